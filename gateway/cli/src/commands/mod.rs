@@ -1,0 +1,9 @@
+//! One module for each command.
+
+pub(crate) mod config;
+pub(crate) mod dev;
+pub(crate) mod plugin;
+mod plugin_build;
+mod run_gateway;
+pub(crate) mod serve;
+pub(crate) mod token;

@@ -1,0 +1,45 @@
+//! `hubgate plugin`: makes components and says whether the gateway can serve them.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+
+use super::plugin_build;
+use crate::Failure;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Builds a component from a Rust project, or from a core module that another tool made.
+    Build {
+        /// The project's folder, or a `.wasm` file.
+        source: PathBuf,
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Says what a component can be used for; exit code 1 and the reason if for nothing.
+    Check { file: PathBuf },
+}
+
+pub(crate) fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Build { source, output } => {
+            let report = plugin_build::build(&source, &output)?;
+            println!("{}: {} bytes", output.display(), report.size);
+            Ok(())
+        }
+        Command::Check { file } => {
+            let component = std::fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
+            let report = hubgate_plugin_host::inspect(&component)
+                .map_err(|error| anyhow!(error).context(format!("{}: cannot serve", file.display())))?;
+            println!("{}: can serve as {}", file.display(), report.worlds.join(", "));
+            println!(
+                "  size      {} bytes, {} bytes of memory for an instance",
+                report.size_bytes, report.memory_bytes
+            );
+            println!("  digest    {}", report.digest);
+            println!("  imports   {}", report.imports.join(", "));
+            println!("  exports   {}", report.exports.join(", "));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What `dev` and `serve` share: a gateway from its start to its orderly end.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use hubgate_net::Gateway;
+use hubgate_plugin_host::PluginHost;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::Failure;
+use crate::config::Config;
+
+/// Options of both commands.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunOptions {
+    /// The address for clients; port 0 is a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The address for operators.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin_listen: Option<SocketAddr>,
+    /// Is written, as a whole, once everything listens: addresses, connection string and admin token as JSON.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+/// A gateway that listens, as its user is told of it.
+pub(crate) struct Started<'a> {
+    gateway: &'a Gateway,
+    pub(crate) connection_string: String,
+    pub(crate) admin_token: String,
+}
+
+impl Started<'_> {
+    /// The first public base URL.
+    pub(crate) fn url(&self) -> String {
+        self.gateway.endpoints()[0].to_string()
+    }
+
+    pub(crate) fn admin_url(&self) -> String {
+        format!("http://{}", self.gateway.admin_address())
+    }
+}
+
+/// Runs until a signal asks for the end; `announce` tells the user once it listens.
+pub(crate) fn run(config: Config, options: &RunOptions, announce: impl FnOnce(&Started<'_>)) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(async {
+        // Signals count from the beginning, so that one that comes while plugins are compiled is not lost.
+        let stop = stop_signal().context("cannot listen for signals")?;
+        let access_key = config.net.access_keys[0].clone();
+        let admin_token = config.net.admin.token.clone();
+        let plugins = PluginHost::start(config.plugins).map_err(|error| Failure::Usage(anyhow!(error)))?;
+        let gateway = Gateway::bind(config.net, plugins).map_err(|error| Failure::Failed(anyhow!(error)))?;
+        let connection_string =
+            format!("Endpoint={};AccessKey={};Version=1.0;", gateway.endpoints()[0], access_key.expose());
+        let started = Started { gateway: &gateway, connection_string, admin_token };
+        let ready = ReadyFile::new(options.ready_file.as_deref(), &started)?;
+        announce(&started);
+        gateway.run(|| ready.publish(), stop).await.map_err(|error| Failure::Failed(anyhow!(error)))
+    })
+}
+
+/// Ready when the process is asked to end, by SIGTERM or from its terminal.
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => tracing::warn!("SIGHUP: reloading the configuration is not supported yet"),
+            }
+        }
+        tracing::info!("stopping: clients are sent away");
+    })
+}
+
+/// The ready file, complete but not in its place yet.
+struct ReadyFile(Option<(tempfile::NamedTempFile, PathBuf)>);
+
+impl ReadyFile {
+    fn new(path: Option<&Path>, started: &Started<'_>) -> Result<ReadyFile> {
+        let Some(path) = path else {
+            return Ok(ReadyFile(None));
+        };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let context = || format!("--ready-file {}: cannot be written", path.display());
+        let mut file = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
+        let ready = json!({
+            "listen": started.gateway.listen_address(),
+            "admin": started.gateway.admin_address(),
+            "connectionString": started.connection_string,
+            "adminToken": started.admin_token,
+        });
+        writeln!(file, "{ready}").with_context(context)?;
+        Ok(ReadyFile(Some((file, path.to_owned()))))
+    }
+
+    /// Puts the file into its place.
+    fn publish(self) {
+        if let Some((file, path)) = self.0
+            && let Err(error) = file.persist(&path)
+        {
+            tracing::error!(%error, "the ready file cannot be written");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `hubgate token`: signs tokens, for tests and scripts.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::anyhow;
+use hubgate_core::id::HubName;
+use hubgate_wire::token::{AccessKey, Endpoint};
+use serde_json::{Map, Value};
+
+use crate::Failure;
+use crate::config::Config;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Prints a token that opens a hub to a client.
+    Client(ClientArguments),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ClientArguments {
+    #[arg(long, value_name = "NAME")]
+    hub: String,
+    /// The user that the client will be.
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// A further claim; the same name again makes a list.
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    claims: Vec<(String, String)>,
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+    lifetime: Duration,
+    #[command(flatten)]
+    key: KeySource,
+}
+
+/// Whose key signs.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct KeySource {
+    /// The configuration file of the gateway.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[arg(long, value_name = "TEXT")]
+    connection_string: Option<String>,
+}
+
+fn claim(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("must be NAME=VALUE".to_owned()),
+    }
+}
+
+pub(crate) fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Client(arguments) => client(&arguments),
+    }
+}
+
+fn client(arguments: &ClientArguments) -> Result<(), Failure> {
+    let hub = HubName::parse(&arguments.hub).map_err(|error| Failure::Usage(anyhow!("--hub: {error}")))?;
+    let (endpoint, key) = arguments.key.resolve()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut claims = Map::new();
+    claims.insert("aud".to_owned(), format!("{endpoint}/client/?hub={hub}").into());
+    claims.insert("iat".to_owned(), now.as_secs().into());
+    claims.insert("exp".to_owned(), (now + arguments.lifetime).as_secs().into());
+    if let Some(user) = &arguments.user {
+        claims.insert("asrs.s.uid".to_owned(), user.as_str().into());
+    }
+    for (name, value) in &arguments.claims {
+        if ["aud", "iat", "exp"].contains(&name.as_str()) {
+            return Err(Failure::Usage(anyhow!("--claim {name}: the command sets it itself")));
+        }
+        add(&mut claims, name, value);
+    }
+    println!("{}", key.sign(&claims));
+    Ok(())
+}
+
+fn add(claims: &mut Map<String, Value>, name: &str, value: &str) {
+    match claims.get_mut(name) {
+        None => {
+            claims.insert(name.to_owned(), value.into());
+        }
+        Some(Value::Array(values)) => values.push(value.into()),
+        Some(first) => *first = Value::Array(vec![first.take(), value.into()]),
+    }
+}
+
+impl KeySource {
+    fn resolve(&self) -> Result<(Endpoint, AccessKey), Failure> {
+        if let Some(text) = &self.connection_string {
+            return parse_connection_string(text).map_err(|error| Failure::Usage(error.context("--connection-string")));
+        }
+        let file = self.config.as_deref().ok_or_else(|| Failure::Usage(anyhow!("--config or --connection-string")))?;
+        let net = Config::load(file)?.net;
+        let endpoint = match net.endpoints.first() {
+            Some(endpoint) => endpoint.clone(),
+            None => Endpoint::parse(&format!("http://{}", net.listen)).map_err(|error| Failure::Usage(error.into()))?,
+        };
+        Ok((endpoint, net.access_keys[0].clone()))
+    }
+}
+
+/// Reads `Endpoint=…;AccessKey=…;Version=1.0;`, names without regard to case.
+fn parse_connection_string(text: &str) -> anyhow::Result<(Endpoint, AccessKey)> {
+    let value = |name: &str| {
+        let mut items = text.split(';').filter_map(|item| item.split_once('='));
+        items.find_map(|(each, value)| each.trim().eq_ignore_ascii_case(name).then_some(value.trim()))
+    };
+    let endpoint = value("Endpoint").ok_or_else(|| anyhow!("has no Endpoint"))?;
+    let key = value("AccessKey").filter(|key| !key.is_empty()).ok_or_else(|| anyhow!("has no AccessKey"))?;
+    Ok((Endpoint::parse(endpoint)?, AccessKey::new(key)))
+}

@@ -1,0 +1,306 @@
+//! From the configuration file and the environment to typed settings.
+
+mod schema;
+mod secrets;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hubgate_core::id::{HubName, PluginName};
+use hubgate_core::mode::Mode;
+use hubgate_core::settings as core;
+use hubgate_net::settings as net;
+use hubgate_plugin_host::{PluginSettings, PluginSource};
+use hubgate_wire::token::{AccessKey, Endpoint};
+
+pub(crate) use secrets::{access_key_in, random_secret};
+
+/// The port for clients, and that of the admin listener one above it.
+pub(crate) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8888);
+pub(crate) const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8889);
+
+/// What a gateway is started with.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) net: net::Settings,
+    pub(crate) plugins: Vec<PluginSettings>,
+}
+
+/// A key of the configuration that cannot stay as it is. The text names the key's path.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("cannot read the configuration {path}: {source}")]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {message}")]
+    Syntax { path: PathBuf, message: String },
+    #[error("{key}: {problem}")]
+    Key { key: String, problem: String },
+}
+
+fn problem(key: impl Into<String>, problem: impl ToString) -> ConfigError {
+    ConfigError::Key { key: key.into(), problem: problem.to_string() }
+}
+
+impl Config {
+    /// Reads the file at `path`; paths in it are relative to its folder.
+    pub(crate) fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        resolve(read(path, &text)?, folder)
+    }
+}
+
+fn read(path: &Path, text: &str) -> Result<schema::File, ConfigError> {
+    let syntax = |error: toml::de::Error| ConfigError::Syntax {
+        path: path.to_owned(),
+        message: error.to_string().trim_end().to_owned(),
+    };
+    let document = toml::Deserializer::parse(text).map_err(syntax)?;
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let key = error.path().to_string();
+        match key.as_str() {
+            "." => syntax(error.into_inner()),
+            _ => problem(key, error.inner().message()),
+        }
+    })
+}
+
+fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
+    let plugins = plugins(&file, folder)?;
+    let (hubs, other_hubs) = hubs(&file)?;
+    let core = core::Settings {
+        hubs: hubs.iter().map(|(name, hub)| (name.clone(), hub.core.clone())).collect(),
+        other_hubs: other_hubs.core,
+        upstream: upstream(&file, &plugins)?,
+        limits: core_limits(&file.server.limits),
+        timeouts: timeouts(&file.server.timeouts),
+        detailed_errors: file.server.detailed_errors,
+    };
+    let server = file.server;
+    let endpoint = |(index, url): (usize, &String)| {
+        Endpoint::parse(url).map_err(|error| problem(format!("server.endpoints[{index}]"), error))
+    };
+    let endpoints = server.endpoints.iter().enumerate().map(endpoint).collect::<Result<Vec<_>, _>>()?;
+    let access_keys = secrets::access_keys(&server, folder)?;
+    let net = net::Settings {
+        listen: server.listen.unwrap_or(LISTEN),
+        endpoints,
+        access_keys,
+        shards: shards(server.shards),
+        drain_timeout: server.drain_timeout.map_or(Duration::from_secs(10), |span| span.0),
+        limits: net::Limits {
+            outbox: server.limits.outbox.map_or(DEFAULT_OUTBOX, |size| size.0),
+            connections: server.limits.connections.unwrap_or(DEFAULT_CONNECTIONS),
+        },
+        http_header_timeout: server.timeouts.http_header.map_or(Duration::from_secs(10), |span| span.0),
+        hubs: hubs.into_iter().map(|(name, hub)| (name, hub.net)).collect(),
+        other_hubs: other_hubs.net,
+        admin: net::AdminSettings {
+            listen: file.admin.listen.unwrap_or(ADMIN_LISTEN),
+            token: secrets::admin_token(file.admin.token_file.as_deref(), folder)?,
+            hosts: file.admin.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            metrics_open: file.admin.metrics_open,
+        },
+        pages: net::Pages::None,
+        core: Arc::new(core),
+    };
+    Ok(Config { net, plugins: plugins.into_values().collect() })
+}
+
+const DEFAULT_OUTBOX: usize = 8 << 20;
+const DEFAULT_CONNECTIONS: usize = 100_000;
+const DEFAULT_PLUGIN_MEMORY: usize = 64 << 20;
+const DEFAULT_CALL_TIME: Duration = Duration::from_secs(1);
+
+/// As many as cores, unless the number is given.
+fn shards(configured: u16) -> u16 {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX)),
+        count => count,
+    }
+}
+
+fn core_limits(limits: &schema::Limits) -> core::Limits {
+    core::Limits {
+        message: limits.message.map_or(16 << 20, |size| size.0),
+        queued_calls: 256,
+        queued_bytes: 1 << 20,
+        groups_per_connection: 1_000,
+    }
+}
+
+fn timeouts(timeouts: &schema::Timeouts) -> core::Timeouts {
+    let or = |span: &Option<schema::Span>, seconds| span.map_or(Duration::from_secs(seconds), |span| span.0).into();
+    core::Timeouts {
+        negotiate: or(&timeouts.negotiate, 5),
+        handshake: or(&timeouts.handshake, 15),
+        client: or(&timeouts.client, 30),
+        keep_alive: or(&timeouts.keep_alive, 15),
+    }
+}
+
+/// The settings of one hub for both of their readers.
+struct Hub {
+    core: core::HubSettings,
+    net: net::HubSettings,
+}
+
+fn hubs(file: &schema::File) -> Result<(HashMap<HubName, Hub>, Hub), ConfigError> {
+    let others = file.hubs.get("*").cloned().unwrap_or_default();
+    let mut hubs = HashMap::new();
+    for (name, entry) in file.hubs.iter().filter(|(name, _)| *name != "*") {
+        let key = format!("hubs.{name}");
+        let hub = HubName::parse(name).map_err(|error| problem(&key, error))?;
+        let entry = schema::Hub {
+            mode: entry.mode.or(others.mode),
+            cors_origins: entry.cors_origins.clone().or(others.cors_origins.clone()),
+            negotiate: entry.negotiate.clone().or(others.negotiate.clone()),
+            filters: None,
+        };
+        if hubs.insert(hub, self::hub(&key, &entry)?).is_some() {
+            return Err(problem(key, "the hub has another entry; hub names are compared without case"));
+        }
+    }
+    Ok((hubs, hub("hubs.*", &others)?))
+}
+
+fn hub(key: &str, entry: &schema::Hub) -> Result<Hub, ConfigError> {
+    let mode = match entry.mode {
+        None | Some(schema::Mode::Default) => Mode::Default,
+        Some(schema::Mode::Serverless) => Mode::Serverless,
+        Some(schema::Mode::Classic) => return Err(problem(format!("{key}.mode"), "\"classic\" is not supported yet")),
+    };
+    let origins = entry.cors_origins.clone().unwrap_or_default();
+    let cors = net::CorsOrigins {
+        any: origins.iter().any(|origin| origin == "*"),
+        exact: origins.into_iter().filter(|origin| origin != "*").collect(),
+        localhost: false,
+    };
+    let anonymous_negotiate = entry.negotiate.as_ref().is_some_and(|negotiate| negotiate.anonymous);
+    Ok(Hub { core: core::HubSettings { mode }, net: net::HubSettings { cors, anonymous_negotiate } })
+}
+
+fn upstream(
+    file: &schema::File,
+    plugins: &HashMap<PluginName, PluginSettings>,
+) -> Result<Vec<core::UpstreamItem>, ConfigError> {
+    let item = |(index, item): (usize, &schema::UpstreamItem)| {
+        let key = format!("upstream[{index}]");
+        let Some(plugin) = item.plugin.as_deref().map(PluginName::new) else {
+            return Err(problem(key, "needs `plugin`, the name of an entry of [plugins]"));
+        };
+        if !plugins.contains_key(&plugin) {
+            return Err(problem(format!("{key}.plugin"), format!("there is no [plugins.{plugin}]")));
+        }
+        let lower_case: Vec<String> = item.hubs.iter().map(|hub| hub.to_ascii_lowercase()).collect();
+        for (name, value) in [("categories", &item.categories)] {
+            if let Some(wrong) = value.iter().find(|each| !["*", "connections", "messages"].contains(&each.as_str())) {
+                let known = format!("\"{wrong}\" is none of \"connections\", \"messages\" and \"*\"");
+                return Err(problem(format!("{key}.{name}"), known));
+            }
+        }
+        Ok(core::UpstreamItem {
+            hubs: pattern(&lower_case),
+            categories: pattern(&item.categories),
+            events: pattern(&item.events),
+            plugin,
+        })
+    };
+    file.upstream.iter().enumerate().map(item).collect()
+}
+
+fn pattern(names: &[String]) -> core::Pattern {
+    match names.iter().any(|name| name == "*") {
+        true => core::Pattern::Any,
+        false => core::Pattern::OneOf(names.to_vec()),
+    }
+}
+
+fn plugins(file: &schema::File, folder: &Path) -> Result<HashMap<PluginName, PluginSettings>, ConfigError> {
+    let plugin = |(name, entry): (&String, &schema::Plugin)| {
+        let key = format!("plugins.{name}");
+        if entry.payload == Some(schema::Payload::Native) {
+            return Err(problem(format!("{key}.payload"), "\"native\" is not supported yet"));
+        }
+        if entry.path.as_os_str().is_empty() {
+            return Err(problem(format!("{key}.path"), "must name the component's file"));
+        }
+        let settings = PluginSettings {
+            name: PluginName::new(name.as_str()),
+            source: PluginSource::File(folder.join(&entry.path)),
+            config: entry.config.clone().into_iter().collect(),
+            memory_bytes: entry.memory.map_or(DEFAULT_PLUGIN_MEMORY, |size| size.0),
+            call_time: entry.call_time.map_or(DEFAULT_CALL_TIME, |span| span.0),
+        };
+        Ok((settings.name.clone(), settings))
+    };
+    file.plugins.iter().map(plugin).collect()
+}
+
+/// What `dev` starts: one serverless hub with a plugin, open to anybody on this machine.
+pub(crate) struct Development {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin_listen: SocketAddr,
+    /// Of all hubs but the plugin's.
+    pub(crate) mode: Mode,
+    pub(crate) hub: HubName,
+    pub(crate) plugin: PluginSource,
+    pub(crate) pages: net::Pages,
+    pub(crate) access_key: AccessKey,
+}
+
+impl Development {
+    pub(crate) fn config(self) -> Config {
+        let file = schema::File::default();
+        let cors = net::CorsOrigins { exact: Vec::new(), any: false, localhost: true };
+        let closed = net::HubSettings { cors: cors.clone(), anonymous_negotiate: false };
+        let open = net::HubSettings { cors, anonymous_negotiate: true };
+        let plugin = PluginSettings {
+            name: PluginName::new(self.hub.as_str()),
+            source: self.plugin,
+            config: Vec::new(),
+            memory_bytes: DEFAULT_PLUGIN_MEMORY,
+            call_time: DEFAULT_CALL_TIME,
+        };
+        let core = core::Settings {
+            hubs: HashMap::from([(self.hub.clone(), core::HubSettings { mode: Mode::Serverless })]),
+            other_hubs: core::HubSettings { mode: self.mode },
+            upstream: vec![core::UpstreamItem {
+                hubs: core::Pattern::OneOf(vec![self.hub.to_string()]),
+                categories: core::Pattern::Any,
+                events: core::Pattern::Any,
+                plugin: plugin.name.clone(),
+            }],
+            limits: core_limits(&file.server.limits),
+            timeouts: timeouts(&file.server.timeouts),
+            detailed_errors: true,
+        };
+        let net = net::Settings {
+            listen: self.listen,
+            endpoints: Vec::new(),
+            access_keys: vec![self.access_key],
+            shards: shards(0),
+            drain_timeout: Duration::from_secs(10),
+            limits: net::Limits { outbox: DEFAULT_OUTBOX, connections: DEFAULT_CONNECTIONS },
+            http_header_timeout: Duration::from_secs(10),
+            hubs: HashMap::from([(self.hub, open)]),
+            other_hubs: closed,
+            admin: net::AdminSettings {
+                listen: self.admin_listen,
+                token: random_secret(),
+                hosts: Vec::new(),
+                metrics_open: false,
+            },
+            pages: self.pages,
+            core: Arc::new(core),
+        };
+        Config { net, plugins: vec![plugin] }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! The configuration file as it is written. Names and defaults are explained in `docs/configuration.md`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Deserializer};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct File {
+    pub(crate) server: Server,
+    pub(crate) admin: Admin,
+    pub(crate) hubs: BTreeMap<String, Hub>,
+    pub(crate) upstream: Vec<UpstreamItem>,
+    pub(crate) plugins: BTreeMap<String, Plugin>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Server {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) access_keys: Vec<String>,
+    pub(crate) access_keys_file: Option<PathBuf>,
+    pub(crate) drain_timeout: Option<Span>,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) shards: u16,
+    pub(crate) trusted_proxies: Option<NotYet>,
+    pub(crate) tls: Option<NotYet>,
+    pub(crate) detailed_errors: bool,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Limits {
+    pub(crate) message: Option<Size>,
+    pub(crate) post: Option<NotYet>,
+    pub(crate) outbox: Option<Size>,
+    pub(crate) connections: Option<usize>,
+    pub(crate) connections_per_ip: Option<NotYet>,
+    pub(crate) connections_per_user: Option<NotYet>,
+    pub(crate) connections_per_token: Option<NotYet>,
+    pub(crate) negotiates_per_second: Option<NotYet>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Timeouts {
+    pub(crate) negotiate: Option<Span>,
+    pub(crate) handshake: Option<Span>,
+    pub(crate) client: Option<Span>,
+    pub(crate) keep_alive: Option<Span>,
+    pub(crate) http_header: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Admin {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) metrics_open: bool,
+}
+
+/// A hub, or with the name `*` all that have no entry of their own.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Hub {
+    pub(crate) mode: Option<Mode>,
+    pub(crate) cors_origins: Option<Vec<String>>,
+    pub(crate) negotiate: Option<Negotiate>,
+    pub(crate) filters: Option<NotYet>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    Default,
+    Serverless,
+    Classic,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Negotiate {
+    pub(crate) anonymous: bool,
+    pub(crate) plugin: Option<NotYet>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct UpstreamItem {
+    #[serde(default = "all")]
+    pub(crate) hubs: Vec<String>,
+    #[serde(default = "all")]
+    pub(crate) categories: Vec<String>,
+    #[serde(default = "all")]
+    pub(crate) events: Vec<String>,
+    pub(crate) plugin: Option<String>,
+    pub(crate) url: Option<NotYet>,
+    pub(crate) timeout: Option<NotYet>,
+    pub(crate) on_connect_failure: Option<NotYet>,
+}
+
+fn all() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Plugin {
+    pub(crate) path: PathBuf,
+    #[serde(default)]
+    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) memory: Option<Size>,
+    pub(crate) call_time: Option<Span>,
+    pub(crate) payload: Option<Payload>,
+    pub(crate) allow_http: Option<NotYet>,
+    pub(crate) targets: Option<NotYet>,
+    pub(crate) on_error: Option<NotYet>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Payload {
+    Json,
+    Native,
+}
+
+/// A key that is known but not built yet, whatever its value.
+#[derive(Debug, Clone)]
+pub(crate) struct NotYet;
+
+impl<'de> Deserialize<'de> for NotYet {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<NotYet, D::Error> {
+        Err(serde::de::Error::custom("not supported yet"))
+    }
+}
+
+/// A number of bytes, such as "64MiB".
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size(pub(crate) usize);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let size: ByteSize = text.parse().map_err(|_| not(&text, "a size such as \"64MiB\""))?;
+        Ok(Size(usize::try_from(size.as_u64()).map_err(|_| not(&text, "a size that fits into memory"))?))
+    }
+}
+
+/// A time, such as "10s".
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map(Span).map_err(|_| not(&text, "a time such as \"10s\""))
+    }
+}
+
+fn not<E: serde::de::Error>(text: &str, expected: &str) -> E {
+    E::custom(format_args!("\"{text}\" is not {expected}"))
+}

@@ -1,0 +1,86 @@
+//! `hubgate`: a self-hosted realtime gateway, wire-compatible with Azure SignalR Service.
+
+mod commands;
+mod config;
+mod demo;
+mod logging;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{config as config_command, dev, plugin, serve, token};
+
+/// A self-hosted realtime gateway, wire-compatible with Azure SignalR Service, with handlers as WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "hubgate", version, max_term_width = 100)]
+struct Arguments {
+    /// How log lines look; they go to standard error.
+    #[arg(long, global = true, value_enum, default_value_t = logging::Format::Text)]
+    log_format: logging::Format,
+    /// What is logged: a level, or levels by module, as in "info,hubgate_net=debug".
+    #[arg(long, global = true, default_value = "info")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs with embedded defaults on this machine: a chat to try, or your own plugin.
+    Dev(dev::Arguments),
+    /// Runs with a configuration file.
+    Serve(serve::Arguments),
+    /// Checks a configuration file.
+    #[command(subcommand)]
+    Config(config_command::Command),
+    /// Makes a token and prints it.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Makes and checks plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
+}
+
+/// Why a command ends with an exit code other than 0.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Exit code 1: what was asked for did not work.
+    Failed(anyhow::Error),
+    /// Exit code 2: the command line or the configuration is wrong.
+    Usage(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Failed(error)
+    }
+}
+
+impl From<config::ConfigError> for Failure {
+    fn from(error: config::ConfigError) -> Failure {
+        Failure::Usage(error.into())
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let (code, error) = match run(arguments) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) => (1, error),
+        Err(Failure::Usage(error)) => (2, error),
+    };
+    eprintln!("hubgate: {error:#}");
+    ExitCode::from(code)
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    logging::start(arguments.log_format, &arguments.log)?;
+    match arguments.command {
+        Command::Dev(arguments) => dev::run(arguments),
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Config(command) => config_command::run(command),
+        Command::Token(command) => token::run(command),
+        Command::Plugin(command) => plugin::run(command),
+    }
+}

@@ -1,0 +1,161 @@
+//! One client as the core knows it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hubgate_wire::websocket::Frame;
+
+use crate::event::{ConnectionFacts, UpstreamEvent};
+use crate::id::{ConnectionId, GroupName, HubName, PluginName, UserId};
+use crate::mode::ClientKind;
+use crate::pairs::Pairs;
+use crate::time::Millis;
+use crate::timer_wheel::Due;
+
+/// A client whose transport opens.
+#[derive(Debug)]
+pub struct NewClient {
+    pub hub: HubName,
+    pub id: ConnectionId,
+    /// What opens the connection's transports, if it was negotiated.
+    pub token: Option<ConnectionId>,
+    pub identity: Identity,
+}
+
+/// Who a client is and how it came; the fields are those of [`ConnectionFacts`].
+#[derive(Debug)]
+pub struct Identity {
+    pub user_id: Option<UserId>,
+    pub claims: Pairs,
+    pub query: Box<str>,
+    pub headers: Pairs,
+    pub remote_address: Box<str>,
+}
+
+/// A hub of this shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HubIndex(pub(crate) u32);
+
+#[derive(Debug)]
+pub(crate) struct ClientConnection {
+    pub(crate) hub: HubIndex,
+    pub(crate) id: ConnectionId,
+    pub(crate) token: Option<ConnectionId>,
+    pub(crate) last_heard: Millis,
+    pub(crate) last_sent: Millis,
+    pub(crate) due: Option<Due>,
+    pub(crate) phase: Phase,
+    pub(crate) reading: Reading,
+    /// The beginning of a message whose end has not come, or bytes that may not be parsed yet.
+    pub(crate) unread: Vec<u8>,
+    pub(crate) calls: CallQueue,
+    pub(crate) groups: Vec<GroupName>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Before the end of the handshake request.
+    Handshaking {
+        identity: Box<Identity>,
+        kind: ClientKind,
+        deadline: Millis,
+    },
+    /// While upstream decides on `connected`. Others see the client already; what is sent to it is held back, because the
+    /// handshake answer must be the first message that it gets.
+    Connecting {
+        facts: Arc<ConnectionFacts>,
+        held: Vec<Frame>,
+    },
+    Open {
+        facts: Arc<ConnectionFacts>,
+    },
+    /// Nobody sees it any more. It stays until its transport is gone and upstream has heard of its end.
+    Closed {
+        facts: Option<Arc<ConnectionFacts>>,
+        transport: TransportState,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TransportState {
+    Ending,
+    Gone,
+}
+
+/// Whether the transport is asked for more bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    On,
+    /// Too much of the client's is waiting. Its silence is not held against it meanwhile.
+    Paused,
+}
+
+/// The client's events on their way to upstream: one at a time, in order.
+#[derive(Debug, Default)]
+pub(crate) struct CallQueue {
+    pub(crate) running: Option<Running>,
+    pub(crate) waiting: VecDeque<WaitingCall>,
+    /// The size of what waits, in bytes.
+    pub(crate) bytes: usize,
+}
+
+/// The event that upstream is busy with, and whom to answer.
+#[derive(Debug)]
+pub(crate) enum Running {
+    Connected,
+    Invocation { id: Option<String>, target: String },
+    Disconnected,
+}
+
+#[derive(Debug)]
+pub(crate) struct WaitingCall {
+    pub(crate) plugin: PluginName,
+    pub(crate) event: UpstreamEvent,
+    pub(crate) running: Running,
+    pub(crate) bytes: usize,
+}
+
+impl ClientConnection {
+    /// What is known of the client once its handshake was read.
+    pub(crate) fn facts(&self) -> Option<&Arc<ConnectionFacts>> {
+        match &self.phase {
+            Phase::Handshaking { .. } => None,
+            Phase::Connecting { facts, .. } | Phase::Open { facts } => Some(facts),
+            Phase::Closed { facts, .. } => facts.as_ref(),
+        }
+    }
+
+    /// Whether the next message may be parsed.
+    pub(crate) fn is_parsing(&self) -> bool {
+        match self.phase {
+            Phase::Handshaking { .. } => true,
+            Phase::Open { .. } => self.reading == Reading::On,
+            Phase::Connecting { .. } | Phase::Closed { .. } => false,
+        }
+    }
+
+    /// Whether nothing is left to be done for it.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Closed { transport: TransportState::Gone, .. })
+            && self.calls.running.is_none()
+            && self.calls.waiting.is_empty()
+    }
+}
+
+impl CallQueue {
+    pub(crate) fn push(&mut self, call: WaitingCall) {
+        self.bytes += call.bytes;
+        self.waiting.push_back(call);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.waiting.clear();
+        self.bytes = 0;
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<WaitingCall> {
+        let call = self.waiting.pop_front()?;
+        self.bytes -= call.bytes;
+        Some(call)
+    }
+}

@@ -1,0 +1,97 @@
+//! What happens to a serverless client and is told to upstream, and what upstream answers.
+
+use std::sync::Arc;
+
+use hubgate_wire::payload::Payload;
+use hubgate_wire::signalr::HubProtocol;
+
+use crate::delivery::{Action, Target};
+use crate::id::{ConnectionId, HubName, PluginName, UserId};
+use crate::pairs::Pairs;
+
+/// What is known of a client for as long as it lives and during its own `disconnected`.
+#[derive(Debug)]
+pub struct ConnectionFacts {
+    pub hub: HubName,
+    pub id: ConnectionId,
+    pub user_id: Option<UserId>,
+    pub protocol: HubProtocol,
+    /// The claims of the client's token; a repeated claim has an entry for each value.
+    pub claims: Pairs,
+    /// The transport request's query without its `?` and without `access_token`, `id` and `_`.
+    pub query: Box<str>,
+    /// The transport request's headers, without those that carry credentials.
+    pub headers: Pairs,
+    /// The client's address without its port.
+    pub remote_address: Box<str>,
+}
+
+/// An event for the `upstream` interface of a plugin.
+#[derive(Debug)]
+pub enum UpstreamEvent {
+    Connected,
+    Disconnected {
+        reason: Option<String>,
+    },
+    Invocation {
+        target: String,
+        arguments: Payload,
+        wants_result: bool,
+        /// Headers of the hub message.
+        headers: Pairs,
+    },
+}
+
+/// One call of a plugin: an event of one client.
+#[derive(Debug)]
+pub struct UpstreamCall {
+    pub plugin: PluginName,
+    pub client: Arc<ConnectionFacts>,
+    pub event: UpstreamEvent,
+}
+
+/// What came of an [`UpstreamCall`].
+#[derive(Debug)]
+pub struct UpstreamAnswer {
+    /// The result of an invocation; `Ok(None)` for connection events and void methods.
+    pub result: Result<Option<Payload>, UpstreamFailure>,
+    /// What the plugin asked for, in order. Empty when `result` is an error: a plugin's actions take effect on success
+    /// only.
+    pub actions: Vec<Action>,
+}
+
+/// Why an event has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamFailure {
+    /// The plugin's text for the client, word by word.
+    Rejected(String),
+    /// The plugin's text for the log.
+    Failed(String),
+    /// The plugin broke off: its instance is gone. The reason is for the log.
+    Trapped(String),
+    /// The call ran longer than the plugin's `call-time`.
+    TimedOut,
+    /// The plugin wanted more than its `memory`.
+    OutOfMemory,
+    /// No instance of the plugin became free within its `call-time`.
+    Busy,
+}
+
+/// What a running plugin asks of the hub of its event; answered by the shard that called it.
+#[derive(Debug)]
+pub enum HubQuestion {
+    /// Does the target have a connection?
+    Exists(Target),
+    /// What is known of a connection of the hub other than the event's own.
+    Facts(ConnectionId),
+    /// Run these actions now; answered when they are in effect.
+    Run(Vec<Action>),
+}
+
+/// The answer to a [`HubQuestion`], of the same name.
+#[derive(Debug)]
+pub enum HubAnswer {
+    Exists(bool),
+    Facts(Option<Arc<ConnectionFacts>>),
+    Ran,
+}

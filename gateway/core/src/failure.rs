@@ -1,0 +1,48 @@
+//! What clients are told when something fails: one function per place where they can meet it.
+
+use hubgate_wire::signalr::handshake::MalformedHandshake;
+
+use crate::event::UpstreamFailure;
+
+/// The error of a completion, for a call of `target` that has no answer.
+pub(crate) fn completion(target: &str, failure: UpstreamFailure, detailed: bool) -> String {
+    let failed = |why: &str| format!("An unexpected error occurred invoking '{target}' on the server.{why}");
+    let detail = |text: String| if detailed { format!(" {text}") } else { String::new() };
+    match failure {
+        UpstreamFailure::Rejected(text) => text,
+        UpstreamFailure::Failed(text) => failed(&detail(text)),
+        UpstreamFailure::Trapped(reason) => failed(&format!(" The handler broke off.{}", detail(reason))),
+        UpstreamFailure::TimedOut => failed(" The handler took too long and was stopped."),
+        UpstreamFailure::OutOfMemory => failed(" The handler ran out of memory and was stopped."),
+        UpstreamFailure::Busy => failed(" The handler is busy; try again later."),
+    }
+}
+
+/// The error of the handshake, for a client that upstream did not take.
+pub(crate) fn connected(failure: UpstreamFailure, detailed: bool) -> String {
+    let failed = |why: &str| format!("An unexpected error occurred during connection handshake.{why}");
+    let detail = |text: String| if detailed { format!(" {text}") } else { String::new() };
+    match failure {
+        UpstreamFailure::Rejected(text) => text,
+        UpstreamFailure::Failed(text) | UpstreamFailure::Trapped(text) => failed(&detail(text)),
+        UpstreamFailure::TimedOut => failed(" The handler took too long and was stopped."),
+        UpstreamFailure::OutOfMemory => failed(" The handler ran out of memory and was stopped."),
+        UpstreamFailure::Busy => failed(" The handler is busy; try again later."),
+    }
+}
+
+/// The error of the handshake, for a client whose request is malformed (.NET's own words).
+pub(crate) fn malformed_handshake(malformed: &MalformedHandshake, detailed: bool) -> String {
+    let detail = if detailed { format!(" InvalidDataException: {malformed}") } else { String::new() };
+    format!("An unexpected error occurred during connection handshake.{detail}")
+}
+
+/// The error of a completion, for a call that no upstream item matches.
+pub(crate) fn nobody_answers(target: &str) -> String {
+    format!("Failed to invoke '{target}': no upstream item of this hub matches it.")
+}
+
+/// The error of a completion, for a call with streams.
+pub(crate) fn streams_are_not_supported(target: &str) -> String {
+    format!("Failed to invoke '{target}': streaming is not supported in serverless mode.")
+}

@@ -1,0 +1,223 @@
+//! How what a sender asks for reaches connections, here and on the other shards.
+
+use hubgate_wire::payload::Payload;
+use hubgate_wire::signalr::json;
+use hubgate_wire::websocket::Frame;
+
+use crate::client_connection::{HubIndex, Phase};
+use crate::delivery::{Action, Member, Target};
+use crate::effect::{CloseCause, Effect, Order, Shards};
+use crate::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
+use crate::registry::LocalTarget;
+use crate::shard::{Closing, Shard, Slot, frame};
+use crate::time::Millis;
+
+impl Shard {
+    /// Does what a sender asks of a hub, in order.
+    pub fn run(&mut self, hub: &HubName, actions: Vec<Action>, now: Millis, effects: &mut Vec<Effect>) {
+        let hub = self.hub_index(hub);
+        for action in actions {
+            self.act(hub, action, now, effects);
+        }
+    }
+
+    /// Does what another shard forwarded.
+    pub fn obey(&mut self, hub: &HubName, order: Order, now: Millis, effects: &mut Vec<Effect>) {
+        let hub = self.hub_index(hub);
+        self.apply(hub, order, now, effects);
+    }
+
+    pub(crate) fn act(&mut self, hub: HubIndex, action: Action, now: Millis, effects: &mut Vec<Effect>) {
+        let order = Order::from(action);
+        match order.owner() {
+            Some(owner) if owner == self.index => self.apply(hub, order, now, effects),
+            Some(owner) => {
+                // An id from outside may name a shard that never was: nobody's connection.
+                if owner.0 < self.shards {
+                    self.forward(Shards::One(owner), hub, order, effects);
+                }
+            }
+            None => {
+                if self.shards > 1 {
+                    self.forward(Shards::AllOthers, hub, order.clone(), effects);
+                }
+                self.apply(hub, order, now, effects);
+            }
+        }
+    }
+
+    fn forward(&self, to: Shards, hub: HubIndex, order: Order, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Forward { to, hub: self.hub(hub).name.clone(), order });
+    }
+
+    fn apply(&mut self, hub: HubIndex, order: Order, now: Millis, effects: &mut Vec<Effect>) {
+        match order {
+            Order::Deliver { to, except, frame } => self.deliver(hub, &to, &except, frame, now, effects),
+            Order::Join { member, group, ttl_seconds } => {
+                if let Member::User(user) = &member {
+                    self.remember(hub, user, &group, ttl_seconds, now);
+                }
+                for slot in self.targets(hub, &member.into_target(), &[]) {
+                    self.join_client(slot, &group);
+                }
+            }
+            Order::Leave { member, group } => {
+                if let Member::User(user) = &member {
+                    self.hub_mut(hub).end_memberships(user, Some(&group));
+                }
+                for slot in self.targets(hub, &member.into_target(), &[]) {
+                    self.client(slot).groups.retain(|each| *each != group);
+                    self.hub_mut(hub).leave(slot, &group);
+                }
+            }
+            Order::LeaveAll(member) => {
+                if let Member::User(user) = &member {
+                    self.hub_mut(hub).end_memberships(user, None);
+                }
+                for slot in self.targets(hub, &member.into_target(), &[]) {
+                    for group in std::mem::take(&mut self.client(slot).groups) {
+                        self.hub_mut(hub).leave(slot, &group);
+                    }
+                }
+            }
+            Order::Close { target, except, reason, allow_reconnect } => {
+                for slot in self.targets(hub, &target, &except) {
+                    let closing = Closing { error: reason.clone(), allow_reconnect, detail: String::new() };
+                    self.close(slot, CloseCause::ClosedByRequest, closing, now, effects);
+                }
+            }
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        hub: HubIndex,
+        to: &Target,
+        except: &[ConnectionId],
+        frame: Frame,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut slots = self.targets(hub, to, except);
+        let counters = &mut self.hub_mut(hub).counters;
+        counters.messages_out += slots.len() as u64;
+        counters.bytes_out += (slots.len() * frame.len()) as u64;
+        slots.retain(|slot| self.is_ready(*slot, &frame, now));
+        match slots.as_slice() {
+            [] => {}
+            [slot] => effects.push(Effect::Send { to: *slot, frame }),
+            _ => effects.push(Effect::Deliver { to: slots, frame }),
+        }
+    }
+
+    /// Queues a frame for one client.
+    pub(crate) fn send(&mut self, slot: Slot, frame: Frame, now: Millis, effects: &mut Vec<Effect>) {
+        let hub = self.client(slot).hub;
+        let counters = &mut self.hub_mut(hub).counters;
+        counters.messages_out += 1;
+        counters.bytes_out += frame.len() as u64;
+        if self.is_ready(slot, &frame, now) {
+            effects.push(Effect::Send { to: slot, frame });
+        }
+    }
+
+    /// Whether the client may get messages now. Keeps the frame for one whose handshake is not answered yet.
+    fn is_ready(&mut self, slot: Slot, frame: &Frame, now: Millis) -> bool {
+        let client = self.client(slot);
+        match &mut client.phase {
+            Phase::Open { .. } => {
+                client.last_sent = now;
+                true
+            }
+            Phase::Connecting { held, .. } => {
+                held.push(frame.clone());
+                false
+            }
+            Phase::Handshaking { .. } | Phase::Closed { .. } => false,
+        }
+    }
+
+    /// The clients of a target on this shard.
+    fn targets(&self, hub: HubIndex, target: &Target, except: &[ConnectionId]) -> Vec<Slot> {
+        let target = LocalTarget::new(target, self.slot_of(hub, target));
+        let except: Vec<Slot> = except.iter().filter_map(|id| self.slots.get(id).copied()).collect();
+        let clients = self.hub(hub).clients_of(&target);
+        match except.is_empty() {
+            true => clients.collect(),
+            false => clients.filter(|slot| !except.contains(slot)).collect(),
+        }
+    }
+
+    /// The slot of a target that is a connection of the hub on this shard.
+    pub(crate) fn slot_of(&self, hub: HubIndex, target: &Target) -> Option<Slot> {
+        let Target::Connection(id) = target else {
+            return None;
+        };
+        let slot = *self.slots.get(id)?;
+        (self.clients[slot.0 as usize].hub == hub).then_some(slot)
+    }
+
+    /// Puts a client into a group, unless it is in it or in too many.
+    pub(crate) fn join_client(&mut self, slot: Slot, group: &GroupName) {
+        let limit = self.settings.limits.groups_per_connection;
+        let client = self.client(slot);
+        if client.groups.len() >= limit || client.groups.contains(group) {
+            return;
+        }
+        client.groups.push(group.clone());
+        let hub = client.hub;
+        self.hub_mut(hub).join(slot, group.clone());
+    }
+
+    fn remember(&mut self, hub: HubIndex, user: &UserId, group: &GroupName, ttl_seconds: Option<u32>, now: Millis) {
+        let ends = ttl_seconds.map(|seconds| now + Millis(u64::from(seconds) * 1000));
+        // With a time to live of nothing, only present connections join.
+        if ttl_seconds != Some(0) {
+            self.hub_mut(hub).add_membership(user, group, ends, now);
+        }
+    }
+}
+
+impl Member {
+    fn into_target(self) -> Target {
+        match self {
+            Member::Connection(id) => Target::Connection(id),
+            Member::User(user) => Target::User(user),
+        }
+    }
+}
+
+impl Order {
+    /// The only shard that the order is about, if it is about one connection.
+    fn owner(&self) -> Option<ShardIndex> {
+        match self {
+            Order::Deliver { to: Target::Connection(id), .. }
+            | Order::Join { member: Member::Connection(id), .. }
+            | Order::Leave { member: Member::Connection(id), .. }
+            | Order::LeaveAll(Member::Connection(id))
+            | Order::Close { target: Target::Connection(id), .. } => Some(id.shard()),
+            Order::Deliver { to: Target::All | Target::Group(_) | Target::User(_), .. }
+            | Order::Join { member: Member::User(_), .. }
+            | Order::Leave { member: Member::User(_), .. }
+            | Order::LeaveAll(Member::User(_))
+            | Order::Close { target: Target::All | Target::Group(_) | Target::User(_), .. } => None,
+        }
+    }
+}
+
+impl From<Action> for Order {
+    /// Encodes what is sent, once for all who get it.
+    fn from(action: Action) -> Order {
+        match action {
+            Action::Send { to, method, arguments: Payload::Json(arguments), except } => {
+                Order::Deliver { to, except, frame: frame(|out| json::write_send(&method, arguments.as_str(), out)) }
+            }
+            Action::Join { member, group, ttl_seconds } => Order::Join { member, group, ttl_seconds },
+            Action::Leave { member, group } => Order::Leave { member, group },
+            Action::LeaveAll(member) => Order::LeaveAll(member),
+            Action::Close { target, except, reason, allow_reconnect } => {
+                Order::Close { target, except, reason, allow_reconnect }
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The connection core: who is connected, who is in which group, who gets what, and what upstream is told.
+//!
+//! It does no input or output and knows no clock and no random source: what happened, the time and new ids are arguments,
+//! what is to be done comes out as [`Effect`]s.
+
+mod client_connection;
+pub mod delivery;
+mod effect;
+pub mod event;
+mod failure;
+mod fan_out;
+pub mod id;
+pub mod mode;
+pub mod pairs;
+mod registry;
+mod serverless;
+pub mod settings;
+mod shard;
+pub mod time;
+mod timer_wheel;
+
+pub use client_connection::{Identity, NewClient};
+pub use effect::{CloseCause, Effect, Order, Shards};
+pub use registry::HubCounters;
+pub use shard::{HubStatus, Shard, Slot, TokenRefusal};

@@ -1,0 +1,197 @@
+//! Clients that the gateway itself answers: their messages, and the events that go to upstream for them.
+//!
+//! Source: Azure SignalR Service, "Upstream endpoints".
+
+use std::sync::Arc;
+
+use hubgate_wire::payload::{JsonText, Payload};
+use hubgate_wire::signalr::{CompletionOutcome, HubMessage, Invocation, json};
+
+use crate::client_connection::{Phase, Reading, Running, WaitingCall};
+use crate::effect::{CloseCause, Effect};
+use crate::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure};
+use crate::failure;
+use crate::shard::{Closing, Shard, Slot, frame};
+use crate::time::Millis;
+
+const CONNECTIONS: &str = "connections";
+const MESSAGES: &str = "messages";
+
+impl Shard {
+    /// A whole hub message of an open client.
+    pub(crate) fn hub_message(&mut self, slot: Slot, message: &[u8], now: Millis, effects: &mut Vec<Effect>) {
+        let hub = self.client(slot).hub;
+        self.hub_mut(hub).counters.messages_in += 1;
+        let message = match json::parse(message) {
+            Ok(message) => message,
+            Err(malformed) => return self.bad_request(slot, malformed.to_string(), now, effects),
+        };
+        match message {
+            HubMessage::Invocation(invocation) => self.invocation(slot, invocation, now, effects),
+            HubMessage::StreamInvocation(invocation) => {
+                let error = failure::streams_are_not_supported(&invocation.target);
+                self.complete_with_error(slot, invocation.invocation_id.as_deref(), error, now, effects);
+            }
+            HubMessage::Close { .. } => {
+                let closing = Closing { error: None, allow_reconnect: false, detail: String::new() };
+                self.close(slot, CloseCause::Normal, closing, now, effects);
+            }
+            // A ping needs no answer, and nothing that is left is about a call that the gateway made.
+            HubMessage::Ping
+            | HubMessage::StreamItem { .. }
+            | HubMessage::Completion { .. }
+            | HubMessage::CancelInvocation { .. }
+            | HubMessage::Ack { .. }
+            | HubMessage::Sequence { .. }
+            | HubMessage::Unknown { .. } => {}
+        }
+    }
+
+    fn invocation(&mut self, slot: Slot, invocation: Invocation<'_>, now: Millis, effects: &mut Vec<Effect>) {
+        let id = invocation.invocation_id.as_deref();
+        if !invocation.stream_ids.is_empty() {
+            let error = failure::streams_are_not_supported(&invocation.target);
+            return self.complete_with_error(slot, id, error, now, effects);
+        }
+        let hub = &self.hubs[self.clients[slot.0 as usize].hub.0 as usize].name;
+        let Some(plugin) = self.settings.route(hub, MESSAGES, &invocation.target).cloned() else {
+            let error = failure::nobody_answers(&invocation.target);
+            return self.complete_with_error(slot, id, error, now, effects);
+        };
+        let arguments = JsonText::from_raw(invocation.arguments);
+        let call = WaitingCall {
+            plugin,
+            bytes: arguments.as_bytes().len() + invocation.target.len(),
+            running: Running::Invocation { id: id.map(str::to_owned), target: invocation.target.clone().into_owned() },
+            event: UpstreamEvent::Invocation {
+                wants_result: id.is_some(),
+                target: invocation.target.into_owned(),
+                arguments: Payload::Json(arguments),
+                headers: invocation.headers.iter().map(|(name, value)| (name, value)).collect(),
+            },
+        };
+        self.call(slot, call, effects);
+        let limits = &self.settings.limits;
+        let calls = &self.clients[slot.0 as usize].calls;
+        if calls.waiting.len() >= limits.queued_calls || calls.bytes >= limits.queued_bytes {
+            self.pause(slot, effects);
+        }
+    }
+
+    /// Asks upstream whether the client may come, if any item wants to know.
+    pub(crate) fn call_connected(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+        let hub = &self.hubs[self.clients[slot.0 as usize].hub.0 as usize].name;
+        match self.settings.route(hub, CONNECTIONS, "connected").cloned() {
+            Some(plugin) => {
+                let event = UpstreamEvent::Connected;
+                self.call(slot, WaitingCall { plugin, event, running: Running::Connected, bytes: 0 }, effects);
+            }
+            None => self.accept(slot, now, effects),
+        }
+    }
+
+    /// Tells upstream that the client is gone, behind all of its events that wait.
+    pub(crate) fn call_disconnected(
+        &mut self,
+        slot: Slot,
+        facts: &Arc<ConnectionFacts>,
+        reason: Option<String>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(plugin) = self.settings.route(&facts.hub, CONNECTIONS, "disconnected").cloned() else {
+            return;
+        };
+        let event = UpstreamEvent::Disconnected { reason };
+        self.call(slot, WaitingCall { plugin, event, running: Running::Disconnected, bytes: 0 }, effects);
+    }
+
+    /// What came of the client's call, whether it is still there or not.
+    pub fn upstream_answered(&mut self, slot: Slot, answer: UpstreamAnswer, now: Millis, effects: &mut Vec<Effect>) {
+        let client = self.client(slot);
+        let Some(running) = client.calls.running.take() else {
+            return;
+        };
+        let hub = client.hub;
+        for action in answer.actions {
+            self.act(hub, action, now, effects);
+        }
+        match running {
+            Running::Connected => self.connected_answered(slot, answer.result.err(), now, effects),
+            Running::Invocation { id: Some(id), target } => match answer.result {
+                Ok(result) => {
+                    let result = result.as_ref().map(|Payload::Json(json)| json.as_str());
+                    self.send(slot, frame(|out| json::write_result(&id, result, out)), now, effects);
+                }
+                Err(failure) => {
+                    let error = failure::completion(&target, failure, self.settings.detailed_errors);
+                    self.complete_with_error(slot, Some(&id), error, now, effects);
+                }
+            },
+            Running::Invocation { id: None, .. } | Running::Disconnected => {}
+        }
+        self.next_call(slot, now, effects);
+    }
+
+    fn connected_answered(
+        &mut self,
+        slot: Slot,
+        failure: Option<UpstreamFailure>,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(failure) = failure else {
+            return self.accept(slot, now, effects);
+        };
+        let error = failure::connected(failure, self.settings.detailed_errors);
+        self.refuse(slot, CloseCause::InvokeUpstreamFailed, error, now, effects);
+        // Whom upstream did not take never was: nothing of it waits any more, its end neither.
+        self.client(slot).calls.clear();
+    }
+
+    /// Hands the call over, or lets it wait while another one of the client's runs.
+    fn call(&mut self, slot: Slot, call: WaitingCall, effects: &mut Vec<Effect>) {
+        let client = self.client(slot);
+        match client.calls.running {
+            Some(_) => client.calls.push(call),
+            None => self.start(slot, call, effects),
+        }
+    }
+
+    fn start(&mut self, slot: Slot, call: WaitingCall, effects: &mut Vec<Effect>) {
+        let client = self.client(slot);
+        let facts = client.facts().expect("events come from clients whose handshake was read").clone();
+        client.calls.running = Some(call.running);
+        effects
+            .push(Effect::Call { slot, call: UpstreamCall { plugin: call.plugin, client: facts, event: call.event } });
+    }
+
+    fn next_call(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+        if let Some(call) = self.client(slot).calls.pop() {
+            self.start(slot, call, effects);
+        }
+        let limits = &self.settings.limits;
+        let calls = &self.clients[slot.0 as usize].calls;
+        let few = calls.waiting.len() <= limits.queued_calls / 2 && calls.bytes <= limits.queued_bytes / 2;
+        let client = self.client(slot);
+        if few && client.reading == Reading::Paused && matches!(client.phase, Phase::Open { .. }) {
+            self.resume(slot, now, effects);
+        }
+        self.forget_if_over(slot);
+    }
+
+    fn complete_with_error(
+        &mut self,
+        slot: Slot,
+        invocation_id: Option<&str>,
+        error: String,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(id) = invocation_id else {
+            return;
+        };
+        let outcome = CompletionOutcome::Error(error.into());
+        let completion = HubMessage::Completion { headers: Vec::new(), invocation_id: id.into(), outcome };
+        self.send(slot, frame(|out| json::write(&completion, out)), now, effects);
+    }
+}

@@ -1,0 +1,90 @@
+//! The settings that the core decides by.
+
+use std::collections::HashMap;
+
+use crate::id::{HubName, PluginName};
+use crate::mode::Mode;
+use crate::time::Millis;
+
+/// The settings of all hubs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub hubs: HashMap<HubName, HubSettings>,
+    /// Of hubs that are not named.
+    pub other_hubs: HubSettings,
+    /// The first item that matches an event gets it.
+    pub upstream: Vec<UpstreamItem>,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    /// Whether clients are told the text of a failure that is not theirs.
+    pub detailed_errors: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubSettings {
+    pub mode: Mode,
+}
+
+/// Where events go, by hub, category and event.
+#[derive(Debug, Clone)]
+pub struct UpstreamItem {
+    pub hubs: Pattern,
+    pub categories: Pattern,
+    pub events: Pattern,
+    pub plugin: PluginName,
+}
+
+/// A list of names, or all of them. Compared with case; hubs are compared in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pattern {
+    Any,
+    OneOf(Vec<String>),
+}
+
+impl Pattern {
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            Pattern::Any => true,
+            Pattern::OneOf(names) => names.iter().any(|each| each == name),
+        }
+    }
+}
+
+/// Bounds of what one client may make the gateway hold, in bytes unless the name says otherwise.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// One hub message.
+    pub message: usize,
+    /// Calls of one client that wait for their turn, in number. Reading stops beyond it.
+    pub queued_calls: usize,
+    /// The text of those calls. Reading stops beyond it.
+    pub queued_bytes: usize,
+    /// Groups that one connection may be in, in number; a join beyond it has no effect.
+    pub groups_per_connection: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    /// From negotiate to connect.
+    pub negotiate: Millis,
+    /// From connect to the end of the hub handshake request.
+    pub handshake: Millis,
+    /// A client that says nothing for so long is gone.
+    pub client: Millis,
+    /// A client to which nothing was sent for so long gets a ping.
+    pub keep_alive: Millis,
+}
+
+impl Settings {
+    pub fn hub(&self, hub: &HubName) -> &HubSettings {
+        self.hubs.get(hub).unwrap_or(&self.other_hubs)
+    }
+
+    /// The plugin that gets an event, if any does.
+    pub fn route(&self, hub: &HubName, category: &str, event: &str) -> Option<&PluginName> {
+        let item = self.upstream.iter().find(|item| {
+            item.hubs.matches(hub.as_str()) && item.categories.matches(category) && item.events.matches(event)
+        })?;
+        Some(&item.plugin)
+    }
+}

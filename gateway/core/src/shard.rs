@@ -1,0 +1,565 @@
+//! The connections of one worker thread and what they do to each other.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use hubgate_wire::signalr::framing::split_message;
+use hubgate_wire::signalr::handshake::{self, HandshakeRequest};
+use hubgate_wire::signalr::json;
+use hubgate_wire::signalr::{HubMessage, HubProtocol};
+use hubgate_wire::websocket::{DataKind, Frame, close_code};
+use slab::Slab;
+
+use crate::client_connection::{
+    CallQueue, ClientConnection, HubIndex, Identity, NewClient, Phase, Reading, TransportState,
+};
+use crate::effect::{CloseCause, Effect};
+use crate::event::{ConnectionFacts, HubAnswer, HubQuestion};
+use crate::failure;
+use crate::id::{ConnectionId, HubName, ShardIndex};
+use crate::mode::{ClientKind, Mode};
+use crate::registry::{Hub, HubCounters, LocalTarget};
+use crate::settings::Settings;
+use crate::time::Millis;
+use crate::timer_wheel::TimerWheel;
+
+/// A client's place in its shard. Free for another client once the core has heard that its transport is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(pub u32);
+
+/// The clients of one worker thread. Its methods say what happened; what is to be done about it is appended to `effects`.
+#[derive(Debug)]
+pub struct Shard {
+    pub(crate) index: ShardIndex,
+    /// How many shards the gateway has.
+    pub(crate) shards: u16,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) hubs: Vec<Hub>,
+    hub_indexes: HashMap<HubName, HubIndex>,
+    pub(crate) clients: Slab<ClientConnection>,
+    pub(crate) slots: HashMap<ConnectionId, Slot>,
+    tokens: HashMap<ConnectionId, TokenState>,
+    /// Tokens that were given out, in the order in which they expire.
+    expiring_tokens: VecDeque<(Millis, ConnectionId)>,
+    wheel: TimerWheel,
+    ping: Frame,
+}
+
+/// What a connection token opens.
+#[derive(Debug)]
+enum TokenState {
+    Negotiated { hub: HubName, id: ConnectionId },
+    InUse,
+}
+
+/// Why a connection token opens no transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenRefusal {
+    /// It was never given out for this hub, or not used in time, or its connection is over.
+    Unknown,
+    /// Its connection has a transport already.
+    InUse,
+}
+
+/// A hub as an operator sees it.
+#[derive(Debug, Clone)]
+pub struct HubStatus {
+    pub hub: HubName,
+    pub mode: Mode,
+    pub clients: usize,
+    pub counters: HubCounters,
+}
+
+impl Shard {
+    pub fn new(index: ShardIndex, shards: u16, settings: Arc<Settings>) -> Shard {
+        Shard {
+            index,
+            shards,
+            settings,
+            hubs: Vec::new(),
+            hub_indexes: HashMap::new(),
+            clients: Slab::new(),
+            slots: HashMap::new(),
+            tokens: HashMap::new(),
+            expiring_tokens: VecDeque::new(),
+            wheel: TimerWheel::new(),
+            ping: frame(|out| json::write(&HubMessage::Ping, out)),
+        }
+    }
+
+    /// A client negotiated: `token` opens a transport of connection `id` for a while.
+    pub fn negotiated(&mut self, hub: HubName, id: ConnectionId, token: ConnectionId, now: Millis) {
+        self.tokens.insert(token, TokenState::Negotiated { hub, id });
+        self.expiring_tokens.push_back((now + self.settings.timeouts.negotiate, token));
+    }
+
+    /// Uses up a token for a transport; gives the id of its connection.
+    pub fn claim_token(
+        &mut self,
+        token: ConnectionId,
+        hub: &HubName,
+        now: Millis,
+    ) -> Result<ConnectionId, TokenRefusal> {
+        self.expire_tokens(now);
+        match self.tokens.get(&token) {
+            Some(TokenState::Negotiated { hub: of, id }) if of == hub => {
+                let id = *id;
+                self.tokens.insert(token, TokenState::InUse);
+                Ok(id)
+            }
+            Some(TokenState::InUse) => Err(TokenRefusal::InUse),
+            Some(TokenState::Negotiated { .. }) | None => Err(TokenRefusal::Unknown),
+        }
+    }
+
+    /// A claimed token's transport did not open after all.
+    pub fn release_token(&mut self, token: ConnectionId) {
+        self.tokens.remove(&token);
+    }
+
+    /// A client's transport is open; its handshake request comes next.
+    pub fn client_opened(&mut self, client: NewClient, now: Millis) -> Slot {
+        let kind = self.settings.hub(&client.hub).mode.of_new_client();
+        let hub = self.hub_index(&client.hub);
+        let deadline = now + self.settings.timeouts.handshake;
+        let slot = Slot(self.clients.insert(ClientConnection {
+            hub,
+            id: client.id,
+            token: client.token,
+            last_heard: now,
+            last_sent: now,
+            due: None,
+            phase: Phase::Handshaking { identity: Box::new(client.identity), kind, deadline },
+            reading: Reading::On,
+            unread: Vec::new(),
+            calls: CallQueue::default(),
+            groups: Vec::new(),
+        }) as u32);
+        self.schedule(slot, deadline);
+        slot
+    }
+
+    /// Bytes came from a client: the content of its messages, cut anywhere.
+    pub fn client_data(&mut self, slot: Slot, mut bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
+        let client = self.client(slot);
+        client.last_heard = now;
+        let hub = client.hub;
+        self.hub_mut(hub).counters.bytes_in += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let client = self.client(slot);
+            if !client.is_parsing() {
+                return self.keep_unread(slot, bytes, now, effects);
+            }
+            if client.unread.is_empty() {
+                match split_message(&mut bytes) {
+                    Some(message) => self.message(slot, message, now, effects),
+                    None => return self.keep_unread(slot, bytes, now, effects),
+                }
+                continue;
+            }
+            // Only the new bytes are searched: what is unread holds no separator.
+            let Some(message_end) = split_message(&mut bytes) else {
+                return self.keep_unread(slot, bytes, now, effects);
+            };
+            let mut message = std::mem::take(&mut client.unread);
+            message.extend_from_slice(message_end);
+            self.message(slot, &message, now, effects);
+        }
+    }
+
+    /// A client's transport is gone; nothing is sent to `slot` from now on.
+    pub fn client_gone(&mut self, slot: Slot, cause: CloseCause, now: Millis, effects: &mut Vec<Effect>) {
+        if !matches!(self.client(slot).phase, Phase::Closed { .. }) {
+            let reason = match cause {
+                CloseCause::Normal => None,
+                cause => Some(cause.name().to_owned()),
+            };
+            self.retire(slot, cause, reason, now, effects);
+        }
+        if let Phase::Closed { transport, .. } = &mut self.client(slot).phase {
+            *transport = TransportState::Gone;
+        }
+        self.forget_if_over(slot);
+    }
+
+    /// The client cannot go on: tells it and ends it.
+    pub fn close_client(&mut self, slot: Slot, cause: CloseCause, now: Millis, effects: &mut Vec<Effect>) {
+        let closing =
+            Closing { error: Some(CLOSED_WITH_ERROR.to_owned()), allow_reconnect: false, detail: String::new() };
+        self.close(slot, cause, closing, now, effects);
+    }
+
+    /// All clients are told to come back later, because the gateway stops.
+    pub fn drain(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        let slots: Vec<Slot> = self.clients.iter().map(|(index, _)| Slot(index as u32)).collect();
+        for slot in slots {
+            let closing = Closing { error: None, allow_reconnect: true, detail: String::new() };
+            self.close(slot, CloseCause::ServiceReload, closing, now, effects);
+        }
+    }
+
+    /// Whether a client is left, or upstream still has to hear of one's end.
+    pub fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
+    /// How long the owner may wait between two calls of [`Shard::tick`].
+    pub const fn tick_period() -> Millis {
+        TimerWheel::period()
+    }
+
+    /// Time passed: meets the deadlines up to `now`.
+    pub fn tick(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        self.expire_tokens(now);
+        for (slot, due) in self.wheel.expire(now) {
+            // An entry whose client is gone or was rescheduled does not count.
+            if self.clients.get(slot.0 as usize).is_some_and(|client| client.due == Some(due)) {
+                self.check_deadlines(slot, now, effects);
+            }
+        }
+    }
+
+    /// Answers what a running plugin asks of its hub, as far as this shard knows.
+    pub fn answer(
+        &mut self,
+        hub: &HubName,
+        question: HubQuestion,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) -> HubAnswer {
+        match question {
+            HubQuestion::Exists(target) => HubAnswer::Exists(self.exists(hub, &target)),
+            HubQuestion::Facts(id) => HubAnswer::Facts(self.facts(hub, id)),
+            HubQuestion::Run(actions) => {
+                self.run(hub, actions, now, effects);
+                HubAnswer::Ran
+            }
+        }
+    }
+
+    /// The hubs that this shard has met.
+    pub fn statuses(&self) -> Vec<HubStatus> {
+        let status = |hub: &Hub| HubStatus {
+            hub: hub.name.clone(),
+            mode: self.settings.hub(&hub.name).mode,
+            clients: hub.client_count(),
+            counters: hub.counters.clone(),
+        };
+        self.hubs.iter().map(status).collect()
+    }
+
+    fn exists(&mut self, hub: &HubName, target: &crate::delivery::Target) -> bool {
+        let hub = self.hub_index(hub);
+        let slot = self.slot_of(hub, target);
+        self.hub(hub).clients_of(&LocalTarget::new(target, slot)).next().is_some()
+    }
+
+    fn facts(&self, hub: &HubName, id: ConnectionId) -> Option<Arc<ConnectionFacts>> {
+        let slot = self.slots.get(&id)?;
+        let facts = self.clients[slot.0 as usize].facts()?;
+        (facts.hub == *hub).then(|| facts.clone())
+    }
+
+    fn message(&mut self, slot: Slot, message: &[u8], now: Millis, effects: &mut Vec<Effect>) {
+        let limit = self.settings.limits.message;
+        if message.len() > limit {
+            return self.too_large(slot, now, effects);
+        }
+        match &self.client(slot).phase {
+            Phase::Handshaking { .. } => self.handshake(slot, message, now, effects),
+            Phase::Open { .. } => self.hub_message(slot, message, now, effects),
+            Phase::Connecting { .. } | Phase::Closed { .. } => {}
+        }
+    }
+
+    fn handshake(&mut self, slot: Slot, message: &[u8], now: Millis, effects: &mut Vec<Effect>) {
+        let Phase::Handshaking { kind, .. } = &self.client(slot).phase else {
+            return;
+        };
+        let kind = *kind;
+        let request = match HandshakeRequest::parse(message) {
+            Ok(request) => request,
+            Err(malformed) => {
+                let error = failure::malformed_handshake(&malformed, self.settings.detailed_errors);
+                return self.refuse(slot, CloseCause::HandshakeError, error, now, effects);
+            }
+        };
+        match (kind, request.accept()) {
+            (ClientKind::Refused(error), _) => {
+                self.refuse(slot, CloseCause::NoAvailableServerConnection, error.to_owned(), now, effects);
+            }
+            (ClientKind::Serverless, Err(refusal)) => {
+                self.refuse(slot, CloseCause::HandshakeError, refusal.to_string(), now, effects);
+            }
+            (ClientKind::Serverless, Ok(protocol)) => self.register(slot, protocol, now, effects),
+        }
+    }
+
+    /// Others see the client from here on; upstream decides whether it stays.
+    fn register(&mut self, slot: Slot, protocol: HubProtocol, now: Millis, effects: &mut Vec<Effect>) {
+        let closed = Phase::Closed { facts: None, transport: TransportState::Ending };
+        let client = self.client(slot);
+        let Phase::Handshaking { identity, .. } = std::mem::replace(&mut client.phase, closed) else {
+            unreachable!("only a handshaking client is registered");
+        };
+        let Identity { user_id, claims, query, headers, remote_address } = *identity;
+        let (index, id) = (client.hub, client.id);
+        let hub = self.hub(index).name.clone();
+        let facts = Arc::new(ConnectionFacts { hub, id, user_id, protocol, claims, query, headers, remote_address });
+        let groups = self.hub_mut(index).add(slot, facts.user_id.as_ref(), now);
+        self.slots.insert(id, slot);
+        self.client(slot).phase = Phase::Connecting { facts, held: Vec::new() };
+        for group in groups {
+            self.join_client(slot, &group);
+        }
+        self.call_connected(slot, now, effects);
+    }
+
+    /// Answers the handshake and lets out what was held back.
+    pub(crate) fn accept(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+        let client = self.client(slot);
+        let Phase::Connecting { facts, held } = &mut client.phase else {
+            return;
+        };
+        let (facts, held) = (facts.clone(), std::mem::take(held));
+        client.phase = Phase::Open { facts };
+        client.last_sent = now;
+        client.last_heard = now;
+        effects.push(Effect::Send { to: slot, frame: frame(|out| out.extend_from_slice(handshake::ACCEPTED)) });
+        effects.extend(held.into_iter().map(|frame| Effect::Send { to: slot, frame }));
+        let timeouts = &self.settings.timeouts;
+        self.schedule(slot, now + timeouts.keep_alive.min(timeouts.client));
+        self.resume(slot, now, effects);
+    }
+
+    /// Parses on where it stopped: after the handshake was answered, or when the client's calls have become fewer.
+    pub(crate) fn resume(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+        let client = self.client(slot);
+        if client.reading == Reading::Paused {
+            client.reading = Reading::On;
+            client.last_heard = now;
+            effects.push(Effect::ResumeReading(slot));
+        }
+        let unread = std::mem::take(&mut client.unread);
+        let mut rest = &unread[..];
+        while self.client(slot).is_parsing()
+            && let Some(message) = split_message(&mut rest)
+        {
+            self.message(slot, message, now, effects);
+        }
+        if !rest.is_empty() {
+            self.keep_unread(slot, rest, now, effects);
+        }
+    }
+
+    /// Keeps what cannot be parsed yet, within bounds.
+    fn keep_unread(&mut self, slot: Slot, bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
+        let limit = self.settings.limits.message;
+        let client = self.client(slot);
+        if matches!(client.phase, Phase::Closed { .. }) {
+            return;
+        }
+        client.unread.extend_from_slice(bytes);
+        let unread = client.unread.len();
+        match client.phase {
+            Phase::Handshaking { .. } if unread > handshake::LONGEST_REQUEST => {
+                let malformed = handshake::MalformedHandshake::TooLong;
+                let error = failure::malformed_handshake(&malformed, self.settings.detailed_errors);
+                self.refuse(slot, CloseCause::HandshakeError, error, now, effects);
+            }
+            Phase::Open { .. } if client.reading == Reading::On && unread > limit => self.too_large(slot, now, effects),
+            Phase::Connecting { .. } if unread > handshake::LONGEST_REQUEST => self.pause(slot, effects),
+            Phase::Handshaking { .. } | Phase::Connecting { .. } | Phase::Open { .. } | Phase::Closed { .. } => {}
+        }
+    }
+
+    /// Reads no more of the client for now.
+    pub(crate) fn pause(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
+        let client = self.client(slot);
+        if client.reading == Reading::On {
+            client.reading = Reading::Paused;
+            effects.push(Effect::PauseReading(slot));
+        }
+    }
+
+    fn too_large(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+        let text = format!("The maximum message size of {}B was exceeded.", self.settings.limits.message);
+        self.bad_request(slot, text, now, effects);
+    }
+
+    pub(crate) fn bad_request(&mut self, slot: Slot, text: String, now: Millis, effects: &mut Vec<Effect>) {
+        let error = match self.settings.detailed_errors {
+            true => format!("{CLOSED_WITH_ERROR} {text}"),
+            false => CLOSED_WITH_ERROR.to_owned(),
+        };
+        let closing = Closing { error: Some(error), allow_reconnect: false, detail: text };
+        self.close(slot, CloseCause::BadRequest, closing, now, effects);
+    }
+
+    fn check_deadlines(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+        let timeouts = self.settings.timeouts.clone();
+        let ping = self.ping.clone();
+        let client = self.client(slot);
+        let next = match &client.phase {
+            Phase::Handshaking { deadline, .. } if now >= *deadline => {
+                let error = "Handshake was canceled.".to_owned();
+                return self.refuse(slot, CloseCause::HandshakeError, error, now, effects);
+            }
+            Phase::Handshaking { deadline, .. } => *deadline,
+            Phase::Closed { .. } => return,
+            // Upstream has its own deadline.
+            Phase::Connecting { .. } => now + timeouts.keep_alive,
+            Phase::Open { .. } => {
+                let is_silent = client.reading == Reading::On && now - client.last_heard >= timeouts.client;
+                if is_silent {
+                    let error = Some(CLOSED_WITH_ERROR.to_owned());
+                    let closing = Closing { error, allow_reconnect: true, detail: String::new() };
+                    return self.close(slot, CloseCause::PingTimeout, closing, now, effects);
+                }
+                if now - client.last_sent >= timeouts.keep_alive {
+                    client.last_sent = now;
+                    effects.push(Effect::Send { to: slot, frame: ping });
+                }
+                let timeout = match client.reading {
+                    Reading::On => client.last_heard + timeouts.client,
+                    Reading::Paused => now + timeouts.client,
+                };
+                timeout.min(client.last_sent + timeouts.keep_alive)
+            }
+        };
+        self.schedule(slot, next);
+    }
+
+    fn schedule(&mut self, slot: Slot, at: Millis) {
+        let due = self.wheel.schedule(slot, at);
+        self.client(slot).due = Some(due);
+    }
+
+    /// Ends a client whose handshake is not answered yet, with an error for an answer.
+    pub(crate) fn refuse(
+        &mut self,
+        slot: Slot,
+        cause: CloseCause,
+        error: String,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let closing = Closing { detail: error.clone(), error: Some(error), allow_reconnect: false };
+        self.close(slot, cause, closing, now, effects);
+    }
+
+    /// Ends a client: nobody sees it from here on, then it is told, then its transport ends.
+    pub(crate) fn close(
+        &mut self,
+        slot: Slot,
+        cause: CloseCause,
+        closing: Closing,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let last_message = match &self.client(slot).phase {
+            Phase::Closed { .. } => return,
+            Phase::Handshaking { .. } | Phase::Connecting { .. } => {
+                let error = closing.error.as_deref().unwrap_or("Handshake was canceled.");
+                frame(|out| out.extend_from_slice(&handshake::refused(error)))
+            }
+            Phase::Open { .. } => frame(|out| {
+                let error = closing.error.as_deref().map(Into::into);
+                json::write(&HubMessage::Close { error, allow_reconnect: closing.allow_reconnect }, out);
+            }),
+        };
+        let reason = match cause {
+            CloseCause::Normal => None,
+            cause => Some(closing.error.unwrap_or_else(|| cause.name().to_owned())),
+        };
+        self.retire(slot, cause, reason, now, effects);
+        effects.push(Effect::Send { to: slot, frame: last_message });
+        effects.push(Effect::Finish { slot, code: close_code::NORMAL, cause, detail: closing.detail });
+    }
+
+    /// Takes the client out of all indexes, and tells upstream of its end behind all that it still has to hear.
+    fn retire(
+        &mut self,
+        slot: Slot,
+        cause: CloseCause,
+        reason: Option<String>,
+        _now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let closed = Phase::Closed { facts: None, transport: TransportState::Ending };
+        let client = self.client(slot);
+        let facts = match std::mem::replace(&mut client.phase, closed) {
+            Phase::Handshaking { .. } => None,
+            Phase::Connecting { facts, .. } | Phase::Open { facts } => Some(facts),
+            Phase::Closed { facts, .. } => facts,
+        };
+        client.unread = Vec::new();
+        client.phase = Phase::Closed { facts: facts.clone(), transport: TransportState::Ending };
+        let (hub, id, token) = (client.hub, client.id, client.token.take());
+        let groups = std::mem::take(&mut client.groups);
+        if let Some(token) = token {
+            self.tokens.remove(&token);
+        }
+        self.hub_mut(hub).counters.closed[cause as usize] += 1;
+        if let Some(facts) = facts {
+            self.slots.remove(&id);
+            self.hub_mut(hub).remove(slot, facts.user_id.as_ref(), &groups);
+            self.call_disconnected(slot, &facts, reason, effects);
+        }
+    }
+
+    pub(crate) fn forget_if_over(&mut self, slot: Slot) {
+        if self.client(slot).is_over() {
+            self.clients.remove(slot.0 as usize);
+        }
+    }
+
+    fn expire_tokens(&mut self, now: Millis) {
+        while let Some((expiry, token)) = self.expiring_tokens.front().copied()
+            && expiry <= now
+        {
+            self.expiring_tokens.pop_front();
+            if let Some(TokenState::Negotiated { .. }) = self.tokens.get(&token) {
+                self.tokens.remove(&token);
+            }
+        }
+    }
+
+    pub(crate) fn client(&mut self, slot: Slot) -> &mut ClientConnection {
+        &mut self.clients[slot.0 as usize]
+    }
+
+    pub(crate) fn hub(&self, index: HubIndex) -> &Hub {
+        &self.hubs[index.0 as usize]
+    }
+
+    pub(crate) fn hub_mut(&mut self, index: HubIndex) -> &mut Hub {
+        &mut self.hubs[index.0 as usize]
+    }
+
+    pub(crate) fn hub_index(&mut self, name: &HubName) -> HubIndex {
+        if let Some(index) = self.hub_indexes.get(name) {
+            return *index;
+        }
+        let index = HubIndex(self.hubs.len() as u32);
+        self.hubs.push(Hub::new(name.clone()));
+        self.hub_indexes.insert(name.clone(), index);
+        index
+    }
+}
+
+/// What a client is told at its end.
+pub(crate) struct Closing {
+    pub(crate) error: Option<String>,
+    pub(crate) allow_reconnect: bool,
+    /// For the log.
+    pub(crate) detail: String,
+}
+
+/// What clients are told of an error whose text is not for them (.NET's own words).
+pub(crate) const CLOSED_WITH_ERROR: &str = "Connection closed with an error.";
+
+/// A text message of what `write` appends.
+pub(crate) fn frame(write: impl FnOnce(&mut Vec<u8>)) -> Frame {
+    Frame::data(DataKind::Text, write)
+}

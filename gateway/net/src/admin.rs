@@ -1,0 +1,161 @@
+//! The admin listener: what the gateway is doing, for operators and tools.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::header::{AUTHORIZATION, HOST};
+use http::{Method, Request, StatusCode};
+use hubgate_core::HubStatus;
+use hubgate_core::id::HubName;
+use hubgate_plugin_host::{PluginHost, PluginStatus};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use crate::gateway::Shared;
+use crate::http::{Answer, text, with_type};
+use crate::inbox::{InboxSender, ShardMessage};
+use crate::metrics;
+
+/// Answers operators, with what the shards and the plugin host know.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) plugins: PluginHost,
+    pub(crate) inboxes: Vec<InboxSender>,
+}
+
+impl Admin {
+    /// Serves one connection.
+    pub(crate) async fn serve(self, stream: TcpStream) {
+        let timeout = self.shared.settings.http_header_timeout;
+        let service = service_fn(|request| {
+            let admin = &self;
+            async move { Ok::<_, Infallible>(admin.answer(&request).await) }
+        });
+        let mut builder = http1::Builder::new();
+        let connection = builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(timeout)
+            .serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "an admin connection broke off");
+        }
+    }
+
+    async fn answer(&self, request: &Request<Incoming>) -> Answer {
+        if !self.is_for_us(request) {
+            let why = "The Host of the request is not this listener's: add it to `admin.hosts` if it should be.\n";
+            return text(StatusCode::FORBIDDEN, why);
+        }
+        let path = request.uri().path();
+        let is_open = path == "/metrics" && self.shared.settings.admin.metrics_open;
+        if !is_open && !self.is_authorized(request) {
+            let mut answer = text(StatusCode::UNAUTHORIZED, "The admin token is missing or wrong.\n");
+            answer.headers_mut().insert(http::header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
+            return answer;
+        }
+        if request.method() != Method::GET {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "");
+        }
+        match path {
+            "/metrics" => match self.shared.metrics.encode(&self.hubs().await) {
+                Ok(metrics) => {
+                    with_type(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics)
+                }
+                Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, ""),
+            },
+            "/admin/plugins" => {
+                let plugins: Vec<Value> = self.plugins.statuses().into_iter().map(plugin).collect();
+                reply(&json!({ "plugins": plugins }))
+            }
+            "/admin/hubs" => {
+                let hubs: serde_json::Map<String, Value> =
+                    self.hubs().await.iter().map(|status| (status.hub.to_string(), hub(status))).collect();
+                reply(&json!({ "hubs": hubs }))
+            }
+            path => match path.strip_prefix("/admin/hubs/") {
+                Some(name) => self.hub(name).await,
+                None => text(StatusCode::NOT_FOUND, "Nothing is here.\n"),
+            },
+        }
+    }
+
+    async fn hub(&self, name: &str) -> Answer {
+        let Ok(name) = HubName::parse(&percent_decode_str(name).decode_utf8_lossy()) else {
+            return text(StatusCode::NOT_FOUND, "That is no hub's name.\n");
+        };
+        let met = self.hubs().await.into_iter().find(|status| status.hub == name);
+        let mode = self.shared.settings.core.hub(&name).mode;
+        let status = met.unwrap_or_else(|| HubStatus { hub: name, mode, clients: 0, counters: Default::default() });
+        reply(&hub(&status))
+    }
+
+    /// The hubs with the sums over all shards.
+    async fn hubs(&self) -> Vec<HubStatus> {
+        let mut statuses = Vec::new();
+        for inbox in &self.inboxes {
+            let (answer, answered) = oneshot::channel();
+            if inbox.send(ShardMessage::Status(answer)).await.is_ok() {
+                statuses.extend(answered.await.unwrap_or_default());
+            }
+        }
+        metrics::sum(statuses)
+    }
+
+    /// A page of a browser must not reach the listener through a name that it made point here.
+    fn is_for_us(&self, request: &Request<Incoming>) -> bool {
+        let Some(host) = request.headers().get(HOST).and_then(|host| host.to_str().ok()) else {
+            return false;
+        };
+        let host = host.to_ascii_lowercase();
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => &host,
+        };
+        let own = self.shared.admin_address.ip();
+        let own_name = if own.is_ipv6() { format!("[{own}]") } else { own.to_string() };
+        let hosts = &self.shared.settings.admin.hosts;
+        ["localhost", "127.0.0.1", "[::1]", &own_name].contains(&name)
+            || hosts.iter().any(|each| each == name || *each == host)
+    }
+
+    fn is_authorized(&self, request: &Request<Incoming>) -> bool {
+        let header = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
+        let token = header.and_then(|value| value.strip_prefix(b"Bearer "));
+        let expected = self.shared.settings.admin.token.as_bytes();
+        token.is_some_and(|token| aws_lc_rs::constant_time::verify_slices_are_equal(token, expected).is_ok())
+    }
+}
+
+fn reply(body: &Value) -> Answer {
+    with_type(StatusCode::OK, "application/json", body.to_string())
+}
+
+fn hub(status: &HubStatus) -> Value {
+    json!({ "mode": status.mode.name(), "clients": status.clients, "serverConnections": 0 })
+}
+
+fn plugin(status: PluginStatus) -> Value {
+    json!({
+        "name": status.name.as_str(),
+        "generation": status.generation,
+        "digest": status.digest,
+        "state": status.state.to_string(),
+        "loadedAt": rfc3339(status.loaded_at),
+        "calls": status.calls,
+        "traps": status.traps,
+        "lastError": status.last_error.map(|error| json!({ "reason": error.reason, "at": rfc3339(error.at) })),
+    })
+}
+
+/// A moment as RFC 3339 text in UTC.
+fn rfc3339(at: SystemTime) -> String {
+    humantime::format_rfc3339_millis(at).to_string()
+}

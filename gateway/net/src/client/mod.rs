@@ -1,0 +1,3 @@
+//! Clients' transports.
+
+pub(crate) mod websocket;

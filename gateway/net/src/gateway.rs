@@ -1,0 +1,249 @@
+//! The whole gateway: its listeners, its shards, and its orderly end.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hubgate_core::id::ShardIndex;
+use hubgate_core::time::Millis;
+use hubgate_plugin_host::PluginHost;
+use hubgate_wire::token::Endpoint;
+use prometheus_client::registry::Registry;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::admin::Admin;
+use crate::inbox::{INBOX, InboxSender, ShardMessage};
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::shard;
+
+/// Connections that the operating system holds until they are accepted.
+const BACKLOG: i32 = 4096;
+/// Questions of plugins that wait for their shard.
+const QUESTIONS: usize = 256;
+/// How long accepting rests when the process has no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all threads of the gateway read.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    /// Never empty; redirects use the first.
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) admin_address: SocketAddr,
+    pub(crate) is_ready: AtomicBool,
+    pub(crate) connections: ConnectionCount,
+    pub(crate) metrics: Metrics,
+    started: Instant,
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Millis {
+        self.started.elapsed().into()
+    }
+}
+
+/// Seconds since 1970, as tokens count them.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Clients connected to all shards, and how many there may be.
+#[derive(Debug)]
+pub(crate) struct ConnectionCount {
+    count: AtomicUsize,
+    limit: usize,
+}
+
+impl ConnectionCount {
+    /// Counts one more, if there may be one more.
+    pub(crate) fn enter(&self) -> bool {
+        let more = |count| (count < self.limit).then_some(count + 1);
+        self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    pub(crate) fn leave(&self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Why the gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{key} = \"{address}\": cannot listen there: {source}")]
+    Listen { key: &'static str, address: SocketAddr, source: io::Error },
+    #[error("cannot start a worker thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// A gateway that listens.
+#[derive(Debug)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+    plugins: PluginHost,
+    listener: TcpListener,
+    listen: SocketAddr,
+    admin: TcpListener,
+}
+
+impl Gateway {
+    /// Binds the listeners. Nothing is accepted before [`Gateway::run`].
+    pub fn bind(settings: Settings, plugins: PluginHost) -> Result<Gateway, StartError> {
+        let listener = listen("server.listen", settings.listen)?;
+        let admin = listen("admin.listen", settings.admin.listen)?;
+        let (listen, admin_address) = (listener.local_addr()?, admin.local_addr()?);
+        let endpoints = match settings.endpoints.is_empty() {
+            false => settings.endpoints.clone(),
+            true => vec![Endpoint::parse(&format!("http://{listen}")).expect("an address makes a URL")],
+        };
+        let mut registry = Registry::default();
+        plugins.register_metrics(&mut registry);
+        let shared = Shared {
+            endpoints,
+            admin_address,
+            is_ready: AtomicBool::new(false),
+            connections: ConnectionCount { count: AtomicUsize::new(0), limit: settings.limits.connections },
+            metrics: Metrics::new(registry),
+            started: Instant::now(),
+            settings,
+        };
+        Ok(Gateway { shared: Arc::new(shared), plugins, listener, listen, admin })
+    }
+
+    /// The address that clients connect to.
+    pub fn listen_address(&self) -> SocketAddr {
+        self.listen
+    }
+
+    pub fn admin_address(&self) -> SocketAddr {
+        self.shared.admin_address
+    }
+
+    /// The public base URLs; the first one is that of connection strings.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.shared.endpoints
+    }
+
+    /// Serves until `stop` is ready, then sends all clients away; `on_ready` is called when everything is accepted.
+    pub async fn run(self, on_ready: impl FnOnce(), stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let mut shards = Shards::start(&self.shared, &self.plugins)?;
+        let admin =
+            Admin { shared: self.shared.clone(), plugins: self.plugins.clone(), inboxes: shards.inboxes.clone() };
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let admin_listener = tokio::net::TcpListener::from_std(self.admin)?;
+        let mut admin_connections = JoinSet::new();
+        self.shared.is_ready.store(true, Ordering::Relaxed);
+        on_ready();
+        {
+            let mut accepting = std::pin::pin!(async {
+                tokio::select! {
+                    () = accept(listener, &shards.inboxes) => {}
+                    () = stop => {}
+                }
+                self.shared.is_ready.store(false, Ordering::Relaxed);
+                shards.drain_within(self.shared.settings.drain_timeout).await;
+            });
+            loop {
+                tokio::select! {
+                    () = &mut accepting => break,
+                    Ok((stream, _)) = admin_listener.accept() => {
+                        admin_connections.spawn(admin.clone().serve(stream));
+                    }
+                    Some(_) = admin_connections.join_next() => {}
+                }
+            }
+        }
+        shards.stop().await;
+        self.plugins.stop();
+        Ok(())
+    }
+}
+
+fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    bind().map_err(|source| StartError::Listen { key, address, source })
+}
+
+/// Accepts connections and deals them out to the shards in turn.
+async fn accept(listener: tokio::net::TcpListener, inboxes: &[InboxSender]) {
+    for shard in inboxes.iter().cycle() {
+        let (stream, remote) = loop {
+            match listener.accept().await.and_then(|(stream, remote)| Ok((stream.into_std()?, remote))) {
+                Ok(accepted) => break accepted,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections; trying again");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        };
+        drop(shard.send(ShardMessage::Accepted(stream, remote)).await);
+    }
+}
+
+/// The worker threads.
+struct Shards {
+    inboxes: Vec<InboxSender>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Shards {
+    fn start(shared: &Arc<Shared>, plugins: &PluginHost) -> io::Result<Shards> {
+        let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..shared.settings.shards).map(|_| mpsc::channel(INBOX)).unzip();
+        let mut threads = Vec::new();
+        for (index, inbox) in receivers.into_iter().enumerate() {
+            let (shared, plugins, inboxes) = (shared.clone(), plugins.clone(), inboxes.clone());
+            let runtime = move || {
+                let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+                let runtime = runtime.expect("the operating system gives a poller and a waker");
+                let (ask, questions) = mpsc::channel(QUESTIONS);
+                let plugins = plugins.shard(ask);
+                runtime.block_on(shard::run(ShardIndex(index as u16), shared, plugins, questions, inboxes, inbox));
+            };
+            threads.push(std::thread::Builder::new().name(format!("shard-{index}")).spawn(runtime)?);
+        }
+        Ok(Shards { inboxes, threads })
+    }
+
+    async fn drain_within(&self, timeout: Duration) {
+        if tokio::time::timeout(timeout, self.drain()).await.is_err() {
+            tracing::warn!(?timeout, "server.drain-timeout is over before all clients are gone");
+        }
+    }
+
+    async fn drain(&self) {
+        let mut drained = Vec::new();
+        for inbox in &self.inboxes {
+            let (answer, answered) = oneshot::channel();
+            drop(inbox.send(ShardMessage::Drain(answer)).await);
+            drained.push(answered);
+        }
+        for answered in drained {
+            drop(answered.await);
+        }
+    }
+
+    async fn stop(&mut self) {
+        for inbox in &self.inboxes {
+            drop(inbox.send(ShardMessage::Stop).await);
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread has panicked");
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Which pages of a browser may talk to a hub.
+//!
+//! Source: WHATWG Fetch, "CORS protocol". Clients send credentials by default, for which `*` is no answer.
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, HeaderMap, HeaderValue,
+    ORIGIN, VARY,
+};
+use http::{StatusCode, Uri};
+
+use super::answer::{Answer, text};
+use crate::settings::CorsOrigins;
+
+impl CorsOrigins {
+    /// No page of another origin.
+    pub const NONE: CorsOrigins = CorsOrigins { exact: Vec::new(), any: false, localhost: false };
+
+    /// Whether pages of `origin` are allowed with credentials.
+    fn allows(&self, origin: &str) -> bool {
+        self.exact.iter().any(|exact| exact == origin) || (self.localhost && is_localhost(origin))
+    }
+}
+
+fn is_localhost(origin: &str) -> bool {
+    let uri: Option<Uri> = origin.parse().ok();
+    uri.as_ref().and_then(Uri::host).is_some_and(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]"))
+}
+
+/// Adds what lets the browser hand the answer to the page, if the page may have it.
+pub(crate) fn allow(origins: &CorsOrigins, request: &HeaderMap, answer: &mut Answer) {
+    let Some(origin) = request.get(ORIGIN) else {
+        return;
+    };
+    let headers = answer.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+    if origin.to_str().is_ok_and(|origin| origins.allows(origin)) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    } else if origins.any {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
+}
+
+/// Answers the question that a browser asks before a request.
+pub(crate) fn preflight(origins: &CorsOrigins, request: &HeaderMap) -> Answer {
+    let mut answer = text(StatusCode::NO_CONTENT, "");
+    allow(origins, request, &mut answer);
+    let headers = answer.headers_mut();
+    if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+        if let Some(asked) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        }
+    }
+    answer
+}

@@ -1,0 +1,88 @@
+//! Negotiation, with a token and without one.
+
+use std::rc::Rc;
+
+use http::Request;
+use http::header::AUTHORIZATION;
+use hubgate_core::id::{ConnectionId, HubName};
+use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect};
+use hubgate_wire::token::Claims;
+use hyper::body::Incoming;
+
+use super::answer::{Answer, Refusal, json};
+use super::query::Query;
+use crate::shard::ShardThread;
+
+/// How long the tokens live that the gateway gives out itself, in seconds.
+const TOKEN_LIFETIME: u64 = 3600;
+
+/// Gives a client the ids of its connection-to-be.
+pub(crate) fn connection(
+    shard: &Rc<ShardThread>,
+    request: &Request<Incoming>,
+    hub: &HubName,
+) -> Result<Answer, Refusal> {
+    client_claims(shard, request, hub)?;
+    let asked = Query::of(request.uri()).get("negotiateVersion");
+    let version = match NegotiateVersion::choose(asked.as_deref()) {
+        Ok(version) => version,
+        Err(error) => return Ok(json(&NegotiateError { error: &error.to_string() })),
+    };
+    let id = new_id(shard);
+    // A version-0 client knows its connection by what opens it.
+    let token = match version {
+        NegotiateVersion::Zero => id,
+        NegotiateVersion::One => new_id(shard),
+    };
+    shard.negotiated(hub.clone(), id, token);
+    Ok(json(&NegotiateAnswer::new(version, id.as_str(), token.as_str())))
+}
+
+/// Sends a client that has no host to ask on to the gateway's own endpoint, with a token.
+pub(crate) fn without_host(
+    shard: &Rc<ShardThread>,
+    request: &Request<Incoming>,
+    hub: &HubName,
+) -> Result<Answer, Refusal> {
+    let settings = &shard.shared.settings;
+    if !settings.hub(hub).anonymous_negotiate {
+        return Err(Refusal::NotAnonymous(hub.clone()));
+    }
+    let endpoint = &shard.shared.endpoints[0];
+    let audience = format!("{endpoint}/client/?hub={hub}");
+    let now = crate::gateway::unix_seconds();
+    let mut claims = serde_json::Map::new();
+    claims.insert("aud".into(), audience.as_str().into());
+    claims.insert("iat".into(), now.into());
+    claims.insert("exp".into(), (now + TOKEN_LIFETIME).into());
+    let access_token = &settings.access_keys[0].sign(&claims);
+    // The client's own query goes with it, as it does through an application's negotiate.
+    let query = Query::of(request.uri()).without(&["hub", "negotiateVersion"]);
+    let url = if query.is_empty() { audience } else { format!("{audience}&{query}") };
+    Ok(json(&Redirect { url: &url, access_token }))
+}
+
+/// The claims of the token that a client's request carries, for `hub`.
+pub(crate) fn client_claims(
+    shard: &ShardThread,
+    request: &Request<Incoming>,
+    hub: &HubName,
+) -> Result<Claims, Refusal> {
+    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = header.and_then(|value| match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim()),
+        _ => None,
+    });
+    let query = Query::of(request.uri()).get("access_token");
+    let token = bearer.or(query.as_deref()).ok_or(Refusal::NoToken)?;
+    let claims = Claims::verify(token, &shard.shared.settings.access_keys, crate::gateway::unix_seconds())?;
+    claims.check_audience(&shard.shared.endpoints, "/client", Some(hub.as_str()))?;
+    Ok(claims)
+}
+
+/// A new id on this shard. It may be a secret, so its bits come from the operating system.
+pub(crate) fn new_id(shard: &ShardThread) -> ConnectionId {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).expect("the operating system has random bytes");
+    ConnectionId::new(shard.index, random)
+}

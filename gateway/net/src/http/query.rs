@@ -1,0 +1,72 @@
+//! The query of a request.
+
+use std::borrow::Cow;
+
+use hubgate_core::id::HubName;
+
+use super::answer::Refusal;
+
+/// Names of the query that open connections or only defeat caches. Handlers never see them.
+const OURS: [&str; 3] = ["access_token", "id", "_"];
+
+/// A query, read without regard to the case of its names, as ASP.NET Core does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Query<'a>(&'a str);
+
+impl<'a> Query<'a> {
+    pub(crate) fn of(uri: &'a http::Uri) -> Query<'a> {
+        Query(uri.query().unwrap_or_default())
+    }
+
+    /// The first value of `name`.
+    pub(crate) fn get(self, name: &str) -> Option<Cow<'a, str>> {
+        self.all(name).next()
+    }
+
+    fn all(self, name: &str) -> impl Iterator<Item = Cow<'a, str>> {
+        form_urlencoded::parse(self.0.as_bytes())
+            .filter(move |(each, _)| each.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// The hub that the request is for.
+    pub(crate) fn hub(self) -> Result<HubName, Refusal> {
+        let mut hubs = self.all("hub");
+        match (hubs.next(), hubs.next()) {
+            (Some(hub), None) => Ok(HubName::parse(&hub)?),
+            _ => Err(Refusal::NotOneHub),
+        }
+    }
+
+    /// The query as its sender wrote it, without the items that are the gateway's own and those called `others`.
+    pub(crate) fn without(self, others: &[&str]) -> String {
+        let is_ours = |item: &&str| {
+            let name = item.split_once('=').map_or(*item, |(name, _)| name);
+            let mut names = OURS.iter().chain(others);
+            item.is_empty() || names.any(|each| name.eq_ignore_ascii_case(each))
+        };
+        let kept: Vec<&str> = self.0.split('&').filter(|item| !is_ours(item)).collect();
+        kept.join("&")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_for_exactly_one_hub() {
+        let hub = |query| Query(query).hub().ok().map(|hub| hub.to_string());
+        assert_eq!(hub("a=b&HUB=Chat"), Some("chat".to_owned()));
+        assert_eq!(hub("a=b"), None);
+        assert_eq!(hub("hub=a&hub=b"), None);
+        assert_eq!(hub("hub=%20"), None);
+    }
+
+    #[test]
+    fn handlers_see_the_query_without_what_opens_connections() {
+        let query = Query("hub=chat&access_token=s&room=a%20b&id=s&_=1");
+        assert_eq!(query.without(&[]), "hub=chat&room=a%20b");
+        assert_eq!(query.without(&["hub"]), "room=a%20b");
+    }
+}

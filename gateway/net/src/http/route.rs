@@ -1,0 +1,96 @@
+//! Which path is what.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use http::{Method, Request, StatusCode};
+use hubgate_core::id::HubName;
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+
+use super::answer::{Answer, Refusal, refuse, text};
+use super::query::Query;
+use super::{Upgrade, cors, negotiate, pages, upgrade};
+use crate::settings::CorsOrigins;
+use crate::shard::ShardThread;
+
+/// Answers one request; a client that it made is left in `upgraded`.
+pub(crate) async fn route(
+    shard: &Rc<ShardThread>,
+    request: Request<Incoming>,
+    remote: SocketAddr,
+    upgraded: &Upgrade,
+) -> Answer {
+    let path = request.uri().path();
+    match path {
+        "/healthz" => text(StatusCode::OK, "ok\n"),
+        "/readyz" => match shard.shared.is_ready.load(Ordering::Relaxed) {
+            true => text(StatusCode::OK, "ready\n"),
+            false => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        },
+        "/client" | "/client/" => {
+            let hub = Query::of(request.uri()).hub();
+            let answer = match (request.method(), &hub) {
+                (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), &request),
+                (_, Err(_)) => Err(Refusal::NotOneHub),
+                (_, Ok(hub)) => upgrade::upgrade(shard, &request, hub, remote, upgraded).await,
+            };
+            finish(shard, hub.as_ref().ok(), &request, answer)
+        }
+        "/client/negotiate" | "/client/negotiate/" => {
+            let hub = Query::of(request.uri()).hub();
+            let answer = match (request.method(), &hub) {
+                (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), &request),
+                (&Method::POST, Ok(hub)) => negotiate::connection(shard, &request, hub),
+                (&Method::POST, Err(_)) => Err(Refusal::NotOneHub),
+                _ => Err(Refusal::MethodNotAllowed),
+            };
+            finish(shard, hub.as_ref().ok(), &request, answer)
+        }
+        "/server" | "/server/" => {
+            let refusal = Refusal::NotFound("Hub servers are not supported by this version of the gateway.");
+            finish(shard, None, &request, Err(refusal))
+        }
+        path => match path.strip_prefix("/hubs/").and_then(|path| path.strip_suffix("/negotiate")) {
+            Some(hub) => {
+                let hub = HubName::parse(&percent_decode_str(hub).decode_utf8_lossy());
+                let answer = match (request.method(), &hub) {
+                    (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), &request),
+                    (&Method::POST, Ok(hub)) => negotiate::without_host(shard, &request, hub),
+                    (&Method::POST, Err(_)) => Err(Refusal::BadHub(hubgate_core::id::InvalidHubName)),
+                    _ => Err(Refusal::MethodNotAllowed),
+                };
+                finish(shard, hub.as_ref().ok(), &request, answer)
+            }
+            None => finish(shard, None, &request, pages::page(&shard.shared.settings.pages, &request).await),
+        },
+    }
+}
+
+fn origins<'a>(shard: &'a ShardThread, hub: Option<&HubName>) -> &'a CorsOrigins {
+    match hub {
+        Some(hub) => &shard.shared.settings.hub(hub).cors,
+        None => const { &CorsOrigins::NONE },
+    }
+}
+
+fn preflight(shard: &ShardThread, hub: Option<&HubName>, request: &Request<Incoming>) -> Answer {
+    cors::preflight(origins(shard, hub), request.headers())
+}
+
+/// Counts what is refused, and lets the page that asked read the answer.
+fn finish(
+    shard: &ShardThread,
+    hub: Option<&HubName>,
+    request: &Request<Incoming>,
+    answer: Result<Answer, Refusal>,
+) -> Answer {
+    let mut answer = answer.unwrap_or_else(|refusal| {
+        tracing::debug!(path = request.uri().path(), reason = refusal.reason(), %refusal, "a request is refused");
+        shard.shared.metrics.refused(&refusal);
+        refuse(&refusal)
+    });
+    cors::allow(origins(shard, hub), request.headers(), &mut answer);
+    answer
+}

@@ -1,0 +1,54 @@
+//! What passes between the threads of the gateway. What passes between shards would pass between nodes, too.
+
+use std::net::SocketAddr;
+
+use hubgate_core::event::{HubAnswer, HubQuestion};
+use hubgate_core::id::{ConnectionId, HubName};
+use hubgate_core::{HubStatus, NewClient, Order, TokenRefusal};
+use tokio::sync::{mpsc, oneshot};
+
+/// Messages that one inbox holds before its senders wait.
+pub(crate) const INBOX: usize = 1024;
+
+/// For a shard, from the front door, the admin listener or another shard.
+#[derive(Debug)]
+pub(crate) enum ShardMessage {
+    /// A connection that the front door accepted.
+    Accepted(std::net::TcpStream, SocketAddr),
+    /// A client that was upgraded elsewhere, but whose id says that it belongs here.
+    Adopt(Box<UpgradedClient>),
+    Order {
+        hub: HubName,
+        order: Order,
+    },
+    ClaimToken {
+        token: ConnectionId,
+        hub: HubName,
+        answer: oneshot::Sender<Result<ConnectionId, TokenRefusal>>,
+    },
+    ReleaseToken(ConnectionId),
+    Question {
+        hub: HubName,
+        question: HubQuestion,
+        answer: oneshot::Sender<HubAnswer>,
+    },
+    /// Answered when all that was sent before is in effect.
+    Barrier(oneshot::Sender<()>),
+    Status(oneshot::Sender<Vec<HubStatus>>),
+    /// Send all clients away; answered when they are gone and upstream has heard of it.
+    Drain(oneshot::Sender<()>),
+    /// End the thread, whatever it is doing.
+    Stop,
+}
+
+/// A client's socket behind its upgrade to a WebSocket.
+#[derive(Debug)]
+pub(crate) struct UpgradedClient {
+    pub(crate) stream: std::net::TcpStream,
+    /// Bytes that came right behind the request.
+    pub(crate) unread: Vec<u8>,
+    pub(crate) client: NewClient,
+}
+
+pub(crate) type Inbox = mpsc::Receiver<ShardMessage>;
+pub(crate) type InboxSender = mpsc::Sender<ShardMessage>;

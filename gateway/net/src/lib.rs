@@ -1,0 +1,14 @@
+//! The tokio shell of the gateway: sockets, threads, timers and outside systems. It decides nothing: what it hears goes
+//! into the core, and what comes out of the core it does.
+
+mod admin;
+mod client;
+mod gateway;
+mod http;
+mod inbox;
+mod metrics;
+mod outbox;
+pub mod settings;
+mod shard;
+
+pub use gateway::{Gateway, StartError};

@@ -1,0 +1,126 @@
+//! What the gateway counts, in the text that Prometheus reads.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use hubgate_core::{CloseCause, HubStatus};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::http::Refusal;
+
+/// What is counted outside of the shards' cores, which count for themselves.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    /// Also has the plugins' metrics.
+    registry: Registry,
+    requests_refused: Family<ReasonLabel, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HubLabel {
+    hub: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TransportLabels {
+    hub: String,
+    transport: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabels {
+    hub: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DirectionLabels {
+    hub: String,
+    direction: &'static str,
+}
+
+impl Metrics {
+    /// `registry` has the metrics of others already.
+    pub(crate) fn new(mut registry: Registry) -> Metrics {
+        let requests_refused = Family::default();
+        registry.register("hubgate_requests_refused", "Requests that were refused", requests_refused.clone());
+        Metrics { registry, requests_refused }
+    }
+
+    pub(crate) fn refused(&self, refusal: &Refusal) {
+        self.requests_refused.get_or_create(&ReasonLabel { reason: refusal.reason() }).inc();
+    }
+
+    /// All metrics as text, `hubs` being the counts of the hubs.
+    pub(crate) fn encode(&self, hubs: &[HubStatus]) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode_registry(&mut text, &self.registry)?;
+        encode_registry(&mut text, &hub_metrics(hubs))?;
+        encode_eof(&mut text)?;
+        Ok(text)
+    }
+}
+
+/// The sums over all shards.
+pub(crate) fn sum(statuses: impl IntoIterator<Item = HubStatus>) -> Vec<HubStatus> {
+    let mut sums: BTreeMap<_, HubStatus> = BTreeMap::new();
+    for status in statuses {
+        let Some(sum) = sums.get_mut(&status.hub) else {
+            sums.insert(status.hub.clone(), status);
+            continue;
+        };
+        sum.clients += status.clients;
+        sum.counters.messages_in += status.counters.messages_in;
+        sum.counters.messages_out += status.counters.messages_out;
+        sum.counters.bytes_in += status.counters.bytes_in;
+        sum.counters.bytes_out += status.counters.bytes_out;
+        for (sum, closed) in sum.counters.closed.iter_mut().zip(status.counters.closed) {
+            *sum += closed;
+        }
+    }
+    sums.into_values().collect()
+}
+
+/// Labels never name a user, group or connection, so that their number stays that of the hubs.
+fn hub_metrics(hubs: &[HubStatus]) -> Registry {
+    let connections = Family::<TransportLabels, Gauge>::default();
+    let closed = Family::<CauseLabels, Counter>::default();
+    let slow = Family::<HubLabel, Counter>::default();
+    let messages = Family::<DirectionLabels, Counter>::default();
+    let bytes = Family::<DirectionLabels, Counter>::default();
+    for status in hubs {
+        let hub = || status.hub.to_string();
+        let counters = &status.counters;
+        let transport = "WebSockets";
+        connections.get_or_create(&TransportLabels { hub: hub(), transport }).set(status.clients as i64);
+        for cause in CloseCause::ALL {
+            let count = counters.closed[cause as usize];
+            closed.get_or_create(&CauseLabels { hub: hub(), reason: cause.name() }).inc_by(count);
+        }
+        slow.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.closed[CloseCause::SlowClient as usize]);
+        for (direction, message_count, byte_count) in
+            [("in", counters.messages_in, counters.bytes_in), ("out", counters.messages_out, counters.bytes_out)]
+        {
+            let labels = DirectionLabels { hub: hub(), direction };
+            messages.get_or_create(&labels).inc_by(message_count);
+            bytes.get_or_create(&labels).inc_by(byte_count);
+        }
+    }
+    let mut registry = Registry::default();
+    registry.register("hubgate_client_connections", "Clients connected now", connections);
+    registry.register("hubgate_client_connections_closed", "Client connections that ended", closed);
+    registry.register("hubgate_slow_clients_closed", "Clients given up because they read too slowly", slow);
+    registry.register("hubgate_messages", "Hub messages from and to clients", messages);
+    registry.register("hubgate_message_bytes", "Bytes of hub messages from and to clients", bytes);
+    registry
+}

@@ -1,0 +1,481 @@
+//! A worker thread: it owns sockets, a [`Shard`] and plugin instances, and carries out what the core wants done.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use hubgate_core::delivery::Target;
+use hubgate_core::event::{HubAnswer, HubQuestion, UpstreamAnswer, UpstreamCall};
+use hubgate_core::id::{ConnectionId, HubName, ShardIndex};
+use hubgate_core::time::Millis;
+use hubgate_core::{CloseCause, Effect, NewClient, Order, Shard, Shards, Slot, TokenRefusal};
+use hubgate_plugin_host::{ShardPlugins, ShardQuestion};
+use hubgate_wire::websocket::Frame;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::client::websocket::{self, ClientSocket};
+use crate::gateway::Shared;
+use crate::http;
+use crate::inbox::{INBOX, Inbox, InboxSender, ShardMessage, UpgradedClient};
+
+/// Bytes that one read takes; the buffer is shared by all connections of the shard.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// One worker thread's state. Only its own thread touches it, so no call waits for another.
+pub(crate) struct ShardThread {
+    pub(crate) index: ShardIndex,
+    pub(crate) shared: Arc<Shared>,
+    core: RefCell<Shard>,
+    sockets: RefCell<Vec<Option<Rc<ClientSocket>>>>,
+    plugins: ShardPlugins,
+    peers: Vec<Peer>,
+    read_buffer: Cell<Vec<u8>>,
+    /// Sockets to which something was queued in this turn.
+    dirty: RefCell<Vec<Rc<ClientSocket>>>,
+    flusher: RefCell<Option<Waker>>,
+    /// Readers that wait because another shard is behind.
+    held_readers: RefCell<Vec<Waker>>,
+    is_drained: Notify,
+}
+
+/// Another shard, and what waits because its inbox is full.
+struct Peer {
+    inbox: InboxSender,
+    waiting: RefCell<VecDeque<ShardMessage>>,
+}
+
+/// Runs a shard on this thread until its inbox is closed.
+pub(crate) async fn run(
+    index: ShardIndex,
+    shared: Arc<Shared>,
+    plugins: ShardPlugins,
+    mut questions: mpsc::Receiver<ShardQuestion>,
+    inboxes: Vec<InboxSender>,
+    mut inbox: Inbox,
+) {
+    let core = Shard::new(index, inboxes.len() as u16, shared.settings.core.clone());
+    let peer = |inbox| Peer { inbox, waiting: RefCell::default() };
+    let shard = Rc::new(ShardThread {
+        index,
+        shared,
+        core: RefCell::new(core),
+        sockets: RefCell::default(),
+        plugins,
+        peers: inboxes.into_iter().map(peer).collect(),
+        read_buffer: Cell::new(vec![0; READ_BUFFER]),
+        dirty: RefCell::default(),
+        flusher: RefCell::default(),
+        held_readers: RefCell::default(),
+        is_drained: Notify::new(),
+    });
+    tokio::task::spawn_local(shard.clone().flush_at_the_end_of_each_turn());
+    tokio::task::spawn_local(shard.clone().keep_time());
+    loop {
+        tokio::select! {
+            message = inbox.recv() => match message {
+                Some(ShardMessage::Stop) | None => return,
+                Some(message) => shard.receive(message),
+            },
+            Some(question) = questions.recv() => {
+                tokio::task::spawn_local(shard.clone().answer(question));
+            }
+        }
+    }
+}
+
+impl ShardThread {
+    pub(crate) fn now(&self) -> Millis {
+        self.shared.now()
+    }
+
+    /// The shard's buffer for reading, for as long as one connection reads.
+    pub(crate) fn take_read_buffer(&self) -> Vec<u8> {
+        let buffer = self.read_buffer.take();
+        match buffer.is_empty() {
+            false => buffer,
+            true => vec![0; READ_BUFFER],
+        }
+    }
+
+    pub(crate) fn put_read_buffer(&self, buffer: Vec<u8>) {
+        self.read_buffer.set(buffer);
+    }
+
+    pub(crate) fn negotiated(&self, hub: HubName, id: ConnectionId, token: ConnectionId) {
+        self.core.borrow_mut().negotiated(hub, id, token, self.now());
+    }
+
+    /// A client that was claimed never came: its token opens nothing any more.
+    pub(crate) fn upgrade_failed(&self, client: &NewClient) {
+        self.shared.connections.leave();
+        let Some(token) = client.token else {
+            return;
+        };
+        match self.peers.get(usize::from(token.shard().0)) {
+            Some(_) if token.shard() == self.index => self.core.borrow_mut().release_token(token),
+            Some(peer) => drop(peer.inbox.try_send(ShardMessage::ReleaseToken(token))),
+            None => {}
+        }
+    }
+
+    /// Uses up a connection token, on whichever shard it was made.
+    pub(crate) async fn claim_token(&self, token: ConnectionId, hub: &HubName) -> Result<ConnectionId, TokenRefusal> {
+        let owner = token.shard();
+        if owner == self.index {
+            return self.core.borrow_mut().claim_token(token, hub, self.now());
+        }
+        let Some(peer) = self.peers.get(usize::from(owner.0)) else {
+            return Err(TokenRefusal::Unknown);
+        };
+        let (answer, answered) = oneshot::channel();
+        let claim = ShardMessage::ClaimToken { token, hub: hub.clone(), answer };
+        drop(peer.inbox.send(claim).await);
+        answered.await.unwrap_or(Err(TokenRefusal::Unknown))
+    }
+
+    /// Serves a client whose upgrade was answered here, or hands it to the shard that its id names.
+    pub(crate) async fn upgraded(self: Rc<Self>, stream: TcpStream, unread: Vec<u8>, client: NewClient) {
+        let owner = client.id.shard();
+        if owner == self.index {
+            return websocket::serve(self, stream, unread, client).await;
+        }
+        if let Ok(stream) = stream.into_std() {
+            let client = Box::new(UpgradedClient { stream, unread, client });
+            drop(self.peers[usize::from(owner.0)].inbox.send(ShardMessage::Adopt(client)).await);
+        }
+    }
+
+    pub(crate) fn client_opened(&self, client: NewClient, socket: Rc<ClientSocket>) -> Slot {
+        let slot = self.core.borrow_mut().client_opened(client, self.now());
+        let mut sockets = self.sockets.borrow_mut();
+        let index = slot.0 as usize;
+        if sockets.len() <= index {
+            sockets.resize(index + 1, None);
+        }
+        sockets[index] = Some(socket);
+        slot
+    }
+
+    pub(crate) fn client_data(self: &Rc<Self>, slot: Slot, bytes: &[u8]) {
+        self.tell(|core, now, effects| core.client_data(slot, bytes, now, effects));
+    }
+
+    pub(crate) fn client_gone(self: &Rc<Self>, slot: Slot, cause: CloseCause) {
+        self.sockets.borrow_mut()[slot.0 as usize] = None;
+        self.shared.connections.leave();
+        self.tell(|core, now, effects| core.client_gone(slot, cause, now, effects));
+    }
+
+    /// Queues a frame that is not of the hub protocol.
+    pub(crate) fn send(&self, socket: &Rc<ClientSocket>, frame: Frame) {
+        socket.push(frame.into_bytes(), self.shared.settings.limits.outbox);
+        self.flush_later(socket);
+    }
+
+    /// What is queued leaves at the end of the turn.
+    pub(crate) fn flush_later(&self, socket: &Rc<ClientSocket>) {
+        if socket.is_dirty.replace(true) {
+            return;
+        }
+        let mut dirty = self.dirty.borrow_mut();
+        dirty.push(socket.clone());
+        if dirty.len() == 1
+            && let Some(flusher) = self.flusher.borrow().as_ref()
+        {
+            flusher.wake_by_ref();
+        }
+    }
+
+    /// Whether clients may be read: not while another shard takes no more of what they cause.
+    pub(crate) fn poll_may_read(&self, cx: &Context<'_>) -> Poll<()> {
+        match self.peers.iter().any(|peer| peer.waiting.borrow().len() > INBOX) {
+            false => Poll::Ready(()),
+            true => {
+                self.held_readers.borrow_mut().push(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Tells the core what happened, and does what it wants done.
+    fn tell(self: &Rc<Self>, event: impl FnOnce(&mut Shard, Millis, &mut Vec<Effect>)) {
+        let mut effects = Vec::new();
+        event(&mut self.core.borrow_mut(), self.now(), &mut effects);
+        // What plugins answer at once brings effects of its own, behind those that are there.
+        let mut answers = VecDeque::new();
+        loop {
+            for effect in effects.drain(..) {
+                if let Some(answer) = self.perform(effect) {
+                    answers.push_back(answer);
+                }
+            }
+            let Some((slot, answer)) = answers.pop_front() else {
+                break;
+            };
+            self.core.borrow_mut().upstream_answered(slot, answer, self.now(), &mut effects);
+        }
+        if self.core.borrow().is_empty() {
+            self.is_drained.notify_waiters();
+        }
+    }
+
+    fn perform(self: &Rc<Self>, effect: Effect) -> Option<(Slot, UpstreamAnswer)> {
+        match effect {
+            Effect::Send { to, frame } => self.queue(to, frame),
+            Effect::Deliver { to, frame } => {
+                for slot in to {
+                    self.queue(slot, frame.clone());
+                }
+            }
+            Effect::Finish { slot, code, cause, detail } => {
+                if let Some(socket) = self.socket(slot) {
+                    tracing::debug!(cause = cause.name(), detail, "closing a client");
+                    socket.finish(code, Some(cause));
+                    self.flush_later(&socket);
+                }
+            }
+            Effect::PauseReading(slot) => self.set_reading(slot, false),
+            Effect::ResumeReading(slot) => self.set_reading(slot, true),
+            Effect::Call { slot, call } => return self.call(slot, call),
+            Effect::Forward { to: Shards::One(shard), hub, order } => self.forward(shard, hub, order),
+            Effect::Forward { to: Shards::AllOthers, hub, order } => {
+                for shard in self.other_shards() {
+                    self.forward(shard, hub.clone(), order.clone());
+                }
+            }
+        }
+        None
+    }
+
+    fn socket(&self, slot: Slot) -> Option<Rc<ClientSocket>> {
+        self.sockets.borrow().get(slot.0 as usize)?.clone()
+    }
+
+    fn queue(&self, slot: Slot, frame: Frame) {
+        let sockets = self.sockets.borrow();
+        if let Some(Some(socket)) = sockets.get(slot.0 as usize) {
+            self.send(socket, frame);
+        }
+    }
+
+    fn set_reading(&self, slot: Slot, reading: bool) {
+        if let Some(socket) = self.socket(slot) {
+            socket.set_reading(reading);
+        }
+    }
+
+    /// Calls a plugin. Most calls are over when they are first polled, so only one that waits gets a task.
+    fn call(self: &Rc<Self>, slot: Slot, call: UpstreamCall) -> Option<(Slot, UpstreamAnswer)> {
+        let mut call: Pin<Box<dyn Future<Output = UpstreamAnswer>>> = Box::pin(self.plugins.call(call));
+        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => Some((slot, answer)),
+            Poll::Pending => {
+                let shard = self.clone();
+                tokio::task::spawn_local(async move {
+                    let answer = call.await;
+                    shard.tell(|core, now, effects| core.upstream_answered(slot, answer, now, effects));
+                });
+                None
+            }
+        }
+    }
+
+    /// Hands an order to another shard, behind all that it was handed before.
+    fn forward(self: &Rc<Self>, shard: ShardIndex, hub: HubName, order: Order) {
+        let peer = &self.peers[usize::from(shard.0)];
+        let mut waiting = peer.waiting.borrow_mut();
+        let message = ShardMessage::Order { hub, order };
+        if !waiting.is_empty() {
+            return waiting.push_back(message);
+        }
+        if let Err(mpsc::error::TrySendError::Full(message)) = peer.inbox.try_send(message) {
+            waiting.push_back(message);
+            tokio::task::spawn_local(self.clone().hand_over_what_waits(shard));
+        }
+    }
+
+    async fn hand_over_what_waits(self: Rc<Self>, shard: ShardIndex) {
+        let peer = &self.peers[usize::from(shard.0)];
+        loop {
+            // The first message stays in the queue while it is handed over, so that nothing overtakes it.
+            let Ok(permit) = peer.inbox.reserve().await else {
+                return;
+            };
+            let mut waiting = peer.waiting.borrow_mut();
+            if let Some(message) = waiting.pop_front() {
+                permit.send(message);
+            }
+            if waiting.len() <= INBOX / 2 {
+                self.held_readers.borrow_mut().drain(..).for_each(Waker::wake);
+            }
+            if waiting.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn other_shards(&self) -> impl Iterator<Item = ShardIndex> + use<> {
+        let own = self.index;
+        (0..self.peers.len() as u16).map(ShardIndex).filter(move |index| *index != own)
+    }
+
+    fn receive(self: &Rc<Self>, message: ShardMessage) {
+        match message {
+            ShardMessage::Accepted(stream, remote) => {
+                tokio::task::spawn_local(accepted(self.clone(), stream, remote));
+            }
+            ShardMessage::Adopt(upgraded) => {
+                let UpgradedClient { stream, unread, client } = *upgraded;
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => {
+                        tokio::task::spawn_local(websocket::serve(self.clone(), stream, unread, client));
+                    }
+                    Err(_) => self.shared.connections.leave(),
+                }
+            }
+            ShardMessage::Order { hub, order } => {
+                self.tell(|core, now, effects| core.obey(&hub, order, now, effects));
+            }
+            ShardMessage::ClaimToken { token, hub, answer } => {
+                let claimed = self.core.borrow_mut().claim_token(token, &hub, self.now());
+                let _ = answer.send(claimed);
+            }
+            ShardMessage::ReleaseToken(token) => self.core.borrow_mut().release_token(token),
+            ShardMessage::Question { hub, question, answer } => {
+                drop(answer.send(self.answer_here(&hub, question)));
+            }
+            ShardMessage::Barrier(answer) => drop(answer.send(())),
+            ShardMessage::Status(answer) => drop(answer.send(self.core.borrow().statuses())),
+            ShardMessage::Drain(answer) => {
+                tokio::task::spawn_local(self.clone().drain(answer));
+            }
+            ShardMessage::Stop => {}
+        }
+    }
+
+    fn answer_here(self: &Rc<Self>, hub: &HubName, question: HubQuestion) -> HubAnswer {
+        let mut answer = HubAnswer::Ran;
+        self.tell(|core, now, effects| answer = core.answer(hub, question, now, effects));
+        answer
+    }
+
+    /// Answers a plugin that waits, with what all shards know.
+    async fn answer(self: Rc<Self>, question: ShardQuestion) {
+        let ShardQuestion { hub, question, answer } = question;
+        let answered = match question {
+            HubQuestion::Exists(target) => HubAnswer::Exists(self.exists(&hub, target).await),
+            HubQuestion::Facts(id) if id.shard() != self.index => {
+                self.ask(id.shard(), &hub, HubQuestion::Facts(id)).await.unwrap_or(HubAnswer::Facts(None))
+            }
+            HubQuestion::Facts(id) => self.answer_here(&hub, HubQuestion::Facts(id)),
+            HubQuestion::Run(actions) => {
+                let answer = self.answer_here(&hub, HubQuestion::Run(actions));
+                self.wait_for_orders().await;
+                answer
+            }
+        };
+        drop(answer.send(answered));
+    }
+
+    async fn exists(self: &Rc<Self>, hub: &HubName, target: Target) -> bool {
+        if let HubAnswer::Exists(true) = self.answer_here(hub, HubQuestion::Exists(target.clone())) {
+            return true;
+        }
+        for shard in self.other_shards() {
+            if let Some(HubAnswer::Exists(true)) = self.ask(shard, hub, HubQuestion::Exists(target.clone())).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn ask(&self, shard: ShardIndex, hub: &HubName, question: HubQuestion) -> Option<HubAnswer> {
+        let peer = self.peers.get(usize::from(shard.0))?;
+        let (answer, answered) = oneshot::channel();
+        peer.inbox.send(ShardMessage::Question { hub: hub.clone(), question, answer }).await.ok()?;
+        answered.await.ok()
+    }
+
+    /// Until the other shards have obeyed all that was forwarded to them.
+    async fn wait_for_orders(&self) {
+        for shard in self.other_shards() {
+            let peer = &self.peers[usize::from(shard.0)];
+            let (answer, answered) = oneshot::channel();
+            if let Err(mpsc::error::TrySendError::Full(barrier)) = self.send_behind(peer, ShardMessage::Barrier(answer))
+            {
+                drop(peer.inbox.send(barrier).await);
+            }
+            drop(answered.await);
+        }
+    }
+
+    fn send_behind(&self, peer: &Peer, message: ShardMessage) -> Result<(), mpsc::error::TrySendError<ShardMessage>> {
+        let mut waiting = peer.waiting.borrow_mut();
+        match waiting.is_empty() {
+            true => peer.inbox.try_send(message),
+            false => {
+                waiting.push_back(message);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends all clients away and waits until they are gone.
+    async fn drain(self: Rc<Self>, answer: oneshot::Sender<()>) {
+        loop {
+            // A client that was just being upgraded may come while others leave.
+            self.tell(|core, now, effects| core.drain(now, effects));
+            if self.core.borrow().is_empty() {
+                let _ = answer.send(());
+                return;
+            }
+            let drained = self.is_drained.notified();
+            drop(tokio::time::timeout(Shard::tick_period().into(), drained).await);
+        }
+    }
+
+    /// Writes what was queued, once for all that a turn queued: the task runs behind all others that were ready.
+    async fn flush_at_the_end_of_each_turn(self: Rc<Self>) {
+        poll_fn(|cx| {
+            let mut flusher = self.flusher.borrow_mut();
+            match flusher.as_mut() {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => *flusher = Some(cx.waker().clone()),
+            }
+            drop(flusher);
+            let mut dirty = self.dirty.take();
+            for socket in dirty.drain(..) {
+                socket.is_dirty.set(false);
+                socket.flush();
+            }
+            let mut list = self.dirty.borrow_mut();
+            if list.is_empty() {
+                *list = dirty;
+            }
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+
+    async fn keep_time(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(Shard::tick_period().into());
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.tell(|core, now, effects| core.tick(now, effects));
+        }
+    }
+}
+
+async fn accepted(shard: Rc<ShardThread>, stream: std::net::TcpStream, remote: SocketAddr) {
+    match TcpStream::from_std(stream) {
+        Ok(stream) => http::serve(shard, stream, remote).await,
+        Err(error) => tracing::debug!(%error, "an accepted connection cannot be served"),
+    }
+}

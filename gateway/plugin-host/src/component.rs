@@ -1,0 +1,271 @@
+//! From the bytes of a component to a version that can serve, or the reason why it cannot.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use crate::bindings::HandlerPre;
+use crate::host::{self, Guest, Surroundings};
+use crate::instance::{Broken, Instance};
+use crate::limits::{COMPONENT_BYTES, REASON_BYTES, TRIAL_TIME};
+use crate::log::printable;
+use crate::ticker::{Caller, Ticker};
+
+/// Why a component cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("it is larger than {COMPONENT_BYTES} bytes")]
+    TooLarge,
+    #[error("it is not a WebAssembly component")]
+    NotAComponent,
+    #[error("it is a core WebAssembly module and not a component")]
+    CoreModule,
+    #[error("it is truncated: its last section ends {missing} bytes behind its end")]
+    Truncated { missing: u64 },
+    #[error("it is no valid component: {0}")]
+    Invalid(String),
+    #[error("it serves no world that this gateway has: the world `handler` needs the export `{missing}`, it has {has}")]
+    WrongWorld { missing: &'static str, has: String },
+    #[error("it needs the `http` import, which is not supported yet")]
+    NeedsHttp,
+    #[error("it imports what this gateway does not have: {0}")]
+    UnknownImport(String),
+    #[error("it could not be tried out: {0}")]
+    Init(String),
+}
+
+/// The SHA-256 of a component.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Digest([u8; 32]);
+
+impl Digest {
+    pub(crate) fn of(component: &[u8]) -> Digest {
+        Digest(digest(&SHA256, component).as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A compiled, linked and tried component at its place in the plugin's history.
+pub(crate) struct Version {
+    /// From 1; each swap adds 1.
+    pub(crate) generation: u64,
+    pub(crate) digest: Digest,
+    pub(crate) loaded_at: SystemTime,
+    pub(crate) handler: HandlerPre<Guest>,
+}
+
+/// What was seen of a component that can serve.
+pub(crate) struct Loaded {
+    pub(crate) digest: Digest,
+    pub(crate) handler: HandlerPre<Guest>,
+    pub(crate) imports: Vec<String>,
+    pub(crate) exports: Vec<String>,
+    pub(crate) compile_time: Duration,
+    pub(crate) init_time: Duration,
+    /// What an instance holds after `init`.
+    pub(crate) memory_bytes: usize,
+}
+
+impl Loaded {
+    pub(crate) fn into_version(self, generation: u64) -> Version {
+        Version { generation, digest: self.digest, loaded_at: SystemTime::now(), handler: self.handler }
+    }
+}
+
+/// Makes versions, on threads of low priority: the shards go first.
+pub(crate) struct Loader {
+    linker: Linker<Guest>,
+    workers: rayon::ThreadPool,
+    caller: Caller,
+}
+
+impl Loader {
+    pub(crate) fn new(engine: &Engine, ticker: &Ticker) -> Result<Loader, String> {
+        let mut linker = Linker::new(engine);
+        host::link(&mut linker).map_err(|error| format!("{error:#}"))?;
+        let workers = rayon::ThreadPoolBuilder::new()
+            .thread_name(|index| format!("hubgate-compile-{index}"))
+            .start_handler(|_| give_way())
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Loader { linker, workers, caller: ticker.caller() })
+    }
+
+    /// Compiles, checks, links and tries out a component. Blocks for as long as that takes: seconds for the interpreters
+    /// of some languages.
+    pub(crate) fn load(&self, component: &[u8], surroundings: &Arc<Surroundings>) -> Result<Loaded, LoadError> {
+        check_format(component)?;
+        let started = Instant::now();
+        // A compiler's panic over somebody's file must not take the gateway's plugins with it.
+        let compiled = catch_unwind(AssertUnwindSafe(|| {
+            self.workers.install(|| Component::from_binary(self.linker.engine(), component))
+        }));
+        let compiled = match compiled {
+            Ok(compiled) => compiled.map_err(|error| LoadError::Invalid(text(&error)))?,
+            Err(_) => return Err(LoadError::Invalid("the compiler panicked over it".to_owned())),
+        };
+        let compile_time = started.elapsed();
+        let (imports, exports) = names(&compiled);
+        check_names(&imports, &exports)?;
+        let linked = self.linker.instantiate_pre(&compiled).map_err(|error| LoadError::UnknownImport(text(&error)))?;
+        let handler = HandlerPre::new(linked).map_err(|error| LoadError::Invalid(text(&error)))?;
+        let trial = self.try_out(&handler, surroundings)?;
+        Ok(Loaded {
+            digest: Digest::of(component),
+            handler,
+            imports,
+            exports,
+            compile_time,
+            init_time: trial.init_time,
+            memory_bytes: trial.memory_bytes,
+        })
+    }
+
+    fn try_out(&self, handler: &HandlerPre<Guest>, surroundings: &Arc<Surroundings>) -> Result<Trial, LoadError> {
+        let trial = async {
+            let _running = self.caller.run();
+            let started = Instant::now();
+            let start = Instance::start(handler, 0, surroundings, None, started + TRIAL_TIME);
+            let instance = match tokio::time::timeout(TRIAL_TIME, start).await {
+                Ok(instance) => instance?,
+                Err(_) => return Err(Broken::OutOfTime),
+            };
+            Ok(Trial { init_time: started.elapsed(), memory_bytes: instance.memory_bytes() })
+        };
+        block_on(trial).map_err(LoadError::Init)?.map_err(|broken| LoadError::Init(broken.to_string()))
+    }
+}
+
+struct Trial {
+    init_time: Duration,
+    memory_bytes: usize,
+}
+
+/// Runs a future to its end on a thread of its own: the caller's thread may belong to a runtime, which must not block.
+fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> Result<T, String> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| error.to_string())?;
+    std::thread::scope(|scope| {
+        let running = scope.spawn(move || runtime.block_on(future));
+        running.join().map_err(|_| "the host panicked while it tried the component out".to_owned())
+    })
+}
+
+/// Lowers the priority of this thread beneath that of the shards.
+pub(crate) fn give_way() {
+    // SAFETY: a system call without pointers. On Linux process id 0 is the calling thread.
+    #[cfg(target_os = "linux")]
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 10);
+    }
+}
+
+/// Looks at a file's outermost structure, to say what is wrong with it better than a parser would.
+fn check_format(component: &[u8]) -> Result<(), LoadError> {
+    if component.len() > COMPONENT_BYTES {
+        return Err(LoadError::TooLarge);
+    }
+    let Some((preamble, sections)) = component.split_first_chunk::<8>() else {
+        // What is shorter than its preamble, the empty file among them, has begun to be written perhaps.
+        return match b"\0asm\x0d\0\x01\0".starts_with(component) {
+            true => Err(LoadError::Truncated { missing: 8 - component.len() as u64 }),
+            false => Err(LoadError::NotAComponent),
+        };
+    };
+    match preamble {
+        b"\0asm\x0d\0\x01\0" => check_sections(sections),
+        b"\0asm\x01\0\0\0" => Err(LoadError::CoreModule),
+        _ => Err(LoadError::NotAComponent),
+    }
+}
+
+/// Walks over the sections: an id, a size in LEB128, and as many bytes.
+fn check_sections(mut rest: &[u8]) -> Result<(), LoadError> {
+    while let Some((_id, after_id)) = rest.split_first() {
+        let Some((size, content)) = read_size(after_id) else { return Err(LoadError::Truncated { missing: 1 }) };
+        rest = match content.get(size as usize..) {
+            Some(rest) => rest,
+            None => return Err(LoadError::Truncated { missing: u64::from(size) - content.len() as u64 }),
+        };
+    }
+    Ok(())
+}
+
+fn read_size(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let mut size = 0;
+    for (index, byte) in bytes.iter().enumerate().take(5) {
+        size |= u32::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((size, &bytes[index + 1..]));
+        }
+    }
+    None
+}
+
+fn names(component: &Component) -> (Vec<String>, Vec<String>) {
+    let (kind, engine) = (component.component_type(), component.engine());
+    let imports = kind.imports(engine).map(|(name, _)| name.to_owned()).collect();
+    let exports = kind.exports(engine).map(|(name, _)| name.to_owned()).collect();
+    (imports, exports)
+}
+
+/// Which world does it serve, and is everything that it imports one that may be had? The linker checks the rest.
+fn check_names(imports: &[String], exports: &[String]) -> Result<(), LoadError> {
+    if imports.iter().any(|name| name.starts_with("hubgate:plugin/http@")) {
+        return Err(LoadError::NeedsHttp);
+    }
+    for missing in ["hubgate:plugin/lifecycle@0.1", "hubgate:plugin/upstream@0.1"] {
+        let is_it = |name: &String| name.strip_prefix(missing).is_some_and(|rest| rest.starts_with('.'));
+        if !exports.iter().any(is_it) {
+            let has = match exports.is_empty() {
+                true => "none".to_owned(),
+                false => printable(&exports.join(", "), REASON_BYTES),
+            };
+            return Err(LoadError::WrongWorld { missing, has });
+        }
+    }
+    Ok(())
+}
+
+fn text(error: &wasmtime::Error) -> String {
+    printable(&format!("{error:#}"), REASON_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_no_whole_component_is_called_what_it_is() {
+        let check = |bytes: &[u8], expected: &str| {
+            let reason = check_format(bytes).unwrap_err().to_string();
+            assert!(reason.contains(expected), "{bytes:?}: {reason}");
+        };
+        check(b"", "truncated");
+        check(b"\0as", "truncated");
+        check(b"#!/bin/sh", "not a WebAssembly component");
+        check(b"#!/", "not a WebAssembly component");
+        check(b"\0asm\x01\0\0\0", "core WebAssembly module");
+        check(b"\0asm\x02\0\0\0", "not a WebAssembly component");
+        check(b"\0asm\x0d\0\x01\0\x07", "truncated");
+        check(b"\0asm\x0d\0\x01\0\x07\x05abc", "ends 2 bytes behind its end");
+        assert!(check_format(b"\0asm\x0d\0\x01\0\x00\x03abc\x07\x00").is_ok());
+    }
+}

@@ -1,0 +1,61 @@
+//! The one wasmtime engine of the gateway.
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
+
+use crate::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+
+/// The bytes of an instance's memory that stay with its slot for the next instance, which finds them mapped.
+const KEPT_RESIDENT: usize = 256 << 10;
+/// The bounds of the number of instances that slots are set aside for. A slot costs address space and no memory.
+const FEWEST_SLOTS: usize = 256;
+const MOST_SLOTS: usize = 4096;
+
+/// An engine with slots for about `instances` component instances at a time. Where their address space cannot be
+/// reserved (a limit on virtual memory), memory is allocated as instances need it, which is slower.
+pub(crate) fn pooling(instances: usize) -> wasmtime::Result<Engine> {
+    let instances = instances.clamp(FEWEST_SLOTS, MOST_SLOTS) as u32;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_stacks(instances)
+        .total_core_instances(instances * 4)
+        .total_memories(instances + instances / 4)
+        .total_tables(instances * 2)
+        .total_gc_heaps(instances)
+        .max_core_instances_per_component(CORE_INSTANCES as u32)
+        .max_memories_per_component(MEMORIES as u32)
+        .max_tables_per_component(TABLES as u32)
+        .max_tables_per_module(TABLES as u32)
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(KEPT_RESIDENT)
+        .table_keep_resident(KEPT_RESIDENT / 8)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = base();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    match Engine::new(&config) {
+        Ok(engine) => Ok(engine),
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), "no address space for pooled instances: calls are slower");
+            on_demand()
+        }
+    }
+}
+
+/// An engine that reserves nothing ahead.
+pub(crate) fn on_demand() -> wasmtime::Result<Engine> {
+    let mut config = base();
+    config.memory_reservation(0).memory_reservation_for_growth(1 << 20).memory_guard_size(64 << 10);
+    Engine::new(&config)
+}
+
+fn base() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        // Exports are synchronous: without the bookkeeping of concurrent ones a call costs a third.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        // Its default reads an environment variable, which only the command line does here.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    config
+}

@@ -1,0 +1,136 @@
+//! The `hub` import: acting on the hub of the event.
+
+use hubgate_core::delivery::{Action, Target};
+use hubgate_core::event::{HubAnswer, HubQuestion};
+use hubgate_wire::payload::Payload;
+
+use super::Guest;
+use crate::bindings::hubgate::plugin::{hub, types};
+use crate::convert;
+use crate::limits::{ACTION_BYTES_PER_CALL, ACTIONS_PER_CALL};
+
+impl hub::Host for Guest {
+    fn submit(&mut self, actions: Vec<hub::Action>) -> Result<(), hub::Invalid> {
+        let Some(event) = &mut self.event else {
+            return Err(convert::invalid(0, "there is no event, so there is no hub to act on"));
+        };
+        event.actions.add(convert::actions(actions)?)
+    }
+
+    async fn flush(&mut self) {
+        let Some(event) = &mut self.event else { return };
+        let actions = event.actions.take();
+        if !actions.is_empty() {
+            self.ask(HubQuestion::Run(actions)).await;
+        }
+    }
+
+    async fn exists(&mut self, target: types::Target) -> Result<bool, String> {
+        if self.event.is_none() {
+            return Err("there is no event, so there is no hub to ask".to_owned());
+        }
+        let Some(target) = convert::target(target)? else { return Ok(false) };
+        match self.ask(HubQuestion::Exists(target)).await {
+            Some(HubAnswer::Exists(exists)) => Ok(exists),
+            Some(HubAnswer::Facts(_) | HubAnswer::Ran) | None => Err("the gateway is stopping".to_owned()),
+        }
+    }
+}
+
+/// What a call has asked for and not flushed, bounded in number and in bytes.
+#[derive(Default)]
+pub(super) struct ActionQueue {
+    actions: Vec<Action>,
+    bytes: usize,
+}
+
+impl ActionQueue {
+    fn add(&mut self, actions: Vec<Action>) -> Result<(), hub::Invalid> {
+        let mut bytes = self.bytes;
+        for (index, action) in actions.iter().enumerate() {
+            bytes += weight(action);
+            if self.actions.len() + index >= ACTIONS_PER_CALL {
+                return Err(convert::invalid(index, format!("a call may queue {ACTIONS_PER_CALL} actions")));
+            }
+            if bytes > ACTION_BYTES_PER_CALL {
+                let reason = format!("the actions of a call may weigh {ACTION_BYTES_PER_CALL} bytes");
+                return Err(convert::invalid(index, reason));
+            }
+        }
+        self.bytes = bytes;
+        match self.actions.is_empty() {
+            true => self.actions = actions,
+            false => self.actions.extend(actions),
+        }
+        Ok(())
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Action> {
+        self.bytes = 0;
+        std::mem::take(&mut self.actions)
+    }
+}
+
+/// What an action holds in memory, about.
+fn weight(action: &Action) -> usize {
+    let held = match action {
+        Action::Send { to, method, arguments, except } => {
+            let Payload::Json(arguments) = arguments;
+            target_weight(to) + method.len() + arguments.as_bytes().len() + size_of_val(except.as_slice())
+        }
+        Action::Join { group, .. } | Action::Leave { group, .. } => group.as_str().len(),
+        Action::LeaveAll(_) => 0,
+        Action::Close { target, except, reason, .. } => {
+            target_weight(target) + size_of_val(except.as_slice()) + reason.as_ref().map_or(0, String::len)
+        }
+    };
+    size_of::<Action>() + held
+}
+
+fn target_weight(target: &Target) -> usize {
+    match target {
+        Target::All | Target::Connection(_) => 0,
+        Target::Group(name) => name.as_str().len(),
+        Target::User(id) => id.as_str().len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hubgate_core::delivery::Member;
+    use hubgate_core::id::UserId;
+    use hubgate_wire::payload::JsonText;
+
+    use super::*;
+
+    fn leave_all() -> Action {
+        Action::LeaveAll(Member::User(UserId::new("u")))
+    }
+
+    #[test]
+    fn the_number_of_queued_actions_is_bounded_and_all_or_none_are_queued() {
+        let mut queue = ActionQueue::default();
+        assert!(queue.add((1..ACTIONS_PER_CALL).map(|_| leave_all()).collect()).is_ok());
+        let refused = queue.add(vec![leave_all(), leave_all()]).unwrap_err();
+        assert_eq!(refused.index, 1);
+        assert!(queue.add(vec![leave_all()]).is_ok());
+        assert!(queue.add(vec![leave_all()]).is_err());
+        assert_eq!(queue.take().len(), ACTIONS_PER_CALL);
+        assert!(queue.add(vec![leave_all()]).is_ok());
+    }
+
+    #[test]
+    fn the_weight_of_queued_actions_is_bounded() {
+        let text = format!("[\"{}\"]", "x".repeat(ACTION_BYTES_PER_CALL / 2));
+        let send = || Action::Send {
+            to: Target::All,
+            method: "m".to_owned(),
+            arguments: Payload::Json(JsonText::parse_array(text.clone()).unwrap()),
+            except: Vec::new(),
+        };
+        let mut queue = ActionQueue::default();
+        assert!(queue.add(vec![send()]).is_ok());
+        assert_eq!(queue.add(vec![send()]).unwrap_err().index, 0);
+        assert_eq!(queue.take().len(), 1);
+    }
+}

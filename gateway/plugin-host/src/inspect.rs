@@ -1,0 +1,64 @@
+//! What can be said of a component without serving it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hubgate_core::id::PluginName;
+
+use crate::component::{LoadError, Loader};
+use crate::engine;
+use crate::host::Surroundings;
+use crate::limits::TRIAL_TIME;
+use crate::settings::{PluginSettings, PluginSource};
+use crate::ticker::Ticker;
+
+/// The memory that a component may have while it is inspected, in bytes.
+const MEMORY_BYTES: usize = 1 << 30;
+
+/// What a component that can serve is like.
+#[derive(Debug, Clone)]
+pub struct PluginReport {
+    /// The worlds that it serves: `handler`.
+    pub worlds: Vec<&'static str>,
+    /// The interfaces that it imports, with package and version.
+    pub imports: Vec<String>,
+    /// The interfaces that it exports, with package and version.
+    pub exports: Vec<String>,
+    /// `sha256:` and 64 hexadecimal digits.
+    pub digest: String,
+    /// The size of the component, in bytes.
+    pub size_bytes: usize,
+    /// The linear memory of one instance after `init`, in bytes.
+    pub memory_bytes: usize,
+    /// How long it took to compile, here and now.
+    pub compile_time: Duration,
+    /// How long it took to make an instance and run its `init`, here and now.
+    pub init_time: Duration,
+}
+
+/// Compiles, checks and tries out a component as a gateway does before it lets it serve, with an empty configuration.
+/// Blocks meanwhile. The error says why the component cannot serve.
+pub fn inspect(component: &[u8]) -> Result<PluginReport, LoadError> {
+    let environment = |error: String| LoadError::Init(format!("no plugin can run here: {error}"));
+    let engine = engine::on_demand().map_err(|error| environment(format!("{error:#}")))?;
+    let ticker = Ticker::start(engine.clone()).map_err(|error| environment(error.to_string()))?;
+    let loader = Loader::new(&engine, &ticker).map_err(environment)?;
+    let surroundings = Arc::new(Surroundings::new(PluginSettings {
+        name: PluginName::new("inspected"),
+        source: PluginSource::Embedded(&[]),
+        config: Vec::new(),
+        memory_bytes: MEMORY_BYTES,
+        call_time: TRIAL_TIME,
+    }));
+    let loaded = loader.load(component, &surroundings)?;
+    Ok(PluginReport {
+        worlds: vec!["handler"],
+        imports: loaded.imports,
+        exports: loaded.exports,
+        digest: loaded.digest.to_string(),
+        size_bytes: component.len(),
+        memory_bytes: loaded.memory_bytes,
+        compile_time: loaded.compile_time,
+        init_time: loaded.init_time,
+    })
+}

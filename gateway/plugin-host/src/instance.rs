@@ -1,0 +1,178 @@
+//! One instance of a component, and calls of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
+use hubgate_core::pairs::Pairs;
+use tokio::sync::mpsc;
+use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
+
+use crate::bindings::{Handler, HandlerPre};
+use crate::convert;
+use crate::host::{Guest, ShardQuestion, Surroundings};
+use crate::limits::{CALLS_PER_INSTANCE, HOST_CALL_BYTES, REASON_BYTES};
+use crate::log::printable;
+
+/// Frames of a guest's stack that the reason of a trap names.
+const FRAMES: usize = 6;
+
+/// An instance in its own store. It is used until it is spent, and dropped at once when a call breaks it.
+pub(crate) struct Instance {
+    store: Store<Guest>,
+    handler: Handler,
+    /// Of the version that it was made of.
+    pub(crate) generation: u64,
+    calls_left: u32,
+    /// Memory from which on the instance is not used again: half of what it may gain beyond its start. A guest's memory
+    /// never shrinks, so a fresh one takes over before the old one is refused any.
+    spent_above: usize,
+}
+
+/// How an instance was lost, or why there is none.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    OutOfTime,
+    OutOfMemory,
+    Trapped(String),
+    /// `init` said no.
+    NotReady(String),
+    /// The engine has no slot left.
+    NoRoom,
+}
+
+impl Instance {
+    /// A new instance after its `init`.
+    pub(crate) async fn start(
+        handler: &HandlerPre<Guest>,
+        generation: u64,
+        surroundings: &Arc<Surroundings>,
+        questions: Option<&mpsc::Sender<ShardQuestion>>,
+        deadline: Instant,
+    ) -> Result<Instance, Broken> {
+        let guest = Guest::new(Arc::clone(surroundings), questions.cloned(), deadline);
+        let mut store = Store::new(handler.engine(), guest);
+        store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(HOST_CALL_BYTES);
+        store.epoch_deadline_callback(at_tick);
+        store.set_epoch_deadline(1);
+        let handler = match handler.instantiate_async(&mut store).await {
+            Ok(handler) => handler,
+            Err(error) => return Err(broken(&store, &error)),
+        };
+        match handler.hubgate_plugin_lifecycle().call_init(&mut store).await {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => return Err(Broken::NotReady(printable(&reason, REASON_BYTES))),
+            Err(error) => return Err(broken(&store, &error)),
+        }
+        let used = store.data().memory.used();
+        let gain = surroundings.settings.memory_bytes.saturating_sub(used);
+        Ok(Instance { store, handler, generation, calls_left: CALLS_PER_INSTANCE, spent_above: used + gain / 2 })
+    }
+
+    /// Brings an event to the guest. After an error the instance must not be used again.
+    pub(crate) async fn call(
+        &mut self,
+        client: &Arc<ConnectionFacts>,
+        event: UpstreamEvent,
+        deadline: Instant,
+    ) -> Result<UpstreamAnswer, Broken> {
+        self.calls_left = self.calls_left.saturating_sub(1);
+        let upstream = self.handler.hubgate_plugin_upstream();
+        let store = &mut self.store;
+        let connection = convert::connection(client);
+        store.set_epoch_deadline(1);
+        let answer = match event {
+            UpstreamEvent::Invocation { target, arguments, wants_result, headers } => {
+                store.data_mut().begin(Arc::clone(client), headers, deadline);
+                let invocation = convert::invocation(&target, &arguments, wants_result);
+                upstream.call_invoke(&mut *store, connection, invocation).await.map(convert::result)
+            }
+            UpstreamEvent::Connected => {
+                store.data_mut().begin(Arc::clone(client), Pairs::default(), deadline);
+                upstream.call_connected(&mut *store, connection).await.map(convert::no_result)
+            }
+            UpstreamEvent::Disconnected { reason } => {
+                store.data_mut().begin(Arc::clone(client), Pairs::default(), deadline);
+                upstream.call_disconnected(&mut *store, connection, reason.as_deref()).await.map(convert::no_result)
+            }
+        };
+        let actions = store.data_mut().end();
+        match answer {
+            Ok(Ok(result)) => Ok(UpstreamAnswer { result: Ok(result), actions }),
+            Ok(Err(failure)) => Ok(UpstreamAnswer { result: Err(failure), actions: Vec::new() }),
+            Err(error) => Err(broken(store, &error)),
+        }
+    }
+
+    /// Should a fresh instance take its place?
+    pub(crate) fn is_spent(&self) -> bool {
+        self.calls_left == 0 || self.memory_bytes() > self.spent_above
+    }
+
+    /// What the instance's linear memories hold, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.store.data().memory.used()
+    }
+}
+
+/// At each tick a running guest lets the thread's other work go on, and is broken off when its time is over.
+fn at_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
+    match store.data_mut().is_out_of_time() {
+        true => Ok(UpdateDeadline::Interrupt),
+        // tokio's own yield: the guest goes on only after the runtime has looked at its sockets and timers.
+        false => Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))),
+    }
+}
+
+fn broken(store: &Store<Guest>, error: &wasmtime::Error) -> Broken {
+    let guest = store.data();
+    if guest.was_out_of_time() {
+        Broken::OutOfTime
+    } else if guest.memory.refused() {
+        Broken::OutOfMemory
+    } else if error.is::<PoolConcurrencyLimitError>() {
+        Broken::NoRoom
+    } else {
+        Broken::Trapped(trap_reason(error))
+    }
+}
+
+/// What trapped, and the innermost frames of the guest's stack.
+fn trap_reason(error: &wasmtime::Error) -> String {
+    let mut reason = error.root_cause().to_string();
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+        // Its text has the demangled names: `  0:   0x1f2 - module!function`.
+        let text = backtrace.to_string();
+        let frames: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once(" - ")?.1)).take(FRAMES).collect();
+        if !frames.is_empty() {
+            reason = format!("{reason}, in {}", frames.join(" < "));
+        }
+    }
+    printable(&reason, REASON_BYTES)
+}
+
+impl From<Broken> for UpstreamFailure {
+    fn from(broken: Broken) -> UpstreamFailure {
+        match broken {
+            Broken::OutOfTime => UpstreamFailure::TimedOut,
+            Broken::OutOfMemory => UpstreamFailure::OutOfMemory,
+            Broken::Trapped(reason) => UpstreamFailure::Trapped(reason),
+            Broken::NotReady(reason) => UpstreamFailure::Failed(format!("`init` of a new instance failed: {reason}")),
+            Broken::NoRoom => UpstreamFailure::Busy,
+        }
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::OutOfTime => f.write_str("`init` took too long"),
+            Broken::OutOfMemory => f.write_str("it wanted more memory than the plugin may have"),
+            Broken::Trapped(reason) => write!(f, "it trapped: {reason}"),
+            Broken::NotReady(reason) => write!(f, "`init` failed: {reason}"),
+            Broken::NoRoom => f.write_str("no instance is free to try it out"),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Runs the plugins of Hubgate: WebAssembly components that answer upstream events, inside the gateway.
+//!
+//! [`PluginHost::start`] loads every plugin and watches its file; [`PluginHost::shard`] gives each shard its own pools
+//! of instances, and [`ShardPlugins::call`] brings one event to an instance and its answer back. A call runs on a fiber
+//! of the shard's thread: it finishes in microseconds as a rule, yields at every tick of the epoch (1 ms) so that other
+//! connections go on, and is broken off when its budget of time or memory is spent. A changed file is compiled, checked
+//! and tried out beside the serving version, and then takes its place at once: a call ends on the version it began with.
+//!
+//! | module | what |
+//! |---|---|
+//! | `engine`, `ticker` | the one wasmtime engine, and the thread that makes its epochs |
+//! | `component` | bytes -> a checked and linked [`component::Version`], or the reason why not |
+//! | `plugin`, `watch` | a configured plugin and its serving version; the thread that swaps it |
+//! | `pool`, `instance` | instances of one plugin on one shard, and a call of one |
+//! | `host` | the imports of guests |
+//! | `convert` | between the WIT's types and the core's |
+//! | `state`, `log`, `limits`, `metrics` | what the imports keep, write, may use, and what is counted |
+
+mod bindings;
+mod component;
+mod convert;
+mod engine;
+mod host;
+mod inspect;
+mod instance;
+mod limits;
+mod log;
+mod metrics;
+mod plugin;
+mod plugin_host;
+mod pool;
+mod rate;
+mod settings;
+mod state;
+mod ticker;
+mod watch;
+
+pub use component::LoadError;
+pub use host::ShardQuestion;
+pub use inspect::{PluginReport, inspect};
+pub use plugin::{PluginError, PluginState, PluginStatus};
+pub use plugin_host::{PluginHost, StartError};
+pub use pool::ShardPlugins;
+pub use settings::{PluginSettings, PluginSource};

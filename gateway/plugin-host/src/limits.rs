@@ -1,0 +1,143 @@
+//! What a plugin may use: fixed limits, and the account of an instance's memory.
+
+use std::time::Duration;
+
+use wasmtime::ResourceLimiter;
+
+/// The largest component that is loaded, in bytes.
+pub(crate) const COMPONENT_BYTES: usize = 256 << 20;
+/// How long `init` may take when a new component is tried out. In a call it counts towards the call's own time.
+pub(crate) const TRIAL_TIME: Duration = Duration::from_secs(5);
+/// Instances of one plugin on one shard; a call that finds all of them busy waits for one.
+pub(crate) const INSTANCES_PER_POOL: usize = 64;
+/// Calls that an instance answers before a fresh one takes its place, so that what leaks in a guest stays bounded.
+pub(crate) const CALLS_PER_INSTANCE: u32 = 10_000;
+/// What one host call may pass to the host, and a result weigh, in bytes.
+pub(crate) const HOST_CALL_BYTES: usize = 32 << 20;
+/// Actions that one call may have queued at a time.
+pub(crate) const ACTIONS_PER_CALL: usize = 10_000;
+/// What the actions that a call has queued may weigh together, in bytes.
+pub(crate) const ACTION_BYTES_PER_CALL: usize = 16 << 20;
+/// Random bytes that one host call gives.
+pub(crate) const RANDOM_BYTES: usize = 64 << 10;
+/// The longest line a plugin may log, its fields included, in bytes; the rest is cut off.
+pub(crate) const LOG_LINE_BYTES: usize = 8 << 10;
+/// Lines a plugin may log in a second, and at once after a pause.
+pub(crate) const LOG_LINES: (u32, u32) = (100, 500);
+/// Lines that the host logs about a plugin's failed calls in a second, and at once after a pause.
+pub(crate) const FAILURE_LINES: (u32, u32) = (5, 20);
+/// The longest reason of a failed call that is logged or shown, in bytes.
+pub(crate) const REASON_BYTES: usize = 1 << 10;
+/// WASI resources (streams, pollables) that an instance may hold at a time.
+pub(crate) const WASI_RESOURCES: usize = 1_000;
+
+/// The longest key of the `state` import, in bytes.
+pub(crate) const STATE_KEY_BYTES: usize = 1 << 10;
+/// The largest value of the `state` import, in bytes.
+pub(crate) const STATE_VALUE_BYTES: usize = 1 << 20;
+/// What the values of one plugin may weigh together, keys and bookkeeping included, in bytes.
+pub(crate) const STATE_BYTES: usize = 64 << 20;
+/// The longest page of keys.
+pub(crate) const STATE_KEYS_PER_PAGE: usize = 1_000;
+
+/// Core instances, memories and tables that one component instance may consist of. Components made of interpreters
+/// link some 25 modules.
+pub(crate) const CORE_INSTANCES: usize = 100;
+pub(crate) const MEMORIES: usize = 8;
+pub(crate) const TABLES: usize = 32;
+/// Elements of all the tables of one instance, and of one of them, each 8 bytes.
+pub(crate) const TABLE_ELEMENTS: usize = 200_000;
+
+/// The account of one instance's memory, kept as wasmtime's limiter of its store.
+#[derive(Debug)]
+pub(crate) struct MemoryBudget {
+    allowed: usize,
+    used: usize,
+    table_elements: usize,
+    refused: bool,
+}
+
+impl MemoryBudget {
+    pub(crate) fn new(allowed: usize) -> MemoryBudget {
+        MemoryBudget { allowed, used: 0, table_elements: 0, refused: false }
+    }
+
+    /// What all memories of the instance hold, in bytes.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Has the instance been refused memory since [`MemoryBudget::forgive`]? A guest that breaks off afterwards does so
+    /// for want of memory.
+    pub(crate) fn refused(&self) -> bool {
+        self.refused
+    }
+
+    pub(crate) fn forgive(&mut self) {
+        self.refused = false;
+    }
+}
+
+impl ResourceLimiter for MemoryBudget {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            // The module's own maximum. Refused here, so that the account stays true: growth allowed here happens.
+            return Ok(false);
+        }
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        if used > self.allowed {
+            self.refused = true;
+            return Ok(false);
+        }
+        self.used = used;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let elements = self.table_elements.saturating_add(desired.saturating_sub(current));
+        if elements > TABLE_ELEMENTS {
+            self.refused = true;
+            return Ok(false);
+        }
+        self.table_elements = elements;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_memories_of_an_instance_share_its_budget() {
+        let mut budget = MemoryBudget::new(300);
+        assert!(budget.memory_growing(0, 100, None).unwrap());
+        assert!(budget.memory_growing(0, 150, None).unwrap());
+        assert!(!budget.memory_growing(100, 200, None).unwrap());
+        assert!(budget.refused());
+        assert!(budget.memory_growing(100, 150, None).unwrap());
+        assert_eq!(budget.used(), 300);
+        budget.forgive();
+        assert!(!budget.refused());
+    }
+
+    #[test]
+    fn a_modules_own_maximum_is_not_a_refusal() {
+        let mut budget = MemoryBudget::new(300);
+        assert!(!budget.memory_growing(0, 100, Some(50)).unwrap());
+        assert!(!budget.refused());
+        assert_eq!(budget.used(), 0);
+    }
+}

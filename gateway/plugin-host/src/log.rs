@@ -1,0 +1,122 @@
+//! What a plugin writes, and what the host writes about its calls: bounded in size and in rate.
+
+use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use hubgate_core::event::{ConnectionFacts, UpstreamFailure};
+use hubgate_core::id::PluginName;
+
+use crate::limits::{FAILURE_LINES, LOG_LINE_BYTES, LOG_LINES, REASON_BYTES};
+use crate::rate::RateLimit;
+
+/// The log of one plugin, shared by all its instances.
+#[derive(Debug)]
+pub(crate) struct PluginLog {
+    plugin: PluginName,
+    lines: Mutex<RateLimit>,
+    failures: Mutex<RateLimit>,
+}
+
+impl PluginLog {
+    pub(crate) fn new(plugin: PluginName) -> PluginLog {
+        let now = Instant::now();
+        PluginLog {
+            plugin,
+            lines: Mutex::new(RateLimit::new(LOG_LINES, now)),
+            failures: Mutex::new(RateLimit::new(FAILURE_LINES, now)),
+        }
+    }
+
+    /// Writes a line of the plugin's own, unless it writes too many.
+    pub(crate) fn write<'a>(
+        &self,
+        level: tracing::Level,
+        message: &str,
+        fields: impl Iterator<Item = (&'a str, &'a str)>,
+    ) {
+        let wanted = match level {
+            tracing::Level::ERROR => tracing::enabled!(target: "plugin", tracing::Level::ERROR),
+            tracing::Level::WARN => tracing::enabled!(target: "plugin", tracing::Level::WARN),
+            tracing::Level::INFO => tracing::enabled!(target: "plugin", tracing::Level::INFO),
+            _ => tracing::enabled!(target: "plugin", tracing::Level::DEBUG),
+        };
+        if !wanted {
+            return;
+        }
+        let Some(dropped) = admit(&self.lines) else { return };
+        if dropped > 0 {
+            tracing::warn!(target: "plugin", plugin = %self.plugin, dropped, "lines dropped: the plugin logs too many");
+        }
+        let line = line(message, fields);
+        let plugin = &self.plugin;
+        match level {
+            tracing::Level::ERROR => tracing::error!(target: "plugin", %plugin, "{line}"),
+            tracing::Level::WARN => tracing::warn!(target: "plugin", %plugin, "{line}"),
+            tracing::Level::INFO => tracing::info!(target: "plugin", %plugin, "{line}"),
+            _ => tracing::debug!(target: "plugin", %plugin, "{line}"),
+        }
+    }
+
+    /// Writes why a call of the plugin failed, unless that happens too often. A rejection is the plugin's answer and not
+    /// a failure of it.
+    pub(crate) fn failure(&self, client: &ConnectionFacts, failure: &UpstreamFailure) {
+        let reason = match failure {
+            UpstreamFailure::Rejected(_) => return,
+            UpstreamFailure::Failed(reason) => format!("failed: {}", printable(reason, REASON_BYTES)),
+            UpstreamFailure::Trapped(reason) => format!("trapped: {}", printable(reason, REASON_BYTES)),
+            UpstreamFailure::TimedOut => "ran longer than its call-time".to_owned(),
+            UpstreamFailure::OutOfMemory => "wanted more than its memory".to_owned(),
+            UpstreamFailure::Busy => "had no free instance within its call-time".to_owned(),
+        };
+        let Some(dropped) = admit(&self.failures) else { return };
+        if dropped > 0 {
+            tracing::warn!(plugin = %self.plugin, dropped, "calls of the plugin failed in the meantime");
+        }
+        tracing::warn!(plugin = %self.plugin, hub = %client.hub, connection = %client.id, "a call of the plugin {reason}");
+    }
+}
+
+fn admit(limit: &Mutex<RateLimit>) -> Option<u64> {
+    limit.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now())
+}
+
+/// The message and its fields as one line of at most [`LOG_LINE_BYTES`].
+fn line<'a>(message: &str, fields: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut line = printable(message, LOG_LINE_BYTES);
+    for (name, value) in fields {
+        if line.len() >= LOG_LINE_BYTES {
+            break;
+        }
+        let room = LOG_LINE_BYTES - line.len();
+        write!(line, " {}={}", printable(name, room), printable(value, room)).expect("a String takes all");
+    }
+    line.truncate(line.floor_char_boundary(LOG_LINE_BYTES));
+    line
+}
+
+/// The beginning of `text`, at most `bytes` of it, without control characters, so that a guest cannot forge lines.
+pub(crate) fn printable(text: &str, bytes: usize) -> String {
+    let mut printable = String::with_capacity(text.len().min(bytes));
+    for character in text[..text.floor_char_boundary(bytes)].chars() {
+        match character.is_control() {
+            true => printable.extend(character.escape_default()),
+            false => printable.push(character),
+        }
+    }
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_and_bounded() {
+        let fields = [("name", "value\r\n"), ("other", "x")];
+        assert_eq!(line("a\nb", fields.into_iter()), "a\\nb name=value\\r\\n other=x");
+        let long = "ä".repeat(LOG_LINE_BYTES);
+        assert!(line(&long, [("name", long.as_str())].into_iter()).len() <= LOG_LINE_BYTES);
+        assert!(line("short", [("name", long.as_str())].into_iter()).len() <= LOG_LINE_BYTES);
+    }
+}

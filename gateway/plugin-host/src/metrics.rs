@@ -1,0 +1,211 @@
+//! What is counted of calls and swaps.
+//!
+//! Calls are counted per shard and summed when somebody asks: a counter that two shards write costs more than a call.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hubgate_core::event::UpstreamFailure;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+
+use crate::plugin::Plugin;
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Ok,
+    Rejected,
+    Failed,
+    Trapped,
+    TimedOut,
+    OutOfMemory,
+    Busy,
+}
+
+impl Outcome {
+    const ALL: [Outcome; 7] = [
+        Outcome::Ok,
+        Outcome::Rejected,
+        Outcome::Failed,
+        Outcome::Trapped,
+        Outcome::TimedOut,
+        Outcome::OutOfMemory,
+        Outcome::Busy,
+    ];
+
+    pub(crate) fn of<T>(result: &Result<T, UpstreamFailure>) -> Outcome {
+        match result {
+            Ok(_) => Outcome::Ok,
+            Err(UpstreamFailure::Rejected(_)) => Outcome::Rejected,
+            Err(UpstreamFailure::Failed(_)) => Outcome::Failed,
+            Err(UpstreamFailure::Trapped(_)) => Outcome::Trapped,
+            Err(UpstreamFailure::TimedOut) => Outcome::TimedOut,
+            Err(UpstreamFailure::OutOfMemory) => Outcome::OutOfMemory,
+            Err(UpstreamFailure::Busy) => Outcome::Busy,
+        }
+    }
+
+    /// Was an instance lost with the call?
+    pub(crate) fn is_trap(self) -> bool {
+        match self {
+            Outcome::Trapped | Outcome::TimedOut | Outcome::OutOfMemory => true,
+            Outcome::Ok | Outcome::Rejected | Outcome::Failed | Outcome::Busy => false,
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::Rejected => "rejected",
+            Outcome::Failed => "failed",
+            Outcome::Trapped => "trapped",
+            Outcome::TimedOut => "timed-out",
+            Outcome::OutOfMemory => "out-of-memory",
+            Outcome::Busy => "busy",
+        }
+    }
+}
+
+/// Upper bounds of the histogram's buckets, in nanoseconds; beyond the last there is one more bucket.
+const BUCKETS: [u64; 14] = [
+    1_000,
+    2_000,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    1_000_000,
+    5_000_000,
+    25_000_000,
+    100_000_000,
+    500_000_000,
+    2_500_000_000,
+];
+
+/// The calls of one plugin on one shard, written by that shard's thread only.
+#[derive(Debug, Default)]
+pub(crate) struct CallCounters {
+    outcomes: [AtomicU64; Outcome::ALL.len()],
+    buckets: [AtomicU64; BUCKETS.len() + 1],
+    nanoseconds: AtomicU64,
+}
+
+impl CallCounters {
+    pub(crate) fn record(&self, outcome: Outcome, took: Duration) {
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BUCKETS.iter().position(|bound| took <= *bound).unwrap_or(BUCKETS.len());
+        // One thread writes, so a load and a store lose nothing and cost less than an atomic addition.
+        let add = |counter: &AtomicU64, amount| {
+            counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+        };
+        add(&self.outcomes[outcome as usize], 1);
+        add(&self.buckets[bucket], 1);
+        add(&self.nanoseconds, took);
+    }
+}
+
+/// The calls of one plugin on all shards.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct CallTotals {
+    outcomes: [u64; Outcome::ALL.len()],
+    buckets: [u64; BUCKETS.len() + 1],
+    nanoseconds: u64,
+}
+
+impl CallTotals {
+    pub(crate) fn add(&mut self, counters: &CallCounters) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        self.outcomes.iter_mut().zip(&counters.outcomes).for_each(|(sum, counter)| *sum += read(counter));
+        self.buckets.iter_mut().zip(&counters.buckets).for_each(|(sum, counter)| *sum += read(counter));
+        self.nanoseconds += read(&counters.nanoseconds);
+    }
+
+    pub(crate) fn calls(&self) -> u64 {
+        self.outcomes.iter().sum()
+    }
+
+    pub(crate) fn traps(&self) -> u64 {
+        Outcome::ALL.into_iter().filter(|outcome| outcome.is_trap()).map(|outcome| self.of(outcome)).sum()
+    }
+
+    fn of(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome as usize]
+    }
+}
+
+/// Attempts to swap, by how they ended.
+#[derive(Debug, Default)]
+pub(crate) struct SwapCounters {
+    pub(crate) swapped: AtomicU64,
+    pub(crate) failed: AtomicU64,
+}
+
+/// Tells a registry what has been counted of all plugins.
+pub(crate) struct PluginCollector(pub(crate) Arc<[Arc<Plugin>]>);
+
+impl fmt::Debug for PluginCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|plugin| plugin.name())).finish()
+    }
+}
+
+impl Collector for PluginCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let totals: Vec<(&Plugin, CallTotals)> = self.0.iter().map(|plugin| (&**plugin, plugin.totals())).collect();
+        self.encode_calls(&totals, &mut encoder)?;
+        self.encode_versions(&mut encoder)
+    }
+}
+
+impl PluginCollector {
+    fn encode_calls(&self, totals: &[(&Plugin, CallTotals)], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Calls of plugins by how they ended";
+        let mut calls = encoder.encode_descriptor("hubgate_plugin_calls", help, None, MetricType::Counter)?;
+        for (plugin, totals) in totals {
+            for outcome in Outcome::ALL {
+                let labels = [("plugin", plugin.name().as_str()), ("outcome", outcome.label())];
+                calls.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&totals.of(outcome), None)?;
+            }
+        }
+        let help = "How long calls of plugins took, the wait for an instance included";
+        let mut seconds =
+            encoder.encode_descriptor("hubgate_plugin_call_seconds", help, None, MetricType::Histogram)?;
+        for (plugin, totals) in totals {
+            let labels = [("plugin", plugin.name().as_str())];
+            let bounds = BUCKETS.iter().map(|bound| in_seconds(*bound)).chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(totals.buckets).collect();
+            let sum = in_seconds(totals.nanoseconds);
+            seconds.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, totals.calls(), &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    fn encode_versions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Which version of the plugin serves, counted from 1";
+        let mut generations = encoder.encode_descriptor("hubgate_plugin_generation", help, None, MetricType::Gauge)?;
+        for plugin in self.0.iter() {
+            let labels = [("plugin", plugin.name().as_str())];
+            generations.encode_family(&labels)?.encode_gauge(&plugin.version().generation)?;
+        }
+        let help = "Attempts to swap a plugin's component by how they ended";
+        let mut swaps = encoder.encode_descriptor("hubgate_plugin_swaps", help, None, MetricType::Counter)?;
+        for plugin in self.0.iter() {
+            for (outcome, count) in [("swapped", &plugin.swaps.swapped), ("failed", &plugin.swaps.failed)] {
+                let labels = [("plugin", plugin.name().as_str()), ("outcome", outcome)];
+                let count = count.load(Ordering::Relaxed);
+                swaps.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn in_seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}

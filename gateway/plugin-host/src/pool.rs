@@ -1,0 +1,177 @@
+//! The plugins of one shard: for each a pool of instances, reused from call to call.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure};
+use hubgate_core::id::PluginName;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::host::ShardQuestion;
+use crate::instance::{Broken, Instance};
+use crate::limits::INSTANCES_PER_POOL;
+use crate::metrics::{CallCounters, Outcome};
+use crate::plugin::Plugin;
+use crate::plugin_host::PluginHost;
+use crate::ticker::Caller;
+
+/// The plugins of one shard, for its thread only.
+pub struct ShardPlugins {
+    pools: HashMap<PluginName, Rc<Pool>, foldhash::fast::RandomState>,
+    /// Keeps the epochs going while a call may run.
+    _host: PluginHost,
+}
+
+impl ShardPlugins {
+    pub(crate) fn new(
+        host: PluginHost,
+        plugins: &[Arc<Plugin>],
+        caller: &Caller,
+        questions: &mpsc::Sender<ShardQuestion>,
+    ) -> ShardPlugins {
+        let pools = plugins
+            .iter()
+            .map(|plugin| (plugin.name().clone(), Rc::new(Pool::new(plugin, caller.clone(), questions.clone()))))
+            .collect();
+        ShardPlugins { pools, _host: host }
+    }
+
+    /// Brings an event to the plugin it names, and its answer back: at most about `call_time` later, and within the
+    /// first poll as a rule. Dropping the future breaks the call off. Must be polled inside a tokio runtime.
+    pub fn call(&self, call: UpstreamCall) -> impl Future<Output = UpstreamAnswer> + use<> {
+        let pool = self.pools.get(&call.plugin).map(Rc::clone);
+        async move {
+            match pool {
+                Some(pool) => pool.answer(call.client, call.event).await,
+                None => failed(UpstreamFailure::Failed(format!("there is no plugin {:?}", call.plugin))),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ShardPlugins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.pools.keys()).finish()
+    }
+}
+
+/// The instances of one plugin on one shard. At most [`INSTANCES_PER_POOL`] exist, idle or busy; further calls wait in
+/// their order, as many as the shard has connections at most, since each has one event at a time.
+struct Pool {
+    plugin: Arc<Plugin>,
+    questions: mpsc::Sender<ShardQuestion>,
+    caller: Caller,
+    counters: Arc<CallCounters>,
+    permits: Semaphore,
+    /// The last one used is the first one taken: its memory is still in the processor's caches.
+    idle: RefCell<Vec<Box<Instance>>>,
+    /// Of the version that the idle instances were made of.
+    generation: Cell<u64>,
+}
+
+impl Pool {
+    fn new(plugin: &Arc<Plugin>, caller: Caller, questions: mpsc::Sender<ShardQuestion>) -> Pool {
+        Pool {
+            plugin: Arc::clone(plugin),
+            questions,
+            caller,
+            counters: plugin.shard_counters(),
+            permits: Semaphore::new(INSTANCES_PER_POOL),
+            idle: RefCell::default(),
+            generation: Cell::new(0),
+        }
+    }
+
+    async fn answer(&self, client: Arc<ConnectionFacts>, event: UpstreamEvent) -> UpstreamAnswer {
+        let started = Instant::now();
+        let call_time = self.plugin.surroundings.settings.call_time;
+        let deadline = started.checked_add(call_time).unwrap_or_else(|| started + Duration::from_secs(1 << 30));
+        let answer = match self.run(&client, event, deadline).await {
+            Ok(answer) => answer,
+            Err(failure) => failed(failure),
+        };
+        self.counters.record(Outcome::of(&answer.result), started.elapsed());
+        if let Err(failure) = &answer.result {
+            self.plugin.surroundings.log.failure(&client, failure);
+        }
+        answer
+    }
+
+    async fn run(
+        &self,
+        client: &Arc<ConnectionFacts>,
+        event: UpstreamEvent,
+        deadline: Instant,
+    ) -> Result<UpstreamAnswer, UpstreamFailure> {
+        let _permit = match self.permits.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => match within(deadline, pin!(self.permits.acquire())).await {
+                Some(permit) => permit.expect("the semaphore is never closed"),
+                None => return Err(UpstreamFailure::Busy),
+            },
+        };
+        let _running = self.caller.run();
+        let call = pin!(self.call(client, event, deadline));
+        match within(deadline, call).await {
+            Some(answer) => answer.map_err(UpstreamFailure::from),
+            None => Err(UpstreamFailure::TimedOut),
+        }
+    }
+
+    /// Takes an instance or makes one, and gives it back after a call that left it whole.
+    async fn call(
+        &self,
+        client: &Arc<ConnectionFacts>,
+        event: UpstreamEvent,
+        deadline: Instant,
+    ) -> Result<UpstreamAnswer, Broken> {
+        let mut instance = match self.take() {
+            Some(instance) => instance,
+            None => Box::new(self.make(deadline).await?),
+        };
+        let answer = instance.call(client, event, deadline).await?;
+        self.give_back(instance);
+        Ok(answer)
+    }
+
+    fn take(&self) -> Option<Box<Instance>> {
+        let generation = self.plugin.version().generation;
+        if self.generation.replace(generation) != generation {
+            // Of the version before.
+            self.idle.take();
+        }
+        self.idle.borrow_mut().pop()
+    }
+
+    async fn make(&self, deadline: Instant) -> Result<Instance, Broken> {
+        let version = Arc::clone(&self.plugin.version());
+        let surroundings = &self.plugin.surroundings;
+        Instance::start(&version.handler, version.generation, surroundings, Some(&self.questions), deadline).await
+    }
+
+    fn give_back(&self, instance: Box<Instance>) {
+        if instance.generation == self.generation.get() && !instance.is_spent() {
+            self.idle.borrow_mut().push(instance);
+        }
+    }
+}
+
+/// The future's output, or `None` when it takes longer than until `deadline`. A future that is ready at once, as most
+/// calls are, makes no timer.
+async fn within<F: Future>(deadline: Instant, mut future: Pin<&mut F>) -> Option<F::Output> {
+    let at_once = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context)));
+    match at_once.await {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => tokio::time::timeout_at(deadline.into(), future).await.ok(),
+    }
+}
+
+fn failed(failure: UpstreamFailure) -> UpstreamAnswer {
+    UpstreamAnswer { result: Err(failure), actions: Vec::new() }
+}

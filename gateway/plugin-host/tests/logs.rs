@@ -1,0 +1,73 @@
+//! What plugins write, what is written about them, and the quiet WASI.
+
+mod support;
+
+use std::time::Duration;
+
+use hubgate_plugin_host::{LoadError, inspect};
+use support::{Shard, capture_log, guest, json, on_a_shard, wasi_guest};
+
+#[test]
+fn a_plugin_writes_lines_with_its_name() {
+    let (log, _guard) = capture_log();
+    on_a_shard(async {
+        let shard = Shard::embedded(guest("1.0.000"), |_| ());
+        assert!(shard.invoke("write", "[\"to the log\"]").await.result.is_ok());
+    });
+    assert!(log.has(&["INFO", "plugin:", "plugin=p", "to the log"]), "{}", log.text());
+}
+
+#[test]
+fn a_plugin_that_writes_too_much_is_cut_off_and_that_is_said() {
+    let (log, _guard) = capture_log();
+    on_a_shard(async {
+        let shard = Shard::embedded(guest("1.0.000"), |_| ());
+        let line = format!("[\"{}\"]", "x".repeat(20_000));
+        for _ in 0..2_000 {
+            assert!(shard.invoke("write", &line).await.result.is_ok());
+        }
+        let written = log.text();
+        let lines = written.lines().filter(|line| line.contains("xxxx")).count();
+        assert!((500..1_500).contains(&lines), "{lines} lines");
+        assert!(written.lines().all(|line| line.len() < 9_000), "a line is longer than 8 KiB");
+    });
+}
+
+#[test]
+fn a_failed_call_is_logged_with_plugin_and_reason_and_a_rejection_is_not() {
+    let (log, _guard) = capture_log();
+    on_a_shard(async {
+        let shard = Shard::embedded(guest("1.0.000"), |settings| settings.call_time = Duration::from_millis(20));
+        for method in ["trap", "spin", "grow", "fail", "reject"] {
+            shard.invoke(method, "[]").await.result.unwrap_err();
+        }
+    });
+    for reason in ["unreachable", "longer than its call-time", "more than its memory", "failed: no thanks"] {
+        assert!(log.has(&["WARN", "plugin=p", "hub=chat", reason]), "no {reason} in\n{}", log.text());
+    }
+    assert_eq!(log.text().matches("no thanks").count(), 1, "{}", log.text());
+}
+
+#[test]
+fn standard_error_is_the_plugins_log_the_environment_is_empty_and_waiting_leaves_the_thread_to_others() {
+    let init = "
+        (call $write (call $stderr) (i32.const 768) (i32.const 9) (i32.const 64))
+        (call $environment (i32.const 64))
+        (if (i32.load (i32.const 68)) (then unreachable))
+        (call $block (call $after (i64.const 50000000)))";
+    let (log, _guard) = capture_log();
+    on_a_shard(async {
+        let shard = Shard::embedded(wasi_guest(init), |_| ());
+        let mut first = Box::pin(shard.invoke("echo", "[1]"));
+        let waits = std::future::poll_fn(|context| std::task::Poll::Ready(first.as_mut().poll(context).is_pending()));
+        assert!(waits.await, "`init` waits 50 ms");
+        assert_eq!(first.await.result, Ok(Some(json("[1]"))));
+    });
+    assert!(log.has(&["WARN", "plugin:", "plugin=p", "no thanks"]), "{}", log.text());
+}
+
+#[test]
+fn exit_is_a_trap() {
+    let error = inspect(&wasi_guest("(call $exit (i32.const 1))")).expect_err("`init` exits");
+    assert!(matches!(&error, LoadError::Init(why) if why.contains("trapped") && why.contains("exit")), "{error:?}");
+}

@@ -1,0 +1,78 @@
+;; A guest without a toolchain. The first letter of the hub method says what it does with its arguments:
+;; e(cho), v(ersion), r(eject), f(ail), n(o JSON), t(rap), o(verflow), s(pin), g(row), l(eak), x (asks the hub `exists`),
+;; w(rites them to the log).
+(module
+  (import "hubgate:plugin/hub@0.1.0" "exists" (func $exists (param i32 i32 i32 i32)))
+  (import "hubgate:plugin/log@0.1.0" "write" (func $log (param i32 i32 i32 i32 i32)))
+  (memory (export "memory") 1)
+  (global $heap (mut i32) (i32.const 4096))
+  (data (i32.const 512) "\"VERSION\"")
+  (data (i32.const 768) "no thanks")
+
+  (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+    (local $at i32)
+    (local.set $at (global.get $heap))
+    (global.set $heap
+      (i32.and (i32.add (i32.add (global.get $heap) (local.get $size)) (i32.const 15)) (i32.const -16)))
+    (local.get $at))
+
+  ;; result<_, string> and result<_, error> at 16: ok
+  (func $ok (result i32) (i32.store (i32.const 16) (i32.const 0)) (i32.const 16))
+  ;; result<option<payload>, error> at 16: ok(some(json(text)))
+  (func $json (param $text i32) (param $length i32) (result i32)
+    (i32.store (i32.const 16) (i32.const 0))
+    (i32.store (i32.const 20) (i32.const 1))
+    (i32.store (i32.const 24) (i32.const 0))
+    (i32.store (i32.const 28) (local.get $text))
+    (i32.store (i32.const 32) (local.get $length))
+    (i32.const 16))
+  ;; The same: err(rejected(text)) or err(failed(text))
+  (func $error (param $case i32) (param $text i32) (param $length i32) (result i32)
+    (i32.store (i32.const 16) (i32.const 1))
+    (i32.store (i32.const 20) (local.get $case))
+    (i32.store (i32.const 24) (local.get $text))
+    (i32.store (i32.const 28) (local.get $length))
+    (i32.const 16))
+
+  (func (export "hubgate:plugin/lifecycle@0.1.0#init") (result i32)
+    INIT)
+  (func (export "hubgate:plugin/upstream@0.1.0#connected") (param i32 i32 i32 i32 i32 i32 i32) (result i32)
+    (call $ok))
+  (func (export "hubgate:plugin/upstream@0.1.0#disconnected")
+    (param i32 i32 i32 i32 i32 i32 i32) (param i32 i32 i32) (result i32)
+    (call $ok))
+
+  (func $overflow (call $overflow) (call $overflow))
+  (func $grow (loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable)
+
+  (func (export "hubgate:plugin/upstream@0.1.0#invoke")
+    (param i32 i32 i32 i32 i32 i32 i32)
+    (param $target i32) (param i32) (param i32) (param $text i32) (param $length i32) (param i32)
+    (result i32)
+    (local $letter i32)
+    (local.set $letter (i32.load8_u (local.get $target)))
+    (if (i32.eq (local.get $letter) (i32.const 101)) (then
+      (return (call $json (local.get $text) (local.get $length)))))
+    (if (i32.eq (local.get $letter) (i32.const 118)) (then
+      (return (call $json (i32.const 512) (i32.const 9)))))
+    (if (i32.eq (local.get $letter) (i32.const 114)) (then
+      (return (call $error (i32.const 0) (i32.const 768) (i32.const 9)))))
+    (if (i32.eq (local.get $letter) (i32.const 102)) (then
+      (return (call $error (i32.const 1) (i32.const 768) (i32.const 9)))))
+    (if (i32.eq (local.get $letter) (i32.const 110)) (then
+      (return (call $json (i32.const 768) (i32.const 9)))))
+    (if (i32.eq (local.get $letter) (i32.const 111)) (then (call $overflow)))
+    (if (i32.eq (local.get $letter) (i32.const 115)) (then (loop $forever (br $forever))))
+    (if (i32.eq (local.get $letter) (i32.const 103)) (then (call $grow)))
+    (if (i32.eq (local.get $letter) (i32.const 108)) (then
+      (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then unreachable))
+      (return (call $json (local.get $text) (local.get $length)))))
+    (if (i32.eq (local.get $letter) (i32.const 120)) (then
+      (call $exists (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64))
+      (return (call $json (i32.const 512) (i32.const 9)))))
+    (if (i32.eq (local.get $letter) (i32.const 119)) (then
+      (call $log (i32.const 1) (local.get $text) (local.get $length) (i32.const 0) (i32.const 0))
+      (return (call $json (local.get $text) (local.get $length)))))
+    unreachable)
+  (func (export "cabi_post_hubgate:plugin/upstream@0.1.0#invoke") (param i32)
+    (global.set $heap (i32.const 4096))))

@@ -1,0 +1,7 @@
+//! The wire protocols of the gateway: bytes to typed messages and back. No I/O, no clock, no random source.
+
+pub mod negotiate;
+pub mod payload;
+pub mod signalr;
+pub mod token;
+pub mod websocket;

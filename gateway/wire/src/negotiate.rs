@@ -1,0 +1,117 @@
+//! Negotiation: how a client learns its connection's ids, or where to go instead.
+//!
+//! Source: ASP.NET Core SignalR, "Transport Protocols", "POST [endpoint-base]/negotiate".
+
+use serde::Serialize;
+
+/// The newest version of the answer that is spoken.
+const NEWEST_VERSION: u32 = 1;
+
+/// A way to carry hub messages, with the name that negotiation gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub enum Transport {
+    WebSockets,
+}
+
+/// The answer that names the transports of a new connection.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NegotiateAnswer<'a> {
+    negotiate_version: u32,
+    connection_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection_token: Option<&'a str>,
+    available_transports: Vec<AvailableTransport>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AvailableTransport {
+    transport: Transport,
+    transfer_formats: &'static [&'static str],
+}
+
+/// The answer that sends the client elsewhere, with the token to use there.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Redirect<'a> {
+    pub url: &'a str,
+    pub access_token: &'a str,
+}
+
+/// An answer that makes the client's start fail with this text.
+#[derive(Debug, Serialize)]
+pub struct NegotiateError<'a> {
+    pub error: &'a str,
+}
+
+/// The version of the answer that a client gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NegotiateVersion {
+    /// The connection id is public and also opens transports.
+    Zero,
+    /// A secret connection token opens transports.
+    One,
+}
+
+/// The client's `negotiateVersion` is no number; the text is the one that it gets.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("The client requested a non-integer protocol version.")]
+pub struct NotAVersion;
+
+impl NegotiateVersion {
+    /// The version for what a client asked for, if it did: the newest where it asks for a newer one.
+    pub fn choose(asked: Option<&str>) -> Result<NegotiateVersion, NotAVersion> {
+        match asked.map_or(Ok(0), str::parse::<i64>) {
+            Ok(version) if version >= i64::from(NEWEST_VERSION) => Ok(NegotiateVersion::One),
+            Ok(_) => Ok(NegotiateVersion::Zero),
+            Err(_) => Err(NotAVersion),
+        }
+    }
+}
+
+impl<'a> NegotiateAnswer<'a> {
+    /// `token` opens the connection's transports; a version-0 client gets it as its connection id.
+    pub fn new(version: NegotiateVersion, id: &'a str, token: &'a str) -> NegotiateAnswer<'a> {
+        let (negotiate_version, connection_id, connection_token) = match version {
+            NegotiateVersion::Zero => (0, token, None),
+            NegotiateVersion::One => (1, id, Some(token)),
+        };
+        NegotiateAnswer {
+            negotiate_version,
+            connection_id,
+            connection_token,
+            available_transports: vec![AvailableTransport {
+                transport: Transport::WebSockets,
+                transfer_formats: &["Text"],
+            }],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newer_versions_get_the_newest_that_is_spoken() {
+        assert_eq!(NegotiateVersion::choose(None), Ok(NegotiateVersion::Zero));
+        assert_eq!(NegotiateVersion::choose(Some("0")), Ok(NegotiateVersion::Zero));
+        assert_eq!(NegotiateVersion::choose(Some("1")), Ok(NegotiateVersion::One));
+        assert_eq!(NegotiateVersion::choose(Some("2")), Ok(NegotiateVersion::One));
+        assert_eq!(NegotiateVersion::choose(Some("one")), Err(NotAVersion));
+    }
+
+    #[test]
+    fn the_answer_has_the_names_that_clients_read() {
+        let answer = |version| serde_json::to_string(&NegotiateAnswer::new(version, "id", "token")).expect("JSON");
+        assert_eq!(
+            answer(NegotiateVersion::One),
+            r#"{"negotiateVersion":1,"connectionId":"id","connectionToken":"token","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#
+        );
+        assert_eq!(
+            answer(NegotiateVersion::Zero),
+            r#"{"negotiateVersion":0,"connectionId":"token","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#
+        );
+    }
+}

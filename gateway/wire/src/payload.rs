@@ -1,0 +1,55 @@
+//! The values that calls carry: arguments and results.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+/// The arguments of a call (one array) or one result, as text or bytes that nothing in the gateway re-reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// Valid JSON text, numbers as their writer wrote them.
+    Json(JsonText),
+}
+
+/// One valid JSON value as its writer wrote it. Holds no raw 0x1E, since JSON text cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonText(Bytes);
+
+/// Why a text cannot be a [`JsonText`].
+#[derive(Debug, thiserror::Error)]
+pub enum NotJson {
+    #[error("is not valid JSON: {0}")]
+    Syntax(#[from] serde_json::Error),
+    #[error("must be a JSON array")]
+    NotAnArray,
+}
+
+impl JsonText {
+    /// Takes `text` if it is exactly one JSON value.
+    pub fn parse(text: impl Into<Bytes>) -> Result<JsonText, NotJson> {
+        let text = text.into();
+        serde_json::from_slice::<&RawValue>(&text)?;
+        Ok(JsonText(text))
+    }
+
+    /// Takes `text` if it is exactly one JSON array, as arguments must be.
+    pub fn parse_array(text: impl Into<Bytes>) -> Result<JsonText, NotJson> {
+        let json = JsonText::parse(text)?;
+        match json.as_str().trim_start().starts_with('[') {
+            true => Ok(json),
+            false => Err(NotJson::NotAnArray),
+        }
+    }
+
+    /// Takes a value that a JSON reader has already checked.
+    pub fn from_raw(raw: &RawValue) -> JsonText {
+        JsonText(Bytes::copy_from_slice(raw.get().as_bytes()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("a JSON reader accepted it, so it is UTF-8")
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}

@@ -1,0 +1,401 @@
+//! The tokens of clients, hub servers and REST callers: JSON Web Tokens signed with an access key.
+//!
+//! Source: Azure SignalR Service, "Authenticate via Azure SignalR Service AccessKey"; RFC 7519. The key is the UTF-8 text
+//! of the access key, the algorithms are HS256 and HS512, and `kid`, `iss` and `iat` are not looked at.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Uri;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+/// The longest token that is read, in characters.
+pub const LONGEST_TOKEN: usize = 4096;
+
+/// How far a token's `nbf` may lie in the future, in seconds: the clock of who signed it may be ahead of ours.
+const NOT_BEFORE_LEEWAY: u64 = 300;
+
+/// One access key: signs and checks tokens.
+#[derive(Clone)]
+pub struct AccessKey {
+    text: Box<str>,
+    verifying: DecodingKey,
+}
+
+impl AccessKey {
+    pub fn new(text: &str) -> AccessKey {
+        AccessKey { text: text.into(), verifying: DecodingKey::from_secret(text.as_bytes()) }
+    }
+
+    /// The key itself: for a connection string, where it is the result that is asked for.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// Signs `claims` with HS256.
+    pub fn sign(&self, claims: &serde_json::Map<String, Value>) -> String {
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(self.text.as_bytes()))
+            .expect("a secret signs with HS256 and a map is JSON")
+    }
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessKey(…)")
+    }
+}
+
+/// Why a token opens nothing. No text holds a part of the token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("the token is longer than {LONGEST_TOKEN} characters")]
+    TooLong,
+    #[error("the token is no JSON Web Token signed with HS256 or HS512")]
+    Malformed,
+    #[error("the token is not signed with an access key of this gateway")]
+    WrongKey,
+    #[error("the token's claims are no JSON object with unique names")]
+    BadClaims,
+    #[error("the token has no `exp` claim that is a number")]
+    NoExpiry,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token's `nbf` claim is no number")]
+    BadNotBefore,
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    #[error("the token is for another audience; expected {expected}")]
+    WrongAudience { expected: String },
+}
+
+/// The claims of a token whose signature and times hold, in their order.
+#[derive(Debug)]
+pub struct Claims(Vec<(String, Value)>);
+
+impl Claims {
+    /// Checks the signature of `token` with each of `keys`, and its times against `now`, in seconds since 1970. The
+    /// audience is left to [`Claims::check_audience`].
+    pub fn verify(token: &str, keys: &[AccessKey], now: u64) -> Result<Claims, TokenError> {
+        if token.len() > LONGEST_TOKEN {
+            return Err(TokenError::TooLong);
+        }
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, claims) = message.split_once('.').ok_or(TokenError::Malformed)?;
+        let header: TokenHeader = decode(header).ok_or(TokenError::Malformed)?;
+        let algorithm = match header.alg.as_str() {
+            "HS256" => Algorithm::HS256,
+            "HS512" => Algorithm::HS512,
+            _ => return Err(TokenError::Malformed),
+        };
+        let signed = keys.iter().any(|key| {
+            jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.verifying, algorithm).unwrap_or(false)
+        });
+        if !signed {
+            return Err(TokenError::WrongKey);
+        }
+        decode::<Claims>(claims).ok_or(TokenError::BadClaims)?.check_times(now)
+    }
+
+    fn check_times(self, now: u64) -> Result<Claims, TokenError> {
+        let expiry = self.get("exp").and_then(seconds).ok_or(TokenError::NoExpiry)?;
+        if expiry <= now {
+            return Err(TokenError::Expired);
+        }
+        if let Some(not_before) = self.get("nbf") {
+            let not_before = seconds(not_before).ok_or(TokenError::BadNotBefore)?;
+            if not_before > now.saturating_add(NOT_BEFORE_LEEWAY) {
+                return Err(TokenError::NotYetValid);
+            }
+        }
+        Ok(self)
+    }
+
+    /// The token must be for `path` below one of `endpoints`; where an audience names a hub in its query, for `hub`.
+    pub fn check_audience(&self, endpoints: &[Endpoint], path: &str, hub: Option<&str>) -> Result<(), TokenError> {
+        let audiences = match self.get("aud") {
+            Some(Value::String(audience)) => vec![audience.as_str()],
+            Some(Value::Array(audiences)) => audiences.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        let matches =
+            audiences.iter().any(|audience| endpoints.iter().any(|endpoint| endpoint.is_audience(audience, path, hub)));
+        match matches {
+            true => Ok(()),
+            false => {
+                let expected: Vec<String> = endpoints.iter().map(|endpoint| format!("{endpoint}{path}")).collect();
+                Err(TokenError::WrongAudience { expected: expected.join(" or ") })
+            }
+        }
+    }
+
+    /// The user of the token: `asrs.s.uid`, else the name identifier in its short or long form, else `sub`.
+    pub fn user_id(&self) -> Option<&str> {
+        const NAMES: [&str; 4] =
+            ["asrs.s.uid", "nameid", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier", "sub"];
+        NAMES.iter().find_map(|name| match self.get(name) {
+            Some(Value::String(user)) => Some(user.as_str()),
+            Some(Value::Array(users)) => users.first().and_then(Value::as_str),
+            _ => None,
+        })
+    }
+
+    /// Seconds since 1970 at which the token expires.
+    pub fn expiry(&self) -> u64 {
+        self.get("exp").and_then(seconds).expect("`verify` demands it")
+    }
+
+    /// Each claim as text: one entry per element of an array, other values than texts as JSON.
+    pub fn flatten(&self) -> impl Iterator<Item = (&str, String)> {
+        self.0.iter().flat_map(|(name, value)| {
+            let values = match value {
+                Value::Array(values) => values.as_slice(),
+                value => std::slice::from_ref(value),
+            };
+            values.iter().map(move |value| match value {
+                Value::String(text) => (name.as_str(), text.clone()),
+                value => (name.as_str(), value.to_string()),
+            })
+        })
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find_map(|(each, value)| (each == name).then_some(value))
+    }
+}
+
+/// The part of a token's header that counts.
+#[derive(serde::Deserialize)]
+struct TokenHeader {
+    alg: String,
+}
+
+fn decode<T: serde::de::DeserializeOwned>(part: &str) -> Option<T> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+}
+
+fn seconds(value: &Value) -> Option<u64> {
+    match value.as_u64() {
+        Some(seconds) => Some(seconds),
+        // RFC 7519 allows fractions.
+        None => value.as_f64().filter(|seconds| *seconds >= 0.0).map(|seconds| seconds as u64),
+    }
+}
+
+impl<'de> Deserialize<'de> for Claims {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Claims, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Claims;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of claims")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Claims, M::Error> {
+                let mut claims: Vec<(String, Value)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    // Two readers could take one of them each, so a repeated name makes the token mean two things.
+                    if claims.iter().any(|(each, _)| *each == name) {
+                        return Err(serde::de::Error::custom("a claim is repeated"));
+                    }
+                    claims.push((name, value));
+                }
+                Ok(Claims(claims))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// A public base URL of the gateway: what tokens are made for and redirects point to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    scheme: String,
+    host: String,
+    port: u16,
+    explicit_port: bool,
+    /// Without a trailing slash; empty for none.
+    base_path: String,
+}
+
+/// Why a text is no [`Endpoint`].
+#[derive(Debug, thiserror::Error)]
+#[error("must be an http or https URL without query, such as \"https://realtime.example.com\"")]
+pub struct InvalidEndpoint;
+
+impl Endpoint {
+    pub fn parse(url: &str) -> Result<Endpoint, InvalidEndpoint> {
+        let (endpoint, path, query) = split_url(url).ok_or(InvalidEndpoint)?;
+        match query.is_empty() {
+            true => Ok(Endpoint { base_path: path.trim_end_matches('/').to_owned(), ..endpoint }),
+            false => Err(InvalidEndpoint),
+        }
+    }
+
+    fn is_audience(&self, audience: &str, path: &str, hub: Option<&str>) -> bool {
+        let Some((other, other_path, query)) = split_url(audience) else {
+            return false;
+        };
+        let hub_matches = form_urlencoded::parse(query.as_bytes())
+            .filter(|(name, _)| name.eq_ignore_ascii_case("hub"))
+            .all(|(_, value)| hub.is_some_and(|hub| hub.eq_ignore_ascii_case(&value)));
+        self.scheme == other.scheme
+            && same_host(&self.host, &other.host)
+            && (!other.explicit_port || other.port == self.port)
+            && same_path(&other_path, &format!("{}{path}", self.base_path))
+            && hub_matches
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// The URL without a trailing slash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        if self.explicit_port {
+            write!(f, ":{}", self.port)?;
+        }
+        f.write_str(&self.base_path)
+    }
+}
+
+/// An endpoint without base path, the path, and the query of an absolute http or https URL.
+fn split_url(url: &str) -> Option<(Endpoint, String, String)> {
+    let uri: Uri = url.parse().ok()?;
+    let scheme = uri.scheme_str()?.to_ascii_lowercase();
+    let default_port = match scheme.as_str() {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    let endpoint = Endpoint {
+        scheme,
+        host: uri.host()?.to_ascii_lowercase(),
+        port: uri.port_u16().unwrap_or(default_port),
+        explicit_port: uri.port_u16().is_some(),
+        base_path: String::new(),
+    };
+    Some((endpoint, uri.path().to_owned(), uri.query().unwrap_or_default().to_owned()))
+}
+
+/// On loopback, all names of this machine are one host.
+fn same_host(a: &str, b: &str) -> bool {
+    const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+    a == b || (LOOPBACK.contains(&a) && LOOPBACK.contains(&b))
+}
+
+/// Compared without trailing slashes and whatever is percent-encoded in them.
+fn same_path(a: &str, b: &str) -> bool {
+    let decode = |path: &str| -> Vec<u8> { percent_encoding::percent_decode_str(path.trim_end_matches('/')).collect() };
+    decode(a) == decode(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn keys() -> Vec<AccessKey> {
+        vec![AccessKey::new("first-key-of-the-gateway"), AccessKey::new("second-key-of-the-gateway")]
+    }
+
+    fn sign(algorithm: Algorithm, claims: Value) -> String {
+        let key = EncodingKey::from_secret(b"second-key-of-the-gateway");
+        jsonwebtoken::encode(&Header::new(algorithm), &claims, &key).expect("signs")
+    }
+
+    fn verify(claims: Value) -> Result<Claims, TokenError> {
+        Claims::verify(&sign(Algorithm::HS256, claims), &keys(), NOW)
+    }
+
+    #[test]
+    fn both_keys_and_both_algorithms_are_accepted() {
+        for algorithm in [Algorithm::HS256, Algorithm::HS512] {
+            assert!(Claims::verify(&sign(algorithm, json!({"exp": NOW + 1})), &keys(), NOW).is_ok());
+        }
+        let refused = Claims::verify(&sign(Algorithm::HS384, json!({"exp": NOW + 1})), &keys(), NOW);
+        assert_eq!(refused.unwrap_err(), TokenError::Malformed);
+    }
+
+    #[test]
+    fn what_is_not_signed_with_a_key_of_the_gateway_is_refused() {
+        let none = "eyJhbGciOiJub25lIn0.eyJleHAiOjE5MDAwMDAwMDB9.";
+        assert_eq!(Claims::verify(none, &keys(), NOW).unwrap_err(), TokenError::Malformed);
+        let other = AccessKey::new("other").sign(json!({"exp": NOW + 1}).as_object().expect("an object"));
+        assert_eq!(Claims::verify(&other, &keys(), NOW).unwrap_err(), TokenError::WrongKey);
+        for malformed in ["", "a.b.c", "…"] {
+            assert_eq!(Claims::verify(malformed, &keys(), NOW).unwrap_err(), TokenError::Malformed, "{malformed}");
+        }
+        assert_eq!(Claims::verify(&"a".repeat(4097), &keys(), NOW).unwrap_err(), TokenError::TooLong);
+    }
+
+    #[test]
+    fn times_are_checked_against_the_callers_clock() {
+        assert_eq!(verify(json!({})).unwrap_err(), TokenError::NoExpiry);
+        assert_eq!(verify(json!({"exp": "tomorrow"})).unwrap_err(), TokenError::NoExpiry);
+        assert_eq!(verify(json!({"exp": NOW})).unwrap_err(), TokenError::Expired);
+        assert_eq!(verify(json!({"exp": NOW + 9, "nbf": NOW + 301})).unwrap_err(), TokenError::NotYetValid);
+        assert_eq!(verify(json!({"exp": NOW + 9, "nbf": "now"})).unwrap_err(), TokenError::BadNotBefore);
+        assert!(verify(json!({"exp": NOW as f64 + 1.5, "nbf": NOW + 300})).is_ok());
+    }
+
+    #[test]
+    fn a_repeated_claim_is_refused() {
+        let text = format!(r#"{{"exp":{},"aud":"a","aud":"b"}}"#, NOW + 9);
+        let raw: Box<serde_json::value::RawValue> = serde_json::from_str(&text).expect("JSON");
+        let key = EncodingKey::from_secret(b"second-key-of-the-gateway");
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &raw, &key).expect("signs");
+        assert_eq!(Claims::verify(&token, &keys(), NOW).unwrap_err(), TokenError::BadClaims);
+    }
+
+    #[test]
+    fn the_audience_is_one_of_our_endpoints_with_or_without_its_port() {
+        let endpoints = [
+            Endpoint::parse("http://localhost:8888/").expect("a URL"),
+            Endpoint::parse("https://Gate.example.com/base").expect("a URL"),
+        ];
+        let check = |audience: Value| {
+            verify(json!({"exp": NOW + 9, "aud": audience})).expect("valid").check_audience(
+                &endpoints,
+                "/client",
+                Some("chat"),
+            )
+        };
+        for good in [
+            json!("http://localhost:8888/client/?hub=chat"),
+            json!("http://localhost/client?hub=CHAT"),
+            json!("http://127.0.0.1:8888/client"),
+            json!("http://[::1]/cl%69ent/"),
+            json!("HTTPS://gate.example.com/base/client/?hub=chat&x=y"),
+            json!(["http://other/client/", "http://localhost/client/"]),
+        ] {
+            assert_eq!(check(good.clone()), Ok(()), "{good}");
+        }
+        for bad in [
+            json!("http://localhost:8889/client/"),
+            json!("https://localhost/client/"),
+            json!("http://localhost/server/"),
+            json!("http://localhost/client/?hub=other"),
+            json!("https://gate.example.com/client/"),
+            json!("localhost"),
+            json!(7),
+            Value::Null,
+        ] {
+            assert!(check(bad.clone()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_user_is_the_services_claim_or_the_name_identifier() {
+        let user = |claims: Value| verify(claims).expect("valid").user_id().map(str::to_owned);
+        assert_eq!(user(json!({"exp": NOW + 9, "nameid": "n", "asrs.s.uid": "u"})).as_deref(), Some("u"));
+        assert_eq!(user(json!({"exp": NOW + 9, "sub": ["s", "t"], "nameid": "n"})).as_deref(), Some("n"));
+        assert_eq!(user(json!({"exp": NOW + 9, "sub": ["s", "t"]})).as_deref(), Some("s"));
+        assert_eq!(user(json!({"exp": NOW + 9})), None);
+    }
+}

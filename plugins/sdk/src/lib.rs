@@ -1,0 +1,153 @@
+//! Write Hubgate plugins in Rust: implement [`Handler`], say [`export!`], build with `hubgate plugin build`.
+//!
+//! ```ignore
+//! use hubgate_plugin::{Arguments, Connection, Handler, Reply, hub, reply};
+//!
+//! struct Hello;
+//!
+//! impl Handler for Hello {
+//!     fn invoke(client: Connection, method: &str, arguments: Arguments) -> Reply {
+//!         let (name,): (String,) = arguments.parse()?;
+//!         hub::send_all("said", &(&name, "is here"))?;
+//!         reply(&format!("hello {name}, you called {method} as {}", client.id))
+//!     }
+//! }
+//!
+//! hubgate_plugin::export!(Hello);
+//! ```
+
+pub mod hub;
+
+/// The contract itself, for what this crate does not wrap.
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "handler",
+        pub_export_macro: true,
+        export_macro_name: "export_handler",
+        default_bindings_module: "hubgate_plugin::bindings",
+    });
+}
+
+pub use bindings::hubgate::plugin::types::{Connection, Error, Payload};
+pub use bindings::hubgate::plugin::{config, connections, context, log, state};
+pub use serde_json::value::RawValue;
+
+use serde::{Deserialize, Serialize};
+
+/// What a method gives: a result, nothing, or an error.
+pub type Reply = Result<Option<Payload>, Error>;
+
+/// The serverless hub. Values kept in statics are a cache that may vanish between any two calls; what must stay belongs
+/// into [`state`].
+pub trait Handler {
+    /// Runs once in each new instance. An error keeps the plugin from serving.
+    fn init() -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Decides whether a client may come. [`Error::Rejected`] refuses it with that text.
+    fn connected(client: Connection) -> Result<(), Error> {
+        let _ = client;
+        Ok(())
+    }
+
+    /// A client is gone; `reason` is there if it did not leave by itself.
+    fn disconnected(client: Connection, reason: Option<String>) -> Result<(), Error> {
+        let _ = (client, reason);
+        Ok(())
+    }
+
+    /// A client calls a method.
+    fn invoke(client: Connection, method: &str, arguments: Arguments) -> Reply;
+}
+
+/// The arguments of a call.
+#[derive(Debug)]
+pub struct Arguments(Payload);
+
+impl Arguments {
+    #[doc(hidden)]
+    pub fn new(payload: Payload) -> Arguments {
+        Arguments(payload)
+    }
+
+    /// Reads them into a tuple, or into a `Vec`. `&RawValue` keeps an argument's own text. A wrong number or type is an
+    /// error that the caller is told.
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        match &self.0 {
+            Payload::Json(text) => {
+                serde_json::from_str(text).map_err(|error| Error::Rejected(format!("Wrong arguments: {error}")))
+            }
+            Payload::Msgpack(_) => Err(Error::Failed("the arguments are MessagePack; read them with `raw`".to_owned())),
+        }
+    }
+
+    /// The arguments as they came.
+    pub fn raw(&self) -> &Payload {
+        &self.0
+    }
+}
+
+/// Answers a call with a value.
+pub fn reply(value: &(impl Serialize + ?Sized)) -> Reply {
+    Ok(Some(json(value)?))
+}
+
+/// Answers a call without a value.
+pub fn done() -> Reply {
+    Ok(None)
+}
+
+/// Refuses a call with a text that the caller is told.
+pub fn reject<T>(text: impl Into<String>) -> Result<T, Error> {
+    Err(Error::Rejected(text.into()))
+}
+
+fn json(value: &(impl Serialize + ?Sized)) -> Result<Payload, Error> {
+    serde_json::to_string(value)
+        .map(Payload::Json)
+        .map_err(|error| Error::Failed(format!("a value is not JSON: {error}")))
+}
+
+/// The text of a panic goes to the log: without a hook it would vanish with the instance.
+#[doc(hidden)]
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| log::write(log::Level::Error, &panic.to_string(), &[])));
+}
+
+/// Makes a [`Handler`] the plugin that this crate builds.
+#[macro_export]
+macro_rules! export {
+    ($handler:ty) => {
+        const _: () = {
+            use $crate::bindings::exports::hubgate::plugin::{lifecycle, upstream};
+
+            struct Component;
+
+            impl lifecycle::Guest for Component {
+                fn init() -> Result<(), String> {
+                    $crate::log_panics();
+                    <$handler as $crate::Handler>::init()
+                }
+            }
+
+            impl upstream::Guest for Component {
+                fn connected(client: $crate::Connection) -> Result<(), $crate::Error> {
+                    <$handler as $crate::Handler>::connected(client)
+                }
+
+                fn disconnected(client: $crate::Connection, reason: Option<String>) -> Result<(), $crate::Error> {
+                    <$handler as $crate::Handler>::disconnected(client, reason)
+                }
+
+                fn invoke(client: $crate::Connection, call: upstream::Invocation) -> $crate::Reply {
+                    let arguments = $crate::Arguments::new(call.arguments);
+                    <$handler as $crate::Handler>::invoke(client, &call.target, arguments)
+                }
+            }
+
+            $crate::bindings::export_handler!(Component with_types_in $crate::bindings);
+        };
+    };
+}

@@ -1,0 +1,26 @@
+//! What the tests of the gateway are written in: they start the built binary as its users do, and look at it from
+//! outside.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`gateway`] | a running gateway: its configuration, its process, its admin listener |
+//! | [`command`] | one run of the binary that ends by itself |
+//! | [`client`] | a SignalR client that hides nothing: every hub message and every frame can be sent and seen |
+//! | [`http`] | requests and answers |
+//! | [`token`] | good tokens and bad ones |
+//! | [`guests`] | the components that tests serve, and files that are none |
+//! | [`node`] | the clients of others, which run in Node.js |
+//! | [`wait`] | deadlines |
+
+pub mod client;
+pub mod command;
+pub mod gateway;
+pub mod guests;
+pub mod http;
+pub mod node;
+pub mod token;
+pub mod wait;
+
+pub use client::Client;
+pub use gateway::Gateway;
+pub use token::Token;
