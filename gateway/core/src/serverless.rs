@@ -144,7 +144,7 @@ impl Shard {
         };
         let error = failure::connected(failure, self.settings.detailed_errors);
         self.refuse(slot, CloseCause::InvokeUpstreamFailed, error, now, effects);
-        // Whom upstream did not take never was: nothing of it waits any more, its end neither.
+        // It may have left by itself meanwhile: of one that never was, nothing waits any more, its end neither.
         self.client(slot).calls.clear();
     }
 

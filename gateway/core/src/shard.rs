@@ -174,19 +174,12 @@ impl Shard {
                 CloseCause::Normal => None,
                 cause => Some(cause.name().to_owned()),
             };
-            self.retire(slot, cause, reason, now, effects);
+            self.retire(slot, cause, reason, effects);
         }
         if let Phase::Closed { transport, .. } = &mut self.client(slot).phase {
             *transport = TransportState::Gone;
         }
         self.forget_if_over(slot);
-    }
-
-    /// The client cannot go on: tells it and ends it.
-    pub fn close_client(&mut self, slot: Slot, cause: CloseCause, now: Millis, effects: &mut Vec<Effect>) {
-        let closing =
-            Closing { error: Some(CLOSED_WITH_ERROR.to_owned()), allow_reconnect: false, detail: String::new() };
-        self.close(slot, cause, closing, now, effects);
     }
 
     /// All clients are told to come back later, because the gateway stops.
@@ -472,20 +465,13 @@ impl Shard {
             CloseCause::Normal => None,
             cause => Some(closing.error.unwrap_or_else(|| cause.name().to_owned())),
         };
-        self.retire(slot, cause, reason, now, effects);
+        self.retire(slot, cause, reason, effects);
         effects.push(Effect::Send { to: slot, frame: last_message });
         effects.push(Effect::Finish { slot, code: close_code::NORMAL, cause, detail: closing.detail });
     }
 
     /// Takes the client out of all indexes, and tells upstream of its end behind all that it still has to hear.
-    fn retire(
-        &mut self,
-        slot: Slot,
-        cause: CloseCause,
-        reason: Option<String>,
-        _now: Millis,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn retire(&mut self, slot: Slot, cause: CloseCause, reason: Option<String>, effects: &mut Vec<Effect>) {
         let closed = Phase::Closed { facts: None, transport: TransportState::Ending };
         let client = self.client(slot);
         let facts = match std::mem::replace(&mut client.phase, closed) {
@@ -504,7 +490,10 @@ impl Shard {
         if let Some(facts) = facts {
             self.slots.remove(&id);
             self.hub_mut(hub).remove(slot, facts.user_id.as_ref(), &groups);
-            self.call_disconnected(slot, &facts, reason, effects);
+            // Whom upstream did not take never was.
+            if cause != CloseCause::InvokeUpstreamFailed {
+                self.call_disconnected(slot, &facts, reason, effects);
+            }
         }
     }
 

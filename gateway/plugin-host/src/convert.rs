@@ -32,7 +32,7 @@ pub(crate) fn result(
     answer: Result<Option<types::PayloadResult>, types::Error>,
 ) -> Result<Option<Payload>, UpstreamFailure> {
     let Some(result) = answer.map_err(failure)? else { return Ok(None) };
-    match payload(result, |text| JsonText::parse(text)) {
+    match payload(result, JsonText::parse) {
         Ok(payload) => Ok(Some(payload)),
         Err(reason) => Err(UpstreamFailure::Failed(format!("the plugin's result {reason}"))),
     }
@@ -83,7 +83,7 @@ fn action(asked: hub::Action) -> Result<Option<Action>, String> {
             if message.method.is_empty() {
                 return Err("the method must not be empty".to_owned());
             }
-            let arguments = payload(message.arguments, |text| JsonText::parse_array(text))
+            let arguments = payload(message.arguments, JsonText::parse_array)
                 .map_err(|reason| format!("the text of the arguments {reason}"))?;
             let except = connections(&message.except);
             target(message.to)?.map(|to| Action::Send { to, method: message.method, arguments, except })

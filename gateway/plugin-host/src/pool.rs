@@ -133,7 +133,8 @@ impl Pool {
     ) -> Result<UpstreamAnswer, Broken> {
         let mut instance = match self.take() {
             Some(instance) => instance,
-            None => Box::new(self.make(deadline).await?),
+            // Boxed, so that the future of every call is not as large as the rare one that makes an instance.
+            None => Box::new(Box::pin(self.make(deadline)).await?),
         };
         let answer = instance.call(client, event, deadline).await?;
         self.give_back(instance);

@@ -19,18 +19,18 @@ struct Served {
 }
 
 fn served() -> Served {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("a directory");
     let folder = directory.path().join("plugins");
-    fs::create_dir(&folder).unwrap();
+    fs::create_dir(&folder).expect("a directory");
     let file = folder.join("plugin.wasm");
-    fs::write(&file, guest("1.0.000")).unwrap();
+    fs::write(&file, guest("1.0.000")).expect("a file");
     Served { shard: Shard::start(settings(PluginSource::File(file.clone()))), file, _directory: directory }
 }
 
 fn rename_over(file: &Path, content: &[u8]) {
     let beside = file.with_extension("new");
-    fs::write(&beside, content).unwrap();
-    fs::rename(&beside, file).unwrap();
+    fs::write(&beside, content).expect("a file");
+    fs::rename(&beside, file).expect("a file renamed");
 }
 
 impl Served {

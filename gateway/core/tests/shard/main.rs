@@ -1,0 +1,5 @@
+//! The rules of a shard, and of several, without a network.
+
+mod model;
+mod rig;
+mod serverless;

@@ -1,0 +1,188 @@
+//! Random events on shards and on a naive hub must look the same to every client.
+
+use std::collections::HashSet;
+
+use crate::rig::{Client, Rig, json, settings};
+use hubgate_core::CloseCause;
+use hubgate_core::delivery::{Action, Member, Target};
+use hubgate_core::id::{GroupName, UserId};
+use proptest::prelude::*;
+
+#[derive(Debug, Clone)]
+enum Event {
+    Connect { user: u8 },
+    Leave { client: usize },
+    Join { client: usize, group: u8 },
+    Part { client: usize, group: u8 },
+    PartAll { client: usize },
+    JoinUser { user: u8, group: u8 },
+    PartUser { user: u8, group: u8 },
+    Send { to: To, except: Option<usize> },
+}
+
+#[derive(Debug, Clone)]
+enum To {
+    All,
+    Group(u8),
+    User(u8),
+    Client(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let (user, group, client) = (0..3u8, 0..3u8, 0..8usize);
+    let to = prop_oneof![
+        Just(To::All),
+        group.clone().prop_map(To::Group),
+        user.clone().prop_map(To::User),
+        client.clone().prop_map(To::Client)
+    ];
+    prop_oneof![
+        3 => user.clone().prop_map(|user| Event::Connect { user }),
+        1 => client.clone().prop_map(|client| Event::Leave { client }),
+        3 => (client.clone(), group.clone()).prop_map(|(client, group)| Event::Join { client, group }),
+        1 => (client.clone(), group.clone()).prop_map(|(client, group)| Event::Part { client, group }),
+        1 => client.clone().prop_map(|client| Event::PartAll { client }),
+        1 => (user.clone(), group.clone()).prop_map(|(user, group)| Event::JoinUser { user, group }),
+        1 => (user, group).prop_map(|(user, group)| Event::PartUser { user, group }),
+        6 => (to, proptest::option::of(client)).prop_map(|(to, except)| Event::Send { to, except }),
+    ]
+}
+
+/// The hub as one would write it first: a list that is searched.
+#[derive(Default)]
+struct Model {
+    clients: Vec<ModelClient>,
+    memberships: HashSet<(u8, u8)>,
+}
+
+struct ModelClient {
+    user: u8,
+    groups: HashSet<u8>,
+    is_here: bool,
+}
+
+impl Model {
+    fn receives(&self, client: usize, to: &To, except: Option<usize>) -> bool {
+        let each = &self.clients[client];
+        each.is_here
+            && except != Some(client)
+            && match to {
+                To::All => true,
+                To::Group(group) => each.groups.contains(group),
+                To::User(user) => each.user == *user,
+                To::Client(one) => *one == client,
+            }
+    }
+
+    fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Connect { user } => {
+                let of_user = self.memberships.iter().filter(|(each, _)| each == user);
+                let groups = of_user.map(|(_, group)| *group).collect();
+                self.clients.push(ModelClient { user: *user, groups, is_here: true });
+            }
+            Event::Leave { client } => self.clients[*client].is_here = false,
+            Event::Join { client, group } => drop(self.clients[*client].groups.insert(*group)),
+            Event::Part { client, group } => drop(self.clients[*client].groups.remove(group)),
+            Event::PartAll { client } => self.clients[*client].groups.clear(),
+            Event::JoinUser { user, group } => {
+                self.memberships.insert((*user, *group));
+                for client in self.clients.iter_mut().filter(|client| client.user == *user) {
+                    client.groups.insert(*group);
+                }
+            }
+            Event::PartUser { user, group } => {
+                self.memberships.remove(&(*user, *group));
+                for client in self.clients.iter_mut().filter(|client| client.user == *user) {
+                    client.groups.remove(group);
+                }
+            }
+            Event::Send { .. } => {}
+        }
+    }
+}
+
+fn group(group: u8) -> GroupName {
+    GroupName::new(format!("g{group}"))
+}
+
+fn user(user: u8) -> UserId {
+    UserId::new(format!("u{user}"))
+}
+
+fn action(event: &Event, clients: &[Client]) -> Option<Action> {
+    let connection = |client: &usize| Member::Connection(clients[*client].id);
+    Some(match event {
+        Event::Connect { .. } | Event::Leave { .. } => return None,
+        Event::Join { client, group: name } => {
+            Action::Join { member: connection(client), group: group(*name), ttl_seconds: None }
+        }
+        Event::Part { client, group: name } => Action::Leave { member: connection(client), group: group(*name) },
+        Event::PartAll { client } => Action::LeaveAll(connection(client)),
+        Event::JoinUser { user: name, group: to } => {
+            Action::Join { member: Member::User(user(*name)), group: group(*to), ttl_seconds: None }
+        }
+        Event::PartUser { user: name, group: of } => {
+            Action::Leave { member: Member::User(user(*name)), group: group(*of) }
+        }
+        Event::Send { to, except } => Action::Send {
+            to: match to {
+                To::All => Target::All,
+                To::Group(name) => Target::Group(group(*name)),
+                To::User(name) => Target::User(user(*name)),
+                To::Client(client) => Target::Connection(clients[*client].id),
+            },
+            method: "m".into(),
+            arguments: json("[]"),
+            except: except.iter().map(|client| clients[*client].id).collect(),
+        },
+    })
+}
+
+/// Whether the event speaks of clients that have been there.
+fn is_possible(event: &Event, model: &Model) -> bool {
+    let known = |client: &usize| *client < model.clients.len();
+    let here = |client: &usize| known(client) && model.clients[*client].is_here;
+    match event {
+        Event::Connect { .. } => model.clients.len() < 200,
+        Event::Leave { client } => here(client),
+        Event::Join { client, .. } | Event::Part { client, .. } | Event::PartAll { client } => known(client),
+        Event::Send { to: To::Client(client), except } => known(client) && except.as_ref().is_none_or(known),
+        Event::Send { except, .. } => except.as_ref().is_none_or(known),
+        Event::JoinUser { .. } | Event::PartUser { .. } => true,
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_client_gets_what_a_naive_hub_would_send_it(
+        events in proptest::collection::vec((event(), 0..4usize), 1..120),
+        shards in 1..4u16,
+    ) {
+        let mut settings = settings();
+        settings.upstream.clear();
+        let mut rig = Rig::new(shards, settings);
+        let (mut model, mut clients) = (Model::default(), Vec::new());
+        for (event, shard) in events {
+            if !is_possible(&event, &model) {
+                continue;
+            }
+            let shard = shard % usize::from(shards);
+            model.apply(&event);
+            match &event {
+                Event::Connect { user } => clients.push(rig.connect(shard, Some(&format!("u{user}")))),
+                Event::Leave { client } => rig.gone(clients[*client], CloseCause::Normal),
+                other => rig.run(shard, action(other, &clients).into_iter().collect()),
+            }
+            if let Event::Send { to, except } = &event {
+                for index in 0..clients.len() {
+                    // A slot of one who left may be another's by now.
+                    if model.clients[index].is_here {
+                        let got = rig.received(clients[index]).len();
+                        prop_assert_eq!(got, usize::from(model.receives(index, to, *except)), "client {}", index);
+                    }
+                }
+            }
+        }
+    }
+}

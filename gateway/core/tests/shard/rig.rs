@@ -1,0 +1,200 @@
+//! Shards without a network: what they want done is done to lists.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use hubgate_core::delivery::Action;
+use hubgate_core::event::{UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure};
+use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex, UserId};
+use hubgate_core::mode::Mode;
+use hubgate_core::settings::{HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
+use hubgate_core::time::Millis;
+use hubgate_core::{CloseCause, Effect, Identity, NewClient, Order, Shard, Shards, Slot};
+use hubgate_wire::payload::{JsonText, Payload};
+
+/// A client as a test names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Client {
+    pub(crate) shard: usize,
+    pub(crate) slot: Slot,
+    pub(crate) id: ConnectionId,
+}
+
+/// The shards of one gateway, and what became of their effects.
+pub(crate) struct Rig {
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) now: Millis,
+    /// Calls of upstream that have no answer yet, oldest first.
+    pub(crate) calls: VecDeque<(usize, Slot, UpstreamCall)>,
+    received: HashMap<(usize, Slot), Vec<String>>,
+    pub(crate) finished: HashMap<(usize, Slot), CloseCause>,
+    pub(crate) paused: Vec<(usize, Slot)>,
+    ids: u8,
+}
+
+/// Serverless hubs with one plugin for everything; small bounds, so that tests reach them.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        hubs: HashMap::new(),
+        other_hubs: HubSettings { mode: Mode::Serverless },
+        upstream: vec![UpstreamItem {
+            hubs: Pattern::Any,
+            categories: Pattern::Any,
+            events: Pattern::Any,
+            plugin: PluginName::new("plugin"),
+        }],
+        limits: Limits { message: 200, queued_calls: 4, queued_bytes: 1_000, groups_per_connection: 3 },
+        timeouts: Timeouts {
+            negotiate: Millis(5_000),
+            handshake: Millis(15_000),
+            client: Millis(30_000),
+            keep_alive: Millis(15_000),
+        },
+        detailed_errors: false,
+    }
+}
+
+pub(crate) fn hub(name: &str) -> HubName {
+    HubName::parse(name).unwrap()
+}
+
+impl Rig {
+    pub(crate) fn new(shards: u16, settings: Settings) -> Rig {
+        let settings = Arc::new(settings);
+        Rig {
+            shards: (0..shards).map(|index| Shard::new(ShardIndex(index), shards, settings.clone())).collect(),
+            now: Millis(0),
+            calls: VecDeque::new(),
+            received: HashMap::new(),
+            finished: HashMap::new(),
+            paused: Vec::new(),
+            ids: 0,
+        }
+    }
+
+    /// A client whose transport is open.
+    pub(crate) fn open(&mut self, shard: usize, hub_name: &str, user: Option<&str>) -> Client {
+        self.ids += 1;
+        let id = ConnectionId::new(ShardIndex(shard as u16), [self.ids; 16]);
+        let identity = Identity {
+            user_id: user.map(UserId::new),
+            claims: Default::default(),
+            query: "".into(),
+            headers: Default::default(),
+            remote_address: "192.0.2.1".into(),
+        };
+        let client = NewClient { hub: hub(hub_name), id, token: None, identity };
+        let slot = self.shards[shard].client_opened(client, self.now);
+        self.received.remove(&(shard, slot));
+        self.finished.remove(&(shard, slot));
+        Client { shard, slot, id }
+    }
+
+    /// A client whose handshake upstream has let pass.
+    pub(crate) fn connect(&mut self, shard: usize, user: Option<&str>) -> Client {
+        let client = self.open(shard, "chat", user);
+        self.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
+        if self.calls.back().is_some_and(|(_, _, call)| matches!(call.event, UpstreamEvent::Connected)) {
+            self.answer_last(Ok(None), Vec::new());
+        }
+        assert_eq!(self.received(client), ["{}"]);
+        client
+    }
+
+    pub(crate) fn data(&mut self, client: Client, text: &str) {
+        self.tell(client.shard, |shard, now, effects| shard.client_data(client.slot, text.as_bytes(), now, effects));
+    }
+
+    /// Calls `method`, waiting for an answer.
+    pub(crate) fn invoke(&mut self, client: Client, id: &str, method: &str) {
+        self.data(
+            client,
+            &format!(r#"{{"type":1,"invocationId":"{id}","target":"{method}","arguments":[]}}{}"#, '\x1e'),
+        );
+    }
+
+    pub(crate) fn gone(&mut self, client: Client, cause: CloseCause) {
+        self.tell(client.shard, |shard, now, effects| shard.client_gone(client.slot, cause, now, effects));
+    }
+
+    /// Does what a sender on `shard` asks for.
+    pub(crate) fn run(&mut self, shard: usize, actions: Vec<Action>) {
+        self.tell(shard, |shard, now, effects| shard.run(&hub("chat"), actions, now, effects));
+    }
+
+    /// Answers the oldest call that waits; gives its event.
+    pub(crate) fn answer(
+        &mut self,
+        result: Result<Option<Payload>, UpstreamFailure>,
+        actions: Vec<Action>,
+    ) -> UpstreamEvent {
+        let (shard, slot, call) = self.calls.pop_front().expect("a call waits");
+        let answer = UpstreamAnswer { result, actions };
+        self.tell(shard, |shard, now, effects| shard.upstream_answered(slot, answer, now, effects));
+        call.event
+    }
+
+    fn answer_last(&mut self, result: Result<Option<Payload>, UpstreamFailure>, actions: Vec<Action>) {
+        let last = self.calls.pop_back().expect("a call waits");
+        self.calls.push_front(last);
+        self.answer(result, actions);
+    }
+
+    pub(crate) fn pass(&mut self, time: Millis) {
+        self.now = self.now + time;
+        for shard in 0..self.shards.len() {
+            self.tell(shard, |shard, now, effects| shard.tick(now, effects));
+        }
+    }
+
+    /// The messages that the client got since the last look, without their separators.
+    pub(crate) fn received(&mut self, client: Client) -> Vec<String> {
+        self.received.remove(&(client.shard, client.slot)).unwrap_or_default()
+    }
+
+    pub(crate) fn tell(&mut self, shard: usize, event: impl FnOnce(&mut Shard, Millis, &mut Vec<Effect>)) {
+        let mut effects = Vec::new();
+        event(&mut self.shards[shard], self.now, &mut effects);
+        for effect in effects {
+            self.perform(shard, effect);
+        }
+    }
+
+    fn perform(&mut self, shard: usize, effect: Effect) {
+        match effect {
+            Effect::Send { to, frame } => self.receive(shard, to, frame.as_bytes()),
+            Effect::Deliver { to, frame } => {
+                for slot in to {
+                    self.receive(shard, slot, frame.as_bytes());
+                }
+            }
+            Effect::Finish { slot, cause, .. } => drop(self.finished.insert((shard, slot), cause)),
+            Effect::PauseReading(slot) => self.paused.push((shard, slot)),
+            Effect::ResumeReading(slot) => self.paused.retain(|each| *each != (shard, slot)),
+            Effect::Call { slot, call } => self.calls.push_back((shard, slot, call)),
+            Effect::Forward { to: Shards::One(to), hub, order } => self.forward(usize::from(to.0), &hub, order),
+            Effect::Forward { to: Shards::AllOthers, hub, order } => {
+                for other in (0..self.shards.len()).filter(|other| *other != shard) {
+                    self.forward(other, &hub, order.clone());
+                }
+            }
+        }
+    }
+
+    fn forward(&mut self, shard: usize, hub: &HubName, order: Order) {
+        self.tell(shard, |shard, now, effects| shard.obey(hub, order, now, effects));
+    }
+
+    /// Takes a frame apart: a text message, unmasked, in one frame.
+    fn receive(&mut self, shard: usize, slot: Slot, frame: &[u8]) {
+        assert_eq!(frame[0], 0x81, "one text message in one frame");
+        let payload = if frame[1] == 126 { &frame[4..] } else { &frame[2..] };
+        let text = std::str::from_utf8(payload).unwrap();
+        let messages = text.strip_suffix('\x1e').expect("whole messages").split('\x1e').map(str::to_owned);
+        self.received.entry((shard, slot)).or_default().extend(messages);
+    }
+}
+
+pub(crate) fn json(text: &str) -> Payload {
+    Payload::Json(JsonText::parse(text.to_owned()).unwrap())
+}

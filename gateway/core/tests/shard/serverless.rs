@@ -1,0 +1,318 @@
+//! The rules of serverless hubs, on shards without a network.
+
+use crate::rig::{Client, Rig, hub, json, settings};
+use hubgate_core::CloseCause;
+use hubgate_core::delivery::{Action, Member, Target};
+use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
+use hubgate_core::id::{ConnectionId, GroupName, ShardIndex, UserId};
+use hubgate_core::mode::Mode;
+use hubgate_core::time::Millis;
+
+fn send(to: Target, text: &str) -> Action {
+    Action::Send { to, method: "said".into(), arguments: json(&format!("[\"{text}\"]")), except: Vec::new() }
+}
+
+fn said(text: &str) -> String {
+    format!(r#"{{"type":1,"target":"said","arguments":["{text}"]}}"#)
+}
+
+fn group(name: &str) -> GroupName {
+    GroupName::parse(name).unwrap()
+}
+
+fn join(client: Client, name: &str) -> Action {
+    Action::Join { member: Member::Connection(client.id), group: group(name), ttl_seconds: None }
+}
+
+fn methods(events: &[UpstreamEvent]) -> Vec<&str> {
+    let name = |event: &'_ UpstreamEvent| match event {
+        UpstreamEvent::Connected => "connected".to_owned(),
+        UpstreamEvent::Disconnected { .. } => "disconnected".to_owned(),
+        UpstreamEvent::Invocation { target, .. } => target.clone(),
+    };
+    events.iter().map(|event| &*name(event).leak()).collect()
+}
+
+#[test]
+fn the_handshake_answer_comes_first_and_what_was_sent_before_follows_it() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.open(0, "chat", None);
+    rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e{\"type\":6}\x1e");
+    rig.run(0, vec![send(Target::All, "early")]);
+    assert!(rig.received(client).is_empty());
+    rig.answer(Ok(None), vec![send(Target::Connection(client.id), "welcome")]);
+    assert_eq!(rig.received(client), ["{}", &said("early"), &said("welcome")]);
+}
+
+#[test]
+fn calls_that_come_with_the_handshake_wait_until_it_is_answered() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.open(0, "chat", None);
+    rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e{\"type\":1,\"target\":\"a\",\"arguments\":[]}\x1e");
+    assert_eq!(methods(&[rig.answer(Ok(None), Vec::new()), rig.answer(Ok(None), Vec::new())]), ["connected", "a"]);
+}
+
+#[test]
+fn whom_upstream_refuses_gets_its_text_and_never_was() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.open(0, "chat", None);
+    rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
+    let failure = UpstreamFailure::Rejected("not you".into());
+    rig.answer(Err(failure), Vec::new());
+    assert_eq!(rig.received(client), [r#"{"error":"not you"}"#]);
+    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::InvokeUpstreamFailed);
+    rig.gone(client, CloseCause::Normal);
+    assert!(rig.calls.is_empty() && rig.shards[0].is_empty());
+}
+
+#[test]
+fn a_client_that_leaves_before_connected_is_answered_is_told_of_only_if_it_was_let_in() {
+    for (result, rest) in [(Ok(None), 1), (Err(UpstreamFailure::Rejected("no".into())), 0)] {
+        let mut rig = Rig::new(1, settings());
+        let client = rig.open(0, "chat", None);
+        rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
+        rig.gone(client, CloseCause::TransportLost);
+        rig.answer(result, Vec::new());
+        assert_eq!(rig.calls.len(), rest);
+    }
+}
+
+#[test]
+fn the_events_of_a_client_go_up_in_order_one_at_a_time_and_its_end_last() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.connect(0, None);
+    for method in ["a", "b", "c"] {
+        rig.invoke(client, method, method);
+    }
+    rig.gone(client, CloseCause::TransportLost);
+    let mut events = Vec::new();
+    while !rig.calls.is_empty() {
+        assert_eq!(rig.calls.len(), 1, "one at a time");
+        events.push(rig.answer(Ok(None), Vec::new()));
+    }
+    assert_eq!(methods(&events), ["a", "b", "c", "disconnected"]);
+    assert!(rig.shards[0].is_empty());
+}
+
+#[test]
+fn actions_take_effect_before_the_answer() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.connect(0, None);
+    rig.invoke(client, "1", "a");
+    rig.answer(Ok(Some(json("7"))), vec![join(client, "g"), send(Target::Group(group("g")), "hi")]);
+    assert_eq!(rig.received(client), [said("hi"), r#"{"type":3,"invocationId":"1","result":7}"#.to_owned()]);
+}
+
+#[test]
+fn a_failure_is_told_to_its_caller_alone_and_in_general_words() {
+    let mut rig = Rig::new(1, settings());
+    let (client, other) = (rig.connect(0, None), rig.connect(0, None));
+    for (failure, words) in [
+        (UpstreamFailure::Rejected("as it is".into()), "as it is"),
+        (UpstreamFailure::Failed("secret".into()), "An unexpected error occurred invoking 'm' on the server."),
+        (
+            UpstreamFailure::TimedOut,
+            "An unexpected error occurred invoking 'm' on the server. The handler took too long and was stopped.",
+        ),
+    ] {
+        rig.invoke(client, "1", "m");
+        rig.answer(Err(failure), Vec::new());
+        assert_eq!(rig.received(client), [format!(r#"{{"type":3,"invocationId":"1","error":"{words}"}}"#)]);
+    }
+    assert!(rig.received(other).is_empty());
+}
+
+#[test]
+fn sends_reach_their_targets_on_every_shard() {
+    let mut rig = Rig::new(3, settings());
+    let clients = [rig.connect(0, Some("ann")), rig.connect(1, Some("ben")), rig.connect(2, Some("ann"))];
+    rig.run(0, vec![join(clients[1], "g"), join(clients[2], "g")]);
+    for (to, expected) in [
+        (Target::All, [true, true, true]),
+        (Target::Group(group("g")), [false, true, true]),
+        (Target::User(UserId::new("ann")), [true, false, true]),
+        (Target::Connection(clients[2].id), [false, false, true]),
+        (Target::Connection(ConnectionId::new(ShardIndex(9), [0; 16])), [false, false, false]),
+        (Target::Group(group("G")), [false, false, false]),
+    ] {
+        rig.run(1, vec![send(to.clone(), "x")]);
+        assert_eq!(clients.map(|client| !rig.received(client).is_empty()), expected, "{to:?}");
+    }
+    let except = vec![clients[0].id, clients[2].id];
+    rig.run(2, vec![Action::Send { to: Target::All, method: "m".into(), arguments: json("[]"), except }]);
+    assert_eq!(clients.map(|client| rig.received(client).len()), [0, 1, 0]);
+}
+
+#[test]
+fn hubs_never_meet() {
+    let mut rig = Rig::new(1, settings());
+    let (client, other) = (rig.connect(0, Some("ann")), rig.open(0, "other", Some("ann")));
+    rig.data(other, "{\"protocol\":\"json\",\"version\":1}\x1e");
+    rig.answer(Ok(None), Vec::new());
+    rig.received(other);
+    for to in [Target::All, Target::User(UserId::new("ann")), Target::Connection(other.id)] {
+        rig.run(0, vec![send(to, "x")]);
+    }
+    assert_eq!((rig.received(client).len(), rig.received(other).len()), (2, 0));
+}
+
+#[test]
+fn too_many_waiting_calls_stop_reading_and_the_clients_silence_is_forgiven() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.connect(0, None);
+    for index in 0..5 {
+        rig.invoke(client, &index.to_string(), "m");
+    }
+    assert_eq!(rig.paused, [(0, client.slot)]);
+    rig.invoke(client, "late", "late");
+    rig.pass(Millis(60_000));
+    assert!(!rig.finished.contains_key(&(0, client.slot)));
+    let mut events = Vec::new();
+    while !rig.calls.is_empty() {
+        events.push(rig.answer(Ok(None), Vec::new()));
+    }
+    assert_eq!(methods(&events), ["m", "m", "m", "m", "m", "late"]);
+    assert!(rig.paused.is_empty());
+}
+
+#[test]
+fn a_silent_client_is_closed_and_an_idle_one_is_pinged() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.connect(0, None);
+    rig.pass(Millis(15_000));
+    assert_eq!(rig.received(client), [r#"{"type":6}"#]);
+    rig.pass(Millis(10_000));
+    rig.run(0, vec![send(Target::All, "x")]);
+    rig.pass(Millis(4_999));
+    assert_eq!(rig.received(client), [said("x")], "what was sent makes a ping needless");
+    rig.pass(Millis(251));
+    let close = r#"{"type":7,"error":"Connection closed with an error.","allowReconnect":true}"#;
+    assert_eq!(rig.received(client), [close]);
+    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::PingTimeout);
+}
+
+#[test]
+fn a_handshake_that_does_not_come_is_canceled() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.open(0, "chat", None);
+    rig.data(client, "{\"protocol\"");
+    rig.pass(Millis(15_000));
+    assert_eq!(rig.received(client), [r#"{"error":"Handshake was canceled."}"#]);
+}
+
+#[test]
+fn a_client_of_a_hub_in_default_mode_is_told_that_no_server_is_there() {
+    let mut settings = settings();
+    settings.other_hubs.mode = Mode::Default;
+    let mut rig = Rig::new(1, settings);
+    let client = rig.open(0, "chat", None);
+    rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
+    assert!(rig.received(client)[0].starts_with(r#"{"error":"SignalR Service is now in 'Default' service mode."#));
+    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::NoAvailableServerConnection);
+}
+
+#[test]
+fn a_message_may_come_in_any_pieces_but_not_be_larger_than_the_limit() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.connect(0, None);
+    for byte in "{\"type\":1,\"target\":\"bits\",\"arguments\":[]}\x1e{\"type\":6}\x1e".chars() {
+        rig.data(client, &byte.to_string());
+    }
+    assert_eq!(methods(&[rig.answer(Ok(None), Vec::new())]), ["bits"]);
+    rig.data(client, &"x".repeat(150));
+    rig.data(client, &"x".repeat(51));
+    assert_eq!(rig.received(client), [r#"{"type":7,"error":"Connection closed with an error."}"#]);
+    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::BadRequest);
+}
+
+#[test]
+fn a_malformed_message_ends_its_connection() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.connect(0, None);
+    rig.data(client, "{\"type\":1}\x1e");
+    assert_eq!(rig.received(client), [r#"{"type":7,"error":"Connection closed with an error."}"#]);
+}
+
+#[test]
+fn streams_and_calls_that_nobody_handles_are_answered_at_once() {
+    let mut settings = settings();
+    settings.upstream[0].events = hubgate_core::settings::Pattern::OneOf(vec!["known".into(), "disconnected".into()]);
+    let mut rig = Rig::new(1, settings);
+    let client = rig.connect(0, None);
+    rig.invoke(client, "1", "unknown");
+    rig.data(client, "{\"type\":4,\"invocationId\":\"2\",\"target\":\"known\",\"arguments\":[]}\x1e");
+    rig.data(
+        client,
+        "{\"type\":1,\"invocationId\":\"3\",\"target\":\"known\",\"arguments\":[],\"streamIds\":[\"s\"]}\x1e",
+    );
+    rig.data(client, "{\"type\":1,\"target\":\"unknown\",\"arguments\":[]}\x1e");
+    let answers = rig.received(client);
+    assert_eq!(answers.len(), 3);
+    for (answer, id) in answers.iter().zip(["1", "2", "3"]) {
+        let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
+        assert_eq!((&answer["invocationId"], answer["error"].is_string()), (&id.into(), true));
+    }
+    assert!(rig.calls.is_empty());
+}
+
+#[test]
+fn a_closed_client_is_gone_for_everybody_else_at_once() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.connect(0, Some("ann"));
+    rig.run(0, vec![join(client, "g")]);
+    let target = Target::Connection(client.id);
+    let reason = Some("bye".to_owned());
+    rig.run(0, vec![Action::Close { target, except: Vec::new(), reason, allow_reconnect: true }]);
+    assert_eq!(rig.received(client), [r#"{"type":7,"error":"bye","allowReconnect":true}"#]);
+    for to in [Target::All, Target::Group(group("g")), Target::User(UserId::new("ann")), Target::Connection(client.id)]
+    {
+        rig.run(0, vec![send(to, "x")]);
+    }
+    assert!(rig.received(client).is_empty());
+    let event = rig.answer(Ok(None), Vec::new());
+    assert!(matches!(event, UpstreamEvent::Disconnected { reason: Some(reason) } if reason == "bye"));
+}
+
+#[test]
+fn a_users_membership_is_for_its_later_connections_too_until_it_ends() {
+    let user = || UserId::new("ann");
+    let join = |ttl_seconds| Action::Join { member: Member::User(user()), group: group("g"), ttl_seconds };
+    for (ttl, joins_at_once, joins_later) in [(None, true, true), (Some(0), false, false), (Some(10), true, false)] {
+        let mut rig = Rig::new(2, settings());
+        let present = rig.connect(0, Some("ann"));
+        rig.run(1, vec![join(ttl)]);
+        let next = rig.connect(1, Some("ann"));
+        rig.pass(Millis(10_000));
+        let late = rig.connect(0, Some("ann"));
+        rig.run(0, vec![send(Target::Group(group("g")), "x")]);
+        let got = [present, next, late].map(|client| rig.received(client).contains(&said("x")));
+        assert_eq!(got, [true, joins_at_once, joins_later], "{ttl:?}");
+    }
+}
+
+#[test]
+fn a_token_opens_one_transport_of_its_hub_in_time() {
+    use hubgate_core::TokenRefusal;
+    let mut rig = Rig::new(1, settings());
+    let (id, token) = (ConnectionId::new(ShardIndex(0), [1; 16]), ConnectionId::new(ShardIndex(0), [2; 16]));
+    let shard = &mut rig.shards[0];
+    shard.negotiated(hub("chat"), id, token, Millis(0));
+    assert_eq!(shard.claim_token(token, &hub("other"), Millis(1)), Err(TokenRefusal::Unknown));
+    assert_eq!(shard.claim_token(token, &hub("chat"), Millis(4_999)), Ok(id));
+    assert_eq!(shard.claim_token(token, &hub("chat"), Millis(4_999)), Err(TokenRefusal::InUse));
+    let late = ConnectionId::new(ShardIndex(0), [3; 16]);
+    shard.negotiated(hub("chat"), id, late, Millis(0));
+    assert_eq!(shard.claim_token(late, &hub("chat"), Millis(5_000)), Err(TokenRefusal::Unknown));
+}
+
+#[test]
+fn when_the_gateway_stops_all_clients_may_come_back() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.connect(0, None);
+    rig.tell(0, |shard, now, effects| shard.drain(now, effects));
+    assert_eq!(rig.received(client), [r#"{"type":7,"allowReconnect":true}"#]);
+    assert!(!rig.shards[0].is_empty(), "upstream has not heard of its end");
+    rig.gone(client, CloseCause::Normal);
+    rig.answer(Ok(None), Vec::new());
+    assert!(rig.shards[0].is_empty());
+}
