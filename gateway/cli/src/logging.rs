@@ -18,7 +18,8 @@ const QUIET: &str = "cranelift_codegen=warn,wasmtime=warn,wasmtime_internal_cran
 
 /// Logs what `filter` lets through from here on.
 pub(crate) fn start(format: Format, filter: &str) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| Failure::Usage(anyhow!("--log: {error}")))?;
+    let filter =
+        EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| Failure::Usage(anyhow!("--log: {error}")))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
         Format::Text => subscriber.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),

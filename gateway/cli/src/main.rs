@@ -7,7 +7,9 @@ mod logging;
 
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use clap::{Parser, Subcommand};
+use hubgate_bench::Verdict;
 
 use crate::commands::{config as config_command, dev, plugin, serve, token};
 
@@ -40,6 +42,8 @@ enum Command {
     /// Makes and checks plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Measures a SignalR endpoint beside a built-in floor.
+    Bench(hubgate_bench::BenchArguments),
 }
 
 /// Why a command ends with an exit code other than 0.
@@ -82,5 +86,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Config(command) => config_command::run(command),
         Command::Token(command) => token::run(command),
         Command::Plugin(command) => plugin::run(command),
+        Command::Bench(arguments) => match hubgate_bench::run(arguments)? {
+            Verdict::Complete => Ok(()),
+            Verdict::Incomplete => Err(Failure::Failed(anyhow!("messages were lost, doubled or out of order"))),
+        },
     }
 }

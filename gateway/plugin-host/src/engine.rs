@@ -17,9 +17,11 @@ pub(crate) fn pooling(instances: usize) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_stacks(instances)
-        .total_core_instances(instances * 4)
+        // A number to stay below, which reserves nothing.
+        .total_core_instances(instances * CORE_INSTANCES as u32)
         .total_memories(instances + instances / 4)
-        .total_tables(instances * 2)
+        // Nearly every component has two: its own, and one that ties its imports to its memory.
+        .total_tables(instances * 4)
         .total_gc_heaps(instances)
         .max_core_instances_per_component(CORE_INSTANCES as u32)
         .max_memories_per_component(MEMORIES as u32)

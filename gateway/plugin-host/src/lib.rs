@@ -9,7 +9,7 @@
 //! | module | what |
 //! |---|---|
 //! | `engine`, `ticker` | the one wasmtime engine, and the thread that makes its epochs |
-//! | `component` | bytes -> a checked and linked [`component::Version`], or the reason why not |
+//! | `component` | bytes -> a checked and linked `Version`, or the reason why not |
 //! | `plugin`, `watch` | a configured plugin and its serving version; the thread that swaps it |
 //! | `pool`, `instance` | instances of one plugin on one shard, and a call of one |
 //! | `host` | the imports of guests |

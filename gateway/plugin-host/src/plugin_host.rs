@@ -52,7 +52,8 @@ impl PluginHost {
     pub fn start(plugins: Vec<PluginSettings>) -> Result<PluginHost, StartError> {
         let shards = thread::available_parallelism().map_or(1, usize::from);
         let environment = |error: &dyn fmt::Display| StartError::Engine(error.to_string());
-        let engine = engine::pooling(plugins.len() * shards * INSTANCES_PER_POOL)
+        // For all pools, and for the new versions that are tried out beside them.
+        let engine = engine::pooling(plugins.len() * (shards * INSTANCES_PER_POOL + 1))
             .map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| environment(&error))?;
         let loader = Loader::new(&engine, &ticker).map_err(StartError::Engine)?;

@@ -43,7 +43,8 @@ impl ShardPlugins {
     }
 
     /// Brings an event to the plugin it names, and its answer back: at most about `call_time` later, and within the
-    /// first poll as a rule. Dropping the future breaks the call off. Must be polled inside a tokio runtime.
+    /// first poll as a rule. Dropping the future breaks the call off. Must be polled inside a tokio runtime. The future
+    /// is large (some 2 KiB): what lives long holds it boxed.
     pub fn call(&self, call: UpstreamCall) -> impl Future<Output = UpstreamAnswer> + use<> {
         let pool = self.pools.get(&call.plugin).map(Rc::clone);
         async move {
@@ -70,7 +71,7 @@ struct Pool {
     counters: Arc<CallCounters>,
     permits: Semaphore,
     /// The last one used is the first one taken: its memory is still in the processor's caches.
-    idle: RefCell<Vec<Box<Instance>>>,
+    idle: RefCell<Vec<Instance>>,
     /// Of the version that the idle instances were made of.
     generation: Cell<u64>,
 }
@@ -134,14 +135,14 @@ impl Pool {
         let mut instance = match self.take() {
             Some(instance) => instance,
             // Boxed, so that the future of every call is not as large as the rare one that makes an instance.
-            None => Box::new(Box::pin(self.make(deadline)).await?),
+            None => Box::pin(self.make(deadline)).await?,
         };
         let answer = instance.call(client, event, deadline).await?;
         self.give_back(instance);
         Ok(answer)
     }
 
-    fn take(&self) -> Option<Box<Instance>> {
+    fn take(&self) -> Option<Instance> {
         let generation = self.plugin.version().generation;
         if self.generation.replace(generation) != generation {
             // Of the version before.
@@ -156,7 +157,7 @@ impl Pool {
         Instance::start(&version.handler, version.generation, surroundings, Some(&self.questions), deadline).await
     }
 
-    fn give_back(&self, instance: Box<Instance>) {
+    fn give_back(&self, instance: Instance) {
         if instance.generation == self.generation.get() && !instance.is_spent() {
             self.idle.borrow_mut().push(instance);
         }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::event::{AccessKind, AccessMode, EventKind, RemoveKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::component::{Digest, LoadError, Loader, give_way};
@@ -254,6 +254,8 @@ struct Directories {
     /// `None` where the system gives no events; files are looked at now and then all the same.
     notifier: Option<RecommendedWatcher>,
     watched: Vec<(PathBuf, DirectoryIdentity)>,
+    /// A directory was removed, perhaps a watched one. The one made in its place may have its very inode.
+    removed: Arc<AtomicBool>,
 }
 
 /// A directory by device and inode, whatever its name is now.
@@ -261,8 +263,14 @@ type DirectoryIdentity = (u64, u64);
 
 impl Directories {
     fn new(wake: SyncSender<()>) -> Directories {
+        let removed = Arc::new(AtomicBool::new(false));
+        let is_removed = Arc::clone(&removed);
         let notifier = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !is_reading(event.kind)) {
+            let Ok(event) = event else { return };
+            if let EventKind::Remove(RemoveKind::Folder | RemoveKind::Other | RemoveKind::Any) = event.kind {
+                is_removed.store(true, Ordering::SeqCst);
+            }
+            if !is_reading(event.kind) {
                 // A full channel has the same effect.
                 let _ = wake.try_send(());
             }
@@ -270,11 +278,14 @@ impl Directories {
         let notifier = notifier
             .inspect_err(|error| tracing::warn!(%error, "no events of files: plugins are looked at every few seconds"))
             .ok();
-        Directories { notifier, watched: Vec::new() }
+        Directories { notifier, watched: Vec::new(), removed }
     }
 
     /// Watches each directory as it is now: one that was removed and made again is another. Says whether all exist.
     fn watch(&mut self, directories: impl Iterator<Item = PathBuf>) -> bool {
+        if self.removed.swap(false, Ordering::SeqCst) {
+            (0..self.watched.len()).rev().for_each(|index| self.forget(index));
+        }
         let mut all_exist = true;
         for directory in directories {
             let identity = fs::metadata(&directory).ok().map(|metadata| (metadata.dev(), metadata.ino()));

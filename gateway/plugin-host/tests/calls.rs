@@ -8,6 +8,8 @@ use hubgate_core::event::{HubAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::PluginName;
 use support::{Shard, client, guest, json, on_a_shard, until};
 
+type IsExpected = fn(&UpstreamFailure) -> bool;
+
 fn shard() -> Shard {
     Shard::embedded(guest("1.0.000"), |_| ())
 }
@@ -34,7 +36,7 @@ fn connection_events_have_no_result() {
 fn every_failure_is_told_by_its_name_and_hurts_no_later_call() {
     on_a_shard(async {
         let shard = Shard::embedded(guest("1.0.000"), |settings| settings.call_time = Duration::from_millis(200));
-        let expected: [(&str, fn(&UpstreamFailure) -> bool); 7] = [
+        let expected: [(&str, IsExpected); 7] = [
             ("reject", |failure| *failure == UpstreamFailure::Rejected("no thanks".to_owned())),
             ("fail", |failure| *failure == UpstreamFailure::Failed("no thanks".to_owned())),
             ("no JSON", |failure| matches!(failure, UpstreamFailure::Failed(why) if why.contains("not valid JSON"))),

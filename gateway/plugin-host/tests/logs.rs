@@ -9,7 +9,7 @@ use support::{Shard, capture_log, guest, json, on_a_shard, wasi_guest};
 
 #[test]
 fn a_plugin_writes_lines_with_its_name() {
-    let (log, _guard) = capture_log();
+    let log = capture_log();
     on_a_shard(async {
         let shard = Shard::embedded(guest("1.0.000"), |_| ());
         assert!(shard.invoke("write", "[\"to the log\"]").await.result.is_ok());
@@ -19,7 +19,7 @@ fn a_plugin_writes_lines_with_its_name() {
 
 #[test]
 fn a_plugin_that_writes_too_much_is_cut_off_and_that_is_said() {
-    let (log, _guard) = capture_log();
+    let log = capture_log();
     on_a_shard(async {
         let shard = Shard::embedded(guest("1.0.000"), |_| ());
         let line = format!("[\"{}\"]", "x".repeat(20_000));
@@ -35,7 +35,7 @@ fn a_plugin_that_writes_too_much_is_cut_off_and_that_is_said() {
 
 #[test]
 fn a_failed_call_is_logged_with_plugin_and_reason_and_a_rejection_is_not() {
-    let (log, _guard) = capture_log();
+    let log = capture_log();
     on_a_shard(async {
         let shard = Shard::embedded(guest("1.0.000"), |settings| settings.call_time = Duration::from_millis(20));
         for method in ["trap", "spin", "grow", "fail", "reject"] {
@@ -55,7 +55,7 @@ fn standard_error_is_the_plugins_log_the_environment_is_empty_and_waiting_leaves
         (call $environment (i32.const 64))
         (if (i32.load (i32.const 68)) (then unreachable))
         (call $block (call $after (i64.const 50000000)))";
-    let (log, _guard) = capture_log();
+    let log = capture_log();
     on_a_shard(async {
         let shard = Shard::embedded(wasi_guest(init), |_| ());
         let mut first = Box::pin(shard.invoke("echo", "[1]"));

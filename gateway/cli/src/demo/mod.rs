@@ -11,4 +11,5 @@ pub(crate) const PAGES: &[(&str, &str, &[u8])] = &[
     ("/index.html", "text/html; charset=utf-8", include_bytes!("index.html")),
     ("/chat.css", "text/css; charset=utf-8", include_bytes!("chat.css")),
     ("/chat.js", "text/javascript; charset=utf-8", include_bytes!("chat.js")),
+    ("/connection.js", "text/javascript; charset=utf-8", include_bytes!("connection.js")),
 ];

@@ -1,8 +1,12 @@
 ;; A guest without a toolchain. The first letter of the hub method says what it does with its arguments:
 ;; e(cho), v(ersion), r(eject), f(ail), n(o JSON), t(rap), o(verflow), s(pin), g(row), l(eak), x (asks the hub `exists`),
-;; w(rites them to the log).
+;; w(rites them to the log), a(cts: submits, flushes and submits once more), b (submits and rejects), c (submits and
+;; traps), q (answers if it gets the query of the connection that is named).
 (module
   (import "hubgate:plugin/hub@0.1.0" "exists" (func $exists (param i32 i32 i32 i32)))
+  (import "hubgate:plugin/hub@0.1.0" "submit" (func $submit (param i32 i32 i32)))
+  (import "hubgate:plugin/hub@0.1.0" "flush" (func $flush))
+  (import "hubgate:plugin/connections@0.1.0" "query" (func $query (param i32 i32 i32)))
   (import "hubgate:plugin/log@0.1.0" "write" (func $log (param i32 i32 i32 i32 i32)))
   (memory (export "memory") 1)
   (global $heap (mut i32) (i32.const 4096))
@@ -42,6 +46,15 @@
     (param i32 i32 i32 i32 i32 i32 i32) (param i32 i32 i32) (result i32)
     (call $ok))
 
+  ;; Submits leave-all(user("no thanks")).
+  (func $act
+    (i32.store (i32.const 128) (i32.const 3))
+    (i32.store (i32.const 132) (i32.const 1))
+    (i32.store (i32.const 136) (i32.const 768))
+    (i32.store (i32.const 140) (i32.const 9))
+    (call $submit (i32.const 128) (i32.const 1) (i32.const 64))
+    (if (i32.load8_u (i32.const 64)) (then unreachable)))
+
   (func $overflow (call $overflow) (call $overflow))
   (func $grow (loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable)
 
@@ -73,6 +86,23 @@
     (if (i32.eq (local.get $letter) (i32.const 119)) (then
       (call $log (i32.const 1) (local.get $text) (local.get $length) (i32.const 0) (i32.const 0))
       (return (call $json (local.get $text) (local.get $length)))))
+    (if (i32.eq (local.get $letter) (i32.const 97)) (then
+      (call $act)
+      (call $flush)
+      (call $act)
+      (return (call $json (local.get $text) (local.get $length)))))
+    (if (i32.eq (local.get $letter) (i32.const 98)) (then
+      (call $act)
+      (return (call $error (i32.const 0) (i32.const 768) (i32.const 9)))))
+    (if (i32.eq (local.get $letter) (i32.const 99)) (then
+      (call $act)
+      unreachable))
+    (if (i32.eq (local.get $letter) (i32.const 113)) (then
+      (call $query
+        (i32.add (local.get $text) (i32.const 2)) (i32.sub (local.get $length) (i32.const 4)) (i32.const 64))
+      (if (i32.load8_u (i32.const 64)) (then
+        (return (call $json (local.get $text) (local.get $length)))))
+      (return (call $error (i32.const 0) (i32.const 768) (i32.const 9)))))
     unreachable)
   (func (export "cabi_post_hubgate:plugin/upstream@0.1.0#invoke") (param i32)
     (global.set $heap (i32.const 4096))))

@@ -1,8 +1,9 @@
 //! Guests made of WAT, and a shard for them, so that most tests need no toolchain of a guest's language.
 #![allow(dead_code, reason = "each test uses its part")]
 
+use std::cell::RefCell;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent};
@@ -205,21 +206,27 @@ pub(crate) fn on_a_shard<T>(test: impl Future<Output = T>) -> T {
     local.block_on(&runtime, test)
 }
 
-/// Keeps what is logged on this thread while the guard lives.
-pub(crate) fn capture_log() -> (Log, tracing::subscriber::DefaultGuard) {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).without_time().finish();
-    (log, tracing::subscriber::set_default(subscriber))
+thread_local! {
+    static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+/// Keeps what is logged on this thread from now on. One subscriber serves all tests: those that come and go race for
+/// tracing's cache of who listens.
+pub(crate) fn capture_log() -> Log {
+    static SUBSCRIBER: Once = Once::new();
+    SUBSCRIBER.call_once(|| {
+        tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(|| Log).init();
+    });
+    LOGGED.take();
+    Log
+}
+
+/// What was logged on this thread.
+pub(crate) struct Log;
 
 impl Log {
     pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().expect("no writer panics").clone()).expect("the log is UTF-8")
+        String::from_utf8(LOGGED.with_borrow(Vec::clone)).expect("the log is UTF-8")
     }
 
     /// Is there a line with all of these parts?
@@ -230,7 +237,7 @@ impl Log {
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no writer panics").extend_from_slice(bytes);
+        LOGGED.with_borrow_mut(|logged| logged.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 

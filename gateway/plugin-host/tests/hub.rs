@@ -1,0 +1,96 @@
+//! What plugins ask of the hub of their event, and what becomes of it.
+
+mod support;
+
+use std::sync::Arc;
+
+use hubgate_core::delivery::{Action, Member, Target};
+use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamFailure};
+use hubgate_core::id::{HubName, UserId};
+use support::{Shard, client, connection_id, guest, json, on_a_shard};
+
+fn shard() -> Shard {
+    Shard::embedded(guest("1.0.000"), |_| ())
+}
+
+fn leave_all() -> Action {
+    Action::LeaveAll(Member::User(UserId::new("no thanks")))
+}
+
+/// Somebody else's connection.
+fn other(hub: &str) -> Arc<ConnectionFacts> {
+    let mut facts = Arc::into_inner(client("bob")).expect("nobody else has it");
+    facts.id = connection_id(2);
+    facts.hub = HubName::parse(hub).expect("a hub's name");
+    Arc::new(facts)
+}
+
+#[test]
+fn flushed_actions_run_during_the_call_and_the_others_come_with_the_answer() {
+    on_a_shard(async {
+        let mut shard = shard();
+        let call = tokio::task::spawn_local(shard.invoke("act", "[]"));
+        let flushed = shard.questions.recv().await.expect("the guest flushes");
+        assert_eq!(flushed.hub.as_str(), "chat");
+        assert!(matches!(&flushed.question, HubQuestion::Run(actions) if *actions == [leave_all()]));
+        assert!(!call.is_finished(), "the guest waits until its actions have run");
+        flushed.answer.send(HubAnswer::Ran).expect("the guest waits");
+        let answer = call.await.expect("no panic");
+        assert_eq!(answer.result, Ok(Some(json("[]"))));
+        assert_eq!(answer.actions, [leave_all()]);
+    });
+}
+
+#[test]
+fn a_call_that_fails_does_nothing() {
+    on_a_shard(async {
+        let mut shard = shard();
+        for method in ["b: submits and rejects", "c: submits and traps"] {
+            let answer = shard.invoke(method, "[]").await;
+            assert!(answer.result.is_err(), "{method}");
+            assert_eq!(answer.actions, [], "{method}");
+        }
+        assert!(shard.questions.try_recv().is_err(), "nothing was run");
+        // And nothing is left over for the next call.
+        assert_eq!(shard.invoke("echo", "[]").await.actions, []);
+    });
+}
+
+#[test]
+fn the_shard_is_asked_whether_a_target_exists() {
+    on_a_shard(async {
+        let mut shard = shard();
+        let call = tokio::task::spawn_local(shard.invoke("x", "[]"));
+        let question = shard.questions.recv().await.expect("the guest asks");
+        assert!(matches!(question.question, HubQuestion::Exists(Target::All)));
+        question.answer.send(HubAnswer::Exists(true)).expect("the guest waits");
+        call.await.expect("no panic").result.expect("it answers");
+    });
+}
+
+#[test]
+fn the_own_connection_is_known_without_asking() {
+    on_a_shard(async {
+        let mut shard = shard();
+        let own = format!("[\"{}\"]", connection_id(1));
+        assert_eq!(shard.invoke("query", &own).await.result, Ok(Some(json(&own))));
+        let nobody = shard.invoke("query", "[\"nobody\"]").await;
+        assert!(matches!(nobody.result, Err(UpstreamFailure::Rejected(_))), "no connection has such an id");
+        assert!(shard.questions.try_recv().is_err(), "nobody was asked");
+    });
+}
+
+#[test]
+fn another_connection_is_asked_for_and_seen_in_the_own_hub_only() {
+    on_a_shard(async {
+        let mut shard = shard();
+        let arguments = format!("[\"{}\"]", connection_id(2));
+        for (facts, is_seen) in [(Some(other("chat")), true), (Some(other("secret")), false), (None, false)] {
+            let call = tokio::task::spawn_local(shard.invoke("query", &arguments));
+            let question = shard.questions.recv().await.expect("the guest asks");
+            assert!(matches!(question.question, HubQuestion::Facts(id) if id == connection_id(2)));
+            question.answer.send(HubAnswer::Facts(facts.clone())).expect("the guest waits");
+            assert_eq!(call.await.expect("no panic").result.is_ok(), is_seen, "{facts:?}");
+        }
+    });
+}
