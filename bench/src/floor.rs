@@ -83,7 +83,11 @@ impl Server {
                 while let Ok(Some(event)) = peer.decoder.decode(&mut input) {
                     match event {
                         Event::Data { bytes, .. } => peer.unread.extend_from_slice(bytes),
-                        Event::Close(_) => drop(peer.stream.write_all(Frame::close(1000).as_bytes())),
+                        Event::Close(_) => {
+                            drop(peer.stream.write_all(Frame::close(1000).as_bytes()));
+                            self.buffer = buffer;
+                            return self.free.push(token);
+                        }
                         Event::Ping(_) | Event::Pong => {}
                     }
                 }

@@ -77,7 +77,7 @@ impl Load<'_> {
             numbers: vec![0; senders],
             awaited: vec![0; senders],
             done: 0,
-            latencies: Histogram::new(3)?,
+            latencies: histogram()?,
         };
         if scenario == Scenario::Group {
             load.join()?;
@@ -215,6 +215,11 @@ impl Load<'_> {
     }
 }
 
+/// Up to a minute, in nanoseconds.
+fn histogram() -> Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 60_000_000_000, 3)?)
+}
+
 fn call(id: Option<&str>, method: &str, arguments: &str) -> String {
     let id = id.map(|id| format!("\"invocationId\":\"{id}\",")).unwrap_or_default();
     format!("{{\"type\":1,{id}\"target\":\"{method}\",\"arguments\":{arguments}}}\x1e")
@@ -233,7 +238,7 @@ fn connect(arguments: &ScenarioArguments, target: &Target) -> Result<Round> {
     for number in 0..WARM_UP_CONNECTS {
         Client::connect(target, number)?.close()?;
     }
-    let mut latencies = Histogram::new(3)?;
+    let mut latencies = histogram()?;
     let processor = target.pid.and_then(ProcessorTime::of);
     let started = Instant::now();
     let mut operations = 0;
@@ -282,7 +287,7 @@ fn idle(arguments: &ScenarioArguments, target: &Target) -> Result<Round> {
         processor: processor.and_then(|before| Some(ProcessorTime::of(target.pid?)?.since(before))),
         resident_kilobytes: grown.map(|(after, before)| after.saturating_sub(before)),
         faults: Faults::default(),
-        latencies: Histogram::new(3)?,
+        latencies: histogram()?,
     })
 }
 

@@ -83,7 +83,7 @@ impl Shard {
             Order::Close { target, except, reason, allow_reconnect } => {
                 for slot in self.targets(hub, &target, &except) {
                     let closing = Closing { error: reason.clone(), allow_reconnect, detail: String::new() };
-                    self.close(slot, CloseCause::ClosedByRequest, closing, now, effects);
+                    self.close(slot, CloseCause::ClosedByRequest, closing, effects);
                 }
             }
         }

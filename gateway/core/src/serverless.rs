@@ -24,7 +24,7 @@ impl Shard {
         self.hub_mut(hub).counters.messages_in += 1;
         let message = match json::parse(message) {
             Ok(message) => message,
-            Err(malformed) => return self.bad_request(slot, malformed.to_string(), now, effects),
+            Err(malformed) => return self.bad_request(slot, malformed.to_string(), effects),
         };
         match message {
             HubMessage::Invocation(invocation) => self.invocation(slot, invocation, now, effects),
@@ -34,7 +34,7 @@ impl Shard {
             }
             HubMessage::Close { .. } => {
                 let closing = Closing { error: None, allow_reconnect: false, detail: String::new() };
-                self.close(slot, CloseCause::Normal, closing, now, effects);
+                self.close(slot, CloseCause::Normal, closing, effects);
             }
             // A ping needs no answer, and nothing that is left is about a call that the gateway made.
             HubMessage::Ping
@@ -143,7 +143,7 @@ impl Shard {
             return self.accept(slot, now, effects);
         };
         let error = failure::connected(failure, self.settings.detailed_errors);
-        self.refuse(slot, CloseCause::InvokeUpstreamFailed, error, now, effects);
+        self.refuse(slot, CloseCause::InvokeUpstreamFailed, error, effects);
         // It may have left by itself meanwhile: of one that never was, nothing waits any more, its end neither.
         self.client(slot).calls.clear();
     }

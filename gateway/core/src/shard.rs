@@ -148,18 +148,18 @@ impl Shard {
         while !bytes.is_empty() {
             let client = self.client(slot);
             if !client.is_parsing() {
-                return self.keep_unread(slot, bytes, now, effects);
+                return self.keep_unread(slot, bytes, effects);
             }
             if client.unread.is_empty() {
                 match split_message(&mut bytes) {
                     Some(message) => self.message(slot, message, now, effects),
-                    None => return self.keep_unread(slot, bytes, now, effects),
+                    None => return self.keep_unread(slot, bytes, effects),
                 }
                 continue;
             }
             // Only the new bytes are searched: what is unread holds no separator.
             let Some(message_end) = split_message(&mut bytes) else {
-                return self.keep_unread(slot, bytes, now, effects);
+                return self.keep_unread(slot, bytes, effects);
             };
             let mut message = std::mem::take(&mut client.unread);
             message.extend_from_slice(message_end);
@@ -168,7 +168,7 @@ impl Shard {
     }
 
     /// A client's transport is gone; nothing is sent to `slot` from now on.
-    pub fn client_gone(&mut self, slot: Slot, cause: CloseCause, now: Millis, effects: &mut Vec<Effect>) {
+    pub fn client_gone(&mut self, slot: Slot, cause: CloseCause, effects: &mut Vec<Effect>) {
         if !matches!(self.client(slot).phase, Phase::Closed { .. }) {
             let reason = match cause {
                 CloseCause::Normal => None,
@@ -183,11 +183,11 @@ impl Shard {
     }
 
     /// All clients are told to come back later, because the gateway stops.
-    pub fn drain(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+    pub fn drain(&mut self, effects: &mut Vec<Effect>) {
         let slots: Vec<Slot> = self.clients.iter().map(|(index, _)| Slot(index as u32)).collect();
         for slot in slots {
             let closing = Closing { error: None, allow_reconnect: true, detail: String::new() };
-            self.close(slot, CloseCause::ServiceReload, closing, now, effects);
+            self.close(slot, CloseCause::ServiceReload, closing, effects);
         }
     }
 
@@ -256,7 +256,7 @@ impl Shard {
     fn message(&mut self, slot: Slot, message: &[u8], now: Millis, effects: &mut Vec<Effect>) {
         let limit = self.settings.limits.message;
         if message.len() > limit {
-            return self.too_large(slot, now, effects);
+            return self.too_large(slot, effects);
         }
         match &self.client(slot).phase {
             Phase::Handshaking { .. } => self.handshake(slot, message, now, effects),
@@ -274,15 +274,15 @@ impl Shard {
             Ok(request) => request,
             Err(malformed) => {
                 let error = failure::malformed_handshake(&malformed, self.settings.detailed_errors);
-                return self.refuse(slot, CloseCause::HandshakeError, error, now, effects);
+                return self.refuse(slot, CloseCause::HandshakeError, error, effects);
             }
         };
         match (kind, request.accept()) {
             (ClientKind::Refused(error), _) => {
-                self.refuse(slot, CloseCause::NoAvailableServerConnection, error.to_owned(), now, effects);
+                self.refuse(slot, CloseCause::NoAvailableServerConnection, error.to_owned(), effects);
             }
             (ClientKind::Serverless, Err(refusal)) => {
-                self.refuse(slot, CloseCause::HandshakeError, refusal.to_string(), now, effects);
+                self.refuse(slot, CloseCause::HandshakeError, refusal.to_string(), effects);
             }
             (ClientKind::Serverless, Ok(protocol)) => self.register(slot, protocol, now, effects),
         }
@@ -341,12 +341,12 @@ impl Shard {
             self.message(slot, message, now, effects);
         }
         if !rest.is_empty() {
-            self.keep_unread(slot, rest, now, effects);
+            self.keep_unread(slot, rest, effects);
         }
     }
 
     /// Keeps what cannot be parsed yet, within bounds.
-    fn keep_unread(&mut self, slot: Slot, bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
+    fn keep_unread(&mut self, slot: Slot, bytes: &[u8], effects: &mut Vec<Effect>) {
         let limit = self.settings.limits.message;
         let client = self.client(slot);
         if matches!(client.phase, Phase::Closed { .. }) {
@@ -358,9 +358,9 @@ impl Shard {
             Phase::Handshaking { .. } if unread > handshake::LONGEST_REQUEST => {
                 let malformed = handshake::MalformedHandshake::TooLong;
                 let error = failure::malformed_handshake(&malformed, self.settings.detailed_errors);
-                self.refuse(slot, CloseCause::HandshakeError, error, now, effects);
+                self.refuse(slot, CloseCause::HandshakeError, error, effects);
             }
-            Phase::Open { .. } if client.reading == Reading::On && unread > limit => self.too_large(slot, now, effects),
+            Phase::Open { .. } if client.reading == Reading::On && unread > limit => self.too_large(slot, effects),
             Phase::Connecting { .. } if unread > handshake::LONGEST_REQUEST => self.pause(slot, effects),
             Phase::Handshaking { .. } | Phase::Connecting { .. } | Phase::Open { .. } | Phase::Closed { .. } => {}
         }
@@ -375,18 +375,18 @@ impl Shard {
         }
     }
 
-    fn too_large(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+    fn too_large(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
         let text = format!("The maximum message size of {}B was exceeded.", self.settings.limits.message);
-        self.bad_request(slot, text, now, effects);
+        self.bad_request(slot, text, effects);
     }
 
-    pub(crate) fn bad_request(&mut self, slot: Slot, text: String, now: Millis, effects: &mut Vec<Effect>) {
+    pub(crate) fn bad_request(&mut self, slot: Slot, text: String, effects: &mut Vec<Effect>) {
         let error = match self.settings.detailed_errors {
             true => format!("{CLOSED_WITH_ERROR} {text}"),
             false => CLOSED_WITH_ERROR.to_owned(),
         };
         let closing = Closing { error: Some(error), allow_reconnect: false, detail: text };
-        self.close(slot, CloseCause::BadRequest, closing, now, effects);
+        self.close(slot, CloseCause::BadRequest, closing, effects);
     }
 
     fn check_deadlines(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
@@ -396,7 +396,7 @@ impl Shard {
         let next = match &client.phase {
             Phase::Handshaking { deadline, .. } if now >= *deadline => {
                 let error = "Handshake was canceled.".to_owned();
-                return self.refuse(slot, CloseCause::HandshakeError, error, now, effects);
+                return self.refuse(slot, CloseCause::HandshakeError, error, effects);
             }
             Phase::Handshaking { deadline, .. } => *deadline,
             Phase::Closed { .. } => return,
@@ -407,7 +407,7 @@ impl Shard {
                 if is_silent {
                     let error = Some(CLOSED_WITH_ERROR.to_owned());
                     let closing = Closing { error, allow_reconnect: true, detail: String::new() };
-                    return self.close(slot, CloseCause::PingTimeout, closing, now, effects);
+                    return self.close(slot, CloseCause::PingTimeout, closing, effects);
                 }
                 if now - client.last_sent >= timeouts.keep_alive {
                     client.last_sent = now;
@@ -429,27 +429,13 @@ impl Shard {
     }
 
     /// Ends a client whose handshake is not answered yet, with an error for an answer.
-    pub(crate) fn refuse(
-        &mut self,
-        slot: Slot,
-        cause: CloseCause,
-        error: String,
-        now: Millis,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn refuse(&mut self, slot: Slot, cause: CloseCause, error: String, effects: &mut Vec<Effect>) {
         let closing = Closing { detail: error.clone(), error: Some(error), allow_reconnect: false };
-        self.close(slot, cause, closing, now, effects);
+        self.close(slot, cause, closing, effects);
     }
 
     /// Ends a client: nobody sees it from here on, then it is told, then its transport ends.
-    pub(crate) fn close(
-        &mut self,
-        slot: Slot,
-        cause: CloseCause,
-        closing: Closing,
-        now: Millis,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn close(&mut self, slot: Slot, cause: CloseCause, closing: Closing, effects: &mut Vec<Effect>) {
         let last_message = match &self.client(slot).phase {
             Phase::Closed { .. } => return,
             Phase::Handshaking { .. } | Phase::Connecting { .. } => {

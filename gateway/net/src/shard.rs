@@ -169,7 +169,7 @@ impl ShardThread {
     pub(crate) fn client_gone(self: &Rc<Self>, slot: Slot, cause: CloseCause) {
         self.sockets.borrow_mut()[slot.0 as usize] = None;
         self.shared.connections.leave();
-        self.tell(|core, now, effects| core.client_gone(slot, cause, now, effects));
+        self.tell(|core, _, effects| core.client_gone(slot, cause, effects));
     }
 
     /// Queues a frame that is not of the hub protocol.
@@ -430,7 +430,7 @@ impl ShardThread {
     async fn drain(self: Rc<Self>, answer: oneshot::Sender<()>) {
         loop {
             // A client that was just being upgraded may come while others leave.
-            self.tell(|core, now, effects| core.drain(now, effects));
+            self.tell(|core, _, effects| core.drain(effects));
             if self.core.borrow().is_empty() {
                 let _ = answer.send(());
                 return;

@@ -114,7 +114,7 @@ impl Rig {
     }
 
     pub(crate) fn gone(&mut self, client: Client, cause: CloseCause) {
-        self.tell(client.shard, |shard, now, effects| shard.client_gone(client.slot, cause, now, effects));
+        self.tell(client.shard, |shard, _, effects| shard.client_gone(client.slot, cause, effects));
     }
 
     /// Does what a sender on `shard` asks for.

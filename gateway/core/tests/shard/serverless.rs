@@ -309,7 +309,7 @@ fn a_token_opens_one_transport_of_its_hub_in_time() {
 fn when_the_gateway_stops_all_clients_may_come_back() {
     let mut rig = Rig::new(1, settings());
     let client = rig.connect(0, None);
-    rig.tell(0, |shard, now, effects| shard.drain(now, effects));
+    rig.tell(0, |shard, _, effects| shard.drain(effects));
     assert_eq!(rig.received(client), [r#"{"type":7,"allowReconnect":true}"#]);
     assert!(!rig.shards[0].is_empty(), "upstream has not heard of its end");
     rig.gone(client, CloseCause::Normal);

@@ -43,7 +43,7 @@ impl Guest {
         let hub = own.hub.clone();
         match self.ask(HubQuestion::Facts(id)).await? {
             // A plugin sees one hub only, whatever the shard knows.
-            HubAnswer::Facts(facts) => facts,
+            HubAnswer::Facts(facts) => facts.filter(|facts| facts.hub == hub),
             HubAnswer::Exists(_) | HubAnswer::Ran => None,
         }
     }
