@@ -64,7 +64,7 @@ impl Server {
             self.peers.len() - 1
         });
         epoll.add(&stream, token)?;
-        let decoder = Decoder::default();
+        let decoder = Decoder::new(1 << 24);
         self.peers[token] = Some(Peer { stream, decoder, is_upgraded: false, unread: Vec::new(), pending: Vec::new() });
         Ok(())
     }

@@ -75,7 +75,7 @@ impl Instance {
     pub(crate) async fn call(
         &mut self,
         client: &Arc<ConnectionFacts>,
-        event: UpstreamEvent,
+        event: &UpstreamEvent,
         deadline: Instant,
     ) -> Result<UpstreamAnswer, Broken> {
         self.calls_left = self.calls_left.saturating_sub(1);
@@ -85,8 +85,8 @@ impl Instance {
         store.set_epoch_deadline(1);
         let answer = match event {
             UpstreamEvent::Invocation { target, arguments, wants_result, headers } => {
-                store.data_mut().begin(Arc::clone(client), headers, deadline);
-                let invocation = convert::invocation(&target, &arguments, wants_result);
+                store.data_mut().begin(Arc::clone(client), headers.clone(), deadline);
+                let invocation = convert::invocation(target, arguments, *wants_result);
                 upstream.call_invoke(&mut *store, connection, invocation).await.map(convert::result)
             }
             UpstreamEvent::Connected => {

@@ -4,11 +4,14 @@ use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use hubgate_core::event::{ConnectionFacts, UpstreamFailure};
+use hubgate_core::event::{ConnectionFacts, UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::PluginName;
 
 use crate::limits::{FAILURE_LINES, LOG_LINE_BYTES, LOG_LINES, REASON_BYTES};
 use crate::rate::RateLimit;
+
+/// Of the name that a client calls, in a line about a failure.
+const EVENT_BYTES: usize = 100;
 
 /// The log of one plugin, shared by all its instances.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ impl PluginLog {
 
     /// Writes why a call of the plugin failed, unless that happens too often. A rejection is the plugin's answer and not
     /// a failure of it.
-    pub(crate) fn failure(&self, client: &ConnectionFacts, failure: &UpstreamFailure) {
+    pub(crate) fn failure(&self, client: &ConnectionFacts, event: &UpstreamEvent, failure: &UpstreamFailure) {
         let reason = match failure {
             UpstreamFailure::Rejected(_) => return,
             UpstreamFailure::Failed(reason) => format!("failed: {}", printable(reason, REASON_BYTES)),
@@ -73,7 +76,13 @@ impl PluginLog {
         if dropped > 0 {
             tracing::warn!(plugin = %self.plugin, dropped, "calls of the plugin failed in the meantime");
         }
-        tracing::warn!(plugin = %self.plugin, hub = %client.hub, connection = %client.id, "a call of the plugin {reason}");
+        let event = match event {
+            UpstreamEvent::Connected => "connected".to_owned(),
+            UpstreamEvent::Disconnected { .. } => "disconnected".to_owned(),
+            UpstreamEvent::Invocation { target, .. } => printable(target, EVENT_BYTES),
+        };
+        let (plugin, hub, connection) = (&self.plugin, &client.hub, &client.id);
+        tracing::warn!(%plugin, %hub, %connection, event, "a call of the plugin {reason}");
     }
 }
 

@@ -93,13 +93,13 @@ impl Pool {
         let started = Instant::now();
         let call_time = self.plugin.surroundings.settings.call_time;
         let deadline = started.checked_add(call_time).unwrap_or_else(|| started + Duration::from_secs(1 << 30));
-        let answer = match self.run(&client, event, deadline).await {
+        let answer = match self.run(&client, &event, deadline).await {
             Ok(answer) => answer,
             Err(failure) => failed(failure),
         };
         self.counters.record(Outcome::of(&answer.result), started.elapsed());
         if let Err(failure) = &answer.result {
-            self.plugin.surroundings.log.failure(&client, failure);
+            self.plugin.surroundings.log.failure(&client, &event, failure);
         }
         answer
     }
@@ -107,7 +107,7 @@ impl Pool {
     async fn run(
         &self,
         client: &Arc<ConnectionFacts>,
-        event: UpstreamEvent,
+        event: &UpstreamEvent,
         deadline: Instant,
     ) -> Result<UpstreamAnswer, UpstreamFailure> {
         let _permit = match self.permits.try_acquire() {
@@ -129,7 +129,7 @@ impl Pool {
     async fn call(
         &self,
         client: &Arc<ConnectionFacts>,
-        event: UpstreamEvent,
+        event: &UpstreamEvent,
         deadline: Instant,
     ) -> Result<UpstreamAnswer, Broken> {
         let mut instance = match self.take() {

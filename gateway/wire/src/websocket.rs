@@ -87,6 +87,8 @@ pub enum WebSocketError {
     BadFragmentation,
     #[error("a frame's length is no 63-bit number")]
     BadLength,
+    #[error("a frame is longer than allowed")]
+    TooLong,
     #[error("a text message is not UTF-8")]
     NotUtf8,
     #[error("a close frame's status or reason is invalid")]
@@ -98,6 +100,7 @@ impl WebSocketError {
     pub fn close_code(self) -> u16 {
         match self {
             WebSocketError::NotUtf8 => close_code::INVALID_PAYLOAD,
+            WebSocketError::TooLong => close_code::MESSAGE_TOO_BIG,
             WebSocketError::ReservedBits
             | WebSocketError::ReservedOpcode(_)
             | WebSocketError::NotMasked
@@ -110,8 +113,10 @@ impl WebSocketError {
 }
 
 /// Reads a client's frames from any cut of its bytes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoder {
+    /// Bytes of payload that one frame may have.
+    longest_frame: u64,
     state: State,
     /// The kind of the data message that is not at its end yet.
     message: Option<DataKind>,
@@ -150,6 +155,11 @@ struct Header {
 }
 
 impl Decoder {
+    /// At the beginning of a connection; no frame's payload may be longer than `longest_frame` bytes.
+    pub fn new(longest_frame: usize) -> Decoder {
+        Decoder { longest_frame: longest_frame as u64, state: State::Start, message: None, utf8: Utf8Tail::default() }
+    }
+
     /// Takes the next event off the front of `input`, unmasking in place; `None` when `input` is used up.
     pub fn decode<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Event<'a>>, WebSocketError> {
         loop {
@@ -197,6 +207,9 @@ impl Decoder {
 
     fn begin(&mut self, header: Header) -> Result<(), WebSocketError> {
         let payload = header.payload;
+        if payload.left > self.longest_frame {
+            return Err(WebSocketError::TooLong);
+        }
         if header.opcode >= 8 {
             self.state = State::Control { opcode: header.opcode, payload, read: Box::new(ControlPayload::EMPTY) };
             return Ok(());

@@ -55,9 +55,11 @@ impl Config {
 }
 
 fn read(path: &Path, text: &str) -> Result<schema::File, ConfigError> {
-    let syntax = |error: toml::de::Error| ConfigError::Syntax {
-        path: path.to_owned(),
-        message: error.to_string().trim_end().to_owned(),
+    // The error's own text would repeat the line, which may hold a secret.
+    let syntax = |error: toml::de::Error| {
+        let before = &text[..error.span().map_or(0, |span| span.start)];
+        let line = before.matches('\n').count() + 1;
+        ConfigError::Syntax { path: path.to_owned(), message: format!("line {line}: {}", error.message()) }
     };
     let document = toml::Deserializer::parse(text).map_err(syntax)?;
     serde_path_to_error::deserialize(document).map_err(|error| {

@@ -23,7 +23,7 @@ pub(crate) struct File {
 pub(crate) struct Server {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) endpoints: Vec<String>,
-    pub(crate) access_keys: Vec<String>,
+    pub(crate) access_keys: Secrets,
     pub(crate) access_keys_file: Option<PathBuf>,
     pub(crate) drain_timeout: Option<Span>,
     pub(crate) data_dir: Option<PathBuf>,
@@ -139,6 +139,17 @@ pub(crate) struct NotYet;
 impl<'de> Deserialize<'de> for NotYet {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<NotYet, D::Error> {
         Err(serde::de::Error::custom("not supported yet"))
+    }
+}
+
+/// Texts that no error repeats.
+#[derive(Debug, Default)]
+pub(crate) struct Secrets(pub(crate) Vec<String>);
+
+impl<'de> Deserialize<'de> for Secrets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secrets, D::Error> {
+        let texts = toml::Value::deserialize(deserializer)?.try_into();
+        texts.map(Secrets).map_err(|_| serde::de::Error::custom("must be a list of one or two texts"))
     }
 }
 

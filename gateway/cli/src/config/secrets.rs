@@ -13,8 +13,8 @@ const KEYS_FILE_VARIABLE: &str = "HUBGATE_ACCESS_KEYS_FILE";
 
 /// One or two keys: from `server.access-keys`, else the file, else the environment.
 pub(super) fn access_keys(server: &schema::Server, folder: &Path) -> Result<Vec<AccessKey>, ConfigError> {
-    let (source, keys) = if !server.access_keys.is_empty() {
-        ("server.access-keys", server.access_keys.clone())
+    let (source, keys) = if !server.access_keys.0.is_empty() {
+        ("server.access-keys", server.access_keys.0.clone())
     } else if let Some(file) = &server.access_keys_file {
         ("server.access-keys-file", keys_in("server.access-keys-file", &folder.join(file))?)
     } else if let Ok(keys) = std::env::var(KEYS_VARIABLE) {

@@ -133,7 +133,8 @@ pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, mut unread:
     let (hub, id) = (client.hub.clone(), client.id);
     let slot = shard.client_opened(client, socket.clone());
     tracing::debug!(%hub, connection = %id, "a client connected");
-    let decoder = Decoder::default();
+    // One frame may hold the largest message and its separator.
+    let decoder = Decoder::new(shard.shared.settings.core.limits.message + 1);
     let mut task = Task { shard, slot: Some(slot), socket, read, decoder, deadline: None, peer_closed: false };
     task.received(&mut unread);
     drop(unread);

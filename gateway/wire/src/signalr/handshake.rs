@@ -11,7 +11,7 @@ use super::{HubProtocol, framing::RECORD_SEPARATOR};
 pub const LONGEST_REQUEST: usize = 64 * 1024;
 
 /// The newest version of the hub protocols that is spoken.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// The answer to an accepted request.
 pub const ACCEPTED: &[u8] = b"{}\x1e";
@@ -50,6 +50,9 @@ pub enum HandshakeRefusal {
 impl HandshakeRequest {
     /// Reads one message without its separator.
     pub fn parse(message: &[u8]) -> Result<HandshakeRequest, MalformedHandshake> {
+        if message.len() > LONGEST_REQUEST {
+            return Err(MalformedHandshake::TooLong);
+        }
         let object = Object::parse(message, &["protocol", "version"], |_, _| Ok(())).map_err(|error| match error {
             super::json::ObjectError::NotAnObject(token) => MalformedHandshake::NotAnObject(token),
             super::json::ObjectError::Syntax | super::json::ObjectError::Property(()) => MalformedHandshake::NotJson,
@@ -125,7 +128,7 @@ mod tests {
     #[test]
     fn only_protocols_and_versions_that_are_spoken_are_accepted() {
         let request = |protocol: &str, version| HandshakeRequest { protocol: protocol.into(), version };
-        assert_eq!(request("JSON", 1).accept(), Ok(HubProtocol::Json));
+        assert_eq!(request("JSON", 2).accept(), Ok(HubProtocol::Json));
         let refusal = |protocol, version| request(protocol, version).accept().unwrap_err().to_string();
         assert_eq!(refusal("xml", 1), "The protocol 'xml' is not supported.");
         assert_eq!(refusal("json", 9), "The server does not support version 9 of the 'json' protocol.");

@@ -30,7 +30,7 @@ enum Read {
 }
 
 fn read(input: &[u8], step: usize) -> Result<Vec<Read>, WebSocketError> {
-    let mut decoder = Decoder::default();
+    let mut decoder = Decoder::new(100_000);
     let (mut all, mut message) = (Vec::new(), Vec::new());
     for chunk in input.chunks(step) {
         let mut chunk = chunk.to_vec();
@@ -99,6 +99,7 @@ fn what_the_rfc_forbids_is_refused() {
     check(&client_frame(0x80, b"x"), Err(WebSocketError::BadFragmentation));
     check(&[client_frame(0x01, b"a"), client_frame(0x81, b"b")].concat(), Err(WebSocketError::BadFragmentation));
     check(&[0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4], Err(WebSocketError::BadLength));
+    check(&[0x82, 0xFF, 0, 0, 0, 0, 0, 1, 0x86, 0xA1, 1, 2, 3, 4], Err(WebSocketError::TooLong));
     check(&client_frame(0x81, &[0xC3, 0x28]), Err(WebSocketError::NotUtf8));
     check(&client_frame(0x81, &[0xE2, 0x82]), Err(WebSocketError::NotUtf8));
     check(&client_frame(0x88, &[0x03]), Err(WebSocketError::BadClose));
