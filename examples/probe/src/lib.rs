@@ -28,6 +28,15 @@ impl Handler for Probe {
             "spin" => spin(),
             "grow" => grow(),
             "say" => said(hub::Target::All, arguments.parse::<(&RawValue,)>()?.0),
+            "sayAndFail" => {
+                let (text,): (&RawValue,) = arguments.parse()?;
+                said(hub::Target::All, text)?;
+                reject(arguments.parse::<(String,)>()?.0)
+            }
+            "sayAndTrap" => {
+                said(hub::Target::All, arguments.parse::<(&RawValue,)>()?.0)?;
+                trap()
+            }
             "join" => hub::join(&client.id, &arguments.parse::<(String,)>()?.0).and_then(|()| done()),
             "leave" => hub::leave(&client.id, &arguments.parse::<(String,)>()?.0).and_then(|()| done()),
             "sayTo" => {
@@ -37,6 +46,10 @@ impl Handler for Probe {
             "tell" => {
                 let (user, text): (String, &RawValue) = arguments.parse()?;
                 said(hub::Target::User(user), text)
+            }
+            "sayToConnection" => {
+                let (id, text): (String, &RawValue) = arguments.parse()?;
+                said(hub::Target::Connection(id), text)
             }
             "whoami" => reply(&whoami(&client)),
             "count" => reply(&count(&arguments.parse::<(String,)>()?.0)?),

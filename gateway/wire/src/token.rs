@@ -270,11 +270,17 @@ fn split_url(url: &str) -> Option<(Endpoint, String, String)> {
         "https" => 443,
         _ => return None,
     };
+    let (authority, host) = (uri.authority()?.as_str(), uri.host()?);
+    // Nothing but the host and a port: what else an authority can hold is where confusion begins.
+    let port = match authority.strip_prefix(host)? {
+        "" => None,
+        port => Some(port.strip_prefix(':')?.parse().ok()?),
+    };
     let endpoint = Endpoint {
         scheme,
-        host: uri.host()?.to_ascii_lowercase(),
-        port: uri.port_u16().unwrap_or(default_port),
-        explicit_port: uri.port_u16().is_some(),
+        host: host.to_ascii_lowercase(),
+        port: port.unwrap_or(default_port),
+        explicit_port: port.is_some(),
         base_path: String::new(),
     };
     Some((endpoint, uri.path().to_owned(), uri.query().unwrap_or_default().to_owned()))
@@ -378,6 +384,8 @@ mod tests {
         }
         for bad in [
             json!("http://localhost:8889/client/"),
+            json!("http://localhost:8888.example.com/client/"),
+            json!("http://user@localhost:8888/client/"),
             json!("https://localhost/client/"),
             json!("http://localhost/server/"),
             json!("http://localhost/client/?hub=other"),

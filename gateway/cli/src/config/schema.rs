@@ -94,6 +94,7 @@ pub(crate) struct Negotiate {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(dead_code, reason = "keys that are not built yet are refused while they are read")]
 pub(crate) struct UpstreamItem {
     #[serde(default = "all")]
     pub(crate) hubs: Vec<String>,
@@ -113,6 +114,7 @@ fn all() -> Vec<String> {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(dead_code, reason = "keys that are not built yet are refused while they are read")]
 pub(crate) struct Plugin {
     pub(crate) path: PathBuf,
     #[serde(default)]

@@ -175,10 +175,10 @@ proptest! {
                 other => rig.run(shard, action(other, &clients).into_iter().collect()),
             }
             if let Event::Send { to, except } = &event {
-                for index in 0..clients.len() {
+                for (index, client) in clients.iter().enumerate() {
                     // A slot of one who left may be another's by now.
                     if model.clients[index].is_here {
-                        let got = rig.received(clients[index]).len();
+                        let got = rig.received(*client).len();
                         prop_assert_eq!(got, usize::from(model.receives(index, to, *except)), "client {}", index);
                     }
                 }

@@ -55,7 +55,7 @@ pub(crate) fn settings() -> Settings {
 }
 
 pub(crate) fn hub(name: &str) -> HubName {
-    HubName::parse(name).unwrap()
+    HubName::parse(name).expect("a name")
 }
 
 impl Rig {
@@ -189,12 +189,12 @@ impl Rig {
     fn receive(&mut self, shard: usize, slot: Slot, frame: &[u8]) {
         assert_eq!(frame[0], 0x81, "one text message in one frame");
         let payload = if frame[1] == 126 { &frame[4..] } else { &frame[2..] };
-        let text = std::str::from_utf8(payload).unwrap();
+        let text = std::str::from_utf8(payload).expect("text");
         let messages = text.strip_suffix('\x1e').expect("whole messages").split('\x1e').map(str::to_owned);
         self.received.entry((shard, slot)).or_default().extend(messages);
     }
 }
 
 pub(crate) fn json(text: &str) -> Payload {
-    Payload::Json(JsonText::parse(text.to_owned()).unwrap())
+    Payload::Json(JsonText::parse(text.to_owned()).expect("JSON"))
 }

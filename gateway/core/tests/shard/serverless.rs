@@ -17,7 +17,7 @@ fn said(text: &str) -> String {
 }
 
 fn group(name: &str) -> GroupName {
-    GroupName::parse(name).unwrap()
+    GroupName::parse(name).expect("a name")
 }
 
 fn join(client: Client, name: &str) -> Action {

@@ -22,6 +22,8 @@ use crate::shard::ShardThread;
 
 /// How long the other side may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A frame's bytes pass through as they come, and the messages in it have their own limit; longer ones are nonsense.
+const LONGEST_FRAME: usize = 1 << 30;
 /// Reads of one client before others get their turn.
 const READS_PER_TURN: usize = 4;
 
@@ -133,8 +135,7 @@ pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, mut unread:
     let (hub, id) = (client.hub.clone(), client.id);
     let slot = shard.client_opened(client, socket.clone());
     tracing::debug!(%hub, connection = %id, "a client connected");
-    // One frame may hold the largest message and its separator.
-    let decoder = Decoder::new(shard.shared.settings.core.limits.message + 1);
+    let decoder = Decoder::new(LONGEST_FRAME);
     let mut task = Task { shard, slot: Some(slot), socket, read, decoder, deadline: None, peer_closed: false };
     task.received(&mut unread);
     drop(unread);

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Builds the components that tests serve into the folder $1: probe.wasm and probe-2.wasm (versions 1 and 2) and chat.wasm.
+# Needs the built gateway: HUBGATE_BIN, or the one in cargo's target folder.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+output=${1:?the folder to build into}
+hubgate=${HUBGATE_BIN:-$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/hubgate}
+variables=$(scripts/wasm-target.sh)
+eval "$variables"
+mkdir -p "$output"
+
+PROBE_VERSION=2 "$hubgate" plugin build examples/probe -o "$output/probe-2.wasm"
+PROBE_VERSION=1 "$hubgate" plugin build examples/probe -o "$output/probe.wasm"
+"$hubgate" plugin build examples/chat-rust -o "$output/chat.wasm"

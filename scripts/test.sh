@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Runs all tests, and installs what they need: with apt where it is root, otherwise it names what is missing and fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "what the tests need"
+missing=()
+command -v cc >/dev/null || missing+=(build-essential)
+{ command -v node && command -v npm; } >/dev/null || missing+=(nodejs npm)
+[ -x /usr/bin/chromium ] || missing+=(chromium)
+if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" != 0 ]; then
+        echo "test: these packages are missing: apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+command -v cargo >/dev/null || { echo "test: Rust is missing: https://rustup.rs" >&2; exit 1; }
+npm ci --no-audit --no-fund --prefix tests/clients/javascript
+npm ci --no-audit --no-fund --prefix examples/chat-rust/www
+
+step "format and lints"
+if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; fi
+if cargo clippy --version >/dev/null 2>&1; then cargo clippy --release --workspace --all-targets -- -D warnings; fi
+
+step "the gateway and the components"
+cargo build --release -p hubgate
+target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+export HUBGATE_BIN=$target/release/hubgate
+export HUBGATE_GUESTS=$target/guests
+scripts/build-guests.sh "$HUBGATE_GUESTS"
+
+step "the tests"
+cargo test --release --workspace --no-fail-fast
+
+step "all tests passed"

@@ -1,0 +1,188 @@
+// The chat's page in headless Chromium, in two windows that know nothing of each other.
+//
+//   node browser.mjs URL SCREENSHOTS [GREETING]
+//
+// Says in lines how far it is, and `done` at its end. The test that started this restarts the gateway when it is told
+// `restart me`, and where there is a GREETING, it puts the component in its place that greets so when it is told
+// `change the component`.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const [url, screenshots, newGreeting] = process.argv.slice(2);
+const TIMEOUT = 20_000;
+const MARKUP = "<img src=x onerror=\"document.title='taken over'\"><b>bold</b>";
+
+/** What a browser finds wrong with the page; a lost connection is no fault of the page's. */
+const complaints = [];
+
+async function window(name, options) {
+  const profile = mkdtempSync(join(tmpdir(), "hubgate-browser-"));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+    ...options,
+  });
+  const page = context.pages()[0] ?? (await context.newPage());
+  page.setDefaultTimeout(TIMEOUT);
+  page.on("pageerror", (error) => complaints.push(`${name}: ${error}`));
+  page.on("console", (message) => {
+    if (message.type() === "error" && !/ERR_|WebSocket|connection|negotiat/i.test(message.text())) {
+      complaints.push(`${name}: ${message.text()}`);
+    }
+  });
+  // The page needs nothing from anywhere but the gateway.
+  await context.route("**/*", (route) => {
+    const { hostname } = new URL(route.request().url());
+    if (!["127.0.0.1", "localhost"].includes(hostname)) {
+      complaints.push(`${name} asks ${route.request().url()}`);
+      return route.abort();
+    }
+    return route.continue();
+  });
+  await page.goto(url);
+  await connected(page);
+  return {
+    page,
+    name,
+    async close() {
+      await context.close();
+      rmSync(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+function connected(page) {
+  return page.locator("#status[data-state=connected]").waitFor();
+}
+
+async function enter({ page, name }, room) {
+  await page.getByLabel("Your name").fill(name);
+  await page.getByLabel("Room", { exact: true }).fill(room);
+  await page.locator("#enter").getByRole("button", { name: "Join" }).click();
+  await line(page, `Welcome to ${room}, ${name}`);
+}
+
+async function say({ page }, text) {
+  await page.getByLabel("Message", { exact: true }).fill(text);
+  await page.getByRole("button", { name: "Send" }).click();
+}
+
+function line(page, text) {
+  return page.getByRole("log").getByText(text, { exact: false }).first().waitFor();
+}
+
+async function lines({ page }) {
+  return page.getByRole("log").locator(".said").allTextContents();
+}
+
+const ann = await window("Ann", { viewport: { width: 1200, height: 820 } });
+const bob = await window("Bob", { viewport: { width: 390, height: 780 }, colorScheme: "dark", hasTouch: true });
+try {
+  await ann.page.screenshot({ animations: "disabled", path: join(screenshots, "enter.png") });
+
+  // Names and rooms.
+  await enter(ann, "lobby");
+  await enter(bob, "lobby");
+  await line(ann.page, "Bob has joined");
+  await say(ann, "Hello, Bob!");
+  await line(bob.page, "Hello, Bob!");
+  await say(bob, "Hello, Ann. Is that a component that answers us?");
+  await line(ann.page, "Is that a component");
+  assert.deepEqual(await lines(ann), await lines(bob));
+  assert.equal(await bob.page.locator(".message:not(.own) .who").first().textContent(), "Ann");
+
+  // What somebody writes is text, whatever it looks like.
+  await say(bob, MARKUP);
+  await line(ann.page, MARKUP);
+  assert.equal(await ann.page.locator("#log img, #log b").count(), 0);
+  assert.match(await ann.page.title(), /Ann/);
+
+  // Another room: what is said in the first one waits there.
+  await bob.page.getByLabel("Another room").fill("tea room");
+  await bob.page.locator("#add").getByRole("button", { name: "Join" }).click();
+  await line(bob.page, "Welcome to tea room, Bob");
+  await say(bob, "Only in the tea room.");
+  await line(bob.page, "Only in the tea room.");
+  await say(ann, "Where are you?");
+  await bob.page.locator(".room", { hasText: "lobby" }).locator(".badge", { hasText: "1" }).waitFor();
+  assert.deepEqual(await lines(bob), ["Only in the tea room."]);
+  assert.ok(!(await lines(ann)).includes("Only in the tea room."));
+  await bob.page.getByRole("button", { name: "lobby" }).first().click();
+  await line(bob.page, "Where are you?");
+  await ann.page.screenshot({ animations: "disabled", path: join(screenshots, "light.png") });
+  await bob.page.screenshot({ animations: "disabled", path: join(screenshots, "dark-and-small.png"), fullPage: true });
+
+  // Nothing of the page is out of reach, be the window wide or small.
+  for (const { page } of [ann, bob]) {
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.equal(overflow, 0, "the page is no wider than the window");
+  }
+
+  // The page comes back by itself, and into its rooms.
+  console.log("restart me");
+  await Promise.all([ann, bob].map(({ page }) => welcomedAgain(page)));
+  await say(ann, "We are back.");
+  await line(bob.page, "We are back.");
+
+  // A component that changes answers a page that stays.
+  if (newGreeting) {
+    await ann.page.evaluate(() => (window.sameAsBefore = true));
+    console.log("change the component");
+    await greeted(ann.page, newGreeting);
+    assert.equal(await ann.page.evaluate(() => window.sameAsBefore), true, "the page was not loaded again");
+    await ann.page.getByRole("button", { name: "lobby", exact: true }).click();
+  }
+
+  // Leaving a room ends what is heard of it.
+  await bob.page.getByRole("button", { name: "Leave lobby" }).click();
+  await line(ann.page, "Bob has left");
+  await say(ann, "Good bye.");
+  await line(ann.page, "Good bye.");
+  await bob.page.getByRole("button", { name: "Leave tea room" }).click();
+  await bob.page.getByLabel("Your name").waitFor();
+  assert.deepEqual(complaints, []);
+} catch (error) {
+  await ann.page.screenshot({ animations: "disabled", path: join(screenshots, "failed-ann.png") });
+  await bob.page.screenshot({ animations: "disabled", path: join(screenshots, "failed-bob.png") });
+  console.error({ complaints });
+  throw error;
+} finally {
+  await ann.close();
+  await bob.close();
+}
+console.log("done");
+
+/** Joins one room after another until a greeting begins in the new way. */
+async function greeted(page, greeting) {
+  for (let room = 1; room < 200; room += 1) {
+    await page.getByLabel("Another room").fill(`room ${room}`);
+    await page.locator("#add").getByRole("button", { name: "Join" }).click();
+    await line(page, ` to room ${room}, Ann`);
+    if (await page.getByRole("log").getByText(`${greeting} to room ${room}, Ann`).count()) {
+      return;
+    }
+    await page.getByRole("button", { name: `Leave room ${room}`, exact: true }).click();
+    await page.getByRole("button", { name: `room ${room}`, exact: true }).waitFor({ state: "detached" });
+  }
+  assert.fail("nobody greets in the new way");
+}
+
+/** Waits until the page has been greeted in its current room twice: when it entered, and when it came back. */
+async function welcomedAgain(page) {
+  await page.waitForFunction(
+    () => [...document.querySelectorAll("#log .news")].filter((news) => news.textContent.startsWith("Welcome")).length > 1,
+  );
+}

@@ -1,0 +1,191 @@
+// What the unmodified SignalR client does against a gateway with the probe as upstream of hub `probe`.
+//
+//   node scenarios.mjs CLIENT SCENARIO URL [TOKEN]
+//
+// CLIENT is the package, URL the gateway's base URL. A scenario says in lines how far it is, and `done` at its end.
+
+import assert from "node:assert/strict";
+
+const [client, scenario, url, token] = process.argv.slice(2);
+const { HubConnectionBuilder, HubConnectionState, HttpTransportType, LogLevel } = await import(client);
+
+const scenarios = {
+  async "connect and disconnect"() {
+    const connection = build();
+    assert.equal(connection.state, HubConnectionState.Disconnected);
+    await connection.start();
+    assert.equal(connection.state, HubConnectionState.Connected);
+    assert.ok(connection.connectionId);
+    const closed = once((resolve) => connection.onclose(resolve));
+    await connection.stop();
+    assert.equal(await closed, undefined, "an end of one's own is no error");
+  },
+
+  async "straight to the websocket"() {
+    const connection = new HubConnectionBuilder()
+      .withUrl(`${url}/client/?hub=probe`, {
+        accessTokenFactory: () => token,
+        skipNegotiation: true,
+        transport: HttpTransportType.WebSockets,
+      })
+      .configureLogging(LogLevel.Warning)
+      .build();
+    await connection.start();
+    assert.equal(await connection.invoke("echo", "here"), "here");
+    await connection.stop();
+  },
+
+  async "a token of the application"() {
+    const connection = build({ path: "/client/?hub=probe", token });
+    await connection.start();
+    const me = await connection.invoke("whoami");
+    assert.equal(me.userId, "ann");
+    assert.equal(me.connectionId, connection.connectionId);
+    await connection.stop();
+  },
+
+  async "a token that is refused"() {
+    const connection = build({ path: "/client/?hub=probe", token: `${token}x` });
+    await assert.rejects(connection.start(), /401/);
+  },
+
+  async "a call with a result"() {
+    const connection = await started();
+    const values = ["text", "", 1.5, -7, true, null, [1, [2]], { a: { b: "ü 👋" } }, "x".repeat(200_000)];
+    for (const value of values) {
+      assert.deepEqual(await connection.invoke("echo", value), value);
+    }
+    const numbers = Array.from({ length: 100 }, (_, number) => number);
+    assert.deepEqual(await Promise.all(numbers.map((number) => connection.invoke("echo", number))), numbers);
+    await connection.invoke("join", "a group");
+    await connection.stop();
+  },
+
+  async "a call with an error"() {
+    const connection = await started();
+    await assert.rejects(connection.invoke("fail", "No, not today."), /No, not today\./);
+    await assert.rejects(connection.invoke("trap"), /invoking 'trap'/);
+    await assert.rejects(connection.invoke("no such method"), /no such method/);
+    assert.equal(await connection.invoke("echo", "fine"), "fine");
+    await connection.stop();
+  },
+
+  async "a stream is an error"() {
+    const connection = await started();
+    const error = await once((resolve) =>
+      connection.stream("echo", 1).subscribe({ next() {}, complete: () => resolve(undefined), error: resolve }),
+    );
+    assert.match(String(error), /stream/);
+    await connection.stop();
+  },
+
+  async "receiving from another client"() {
+    const [ann, bob] = [await started(), await started()];
+    const heard = [ann, bob].map((each) => once((resolve) => each.on("said", resolve)));
+    await bob.send("say", "hello, all");
+    assert.deepEqual(await Promise.all(heard), ["hello, all", "hello, all"]);
+    await ann.stop();
+    await bob.stop();
+  },
+
+  async "groups"() {
+    const [ann, bob] = [await started(), await started()];
+    const heard = [];
+    ann.on("said", (text) => heard.push(text));
+    await ann.invoke("join", "tea");
+    await bob.invoke("sayTo", "tea", "one");
+    await bob.invoke("sayTo", "coffee", "two");
+    await until(() => heard.length === 1);
+    await ann.invoke("leave", "tea");
+    await bob.invoke("sayTo", "tea", "three");
+    await bob.invoke("say", "four");
+    await until(() => heard.length === 2);
+    assert.deepEqual(heard, ["one", "four"]);
+    await ann.stop();
+    await bob.stop();
+  },
+
+  async "close with a reason"() {
+    // Who is sent away stays away, even with the wish to come back.
+    const connection = await started({ reconnect: true });
+    const closed = once((resolve) => connection.onclose(resolve));
+    let reconnects = 0;
+    connection.onreconnecting(() => (reconnects += 1));
+    connection.send("quit", "Enough for today.");
+    assert.match(String(await closed), /Server returned an error on close: Enough for today\./);
+    assert.equal(reconnects, 0);
+  },
+
+  async "a refusal"() {
+    const connection = build({ path: "/client/?hub=probe", token });
+    await assert.rejects(connection.start(), /You are not welcome\./);
+    assert.equal(connection.state, HubConnectionState.Disconnected);
+  },
+
+  async "no server connected"() {
+    const connection = build({ path: "/client/?hub=unnamed", token });
+    await assert.rejects(connection.start(), /app servers are not connected/);
+  },
+
+  async "pings keep a quiet connection"() {
+    // The gateway pings each second, and gives up whom it does not hear for two.
+    const connection = build();
+    connection.serverTimeoutInMilliseconds = 2500;
+    connection.keepAliveIntervalInMilliseconds = 700;
+    let closed = false;
+    connection.onclose(() => (closed = true));
+    await connection.start();
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    assert.equal(closed, false);
+    assert.equal(await connection.invoke("echo", "still here"), "still here");
+    await connection.stop();
+  },
+
+  async "automatic reconnect"() {
+    // The test that started this restarts the gateway whenever it is told `connected`.
+    const connection = build({ reconnect: true });
+    const ids = [];
+    await connection.start();
+    for (const round of [1, 2]) {
+      ids.push(connection.connectionId);
+      const reconnected = once((resolve) => connection.onreconnected(resolve));
+      console.log(`connected ${round}`);
+      const id = await reconnected;
+      assert.equal(id, connection.connectionId);
+      assert.ok(!ids.includes(id), "a reconnected client is a new connection");
+      assert.equal(await connection.invoke("echo", "back"), "back");
+    }
+    await connection.stop();
+  },
+};
+
+function build({ path = "/hubs/probe", token, reconnect = false } = {}) {
+  const options = token ? { accessTokenFactory: () => token } : {};
+  const builder = new HubConnectionBuilder().withUrl(url + path, options).configureLogging(LogLevel.Warning);
+  if (reconnect) {
+    builder.withAutomaticReconnect({ nextRetryDelayInMilliseconds: () => 100 });
+  }
+  return builder.build();
+}
+
+async function started(options) {
+  const connection = build(options);
+  await connection.start();
+  return connection;
+}
+
+/** What a callback is called with. */
+function once(register) {
+  return new Promise(register);
+}
+
+async function until(condition) {
+  while (!condition()) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+const run = scenarios[scenario];
+assert.ok(run, `no scenario ${scenario}`);
+await run();
+console.log("done");

@@ -1,0 +1,44 @@
+//! The components that tests serve, and files that are none.
+
+use std::path::{Path, PathBuf};
+
+/// The folder with the built guests.
+const FOLDER: &str = "HUBGATE_GUESTS";
+
+/// `examples/probe`, whose `version` answers `1`.
+pub fn probe() -> PathBuf {
+    guest("probe.wasm")
+}
+
+/// `examples/probe`, whose `version` answers `2`.
+pub fn probe_2() -> PathBuf {
+    guest("probe-2.wasm")
+}
+
+/// `examples/chat-rust`.
+pub fn chat() -> PathBuf {
+    guest("chat.wasm")
+}
+
+/// A component that exports nothing.
+pub fn of_no_world() -> Vec<u8> {
+    wat::parse_str("(component)").expect("the text is a component")
+}
+
+/// A WebAssembly module that is no component.
+pub fn core_module() -> Vec<u8> {
+    wat::parse_str("(module (memory 1))").expect("the text is a module")
+}
+
+pub fn bytes(guest: &Path) -> Vec<u8> {
+    std::fs::read(guest).unwrap_or_else(|error| panic!("{}: {error}", guest.display()))
+}
+
+fn guest(name: &str) -> PathBuf {
+    let Some(folder) = std::env::var_os(FOLDER) else {
+        panic!("{FOLDER} is not set: run scripts/build-guests.sh, and set {FOLDER} to the folder that it names");
+    };
+    let path = Path::new(&folder).join(name);
+    assert!(path.is_file(), "{} is not there: run scripts/build-guests.sh", path.display());
+    path
+}

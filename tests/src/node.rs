@@ -1,0 +1,66 @@
+//! The clients of others, which run in Node.js.
+
+use std::collections::VecDeque;
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::command::repository;
+use crate::wait::until;
+
+/// A script of `tests/clients/javascript` that runs. It says in lines how far it is, and `done` at its end.
+#[derive(Debug)]
+pub struct Script {
+    name: String,
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    said: VecDeque<String>,
+}
+
+impl Script {
+    /// Starts `name`, whose packages must be there.
+    pub fn start(name: &str, arguments: &[&str]) -> Script {
+        let folder = repository().join("tests/clients/javascript");
+        require_packages("tests/clients/javascript");
+        let mut command = Command::new("node");
+        command.arg(folder.join(name)).args(arguments).current_dir(&folder);
+        // Its standard error is that of the test, which shows it when it fails.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+        let mut process = command.spawn().unwrap_or_else(|error| panic!("node: {error}; install Node.js 20 or later"));
+        let stdout = process.stdout.take().expect("it is piped");
+        let name = format!("{name} {}", arguments.join(" "));
+        Script { name, process, lines: BufReader::new(stdout).lines(), said: VecDeque::new() }
+    }
+
+    /// Waits until the script says exactly this.
+    pub async fn says(&mut self, line: &str) {
+        let what = format!("{} to say {line:?}", self.name);
+        let said = crate::wait::soon(&what, async {
+            loop {
+                match self.lines.next_line().await.expect("the script writes text") {
+                    Some(said) if said == line => return true,
+                    Some(said) => self.said.push_back(said),
+                    None => return false,
+                }
+            }
+        });
+        let said = said.await;
+        assert!(said, "{what} in vain; it said {:?}", self.said);
+    }
+
+    /// Waits for the script's end, which must be a success.
+    pub async fn succeeds(&mut self) {
+        self.says("done").await;
+        let process = &mut self.process;
+        let what = format!("{} to end", self.name);
+        let status = until(&what, async || process.try_wait().expect("a child can be waited for")).await;
+        assert!(status.success(), "{}: {status}", self.name);
+    }
+}
+
+/// Fails if `npm ci` was not run in `folder` of the repository.
+pub fn require_packages(folder: &str) {
+    let installed = repository().join(folder).join("node_modules").is_dir();
+    assert!(installed, "{folder}/node_modules is not there: run npm ci --prefix {folder}");
+}

@@ -1,0 +1,39 @@
+//! Deadlines: what a test waits for either comes in good time or fails the test.
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take that happens at once on a machine with nothing else to do.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How often a condition is looked at.
+const PERIOD: Duration = Duration::from_millis(10);
+
+/// The output of `future`, which must come before the deadline.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("waited {DEADLINE:?} in vain for {what}"),
+    }
+}
+
+/// Asks `condition` again and again until it gives something.
+pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(output) = condition().await {
+            return output;
+        }
+        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain for {what}");
+        pause().await;
+    }
+}
+
+/// Between two looks at a condition.
+pub async fn pause() {
+    tokio::time::sleep(PERIOD).await;
+}
+
+/// Lets a time pass that the rule under test is about.
+pub async fn let_pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}

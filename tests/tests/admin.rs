@@ -1,0 +1,148 @@
+//! The admin listener: who may ask it, and what it says.
+
+use hubgate_tests::Gateway;
+use hubgate_tests::wait::until;
+use serde_json::{Value, json};
+
+const PATHS: [&str; 4] = ["/admin/plugins", "/admin/hubs", "/admin/hubs/probe", "/metrics"];
+
+#[tokio::test]
+async fn who_has_no_token_or_a_wrong_one_is_turned_away() {
+    let gateway = Gateway::probe().start().await;
+    for path in PATHS {
+        assert_eq!(gateway.admin_request(path).send().await.status, 401, "{path}");
+        assert_eq!(gateway.admin_request(path).bearer("wrong").send().await.status, 401, "{path}");
+        let client = gateway.token("probe").sign();
+        assert_eq!(gateway.admin_request(path).bearer(&client).send().await.status, 401, "{path}");
+        let in_query = format!("{path}?access_token={0}&token={0}", gateway.ready().admin_token);
+        assert_eq!(gateway.admin_request(&in_query).send().await.status, 401, "{path}");
+    }
+    assert_eq!(gateway.admin_request("/nothing/here").send().await.status, 401, "not even that is told");
+}
+
+#[tokio::test]
+async fn a_foreign_host_is_forbidden_even_with_the_token() {
+    let gateway = Gateway::probe().with("admin.hosts = ['ops.example.com']").start().await;
+    let port = gateway.ready().admin.port();
+    let ask = async |host: &str| {
+        let request = gateway.admin_request("/admin/plugins").header("host", host);
+        request.bearer(&gateway.ready().admin_token).send().await.status
+    };
+    for host in ["evil.example.com", &format!("evil.example.com:{port}"), "localhost.example.com", "127.0.0.1.nip.io"] {
+        assert_eq!(ask(host).await, 403, "{host}");
+    }
+    for host in [
+        &format!("127.0.0.1:{port}"),
+        &format!("localhost:{port}"),
+        &format!("LOCALHOST:{port}"),
+        "ops.example.com",
+        "ops.example.com:443",
+    ] {
+        assert_eq!(ask(host).await, 200, "{host}");
+    }
+    let without_token = gateway.admin_request("/admin/plugins").header("host", "evil.example.com");
+    assert_eq!(without_token.send().await.status, 403);
+}
+
+#[tokio::test]
+async fn the_listener_of_clients_knows_nothing_of_it() {
+    let gateway = Gateway::probe().start().await;
+    for path in PATHS {
+        let request = gateway.request(http::Method::GET, path).bearer(&gateway.ready().admin_token);
+        assert_eq!(request.send().await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn plugins_are_shown_with_what_became_of_them() {
+    let gateway = Gateway::probe().start().await;
+    let status = gateway.plugin_status("probe").await;
+    assert!(status["generation"].is_u64(), "{status}");
+    assert!(status["digest"].as_str().is_some_and(|digest| digest.len() >= 32), "{status}");
+    assert!(status["state"].is_string() && status["loadedAt"].is_string(), "{status}");
+    assert_eq!((&status["calls"], &status["traps"], &status["lastError"]), (&json!(0), &json!(0), &Value::Null));
+
+    let mut client = gateway.client("probe").connect().await;
+    client.call("echo", json!([1])).await.expect("it answers");
+    client.call("trap", json!([])).await.expect_err("it traps");
+    let now = gateway.plugin_status("probe").await;
+    assert_eq!((&now["calls"], &now["traps"]), (&json!(3), &json!(1)), "connected, echo and trap");
+
+    gateway.replace_plugin("probe", b"nonsense");
+    let failed = async || Some(gateway.plugin_status("probe").await).filter(|now| now["lastError"].is_object());
+    let now = until("the bad file to be seen", failed).await;
+    assert!(now["lastError"]["reason"].is_string() && now["lastError"]["at"].is_string(), "{now}");
+    assert_eq!(now["generation"], status["generation"]);
+}
+
+#[tokio::test]
+async fn hubs_are_shown_with_their_clients() {
+    let gateway = Gateway::probe().with("server.shards = 4").start().await;
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(gateway.client("probe").connect().await);
+    }
+    let expected = json!({ "mode": "serverless", "clients": 5, "serverConnections": 0 });
+    assert_eq!(gateway.admin("/admin/hubs/probe").await, expected);
+    assert_eq!(gateway.admin("/admin/hubs/PROBE").await, expected, "hubs are the same in any case");
+    assert!(gateway.admin("/admin/hubs").await.to_string().contains("probe"));
+    for client in clients {
+        client.leave().await;
+    }
+    until("the clients to be gone", async || (gateway.clients_of("probe").await == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn metrics_have_the_names_that_are_promised() {
+    let gateway = Gateway::probe().start().await;
+    let mut client = gateway.client("probe").user("ann-the-user").connect().await;
+    client.call("join", json!(["the-group"])).await.expect("it answers");
+    let me = client.call("whoami", json!([])).await.expect("it answers");
+    gateway.client("probe").connect().await.leave().await;
+    gateway.client("probe").token("nonsense").negotiate("").await;
+    gateway.replace_plugin("probe", b"nonsense");
+    let seen = async || gateway.plugin_status("probe").await["lastError"].is_object().then_some(());
+    until("the bad file to be seen", seen).await;
+
+    assert_eq!(
+        gateway.metric("hubgate_client_connections", [("hub", "probe"), ("transport", "WebSockets")]).await,
+        1.0
+    );
+    assert_eq!(gateway.metric("hubgate_client_connections_closed_total", [("hub", "probe")]).await, 1.0);
+    for direction in ["in", "out"] {
+        let labels = [("hub", "probe"), ("direction", direction)];
+        assert!(gateway.metric("hubgate_messages_total", labels).await >= 2.0, "{direction}");
+        assert!(gateway.metric("hubgate_message_bytes_total", labels).await >= 20.0, "{direction}");
+    }
+    assert!(gateway.metric("hubgate_plugin_calls_total", [("plugin", "probe")]).await >= 4.0);
+    assert!(gateway.metric("hubgate_plugin_call_seconds_count", [("plugin", "probe")]).await >= 4.0);
+    let generation = gateway.plugin_status("probe").await["generation"].as_f64().expect("it is a number");
+    assert_eq!(gateway.metric("hubgate_plugin_generation", [("plugin", "probe")]).await, generation);
+    assert!(gateway.metric("hubgate_plugin_swaps_total", [("plugin", "probe")]).await >= 1.0);
+    assert_eq!(gateway.metric("hubgate_requests_refused_total", [("reason", "token")]).await, 1.0);
+
+    let answer = gateway.admin_request("/metrics").bearer(&gateway.ready().admin_token).send().await;
+    assert!(answer.body.contains("hubgate_slow_clients_closed_total"), "{}", answer.body);
+    let id = me["connectionId"].as_str().expect("it is text");
+    for name in ["ann-the-user", "the-group", id] {
+        assert!(!answer.body.contains(name), "labels never name a user, group or connection: {name}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_may_be_open_and_nothing_else() {
+    let gateway = Gateway::probe().with("admin.metrics-open = true").start().await;
+    assert_eq!(gateway.admin_request("/metrics").send().await.status, 200);
+    assert_eq!(gateway.admin_request("/metrics").header("host", "evil.example.com").send().await.status, 403);
+    assert_eq!(gateway.admin_request("/admin/plugins").send().await.status, 401);
+}
+
+#[tokio::test]
+async fn the_token_may_come_from_a_file() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = folder.path().join("token");
+    std::fs::write(&file, "a-token-of-our-own\n").expect("the folder can be written");
+    let gateway = Gateway::probe().with(&format!("admin.token-file = '{}'", file.display())).start().await;
+    assert_eq!(gateway.ready().admin_token, "a-token-of-our-own");
+    assert_eq!(gateway.admin_request("/admin/plugins").bearer("a-token-of-our-own").send().await.status, 200);
+}

@@ -1,0 +1,48 @@
+//! The demo's pages in a real browser: Debian's Chromium, in two windows. What they look like is left in the target
+//! directory's folder `screenshots`.
+
+use std::fs;
+
+use hubgate_tests::command::{leavings, repository};
+use hubgate_tests::node::{Script, require_packages};
+use hubgate_tests::{Gateway, guests};
+
+#[tokio::test]
+async fn two_windows_chat_on_the_embedded_page() {
+    let mut gateway = Gateway::dev([]).start().await;
+    let screenshots = leavings("screenshots/embedded").display().to_string();
+    let mut script = Script::start("browser.mjs", &[&gateway.url(), &screenshots]);
+    script.says("restart me").await;
+    gateway.restart().await;
+    script.succeeds().await;
+}
+
+#[tokio::test]
+async fn two_windows_chat_on_the_page_with_the_npm_client_while_the_component_is_changed() {
+    require_packages("examples/chat-rust/www");
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let component = folder.path().join("chat.wasm");
+    let content = guests::bytes(&guests::chat());
+    fs::write(&component, &content).expect("the folder can be written");
+    let www = repository().join("examples/chat-rust/www").display().to_string();
+    let plugin = component.display().to_string();
+    let mut gateway = Gateway::dev(["--plugin", &plugin, "--hub", "chat", "--www", &www]).start().await;
+    let screenshots = leavings("screenshots/npm").display().to_string();
+    let mut script = Script::start("browser.mjs", &[&gateway.url(), &screenshots, "Bonjour"]);
+    script.says("restart me").await;
+    gateway.restart().await;
+    script.says("change the component").await;
+    let changed = folder.path().join("changed.wasm");
+    fs::write(&changed, greeting_otherwise(&content)).expect("the folder can be written");
+    fs::rename(&changed, &component).expect("the folder can be written");
+    script.succeeds().await;
+}
+
+/// The chat with another greeting, of the same length: what its author would get by building it again.
+fn greeting_otherwise(component: &[u8]) -> Vec<u8> {
+    let (old, new) = (b"Welcome", b"Bonjour");
+    let at = component.windows(old.len()).position(|bytes| bytes == old).expect("the chat welcomes people");
+    let mut changed = component.to_vec();
+    changed[at..at + new.len()].copy_from_slice(new);
+    changed
+}

@@ -1,0 +1,134 @@
+//! What a component that misbehaves costs: its caller an error, and nobody else anything.
+
+use std::time::{Duration, Instant};
+
+use hubgate_tests::{Client, Gateway};
+use serde_json::json;
+
+/// One shard, so that whoever holds it up holds everybody up.
+const CONFIG: &str = "server.shards = 1\nplugins.probe = { call-time = '1s', memory = '16MiB' }";
+
+#[tokio::test]
+async fn a_trap_is_its_callers_error_only() {
+    let gateway = Gateway::probe().with(CONFIG).start().await;
+    let error = error_while_another_is_answered(&gateway, "trap").await;
+    assert!(error.starts_with("An unexpected error occurred invoking 'trap' on the server."), "{error}");
+    assert!(!error.contains("unreachable") && !error.contains("wasm"), "what happened inside is for the log: {error}");
+    gateway.logs(&["probe", "trap"]).await;
+    assert_eq!(gateway.plugin_status("probe").await["traps"], 1);
+}
+
+#[tokio::test]
+async fn a_call_that_never_ends_is_broken_off_in_time() {
+    let gateway = Gateway::probe().with(CONFIG).start().await;
+    let started = Instant::now();
+    let error = error_while_another_is_answered(&gateway, "spin").await;
+    assert!(started.elapsed() >= Duration::from_millis(900), "{:?} is too early", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?} is too late", started.elapsed());
+    assert!(error.starts_with("An unexpected error occurred invoking 'spin' on the server."), "{error}");
+    assert!(error.contains("too long"), "the caller learns why: {error}");
+    gateway.logs(&["probe", "spin"]).await;
+}
+
+#[tokio::test]
+async fn a_call_that_eats_memory_is_broken_off() {
+    let gateway = Gateway::probe().with(CONFIG).start().await;
+    let error = error_while_another_is_answered(&gateway, "grow").await;
+    assert!(error.starts_with("An unexpected error occurred invoking 'grow' on the server."), "{error}");
+    assert!(error.contains("memory"), "the caller learns why: {error}");
+    gateway.logs(&["probe", "memory"]).await;
+}
+
+#[tokio::test]
+async fn a_rejection_is_its_callers_error_only() {
+    let gateway = Gateway::probe().with(CONFIG).start().await;
+    let mut caller = gateway.client("probe").connect().await;
+    let mut other = gateway.client("probe").connect().await;
+    assert_eq!(caller.call("fail", json!(["boom"])).await, Err("boom".to_owned()));
+    assert_eq!(other.call("echo", json!(["fine"])).await, Ok(json!("fine")));
+    assert_eq!(gateway.plugin_status("probe").await["traps"], 0, "a rejection is an answer");
+}
+
+#[tokio::test]
+async fn details_are_for_those_who_ask_for_them() {
+    let gateway = Gateway::probe().with(CONFIG).with("server.detailed-errors = true").start().await;
+    let mut client = gateway.client("probe").connect().await;
+    let error = client.call("trap", json!([])).await.expect_err("it traps");
+    assert!(error.contains("unreachable"), "{error}");
+}
+
+#[tokio::test]
+async fn many_callers_that_never_end_at_once_leave_others_their_answers() {
+    let gateway = Gateway::probe().with(CONFIG).start().await;
+    let mut other = gateway.client("probe").connect().await;
+    let mut callers = Vec::new();
+    for _ in 0..8 {
+        let mut caller = gateway.client("probe").connect().await;
+        caller.start_call("spin", json!([])).await;
+        callers.push(caller);
+    }
+    for number in 0..10 {
+        assert_eq!(other.call("echo", json!([number])).await, Ok(json!(number)));
+    }
+    for mut caller in callers {
+        assert!(caller.completion("1").await["error"].is_string());
+        assert_eq!(caller.call("echo", json!(["fine"])).await, Ok(json!("fine")));
+    }
+}
+
+#[tokio::test]
+async fn a_component_that_traps_again_and_again_goes_on_serving() {
+    let gateway = Gateway::probe().with(CONFIG).start().await;
+    let mut client = gateway.client("probe").connect().await;
+    for number in 0..100 {
+        client.call("trap", json!([])).await.expect_err("it traps");
+        assert_eq!(client.call("echo", json!([number])).await, Ok(json!(number)));
+    }
+    assert_eq!(gateway.plugin_status("probe").await["traps"], 100);
+}
+
+#[tokio::test]
+async fn outcomes_of_calls_are_counted() {
+    let gateway = Gateway::probe().with(CONFIG).start().await;
+    let mut client = gateway.client("probe").connect().await;
+    for method in ["trap", "spin", "grow"] {
+        client.call(method, json!([])).await.expect_err("it fails");
+    }
+    client.call("fail", json!(["no"])).await.expect_err("it is rejected");
+    client.call("echo", json!(["yes"])).await.expect("it answers");
+    let answer = gateway.admin_request("/metrics").bearer(&gateway.ready().admin_token).send().await;
+    let is_outcome = |line: &&str| line.starts_with("hubgate_plugin_calls_total{") && line.contains("plugin=\"probe\"");
+    let outcomes: Vec<&str> = answer.body.lines().filter(is_outcome).filter(|line| !line.ends_with(" 0")).collect();
+    assert!(outcomes.len() >= 4, "ok, rejected, trapped and stopped are told apart: {outcomes:?}");
+    // With `connected`, there were six.
+    assert_eq!(gateway.metric("hubgate_plugin_calls_total", [("plugin", "probe")]).await, 6.0);
+    assert_eq!(gateway.metric("hubgate_plugin_call_seconds_count", [("plugin", "probe")]).await, 6.0);
+}
+
+/// Calls a method that fails, while another client's calls go on being answered; gives the error.
+async fn error_while_another_is_answered(gateway: &Gateway, method: &str) -> String {
+    let mut caller = gateway.client("probe").connect().await;
+    let mut other = gateway.client("probe").connect().await;
+    let mut answered_during_it = 0;
+    let error = {
+        let mut failing = std::pin::pin!(caller.call(method, json!([])));
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut failing => break outcome.expect_err("the call fails"),
+                () = answered_at_once(&mut other) => answered_during_it += 1,
+            }
+        }
+    };
+    // A call that waited for the other's end would have been the only one.
+    assert!(method != "spin" || answered_during_it >= 10, "only {answered_during_it} calls were answered meanwhile");
+    answered_at_once(&mut other).await;
+    assert_eq!(caller.call("echo", json!(["fine"])).await, Ok(json!("fine")), "the caller is not cut off");
+    error
+}
+
+async fn answered_at_once(client: &mut Client) {
+    let called = Instant::now();
+    assert_eq!(client.call("echo", json!(["fine"])).await, Ok(json!("fine")));
+    assert!(called.elapsed() < Duration::from_secs(5), "it took {:?}", called.elapsed());
+}

@@ -1,0 +1,165 @@
+//! The commands that end by themselves: what they print, and their exit codes.
+
+use std::process::Command;
+
+use hubgate_tests::command::{Finished, binary, hubgate};
+use hubgate_tests::wait::until;
+use hubgate_tests::{Gateway, guests};
+use serde_json::json;
+
+#[test]
+fn help_and_version_are_results() {
+    let help = hubgate(["--help"]).success();
+    for command in ["dev", "serve", "config", "token", "plugin"] {
+        assert!(help.contains(command), "{help}");
+    }
+    assert!(hubgate(["--version"]).success().contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for finished in [
+        hubgate([]),
+        hubgate(["fly"]),
+        hubgate(["serve"]),
+        hubgate(["serve", "--config"]),
+        hubgate(["dev", "--mode", "sometimes"]),
+        hubgate(["dev", "--mode", "classic"]),
+        hubgate(["dev", "--plugin", "a.wasm"]),
+        hubgate(["dev", "--hub", "chat"]),
+        hubgate(["dev", "--www", "/nowhere/at/all"]),
+        hubgate(["token", "client", "--connection-string", "Endpoint=http://localhost;AccessKey=k;Version=1.0;"]),
+        hubgate(["token", "client", "--hub", "chat"]),
+        hubgate(["token", "client", "--hub", "chat", "--connection-string", "nonsense"]),
+        hubgate(["plugin", "check"]),
+        hubgate(["plugin", "build", "."]),
+    ] {
+        assert_eq!(finished.code, Some(2), "{finished:?}");
+        assert_eq!(finished.stdout, "", "{finished:?}");
+        assert_ne!(finished.stderr, "", "{finished:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_token_from_the_connection_string_opens_its_hub() {
+    let gateway = Gateway::probe().start().await;
+    let connection = gateway.ready().connection_string.clone();
+    let printed = hubgate([
+        "token",
+        "client",
+        "--hub",
+        "probe",
+        "--user",
+        "ann",
+        "--claim",
+        "role=admin",
+        "--claim",
+        "role=editor",
+        "--connection-string",
+        &connection,
+    ])
+    .success();
+    let token = printed.strip_suffix('\n').expect("one line is printed");
+    assert!(!token.contains(char::is_whitespace) && token.split('.').count() == 3, "only the token: {printed}");
+
+    let mut client = gateway.client("probe").token(token).connect().await;
+    let me = client.call("whoami", json!([])).await.expect("it answers");
+    assert_eq!((&me["userId"], &me["claims"]["role"]), (&json!("ann"), &json!(["admin", "editor"])));
+    let elsewhere = gateway.client("other").token(token).negotiate("").await;
+    assert_eq!(elsewhere.status, 401, "it opens no other hub");
+}
+
+#[tokio::test]
+async fn a_client_token_from_the_configuration_opens_the_gateway_that_it_configures() {
+    let config = "server.endpoints = ['http://realtime.example.com']";
+    let (folder, file) = Gateway::probe().with(config).written();
+    let gateway = Gateway::probe().with(config).start().await;
+    let file = file.display().to_string();
+    let token = hubgate(["token", "client", "--hub", "probe", "--config", &file]).success();
+    gateway.client("probe").token(token.trim()).connect().await;
+    drop(folder);
+}
+
+#[tokio::test]
+async fn a_client_token_expires_when_it_was_told_to() {
+    let gateway = Gateway::probe().start().await;
+    let connection = gateway.ready().connection_string.clone();
+    let arguments = ["token", "client", "--hub", "probe", "--lifetime", "1s", "--connection-string", &connection];
+    let token = hubgate(arguments).success();
+    let refused =
+        async || (gateway.client("probe").token(token.trim()).negotiate("").await.status == 401).then_some(());
+    until("the token to expire", refused).await;
+}
+
+#[test]
+fn a_component_that_can_serve_is_described() {
+    for guest in [guests::probe(), guests::probe_2(), guests::chat()] {
+        let described = hubgate(["plugin", "check", &guest.display().to_string()]).success();
+        assert!(described.contains("handler"), "its world is named: {described}");
+        assert!(described.contains("hubgate:plugin/hub"), "its imports are named: {described}");
+        let size = guests::bytes(&guest).len();
+        assert!(described.contains(&size.to_string()), "its size, {size} bytes, is named: {described}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_serve_is_exit_code_1_with_the_reason() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let probe = guests::bytes(&guests::probe());
+    for (name, content) in [
+        ("truncated.wasm", &probe[..probe.len() / 2]),
+        ("text.wasm", b"This is no WebAssembly."),
+        ("empty.wasm", b""),
+        ("module.wasm", &guests::core_module()),
+        ("no-world.wasm", &guests::of_no_world()),
+    ] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, content).expect("the folder can be written");
+        let checked = hubgate(["plugin", "check", &file.display().to_string()]);
+        assert_eq!(checked.code, Some(1), "{checked:?}");
+        assert!(checked.stderr.contains(name), "{checked:?}");
+    }
+    let missing = hubgate(["plugin", "check", "/nowhere/at/all.wasm"]);
+    assert_eq!(missing.code, Some(1), "{missing:?}");
+    assert!(missing.stderr.contains("/nowhere/at/all.wasm"), "{missing:?}");
+}
+
+#[test]
+fn what_cannot_be_built_is_exit_code_1_and_leaves_the_output_as_it_was() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let output = folder.path().join("out.wasm");
+    std::fs::write(&output, "as it was").expect("the folder can be written");
+    std::fs::write(folder.path().join("text.wasm"), "This is no WebAssembly.").expect("the folder can be written");
+    std::fs::write(folder.path().join("module.wasm"), guests::core_module()).expect("the folder can be written");
+    std::fs::create_dir(folder.path().join("empty")).expect("the folder can be written");
+    for source in ["text.wasm", "empty", "missing"] {
+        let source = folder.path().join(source);
+        let built = hubgate(["plugin", "build", &source.display().to_string(), "-o", &output.display().to_string()]);
+        assert_eq!(built.code, Some(1), "{built:?}");
+        assert_ne!(built.stderr, "", "{built:?}");
+        assert_eq!(std::fs::read_to_string(&output).expect("it is there"), "as it was");
+    }
+}
+
+#[test]
+fn a_project_that_cannot_be_compiled_names_the_command_that_may_help() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    std::fs::write(folder.path().join("Cargo.toml"), "[package]\nname = \"broken\"\n").expect("it can be written");
+    let mut command = Command::new(binary());
+    command.args(["plugin", "build"]).arg(folder.path()).arg("-o").arg(folder.path().join("out.wasm"));
+    // A cargo that fails as one does that lacks the target.
+    command.env("CARGO", "false");
+    let built = Finished::of(&mut command);
+    assert_eq!(built.code, Some(1), "{built:?}");
+    assert!(built.stderr.contains("rustup target add wasm32-unknown-unknown"), "{built:?}");
+}
+
+#[test]
+fn a_module_becomes_a_component_that_can_serve() {
+    // A component is copied as it is: what other tools have made can be put into place by the same command.
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let output = folder.path().join("out.wasm").display().to_string();
+    let probe = guests::probe().display().to_string();
+    hubgate(["plugin", "build", &probe, "-o", &output]).success();
+    hubgate(["plugin", "check", &output]).success();
+}

@@ -1,0 +1,157 @@
+//! Configuration files: what is wrong in one is named, and nothing in one is ignored.
+
+use std::path::Path;
+
+use hubgate_tests::Gateway;
+use hubgate_tests::command::hubgate;
+use hubgate_tests::gateway::{KEY, SECOND_KEY, Setup};
+
+#[test]
+fn a_valid_file_is_said_to_be_valid() {
+    let checked = check(Gateway::probe());
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+}
+
+#[test]
+fn a_file_with_nothing_but_a_key_is_valid() {
+    let checked = check_text(&format!("[server]\naccess-keys = ['{KEY}']"));
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_path() {
+    for (config, table, key) in [
+        ("server.lisen = '127.0.0.1:1'", "server", "lisen"),
+        ("server.timeouts.client_timeout = '1s'", "server.timeouts", "client_timeout"),
+        ("server.limits.mesage = '1MiB'", "server.limits", "mesage"),
+        ("admin.tokens = []", "admin", "tokens"),
+        ("hubs.chat.moed = 'default'", "hubs.chat", "moed"),
+        ("hubs.chat.negotiate.anonimous = true", "hubs.chat.negotiate", "anonimous"),
+        ("plugins.probe.cal-time = '1s'", "plugins.probe", "cal-time"),
+        ("upstream = [{ plugin = 'probe', evnts = ['*'] }]", "upstream[0]", "evnts"),
+        ("extra = 1", "", "extra"),
+    ] {
+        refused(config, &[table, key]);
+    }
+}
+
+#[test]
+fn a_wrong_value_is_named_with_the_path_of_its_key() {
+    for (config, key) in [
+        ("server.listen = 'everywhere'", "server.listen"),
+        ("server.shards = -1", "server.shards"),
+        ("server.drain-timeout = 10", "server.drain-timeout"),
+        ("server.timeouts.client = 'a while'", "server.timeouts.client"),
+        ("server.limits.message = 'lots'", "server.limits.message"),
+        ("server.endpoints = ['ftp://example.com']", "server.endpoints[0]"),
+        ("server.endpoints = ['http://a.example.com', 'b.example.com']", "server.endpoints[1]"),
+        ("server.access-keys = []", "server.access-keys"),
+        ("server.access-keys = ['a', 'b', 'c']", "server.access-keys"),
+        ("server.access-keys = ['']", "server.access-keys"),
+        ("hubs.chat.mode = 'sometimes'", "hubs.chat.mode"),
+        ("hubs.'1 2'.mode = 'default'", "hubs.1 2"),
+        ("plugins.probe.memory = 64", "plugins.probe.memory"),
+        ("upstream = [{ plugin = 'gone' }]", "upstream[0].plugin"),
+        ("upstream = [{ plugin = 'probe' }, { plugin = 'probe', categories = ['calls'] }]", "upstream[1].categories"),
+        ("upstream = [{ hubs = ['probe'] }]", "upstream[0]"),
+    ] {
+        refused(config, &[key]);
+    }
+}
+
+#[test]
+fn what_is_not_built_yet_is_refused_by_name() {
+    for (config, key) in [
+        ("hubs.chat.mode = 'classic'", "hubs.chat.mode"),
+        ("hubs.'*'.mode = 'classic'", "hubs.*.mode"),
+        ("hubs.chat.filters = ['redact']", "hubs.chat.filters"),
+        ("hubs.chat.negotiate.plugin = 'probe'", "hubs.chat.negotiate.plugin"),
+        ("upstream = [{ url = 'http://localhost:7071/{hub}' }]", "upstream[0].url"),
+        ("upstream = [{ plugin = 'probe', timeout = '1s' }]", "upstream[0].timeout"),
+        ("upstream = [{ plugin = 'probe', on-connect-failure = 'log' }]", "upstream[0].on-connect-failure"),
+        ("plugins.probe.payload = 'native'", "plugins.probe.payload"),
+        ("plugins.probe.allow-http = ['https://api.example.com']", "plugins.probe.allow-http"),
+        ("plugins.probe.targets = ['send']", "plugins.probe.targets"),
+        ("plugins.probe.on-error = 'open'", "plugins.probe.on-error"),
+        ("server.tls = { certificate = 'a', key = 'b' }", "server.tls"),
+        ("server.trusted-proxies = ['10.0.0.1']", "server.trusted-proxies"),
+        ("server.limits.post = '1MiB'", "server.limits.post"),
+        ("server.limits.connections-per-ip = 1", "server.limits.connections-per-ip"),
+        ("server.limits.connections-per-user = 1", "server.limits.connections-per-user"),
+        ("server.limits.connections-per-token = 1", "server.limits.connections-per-token"),
+        ("server.limits.negotiates-per-second = 1", "server.limits.negotiates-per-second"),
+    ] {
+        refused(config, &[key, "not supported yet"]);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_or_not_there_is_refused() {
+    let checked = check_text("[server\n");
+    assert_eq!(checked.code, Some(2), "{checked:?}");
+    assert!(checked.stderr.contains("hubgate.toml"), "{checked:?}");
+
+    let checked = hubgate(["config", "check", "--config", "/nowhere/hubgate.toml"]);
+    assert_eq!(checked.code, Some(2), "{checked:?}");
+    assert!(checked.stderr.contains("/nowhere/hubgate.toml"), "{checked:?}");
+}
+
+#[test]
+fn serve_refuses_what_the_check_refuses() {
+    let (_folder, file) = Gateway::serve().with("hubs.chat.mode = 'classic'").written();
+    let served = hubgate(["serve", "--config", &text(&file), "--listen", "127.0.0.1:0"]);
+    assert_eq!(served.code, Some(2), "{served:?}");
+    assert!(served.stderr.contains("hubs.chat.mode") && served.stderr.contains("not supported yet"), "{served:?}");
+}
+
+#[test]
+fn a_plugin_that_cannot_serve_keeps_the_gateway_from_starting() {
+    let setup = Gateway::probe();
+    let (folder, file) = setup.written();
+    std::fs::write(folder.path().join("plugins/probe.wasm"), b"nonsense").expect("the folder can be written");
+    let served = hubgate(["serve", "--config", &text(&file), "--listen", "127.0.0.1:0"]);
+    assert!(matches!(served.code, Some(1 | 2)), "{served:?}");
+    assert!(served.stderr.contains("probe"), "{served:?}");
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let key_of_wrong_type = Gateway::probe().with(&format!("server.access-keys = '{KEY}'"));
+    let unclosed = format!("[server]\naccess-keys = [\"{KEY}\"\nlisten = \"127.0.0.1:1\"\n");
+    let unquoted = format!("[server]\naccess-keys = [{KEY}]\n");
+    let misnamed = format!("[server]\naccess-key = \"{KEY}\"\n");
+    for checked in [
+        check(Gateway::probe()),
+        check(key_of_wrong_type),
+        check(Gateway::probe().with("extra = 1")),
+        check_text(&unclosed),
+        check_text(&unquoted),
+        check_text(&misnamed),
+    ] {
+        let printed = format!("{}{}", checked.stdout, checked.stderr);
+        assert!(!printed.contains(KEY) && !printed.contains(SECOND_KEY), "{printed}");
+    }
+}
+
+fn check(setup: Setup) -> hubgate_tests::command::Finished {
+    let (_folder, file) = setup.written();
+    hubgate(["config", "check", "--config", &text(&file)])
+}
+
+fn check_text(config: &str) -> hubgate_tests::command::Finished {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = folder.path().join("hubgate.toml");
+    std::fs::write(&file, config).expect("the folder can be written");
+    hubgate(["config", "check", "--config", &text(&file)])
+}
+
+/// The check ends with exit code 2 and says all of `parts` to standard error.
+fn refused(config: &str, parts: &[&str]) {
+    let checked = check(Gateway::probe().with(config));
+    assert_eq!(checked.code, Some(2), "{config}: {checked:?}");
+    assert!(parts.iter().all(|part| checked.stderr.contains(part)), "{config}: {checked:?} lacks one of {parts:?}");
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

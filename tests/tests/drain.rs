@@ -1,0 +1,86 @@
+//! The orderly end: SIGTERM.
+
+use std::time::{Duration, Instant};
+
+use hubgate_tests::Gateway;
+use hubgate_tests::wait::{soon, until};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn clients_are_told_to_come_back_and_the_gateway_ends_well() {
+    let mut gateway = Gateway::probe().start().await;
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(gateway.client("probe").connect().await);
+    }
+    gateway.terminate();
+    for client in &mut clients {
+        let end = client.end().await;
+        assert!(end.allows_reconnect(), "{end:?}");
+        assert_eq!(end.close.as_ref().and_then(|close| close.get("error")), None, "{end:?}");
+    }
+    assert_eq!(gateway.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn it_is_not_ready_any_more_and_accepts_nobody() {
+    let mut gateway = Gateway::probe().start().await;
+    // A client that reads nothing keeps the gateway waiting for its end.
+    let _stubborn = gateway.client("probe").connect().await;
+    let mut told = gateway.client("probe").connect().await;
+    let mut asked_before = TcpStream::connect(gateway.address()).await.expect("the gateway accepts connections");
+    assert_eq!(ready_on(&mut asked_before).await, Some(200));
+
+    gateway.terminate();
+    told.end().await;
+    let after = ready_on(&mut asked_before).await;
+    assert!(matches!(after, None | Some(503)), "{after:?}");
+    let refused = async || TcpStream::connect(gateway.address()).await.is_err().then_some(());
+    until("connections to be refused", refused).await;
+    assert_eq!(gateway.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_leave_is_left_at_the_timeout() {
+    let mut gateway = Gateway::probe().with("server.drain-timeout = '1s'").start().await;
+    let mut stubborn = gateway.client("probe").connect().await;
+    stubborn.notify("spin", json!([])).await;
+    gateway.terminate();
+    let asked = Instant::now();
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn a_gateway_without_clients_ends_at_once() {
+    let mut gateway = Gateway::probe().with("server.drain-timeout = '25s'").start().await;
+    gateway.terminate();
+    let asked = Instant::now();
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn tokens_and_addresses_hold_across_a_restart() {
+    let mut gateway = Gateway::probe().start().await;
+    let token = gateway.token("probe").user("ann").sign();
+    let address = gateway.address();
+    gateway.restart().await;
+    assert_eq!(gateway.address(), address);
+    let mut client = gateway.client("probe").token(&token).connect().await;
+    assert_eq!(client.call("whoami", json!([])).await.expect("it answers")["userId"], "ann");
+}
+
+/// The status of `/readyz` on a connection that stays open; nothing if it is closed.
+async fn ready_on(stream: &mut TcpStream) -> Option<u16> {
+    let exchange = async {
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.ok()?;
+        let mut answer = vec![0; 1024];
+        let length = stream.read(&mut answer).await.ok()?;
+        let status = std::str::from_utf8(&answer[..length]).ok()?.split(' ').nth(1)?;
+        status.parse().ok()
+    };
+    soon("the answer to /readyz", exchange).await
+}

@@ -1,0 +1,228 @@
+//! Negotiation: what a client is given before its transport opens, and what that opens.
+
+use std::time::Duration;
+
+use http::Method;
+use hubgate_tests::http::Answer;
+use hubgate_tests::wait::{let_pass, until};
+use hubgate_tests::{Client, Gateway};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn version_1_keeps_the_token_that_opens_the_transport_apart_from_the_public_id() {
+    let gateway = Gateway::probe().start().await;
+    let answer = gateway.client("probe").negotiate("&negotiateVersion=1").await;
+    assert_eq!(answer.header("content-length"), answer.body.len().to_string());
+    let answer = answer.json();
+    assert_eq!(answer["negotiateVersion"], 1);
+    let [id, token] = ["connectionId", "connectionToken"].map(|name| answer[name].as_str().expect("it is text"));
+    assert_ne!(id, token);
+
+    let mut client = gateway.client("probe").id(token).connect().await;
+    assert_eq!(client.call("whoami", json!([])).await.expect("it answers")["connectionId"], id);
+}
+
+#[tokio::test]
+async fn version_0_opens_the_transport_with_the_public_id() {
+    let gateway = Gateway::probe().start().await;
+    for query in ["", "&negotiateVersion=0"] {
+        let answer = gateway.client("probe").negotiate(query).await.json();
+        assert_eq!(answer["negotiateVersion"], 0);
+        assert_eq!(answer.get("connectionToken"), None);
+        let id = answer["connectionId"].as_str().expect("it is text");
+        let mut client = gateway.client("probe").id(id).connect().await;
+        assert_eq!(client.call("whoami", json!([])).await.expect("it answers")["connectionId"], id);
+    }
+}
+
+#[tokio::test]
+async fn a_later_version_is_answered_with_the_highest_one_known() {
+    let gateway = Gateway::probe().start().await;
+    assert_eq!(gateway.client("probe").negotiate("&negotiateVersion=2").await.json()["negotiateVersion"], 1);
+}
+
+#[tokio::test]
+async fn a_version_that_is_no_integer_is_an_error_in_a_successful_answer() {
+    let gateway = Gateway::probe().start().await;
+    let answer = gateway.client("probe").negotiate("&negotiateVersion=one").await.json();
+    assert_eq!(answer, json!({ "error": "The client requested a non-integer protocol version." }));
+}
+
+#[tokio::test]
+async fn names_in_the_query_are_read_without_case() {
+    let gateway = Gateway::probe().start().await;
+    assert_eq!(gateway.client("probe").negotiate("&NegotiateVersion=1").await.json()["negotiateVersion"], 1);
+}
+
+#[tokio::test]
+async fn only_what_is_built_is_offered() {
+    let gateway = Gateway::probe().start().await;
+    let answer = gateway.client("probe").negotiate("&negotiateVersion=1&useStatefulReconnect=true").await.json();
+    assert_eq!(answer.get("useStatefulReconnect"), None, "stateful reconnect comes later");
+    assert_eq!(answer.get("ProtocolVersion"), None, "it would make clients take this for classic ASP.NET SignalR");
+    let transports = answer["availableTransports"].as_array().expect("it is a list");
+    let names: Vec<&Value> = transports.iter().map(|transport| &transport["transport"]).collect();
+    assert_eq!(names, ["WebSockets"]);
+    let formats = transports[0]["transferFormats"].as_array().expect("it is a list");
+    assert!(formats.contains(&json!("Text")), "{formats:?}");
+}
+
+#[tokio::test]
+async fn negotiation_is_a_post() {
+    let gateway = Gateway::probe().start().await;
+    let token = gateway.token("probe").sign();
+    for path in ["/client/negotiate?hub=probe", "/hubs/probe/negotiate"] {
+        assert_eq!(gateway.request(Method::GET, path).bearer(&token).send().await.status, 405, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_names_exactly_one_hub() {
+    let gateway = Gateway::probe().start().await;
+    let token = gateway.token("probe").sign();
+    for query in ["", "?hub=probe&hub=other", "?hub="] {
+        let answer = gateway.request(Method::POST, &format!("/client/negotiate{query}")).bearer(&token).send().await;
+        assert_eq!(answer.status, 400, "{query}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn hubs_are_the_same_in_any_case() {
+    let gateway = Gateway::probe().start().await;
+    let mut lower = gateway.client("probe").connect().await;
+    let mut upper = gateway.client("PROBE").connect().await;
+    upper.call("say", json!(["hello"])).await.expect("it answers");
+    assert_eq!(lower.event("said").await, json!(["hello"]));
+}
+
+#[tokio::test]
+async fn a_client_may_skip_negotiation() {
+    let gateway = Gateway::probe().start().await;
+    let token = gateway.token("probe").sign();
+    for path in ["/client/?hub=probe", "/client?hub=probe"] {
+        let client = Client::open(gateway.address(), path, Some(&token)).await;
+        let mut client = client.unwrap_or_else(|answer| panic!("{path}: {answer:?}"));
+        client.send_text(hubgate_tests::client::HANDSHAKE).await;
+        assert_eq!(client.message().await, json!({}));
+        assert_eq!(client.call("echo", json!(["here"])).await, Ok(json!("here")));
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_id_opens_nothing() {
+    let gateway = Gateway::probe().start().await;
+    for id in ["AAAAAAAAAAAAAAAAAAAAAA", "nonsense", "%00"] {
+        let answer = gateway.client("probe").id(id).try_open().await.expect_err("the id is unknown");
+        assert_eq!((answer.status, answer.body.as_str()), (404, "No Connection with that ID"), "{id:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_opens_one_transport_while_its_connection_lives_and_none_after() {
+    let gateway = Gateway::probe().start().await;
+    let token = negotiated(&gateway).await;
+    let connecting = gateway.client("probe").id(&token);
+    let client = connecting.connect().await;
+    let second = connecting.try_open().await.expect_err("the first one is open");
+    assert_eq!((second.status, second.body.as_str()), (409, ""));
+
+    client.leave().await;
+    let refused = async || connecting.try_open().await.err().filter(|answer| answer.status == 404);
+    until("the id to be forgotten", refused).await;
+}
+
+#[tokio::test]
+async fn an_id_of_another_hub_opens_nothing() {
+    let gateway = Gateway::probe().with("hubs.other = { mode = 'serverless' }").start().await;
+    let token = negotiated(&gateway).await;
+    let answer = gateway.client("other").id(&token).try_open().await.expect_err("the id is of hub probe");
+    assert_eq!(answer.status, 404);
+}
+
+#[tokio::test]
+async fn an_id_that_is_not_used_in_time_expires() {
+    let gateway = Gateway::probe().with("server.timeouts.negotiate = '100ms'").start().await;
+    let token = negotiated(&gateway).await;
+    let_pass(Duration::from_millis(1200)).await;
+    let answer = gateway.client("probe").id(&token).try_open().await.expect_err("the time is over");
+    assert_eq!((answer.status, answer.body.as_str()), (404, "No Connection with that ID"));
+}
+
+#[tokio::test]
+async fn transports_that_are_not_built_are_refused_as_clients_expect() {
+    let gateway = Gateway::probe().start().await;
+    let token = gateway.token("probe").sign();
+    let id = negotiated(&gateway).await;
+    let ask = async |method: Method, query: &str, accept: &str| -> Answer {
+        let request = gateway.request(method, &format!("/client/?hub=probe{query}"));
+        request.bearer(&token).header("accept", accept).send().await
+    };
+    let unsupported = |transport: &str| format!("{transport} transport not supported by this end point type");
+
+    let answer = ask(Method::GET, &format!("&id={id}"), "text/event-stream").await;
+    assert_eq!((answer.status, answer.body), (404, unsupported("ServerSentEvents")));
+    let answer = ask(Method::GET, &format!("&id={id}"), "*/*").await;
+    assert_eq!((answer.status, answer.body), (404, unsupported("LongPolling")));
+    for method in [Method::GET, Method::POST, Method::DELETE] {
+        let answer = ask(method.clone(), "", "*/*").await;
+        assert_eq!((answer.status, answer.body.as_str()), (400, "Connection ID required"), "{method}");
+    }
+    assert_eq!(ask(Method::PUT, &format!("&id={id}"), "*/*").await.status, 405);
+}
+
+#[tokio::test]
+async fn a_hub_without_a_host_gives_anybody_a_token_and_sends_them_on() {
+    let gateway = Gateway::probe().start().await;
+    let answer = gateway.post("/hubs/probe/negotiate?negotiateVersion=1&color=blue%20sky").await.json();
+    let url = answer["url"].as_str().expect("it is text");
+    let path = url.strip_prefix(&gateway.url()).expect("the redirect leads back to the gateway");
+    assert!(path.starts_with("/client/?hub=probe"), "{path}");
+    assert!(path.contains("color=blue%20sky") || path.contains("color=blue+sky"), "the client's query is kept: {path}");
+
+    let token = answer["accessToken"].as_str().expect("it is text");
+    let mut client = gateway.client("probe").token(token).connect().await;
+    let me = client.call("whoami", json!([])).await.expect("it answers");
+    assert_eq!(me["userId"], Value::Null, "anybody is nobody in particular");
+}
+
+#[tokio::test]
+async fn the_redirect_leads_to_the_first_public_endpoint() {
+    let config = "server.endpoints = ['https://realtime.example.com/base', 'http://localhost:1']";
+    let gateway = Gateway::probe().with(config).start().await;
+    let answer = gateway.post("/hubs/probe/negotiate").await.json();
+    let url = answer["url"].as_str().expect("it is text");
+    assert!(url.starts_with("https://realtime.example.com/base/client/?hub=probe"), "{url}");
+}
+
+#[tokio::test]
+async fn a_hub_lets_nobody_in_without_a_token_unless_told_to() {
+    let gateway = Gateway::probe().with("hubs.closed = { mode = 'serverless' }").start().await;
+    for hub in ["closed", "unnamed"] {
+        let answer = gateway.post(&format!("/hubs/{hub}/negotiate?negotiateVersion=1")).await;
+        assert_eq!(answer.status, 403, "{}", answer.body);
+        assert!(!answer.body.contains("accessToken"), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn paths_that_mean_nothing_are_not_found() {
+    let gateway = Gateway::probe().start().await;
+    for path in
+        ["/", "/refresh", "/client/refresh", "/hubs/probe", "/hubs/probe/other", "/hubs//negotiate", "/clients/"]
+    {
+        let answer = gateway.post(path).await;
+        assert!(matches!(answer.status, 400 | 404), "{path}: {}", answer.status);
+    }
+}
+
+#[tokio::test]
+async fn health_and_readiness_need_no_token() {
+    let gateway = Gateway::probe().start().await;
+    assert_eq!(gateway.get("/healthz").await.status, 200);
+    assert_eq!(gateway.get("/readyz").await.status, 200);
+}
+
+async fn negotiated(gateway: &Gateway) -> String {
+    let answer = gateway.client("probe").negotiate("&negotiateVersion=1").await.json();
+    answer["connectionToken"].as_str().expect("it is text").to_owned()
+}
