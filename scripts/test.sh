@@ -8,6 +8,7 @@ step() { printf '\n== %s\n' "$*"; }
 step "what the tests need"
 missing=()
 command -v cc >/dev/null || missing+=(build-essential)
+command -v valgrind >/dev/null || missing+=(valgrind)
 { command -v node && command -v npm; } >/dev/null || missing+=(nodejs npm)
 [ -x /usr/bin/chromium ] || missing+=(chromium)
 if [ ${#missing[@]} -gt 0 ]; then

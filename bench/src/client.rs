@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::Dialect;
 use crate::target::Target;
 
 /// How long a target may take to let a client in.
@@ -31,29 +32,45 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(&target.upgrade_request(number))?;
         let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0; 512];
-            // The server says nothing behind its answer until the handshake, so no frame is read with it.
-            let count = stream.read(&mut byte)?;
+        let end = loop {
+            if let Some(end) = head.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+            let mut bytes = [0; 1024];
+            let count = stream.read(&mut bytes)?;
             if count == 0 || head.len() > 16 * 1024 {
                 bail!("the upgrade is not answered");
             }
-            head.extend_from_slice(&byte[..count]);
-        }
+            head.extend_from_slice(&bytes[..count]);
+        };
         if !head.starts_with(b"HTTP/1.1 101") {
             bail!("the upgrade is answered with {}", String::from_utf8_lossy(&head).lines().next().unwrap_or_default());
         }
-        let mut client = Client { stream, unread: Vec::new(), unsent: Vec::new() };
-        client.stream.write_all(&frame(HANDSHAKE.as_bytes()))?;
-        let mut answer = None;
+        let mut client = Client { stream, unread: head.split_off(end), unsent: Vec::new() };
+        match target.dialect {
+            Dialect::Signalr => client.greet(HANDSHAKE, "{}")?,
+            Dialect::SocketIo => client.greet("40", "40")?,
+        }
+        Ok(client)
+    }
+
+    /// Says `greeting` and waits for an answer that begins with `answer`.
+    fn greet(&mut self, greeting: &str, answer: &str) -> Result<()> {
+        self.stream.write_all(&frame(greeting.as_bytes()))?;
         let mut buffer = vec![0; 4096];
-        while answer.is_none() {
-            client.receive(&mut buffer, |message| answer = answer.take().or(Some(message.to_vec())))?;
+        let (mut is_welcome, mut error) = (false, None);
+        while !is_welcome {
+            self.receive(&mut buffer, |message| {
+                is_welcome |= message.starts_with(answer.as_bytes());
+                if message.starts_with(b"{\"error\"") {
+                    error = Some(String::from_utf8_lossy(message).into_owned());
+                }
+            })?;
+            if let Some(error) = error.take() {
+                bail!("the handshake is answered with {error}");
+            }
         }
-        match answer.as_deref() {
-            Some(b"{}") => Ok(client),
-            other => bail!("the handshake is answered with {}", String::from_utf8_lossy(other.unwrap_or_default())),
-        }
+        Ok(())
     }
 
     /// Reads once and hands on the whole hub messages that have come, without their separators.

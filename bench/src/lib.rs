@@ -24,6 +24,15 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::report::Round;
 use crate::target::Target;
 
+/// What clients say to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Dialect {
+    /// The SignalR hub protocol in JSON.
+    Signalr,
+    /// socket.io's protocol, for servers of that kind to compare with.
+    SocketIo,
+}
+
 /// Arguments of `hubgate bench`.
 #[derive(Debug, Args)]
 pub struct BenchArguments {
@@ -100,6 +109,8 @@ struct ScenarioArguments {
     /// The hub method that is called; the default is that of the probe component.
     #[arg(long)]
     method: Option<String>,
+    #[arg(long, value_enum, default_value_t = Dialect::Signalr)]
+    dialect: Dialect,
     /// Leaves the floor out.
     #[arg(long)]
     no_floor: bool,
@@ -157,7 +168,9 @@ pub fn run(arguments: BenchArguments) -> Result<Verdict> {
     let mut rounds: [Vec<Round>; 3] = Default::default();
     for number in 0..arguments.rounds.max(1) {
         for (index, kind) in [Some(FloorKind::Plain), Some(FloorKind::Coalescing), None].into_iter().enumerate() {
-            if kind.is_some() && arguments.no_floor {
+            // Without bursts the floors differ in nothing.
+            let is_idle = kind == Some(FloorKind::Coalescing) && arguments.burst == 1;
+            if is_idle || (kind.is_some() && arguments.no_floor) {
                 continue;
             }
             let name = kind.map_or("target", |kind| if kind == FloorKind::Plain { "floor" } else { "floor+coalesce" });

@@ -68,10 +68,14 @@ impl Summary {
             p50: percentile(0.5)?,
             p99: percentile(0.99)?,
             per_second: figures(&|round| Some(round.operations as f64 / round.time.as_secs_f64()))?,
-            kilobytes: figures(&|round| match scenario {
-                Scenario::Idle => Some(round.resident_kilobytes? as f64 / round.operations as f64),
-                _ => round.resident_kilobytes.map(|kilobytes| kilobytes as f64),
-            }),
+            kilobytes: match scenario {
+                // Later rounds find the memory of the first one.
+                Scenario::Idle => {
+                    let per_client = |round: &Round| Some(round.resident_kilobytes? as f64 / round.operations as f64);
+                    rounds.iter().filter_map(per_client).max_by(f64::total_cmp)
+                }
+                _ => figures(&|round| round.resident_kilobytes.map(|kilobytes| kilobytes as f64)),
+            },
             faults,
         })
     }
@@ -144,6 +148,8 @@ fn object(
         "scenario": scenario.name(),
         "clients": arguments.clients,
         "burst": arguments.burst,
+        "groups": arguments.groups,
+        "stalled": arguments.stalled,
         "floorRatio": round(ratio),
         "coalescingFloorRatio": round(coalescing_ratio),
         "userMicros": round(target.user),

@@ -12,7 +12,7 @@ use crate::crowd::Crowd;
 use crate::process::{ProcessorTime, resident_kilobytes};
 use crate::report::Round;
 use crate::target::Target;
-use crate::{Scenario, ScenarioArguments};
+use crate::{Dialect, Scenario, ScenarioArguments};
 
 /// What is measured begins when the target has warmed up for this part of the time.
 const WARM_UP: f64 = 0.25;
@@ -28,7 +28,7 @@ pub(crate) fn measure(scenario: Scenario, arguments: &ScenarioArguments, target:
         Scenario::Idle => idle(arguments, target),
         Scenario::Echo | Scenario::Broadcast | Scenario::Group => {
             let crowd = Crowd::connect(target, arguments.clients, arguments.stalled)?;
-            let mut load = Load::new(scenario, arguments, crowd)?;
+            let mut load = Load::new(scenario, arguments, target.dialect, crowd)?;
             load.run(arguments.time.mul_f64(WARM_UP))?;
             load.forget_latencies();
             let before = load.done;
@@ -51,6 +51,7 @@ pub(crate) fn measure(scenario: Scenario, arguments: &ScenarioArguments, target:
 struct Load<'a> {
     scenario: Scenario,
     arguments: &'a ScenarioArguments,
+    dialect: Dialect,
     crowd: Crowd,
     /// One for each receiver.
     accounts: Vec<Account>,
@@ -65,12 +66,13 @@ struct Load<'a> {
 }
 
 impl Load<'_> {
-    fn new(scenario: Scenario, arguments: &ScenarioArguments, crowd: Crowd) -> Result<Load<'_>> {
+    fn new(scenario: Scenario, arguments: &ScenarioArguments, dialect: Dialect, crowd: Crowd) -> Result<Load<'_>> {
         let senders = if scenario == Scenario::Echo { arguments.clients } else { 1 };
         let receivers = arguments.clients - arguments.stalled;
         let mut load = Load {
             scenario,
             arguments,
+            dialect,
             crowd,
             accounts: (0..receivers).map(|_| Account::default()).collect(),
             sent: vec![VecDeque::new(); senders],
@@ -87,7 +89,7 @@ impl Load<'_> {
 
     fn join(&mut self) -> Result<()> {
         let joins: Vec<u8> = (0..self.arguments.groups)
-            .flat_map(|group| frame(call(Some("join"), "join", &format!("[\"g{group}\"]")).as_bytes()))
+            .flat_map(|group| frame(self.call(Some("join"), "join", &format!("[\"g{group}\"]")).as_bytes()))
             .collect();
         let receivers = self.accounts.len();
         let mut joined = 0;
@@ -165,11 +167,21 @@ impl Load<'_> {
         text.extend(std::iter::repeat_n('x', padding));
         let method = self.arguments.method.as_deref();
         match self.scenario {
-            Scenario::Echo => call(Some(&number.to_string()), method.unwrap_or("echo"), &format!("[\"{text}\"]")),
-            Scenario::Group => call(None, method.unwrap_or("sayTo"), &format!("[\"g0\",\"{text}\"]")),
+            Scenario::Echo => self.call(Some(&number.to_string()), method.unwrap_or("echo"), &format!("[\"{text}\"]")),
+            Scenario::Group => self.call(None, method.unwrap_or("sayTo"), &format!("[\"g0\",\"{text}\"]")),
             Scenario::Broadcast | Scenario::Connect | Scenario::Idle => {
-                call(None, method.unwrap_or("say"), &format!("[\"{text}\"]"))
+                self.call(None, method.unwrap_or("say"), &format!("[\"{text}\"]"))
             }
+        }
+    }
+
+    fn call(&self, id: Option<&str>, method: &str, arguments: &str) -> String {
+        match self.dialect {
+            Dialect::Signalr => {
+                let id = id.map(|id| format!("\"invocationId\":\"{id}\",")).unwrap_or_default();
+                format!("{{\"type\":1,{id}\"target\":\"{method}\",\"arguments\":{arguments}}}\x1e")
+            }
+            Dialect::SocketIo => format!("42{}[\"{method}\",{}", id.unwrap_or_default(), &arguments[1..]),
         }
     }
 
@@ -220,11 +232,6 @@ fn histogram() -> Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, 60_000_000_000, 3)?)
 }
 
-fn call(id: Option<&str>, method: &str, arguments: &str) -> String {
-    let id = id.map(|id| format!("\"invocationId\":\"{id}\",")).unwrap_or_default();
-    format!("{{\"type\":1,{id}\"target\":\"{method}\",\"arguments\":{arguments}}}\x1e")
-}
-
 /// The sender and the number in a message's text.
 fn marked(message: &[u8]) -> Option<(usize, u64)> {
     let start = message.iter().position(|byte| *byte == MARK)? + 1;
@@ -265,6 +272,7 @@ fn idle(arguments: &ScenarioArguments, target: &Target) -> Result<Round> {
     let few = Crowd::connect(target, WARM_UP_CONNECTS.min(arguments.clients), 0)?;
     let resident = target.pid.and_then(resident_kilobytes);
     let mut crowd = Crowd::connect(target, arguments.clients, 0)?;
+    join_one_group(&mut crowd, arguments.clients)?;
     let grown = target.pid.and_then(resident_kilobytes).zip(resident);
     let ping = frame(b"{\"type\":6}\x1e");
     let processor = target.pid.and_then(ProcessorTime::of);
@@ -289,6 +297,19 @@ fn idle(arguments: &ScenarioArguments, target: &Target) -> Result<Round> {
         faults: Faults::default(),
         latencies: histogram()?,
     })
+}
+
+fn join_one_group(crowd: &mut Crowd, clients: usize) -> Result<()> {
+    let join = frame(b"{\"type\":1,\"invocationId\":\"join\",\"target\":\"join\",\"arguments\":[\"idle\"]}\x1e");
+    let mut joined = 0;
+    crowd.expect();
+    for client in 0..clients {
+        crowd.send(client, &join)?;
+    }
+    while joined < clients {
+        crowd.poll(Duration::from_secs(1), |_, message| joined += usize::from(message.starts_with(b"{\"type\":3")))?;
+    }
+    Ok(())
 }
 
 /// What official clients do.

@@ -9,7 +9,7 @@ use http::Uri;
 use hubgate_wire::token::AccessKey;
 use serde_json::{Map, Value};
 
-use crate::{ScenarioArguments, process};
+use crate::{Dialect, ScenarioArguments, process};
 
 /// How long a target may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,6 +19,7 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     /// `None`: it is not on this machine, or not ours to look at.
     pub(crate) pid: Option<u32>,
+    pub(crate) dialect: Dialect,
     admission: Admission,
 }
 
@@ -34,18 +35,20 @@ enum Admission {
 impl Target {
     pub(crate) fn find(arguments: &ScenarioArguments) -> Result<Target> {
         let (address, admission) = match (&arguments.url, &arguments.connection_string, &arguments.hub) {
+            (Some(url), _, _) if arguments.dialect == Dialect::SocketIo => straight(url)?,
             (Some(url), _, _) => redirected(url).with_context(|| format!("--url {url}"))?,
             (None, Some(text), Some(hub)) => signed(text, hub).context("--connection-string")?,
             _ => bail!("say what to measure: --url, or --connection-string with --hub"),
         };
-        Ok(Target { address, pid: arguments.pid.or_else(|| process::listener(address)), admission })
+        let pid = arguments.pid.or_else(|| process::listener(address));
+        Ok(Target { address, pid, dialect: arguments.dialect, admission })
     }
 
     /// A floor server, which lets anybody in.
     pub(crate) fn floor(address: SocketAddr, pid: u32) -> Target {
         let admission =
             Admission::Redirected { authority: address.to_string(), path: "/client/?hub=floor".into(), token: None };
-        Target { address, pid: Some(pid), admission }
+        Target { address, pid: Some(pid), dialect: Dialect::Signalr, admission }
     }
 
     /// The request that opens the WebSocket of client number `client`.
@@ -98,6 +101,14 @@ fn redirected(url: &str) -> Result<(SocketAddr, Admission)> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let token = answer["accessToken"].as_str().map(str::to_owned);
     Ok((address, Admission::Redirected { authority, path, token }))
+}
+
+/// A server that is not asked where to go.
+fn straight(url: &str) -> Result<(SocketAddr, Admission)> {
+    let uri: Uri = url.parse()?;
+    let (address, authority) = resolve(&uri)?;
+    let path = "/socket.io/?EIO=4&transport=websocket".to_owned();
+    Ok((address, Admission::Redirected { authority, path, token: None }))
 }
 
 fn resolve(uri: &Uri) -> Result<(SocketAddr, String)> {

@@ -19,6 +19,8 @@ pub struct JsonText(Bytes);
 pub enum NotJson {
     #[error("is not valid JSON: {0}")]
     Syntax(#[from] serde_json::Error),
+    #[error("is not UTF-8")]
+    NotUtf8(#[from] std::str::Utf8Error),
     #[error("must be a JSON array")]
     NotAnArray,
 }
@@ -27,7 +29,8 @@ impl JsonText {
     /// Takes `text` if it is exactly one JSON value.
     pub fn parse(text: impl Into<Bytes>) -> Result<JsonText, NotJson> {
         let text = text.into();
-        serde_json::from_slice::<&RawValue>(&text)?;
+        // Checked once: a reader of bytes would check each value again.
+        serde_json::from_str::<&RawValue>(std::str::from_utf8(&text)?)?;
         Ok(JsonText(text))
     }
 

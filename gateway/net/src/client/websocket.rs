@@ -86,7 +86,11 @@ impl ClientSocket {
         if matches!(self.state.get(), SocketState::Blocked | SocketState::Broken(_)) {
             return;
         }
-        let flushed = self.outbox.borrow_mut().flush(|slices| self.write.try_write_vectored(slices));
+        let flushed = self.outbox.borrow_mut().flush(|slices| match slices {
+            // The kernel takes one buffer with less ado than a list of one.
+            [one] => self.write.try_write(one),
+            many => self.write.try_write_vectored(many),
+        });
         match flushed {
             Ok(Flushed::All) => {}
             Ok(Flushed::Blocked) => {

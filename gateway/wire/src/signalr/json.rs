@@ -285,16 +285,18 @@ impl<F> Entries<F> {
     where
         F: FnMut(Cow<'a, str>, &'a RawValue) -> Result<(), E>,
     {
-        match token_type_of(text) {
+        // Checked once: a reader of bytes would check each value again.
+        let text = std::str::from_utf8(text).map_err(|_| ObjectError::Syntax)?;
+        match token_type_of(text.as_bytes()) {
             Some(TokenType::Object) => {}
             // What is no JSON at all is reported as such, whatever its first character looks like.
-            Some(token) if serde_json::from_slice::<&RawValue>(text).is_ok() => {
+            Some(token) if serde_json::from_str::<&RawValue>(text).is_ok() => {
                 return Err(ObjectError::NotAnObject(token));
             }
             _ => return Err(ObjectError::Syntax),
         }
         let refusal = Cell::new(None);
-        let mut reader = serde_json::Deserializer::from_slice(text);
+        let mut reader = serde_json::Deserializer::from_str(text);
         let read = EntrySeed { each: self.0, refusal: &refusal }.deserialize(&mut reader).and_then(|()| reader.end());
         match (read, refusal.into_inner()) {
             (Ok(()), _) => Ok(()),

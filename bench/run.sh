@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Measures the gateway, with 1, 2 and 4 shards, and the peers, in interleaved rounds: one JSON object a line on standard
+# output, with the target's name. `bench/table.py` makes a table of them.
+#
+#   bench/run.sh > results.jsonl        ROUNDS=5 and TIME=2s unless set; needs the built gateway and the guests
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+rounds=${ROUNDS:-5}
+time=${TIME:-2s}
+target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+hubgate=${HUBGATE_BIN:-$target/release/hubgate}
+guests=${HUBGATE_GUESTS:-$target/guests}
+work=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
+ulimit -n 20000
+
+gateway() { # NAME SHARDS
+    cat >"$work/$1.toml" <<TOML
+server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-alone"], shards = $2 }
+admin = { listen = "127.0.0.1:0" }
+hubs."*" = { mode = "serverless" }
+upstream = [{ hubs = ["bare"], categories = ["messages"], plugin = "probe" }, { hubs = ["probe"], plugin = "probe" }]
+plugins.probe = { path = "$guests/probe.wasm" }
+TOML
+    "$hubgate" --log error serve --config "$work/$1.toml" --ready-file "$work/$1.json" &
+    until [ -e "$work/$1.json" ]; do sleep 0.1; done
+    sed 's/.*"connectionString":"\([^"]*\)".*/\1/' "$work/$1.json" >"$work/$1.connection"
+}
+
+measure() { # NAME SCENARIO OPTIONS…
+    local name=$1
+    shift
+    local where=()
+    case $name in
+    shards-*) where=(--connection-string "$(cat "$work/$name.connection")" --hub bare) ;;
+    socketioxide) where=(--url "http://$(cat "$work/$name.address")" --dialect socket-io) ;;
+    *) where=(--connection-string "Endpoint=http://$(cat "$work/$name.address");AccessKey=none;Version=1.0;" --hub x) ;;
+    esac
+    "$hubgate" bench "$@" "${where[@]}" --rounds 1 --json 2>>"$work/errors" |
+        sed "s/^{/{\"target\":\"$name\",/" || { echo "$name $*: $(tail -n 3 "$work/errors")" >&2; }
+}
+
+peer() { # NAME PORT
+    echo "127.0.0.1:$2" >"$work/$1.address"
+    bench/peers/run.sh "$1" "127.0.0.1:$2" >/dev/null 2>&1 &
+    until (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null; do sleep 0.2; done
+}
+
+for shards in 1 2 4; do gateway "shards-$shards" "$shards"; done
+peers=(${PEERS-tungstenite ws socketioxide})
+port=${PEER_PORT:-9701}
+for name in "${peers[@]}"; do
+    peer "$name" "$port"
+    port=$((port + 1))
+done
+
+for round in $(seq "$rounds"); do
+    echo "round $round of $rounds" >&2
+    for name in shards-2 "${peers[@]}"; do
+        measure "$name" echo --clients 100 --time "$time"
+        measure "$name" broadcast --clients 1000 --time "$time"
+        measure "$name" broadcast --clients 1000 --burst 10 --time "$time"
+    done
+    for clients in 100 300 3000 5000 9000; do measure shards-2 broadcast --clients "$clients" --time "$time"; done
+    for groups in 1 100; do measure shards-2 group --clients 1000 --groups "$groups" --time "$time"; done
+    for name in shards-1 shards-4; do
+        measure "$name" echo --clients 100 --time "$time"
+        measure "$name" broadcast --clients 1000 --time "$time"
+    done
+    measure shards-2 broadcast --clients 1000 --rate 20 --time "$time"
+    measure shards-2 broadcast --clients 1000 --rate 20 --stalled 1 --size 10000 --time "$time"
+    measure shards-2 connect --time "$time"
+done
+measure shards-2 idle --clients 9000 --time 30s
