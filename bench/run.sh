@@ -69,7 +69,9 @@ for round in $(seq "$rounds"); do
         measure "$name" broadcast --clients 1000 --time "$time"
     done
     measure shards-2 broadcast --clients 1000 --rate 20 --time "$time"
-    measure shards-2 broadcast --clients 1000 --rate 20 --stalled 1 --size 10000 --time "$time"
+    for stalled in 0 1; do
+        measure shards-2 broadcast --clients 1000 --rate 20 --stalled $stalled --size 10000 --time "$time"
+    done
     measure shards-2 connect --time "$time"
 done
 measure shards-2 idle --clients 9000 --time 30s

@@ -11,7 +11,8 @@ def rows(lines):
     rounds = collections.defaultdict(list)
     for line in lines:
         result = json.loads(line)
-        key = tuple(result[name] for name in ("target", "scenario", "clients", "burst", "groups", "stalled"))
+        names = ("target", "scenario", "clients", "burst", "groups", "stalled", "rate", "size")
+        key = tuple(result.get(name) for name in names)
         rounds[key].append(result)
     for key, results in rounds.items():
         def median(name):
@@ -30,10 +31,12 @@ def figure(value, digits=2):
 def table(lines):
     print("| target | work | ratio to floor | ± | µs CPU | floor µs | p50 µs | p99 µs | floor p99 µs | faults |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    for (target, scenario, clients, burst, groups, stalled), median, spread, faults in rows(lines):
+    for (target, scenario, clients, burst, groups, stalled, rate, size), median, spread, faults in rows(lines):
         work = f"{scenario} {clients}"
         work += f", bursts of {burst}" if burst > 1 else ""
         work += f", {groups} groups each" if scenario == "group" else ""
+        work += f", {size} B" if size != 100 else ""
+        work += f", {rate:g} a second" if rate else ""
         work += f", {stalled} stalled" if stalled else ""
         cost = median("cpuMicros") if scenario != "idle" else None
         cells = [figure(median("floorRatio")), figure(spread and 100 * spread, 0) + " %", figure(cost)]
@@ -48,7 +51,7 @@ def plot(lines, path):
     points = sorted(
         (key[2], median("floorRatio"))
         for key, median, _, _ in rows(lines)
-        if key[0] == "shards-2" and key[1] == "broadcast" and key[3] == 1 and not key[5] and median("floorRatio")
+        if key[0] == "shards-2" and key[1] == "broadcast" and key[3] == 1 and not key[5] and not key[6] and median("floorRatio")
     )
     width, height, left, bottom = 640, 320, 60, 50
     def x(clients):

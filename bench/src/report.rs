@@ -149,6 +149,8 @@ fn object(
         "clients": arguments.clients,
         "burst": arguments.burst,
         "groups": arguments.groups,
+        "rate": arguments.rate,
+        "size": arguments.size,
         "stalled": arguments.stalled,
         "floorRatio": round(ratio),
         "coalescingFloorRatio": round(coalescing_ratio),

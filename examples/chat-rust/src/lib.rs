@@ -33,6 +33,7 @@ impl Handler for Chat {
                 leave(&client, &room)?;
                 done()
             }
+            "rooms" => reply(&seats::rooms(&client)?),
             unknown => reject(format!("The chat has no method '{unknown}'.")),
         }
     }

@@ -5,10 +5,10 @@
 
 use serde::Serialize;
 
-use crate::bindings::hubgate::plugin::hub::{Action, Closing, Invalid, Membership, Message, submit};
+use crate::bindings::hubgate::plugin::hub::{Invalid, submit};
 use crate::{Error, json};
 
-pub use crate::bindings::hubgate::plugin::hub::{exists, flush};
+pub use crate::bindings::hubgate::plugin::hub::{Action, Closing, Membership, Message, exists, flush};
 pub use crate::bindings::hubgate::plugin::types::{Member, Target};
 
 /// Calls `method` on all clients of the hub. `arguments` is a tuple, a `Vec` or a slice.

@@ -1,6 +1,6 @@
 //! Write Hubgate plugins in Rust: implement [`Handler`], say [`export!`], build with `hubgate plugin build`.
 //!
-//! ```ignore
+//! ```no_run
 //! use hubgate_plugin::{Arguments, Connection, Handler, Reply, hub, reply};
 //!
 //! struct Hello;
@@ -16,9 +16,12 @@
 //! hubgate_plugin::export!(Hello);
 //! ```
 
+#![warn(missing_docs)]
+
 pub mod hub;
 
 /// The contract itself, for what this crate does not wrap.
+#[allow(missing_docs)]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit",
@@ -110,7 +113,7 @@ fn json(value: &(impl Serialize + ?Sized)) -> Result<Payload, Error> {
         .map_err(|error| Error::Failed(format!("a value is not JSON: {error}")))
 }
 
-/// The text of a panic goes to the log: without a hook it would vanish with the instance.
+/// Without a hook the text of a panic would vanish: `wasm32-unknown-unknown` has no standard error to write it to.
 #[doc(hidden)]
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| log::write(log::Level::Error, &panic.to_string(), &[])));

@@ -42,10 +42,12 @@ fn encode(bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn build_project(folder: &Path) -> Result<PathBuf> {
-    if !folder.join("Cargo.toml").is_file() {
+    let manifest = folder.join("Cargo.toml");
+    if !manifest.is_file() {
         bail!("{}: there is no Cargo.toml; only Rust projects and .wasm files can be built", folder.display());
     }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let manifest = manifest.canonicalize().with_context(|| format!("{}: cannot be found", manifest.display()))?;
+    let cargo = tool("CARGO", "cargo");
     let output = Command::new(&cargo)
         .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
         .current_dir(folder)
@@ -53,32 +55,58 @@ fn build_project(folder: &Path) -> Result<PathBuf> {
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("{} cannot be run", cargo.display()))?;
-    if !output.status.success() {
-        return Err(anyhow!(
-            "cargo has not built {}; if the target {TARGET} is missing, run: {ADD_TARGET}",
-            folder.display()
-        ));
+    match output.status.success() {
+        true => module_of(&manifest, &output.stdout).with_context(|| format!("{}", folder.display())),
+        false if lacks_target(folder) => bail!(
+            "Rust's target {TARGET} is not installed; install it with `{ADD_TARGET}` (where rustup cannot, \
+             scripts/wasm-target.sh in Hubgate's sources makes it)"
+        ),
+        false => bail!("{}: cargo has not built it", folder.display()),
     }
-    modules(&output.stdout).pop().ok_or_else(|| {
-        anyhow!("{}: no .wasm was built; its Cargo.toml needs `[lib] crate-type = [\"cdylib\"]`", folder.display())
-    })
+}
+
+fn tool(variable: &str, name: &str) -> OsString {
+    std::env::var_os(variable).unwrap_or_else(|| OsString::from(name))
+}
+
+/// Whether the compiler has no standard library for guests, nor has been given another place to find one.
+fn lacks_target(folder: &Path) -> bool {
+    let flags = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS"];
+    if flags.iter().filter_map(std::env::var_os).any(|flags| flags.to_string_lossy().contains("--sysroot")) {
+        return false;
+    }
+    let libraries = Command::new(tool("RUSTC", "rustc"))
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output();
+    libraries.is_ok_and(|output| !Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
 }
 
 #[derive(Deserialize)]
-struct CargoMessage {
-    reason: String,
-    #[serde(default)]
-    filenames: Vec<PathBuf>,
+#[serde(tag = "reason", rename_all = "kebab-case")]
+enum CargoMessage {
+    CompilerArtifact {
+        manifest_path: PathBuf,
+        filenames: Vec<PathBuf>,
+    },
+    #[serde(other)]
+    Other,
 }
 
-/// The modules that cargo says it made, the project's own last.
-fn modules(messages: &[u8]) -> Vec<PathBuf> {
+/// The module of one package among all that cargo says it has built.
+fn module_of(manifest: &Path, messages: &[u8]) -> Result<PathBuf> {
     let messages = messages.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-    messages
-        .filter(|message: &CargoMessage| message.reason == "compiler-artifact")
-        .flat_map(|message| message.filenames)
-        .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"))
-        .collect()
+    let files = messages.flat_map(|message| match message {
+        CargoMessage::CompilerArtifact { manifest_path, filenames } if manifest_path == manifest => filenames,
+        CargoMessage::CompilerArtifact { .. } | CargoMessage::Other => Vec::new(),
+    });
+    let mut modules: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|kind| kind == "wasm")).collect();
+    match (modules.pop(), modules.is_empty()) {
+        (Some(module), true) => Ok(module),
+        (Some(_), false) => Err(anyhow!("several .wasm were built; a plugin's package makes one")),
+        (None, _) => Err(anyhow!("no .wasm was built; its Cargo.toml needs `[lib] crate-type = [\"cdylib\"]`")),
+    }
 }
 
 /// Writes beside the file and renames over it, so that a gateway that watches it never sees half of it.
