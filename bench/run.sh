@@ -48,7 +48,7 @@ peer() { # NAME PORT
 }
 
 for shards in 1 2 4; do gateway "shards-$shards" "$shards"; done
-peers=(${PEERS-tungstenite ws socketioxide})
+peers=(${PEERS-tungstenite fastwebsockets ws socketioxide})
 port=${PEER_PORT:-9701}
 for name in "${peers[@]}"; do
     peer "$name" "$port"

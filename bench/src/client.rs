@@ -2,100 +2,120 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::Dialect;
+use crate::dialect::Dialect;
+use crate::frame;
 use crate::target::Target;
 
-/// How long a target may take to let a client in.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Clients from one address; the ports of a loopback address are some 28,000.
-const CLIENTS_PER_SOURCE: usize = 2_000;
-const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\x1e";
+/// How long a target may take for one step of letting a client in or out.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a target may take to close the connection behind its close frame.
+const PATIENCE_AT_THE_END: Duration = Duration::from_secs(1);
+/// Source addresses, so that the ports of one, some 28,000, are never used up by those that have just been closed.
+const SOURCES: usize = 100;
+const LONGEST_HEAD: usize = 16 * 1024;
+/// The receive buffer of a client that will stop reading, in bytes: the sooner the target notices.
+const STALLED_BUFFER: usize = 4096;
+/// What a client may leave unsent, in bytes, before the target counts as too slow.
+const MOST_UNSENT: usize = 64 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
+    dialect: Dialect,
     /// The beginning of a frame whose end has not come.
     unread: Vec<u8>,
+    /// The beginning of a hub message, from a WebSocket message of several frames.
+    fragment: Vec<u8>,
     /// What the socket did not take yet.
     unsent: Vec<u8>,
 }
 
+/// What one read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Received {
+    Bytes,
+    Nothing,
+    /// The target's close frame, or the end of the stream.
+    End,
+}
+
 impl Client {
-    /// Connects client `number` and waits until the hub handshake is answered.
-    pub(crate) fn connect(target: &Target, number: usize) -> Result<Client> {
-        let mut stream = open(target.address, number).context("cannot connect")?;
+    /// Connects client `number` as user `user` and waits until the handshake is answered.
+    pub(crate) fn connect(target: &Target, user: usize, number: usize, will_stall: bool) -> Result<Client> {
+        let entrance = target.entrance(user)?;
+        let mut stream = open(entrance.address, number, will_stall).context("cannot connect")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(&target.upgrade_request(number))?;
-        let mut head = Vec::new();
-        let end = loop {
-            if let Some(end) = head.windows(4).position(|window| window == b"\r\n\r\n") {
-                break end + 4;
-            }
-            let mut bytes = [0; 1024];
-            let count = stream.read(&mut bytes)?;
-            if count == 0 || head.len() > 16 * 1024 {
-                bail!("the upgrade is not answered");
-            }
-            head.extend_from_slice(&bytes[..count]);
-        };
-        if !head.starts_with(b"HTTP/1.1 101") {
-            bail!("the upgrade is answered with {}", String::from_utf8_lossy(&head).lines().next().unwrap_or_default());
-        }
-        let mut client = Client { stream, unread: head.split_off(end), unsent: Vec::new() };
-        match target.dialect {
-            Dialect::Signalr => client.greet(HANDSHAKE, "{}")?,
-            Dialect::SocketIo => client.greet("40", "40")?,
-        }
+        stream.write_all(&entrance.upgrade_request())?;
+        let deadline = Instant::now() + PATIENCE;
+        let unread = upgrade_answer(&mut stream, deadline)?;
+        let dialect = target.dialect;
+        let mut client = Client { stream, dialect, unread, fragment: Vec::new(), unsent: Vec::new() };
+        client.greet(deadline)?;
         Ok(client)
     }
 
-    /// Says `greeting` and waits for an answer that begins with `answer`.
-    fn greet(&mut self, greeting: &str, answer: &str) -> Result<()> {
-        self.stream.write_all(&frame(greeting.as_bytes()))?;
-        let mut buffer = vec![0; 4096];
-        let (mut is_welcome, mut error) = (false, None);
-        while !is_welcome {
-            self.receive(&mut buffer, |message| {
-                is_welcome |= message.starts_with(answer.as_bytes());
-                if message.starts_with(b"{\"error\"") {
-                    error = Some(String::from_utf8_lossy(message).into_owned());
+    fn greet(&mut self, deadline: Instant) -> Result<()> {
+        self.stream.write_all(&frame::client_text(self.dialect.greeting()))?;
+        let (mut buffer, mut answer, dialect) = ([0; 4096], None, self.dialect);
+        while answer.is_none() {
+            let received = self.receive(&mut buffer, |message| {
+                if answer.is_none() && dialect.is_welcome(message) {
+                    answer = Some(message.to_vec());
                 }
             })?;
-            if let Some(error) = error.take() {
-                bail!("the handshake is answered with {error}");
+            match received {
+                Received::End if answer.is_none() => bail!("the target closes instead of answering the handshake"),
+                _ if Instant::now() > deadline => bail!("the handshake is not answered within {PATIENCE:?}"),
+                _ => {}
             }
         }
-        Ok(())
+        let answer = answer.unwrap_or_default();
+        match memchr::memmem::find(&answer, b"\"error\"") {
+            None => Ok(()),
+            Some(_) => bail!("the handshake is answered with {}", String::from_utf8_lossy(&answer)),
+        }
     }
 
     /// Reads once and hands on the whole hub messages that have come, without their separators.
-    pub(crate) fn receive(&mut self, buffer: &mut [u8], mut each: impl FnMut(&[u8])) -> Result<()> {
+    pub(crate) fn receive(&mut self, buffer: &mut [u8], mut each: impl FnMut(&[u8])) -> Result<Received> {
         let count = match self.stream.read(buffer) {
-            Ok(0) => bail!("the target has closed a connection"),
+            Ok(0) => return Ok(Received::End),
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error.into()),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => return Ok(Received::Nothing),
+                io::ErrorKind::ConnectionReset => return Ok(Received::End),
+                _ => return Err(error.into()),
+            },
         };
         if self.unread.is_empty() {
-            let rest = frames(&buffer[..count], &mut each)?;
-            self.unread.extend_from_slice(rest);
-        } else {
-            let mut unread = std::mem::take(&mut self.unread);
-            unread.extend_from_slice(&buffer[..count]);
-            self.unread = frames(&unread, &mut each)?.to_vec();
+            let (received, done) = hub_messages(&mut buffer[..count], (self.dialect, &mut self.fragment), &mut each)?;
+            self.unread.extend_from_slice(&buffer[done..count]);
+            return Ok(received);
         }
-        Ok(())
+        let mut unread = std::mem::take(&mut self.unread);
+        unread.extend_from_slice(&buffer[..count]);
+        let (received, done) = hub_messages(&mut unread, (self.dialect, &mut self.fragment), &mut each)?;
+        unread.drain(..done);
+        self.unread = unread;
+        Ok(received)
     }
 
     /// Sends; true if something is left that the socket does not take.
-    pub(crate) fn send(&mut self, frames: &[u8]) -> io::Result<bool> {
-        self.unsent.extend_from_slice(frames);
-        self.send_rest()
+    pub(crate) fn send(&mut self, frames: &[u8]) -> Result<bool> {
+        if !self.has_unsent() {
+            let taken = self.write(frames)?;
+            self.unsent.extend_from_slice(&frames[taken..]);
+        } else if self.unsent.len() < MOST_UNSENT {
+            self.unsent.extend_from_slice(frames);
+        } else {
+            bail!("the target does not take what is sent to it: {} MiB wait", MOST_UNSENT >> 20);
+        }
+        Ok(self.has_unsent())
     }
 
     pub(crate) fn has_unsent(&self) -> bool {
@@ -103,97 +123,158 @@ impl Client {
     }
 
     /// Sends on; true if something is left.
-    pub(crate) fn send_rest(&mut self) -> io::Result<bool> {
-        while !self.unsent.is_empty() {
-            match self.stream.write(&self.unsent) {
-                Ok(count) => drop(self.unsent.drain(..count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(false)
+    pub(crate) fn send_rest(&mut self) -> Result<bool> {
+        let unsent = std::mem::take(&mut self.unsent);
+        let taken = self.write(&unsent)?;
+        self.unsent = unsent;
+        self.unsent.drain(..taken);
+        Ok(self.has_unsent())
     }
 
-    /// Leaves as a client does: with a hub Close and a close frame.
+    /// How much the socket took.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            match self.stream.write(&bytes[taken..]) {
+                Ok(count) => taken += count,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => break,
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(error).context("the target has closed a connection"),
+                },
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Leaves as a client does, with a hub Close and a close frame, and waits until the target has closed.
     pub(crate) fn close(mut self) -> Result<()> {
-        let mut goodbye = frame(b"{\"type\":7}\x1e");
-        goodbye.extend_from_slice(&[0x88, 0x80, 0, 0, 0, 0]);
-        self.stream.set_nonblocking(false)?;
-        self.stream.write_all(&goodbye)?;
-        let mut rest = [0; 512];
-        while matches!(self.stream.read(&mut rest), Ok(1..)) {}
+        let mut goodbye = self.dialect.goodbye().map(frame::client_text).unwrap_or_default();
+        frame::push(frame::From::Client, frame::CLOSE, &[], &mut goodbye);
+        // The target may be gone as soon as it has seen the hub Close.
+        drop(self.stream.write_all(&goodbye));
+        let (deadline, mut rest) = (Instant::now() + PATIENCE, [0; 4096]);
+        while self.receive(&mut rest, |_| {})? != Received::End {
+            if Instant::now() > deadline {
+                bail!("a closing client is not let go within {PATIENCE:?}");
+            }
+        }
+        // Whoever closes first keeps the port for a minute; that is to be the target.
+        self.stream.set_read_timeout(Some(PATIENCE_AT_THE_END))?;
+        while matches!(self.stream.read(&mut rest), Ok(1..)) && Instant::now() < deadline {}
         Ok(())
     }
 }
 
-fn open(address: SocketAddr, number: usize) -> io::Result<TcpStream> {
+/// Opens a connection for client `number`, on the loopback network from one of many addresses.
+pub(crate) fn open(address: SocketAddr, number: usize, will_stall: bool) -> io::Result<TcpStream> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     if address.ip().is_loopback() && address.is_ipv4() {
-        let source = Ipv4Addr::new(127, 0, 0, 2 + (number / CLIENTS_PER_SOURCE) as u8);
+        let source = Ipv4Addr::new(127, 0, 0, 2 + (number % SOURCES) as u8);
         socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;
+    }
+    if will_stall {
+        socket.set_recv_buffer_size(STALLED_BUFFER)?;
     }
     socket.connect_timeout(&address.into(), PATIENCE)?;
     Ok(socket.into())
 }
 
-/// A text message in one frame, masked with zeros: the payload stays readable.
-pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0x81];
-    match payload.len() {
-        0..126 => frame.push(0x80 | payload.len() as u8),
-        126..65_536 => {
-            frame.push(0x80 | 126);
-            frame.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+/// Waits for the switch of protocols; gives what came behind it.
+fn upgrade_answer(stream: &mut TcpStream, deadline: Instant) -> Result<Vec<u8>> {
+    let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
+    let end = loop {
+        if let Some(end) = memchr::memmem::find(&head, b"\r\n\r\n") {
+            break end + 4;
         }
-        length => {
-            frame.push(0x80 | 127);
-            frame.extend_from_slice(&(length as u64).to_be_bytes());
+        let count =
+            stream.read(&mut buffer).with_context(|| format!("no answer to the upgrade within {PATIENCE:?}"))?;
+        if count == 0 || head.len() > LONGEST_HEAD || Instant::now() > deadline {
+            bail!("the upgrade is not answered");
         }
+        head.extend_from_slice(&buffer[..count]);
+    };
+    if !head.starts_with(b"HTTP/1.1 101") {
+        bail!("the upgrade is answered with {}", String::from_utf8_lossy(&head).lines().next().unwrap_or_default());
     }
-    frame.extend_from_slice(&[0; 4]);
-    frame.extend_from_slice(payload);
-    frame
+    Ok(head.split_off(end))
 }
 
-/// Hands on the hub messages of a server's whole frames; gives what is left of the input.
-fn frames<'a>(mut input: &'a [u8], each: &mut impl FnMut(&[u8])) -> Result<&'a [u8]> {
-    while let Some((opcode, payload, rest)) = split_frame(input) {
-        match opcode {
-            0..=2 => payload.split(|byte| *byte == 0x1E).filter(|message| !message.is_empty()).for_each(&mut *each),
-            8 => bail!("the target closes a connection"),
-            _ => {}
+/// Hands on the messages of whole frames; says how long these are together.
+fn hub_messages(
+    input: &mut [u8],
+    (dialect, fragment): (Dialect, &mut Vec<u8>),
+    each: &mut impl FnMut(&[u8]),
+) -> Result<(Received, usize)> {
+    let mut done = 0;
+    while let Some(frame) = frame::first(&mut input[done..])? {
+        done += frame.length;
+        match frame.opcode {
+            frame::CLOSE => return Ok((Received::End, done)),
+            0..=2 => {}
+            _ => continue,
         }
-        input = rest;
+        let mut rest = &*frame.payload;
+        while let Some(end) = memchr::memchr(frame::SEPARATOR, rest).filter(|_| dialect.separates()) {
+            match fragment.is_empty() {
+                true => each(&rest[..end]),
+                false => {
+                    fragment.extend_from_slice(&rest[..end]);
+                    each(fragment);
+                    fragment.clear();
+                }
+            }
+            rest = &rest[end + 1..];
+        }
+        fragment.extend_from_slice(rest);
+        if frame.is_final && !fragment.is_empty() {
+            if dialect.separates() {
+                bail!("a WebSocket message ends within a hub message");
+            }
+            each(fragment);
+            fragment.clear();
+        }
     }
-    Ok(input)
-}
-
-fn split_frame(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let [first, length, rest @ ..] = input else {
-        return None;
-    };
-    let (length, rest) = match length & 0x7F {
-        126 => rest.split_first_chunk().map(|(length, rest)| (u64::from(u16::from_be_bytes(*length)), rest))?,
-        127 => rest.split_first_chunk().map(|(length, rest)| (u64::from_be_bytes(*length), rest))?,
-        length => (u64::from(length), rest),
-    };
-    let (payload, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-    Some((first & 0x0F, payload, rest))
+    Ok((Received::Bytes, done))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn taken_apart(input: &mut [u8]) -> (Vec<Vec<u8>>, Received, usize) {
+        let mut messages = Vec::new();
+        let each = &mut |message: &[u8]| messages.push(message.to_vec());
+        let (received, done) = hub_messages(input, (Dialect::Signalr, &mut Vec::new()), each).unwrap();
+        (messages, received, done)
+    }
+
     #[test]
     fn whole_frames_are_taken_apart_and_the_rest_waits() {
-        let mut input = b"\x81\x04a\x1eb\x1e\x81\x7e\x00\x80".to_vec();
+        let mut input = b"\x81\x04a\x1eb\x1e\x89\x01x\x81\x7e\x00\x80".to_vec();
         input.extend([b'x'; 127]);
-        let mut messages = Vec::new();
-        assert_eq!(frames(&input, &mut |message| messages.push(message.to_vec())).unwrap().len(), 131);
-        assert_eq!(messages, [b"a", b"b"]);
-        input.push(0x1E);
-        assert!(frames(&input, &mut |message| messages.push(message.to_vec())).unwrap().is_empty());
-        assert_eq!(messages[2..].concat().len(), 2 + 127);
+        let (messages, received, done) = taken_apart(&mut input);
+        assert_eq!((messages, received, done), (vec![b"a".to_vec(), b"b".to_vec()], Received::Bytes, 9));
+        input.push(frame::SEPARATOR);
+        let (messages, _, done) = taken_apart(&mut input[9..]);
+        assert_eq!((messages, done), (vec![vec![b'x'; 127]], 132));
+    }
+
+    #[test]
+    fn a_message_may_come_in_several_frames() {
+        let (messages, _, done) = taken_apart(&mut b"\x01\x01a\x00\x01b\x8a\x00\x80\x04c\x1ed\x1e".to_vec());
+        assert_eq!((messages, done), (vec![b"abc".to_vec(), b"d".to_vec()], 14));
+    }
+
+    #[test]
+    fn a_close_frame_is_the_end() {
+        assert_eq!(taken_apart(&mut b"\x81\x02a\x1e\x88\x00".to_vec()).1, Received::End);
+    }
+
+    #[test]
+    fn a_hub_message_without_an_end_is_an_error() {
+        let parsed = |dialect| hub_messages(&mut b"\x81\x01a".to_vec(), (dialect, &mut Vec::new()), &mut |_| {});
+        assert!(parsed(Dialect::Signalr).is_err());
+        assert!(parsed(Dialect::SocketIo).is_ok(), "socket.io knows no separator");
     }
 }

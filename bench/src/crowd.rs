@@ -1,74 +1,148 @@
 //! Many clients, driven by one thread.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::client::Client;
+use crate::client::{Client, Received};
 use crate::epoll::{Epoll, Interest};
+use crate::frame;
 use crate::target::Target;
 
-/// How long nothing may happen while something is awaited.
-const PATIENCE: Duration = Duration::from_secs(10);
 const READ_BUFFER: usize = 512 * 1024;
 /// The most descriptors that a run asks for, and those among them that are not clients.
 const MOST_DESCRIPTORS: u64 = 20_000;
 const OTHER_DESCRIPTORS: u64 = 64;
+/// How often a client pings, as official ones do.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
 
 pub(crate) struct Crowd {
-    pub(crate) clients: Vec<Client>,
+    clients: Vec<Client>,
+    /// From this number on, nobody reads any more.
+    first_stalled: usize,
     epoll: Epoll,
     buffer: Vec<u8>,
     ready: Vec<usize>,
-    last_message: Instant,
+    /// When who pings next, in the order of time.
+    pings: VecDeque<(Instant, usize)>,
+    /// The frame; empty where clients do not ping.
+    ping: Vec<u8>,
 }
 
 impl Crowd {
-    /// Connects `count` clients; the last `stalled` of them are never read again.
-    pub(crate) fn connect(target: &Target, count: usize, stalled: usize) -> Result<Crowd> {
-        let epoll = Epoll::new()?;
-        let mut clients = Vec::with_capacity(count);
-        for number in 0..count {
-            let client = Client::connect(target, number).with_context(|| format!("client {number}"))?;
+    pub(crate) fn new() -> Result<Crowd> {
+        Ok(Crowd {
+            clients: Vec::new(),
+            first_stalled: usize::MAX,
+            epoll: Epoll::new()?,
+            buffer: vec![0; READ_BUFFER],
+            ready: Vec::new(),
+            pings: VecDeque::new(),
+            ping: Vec::new(),
+        })
+    }
+
+    /// Connects clients until there are `count`; those from `first_stalled` on are made to stop reading later.
+    pub(crate) fn grow(&mut self, target: &Target, count: usize, first_stalled: usize) -> Result<()> {
+        self.ping = target.dialect.ping().map(frame::client_text).unwrap_or_default();
+        for number in self.clients.len()..count {
+            let client = Client::connect(target, number, number, number >= first_stalled);
+            let client = client.with_context(|| format!("client {number}"))?;
             client.stream.set_nonblocking(true)?;
-            if number + stalled < count {
-                epoll.add(&client.stream, number)?;
-            }
-            clients.push(client);
+            self.epoll.add(&client.stream, number)?;
+            self.clients.push(client);
+            self.pings.push_back((Instant::now() + PING_INTERVAL, number));
+            self.send_pings()?;
         }
-        let buffer = vec![0; READ_BUFFER];
-        Ok(Crowd { clients, epoll, buffer, ready: Vec::new(), last_message: Instant::now() })
+        Ok(())
+    }
+
+    /// From now on, the clients from `first_stalled` on read nothing.
+    pub(crate) fn stall(&mut self, first_stalled: usize) -> Result<()> {
+        self.first_stalled = first_stalled;
+        for client in self.clients.iter().skip(first_stalled) {
+            self.epoll.remove(&client.stream)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the pings of all be spread evenly over the interval, wherever connecting has put them.
+    pub(crate) fn spread_pings(&mut self) {
+        let (now, count) = (Instant::now(), self.clients.len());
+        let pause = PING_INTERVAL / count.max(1) as u32;
+        self.pings = (0..count).map(|number| (now + pause * number as u32, number)).collect();
     }
 
     pub(crate) fn send(&mut self, number: usize, frames: &[u8]) -> Result<()> {
         let client = &mut self.clients[number];
-        if client.send(frames)? {
+        if client.send(frames).with_context(|| format!("client {number}"))? && number < self.first_stalled {
             self.epoll.change(&client.stream, number, Interest::ReadAndWrite)?;
         }
         Ok(())
     }
 
-    /// Reads what has come within `timeout`, and hands on each hub message with its client's number.
+    /// Reads what comes within `timeout`, and hands on each hub message with its client's number.
     pub(crate) fn poll(&mut self, timeout: Duration, mut each: impl FnMut(usize, &[u8])) -> Result<()> {
-        self.epoll.wait(timeout, &mut self.ready)?;
-        if self.ready.is_empty() && self.last_message.elapsed() > PATIENCE {
-            bail!("nothing has come from the target for {PATIENCE:?}");
-        }
+        self.send_pings()?;
+        let until_ping = self
+            .pings
+            .front()
+            .filter(|_| !self.ping.is_empty())
+            .map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        self.epoll.wait(timeout.min(until_ping.unwrap_or(timeout)), &mut self.ready)?;
         for &number in &self.ready {
             let client = &mut self.clients[number];
             // Level-triggered: a socket that can be written to would be ready for ever.
-            if client.has_unsent() && !client.send_rest()? {
+            if client.has_unsent() && !client.send_rest().with_context(|| format!("client {number}"))? {
                 self.epoll.change(&client.stream, number, Interest::Read)?;
             }
-            client.receive(&mut self.buffer, |message| each(number, message))?;
-            self.last_message = Instant::now();
+            let received = client.receive(&mut self.buffer, |message| each(number, message));
+            if received.with_context(|| format!("client {number}"))? == Received::End {
+                bail!("the target has closed the connection of client {number}");
+            }
         }
         Ok(())
     }
 
-    /// Something is awaited from now on.
-    pub(crate) fn expect(&mut self) {
-        self.last_message = Instant::now();
+    /// Reads on where reading stopped, as long as something comes; says how many of those the target has closed.
+    pub(crate) fn closed_while_stalled(&mut self, patience: Duration) -> usize {
+        let first = self.first_stalled.min(self.clients.len());
+        let stalled = self.clients.split_off(first);
+        let deadline = Instant::now() + patience;
+        let is_closed = |mut client: Client| {
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let timed = client.stream.set_nonblocking(false).and_then(|()| client.stream.set_read_timeout(Some(left)));
+            loop {
+                match client.receive(&mut self.buffer, |_| {}) {
+                    // A frame that was cut off is not understood: it was closed in the midst of it.
+                    Ok(Received::End) | Err(_) => break true,
+                    Ok(Received::Nothing) => break false,
+                    Ok(Received::Bytes) if timed.is_err() || Instant::now() > deadline => break false,
+                    Ok(Received::Bytes) => {}
+                }
+            }
+        };
+        stalled.into_iter().map(is_closed).filter(|is_closed| *is_closed).count()
+    }
+
+    fn send_pings(&mut self) -> Result<()> {
+        if self.ping.is_empty() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        while let Some((at, number)) = self.pings.front().copied().filter(|(at, _)| *at <= now) {
+            self.pings.pop_front();
+            self.pings.push_back((at.max(now - PING_INTERVAL) + PING_INTERVAL, number));
+            let ping = std::mem::take(&mut self.ping);
+            let sent = self.send(number, &ping);
+            self.ping = ping;
+            // One that has stopped reading may have been closed.
+            if number < self.first_stalled {
+                sent?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -37,6 +37,10 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_MOD, socket, token, interest)
     }
 
+    pub(crate) fn remove(&self, socket: &impl AsRawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, socket, 0, Interest::Read)
+    }
+
     fn control(&self, operation: i32, socket: &impl AsRawFd, token: usize, interest: Interest) -> io::Result<()> {
         let flags = match interest {
             Interest::Read => libc::EPOLLIN,
@@ -48,12 +52,10 @@ impl Epoll {
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// The tokens of sockets that are ready, after at most `timeout` (rounded up to milliseconds).
+    /// The tokens of sockets that are ready, after at most `timeout`.
     pub(crate) fn wait(&self, timeout: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
-        let timeout = timeout.as_micros().div_ceil(1000).min(i32::MAX as u128) as i32;
-        // SAFETY: `events` has room for EVENTS events and lives as long as the call.
-        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), EVENTS as i32, timeout) };
+        let count = self.wait_nanoseconds(timeout, &mut events);
         ready.clear();
         match count {
             -1 => match io::Error::last_os_error() {
@@ -65,5 +67,26 @@ impl Epoll {
                 Ok(())
             }
         }
+    }
+
+    /// `epoll_pwait2`, which a fixed rate needs: the milliseconds of `epoll_wait` are too coarse. Called by its number,
+    /// since not all C libraries have it; kernels before 5.11 do not, and wait for whole milliseconds.
+    fn wait_nanoseconds(&self, timeout: Duration, events: &mut [libc::epoll_event; EVENTS]) -> i64 {
+        let time = libc::timespec {
+            tv_sec: timeout.as_secs().min(3600) as libc::time_t,
+            tv_nsec: timeout.subsec_nanos() as libc::c_long,
+        };
+        let (descriptor, room) = (self.0.as_raw_fd(), EVENTS as i32);
+        let no_signals = std::ptr::null::<libc::sigset_t>();
+        // SAFETY: `events` has room for EVENTS events; it and `time` live as long as the call; no signal mask is given.
+        let count = unsafe {
+            libc::syscall(libc::SYS_epoll_pwait2, descriptor, events.as_mut_ptr(), room, &raw const time, no_signals, 0)
+        };
+        if count != -1 || io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS) {
+            return count;
+        }
+        let milliseconds = timeout.as_micros().div_ceil(1000).min(3_600_000) as i32;
+        // SAFETY: as above.
+        i64::from(unsafe { libc::epoll_wait(descriptor, events.as_mut_ptr(), room, milliseconds) })
     }
 }

@@ -1,18 +1,21 @@
 //! What is measured: where it listens, what a client says to get in, and which process it is.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use http::Uri;
 use hubgate_wire::token::AccessKey;
 use serde_json::{Map, Value};
 
-use crate::{Dialect, ScenarioArguments, process};
+use crate::arguments::{Negotiation, ScenarioArguments};
+use crate::dialect::Dialect;
+use crate::{client, http_post, process};
 
-/// How long a target may take for one answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Redirects that a negotiation follows.
+const MOST_REDIRECTS: usize = 5;
+/// How long a signed token is good for, in seconds.
+const TOKEN_LIFETIME: u64 = 3600;
 
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -21,50 +24,211 @@ pub(crate) struct Target {
     pub(crate) pid: Option<u32>,
     pub(crate) dialect: Dialect,
     admission: Admission,
+    may_be_remote: bool,
 }
 
 /// How a client gets in.
 #[derive(Debug)]
 enum Admission {
-    /// Straight to the endpoint.
-    Signed { authority: String, hub: String, endpoint: String, key: Box<AccessKey> },
-    /// To where negotiation with the application sends it.
-    Redirected { authority: String, path: String, token: Option<String> },
+    /// To the service, with a token of its own.
+    Signed { endpoint: String, hub: String, key: AccessKey, negotiates: bool },
+    /// All at one place, in one way.
+    Fixed(Entrance),
+    /// By way of the application.
+    Application(String),
+}
+
+/// Where a client opens its WebSocket, and with what.
+#[derive(Debug, Clone)]
+pub(crate) struct Entrance {
+    pub(crate) address: SocketAddr,
+    authority: String,
+    path: String,
+    query: String,
+    token: Option<String>,
 }
 
 impl Target {
     pub(crate) fn find(arguments: &ScenarioArguments) -> Result<Target> {
         let (address, admission) = match (&arguments.url, &arguments.connection_string, &arguments.hub) {
-            (Some(url), _, _) if arguments.dialect == Dialect::SocketIo => straight(url)?,
-            (Some(url), _, _) => redirected(url).with_context(|| format!("--url {url}"))?,
-            (None, Some(text), Some(hub)) => signed(text, hub).context("--connection-string")?,
+            (Some(url), _, _) if arguments.dialect == Dialect::SocketIo => {
+                let url = format!("{}/socket.io/?EIO=4&transport=websocket", url.trim_end_matches('/'));
+                let entrance = Entrance::at(&url, arguments.remote)?;
+                (entrance.address, Admission::Fixed(entrance))
+            }
+            (Some(url), _, _) => application(url, arguments).with_context(|| format!("--url {url}"))?,
+            (None, Some(text), Some(hub)) => signed(text, hub, arguments).context("--connection-string")?,
             _ => bail!("say what to measure: --url, or --connection-string with --hub"),
         };
         let pid = arguments.pid.or_else(|| process::listener(address));
-        Ok(Target { address, pid, dialect: arguments.dialect, admission })
+        Ok(Target { address, pid, dialect: arguments.dialect, admission, may_be_remote: arguments.remote })
     }
 
     /// A floor server, which lets anybody in.
     pub(crate) fn floor(address: SocketAddr, pid: u32) -> Target {
-        let admission =
-            Admission::Redirected { authority: address.to_string(), path: "/client/?hub=floor".into(), token: None };
-        Target { address, pid: Some(pid), dialect: Dialect::Signalr, admission }
+        let (authority, path, query) = (address.to_string(), "/client/".to_owned(), "hub=floor".to_owned());
+        let entrance = Entrance { address, authority, path, query, token: None };
+        Target {
+            address,
+            pid: Some(pid),
+            dialect: Dialect::Signalr,
+            admission: Admission::Fixed(entrance),
+            may_be_remote: false,
+        }
     }
 
-    /// The request that opens the WebSocket of client number `client`.
-    pub(crate) fn upgrade_request(&self, client: usize) -> Vec<u8> {
-        let (authority, path, token) = match &self.admission {
-            Admission::Signed { authority, hub, endpoint, key } => {
-                (authority, format!("/client/?hub={hub}"), Some(sign(key, endpoint, hub, client)))
+    /// The way in for client number `client`; it may take negotiating.
+    pub(crate) fn entrance(&self, client: usize) -> Result<Entrance> {
+        match &self.admission {
+            Admission::Fixed(entrance) => Ok(entrance.clone()),
+            Admission::Application(url) => {
+                negotiated(Entrance::at(url, self.may_be_remote)?, Negotiation::Each, client, self.may_be_remote)
             }
-            Admission::Redirected { authority, path, token } => (authority, path.clone(), token.clone()),
-        };
-        let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+            Admission::Signed { endpoint, hub, key, negotiates } => {
+                let mut entrance = Entrance::at(&format!("{endpoint}/client/?hub={hub}"), self.may_be_remote)?;
+                entrance.token = Some(sign(key, endpoint, hub, client));
+                match negotiates {
+                    true => negotiated(entrance, Negotiation::Each, client, self.may_be_remote),
+                    false => Ok(entrance),
+                }
+            }
+        }
+    }
+}
+
+impl Entrance {
+    fn at(url: &str, may_be_remote: bool) -> Result<Entrance> {
+        let uri: Uri = url.parse().with_context(|| format!("{url:?} is no URL"))?;
+        if uri.scheme_str() != Some("http") {
+            bail!("{url:?}: only http:// can be measured");
+        }
+        let host = uri.host().ok_or_else(|| anyhow!("{url:?} has no host"))?;
+        let port = uri.port_u16().unwrap_or(80);
+        let addresses = (host.trim_matches(['[', ']']), port).to_socket_addrs()?;
+        // Many source addresses are at hand on the loopback network of IPv4.
+        let address = addresses.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| anyhow!("{host} has no address"))?;
+        if !address.ip().is_loopback() && !may_be_remote {
+            bail!("{address} is not this machine: --remote lets the load leave it, to a host that is yours to test");
+        }
+        Ok(Entrance {
+            address,
+            authority: format!("{host}:{port}"),
+            path: uri.path().to_owned(),
+            query: uri.query().unwrap_or_default().to_owned(),
+            token: None,
+        })
+    }
+
+    /// The request that opens the WebSocket.
+    pub(crate) fn upgrade_request(&self) -> Vec<u8> {
+        let Entrance { authority, path, token, .. } = self;
+        let query = if self.query.is_empty() { String::new() } else { format!("?{}", self.query) };
+        let authorization = token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n"));
+        let authorization = authorization.unwrap_or_default();
         format!(
-            "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET {path}{query} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{authorization}\r\n"
         )
         .into_bytes()
+    }
+
+    fn with_query(&mut self, item: &str) {
+        if !self.query.is_empty() {
+            self.query.push('&');
+        }
+        self.query.push_str(item);
+    }
+
+    fn negotiate(&self, client: usize) -> Result<Value> {
+        let mut place = self.clone();
+        place.path = format!("{}/negotiate", self.path.trim_end_matches('/'));
+        place.with_query("negotiateVersion=1");
+        let path = format!("{}?{}", place.path, place.query);
+        let stream = client::open(self.address, client, false)?;
+        http_post::post(stream, &self.authority, &path, self.token.as_deref()).with_context(|| format!("POST {path}"))
+    }
+}
+
+/// Negotiates as official clients do: at each redirect anew, until there is an id to connect with. `Once` stops behind
+/// the application's redirect, where the service makes the connection without an id.
+fn negotiated(
+    mut entrance: Entrance,
+    negotiation: Negotiation,
+    client: usize,
+    may_be_remote: bool,
+) -> Result<Entrance> {
+    for _ in 0..=MOST_REDIRECTS {
+        let answer = entrance.negotiate(client)?;
+        if let Some(error) = answer["error"].as_str() {
+            bail!("the negotiation is refused: {error}");
+        }
+        if let Some(url) = answer["url"].as_str() {
+            entrance = Entrance::at(url, may_be_remote).context("the negotiation's redirect")?;
+            entrance.token = answer["accessToken"].as_str().map(str::to_owned);
+            match negotiation {
+                Negotiation::Each => continue,
+                Negotiation::Once | Negotiation::Never => return Ok(entrance),
+            }
+        }
+        if negotiation == Negotiation::Each {
+            let id = answer["connectionToken"].as_str().or_else(|| answer["connectionId"].as_str());
+            entrance.with_query(&format!("id={}", escaped(id.context("the negotiation's answer has no id")?)));
+        }
+        return Ok(entrance);
+    }
+    bail!("the negotiation is redirected more than {MOST_REDIRECTS} times")
+}
+
+/// A value as it stands in a query.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+fn application(url: &str, arguments: &ScenarioArguments) -> Result<(SocketAddr, Admission)> {
+    let entrance = Entrance::at(url, arguments.remote)?;
+    match arguments.negotiate.unwrap_or(Negotiation::Once) {
+        Negotiation::Never => Ok((entrance.address, Admission::Fixed(entrance))),
+        Negotiation::Once => {
+            let entrance = negotiated(entrance, Negotiation::Once, 0, arguments.remote)?;
+            Ok((entrance.address, Admission::Fixed(entrance)))
+        }
+        Negotiation::Each => {
+            let last = negotiated(entrance, Negotiation::Once, 0, arguments.remote)?;
+            Ok((last.address, Admission::Application(url.to_owned())))
+        }
+    }
+}
+
+fn signed(text: &str, hub: &str, arguments: &ScenarioArguments) -> Result<(SocketAddr, Admission)> {
+    let (endpoint, key) = connection_string(text)?;
+    let hub = hub.to_ascii_lowercase();
+    let address = Entrance::at(&endpoint, arguments.remote)?.address;
+    let negotiates = match arguments.negotiate.unwrap_or(Negotiation::Never) {
+        Negotiation::Never => false,
+        Negotiation::Each => true,
+        Negotiation::Once => bail!("--negotiate once needs --url: each client has its own token"),
+    };
+    Ok((address, Admission::Signed { endpoint, hub, key: AccessKey::new(key), negotiates }))
+}
+
+/// The endpoint, without a slash at its end, and the key.
+fn connection_string(text: &str) -> Result<(String, &str)> {
+    let value = |name: &str| {
+        let mut items = text.split(';').filter_map(|item| item.split_once('='));
+        items.find_map(|(each, value)| each.trim().eq_ignore_ascii_case(name).then_some(value))
+    };
+    let endpoint = value("Endpoint").context("it has no Endpoint")?.trim_end_matches('/');
+    let key = value("AccessKey").context("it has no AccessKey")?;
+    match value("Port") {
+        Some(port) => Ok((format!("{endpoint}:{port}"), key)),
+        None => Ok((endpoint.to_owned(), key)),
     }
 }
 
@@ -72,78 +236,47 @@ fn sign(key: &AccessKey, endpoint: &str, hub: &str, client: usize) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut claims = Map::new();
     claims.insert("aud".into(), format!("{endpoint}/client/?hub={hub}").into());
-    claims.insert("exp".into(), (now + 3600).into());
+    claims.insert("exp".into(), (now + TOKEN_LIFETIME).into());
     claims.insert("asrs.s.uid".into(), format!("user-{client}").into());
     key.sign(&claims)
 }
 
-fn signed(text: &str, hub: &str) -> Result<(SocketAddr, Admission)> {
-    let value = |name: &str| {
-        let mut items = text.split(';').filter_map(|item| item.split_once('='));
-        items.find_map(|(each, value)| each.eq_ignore_ascii_case(name).then_some(value))
-    };
-    let endpoint = value("Endpoint").context("has no Endpoint")?.trim_end_matches('/').to_owned();
-    let key = Box::new(AccessKey::new(value("AccessKey").context("has no AccessKey")?));
-    let (address, authority) = resolve(&endpoint.parse()?)?;
-    Ok((address, Admission::Signed { authority, hub: hub.to_ascii_lowercase(), endpoint, key }))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn redirected(url: &str) -> Result<(SocketAddr, Admission)> {
-    let uri: Uri = url.parse()?;
-    let (address, authority) = resolve(&uri)?;
-    let path = format!("{}/negotiate?negotiateVersion=1", uri.path().trim_end_matches('/'));
-    let answer = post(address, &authority, &path)?;
-    let Some(url) = answer["url"].as_str() else {
-        return Ok((address, Admission::Redirected { authority, path: uri.path().to_owned(), token: None }));
-    };
-    let uri: Uri = url.parse()?;
-    let (address, authority) = resolve(&uri)?;
-    let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let token = answer["accessToken"].as_str().map(str::to_owned);
-    Ok((address, Admission::Redirected { authority, path, token }))
-}
-
-/// A server that is not asked where to go.
-fn straight(url: &str) -> Result<(SocketAddr, Admission)> {
-    let uri: Uri = url.parse()?;
-    let (address, authority) = resolve(&uri)?;
-    let path = "/socket.io/?EIO=4&transport=websocket".to_owned();
-    Ok((address, Admission::Redirected { authority, path, token: None }))
-}
-
-fn resolve(uri: &Uri) -> Result<(SocketAddr, String)> {
-    if uri.scheme_str() != Some("http") {
-        bail!("only http:// can be measured");
+    #[test]
+    fn a_connection_string_has_an_endpoint_and_a_key() {
+        let parsed = |text| connection_string(text).ok();
+        let expected = Some(("http://localhost:8888".to_owned(), "k=="));
+        assert_eq!(parsed("Endpoint=http://localhost:8888/;AccessKey=k==;Version=1.0;"), expected);
+        assert_eq!(parsed("endpoint=http://localhost;Port=8888;accesskey=k=="), expected);
+        assert_eq!(parsed("Endpoint=http://localhost;Version=1.0"), None);
+        assert_eq!(parsed("AccessKey=k"), None);
+        assert_eq!(parsed(""), None);
     }
-    let host = uri.host().ok_or_else(|| anyhow!("has no host"))?;
-    let port = uri.port_u16().unwrap_or(80);
-    let addresses = (host.trim_matches(['[', ']']), port).to_socket_addrs()?;
-    // Many source addresses are at hand on the loopback network of IPv4.
-    let address = addresses.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| anyhow!("{host} has no address"))?;
-    Ok((address, format!("{host}:{port}")))
-}
 
-/// Posts nothing and reads JSON.
-fn post(address: SocketAddr, authority: &str, path: &str) -> Result<Value> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(1 << 20).read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP")?;
-    if !head.starts_with("HTTP/1.1 200") {
-        bail!("negotiate is answered with {}", head.lines().next().unwrap_or_default());
+    #[test]
+    fn the_load_stays_on_this_machine_unless_asked() {
+        assert!(Entrance::at("http://127.0.0.1:8888/hubs/chat", false).is_ok());
+        assert!(Entrance::at("http://[::1]:8888/", false).is_ok());
+        let refused = Entrance::at("http://192.0.2.1/hubs/chat", false).unwrap_err();
+        assert!(refused.to_string().contains("--remote"), "{refused}");
+        assert!(Entrance::at("http://192.0.2.1/hubs/chat", true).is_ok());
+        assert!(Entrance::at("https://127.0.0.1/", false).is_err());
+        assert!(Entrance::at("not a url", false).is_err());
     }
-    serde_json::from_str(body).context("negotiate is not answered with JSON")
-}
 
-pub(crate) fn wait_until_it_listens(address: SocketAddr) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while process::listener(address).is_none() {
-        if Instant::now() > deadline {
-            bail!("nothing listens at {address}");
-        }
-        std::thread::yield_now();
+    #[test]
+    fn an_upgrade_keeps_the_query_and_brings_id_and_token() {
+        let mut entrance = Entrance::at("http://127.0.0.1:8888/client/?hub=chat", false).unwrap();
+        entrance.with_query(&format!("id={}", escaped("a+b")));
+        entrance.token = Some("t".to_owned());
+        let request = String::from_utf8(entrance.upgrade_request()).unwrap();
+        assert!(
+            request.starts_with("GET /client/?hub=chat&id=a%2Bb HTTP/1.1\r\nHost: 127.0.0.1:8888\r\n"),
+            "{request}"
+        );
+        assert!(request.contains("\r\nAuthorization: Bearer t\r\n"), "{request}");
     }
-    Ok(())
 }

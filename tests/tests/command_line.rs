@@ -147,8 +147,8 @@ fn a_project_that_cannot_be_compiled_names_the_command_that_may_help() {
     std::fs::write(folder.path().join("Cargo.toml"), "[package]\nname = \"broken\"\n").expect("it can be written");
     let mut command = Command::new(binary());
     command.args(["plugin", "build"]).arg(folder.path()).arg("-o").arg(folder.path().join("out.wasm"));
-    // A cargo that fails as one does that lacks the target.
-    command.env("CARGO", "false");
+    // A cargo that fails, beside a compiler whose answer names no folder with the target's libraries.
+    command.env("CARGO", "false").env("RUSTC", "echo");
     let built = Finished::of(&mut command);
     assert_eq!(built.code, Some(1), "{built:?}");
     assert!(built.stderr.contains("rustup target add wasm32-unknown-unknown"), "{built:?}");

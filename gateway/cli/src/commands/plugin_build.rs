@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use wit_component::ComponentEncoder;
 
@@ -36,7 +36,13 @@ fn encode(bytes: &[u8]) -> Result<Vec<u8>> {
     match bytes {
         // The fourth to seventh byte tell the layers apart: a component has 1 in the upper half.
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(bytes.to_vec()),
-        [0, b'a', b's', b'm', ..] => ComponentEncoder::default().module(bytes)?.validate(true).encode(),
+        [0, b'a', b's', b'm', ..] => {
+            // Without a world the encoder makes a component that is valid, and empty.
+            if wit_component::metadata::decode(bytes)?.0.is_none() {
+                bail!("it says no world; build it with bindings of wit/plugin.wit, as plugins/sdk has them for Rust");
+            }
+            ComponentEncoder::default().module(bytes)?.validate(true).encode()
+        }
         _ => bail!("it is no WebAssembly"),
     }
 }
@@ -104,8 +110,8 @@ fn module_of(manifest: &Path, messages: &[u8]) -> Result<PathBuf> {
     let mut modules: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|kind| kind == "wasm")).collect();
     match (modules.pop(), modules.is_empty()) {
         (Some(module), true) => Ok(module),
-        (Some(_), false) => Err(anyhow!("several .wasm were built; a plugin's package makes one")),
-        (None, _) => Err(anyhow!("no .wasm was built; its Cargo.toml needs `[lib] crate-type = [\"cdylib\"]`")),
+        (Some(_), false) => bail!("several .wasm were built; a plugin's package makes one"),
+        (None, _) => bail!("no .wasm was built; its Cargo.toml needs `[lib] crate-type = [\"cdylib\"]`"),
     }
 }
 
