@@ -1,6 +1,7 @@
 //! The settings of the gateway's outside: addresses, keys and limits, checked and ready to use.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,7 +65,7 @@ pub struct CorsOrigins {
     pub localhost: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct AdminSettings {
     pub listen: SocketAddr,
     /// The bearer token that every request must carry.
@@ -73,6 +74,13 @@ pub struct AdminSettings {
     pub hosts: Vec<String>,
     /// Whether `/metrics` needs no token.
     pub metrics_open: bool,
+}
+
+impl fmt::Debug for AdminSettings {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminSettings").field("listen", &self.listen).finish_non_exhaustive()
+    }
 }
 
 /// Files for browsers.

@@ -1,5 +1,7 @@
 //! The values that calls carry: arguments and results.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -11,8 +13,15 @@ pub enum Payload {
 }
 
 /// One valid JSON value as its writer wrote it. Holds no raw 0x1E, since JSON text cannot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct JsonText(Bytes);
+
+impl fmt::Debug for JsonText {
+    /// Its length alone: what clients say to each other is not for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JsonText({} bytes)", self.0.len())
+    }
+}
 
 /// Why a text cannot be a [`JsonText`].
 #[derive(Debug, thiserror::Error)]
