@@ -42,6 +42,8 @@ def table(lines):
         cells = [figure(median("floorRatio")), figure(spread and 100 * spread, 0) + " %", figure(cost)]
         cells += [figure(median("floorMicros")), figure(median("p50Micros"), 0), figure(median("p99Micros"), 0)]
         cells += [figure(median("floorP99Micros"), 0), str(faults)]
+        if size != 100:
+            work += f" ({figure(median('peakKilobytes'), 0)} kB at most)"
         if scenario == "idle":
             work += f" ({figure(median('kilobytes'))} kB each, {figure(median('cpuPercent'))} % of a core)"
         print(f"| {target} | {work} | {' | '.join(cells)} |")

@@ -67,8 +67,17 @@ fn ticks_long(ticks: u64) -> Option<Duration> {
 
 /// Resident memory, in kilobytes.
 pub(crate) fn resident_kilobytes(pid: u32) -> Option<u64> {
+    kilobytes(pid, "VmRSS:")
+}
+
+/// The most resident memory that the process has had since it started, in kilobytes.
+pub(crate) fn peak_kilobytes(pid: u32) -> Option<u64> {
+    kilobytes(pid, "VmHWM:")
+}
+
+fn kilobytes(pid: u32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok())
+    status.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse().ok())
 }
 
 /// The process that listens at an address, if this is one of this machine.
@@ -127,7 +136,9 @@ mod tests {
         while before.spent().unwrap().total.is_zero() {
             sum = std::hint::black_box((0..100_000).fold(sum, u64::wrapping_add));
         }
-        assert!(resident_kilobytes(std::process::id()).unwrap() > 0);
+        let (own, peak) =
+            (resident_kilobytes(std::process::id()).unwrap(), peak_kilobytes(std::process::id()).unwrap());
+        assert!(own > 0 && peak > 0);
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Round {
     pub(crate) spent: Option<Spent>,
     /// Of the process; in `idle`, what it grew by.
     pub(crate) resident_kilobytes: Option<u64>,
+    /// Of the process, ever.
+    pub(crate) peak_kilobytes: Option<u64>,
     pub(crate) faults: Faults,
     /// In nanoseconds.
     pub(crate) latencies: Histogram<u64>,
@@ -80,6 +82,7 @@ struct Summary {
     p99: Option<Figure>,
     per_second: Option<Figure>,
     resident_kilobytes: Option<Figure>,
+    peak_kilobytes: Option<Figure>,
     kilobytes_per_connection: Option<Figure>,
     faults: Faults,
     closed_while_stalled: usize,
@@ -112,6 +115,7 @@ impl Summary {
             p99: percentile(0.99),
             per_second: figure(&|round| (!is_idle).then(|| round.operations as f64 / round.time.as_secs_f64())),
             resident_kilobytes: figure(&|round| round.resident_kilobytes.map(|kilobytes| kilobytes as f64)),
+            peak_kilobytes: figure(&|round| round.peak_kilobytes.map(|kilobytes| kilobytes as f64)),
             kilobytes_per_connection: figure(&|round| {
                 is_idle.then_some(round.resident_kilobytes? as f64 / round.operations as f64)
             }),
@@ -179,6 +183,7 @@ impl Report<'_> {
             "p99Spread": rounded(target.p99.map(|figure| figure.spread)),
             "perSecond": median(target.per_second),
             "kilobytes": median(target.kilobytes_per_connection.or(target.resident_kilobytes)),
+            "peakKilobytes": median(target.peak_kilobytes),
             "rssKilobytesPerConnection": median(target.kilobytes_per_connection),
             "floorMicros": of_floor(|summary| summary.cost),
             "floorSpread": rounded(floor.as_ref().and_then(|floor| floor.cost).map(|figure| figure.spread)),
@@ -270,6 +275,7 @@ mod tests {
             time: Duration::from_secs(1),
             spent: Some(Spent { total, ..Spent::default() }),
             resident_kilobytes: Some(1000),
+            peak_kilobytes: Some(1200),
             faults: Faults::default(),
             latencies: crate::load::histogram().unwrap(),
             closed_while_stalled: 0,

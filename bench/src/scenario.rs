@@ -9,7 +9,7 @@ use crate::arguments::{Scenario, ScenarioArguments};
 use crate::client::Client;
 use crate::crowd::Crowd;
 use crate::load::{self, Load, Outcome};
-use crate::process::{ProcessorTime, resident_kilobytes};
+use crate::process::{ProcessorTime, peak_kilobytes, resident_kilobytes};
 use crate::report::Round;
 use crate::target::Target;
 
@@ -58,6 +58,7 @@ fn messages(scenario: Scenario, arguments: &ScenarioArguments, target: &Target) 
         time: started.elapsed(),
         spent: processor.and_then(|before| before.spent()),
         resident_kilobytes: target.pid.and_then(resident_kilobytes),
+        peak_kilobytes: target.pid.and_then(peak_kilobytes),
         faults: load.faults(),
         latencies: load.latencies.clone(),
         closed_while_stalled: load.closed_while_stalled(),
@@ -85,6 +86,7 @@ fn connect(arguments: &ScenarioArguments, target: &Target) -> Result<Round> {
         time: started.elapsed(),
         spent: processor.and_then(|before| before.spent()),
         resident_kilobytes: target.pid.and_then(resident_kilobytes),
+        peak_kilobytes: target.pid.and_then(peak_kilobytes),
         faults: Faults::default(),
         latencies,
         closed_while_stalled: 0,
@@ -111,6 +113,7 @@ fn idle(arguments: &ScenarioArguments, target: &Target) -> Result<Round> {
         time: started.elapsed(),
         spent: processor.and_then(|before| before.spent()),
         resident_kilobytes: grown.map(|(after, before)| after.saturating_sub(before)),
+        peak_kilobytes: target.pid.and_then(peak_kilobytes),
         faults: Faults::default(),
         latencies: load::histogram()?,
         closed_while_stalled: 0,
