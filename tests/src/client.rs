@@ -319,6 +319,19 @@ impl Client {
         }
     }
 
+    /// The text of the next frame with a hub message that is no ping, exactly as it came.
+    pub async fn next_text(&mut self) -> String {
+        assert!(self.unread.is_empty(), "their text is gone: {:?}", self.unread);
+        loop {
+            match soon("a frame", self.stream.next()).await {
+                Some(Ok(Message::Text(text))) if text.contains("\"type\":6") => {}
+                Some(Ok(Message::Text(text))) => return text.as_str().to_owned(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("expected a text frame, got {other:?}"),
+            }
+        }
+    }
+
     /// What comes next, pings too.
     pub async fn next(&mut self, what: &str) -> Received {
         if let Some(message) = self.unread.pop_front() {

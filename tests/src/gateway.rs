@@ -147,6 +147,12 @@ impl Gateway {
         Request::new(method, self.address(), path)
     }
 
+    /// A request of the REST API, with a token for its path.
+    pub fn rest(&self, method: Method, path: &str) -> Request {
+        let audience = format!("{}{}", self.url(), path.split('?').next().unwrap_or_default());
+        self.request(method, path).bearer(&Token::new(&audience, self.key()).sign())
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.request(Method::GET, path).send().await
     }
@@ -206,8 +212,29 @@ impl Gateway {
 
     /// Asks it to stop.
     pub fn terminate(&self) {
-        let killed = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.process.id())]).status();
+        self.signal("TERM");
+    }
+
+    /// Asks it to read its configuration again.
+    pub fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let killed = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.process.id())]).status();
         assert!(killed.expect("there is a shell").success());
+    }
+
+    /// Changes the configuration file at one stroke: tables are merged.
+    pub fn reconfigure(&mut self, config: &str) {
+        let Start::Serve(own) = &mut self.start else { panic!("`dev` has no configuration file") };
+        merge(own, config.parse().unwrap_or_else(|error| panic!("{error}: {config}")));
+        write_config(&self.folder, own);
+    }
+
+    /// The configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("hubgate.toml")
     }
 
     /// How it ended.
@@ -268,6 +295,12 @@ impl Setup {
         self.with(&format!("plugins.{name}.path = '{}'", file.display()))
     }
 
+    /// Puts a file beside the configuration.
+    pub fn file(self, name: &str, content: &str) -> Setup {
+        fs::write(self.folder.path().join(name), content).expect("the folder can be written");
+        self
+    }
+
     pub async fn start(self) -> Gateway {
         let Setup { folder, start } = self;
         let mut process = spawn(&folder, &start, None);
@@ -303,7 +336,9 @@ fn merge(into: &mut Table, from: Table) {
 
 fn write_config(folder: &TempDir, config: &Table) -> PathBuf {
     let file = folder.path().join("hubgate.toml");
-    fs::write(&file, config.to_string()).expect("the folder can be written");
+    let new = file.with_extension("new");
+    fs::write(&new, config.to_string()).expect("the folder can be written");
+    fs::rename(&new, &file).expect("the folder can be written");
     file
 }
 

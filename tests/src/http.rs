@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use ::http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
+use ::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use ::http::request::Builder;
 use ::http::{HeaderMap, Method, Request as HttpRequest};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -14,12 +14,13 @@ use tokio::net::TcpStream;
 
 use crate::wait::soon;
 
-/// A request without a body, not sent yet.
+/// A request, not sent yet. It has no body unless one is given.
 #[derive(Debug)]
 pub struct Request {
     address: SocketAddr,
     path: String,
     builder: Builder,
+    body: Bytes,
 }
 
 /// What came back.
@@ -34,7 +35,7 @@ impl Request {
     /// `path` may have a query.
     pub fn new(method: Method, address: SocketAddr, path: &str) -> Request {
         let builder = HttpRequest::builder().method(method).uri(path);
-        Request { address, path: path.to_owned(), builder }
+        Request { address, path: path.to_owned(), builder, body: Bytes::new() }
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Request {
@@ -44,6 +45,15 @@ impl Request {
 
     pub fn bearer(self, token: &str) -> Request {
         self.header(AUTHORIZATION.as_str(), &format!("Bearer {token}"))
+    }
+
+    pub fn body(mut self, content_type: &str, body: impl Into<Bytes>) -> Request {
+        self.body = body.into();
+        self.header(CONTENT_TYPE.as_str(), content_type)
+    }
+
+    pub fn json(self, body: &Value) -> Request {
+        self.body("application/json", body.to_string())
     }
 
     pub async fn send(self) -> Answer {
@@ -56,8 +66,8 @@ impl Request {
         if !headers.contains_key(HOST) {
             headers.insert(HOST, self.address.to_string().parse().expect("an address is a header value"));
         }
-        headers.insert(CONTENT_LENGTH, 0.into());
-        let request = self.builder.body(Empty::<Bytes>::new()).expect("tests make valid requests");
+        headers.insert(CONTENT_LENGTH, self.body.len().into());
+        let request = self.builder.body(Full::new(self.body)).expect("tests make valid requests");
 
         let stream = TcpStream::connect(self.address).await.expect("the gateway accepts connections");
         let (mut sender, connection) =

@@ -75,11 +75,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
         ("plugins.probe.on-error = 'open'", "plugins.probe.on-error"),
         ("server.tls = { certificate = 'a', key = 'b' }", "server.tls"),
         ("server.trusted-proxies = ['10.0.0.1']", "server.trusted-proxies"),
-        ("server.limits.post = '1MiB'", "server.limits.post"),
-        ("server.limits.connections-per-ip = 1", "server.limits.connections-per-ip"),
-        ("server.limits.connections-per-user = 1", "server.limits.connections-per-user"),
-        ("server.limits.connections-per-token = 1", "server.limits.connections-per-token"),
-        ("server.limits.negotiates-per-second = 1", "server.limits.negotiates-per-second"),
     ] {
         refused(config, &[key, "not supported yet"]);
     }
@@ -115,6 +110,22 @@ fn a_plugin_that_cannot_serve_keeps_the_gateway_from_starting() {
 }
 
 #[test]
+fn what_is_shown_is_the_file_with_all_defaults() {
+    let config = "server.limits.post = '3MiB'\nhubs.probe.cors-origins = ['https://a']\nserver.log = 'warn'";
+    let (_folder, file) = Gateway::probe().with(config).written();
+    let shown = hubgate(["config", "show", "--config", &text(&file)]);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    let table: toml::Table = shown.stdout.parse().expect("it is TOML");
+    assert_eq!(table["server"]["limits"]["post"].as_str(), Some("3MiB"));
+    assert_eq!(table["server"]["limits"]["outbox"].as_str(), Some("8MiB"), "a default");
+    assert_eq!(table["server"]["log"].as_str(), Some("warn"));
+    assert_eq!(table["hubs"]["probe"]["mode"].as_str(), Some("serverless"));
+    assert_eq!(table["hubs"]["*"]["mode"].as_str(), Some("default"));
+    let checked = check_text(&shown.stdout);
+    assert_eq!(checked.code, Some(0), "it can be read again: {checked:?}");
+}
+
+#[test]
 fn secrets_are_never_printed() {
     let key_of_wrong_type = Gateway::probe().with(&format!("server.access-keys = '{KEY}'"));
     let unclosed = format!("[server]\naccess-keys = [\"{KEY}\"\nlisten = \"127.0.0.1:1\"\n");
@@ -124,6 +135,7 @@ fn secrets_are_never_printed() {
         check(Gateway::probe()),
         check(key_of_wrong_type),
         check(Gateway::probe().with("extra = 1")),
+        show(Gateway::probe()),
         check_text(&unclosed),
         check_text(&unquoted),
         check_text(&misnamed),
@@ -136,6 +148,11 @@ fn secrets_are_never_printed() {
 fn check(setup: Setup) -> hubgate_tests::command::Finished {
     let (_folder, file) = setup.written();
     hubgate(["config", "check", "--config", &text(&file)])
+}
+
+fn show(setup: Setup) -> hubgate_tests::command::Finished {
+    let (_folder, file) = setup.written();
+    hubgate(["config", "show", "--config", &text(&file)])
 }
 
 fn check_text(config: &str) -> hubgate_tests::command::Finished {

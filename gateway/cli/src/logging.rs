@@ -3,7 +3,10 @@
 use std::io;
 
 use anyhow::anyhow;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::Failure;
 
@@ -16,14 +19,50 @@ pub(crate) enum Format {
 /// The compiler's own lines, which would bury those of the gateway at level debug.
 const QUIET: &str = "cranelift_codegen=warn,wasmtime=warn,wasmtime_internal_cranelift=warn,regalloc2=warn";
 
-/// Logs what `filter` lets through from here on.
-pub(crate) fn start(format: Format, filter: &str) -> Result<(), Failure> {
-    let filter =
-        EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| Failure::Usage(anyhow!("--log: {error}")))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match format {
-        Format::Text => subscriber.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
-        Format::Json => subscriber.json().flatten_event(true).init(),
+/// What is logged where nobody says.
+const DEFAULT: &str = "info";
+
+/// What is logged, and how to change that.
+pub(crate) struct Logging {
+    /// The command line's word is the last one.
+    is_fixed: bool,
+    handle: reload::Handle<EnvFilter, Registry>,
+}
+
+impl Logging {
+    /// Logs what `fixed` lets through from here on, or if it is `None`, what [`Logging::set`] says.
+    pub(crate) fn start(format: Format, fixed: Option<&str>) -> Result<Logging, Failure> {
+        let filter = filter(fixed.unwrap_or(DEFAULT)).map_err(|error| Failure::Usage(anyhow!("--log: {error}")))?;
+        let (filter, handle) = reload::Layer::new(filter);
+        let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+        let lines = match format {
+            Format::Text => lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
+            Format::Json => lines.json().flatten_event(true).boxed(),
+        };
+        tracing_subscriber::registry().with(filter).with(lines).init();
+        Ok(Logging { is_fixed: fixed.is_some(), handle })
     }
-    Ok(())
+
+    /// Goes on with the configuration's filter, or the default, unless the command line has one.
+    pub(crate) fn set(&self, configured: Option<&str>) {
+        if self.is_fixed {
+            return;
+        }
+        let set = match filter(configured.unwrap_or(DEFAULT)) {
+            Ok(filter) => self.handle.reload(filter).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = set {
+            tracing::error!(error, "server.log has no effect");
+        }
+    }
+}
+
+/// Whether a text is a filter.
+pub(crate) fn check(text: &str) -> Result<(), ParseError> {
+    filter(text).map(drop)
+}
+
+fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(format!("{QUIET},{text}"))
 }

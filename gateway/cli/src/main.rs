@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use hubgate_bench::Verdict;
 
 use crate::commands::{config as config_command, dev, plugin, serve, token};
+use crate::logging::Logging;
 
 /// A self-hosted realtime gateway, wire-compatible with Azure SignalR Service, with handlers as WebAssembly components.
 #[derive(Debug, Parser)]
@@ -20,9 +21,10 @@ struct Arguments {
     /// How log lines look; they go to standard error.
     #[arg(long, global = true, value_enum, default_value_t = logging::Format::Text)]
     log_format: logging::Format,
-    /// What is logged: a level, or levels by module, as in "info,hubgate_net=debug".
-    #[arg(long, global = true, default_value = "info")]
-    log: String,
+    /// What is logged: a level, or levels by module, as in "info,hubgate_net=debug". If not said, `server.log` of the
+    /// configuration, or "info".
+    #[arg(long, global = true)]
+    log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -33,7 +35,7 @@ enum Command {
     Dev(dev::Arguments),
     /// Runs with a configuration file.
     Serve(serve::Arguments),
-    /// Checks a configuration file.
+    /// Checks a configuration file, or shows what it comes to.
     #[command(subcommand)]
     Config(config_command::Command),
     /// Makes a token and prints it.
@@ -79,10 +81,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
-    logging::start(arguments.log_format, &arguments.log)?;
+    let logging = Logging::start(arguments.log_format, arguments.log.as_deref())?;
     match arguments.command {
         Command::Dev(arguments) => dev::run(arguments),
-        Command::Serve(arguments) => serve::run(arguments),
+        Command::Serve(arguments) => serve::run(arguments, logging),
         Command::Config(command) => config_command::run(command),
         Command::Token(command) => token::run(command),
         Command::Plugin(command) => plugin::run(command),

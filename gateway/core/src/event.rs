@@ -6,7 +6,7 @@ use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::HubProtocol;
 
 use crate::delivery::{Action, Target};
-use crate::id::{ConnectionId, HubName, PluginName, UserId};
+use crate::id::{ConnectionId, GroupName, HubName, PluginName, UserId};
 use crate::pairs::Pairs;
 
 /// What is known of a client for as long as it lives and during its own `disconnected`.
@@ -77,21 +77,37 @@ pub enum UpstreamFailure {
     Busy,
 }
 
-/// What a running plugin asks of the hub of its event; answered by the shard that called it.
+/// What a running plugin asks of the hub of its event, and REST callers of any hub.
 #[derive(Debug)]
 pub enum HubQuestion {
     /// Does the target have a connection?
     Exists(Target),
     /// What is known of a connection of the hub other than the event's own.
     Facts(ConnectionId),
+    /// Is the user in the group, by a membership of its own or with a connection?
+    UserInGroup { user: UserId, group: GroupName },
+    /// Put a connection into a group.
+    Join { connection: ConnectionId, group: GroupName },
     /// Run these actions now; answered when they are in effect.
     Run(Vec<Action>),
 }
 
-/// The answer to a [`HubQuestion`], of the same name.
+/// What came of an attempt to put a connection into a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// It is in the group now, or was before.
+    Yes,
+    NoSuchConnection,
+    /// It is in as many groups as a connection may be in.
+    TooManyGroups,
+}
+
+/// The answer to a [`HubQuestion`].
 #[derive(Debug)]
 pub enum HubAnswer {
+    /// To [`HubQuestion::Exists`] and [`HubQuestion::UserInGroup`].
     Exists(bool),
+    Joined(Joined),
     Facts(Option<Arc<ConnectionFacts>>),
     Ran,
 }

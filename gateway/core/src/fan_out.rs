@@ -7,6 +7,7 @@ use hubgate_wire::websocket::Frame;
 use crate::client_connection::{HubIndex, Phase};
 use crate::delivery::{Action, Member, Target};
 use crate::effect::{CloseCause, Effect, Order, Shards};
+use crate::event::Joined;
 use crate::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
 use crate::registry::LocalTarget;
 use crate::shard::{Closing, Shard, Slot, frame};
@@ -157,16 +158,21 @@ impl Shard {
         (self.clients[slot.0 as usize].hub == hub).then_some(slot)
     }
 
-    /// Puts a client into a group, unless it is in it or in too many.
-    pub(crate) fn join_client(&mut self, slot: Slot, group: &GroupName) {
+    /// Puts a client into a group, unless it is in too many.
+    pub(crate) fn join_client(&mut self, slot: Slot, group: &GroupName) -> Joined {
         let limit = self.settings.limits.groups_per_connection;
         let client = self.client(slot);
-        if client.groups.len() >= limit || client.groups.contains(group) {
-            return;
+        if client.groups.contains(group) {
+            return Joined::Yes;
+        }
+        let (hub, is_full) = (client.hub, client.groups.len() >= limit);
+        if is_full {
+            self.hub_mut(hub).counters.joins_refused += 1;
+            return Joined::TooManyGroups;
         }
         client.groups.push(group.clone());
-        let hub = client.hub;
         self.hub_mut(hub).join(slot, group.clone());
+        Joined::Yes
     }
 
     fn remember(&mut self, hub: HubIndex, user: &UserId, group: &GroupName, ttl_seconds: Option<u32>, now: Millis) {

@@ -33,6 +33,8 @@ pub struct HubCounters {
     pub messages_out: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
+    /// Groups that a connection did not get into because it is in too many.
+    pub joins_refused: u64,
     /// By the index of [`crate::CloseCause`].
     pub closed: [u64; crate::CloseCause::COUNT],
 }
@@ -107,6 +109,12 @@ impl Hub {
         {
             memberships.remove(oldest);
         }
+    }
+
+    /// Whether connections that `user` makes now join `group`.
+    pub(crate) fn has_membership(&self, user: &UserId, group: &GroupName, now: Millis) -> bool {
+        let mut memberships = self.memberships.get(user).into_iter().flatten();
+        memberships.any(|each| each.group == *group && each.ends.is_none_or(|ends| ends > now))
     }
 
     /// Ends the membership of `user` in `group`, or in all groups.

@@ -13,10 +13,11 @@ use slab::Slab;
 use crate::client_connection::{
     CallQueue, ClientConnection, HubIndex, Identity, NewClient, Phase, Reading, TransportState,
 };
+use crate::delivery::Target;
 use crate::effect::{CloseCause, Effect};
-use crate::event::{ConnectionFacts, HubAnswer, HubQuestion};
+use crate::event::{ConnectionFacts, HubAnswer, HubQuestion, Joined};
 use crate::failure;
-use crate::id::{ConnectionId, HubName, ShardIndex};
+use crate::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
 use crate::mode::{ClientKind, Mode};
 use crate::registry::{Hub, HubCounters, LocalTarget};
 use crate::settings::Settings;
@@ -85,6 +86,12 @@ impl Shard {
             wheel: TimerWheel::new(),
             ping: frame(|out| json::write(&HubMessage::Ping, out)),
         }
+    }
+
+    /// Goes on with other settings. Clients that are connected keep what they were promised: their deadlines change with
+    /// the next one that is met.
+    pub fn configure(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
     }
 
     /// A client negotiated: `token` opens a transport of connection `id` for a while.
@@ -223,6 +230,10 @@ impl Shard {
         match question {
             HubQuestion::Exists(target) => HubAnswer::Exists(self.exists(hub, &target)),
             HubQuestion::Facts(id) => HubAnswer::Facts(self.facts(hub, id)),
+            HubQuestion::UserInGroup { user, group } => {
+                HubAnswer::Exists(self.is_user_in_group(hub, &user, &group, now))
+            }
+            HubQuestion::Join { connection, group } => HubAnswer::Joined(self.join(hub, connection, &group)),
             HubQuestion::Run(actions) => {
                 self.run(hub, actions, now, effects);
                 HubAnswer::Ran
@@ -241,10 +252,26 @@ impl Shard {
         self.hubs.iter().map(status).collect()
     }
 
-    fn exists(&mut self, hub: &HubName, target: &crate::delivery::Target) -> bool {
+    fn exists(&mut self, hub: &HubName, target: &Target) -> bool {
         let hub = self.hub_index(hub);
         let slot = self.slot_of(hub, target);
         self.hub(hub).clients_of(&LocalTarget::new(target, slot)).next().is_some()
+    }
+
+    fn is_user_in_group(&mut self, hub: &HubName, user: &UserId, group: &GroupName, now: Millis) -> bool {
+        let hub = self.hub_index(hub);
+        let hub = self.hub(hub);
+        let user_connections = LocalTarget::User(user);
+        hub.has_membership(user, group, now)
+            || hub.clients_of(&user_connections).any(|slot| self.clients[slot.0 as usize].groups.contains(group))
+    }
+
+    fn join(&mut self, hub: &HubName, connection: ConnectionId, group: &GroupName) -> Joined {
+        let hub = self.hub_index(hub);
+        match self.slot_of(hub, &Target::Connection(connection)) {
+            Some(slot) => self.join_client(slot, group),
+            None => Joined::NoSuchConnection,
+        }
     }
 
     fn facts(&self, hub: &HubName, id: ConnectionId) -> Option<Arc<ConnectionFacts>> {

@@ -34,7 +34,7 @@ pub(crate) struct Admin {
 impl Admin {
     /// Serves one connection.
     pub(crate) async fn serve(self, stream: TcpStream) {
-        let timeout = self.shared.settings.http_header_timeout;
+        let timeout = self.shared.settings().timeouts.header;
         let service = service_fn(|request| {
             let admin = &self;
             async move { Ok::<_, Infallible>(admin.answer(&request).await) }
@@ -55,7 +55,7 @@ impl Admin {
             return text(StatusCode::FORBIDDEN, why);
         }
         let path = request.uri().path();
-        let is_open = path == "/metrics" && self.shared.settings.admin.metrics_open;
+        let is_open = path == "/metrics" && self.shared.settings().admin.metrics_open;
         if !is_open && !self.is_authorized(request) {
             let mut answer = text(StatusCode::UNAUTHORIZED, "The admin token is missing or wrong.\n");
             answer.headers_mut().insert(http::header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
@@ -92,7 +92,7 @@ impl Admin {
             return text(StatusCode::NOT_FOUND, "That is no hub's name.\n");
         };
         let met = self.hubs().await.into_iter().find(|status| status.hub == name);
-        let mode = self.shared.settings.core.hub(&name).mode;
+        let mode = self.shared.settings().core.hub(&name).mode;
         let status = met.unwrap_or_else(|| HubStatus { hub: name, mode, clients: 0, counters: Default::default() });
         reply(&hub(&status))
     }
@@ -121,7 +121,8 @@ impl Admin {
         };
         let own = self.shared.admin_address.ip();
         let own_name = if own.is_ipv6() { format!("[{own}]") } else { own.to_string() };
-        let hosts = &self.shared.settings.admin.hosts;
+        let settings = self.shared.settings();
+        let hosts = &settings.admin.hosts;
         ["localhost", "127.0.0.1", "[::1]", &own_name].contains(&name)
             || hosts.iter().any(|each| each == name || *each == host)
     }
@@ -129,7 +130,8 @@ impl Admin {
     fn is_authorized(&self, request: &Request<Incoming>) -> bool {
         let header = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
         let token = header.and_then(|value| value.strip_prefix(b"Bearer "));
-        let expected = self.shared.settings.admin.token.as_bytes();
+        let settings = self.shared.settings();
+        let expected = settings.admin.token.as_bytes();
         token.is_some_and(|token| aws_lc_rs::constant_time::verify_slices_are_equal(token, expected).is_ok())
     }
 }

@@ -3,10 +3,11 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use arc_swap::{ArcSwap, Guard};
 use hubgate_core::id::ShardIndex;
 use hubgate_core::time::Millis;
 use hubgate_plugin_host::PluginHost;
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::admin::Admin;
+use crate::admission::Admission;
 use crate::inbox::{INBOX, InboxSender, ShardMessage};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -32,17 +34,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What all threads of the gateway read.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) settings: Settings,
-    /// Never empty; redirects use the first.
-    pub(crate) endpoints: Vec<Endpoint>,
+    settings: ArcSwap<Settings>,
     pub(crate) admin_address: SocketAddr,
     pub(crate) is_ready: AtomicBool,
-    pub(crate) connections: ConnectionCount,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) metrics: Metrics,
     started: Instant,
 }
 
 impl Shared {
+    /// The settings as they are now, with at least one endpoint.
+    pub(crate) fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+
     pub(crate) fn now(&self) -> Millis {
         self.started.elapsed().into()
     }
@@ -53,25 +58,6 @@ pub(crate) fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Clients connected to all shards, and how many there may be.
-#[derive(Debug)]
-pub(crate) struct ConnectionCount {
-    count: AtomicUsize,
-    limit: usize,
-}
-
-impl ConnectionCount {
-    /// Counts one more, if there may be one more.
-    pub(crate) fn enter(&self) -> bool {
-        let more = |count| (count < self.limit).then_some(count + 1);
-        self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
-    }
-
-    pub(crate) fn leave(&self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -79,6 +65,15 @@ pub enum StartError {
     Listen { key: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot start a worker thread: {0}")]
     Thread(#[from] io::Error),
+}
+
+/// Settings for a running gateway to go on with, and with the plugins that its host has now. Of the settings `listen`,
+/// `shards` and the address of the admin listener have no effect.
+#[derive(Debug)]
+pub struct Change {
+    pub settings: Settings,
+    /// Told when all threads go by them.
+    pub done: oneshot::Sender<()>,
 }
 
 /// A gateway that listens.
@@ -97,20 +92,15 @@ impl Gateway {
         let listener = listen("server.listen", settings.listen)?;
         let admin = listen("admin.listen", settings.admin.listen)?;
         let (listen, admin_address) = (listener.local_addr()?, admin.local_addr()?);
-        let endpoints = match settings.endpoints.is_empty() {
-            false => settings.endpoints.clone(),
-            true => vec![Endpoint::parse(&format!("http://{listen}")).expect("an address makes a URL")],
-        };
         let mut registry = Registry::default();
         plugins.register_metrics(&mut registry);
         let shared = Shared {
-            endpoints,
+            settings: ArcSwap::from_pointee(with_endpoint(settings, listen)),
             admin_address,
             is_ready: AtomicBool::new(false),
-            connections: ConnectionCount { count: AtomicUsize::new(0), limit: settings.limits.connections },
+            admission: Arc::default(),
             metrics: Metrics::new(registry),
             started: Instant::now(),
-            settings,
         };
         Ok(Gateway { shared: Arc::new(shared), plugins, listener, listen, admin })
     }
@@ -124,13 +114,18 @@ impl Gateway {
         self.shared.admin_address
     }
 
-    /// The public base URLs; the first one is that of connection strings.
-    pub fn endpoints(&self) -> &[Endpoint] {
-        &self.shared.endpoints
+    /// The public base URL of connection strings.
+    pub fn endpoint(&self) -> Endpoint {
+        self.shared.settings().endpoints[0].clone()
     }
 
     /// Serves until `stop` is ready, then sends all clients away; `on_ready` is called when everything is accepted.
-    pub async fn run(self, on_ready: impl FnOnce(), stop: impl Future<Output = ()>) -> Result<(), StartError> {
+    pub async fn run(
+        self,
+        on_ready: impl FnOnce(),
+        stop: impl Future<Output = ()>,
+        mut changes: mpsc::Receiver<Change>,
+    ) -> Result<(), StartError> {
         let mut shards = Shards::start(&self.shared, &self.plugins)?;
         let admin =
             Admin { shared: self.shared.clone(), plugins: self.plugins.clone(), inboxes: shards.inboxes.clone() };
@@ -142,11 +137,11 @@ impl Gateway {
         {
             let mut accepting = std::pin::pin!(async {
                 tokio::select! {
-                    () = accept(listener, &shards.inboxes) => {}
+                    () = accept(listener, &self.shared, &shards.inboxes) => {}
                     () = stop => {}
                 }
                 self.shared.is_ready.store(false, Ordering::Relaxed);
-                shards.drain_within(self.shared.settings.drain_timeout).await;
+                shards.drain_within(self.shared.settings().drain_timeout).await;
             });
             loop {
                 tokio::select! {
@@ -155,6 +150,13 @@ impl Gateway {
                         admin_connections.spawn(admin.clone().serve(stream));
                     }
                     Some(_) = admin_connections.join_next() => {}
+                    Some(Change { settings, done }) = changes.recv() => {
+                        let settings = Arc::new(with_endpoint(settings, self.listen));
+                        self.shared.settings.store(settings.clone());
+                        shards.configure(&settings.core).await;
+                        // Who wanted it may be gone.
+                        let _ = done.send(());
+                    }
                 }
             }
         }
@@ -162,6 +164,14 @@ impl Gateway {
         self.plugins.stop();
         Ok(())
     }
+}
+
+/// The settings, with the bound address for an endpoint if they have none.
+fn with_endpoint(mut settings: Settings, listen: SocketAddr) -> Settings {
+    if settings.endpoints.is_empty() {
+        settings.endpoints.push(Endpoint::parse(&format!("http://{listen}")).expect("an address makes a URL"));
+    }
+    settings
 }
 
 fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -178,11 +188,15 @@ fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartEr
 }
 
 /// Accepts connections and deals them out to the shards in turn.
-async fn accept(listener: tokio::net::TcpListener, inboxes: &[InboxSender]) {
+async fn accept(listener: tokio::net::TcpListener, shared: &Shared, inboxes: &[InboxSender]) {
     for shard in inboxes.iter().cycle() {
-        let (stream, remote) = loop {
+        let accepted = loop {
             match listener.accept().await.and_then(|(stream, remote)| Ok((stream.into_std()?, remote))) {
-                Ok(accepted) => break accepted,
+                Ok((stream, remote)) => match shared.admission.enter_http(&shared.settings().limits) {
+                    Some(place) => break ShardMessage::Accepted { stream, remote, place },
+                    // Closed without a word: an answer would wait for a request.
+                    None => shared.metrics.refused("http-connections"),
+                },
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections; trying again");
@@ -190,7 +204,7 @@ async fn accept(listener: tokio::net::TcpListener, inboxes: &[InboxSender]) {
                 }
             }
         };
-        drop(shard.send(ShardMessage::Accepted(stream, remote)).await);
+        drop(shard.send(accepted).await);
     }
 }
 
@@ -202,7 +216,8 @@ struct Shards {
 
 impl Shards {
     fn start(shared: &Arc<Shared>, plugins: &PluginHost) -> io::Result<Shards> {
-        let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..shared.settings.shards).map(|_| mpsc::channel(INBOX)).unzip();
+        let (inboxes, receivers): (Vec<_>, Vec<_>) =
+            (0..shared.settings().shards).map(|_| mpsc::channel(INBOX)).unzip();
         let mut threads = Vec::new();
         for (index, inbox) in receivers.into_iter().enumerate() {
             let (shared, plugins, inboxes) = (shared.clone(), plugins.clone(), inboxes.clone());
@@ -216,6 +231,18 @@ impl Shards {
             threads.push(std::thread::Builder::new().name(format!("shard-{index}")).spawn(runtime)?);
         }
         Ok(Shards { inboxes, threads })
+    }
+
+    async fn configure(&self, settings: &Arc<hubgate_core::settings::Settings>) {
+        let mut configured = Vec::new();
+        for inbox in &self.inboxes {
+            let (answer, answered) = oneshot::channel();
+            drop(inbox.send(ShardMessage::Configure(settings.clone(), answer)).await);
+            configured.push(answered);
+        }
+        for answered in configured {
+            drop(answered.await);
+        }
     }
 
     async fn drain_within(&self, timeout: Duration) {

@@ -1,11 +1,15 @@
 //! What passes between the threads of the gateway. What passes between shards would pass between nodes, too.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use hubgate_core::event::{HubAnswer, HubQuestion};
 use hubgate_core::id::{ConnectionId, HubName};
+use hubgate_core::settings::Settings;
 use hubgate_core::{HubStatus, NewClient, Order, TokenRefusal};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::admission::{ClientPlace, HttpPlace};
 
 /// Messages that one inbox holds before its senders wait.
 pub(crate) const INBOX: usize = 1024;
@@ -14,7 +18,11 @@ pub(crate) const INBOX: usize = 1024;
 #[derive(Debug)]
 pub(crate) enum ShardMessage {
     /// A connection that the front door accepted.
-    Accepted(std::net::TcpStream, SocketAddr),
+    Accepted {
+        stream: std::net::TcpStream,
+        remote: SocketAddr,
+        place: HttpPlace,
+    },
     /// A client that was upgraded elsewhere, but whose id says that it belongs here.
     Adopt(Box<UpgradedClient>),
     Order {
@@ -35,6 +43,8 @@ pub(crate) enum ShardMessage {
     /// Answered when all that was sent before is in effect.
     Barrier(oneshot::Sender<()>),
     Status(oneshot::Sender<Vec<HubStatus>>),
+    /// Go on with these settings, and with the plugins that the host has now.
+    Configure(Arc<Settings>, oneshot::Sender<()>),
     /// Send all clients away; answered when they are gone and upstream has heard of it.
     Drain(oneshot::Sender<()>),
     /// End the thread, whatever it is doing.
@@ -48,6 +58,7 @@ pub(crate) struct UpgradedClient {
     /// Bytes that came right behind the request.
     pub(crate) unread: Vec<u8>,
     pub(crate) client: NewClient,
+    pub(crate) place: ClientPlace,
 }
 
 pub(crate) type Inbox = mpsc::Receiver<ShardMessage>;

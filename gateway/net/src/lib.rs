@@ -2,6 +2,7 @@
 //! into the core, and what comes out of the core it does.
 
 mod admin;
+mod admission;
 mod client;
 mod gateway;
 mod http;
@@ -11,4 +12,4 @@ mod outbox;
 pub mod settings;
 mod shard;
 
-pub use gateway::{Gateway, StartError};
+pub use gateway::{Change, Gateway, StartError};

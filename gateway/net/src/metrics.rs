@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use http::StatusCode;
 use hubgate_core::{CloseCause, HubStatus};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -11,19 +12,24 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::http::Refusal;
-
 /// What is counted outside of the shards' cores, which count for themselves.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     /// Also has the plugins' metrics.
     registry: Registry,
     requests_refused: Family<ReasonLabel, Counter>,
+    rest_requests: Family<RestLabels, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RestLabels {
+    operation: &'static str,
+    status: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,11 +60,18 @@ impl Metrics {
     pub(crate) fn new(mut registry: Registry) -> Metrics {
         let requests_refused = Family::default();
         registry.register("hubgate_requests_refused", "Requests that were refused", requests_refused.clone());
-        Metrics { registry, requests_refused }
+        let rest_requests = Family::default();
+        registry.register("hubgate_rest_requests", "Operations of the REST API by their status", rest_requests.clone());
+        Metrics { registry, requests_refused, rest_requests }
     }
 
-    pub(crate) fn refused(&self, refusal: &Refusal) {
-        self.requests_refused.get_or_create(&ReasonLabel { reason: refusal.reason() }).inc();
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.requests_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// An operation of the REST API was answered.
+    pub(crate) fn rest_request(&self, operation: &'static str, status: StatusCode) {
+        self.rest_requests.get_or_create(&RestLabels { operation, status: status.as_u16() }).inc();
     }
 
     /// All metrics as text, `hubs` being the counts of the hubs.
@@ -84,6 +97,7 @@ pub(crate) fn sum(statuses: impl IntoIterator<Item = HubStatus>) -> Vec<HubStatu
         sum.counters.messages_out += status.counters.messages_out;
         sum.counters.bytes_in += status.counters.bytes_in;
         sum.counters.bytes_out += status.counters.bytes_out;
+        sum.counters.joins_refused += status.counters.joins_refused;
         for (sum, closed) in sum.counters.closed.iter_mut().zip(status.counters.closed) {
             *sum += closed;
         }
@@ -96,6 +110,7 @@ fn hub_metrics(hubs: &[HubStatus]) -> Registry {
     let connections = Family::<TransportLabels, Gauge>::default();
     let closed = Family::<CauseLabels, Counter>::default();
     let slow = Family::<HubLabel, Counter>::default();
+    let joins_refused = Family::<HubLabel, Counter>::default();
     let messages = Family::<DirectionLabels, Counter>::default();
     let bytes = Family::<DirectionLabels, Counter>::default();
     for status in hubs {
@@ -108,6 +123,7 @@ fn hub_metrics(hubs: &[HubStatus]) -> Registry {
             closed.get_or_create(&CauseLabels { hub: hub(), reason: cause.name() }).inc_by(count);
         }
         slow.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.closed[CloseCause::SlowClient as usize]);
+        joins_refused.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.joins_refused);
         for (direction, message_count, byte_count) in
             [("in", counters.messages_in, counters.bytes_in), ("out", counters.messages_out, counters.bytes_out)]
         {
@@ -120,6 +136,7 @@ fn hub_metrics(hubs: &[HubStatus]) -> Registry {
     registry.register("hubgate_client_connections", "Clients connected now", connections);
     registry.register("hubgate_client_connections_closed", "Client connections that ended", closed);
     registry.register("hubgate_slow_clients_closed", "Clients given up because they read too slowly", slow);
+    registry.register("hubgate_group_joins_refused", "Joins of connections that are in too many groups", joins_refused);
     registry.register("hubgate_messages", "Hub messages from and to clients", messages);
     registry.register("hubgate_message_bytes", "Bytes of hub messages from and to clients", bytes);
     registry

@@ -14,7 +14,7 @@ use hubgate_wire::token::{AccessKey, Endpoint};
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub listen: SocketAddr,
-    /// Public base URLs. None: the bound address.
+    /// Public base URLs; redirects use the first. None: the bound address.
     pub endpoints: Vec<Endpoint>,
     /// The first one signs.
     pub access_keys: Vec<AccessKey>,
@@ -22,8 +22,7 @@ pub struct Settings {
     pub shards: u16,
     pub drain_timeout: Duration,
     pub limits: Limits,
-    /// How long a request's head may take.
-    pub http_header_timeout: Duration,
+    pub timeouts: HttpTimeouts,
     pub hubs: HashMap<HubName, HubSettings>,
     /// Of hubs that are not named.
     pub other_hubs: HubSettings,
@@ -39,12 +38,36 @@ impl Settings {
     }
 }
 
+/// Bounds of what may come from outside. Sizes are in bytes.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Bytes queued for one client. A single message that is larger passes when nothing else is queued.
+    /// Queued for one client. A single message that is larger passes when nothing else is queued.
     pub outbox: usize,
+    /// The body of a request.
+    pub post: usize,
+    /// The head of a request: its first line and its headers. At least 8 KiB.
+    pub headers: usize,
     /// Clients connected at once, in number.
     pub connections: usize,
+    /// Clients connected at once from one address, in number; 0: no limit of their own.
+    pub connections_per_ip: usize,
+    /// The same of one user of one hub.
+    pub connections_per_user: usize,
+    /// The same with one token.
+    pub connections_per_token: usize,
+    /// Connections at once that are no client's, or not yet, in number.
+    pub http_connections: usize,
+    /// Negotiations in a second, in number; 0: no limit.
+    pub negotiates_per_second: u32,
+}
+
+/// How long a request may take to come in.
+#[derive(Debug, Clone)]
+pub struct HttpTimeouts {
+    /// Its head. A connection without a request ends then, too.
+    pub header: Duration,
+    /// Its body.
+    pub body: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +93,8 @@ pub struct AdminSettings {
     pub listen: SocketAddr,
     /// The bearer token that every request must carry.
     pub token: String,
+    /// Whether the token was given; else it is a random one.
+    pub has_token_file: bool,
     /// Host names allowed beside the listener's own address and localhost, in lower case.
     pub hosts: Vec<String>,
     /// Whether `/metrics` needs no token.

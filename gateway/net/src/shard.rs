@@ -9,9 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use hubgate_core::delivery::Target;
-use hubgate_core::event::{HubAnswer, HubQuestion, UpstreamAnswer, UpstreamCall};
-use hubgate_core::id::{ConnectionId, HubName, ShardIndex};
+use hubgate_core::delivery::{Action, Target};
+use hubgate_core::event::{HubAnswer, HubQuestion, Joined, UpstreamAnswer, UpstreamCall};
+use hubgate_core::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Effect, NewClient, Order, Shard, Shards, Slot, TokenRefusal};
 use hubgate_plugin_host::{ShardPlugins, ShardQuestion};
@@ -19,6 +19,7 @@ use hubgate_wire::websocket::Frame;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::admission::{ClientPlace, HttpPlace};
 use crate::client::websocket::{self, ClientSocket};
 use crate::gateway::Shared;
 use crate::http;
@@ -36,6 +37,8 @@ pub(crate) struct ShardThread {
     plugins: ShardPlugins,
     peers: Vec<Peer>,
     read_buffer: Cell<Vec<u8>>,
+    /// `server.limits.outbox`, in bytes.
+    outbox_limit: Cell<usize>,
     /// Sockets to which something was queued in this turn.
     dirty: RefCell<Vec<Rc<ClientSocket>>>,
     flusher: RefCell<Option<Waker>>,
@@ -59,7 +62,8 @@ pub(crate) async fn run(
     inboxes: Vec<InboxSender>,
     mut inbox: Inbox,
 ) {
-    let core = Shard::new(index, inboxes.len() as u16, shared.settings.core.clone());
+    let settings = shared.settings().clone();
+    let core = Shard::new(index, inboxes.len() as u16, settings.core.clone());
     let peer = |inbox| Peer { inbox, waiting: RefCell::default() };
     let shard = Rc::new(ShardThread {
         index,
@@ -69,6 +73,7 @@ pub(crate) async fn run(
         plugins,
         peers: inboxes.into_iter().map(peer).collect(),
         read_buffer: Cell::new(vec![0; READ_BUFFER]),
+        outbox_limit: Cell::new(settings.limits.outbox),
         dirty: RefCell::default(),
         flusher: RefCell::default(),
         held_readers: RefCell::default(),
@@ -113,7 +118,6 @@ impl ShardThread {
 
     /// A client that was claimed never came: its token opens nothing any more.
     pub(crate) fn upgrade_failed(&self, client: &NewClient) {
-        self.shared.connections.leave();
         let Some(token) = client.token else {
             return;
         };
@@ -140,13 +144,19 @@ impl ShardThread {
     }
 
     /// Serves a client whose upgrade was answered here, or hands it to the shard that its id names.
-    pub(crate) async fn upgraded(self: Rc<Self>, stream: TcpStream, unread: Vec<u8>, client: NewClient) {
+    pub(crate) async fn upgraded(
+        self: Rc<Self>,
+        stream: TcpStream,
+        unread: Vec<u8>,
+        client: NewClient,
+        place: ClientPlace,
+    ) {
         let owner = client.id.shard();
         if owner == self.index {
-            return websocket::serve(self, stream, unread, client).await;
+            return websocket::serve(self, stream, unread, client, place).await;
         }
         if let Ok(stream) = stream.into_std() {
-            let client = Box::new(UpgradedClient { stream, unread, client });
+            let client = Box::new(UpgradedClient { stream, unread, client, place });
             drop(self.peers[usize::from(owner.0)].inbox.send(ShardMessage::Adopt(client)).await);
         }
     }
@@ -168,13 +178,12 @@ impl ShardThread {
 
     pub(crate) fn client_gone(self: &Rc<Self>, slot: Slot, cause: CloseCause) {
         self.sockets.borrow_mut()[slot.0 as usize] = None;
-        self.shared.connections.leave();
         self.tell(|core, _, effects| core.client_gone(slot, cause, effects));
     }
 
     /// Queues a frame that is not of the hub protocol.
     pub(crate) fn send(&self, socket: &Rc<ClientSocket>, frame: Frame) {
-        socket.push(frame.into_bytes(), self.shared.settings.limits.outbox);
+        socket.push(frame.into_bytes(), self.outbox_limit.get());
         self.flush_later(socket);
     }
 
@@ -327,16 +336,13 @@ impl ShardThread {
 
     fn receive(self: &Rc<Self>, message: ShardMessage) {
         match message {
-            ShardMessage::Accepted(stream, remote) => {
-                tokio::task::spawn_local(accepted(self.clone(), stream, remote));
+            ShardMessage::Accepted { stream, remote, place } => {
+                tokio::task::spawn_local(accepted(self.clone(), stream, remote, place));
             }
             ShardMessage::Adopt(upgraded) => {
-                let UpgradedClient { stream, unread, client } = *upgraded;
-                match TcpStream::from_std(stream) {
-                    Ok(stream) => {
-                        tokio::task::spawn_local(websocket::serve(self.clone(), stream, unread, client));
-                    }
-                    Err(_) => self.shared.connections.leave(),
+                let UpgradedClient { stream, unread, client, place } = *upgraded;
+                if let Ok(stream) = TcpStream::from_std(stream) {
+                    tokio::task::spawn_local(websocket::serve(self.clone(), stream, unread, client, place));
                 }
             }
             ShardMessage::Order { hub, order } => {
@@ -352,6 +358,12 @@ impl ShardThread {
             }
             ShardMessage::Barrier(answer) => drop(answer.send(())),
             ShardMessage::Status(answer) => drop(answer.send(self.core.borrow().statuses())),
+            ShardMessage::Configure(settings, answer) => {
+                self.plugins.refresh();
+                self.outbox_limit.set(self.shared.settings().limits.outbox);
+                self.core.borrow_mut().configure(settings);
+                let _ = answer.send(());
+            }
             ShardMessage::Drain(answer) => {
                 tokio::task::spawn_local(self.clone().drain(answer));
             }
@@ -373,6 +385,8 @@ impl ShardThread {
             HubQuestion::Facts(id) if id.shard() != self.index => {
                 self.ask(id.shard(), &hub, HubQuestion::Facts(id)).await.unwrap_or(HubAnswer::Facts(None))
             }
+            HubQuestion::UserInGroup { user, group } => HubAnswer::Exists(self.user_in_group(&hub, user, group).await),
+            HubQuestion::Join { connection, group } => HubAnswer::Joined(self.join(&hub, connection, group).await),
             HubQuestion::Facts(id) => self.answer_here(&hub, HubQuestion::Facts(id)),
             HubQuestion::Run(actions) => {
                 let answer = self.answer_here(&hub, HubQuestion::Run(actions));
@@ -383,12 +397,55 @@ impl ShardThread {
         drop(answer.send(answered));
     }
 
-    async fn exists(self: &Rc<Self>, hub: &HubName, target: Target) -> bool {
-        if let HubAnswer::Exists(true) = self.answer_here(hub, HubQuestion::Exists(target.clone())) {
+    /// Sends to a hub. What one sender sends later arrives later: it is told that the first is done when nothing of it can
+    /// be overtaken.
+    pub(crate) async fn send_to_hub(self: &Rc<Self>, hub: &HubName, action: Action) {
+        self.answer_here(hub, HubQuestion::Run(vec![action]));
+        if self.peers.iter().any(|peer| !peer.waiting.borrow().is_empty()) {
+            self.wait_for_orders().await;
+        }
+    }
+
+    /// Changes memberships or ends connections of a hub; in effect on all shards when this returns.
+    pub(crate) async fn change(self: &Rc<Self>, hub: &HubName, action: Action) {
+        self.answer_here(hub, HubQuestion::Run(vec![action]));
+        self.wait_for_orders().await;
+    }
+
+    /// Puts a connection into a group, on the shard that it lives on.
+    pub(crate) async fn join(self: &Rc<Self>, hub: &HubName, connection: ConnectionId, group: GroupName) -> Joined {
+        let question = HubQuestion::Join { connection, group };
+        let answer = match connection.shard() == self.index {
+            true => Some(self.answer_here(hub, question)),
+            false => self.ask(connection.shard(), hub, question).await,
+        };
+        match answer {
+            Some(HubAnswer::Joined(joined)) => joined,
+            _ => Joined::NoSuchConnection,
+        }
+    }
+
+    pub(crate) async fn user_in_group(self: &Rc<Self>, hub: &HubName, user: UserId, group: GroupName) -> bool {
+        self.is_true_anywhere(hub, || HubQuestion::UserInGroup { user: user.clone(), group: group.clone() }).await
+    }
+
+    pub(crate) async fn exists(self: &Rc<Self>, hub: &HubName, target: Target) -> bool {
+        match target {
+            Target::Connection(id) if id.shard() != self.index => {
+                let answer = self.ask(id.shard(), hub, HubQuestion::Exists(target)).await;
+                matches!(answer, Some(HubAnswer::Exists(true)))
+            }
+            target => self.is_true_anywhere(hub, || HubQuestion::Exists(target.clone())).await,
+        }
+    }
+
+    /// Whether a shard, this one or another, says yes.
+    async fn is_true_anywhere(self: &Rc<Self>, hub: &HubName, question: impl Fn() -> HubQuestion) -> bool {
+        if let HubAnswer::Exists(true) = self.answer_here(hub, question()) {
             return true;
         }
         for shard in self.other_shards() {
-            if let Some(HubAnswer::Exists(true)) = self.ask(shard, hub, HubQuestion::Exists(target.clone())).await {
+            if let Some(HubAnswer::Exists(true)) = self.ask(shard, hub, question()).await {
                 return true;
             }
         }
@@ -473,9 +530,9 @@ impl ShardThread {
     }
 }
 
-async fn accepted(shard: Rc<ShardThread>, stream: std::net::TcpStream, remote: SocketAddr) {
+async fn accepted(shard: Rc<ShardThread>, stream: std::net::TcpStream, remote: SocketAddr, place: HttpPlace) {
     match TcpStream::from_std(stream) {
-        Ok(stream) => http::serve(shard, stream, remote).await,
+        Ok(stream) => http::serve(shard, stream, remote, place).await,
         Err(error) => tracing::debug!(%error, "an accepted connection cannot be served"),
     }
 }

@@ -13,6 +13,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use crate::plugin::Plugin;
+use crate::plugin_host::PluginList;
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,19 +148,20 @@ pub(crate) struct SwapCounters {
 }
 
 /// Tells a registry what has been counted of all plugins.
-pub(crate) struct PluginCollector(pub(crate) Arc<[Arc<Plugin>]>);
+pub(crate) struct PluginCollector(pub(crate) Arc<PluginList>);
 
 impl fmt::Debug for PluginCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|plugin| plugin.name())).finish()
+        f.debug_list().entries(self.0.load().iter().map(|plugin| plugin.name())).finish()
     }
 }
 
 impl Collector for PluginCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let totals: Vec<(&Plugin, CallTotals)> = self.0.iter().map(|plugin| (&**plugin, plugin.totals())).collect();
+        let plugins = self.0.load();
+        let totals: Vec<(&Plugin, CallTotals)> = plugins.iter().map(|plugin| (&**plugin, plugin.totals())).collect();
         self.encode_calls(&totals, &mut encoder)?;
-        self.encode_versions(&mut encoder)
+        encode_versions(&plugins, &mut encoder)
     }
 }
 
@@ -185,25 +187,25 @@ impl PluginCollector {
         }
         Ok(())
     }
+}
 
-    fn encode_versions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Which version of the plugin serves, counted from 1";
-        let mut generations = encoder.encode_descriptor("hubgate_plugin_generation", help, None, MetricType::Gauge)?;
-        for plugin in self.0.iter() {
-            let labels = [("plugin", plugin.name().as_str())];
-            generations.encode_family(&labels)?.encode_gauge(&plugin.version().generation)?;
-        }
-        let help = "Attempts to swap a plugin's component by how they ended";
-        let mut swaps = encoder.encode_descriptor("hubgate_plugin_swaps", help, None, MetricType::Counter)?;
-        for plugin in self.0.iter() {
-            for (outcome, count) in [("swapped", &plugin.swaps.swapped), ("failed", &plugin.swaps.failed)] {
-                let labels = [("plugin", plugin.name().as_str()), ("outcome", outcome)];
-                let count = count.load(Ordering::Relaxed);
-                swaps.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
-            }
-        }
-        Ok(())
+fn encode_versions(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Which version of the plugin serves, counted from 1";
+    let mut generations = encoder.encode_descriptor("hubgate_plugin_generation", help, None, MetricType::Gauge)?;
+    for plugin in plugins {
+        let labels = [("plugin", plugin.name().as_str())];
+        generations.encode_family(&labels)?.encode_gauge(&plugin.version().generation)?;
     }
+    let help = "Attempts to swap a plugin's component by how they ended";
+    let mut swaps = encoder.encode_descriptor("hubgate_plugin_swaps", help, None, MetricType::Counter)?;
+    for plugin in plugins {
+        for (outcome, count) in [("swapped", &plugin.swaps.swapped), ("failed", &plugin.swaps.failed)] {
+            let labels = [("plugin", plugin.name().as_str()), ("outcome", outcome)];
+            let count = count.load(Ordering::Relaxed);
+            swaps.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+    }
+    Ok(())
 }
 
 fn in_seconds(nanoseconds: u64) -> f64 {

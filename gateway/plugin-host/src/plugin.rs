@@ -15,7 +15,7 @@ use crate::metrics::{CallCounters, CallTotals, SwapCounters};
 /// A plugin and its serving version.
 pub(crate) struct Plugin {
     pub(crate) surroundings: Arc<Surroundings>,
-    pub(crate) swaps: SwapCounters,
+    pub(crate) swaps: Arc<SwapCounters>,
     version: ArcSwap<Version>,
     last_error: Mutex<Option<PluginError>>,
     counters: Mutex<Vec<Arc<CallCounters>>>,
@@ -67,10 +67,22 @@ impl Plugin {
     pub(crate) fn new(surroundings: Arc<Surroundings>, loaded: Loaded) -> Plugin {
         Plugin {
             surroundings,
-            swaps: SwapCounters::default(),
+            swaps: Arc::default(),
             version: ArcSwap::from_pointee(loaded.into_version(1)),
             last_error: Mutex::default(),
             counters: Mutex::default(),
+        }
+    }
+
+    /// Takes the place of `before`, whose settings have changed.
+    pub(crate) fn behind(before: &Plugin, surroundings: Arc<Surroundings>, loaded: Loaded) -> Plugin {
+        before.swaps.swapped.fetch_add(1, Ordering::Relaxed);
+        Plugin {
+            surroundings,
+            swaps: before.swaps.clone(),
+            version: ArcSwap::from_pointee(loaded.into_version(before.version().generation + 1)),
+            last_error: Mutex::default(),
+            counters: Mutex::new(before.counters().clone()),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use arc_swap::ArcSwap;
 use hubgate_core::id::PluginName;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
@@ -26,10 +27,15 @@ use crate::watch::{self, ReadError, WatchedFile, Watcher};
 pub struct PluginHost(Arc<Inner>);
 
 struct Inner {
-    plugins: Arc<[Arc<Plugin>]>,
-    watcher: Option<Watcher>,
+    plugins: Arc<PluginList>,
+    loader: Arc<Loader>,
+    /// None where no plugin has a file.
+    watcher: Mutex<Option<Watcher>>,
     ticker: Ticker,
 }
+
+/// The plugins as they are now; replaced as a whole.
+pub(crate) type PluginList = ArcSwap<Vec<Arc<Plugin>>>;
 
 /// Why the plugins of a configuration cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -56,33 +62,54 @@ impl PluginHost {
         let engine = engine::pooling(plugins.len() * (shards * INSTANCES_PER_POOL + 1))
             .map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| environment(&error))?;
-        let loader = Loader::new(&engine, &ticker).map_err(StartError::Engine)?;
-        let mut loaded: Vec<Arc<Plugin>> = Vec::new();
-        let mut files = Vec::new();
+        let loader = Arc::new(Loader::new(&engine, &ticker).map_err(StartError::Engine)?);
+        let host = PluginHost(Arc::new(Inner { plugins: Arc::default(), loader, watcher: Mutex::default(), ticker }));
+        host.configure(plugins)?;
+        Ok(host)
+    }
+
+    /// Goes on with these plugins: new ones are loaded, those whose settings changed are loaded anew and keep their state,
+    /// the others stay as they are. If one of them cannot serve, nothing changes. Shards follow with
+    /// [`ShardPlugins::refresh`]. Blocks as [`PluginHost::start`] does.
+    pub fn configure(&self, plugins: Vec<PluginSettings>) -> Result<(), StartError> {
+        let present = self.0.plugins.load_full();
+        let mut next: Vec<Arc<Plugin>> = Vec::new();
         for settings in plugins {
-            if loaded.iter().any(|plugin| *plugin.name() == settings.name) {
+            if next.iter().any(|plugin| *plugin.name() == settings.name) {
                 return Err(StartError::Twice { plugin: settings.name });
             }
-            let (plugin, file) = load(&loader, settings)?;
-            files.extend(file);
-            loaded.push(plugin);
+            let before = present.iter().find(|plugin| *plugin.name() == settings.name);
+            next.push(match before {
+                Some(plugin) if plugin.surroundings.settings == settings => plugin.clone(),
+                before => Arc::new(load(&self.0.loader, settings, before)?),
+            });
         }
+        let files: Vec<WatchedFile> = next.iter().filter_map(WatchedFile::of).collect();
         let watcher = match files.is_empty() {
             true => None,
-            false => Some(Watcher::start(loader, files).map_err(|error| environment(&error))?),
+            false => Some(
+                Watcher::start(self.0.loader.clone(), files).map_err(|error| StartError::Engine(error.to_string()))?,
+            ),
         };
-        Ok(PluginHost(Arc::new(Inner { plugins: loaded.into(), watcher, ticker })))
+        self.0.plugins.store(Arc::new(next));
+        let before = std::mem::replace(&mut *self.watcher(), watcher);
+        drop(before);
+        Ok(())
     }
 
     /// The pools of one shard. Its plugins ask `questions` about hubs, which the shard must answer; the bound of the
     /// channel bounds how many ask at a time.
     pub fn shard(&self, questions: mpsc::Sender<ShardQuestion>) -> ShardPlugins {
-        ShardPlugins::new(self.clone(), &self.0.plugins, &self.0.ticker.caller(), &questions)
+        ShardPlugins::new(self.clone(), self.0.ticker.caller(), questions)
     }
 
     /// What is known of every plugin now, in the order they were given.
     pub fn statuses(&self) -> Vec<PluginStatus> {
-        self.0.plugins.iter().map(|plugin| plugin.status()).collect()
+        self.plugins().iter().map(|plugin| plugin.status()).collect()
+    }
+
+    pub(crate) fn plugins(&self) -> Arc<Vec<Arc<Plugin>>> {
+        self.0.plugins.load_full()
     }
 
     /// Adds `hubgate_plugin_calls_total`, `hubgate_plugin_call_seconds`, `hubgate_plugin_generation` and
@@ -94,40 +121,43 @@ impl PluginHost {
     /// Ends the host's threads and waits for them, for a compilation under way too. To be called when no call runs any
     /// more: without epochs a guest that loops is not broken off.
     pub fn stop(&self) {
-        if let Some(watcher) = &self.0.watcher {
+        if let Some(watcher) = self.watcher().take() {
             watcher.stop();
         }
         self.0.ticker.stop();
+    }
+
+    fn watcher(&self) -> MutexGuard<'_, Option<Watcher>> {
+        self.0.watcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for PluginHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.plugins.iter().map(|plugin| plugin.name())).finish()
+        f.debug_list().entries(self.plugins().iter().map(|plugin| plugin.name())).finish()
     }
 }
 
-fn load(loader: &Loader, settings: PluginSettings) -> Result<(Arc<Plugin>, Option<WatchedFile>), StartError> {
+/// Loads a plugin; it goes on counting and remembering where `before` ends.
+fn load(loader: &Loader, settings: PluginSettings, before: Option<&Arc<Plugin>>) -> Result<Plugin, StartError> {
     let (plugin, source) = (settings.name.clone(), settings.source.clone());
-    let surroundings = Arc::new(Surroundings::new(settings));
-    match source {
-        PluginSource::Embedded(bytes) => match loader.load(bytes, &surroundings) {
-            Ok(loaded) => Ok((Arc::new(Plugin::new(surroundings, loaded)), None)),
-            Err(source) => Err(StartError::LoadEmbedded { plugin, source }),
-        },
-        PluginSource::File(file) => {
-            let loaded = match watch::read(&file) {
-                Ok(content) => loader.load(&content.bytes, &surroundings),
-                Err(ReadError::TooLarge) => Err(LoadError::TooLarge),
-                Err(ReadError::Unreadable(source)) => return Err(StartError::Read { plugin, file, source }),
-            };
-            match loaded {
-                Ok(loaded) => {
-                    let plugin = Arc::new(Plugin::new(surroundings, loaded));
-                    Ok((Arc::clone(&plugin), Some(WatchedFile::new(file, plugin))))
-                }
-                Err(source) => Err(StartError::Load { plugin, file, source }),
-            }
+    let surroundings = Arc::new(match before {
+        Some(before) => before.surroundings.with_settings(settings),
+        None => Surroundings::new(settings),
+    });
+    let loaded = match source {
+        PluginSource::Embedded(bytes) => {
+            loader.load(bytes, &surroundings).map_err(|source| StartError::LoadEmbedded { plugin, source })
         }
-    }
+        PluginSource::File(file) => match watch::read(&file) {
+            Ok(content) => loader.load(&content.bytes, &surroundings),
+            Err(ReadError::TooLarge) => Err(LoadError::TooLarge),
+            Err(ReadError::Unreadable(source)) => return Err(StartError::Read { plugin, file, source }),
+        }
+        .map_err(|source| StartError::Load { plugin, file, source }),
+    }?;
+    Ok(match before {
+        Some(before) => Plugin::behind(before, surroundings, loaded),
+        None => Plugin::new(surroundings, loaded),
+    })
 }

@@ -23,30 +23,38 @@ use crate::ticker::Caller;
 
 /// The plugins of one shard, for its thread only.
 pub struct ShardPlugins {
-    pools: HashMap<PluginName, Rc<Pool>, foldhash::fast::RandomState>,
-    /// Keeps the epochs going while a call may run.
-    _host: PluginHost,
+    pools: RefCell<HashMap<PluginName, Rc<Pool>, foldhash::fast::RandomState>>,
+    /// Also keeps the epochs going while a call may run.
+    host: PluginHost,
+    caller: Caller,
+    questions: mpsc::Sender<ShardQuestion>,
 }
 
 impl ShardPlugins {
-    pub(crate) fn new(
-        host: PluginHost,
-        plugins: &[Arc<Plugin>],
-        caller: &Caller,
-        questions: &mpsc::Sender<ShardQuestion>,
-    ) -> ShardPlugins {
-        let pools = plugins
-            .iter()
-            .map(|plugin| (plugin.name().clone(), Rc::new(Pool::new(plugin, caller.clone(), questions.clone()))))
-            .collect();
-        ShardPlugins { pools, _host: host }
+    pub(crate) fn new(host: PluginHost, caller: Caller, questions: mpsc::Sender<ShardQuestion>) -> ShardPlugins {
+        let plugins = ShardPlugins { pools: RefCell::default(), host, caller, questions };
+        plugins.refresh();
+        plugins
+    }
+
+    /// Goes on with the plugins that the host has now. Calls under way end where they began.
+    pub fn refresh(&self) {
+        let mut pools = self.pools.borrow_mut();
+        let mut before = std::mem::take(&mut *pools);
+        for plugin in self.host.plugins().iter() {
+            let pool = match before.remove(plugin.name()) {
+                Some(pool) if Arc::ptr_eq(&pool.plugin, plugin) => pool,
+                Some(_) | None => Rc::new(Pool::new(plugin, self.caller.clone(), self.questions.clone())),
+            };
+            pools.insert(plugin.name().clone(), pool);
+        }
     }
 
     /// Brings an event to the plugin it names, and its answer back: at most about `call_time` later, and within the
     /// first poll as a rule. Dropping the future breaks the call off. Must be polled inside a tokio runtime. The future
     /// is large (some 2 KiB): what lives long holds it boxed.
     pub fn call(&self, call: UpstreamCall) -> impl Future<Output = UpstreamAnswer> + use<> {
-        let pool = self.pools.get(&call.plugin).map(Rc::clone);
+        let pool = self.pools.borrow().get(&call.plugin).map(Rc::clone);
         async move {
             match pool {
                 Some(pool) => pool.answer(call.client, call.event).await,
@@ -58,7 +66,7 @@ impl ShardPlugins {
 
 impl fmt::Debug for ShardPlugins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.pools.keys()).finish()
+        f.debug_set().entries(self.pools.borrow().keys()).finish()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hubgate_core::id::PluginName;
 
 /// A plugin as the configuration describes it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PluginSettings {
     pub name: PluginName,
     pub source: PluginSource,
@@ -20,7 +20,7 @@ pub struct PluginSettings {
 }
 
 /// Where a plugin's component comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PluginSource {
     /// A file, watched for changes while the plugin serves.
     File(PathBuf),

@@ -20,6 +20,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use crate::component::{Digest, LoadError, Loader, give_way};
 use crate::limits::COMPONENT_BYTES;
 use crate::plugin::Plugin;
+use crate::settings::PluginSource;
 
 /// How long a directory must be quiet before its files are looked at, and after how long they are anyway.
 const QUIET: Duration = Duration::from_millis(100);
@@ -39,7 +40,7 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn start(loader: Loader, files: Vec<WatchedFile>) -> io::Result<Watcher> {
+    pub(crate) fn start(loader: Arc<Loader>, files: Vec<WatchedFile>) -> io::Result<Watcher> {
         // One waiting event says it all: every file is looked at.
         let (wake, events) = mpsc::sync_channel(1);
         let stopped = Arc::new(AtomicBool::new(false));
@@ -79,8 +80,14 @@ pub(crate) struct WatchedFile {
 }
 
 impl WatchedFile {
-    pub(crate) fn new(path: PathBuf, plugin: Arc<Plugin>) -> WatchedFile {
-        WatchedFile { path, plugin, seen: None }
+    /// The file of a plugin that has one.
+    pub(crate) fn of(plugin: &Arc<Plugin>) -> Option<WatchedFile> {
+        match &plugin.surroundings.settings.source {
+            PluginSource::File(path) => {
+                Some(WatchedFile { path: path.clone(), plugin: Arc::clone(plugin), seen: None })
+            }
+            PluginSource::Embedded(_) => None,
+        }
     }
 
     fn directory(&self) -> PathBuf {
@@ -182,7 +189,7 @@ impl Events {
 
 /// What the thread works with.
 struct Watching {
-    loader: Loader,
+    loader: Arc<Loader>,
     files: Vec<WatchedFile>,
     directories: Directories,
 }

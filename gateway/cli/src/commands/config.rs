@@ -13,6 +13,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Prints all keys with their values, defaults included, as TOML. Secrets are not told.
+    Show {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
 }
 
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
@@ -20,6 +26,10 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Check { config } => {
             Config::load(&config)?;
             println!("{}: valid", config.display());
+            Ok(())
+        }
+        Command::Show { config } => {
+            print!("{}", Config::load(&config)?.show());
             Ok(())
         }
     }

@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         pages,
         access_key,
     };
-    run_gateway::run(config.config(), &arguments.options, |started| announce(started, &arguments, &hub))
+    run_gateway::run(config.config()?, &arguments.options, None, |started| announce(started, &arguments, &hub))
 }
 
 /// The admin listener never leaves this machine: one port above, where that is known to be free for it.

@@ -4,6 +4,7 @@ pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod plugin;
 mod plugin_build;
+mod reload;
 mod run_gateway;
 pub(crate) mod serve;
 pub(crate) mod token;

@@ -9,7 +9,9 @@ use hubgate_net::Gateway;
 use hubgate_plugin_host::PluginHost;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
+use super::reload::Reload;
 use crate::Failure;
 use crate::config::Config;
 
@@ -37,7 +39,7 @@ pub(crate) struct Started<'a> {
 impl Started<'_> {
     /// The first public base URL.
     pub(crate) fn url(&self) -> String {
-        self.gateway.endpoints()[0].to_string()
+        self.gateway.endpoint().to_string()
     }
 
     pub(crate) fn admin_url(&self) -> String {
@@ -45,22 +47,38 @@ impl Started<'_> {
     }
 }
 
-/// Runs until a signal asks for the end; `announce` tells the user once it listens.
-pub(crate) fn run(config: Config, options: &RunOptions, announce: impl FnOnce(&Started<'_>)) -> Result<(), Failure> {
+/// Runs until a signal asks for the end; `announce` tells the user once it listens. With `reload` it follows the
+/// configuration meanwhile.
+pub(crate) fn run(
+    config: Config,
+    options: &RunOptions,
+    reload: Option<Reload>,
+    announce: impl FnOnce(&Started<'_>),
+) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
         // Signals count from the beginning, so that one that comes while plugins are compiled is not lost.
         let stop = stop_signal().context("cannot listen for signals")?;
         let access_key = config.net.access_keys[0].clone();
         let admin_token = config.net.admin.token.clone();
-        let plugins = PluginHost::start(config.plugins).map_err(|error| Failure::Usage(anyhow!(error)))?;
-        let gateway = Gateway::bind(config.net, plugins).map_err(|error| Failure::Failed(anyhow!(error)))?;
+        let plugins = PluginHost::start(config.plugins.clone()).map_err(|error| Failure::Usage(anyhow!(error)))?;
+        let gateway =
+            Gateway::bind(config.net.clone(), plugins.clone()).map_err(|error| Failure::Failed(anyhow!(error)))?;
         let connection_string =
-            format!("Endpoint={};AccessKey={};Version=1.0;", gateway.endpoints()[0], access_key.expose());
+            format!("Endpoint={};AccessKey={};Version=1.0;", gateway.endpoint(), access_key.expose());
         let started = Started { gateway: &gateway, connection_string, admin_token };
         let ready = ReadyFile::new(options.ready_file.as_deref(), &started)?;
         announce(&started);
-        gateway.run(|| ready.publish(), stop).await.map_err(|error| Failure::Failed(anyhow!(error)))
+        let (changes, changed) = mpsc::channel(1);
+        let following = tokio::spawn(async move {
+            match reload {
+                Some(reload) => reload.follow(config, plugins, changes).await,
+                None => ignore_hang_up().await,
+            }
+        });
+        let ran = gateway.run(|| ready.publish(), stop, changed).await;
+        following.abort();
+        ran.map_err(|error| Failure::Failed(anyhow!(error)))
     })
 }
 
@@ -68,17 +86,22 @@ pub(crate) fn run(config: Config, options: &RunOptions, announce: impl FnOnce(&S
 fn stop_signal() -> Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
     Ok(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hang_up.recv() => tracing::warn!("SIGHUP: reloading the configuration is not supported yet"),
-            }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
         tracing::info!("stopping: clients are sent away");
     })
+}
+
+/// Without a configuration file there is nothing to read again.
+async fn ignore_hang_up() -> Result<()> {
+    let mut hang_up = signal(SignalKind::hangup())?;
+    while hang_up.recv().await.is_some() {
+        tracing::warn!("SIGHUP: there is no configuration file to read again");
+    }
+    Ok(())
 }
 
 /// The ready file, complete but not in its place yet.

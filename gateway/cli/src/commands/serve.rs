@@ -1,10 +1,13 @@
 //! `hubgate serve`: the gateway with a configuration file.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::reload::Reload;
 use super::run_gateway::{self, RunOptions};
 use crate::Failure;
 use crate::config::Config;
+use crate::logging::Logging;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -15,15 +18,19 @@ pub(crate) struct Arguments {
     options: RunOptions,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mut config = Config::load(&arguments.config)?;
-    if let Some(listen) = arguments.options.listen {
-        config.net.listen = listen;
-    }
-    if let Some(listen) = arguments.options.admin_listen {
-        config.net.admin.listen = listen;
-    }
-    run_gateway::run(config, &arguments.options, |started| {
+pub(crate) fn run(arguments: Arguments, logging: Logging) -> Result<(), Failure> {
+    let Arguments { config, options } = arguments;
+    let (listen, admin_listen) = (options.listen, options.admin_listen);
+    let load = move || {
+        let mut config = Config::load(&config)?;
+        config.net.listen = listen.unwrap_or(config.net.listen);
+        config.net.admin.listen = admin_listen.unwrap_or(config.net.admin.listen);
+        Ok(config)
+    };
+    let config = load()?;
+    logging.set(config.log.as_deref());
+    let reload = Reload { load: Arc::new(load), logging };
+    run_gateway::run(config, &options, Some(reload), |started| {
         tracing::info!(endpoint = started.url(), admin = started.admin_url(), "listening");
     })
 }

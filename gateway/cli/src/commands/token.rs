@@ -15,6 +15,8 @@ use crate::config::Config;
 pub(crate) enum Command {
     /// Prints a token that opens a hub to a client.
     Client(ClientArguments),
+    /// Prints a token for requests of the REST API to one URL.
+    Rest(RestArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -27,6 +29,17 @@ pub(crate) struct ClientArguments {
     /// A further claim; the same name again makes a list.
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
     claims: Vec<(String, String)>,
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+    lifetime: Duration,
+    #[command(flatten)]
+    key: KeySource,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RestArguments {
+    /// The URL of the requests; its query does not matter.
+    #[arg(long)]
+    url: String,
     #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
     lifetime: Duration,
     #[command(flatten)]
@@ -54,17 +67,14 @@ fn claim(text: &str) -> Result<(String, String), String> {
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Client(arguments) => client(&arguments),
+        Command::Rest(arguments) => rest(&arguments),
     }
 }
 
 fn client(arguments: &ClientArguments) -> Result<(), Failure> {
     let hub = HubName::parse(&arguments.hub).map_err(|error| Failure::Usage(anyhow!("--hub: {error}")))?;
     let (endpoint, key) = arguments.key.resolve()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut claims = Map::new();
-    claims.insert("aud".to_owned(), format!("{endpoint}/client/?hub={hub}").into());
-    claims.insert("iat".to_owned(), now.as_secs().into());
-    claims.insert("exp".to_owned(), (now + arguments.lifetime).as_secs().into());
+    let mut claims = lasting(arguments.lifetime, format!("{endpoint}/client/?hub={hub}"));
     if let Some(user) = &arguments.user {
         claims.insert("asrs.s.uid".to_owned(), user.as_str().into());
     }
@@ -76,6 +86,26 @@ fn client(arguments: &ClientArguments) -> Result<(), Failure> {
     }
     println!("{}", key.sign(&claims));
     Ok(())
+}
+
+fn rest(arguments: &RestArguments) -> Result<(), Failure> {
+    let audience = arguments.url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    if !["http://", "https://"].iter().any(|scheme| audience.starts_with(scheme)) {
+        return Err(Failure::Usage(anyhow!("--url: must be that of the requests, http://… or https://…")));
+    }
+    let (_, key) = arguments.key.resolve()?;
+    println!("{}", key.sign(&lasting(arguments.lifetime, audience.to_owned())));
+    Ok(())
+}
+
+/// The claims of a token for `audience`, valid from now on.
+fn lasting(lifetime: Duration, audience: String) -> Map<String, Value> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Map::from_iter([
+        ("aud".to_owned(), audience.into()),
+        ("iat".to_owned(), now.as_secs().into()),
+        ("exp".to_owned(), (now + lifetime).as_secs().into()),
+    ])
 }
 
 fn add(claims: &mut Map<String, Value>, name: &str, value: &str) {

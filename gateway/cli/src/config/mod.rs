@@ -1,5 +1,6 @@
 //! From the configuration file and the environment to typed settings.
 
+mod effective;
 mod schema;
 mod secrets;
 
@@ -23,10 +24,14 @@ pub(crate) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 pub(crate) const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8889);
 
 /// What a gateway is started with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) net: net::Settings,
     pub(crate) plugins: Vec<PluginSettings>,
+    /// What is logged, unless the command line says.
+    pub(crate) log: Option<String>,
+    /// The files that all this was read from.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// A key of the configuration that cannot stay as it is. The text names the key's path.
@@ -50,7 +55,22 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        resolve(read(path, &text)?, folder)
+        let file = read(path, &text)?;
+        let secrets = [&file.server.access_keys_file, &file.admin.token_file];
+        let secrets: Vec<PathBuf> = secrets.into_iter().flatten().map(|file| folder.join(file)).collect();
+        let mut config = resolve(file, folder)?;
+        config.files = [vec![path.to_owned()], secrets].concat();
+        Ok(config)
+    }
+
+    /// All keys with their values as TOML; secrets are not told.
+    pub(crate) fn show(&self) -> String {
+        effective::show(self)
+    }
+
+    /// The paths of the keys whose values differ.
+    pub(crate) fn changed_keys(&self, other: &Config) -> Vec<String> {
+        effective::changed_keys(self, other)
     }
 }
 
@@ -82,6 +102,9 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
         timeouts: timeouts(&file.server.timeouts),
         detailed_errors: file.server.detailed_errors,
     };
+    if let Some(filter) = &file.server.log {
+        crate::logging::check(filter).map_err(|error| problem("server.log", error))?;
+    }
     let server = file.server;
     let endpoint = |(index, url): (usize, &String)| {
         Endpoint::parse(url).map_err(|error| problem(format!("server.endpoints[{index}]"), error))
@@ -94,27 +117,27 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
         access_keys,
         shards: shards(server.shards),
         drain_timeout: server.drain_timeout.map_or(Duration::from_secs(10), |span| span.0),
-        limits: net::Limits {
-            outbox: server.limits.outbox.map_or(DEFAULT_OUTBOX, |size| size.0),
-            connections: server.limits.connections.unwrap_or(DEFAULT_CONNECTIONS),
-        },
-        http_header_timeout: server.timeouts.http_header.map_or(Duration::from_secs(10), |span| span.0),
+        limits: net_limits(&server.limits)?,
+        timeouts: http_timeouts(&server.timeouts),
         hubs: hubs.into_iter().map(|(name, hub)| (name, hub.net)).collect(),
         other_hubs: other_hubs.net,
         admin: net::AdminSettings {
             listen: file.admin.listen.unwrap_or(ADMIN_LISTEN),
             token: secrets::admin_token(file.admin.token_file.as_deref(), folder)?,
+            has_token_file: file.admin.token_file.is_some(),
             hosts: file.admin.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             metrics_open: file.admin.metrics_open,
         },
         pages: net::Pages::None,
         core: Arc::new(core),
     };
-    Ok(Config { net, plugins: plugins.into_values().collect() })
+    let mut plugins: Vec<PluginSettings> = plugins.into_values().collect();
+    plugins.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Config { net, plugins, log: server.log, files: Vec::new() })
 }
 
-const DEFAULT_OUTBOX: usize = 8 << 20;
-const DEFAULT_CONNECTIONS: usize = 100_000;
+/// The smallest bound of a request's head that the HTTP library takes, in bytes.
+const SMALLEST_HEAD: usize = 8 << 10;
 const DEFAULT_PLUGIN_MEMORY: usize = 64 << 20;
 const DEFAULT_CALL_TIME: Duration = Duration::from_secs(1);
 
@@ -131,8 +154,32 @@ fn core_limits(limits: &schema::Limits) -> core::Limits {
         message: limits.message.map_or(16 << 20, |size| size.0),
         queued_calls: 256,
         queued_bytes: 1 << 20,
-        groups_per_connection: 1_000,
+        groups_per_connection: limits.groups_per_connection.unwrap_or(1_000),
     }
+}
+
+fn net_limits(limits: &schema::Limits) -> Result<net::Limits, ConfigError> {
+    let size = |size: Option<schema::Size>, default| size.map_or(default, |size| size.0);
+    let headers = size(limits.headers, 32 << 10);
+    if headers < SMALLEST_HEAD {
+        return Err(problem("server.limits.headers", "must be at least \"8KiB\""));
+    }
+    Ok(net::Limits {
+        outbox: size(limits.outbox, 8 << 20),
+        post: size(limits.post, 1 << 20),
+        headers,
+        connections: limits.connections.unwrap_or(100_000),
+        connections_per_ip: limits.connections_per_ip,
+        connections_per_user: limits.connections_per_user,
+        connections_per_token: limits.connections_per_token,
+        http_connections: limits.http_connections.unwrap_or(10_000),
+        negotiates_per_second: limits.negotiates_per_second,
+    })
+}
+
+fn http_timeouts(timeouts: &schema::Timeouts) -> net::HttpTimeouts {
+    let or = |span: Option<schema::Span>, seconds| span.map_or(Duration::from_secs(seconds), |span| span.0);
+    net::HttpTimeouts { header: or(timeouts.http_header, 10), body: or(timeouts.http_body, 10) }
 }
 
 fn timeouts(timeouts: &schema::Timeouts) -> core::Timeouts {
@@ -256,7 +303,7 @@ pub(crate) struct Development {
 }
 
 impl Development {
-    pub(crate) fn config(self) -> Config {
+    pub(crate) fn config(self) -> Result<Config, ConfigError> {
         let file = schema::File::default();
         let cors = net::CorsOrigins { exact: Vec::new(), any: false, localhost: true };
         let closed = net::HubSettings { cors: cors.clone(), anonymous_negotiate: false };
@@ -287,20 +334,21 @@ impl Development {
             access_keys: vec![self.access_key],
             shards: shards(0),
             drain_timeout: Duration::from_secs(10),
-            limits: net::Limits { outbox: DEFAULT_OUTBOX, connections: DEFAULT_CONNECTIONS },
-            http_header_timeout: Duration::from_secs(10),
+            limits: net_limits(&file.server.limits)?,
+            timeouts: http_timeouts(&file.server.timeouts),
             hubs: HashMap::from([(self.hub, open)]),
             other_hubs: closed,
             admin: net::AdminSettings {
                 listen: self.admin_listen,
                 token: random_secret(),
+                has_token_file: false,
                 hosts: Vec::new(),
                 metrics_open: false,
             },
             pages: self.pages,
             core: Arc::new(core),
         };
-        Config { net, plugins: vec![plugin] }
+        Ok(Config { net, plugins: vec![plugin], log: None, files: Vec::new() })
     }
 }
 

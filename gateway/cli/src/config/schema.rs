@@ -32,6 +32,7 @@ pub(crate) struct Server {
     pub(crate) trusted_proxies: Option<NotYet>,
     pub(crate) tls: Option<NotYet>,
     pub(crate) detailed_errors: bool,
+    pub(crate) log: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
 }
@@ -40,13 +41,16 @@ pub(crate) struct Server {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Limits {
     pub(crate) message: Option<Size>,
-    pub(crate) post: Option<NotYet>,
+    pub(crate) post: Option<Size>,
+    pub(crate) headers: Option<Size>,
     pub(crate) outbox: Option<Size>,
     pub(crate) connections: Option<usize>,
-    pub(crate) connections_per_ip: Option<NotYet>,
-    pub(crate) connections_per_user: Option<NotYet>,
-    pub(crate) connections_per_token: Option<NotYet>,
-    pub(crate) negotiates_per_second: Option<NotYet>,
+    pub(crate) connections_per_ip: usize,
+    pub(crate) connections_per_user: usize,
+    pub(crate) connections_per_token: usize,
+    pub(crate) http_connections: Option<usize>,
+    pub(crate) negotiates_per_second: u32,
+    pub(crate) groups_per_connection: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,6 +61,7 @@ pub(crate) struct Timeouts {
     pub(crate) client: Option<Span>,
     pub(crate) keep_alive: Option<Span>,
     pub(crate) http_header: Option<Span>,
+    pub(crate) http_body: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

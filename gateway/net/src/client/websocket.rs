@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Sleep;
 
+use crate::admission::ClientPlace;
 use crate::outbox::{Flushed, Outbox};
 use crate::shard::ShardThread;
 
@@ -133,7 +134,13 @@ impl ClientSocket {
 }
 
 /// Serves one client until its transport is gone. `unread` came right behind the upgrade.
-pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, mut unread: Vec<u8>, client: NewClient) {
+pub(crate) async fn serve(
+    shard: Rc<ShardThread>,
+    stream: TcpStream,
+    mut unread: Vec<u8>,
+    client: NewClient,
+    _place: ClientPlace,
+) {
     let (read, write) = stream.into_split();
     let socket = Rc::new(ClientSocket::new(write));
     let (hub, id) = (client.hub.clone(), client.id);

@@ -1,11 +1,16 @@
 //! Answers to requests.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use hubgate_wire::token::TokenError;
 use serde::Serialize;
+
+use crate::admission::NoRoom;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -38,15 +43,25 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     BadHub(#[from] hubgate_core::id::InvalidHubName),
     #[error("{0}")]
-    BadRequest(&'static str),
+    BadRequest(Cow<'static, str>),
+    #[error("The body is longer than the {limit} bytes that `server.limits.post` allows.")]
+    BodyTooLarge { limit: usize },
+    #[error("The body took longer than `server.timeouts.http-body` allows.")]
+    BodyTooSlow,
+    #[error("The body must be `application/json`.")]
+    UnsupportedMediaType,
+    #[error("{}", .0.text())]
+    Absent(Absent),
     #[error("No Connection with that ID")]
     UnknownConnection,
     #[error("")]
     ConnectionInUse,
     #[error("{0} transport not supported by this end point type")]
     UnknownTransport(&'static str),
-    #[error("The gateway holds as many connections as `server.limits.connections` allows; try again later.")]
-    TooManyConnections,
+    #[error("The gateway holds as many connections as `server.limits.{}` allows; try again later.", .0.key())]
+    NoRoom(NoRoom),
+    #[error("More negotiations in a second than `server.limits.negotiates-per-second` allows; try again later.")]
+    TooManyNegotiates { wait: Duration },
     #[error("Hub '{0}' lets nobody in without a token: `hubs.{0}.negotiate` is not `{{ anonymous = true }}`.")]
     NotAnonymous(hubgate_core::id::HubName),
     #[error("{0}")]
@@ -55,15 +70,59 @@ pub(crate) enum Refusal {
     MethodNotAllowed,
 }
 
+/// What a REST caller asks for and is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    Connection,
+    /// One that a group should get.
+    ConnectionToAdd,
+    Group,
+    User,
+    UserInGroup,
+}
+
+impl Absent {
+    /// The value of `x-ms-error-code`, by which the .NET management SDK tells "no" from a failure.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Absent::Connection => "Warning.Connection.NotExisted",
+            Absent::ConnectionToAdd => "Error.Connection.NotExisted",
+            Absent::Group => "Warning.Group.NotExisted",
+            Absent::User => "Warning.User.NotExisted",
+            Absent::UserInGroup => "Info.User.NotInGroup",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Absent::Connection | Absent::ConnectionToAdd => "The hub has no connection with this id.",
+            Absent::Group => "The group has no connections.",
+            Absent::User => "The user has no connections.",
+            Absent::UserInGroup => "The user is not in the group.",
+        }
+    }
+}
+
 impl Refusal {
-    fn status(&self) -> StatusCode {
+    pub(crate) fn bad_request(text: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::BadRequest(text.into())
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Refusal::BadToken(TokenError::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::NoToken | Refusal::BadToken(_) => StatusCode::UNAUTHORIZED,
+            Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::NotOneHub | Refusal::BadHub(_) | Refusal::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Refusal::UnknownConnection | Refusal::UnknownTransport(_) | Refusal::NotFound(_) => StatusCode::NOT_FOUND,
+            Refusal::UnknownConnection | Refusal::UnknownTransport(_) | Refusal::NotFound(_) | Refusal::Absent(_) => {
+                StatusCode::NOT_FOUND
+            }
             Refusal::ConnectionInUse => StatusCode::CONFLICT,
-            Refusal::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::NoRoom(NoRoom::Connections) => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::NoRoom(NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken)
+            | Refusal::TooManyNegotiates { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::NotAnonymous(_) => StatusCode::FORBIDDEN,
             Refusal::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         }
@@ -74,10 +133,14 @@ impl Refusal {
         match self {
             Refusal::NoToken | Refusal::BadToken(_) => "token",
             Refusal::NotOneHub | Refusal::BadHub(_) => "hub",
-            Refusal::BadRequest(_) | Refusal::MethodNotAllowed => "request",
+            Refusal::BadRequest(_) | Refusal::MethodNotAllowed | Refusal::UnsupportedMediaType => "request",
+            Refusal::BodyTooLarge { .. } => "post",
+            Refusal::BodyTooSlow => "http-body",
+            Refusal::Absent(_) => "absent",
             Refusal::UnknownConnection | Refusal::ConnectionInUse => "connection",
             Refusal::UnknownTransport(_) => "transport",
-            Refusal::TooManyConnections => "connections",
+            Refusal::NoRoom(full) => full.key(),
+            Refusal::TooManyNegotiates { .. } => "negotiates-per-second",
             Refusal::NotAnonymous(_) => "anonymous",
             Refusal::NotFound(_) => "path",
         }
@@ -87,7 +150,12 @@ impl Refusal {
 /// The one place where a refusal becomes what a peer sees.
 pub(crate) fn refuse(refusal: &Refusal) -> Answer {
     let mut answer = text(refusal.status(), refusal.to_string());
-    let headers = answer.headers_mut();
+    headers_of(refusal, answer.headers_mut());
+    answer
+}
+
+/// Adds what tells a peer how to go on.
+pub(crate) fn headers_of(refusal: &Refusal, headers: &mut HeaderMap) {
     match refusal {
         Refusal::NoToken => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -95,10 +163,12 @@ pub(crate) fn refuse(refusal: &Refusal) -> Answer {
         Refusal::BadToken(_) => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
         }
-        Refusal::TooManyConnections => {
+        Refusal::NoRoom(_) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        Refusal::TooManyNegotiates { wait } => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
         _ => {}
     }
-    answer
 }

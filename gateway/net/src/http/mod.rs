@@ -1,10 +1,12 @@
 //! HTTP on the clients' listener: which path is what, and the way from a request to a WebSocket.
 
 mod answer;
+mod body;
 mod cors;
 mod negotiate;
 mod pages;
 mod query;
+mod rest;
 mod route;
 mod upgrade;
 
@@ -19,51 +21,71 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
+use crate::admission::{ClientPlace, HttpPlace};
 use crate::shard::ShardThread;
 
-pub(crate) use answer::{Answer, Refusal, text, with_type};
+pub(crate) use answer::{Answer, text, with_type};
 
-/// The longest request head, in bytes: the service allows 12 KiB of URL and 16 KiB of headers.
-const LONGEST_HEAD: usize = 32 * 1024;
 /// Headers of one request, in number.
 const MOST_HEADERS: usize = 100;
 
 /// Serves one connection: requests until it ends or is upgraded, then the client on it.
-pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: SocketAddr) {
+pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: SocketAddr, http_place: HttpPlace) {
     drop(stream.set_nodelay(true));
     // Boxed, so that nothing of HTTP stays in memory while the client lives.
-    if let Some((stream, unread, client)) = Box::pin(serve_http(shard.clone(), stream, remote)).await {
-        shard.upgraded(stream, unread, client).await;
+    if let Some((stream, unread, client, place)) = Box::pin(serve_http(shard.clone(), stream, remote)).await {
+        drop(http_place);
+        shard.upgraded(stream, unread, client, place).await;
     }
 }
 
-/// A client that a request made, once its answer has been written.
-pub(crate) type Upgrade = Rc<RefCell<Option<NewClient>>>;
+/// A client that a request made, once its answer has been written, and its place.
+pub(crate) type Upgrade = Rc<RefCell<Option<(NewClient, ClientPlace)>>>;
 
 async fn serve_http(
     shard: Rc<ShardThread>,
     stream: TcpStream,
     remote: SocketAddr,
-) -> Option<(TcpStream, Vec<u8>, NewClient)> {
+) -> Option<(TcpStream, Vec<u8>, NewClient, ClientPlace)> {
     let upgrade = Upgrade::default();
     let service = service_fn(|request| {
         let (shard, upgrade) = (shard.clone(), upgrade.clone());
         async move { Ok::<_, Infallible>(route::route(&shard, request, remote, &upgrade).await) }
     });
+    let settings = shard.shared.settings().clone();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(shard.shared.settings.http_header_timeout)
-        .max_buf_size(LONGEST_HEAD)
+        .header_read_timeout(settings.timeouts.header)
+        .max_buf_size(settings.limits.headers)
         .max_headers(MOST_HEADERS)
         .serve_connection(TokioIo::new(stream), service);
+    drop(settings);
     let served = connection.without_shutdown().await;
-    let client = upgrade.take()?;
+    if let Err(error) = &served {
+        count_broken_request(&shard, error);
+    }
+    let (client, place) = upgrade.take()?;
     match served {
-        Ok(parts) => Some((parts.io.into_inner(), parts.read_buf.to_vec(), client)),
+        Ok(parts) => Some((parts.io.into_inner(), parts.read_buf.to_vec(), client, place)),
         Err(error) => {
             tracing::debug!(%error, "a client was lost while it was upgraded");
             shard.upgrade_failed(&client);
             None
         }
     }
+}
+
+/// Counts what the HTTP library refuses by itself.
+fn count_broken_request(shard: &ShardThread, error: &hyper::Error) {
+    let reason = if error.is_timeout() {
+        "http-header"
+    } else if error.is_parse_too_large() {
+        "headers"
+    } else if error.is_parse() {
+        "malformed"
+    } else {
+        return;
+    };
+    tracing::debug!(%error, reason, "a request is refused");
+    shard.shared.metrics.refused(reason);
 }

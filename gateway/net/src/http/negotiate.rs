@@ -1,9 +1,11 @@
 //! Negotiation, with a token and without one.
 
+use std::borrow::Cow;
 use std::rc::Rc;
+use std::time::Instant;
 
 use http::Request;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderValue};
 use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect};
 use hubgate_wire::token::Claims;
@@ -22,7 +24,9 @@ pub(crate) fn connection(
     request: &Request<Incoming>,
     hub: &HubName,
 ) -> Result<Answer, Refusal> {
-    client_claims(shard, request, hub)?;
+    let token = access_token(request).ok_or(Refusal::NoToken)?;
+    client_claims(shard, &token, hub)?;
+    check_rate(shard)?;
     let asked = Query::of(request.uri()).get("negotiateVersion");
     let version = match NegotiateVersion::choose(asked.as_deref()) {
         Ok(version) => version,
@@ -44,11 +48,12 @@ pub(crate) fn without_host(
     request: &Request<Incoming>,
     hub: &HubName,
 ) -> Result<Answer, Refusal> {
-    let settings = &shard.shared.settings;
+    let settings = shard.shared.settings();
     if !settings.hub(hub).anonymous_negotiate {
         return Err(Refusal::NotAnonymous(hub.clone()));
     }
-    let endpoint = &shard.shared.endpoints[0];
+    check_rate(shard)?;
+    let endpoint = &settings.endpoints[0];
     let audience = format!("{endpoint}/client/?hub={hub}");
     let now = crate::gateway::unix_seconds();
     let mut claims = serde_json::Map::new();
@@ -62,21 +67,28 @@ pub(crate) fn without_host(
     Ok(json(&Redirect { url: &url, access_token }))
 }
 
-/// The claims of the token that a client's request carries, for `hub`.
-pub(crate) fn client_claims(
-    shard: &ShardThread,
-    request: &Request<Incoming>,
-    hub: &HubName,
-) -> Result<Claims, Refusal> {
-    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = header.and_then(|value| match value.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim()),
-        _ => None,
-    });
-    let query = Query::of(request.uri()).get("access_token");
-    let token = bearer.or(query.as_deref()).ok_or(Refusal::NoToken)?;
-    let claims = Claims::verify(token, &shard.shared.settings.access_keys, crate::gateway::unix_seconds())?;
-    claims.check_audience(&shard.shared.endpoints, "/client", Some(hub.as_str()))?;
+fn check_rate(shard: &ShardThread) -> Result<(), Refusal> {
+    let limits = &shard.shared.settings().limits;
+    shard.shared.admission.negotiate(limits, Instant::now()).map_err(|wait| Refusal::TooManyNegotiates { wait })
+}
+
+/// The token that a request carries: in its header, or where browsers cannot set one, in its query.
+pub(crate) fn access_token(request: &Request<Incoming>) -> Option<Cow<'_, str>> {
+    let bearer = request.headers().get(AUTHORIZATION).and_then(bearer_token);
+    bearer.map(Cow::Borrowed).or_else(|| Query::of(request.uri()).get("access_token"))
+}
+
+/// The token of an `Authorization: Bearer …` header.
+pub(crate) fn bearer_token(header: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The claims of a client's token for `hub`.
+pub(crate) fn client_claims(shard: &ShardThread, token: &str, hub: &HubName) -> Result<Claims, Refusal> {
+    let settings = shard.shared.settings();
+    let claims = Claims::verify(token, &settings.access_keys, crate::gateway::unix_seconds())?;
+    claims.check_audience(&settings.endpoints, "/client", Some(hub.as_str()))?;
     Ok(claims)
 }
 

@@ -23,7 +23,8 @@ impl<'a> Query<'a> {
         self.all(name).next()
     }
 
-    fn all(self, name: &str) -> impl Iterator<Item = Cow<'a, str>> {
+    /// All values of `name`.
+    pub(crate) fn all(self, name: &str) -> impl Iterator<Item = Cow<'a, str>> {
         form_urlencoded::parse(self.0.as_bytes())
             .filter(move |(each, _)| each.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)

@@ -11,8 +11,8 @@ use percent_encoding::percent_decode_str;
 
 use super::answer::{Answer, Refusal, refuse, text};
 use super::query::Query;
-use super::{Upgrade, cors, negotiate, pages, upgrade};
-use crate::settings::CorsOrigins;
+use super::{Upgrade, cors, negotiate, pages, rest, upgrade};
+use crate::settings::{CorsOrigins, Settings};
 use crate::shard::ShardThread;
 
 /// Answers one request; a client that it made is left in `upgraded`.
@@ -23,6 +23,9 @@ pub(crate) async fn route(
     upgraded: &Upgrade,
 ) -> Answer {
     let path = request.uri().path();
+    if path.starts_with("/api/") {
+        return rest::answer(shard, request).await;
+    }
     match path {
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" => match shard.shared.is_ready.load(Ordering::Relaxed) {
@@ -63,20 +66,21 @@ pub(crate) async fn route(
                 };
                 finish(shard, hub.as_ref().ok(), &request, answer)
             }
-            None => finish(shard, None, &request, pages::page(&shard.shared.settings.pages, &request).await),
+            None => finish(shard, None, &request, pages::page(&shard.shared.settings().pages, &request).await),
         },
     }
 }
 
-fn origins<'a>(shard: &'a ShardThread, hub: Option<&HubName>) -> &'a CorsOrigins {
-    match hub {
-        Some(hub) => &shard.shared.settings.hub(hub).cors,
-        None => const { &CorsOrigins::NONE },
-    }
+fn preflight(shard: &ShardThread, hub: Option<&HubName>, request: &Request<Incoming>) -> Answer {
+    let settings = shard.shared.settings();
+    cors::preflight(origins(&settings, hub), request.headers())
 }
 
-fn preflight(shard: &ShardThread, hub: Option<&HubName>, request: &Request<Incoming>) -> Answer {
-    cors::preflight(origins(shard, hub), request.headers())
+fn origins<'a>(settings: &'a Settings, hub: Option<&HubName>) -> &'a CorsOrigins {
+    match hub {
+        Some(hub) => &settings.hub(hub).cors,
+        None => const { &CorsOrigins::NONE },
+    }
 }
 
 /// Counts what is refused, and lets the page that asked read the answer.
@@ -88,9 +92,10 @@ fn finish(
 ) -> Answer {
     let mut answer = answer.unwrap_or_else(|refusal| {
         tracing::debug!(path = request.uri().path(), reason = refusal.reason(), %refusal, "a request is refused");
-        shard.shared.metrics.refused(&refusal);
+        shard.shared.metrics.refused(refusal.reason());
         refuse(&refusal)
     });
-    cors::allow(origins(shard, hub), request.headers(), &mut answer);
+    let settings = shard.shared.settings();
+    cors::allow(origins(&settings, hub), request.headers(), &mut answer);
     answer
 }

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 
 use super::Upgrade;
 use super::answer::{Answer, Refusal, text};
-use super::negotiate::{client_claims, new_id};
+use super::negotiate::{access_token, client_claims, new_id};
 use super::query::Query;
 use crate::shard::ShardThread;
 
@@ -29,40 +29,39 @@ pub(crate) async fn upgrade(
     remote: SocketAddr,
     upgraded: &Upgrade,
 ) -> Result<Answer, Refusal> {
-    let claims = client_claims(shard, request, hub)?;
+    let token = access_token(request).ok_or(Refusal::NoToken)?;
+    let claims = client_claims(shard, &token, hub)?;
     let query = Query::of(request.uri());
-    let token = match query.get("id") {
+    let connection_token = match query.get("id") {
         Some(id) => Some(ConnectionId::parse(&id).ok_or(Refusal::UnknownConnection)?),
         None => None,
     };
     let accept = match (request.method(), websocket_key(request.headers())) {
         (&Method::GET, Ok(key)) => accept_key(key),
-        (&Method::GET, Err(NoUpgrade::NotAsked)) => return Err(other_transport(request.headers(), token)),
-        (&Method::GET, Err(NoUpgrade::Wrong(why))) => return Err(Refusal::BadRequest(why)),
-        (&Method::POST | &Method::DELETE, _) if token.is_none() => {
-            return Err(Refusal::BadRequest("Connection ID required"));
+        (&Method::GET, Err(NoUpgrade::NotAsked)) => return Err(other_transport(request.headers(), connection_token)),
+        (&Method::GET, Err(NoUpgrade::Wrong(why))) => return Err(Refusal::bad_request(why)),
+        (&Method::POST | &Method::DELETE, _) if connection_token.is_none() => {
+            return Err(Refusal::bad_request("Connection ID required"));
         }
         (&Method::POST | &Method::DELETE, _) => return Err(Refusal::UnknownConnection),
         _ => return Err(Refusal::MethodNotAllowed),
     };
-    if !shard.shared.connections.enter() {
-        return Err(Refusal::TooManyConnections);
-    }
-    let id = match token {
-        None => new_id(shard),
-        Some(token) => match shard.claim_token(token, hub).await {
-            Ok(id) => id,
-            Err(refusal) => {
-                shard.shared.connections.leave();
-                return Err(match refusal {
-                    TokenRefusal::Unknown => Refusal::UnknownConnection,
-                    TokenRefusal::InUse => Refusal::ConnectionInUse,
-                });
-            }
-        },
-    };
     let identity = identity(&claims, query, request.headers(), remote);
-    *upgraded.borrow_mut() = Some(NewClient { hub: hub.clone(), id, token, identity });
+    let limits = &shard.shared.settings().limits;
+    let place = shard
+        .shared
+        .admission
+        .enter_client(limits, remote.ip(), hub, identity.user_id.as_ref(), &token)
+        .map_err(Refusal::NoRoom)?;
+    let id = match connection_token {
+        None => new_id(shard),
+        Some(token) => shard.claim_token(token, hub).await.map_err(|refusal| match refusal {
+            TokenRefusal::Unknown => Refusal::UnknownConnection,
+            TokenRefusal::InUse => Refusal::ConnectionInUse,
+        })?,
+    };
+    let client = NewClient { hub: hub.clone(), id, token: connection_token, identity };
+    *upgraded.borrow_mut() = Some((client, place));
     Ok(switching_protocols(&accept))
 }
 
@@ -98,7 +97,7 @@ fn is_private(name: &HeaderName) -> bool {
 fn other_transport(headers: &HeaderMap, token: Option<ConnectionId>) -> Refusal {
     let is_event_stream = headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes() == b"text/event-stream");
     match (token, is_event_stream) {
-        (None, _) => Refusal::BadRequest("Connection ID required"),
+        (None, _) => Refusal::bad_request("Connection ID required"),
         (Some(_), true) => Refusal::UnknownTransport("ServerSentEvents"),
         (Some(_), false) => Refusal::UnknownTransport("LongPolling"),
     }

@@ -32,7 +32,9 @@ impl hub::Host for Guest {
         let Some(target) = convert::target(target)? else { return Ok(false) };
         match self.ask(HubQuestion::Exists(target)).await {
             Some(HubAnswer::Exists(exists)) => Ok(exists),
-            Some(HubAnswer::Facts(_) | HubAnswer::Ran) | None => Err("the gateway is stopping".to_owned()),
+            Some(HubAnswer::Facts(_) | HubAnswer::Joined(_) | HubAnswer::Ran) | None => {
+                Err("the gateway is stopping".to_owned())
+            }
         }
     }
 }

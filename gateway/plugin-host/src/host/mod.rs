@@ -40,7 +40,7 @@ pub struct ShardQuestion {
 pub(crate) struct Surroundings {
     pub(crate) settings: PluginSettings,
     pub(crate) log: PluginLog,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     event_ids: EventIds,
 }
 
@@ -49,9 +49,14 @@ impl Surroundings {
         Surroundings {
             log: PluginLog::new(settings.name.clone()),
             settings,
-            state: Mutex::default(),
+            state: Arc::default(),
             event_ids: EventIds::default(),
         }
+    }
+
+    /// The same plugin with other settings: its state stays.
+    pub(crate) fn with_settings(&self, settings: PluginSettings) -> Surroundings {
+        Surroundings { state: Arc::clone(&self.state), ..Surroundings::new(settings) }
     }
 
     pub(crate) fn name(&self) -> &PluginName {

@@ -1,0 +1,151 @@
+//! Follows the configuration while the gateway runs.
+
+use std::fmt;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use hubgate_net::Change;
+use hubgate_plugin_host::PluginHost;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+
+use crate::config::{Config, ConfigError};
+use crate::logging::Logging;
+
+/// How often the files are looked at. A changed one is read once it has been the same for so long.
+const ROUND: Duration = Duration::from_millis(500);
+
+/// Keys that a running gateway cannot change.
+const FIXED: [&str; 3] = ["server.listen", "server.shards", "admin.listen"];
+
+/// Where the configuration comes from, and what of it this command keeps by itself.
+pub(crate) struct Reload {
+    pub(crate) load: Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>,
+    pub(crate) logging: Logging,
+}
+
+impl fmt::Debug for Reload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reload").finish_non_exhaustive()
+    }
+}
+
+/// Why a configuration is not taken over.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{0} cannot change while the gateway runs: restart it for that, or take the change back")]
+    Fixed(String),
+    #[error(transparent)]
+    Plugins(#[from] hubgate_plugin_host::StartError),
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+impl Reload {
+    /// Reads the configuration again at SIGHUP and when one of its files changes, and hands on what it says. A bad one
+    /// changes nothing.
+    pub(crate) async fn follow(
+        self,
+        mut current: Config,
+        plugins: PluginHost,
+        changes: mpsc::Sender<Change>,
+    ) -> Result<()> {
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut rounds = tokio::time::interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut read = stamps(&current.files);
+        let mut seen = read.clone();
+        loop {
+            tokio::select! {
+                _ = hang_up.recv() => tracing::info!("SIGHUP: reading the configuration again"),
+                _ = rounds.tick() => {
+                    let before = std::mem::replace(&mut seen, stamps(&current.files));
+                    let is_settled = before == seen;
+                    if seen == read || !is_settled {
+                        continue;
+                    }
+                }
+            }
+            read = stamps(&current.files);
+            match self.apply(&current, &plugins, &changes).await {
+                Ok(config) => {
+                    read = stamps(&config.files);
+                    current = config;
+                }
+                Err(error) => tracing::error!(error = error.to_string(), "the configuration stays as it was"),
+            }
+        }
+    }
+
+    async fn apply(
+        &self,
+        current: &Config,
+        plugins: &PluginHost,
+        changes: &mpsc::Sender<Change>,
+    ) -> Result<Config, Refused> {
+        let (load, plugins, before) = (self.load.clone(), plugins.clone(), current.clone());
+        // Reading files and compiling plugins takes its time.
+        let configured = tokio::task::spawn_blocking(move || {
+            let mut next = load()?;
+            if !next.net.admin.has_token_file && !before.net.admin.has_token_file {
+                // It would be another random one.
+                next.net.admin.token.clone_from(&before.net.admin.token);
+            }
+            let changed = before.changed_keys(&next);
+            if let Some(fixed) = fixed(&changed, &before, &next) {
+                return Err(Refused::Fixed(fixed));
+            }
+            plugins.configure(next.plugins.clone())?;
+            Ok((next, changed))
+        });
+        let (next, changed) = configured.await.map_err(|_| Refused::Stopping)??;
+        let (done, is_done) = oneshot::channel();
+        let change = Change { settings: next.net.clone(), done };
+        changes.send(change).await.map_err(|_| Refused::Stopping)?;
+        is_done.await.map_err(|_| Refused::Stopping)?;
+        self.logging.set(next.log.as_deref());
+        match changed.is_empty() {
+            true => tracing::info!("the configuration is what it was"),
+            false => tracing::info!(changed = changed.join(", "), "the configuration was reloaded"),
+        }
+        Ok(next)
+    }
+}
+
+/// A key among those that changed that must not.
+fn fixed(changed: &[String], before: &Config, next: &Config) -> Option<String> {
+    let key = changed.iter().find(|key| FIXED.contains(&key.as_str()));
+    let (before, next) = (&before.net.core, &next.net.core);
+    let other_mode = || (before.other_hubs.mode != next.other_hubs.mode).then(|| "hubs.*.mode".to_owned());
+    let named_mode = || {
+        let mut hubs = before.hubs.keys().chain(next.hubs.keys());
+        let hub = hubs.find(|hub| before.hub(hub).mode != next.hub(hub).mode)?;
+        Some(format!("hubs.{hub}.mode"))
+    };
+    key.cloned().or_else(other_mode).or_else(named_mode)
+}
+
+/// What changes with a file, also when another one takes its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    modified: (i64, i64),
+    length: u64,
+}
+
+/// Of each file; `None` for one that is not there.
+fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
+    let stamp = |file: &PathBuf| {
+        let metadata = std::fs::metadata(file).ok()?;
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        Some(Stamp { device: metadata.dev(), inode: metadata.ino(), modified, length: metadata.len() })
+    };
+    files.iter().map(stamp).collect()
+}

@@ -1,0 +1,184 @@
+//! A configuration with all its defaults, as it is shown and as two of them are compared.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use hubgate_core::settings as core;
+use hubgate_net::settings as net;
+use hubgate_plugin_host::{PluginSettings, PluginSource};
+use toml::{Table, Value};
+
+use super::Config;
+
+/// Whether a value that may be secret is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    Hidden,
+    /// For comparing alone.
+    Exposed,
+}
+
+/// All keys with their values as TOML.
+pub(super) fn show(config: &Config) -> String {
+    toml::to_string_pretty(&table(config, Secrets::Hidden)).expect("a table of texts, numbers and lists is TOML")
+}
+
+/// The paths of the keys whose values differ.
+pub(super) fn changed_keys(before: &Config, after: &Config) -> Vec<String> {
+    let mut changed = Vec::new();
+    let (before, after) = (table(before, Secrets::Exposed), table(after, Secrets::Exposed));
+    collect_changes(&Value::Table(before), &Value::Table(after), String::new(), &mut changed);
+    changed
+}
+
+fn collect_changes(before: &Value, after: &Value, path: String, changed: &mut Vec<String>) {
+    let (Value::Table(before), Value::Table(after)) = (before, after) else {
+        if before != after {
+            changed.push(path);
+        }
+        return;
+    };
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    for name in names {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        match (before.get(name), after.get(name)) {
+            (Some(before), Some(after)) => collect_changes(before, after, path, changed),
+            (_, _) => changed.push(path),
+        }
+    }
+}
+
+fn table(config: &Config, secrets: Secrets) -> Table {
+    let Config { net, plugins, log, files: _ } = config;
+    let mut server = Table::new();
+    server.insert("listen".into(), text(net.listen));
+    server.insert("endpoints".into(), list(&net.endpoints));
+    server.insert("access-keys".into(), list(net.access_keys.iter().map(|key| secret(secrets, key.expose()))));
+    server.insert("shards".into(), number(usize::from(net.shards)));
+    server.insert("drain-timeout".into(), span(net.drain_timeout));
+    server.insert("detailed-errors".into(), net.core.detailed_errors.into());
+    if let Some(log) = log {
+        server.insert("log".into(), text(log));
+    }
+    server.insert("limits".into(), limits(&net.limits, &net.core.limits).into());
+    server.insert("timeouts".into(), timeouts(&net.timeouts, &net.core.timeouts).into());
+
+    let mut admin = Table::new();
+    admin.insert("listen".into(), text(net.admin.listen));
+    if net.admin.has_token_file {
+        admin.insert("token-file".into(), text(secret(secrets, &net.admin.token)));
+    }
+    admin.insert("hosts".into(), list(&net.admin.hosts));
+    admin.insert("metrics-open".into(), net.admin.metrics_open.into());
+
+    let mut hubs = Table::new();
+    hubs.insert("*".into(), hub(&net.other_hubs, &net.core.other_hubs).into());
+    for (name, settings) in &net.hubs {
+        hubs.insert(name.to_string(), hub(settings, net.core.hub(name)).into());
+    }
+    let plugins = plugins.iter().map(|settings| (settings.name.to_string(), plugin(settings, secrets).into()));
+
+    let mut table = Table::new();
+    table.insert("server".into(), server.into());
+    table.insert("admin".into(), admin.into());
+    table.insert("hubs".into(), hubs.into());
+    table.insert("upstream".into(), net.core.upstream.iter().map(upstream_item).collect::<Vec<Value>>().into());
+    table.insert("plugins".into(), plugins.collect::<Table>().into());
+    table
+}
+
+fn limits(net: &net::Limits, core: &core::Limits) -> Table {
+    Table::from_iter([
+        ("message".into(), size(core.message)),
+        ("post".into(), size(net.post)),
+        ("headers".into(), size(net.headers)),
+        ("outbox".into(), size(net.outbox)),
+        ("connections".into(), number(net.connections)),
+        ("connections-per-ip".into(), number(net.connections_per_ip)),
+        ("connections-per-user".into(), number(net.connections_per_user)),
+        ("connections-per-token".into(), number(net.connections_per_token)),
+        ("http-connections".into(), number(net.http_connections)),
+        ("negotiates-per-second".into(), Value::Integer(net.negotiates_per_second.into())),
+        ("groups-per-connection".into(), number(core.groups_per_connection)),
+    ])
+}
+
+fn timeouts(net: &net::HttpTimeouts, core: &core::Timeouts) -> Table {
+    Table::from_iter([
+        ("negotiate".into(), span(core.negotiate.into())),
+        ("handshake".into(), span(core.handshake.into())),
+        ("client".into(), span(core.client.into())),
+        ("keep-alive".into(), span(core.keep_alive.into())),
+        ("http-header".into(), span(net.header)),
+        ("http-body".into(), span(net.body)),
+    ])
+}
+
+fn hub(net: &net::HubSettings, core: &core::HubSettings) -> Table {
+    let any = net.cors.any.then_some("*".to_owned());
+    let anonymous = Table::from_iter([("anonymous".into(), net.anonymous_negotiate.into())]);
+    Table::from_iter([
+        ("mode".into(), text(core.mode.name())),
+        ("cors-origins".into(), list(net.cors.exact.iter().cloned().chain(any))),
+        ("negotiate".into(), anonymous.into()),
+    ])
+}
+
+fn upstream_item(item: &core::UpstreamItem) -> Value {
+    let pattern = |pattern: &core::Pattern| match pattern {
+        core::Pattern::Any => list(["*"]),
+        core::Pattern::OneOf(names) => list(names),
+    };
+    let table = Table::from_iter([
+        ("hubs".into(), pattern(&item.hubs)),
+        ("categories".into(), pattern(&item.categories)),
+        ("events".into(), pattern(&item.events)),
+        ("plugin".into(), text(&item.plugin)),
+    ]);
+    table.into()
+}
+
+fn plugin(settings: &PluginSettings, secrets: Secrets) -> Table {
+    let path = match &settings.source {
+        PluginSource::File(path) => path.as_path(),
+        PluginSource::Embedded(_) => Path::new("(embedded)"),
+    };
+    let config = settings.config.iter().map(|(name, value)| (name.clone(), text(secret(secrets, value))));
+    Table::from_iter([
+        ("path".into(), text(path.display())),
+        ("config".into(), config.collect::<Table>().into()),
+        ("memory".into(), size(settings.memory_bytes)),
+        ("call-time".into(), span(settings.call_time)),
+    ])
+}
+
+fn secret(secrets: Secrets, value: &str) -> &str {
+    match secrets {
+        Secrets::Hidden => "(not shown)",
+        Secrets::Exposed => value,
+    }
+}
+
+fn text(value: impl ToString) -> Value {
+    Value::String(value.to_string())
+}
+
+fn list(values: impl IntoIterator<Item = impl ToString>) -> Value {
+    Value::Array(values.into_iter().map(text).collect())
+}
+
+fn number(value: usize) -> Value {
+    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+fn span(value: Duration) -> Value {
+    text(humantime::format_duration(value))
+}
+
+/// In the largest unit that says it exactly.
+fn size(bytes: usize) -> Value {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let exact = units.into_iter().find(|(shift, _)| bytes > 0 && bytes.is_multiple_of(1 << shift));
+    text(exact.map_or(format!("{bytes}B"), |(shift, unit)| format!("{}{unit}", bytes >> shift)))
+}

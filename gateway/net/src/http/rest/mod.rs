@@ -1,0 +1,126 @@
+//! The REST API: how an application sends to clients, manages groups, and asks who is there, without a connection.
+//!
+//! Source: Azure SignalR Service, "Data plane REST API", in its versions v1 (`/api/v1/hubs/{hub}`) and 2022-06-01
+//! (`/api/hubs/{hub}`). Both have the same operations here; `api-version` is not looked at.
+
+mod items;
+mod message;
+mod operation;
+mod table;
+
+use std::rc::Rc;
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, StatusCode};
+use hubgate_core::id::{GroupName, HubName};
+use hubgate_wire::token::Claims;
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+
+use super::answer::{Answer, Refusal, headers_of, text, with_type};
+use super::negotiate::bearer_token;
+use super::query::Query;
+use crate::shard::ShardThread;
+use operation::Operation;
+use table::{Names, Version};
+
+/// The .NET management SDK reads a 404 as "no" only where this header says what is not there.
+const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
+
+/// Answers a request below `/api`.
+pub(crate) async fn answer(shard: &Rc<ShardThread>, request: Request<Incoming>) -> Answer {
+    let path = request.uri().path().to_owned();
+    let is_probe = matches!(*request.method(), Method::GET | Method::HEAD);
+    if is_probe && matches!(path.trim_end_matches('/'), "/api/health" | "/api/v1/health") {
+        return text(StatusCode::OK, "");
+    }
+    match operate(shard, request, &path).await {
+        Ok(status) => text(status, ""),
+        Err(refusal) => {
+            tracing::debug!(path, reason = refusal.reason(), %refusal, "a REST request is refused");
+            shard.shared.metrics.refused(refusal.reason());
+            refuse(&refusal)
+        }
+    }
+}
+
+async fn operate(shard: &Rc<ShardThread>, request: Request<Incoming>, path: &str) -> Result<StatusCode, Refusal> {
+    let (version, rest) = Version::of(path).ok_or(Refusal::NotFound(NOT_AN_OPERATION))?;
+    check_token(shard, request.headers(), path)?;
+    let segments = decode(rest)?;
+    let (hub, segments) = segments.split_first().ok_or(Refusal::NotFound(NOT_AN_OPERATION))?;
+    let query = Query::of(request.uri());
+    let hub = effective_hub(hub, query)?;
+    let (route, names) = table::find(request.method(), segments)?;
+    check_names(&names)?;
+    let operation = Operation::new(route, names, query)?;
+    let done = operation.run(shard, &hub, request).await;
+    let status = done.map(|()| version.success(route));
+    let counted = status.as_ref().map_or_else(Refusal::status, |status| *status);
+    shard.shared.metrics.rest_request(route.name, counted);
+    status
+}
+
+const NOT_AN_OPERATION: &str = "No operation of the REST API has this path.";
+
+/// The token must be for the very path that it is sent to.
+fn check_token(shard: &ShardThread, headers: &HeaderMap, path: &str) -> Result<(), Refusal> {
+    let token = headers.get(AUTHORIZATION).and_then(bearer_token).ok_or(Refusal::NoToken)?;
+    let settings = shard.shared.settings();
+    let claims = Claims::verify(token, &settings.access_keys, crate::gateway::unix_seconds())?;
+    Ok(claims.check_audience(&settings.endpoints, path, None)?)
+}
+
+/// The path's segments as they were before they were escaped: a `/` inside a name does not part it.
+fn decode(path: &str) -> Result<Vec<String>, Refusal> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let decode = |segment| {
+        let decoded = percent_decode_str(segment).decode_utf8();
+        decoded.map(String::from).map_err(|_| Refusal::bad_request("The path is not UTF-8."))
+    };
+    path.split('/').map(decode).collect()
+}
+
+/// `{application}_{hub}`, where an application is named.
+fn effective_hub(hub: &str, query: Query<'_>) -> Result<HubName, Refusal> {
+    let hub = HubName::parse(hub)?;
+    match query.get("application") {
+        None => Ok(hub),
+        Some(application) => {
+            let application = HubName::parse(&application).map_err(|_| Refusal::bad_request(INVALID_APPLICATION))?;
+            Ok(HubName::parse(&format!("{application}_{hub}"))?)
+        }
+    }
+}
+
+const INVALID_APPLICATION: &str = "Invalid value of 'application'. Valid application name should be in between 1 and 128 \
+                                   characters long. The first character must be a letter, other characters can be \
+                                   letters, digits or the following symbols _`,.[]";
+
+fn check_names(names: &Names<'_>) -> Result<(), Refusal> {
+    if let Some(group) = names.group {
+        GroupName::parse(group).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    }
+    if names.connection.is_some_and(str::is_empty) {
+        let text = "Invalid connection id. Valid connection id should be more than 1 characters long";
+        return Err(Refusal::bad_request(text));
+    }
+    if names.user.is_some_and(str::is_empty) {
+        return Err(Refusal::bad_request("Invalid user id. Valid user id should be at least 1 character long."));
+    }
+    Ok(())
+}
+
+/// The service's form of an error.
+fn refuse(refusal: &Refusal) -> Answer {
+    let status = refusal.status();
+    let code: String = status.canonical_reason().unwrap_or("Error").split([' ', '-']).collect();
+    let body = json!({ "code": code, "message": refusal.to_string() });
+    let mut answer = with_type(status, "application/json", body.to_string());
+    headers_of(refusal, answer.headers_mut());
+    if let Refusal::Absent(absent) = refusal {
+        answer.headers_mut().insert(ERROR_CODE, HeaderValue::from_static(absent.code()));
+    }
+    answer
+}

@@ -1,0 +1,188 @@
+//! What the operations do.
+
+use std::rc::Rc;
+
+use http::Request;
+use hubgate_core::delivery::{Action, Member, Target};
+use hubgate_core::event::Joined;
+use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
+use hyper::body::Incoming;
+
+use super::items::{excluded, reason, ttl};
+use super::message;
+use super::table::{Kind, Names, Route};
+use crate::http::answer::{Absent, Refusal};
+use crate::http::query::Query;
+use crate::shard::ShardThread;
+
+/// The longest user id in an operation that closes connections, in characters.
+const LONGEST_CLOSED_USER: usize = 1024;
+
+/// An operation with all that its request says, but the body.
+#[derive(Debug)]
+pub(super) enum Operation {
+    Send { to: Whom, except: Vec<ConnectionId> },
+    Exists(Whom),
+    UserInGroup { user: UserId, group: GroupName },
+    Close { whom: Whom, except: Vec<ConnectionId>, reason: Option<String> },
+    AddConnection { connection: Option<ConnectionId>, group: GroupName },
+    AddUser { user: UserId, group: GroupName, ttl_seconds: Option<u32> },
+    Remove { member: Option<Member>, group: GroupName },
+    RemoveFromAllGroups(Option<Member>),
+}
+
+/// Whom a path names. An id that is none of ours is that of no connection.
+#[derive(Debug)]
+pub(super) enum Whom {
+    All,
+    Group(GroupName),
+    User(UserId),
+    Connection(Option<ConnectionId>),
+}
+
+impl Operation {
+    /// Reads the names of the path and the items of the query.
+    pub(super) fn new(route: &Route, names: Names<'_>, query: Query<'_>) -> Result<Operation, Refusal> {
+        let group = names.group.map(GroupName::new);
+        let user = names.user.map(UserId::new);
+        let connection = names.connection.map(ConnectionId::parse);
+        Ok(match (route.kind, connection, user, group) {
+            (Kind::Exists, None, Some(user), Some(group)) => Operation::UserInGroup { user, group },
+            (Kind::Add, Some(connection), _, Some(group)) => Operation::AddConnection { connection, group },
+            (Kind::Add, None, Some(user), Some(group)) => Operation::AddUser { user, group, ttl_seconds: ttl(query)? },
+            (Kind::Remove, connection, user, Some(group)) => {
+                Operation::Remove { member: member(connection, user), group }
+            }
+            (Kind::RemoveFromAllGroups, connection, user, _) => {
+                Operation::RemoveFromAllGroups(member(connection, user))
+            }
+            (Kind::Send, connection, user, group) => {
+                Operation::Send { to: whom(connection, user, group), except: excluded(query) }
+            }
+            (Kind::Exists, connection, user, group) => Operation::Exists(whom(connection, user, group)),
+            (Kind::Close, _, Some(user), _) if user.as_str().chars().count() > LONGEST_CLOSED_USER => {
+                let text = "Invalid user id. Valid user id should be in between 1 and 1024 characters long.";
+                return Err(Refusal::bad_request(text));
+            }
+            (Kind::Close, connection, user, group) => {
+                Operation::Close { whom: whom(connection, user, group), except: excluded(query), reason: reason(query) }
+            }
+            (Kind::Add | Kind::Remove, ..) => unreachable!("their paths name a group and a member"),
+        })
+    }
+
+    /// Does it. What it changes is in effect, on all shards, when this returns.
+    pub(super) async fn run(
+        self,
+        shard: &Rc<ShardThread>,
+        hub: &HubName,
+        request: Request<Incoming>,
+    ) -> Result<(), Refusal> {
+        match self {
+            Operation::Send { to, except } => {
+                let (method, arguments) = message::read(shard, request).await?;
+                if let Some(to) = to.target() {
+                    shard.send_to_hub(hub, Action::Send { to, method, arguments, except }).await;
+                }
+                Ok(())
+            }
+            Operation::Exists(whom) => {
+                let absent = whom.absent();
+                match whom.target() {
+                    Some(target) => shard.exists(hub, target).await,
+                    None => false,
+                }
+                .then_some(())
+                .ok_or(Refusal::Absent(absent))
+            }
+            Operation::UserInGroup { user, group } => {
+                let is_in_group = shard.user_in_group(hub, user, group).await;
+                is_in_group.then_some(()).ok_or(Refusal::Absent(Absent::UserInGroup))
+            }
+            Operation::Close { whom, except, reason } => close(shard, hub, whom, except, reason).await,
+            Operation::AddConnection { connection, group } => {
+                let joined = match connection {
+                    Some(connection) => shard.join(hub, connection, group).await,
+                    None => Joined::NoSuchConnection,
+                };
+                match joined {
+                    Joined::Yes => Ok(()),
+                    Joined::NoSuchConnection => Err(Refusal::Absent(Absent::ConnectionToAdd)),
+                    Joined::TooManyGroups => Err(Refusal::bad_request(
+                        "The connection is in as many groups as `server.limits.groups-per-connection` allows.",
+                    )),
+                }
+            }
+            Operation::AddUser { user, group, ttl_seconds } => {
+                shard.change(hub, Action::Join { member: Member::User(user), group, ttl_seconds }).await;
+                Ok(())
+            }
+            Operation::Remove { member, group } => {
+                if let Some(member) = member {
+                    shard.change(hub, Action::Leave { member, group }).await;
+                }
+                Ok(())
+            }
+            Operation::RemoveFromAllGroups(member) => {
+                if let Some(member) = member {
+                    shard.change(hub, Action::LeaveAll(member)).await;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn close(
+    shard: &Rc<ShardThread>,
+    hub: &HubName,
+    whom: Whom,
+    except: Vec<ConnectionId>,
+    reason: Option<String>,
+) -> Result<(), Refusal> {
+    let absent = Refusal::Absent(Absent::Connection);
+    let is_one = matches!(whom, Whom::Connection(_));
+    let Some(target) = whom.target() else {
+        return Err(absent);
+    };
+    if is_one && !shard.exists(hub, target.clone()).await {
+        return Err(absent);
+    }
+    shard.change(hub, Action::Close { target, except, reason, allow_reconnect: true }).await;
+    Ok(())
+}
+
+fn whom(connection: Option<Option<ConnectionId>>, user: Option<UserId>, group: Option<GroupName>) -> Whom {
+    match (connection, user, group) {
+        (Some(connection), _, _) => Whom::Connection(connection),
+        (None, Some(user), _) => Whom::User(user),
+        (None, None, Some(group)) => Whom::Group(group),
+        (None, None, None) => Whom::All,
+    }
+}
+
+fn member(connection: Option<Option<ConnectionId>>, user: Option<UserId>) -> Option<Member> {
+    match (connection, user) {
+        (Some(connection), _) => connection.map(Member::Connection),
+        (None, user) => user.map(Member::User),
+    }
+}
+
+impl Whom {
+    fn target(self) -> Option<Target> {
+        match self {
+            Whom::All => Some(Target::All),
+            Whom::Group(group) => Some(Target::Group(group)),
+            Whom::User(user) => Some(Target::User(user)),
+            Whom::Connection(connection) => connection.map(Target::Connection),
+        }
+    }
+
+    fn absent(&self) -> Absent {
+        match self {
+            Whom::Group(_) => Absent::Group,
+            Whom::User(_) => Absent::User,
+            Whom::All | Whom::Connection(_) => Absent::Connection,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Which method and path is which operation, in both versions of the API.
+
+use http::{Method, StatusCode};
+
+use super::Refusal;
+
+/// A version of the API, which path prefixes tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    V1,
+    /// 2022-06-01 and later ones.
+    V2022,
+}
+
+impl Version {
+    /// The version of a path, and what follows its prefix: the hub first.
+    pub(super) fn of(path: &str) -> Option<(Version, &str)> {
+        let v1 = path.strip_prefix("/api/v1/hubs/").map(|rest| (Version::V1, rest));
+        v1.or_else(|| path.strip_prefix("/api/hubs/").map(|rest| (Version::V2022, rest)))
+    }
+
+    /// The status of success.
+    pub(super) fn success(self, route: &Route) -> StatusCode {
+        let status = match self {
+            Version::V1 => route.v1,
+            Version::V2022 => route.v2022,
+        };
+        StatusCode::from_u16(status).expect("the table has statuses")
+    }
+}
+
+/// A row of [`ROUTES`].
+#[derive(Debug)]
+pub(super) struct Route {
+    method: Method,
+    /// Behind the hub. `{c}` is a connection, `{g}` a group and `{u}` a user.
+    path: &'static str,
+    pub(super) kind: Kind,
+    /// For metrics.
+    pub(super) name: &'static str,
+    v1: u16,
+    v2022: u16,
+}
+
+/// What an operation does to whom its path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Send,
+    Exists,
+    Close,
+    /// To the group of the path.
+    Add,
+    /// From the group of the path.
+    Remove,
+    RemoveFromAllGroups,
+}
+
+/// The names in a path.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Names<'a> {
+    pub(super) connection: Option<&'a str>,
+    pub(super) group: Option<&'a str>,
+    pub(super) user: Option<&'a str>,
+}
+
+/// Every operation. Each version has both its own paths and those of the other, and each membership can be named from
+/// either side.
+#[rustfmt::skip]
+const ROUTES: &[Route] = &[
+    route(Method::POST,   "",                              Kind::Send,   "sendToAll",                     202, 202),
+    route(Method::POST,   ":send",                         Kind::Send,   "sendToAll",                     202, 202),
+    route(Method::POST,   "users/{u}",                     Kind::Send,   "sendToUser",                    202, 202),
+    route(Method::POST,   "users/{u}/:send",               Kind::Send,   "sendToUser",                    202, 202),
+    route(Method::POST,   "connections/{c}",               Kind::Send,   "sendToConnection",              202, 202),
+    route(Method::POST,   "connections/{c}/:send",         Kind::Send,   "sendToConnection",              202, 202),
+    route(Method::POST,   "groups/{g}",                    Kind::Send,   "sendToGroup",                   202, 202),
+    route(Method::POST,   "groups/{g}/:send",              Kind::Send,   "sendToGroup",                   202, 202),
+    route(Method::GET,    "connections/{c}",               Kind::Exists, "connectionExists",              200, 200),
+    route(Method::GET,    "groups/{g}",                    Kind::Exists, "groupExists",                   200, 200),
+    route(Method::GET,    "users/{u}",                     Kind::Exists, "userExists",                    200, 200),
+    route(Method::GET,    "groups/{g}/users/{u}",          Kind::Exists, "userInGroup",                   200, 200),
+    route(Method::GET,    "users/{u}/groups/{g}",          Kind::Exists, "userInGroup",                   200, 200),
+    route(Method::DELETE, "connections/{c}",               Kind::Close,  "closeConnection",               202, 200),
+    route(Method::POST,   ":closeConnections",             Kind::Close,  "closeAll",                      204, 204),
+    route(Method::POST,   "groups/{g}/:closeConnections",  Kind::Close,  "closeGroup",                    204, 204),
+    route(Method::POST,   "users/{u}/:closeConnections",   Kind::Close,  "closeUser",                     204, 204),
+    route(Method::PUT,    "groups/{g}/connections/{c}",    Kind::Add,    "addConnectionToGroup",          200, 200),
+    route(Method::PUT,    "connections/{c}/groups/{g}",    Kind::Add,    "addConnectionToGroup",          200, 200),
+    route(Method::DELETE, "groups/{g}/connections/{c}",    Kind::Remove, "removeConnectionFromGroup",     200, 200),
+    route(Method::DELETE, "connections/{c}/groups/{g}",    Kind::Remove, "removeConnectionFromGroup",     200, 200),
+    route(Method::DELETE, "connections/{c}/groups",        Kind::RemoveFromAllGroups,
+                                                                         "removeConnectionFromAllGroups", 200, 200),
+    route(Method::PUT,    "groups/{g}/users/{u}",          Kind::Add,    "addUserToGroup",                202, 200),
+    route(Method::PUT,    "users/{u}/groups/{g}",          Kind::Add,    "addUserToGroup",                202, 200),
+    route(Method::DELETE, "groups/{g}/users/{u}",          Kind::Remove, "removeUserFromGroup",           202, 204),
+    route(Method::DELETE, "users/{u}/groups/{g}",          Kind::Remove, "removeUserFromGroup",           202, 204),
+    route(Method::DELETE, "users/{u}/groups",              Kind::RemoveFromAllGroups,
+                                                                         "removeUserFromAllGroups",       200, 204),
+];
+
+const fn route(method: Method, path: &'static str, kind: Kind, name: &'static str, v1: u16, v2022: u16) -> Route {
+    Route { method, path, kind, name, v1, v2022 }
+}
+
+/// The operation of a method and the segments behind the hub.
+pub(super) fn find<'a>(method: &Method, segments: &'a [String]) -> Result<(&'static Route, Names<'a>), Refusal> {
+    // HEAD asks for what GET asks for.
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    let mut matching = ROUTES.iter().filter_map(|route| Some((route, names(route.path, segments)?))).peekable();
+    if matching.peek().is_none() {
+        return Err(Refusal::NotFound(super::NOT_AN_OPERATION));
+    }
+    matching.find(|(route, _)| route.method == *method).ok_or(Refusal::MethodNotAllowed)
+}
+
+/// The names in `segments`, if they are those of `path`.
+fn names<'a>(path: &str, segments: &'a [String]) -> Option<Names<'a>> {
+    let mut names = Names::default();
+    let mut segments = segments.iter();
+    for expected in path.split('/').filter(|expected| !expected.is_empty()) {
+        let segment = segments.next()?;
+        match expected {
+            "{c}" => names.connection = Some(segment),
+            "{g}" => names.group = Some(segment),
+            "{u}" => names.user = Some(segment),
+            literal if literal == segment => {}
+            _ => return None,
+        }
+    }
+    segments.next().is_none().then_some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find_in(method: Method, path: &str) -> Result<&'static str, StatusCode> {
+        let segments: Vec<String> = path.split('/').filter(|segment| !segment.is_empty()).map(String::from).collect();
+        find(&method, &segments).map(|(route, _)| route.name).map_err(|refusal| refusal.status())
+    }
+
+    #[test]
+    fn a_method_and_a_path_are_one_operation() {
+        assert_eq!(find_in(Method::POST, ""), Ok("sendToAll"));
+        assert_eq!(find_in(Method::HEAD, "users/u/groups/g"), Ok("userInGroup"));
+        assert_eq!(find_in(Method::DELETE, "connections/c"), Ok("closeConnection"));
+        assert_eq!(find_in(Method::PUT, "connections/c"), Err(StatusCode::METHOD_NOT_ALLOWED));
+        assert_eq!(find_in(Method::POST, "users/u/:sned"), Err(StatusCode::NOT_FOUND));
+        assert_eq!(find_in(Method::POST, "users"), Err(StatusCode::NOT_FOUND));
+    }
+
+    #[test]
+    fn no_two_rows_have_the_same_method_and_path() {
+        for (index, route) in ROUTES.iter().enumerate() {
+            let same = |other: &&Route| (&other.method, other.path) == (&route.method, route.path);
+            assert_eq!(ROUTES.iter().position(|other| same(&other)), Some(index), "{} {}", route.method, route.path);
+        }
+    }
+}

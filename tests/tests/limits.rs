@@ -1,0 +1,181 @@
+//! Limits: each has a key, a metric and an answer that says so.
+
+use http::Method;
+use hubgate_tests::Gateway;
+use hubgate_tests::http::raw;
+use hubgate_tests::wait::{soon, until};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+async fn gateway(config: &str) -> Gateway {
+    Gateway::serve().with("hubs.bare.mode = 'serverless'").with(config).start().await
+}
+
+async fn refused(gateway: &Gateway, reason: &str) -> f64 {
+    gateway.metric("hubgate_requests_refused_total", [("reason", reason)]).await
+}
+
+/// One client comes in, the next one that shares something with it does not until the first has gone.
+async fn second_is_refused(config: &str, key: &str, status: u16) {
+    let gateway = gateway(config).await;
+    let connecting = gateway.client("bare").user("ann");
+    let first = connecting.connect().await;
+    let answer = connecting.try_open().await.expect_err("the place is taken");
+    assert_eq!(answer.status, status, "{key}: {}", answer.body);
+    assert!(answer.body.contains(&format!("server.limits.{key}")), "{}", answer.body);
+    assert!(answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0), "{:?}", answer.headers);
+    assert_eq!(refused(&gateway, key).await, 1.0);
+    first.leave().await;
+    until("the place to be free", async || connecting.try_open().await.ok()).await;
+}
+
+#[tokio::test]
+async fn connections_in_all_are_limited() {
+    second_is_refused("server.limits.connections = 1", "connections", 503).await;
+}
+
+#[tokio::test]
+async fn connections_of_one_address_are_limited() {
+    second_is_refused("server.limits.connections-per-ip = 1", "connections-per-ip", 429).await;
+}
+
+#[tokio::test]
+async fn connections_of_one_user_are_limited() {
+    second_is_refused("server.limits.connections-per-user = 1", "connections-per-user", 429).await;
+    let gateway = gateway("server.limits.connections-per-user = 1\nhubs.other.mode = 'serverless'").await;
+    let _ann = gateway.client("bare").user("ann").connect().await;
+    let _bob = gateway.client("bare").user("bob").connect().await;
+    let _ann_elsewhere = gateway.client("other").user("ann").connect().await;
+    let _nobody = gateway.client("bare").connect().await;
+    let _nobody_again = gateway.client("bare").connect().await;
+}
+
+#[tokio::test]
+async fn connections_with_one_token_are_limited() {
+    second_is_refused("server.limits.connections-per-token = 1", "connections-per-token", 429).await;
+    let gateway = gateway("server.limits.connections-per-token = 1").await;
+    let _first = gateway.client("bare").with_claim("n", 1).connect().await;
+    let _second = gateway.client("bare").with_claim("n", 2).connect().await;
+}
+
+#[tokio::test]
+async fn negotiations_in_a_second_are_limited() {
+    let gateway = gateway("server.limits.negotiates-per-second = 2").await;
+    let connecting = gateway.client("bare");
+    let mut statuses = Vec::new();
+    for _ in 0..20 {
+        let answer = connecting.negotiate("&negotiateVersion=1").await;
+        if answer.status == 429 {
+            assert_eq!(answer.header("retry-after"), "1");
+            assert!(answer.body.contains("server.limits.negotiates-per-second"), "{}", answer.body);
+        }
+        statuses.push(answer.status);
+    }
+    assert_eq!(statuses[..2], [200, 200]);
+    let over = statuses.iter().filter(|status| **status == 429).count();
+    assert!(over > 0 && statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
+    assert_eq!(refused(&gateway, "negotiates-per-second").await, over as f64);
+    until("the next second", async || (connecting.negotiate("").await.status == 200).then_some(())).await;
+}
+
+#[tokio::test]
+async fn connections_that_are_no_clients_are_limited() {
+    let gateway = gateway("server.limits.http-connections = 3\nserver.timeouts.http-header = '20s'").await;
+    let client = gateway.client("bare").connect().await;
+    let mut idle = Vec::new();
+    for _ in 0..3 {
+        idle.push(TcpStream::connect(gateway.address()).await.expect("the system accepts"));
+    }
+    until("the fourth to be closed at once", async || {
+        let mut fourth = TcpStream::connect(gateway.address()).await.ok()?;
+        let read = tokio::time::timeout(std::time::Duration::from_secs(1), fourth.read(&mut [0])).await;
+        matches!(read, Ok(Ok(0) | Err(_))).then_some(())
+    })
+    .await;
+    assert!(refused(&gateway, "http-connections").await >= 1.0);
+    drop(idle);
+    until("the places to be free", async || {
+        let answer = raw(gateway.address(), b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        answer.starts_with("HTTP/1.1 200").then_some(())
+    })
+    .await;
+    client.leave().await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let gateway = gateway("server.limits.headers = '8KiB'").await;
+    let large = "a".repeat(9_000);
+    let header =
+        raw(gateway.address(), format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Large: {large}\r\n\r\n").as_bytes())
+            .await;
+    assert!(header.starts_with("HTTP/1.1 431"), "{header}");
+    assert_eq!(refused(&gateway, "headers").await, 1.0);
+    let many: String = (0..200).map(|number| format!("X-{number}: 1\r\n")).collect();
+    let many = raw(gateway.address(), format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{many}\r\n").as_bytes()).await;
+    assert!(many.starts_with("HTTP/1.1 431"), "{many}");
+    assert_eq!(refused(&gateway, "headers").await, 2.0);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused() {
+    let gateway = gateway("server.limits.post = '1KiB'").await;
+    let message = json!({"target": "said", "arguments": ["a".repeat(2_000)]});
+    let answer = gateway.rest(Method::POST, "/api/hubs/bare/:send").json(&message).send().await;
+    assert_eq!(answer.status, 413, "{}", answer.body);
+    assert!(answer.body.contains("server.limits.post"), "{}", answer.body);
+    assert_eq!(refused(&gateway, "post").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_head_and_a_body_that_come_byte_by_byte_are_cut_off() {
+    let gateway = gateway("server.timeouts = { http-header = '300ms', http-body = '300ms' }").await;
+    let path = "/api/hubs/bare/:send";
+    let token = hubgate_tests::Token::new(&format!("{}{path}", gateway.url()), gateway.key()).sign();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 1000\r\n\r\n");
+    for (first, reason) in [("GET /healthz HTTP/1.1\r\nX: ", "http-header"), (&head, "http-body")] {
+        let mut stream = TcpStream::connect(gateway.address()).await.expect("the gateway accepts");
+        stream.write_all(first.as_bytes()).await.expect("the gateway reads");
+        let (mut read, mut write) = stream.split();
+        let trickle = async {
+            while write.write_all(b"a").await.is_ok() {
+                hubgate_tests::wait::pause().await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let mut answer = Vec::new();
+        let cut_off = soon("the connection to be cut off", async {
+            tokio::select! {
+                _ = read.read_to_end(&mut answer) => {}
+                () = trickle => {}
+            }
+        });
+        cut_off.await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+        until(reason, async || (refused(&gateway, reason).await == 1.0).then_some(())).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed() {
+    let gateway = gateway("server.timeouts.http-header = '300ms'").await;
+    assert_eq!(raw(gateway.address(), b"").await, "");
+    let kept = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert!(raw(gateway.address(), kept).await.starts_with("HTTP/1.1 200"), "also behind a request");
+}
+
+#[tokio::test]
+async fn a_handshake_that_comes_byte_by_byte_is_cut_off() {
+    let gateway = gateway("server.timeouts.handshake = '300ms'").await;
+    let mut client = gateway.client("bare").open().await;
+    for _ in 0..5 {
+        client.send_text(" ").await;
+        hubgate_tests::wait::pause().await;
+    }
+    assert_eq!(client.handshake_error().await, "Handshake was canceled.");
+    let closed = [("hub", "bare"), ("reason", "HandshakeError")];
+    assert_eq!(gateway.metric("hubgate_client_connections_closed_total", closed).await, 1.0);
+}

@@ -1,0 +1,368 @@
+//! The REST API: sends, groups, questions and closes from outside.
+
+use http::Method;
+use hubgate_tests::http::{Answer, raw};
+use hubgate_tests::{Client, Gateway, Token};
+use serde_json::{Value, json};
+
+/// Enough that no shard is without one.
+const CLIENTS: usize = 8;
+
+/// The prefixes of both versions, and what sends have at the end of their paths.
+const VERSIONS: [(&str, &str); 2] = [("/api/v1/hubs/bare", ""), ("/api/hubs/bare", "/:send")];
+
+/// A gateway with hub `bare`, whose clients get nothing but what is sent to them.
+async fn gateway() -> Gateway {
+    Gateway::serve().with("hubs.bare.mode = 'serverless'").with("hubs.app_bare.mode = 'serverless'").start().await
+}
+
+async fn clients(gateway: &Gateway, user: &str) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(gateway.client("bare").user(user).connect().await);
+    }
+    clients
+}
+
+/// A client and its connection id.
+async fn client(gateway: &Gateway, user: &str) -> (Client, String) {
+    let connecting = gateway.client("bare").user(user);
+    let negotiated = connecting.negotiate("&negotiateVersion=1").await.json();
+    let text = |name: &str| negotiated[name].as_str().expect("negotiate gives ids").to_owned();
+    (connecting.id(&text("connectionToken")).connect().await, text("connectionId"))
+}
+
+fn message(text: &str) -> Value {
+    json!({"target": "said", "arguments": [text]})
+}
+
+async fn ask(gateway: &Gateway, method: Method, path: &str) -> Answer {
+    gateway.rest(method, path).send().await
+}
+
+async fn post(gateway: &Gateway, path: &str, text: &str) -> u16 {
+    gateway.rest(Method::POST, path).json(&message(text)).send().await.status
+}
+
+#[tokio::test]
+async fn a_send_reaches_whom_its_path_names_in_both_versions() {
+    let gateway = gateway().await;
+    let mut anns = clients(&gateway, "ann/of?x").await;
+    let (mut bob, bob_id) = client(&gateway, "bob").await;
+    for (hub, send) in VERSIONS {
+        assert_eq!(ask(&gateway, Method::PUT, &format!("{hub}/groups/a%20b/connections/{bob_id}")).await.status, 200);
+        let root = if send.is_empty() { hub.to_owned() } else { format!("{hub}/:send") };
+        assert_eq!(post(&gateway, &root, "all").await, 202);
+        assert_eq!(post(&gateway, &format!("{hub}/users/ann%2Fof%3Fx{send}"), "ann").await, 202);
+        assert_eq!(post(&gateway, &format!("{hub}/connections/{bob_id}{send}"), "bob").await, 202);
+        assert_eq!(post(&gateway, &format!("{hub}/groups/a%20b{send}"), "group").await, 202);
+        for ann in &mut anns {
+            assert_eq!(ann.event("said").await, json!(["all"]));
+            assert_eq!(ann.event("said").await, json!(["ann"]));
+        }
+        for expected in ["all", "bob", "group"] {
+            assert_eq!(bob.event("said").await, json!([expected]));
+        }
+    }
+    assert_eq!(
+        gateway.metric("hubgate_rest_requests_total", [("operation", "sendToUser"), ("status", "202")]).await,
+        2.0
+    );
+}
+
+#[tokio::test]
+async fn excluded_connections_get_nothing() {
+    let gateway = gateway().await;
+    let (mut ann, ann_id) = client(&gateway, "ann").await;
+    let (mut bob, bob_id) = client(&gateway, "bob").await;
+    let (mut cid, _) = client(&gateway, "cid").await;
+    let path = format!("/api/hubs/bare/:send?excluded={ann_id}&excluded={bob_id}&excluded=nobody");
+    assert_eq!(post(&gateway, &path, "one").await, 202);
+    assert_eq!(post(&gateway, "/api/hubs/bare/:send", "two").await, 202);
+    assert_eq!(cid.event("said").await, json!(["one"]));
+    for client in [&mut ann, &mut bob, &mut cid] {
+        assert_eq!(client.event("said").await, json!(["two"]));
+    }
+}
+
+#[tokio::test]
+async fn arguments_reach_clients_as_they_were_written() {
+    let gateway = gateway().await;
+    let (mut ann, _) = client(&gateway, "ann").await;
+    let arguments = r#"[1.0, 12345678901234567890,1e400,"\u00e9\/",{"B":null,"a":[]}]"#;
+    let body = format!(r#" {{"Arguments":{arguments},"TARGET":"said","rawOnly":true}} "#);
+    let sent =
+        gateway.rest(Method::POST, "/api/v1/hubs/bare").body("application/json; charset=utf-8", body).send().await;
+    assert_eq!(sent.status, 202, "{}", sent.body);
+    let frame = ann.next_text().await;
+    assert_eq!(frame, format!("{{\"type\":1,\"target\":\"said\",\"arguments\":{arguments}}}\u{1e}"));
+}
+
+#[tokio::test]
+async fn a_chunked_body_is_read_as_a_whole() {
+    let gateway = gateway().await;
+    let (mut ann, _) = client(&gateway, "ann").await;
+    let path = "/api/hubs/bare/:send";
+    let token = Token::new(&format!("{}{path}", gateway.url()), gateway.key()).sign();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n");
+    let body = "a\r\n{\"target\":\r\n16\r\n\"said\",\"arguments\":[7]\r\n1\r\n}\r\n0\r\n\r\n";
+    let request = format!("{head}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+    let answer = raw(gateway.address(), request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    assert_eq!(ann.event("said").await, json!([7]));
+}
+
+#[tokio::test]
+async fn sends_to_nobody_are_accepted() {
+    let gateway = gateway().await;
+    for path in ["users/nobody/:send", "groups/nobody/:send", "connections/nobody/:send", ":send"] {
+        assert_eq!(post(&gateway, &format!("/api/hubs/bare/{path}"), "x").await, 202, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_application_is_the_first_part_of_the_hubs_name() {
+    let gateway = gateway().await;
+    let mut client = gateway.client("app_bare").connect().await;
+    assert_eq!(post(&gateway, "/api/hubs/bare/:send?application=App&api-version=2022-06-01", "x").await, 202);
+    assert_eq!(client.event("said").await, json!(["x"]));
+    let bad = gateway.rest(Method::POST, "/api/hubs/bare/:send?application=1").json(&message("x")).send().await;
+    assert_eq!(bad.status, 400);
+    assert!(bad.body.contains("Invalid value of 'application'"), "{}", bad.body);
+}
+
+#[tokio::test]
+async fn what_is_there_is_told_with_200_and_what_is_not_with_404_and_the_sdks_code() {
+    let gateway = gateway().await;
+    let (ann, id) = client(&gateway, "ann").await;
+    ask(&gateway, Method::PUT, &format!("/api/hubs/bare/users/ann/groups/tea")).await;
+    for (hub, _) in VERSIONS {
+        for there in
+            [format!("connections/{id}"), "users/ann".into(), "groups/tea".into(), "users/ann/groups/tea".into()]
+        {
+            for method in [Method::GET, Method::HEAD] {
+                assert_eq!(ask(&gateway, method, &format!("{hub}/{there}")).await.status, 200, "{there}");
+            }
+        }
+        let other = format!("{}AAAA", &id[..20]);
+        for (absent, code) in [
+            (format!("connections/{other}"), "Warning.Connection.NotExisted"),
+            ("connections/x".to_owned(), "Warning.Connection.NotExisted"),
+            ("users/bob".to_owned(), "Warning.User.NotExisted"),
+            ("groups/Tea".to_owned(), "Warning.Group.NotExisted"),
+            ("users/bob/groups/tea".to_owned(), "Info.User.NotInGroup"),
+            ("groups/cake/users/ann".to_owned(), "Info.User.NotInGroup"),
+        ] {
+            let answer = ask(&gateway, Method::HEAD, &format!("{hub}/{absent}")).await;
+            assert_eq!((answer.status, answer.header("x-ms-error-code")), (404, code), "{absent}");
+        }
+    }
+    ann.leave().await;
+    assert_eq!(
+        ask(&gateway, Method::HEAD, "/api/hubs/bare/users/ann/groups/tea").await.status,
+        200,
+        "it is remembered"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_to_a_change_of_groups_means_that_it_is_in_effect() {
+    let gateway = gateway().await;
+    let mut anns = clients(&gateway, "ann").await;
+    for round in 0..10 {
+        assert_eq!(ask(&gateway, Method::PUT, "/api/hubs/bare/users/ann/groups/tea").await.status, 200);
+        assert_eq!(post(&gateway, "/api/hubs/bare/groups/tea/:send", "in").await, 202);
+        assert_eq!(ask(&gateway, Method::DELETE, "/api/hubs/bare/users/ann/groups/tea").await.status, 204);
+        assert_eq!(post(&gateway, "/api/hubs/bare/groups/tea/:send", "out").await, 202);
+        assert_eq!(post(&gateway, "/api/hubs/bare/:send", "all").await, 202);
+        for ann in &mut anns {
+            assert_eq!(ann.event("said").await, json!(["in"]), "round {round}");
+            assert_eq!(ann.event("said").await, json!(["all"]), "round {round}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn memberships_end_as_they_were_made() {
+    let gateway = gateway().await;
+    let (mut ann, id) = client(&gateway, "ann").await;
+    let hub = "/api/v1/hubs/bare";
+    let group = |path: &str| format!("{hub}/groups/g/{path}");
+    let heard = async |ann: &mut Client, expected: &[&str]| {
+        post(&gateway, &format!("{hub}/groups/g"), "group").await;
+        post(&gateway, &format!("{hub}/users/ann"), "user").await;
+        for text in expected {
+            assert_eq!(ann.event("said").await, json!([text]));
+        }
+    };
+    for (method, path, status) in [
+        (Method::PUT, group(&format!("connections/{id}")), 200),
+        (Method::DELETE, group(&format!("connections/{id}")), 200),
+        (Method::PUT, format!("{hub}/connections/{id}/groups/g"), 200),
+        (Method::DELETE, format!("{hub}/connections/{id}/groups"), 200),
+        (Method::PUT, group("users/ann"), 202),
+        (Method::DELETE, group("users/ann"), 202),
+        (Method::PUT, format!("{hub}/users/ann/groups/g?ttl=0"), 202),
+        (Method::DELETE, format!("{hub}/users/ann/groups"), 200),
+    ] {
+        let expected: &[&str] = if method == Method::PUT { &["group", "user"] } else { &["user"] };
+        assert_eq!(ask(&gateway, method, &path).await.status, status, "{path}");
+        heard(&mut ann, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_users_membership_is_for_later_connections_unless_its_time_to_live_is_0() {
+    let gateway = gateway().await;
+    for (ttl, expected) in [("", vec!["group", "user"]), ("?ttl=3600", vec!["group", "user"]), ("?ttl=0", vec!["user"])]
+    {
+        assert_eq!(ask(&gateway, Method::PUT, &format!("/api/hubs/bare/users/ann/groups/g{ttl}")).await.status, 200);
+        let (mut ann, _) = client(&gateway, "ann").await;
+        post(&gateway, "/api/hubs/bare/groups/g/:send", "group").await;
+        post(&gateway, "/api/hubs/bare/users/ann/:send", "user").await;
+        for text in expected {
+            assert_eq!(ann.event("said").await, json!([text]), "{ttl}");
+        }
+        assert_eq!(ask(&gateway, Method::DELETE, "/api/hubs/bare/users/ann/groups").await.status, 204);
+    }
+    assert_eq!(ask(&gateway, Method::PUT, "/api/hubs/bare/users/ann/groups/g?ttl=-1").await.status, 400);
+}
+
+#[tokio::test]
+async fn whom_nobody_knows_cannot_be_added_and_need_not_be_removed() {
+    let gateway = gateway().await;
+    let added = ask(&gateway, Method::PUT, "/api/hubs/bare/groups/g/connections/nobody").await;
+    assert_eq!((added.status, added.header("x-ms-error-code")), (404, "Error.Connection.NotExisted"));
+    for (path, status) in [
+        ("groups/g/connections/nobody", 200),
+        ("connections/nobody/groups", 200),
+        ("users/nobody/groups/g", 204),
+        ("users/nobody/groups", 204),
+    ] {
+        assert_eq!(ask(&gateway, Method::DELETE, &format!("/api/hubs/bare/{path}")).await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_beyond_its_number_of_groups_is_not_added() {
+    let config = "hubs.bare.mode = 'serverless'\nserver.limits.groups-per-connection = 1";
+    let gateway = Gateway::serve().with(config).start().await;
+    let (_ann, id) = client(&gateway, "ann").await;
+    let add = async |group: &str| {
+        ask(&gateway, Method::PUT, &format!("/api/hubs/bare/groups/{group}/connections/{id}")).await
+    };
+    assert_eq!(add("a").await.status, 200);
+    assert_eq!(add("a").await.status, 200, "it is in it already");
+    let second = add("b").await;
+    assert_eq!(second.status, 400);
+    assert!(second.body.contains("server.limits.groups-per-connection"), "{}", second.body);
+    assert_eq!(gateway.metric("hubgate_group_joins_refused_total", [("hub", "bare")]).await, 1.0);
+}
+
+#[tokio::test]
+async fn closed_connections_are_told_the_reason_and_are_gone_before_they_hear_it() {
+    let gateway = gateway().await;
+    for (version, (hub, _)) in VERSIONS.into_iter().enumerate() {
+        let (mut ann, id) = client(&gateway, "ann").await;
+        let path = format!("{hub}/connections/{id}");
+        assert_eq!(
+            ask(&gateway, Method::DELETE, &format!("{path}?reason=enough%20of%20you")).await.status,
+            [202, 200][version]
+        );
+        let end = ann.end().await;
+        assert_eq!((end.error(), end.allows_reconnect()), ("enough of you", true));
+        assert_eq!(ask(&gateway, Method::HEAD, &path).await.status, 404);
+        let again = ask(&gateway, Method::DELETE, &path).await;
+        assert_eq!((again.status, again.header("x-ms-error-code")), (404, "Warning.Connection.NotExisted"));
+    }
+}
+
+#[tokio::test]
+async fn a_user_a_group_and_a_whole_hub_can_be_closed_but_for_some() {
+    let gateway = gateway().await;
+    let (mut ann, _) = client(&gateway, "ann").await;
+    let (mut bob, _) = client(&gateway, "bob").await;
+    let (mut cid, _) = client(&gateway, "cid").await;
+    let (mut dan, dan_id) = client(&gateway, "dan").await;
+    ask(&gateway, Method::PUT, "/api/hubs/bare/users/bob/groups/g").await;
+    for path in ["users/ann/:closeConnections?reason=a", "groups/g/:closeConnections?reason=b"] {
+        assert_eq!(ask(&gateway, Method::POST, &format!("/api/hubs/bare/{path}")).await.status, 204, "{path}");
+    }
+    assert_eq!(ann.end().await.error(), "a");
+    assert_eq!(bob.end().await.error(), "b");
+    let all = format!("/api/hubs/bare/:closeConnections?reason=c&excluded={dan_id}");
+    assert_eq!(ask(&gateway, Method::POST, &all).await.status, 204);
+    assert_eq!(cid.end().await.error(), "c");
+    post(&gateway, "/api/hubs/bare/:send", "still here").await;
+    assert_eq!(dan.event("said").await, json!(["still here"]));
+}
+
+#[tokio::test]
+async fn a_token_opens_its_own_path_and_no_other() {
+    let gateway = gateway().await;
+    let path = "/api/hubs/bare/users/a%20b/:send";
+    let url = format!("http://127.0.0.1{path}");
+    let status = async |audience: &str| {
+        let token = Token::new(audience, gateway.key()).sign();
+        gateway.request(Method::POST, path).bearer(&token).json(&message("x")).send().await.status
+    };
+    let with_port = format!("{}{path}", gateway.url());
+    let with_query = format!("{url}?application=x&api-version=2022-06-01");
+    for good in [&url, &with_port, &with_query, &format!("{url}/"), &url.replace("%20", " ").replace(' ', "%20")] {
+        assert_eq!(status(good).await, 202, "{good}");
+    }
+    let client = format!("{}/client/?hub=bare", gateway.url());
+    let other = url.replace("a%20b", "c");
+    let shorter = url.replace("/:send", "");
+    for bad in [&client, &other, &shorter, &url.replace("127.0.0.1", "example.com"), &url.replace("http", "https")] {
+        assert_eq!(status(bad).await, 401, "{bad}");
+    }
+    let none = gateway.request(Method::POST, path).json(&message("x")).send().await;
+    assert_eq!((none.status, none.header("www-authenticate")), (401, "Bearer"));
+    let in_query = format!("{path}?access_token={}", Token::new(&url, gateway.key()).sign());
+    assert_eq!(gateway.request(Method::POST, &in_query).json(&message("x")).send().await.status, 401);
+}
+
+#[tokio::test]
+async fn a_wrong_request_is_answered_with_what_is_wrong() {
+    let gateway = gateway().await;
+    let long = "g".repeat(1025);
+    for (method, path, status, text) in [
+        (Method::POST, "/api/hubs/1/:send", 400, "Invalid hub name"),
+        (Method::POST, "/api/hubs/bare/groups/%20/:send", 400, "Invalid group name"),
+        (Method::POST, &format!("/api/hubs/bare/groups/{long}"), 400, "Invalid group name"),
+        (Method::POST, "/api/hubs/bare/connections//:send", 400, "Invalid connection id"),
+        (Method::POST, "/api/hubs/bare/users//:send", 400, "Invalid user id"),
+        (Method::POST, "/api/hubs/bare/users/%ff/:send", 400, "UTF-8"),
+        (Method::POST, "/api/hubs/bare/:sned", 404, "No operation"),
+        (Method::POST, "/api/v2/hubs/bare", 404, "No operation"),
+        (Method::PUT, "/api/hubs/bare/:send", 405, ""),
+    ] {
+        let answer = gateway.rest(method, path).json(&message("x")).send().await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        let body: Value = serde_json::from_str(&answer.body).expect("errors are JSON");
+        assert!(body["message"].as_str().is_some_and(|message| message.contains(text)), "{path}: {body}");
+        assert!(body["code"].as_str().is_some_and(|code| !code.is_empty()), "{path}: {body}");
+    }
+    for (content_type, body, status) in [
+        ("application/json", "", 400),
+        ("application/json", "{", 400),
+        ("application/json", "{\"arguments\":[]}", 400),
+        ("application/json", "{\"target\":\"x\",\"arguments\":{}}", 400),
+        ("application/xml", "<x/>", 415),
+    ] {
+        let answer = gateway.rest(Method::POST, "/api/hubs/bare/:send").body(content_type, body).send().await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn health_is_told_to_everybody() {
+    let gateway = gateway().await;
+    for path in ["/api/health", "/api/v1/health", "/api/health?api-version=2022-06-01"] {
+        for method in [Method::GET, Method::HEAD] {
+            assert_eq!(gateway.request(method, path).send().await.status, 200, "{path}");
+        }
+    }
+    assert_eq!(gateway.request(Method::GET, "/api/health").bearer("nonsense").send().await.status, 200);
+}
