@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Broadcast(ScenarioArguments),
     /// One client sends to a group that all are in.
     Group(ScenarioArguments),
+    /// An application sends to each client by the REST API; needs --connection-string.
+    Rest(ScenarioArguments),
     /// Clients come and go: upgrade, token, hub handshake.
     Connect(ScenarioArguments),
     /// Clients are there, in a group, and do nothing but ping.
@@ -145,7 +147,9 @@ impl ScenarioArguments {
     /// The floors that say something about this work: without bursts nothing can be coalesced.
     pub(crate) fn floors(&self, scenario: Scenario) -> Vec<FloorKind> {
         let coalesces = match scenario {
-            Scenario::Echo | Scenario::Broadcast | Scenario::Group => self.burst > 1 || self.rate.is_some(),
+            Scenario::Echo | Scenario::Broadcast | Scenario::Group | Scenario::Rest => {
+                self.burst > 1 || self.rate.is_some()
+            }
             Scenario::Connect | Scenario::Idle => false,
         };
         match (self.no_floor, coalesces) {
@@ -165,16 +169,26 @@ pub(crate) enum Scenario {
     Echo,
     Broadcast,
     Group,
+    Rest,
     Connect,
     Idle,
 }
 
 impl Scenario {
+    /// Whether what a sender sends is for the client of the same number, and not for all.
+    pub(crate) fn is_to_one(self) -> bool {
+        match self {
+            Scenario::Echo | Scenario::Rest => true,
+            Scenario::Broadcast | Scenario::Group | Scenario::Connect | Scenario::Idle => false,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Scenario::Echo => "echo",
             Scenario::Broadcast => "broadcast",
             Scenario::Group => "group",
+            Scenario::Rest => "rest",
             Scenario::Connect => "connect",
             Scenario::Idle => "idle",
         }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::client::{Client, Received};
 use crate::epoll::{Epoll, Interest};
 use crate::frame;
+use crate::poster::Poster;
 use crate::target::Target;
 
 const READ_BUFFER: usize = 512 * 1024;
@@ -17,8 +18,13 @@ const OTHER_DESCRIPTORS: u64 = 64;
 /// How often a client pings, as official ones do.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 
+/// Tells senders from clients among what is ready.
+const FIRST_POSTER: usize = 1 << 32;
+
 pub(crate) struct Crowd {
     clients: Vec<Client>,
+    /// Who sends to the client of the same number, where that is not the client itself.
+    posters: Vec<Poster>,
     /// From this number on, nobody reads any more.
     first_stalled: usize,
     epoll: Epoll,
@@ -34,6 +40,7 @@ impl Crowd {
     pub(crate) fn new() -> Result<Crowd> {
         Ok(Crowd {
             clients: Vec::new(),
+            posters: Vec::new(),
             first_stalled: usize::MAX,
             epoll: Epoll::new()?,
             buffer: vec![0; READ_BUFFER],
@@ -56,6 +63,21 @@ impl Crowd {
             self.send_pings()?;
         }
         Ok(())
+    }
+
+    /// Connects applications that send to the first `count` users.
+    pub(crate) fn post_for(&mut self, target: &Target, count: usize) -> Result<()> {
+        for number in 0..count {
+            let poster = Poster::connect(target, number).with_context(|| format!("sender {number}"))?;
+            self.epoll.add(&poster.stream, FIRST_POSTER + number)?;
+            self.posters.push(poster);
+        }
+        Ok(())
+    }
+
+    /// Sends to the user of this number.
+    pub(crate) fn post<'a>(&mut self, number: usize, bodies: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+        self.posters[number].post(bodies).with_context(|| format!("sender {number}"))
     }
 
     /// From now on, the clients from `first_stalled` on read nothing.
@@ -92,6 +114,10 @@ impl Crowd {
             .map(|(at, _)| at.saturating_duration_since(Instant::now()));
         self.epoll.wait(timeout.min(until_ping.unwrap_or(timeout)), &mut self.ready)?;
         for &number in &self.ready {
+            if let Some(number) = number.checked_sub(FIRST_POSTER) {
+                self.posters[number].receive(&mut self.buffer).with_context(|| format!("sender {number}"))?;
+                continue;
+            }
             let client = &mut self.clients[number];
             // Level-triggered: a socket that can be written to would be ready for ever.
             if client.has_unsent() && !client.send_rest().with_context(|| format!("client {number}"))? {

@@ -14,6 +14,7 @@ mod floor;
 mod frame;
 mod http_post;
 mod load;
+mod poster;
 mod process;
 mod report;
 mod scenario;
@@ -40,6 +41,7 @@ pub fn run(arguments: BenchArguments) -> Result<Verdict> {
         Command::Echo(arguments) => (Scenario::Echo, arguments),
         Command::Broadcast(arguments) => (Scenario::Broadcast, arguments),
         Command::Group(arguments) => (Scenario::Group, arguments),
+        Command::Rest(arguments) => (Scenario::Rest, arguments),
         Command::Connect(arguments) => (Scenario::Connect, arguments),
         Command::Idle(arguments) => (Scenario::Idle, arguments),
         Command::FloorServer(arguments) => return floor::server::serve(&arguments).map(|()| Verdict::Complete),

@@ -1,6 +1,7 @@
 //! Numbered messages on their way between the clients and the target.
 
 use std::collections::VecDeque;
+use std::io::Write;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -73,7 +74,7 @@ impl Load<'_> {
     ) -> Result<Load<'_>> {
         let receivers = arguments.clients - arguments.stalled;
         crowd.stall(receivers)?;
-        let senders = if scenario == Scenario::Echo { receivers } else { 1 };
+        let senders = if scenario.is_to_one() { receivers } else { 1 };
         Ok(Load {
             scenario,
             arguments,
@@ -155,18 +156,31 @@ impl Load<'_> {
     fn send(&mut self, sender: usize, at: Instant) -> Result<()> {
         self.frames.clear();
         let burst = self.arguments.burst;
+        let mut ends = Vec::new();
         for number in (self.senders[sender].count..).take(burst) {
             self.write_message((sender, number))?;
-            frame::push(frame::From::Client, frame::TEXT, &self.message, &mut self.frames);
+            match self.scenario {
+                Scenario::Rest => {
+                    self.frames.extend_from_slice(&self.message);
+                    ends.push(self.frames.len());
+                }
+                _ => frame::push(frame::From::Client, frame::TEXT, &self.message, &mut self.frames),
+            }
         }
-        let receivers = if self.scenario == Scenario::Echo { 1 } else { self.accounts.len() };
+        let receivers = if self.scenario.is_to_one() { 1 } else { self.accounts.len() };
         let awaited = (burst * receivers) as u64;
         let state = &mut self.senders[sender];
         state.count += burst as u64;
         state.times.extend(std::iter::repeat_n(at, burst));
         state.awaited += awaited;
         self.awaited += awaited;
-        self.crowd.send(sender, &self.frames)
+        match self.scenario {
+            Scenario::Rest => {
+                let starts = std::iter::once(0).chain(ends.iter().copied());
+                self.crowd.post(sender, starts.zip(&ends).map(|(start, end)| &self.frames[start..*end]))
+            }
+            _ => self.crowd.send(sender, &self.frames),
+        }
     }
 
     /// The call that carries a sender's message.
@@ -177,6 +191,12 @@ impl Load<'_> {
         let (id, method, arguments) = match self.scenario {
             Scenario::Echo => (Some(number), method.unwrap_or("echo"), text),
             Scenario::Group => (None, method.unwrap_or("sayTo"), format!("\"{GROUP}\",{text}")),
+            Scenario::Rest => {
+                self.message.clear();
+                let method = &self.arguments.receive;
+                write!(self.message, "{{\"target\":\"{method}\",\"arguments\":[{text}]}}")?;
+                return Ok(());
+            }
             Scenario::Broadcast | Scenario::Connect | Scenario::Idle => (None, method.unwrap_or("say"), text),
         };
         self.message.clear();
@@ -200,7 +220,7 @@ impl Load<'_> {
             };
             let state = senders
                 .get_mut(sender)
-                .filter(|state| number < state.count && (scenario != Scenario::Echo || sender == receiver));
+                .filter(|state| number < state.count && (!scenario.is_to_one() || sender == receiver));
             let (Some(account), Some(state)) = (accounts.get_mut(receiver), state) else {
                 *stray += 1;
                 return;
@@ -234,7 +254,7 @@ impl Load<'_> {
     pub(crate) fn faults(&self) -> Faults {
         let mut faults = Faults { stray: self.stray, ..Faults::default() };
         for (receiver, account) in self.accounts.iter().enumerate() {
-            let sender = if self.scenario == Scenario::Echo { receiver } else { 0 };
+            let sender = if self.scenario.is_to_one() { receiver } else { 0 };
             faults.add(account.close(self.senders[sender].count));
         }
         faults

@@ -204,7 +204,7 @@ impl Report<'_> {
         let is_idle = scenario == Scenario::Idle;
         let each = match scenario {
             Scenario::Echo => "answer",
-            Scenario::Broadcast | Scenario::Group => "delivery",
+            Scenario::Broadcast | Scenario::Group | Scenario::Rest => "delivery",
             Scenario::Connect => "connection",
             Scenario::Idle => "connection and second",
         };

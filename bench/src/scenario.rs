@@ -29,7 +29,9 @@ pub(crate) fn measure(scenario: Scenario, arguments: &ScenarioArguments, target:
     match scenario {
         Scenario::Connect => connect(arguments, target),
         Scenario::Idle => idle(arguments, target),
-        Scenario::Echo | Scenario::Broadcast | Scenario::Group => messages(scenario, arguments, target),
+        Scenario::Echo | Scenario::Broadcast | Scenario::Group | Scenario::Rest => {
+            messages(scenario, arguments, target)
+        }
     }
 }
 
@@ -39,6 +41,9 @@ fn messages(scenario: Scenario, arguments: &ScenarioArguments, target: &Target) 
     crowd.grow(target, arguments.clients, arguments.clients - arguments.stalled)?;
     if scenario == Scenario::Group {
         load::join(arguments, target.dialect, &mut crowd, 0..arguments.clients)?;
+    }
+    if scenario == Scenario::Rest {
+        crowd.post_for(target, arguments.clients - arguments.stalled)?;
     }
     let mut load = Load::new(scenario, arguments, target.dialect, crowd)?;
     let warmed_up = load.run(time.mul_f64(WARM_UP))?;

@@ -34,6 +34,8 @@ enum Admission {
     Signed { endpoint: String, hub: String, key: AccessKey, negotiates: bool },
     /// All at one place, in one way.
     Fixed(Entrance),
+    /// To a floor, which knows users by their numbers.
+    Floor(SocketAddr),
     /// By way of the application.
     Application(String),
 }
@@ -66,13 +68,11 @@ impl Target {
 
     /// A floor server, which lets anybody in.
     pub(crate) fn floor(address: SocketAddr, pid: u32) -> Target {
-        let (authority, path, query) = (address.to_string(), "/client/".to_owned(), "hub=floor".to_owned());
-        let entrance = Entrance { address, authority, path, query, token: None };
         Target {
             address,
             pid: Some(pid),
             dialect: Dialect::Signalr,
-            admission: Admission::Fixed(entrance),
+            admission: Admission::Floor(address),
             may_be_remote: false,
         }
     }
@@ -81,12 +81,13 @@ impl Target {
     pub(crate) fn entrance(&self, client: usize) -> Result<Entrance> {
         match &self.admission {
             Admission::Fixed(entrance) => Ok(entrance.clone()),
+            Admission::Floor(address) => Entrance::at(&format!("http://{address}/client/?user={client}"), false),
             Admission::Application(url) => {
                 negotiated(Entrance::at(url, self.may_be_remote)?, Negotiation::Each, client, self.may_be_remote)
             }
             Admission::Signed { endpoint, hub, key, negotiates } => {
                 let mut entrance = Entrance::at(&format!("{endpoint}/client/?hub={hub}"), self.may_be_remote)?;
-                entrance.token = Some(sign(key, endpoint, hub, client));
+                entrance.token = Some(sign(key, &format!("{endpoint}/client/?hub={hub}"), Some(client)));
                 match negotiates {
                     true => negotiated(entrance, Negotiation::Each, client, self.may_be_remote),
                     false => Ok(entrance),
@@ -95,6 +96,27 @@ impl Target {
         }
     }
 }
+
+impl Target {
+    /// Where a send to the user of client number `user` goes, and the request's line and headers but its length.
+    pub(crate) fn send_to_user(&self, user: usize) -> Result<(SocketAddr, String)> {
+        let (endpoint, hub, key) = match &self.admission {
+            Admission::Floor(address) => {
+                let head = format!("POST /api/users/{user}/ HTTP/1.1\r\nHost: {address}\r\n{JSON}");
+                return Ok((*address, head));
+            }
+            Admission::Signed { endpoint, hub, key, .. } => (endpoint, hub, key),
+            Admission::Fixed(_) | Admission::Application(_) => bail!("`rest` needs --connection-string and --hub"),
+        };
+        let url = format!("{endpoint}/api/hubs/{hub}/users/user-{user}/:send");
+        let Entrance { address, authority, path, .. } = Entrance::at(&url, self.may_be_remote)?;
+        let token = sign(key, &url, None);
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer {token}\r\n{JSON}");
+        Ok((address, head))
+    }
+}
+
+const JSON: &str = "Content-Type: application/json\r\n";
 
 impl Entrance {
     fn at(url: &str, may_be_remote: bool) -> Result<Entrance> {
@@ -232,12 +254,14 @@ fn connection_string(text: &str) -> Result<(String, &str)> {
     }
 }
 
-fn sign(key: &AccessKey, endpoint: &str, hub: &str, client: usize) -> String {
+fn sign(key: &AccessKey, audience: &str, client: Option<usize>) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut claims = Map::new();
-    claims.insert("aud".into(), format!("{endpoint}/client/?hub={hub}").into());
+    claims.insert("aud".into(), audience.into());
     claims.insert("exp".into(), (now + TOKEN_LIFETIME).into());
-    claims.insert("asrs.s.uid".into(), format!("user-{client}").into());
+    if let Some(client) = client {
+        claims.insert("asrs.s.uid".into(), format!("user-{client}").into());
+    }
     key.sign(&claims)
 }
 

@@ -38,6 +38,16 @@ fn every_scenario_gets_all_that_it_sends() {
 }
 
 #[test]
+fn an_application_sends_to_each_client_by_rest() {
+    let gateway = Target::start();
+    let string = format!("Endpoint=http://{};AccessKey=0123456789abcdef;Version=1.0;", gateway.address);
+    let refused = bench(&format!("rest --clients 2 --url {} {SHORT}", gateway.url()));
+    assert!(refused.errors.contains("--connection-string"), "{}", refused.errors);
+    let unanswered = bench(&format!("rest --clients 2 --no-floor --connection-string {string} --hub probe {SHORT}"));
+    assert_ne!(unanswered.code, Some(0), "a floor knows no hubs");
+}
+
+#[test]
 fn clients_get_in_with_and_without_negotiating() {
     let target = Target::start();
     let string = format!("Endpoint=http://{};AccessKey=0123456789abcdef;Version=1.0;", target.address);

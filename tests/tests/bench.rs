@@ -54,6 +54,8 @@ async fn every_answer_and_every_delivery_is_counted() {
     assert_complete(&measure(&["broadcast", "--clients", "7", "--burst", "3"]).await, "broadcast", 7);
     assert_complete(&measure(&["group", "--clients", "5", "--groups", "4"]).await, "group", 5);
     assert_complete(&measure(&["broadcast", "--clients", "3", "--rate", "100"]).await, "broadcast", 3);
+    assert_complete(&measure(&["rest", "--clients", "4"]).await, "rest", 4);
+    assert_complete(&measure(&["rest", "--clients", "2", "--burst", "3"]).await, "rest", 2);
 }
 
 #[tokio::test]

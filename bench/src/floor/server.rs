@@ -18,6 +18,8 @@ const LISTENER: usize = usize::MAX;
 const STANDARD_INPUT: usize = usize::MAX - 1;
 const UPGRADE: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+/// What a request begins with that sends to a user; the user's number comes next.
+const SEND: &[u8] = b"POST /api/users/";
 const NEGOTIATED: &str = r#"{"negotiateVersion":1,"connectionId":"floor","connectionToken":"floor","availableTransports":
 [{"transport":"WebSockets","transferFormats":["Text"]}]}"#;
 
@@ -40,6 +42,7 @@ pub(crate) fn serve(arguments: &FloorArguments) -> Result<()> {
         said: format!("{{\"type\":1,\"target\":\"{}\",\"arguments\":[", arguments.says).into_bytes(),
         peers: Vec::new(),
         free: Vec::new(),
+        users: Vec::new(),
         buffer: vec![0; 256 * 1024],
         payload: Vec::new(),
         frame: Vec::new(),
@@ -73,6 +76,8 @@ struct Server {
     said: Vec<u8>,
     peers: Vec<Option<Peer>>,
     free: Vec<usize>,
+    /// Who is where, for sends to users.
+    users: Vec<usize>,
     buffer: Vec<u8>,
     payload: Vec<u8>,
     frame: Vec<u8>,
@@ -129,6 +134,9 @@ impl Server {
         let Some(peer) = &mut self.peers[token] else {
             return;
         };
+        if head.starts_with(SEND) {
+            return self.sends(token, head);
+        }
         if !head.ends_with(b"\r\n\r\n") {
             peer.unread = head;
         } else if head.starts_with(b"POST ") {
@@ -138,6 +146,40 @@ impl Server {
         } else {
             peer.is_upgraded = true;
             drop(peer.stream.write_all(UPGRADE));
+            if let Some(user) = memmem::find(&head, b"?user=").and_then(|at| number(&head[at + 6..])) {
+                self.users.resize(self.users.len().max(user + 1), usize::MAX);
+                self.users[user] = token;
+            }
+        }
+    }
+
+    /// Sends what applications post to users, whole requests as they come.
+    fn sends(&mut self, token: usize, mut requests: Vec<u8>) {
+        const LENGTH: &[u8] = b"Content-Length: ";
+        let mut done = 0;
+        while let Some(head) = memmem::find(&requests[done..], b"\r\n\r\n") {
+            let (start, body) = (done, done + head + 4);
+            let head = &requests[start..body];
+            let length = memmem::find(head, LENGTH).and_then(|at| number(&head[at + LENGTH.len()..]));
+            let Some(message) = requests.get(body..body + length.unwrap_or_default()) else {
+                break;
+            };
+            let user = number(&head[SEND.len().min(head.len())..]).and_then(|user| self.users.get(user).copied());
+            done = body + message.len();
+            if let (Some(user), Some(arguments)) = (user, arguments(message)) {
+                self.payload.clear();
+                self.payload.extend_from_slice(&self.said);
+                self.payload.extend_from_slice(arguments);
+                self.payload.extend_from_slice(b"]}\x1e");
+                self.send(user, frame::TEXT);
+            }
+            if let Some(peer) = &mut self.peers[token] {
+                peer.send(self.kind, b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+            }
+        }
+        requests.drain(..done);
+        if let Some(peer) = &mut self.peers[token] {
+            peer.unread = requests;
         }
     }
 
@@ -169,12 +211,9 @@ impl Server {
             self.payload.extend_from_slice(b"{}\x1e");
             return self.send(token, frame::TEXT);
         }
-        let (Some(start), Some(end)) =
-            (memmem::find(message, b"\"arguments\":[").map(|at| at + 13), memchr::memrchr(b']', message))
-        else {
+        let Some(arguments) = arguments(message) else {
             return;
         };
-        let arguments = &message[start..end];
         match memmem::find(message, b"\"invocationId\":\"").map(|at| &message[at + 16..]) {
             Some(id) => {
                 let id = &id[..memchr::memchr(b'"', id).unwrap_or(0)];
@@ -218,6 +257,18 @@ impl Server {
             peer.pending.clear();
         }
     }
+}
+
+/// What stands between the brackets of a message's arguments.
+fn arguments(message: &[u8]) -> Option<&[u8]> {
+    let start = memmem::find(message, b"\"arguments\":[")? + 13;
+    message.get(start..memchr::memrchr(b']', message)?)
+}
+
+/// The number that a text begins with.
+fn number(text: &[u8]) -> Option<usize> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&text[..digits]).ok()?.parse().ok()
 }
 
 impl Peer {

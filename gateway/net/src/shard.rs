@@ -15,6 +15,7 @@ use hubgate_core::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Effect, NewClient, Order, Shard, Shards, Slot, TokenRefusal};
 use hubgate_plugin_host::{ShardPlugins, ShardQuestion};
+use hubgate_wire::token::{Claims, TokenError};
 use hubgate_wire::websocket::Frame;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -22,7 +23,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::admission::{ClientPlace, HttpPlace};
 use crate::client::websocket::{self, ClientSocket};
 use crate::gateway::Shared;
-use crate::http;
+use crate::http::{self, VerifiedTokens};
 use crate::inbox::{INBOX, Inbox, InboxSender, ShardMessage, UpgradedClient};
 
 /// Bytes that one read takes; the buffer is shared by all connections of the shard.
@@ -37,6 +38,7 @@ pub(crate) struct ShardThread {
     plugins: ShardPlugins,
     peers: Vec<Peer>,
     read_buffer: Cell<Vec<u8>>,
+    tokens: RefCell<VerifiedTokens>,
     /// `server.limits.outbox`, in bytes.
     outbox_limit: Cell<usize>,
     /// Sockets to which something was queued in this turn.
@@ -73,6 +75,7 @@ pub(crate) async fn run(
         plugins,
         peers: inboxes.into_iter().map(peer).collect(),
         read_buffer: Cell::new(vec![0; READ_BUFFER]),
+        tokens: RefCell::default(),
         outbox_limit: Cell::new(settings.limits.outbox),
         dirty: RefCell::default(),
         flusher: RefCell::default(),
@@ -110,6 +113,12 @@ impl ShardThread {
 
     pub(crate) fn put_read_buffer(&self, buffer: Vec<u8>) {
         self.read_buffer.set(buffer);
+    }
+
+    /// The claims of a token that is signed with one of the gateway's keys and valid now.
+    pub(crate) fn verify(&self, token: &str) -> Result<Rc<Claims>, TokenError> {
+        let keys = &self.shared.settings().access_keys;
+        self.tokens.borrow_mut().verify(token, keys, crate::gateway::unix_seconds())
     }
 
     pub(crate) fn negotiated(&self, hub: HubName, id: ConnectionId, token: ConnectionId) {
@@ -360,6 +369,7 @@ impl ShardThread {
             ShardMessage::Status(answer) => drop(answer.send(self.core.borrow().statuses())),
             ShardMessage::Configure(settings, answer) => {
                 self.plugins.refresh();
+                self.tokens.borrow_mut().forget();
                 self.outbox_limit.set(self.shared.settings().limits.outbox);
                 self.core.borrow_mut().configure(settings);
                 let _ = answer.send(());

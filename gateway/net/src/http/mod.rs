@@ -8,6 +8,7 @@ mod pages;
 mod query;
 mod rest;
 mod route;
+mod tokens;
 mod upgrade;
 
 use std::cell::RefCell;
@@ -25,6 +26,7 @@ use crate::admission::{ClientPlace, HttpPlace};
 use crate::shard::ShardThread;
 
 pub(crate) use answer::{Answer, text, with_type};
+pub(crate) use tokens::VerifiedTokens;
 
 /// Headers of one request, in number.
 const MOST_HEADERS: usize = 100;

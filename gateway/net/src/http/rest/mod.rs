@@ -13,7 +13,6 @@ use std::rc::Rc;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode};
 use hubgate_core::id::{GroupName, HubName};
-use hubgate_wire::token::Claims;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
@@ -67,9 +66,8 @@ const NOT_AN_OPERATION: &str = "No operation of the REST API has this path.";
 /// The token must be for the very path that it is sent to.
 fn check_token(shard: &ShardThread, headers: &HeaderMap, path: &str) -> Result<(), Refusal> {
     let token = headers.get(AUTHORIZATION).and_then(bearer_token).ok_or(Refusal::NoToken)?;
-    let settings = shard.shared.settings();
-    let claims = Claims::verify(token, &settings.access_keys, crate::gateway::unix_seconds())?;
-    Ok(claims.check_audience(&settings.endpoints, path, None)?)
+    let claims = shard.verify(token)?;
+    Ok(claims.check_audience(&shard.shared.settings().endpoints, path, None)?)
 }
 
 /// The path's segments as they were before they were escaped: a `/` inside a name does not part it.
