@@ -6,38 +6,50 @@ use std::process::Command;
 /// How far a count may be from the one that stands here: compilers differ a little.
 const TOLERANCE: f64 = 0.15;
 
-/// What one piece of work costs: the difference of two runs, so that the set-up does not count.
-fn instructions(work: &str) -> f64 {
-    const FEW: u64 = 100;
-    const MANY: u64 = 300;
-    (count(work, MANY) - count(work, FEW)) as f64 / (MANY - FEW) as f64
+/// Where work is done, and the two numbers of times that are compared: the set-up counts in both.
+struct Program {
+    example: &'static str,
+    few: u64,
+    many: u64,
 }
 
-fn count(work: &str, times: u64) -> u64 {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(program())
-        .args([work, &times.to_string()])
-        .output()
-        .expect("valgrind is needed: apt-get install valgrind");
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}");
-    let collected = text.lines().find_map(|line| line.split_once("Collected :")).expect("callgrind says its count").1;
-    collected.trim().parse().expect("a number")
-}
+const CORE: Program = Program { example: "instructions", few: 100, many: 300 };
+/// Compiling a guest takes a few thousand instructions more or less each time, so a few hundred calls would not do.
+const PLUGIN_HOST: Program = Program { example: "call_instructions", few: 1_000, many: 6_000 };
 
-/// The core's example, which is built with the tests.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let folder = test.ancestors().nth(2).expect("tests are in deps/");
-    let program = folder.join("examples/instructions");
-    assert!(program.is_file(), "{} is not there: run cargo build --release --examples", program.display());
-    program
+impl Program {
+    /// What one piece of work costs.
+    fn instructions(&self, work: &str) -> f64 {
+        (self.count(work, self.many) - self.count(work, self.few)) as f64 / (self.many - self.few) as f64
+    }
+
+    fn count(&self, work: &str, times: u64) -> u64 {
+        let output = Command::new("valgrind")
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(self.file())
+            .args([work, &times.to_string()])
+            .output()
+            .expect("valgrind is needed: apt-get install valgrind");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}");
+        let collected =
+            text.lines().find_map(|line| line.split_once("Collected :")).expect("callgrind says its count").1;
+        collected.trim().parse().expect("a number")
+    }
+
+    /// Examples are built with the tests.
+    fn file(&self) -> PathBuf {
+        let test = std::env::current_exe().expect("a test has a path");
+        let folder = test.ancestors().nth(2).expect("tests are in deps/");
+        let file = folder.join("examples").join(self.example);
+        assert!(file.is_file(), "{} is not there: run cargo build --release --workspace --examples", file.display());
+        file
+    }
 }
 
 #[track_caller]
-fn check(work: &str, expected: f64) {
-    let measured = instructions(work);
+fn check(program: &Program, work: &str, expected: f64) {
+    let measured = program.instructions(work);
     let change = measured / expected - 1.0;
     assert!(
         change.abs() <= TOLERANCE,
@@ -49,15 +61,20 @@ fn check(work: &str, expected: f64) {
 
 #[test]
 fn a_clients_frame_is_decoded() {
-    check("decode", 769.0);
+    check(&CORE, "decode", 769.0);
 }
 
 #[test]
 fn a_call_goes_up_and_its_answer_comes_back() {
-    check("route", 6_127.0);
+    check(&CORE, "route", 6_127.0);
 }
 
 #[test]
 fn a_message_fans_out_to_1000_clients() {
-    check("fan-out", 62_309.0);
+    check(&CORE, "fan-out", 62_309.0);
+}
+
+#[test]
+fn a_handler_is_called() {
+    check(&PLUGIN_HOST, "call", 12_354.0);
 }

@@ -135,7 +135,7 @@ async fn an_application_is_the_first_part_of_the_hubs_name() {
 async fn what_is_there_is_told_with_200_and_what_is_not_with_404_and_the_sdks_code() {
     let gateway = gateway().await;
     let (ann, id) = client(&gateway, "ann").await;
-    ask(&gateway, Method::PUT, &format!("/api/hubs/bare/users/ann/groups/tea")).await;
+    ask(&gateway, Method::PUT, "/api/hubs/bare/users/ann/groups/tea").await;
     for (hub, _) in VERSIONS {
         for there in
             [format!("connections/{id}"), "users/ann".into(), "groups/tea".into(), "users/ann/groups/tea".into()]

@@ -180,17 +180,7 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits {
-            connections: 3,
-            connections_per_ip: 0,
-            connections_per_user: 0,
-            connections_per_token: 0,
-            http_connections: 1,
-            negotiates_per_second: 0,
-            outbox: 0,
-            post: 0,
-            headers: 0,
-        }
+        Limits { connections: 3, ..crate::settings::tests::limits() }
     }
 
     fn enter(

@@ -116,3 +116,66 @@ pub enum Pages {
     Embedded(&'static [(&'static str, &'static str, &'static [u8])]),
     Folder(PathBuf),
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use hubgate_core::mode::Mode;
+    use hubgate_core::settings as core;
+    use hubgate_core::time::Millis;
+
+    use super::*;
+
+    /// Without keys, endpoints or hubs; no limit lets anything in.
+    pub(crate) fn settings() -> Settings {
+        let hub = HubSettings { cors: CorsOrigins::NONE, anonymous_negotiate: false };
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let core = core::Settings {
+            hubs: HashMap::new(),
+            other_hubs: core::HubSettings { mode: Mode::Default },
+            upstream: Vec::new(),
+            limits: core::Limits { message: 0, queued_calls: 0, queued_bytes: 0, groups_per_connection: 0 },
+            timeouts: core::Timeouts {
+                negotiate: Millis(0),
+                handshake: Millis(0),
+                client: Millis(0),
+                keep_alive: Millis(0),
+            },
+            detailed_errors: false,
+        };
+        Settings {
+            listen: address,
+            endpoints: Vec::new(),
+            access_keys: Vec::new(),
+            shards: 1,
+            drain_timeout: Duration::ZERO,
+            limits: limits(),
+            timeouts: HttpTimeouts { header: Duration::ZERO, body: Duration::ZERO },
+            hubs: HashMap::new(),
+            other_hubs: hub,
+            admin: AdminSettings {
+                listen: address,
+                token: String::new(),
+                has_token_file: false,
+                hosts: Vec::new(),
+                metrics_open: false,
+            },
+            pages: Pages::None,
+            core: Arc::new(core),
+        }
+    }
+
+    /// None of its own by address, user, token or time; all others let nothing in.
+    pub(crate) fn limits() -> Limits {
+        Limits {
+            outbox: 0,
+            post: 0,
+            headers: 0,
+            connections: 0,
+            connections_per_ip: 0,
+            connections_per_user: 0,
+            connections_per_token: 0,
+            http_connections: 0,
+            negotiates_per_second: 0,
+        }
+    }
+}

@@ -115,10 +115,10 @@ impl ShardThread {
         self.read_buffer.set(buffer);
     }
 
-    /// The claims of a token that is signed with one of the gateway's keys and valid now.
-    pub(crate) fn verify(&self, token: &str) -> Result<Rc<Claims>, TokenError> {
-        let keys = &self.shared.settings().access_keys;
-        self.tokens.borrow_mut().verify(token, keys, crate::gateway::unix_seconds())
+    /// The claims of a token that is signed with one of the gateway's keys, valid now, and for `path` and `hub`.
+    pub(crate) fn verify(&self, token: &str, path: &str, hub: Option<&HubName>) -> Result<Rc<Claims>, TokenError> {
+        let now = crate::gateway::unix_seconds();
+        self.tokens.borrow_mut().verify(token, path, hub, &self.shared.settings(), now)
     }
 
     pub(crate) fn negotiated(&self, hub: HubName, id: ConnectionId, token: ConnectionId) {

@@ -14,6 +14,13 @@ use crate::admission::NoRoom;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
+/// Nothing but a status.
+pub(crate) fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    answer
+}
+
 /// Plain text.
 pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     with_type(status, "text/plain; charset=utf-8", body)

@@ -60,6 +60,8 @@ async fn serve_http(
         .header_read_timeout(settings.timeouts.header)
         .max_buf_size(settings.limits.headers)
         .max_headers(MOST_HEADERS)
+        // Answers are small: one buffer is written with less ado than a list of two.
+        .writev(false)
         .serve_connection(TokioIo::new(stream), service);
     drop(settings);
     let served = connection.without_shutdown().await;

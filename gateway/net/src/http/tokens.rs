@@ -3,27 +3,55 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use hubgate_wire::token::{AccessKey, Claims, TokenError};
+use hubgate_core::id::HubName;
+use hubgate_wire::token::{Claims, TokenError};
+
+use crate::settings::Settings;
 
 /// How many are remembered; a full memory begins anew. Clients come twice with theirs, callers of the REST API for as long
 /// as they keep one.
 const MOST: usize = 1024;
 
-/// The verified tokens of one shard. To be forgotten when the keys change.
+/// The verified tokens of one shard. To be forgotten when keys or endpoints change.
 #[derive(Debug, Default)]
-pub(crate) struct VerifiedTokens(HashMap<Box<str>, Rc<Claims>, foldhash::fast::RandomState>);
+pub(crate) struct VerifiedTokens(HashMap<Box<str>, Verified, foldhash::fast::RandomState>);
+
+#[derive(Debug)]
+struct Verified {
+    claims: Rc<Claims>,
+    /// What it was last good for.
+    path: Box<str>,
+    hub: Option<HubName>,
+}
 
 impl VerifiedTokens {
-    /// What [`Claims::verify`] gives, which is done once for a token.
-    pub(crate) fn verify(&mut self, token: &str, keys: &[AccessKey], now: u64) -> Result<Rc<Claims>, TokenError> {
-        if let Some(claims) = self.0.get(token).filter(|claims| claims.expiry() > now) {
-            return Ok(claims.clone());
+    /// The claims of a token that is signed with one of the gateway's keys, is valid at `now` (in seconds since 1970), and
+    /// is for `path` and `hub`, as [`Claims::verify`] and [`Claims::check_audience`] say.
+    pub(crate) fn verify(
+        &mut self,
+        token: &str,
+        path: &str,
+        hub: Option<&HubName>,
+        settings: &Settings,
+        now: u64,
+    ) -> Result<Rc<Claims>, TokenError> {
+        let known = self.0.get_mut(token).filter(|known| known.claims.expiry() > now);
+        let claims = match &known {
+            Some(known) if *known.path == *path && known.hub.as_ref() == hub => return Ok(known.claims.clone()),
+            Some(known) => known.claims.clone(),
+            None => Rc::new(Claims::verify(token, &settings.access_keys, now)?),
+        };
+        claims.check_audience(&settings.endpoints, path, hub.map(HubName::as_str))?;
+        let verified = Verified { claims: claims.clone(), path: path.into(), hub: hub.cloned() };
+        match known {
+            Some(known) => *known = verified,
+            None => {
+                if self.0.len() >= MOST {
+                    self.0.clear();
+                }
+                self.0.insert(token.into(), verified);
+            }
         }
-        let claims = Rc::new(Claims::verify(token, keys, now)?);
-        if self.0.len() >= MOST {
-            self.0.clear();
-        }
-        self.0.insert(token.into(), claims.clone());
         Ok(claims)
     }
 
@@ -34,39 +62,59 @@ impl VerifiedTokens {
 
 #[cfg(test)]
 mod tests {
+    use hubgate_wire::token::{AccessKey, Endpoint};
+
     use super::*;
+    use crate::settings::tests::settings;
 
     const NOW: u64 = 1_800_000_000;
+    const KEY: &str = "a-key-of-these-tests";
 
-    fn token(key: &AccessKey, number: usize) -> String {
-        key.sign(serde_json::json!({ "exp": NOW + 10, "n": number }).as_object().expect("an object"))
+    fn settings_with(key: &str) -> Settings {
+        let endpoint = Endpoint::parse("http://localhost").expect("a URL");
+        Settings { access_keys: vec![AccessKey::new(key)], endpoints: vec![endpoint], ..settings() }
+    }
+
+    fn token(number: usize) -> String {
+        let claims = serde_json::json!({ "aud": "http://localhost/a", "exp": NOW + 10, "n": number });
+        AccessKey::new(KEY).sign(claims.as_object().expect("an object"))
     }
 
     #[test]
     fn a_remembered_token_expires_like_any_other() {
-        let keys = [AccessKey::new("a-key-of-these-tests")];
-        let (mut tokens, token) = (VerifiedTokens::default(), token(&keys[0], 0));
-        assert!(tokens.verify(&token, &keys, NOW).is_ok());
-        assert!(tokens.verify(&token, &keys, NOW + 9).is_ok());
-        assert_eq!(tokens.verify(&token, &keys, NOW + 10).expect_err("expired"), TokenError::Expired);
+        let (mut tokens, settings, token) = (VerifiedTokens::default(), settings_with(KEY), token(0));
+        for now in [NOW, NOW + 9] {
+            assert!(tokens.verify(&token, "/a", None, &settings, now).is_ok());
+        }
+        let expired = tokens.verify(&token, "/a", None, &settings, NOW + 10);
+        assert_eq!(expired.expect_err("expired"), TokenError::Expired);
+    }
+
+    #[test]
+    fn a_remembered_token_opens_nothing_else() {
+        let (mut tokens, settings, token) = (VerifiedTokens::default(), settings_with(KEY), token(0));
+        for _ in 0..2 {
+            assert!(tokens.verify(&token, "/a", None, &settings, NOW).is_ok());
+            assert!(tokens.verify(&token, "/b", None, &settings, NOW).is_err());
+        }
     }
 
     #[test]
     fn a_refused_token_is_not_remembered_and_a_forgotten_one_is_verified_anew() {
-        let (right, wrong) = ([AccessKey::new("a-key-of-these-tests")], [AccessKey::new("another-key")]);
-        let (mut tokens, token) = (VerifiedTokens::default(), token(&right[0], 0));
-        assert!(tokens.verify(&token, &wrong, NOW).is_err());
-        assert!(tokens.verify(&token, &right, NOW).is_ok());
+        let (mut tokens, token) = (VerifiedTokens::default(), token(0));
+        let (right, wrong) = (settings_with(KEY), settings_with("another key"));
+        assert!(tokens.verify(&token, "/a", None, &wrong, NOW).is_err());
+        assert!(tokens.verify(&token, "/a", None, &right, NOW).is_ok());
         tokens.forget();
-        assert_eq!(tokens.verify(&token, &wrong, NOW).expect_err("the key is gone"), TokenError::WrongKey);
+        let forgotten = tokens.verify(&token, "/a", None, &wrong, NOW);
+        assert_eq!(forgotten.expect_err("the key is gone"), TokenError::WrongKey);
     }
 
     #[test]
     fn no_more_than_a_number_of_tokens_is_kept() {
-        let keys = [AccessKey::new("a-key-of-these-tests")];
-        let mut tokens = VerifiedTokens::default();
+        let (mut tokens, settings) = (VerifiedTokens::default(), settings_with(KEY));
         for number in 0..MOST + 5 {
-            tokens.verify(&token(&keys[0], number), &keys, NOW).expect("valid");
+            tokens.verify(&token(number), "/a", None, &settings, NOW).expect("valid");
         }
         assert_eq!(tokens.0.len(), 5);
     }
