@@ -11,6 +11,7 @@ command -v cc >/dev/null || missing+=(build-essential)
 command -v valgrind >/dev/null || missing+=(valgrind)
 { command -v node && command -v npm; } >/dev/null || missing+=(nodejs npm)
 [ -x /usr/bin/chromium ] || missing+=(chromium)
+[ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" != 0 ]; then
         echo "test: these packages are missing: apt-get install ${missing[*]}" >&2

@@ -32,6 +32,9 @@ pub struct Connecting {
     unsigned: Token,
     carried: Carried,
     entry: Entry,
+    /// What stands before the gateway's own paths.
+    base: String,
+    headers: Vec<(&'static str, String)>,
 }
 
 /// Where the token is.
@@ -86,7 +89,22 @@ impl Connecting {
             unsigned: token,
             carried: Carried::Header,
             entry: Entry::Negotiated,
+            base: String::new(),
+            headers: Vec::new(),
         }
+    }
+
+    /// By way of a proxy, where the gateway is below `base`.
+    pub fn through(mut self, proxy: SocketAddr, base: &str) -> Connecting {
+        self.address = proxy;
+        self.base = base.to_owned();
+        self
+    }
+
+    /// With one more header on the WebSocket's request.
+    pub fn header(mut self, name: &'static str, value: &str) -> Connecting {
+        self.headers.push((name, value.to_owned()));
+        self
     }
 
     pub fn user(self, id: &str) -> Connecting {
@@ -125,13 +143,13 @@ impl Connecting {
 
     /// A negotiation, answered.
     pub async fn negotiate(&self, query: &str) -> Answer {
-        let path = format!("/client/negotiate?hub={}{query}", self.hub);
+        let path = format!("{}/client/negotiate?hub={}{query}", self.base, self.hub);
         Request::new(Method::POST, self.address, &path).bearer(&self.token).send().await
     }
 
     /// Opens the WebSocket, or gives what the gateway answers instead.
     pub async fn try_open(&self) -> Result<Client, Answer> {
-        let mut path = format!("/client/?hub={}", self.hub);
+        let mut path = format!("{}/client/?hub={}", self.base, self.hub);
         let id = match &self.entry {
             Entry::Negotiated => {
                 let answer = self.negotiate("&negotiateVersion=1").await;
@@ -146,10 +164,12 @@ impl Connecting {
         if let Some(id) = id {
             path.push_str(&format!("&id={id}"));
         }
+        let mut headers = self.headers.clone();
         match self.carried {
-            Carried::Header => Client::open(self.address, &path, Some(&self.token)).await,
-            Carried::Query => Client::open(self.address, &format!("{path}&access_token={}", self.token), None).await,
+            Carried::Header => headers.push(("authorization", format!("Bearer {}", self.token))),
+            Carried::Query => path.push_str(&format!("&access_token={}", self.token)),
         }
+        Client::open_with(self.address, &path, &headers).await
     }
 
     /// Opens the WebSocket.
@@ -179,10 +199,14 @@ impl Connecting {
 impl Client {
     /// Opens a WebSocket on any path of the gateway.
     pub async fn open(address: SocketAddr, path: &str, bearer: Option<&str>) -> Result<Client, Answer> {
+        let bearer: Vec<_> = bearer.map(|token| ("authorization", format!("Bearer {token}"))).into_iter().collect();
+        Client::open_with(address, path, &bearer).await
+    }
+
+    async fn open_with(address: SocketAddr, path: &str, headers: &[(&'static str, String)]) -> Result<Client, Answer> {
         let mut request = format!("ws://{address}{path}").into_client_request().expect("tests make valid URLs");
-        if let Some(token) = bearer {
-            let value = format!("Bearer {token}").parse().expect("tests make valid headers");
-            request.headers_mut().insert("authorization", value);
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("tests make valid headers"));
         }
         let opening = async {
             let stream = TcpStream::connect(address).await.expect("the gateway accepts connections");

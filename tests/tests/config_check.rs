@@ -74,7 +74,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
         ("plugins.probe.targets = ['send']", "plugins.probe.targets"),
         ("plugins.probe.on-error = 'open'", "plugins.probe.on-error"),
         ("server.tls = { certificate = 'a', key = 'b' }", "server.tls"),
-        ("server.trusted-proxies = ['10.0.0.1']", "server.trusted-proxies"),
     ] {
         refused(config, &[key, "not supported yet"]);
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hubgate_core::id::HubName;
 use hubgate_wire::token::{AccessKey, Endpoint};
+use ipnet::IpNet;
 
 /// All settings of a gateway but its plugins.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     pub limits: Limits,
     pub timeouts: HttpTimeouts,
+    /// The networks whose `X-Forwarded-*` headers count.
+    pub trusted_proxies: Vec<IpNet>,
     pub hubs: HashMap<HubName, HubSettings>,
     /// Of hubs that are not named.
     pub other_hubs: HubSettings,
@@ -150,6 +153,7 @@ pub(crate) mod tests {
             drain_timeout: Duration::ZERO,
             limits: limits(),
             timeouts: HttpTimeouts { header: Duration::ZERO, body: Duration::ZERO },
+            trusted_proxies: Vec::new(),
             hubs: HashMap::new(),
             other_hubs: hub,
             admin: AdminSettings {

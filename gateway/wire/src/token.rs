@@ -235,6 +235,18 @@ impl Endpoint {
         }
     }
 
+    /// Empty, or the path below which everything is, without a slash at its end.
+    pub fn base_path(&self) -> &str {
+        &self.base_path
+    }
+
+    /// Whether requests to `authority`, a host with or without a port, with this scheme are for the endpoint.
+    pub fn is_at(&self, scheme: &str, authority: &str) -> bool {
+        split_url(&format!("{scheme}://{authority}/")).is_some_and(|(other, _, _)| {
+            self.scheme == other.scheme && self.host == other.host && self.port == other.port
+        })
+    }
+
     fn is_audience(&self, audience: &str, path: &str, hub: Option<&str>) -> bool {
         let Some((other, other_path, query)) = split_url(audience) else {
             return false;

@@ -55,6 +55,7 @@ fn table(config: &Config, secrets: Secrets) -> Table {
     server.insert("listen".into(), text(net.listen));
     server.insert("endpoints".into(), list(&net.endpoints));
     server.insert("access-keys".into(), list(net.access_keys.iter().map(|key| secret(secrets, key.expose()))));
+    server.insert("trusted-proxies".into(), list(&net.trusted_proxies));
     server.insert("shards".into(), number(usize::from(net.shards)));
     server.insert("drain-timeout".into(), span(net.drain_timeout));
     server.insert("detailed-errors".into(), net.core.detailed_errors.into());

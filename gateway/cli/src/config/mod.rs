@@ -16,6 +16,7 @@ use hubgate_core::settings as core;
 use hubgate_net::settings as net;
 use hubgate_plugin_host::{PluginSettings, PluginSource};
 use hubgate_wire::token::{AccessKey, Endpoint};
+use ipnet::IpNet;
 
 pub(crate) use secrets::{access_key_in, random_secret};
 
@@ -119,6 +120,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
         drain_timeout: server.drain_timeout.map_or(Duration::from_secs(10), |span| span.0),
         limits: net_limits(&server.limits)?,
         timeouts: http_timeouts(&server.timeouts),
+        trusted_proxies: networks(&server.trusted_proxies)?,
         hubs: hubs.into_iter().map(|(name, hub)| (name, hub.net)).collect(),
         other_hubs: other_hubs.net,
         admin: net::AdminSettings {
@@ -175,6 +177,17 @@ fn net_limits(limits: &schema::Limits) -> Result<net::Limits, ConfigError> {
         http_connections: limits.http_connections.unwrap_or(10_000),
         negotiates_per_second: limits.negotiates_per_second,
     })
+}
+
+fn networks(texts: &[String]) -> Result<Vec<IpNet>, ConfigError> {
+    let network = |(index, text): (usize, &String)| {
+        let address = || text.parse().map(|address: IpAddr| IpNet::from(address.to_canonical()));
+        text.parse().or_else(|_| address()).map_err(|_| {
+            let expected = format!("\"{text}\" is no address and no network such as \"10.0.0.0/8\"");
+            problem(format!("server.trusted-proxies[{index}]"), expected)
+        })
+    };
+    texts.iter().enumerate().map(network).collect()
 }
 
 fn http_timeouts(timeouts: &schema::Timeouts) -> net::HttpTimeouts {
@@ -336,6 +349,7 @@ impl Development {
             drain_timeout: Duration::from_secs(10),
             limits: net_limits(&file.server.limits)?,
             timeouts: http_timeouts(&file.server.timeouts),
+            trusted_proxies: Vec::new(),
             hubs: HashMap::from([(self.hub, open)]),
             other_hubs: closed,
             admin: net::AdminSettings {

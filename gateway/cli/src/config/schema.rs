@@ -29,7 +29,7 @@ pub(crate) struct Server {
     pub(crate) drain_timeout: Option<Span>,
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) shards: u16,
-    pub(crate) trusted_proxies: Option<NotYet>,
+    pub(crate) trusted_proxies: Vec<String>,
     pub(crate) tls: Option<NotYet>,
     pub(crate) detailed_errors: bool,
     pub(crate) log: Option<String>,

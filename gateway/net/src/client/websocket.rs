@@ -144,8 +144,8 @@ pub(crate) async fn serve(
     let (read, write) = stream.into_split();
     let socket = Rc::new(ClientSocket::new(write));
     let (hub, id) = (client.hub.clone(), client.id);
+    tracing::debug!(%hub, connection = %id, address = &*client.identity.remote_address, "a client connected");
     let slot = shard.client_opened(client, socket.clone());
-    tracing::debug!(%hub, connection = %id, "a client connected");
     let decoder = Decoder::new(LONGEST_FRAME);
     let mut task = Task { shard, slot: Some(slot), socket, read, decoder, deadline: None, peer_closed: false };
     task.received(&mut unread);

@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod cors;
+mod forwarded;
 mod negotiate;
 mod pages;
 mod query;

@@ -1,6 +1,7 @@
 //! Negotiation, with a token and without one.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use hubgate_wire::token::Claims;
 use hyper::body::Incoming;
 
 use super::answer::{Answer, Refusal, json};
+use super::forwarded;
 use super::query::Query;
 use crate::shard::ShardThread;
 
@@ -47,13 +49,14 @@ pub(crate) fn without_host(
     shard: &Rc<ShardThread>,
     request: &Request<Incoming>,
     hub: &HubName,
+    remote: SocketAddr,
 ) -> Result<Answer, Refusal> {
     let settings = shard.shared.settings();
     if !settings.hub(hub).anonymous_negotiate {
         return Err(Refusal::NotAnonymous(hub.clone()));
     }
     check_rate(shard)?;
-    let endpoint = &settings.endpoints[0];
+    let endpoint = forwarded::endpoint(&settings, remote.ip(), request.headers());
     let audience = format!("{endpoint}/client/?hub={hub}");
     let now = crate::gateway::unix_seconds();
     let mut claims = serde_json::Map::new();

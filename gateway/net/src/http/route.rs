@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 
 use super::answer::{Answer, Refusal, refuse, text};
+use super::forwarded::path_below;
 use super::query::Query;
 use super::{Upgrade, cors, negotiate, pages, rest, upgrade};
 use crate::settings::{CorsOrigins, Settings};
@@ -22,9 +23,10 @@ pub(crate) async fn route(
     remote: SocketAddr,
     upgraded: &Upgrade,
 ) -> Answer {
-    let path = request.uri().path();
+    let path = path_below(&shard.shared.settings(), request.uri().path());
     if path.starts_with("/api/") {
-        return rest::answer(shard, request).await;
+        let path = path.to_owned();
+        return rest::answer(shard, request, &path).await;
     }
     match path {
         "/healthz" => text(StatusCode::OK, "ok\n"),
@@ -60,7 +62,7 @@ pub(crate) async fn route(
                 let hub = HubName::parse(&percent_decode_str(hub).decode_utf8_lossy());
                 let answer = match (request.method(), &hub) {
                     (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), &request),
-                    (&Method::POST, Ok(hub)) => negotiate::without_host(shard, &request, hub),
+                    (&Method::POST, Ok(hub)) => negotiate::without_host(shard, &request, hub, remote),
                     (&Method::POST, Err(_)) => Err(Refusal::BadHub(hubgate_core::id::InvalidHubName)),
                     _ => Err(Refusal::MethodNotAllowed),
                 };

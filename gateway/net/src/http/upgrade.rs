@@ -1,6 +1,6 @@
 //! From a request to a client on a WebSocket.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use base64::Engine;
@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 
 use super::Upgrade;
 use super::answer::{Answer, Refusal, text};
+use super::forwarded::client_address;
 use super::negotiate::{access_token, client_claims, new_id};
 use super::query::Query;
 use crate::shard::ShardThread;
@@ -46,12 +47,13 @@ pub(crate) async fn upgrade(
         (&Method::POST | &Method::DELETE, _) => return Err(Refusal::UnknownConnection),
         _ => return Err(Refusal::MethodNotAllowed),
     };
-    let identity = identity(&claims, query, request.headers(), remote);
-    let limits = &shard.shared.settings().limits;
+    let settings = shard.shared.settings().clone();
+    let address = client_address(&settings, remote.ip(), request.headers());
+    let identity = identity(&claims, query, request.headers(), address);
     let place = shard
         .shared
         .admission
-        .enter_client(limits, remote.ip(), hub, identity.user_id.as_ref(), &token)
+        .enter_client(&settings.limits, address, hub, identity.user_id.as_ref(), &token)
         .map_err(Refusal::NoRoom)?;
     let id = match connection_token {
         None => new_id(shard),
@@ -75,14 +77,14 @@ fn switching_protocols(accept: &str) -> Answer {
     answer
 }
 
-fn identity(claims: &Claims, query: Query<'_>, headers: &HeaderMap, remote: SocketAddr) -> Identity {
+fn identity(claims: &Claims, query: Query<'_>, headers: &HeaderMap, address: IpAddr) -> Identity {
     let headers = headers.iter().filter(|(name, _)| !is_private(name));
     Identity {
         user_id: claims.user_id().map(UserId::new),
         claims: claims.flatten().collect(),
         query: query.without(&[]).into(),
         headers: headers.map(|(name, value)| (name, String::from_utf8_lossy(value.as_bytes()))).collect(),
-        remote_address: remote.ip().to_string().into(),
+        remote_address: address.to_string().into(),
     }
 }
 

@@ -27,14 +27,13 @@ use table::{Names, Version};
 /// The .NET management SDK reads a 404 as "no" only where this header says what is not there.
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 
-/// Answers a request below `/api`.
-pub(crate) async fn answer(shard: &Rc<ShardThread>, request: Request<Incoming>) -> Answer {
-    let path = request.uri().path().to_owned();
+/// Answers a request below `/api`; `path` is its path below the endpoint's.
+pub(crate) async fn answer(shard: &Rc<ShardThread>, request: Request<Incoming>, path: &str) -> Answer {
     let is_probe = matches!(*request.method(), Method::GET | Method::HEAD);
     if is_probe && matches!(path.trim_end_matches('/'), "/api/health" | "/api/v1/health") {
         return text(StatusCode::OK, "");
     }
-    match operate(shard, request, &path).await {
+    match operate(shard, request, path).await {
         Ok(status) => empty(status),
         Err(refusal) => {
             tracing::debug!(path, reason = refusal.reason(), %refusal, "a REST request is refused");

@@ -1,0 +1,146 @@
+//! Who a request comes from, when it comes through a proxy.
+//!
+//! Source: the headers `X-Forwarded-For`, `-Proto` and `-Host` as MDN Web Docs describes them. Anybody can send them, so they
+//! count from `server.trusted-proxies` alone.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{HOST, HeaderMap, HeaderName};
+use hubgate_wire::token::Endpoint;
+
+use crate::settings::Settings;
+
+static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// The client's address: the last one in `X-Forwarded-For` that is no trusted proxy's, as each proxy adds whom it heard.
+pub(crate) fn client_address(settings: &Settings, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let mut client = peer.to_canonical();
+    let lines = headers.get_all(&FOR).iter().map(|value| value.to_str().unwrap_or_default());
+    let named: Vec<&str> = lines.flat_map(|line| line.split(',')).collect();
+    for name in named.into_iter().rev() {
+        if !is_trusted(settings, client) {
+            break;
+        }
+        let Some(address) = address(name.trim()) else {
+            break;
+        };
+        client = address.to_canonical();
+    }
+    client
+}
+
+/// The endpoint that the client knows the gateway by: the one that has the scheme and host of the request, else the first.
+/// No other host is ever sent to clients, whatever a header says.
+pub(crate) fn endpoint<'a>(settings: &'a Settings, peer: IpAddr, headers: &HeaderMap) -> &'a Endpoint {
+    let of_proxy = |name| match is_trusted(settings, peer.to_canonical()) {
+        true => first(headers, name),
+        false => None,
+    };
+    let scheme = of_proxy(&PROTO).unwrap_or("http");
+    let host = of_proxy(&FORWARDED_HOST).or_else(|| first(headers, &HOST)).unwrap_or_default();
+    settings.endpoints.iter().find(|endpoint| endpoint.is_at(scheme, host)).unwrap_or(&settings.endpoints[0])
+}
+
+/// The path below the base path of an endpoint. A proxy may have taken the base path away.
+pub(crate) fn path_below<'a>(settings: &Settings, path: &'a str) -> &'a str {
+    let below = |endpoint: &Endpoint| match endpoint.base_path() {
+        "" => None,
+        base => path.strip_prefix(base).filter(|rest| rest.starts_with('/')),
+    };
+    settings.endpoints.iter().find_map(below).unwrap_or(path)
+}
+
+fn is_trusted(settings: &Settings, address: IpAddr) -> bool {
+    settings.trusted_proxies.iter().any(|network| network.contains(&address))
+}
+
+/// What the nearest proxy but others says first.
+fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim)
+}
+
+/// An address, perhaps with a port, as some proxies write it.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let alone = bare.parse().ok();
+    alone.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::tests::settings;
+
+    fn trusting(networks: &[&str]) -> Settings {
+        let endpoints = ["https://example.com/base", "http://other:8888"];
+        Settings {
+            trusted_proxies: networks.iter().map(|network| network.parse().expect("a network")).collect(),
+            endpoints: endpoints.iter().map(|url| Endpoint::parse(url).expect("a URL")).collect(),
+            ..settings()
+        }
+    }
+
+    fn headers(items: &[(&HeaderName, &str)]) -> HeaderMap {
+        items.iter().map(|(name, value)| ((*name).clone(), value.parse().expect("a value"))).collect()
+    }
+
+    #[test]
+    fn the_client_is_the_last_address_that_no_trusted_proxy_has() {
+        let settings = trusting(&["10.0.0.0/8", "127.0.0.1/32", "::1/128"]);
+        for (peer, header, client) in [
+            ("127.0.0.1", "203.0.113.7", "203.0.113.7"),
+            ("127.0.0.1", "198.51.100.1, 203.0.113.7", "203.0.113.7"),
+            ("127.0.0.1", "203.0.113.7, 10.1.2.3,10.9.9.9", "203.0.113.7"),
+            ("127.0.0.1", "10.1.2.3", "10.1.2.3"),
+            ("127.0.0.1", "203.0.113.7:4711", "203.0.113.7"),
+            ("127.0.0.1", "[2001:db8::7]:4711", "2001:db8::7"),
+            ("127.0.0.1", "2001:db8::7", "2001:db8::7"),
+            ("::1", "203.0.113.7", "203.0.113.7"),
+            ("::ffff:127.0.0.1", "203.0.113.7", "203.0.113.7"),
+            ("203.0.113.9", "198.51.100.1", "203.0.113.9"),
+            ("127.0.0.1", "203.0.113.7, unknown", "127.0.0.1"),
+            ("127.0.0.1", "203.0.113.7, , 10.0.0.1", "10.0.0.1"),
+            ("127.0.0.1", "", "127.0.0.1"),
+        ] {
+            let headers = headers(&[(&FOR, header)]);
+            let found = client_address(&settings, peer.parse().expect("an address"), &headers);
+            assert_eq!(found.to_string(), client, "{peer} says {header}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_several_lines_are_one_list() {
+        let mut headers = headers(&[(&FOR, "203.0.113.7")]);
+        headers.append(&FOR, "10.0.0.1".parse().expect("a value"));
+        let client = client_address(&trusting(&["127.0.0.1/32", "10.0.0.0/8"]), IpAddr::from([127, 0, 0, 1]), &headers);
+        assert_eq!(client.to_string(), "203.0.113.7");
+    }
+
+    #[test]
+    fn the_endpoint_is_one_of_ours_whatever_headers_say() {
+        let settings = trusting(&["127.0.0.1/32"]);
+        let proxy = IpAddr::from([127, 0, 0, 1]);
+        let told = |peer, items: &[(&HeaderName, &str)]| endpoint(&settings, peer, &headers(items)).to_string();
+        assert_eq!(told(proxy, &[(&HOST, "other:8888")]), "http://other:8888");
+        assert_eq!(told(proxy, &[(&HOST, "x"), (&FORWARDED_HOST, "other:8888")]), "http://other:8888");
+        assert_eq!(told(proxy, &[(&PROTO, "https"), (&FORWARDED_HOST, "EXAMPLE.com")]), "https://example.com/base");
+        assert_eq!(told(proxy, &[(&FORWARDED_HOST, "evil.example")]), "https://example.com/base");
+        let stranger = IpAddr::from([203, 0, 113, 9]);
+        assert_eq!(told(stranger, &[(&HOST, "x"), (&FORWARDED_HOST, "other:8888")]), "https://example.com/base");
+    }
+
+    #[test]
+    fn a_base_path_may_be_there_or_not() {
+        let settings = trusting(&[]);
+        for (path, below) in [
+            ("/base/client/negotiate", "/client/negotiate"),
+            ("/client/negotiate", "/client/negotiate"),
+            ("/basement/client", "/basement/client"),
+            ("/base", "/base"),
+        ] {
+            assert_eq!(path_below(&settings, path), below);
+        }
+    }
+}
