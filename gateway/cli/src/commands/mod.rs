@@ -7,4 +7,5 @@ mod plugin_build;
 mod reload;
 mod run_gateway;
 pub(crate) mod serve;
+mod service_manager;
 pub(crate) mod token;

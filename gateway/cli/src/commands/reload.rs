@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use super::service_manager;
 use crate::config::{Config, ConfigError};
 use crate::logging::Logging;
 
@@ -73,6 +74,7 @@ impl Reload {
                 }
             }
             read = stamps(&current.files);
+            service_manager::reloading();
             match self.apply(&current, &plugins, &changes).await {
                 Ok(config) => {
                     read = stamps(&config.files);
@@ -80,6 +82,7 @@ impl Reload {
                 }
                 Err(error) => tracing::error!(error = error.to_string(), "the configuration stays as it was"),
             }
+            service_manager::ready();
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::reload::Reload;
+use super::service_manager;
 use crate::Failure;
 use crate::config::Config;
 
@@ -76,7 +77,11 @@ pub(crate) fn run(
                 None => ignore_hang_up().await,
             }
         });
-        let ran = gateway.run(|| ready.publish(), stop, changed).await;
+        let on_ready = || {
+            ready.publish();
+            service_manager::ready();
+        };
+        let ran = gateway.run(on_ready, stop, changed).await;
         following.abort();
         ran.map_err(|error| Failure::Failed(anyhow!(error)))
     })
@@ -91,6 +96,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        service_manager::stopping();
         tracing::info!("stopping: clients are sent away");
     })
 }

@@ -1,0 +1,19 @@
+# A small image that runs as nobody: docker build -t hubgate .
+# docs/deploy.md says how it is run.
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /source
+COPY . .
+# Kept between builds: the WebAssembly compiler takes minutes.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/source/target \
+    cargo build --release --locked -p hubgate && cp target/release/hubgate /hubgate
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /hubgate /usr/local/bin/hubgate
+# Plugin state and caches; mount a volume here to keep them.
+WORKDIR /data
+EXPOSE 8888 8889
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/local/bin/hubgate"]
+CMD ["serve", "--config", "/etc/hubgate/hubgate.toml"]

@@ -1,0 +1,70 @@
+//! What a service manager is told, and the files that packages are made of.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use hubgate_tests::Gateway;
+use hubgate_tests::command::{binary, repository};
+use hubgate_tests::wait::DEADLINE;
+
+/// The next thing that the service manager is told.
+fn told(socket: &UnixDatagram) -> String {
+    let mut buffer = [0; 4096];
+    let length = socket.recv(&mut buffer).expect("it is told in good time");
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+fn signal(process: u32, name: &str) {
+    assert!(Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status().expect("kill").success());
+}
+
+#[test]
+fn the_service_manager_hears_of_the_start_of_reloads_and_of_the_end() {
+    let (folder, config) = Gateway::probe().written();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("the folder is empty");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a socket has the option");
+    let mut command = Command::new(binary());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&config).env("NOTIFY_SOCKET", &path);
+    let mut process = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary is there");
+    assert_eq!(told(&socket).trim(), "READY=1");
+    signal(process.id(), "HUP");
+    let reloading = told(&socket);
+    assert!(reloading.contains("RELOADING=1") && reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    assert_eq!(told(&socket).trim(), "READY=1");
+    signal(process.id(), "TERM");
+    assert_eq!(told(&socket).trim(), "STOPPING=1");
+    assert!(process.wait().expect("it ends").success());
+}
+
+#[test]
+fn systemd_takes_the_unit_as_it_is() {
+    let unit = fs::read_to_string(repository().join("packaging/hubgate.service")).expect("the unit is there");
+    assert!(!unit.contains("\nMemoryDenyWriteExecute"), "plugins are compiled to machine code");
+    let analyze = Path::new("/usr/bin/systemd-analyze");
+    if !analyze.is_file() {
+        println!("systemd is not installed here: its verdict on the unit is not asked for");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let copy = folder.path().join("hubgate.service");
+    fs::write(&copy, unit.replace("/usr/local/bin/hubgate", &binary().display().to_string())).expect("it is empty");
+    let verdict = Command::new(analyze).arg("verify").arg("--man=no").arg(&copy).output().expect("it runs");
+    let said = String::from_utf8_lossy(&verdict.stderr);
+    let about_it: Vec<&str> = said.lines().filter(|line| line.contains("hubgate.service")).collect();
+    assert!(about_it.is_empty(), "{about_it:?}");
+}
+
+#[test]
+fn the_image_runs_as_nobody_and_its_command_is_one_of_ours() {
+    let dockerfile = fs::read_to_string(repository().join("Dockerfile")).expect("the file is there");
+    let last_stage = dockerfile.rsplit("\nFROM ").next().expect("it has stages");
+    assert!(last_stage.starts_with("gcr.io/distroless/cc-debian12:nonroot"), "{last_stage}");
+    let command = last_stage.lines().find_map(|line| line.strip_prefix("CMD ")).expect("it has a command");
+    let command: Vec<String> = serde_json::from_str(command).expect("in the form of a list");
+    assert_eq!(command[..2], ["serve", "--config"]);
+    let help = Command::new(binary()).args([&command[0], "--help"]).output().expect("the binary is there");
+    assert!(String::from_utf8_lossy(&help.stdout).contains(&command[1]));
+}
