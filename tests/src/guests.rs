@@ -20,6 +20,11 @@ pub fn chat() -> PathBuf {
     guest("chat.wasm")
 }
 
+/// `examples/chat-js`.
+pub fn chat_js() -> PathBuf {
+    guest("chat-js.wasm")
+}
+
 /// A component that exports nothing.
 pub fn of_no_world() -> Vec<u8> {
     wat::parse_str("(component)").expect("the text is a component")

@@ -53,6 +53,36 @@ async fn the_embedded_chat_does_what_the_one_does_that_is_built_from_its_sources
 }
 
 #[tokio::test]
+async fn the_chat_in_javascript_does_what_the_one_in_rust_does() {
+    let in_rust = Gateway::dev([]).start().await;
+    let in_javascript = guests::chat_js().display().to_string();
+    let in_javascript = Gateway::dev(["--plugin", &in_javascript, "--hub", "chat"]).start().await;
+    // The languages have words of their own for arguments that do not fit.
+    let told = async |gateway| {
+        let mut told = conversation(gateway).await;
+        told.retain(|message| !message["error"].as_str().is_some_and(|error| error.contains("rgument")));
+        told
+    };
+    let expected = told(&in_rust).await;
+    assert_eq!(told(&in_javascript).await, expected);
+    assert!(expected.len() > 10, "a whole conversation: {expected:?}");
+}
+
+#[tokio::test]
+async fn names_of_all_alphabets_come_back_as_they_were() {
+    for chat in [guests::chat(), guests::chat_js()] {
+        let gateway = Gateway::dev(["--plugin", &chat.display().to_string(), "--hub", "chat"]).start().await;
+        let mut ann = enter(&gateway).await;
+        for name in ["Ann", "Ärger", "日本", "🦀🎉", "a\u{7ff}\u{800}\u{ffff}\u{10000}"] {
+            ann.call("join", json!(["tea", name])).await.expect("the room is open");
+            ann.call("say", json!(["tea", name])).await.expect("it answers");
+            assert_eq!(ann.event("said").await, json!(["tea", name, name]));
+        }
+        assert_eq!(ann.call("rooms", json!([])).await, Ok(json!(["tea"])));
+    }
+}
+
+#[tokio::test]
 async fn the_hub_of_a_plugin_is_open_and_others_are_in_the_mode_that_is_asked_for() {
     let probe = guests::probe().display().to_string();
     let gateway = Gateway::dev(["--plugin", &probe, "--hub", "probe"]).start().await;
