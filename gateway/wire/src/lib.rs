@@ -1,5 +1,6 @@
 //! The wire protocols of the gateway: bytes to typed messages and back. No I/O, no clock, no random source.
 
+pub mod depth;
 pub mod negotiate;
 pub mod payload;
 pub mod signalr;

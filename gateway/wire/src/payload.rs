@@ -5,6 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::depth::{self, DEEPEST_PAYLOAD};
+
 /// The arguments of a call (one array) or one result, as text or bytes that nothing in the gateway re-reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
@@ -32,15 +34,21 @@ pub enum NotJson {
     NotUtf8(#[from] std::str::Utf8Error),
     #[error("must be a JSON array")]
     NotAnArray,
+    #[error("nests deeper than {DEEPEST_PAYLOAD} levels, which clients do not read")]
+    TooDeep,
 }
 
 impl JsonText {
-    /// Takes `text` if it is exactly one JSON value.
+    /// Takes `text` if it is exactly one JSON value that a hub message can carry.
     pub fn parse(text: impl Into<Bytes>) -> Result<JsonText, NotJson> {
-        let text = text.into();
+        let bytes = text.into();
         // Checked once: a reader of bytes would check each value again.
-        serde_json::from_str::<&RawValue>(std::str::from_utf8(&text)?)?;
-        Ok(JsonText(text))
+        let text = std::str::from_utf8(&bytes)?;
+        serde_json::from_str::<&RawValue>(text)?;
+        match depth::is_within(text, DEEPEST_PAYLOAD) {
+            true => Ok(JsonText(bytes)),
+            false => Err(NotJson::TooDeep),
+        }
     }
 
     /// Takes `text` if it is exactly one JSON array, as arguments must be.
@@ -63,5 +71,18 @@ impl JsonText {
 
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_may_nest_as_deep_as_a_message_can_carry() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(JsonText::parse(nested(DEEPEST_PAYLOAD)).is_ok());
+        assert!(matches!(JsonText::parse_array(nested(DEEPEST_PAYLOAD + 1)), Err(NotJson::TooDeep)));
+        assert!(matches!(JsonText::parse(nested(1_000_000)), Err(NotJson::TooDeep)));
     }
 }

@@ -1,7 +1,8 @@
 //! The tokens of clients, hub servers and REST callers: JSON Web Tokens signed with an access key.
 //!
-//! Source: Azure SignalR Service, "Authenticate via Azure SignalR Service AccessKey"; RFC 7519. The key is the UTF-8 text
-//! of the access key, the algorithms are HS256 and HS512, and `kid`, `iss` and `iat` are not looked at.
+//! Source: Azure SignalR Service, "Authenticate via Azure SignalR Service AccessKey"; RFC 7515 and 7519. The key is the
+//! UTF-8 text of the access key, the algorithms are HS256 and HS512. Of the header only `alg` counts: a token cannot
+//! choose its key (`kid`, `jwk`, `jku`, `x5u`), and `iss` and `iat` are not looked at either.
 
 use std::fmt;
 
@@ -14,6 +15,10 @@ use serde_json::Value;
 
 /// The longest token that is read, in characters.
 pub const LONGEST_TOKEN: usize = 4096;
+
+/// The last time that a claim may name, in seconds since 1970: the end of the year 9999, as far as .NET's dates go. What
+/// is later is a mistake, such as milliseconds, that would make a token valid for ever.
+const LATEST: u64 = 253_402_300_799;
 
 /// How far a token's `nbf` may lie in the future, in seconds: the clock of who signed it may be ahead of ours.
 const NOT_BEFORE_LEEWAY: u64 = 300;
@@ -55,15 +60,17 @@ pub enum TokenError {
     TooLong,
     #[error("the token is no JSON Web Token signed with HS256 or HS512")]
     Malformed,
+    #[error("the token's header demands extensions (`crit`), of which none is known")]
+    Critical,
     #[error("the token is not signed with an access key of this gateway")]
     WrongKey,
     #[error("the token's claims are no JSON object with unique names")]
     BadClaims,
-    #[error("the token has no `exp` claim that is a number")]
+    #[error("the token has no `exp` claim that is a time, in seconds since 1970")]
     NoExpiry,
     #[error("the token has expired")]
     Expired,
-    #[error("the token's `nbf` claim is no number")]
+    #[error("the token's `nbf` claim is no time, in seconds since 1970")]
     BadNotBefore,
     #[error("the token is not valid yet")]
     NotYetValid,
@@ -73,7 +80,7 @@ pub enum TokenError {
 
 /// The claims of a token whose signature and times hold, in their order.
 #[derive(Debug)]
-pub struct Claims(Vec<(String, Value)>);
+pub struct Claims(UniqueMembers);
 
 impl Claims {
     /// Checks the signature of `token` with each of `keys`, and its times against `now`, in seconds since 1970. The
@@ -84,19 +91,14 @@ impl Claims {
         }
         let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, claims) = message.split_once('.').ok_or(TokenError::Malformed)?;
-        let header: TokenHeader = decode(header).ok_or(TokenError::Malformed)?;
-        let algorithm = match header.alg.as_str() {
-            "HS256" => Algorithm::HS256,
-            "HS512" => Algorithm::HS512,
-            _ => return Err(TokenError::Malformed),
-        };
+        let algorithm = algorithm(header)?;
         let signed = keys.iter().any(|key| {
             jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.verifying, algorithm).unwrap_or(false)
         });
         if !signed {
             return Err(TokenError::WrongKey);
         }
-        decode::<Claims>(claims).ok_or(TokenError::BadClaims)?.check_times(now)
+        Claims(decode(claims).ok_or(TokenError::BadClaims)?).check_times(now)
     }
 
     fn check_times(self, now: u64) -> Result<Claims, TokenError> {
@@ -149,7 +151,7 @@ impl Claims {
 
     /// Each claim as text: one entry per element of an array, other values than texts as JSON.
     pub fn flatten(&self) -> impl Iterator<Item = (&str, String)> {
-        self.0.iter().flat_map(|(name, value)| {
+        self.0.0.iter().flat_map(|(name, value)| {
             let values = match value {
                 Value::Array(values) => values.as_slice(),
                 value => std::slice::from_ref(value),
@@ -162,48 +164,67 @@ impl Claims {
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find_map(|(each, value)| (each == name).then_some(value))
+        self.0.get(name)
     }
 }
 
-/// The part of a token's header that counts.
-#[derive(serde::Deserialize)]
-struct TokenHeader {
-    alg: String,
+/// The algorithm that a token's header names.
+fn algorithm(header: &str) -> Result<Algorithm, TokenError> {
+    let header = decode(header).ok_or(TokenError::Malformed)?;
+    // RFC 7515, section 4.1.11: who does not understand what is critical, or finds nothing named there, must refuse.
+    if header.get("crit").is_some() {
+        return Err(TokenError::Critical);
+    }
+    match header.get("alg").and_then(Value::as_str) {
+        Some("HS256") => Ok(Algorithm::HS256),
+        Some("HS512") => Ok(Algorithm::HS512),
+        _ => Err(TokenError::Malformed),
+    }
 }
 
-fn decode<T: serde::de::DeserializeOwned>(part: &str) -> Option<T> {
+fn decode(part: &str) -> Option<UniqueMembers> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
 fn seconds(value: &Value) -> Option<u64> {
-    match value.as_u64() {
-        Some(seconds) => Some(seconds),
+    let seconds = match value.as_u64() {
+        Some(seconds) => seconds,
         // RFC 7519 allows fractions.
-        None => value.as_f64().filter(|seconds| *seconds >= 0.0).map(|seconds| seconds as u64),
+        None => value.as_f64().filter(|seconds| *seconds >= 0.0)? as u64,
+    };
+    (seconds <= LATEST).then_some(seconds)
+}
+
+/// The members of a JSON object, in their order, each name once.
+#[derive(Debug)]
+struct UniqueMembers(Vec<(String, Value)>);
+
+impl UniqueMembers {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find_map(|(each, value)| (each == name).then_some(value))
     }
 }
 
-impl<'de> Deserialize<'de> for Claims {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Claims, D::Error> {
+impl<'de> Deserialize<'de> for UniqueMembers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<UniqueMembers, D::Error> {
         struct Entries;
         impl<'de> Visitor<'de> for Entries {
-            type Value = Claims;
+            type Value = UniqueMembers;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of claims")
+                f.write_str("an object")
             }
 
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Claims, M::Error> {
-                let mut claims: Vec<(String, Value)> = Vec::new();
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<UniqueMembers, M::Error> {
+                let mut members: Vec<(String, Value)> = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, Value>()? {
                     // Two readers could take one of them each, so a repeated name makes the token mean two things.
-                    if claims.iter().any(|(each, _)| *each == name) {
-                        return Err(serde::de::Error::custom("a claim is repeated"));
+                    if members.iter().any(|(each, _)| *each == name) {
+                        return Err(serde::de::Error::custom("a name is repeated"));
                     }
-                    claims.push((name, value));
+                    members.push((name, value));
                 }
-                Ok(Claims(claims))
+                Ok(UniqueMembers(members))
             }
         }
         deserializer.deserialize_map(Entries)
@@ -286,7 +307,7 @@ fn split_url(url: &str) -> Option<(Endpoint, String, String)> {
     // Nothing but the host and a port: what else an authority can hold is where confusion begins.
     let port = match authority.strip_prefix(host)? {
         "" => None,
-        port => Some(port.strip_prefix(':')?.parse().ok()?),
+        port => Some(port.strip_prefix(':').filter(|port| !port.starts_with('+'))?.parse().ok()?),
     };
     let endpoint = Endpoint {
         scheme,
@@ -363,6 +384,36 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_a_number_of_seconds_up_to_the_year_9999() {
+        for no_time in
+            [json!(-1), json!(LATEST + 1), json!(u64::MAX), json!(1e300), json!(NOW * 1000), json!([NOW + 9])]
+        {
+            assert_eq!(verify(json!({"exp": no_time})).unwrap_err(), TokenError::NoExpiry, "{no_time}");
+            let not_before = verify(json!({"exp": NOW + 9, "nbf": no_time}));
+            assert_eq!(not_before.unwrap_err(), TokenError::BadNotBefore, "{no_time}");
+        }
+        assert!(verify(json!({"exp": LATEST, "nbf": 0})).is_ok());
+    }
+
+    #[test]
+    fn of_the_header_nothing_counts_but_alg_and_crit_demands_too_much() {
+        let signed = |header: &str| {
+            let message =
+                format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(r#"{"exp":1900000000}"#));
+            let key = EncodingKey::from_secret(b"second-key-of-the-gateway");
+            let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).expect("signs");
+            Claims::verify(&format!("{message}.{signature}"), &keys(), NOW).map(|claims| claims.expiry())
+        };
+        assert_eq!(signed(r#"{"alg":"HS256","kid":"../../dev/null","jku":"http://a","b":{}}"#), Ok(1_900_000_000));
+        for critical in [r#"["exp"]"#, "[]", "null"] {
+            assert_eq!(signed(&format!(r#"{{"alg":"HS256","crit":{critical}}}"#)), Err(TokenError::Critical));
+        }
+        for malformed in ["{}", "[]", r#"{"alg":null}"#, r#"{"alg":["HS256"]}"#, r#"{"alg":"HS256","alg":"HS256"}"#] {
+            assert_eq!(signed(malformed), Err(TokenError::Malformed), "{malformed}");
+        }
+    }
+
+    #[test]
     fn a_repeated_claim_is_refused() {
         let text = format!(r#"{{"exp":{},"aud":"a","aud":"b"}}"#, NOW + 9);
         let raw: Box<serde_json::value::RawValue> = serde_json::from_str(&text).expect("JSON");
@@ -398,6 +449,7 @@ mod tests {
             json!("http://localhost:8889/client/"),
             json!("http://localhost:8888.example.com/client/"),
             json!("http://user@localhost:8888/client/"),
+            json!("http://localhost:+8888/client/"),
             json!("https://localhost/client/"),
             json!("http://localhost/server/"),
             json!("http://localhost/client/?hub=other"),

@@ -55,7 +55,9 @@ impl HandshakeRequest {
         }
         let object = Object::parse(message, &["protocol", "version"], |_, _| Ok(())).map_err(|error| match error {
             super::json::ObjectError::NotAnObject(token) => MalformedHandshake::NotAnObject(token),
-            super::json::ObjectError::Syntax | super::json::ObjectError::Property(()) => MalformedHandshake::NotJson,
+            super::json::ObjectError::Syntax
+            | super::json::ObjectError::TooDeep
+            | super::json::ObjectError::Property(()) => MalformedHandshake::NotJson,
         })?;
         let [protocol, version] = object;
         let missing =
@@ -123,6 +125,7 @@ mod tests {
         check(r#"{"version":"123"}"#, Err("Expected 'version' to be of type Number."));
         check(r#"{"protocol":null,"version":123}"#, Err("Expected 'protocol' to be of type String."));
         check("{", Err("Error reading JSON."));
+        check(&"{\"a\":".repeat(10_000), Err("Error reading JSON."));
     }
 
     #[test]

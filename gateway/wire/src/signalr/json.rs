@@ -1,17 +1,25 @@
 //! Hub messages as JSON text.
 //!
 //! Source: ASP.NET Core SignalR hub protocol, "JSON Encoding"; error texts as its .NET implementation writes them.
-//! Values are never interpreted: arguments, items and results keep the text that their writer gave them.
+//! Values are never interpreted: arguments, items and results keep the text that their writer gave them. Nothing in here
+//! recurses, and what is kept of a message is in proportion to its length, apart from lists whose length is limited.
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::framing::RECORD_SEPARATOR;
 use super::message::{CompletionOutcome, Headers, HubMessage, Invocation};
+use crate::depth::{self, DEEPEST_MESSAGE};
+
+/// Headers of one message, in number.
+pub const MOST_HEADERS: usize = 100;
+
+/// Streams that one call may upload, in number.
+pub const MOST_STREAMS: usize = 100;
 
 /// The kinds of JSON values, as .NET names them in its errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +43,8 @@ impl fmt::Display for TokenType {
 pub enum MalformedMessage {
     #[error("Error reading JSON.")]
     NotJson,
+    #[error("Error reading JSON: it nests deeper than {DEEPEST_MESSAGE} levels.")]
+    TooDeep,
     #[error("Unexpected JSON Token Type '{0}'. Expected a JSON Object.")]
     NotAnObject(TokenType),
     #[error("Missing required property '{0}'.")]
@@ -43,6 +53,10 @@ pub enum MalformedMessage {
     WrongType { property: &'static str, expected: TokenType },
     #[error("Expected header '{0}' to be of type String.")]
     HeaderNotText(String),
+    #[error("The message has more than {MOST_HEADERS} headers.")]
+    TooManyHeaders,
+    #[error("The call uploads more than {MOST_STREAMS} streams.")]
+    TooManyStreams,
     #[error("The 'error' and 'result' properties are mutually exclusive.")]
     ErrorAndResult,
 }
@@ -116,6 +130,7 @@ impl<'a> Fields<'a> {
         };
         let values = Object::parse(message, &PROPERTIES, check).map_err(|error| match error {
             ObjectError::Syntax => MalformedMessage::NotJson,
+            ObjectError::TooDeep => MalformedMessage::TooDeep,
             ObjectError::NotAnObject(token) => MalformedMessage::NotAnObject(token),
             ObjectError::Property(error) => error,
         })?;
@@ -201,23 +216,53 @@ fn boolean(raw: &RawValue) -> Result<bool, MalformedMessage> {
 }
 
 fn stream_ids(raw: &RawValue) -> Result<Vec<Cow<'_, str>>, MalformedMessage> {
-    let ids: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| wrong("streamIds", TokenType::Array))?;
+    let mut reader = serde_json::Deserializer::from_str(raw.get());
+    let ids = reader.deserialize_seq(StreamIds).map_err(|_| wrong("streamIds", TokenType::Array))?;
+    if ids.len() > MOST_STREAMS {
+        return Err(MalformedMessage::TooManyStreams);
+    }
     ids.into_iter().map(|id| text("streamIds", id)).collect()
 }
 
-fn read_headers(raw: &RawValue) -> Result<Headers<'_>, MalformedMessage> {
-    let mut headers = Vec::new();
-    let entries = Entries(|name: Cow<'_, str>, value| match string(value) {
-        Some(value) => {
-            // The names borrow from the text only where it holds no escapes; they are rare enough to be copied.
-            headers.push((Cow::Owned(name.into_owned()), value));
-            Ok(())
+/// The first elements of a list: one more than there may be.
+struct StreamIds;
+
+impl<'a> Visitor<'a> for StreamIds {
+    type Value = Vec<&'a RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of streams")
+    }
+
+    fn visit_seq<S: SeqAccess<'a>>(self, mut list: S) -> Result<Vec<&'a RawValue>, S::Error> {
+        let mut ids = Vec::new();
+        while let Some(id) = list.next_element()? {
+            if ids.len() <= MOST_STREAMS {
+                ids.push(id);
+            }
         }
-        None => Err(MalformedMessage::HeaderNotText(name.into_owned())),
+        Ok(ids)
+    }
+}
+
+fn read_headers(raw: &RawValue) -> Result<Headers<'_>, MalformedMessage> {
+    let mut headers: Headers<'_> = Vec::new();
+    let entries = Entries(|name: Cow<'_, str>, value| {
+        let Some(value) = string(value) else {
+            return Err(MalformedMessage::HeaderNotText(name.into_owned()));
+        };
+        match headers.iter().position(|(each, _)| *each == name) {
+            // The last of equal ones counts, as in .NET.
+            Some(earlier) => headers[earlier].1 = value,
+            None if headers.len() == MOST_HEADERS => return Err(MalformedMessage::TooManyHeaders),
+            // The names borrow from the text only where it holds no escapes; they are rare enough to be copied.
+            None => headers.push((Cow::Owned(name.into_owned()), value)),
+        }
+        Ok(())
     });
-    entries.read(raw.get().as_bytes()).map_err(|error| match error {
+    entries.read(raw.get()).map_err(|error| match error {
         ObjectError::Property(error) => error,
-        ObjectError::Syntax | ObjectError::NotAnObject(_) => wrong("headers", TokenType::Object),
+        ObjectError::Syntax | ObjectError::TooDeep | ObjectError::NotAnObject(_) => wrong("headers", TokenType::Object),
     })?;
     Ok(headers)
 }
@@ -253,6 +298,7 @@ pub(super) struct Object;
 /// Why a text is not the object that is asked for; `E` is the error of a property's own check.
 pub(super) enum ObjectError<E> {
     Syntax,
+    TooDeep,
     NotAnObject(TokenType),
     Property(E),
 }
@@ -264,6 +310,11 @@ impl Object {
         properties: &[&str; N],
         mut check: impl FnMut(&str, &RawValue) -> Result<(), E>,
     ) -> Result<[Option<&'a RawValue>; N], ObjectError<E>> {
+        // Checked once: a reader of bytes would check each value again.
+        let text = std::str::from_utf8(text).map_err(|_| ObjectError::Syntax)?;
+        if !depth::is_within(text, DEEPEST_MESSAGE) {
+            return Err(ObjectError::TooDeep);
+        }
         let mut values = [None; N];
         let entries = Entries(|name: Cow<'_, str>, value| {
             if let Some(index) = properties.iter().position(|property| *property == name) {
@@ -281,12 +332,10 @@ impl Object {
 struct Entries<F>(F);
 
 impl<F> Entries<F> {
-    fn read<'a, E>(self, text: &'a [u8]) -> Result<(), ObjectError<E>>
+    fn read<'a, E>(self, text: &'a str) -> Result<(), ObjectError<E>>
     where
         F: FnMut(Cow<'a, str>, &'a RawValue) -> Result<(), E>,
     {
-        // Checked once: a reader of bytes would check each value again.
-        let text = std::str::from_utf8(text).map_err(|_| ObjectError::Syntax)?;
         match token_type_of(text.as_bytes()) {
             Some(TokenType::Object) => {}
             // What is no JSON at all is reported as such, whatever its first character looks like.
@@ -535,6 +584,65 @@ mod tests {
             rewrite(r#"{"\u0074ype":1,"target":"\u0041\"","arguments":[]}"#).as_deref(),
             Ok(r#"{"type":1,"target":"A\"","arguments":[]}"#)
         );
+    }
+
+    #[test]
+    fn a_message_nests_64_levels_and_no_more_whatever_part_of_it_does() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let call = |arguments: String| format!(r#"{{"type":1,"target":"T","arguments":{arguments}}}"#);
+        assert_eq!(rewrite(&call(nested(63))).as_ref(), Ok(&call(nested(63))));
+        let too_deep = Err("Error reading JSON: it nests deeper than 64 levels.".to_owned());
+        for deep in [64, 65, 100_000] {
+            assert_eq!(rewrite(&call(nested(deep))), too_deep, "{deep}");
+            assert_eq!(rewrite(&format!(r#"{{"type":6,"unknown":{}}}"#, nested(deep))), too_deep, "{deep}");
+            assert_eq!(rewrite(&"{\"type\":".repeat(deep + 1)), too_deep, "{deep}");
+            assert_eq!(rewrite(&nested(deep + 1)), too_deep, "{deep}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_equal_properties_and_headers_counts() {
+        assert_eq!(
+            rewrite(r#"{"type":6,"type":1,"target":"a","target":"b","arguments":[1],"arguments":[2]}"#).as_deref(),
+            Ok(r#"{"type":1,"target":"b","arguments":[2]}"#)
+        );
+        assert_eq!(
+            rewrite(r#"{"type":5,"invocationId":"1","headers":{"a":"1","b":"2","\u0061":"3"}}"#).as_deref(),
+            Ok(r#"{"type":5,"headers":{"a":"3","b":"2"},"invocationId":"1"}"#)
+        );
+    }
+
+    #[test]
+    fn lists_that_are_kept_are_limited() {
+        let headers = |count: usize| {
+            let headers: Vec<String> = (0..count).map(|index| format!(r#""{index}":"""#)).collect();
+            format!(r#"{{"type":5,"headers":{{{}}},"invocationId":"1"}}"#, headers.join(","))
+        };
+        assert_eq!(rewrite(&headers(MOST_HEADERS)).as_ref(), Ok(&headers(MOST_HEADERS)));
+        assert_eq!(rewrite(&headers(MOST_HEADERS + 1)).unwrap_err(), "The message has more than 100 headers.");
+        let call = |streams: usize| {
+            let ids = vec![r#""1""#; streams].join(",");
+            format!(r#"{{"type":1,"target":"T","arguments":[],"streamIds":[{ids}]}}"#)
+        };
+        assert_eq!(rewrite(&call(MOST_STREAMS)).as_ref(), Ok(&call(MOST_STREAMS)));
+        for streams in [MOST_STREAMS + 1, 100_000] {
+            assert_eq!(rewrite(&call(streams)).unwrap_err(), "The call uploads more than 100 streams.");
+        }
+    }
+
+    #[test]
+    fn numbers_pass_as_they_are_and_those_of_the_protocol_must_fit() {
+        let huge = "1".repeat(100_000);
+        for number in [huge.as_str(), "1e999999999", "-0", "0.1e-400"] {
+            let call = format!(r#"{{"type":1,"target":"T","arguments":[{number}]}}"#);
+            assert_eq!(rewrite(&call).as_ref(), Ok(&call));
+        }
+        for number in [huge.as_str(), "9223372036854775808", "1.0", "1e3"] {
+            let sequence = rewrite(&format!(r#"{{"type":9,"sequenceId":{number}}}"#));
+            assert_eq!(sequence.unwrap_err(), "Expected 'sequenceId' to be of type Number.");
+        }
+        let too_large = format!(r#"{{"type":{huge}}}"#);
+        assert_eq!(rewrite(&too_large).unwrap_err(), "Expected 'type' to be of type Number.");
     }
 
     #[test]
