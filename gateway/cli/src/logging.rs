@@ -9,6 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::Failure;
+use crate::one_line::OneLine;
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum Format {
@@ -36,7 +37,9 @@ impl Logging {
         let (filter, handle) = reload::Layer::new(filter);
         let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
         let lines = match format {
-            Format::Text => lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
+            Format::Text => {
+                lines.fmt_fields(OneLine::default()).with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed()
+            }
             Format::Json => lines.json().flatten_event(true).boxed(),
         };
         tracing_subscriber::registry().with(filter).with(lines).init();

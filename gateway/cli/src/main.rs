@@ -4,7 +4,9 @@ mod commands;
 mod config;
 mod demo;
 mod logging;
+mod one_line;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
@@ -66,6 +68,16 @@ impl From<anyhow::Error> for Failure {
 impl From<config::ConfigError> for Failure {
     fn from(error: config::ConfigError) -> Failure {
         Failure::Usage(error.into())
+    }
+}
+
+/// Prints a result. A reader that has heard enough, as `head` has, is no failure.
+pub(crate) fn print(text: impl std::fmt::Display) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{text}").and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(anyhow!(error).context("cannot write to standard output")))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -61,7 +61,7 @@ impl Shard {
         let arguments = JsonText::from_raw(invocation.arguments);
         let call = WaitingCall {
             plugin,
-            bytes: arguments.as_bytes().len() + invocation.target.len(),
+            bytes: held_bytes(&invocation),
             running: Running::Invocation { id: id.map(str::to_owned), target: invocation.target.clone().into_owned() },
             event: UpstreamEvent::Invocation {
                 wants_result: id.is_some(),
@@ -194,4 +194,12 @@ impl Shard {
         let completion = HubMessage::Completion { headers: Vec::new(), invocation_id: id.into(), outcome };
         self.send(slot, frame(|out| json::write(&completion, out)), now, effects);
     }
+}
+
+/// What a call holds while it waits, in bytes: whatever of it the client chooses.
+fn held_bytes(call: &Invocation<'_>) -> usize {
+    let headers: usize = call.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let id = call.invocation_id.as_ref().map_or(0, |id| id.len());
+    // The target is kept for the handler and for the text of an error.
+    call.arguments.get().len() + 2 * call.target.len() + id + headers
 }

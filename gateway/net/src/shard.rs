@@ -29,6 +29,9 @@ use crate::inbox::{INBOX, Inbox, InboxSender, ShardMessage, UpgradedClient};
 /// Bytes that one read takes; the buffer is shared by all connections of the shard.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// What the log tells of why a client is closed, in bytes.
+const LONGEST_DETAIL: usize = 1024;
+
 /// One worker thread's state. Only its own thread touches it, so no call waits for another.
 pub(crate) struct ShardThread {
     pub(crate) index: ShardIndex,
@@ -253,6 +256,8 @@ impl ShardThread {
             }
             Effect::Finish { slot, code, cause, detail } => {
                 if let Some(socket) = self.socket(slot) {
+                    // A handshake names its protocol at any length.
+                    let detail = &detail[..detail.floor_char_boundary(LONGEST_DETAIL)];
                     tracing::debug!(cause = cause.name(), detail, "closing a client");
                     socket.finish(code, Some(cause));
                     self.flush_later(&socket);

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::Failure;
 use crate::config::Config;
+use crate::{Failure, print};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -25,12 +25,8 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Check { config } => {
             Config::load(&config)?;
-            println!("{}: valid", config.display());
-            Ok(())
+            print(format_args!("{}: valid", config.display()))
         }
-        Command::Show { config } => {
-            print!("{}", Config::load(&config)?.show());
-            Ok(())
-        }
+        Command::Show { config } => print(Config::load(&config)?.show().trim_end()),
     }
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow};
 
 use super::plugin_build;
-use crate::Failure;
+use crate::{Failure, print};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Builds a component from a Rust project, or from a core module that another tool made.
+    /// Builds a component from a project in Rust or JavaScript, or from a core module that another tool made.
     Build {
         /// The project's folder, or a `.wasm` file.
         source: PathBuf,
@@ -24,22 +24,23 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Build { source, output } => {
             let report = plugin_build::build(&source, &output)?;
-            println!("{}: {} bytes", output.display(), report.size);
-            Ok(())
+            print(format_args!("{}: {} bytes", output.display(), report.size))
         }
         Command::Check { file } => {
             let component = std::fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
             let report = hubgate_plugin_host::inspect(&component)
                 .map_err(|error| anyhow!(error).context(format!("{}: cannot serve", file.display())))?;
-            println!("{}: can serve as {}", file.display(), report.worlds.join(", "));
-            println!(
-                "  size      {} bytes, {} bytes of memory for an instance",
-                report.size_bytes, report.memory_bytes
-            );
-            println!("  digest    {}", report.digest);
-            println!("  imports   {}", report.imports.join(", "));
-            println!("  exports   {}", report.exports.join(", "));
-            Ok(())
+            print(format_args!(
+                "{}: can serve as {}\n  size      {} bytes, {} bytes of memory for an instance\n  digest    {}\n  \
+                 imports   {}\n  exports   {}",
+                file.display(),
+                report.worlds.join(", "),
+                report.size_bytes,
+                report.memory_bytes,
+                report.digest,
+                report.imports.join(", "),
+                report.exports.join(", "),
+            ))
         }
     }
 }

@@ -8,8 +8,8 @@ use hubgate_core::id::HubName;
 use hubgate_wire::token::{AccessKey, Endpoint};
 use serde_json::{Map, Value};
 
-use crate::Failure;
 use crate::config::Config;
+use crate::{Failure, print};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -84,8 +84,7 @@ fn client(arguments: &ClientArguments) -> Result<(), Failure> {
         }
         add(&mut claims, name, value);
     }
-    println!("{}", key.sign(&claims));
-    Ok(())
+    print(key.sign(&claims))
 }
 
 fn rest(arguments: &RestArguments) -> Result<(), Failure> {
@@ -94,8 +93,7 @@ fn rest(arguments: &RestArguments) -> Result<(), Failure> {
         return Err(Failure::Usage(anyhow!("--url: must be that of the requests, http://… or https://…")));
     }
     let (_, key) = arguments.key.resolve()?;
-    println!("{}", key.sign(&lasting(arguments.lifetime, audience.to_owned())));
-    Ok(())
+    print(key.sign(&lasting(arguments.lifetime, audience.to_owned())))
 }
 
 /// The claims of a token for `audience`, valid from now on.

@@ -176,6 +176,27 @@ fn too_many_waiting_calls_stop_reading_and_the_clients_silence_is_forgiven() {
 }
 
 #[test]
+fn whatever_makes_waiting_calls_large_stops_reading() {
+    let big = "x".repeat(900);
+    for call in [
+        format!(r#"{{"type":1,"invocationId":"1","target":"m","arguments":["{big}"]}}"#),
+        format!(r#"{{"type":1,"invocationId":"{big}","target":"m","arguments":[]}}"#),
+        format!(r#"{{"type":1,"invocationId":"1","target":"{big}","arguments":[]}}"#),
+        format!(r#"{{"type":1,"invocationId":"1","target":"m","arguments":[],"headers":{{"a":"{big}"}}}}"#),
+        format!(r#"{{"type":1,"invocationId":"1","target":"m","arguments":[],"headers":{{"{big}":"a"}}}}"#),
+    ] {
+        let mut settings = settings();
+        settings.limits.message = 2_000;
+        let mut rig = Rig::new(1, settings);
+        let client = rig.connect(0, None);
+        for _ in 0..3 {
+            rig.data(client, &format!("{call}\x1e"));
+        }
+        assert_eq!(rig.paused, [(0, client.slot)], "one runs and two wait, which is too much: {call}");
+    }
+}
+
+#[test]
 fn a_silent_client_is_closed_and_an_idle_one_is_pinged() {
     let mut rig = Rig::new(1, settings());
     let client = rig.connect(0, None);

@@ -42,9 +42,10 @@ impl<'a> Query<'a> {
     /// The query as its sender wrote it, without the items that are the gateway's own and those called `others`.
     pub(crate) fn without(self, others: &[&str]) -> String {
         let is_ours = |item: &&str| {
-            let name = item.split_once('=').map_or(*item, |(name, _)| name);
+            // Compared as it is read: `%61ccess_token` is the token, too.
+            let name = form_urlencoded::parse(item.as_bytes()).next().map(|(name, _)| name);
             let mut names = OURS.iter().chain(others);
-            item.is_empty() || names.any(|each| name.eq_ignore_ascii_case(each))
+            name.is_none_or(|name| names.any(|each| name.eq_ignore_ascii_case(each)))
         };
         let kept: Vec<&str> = self.0.split('&').filter(|item| !is_ours(item)).collect();
         kept.join("&")
@@ -69,5 +70,10 @@ mod tests {
         let query = Query("hub=chat&access_token=s&room=a%20b&id=s&_=1");
         assert_eq!(query.without(&[]), "hub=chat&room=a%20b");
         assert_eq!(query.without(&["hub"]), "room=a%20b");
+        let escaped = Query("%61ccess_token=s&%69d=s&ACCESS%5Ftoken=s&%5F&&room=%0d%0a");
+        assert_eq!(
+            (escaped.get("access_token").as_deref(), escaped.without(&[])),
+            (Some("s"), "room=%0d%0a".to_owned())
+        );
     }
 }
