@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the components that tests serve into the folder $1: probe.wasm and probe-2.wasm (versions 1 and 2), chat.wasm and
-# chat-js.wasm.
+# Builds the components that tests serve into the folder $1: probe.wasm and probe-2.wasm (versions 1 and 2), chat.wasm,
+# chat-js.wasm and ordinary-js.wasm.
 # Needs the built gateway: HUBGATE_BIN, or the one in cargo's target folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,3 +15,4 @@ PROBE_VERSION=2 "$hubgate" plugin build examples/probe -o "$output/probe-2.wasm"
 PROBE_VERSION=1 "$hubgate" plugin build examples/probe -o "$output/probe.wasm"
 "$hubgate" plugin build examples/chat-rust -o "$output/chat.wasm"
 "$hubgate" plugin build examples/chat-js -o "$output/chat-js.wasm"
+"$hubgate" plugin build tests/guests/javascript -o "$output/ordinary-js.wasm"

@@ -25,6 +25,11 @@ pub fn chat_js() -> PathBuf {
     guest("chat-js.wasm")
 }
 
+/// `tests/guests/javascript`.
+pub fn ordinary_js() -> PathBuf {
+    guest("ordinary-js.wasm")
+}
+
 /// A component that exports nothing.
 pub fn of_no_world() -> Vec<u8> {
     wat::parse_str("(component)").expect("the text is a component")

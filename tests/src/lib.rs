@@ -6,6 +6,7 @@
 //! | [`gateway`] | a running gateway: its configuration, its process, its admin listener |
 //! | [`command`] | one run of the binary that ends by itself |
 //! | [`client`] | a SignalR client that hides nothing: every hub message and every frame can be sent and seen |
+//! | [`fuzz`] | what any bytes may be done with, and must not break |
 //! | [`http`] | requests and answers |
 //! | [`token`] | good tokens and bad ones |
 //! | [`guests`] | the components that tests serve, and files that are none |
@@ -14,6 +15,7 @@
 
 pub mod client;
 pub mod command;
+pub mod fuzz;
 pub mod gateway;
 pub mod guests;
 pub mod http;

@@ -67,6 +67,19 @@ fn standard_error_is_the_plugins_log_the_environment_is_empty_and_waiting_leaves
 }
 
 #[test]
+fn there_are_no_folders_and_no_network() {
+    // Looks up "localhost"; a failure is 1 behind the answer's first byte.
+    let init = "
+        (call $directories (i32.const 64))
+        (if (i32.load (i32.const 68)) (then unreachable))
+        (i64.store (i32.const 96) (i64.const 0x736f686c61636f6c))
+        (i32.store8 (i32.const 104) (i32.const 0x74))
+        (call $resolve (call $network) (i32.const 96) (i32.const 9) (i32.const 64))
+        (if (i32.ne (i32.load8_u (i32.const 64)) (i32.const 1)) (then unreachable))";
+    inspect(&wasi_guest(init)).expect("its `init` finds nothing, and ends");
+}
+
+#[test]
 fn exit_is_a_trap() {
     let error = inspect(&wasi_guest("(call $exit (i32.const 1))")).expect_err("`init` exits");
     assert!(matches!(&error, LoadError::Init(why) if why.contains("trapped") && why.contains("exit")), "{error:?}");

@@ -55,3 +55,26 @@ fn paths_are_relative_to_the_file() {
     assert!(matches!(&plugin.source, PluginSource::File(path) if path == Path::new("/etc/hubgate/a.wasm")));
     assert_eq!((plugin.memory_bytes, plugin.call_time), (1 << 20, Duration::from_millis(10)));
 }
+
+#[test]
+fn no_text_breaks_the_reader_and_no_error_tells_a_key() {
+    const KEY: &str = "a-key-that-stays-secret";
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/config");
+    let mut texts: Vec<_> =
+        std::fs::read_dir(corpus).expect("the corpus is there").flatten().map(|file| file.path()).collect();
+    texts.sort();
+    assert!(texts.len() > 10);
+    for path in texts {
+        let text = std::fs::read_to_string(&path).expect("it can be read");
+        // Each text as it is, cut anywhere, and with a key in front, where errors stand that repeat a line.
+        let cuts = text.char_indices().map(|(at, _)| text[..at].to_owned());
+        for text in cuts.chain([text.clone()]) {
+            for text in [format!("server.access-keys = [\"{KEY}\"]\n{text}"), format!("{text}\nx = \"{KEY}\""), text] {
+                let read = read(&path, &text).and_then(|file| resolve(file, Path::new("/")));
+                if let Err(error) = read {
+                    assert!(!format!("{error} {error:?}").contains(KEY), "{error}");
+                }
+            }
+        }
+    }
+}

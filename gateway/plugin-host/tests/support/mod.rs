@@ -59,11 +59,16 @@ pub(crate) fn stranger_guest() -> Vec<u8> {
     component(&module.replace("INIT", "(call $ok)"), &wit, "handler")
 }
 
-/// A guest whose `init` has WASI at hand: `$environment`, `$stderr`, `$write`, `$after`, `$block` and `$exit`. It starts
+/// A guest whose `init` has WASI at hand: `$environment`, `$directories`, `$network`, `$resolve`,
+/// `$stderr`, `$write`, `$after`, `$block` and `$exit`. It starts
 /// with `init` in WAT.
 pub(crate) fn wasi_guest(init: &str) -> Vec<u8> {
     let imports = "(module
         (import \"wasi:cli/environment@0.2.0\" \"get-environment\" (func $environment (param i32)))
+        (import \"wasi:filesystem/preopens@0.2.0\" \"get-directories\" (func $directories (param i32)))
+        (import \"wasi:sockets/instance-network@0.2.0\" \"instance-network\" (func $network (result i32)))
+        (import \"wasi:sockets/ip-name-lookup@0.2.0\" \"resolve-addresses\"
+            (func $resolve (param i32 i32 i32 i32)))
         (import \"wasi:cli/exit@0.2.0\" \"exit\" (func $exit (param i32)))
         (import \"wasi:cli/stderr@0.2.0\" \"get-stderr\" (func $stderr (result i32)))
         (import \"wasi:io/streams@0.2.0\" \"[method]output-stream.blocking-write-and-flush\"
@@ -72,6 +77,9 @@ pub(crate) fn wasi_guest(init: &str) -> Vec<u8> {
         (import \"wasi:io/poll@0.2.0\" \"[method]pollable.block\" (func $block (param i32)))";
     let world = "world handler {
         import wasi:cli/environment@0.2.0;
+        import wasi:filesystem/preopens@0.2.0;
+        import wasi:sockets/instance-network@0.2.0;
+        import wasi:sockets/ip-name-lookup@0.2.0;
         import wasi:cli/exit@0.2.0;
         import wasi:cli/stderr@0.2.0;
         import wasi:clocks/monotonic-clock@0.2.0;";

@@ -1,0 +1,115 @@
+//! What any bytes may be done with, and must not break: one function for each kind of input from outside. `fuzz/` runs them
+//! with cargo-fuzz, and an ordinary test replays the corpora there, with mutations.
+
+use hubgate_wire::negotiate::NegotiateVersion;
+use hubgate_wire::payload::JsonText;
+use hubgate_wire::signalr::framing::split_message;
+use hubgate_wire::signalr::handshake::HandshakeRequest;
+use hubgate_wire::signalr::{HubMessage, json};
+use hubgate_wire::token::{AccessKey, Claims, Endpoint};
+use hubgate_wire::websocket::Decoder;
+
+/// A kind of input: the name of its corpus, and what is done with it.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All kinds.
+pub const TARGETS: [Target; 6] = [
+    ("hub_messages", hub_messages),
+    ("handshake", handshake),
+    ("negotiate", negotiate),
+    ("rest_arguments", rest_arguments),
+    ("token", token),
+    ("websocket", websocket),
+];
+
+/// A stream of hub messages. What is read and written again is read as the same.
+pub fn hub_messages(mut bytes: &[u8]) {
+    while let Some(message) = split_message(&mut bytes) {
+        if let Ok(parsed) = json::parse(message)
+            && !matches!(parsed, HubMessage::Unknown { .. })
+        {
+            let mut written = Vec::new();
+            json::write(&parsed, &mut written);
+            assert_eq!(written.pop(), Some(0x1e), "each message ends with its separator");
+            let again = json::parse(&written).expect("what is written can be read");
+            let mut twice = Vec::new();
+            json::write(&again, &mut twice);
+            twice.pop();
+            assert_eq!(String::from_utf8_lossy(&twice), String::from_utf8_lossy(&written));
+        }
+    }
+}
+
+pub fn handshake(bytes: &[u8]) {
+    if let Ok(request) = HandshakeRequest::parse(bytes) {
+        let _ = request.accept();
+    }
+}
+
+/// The version of a negotiation, and an endpoint.
+pub fn negotiate(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = NegotiateVersion::choose(Some(&text));
+    if let Ok(endpoint) = Endpoint::parse(&text) {
+        let again = Endpoint::parse(&endpoint.to_string()).expect("what is shown can be read");
+        assert_eq!(again.to_string(), endpoint.to_string());
+    }
+}
+
+pub fn rest_arguments(bytes: &[u8]) {
+    if let Ok(arguments) = JsonText::parse_array(bytes.to_vec()) {
+        assert!(!arguments.as_bytes().contains(&0x1e), "nothing in JSON ends a hub message");
+    }
+}
+
+/// A token as it is, and its parts as claims that are signed.
+pub fn token(bytes: &[u8]) {
+    const NOW: u64 = 1_800_000_000;
+    let text = String::from_utf8_lossy(bytes);
+    let keys = [AccessKey::new("a-key-for-fuzzing-alone")];
+    let _ = Claims::verify(&text, &keys, NOW);
+    if let Ok(claims) = serde_json::from_slice(bytes)
+        && let Ok(verified) = Claims::verify(&keys[0].sign(&claims), &keys, NOW)
+    {
+        let endpoint = Endpoint::parse("http://localhost:8888").expect("a URL");
+        let _ = verified.check_audience(&[endpoint], "/client", Some("chat"));
+        let _ = (verified.user_id(), verified.flatten().count());
+        assert!(verified.expiry() > NOW);
+    }
+}
+
+/// Frames cut anywhere give the same data and the same end: the first byte says where. Where they end with an error, more or
+/// less of the message that has it was handed on before.
+pub fn websocket(bytes: &[u8]) {
+    let Some((cut, frames)) = bytes.split_first() else {
+        return;
+    };
+    let (whole, end) = events(&[frames]);
+    let (first, second) = frames.split_at(usize::from(*cut).min(frames.len()));
+    let (parts, end_of_parts) = events(&[first, second]);
+    assert_eq!(end_of_parts, end);
+    match end {
+        None => assert_eq!(parts, whole),
+        Some(_) => assert!(whole.starts_with(&parts) || parts.starts_with(&whole), "{parts:?} {whole:?}"),
+    }
+}
+
+/// The content of all data, and how the stream ended.
+fn events(chunks: &[&[u8]]) -> (Vec<u8>, Option<String>) {
+    use hubgate_wire::websocket::Event;
+    let (mut decoder, mut seen) = (Decoder::new(1 << 20), Vec::new());
+    for chunk in chunks {
+        let mut bytes = chunk.to_vec();
+        let mut input = &mut bytes[..];
+        loop {
+            match decoder.decode(&mut input) {
+                Ok(None) => break,
+                Ok(Some(Event::Data { bytes, .. })) => seen.extend_from_slice(bytes),
+                Ok(Some(Event::Close(code))) => return (seen, Some(format!("{code:?}"))),
+                Ok(Some(_)) => {}
+                Err(error) => return (seen, Some(error.to_string())),
+            }
+        }
+    }
+    (seen, None)
+}
