@@ -28,6 +28,7 @@ pub const SECOND_KEY: &str = "dGVzdHMtb25seS1zZWNvbmQtYWNjZXNzLWtleS0wMTIzNDU2Nz
 pub struct Setup {
     folder: TempDir,
     start: Start,
+    log_format: &'static str,
 }
 
 #[derive(Debug)]
@@ -41,6 +42,7 @@ enum Start {
 pub struct Gateway {
     folder: TempDir,
     start: Start,
+    log_format: &'static str,
     process: Child,
     ready: Ready,
 }
@@ -60,7 +62,7 @@ impl Gateway {
         let folder = TempDir::new().expect("there is room for a folder");
         fs::create_dir(folder.path().join("plugins")).expect("the folder is empty");
         let data = folder.path().join("data");
-        let setup = Setup { folder, start: Start::Serve(Box::default()) };
+        let setup = Setup { folder, start: Start::Serve(Box::default()), log_format: "text" };
         setup.with(&format!(
             r#"
             [server]
@@ -91,7 +93,7 @@ impl Gateway {
     /// `hubgate dev`.
     pub fn dev<const N: usize>(arguments: [&str; N]) -> Setup {
         let folder = TempDir::new().expect("there is room for a folder");
-        Setup { folder, start: Start::Dev(arguments.map(str::to_owned).to_vec()) }
+        Setup { folder, start: Start::Dev(arguments.map(str::to_owned).to_vec()), log_format: "text" }
     }
 
     pub fn ready(&self) -> &Ready {
@@ -259,7 +261,7 @@ impl Gateway {
         self.ended().await;
         let deadline = Instant::now() + DEADLINE;
         loop {
-            self.process = spawn(&self.folder, &self.start, Some(self.ready.listen));
+            self.process = spawn(&self.folder, &self.start, self.log_format, Some(self.ready.listen));
             match ready(&self.folder, &mut self.process).await {
                 Ok(ready) => break self.ready = ready,
                 // A connection of another test may have got the port as its own for a moment.
@@ -295,6 +297,12 @@ impl Setup {
         self.with(&format!("plugins.{name}.path = '{}'", file.display()))
     }
 
+    /// With a log of JSON objects, one a line.
+    pub fn logging_json(mut self) -> Setup {
+        self.log_format = "json";
+        self
+    }
+
     /// Puts a file beside the configuration.
     pub fn file(self, name: &str, content: &str) -> Setup {
         fs::write(self.folder.path().join(name), content).expect("the folder can be written");
@@ -302,10 +310,10 @@ impl Setup {
     }
 
     pub async fn start(self) -> Gateway {
-        let Setup { folder, start } = self;
-        let mut process = spawn(&folder, &start, None);
+        let Setup { folder, start, log_format } = self;
+        let mut process = spawn(&folder, &start, log_format, None);
         match ready(&folder, &mut process).await {
-            Ok(ready) => Gateway { folder, start, process, ready },
+            Ok(ready) => Gateway { folder, start, log_format, process, ready },
             Err(why) => panic!("{why}\n{}", text(&folder.path().join("stderr.log"))),
         }
     }
@@ -346,12 +354,13 @@ fn plugin_file(folder: &TempDir, name: &str) -> PathBuf {
     folder.path().join("plugins").join(name).with_extension("wasm")
 }
 
-fn spawn(folder: &TempDir, start: &Start, listen: Option<SocketAddr>) -> Child {
+fn spawn(folder: &TempDir, start: &Start, log_format: &str, listen: Option<SocketAddr>) -> Child {
     let path = folder.path();
     let ready_file = path.join("ready.json");
     // What an earlier process of the same folder left.
     let _ = fs::remove_file(&ready_file);
     let mut command = Command::new(binary());
+    command.args(["--log-format", log_format]);
     match start {
         Start::Serve(config) => command.arg("serve").arg("--config").arg(write_config(folder, config)),
         Start::Dev(arguments) => command.arg("dev").args(arguments),

@@ -66,7 +66,7 @@ fn a_clients_frame_is_decoded() {
 
 #[test]
 fn a_call_goes_up_and_its_answer_comes_back() {
-    check(&CORE, "route", 6_127.0);
+    check(&CORE, "route", 6_625.0);
 }
 
 #[test]

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# What swaps of a component with an engine inside cost those who are served: the latency of echoes at a fixed rate, answered
+# by one plugin, without and with another one being swapped every second, in turn.
+#
+#   bench/swap.sh [ROUNDS]        5 unless said; needs the built gateway and the guests (HUBGATE_BIN, HUBGATE_GUESTS)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+hubgate=${HUBGATE_BIN:-$target/release/hubgate}
+guests=${HUBGATE_GUESTS:-$target/guests}
+work=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
+
+cp "$guests/chat-js.wasm" "$work/other.wasm"
+cat >"$work/hubgate.toml" <<TOML
+server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-alone"] }
+admin = { listen = "127.0.0.1:0" }
+hubs."*" = { mode = "serverless" }
+upstream = [{ hubs = ["echo"], categories = ["messages"], plugin = "probe" }, { hubs = ["other"], plugin = "other" }]
+plugins.probe = { path = "$guests/probe.wasm" }
+plugins.other = { path = "other.wasm" }
+TOML
+"$hubgate" --log error serve --config "$work/hubgate.toml" --ready-file "$work/ready.json" &
+until [ -e "$work/ready.json" ]; do sleep 0.1; done
+connection=$(sed 's/.*"connectionString":"\([^"]*\)".*/\1/' "$work/ready.json")
+
+swap() {
+    while true; do
+        for next in ordinary-js chat-js; do
+            cp "$guests/$next.wasm" "$work/next"
+            mv "$work/next" "$work/other.wasm"
+            sleep 1
+        done
+    done
+}
+
+for round in $(seq "${1:-5}"); do
+    for swaps in false true; do
+        if $swaps; then swap & swapper=$!; fi
+        "$hubgate" bench echo --clients 50 --rate 2000 --time 6s --rounds 1 --no-floor --json \
+            --connection-string "$connection" --hub echo 2>/dev/null | sed "s/^{/{\"swaps\":$swaps,/"
+        if $swaps; then kill "$swapper"; wait "$swapper" 2>/dev/null || true; fi
+    done
+done

@@ -1,0 +1,53 @@
+//! The log: one line for the end of each connection, with its reason, as text and as JSON.
+
+use hubgate_tests::{Gateway, wait::until};
+use serde_json::{Value, json};
+
+/// Connections that end in different ways, and their reasons.
+async fn ends(gateway: &Gateway) -> [&'static str; 4] {
+    gateway.client("probe").connect().await.leave().await;
+    gateway.client("probe").connect().await.vanish();
+    let mut client = gateway.client("probe").connect().await;
+    client.notify("quit", json!(["enough"])).await;
+    client.end().await;
+    let mut client = gateway.client("probe").connect().await;
+    client.send_text("nonsense\u{1e}").await;
+    client.end().await;
+    ["Normal", "TransportLost", "ClosedByRequest", "BadRequest"]
+}
+
+#[tokio::test]
+async fn each_end_of_a_connection_is_a_line_of_text_with_its_reason() {
+    let gateway = Gateway::probe().start().await;
+    for cause in ends(&gateway).await {
+        gateway
+            .logs(&["INFO", "a client's connection ended", "hub=probe", "connection=", &format!("cause=\"{cause}\"")])
+            .await;
+    }
+    assert_eq!(gateway.log().matches("a client's connection ended").count(), 4, "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn each_end_of_a_connection_is_an_object_with_its_reason() {
+    let gateway = Gateway::probe().logging_json().start().await;
+    let causes = ends(&gateway).await;
+    let ended = async || {
+        let log = gateway.log();
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("each line is JSON"));
+        let ended: Vec<Value> = lines.filter(|line| line["message"] == "a client's connection ended").collect();
+        (ended.len() == causes.len()).then_some(ended)
+    };
+    let ended = until("all lines", ended).await;
+    let mut found: Vec<&str> = ended.iter().filter_map(|line| line["cause"].as_str()).collect();
+    found.sort_unstable();
+    let mut expected = causes.to_vec();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    for line in &ended {
+        assert_eq!((&line["level"], &line["hub"]), (&json!("INFO"), &json!("probe")));
+        assert!(
+            line["timestamp"].is_string() && line["connection"].as_str().is_some_and(|id| id.len() == 24),
+            "{line}"
+        );
+    }
+}
