@@ -33,7 +33,7 @@ connection=$(sed 's/.*"connectionString":"\([^"]*\)".*/\1/' "$work/ready.json")
 
 load() { # SCENARIO OPTIONS…
     while kill -0 "$gateway" 2>/dev/null; do
-        "$hubgate" bench "$@" --connection-string "$connection" --hub soak --rounds 1 --time 60s --no-floor --json >>"$work/results" || echo "$*" >>"$work/failures"
+        "$hubgate" bench "$@" --connection-string "$connection" --hub "soak_$1" --rounds 1 --time 60s --no-floor --json >>"$work/results" || echo "$*" >>"$work/failures"
     done
 }
 load echo --clients 100 --rate 500 &
