@@ -81,6 +81,8 @@ measure_fresh() { # OPTIONS…
     kill $!
 }
 measure_fresh idle --clients 9000 --time 30s
+# In 15 seconds each silent client gets one ping.
+measure_fresh idle --clients 9000 --silent --time 15s
 for round in 1 2; do
     for stalled in 0 1; do
         measure_fresh broadcast --clients 1000 --rate 20 --stalled $stalled --size 10000 --time 80s --no-floor

@@ -11,7 +11,7 @@ def rows(lines):
     rounds = collections.defaultdict(list)
     for line in lines:
         result = json.loads(line)
-        names = ("target", "scenario", "clients", "burst", "groups", "stalled", "rate", "size")
+        names = ("target", "scenario", "clients", "burst", "groups", "stalled", "rate", "size", "silent")
         key = tuple(result.get(name) for name in names)
         rounds[key].append(result)
     for key, results in rounds.items():
@@ -31,7 +31,7 @@ def figure(value, digits=2):
 def table(lines):
     print("| target | work | ratio to floor | ± | µs CPU | floor µs | p50 µs | p99 µs | floor p99 µs | faults |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    for (target, scenario, clients, burst, groups, stalled, rate, size), median, spread, faults in rows(lines):
+    for (target, scenario, clients, burst, groups, stalled, rate, size, silent), median, spread, faults in rows(lines):
         work = f"{scenario} {clients}"
         work += f", bursts of {burst}" if burst > 1 else ""
         work += f", {groups} groups each" if scenario == "group" else ""
@@ -44,6 +44,7 @@ def table(lines):
         cells += [figure(median("floorP99Micros"), 0), str(faults)]
         if size != 100:
             work += f" ({figure(median('peakKilobytes'), 0)} kB at most)"
+        work += ", silent" if silent else ""
         if scenario == "idle":
             work += f" ({figure(median('kilobytes'))} kB each, {figure(median('cpuPercent'))} % of a core)"
         print(f"| {target} | {work} | {' | '.join(cells)} |")

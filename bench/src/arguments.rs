@@ -110,6 +110,9 @@ pub(crate) struct ScenarioArguments {
     /// Receivers, among the clients, that stop reading.
     #[arg(long, default_value_t = 0, value_parser = count(0..=100_000))]
     pub(crate) stalled: usize,
+    /// Clients send no pings, in `idle`: what is left are the target's own.
+    #[arg(long)]
+    pub(crate) silent: bool,
     /// The hub method that is called: echo, say or sayTo if not said.
     #[arg(long)]
     pub(crate) method: Option<String>,

@@ -89,6 +89,10 @@ impl Crowd {
         Ok(())
     }
 
+    pub(crate) fn stop_pings(&mut self) {
+        self.pings.clear();
+    }
+
     /// Lets the pings of all be spread evenly over the interval, wherever connecting has put them.
     pub(crate) fn spread_pings(&mut self) {
         let (now, count) = (Instant::now(), self.clients.len());

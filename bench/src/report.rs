@@ -194,6 +194,7 @@ impl Report<'_> {
             "doubled": target.faults.doubled,
             "outOfOrder": target.faults.out_of_order,
             "stray": target.faults.stray,
+            "silent": arguments.silent,
             "stalled": arguments.stalled,
             "stalledClosed": target.closed_while_stalled,
         })

@@ -107,7 +107,10 @@ fn idle(arguments: &ScenarioArguments, target: &Target) -> Result<Round> {
     let resident = target.pid.and_then(resident_kilobytes);
     crowd.grow(target, arguments.clients, usize::MAX)?;
     load::join(arguments, target.dialect, &mut crowd, first..arguments.clients)?;
-    crowd.spread_pings();
+    match arguments.silent {
+        true => crowd.stop_pings(),
+        false => crowd.spread_pings(),
+    }
     wait(&mut crowd, SETTLING)?;
     let processor = target.pid.and_then(ProcessorTime::of);
     let started = Instant::now();
