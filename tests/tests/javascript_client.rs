@@ -1,4 +1,5 @@
-//! The unmodified `@microsoft/signalr` in Node.js, its present version and an old one.
+//! The unmodified `@microsoft/signalr` in Node.js, its present version and an old one, on all transports and in both hub
+//! protocols.
 
 use hubgate_tests::Gateway;
 use hubgate_tests::node::Script;
@@ -6,22 +7,33 @@ use hubgate_tests::node::Script;
 /// The packages of `tests/clients/javascript`.
 const CLIENTS: [&str; 2] = ["@microsoft/signalr", "signalr-7"];
 
-/// Runs a scenario of `scenarios.mjs` to its end with every client.
+/// Transports and hub protocols that go together.
+const WAYS: [(&str, &str); 5] = [
+    ("WebSockets", "json"),
+    ("WebSockets", "messagepack"),
+    ("ServerSentEvents", "json"),
+    ("LongPolling", "json"),
+    ("LongPolling", "messagepack"),
+];
+
+/// Runs a scenario of `scenarios.mjs` to its end with every client in every way.
 async fn run(scenario: &str) {
     let gateway = Gateway::probe().start().await;
-    run_on(&gateway, scenario, "ann").await;
+    run_on(&gateway, scenario, "ann", &WAYS).await;
 }
 
-async fn run_on(gateway: &Gateway, scenario: &str, user: &str) {
+async fn run_on(gateway: &Gateway, scenario: &str, user: &str, ways: &[(&str, &str)]) {
     let hub = if scenario == "no server connected" { "unnamed" } else { "probe" };
     let token = gateway.token(hub).user(user).sign();
     for client in CLIENTS {
-        start(gateway, client, scenario, &token).succeeds().await;
+        for way in ways {
+            start(gateway, client, scenario, *way, &token).succeeds().await;
+        }
     }
 }
 
-fn start(gateway: &Gateway, client: &str, scenario: &str, token: &str) -> Script {
-    Script::start("scenarios.mjs", &[client, scenario, &gateway.url(), token])
+fn start(gateway: &Gateway, client: &str, scenario: &str, (transport, protocol): (&str, &str), token: &str) -> Script {
+    Script::start("scenarios.mjs", &[client, scenario, &gateway.url(), transport, protocol, token])
 }
 
 #[tokio::test]
@@ -31,7 +43,8 @@ async fn it_connects_and_disconnects() {
 
 #[tokio::test]
 async fn it_may_skip_negotiation() {
-    run("straight to the websocket").await;
+    let gateway = Gateway::probe().start().await;
+    run_on(&gateway, "straight to the websocket", "ann", &WAYS[..2]).await;
 }
 
 #[tokio::test]
@@ -47,6 +60,11 @@ async fn it_learns_that_its_token_is_refused() {
 #[tokio::test]
 async fn its_calls_have_results() {
     run("a call with a result").await;
+}
+
+#[tokio::test]
+async fn its_messages_keep_their_order() {
+    run("order").await;
 }
 
 #[tokio::test]
@@ -77,7 +95,7 @@ async fn it_is_closed_with_a_reason_and_stays_away() {
 #[tokio::test]
 async fn it_is_refused_with_a_text() {
     let gateway = Gateway::probe().start().await;
-    run_on(&gateway, "a refusal", "refuse-me").await;
+    run_on(&gateway, "a refusal", "refuse-me", &WAYS).await;
 }
 
 #[tokio::test]
@@ -89,14 +107,14 @@ async fn it_learns_that_no_server_is_connected() {
 async fn it_is_kept_while_it_is_quiet() {
     let config = "server.timeouts = { client = '2s', keep-alive = '1s' }";
     let gateway = Gateway::probe().with(config).start().await;
-    run_on(&gateway, "pings keep a quiet connection", "ann").await;
+    run_on(&gateway, "pings keep a quiet connection", "ann", &WAYS[..3]).await;
 }
 
 #[tokio::test]
 async fn it_reconnects_by_itself_after_the_gateway_was_restarted() {
-    for client in CLIENTS {
+    for (client, way) in CLIENTS.into_iter().flat_map(|client| WAYS.map(|way| (client, way))) {
         let mut gateway = Gateway::probe().start().await;
-        let mut script = start(&gateway, client, "automatic reconnect", "");
+        let mut script = start(&gateway, client, "automatic reconnect", way, "");
         script.says("connected 1").await;
         gateway.restart().await;
         script.says("connected 2").await;

@@ -93,7 +93,9 @@ async fn official_clients_negotiate_and_call_through_it() {
     let url = format!("http://{}", nginx.address);
     for client in ["@microsoft/signalr", "signalr-7"] {
         let token = token(address, "", &gateway);
-        Script::start("scenarios.mjs", &[client, "a call with a result", &url, &token]).succeeds().await;
+        Script::start("scenarios.mjs", &[client, "a call with a result", &url, "WebSockets", "json", &token])
+            .succeeds()
+            .await;
     }
 }
 

@@ -9,7 +9,8 @@ use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
-use hubgate_core::{Effect, Identity, NewClient, Shard, Slot};
+use hubgate_core::{ClientTimes, Effect, Identity, NewClient, Outgoing, Shard, Slot};
+use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
 use hubgate_wire::websocket::{Decoder, Event};
 
@@ -68,8 +69,8 @@ fn fan_out(times: usize) {
     let (hub, arguments) = (hub(), Payload::Json(JsonText::parse("[\"hello\"]").expect("JSON")));
     let mut effects = Vec::new();
     for _ in 0..times {
-        let (method, arguments) = ("said".to_owned(), arguments.clone());
-        let send = Action::Send { to: Target::All, method, arguments, except: Vec::new() };
+        let message = Outgoing::call("said".to_owned(), arguments.clone());
+        let send = Action::Send { to: Target::All, message, except: Vec::new() };
         shard.run(&hub, vec![send], Millis(1), &mut effects);
         assert!(matches!(effects.as_slice(), [Effect::Deliver { to, .. }] if to.len() == CLIENTS));
         effects.clear();
@@ -109,7 +110,14 @@ fn shard(clients: usize) -> (Shard, Vec<Slot>) {
             headers: Default::default(),
             remote_address: "".into(),
         };
-        let client = NewClient { hub: hub(), id: ConnectionId::new(ShardIndex(0), random), token: None, identity };
+        let client = NewClient {
+            hub: hub(),
+            id: ConnectionId::new(ShardIndex(0), random),
+            token: None,
+            transport: Transport::WebSockets,
+            identity,
+            times: ClientTimes::default(),
+        };
         let slot = shard.client_opened(client, Millis(0));
         shard.client_data(slot, b"{\"protocol\":\"json\",\"version\":1}\x1e", Millis(0), &mut effects);
         slot

@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use hubgate_wire::negotiate::Transport;
+use hubgate_wire::signalr::HubProtocol;
+use hubgate_wire::signalr::framing::{self, TooLong};
 use hubgate_wire::websocket::Frame;
 
 use crate::event::{ConnectionFacts, UpstreamEvent};
@@ -19,7 +22,19 @@ pub struct NewClient {
     pub id: ConnectionId,
     /// What opens the connection's transports, if it was negotiated.
     pub token: Option<ConnectionId>,
+    pub transport: Transport,
     pub identity: Identity,
+    /// What its token says of its times.
+    pub times: ClientTimes,
+}
+
+/// The times that a client's token sets (Azure SignalR Service's claims `asrs.s.cht`, `asrs.s.coae` and `asrs.s.aeo`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClientTimes {
+    /// From connect to the end of the hub handshake request; that of the settings if not said.
+    pub handshake: Option<Millis>,
+    /// When the connection ends, because its token does.
+    pub expiry: Option<Millis>,
 }
 
 /// Who a client is and how it came; the fields are those of [`ConnectionFacts`].
@@ -41,6 +56,10 @@ pub(crate) struct ClientConnection {
     pub(crate) hub: HubIndex,
     pub(crate) id: ConnectionId,
     pub(crate) token: Option<ConnectionId>,
+    pub(crate) transport: Transport,
+    /// JSON until the handshake says otherwise.
+    pub(crate) protocol: HubProtocol,
+    pub(crate) expiry: Option<Millis>,
     pub(crate) last_heard: Millis,
     pub(crate) last_sent: Millis,
     pub(crate) due: Option<Due>,
@@ -131,6 +150,54 @@ impl ClientConnection {
             Phase::Handshaking { .. } => true,
             Phase::Open { .. } => self.reading == Reading::On,
             Phase::Connecting { .. } | Phase::Closed { .. } => false,
+        }
+    }
+
+    /// Splits the first whole message off the front of `bytes`; `None` if it is not there as a whole.
+    pub(crate) fn split_message<'b>(&self, bytes: &mut &'b [u8]) -> Result<Option<&'b [u8]>, TooLong> {
+        match self.phase {
+            Phase::Handshaking { .. } => Ok(framing::split_message(bytes)),
+            Phase::Connecting { .. } | Phase::Open { .. } | Phase::Closed { .. } => self.protocol.split_message(bytes),
+        }
+    }
+
+    /// Takes what is unread and so much of `bytes` as makes it one message. `None` if `bytes` does not hold the message's
+    /// end: then what is left of `bytes` belongs behind what is unread.
+    pub(crate) fn complete_message(&mut self, bytes: &mut &[u8]) -> Result<Option<Vec<u8>>, TooLong> {
+        let is_separated = matches!(self.phase, Phase::Handshaking { .. }) || self.protocol == HubProtocol::Json;
+        if is_separated {
+            // Only the new bytes are searched: what is unread holds no separator.
+            return Ok(framing::split_message(bytes).map(|end| {
+                let mut message = std::mem::take(&mut self.unread);
+                message.extend_from_slice(end);
+                message
+            }));
+        }
+        loop {
+            let missing = match framing::length_prefix(&self.unread)? {
+                Some((length, prefix)) if self.unread.len() == prefix + length => {
+                    return Ok(Some(std::mem::take(&mut self.unread).split_off(prefix)));
+                }
+                Some((length, prefix)) => prefix + length - self.unread.len(),
+                None => 1,
+            };
+            let Some((next, rest)) = bytes.split_at_checked(missing) else {
+                return Ok(None);
+            };
+            self.unread.extend_from_slice(next);
+            *bytes = rest;
+        }
+    }
+
+    /// How long the message is whose beginning is unread, in bytes, as far as is known.
+    pub(crate) fn unread_message(&self) -> usize {
+        let told = match (&self.phase, self.protocol) {
+            (Phase::Open { .. }, HubProtocol::MessagePack) => framing::length_prefix(&self.unread),
+            _ => Ok(None),
+        };
+        match told {
+            Ok(Some((length, _))) => length,
+            Ok(None) | Err(TooLong) => self.unread.len(),
         }
     }
 

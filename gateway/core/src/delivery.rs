@@ -1,8 +1,7 @@
 //! Whom a message or an order is for, and what plugins and other senders ask of a hub.
 
-use hubgate_wire::payload::Payload;
-
 use crate::id::{ConnectionId, GroupName, UserId};
+use crate::outgoing::Outgoing;
 
 /// The connections of a hub that something is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,10 +25,7 @@ pub enum Member {
 pub enum Action {
     Send {
         to: Target,
-        /// The client method.
-        method: String,
-        /// One array.
-        arguments: Payload,
+        message: Outgoing,
         /// Connections of the target that do not get it.
         except: Vec<ConnectionId>,
     },

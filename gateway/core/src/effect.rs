@@ -6,6 +6,7 @@ use crate::Slot;
 use crate::delivery::{Member, Target};
 use crate::event::UpstreamCall;
 use crate::id::{ConnectionId, GroupName, HubName, ShardIndex};
+use crate::outgoing::Outgoing;
 
 /// One thing to be done.
 #[derive(Debug)]
@@ -51,10 +52,10 @@ pub enum Shards {
     One(ShardIndex),
 }
 
-/// What a shard does for another. It is an action made ready: what is sent is encoded already.
+/// What a shard does for another. It is an action made ready: what is sent is encoded once for all shards.
 #[derive(Debug, Clone)]
 pub enum Order {
-    Deliver { to: Target, except: Vec<ConnectionId>, frame: Frame },
+    Deliver { to: Target, except: Vec<ConnectionId>, message: Outgoing },
     Join { member: Member, group: GroupName, ttl_seconds: Option<u32> },
     Leave { member: Member, group: GroupName },
     LeaveAll(Member),
@@ -83,13 +84,15 @@ pub enum CloseCause {
     ClosedByRequest,
     /// The gateway stops.
     ServiceReload,
+    /// The client's token expired, and says that the connection ends with it.
+    Unauthorized,
 }
 
 impl CloseCause {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [CloseCause; 10] = [
+    pub const ALL: [CloseCause; 11] = [
         CloseCause::Normal,
         CloseCause::TransportLost,
         CloseCause::PingTimeout,
@@ -100,6 +103,7 @@ impl CloseCause {
         CloseCause::SlowClient,
         CloseCause::ClosedByRequest,
         CloseCause::ServiceReload,
+        CloseCause::Unauthorized,
     ];
 
     /// The name in logs and metrics.
@@ -115,6 +119,7 @@ impl CloseCause {
             CloseCause::SlowClient => "SlowClient",
             CloseCause::ClosedByRequest => "ClosedByRequest",
             CloseCause::ServiceReload => "ServiceReload",
+            CloseCause::Unauthorized => "Unauthorized",
         }
     }
 }

@@ -37,6 +37,10 @@ pub(crate) fn malformed_handshake(malformed: &MalformedHandshake, detailed: bool
     format!("An unexpected error occurred during connection handshake.{detail}")
 }
 
+/// The error of the handshake, for a client whose transport carries no bytes (.NET's own words).
+pub(crate) const NO_BINARY_TRANSPORT: &str = "Cannot use the 'messagepack' protocol on the current transport. The \
+                                              transport does not support 'Binary' transfer format.";
+
 /// The error of a completion, for a call that no upstream item matches.
 pub(crate) fn nobody_answers(target: &str) -> String {
     format!("Failed to invoke '{target}': no upstream item of this hub matches it.")

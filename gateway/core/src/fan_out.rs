@@ -1,7 +1,5 @@
 //! How what a sender asks for reaches connections, here and on the other shards.
 
-use hubgate_wire::payload::Payload;
-use hubgate_wire::signalr::json;
 use hubgate_wire::websocket::Frame;
 
 use crate::client_connection::{HubIndex, Phase};
@@ -9,8 +7,9 @@ use crate::delivery::{Action, Member, Target};
 use crate::effect::{CloseCause, Effect, Order, Shards};
 use crate::event::Joined;
 use crate::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
+use crate::outgoing::Outgoing;
 use crate::registry::LocalTarget;
-use crate::shard::{Closing, Shard, Slot, frame};
+use crate::shard::{Closing, Shard, Slot};
 use crate::time::Millis;
 
 impl Shard {
@@ -53,7 +52,7 @@ impl Shard {
 
     fn apply(&mut self, hub: HubIndex, order: Order, now: Millis, effects: &mut Vec<Effect>) {
         match order {
-            Order::Deliver { to, except, frame } => self.deliver(hub, &to, &except, frame, now, effects),
+            Order::Deliver { to, except, message } => self.deliver(hub, &to, &except, &message, now, effects),
             Order::Join { member, group, ttl_seconds } => {
                 if let Member::User(user) = &member {
                     self.remember(hub, user, &group, ttl_seconds, now);
@@ -95,19 +94,34 @@ impl Shard {
         hub: HubIndex,
         to: &Target,
         except: &[ConnectionId],
-        frame: Frame,
+        message: &Outgoing,
         now: Millis,
         effects: &mut Vec<Effect>,
     ) {
         let mut slots = self.targets(hub, to, except);
-        let counters = &mut self.hub_mut(hub).counters;
-        counters.messages_out += slots.len() as u64;
-        counters.bytes_out += (slots.len() * frame.len()) as u64;
-        slots.retain(|slot| self.is_ready(*slot, &frame, now));
-        match slots.as_slice() {
-            [] => {}
-            [slot] => effects.push(Effect::Send { to: *slot, frame }),
-            _ => effects.push(Effect::Deliver { to: slots, frame }),
+        // As a rule all speak one protocol, so that one round is enough.
+        while let Some(first) = slots.first() {
+            let protocol = self.client(*first).protocol;
+            let frame = message.frame(protocol);
+            let (count, mut others) = (slots.len(), Vec::new());
+            slots.retain(|slot| {
+                let is_of_protocol = self.client(*slot).protocol == protocol;
+                if !is_of_protocol {
+                    others.push(*slot);
+                }
+                is_of_protocol && frame.is_some_and(|frame| self.is_ready(*slot, frame, now))
+            });
+            if let Some(frame) = frame {
+                let counters = &mut self.hub_mut(hub).counters;
+                counters.messages_out += (count - others.len()) as u64;
+                counters.bytes_out += ((count - others.len()) * frame.len()) as u64;
+                match slots.as_slice() {
+                    [] => {}
+                    [slot] => effects.push(Effect::Send { to: *slot, frame: frame.clone() }),
+                    _ => effects.push(Effect::Deliver { to: slots, frame: frame.clone() }),
+                }
+            }
+            slots = others;
         }
     }
 
@@ -212,12 +226,9 @@ impl Order {
 }
 
 impl From<Action> for Order {
-    /// Encodes what is sent, once for all who get it.
     fn from(action: Action) -> Order {
         match action {
-            Action::Send { to, method, arguments: Payload::Json(arguments), except } => {
-                Order::Deliver { to, except, frame: frame(|out| json::write_send(&method, arguments.as_str(), out)) }
-            }
+            Action::Send { to, message, except } => Order::Deliver { to, except, message },
             Action::Join { member, group, ttl_seconds } => Order::Join { member, group, ttl_seconds },
             Action::Leave { member, group } => Order::Leave { member, group },
             Action::LeaveAll(member) => Order::LeaveAll(member),

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub struct HubName(Arc<str>);
 
 /// Why a text is no [`HubName`]; the text is the one the service's REST API gives.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error(
     "Invalid hub name. Valid hub name should be in between 1 and 128 characters long. The first character must be a \
      letter, other characters can be letters, digits or the following symbols _`,.[]"

@@ -11,6 +11,7 @@ mod failure;
 mod fan_out;
 pub mod id;
 pub mod mode;
+mod outgoing;
 pub mod pairs;
 mod registry;
 mod serverless;
@@ -19,7 +20,8 @@ mod shard;
 pub mod time;
 mod timer_wheel;
 
-pub use client_connection::{Identity, NewClient};
+pub use client_connection::{ClientTimes, Identity, NewClient};
 pub use effect::{CloseCause, Effect, Order, Shards};
+pub use outgoing::Outgoing;
 pub use registry::HubCounters;
 pub use shard::{HubStatus, Shard, Slot, TokenRefusal};

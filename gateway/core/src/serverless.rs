@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
-use hubgate_wire::payload::{JsonText, Payload};
-use hubgate_wire::signalr::{CompletionOutcome, HubMessage, Invocation, json};
+use hubgate_wire::payload::Payload;
+use hubgate_wire::signalr::{CompletionOutcome, HubMessage, Invocation};
 
 use crate::client_connection::{Phase, Reading, Running, WaitingCall};
 use crate::effect::{CloseCause, Effect};
 use crate::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure};
 use crate::failure;
-use crate::shard::{Closing, Shard, Slot, frame};
+use crate::shard::{Closing, Shard, Slot};
 use crate::time::Millis;
 
 const CONNECTIONS: &str = "connections";
@@ -20,9 +20,10 @@ const MESSAGES: &str = "messages";
 impl Shard {
     /// A whole hub message of an open client.
     pub(crate) fn hub_message(&mut self, slot: Slot, message: &[u8], now: Millis, effects: &mut Vec<Effect>) {
-        let hub = self.client(slot).hub;
+        let client = self.client(slot);
+        let (hub, protocol) = (client.hub, client.protocol);
         self.hub_mut(hub).counters.messages_in += 1;
-        let message = match json::parse(message) {
+        let message = match protocol.parse(message) {
             Ok(message) => message,
             Err(malformed) => return self.bad_request(slot, malformed.to_string(), effects),
         };
@@ -31,6 +32,10 @@ impl Shard {
             HubMessage::StreamInvocation(invocation) => {
                 let error = failure::streams_are_not_supported(&invocation.target);
                 self.complete_with_error(slot, invocation.invocation_id.as_deref(), error, now, effects);
+            }
+            HubMessage::Unbindable(call) => {
+                let error = call.error.to_owned();
+                self.complete_with_error(slot, call.invocation_id.as_deref(), error, now, effects);
             }
             HubMessage::Close { .. } => {
                 let closing = Closing { error: None, allow_reconnect: false, detail: String::new() };
@@ -58,7 +63,6 @@ impl Shard {
             let error = failure::nobody_answers(&invocation.target);
             return self.complete_with_error(slot, id, error, now, effects);
         };
-        let arguments = JsonText::from_raw(invocation.arguments);
         let call = WaitingCall {
             plugin,
             bytes: held_bytes(&invocation),
@@ -66,7 +70,7 @@ impl Shard {
             event: UpstreamEvent::Invocation {
                 wants_result: id.is_some(),
                 target: invocation.target.into_owned(),
-                arguments: Payload::Json(arguments),
+                arguments: invocation.arguments.to_payload(),
                 headers: invocation.headers.iter().map(|(name, value)| (name, value)).collect(),
             },
         };
@@ -119,8 +123,8 @@ impl Shard {
             Running::Connected => self.connected_answered(slot, answer.result.err(), now, effects),
             Running::Invocation { id: Some(id), target } => match answer.result {
                 Ok(result) => {
-                    let result = result.as_ref().map(|Payload::Json(json)| json.as_str());
-                    self.send(slot, frame(|out| json::write_result(&id, result, out)), now, effects);
+                    let frame = self.client(slot).protocol.result_frame(&id, result.as_ref().map(Payload::borrow));
+                    self.send(slot, frame, now, effects);
                 }
                 Err(failure) => {
                     let error = failure::completion(&target, failure, self.settings.detailed_errors);
@@ -192,7 +196,8 @@ impl Shard {
         };
         let outcome = CompletionOutcome::Error(error.into());
         let completion = HubMessage::Completion { headers: Vec::new(), invocation_id: id.into(), outcome };
-        self.send(slot, frame(|out| json::write(&completion, out)), now, effects);
+        let frame = self.client(slot).protocol.frame(&completion);
+        self.send(slot, frame, now, effects);
     }
 }
 
@@ -201,5 +206,5 @@ fn held_bytes(call: &Invocation<'_>) -> usize {
     let headers: usize = call.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     let id = call.invocation_id.as_ref().map_or(0, |id| id.len());
     // The target is kept for the handler and for the text of an error.
-    call.arguments.get().len() + 2 * call.target.len() + id + headers
+    call.arguments.len() + 2 * call.target.len() + id + headers
 }

@@ -1,13 +1,13 @@
 //! The connections of one worker thread and what they do to each other.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use hubgate_wire::signalr::framing::split_message;
+use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::handshake::{self, HandshakeRequest};
-use hubgate_wire::signalr::json;
 use hubgate_wire::signalr::{HubMessage, HubProtocol};
-use hubgate_wire::websocket::{DataKind, Frame, close_code};
+use hubgate_wire::websocket::{Frame, close_code};
 use slab::Slab;
 
 use crate::client_connection::{
@@ -43,14 +43,15 @@ pub struct Shard {
     /// Tokens that were given out, in the order in which they expire.
     expiring_tokens: VecDeque<(Millis, ConnectionId)>,
     wheel: TimerWheel,
-    ping: Frame,
+    /// By protocol.
+    pings: [Frame; HubProtocol::COUNT],
 }
 
 /// What a connection token opens.
 #[derive(Debug)]
 enum TokenState {
     Negotiated { hub: HubName, id: ConnectionId },
-    InUse,
+    InUse { hub: HubName, transport: Transport },
 }
 
 /// Why a connection token opens no transport.
@@ -59,7 +60,7 @@ pub enum TokenRefusal {
     /// It was never given out for this hub, or not used in time, or its connection is over.
     Unknown,
     /// Its connection has a transport already.
-    InUse,
+    InUse(Transport),
 }
 
 /// A hub as an operator sees it.
@@ -84,7 +85,7 @@ impl Shard {
             tokens: HashMap::new(),
             expiring_tokens: VecDeque::new(),
             wheel: TimerWheel::new(),
-            ping: frame(|out| json::write(&HubMessage::Ping, out)),
+            pings: HubProtocol::ALL.map(|protocol| protocol.frame(&HubMessage::Ping)),
         }
     }
 
@@ -105,17 +106,26 @@ impl Shard {
         &mut self,
         token: ConnectionId,
         hub: &HubName,
+        transport: Transport,
         now: Millis,
     ) -> Result<ConnectionId, TokenRefusal> {
         self.expire_tokens(now);
         match self.tokens.get(&token) {
             Some(TokenState::Negotiated { hub: of, id }) if of == hub => {
                 let id = *id;
-                self.tokens.insert(token, TokenState::InUse);
+                self.tokens.insert(token, TokenState::InUse { hub: hub.clone(), transport });
                 Ok(id)
             }
-            Some(TokenState::InUse) => Err(TokenRefusal::InUse),
-            Some(TokenState::Negotiated { .. }) | None => Err(TokenRefusal::Unknown),
+            Some(TokenState::InUse { hub: of, transport }) if of == hub => Err(TokenRefusal::InUse(*transport)),
+            Some(TokenState::Negotiated { .. } | TokenState::InUse { .. }) | None => Err(TokenRefusal::Unknown),
+        }
+    }
+
+    /// The transport of `hub` that a token has opened.
+    pub fn transport(&self, token: ConnectionId, hub: &HubName) -> Option<Transport> {
+        match self.tokens.get(&token) {
+            Some(TokenState::InUse { hub: of, transport }) if of == hub => Some(*transport),
+            Some(_) | None => None,
         }
     }
 
@@ -128,11 +138,14 @@ impl Shard {
     pub fn client_opened(&mut self, client: NewClient, now: Millis) -> Slot {
         let kind = self.settings.hub(&client.hub).mode.of_new_client();
         let hub = self.hub_index(&client.hub);
-        let deadline = now + self.settings.timeouts.handshake;
+        let deadline = now + client.times.handshake.unwrap_or(self.settings.timeouts.handshake);
         let slot = Slot(self.clients.insert(ClientConnection {
             hub,
             id: client.id,
             token: client.token,
+            transport: client.transport,
+            protocol: HubProtocol::Json,
+            expiry: client.times.expiry,
             last_heard: now,
             last_sent: now,
             due: None,
@@ -157,20 +170,15 @@ impl Shard {
             if !client.is_parsing() {
                 return self.keep_unread(slot, bytes, effects);
             }
-            if client.unread.is_empty() {
-                match split_message(&mut bytes) {
-                    Some(message) => self.message(slot, message, now, effects),
-                    None => return self.keep_unread(slot, bytes, effects),
-                }
-                continue;
-            }
-            // Only the new bytes are searched: what is unread holds no separator.
-            let Some(message_end) = split_message(&mut bytes) else {
-                return self.keep_unread(slot, bytes, effects);
+            let split = match client.unread.is_empty() {
+                true => client.split_message(&mut bytes).map(|message| message.map(Cow::Borrowed)),
+                false => client.complete_message(&mut bytes).map(|message| message.map(Cow::Owned)),
             };
-            let mut message = std::mem::take(&mut client.unread);
-            message.extend_from_slice(message_end);
-            self.message(slot, &message, now, effects);
+            match split {
+                Ok(Some(message)) => self.message(slot, &message, now, effects),
+                Ok(None) => return self.keep_unread(slot, bytes, effects),
+                Err(error) => return self.bad_request(slot, error.to_string(), effects),
+            }
         }
     }
 
@@ -311,6 +319,12 @@ impl Shard {
             (ClientKind::Serverless, Err(refusal)) => {
                 self.refuse(slot, CloseCause::HandshakeError, refusal.to_string(), effects);
             }
+            (ClientKind::Serverless, Ok(HubProtocol::MessagePack))
+                if self.client(slot).transport == Transport::ServerSentEvents =>
+            {
+                let error = failure::NO_BINARY_TRANSPORT.to_owned();
+                self.refuse(slot, CloseCause::HandshakeError, error, effects);
+            }
             (ClientKind::Serverless, Ok(protocol)) => self.register(slot, protocol, now, effects),
         }
     }
@@ -323,6 +337,7 @@ impl Shard {
             unreachable!("only a handshaking client is registered");
         };
         let Identity { user_id, claims, query, headers, remote_address } = *identity;
+        client.protocol = protocol;
         let (index, id) = (client.hub, client.id);
         let hub = self.hub(index).name.clone();
         let facts = Arc::new(ConnectionFacts { hub, id, user_id, protocol, claims, query, headers, remote_address });
@@ -345,10 +360,10 @@ impl Shard {
         client.phase = Phase::Open { facts };
         client.last_sent = now;
         client.last_heard = now;
-        effects.push(Effect::Send { to: slot, frame: frame(|out| out.extend_from_slice(handshake::ACCEPTED)) });
+        let frame = client.protocol.handshake_frame(handshake::ACCEPTED);
+        effects.push(Effect::Send { to: slot, frame });
         effects.extend(held.into_iter().map(|frame| Effect::Send { to: slot, frame }));
-        let timeouts = &self.settings.timeouts;
-        self.schedule(slot, now + timeouts.keep_alive.min(timeouts.client));
+        self.check_deadlines(slot, now, effects);
         self.resume(slot, now, effects);
     }
 
@@ -362,10 +377,12 @@ impl Shard {
         }
         let unread = std::mem::take(&mut client.unread);
         let mut rest = &unread[..];
-        while self.client(slot).is_parsing()
-            && let Some(message) = split_message(&mut rest)
-        {
-            self.message(slot, message, now, effects);
+        while self.client(slot).is_parsing() {
+            match self.client(slot).split_message(&mut rest) {
+                Ok(Some(message)) => self.message(slot, message, now, effects),
+                Ok(None) => break,
+                Err(error) => return self.bad_request(slot, error.to_string(), effects),
+            }
         }
         if !rest.is_empty() {
             self.keep_unread(slot, rest, effects);
@@ -380,7 +397,7 @@ impl Shard {
             return;
         }
         client.unread.extend_from_slice(bytes);
-        let unread = client.unread.len();
+        let unread = client.unread_message();
         match client.phase {
             Phase::Handshaking { .. } if unread > handshake::LONGEST_REQUEST => {
                 let malformed = handshake::MalformedHandshake::TooLong;
@@ -418,8 +435,8 @@ impl Shard {
 
     fn check_deadlines(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
         let timeouts = self.settings.timeouts.clone();
-        let ping = self.ping.clone();
-        let client = self.client(slot);
+        let client = &mut self.clients[slot.0 as usize];
+        let ping = &self.pings[client.protocol as usize];
         let next = match &client.phase {
             Phase::Handshaking { deadline, .. } if now >= *deadline => {
                 let error = "Handshake was canceled.".to_owned();
@@ -429,6 +446,16 @@ impl Shard {
             Phase::Closed { .. } => return,
             // Upstream has its own deadline.
             Phase::Connecting { .. } => now + timeouts.keep_alive,
+            Phase::Open { .. } if client.expiry.is_some_and(|expiry| now >= expiry) => {
+                let error = Some(CLOSED_WITH_ERROR.to_owned());
+                let closing = Closing { error, allow_reconnect: true, detail: String::new() };
+                return self.close(slot, CloseCause::Unauthorized, closing, effects);
+            }
+            // Neither side pings there: the polls show that the client lives.
+            Phase::Open { .. } if client.transport == Transport::LongPolling => match client.expiry {
+                Some(expiry) => expiry,
+                None => return,
+            },
             Phase::Open { .. } => {
                 let is_silent = client.reading == Reading::On && now - client.last_heard >= timeouts.client;
                 if is_silent {
@@ -438,13 +465,14 @@ impl Shard {
                 }
                 if now - client.last_sent >= timeouts.keep_alive {
                     client.last_sent = now;
-                    effects.push(Effect::Send { to: slot, frame: ping });
+                    effects.push(Effect::Send { to: slot, frame: ping.clone() });
                 }
                 let timeout = match client.reading {
                     Reading::On => client.last_heard + timeouts.client,
                     Reading::Paused => now + timeouts.client,
                 };
-                timeout.min(client.last_sent + timeouts.keep_alive)
+                let next = timeout.min(client.last_sent + timeouts.keep_alive);
+                client.expiry.map_or(next, |expiry| next.min(expiry))
             }
         };
         self.schedule(slot, next);
@@ -463,16 +491,18 @@ impl Shard {
 
     /// Ends a client: nobody sees it from here on, then it is told, then its transport ends.
     pub(crate) fn close(&mut self, slot: Slot, cause: CloseCause, closing: Closing, effects: &mut Vec<Effect>) {
-        let last_message = match &self.client(slot).phase {
+        let client = self.client(slot);
+        let protocol = client.protocol;
+        let last_message = match &client.phase {
             Phase::Closed { .. } => return,
             Phase::Handshaking { .. } | Phase::Connecting { .. } => {
                 let error = closing.error.as_deref().unwrap_or("Handshake was canceled.");
-                frame(|out| out.extend_from_slice(&handshake::refused(error)))
+                protocol.handshake_frame(&handshake::refused(error))
             }
-            Phase::Open { .. } => frame(|out| {
+            Phase::Open { .. } => {
                 let error = closing.error.as_deref().map(Into::into);
-                json::write(&HubMessage::Close { error, allow_reconnect: closing.allow_reconnect }, out);
-            }),
+                protocol.frame(&HubMessage::Close { error, allow_reconnect: closing.allow_reconnect })
+            }
         };
         let reason = match cause {
             CloseCause::Normal => None,
@@ -560,8 +590,3 @@ pub(crate) struct Closing {
 
 /// What clients are told of an error whose text is not for them (.NET's own words).
 pub(crate) const CLOSED_WITH_ERROR: &str = "Connection closed with an error.";
-
-/// A text message of what `write` appends.
-pub(crate) fn frame(write: impl FnOnce(&mut Vec<u8>)) -> Frame {
-    Frame::data(DataKind::Text, write)
-}

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use hubgate_core::event::{HubAnswer, HubQuestion};
 use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_core::settings::Settings;
-use hubgate_core::{HubStatus, NewClient, Order, TokenRefusal};
+use hubgate_core::{HubStatus, NewClient, Order};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admission::{ClientPlace, HttpPlace};
+use crate::client::requests::ClientRequest;
+use crate::http::Refusal;
 
 /// Messages that one inbox holds before its senders wait.
 pub(crate) const INBOX: usize = 1024;
@@ -32,9 +34,11 @@ pub(crate) enum ShardMessage {
     ClaimToken {
         token: ConnectionId,
         hub: HubName,
-        answer: oneshot::Sender<Result<ConnectionId, TokenRefusal>>,
+        answer: oneshot::Sender<Result<ConnectionId, Refusal>>,
     },
     ReleaseToken(ConnectionId),
+    /// Of a client whose connection is here.
+    Request(ClientRequest),
     Question {
         hub: HubName,
         question: HubQuestion,

@@ -1,7 +1,7 @@
 //! A worker thread: it owns sockets, a [`Shard`] and plugin instances, and carries out what the core wants done.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,15 +15,18 @@ use hubgate_core::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Effect, NewClient, Order, Shard, Shards, Slot, TokenRefusal};
 use hubgate_plugin_host::{ShardPlugins, ShardQuestion};
+use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::{Claims, TokenError};
 use hubgate_wire::websocket::Frame;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::admission::{ClientPlace, HttpPlace};
+use crate::client::ClientLink;
+use crate::client::http_client::HttpClient;
 use crate::client::websocket::{self, ClientSocket};
 use crate::gateway::Shared;
-use crate::http::{self, VerifiedTokens};
+use crate::http::{self, Refusal, VerifiedTokens};
 use crate::inbox::{INBOX, Inbox, InboxSender, ShardMessage, UpgradedClient};
 
 /// Bytes that one read takes; the buffer is shared by all connections of the shard.
@@ -37,7 +40,9 @@ pub(crate) struct ShardThread {
     pub(crate) index: ShardIndex,
     pub(crate) shared: Arc<Shared>,
     core: RefCell<Shard>,
-    sockets: RefCell<Vec<Option<Rc<ClientSocket>>>>,
+    links: RefCell<Vec<Option<ClientLink>>>,
+    /// Clients on other transports than WebSockets, by what opens their connections.
+    pub(crate) http_clients: RefCell<HashMap<ConnectionId, Rc<HttpClient>>>,
     plugins: ShardPlugins,
     peers: Vec<Peer>,
     read_buffer: Cell<Vec<u8>>,
@@ -74,7 +79,8 @@ pub(crate) async fn run(
         index,
         shared,
         core: RefCell::new(core),
-        sockets: RefCell::default(),
+        links: RefCell::default(),
+        http_clients: RefCell::default(),
         plugins,
         peers: inboxes.into_iter().map(peer).collect(),
         read_buffer: Cell::new(vec![0; READ_BUFFER]),
@@ -141,18 +147,35 @@ impl ShardThread {
     }
 
     /// Uses up a connection token, on whichever shard it was made.
-    pub(crate) async fn claim_token(&self, token: ConnectionId, hub: &HubName) -> Result<ConnectionId, TokenRefusal> {
-        let owner = token.shard();
-        if owner == self.index {
-            return self.core.borrow_mut().claim_token(token, hub, self.now());
+    pub(crate) async fn claim_token(&self, token: ConnectionId, hub: &HubName) -> Result<ConnectionId, Refusal> {
+        if token.shard() == self.index {
+            return self.claim_own_token(token, hub, Transport::WebSockets);
         }
-        let Some(peer) = self.peers.get(usize::from(owner.0)) else {
-            return Err(TokenRefusal::Unknown);
-        };
+        let owner = self.inbox_of(token.shard()).ok_or(Refusal::UnknownConnection)?;
         let (answer, answered) = oneshot::channel();
         let claim = ShardMessage::ClaimToken { token, hub: hub.clone(), answer };
-        drop(peer.inbox.send(claim).await);
-        answered.await.unwrap_or(Err(TokenRefusal::Unknown))
+        drop(owner.send(claim).await);
+        answered.await.unwrap_or(Err(Refusal::UnknownConnection))
+    }
+
+    /// Uses up a connection token of this shard.
+    pub(crate) fn claim_own_token(
+        &self,
+        token: ConnectionId,
+        hub: &HubName,
+        transport: Transport,
+    ) -> Result<ConnectionId, Refusal> {
+        let claimed = self.core.borrow_mut().claim_token(token, hub, transport, self.now());
+        claimed.map_err(|refusal| match refusal {
+            TokenRefusal::Unknown => Refusal::UnknownConnection,
+            TokenRefusal::InUse(present) if present == transport => Refusal::ConnectionInUse,
+            TokenRefusal::InUse(_) => Refusal::OtherTransport,
+        })
+    }
+
+    /// Whether `token` has opened a WebSocket of `hub`, on this shard.
+    pub(crate) fn has_web_socket(&self, hub: &HubName, token: ConnectionId) -> bool {
+        self.core.borrow().transport(token, hub) == Some(Transport::WebSockets)
     }
 
     /// Serves a client whose upgrade was answered here, or hands it to the shard that its id names.
@@ -173,14 +196,14 @@ impl ShardThread {
         }
     }
 
-    pub(crate) fn client_opened(&self, client: NewClient, socket: Rc<ClientSocket>) -> Slot {
+    pub(crate) fn client_opened(&self, client: NewClient, link: ClientLink) -> Slot {
         let slot = self.core.borrow_mut().client_opened(client, self.now());
-        let mut sockets = self.sockets.borrow_mut();
+        let mut links = self.links.borrow_mut();
         let index = slot.0 as usize;
-        if sockets.len() <= index {
-            sockets.resize(index + 1, None);
+        if links.len() <= index {
+            links.resize(index + 1, None);
         }
-        sockets[index] = Some(socket);
+        links[index] = Some(link);
         slot
     }
 
@@ -189,7 +212,7 @@ impl ShardThread {
     }
 
     pub(crate) fn client_gone(self: &Rc<Self>, slot: Slot, cause: CloseCause) {
-        self.sockets.borrow_mut()[slot.0 as usize] = None;
+        self.links.borrow_mut()[slot.0 as usize] = None;
         self.tell(|core, _, effects| core.client_gone(slot, cause, effects));
     }
 
@@ -255,12 +278,16 @@ impl ShardThread {
                 }
             }
             Effect::Finish { slot, code, cause, detail } => {
-                if let Some(socket) = self.socket(slot) {
-                    // A handshake names its protocol at any length.
-                    let detail = &detail[..detail.floor_char_boundary(LONGEST_DETAIL)];
-                    tracing::debug!(cause = cause.name(), detail, "closing a client");
-                    socket.finish(code, Some(cause));
-                    self.flush_later(&socket);
+                // A handshake names its protocol at any length.
+                let detail = &detail[..detail.floor_char_boundary(LONGEST_DETAIL)];
+                tracing::debug!(cause = cause.name(), detail, "closing a client");
+                match self.link(slot) {
+                    Some(ClientLink::WebSocket(socket)) => {
+                        socket.finish(code, Some(cause));
+                        self.flush_later(&socket);
+                    }
+                    Some(ClientLink::Http(client)) => client.finish(cause),
+                    None => {}
                 }
             }
             Effect::PauseReading(slot) => self.set_reading(slot, false),
@@ -276,21 +303,29 @@ impl ShardThread {
         None
     }
 
-    fn socket(&self, slot: Slot) -> Option<Rc<ClientSocket>> {
-        self.sockets.borrow().get(slot.0 as usize)?.clone()
+    fn link(&self, slot: Slot) -> Option<ClientLink> {
+        self.links.borrow().get(slot.0 as usize)?.clone()
     }
 
     fn queue(&self, slot: Slot, frame: Frame) {
-        let sockets = self.sockets.borrow();
-        if let Some(Some(socket)) = sockets.get(slot.0 as usize) {
-            self.send(socket, frame);
+        match self.links.borrow().get(slot.0 as usize) {
+            Some(Some(ClientLink::WebSocket(socket))) => self.send(socket, frame),
+            Some(Some(ClientLink::Http(client))) => client.push(frame.payload(), self.outbox_limit.get()),
+            Some(None) | None => {}
         }
     }
 
     fn set_reading(&self, slot: Slot, reading: bool) {
-        if let Some(socket) = self.socket(slot) {
-            socket.set_reading(reading);
+        match self.link(slot) {
+            Some(ClientLink::WebSocket(socket)) => socket.set_reading(reading),
+            Some(ClientLink::Http(client)) => client.set_reading(reading),
+            None => {}
         }
+    }
+
+    /// The way to a shard, if there is such a one.
+    pub(crate) fn inbox_of(&self, shard: ShardIndex) -> Option<&InboxSender> {
+        self.peers.get(usize::from(shard.0)).map(|peer| &peer.inbox)
     }
 
     /// Calls a plugin. Most calls are over when they are first polled, so only one that waits gets a task.
@@ -363,9 +398,9 @@ impl ShardThread {
                 self.tell(|core, now, effects| core.obey(&hub, order, now, effects));
             }
             ShardMessage::ClaimToken { token, hub, answer } => {
-                let claimed = self.core.borrow_mut().claim_token(token, &hub, self.now());
-                let _ = answer.send(claimed);
+                let _ = answer.send(self.claim_own_token(token, &hub, Transport::WebSockets));
             }
+            ShardMessage::Request(request) => self.clone().serve_request(request),
             ShardMessage::ReleaseToken(token) => self.core.borrow_mut().release_token(token),
             ShardMessage::Question { hub, question, answer } => {
                 drop(answer.send(self.answer_here(&hub, question)));

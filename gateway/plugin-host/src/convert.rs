@@ -1,13 +1,17 @@
 //! Between the types of the WIT and those of the core. No other module knows both.
 
+use std::borrow::Cow;
+
+use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::{ConnectionFacts, UpstreamFailure};
 use hubgate_core::id::{ConnectionId, GroupName, InvalidGroupName, UserId};
 use hubgate_core::pairs::Pairs;
-use hubgate_wire::payload::{JsonText, Payload};
+use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
 
 use crate::bindings::exports::hubgate::plugin::upstream::Invocation;
 use crate::bindings::hubgate::plugin::{hub, log, state, types};
+use crate::settings::Payloads;
 use crate::state::StateError;
 
 /// Lends a client to a guest.
@@ -19,12 +23,31 @@ pub(crate) fn connection(client: &ConnectionFacts) -> types::Connection<'_> {
     }
 }
 
+/// A value in the form that a plugin wants it in.
+pub(crate) enum LentPayload<'a> {
+    Json(Cow<'a, str>),
+    MessagePack(&'a [u8]),
+}
+
+impl<'a> LentPayload<'a> {
+    pub(crate) fn new(payload: &'a Payload, wanted: Payloads) -> LentPayload<'a> {
+        match (payload.borrow(), wanted) {
+            (PayloadRef::MessagePack(bytes), Payloads::Native) => LentPayload::MessagePack(bytes),
+            (payload, Payloads::Json | Payloads::Native) => LentPayload::Json(payload.to_json()),
+        }
+    }
+
+    fn lend(&self) -> types::PayloadParam<'_> {
+        match self {
+            LentPayload::Json(text) => types::PayloadParam::Json(text),
+            LentPayload::MessagePack(bytes) => types::PayloadParam::Msgpack(bytes),
+        }
+    }
+}
+
 /// Lends an invocation to a guest.
-pub(crate) fn invocation<'a>(target: &'a str, arguments: &'a Payload, wants_result: bool) -> Invocation<'a> {
-    let arguments = match arguments {
-        Payload::Json(text) => types::PayloadParam::Json(text.as_str()),
-    };
-    Invocation { target, arguments, wants_result }
+pub(crate) fn invocation<'a>(target: &'a str, arguments: &'a LentPayload<'_>, wants_result: bool) -> Invocation<'a> {
+    Invocation { target, arguments: arguments.lend(), wants_result }
 }
 
 /// What a guest answered to an invocation.
@@ -32,10 +55,13 @@ pub(crate) fn result(
     answer: Result<Option<types::PayloadResult>, types::Error>,
 ) -> Result<Option<Payload>, UpstreamFailure> {
     let Some(result) = answer.map_err(failure)? else { return Ok(None) };
-    match payload(result, JsonText::parse) {
-        Ok(payload) => Ok(Some(payload)),
-        Err(reason) => Err(UpstreamFailure::Failed(format!("the plugin's result {reason}"))),
-    }
+    let result = match result {
+        types::PayloadResult::Json(text) => JsonText::parse(text).map(Payload::Json).map_err(|error| error.to_string()),
+        types::PayloadResult::Msgpack(bytes) => {
+            MessagePackValue::parse(bytes).map(Payload::MessagePack).map_err(|error| error.to_string())
+        }
+    };
+    result.map(Some).map_err(|reason| UpstreamFailure::Failed(format!("the plugin's result {reason}")))
 }
 
 /// What a guest answered to an event that has no result.
@@ -50,13 +76,15 @@ fn failure(error: types::Error) -> UpstreamFailure {
     }
 }
 
-fn payload(
-    payload: types::PayloadResult,
-    parse: impl FnOnce(String) -> Result<JsonText, hubgate_wire::payload::NotJson>,
-) -> Result<Payload, String> {
-    match payload {
-        types::PayloadResult::Json(text) => parse(text).map(Payload::Json).map_err(|reason| reason.to_string()),
-        types::PayloadResult::Msgpack(_) => Err("is MessagePack, which is not supported yet".to_owned()),
+/// The arguments of a call: one array.
+fn arguments(arguments: types::PayloadResult) -> Result<Payload, String> {
+    match arguments {
+        types::PayloadResult::Json(text) => {
+            JsonText::parse_array(text).map(Payload::Json).map_err(|error| format!("the text of the arguments {error}"))
+        }
+        types::PayloadResult::Msgpack(bytes) => MessagePackValue::parse_array(bytes)
+            .map(Payload::MessagePack)
+            .map_err(|error| format!("the bytes of the arguments {error}")),
     }
 }
 
@@ -80,13 +108,12 @@ pub(crate) fn invalid(index: usize, reason: impl Into<String>) -> hub::Invalid {
 fn action(asked: hub::Action) -> Result<Option<Action>, String> {
     let action = match asked {
         hub::Action::Send(message) => {
-            if message.method.is_empty() {
+            let hub::Message { to, method, arguments: values, except } = message;
+            if method.is_empty() {
                 return Err("the method must not be empty".to_owned());
             }
-            let arguments = payload(message.arguments, JsonText::parse_array)
-                .map_err(|reason| format!("the text of the arguments {reason}"))?;
-            let except = connections(&message.except);
-            target(message.to)?.map(|to| Action::Send { to, method: message.method, arguments, except })
+            let (message, except) = (Outgoing::call(method, arguments(values)?), connections(&except));
+            target(to)?.map(|to| Action::Send { to, message, except })
         }
         hub::Action::Join(membership) => {
             let group = group(&membership.group)?;
@@ -201,19 +228,19 @@ mod tests {
         ];
         let expected = Action::Send {
             to: Target::User(UserId::new("u")),
-            method: "m".to_owned(),
-            arguments: Payload::Json(JsonText::parse_array("[1.0]").unwrap()),
+            message: Outgoing::call("m".to_owned(), Payload::Json(JsonText::parse_array("[1.0]").unwrap())),
             except: Vec::new(),
         };
         assert_eq!(actions(asked).unwrap(), [expected]);
     }
 
     #[test]
-    fn a_result_must_be_json() {
+    fn a_result_must_be_one_value() {
         let json = |text: &str| result(Ok(Some(types::PayloadResult::Json(text.to_owned()))));
         assert_eq!(json("1.50"), Ok(Some(Payload::Json(JsonText::parse("1.50").unwrap()))));
         assert!(matches!(json("nope"), Err(UpstreamFailure::Failed(reason)) if reason.contains("not valid JSON")));
-        let native = result(Ok(Some(types::PayloadResult::Msgpack(vec![0xc0]))));
-        assert!(matches!(native, Err(UpstreamFailure::Failed(reason)) if reason.contains("not supported yet")));
+        let native = |bytes: &[u8]| result(Ok(Some(types::PayloadResult::Msgpack(bytes.to_vec()))));
+        assert_eq!(native(&[0xc0]), Ok(Some(Payload::MessagePack(MessagePackValue::parse(vec![0xc0]).unwrap()))));
+        assert!(matches!(native(&[0x91]), Err(UpstreamFailure::Failed(reason)) if reason.contains("MessagePack")));
     }
 }

@@ -9,7 +9,7 @@ use crate::component::{LoadError, Loader};
 use crate::engine;
 use crate::host::Surroundings;
 use crate::limits::TRIAL_TIME;
-use crate::settings::{PluginSettings, PluginSource};
+use crate::settings::{Payloads, PluginSettings, PluginSource};
 use crate::ticker::Ticker;
 
 /// The memory that a component may have while it is inspected, in bytes.
@@ -48,6 +48,7 @@ pub fn inspect(component: &[u8]) -> Result<PluginReport, LoadError> {
         source: PluginSource::Embedded(&[]),
         config: Vec::new(),
         memory_bytes: MEMORY_BYTES,
+        payloads: Payloads::default(),
         call_time: TRIAL_TIME,
     }));
     let loaded = loader.load(component, &surroundings)?;

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
 
 use crate::bindings::{Handler, HandlerPre};
-use crate::convert;
+use crate::convert::{self, LentPayload};
 use crate::host::{Guest, ShardQuestion, Surroundings};
 use crate::limits::{CALLS_PER_INSTANCE, HOST_CALL_BYTES, REASON_BYTES};
 use crate::log::printable;
@@ -86,7 +86,8 @@ impl Instance {
         let answer = match event {
             UpstreamEvent::Invocation { target, arguments, wants_result, headers } => {
                 store.data_mut().begin(Arc::clone(client), headers.clone(), deadline);
-                let invocation = convert::invocation(target, arguments, *wants_result);
+                let arguments = LentPayload::new(arguments, store.data().payloads());
+                let invocation = convert::invocation(target, &arguments, *wants_result);
                 upstream.call_invoke(&mut *store, connection, invocation).await.map(convert::result)
             }
             UpstreamEvent::Connected => {

@@ -41,4 +41,4 @@ pub use inspect::{PluginReport, inspect};
 pub use plugin::{PluginError, PluginState, PluginStatus};
 pub use plugin_host::{PluginHost, StartError};
 pub use pool::ShardPlugins;
-pub use settings::{PluginSettings, PluginSource};
+pub use settings::{Payloads, PluginSettings, PluginSource};

@@ -17,6 +17,17 @@ pub struct PluginSettings {
     pub memory_bytes: usize,
     /// How long one call may take, waiting included.
     pub call_time: Duration,
+    pub payloads: Payloads,
+}
+
+/// In which form a plugin gets the values of clients that speak MessagePack. What it gives may have either form.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Payloads {
+    /// As JSON text, converted.
+    #[default]
+    Json,
+    /// As the bytes that the client sent.
+    Native,
 }
 
 /// Where a plugin's component comes from.
@@ -37,6 +48,7 @@ impl fmt::Debug for PluginSettings {
             .field("config", &config)
             .field("memory_bytes", &self.memory_bytes)
             .field("call_time", &self.call_time)
+            .field("payloads", &self.payloads)
             .finish_non_exhaustive()
     }
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::{GroupName, PluginName, UserId};
@@ -22,7 +23,7 @@ fn probe(change: impl FnOnce(&mut PluginSettings)) -> Shard {
 }
 
 fn send(to: Target, text: &str) -> Action {
-    Action::Send { to, method: "said".to_owned(), arguments: json(text), except: Vec::new() }
+    Action::Send { to, message: Outgoing::call("said".to_owned(), json(text)), except: Vec::new() }
 }
 
 async fn actions(shard: &Shard, method: &str, arguments: &str) -> Vec<Action> {

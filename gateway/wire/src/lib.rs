@@ -1,8 +1,10 @@
 //! The wire protocols of the gateway: bytes to typed messages and back. No I/O, no clock, no random source.
 
 pub mod depth;
+pub mod messagepack;
 pub mod negotiate;
 pub mod payload;
+pub mod server_sent_events;
 pub mod signalr;
 pub mod token;
 pub mod websocket;

@@ -11,6 +11,47 @@ const NEWEST_VERSION: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum Transport {
     WebSockets,
+    ServerSentEvents,
+    LongPolling,
+}
+
+impl Transport {
+    /// All of them, the one that clients should prefer first.
+    pub const ALL: [Transport; 3] = [Transport::WebSockets, Transport::ServerSentEvents, Transport::LongPolling];
+
+    /// The name in negotiation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::WebSockets => "WebSockets",
+            Transport::ServerSentEvents => "ServerSentEvents",
+            Transport::LongPolling => "LongPolling",
+        }
+    }
+
+    fn transfer_formats(self) -> &'static [&'static str] {
+        match self {
+            Transport::WebSockets | Transport::LongPolling => &["Text", "Binary"],
+            Transport::ServerSentEvents => &["Text"],
+        }
+    }
+}
+
+/// A set of transports: those that a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transports(u8);
+
+impl Transports {
+    pub const ALL: Transports = Transports(0b111);
+
+    /// The set whose bits are 1 for WebSockets, 2 for Server-Sent Events and 4 for long polling (ASP.NET Core's
+    /// `HttpTransportType`, Azure SignalR Service's claim `asrs.s.htt`).
+    pub fn from_bits(bits: u8) -> Transports {
+        Transports(bits & Self::ALL.0)
+    }
+
+    pub fn contains(self, transport: Transport) -> bool {
+        self.0 & (1 << transport as u8) != 0
+    }
 }
 
 /// The answer that names the transports of a new connection.
@@ -72,7 +113,7 @@ impl NegotiateVersion {
 
 impl<'a> NegotiateAnswer<'a> {
     /// `token` opens the connection's transports; a version-0 client gets it as its connection id.
-    pub fn new(version: NegotiateVersion, id: &'a str, token: &'a str) -> NegotiateAnswer<'a> {
+    pub fn new(version: NegotiateVersion, id: &'a str, token: &'a str, transports: Transports) -> NegotiateAnswer<'a> {
         let (negotiate_version, connection_id, connection_token) = match version {
             NegotiateVersion::Zero => (0, token, None),
             NegotiateVersion::One => (1, id, Some(token)),
@@ -81,10 +122,11 @@ impl<'a> NegotiateAnswer<'a> {
             negotiate_version,
             connection_id,
             connection_token,
-            available_transports: vec![AvailableTransport {
-                transport: Transport::WebSockets,
-                transfer_formats: &["Text"],
-            }],
+            available_transports: Transport::ALL
+                .into_iter()
+                .filter(|transport| transports.contains(*transport))
+                .map(|transport| AvailableTransport { transport, transfer_formats: transport.transfer_formats() })
+                .collect(),
         }
     }
 }
@@ -104,14 +146,17 @@ mod tests {
 
     #[test]
     fn the_answer_has_the_names_that_clients_read() {
-        let answer = |version| serde_json::to_string(&NegotiateAnswer::new(version, "id", "token")).expect("JSON");
+        let answer = |version| {
+            serde_json::to_string(&NegotiateAnswer::new(version, "id", "token", Transports::from_bits(0b11)))
+                .expect("JSON")
+        };
         assert_eq!(
             answer(NegotiateVersion::One),
-            r#"{"negotiateVersion":1,"connectionId":"id","connectionToken":"token","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#
+            r#"{"negotiateVersion":1,"connectionId":"id","connectionToken":"token","availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]},{"transport":"ServerSentEvents","transferFormats":["Text"]}]}"#
         );
         assert_eq!(
             answer(NegotiateVersion::Zero),
-            r#"{"negotiateVersion":0,"connectionId":"token","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#
+            r#"{"negotiateVersion":0,"connectionId":"token","availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]},{"transport":"ServerSentEvents","transferFormats":["Text"]}]}"#
         );
     }
 }

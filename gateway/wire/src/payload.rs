@@ -1,17 +1,102 @@
 //! The values that calls carry: arguments and results.
 
+mod convert;
+
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::depth::{self, DEEPEST_PAYLOAD};
+use crate::messagepack::{Head, Reader};
 
 /// The arguments of a call (one array) or one result, as text or bytes that nothing in the gateway re-reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
     /// Valid JSON text, numbers as their writer wrote them.
     Json(JsonText),
+    /// One MessagePack value, without a length before it.
+    MessagePack(MessagePackValue),
+}
+
+impl Payload {
+    /// No arguments.
+    pub fn no_arguments() -> Payload {
+        Payload::Json(JsonText(Bytes::from_static(b"[]")))
+    }
+
+    pub fn borrow(&self) -> PayloadRef<'_> {
+        match self {
+            Payload::Json(json) => PayloadRef::Json(json.as_str()),
+            Payload::MessagePack(value) => PayloadRef::MessagePack(value.as_bytes()),
+        }
+    }
+}
+
+/// A [`Payload`] in the text or bytes that it was read from.
+#[derive(Clone, Copy)]
+pub enum PayloadRef<'a> {
+    Json(&'a str),
+    MessagePack(&'a [u8]),
+}
+
+impl<'a> PayloadRef<'a> {
+    /// A copy that outlives the text or bytes.
+    pub fn to_payload(self) -> Payload {
+        match self {
+            PayloadRef::Json(text) => Payload::Json(JsonText(Bytes::copy_from_slice(text.as_bytes()))),
+            PayloadRef::MessagePack(bytes) => Payload::MessagePack(MessagePackValue(Bytes::copy_from_slice(bytes))),
+        }
+    }
+
+    /// Its size as it is, in bytes.
+    pub fn len(self) -> usize {
+        match self {
+            PayloadRef::Json(text) => text.len(),
+            PayloadRef::MessagePack(bytes) => bytes.len(),
+        }
+    }
+
+    /// Never true of a valid value.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value as JSON text: as it is, or converted.
+    pub fn to_json(self) -> Cow<'a, str> {
+        match self {
+            PayloadRef::Json(text) => Cow::Borrowed(text),
+            PayloadRef::MessagePack(bytes) => {
+                let mut out = Vec::with_capacity(2 * bytes.len());
+                convert::messagepack_to_json(bytes, &mut out);
+                Cow::Owned(String::from_utf8(out).expect("the converter writes UTF-8"))
+            }
+        }
+    }
+
+    /// Appends the value as JSON text.
+    pub fn write_json(self, out: &mut Vec<u8>) {
+        match self {
+            PayloadRef::Json(text) => out.extend_from_slice(text.as_bytes()),
+            PayloadRef::MessagePack(bytes) => convert::messagepack_to_json(bytes, out),
+        }
+    }
+
+    /// Appends the value in MessagePack.
+    pub fn write_messagepack(self, out: &mut Vec<u8>) {
+        match self {
+            PayloadRef::Json(text) => convert::json_to_messagepack(text, out),
+            PayloadRef::MessagePack(bytes) => out.extend_from_slice(bytes),
+        }
+    }
+}
+
+impl fmt::Debug for PayloadRef<'_> {
+    /// Its length alone: what clients say to each other is not for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PayloadRef({} bytes)", self.len())
+    }
 }
 
 /// One valid JSON value as its writer wrote it. Holds no raw 0x1E, since JSON text cannot.
@@ -60,13 +145,52 @@ impl JsonText {
         }
     }
 
-    /// Takes a value that a JSON reader has already checked.
-    pub fn from_raw(raw: &RawValue) -> JsonText {
-        JsonText(Bytes::copy_from_slice(raw.get().as_bytes()))
-    }
-
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a JSON reader accepted it, so it is UTF-8")
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// One whole MessagePack value as its writer wrote it, which nests no deeper than a hub message can carry.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MessagePackValue(Bytes);
+
+impl fmt::Debug for MessagePackValue {
+    /// Its length alone: what clients say to each other is not for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessagePackValue({} bytes)", self.0.len())
+    }
+}
+
+/// Why bytes cannot be a [`MessagePackValue`].
+#[derive(Debug, thiserror::Error)]
+pub enum NotMessagePack {
+    #[error("is not one MessagePack value, or nests deeper than {DEEPEST_PAYLOAD} levels")]
+    Malformed,
+    #[error("must be a MessagePack array")]
+    NotAnArray,
+}
+
+impl MessagePackValue {
+    /// Takes `bytes` if they are exactly one value.
+    pub fn parse(bytes: impl Into<Bytes>) -> Result<MessagePackValue, NotMessagePack> {
+        let bytes = bytes.into();
+        match Reader::new(&bytes).value() {
+            Ok(value) if value.len() == bytes.len() => Ok(MessagePackValue(bytes)),
+            Ok(_) | Err(_) => Err(NotMessagePack::Malformed),
+        }
+    }
+
+    /// Takes `bytes` if they are exactly one array, as arguments must be.
+    pub fn parse_array(bytes: impl Into<Bytes>) -> Result<MessagePackValue, NotMessagePack> {
+        let value = MessagePackValue::parse(bytes)?;
+        match Reader::new(&value.0).head() {
+            Ok(Head::Array(_)) => Ok(value),
+            Ok(_) | Err(_) => Err(NotMessagePack::NotAnArray),
+        }
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -84,5 +208,13 @@ mod tests {
         assert!(JsonText::parse(nested(DEEPEST_PAYLOAD)).is_ok());
         assert!(matches!(JsonText::parse_array(nested(DEEPEST_PAYLOAD + 1)), Err(NotJson::TooDeep)));
         assert!(matches!(JsonText::parse(nested(1_000_000)), Err(NotJson::TooDeep)));
+    }
+
+    #[test]
+    fn a_messagepack_value_is_whole_and_alone() {
+        assert!(MessagePackValue::parse(&b"\x93\x01\xc0\xa1a"[..]).is_ok());
+        assert!(matches!(MessagePackValue::parse(&b"\x93\x01\xc0"[..]), Err(NotMessagePack::Malformed)));
+        assert!(matches!(MessagePackValue::parse(&b"\xc0\xc0"[..]), Err(NotMessagePack::Malformed)));
+        assert!(matches!(MessagePackValue::parse_array(&b"\x80"[..]), Err(NotMessagePack::NotAnArray)));
     }
 }

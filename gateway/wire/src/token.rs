@@ -13,6 +13,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use crate::negotiate::Transports;
+
 /// The longest token that is read, in characters.
 pub const LONGEST_TOKEN: usize = 4096;
 
@@ -142,6 +144,39 @@ impl Claims {
             Some(Value::Array(users)) => users.first().and_then(Value::as_str),
             _ => None,
         })
+    }
+
+    /// The transports that the token allows: its claim `asrs.s.htt`.
+    pub fn transports(&self) -> Transports {
+        self.number("asrs.s.htt").map_or(Transports::ALL, |bits| Transports::from_bits(bits as u8))
+    }
+
+    /// How long a client that polls may be without a poll, in seconds from 1 to 300: the claim `asrs.s.ttl`.
+    pub fn poll_interval(&self) -> Option<u64> {
+        self.number("asrs.s.ttl").filter(|seconds| (1..=300).contains(seconds))
+    }
+
+    /// How long the client's hub handshake may take, in seconds from 1 to 30: the claim `asrs.s.cht`.
+    pub fn handshake_timeout(&self) -> Option<u64> {
+        self.number("asrs.s.cht").filter(|seconds| (1..=30).contains(seconds))
+    }
+
+    /// When the connection is to end, in seconds since 1970: the claim `asrs.s.aeo`, where `asrs.s.coae` says so.
+    pub fn connection_end(&self) -> Option<u64> {
+        let closes = match self.get("asrs.s.coae")? {
+            Value::Bool(closes) => *closes,
+            Value::String(text) => text.eq_ignore_ascii_case("true"),
+            _ => false,
+        };
+        closes.then(|| self.number("asrs.s.aeo").unwrap_or_else(|| self.expiry()))
+    }
+
+    /// A claim that is a whole number, or the text of one.
+    fn number(&self, name: &str) -> Option<u64> {
+        match self.get(name)? {
+            Value::String(text) => text.parse().ok(),
+            value => value.as_u64(),
+        }
     }
 
     /// Seconds since 1970 at which the token expires.

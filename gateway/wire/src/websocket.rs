@@ -422,6 +422,17 @@ impl Frame {
         self.0.is_empty()
     }
 
+    /// What it carries, shared.
+    pub fn payload(&self) -> Bytes {
+        // How the length is told says how long the header is (RFC 6455, section 5.2).
+        let header = match self.0[1] & 0x7f {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        self.0.slice(header..)
+    }
+
     /// The bytes, shared.
     pub fn into_bytes(self) -> Bytes {
         self.0

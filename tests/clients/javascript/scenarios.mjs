@@ -1,13 +1,15 @@
 // What the unmodified SignalR client does against a gateway with the probe as upstream of hub `probe`.
 //
-//   node scenarios.mjs CLIENT SCENARIO URL [TOKEN]
+//   node scenarios.mjs CLIENT SCENARIO URL TRANSPORT PROTOCOL [TOKEN]
 //
-// CLIENT is the package, URL the gateway's base URL. A scenario says in lines how far it is, and `done` at its end.
+// CLIENT is the package, URL the gateway's base URL; TRANSPORT is one of the client's `HttpTransportType`, PROTOCOL `json` or
+// `messagepack`. A scenario says in lines how far it is, and `done` at its end.
 
 import assert from "node:assert/strict";
 
-const [client, scenario, url, token] = process.argv.slice(2);
+const [client, scenario, url, transport, protocol, token] = process.argv.slice(2);
 const { HubConnectionBuilder, HubConnectionState, HttpTransportType, LogLevel } = await import(client);
+const { MessagePackHubProtocol } = await import(client === "signalr-7" ? "msgpack-7" : `${client}-protocol-msgpack`);
 
 const scenarios = {
   async "connect and disconnect"() {
@@ -22,15 +24,7 @@ const scenarios = {
   },
 
   async "straight to the websocket"() {
-    const connection = new HubConnectionBuilder()
-      .withUrl(`${url}/client/?hub=probe`, {
-        accessTokenFactory: () => token,
-        skipNegotiation: true,
-        transport: HttpTransportType.WebSockets,
-      })
-      .configureLogging(LogLevel.Warning)
-      .build();
-    await connection.start();
+    const connection = await started({ path: "/client/?hub=probe", token, skipNegotiation: true });
     assert.equal(await connection.invoke("echo", "here"), "here");
     await connection.stop();
   },
@@ -51,13 +45,24 @@ const scenarios = {
 
   async "a call with a result"() {
     const connection = await started();
-    const values = ["text", "", 1.5, -7, true, null, [1, [2]], { a: { b: "ü 👋" } }, "x".repeat(200_000)];
+    const values = ["text", "", 1.5, -7, 2 ** 40, true, null, [1, [2]], { a: { b: "ü 👋" } }, "x".repeat(200_000)];
     for (const value of values) {
       assert.deepEqual(await connection.invoke("echo", value), value);
     }
     const numbers = Array.from({ length: 100 }, (_, number) => number);
     assert.deepEqual(await Promise.all(numbers.map((number) => connection.invoke("echo", number))), numbers);
     await connection.invoke("join", "a group");
+    await connection.stop();
+  },
+
+  async "order"() {
+    const connection = await started();
+    const heard = [];
+    connection.on("said", (text) => heard.push(text));
+    const numbers = Array.from({ length: 300 }, (_, number) => String(number));
+    await Promise.all(numbers.map((number) => connection.send("say", number)));
+    await until(() => heard.length === numbers.length);
+    assert.deepEqual(heard, numbers);
     await connection.stop();
   },
 
@@ -159,9 +164,15 @@ const scenarios = {
   },
 };
 
-function build({ path = "/hubs/probe", token, reconnect = false } = {}) {
-  const options = token ? { accessTokenFactory: () => token } : {};
+function build({ path = "/hubs/probe", token, reconnect = false, skipNegotiation = false } = {}) {
+  const options = { transport: HttpTransportType[transport], skipNegotiation };
+  if (token) {
+    options.accessTokenFactory = () => token;
+  }
   const builder = new HubConnectionBuilder().withUrl(url + path, options).configureLogging(LogLevel.Warning);
+  if (protocol === "messagepack") {
+    builder.withHubProtocol(new MessagePackHubProtocol());
+  }
   if (reconnect) {
     builder.withAutomaticReconnect({ nextRetryDelayInMilliseconds: () => 100 });
   }

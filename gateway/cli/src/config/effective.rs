@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
-use hubgate_plugin_host::{PluginSettings, PluginSource};
+use hubgate_plugin_host::{Payloads, PluginSettings, PluginSource};
 use toml::{Table, Value};
 
 use super::Config;
@@ -146,11 +146,16 @@ fn plugin(settings: &PluginSettings, secrets: Secrets) -> Table {
         PluginSource::Embedded(_) => Path::new("(embedded)"),
     };
     let config = settings.config.iter().map(|(name, value)| (name.clone(), text(secret(secrets, value))));
+    let payloads = match settings.payloads {
+        Payloads::Json => "json",
+        Payloads::Native => "native",
+    };
     Table::from_iter([
         ("path".into(), text(path.display())),
         ("config".into(), config.collect::<Table>().into()),
         ("memory".into(), size(settings.memory_bytes)),
         ("call-time".into(), span(settings.call_time)),
+        ("payload".into(), text(payloads)),
     ])
 }
 

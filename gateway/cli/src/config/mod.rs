@@ -14,7 +14,7 @@ use hubgate_core::id::{HubName, PluginName};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
-use hubgate_plugin_host::{PluginSettings, PluginSource};
+use hubgate_plugin_host::{Payloads, PluginSettings, PluginSource};
 use hubgate_wire::token::{AccessKey, Endpoint};
 use ipnet::IpNet;
 
@@ -285,9 +285,6 @@ fn pattern(names: &[String]) -> core::Pattern {
 fn plugins(file: &schema::File, folder: &Path) -> Result<HashMap<PluginName, PluginSettings>, ConfigError> {
     let plugin = |(name, entry): (&String, &schema::Plugin)| {
         let key = format!("plugins.{name}");
-        if entry.payload == Some(schema::Payload::Native) {
-            return Err(problem(format!("{key}.payload"), "\"native\" is not supported yet"));
-        }
         if entry.path.as_os_str().is_empty() {
             return Err(problem(format!("{key}.path"), "must name the component's file"));
         }
@@ -297,6 +294,10 @@ fn plugins(file: &schema::File, folder: &Path) -> Result<HashMap<PluginName, Plu
             config: entry.config.clone().into_iter().collect(),
             memory_bytes: entry.memory.map_or(DEFAULT_PLUGIN_MEMORY, |size| size.0),
             call_time: entry.call_time.map_or(DEFAULT_CALL_TIME, |span| span.0),
+            payloads: match entry.payload {
+                None | Some(schema::Payload::Json) => Payloads::Json,
+                Some(schema::Payload::Native) => Payloads::Native,
+            },
         };
         Ok((settings.name.clone(), settings))
     };
@@ -327,6 +328,7 @@ impl Development {
             config: Vec::new(),
             memory_bytes: DEFAULT_PLUGIN_MEMORY,
             call_time: DEFAULT_CALL_TIME,
+            payloads: Payloads::default(),
         };
         let core = core::Settings {
             hubs: HashMap::from([(self.hub.clone(), core::HubSettings { mode: Mode::Serverless })]),

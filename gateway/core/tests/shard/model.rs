@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use crate::rig::{Client, Rig, json, settings};
-use hubgate_core::CloseCause;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::id::{GroupName, UserId};
+use hubgate_core::{CloseCause, Outgoing};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -132,8 +132,7 @@ fn action(event: &Event, clients: &[Client]) -> Option<Action> {
                 To::User(name) => Target::User(user(*name)),
                 To::Client(client) => Target::Connection(clients[*client].id),
             },
-            method: "m".into(),
-            arguments: json("[]"),
+            message: Outgoing::call("m".into(), json("[]")),
             except: except.iter().map(|client| clients[*client].id).collect(),
         },
     })

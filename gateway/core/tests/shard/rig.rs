@@ -9,7 +9,8 @@ use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex, UserId};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Effect, Identity, NewClient, Order, Shard, Shards, Slot};
+use hubgate_core::{ClientTimes, CloseCause, Effect, Identity, NewClient, Order, Shard, Shards, Slot};
+use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
 
 /// A client as a test names it.
@@ -83,7 +84,8 @@ impl Rig {
             headers: Default::default(),
             remote_address: "192.0.2.1".into(),
         };
-        let client = NewClient { hub: hub(hub_name), id, token: None, identity };
+        let (transport, times) = (Transport::WebSockets, ClientTimes::default());
+        let client = NewClient { hub: hub(hub_name), id, token: None, transport, identity, times };
         let slot = self.shards[shard].client_opened(client, self.now);
         self.received.remove(&(shard, slot));
         self.finished.remove(&(shard, slot));

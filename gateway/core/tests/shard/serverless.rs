@@ -1,15 +1,17 @@
 //! The rules of serverless hubs, on shards without a network.
 
 use crate::rig::{Client, Rig, hub, json, settings};
-use hubgate_core::CloseCause;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::{ConnectionId, GroupName, ShardIndex, UserId};
 use hubgate_core::mode::Mode;
 use hubgate_core::time::Millis;
+use hubgate_core::{CloseCause, Outgoing};
+use hubgate_wire::negotiate::Transport;
 
 fn send(to: Target, text: &str) -> Action {
-    Action::Send { to, method: "said".into(), arguments: json(&format!("[\"{text}\"]")), except: Vec::new() }
+    let message = Outgoing::call("said".into(), json(&format!("[\"{text}\"]")));
+    Action::Send { to, message, except: Vec::new() }
 }
 
 fn said(text: &str) -> String {
@@ -139,7 +141,7 @@ fn sends_reach_their_targets_on_every_shard() {
         assert_eq!(clients.map(|client| !rig.received(client).is_empty()), expected, "{to:?}");
     }
     let except = vec![clients[0].id, clients[2].id];
-    rig.run(2, vec![Action::Send { to: Target::All, method: "m".into(), arguments: json("[]"), except }]);
+    rig.run(2, vec![Action::Send { to: Target::All, message: Outgoing::call("m".into(), json("[]")), except }]);
     assert_eq!(clients.map(|client| rig.received(client).len()), [0, 1, 0]);
 }
 
@@ -318,12 +320,14 @@ fn a_token_opens_one_transport_of_its_hub_in_time() {
     let (id, token) = (ConnectionId::new(ShardIndex(0), [1; 16]), ConnectionId::new(ShardIndex(0), [2; 16]));
     let shard = &mut rig.shards[0];
     shard.negotiated(hub("chat"), id, token, Millis(0));
-    assert_eq!(shard.claim_token(token, &hub("other"), Millis(1)), Err(TokenRefusal::Unknown));
-    assert_eq!(shard.claim_token(token, &hub("chat"), Millis(4_999)), Ok(id));
-    assert_eq!(shard.claim_token(token, &hub("chat"), Millis(4_999)), Err(TokenRefusal::InUse));
+    let mut claim = |token, name, at| shard.claim_token(token, &hub(name), Transport::LongPolling, Millis(at));
+    assert_eq!(claim(token, "other", 1), Err(TokenRefusal::Unknown));
+    assert_eq!(claim(token, "chat", 4_999), Ok(id));
+    assert_eq!(claim(token, "chat", 4_999), Err(TokenRefusal::InUse(Transport::LongPolling)));
+    assert_eq!(claim(token, "other", 4_999), Err(TokenRefusal::Unknown));
     let late = ConnectionId::new(ShardIndex(0), [3; 16]);
     shard.negotiated(hub("chat"), id, late, Millis(0));
-    assert_eq!(shard.claim_token(late, &hub("chat"), Millis(5_000)), Err(TokenRefusal::Unknown));
+    assert_eq!(shard.claim_token(late, &hub("chat"), Transport::WebSockets, Millis(5_000)), Err(TokenRefusal::Unknown));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Sleep;
 
+use super::ClientLink;
 use crate::admission::ClientPlace;
 use crate::outbox::{Flushed, Outbox};
 use crate::shard::ShardThread;
@@ -145,7 +146,7 @@ pub(crate) async fn serve(
     let socket = Rc::new(ClientSocket::new(write));
     let (hub, id) = (client.hub.clone(), client.id);
     tracing::debug!(%hub, connection = %id, address = &*client.identity.remote_address, "a client connected");
-    let slot = shard.client_opened(client, socket.clone());
+    let slot = shard.client_opened(client, ClientLink::WebSocket(socket.clone()));
     let decoder = Decoder::new(LONGEST_FRAME);
     let mut task = Task { shard, slot: Some(slot), socket, read, decoder, deadline: None, peer_closed: false };
     task.received(&mut unread);

@@ -1,6 +1,9 @@
 //! Answers to requests.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,15 +11,51 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AF
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use hubgate_wire::token::TokenError;
+use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use crate::admission::NoRoom;
 
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<AnswerBody>;
+
+/// What an answer carries.
+#[derive(Debug)]
+pub(crate) enum AnswerBody {
+    Whole(Full<Bytes>),
+    /// Parts as they come, until their sender is gone.
+    Events(mpsc::Receiver<Bytes>),
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            AnswerBody::Whole(body) => Pin::new(body).poll_frame(cx),
+            AnswerBody::Events(events) => events.poll_recv(cx).map(|part| part.map(|part| Ok(Frame::data(part)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            AnswerBody::Whole(body) => body.is_end_stream(),
+            AnswerBody::Events(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            AnswerBody::Whole(body) => body.size_hint(),
+            AnswerBody::Events(_) => SizeHint::default(),
+        }
+    }
+}
 
 /// Nothing but a status.
 pub(crate) fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(AnswerBody::Whole(Full::default()));
     *answer.status_mut() = status;
     answer
 }
@@ -31,7 +70,7 @@ pub(crate) fn json(body: &impl Serialize) -> Answer {
 }
 
 pub(crate) fn with_type(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = Response::new(AnswerBody::Whole(Full::new(body.into())));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
@@ -39,7 +78,7 @@ pub(crate) fn with_type(status: StatusCode, content_type: &'static str, body: im
 }
 
 /// Why a request is refused. The name counts it in `hubgate_requests_refused_total`.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("The request has no access token: send it as `Authorization: Bearer …` or as `access_token` in the query.")]
     NoToken,
@@ -55,7 +94,7 @@ pub(crate) enum Refusal {
     BodyTooLarge { limit: usize },
     #[error("The body took longer than `server.timeouts.http-body` allows.")]
     BodyTooSlow,
-    #[error("The body must be `application/json`.")]
+    #[error("The body must be `application/json`, `application/x-msgpack` or `application/octet-stream`.")]
     UnsupportedMediaType,
     #[error("{}", .0.text())]
     Absent(Absent),
@@ -63,6 +102,12 @@ pub(crate) enum Refusal {
     UnknownConnection,
     #[error("")]
     ConnectionInUse,
+    #[error("Cannot change transports mid-connection")]
+    OtherTransport,
+    #[error("POST requests are not allowed for WebSocket connections.")]
+    PostToWebSocket,
+    #[error("Cannot terminate this connection using the DELETE endpoint.")]
+    NotToBeDeleted,
     #[error("{0} transport not supported by this end point type")]
     UnknownTransport(&'static str),
     #[error("The gateway holds as many connections as `server.limits.{}` allows; try again later.", .0.key())]
@@ -131,7 +176,8 @@ impl Refusal {
             Refusal::NoRoom(NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken)
             | Refusal::TooManyNegotiates { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::NotAnonymous(_) => StatusCode::FORBIDDEN,
-            Refusal::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::OtherTransport | Refusal::NotToBeDeleted => StatusCode::BAD_REQUEST,
+            Refusal::MethodNotAllowed | Refusal::PostToWebSocket => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
 
@@ -144,7 +190,11 @@ impl Refusal {
             Refusal::BodyTooLarge { .. } => "post",
             Refusal::BodyTooSlow => "http-body",
             Refusal::Absent(_) => "absent",
-            Refusal::UnknownConnection | Refusal::ConnectionInUse => "connection",
+            Refusal::UnknownConnection
+            | Refusal::ConnectionInUse
+            | Refusal::OtherTransport
+            | Refusal::PostToWebSocket
+            | Refusal::NotToBeDeleted => "connection",
             Refusal::UnknownTransport(_) => "transport",
             Refusal::NoRoom(full) => full.key(),
             Refusal::TooManyNegotiates { .. } => "negotiates-per-second",

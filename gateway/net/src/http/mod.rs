@@ -10,7 +10,7 @@ mod query;
 mod rest;
 mod route;
 mod tokens;
-mod upgrade;
+mod transport;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 use crate::admission::{ClientPlace, HttpPlace};
 use crate::shard::ShardThread;
 
-pub(crate) use answer::{Answer, text, with_type};
+pub(crate) use answer::{Answer, Refusal, text, with_type};
 pub(crate) use tokens::VerifiedTokens;
 
 /// Headers of one request, in number.

@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::Request;
 use http::header::{AUTHORIZATION, HeaderValue};
+use http::request::Parts;
 use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect};
 use hubgate_wire::token::Claims;
-use hyper::body::Incoming;
 
 use super::answer::{Answer, Refusal, json};
 use super::forwarded;
@@ -21,15 +20,11 @@ use crate::shard::ShardThread;
 const TOKEN_LIFETIME: u64 = 3600;
 
 /// Gives a client the ids of its connection-to-be.
-pub(crate) fn connection(
-    shard: &Rc<ShardThread>,
-    request: &Request<Incoming>,
-    hub: &HubName,
-) -> Result<Answer, Refusal> {
+pub(crate) fn connection(shard: &Rc<ShardThread>, request: &Parts, hub: &HubName) -> Result<Answer, Refusal> {
     let token = access_token(request).ok_or(Refusal::NoToken)?;
-    client_claims(shard, &token, hub)?;
+    let transports = client_claims(shard, &token, hub)?.transports();
     check_rate(shard)?;
-    let asked = Query::of(request.uri()).get("negotiateVersion");
+    let asked = Query::of(&request.uri).get("negotiateVersion");
     let version = match NegotiateVersion::choose(asked.as_deref()) {
         Ok(version) => version,
         Err(error) => return Ok(json(&NegotiateError { error: &error.to_string() })),
@@ -41,13 +36,13 @@ pub(crate) fn connection(
         NegotiateVersion::One => new_id(shard),
     };
     shard.negotiated(hub.clone(), id, token);
-    Ok(json(&NegotiateAnswer::new(version, id.as_str(), token.as_str())))
+    Ok(json(&NegotiateAnswer::new(version, id.as_str(), token.as_str(), transports)))
 }
 
 /// Sends a client that has no host to ask on to the gateway's own endpoint, with a token.
 pub(crate) fn without_host(
     shard: &Rc<ShardThread>,
-    request: &Request<Incoming>,
+    request: &Parts,
     hub: &HubName,
     remote: SocketAddr,
 ) -> Result<Answer, Refusal> {
@@ -56,7 +51,7 @@ pub(crate) fn without_host(
         return Err(Refusal::NotAnonymous(hub.clone()));
     }
     check_rate(shard)?;
-    let endpoint = forwarded::endpoint(&settings, remote.ip(), request.headers());
+    let endpoint = forwarded::endpoint(&settings, remote.ip(), &request.headers);
     let audience = format!("{endpoint}/client/?hub={hub}");
     let now = crate::gateway::unix_seconds();
     let mut claims = serde_json::Map::new();
@@ -65,7 +60,7 @@ pub(crate) fn without_host(
     claims.insert("exp".into(), (now + TOKEN_LIFETIME).into());
     let access_token = &settings.access_keys[0].sign(&claims);
     // The client's own query goes with it, as it does through an application's negotiate.
-    let query = Query::of(request.uri()).without(&["hub", "negotiateVersion"]);
+    let query = Query::of(&request.uri).without(&["hub", "negotiateVersion"]);
     let url = if query.is_empty() { audience } else { format!("{audience}&{query}") };
     Ok(json(&Redirect { url: &url, access_token }))
 }
@@ -76,9 +71,9 @@ fn check_rate(shard: &ShardThread) -> Result<(), Refusal> {
 }
 
 /// The token that a request carries: in its header, or where browsers cannot set one, in its query.
-pub(crate) fn access_token(request: &Request<Incoming>) -> Option<Cow<'_, str>> {
-    let bearer = request.headers().get(AUTHORIZATION).and_then(bearer_token);
-    bearer.map(Cow::Borrowed).or_else(|| Query::of(request.uri()).get("access_token"))
+pub(crate) fn access_token(request: &Parts) -> Option<Cow<'_, str>> {
+    let bearer = request.headers.get(AUTHORIZATION).and_then(bearer_token);
+    bearer.map(Cow::Borrowed).or_else(|| Query::of(&request.uri).get("access_token"))
 }
 
 /// The token of an `Authorization: Bearer …` header.

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use http::{Method, Request, StatusCode};
-use hyper::body::Incoming;
+use http::request::Parts;
+use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::answer::{Answer, Refusal, with_type};
@@ -12,11 +12,11 @@ use crate::settings::Pages;
 const NOT_FOUND: Refusal = Refusal::NotFound("Nothing is here.");
 
 /// The file of the request's path; that of a folder is its `index.html`.
-pub(crate) async fn page(pages: &Pages, request: &Request<Incoming>) -> Result<Answer, Refusal> {
-    let path = percent_decode_str(request.uri().path()).decode_utf8().map_err(|_| NOT_FOUND)?;
+pub(crate) async fn page(pages: &Pages, request: &Parts) -> Result<Answer, Refusal> {
+    let path = percent_decode_str(request.uri.path()).decode_utf8().map_err(|_| NOT_FOUND)?;
     match pages {
         Pages::None => Err(NOT_FOUND),
-        _ if !matches!(request.method(), &Method::GET | &Method::HEAD) => Err(Refusal::MethodNotAllowed),
+        _ if !matches!(request.method, Method::GET | Method::HEAD) => Err(Refusal::MethodNotAllowed),
         Pages::Embedded(files) => {
             let path = if path == "/" { "/index.html" } else { &path };
             let file = files.iter().find(|(name, ..)| *name == path);

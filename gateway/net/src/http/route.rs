@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
+use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use hubgate_core::id::HubName;
 use hyper::body::Incoming;
@@ -12,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use super::answer::{Answer, Refusal, refuse, text};
 use super::forwarded::path_below;
 use super::query::Query;
-use super::{Upgrade, cors, negotiate, pages, rest, upgrade};
+use super::{Upgrade, cors, negotiate, pages, rest, transport};
 use crate::settings::{CorsOrigins, Settings};
 use crate::shard::ShardThread;
 
@@ -28,24 +29,26 @@ pub(crate) async fn route(
         let path = path.to_owned();
         return rest::answer(shard, request, &path).await;
     }
-    match path {
+    let path = path.to_owned();
+    let (request, body) = request.into_parts();
+    match path.as_str() {
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" => match shard.shared.is_ready.load(Ordering::Relaxed) {
             true => text(StatusCode::OK, "ready\n"),
             false => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         },
         "/client" | "/client/" => {
-            let hub = Query::of(request.uri()).hub();
-            let answer = match (request.method(), &hub) {
+            let hub = Query::of(&request.uri).hub();
+            let answer = match (&request.method, &hub) {
                 (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), &request),
                 (_, Err(_)) => Err(Refusal::NotOneHub),
-                (_, Ok(hub)) => upgrade::upgrade(shard, &request, hub, remote, upgraded).await,
+                (_, Ok(hub)) => transport::answer(shard, &request, body, hub, remote, upgraded).await,
             };
             finish(shard, hub.as_ref().ok(), &request, answer)
         }
         "/client/negotiate" | "/client/negotiate/" => {
-            let hub = Query::of(request.uri()).hub();
-            let answer = match (request.method(), &hub) {
+            let hub = Query::of(&request.uri).hub();
+            let answer = match (&request.method, &hub) {
                 (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), &request),
                 (&Method::POST, Ok(hub)) => negotiate::connection(shard, &request, hub),
                 (&Method::POST, Err(_)) => Err(Refusal::NotOneHub),
@@ -60,7 +63,7 @@ pub(crate) async fn route(
         path => match path.strip_prefix("/hubs/").and_then(|path| path.strip_suffix("/negotiate")) {
             Some(hub) => {
                 let hub = HubName::parse(&percent_decode_str(hub).decode_utf8_lossy());
-                let answer = match (request.method(), &hub) {
+                let answer = match (&request.method, &hub) {
                     (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), &request),
                     (&Method::POST, Ok(hub)) => negotiate::without_host(shard, &request, hub, remote),
                     (&Method::POST, Err(_)) => Err(Refusal::BadHub(hubgate_core::id::InvalidHubName)),
@@ -73,9 +76,9 @@ pub(crate) async fn route(
     }
 }
 
-fn preflight(shard: &ShardThread, hub: Option<&HubName>, request: &Request<Incoming>) -> Answer {
+fn preflight(shard: &ShardThread, hub: Option<&HubName>, request: &Parts) -> Answer {
     let settings = shard.shared.settings();
-    cors::preflight(origins(&settings, hub), request.headers())
+    cors::preflight(origins(&settings, hub), &request.headers)
 }
 
 fn origins<'a>(settings: &'a Settings, hub: Option<&HubName>) -> &'a CorsOrigins {
@@ -86,18 +89,13 @@ fn origins<'a>(settings: &'a Settings, hub: Option<&HubName>) -> &'a CorsOrigins
 }
 
 /// Counts what is refused, and lets the page that asked read the answer.
-fn finish(
-    shard: &ShardThread,
-    hub: Option<&HubName>,
-    request: &Request<Incoming>,
-    answer: Result<Answer, Refusal>,
-) -> Answer {
+fn finish(shard: &ShardThread, hub: Option<&HubName>, request: &Parts, answer: Result<Answer, Refusal>) -> Answer {
     let mut answer = answer.unwrap_or_else(|refusal| {
-        tracing::debug!(path = request.uri().path(), reason = refusal.reason(), %refusal, "a request is refused");
+        tracing::debug!(path = request.uri.path(), reason = refusal.reason(), %refusal, "a request is refused");
         shard.shared.metrics.refused(refusal.reason());
         refuse(&refusal)
     });
     let settings = shard.shared.settings();
-    cors::allow(origins(&settings, hub), request.headers(), &mut answer);
+    cors::allow(origins(&settings, hub), &request.headers, &mut answer);
     answer
 }

@@ -2,7 +2,6 @@
 
 use hubgate_core::delivery::{Action, Target};
 use hubgate_core::event::{HubAnswer, HubQuestion};
-use hubgate_wire::payload::Payload;
 
 use super::Guest;
 use crate::bindings::hubgate::plugin::{hub, types};
@@ -76,10 +75,7 @@ impl ActionQueue {
 /// What an action holds in memory, about.
 fn weight(action: &Action) -> usize {
     let held = match action {
-        Action::Send { to, method, arguments, except } => {
-            let Payload::Json(arguments) = arguments;
-            target_weight(to) + method.len() + arguments.as_bytes().len() + size_of_val(except.as_slice())
-        }
+        Action::Send { to, message, except } => target_weight(to) + message.weight() + size_of_val(except.as_slice()),
         Action::Join { group, .. } | Action::Leave { group, .. } => group.as_str().len(),
         Action::LeaveAll(_) => 0,
         Action::Close { target, except, reason, .. } => {
@@ -99,9 +95,10 @@ fn target_weight(target: &Target) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use hubgate_core::Outgoing;
     use hubgate_core::delivery::Member;
     use hubgate_core::id::UserId;
-    use hubgate_wire::payload::JsonText;
+    use hubgate_wire::payload::{JsonText, Payload};
 
     use super::*;
 
@@ -126,8 +123,7 @@ mod tests {
         let text = format!("[\"{}\"]", "x".repeat(ACTION_BYTES_PER_CALL / 2));
         let send = || Action::Send {
             to: Target::All,
-            method: "m".to_owned(),
-            arguments: Payload::Json(JsonText::parse_array(text.clone()).unwrap()),
+            message: Outgoing::call("m".to_owned(), Payload::Json(JsonText::parse_array(text.clone()).unwrap())),
             except: Vec::new(),
         };
         let mut queue = ActionQueue::default();

@@ -21,7 +21,7 @@ use crate::bindings::hubgate::plugin::{config, log, types};
 use crate::convert;
 use crate::limits::MemoryBudget;
 use crate::log::PluginLog;
-use crate::settings::PluginSettings;
+use crate::settings::{Payloads, PluginSettings};
 use crate::state::State;
 use hub::ActionQueue;
 use wasi::QuietWasi;
@@ -139,6 +139,10 @@ impl Guest {
         self.now = None;
         self.event_id = None;
         self.event = Some(Event { client, headers, actions: ActionQueue::default() });
+    }
+
+    pub(crate) fn payloads(&self) -> Payloads {
+        self.surroundings.settings.payloads
     }
 
     /// Ends the call and gives the actions that are still queued.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent};
 use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex, UserId};
 use hubgate_core::pairs::Pairs;
-use hubgate_plugin_host::{PluginHost, PluginSettings, PluginSource, ShardPlugins, ShardQuestion};
+use hubgate_plugin_host::{Payloads, PluginHost, PluginSettings, PluginSource, ShardPlugins, ShardQuestion};
 use hubgate_wire::payload::{JsonText, Payload};
 use hubgate_wire::signalr::HubProtocol;
 use tokio::sync::mpsc;
@@ -121,6 +121,7 @@ pub(crate) fn settings(source: PluginSource) -> PluginSettings {
         source,
         config: vec![("greeting".to_owned(), "hello".to_owned())],
         memory_bytes: 16 << 20,
+        payloads: Payloads::default(),
         call_time: Duration::from_secs(10),
     }
 }

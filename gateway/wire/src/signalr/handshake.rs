@@ -72,9 +72,7 @@ impl HandshakeRequest {
 
     /// The protocol to speak, if it and its version are spoken here. Names are compared without case.
     pub fn accept(&self) -> Result<HubProtocol, HandshakeRefusal> {
-        let protocol = HubProtocol::ALL
-            .into_iter()
-            .find(|protocol| protocol.name().eq_ignore_ascii_case(&self.protocol))
+        let protocol = HubProtocol::named(&self.protocol)
             .ok_or_else(|| HandshakeRefusal::UnknownProtocol(self.protocol.clone()))?;
         match self.version <= VERSION {
             true => Ok(protocol),

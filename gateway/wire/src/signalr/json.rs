@@ -13,13 +13,9 @@ use serde_json::value::RawValue;
 
 use super::framing::RECORD_SEPARATOR;
 use super::message::{CompletionOutcome, Headers, HubMessage, Invocation};
+use super::{MOST_HEADERS, MOST_STREAMS};
 use crate::depth::{self, DEEPEST_MESSAGE};
-
-/// Headers of one message, in number.
-pub const MOST_HEADERS: usize = 100;
-
-/// Streams that one call may upload, in number.
-pub const MOST_STREAMS: usize = 100;
+use crate::payload::PayloadRef;
 
 /// The kinds of JSON values, as .NET names them in its errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +66,7 @@ pub fn parse(message: &[u8]) -> Result<HubMessage<'_>, MalformedMessage> {
         1 => HubMessage::Invocation(fields.invocation(fields.optional_id()?)?),
         2 => HubMessage::StreamItem {
             invocation_id: fields.id()?,
-            item: fields.item.ok_or(MalformedMessage::Missing("item"))?,
+            item: PayloadRef::Json(fields.item.ok_or(MalformedMessage::Missing("item"))?.get()),
             headers: fields.headers()?,
         },
         3 => HubMessage::Completion {
@@ -185,13 +181,14 @@ impl<'a> Fields<'a> {
             None => Vec::new(),
             Some(raw) => stream_ids(raw)?,
         };
+        let arguments = PayloadRef::Json(arguments.get());
         Ok(Invocation { headers: self.headers()?, invocation_id, target, arguments, stream_ids })
     }
 
     fn outcome(&self) -> Result<CompletionOutcome<'a>, MalformedMessage> {
         match (self.result, self.error) {
             (None, None) => Ok(CompletionOutcome::Void),
-            (Some(result), None) => Ok(CompletionOutcome::Result(result)),
+            (Some(result), None) => Ok(CompletionOutcome::Result(PayloadRef::Json(result.get()))),
             (None, Some(error)) => Ok(CompletionOutcome::Error(text("error", error)?)),
             (Some(_), Some(_)) => Err(MalformedMessage::ErrorAndResult),
         }
@@ -426,13 +423,13 @@ pub fn write(message: &HubMessage<'_>, out: &mut Vec<u8>) {
         HubMessage::Invocation(invocation) => write_invocation(1, invocation, out),
         HubMessage::StreamItem { headers, invocation_id, item } => {
             begin(2, headers, Some(invocation_id), out);
-            raw_property("item", item.get(), out);
+            value_property("item", *item, out);
         }
         HubMessage::Completion { headers, invocation_id, outcome } => {
             begin(3, headers, Some(invocation_id), out);
             match outcome {
                 CompletionOutcome::Void => {}
-                CompletionOutcome::Result(result) => raw_property("result", result.get(), out),
+                CompletionOutcome::Result(result) => value_property("result", *result, out),
                 CompletionOutcome::Error(error) => text_property("error", error, out),
             }
         }
@@ -450,24 +447,8 @@ pub fn write(message: &HubMessage<'_>, out: &mut Vec<u8>) {
         }
         HubMessage::Ack { sequence_id } => write_sequence(8, *sequence_id, out),
         HubMessage::Sequence { sequence_id } => write_sequence(9, *sequence_id, out),
+        HubMessage::Unbindable(_) => unreachable!("it is what a reader makes of a message; nobody sends it"),
         HubMessage::Unknown { kind } => begin(*kind, &[], None, out),
-    }
-    end(out);
-}
-
-/// Appends an invocation that nobody answers, as sends to clients are.
-pub fn write_send(target: &str, arguments: &str, out: &mut Vec<u8>) {
-    begin(1, &[], None, out);
-    text_property("target", target, out);
-    raw_property("arguments", arguments, out);
-    end(out);
-}
-
-/// Appends a completion whose result is the JSON text `result`; `None` is a void one.
-pub fn write_result(invocation_id: &str, result: Option<&str>, out: &mut Vec<u8>) {
-    begin(3, &[], Some(invocation_id), out);
-    if let Some(result) = result {
-        raw_property("result", result, out);
     }
     end(out);
 }
@@ -475,7 +456,7 @@ pub fn write_result(invocation_id: &str, result: Option<&str>, out: &mut Vec<u8>
 fn write_invocation(kind: i64, invocation: &Invocation<'_>, out: &mut Vec<u8>) {
     begin(kind, &invocation.headers, invocation.invocation_id.as_deref(), out);
     text_property("target", &invocation.target, out);
-    raw_property("arguments", invocation.arguments.get(), out);
+    value_property("arguments", invocation.arguments, out);
     if !invocation.stream_ids.is_empty() {
         name("streamIds", out);
         json(&invocation.stream_ids, out);
@@ -524,6 +505,11 @@ fn name(property: &str, out: &mut Vec<u8>) {
 fn raw_property(property: &str, value: &str, out: &mut Vec<u8>) {
     name(property, out);
     out.extend_from_slice(value.as_bytes());
+}
+
+fn value_property(property: &str, value: PayloadRef<'_>, out: &mut Vec<u8>) {
+    name(property, out);
+    value.write_json(out);
 }
 
 fn text_property(property: &str, value: &str, out: &mut Vec<u8>) {

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
+use crate::payload::PayloadRef;
 
 /// Headers of a hub message, in their order.
 pub type Headers<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
@@ -16,7 +16,7 @@ pub enum HubMessage<'a> {
     StreamItem {
         headers: Headers<'a>,
         invocation_id: Cow<'a, str>,
-        item: &'a RawValue,
+        item: PayloadRef<'a>,
     },
     Completion {
         headers: Headers<'a>,
@@ -40,6 +40,8 @@ pub enum HubMessage<'a> {
     Sequence {
         sequence_id: i64,
     },
+    /// A call whose arguments are none. It fails, and the connection goes on.
+    Unbindable(Unbindable<'a>),
     /// A type that is not known. Ignored, so that newer peers can be talked to.
     Unknown {
         kind: i64,
@@ -54,15 +56,23 @@ pub struct Invocation<'a> {
     pub invocation_id: Option<Cow<'a, str>>,
     pub target: Cow<'a, str>,
     /// One array.
-    pub arguments: &'a RawValue,
+    pub arguments: PayloadRef<'a>,
     /// Streams that the caller uploads beside its arguments.
     pub stream_ids: Vec<Cow<'a, str>>,
+}
+
+/// A call that cannot be made.
+#[derive(Debug, Clone)]
+pub struct Unbindable<'a> {
+    /// `None`: nobody waits for an answer.
+    pub invocation_id: Option<Cow<'a, str>>,
+    pub error: &'static str,
 }
 
 /// What came of a call.
 #[derive(Debug, Clone)]
 pub enum CompletionOutcome<'a> {
     Void,
-    Result(&'a RawValue),
+    Result(PayloadRef<'a>),
     Error(Cow<'a, str>),
 }

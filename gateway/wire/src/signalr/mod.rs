@@ -4,23 +4,113 @@ pub mod framing;
 pub mod handshake;
 pub mod json;
 mod message;
+pub mod messagepack;
 
-pub use message::{CompletionOutcome, Headers, HubMessage, Invocation};
+use std::borrow::Cow;
+
+pub use message::{CompletionOutcome, Headers, HubMessage, Invocation, Unbindable};
+
+use crate::payload::PayloadRef;
+use crate::websocket::{DataKind, Frame};
+
+/// Headers of one message, in number.
+pub const MOST_HEADERS: usize = 100;
+
+/// Streams that one call may upload, in number.
+pub const MOST_STREAMS: usize = 100;
 
 /// A hub protocol that clients choose in their handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HubProtocol {
     Json,
+    MessagePack,
+}
+
+/// Why bytes are no hub message of their protocol. Such bytes end the connection; the text is for the log, and for
+/// clients only with detailed errors.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedMessage {
+    #[error(transparent)]
+    Json(#[from] json::MalformedMessage),
+    #[error(transparent)]
+    MessagePack(#[from] messagepack::MalformedMessage),
 }
 
 impl HubProtocol {
+    /// How many are spoken.
+    pub const COUNT: usize = Self::ALL.len();
+
     /// All that are spoken.
-    pub const ALL: [HubProtocol; 1] = [HubProtocol::Json];
+    pub const ALL: [HubProtocol; 2] = [HubProtocol::Json, HubProtocol::MessagePack];
+
+    /// The protocol of this name, compared without case.
+    pub fn named(name: &str) -> Option<HubProtocol> {
+        HubProtocol::ALL.into_iter().find(|protocol| protocol.name().eq_ignore_ascii_case(name))
+    }
 
     /// The name in the handshake.
     pub fn name(self) -> &'static str {
         match self {
             HubProtocol::Json => "json",
+            HubProtocol::MessagePack => "messagepack",
         }
+    }
+
+    /// The kind of WebSocket messages that clients of the protocol read.
+    pub fn data_kind(self) -> DataKind {
+        match self {
+            HubProtocol::Json => DataKind::Text,
+            HubProtocol::MessagePack => DataKind::Binary,
+        }
+    }
+
+    /// Splits the first whole message off the front of `input`; `None` if it is not there as a whole.
+    pub fn split_message<'a>(self, input: &mut &'a [u8]) -> Result<Option<&'a [u8]>, framing::TooLong> {
+        match self {
+            HubProtocol::Json => Ok(framing::split_message(input)),
+            HubProtocol::MessagePack => framing::split_binary_message(input),
+        }
+    }
+
+    /// Reads one message without what frames it.
+    pub fn parse(self, message: &[u8]) -> Result<HubMessage<'_>, MalformedMessage> {
+        match self {
+            HubProtocol::Json => Ok(json::parse(message)?),
+            HubProtocol::MessagePack => Ok(messagepack::parse(message)?),
+        }
+    }
+
+    /// The WebSocket message of one hub message.
+    pub fn frame(self, message: &HubMessage<'_>) -> Frame {
+        Frame::data(self.data_kind(), |out| match self {
+            HubProtocol::Json => json::write(message, out),
+            HubProtocol::MessagePack => messagepack::write(message, out),
+        })
+    }
+
+    /// A call that nobody answers, as sends to clients are.
+    pub fn send_frame(self, target: &str, arguments: PayloadRef<'_>) -> Frame {
+        self.frame(&HubMessage::Invocation(Invocation {
+            headers: Vec::new(),
+            invocation_id: None,
+            target: Cow::Borrowed(target),
+            arguments,
+            stream_ids: Vec::new(),
+        }))
+    }
+
+    /// A completion; without a result, a void one.
+    pub fn result_frame(self, invocation_id: &str, result: Option<PayloadRef<'_>>) -> Frame {
+        let outcome = result.map_or(CompletionOutcome::Void, CompletionOutcome::Result);
+        self.frame(&HubMessage::Completion {
+            headers: Vec::new(),
+            invocation_id: Cow::Borrowed(invocation_id),
+            outcome,
+        })
+    }
+
+    /// A text of the handshake, which is JSON in all protocols.
+    pub fn handshake_frame(self, text: &[u8]) -> Frame {
+        Frame::data(self.data_kind(), |out| out.extend_from_slice(text))
     }
 }

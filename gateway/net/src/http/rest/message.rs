@@ -6,7 +6,10 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::Request;
 use http::header::CONTENT_TYPE;
-use hubgate_wire::payload::{JsonText, Payload};
+use hubgate_core::Outgoing;
+use hubgate_wire::messagepack::Reader;
+use hubgate_wire::payload::{JsonText, MessagePackValue, Payload};
+use hubgate_wire::signalr::HubProtocol;
 use hyper::body::Incoming;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -15,35 +18,110 @@ use crate::http::answer::Refusal;
 use crate::http::body;
 use crate::shard::ShardThread;
 
-/// Reads a client method and its arguments, whose text stays as it came.
-pub(super) async fn read(shard: &Rc<ShardThread>, request: Request<Incoming>) -> Result<(String, Payload), Refusal> {
-    let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default().to_owned());
-    if !content_type.as_deref().is_none_or(is_json) {
-        return Err(Refusal::UnsupportedMediaType);
-    }
+/// Reads what clients are to get, in the form that the body's type names.
+pub(super) async fn read(shard: &Rc<ShardThread>, request: Request<Incoming>) -> Result<Outgoing, Refusal> {
+    let parse = match request.headers().get(CONTENT_TYPE) {
+        None => json,
+        Some(value) => form(value.to_str().unwrap_or_default()).ok_or(Refusal::UnsupportedMediaType)?,
+    };
     parse(&body::read(shard, request.into_body()).await?)
 }
 
-fn is_json(content_type: &str) -> bool {
+type Form = fn(&Bytes) -> Result<Outgoing, Refusal>;
+
+fn form(content_type: &str) -> Option<Form> {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json") || essence.eq_ignore_ascii_case("text/json")
+    match essence.to_ascii_lowercase().as_str() {
+        "application/json" | "text/json" => Some(json),
+        "application/x-msgpack" => Some(messagepack),
+        "application/octet-stream" => Some(encoded),
+        _ => None,
+    }
 }
 
-fn parse(body: &Bytes) -> Result<(String, Payload), Refusal> {
+/// A method and its arguments in JSON; their text stays as it came.
+fn json(body: &Bytes) -> Result<Outgoing, Refusal> {
     let text = std::str::from_utf8(body).map_err(|_| Refusal::bad_request("The body is not UTF-8."))?;
     if text.trim().is_empty() {
         return Err(Refusal::bad_request("Message in request body is required."));
     }
     let message: Message<'_> = serde_json::from_str(text)
         .map_err(|error| Refusal::bad_request(format!("The body is no message in JSON: {error}")))?;
-    let target = message.target.filter(|target| !target.is_empty());
-    let target = target.ok_or(Refusal::bad_request("The message needs a `target`: the client method."))?;
+    let target = message.target.filter(|target| !target.is_empty()).ok_or(no_target())?;
     let arguments = match message.arguments.map(RawValue::get) {
-        None | Some("null") => JsonText::parse_array("[]"),
+        None | Some("null") => return Ok(Outgoing::call(target, Payload::no_arguments())),
         Some(array) => JsonText::parse_array(body.slice_ref(array.as_bytes())),
     };
     let arguments = arguments.map_err(|error| Refusal::bad_request(format!("`arguments` {error}")))?;
-    Ok((target, Payload::Json(arguments)))
+    Ok(Outgoing::call(target, Payload::Json(arguments)))
+}
+
+/// The same in MessagePack: a map with `target` and `arguments`, or an array of both.
+fn messagepack(body: &Bytes) -> Result<Outgoing, Refusal> {
+    let malformed = |_| {
+        let expected = "a map with `target` and `arguments`, or an array of both";
+        Refusal::bad_request(format!("The body is no message in MessagePack: it must be {expected}."))
+    };
+    let mut reader = Reader::new(body);
+    let (mut target, mut arguments) = (None, None);
+    if let Ok(2) = reader.clone().array() {
+        reader.array().map_err(malformed)?;
+        target = reader.optional_text().map_err(malformed)?;
+        arguments = Some(reader.value().map_err(malformed)?);
+    } else {
+        for _ in 0..reader.map().map_err(malformed)? {
+            match reader.text().map_err(malformed)? {
+                name if name.eq_ignore_ascii_case("target") => target = reader.optional_text().map_err(malformed)?,
+                name if name.eq_ignore_ascii_case("arguments") => {
+                    arguments = Some(reader.value().map_err(malformed)?);
+                }
+                _ => drop(reader.value().map_err(malformed)?),
+            }
+        }
+    }
+    let target = target.filter(|target| !target.is_empty()).ok_or(no_target())?.to_owned();
+    let arguments = match arguments {
+        None | Some([0xc0]) => return Ok(Outgoing::call(target, Payload::no_arguments())),
+        Some(array) => MessagePackValue::parse_array(body.slice_ref(array)),
+    };
+    let arguments = arguments.map_err(|error| Refusal::bad_request(format!("`arguments` {error}")))?;
+    Ok(Outgoing::call(target, Payload::MessagePack(arguments)))
+}
+
+/// A MessagePack map of whole hub messages, one for the clients of each protocol.
+fn encoded(body: &Bytes) -> Result<Outgoing, Refusal> {
+    let malformed = |_| Refusal::bad_request("The body is no MessagePack map from protocol names to messages.");
+    let mut reader = Reader::new(body);
+    let mut messages = Vec::new();
+    for _ in 0..reader.map().map_err(malformed)? {
+        let name = reader.text().map_err(malformed)?;
+        let message = body.slice_ref(reader.binary().map_err(malformed)?);
+        let protocol = HubProtocol::named(name)
+            .ok_or_else(|| Refusal::bad_request("The body names a protocol other than `json` and `messagepack`."))?;
+        if !is_whole(protocol, &message) {
+            return Err(Refusal::bad_request(format!("The `{}` message is not a whole hub message.", protocol.name())));
+        }
+        messages.push((protocol, message));
+    }
+    match messages.is_empty() {
+        true => Err(Refusal::bad_request("Message in request body is required.")),
+        false => Ok(Outgoing::encoded(messages)),
+    }
+}
+
+/// Whether clients can read it: one that gets anything else gives up its connection.
+fn is_whole(protocol: HubProtocol, mut message: &[u8]) -> bool {
+    let mut count = 0;
+    while let Ok(Some(one)) = protocol.split_message(&mut message)
+        && protocol.parse(one).is_ok()
+    {
+        count += 1;
+    }
+    count > 0 && message.is_empty()
+}
+
+fn no_target() -> Refusal {
+    Refusal::bad_request("The message needs a `target`: the client method.")
 }
 
 /// A message whose names are read without regard to case: SDKs write `Target`, people `target`.
@@ -85,22 +163,32 @@ impl<'de> Deserialize<'de> for Message<'de> {
 mod tests {
     use super::*;
 
-    fn message(body: &'static str) -> Result<(String, String), String> {
-        let parsed = parse(&Bytes::from_static(body.as_bytes())).map_err(|refusal| refusal.to_string());
-        parsed.map(|(target, Payload::Json(arguments))| (target, arguments.as_str().to_owned()))
+    fn text_for_json_clients(message: &Outgoing) -> String {
+        let frame = message.frame(HubProtocol::Json).expect("a frame for JSON");
+        String::from_utf8(frame.payload().to_vec()).expect("JSON is UTF-8")
+    }
+
+    /// What clients of the JSON protocol get.
+    fn message(body: &'static str) -> Result<String, String> {
+        let parsed = json(&Bytes::from_static(body.as_bytes())).map_err(|refusal| refusal.to_string());
+        parsed.map(|message| text_for_json_clients(&message))
+    }
+
+    fn call(target: &str, arguments: &str) -> String {
+        format!("{{\"type\":1,\"target\":\"{target}\",\"arguments\":{arguments}}}\x1e")
     }
 
     #[test]
     fn arguments_keep_their_text_and_names_have_any_case() {
         let text = r#"{"Target":"say","x":{"target":1},"ARGUMENTS":[1.0, 12345678901234567890,"\u00e9",{"a":null}]}"#;
         let arguments = r#"[1.0, 12345678901234567890,"\u00e9",{"a":null}]"#;
-        assert_eq!(message(text), Ok(("say".to_owned(), arguments.to_owned())));
+        assert_eq!(message(text), Ok(call("say", arguments)));
     }
 
     #[test]
     fn no_arguments_are_an_empty_list() {
         for text in [r#"{"target":"say"}"#, r#"{"target":"say","arguments":null}"#] {
-            assert_eq!(message(text), Ok(("say".to_owned(), "[]".to_owned())));
+            assert_eq!(message(text), Ok(call("say", "[]")));
         }
     }
 
@@ -118,6 +206,44 @@ mod tests {
             (r#"{"target":"say"} x"#, "no message in JSON"),
         ] {
             assert!(message(text).expect_err(text).contains(reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn messagepack_bodies_are_maps_or_arrays() {
+        let read = |body: &'static [u8]| {
+            let message = messagepack(&Bytes::from_static(body)).map_err(|refusal| refusal.to_string());
+            message.map(|message| text_for_json_clients(&message))
+        };
+        let expected = Ok(call("say", "[1,\"a\"]"));
+        assert_eq!(read(b"\x82\xa6target\xa3say\xa9arguments\x92\x01\xa1a"), expected);
+        assert_eq!(read(b"\x83\xa9Arguments\x92\x01\xa1a\xa1x\xc0\xa6Target\xa3say"), expected);
+        assert_eq!(read(b"\x92\xa3say\x92\x01\xa1a"), expected);
+        assert_eq!(read(b"\x81\xa6target\xa3say"), Ok(call("say", "[]")));
+        for (body, reason) in [
+            (&b""[..], "no message in MessagePack"),
+            (b"\x80", "`target`"),
+            (b"\x92\xa3say\x01", "`arguments` must be a MessagePack array"),
+            (b"\x92\xa3say\x92\x01", "no message in MessagePack"),
+        ] {
+            assert!(read(body).expect_err("refused").contains(reason), "{body:x?}");
+        }
+    }
+
+    #[test]
+    fn encoded_bodies_hold_whole_messages() {
+        let read = |body: &'static [u8]| encoded(&Bytes::from_static(body)).map_err(|refusal| refusal.to_string());
+        let message = read(b"\x81\xa4json\xc4\x0b{\"type\":6}\x1e").expect("a message");
+        assert_eq!(text_for_json_clients(&message), "{\"type\":6}\x1e");
+        assert!(message.frame(HubProtocol::MessagePack).is_none());
+        for (body, reason) in [
+            (&b"\x80"[..], "required"),
+            (b"\x81\xa3xml\xc4\x00", "other than"),
+            (b"\x81\xa4json\xc4\x0a{\"type\":6}", "not a whole"),
+            (b"\x81\xabmessagepack\xc4\x02\x05\x91", "not a whole"),
+            (b"\x81\xa4json", "no MessagePack map"),
+        ] {
+            assert!(read(body).expect_err("refused").contains(reason), "{body:x?}");
         }
     }
 }

@@ -80,9 +80,9 @@ impl Operation {
     ) -> Result<(), Refusal> {
         match self {
             Operation::Send { to, except } => {
-                let (method, arguments) = message::read(shard, request).await?;
+                let message = message::read(shard, request).await?;
                 if let Some(to) = to.target() {
-                    shard.send_to_hub(hub, Action::Send { to, method, arguments, except }).await;
+                    shard.send_to_hub(hub, Action::Send { to, message, except }).await;
                 }
                 Ok(())
             }

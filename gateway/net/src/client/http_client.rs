@@ -1,0 +1,187 @@
+//! A client that is served by HTTP requests: what waits for it, and what it posts.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hubgate_core::id::{ConnectionId, HubName};
+use hubgate_core::{ClientTimes, CloseCause, Identity, Slot};
+use hubgate_wire::negotiate::Transport;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// How long the last messages of a client wait.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// A request for a transport, for the shard that the connection belongs to.
+#[derive(Debug)]
+pub(crate) struct TransportRequest {
+    pub(crate) hub: HubName,
+    /// What opens the connection's transports.
+    pub(crate) token: ConnectionId,
+    pub(crate) access_token: Box<str>,
+    pub(crate) address: IpAddr,
+    pub(crate) identity: Identity,
+    pub(crate) times: ClientTimes,
+    /// How long a client that polls may be without a poll.
+    pub(crate) silence: Duration,
+}
+
+/// A poll that waits for its answer; dropped when its sender is gone.
+pub(crate) type Poll = oneshot::Sender<PollAnswer>;
+
+/// The answers to a poll (ASP.NET Core SignalR, "Transport Protocols", "Long Polling").
+#[derive(Debug)]
+pub(crate) enum PollAnswer {
+    /// To the first poll: the connection is there.
+    Opened,
+    /// Whole hub messages.
+    Messages(Vec<u8>),
+    /// Nothing came in time.
+    Empty,
+    /// The connection is over, or a newer poll has taken this one's place.
+    Over,
+}
+
+/// What its shard knows of a client on Server-Sent Events or long polling. Its own task brings what is queued to it.
+#[derive(Debug)]
+pub(crate) struct HttpClient {
+    pub(crate) hub: HubName,
+    pub(crate) transport: Transport,
+    /// To its task, if it polls.
+    pub(crate) polls: Option<mpsc::Sender<Poll>>,
+    pub(crate) slot: Cell<Option<Slot>>,
+    pub(crate) id: Cell<Option<ConnectionId>>,
+    queue: RefCell<VecDeque<Bytes>>,
+    queued_bytes: Cell<usize>,
+    state: Cell<State>,
+    /// Why the gateway ends the connection, if it does.
+    ending: Cell<Option<CloseCause>>,
+    has_lingered: Cell<bool>,
+    /// Wakes its task.
+    changed: Notify,
+    is_read: Cell<bool>,
+    may_be_read: Notify,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Open,
+    /// What is queued is the last that it gets.
+    Finishing,
+    /// Nothing more reaches it.
+    Over(CloseCause),
+}
+
+impl HttpClient {
+    pub(crate) fn new(hub: HubName, transport: Transport, polls: Option<mpsc::Sender<Poll>>) -> HttpClient {
+        HttpClient {
+            hub,
+            transport,
+            polls,
+            slot: Cell::new(None),
+            id: Cell::new(None),
+            queue: RefCell::default(),
+            queued_bytes: Cell::new(0),
+            state: Cell::new(State::Open),
+            ending: Cell::new(None),
+            has_lingered: Cell::new(false),
+            changed: Notify::new(),
+            is_read: Cell::new(true),
+            may_be_read: Notify::new(),
+        }
+    }
+
+    /// Queues whole hub messages; a client that lets more than `limit` bytes wait is given up.
+    pub(crate) fn push(&self, messages: Bytes, limit: usize) {
+        if self.state.get() != State::Open {
+            return;
+        }
+        let queued = self.queued_bytes.get();
+        if queued > 0 && queued + messages.len() > limit {
+            return self.end(CloseCause::SlowClient);
+        }
+        self.queued_bytes.set(queued + messages.len());
+        self.queue.borrow_mut().push_back(messages);
+        self.changed.notify_one();
+    }
+
+    /// Nothing can be queued any more. `cause` is the gateway's.
+    pub(crate) fn finish(&self, cause: CloseCause) {
+        self.ending.set(Some(cause));
+        if self.state.get() == State::Open {
+            self.state.set(State::Finishing);
+            self.changed.notify_one();
+        }
+    }
+
+    /// The connection is over, whatever is queued.
+    pub(crate) fn end(&self, cause: CloseCause) {
+        self.state.set(State::Over(cause));
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// Why its connection ended: the gateway's reason, if it had one, or else `cause`.
+    pub(crate) fn ending(&self, cause: CloseCause) -> CloseCause {
+        self.ending.get().unwrap_or(cause)
+    }
+
+    pub(crate) fn has_messages(&self) -> bool {
+        !self.queue.borrow().is_empty()
+    }
+
+    /// All that is queued.
+    pub(crate) fn take(&self) -> Vec<Bytes> {
+        self.queued_bytes.set(0);
+        self.queue.take().into()
+    }
+
+    /// What was taken did not reach the client.
+    pub(crate) fn put_back(&self, messages: Bytes) {
+        self.queued_bytes.set(self.queued_bytes.get() + messages.len());
+        self.queue.borrow_mut().push_front(messages);
+    }
+
+    /// Before its last messages: the client may still be waiting for the answer to what it posted, and official ones take
+    /// it badly to hear that their handshake is refused before they know that it was received.
+    pub(crate) async fn linger(&self) {
+        if self.state.get() == State::Finishing && !self.has_lingered.replace(true) {
+            tokio::time::sleep(LINGER).await;
+        }
+    }
+
+    /// Something was queued, or its state is another.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    pub(crate) fn set_reading(&self, is_read: bool) {
+        self.is_read.set(is_read);
+        if is_read {
+            self.may_be_read.notify_waiters();
+        }
+    }
+
+    /// Its slot, once what it posts may be read; `None` when it is gone.
+    pub(crate) async fn readable(&self) -> Option<Slot> {
+        loop {
+            let resumed = self.may_be_read.notified();
+            if self.is_read.get() || self.slot.get().is_none() {
+                return self.slot.get();
+            }
+            resumed.await;
+        }
+    }
+
+    /// The core has forgotten it.
+    pub(crate) fn gone(&self) -> Option<Slot> {
+        let slot = self.slot.take();
+        self.may_be_read.notify_waiters();
+        slot
+    }
+}

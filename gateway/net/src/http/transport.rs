@@ -1,0 +1,274 @@
+//! Requests for clients' transports: from a request to a WebSocket, an event stream, a poll's answer or a post's.
+//!
+//! Source: ASP.NET Core SignalR, "Transport Protocols".
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, EXPIRES, HeaderMap, HeaderName, HeaderValue,
+    PRAGMA, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::request::Parts;
+use http::{Method, StatusCode};
+use hubgate_core::id::{ConnectionId, HubName, UserId};
+use hubgate_core::time::Millis;
+use hubgate_core::{ClientTimes, Identity, NewClient};
+use hubgate_wire::negotiate::Transport;
+use hubgate_wire::token::Claims;
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+
+use super::answer::{Answer, AnswerBody, Refusal, empty, text, with_type};
+use super::forwarded::client_address;
+use super::negotiate::{access_token, client_claims, new_id};
+use super::query::Query;
+use super::{Upgrade, body};
+use crate::admission::ClientPlace;
+use crate::client::http_client::{PollAnswer, TransportRequest};
+use crate::client::requests::ClientRequest;
+use crate::gateway::unix_seconds;
+use crate::shard::ShardThread;
+
+/// How long a client that polls may be without a poll, if its token does not say.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+
+/// Answers a request of `/client`; a client that it made on a WebSocket is left in `upgraded`.
+pub(crate) async fn answer(
+    shard: &Rc<ShardThread>,
+    request: &Parts,
+    body: Incoming,
+    hub: &HubName,
+    remote: SocketAddr,
+    upgraded: &Upgrade,
+) -> Result<Answer, Refusal> {
+    let access_token = access_token(request).ok_or(Refusal::NoToken)?;
+    let claims = client_claims(shard, &access_token, hub)?;
+    let token = match Query::of(&request.uri).get("id") {
+        Some(id) => Some(ConnectionId::parse(&id).ok_or(Refusal::UnknownConnection)?),
+        None => None,
+    };
+    let asked = Asked::of(request)?;
+    if let Asked::WebSocket(_) | Asked::Events | Asked::Poll = asked
+        && !claims.transports().contains(asked.transport())
+    {
+        return Err(Refusal::UnknownTransport(asked.transport().name()));
+    }
+    if let Asked::WebSocket(key) = asked {
+        let client = web_socket(shard, request, hub, remote, &access_token, &claims, token).await?;
+        *upgraded.borrow_mut() = Some(client);
+        return Ok(switching_protocols(&accept_key(key)));
+    }
+    let token = token.ok_or(Refusal::bad_request("Connection ID required"))?;
+    let transport_request = || {
+        let address = client_address(&shard.shared.settings(), remote.ip(), &request.headers);
+        Box::new(TransportRequest {
+            hub: hub.clone(),
+            token,
+            access_token: access_token.as_ref().into(),
+            address,
+            identity: identity(&claims, request, address),
+            times: times(shard, &claims),
+            silence: claims.poll_interval().map_or(LONGEST_SILENCE, Duration::from_secs),
+        })
+    };
+    match asked {
+        Asked::Events => {
+            let events = shard.request(token, |answer| ClientRequest::Events(transport_request(), answer)).await?;
+            Ok(event_stream(events))
+        }
+        Asked::Poll => {
+            let polled = shard.request(token, |answer| ClientRequest::Poll(transport_request(), answer)).await?;
+            // A connection whose task is gone is over.
+            Ok(poll_answer(polled.await.unwrap_or(PollAnswer::Over)))
+        }
+        Asked::Post => {
+            let body = body::read(shard, body).await?;
+            let hub = hub.clone();
+            shard.request(token, |answer| ClientRequest::Post { hub, token, body, answer }).await?;
+            Ok(text(StatusCode::OK, ""))
+        }
+        Asked::Delete => {
+            let hub = hub.clone();
+            shard.request(token, |answer| ClientRequest::Delete { hub, token, answer }).await?;
+            Ok(text(StatusCode::ACCEPTED, ""))
+        }
+        Asked::WebSocket(_) => unreachable!("it was answered above"),
+    }
+}
+
+/// What a request of `/client` is for.
+enum Asked<'a> {
+    /// With the key of its handshake.
+    WebSocket(&'a [u8]),
+    Events,
+    Poll,
+    Post,
+    Delete,
+}
+
+impl Asked<'_> {
+    fn of(request: &Parts) -> Result<Asked<'_>, Refusal> {
+        match request.method {
+            Method::GET => match websocket_key(&request.headers) {
+                Ok(key) => Ok(Asked::WebSocket(key)),
+                Err(NoUpgrade::Wrong(why)) => Err(Refusal::bad_request(why)),
+                Err(NoUpgrade::NotAsked) => {
+                    let accept = request.headers.get(ACCEPT);
+                    match accept.is_some_and(|accept| accept.as_bytes() == b"text/event-stream") {
+                        true => Ok(Asked::Events),
+                        false => Ok(Asked::Poll),
+                    }
+                }
+            },
+            Method::POST => Ok(Asked::Post),
+            Method::DELETE => Ok(Asked::Delete),
+            _ => Err(Refusal::MethodNotAllowed),
+        }
+    }
+
+    /// The transport that is asked for, or whose connection a request is for.
+    fn transport(&self) -> Transport {
+        match self {
+            Asked::WebSocket(_) => Transport::WebSockets,
+            Asked::Events => Transport::ServerSentEvents,
+            Asked::Poll | Asked::Post | Asked::Delete => Transport::LongPolling,
+        }
+    }
+}
+
+/// A client-to-be on a WebSocket, and its place.
+async fn web_socket(
+    shard: &Rc<ShardThread>,
+    request: &Parts,
+    hub: &HubName,
+    remote: SocketAddr,
+    access_token: &str,
+    claims: &Claims,
+    token: Option<ConnectionId>,
+) -> Result<(NewClient, ClientPlace), Refusal> {
+    let settings = shard.shared.settings().clone();
+    let address = client_address(&settings, remote.ip(), &request.headers);
+    let identity = identity(claims, request, address);
+    let place = shard
+        .shared
+        .admission
+        .enter_client(&settings.limits, address, hub, identity.user_id.as_ref(), access_token)
+        .map_err(Refusal::NoRoom)?;
+    let id = match token {
+        None => new_id(shard),
+        Some(token) => shard.claim_token(token, hub).await?,
+    };
+    let (transport, times) = (Transport::WebSockets, times(shard, claims));
+    Ok((NewClient { hub: hub.clone(), id, token, transport, identity, times }, place))
+}
+
+/// What the client's token says of its times, on the gateway's clock.
+fn times(shard: &ShardThread, claims: &Claims) -> ClientTimes {
+    let until = |end: u64| Millis(1000 * end.saturating_sub(unix_seconds()));
+    ClientTimes {
+        handshake: claims.handshake_timeout().map(|seconds| Millis(1000 * seconds)),
+        expiry: claims.connection_end().map(|end| shard.now() + until(end)),
+    }
+}
+
+fn event_stream(events: mpsc::Receiver<Bytes>) -> Answer {
+    let mut answer = Answer::new(AnswerBody::Events(events));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    // Keeps what is in between from holding events back until it has enough to compress or to pass on.
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    answer
+}
+
+fn poll_answer(polled: PollAnswer) -> Answer {
+    let mut answer = match polled {
+        PollAnswer::Opened => with_type(StatusCode::OK, "application/octet-stream", ""),
+        PollAnswer::Messages(messages) => with_type(StatusCode::OK, "application/octet-stream", messages),
+        PollAnswer::Empty => with_type(StatusCode::OK, "text/plain", ""),
+        PollAnswer::Over => empty(StatusCode::NO_CONTENT),
+    };
+    let headers = answer.headers_mut();
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    headers.insert(EXPIRES, HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"));
+    answer
+}
+
+fn switching_protocols(accept: &str) -> Answer {
+    let mut answer = text(StatusCode::SWITCHING_PROTOCOLS, "");
+    let headers = answer.headers_mut();
+    headers.clear();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_str(accept).expect("base64 is a header value"));
+    answer
+}
+
+fn identity(claims: &Claims, request: &Parts, address: IpAddr) -> Identity {
+    let headers = request.headers.iter().filter(|(name, _)| !is_private(name));
+    Identity {
+        user_id: claims.user_id().map(UserId::new),
+        claims: claims.flatten().collect(),
+        query: Query::of(&request.uri).without(&[]).into(),
+        headers: headers.map(|(name, value)| (name, String::from_utf8_lossy(value.as_bytes()))).collect(),
+        remote_address: address.to_string().into(),
+    }
+}
+
+/// Headers that carry credentials, or concern this connection alone.
+fn is_private(name: &HeaderName) -> bool {
+    use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
+    [AUTHORIZATION, PROXY_AUTHORIZATION, CONNECTION, UPGRADE].contains(name)
+        || name.as_str().starts_with("sec-websocket-")
+}
+
+enum NoUpgrade {
+    NotAsked,
+    Wrong(&'static str),
+}
+
+/// The key of a request that asks for a WebSocket (RFC 6455, section 4.2.1).
+fn websocket_key(headers: &HeaderMap) -> Result<&[u8], NoUpgrade> {
+    let has = |name: HeaderName, token: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|each| each.trim().eq_ignore_ascii_case(token)))
+    };
+    if !has(UPGRADE, "websocket") || !has(CONNECTION, "upgrade") {
+        return Err(NoUpgrade::NotAsked);
+    }
+    if !has(SEC_WEBSOCKET_VERSION, "13") {
+        return Err(NoUpgrade::Wrong("The WebSocket version must be 13."));
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
+    let is_key = |key: &&[u8]| STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16);
+    key.filter(is_key).ok_or(NoUpgrade::Wrong("The Sec-WebSocket-Key must be 16 bytes in base64."))
+}
+
+/// Proves that the request was understood (RFC 6455, section 4.2.2).
+fn accept_key(key: &[u8]) -> String {
+    use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+    let mut digest = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+    digest.update(key);
+    digest.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    STANDARD.encode(digest.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_accept_key_is_that_of_the_rfc() {
+        assert_eq!(accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}
