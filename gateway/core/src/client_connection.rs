@@ -144,6 +144,21 @@ impl ClientConnection {
         }
     }
 
+    /// Whether the client gets `frame` now. Keeps it for one whose handshake is not answered yet.
+    pub(crate) fn takes(&mut self, frame: &Frame, now: Millis) -> bool {
+        match &mut self.phase {
+            Phase::Open { .. } => {
+                self.last_sent = now;
+                true
+            }
+            Phase::Connecting { held, .. } => {
+                held.push(frame.clone());
+                false
+            }
+            Phase::Handshaking { .. } | Phase::Closed { .. } => false,
+        }
+    }
+
     /// Whether the next message may be parsed.
     pub(crate) fn is_parsing(&self) -> bool {
         match self.phase {

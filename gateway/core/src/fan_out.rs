@@ -2,7 +2,7 @@
 
 use hubgate_wire::websocket::Frame;
 
-use crate::client_connection::{HubIndex, Phase};
+use crate::client_connection::HubIndex;
 use crate::delivery::{Action, Member, Target};
 use crate::effect::{CloseCause, Effect, Order, Shards};
 use crate::event::Joined;
@@ -105,11 +105,12 @@ impl Shard {
             let frame = message.frame(protocol);
             let (count, mut others) = (slots.len(), Vec::new());
             slots.retain(|slot| {
-                let is_of_protocol = self.client(*slot).protocol == protocol;
-                if !is_of_protocol {
+                let client = self.client(*slot);
+                if client.protocol != protocol {
                     others.push(*slot);
+                    return false;
                 }
-                is_of_protocol && frame.is_some_and(|frame| self.is_ready(*slot, frame, now))
+                frame.is_some_and(|frame| client.takes(frame, now))
             });
             if let Some(frame) = frame {
                 let counters = &mut self.hub_mut(hub).counters;
@@ -131,24 +132,8 @@ impl Shard {
         let counters = &mut self.hub_mut(hub).counters;
         counters.messages_out += 1;
         counters.bytes_out += frame.len() as u64;
-        if self.is_ready(slot, &frame, now) {
+        if self.client(slot).takes(&frame, now) {
             effects.push(Effect::Send { to: slot, frame });
-        }
-    }
-
-    /// Whether the client may get messages now. Keeps the frame for one whose handshake is not answered yet.
-    fn is_ready(&mut self, slot: Slot, frame: &Frame, now: Millis) -> bool {
-        let client = self.client(slot);
-        match &mut client.phase {
-            Phase::Open { .. } => {
-                client.last_sent = now;
-                true
-            }
-            Phase::Connecting { held, .. } => {
-                held.push(frame.clone());
-                false
-            }
-            Phase::Handshaking { .. } | Phase::Closed { .. } => false,
         }
     }
 
