@@ -88,6 +88,15 @@ pub(crate) fn wasi_guest(init: &str) -> Vec<u8> {
     component(&module, &wit, "handler")
 }
 
+/// A guest that asks for the HTTP of WASI.
+pub(crate) fn wasi_http_guest() -> Vec<u8> {
+    let import = "(module (import \"wasi:http/outgoing-handler@0.2.0\" \"handle\" (func))";
+    let world = "world handler { import wasi:http/outgoing-handler@0.2.0;";
+    let wit = WIT.replace("world handler {", world)
+        + "package wasi:http@0.2.0 { interface outgoing-handler { handle: func(); } }";
+    component(&GUEST.replacen("(module", import, 1).replace("INIT", "(call $ok)"), &wit, "handler")
+}
+
 /// A component of a world that is none of ours.
 pub(crate) fn foreign_guest() -> Vec<u8> {
     let wit = "package other:thing; world w { export run: func(); }";
