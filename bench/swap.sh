@@ -14,7 +14,7 @@ trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 
 cp "$guests/chat-js.wasm" "$work/other.wasm"
 cat >"$work/hubgate.toml" <<TOML
-server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-alone"] }
+server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-alone"], data-dir = "$work/data" }
 admin = { listen = "127.0.0.1:0" }
 hubs."*" = { mode = "serverless" }
 upstream = [{ hubs = ["echo"], categories = ["messages"], plugin = "probe" }, { hubs = ["other"], plugin = "other" }]
@@ -25,10 +25,13 @@ TOML
 until [ -e "$work/ready.json" ]; do sleep 0.1; done
 connection=$(sed 's/.*"connectionString":"\([^"]*\)".*/\1/' "$work/ready.json")
 
+number=0
 swap() {
     while true; do
         for next in ordinary-js chat-js; do
             cp "$guests/$next.wasm" "$work/next"
+            # A custom section of its own makes it one that was never compiled.
+            printf '\0\6\1n%04d' $((number = (number + 1) % 10000)) >>"$work/next"
             mv "$work/next" "$work/other.wasm"
             sleep 1
         done

@@ -237,3 +237,23 @@ async fn version_answers(client: &mut Client, version: &str) {
     let answers = async || (client.call("version", json!([])).await == Ok(json!(version))).then_some(());
     until(&format!("version {version} to answer"), answers).await;
 }
+
+#[tokio::test]
+async fn a_component_is_kept_compiled_for_this_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut gateway = Gateway::probe().start().await;
+    let folder = gateway.folder().join("data/compiled");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let kept = || std::fs::read_dir(&folder).expect("it is there").map(|entry| entry.expect("it is there").path());
+    let files: Vec<_> = kept().collect();
+    assert_eq!(files.len(), 1);
+    assert_eq!(mode(&files[0]), 0o600);
+
+    // What it cannot load, it makes anew.
+    std::fs::write(&files[0], b"nonsense").expect("it is ours");
+    gateway.restart().await;
+    let mut client = gateway.client("probe").connect().await;
+    assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
+    assert!(std::fs::metadata(&files[0]).expect("it is there").len() > 1000, "it was compiled again");
+}

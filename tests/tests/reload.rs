@@ -70,7 +70,7 @@ async fn a_bad_file_changes_nothing_and_says_why() {
         ("server.acces-keys = []", "acces-keys"),
         ("server.access-keys = ['k']\nupstream = [{ plugin = 'gone' }]", "upstream[0].plugin"),
         (
-            "server = { access-keys = ['k'], shards = 2 }\nadmin.listen = '127.0.0.1:0'\n\
+            "server = { access-keys = ['k'], shards = 2, data-dir = 'data' }\nadmin.listen = '127.0.0.1:0'\n\
              hubs.probe.mode = 'serverless'\nplugins.probe.path = 'gone.wasm'",
             "gone.wasm",
         ),

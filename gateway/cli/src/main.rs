@@ -46,9 +46,15 @@ enum Command {
     /// Makes and checks plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Compiles a component from standard input to standard output.
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    CompileComponent,
     /// Measures a SignalR endpoint beside a built-in floor.
     Bench(hubgate_bench::BenchArguments),
 }
+
+/// The command that the gateway starts itself with, to compile a component.
+pub(crate) const COMPILE_COMMAND: &str = "compile-component";
 
 /// Why a command ends with an exit code other than 0.
 #[derive(Debug)]
@@ -83,6 +89,9 @@ pub(crate) fn print(text: impl std::fmt::Display) -> Result<(), Failure> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Command::CompileComponent = arguments.command {
+        return ExitCode::from(hubgate_plugin_host::compile_here());
+    }
     let (code, error) = match run(arguments) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Failed(error)) => (1, error),
@@ -100,6 +109,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Config(command) => config_command::run(command),
         Command::Token(command) => token::run(command),
         Command::Plugin(command) => plugin::run(command),
+        Command::CompileComponent => unreachable!("`main` has done it"),
         Command::Bench(arguments) => match hubgate_bench::run(arguments)? {
             Verdict::Complete => Ok(()),
             Verdict::Incomplete => Err(Failure::Failed(anyhow!("messages were lost, doubled or out of order"))),

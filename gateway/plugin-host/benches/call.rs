@@ -6,7 +6,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use hubgate_plugin_host::{PluginHost, PluginSource};
+use hubgate_plugin_host::{Compilation, PluginHost, PluginSource};
 use support::{Shard, client, guest, invocation, on_a_shard, settings};
 
 const WARM_CALLS: u32 = 200_000;
@@ -25,7 +25,8 @@ fn main() {
 }
 
 fn measure(name: &str, component: Vec<u8>) {
-    let host = PluginHost::start(vec![settings(PluginSource::Embedded(component.leak()))]).expect("the guest serves");
+    let host = PluginHost::start(vec![settings(PluginSource::Embedded(component.leak()))], Compilation::default())
+        .expect("the guest serves");
     on_a_shard(async {
         let shard = Shard::of(&host);
         let (client, arguments) = (client("ann"), arguments());

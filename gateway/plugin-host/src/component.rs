@@ -1,7 +1,6 @@
 //! From the bytes of a component to a version that can serve, or the reason why it cannot.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,6 +9,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::bindings::HandlerPre;
+use crate::compiler::{Compilation, Compiler};
 use crate::host::{self, Guest, Surroundings};
 use crate::instance::{Broken, Instance};
 use crate::limits::{COMPONENT_BYTES, REASON_BYTES, TRIAL_TIME};
@@ -89,23 +89,18 @@ impl Loaded {
     }
 }
 
-/// Makes versions, on threads of low priority: the shards go first.
+/// Makes versions.
 pub(crate) struct Loader {
     linker: Linker<Guest>,
-    workers: rayon::ThreadPool,
+    compiler: Compiler,
     caller: Caller,
 }
 
 impl Loader {
-    pub(crate) fn new(engine: &Engine, ticker: &Ticker) -> Result<Loader, String> {
+    pub(crate) fn new(engine: &Engine, ticker: &Ticker, compilation: Compilation) -> Result<Loader, String> {
         let mut linker = Linker::new(engine);
         host::link(&mut linker).map_err(|error| format!("{error:#}"))?;
-        let workers = rayon::ThreadPoolBuilder::new()
-            .thread_name(|index| format!("hubgate-compile-{index}"))
-            .start_handler(|_| give_way())
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Loader { linker, workers, caller: ticker.caller() })
+        Ok(Loader { linker, compiler: Compiler::new(engine, compilation), caller: ticker.caller() })
     }
 
     /// Compiles, checks, links and tries out a component. Blocks for as long as that takes: seconds for the interpreters
@@ -113,14 +108,7 @@ impl Loader {
     pub(crate) fn load(&self, component: &[u8], surroundings: &Arc<Surroundings>) -> Result<Loaded, LoadError> {
         check_format(component)?;
         let started = Instant::now();
-        // A compiler's panic over somebody's file must not take the gateway's plugins with it.
-        let compiled = catch_unwind(AssertUnwindSafe(|| {
-            self.workers.install(|| Component::from_binary(self.linker.engine(), component))
-        }));
-        let compiled = match compiled {
-            Ok(compiled) => compiled.map_err(|error| LoadError::Invalid(text(&error)))?,
-            Err(_) => return Err(LoadError::Invalid("the compiler panicked over it".to_owned())),
-        };
+        let compiled = self.compiler.compile(component)?;
         let compile_time = started.elapsed();
         let (imports, exports) = names(&compiled);
         check_names(&imports, &exports)?;

@@ -42,6 +42,11 @@ pub(crate) fn pooling(instances: usize) -> wasmtime::Result<Engine> {
     }
 }
 
+/// An engine that only compiles, for [`pooling`] ones: what its machine code counts on is the same.
+pub(crate) fn compiling() -> wasmtime::Result<Engine> {
+    Engine::new(&base())
+}
+
 /// An engine that reserves nothing ahead.
 pub(crate) fn on_demand() -> wasmtime::Result<Engine> {
     let mut config = base();

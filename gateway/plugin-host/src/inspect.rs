@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hubgate_core::id::PluginName;
 
+use crate::compiler::Compilation;
 use crate::component::{LoadError, Loader};
 use crate::engine;
 use crate::host::Surroundings;
@@ -42,7 +43,7 @@ pub fn inspect(component: &[u8]) -> Result<PluginReport, LoadError> {
     let environment = |error: String| LoadError::Init(format!("no plugin can run here: {error}"));
     let engine = engine::on_demand().map_err(|error| environment(format!("{error:#}")))?;
     let ticker = Ticker::start(engine.clone()).map_err(|error| environment(error.to_string()))?;
-    let loader = Loader::new(&engine, &ticker).map_err(environment)?;
+    let loader = Loader::new(&engine, &ticker, Compilation::default()).map_err(environment)?;
     let surroundings = Arc::new(Surroundings::new(PluginSettings {
         name: PluginName::new("inspected"),
         source: PluginSource::Embedded(&[]),

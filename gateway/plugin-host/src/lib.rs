@@ -17,6 +17,7 @@
 //! | `state`, `log`, `limits`, `metrics` | what the imports keep, write, may use, and what is counted |
 
 mod bindings;
+mod compiler;
 mod component;
 mod convert;
 mod engine;
@@ -35,6 +36,7 @@ mod state;
 mod ticker;
 mod watch;
 
+pub use compiler::{Compilation, compile_here};
 pub use component::LoadError;
 pub use host::ShardQuestion;
 pub use inspect::{PluginReport, inspect};

@@ -10,6 +10,7 @@ use hubgate_core::id::PluginName;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
+use crate::compiler::Compilation;
 use crate::component::{LoadError, Loader};
 use crate::engine;
 use crate::host::{ShardQuestion, Surroundings};
@@ -55,14 +56,14 @@ pub enum StartError {
 impl PluginHost {
     /// Compiles, checks and tries out every plugin, then starts to watch their files. Blocks meanwhile: seconds for
     /// components with an interpreter inside.
-    pub fn start(plugins: Vec<PluginSettings>) -> Result<PluginHost, StartError> {
+    pub fn start(plugins: Vec<PluginSettings>, compilation: Compilation) -> Result<PluginHost, StartError> {
         let shards = thread::available_parallelism().map_or(1, usize::from);
         let environment = |error: &dyn fmt::Display| StartError::Engine(error.to_string());
         // For all pools, and for the new versions that are tried out beside them.
         let engine = engine::pooling(plugins.len() * (shards * INSTANCES_PER_POOL + 1))
             .map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| environment(&error))?;
-        let loader = Arc::new(Loader::new(&engine, &ticker).map_err(StartError::Engine)?);
+        let loader = Arc::new(Loader::new(&engine, &ticker, compilation).map_err(StartError::Engine)?);
         let host = PluginHost(Arc::new(Inner { plugins: Arc::default(), loader, watcher: Mutex::default(), ticker }));
         host.configure(plugins)?;
         Ok(host)

@@ -137,7 +137,11 @@ fn state_is_shared_by_shards_and_outlives_traps_and_swaps_and_is_each_plugins_ow
         fs::copy(built_guest("probe.wasm"), &file).expect("a copy");
         let mut other = settings(PluginSource::File(file.clone()));
         other.name = PluginName::new("other");
-        let host = PluginHost::start(vec![settings(PluginSource::File(file.clone())), other]).expect("both serve");
+        let host = PluginHost::start(
+            vec![settings(PluginSource::File(file.clone())), other],
+            hubgate_plugin_host::Compilation::default(),
+        )
+        .expect("both serve");
         let (one, two) = (Shard::of(&host), Shard::of(&host));
         let count = async |shard: &Shard| shard.invoke("count", "[\"k\"]").await.result;
         assert_eq!(count(&one).await, Ok(Some(json("1"))));

@@ -185,9 +185,11 @@ fn a_plugin_that_cannot_serve_from_the_start_is_refused_by_name_file_and_reason(
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("plugin.wasm");
     let refusal = || {
-        let error: StartError =
-            hubgate_plugin_host::PluginHost::start(vec![settings(PluginSource::File(file.clone()))])
-                .expect_err("the plugin cannot serve");
+        let error: StartError = hubgate_plugin_host::PluginHost::start(
+            vec![settings(PluginSource::File(file.clone()))],
+            hubgate_plugin_host::Compilation::default(),
+        )
+        .expect_err("the plugin cannot serve");
         error.to_string()
     };
     let missing = refusal();

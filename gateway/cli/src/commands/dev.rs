@@ -73,6 +73,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         },
         pages,
         access_key,
+        data_dir: arguments.data_dir.clone(),
     };
     run_gateway::run(config.config()?, &arguments.options, None, |started| announce(started, &arguments, &hub))
 }

@@ -21,7 +21,7 @@ use crate::logging::Logging;
 const ROUND: Duration = Duration::from_millis(500);
 
 /// Keys that a running gateway cannot change.
-const FIXED: [&str; 3] = ["server.listen", "server.shards", "admin.listen"];
+const FIXED: [&str; 4] = ["server.listen", "server.data-dir", "server.shards", "admin.listen"];
 
 /// Where the configuration comes from, and what of it this command keeps by itself.
 pub(crate) struct Reload {

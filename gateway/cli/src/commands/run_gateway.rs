@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use hubgate_net::Gateway;
-use hubgate_plugin_host::PluginHost;
+use hubgate_plugin_host::{Compilation, PluginHost};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::reload::Reload;
 use super::service_manager;
-use crate::Failure;
 use crate::config::Config;
+use crate::{COMPILE_COMMAND, Failure};
 
 /// Options of both commands.
 #[derive(Debug, clap::Args)]
@@ -62,7 +62,9 @@ pub(crate) fn run(
         let stop = stop_signal().context("cannot listen for signals")?;
         let access_key = config.net.access_keys[0].clone();
         let admin_token = config.net.admin.token.clone();
-        let plugins = PluginHost::start(config.plugins.clone()).map_err(|error| Failure::Usage(anyhow!(error)))?;
+        let compilation = compilation(&config);
+        let plugins =
+            PluginHost::start(config.plugins.clone(), compilation).map_err(|error| Failure::Usage(anyhow!(error)))?;
         let gateway =
             Gateway::bind(config.net.clone(), plugins.clone()).map_err(|error| Failure::Failed(anyhow!(error)))?;
         let connection_string =
@@ -85,6 +87,18 @@ pub(crate) fn run(
         following.abort();
         ran.map_err(|error| Failure::Failed(anyhow!(error)))
     })
+}
+
+/// Components are compiled by this very program, in a process of its own.
+fn compilation(config: &Config) -> Compilation {
+    let program = match std::env::current_exe() {
+        Ok(program) => Some((program, vec![COMPILE_COMMAND.to_owned()])),
+        Err(error) => {
+            tracing::warn!(%error, "components are compiled in the gateway's own process: its program cannot be found");
+            None
+        }
+    };
+    Compilation { program, cache: config.data_dir.as_ref().map(|folder| folder.join("compiled")) }
 }
 
 /// Ready when the process is asked to end, by SIGTERM or from its terminal.

@@ -50,7 +50,7 @@ fn collect_changes(before: &Value, after: &Value, path: String, changed: &mut Ve
 }
 
 fn table(config: &Config, secrets: Secrets) -> Table {
-    let Config { net, plugins, log, files: _ } = config;
+    let Config { net, plugins, data_dir, log, files: _ } = config;
     let mut server = Table::new();
     server.insert("listen".into(), text(net.listen));
     server.insert("endpoints".into(), list(&net.endpoints));
@@ -58,6 +58,9 @@ fn table(config: &Config, secrets: Secrets) -> Table {
     server.insert("trusted-proxies".into(), list(&net.trusted_proxies));
     server.insert("shards".into(), number(usize::from(net.shards)));
     server.insert("drain-timeout".into(), span(net.drain_timeout));
+    if let Some(folder) = data_dir {
+        server.insert("data-dir".into(), text(folder.display()));
+    }
     server.insert("detailed-errors".into(), net.core.detailed_errors.into());
     if let Some(log) = log {
         server.insert("log".into(), text(log));

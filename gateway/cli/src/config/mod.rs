@@ -24,11 +24,26 @@ pub(crate) use secrets::{access_key_in, random_secret};
 pub(crate) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8888);
 pub(crate) const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8889);
 
+/// Where the gateway keeps what it makes, if nothing else is said.
+const DATA_FOLDER: &str = "hubgate-data";
+
+/// The folder that a service manager has made for the gateway, or one beside the configuration.
+fn default_data_dir() -> PathBuf {
+    // systemd names several folders with colons between them.
+    let made = std::env::var("STATE_DIRECTORY").unwrap_or_default();
+    match made.split(':').next() {
+        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
+        Some(_) | None => PathBuf::from(DATA_FOLDER),
+    }
+}
+
 /// What a gateway is started with.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) net: net::Settings,
     pub(crate) plugins: Vec<PluginSettings>,
+    /// Where the gateway keeps what it makes.
+    pub(crate) data_dir: Option<PathBuf>,
     /// What is logged, unless the command line says.
     pub(crate) log: Option<String>,
     /// The files that all this was read from.
@@ -135,7 +150,8 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
     };
     let mut plugins: Vec<PluginSettings> = plugins.into_values().collect();
     plugins.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Config { net, plugins, log: server.log, files: Vec::new() })
+    let data_dir = Some(folder.join(server.data_dir.unwrap_or_else(default_data_dir)));
+    Ok(Config { net, plugins, data_dir, log: server.log, files: Vec::new() })
 }
 
 /// The smallest bound of a request's head that the HTTP library takes, in bytes.
@@ -314,6 +330,7 @@ pub(crate) struct Development {
     pub(crate) plugin: PluginSource,
     pub(crate) pages: net::Pages,
     pub(crate) access_key: AccessKey,
+    pub(crate) data_dir: PathBuf,
 }
 
 impl Development {
@@ -364,7 +381,8 @@ impl Development {
             pages: self.pages,
             core: Arc::new(core),
         };
-        Ok(Config { net, plugins: vec![plugin], log: None, files: Vec::new() })
+        let data_dir = Some(self.data_dir);
+        Ok(Config { net, plugins: vec![plugin], data_dir, log: None, files: Vec::new() })
     }
 }
 

@@ -144,7 +144,8 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn start(settings: PluginSettings) -> Shard {
-        let host = PluginHost::start(vec![settings]).expect("the plugin serves");
+        let host =
+            PluginHost::start(vec![settings], hubgate_plugin_host::Compilation::default()).expect("the plugin serves");
         Shard::of(&host)
     }
 

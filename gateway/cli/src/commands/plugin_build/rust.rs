@@ -17,6 +17,7 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
     let cargo = tool("CARGO", "cargo");
     let output = Command::new(&cargo)
         .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
+        .args(remap_cargo_home().iter().flat_map(|flag| ["--config", flag]))
         .current_dir(folder)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -30,6 +31,16 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
         ),
         false => bail!("{}: cargo has not built it", folder.display()),
     }
+}
+
+/// One more flag for the compiler, beside those of the user's configuration: panics name files of dependencies below
+/// cargo's home, which says who built the component where.
+fn remap_cargo_home() -> Option<String> {
+    let home = match std::env::var_os("CARGO_HOME") {
+        Some(home) => PathBuf::from(home),
+        None => PathBuf::from(std::env::var_os("HOME")?).join(".cargo"),
+    };
+    Some(format!("build.rustflags=[{:?}]", format!("--remap-path-prefix={}=cargo", home.display())))
 }
 
 fn tool(variable: &str, name: &str) -> OsString {
