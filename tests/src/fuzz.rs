@@ -2,10 +2,10 @@
 //! with cargo-fuzz, and an ordinary test replays the corpora there, with mutations.
 
 use hubgate_wire::negotiate::NegotiateVersion;
-use hubgate_wire::payload::JsonText;
-use hubgate_wire::signalr::framing::split_message;
+use hubgate_wire::payload::{JsonText, Payload, PayloadRef};
+use hubgate_wire::signalr::framing::{split_binary_message, split_message};
 use hubgate_wire::signalr::handshake::HandshakeRequest;
-use hubgate_wire::signalr::{HubMessage, json};
+use hubgate_wire::signalr::{HubMessage, HubProtocol, json, messagepack};
 use hubgate_wire::token::{AccessKey, Claims, Endpoint};
 use hubgate_wire::websocket::Decoder;
 
@@ -13,9 +13,10 @@ use hubgate_wire::websocket::Decoder;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All kinds.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("hub_messages", hub_messages),
     ("handshake", handshake),
+    ("messagepack", messagepack),
     ("negotiate", negotiate),
     ("rest_arguments", rest_arguments),
     ("token", token),
@@ -37,6 +38,27 @@ pub fn hub_messages(mut bytes: &[u8]) {
             twice.pop();
             assert_eq!(String::from_utf8_lossy(&twice), String::from_utf8_lossy(&written));
         }
+    }
+}
+
+/// The same in MessagePack. What a message carries is one value of JSON as well, which comes back as itself.
+pub fn messagepack(mut bytes: &[u8]) {
+    while let Ok(Some(message)) = split_binary_message(&mut bytes) {
+        let Ok(parsed) = messagepack::parse(message) else { continue };
+        if matches!(parsed, HubMessage::Unknown { .. } | HubMessage::Unbindable(_)) {
+            continue;
+        }
+        if let HubMessage::Invocation(call) | HubMessage::StreamInvocation(call) = &parsed {
+            let text = call.arguments.to_json().into_owned();
+            let json = JsonText::parse_array(text.clone()).expect("arguments become a JSON array");
+            let mut packed = Vec::new();
+            Payload::Json(json).borrow().write_messagepack(&mut packed);
+            assert_eq!(PayloadRef::MessagePack(&packed).to_json(), text);
+        }
+        let written = HubProtocol::MessagePack.frame(&parsed).payload();
+        let whole = split_binary_message(&mut &written[..]).expect("a length").expect("a whole message").to_vec();
+        let again = messagepack::parse(&whole).expect("what is written can be read");
+        assert_eq!(HubProtocol::MessagePack.frame(&again).payload(), written);
     }
 }
 
@@ -112,4 +134,53 @@ fn events(chunks: &[&[u8]]) -> (Vec<u8>, Option<String>) {
         }
     }
     (seen, None)
+}
+
+/// A few small changes of one input, sometimes with a piece of another.
+pub fn mutated(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    const TELLING: &[u8] = b"\0\x1e\"\\{}[]:,0e-\xff\x7f\x80u";
+    let mut input = random.one_of(corpus).clone();
+    for _ in 0..=random.below(4) {
+        let at = random.below(input.len() + 1);
+        match random.below(6) {
+            0 if at < input.len() => input[at] = *random.one_of(TELLING),
+            1 if at < input.len() => input[at] ^= 1 << random.below(8),
+            2 => input.insert(at, *random.one_of(TELLING)),
+            3 => input.truncate(at),
+            4 => {
+                let end = (at + random.below(16)).min(input.len());
+                let piece = input[at..end].to_vec();
+                input.splice(at..at, piece);
+            }
+            _ => {
+                let other = random.one_of(corpus);
+                let from = random.below(other.len() + 1);
+                input.truncate(at);
+                input.extend_from_slice(&other[from..]);
+            }
+        }
+    }
+    input
+}
+
+/// Marsaglia's xorshift: what is random here must only be the same each time.
+#[derive(Debug)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// Below `limit`, which is at least 1.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+
+    pub fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len())]
+    }
 }

@@ -255,6 +255,8 @@ mod tests {
         assert_eq!(packed("1.0")[0], 0xcb);
         assert_eq!(json(&packed("1.0")), "1.0");
         assert_eq!(packed("1e2")[0], 0xcb);
+        // To the last bit.
+        assert_eq!(json(&packed("3.7453410837537595e-96")), "3.7453410837537595e-96");
         // More than 64 bits hold.
         assert_eq!(json(&packed("18446744073709551616")), "1.8446744073709552e+19");
     }
