@@ -21,10 +21,16 @@ pub struct Script {
 impl Script {
     /// Starts `name`, whose packages must be there.
     pub fn start(name: &str, arguments: &[&str]) -> Script {
+        Script::start_with(name, arguments, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub fn start_with(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Script {
         let folder = repository().join("tests/clients/javascript");
         require_packages("tests/clients/javascript");
         let mut command = Command::new("node");
         command.arg(folder.join(name)).args(arguments).current_dir(&folder);
+        command.envs(environment.iter().copied());
         // Its standard error is that of the test, which shows it when it fails.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
         let mut process = command.spawn().unwrap_or_else(|error| panic!("node: {error}; install Node.js 20 or later"));

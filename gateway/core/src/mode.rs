@@ -20,6 +20,14 @@ impl Mode {
         }
     }
 
+    /// Whether hub servers may connect.
+    pub fn takes_hub_servers(self) -> bool {
+        match self {
+            Mode::Default => true,
+            Mode::Serverless => false,
+        }
+    }
+
     /// What a client becomes when its transport opens.
     pub fn of_new_client(self) -> ClientKind {
         match self {

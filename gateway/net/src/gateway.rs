@@ -169,7 +169,8 @@ impl Gateway {
 /// The settings, with the bound address for an endpoint if they have none.
 fn with_endpoint(mut settings: Settings, listen: SocketAddr) -> Settings {
     if settings.endpoints.is_empty() {
-        settings.endpoints.push(Endpoint::parse(&format!("http://{listen}")).expect("an address makes a URL"));
+        let url = format!("{}://{listen}", settings.scheme());
+        settings.endpoints.push(Endpoint::parse(&url).expect("an address makes a URL"));
     }
     settings
 }

@@ -11,5 +11,7 @@ mod metrics;
 mod outbox;
 pub mod settings;
 mod shard;
+mod tls;
 
 pub use gateway::{Change, Gateway, StartError};
+pub use tls::{Tls, TlsError};

@@ -11,6 +11,8 @@ use hubgate_core::id::HubName;
 use hubgate_wire::token::{AccessKey, Endpoint};
 use ipnet::IpNet;
 
+use crate::tls::Tls;
+
 /// All settings of a gateway but its plugins.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -24,6 +26,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     pub limits: Limits,
     pub timeouts: HttpTimeouts,
+    /// None: plain HTTP.
+    pub tls: Option<Tls>,
     /// The networks whose `X-Forwarded-*` headers count.
     pub trusted_proxies: Vec<IpNet>,
     pub hubs: HashMap<HubName, HubSettings>,
@@ -36,6 +40,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The scheme of the gateway's own URLs.
+    pub fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
+
     pub fn hub(&self, hub: &HubName) -> &HubSettings {
         self.hubs.get(hub).unwrap_or(&self.other_hubs)
     }
@@ -153,6 +165,7 @@ pub(crate) mod tests {
             drain_timeout: Duration::ZERO,
             limits: limits(),
             timeouts: HttpTimeouts { header: Duration::ZERO, body: Duration::ZERO },
+            tls: None,
             trusted_proxies: Vec::new(),
             hubs: HashMap::new(),
             other_hubs: hub,

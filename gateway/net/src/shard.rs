@@ -28,6 +28,7 @@ use crate::client::websocket::{self, ClientSocket};
 use crate::gateway::Shared;
 use crate::http::{self, Refusal, VerifiedTokens};
 use crate::inbox::{INBOX, Inbox, InboxSender, ShardMessage, UpgradedClient};
+use crate::tls::ClientStream;
 
 /// Bytes that one read takes; the buffer is shared by all connections of the shard.
 const READ_BUFFER: usize = 64 * 1024;
@@ -181,7 +182,7 @@ impl ShardThread {
     /// Serves a client whose upgrade was answered here, or hands it to the shard that its id names.
     pub(crate) async fn upgraded(
         self: Rc<Self>,
-        stream: TcpStream,
+        stream: ClientStream,
         unread: Vec<u8>,
         client: NewClient,
         place: ClientPlace,
@@ -190,10 +191,8 @@ impl ShardThread {
         if owner == self.index {
             return websocket::serve(self, stream, unread, client, place).await;
         }
-        if let Ok(stream) = stream.into_std() {
-            let client = Box::new(UpgradedClient { stream, unread, client, place });
-            drop(self.peers[usize::from(owner.0)].inbox.send(ShardMessage::Adopt(client)).await);
-        }
+        let client = Box::new(UpgradedClient { stream, unread, client, place });
+        drop(self.peers[usize::from(owner.0)].inbox.send(ShardMessage::Adopt(client)).await);
     }
 
     pub(crate) fn client_opened(&self, client: NewClient, link: ClientLink) -> Slot {
@@ -390,9 +389,7 @@ impl ShardThread {
             }
             ShardMessage::Adopt(upgraded) => {
                 let UpgradedClient { stream, unread, client, place } = *upgraded;
-                if let Ok(stream) = TcpStream::from_std(stream) {
-                    tokio::task::spawn_local(websocket::serve(self.clone(), stream, unread, client, place));
-                }
+                tokio::task::spawn_local(websocket::serve(self.clone(), stream, unread, client, place));
             }
             ShardMessage::Order { hub, order } => {
                 self.tell(|core, now, effects| core.obey(&hub, order, now, effects));

@@ -58,7 +58,7 @@ const scenarios = {
   async "order"() {
     const connection = await started();
     const heard = [];
-    connection.on("said", (text) => heard.push(text));
+    connection.on("said", (text) => void heard.push(text));
     const numbers = Array.from({ length: 300 }, (_, number) => String(number));
     await Promise.all(numbers.map((number) => connection.send("say", number)));
     await until(() => heard.length === numbers.length);
@@ -96,7 +96,7 @@ const scenarios = {
   async "groups"() {
     const [ann, bob] = [await started(), await started()];
     const heard = [];
-    ann.on("said", (text) => heard.push(text));
+    ann.on("said", (text) => void heard.push(text));
     await ann.invoke("join", "tea");
     await bob.invoke("sayTo", "tea", "one");
     await bob.invoke("sayTo", "coffee", "two");

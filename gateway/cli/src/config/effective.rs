@@ -50,7 +50,7 @@ fn collect_changes(before: &Value, after: &Value, path: String, changed: &mut Ve
 }
 
 fn table(config: &Config, secrets: Secrets) -> Table {
-    let Config { net, plugins, data_dir, log, files: _ } = config;
+    let Config { net, plugins, data_dir, tls, log, files: _ } = config;
     let mut server = Table::new();
     server.insert("listen".into(), text(net.listen));
     server.insert("endpoints".into(), list(&net.endpoints));
@@ -58,6 +58,16 @@ fn table(config: &Config, secrets: Secrets) -> Table {
     server.insert("trusted-proxies".into(), list(&net.trusted_proxies));
     server.insert("shards".into(), number(usize::from(net.shards)));
     server.insert("drain-timeout".into(), span(net.drain_timeout));
+    if let Some(files) = tls {
+        let mut tls = Table::new();
+        tls.insert("certificate".into(), text(files.certificate.display()));
+        tls.insert("key".into(), text(files.key.display()));
+        if let Secrets::Exposed = secrets {
+            // Not a key of the configuration: tells that a file's content has changed.
+            tls.insert("version".into(), text(files.version));
+        }
+        server.insert("tls".into(), tls.into());
+    }
     if let Some(folder) = data_dir {
         server.insert("data-dir".into(), text(folder.display()));
     }

@@ -3,6 +3,7 @@
 mod effective;
 mod schema;
 mod secrets;
+mod tls;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,6 +20,7 @@ use hubgate_wire::token::{AccessKey, Endpoint};
 use ipnet::IpNet;
 
 pub(crate) use secrets::{access_key_in, random_secret};
+use tls::TlsFiles;
 
 /// The port for clients, and that of the admin listener one above it.
 pub(crate) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8888);
@@ -44,6 +46,7 @@ pub(crate) struct Config {
     pub(crate) plugins: Vec<PluginSettings>,
     /// Where the gateway keeps what it makes.
     pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) tls: Option<TlsFiles>,
     /// What is logged, unless the command line says.
     pub(crate) log: Option<String>,
     /// The files that all this was read from.
@@ -72,10 +75,11 @@ impl Config {
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let file = read(path, &text)?;
-        let secrets = [&file.server.access_keys_file, &file.admin.token_file];
-        let secrets: Vec<PathBuf> = secrets.into_iter().flatten().map(|file| folder.join(file)).collect();
+        let secrets = [file.server.access_keys_file.as_ref(), file.admin.token_file.as_ref()];
+        let tls = file.server.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
+        let others: Vec<PathBuf> = secrets.into_iter().flatten().chain(tls).map(|file| folder.join(file)).collect();
         let mut config = resolve(file, folder)?;
-        config.files = [vec![path.to_owned()], secrets].concat();
+        config.files = [vec![path.to_owned()], others].concat();
         Ok(config)
     }
 
@@ -122,6 +126,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
         crate::logging::check(filter).map_err(|error| problem("server.log", error))?;
     }
     let server = file.server;
+    let tls = server.tls.as_ref().map(|entry| tls::files(entry, folder)).transpose()?;
     let endpoint = |(index, url): (usize, &String)| {
         Endpoint::parse(url).map_err(|error| problem(format!("server.endpoints[{index}]"), error))
     };
@@ -135,6 +140,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
         drain_timeout: server.drain_timeout.map_or(Duration::from_secs(10), |span| span.0),
         limits: net_limits(&server.limits)?,
         timeouts: http_timeouts(&server.timeouts),
+        tls: tls.as_ref().map(|files| files.tls.clone()),
         trusted_proxies: networks(&server.trusted_proxies)?,
         hubs: hubs.into_iter().map(|(name, hub)| (name, hub.net)).collect(),
         other_hubs: other_hubs.net,
@@ -151,7 +157,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
     let mut plugins: Vec<PluginSettings> = plugins.into_values().collect();
     plugins.sort_by(|a, b| a.name.cmp(&b.name));
     let data_dir = Some(folder.join(server.data_dir.unwrap_or_else(default_data_dir)));
-    Ok(Config { net, plugins, data_dir, log: server.log, files: Vec::new() })
+    Ok(Config { net, plugins, data_dir, tls, log: server.log, files: Vec::new() })
 }
 
 /// The smallest bound of a request's head that the HTTP library takes, in bytes.
@@ -368,6 +374,7 @@ impl Development {
             drain_timeout: Duration::from_secs(10),
             limits: net_limits(&file.server.limits)?,
             timeouts: http_timeouts(&file.server.timeouts),
+            tls: None,
             trusted_proxies: Vec::new(),
             hubs: HashMap::from([(self.hub, open)]),
             other_hubs: closed,
@@ -382,7 +389,7 @@ impl Development {
             core: Arc::new(core),
         };
         let data_dir = Some(self.data_dir);
-        Ok(Config { net, plugins: vec![plugin], data_dir, log: None, files: Vec::new() })
+        Ok(Config { net, plugins: vec![plugin], data_dir, tls: None, log: None, files: Vec::new() })
     }
 }
 

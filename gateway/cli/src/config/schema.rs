@@ -30,11 +30,18 @@ pub(crate) struct Server {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) shards: u16,
     pub(crate) trusted_proxies: Vec<String>,
-    pub(crate) tls: Option<NotYet>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) detailed_errors: bool,
     pub(crate) log: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 #[derive(Debug, Default, Deserialize)]

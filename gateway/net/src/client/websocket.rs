@@ -21,6 +21,7 @@ use super::ClientLink;
 use crate::admission::ClientPlace;
 use crate::outbox::{Flushed, Outbox};
 use crate::shard::ShardThread;
+use crate::tls::{ClientStream, TlsSession};
 
 /// How long the other side may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,6 +34,8 @@ const READS_PER_TURN: usize = 4;
 #[derive(Debug)]
 pub(crate) struct ClientSocket {
     write: OwnedWriteHalf,
+    /// None on a plain connection. Boxed: it is large.
+    tls: Option<Box<TlsSession>>,
     outbox: RefCell<Outbox>,
     state: Cell<SocketState>,
     reading: Cell<bool>,
@@ -56,9 +59,10 @@ enum SocketState {
 }
 
 impl ClientSocket {
-    fn new(write: OwnedWriteHalf) -> ClientSocket {
+    fn new(write: OwnedWriteHalf, tls: Option<TlsSession>) -> ClientSocket {
         ClientSocket {
             write,
+            tls: tls.map(Box::new),
             outbox: RefCell::default(),
             state: Cell::new(SocketState::Open),
             reading: Cell::new(true),
@@ -88,20 +92,52 @@ impl ClientSocket {
         if matches!(self.state.get(), SocketState::Blocked | SocketState::Broken(_)) {
             return;
         }
-        let flushed = self.outbox.borrow_mut().flush(|slices| match slices {
+        let flushed = self.outbox.borrow_mut().flush(|slices| match (&self.tls, slices) {
             // The kernel takes one buffer with less ado than a list of one.
-            [one] => self.write.try_write(one),
-            many => self.write.try_write_vectored(many),
+            (None, [one]) => self.write.try_write(one),
+            (None, many) => self.write.try_write_vectored(many),
+            (Some(tls), slices) => tls.try_write(&self.write, slices),
         });
         match flushed {
+            // Encrypted, but not sent.
+            Ok(Flushed::All) if self.has_unsent() => self.block(),
             Ok(Flushed::All) => {}
-            Ok(Flushed::Blocked) => {
-                if self.state.get() == SocketState::Open {
-                    self.state.set(SocketState::Blocked);
-                }
-                self.wake();
-            }
+            Ok(Flushed::Blocked) => self.block(),
             Err(_) => self.give_up(CloseCause::TransportLost),
+        }
+    }
+
+    /// Whether something that was queued has not left yet.
+    fn has_unsent(&self) -> bool {
+        !self.outbox.borrow().is_empty() || self.tls.as_ref().is_some_and(|tls| tls.has_unsent())
+    }
+
+    /// Its task waits until the socket takes more.
+    fn block(&self) {
+        if self.state.get() == SocketState::Open {
+            self.state.set(SocketState::Blocked);
+        }
+        self.wake();
+    }
+
+    /// The socket takes more: sends what was encrypted before, then what is queued.
+    fn unblock(&self) {
+        if let Some(tls) = &self.tls {
+            match tls.send(&self.write) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => return self.give_up(CloseCause::TransportLost),
+                Ok(()) => {}
+            }
+        }
+        if self.state.get() == SocketState::Blocked {
+            self.state.set(SocketState::Open);
+        }
+        self.flush();
+    }
+
+    fn say_goodbye(&self) {
+        if let Some(tls) = &self.tls {
+            tls.say_goodbye(&self.write);
         }
     }
 
@@ -137,13 +173,16 @@ impl ClientSocket {
 /// Serves one client until its transport is gone. `unread` came right behind the upgrade.
 pub(crate) async fn serve(
     shard: Rc<ShardThread>,
-    stream: TcpStream,
+    stream: ClientStream,
     mut unread: Vec<u8>,
     client: NewClient,
     _place: ClientPlace,
 ) {
-    let (read, write) = stream.into_split();
-    let socket = Rc::new(ClientSocket::new(write));
+    let Ok(tcp) = TcpStream::from_std(stream.tcp) else {
+        return shard.upgrade_failed(&client);
+    };
+    let (read, write) = tcp.into_split();
+    let socket = Rc::new(ClientSocket::new(write, stream.tls.map(|session| TlsSession::new(*session))));
     let (hub, id) = (client.hub.clone(), client.id);
     tracing::debug!(%hub, connection = %id, address = &*client.identity.remote_address, "a client connected");
     let slot = shard.client_opened(client, ClientLink::WebSocket(socket.clone()));
@@ -153,6 +192,7 @@ pub(crate) async fn serve(
     drop(unread);
     let lost = poll_fn(|cx| task.poll(cx)).await;
     task.leave(lost);
+    task.socket.say_goodbye();
     let cause = task.socket.ending.get().unwrap_or(lost);
     tracing::info!(%hub, connection = %id, cause = cause.name(), "a client's connection ended");
 }
@@ -210,7 +250,11 @@ impl Task {
                 return Poll::Pending;
             }
             let mut read = ReadBuf::new(buffer);
-            match Pin::new(&mut self.read).poll_read(cx, &mut read) {
+            let polled = match &self.socket.tls {
+                None => Pin::new(&mut self.read).poll_read(cx, &mut read),
+                Some(tls) => tls.poll_read(cx, &mut self.read, &mut read),
+            };
+            match polled {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) if read.filled().is_empty() => return Poll::Ready(self.end_of_stream()),
                 Poll::Ready(Ok(())) => self.received(read.filled_mut()),
@@ -278,7 +322,7 @@ impl Task {
         loop {
             let is_waiting = match self.socket.state.get() {
                 SocketState::Blocked => true,
-                SocketState::Finishing => !self.socket.outbox.borrow().is_empty(),
+                SocketState::Finishing => self.socket.has_unsent(),
                 SocketState::Open | SocketState::Broken(_) => false,
             };
             if !is_waiting {
@@ -286,12 +330,7 @@ impl Task {
             }
             match self.socket.write.as_ref().poll_write_ready(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) => {
-                    if self.socket.state.get() == SocketState::Blocked {
-                        self.socket.state.set(SocketState::Open);
-                    }
-                    self.socket.flush();
-                }
+                Poll::Ready(Ok(())) => self.socket.unblock(),
                 Poll::Ready(Err(_)) => return Poll::Ready(CloseCause::TransportLost),
             }
         }
@@ -299,7 +338,7 @@ impl Task {
 
     /// Waits for the other side's close frame, but not for ever.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseCause> {
-        if self.peer_closed && self.socket.outbox.borrow().is_empty() {
+        if self.peer_closed && !self.socket.has_unsent() {
             return Poll::Ready(CloseCause::Normal);
         }
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)));

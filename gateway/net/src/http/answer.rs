@@ -116,6 +116,8 @@ pub(crate) enum Refusal {
     TooManyNegotiates { wait: Duration },
     #[error("Hub '{0}' lets nobody in without a token: `hubs.{0}.negotiate` is not `{{ anonymous = true }}`.")]
     NotAnonymous(hubgate_core::id::HubName),
+    #[error("Hub '{0}' is in serverless mode: it takes no hub servers.")]
+    HubServerOfServerless(hubgate_core::id::HubName),
     #[error("{0}")]
     NotFound(&'static str),
     #[error("")]
@@ -175,7 +177,7 @@ impl Refusal {
             Refusal::NoRoom(NoRoom::Connections) => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::NoRoom(NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken)
             | Refusal::TooManyNegotiates { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::NotAnonymous(_) => StatusCode::FORBIDDEN,
+            Refusal::NotAnonymous(_) | Refusal::HubServerOfServerless(_) => StatusCode::FORBIDDEN,
             Refusal::OtherTransport | Refusal::NotToBeDeleted => StatusCode::BAD_REQUEST,
             Refusal::MethodNotAllowed | Refusal::PostToWebSocket => StatusCode::METHOD_NOT_ALLOWED,
         }
@@ -199,6 +201,7 @@ impl Refusal {
             Refusal::NoRoom(full) => full.key(),
             Refusal::TooManyNegotiates { .. } => "negotiates-per-second",
             Refusal::NotAnonymous(_) => "anonymous",
+            Refusal::HubServerOfServerless(_) => "hub-server",
             Refusal::NotFound(_) => "path",
         }
     }

@@ -38,7 +38,7 @@ pub(crate) fn endpoint<'a>(settings: &'a Settings, peer: IpAddr, headers: &Heade
         true => first(headers, name),
         false => None,
     };
-    let scheme = of_proxy(&PROTO).unwrap_or("http");
+    let scheme = of_proxy(&PROTO).unwrap_or(settings.scheme());
     let host = of_proxy(&FORWARDED_HOST).or_else(|| first(headers, &HOST)).unwrap_or_default();
     settings.endpoints.iter().find(|endpoint| endpoint.is_at(scheme, host)).unwrap_or(&settings.endpoints[0])
 }

@@ -16,40 +16,101 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use hubgate_core::NewClient;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
 use crate::admission::{ClientPlace, HttpPlace};
 use crate::shard::ShardThread;
+use crate::tls::{ClientStream, HttpSocket};
 
 pub(crate) use answer::{Answer, Refusal, text, with_type};
 pub(crate) use tokens::VerifiedTokens;
 
 /// Headers of one request, in number.
 const MOST_HEADERS: usize = 100;
+/// Requests at once on one connection of HTTP/2.
+const MOST_STREAMS: u32 = 100;
+/// How often a connection of HTTP/2 is asked for a sign of life.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Serves one connection: requests until it ends or is upgraded, then the client on it.
 pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: SocketAddr, http_place: HttpPlace) {
     drop(stream.set_nodelay(true));
     // Boxed, so that nothing of HTTP stays in memory while the client lives.
-    if let Some((stream, unread, client, place)) = Box::pin(serve_http(shard.clone(), stream, remote)).await {
+    let served = Box::pin(async {
+        let socket = secure(&shard, stream).await?;
+        match socket.is_http_2() {
+            true => serve_http_2(shard.clone(), socket, remote).await,
+            false => serve_http(shard.clone(), socket, remote).await,
+        }
+    });
+    if let Some((stream, unread, client, place)) = served.await {
         drop(http_place);
         shard.upgraded(stream, unread, client, place).await;
+    }
+}
+
+/// The connection behind its TLS handshake, where TLS is configured.
+async fn secure(shard: &ShardThread, stream: TcpStream) -> Option<HttpSocket> {
+    let (tls, time) = {
+        let settings = shard.shared.settings();
+        (settings.tls.clone(), settings.timeouts.header)
+    };
+    let Some(tls) = tls else {
+        return Some(HttpSocket::Plain(stream));
+    };
+    let error = match tokio::time::timeout(time, TlsAcceptor::from(tls.0).accept(stream)).await {
+        Ok(Ok(stream)) => return Some(HttpSocket::Tls(Box::new(stream))),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it took longer than `server.timeouts.http-header` allows".to_owned(),
+    };
+    tracing::debug!(error, "a TLS handshake failed");
+    shard.shared.metrics.refused("tls");
+    None
+}
+
+/// Requests that come side by side. A WebSocket is never among them: clients open those on HTTP/1.1.
+async fn serve_http_2(shard: Rc<ShardThread>, socket: HttpSocket, remote: SocketAddr) -> Option<Upgraded> {
+    let service = service_fn(|request| {
+        let shard = shard.clone();
+        async move { Ok::<_, Infallible>(route::route(&shard, request, remote, &Upgrade::default()).await) }
+    });
+    let headers = u32::try_from(shard.shared.settings().limits.headers).unwrap_or(u32::MAX);
+    let connection = http2::Builder::new(OnThisThread)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(headers)
+        .keep_alive_interval(KEEP_ALIVE)
+        .serve_connection(TokioIo::new(socket), service);
+    if let Err(error) = connection.await {
+        count_broken_request(&shard, &error);
+    }
+    None
+}
+
+/// Runs what a connection needs on the shard that it is on.
+#[derive(Debug, Clone)]
+struct OnThisThread;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
     }
 }
 
 /// A client that a request made, once its answer has been written, and its place.
 pub(crate) type Upgrade = Rc<RefCell<Option<(NewClient, ClientPlace)>>>;
 
-async fn serve_http(
-    shard: Rc<ShardThread>,
-    stream: TcpStream,
-    remote: SocketAddr,
-) -> Option<(TcpStream, Vec<u8>, NewClient, ClientPlace)> {
+/// A client's connection, what came right behind its request, the client, and its place.
+type Upgraded = (ClientStream, Vec<u8>, NewClient, ClientPlace);
+
+async fn serve_http(shard: Rc<ShardThread>, socket: HttpSocket, remote: SocketAddr) -> Option<Upgraded> {
     let upgrade = Upgrade::default();
     let service = service_fn(|request| {
         let (shard, upgrade) = (shard.clone(), upgrade.clone());
@@ -63,17 +124,23 @@ async fn serve_http(
         .max_headers(MOST_HEADERS)
         // Answers are small: one buffer is written with less ado than a list of two.
         .writev(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(socket), service);
     drop(settings);
     let served = connection.without_shutdown().await;
     if let Err(error) = &served {
         count_broken_request(&shard, error);
     }
     let (client, place) = upgrade.take()?;
-    match served {
-        Ok(parts) => Some((parts.io.into_inner(), parts.read_buf.to_vec(), client, place)),
+    let stream = served.map_err(|error| error.to_string()).and_then(|parts| {
+        match ClientStream::try_from(parts.io.into_inner()) {
+            Ok(stream) => Ok((stream, parts.read_buf.to_vec())),
+            Err(error) => Err(error.to_string()),
+        }
+    });
+    match stream {
+        Ok((stream, unread)) => Some((stream, unread, client, place)),
         Err(error) => {
-            tracing::debug!(%error, "a client was lost while it was upgraded");
+            tracing::debug!(error, "a client was lost while it was upgraded");
             shard.upgrade_failed(&client);
             None
         }

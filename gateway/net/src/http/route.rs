@@ -57,7 +57,13 @@ pub(crate) async fn route(
             finish(shard, hub.as_ref().ok(), &request, answer)
         }
         "/server" | "/server/" => {
-            let refusal = Refusal::NotFound("Hub servers are not supported by this version of the gateway.");
+            let refusal = match Query::of(&request.uri).hub() {
+                Ok(hub) if !shard.shared.settings().core.hub(&hub).mode.takes_hub_servers() => {
+                    Refusal::HubServerOfServerless(hub)
+                }
+                Ok(_) => Refusal::NotFound("Hub servers are not supported by this version of the gateway."),
+                Err(refusal) => refusal,
+            };
             finish(shard, None, &request, Err(refusal))
         }
         path => match path.strip_prefix("/hubs/").and_then(|path| path.strip_suffix("/negotiate")) {

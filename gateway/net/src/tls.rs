@@ -1,0 +1,237 @@
+//! TLS on clients' connections, by rustls.
+//!
+//! While requests are served, `tokio-rustls` does it. A WebSocket is written to from anywhere on its thread and without
+//! waiting, so behind the upgrade the session is driven here.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_rustls::server::TlsStream;
+
+/// Bytes of the wire that are taken at once. What they decrypt to is read before more is taken.
+const CHUNK: usize = 4096;
+
+/// The protocol name of HTTP/2 (RFC 7301, RFC 9113).
+pub(crate) const HTTP_2: &[u8] = b"h2";
+
+/// A certificate with its key, ready to serve.
+#[derive(Clone)]
+pub struct Tls(pub(crate) Arc<ServerConfig>);
+
+/// Why a certificate and its key cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("holds no certificate in PEM")]
+    NoCertificate,
+    #[error("holds a certificate that cannot be read: {0}")]
+    BadCertificate(rustls::pki_types::pem::Error),
+    #[error("holds no private key in PEM (PKCS #8, PKCS #1 or SEC 1)")]
+    NoKey,
+    #[error("does not go with the certificate: {0}")]
+    Mismatch(rustls::Error),
+}
+
+impl TlsError {
+    /// Whether it is about the key, and not about the certificate.
+    pub fn is_of_key(&self) -> bool {
+        matches!(self, TlsError::NoKey | TlsError::Mismatch(_))
+    }
+}
+
+impl Tls {
+    /// Takes a chain of certificates, the server's own first, and its key, both in PEM.
+    pub fn new(certificates: &[u8], key: &[u8]) -> Result<Tls, TlsError> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates).collect();
+        let chain = chain.map_err(TlsError::BadCertificate)?;
+        if chain.is_empty() {
+            return Err(TlsError::NoCertificate);
+        }
+        // The error of the reader could repeat what is in the file.
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::NoKey)?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the suites of TLS 1.2 and 1.3")
+            .with_no_client_auth()
+            .with_single_cert(chain, key);
+        let mut config = config.map_err(TlsError::Mismatch)?;
+        config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
+        Ok(Tls(Arc::new(config)))
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls(…)")
+    }
+}
+
+/// A connection while requests are served on it.
+#[derive(Debug)]
+pub(crate) enum HttpSocket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl HttpSocket {
+    /// Whether the other side chose HTTP/2.
+    pub(crate) fn is_http_2(&self) -> bool {
+        match self {
+            HttpSocket::Plain(_) => false,
+            HttpSocket::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP_2),
+        }
+    }
+}
+
+impl AsyncRead for HttpSocket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            HttpSocket::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            HttpSocket::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for HttpSocket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            HttpSocket::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            HttpSocket::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            HttpSocket::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            HttpSocket::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            HttpSocket::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            HttpSocket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A client's connection behind its upgrade. It may go to another thread.
+#[derive(Debug)]
+pub(crate) struct ClientStream {
+    pub(crate) tcp: std::net::TcpStream,
+    pub(crate) tls: Option<Box<ServerConnection>>,
+}
+
+impl TryFrom<HttpSocket> for ClientStream {
+    type Error = io::Error;
+
+    fn try_from(socket: HttpSocket) -> io::Result<ClientStream> {
+        let (tcp, tls) = match socket {
+            HttpSocket::Plain(tcp) => (tcp, None),
+            HttpSocket::Tls(stream) => {
+                let (tcp, session) = stream.into_inner();
+                (tcp, Some(Box::new(session)))
+            }
+        };
+        Ok(ClientStream { tcp: tcp.into_std()?, tls })
+    }
+}
+
+/// The session of a client's WebSocket.
+#[derive(Debug)]
+pub(crate) struct TlsSession(RefCell<ServerConnection>);
+
+impl TlsSession {
+    pub(crate) fn new(session: ServerConnection) -> TlsSession {
+        TlsSession(RefCell::new(session))
+    }
+
+    /// Whether something that was taken has not left yet.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.0.borrow().wants_write()
+    }
+
+    /// Sends what was taken, as far as the socket takes it.
+    pub(crate) fn send(&self, tcp: &OwnedWriteHalf) -> io::Result<()> {
+        let session = &mut *self.0.borrow_mut();
+        while session.wants_write() {
+            session.write_tls(&mut Unwaiting(tcp))?;
+        }
+        Ok(())
+    }
+
+    /// Takes bytes, if all that was taken before has left. They may not have left when this returns.
+    pub(crate) fn try_write(&self, tcp: &OwnedWriteHalf, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.send(tcp)?;
+        let taken = self.0.borrow_mut().writer().write_vectored(slices)?;
+        match self.send(tcp) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            Ok(()) | Err(_) => Ok(taken),
+        }
+    }
+
+    /// Reads what the other side wrote; nothing at its end.
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        tcp: &mut OwnedReadHalf,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let session = &mut *self.0.borrow_mut();
+            match session.reader().read(buffer.initialize_unfilled()) {
+                Ok(count) => {
+                    buffer.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            let mut chunk = [0; CHUNK];
+            let mut wire = ReadBuf::new(&mut chunk);
+            ready!(Pin::new(&mut *tcp).poll_read(cx, &mut wire))?;
+            if wire.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut received = wire.filled();
+            while !received.is_empty() {
+                session.read_tls(&mut received)?;
+                session.process_new_packets().map_err(io::Error::other)?;
+            }
+        }
+    }
+
+    /// Tells the other side that nothing more comes.
+    pub(crate) fn say_goodbye(&self, tcp: &OwnedWriteHalf) {
+        self.0.borrow_mut().send_close_notify();
+        // Who does not read it finds the connection closed all the same.
+        drop(self.send(tcp));
+    }
+}
+
+/// Writes without waiting.
+struct Unwaiting<'a>(&'a OwnedWriteHalf);
+
+impl Write for Unwaiting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
