@@ -46,3 +46,10 @@ fn greeting_otherwise(component: &[u8]) -> Vec<u8> {
     changed[at..at + new.len()].copy_from_slice(new);
     changed
 }
+
+#[tokio::test]
+async fn a_page_of_another_origin_talks_on_all_transports() {
+    const ORIGIN: &str = "http://localhost:3999";
+    let gateway = Gateway::probe().with(&format!("hubs.probe.cors-origins = ['{ORIGIN}']")).start().await;
+    Script::start("browser_transports.mjs", &[&gateway.url(), ORIGIN]).succeeds().await;
+}
