@@ -36,6 +36,10 @@ export HUBGATE_GUESTS=$target/guests
 scripts/build-guests.sh "$HUBGATE_GUESTS"
 
 step "the tests"
+rm -rf "$target/clients"
 cargo test --release --workspace --no-fail-fast
+
+step "what the page about clients says"
+scripts/compatibility.py "$target/clients" --check
 
 step "all tests passed"

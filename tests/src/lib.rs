@@ -10,6 +10,7 @@
 //! | [`http`] | requests and answers |
 //! | [`token`] | good tokens and bad ones |
 //! | [`guests`] | the components that tests serve, and files that are none |
+//! | [`matrix`] | what the clients of others did |
 //! | [`node`] | the clients of others, which run in Node.js |
 //! | [`wait`] | deadlines |
 
@@ -19,6 +20,7 @@ pub mod fuzz;
 pub mod gateway;
 pub mod guests;
 pub mod http;
+pub mod matrix;
 pub mod node;
 pub mod token;
 pub mod wait;

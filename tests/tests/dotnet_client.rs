@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use hubgate_tests::Gateway;
+use hubgate_tests::matrix::did;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -13,9 +14,13 @@ const LONGEST: Duration = Duration::from_secs(300);
 #[tokio::test]
 async fn it_calls_and_is_answered_on_all_transports() {
     let gateway = Gateway::probe().start().await;
-    for (transport, protocol) in
-        [("ws", "json"), ("ws", "messagepack"), ("sse", "json"), ("lp", "json"), ("lp", "messagepack")]
-    {
+    for (transport, name, protocol) in [
+        ("ws", "WebSockets", "json"),
+        ("ws", "WebSockets", "messagepack"),
+        ("sse", "ServerSentEvents", "json"),
+        ("lp", "LongPolling", "json"),
+        ("lp", "LongPolling", "messagepack"),
+    ] {
         let arguments = [
             &["client", "--connection-string", &gateway.ready().connection_string, "--hub", "probe", "--user", "ann"][..],
             &["--transport", transport, "--protocol", protocol, "--invoke", "echo", "--args", "[\"hi\"]"],
@@ -25,6 +30,7 @@ async fn it_calls_and_is_answered_on_all_transports() {
         let events = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let result = events.filter(|event| event.to_string().contains("\"hi\"")).count();
         assert!(result > 0, "{transport} {protocol}: {printed}");
+        did(".NET `HubConnection` 10.0.12", name, protocol, "a call with a result");
     }
 }
 

@@ -2,10 +2,14 @@
 //! protocols.
 
 use hubgate_tests::Gateway;
+use hubgate_tests::matrix::did;
 use hubgate_tests::node::Script;
 
-/// The packages of `tests/clients/javascript`.
-const CLIENTS: [&str; 2] = ["@microsoft/signalr", "signalr-7"];
+/// The packages of `tests/clients/javascript`, and what they are.
+const CLIENTS: [(&str, &str); 2] = [
+    ("@microsoft/signalr", "`@microsoft/signalr` 10.0.11, Node.js"),
+    ("signalr-7", "`@microsoft/signalr` 7.0.14, Node.js"),
+];
 
 /// Transports and hub protocols that go together.
 const WAYS: [(&str, &str); 5] = [
@@ -25,9 +29,10 @@ async fn run(scenario: &str) {
 async fn run_on(gateway: &Gateway, scenario: &str, user: &str, ways: &[(&str, &str)]) {
     let hub = if scenario == "no server connected" { "unnamed" } else { "probe" };
     let token = gateway.token(hub).user(user).sign();
-    for client in CLIENTS {
+    for (package, client) in CLIENTS {
         for way in ways {
-            start(gateway, client, scenario, *way, &token).succeeds().await;
+            start(gateway, package, scenario, *way, &token).succeeds().await;
+            did(client, way.0, way.1, scenario);
         }
     }
 }
@@ -112,13 +117,14 @@ async fn it_is_kept_while_it_is_quiet() {
 
 #[tokio::test]
 async fn it_reconnects_by_itself_after_the_gateway_was_restarted() {
-    for (client, way) in CLIENTS.into_iter().flat_map(|client| WAYS.map(|way| (client, way))) {
+    for ((package, client), way) in CLIENTS.into_iter().flat_map(|client| WAYS.map(|way| (client, way))) {
         let mut gateway = Gateway::probe().start().await;
-        let mut script = start(&gateway, client, "automatic reconnect", way, "");
+        let mut script = start(&gateway, package, "automatic reconnect", way, "");
         script.says("connected 1").await;
         gateway.restart().await;
         script.says("connected 2").await;
         gateway.crash_and_restart().await;
         script.succeeds().await;
+        did(client, way.0, way.1, "automatic reconnect");
     }
 }

@@ -1,0 +1,13 @@
+//! What unmodified clients did against the gateway: `scripts/compatibility.py` makes the tables of `docs/compatibility.md` of
+//! it.
+
+use std::fs;
+
+use crate::command::leavings;
+
+/// Notes that a client did something to its end: `feature` in the words of the table, on a transport and with a hub
+/// protocol by the names that negotiation and handshake give them.
+pub fn did(client: &str, transport: &str, protocol: &str, feature: &str) {
+    let fact = [client, transport, protocol, feature].join(" | ").replace('/', "∕");
+    fs::write(leavings("clients").join(fact), "").expect("the target directory can be written");
+}
