@@ -12,6 +12,7 @@ command -v valgrind >/dev/null || missing+=(valgrind)
 { command -v node && command -v npm; } >/dev/null || missing+=(nodejs npm)
 [ -x /usr/bin/chromium ] || missing+=(chromium)
 [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" != 0 ]; then
         echo "test: these packages are missing: apt-get install ${missing[*]}" >&2
@@ -24,13 +25,21 @@ command -v cargo >/dev/null || { echo "test: Rust is missing: https://rustup.rs"
 npm ci --no-audit --no-fund --prefix tests/clients/javascript
 npm ci --no-audit --no-fund --prefix examples/chat-rust/www
 
+target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+python=$target/python
+if ! cmp -s tests/clients/python/requirements.txt "$python/requirements.txt"; then
+    rm -rf "$python"
+    python3 -m venv "$python"
+    "$python/bin/pip" install --quiet --disable-pip-version-check --requirement tests/clients/python/requirements.txt
+    cp tests/clients/python/requirements.txt "$python/"
+fi
+
 step "format and lints"
 if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; fi
 if cargo clippy --version >/dev/null 2>&1; then cargo clippy --release --workspace --all-targets -- -D warnings; fi
 
 step "the gateway and the components"
 cargo build --release -p hubgate
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 export HUBGATE_BIN=$target/release/hubgate
 export HUBGATE_GUESTS=$target/guests
 scripts/build-guests.sh "$HUBGATE_GUESTS"

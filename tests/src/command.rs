@@ -55,6 +55,13 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests have a folder of their own in the repository")
 }
 
+/// A program of the folder `examples` of this package.
+pub fn built_example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own file");
+    let profile = test.ancestors().nth(2).expect("cargo puts tests two folders deep in its profile's");
+    profile.join("examples").join(name)
+}
+
 /// Where tests leave what people may look at: the folder `name` in the target directory.
 pub fn leavings(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own file");

@@ -12,6 +12,7 @@
 //! | [`guests`] | the components that tests serve, and files that are none |
 //! | [`matrix`] | what the clients of others did |
 //! | [`node`] | the clients of others, which run in Node.js |
+//! | [`python`] | what is installed for tests from PyPI |
 //! | [`wait`] | deadlines |
 
 pub mod client;
@@ -22,6 +23,7 @@ pub mod guests;
 pub mod http;
 pub mod matrix;
 pub mod node;
+pub mod python;
 pub mod token;
 pub mod wait;
 
