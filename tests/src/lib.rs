@@ -11,7 +11,7 @@
 //! | [`token`] | good tokens and bad ones |
 //! | [`guests`] | the components that tests serve, and files that are none |
 //! | [`matrix`] | what the clients of others did |
-//! | [`node`] | the clients of others, which run in Node.js |
+//! | [`script`] | the clients of others, which run in Node.js, Python, Java and Go |
 //! | [`python`] | what is installed for tests from PyPI |
 //! | [`wait`] | deadlines |
 
@@ -22,8 +22,8 @@ pub mod gateway;
 pub mod guests;
 pub mod http;
 pub mod matrix;
-pub mod node;
 pub mod python;
+pub mod script;
 pub mod token;
 pub mod wait;
 

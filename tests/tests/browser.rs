@@ -5,7 +5,7 @@ use std::fs;
 
 use hubgate_tests::command::{leavings, repository};
 use hubgate_tests::matrix::did;
-use hubgate_tests::node::{Script, require_packages};
+use hubgate_tests::script::{Script, require_packages};
 use hubgate_tests::{Gateway, guests};
 
 #[tokio::test]

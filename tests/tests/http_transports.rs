@@ -129,6 +129,20 @@ async fn the_first_poll_opens_the_connection_and_later_ones_bring_messages() {
 }
 
 #[tokio::test]
+async fn a_handshake_may_be_posted_before_the_transport_is_open() {
+    let gateway = Gateway::probe().start().await;
+    let connection = Connection::negotiated(&gateway).await;
+    assert_eq!(seen(&connection.post(&HANDSHAKE[..10]).await), (200, ""));
+    assert_eq!(seen(&connection.post(&HANDSHAKE[10..]).await), (200, ""));
+    assert_eq!(seen(&connection.poll().await), (200, ""));
+    assert_eq!(seen(&connection.poll().await), (200, "{}\u{1e}"));
+
+    let flooding = Connection::negotiated(&gateway).await;
+    assert_eq!(seen(&flooding.post(&"x".repeat(60_000)).await), (200, ""));
+    assert_eq!(seen(&flooding.post(&"x".repeat(60_000)).await), (404, "No Connection with that ID"));
+}
+
+#[tokio::test]
 async fn a_newer_poll_takes_the_place_of_the_one_that_waits() {
     let gateway = Gateway::probe().start().await;
     let connection = Connection::polling(&gateway).await;

@@ -3,7 +3,7 @@
 
 use hubgate_tests::Gateway;
 use hubgate_tests::matrix::did;
-use hubgate_tests::node::Script;
+use hubgate_tests::script::Script;
 
 /// The packages of `tests/clients/javascript`, and what they are.
 const CLIENTS: [(&str, &str); 2] = [

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use http::Method;
 use hubgate_tests::http::Request;
-use hubgate_tests::node::Script;
+use hubgate_tests::script::Script;
 use hubgate_tests::wait::until;
 use hubgate_tests::{Gateway, Token};
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hubgate_tests::Gateway;
 use hubgate_tests::gateway::Setup;
 use hubgate_tests::http::raw;
-use hubgate_tests::node::Script;
+use hubgate_tests::script::Script;
 use hubgate_tests::wait::{let_pass, until};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use tokio::io::AsyncReadExt;

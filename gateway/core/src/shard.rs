@@ -50,8 +50,16 @@ pub struct Shard {
 /// What a connection token opens.
 #[derive(Debug)]
 enum TokenState {
-    Negotiated { hub: HubName, id: ConnectionId },
-    InUse { hub: HubName, transport: Transport },
+    /// `early` is what the client posted before it opened its transport.
+    Negotiated {
+        hub: HubName,
+        id: ConnectionId,
+        early: Vec<u8>,
+    },
+    InUse {
+        hub: HubName,
+        transport: Transport,
+    },
 }
 
 /// Why a connection token opens no transport.
@@ -97,24 +105,39 @@ impl Shard {
 
     /// A client negotiated: `token` opens a transport of connection `id` for a while.
     pub fn negotiated(&mut self, hub: HubName, id: ConnectionId, token: ConnectionId, now: Millis) {
-        self.tokens.insert(token, TokenState::Negotiated { hub, id });
+        self.tokens.insert(token, TokenState::Negotiated { hub, id, early: Vec::new() });
         self.expiring_tokens.push_back((now + self.settings.timeouts.negotiate, token));
     }
 
-    /// Uses up a token for a transport; gives the id of its connection.
+    /// Keeps what a client posts before its transport is open, up to the length of a handshake request; `false` if there is
+    /// no such client, or it posts more.
+    pub fn posted_early(&mut self, token: ConnectionId, hub: &HubName, bytes: &[u8], now: Millis) -> bool {
+        self.expire_tokens(now);
+        match self.tokens.get_mut(&token) {
+            Some(TokenState::Negotiated { hub: of, early, .. })
+                if of == hub && early.len() + bytes.len() <= handshake::LONGEST_REQUEST =>
+            {
+                early.extend_from_slice(bytes);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Uses up a token for a transport; gives the id of its connection, and what its client posted early.
     pub fn claim_token(
         &mut self,
         token: ConnectionId,
         hub: &HubName,
         transport: Transport,
         now: Millis,
-    ) -> Result<ConnectionId, TokenRefusal> {
+    ) -> Result<(ConnectionId, Vec<u8>), TokenRefusal> {
         self.expire_tokens(now);
-        match self.tokens.get(&token) {
-            Some(TokenState::Negotiated { hub: of, id }) if of == hub => {
-                let id = *id;
+        match self.tokens.get_mut(&token) {
+            Some(TokenState::Negotiated { hub: of, id, early }) if of == hub => {
+                let claimed = (*id, std::mem::take(early));
                 self.tokens.insert(token, TokenState::InUse { hub: hub.clone(), transport });
-                Ok(id)
+                Ok(claimed)
             }
             Some(TokenState::InUse { hub: of, transport }) if of == hub => Err(TokenRefusal::InUse(*transport)),
             Some(TokenState::Negotiated { .. } | TokenState::InUse { .. }) | None => Err(TokenRefusal::Unknown),

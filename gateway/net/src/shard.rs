@@ -150,7 +150,7 @@ impl ShardThread {
     /// Uses up a connection token, on whichever shard it was made.
     pub(crate) async fn claim_token(&self, token: ConnectionId, hub: &HubName) -> Result<ConnectionId, Refusal> {
         if token.shard() == self.index {
-            return self.claim_own_token(token, hub, Transport::WebSockets);
+            return self.claim_own_token(token, hub, Transport::WebSockets).map(|(id, _)| id);
         }
         let owner = self.inbox_of(token.shard()).ok_or(Refusal::UnknownConnection)?;
         let (answer, answered) = oneshot::channel();
@@ -159,19 +159,24 @@ impl ShardThread {
         answered.await.unwrap_or(Err(Refusal::UnknownConnection))
     }
 
-    /// Uses up a connection token of this shard.
+    /// Uses up a connection token of this shard; gives the id, and what its client posted early.
     pub(crate) fn claim_own_token(
         &self,
         token: ConnectionId,
         hub: &HubName,
         transport: Transport,
-    ) -> Result<ConnectionId, Refusal> {
+    ) -> Result<(ConnectionId, Vec<u8>), Refusal> {
         let claimed = self.core.borrow_mut().claim_token(token, hub, transport, self.now());
         claimed.map_err(|refusal| match refusal {
             TokenRefusal::Unknown => Refusal::UnknownConnection,
             TokenRefusal::InUse(present) if present == transport => Refusal::ConnectionInUse,
             TokenRefusal::InUse(_) => Refusal::OtherTransport,
         })
+    }
+
+    /// Keeps what a client posts before its transport is open, within bounds.
+    pub(crate) fn posted_early(&self, token: ConnectionId, hub: &HubName, bytes: &[u8]) -> bool {
+        self.core.borrow_mut().posted_early(token, hub, bytes, self.now())
     }
 
     /// Whether `token` has opened a WebSocket of `hub`, on this shard.
@@ -395,7 +400,8 @@ impl ShardThread {
                 self.tell(|core, now, effects| core.obey(&hub, order, now, effects));
             }
             ShardMessage::ClaimToken { token, hub, answer } => {
-                let _ = answer.send(self.claim_own_token(token, &hub, Transport::WebSockets));
+                let claimed = self.claim_own_token(token, &hub, Transport::WebSockets);
+                let _ = answer.send(claimed.map(|(id, _)| id));
             }
             ShardMessage::Request(request) => self.clone().serve_request(request),
             ShardMessage::ReleaseToken(token) => self.core.borrow_mut().release_token(token),

@@ -322,7 +322,7 @@ fn a_token_opens_one_transport_of_its_hub_in_time() {
     shard.negotiated(hub("chat"), id, token, Millis(0));
     let mut claim = |token, name, at| shard.claim_token(token, &hub(name), Transport::LongPolling, Millis(at));
     assert_eq!(claim(token, "other", 1), Err(TokenRefusal::Unknown));
-    assert_eq!(claim(token, "chat", 4_999), Ok(id));
+    assert_eq!(claim(token, "chat", 4_999), Ok((id, Vec::new())));
     assert_eq!(claim(token, "chat", 4_999), Err(TokenRefusal::InUse(Transport::LongPolling)));
     assert_eq!(claim(token, "other", 4_999), Err(TokenRefusal::Unknown));
     let late = ConnectionId::new(ShardIndex(0), [3; 16]);

@@ -129,6 +129,8 @@ impl ShardThread {
             // The client waits for its answer before it says more: as long as the core reads nothing of it.
             Some(client) => client.readable().await.ok_or(Refusal::UnknownConnection),
             None if self.has_web_socket(hub, token) => Err(Refusal::PostToWebSocket),
+            // Some clients post their handshake before they ask for what is answered.
+            None if self.posted_early(token, hub, body) => return drop(answer.send(Ok(()))),
             None => Err(Refusal::UnknownConnection),
         };
         // Answered before it has effects: clients expect no message before they know that theirs was taken.
@@ -162,12 +164,16 @@ impl ShardThread {
             .admission
             .enter_client(&settings.limits, address, &hub, user, &access_token)
             .map_err(Refusal::NoRoom)?;
-        let id = self.claim_own_token(token, &hub, client.transport)?;
+        let (id, early) = self.claim_own_token(token, &hub, client.transport)?;
         tracing::debug!(%hub, connection = %id, %address, transport = client.transport.name(), "a client connected");
         let new = NewClient { hub, id, token: Some(token), transport: client.transport, identity, times };
-        client.slot.set(Some(self.client_opened(new, ClientLink::Http(client.clone()))));
+        let slot = self.client_opened(new, ClientLink::Http(client.clone()));
+        client.slot.set(Some(slot));
         client.id.set(Some(id));
         self.http_clients.borrow_mut().insert(token, client.clone());
+        if !early.is_empty() {
+            self.client_data(slot, &early);
+        }
         Ok(place)
     }
 

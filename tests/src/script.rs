@@ -1,4 +1,4 @@
-//! The clients of others, which run in Node.js.
+//! The clients of others, which run in Node.js, Python, Java and Go.
 
 use std::collections::VecDeque;
 use std::process::Stdio;
@@ -7,9 +7,10 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::command::repository;
+use crate::python::python_program;
 use crate::wait::until;
 
-/// A script of `tests/clients/javascript` that runs. It says in lines how far it is, and `done` at its end.
+/// A program of `tests/clients` that runs. It says in lines how far it is, and `done` at its end.
 #[derive(Debug)]
 pub struct Script {
     name: String,
@@ -19,21 +20,31 @@ pub struct Script {
 }
 
 impl Script {
-    /// Starts `name`, whose packages must be there.
+    /// Starts a script of `tests/clients/javascript`, whose packages must be there.
     pub fn start(name: &str, arguments: &[&str]) -> Script {
         Script::start_with(name, arguments, &[])
     }
 
     /// The same with variables of the environment.
     pub fn start_with(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Script {
-        let folder = repository().join("tests/clients/javascript");
         require_packages("tests/clients/javascript");
+        let folder = repository().join("tests/clients/javascript");
         let mut command = Command::new("node");
-        command.arg(folder.join(name)).args(arguments).current_dir(&folder);
-        command.envs(environment.iter().copied());
+        command.arg(folder.join(name)).current_dir(&folder).envs(environment.iter().copied());
+        Script::run(name, command, arguments)
+    }
+
+    /// Starts a script of `tests/clients/python`.
+    pub fn python(name: &str, arguments: &[&str]) -> Script {
+        let mut command = Command::new(python_program("python"));
+        command.arg(repository().join("tests/clients/python").join(name));
+        Script::run(name, command, arguments)
+    }
+
+    fn run(name: &str, mut command: Command, arguments: &[&str]) -> Script {
         // Its standard error is that of the test, which shows it when it fails.
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
-        let mut process = command.spawn().unwrap_or_else(|error| panic!("node: {error}; install Node.js 20 or later"));
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+        let mut process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = process.stdout.take().expect("it is piped");
         let name = format!("{name} {}", arguments.join(" "));
         Script { name, process, lines: BufReader::new(stdout).lines(), said: VecDeque::new() }
