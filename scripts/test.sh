@@ -12,6 +12,9 @@ command -v valgrind >/dev/null || missing+=(valgrind)
 { command -v node && command -v npm; } >/dev/null || missing+=(nodejs npm)
 [ -x /usr/bin/chromium ] || missing+=(chromium)
 [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
+command -v javac >/dev/null || missing+=(default-jdk-headless)
+command -v mvn >/dev/null || missing+=(maven)
+command -v go >/dev/null || missing+=(golang-go)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" != 0 ]; then
@@ -33,6 +36,15 @@ if ! cmp -s tests/clients/python/requirements.txt "$python/requirements.txt"; th
     "$python/bin/pip" install --quiet --disable-pip-version-check --requirement tests/clients/python/requirements.txt
     cp tests/clients/python/requirements.txt "$python/"
 fi
+
+java=$target/java
+if ! cmp -s tests/clients/java/pom.xml "$java/pom.xml"; then
+    rm -rf "$java"
+    mvn --quiet --batch-mode --file tests/clients/java/pom.xml dependency:copy-dependencies -DoutputDirectory="$java/lib"
+    cp tests/clients/java/pom.xml "$java/"
+fi
+javac -cp "$java/lib/*" -d "$java/classes" tests/clients/java/src/main/java/Scenarios.java
+(cd tests/clients/go && go build -o "$target/go/client" .)
 
 step "format and lints"
 if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; fi

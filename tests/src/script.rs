@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::command::repository;
+use crate::command::{leavings, repository};
 use crate::python::python_program;
 use crate::wait::until;
 
@@ -39,6 +39,19 @@ impl Script {
         let mut command = Command::new(python_program("python"));
         command.arg(repository().join("tests/clients/python").join(name));
         Script::run(name, command, arguments)
+    }
+
+    /// Starts the class `Scenarios` of `tests/clients/java`.
+    pub fn java(arguments: &[&str]) -> Script {
+        let folder = leavings("java");
+        let mut command = Command::new("java");
+        command.arg("-cp").arg(format!("{0}/lib/*:{0}/classes", folder.display())).arg("Scenarios");
+        Script::run("java", command, arguments)
+    }
+
+    /// Starts the program of `tests/clients/go`.
+    pub fn go(arguments: &[&str]) -> Script {
+        Script::run("go", Command::new(leavings("go").join("client")), arguments)
     }
 
     fn run(name: &str, mut command: Command, arguments: &[&str]) -> Script {
