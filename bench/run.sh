@@ -62,6 +62,7 @@ for round in $(seq "$rounds"); do
         measure "$name" broadcast --clients 1000 --time "$time"
         measure "$name" broadcast --clients 1000 --burst 10 --time "$time"
     done
+    measure shards-2 broadcast --clients 1000 --mixed --time "$time"
     for clients in 100 300 3000 5000 9000; do measure shards-2 broadcast --clients "$clients" --time "$time"; done
     for groups in 1 100; do measure shards-2 group --clients 1000 --groups "$groups" --time "$time"; done
     for name in shards-1 shards-4; do

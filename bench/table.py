@@ -11,7 +11,7 @@ def rows(lines):
     rounds = collections.defaultdict(list)
     for line in lines:
         result = json.loads(line)
-        names = ("target", "scenario", "clients", "burst", "groups", "stalled", "rate", "size", "silent")
+        names = ("target", "scenario", "clients", "burst", "groups", "stalled", "rate", "size", "silent", "mixed")
         key = tuple(result.get(name) for name in names)
         rounds[key].append(result)
     for key, results in rounds.items():
@@ -31,7 +31,7 @@ def figure(value, digits=2):
 def table(lines):
     print("| target | work | ratio to floor | ± | µs CPU | floor µs | p50 µs | p99 µs | floor p99 µs | faults |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    for (target, scenario, clients, burst, groups, stalled, rate, size, silent), median, spread, faults in rows(lines):
+    for (target, scenario, clients, burst, groups, stalled, rate, size, silent, mixed), median, spread, faults in rows(lines):
         work = f"{scenario} {clients}"
         work += f", bursts of {burst}" if burst > 1 else ""
         work += f", {groups} groups each" if scenario == "group" else ""
@@ -45,6 +45,7 @@ def table(lines):
         if size != 100:
             work += f" ({figure(median('peakKilobytes'), 0)} kB at most)"
         work += ", silent" if silent else ""
+        work += ", every second one in MessagePack" if mixed else ""
         if scenario == "idle":
             work += f" ({figure(median('kilobytes'))} kB each, {figure(median('cpuPercent'))} % of a core)"
         print(f"| {target} | {work} | {' | '.join(cells)} |")
@@ -54,7 +55,7 @@ def plot(lines, path):
     points = sorted(
         (key[2], median("floorRatio"))
         for key, median, _, _ in rows(lines)
-        if key[0] == "shards-2" and key[1] == "broadcast" and key[3] == 1 and not key[5] and not key[6] and median("floorRatio")
+        if key[0] == "shards-2" and key[1] == "broadcast" and key[3] == 1 and not key[5] and not key[6] and not key[9] and median("floorRatio")
     )
     width, height, left, bottom = 640, 320, 60, 50
     def x(clients):

@@ -107,6 +107,9 @@ pub(crate) struct ScenarioArguments {
     /// Groups that each client is in, in `group` and `idle`; one of them is sent to.
     #[arg(long, visible_alias = "groups-per-client", default_value_t = 1, value_parser = count(0..=1000))]
     pub(crate) groups: usize,
+    /// Every second receiver speaks MessagePack, in `broadcast`.
+    #[arg(long)]
+    pub(crate) mixed: bool,
     /// Receivers, among the clients, that stop reading.
     #[arg(long, default_value_t = 0, value_parser = count(0..=100_000))]
     pub(crate) stalled: usize,

@@ -25,7 +25,7 @@ const MOST_UNSENT: usize = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
-    dialect: Dialect,
+    pub(crate) dialect: Dialect,
     /// The beginning of a frame whose end has not come.
     unread: Vec<u8>,
     /// The beginning of a hub message, from a WebSocket message of several frames.
@@ -53,7 +53,7 @@ impl Client {
         stream.write_all(&entrance.upgrade_request())?;
         let deadline = Instant::now() + PATIENCE;
         let unread = upgrade_answer(&mut stream, deadline)?;
-        let dialect = target.dialect;
+        let dialect = target.dialect_of(number);
         let mut client = Client { stream, dialect, unread, fragment: Vec::new(), unsent: Vec::new() };
         client.greet(deadline)?;
         Ok(client)
@@ -149,7 +149,10 @@ impl Client {
 
     /// Leaves as a client does, with a hub Close and a close frame, and waits until the target has closed.
     pub(crate) fn close(mut self) -> Result<()> {
-        let mut goodbye = self.dialect.goodbye().map(frame::client_text).unwrap_or_default();
+        let mut goodbye = Vec::new();
+        if let Some(last) = self.dialect.goodbye() {
+            self.dialect.push_frame(last, &mut goodbye);
+        }
         frame::push(frame::From::Client, frame::CLOSE, &[], &mut goodbye);
         // The target may be gone as soon as it has seen the hub Close.
         drop(self.stream.write_all(&goodbye));

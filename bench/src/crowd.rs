@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::client::{Client, Received};
 use crate::epoll::{Epoll, Interest};
-use crate::frame;
 use crate::poster::Poster;
 use crate::target::Target;
 
@@ -32,8 +31,6 @@ pub(crate) struct Crowd {
     ready: Vec<usize>,
     /// When who pings next, in the order of time.
     pings: VecDeque<(Instant, usize)>,
-    /// The frame; empty where clients do not ping.
-    ping: Vec<u8>,
 }
 
 impl Crowd {
@@ -46,20 +43,20 @@ impl Crowd {
             buffer: vec![0; READ_BUFFER],
             ready: Vec::new(),
             pings: VecDeque::new(),
-            ping: Vec::new(),
         })
     }
 
     /// Connects clients until there are `count`; those from `first_stalled` on are made to stop reading later.
     pub(crate) fn grow(&mut self, target: &Target, count: usize, first_stalled: usize) -> Result<()> {
-        self.ping = target.dialect.ping().map(frame::client_text).unwrap_or_default();
         for number in self.clients.len()..count {
             let client = Client::connect(target, number, number, number >= first_stalled);
             let client = client.with_context(|| format!("client {number}"))?;
             client.stream.set_nonblocking(true)?;
             self.epoll.add(&client.stream, number)?;
             self.clients.push(client);
-            self.pings.push_back((Instant::now() + PING_INTERVAL, number));
+            if target.dialect.ping().is_some() {
+                self.pings.push_back((Instant::now() + PING_INTERVAL, number));
+            }
             self.send_pings()?;
         }
         Ok(())
@@ -95,7 +92,7 @@ impl Crowd {
 
     /// Lets the pings of all be spread evenly over the interval, wherever connecting has put them.
     pub(crate) fn spread_pings(&mut self) {
-        let (now, count) = (Instant::now(), self.clients.len());
+        let (now, count) = (Instant::now(), self.pings.len());
         let pause = PING_INTERVAL / count.max(1) as u32;
         self.pings = (0..count).map(|number| (now + pause * number as u32, number)).collect();
     }
@@ -111,11 +108,7 @@ impl Crowd {
     /// Reads what comes within `timeout`, and hands on each hub message with its client's number.
     pub(crate) fn poll(&mut self, timeout: Duration, mut each: impl FnMut(usize, &[u8])) -> Result<()> {
         self.send_pings()?;
-        let until_ping = self
-            .pings
-            .front()
-            .filter(|_| !self.ping.is_empty())
-            .map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        let until_ping = self.pings.front().map(|(at, _)| at.saturating_duration_since(Instant::now()));
         self.epoll.wait(timeout.min(until_ping.unwrap_or(timeout)), &mut self.ready)?;
         for &number in &self.ready {
             if let Some(number) = number.checked_sub(FIRST_POSTER) {
@@ -157,16 +150,14 @@ impl Crowd {
     }
 
     fn send_pings(&mut self) -> Result<()> {
-        if self.ping.is_empty() {
-            return Ok(());
-        }
         let now = Instant::now();
         while let Some((at, number)) = self.pings.front().copied().filter(|(at, _)| *at <= now) {
             self.pings.pop_front();
             self.pings.push_back((at.max(now - PING_INTERVAL) + PING_INTERVAL, number));
-            let ping = std::mem::take(&mut self.ping);
+            let dialect = self.clients[number].dialect;
+            let mut ping = Vec::new();
+            dialect.push_frame(dialect.ping().unwrap_or_default(), &mut ping);
             let sent = self.send(number, &ping);
-            self.ping = ping;
             // One that has stopped reading may have been closed.
             if number < self.first_stalled {
                 sent?;

@@ -5,12 +5,16 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 
 use crate::arguments::Scenario;
+use crate::frame;
 
 /// A protocol that the load speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dialect {
     /// The SignalR hub protocol in JSON.
     Signalr,
+    /// The SignalR hub protocol in MessagePack; receivers speak it beside others that speak JSON.
+    #[value(skip)]
+    SignalrMessagePack,
     /// socket.io's protocol, for servers of that kind to compare with.
     SocketIo,
 }
@@ -20,13 +24,14 @@ impl Dialect {
     pub(crate) fn greeting(self) -> &'static [u8] {
         match self {
             Dialect::Signalr => b"{\"protocol\":\"json\",\"version\":1}\x1e",
+            Dialect::SignalrMessagePack => b"{\"protocol\":\"messagepack\",\"version\":1}\x1e",
             Dialect::SocketIo => b"40",
         }
     }
 
     pub(crate) fn is_welcome(self, message: &[u8]) -> bool {
         match self {
-            Dialect::Signalr => true,
+            Dialect::Signalr | Dialect::SignalrMessagePack => true,
             // What the transport says of itself comes before.
             Dialect::SocketIo => message.starts_with(b"40"),
         }
@@ -36,6 +41,7 @@ impl Dialect {
     pub(crate) fn goodbye(self) -> Option<&'static [u8]> {
         match self {
             Dialect::Signalr => Some(b"{\"type\":7}\x1e"),
+            Dialect::SignalrMessagePack => Some(&[0x03, 0x92, 0x07, 0xc0]),
             Dialect::SocketIo => None,
         }
     }
@@ -44,6 +50,7 @@ impl Dialect {
     pub(crate) fn ping(self) -> Option<&'static [u8]> {
         match self {
             Dialect::Signalr => Some(b"{\"type\":6}\x1e"),
+            Dialect::SignalrMessagePack => Some(&[0x02, 0x91, 0x06]),
             Dialect::SocketIo => None,
         }
     }
@@ -52,8 +59,18 @@ impl Dialect {
     pub(crate) fn separates(self) -> bool {
         match self {
             Dialect::Signalr => true,
-            Dialect::SocketIo => false,
+            // The gateway puts one hub message into each WebSocket message.
+            Dialect::SignalrMessagePack | Dialect::SocketIo => false,
         }
+    }
+
+    /// Appends the frame in which a client says `payload`.
+    pub(crate) fn push_frame(self, payload: &[u8], out: &mut Vec<u8>) {
+        let opcode = match self {
+            Dialect::Signalr | Dialect::SocketIo => frame::TEXT,
+            Dialect::SignalrMessagePack => frame::BINARY,
+        };
+        frame::push(frame::From::Client, opcode, payload, out);
     }
 
     /// Appends a call with arguments in JSON; one with an id is answered.
@@ -72,6 +89,7 @@ impl Dialect {
             (Dialect::Signalr, None) => {
                 write!(out, "{{\"type\":1,\"target\":\"{method}\",\"arguments\":[{arguments}]}}\x1e")
             }
+            (Dialect::SignalrMessagePack, _) => unreachable!("who speaks it only receives"),
             (Dialect::SocketIo, Some(id)) => write!(out, "42{id}[\"{method}\",{arguments}]"),
             (Dialect::SocketIo, None) => write!(out, "42[\"{method}\",{arguments}]"),
         }
@@ -80,7 +98,7 @@ impl Dialect {
     /// What stands in each message that a scenario waits for, and in no other.
     pub(crate) fn sign(self, scenario: Scenario, receive: &str) -> String {
         match (scenario, self) {
-            (Scenario::Echo, Dialect::Signalr) => "\"result\"".to_owned(),
+            (Scenario::Echo, Dialect::Signalr | Dialect::SignalrMessagePack) => "\"result\"".to_owned(),
             (Scenario::Echo, Dialect::SocketIo) => "[".to_owned(),
             _ => format!("\"{receive}\""),
         }
@@ -90,6 +108,7 @@ impl Dialect {
     pub(crate) fn is_answer(self, message: &[u8]) -> bool {
         match self {
             Dialect::Signalr => memchr::memmem::find(message, b"\"invocationId\"").is_some(),
+            Dialect::SignalrMessagePack => false,
             Dialect::SocketIo => message.starts_with(b"43"),
         }
     }

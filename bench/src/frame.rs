@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 pub(crate) const TEXT: u8 = 0x1;
+pub(crate) const BINARY: u8 = 0x2;
 pub(crate) const CLOSE: u8 = 0x8;
 /// Ends each hub message.
 pub(crate) const SEPARATOR: u8 = 0x1E;

@@ -49,6 +49,9 @@ pub fn run(arguments: BenchArguments) -> Result<Verdict> {
     if arguments.stalled >= arguments.clients {
         bail!("--stalled {}: somebody of the {} clients must go on reading", arguments.stalled, arguments.clients);
     }
+    if arguments.mixed && scenario != Scenario::Broadcast {
+        bail!("--mixed is for `broadcast`: elsewhere clients have to speak for themselves");
+    }
     crowd::raise_descriptor_limit(arguments.clients)?;
     let target = Target::find(&arguments)?;
     if target.pid.is_none() {

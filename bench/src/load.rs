@@ -88,7 +88,11 @@ impl Load<'_> {
             arrived: 0,
             stray: 0,
             latencies: histogram()?,
-            sign: Finder::new(&dialect.sign(scenario, &arguments.receive)).into_owned(),
+            // In MessagePack the method's name stands without quotes.
+            sign: match arguments.mixed {
+                true => Finder::new(&arguments.receive).into_owned(),
+                false => Finder::new(&dialect.sign(scenario, &arguments.receive)).into_owned(),
+            },
             frames: Vec::new(),
             message: Vec::new(),
         })

@@ -195,6 +195,7 @@ impl Report<'_> {
             "outOfOrder": target.faults.out_of_order,
             "stray": target.faults.stray,
             "silent": arguments.silent,
+            "mixed": arguments.mixed,
             "stalled": arguments.stalled,
             "stalledClosed": target.closed_while_stalled,
         })

@@ -23,6 +23,8 @@ pub(crate) struct Target {
     /// `None`: it is not on this machine, or not ours to look at.
     pub(crate) pid: Option<u32>,
     pub(crate) dialect: Dialect,
+    /// Whether every second client speaks MessagePack.
+    pub(crate) is_mixed: bool,
     admission: Admission,
     may_be_remote: bool,
 }
@@ -63,7 +65,14 @@ impl Target {
             _ => bail!("say what to measure: --url, or --connection-string with --hub"),
         };
         let pid = arguments.pid.or_else(|| process::listener(address));
-        Ok(Target { address, pid, dialect: arguments.dialect, admission, may_be_remote: arguments.remote })
+        Ok(Target {
+            address,
+            pid,
+            dialect: arguments.dialect,
+            is_mixed: arguments.mixed,
+            admission,
+            may_be_remote: arguments.remote,
+        })
     }
 
     /// A floor server, which lets anybody in.
@@ -72,8 +81,17 @@ impl Target {
             address,
             pid: Some(pid),
             dialect: Dialect::Signalr,
+            is_mixed: false,
             admission: Admission::Floor(address),
             may_be_remote: false,
+        }
+    }
+
+    /// What client `number` speaks.
+    pub(crate) fn dialect_of(&self, number: usize) -> Dialect {
+        match self.is_mixed && number % 2 == 1 {
+            true => Dialect::SignalrMessagePack,
+            false => self.dialect,
         }
     }
 

@@ -145,6 +145,7 @@ impl ClientConnection {
     }
 
     /// Whether the client gets `frame` now. Keeps it for one whose handshake is not answered yet.
+    #[inline]
     pub(crate) fn takes(&mut self, frame: &Frame, now: Millis) -> bool {
         match &mut self.phase {
             Phase::Open { .. } => {

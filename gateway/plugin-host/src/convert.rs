@@ -235,6 +235,19 @@ mod tests {
     }
 
     #[test]
+    fn a_plugin_gets_what_was_sent_in_the_form_that_it_wants() {
+        let packed = Payload::MessagePack(MessagePackValue::parse_array(vec![0x92, 0x01, 0xc4, 0x01, 0xff]).unwrap());
+        let json = Payload::Json(JsonText::parse_array("[1.0]").unwrap());
+        let lent = |payload: &Payload, wanted| match LentPayload::new(payload, wanted).lend() {
+            types::PayloadParam::Json(text) => text.as_bytes().to_vec(),
+            types::PayloadParam::Msgpack(bytes) => bytes.to_vec(),
+        };
+        assert_eq!(lent(&packed, Payloads::Native), [0x92, 0x01, 0xc4, 0x01, 0xff]);
+        assert_eq!(lent(&packed, Payloads::Json), b"[1,\"/w==\"]");
+        assert_eq!(lent(&json, Payloads::Native), b"[1.0]");
+    }
+
+    #[test]
     fn a_result_must_be_one_value() {
         let json = |text: &str| result(Ok(Some(types::PayloadResult::Json(text.to_owned()))));
         assert_eq!(json("1.50"), Ok(Some(Payload::Json(JsonText::parse("1.50").unwrap()))));

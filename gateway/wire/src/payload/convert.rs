@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(json(b"\xd6\xff\x58\xec\x1c\x80"), "\"2017-04-11T00:00:00Z\"");
         assert_eq!(json(b"\xd7\xff\x77\x35\x94\x00\x58\xec\x1c\x80"), "\"2017-04-11T00:00:00.5Z\"");
         assert_eq!(json(b"\xc7\x0c\xff\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"), "\"1969-12-31T23:59:59Z\"");
-        assert_eq!(json(b"\xd6\xff\x38\xbc\x9f\x00"), "\"2000-02-29T12:00:00Z\"".replace("12:00:00", "04:34:40"));
+        assert_eq!(json(b"\xd6\xff\x38\xbb\xb4\xc0"), "\"2000-02-29T12:00:00Z\"");
         assert_eq!(json(b"\xd4\x05\x00"), "null", "an application's extension");
         assert_eq!(json(b"\xcb\x7f\xf8\0\0\0\0\0\0"), "null", "not a number");
         assert_eq!(json(b"\xca\x3f\x80\0\0"), "1.0");
