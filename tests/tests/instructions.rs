@@ -66,12 +66,12 @@ fn a_clients_frame_is_decoded() {
 
 #[test]
 fn a_call_goes_up_and_its_answer_comes_back() {
-    check(&CORE, "route", 6_625.0);
+    check(&CORE, "route", 6_400.0);
 }
 
 #[test]
 fn a_message_fans_out_to_1000_clients() {
-    check(&CORE, "fan-out", 50_900.0);
+    check(&CORE, "fan-out", 45_900.0);
 }
 
 #[test]
