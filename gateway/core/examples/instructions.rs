@@ -98,7 +98,7 @@ fn shard(clients: usize) -> (Shard, Vec<Slot>) {
         },
         detailed_errors: false,
     };
-    let mut shard = Shard::new(ShardIndex(0), 1, Arc::new(settings));
+    let mut shard = Shard::new(ShardIndex(0), 1, Arc::new(settings), Arc::default());
     let mut effects = Vec::new();
     let open = |number: usize| {
         let mut random = [0; 16];

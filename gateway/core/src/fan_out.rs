@@ -38,11 +38,26 @@ impl Shard {
                 }
             }
             None => {
-                if self.shards > 1 {
-                    self.forward(Shards::AllOthers, hub, order.clone(), effects);
-                }
+                self.forward_to_others(hub, &order, effects);
                 self.apply(hub, order, now, effects);
             }
+        }
+    }
+
+    /// To the shards that it can concern.
+    fn forward_to_others(&self, hub: HubIndex, order: &Order, effects: &mut Vec<Effect>) {
+        if self.shards == 1 {
+            return;
+        }
+        match order {
+            Order::Deliver { to: Target::User(user), .. } | Order::Close { target: Target::User(user), .. } => {
+                for shard in self.presence.shards_of(&self.hub(hub).name, user) {
+                    if shard != self.index {
+                        self.forward(Shards::One(shard), hub, order.clone(), effects);
+                    }
+                }
+            }
+            _ => self.forward(Shards::AllOthers, hub, order.clone(), effects),
         }
     }
 

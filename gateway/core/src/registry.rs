@@ -63,6 +63,11 @@ impl Hub {
         self.clients.len()
     }
 
+    /// Whether a client of the user is here.
+    pub(crate) fn has_user(&self, user: &UserId) -> bool {
+        self.users.contains_key(user)
+    }
+
     /// Adds a client and gives the groups that its user's memberships put it in.
     pub(crate) fn add(&mut self, slot: Slot, user: Option<&UserId>, now: Millis) -> Vec<GroupName> {
         self.clients.insert(slot);

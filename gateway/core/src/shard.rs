@@ -19,6 +19,7 @@ use crate::event::{ConnectionFacts, HubAnswer, HubQuestion, Joined};
 use crate::failure;
 use crate::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
 use crate::mode::{ClientKind, Mode};
+use crate::presence::Presence;
 use crate::registry::{Hub, HubCounters, LocalTarget};
 use crate::settings::Settings;
 use crate::time::Millis;
@@ -35,6 +36,7 @@ pub struct Shard {
     /// How many shards the gateway has.
     pub(crate) shards: u16,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) presence: Arc<Presence>,
     pub(crate) hubs: Vec<Hub>,
     hub_indexes: HashMap<HubName, HubIndex>,
     pub(crate) clients: Slab<ClientConnection>,
@@ -81,11 +83,13 @@ pub struct HubStatus {
 }
 
 impl Shard {
-    pub fn new(index: ShardIndex, shards: u16, settings: Arc<Settings>) -> Shard {
+    /// `presence` is that of all shards of the gateway.
+    pub fn new(index: ShardIndex, shards: u16, settings: Arc<Settings>, presence: Arc<Presence>) -> Shard {
         Shard {
             index,
             shards,
             settings,
+            presence,
             hubs: Vec::new(),
             hub_indexes: HashMap::new(),
             clients: Slab::new(),
@@ -364,6 +368,11 @@ impl Shard {
         let (index, id) = (client.hub, client.id);
         let hub = self.hub(index).name.clone();
         let facts = Arc::new(ConnectionFacts { hub, id, user_id, protocol, claims, query, headers, remote_address });
+        if let Some(user) = &facts.user_id
+            && !self.hub(index).has_user(user)
+        {
+            self.presence.entered(&facts.hub, user, self.index);
+        }
         let groups = self.hub_mut(index).add(slot, facts.user_id.as_ref(), now);
         self.slots.insert(id, slot);
         self.client(slot).phase = Phase::Connecting { facts, held: Vec::new() };
@@ -556,6 +565,11 @@ impl Shard {
         if let Some(facts) = facts {
             self.slots.remove(&id);
             self.hub_mut(hub).remove(slot, facts.user_id.as_ref(), &groups);
+            if let Some(user) = &facts.user_id
+                && !self.hub(hub).has_user(user)
+            {
+                self.presence.left(&facts.hub, user, self.index);
+            }
             // Whom upstream did not take never was.
             if cause != CloseCause::InvokeUpstreamFailed {
                 self.call_disconnected(slot, &facts, reason, effects);

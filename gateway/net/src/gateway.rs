@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
+use hubgate_core::Presence;
 use hubgate_core::id::ShardIndex;
 use hubgate_core::time::Millis;
 use hubgate_plugin_host::PluginHost;
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) admin_address: SocketAddr,
     pub(crate) is_ready: AtomicBool,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) presence: Arc<Presence>,
     pub(crate) metrics: Metrics,
     started: Instant,
 }
@@ -99,6 +101,7 @@ impl Gateway {
             admin_address,
             is_ready: AtomicBool::new(false),
             admission: Arc::default(),
+            presence: Arc::default(),
             metrics: Metrics::new(registry),
             started: Instant::now(),
         };

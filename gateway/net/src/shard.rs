@@ -74,7 +74,7 @@ pub(crate) async fn run(
     mut inbox: Inbox,
 ) {
     let settings = shared.settings().clone();
-    let core = Shard::new(index, inboxes.len() as u16, settings.core.clone());
+    let core = Shard::new(index, inboxes.len() as u16, settings.core.clone(), shared.presence.clone());
     let peer = |inbox| Peer { inbox, waiting: RefCell::default() };
     let shard = Rc::new(ShardThread {
         index,

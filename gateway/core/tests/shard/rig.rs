@@ -9,7 +9,7 @@ use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex, UserId};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
-use hubgate_core::{ClientTimes, CloseCause, Effect, Identity, NewClient, Order, Shard, Shards, Slot};
+use hubgate_core::{ClientTimes, CloseCause, Effect, Identity, NewClient, Order, Presence, Shard, Shards, Slot};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
 
@@ -61,9 +61,10 @@ pub(crate) fn hub(name: &str) -> HubName {
 
 impl Rig {
     pub(crate) fn new(shards: u16, settings: Settings) -> Rig {
-        let settings = Arc::new(settings);
+        let (settings, presence) = (Arc::new(settings), Arc::<Presence>::default());
+        let shard = |index| Shard::new(ShardIndex(index), shards, settings.clone(), presence.clone());
         Rig {
-            shards: (0..shards).map(|index| Shard::new(ShardIndex(index), shards, settings.clone())).collect(),
+            shards: (0..shards).map(shard).collect(),
             now: Millis(0),
             calls: VecDeque::new(),
             received: HashMap::new(),
