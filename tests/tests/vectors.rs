@@ -267,3 +267,27 @@ fn vectors(name: &str) -> Option<Value> {
     let text = std::fs::read_to_string(PathBuf::from(folder).join(name)).expect("the folder has the file");
     Some(serde_json::from_str(&text).expect("the file is JSON"))
 }
+
+#[test]
+fn service_messages_are_read_and_written_as_stated() {
+    use hubgate_wire::service;
+    let Some(vectors) = vectors("service-protocol.json") else { return };
+    let mut written_alike = 0;
+    for case in cases(&vectors, &["cases"]) {
+        let body = base64(&case["binary_base64"]);
+        let framed = base64(&case["framed_base64"]);
+        assert_eq!(service::split_message(&mut &framed[..]), Ok(Some(&body[..])), "{case}");
+        let message = service::parse(&body).unwrap_or_else(|error| panic!("{case}: {error}"));
+        assert!(!matches!(message, service::ServiceMessage::Unknown(_)), "{case}");
+        let mut written = Vec::new();
+        service::write(&message, &mut written);
+        let again = service::split_message(&mut &written[..]).expect("a length").expect("a whole message").to_vec();
+        assert_eq!(service::parse(&again), Ok(message), "{case}");
+        // Older layouts have fewer elements than those that are written.
+        if case["set"] != "compat-parse-only" && json!(again[0] & 0x0f) == case["element_count"] {
+            assert_eq!(written, framed, "{case}");
+            written_alike += 1;
+        }
+    }
+    assert!(written_alike >= 90, "{written_alike}");
+}

@@ -5,6 +5,7 @@ pub mod messagepack;
 pub mod negotiate;
 pub mod payload;
 pub mod server_sent_events;
+pub mod service;
 pub mod signalr;
 pub mod token;
 pub mod websocket;

@@ -1,0 +1,284 @@
+//! What messages of the service protocol are made of.
+
+use super::MalformedMessage;
+use crate::messagepack::{
+    Head, Reader, Unexpected, write_array, write_binary, write_boolean, write_integer, write_map, write_optional_text,
+    write_text, write_unsigned,
+};
+
+/// Claims: a name may repeat.
+pub type Pairs<'a> = Vec<(&'a str, &'a str)>;
+
+/// Headers of a client's request, each name once with all of its values.
+pub type Headers<'a> = Vec<(&'a str, Vec<&'a str>)>;
+
+/// Whole hub messages, with what frames them, by the name of the hub protocol.
+pub type Payloads<'a> = Vec<(&'a str, &'a [u8])>;
+
+/// An integer that is written in 32 bits, whatever it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FixedInteger(pub i32);
+
+/// The map that most messages carry ("Extension members").
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extensions<'a> {
+    /// For logs; copied to what follows from a message.
+    pub tracing_id: Option<u64>,
+    /// In seconds.
+    pub ttl: Option<i64>,
+    /// The name of a hub protocol.
+    pub protocol: Option<&'a str>,
+    /// An expression that selects receivers.
+    pub filter: Option<&'a str>,
+    /// What a payload is: 1 a handshake response, 2 an invocation, item or completion, 3 something else, 4 a Close.
+    pub data_type: Option<i64>,
+    /// More of the same payload follows.
+    pub is_partial: bool,
+}
+
+/// One element of a message.
+pub(super) trait Field<'a>: Sized + Default {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Unexpected>;
+
+    fn write(&self, out: &mut Vec<u8>);
+
+    /// Whether it is not written: only the last one of a message can be left out.
+    fn is_left_out(&self) -> bool {
+        false
+    }
+}
+
+/// The elements of a message that are not read yet.
+pub(super) struct Fields<'a> {
+    reader: Reader<'a>,
+    left: usize,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(reader: Reader<'a>, left: usize) -> Fields<'a> {
+        Fields { reader, left }
+    }
+
+    /// The next element, or its default where an older peer leaves it out.
+    pub(super) fn next<T: Field<'a>>(&mut self) -> Result<T, MalformedMessage> {
+        match self.left.checked_sub(1) {
+            None => Ok(T::default()),
+            Some(left) => {
+                self.left = left;
+                Ok(T::read(&mut self.reader)?)
+            }
+        }
+    }
+
+    /// All elements that are left, which are texts.
+    pub(super) fn rest(&mut self) -> Result<Vec<&'a str>, MalformedMessage> {
+        (0..self.left).map(|_| Ok(text(&mut self.reader)?)).collect()
+    }
+}
+
+/// The number of elements of an array; nil is an empty one.
+fn array(reader: &mut Reader<'_>) -> Result<usize, Unexpected> {
+    match reader.head()? {
+        Head::Array(count) => Ok(count),
+        Head::Nil => Ok(0),
+        _ => Err(Unexpected),
+    }
+}
+
+/// The number of pairs of a map; nil is an empty one.
+fn map(reader: &mut Reader<'_>) -> Result<usize, Unexpected> {
+    match reader.head()? {
+        Head::Map(count) => Ok(count),
+        Head::Nil => Ok(0),
+        _ => Err(Unexpected),
+    }
+}
+
+/// A text; nil is an empty one.
+fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Unexpected> {
+    reader.optional_text().map(Option::unwrap_or_default)
+}
+
+impl<'a> Field<'a> for i64 {
+    fn read(reader: &mut Reader<'a>) -> Result<i64, Unexpected> {
+        reader.integer()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_integer(*self, out);
+    }
+}
+
+impl<'a> Field<'a> for FixedInteger {
+    fn read(reader: &mut Reader<'a>) -> Result<FixedInteger, Unexpected> {
+        i32::try_from(reader.integer()?).map(FixedInteger).map_err(|_| Unexpected)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(0xd2);
+        out.extend_from_slice(&self.0.to_be_bytes());
+    }
+}
+
+impl<'a> Field<'a> for bool {
+    fn read(reader: &mut Reader<'a>) -> Result<bool, Unexpected> {
+        reader.boolean()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_boolean(*self, out);
+    }
+}
+
+impl<'a> Field<'a> for &'a str {
+    fn read(reader: &mut Reader<'a>) -> Result<&'a str, Unexpected> {
+        text(reader)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_text(self, out);
+    }
+}
+
+impl<'a> Field<'a> for Option<&'a str> {
+    fn read(reader: &mut Reader<'a>) -> Result<Option<&'a str>, Unexpected> {
+        reader.optional_text()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_optional_text(*self, out);
+    }
+}
+
+impl<'a> Field<'a> for &'a [u8] {
+    fn read(reader: &mut Reader<'a>) -> Result<&'a [u8], Unexpected> {
+        reader.binary()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_binary(self, out);
+    }
+}
+
+/// Bytes at the end of a message, where there may be some.
+impl<'a> Field<'a> for Option<&'a [u8]> {
+    fn read(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Unexpected> {
+        reader.binary().map(Some)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_binary(self.unwrap_or_default(), out);
+    }
+
+    fn is_left_out(&self) -> bool {
+        self.is_none()
+    }
+}
+
+impl<'a> Field<'a> for Vec<&'a str> {
+    fn read(reader: &mut Reader<'a>) -> Result<Vec<&'a str>, Unexpected> {
+        (0..array(reader)?).map(|_| text(reader)).collect()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_array(self.len(), out);
+        self.iter().for_each(|each| write_text(each, out));
+    }
+}
+
+impl<'a> Field<'a> for Pairs<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Pairs<'a>, Unexpected> {
+        (0..map(reader)?).map(|_| Ok((text(reader)?, text(reader)?))).collect()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_map(self.len(), out);
+        for (name, value) in self {
+            write_text(name, out);
+            write_text(value, out);
+        }
+    }
+}
+
+impl<'a> Field<'a> for Headers<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Headers<'a>, Unexpected> {
+        (0..map(reader)?).map(|_| Ok((text(reader)?, Field::read(reader)?))).collect()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_map(self.len(), out);
+        for (name, values) in self {
+            write_text(name, out);
+            values.write(out);
+        }
+    }
+}
+
+impl<'a> Field<'a> for Payloads<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Payloads<'a>, Unexpected> {
+        (0..map(reader)?).map(|_| Ok((text(reader)?, reader.binary()?))).collect()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_map(self.len(), out);
+        for (protocol, message) in self {
+            write_text(protocol, out);
+            write_binary(message, out);
+        }
+    }
+}
+
+impl<'a> Field<'a> for Extensions<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Extensions<'a>, Unexpected> {
+        let mut extensions = Extensions::default();
+        for _ in 0..map(reader)? {
+            match reader.integer()? {
+                1 => {
+                    extensions.tracing_id = match reader.head()? {
+                        Head::Integer(id) => Some(u64::try_from(id).map_err(|_| Unexpected)?),
+                        Head::Unsigned(id) => Some(id),
+                        _ => return Err(Unexpected),
+                    }
+                }
+                2 => extensions.ttl = Some(reader.integer()?),
+                3 => extensions.protocol = reader.optional_text()?,
+                4 => extensions.filter = reader.optional_text()?,
+                5 => extensions.data_type = Some(reader.integer()?),
+                6 => extensions.is_partial = reader.boolean()?,
+                _ => drop(reader.value()?),
+            }
+        }
+        Ok(extensions)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let Extensions { tracing_id, ttl, protocol, filter, data_type, is_partial } = *self;
+        let is_there = [tracing_id.is_some(), ttl.is_some(), protocol.is_some(), filter.is_some(), data_type.is_some()];
+        write_map(is_there.iter().filter(|each| **each).count() + usize::from(is_partial), out);
+        let key = |key: i64, out: &mut Vec<u8>| write_integer(key, out);
+        if let Some(id) = tracing_id {
+            key(1, out);
+            write_unsigned(id, out);
+        }
+        if let Some(seconds) = ttl {
+            key(2, out);
+            write_integer(seconds, out);
+        }
+        if let Some(name) = protocol {
+            key(3, out);
+            write_text(name, out);
+        }
+        if let Some(expression) = filter {
+            key(4, out);
+            write_text(expression, out);
+        }
+        if let Some(kind) = data_type {
+            key(5, out);
+            write_integer(kind, out);
+        }
+        if is_partial {
+            key(6, out);
+            write_boolean(true, out);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The protocol between hub servers and the gateway: MessagePack arrays, each with its length before it.
+//!
+//! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`). Reading is lenient: elements that
+//! older peers leave out have their defaults, what newer ones add is ignored. Writing is exact: all elements of the newest
+//! layout. Nothing is copied: a message borrows from the bytes that it was read from.
+
+mod field;
+mod message;
+
+pub use crate::signalr::framing::{TooLong, split_binary_message as split_message};
+pub use field::{Extensions, FixedInteger, Headers, Pairs, Payloads};
+pub use message::*;
+
+use crate::messagepack::{Reader, Unexpected};
+use crate::signalr::framing::write_binary_message;
+use field::Fields;
+
+/// Why bytes are no message of the service protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the bytes are no message of the service protocol")]
+pub struct MalformedMessage;
+
+impl From<Unexpected> for MalformedMessage {
+    fn from(Unexpected: Unexpected) -> MalformedMessage {
+        MalformedMessage
+    }
+}
+
+/// Reads one message without its length.
+pub fn parse(body: &[u8]) -> Result<ServiceMessage<'_>, MalformedMessage> {
+    let mut reader = Reader::new(body);
+    let count = reader.array()?;
+    let number = reader.integer()?;
+    ServiceMessage::read(number, &mut Fields::new(reader, count.saturating_sub(1)))
+}
+
+/// Appends `message` with its length before it.
+pub fn write(message: &ServiceMessage<'_>, out: &mut Vec<u8>) {
+    write_binary_message(out, |out| message.write(out));
+}
