@@ -41,7 +41,6 @@ func main() {
 		"a call with an error":          aCallWithAnError,
 		"receiving from another client": receivingFromAnotherClient,
 		"groups":                        groups,
-		"order":                         order,
 		"a token that is refused":       aTokenThatIsRefused,
 	}
 	scenarios[scenario]()
@@ -94,18 +93,6 @@ func groups() {
 	bob.call("sayTo", "tea", "three")
 	bob.call("say", "four")
 	check(ann.hears() == "four", "only what is for all")
-}
-
-func order() {
-	connection := started(token)
-	defer connection.cancel()
-	for number := 0; number < 300; number++ {
-		connection.send("say", fmt.Sprint(number))
-	}
-	for number := 0; number < 300; number++ {
-		heard := connection.hears()
-		check(heard == fmt.Sprint(number), heard)
-	}
 }
 
 func aTokenThatIsRefused() {
