@@ -356,6 +356,17 @@ impl Client {
         }
     }
 
+    /// The content of the next binary frame.
+    pub async fn next_bytes(&mut self) -> Vec<u8> {
+        loop {
+            match soon("a frame", self.stream.next()).await {
+                Some(Ok(Message::Binary(bytes))) => return bytes.into(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("expected a binary frame, got {other:?}"),
+            }
+        }
+    }
+
     /// What comes next, pings too.
     pub async fn next(&mut self, what: &str) -> Received {
         if let Some(message) = self.unread.pop_front() {

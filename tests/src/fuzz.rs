@@ -2,10 +2,10 @@
 //! with cargo-fuzz, and an ordinary test replays the corpora there, with mutations.
 
 use hubgate_wire::negotiate::NegotiateVersion;
-use hubgate_wire::payload::{JsonText, Payload, PayloadRef};
+use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
 use hubgate_wire::signalr::framing::{split_binary_message, split_message};
 use hubgate_wire::signalr::handshake::HandshakeRequest;
-use hubgate_wire::signalr::{HubMessage, HubProtocol, json, messagepack};
+use hubgate_wire::signalr::{CompletionOutcome, HubMessage, HubProtocol, json, messagepack};
 use hubgate_wire::token::{AccessKey, Claims, Endpoint};
 use hubgate_wire::websocket::Decoder;
 
@@ -29,6 +29,7 @@ pub fn hub_messages(mut bytes: &[u8]) {
         if let Ok(parsed) = json::parse(message)
             && !matches!(parsed, HubMessage::Unknown { .. })
         {
+            is_one_value_in_messagepack(&parsed);
             let mut written = Vec::new();
             json::write(&parsed, &mut written);
             assert_eq!(written.pop(), Some(0x1e), "each message ends with its separator");
@@ -39,6 +40,19 @@ pub fn hub_messages(mut bytes: &[u8]) {
             assert_eq!(String::from_utf8_lossy(&twice), String::from_utf8_lossy(&written));
         }
     }
+}
+
+/// Whatever valid JSON a message carries has a form in MessagePack.
+fn is_one_value_in_messagepack(message: &HubMessage<'_>) {
+    let value = match message {
+        HubMessage::Invocation(call) | HubMessage::StreamInvocation(call) => call.arguments,
+        HubMessage::StreamItem { item, .. } => *item,
+        HubMessage::Completion { outcome: CompletionOutcome::Result(result), .. } => *result,
+        _ => return,
+    };
+    let mut packed = Vec::new();
+    value.write_messagepack(&mut packed);
+    MessagePackValue::parse(packed).expect("what is converted is one value");
 }
 
 /// The same in MessagePack. What a message carries is one value of JSON as well, which comes back as itself.

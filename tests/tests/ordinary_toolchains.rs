@@ -24,3 +24,23 @@ async fn clocks_and_chance_are_real_and_what_is_printed_is_logged() {
     client.call("print", json!(["to be or not to be"])).await.expect_err("it breaks off");
     gateway.logs(&["plugin=ordinary", "to be or not to be"]).await;
 }
+
+#[tokio::test]
+async fn a_component_gets_messagepack_as_it_was_sent_if_it_wants_it() {
+    // An array with an application's extension, which JSON cannot carry.
+    const ARGUMENTS: [u8; 6] = [0x92, 0x01, 0xd5, 0x05, 0xab, 0xcd];
+    for (payload, expected) in [("native", &ARGUMENTS[..]), ("json", &[0x92, 0x01, 0xc0])] {
+        let config = "hubs.js.mode = 'serverless'\nupstream = [{ plugin = 'ordinary' }]";
+        let gateway = Gateway::serve().plugin("ordinary", &guests::ordinary_js()).with(config);
+        let gateway = gateway.with(&format!("plugins.ordinary.payload = '{payload}'")).start().await;
+        let mut client = gateway.client("js").open().await;
+        client.send_text("{\"protocol\":\"messagepack\",\"version\":1}\u{1e}").await;
+        assert_eq!(client.next_bytes().await, b"{}\x1e");
+        // [1, {}, "7", "raw", arguments, []]
+        let call = [b"\x96\x01\x80\xa17\xa3raw", &ARGUMENTS[..], b"\x90"].concat();
+        client.send_binary(&[&[call.len() as u8], &call[..]].concat()).await;
+        // [3, {}, "7", 3, result]
+        let completion = [b"\x95\x03\x80\xa17\x03", expected].concat();
+        assert_eq!(client.next_bytes().await, [&[completion.len() as u8], &completion[..]].concat(), "{payload}");
+    }
+}

@@ -366,3 +366,41 @@ async fn health_is_told_to_everybody() {
     }
     assert_eq!(gateway.request(Method::GET, "/api/health").bearer("nonsense").send().await.status, 200);
 }
+
+#[tokio::test]
+async fn bodies_in_messagepack_reach_clients_of_both_protocols() {
+    let gateway = gateway().await;
+    let mut json = gateway.client("bare").connect().await;
+    let mut packed = gateway.client("bare").open().await;
+    packed.send_text("{\"protocol\":\"messagepack\",\"version\":1}\u{1e}").await;
+    assert_eq!(packed.next_bytes().await, b"{}\x1e");
+
+    // {"target": "said", "arguments": [1]}, and what clients get of it: [1, {}, nil, "said", [1], []]
+    let message = b"\x82\xa6target\xa4said\xa9arguments\x91\x01".to_vec();
+    let call = b"\x0c\x96\x01\x80\xc0\xa4said\x91\x01\x90";
+    let send = gateway.rest(Method::POST, "/api/hubs/bare/:send").body("application/x-msgpack", message);
+    assert_eq!(send.send().await.status, 202);
+    assert_eq!(json.event("said").await, json!([1]));
+    assert_eq!(packed.next_bytes().await, call);
+
+    let text = b"{\"type\":1,\"target\":\"said\",\"arguments\":[2]}\x1e";
+    let messages = [b"\x82\xa4json\xc4", &[text.len() as u8][..], text, b"\xabmessagepack\xc4\x0d", call].concat();
+    let send = gateway.rest(Method::POST, "/api/hubs/bare/:send").body("application/octet-stream", messages);
+    assert_eq!(send.send().await.status, 202);
+    assert_eq!(json.event("said").await, json!([2]));
+    assert_eq!(packed.next_bytes().await, call);
+}
+
+#[tokio::test]
+async fn whatever_is_valid_json_reaches_clients_that_speak_messagepack() {
+    let gateway = gateway().await;
+    let mut packed = gateway.client("bare").open().await;
+    packed.send_text("{\"protocol\":\"messagepack\",\"version\":1}\u{1e}").await;
+    packed.next_bytes().await;
+    let body = r#"{"target":"said","arguments":[1e400,"\ud800"]}"#;
+    let send = gateway.rest(Method::POST, "/api/hubs/bare/:send").body("application/json", body);
+    assert_eq!(send.send().await.status, 202);
+    let infinite = f64::INFINITY.to_be_bytes();
+    let expected = [b"\x96\x01\x80\xc0\xa4said\x92\xcb", &infinite[..], b"\xa3\xef\xbf\xbd\x90"].concat();
+    assert_eq!(packed.next_bytes().await, [&[expected.len() as u8], &expected[..]].concat());
+}

@@ -64,6 +64,23 @@ async fn requests_may_come_on_http_2() {
 }
 
 #[tokio::test]
+async fn a_connection_of_http_2_on_which_nothing_is_asked_is_let_go() {
+    let gateway = secure().with("server.timeouts.http-header = '1s'").start().await;
+    let token = gateway.token("probe").audience(&format!("{}/client/?hub=probe", url(&gateway))).sign();
+    let ca = ca(&gateway).display().to_string();
+    Script::start("secure.mjs", &["silence on http/2", &url(&gateway), &ca, &token]).succeeds().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_is_given_up_and_others_are_served() {
+    let gateway = secure().with("server.limits.outbox = '256KiB'").start().await;
+    let ca = ca(&gateway).display().to_string();
+    let arguments = ["@microsoft/signalr", "a reader that stops", &url(&gateway), "WebSockets", "json"];
+    Script::start_with("scenarios.mjs", &arguments, &[("NODE_EXTRA_CA_CERTS", ca.as_str())]).succeeds().await;
+    assert_eq!(gateway.metric("hubgate_slow_clients_closed_total", [("hub", "probe")]).await, 1.0);
+}
+
+#[tokio::test]
 async fn a_renewed_certificate_serves_from_then_on() {
     let gateway = secure().start().await;
     let shown = async |name: &str| {

@@ -225,7 +225,8 @@ impl Kept {
             let problem = "it must belong to this user, and nobody else may have access (mode 0700)";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
         }
-        let new = self.file.with_extension("new");
+        // Of this process alone: another gateway may use the same folder.
+        let new = self.file.with_extension(std::process::id().to_string());
         drop(fs::remove_file(&new));
         File::options().write(true).create_new(true).mode(0o600).open(&new)?.write_all(compiled)?;
         fs::rename(&new, &self.file)?;

@@ -66,6 +66,23 @@ const scenarios = {
     await connection.stop();
   },
 
+  async "a reader that stops"() {
+    const [stalled, other] = [await started(), await started()];
+    const heard = [];
+    other.on("said", (text) => void heard.push(text.length));
+    // It has no way to be told; the socket below it has.
+    stalled.connection.transport._webSocket._socket.pause();
+    const closed = once((resolve) => stalled.onclose(resolve));
+    const text = "x".repeat(200_000);
+    for (let number = 0; number < 100; number += 1) {
+      await other.invoke("say", text);
+    }
+    await until(() => heard.length === 100);
+    stalled.connection.transport._webSocket._socket.resume();
+    await closed;
+    await other.stop();
+  },
+
   async "a call with an error"() {
     const connection = await started();
     await assert.rejects(connection.invoke("fail", "No, not today."), /No, not today\./);

@@ -31,6 +31,25 @@ const scenarios = {
     session.close();
   },
 
+  async "silence on http/2"() {
+    // Who chose HTTP/2 and says nothing, and who has asked and asks no more.
+    const mute = tls.connect({ host: hostname, port, ALPNProtocols: ["h2"], ...trusted });
+    const session = http2.connect(origin, trusted);
+    const closed = [mute, session].map((each) => new Promise((resolve) => each.on("close", resolve).on("error", () => {})));
+    mute.resume();
+    assert.equal((await request(session, "GET", "/api/health")).status, 200);
+    // An event stream is a request that goes on.
+    const other = http2.connect(origin, trusted);
+    const negotiated = await request(other, "POST", "/client/negotiate?hub=probe&negotiateVersion=1");
+    const id = JSON.parse(negotiated.body).connectionToken;
+    const path = `/client/?hub=probe&id=${id}`;
+    const events = other.request({ ":path": path, accept: "text/event-stream", authorization: `Bearer ${token}` });
+    events.resume();
+    await Promise.all(closed);
+    assert.equal(other.closed || other.destroyed || events.closed, false);
+    other.destroy();
+  },
+
   async "the certificate"() {
     const socket = tls.connect({ host: hostname, port, ...trusted });
     await new Promise((resolve, reject) => socket.on("secureConnect", resolve).on("error", reject));

@@ -15,5 +15,7 @@ export const lifecycle = { init() {} };
 export const upstream = {
   connected() {},
   disconnected() {},
-  invoke: (client, call) => json(methods[call.target](...JSON.parse(call.arguments.val))),
+  invoke: (client, call) =>
+    // As it came, in whatever form that is.
+    call.target === "raw" ? call.arguments : json(methods[call.target](...JSON.parse(call.arguments.val))),
 };

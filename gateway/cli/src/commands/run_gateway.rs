@@ -91,7 +91,13 @@ pub(crate) fn run(
 
 /// Components are compiled by this very program, in a process of its own.
 fn compilation(config: &Config) -> Compilation {
-    let program = match std::env::current_exe() {
+    // Names the program that runs, even when another version has been put in its place.
+    let own = Path::new("/proc/self/exe");
+    let program = match own.exists() {
+        true => Ok(own.to_owned()),
+        false => std::env::current_exe(),
+    };
+    let program = match program {
         Ok(program) => Some((program, vec![COMPILE_COMMAND.to_owned()])),
         Err(error) => {
             tracing::warn!(%error, "components are compiled in the gateway's own process: its program cannot be found");

@@ -2,6 +2,7 @@
 //!
 //! Source: ASP.NET Core SignalR, "Transport Protocols"; its own answers to requests that do not fit.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -125,6 +126,7 @@ impl ShardThread {
         body: &[u8],
         answer: oneshot::Sender<Result<(), Refusal>>,
     ) {
+        poll_fn(|cx| self.poll_may_read(cx)).await;
         let slot = match self.http_client(hub, token) {
             // The client waits for its answer before it says more: as long as the core reads nothing of it.
             Some(client) => client.readable().await.ok_or(Refusal::UnknownConnection),

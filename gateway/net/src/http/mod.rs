@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod cors;
 mod forwarded;
+mod http_2;
 mod negotiate;
 mod pages;
 mod query;
@@ -16,10 +17,9 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use hubgate_core::NewClient;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
@@ -34,10 +34,6 @@ pub(crate) use tokens::VerifiedTokens;
 
 /// Headers of one request, in number.
 const MOST_HEADERS: usize = 100;
-/// Requests at once on one connection of HTTP/2.
-const MOST_STREAMS: u32 = 100;
-/// How often a connection of HTTP/2 is asked for a sign of life.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Serves one connection: requests until it ends or is upgraded, then the client on it.
 pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: SocketAddr, http_place: HttpPlace) {
@@ -46,8 +42,11 @@ pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: Soc
     let served = Box::pin(async {
         let socket = secure(&shard, stream).await?;
         match socket.is_http_2() {
-            true => serve_http_2(shard.clone(), socket, remote).await,
-            false => serve_http(shard.clone(), socket, remote).await,
+            true => {
+                http_2::serve(&shard, socket, remote).await;
+                None
+            }
+            false => serve_http_1(shard.clone(), socket, remote).await,
         }
     });
     if let Some((stream, unread, client, place)) = served.await {
@@ -75,42 +74,13 @@ async fn secure(shard: &ShardThread, stream: TcpStream) -> Option<HttpSocket> {
     None
 }
 
-/// Requests that come side by side. A WebSocket is never among them: clients open those on HTTP/1.1.
-async fn serve_http_2(shard: Rc<ShardThread>, socket: HttpSocket, remote: SocketAddr) -> Option<Upgraded> {
-    let service = service_fn(|request| {
-        let shard = shard.clone();
-        async move { Ok::<_, Infallible>(route::route(&shard, request, remote, &Upgrade::default()).await) }
-    });
-    let headers = u32::try_from(shard.shared.settings().limits.headers).unwrap_or(u32::MAX);
-    let connection = http2::Builder::new(OnThisThread)
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MOST_STREAMS)
-        .max_header_list_size(headers)
-        .keep_alive_interval(KEEP_ALIVE)
-        .serve_connection(TokioIo::new(socket), service);
-    if let Err(error) = connection.await {
-        count_broken_request(&shard, &error);
-    }
-    None
-}
-
-/// Runs what a connection needs on the shard that it is on.
-#[derive(Debug, Clone)]
-struct OnThisThread;
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThread {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
-    }
-}
-
 /// A client that a request made, once its answer has been written, and its place.
 pub(crate) type Upgrade = Rc<RefCell<Option<(NewClient, ClientPlace)>>>;
 
 /// A client's connection, what came right behind its request, the client, and its place.
 type Upgraded = (ClientStream, Vec<u8>, NewClient, ClientPlace);
 
-async fn serve_http(shard: Rc<ShardThread>, socket: HttpSocket, remote: SocketAddr) -> Option<Upgraded> {
+async fn serve_http_1(shard: Rc<ShardThread>, socket: HttpSocket, remote: SocketAddr) -> Option<Upgraded> {
     let upgrade = Upgrade::default();
     let service = service_fn(|request| {
         let (shard, upgrade) = (shard.clone(), upgrade.clone());

@@ -3,11 +3,8 @@
 //! What one of them cannot say is said as .NET's serialisers say it: bytes are base64 text in JSON, points in time are
 //! ISO 8601 text. What has no such form is `null`: numbers that are none, and extensions of applications.
 
-use std::fmt;
-
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::messagepack::{
     Head, Reader, write_array, write_boolean, write_float, write_integer, write_map, write_nil, write_text,
@@ -18,82 +15,136 @@ use crate::messagepack::{
 const TIMESTAMP: i8 = -1;
 
 /// Appends the valid JSON text `json` in MessagePack: numbers without fraction and exponent as integers where 64 bits
-/// hold them, others as 64-bit floats. Recurses as deep as the text nests, which whoever checked it has bounded.
+/// hold them, others as 64-bit floats. Valid JSON holds more than a reader of values takes: numbers that no float holds
+/// become infinite, halves of surrogate pairs become U+FFFD, as in JavaScript. Recurses as deep as the text nests, which
+/// whoever checked it has bounded.
 pub(super) fn json_to_messagepack(json: &str, out: &mut Vec<u8>) {
-    let mut reader = serde_json::Deserializer::from_str(json);
-    if Value(out).deserialize(&mut reader).is_err() {
-        unreachable!("the text was checked to be JSON of bounded depth");
+    JsonReader { rest: json }.value(out);
+}
+
+/// What is left of a valid JSON text.
+struct JsonReader<'a> {
+    rest: &'a str,
+}
+
+impl<'a> JsonReader<'a> {
+    fn value(&mut self, out: &mut Vec<u8>) {
+        match self.peek() {
+            Some(b'"') => self.text(out),
+            Some(b'[') => self.list(b']', write_array, out, Self::value),
+            Some(b'{') => self.list(b'}', write_map, out, |json, out| {
+                json.text(out);
+                json.skip(b':');
+                json.value(out);
+            }),
+            _ => match self.word() {
+                "true" => write_boolean(true, out),
+                "false" => write_boolean(false, out),
+                number => write_number(number, out),
+            },
+        }
+    }
+
+    fn list(
+        &mut self,
+        end: u8,
+        write: fn(usize, &mut Vec<u8>),
+        out: &mut Vec<u8>,
+        mut element: impl FnMut(&mut Self, &mut Vec<u8>),
+    ) {
+        let start = begin(out);
+        let mut count = 0;
+        self.rest = &self.rest[1..];
+        while self.peek().is_some_and(|next| next != end) {
+            element(self, out);
+            count += 1;
+            self.skip(b',');
+        }
+        self.skip(end);
+        self::end(start, count, write, out);
+    }
+
+    fn text(&mut self, out: &mut Vec<u8>) {
+        self.skip(b'"');
+        let content = self.rest;
+        let mut end = 0;
+        while let Some(at) = memchr::memchr2(b'"', b'\\', &content.as_bytes()[end..]) {
+            end += at;
+            if content.as_bytes()[end] == b'"' {
+                break;
+            }
+            end += 2;
+        }
+        let (content, rest) = content.split_at_checked(end).unwrap_or((content, ""));
+        self.rest = rest.strip_prefix('"').unwrap_or(rest);
+        match content.contains('\\') {
+            false => write_text(content, out),
+            true => write_text(&unescaped(content), out),
+        }
+    }
+
+    /// A number, or one of the words.
+    fn word(&mut self) -> &'a str {
+        let is_end = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
+        let end = self.rest.as_bytes().iter().position(is_end).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        word
+    }
+
+    /// The next byte that is no white space.
+    fn peek(&mut self) -> Option<u8> {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+        self.rest.bytes().next()
+    }
+
+    /// Goes on behind `byte`, if it is next.
+    fn skip(&mut self, byte: u8) {
+        if self.peek() == Some(byte) {
+            self.rest = &self.rest[1..];
+        }
     }
 }
 
-/// Appends the next JSON value in MessagePack.
-struct Value<'o>(&'o mut Vec<u8>);
-
-impl<'de> DeserializeSeed<'de> for Value<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+/// What is no number is nil: `null` among them.
+fn write_number(number: &str, out: &mut Vec<u8>) {
+    if let Ok(value) = number.parse() {
+        write_integer(value, out);
+    } else if let Ok(value) = number.parse() {
+        write_unsigned(value, out);
+    } else if let Ok(value) = number.parse() {
+        write_float(value, out);
+    } else {
+        write_nil(out);
     }
 }
 
-impl<'de> Visitor<'de> for Value<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
+/// A text without its escapes.
+fn unescaped(text: &str) -> String {
+    let mut units: Vec<u16> = Vec::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        let meant = match character {
+            '\\' => match characters.next() {
+                Some('u') => {
+                    let digits = characters.as_str().get(..4).unwrap_or_default();
+                    characters = characters.as_str().get(4..).unwrap_or_default().chars();
+                    units.push(u16::from_str_radix(digits, 16).unwrap_or(0xfffd));
+                    continue;
+                }
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some(itself) => itself,
+                None => break,
+            },
+            itself => itself,
+        };
+        units.extend_from_slice(meant.encode_utf16(&mut [0; 2]));
     }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        write_nil(self.0);
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        write_boolean(value, self.0);
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        write_unsigned(value, self.0);
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        write_integer(value, self.0);
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        write_float(value, self.0);
-        Ok(())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        write_text(value, self.0);
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        let start = begin(self.0);
-        let mut count = 0;
-        while elements.next_element_seed(Value(self.0))?.is_some() {
-            count += 1;
-        }
-        end(start, count, write_array, self.0);
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let start = begin(self.0);
-        let mut count = 0;
-        while entries.next_key_seed(Value(self.0))?.is_some() {
-            entries.next_value_seed(Value(self.0))?;
-            count += 1;
-        }
-        end(start, count, write_map, self.0);
-        Ok(())
-    }
+    String::from_utf16_lossy(&units)
 }
 
 /// Leaves room for the shortest beginning of an array or map, whose length is known only at its end.
@@ -257,8 +308,22 @@ mod tests {
         assert_eq!(packed("1e2")[0], 0xcb);
         // To the last bit.
         assert_eq!(json(&packed("3.7453410837537595e-96")), "3.7453410837537595e-96");
-        // More than 64 bits hold.
+        // As whole numbers do that 64 bits do not hold.
         assert_eq!(json(&packed("18446744073709551616")), "1.8446744073709552e+19");
+    }
+
+    #[test]
+    fn all_that_is_valid_json_has_a_form() {
+        assert_eq!(packed("1e400"), [&[0xcb][..], &f64::INFINITY.to_be_bytes()].concat());
+        assert_eq!(packed("-1e400"), [&[0xcb][..], &f64::NEG_INFINITY.to_be_bytes()].concat());
+        let text = |json: &str| crate::messagepack::Reader::new(&packed(json)).text().map(str::to_owned);
+        assert_eq!(text(r#""\ud800""#), Ok("\u{fffd}".to_owned()));
+        assert_eq!(
+            text(r#""\ud83d\ude00\udc00\"\\\/\b\f\n\r\t\u00e9ü""#),
+            Ok("😀\u{fffd}\"\\/\u{8}\u{c}\n\r\téü".to_owned())
+        );
+        assert_eq!(json(&packed(" [ ] ")), "[]");
+        assert_eq!(json(&packed("{ \"a\" : [ 1 , true ] , \"b\" : null }")), r#"{"a":[1,true],"b":null}"#);
     }
 
     #[test]
