@@ -70,7 +70,7 @@ fn fan_out(times: usize) {
     let mut effects = Vec::new();
     for _ in 0..times {
         let message = Outgoing::call("said".to_owned(), arguments.clone());
-        let send = Action::Send { to: Target::All, message, except: Vec::new() };
+        let send = Action::Send { to: Target::All, message, except: Default::default() };
         shard.run(&hub, vec![send], Millis(1), &mut effects);
         assert!(matches!(effects.as_slice(), [Effect::Deliver { to, .. }] if to.len() == CLIENTS));
         effects.clear();
@@ -89,7 +89,14 @@ fn shard(clients: usize) -> (Shard, Vec<Slot>) {
         hubs: Default::default(),
         other_hubs: HubSettings { mode: Mode::Serverless },
         upstream: vec![UpstreamItem { hubs: Pattern::Any, categories: messages, events: Pattern::Any, plugin }],
-        limits: Limits { message: 1 << 20, queued_calls: 256, queued_bytes: 1 << 20, groups_per_connection: 1_000 },
+        limits: Limits {
+            message: 1 << 20,
+            queued_calls: 256,
+            queued_bytes: 1 << 20,
+            held: 1 << 20,
+            server_message: 1 << 20,
+            groups_per_connection: 1_000,
+        },
         timeouts: Timeouts {
             negotiate: Millis(5_000),
             handshake: Millis(15_000),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::HubProtocol;
 use hubgate_wire::signalr::framing::{self, TooLong};
-use hubgate_wire::websocket::Frame;
+use hubgate_wire::websocket::{DataKind, Frame};
 
 use crate::event::{ConnectionFacts, UpstreamEvent};
 use crate::id::{ConnectionId, GroupName, HubName, PluginName, UserId};
 use crate::mode::ClientKind;
 use crate::pairs::Pairs;
+use crate::proxied::Proxy;
 use crate::time::Millis;
 use crate::timer_wheel::Due;
 
@@ -69,6 +70,8 @@ pub(crate) struct ClientConnection {
     pub(crate) unread: Vec<u8>,
     pub(crate) calls: CallQueue,
     pub(crate) groups: Vec<GroupName>,
+    /// Its hub server, from its handshake request until its end. None: the gateway answers it.
+    pub(crate) proxy: Option<Box<Proxy>>,
 }
 
 #[derive(Debug)]
@@ -79,11 +82,11 @@ pub(crate) enum Phase {
         kind: ClientKind,
         deadline: Millis,
     },
-    /// While upstream decides on `connected`. Others see the client already; what is sent to it is held back, because the
+    /// While upstream decides on `connected`, or the hub server on the handshake. Others see the client already; what is sent to it is held back, because the
     /// handshake answer must be the first message that it gets.
     Connecting {
         facts: Arc<ConnectionFacts>,
-        held: Vec<Frame>,
+        held: Held,
     },
     Open {
         facts: Arc<ConnectionFacts>,
@@ -93,6 +96,25 @@ pub(crate) enum Phase {
         facts: Option<Arc<ConnectionFacts>>,
         transport: TransportState,
     },
+}
+
+/// What is held back for a client, within bounds.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) frames: Vec<Frame>,
+    bytes: usize,
+    /// More was sent than may be held; the client cannot go on without it.
+    pub(crate) is_too_much: bool,
+}
+
+impl Held {
+    fn push(&mut self, frame: &Frame, limit: usize) {
+        self.bytes = self.bytes.saturating_add(frame.len());
+        match self.bytes > limit && !self.frames.is_empty() {
+            true => *self = Held { frames: Vec::new(), bytes: usize::MAX, is_too_much: true },
+            false => self.frames.push(frame.clone()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,16 +166,17 @@ impl ClientConnection {
         }
     }
 
-    /// Whether the client gets `frame` now. Keeps it for one whose handshake is not answered yet.
+    /// Whether the client gets `frame` now. Keeps it, up to `limit` bytes in all, for one whose handshake is not answered
+    /// yet.
     #[inline]
-    pub(crate) fn takes(&mut self, frame: &Frame, now: Millis) -> bool {
+    pub(crate) fn takes(&mut self, frame: &Frame, now: Millis, limit: usize) -> bool {
         match &mut self.phase {
             Phase::Open { .. } => {
                 self.last_sent = now;
                 true
             }
             Phase::Connecting { held, .. } => {
-                held.push(frame.clone());
+                held.push(frame, limit);
                 false
             }
             Phase::Handshaking { .. } | Phase::Closed { .. } => false,
@@ -180,7 +203,8 @@ impl ClientConnection {
     /// Takes what is unread and so much of `bytes` as makes it one message. `None` if `bytes` does not hold the message's
     /// end: then what is left of `bytes` belongs behind what is unread.
     pub(crate) fn complete_message(&mut self, bytes: &mut &[u8]) -> Result<Option<Vec<u8>>, TooLong> {
-        let is_separated = matches!(self.phase, Phase::Handshaking { .. }) || self.protocol == HubProtocol::Json;
+        let is_separated =
+            matches!(self.phase, Phase::Handshaking { .. }) || self.protocol.data_kind() == DataKind::Text;
         if is_separated {
             // Only the new bytes are searched: what is unread holds no separator.
             return Ok(framing::split_message(bytes).map(|end| {
@@ -208,7 +232,9 @@ impl ClientConnection {
     /// How long the message is whose beginning is unread, in bytes, as far as is known.
     pub(crate) fn unread_message(&self) -> usize {
         let told = match (&self.phase, self.protocol) {
-            (Phase::Open { .. }, HubProtocol::MessagePack) => framing::length_prefix(&self.unread),
+            (Phase::Open { .. }, HubProtocol::MessagePack | HubProtocol::BlazorPack) => {
+                framing::length_prefix(&self.unread)
+            }
             _ => Ok(None),
         };
         match told {

@@ -12,6 +12,20 @@ pub enum Target {
     Connection(ConnectionId),
 }
 
+/// Connections of a target that do not get what is sent to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Except {
+    pub connections: Vec<ConnectionId>,
+    /// All of their connections.
+    pub users: Vec<UserId>,
+}
+
+impl From<Vec<ConnectionId>> for Except {
+    fn from(connections: Vec<ConnectionId>) -> Except {
+        Except { connections, users: Vec::new() }
+    }
+}
+
 /// Who joins or leaves a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Member {
@@ -26,8 +40,7 @@ pub enum Action {
     Send {
         to: Target,
         message: Outgoing,
-        /// Connections of the target that do not get it.
-        except: Vec<ConnectionId>,
+        except: Except,
     },
     Join {
         member: Member,

@@ -3,10 +3,11 @@
 use hubgate_wire::websocket::Frame;
 
 use crate::Slot;
-use crate::delivery::{Member, Target};
-use crate::event::UpstreamCall;
-use crate::id::{ConnectionId, GroupName, HubName, ShardIndex};
+use crate::delivery::{Except, Member, Target};
+use crate::event::{HubAnswer, HubQuestion, UpstreamCall};
+use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardIndex};
 use crate::outgoing::Outgoing;
+use crate::server_order::ServerOrder;
 
 /// One thing to be done.
 #[derive(Debug)]
@@ -37,6 +38,21 @@ pub enum Effect {
         slot: Slot,
         call: UpstreamCall,
     },
+    /// Queue messages of the service protocol for a hub server on this shard.
+    ToServer {
+        to: ServerConnectionId,
+        messages: Vec<u8>,
+    },
+    /// End the transport of a hub server once all that is queued has left. The core has forgotten the connection.
+    FinishServer {
+        to: ServerConnectionId,
+        detail: String,
+    },
+    /// Log that a hub server's message has no effect, because nobody knows what it means; once for each connection.
+    ServerMessageSkipped {
+        hub: HubName,
+        what: String,
+    },
     /// Hand an order to other shards. What is forwarded to one shard arrives in the order in which it was forwarded.
     Forward {
         to: Shards,
@@ -55,11 +71,40 @@ pub enum Shards {
 /// What a shard does for another. It is an action made ready: what is sent is encoded once for all shards.
 #[derive(Debug, Clone)]
 pub enum Order {
-    Deliver { to: Target, except: Vec<ConnectionId>, message: Outgoing },
-    Join { member: Member, group: GroupName, ttl_seconds: Option<u32> },
-    Leave { member: Member, group: GroupName },
+    Deliver {
+        to: Target,
+        except: Except,
+        message: Outgoing,
+    },
+    Join {
+        member: Member,
+        group: GroupName,
+        ttl_seconds: Option<u32>,
+    },
+    Leave {
+        member: Member,
+        group: GroupName,
+    },
     LeaveAll(Member),
-    Close { target: Target, except: Vec<ConnectionId>, reason: Option<String>, allow_reconnect: bool },
+    Close {
+        target: Target,
+        except: Vec<ConnectionId>,
+        reason: Option<String>,
+        allow_reconnect: bool,
+    },
+    /// Between the shard of a client and that of a hub server.
+    Server(ServerOrder),
+    /// To be answered behind all that was ordered before.
+    Ask {
+        question: HubQuestion,
+        asker: ShardIndex,
+        number: u32,
+    },
+    /// The answer to question `number`.
+    Answer {
+        number: u32,
+        answer: HubAnswer,
+    },
 }
 
 /// Why a connection ended. The names are the service's close categories, where it has one.
@@ -74,6 +119,12 @@ pub enum CloseCause {
     /// The handshake was malformed, too late, or asked for what is not spoken.
     HandshakeError,
     NoAvailableServerConnection,
+    /// The hub server that the client's token requires is not connected.
+    ServerConnectionNotFound,
+    /// The connection of the client's hub server ended, or its server leaves.
+    ServerConnectionClosed,
+    /// The client's hub server ended it.
+    ClosedByAppServer,
     /// Upstream refused the client, or failed at `connected`.
     InvokeUpstreamFailed,
     /// The client broke the protocol or a limit.
@@ -92,12 +143,15 @@ impl CloseCause {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [CloseCause; 11] = [
+    pub const ALL: [CloseCause; 14] = [
         CloseCause::Normal,
         CloseCause::TransportLost,
         CloseCause::PingTimeout,
         CloseCause::HandshakeError,
         CloseCause::NoAvailableServerConnection,
+        CloseCause::ServerConnectionNotFound,
+        CloseCause::ServerConnectionClosed,
+        CloseCause::ClosedByAppServer,
         CloseCause::InvokeUpstreamFailed,
         CloseCause::BadRequest,
         CloseCause::SlowClient,
@@ -114,6 +168,9 @@ impl CloseCause {
             CloseCause::PingTimeout => "PingTimeout",
             CloseCause::HandshakeError => "HandshakeError",
             CloseCause::NoAvailableServerConnection => "NoAvailableServerConnection",
+            CloseCause::ServerConnectionNotFound => "ServerConnectionNotFound",
+            CloseCause::ServerConnectionClosed => "ServerConnectionClosed",
+            CloseCause::ClosedByAppServer => "ClosedByAppServer",
             CloseCause::InvokeUpstreamFailed => "InvokeUpstreamFailed",
             CloseCause::BadRequest => "BadRequest",
             CloseCause::SlowClient => "SlowClient",

@@ -77,8 +77,8 @@ pub enum UpstreamFailure {
     Busy,
 }
 
-/// What a running plugin asks of the hub of its event, and REST callers of any hub.
-#[derive(Debug)]
+/// What a running plugin asks of the hub of its event, and REST callers and hub servers of any hub.
+#[derive(Debug, Clone)]
 pub enum HubQuestion {
     /// Does the target have a connection?
     Exists(Target),
@@ -88,6 +88,8 @@ pub enum HubQuestion {
     UserInGroup { user: UserId, group: GroupName },
     /// Put a connection into a group.
     Join { connection: ConnectionId, group: GroupName },
+    /// Take a connection out of a group, or out of all.
+    Leave { connection: ConnectionId, group: Option<GroupName> },
     /// Run these actions now; answered when they are in effect.
     Run(Vec<Action>),
 }
@@ -103,9 +105,10 @@ pub enum Joined {
 }
 
 /// The answer to a [`HubQuestion`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum HubAnswer {
-    /// To [`HubQuestion::Exists`] and [`HubQuestion::UserInGroup`].
+    /// To [`HubQuestion::Exists`] and [`HubQuestion::UserInGroup`], and to [`HubQuestion::Leave`] whether the connection
+    /// exists.
     Exists(bool),
     Joined(Joined),
     Facts(Option<Arc<ConnectionFacts>>),

@@ -1,8 +1,10 @@
 //! What clients are told when something fails: one function per place where they can meet it.
 
+use hubgate_wire::signalr::HubProtocol;
 use hubgate_wire::signalr::handshake::MalformedHandshake;
 
 use crate::event::UpstreamFailure;
+use crate::routing::NoRoute;
 
 /// The error of a completion, for a call of `target` that has no answer.
 pub(crate) fn completion(target: &str, failure: UpstreamFailure, detailed: bool) -> String {
@@ -31,6 +33,17 @@ pub(crate) fn connected(failure: UpstreamFailure, detailed: bool) -> String {
     }
 }
 
+/// The error of the handshake, for a client that no hub server gets (the service's own texts).
+pub(crate) fn no_route(no_route: NoRoute) -> &'static str {
+    match no_route {
+        NoRoute::NoServer => {
+            "SignalR Service is now in 'Default' service mode. Current mode works as a proxy that routes client traffic to \
+             the connected app servers. However app servers are not connected."
+        }
+        NoRoute::NotTheRequired => "The server which the client is sticky to is not found.",
+    }
+}
+
 /// The error of the handshake, for a client whose request is malformed (.NET's own words).
 pub(crate) fn malformed_handshake(malformed: &MalformedHandshake, detailed: bool) -> String {
     let detail = if detailed { format!(" InvalidDataException: {malformed}") } else { String::new() };
@@ -38,8 +51,12 @@ pub(crate) fn malformed_handshake(malformed: &MalformedHandshake, detailed: bool
 }
 
 /// The error of the handshake, for a client whose transport carries no bytes (.NET's own words).
-pub(crate) const NO_BINARY_TRANSPORT: &str = "Cannot use the 'messagepack' protocol on the current transport. The \
-                                              transport does not support 'Binary' transfer format.";
+pub(crate) fn no_binary_transport(protocol: HubProtocol) -> String {
+    format!(
+        "Cannot use the '{}' protocol on the current transport. The transport does not support 'Binary' transfer format.",
+        protocol.name()
+    )
+}
 
 /// The error of a completion, for a call that no upstream item matches.
 pub(crate) fn nobody_answers(target: &str) -> String {

@@ -3,7 +3,7 @@
 use hubgate_wire::websocket::Frame;
 
 use crate::client_connection::HubIndex;
-use crate::delivery::{Action, Member, Target};
+use crate::delivery::{Action, Except, Member, Target};
 use crate::effect::{CloseCause, Effect, Order, Shards};
 use crate::event::Joined;
 use crate::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
@@ -51,7 +51,7 @@ impl Shard {
         }
         match order {
             Order::Deliver { to: Target::User(user), .. } | Order::Close { target: Target::User(user), .. } => {
-                for shard in self.presence.shards_of(&self.hub(hub).name, user) {
+                for shard in self.hub(hub).presence.users.shards_of(user) {
                     if shard != self.index {
                         self.forward(Shards::One(shard), hub, order.clone(), effects);
                     }
@@ -61,7 +61,7 @@ impl Shard {
         }
     }
 
-    fn forward(&self, to: Shards, hub: HubIndex, order: Order, effects: &mut Vec<Effect>) {
+    pub(crate) fn forward(&self, to: Shards, hub: HubIndex, order: Order, effects: &mut Vec<Effect>) {
         effects.push(Effect::Forward { to, hub: self.hub(hub).name.clone(), order });
     }
 
@@ -76,31 +76,21 @@ impl Shard {
                     self.join_client(slot, &group);
                 }
             }
-            Order::Leave { member, group } => {
-                if let Member::User(user) = &member {
-                    self.hub_mut(hub).end_memberships(user, Some(&group));
-                }
-                for slot in self.targets(hub, &member.into_target(), &[]) {
-                    self.client(slot).groups.retain(|each| *each != group);
-                    self.hub_mut(hub).leave(slot, &group);
-                }
-            }
-            Order::LeaveAll(member) => {
-                if let Member::User(user) = &member {
-                    self.hub_mut(hub).end_memberships(user, None);
-                }
-                for slot in self.targets(hub, &member.into_target(), &[]) {
-                    for group in std::mem::take(&mut self.client(slot).groups) {
-                        self.hub_mut(hub).leave(slot, &group);
-                    }
-                }
-            }
+            Order::Leave { member, group } => self.part(hub, member, Some(&group)),
+            Order::LeaveAll(member) => self.part(hub, member, None),
             Order::Close { target, except, reason, allow_reconnect } => {
                 for slot in self.targets(hub, &target, &except) {
                     let closing = Closing { error: reason.clone(), allow_reconnect, detail: String::new() };
                     self.close(slot, CloseCause::ClosedByRequest, closing, effects);
                 }
             }
+            Order::Server(order) => self.obey_about_server(hub, order, now, effects),
+            Order::Ask { question, asker, number } => {
+                let hub_name = self.hub(hub).name.clone();
+                let answer = self.answer(&hub_name, question, now, effects);
+                self.forward(Shards::One(asker), hub, Order::Answer { number, answer }, effects);
+            }
+            Order::Answer { number, answer } => self.answered(number, &answer, effects),
         }
     }
 
@@ -108,12 +98,16 @@ impl Shard {
         &mut self,
         hub: HubIndex,
         to: &Target,
-        except: &[ConnectionId],
+        except: &Except,
         message: &Outgoing,
         now: Millis,
         effects: &mut Vec<Effect>,
     ) {
-        let mut slots = self.targets(hub, to, except);
+        let held = self.settings.limits.held;
+        let mut slots = self.targets(hub, to, &except.connections);
+        if !except.users.is_empty() {
+            slots.retain(|slot| !self.is_of_users(*slot, &except.users));
+        }
         // As a rule all speak one protocol, so that one round is enough.
         while let Some(first) = slots.first() {
             let protocol = self.client(*first).protocol;
@@ -125,7 +119,7 @@ impl Shard {
                     others.push(*slot);
                     return false;
                 }
-                frame.is_some_and(|frame| client.takes(frame, now))
+                frame.is_some_and(|frame| client.takes(frame, now, held))
             });
             if let Some(frame) = frame {
                 let counters = &mut self.hub_mut(hub).counters;
@@ -147,7 +141,8 @@ impl Shard {
         let counters = &mut self.hub_mut(hub).counters;
         counters.messages_out += 1;
         counters.bytes_out += frame.len() as u64;
-        if self.client(slot).takes(&frame, now) {
+        let held = self.settings.limits.held;
+        if self.client(slot).takes(&frame, now, held) {
             effects.push(Effect::Send { to: slot, frame });
         }
     }
@@ -161,6 +156,11 @@ impl Shard {
             true => clients.collect(),
             false => clients.filter(|slot| !except.contains(slot)).collect(),
         }
+    }
+
+    fn is_of_users(&self, slot: Slot, users: &[UserId]) -> bool {
+        let facts = self.clients[slot.0 as usize].facts();
+        facts.and_then(|facts| facts.user_id.as_ref()).is_some_and(|user| users.contains(user))
     }
 
     /// The slot of a target that is a connection of the hub on this shard.
@@ -187,6 +187,29 @@ impl Shard {
         client.groups.push(group.clone());
         self.hub_mut(hub).join(slot, group.clone());
         Joined::Yes
+    }
+
+    /// Takes a member out of a group, or out of all.
+    fn part(&mut self, hub: HubIndex, member: Member, group: Option<&GroupName>) {
+        if let Member::User(user) = &member {
+            self.hub_mut(hub).end_memberships(user, group);
+        }
+        for slot in self.targets(hub, &member.into_target(), &[]) {
+            self.part_client(slot, group);
+        }
+    }
+
+    /// Takes a client out of a group, or out of all.
+    pub(crate) fn part_client(&mut self, slot: Slot, group: Option<&GroupName>) {
+        let client = self.client(slot);
+        let hub = client.hub;
+        let left = match group {
+            Some(group) => client.groups.extract_if(.., |each| each == group).collect(),
+            None => std::mem::take(&mut client.groups),
+        };
+        for group in left {
+            self.hub_mut(hub).leave(slot, &group);
+        }
     }
 
     fn remember(&mut self, hub: HubIndex, user: &UserId, group: &GroupName, ttl_seconds: Option<u32>, now: Millis) {
@@ -220,7 +243,10 @@ impl Order {
             | Order::Join { member: Member::User(_), .. }
             | Order::Leave { member: Member::User(_), .. }
             | Order::LeaveAll(Member::User(_))
-            | Order::Close { target: Target::All | Target::Group(_) | Target::User(_), .. } => None,
+            | Order::Close { target: Target::All | Target::Group(_) | Target::User(_), .. }
+            | Order::Server(_)
+            | Order::Ask { .. }
+            | Order::Answer { .. } => None,
         }
     }
 }

@@ -87,6 +87,10 @@ name!(
     /// A plugin of the configuration.
     PluginName
 );
+name!(
+    /// A hub server: one process, whatever connections it has.
+    ServerId
+);
 
 impl GroupName {
     /// The longest name that the service's REST API accepts, in characters.
@@ -109,6 +113,13 @@ pub struct InvalidGroupName;
 /// The place of a shard among the shards of its gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardIndex(pub u16);
+
+/// A connection of a hub server: the shard that it is on, and its number there, which no other one ever has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerConnectionId {
+    pub shard: ShardIndex,
+    pub number: u32,
+}
 
 /// A connection's public id: 128 random bits and the shard that owns the connection, as 24 characters of base64url. What
 /// names a connection therefore says where it lives.

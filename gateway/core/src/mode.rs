@@ -31,7 +31,7 @@ impl Mode {
     /// What a client becomes when its transport opens.
     pub fn of_new_client(self) -> ClientKind {
         match self {
-            Mode::Default => ClientKind::Refused(NO_SERVER),
+            Mode::Default => ClientKind::Proxied,
             Mode::Serverless => ClientKind::Serverless,
         }
     }
@@ -42,10 +42,6 @@ impl Mode {
 pub enum ClientKind {
     /// The gateway answers its handshake and its pings; its events go to upstream.
     Serverless,
-    /// Its handshake is answered with this error.
-    Refused(&'static str),
+    /// A hub server answers it.
+    Proxied,
 }
-
-/// What a client of a hub in default mode is told while no hub server is connected (the service's own text).
-const NO_SERVER: &str = "SignalR Service is now in 'Default' service mode. Current mode works as a proxy that routes \
-                         client traffic to the connected app servers. However app servers are not connected.";

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::HubProtocol;
 use hubgate_wire::websocket::Frame;
@@ -34,10 +33,10 @@ impl Outgoing {
 
     /// What its sender has encoded: by protocol, one or more whole hub messages with what frames them. Clients of other
     /// protocols get nothing.
-    pub fn encoded(messages: impl IntoIterator<Item = (HubProtocol, Bytes)>) -> Outgoing {
+    pub fn encoded(messages: impl IntoIterator<Item = (HubProtocol, impl AsRef<[u8]>)>) -> Outgoing {
         let mut frames: [OnceLock<Frame>; HubProtocol::COUNT] = Default::default();
         for (protocol, message) in messages {
-            let frame = Frame::data(protocol.data_kind(), |out| out.extend_from_slice(&message));
+            let frame = Frame::data(protocol.data_kind(), |out| out.extend_from_slice(message.as_ref()));
             frames[protocol as usize] = OnceLock::from(frame);
         }
         Outgoing(Arc::new(Message { source: Source::Encoded, frames }))

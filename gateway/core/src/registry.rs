@@ -1,16 +1,18 @@
 //! Who is in a hub on this shard, by user and by group.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use indexmap::IndexSet;
 
 use crate::Slot;
 use crate::delivery::Target;
 use crate::id::{GroupName, HubName, UserId};
+use crate::presence::HubPresence;
 use crate::time::Millis;
 
 /// A set of clients that is walked fast and changed in constant time.
-type Clients = IndexSet<Slot, foldhash::fast::RandomState>;
+pub(crate) type Clients = IndexSet<Slot, foldhash::fast::RandomState>;
 
 /// Memberships without an end that are kept per user; the oldest goes when one more comes.
 const MEMBERSHIPS_WITHOUT_END: usize = 100;
@@ -19,6 +21,8 @@ const MEMBERSHIPS_WITHOUT_END: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) name: HubName,
+    /// What all shards know of it together.
+    pub(crate) presence: Arc<HubPresence>,
     clients: Clients,
     users: HashMap<UserId, Clients>,
     groups: HashMap<GroupName, Clients>,
@@ -35,6 +39,8 @@ pub struct HubCounters {
     pub bytes_out: u64,
     /// Groups that a connection did not get into because it is in too many.
     pub joins_refused: u64,
+    /// Messages of hub servers that were not understood.
+    pub server_messages_skipped: u64,
     /// By the index of [`crate::CloseCause`].
     pub closed: [u64; crate::CloseCause::COUNT],
 }
@@ -48,9 +54,10 @@ struct Membership {
 }
 
 impl Hub {
-    pub(crate) fn new(name: HubName) -> Hub {
+    pub(crate) fn new(name: HubName, presence: Arc<HubPresence>) -> Hub {
         Hub {
             name,
+            presence,
             clients: Clients::default(),
             users: HashMap::new(),
             groups: HashMap::new(),

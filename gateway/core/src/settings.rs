@@ -59,6 +59,10 @@ pub struct Limits {
     pub queued_calls: usize,
     /// The text of those calls. Reading stops beyond it.
     pub queued_bytes: usize,
+    /// What is held for a client until its handshake is answered. One that gets more is closed as slow.
+    pub held: usize,
+    /// One message of a hub server.
+    pub server_message: usize,
     /// Groups that one connection may be in, in number; a join beyond it has no effect.
     pub groups_per_connection: usize,
 }

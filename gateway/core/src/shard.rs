@@ -1,29 +1,31 @@
 //! The connections of one worker thread and what they do to each other.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::handshake::{self, HandshakeRequest};
 use hubgate_wire::signalr::{HubMessage, HubProtocol};
-use hubgate_wire::websocket::{Frame, close_code};
+use hubgate_wire::websocket::{DataKind, Frame, close_code};
 use slab::Slab;
 
 use crate::client_connection::{
-    CallQueue, ClientConnection, HubIndex, Identity, NewClient, Phase, Reading, TransportState,
+    CallQueue, ClientConnection, Held, HubIndex, Identity, NewClient, Phase, Reading, TransportState,
 };
-use crate::delivery::Target;
 use crate::effect::{CloseCause, Effect};
-use crate::event::{ConnectionFacts, HubAnswer, HubQuestion, Joined};
+use crate::event::ConnectionFacts;
 use crate::failure;
-use crate::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
+use crate::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
 use crate::mode::{ClientKind, Mode};
 use crate::presence::Presence;
-use crate::registry::{Hub, HubCounters, LocalTarget};
+use crate::questions::PendingAck;
+use crate::registry::{Clients, Hub, HubCounters};
+use crate::server_connection::ServerConnection;
 use crate::settings::Settings;
 use crate::time::Millis;
 use crate::timer_wheel::TimerWheel;
+use crate::tokens::{ConnectionTokens, TokenRefusal};
 
 /// A client's place in its shard. Free for another client once the core has heard that its transport is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,41 +38,23 @@ pub struct Shard {
     /// How many shards the gateway has.
     pub(crate) shards: u16,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) presence: Arc<Presence>,
+    presence: Arc<Presence>,
     pub(crate) hubs: Vec<Hub>,
     hub_indexes: HashMap<HubName, HubIndex>,
     pub(crate) clients: Slab<ClientConnection>,
     pub(crate) slots: HashMap<ConnectionId, Slot>,
-    tokens: HashMap<ConnectionId, TokenState>,
-    /// Tokens that were given out, in the order in which they expire.
-    expiring_tokens: VecDeque<(Millis, ConnectionId)>,
+    /// The hub servers that are connected here.
+    pub(crate) servers: HashMap<ServerConnectionId, ServerConnection, foldhash::fast::RandomState>,
+    pub(crate) next_server: u32,
+    /// The clients of each server connection, whatever shard that is on.
+    pub(crate) clients_of_servers: HashMap<ServerConnectionId, Clients, foldhash::fast::RandomState>,
+    /// Acks for which other shards are asked.
+    pub(crate) asked: HashMap<u32, PendingAck>,
+    pub(crate) next_question: u32,
+    tokens: ConnectionTokens,
     wheel: TimerWheel,
     /// By protocol.
     pings: [Frame; HubProtocol::COUNT],
-}
-
-/// What a connection token opens.
-#[derive(Debug)]
-enum TokenState {
-    /// `early` is what the client posted before it opened its transport.
-    Negotiated {
-        hub: HubName,
-        id: ConnectionId,
-        early: Vec<u8>,
-    },
-    InUse {
-        hub: HubName,
-        transport: Transport,
-    },
-}
-
-/// Why a connection token opens no transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenRefusal {
-    /// It was never given out for this hub, or not used in time, or its connection is over.
-    Unknown,
-    /// Its connection has a transport already.
-    InUse(Transport),
 }
 
 /// A hub as an operator sees it.
@@ -79,6 +63,8 @@ pub struct HubStatus {
     pub hub: HubName,
     pub mode: Mode,
     pub clients: usize,
+    /// Those that are open, of hub servers and of others that only send.
+    pub server_connections: usize,
     pub counters: HubCounters,
 }
 
@@ -94,8 +80,12 @@ impl Shard {
             hub_indexes: HashMap::new(),
             clients: Slab::new(),
             slots: HashMap::new(),
-            tokens: HashMap::new(),
-            expiring_tokens: VecDeque::new(),
+            servers: HashMap::default(),
+            next_server: 0,
+            clients_of_servers: HashMap::default(),
+            asked: HashMap::new(),
+            next_question: 0,
+            tokens: ConnectionTokens::default(),
             wheel: TimerWheel::new(),
             pings: HubProtocol::ALL.map(|protocol| protocol.frame(&HubMessage::Ping)),
         }
@@ -109,23 +99,14 @@ impl Shard {
 
     /// A client negotiated: `token` opens a transport of connection `id` for a while.
     pub fn negotiated(&mut self, hub: HubName, id: ConnectionId, token: ConnectionId, now: Millis) {
-        self.tokens.insert(token, TokenState::Negotiated { hub, id, early: Vec::new() });
-        self.expiring_tokens.push_back((now + self.settings.timeouts.negotiate, token));
+        self.tokens.add(hub, id, token, now + self.settings.timeouts.negotiate);
     }
 
     /// Keeps what a client posts before its transport is open, up to the length of a handshake request; `false` if there is
     /// no such client, or it posts more.
     pub fn posted_early(&mut self, token: ConnectionId, hub: &HubName, bytes: &[u8], now: Millis) -> bool {
-        self.expire_tokens(now);
-        match self.tokens.get_mut(&token) {
-            Some(TokenState::Negotiated { hub: of, early, .. })
-                if of == hub && early.len() + bytes.len() <= handshake::LONGEST_REQUEST =>
-            {
-                early.extend_from_slice(bytes);
-                true
-            }
-            Some(_) | None => false,
-        }
+        self.tokens.expire(now);
+        self.tokens.posted_early(token, hub, bytes)
     }
 
     /// Uses up a token for a transport; gives the id of its connection, and what its client posted early.
@@ -136,29 +117,18 @@ impl Shard {
         transport: Transport,
         now: Millis,
     ) -> Result<(ConnectionId, Vec<u8>), TokenRefusal> {
-        self.expire_tokens(now);
-        match self.tokens.get_mut(&token) {
-            Some(TokenState::Negotiated { hub: of, id, early }) if of == hub => {
-                let claimed = (*id, std::mem::take(early));
-                self.tokens.insert(token, TokenState::InUse { hub: hub.clone(), transport });
-                Ok(claimed)
-            }
-            Some(TokenState::InUse { hub: of, transport }) if of == hub => Err(TokenRefusal::InUse(*transport)),
-            Some(TokenState::Negotiated { .. } | TokenState::InUse { .. }) | None => Err(TokenRefusal::Unknown),
-        }
+        self.tokens.expire(now);
+        self.tokens.claim(token, hub, transport)
     }
 
     /// The transport of `hub` that a token has opened.
     pub fn transport(&self, token: ConnectionId, hub: &HubName) -> Option<Transport> {
-        match self.tokens.get(&token) {
-            Some(TokenState::InUse { hub: of, transport }) if of == hub => Some(*transport),
-            Some(_) | None => None,
-        }
+        self.tokens.transport(token, hub)
     }
 
     /// A claimed token's transport did not open after all.
     pub fn release_token(&mut self, token: ConnectionId) {
-        self.tokens.remove(&token);
+        self.tokens.remove(token);
     }
 
     /// A client's transport is open; its handshake request comes next.
@@ -181,6 +151,7 @@ impl Shard {
             unread: Vec::new(),
             calls: CallQueue::default(),
             groups: Vec::new(),
+            proxy: None,
         }) as u32);
         self.schedule(slot, deadline);
         slot
@@ -194,6 +165,9 @@ impl Shard {
         self.hub_mut(hub).counters.bytes_in += bytes.len() as u64;
         while !bytes.is_empty() {
             let client = self.client(slot);
+            if client.proxy.is_some() {
+                return self.client_says(slot, bytes, now, effects);
+            }
             if !client.is_parsing() {
                 return self.keep_unread(slot, bytes, effects);
             }
@@ -224,16 +198,17 @@ impl Shard {
         self.forget_if_over(slot);
     }
 
-    /// All clients are told to come back later, because the gateway stops.
-    pub fn drain(&mut self, effects: &mut Vec<Effect>) {
+    /// All clients are told to come back later, because the gateway stops, and so are hub servers behind them.
+    pub fn drain(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let slots: Vec<Slot> = self.clients.iter().map(|(index, _)| Slot(index as u32)).collect();
         for slot in slots {
             let closing = Closing { error: None, allow_reconnect: true, detail: String::new() };
             self.close(slot, CloseCause::ServiceReload, closing, effects);
         }
+        self.drain_servers(now, effects);
     }
 
-    /// Whether a client is left, or upstream still has to hear of one's end.
+    /// Whether no client is left, and upstream has heard of the end of all.
     pub fn is_empty(&self) -> bool {
         self.clients.is_empty()
     }
@@ -245,7 +220,8 @@ impl Shard {
 
     /// Time passed: meets the deadlines up to `now`.
     pub fn tick(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        self.expire_tokens(now);
+        self.tokens.expire(now);
+        self.tick_servers(now, effects);
         for (slot, due) in self.wheel.expire(now) {
             // An entry whose client is gone or was rescheduled does not count.
             if self.clients.get(slot.0 as usize).is_some_and(|client| client.due == Some(due)) {
@@ -254,65 +230,19 @@ impl Shard {
         }
     }
 
-    /// Answers what a running plugin asks of its hub, as far as this shard knows.
-    pub fn answer(
-        &mut self,
-        hub: &HubName,
-        question: HubQuestion,
-        now: Millis,
-        effects: &mut Vec<Effect>,
-    ) -> HubAnswer {
-        match question {
-            HubQuestion::Exists(target) => HubAnswer::Exists(self.exists(hub, &target)),
-            HubQuestion::Facts(id) => HubAnswer::Facts(self.facts(hub, id)),
-            HubQuestion::UserInGroup { user, group } => {
-                HubAnswer::Exists(self.is_user_in_group(hub, &user, &group, now))
-            }
-            HubQuestion::Join { connection, group } => HubAnswer::Joined(self.join(hub, connection, &group)),
-            HubQuestion::Run(actions) => {
-                self.run(hub, actions, now, effects);
-                HubAnswer::Ran
-            }
-        }
-    }
-
     /// The hubs that this shard has met.
     pub fn statuses(&self) -> Vec<HubStatus> {
-        let status = |hub: &Hub| HubStatus {
-            hub: hub.name.clone(),
-            mode: self.settings.hub(&hub.name).mode,
-            clients: hub.client_count(),
-            counters: hub.counters.clone(),
+        let status = |(index, hub): (usize, &Hub)| {
+            let index = HubIndex(index as u32);
+            HubStatus {
+                hub: hub.name.clone(),
+                mode: self.settings.hub(&hub.name).mode,
+                clients: hub.client_count(),
+                server_connections: self.servers.values().filter(|server| server.hub == index).count(),
+                counters: hub.counters.clone(),
+            }
         };
-        self.hubs.iter().map(status).collect()
-    }
-
-    fn exists(&mut self, hub: &HubName, target: &Target) -> bool {
-        let hub = self.hub_index(hub);
-        let slot = self.slot_of(hub, target);
-        self.hub(hub).clients_of(&LocalTarget::new(target, slot)).next().is_some()
-    }
-
-    fn is_user_in_group(&mut self, hub: &HubName, user: &UserId, group: &GroupName, now: Millis) -> bool {
-        let hub = self.hub_index(hub);
-        let hub = self.hub(hub);
-        let user_connections = LocalTarget::User(user);
-        hub.has_membership(user, group, now)
-            || hub.clients_of(&user_connections).any(|slot| self.clients[slot.0 as usize].groups.contains(group))
-    }
-
-    fn join(&mut self, hub: &HubName, connection: ConnectionId, group: &GroupName) -> Joined {
-        let hub = self.hub_index(hub);
-        match self.slot_of(hub, &Target::Connection(connection)) {
-            Some(slot) => self.join_client(slot, group),
-            None => Joined::NoSuchConnection,
-        }
-    }
-
-    fn facts(&self, hub: &HubName, id: ConnectionId) -> Option<Arc<ConnectionFacts>> {
-        let slot = self.slots.get(&id)?;
-        let facts = self.clients[slot.0 as usize].facts()?;
-        (facts.hub == *hub).then(|| facts.clone())
+        self.hubs.iter().enumerate().map(status).collect()
     }
 
     fn message(&mut self, slot: Slot, message: &[u8], now: Millis, effects: &mut Vec<Effect>) {
@@ -339,25 +269,31 @@ impl Shard {
                 return self.refuse(slot, CloseCause::HandshakeError, error, effects);
             }
         };
-        match (kind, request.accept()) {
-            (ClientKind::Refused(error), _) => {
-                self.refuse(slot, CloseCause::NoAvailableServerConnection, error.to_owned(), effects);
+        let protocol = match kind {
+            ClientKind::Serverless => request.accept(),
+            // Whether it speaks this version is the hub server's business.
+            ClientKind::Proxied => request.protocol(),
+        };
+        let protocol = match protocol {
+            Ok(protocol) => protocol,
+            Err(refusal) => return self.refuse(slot, CloseCause::HandshakeError, refusal.to_string(), effects),
+        };
+        let is_text = self.client(slot).transport == Transport::ServerSentEvents;
+        if is_text && protocol.data_kind() == DataKind::Binary {
+            let error = failure::no_binary_transport(protocol);
+            return self.refuse(slot, CloseCause::HandshakeError, error, effects);
+        }
+        match kind {
+            ClientKind::Serverless => {
+                self.register(slot, protocol, now);
+                self.call_connected(slot, now, effects);
             }
-            (ClientKind::Serverless, Err(refusal)) => {
-                self.refuse(slot, CloseCause::HandshakeError, refusal.to_string(), effects);
-            }
-            (ClientKind::Serverless, Ok(HubProtocol::MessagePack))
-                if self.client(slot).transport == Transport::ServerSentEvents =>
-            {
-                let error = failure::NO_BINARY_TRANSPORT.to_owned();
-                self.refuse(slot, CloseCause::HandshakeError, error, effects);
-            }
-            (ClientKind::Serverless, Ok(protocol)) => self.register(slot, protocol, now, effects),
+            ClientKind::Proxied => self.route_client(slot, protocol, message, now, effects),
         }
     }
 
-    /// Others see the client from here on; upstream decides whether it stays.
-    fn register(&mut self, slot: Slot, protocol: HubProtocol, now: Millis, effects: &mut Vec<Effect>) {
+    /// Others see the client from here on; whoever answers it decides whether it stays.
+    pub(crate) fn register(&mut self, slot: Slot, protocol: HubProtocol, now: Millis) {
         let closed = Phase::Closed { facts: None, transport: TransportState::Ending };
         let client = self.client(slot);
         let Phase::Handshaking { identity, .. } = std::mem::replace(&mut client.phase, closed) else {
@@ -368,22 +304,30 @@ impl Shard {
         let (index, id) = (client.hub, client.id);
         let hub = self.hub(index).name.clone();
         let facts = Arc::new(ConnectionFacts { hub, id, user_id, protocol, claims, query, headers, remote_address });
+        let hub = self.hub(index);
+        hub.presence.client_entered();
         if let Some(user) = &facts.user_id
-            && !self.hub(index).has_user(user)
+            && !hub.has_user(user)
         {
-            self.presence.entered(&facts.hub, user, self.index);
+            hub.presence.users.entered(user, self.index);
         }
         let groups = self.hub_mut(index).add(slot, facts.user_id.as_ref(), now);
         self.slots.insert(id, slot);
-        self.client(slot).phase = Phase::Connecting { facts, held: Vec::new() };
+        self.client(slot).phase = Phase::Connecting { facts, held: Held::default() };
         for group in groups {
             self.join_client(slot, &group);
         }
-        self.call_connected(slot, now, effects);
     }
 
-    /// Answers the handshake and lets out what was held back.
+    /// Answers the handshake of a client that the gateway itself serves.
     pub(crate) fn accept(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+        let frame = self.client(slot).protocol.handshake_frame(handshake::ACCEPTED);
+        self.let_in(slot, frame, now, effects);
+        self.resume(slot, now, effects);
+    }
+
+    /// Sends the answer to the handshake, and behind it what was held back.
+    pub(crate) fn let_in(&mut self, slot: Slot, answer: Frame, now: Millis, effects: &mut Vec<Effect>) {
         let client = self.client(slot);
         let Phase::Connecting { facts, held } = &mut client.phase else {
             return;
@@ -392,11 +336,15 @@ impl Shard {
         client.phase = Phase::Open { facts };
         client.last_sent = now;
         client.last_heard = now;
-        let frame = client.protocol.handshake_frame(handshake::ACCEPTED);
-        effects.push(Effect::Send { to: slot, frame });
-        effects.extend(held.into_iter().map(|frame| Effect::Send { to: slot, frame }));
+        effects.push(Effect::Send { to: slot, frame: answer });
+        effects.extend(held.frames.into_iter().map(|frame| Effect::Send { to: slot, frame }));
+        if held.is_too_much {
+            let error = Some(CLOSED_WITH_ERROR.to_owned());
+            let detail = "more was sent to it before its handshake was answered than `server.limits.outbox`".to_owned();
+            let closing = Closing { error, allow_reconnect: true, detail };
+            return self.close(slot, CloseCause::SlowClient, closing, effects);
+        }
         self.check_deadlines(slot, now, effects);
-        self.resume(slot, now, effects);
     }
 
     /// Parses on where it stopped: after the handshake was answered, or when the client's calls have become fewer.
@@ -465,8 +413,9 @@ impl Shard {
         self.close(slot, CloseCause::BadRequest, closing, effects);
     }
 
-    fn check_deadlines(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+    pub(crate) fn check_deadlines(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
         let timeouts = self.settings.timeouts.clone();
+        let invocations = self.check_invocations(slot, now, effects);
         let client = &mut self.clients[slot.0 as usize];
         let ping = &self.pings[client.protocol as usize];
         let next = match &client.phase {
@@ -476,6 +425,13 @@ impl Shard {
             }
             Phase::Handshaking { deadline, .. } => *deadline,
             Phase::Closed { .. } => return,
+            Phase::Connecting { .. } if let Some(proxy) = &client.proxy => {
+                if now >= proxy.deadline {
+                    let error = "Handshake was canceled.".to_owned();
+                    return self.refuse(slot, CloseCause::HandshakeError, error, effects);
+                }
+                proxy.deadline
+            }
             // Upstream has its own deadline.
             Phase::Connecting { .. } => now + timeouts.keep_alive,
             Phase::Open { .. } if client.expiry.is_some_and(|expiry| now >= expiry) => {
@@ -483,6 +439,11 @@ impl Shard {
                 let closing = Closing { error, allow_reconnect: true, detail: String::new() };
                 return self.close(slot, CloseCause::Unauthorized, closing, effects);
             }
+            // Its hub server pings it, and misses it.
+            Phase::Open { .. } if client.proxy.is_some() => match client.expiry.into_iter().chain(invocations).min() {
+                Some(next) => next,
+                None => return,
+            },
             // Neither side pings there: the polls show that the client lives.
             Phase::Open { .. } if client.transport == Transport::LongPolling => match client.expiry {
                 Some(expiry) => expiry,
@@ -510,7 +471,7 @@ impl Shard {
         self.schedule(slot, next);
     }
 
-    fn schedule(&mut self, slot: Slot, at: Millis) {
+    pub(crate) fn schedule(&mut self, slot: Slot, at: Millis) {
         let due = self.wheel.schedule(slot, at);
         self.client(slot).due = Some(due);
     }
@@ -536,16 +497,31 @@ impl Shard {
                 protocol.frame(&HubMessage::Close { error, allow_reconnect: closing.allow_reconnect })
             }
         };
-        let reason = match cause {
-            CloseCause::Normal => None,
-            cause => Some(closing.error.unwrap_or_else(|| cause.name().to_owned())),
-        };
-        self.retire(slot, cause, reason, effects);
-        effects.push(Effect::Send { to: slot, frame: last_message });
-        effects.push(Effect::Finish { slot, code: close_code::NORMAL, cause, detail: closing.detail });
+        self.end(slot, cause, Some(last_message), closing.error, closing.detail, effects);
     }
 
-    /// Takes the client out of all indexes, and tells upstream of its end behind all that it still has to hear.
+    /// Ends a client as [`Shard::close`] does, with this for its last message. `reason` and `detail` are for whoever answers it
+    /// and for the log.
+    pub(crate) fn end(
+        &mut self,
+        slot: Slot,
+        cause: CloseCause,
+        last_message: Option<Frame>,
+        reason: Option<String>,
+        detail: String,
+        effects: &mut Vec<Effect>,
+    ) {
+        let reason = match cause {
+            CloseCause::Normal => None,
+            cause => Some(reason.unwrap_or_else(|| cause.name().to_owned())),
+        };
+        self.retire(slot, cause, reason, effects);
+        effects.extend(last_message.map(|frame| Effect::Send { to: slot, frame }));
+        effects.push(Effect::Finish { slot, code: close_code::NORMAL, cause, detail });
+    }
+
+    /// Takes the client out of all indexes, and tells its hub server of its end, or upstream behind all that it still has to
+    /// hear.
     fn retire(&mut self, slot: Slot, cause: CloseCause, reason: Option<String>, effects: &mut Vec<Effect>) {
         let closed = Phase::Closed { facts: None, transport: TransportState::Ending };
         let client = self.client(slot);
@@ -558,21 +534,27 @@ impl Shard {
         client.phase = Phase::Closed { facts: facts.clone(), transport: TransportState::Ending };
         let (hub, id, token) = (client.hub, client.id, client.token.take());
         let groups = std::mem::take(&mut client.groups);
+        let proxy = client.proxy.take();
         if let Some(token) = token {
-            self.tokens.remove(&token);
+            self.tokens.remove(token);
         }
         self.hub_mut(hub).counters.closed[cause as usize] += 1;
         if let Some(facts) = facts {
             self.slots.remove(&id);
-            self.hub_mut(hub).remove(slot, facts.user_id.as_ref(), &groups);
+            let own = self.index;
+            let hub = self.hub_mut(hub);
+            hub.remove(slot, facts.user_id.as_ref(), &groups);
+            hub.presence.client_left();
             if let Some(user) = &facts.user_id
-                && !self.hub(hub).has_user(user)
+                && !hub.has_user(user)
             {
-                self.presence.left(&facts.hub, user, self.index);
+                hub.presence.users.left(user, own);
             }
-            // Whom upstream did not take never was.
-            if cause != CloseCause::InvokeUpstreamFailed {
-                self.call_disconnected(slot, &facts, reason, effects);
+            match proxy {
+                Some(proxy) => self.leave_server(slot, *proxy, reason.as_deref(), effects),
+                // Whom upstream did not take never was.
+                None if cause == CloseCause::InvokeUpstreamFailed => {}
+                None => self.call_disconnected(slot, &facts, reason, effects),
             }
         }
     }
@@ -580,17 +562,6 @@ impl Shard {
     pub(crate) fn forget_if_over(&mut self, slot: Slot) {
         if self.client(slot).is_over() {
             self.clients.remove(slot.0 as usize);
-        }
-    }
-
-    fn expire_tokens(&mut self, now: Millis) {
-        while let Some((expiry, token)) = self.expiring_tokens.front().copied()
-            && expiry <= now
-        {
-            self.expiring_tokens.pop_front();
-            if let Some(TokenState::Negotiated { .. }) = self.tokens.get(&token) {
-                self.tokens.remove(&token);
-            }
         }
     }
 
@@ -611,7 +582,7 @@ impl Shard {
             return *index;
         }
         let index = HubIndex(self.hubs.len() as u32);
-        self.hubs.push(Hub::new(name.clone()));
+        self.hubs.push(Hub::new(name.clone(), self.presence.hub(name)));
         self.hub_indexes.insert(name.clone(), index);
         index
     }

@@ -93,7 +93,13 @@ impl Admin {
         };
         let met = self.hubs().await.into_iter().find(|status| status.hub == name);
         let mode = self.shared.settings().core.hub(&name).mode;
-        let status = met.unwrap_or_else(|| HubStatus { hub: name, mode, clients: 0, counters: Default::default() });
+        let status = met.unwrap_or_else(|| HubStatus {
+            hub: name,
+            mode,
+            clients: 0,
+            server_connections: 0,
+            counters: Default::default(),
+        });
         reply(&hub(&status))
     }
 
@@ -141,7 +147,7 @@ fn reply(body: &Value) -> Answer {
 }
 
 fn hub(status: &HubStatus) -> Value {
-    json!({ "mode": status.mode.name(), "clients": status.clients, "serverConnections": 0 })
+    json!({ "mode": status.mode.name(), "clients": status.clients, "serverConnections": status.server_connections })
 }
 
 fn plugin(status: PluginStatus) -> Value {

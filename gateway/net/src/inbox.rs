@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admission::{ClientPlace, HttpPlace};
 use crate::client::requests::ClientRequest;
 use crate::http::Refusal;
-use crate::tls::ClientStream;
+use crate::tls::UpgradedStream;
 
 /// Messages that one inbox holds before its senders wait.
 pub(crate) const INBOX: usize = 1024;
@@ -59,7 +59,7 @@ pub(crate) enum ShardMessage {
 /// A client's socket behind its upgrade to a WebSocket.
 #[derive(Debug)]
 pub(crate) struct UpgradedClient {
-    pub(crate) stream: ClientStream,
+    pub(crate) stream: UpgradedStream,
     /// Bytes that came right behind the request.
     pub(crate) unread: Vec<u8>,
     pub(crate) client: NewClient,

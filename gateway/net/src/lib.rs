@@ -9,9 +9,11 @@ mod http;
 mod inbox;
 mod metrics;
 mod outbox;
+mod questions;
 pub mod settings;
 mod shard;
 mod tls;
+mod websocket;
 
 pub use gateway::{Change, Gateway, StartError};
 pub use tls::{Tls, TlsError};

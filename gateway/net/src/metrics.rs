@@ -93,11 +93,13 @@ pub(crate) fn sum(statuses: impl IntoIterator<Item = HubStatus>) -> Vec<HubStatu
             continue;
         };
         sum.clients += status.clients;
+        sum.server_connections += status.server_connections;
         sum.counters.messages_in += status.counters.messages_in;
         sum.counters.messages_out += status.counters.messages_out;
         sum.counters.bytes_in += status.counters.bytes_in;
         sum.counters.bytes_out += status.counters.bytes_out;
         sum.counters.joins_refused += status.counters.joins_refused;
+        sum.counters.server_messages_skipped += status.counters.server_messages_skipped;
         for (sum, closed) in sum.counters.closed.iter_mut().zip(status.counters.closed) {
             *sum += closed;
         }
@@ -108,6 +110,8 @@ pub(crate) fn sum(statuses: impl IntoIterator<Item = HubStatus>) -> Vec<HubStatu
 /// Labels never name a user, group or connection, so that their number stays that of the hubs.
 fn hub_metrics(hubs: &[HubStatus]) -> Registry {
     let connections = Family::<TransportLabels, Gauge>::default();
+    let servers = Family::<HubLabel, Gauge>::default();
+    let skipped = Family::<HubLabel, Counter>::default();
     let closed = Family::<CauseLabels, Counter>::default();
     let slow = Family::<HubLabel, Counter>::default();
     let joins_refused = Family::<HubLabel, Counter>::default();
@@ -118,6 +122,8 @@ fn hub_metrics(hubs: &[HubStatus]) -> Registry {
         let counters = &status.counters;
         let transport = "WebSockets";
         connections.get_or_create(&TransportLabels { hub: hub(), transport }).set(status.clients as i64);
+        servers.get_or_create(&HubLabel { hub: hub() }).set(status.server_connections as i64);
+        skipped.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.server_messages_skipped);
         for cause in CloseCause::ALL {
             let count = counters.closed[cause as usize];
             closed.get_or_create(&CauseLabels { hub: hub(), reason: cause.name() }).inc_by(count);
@@ -134,6 +140,9 @@ fn hub_metrics(hubs: &[HubStatus]) -> Registry {
     }
     let mut registry = Registry::default();
     registry.register("hubgate_client_connections", "Clients connected now", connections);
+    registry.register("hubgate_server_connections", "Connections of hub servers that are open now", servers);
+    let help = "Messages of hub servers that have no effect, because nobody knows what they mean";
+    registry.register("hubgate_server_messages_skipped", help, skipped);
     registry.register("hubgate_client_connections_closed", "Client connections that ended", closed);
     registry.register("hubgate_slow_clients_closed", "Clients given up because they read too slowly", slow);
     registry.register("hubgate_group_joins_refused", "Joins of connections that are in too many groups", joins_refused);

@@ -35,6 +35,11 @@ impl Outbox {
         self.is_empty() || self.bytes + more <= limit
     }
 
+    /// All that waits, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn push(&mut self, frame: Bytes) {
         self.bytes += frame.len();
         self.frames.push_back(frame);

@@ -58,6 +58,8 @@ impl Settings {
 pub struct Limits {
     /// Queued for one client. A single message that is larger passes when nothing else is queued.
     pub outbox: usize,
+    /// Queued for one connection of a hub server.
+    pub server_outbox: usize,
     /// The body of a request.
     pub post: usize,
     /// The head of a request: its first line and its headers. At least 8 KiB.
@@ -148,7 +150,14 @@ pub(crate) mod tests {
             hubs: HashMap::new(),
             other_hubs: core::HubSettings { mode: Mode::Default },
             upstream: Vec::new(),
-            limits: core::Limits { message: 0, queued_calls: 0, queued_bytes: 0, groups_per_connection: 0 },
+            limits: core::Limits {
+                message: 0,
+                queued_calls: 0,
+                queued_bytes: 0,
+                held: 0,
+                server_message: 0,
+                groups_per_connection: 0,
+            },
             timeouts: core::Timeouts {
                 negotiate: Millis(0),
                 handshake: Millis(0),
@@ -185,6 +194,7 @@ pub(crate) mod tests {
     pub(crate) fn limits() -> Limits {
         Limits {
             outbox: 0,
+            server_outbox: 0,
             post: 0,
             headers: 0,
             connections: 0,

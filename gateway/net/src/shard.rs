@@ -9,26 +9,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use hubgate_core::delivery::{Action, Target};
-use hubgate_core::event::{HubAnswer, HubQuestion, Joined, UpstreamAnswer, UpstreamCall};
-use hubgate_core::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
+use hubgate_core::event::{UpstreamAnswer, UpstreamCall};
+use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Effect, NewClient, Order, Shard, Shards, Slot, TokenRefusal};
+use hubgate_core::{CloseCause, Effect, NewClient, NewServerConnection, Order, Shard, Shards, Slot, TokenRefusal};
 use hubgate_plugin_host::{ShardPlugins, ShardQuestion};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::{Claims, TokenError};
-use hubgate_wire::websocket::Frame;
+use hubgate_wire::websocket::{Frame, close_code};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::admission::{ClientPlace, HttpPlace};
 use crate::client::ClientLink;
 use crate::client::http_client::HttpClient;
-use crate::client::websocket::{self, ClientSocket};
 use crate::gateway::Shared;
 use crate::http::{self, Refusal, VerifiedTokens};
 use crate::inbox::{INBOX, Inbox, InboxSender, ShardMessage, UpgradedClient};
-use crate::tls::ClientStream;
+use crate::tls::UpgradedStream;
+use crate::websocket::{self, WebSocket};
 
 /// Bytes that one read takes; the buffer is shared by all connections of the shard.
 const READ_BUFFER: usize = 64 * 1024;
@@ -42,16 +41,20 @@ pub(crate) struct ShardThread {
     pub(crate) shared: Arc<Shared>,
     core: RefCell<Shard>,
     links: RefCell<Vec<Option<ClientLink>>>,
+    /// The sockets of hub servers.
+    servers: RefCell<HashMap<ServerConnectionId, Rc<WebSocket>>>,
     /// Clients on other transports than WebSockets, by what opens their connections.
     pub(crate) http_clients: RefCell<HashMap<ConnectionId, Rc<HttpClient>>>,
     plugins: ShardPlugins,
-    peers: Vec<Peer>,
+    pub(crate) peers: Vec<Peer>,
     read_buffer: Cell<Vec<u8>>,
     tokens: RefCell<VerifiedTokens>,
     /// `server.limits.outbox`, in bytes.
     outbox_limit: Cell<usize>,
+    /// `server.limits.server-outbox`, in bytes.
+    server_outbox_limit: Cell<usize>,
     /// Sockets to which something was queued in this turn.
-    dirty: RefCell<Vec<Rc<ClientSocket>>>,
+    dirty: RefCell<Vec<Rc<WebSocket>>>,
     flusher: RefCell<Option<Waker>>,
     /// Readers that wait because another shard is behind.
     held_readers: RefCell<Vec<Waker>>,
@@ -59,9 +62,9 @@ pub(crate) struct ShardThread {
 }
 
 /// Another shard, and what waits because its inbox is full.
-struct Peer {
-    inbox: InboxSender,
-    waiting: RefCell<VecDeque<ShardMessage>>,
+pub(crate) struct Peer {
+    pub(crate) inbox: InboxSender,
+    pub(crate) waiting: RefCell<VecDeque<ShardMessage>>,
 }
 
 /// Runs a shard on this thread until its inbox is closed.
@@ -81,12 +84,14 @@ pub(crate) async fn run(
         shared,
         core: RefCell::new(core),
         links: RefCell::default(),
+        servers: RefCell::default(),
         http_clients: RefCell::default(),
         plugins,
         peers: inboxes.into_iter().map(peer).collect(),
         read_buffer: Cell::new(vec![0; READ_BUFFER]),
         tokens: RefCell::default(),
         outbox_limit: Cell::new(settings.limits.outbox),
+        server_outbox_limit: Cell::new(settings.limits.server_outbox),
         dirty: RefCell::default(),
         flusher: RefCell::default(),
         held_readers: RefCell::default(),
@@ -187,14 +192,14 @@ impl ShardThread {
     /// Serves a client whose upgrade was answered here, or hands it to the shard that its id names.
     pub(crate) async fn upgraded(
         self: Rc<Self>,
-        stream: ClientStream,
+        stream: UpgradedStream,
         unread: Vec<u8>,
         client: NewClient,
         place: ClientPlace,
     ) {
         let owner = client.id.shard();
         if owner == self.index {
-            return websocket::serve(self, stream, unread, client, place).await;
+            return websocket::serve_client(self, stream, unread, client, place).await;
         }
         let client = Box::new(UpgradedClient { stream, unread, client, place });
         drop(self.peers[usize::from(owner.0)].inbox.send(ShardMessage::Adopt(client)).await);
@@ -220,14 +225,33 @@ impl ShardThread {
         self.tell(|core, _, effects| core.client_gone(slot, cause, effects));
     }
 
+    pub(crate) fn server_opened(&self, server: NewServerConnection, socket: Rc<WebSocket>) -> ServerConnectionId {
+        let id = self.core.borrow_mut().server_opened(server, self.now());
+        self.servers.borrow_mut().insert(id, socket);
+        id
+    }
+
+    pub(crate) fn server_data(self: &Rc<Self>, id: ServerConnectionId, bytes: &[u8]) {
+        self.tell(|core, now, effects| core.server_data(id, bytes, now, effects));
+    }
+
+    pub(crate) fn server_gone(self: &Rc<Self>, id: ServerConnectionId) {
+        self.servers.borrow_mut().remove(&id);
+        self.tell(|core, now, effects| core.server_gone(id, now, effects));
+    }
+
+    pub(crate) fn server_congested(self: &Rc<Self>, id: ServerConnectionId, is_congested: bool) {
+        self.tell(|core, now, effects| core.server_congested(id, is_congested, now, effects));
+    }
+
     /// Queues a frame that is not of the hub protocol.
-    pub(crate) fn send(&self, socket: &Rc<ClientSocket>, frame: Frame) {
+    pub(crate) fn send(&self, socket: &Rc<WebSocket>, frame: Frame) {
         socket.push(frame.into_bytes(), self.outbox_limit.get());
         self.flush_later(socket);
     }
 
     /// What is queued leaves at the end of the turn.
-    pub(crate) fn flush_later(&self, socket: &Rc<ClientSocket>) {
+    pub(crate) fn flush_later(&self, socket: &Rc<WebSocket>) {
         if socket.is_dirty.replace(true) {
             return;
         }
@@ -252,7 +276,7 @@ impl ShardThread {
     }
 
     /// Tells the core what happened, and does what it wants done.
-    fn tell(self: &Rc<Self>, event: impl FnOnce(&mut Shard, Millis, &mut Vec<Effect>)) {
+    pub(crate) fn tell(self: &Rc<Self>, event: impl FnOnce(&mut Shard, Millis, &mut Vec<Effect>)) {
         let mut effects = Vec::new();
         event(&mut self.core.borrow_mut(), self.now(), &mut effects);
         // What plugins answer at once brings effects of its own, behind those that are there.
@@ -268,7 +292,7 @@ impl ShardThread {
             };
             self.core.borrow_mut().upstream_answered(slot, answer, self.now(), &mut effects);
         }
-        if self.core.borrow().is_empty() {
+        if self.is_empty() {
             self.is_drained.notify_waiters();
         }
     }
@@ -297,6 +321,23 @@ impl ShardThread {
             Effect::PauseReading(slot) => self.set_reading(slot, false),
             Effect::ResumeReading(slot) => self.set_reading(slot, true),
             Effect::Call { slot, call } => return self.call(slot, call),
+            Effect::ToServer { to, messages } => {
+                if let Some(socket) = self.servers.borrow().get(&to) {
+                    socket.gather(&messages, self.server_outbox_limit.get());
+                    self.flush_later(socket);
+                }
+            }
+            Effect::FinishServer { to, detail } => {
+                let socket = self.servers.borrow().get(&to).cloned();
+                if let Some(socket) = socket {
+                    tracing::info!(detail, "closing a hub server's connection");
+                    socket.finish(close_code::NORMAL, None);
+                    self.flush_later(&socket);
+                }
+            }
+            Effect::ServerMessageSkipped { hub, what } => {
+                tracing::warn!(%hub, what, "a hub server's message is skipped; what more comes on its connection is only counted");
+            }
             Effect::Forward { to: Shards::One(shard), hub, order } => self.forward(shard, hub, order),
             Effect::Forward { to: Shards::AllOthers, hub, order } => {
                 for shard in self.other_shards() {
@@ -382,7 +423,7 @@ impl ShardThread {
         }
     }
 
-    fn other_shards(&self) -> impl Iterator<Item = ShardIndex> + use<> {
+    pub(crate) fn other_shards(&self) -> impl Iterator<Item = ShardIndex> + use<> {
         let own = self.index;
         (0..self.peers.len() as u16).map(ShardIndex).filter(move |index| *index != own)
     }
@@ -394,7 +435,7 @@ impl ShardThread {
             }
             ShardMessage::Adopt(upgraded) => {
                 let UpgradedClient { stream, unread, client, place } = *upgraded;
-                tokio::task::spawn_local(websocket::serve(self.clone(), stream, unread, client, place));
+                tokio::task::spawn_local(websocket::serve_client(self.clone(), stream, unread, client, place));
             }
             ShardMessage::Order { hub, order } => {
                 self.tell(|core, now, effects| core.obey(&hub, order, now, effects));
@@ -414,6 +455,7 @@ impl ShardThread {
                 self.plugins.refresh();
                 self.tokens.borrow_mut().forget();
                 self.outbox_limit.set(self.shared.settings().limits.outbox);
+                self.server_outbox_limit.set(self.shared.settings().limits.server_outbox);
                 self.core.borrow_mut().configure(settings);
                 let _ = answer.send(());
             }
@@ -424,124 +466,17 @@ impl ShardThread {
         }
     }
 
-    fn answer_here(self: &Rc<Self>, hub: &HubName, question: HubQuestion) -> HubAnswer {
-        let mut answer = HubAnswer::Ran;
-        self.tell(|core, now, effects| answer = core.answer(hub, question, now, effects));
-        answer
+    /// Whether no client and no hub server is connected.
+    fn is_empty(&self) -> bool {
+        self.core.borrow().is_empty() && self.servers.borrow().is_empty()
     }
 
-    /// Answers a plugin that waits, with what all shards know.
-    async fn answer(self: Rc<Self>, question: ShardQuestion) {
-        let ShardQuestion { hub, question, answer } = question;
-        let answered = match question {
-            HubQuestion::Exists(target) => HubAnswer::Exists(self.exists(&hub, target).await),
-            HubQuestion::Facts(id) if id.shard() != self.index => {
-                self.ask(id.shard(), &hub, HubQuestion::Facts(id)).await.unwrap_or(HubAnswer::Facts(None))
-            }
-            HubQuestion::UserInGroup { user, group } => HubAnswer::Exists(self.user_in_group(&hub, user, group).await),
-            HubQuestion::Join { connection, group } => HubAnswer::Joined(self.join(&hub, connection, group).await),
-            HubQuestion::Facts(id) => self.answer_here(&hub, HubQuestion::Facts(id)),
-            HubQuestion::Run(actions) => {
-                let answer = self.answer_here(&hub, HubQuestion::Run(actions));
-                self.wait_for_orders().await;
-                answer
-            }
-        };
-        drop(answer.send(answered));
-    }
-
-    /// Sends to a hub. What one sender sends later arrives later: it is told that the first is done when nothing of it can
-    /// be overtaken.
-    pub(crate) async fn send_to_hub(self: &Rc<Self>, hub: &HubName, action: Action) {
-        self.answer_here(hub, HubQuestion::Run(vec![action]));
-        if self.peers.iter().any(|peer| !peer.waiting.borrow().is_empty()) {
-            self.wait_for_orders().await;
-        }
-    }
-
-    /// Changes memberships or ends connections of a hub; in effect on all shards when this returns.
-    pub(crate) async fn change(self: &Rc<Self>, hub: &HubName, action: Action) {
-        self.answer_here(hub, HubQuestion::Run(vec![action]));
-        self.wait_for_orders().await;
-    }
-
-    /// Puts a connection into a group, on the shard that it lives on.
-    pub(crate) async fn join(self: &Rc<Self>, hub: &HubName, connection: ConnectionId, group: GroupName) -> Joined {
-        let question = HubQuestion::Join { connection, group };
-        let answer = match connection.shard() == self.index {
-            true => Some(self.answer_here(hub, question)),
-            false => self.ask(connection.shard(), hub, question).await,
-        };
-        match answer {
-            Some(HubAnswer::Joined(joined)) => joined,
-            _ => Joined::NoSuchConnection,
-        }
-    }
-
-    pub(crate) async fn user_in_group(self: &Rc<Self>, hub: &HubName, user: UserId, group: GroupName) -> bool {
-        self.is_true_anywhere(hub, || HubQuestion::UserInGroup { user: user.clone(), group: group.clone() }).await
-    }
-
-    pub(crate) async fn exists(self: &Rc<Self>, hub: &HubName, target: Target) -> bool {
-        match target {
-            Target::Connection(id) if id.shard() != self.index => {
-                let answer = self.ask(id.shard(), hub, HubQuestion::Exists(target)).await;
-                matches!(answer, Some(HubAnswer::Exists(true)))
-            }
-            target => self.is_true_anywhere(hub, || HubQuestion::Exists(target.clone())).await,
-        }
-    }
-
-    /// Whether a shard, this one or another, says yes.
-    async fn is_true_anywhere(self: &Rc<Self>, hub: &HubName, question: impl Fn() -> HubQuestion) -> bool {
-        if let HubAnswer::Exists(true) = self.answer_here(hub, question()) {
-            return true;
-        }
-        for shard in self.other_shards() {
-            if let Some(HubAnswer::Exists(true)) = self.ask(shard, hub, question()).await {
-                return true;
-            }
-        }
-        false
-    }
-
-    async fn ask(&self, shard: ShardIndex, hub: &HubName, question: HubQuestion) -> Option<HubAnswer> {
-        let peer = self.peers.get(usize::from(shard.0))?;
-        let (answer, answered) = oneshot::channel();
-        peer.inbox.send(ShardMessage::Question { hub: hub.clone(), question, answer }).await.ok()?;
-        answered.await.ok()
-    }
-
-    /// Until the other shards have obeyed all that was forwarded to them.
-    async fn wait_for_orders(&self) {
-        for shard in self.other_shards() {
-            let peer = &self.peers[usize::from(shard.0)];
-            let (answer, answered) = oneshot::channel();
-            if let Err(mpsc::error::TrySendError::Full(barrier)) = self.send_behind(peer, ShardMessage::Barrier(answer))
-            {
-                drop(peer.inbox.send(barrier).await);
-            }
-            drop(answered.await);
-        }
-    }
-
-    fn send_behind(&self, peer: &Peer, message: ShardMessage) -> Result<(), mpsc::error::TrySendError<ShardMessage>> {
-        let mut waiting = peer.waiting.borrow_mut();
-        match waiting.is_empty() {
-            true => peer.inbox.try_send(message),
-            false => {
-                waiting.push_back(message);
-                Ok(())
-            }
-        }
-    }
-
-    /// Sends all clients away and waits until they are gone.
+    /// Sends all clients and hub servers away and waits until they are gone.
     async fn drain(self: Rc<Self>, answer: oneshot::Sender<()>) {
         loop {
             // A client that was just being upgraded may come while others leave.
-            self.tell(|core, _, effects| core.drain(effects));
-            if self.core.borrow().is_empty() {
+            self.tell(|core, now, effects| core.drain(now, effects));
+            if self.is_empty() {
                 let _ = answer.send(());
                 return;
             }

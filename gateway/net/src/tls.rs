@@ -127,15 +127,15 @@ impl AsyncWrite for HttpSocket {
 
 /// A client's connection behind its upgrade. It may go to another thread.
 #[derive(Debug)]
-pub(crate) struct ClientStream {
+pub(crate) struct UpgradedStream {
     pub(crate) tcp: std::net::TcpStream,
     pub(crate) tls: Option<Box<ServerConnection>>,
 }
 
-impl TryFrom<HttpSocket> for ClientStream {
+impl TryFrom<HttpSocket> for UpgradedStream {
     type Error = io::Error;
 
-    fn try_from(socket: HttpSocket) -> io::Result<ClientStream> {
+    fn try_from(socket: HttpSocket) -> io::Result<UpgradedStream> {
         let (tcp, tls) = match socket {
             HttpSocket::Plain(tcp) => (tcp, None),
             HttpSocket::Tls(stream) => {
@@ -143,7 +143,7 @@ impl TryFrom<HttpSocket> for ClientStream {
                 (tcp, Some(Box::new(session)))
             }
         };
-        Ok(ClientStream { tcp: tcp.into_std()?, tls })
+        Ok(UpgradedStream { tcp: tcp.into_std()?, tls })
     }
 }
 

@@ -112,7 +112,7 @@ fn action(asked: hub::Action) -> Result<Option<Action>, String> {
             if method.is_empty() {
                 return Err("the method must not be empty".to_owned());
             }
-            let (message, except) = (Outgoing::call(method, arguments(values)?), connections(&except));
+            let (message, except) = (Outgoing::call(method, arguments(values)?), connections(&except).into());
             target(to)?.map(|to| Action::Send { to, message, except })
         }
         hub::Action::Join(membership) => {
@@ -229,7 +229,7 @@ mod tests {
         let expected = Action::Send {
             to: Target::User(UserId::new("u")),
             message: Outgoing::call("m".to_owned(), Payload::Json(JsonText::parse_array("[1.0]").unwrap())),
-            except: Vec::new(),
+            except: Default::default(),
         };
         assert_eq!(actions(asked).unwrap(), [expected]);
     }

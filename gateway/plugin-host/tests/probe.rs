@@ -23,7 +23,7 @@ fn probe(change: impl FnOnce(&mut PluginSettings)) -> Shard {
 }
 
 fn send(to: Target, text: &str) -> Action {
-    Action::Send { to, message: Outgoing::call("said".to_owned(), json(text)), except: Vec::new() }
+    Action::Send { to, message: Outgoing::call("said".to_owned(), json(text)), except: Default::default() }
 }
 
 async fn actions(shard: &Shard, method: &str, arguments: &str) -> Vec<Action> {

@@ -17,6 +17,8 @@ pub(crate) enum Command {
     Client(ClientArguments),
     /// Prints a token for requests of the REST API to one URL.
     Rest(RestArguments),
+    /// Prints a token that lets a hub server of one hub connect.
+    Server(ServerArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +48,19 @@ pub(crate) struct RestArguments {
     key: KeySource,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServerArguments {
+    #[arg(long, value_name = "NAME")]
+    hub: String,
+    /// What the gateway knows the server by, unless its requests say so.
+    #[arg(long, value_name = "ID")]
+    server_id: Option<String>,
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+    lifetime: Duration,
+    #[command(flatten)]
+    key: KeySource,
+}
+
 /// Whose key signs.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
@@ -68,6 +83,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Client(arguments) => client(&arguments),
         Command::Rest(arguments) => rest(&arguments),
+        Command::Server(arguments) => server(&arguments),
     }
 }
 
@@ -94,6 +110,16 @@ fn rest(arguments: &RestArguments) -> Result<(), Failure> {
     }
     let (_, key) = arguments.key.resolve()?;
     print(key.sign(&lasting(arguments.lifetime, audience.to_owned())))
+}
+
+fn server(arguments: &ServerArguments) -> Result<(), Failure> {
+    let hub = HubName::parse(&arguments.hub).map_err(|error| Failure::Usage(anyhow!("--hub: {error}")))?;
+    let (endpoint, key) = arguments.key.resolve()?;
+    let mut claims = lasting(arguments.lifetime, format!("{endpoint}/server/?hub={hub}"));
+    if let Some(id) = &arguments.server_id {
+        claims.insert("nameid".to_owned(), id.as_str().into());
+    }
+    print(key.sign(&claims))
 }
 
 /// The claims of a token for `audience`, valid from now on.

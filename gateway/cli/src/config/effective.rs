@@ -108,6 +108,8 @@ fn limits(net: &net::Limits, core: &core::Limits) -> Table {
         ("post".into(), size(net.post)),
         ("headers".into(), size(net.headers)),
         ("outbox".into(), size(net.outbox)),
+        ("server-message".into(), size(core.server_message)),
+        ("server-outbox".into(), size(net.server_outbox)),
         ("connections".into(), number(net.connections)),
         ("connections-per-ip".into(), number(net.connections_per_ip)),
         ("connections-per-user".into(), number(net.connections_per_user)),

@@ -164,6 +164,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
 const SMALLEST_HEAD: usize = 8 << 10;
 const DEFAULT_PLUGIN_MEMORY: usize = 64 << 20;
 const DEFAULT_CALL_TIME: Duration = Duration::from_secs(1);
+const DEFAULT_OUTBOX: usize = 8 << 20;
 
 /// As many as cores, unless the number is given.
 fn shards(configured: u16) -> u16 {
@@ -178,6 +179,8 @@ fn core_limits(limits: &schema::Limits) -> core::Limits {
         message: limits.message.map_or(16 << 20, |size| size.0),
         queued_calls: 256,
         queued_bytes: 1 << 20,
+        held: limits.outbox.map_or(DEFAULT_OUTBOX, |size| size.0),
+        server_message: limits.server_message.map_or(64 << 20, |size| size.0),
         groups_per_connection: limits.groups_per_connection.unwrap_or(1_000),
     }
 }
@@ -189,7 +192,8 @@ fn net_limits(limits: &schema::Limits) -> Result<net::Limits, ConfigError> {
         return Err(problem("server.limits.headers", "must be at least \"8KiB\""));
     }
     Ok(net::Limits {
-        outbox: size(limits.outbox, 8 << 20),
+        outbox: size(limits.outbox, DEFAULT_OUTBOX),
+        server_outbox: size(limits.server_outbox, 64 << 20),
         post: size(limits.post, 1 << 20),
         headers,
         connections: limits.connections.unwrap_or(100_000),

@@ -51,6 +51,8 @@ pub(crate) struct Limits {
     pub(crate) post: Option<Size>,
     pub(crate) headers: Option<Size>,
     pub(crate) outbox: Option<Size>,
+    pub(crate) server_message: Option<Size>,
+    pub(crate) server_outbox: Option<Size>,
     pub(crate) connections: Option<usize>,
     pub(crate) connections_per_ip: usize,
     pub(crate) connections_per_user: usize,

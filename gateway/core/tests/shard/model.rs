@@ -133,7 +133,7 @@ fn action(event: &Event, clients: &[Client]) -> Option<Action> {
                 To::Client(client) => Target::Connection(clients[*client].id),
             },
             message: Outgoing::call("m".into(), json("[]")),
-            except: except.iter().map(|client| clients[*client].id).collect(),
+            except: except.iter().map(|client| clients[*client].id).collect::<Vec<_>>().into(),
         },
     })
 }

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use hubgate_core::delivery::Action;
 use hubgate_core::event::{UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure};
-use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex, UserId};
+use hubgate_core::id::{ConnectionId, HubName, PluginName, ServerConnectionId, ServerId, ShardIndex, UserId};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
-use hubgate_core::{ClientTimes, CloseCause, Effect, Identity, NewClient, Order, Presence, Shard, Shards, Slot};
+use hubgate_core::{
+    ClientTimes, CloseCause, Effect, Identity, NewClient, NewServerConnection, Order, Presence, Shard, Shards, Slot,
+};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
+use hubgate_wire::service::{self, ConnectionData, HandshakeRequest, ServiceMessage};
 
 /// A client as a test names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,6 +22,13 @@ pub(crate) struct Client {
     pub(crate) shard: usize,
     pub(crate) slot: Slot,
     pub(crate) id: ConnectionId,
+}
+
+/// A connection of a hub server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Server {
+    pub(crate) shard: usize,
+    pub(crate) id: ServerConnectionId,
 }
 
 /// The shards of one gateway, and what became of their effects.
@@ -30,6 +40,9 @@ pub(crate) struct Rig {
     received: HashMap<(usize, Slot), Vec<String>>,
     pub(crate) finished: HashMap<(usize, Slot), CloseCause>,
     pub(crate) paused: Vec<(usize, Slot)>,
+    to_servers: HashMap<ServerConnectionId, Vec<u8>>,
+    pub(crate) finished_servers: Vec<(ServerConnectionId, String)>,
+    pub(crate) skipped: Vec<String>,
     ids: u8,
 }
 
@@ -44,7 +57,14 @@ pub(crate) fn settings() -> Settings {
             events: Pattern::Any,
             plugin: PluginName::new("plugin"),
         }],
-        limits: Limits { message: 200, queued_calls: 4, queued_bytes: 1_000, groups_per_connection: 3 },
+        limits: Limits {
+            message: 200,
+            queued_calls: 4,
+            queued_bytes: 1_000,
+            held: 1_000,
+            server_message: 1_000,
+            groups_per_connection: 3,
+        },
         timeouts: Timeouts {
             negotiate: Millis(5_000),
             handshake: Millis(15_000),
@@ -52,6 +72,50 @@ pub(crate) fn settings() -> Settings {
             keep_alive: Millis(15_000),
         },
         detailed_errors: false,
+    }
+}
+
+/// The same for hubs whose clients hub servers answer.
+pub(crate) fn default_mode() -> Settings {
+    Settings { other_hubs: HubSettings { mode: Mode::Default }, ..settings() }
+}
+
+pub(crate) fn identity(user: Option<&str>) -> Identity {
+    Identity {
+        user_id: user.map(UserId::new),
+        claims: Default::default(),
+        query: "".into(),
+        headers: Default::default(),
+        remote_address: "192.0.2.1".into(),
+    }
+}
+
+/// What matters of a message in most tests.
+fn in_few_words(message: &ServiceMessage<'_>) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match message {
+        ServiceMessage::HandshakeResponse(response) if response.error.is_empty() => "welcome".to_owned(),
+        ServiceMessage::HandshakeResponse(response) => format!("refused: {}", response.error),
+        ServiceMessage::Ping(words) => ["ping"].iter().chain(words).copied().collect::<Vec<_>>().join(" "),
+        ServiceMessage::OpenConnection(open) => {
+            let from = open.headers.iter().find(|(name, _)| *name == "Asrs-Migrate-From");
+            let from = from.map(|(_, values)| format!(" from {}", values.join(","))).unwrap_or_default();
+            format!("open {}{from}", open.connection_id)
+        }
+        ServiceMessage::ConnectionData(data) => format!("data {}", text(data.payload)),
+        ServiceMessage::CloseConnection(close) => {
+            let to = close.headers.iter().find(|(name, _)| *name == "Asrs-Migrate-To");
+            let to = to.map(|(_, values)| format!(" to {}", values.join(","))).unwrap_or_default();
+            format!("close {}{to}", close.connection_id)
+        }
+        ServiceMessage::Ack(ack) => format!("ack {} {}", ack.ack_id, ack.status),
+        ServiceMessage::ServiceEvent(event) => format!("event {} {}", event.object_type, event.kind),
+        ServiceMessage::ClientInvocation(call) => format!("call {}", call.invocation_id),
+        ServiceMessage::ServiceMapping(mapping) => format!("mapping {}", mapping.invocation_id),
+        ServiceMessage::ClientCompletion(done) => format!("done {} {}", done.invocation_id, text(done.payload)),
+        ServiceMessage::ErrorCompletion(failed) => format!("failed {}: {}", failed.invocation_id, failed.error),
+        ServiceMessage::AccessKeyResponse(response) => format!("no key: {}", response.error_type.unwrap_or_default()),
+        other => panic!("the gateway never sends {other:?}"),
     }
 }
 
@@ -70,6 +134,9 @@ impl Rig {
             received: HashMap::new(),
             finished: HashMap::new(),
             paused: Vec::new(),
+            to_servers: HashMap::new(),
+            finished_servers: Vec::new(),
+            skipped: Vec::new(),
             ids: 0,
         }
     }
@@ -78,19 +145,85 @@ impl Rig {
     pub(crate) fn open(&mut self, shard: usize, hub_name: &str, user: Option<&str>) -> Client {
         self.ids += 1;
         let id = ConnectionId::new(ShardIndex(shard as u16), [self.ids; 16]);
-        let identity = Identity {
-            user_id: user.map(UserId::new),
-            claims: Default::default(),
-            query: "".into(),
-            headers: Default::default(),
-            remote_address: "192.0.2.1".into(),
-        };
+        self.open_with(shard, hub_name, id, identity(user))
+    }
+
+    /// A client whose transport is open, and who is this.
+    pub(crate) fn open_with(&mut self, shard: usize, hub_name: &str, id: ConnectionId, identity: Identity) -> Client {
         let (transport, times) = (Transport::WebSockets, ClientTimes::default());
         let client = NewClient { hub: hub(hub_name), id, token: None, transport, identity, times };
         let slot = self.shards[shard].client_opened(client, self.now);
         self.received.remove(&(shard, slot));
         self.finished.remove(&(shard, slot));
         Client { shard, slot, id }
+    }
+
+    /// A connection of a hub server that was let in, of the hub `chat`.
+    pub(crate) fn server(&mut self, shard: usize, name: &str, migration_level: i64) -> Server {
+        let server = self.open_server(shard, name);
+        let handshake = HandshakeRequest { version: 1, migration_level, ..HandshakeRequest::default() };
+        self.says(server, &ServiceMessage::HandshakeRequest(handshake));
+        assert_eq!(self.told(server), ["welcome"]);
+        server
+    }
+
+    /// A connection of a hub server whose transport is open.
+    pub(crate) fn open_server(&mut self, shard: usize, name: &str) -> Server {
+        let new = NewServerConnection { hub: hub("chat"), server: ServerId::new(name) };
+        Server { shard, id: self.shards[shard].server_opened(new, self.now) }
+    }
+
+    /// What a hub server says.
+    pub(crate) fn says(&mut self, server: Server, message: &ServiceMessage<'_>) {
+        let mut bytes = Vec::new();
+        service::write(message, &mut bytes);
+        self.server_data(server, &bytes);
+    }
+
+    pub(crate) fn server_data(&mut self, server: Server, bytes: &[u8]) {
+        self.tell(server.shard, |shard, now, effects| shard.server_data(server.id, bytes, now, effects));
+    }
+
+    pub(crate) fn server_gone(&mut self, server: Server) {
+        self.tell(server.shard, |shard, now, effects| shard.server_gone(server.id, now, effects));
+    }
+
+    /// A hub server's words for one client.
+    pub(crate) fn answers(&mut self, server: Server, client: Client, text: &str) {
+        let data =
+            ConnectionData { connection_id: client.id.as_str(), payload: text.as_bytes(), ..ConnectionData::default() };
+        self.says(server, &ServiceMessage::ConnectionData(data));
+    }
+
+    /// The messages that a hub server got since the last look, in few words.
+    pub(crate) fn told(&mut self, server: Server) -> Vec<String> {
+        let bodies = self.told_raw(server);
+        bodies.iter().map(|body| in_few_words(&service::parse(body).expect("a message"))).collect()
+    }
+
+    /// The bodies of these messages.
+    pub(crate) fn told_raw(&mut self, server: Server) -> Vec<Vec<u8>> {
+        let bytes = self.to_servers.remove(&server.id).unwrap_or_default();
+        let mut input = &bytes[..];
+        std::iter::from_fn(|| service::split_message(&mut input).expect("a length").map(<[u8]>::to_vec)).collect()
+    }
+
+    /// A client whose handshake a hub server has answered. The server is one of `servers`, which of them is given.
+    pub(crate) fn connect_proxied(&mut self, shard: usize, user: Option<&str>, servers: &[Server]) -> (Client, Server) {
+        let client = self.open(shard, "chat", user);
+        self.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
+        let mut told = servers.iter().map(|server| (*server, self.told(*server))).collect::<Vec<_>>();
+        told.retain(|(_, told)| !told.is_empty());
+        let [(server, told)] = told.as_slice() else {
+            panic!("one server is told of the client: {told:?}");
+        };
+        assert_eq!(
+            told[..],
+            [format!("open {}", client.id), "data {\"protocol\":\"json\",\"version\":1}\x1e".to_owned()]
+        );
+        self.answers(*server, client, "{}\x1e");
+        assert_eq!(self.received(client), ["{}"]);
+        (client, *server)
     }
 
     /// A client whose handshake upstream has let pass.
@@ -143,6 +276,15 @@ impl Rig {
         self.answer(result, actions);
     }
 
+    /// The same, with signs of life of all hub servers meanwhile.
+    pub(crate) fn pass_with_pings(&mut self, time: Millis, servers: &[Server]) {
+        let end = self.now + time;
+        while self.now < end {
+            self.pass(Millis(5_000).min(end - self.now));
+            servers.iter().for_each(|server| self.says(*server, &ServiceMessage::Ping(Vec::new())));
+        }
+    }
+
     pub(crate) fn pass(&mut self, time: Millis) {
         self.now = self.now + time;
         for shard in 0..self.shards.len() {
@@ -175,6 +317,9 @@ impl Rig {
             Effect::PauseReading(slot) => self.paused.push((shard, slot)),
             Effect::ResumeReading(slot) => self.paused.retain(|each| *each != (shard, slot)),
             Effect::Call { slot, call } => self.calls.push_back((shard, slot, call)),
+            Effect::ToServer { to, messages } => self.to_servers.entry(to).or_default().extend_from_slice(&messages),
+            Effect::FinishServer { to, detail } => self.finished_servers.push((to, detail)),
+            Effect::ServerMessageSkipped { what, .. } => self.skipped.push(what),
             Effect::Forward { to: Shards::One(to), hub, order } => self.forward(usize::from(to.0), &hub, order),
             Effect::Forward { to: Shards::AllOthers, hub, order } => {
                 for other in (0..self.shards.len()).filter(|other| *other != shard) {

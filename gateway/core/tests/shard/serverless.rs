@@ -11,7 +11,7 @@ use hubgate_wire::negotiate::Transport;
 
 fn send(to: Target, text: &str) -> Action {
     let message = Outgoing::call("said".into(), json(&format!("[\"{text}\"]")));
-    Action::Send { to, message, except: Vec::new() }
+    Action::Send { to, message, except: Default::default() }
 }
 
 fn said(text: &str) -> String {
@@ -141,7 +141,10 @@ fn sends_reach_their_targets_on_every_shard() {
         assert_eq!(clients.map(|client| !rig.received(client).is_empty()), expected, "{to:?}");
     }
     let except = vec![clients[0].id, clients[2].id];
-    rig.run(2, vec![Action::Send { to: Target::All, message: Outgoing::call("m".into(), json("[]")), except }]);
+    rig.run(
+        2,
+        vec![Action::Send { to: Target::All, message: Outgoing::call("m".into(), json("[]")), except: except.into() }],
+    );
     assert_eq!(clients.map(|client| rig.received(client).len()), [0, 1, 0]);
 }
 
@@ -334,7 +337,7 @@ fn a_token_opens_one_transport_of_its_hub_in_time() {
 fn when_the_gateway_stops_all_clients_may_come_back() {
     let mut rig = Rig::new(1, settings());
     let client = rig.connect(0, None);
-    rig.tell(0, |shard, _, effects| shard.drain(effects));
+    rig.tell(0, |shard, now, effects| shard.drain(now, effects));
     assert_eq!(rig.received(client), [r#"{"type":7,"allowReconnect":true}"#]);
     assert!(!rig.shards[0].is_empty(), "upstream has not heard of its end");
     rig.gone(client, CloseCause::Normal);

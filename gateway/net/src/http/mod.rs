@@ -10,15 +10,17 @@ mod pages;
 mod query;
 mod rest;
 mod route;
+mod server;
 mod tokens;
 mod transport;
+mod upgrade;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use hubgate_core::NewClient;
+use hubgate_core::{NewClient, NewServerConnection};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -27,7 +29,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::admission::{ClientPlace, HttpPlace};
 use crate::shard::ShardThread;
-use crate::tls::{ClientStream, HttpSocket};
+use crate::tls::{HttpSocket, UpgradedStream};
+use crate::websocket;
 
 pub(crate) use answer::{Answer, Refusal, text, with_type};
 pub(crate) use tokens::VerifiedTokens;
@@ -35,7 +38,7 @@ pub(crate) use tokens::VerifiedTokens;
 /// Headers of one request, in number.
 const MOST_HEADERS: usize = 100;
 
-/// Serves one connection: requests until it ends or is upgraded, then the client on it.
+/// Serves one connection: requests until it ends or is upgraded, then the client or hub server on it.
 pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: SocketAddr, http_place: HttpPlace) {
     drop(stream.set_nodelay(true));
     // Boxed, so that nothing of HTTP stays in memory while the client lives.
@@ -49,9 +52,15 @@ pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: Soc
             false => serve_http_1(shard.clone(), socket, remote).await,
         }
     });
-    if let Some((stream, unread, client, place)) = served.await {
-        drop(http_place);
-        shard.upgraded(stream, unread, client, place).await;
+    match served.await {
+        Some((stream, unread, Upgraded::Client(client, place))) => {
+            drop(http_place);
+            shard.upgraded(stream, unread, client, place).await;
+        }
+        Some((stream, unread, Upgraded::Server(server))) => {
+            websocket::serve_server(shard, stream, unread, server, http_place).await;
+        }
+        None => {}
     }
 }
 
@@ -74,13 +83,22 @@ async fn secure(shard: &ShardThread, stream: TcpStream) -> Option<HttpSocket> {
     None
 }
 
-/// A client that a request made, once its answer has been written, and its place.
-pub(crate) type Upgrade = Rc<RefCell<Option<(NewClient, ClientPlace)>>>;
+/// Whom a request has made of a connection.
+#[derive(Debug)]
+pub(crate) enum Upgraded {
+    Client(NewClient, ClientPlace),
+    Server(NewServerConnection),
+}
 
-/// A client's connection, what came right behind its request, the client, and its place.
-type Upgraded = (ClientStream, Vec<u8>, NewClient, ClientPlace);
+/// Where a request leaves whom it has made of its connection; it counts once the answer has been written.
+pub(crate) type Upgrade = Rc<RefCell<Option<Upgraded>>>;
 
-async fn serve_http_1(shard: Rc<ShardThread>, socket: HttpSocket, remote: SocketAddr) -> Option<Upgraded> {
+/// Answers requests; gives the stream of a connection that is upgraded, and what came right behind its request.
+async fn serve_http_1(
+    shard: Rc<ShardThread>,
+    socket: HttpSocket,
+    remote: SocketAddr,
+) -> Option<(UpgradedStream, Vec<u8>, Upgraded)> {
     let upgrade = Upgrade::default();
     let service = service_fn(|request| {
         let (shard, upgrade) = (shard.clone(), upgrade.clone());
@@ -100,18 +118,20 @@ async fn serve_http_1(shard: Rc<ShardThread>, socket: HttpSocket, remote: Socket
     if let Err(error) = &served {
         count_broken_request(&shard, error);
     }
-    let (client, place) = upgrade.take()?;
+    let upgraded = upgrade.take()?;
     let stream = served.map_err(|error| error.to_string()).and_then(|parts| {
-        match ClientStream::try_from(parts.io.into_inner()) {
+        match UpgradedStream::try_from(parts.io.into_inner()) {
             Ok(stream) => Ok((stream, parts.read_buf.to_vec())),
             Err(error) => Err(error.to_string()),
         }
     });
     match stream {
-        Ok((stream, unread)) => Some((stream, unread, client, place)),
+        Ok((stream, unread)) => Some((stream, unread, upgraded)),
         Err(error) => {
-            tracing::debug!(error, "a client was lost while it was upgraded");
-            shard.upgrade_failed(&client);
+            tracing::debug!(error, "a connection was lost while it was upgraded");
+            if let Upgraded::Client(client, _) = upgraded {
+                shard.upgrade_failed(&client);
+            }
             None
         }
     }

@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use super::answer::{Answer, Refusal, refuse, text};
 use super::forwarded::path_below;
 use super::query::Query;
-use super::{Upgrade, cors, negotiate, pages, rest, transport};
+use super::{Upgrade, cors, negotiate, pages, rest, server, transport};
 use crate::settings::{CorsOrigins, Settings};
 use crate::shard::ShardThread;
 
@@ -57,14 +57,9 @@ pub(crate) async fn route(
             finish(shard, hub.as_ref().ok(), &request, answer)
         }
         "/server" | "/server/" => {
-            let refusal = match Query::of(&request.uri).hub() {
-                Ok(hub) if !shard.shared.settings().core.hub(&hub).mode.takes_hub_servers() => {
-                    Refusal::HubServerOfServerless(hub)
-                }
-                Ok(_) => Refusal::NotFound("Hub servers are not supported by this version of the gateway."),
-                Err(refusal) => refusal,
-            };
-            finish(shard, None, &request, Err(refusal))
+            let hub = Query::of(&request.uri).hub();
+            let answer = hub.and_then(|hub| server::answer(shard, &request, &hub, upgraded));
+            finish(shard, None, &request, answer)
         }
         path => match path.strip_prefix("/hubs/").and_then(|path| path.strip_suffix("/negotiate")) {
             Some(hub) => {

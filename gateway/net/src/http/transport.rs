@@ -6,12 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, EXPIRES, HeaderMap, HeaderName, HeaderValue,
-    PRAGMA, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, EXPIRES, HeaderName, HeaderValue, PRAGMA,
+    UPGRADE,
 };
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -27,7 +25,8 @@ use super::answer::{Answer, AnswerBody, Refusal, empty, text, with_type};
 use super::forwarded::client_address;
 use super::negotiate::{access_token, client_claims, new_id};
 use super::query::Query;
-use super::{Upgrade, body};
+use super::upgrade::{NoUpgrade, switching_protocols, websocket_key};
+use super::{Upgrade, Upgraded, body};
 use crate::admission::ClientPlace;
 use crate::client::http_client::{PollAnswer, TransportRequest};
 use crate::client::requests::ClientRequest;
@@ -53,18 +52,13 @@ pub(crate) async fn answer(
         None => None,
     };
     let asked = Asked::of(request)?;
-    if let Asked::WebSocket(_) | Asked::Events | Asked::Poll = asked
-        && !claims.transports().contains(asked.transport())
+    if let Some(transport) = asked.transport()
+        && !claims.transports().contains(transport)
     {
-        return Err(Refusal::UnknownTransport(asked.transport().name()));
+        return Err(Refusal::UnknownTransport(transport.name()));
     }
-    if let Asked::WebSocket(key) = asked {
-        let client = web_socket(shard, request, hub, remote, &access_token, &claims, token).await?;
-        *upgraded.borrow_mut() = Some(client);
-        return Ok(switching_protocols(&accept_key(key)));
-    }
-    let token = token.ok_or(Refusal::bad_request("Connection ID required"))?;
-    let transport_request = || {
+    let existing = token.ok_or(Refusal::bad_request("Connection ID required"));
+    let transport_request = |token| {
         let address = client_address(&shard.shared.settings(), remote.ip(), &request.headers);
         Box::new(TransportRequest {
             hub: hub.clone(),
@@ -77,27 +71,34 @@ pub(crate) async fn answer(
         })
     };
     match asked {
+        Asked::WebSocket(key) => {
+            let (client, place) = web_socket(shard, request, hub, remote, &access_token, &claims, token).await?;
+            *upgraded.borrow_mut() = Some(Upgraded::Client(client, place));
+            Ok(switching_protocols(key))
+        }
         Asked::Events => {
-            let events = shard.request(token, |answer| ClientRequest::Events(transport_request(), answer)).await?;
+            let token = existing?;
+            let events = shard.request(token, |answer| ClientRequest::Events(transport_request(token), answer)).await?;
             Ok(event_stream(events))
         }
         Asked::Poll => {
-            let polled = shard.request(token, |answer| ClientRequest::Poll(transport_request(), answer)).await?;
+            let token = existing?;
+            let polled = shard.request(token, |answer| ClientRequest::Poll(transport_request(token), answer)).await?;
             // A connection whose task is gone is over.
             Ok(poll_answer(polled.await.unwrap_or(PollAnswer::Over)))
         }
         Asked::Post => {
+            let token = existing?;
             let body = body::read(shard, body).await?;
             let hub = hub.clone();
             shard.request(token, |answer| ClientRequest::Post { hub, token, body, answer }).await?;
             Ok(text(StatusCode::OK, ""))
         }
         Asked::Delete => {
-            let hub = hub.clone();
+            let (token, hub) = (existing?, hub.clone());
             shard.request(token, |answer| ClientRequest::Delete { hub, token, answer }).await?;
             Ok(text(StatusCode::ACCEPTED, ""))
         }
-        Asked::WebSocket(_) => unreachable!("it was answered above"),
     }
 }
 
@@ -131,12 +132,13 @@ impl Asked<'_> {
         }
     }
 
-    /// The transport that is asked for, or whose connection a request is for.
-    fn transport(&self) -> Transport {
+    /// The transport that is asked for, if one is.
+    fn transport(&self) -> Option<Transport> {
         match self {
-            Asked::WebSocket(_) => Transport::WebSockets,
-            Asked::Events => Transport::ServerSentEvents,
-            Asked::Poll | Asked::Post | Asked::Delete => Transport::LongPolling,
+            Asked::WebSocket(_) => Some(Transport::WebSockets),
+            Asked::Events => Some(Transport::ServerSentEvents),
+            Asked::Poll => Some(Transport::LongPolling),
+            Asked::Post | Asked::Delete => None,
         }
     }
 }
@@ -201,16 +203,6 @@ fn poll_answer(polled: PollAnswer) -> Answer {
     answer
 }
 
-fn switching_protocols(accept: &str) -> Answer {
-    let mut answer = text(StatusCode::SWITCHING_PROTOCOLS, "");
-    let headers = answer.headers_mut();
-    headers.clear();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_str(accept).expect("base64 is a header value"));
-    answer
-}
-
 fn identity(claims: &Claims, request: &Parts, address: IpAddr) -> Identity {
     let headers = request.headers.iter().filter(|(name, _)| !is_private(name));
     Identity {
@@ -227,48 +219,4 @@ fn is_private(name: &HeaderName) -> bool {
     use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
     [AUTHORIZATION, PROXY_AUTHORIZATION, CONNECTION, UPGRADE].contains(name)
         || name.as_str().starts_with("sec-websocket-")
-}
-
-enum NoUpgrade {
-    NotAsked,
-    Wrong(&'static str),
-}
-
-/// The key of a request that asks for a WebSocket (RFC 6455, section 4.2.1).
-fn websocket_key(headers: &HeaderMap) -> Result<&[u8], NoUpgrade> {
-    let has = |name: HeaderName, token: &str| {
-        headers
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| value.split(',').any(|each| each.trim().eq_ignore_ascii_case(token)))
-    };
-    if !has(UPGRADE, "websocket") || !has(CONNECTION, "upgrade") {
-        return Err(NoUpgrade::NotAsked);
-    }
-    if !has(SEC_WEBSOCKET_VERSION, "13") {
-        return Err(NoUpgrade::Wrong("The WebSocket version must be 13."));
-    }
-    let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
-    let is_key = |key: &&[u8]| STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16);
-    key.filter(is_key).ok_or(NoUpgrade::Wrong("The Sec-WebSocket-Key must be 16 bytes in base64."))
-}
-
-/// Proves that the request was understood (RFC 6455, section 4.2.2).
-fn accept_key(key: &[u8]) -> String {
-    use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
-    let mut digest = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-    digest.update(key);
-    digest.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    STANDARD.encode(digest.finish())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_accept_key_is_that_of_the_rfc() {
-        assert_eq!(accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    }
 }

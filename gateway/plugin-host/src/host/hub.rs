@@ -75,7 +75,10 @@ impl ActionQueue {
 /// What an action holds in memory, about.
 fn weight(action: &Action) -> usize {
     let held = match action {
-        Action::Send { to, message, except } => target_weight(to) + message.weight() + size_of_val(except.as_slice()),
+        Action::Send { to, message, except } => {
+            let except = size_of_val(except.connections.as_slice()) + size_of_val(except.users.as_slice());
+            target_weight(to) + message.weight() + except
+        }
         Action::Join { group, .. } | Action::Leave { group, .. } => group.as_str().len(),
         Action::LeaveAll(_) => 0,
         Action::Close { target, except, reason, .. } => {
@@ -124,7 +127,7 @@ mod tests {
         let send = || Action::Send {
             to: Target::All,
             message: Outgoing::call("m".to_owned(), Payload::Json(JsonText::parse_array(text.clone()).unwrap())),
-            except: Vec::new(),
+            except: Default::default(),
         };
         let mut queue = ActionQueue::default();
         assert!(queue.add(vec![send()]).is_ok());

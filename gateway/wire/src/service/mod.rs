@@ -4,10 +4,12 @@
 //! older peers leave out have their defaults, what newer ones add is ignored. Writing is exact: all elements of the newest
 //! layout. Nothing is copied: a message borrows from the bytes that it was read from.
 
+mod claims;
 mod field;
 mod message;
 
-pub use crate::signalr::framing::{TooLong, split_binary_message as split_message};
+pub use crate::signalr::framing::{TooLong, length_prefix, split_binary_message as split_message};
+pub use claims::long_name;
 pub use field::{Extensions, FixedInteger, Headers, Pairs, Payloads};
 pub use message::*;
 

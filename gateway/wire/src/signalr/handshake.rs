@@ -70,10 +70,17 @@ impl HandshakeRequest {
         })
     }
 
-    /// The protocol to speak, if it and its version are spoken here. Names are compared without case.
+    /// The protocol that is asked for, if its messages can be told apart here. Names are compared without case.
+    pub fn protocol(&self) -> Result<HubProtocol, HandshakeRefusal> {
+        HubProtocol::named(&self.protocol).ok_or_else(|| HandshakeRefusal::UnknownProtocol(self.protocol.clone()))
+    }
+
+    /// The protocol to speak, if it and its version are spoken by the gateway itself.
     pub fn accept(&self) -> Result<HubProtocol, HandshakeRefusal> {
-        let protocol = HubProtocol::named(&self.protocol)
-            .ok_or_else(|| HandshakeRefusal::UnknownProtocol(self.protocol.clone()))?;
+        let protocol = match self.protocol()? {
+            HubProtocol::BlazorPack => return Err(HandshakeRefusal::UnknownProtocol(self.protocol.clone())),
+            protocol @ (HubProtocol::Json | HubProtocol::MessagePack) => protocol,
+        };
         match self.version <= VERSION {
             true => Ok(protocol),
             false => Err(HandshakeRefusal::UnknownVersion { protocol: self.protocol.clone(), version: self.version }),
@@ -87,6 +94,12 @@ fn wrong(property: &'static str, expected: TokenType) -> MalformedHandshake {
 
 fn number(raw: &RawValue) -> Result<i64, MalformedHandshake> {
     raw.get().parse().map_err(|_| wrong("version", TokenType::Number))
+}
+
+/// Whether the answer of a hub server, without its separator, refuses the client. What is no answer refuses it, too.
+pub fn is_refusal(answer: &[u8]) -> bool {
+    let error = Object::parse(answer, &["error"], |_, _| Ok::<(), ()>(()));
+    !matches!(error, Ok([None]))
 }
 
 /// The answer to a refused request, with its separator; the transport is closed behind it without a Close message.
@@ -132,6 +145,23 @@ mod tests {
         assert_eq!(request("JSON", 2).accept(), Ok(HubProtocol::Json));
         let refusal = |protocol, version| request(protocol, version).accept().unwrap_err().to_string();
         assert_eq!(refusal("xml", 1), "The protocol 'xml' is not supported.");
+        assert_eq!(refusal("blazorpack", 1), "The protocol 'blazorpack' is not supported.");
+        assert_eq!(request("BlazorPack", 1).protocol(), Ok(HubProtocol::BlazorPack));
         assert_eq!(refusal("json", 9), "The server does not support version 9 of the 'json' protocol.");
+    }
+
+    #[test]
+    fn an_answer_with_an_error_or_none_at_all_refuses() {
+        for (answer, refuses) in [
+            ("{}", false),
+            (r#"{"minorVersion":0}"#, false),
+            (r#"{"error":"no"}"#, true),
+            (r#"{"error":""}"#, true),
+            ("", true),
+            ("[]", true),
+            (r#"{"error":"#, true),
+        ] {
+            assert_eq!(is_refusal(answer.as_bytes()), refuses, "{answer}");
+        }
     }
 }

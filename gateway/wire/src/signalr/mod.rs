@@ -5,10 +5,12 @@ pub mod handshake;
 pub mod json;
 mod message;
 pub mod messagepack;
+mod stream;
 
 use std::borrow::Cow;
 
 pub use message::{CompletionOutcome, Headers, HubMessage, Invocation, Unbindable};
+pub use stream::{Followed, MessageStream};
 
 use crate::payload::PayloadRef;
 use crate::websocket::{DataKind, Frame};
@@ -24,6 +26,8 @@ pub const MOST_STREAMS: usize = 100;
 pub enum HubProtocol {
     Json,
     MessagePack,
+    /// MessagePack by another name: what server-side Blazor speaks with a hub server.
+    BlazorPack,
 }
 
 /// Why bytes are no hub message of their protocol. Such bytes end the connection; the text is for the log, and for
@@ -41,7 +45,7 @@ impl HubProtocol {
     pub const COUNT: usize = Self::ALL.len();
 
     /// All that are spoken.
-    pub const ALL: [HubProtocol; 2] = [HubProtocol::Json, HubProtocol::MessagePack];
+    pub const ALL: [HubProtocol; 3] = [HubProtocol::Json, HubProtocol::MessagePack, HubProtocol::BlazorPack];
 
     /// The protocol of this name, compared without case.
     pub fn named(name: &str) -> Option<HubProtocol> {
@@ -53,6 +57,7 @@ impl HubProtocol {
         match self {
             HubProtocol::Json => "json",
             HubProtocol::MessagePack => "messagepack",
+            HubProtocol::BlazorPack => "blazorpack",
         }
     }
 
@@ -60,7 +65,7 @@ impl HubProtocol {
     pub fn data_kind(self) -> DataKind {
         match self {
             HubProtocol::Json => DataKind::Text,
-            HubProtocol::MessagePack => DataKind::Binary,
+            HubProtocol::MessagePack | HubProtocol::BlazorPack => DataKind::Binary,
         }
     }
 
@@ -68,7 +73,7 @@ impl HubProtocol {
     pub fn split_message<'a>(self, input: &mut &'a [u8]) -> Result<Option<&'a [u8]>, framing::TooLong> {
         match self {
             HubProtocol::Json => Ok(framing::split_message(input)),
-            HubProtocol::MessagePack => framing::split_binary_message(input),
+            HubProtocol::MessagePack | HubProtocol::BlazorPack => framing::split_binary_message(input),
         }
     }
 
@@ -76,7 +81,7 @@ impl HubProtocol {
     pub fn parse(self, message: &[u8]) -> Result<HubMessage<'_>, MalformedMessage> {
         match self {
             HubProtocol::Json => Ok(json::parse(message)?),
-            HubProtocol::MessagePack => Ok(messagepack::parse(message)?),
+            HubProtocol::MessagePack | HubProtocol::BlazorPack => Ok(messagepack::parse(message)?),
         }
     }
 
@@ -84,7 +89,7 @@ impl HubProtocol {
     pub fn frame(self, message: &HubMessage<'_>) -> Frame {
         Frame::data(self.data_kind(), |out| match self {
             HubProtocol::Json => json::write(message, out),
-            HubProtocol::MessagePack => messagepack::write(message, out),
+            HubProtocol::MessagePack | HubProtocol::BlazorPack => messagepack::write(message, out),
         })
     }
 

@@ -82,6 +82,7 @@ impl Operation {
             Operation::Send { to, except } => {
                 let message = message::read(shard, request).await?;
                 if let Some(to) = to.target() {
+                    let except = except.into();
                     shard.send_to_hub(hub, Action::Send { to, message, except }).await;
                 }
                 Ok(())

@@ -1,4 +1,4 @@
-//! A client's WebSocket: one task reads it, and whoever has something to send writes to it directly.
+//! A WebSocket of a client or a hub server: one task reads it, and whoever has something to send writes to it directly.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -10,18 +10,19 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hubgate_core::{CloseCause, NewClient, Slot};
-use hubgate_wire::websocket::{Decoder, Event, Frame, WebSocketError, close_code};
+use hubgate_core::id::ServerConnectionId;
+use hubgate_core::{CloseCause, NewClient, NewServerConnection, Slot};
+use hubgate_wire::websocket::{DataKind, Decoder, Event, Frame, WebSocketError, close_code};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Sleep;
 
-use super::ClientLink;
-use crate::admission::ClientPlace;
+use crate::admission::{ClientPlace, HttpPlace};
+use crate::client::ClientLink;
 use crate::outbox::{Flushed, Outbox};
 use crate::shard::ShardThread;
-use crate::tls::{ClientStream, TlsSession};
+use crate::tls::{TlsSession, UpgradedStream};
 
 /// How long the other side may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,13 +31,24 @@ const LONGEST_FRAME: usize = 1 << 30;
 /// Reads of one client before others get their turn.
 const READS_PER_TURN: usize = 4;
 
-/// The side of a client's socket that is written to, from anywhere on its shard's thread.
+/// A hub server for which more than so many bytes wait is congested: its clients are not read until it has caught up.
+const CONGESTED: usize = 1024 * 1024;
+/// It has caught up when no more wait for it.
+const CAUGHT_UP: usize = 256 * 1024;
+/// A buffer that is larger than this is not kept for later.
+const KEPT_BUFFER: usize = 64 * 1024;
+
+/// The side of a socket that is written to, from anywhere on its shard's thread.
 #[derive(Debug)]
-pub(crate) struct ClientSocket {
+pub(crate) struct WebSocket {
     write: OwnedWriteHalf,
     /// None on a plain connection. Boxed: it is large.
     tls: Option<Box<TlsSession>>,
     outbox: RefCell<Outbox>,
+    /// Messages of the service protocol that leave in one WebSocket message at the end of the turn.
+    gathered: RefCell<Vec<u8>>,
+    /// Whether its clients are not read because of it.
+    is_congested: Cell<bool>,
     state: Cell<SocketState>,
     reading: Cell<bool>,
     /// Whether the shard has it on its list of sockets to flush.
@@ -58,12 +70,14 @@ enum SocketState {
     Broken(CloseCause),
 }
 
-impl ClientSocket {
-    fn new(write: OwnedWriteHalf, tls: Option<TlsSession>) -> ClientSocket {
-        ClientSocket {
+impl WebSocket {
+    fn new(write: OwnedWriteHalf, tls: Option<TlsSession>) -> WebSocket {
+        WebSocket {
             write,
             tls: tls.map(Box::new),
             outbox: RefCell::default(),
+            gathered: RefCell::default(),
+            is_congested: Cell::new(false),
             state: Cell::new(SocketState::Open),
             reading: Cell::new(true),
             is_dirty: Cell::new(false),
@@ -87,8 +101,54 @@ impl ClientSocket {
         self.outbox.borrow_mut().push(frame);
     }
 
+    /// Adds messages of the service protocol to those that leave together; who lets more than `limit` bytes wait is given
+    /// up.
+    pub(crate) fn gather(&self, messages: &[u8], limit: usize) {
+        self.gathered.borrow_mut().extend_from_slice(messages);
+        if self.queued_bytes() > limit {
+            self.flush();
+            if self.queued_bytes() > limit {
+                self.give_up(CloseCause::SlowClient);
+            }
+        }
+    }
+
+    /// Makes one WebSocket message of what was gathered.
+    fn frame_gathered(&self) {
+        let mut gathered = self.gathered.borrow_mut();
+        if gathered.is_empty() {
+            return;
+        }
+        let frame = Frame::data(DataKind::Binary, |out| out.extend_from_slice(&gathered));
+        match gathered.capacity() > KEPT_BUFFER {
+            true => *gathered = Vec::new(),
+            false => gathered.clear(),
+        }
+        self.outbox.borrow_mut().push(frame.into_bytes());
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.outbox.borrow().bytes() + self.gathered.borrow().len()
+    }
+
+    /// Whether it has become congested, or has caught up, since this was asked last.
+    fn congestion_change(&self) -> Option<bool> {
+        let queued = self.queued_bytes();
+        let is_congested = match self.is_congested.get() {
+            true => queued > CAUGHT_UP,
+            false => queued > CONGESTED,
+        };
+        (self.is_congested.replace(is_congested) != is_congested).then_some(is_congested)
+    }
+
     /// Writes what is queued, as far as the socket takes it.
     pub(crate) fn flush(&self) {
+        if matches!(self.state.get(), SocketState::Open | SocketState::Blocked) {
+            self.frame_gathered();
+        }
+        if self.state.get() == SocketState::Blocked && !self.is_congested.get() && self.queued_bytes() > CONGESTED {
+            self.wake();
+        }
         if matches!(self.state.get(), SocketState::Blocked | SocketState::Broken(_)) {
             return;
         }
@@ -147,6 +207,7 @@ impl ClientSocket {
             self.ending.set(cause);
         }
         if matches!(self.state.get(), SocketState::Open | SocketState::Blocked) {
+            self.frame_gathered();
             self.outbox.borrow_mut().push(Frame::close(code).into_bytes());
             self.state.set(SocketState::Finishing);
             self.wake();
@@ -170,38 +231,78 @@ impl ClientSocket {
     }
 }
 
+/// Whose WebSocket it is.
+#[derive(Debug, Clone, Copy)]
+enum Owner {
+    Client(Slot),
+    Server(ServerConnectionId),
+}
+
 /// Serves one client until its transport is gone. `unread` came right behind the upgrade.
-pub(crate) async fn serve(
+pub(crate) async fn serve_client(
     shard: Rc<ShardThread>,
-    stream: ClientStream,
-    mut unread: Vec<u8>,
+    stream: UpgradedStream,
+    unread: Vec<u8>,
     client: NewClient,
     _place: ClientPlace,
 ) {
-    let Ok(tcp) = TcpStream::from_std(stream.tcp) else {
+    let Some((read, socket)) = open(stream) else {
         return shard.upgrade_failed(&client);
     };
-    let (read, write) = tcp.into_split();
-    let socket = Rc::new(ClientSocket::new(write, stream.tls.map(|session| TlsSession::new(*session))));
     let (hub, id) = (client.hub.clone(), client.id);
     tracing::debug!(%hub, connection = %id, address = &*client.identity.remote_address, "a client connected");
     let slot = shard.client_opened(client, ClientLink::WebSocket(socket.clone()));
+    let cause = serve(shard, Owner::Client(slot), read, socket, unread).await;
+    tracing::info!(%hub, connection = %id, cause = cause.name(), "a client's connection ended");
+}
+
+/// Serves one connection of a hub server until its transport is gone. `unread` came right behind the upgrade.
+pub(crate) async fn serve_server(
+    shard: Rc<ShardThread>,
+    stream: UpgradedStream,
+    unread: Vec<u8>,
+    server: NewServerConnection,
+    _place: HttpPlace,
+) {
+    let Some((read, socket)) = open(stream) else {
+        return;
+    };
+    let (hub, name) = (server.hub.clone(), server.server.clone());
+    tracing::info!(%hub, server = %name, "a hub server's connection is open");
+    let id = shard.server_opened(server, socket.clone());
+    let cause = serve(shard, Owner::Server(id), read, socket, unread).await;
+    tracing::info!(%hub, server = %name, cause = cause.name(), "a hub server's connection ended");
+}
+
+fn open(stream: UpgradedStream) -> Option<(OwnedReadHalf, Rc<WebSocket>)> {
+    let (read, write) = TcpStream::from_std(stream.tcp).ok()?.into_split();
+    let tls = stream.tls.map(|session| TlsSession::new(*session));
+    Some((read, Rc::new(WebSocket::new(write, tls))))
+}
+
+/// Reads until the transport is gone; gives the reason.
+async fn serve(
+    shard: Rc<ShardThread>,
+    owner: Owner,
+    read: OwnedReadHalf,
+    socket: Rc<WebSocket>,
+    mut unread: Vec<u8>,
+) -> CloseCause {
     let decoder = Decoder::new(LONGEST_FRAME);
-    let mut task = Task { shard, slot: Some(slot), socket, read, decoder, deadline: None, peer_closed: false };
+    let mut task = Task { shard, owner: Some(owner), socket, read, decoder, deadline: None, peer_closed: false };
     task.received(&mut unread);
     drop(unread);
     let lost = poll_fn(|cx| task.poll(cx)).await;
     task.leave(lost);
     task.socket.say_goodbye();
-    let cause = task.socket.ending.get().unwrap_or(lost);
-    tracing::info!(%hub, connection = %id, cause = cause.name(), "a client's connection ended");
+    task.socket.ending.get().unwrap_or(lost)
 }
 
 struct Task {
     shard: Rc<ShardThread>,
-    /// The client's place in the core, until the core has heard of its end.
-    slot: Option<Slot>,
-    socket: Rc<ClientSocket>,
+    /// Its place in the core, until the core has heard of its end.
+    owner: Option<Owner>,
+    socket: Rc<WebSocket>,
     read: OwnedReadHalf,
     decoder: Decoder,
     /// When the close handshake is given up.
@@ -219,6 +320,7 @@ impl Task {
         if let Poll::Ready(cause) = self.poll_write(cx) {
             return Poll::Ready(cause);
         }
+        self.tell_congestion();
         match self.socket.state.get() {
             SocketState::Broken(cause) => Poll::Ready(cause),
             SocketState::Finishing => self.poll_close(cx),
@@ -285,11 +387,11 @@ impl Task {
 
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Data { bytes, .. } => {
-                if let Some(slot) = self.slot {
-                    self.shard.client_data(slot, bytes);
-                }
-            }
+            Event::Data { bytes, .. } => match self.owner {
+                Some(Owner::Client(slot)) => self.shard.client_data(slot, bytes),
+                Some(Owner::Server(id)) => self.shard.server_data(id, bytes),
+                None => {}
+            },
             Event::Ping(payload) => self.shard.send(&self.socket, Frame::pong(&payload)),
             Event::Pong => {}
             // The answer carries the status that came (RFC 6455, section 5.5.1).
@@ -298,7 +400,7 @@ impl Task {
     }
 
     fn broke_protocol(&mut self, error: WebSocketError) {
-        tracing::debug!(%error, "a client broke the WebSocket protocol");
+        tracing::debug!(%error, "a peer broke the WebSocket protocol");
         self.end(CloseCause::BadRequest, error.close_code());
     }
 
@@ -311,10 +413,21 @@ impl Task {
         self.shard.flush_later(&self.socket);
     }
 
-    /// The core hears, once, that the client is gone.
+    /// The core hears, once, that its peer is gone.
     fn leave(&mut self, cause: CloseCause) {
-        if let Some(slot) = self.slot.take() {
-            self.shard.client_gone(slot, cause);
+        match self.owner.take() {
+            Some(Owner::Client(slot)) => self.shard.client_gone(slot, cause),
+            Some(Owner::Server(id)) => self.shard.server_gone(id),
+            None => {}
+        }
+    }
+
+    /// The core hears when its clients must not be read, and when they may be.
+    fn tell_congestion(&self) {
+        if let Some(Owner::Server(id)) = self.owner
+            && let Some(is_congested) = self.socket.congestion_change()
+        {
+            self.shard.server_congested(id, is_congested);
         }
     }
 

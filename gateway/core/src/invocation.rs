@@ -1,0 +1,179 @@
+//! Hub servers that call a client and wait for its result.
+//!
+//! Source: Azure SignalR SDK for .NET, "Client Invocation" (`specs/ClientInvocation.md`). The client answers the hub server
+//! that it is routed to; that one reads the answer and sends it on to the server that called.
+
+use bytes::Bytes;
+use hubgate_wire::service::{self, ErrorCompletion, ServiceMapping, ServiceMessage};
+
+use crate::client_connection::HubIndex;
+use crate::delivery::Target;
+use crate::effect::{Effect, Order, Shards};
+use crate::id::{ConnectionId, ServerConnectionId, ServerId};
+use crate::server_connection::written;
+use crate::server_message::outgoing;
+use crate::server_order::ServerOrder;
+use crate::shard::{Shard, Slot};
+use crate::time::Millis;
+
+/// How long an answer is waited for.
+const LONGEST: Millis = Millis(600_000);
+/// Calls of one client that wait for their answers, in number.
+const MOST: usize = 1_000;
+/// What hub servers know the gateway by, where they ask which of several instances has a client.
+const INSTANCE: &str = "hubgate";
+
+/// A call of a client that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct ClientInvocation {
+    id: Box<str>,
+    caller: ServerId,
+    /// The connection that the caller asked on.
+    from: ServerConnectionId,
+    deadline: Millis,
+}
+
+impl Shard {
+    /// A hub server calls a client of this shard. `message` is the body of its message.
+    pub(crate) fn invoke_client(
+        &mut self,
+        hub: HubIndex,
+        from: ServerConnectionId,
+        id: ConnectionId,
+        message: &Bytes,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Ok(ServiceMessage::ClientInvocation(call)) = service::parse(message) else {
+            return;
+        };
+        let invocation = ClientInvocation {
+            id: call.invocation_id.into(),
+            caller: ServerId::new(call.caller_server_id),
+            from,
+            deadline: now + LONGEST,
+        };
+        let Some(slot) = self.slot_of(hub, &Target::Connection(id)) else {
+            return self.fail_invocation(hub, id, &invocation, "The connection does not exist.", effects);
+        };
+        let client = self.client(slot);
+        let protocol = client.protocol;
+        let Some(proxy) = &mut client.proxy else {
+            let error = "The connection is not served by a hub server.";
+            return self.fail_invocation(hub, id, &invocation, error, effects);
+        };
+        let Some(frame) = outgoing(&call.payloads).frame(protocol).cloned() else {
+            let error = format!("The call has no payload for the protocol '{}'.", protocol.name());
+            return self.fail_invocation(hub, id, &invocation, &error, effects);
+        };
+        if proxy.invocations.len() >= MOST {
+            let error = format!("{MOST} calls of the connection wait for their results.");
+            return self.fail_invocation(hub, id, &invocation, &error, effects);
+        }
+        let route = proxy.route.clone();
+        let (caller, invocation_id) = (invocation.caller.clone(), invocation.id.clone());
+        proxy.invocations.push(invocation);
+        if route.server != caller {
+            // It must know whose the answer is before it comes.
+            let call = written(&ServiceMessage::ClientInvocation(call));
+            self.pass_to_server(hub, route.connection, call, effects);
+            let mapping = ServiceMapping {
+                invocation_id: &invocation_id,
+                connection_id: id.as_str(),
+                instance_id: INSTANCE,
+                ..ServiceMapping::default()
+            };
+            let mapping = written(&ServiceMessage::ServiceMapping(mapping)).into();
+            self.pass_to_any_of_server(hub, from, caller, mapping, effects);
+        }
+        self.send(slot, frame, now, effects);
+        self.check_deadlines(slot, now, effects);
+    }
+
+    /// The answer of a client of this shard, as its hub server read it. `message` is the body of the server's message.
+    pub(crate) fn client_completed(
+        &mut self,
+        hub: HubIndex,
+        id: ConnectionId,
+        message: &Bytes,
+        effects: &mut Vec<Effect>,
+    ) {
+        let parsed = service::parse(message);
+        let invocation_id = match &parsed {
+            Ok(ServiceMessage::ClientCompletion(completion)) => completion.invocation_id,
+            Ok(ServiceMessage::ErrorCompletion(completion)) => completion.invocation_id,
+            _ => return,
+        };
+        let Some(slot) = self.slot_of(hub, &Target::Connection(id)) else {
+            return;
+        };
+        let Some(proxy) = &mut self.client(slot).proxy else {
+            return;
+        };
+        let Some(index) = proxy.invocations.iter().position(|each| *each.id == *invocation_id) else {
+            return;
+        };
+        let ClientInvocation { caller, from, .. } = proxy.invocations.swap_remove(index);
+        // A caller that has the client itself has read the answer already.
+        if caller != proxy.route.server
+            && let Ok(message) = parsed
+        {
+            self.pass_to_any_of_server(hub, from, caller, written(&message).into(), effects);
+        }
+    }
+
+    /// Ends calls that have waited too long; gives when the next one will have.
+    pub(crate) fn check_invocations(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) -> Option<Millis> {
+        let client = self.client(slot);
+        let (hub, id) = (client.hub, client.id);
+        let proxy = client.proxy.as_mut()?;
+        let late: Vec<_> = proxy.invocations.extract_if(.., |each| each.deadline <= now).collect();
+        let next = proxy.invocations.iter().map(|each| each.deadline).min();
+        for invocation in late {
+            self.fail_invocation(hub, id, &invocation, "The connection did not answer in time.", effects);
+        }
+        next
+    }
+
+    /// Tells the caller that there will be no answer.
+    pub(crate) fn fail_invocation(
+        &mut self,
+        hub: HubIndex,
+        id: ConnectionId,
+        invocation: &ClientInvocation,
+        error: &str,
+        effects: &mut Vec<Effect>,
+    ) {
+        let completion = ErrorCompletion {
+            invocation_id: &invocation.id,
+            connection_id: id.as_str(),
+            caller_server_id: invocation.caller.as_str(),
+            error,
+            ..ErrorCompletion::default()
+        };
+        let message = written(&ServiceMessage::ErrorCompletion(completion)).into();
+        self.pass_to_any_of_server(hub, invocation.from, invocation.caller.clone(), message, effects);
+    }
+
+    /// Sends to a hub server over one of its connections, `first` if that is still there.
+    pub(crate) fn pass_to_any_of_server(
+        &mut self,
+        hub: HubIndex,
+        first: ServerConnectionId,
+        server: ServerId,
+        message: Bytes,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.servers.contains_key(&first) {
+            return effects.push(Effect::ToServer { to: first, messages: message.into() });
+        }
+        let Some(to) = self.hub(hub).presence.servers.connection_of(first, &server) else {
+            return;
+        };
+        if to.shard == self.index {
+            return self.pass_to_server(hub, to, message.into(), effects);
+        }
+        let order = ServerOrder::PassToServer { first: to, server, message };
+        self.forward(Shards::One(to.shard), hub, Order::Server(order), effects);
+    }
+}

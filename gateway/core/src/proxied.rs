@@ -1,0 +1,449 @@
+//! Clients that a hub server answers: what they say goes to it, and what it says goes to them.
+//!
+//! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`). The hub server answers the handshake,
+//! sends the pings and the Close; the gateway reads of it all only where messages end.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use hubgate_wire::service::{
+    self, CloseConnection, ConnectionData, Headers, OpenConnection, ServiceMessage, long_name,
+};
+use hubgate_wire::signalr::framing::{self, RECORD_SEPARATOR};
+use hubgate_wire::signalr::handshake;
+use hubgate_wire::signalr::{HubMessage, HubProtocol, MessageStream};
+use hubgate_wire::websocket::Frame;
+
+use crate::client_connection::{HubIndex, Phase, Reading};
+use crate::effect::{CloseCause, Effect};
+use crate::event::ConnectionFacts;
+use crate::failure;
+use crate::id::{ConnectionId, ServerConnectionId, ServerId};
+use crate::invocation::ClientInvocation;
+use crate::routing::{NoRoute, Route, Wish};
+use crate::server_connection::{protocol_extension, written};
+use crate::server_order::Leaving;
+use crate::shard::{CLOSED_WITH_ERROR, Closing, Shard, Slot};
+use crate::time::Millis;
+
+/// The kinds of data that a hub server names (`DataMessageType`).
+const HANDSHAKE_RESPONSE: i64 = 1;
+const CLOSE: i64 = 4;
+/// No Close message is longer: older servers do not say which message is one, so short ones are looked at.
+const LONGEST_CLOSE: usize = 4096;
+
+/// A client's link to its hub server.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) route: Route,
+    /// The client's handshake request, with its separator: for another server that it moves to.
+    handshake: Box<[u8]>,
+    /// When the server must have answered the handshake.
+    pub(crate) deadline: Millis,
+    from_client: MessageStream,
+    from_server: MessageStream,
+    /// The beginning of a message of the server's whose end has not come.
+    partial: Vec<u8>,
+    /// The server's last message was a Close.
+    has_said_close: bool,
+    /// It moves to another server once its message has ended.
+    is_to_move: bool,
+    /// The server has ended the client itself, or is gone.
+    server_knows_end: bool,
+    /// Calls of the client by hub servers that have no answer yet.
+    pub(crate) invocations: Vec<ClientInvocation>,
+}
+
+/// Bytes of a hub server for a client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said<'a> {
+    pub(crate) payload: &'a [u8],
+    /// What they are, if the server says so.
+    pub(crate) data_type: Option<i64>,
+}
+
+impl Shard {
+    /// Finds a hub server for a client whose handshake request came, and tells it of the client.
+    pub(crate) fn route_client(
+        &mut self,
+        slot: Slot,
+        protocol: HubProtocol,
+        request: &[u8],
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let client = &self.clients[slot.0 as usize];
+        let Phase::Handshaking { identity, .. } = &client.phase else {
+            return;
+        };
+        let servers = &self.hub(client.hub).presence.servers;
+        let route = match servers.route(self.index, Wish::of(&identity.claims)) {
+            Ok(route) => route,
+            Err(no_route) => {
+                let cause = match no_route {
+                    NoRoute::NoServer => CloseCause::NoAvailableServerConnection,
+                    NoRoute::NotTheRequired => CloseCause::ServerConnectionNotFound,
+                };
+                return self.refuse(slot, cause, failure::no_route(no_route).to_owned(), effects);
+            }
+        };
+        let deadline = now + self.settings.timeouts.handshake;
+        self.clients_of_servers.entry(route.connection).or_default().insert(slot);
+        self.client(slot).proxy = Some(Box::new(Proxy {
+            route,
+            handshake: [request, &[RECORD_SEPARATOR]].concat().into(),
+            deadline,
+            from_client: MessageStream::new(protocol),
+            from_server: MessageStream::new(protocol),
+            partial: Vec::new(),
+            has_said_close: false,
+            is_to_move: false,
+            server_knows_end: false,
+            invocations: Vec::new(),
+        }));
+        self.register(slot, protocol, now);
+        self.open_at_server(slot, None, effects);
+        self.schedule(slot, deadline);
+    }
+
+    /// What a client says behind its handshake request.
+    pub(crate) fn client_says(&mut self, slot: Slot, mut bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
+        let client = self.client(slot);
+        let (hub, id) = (client.hub, client.id);
+        let Some(proxy) = &mut client.proxy else {
+            return;
+        };
+        if proxy.is_to_move {
+            let end = proxy.from_client.next_end(bytes);
+            let (said, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+            let to = proxy.route.connection;
+            self.pass_to_server(hub, to, connection_data(id, said), effects);
+            if end.is_none() {
+                return;
+            }
+            self.hub_mut(hub).counters.messages_in += 1;
+            self.move_client(slot, now, effects);
+            bytes = rest;
+        }
+        let Some(proxy) = &mut self.client(slot).proxy else {
+            return;
+        };
+        if !bytes.is_empty() {
+            let messages = proxy.from_client.follow(bytes).messages;
+            let to = proxy.route.connection;
+            self.hub_mut(hub).counters.messages_in += messages as u64;
+            self.pass_to_server(hub, to, connection_data(id, bytes), effects);
+        }
+    }
+
+    /// What its hub server says to a client.
+    pub(crate) fn server_says(
+        &mut self,
+        hub: HubIndex,
+        from: ServerConnectionId,
+        to: ConnectionId,
+        said: Said<'_>,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(slot) = self.client_of_server(hub, from, to) else {
+            return;
+        };
+        match self.client(slot).phase {
+            Phase::Connecting { .. } => self.handshake_answered(slot, said.payload, now, effects),
+            Phase::Open { .. } if said.data_type == Some(HANDSHAKE_RESPONSE) => {
+                // Of a server that it moved to, which answers the stored request.
+            }
+            Phase::Open { .. } => self.relay_to_client(slot, said, now, effects),
+            Phase::Handshaking { .. } | Phase::Closed { .. } => {}
+        }
+    }
+
+    /// A hub server ends its client.
+    pub(crate) fn server_closes(
+        &mut self,
+        hub: HubIndex,
+        from: ServerConnectionId,
+        client: ConnectionId,
+        error: Option<&str>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(slot) = self.client_of_server(hub, from, client) else {
+            return;
+        };
+        let Some(proxy) = &mut self.client(slot).proxy else {
+            return;
+        };
+        proxy.server_knows_end = true;
+        let cause = CloseCause::ClosedByAppServer;
+        let detail = error.unwrap_or_default().to_owned();
+        match proxy.has_said_close {
+            true => self.end(slot, cause, None, None, detail, effects),
+            false => {
+                let closing = Closing { error: error.map(str::to_owned), allow_reconnect: false, detail };
+                self.close(slot, cause, closing, effects);
+            }
+        }
+    }
+
+    /// The clients of a server connection lose it.
+    pub(crate) fn clients_lose_server(
+        &mut self,
+        server: ServerConnectionId,
+        leaving: Leaving,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(clients) = self.clients_of_servers.get(&server) else {
+            return;
+        };
+        for slot in clients.iter().copied().collect::<Vec<_>>() {
+            let Some(proxy) = &mut self.client(slot).proxy else {
+                continue;
+            };
+            let moves = match leaving {
+                Leaving::DropsClients => false,
+                Leaving::MovesClients => {
+                    if !proxy.from_client.is_between_messages() {
+                        proxy.is_to_move = true;
+                        continue;
+                    }
+                    true
+                }
+                Leaving::Lost { moves } => {
+                    proxy.server_knows_end = true;
+                    // The beginning of a message is lost with the server that has it.
+                    moves && proxy.from_client.is_between_messages()
+                }
+            };
+            let has_moved = moves && self.move_client(slot, now, effects);
+            if !has_moved && leaving != Leaving::MovesClients {
+                let error = Some(CLOSED_WITH_ERROR.to_owned());
+                let closing = Closing { error, allow_reconnect: true, detail: String::new() };
+                self.close(slot, CloseCause::ServerConnectionClosed, closing, effects);
+            }
+        }
+    }
+
+    /// Reads the clients of a server connection no more, or again.
+    pub(crate) fn hold_clients(&mut self, server: ServerConnectionId, is_held: bool, effects: &mut Vec<Effect>) {
+        let Some(clients) = self.clients_of_servers.get(&server) else {
+            return;
+        };
+        for slot in clients.iter().copied().collect::<Vec<_>>() {
+            match (is_held, self.client(slot).reading) {
+                (true, Reading::On) => self.pause(slot, effects),
+                (false, Reading::Paused) => {
+                    self.client(slot).reading = Reading::On;
+                    effects.push(Effect::ResumeReading(slot));
+                }
+                (true, Reading::Paused) | (false, Reading::On) => {}
+            }
+        }
+    }
+
+    /// A client is gone: its hub server is told, and nothing is left of the link.
+    pub(crate) fn leave_server(&mut self, slot: Slot, proxy: Proxy, reason: Option<&str>, effects: &mut Vec<Effect>) {
+        let client = self.client(slot);
+        let (hub, id) = (client.hub, client.id);
+        self.release(slot, hub, &proxy.route);
+        for invocation in &proxy.invocations {
+            self.fail_invocation(hub, id, invocation, "The connection ended before it answered.", effects);
+        }
+        if !proxy.server_knows_end {
+            let close = CloseConnection { connection_id: id.as_str(), error: reason, ..CloseConnection::default() };
+            let message = written(&ServiceMessage::CloseConnection(close));
+            self.pass_to_server(hub, proxy.route.connection, message, effects);
+        }
+    }
+
+    fn release(&mut self, slot: Slot, hub: HubIndex, route: &Route) {
+        self.hub(hub).presence.servers.released(route.connection);
+        if let Some(clients) = self.clients_of_servers.get_mut(&route.connection) {
+            clients.swap_remove(&slot);
+            if clients.is_empty() {
+                self.clients_of_servers.remove(&route.connection);
+            }
+        }
+    }
+
+    /// Moves a client, which is between two messages, to another hub server, if there is one.
+    fn move_client(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) -> bool {
+        let client = &mut self.clients[slot.0 as usize];
+        let (hub, id, protocol) = (client.hub, client.id, client.protocol);
+        // Who has not been let in yet begins anew: the other server is to answer its handshake.
+        let has_begun = matches!(client.phase, Phase::Open { .. });
+        let Some(proxy) = &mut client.proxy else {
+            return false;
+        };
+        proxy.is_to_move = false;
+        if proxy.has_said_close {
+            return false;
+        }
+        let from = proxy.route.clone();
+        let Some(to) = self.hubs[hub.0 as usize].presence.servers.route_away(self.index, &from.server) else {
+            return false;
+        };
+        let knows_end = std::mem::take(&mut proxy.server_knows_end);
+        let invocations = std::mem::take(&mut proxy.invocations);
+        proxy.route = to.clone();
+        proxy.deadline = now + self.settings.timeouts.handshake;
+        proxy.partial = Vec::new();
+        proxy.from_server = MessageStream::new(protocol);
+        let deadline = proxy.deadline;
+        for invocation in &invocations {
+            self.fail_invocation(hub, id, invocation, "The connection has moved to another server.", effects);
+        }
+        self.release(slot, hub, &from);
+        self.clients_of_servers.entry(to.connection).or_default().insert(slot);
+        if !knows_end {
+            let headers = match has_begun {
+                true => vec![("Asrs-Migrate-To", vec![to.server.as_str()])],
+                false => Vec::new(),
+            };
+            let close = CloseConnection { connection_id: id.as_str(), headers, ..CloseConnection::default() };
+            let message = written(&ServiceMessage::CloseConnection(close));
+            self.pass_to_server(hub, from.connection, message, effects);
+        }
+        self.open_at_server(slot, has_begun.then_some(&from.server), effects);
+        if !has_begun {
+            self.schedule(slot, deadline);
+        }
+        true
+    }
+
+    /// Tells its hub server of a client, and gives it the handshake request. `from` is the server that it has moved from.
+    fn open_at_server(&mut self, slot: Slot, from: Option<&ServerId>, effects: &mut Vec<Effect>) {
+        let client = &self.clients[slot.0 as usize];
+        let (Some(facts), Some(proxy)) = (client.facts(), &client.proxy) else {
+            return;
+        };
+        let names: Vec<(Cow<'_, str>, &str)> =
+            facts.claims.iter().map(|(name, value)| (long_name(name), value)).collect();
+        let query = match &*facts.query {
+            "" => String::new(),
+            query => format!("?{query}"),
+        };
+        let open = OpenConnection {
+            connection_id: client.id.as_str(),
+            claims: names.iter().map(|(name, value)| (&**name, *value)).collect(),
+            headers: headers(facts, from),
+            query: &query,
+            extensions: protocol_extension(client.protocol.name()),
+        };
+        let mut messages = written(&ServiceMessage::OpenConnection(open));
+        messages.extend_from_slice(&connection_data(client.id, &proxy.handshake));
+        let (hub, to) = (client.hub, proxy.route.connection);
+        self.pass_to_server(hub, to, messages, effects);
+    }
+
+    /// The hub server answers a client's handshake, which is text in all protocols.
+    fn handshake_answered(&mut self, slot: Slot, payload: &[u8], now: Millis, effects: &mut Vec<Effect>) {
+        let client = self.client(slot);
+        let protocol = client.protocol;
+        let Some(proxy) = &mut client.proxy else {
+            return;
+        };
+        let mut bytes = std::mem::take(&mut proxy.partial);
+        bytes.extend_from_slice(payload);
+        let mut rest = &bytes[..];
+        let Some(answer) = framing::split_message(&mut rest) else {
+            if bytes.len() > handshake::LONGEST_REQUEST {
+                let error = CLOSED_WITH_ERROR.to_owned();
+                return self.refuse(slot, CloseCause::ClosedByAppServer, error, effects);
+            }
+            proxy.partial = bytes;
+            return;
+        };
+        let frame = protocol.handshake_frame(&bytes[..answer.len() + 1]);
+        if handshake::is_refusal(answer) {
+            let detail = "the hub server refuses its handshake".to_owned();
+            return self.end(slot, CloseCause::HandshakeError, Some(frame), None, detail, effects);
+        }
+        self.let_in(slot, frame, now, effects);
+        if !rest.is_empty() {
+            self.relay_to_client(slot, Said { payload: rest, data_type: None }, now, effects);
+        }
+    }
+
+    /// Passes on what is whole of it; clients take whole messages only, and a send must not land inside one.
+    fn relay_to_client(&mut self, slot: Slot, said: Said<'_>, now: Millis, effects: &mut Vec<Effect>) {
+        let Said { payload, data_type } = said;
+        let limit = self.settings.limits.server_message;
+        let client = self.client(slot);
+        let protocol = client.protocol;
+        let Some(proxy) = &mut client.proxy else {
+            return;
+        };
+        let (whole, begun) = payload.split_at(proxy.from_server.follow(payload).whole);
+        if whole.is_empty() && proxy.partial.len() + begun.len() > limit {
+            let detail = format!(
+                "its hub server sent a message longer than the {limit} bytes of `server.limits.server-message`"
+            );
+            let closing = Closing { error: Some(CLOSED_WITH_ERROR.to_owned()), allow_reconnect: false, detail };
+            return self.close(slot, CloseCause::ClosedByAppServer, closing, effects);
+        }
+        if whole.is_empty() {
+            return proxy.partial.extend_from_slice(begun);
+        }
+        let partial = std::mem::replace(&mut proxy.partial, begun.to_vec());
+        let messages = match partial.is_empty() {
+            true => Cow::Borrowed(whole),
+            false => Cow::Owned([&partial, whole].concat()),
+        };
+        proxy.has_said_close |= match data_type {
+            Some(data_type) => data_type == CLOSE,
+            None => ends_with_close(protocol, &messages),
+        };
+        let frame = Frame::data(protocol.data_kind(), |out| out.extend_from_slice(&messages));
+        self.send(slot, frame, now, effects);
+    }
+
+    /// The slot of a client that is on this shard and has this server connection.
+    fn client_of_server(&self, hub: HubIndex, server: ServerConnectionId, id: ConnectionId) -> Option<Slot> {
+        let slot = *self.slots.get(&id)?;
+        let client = &self.clients[slot.0 as usize];
+        let proxy = client.proxy.as_ref()?;
+        (client.hub == hub && proxy.route.connection == server).then_some(slot)
+    }
+}
+
+fn connection_data(id: ConnectionId, bytes: &[u8]) -> Vec<u8> {
+    let data = ConnectionData { connection_id: id.as_str(), payload: bytes, ..ConnectionData::default() };
+    let mut message = Vec::with_capacity(bytes.len() + 48);
+    service::write(&ServiceMessage::ConnectionData(data), &mut message);
+    message
+}
+
+/// The headers of a client's request as its hub server gets them: each name once, none that only the gateway may set, and the
+/// address that the gateway believes.
+fn headers<'a>(facts: &'a Arc<ConnectionFacts>, from: Option<&'a ServerId>) -> Headers<'a> {
+    let mut headers: Headers<'a> = Vec::new();
+    for (name, value) in facts.headers.iter() {
+        let is_ours = name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("asrs-"));
+        if is_ours || name.eq_ignore_ascii_case("x-forwarded-for") {
+            continue;
+        }
+        match headers.iter_mut().find(|(each, _)| each.eq_ignore_ascii_case(name)) {
+            Some((_, values)) => values.push(value),
+            None => headers.push((name, vec![value])),
+        }
+    }
+    headers.push(("X-Forwarded-For", vec![&facts.remote_address]));
+    if let Some(from) = from {
+        headers.push(("Asrs-Migrate-From", vec![from.as_str()]));
+    }
+    headers
+}
+
+/// Whether the last of some whole messages is a Close.
+fn ends_with_close(protocol: HubProtocol, messages: &[u8]) -> bool {
+    if messages.len() > LONGEST_CLOSE {
+        return false;
+    }
+    let (mut rest, mut last) = (messages, None);
+    while let Ok(Some(message)) = protocol.split_message(&mut rest) {
+        last = Some(message);
+    }
+    last.is_some_and(|last| matches!(protocol.parse(last), Ok(HubMessage::Close { .. })))
+}

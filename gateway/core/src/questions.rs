@@ -1,0 +1,186 @@
+//! What plugins, REST callers and hub servers ask of a hub, and the acks that hub servers get.
+
+use std::sync::Arc;
+
+use crate::client_connection::HubIndex;
+use crate::delivery::Target;
+use crate::effect::{Effect, Order, Shards};
+use crate::event::{ConnectionFacts, HubAnswer, HubQuestion, Joined};
+use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardIndex, UserId};
+use crate::registry::LocalTarget;
+use crate::shard::{Shard, Slot};
+use crate::time::Millis;
+
+/// What an ack says (Azure SignalR SDK for .NET, "Service Protocol", `Ack`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum AckStatus {
+    NotFound,
+    Ok,
+    Failed,
+}
+
+/// An ack for which other shards are still asked.
+#[derive(Debug)]
+pub(crate) struct PendingAck {
+    server: ServerConnectionId,
+    ack_id: i64,
+    /// Shards that have not answered, in number.
+    waiting: usize,
+    /// The best that was answered so far.
+    status: AckStatus,
+}
+
+/// Whom a question is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    All,
+    /// The shard of one connection.
+    One(ShardIndex),
+}
+
+impl Shard {
+    /// Answers a question about a hub, as far as this shard knows.
+    pub fn answer(
+        &mut self,
+        hub: &HubName,
+        question: HubQuestion,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) -> HubAnswer {
+        match question {
+            HubQuestion::Exists(target) => HubAnswer::Exists(self.exists(hub, &target)),
+            HubQuestion::Facts(id) => HubAnswer::Facts(self.facts(hub, id)),
+            HubQuestion::UserInGroup { user, group } => {
+                HubAnswer::Exists(self.is_user_in_group(hub, &user, &group, now))
+            }
+            HubQuestion::Join { connection, group } => HubAnswer::Joined(self.join(hub, connection, &group)),
+            HubQuestion::Leave { connection, group } => {
+                let slot = self.connection(hub, connection);
+                if let Some(slot) = slot {
+                    self.part_client(slot, group.as_ref());
+                }
+                HubAnswer::Exists(slot.is_some())
+            }
+            HubQuestion::Run(actions) => {
+                self.run(hub, actions, now, effects);
+                HubAnswer::Ran
+            }
+        }
+    }
+
+    /// Asks for a hub server, and acks it when all who are asked have answered.
+    pub(crate) fn ack_with(
+        &mut self,
+        server: ServerConnectionId,
+        ack_id: i64,
+        asked: Asked,
+        question: HubQuestion,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(hub) = self.server_hub(server) else {
+            return;
+        };
+        let hub_name = self.hub(hub).name.clone();
+        let (to, waiting, status) = match asked {
+            Asked::One(shard) if shard.0 >= self.shards => (None, 0, AckStatus::NotFound),
+            Asked::One(shard) if shard != self.index => (Some(Shards::One(shard)), 1, AckStatus::NotFound),
+            Asked::One(_) => {
+                let answer = self.answer(&hub_name, question.clone(), now, effects);
+                (None, 0, AckStatus::of(&answer))
+            }
+            Asked::All => {
+                let answer = self.answer(&hub_name, question.clone(), now, effects);
+                (Some(Shards::AllOthers), usize::from(self.shards) - 1, AckStatus::of(&answer))
+            }
+        };
+        if let (Some(to), 1..) = (to, waiting) {
+            let number = self.next_question;
+            self.next_question = number.wrapping_add(1);
+            self.asked.insert(number, PendingAck { server, ack_id, waiting, status });
+            return self.forward(to, hub, Order::Ask { question, asker: self.index, number }, effects);
+        }
+        self.ack(server, ack_id, status, effects);
+    }
+
+    /// Another shard has answered.
+    pub(crate) fn answered(&mut self, number: u32, answer: &HubAnswer, effects: &mut Vec<Effect>) {
+        let Some(pending) = self.asked.get_mut(&number) else {
+            return;
+        };
+        pending.status = pending.status.max(AckStatus::of(answer));
+        pending.waiting -= 1;
+        if pending.waiting == 0
+            && let Some(PendingAck { server, ack_id, status, .. }) = self.asked.remove(&number)
+        {
+            self.ack(server, ack_id, status, effects);
+        }
+    }
+
+    /// The slot of a connection of the hub on this shard.
+    fn connection(&mut self, hub: &HubName, id: ConnectionId) -> Option<Slot> {
+        let hub: HubIndex = self.hub_index(hub);
+        self.slot_of(hub, &Target::Connection(id))
+    }
+
+    fn exists(&mut self, hub: &HubName, target: &Target) -> bool {
+        let hub = self.hub_index(hub);
+        let slot = self.slot_of(hub, target);
+        self.hub(hub).clients_of(&LocalTarget::new(target, slot)).next().is_some()
+    }
+
+    fn is_user_in_group(&mut self, hub: &HubName, user: &UserId, group: &GroupName, now: Millis) -> bool {
+        let hub = self.hub_index(hub);
+        let hub = self.hub(hub);
+        let user_connections = LocalTarget::User(user);
+        hub.has_membership(user, group, now)
+            || hub.clients_of(&user_connections).any(|slot| self.clients[slot.0 as usize].groups.contains(group))
+    }
+
+    fn join(&mut self, hub: &HubName, connection: ConnectionId, group: &GroupName) -> Joined {
+        match self.connection(hub, connection) {
+            Some(slot) => self.join_client(slot, group),
+            None => Joined::NoSuchConnection,
+        }
+    }
+
+    fn facts(&self, hub: &HubName, id: ConnectionId) -> Option<Arc<ConnectionFacts>> {
+        let slot = self.slots.get(&id)?;
+        let facts = self.clients[slot.0 as usize].facts()?;
+        (facts.hub == *hub).then(|| facts.clone())
+    }
+}
+
+impl AckStatus {
+    fn of(answer: &HubAnswer) -> AckStatus {
+        match answer {
+            HubAnswer::Exists(true) | HubAnswer::Joined(Joined::Yes) | HubAnswer::Ran => AckStatus::Ok,
+            HubAnswer::Exists(false) | HubAnswer::Joined(Joined::NoSuchConnection) => AckStatus::NotFound,
+            HubAnswer::Joined(Joined::TooManyGroups) => AckStatus::Failed,
+            HubAnswer::Facts(facts) => match facts {
+                Some(_) => AckStatus::Ok,
+                None => AckStatus::NotFound,
+            },
+        }
+    }
+
+    /// The number on the wire.
+    pub(crate) fn number(self) -> i64 {
+        match self {
+            AckStatus::Ok => 1,
+            AckStatus::NotFound => 2,
+            AckStatus::Failed => 4,
+        }
+    }
+
+    /// For the server's log.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            AckStatus::Ok => "",
+            AckStatus::NotFound => "It does not exist.",
+            AckStatus::Failed => {
+                "The connection is in as many groups as it may be in, or the group's name is not valid."
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Which hub server gets a client.
+//!
+//! Source: Azure SignalR Service, "Azure SignalR Service internals": a client is routed to one server connection of its hub,
+//! and stays with it for life.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::id::{ServerConnectionId, ServerId, ShardIndex};
+use crate::pairs::Pairs;
+
+/// The server connections of one hub that may get clients, on all shards.
+#[derive(Debug, Default)]
+pub(crate) struct HubServers(Mutex<Connections>);
+
+#[derive(Debug, Default)]
+struct Connections {
+    all: Vec<Connected>,
+    /// Where the search for a connection begins, so that equals get clients in turn.
+    turn: usize,
+}
+
+#[derive(Debug)]
+struct Connected {
+    id: ServerConnectionId,
+    server: ServerId,
+    clients: usize,
+    /// Its server gets no new clients.
+    is_leaving: bool,
+}
+
+/// Which hub server a client's token asks for (the claims `asrs.s.ssticky` and `asrs.s.sn`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish<'a> {
+    Any,
+    Preferred(&'a str),
+    Required(&'a str),
+}
+
+impl<'a> Wish<'a> {
+    pub(crate) fn of(claims: &'a Pairs) -> Wish<'a> {
+        match (claims.get("asrs.s.ssticky"), claims.get("asrs.s.sn")) {
+            (Some(how), Some(server)) if how.eq_ignore_ascii_case("required") => Wish::Required(server),
+            (Some(how), Some(server)) if how.eq_ignore_ascii_case("preferred") => Wish::Preferred(server),
+            _ => Wish::Any,
+        }
+    }
+}
+
+/// Where a client goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) connection: ServerConnectionId,
+    pub(crate) server: ServerId,
+}
+
+/// Why a client goes nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoute {
+    /// No hub server is connected.
+    NoServer,
+    /// The one that the client requires is not connected.
+    NotTheRequired,
+}
+
+impl HubServers {
+    pub(crate) fn connected(&self, id: ServerConnectionId, server: ServerId) {
+        self.lock().all.push(Connected { id, server, clients: 0, is_leaving: false });
+    }
+
+    pub(crate) fn disconnected(&self, id: ServerConnectionId) {
+        self.lock().all.retain(|each| each.id != id);
+    }
+
+    /// No connection that this server has now gets new clients.
+    pub(crate) fn leaving(&self, server: &ServerId) {
+        self.lock().all.iter_mut().filter(|each| each.server == *server).for_each(|each| each.is_leaving = true);
+    }
+
+    /// Finds a connection for a client of `shard`, and counts it there until [`HubServers::released`].
+    pub(crate) fn route(&self, shard: ShardIndex, wish: Wish<'_>) -> Result<Route, NoRoute> {
+        let connections = &mut *self.lock();
+        let required = match wish {
+            Wish::Any => None,
+            Wish::Preferred(server) | Wish::Required(server) => connections.pick(shard, |each| each.as_str() == server),
+        };
+        match (required, wish) {
+            (Some(route), _) => Ok(route),
+            (None, Wish::Required(_)) => Err(NoRoute::NotTheRequired),
+            (None, Wish::Any | Wish::Preferred(_)) => connections.pick(shard, |_| true).ok_or(NoRoute::NoServer),
+        }
+    }
+
+    /// Finds a connection of another server for a client that leaves `server`, and counts it there.
+    pub(crate) fn route_away(&self, shard: ShardIndex, server: &ServerId) -> Option<Route> {
+        self.lock().pick(shard, |each| each != server)
+    }
+
+    /// A client that was routed to a connection is not there any more.
+    pub(crate) fn released(&self, id: ServerConnectionId) {
+        if let Some(connected) = self.lock().all.iter_mut().find(|each| each.id == id) {
+            connected.clients -= 1;
+        }
+    }
+
+    /// `first` if it is connected, or else another connection of the same server.
+    pub(crate) fn connection_of(&self, first: ServerConnectionId, server: &ServerId) -> Option<ServerConnectionId> {
+        let connections = self.lock();
+        let is_there = connections.all.iter().any(|each| each.id == first);
+        match is_there {
+            true => Some(first),
+            false => connections.all.iter().find(|each| each.server == *server).map(|each| each.id),
+        }
+    }
+
+    /// The servers that stay, each once.
+    pub(crate) fn servers(&self) -> Vec<ServerId> {
+        let connections = self.lock();
+        let staying = connections.all.iter().filter(|each| !each.is_leaving);
+        let mut servers: Vec<ServerId> = staying.map(|each| each.server.clone()).collect();
+        servers.sort();
+        servers.dedup();
+        servers
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections {
+    /// The connection with the fewest clients among those of servers that `may` get the client. One of `shard`, where nothing
+    /// passes between threads, may have a quarter more.
+    fn pick(&mut self, shard: ShardIndex, may: impl Fn(&ServerId) -> bool) -> Option<Route> {
+        let count = self.all.len();
+        let in_turn = (0..count).map(|offset| (self.turn + offset) % count);
+        let candidates = in_turn.filter(|index| {
+            let each = &self.all[*index];
+            !each.is_leaving && may(&each.server)
+        });
+        let (mut fewest, mut fewest_here) = (None, None);
+        for index in candidates {
+            let clients = self.all[index].clients;
+            let is_fewer = |best: Option<usize>| best.is_none_or(|best: usize| clients < self.all[best].clients);
+            if is_fewer(fewest) {
+                fewest = Some(index);
+            }
+            if self.all[index].id.shard == shard && is_fewer(fewest_here) {
+                fewest_here = Some(index);
+            }
+        }
+        let fewest = fewest?;
+        let bound = self.all[fewest].clients * 5 / 4;
+        let chosen = fewest_here.filter(|here| self.all[*here].clients <= bound).unwrap_or(fewest);
+        self.turn = (chosen + 1) % count;
+        let connected = &mut self.all[chosen];
+        connected.clients += 1;
+        Some(Route { connection: connected.id, server: connected.server.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(shard: u16, number: u32) -> ServerConnectionId {
+        ServerConnectionId { shard: ShardIndex(shard), number }
+    }
+
+    fn servers(connections: &[(ServerConnectionId, &str)]) -> HubServers {
+        let servers = HubServers::default();
+        connections.iter().for_each(|(id, server)| servers.connected(*id, ServerId::new(*server)));
+        servers
+    }
+
+    fn routes(servers: &HubServers, shard: u16, wish: Wish<'_>, times: usize) -> Vec<ServerConnectionId> {
+        (0..times).map(|_| servers.route(ShardIndex(shard), wish).expect("a server").connection).collect()
+    }
+
+    #[test]
+    fn clients_spread_over_all_connections() {
+        let all = [(id(0, 1), "a"), (id(0, 2), "b"), (id(1, 1), "a"), (id(1, 2), "b")];
+        let servers = servers(&all);
+        let mut routed: Vec<_> = (0..2).flat_map(|shard| routes(&servers, shard, Wish::Any, 20)).collect();
+        routed.sort();
+        for (id, _) in all {
+            let count = routed.iter().filter(|each| **each == id).count();
+            assert!((8..=12).contains(&count), "{count} of 40 to {id:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_of_the_same_shard_is_taken_when_loads_are_close() {
+        let servers = servers(&[(id(0, 1), "a"), (id(1, 1), "a")]);
+        assert_eq!(routes(&servers, 1, Wish::Any, 1), [id(1, 1)]);
+        assert_eq!(routes(&servers, 1, Wish::Any, 1), [id(0, 1)]);
+        let routed = routes(&servers, 1, Wish::Any, 100);
+        let here = routed.iter().filter(|each| **each == id(1, 1)).count();
+        assert!((50..=60).contains(&here), "{here} of 100");
+    }
+
+    #[test]
+    fn who_was_released_makes_room() {
+        let servers = servers(&[(id(0, 1), "a"), (id(0, 2), "b")]);
+        let routed = routes(&servers, 0, Wish::Any, 2);
+        servers.released(routed[0]);
+        assert_eq!(routes(&servers, 0, Wish::Any, 1), [routed[0]]);
+    }
+
+    #[test]
+    fn a_required_server_gets_the_client_or_nobody_a_preferred_one_if_it_is_there() {
+        let servers = servers(&[(id(0, 1), "a"), (id(0, 2), "b")]);
+        for _ in 0..3 {
+            assert_eq!(routes(&servers, 0, Wish::Required("a"), 1), [id(0, 1)]);
+            assert_eq!(routes(&servers, 0, Wish::Preferred("b"), 1), [id(0, 2)]);
+        }
+        assert_eq!(servers.route(ShardIndex(0), Wish::Required("c")), Err(NoRoute::NotTheRequired));
+        assert!(servers.route(ShardIndex(0), Wish::Preferred("c")).is_ok());
+        servers.leaving(&ServerId::new("a"));
+        assert_eq!(servers.route(ShardIndex(0), Wish::Required("a")), Err(NoRoute::NotTheRequired));
+    }
+
+    #[test]
+    fn a_server_that_leaves_gets_no_client_and_is_not_named() {
+        let servers = servers(&[(id(0, 1), "a"), (id(0, 2), "b"), (id(0, 3), "b")]);
+        assert_eq!(servers.servers(), [ServerId::new("a"), ServerId::new("b")]);
+        servers.leaving(&ServerId::new("b"));
+        assert_eq!(servers.servers(), [ServerId::new("a")]);
+        assert_eq!(routes(&servers, 0, Wish::Any, 2), [id(0, 1), id(0, 1)]);
+        assert_eq!(servers.route_away(ShardIndex(0), &ServerId::new("a")), None);
+        servers.disconnected(id(0, 1));
+        assert_eq!(servers.route(ShardIndex(0), Wish::Any), Err(NoRoute::NoServer));
+    }
+
+    #[test]
+    fn an_answer_goes_over_the_same_connection_or_another_of_its_server() {
+        let servers = servers(&[(id(0, 1), "a"), (id(0, 2), "b"), (id(0, 3), "a")]);
+        let of_a = |servers: &HubServers| servers.connection_of(id(0, 1), &ServerId::new("a"));
+        assert_eq!(of_a(&servers), Some(id(0, 1)));
+        servers.disconnected(id(0, 1));
+        assert_eq!(of_a(&servers), Some(id(0, 3)));
+        servers.disconnected(id(0, 3));
+        assert_eq!(of_a(&servers), None);
+    }
+
+    #[test]
+    fn the_tokens_claims_say_what_is_wished() {
+        let wish = |claims: &[(&str, &str)]| match Wish::of(&claims.iter().copied().collect()) {
+            Wish::Any => "any".to_owned(),
+            Wish::Preferred(server) => format!("prefers {server}"),
+            Wish::Required(server) => format!("requires {server}"),
+        };
+        assert_eq!(wish(&[("asrs.s.ssticky", "Required"), ("asrs.s.sn", "s")]), "requires s");
+        assert_eq!(wish(&[("asrs.s.sn", "s"), ("asrs.s.ssticky", "preferred")]), "prefers s");
+        assert_eq!(wish(&[("asrs.s.ssticky", "Disabled"), ("asrs.s.sn", "s")]), "any");
+        assert_eq!(wish(&[("asrs.s.ssticky", "Required")]), "any");
+    }
+}

@@ -1,0 +1,394 @@
+//! The connections of hub servers: their handshake, their pings, their end.
+//!
+//! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`), and what version 1.34 of it does.
+
+use hubgate_wire::service::{self, Ack, Extensions, HandshakeResponse, MalformedMessage, ServiceEvent, ServiceMessage};
+
+use crate::client_connection::HubIndex;
+use crate::effect::{Effect, Order, Shards};
+use crate::id::{HubName, ServerConnectionId, ServerId};
+use crate::questions::AckStatus;
+use crate::server_order::{Leaving, ServerOrder};
+use crate::shard::Shard;
+use crate::time::Millis;
+
+/// A hub server gives a connection up after 30 seconds without data, and sends its own pings only as an answer to data. So it
+/// must get something at least every 5 seconds.
+const PING_PERIOD: Millis = Millis(4_500);
+/// A hub server that says nothing for so long is gone. WebSocket pongs do not count.
+const SERVER_TIMEOUT: Millis = Millis(30_000);
+/// The version of the protocol.
+const VERSION: i64 = 1;
+/// 100-nanosecond ticks in a millisecond, as .NET counts time.
+const TICKS: u64 = 10_000;
+
+/// A hub server whose transport opens.
+#[derive(Debug)]
+pub struct NewServerConnection {
+    pub hub: HubName,
+    /// The header `X-ASRS-Server-Id`: one value per process.
+    pub server: ServerId,
+}
+
+#[derive(Debug)]
+pub(crate) struct ServerConnection {
+    pub(crate) hub: HubIndex,
+    pub(crate) server: ServerId,
+    pub(crate) phase: ServerPhase,
+    /// The beginning of a message whose end has not come.
+    unread: Vec<u8>,
+    last_heard: Millis,
+    next_ping: Millis,
+    /// Whether the log has heard of a message that was not understood.
+    has_puzzled: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServerPhase {
+    Handshaking { deadline: Millis },
+    Open(ServerKind),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServerKind {
+    /// Clients are routed to it.
+    Hub { migration: Migration },
+    /// It only sends.
+    Weak,
+}
+
+/// When clients of a hub server's connection may be moved to another server (`migrationLevel`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Migration {
+    Never,
+    WhenItLeaves,
+    WhenItIsLost,
+}
+
+impl Shard {
+    /// A hub server's transport is open; its handshake request comes next.
+    pub fn server_opened(&mut self, server: NewServerConnection, now: Millis) -> ServerConnectionId {
+        let NewServerConnection { hub, server } = server;
+        let id = ServerConnectionId { shard: self.index, number: self.next_server };
+        self.next_server += 1;
+        let connection = ServerConnection {
+            hub: self.hub_index(&hub),
+            server,
+            phase: ServerPhase::Handshaking { deadline: now + self.settings.timeouts.handshake },
+            unread: Vec::new(),
+            last_heard: now,
+            next_ping: now + PING_PERIOD,
+            has_puzzled: false,
+        };
+        self.servers.insert(id, connection);
+        id
+    }
+
+    /// Bytes came from a hub server: the content of its WebSocket messages, cut anywhere.
+    pub fn server_data(&mut self, id: ServerConnectionId, bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
+        let limit = self.settings.limits.server_message;
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        server.last_heard = now;
+        let mut unread = std::mem::take(&mut server.unread);
+        let mut input = match unread.is_empty() {
+            true => bytes,
+            false => {
+                unread.extend_from_slice(bytes);
+                &unread[..]
+            }
+        };
+        loop {
+            let split = match service::length_prefix(input) {
+                Ok(Some((length, _))) if length > limit => Err(service::TooLong),
+                Ok(_) | Err(service::TooLong) => service::split_message(&mut input),
+            };
+            match split {
+                Ok(Some(body)) => self.server_body(id, body, now, effects),
+                Ok(None) => break,
+                Err(service::TooLong) => {
+                    let detail =
+                        format!("a message is longer than the {limit} bytes of `server.limits.server-message`");
+                    return self.end_server(id, detail, now, effects);
+                }
+            }
+        }
+        let is_untouched = input.len() == unread.len();
+        let rest = if is_untouched { None } else { Some(input.to_vec()) };
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.unread = rest.unwrap_or(unread);
+        }
+    }
+
+    /// A hub server's transport is gone; nothing is sent to `id` from now on.
+    pub fn server_gone(&mut self, id: ServerConnectionId, now: Millis, effects: &mut Vec<Effect>) {
+        let Some(server) = self.servers.remove(&id) else {
+            return;
+        };
+        let ServerPhase::Open(ServerKind::Hub { migration }) = server.phase else {
+            return;
+        };
+        self.hub(server.hub).presence.servers.disconnected(id);
+        let leaving = Leaving::Lost { moves: migration == Migration::WhenItIsLost };
+        self.order_about_server(server.hub, ServerOrder::Leaves { server: id, leaving }, now, effects);
+    }
+
+    /// A hub server reads too slowly for what its clients say, or has caught up.
+    pub fn server_congested(
+        &mut self,
+        id: ServerConnectionId,
+        is_congested: bool,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(hub) = self.server_hub(id) {
+            self.order_about_server(hub, ServerOrder::Congested { server: id, is_congested }, now, effects);
+        }
+    }
+
+    /// Meets the deadlines of hub servers.
+    pub(crate) fn tick_servers(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        let mut ended = Vec::new();
+        for (id, server) in &mut self.servers {
+            match server.phase {
+                ServerPhase::Handshaking { deadline } if now >= deadline => ended.push((*id, "no handshake came")),
+                ServerPhase::Handshaking { .. } => {}
+                ServerPhase::Open(_) if now - server.last_heard >= SERVER_TIMEOUT => {
+                    ended.push((*id, "nothing came for 30 seconds"));
+                }
+                ServerPhase::Open(_) if now >= server.next_ping => {
+                    server.next_ping = now + PING_PERIOD;
+                    effects.push(Effect::ToServer { to: *id, messages: written(&ServiceMessage::Ping(Vec::new())) });
+                }
+                ServerPhase::Open(_) => {}
+            }
+        }
+        for (id, why) in ended {
+            self.end_server(id, why.to_owned(), now, effects);
+        }
+    }
+
+    /// Tells hub servers that the gateway stops; ends them once no client is left.
+    pub(crate) fn drain_servers(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        const SERVER_CONNECTION: i64 = 4;
+        const RELOADING: i64 = 0;
+        let ids: Vec<ServerConnectionId> = self.servers.keys().copied().collect();
+        for id in ids {
+            let event = ServiceEvent {
+                object_type: SERVER_CONNECTION,
+                kind: RELOADING,
+                message: "The gateway stops.",
+                ..ServiceEvent::default()
+            };
+            self.send_to_server(id, &ServiceMessage::ServiceEvent(event), effects);
+            self.end_server(id, "the gateway stops".to_owned(), now, effects);
+        }
+    }
+
+    /// Ends a hub server's connection; its clients are treated as if it had been lost.
+    pub(crate) fn end_server(
+        &mut self,
+        id: ServerConnectionId,
+        detail: String,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        effects.push(Effect::FinishServer { to: id, detail });
+        self.server_gone(id, now, effects);
+    }
+
+    fn server_body(&mut self, id: ServerConnectionId, body: &[u8], now: Millis, effects: &mut Vec<Effect>) {
+        // A message before it can have ended the connection.
+        let Some(server) = self.servers.get(&id) else {
+            return;
+        };
+        match (server.phase, service::parse(body)) {
+            (ServerPhase::Handshaking { .. }, message) => self.server_handshake(id, message, now, effects),
+            (ServerPhase::Open(kind), Ok(message)) => self.server_message(id, kind, message, body, now, effects),
+            (ServerPhase::Open(_), Err(MalformedMessage)) => {
+                self.skip_server_message(id, "a malformed message", effects)
+            }
+        }
+    }
+
+    fn server_handshake(
+        &mut self,
+        id: ServerConnectionId,
+        message: Result<ServiceMessage<'_>, MalformedMessage>,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Ok(ServiceMessage::HandshakeRequest(request)) = message else {
+            let error = "The first message must be a handshake request.";
+            return self.refuse_server(id, error.to_owned(), now, effects);
+        };
+        if request.version != VERSION {
+            let error = format!("Version mismatch: version {VERSION} is spoken here, not {}.", request.version);
+            return self.refuse_server(id, error, now, effects);
+        }
+        let Some(server) = self.servers.get(&id) else {
+            return;
+        };
+        let (index, server_id) = (server.hub, server.server.clone());
+        let hub = self.hub(index);
+        let kind = match request.connection_type {
+            // One that was opened on demand is as good as any other.
+            0 | 1 if self.settings.hub(&hub.name).mode.takes_hub_servers() => {
+                hub.presence.servers.connected(id, server_id);
+                ServerKind::Hub { migration: Migration::of(request.migration_level) }
+            }
+            0 | 1 => {
+                let error = format!("Hub '{}' is in serverless mode: it takes no hub servers.", hub.name);
+                return self.refuse_server(id, error, now, effects);
+            }
+            2 => ServerKind::Weak,
+            unknown => {
+                let error = format!("Server connections of type {unknown} are not known.");
+                return self.refuse_server(id, error, now, effects);
+            }
+        };
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.phase = ServerPhase::Open(kind);
+        }
+        self.send_to_server(id, &ServiceMessage::HandshakeResponse(HandshakeResponse::default()), effects);
+    }
+
+    fn refuse_server(&mut self, id: ServerConnectionId, error: String, now: Millis, effects: &mut Vec<Effect>) {
+        let response = HandshakeResponse { error: &error, ..HandshakeResponse::default() };
+        self.send_to_server(id, &ServiceMessage::HandshakeResponse(response), effects);
+        self.end_server(id, error, now, effects);
+    }
+
+    /// A message that has no effect, because nobody knows what it means.
+    pub(crate) fn skip_server_message(&mut self, id: ServerConnectionId, what: &str, effects: &mut Vec<Effect>) {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        let (index, has_puzzled) = (server.hub, std::mem::replace(&mut server.has_puzzled, true));
+        self.hub_mut(index).counters.server_messages_skipped += 1;
+        if !has_puzzled {
+            let hub = self.hub(index).name.clone();
+            effects.push(Effect::ServerMessageSkipped { hub, what: what.to_owned() });
+        }
+    }
+
+    /// News from a hub server, or nothing but a sign of life.
+    pub(crate) fn server_ping(
+        &mut self,
+        id: ServerConnectionId,
+        words: &[&str],
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(index) = self.server_hub(id) else {
+            return;
+        };
+        let presence = self.hub(index).presence.clone();
+        match words {
+            ["status", "1"] => {
+                let clients = presence.clients();
+                let (status, count) = (if clients > 0 { "1" } else { "0" }, clients.to_string());
+                let news = vec!["status", status, "clientcount", &count];
+                self.send_to_server(id, &ServiceMessage::Ping(news), effects);
+            }
+            ["servers", ..] => {
+                let servers = presence.servers.servers();
+                let names: Vec<&str> = servers.iter().map(ServerId::as_str).collect();
+                let list = format!("{}:{}", now.0 * TICKS, names.join(";"));
+                self.send_to_server(id, &ServiceMessage::Ping(vec!["servers", &list]), effects);
+            }
+            ["shutdown", fin] if fin.starts_with("fin:") => {
+                self.send_to_server(id, &ServiceMessage::Ping(vec!["shutdown", "finack"]), effects);
+                self.server_leaves(id, fin, now, effects);
+            }
+            // Also its counts of clients, and whatever newer servers tell. An echo is never answered: both would do so for ever.
+            _ => {}
+        }
+    }
+
+    /// The server behind a connection takes no more clients; `fin` says what becomes of those that it has.
+    fn server_leaves(&mut self, id: ServerConnectionId, fin: &str, now: Millis, effects: &mut Vec<Effect>) {
+        let Some(ServerConnection { hub, server, phase: ServerPhase::Open(kind), .. }) = self.servers.get(&id) else {
+            return;
+        };
+        let hub = *hub;
+        self.hub(hub).presence.servers.leaving(server);
+        let leaving = match (fin, kind) {
+            ("fin:0", _) => Leaving::DropsClients,
+            ("fin:1", ServerKind::Hub { migration }) if *migration > Migration::Never => Leaving::MovesClients,
+            _ => return,
+        };
+        self.order_about_server(hub, ServerOrder::Leaves { server: id, leaving }, now, effects);
+    }
+
+    pub(crate) fn ack(&mut self, to: ServerConnectionId, ack_id: i64, status: AckStatus, effects: &mut Vec<Effect>) {
+        let ack = Ack { ack_id, status: status.number(), message: status.text(), ..Ack::default() };
+        self.send_to_server(to, &ServiceMessage::Ack(ack), effects);
+    }
+
+    /// Sends to a hub server on this shard.
+    pub(crate) fn send_to_server(
+        &mut self,
+        to: ServerConnectionId,
+        message: &ServiceMessage<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.servers.contains_key(&to) {
+            effects.push(Effect::ToServer { to, messages: written(message) });
+        }
+    }
+
+    /// Sends messages to a hub server, on whatever shard it is.
+    pub(crate) fn pass_to_server(
+        &mut self,
+        hub: HubIndex,
+        to: ServerConnectionId,
+        messages: Vec<u8>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if to.shard == self.index {
+            if self.servers.contains_key(&to) {
+                effects.push(Effect::ToServer { to, messages });
+            }
+            return;
+        }
+        let order = ServerOrder::Pass { to, messages: messages.into() };
+        self.forward(Shards::One(to.shard), hub, Order::Server(order), effects);
+    }
+
+    /// The hub of a server connection on this shard.
+    pub(crate) fn server_hub(&self, id: ServerConnectionId) -> Option<HubIndex> {
+        self.servers.get(&id).map(|server| server.hub)
+    }
+
+    /// Lets all shards do what a hub server causes.
+    fn order_about_server(&mut self, hub: HubIndex, order: ServerOrder, now: Millis, effects: &mut Vec<Effect>) {
+        if self.shards > 1 {
+            self.forward(Shards::AllOthers, hub, Order::Server(order.clone()), effects);
+        }
+        self.obey_about_server(hub, order, now, effects);
+    }
+}
+
+impl Migration {
+    fn of(level: i64) -> Migration {
+        match level {
+            1 => Migration::WhenItLeaves,
+            2 => Migration::WhenItIsLost,
+            _ => Migration::Never,
+        }
+    }
+}
+
+/// One message with its length.
+pub(crate) fn written(message: &ServiceMessage<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    service::write(message, &mut bytes);
+    bytes
+}
+
+/// What names a hub protocol in a message.
+pub(crate) fn protocol_extension(name: &str) -> Extensions<'_> {
+    Extensions { protocol: Some(name), ..Extensions::default() }
+}

@@ -1,0 +1,838 @@
+//! Clients that hub servers answer, and the servers.
+
+use hubgate_core::delivery::{Action, Target};
+use hubgate_core::id::{ConnectionId, ShardIndex, UserId};
+use hubgate_core::time::Millis;
+use hubgate_core::{CloseCause, Identity, Outgoing};
+use hubgate_wire::service::{
+    self, BroadcastData, CheckConnectionExistenceWithAck, CheckGroupExistenceWithAck, CheckUserExistenceWithAck,
+    CheckUserInGroupWithAck, ClientCompletion, ClientInvocation, CloseConnection, CloseConnectionWithAck,
+    CloseGroupConnectionsWithAck, CloseUserConnectionsWithAck, ConnectionData, Extensions, GroupBroadcastData,
+    HandshakeRequest, JoinGroupWithAck, LeaveGroupWithAck, MultiConnectionData, MultiGroupBroadcastData, MultiUserData,
+    ServiceMessage, UserData, UserJoinGroupWithAck, UserLeaveGroupWithAck,
+};
+
+use crate::rig::{Client, Rig, Server, default_mode, identity, json, settings};
+
+const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\x1e";
+const DROPPED: &str = r#"{"type":7,"error":"Connection closed with an error.","allowReconnect":true}"#;
+
+/// A rig of one shard with one hub server and one client.
+fn one_of_each() -> (Rig, Server, Client) {
+    let mut rig = Rig::new(1, default_mode());
+    let server = rig.server(0, "a", 0);
+    let (client, _) = rig.connect_proxied(0, Some("ann"), &[server]);
+    (rig, server, client)
+}
+
+/// A text in the payloads of both protocols.
+fn both(text: &str) -> Vec<(&'static str, &[u8])> {
+    vec![("json", text.as_bytes()), ("messagepack", b"\x00")]
+}
+
+fn broadcast<'a>(text: &'a str, excluded: &[Client], ids: &'a mut Vec<String>) -> ServiceMessage<'a> {
+    ids.extend(excluded.iter().map(|client| client.id.to_string()));
+    let excluded = ids.iter().map(String::as_str).collect();
+    ServiceMessage::BroadcastData(BroadcastData { excluded, payloads: both(text), ..BroadcastData::default() })
+}
+
+fn to_all(rig: &mut Rig, server: Server, text: &str) {
+    rig.says(server, &broadcast(text, &[], &mut Vec::new()));
+}
+
+fn join(rig: &mut Rig, server: Server, client: Client, group: &str, ack_id: i64) {
+    let id = client.id;
+    let join = JoinGroupWithAck { connection_id: id.as_str(), group, ack_id, ..JoinGroupWithAck::default() };
+    rig.says(server, &ServiceMessage::JoinGroupWithAck(join));
+}
+
+fn closing(client: Client, error: Option<&str>) -> CloseConnection<'_> {
+    // The id's text lives as long as the client does.
+    CloseConnection { connection_id: Box::leak(client.id.to_string().into()), error, ..CloseConnection::default() }
+}
+
+fn fin(rig: &mut Rig, server: Server, kind: &str) {
+    rig.says(server, &ServiceMessage::Ping(vec!["shutdown", kind]));
+}
+
+#[test]
+fn a_hub_server_is_let_in_by_its_first_message_or_not_at_all() {
+    let handshake = |version, connection_type| {
+        let request = HandshakeRequest { version, connection_type, ..HandshakeRequest::default() };
+        ServiceMessage::HandshakeRequest(request)
+    };
+    for (mode, message, answer) in [
+        (default_mode(), handshake(1, 0), "welcome"),
+        (default_mode(), handshake(1, 1), "welcome"),
+        (default_mode(), handshake(1, 2), "welcome"),
+        (settings(), handshake(1, 2), "welcome"),
+        (settings(), handshake(1, 0), "refused: Hub 'chat' is in serverless mode: it takes no hub servers."),
+        (default_mode(), handshake(2, 0), "refused: Version mismatch: version 1 is spoken here, not 2."),
+        (default_mode(), handshake(1, 3), "refused: Server connections of type 3 are not known."),
+        (default_mode(), ServiceMessage::Ping(Vec::new()), "refused: The first message must be a handshake request."),
+    ] {
+        let mut rig = Rig::new(1, mode);
+        let server = rig.open_server(0, "a");
+        rig.says(server, &message);
+        assert_eq!(rig.told(server), [answer]);
+        assert_eq!(rig.finished_servers.is_empty(), answer == "welcome", "{answer}");
+    }
+}
+
+#[test]
+fn without_a_hub_server_a_client_is_told_so_and_one_that_only_sends_is_none() {
+    let mut rig = Rig::new(1, default_mode());
+    let weak = rig.open_server(0, "weak");
+    let request = HandshakeRequest { version: 1, connection_type: 2, ..HandshakeRequest::default() };
+    rig.says(weak, &ServiceMessage::HandshakeRequest(request));
+    let client = rig.open(0, "chat", None);
+    rig.data(client, HANDSHAKE);
+    let [answer] = &rig.received(client)[..] else { panic!("one answer") };
+    assert!(answer.contains("app servers are not connected"), "{answer}");
+    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::NoAvailableServerConnection);
+}
+
+#[test]
+fn a_hub_server_is_told_who_the_client_is() {
+    let mut rig = Rig::new(1, default_mode());
+    let server = rig.server(0, "a", 0);
+    let identity = Identity {
+        claims: [("nameid", "ann"), ("role", "admin"), ("role", "chief"), ("asrs.s.uid", "ann")].into_iter().collect(),
+        query: "hub=chat&room=1".into(),
+        headers: [
+            ("cookie", "a=1"),
+            ("asrs-migrate-from", "evil"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("accept", "a"),
+            ("accept", "b"),
+        ]
+        .into_iter()
+        .collect(),
+        ..identity(Some("ann"))
+    };
+    let id = ConnectionId::new(ShardIndex(0), [7; 16]);
+    let client = rig.open_with(0, "chat", id, identity);
+    rig.data(client, &HANDSHAKE[..10]);
+    assert!(rig.told(server).is_empty(), "not before its handshake request is there as a whole");
+    rig.data(client, &HANDSHAKE[10..]);
+    let told = rig.told_raw(server);
+    let ServiceMessage::OpenConnection(open) = service::parse(&told[0]).expect("a message") else {
+        panic!("not a client");
+    };
+    let short = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier";
+    let role = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role";
+    assert_eq!(open.claims, [(short, "ann"), (role, "admin"), (role, "chief"), ("asrs.s.uid", "ann")]);
+    assert_eq!(
+        open.headers,
+        [("cookie", vec!["a=1"]), ("accept", vec!["a", "b"]), ("X-Forwarded-For", vec!["192.0.2.1"])]
+    );
+    assert_eq!((open.connection_id, open.query), (id.as_str(), "?hub=chat&room=1"));
+    assert_eq!(open.extensions, Extensions { protocol: Some("json"), ..Extensions::default() });
+}
+
+#[test]
+fn bytes_go_through_in_order_as_they_come() {
+    let (mut rig, server, client) = one_of_each();
+    for text in ["{\"type\":", "6}\x1e{\"type\":6}\x1e", "garbage"] {
+        rig.data(client, text);
+    }
+    assert_eq!(rig.told(server), ["data {\"type\":", "data 6}\x1e{\"type\":6}\x1e", "data garbage"]);
+    rig.answers(server, client, "{\"type\":6}\x1e");
+    rig.answers(server, client, "{\"n\":1}\x1e{\"n\":2}\x1e");
+    assert_eq!(rig.received(client), [r#"{"type":6}"#, r#"{"n":1}"#, r#"{"n":2}"#]);
+}
+
+#[test]
+fn what_is_sent_before_the_handshake_is_answered_comes_behind_the_answer() {
+    let mut rig = Rig::new(1, default_mode());
+    let server = rig.server(0, "a", 0);
+    let client = rig.open(0, "chat", Some("ann"));
+    rig.data(client, HANDSHAKE);
+    to_all(&mut rig, server, "early\x1e");
+    rig.answers(server, client, "{");
+    assert!(rig.received(client).is_empty());
+    rig.answers(server, client, "}\x1e{\"type\":6}\x1e");
+    assert_eq!(rig.received(client), ["{}", "early", "{\"type\":6}"]);
+}
+
+#[test]
+fn who_gets_too_much_before_its_handshake_is_answered_is_let_go() {
+    let mut rig = Rig::new(1, default_mode());
+    let server = rig.server(0, "a", 0);
+    let client = rig.open(0, "chat", None);
+    rig.data(client, HANDSHAKE);
+    for _ in 0..3 {
+        to_all(&mut rig, server, &format!("{}\x1e", "x".repeat(400)));
+    }
+    rig.answers(server, client, "{}\x1e");
+    assert_eq!(rig.received(client), ["{}", DROPPED]);
+    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::SlowClient);
+}
+
+#[test]
+fn a_handshake_that_the_server_refuses_ends_with_the_servers_words() {
+    let mut rig = Rig::new(1, default_mode());
+    let server = rig.server(0, "a", 0);
+    let client = rig.open(0, "chat", None);
+    rig.data(client, HANDSHAKE);
+    rig.answers(server, client, "{\"error\":\"not you\"}\x1e");
+    assert_eq!(rig.received(client), [r#"{"error":"not you"}"#]);
+    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::HandshakeError);
+}
+
+#[test]
+fn a_handshake_that_the_server_does_not_answer_is_canceled() {
+    let mut rig = Rig::new(1, default_mode());
+    let server = rig.server(0, "a", 0);
+    let client = rig.open(0, "chat", None);
+    rig.data(client, HANDSHAKE);
+    rig.told(server);
+    rig.pass(Millis(15_250));
+    assert_eq!(rig.received(client), [r#"{"error":"Handshake was canceled."}"#]);
+    assert!(rig.told(server).contains(&format!("close {}", client.id)));
+}
+
+#[test]
+fn pieces_of_an_older_server_become_whole_messages_and_no_send_lands_inside_one() {
+    let (mut rig, server, client) = one_of_each();
+    rig.answers(server, client, "{\"a\"");
+    to_all(&mut rig, server, "between\x1e");
+    rig.answers(server, client, ":1}\x1e{\"b\"");
+    assert_eq!(rig.received(client), ["between", r#"{"a":1}"#]);
+    rig.answers(server, client, ":2}\x1e");
+    assert_eq!(rig.received(client), [r#"{"b":2}"#]);
+}
+
+#[test]
+fn a_message_of_the_server_that_never_ends_costs_its_client_and_no_memory() {
+    let (mut rig, server, client) = one_of_each();
+    for _ in 0..3 {
+        rig.answers(server, client, &"x".repeat(500));
+    }
+    assert_eq!(rig.received(client), [r#"{"type":7,"error":"Connection closed with an error."}"#]);
+}
+
+#[test]
+fn the_gateway_writes_the_close_that_the_server_did_not() {
+    let close = r#"{"type":7,"error":"why","allowReconnect":true}"#;
+    for (said, data_type, error, expected) in [
+        (format!("{close}\x1e"), Some(4), None, vec![close.to_owned()]),
+        (format!("{close}\x1e"), None, None, vec![close.to_owned()]),
+        ("{\"type\":6}\x1e".to_owned(), Some(3), None, vec!["{\"type\":6}".to_owned(), "{\"type\":7}".to_owned()]),
+        (
+            "{\"type\":6}\x1e".to_owned(),
+            None,
+            Some("broken"),
+            vec!["{\"type\":6}".to_owned(), r#"{"type":7,"error":"broken"}"#.to_owned()],
+        ),
+    ] {
+        let (mut rig, server, client) = one_of_each();
+        let extensions = Extensions { data_type, ..Extensions::default() };
+        let id = client.id;
+        let data = ConnectionData { connection_id: id.as_str(), payload: said.as_bytes(), extensions };
+        rig.says(server, &ServiceMessage::ConnectionData(data));
+        rig.says(server, &ServiceMessage::CloseConnection(closing(client, error)));
+        assert_eq!(rig.received(client), expected);
+        assert_eq!(rig.finished[&(0, client.slot)], CloseCause::ClosedByAppServer);
+        rig.gone(client, CloseCause::Normal);
+        assert!(rig.told(server).is_empty(), "it knows");
+        assert!(rig.shards[0].is_empty());
+    }
+}
+
+#[test]
+fn a_server_hears_of_its_clients_end_and_of_no_others() {
+    let (mut rig, server, client) = one_of_each();
+    let other = rig.server(0, "b", 0);
+    rig.gone(client, CloseCause::TransportLost);
+    assert_eq!(rig.told(server), [format!("close {}", client.id)]);
+    assert!(rig.told(other).is_empty());
+    rig.answers(server, client, "late\x1e");
+    rig.says(server, &ServiceMessage::CloseConnection(closing(client, None)));
+    assert!(rig.told(server).is_empty());
+}
+
+#[test]
+fn only_a_clients_own_server_connection_speaks_for_the_hub() {
+    let mut rig = Rig::new(1, default_mode());
+    let servers = [rig.server(0, "a", 0), rig.server(0, "b", 0)];
+    let (client, own) = rig.connect_proxied(0, None, &servers);
+    let other = servers[usize::from(own == servers[0])];
+    rig.answers(other, client, "false\x1e");
+    rig.says(other, &ServiceMessage::CloseConnection(closing(client, None)));
+    assert!(rig.received(client).is_empty() && !rig.finished.contains_key(&(0, client.slot)));
+}
+
+#[test]
+fn a_connection_that_only_sends_closes_any_client_with_its_reason() {
+    let (mut rig, server, client) = one_of_each();
+    let weak = rig.open_server(0, "weak");
+    let request = HandshakeRequest { version: 1, connection_type: 2, ..HandshakeRequest::default() };
+    rig.says(weak, &ServiceMessage::HandshakeRequest(request));
+    rig.says(weak, &ServiceMessage::CloseConnection(closing(client, Some("enough"))));
+    assert_eq!(rig.received(client), [r#"{"type":7,"error":"enough"}"#]);
+    assert_eq!(rig.told(server), [format!("close {}", client.id)]);
+}
+
+#[test]
+fn the_loss_of_a_server_connection_drops_its_clients_on_all_shards_and_no_others() {
+    let mut rig = Rig::new(2, default_mode());
+    let servers = [rig.server(0, "a", 0), rig.server(1, "b", 0)];
+    let clients: Vec<_> = (0..8).map(|index| rig.connect_proxied(index % 2, None, &servers)).collect();
+    rig.server_gone(servers[0]);
+    let mut dropped = 0;
+    for (client, server) in &clients {
+        let is_lost = *server == servers[0];
+        let expected: &[&str] = if is_lost { &[DROPPED] } else { &[] };
+        assert_eq!(rig.received(*client), expected);
+        dropped += usize::from(is_lost);
+    }
+    assert!((1..8).contains(&dropped), "both have clients: {dropped}");
+    let (_, server) = rig.connect_proxied(0, None, &servers);
+    assert_eq!(server, servers[1], "new clients go to the one that is left");
+    assert!(rig.told(servers[1]).is_empty());
+}
+
+#[test]
+fn a_client_on_one_shard_talks_with_a_server_on_another() {
+    let mut rig = Rig::new(3, default_mode());
+    let server = rig.server(2, "a", 0);
+    let (client, _) = rig.connect_proxied(0, Some("ann"), &[server]);
+    rig.data(client, "ask\x1e");
+    assert_eq!(rig.told(server), ["data ask\x1e"]);
+    rig.answers(server, client, "answer\x1e");
+    to_all(&mut rig, server, "all\x1e");
+    assert_eq!(rig.received(client), ["answer", "all"]);
+    rig.says(server, &ServiceMessage::CloseConnection(closing(client, None)));
+    assert_eq!(rig.received(client), [r#"{"type":7}"#]);
+}
+
+#[test]
+fn sends_reach_whom_they_name_in_the_protocol_that_each_speaks() {
+    let mut rig = Rig::new(2, default_mode());
+    let server = rig.server(0, "a", 0);
+    let clients =
+        [("ann", 0), ("ben", 1), ("ann", 1)].map(|(user, shard)| rig.connect_proxied(shard, Some(user), &[server]).0);
+    for (group, members) in [("g", &[0, 1][..]), ("h", &[1, 2])] {
+        for member in members {
+            join(&mut rig, server, clients[*member], group, 1);
+        }
+    }
+    rig.told(server);
+    let ids = clients.map(|client| client.id);
+    let payloads = || both("x\x1e");
+    let mut check = |message: ServiceMessage<'_>, expected: [usize; 3]| {
+        rig.says(server, &message);
+        assert_eq!(clients.map(|client| rig.received(client).len()), expected, "{message:?}");
+    };
+    check(
+        ServiceMessage::BroadcastData(BroadcastData {
+            excluded: vec![ids[1].as_str()],
+            payloads: payloads(),
+            ..BroadcastData::default()
+        }),
+        [1, 0, 1],
+    );
+    check(
+        ServiceMessage::MultiConnectionData(MultiConnectionData {
+            connection_ids: vec![ids[0].as_str(), ids[2].as_str(), "nobody"],
+            payloads: payloads(),
+            ..MultiConnectionData::default()
+        }),
+        [1, 0, 1],
+    );
+    check(
+        ServiceMessage::UserData(UserData { user_id: "ann", payloads: payloads(), ..UserData::default() }),
+        [1, 0, 1],
+    );
+    check(
+        ServiceMessage::MultiUserData(MultiUserData {
+            user_ids: vec!["ben", "nobody"],
+            payloads: payloads(),
+            ..MultiUserData::default()
+        }),
+        [0, 1, 0],
+    );
+    let group = |group, excluded, excluded_users| {
+        ServiceMessage::GroupBroadcastData(GroupBroadcastData {
+            group,
+            excluded,
+            excluded_users,
+            payloads: both("x\x1e"),
+            ..GroupBroadcastData::default()
+        })
+    };
+    check(group("g", vec![], vec![]), [1, 1, 0]);
+    check(group("g", vec![ids[0].as_str()], vec![]), [0, 1, 0]);
+    check(group("g", vec![], vec!["ben"]), [1, 0, 0]);
+    check(group("G", vec![], vec![]), [0, 0, 0]);
+    check(
+        ServiceMessage::MultiGroupBroadcastData(MultiGroupBroadcastData {
+            groups: vec!["g", "h"],
+            payloads: payloads(),
+            ..MultiGroupBroadcastData::default()
+        }),
+        [1, 2, 1],
+    );
+    let packed = BroadcastData { payloads: vec![("messagepack", b"\x00")], ..BroadcastData::default() };
+    check(ServiceMessage::BroadcastData(packed), [0, 0, 0]);
+}
+
+#[test]
+fn a_send_with_a_filter_reaches_nobody_and_is_told_once() {
+    let (mut rig, server, client) = one_of_each();
+    for _ in 0..2 {
+        let extensions = Extensions { filter: Some("userId eq 'ann'"), ..Extensions::default() };
+        let send = BroadcastData { payloads: both("x\x1e"), extensions, ..BroadcastData::default() };
+        rig.says(server, &ServiceMessage::BroadcastData(send));
+    }
+    assert!(rig.received(client).is_empty());
+    assert_eq!(rig.skipped.len(), 1);
+}
+
+#[test]
+fn an_ack_says_what_came_of_it_on_whatever_shard() {
+    let mut rig = Rig::new(3, default_mode());
+    let server = rig.server(0, "a", 0);
+    let (client, _) = rig.connect_proxied(2, Some("ann"), &[server]);
+    let id = client.id;
+    let absent = ConnectionId::new(ShardIndex(1), [99; 16]);
+    let nowhere = ConnectionId::new(ShardIndex(9), [99; 16]);
+    let join = |connection_id, group| {
+        ServiceMessage::JoinGroupWithAck(JoinGroupWithAck {
+            connection_id,
+            group,
+            ack_id: 7,
+            ..JoinGroupWithAck::default()
+        })
+    };
+    let leave = |connection_id, group| {
+        let leave = LeaveGroupWithAck { connection_id, group, ack_id: 7, ..LeaveGroupWithAck::default() };
+        ServiceMessage::LeaveGroupWithAck(leave)
+    };
+    let connection = |connection_id| {
+        let check =
+            CheckConnectionExistenceWithAck { connection_id, ack_id: 7, ..CheckConnectionExistenceWithAck::default() };
+        ServiceMessage::CheckConnectionExistenceWithAck(check)
+    };
+    let group = |group| {
+        let check = CheckGroupExistenceWithAck { group, ack_id: 7, ..CheckGroupExistenceWithAck::default() };
+        ServiceMessage::CheckGroupExistenceWithAck(check)
+    };
+    let user = |user_id| {
+        let check = CheckUserExistenceWithAck { user_id, ack_id: 7, ..CheckUserExistenceWithAck::default() };
+        ServiceMessage::CheckUserExistenceWithAck(check)
+    };
+    let user_in_group = |user_id, group| {
+        let check = CheckUserInGroupWithAck { user_id, group, ack_id: 7, ..CheckUserInGroupWithAck::default() };
+        ServiceMessage::CheckUserInGroupWithAck(check)
+    };
+    let user_joins = |user_id, ttl| {
+        let extensions = Extensions { ttl, ..Extensions::default() };
+        let join = UserJoinGroupWithAck { user_id, group: "u", ack_id: 7, extensions };
+        ServiceMessage::UserJoinGroupWithAck(join)
+    };
+    let user_leaves = |user_id, group| {
+        let leave = UserLeaveGroupWithAck { user_id, group, ack_id: 7, ..UserLeaveGroupWithAck::default() };
+        ServiceMessage::UserLeaveGroupWithAck(leave)
+    };
+    let end = |connection_id| {
+        let close = CloseConnectionWithAck { connection_id, ack_id: 7, ..CloseConnectionWithAck::default() };
+        ServiceMessage::CloseConnectionWithAck(close)
+    };
+    for (message, status) in [
+        (join(id.as_str(), "g"), 1),
+        (join(id.as_str(), "g"), 1),
+        (join(absent.as_str(), "g"), 2),
+        (join(nowhere.as_str(), "g"), 2),
+        (join("?", "g"), 2),
+        (join(id.as_str(), ""), 4),
+        (join(id.as_str(), "g2"), 1),
+        (join(id.as_str(), "g3"), 1),
+        (join(id.as_str(), "one too many"), 4),
+        (group("g"), 1),
+        (group("G"), 2),
+        (user_in_group("ann", "g"), 1),
+        (user_in_group("ann", "x"), 2),
+        (leave(id.as_str(), Some("g")), 1),
+        (group("g"), 2),
+        (leave(absent.as_str(), Some("g")), 2),
+        (leave(id.as_str(), None), 1),
+        (group("g2"), 2),
+        (connection(id.as_str()), 1),
+        (connection(absent.as_str()), 2),
+        (user("ann"), 1),
+        (user("bob"), 2),
+        (user_joins("bob", None), 1),
+        (user_in_group("bob", "u"), 1),
+        (user_leaves("bob", Some("u")), 1),
+        (user_in_group("bob", "u"), 2),
+        (user_joins("ann", Some(0)), 1),
+        (user_in_group("ann", "u"), 1),
+        (user_leaves("ann", None), 1),
+        (user_in_group("ann", "u"), 2),
+        (end(absent.as_str()), 1),
+        (end(id.as_str()), 1),
+        (connection(id.as_str()), 2),
+    ] {
+        rig.says(server, &message);
+        let told: Vec<_> = rig.told(server).into_iter().filter(|told| !told.starts_with("close")).collect();
+        assert_eq!(told, [format!("ack 7 {status}")], "{message:?}");
+    }
+    assert_eq!(rig.received(client), [r#"{"type":7,"allowReconnect":true}"#]);
+}
+
+#[test]
+fn closes_with_an_ack_spare_whom_they_except() {
+    let mut rig = Rig::new(2, default_mode());
+    let server = rig.server(0, "a", 0);
+    let clients = [0, 1, 1].map(|shard| rig.connect_proxied(shard, Some("ann"), &[server]).0);
+    join(&mut rig, server, clients[2], "g", 1);
+    let (spared, ids) = (clients[0], clients.map(|client| client.id));
+    rig.says(
+        server,
+        &ServiceMessage::CloseGroupConnectionsWithAck(CloseGroupConnectionsWithAck {
+            group: "g",
+            reason: Some("over"),
+            ack_id: 2,
+            ..CloseGroupConnectionsWithAck::default()
+        }),
+    );
+    rig.says(
+        server,
+        &ServiceMessage::CloseUserConnectionsWithAck(CloseUserConnectionsWithAck {
+            user_id: "ann",
+            ack_id: 3,
+            excluded: vec![ids[0].as_str()],
+            ..CloseUserConnectionsWithAck::default()
+        }),
+    );
+    assert_eq!(rig.received(clients[2]), [r#"{"type":7,"error":"over","allowReconnect":true}"#]);
+    assert_eq!(rig.received(clients[1]), [r#"{"type":7,"allowReconnect":true}"#]);
+    assert!(rig.received(spared).is_empty());
+    let acks: Vec<_> = rig.told(server).into_iter().filter(|told| told.starts_with("ack")).collect();
+    assert_eq!(acks, ["ack 1 1", "ack 2 1", "ack 3 1"]);
+}
+
+#[test]
+fn a_server_gets_something_every_few_seconds_and_is_lost_when_it_says_nothing_for_thirty() {
+    let (mut rig, server, client) = one_of_each();
+    let mut pings = 0;
+    for _ in 0..59 {
+        rig.pass(Millis(500));
+        pings += rig.told(server).iter().filter(|told| *told == "ping").count();
+    }
+    assert!((6..=7).contains(&pings), "{pings} pings in 29.5 seconds");
+    assert!(rig.finished_servers.is_empty());
+    rig.pass(Millis(500));
+    assert_eq!(rig.finished_servers.len(), 1);
+    assert_eq!(rig.received(client), [DROPPED]);
+}
+
+#[test]
+fn a_server_that_sends_no_handshake_is_let_go() {
+    let mut rig = Rig::new(1, default_mode());
+    rig.open_server(0, "a");
+    rig.pass(Millis(14_999));
+    assert!(rig.finished_servers.is_empty());
+    rig.pass(Millis(1));
+    assert_eq!(rig.finished_servers.len(), 1);
+}
+
+#[test]
+fn questions_in_pings_are_answered_and_an_echo_is_not() {
+    let mut rig = Rig::new(2, default_mode());
+    let servers = [rig.server(0, "b", 0), rig.server(1, "a", 0), rig.server(1, "b", 0)];
+    let ask = |rig: &mut Rig, words: &[&str]| {
+        rig.says(servers[0], &ServiceMessage::Ping(words.to_vec()));
+        rig.told(servers[0])
+    };
+    assert_eq!(ask(&mut rig, &["status", "1"]), ["ping status 0 clientcount 0"]);
+    rig.connect_proxied(1, None, &servers);
+    assert_eq!(ask(&mut rig, &["status", "1"]), ["ping status 1 clientcount 1"]);
+    rig.pass(Millis(1_000));
+    assert_eq!(ask(&mut rig, &["servers", ""]), ["ping servers 10000000:a;b"]);
+    assert!(ask(&mut rig, &["echo", "hi"]).is_empty());
+    assert!(ask(&mut rig, &["#clientInHub", "1", "#client", "0"]).is_empty());
+    assert!(ask(&mut rig, &[]).is_empty());
+    fin(&mut rig, servers[1], "fin:2");
+    assert_eq!(rig.told(servers[1]), ["ping shutdown finack"]);
+    assert_eq!(ask(&mut rig, &["servers", ""]), ["ping servers 10000000:b"]);
+}
+
+#[test]
+fn a_server_that_leaves_drops_its_clients_or_keeps_them_as_it_says() {
+    for (kind, level, expected) in
+        [("fin:0", 0, vec![DROPPED.to_owned()]), ("fin:1", 0, vec![]), ("fin:1", 1, vec![]), ("fin:2", 1, vec![])]
+    {
+        let mut rig = Rig::new(1, default_mode());
+        let server = rig.server(0, "a", level);
+        let (client, _) = rig.connect_proxied(0, None, &[server]);
+        fin(&mut rig, server, kind);
+        assert_eq!(rig.received(client), expected, "{kind}");
+        let told = rig.told(server);
+        assert_eq!(told[0], "ping shutdown finack");
+        assert_eq!(told.len(), 1 + expected.len(), "a dropped client's end is told: {told:?}");
+        let late = rig.open(0, "chat", None);
+        rig.data(late, HANDSHAKE);
+        assert!(rig.received(late)[0].contains("app servers are not connected"), "{kind}");
+    }
+}
+
+#[test]
+fn clients_move_to_another_server_between_two_messages_and_do_not_notice() {
+    let mut rig = Rig::new(2, default_mode());
+    let old = rig.server(0, "old", 1);
+    let (client, _) = rig.connect_proxied(1, Some("ann"), &[old]);
+    join(&mut rig, old, client, "g", 1);
+    rig.data(client, "{\"half\":");
+    rig.told(old);
+    let new = rig.server(1, "new", 1);
+    fin(&mut rig, old, "fin:1");
+    assert_eq!(rig.told(old), ["ping shutdown finack"]);
+    assert!(rig.told(new).is_empty(), "not in the middle of a message");
+    rig.data(client, "1}\x1e{\"whole\":1}\x1e");
+    assert_eq!(rig.told(old), ["data 1}\x1e".to_owned(), format!("close {} to new", client.id)]);
+    let expected =
+        [format!("open {} from old", client.id), format!("data {HANDSHAKE}"), "data {\"whole\":1}\x1e".to_owned()];
+    assert_eq!(rig.told(new), expected);
+
+    rig.answers(old, client, "{\"type\":7}\x1e");
+    rig.says(old, &ServiceMessage::CloseConnection(closing(client, None)));
+    let answer = Extensions { data_type: Some(1), ..Extensions::default() };
+    let id = client.id;
+    let again = ConnectionData { connection_id: id.as_str(), payload: b"{}\x1e", extensions: answer };
+    rig.says(new, &ServiceMessage::ConnectionData(again));
+    assert!(rig.received(client).is_empty(), "it hears neither the old server's Close nor a second answer");
+    rig.answers(new, client, "{\"type\":6}\x1e");
+    rig.says(
+        new,
+        &ServiceMessage::GroupBroadcastData(GroupBroadcastData {
+            group: "g",
+            payloads: both("kept\x1e"),
+            ..GroupBroadcastData::default()
+        }),
+    );
+    assert_eq!(rig.received(client), ["{\"type\":6}", "kept"]);
+    rig.server_gone(old);
+    assert!(rig.received(client).is_empty());
+    rig.server_gone(new);
+    assert_eq!(rig.received(client), [DROPPED]);
+}
+
+#[test]
+fn a_client_whose_handshake_is_not_answered_begins_anew_at_another_server() {
+    let mut rig = Rig::new(1, default_mode());
+    let old = rig.server(0, "old", 1);
+    let client = rig.open(0, "chat", None);
+    rig.data(client, HANDSHAKE);
+    rig.told(old);
+    let new = rig.server(0, "new", 0);
+    fin(&mut rig, old, "fin:1");
+    assert_eq!(rig.told(old), ["ping shutdown finack".to_owned(), format!("close {}", client.id)]);
+    assert_eq!(rig.told(new), [format!("open {}", client.id), format!("data {HANDSHAKE}")]);
+    rig.answers(new, client, "{}\x1e");
+    assert_eq!(rig.received(client), ["{}"]);
+}
+
+#[test]
+fn clients_of_a_lost_server_move_where_it_has_allowed_that() {
+    let mut rig = Rig::new(2, default_mode());
+    let old = rig.server(0, "old", 2);
+    let whole = rig.connect_proxied(1, None, &[old]).0;
+    let half = rig.connect_proxied(0, None, &[old]).0;
+    rig.data(half, "{");
+    let new = rig.server(0, "new", 0);
+    rig.server_gone(old);
+    assert_eq!(rig.received(half), [DROPPED], "the beginning of its message is lost");
+    assert!(rig.received(whole).is_empty());
+    assert_eq!(rig.told(new), [format!("open {} from old", whole.id), format!("data {HANDSHAKE}")]);
+}
+
+fn invoke(rig: &mut Rig, server: Server, caller: &str, client: ConnectionId, invocation: &str) {
+    let call = ClientInvocation {
+        invocation_id: invocation,
+        connection_id: client.as_str(),
+        caller_server_id: caller,
+        payloads: both("ask\x1e"),
+        ..ClientInvocation::default()
+    };
+    rig.says(server, &ServiceMessage::ClientInvocation(call));
+}
+
+fn complete(rig: &mut Rig, server: Server, client: ConnectionId, invocation: &str, completing: &str) {
+    let completion = ClientCompletion {
+        invocation_id: invocation,
+        connection_id: client.as_str(),
+        caller_server_id: completing,
+        protocol: "json",
+        payload: b"result",
+        ..ClientCompletion::default()
+    };
+    rig.says(server, &ServiceMessage::ClientCompletion(completion));
+}
+
+/// Servers `a` and `b` on two shards, and a client of `b` on a third.
+fn client_of_b() -> (Rig, Server, Server, Client) {
+    let mut rig = Rig::new(3, default_mode());
+    let b = rig.server(1, "b", 1);
+    let (client, _) = rig.connect_proxied(2, None, &[b]);
+    let a = rig.server(0, "a", 0);
+    (rig, a, b, client)
+}
+
+#[test]
+fn a_servers_call_of_its_own_client_is_between_them() {
+    let (mut rig, server, client) = one_of_each();
+    invoke(&mut rig, server, "a", client.id, "i");
+    assert_eq!(rig.received(client), ["ask"]);
+    assert!(rig.told(server).is_empty());
+    complete(&mut rig, server, client.id, "i", "a");
+    rig.gone(client, CloseCause::Normal);
+    assert_eq!(rig.told(server), [format!("close {}", client.id)], "nothing is left to fail");
+}
+
+#[test]
+fn a_call_of_another_servers_client_is_announced_there_and_its_answer_comes_back() {
+    let (mut rig, a, b, client) = client_of_b();
+    invoke(&mut rig, a, "a", client.id, "i");
+    assert_eq!(rig.told(b), ["call i"], "before the client can have answered");
+    assert_eq!(rig.told(a), ["mapping i"]);
+    assert_eq!(rig.received(client), ["ask"]);
+    complete(&mut rig, b, client.id, "i", "b");
+    complete(&mut rig, b, client.id, "i", "b");
+    assert_eq!(rig.told(a), ["done i result"], "once");
+}
+
+#[test]
+fn the_answer_finds_another_connection_of_a_caller_whose_own_is_lost() {
+    let (mut rig, a, b, client) = client_of_b();
+    let other = rig.server(2, "a", 0);
+    invoke(&mut rig, a, "a", client.id, "i");
+    rig.server_gone(a);
+    complete(&mut rig, b, client.id, "i", "b");
+    assert_eq!(rig.told(other), ["done i result"]);
+}
+
+#[test]
+fn a_call_that_cannot_be_answered_fails_at_once() {
+    let (mut rig, a, b, client) = client_of_b();
+    let absent = ConnectionId::new(ShardIndex(1), [99; 16]);
+    invoke(&mut rig, a, "a", absent, "i");
+    assert_eq!(rig.told(a), ["failed i: The connection does not exist."]);
+    for server_goes in [false, true] {
+        let (mut rig, a, b, client) = client_of_b();
+        invoke(&mut rig, a, "a", client.id, "i");
+        assert_eq!(rig.told(a), ["mapping i"]);
+        match server_goes {
+            false => rig.gone(client, CloseCause::TransportLost),
+            true => rig.server_gone(b),
+        }
+        assert_eq!(rig.told(a), ["failed i: The connection ended before it answered."]);
+    }
+    invoke(&mut rig, a, "a", client.id, "late");
+    rig.told(a);
+    rig.pass_with_pings(Millis(600_500), &[a, b]);
+    assert!(rig.told(a).contains(&"failed late: The connection did not answer in time.".to_owned()));
+}
+
+#[test]
+fn calls_of_a_client_that_moves_fail() {
+    let (mut rig, a, b, client) = client_of_b();
+    invoke(&mut rig, a, "a", client.id, "i");
+    rig.told(a);
+    fin(&mut rig, b, "fin:1");
+    let told = rig.told(a);
+    assert_eq!(told[0], "failed i: The connection has moved to another server.");
+}
+
+#[test]
+fn clients_of_a_congested_server_are_not_read_until_it_has_caught_up() {
+    let mut rig = Rig::new(2, default_mode());
+    let servers = [rig.server(0, "a", 0), rig.server(0, "b", 0)];
+    let clients: Vec<_> = (0..4).map(|index| rig.connect_proxied(index % 2, None, &servers)).collect();
+    let server = servers[0];
+    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, true, now, effects));
+    let of_server = |clients: &[(Client, Server)]| {
+        clients
+            .iter()
+            .filter(|(_, of)| *of == server)
+            .map(|(client, _)| (client.shard, client.slot))
+            .collect::<Vec<_>>()
+    };
+    let (mut paused, mut expected) = (rig.paused.clone(), of_server(&clients));
+    paused.sort();
+    expected.sort();
+    assert_eq!(paused, expected);
+    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, false, now, effects));
+    assert!(rig.paused.is_empty());
+}
+
+#[test]
+fn a_message_longer_than_allowed_ends_the_connection_before_it_is_there() {
+    let (mut rig, server, client) = one_of_each();
+    let mut bytes = Vec::new();
+    let long = "x".repeat(2_000);
+    service::write(&ServiceMessage::Ping(vec![&long]), &mut bytes);
+    rig.server_data(server, &bytes[..100]);
+    assert_eq!(rig.finished_servers.len(), 1);
+    assert_eq!(rig.received(client), [DROPPED]);
+}
+
+#[test]
+fn messages_may_be_cut_anywhere_and_what_is_not_understood_is_skipped() {
+    let (mut rig, server, client) = one_of_each();
+    let mut bytes = Vec::new();
+    service::write(&ServiceMessage::Unknown(99), &mut bytes);
+    bytes.extend_from_slice(b"\x02\x91\xc0\x03\xff\xff\xff\x01\x90");
+    service::write(&broadcast("one\x1e", &[], &mut Vec::new()), &mut bytes);
+    service::write(&broadcast("two\x1e", &[], &mut Vec::new()), &mut bytes);
+    for byte in bytes {
+        rig.server_data(server, &[byte]);
+    }
+    assert_eq!(rig.received(client), ["one", "two"]);
+    assert_eq!(rig.skipped, ["a message of the unknown type 99"]);
+    let status = rig.shards[0].statuses().remove(0);
+    assert_eq!((status.counters.server_messages_skipped, status.server_connections), (4, 1));
+}
+
+#[test]
+fn a_request_for_a_temporary_key_is_answered_with_a_clear_no() {
+    let (mut rig, server, _) = one_of_each();
+    rig.says(server, &ServiceMessage::AccessKeyRequest(Default::default()));
+    assert_eq!(rig.told(server), ["no key: NotSupported"]);
+}
+
+#[test]
+fn upstream_and_the_gateways_pings_are_not_for_clients_of_hub_servers() {
+    let (mut rig, server, client) = one_of_each();
+    rig.invoke(client, "1", "m");
+    for _ in 0..4 {
+        rig.pass(Millis(14_000));
+        rig.says(server, &ServiceMessage::Ping(Vec::new()));
+    }
+    assert!(rig.calls.is_empty() && rig.received(client).is_empty());
+    assert!(!rig.finished.contains_key(&(0, client.slot)), "its silence is the server's business");
+}
+
+#[test]
+fn others_sends_and_closes_reach_clients_of_hub_servers_too() {
+    let (mut rig, server, client) = one_of_each();
+    let message = Outgoing::call("m".into(), json("[]"));
+    let to = Target::User(UserId::new("ann"));
+    rig.run(0, vec![Action::Send { to, message, except: Default::default() }]);
+    assert_eq!(rig.received(client), [r#"{"type":1,"target":"m","arguments":[]}"#]);
+    let target = Target::Connection(client.id);
+    rig.run(0, vec![Action::Close { target, except: Vec::new(), reason: None, allow_reconnect: true }]);
+    assert_eq!(rig.received(client), [r#"{"type":7,"allowReconnect":true}"#]);
+    assert_eq!(rig.told(server), [format!("close {}", client.id)]);
+}
+
+#[test]
+fn when_the_gateway_stops_hub_servers_are_told_and_their_clients_may_come_back() {
+    let (mut rig, server, client) = one_of_each();
+    rig.tell(0, |shard, now, effects| shard.drain(now, effects));
+    assert_eq!(rig.received(client), [r#"{"type":7,"allowReconnect":true}"#]);
+    assert_eq!(rig.told(server), [format!("close {}", client.id), "event 4 0".to_owned()]);
+    assert_eq!(rig.finished_servers.len(), 1);
+}

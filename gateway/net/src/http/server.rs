@@ -1,0 +1,48 @@
+//! Requests of hub servers for a connection to the gateway.
+//!
+//! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`).
+
+use http::request::Parts;
+use hubgate_core::NewServerConnection;
+use hubgate_core::id::{HubName, ServerId};
+
+use super::answer::{Answer, Refusal};
+use super::negotiate::{access_token, new_id};
+use super::query::Query;
+use super::upgrade::{NoUpgrade, switching_protocols, websocket_key};
+use super::{Upgrade, Upgraded};
+use crate::shard::ShardThread;
+
+/// How the server SDK introduces itself. Its sibling that only sends, the management SDK, has another name.
+const SERVER_SDK: &str = "Microsoft.Azure.SignalR/";
+
+/// Answers a request of `/server`; the connection that it made is left in `upgraded`.
+pub(super) fn answer(
+    shard: &ShardThread,
+    request: &Parts,
+    hub: &HubName,
+    upgraded: &Upgrade,
+) -> Result<Answer, Refusal> {
+    let token = access_token(request).ok_or(Refusal::NoToken)?;
+    let claims = shard.verify(&token, "/server", Some(hub))?;
+    let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let takes_hub_servers = shard.shared.settings().core.hub(hub).mode.takes_hub_servers();
+    // Of others the handshake tells whether clients are to be routed to them.
+    if !takes_hub_servers && header("asrs-user-agent").is_some_and(|agent| agent.starts_with(SERVER_SDK)) {
+        return Err(Refusal::HubServerOfServerless(hub.clone()));
+    }
+    let key = websocket_key(&request.headers).map_err(|no_upgrade| match no_upgrade {
+        NoUpgrade::Wrong(why) => Refusal::bad_request(why),
+        NoUpgrade::NotAsked => Refusal::bad_request("Hub servers connect by a WebSocket."),
+    })?;
+    let server = match header("x-asrs-server-id").or(claims.user_id()) {
+        Some(server) => ServerId::new(server),
+        // One without a name is a server of its own.
+        None => match Query::of(&request.uri).get("cid") {
+            Some(connection) => ServerId::new(&*connection),
+            None => ServerId::new(new_id(shard).as_str()),
+        },
+    };
+    *upgraded.borrow_mut() = Some(Upgraded::Server(NewServerConnection { hub: hub.clone(), server }));
+    Ok(switching_protocols(key))
+}

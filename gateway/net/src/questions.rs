@@ -1,0 +1,133 @@
+//! What plugins and REST callers ask of a hub, answered with what all shards know.
+
+use std::rc::Rc;
+
+use hubgate_core::delivery::{Action, Target};
+use hubgate_core::event::{HubAnswer, HubQuestion, Joined};
+use hubgate_core::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
+use hubgate_plugin_host::ShardQuestion;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::inbox::ShardMessage;
+use crate::shard::{Peer, ShardThread};
+
+impl ShardThread {
+    pub(crate) fn answer_here(self: &Rc<Self>, hub: &HubName, question: HubQuestion) -> HubAnswer {
+        let mut answer = HubAnswer::Ran;
+        self.tell(|core, now, effects| answer = core.answer(hub, question, now, effects));
+        answer
+    }
+
+    /// Answers a plugin that waits, with what all shards know.
+    pub(crate) async fn answer(self: Rc<Self>, question: ShardQuestion) {
+        let ShardQuestion { hub, question, answer } = question;
+        let answered = match question {
+            HubQuestion::Exists(target) => HubAnswer::Exists(self.exists(&hub, target).await),
+            HubQuestion::Facts(id) if id.shard() != self.index => {
+                self.ask(id.shard(), &hub, HubQuestion::Facts(id)).await.unwrap_or(HubAnswer::Facts(None))
+            }
+            HubQuestion::UserInGroup { user, group } => HubAnswer::Exists(self.user_in_group(&hub, user, group).await),
+            HubQuestion::Join { connection, group } => HubAnswer::Joined(self.join(&hub, connection, group).await),
+            HubQuestion::Leave { connection, group } => {
+                let question = HubQuestion::Leave { connection, group };
+                match connection.shard() == self.index {
+                    true => self.answer_here(&hub, question),
+                    false => self.ask(connection.shard(), &hub, question).await.unwrap_or(HubAnswer::Exists(false)),
+                }
+            }
+            HubQuestion::Facts(id) => self.answer_here(&hub, HubQuestion::Facts(id)),
+            HubQuestion::Run(actions) => {
+                let answer = self.answer_here(&hub, HubQuestion::Run(actions));
+                self.wait_for_orders().await;
+                answer
+            }
+        };
+        drop(answer.send(answered));
+    }
+
+    /// Sends to a hub. What one sender sends later arrives later: it is told that the first is done when nothing of it can
+    /// be overtaken.
+    pub(crate) async fn send_to_hub(self: &Rc<Self>, hub: &HubName, action: Action) {
+        self.answer_here(hub, HubQuestion::Run(vec![action]));
+        if self.peers.iter().any(|peer| !peer.waiting.borrow().is_empty()) {
+            self.wait_for_orders().await;
+        }
+    }
+
+    /// Changes memberships or ends connections of a hub; in effect on all shards when this returns.
+    pub(crate) async fn change(self: &Rc<Self>, hub: &HubName, action: Action) {
+        self.answer_here(hub, HubQuestion::Run(vec![action]));
+        self.wait_for_orders().await;
+    }
+
+    /// Puts a connection into a group, on the shard that it lives on.
+    pub(crate) async fn join(self: &Rc<Self>, hub: &HubName, connection: ConnectionId, group: GroupName) -> Joined {
+        let question = HubQuestion::Join { connection, group };
+        let answer = match connection.shard() == self.index {
+            true => Some(self.answer_here(hub, question)),
+            false => self.ask(connection.shard(), hub, question).await,
+        };
+        match answer {
+            Some(HubAnswer::Joined(joined)) => joined,
+            _ => Joined::NoSuchConnection,
+        }
+    }
+
+    pub(crate) async fn user_in_group(self: &Rc<Self>, hub: &HubName, user: UserId, group: GroupName) -> bool {
+        self.is_true_anywhere(hub, || HubQuestion::UserInGroup { user: user.clone(), group: group.clone() }).await
+    }
+
+    pub(crate) async fn exists(self: &Rc<Self>, hub: &HubName, target: Target) -> bool {
+        match target {
+            Target::Connection(id) if id.shard() != self.index => {
+                let answer = self.ask(id.shard(), hub, HubQuestion::Exists(target)).await;
+                matches!(answer, Some(HubAnswer::Exists(true)))
+            }
+            target => self.is_true_anywhere(hub, || HubQuestion::Exists(target.clone())).await,
+        }
+    }
+
+    /// Whether a shard, this one or another, says yes.
+    async fn is_true_anywhere(self: &Rc<Self>, hub: &HubName, question: impl Fn() -> HubQuestion) -> bool {
+        if let HubAnswer::Exists(true) = self.answer_here(hub, question()) {
+            return true;
+        }
+        for shard in self.other_shards() {
+            if let Some(HubAnswer::Exists(true)) = self.ask(shard, hub, question()).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn ask(&self, shard: ShardIndex, hub: &HubName, question: HubQuestion) -> Option<HubAnswer> {
+        let peer = self.peers.get(usize::from(shard.0))?;
+        let (answer, answered) = oneshot::channel();
+        peer.inbox.send(ShardMessage::Question { hub: hub.clone(), question, answer }).await.ok()?;
+        answered.await.ok()
+    }
+
+    /// Until the other shards have obeyed all that was forwarded to them.
+    async fn wait_for_orders(&self) {
+        for shard in self.other_shards() {
+            let peer = &self.peers[usize::from(shard.0)];
+            let (answer, answered) = oneshot::channel();
+            if let Err(mpsc::error::TrySendError::Full(barrier)) = self.send_behind(peer, ShardMessage::Barrier(answer))
+            {
+                drop(peer.inbox.send(barrier).await);
+            }
+            drop(answered.await);
+        }
+    }
+
+    fn send_behind(&self, peer: &Peer, message: ShardMessage) -> Result<(), mpsc::error::TrySendError<ShardMessage>> {
+        let mut waiting = peer.waiting.borrow_mut();
+        match waiting.is_empty() {
+            true => peer.inbox.try_send(message),
+            false => {
+                waiting.push_back(message);
+                Ok(())
+            }
+        }
+    }
+}
