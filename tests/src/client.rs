@@ -398,8 +398,13 @@ impl Client {
 
     /// Everything that came before the answer to one more call, in order; completions of other calls too.
     pub async fn everything_so_far(&mut self) -> Vec<Value> {
-        // Upstream answers the calls of a client in order, so nothing that an earlier one caused comes after this one.
-        let id = self.start_call("echo", json!([0])).await;
+        self.everything_so_far_by("echo").await
+    }
+
+    /// The same with another method that gives back its argument, a text.
+    pub async fn everything_so_far_by(&mut self, echo: &str) -> Vec<Value> {
+        // The calls of a client are answered in order, so nothing that an earlier one caused comes after this one.
+        let id = self.start_call(echo, json!(["0"])).await;
         let mut so_far = Vec::new();
         loop {
             let message = self.message().await;

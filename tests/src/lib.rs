@@ -6,6 +6,8 @@
 //! | [`gateway`] | a running gateway: its configuration, its process, its admin listener |
 //! | [`command`] | one run of the binary that ends by itself |
 //! | [`client`] | a SignalR client that hides nothing: every hub message and every frame can be sent and seen |
+//! | [`dotnet`] | real hub servers, clients and checks in .NET |
+//! | [`hub_server`] | a hub server that misbehaves |
 //! | [`fuzz`] | what any bytes may be done with, and must not break |
 //! | [`http`] | requests and answers |
 //! | [`token`] | good tokens and bad ones |
@@ -17,10 +19,12 @@
 
 pub mod client;
 pub mod command;
+pub mod dotnet;
 pub mod fuzz;
 pub mod gateway;
 pub mod guests;
 pub mod http;
+pub mod hub_server;
 pub mod matrix;
 pub mod python;
 pub mod script;

@@ -1,7 +1,7 @@
 //! The modes of a hub.
 
 use http::Method;
-use hubgate_tests::{Client, Gateway};
+use hubgate_tests::Gateway;
 
 /// The service's own text.
 const NO_SERVER: &str = "SignalR Service is now in 'Default' service mode. Current mode works as a proxy that routes \
@@ -35,14 +35,4 @@ async fn a_named_hub_inherits_what_it_does_not_set() {
     gateway.client("named").connect().await;
     let request = gateway.request(Method::POST, "/hubs/named/negotiate").header("origin", "https://app.example.com");
     assert_eq!(request.send().await.header("access-control-allow-origin"), "https://app.example.com");
-}
-
-#[tokio::test]
-async fn hub_servers_are_not_found() {
-    let gateway = Gateway::probe().with("hubs.proxied = { mode = 'default' }").start().await;
-    let token = gateway.token("proxied").audience(&format!("{}/server/?hub=proxied", gateway.url())).sign();
-    for path in ["/server/?hub=proxied&cid=1", "/server?hub=proxied"] {
-        let refused = Client::open(gateway.address(), path, Some(&token)).await;
-        assert_eq!(refused.expect_err("hub servers come later").status, 404, "{path}");
-    }
 }

@@ -41,6 +41,8 @@ pub(crate) struct ServerConnection {
     next_ping: Millis,
     /// Whether the log has heard of a message that was not understood.
     has_puzzled: bool,
+    /// Whether it was told that the gateway stops.
+    knows_of_stop: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,7 @@ impl Shard {
             last_heard: now,
             next_ping: now + PING_PERIOD,
             has_puzzled: false,
+            knows_of_stop: false,
         };
         self.servers.insert(id, connection);
         id
@@ -169,20 +172,28 @@ impl Shard {
         }
     }
 
-    /// Tells hub servers that the gateway stops; ends them once no client is left.
+    /// Tells hub servers that the gateway stops; ends each once no client of its hub is left, on whatever shard.
     pub(crate) fn drain_servers(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         const SERVER_CONNECTION: i64 = 4;
         const RELOADING: i64 = 0;
         let ids: Vec<ServerConnectionId> = self.servers.keys().copied().collect();
         for id in ids {
-            let event = ServiceEvent {
-                object_type: SERVER_CONNECTION,
-                kind: RELOADING,
-                message: "The gateway stops.",
-                ..ServiceEvent::default()
+            let Some(server) = self.servers.get_mut(&id) else {
+                continue;
             };
-            self.send_to_server(id, &ServiceMessage::ServiceEvent(event), effects);
-            self.end_server(id, "the gateway stops".to_owned(), now, effects);
+            let hub = server.hub;
+            if !std::mem::replace(&mut server.knows_of_stop, true) {
+                let event = ServiceEvent {
+                    object_type: SERVER_CONNECTION,
+                    kind: RELOADING,
+                    message: "The gateway stops.",
+                    ..ServiceEvent::default()
+                };
+                self.send_to_server(id, &ServiceMessage::ServiceEvent(event), effects);
+            }
+            if self.hub(hub).presence.clients() == 0 {
+                self.end_server(id, "the gateway stops".to_owned(), now, effects);
+            }
         }
     }
 
@@ -358,6 +369,10 @@ impl Shard {
     }
 
     /// The hub of a server connection on this shard.
+    pub fn hub_of_server(&self, id: ServerConnectionId) -> Option<HubName> {
+        self.server_hub(id).map(|hub| self.hub(hub).name.clone())
+    }
+
     pub(crate) fn server_hub(&self, id: ServerConnectionId) -> Option<HubIndex> {
         self.servers.get(&id).map(|server| server.hub)
     }

@@ -241,6 +241,14 @@ impl ShardThread {
     }
 
     pub(crate) fn server_congested(self: &Rc<Self>, id: ServerConnectionId, is_congested: bool) {
+        let hub = self.core.borrow().hub_of_server(id);
+        match (is_congested, hub) {
+            (true, Some(hub)) => {
+                tracing::warn!(%hub, "a hub server's connection is congested: its clients are not read meanwhile");
+            }
+            (false, Some(hub)) => tracing::info!(%hub, "a hub server's connection has caught up"),
+            (_, None) => {}
+        }
         self.tell(|core, now, effects| core.server_congested(id, is_congested, now, effects));
     }
 

@@ -1,0 +1,255 @@
+//! Hub servers that misbehave, and what opens the door to them. Only their own connection suffers.
+
+use hubgate_tests::client::{Client, HANDSHAKE};
+use hubgate_tests::hub_server::HubServer;
+use hubgate_tests::{Gateway, Token};
+use hubgate_wire::service::{self, BroadcastData, ConnectionData, ServiceMessage};
+use serde_json::json;
+
+const KEY: &str = hubgate_tests::gateway::KEY;
+
+async fn gateway() -> Gateway {
+    Gateway::serve().start().await
+}
+
+/// Lets one client of the server in; gives it and its id.
+async fn let_in(gateway: &Gateway, server: &mut HubServer) -> (Client, String) {
+    let mut client = gateway.client("chat").open().await;
+    client.send_text(HANDSHAKE).await;
+    let open = server.next().await;
+    let ServiceMessage::OpenConnection(open) = service::parse(&open).expect("a message") else {
+        panic!("a client is announced first");
+    };
+    let id = open.connection_id.to_owned();
+    assert_eq!(data(&server.next().await), HANDSHAKE);
+    answer(server, &id, "{}\u{1e}").await;
+    assert_eq!(client.message().await, json!({}));
+    (client, id)
+}
+
+fn data(body: &[u8]) -> String {
+    match service::parse(body).expect("a message") {
+        ServiceMessage::ConnectionData(data) => String::from_utf8_lossy(data.payload).into_owned(),
+        other => panic!("no data: {other:?}"),
+    }
+}
+
+async fn answer(server: &mut HubServer, client: &str, text: &str) {
+    let data = ConnectionData { connection_id: client, payload: text.as_bytes(), ..ConnectionData::default() };
+    server.send(&ServiceMessage::ConnectionData(data)).await;
+}
+
+async fn broadcast(server: &mut HubServer, text: &str) {
+    let payloads = vec![("json", text.as_bytes())];
+    server.send(&ServiceMessage::BroadcastData(BroadcastData { payloads, ..BroadcastData::default() })).await;
+}
+
+/// The client and its server hear each other.
+async fn they_talk(client: &mut Client, server: &mut HubServer, id: &str) {
+    client.send(json!({ "type": 1, "target": "ask", "arguments": [] })).await;
+    assert!(data(&server.next().await).contains("ask"));
+    answer(server, id, "{\"type\":1,\"target\":\"told\",\"arguments\":[]}\u{1e}").await;
+    assert_eq!(client.event("told").await, json!([]));
+}
+
+#[tokio::test]
+async fn only_a_token_for_hub_servers_opens_the_door() {
+    let gateway = gateway().await;
+    let server = format!("{}/server/?hub=chat", gateway.url());
+    for (token, status) in [
+        (Token::new(&server, KEY), 101),
+        (Token::new(&format!("{}/server", gateway.url()), KEY), 101),
+        (Token::new("http://127.0.0.1/server/?hub=CHAT", KEY), 101),
+        (Token::new(&server, "another-key-that-is-not-the-gateways"), 401),
+        (Token::new(&server, KEY).expires_in(-1), 401),
+        (gateway.token("chat"), 401),
+        (Token::new(&format!("{}/server/?hub=other", gateway.url()), KEY), 401),
+    ] {
+        let opened = HubServer::try_open(gateway.address(), "chat", &token.sign(), &[]).await;
+        assert_eq!(opened.err().unwrap_or(101), status, "{token:?}");
+    }
+    let plain = gateway.request(http::Method::GET, "/server/?hub=chat").bearer(&Token::new(&server, KEY).sign());
+    assert_eq!(plain.send().await.status, 400);
+}
+
+#[tokio::test]
+async fn a_serverless_hub_refuses_the_server_sdk_at_the_door_and_others_in_the_handshake() {
+    let gateway = Gateway::serve().with("hubs.chat.mode = 'serverless'").start().await;
+    let token = Token::new(&format!("{}/server/?hub=chat", gateway.url()), KEY).sign();
+    let sdk = ("asrs-user-agent", "Microsoft.Azure.SignalR/1.34.0 (.NET)");
+    assert_eq!(HubServer::try_open(gateway.address(), "chat", &token, &[sdk]).await.err(), Some(403));
+    let management = ("asrs-user-agent", "Microsoft.Azure.SignalR.Management/1.34.0 (.NET)");
+    let mut weak = HubServer::try_open(gateway.address(), "chat", &token, &[management]).await.expect("a WebSocket");
+    weak.shake_hands(2).await;
+    let mut ordinary = HubServer::open(&gateway, "chat", "a").await;
+    let request = service::HandshakeRequest { version: 1, ..Default::default() };
+    ordinary.send(&ServiceMessage::HandshakeRequest(request)).await;
+    let answer = ordinary.next().await;
+    let Ok(ServiceMessage::HandshakeResponse(response)) = service::parse(&answer) else { panic!("no answer") };
+    assert_eq!(response.error, "Hub 'chat' is in serverless mode: it takes no hub servers.");
+    ordinary.end().await;
+    assert_eq!(gateway.admin("/admin/hubs/chat").await["serverConnections"], 1);
+}
+
+#[tokio::test]
+async fn the_number_of_server_connections_is_told() {
+    let gateway = gateway().await;
+    let mut server = HubServer::connect(&gateway, "chat", "a").await;
+    assert_eq!(gateway.admin("/admin/hubs/chat").await["serverConnections"], 1);
+    assert_eq!(gateway.metric("hubgate_server_connections", [("hub", "chat")]).await, 1.0);
+    server.send_bytes(&[0xff; 5]).await;
+    server.end().await;
+    hubgate_tests::wait::until("the connection to be gone", async || {
+        (gateway.metric("hubgate_server_connections", [("hub", "chat")]).await == 0.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn garbage_is_skipped_or_ends_the_connection_and_no_other_server_suffers() {
+    let gateway = gateway().await;
+    let mut good = HubServer::connect(&gateway, "chat", "good").await;
+    let (mut client, id) = let_in(&gateway, &mut good).await;
+    // Whole messages that mean nothing are skipped.
+    let mut puzzling = HubServer::connect(&gateway, "other", "puzzling").await;
+    puzzling.send_bytes(b"\x01\xc0\x03\x92\x06\x07\x02\x91\x7f\x05\xff\xff\xff\xff\xff").await;
+    puzzling.send(&ServiceMessage::Ping(vec!["servers", ""])).await;
+    gateway.logs(&["other", "a hub server's message is skipped"]).await;
+    assert_eq!(gateway.metric("hubgate_server_messages_skipped_total", [("hub", "other")]).await, 4.0);
+    // What is no message at all ends it, before the handshake and behind it.
+    for garbage in [&b"\xff\xff\xff\xff\xff\xff"[..], b"GET / HTTP/1.1\r\n\r\n", b"\xff\xff\xff\xff\x07"] {
+        let mut server = HubServer::open(&gateway, "chat", "bad").await;
+        server.send_bytes(garbage).await;
+        server.send_bytes(&[0x40; 200]).await;
+        server.end().await;
+    }
+    puzzling.send_bytes(b"\xff\xff\xff\xff\x0f").await;
+    puzzling.end().await;
+    they_talk(&mut client, &mut good, &id).await;
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_let_go_and_so_is_a_client_that_it_does_not_answer() {
+    let gateway = Gateway::serve().with("server.timeouts.handshake = '1s'").start().await;
+    let mut silent = HubServer::open(&gateway, "chat", "silent").await;
+    silent.end().await;
+    let mut mute = HubServer::connect(&gateway, "chat", "mute").await;
+    let mut client = gateway.client("chat").open().await;
+    client.send_text(HANDSHAKE).await;
+    assert_eq!(client.handshake_error().await, "Handshake was canceled.");
+    assert!(matches!(service::parse(&mute.next().await), Ok(ServiceMessage::OpenConnection(_))));
+}
+
+#[tokio::test]
+async fn a_flood_of_sends_costs_the_client_that_does_not_read_and_nobody_else() {
+    /// A round is less than may wait for a client; all of them are more than its socket holds, too.
+    const ROUND: usize = 50;
+    const ROUNDS: usize = 60;
+    let gateway = Gateway::serve().with("server.limits.outbox = '1MiB'").start().await;
+    let mut flooding = HubServer::connect(&gateway, "chat", "flooding").await;
+    let (mut reading, _) = let_in(&gateway, &mut flooding).await;
+    let (stalled, _) = let_in(&gateway, &mut flooding).await;
+    let mut other = HubServer::connect(&gateway, "other", "other").await;
+    let text = format!("{{\"type\":1,\"target\":\"flood\",\"arguments\":[\"{}\"]}}\u{1e}", "x".repeat(10_000));
+    for _ in 0..ROUNDS {
+        for _ in 0..ROUND {
+            broadcast(&mut flooding, &text).await;
+        }
+        for _ in 0..ROUND {
+            reading.event("flood").await;
+        }
+    }
+    let slow =
+        async || (gateway.metric("hubgate_slow_clients_closed_total", [("hub", "chat")]).await == 1.0).then_some(());
+    hubgate_tests::wait::until("the stalled client to be given up", slow).await;
+    drop(stalled);
+    other.send(&ServiceMessage::Ping(vec!["status", "1"])).await;
+    assert_eq!(gateway.admin("/admin/hubs/other").await["serverConnections"], 1);
+}
+
+#[tokio::test]
+async fn clients_of_a_server_that_stops_reading_wait_and_nothing_of_theirs_is_lost() {
+    const MESSAGES: usize = 600;
+    let gateway = gateway().await;
+    let mut stopped = HubServer::connect(&gateway, "chat", "stopped").await;
+    let (mut client, _) = let_in(&gateway, &mut stopped).await;
+    let mut other = HubServer::connect(&gateway, "other", "other").await;
+    let text = "x".repeat(100_000);
+    // More than the gateway and the sockets hold: it has to wait.
+    let sending = tokio::spawn(async move {
+        for number in 0..MESSAGES {
+            client.send(json!({ "type": 1, "target": "big", "arguments": [number, text] })).await;
+        }
+        client
+    });
+    gateway.logs(&["chat", "is congested"]).await;
+    let mut weak = HubServer::open(&gateway, "other", "weak").await;
+    weak.shake_hands(2).await;
+    broadcast(&mut other, "{\"type\":6}\u{1e}").await;
+    // A real server pings meanwhile; this one reads on before it is taken for dead.
+    let mut all = String::new();
+    while all.matches('\u{1e}').count() < MESSAGES {
+        all.push_str(&data(&stopped.next().await));
+    }
+    let numbers = all.split_terminator('\u{1e}').map(|message| {
+        let message: serde_json::Value = serde_json::from_str(message).expect("a whole message");
+        message["arguments"][0].as_u64().expect("a number")
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), (0..MESSAGES as u64).collect::<Vec<_>>());
+    sending.await.expect("it has sent everything");
+}
+
+#[tokio::test]
+async fn a_message_longer_than_allowed_ends_its_connection() {
+    let gateway = Gateway::serve().with("server.limits.server-message = '64KiB'").start().await;
+    let mut server = HubServer::connect(&gateway, "chat", "a").await;
+    let (mut client, _) = let_in(&gateway, &mut server).await;
+    broadcast(&mut server, &"x".repeat(70_000)).await;
+    server.end().await;
+    let end = client.end().await;
+    assert!(end.allows_reconnect(), "{end:?}");
+    gateway.logs(&["server.limits.server-message"]).await;
+}
+
+#[tokio::test]
+async fn when_the_gateway_stops_hub_servers_are_told() {
+    let mut gateway = gateway().await;
+    let mut server = HubServer::connect(&gateway, "chat", "a").await;
+    let (mut client, _) = let_in(&gateway, &mut server).await;
+    gateway.terminate();
+    assert!(client.end().await.allows_reconnect());
+    while !matches!(service::parse(&server.next().await), Ok(ServiceMessage::ServiceEvent(_))) {}
+    server.end().await;
+    assert!(gateway.ended().await.success());
+}
+
+#[tokio::test]
+async fn sends_of_a_server_and_of_rest_meet_in_one_hub() {
+    let gateway = gateway().await;
+    let mut server = HubServer::connect(&gateway, "chat", "a").await;
+    let (mut client, id) = let_in(&gateway, &mut server).await;
+    let body = json!({ "target": "rest", "arguments": [1] });
+    let sent = gateway.rest(http::Method::POST, "/api/v1/hubs/chat").json(&body).send().await;
+    assert_eq!(sent.status, 202);
+    assert_eq!(client.event("rest").await, json!([1]));
+    let exists = gateway.rest(http::Method::HEAD, &format!("/api/v1/hubs/chat/connections/{id}"));
+    assert_eq!(exists.send().await.status, 200);
+    they_talk(&mut client, &mut server, &id).await;
+    client.vanish();
+    assert!(matches!(service::parse(&server.next().await), Ok(ServiceMessage::CloseConnection(_))));
+}
+
+#[tokio::test]
+async fn what_clients_say_before_they_are_let_in_comes_behind_their_handshake() {
+    let gateway = gateway().await;
+    let mut server = HubServer::connect(&gateway, "chat", "a").await;
+    let mut client = gateway.client("chat").open().await;
+    client.send_text(&format!("{HANDSHAKE}{{\"early\":1}}\u{1e}")).await;
+    client.send_fragmented(&["{\"late\"", ":1}", "\u{1e}"]).await;
+    server.next().await;
+    let mut all = String::new();
+    while all.matches('\u{1e}').count() < 3 {
+        all.push_str(&data(&server.next().await));
+    }
+    assert_eq!(all, format!("{HANDSHAKE}{{\"early\":1}}\u{1e}{{\"late\":1}}\u{1e}"));
+}
