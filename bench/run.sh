@@ -20,6 +20,7 @@ gateway() { # NAME SHARDS
 server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-alone"], shards = $2 }
 admin = { listen = "127.0.0.1:0" }
 hubs."*" = { mode = "serverless" }
+hubs.proxied = { mode = "default" }
 upstream = [{ hubs = ["bare"], categories = ["messages"], plugin = "probe" }, { hubs = ["probe"], plugin = "probe" }]
 plugins.probe = { path = "$guests/probe.wasm" }
 TOML
@@ -33,7 +34,11 @@ measure() { # NAME SCENARIO OPTIONS…
     shift
     local where=()
     case $name in
-    shards-*) where=(--connection-string "$(cat "$work/$name.connection")" --hub bare) ;;
+    shards-*)
+        local hub=bare
+        [[ $* != *--hub-servers* ]] || hub=proxied
+        where=(--connection-string "$(cat "$work/$name.connection")" --hub $hub)
+        ;;
     socketioxide) where=(--url "http://$(cat "$work/$name.address")" --dialect socket-io) ;;
     *) where=(--connection-string "Endpoint=http://$(cat "$work/$name.address");AccessKey=none;Version=1.0;" --hub x) ;;
     esac
@@ -63,6 +68,7 @@ for round in $(seq "$rounds"); do
         measure "$name" broadcast --clients 1000 --burst 10 --time "$time"
     done
     measure shards-2 broadcast --clients 1000 --mixed --time "$time"
+    for connections in 1 5 15; do measure shards-2 echo --clients 100 --hub-servers $connections --time "$time"; done
     for clients in 100 300 3000 5000 9000; do measure shards-2 broadcast --clients "$clients" --time "$time"; done
     for groups in 1 100; do measure shards-2 group --clients 1000 --groups "$groups" --time "$time"; done
     for name in shards-1 shards-4; do

@@ -11,7 +11,7 @@ def rows(lines):
     rounds = collections.defaultdict(list)
     for line in lines:
         result = json.loads(line)
-        names = ("target", "scenario", "clients", "burst", "groups", "stalled", "rate", "size", "silent", "mixed")
+        names = ("target", "scenario", "clients", "burst", "groups", "stalled", "rate", "size", "silent", "mixed", "hubServers")
         key = tuple(result.get(name) for name in names)
         rounds[key].append(result)
     for key, results in rounds.items():
@@ -31,7 +31,7 @@ def figure(value, digits=2):
 def table(lines):
     print("| target | work | ratio to floor | ± | µs CPU | floor µs | p50 µs | p99 µs | floor p99 µs | faults |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    for (target, scenario, clients, burst, groups, stalled, rate, size, silent, mixed), median, spread, faults in rows(lines):
+    for (target, scenario, clients, burst, groups, stalled, rate, size, silent, mixed, hub_servers), median, spread, faults in rows(lines):
         work = f"{scenario} {clients}"
         work += f", bursts of {burst}" if burst > 1 else ""
         work += f", {groups} groups each" if scenario == "group" else ""
@@ -44,6 +44,7 @@ def table(lines):
         cells += [figure(median("floorP99Micros"), 0), str(faults)]
         if size != 100:
             work += f" ({figure(median('peakKilobytes'), 0)} kB at most)"
+        work += f", through {hub_servers} connections of a hub server" if hub_servers else ""
         work += ", silent" if silent else ""
         work += ", every second one in MessagePack" if mixed else ""
         if scenario == "idle":

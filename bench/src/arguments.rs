@@ -113,6 +113,10 @@ pub(crate) struct ScenarioArguments {
     /// Receivers, among the clients, that stop reading.
     #[arg(long, default_value_t = 0, value_parser = count(0..=100_000))]
     pub(crate) stalled: usize,
+    /// Connections of a hub server that the load plays itself and that answers the calls, in `echo`; needs
+    /// --connection-string, and a hub in default mode.
+    #[arg(long, default_value_t = 0, value_parser = count(0..=100), requires = "connection_string")]
+    pub(crate) hub_servers: usize,
     /// Clients send no pings, in `idle`: what is left are the target's own.
     #[arg(long)]
     pub(crate) silent: bool,

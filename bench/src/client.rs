@@ -184,7 +184,7 @@ pub(crate) fn open(address: SocketAddr, number: usize, will_stall: bool) -> io::
 }
 
 /// Waits for the switch of protocols; gives what came behind it.
-fn upgrade_answer(stream: &mut TcpStream, deadline: Instant) -> Result<Vec<u8>> {
+pub(crate) fn upgrade_answer(stream: &mut TcpStream, deadline: Instant) -> Result<Vec<u8>> {
     let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
     let end = loop {
         if let Some(end) = memchr::memmem::find(&head, b"\r\n\r\n") {

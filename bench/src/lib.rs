@@ -13,6 +13,7 @@ mod epoll;
 mod floor;
 mod frame;
 mod http_post;
+mod hub_servers;
 mod load;
 mod poster;
 mod process;
@@ -25,6 +26,7 @@ use anyhow::{Context, Result, bail};
 pub use crate::arguments::BenchArguments;
 use crate::arguments::{Command, FloorKind, Scenario, ScenarioArguments};
 use crate::floor::Floor;
+use crate::hub_servers::HubServers;
 use crate::report::Rounds;
 use crate::target::Target;
 
@@ -52,12 +54,19 @@ pub fn run(arguments: BenchArguments) -> Result<Verdict> {
     if arguments.mixed && scenario != Scenario::Broadcast {
         bail!("--mixed is for `broadcast`: elsewhere clients have to speak for themselves");
     }
+    if arguments.hub_servers > 0 && scenario != Scenario::Echo {
+        bail!("--hub-servers is for `echo`: the load's own hub servers do nothing else");
+    }
     crowd::raise_descriptor_limit(arguments.clients)?;
     let target = Target::find(&arguments)?;
     if target.pid.is_none() {
         eprintln!("no process of ours listens at {}: there will be no processor times (--pid)", target.address);
     }
+    let hub_servers = HubServers::start(&target, arguments.hub_servers)?;
     let rounds = measure(scenario, &arguments, &target)?;
+    if !hub_servers.are_there() {
+        bail!("the target has closed a hub server's connection");
+    }
     report::print(scenario, &arguments, &rounds);
     Ok(rounds.verdict())
 }

@@ -196,6 +196,7 @@ impl Report<'_> {
             "stray": target.faults.stray,
             "silent": arguments.silent,
             "mixed": arguments.mixed,
+            "hubServers": arguments.hub_servers,
             "stalled": arguments.stalled,
             "stalledClosed": target.closed_while_stalled,
         })

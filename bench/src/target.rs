@@ -116,6 +116,17 @@ impl Target {
 }
 
 impl Target {
+    /// The way in for a hub server.
+    pub(crate) fn server_entrance(&self) -> Result<Entrance> {
+        let Admission::Signed { endpoint, hub, key, .. } = &self.admission else {
+            bail!("--hub-servers needs --connection-string and --hub");
+        };
+        let url = format!("{endpoint}/server/?hub={hub}");
+        let mut entrance = Entrance::at(&url, self.may_be_remote)?;
+        entrance.token = Some(sign(key, &url, None));
+        Ok(entrance)
+    }
+
     /// Where a send to the user of client number `user` goes, and the request's line and headers but its length.
     pub(crate) fn send_to_user(&self, user: usize) -> Result<(SocketAddr, String)> {
         let (endpoint, hub, key) = match &self.admission {

@@ -3,6 +3,7 @@
 
 use hubgate_wire::negotiate::NegotiateVersion;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
+use hubgate_wire::service;
 use hubgate_wire::signalr::framing::{split_binary_message, split_message};
 use hubgate_wire::signalr::handshake::HandshakeRequest;
 use hubgate_wire::signalr::{CompletionOutcome, HubMessage, HubProtocol, json, messagepack};
@@ -13,12 +14,13 @@ use hubgate_wire::websocket::Decoder;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All kinds.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("hub_messages", hub_messages),
     ("handshake", handshake),
     ("messagepack", messagepack),
     ("negotiate", negotiate),
     ("rest_arguments", rest_arguments),
+    ("service_messages", service_messages),
     ("token", token),
     ("websocket", websocket),
 ];
@@ -73,6 +75,17 @@ pub fn messagepack(mut bytes: &[u8]) {
         let whole = split_binary_message(&mut &written[..]).expect("a length").expect("a whole message").to_vec();
         let again = messagepack::parse(&whole).expect("what is written can be read");
         assert_eq!(HubProtocol::MessagePack.frame(&again).payload(), written);
+    }
+}
+
+/// A stream of messages between hub servers and the gateway. What is read and written again is read as the same.
+pub fn service_messages(mut bytes: &[u8]) {
+    while let Ok(Some(body)) = service::split_message(&mut bytes) {
+        let Ok(message) = service::parse(body) else { continue };
+        let mut written = Vec::new();
+        service::write(&message, &mut written);
+        let again = service::split_message(&mut &written[..]).expect("a length").expect("a whole message").to_vec();
+        assert_eq!(service::parse(&again).expect("what is written can be read"), message);
     }
 }
 

@@ -49,6 +49,19 @@ fn assert_complete(result: &Value, scenario: &str, clients: u64) {
 }
 
 #[tokio::test]
+async fn an_echo_through_hub_servers_is_counted_like_any_other() {
+    let gateway = Gateway::serve().start().await;
+    let connection = gateway.ready().connection_string.clone();
+    let arguments = ["bench", "echo", "--clients", "4", "--hub-servers", "3", "--connection-string", &connection];
+    let more = ["--hub", "chat", "--json", "--rounds", "1", "--time", "100ms"];
+    let printed = run(&[&arguments[..], &more].concat()).await.success();
+    assert_complete(&serde_json::from_str(printed.trim()).expect("one line of JSON"), "echo", 4);
+    let broadcast = ["bench", "broadcast", "--hub-servers", "1", "--connection-string", &connection, "--hub", "x"];
+    let refused = run(&broadcast).await;
+    assert!(refused.code != Some(0) && refused.stderr.contains("--hub-servers is for `echo`"), "{refused:?}");
+}
+
+#[tokio::test]
 async fn every_answer_and_every_delivery_is_counted() {
     assert_complete(&measure(&["echo", "--clients", "3", "--burst", "2"]).await, "echo", 3);
     assert_complete(&measure(&["broadcast", "--clients", "7", "--burst", "3"]).await, "broadcast", 7);

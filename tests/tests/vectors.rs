@@ -291,3 +291,24 @@ fn service_messages_are_read_and_written_as_stated() {
     }
     assert!(written_alike >= 90, "{written_alike}");
 }
+
+#[test]
+fn what_the_server_sdk_says_and_hears_is_read_and_written_back_as_it_is() {
+    let Some(recording) = vectors("recorded-sdk-1.34.json") else { return };
+    let mut from_server = 0;
+    for entry in cases(&recording, &["entries"]).into_iter().filter(|entry| entry["kind"] == "message") {
+        let body = hex(&entry["hex"]);
+        let message = service::parse(&body).unwrap_or_else(|error| panic!("{entry}: {error}"));
+        assert!(!matches!(message, service::ServiceMessage::Unknown(_)), "{entry}");
+        let mut written = Vec::new();
+        service::write(&message, &mut written);
+        assert_eq!(service::split_message(&mut &written[..]), Ok(Some(&body[..])), "{entry}");
+        from_server += usize::from(entry["from"] == "server");
+    }
+    assert!(from_server > 40, "{from_server}");
+}
+
+fn hex(digits: &Value) -> Vec<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).expect("a digit") as u8;
+    text(digits).as_bytes().chunks(2).map(|pair| digit(&pair[0]) << 4 | digit(&pair[1])).collect()
+}

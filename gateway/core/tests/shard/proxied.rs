@@ -12,6 +12,8 @@ use hubgate_wire::service::{
     ServiceMessage, UserData, UserJoinGroupWithAck, UserLeaveGroupWithAck,
 };
 
+use proptest::prelude::*;
+
 use crate::rig::{Client, Rig, Server, default_mode, identity, json, settings};
 
 const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\x1e";
@@ -835,4 +837,96 @@ fn when_the_gateway_stops_hub_servers_are_told_and_their_clients_may_come_back()
     assert_eq!(rig.received(client), [r#"{"type":7,"allowReconnect":true}"#]);
     assert_eq!(rig.told(server), [format!("close {}", client.id), "event 4 0".to_owned()]);
     assert_eq!(rig.finished_servers.len(), 1);
+}
+
+proptest! {
+    /// Whatever a hub server says: a mix of what it may say, about clients that are there, with some bytes changed.
+    #[test]
+    fn no_bytes_of_a_hub_server_break_a_shard(
+        messages in proptest::collection::vec((0..24usize, 0..3usize, 0..3u8), 1..30),
+        changes in proptest::collection::vec((0..2_000usize, any::<u8>()), 0..6),
+        cut in 1..200usize,
+    ) {
+        let mut rig = Rig::new(2, default_mode());
+        let servers = [rig.server(0, "a", 1), rig.server(1, "b", 2)];
+        let clients: Vec<_> = (0..3).map(|index| rig.connect_proxied(index % 2, Some("ann"), &servers).0).collect();
+        rig.takes_garbage = true;
+        let mut bytes = Vec::new();
+        for (kind, client, group) in messages {
+            let (id, group) = (clients[client].id.to_string(), format!("g{group}"));
+            service::write(&any_message(kind, &id, &group), &mut bytes);
+        }
+        for (at, byte) in changes {
+            let length = bytes.len();
+            bytes[at % length] = byte;
+        }
+        for piece in bytes.chunks(cut) {
+            rig.server_data(servers[0], piece);
+        }
+        rig.pass(Millis(31_000));
+        for client in clients {
+            rig.gone(client, CloseCause::Normal);
+        }
+        prop_assert!(rig.shards.iter().all(|shard| shard.is_empty()));
+        prop_assert_eq!(rig.shards[1].statuses()[0].server_connections, 0);
+    }
+}
+
+fn any_message<'a>(kind: usize, id: &'a str, group: &'a str) -> ServiceMessage<'a> {
+    let payloads = || both("{}\x1e");
+    match kind {
+        0 => ServiceMessage::Ping(vec!["status", "1"]),
+        1 => ServiceMessage::Ping(vec!["shutdown", "fin:1"]),
+        2 => ServiceMessage::Ping(vec!["shutdown", "fin:0"]),
+        3 => ServiceMessage::Ping(vec!["servers", ""]),
+        4 => ServiceMessage::CloseConnection(CloseConnection { connection_id: id, ..Default::default() }),
+        5 | 6 => ServiceMessage::ConnectionData(ConnectionData {
+            connection_id: id,
+            payload: b"{\"type\":7}\x1e",
+            ..Default::default()
+        }),
+        7 => ServiceMessage::MultiConnectionData(MultiConnectionData {
+            connection_ids: vec![id],
+            payloads: payloads(),
+            ..Default::default()
+        }),
+        8 => ServiceMessage::UserData(UserData { user_id: "ann", payloads: payloads(), ..Default::default() }),
+        9 => {
+            ServiceMessage::GroupBroadcastData(GroupBroadcastData { group, payloads: payloads(), ..Default::default() })
+        }
+        10 => ServiceMessage::MultiGroupBroadcastData(MultiGroupBroadcastData {
+            groups: vec![group],
+            payloads: payloads(),
+            ..Default::default()
+        }),
+        11..14 => ServiceMessage::JoinGroupWithAck(JoinGroupWithAck {
+            connection_id: id,
+            group,
+            ack_id: 1,
+            ..Default::default()
+        }),
+        14 => ServiceMessage::LeaveGroupWithAck(LeaveGroupWithAck { connection_id: id, ..Default::default() }),
+        15 => {
+            ServiceMessage::UserJoinGroupWithAck(UserJoinGroupWithAck { user_id: "ann", group, ..Default::default() })
+        }
+        16 => ServiceMessage::UserLeaveGroupWithAck(UserLeaveGroupWithAck { user_id: "ann", ..Default::default() }),
+        17 => ServiceMessage::CheckGroupExistenceWithAck(CheckGroupExistenceWithAck { group, ..Default::default() }),
+        18..20 => ServiceMessage::ClientInvocation(ClientInvocation {
+            invocation_id: group,
+            connection_id: id,
+            caller_server_id: "a",
+            payloads: payloads(),
+            ..Default::default()
+        }),
+        20 => ServiceMessage::ClientCompletion(ClientCompletion {
+            invocation_id: group,
+            connection_id: id,
+            ..Default::default()
+        }),
+        21 => ServiceMessage::HandshakeRequest(HandshakeRequest { version: 1, ..Default::default() }),
+        22 => {
+            ServiceMessage::CloseGroupConnectionsWithAck(CloseGroupConnectionsWithAck { group, ..Default::default() })
+        }
+        _ => ServiceMessage::Unknown(77),
+    }
 }
