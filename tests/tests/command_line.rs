@@ -24,7 +24,7 @@ fn wrong_usage_is_exit_code_2() {
         hubgate(["serve"]),
         hubgate(["serve", "--config"]),
         hubgate(["dev", "--mode", "sometimes"]),
-        hubgate(["dev", "--mode", "classic"]),
+        hubgate(["dev", "--mode", "sometimes"]),
         hubgate(["dev", "--plugin", "a.wasm"]),
         hubgate(["dev", "--hub", "chat"]),
         hubgate(["dev", "--www", "/nowhere/at/all"]),

@@ -23,6 +23,15 @@ async fn the_checks_of_default_mode_pass() {
 }
 
 #[tokio::test]
+async fn the_checks_of_classic_mode_pass_with_four_shards() {
+    let config = "server.limits.post = '16MiB'\nserver.shards = 4\nhubs.'*'.mode = 'classic'";
+    let gateway = Gateway::serve().with(config).start().await;
+    if let Some(passed) = dotnet::suite(&gateway, &["classic"]).await {
+        assert_eq!(passed, 171);
+    }
+}
+
+#[tokio::test]
 async fn they_pass_on_server_sent_events() {
     // Without those that pass on no hub by this transport: they break TCP connections, or are about WebSockets or bytes.
     let not_these = "result.disconnect-while-waiting,result.across-servers-disconnect,life.client-crash,\

@@ -3,7 +3,10 @@
 use hubgate_tests::client::{Client, HANDSHAKE};
 use hubgate_tests::hub_server::HubServer;
 use hubgate_tests::{Gateway, Token};
-use hubgate_wire::service::{self, BroadcastData, ConnectionData, ServiceMessage};
+use hubgate_wire::service::{
+    self, BroadcastData, CheckConnectionExistenceWithAck, CloseConnection, ConnectionData, GroupBroadcastData,
+    JoinGroupWithAck, ServiceMessage,
+};
 use serde_json::json;
 
 const KEY: &str = hubgate_tests::gateway::KEY;
@@ -252,4 +255,53 @@ async fn what_clients_say_before_they_are_let_in_comes_behind_their_handshake() 
         all.push_str(&data(&server.next().await));
     }
     assert_eq!(all, format!("{HANDSHAKE}{{\"early\":1}}\u{1e}{{\"late\":1}}\u{1e}"));
+}
+
+#[tokio::test]
+async fn a_connection_that_only_sends_works_in_every_mode() {
+    for mode in ["default", "serverless", "classic"] {
+        let gateway = Gateway::serve().with(&format!("hubs.chat.mode = '{mode}'\nserver.shards = 4")).start().await;
+        // In classic mode no hub server is there when the client comes, only this connection.
+        let mut weak = HubServer::open(&gateway, "chat", "weak").await;
+        weak.shake_hands(2).await;
+        let mut server = None;
+        let (mut client, id) = match mode {
+            "default" => let_in(&gateway, server.insert(HubServer::connect(&gateway, "chat", "a").await)).await,
+            _ => {
+                let connecting = gateway.client("chat");
+                let negotiated = connecting.negotiate("&negotiateVersion=1").await.json();
+                let (id, token) = (&negotiated["connectionId"], &negotiated["connectionToken"]);
+                let client = connecting.id(token.as_str().expect("a token")).connect().await;
+                (client, id.as_str().expect("an id").to_owned())
+            }
+        };
+        let exists = || CheckConnectionExistenceWithAck { connection_id: &id, ack_id: 8, ..Default::default() };
+        let join = JoinGroupWithAck { connection_id: &id, group: "g", ack_id: 7, ..Default::default() };
+        weak.send(&ServiceMessage::JoinGroupWithAck(join)).await;
+        assert_eq!(ack(&mut weak).await, (7, 1), "{mode}");
+        for number in 0..20 {
+            let text = format!("{{\"type\":1,\"target\":\"n\",\"arguments\":[{number}]}}\u{1e}");
+            let payloads = vec![("json", text.as_bytes())];
+            let send = GroupBroadcastData { group: "g", payloads, ..Default::default() };
+            weak.send(&ServiceMessage::GroupBroadcastData(send)).await;
+        }
+        for number in 0..20 {
+            assert_eq!(client.event("n").await, json!([number]), "{mode}");
+        }
+        weak.send(&ServiceMessage::CheckConnectionExistenceWithAck(exists())).await;
+        assert_eq!(ack(&mut weak).await, (8, 1), "{mode}");
+        let close = CloseConnection { connection_id: &id, error: Some("enough"), ..Default::default() };
+        weak.send(&ServiceMessage::CloseConnection(close)).await;
+        let end = client.end().await;
+        assert_eq!((end.error(), end.allows_reconnect()), ("enough", false), "{mode}");
+        weak.send(&ServiceMessage::CheckConnectionExistenceWithAck(exists())).await;
+        assert_eq!(ack(&mut weak).await, (8, 2), "{mode}: it is gone for everybody when it has seen its end");
+    }
+}
+
+async fn ack(server: &mut HubServer) -> (i64, i64) {
+    match service::parse(&server.next().await).expect("a message") {
+        ServiceMessage::Ack(ack) => (ack.ack_id, ack.status),
+        other => panic!("no ack: {other:?}"),
+    }
 }

@@ -96,9 +96,6 @@ async fn what_cannot_change_while_running_is_refused_by_name() {
         ("server.shards = 1", "server.shards"),
         ("server.listen = '127.0.0.1:1'", ""),
         ("admin.listen = '127.0.0.1:1'", "admin.listen"),
-        ("hubs.probe.mode = 'default'", "hubs.probe.mode"),
-        ("hubs.other.mode = 'serverless'", "hubs.other.mode"),
-        ("hubs.\"*\".mode = 'serverless'", "hubs.*.mode"),
     ] {
         let mut gateway = Gateway::probe().start().await;
         gateway.reconfigure(config);

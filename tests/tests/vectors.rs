@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hubgate_wire::payload::PayloadRef;
 use hubgate_wire::server_sent_events::write_event;
+use hubgate_wire::service;
 use hubgate_wire::signalr::framing::{split_binary_message, split_message};
 use hubgate_wire::signalr::handshake::HandshakeRequest;
 use hubgate_wire::signalr::{CompletionOutcome, Headers, HubMessage, HubProtocol, Invocation};
@@ -270,7 +271,6 @@ fn vectors(name: &str) -> Option<Value> {
 
 #[test]
 fn service_messages_are_read_and_written_as_stated() {
-    use hubgate_wire::service;
     let Some(vectors) = vectors("service-protocol.json") else { return };
     let mut written_alike = 0;
     for case in cases(&vectors, &["cases"]) {

@@ -95,6 +95,7 @@ fn shard(clients: usize) -> (Shard, Vec<Slot>) {
             queued_bytes: 1 << 20,
             held: 1 << 20,
             server_message: 1 << 20,
+            mode_switch_closes: 1_000,
             groups_per_connection: 1_000,
         },
         timeouts: Timeouts {

@@ -55,6 +55,8 @@ pub(crate) struct HubIndex(pub(crate) u32);
 #[derive(Debug)]
 pub(crate) struct ClientConnection {
     pub(crate) hub: HubIndex,
+    /// Who answers it.
+    pub(crate) kind: ClientKind,
     pub(crate) id: ConnectionId,
     pub(crate) token: Option<ConnectionId>,
     pub(crate) transport: Transport,
@@ -79,7 +81,6 @@ pub(crate) enum Phase {
     /// Before the end of the handshake request.
     Handshaking {
         identity: Box<Identity>,
-        kind: ClientKind,
         deadline: Millis,
     },
     /// While upstream decides on `connected`, or the hub server on the handshake. Others see the client already; what is sent to it is held back, because the

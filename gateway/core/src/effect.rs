@@ -125,6 +125,8 @@ pub enum CloseCause {
     ServerConnectionClosed,
     /// The client's hub server ended it.
     ClosedByAppServer,
+    /// The hub's mode was changed, and the client does not fit any more.
+    ServiceModeSwitched,
     /// Upstream refused the client, or failed at `connected`.
     InvokeUpstreamFailed,
     /// The client broke the protocol or a limit.
@@ -143,7 +145,7 @@ impl CloseCause {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [CloseCause; 14] = [
+    pub const ALL: [CloseCause; 15] = [
         CloseCause::Normal,
         CloseCause::TransportLost,
         CloseCause::PingTimeout,
@@ -152,6 +154,7 @@ impl CloseCause {
         CloseCause::ServerConnectionNotFound,
         CloseCause::ServerConnectionClosed,
         CloseCause::ClosedByAppServer,
+        CloseCause::ServiceModeSwitched,
         CloseCause::InvokeUpstreamFailed,
         CloseCause::BadRequest,
         CloseCause::SlowClient,
@@ -171,6 +174,7 @@ impl CloseCause {
             CloseCause::ServerConnectionNotFound => "ServerConnectionNotFound",
             CloseCause::ServerConnectionClosed => "ServerConnectionClosed",
             CloseCause::ClosedByAppServer => "ClosedByAppServer",
+            CloseCause::ServiceModeSwitched => "ServiceModeSwitched",
             CloseCause::InvokeUpstreamFailed => "InvokeUpstreamFailed",
             CloseCause::BadRequest => "BadRequest",
             CloseCause::SlowClient => "SlowClient",

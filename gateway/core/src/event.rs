@@ -90,6 +90,8 @@ pub enum HubQuestion {
     Join { connection: ConnectionId, group: GroupName },
     /// Take a connection out of a group, or out of all.
     Leave { connection: ConnectionId, group: Option<GroupName> },
+    /// The connections of a group whose ids come behind `after`, in their order, up to `most` of them.
+    Members { group: GroupName, after: Option<ConnectionId>, most: usize },
     /// Run these actions now; answered when they are in effect.
     Run(Vec<Action>),
 }
@@ -112,5 +114,6 @@ pub enum HubAnswer {
     Exists(bool),
     Joined(Joined),
     Facts(Option<Arc<ConnectionFacts>>),
+    Members(Vec<(ConnectionId, Option<UserId>)>),
     Ran,
 }

@@ -63,6 +63,11 @@ pub(crate) fn nobody_answers(target: &str) -> String {
     format!("Failed to invoke '{target}': no upstream item of this hub matches it.")
 }
 
+/// The error of a completion, for a call of a client for which no hub server was there when it connected.
+pub(crate) fn no_server_for_calls(target: &str) -> String {
+    format!("Failed to invoke '{target}': no hub server was connected when this connection began.")
+}
+
 /// The error of a completion, for a call with streams.
 pub(crate) fn streams_are_not_supported(target: &str) -> String {
     format!("Failed to invoke '{target}': streaming is not supported in serverless mode.")

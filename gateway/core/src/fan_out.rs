@@ -90,7 +90,7 @@ impl Shard {
                 let answer = self.answer(&hub_name, question, now, effects);
                 self.forward(Shards::One(asker), hub, Order::Answer { number, answer }, effects);
             }
-            Order::Answer { number, answer } => self.answered(number, &answer, effects),
+            Order::Answer { number, answer } => self.answered(number, answer, effects),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The service modes: what the mode of a hub means for its clients. Nothing else asks for a mode.
+//! The service modes: what the mode of a hub means for its clients and its servers. Nothing else asks for a mode.
 //!
 //! Source: Azure SignalR Service, "Service mode in Azure SignalR Service".
 
@@ -9,6 +9,19 @@ pub enum Mode {
     Default,
     /// The gateway, with upstream for what clients call.
     Serverless,
+    /// A hub server, if one is there when the client connects; otherwise the gateway, without upstream.
+    Classic,
+}
+
+/// Who answers a client. Decided once, when its transport opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientKind {
+    /// The gateway answers its handshake and its pings; its events go to upstream.
+    Serverless,
+    /// A hub server answers it.
+    Proxied,
+    /// The gateway answers its handshake and its pings; what it calls reaches nobody.
+    Unserved,
 }
 
 impl Mode {
@@ -17,31 +30,35 @@ impl Mode {
         match self {
             Mode::Default => "default",
             Mode::Serverless => "serverless",
+            Mode::Classic => "classic",
         }
     }
 
-    /// Whether hub servers may connect.
+    /// Whether hub servers may connect. Those that only send may in any mode.
     pub fn takes_hub_servers(self) -> bool {
         match self {
-            Mode::Default => true,
+            Mode::Default | Mode::Classic => true,
             Mode::Serverless => false,
         }
     }
 
     /// What a client becomes when its transport opens.
-    pub fn of_new_client(self) -> ClientKind {
-        match self {
-            Mode::Default => ClientKind::Proxied,
-            Mode::Serverless => ClientKind::Serverless,
+    pub fn of_new_client(self, is_server_there: bool) -> ClientKind {
+        match (self, is_server_there) {
+            (Mode::Default, _) | (Mode::Classic, true) => ClientKind::Proxied,
+            (Mode::Serverless, _) => ClientKind::Serverless,
+            (Mode::Classic, false) => ClientKind::Unserved,
         }
     }
-}
 
-/// Decided once, when a client's transport opens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientKind {
-    /// The gateway answers its handshake and its pings; its events go to upstream.
-    Serverless,
-    /// A hub server answers it.
-    Proxied,
+    /// What becomes of a client when its hub changes to this mode. None: it does not fit, and has to go.
+    pub fn of_present_client(self, kind: ClientKind) -> Option<ClientKind> {
+        match (self, kind) {
+            (Mode::Default | Mode::Classic, ClientKind::Proxied) => Some(ClientKind::Proxied),
+            (Mode::Serverless, ClientKind::Serverless | ClientKind::Unserved) => Some(ClientKind::Serverless),
+            (Mode::Classic, ClientKind::Serverless | ClientKind::Unserved) => Some(ClientKind::Unserved),
+            (Mode::Default, ClientKind::Serverless | ClientKind::Unserved)
+            | (Mode::Serverless, ClientKind::Proxied) => None,
+        }
+    }
 }

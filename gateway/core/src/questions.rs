@@ -28,6 +28,15 @@ pub(crate) struct PendingAck {
     waiting: usize,
     /// The best that was answered so far.
     status: AckStatus,
+    /// What the ack of a query carries.
+    page: Option<Page>,
+}
+
+/// One page of a group's members.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    most: usize,
+    members: Vec<(ConnectionId, Option<UserId>)>,
 }
 
 /// Whom a question is for.
@@ -61,6 +70,7 @@ impl Shard {
                 }
                 HubAnswer::Exists(slot.is_some())
             }
+            HubQuestion::Members { group, after, most } => HubAnswer::Members(self.members(hub, &group, after, most)),
             HubQuestion::Run(actions) => {
                 self.run(hub, actions, now, effects);
                 HubAnswer::Ran
@@ -82,6 +92,10 @@ impl Shard {
             return;
         };
         let hub_name = self.hub(hub).name.clone();
+        let mut page = match &question {
+            HubQuestion::Members { most, .. } => Some(Page { most: *most, members: Vec::new() }),
+            _ => None,
+        };
         let (to, waiting, status) = match asked {
             Asked::One(shard) if shard.0 >= self.shards => (None, 0, AckStatus::NotFound),
             Asked::One(shard) if shard != self.index => (Some(Shards::One(shard)), 1, AckStatus::NotFound),
@@ -91,30 +105,55 @@ impl Shard {
             }
             Asked::All => {
                 let answer = self.answer(&hub_name, question.clone(), now, effects);
-                (Some(Shards::AllOthers), usize::from(self.shards) - 1, AckStatus::of(&answer))
+                let status = AckStatus::of(&answer);
+                if let (Some(page), HubAnswer::Members(members)) = (&mut page, answer) {
+                    page.members = members;
+                }
+                (Some(Shards::AllOthers), usize::from(self.shards) - 1, status)
             }
         };
         if let (Some(to), 1..) = (to, waiting) {
             let number = self.next_question;
             self.next_question = number.wrapping_add(1);
-            self.asked.insert(number, PendingAck { server, ack_id, waiting, status });
+            self.asked.insert(number, PendingAck { server, ack_id, waiting, status, page });
             return self.forward(to, hub, Order::Ask { question, asker: self.index, number }, effects);
         }
-        self.ack(server, ack_id, status, effects);
+        self.ack(server, ack_id, status, page, effects);
     }
 
     /// Another shard has answered.
-    pub(crate) fn answered(&mut self, number: u32, answer: &HubAnswer, effects: &mut Vec<Effect>) {
+    pub(crate) fn answered(&mut self, number: u32, answer: HubAnswer, effects: &mut Vec<Effect>) {
         let Some(pending) = self.asked.get_mut(&number) else {
             return;
         };
-        pending.status = pending.status.max(AckStatus::of(answer));
+        pending.status = pending.status.max(AckStatus::of(&answer));
         pending.waiting -= 1;
-        if pending.waiting == 0
-            && let Some(PendingAck { server, ack_id, status, .. }) = self.asked.remove(&number)
-        {
-            self.ack(server, ack_id, status, effects);
+        if let (Some(page), HubAnswer::Members(members)) = (&mut pending.page, answer) {
+            page.members.extend(members);
         }
+        if pending.waiting == 0
+            && let Some(PendingAck { server, ack_id, status, page, .. }) = self.asked.remove(&number)
+        {
+            self.ack(server, ack_id, status, page, effects);
+        }
+    }
+
+    fn members(
+        &mut self,
+        hub: &HubName,
+        group: &GroupName,
+        after: Option<ConnectionId>,
+        most: usize,
+    ) -> Vec<(ConnectionId, Option<UserId>)> {
+        let hub = self.hub_index(hub);
+        let target = LocalTarget::Group(group);
+        let clients = self.hub(hub).clients_of(&target).map(|slot| &self.clients[slot.0 as usize]);
+        let behind = clients.filter(|client| after.is_none_or(|after| client.id > after));
+        let mut members: Vec<_> =
+            behind.map(|client| (client.id, client.facts().and_then(|facts| facts.user_id.clone()))).collect();
+        members.sort_unstable_by_key(|(id, _)| *id);
+        members.truncate(most);
+        members
     }
 
     /// The slot of a connection of the hub on this shard.
@@ -151,12 +190,27 @@ impl Shard {
     }
 }
 
+impl Page {
+    /// Its members in the order of their ids, and where the next page begins, if there is one.
+    pub(crate) fn finished(mut self) -> (Vec<(ConnectionId, Option<UserId>)>, Option<ConnectionId>) {
+        self.members.sort_unstable_by_key(|(id, _)| *id);
+        let is_more = self.members.len() >= self.most;
+        self.members.truncate(self.most);
+        let last = self.members.last().map(|(id, _)| *id).filter(|_| is_more);
+        (self.members, last)
+    }
+}
+
 impl AckStatus {
     fn of(answer: &HubAnswer) -> AckStatus {
         match answer {
             HubAnswer::Exists(true) | HubAnswer::Joined(Joined::Yes) | HubAnswer::Ran => AckStatus::Ok,
             HubAnswer::Exists(false) | HubAnswer::Joined(Joined::NoSuchConnection) => AckStatus::NotFound,
             HubAnswer::Joined(Joined::TooManyGroups) => AckStatus::Failed,
+            HubAnswer::Members(members) => match members.is_empty() {
+                false => AckStatus::Ok,
+                true => AckStatus::NotFound,
+            },
             HubAnswer::Facts(facts) => match facts {
                 Some(_) => AckStatus::Ok,
                 None => AckStatus::NotFound,

@@ -95,6 +95,16 @@ impl HubServers {
         self.lock().pick(shard, |each| each != server)
     }
 
+    /// Whether a connection is there that gets new clients.
+    pub(crate) fn is_any_there(&self) -> bool {
+        self.lock().all.iter().any(|each| !each.is_leaving)
+    }
+
+    /// Clients that are routed to a connection, on all shards.
+    pub(crate) fn clients_of(&self, id: ServerConnectionId) -> usize {
+        self.lock().all.iter().find(|each| each.id == id).map_or(0, |each| each.clients)
+    }
+
     /// A client that was routed to a connection is not there any more.
     pub(crate) fn released(&self, id: ServerConnectionId) {
         if let Some(connected) = self.lock().all.iter_mut().find(|each| each.id == id) {

@@ -2,12 +2,14 @@
 //!
 //! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`), and what version 1.34 of it does.
 
-use hubgate_wire::service::{self, Ack, Extensions, HandshakeResponse, MalformedMessage, ServiceEvent, ServiceMessage};
+use hubgate_wire::service::{
+    self, Ack, Extensions, HandshakeResponse, MalformedMessage, ServiceError, ServiceEvent, ServiceMessage,
+};
 
 use crate::client_connection::HubIndex;
 use crate::effect::{Effect, Order, Shards};
-use crate::id::{HubName, ServerConnectionId, ServerId};
-use crate::questions::AckStatus;
+use crate::id::{ConnectionId, HubName, ServerConnectionId, ServerId, UserId};
+use crate::questions::{AckStatus, Page};
 use crate::server_order::{Leaving, ServerOrder};
 use crate::shard::Shard;
 use crate::time::Millis;
@@ -170,6 +172,24 @@ impl Shard {
         for (id, why) in ended {
             self.end_server(id, why.to_owned(), now, effects);
         }
+        self.send_misplaced_away(now, effects);
+    }
+
+    /// Ends the connections of hub servers whose hub's mode takes none any more, each once its clients are gone.
+    fn send_misplaced_away(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        let is_misplaced = |id: &ServerConnectionId, server: &ServerConnection| {
+            let hub = self.hub(server.hub);
+            matches!(server.phase, ServerPhase::Open(ServerKind::Hub { .. }))
+                && !self.settings.hub(&hub.name).mode.takes_hub_servers()
+                && hub.presence.servers.clients_of(*id) == 0
+        };
+        let misplaced: Vec<(ServerConnectionId, HubIndex)> =
+            self.servers.iter().filter(|(id, each)| is_misplaced(id, each)).map(|(id, each)| (*id, each.hub)).collect();
+        for (id, hub) in misplaced {
+            let error = not_for_hub_servers(&self.hub(hub).name);
+            self.send_to_server(id, &ServiceMessage::ServiceError(ServiceError { error: &error }), effects);
+            self.end_server(id, error, now, effects);
+        }
     }
 
     /// Tells hub servers that the gateway stops; ends each once no client of its hub is left, on whatever shard.
@@ -250,7 +270,7 @@ impl Shard {
                 ServerKind::Hub { migration: Migration::of(request.migration_level) }
             }
             0 | 1 => {
-                let error = format!("Hub '{}' is in serverless mode: it takes no hub servers.", hub.name);
+                let error = not_for_hub_servers(&hub.name);
                 return self.refuse_server(id, error, now, effects);
             }
             2 => ServerKind::Weak,
@@ -333,8 +353,27 @@ impl Shard {
         self.order_about_server(hub, ServerOrder::Leaves { server: id, leaving }, now, effects);
     }
 
-    pub(crate) fn ack(&mut self, to: ServerConnectionId, ack_id: i64, status: AckStatus, effects: &mut Vec<Effect>) {
-        let ack = Ack { ack_id, status: status.number(), message: status.text(), ..Ack::default() };
+    pub(crate) fn ack(
+        &mut self,
+        to: ServerConnectionId,
+        ack_id: i64,
+        status: AckStatus,
+        page: Option<Page>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let payload = page.map(|page| {
+            let (members, next) = page.finished();
+            let members: Vec<_> =
+                members.iter().map(|(id, user)| (id.as_str(), user.as_ref().map(UserId::as_str))).collect();
+            service::group_members(&members, next.as_ref().map(ConnectionId::as_str))
+        });
+        let ack = Ack {
+            ack_id,
+            status: status.number(),
+            message: status.text(),
+            payload: payload.as_deref(),
+            ..Ack::default()
+        };
         self.send_to_server(to, &ServiceMessage::Ack(ack), effects);
     }
 
@@ -394,6 +433,10 @@ impl Migration {
             _ => Migration::Never,
         }
     }
+}
+
+fn not_for_hub_servers(hub: &HubName) -> String {
+    format!("Hub '{hub}' is in serverless mode: it takes no hub servers.")
 }
 
 /// One message with its length.

@@ -19,6 +19,9 @@ use crate::server_order::ServerOrder;
 use crate::shard::Shard;
 use crate::time::Millis;
 
+/// Members of a group that one page names at most, as in the service's REST API.
+const LONGEST_PAGE: usize = 200;
+
 impl Shard {
     /// One message of a hub server; `body` is its bytes.
     pub(crate) fn server_message(
@@ -94,9 +97,6 @@ impl Shard {
             ServiceMessage::Unknown(number) => {
                 self.skip_server_message(from, &format!("a message of the unknown type {number}"), effects);
             }
-            ServiceMessage::GroupMemberQuery(_) => {
-                self.skip_server_message(from, "a query of a group's members", effects)
-            }
             // What only the gateway says, or what needs no answer.
             ServiceMessage::HandshakeRequest(_)
             | ServiceMessage::HandshakeResponse(_)
@@ -157,8 +157,8 @@ impl Shard {
             }
             ServiceMessage::JoinGroupWithAck(join) => {
                 match (ConnectionId::parse(join.connection_id), GroupName::parse(join.group)) {
-                    (_, Err(_)) => self.ack(from, join.ack_id, AckStatus::Failed, effects),
-                    (None, Ok(_)) => self.ack(from, join.ack_id, AckStatus::NotFound, effects),
+                    (_, Err(_)) => self.ack(from, join.ack_id, AckStatus::Failed, None, effects),
+                    (None, Ok(_)) => self.ack(from, join.ack_id, AckStatus::NotFound, None, effects),
                     (Some(connection), Ok(group)) => {
                         let question = HubQuestion::Join { connection, group };
                         let asked = Asked::One(connection.shard());
@@ -168,14 +168,14 @@ impl Shard {
             }
             ServiceMessage::LeaveGroupWithAck(leave) => {
                 let Some(connection) = ConnectionId::parse(leave.connection_id) else {
-                    return self.ack(from, leave.ack_id, AckStatus::NotFound, effects);
+                    return self.ack(from, leave.ack_id, AckStatus::NotFound, None, effects);
                 };
                 let question = HubQuestion::Leave { connection, group: leave.group.map(GroupName::new) };
                 self.ack_with(from, leave.ack_id, Asked::One(connection.shard()), question, now, effects);
             }
             ServiceMessage::UserJoinGroupWithAck(join) => match user_join(join.user_id, join.group, &join.extensions) {
                 Some(action) => self.act_and_ack(from, hub, join.ack_id, action, now, effects),
-                None => self.ack(from, join.ack_id, AckStatus::Failed, effects),
+                None => self.ack(from, join.ack_id, AckStatus::Failed, None, effects),
             },
             ServiceMessage::UserLeaveGroupWithAck(leave) => {
                 self.act_and_ack(from, hub, leave.ack_id, user_leave(leave.user_id, leave.group), now, effects);
@@ -189,12 +189,19 @@ impl Shard {
                 let question = HubQuestion::Exists(Target::Group(GroupName::new(check.group)));
                 self.ack_with(from, check.ack_id, Asked::All, question, now, effects);
             }
+            ServiceMessage::GroupMemberQuery(query) => {
+                let (after, group) =
+                    (query.continuation_token.and_then(ConnectionId::parse), GroupName::new(query.group));
+                let most = usize::try_from(query.max).unwrap_or(0).clamp(1, LONGEST_PAGE);
+                let question = HubQuestion::Members { group, after, most };
+                self.ack_with(from, query.ack_id, Asked::All, question, now, effects);
+            }
             ServiceMessage::CheckConnectionExistenceWithAck(check) => match ConnectionId::parse(check.connection_id) {
                 Some(id) => {
                     let question = HubQuestion::Exists(Target::Connection(id));
                     self.ack_with(from, check.ack_id, Asked::One(id.shard()), question, now, effects);
                 }
-                None => self.ack(from, check.ack_id, AckStatus::NotFound, effects),
+                None => self.ack(from, check.ack_id, AckStatus::NotFound, None, effects),
             },
             ServiceMessage::CheckUserExistenceWithAck(check) => {
                 let question = HubQuestion::Exists(Target::User(UserId::new(check.user_id)));
@@ -205,7 +212,7 @@ impl Shard {
                     let action = closing(Target::Connection(id), &[], close.reason, true);
                     self.act_and_ack(from, hub, close.ack_id, action, now, effects);
                 }
-                None => self.ack(from, close.ack_id, AckStatus::Ok, effects),
+                None => self.ack(from, close.ack_id, AckStatus::Ok, None, effects),
             },
             ServiceMessage::CloseConnectionsWithAck(close) => {
                 let action = closing(Target::All, &close.excluded, close.reason, true);

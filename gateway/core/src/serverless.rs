@@ -11,6 +11,7 @@ use crate::client_connection::{Phase, Reading, Running, WaitingCall};
 use crate::effect::{CloseCause, Effect};
 use crate::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure};
 use crate::failure;
+use crate::mode::ClientKind;
 use crate::shard::{Closing, Shard, Slot};
 use crate::time::Millis;
 
@@ -58,7 +59,12 @@ impl Shard {
             let error = failure::streams_are_not_supported(&invocation.target);
             return self.complete_with_error(slot, id, error, now, effects);
         }
-        let hub = &self.hubs[self.clients[slot.0 as usize].hub.0 as usize].name;
+        let client = &self.clients[slot.0 as usize];
+        if client.kind == ClientKind::Unserved {
+            let error = failure::no_server_for_calls(&invocation.target);
+            return self.complete_with_error(slot, id, error, now, effects);
+        }
+        let hub = &self.hubs[client.hub.0 as usize].name;
         let Some(plugin) = self.settings.route(hub, MESSAGES, &invocation.target).cloned() else {
             let error = failure::nobody_answers(&invocation.target);
             return self.complete_with_error(slot, id, error, now, effects);

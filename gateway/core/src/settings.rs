@@ -63,6 +63,8 @@ pub struct Limits {
     pub held: usize,
     /// One message of a hub server.
     pub server_message: usize,
+    /// Clients of all shards that are closed in a second when their hub's mode was changed, in number.
+    pub mode_switch_closes: usize,
     /// Groups that one connection may be in, in number; a join beyond it has no effect.
     pub groups_per_connection: usize,
 }

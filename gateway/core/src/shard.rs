@@ -1,7 +1,7 @@
 //! The connections of one worker thread and what they do to each other.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use hubgate_wire::negotiate::Transport;
@@ -52,6 +52,8 @@ pub struct Shard {
     pub(crate) asked: HashMap<u32, PendingAck>,
     pub(crate) next_question: u32,
     tokens: ConnectionTokens,
+    /// Clients that do not fit their hub's mode any more, and wait for their end.
+    misfits: VecDeque<(Slot, ConnectionId)>,
     wheel: TimerWheel,
     /// By protocol.
     pings: [Frame; HubProtocol::COUNT],
@@ -86,15 +88,57 @@ impl Shard {
             asked: HashMap::new(),
             next_question: 0,
             tokens: ConnectionTokens::default(),
+            misfits: VecDeque::new(),
             wheel: TimerWheel::new(),
             pings: HubProtocol::ALL.map(|protocol| protocol.frame(&HubMessage::Ping)),
         }
     }
 
     /// Goes on with other settings. Clients that are connected keep what they were promised: their deadlines change with
-    /// the next one that is met.
+    /// the next one that is met. Those that do not fit their hub's mode any more are closed one after the other, so many a
+    /// second.
     pub fn configure(&mut self, settings: Arc<Settings>) {
-        self.settings = settings;
+        let before = std::mem::replace(&mut self.settings, settings);
+        for index in (0..self.hubs.len() as u32).map(HubIndex) {
+            let name = &self.hub(index).name;
+            let mode = self.settings.hub(name).mode;
+            if before.hub(name).mode != mode {
+                self.switch(index, mode);
+            }
+        }
+    }
+
+    /// A hub's clients fit its new mode, or wait for their end.
+    fn switch(&mut self, hub: HubIndex, mode: Mode) {
+        for (slot, client) in self.clients.iter_mut().filter(|(_, client)| client.hub == hub) {
+            match mode.of_present_client(client.kind) {
+                Some(kind) => client.kind = kind,
+                None => self.misfits.push_back((Slot(slot as u32), client.id)),
+            }
+        }
+    }
+
+    /// Closes as many of the clients that do not fit as this time allows.
+    fn close_misfits(&mut self, effects: &mut Vec<Effect>) {
+        let ticks_per_second = 1000 / TimerWheel::period().0 as usize;
+        let shares = ticks_per_second * usize::from(self.shards);
+        let mut allowed = (self.settings.limits.mode_switch_closes / shares).max(1);
+        while allowed > 0
+            && let Some((slot, id)) = self.misfits.pop_front()
+        {
+            // It may have left by itself, or fit again.
+            let Some(client) = self.clients.get(slot.0 as usize).filter(|client| client.id == id) else {
+                continue;
+            };
+            let mode = self.settings.hub(&self.hub(client.hub).name).mode;
+            if matches!(client.phase, Phase::Closed { .. }) || mode.of_present_client(client.kind).is_some() {
+                continue;
+            }
+            allowed -= 1;
+            let (error, detail) = (Some(CLOSED_WITH_ERROR.to_owned()), "the hub's mode was changed".to_owned());
+            let closing = Closing { error, allow_reconnect: true, detail };
+            self.close(slot, CloseCause::ServiceModeSwitched, closing, effects);
+        }
     }
 
     /// A client negotiated: `token` opens a transport of connection `id` for a while.
@@ -133,11 +177,13 @@ impl Shard {
 
     /// A client's transport is open; its handshake request comes next.
     pub fn client_opened(&mut self, client: NewClient, now: Millis) -> Slot {
-        let kind = self.settings.hub(&client.hub).mode.of_new_client();
         let hub = self.hub_index(&client.hub);
+        let is_server_there = self.hub(hub).presence.servers.is_any_there();
+        let kind = self.settings.hub(&client.hub).mode.of_new_client(is_server_there);
         let deadline = now + client.times.handshake.unwrap_or(self.settings.timeouts.handshake);
         let slot = Slot(self.clients.insert(ClientConnection {
             hub,
+            kind,
             id: client.id,
             token: client.token,
             transport: client.transport,
@@ -146,7 +192,7 @@ impl Shard {
             last_heard: now,
             last_sent: now,
             due: None,
-            phase: Phase::Handshaking { identity: Box::new(client.identity), kind, deadline },
+            phase: Phase::Handshaking { identity: Box::new(client.identity), deadline },
             reading: Reading::On,
             unread: Vec::new(),
             calls: CallQueue::default(),
@@ -222,6 +268,7 @@ impl Shard {
     pub fn tick(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         self.tokens.expire(now);
         self.tick_servers(now, effects);
+        self.close_misfits(effects);
         for (slot, due) in self.wheel.expire(now) {
             // An entry whose client is gone or was rescheduled does not count.
             if self.clients.get(slot.0 as usize).is_some_and(|client| client.due == Some(due)) {
@@ -258,10 +305,7 @@ impl Shard {
     }
 
     fn handshake(&mut self, slot: Slot, message: &[u8], now: Millis, effects: &mut Vec<Effect>) {
-        let Phase::Handshaking { kind, .. } = &self.client(slot).phase else {
-            return;
-        };
-        let kind = *kind;
+        let kind = self.client(slot).kind;
         let request = match HandshakeRequest::parse(message) {
             Ok(request) => request,
             Err(malformed) => {
@@ -270,7 +314,7 @@ impl Shard {
             }
         };
         let protocol = match kind {
-            ClientKind::Serverless => request.accept(),
+            ClientKind::Serverless | ClientKind::Unserved => request.accept(),
             // Whether it speaks this version is the hub server's business.
             ClientKind::Proxied => request.protocol(),
         };
@@ -287,6 +331,10 @@ impl Shard {
             ClientKind::Serverless => {
                 self.register(slot, protocol, now);
                 self.call_connected(slot, now, effects);
+            }
+            ClientKind::Unserved => {
+                self.register(slot, protocol, now);
+                self.accept(slot, now, effects);
             }
             ClientKind::Proxied => self.route_client(slot, protocol, message, now, effects),
         }
@@ -532,7 +580,7 @@ impl Shard {
         };
         client.unread = Vec::new();
         client.phase = Phase::Closed { facts: facts.clone(), transport: TransportState::Ending };
-        let (hub, id, token) = (client.hub, client.id, client.token.take());
+        let (hub, kind, id, token) = (client.hub, client.kind, client.id, client.token.take());
         let groups = std::mem::take(&mut client.groups);
         let proxy = client.proxy.take();
         if let Some(token) = token {
@@ -553,7 +601,7 @@ impl Shard {
             match proxy {
                 Some(proxy) => self.leave_server(slot, *proxy, reason.as_deref(), effects),
                 // Whom upstream did not take never was.
-                None if cause == CloseCause::InvokeUpstreamFailed => {}
+                None if cause == CloseCause::InvokeUpstreamFailed || kind != ClientKind::Serverless => {}
                 None => self.call_disconnected(slot, &facts, reason, effects),
             }
         }

@@ -36,6 +36,8 @@ impl ShardThread {
                 }
             }
             HubQuestion::Facts(id) => self.answer_here(&hub, HubQuestion::Facts(id)),
+            // Only hub servers ask for members, and their shard asks the others itself.
+            question @ HubQuestion::Members { .. } => self.answer_here(&hub, question),
             HubQuestion::Run(actions) => {
                 let answer = self.answer_here(&hub, HubQuestion::Run(actions));
                 self.wait_for_orders().await;

@@ -156,6 +156,7 @@ pub(crate) mod tests {
                 queued_bytes: 0,
                 held: 0,
                 server_message: 0,
+                mode_switch_closes: 0,
                 groups_per_connection: 0,
             },
             timeouts: core::Timeouts {

@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let mode = match arguments.mode {
         ModeName::Default => Mode::Default,
         ModeName::Serverless => Mode::Serverless,
-        ModeName::Classic => return Err(Failure::Usage(anyhow!("--mode classic is not supported yet"))),
+        ModeName::Classic => Mode::Classic,
     };
     let hub = arguments.hub.as_deref().unwrap_or(demo::HUB);
     let hub = HubName::parse(hub).map_err(|error| Failure::Usage(anyhow!("--hub: {error}")))?;

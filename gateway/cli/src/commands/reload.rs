@@ -101,7 +101,7 @@ impl Reload {
                 next.net.admin.token.clone_from(&before.net.admin.token);
             }
             let changed = before.changed_keys(&next);
-            if let Some(fixed) = fixed(&changed, &before, &next) {
+            if let Some(fixed) = fixed(&changed) {
                 return Err(Refused::Fixed(fixed));
             }
             plugins.configure(next.plugins.clone())?;
@@ -122,16 +122,8 @@ impl Reload {
 }
 
 /// A key among those that changed that must not.
-fn fixed(changed: &[String], before: &Config, next: &Config) -> Option<String> {
-    let key = changed.iter().find(|key| FIXED.contains(&key.as_str()));
-    let (before, next) = (&before.net.core, &next.net.core);
-    let other_mode = || (before.other_hubs.mode != next.other_hubs.mode).then(|| "hubs.*.mode".to_owned());
-    let named_mode = || {
-        let mut hubs = before.hubs.keys().chain(next.hubs.keys());
-        let hub = hubs.find(|hub| before.hub(hub).mode != next.hub(hub).mode)?;
-        Some(format!("hubs.{hub}.mode"))
-    };
-    key.cloned().or_else(other_mode).or_else(named_mode)
+fn fixed(changed: &[String]) -> Option<String> {
+    changed.iter().find(|key| FIXED.contains(&key.as_str())).cloned()
 }
 
 /// What changes with a file, also when another one takes its name.

@@ -181,6 +181,7 @@ fn core_limits(limits: &schema::Limits) -> core::Limits {
         queued_bytes: 1 << 20,
         held: limits.outbox.map_or(DEFAULT_OUTBOX, |size| size.0),
         server_message: limits.server_message.map_or(64 << 20, |size| size.0),
+        mode_switch_closes: limits.mode_switch_closes.unwrap_or(1_000),
         groups_per_connection: limits.groups_per_connection.unwrap_or(1_000),
     }
 }
@@ -249,18 +250,18 @@ fn hubs(file: &schema::File) -> Result<(HashMap<HubName, Hub>, Hub), ConfigError
             negotiate: entry.negotiate.clone().or(others.negotiate.clone()),
             filters: None,
         };
-        if hubs.insert(hub, self::hub(&key, &entry)?).is_some() {
+        if hubs.insert(hub, self::hub(&entry)).is_some() {
             return Err(problem(key, "the hub has another entry; hub names are compared without case"));
         }
     }
-    Ok((hubs, hub("hubs.*", &others)?))
+    Ok((hubs, hub(&others)))
 }
 
-fn hub(key: &str, entry: &schema::Hub) -> Result<Hub, ConfigError> {
+fn hub(entry: &schema::Hub) -> Hub {
     let mode = match entry.mode {
         None | Some(schema::Mode::Default) => Mode::Default,
         Some(schema::Mode::Serverless) => Mode::Serverless,
-        Some(schema::Mode::Classic) => return Err(problem(format!("{key}.mode"), "\"classic\" is not supported yet")),
+        Some(schema::Mode::Classic) => Mode::Classic,
     };
     let origins = entry.cors_origins.clone().unwrap_or_default();
     let cors = net::CorsOrigins {
@@ -269,7 +270,7 @@ fn hub(key: &str, entry: &schema::Hub) -> Result<Hub, ConfigError> {
         localhost: false,
     };
     let anonymous_negotiate = entry.negotiate.as_ref().is_some_and(|negotiate| negotiate.anonymous);
-    Ok(Hub { core: core::HubSettings { mode }, net: net::HubSettings { cors, anonymous_negotiate } })
+    Hub { core: core::HubSettings { mode }, net: net::HubSettings { cors, anonymous_negotiate } }
 }
 
 fn upstream(

@@ -1,6 +1,7 @@
 //! The rules of a shard, and of several, without a network.
 
 mod model;
+mod modes;
 mod proxied;
 mod rig;
 mod serverless;

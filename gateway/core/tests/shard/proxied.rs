@@ -8,8 +8,8 @@ use hubgate_wire::service::{
     self, BroadcastData, CheckConnectionExistenceWithAck, CheckGroupExistenceWithAck, CheckUserExistenceWithAck,
     CheckUserInGroupWithAck, ClientCompletion, ClientInvocation, CloseConnection, CloseConnectionWithAck,
     CloseGroupConnectionsWithAck, CloseUserConnectionsWithAck, ConnectionData, Extensions, GroupBroadcastData,
-    HandshakeRequest, JoinGroupWithAck, LeaveGroupWithAck, MultiConnectionData, MultiGroupBroadcastData, MultiUserData,
-    ServiceMessage, UserData, UserJoinGroupWithAck, UserLeaveGroupWithAck,
+    GroupMemberQuery, HandshakeRequest, JoinGroupWithAck, LeaveGroupWithAck, MultiConnectionData,
+    MultiGroupBroadcastData, MultiUserData, ServiceMessage, UserData, UserJoinGroupWithAck, UserLeaveGroupWithAck,
 };
 
 use proptest::prelude::*;
@@ -482,6 +482,36 @@ fn an_ack_says_what_came_of_it_on_whatever_shard() {
         assert_eq!(told, [format!("ack 7 {status}")], "{message:?}");
     }
     assert_eq!(rig.received(client), [r#"{"type":7,"allowReconnect":true}"#]);
+}
+
+#[test]
+fn the_members_of_a_group_are_told_page_by_page() {
+    let mut rig = Rig::new(3, default_mode());
+    let server = rig.server(0, "a", 0);
+    let mut members = Vec::new();
+    for (shard, user) in [(0, Some("ann")), (1, None), (2, Some("ben")), (2, None), (1, Some("ann"))] {
+        let (client, _) = rig.connect_proxied(shard, user, &[server]);
+        join(&mut rig, server, client, "g", 1);
+        assert_eq!(rig.told(server), ["ack 1 1"]);
+        members.push((client.id.to_string(), user));
+    }
+    members.sort();
+    let mut next: Option<String> = None;
+    for (page, rest) in [(&members[..2], true), (&members[2..4], true), (&members[4..], false)] {
+        let token = next.as_deref();
+        let query = GroupMemberQuery { group: "g", ack_id: 5, max: 2, continuation_token: token, ..Default::default() };
+        rig.says(server, &ServiceMessage::GroupMemberQuery(query));
+        let told = rig.told_raw(server);
+        let Ok(ServiceMessage::Ack(ack)) = service::parse(&told[0]) else { panic!("no ack") };
+        let page: Vec<_> = page.iter().map(|(id, user)| (id.as_str(), *user)).collect();
+        let last = page.last().expect("a member").0;
+        let expected = service::group_members(&page, rest.then_some(last));
+        assert_eq!((ack.status, ack.payload), (1, Some(&expected[..])));
+        next = Some(last.to_owned());
+    }
+    let query = GroupMemberQuery { group: "nobody", ack_id: 6, max: 2, ..Default::default() };
+    rig.says(server, &ServiceMessage::GroupMemberQuery(query));
+    assert_eq!(rig.told(server), ["ack 6 2 [92, 90, c0]"], "an empty page is one, too");
 }
 
 #[test]

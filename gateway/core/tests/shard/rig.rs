@@ -65,6 +65,7 @@ pub(crate) fn settings() -> Settings {
             queued_bytes: 1_000,
             held: 1_000,
             server_message: 1_000,
+            mode_switch_closes: 8,
             groups_per_connection: 3,
         },
         timeouts: Timeouts {
@@ -110,12 +111,16 @@ fn in_few_words(message: &ServiceMessage<'_>) -> String {
             let to = to.map(|(_, values)| format!(" to {}", values.join(","))).unwrap_or_default();
             format!("close {}{to}", close.connection_id)
         }
-        ServiceMessage::Ack(ack) => format!("ack {} {}", ack.ack_id, ack.status),
+        ServiceMessage::Ack(ack) => match ack.payload {
+            None => format!("ack {} {}", ack.ack_id, ack.status),
+            Some(payload) => format!("ack {} {} {payload:x?}", ack.ack_id, ack.status),
+        },
         ServiceMessage::ServiceEvent(event) => format!("event {} {}", event.object_type, event.kind),
         ServiceMessage::ClientInvocation(call) => format!("call {}", call.invocation_id),
         ServiceMessage::ServiceMapping(mapping) => format!("mapping {}", mapping.invocation_id),
         ServiceMessage::ClientCompletion(done) => format!("done {} {}", done.invocation_id, text(done.payload)),
         ServiceMessage::ErrorCompletion(failed) => format!("failed {}: {}", failed.invocation_id, failed.error),
+        ServiceMessage::ServiceError(error) => format!("error {}", error.error),
         ServiceMessage::AccessKeyResponse(response) => format!("no key: {}", response.error_type.unwrap_or_default()),
         other => panic!("the gateway never sends {other:?}"),
     }

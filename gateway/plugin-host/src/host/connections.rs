@@ -44,7 +44,7 @@ impl Guest {
         match self.ask(HubQuestion::Facts(id)).await? {
             // A plugin sees one hub only, whatever the shard knows.
             HubAnswer::Facts(facts) => facts.filter(|facts| facts.hub == hub),
-            HubAnswer::Exists(_) | HubAnswer::Joined(_) | HubAnswer::Ran => None,
+            HubAnswer::Exists(_) | HubAnswer::Joined(_) | HubAnswer::Members(_) | HubAnswer::Ran => None,
         }
     }
 }

@@ -31,7 +31,7 @@ impl hub::Host for Guest {
         let Some(target) = convert::target(target)? else { return Ok(false) };
         match self.ask(HubQuestion::Exists(target)).await {
             Some(HubAnswer::Exists(exists)) => Ok(exists),
-            Some(HubAnswer::Facts(_) | HubAnswer::Joined(_) | HubAnswer::Ran) | None => {
+            Some(HubAnswer::Facts(_) | HubAnswer::Joined(_) | HubAnswer::Members(_) | HubAnswer::Ran) | None => {
                 Err("the gateway is stopping".to_owned())
             }
         }

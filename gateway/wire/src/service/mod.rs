@@ -13,7 +13,7 @@ pub use claims::long_name;
 pub use field::{Extensions, FixedInteger, Headers, Pairs, Payloads};
 pub use message::*;
 
-use crate::messagepack::{Reader, Unexpected};
+use crate::messagepack::{Reader, Unexpected, write_array, write_optional_text, write_text};
 use crate::signalr::framing::write_binary_message;
 use field::Fields;
 
@@ -34,6 +34,20 @@ pub fn parse(body: &[u8]) -> Result<ServiceMessage<'_>, MalformedMessage> {
     let count = reader.array()?;
     let number = reader.integer()?;
     ServiceMessage::read(number, &mut Fields::new(reader, count.saturating_sub(1)))
+}
+
+/// The payload of an ack to a [`GroupMemberQuery`]: each member's connection id and user, and where the next page begins.
+pub fn group_members(members: &[(&str, Option<&str>)], next: Option<&str>) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_array(2, &mut out);
+    write_array(members.len(), &mut out);
+    for (connection_id, user_id) in members {
+        write_array(2, &mut out);
+        write_text(connection_id, &mut out);
+        write_optional_text(*user_id, &mut out);
+    }
+    write_optional_text(next, &mut out);
+    out
 }
 
 /// Appends `message` with its length before it.
