@@ -85,7 +85,7 @@ async fn javascript_clients_do_all_that_a_hub_offers() {
             for scenario in ["calls and errors", "streams both ways", "groups", "client results"] {
                 let arguments = [package, scenario, server.url(), transport, protocol];
                 Script::start("hub_server.mjs", &arguments).succeeds().await;
-                did(client, transport, protocol, &format!("hub server: {scenario}"));
+                did(&format!("{client}, through a hub server"), transport, protocol, scenario);
             }
         }
     }
