@@ -70,6 +70,11 @@ fn a_call_goes_up_and_its_answer_comes_back() {
 }
 
 #[test]
+fn a_call_goes_through_a_hub_server() {
+    check(&CORE, "proxy", 3_601.0);
+}
+
+#[test]
 fn a_message_fans_out_to_1000_clients() {
     check(&CORE, "fan-out", 45_900.0);
 }

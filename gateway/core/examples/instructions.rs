@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use hubgate_core::delivery::{Action, Target};
 use hubgate_core::event::UpstreamAnswer;
-use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex};
+use hubgate_core::id::{ConnectionId, HubName, PluginName, ServerId, ShardIndex};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
-use hubgate_core::{ClientTimes, Effect, Identity, NewClient, Outgoing, Shard, Slot};
+use hubgate_core::{ClientTimes, Effect, Identity, NewClient, NewServerConnection, Outgoing, Shard, Slot};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
+use hubgate_wire::service::{self, ConnectionData, HandshakeRequest, ServiceMessage};
 use hubgate_wire::websocket::{Decoder, Event};
 
 const CLIENTS: usize = 1_000;
@@ -30,6 +31,7 @@ fn main() {
         "decode" => decode(times),
         "route" => route(times),
         "fan-out" => fan_out(times),
+        "proxy" => proxy(times),
         unknown => panic!("there is no work {unknown}"),
     }
 }
@@ -77,15 +79,46 @@ fn fan_out(times: usize) {
     }
 }
 
+/// One call that a hub server answers, on the same shard.
+fn proxy(times: usize) {
+    let settings = Settings { other_hubs: HubSettings { mode: Mode::Default }, ..settings() };
+    let mut shard = Shard::new(ShardIndex(0), 1, Arc::new(settings), Arc::default());
+    let mut effects = Vec::new();
+    let server = shard.server_opened(NewServerConnection { hub: hub(), server: ServerId::new("s") }, Millis(0));
+    let request = HandshakeRequest { version: 1, ..HandshakeRequest::default() };
+    shard.server_data(server, &written(&ServiceMessage::HandshakeRequest(request)), Millis(0), &mut effects);
+    let (slot, id) = open(&mut shard, 0, &mut effects);
+    let says = |payload| {
+        let data = ConnectionData { connection_id: id.as_str(), payload, ..ConnectionData::default() };
+        written(&ServiceMessage::ConnectionData(data))
+    };
+    shard.server_data(server, &says(b"{}\x1e"), Millis(0), &mut effects);
+    let answer = says(b"{\"type\":3,\"invocationId\":\"12\",\"result\":\"an answer\"}\x1e");
+    effects.clear();
+    for _ in 0..times {
+        shard.client_data(slot, CALL.as_bytes(), Millis(1), &mut effects);
+        assert!(matches!(effects.as_slice(), [Effect::ToServer { .. }]));
+        effects.clear();
+        shard.server_data(server, &answer, Millis(1), &mut effects);
+        assert!(matches!(effects.as_slice(), [Effect::Send { .. }]));
+        effects.clear();
+    }
+}
+
+fn written(message: &ServiceMessage<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    service::write(message, &mut bytes);
+    bytes
+}
+
 fn hub() -> HubName {
     HubName::parse("hub").expect("a name")
 }
 
-/// A shard with connected clients.
-fn shard(clients: usize) -> (Shard, Vec<Slot>) {
+fn settings() -> Settings {
     let messages = Pattern::OneOf(vec!["messages".to_owned()]);
     let plugin = PluginName::new("plugin");
-    let settings = Settings {
+    Settings {
         hubs: Default::default(),
         other_hubs: HubSettings { mode: Mode::Serverless },
         upstream: vec![UpstreamItem { hubs: Pattern::Any, categories: messages, events: Pattern::Any, plugin }],
@@ -105,31 +138,32 @@ fn shard(clients: usize) -> (Shard, Vec<Slot>) {
             keep_alive: Millis(15_000),
         },
         detailed_errors: false,
-    };
-    let mut shard = Shard::new(ShardIndex(0), 1, Arc::new(settings), Arc::default());
+    }
+}
+
+/// A shard with connected clients.
+fn shard(clients: usize) -> (Shard, Vec<Slot>) {
+    let mut shard = Shard::new(ShardIndex(0), 1, Arc::new(settings()), Arc::default());
     let mut effects = Vec::new();
-    let open = |number: usize| {
-        let mut random = [0; 16];
-        random[..8].copy_from_slice(&number.to_be_bytes());
-        let identity = Identity {
-            user_id: None,
-            claims: Default::default(),
-            query: "".into(),
-            headers: Default::default(),
-            remote_address: "".into(),
-        };
-        let client = NewClient {
-            hub: hub(),
-            id: ConnectionId::new(ShardIndex(0), random),
-            token: None,
-            transport: Transport::WebSockets,
-            identity,
-            times: ClientTimes::default(),
-        };
-        let slot = shard.client_opened(client, Millis(0));
-        shard.client_data(slot, b"{\"protocol\":\"json\",\"version\":1}\x1e", Millis(0), &mut effects);
-        slot
-    };
-    let slots = (0..clients).map(open).collect();
+    let slots = (0..clients).map(|number| open(&mut shard, number, &mut effects).0).collect();
     (shard, slots)
+}
+
+/// A client whose handshake request has come.
+fn open(shard: &mut Shard, number: usize, effects: &mut Vec<Effect>) -> (Slot, ConnectionId) {
+    let mut random = [0; 16];
+    random[..8].copy_from_slice(&number.to_be_bytes());
+    let id = ConnectionId::new(ShardIndex(0), random);
+    let identity = Identity {
+        user_id: None,
+        claims: Default::default(),
+        query: "".into(),
+        headers: Default::default(),
+        remote_address: "".into(),
+    };
+    let (transport, times) = (Transport::WebSockets, ClientTimes::default());
+    let client = NewClient { hub: hub(), id, token: None, transport, identity, times };
+    let slot = shard.client_opened(client, Millis(0));
+    shard.client_data(slot, b"{\"protocol\":\"json\",\"version\":1}\x1e", Millis(0), effects);
+    (slot, id)
 }

@@ -436,14 +436,18 @@ fn headers<'a>(facts: &'a Arc<ConnectionFacts>, from: Option<&'a ServerId>) -> H
     headers
 }
 
-/// Whether the last of some whole messages is a Close.
+/// Whether the last of some whole messages is a Close, as .NET writes one. Others are not decoded to find out.
 fn ends_with_close(protocol: HubProtocol, messages: &[u8]) -> bool {
     if messages.len() > LONGEST_CLOSE {
         return false;
     }
-    let (mut rest, mut last) = (messages, None);
+    let (mut rest, mut last) = (messages, &[][..]);
     while let Ok(Some(message)) = protocol.split_message(&mut rest) {
-        last = Some(message);
+        last = message;
     }
-    last.is_some_and(|last| matches!(protocol.parse(last), Ok(HubMessage::Close { .. })))
+    let may_be = match protocol {
+        HubProtocol::Json => last.starts_with(b"{\"type\":7"),
+        HubProtocol::MessagePack | HubProtocol::BlazorPack => last.get(1) == Some(&7),
+    };
+    may_be && matches!(protocol.parse(last), Ok(HubMessage::Close { .. }))
 }

@@ -138,8 +138,8 @@ impl HubServers {
 }
 
 impl Connections {
-    /// The connection with the fewest clients among those of servers that `may` get the client. One of `shard`, where nothing
-    /// passes between threads, may have a quarter more.
+    /// The connection with the fewest clients among those of servers that `may` get the client; of the same server one of
+    /// `shard`, where nothing passes between threads, may have a quarter more.
     fn pick(&mut self, shard: ShardIndex, may: impl Fn(&ServerId) -> bool) -> Option<Route> {
         let count = self.all.len();
         let in_turn = (0..count).map(|offset| (self.turn + offset) % count);
@@ -147,22 +147,17 @@ impl Connections {
             let each = &self.all[*index];
             !each.is_leaving && may(&each.server)
         });
-        let (mut fewest, mut fewest_here) = (None, None);
-        for index in candidates {
-            let clients = self.all[index].clients;
-            let is_fewer = |best: Option<usize>| best.is_none_or(|best: usize| clients < self.all[best].clients);
-            if is_fewer(fewest) {
-                fewest = Some(index);
-            }
-            if self.all[index].id.shard == shard && is_fewer(fewest_here) {
-                fewest_here = Some(index);
-            }
-        }
-        let fewest = fewest?;
+        let fewest = candidates.min_by_key(|index| self.all[*index].clients)?;
+        self.turn = (fewest + 1) % count;
         let bound = self.all[fewest].clients * 5 / 4;
-        let chosen = fewest_here.filter(|here| self.all[*here].clients <= bound).unwrap_or(fewest);
-        self.turn = (chosen + 1) % count;
-        let connected = &mut self.all[chosen];
+        let is_near = |each: &Connected| {
+            each.id.shard == shard
+                && each.server == self.all[fewest].server
+                && !each.is_leaving
+                && each.clients <= bound
+        };
+        let near = (0..count).filter(|index| is_near(&self.all[*index])).min_by_key(|index| self.all[*index].clients);
+        let connected = &mut self.all[near.unwrap_or(fewest)];
         connected.clients += 1;
         Some(Route { connection: connected.id, server: connected.server.clone() })
     }
@@ -196,6 +191,18 @@ mod tests {
             let count = routed.iter().filter(|each| **each == id).count();
             assert!((8..=12).contains(&count), "{count} of 40 to {id:?}");
         }
+    }
+
+    #[test]
+    fn clients_that_come_and_go_one_by_one_meet_all_servers() {
+        let servers = servers(&[(id(0, 1), "a"), (id(1, 1), "a"), (id(2, 1), "b"), (id(2, 2), "b")]);
+        let mut met = Vec::new();
+        for _ in 0..8 {
+            let route = servers.route(ShardIndex(1), Wish::Any).expect("a server");
+            servers.released(route.connection);
+            met.push(route.server);
+        }
+        assert_eq!(met.iter().filter(|server| server.as_str() == "a").count(), 4, "{met:?}");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct Shard {
     pub(crate) hubs: Vec<Hub>,
     hub_indexes: HashMap<HubName, HubIndex>,
     pub(crate) clients: Slab<ClientConnection>,
-    pub(crate) slots: HashMap<ConnectionId, Slot>,
+    pub(crate) slots: HashMap<ConnectionId, Slot, foldhash::fast::RandomState>,
     /// The hub servers that are connected here.
     pub(crate) servers: HashMap<ServerConnectionId, ServerConnection, foldhash::fast::RandomState>,
     pub(crate) next_server: u32,
@@ -81,7 +81,7 @@ impl Shard {
             hubs: Vec::new(),
             hub_indexes: HashMap::new(),
             clients: Slab::new(),
-            slots: HashMap::new(),
+            slots: HashMap::default(),
             servers: HashMap::default(),
             next_server: 0,
             clients_of_servers: HashMap::default(),
