@@ -29,6 +29,7 @@ pub struct Setup {
     folder: TempDir,
     start: Start,
     log_format: &'static str,
+    environment: Vec<(&'static str, String)>,
 }
 
 #[derive(Debug)]
@@ -43,6 +44,7 @@ pub struct Gateway {
     folder: TempDir,
     start: Start,
     log_format: &'static str,
+    environment: Vec<(&'static str, String)>,
     process: Child,
     ready: Ready,
 }
@@ -62,7 +64,7 @@ impl Gateway {
         let folder = TempDir::new().expect("there is room for a folder");
         fs::create_dir(folder.path().join("plugins")).expect("the folder is empty");
         let data = folder.path().join("data");
-        let setup = Setup { folder, start: Start::Serve(Box::default()), log_format: "text" };
+        let setup = Setup { folder, start: Start::Serve(Box::default()), log_format: "text", environment: Vec::new() };
         setup.with(&format!(
             r#"
             [server]
@@ -93,7 +95,8 @@ impl Gateway {
     /// `hubgate dev`.
     pub fn dev<const N: usize>(arguments: [&str; N]) -> Setup {
         let folder = TempDir::new().expect("there is room for a folder");
-        Setup { folder, start: Start::Dev(arguments.map(str::to_owned).to_vec()), log_format: "text" }
+        let start = Start::Dev(arguments.map(str::to_owned).to_vec());
+        Setup { folder, start, log_format: "text", environment: Vec::new() }
     }
 
     pub fn ready(&self) -> &Ready {
@@ -261,7 +264,8 @@ impl Gateway {
         self.ended().await;
         let deadline = Instant::now() + DEADLINE;
         loop {
-            self.process = spawn(&self.folder, &self.start, self.log_format, Some(self.ready.listen));
+            self.process =
+                spawn(&self.folder, &self.start, self.log_format, &self.environment, Some(self.ready.listen));
             match ready(&self.folder, &mut self.process).await {
                 Ok(ready) => break self.ready = ready,
                 // A connection of another test may have got the port as its own for a moment.
@@ -303,6 +307,12 @@ impl Setup {
         self
     }
 
+    /// With a variable of its environment.
+    pub fn environment(mut self, name: &'static str, value: &str) -> Setup {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
     /// Puts a file beside the configuration.
     pub fn file(self, name: &str, content: &str) -> Setup {
         fs::write(self.folder.path().join(name), content).expect("the folder can be written");
@@ -310,10 +320,10 @@ impl Setup {
     }
 
     pub async fn start(self) -> Gateway {
-        let Setup { folder, start, log_format } = self;
-        let mut process = spawn(&folder, &start, log_format, None);
+        let Setup { folder, start, log_format, environment } = self;
+        let mut process = spawn(&folder, &start, log_format, &environment, None);
         match ready(&folder, &mut process).await {
-            Ok(ready) => Gateway { folder, start, log_format, process, ready },
+            Ok(ready) => Gateway { folder, start, log_format, environment, process, ready },
             Err(why) => panic!("{why}\n{}", text(&folder.path().join("stderr.log"))),
         }
     }
@@ -354,7 +364,13 @@ fn plugin_file(folder: &TempDir, name: &str) -> PathBuf {
     folder.path().join("plugins").join(name).with_extension("wasm")
 }
 
-fn spawn(folder: &TempDir, start: &Start, log_format: &str, listen: Option<SocketAddr>) -> Child {
+fn spawn(
+    folder: &TempDir,
+    start: &Start,
+    log_format: &str,
+    environment: &[(&'static str, String)],
+    listen: Option<SocketAddr>,
+) -> Child {
     let path = folder.path();
     let ready_file = path.join("ready.json");
     // What an earlier process of the same folder left.
@@ -370,6 +386,7 @@ fn spawn(folder: &TempDir, start: &Start, log_format: &str, listen: Option<Socke
     for name in ["HUBGATE_ACCESS_KEYS", "HUBGATE_ACCESS_KEYS_FILE", "RUST_LOG"] {
         command.env_remove(name);
     }
+    command.envs(environment.iter().cloned());
     command.current_dir(path).stdin(Stdio::null());
     command.stdout(log_file(&path.join("stdout.log"))).stderr(log_file(&path.join("stderr.log")));
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))

@@ -63,6 +63,13 @@ impl Script {
         Script { name, process, lines: BufReader::new(stdout).lines(), said: VecDeque::new() }
     }
 
+    /// The next line that the script says.
+    pub async fn line(&mut self) -> String {
+        let what = format!("{} to say something", self.name);
+        let line = crate::wait::soon(&what, self.lines.next_line()).await.expect("the script writes text");
+        line.unwrap_or_else(|| panic!("{what} in vain"))
+    }
+
     /// Waits until the script says exactly this.
     pub async fn says(&mut self, line: &str) {
         let what = format!("{} to say {line:?}", self.name);

@@ -64,9 +64,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
     for (config, key) in [
         ("hubs.chat.filters = ['redact']", "hubs.chat.filters"),
         ("hubs.chat.negotiate.plugin = 'probe'", "hubs.chat.negotiate.plugin"),
-        ("upstream = [{ url = 'http://localhost:7071/{hub}' }]", "upstream[0].url"),
-        ("upstream = [{ plugin = 'probe', timeout = '1s' }]", "upstream[0].timeout"),
-        ("upstream = [{ plugin = 'probe', on-connect-failure = 'log' }]", "upstream[0].on-connect-failure"),
         ("plugins.probe.allow-http = ['https://api.example.com']", "plugins.probe.allow-http"),
         ("plugins.probe.targets = ['send']", "plugins.probe.targets"),
         ("plugins.probe.on-error = 'open'", "plugins.probe.on-error"),
@@ -166,4 +163,63 @@ fn refused(config: &str, parts: &[&str]) {
 
 fn text(path: &Path) -> String {
     path.display().to_string()
+}
+
+#[test]
+fn an_upstream_item_is_a_plugin_or_a_webhook_with_a_literal_host() {
+    for (item, key, why) in [
+        ("", "upstream[0]", "needs `plugin`"),
+        ("plugin = 'probe', url = 'http://localhost/'", "upstream[0]", "both"),
+        ("plugin = 'probe', timeout = '1s'", "upstream[0].timeout", "call-time"),
+        ("plugin = 'probe', on-connect-failure = 'log'", "upstream[0].on-connect-failure", "webhooks"),
+        ("url = 'http://{hub}.example.com/'", "upstream[0].url", "host"),
+        ("url = 'localhost/{hub}'", "upstream[0].url", "http"),
+        ("url = 'http://a/{@Microsoft.KeyVault(SecretUri=https://v/s)}'", "upstream[0].url", "Key Vault"),
+        ("url = 'http://localhost/', on-connect-failure = 'ignore'", "upstream[0].on-connect-failure", "ignore"),
+    ] {
+        refused(&format!("upstream = [{{ {item} }}]\nplugins.probe.path = 'probe.wasm'"), &[key, why]);
+    }
+}
+
+#[test]
+fn the_emulators_settings_become_a_configuration() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = folder.path().join("settings.json");
+    let import = |settings: &str| {
+        std::fs::write(&file, settings).expect("the folder can be written");
+        hubgate(["config", "import-emulator", &text(&file)])
+    };
+    let imported = import(
+        r#"{ "UpstreamSettings": { "Templates": [
+            { "UrlTemplate": "http://localhost:7071/{hub}/api/{event}?code=c", "HubPattern": "chat, news", "EventPattern": "*",
+              "CategoryPattern": "messages", "Auth": { "Type": "None" } },
+            { "UrlTemplate": "http://localhost:7071/all" } ] } }"#,
+    )
+    .success();
+    let table: toml::Table = imported.parse().expect("it is TOML");
+    let items = table["upstream"].as_array().expect("a list");
+    assert_eq!(items[0]["hubs"].as_array().map(Vec::len), Some(2));
+    assert_eq!(items[1]["categories"][0].as_str(), Some("*"));
+    let (_folder, file) = Gateway::serve().with(&imported).written();
+    hubgate(["config", "check", "--config", &text(&file)]).success();
+    let shown = hubgate(["config", "show", "--config", &text(&file)]).success();
+    assert!(
+        shown.contains("http://localhost:7071/{hub}/api/{event}?(not shown)") && !shown.contains("code=c"),
+        "{shown}"
+    );
+
+    for (settings, why) in [
+        ("{}", "UpstreamSettings"),
+        (
+            r#"{ "UpstreamSettings": { "Templates": [ { "UrlTemplate": "http://a/", "Auth": { "Type": "ManagedIdentity" } } ] } }"#,
+            "UpstreamSettings.Templates[0].Auth.Type",
+        ),
+        (
+            r#"{ "UpstreamSettings": { "Templates": [ { "UrlTemplate": "http://{hub}/" } ] } }"#,
+            "UpstreamSettings.Templates[0].UrlTemplate",
+        ),
+    ] {
+        let refused = import(settings);
+        assert!(refused.code == Some(2) && refused.stderr.contains(why), "{refused:?}");
+    }
 }

@@ -7,7 +7,7 @@ use hubgate_core::delivery::{Action, Target};
 use hubgate_core::event::UpstreamAnswer;
 use hubgate_core::id::{ConnectionId, HubName, PluginName, ServerId, ShardIndex};
 use hubgate_core::mode::Mode;
-use hubgate_core::settings::{HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
+use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{ClientTimes, Effect, Identity, NewClient, NewServerConnection, Outgoing, Shard, Slot};
 use hubgate_wire::negotiate::Transport;
@@ -117,11 +117,11 @@ fn hub() -> HubName {
 
 fn settings() -> Settings {
     let messages = Pattern::OneOf(vec!["messages".to_owned()]);
-    let plugin = PluginName::new("plugin");
+    let handler = Handler::Plugin(PluginName::new("plugin"));
     Settings {
         hubs: Default::default(),
         other_hubs: HubSettings { mode: Mode::Serverless },
-        upstream: vec![UpstreamItem { hubs: Pattern::Any, categories: messages, events: Pattern::Any, plugin }],
+        upstream: vec![UpstreamItem { hubs: Pattern::Any, categories: messages, events: Pattern::Any, handler }],
         limits: Limits {
             message: 1 << 20,
             queued_calls: 256,

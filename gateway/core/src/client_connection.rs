@@ -9,10 +9,11 @@ use hubgate_wire::signalr::framing::{self, TooLong};
 use hubgate_wire::websocket::{DataKind, Frame};
 
 use crate::event::{ConnectionFacts, UpstreamEvent};
-use crate::id::{ConnectionId, GroupName, HubName, PluginName, UserId};
+use crate::id::{ConnectionId, GroupName, HubName, UserId};
 use crate::mode::ClientKind;
 use crate::pairs::Pairs;
 use crate::proxied::Proxy;
+use crate::settings::Handler;
 use crate::time::Millis;
 use crate::timer_wheel::Due;
 
@@ -145,13 +146,13 @@ pub(crate) struct CallQueue {
 #[derive(Debug)]
 pub(crate) enum Running {
     Connected,
-    Invocation { id: Option<String>, target: String },
+    Invocation { id: Option<Arc<str>>, target: String },
     Disconnected,
 }
 
 #[derive(Debug)]
 pub(crate) struct WaitingCall {
-    pub(crate) plugin: PluginName,
+    pub(crate) handler: Handler,
     pub(crate) event: UpstreamEvent,
     pub(crate) running: Running,
     pub(crate) bytes: usize,

@@ -1,13 +1,16 @@
 //! What the core wants done. Effects are data: whoever drives a shard carries them out, in order.
 
+use std::sync::Arc;
+
 use hubgate_wire::websocket::Frame;
 
 use crate::Slot;
 use crate::delivery::{Except, Member, Target};
-use crate::event::{HubAnswer, HubQuestion, UpstreamCall};
+use crate::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamEvent};
 use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardIndex};
 use crate::outgoing::Outgoing;
 use crate::server_order::ServerOrder;
+use crate::settings::Handler;
 
 /// One thing to be done.
 #[derive(Debug)]
@@ -33,10 +36,12 @@ pub enum Effect {
     /// Read no more of the client until [`Effect::ResumeReading`].
     PauseReading(Slot),
     ResumeReading(Slot),
-    /// Call the plugin; its answer comes back through [`crate::Shard::upstream_answered`].
+    /// Tell upstream; its answer comes back through [`crate::Shard::upstream_answered`].
     Call {
         slot: Slot,
-        call: UpstreamCall,
+        handler: Handler,
+        client: Arc<ConnectionFacts>,
+        event: UpstreamEvent,
     },
     /// Queue messages of the service protocol for a hub server on this shard.
     ToServer {

@@ -36,7 +36,8 @@ pub enum UpstreamEvent {
     Invocation {
         target: String,
         arguments: Payload,
-        wants_result: bool,
+        /// None: nobody waits for the result.
+        invocation_id: Option<Arc<str>>,
         /// Headers of the hub message.
         headers: Pairs,
     },

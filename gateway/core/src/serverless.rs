@@ -5,14 +5,16 @@
 use std::sync::Arc;
 
 use hubgate_wire::payload::Payload;
+use hubgate_wire::signalr::handshake;
 use hubgate_wire::signalr::{CompletionOutcome, HubMessage, Invocation};
 
 use crate::client_connection::{Phase, Reading, Running, WaitingCall};
 use crate::effect::{CloseCause, Effect};
-use crate::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure};
+use crate::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use crate::failure;
 use crate::mode::ClientKind;
-use crate::shard::{Closing, Shard, Slot};
+use crate::settings::Handler;
+use crate::shard::{CLOSED_WITH_ERROR, Closing, Shard, Slot};
 use crate::time::Millis;
 
 const CONNECTIONS: &str = "connections";
@@ -65,16 +67,17 @@ impl Shard {
             return self.complete_with_error(slot, id, error, now, effects);
         }
         let hub = &self.hubs[client.hub.0 as usize].name;
-        let Some(plugin) = self.settings.route(hub, MESSAGES, &invocation.target).cloned() else {
+        let Some(handler) = self.settings.route(hub, MESSAGES, &invocation.target).cloned() else {
             let error = failure::nobody_answers(&invocation.target);
             return self.complete_with_error(slot, id, error, now, effects);
         };
+        let id: Option<Arc<str>> = id.map(Arc::from);
         let call = WaitingCall {
-            plugin,
+            handler,
             bytes: held_bytes(&invocation),
-            running: Running::Invocation { id: id.map(str::to_owned), target: invocation.target.clone().into_owned() },
+            running: Running::Invocation { id: id.clone(), target: invocation.target.clone().into_owned() },
             event: UpstreamEvent::Invocation {
-                wants_result: id.is_some(),
+                invocation_id: id,
                 target: invocation.target.into_owned(),
                 arguments: invocation.arguments.to_payload(),
                 headers: invocation.headers.iter().map(|(name, value)| (name, value)).collect(),
@@ -92,9 +95,15 @@ impl Shard {
     pub(crate) fn call_connected(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
         let hub = &self.hubs[self.clients[slot.0 as usize].hub.0 as usize].name;
         match self.settings.route(hub, CONNECTIONS, "connected").cloned() {
-            Some(plugin) => {
+            Some(handler) => {
+                if let Handler::Webhook(_) = handler {
+                    // The client is in before a webhook hears of it, but says nothing until the webhook has answered.
+                    let frame = self.client(slot).protocol.handshake_frame(handshake::ACCEPTED);
+                    self.let_in(slot, frame, now, effects);
+                    self.pause(slot, effects);
+                }
                 let event = UpstreamEvent::Connected;
-                self.call(slot, WaitingCall { plugin, event, running: Running::Connected, bytes: 0 }, effects);
+                self.call(slot, WaitingCall { handler, event, running: Running::Connected, bytes: 0 }, effects);
             }
             None => self.accept(slot, now, effects),
         }
@@ -108,11 +117,11 @@ impl Shard {
         reason: Option<String>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(plugin) = self.settings.route(&facts.hub, CONNECTIONS, "disconnected").cloned() else {
+        let Some(handler) = self.settings.route(&facts.hub, CONNECTIONS, "disconnected").cloned() else {
             return;
         };
         let event = UpstreamEvent::Disconnected { reason };
-        self.call(slot, WaitingCall { plugin, event, running: Running::Disconnected, bytes: 0 }, effects);
+        self.call(slot, WaitingCall { handler, event, running: Running::Disconnected, bytes: 0 }, effects);
     }
 
     /// What came of the client's call, whether it is still there or not.
@@ -149,10 +158,17 @@ impl Shard {
         now: Millis,
         effects: &mut Vec<Effect>,
     ) {
+        let is_in = matches!(self.client(slot).phase, Phase::Open { .. });
         let Some(failure) = failure else {
-            return self.accept(slot, now, effects);
+            if !is_in {
+                self.accept(slot, now, effects);
+            }
+            return;
         };
-        let error = failure::connected(failure, self.settings.detailed_errors);
+        let error = match is_in {
+            true => CLOSED_WITH_ERROR.to_owned(),
+            false => failure::connected(failure, self.settings.detailed_errors),
+        };
         self.refuse(slot, CloseCause::InvokeUpstreamFailed, error, effects);
         // It may have left by itself meanwhile: of one that never was, nothing waits any more, its end neither.
         self.client(slot).calls.clear();
@@ -171,8 +187,7 @@ impl Shard {
         let client = self.client(slot);
         let facts = client.facts().expect("events come from clients whose handshake was read").clone();
         client.calls.running = Some(call.running);
-        effects
-            .push(Effect::Call { slot, call: UpstreamCall { plugin: call.plugin, client: facts, event: call.event } });
+        effects.push(Effect::Call { slot, handler: call.handler, client: facts, event: call.event });
     }
 
     fn next_call(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {

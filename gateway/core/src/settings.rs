@@ -1,6 +1,9 @@
 //! The settings that the core decides by.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use hubgate_wire::webhook::UrlTemplate;
 
 use crate::id::{HubName, PluginName};
 use crate::mode::Mode;
@@ -31,7 +34,32 @@ pub struct UpstreamItem {
     pub hubs: Pattern,
     pub categories: Pattern,
     pub events: Pattern,
-    pub plugin: PluginName,
+    pub handler: Handler,
+}
+
+/// Who gets an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handler {
+    Plugin(PluginName),
+    Webhook(Arc<Webhook>),
+}
+
+/// A webhook of the configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Webhook {
+    pub url: UrlTemplate,
+    /// From the beginning of the request to the end of its answer.
+    pub timeout: Millis,
+    pub on_connect_failure: ConnectFailure,
+}
+
+/// What a webhook's failure at `connected` means for the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectFailure {
+    /// It is closed.
+    Close,
+    /// It stays; the log has the failure.
+    Log,
 }
 
 /// A list of names, or all of them. Compared with case; hubs are compared in lower case.
@@ -86,11 +114,11 @@ impl Settings {
         self.hubs.get(hub).unwrap_or(&self.other_hubs)
     }
 
-    /// The plugin that gets an event, if any does.
-    pub fn route(&self, hub: &HubName, category: &str, event: &str) -> Option<&PluginName> {
+    /// Who gets an event, if anybody does.
+    pub fn route(&self, hub: &HubName, category: &str, event: &str) -> Option<&Handler> {
         let item = self.upstream.iter().find(|item| {
             item.hubs.matches(hub.as_str()) && item.categories.matches(category) && item.events.matches(event)
         })?;
-        Some(&item.plugin)
+        Some(&item.handler)
     }
 }

@@ -13,6 +13,7 @@ mod questions;
 pub mod settings;
 mod shard;
 mod tls;
+mod webhooks;
 mod websocket;
 
 pub use gateway::{Change, Gateway, StartError};

@@ -19,11 +19,17 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests_refused: Family<ReasonLabel, Counter>,
     rest_requests: Family<RestLabels, Counter>,
+    webhook_requests: Family<OutcomeLabel, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -62,11 +68,18 @@ impl Metrics {
         registry.register("hubgate_requests_refused", "Requests that were refused", requests_refused.clone());
         let rest_requests = Family::default();
         registry.register("hubgate_rest_requests", "Operations of the REST API by their status", rest_requests.clone());
-        Metrics { registry, requests_refused, rest_requests }
+        let webhook_requests = Family::default();
+        registry.register("hubgate_webhook_requests", "Events that went to webhooks", webhook_requests.clone());
+        Metrics { registry, requests_refused, rest_requests, webhook_requests }
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {
         self.requests_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// An event went to a webhook.
+    pub(crate) fn webhook(&self, outcome: &'static str) {
+        self.webhook_requests.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// An operation of the REST API was answered.

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use hubgate_core::event::{UpstreamAnswer, UpstreamCall};
 use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
+use hubgate_core::settings::Handler;
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Effect, NewClient, NewServerConnection, Order, Shard, Shards, Slot, TokenRefusal};
 use hubgate_plugin_host::{ShardPlugins, ShardQuestion};
@@ -27,6 +28,7 @@ use crate::gateway::Shared;
 use crate::http::{self, Refusal, VerifiedTokens};
 use crate::inbox::{INBOX, Inbox, InboxSender, ShardMessage, UpgradedClient};
 use crate::tls::UpgradedStream;
+use crate::webhooks::Webhooks;
 use crate::websocket::{self, WebSocket};
 
 /// Bytes that one read takes; the buffer is shared by all connections of the shard.
@@ -46,6 +48,7 @@ pub(crate) struct ShardThread {
     /// Clients on other transports than WebSockets, by what opens their connections.
     pub(crate) http_clients: RefCell<HashMap<ConnectionId, Rc<HttpClient>>>,
     plugins: ShardPlugins,
+    webhooks: Rc<Webhooks>,
     pub(crate) peers: Vec<Peer>,
     read_buffer: Cell<Vec<u8>>,
     tokens: RefCell<VerifiedTokens>,
@@ -81,6 +84,7 @@ pub(crate) async fn run(
     let peer = |inbox| Peer { inbox, waiting: RefCell::default() };
     let shard = Rc::new(ShardThread {
         index,
+        webhooks: Rc::new(Webhooks::new(shared.clone())),
         shared,
         core: RefCell::new(core),
         links: RefCell::default(),
@@ -328,7 +332,13 @@ impl ShardThread {
             }
             Effect::PauseReading(slot) => self.set_reading(slot, false),
             Effect::ResumeReading(slot) => self.set_reading(slot, true),
-            Effect::Call { slot, call } => return self.call(slot, call),
+            Effect::Call { slot, handler: Handler::Plugin(plugin), client, event } => {
+                return self.call(slot, UpstreamCall { plugin, client, event });
+            }
+            Effect::Call { slot, handler: Handler::Webhook(webhook), client, event } => {
+                let call = self.webhooks.clone().call(webhook, client, event);
+                tokio::task::spawn_local(self.clone().tell_answer(slot, call));
+            }
             Effect::ToServer { to, messages } => {
                 if let Some(socket) = self.servers.borrow().get(&to) {
                     socket.gather(&messages, self.server_outbox_limit.get());
@@ -387,14 +397,15 @@ impl ShardThread {
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(answer) => Some((slot, answer)),
             Poll::Pending => {
-                let shard = self.clone();
-                tokio::task::spawn_local(async move {
-                    let answer = call.await;
-                    shard.tell(|core, now, effects| core.upstream_answered(slot, answer, now, effects));
-                });
+                tokio::task::spawn_local(self.clone().tell_answer(slot, call));
                 None
             }
         }
+    }
+
+    async fn tell_answer(self: Rc<Self>, slot: Slot, call: impl Future<Output = UpstreamAnswer>) {
+        let answer = call.await;
+        self.tell(|core, now, effects| core.upstream_answered(slot, answer, now, effects));
     }
 
     /// Hands an order to another shard, behind all that it was handed before.

@@ -84,10 +84,10 @@ impl Instance {
         let connection = convert::connection(client);
         store.set_epoch_deadline(1);
         let answer = match event {
-            UpstreamEvent::Invocation { target, arguments, wants_result, headers } => {
+            UpstreamEvent::Invocation { target, arguments, invocation_id, headers } => {
                 store.data_mut().begin(Arc::clone(client), headers.clone(), deadline);
                 let arguments = LentPayload::new(arguments, store.data().payloads());
-                let invocation = convert::invocation(target, &arguments, *wants_result);
+                let invocation = convert::invocation(target, &arguments, invocation_id.is_some());
                 upstream.call_invoke(&mut *store, connection, invocation).await.map(convert::result)
             }
             UpstreamEvent::Connected => {

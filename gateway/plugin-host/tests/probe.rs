@@ -156,7 +156,7 @@ fn state_is_shared_by_shards_and_outlives_traps_and_swaps_and_is_each_plugins_ow
         let event = UpstreamEvent::Invocation {
             target: "count".to_owned(),
             arguments: json("[\"k\"]"),
-            wants_result: true,
+            invocation_id: Some("1".into()),
             headers: Default::default(),
         };
         let call = hubgate_core::event::UpstreamCall { plugin: PluginName::new("other"), client: client("ann"), event };

@@ -8,4 +8,5 @@ pub mod server_sent_events;
 pub mod service;
 pub mod signalr;
 pub mod token;
+pub mod webhook;
 pub mod websocket;

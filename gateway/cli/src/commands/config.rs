@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::emulator;
 use crate::config::Config;
 use crate::{Failure, print};
 
@@ -19,6 +20,11 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Prints the upstream settings of Azure SignalR's local emulator (`settings.json`) as TOML for Hubgate.
+    ImportEmulator {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
@@ -28,5 +34,6 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             print(format_args!("{}: valid", config.display()))
         }
         Command::Show { config } => print(Config::load(&config)?.show().trim_end()),
+        Command::ImportEmulator { file } => print(emulator::import(&file)?.trim_end()),
     }
 }

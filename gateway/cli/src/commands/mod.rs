@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod dev;
+mod emulator;
 pub(crate) mod plugin;
 mod plugin_build;
 mod reload;

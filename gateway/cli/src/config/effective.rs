@@ -93,11 +93,12 @@ fn table(config: &Config, secrets: Secrets) -> Table {
     }
     let plugins = plugins.iter().map(|settings| (settings.name.to_string(), plugin(settings, secrets).into()));
 
+    let upstream = net.core.upstream.iter().map(|item| upstream_item(item, secrets));
     let mut table = Table::new();
     table.insert("server".into(), server.into());
     table.insert("admin".into(), admin.into());
     table.insert("hubs".into(), hubs.into());
-    table.insert("upstream".into(), net.core.upstream.iter().map(upstream_item).collect::<Vec<Value>>().into());
+    table.insert("upstream".into(), upstream.collect::<Vec<Value>>().into());
     table.insert("plugins".into(), plugins.collect::<Table>().into());
     table
 }
@@ -142,17 +143,32 @@ fn hub(net: &net::HubSettings, core: &core::HubSettings) -> Table {
     ])
 }
 
-fn upstream_item(item: &core::UpstreamItem) -> Value {
+fn upstream_item(item: &core::UpstreamItem, secrets: Secrets) -> Value {
     let pattern = |pattern: &core::Pattern| match pattern {
         core::Pattern::Any => list(["*"]),
         core::Pattern::OneOf(names) => list(names),
     };
-    let table = Table::from_iter([
+    let mut table = Table::from_iter([
         ("hubs".into(), pattern(&item.hubs)),
         ("categories".into(), pattern(&item.categories)),
         ("events".into(), pattern(&item.events)),
-        ("plugin".into(), text(&item.plugin)),
     ]);
+    match &item.handler {
+        core::Handler::Plugin(plugin) => drop(table.insert("plugin".into(), text(plugin))),
+        core::Handler::Webhook(webhook) => {
+            let url = match (secrets, webhook.url.expose() == webhook.url.shown()) {
+                (Secrets::Hidden, false) => format!("{}?(not shown)", webhook.url.shown()),
+                (Secrets::Exposed, _) | (_, true) => webhook.url.expose().to_owned(),
+            };
+            let on_connect_failure = match webhook.on_connect_failure {
+                core::ConnectFailure::Close => "close",
+                core::ConnectFailure::Log => "log",
+            };
+            table.insert("url".into(), text(url));
+            table.insert("timeout".into(), span(webhook.timeout.into()));
+            table.insert("on-connect-failure".into(), text(on_connect_failure));
+        }
+    }
     table.into()
 }
 

@@ -17,6 +17,7 @@ use hubgate_core::settings as core;
 use hubgate_net::settings as net;
 use hubgate_plugin_host::{Payloads, PluginSettings, PluginSource};
 use hubgate_wire::token::{AccessKey, Endpoint};
+use hubgate_wire::webhook::UrlTemplate;
 use ipnet::IpNet;
 
 pub(crate) use secrets::{access_key_in, random_secret};
@@ -165,6 +166,7 @@ const SMALLEST_HEAD: usize = 8 << 10;
 const DEFAULT_PLUGIN_MEMORY: usize = 64 << 20;
 const DEFAULT_CALL_TIME: Duration = Duration::from_secs(1);
 const DEFAULT_OUTBOX: usize = 8 << 20;
+const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(100);
 
 /// As many as cores, unless the number is given.
 fn shards(configured: u16) -> u16 {
@@ -279,12 +281,7 @@ fn upstream(
 ) -> Result<Vec<core::UpstreamItem>, ConfigError> {
     let item = |(index, item): (usize, &schema::UpstreamItem)| {
         let key = format!("upstream[{index}]");
-        let Some(plugin) = item.plugin.as_deref().map(PluginName::new) else {
-            return Err(problem(key, "needs `plugin`, the name of an entry of [plugins]"));
-        };
-        if !plugins.contains_key(&plugin) {
-            return Err(problem(format!("{key}.plugin"), format!("there is no [plugins.{plugin}]")));
-        }
+        let handler = handler(&key, item, plugins)?;
         let lower_case: Vec<String> = item.hubs.iter().map(|hub| hub.to_ascii_lowercase()).collect();
         for (name, value) in [("categories", &item.categories)] {
             if let Some(wrong) = value.iter().find(|each| !["*", "connections", "messages"].contains(&each.as_str())) {
@@ -296,10 +293,50 @@ fn upstream(
             hubs: pattern(&lower_case),
             categories: pattern(&item.categories),
             events: pattern(&item.events),
-            plugin,
+            handler,
         })
     };
     file.upstream.iter().enumerate().map(item).collect()
+}
+
+/// Who gets the events of an upstream item: a plugin or a webhook.
+fn handler(
+    key: &str,
+    item: &schema::UpstreamItem,
+    plugins: &HashMap<PluginName, PluginSettings>,
+) -> Result<core::Handler, ConfigError> {
+    let url = match (&item.plugin, &item.url) {
+        (Some(plugin), None) => {
+            let plugin = PluginName::new(plugin.as_str());
+            if !plugins.contains_key(&plugin) {
+                return Err(problem(format!("{key}.plugin"), format!("there is no [plugins.{plugin}]")));
+            }
+            if item.timeout.is_some() {
+                let other = format!("is for webhooks; a plugin has `plugins.{plugin}.call-time`");
+                return Err(problem(format!("{key}.timeout"), other));
+            }
+            if item.on_connect_failure.is_some() {
+                return Err(problem(
+                    format!("{key}.on-connect-failure"),
+                    "is for webhooks; a plugin refuses the client",
+                ));
+            }
+            return Ok(core::Handler::Plugin(plugin));
+        }
+        (None, Some(url)) => url,
+        (Some(_), Some(_)) => return Err(problem(key, "has both `plugin` and `url`; an event goes to one of them")),
+        (None, None) => {
+            let needed = "needs `plugin`, the name of an entry of [plugins], or `url`, that of a webhook";
+            return Err(problem(key, needed));
+        }
+    };
+    let url = UrlTemplate::parse(url).map_err(|error| problem(format!("{key}.url"), error))?;
+    let timeout = item.timeout.map_or(DEFAULT_WEBHOOK_TIMEOUT, |span| span.0).into();
+    let on_connect_failure = match item.on_connect_failure {
+        None | Some(schema::ConnectFailure::Close) => core::ConnectFailure::Close,
+        Some(schema::ConnectFailure::Log) => core::ConnectFailure::Log,
+    };
+    Ok(core::Handler::Webhook(Arc::new(core::Webhook { url, timeout, on_connect_failure })))
 }
 
 fn pattern(names: &[String]) -> core::Pattern {
@@ -365,7 +402,7 @@ impl Development {
                 hubs: core::Pattern::OneOf(vec![self.hub.to_string()]),
                 categories: core::Pattern::Any,
                 events: core::Pattern::Any,
-                plugin: plugin.name.clone(),
+                handler: core::Handler::Plugin(plugin.name.clone()),
             }],
             limits: core_limits(&file.server.limits),
             timeouts: timeouts(&file.server.timeouts),

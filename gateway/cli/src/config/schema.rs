@@ -110,7 +110,6 @@ pub(crate) struct Negotiate {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[expect(dead_code, reason = "keys that are not built yet are refused while they are read")]
 pub(crate) struct UpstreamItem {
     #[serde(default = "all")]
     pub(crate) hubs: Vec<String>,
@@ -119,9 +118,16 @@ pub(crate) struct UpstreamItem {
     #[serde(default = "all")]
     pub(crate) events: Vec<String>,
     pub(crate) plugin: Option<String>,
-    pub(crate) url: Option<NotYet>,
-    pub(crate) timeout: Option<NotYet>,
-    pub(crate) on_connect_failure: Option<NotYet>,
+    pub(crate) url: Option<String>,
+    pub(crate) timeout: Option<Span>,
+    pub(crate) on_connect_failure: Option<ConnectFailure>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ConnectFailure {
+    Close,
+    Log,
 }
 
 fn all() -> Vec<String> {

@@ -27,7 +27,6 @@ fn an_error_names_the_keys_path() {
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
     refused("[hubs.chat]\nfilters = [\"a\"]", "hubs.chat.filters: not supported yet");
-    refused("[[upstream]]\nurl = \"http://app\"", "upstream[0].url: not supported yet");
     refused("[plugins.a]\npath = \"a\"\nallow-http = []", "plugins.a.allow-http: not supported yet");
 }
 

@@ -4,10 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use hubgate_core::delivery::Action;
-use hubgate_core::event::{UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure};
+use hubgate_core::event::{UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::{ConnectionId, HubName, PluginName, ServerConnectionId, ServerId, ShardIndex, UserId};
 use hubgate_core::mode::Mode;
-use hubgate_core::settings::{HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
+use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
     ClientTimes, CloseCause, Effect, Identity, NewClient, NewServerConnection, Order, Presence, Shard, Shards, Slot,
@@ -36,7 +36,7 @@ pub(crate) struct Rig {
     pub(crate) shards: Vec<Shard>,
     pub(crate) now: Millis,
     /// Calls of upstream that have no answer yet, oldest first.
-    pub(crate) calls: VecDeque<(usize, Slot, UpstreamCall)>,
+    pub(crate) calls: VecDeque<(usize, Slot, UpstreamEvent)>,
     received: HashMap<(usize, Slot), Vec<String>>,
     pub(crate) finished: HashMap<(usize, Slot), CloseCause>,
     pub(crate) paused: Vec<(usize, Slot)>,
@@ -57,7 +57,7 @@ pub(crate) fn settings() -> Settings {
             hubs: Pattern::Any,
             categories: Pattern::Any,
             events: Pattern::Any,
-            plugin: PluginName::new("plugin"),
+            handler: Handler::Plugin(PluginName::new("plugin")),
         }],
         limits: Limits {
             message: 200,
@@ -238,7 +238,7 @@ impl Rig {
     pub(crate) fn connect(&mut self, shard: usize, user: Option<&str>) -> Client {
         let client = self.open(shard, "chat", user);
         self.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
-        if self.calls.back().is_some_and(|(_, _, call)| matches!(call.event, UpstreamEvent::Connected)) {
+        if self.calls.back().is_some_and(|(_, _, event)| matches!(event, UpstreamEvent::Connected)) {
             self.answer_last(Ok(None), Vec::new());
         }
         assert_eq!(self.received(client), ["{}"]);
@@ -272,10 +272,10 @@ impl Rig {
         result: Result<Option<Payload>, UpstreamFailure>,
         actions: Vec<Action>,
     ) -> UpstreamEvent {
-        let (shard, slot, call) = self.calls.pop_front().expect("a call waits");
+        let (shard, slot, event) = self.calls.pop_front().expect("a call waits");
         let answer = UpstreamAnswer { result, actions };
         self.tell(shard, |shard, now, effects| shard.upstream_answered(slot, answer, now, effects));
-        call.event
+        event
     }
 
     fn answer_last(&mut self, result: Result<Option<Payload>, UpstreamFailure>, actions: Vec<Action>) {
@@ -324,7 +324,7 @@ impl Rig {
             Effect::Finish { slot, cause, .. } => drop(self.finished.insert((shard, slot), cause)),
             Effect::PauseReading(slot) => self.paused.push((shard, slot)),
             Effect::ResumeReading(slot) => self.paused.retain(|each| *each != (shard, slot)),
-            Effect::Call { slot, call } => self.calls.push_back((shard, slot, call)),
+            Effect::Call { slot, event, .. } => self.calls.push_back((shard, slot, event)),
             Effect::ToServer { to, messages } => self.to_servers.entry(to).or_default().extend_from_slice(&messages),
             Effect::FinishServer { to, detail } => self.finished_servers.push((to, detail)),
             Effect::ServerMessageSkipped { what, .. } => self.skipped.push(what),

@@ -1,13 +1,17 @@
 //! The rules of serverless hubs, on shards without a network.
 
+use std::sync::Arc;
+
 use crate::rig::{Client, Rig, hub, json, settings};
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::{ConnectionId, GroupName, ShardIndex, UserId};
 use hubgate_core::mode::Mode;
+use hubgate_core::settings::{ConnectFailure, Handler, Pattern, Settings, UpstreamItem, Webhook};
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Outgoing};
 use hubgate_wire::negotiate::Transport;
+use hubgate_wire::webhook::UrlTemplate;
 
 fn send(to: Target, text: &str) -> Action {
     let message = Outgoing::call("said".into(), json(&format!("[\"{text}\"]")));
@@ -343,4 +347,40 @@ fn when_the_gateway_stops_all_clients_may_come_back() {
     rig.gone(client, CloseCause::Normal);
     rig.answer(Ok(None), Vec::new());
     assert!(rig.shards[0].is_empty());
+}
+
+/// Everything goes to a webhook.
+fn by_webhook() -> Settings {
+    let url = UrlTemplate::parse("http://localhost/").expect("a URL");
+    let webhook = Webhook { url, timeout: Millis(1_000), on_connect_failure: ConnectFailure::Close };
+    let handler = Handler::Webhook(Arc::new(webhook));
+    let all = UpstreamItem { hubs: Pattern::Any, categories: Pattern::Any, events: Pattern::Any, handler };
+    Settings { upstream: vec![all], ..settings() }
+}
+
+#[test]
+fn a_webhook_hears_of_a_client_that_is_in_already_but_has_not_been_heard() {
+    let mut rig = Rig::new(1, by_webhook());
+    let client = rig.open(0, "chat", None);
+    rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
+    assert_eq!(rig.received(client), ["{}"]);
+    assert_eq!(rig.paused, [(0, client.slot)]);
+    rig.invoke(client, "1", "m");
+    assert_eq!(rig.calls.len(), 1, "the call waits");
+    rig.answer(Ok(None), Vec::new());
+    assert!(rig.paused.is_empty());
+    assert_eq!(methods(&[rig.answer(Ok(None), Vec::new())]), ["m"]);
+}
+
+#[test]
+fn whom_a_webhook_refuses_is_closed_and_its_end_is_not_told() {
+    let mut rig = Rig::new(1, by_webhook());
+    let client = rig.open(0, "chat", None);
+    rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
+    rig.invoke(client, "1", "m");
+    rig.answer(Err(UpstreamFailure::Failed("403".into())), Vec::new());
+    assert_eq!(rig.received(client), ["{}", r#"{"type":7,"error":"Connection closed with an error."}"#]);
+    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::InvokeUpstreamFailed);
+    rig.gone(client, CloseCause::Normal);
+    assert!(rig.calls.is_empty() && rig.shards[0].is_empty());
 }

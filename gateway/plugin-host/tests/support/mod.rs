@@ -191,7 +191,7 @@ pub(crate) fn invocation(client: Arc<ConnectionFacts>, method: &str, arguments: 
     let event = UpstreamEvent::Invocation {
         target: method.to_owned(),
         arguments: json(arguments),
-        wants_result: true,
+        invocation_id: Some("1".into()),
         headers: Pairs::from_iter([("traceparent", "00-1")]),
     };
     UpstreamCall { plugin: PluginName::new("p"), client, event }

@@ -85,6 +85,23 @@ impl HubProtocol {
         }
     }
 
+    /// One hub message without what frames it.
+    pub fn encode(self, message: &HubMessage<'_>) -> Vec<u8> {
+        let mut framed = Vec::new();
+        match self {
+            HubProtocol::Json => {
+                json::write(message, &mut framed);
+                framed.pop();
+                framed
+            }
+            HubProtocol::MessagePack | HubProtocol::BlazorPack => {
+                messagepack::write(message, &mut framed);
+                let prefix = framing::length_prefix(&framed).ok().flatten().map_or(0, |(_, prefix)| prefix);
+                framed.split_off(prefix)
+            }
+        }
+    }
+
     /// The WebSocket message of one hub message.
     pub fn frame(self, message: &HubMessage<'_>) -> Frame {
         Frame::data(self.data_kind(), |out| match self {

@@ -1,0 +1,342 @@
+//! Upstream by webhook: events of serverless clients as HTTP requests.
+//!
+//! Source: Azure SignalR Service, "Upstream endpoints". Redirects are not followed, so that a request goes to the host of the
+//! configuration and nowhere else.
+
+use std::cell::RefCell;
+use std::fmt::Write;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
+use hubgate_core::settings::{ConnectFailure, Webhook};
+use hubgate_wire::payload::Payload;
+use hubgate_wire::signalr::{CompletionOutcome, HubProtocol};
+use hubgate_wire::token::AccessKey;
+use hubgate_wire::webhook;
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+
+use crate::gateway::Shared;
+
+/// The longest answer that is read, in bytes (the service's limit).
+const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+/// Requests of one shard at once, in number; further events wait, as many as there are clients at most.
+const REQUESTS: usize = 256;
+/// How long a connection without a request is kept for the next one.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How often a failure is logged; what fails in between is counted.
+const LOG_PERIOD: Duration = Duration::from_secs(1);
+
+/// The webhooks of one shard, with the connections to them.
+pub(crate) struct Webhooks {
+    shared: Arc<Shared>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    requests: Semaphore,
+    failures: RefCell<Failures>,
+}
+
+/// What keeps a broken webhook from filling the log.
+#[derive(Debug, Default)]
+struct Failures {
+    logged: Option<Instant>,
+    unlogged: u64,
+}
+
+/// Why a webhook gave no good answer.
+#[derive(Debug)]
+enum WebhookError {
+    Status(StatusCode),
+    /// The request could not be made, or broke off before it was answered.
+    Unreachable(String),
+    TimedOut,
+    TooLarge,
+    /// While the answer was read.
+    Broken(String),
+    /// What came is no Completion of the call.
+    NoCompletion,
+    /// The event's name is a step to another path.
+    BadEvent,
+}
+
+impl Webhooks {
+    pub(crate) fn new(shared: Arc<Shared>) -> Webhooks {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_connect_timeout(Some(CONNECT));
+        connector.set_nodelay(true);
+        let roots = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider());
+        let connector = match roots {
+            Ok(builder) => builder.https_or_http().enable_http1().wrap_connector(connector),
+            Err(error) => {
+                tracing::warn!(%error, "this machine has no certificate authorities: webhooks by https will fail");
+                let none = rustls::ClientConfig::builder_with_provider(Arc::new(
+                    rustls::crypto::aws_lc_rs::default_provider(),
+                ))
+                .with_safe_default_protocol_versions()
+                .expect("the provider has the suites of TLS 1.2 and 1.3")
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth();
+                let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(none);
+                builder.https_or_http().enable_http1().wrap_connector(connector)
+            }
+        };
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).timer(TokioTimer::new());
+        Webhooks {
+            shared,
+            client: builder.build(connector),
+            requests: Semaphore::new(REQUESTS),
+            failures: RefCell::default(),
+        }
+    }
+
+    /// Brings an event to a webhook, and its answer back: at most about the webhook's timeout later.
+    pub(crate) async fn call(
+        self: Rc<Self>,
+        webhook: Arc<Webhook>,
+        client: Arc<ConnectionFacts>,
+        event: UpstreamEvent,
+    ) -> UpstreamAnswer {
+        let answer = match tokio::time::timeout(webhook.timeout.into(), self.ask(&webhook, &client, &event)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(WebhookError::TimedOut),
+        };
+        self.shared.metrics.webhook(match &answer {
+            Ok(_) => "ok",
+            Err(error) => error.outcome(),
+        });
+        if let Err(error) = &answer {
+            self.log(&webhook, &client, &event, error);
+        }
+        let result = match (&event, answer) {
+            (UpstreamEvent::Connected, Err(error)) => match webhook.on_connect_failure {
+                ConnectFailure::Close => Err(UpstreamFailure::Failed(error.text())),
+                ConnectFailure::Log => Ok(None),
+            },
+            (_, Ok(Some(outcome))) => outcome,
+            (_, Ok(None)) => Ok(None),
+            (_, Err(error)) => Err(UpstreamFailure::Rejected(error.text())),
+        };
+        UpstreamAnswer { result, actions: Vec::new() }
+    }
+
+    /// The outcome that a webhook gives to a call that waits for one.
+    async fn ask(
+        &self,
+        webhook: &Webhook,
+        client: &ConnectionFacts,
+        event: &UpstreamEvent,
+    ) -> Result<Option<Result<Option<Payload>, UpstreamFailure>>, WebhookError> {
+        let request = self.request(webhook, client, event)?;
+        let Ok(_permit) = self.requests.acquire().await else {
+            return Err(WebhookError::Unreachable("the gateway is stopping".to_owned()));
+        };
+        let answer = self.client.request(request).await;
+        let answer = answer.map_err(|error| WebhookError::Unreachable(whole_text(&error)))?;
+        let status = answer.status();
+        match event {
+            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => match status.is_success() {
+                true => Ok(None),
+                false => Err(WebhookError::Status(status)),
+            },
+            UpstreamEvent::Invocation { .. } if ![StatusCode::OK, StatusCode::NO_CONTENT].contains(&status) => {
+                Err(WebhookError::Status(status))
+            }
+            UpstreamEvent::Invocation { invocation_id, .. } => {
+                let body = read(answer).await?;
+                match invocation_id {
+                    Some(id) if !body.is_empty() => outcome(client.protocol, &body, id).map(Some),
+                    Some(_) | None => Ok(None),
+                }
+            }
+        }
+    }
+
+    fn request(
+        &self,
+        webhook: &Webhook,
+        client: &ConnectionFacts,
+        event: &UpstreamEvent,
+    ) -> Result<Request<Full<Bytes>>, WebhookError> {
+        let (category, name) = names(event);
+        let url = webhook.url.expand(client.hub.as_str(), category, name).ok_or(WebhookError::BadEvent)?;
+        let (content_type, body) = match event {
+            UpstreamEvent::Connected => ("application/json", Bytes::from_static(webhook::CONNECTED)),
+            UpstreamEvent::Disconnected { reason } => {
+                ("application/json", webhook::disconnected(reason.as_deref()).into())
+            }
+            UpstreamEvent::Invocation { target, arguments, invocation_id, headers } => {
+                let content_type = match client.protocol {
+                    HubProtocol::Json => "application/json",
+                    HubProtocol::MessagePack | HubProtocol::BlazorPack => "application/x-msgpack",
+                };
+                let headers = headers.iter().map(|(name, value)| (name.into(), value.into())).collect();
+                let id = invocation_id.as_deref();
+                let body = webhook::invocation(client.protocol, id, target, arguments.borrow(), headers);
+                (content_type, body.into())
+            }
+        };
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = url.parse().map_err(|_| WebhookError::BadEvent)?;
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        describe(client, category, name, headers);
+        let signature = signature(&self.shared.settings().access_keys, client.id.as_str());
+        set(headers, "x-asrs-signature", &signature);
+        Ok(request)
+    }
+
+    fn log(&self, webhook: &Webhook, client: &ConnectionFacts, event: &UpstreamEvent, error: &WebhookError) {
+        let mut failures = self.failures.borrow_mut();
+        if failures.logged.is_some_and(|at| at.elapsed() < LOG_PERIOD) {
+            failures.unlogged += 1;
+            return;
+        }
+        let unlogged = std::mem::take(&mut failures.unlogged);
+        failures.logged = Some(Instant::now());
+        let (hub, connection, url, (_, event)) = (&client.hub, &client.id, webhook.url.shown(), names(event));
+        let error = error.detail();
+        tracing::warn!(%hub, %connection, url, event, error, unlogged, "a webhook has failed");
+    }
+}
+
+impl WebhookError {
+    /// What a caller is told (the service's own texts, where it has one).
+    fn text(&self) -> String {
+        match self {
+            WebhookError::Status(status) => format!("Invocation failed, status code {}", status.as_u16()),
+            WebhookError::Unreachable(_) | WebhookError::TimedOut => "Invocation failed, status code 500".to_owned(),
+            WebhookError::TooLarge => "Invocation failed, response too large.".to_owned(),
+            WebhookError::Broken(error) => format!("Invocation failed, error: {error}."),
+            WebhookError::NoCompletion => {
+                "Invocation failed, error: the response is no Completion of this call.".to_owned()
+            }
+            WebhookError::BadEvent => "Invocation failed, error: no URL can hold the method's name.".to_owned(),
+        }
+    }
+
+    /// What the log is told.
+    fn detail(&self) -> String {
+        match self {
+            WebhookError::Unreachable(error) => error.clone(),
+            WebhookError::TimedOut => "it took longer than the upstream item's `timeout`".to_owned(),
+            other => other.text(),
+        }
+    }
+
+    /// The label of its metric.
+    fn outcome(&self) -> &'static str {
+        match self {
+            WebhookError::Status(_) => "status",
+            WebhookError::Unreachable(_) => "unreachable",
+            WebhookError::TimedOut => "timed-out",
+            WebhookError::TooLarge | WebhookError::Broken(_) | WebhookError::NoCompletion => "bad-answer",
+            WebhookError::BadEvent => "bad-event",
+        }
+    }
+}
+
+/// An event's category and name.
+fn names(event: &UpstreamEvent) -> (&'static str, &str) {
+    match event {
+        UpstreamEvent::Connected => ("connections", "connected"),
+        UpstreamEvent::Disconnected { .. } => ("connections", "disconnected"),
+        UpstreamEvent::Invocation { target, .. } => ("messages", target),
+    }
+}
+
+/// The headers that say whom the event is about, each one line.
+fn describe(client: &ConnectionFacts, category: &str, event: &str, headers: &mut HeaderMap) {
+    set(headers, "x-asrs-connection-id", client.id.as_str());
+    set(headers, "x-asrs-hub", client.hub.as_str());
+    set(headers, "x-asrs-category", category);
+    set(headers, "x-asrs-event", event);
+    if let Some(user) = &client.user_id {
+        set(headers, "x-asrs-user-id", user.as_str());
+    }
+    let claims: Vec<String> = client.claims.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    if !claims.is_empty() {
+        set(headers, "x-asrs-user-claims", &claims.join(", "));
+    }
+    if !client.query.is_empty() {
+        set(headers, "x-asrs-client-query", &format!("?{}", client.query));
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    let value = webhook::header_value(value).parse().expect("what cannot stand in a header is encoded");
+    headers.insert(HeaderName::from_static(name), value);
+}
+
+/// Proves that the request comes from who has the keys: one signature of the connection id for each.
+fn signature(keys: &[AccessKey], connection_id: &str) -> String {
+    let mut text = String::new();
+    for (index, key) in keys.iter().enumerate() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
+        text.push_str(if index == 0 { "sha256=" } else { ",sha256=" });
+        for byte in hmac::sign(&key, connection_id.as_bytes()).as_ref() {
+            write!(text, "{byte:02X}").expect("a String takes what is written");
+        }
+    }
+    text
+}
+
+async fn read(answer: Response<Incoming>) -> Result<Bytes, WebhookError> {
+    match Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(WebhookError::TooLarge),
+        Err(error) => Err(WebhookError::Broken(error.to_string())),
+    }
+}
+
+/// What the Completion in an answer says.
+fn outcome(
+    protocol: HubProtocol,
+    body: &[u8],
+    invocation_id: &str,
+) -> Result<Result<Option<Payload>, UpstreamFailure>, WebhookError> {
+    match webhook::completion(protocol, body, invocation_id).ok_or(WebhookError::NoCompletion)? {
+        CompletionOutcome::Result(result) => Ok(Ok(Some(result.to_payload()))),
+        CompletionOutcome::Void => Ok(Ok(None)),
+        CompletionOutcome::Error(error) => Ok(Err(UpstreamFailure::Rejected(error.into_owned()))),
+    }
+}
+
+/// An error with all of its causes: the outermost one of a client says little.
+fn whole_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        write!(text, ": {cause}").expect("a String takes what is written");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_signs_the_connection_id() {
+        let keys = ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB="];
+        let expected = "sha256=DEF83B0DFCE04DE09DEEE0C1A3B3E5ABDCD58D24919890A2BD2A367C1FEAB7C1,\
+                        sha256=7914A16CED2FA3251A8468753F107F65F7525636209455F16E9D9263FCD9A1ED";
+        assert_eq!(signature(&keys.map(AccessKey::new), "0KvNQ3l9pJ8p3lJrUqkYwA"), expected);
+    }
+}

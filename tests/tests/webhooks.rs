@@ -1,0 +1,252 @@
+//! Upstream by webhook, to an application in Node.js that behaves as an Azure Functions SignalR trigger does.
+
+use hubgate_tests::gateway::{KEY, SECOND_KEY, Setup};
+use hubgate_tests::matrix::did;
+use hubgate_tests::script::Script;
+use hubgate_tests::wait::until;
+use hubgate_tests::{Client, Gateway};
+use rcgen::{CertificateParams, KeyPair};
+use serde_json::{Value, json};
+
+/// The application, and where it listens.
+struct Upstream {
+    script: Script,
+    port: u16,
+}
+
+impl Upstream {
+    async fn start() -> Upstream {
+        Upstream::start_with(&[]).await
+    }
+
+    async fn start_with(certificate: &[&str]) -> Upstream {
+        let keys = format!("{KEY},{SECOND_KEY}");
+        let mut script = Script::start("upstream.mjs", &[&[keys.as_str()], certificate].concat());
+        let line = script.line().await;
+        let port = line.strip_prefix("listening ").and_then(|port| port.parse().ok()).expect("it listens");
+        Upstream { script, port }
+    }
+
+    /// A gateway whose hub `probe` has it for upstream, with these further keys of the item.
+    fn gateway(&self, item: &str) -> Setup {
+        Gateway::probe().with(&format!(
+            "upstream = [{{ hubs = ['probe'], url = 'http://127.0.0.1:{}/{{hub}}/api/{{category}}/{{event}}'{item} }}]",
+            self.port
+        ))
+    }
+
+    /// The next event that it heard of.
+    async fn event(&mut self) -> Value {
+        let line = self.script.line().await;
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    /// The next event of this name.
+    async fn event_named(&mut self, name: &str) -> Value {
+        loop {
+            let event = self.event().await;
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+}
+
+async fn error_of(client: &mut Client, method: &str) -> String {
+    client.call(method, json!([])).await.expect_err(method)
+}
+
+#[tokio::test]
+async fn events_are_signed_requests_in_order() {
+    let mut upstream = Upstream::start().await;
+    let gateway = upstream.gateway("").start().await;
+    let connecting = gateway.client("probe").user("ann").with_claim("role", json!(["a", "b"]));
+    let mut client = connecting.connect().await;
+    let call = "{\"type\":1,\"invocationId\":\"x\",\"target\":\"echo\",\"arguments\":[1.50]}\u{1e}";
+    client.send_text(call).await;
+    assert_eq!(client.completion("x").await["result"], 1.5);
+    client.notify("a/b c", json!([1])).await;
+    client.leave().await;
+
+    let connected = upstream.event().await;
+    assert_eq!(connected["url"], "/probe/api/connections/connected");
+    assert_eq!(
+        (&connected["body"], &connected["headers"]["content-type"]),
+        (&json!("{\"type\":10}"), &json!("application/json"))
+    );
+    let headers = connected["headers"].as_object().expect("headers");
+    for (name, value) in [
+        ("x-asrs-hub", "probe"),
+        ("x-asrs-category", "connections"),
+        ("x-asrs-event", "connected"),
+        ("x-asrs-user-id", "ann"),
+    ] {
+        assert_eq!(headers[name], value);
+    }
+    let claims = headers["x-asrs-user-claims"].as_str().expect("claims");
+    assert!(claims.contains("asrs.s.uid: ann") && claims.contains("role: a, role: b"), "{claims}");
+    assert_eq!(headers["x-asrs-client-query"], "?hub=probe");
+    assert!(!headers.contains_key("authorization"));
+
+    let call = upstream.event().await;
+    assert_eq!(call["url"], "/probe/api/messages/echo");
+    assert!(call["body"].as_str().is_some_and(|body| body.contains("1.50")), "numbers are as the client wrote them");
+    let odd = upstream.event().await;
+    assert_eq!(
+        (&odd["url"], &odd["headers"]["x-asrs-event"]),
+        (&json!("/probe/api/messages/a%2Fb%20c"), &json!("a/b c"))
+    );
+    let disconnected = upstream.event().await;
+    assert_eq!((&disconnected["event"], &disconnected["body"]), (&json!("disconnected"), &json!("{\"type\":11}")));
+    assert_eq!(disconnected["connections"].as_u64().expect("a number"), 1, "one connection serves them all");
+}
+
+#[tokio::test]
+async fn every_answer_becomes_what_the_caller_is_told() {
+    let upstream = Upstream::start().await;
+    let gateway = upstream.gateway(", timeout = '2s'").start().await;
+    let mut client = gateway.client("probe").connect().await;
+    for method in ["nothing", "noContent"] {
+        let completion = client.call_raw(method, json!([])).await;
+        assert!(completion.get("result").is_none() && completion.get("error").is_none(), "{completion}");
+    }
+    assert_eq!(client.call("fail", json!(["why"])).await, Err("why".to_owned()));
+    for (method, error) in [
+        ("created", "Invocation failed, status code 201"),
+        ("forbidden", "Invocation failed, status code 403"),
+        ("unknown", "Invocation failed, status code 404"),
+        ("broken", "Invocation failed, status code 500"),
+        ("elsewhere", "Invocation failed, status code 302"),
+        ("huge", "Invocation failed, response too large."),
+        ("gone", "Invocation failed, status code 500"),
+        ("never", "Invocation failed, status code 500"),
+        ("garbage", "Invocation failed, error: the response is no Completion of this call."),
+        ("foreign", "Invocation failed, error: the response is no Completion of this call."),
+        ("two", "Invocation failed, error: the response is no Completion of this call."),
+        ("..", "Invocation failed, error: no URL can hold the method's name."),
+    ] {
+        assert_eq!(error_of(&mut client, method).await, error, "{method}");
+    }
+    let cut = error_of(&mut client, "cut").await;
+    assert!(cut.starts_with("Invocation failed, error: "), "{cut}");
+    assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)), "nothing of it has harmed the connection");
+    gateway.logs(&["a webhook has failed", "status code 201"]).await;
+    assert!(!gateway.log().contains("secret words"));
+    assert_eq!(gateway.metric("hubgate_webhook_requests_total", [("outcome", "timed-out")]).await, 1.0);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_not_there_is_a_failed_call() {
+    let gateway = Gateway::probe()
+        .with("upstream = [{ hubs = ['probe'], categories = ['messages'], url = 'http://127.0.0.1:1/?code=secret' }]")
+        .start()
+        .await;
+    let mut client = gateway.client("probe").connect().await;
+    assert_eq!(error_of(&mut client, "m").await, "Invocation failed, status code 500");
+    gateway.logs(&["a webhook has failed", "http://127.0.0.1:1/"]).await;
+    assert!(!gateway.log().contains("secret"), "a URL's query may be one");
+}
+
+#[tokio::test]
+async fn who_is_refused_at_connected_is_closed_and_no_disconnected_follows() {
+    let mut upstream = Upstream::start().await;
+    let gateway = upstream.gateway("").start().await;
+    let mut refused = gateway.client("probe").user("refuse-me").open().await;
+    refused.send_text(hubgate_tests::client::HANDSHAKE).await;
+    assert_eq!(refused.message().await, json!({}), "the handshake is answered before");
+    refused.start_call("echo", json!([1])).await;
+    let end = refused.end().await;
+    assert_eq!((end.error(), end.allows_reconnect()), ("Connection closed with an error.", false));
+    gateway.client("probe").user("ann").connect().await.leave().await;
+    let events = [upstream.event().await, upstream.event().await, upstream.event().await];
+    let told = events.map(|event| format!("{} {}", event["event"], event["headers"]["x-asrs-user-id"]));
+    assert_eq!(told, ["\"connected\" \"refuse-me\"", "\"connected\" \"ann\"", "\"disconnected\" \"ann\""]);
+}
+
+#[tokio::test]
+async fn a_failed_connected_may_be_logged_only() {
+    let upstream = Upstream::start().await;
+    let gateway = upstream.gateway(", on-connect-failure = 'log'").start().await;
+    let mut client = gateway.client("probe").user("refuse-me").connect().await;
+    assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
+    gateway.logs(&["a webhook has failed", "connected", "403"]).await;
+}
+
+#[tokio::test]
+async fn unmodified_clients_are_answered_in_their_own_protocol() {
+    let upstream = Upstream::start().await;
+    let gateway = upstream.gateway("").start().await;
+    let token = gateway.token("probe").user("ann").sign();
+    for (transport, protocol) in [
+        ("WebSockets", "json"),
+        ("WebSockets", "messagepack"),
+        ("ServerSentEvents", "json"),
+        ("LongPolling", "json"),
+        ("LongPolling", "messagepack"),
+    ] {
+        for scenario in ["connect and disconnect", "a call with a result", "a token of the application"] {
+            let url = gateway.url();
+            let arguments = ["@microsoft/signalr", scenario, &url, transport, protocol, &token];
+            Script::start("scenarios.mjs", &arguments).succeeds().await;
+            did("`@microsoft/signalr` 10.0.11, Node.js, upstream by webhook", transport, protocol, scenario);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hub_changes_from_webhook_to_component_while_its_clients_stay() {
+    let mut upstream = Upstream::start().await;
+    let mut gateway = upstream.gateway("").start().await;
+    let mut client = gateway.client("probe").user("ann").connect().await;
+    assert_eq!(error_of(&mut client, "version").await, "Invocation failed, status code 404");
+    gateway.reconfigure("upstream = [{ hubs = ['probe'], plugin = 'probe' }]");
+    gateway.hang_up();
+    gateway.logs(&["the configuration was reloaded"]).await;
+    assert!(client.call("version", json!([])).await.is_ok(), "the component answers");
+    client.leave().await;
+    upstream.event_named("version").await;
+}
+
+#[tokio::test]
+async fn items_are_tried_in_order_whatever_they_name() {
+    let mut upstream = Upstream::start().await;
+    let port = upstream.port;
+    let gateway = Gateway::probe()
+        .with(&format!(
+            "upstream = [
+                {{ hubs = ['probe'], categories = ['messages'], events = ['version'], plugin = 'probe' }},
+                {{ hubs = ['probe'], categories = ['messages'], url = 'http://127.0.0.1:{port}/{{event}}' }},
+                {{ hubs = ['probe'], categories = ['messages'], plugin = 'probe' }},
+            ]"
+        ))
+        .start()
+        .await;
+    let mut client = gateway.client("probe").connect().await;
+    assert!(client.call("version", json!([])).await.is_ok());
+    assert_eq!(client.call("echo", json!([7])).await, Ok(json!(7)));
+    assert_eq!(upstream.event().await["url"], "/echo");
+}
+
+#[tokio::test]
+async fn a_webhook_by_https_is_trusted_as_the_machine_says() {
+    let params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a valid name");
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("the folder can be written");
+        path.display().to_string()
+    };
+    let (certificate, key) = (file("certificate.pem", &certificate.pem()), file("key.pem", &key.serialize_pem()));
+    let upstream = Upstream::start_with(&[&certificate, &key]).await;
+    let url = format!("https://127.0.0.1:{}/{{event}}", upstream.port);
+    let setup = || Gateway::probe().with(&format!("upstream = [{{ categories = ['messages'], url = '{url}' }}]"));
+    let gateway = setup().environment("SSL_CERT_FILE", &certificate).start().await;
+    let mut client = gateway.client("probe").connect().await;
+    assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
+    let distrustful = setup().start().await;
+    let mut client = distrustful.client("probe").connect().await;
+    assert_eq!(error_of(&mut client, "echo").await, "Invocation failed, status code 500");
+    until("the log to say why", async || distrustful.log().contains("certificate").then_some(())).await;
+}
