@@ -1,6 +1,7 @@
 //! Hub servers that misbehave, and what opens the door to them. Only their own connection suffers.
 
 use hubgate_tests::client::{Client, HANDSHAKE};
+use hubgate_tests::command::hubgate;
 use hubgate_tests::hub_server::HubServer;
 use hubgate_tests::{Gateway, Token};
 use hubgate_wire::service::{
@@ -73,6 +74,18 @@ async fn only_a_token_for_hub_servers_opens_the_door() {
     }
     let plain = gateway.request(http::Method::GET, "/server/?hub=chat").bearer(&Token::new(&server, KEY).sign());
     assert_eq!(plain.send().await.status, 400);
+}
+
+#[tokio::test]
+async fn a_token_of_the_command_line_opens_it() {
+    let gateway = gateway().await;
+    let connection = gateway.ready().connection_string.clone();
+    let printed = hubgate(["token", "server", "--hub", "chat", "--server-id", "s", "--connection-string", &connection]);
+    let token = printed.success();
+    let mut server = HubServer::try_open(gateway.address(), "chat", token.trim(), &[]).await.expect("a WebSocket");
+    server.shake_hands(0).await;
+    gateway.logs(&["a hub server's connection is open", "server=s"]).await;
+    assert_eq!(HubServer::try_open(gateway.address(), "other", token.trim(), &[]).await.err(), Some(401));
 }
 
 #[tokio::test]

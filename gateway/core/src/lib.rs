@@ -12,6 +12,7 @@ mod fan_out;
 pub mod id;
 mod invocation;
 pub mod mode;
+mod mode_switch;
 mod outgoing;
 pub mod pairs;
 mod presence;

@@ -284,6 +284,11 @@ impl Shard {
         let Some(to) = self.hubs[hub.0 as usize].presence.servers.route_away(self.index, &from.server) else {
             return false;
         };
+        if client.reading == Reading::Paused {
+            // Only the server that it leaves was too slow for it.
+            client.reading = Reading::On;
+            effects.push(Effect::ResumeReading(slot));
+        }
         let knows_end = std::mem::take(&mut proxy.server_knows_end);
         let invocations = std::mem::take(&mut proxy.invocations);
         proxy.route = to.clone();

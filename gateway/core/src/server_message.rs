@@ -3,7 +3,9 @@
 //! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`).
 
 use bytes::Bytes;
-use hubgate_wire::service::{AccessKeyResponse, Extensions, Payloads, ServiceMessage};
+use hubgate_wire::service::{
+    AccessKeyResponse, ClientCompletion, ErrorCompletion, Extensions, Payloads, ServiceMessage,
+};
 use hubgate_wire::signalr::HubProtocol;
 
 use crate::client_connection::HubIndex;
@@ -72,14 +74,9 @@ impl Shard {
                     self.hand(client.shard(), hub, ServerOrder::Invoke { from, client, message }, now, effects);
                 }
             }
-            ServiceMessage::ClientCompletion(completion) => {
-                if let Some(client) = ConnectionId::parse(completion.connection_id) {
-                    let message = Bytes::copy_from_slice(body);
-                    self.hand(client.shard(), hub, ServerOrder::Complete { client, message }, now, effects);
-                }
-            }
-            ServiceMessage::ErrorCompletion(completion) => {
-                if let Some(client) = ConnectionId::parse(completion.connection_id) {
+            ServiceMessage::ClientCompletion(ClientCompletion { connection_id, .. })
+            | ServiceMessage::ErrorCompletion(ErrorCompletion { connection_id, .. }) => {
+                if let Some(client) = ConnectionId::parse(connection_id) {
                     let message = Bytes::copy_from_slice(body);
                     self.hand(client.shard(), hub, ServerOrder::Complete { client, message }, now, effects);
                 }

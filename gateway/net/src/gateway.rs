@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) metrics: Metrics,
+    /// What certificates of webhooks are checked by, once it is needed.
+    pub(crate) webhook_tls: OnceLock<rustls::ClientConfig>,
     started: Instant,
 }
 
@@ -103,6 +105,7 @@ impl Gateway {
             admission: Arc::default(),
             presence: Arc::default(),
             metrics: Metrics::new(registry),
+            webhook_tls: OnceLock::new(),
             started: Instant::now(),
         };
         Ok(Gateway { shared: Arc::new(shared), plugins, listener, listen, admin })

@@ -3,7 +3,7 @@
 //! Source: Azure SignalR Service, "Upstream endpoints". Redirects are not followed, so that a request goes to the host of the
 //! configuration and nowhere else.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,10 +21,11 @@ use hubgate_wire::signalr::{CompletionOutcome, HubProtocol};
 use hubgate_wire::token::AccessKey;
 use hubgate_wire::webhook;
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 
 use crate::gateway::Shared;
@@ -40,10 +41,12 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How often a failure is logged; what fails in between is counted.
 const LOG_PERIOD: Duration = Duration::from_secs(1);
 
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
 /// The webhooks of one shard, with the connections to them.
 pub(crate) struct Webhooks {
     shared: Arc<Shared>,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: OnceCell<HttpClient>,
     requests: Semaphore,
     failures: RefCell<Failures>,
 }
@@ -73,35 +76,24 @@ enum WebhookError {
 
 impl Webhooks {
     pub(crate) fn new(shared: Arc<Shared>) -> Webhooks {
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_connect_timeout(Some(CONNECT));
-        connector.set_nodelay(true);
-        let roots = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider());
-        let connector = match roots {
-            Ok(builder) => builder.https_or_http().enable_http1().wrap_connector(connector),
-            Err(error) => {
-                tracing::warn!(%error, "this machine has no certificate authorities: webhooks by https will fail");
-                let none = rustls::ClientConfig::builder_with_provider(Arc::new(
-                    rustls::crypto::aws_lc_rs::default_provider(),
-                ))
-                .with_safe_default_protocol_versions()
-                .expect("the provider has the suites of TLS 1.2 and 1.3")
-                .with_root_certificates(rustls::RootCertStore::empty())
-                .with_no_client_auth();
-                let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(none);
-                builder.https_or_http().enable_http1().wrap_connector(connector)
-            }
-        };
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).timer(TokioTimer::new());
-        Webhooks {
-            shared,
-            client: builder.build(connector),
-            requests: Semaphore::new(REQUESTS),
-            failures: RefCell::default(),
-        }
+        let (requests, failures) = (Semaphore::new(REQUESTS), RefCell::default());
+        Webhooks { shared, client: OnceCell::new(), requests, failures }
+    }
+
+    /// Made when it is first needed: a gateway without webhooks reads no certificates.
+    fn client(&self) -> &HttpClient {
+        self.client.get_or_init(|| {
+            let mut connector = HttpConnector::new();
+            connector.enforce_http(false);
+            connector.set_connect_timeout(Some(CONNECT));
+            connector.set_nodelay(true);
+            let tls = self.shared.webhook_tls.get_or_init(trusted_authorities).clone();
+            let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
+            let connector = builder.https_or_http().enable_http1().wrap_connector(connector);
+            let mut builder = Client::builder(TokioExecutor::new());
+            builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).timer(TokioTimer::new());
+            builder.build(connector)
+        })
     }
 
     /// Brings an event to a webhook, and its answer back: at most about the webhook's timeout later.
@@ -145,7 +137,7 @@ impl Webhooks {
         let Ok(_permit) = self.requests.acquire().await else {
             return Err(WebhookError::Unreachable("the gateway is stopping".to_owned()));
         };
-        let answer = self.client.request(request).await;
+        let answer = self.client().request(request).await;
         let answer = answer.map_err(|error| WebhookError::Unreachable(whole_text(&error)))?;
         let status = answer.status();
         match event {
@@ -247,6 +239,21 @@ impl WebhookError {
             WebhookError::TimedOut => "timed-out",
             WebhookError::TooLarge | WebhookError::Broken(_) | WebhookError::NoCompletion => "bad-answer",
             WebhookError::BadEvent => "bad-event",
+        }
+    }
+}
+
+/// Trusts the certificate authorities of this machine.
+fn trusted_authorities() -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider has the suites of TLS 1.2 and 1.3");
+    match builder.clone().with_native_roots() {
+        Ok(builder) => builder.with_no_client_auth(),
+        Err(error) => {
+            tracing::warn!(%error, "this machine has no certificate authorities: webhooks by https will fail");
+            builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
         }
     }
 }

@@ -801,6 +801,18 @@ fn clients_of_a_congested_server_are_not_read_until_it_has_caught_up() {
 }
 
 #[test]
+fn a_client_that_moves_away_from_a_congested_server_is_read_again() {
+    let mut rig = Rig::new(1, default_mode());
+    let old = rig.server(0, "old", 1);
+    let (client, _) = rig.connect_proxied(0, None, &[old]);
+    rig.tell(0, |shard, now, effects| shard.server_congested(old.id, true, now, effects));
+    assert_eq!(rig.paused, [(0, client.slot)]);
+    rig.server(0, "new", 0);
+    fin(&mut rig, old, "fin:1");
+    assert!(rig.paused.is_empty());
+}
+
+#[test]
 fn a_message_longer_than_allowed_ends_the_connection_before_it_is_there() {
     let (mut rig, server, client) = one_of_each();
     let mut bytes = Vec::new();
