@@ -4,6 +4,7 @@
 //! what is to be done comes out as [`Effect`]s.
 
 mod client_connection;
+mod deadlines;
 pub mod delivery;
 mod effect;
 pub mod event;

@@ -2,10 +2,14 @@
 
 use std::collections::HashSet;
 
-use crate::rig::{Client, Rig, json, settings};
+use crate::rig::{Client, Rig, Server, default_mode, json, settings};
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::id::{GroupName, UserId};
 use hubgate_core::{CloseCause, Outgoing};
+use hubgate_wire::service::{
+    BroadcastData, GroupBroadcastData, JoinGroupWithAck, LeaveGroupWithAck, MultiConnectionData, ServiceMessage,
+    UserData, UserJoinGroupWithAck, UserLeaveGroupWithAck,
+};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -179,6 +183,101 @@ proptest! {
                     if model.clients[index].is_here {
                         let got = rig.received(*client).len();
                         prop_assert_eq!(got, usize::from(model.receives(index, to, *except)), "client {}", index);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Has a hub server say what the event wants.
+fn by_server(rig: &mut Rig, server: Server, event: &Event, clients: &[Client]) {
+    let id = |client: &usize| clients[*client].id.to_string();
+    let payloads = || vec![("json", &b"x\x1e"[..])];
+    match event {
+        Event::Connect { .. } | Event::Leave { .. } => {}
+        Event::Join { client, group } => {
+            let (connection_id, group) = (&id(client), &format!("g{group}"));
+            let join = JoinGroupWithAck { connection_id, group, ..Default::default() };
+            rig.says(server, &ServiceMessage::JoinGroupWithAck(join));
+        }
+        Event::Part { client, group } => {
+            let (connection_id, group) = (&id(client), Some(&*format!("g{group}")));
+            let leave = LeaveGroupWithAck { connection_id, group, ..Default::default() };
+            rig.says(server, &ServiceMessage::LeaveGroupWithAck(leave));
+        }
+        Event::PartAll { client } => {
+            let leave = LeaveGroupWithAck { connection_id: &id(client), ..Default::default() };
+            rig.says(server, &ServiceMessage::LeaveGroupWithAck(leave));
+        }
+        Event::JoinUser { user, group } => {
+            let (user_id, group) = (&format!("u{user}"), &format!("g{group}"));
+            let join = UserJoinGroupWithAck { user_id, group, ..Default::default() };
+            rig.says(server, &ServiceMessage::UserJoinGroupWithAck(join));
+        }
+        Event::PartUser { user, group } => {
+            let (user_id, group) = (&format!("u{user}"), Some(&*format!("g{group}")));
+            let leave = UserLeaveGroupWithAck { user_id, group, ..Default::default() };
+            rig.says(server, &ServiceMessage::UserLeaveGroupWithAck(leave));
+        }
+        Event::Send { to, except } => {
+            let excluded: Vec<String> = except.iter().map(id).collect();
+            let excluded = excluded.iter().map(String::as_str).collect();
+            match to {
+                To::All => {
+                    let send = BroadcastData { excluded, payloads: payloads(), ..Default::default() };
+                    rig.says(server, &ServiceMessage::BroadcastData(send));
+                }
+                To::Group(group) => {
+                    let group = &format!("g{group}");
+                    let send = GroupBroadcastData { group, excluded, payloads: payloads(), ..Default::default() };
+                    rig.says(server, &ServiceMessage::GroupBroadcastData(send));
+                }
+                To::User(user) => {
+                    let send = UserData { user_id: &format!("u{user}"), payloads: payloads(), ..Default::default() };
+                    rig.says(server, &ServiceMessage::UserData(send));
+                }
+                To::Client(client) => {
+                    let connection_ids = vec![&*id(client).leak()];
+                    let send = MultiConnectionData { connection_ids, payloads: payloads(), ..Default::default() };
+                    rig.says(server, &ServiceMessage::MultiConnectionData(send));
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    /// The same through hub servers: what one of them asks for has happened when the next one sends.
+    #[test]
+    fn every_client_of_hub_servers_gets_what_a_naive_hub_would_send_it(
+        events in proptest::collection::vec((event(), 0..4usize), 1..80),
+        shards in 1..4u16,
+    ) {
+        let mut rig = Rig::new(shards, default_mode());
+        let servers: Vec<_> = (0..4).map(|index| rig.server(index % usize::from(shards), "s", 0)).collect();
+        let (mut model, mut clients) = (Model::default(), Vec::new());
+        for (event, which) in events {
+            if !is_possible(&event, &model) {
+                continue;
+            }
+            model.apply(&event);
+            match &event {
+                Event::Connect { user } => {
+                    let shard = which % usize::from(shards);
+                    clients.push(rig.connect_proxied(shard, Some(&format!("u{user}")), &servers).0);
+                }
+                Event::Leave { client } => rig.gone(clients[*client], CloseCause::Normal),
+                other => by_server(&mut rig, servers[which], other, &clients),
+            }
+            servers.iter().for_each(|server| drop(rig.told(*server)));
+            if let Event::Send { to, except } = &event {
+                // Users and connections have no exceptions in the service protocol.
+                let except = except.filter(|_| matches!(to, To::All | To::Group(_)));
+                for (index, client) in clients.iter().enumerate() {
+                    if model.clients[index].is_here {
+                        let got = rig.received(*client).len();
+                        prop_assert_eq!(got, usize::from(model.receives(index, to, except)), "client {}", index);
                     }
                 }
             }

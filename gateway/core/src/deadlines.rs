@@ -1,0 +1,74 @@
+//! What happens to a client as time passes: its handshake is due, it is pinged, it is missed, its token ends.
+
+use hubgate_wire::negotiate::Transport;
+
+use crate::client_connection::{Phase, Reading};
+use crate::effect::{CloseCause, Effect};
+use crate::shard::{CLOSED_WITH_ERROR, Closing, Shard, Slot};
+use crate::time::Millis;
+
+impl Shard {
+    /// Meets the deadlines of a client that are due, and schedules the next one.
+    pub(crate) fn check_deadlines(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+        let timeouts = self.settings.timeouts.clone();
+        let invocations = self.check_invocations(slot, now, effects);
+        let client = &mut self.clients[slot.0 as usize];
+        let ping = &self.pings[client.protocol as usize];
+        let next = match &client.phase {
+            Phase::Handshaking { deadline, .. } if now >= *deadline => {
+                let error = "Handshake was canceled.".to_owned();
+                return self.refuse(slot, CloseCause::HandshakeError, error, effects);
+            }
+            Phase::Handshaking { deadline, .. } => *deadline,
+            Phase::Closed { .. } => return,
+            Phase::Connecting { .. } if let Some(proxy) = &client.proxy => {
+                if now >= proxy.deadline {
+                    let error = "Handshake was canceled.".to_owned();
+                    return self.refuse(slot, CloseCause::HandshakeError, error, effects);
+                }
+                proxy.deadline
+            }
+            // Upstream has its own deadline.
+            Phase::Connecting { .. } => now + timeouts.keep_alive,
+            Phase::Open { .. } if client.expiry.is_some_and(|expiry| now >= expiry) => {
+                let error = Some(CLOSED_WITH_ERROR.to_owned());
+                let closing = Closing { error, allow_reconnect: true, detail: String::new() };
+                return self.close(slot, CloseCause::Unauthorized, closing, effects);
+            }
+            // Its hub server pings it, and misses it.
+            Phase::Open { .. } if client.proxy.is_some() => match client.expiry.into_iter().chain(invocations).min() {
+                Some(next) => next,
+                None => return,
+            },
+            // Neither side pings there: the polls show that the client lives.
+            Phase::Open { .. } if client.transport == Transport::LongPolling => match client.expiry {
+                Some(expiry) => expiry,
+                None => return,
+            },
+            Phase::Open { .. } => {
+                let is_silent = client.reading == Reading::On && now - client.last_heard >= timeouts.client;
+                if is_silent {
+                    let error = Some(CLOSED_WITH_ERROR.to_owned());
+                    let closing = Closing { error, allow_reconnect: true, detail: String::new() };
+                    return self.close(slot, CloseCause::PingTimeout, closing, effects);
+                }
+                if now - client.last_sent >= timeouts.keep_alive {
+                    client.last_sent = now;
+                    effects.push(Effect::Send { to: slot, frame: ping.clone() });
+                }
+                let timeout = match client.reading {
+                    Reading::On => client.last_heard + timeouts.client,
+                    Reading::Paused => now + timeouts.client,
+                };
+                let next = timeout.min(client.last_sent + timeouts.keep_alive);
+                client.expiry.map_or(next, |expiry| next.min(expiry))
+            }
+        };
+        self.schedule(slot, next);
+    }
+
+    pub(crate) fn schedule(&mut self, slot: Slot, at: Millis) {
+        let due = self.wheel.schedule(slot, at);
+        self.client(slot).due = Some(due);
+    }
+}
