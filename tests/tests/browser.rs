@@ -4,7 +4,7 @@
 use std::fs;
 
 use hubgate_tests::command::{leavings, repository};
-use hubgate_tests::matrix::did;
+use hubgate_tests::matrix::{WAYS, did};
 use hubgate_tests::script::{Script, require_packages};
 use hubgate_tests::{Gateway, guests};
 
@@ -53,13 +53,7 @@ async fn a_page_of_another_origin_talks_on_all_transports() {
     const ORIGIN: &str = "http://localhost:3999";
     let gateway = Gateway::probe().with(&format!("hubs.probe.cors-origins = ['{ORIGIN}']")).start().await;
     let mut script = Script::start("browser_transports.mjs", &[&gateway.url(), ORIGIN]);
-    for (transport, protocol) in [
-        ("WebSockets", "json"),
-        ("WebSockets", "messagepack"),
-        ("ServerSentEvents", "json"),
-        ("LongPolling", "json"),
-        ("LongPolling", "messagepack"),
-    ] {
+    for (transport, protocol) in WAYS {
         script.says(&format!("{transport} {protocol}")).await;
         did("`@microsoft/signalr` 10.0.11, Chromium", transport, protocol, "calls and messages, from another origin");
     }

@@ -3,7 +3,7 @@
 use hubgate_tests::Gateway;
 use hubgate_tests::client::{Client, Received};
 use hubgate_tests::dotnet::{self, HubServer};
-use hubgate_tests::matrix::did;
+use hubgate_tests::matrix::{WAYS, did};
 use hubgate_tests::script::Script;
 use serde_json::json;
 
@@ -75,13 +75,7 @@ async fn javascript_clients_do_all_that_a_hub_offers() {
         ("@microsoft/signalr", "`@microsoft/signalr` 10.0.11, Node.js"),
         ("signalr-7", "`@microsoft/signalr` 7.0.14, Node.js"),
     ] {
-        for (transport, protocol) in [
-            ("WebSockets", "json"),
-            ("WebSockets", "messagepack"),
-            ("ServerSentEvents", "json"),
-            ("LongPolling", "json"),
-            ("LongPolling", "messagepack"),
-        ] {
+        for (transport, protocol) in WAYS {
             for scenario in ["calls and errors", "streams both ways", "groups", "client results"] {
                 let arguments = [package, scenario, server.url(), transport, protocol];
                 Script::start("hub_server.mjs", &arguments).succeeds().await;

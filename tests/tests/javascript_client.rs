@@ -2,22 +2,13 @@
 //! protocols.
 
 use hubgate_tests::Gateway;
-use hubgate_tests::matrix::did;
+use hubgate_tests::matrix::{WAYS, did};
 use hubgate_tests::script::Script;
 
 /// The packages of `tests/clients/javascript`, and what they are.
 const CLIENTS: [(&str, &str); 2] = [
     ("@microsoft/signalr", "`@microsoft/signalr` 10.0.11, Node.js"),
     ("signalr-7", "`@microsoft/signalr` 7.0.14, Node.js"),
-];
-
-/// Transports and hub protocols that go together.
-const WAYS: [(&str, &str); 5] = [
-    ("WebSockets", "json"),
-    ("WebSockets", "messagepack"),
-    ("ServerSentEvents", "json"),
-    ("LongPolling", "json"),
-    ("LongPolling", "messagepack"),
 ];
 
 /// Runs a scenario of `scenarios.mjs` to its end with every client in every way.

@@ -1,7 +1,7 @@
 //! Upstream by webhook, to an application in Node.js that behaves as an Azure Functions SignalR trigger does.
 
 use hubgate_tests::gateway::{KEY, SECOND_KEY, Setup};
-use hubgate_tests::matrix::did;
+use hubgate_tests::matrix::{WAYS, did};
 use hubgate_tests::script::Script;
 use hubgate_tests::wait::until;
 use hubgate_tests::{Client, Gateway};
@@ -177,13 +177,7 @@ async fn unmodified_clients_are_answered_in_their_own_protocol() {
     let upstream = Upstream::start().await;
     let gateway = upstream.gateway("").start().await;
     let token = gateway.token("probe").user("ann").sign();
-    for (transport, protocol) in [
-        ("WebSockets", "json"),
-        ("WebSockets", "messagepack"),
-        ("ServerSentEvents", "json"),
-        ("LongPolling", "json"),
-        ("LongPolling", "messagepack"),
-    ] {
+    for (transport, protocol) in WAYS {
         for scenario in ["connect and disconnect", "a call with a result", "a token of the application"] {
             let url = gateway.url();
             let arguments = ["@microsoft/signalr", scenario, &url, transport, protocol, &token];

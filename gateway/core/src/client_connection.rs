@@ -84,8 +84,8 @@ pub(crate) enum Phase {
         identity: Box<Identity>,
         deadline: Millis,
     },
-    /// While upstream decides on `connected`, or the hub server on the handshake. Others see the client already; what is sent to it is held back, because the
-    /// handshake answer must be the first message that it gets.
+    /// While upstream decides on `connected`, or the hub server on the handshake. Others see the client already; what is sent
+    /// to it is held back, because the handshake answer must be the first message that it gets.
     Connecting {
         facts: Arc<ConnectionFacts>,
         held: Held,

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use hubgate_wire::websocket::Frame;
 
 use crate::Slot;
-use crate::delivery::{Except, Member, Target};
+use crate::delivery::Action;
 use crate::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamEvent};
-use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardIndex};
-use crate::outgoing::Outgoing;
+use crate::id::{HubName, ServerConnectionId, ShardIndex};
 use crate::server_order::ServerOrder;
 use crate::settings::Handler;
 
@@ -73,43 +72,17 @@ pub enum Shards {
     One(ShardIndex),
 }
 
-/// What a shard does for another. It is an action made ready: what is sent is encoded once for all shards.
+/// What a shard does for another.
 #[derive(Debug, Clone)]
 pub enum Order {
-    Deliver {
-        to: Target,
-        except: Except,
-        message: Outgoing,
-    },
-    Join {
-        member: Member,
-        group: GroupName,
-        ttl_seconds: Option<u32>,
-    },
-    Leave {
-        member: Member,
-        group: GroupName,
-    },
-    LeaveAll(Member),
-    Close {
-        target: Target,
-        except: Vec<ConnectionId>,
-        reason: Option<String>,
-        allow_reconnect: bool,
-    },
+    /// What a sender asks of the hub. What is sent is encoded once for all shards.
+    Act(Action),
     /// Between the shard of a client and that of a hub server.
     Server(ServerOrder),
     /// To be answered behind all that was ordered before.
-    Ask {
-        question: HubQuestion,
-        asker: ShardIndex,
-        number: u32,
-    },
+    Ask { question: HubQuestion, asker: ShardIndex, number: u32 },
     /// The answer to question `number`.
-    Answer {
-        number: u32,
-        answer: HubAnswer,
-    },
+    Answer { number: u32, answer: HubAnswer },
 }
 
 /// Why a connection ended. The names are the service's close categories, where it has one.

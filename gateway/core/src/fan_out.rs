@@ -23,41 +23,49 @@ impl Shard {
 
     /// Does what another shard forwarded.
     pub fn obey(&mut self, hub: &HubName, order: Order, now: Millis, effects: &mut Vec<Effect>) {
-        let hub = self.hub_index(hub);
-        self.apply(hub, order, now, effects);
+        let index = self.hub_index(hub);
+        match order {
+            Order::Act(action) => self.apply(index, action, now, effects),
+            Order::Server(order) => self.obey_about_server(index, order, now, effects),
+            Order::Ask { question, asker, number } => {
+                let answer = self.answer(hub, question, now, effects);
+                self.forward(Shards::One(asker), index, Order::Answer { number, answer }, effects);
+            }
+            Order::Answer { number, answer } => self.answered(number, answer, effects),
+        }
     }
 
     pub(crate) fn act(&mut self, hub: HubIndex, action: Action, now: Millis, effects: &mut Vec<Effect>) {
-        let order = Order::from(action);
-        match order.owner() {
-            Some(owner) if owner == self.index => self.apply(hub, order, now, effects),
+        match action.owner() {
+            Some(owner) if owner == self.index => self.apply(hub, action, now, effects),
             Some(owner) => {
                 // An id from outside may name a shard that never was: nobody's connection.
                 if owner.0 < self.shards {
-                    self.forward(Shards::One(owner), hub, order, effects);
+                    self.forward(Shards::One(owner), hub, Order::Act(action), effects);
                 }
             }
             None => {
-                self.forward_to_others(hub, &order, effects);
-                self.apply(hub, order, now, effects);
+                self.forward_to_others(hub, &action, effects);
+                self.apply(hub, action, now, effects);
             }
         }
     }
 
     /// To the shards that it can concern.
-    fn forward_to_others(&self, hub: HubIndex, order: &Order, effects: &mut Vec<Effect>) {
+    fn forward_to_others(&self, hub: HubIndex, action: &Action, effects: &mut Vec<Effect>) {
         if self.shards == 1 {
             return;
         }
-        match order {
-            Order::Deliver { to: Target::User(user), .. } | Order::Close { target: Target::User(user), .. } => {
+        let order = || Order::Act(action.clone());
+        match action {
+            Action::Send { to: Target::User(user), .. } | Action::Close { target: Target::User(user), .. } => {
                 for shard in self.hub(hub).presence.users.shards_of(user) {
                     if shard != self.index {
-                        self.forward(Shards::One(shard), hub, order.clone(), effects);
+                        self.forward(Shards::One(shard), hub, order(), effects);
                     }
                 }
             }
-            _ => self.forward(Shards::AllOthers, hub, order.clone(), effects),
+            _ => self.forward(Shards::AllOthers, hub, order(), effects),
         }
     }
 
@@ -65,10 +73,11 @@ impl Shard {
         effects.push(Effect::Forward { to, hub: self.hub(hub).name.clone(), order });
     }
 
-    fn apply(&mut self, hub: HubIndex, order: Order, now: Millis, effects: &mut Vec<Effect>) {
-        match order {
-            Order::Deliver { to, except, message } => self.deliver(hub, &to, &except, &message, now, effects),
-            Order::Join { member, group, ttl_seconds } => {
+    /// Does what a sender asks for, as far as it concerns this shard.
+    fn apply(&mut self, hub: HubIndex, action: Action, now: Millis, effects: &mut Vec<Effect>) {
+        match action {
+            Action::Send { to, message, except } => self.deliver(hub, &to, &except, &message, now, effects),
+            Action::Join { member, group, ttl_seconds } => {
                 if let Member::User(user) = &member {
                     self.remember(hub, user, &group, ttl_seconds, now);
                 }
@@ -76,21 +85,14 @@ impl Shard {
                     self.join_client(slot, &group);
                 }
             }
-            Order::Leave { member, group } => self.part(hub, member, Some(&group)),
-            Order::LeaveAll(member) => self.part(hub, member, None),
-            Order::Close { target, except, reason, allow_reconnect } => {
+            Action::Leave { member, group } => self.part(hub, member, Some(&group)),
+            Action::LeaveAll(member) => self.part(hub, member, None),
+            Action::Close { target, except, reason, allow_reconnect } => {
                 for slot in self.targets(hub, &target, &except) {
                     let closing = Closing { error: reason.clone(), allow_reconnect, detail: String::new() };
                     self.close(slot, CloseCause::ClosedByRequest, closing, effects);
                 }
             }
-            Order::Server(order) => self.obey_about_server(hub, order, now, effects),
-            Order::Ask { question, asker, number } => {
-                let hub_name = self.hub(hub).name.clone();
-                let answer = self.answer(&hub_name, question, now, effects);
-                self.forward(Shards::One(asker), hub, Order::Answer { number, answer }, effects);
-            }
-            Order::Answer { number, answer } => self.answered(number, answer, effects),
         }
     }
 
@@ -230,37 +232,20 @@ impl Member {
     }
 }
 
-impl Order {
-    /// The only shard that the order is about, if it is about one connection.
+impl Action {
+    /// The only shard that the action is about, if it is about one connection.
     fn owner(&self) -> Option<ShardIndex> {
         match self {
-            Order::Deliver { to: Target::Connection(id), .. }
-            | Order::Join { member: Member::Connection(id), .. }
-            | Order::Leave { member: Member::Connection(id), .. }
-            | Order::LeaveAll(Member::Connection(id))
-            | Order::Close { target: Target::Connection(id), .. } => Some(id.shard()),
-            Order::Deliver { to: Target::All | Target::Group(_) | Target::User(_), .. }
-            | Order::Join { member: Member::User(_), .. }
-            | Order::Leave { member: Member::User(_), .. }
-            | Order::LeaveAll(Member::User(_))
-            | Order::Close { target: Target::All | Target::Group(_) | Target::User(_), .. }
-            | Order::Server(_)
-            | Order::Ask { .. }
-            | Order::Answer { .. } => None,
-        }
-    }
-}
-
-impl From<Action> for Order {
-    fn from(action: Action) -> Order {
-        match action {
-            Action::Send { to, message, except } => Order::Deliver { to, except, message },
-            Action::Join { member, group, ttl_seconds } => Order::Join { member, group, ttl_seconds },
-            Action::Leave { member, group } => Order::Leave { member, group },
-            Action::LeaveAll(member) => Order::LeaveAll(member),
-            Action::Close { target, except, reason, allow_reconnect } => {
-                Order::Close { target, except, reason, allow_reconnect }
-            }
+            Action::Send { to: Target::Connection(id), .. }
+            | Action::Join { member: Member::Connection(id), .. }
+            | Action::Leave { member: Member::Connection(id), .. }
+            | Action::LeaveAll(Member::Connection(id))
+            | Action::Close { target: Target::Connection(id), .. } => Some(id.shard()),
+            Action::Send { to: Target::All | Target::Group(_) | Target::User(_), .. }
+            | Action::Join { member: Member::User(_), .. }
+            | Action::Leave { member: Member::User(_), .. }
+            | Action::LeaveAll(Member::User(_))
+            | Action::Close { target: Target::All | Target::Group(_) | Target::User(_), .. } => None,
         }
     }
 }

@@ -340,14 +340,17 @@ impl Shard {
 
     /// The server behind a connection takes no more clients; `fin` says what becomes of those that it has.
     fn server_leaves(&mut self, id: ServerConnectionId, fin: &str, now: Millis, effects: &mut Vec<Effect>) {
-        let Some(ServerConnection { hub, server, phase: ServerPhase::Open(kind), .. }) = self.servers.get(&id) else {
+        let Some(connection) = self.servers.get(&id) else {
             return;
         };
-        let hub = *hub;
-        self.hub(hub).presence.servers.leaving(server);
-        let leaving = match (fin, kind) {
-            ("fin:0", _) => Leaving::DropsClients,
-            ("fin:1", ServerKind::Hub { migration }) if *migration > Migration::Never => Leaving::MovesClients,
+        let ServerPhase::Open(ServerKind::Hub { migration }) = connection.phase else {
+            return;
+        };
+        let hub = connection.hub;
+        self.hub(hub).presence.servers.leaving(&connection.server);
+        let leaving = match fin {
+            "fin:0" => Leaving::DropsClients,
+            "fin:1" if migration > Migration::Never => Leaving::MovesClients,
             _ => return,
         };
         self.order_about_server(hub, ServerOrder::Leaves { server: id, leaving }, now, effects);

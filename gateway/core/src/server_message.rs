@@ -225,7 +225,7 @@ impl Shard {
                 let action = closing(target, &close.excluded, close.reason, true);
                 self.act_and_ack(from, hub, close.ack_id, action, now, effects);
             }
-            _ => {}
+            _ => self.skip_server_message(from, "a message that nobody here acts on", effects),
         }
     }
 

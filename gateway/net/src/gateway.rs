@@ -12,7 +12,7 @@ use hubgate_core::Presence;
 use hubgate_core::id::ShardIndex;
 use hubgate_core::time::Millis;
 use hubgate_plugin_host::PluginHost;
-use hubgate_wire::token::Endpoint;
+use hubgate_wire::endpoint::Endpoint;
 use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};

@@ -9,6 +9,7 @@ mod http;
 mod inbox;
 mod metrics;
 mod outbox;
+mod peers;
 mod questions;
 pub mod settings;
 mod shard;

@@ -9,7 +9,8 @@ use hubgate_plugin_host::ShardQuestion;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::inbox::ShardMessage;
-use crate::shard::{Peer, ShardThread};
+use crate::peers::Peer;
+use crate::shard::ShardThread;
 
 impl ShardThread {
     pub(crate) fn answer_here(self: &Rc<Self>, hub: &HubName, question: HubQuestion) -> HubAnswer {
@@ -28,16 +29,9 @@ impl ShardThread {
             }
             HubQuestion::UserInGroup { user, group } => HubAnswer::Exists(self.user_in_group(&hub, user, group).await),
             HubQuestion::Join { connection, group } => HubAnswer::Joined(self.join(&hub, connection, group).await),
-            HubQuestion::Leave { connection, group } => {
-                let question = HubQuestion::Leave { connection, group };
-                match connection.shard() == self.index {
-                    true => self.answer_here(&hub, question),
-                    false => self.ask(connection.shard(), &hub, question).await.unwrap_or(HubAnswer::Exists(false)),
-                }
-            }
             HubQuestion::Facts(id) => self.answer_here(&hub, HubQuestion::Facts(id)),
-            // Only hub servers ask for members, and their shard asks the others itself.
-            question @ HubQuestion::Members { .. } => self.answer_here(&hub, question),
+            // Only hub servers ask these, and their shard asks the others itself.
+            question @ (HubQuestion::Leave { .. } | HubQuestion::Members { .. }) => self.answer_here(&hub, question),
             HubQuestion::Run(actions) => {
                 let answer = self.answer_here(&hub, HubQuestion::Run(actions));
                 self.wait_for_orders().await;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubgate_core::id::HubName;
-use hubgate_wire::token::{AccessKey, Endpoint};
+use hubgate_wire::endpoint::Endpoint;
+use hubgate_wire::token::AccessKey;
 use ipnet::IpNet;
 
 use crate::tls::Tls;

@@ -13,7 +13,7 @@ use hubgate_core::event::{UpstreamAnswer, UpstreamCall};
 use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
 use hubgate_core::settings::Handler;
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Effect, NewClient, NewServerConnection, Order, Shard, Shards, Slot, TokenRefusal};
+use hubgate_core::{CloseCause, Effect, NewClient, NewServerConnection, Shard, Shards, Slot, TokenRefusal};
 use hubgate_plugin_host::{ShardPlugins, ShardQuestion};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::{Claims, TokenError};
@@ -26,7 +26,8 @@ use crate::client::ClientLink;
 use crate::client::http_client::HttpClient;
 use crate::gateway::Shared;
 use crate::http::{self, Refusal, VerifiedTokens};
-use crate::inbox::{INBOX, Inbox, InboxSender, ShardMessage, UpgradedClient};
+use crate::inbox::{Inbox, InboxSender, ShardMessage, UpgradedClient};
+use crate::peers::Peer;
 use crate::tls::UpgradedStream;
 use crate::webhooks::Webhooks;
 use crate::websocket::{self, WebSocket};
@@ -60,14 +61,8 @@ pub(crate) struct ShardThread {
     dirty: RefCell<Vec<Rc<WebSocket>>>,
     flusher: RefCell<Option<Waker>>,
     /// Readers that wait because another shard is behind.
-    held_readers: RefCell<Vec<Waker>>,
+    pub(crate) held_readers: RefCell<Vec<Waker>>,
     is_drained: Notify,
-}
-
-/// Another shard, and what waits because its inbox is full.
-pub(crate) struct Peer {
-    pub(crate) inbox: InboxSender,
-    pub(crate) waiting: RefCell<VecDeque<ShardMessage>>,
 }
 
 /// Runs a shard on this thread until its inbox is closed.
@@ -81,7 +76,7 @@ pub(crate) async fn run(
 ) {
     let settings = shared.settings().clone();
     let core = Shard::new(index, inboxes.len() as u16, settings.core.clone(), shared.presence.clone());
-    let peer = |inbox| Peer { inbox, waiting: RefCell::default() };
+    let peers = inboxes.into_iter().map(Peer::new).collect();
     let shard = Rc::new(ShardThread {
         index,
         webhooks: Rc::new(Webhooks::new(shared.clone())),
@@ -91,7 +86,7 @@ pub(crate) async fn run(
         servers: RefCell::default(),
         http_clients: RefCell::default(),
         plugins,
-        peers: inboxes.into_iter().map(peer).collect(),
+        peers,
         read_buffer: Cell::new(vec![0; READ_BUFFER]),
         tokens: RefCell::default(),
         outbox_limit: Cell::new(settings.limits.outbox),
@@ -276,17 +271,6 @@ impl ShardThread {
         }
     }
 
-    /// Whether clients may be read: not while another shard takes no more of what they cause.
-    pub(crate) fn poll_may_read(&self, cx: &Context<'_>) -> Poll<()> {
-        match self.peers.iter().any(|peer| peer.waiting.borrow().len() > INBOX) {
-            false => Poll::Ready(()),
-            true => {
-                self.held_readers.borrow_mut().push(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-
     /// Tells the core what happened, and does what it wants done.
     pub(crate) fn tell(self: &Rc<Self>, event: impl FnOnce(&mut Shard, Millis, &mut Vec<Effect>)) {
         let mut effects = Vec::new();
@@ -386,11 +370,6 @@ impl ShardThread {
         }
     }
 
-    /// The way to a shard, if there is such a one.
-    pub(crate) fn inbox_of(&self, shard: ShardIndex) -> Option<&InboxSender> {
-        self.peers.get(usize::from(shard.0)).map(|peer| &peer.inbox)
-    }
-
     /// Calls a plugin. Most calls are over when they are first polled, so only one that waits gets a task.
     fn call(self: &Rc<Self>, slot: Slot, call: UpstreamCall) -> Option<(Slot, UpstreamAnswer)> {
         let mut call: Pin<Box<dyn Future<Output = UpstreamAnswer>>> = Box::pin(self.plugins.call(call));
@@ -406,45 +385,6 @@ impl ShardThread {
     async fn tell_answer(self: Rc<Self>, slot: Slot, call: impl Future<Output = UpstreamAnswer>) {
         let answer = call.await;
         self.tell(|core, now, effects| core.upstream_answered(slot, answer, now, effects));
-    }
-
-    /// Hands an order to another shard, behind all that it was handed before.
-    fn forward(self: &Rc<Self>, shard: ShardIndex, hub: HubName, order: Order) {
-        let peer = &self.peers[usize::from(shard.0)];
-        let mut waiting = peer.waiting.borrow_mut();
-        let message = ShardMessage::Order { hub, order };
-        if !waiting.is_empty() {
-            return waiting.push_back(message);
-        }
-        if let Err(mpsc::error::TrySendError::Full(message)) = peer.inbox.try_send(message) {
-            waiting.push_back(message);
-            tokio::task::spawn_local(self.clone().hand_over_what_waits(shard));
-        }
-    }
-
-    async fn hand_over_what_waits(self: Rc<Self>, shard: ShardIndex) {
-        let peer = &self.peers[usize::from(shard.0)];
-        loop {
-            // The first message stays in the queue while it is handed over, so that nothing overtakes it.
-            let Ok(permit) = peer.inbox.reserve().await else {
-                return;
-            };
-            let mut waiting = peer.waiting.borrow_mut();
-            if let Some(message) = waiting.pop_front() {
-                permit.send(message);
-            }
-            if waiting.len() <= INBOX / 2 {
-                self.held_readers.borrow_mut().drain(..).for_each(Waker::wake);
-            }
-            if waiting.is_empty() {
-                return;
-            }
-        }
-    }
-
-    pub(crate) fn other_shards(&self) -> impl Iterator<Item = ShardIndex> + use<> {
-        let own = self.index;
-        (0..self.peers.len() as u16).map(ShardIndex).filter(move |index| *index != own)
     }
 
     fn receive(self: &Rc<Self>, message: ShardMessage) {

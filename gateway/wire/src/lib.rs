@@ -1,6 +1,7 @@
 //! The wire protocols of the gateway: bytes to typed messages and back. No I/O, no clock, no random source.
 
 pub mod depth;
+pub mod endpoint;
 pub mod messagepack;
 pub mod negotiate;
 pub mod payload;

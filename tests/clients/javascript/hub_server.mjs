@@ -6,6 +6,7 @@
 // client's `HttpTransportType`, PROTOCOL `json` or `messagepack`. A scenario says in lines how far it is, and `done` at its end.
 
 import assert from "node:assert/strict";
+import { once, until } from "./wait.mjs";
 
 const [client, scenario, url, transport, protocol] = process.argv.slice(2);
 const { HubConnectionBuilder, HttpTransportType, LogLevel, Subject } = await import(client);
@@ -115,17 +116,6 @@ function items(stream) {
     const all = [];
     stream.subscribe({ next: (item) => void all.push(item), complete: () => resolve(all), error: reject });
   });
-}
-
-/** What a callback is called with. */
-function once(register) {
-  return new Promise(register);
-}
-
-async function until(condition) {
-  while (!condition()) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 const run = scenarios[scenario];

@@ -6,6 +6,7 @@
 // `messagepack`. A scenario says in lines how far it is, and `done` at its end.
 
 import assert from "node:assert/strict";
+import { once, until } from "./wait.mjs";
 
 const [client, scenario, url, transport, protocol, token] = process.argv.slice(2);
 const { HubConnectionBuilder, HubConnectionState, HttpTransportType, LogLevel } = await import(client);
@@ -200,17 +201,6 @@ async function started(options) {
   const connection = build(options);
   await connection.start();
   return connection;
-}
-
-/** What a callback is called with. */
-function once(register) {
-  return new Promise(register);
-}
-
-async function until(condition) {
-  while (!condition()) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 const run = scenarios[scenario];

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 use hubgate_core::id::HubName;
-use hubgate_wire::token::{AccessKey, Endpoint};
+use hubgate_wire::endpoint::Endpoint;
+use hubgate_wire::token::AccessKey;
 use serde_json::{Map, Value};
 
 use crate::config::Config;

@@ -16,7 +16,8 @@ use hubgate_core::mode::Mode;
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
 use hubgate_plugin_host::{Payloads, PluginSettings, PluginSource};
-use hubgate_wire::token::{AccessKey, Endpoint};
+use hubgate_wire::endpoint::Endpoint;
+use hubgate_wire::token::AccessKey;
 use hubgate_wire::webhook::UrlTemplate;
 use ipnet::IpNet;
 

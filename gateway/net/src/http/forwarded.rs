@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{HOST, HeaderMap, HeaderName};
-use hubgate_wire::token::Endpoint;
+use hubgate_wire::endpoint::Endpoint;
 
 use crate::settings::Settings;
 

@@ -62,7 +62,8 @@ impl VerifiedTokens {
 
 #[cfg(test)]
 mod tests {
-    use hubgate_wire::token::{AccessKey, Endpoint};
+    use hubgate_wire::endpoint::Endpoint;
+    use hubgate_wire::token::AccessKey;
 
     use super::*;
     use crate::settings::tests::settings;
