@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hubgate_core::delivery::{Action, Target};
 use hubgate_core::event::UpstreamAnswer;
+use hubgate_core::filter::{HalvesByPlugin, Origin};
 use hubgate_core::id::{ConnectionId, HubName, PluginName, ServerId, ShardIndex};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
@@ -73,16 +74,16 @@ fn fan_out(times: usize) {
     for _ in 0..times {
         let message = Outgoing::call("said".to_owned(), arguments.clone());
         let send = Action::Send { to: Target::All, message, except: Default::default() };
-        shard.run(&hub, vec![send], Millis(1), &mut effects);
-        assert!(matches!(effects.as_slice(), [Effect::Deliver { to, .. }] if to.len() == CLIENTS));
+        shard.send_to_hub(&hub, Origin::Rest, vec![send], 0, Millis(1), &mut effects);
+        assert!(matches!(effects.as_slice(), [Effect::Deliver { to, .. }, Effect::Done(0)] if to.len() == CLIENTS));
         effects.clear();
     }
 }
 
 /// One call that a hub server answers, on the same shard.
 fn proxy(times: usize) {
-    let settings = Settings { other_hubs: HubSettings { mode: Mode::Default }, ..settings() };
-    let mut shard = Shard::new(ShardIndex(0), 1, Arc::new(settings), Arc::default());
+    let settings = Settings { other_hubs: HubSettings { mode: Mode::Default, filters: Vec::new() }, ..settings() };
+    let mut shard = Shard::new(ShardIndex(0), 1, Arc::new(settings), Arc::default(), HalvesByPlugin::new());
     let mut effects = Vec::new();
     let server = shard.server_opened(NewServerConnection { hub: hub(), server: ServerId::new("s") }, Millis(0));
     let request = HandshakeRequest { version: 1, ..HandshakeRequest::default() };
@@ -120,7 +121,7 @@ fn settings() -> Settings {
     let handler = Handler::Plugin(PluginName::new("plugin"));
     Settings {
         hubs: Default::default(),
-        other_hubs: HubSettings { mode: Mode::Serverless },
+        other_hubs: HubSettings { mode: Mode::Serverless, filters: Vec::new() },
         upstream: vec![UpstreamItem { hubs: Pattern::Any, categories: messages, events: Pattern::Any, handler }],
         limits: Limits {
             message: 1 << 20,
@@ -143,7 +144,7 @@ fn settings() -> Settings {
 
 /// A shard with connected clients.
 fn shard(clients: usize) -> (Shard, Vec<Slot>) {
-    let mut shard = Shard::new(ShardIndex(0), 1, Arc::new(settings()), Arc::default());
+    let mut shard = Shard::new(ShardIndex(0), 1, Arc::new(settings()), Arc::default(), HalvesByPlugin::new());
     let mut effects = Vec::new();
     let slots = (0..clients).map(|number| open(&mut shard, number, &mut effects).0).collect();
     (shard, slots)

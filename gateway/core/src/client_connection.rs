@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::HubProtocol;
 use hubgate_wire::signalr::framing::{self, TooLong};
@@ -11,6 +12,7 @@ use hubgate_wire::websocket::{DataKind, Frame};
 use crate::event::{ConnectionFacts, UpstreamEvent};
 use crate::id::{ConnectionId, GroupName, HubName, UserId};
 use crate::mode::ClientKind;
+use crate::outbound::HeldBack;
 use crate::pairs::Pairs;
 use crate::proxied::Proxy;
 use crate::settings::Handler;
@@ -69,8 +71,12 @@ pub(crate) struct ClientConnection {
     pub(crate) due: Option<Due>,
     pub(crate) phase: Phase,
     pub(crate) reading: Reading,
+    /// Whether filters look at what it said; nothing more of it is parsed meanwhile.
+    pub(crate) inspecting: Inspecting,
+    /// What waits behind something that filters look at on its way to the client.
+    pub(crate) held_back: Option<Box<Held>>,
     /// The beginning of a message whose end has not come, or bytes that may not be parsed yet.
-    pub(crate) unread: Vec<u8>,
+    pub(crate) unread: BytesMut,
     pub(crate) calls: CallQueue,
     pub(crate) groups: Vec<GroupName>,
     /// Its hub server, from its handshake request until its end. None: the gateway answers it.
@@ -103,18 +109,19 @@ pub(crate) enum Phase {
 /// What is held back for a client, within bounds.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    pub(crate) frames: Vec<Frame>,
-    bytes: usize,
+    pub(crate) items: VecDeque<HeldBack>,
+    /// The size of the items.
+    pub(crate) bytes: usize,
     /// More was sent than may be held; the client cannot go on without it.
     pub(crate) is_too_much: bool,
 }
 
 impl Held {
-    fn push(&mut self, frame: &Frame, limit: usize) {
-        self.bytes = self.bytes.saturating_add(frame.len());
-        match self.bytes > limit && !self.frames.is_empty() {
-            true => *self = Held { frames: Vec::new(), bytes: usize::MAX, is_too_much: true },
-            false => self.frames.push(frame.clone()),
+    pub(crate) fn push(&mut self, item: HeldBack, limit: usize) {
+        self.bytes = self.bytes.saturating_add(item.len());
+        match self.bytes > limit && !self.items.is_empty() {
+            true => *self = Held { items: VecDeque::new(), bytes: usize::MAX, is_too_much: true },
+            false => self.items.push_back(item),
         }
     }
 }
@@ -133,10 +140,20 @@ pub(crate) enum Reading {
     Paused,
 }
 
+/// Whether filters look at what a client said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inspecting {
+    No,
+    Yes,
+    /// It takes them a while, and the transport is not asked for more.
+    Waits,
+}
+
 /// The client's events on their way to upstream: one at a time, in order.
 #[derive(Debug, Default)]
 pub(crate) struct CallQueue {
-    pub(crate) running: Option<Running>,
+    /// The event that upstream is busy with, and who that is.
+    pub(crate) running: Option<(Running, Handler)>,
     pub(crate) waiting: VecDeque<WaitingCall>,
     /// The size of what waits, in bytes.
     pub(crate) bytes: usize,
@@ -148,6 +165,8 @@ pub(crate) enum Running {
     Connected,
     Invocation { id: Option<Arc<str>>, target: String },
     Disconnected,
+    /// Upstream has answered, and filters look at what it says.
+    Answered,
 }
 
 #[derive(Debug)]
@@ -173,12 +192,18 @@ impl ClientConnection {
     #[inline]
     pub(crate) fn takes(&mut self, frame: &Frame, now: Millis, limit: usize) -> bool {
         match &mut self.phase {
-            Phase::Open { .. } => {
-                self.last_sent = now;
-                true
-            }
+            Phase::Open { .. } => match &mut self.held_back {
+                None => {
+                    self.last_sent = now;
+                    true
+                }
+                Some(held) => {
+                    held.push(HeldBack::Frame(frame.clone()), limit);
+                    false
+                }
+            },
             Phase::Connecting { held, .. } => {
-                held.push(frame, limit);
+                held.push(HeldBack::Frame(frame.clone()), limit);
                 false
             }
             Phase::Handshaking { .. } | Phase::Closed { .. } => false,
@@ -189,7 +214,7 @@ impl ClientConnection {
     pub(crate) fn is_parsing(&self) -> bool {
         match self.phase {
             Phase::Handshaking { .. } => true,
-            Phase::Open { .. } => self.reading == Reading::On,
+            Phase::Open { .. } => self.reading == Reading::On && self.inspecting == Inspecting::No,
             Phase::Connecting { .. } | Phase::Closed { .. } => false,
         }
     }
@@ -204,7 +229,7 @@ impl ClientConnection {
 
     /// Takes what is unread and so much of `bytes` as makes it one message. `None` if `bytes` does not hold the message's
     /// end: then what is left of `bytes` belongs behind what is unread.
-    pub(crate) fn complete_message(&mut self, bytes: &mut &[u8]) -> Result<Option<Vec<u8>>, TooLong> {
+    pub(crate) fn complete_message(&mut self, bytes: &mut &[u8]) -> Result<Option<BytesMut>, TooLong> {
         let is_separated =
             matches!(self.phase, Phase::Handshaking { .. }) || self.protocol.data_kind() == DataKind::Text;
         if is_separated {
@@ -243,6 +268,15 @@ impl ClientConnection {
             Ok(Some((length, _))) => length,
             Ok(None) | Err(TooLong) => self.unread.len(),
         }
+    }
+
+    /// Lets what is sent to it wait from now on.
+    pub(crate) fn hold_back(&mut self) {
+        self.held_back = Some(Box::default());
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed { .. })
     }
 
     /// Whether nothing is left to be done for it.

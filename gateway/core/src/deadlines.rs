@@ -2,7 +2,7 @@
 
 use hubgate_wire::negotiate::Transport;
 
-use crate::client_connection::{Phase, Reading};
+use crate::client_connection::Phase;
 use crate::effect::{CloseCause, Effect};
 use crate::shard::{CLOSED_WITH_ERROR, Closing, Shard, Slot};
 use crate::time::Millis;
@@ -46,7 +46,7 @@ impl Shard {
                 None => return,
             },
             Phase::Open { .. } => {
-                let is_silent = client.reading == Reading::On && now - client.last_heard >= timeouts.client;
+                let is_silent = client.is_read() && now - client.last_heard >= timeouts.client;
                 if is_silent {
                     let error = Some(CLOSED_WITH_ERROR.to_owned());
                     let closing = Closing { error, allow_reconnect: true, detail: String::new() };
@@ -56,9 +56,9 @@ impl Shard {
                     client.last_sent = now;
                     effects.push(Effect::Send { to: slot, frame: ping.clone() });
                 }
-                let timeout = match client.reading {
-                    Reading::On => client.last_heard + timeouts.client,
-                    Reading::Paused => now + timeouts.client,
+                let timeout = match client.is_read() {
+                    true => client.last_heard + timeouts.client,
+                    false => now + timeouts.client,
                 };
                 let next = timeout.min(client.last_sent + timeouts.keep_alive);
                 client.expiry.map_or(next, |expiry| next.min(expiry))

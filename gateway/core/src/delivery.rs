@@ -62,3 +62,21 @@ pub enum Action {
         allow_reconnect: bool,
     },
 }
+
+impl Action {
+    /// Whom it sends something to.
+    pub(crate) fn send_target(&self) -> Option<&Target> {
+        match self {
+            Action::Send { to, .. } => Some(to),
+            Action::Join { .. } | Action::Leave { .. } | Action::LeaveAll(_) | Action::Close { .. } => None,
+        }
+    }
+
+    /// What it sends.
+    pub(crate) fn send_message(&self) -> Option<&Outgoing> {
+        match self {
+            Action::Send { message, .. } => Some(message),
+            Action::Join { .. } | Action::Leave { .. } | Action::LeaveAll(_) | Action::Close { .. } => None,
+        }
+    }
+}

@@ -7,6 +7,7 @@ use hubgate_wire::websocket::Frame;
 use crate::Slot;
 use crate::delivery::Action;
 use crate::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamEvent};
+use crate::filter::{Inspection, InspectionNumber};
 use crate::id::{HubName, ServerConnectionId, ShardIndex};
 use crate::server_order::ServerOrder;
 use crate::settings::Handler;
@@ -42,6 +43,21 @@ pub enum Effect {
         client: Arc<ConnectionFacts>,
         event: UpstreamEvent,
     },
+    /// Let the hub's filters look at a message; what they make of it comes back through [`crate::Shard::inspected`]. If that
+    /// takes a while, [`crate::Shard::inspection_waits`] wants to know.
+    Inspect {
+        number: InspectionNumber,
+        inspection: Box<Inspection>,
+    },
+    /// What [`crate::Shard::send_to_hub`] was asked under this number is done.
+    Done(u64),
+    /// Log that something for clients of the hub was not sent, because it is no hub message that filters could look at.
+    Unreadable {
+        hub: HubName,
+    },
+    /// Read no more of the hub server until [`Effect::ResumeServer`].
+    PauseServer(ServerConnectionId),
+    ResumeServer(ServerConnectionId),
     /// Queue messages of the service protocol for a hub server on this shard.
     ToServer {
         to: ServerConnectionId,

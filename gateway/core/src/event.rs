@@ -93,8 +93,8 @@ pub enum HubQuestion {
     Leave { connection: ConnectionId, group: Option<GroupName> },
     /// The connections of a group whose ids come behind `after`, in their order, up to `most` of them.
     Members { group: GroupName, after: Option<ConnectionId>, most: usize },
-    /// Run these actions now; answered when they are in effect.
-    Run(Vec<Action>),
+    /// Nothing; answered behind what was ordered before.
+    Barrier,
 }
 
 /// What came of an attempt to put a connection into a group.
@@ -116,5 +116,6 @@ pub enum HubAnswer {
     Joined(Joined),
     Facts(Option<Arc<ConnectionFacts>>),
     Members(Vec<(ConnectionId, Option<UserId>)>),
-    Ran,
+    /// To [`HubQuestion::Barrier`].
+    InEffect,
 }

@@ -20,6 +20,31 @@ pub(crate) fn completion(target: &str, failure: UpstreamFailure, detailed: bool)
     }
 }
 
+/// The error of a completion, for a message that a filter of the hub has failed at. `target`: of a call.
+pub(crate) fn filtered(target: Option<&str>, failure: UpstreamFailure, detailed: bool) -> String {
+    let detail = |text: String| if detailed { format!(" {text}") } else { String::new() };
+    let why = match failure {
+        UpstreamFailure::Rejected(text) | UpstreamFailure::Failed(text) => format!("failed.{}", detail(text)),
+        UpstreamFailure::Trapped(reason) => format!("broke off.{}", detail(reason)),
+        UpstreamFailure::TimedOut => "took too long and was stopped.".to_owned(),
+        UpstreamFailure::OutOfMemory => "ran out of memory and was stopped.".to_owned(),
+        UpstreamFailure::Busy => "is busy; try again later.".to_owned(),
+    };
+    format!("{} a filter of the hub {why}", failed_at(target))
+}
+
+/// The error of a completion, for a message that a filter of the hub has dropped.
+pub(crate) fn dropped(target: Option<&str>) -> String {
+    format!("{} a filter of the hub dropped it.", failed_at(target))
+}
+
+fn failed_at(target: Option<&str>) -> String {
+    match target {
+        Some(target) => format!("Failed to invoke '{target}':"),
+        None => "The result cannot be passed on:".to_owned(),
+    }
+}
+
 /// The error of the handshake, for a client that upstream did not take.
 pub(crate) fn connected(failure: UpstreamFailure, detailed: bool) -> String {
     let failed = |why: &str| format!("An unexpected error occurred during connection handshake.{why}");

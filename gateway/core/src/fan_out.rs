@@ -13,14 +13,6 @@ use crate::shard::{Closing, Shard, Slot};
 use crate::time::Millis;
 
 impl Shard {
-    /// Does what a sender asks of a hub, in order.
-    pub fn run(&mut self, hub: &HubName, actions: Vec<Action>, now: Millis, effects: &mut Vec<Effect>) {
-        let hub = self.hub_index(hub);
-        for action in actions {
-            self.act(hub, action, now, effects);
-        }
-    }
-
     /// Does what another shard forwarded.
     pub fn obey(&mut self, hub: &HubName, order: Order, now: Millis, effects: &mut Vec<Effect>) {
         let index = self.hub_index(hub);
@@ -28,7 +20,7 @@ impl Shard {
             Order::Act(action) => self.apply(index, action, now, effects),
             Order::Server(order) => self.obey_about_server(index, order, now, effects),
             Order::Ask { question, asker, number } => {
-                let answer = self.answer(hub, question, now, effects);
+                let answer = self.answer(hub, question, now);
                 self.forward(Shards::One(asker), index, Order::Answer { number, answer }, effects);
             }
             Order::Answer { number, answer } => self.answered(number, answer, effects),
@@ -147,6 +139,13 @@ impl Shard {
         if self.client(slot).takes(&frame, now, held) {
             effects.push(Effect::Send { to: slot, frame });
         }
+    }
+
+    /// Queues a frame for one client, before what is held back for it.
+    pub(crate) fn send_at_once(&mut self, slot: Slot, frame: Frame, now: Millis, effects: &mut Vec<Effect>) {
+        let held = self.client(slot).held_back.take();
+        self.send(slot, frame, now, effects);
+        self.client(slot).held_back = held;
     }
 
     /// The clients of a target on this shard.

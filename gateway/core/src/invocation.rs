@@ -5,11 +5,15 @@
 
 use bytes::Bytes;
 use hubgate_wire::service::{self, ErrorCompletion, ServiceMapping, ServiceMessage};
+use hubgate_wire::websocket::Frame;
 
 use crate::client_connection::HubIndex;
 use crate::delivery::Target;
 use crate::effect::{Effect, Order, Shards};
+use crate::filter::Direction;
 use crate::id::{ConnectionId, ServerConnectionId, ServerId};
+use crate::outbound::{HeldBack, HeldMessage};
+use crate::outgoing::Outgoing;
 use crate::server_connection::written;
 use crate::server_message::outgoing;
 use crate::server_order::ServerOrder;
@@ -27,10 +31,20 @@ const INSTANCE: &str = "hubgate";
 #[derive(Debug)]
 pub(crate) struct ClientInvocation {
     id: Box<str>,
-    caller: ServerId,
+    pub(crate) caller: ServerId,
     /// The connection that the caller asked on.
     from: ServerConnectionId,
     deadline: Millis,
+}
+
+/// A call of a client on its way there.
+#[derive(Debug)]
+pub(crate) struct ClientCall {
+    pub(crate) hub: HubIndex,
+    /// The body of the hub server's message.
+    pub(crate) message: Bytes,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) invocation: ClientInvocation,
 }
 
 impl Shard {
@@ -62,7 +76,8 @@ impl Shard {
             let error = "The connection is not served by a hub server.";
             return self.fail_invocation(hub, id, &invocation, error, effects);
         };
-        let Some(frame) = outgoing(&call.payloads).frame(protocol).cloned() else {
+        let outgoing = outgoing(&call.payloads);
+        let Some(frame) = outgoing.frame(protocol).cloned() else {
             let error = format!("The call has no payload for the protocol '{}'.", protocol.name());
             return self.fail_invocation(hub, id, &invocation, &error, effects);
         };
@@ -70,12 +85,35 @@ impl Shard {
             let error = format!("{MOST} calls of the connection wait for their results.");
             return self.fail_invocation(hub, id, &invocation, &error, effects);
         }
+        let is_held = client.held_back.is_some() || self.hub(hub).filters.look_at(Direction::Outbound);
+        let call = ClientCall { hub, message: message.clone(), outgoing, invocation };
+        match is_held {
+            true => self.say_in_turn(slot, HeldBack::Message(HeldMessage::Call(call)), now, effects),
+            false => self.call_client(slot, call, frame, now, effects),
+        }
+    }
+
+    /// Sends a client the call of a hub server, as `frame`.
+    pub(crate) fn call_client(
+        &mut self,
+        slot: Slot,
+        call: ClientCall,
+        frame: Frame,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let ClientCall { hub, message, invocation, .. } = call;
+        let client = self.client(slot);
+        let (id, from) = (client.id, invocation.from);
+        let (Some(proxy), Ok(call)) = (&mut client.proxy, service::parse(&message)) else {
+            return;
+        };
         let route = proxy.route.clone();
         let (caller, invocation_id) = (invocation.caller.clone(), invocation.id.clone());
         proxy.invocations.push(invocation);
         if route.server != caller {
             // It must know whose the answer is before it comes.
-            let call = written(&ServiceMessage::ClientInvocation(call));
+            let call = written(&call);
             self.pass_to_server(hub, route.connection, call, effects);
             let mapping = ServiceMapping {
                 invocation_id: &invocation_id,
@@ -86,7 +124,7 @@ impl Shard {
             let mapping = written(&ServiceMessage::ServiceMapping(mapping)).into();
             self.pass_to_any_of_server(hub, from, caller, mapping, effects);
         }
-        self.send(slot, frame, now, effects);
+        self.send_at_once(slot, frame, now, effects);
         self.check_deadlines(slot, now, effects);
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::client_connection::{HubIndex, Phase};
 use crate::effect::{CloseCause, Effect};
+use crate::filter::{Filters, HalvesByPlugin};
 use crate::mode::Mode;
 use crate::settings::Settings;
 use crate::shard::{CLOSED_WITH_ERROR, Closing, Shard, Slot};
@@ -13,14 +14,18 @@ impl Shard {
     /// Goes on with other settings. Clients that are connected keep what they were promised: their deadlines change with
     /// the next one that is met. Those that do not fit their hub's mode any more are closed one after the other, so many a
     /// second.
-    pub fn configure(&mut self, settings: Arc<Settings>) {
+    /// `halves`: of the plugins that are there now.
+    pub fn configure(&mut self, settings: Arc<Settings>, halves: HalvesByPlugin) {
         let before = std::mem::replace(&mut self.settings, settings);
+        self.halves = halves;
         for index in (0..self.hubs.len() as u32).map(HubIndex) {
             let name = &self.hub(index).name;
-            let mode = self.settings.hub(name).mode;
-            if before.hub(name).mode != mode {
+            let (was, is) = (before.hub(name), self.settings.hub(name));
+            let (mode, filters) = (is.mode, Filters::new(&is.filters, &self.halves));
+            if was.mode != mode {
                 self.switch(index, mode);
             }
+            self.hub_mut(index).filters = filters;
         }
     }
 

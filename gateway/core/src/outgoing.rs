@@ -3,8 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use hubgate_wire::payload::Payload;
-use hubgate_wire::signalr::HubProtocol;
+use hubgate_wire::signalr::{HubMessage, HubProtocol, Invocation};
 use hubgate_wire::websocket::Frame;
+
+use crate::filter::FilterMessage;
+use crate::pairs::Pairs;
 
 /// A hub message for clients of any protocol. It is encoded once for each protocol that one of its receivers speaks, on
 /// whatever shard that one lives; a clone shares the encodings.
@@ -19,16 +22,24 @@ struct Message {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Source {
-    /// A call of a client method that nobody answers. The arguments are one array.
-    Call { method: String, arguments: Payload },
+    /// A call of a client method. The arguments are one array.
+    Call { method: String, arguments: Payload, answer: Option<Box<Answerable>> },
     /// The sender has encoded it, for clients of some protocols.
     Encoded,
+}
+
+/// What a call of a hub server has beside its method and arguments.
+#[derive(Debug, PartialEq, Eq)]
+struct Answerable {
+    headers: Pairs,
+    /// None: nobody answers.
+    invocation_id: Option<Box<str>>,
 }
 
 impl Outgoing {
     /// A call that nobody answers. `arguments` are one array.
     pub fn call(method: String, arguments: Payload) -> Outgoing {
-        Outgoing(Arc::new(Message { source: Source::Call { method, arguments }, frames: Default::default() }))
+        Outgoing(Arc::new(Message { source: Source::Call { method, arguments, answer: None }, frames: Default::default() }))
     }
 
     /// What its sender has encoded: by protocol, one or more whole hub messages with what frames them. Clients of other
@@ -45,7 +56,7 @@ impl Outgoing {
     /// What it holds in memory before it is encoded, about, in bytes.
     pub fn weight(&self) -> usize {
         match &self.0.source {
-            Source::Call { method, arguments } => method.len() + arguments.borrow().len(),
+            Source::Call { method, arguments, .. } => method.len() + arguments.borrow().len(),
             Source::Encoded => self.0.frames.iter().filter_map(OnceLock::get).map(Frame::len).sum(),
         }
     }
@@ -55,12 +66,61 @@ impl Outgoing {
         let Message { source, frames } = &*self.0;
         let frame = &frames[protocol as usize];
         match source {
-            Source::Call { method, arguments } => {
-                Some(frame.get_or_init(|| protocol.send_frame(method, arguments.borrow())))
-            }
+            Source::Call { method, arguments, answer } => Some(frame.get_or_init(|| match answer {
+                None => protocol.send_frame(method, arguments.borrow()),
+                Some(answer) => protocol.frame(&call(method, arguments, Some(answer))),
+            })),
             Source::Encoded => frame.get(),
         }
     }
+
+    /// Whether both are one message, and not only alike.
+    pub(crate) fn is_same(&self, other: &Outgoing) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Shows the message, in the JSON of its sender if there is such; `None` if it is not exactly one hub message.
+    pub(crate) fn with_view<T>(&self, see: impl FnOnce(&HubMessage<'_>) -> T) -> Option<T> {
+        let Message { source, frames } = &*self.0;
+        match source {
+            Source::Call { method, arguments, answer } => Some(see(&call(method, arguments, answer.as_deref()))),
+            Source::Encoded => {
+                let encoded = HubProtocol::ALL.into_iter().find_map(|each| Some((each, frames[each as usize].get()?)));
+                let (protocol, frame) = encoded?;
+                let payload = frame.payload();
+                let mut rest = &payload[..];
+                let message = protocol.split_message(&mut rest).ok().flatten().filter(|_| rest.is_empty())?;
+                Some(see(&protocol.parse(message).ok()?))
+            }
+        }
+    }
+
+    /// The same message with what a filter has put in its place.
+    pub(crate) fn replaced(&self, replacement: &FilterMessage) -> Outgoing {
+        let replaced = |original: &HubMessage<'_>| match original {
+            HubMessage::Invocation(call) => Some(Answerable {
+                headers: call.headers.iter().map(|(name, value)| (name, value)).collect(),
+                invocation_id: call.invocation_id.as_deref().map(Into::into),
+            }),
+            _ => None,
+        };
+        let answer = self.with_view(replaced).flatten().map(Box::new);
+        let method = replacement.target.clone().unwrap_or_default();
+        let arguments = replacement.content.clone().unwrap_or_else(Payload::no_arguments);
+        let source = Source::Call { method, arguments, answer };
+        Outgoing(Arc::new(Message { source, frames: Default::default() }))
+    }
+}
+
+fn call<'a>(method: &'a str, arguments: &'a Payload, answer: Option<&'a Answerable>) -> HubMessage<'a> {
+    let headers = answer.into_iter().flat_map(|answer| answer.headers.iter());
+    HubMessage::Invocation(Invocation {
+        headers: headers.map(|(name, value)| (name.into(), value.into())).collect(),
+        invocation_id: answer.and_then(|answer| answer.invocation_id.as_deref()).map(Into::into),
+        target: method.into(),
+        arguments: arguments.borrow(),
+        stream_ids: Vec::new(),
+    })
 }
 
 impl PartialEq for Outgoing {

@@ -18,8 +18,10 @@ use crate::client_connection::{HubIndex, Phase, Reading};
 use crate::effect::{CloseCause, Effect};
 use crate::event::ConnectionFacts;
 use crate::failure;
+use crate::filter::Direction;
 use crate::id::{ConnectionId, ServerConnectionId, ServerId};
 use crate::invocation::ClientInvocation;
+use crate::outbound::HeldBack;
 use crate::routing::{NoRoute, Route, Wish};
 use crate::server_connection::{protocol_extension, written};
 use crate::server_order::Leaving;
@@ -45,7 +47,7 @@ pub(crate) struct Proxy {
     /// The beginning of a message of the server's whose end has not come.
     partial: Vec<u8>,
     /// The server's last message was a Close.
-    has_said_close: bool,
+    pub(crate) has_said_close: bool,
     /// It moves to another server once its message has ended.
     is_to_move: bool,
     /// The server has ended the client itself, or is gone.
@@ -60,6 +62,16 @@ pub(crate) struct Said<'a> {
     pub(crate) payload: &'a [u8],
     /// What they are, if the server says so.
     pub(crate) data_type: Option<i64>,
+}
+
+impl Proxy {
+    /// How many of the client's next bytes belong to a message whose beginning was passed on.
+    pub(crate) fn unfinished(&self, bytes: &[u8]) -> usize {
+        match self.from_client.is_between_messages() {
+            true => 0,
+            false => self.from_client.clone().next_end(bytes).unwrap_or(bytes.len()),
+        }
+    }
 }
 
 impl Shard {
@@ -109,6 +121,11 @@ impl Shard {
     /// What a client says behind its handshake request.
     pub(crate) fn client_says(&mut self, slot: Slot, mut bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
         let client = self.client(slot);
+        let unread = std::mem::take(&mut client.unread);
+        if !unread.is_empty() {
+            // Its messages were read one by one until now.
+            return self.client_says(slot, &[&unread, bytes].concat(), now, effects);
+        }
         let (hub, id) = (client.hub, client.id);
         let Some(proxy) = &mut client.proxy else {
             return;
@@ -171,16 +188,28 @@ impl Shard {
         let Some(slot) = self.client_of_server(hub, from, client) else {
             return;
         };
-        let Some(proxy) = &mut self.client(slot).proxy else {
+        let client = self.client(slot);
+        let Some(proxy) = &mut client.proxy else {
             return;
         };
         proxy.server_knows_end = true;
+        let error = error.map(str::to_owned);
+        if let Some(held) = &mut client.held_back {
+            return held.push(HeldBack::End { error }, usize::MAX);
+        }
+        self.end_by_server(slot, error, effects);
+    }
+
+    pub(crate) fn end_by_server(&mut self, slot: Slot, error: Option<String>, effects: &mut Vec<Effect>) {
+        let Some(proxy) = &self.client(slot).proxy else {
+            return;
+        };
         let cause = CloseCause::ClosedByAppServer;
-        let detail = error.unwrap_or_default().to_owned();
+        let detail = error.clone().unwrap_or_default();
         match proxy.has_said_close {
             true => self.end(slot, cause, None, None, detail, effects),
             false => {
-                let closing = Closing { error: error.map(str::to_owned), allow_reconnect: false, detail };
+                let closing = Closing { error, allow_reconnect: false, detail };
                 self.close(slot, cause, closing, effects);
             }
         }
@@ -226,17 +255,20 @@ impl Shard {
     }
 
     /// Reads the clients of a server connection no more, or again.
-    pub(crate) fn hold_clients(&mut self, server: ServerConnectionId, is_held: bool, effects: &mut Vec<Effect>) {
+    pub(crate) fn hold_clients(
+        &mut self,
+        server: ServerConnectionId,
+        is_held: bool,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(clients) = self.clients_of_servers.get(&server) else {
             return;
         };
         for slot in clients.iter().copied().collect::<Vec<_>>() {
             match (is_held, self.client(slot).reading) {
                 (true, Reading::On) => self.pause(slot, effects),
-                (false, Reading::Paused) => {
-                    self.client(slot).reading = Reading::On;
-                    effects.push(Effect::ResumeReading(slot));
-                }
+                (false, Reading::Paused) => self.resume(slot, now, effects),
                 (true, Reading::Paused) | (false, Reading::On) => {}
             }
         }
@@ -287,8 +319,14 @@ impl Shard {
         if client.reading == Reading::Paused {
             // Only the server that it leaves was too slow for it.
             client.reading = Reading::On;
-            effects.push(Effect::ResumeReading(slot));
+            if client.is_read() {
+                effects.push(Effect::ResumeReading(slot));
+            }
         }
+        let client = &mut self.clients[slot.0 as usize];
+        let Some(proxy) = &mut client.proxy else {
+            return false;
+        };
         let knows_end = std::mem::take(&mut proxy.server_knows_end);
         let invocations = std::mem::take(&mut proxy.invocations);
         proxy.route = to.clone();
@@ -369,6 +407,9 @@ impl Shard {
         if !rest.is_empty() {
             self.relay_to_client(slot, Said { payload: rest, data_type: None }, now, effects);
         }
+        if !self.client(slot).unread.is_empty() {
+            self.resume(slot, now, effects);
+        }
     }
 
     /// Passes on what is whole of it; clients take whole messages only, and a send must not land inside one.
@@ -396,6 +437,12 @@ impl Shard {
             true => Cow::Borrowed(whole),
             false => Cow::Owned([&partial, whole].concat()),
         };
+        if client.held_back.is_some() || self.hub(self.clients[slot.0 as usize].hub).filters.look_at(Direction::Outbound) {
+            return self.filter_said(slot, &messages, now, effects);
+        }
+        let Some(proxy) = &mut self.client(slot).proxy else {
+            return;
+        };
         proxy.has_said_close |= match data_type {
             Some(data_type) => data_type == CLOSE,
             None => ends_with_close(protocol, &messages),
@@ -413,7 +460,7 @@ impl Shard {
     }
 }
 
-fn connection_data(id: ConnectionId, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn connection_data(id: ConnectionId, bytes: &[u8]) -> Vec<u8> {
     let data = ConnectionData { connection_id: id.as_str(), payload: bytes, ..ConnectionData::default() };
     let mut message = Vec::with_capacity(bytes.len() + 48);
     service::write(&ServiceMessage::ConnectionData(data), &mut message);

@@ -54,7 +54,6 @@ impl Shard {
         hub: &HubName,
         question: HubQuestion,
         now: Millis,
-        effects: &mut Vec<Effect>,
     ) -> HubAnswer {
         match question {
             HubQuestion::Exists(target) => HubAnswer::Exists(self.exists(hub, &target)),
@@ -71,10 +70,7 @@ impl Shard {
                 HubAnswer::Exists(slot.is_some())
             }
             HubQuestion::Members { group, after, most } => HubAnswer::Members(self.members(hub, &group, after, most)),
-            HubQuestion::Run(actions) => {
-                self.run(hub, actions, now, effects);
-                HubAnswer::Ran
-            }
+            HubQuestion::Barrier => HubAnswer::InEffect,
         }
     }
 
@@ -100,11 +96,11 @@ impl Shard {
             Asked::One(shard) if shard.0 >= self.shards => (None, 0, AckStatus::NotFound),
             Asked::One(shard) if shard != self.index => (Some(Shards::One(shard)), 1, AckStatus::NotFound),
             Asked::One(_) => {
-                let answer = self.answer(&hub_name, question.clone(), now, effects);
+                let answer = self.answer(&hub_name, question.clone(), now);
                 (None, 0, AckStatus::of(&answer))
             }
             Asked::All => {
-                let answer = self.answer(&hub_name, question.clone(), now, effects);
+                let answer = self.answer(&hub_name, question.clone(), now);
                 let status = AckStatus::of(&answer);
                 if let (Some(page), HubAnswer::Members(members)) = (&mut page, answer) {
                     page.members = members;
@@ -204,7 +200,7 @@ impl Page {
 impl AckStatus {
     fn of(answer: &HubAnswer) -> AckStatus {
         match answer {
-            HubAnswer::Exists(true) | HubAnswer::Joined(Joined::Yes) | HubAnswer::Ran => AckStatus::Ok,
+            HubAnswer::Exists(true) | HubAnswer::Joined(Joined::Yes) | HubAnswer::InEffect => AckStatus::Ok,
             HubAnswer::Exists(false) | HubAnswer::Joined(Joined::NoSuchConnection) => AckStatus::NotFound,
             HubAnswer::Joined(Joined::TooManyGroups) => AckStatus::Failed,
             HubAnswer::Members(members) => match members.is_empty() {

@@ -7,6 +7,7 @@ use indexmap::IndexSet;
 
 use crate::Slot;
 use crate::delivery::Target;
+use crate::filter::Filters;
 use crate::id::{GroupName, HubName, UserId};
 use crate::presence::HubPresence;
 use crate::time::Millis;
@@ -23,6 +24,7 @@ pub(crate) struct Hub {
     pub(crate) name: HubName,
     /// What all shards know of it together.
     pub(crate) presence: Arc<HubPresence>,
+    pub(crate) filters: Filters,
     clients: Clients,
     users: HashMap<UserId, Clients>,
     groups: HashMap<GroupName, Clients>,
@@ -54,10 +56,11 @@ struct Membership {
 }
 
 impl Hub {
-    pub(crate) fn new(name: HubName, presence: Arc<HubPresence>) -> Hub {
+    pub(crate) fn new(name: HubName, presence: Arc<HubPresence>, filters: Filters) -> Hub {
         Hub {
             name,
             presence,
+            filters,
             clients: Clients::default(),
             users: HashMap::new(),
             groups: HashMap::new(),

@@ -2,13 +2,17 @@
 //!
 //! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`), and what version 1.34 of it does.
 
+use bytes::{Buf, BytesMut};
 use hubgate_wire::service::{
     self, Ack, Extensions, HandshakeResponse, MalformedMessage, ServiceError, ServiceEvent, ServiceMessage,
 };
 
 use crate::client_connection::HubIndex;
+use crate::delivery::Action;
 use crate::effect::{Effect, Order, Shards};
+use crate::filter::{Direction, Origin};
 use crate::id::{ConnectionId, HubName, ServerConnectionId, ServerId, UserId};
+use crate::outbound::Then;
 use crate::questions::{AckStatus, Page};
 use crate::server_order::{Leaving, ServerOrder};
 use crate::shard::Shard;
@@ -38,13 +42,23 @@ pub(crate) struct ServerConnection {
     pub(crate) server: ServerId,
     pub(crate) phase: ServerPhase,
     /// The beginning of a message whose end has not come.
-    unread: Vec<u8>,
+    unread: BytesMut,
+    sending: SendingState,
     last_heard: Millis,
     next_ping: Millis,
     /// Whether the log has heard of a message that was not understood.
     has_puzzled: bool,
     /// Whether it was told that the gateway stops.
     knows_of_stop: bool,
+}
+
+/// Whether filters look at what a hub server sends; its next messages wait meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SendingState {
+    Over,
+    Inspected,
+    /// It takes them a while, and the transport is not asked for more.
+    Waits,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +93,8 @@ impl Shard {
             hub: self.hub_index(&hub),
             server,
             phase: ServerPhase::Handshaking { deadline: now + self.settings.timeouts.handshake },
-            unread: Vec::new(),
+            unread: BytesMut::new(),
+            sending: SendingState::Over,
             last_heard: now,
             next_ping: now + PING_PERIOD,
             has_puzzled: false,
@@ -91,27 +106,55 @@ impl Shard {
 
     /// Bytes came from a hub server: the content of its WebSocket messages, cut anywhere.
     pub fn server_data(&mut self, id: ServerConnectionId, bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
-        let limit = self.settings.limits.server_message;
         let Some(server) = self.servers.get_mut(&id) else {
             return;
         };
         server.last_heard = now;
-        let mut unread = std::mem::take(&mut server.unread);
-        let mut input = match unread.is_empty() {
-            true => bytes,
-            false => {
-                unread.extend_from_slice(bytes);
-                &unread[..]
-            }
+        if !server.unread.is_empty() {
+            server.unread.extend_from_slice(bytes);
+            return self.read_on(id, now, effects);
+        }
+        let mut input = bytes;
+        self.server_messages(id, &mut input, now, effects);
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.unread.extend_from_slice(input);
+        }
+    }
+
+    /// Goes on with what is unread.
+    fn read_on(&mut self, id: ServerConnectionId, now: Millis, effects: &mut Vec<Effect>) {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
         };
-        loop {
+        let mut unread = std::mem::take(&mut server.unread);
+        let mut input = &unread[..];
+        self.server_messages(id, &mut input, now, effects);
+        let read = unread.len() - input.len();
+        unread.advance(read);
+        if let Some(server) = self.servers.get_mut(&id)
+            && !unread.is_empty()
+        {
+            server.unread = unread;
+        }
+    }
+
+    /// The messages that `input` begins with, up to one that takes a while.
+    fn server_messages(
+        &mut self,
+        id: ServerConnectionId,
+        input: &mut &[u8],
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let limit = self.settings.limits.server_message;
+        while self.servers.get(&id).is_some_and(|server| server.sending == SendingState::Over) {
             let split = match service::length_prefix(input) {
                 Ok(Some((length, _))) if length > limit => Err(service::TooLong),
-                Ok(_) | Err(service::TooLong) => service::split_message(&mut input),
+                Ok(_) | Err(service::TooLong) => service::split_message(input),
             };
             match split {
                 Ok(Some(body)) => self.server_body(id, body, now, effects),
-                Ok(None) => break,
+                Ok(None) => return,
                 Err(service::TooLong) => {
                     let detail =
                         format!("a message is longer than the {limit} bytes of `server.limits.server-message`");
@@ -119,11 +162,53 @@ impl Shard {
                 }
             }
         }
-        let is_untouched = input.len() == unread.len();
-        let rest = if is_untouched { None } else { Some(input.to_vec()) };
-        if let Some(server) = self.servers.get_mut(&id) {
-            server.unread = rest.unwrap_or(unread);
+    }
+
+    /// Sends for a hub server, whose next messages wait meanwhile if filters look at it.
+    pub(crate) fn send_for_server(
+        &mut self,
+        id: ServerConnectionId,
+        actions: Vec<Action>,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        let hub = server.hub;
+        if !self.hubs[hub.0 as usize].filters.look_at(Direction::Outbound) {
+            for action in actions {
+                self.act(hub, action, now, effects);
+            }
+            return;
         }
+        let origin = match server.phase {
+            ServerPhase::Open(ServerKind::Weak) => Origin::Management,
+            ServerPhase::Open(ServerKind::Hub { .. }) | ServerPhase::Handshaking { .. } => {
+                Origin::HubServer(server.server.clone())
+            }
+        };
+        server.sending = SendingState::Inspected;
+        self.send_actions(hub, origin, actions, Then::Read(id), now, effects);
+    }
+
+    pub(crate) fn sending_waits(&mut self, id: ServerConnectionId, effects: &mut Vec<Effect>) {
+        if let Some(server) = self.servers.get_mut(&id)
+            && std::mem::replace(&mut server.sending, SendingState::Waits) != SendingState::Waits
+        {
+            effects.push(Effect::PauseServer(id));
+        }
+    }
+
+    pub(crate) fn sending_ended(&mut self, id: ServerConnectionId, now: Millis, effects: &mut Vec<Effect>) {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        server.last_heard = now;
+        if std::mem::replace(&mut server.sending, SendingState::Over) == SendingState::Waits {
+            effects.push(Effect::ResumeServer(id));
+        }
+        self.read_on(id, now, effects);
     }
 
     /// A hub server's transport is gone; nothing is sent to `id` from now on.
@@ -159,7 +244,7 @@ impl Shard {
             match server.phase {
                 ServerPhase::Handshaking { deadline } if now >= deadline => ended.push((*id, "no handshake came")),
                 ServerPhase::Handshaking { .. } => {}
-                ServerPhase::Open(_) if now - server.last_heard >= SERVER_TIMEOUT => {
+                ServerPhase::Open(_) if server.is_silent(now) => {
                     ended.push((*id, "nothing came for 30 seconds"));
                 }
                 ServerPhase::Open(_) if now >= server.next_ping => {
@@ -425,6 +510,13 @@ impl Shard {
             self.forward(Shards::AllOthers, hub, Order::Server(order.clone()), effects);
         }
         self.obey_about_server(hub, order, now, effects);
+    }
+}
+
+impl ServerConnection {
+    /// Whether nothing came for too long; not while the transport is not asked for more.
+    fn is_silent(&self, now: Millis) -> bool {
+        self.sending != SendingState::Waits && now - self.last_heard >= SERVER_TIMEOUT
     }
 }
 

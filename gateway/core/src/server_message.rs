@@ -109,11 +109,7 @@ impl Shard {
                 Some((extensions, _)) if extensions.filter.is_some() => {
                     self.skip_server_message(from, "a send with a filter, which nobody here can read", effects);
                 }
-                Some((_, actions)) => {
-                    for action in actions {
-                        self.act(hub, action, now, effects);
-                    }
-                }
+                Some((_, actions)) => self.send_for_server(from, actions, now, effects),
                 None => self.membership(from, hub, message, now, effects),
             },
         }
@@ -240,7 +236,7 @@ impl Shard {
         effects: &mut Vec<Effect>,
     ) {
         self.act(hub, action, now, effects);
-        self.ack_with(from, ack_id, Asked::All, HubQuestion::Run(Vec::new()), now, effects);
+        self.ack_with(from, ack_id, Asked::All, HubQuestion::Barrier, now, effects);
     }
 
     /// Lets one shard do something, if there is such a one.

@@ -88,7 +88,7 @@ impl Shard {
                 self.server_closes(hub, from, client, error.as_deref(), effects);
             }
             ServerOrder::Leaves { server, leaving } => self.clients_lose_server(server, leaving, now, effects),
-            ServerOrder::Congested { server, is_congested } => self.hold_clients(server, is_congested, effects),
+            ServerOrder::Congested { server, is_congested } => self.hold_clients(server, is_congested, now, effects),
             ServerOrder::Invoke { from, client, message } => {
                 self.invoke_client(hub, from, client, &message, now, effects);
             }

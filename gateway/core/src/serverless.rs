@@ -9,10 +9,14 @@ use hubgate_wire::signalr::handshake;
 use hubgate_wire::signalr::{CompletionOutcome, HubMessage, Invocation};
 
 use crate::client_connection::{Phase, Reading, Running, WaitingCall};
+use crate::delivery::Target;
 use crate::effect::{CloseCause, Effect};
 use crate::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use crate::failure;
+use crate::filter::{Direction, FilterMessage, Inspected, Origin, Subject, Verdict};
+use crate::inspection::Pending;
 use crate::mode::ClientKind;
+use crate::outbound::Then;
 use crate::settings::Handler;
 use crate::shard::{CLOSED_WITH_ERROR, Closing, Shard, Slot};
 use crate::time::Millis;
@@ -20,16 +24,40 @@ use crate::time::Millis;
 const CONNECTIONS: &str = "connections";
 const MESSAGES: &str = "messages";
 
-impl Shard {
-    /// A whole hub message of an open client.
-    pub(crate) fn hub_message(&mut self, slot: Slot, message: &[u8], now: Millis, effects: &mut Vec<Effect>) {
-        let client = self.client(slot);
-        let (hub, protocol) = (client.hub, client.protocol);
-        self.hub_mut(hub).counters.messages_in += 1;
-        let message = match protocol.parse(message) {
-            Ok(message) => message,
-            Err(malformed) => return self.bad_request(slot, malformed.to_string(), effects),
+/// A call of a client that upstream has answered.
+#[derive(Debug)]
+pub(crate) struct Completing {
+    slot: Slot,
+    running: Running,
+    origin: Origin,
+    result: Result<Option<Payload>, UpstreamFailure>,
+}
+
+impl Completing {
+    /// The completion, if upstream says what is in it; none of a failure, which the gateway puts into words.
+    fn message(&self) -> Option<HubMessage<'_>> {
+        let Running::Invocation { id: Some(id), .. } = &self.running else {
+            return None;
         };
+        let outcome = match &self.result {
+            Ok(None) => CompletionOutcome::Void,
+            Ok(Some(result)) => CompletionOutcome::Result(result.borrow()),
+            Err(UpstreamFailure::Rejected(error)) => CompletionOutcome::Error(error.into()),
+            Err(_) => return None,
+        };
+        Some(HubMessage::Completion { headers: Vec::new(), invocation_id: (&**id).into(), outcome })
+    }
+}
+
+impl Shard {
+    /// A hub message of an open client.
+    pub(crate) fn hub_message(
+        &mut self,
+        slot: Slot,
+        message: HubMessage<'_>,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
         match message {
             HubMessage::Invocation(invocation) => self.invocation(slot, invocation, now, effects),
             HubMessage::StreamInvocation(invocation) => {
@@ -127,16 +155,34 @@ impl Shard {
     /// What came of the client's call, whether it is still there or not.
     pub fn upstream_answered(&mut self, slot: Slot, answer: UpstreamAnswer, now: Millis, effects: &mut Vec<Effect>) {
         let client = self.client(slot);
-        let Some(running) = client.calls.running.take() else {
+        let Some((running, handler)) = client.calls.running.take() else {
             return;
         };
         let hub = client.hub;
+        if self.hub(hub).filters.look_at(Direction::Outbound) {
+            self.client(slot).calls.running = Some((Running::Answered, handler.clone()));
+            let origin = Origin::from(handler);
+            let completing = Completing { slot, running, origin: origin.clone(), result: answer.result };
+            return self.send_actions(hub, origin, answer.actions, Then::Complete(completing), now, effects);
+        }
         for action in answer.actions {
             self.act(hub, action, now, effects);
         }
+        self.answer_client(slot, running, answer.result, now, effects);
+        self.next_call(slot, now, effects);
+    }
+
+    fn answer_client(
+        &mut self,
+        slot: Slot,
+        running: Running,
+        result: Result<Option<Payload>, UpstreamFailure>,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
         match running {
-            Running::Connected => self.connected_answered(slot, answer.result.err(), now, effects),
-            Running::Invocation { id: Some(id), target } => match answer.result {
+            Running::Connected => self.connected_answered(slot, result.err(), now, effects),
+            Running::Invocation { id: Some(id), target } => match result {
                 Ok(result) => {
                     let frame = self.client(slot).protocol.result_frame(&id, result.as_ref().map(Payload::borrow));
                     self.send(slot, frame, now, effects);
@@ -146,7 +192,67 @@ impl Shard {
                     self.complete_with_error(slot, Some(&id), error, now, effects);
                 }
             },
-            Running::Invocation { id: None, .. } | Running::Disconnected => {}
+            Running::Invocation { id: None, .. } | Running::Disconnected | Running::Answered => {}
+        }
+    }
+
+    /// Completes a client's call, if the hub's filters let the answer pass.
+    pub(crate) fn complete(&mut self, completing: Completing, now: Millis, effects: &mut Vec<Effect>) {
+        let slot = completing.slot;
+        let client = &self.clients[slot.0 as usize];
+        let hub = self.hub(client.hub);
+        if let Some(completion) = completing.message()
+            && !client.is_closed()
+            && hub.filters.want(Direction::Outbound, &completion)
+            && let Some(seen) = FilterMessage::of(&completion)
+        {
+            let (to, origin) = (vec![Target::Connection(client.id)], completing.origin.clone());
+            let subject = Subject::Delivery { hub: hub.name.clone(), to, origin };
+            let filters = hub.filters.clone();
+            return self.inspect(filters, subject, seen, Pending::Completing(completing), effects);
+        }
+        self.client(slot).calls.running = None;
+        self.answer_client(slot, completing.running, completing.result, now, effects);
+        self.next_call(slot, now, effects);
+    }
+
+    pub(crate) fn completion_inspected(
+        &mut self,
+        completing: Completing,
+        inspected: Inspected,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let slot = completing.slot;
+        let client = self.client(slot);
+        let (hub, protocol) = (client.hub, client.protocol);
+        client.calls.running = None;
+        for action in inspected.actions {
+            self.act(hub, action, now, effects);
+        }
+        let id = match &completing.running {
+            Running::Invocation { id, .. } => id.clone(),
+            Running::Connected | Running::Disconnected | Running::Answered => None,
+        };
+        match inspected.verdict {
+            Verdict::Pass => self.answer_client(slot, completing.running, completing.result, now, effects),
+            Verdict::Replace(replacement) => {
+                if let Some(completion) = completing.message() {
+                    let frame = protocol.frame(&replacement.put_into(completion));
+                    self.send(slot, frame, now, effects);
+                }
+            }
+            Verdict::Reject(error) => self.complete_with_error(slot, id.as_deref(), error, now, effects),
+            Verdict::Drop => self.complete_with_error(slot, id.as_deref(), failure::dropped(None), now, effects),
+            Verdict::Failed(why) => {
+                let error = failure::filtered(None, why, self.settings.detailed_errors);
+                self.complete_with_error(slot, id.as_deref(), error, now, effects);
+            }
+            Verdict::Close(reason) => {
+                let detail = "a filter closes it".to_owned();
+                let closing = Closing { error: Some(reason), allow_reconnect: false, detail };
+                self.close(slot, CloseCause::ClosedByRequest, closing, effects);
+            }
         }
         self.next_call(slot, now, effects);
     }
@@ -186,7 +292,7 @@ impl Shard {
     fn start(&mut self, slot: Slot, call: WaitingCall, effects: &mut Vec<Effect>) {
         let client = self.client(slot);
         let facts = client.facts().expect("events come from clients whose handshake was read").clone();
-        client.calls.running = Some(call.running);
+        client.calls.running = Some((call.running, call.handler.clone()));
         effects.push(Effect::Call { slot, handler: call.handler, client: facts, event: call.event });
     }
 
@@ -204,7 +310,7 @@ impl Shard {
         self.forget_if_over(slot);
     }
 
-    fn complete_with_error(
+    pub(crate) fn complete_with_error(
         &mut self,
         slot: Slot,
         invocation_id: Option<&str>,
@@ -215,9 +321,7 @@ impl Shard {
         let Some(id) = invocation_id else {
             return;
         };
-        let outcome = CompletionOutcome::Error(error.into());
-        let completion = HubMessage::Completion { headers: Vec::new(), invocation_id: id.into(), outcome };
-        let frame = self.client(slot).protocol.frame(&completion);
+        let frame = self.client(slot).protocol.error_frame(id, &error);
         self.send(slot, frame, now, effects);
     }
 }

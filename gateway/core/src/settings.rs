@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hubgate_wire::webhook::UrlTemplate;
 
+use crate::filter::FilterSettings;
 use crate::id::{HubName, PluginName};
 use crate::mode::Mode;
 use crate::time::Millis;
@@ -26,6 +27,8 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubSettings {
     pub mode: Mode,
+    /// In the order in which messages meet them.
+    pub filters: Vec<FilterSettings>,
 }
 
 /// Where events go, by hub, category and event.

@@ -1,6 +1,5 @@
 //! The connections of one worker thread and what they do to each other.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -8,16 +7,20 @@ use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::handshake::{self, HandshakeRequest};
 use hubgate_wire::signalr::{HubMessage, HubProtocol};
 use hubgate_wire::websocket::{DataKind, Frame, close_code};
+use bytes::{Buf, BytesMut};
 use slab::Slab;
 
 use crate::client_connection::{
-    CallQueue, ClientConnection, Held, HubIndex, Identity, NewClient, Phase, Reading, TransportState,
+    CallQueue, ClientConnection, Held, HubIndex, Identity, Inspecting, NewClient, Phase, Reading, TransportState,
 };
 use crate::effect::{CloseCause, Effect};
 use crate::event::ConnectionFacts;
 use crate::failure;
+use crate::filter::{Filters, HalvesByPlugin};
 use crate::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
+use crate::inspection::Inspections;
 use crate::mode::{ClientKind, Mode};
+use crate::outbound::HeldBack;
 use crate::presence::Presence;
 use crate::questions::PendingAck;
 use crate::registry::{Clients, Hub, HubCounters};
@@ -39,6 +42,7 @@ pub struct Shard {
     pub(crate) shards: u16,
     pub(crate) settings: Arc<Settings>,
     presence: Arc<Presence>,
+    pub(crate) halves: HalvesByPlugin,
     pub(crate) hubs: Vec<Hub>,
     hub_indexes: HashMap<HubName, HubIndex>,
     pub(crate) clients: Slab<ClientConnection>,
@@ -51,6 +55,7 @@ pub struct Shard {
     /// Acks for which other shards are asked.
     pub(crate) asked: HashMap<u32, PendingAck>,
     pub(crate) next_question: u32,
+    pub(crate) inspections: Inspections,
     tokens: ConnectionTokens,
     /// Clients that do not fit their hub's mode any more, and wait for their end.
     pub(crate) misfits: VecDeque<(Slot, ConnectionId)>,
@@ -71,13 +76,20 @@ pub struct HubStatus {
 }
 
 impl Shard {
-    /// `presence` is that of all shards of the gateway.
-    pub fn new(index: ShardIndex, shards: u16, settings: Arc<Settings>, presence: Arc<Presence>) -> Shard {
+    /// `presence` is that of all shards of the gateway; `halves` those of the plugins that are there.
+    pub fn new(
+        index: ShardIndex,
+        shards: u16,
+        settings: Arc<Settings>,
+        presence: Arc<Presence>,
+        halves: HalvesByPlugin,
+    ) -> Shard {
         Shard {
             index,
             shards,
             settings,
             presence,
+            halves,
             hubs: Vec::new(),
             hub_indexes: HashMap::new(),
             clients: Slab::new(),
@@ -87,6 +99,7 @@ impl Shard {
             clients_of_servers: HashMap::default(),
             asked: HashMap::new(),
             next_question: 0,
+            inspections: Inspections::default(),
             tokens: ConnectionTokens::default(),
             misfits: VecDeque::new(),
             wheel: TimerWheel::new(),
@@ -147,7 +160,9 @@ impl Shard {
             due: None,
             phase: Phase::Handshaking { identity: Box::new(client.identity), deadline },
             reading: Reading::On,
-            unread: Vec::new(),
+            inspecting: Inspecting::No,
+            held_back: None,
+            unread: BytesMut::new(),
             calls: CallQueue::default(),
             groups: Vec::new(),
             proxy: None,
@@ -163,19 +178,33 @@ impl Shard {
         let hub = client.hub;
         self.hub_mut(hub).counters.bytes_in += bytes.len() as u64;
         while !bytes.is_empty() {
-            let client = self.client(slot);
-            if client.proxy.is_some() {
-                return self.client_says(slot, bytes, now, effects);
+            if let Some(proxy) = &self.client(slot).proxy {
+                let begun = proxy.unfinished(bytes);
+                if !self.is_filtered(slot) {
+                    return self.client_says(slot, bytes, now, effects);
+                }
+                if begun > 0 {
+                    // Its beginning is with the hub server already.
+                    let (begun, rest) = bytes.split_at(begun);
+                    self.client_says(slot, begun, now, effects);
+                    bytes = rest;
+                    continue;
+                }
             }
+            let client = self.client(slot);
             if !client.is_parsing() {
                 return self.keep_unread(slot, bytes, effects);
             }
-            let split = match client.unread.is_empty() {
-                true => client.split_message(&mut bytes).map(|message| message.map(Cow::Borrowed)),
-                false => client.complete_message(&mut bytes).map(|message| message.map(Cow::Owned)),
+            let parsed = match client.unread.is_empty() {
+                true => client.split_message(&mut bytes).map(|message| {
+                    message.map(|message| self.message(slot, message, now, effects))
+                }),
+                false => client.complete_message(&mut bytes).map(|message| {
+                    message.map(|message| self.message(slot, &message, now, effects))
+                }),
             };
-            match split {
-                Ok(Some(message)) => self.message(slot, &message, now, effects),
+            match parsed {
+                Ok(Some(())) => {}
                 Ok(None) => return self.keep_unread(slot, bytes, effects),
                 Err(error) => return self.bad_request(slot, error.to_string(), effects),
             }
@@ -252,7 +281,7 @@ impl Shard {
         }
         match &self.client(slot).phase {
             Phase::Handshaking { .. } => self.handshake(slot, message, now, effects),
-            Phase::Open { .. } => self.hub_message(slot, message, now, effects),
+            Phase::Open { .. } => self.open_message(slot, message, now, effects),
             Phase::Connecting { .. } | Phase::Closed { .. } => {}
         }
     }
@@ -338,7 +367,11 @@ impl Shard {
         client.last_sent = now;
         client.last_heard = now;
         effects.push(Effect::Send { to: slot, frame: answer });
-        effects.extend(held.frames.into_iter().map(|frame| Effect::Send { to: slot, frame }));
+        for item in held.items {
+            if let HeldBack::Frame(frame) = item {
+                effects.push(Effect::Send { to: slot, frame });
+            }
+        }
         if held.is_too_much {
             let error = Some(CLOSED_WITH_ERROR.to_owned());
             let detail = "more was sent to it before its handshake was answered than `server.limits.outbox`".to_owned();
@@ -354,30 +387,45 @@ impl Shard {
         if client.reading == Reading::Paused {
             client.reading = Reading::On;
             client.last_heard = now;
-            effects.push(Effect::ResumeReading(slot));
+            if client.is_read() {
+                effects.push(Effect::ResumeReading(slot));
+            }
         }
-        let unread = std::mem::take(&mut client.unread);
-        let mut rest = &unread[..];
+        self.parse_on(slot, now, effects);
+    }
+
+    /// Parses what is unread, as far as that may be parsed now.
+    pub(crate) fn parse_on(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+        let mut unread = std::mem::take(&mut self.client(slot).unread);
         while self.client(slot).is_parsing() {
+            let mut rest = &unread[..];
             match self.client(slot).split_message(&mut rest) {
                 Ok(Some(message)) => self.message(slot, message, now, effects),
                 Ok(None) => break,
                 Err(error) => return self.bad_request(slot, error.to_string(), effects),
             }
+            let parsed = unread.len() - rest.len();
+            unread.advance(parsed);
         }
-        if !rest.is_empty() {
-            self.keep_unread(slot, rest, effects);
+        if !unread.is_empty() && !self.client(slot).is_closed() {
+            self.client(slot).unread = unread;
+            self.check_unread(slot, effects);
         }
     }
 
     /// Keeps what cannot be parsed yet, within bounds.
     fn keep_unread(&mut self, slot: Slot, bytes: &[u8], effects: &mut Vec<Effect>) {
-        let limit = self.settings.limits.message;
         let client = self.client(slot);
-        if matches!(client.phase, Phase::Closed { .. }) {
+        if client.is_closed() {
             return;
         }
         client.unread.extend_from_slice(bytes);
+        self.check_unread(slot, effects);
+    }
+
+    fn check_unread(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
+        let limit = self.settings.limits.message;
+        let client = self.client(slot);
         let unread = client.unread_message();
         match client.phase {
             Phase::Handshaking { .. } if unread > handshake::LONGEST_REQUEST => {
@@ -385,7 +433,7 @@ impl Shard {
                 let error = failure::malformed_handshake(&malformed, self.settings.detailed_errors);
                 self.refuse(slot, CloseCause::HandshakeError, error, effects);
             }
-            Phase::Open { .. } if client.reading == Reading::On && unread > limit => self.too_large(slot, effects),
+            Phase::Open { .. } if client.is_parsing() && unread > limit => self.too_large(slot, effects),
             Phase::Connecting { .. } if unread > handshake::LONGEST_REQUEST => self.pause(slot, effects),
             Phase::Handshaking { .. } | Phase::Connecting { .. } | Phase::Open { .. } | Phase::Closed { .. } => {}
         }
@@ -394,10 +442,10 @@ impl Shard {
     /// Reads no more of the client for now.
     pub(crate) fn pause(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
         let client = self.client(slot);
-        if client.reading == Reading::On {
-            client.reading = Reading::Paused;
+        if client.is_read() {
             effects.push(Effect::PauseReading(slot));
         }
+        client.reading = Reading::Paused;
     }
 
     fn too_large(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
@@ -468,7 +516,8 @@ impl Shard {
             Phase::Connecting { facts, .. } | Phase::Open { facts } => Some(facts),
             Phase::Closed { facts, .. } => facts,
         };
-        client.unread = Vec::new();
+        client.unread = BytesMut::new();
+        client.held_back = None;
         client.phase = Phase::Closed { facts: facts.clone(), transport: TransportState::Ending };
         let (hub, kind, id, token) = (client.hub, client.kind, client.id, client.token.take());
         let groups = std::mem::take(&mut client.groups);
@@ -520,7 +569,8 @@ impl Shard {
             return *index;
         }
         let index = HubIndex(self.hubs.len() as u32);
-        self.hubs.push(Hub::new(name.clone(), self.presence.hub(name)));
+        let filters = Filters::new(&self.settings.hub(name).filters, &self.halves);
+        self.hubs.push(Hub::new(name.clone(), self.presence.hub(name), filters));
         self.hub_indexes.insert(name.clone(), index);
         index
     }

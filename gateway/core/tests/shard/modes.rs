@@ -15,7 +15,7 @@ const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\x1e";
 const CLOSED: &str = r#"{"type":7,"error":"Connection closed with an error.","allowReconnect":true}"#;
 
 fn in_mode(mode: Mode) -> Settings {
-    Settings { other_hubs: HubSettings { mode }, ..settings() }
+    Settings { other_hubs: HubSettings { mode, filters: Vec::new() }, ..settings() }
 }
 
 fn rig(mode: Mode) -> Rig {
@@ -176,8 +176,7 @@ fn sticky_hints_count_where_there_are_hub_servers() {
 
 /// Changes the mode of the hub on all shards.
 fn switch(rig: &mut Rig, mode: Mode) {
-    let settings = std::sync::Arc::new(in_mode(mode));
-    rig.shards.iter_mut().for_each(|shard| shard.configure(settings.clone()));
+    rig.configure(in_mode(mode));
 }
 
 /// A rig in this mode with a client that is proxied, where the mode has such, and one that is not.

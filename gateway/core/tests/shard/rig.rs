@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use hubgate_core::delivery::Action;
 use hubgate_core::event::{UpstreamAnswer, UpstreamEvent, UpstreamFailure};
+use hubgate_core::filter::{
+    FilterSettings, Halves, HalvesByPlugin, Inspected, Inspection, InspectionNumber, OnError, Origin, Targets, Verdict,
+};
 use hubgate_core::id::{ConnectionId, HubName, PluginName, ServerConnectionId, ServerId, ShardIndex, UserId};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
@@ -43,6 +46,11 @@ pub(crate) struct Rig {
     to_servers: HashMap<ServerConnectionId, Vec<u8>>,
     pub(crate) finished_servers: Vec<(ServerConnectionId, String)>,
     pub(crate) skipped: Vec<String>,
+    /// What filters look at, oldest first.
+    pub(crate) inspections: VecDeque<(usize, InspectionNumber, Box<Inspection>)>,
+    pub(crate) done: Vec<u64>,
+    pub(crate) unreadable: usize,
+    pub(crate) paused_servers: Vec<ServerConnectionId>,
     /// Clients do not look at what they get.
     pub(crate) takes_garbage: bool,
     ids: u8,
@@ -52,7 +60,7 @@ pub(crate) struct Rig {
 pub(crate) fn settings() -> Settings {
     Settings {
         hubs: HashMap::new(),
-        other_hubs: HubSettings { mode: Mode::Serverless },
+        other_hubs: HubSettings { mode: Mode::Serverless, filters: Vec::new() },
         upstream: vec![UpstreamItem {
             hubs: Pattern::Any,
             categories: Pattern::Any,
@@ -80,7 +88,7 @@ pub(crate) fn settings() -> Settings {
 
 /// The same for hubs whose clients hub servers answer.
 pub(crate) fn default_mode() -> Settings {
-    Settings { other_hubs: HubSettings { mode: Mode::Default }, ..settings() }
+    Settings { other_hubs: HubSettings { mode: Mode::Default, filters: Vec::new() }, ..settings() }
 }
 
 pub(crate) fn identity(user: Option<&str>) -> Identity {
@@ -91,6 +99,24 @@ pub(crate) fn identity(user: Option<&str>) -> Identity {
         headers: Default::default(),
         remote_address: "192.0.2.1".into(),
     }
+}
+
+/// The same with one filter for all hubs.
+pub(crate) fn filtered(mode: Mode, targets: Targets) -> Settings {
+    let filter = FilterSettings { plugin: PluginName::new("filter"), targets, on_error: OnError::Closed };
+    Settings { other_hubs: HubSettings { mode, filters: vec![filter] }, ..settings() }
+}
+
+/// Both halves of all filters.
+fn halves(settings: &Settings) -> HalvesByPlugin {
+    let hubs = settings.hubs.values().chain([&settings.other_hubs]);
+    let filters = hubs.flat_map(|hub| &hub.filters);
+    let halves = |filter: &FilterSettings| {
+        let halves = Halves::default();
+        halves.set(true, true);
+        (filter.plugin.clone(), Arc::new(halves))
+    };
+    filters.map(halves).collect()
 }
 
 /// What matters of a message in most tests.
@@ -132,8 +158,10 @@ pub(crate) fn hub(name: &str) -> HubName {
 
 impl Rig {
     pub(crate) fn new(shards: u16, settings: Settings) -> Rig {
-        let (settings, presence) = (Arc::new(settings), Arc::<Presence>::default());
-        let shard = |index| Shard::new(ShardIndex(index), shards, settings.clone(), presence.clone());
+        let (halves, presence) = (halves(&settings), Arc::<Presence>::default());
+        let settings = Arc::new(settings);
+        let shard =
+            |index| Shard::new(ShardIndex(index), shards, settings.clone(), presence.clone(), halves.clone());
         Rig {
             shards: (0..shards).map(shard).collect(),
             now: Millis(0),
@@ -144,6 +172,10 @@ impl Rig {
             to_servers: HashMap::new(),
             finished_servers: Vec::new(),
             skipped: Vec::new(),
+            inspections: VecDeque::new(),
+            done: Vec::new(),
+            unreadable: 0,
+            paused_servers: Vec::new(),
             takes_garbage: false,
             ids: 0,
         }
@@ -261,9 +293,35 @@ impl Rig {
         self.tell(client.shard, |shard, _, effects| shard.client_gone(client.slot, cause, effects));
     }
 
-    /// Does what a sender on `shard` asks for.
+    /// Does what a REST caller on `shard` asks for.
     pub(crate) fn run(&mut self, shard: usize, actions: Vec<Action>) {
-        self.tell(shard, |shard, now, effects| shard.run(&hub("chat"), actions, now, effects));
+        let number = self.done.len() as u64;
+        self.tell(shard, |shard, now, effects| {
+            shard.send_to_hub(&hub("chat"), Origin::Rest, actions, number, now, effects);
+        });
+    }
+
+    /// What filters look at longest; they go on looking.
+    pub(crate) fn inspected(&self) -> &Inspection {
+        &self.inspections.front().expect("filters look at something").2
+    }
+
+    /// The verdict on what filters look at longest.
+    pub(crate) fn judge(&mut self, verdict: Verdict) {
+        let (shard, number, _) = self.inspections.pop_front().expect("filters look at something");
+        let inspected = Inspected { verdict, actions: Vec::new() };
+        self.tell(shard, |shard, now, effects| shard.inspected(number, inspected, now, effects));
+    }
+
+    /// The filters that look longest take their time.
+    pub(crate) fn let_wait(&mut self) {
+        let (shard, number, _) = *self.inspections.front().expect("filters look at something");
+        self.tell(shard, |shard, _, effects| shard.inspection_waits(number, effects));
+    }
+
+    pub(crate) fn configure(&mut self, settings: Settings) {
+        let (halves, settings) = (halves(&settings), Arc::new(settings));
+        self.shards.iter_mut().for_each(|shard| shard.configure(settings.clone(), halves.clone()));
     }
 
     /// Answers the oldest call that waits; gives its event.
@@ -328,6 +386,11 @@ impl Rig {
             Effect::ToServer { to, messages } => self.to_servers.entry(to).or_default().extend_from_slice(&messages),
             Effect::FinishServer { to, detail } => self.finished_servers.push((to, detail)),
             Effect::ServerMessageSkipped { what, .. } => self.skipped.push(what),
+            Effect::Inspect { number, inspection } => self.inspections.push_back((shard, number, inspection)),
+            Effect::Done(number) => self.done.push(number),
+            Effect::Unreadable { .. } => self.unreadable += 1,
+            Effect::PauseServer(id) => self.paused_servers.push(id),
+            Effect::ResumeServer(id) => self.paused_servers.retain(|each| *each != id),
             Effect::Forward { to: Shards::One(to), hub, order } => self.forward(usize::from(to.0), &hub, order),
             Effect::Forward { to: Shards::AllOthers, hub, order } => {
                 for other in (0..self.shards.len()).filter(|other| *other != shard) {

@@ -102,12 +102,30 @@ impl HubProtocol {
         }
     }
 
-    /// The WebSocket message of one hub message.
-    pub fn frame(self, message: &HubMessage<'_>) -> Frame {
-        Frame::data(self.data_kind(), |out| match self {
+    /// Appends one hub message with what frames it.
+    pub fn write(self, message: &HubMessage<'_>, out: &mut Vec<u8>) {
+        match self {
             HubProtocol::Json => json::write(message, out),
             HubProtocol::MessagePack | HubProtocol::BlazorPack => messagepack::write(message, out),
-        })
+        }
+    }
+
+    /// Appends a message that is encoded already, with what frames it.
+    pub fn write_framed(self, message: &[u8], out: &mut Vec<u8>) {
+        match self {
+            HubProtocol::Json => {
+                out.extend_from_slice(message);
+                out.push(framing::RECORD_SEPARATOR);
+            }
+            HubProtocol::MessagePack | HubProtocol::BlazorPack => {
+                framing::write_binary_message(out, |out| out.extend_from_slice(message));
+            }
+        }
+    }
+
+    /// The WebSocket message of one hub message.
+    pub fn frame(self, message: &HubMessage<'_>) -> Frame {
+        Frame::data(self.data_kind(), |out| self.write(message, out))
     }
 
     /// A call that nobody answers, as sends to clients are.
@@ -128,6 +146,15 @@ impl HubProtocol {
             headers: Vec::new(),
             invocation_id: Cow::Borrowed(invocation_id),
             outcome,
+        })
+    }
+
+    /// The completion of a call that failed.
+    pub fn error_frame(self, invocation_id: &str, error: &str) -> Frame {
+        self.frame(&HubMessage::Completion {
+            headers: Vec::new(),
+            invocation_id: Cow::Borrowed(invocation_id),
+            outcome: CompletionOutcome::Error(Cow::Borrowed(error)),
         })
     }
 

@@ -1,0 +1,360 @@
+//! Filters in the message path: who waits for them, and what their verdicts do.
+
+use hubgate_core::CloseCause;
+use hubgate_core::Outgoing;
+use hubgate_core::delivery::{Action, Target};
+use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
+use hubgate_core::filter::{FilterMessage, MessageKind, Origin, Subject, Targets, Verdict};
+use hubgate_core::id::{PluginName, ServerId};
+use hubgate_core::mode::Mode;
+use hubgate_core::time::Millis;
+use hubgate_wire::payload::{JsonText, Payload};
+use hubgate_wire::service::{BroadcastData, ClientInvocation, CloseConnection, MultiConnectionData, ServiceMessage};
+
+use crate::rig::{Client, Rig, Server, default_mode, filtered, json, settings};
+
+const CALL: &str = "{\"type\":1, \"invocationId\":\"1\",\"target\":\"send\",\"arguments\":[ 1.0 ]}\x1e";
+const PING: &str = "{\"type\":6}\x1e";
+
+fn serverless() -> (Rig, Client) {
+    let mut rig = Rig::new(1, filtered(Mode::Serverless, Targets::All));
+    let client = rig.connect(0, Some("ann"));
+    (rig, client)
+}
+
+fn proxied(shards: u16) -> (Rig, Client, Server) {
+    let mut rig = Rig::new(shards, filtered(Mode::Default, Targets::All));
+    let server = rig.server(0, "s", 0);
+    let (client, _) = rig.connect_proxied(usize::from(shards) - 1, Some("ann"), &[server]);
+    (rig, client, server)
+}
+
+fn call(target: &str, arguments: &str) -> FilterMessage {
+    FilterMessage {
+        kind: MessageKind::Invocation,
+        target: Some(target.to_owned()),
+        content: Some(Payload::Json(JsonText::parse_array(arguments.to_owned()).expect("an array"))),
+        error: None,
+    }
+}
+
+fn completion(result: &str) -> FilterMessage {
+    FilterMessage { kind: MessageKind::Completion, target: None, content: Some(json(result)), error: None }
+}
+
+fn send(to: Target, text: &str) -> Action {
+    let arguments = Payload::Json(JsonText::parse_array(format!("[\"{text}\"]")).expect("an array"));
+    Action::Send { to, message: Outgoing::call("said".to_owned(), arguments), except: Default::default() }
+}
+
+fn broadcast(text: &str) -> String {
+    format!("{{\"type\":1,\"target\":\"said\",\"arguments\":[\"{text}\"]}}\x1e")
+}
+
+fn says_to_all(rig: &mut Rig, server: Server, text: &str) {
+    let message = broadcast(text);
+    let payloads = vec![("json", message.as_bytes())];
+    rig.says(server, &ServiceMessage::BroadcastData(BroadcastData { payloads, ..BroadcastData::default() }));
+}
+
+#[test]
+fn what_passes_reaches_the_hub_server_byte_for_byte() {
+    let (mut rig, client, server) = proxied(2);
+    rig.data(client, CALL);
+    assert_eq!(rig.told(server), Vec::<String>::new());
+    assert_eq!(rig.inspected().message, call("send", "[ 1.0 ]"));
+    rig.judge(Verdict::Pass);
+    assert_eq!(rig.told(server), [format!("data {CALL}")]);
+}
+
+#[test]
+fn nothing_of_a_client_overtakes_what_filters_look_at() {
+    let (mut rig, client, server) = proxied(1);
+    let text = [CALL, PING, CALL].concat();
+    let (first, second) = text.split_at(CALL.len() + 4);
+    rig.data(client, first);
+    rig.data(client, second);
+    assert_eq!(rig.inspections.len(), 1);
+    rig.judge(Verdict::Pass);
+    assert_eq!(rig.told(server), [format!("data {CALL}"), format!("data {PING}")]);
+    rig.judge(Verdict::Pass);
+    assert_eq!(rig.told(server), [format!("data {CALL}")]);
+}
+
+#[test]
+fn a_client_is_not_read_while_its_filters_take_their_time() {
+    let (mut rig, client, _) = proxied(1);
+    rig.data(client, CALL);
+    assert!(rig.paused.is_empty());
+    rig.let_wait();
+    assert_eq!(rig.paused, [(client.shard, client.slot)]);
+    rig.judge(Verdict::Pass);
+    assert!(rig.paused.is_empty());
+}
+
+#[test]
+fn a_client_may_be_silent_while_its_filters_take_their_time() {
+    let (mut rig, client) = serverless();
+    rig.data(client, CALL);
+    rig.let_wait();
+    rig.pass(Millis(40_000));
+    assert!(rig.finished.is_empty());
+    rig.judge(Verdict::Pass);
+    assert!(matches!(rig.answer(Ok(None), Vec::new()), UpstreamEvent::Invocation { .. }));
+}
+
+#[test]
+fn what_a_filter_puts_in_its_place_goes_on_for_a_message() {
+    let (mut rig, client, server) = proxied(1);
+    rig.data(client, CALL);
+    rig.judge(Verdict::Replace(call("sent", "[2]")));
+    let replaced = "{\"type\":1,\"invocationId\":\"1\",\"target\":\"sent\",\"arguments\":[2]}\x1e";
+    assert_eq!(rig.told(server), [format!("data {replaced}")]);
+
+    let (mut rig, client) = serverless();
+    rig.data(client, CALL);
+    rig.judge(Verdict::Replace(call("sent", "[2]")));
+    let UpstreamEvent::Invocation { target, arguments, .. } = rig.answer(Ok(None), Vec::new()) else {
+        panic!("upstream is called");
+    };
+    assert_eq!((target.as_str(), &*arguments.borrow().to_json()), ("sent", "[2]"));
+}
+
+#[test]
+fn who_waits_for_an_answer_gets_an_error_for_what_does_not_pass() {
+    let check = |verdict: Verdict, error: &str| {
+        let completion = format!("{{\"type\":3,\"invocationId\":\"1\",\"error\":\"{error}\"}}");
+        let (mut rig, client, server) = proxied(2);
+        rig.data(client, CALL);
+        rig.judge(verdict.clone());
+        assert_eq!(rig.received(client), [completion.clone()]);
+        assert_eq!(rig.told(server), Vec::<String>::new());
+        let (mut rig, client) = serverless();
+        rig.data(client, CALL);
+        rig.judge(verdict);
+        assert_eq!(rig.received(client), [completion]);
+        assert!(rig.calls.is_empty());
+    };
+    check(Verdict::Reject("No.".to_owned()), "No.");
+    check(Verdict::Drop, "Failed to invoke 'send': a filter of the hub dropped it.");
+    check(
+        Verdict::Failed(UpstreamFailure::TimedOut),
+        "Failed to invoke 'send': a filter of the hub took too long and was stopped.",
+    );
+}
+
+#[test]
+fn a_hub_server_that_waits_for_a_result_gets_an_error_for_one_that_does_not_pass() {
+    let (mut rig, client, server) = proxied(1);
+    rig.data(client, "{\"type\":3,\"invocationId\":\"7\",\"result\":1}\x1e");
+    assert_eq!(rig.inspected().message, completion("1"));
+    rig.judge(Verdict::Reject("No.".to_owned()));
+    assert_eq!(rig.told(server), ["data {\"type\":3,\"invocationId\":\"7\",\"error\":\"No.\"}\x1e"]);
+}
+
+#[test]
+fn a_filter_can_close_the_sender() {
+    let (mut rig, client) = serverless();
+    rig.data(client, CALL);
+    rig.judge(Verdict::Close("Go away.".to_owned()));
+    assert_eq!(rig.received(client), ["{\"type\":7,\"error\":\"Go away.\"}"]);
+    assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::ClosedByRequest);
+}
+
+#[test]
+fn a_filter_sees_the_methods_that_it_wants_alone() {
+    let mut rig = Rig::new(1, filtered(Mode::Default, Targets::OneOf(vec!["Send".to_owned()])));
+    let server = rig.server(0, "s", 0);
+    let (client, _) = rig.connect_proxied(0, None, &[server]);
+    let other = CALL.replace("send", "other");
+    rig.data(client, &other);
+    assert_eq!(rig.told(server), [format!("data {other}")]);
+    rig.data(client, CALL);
+    assert_eq!(rig.inspections.len(), 1);
+}
+
+#[test]
+fn what_is_malformed_never_reaches_the_hub_server_past_a_filter() {
+    let (mut rig, client, server) = proxied(1);
+    rig.data(client, "{\"type\":1,\"target\":1}\x1e");
+    assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::BadRequest);
+    assert_eq!(rig.told(server), [format!("close {}", client.id)]);
+}
+
+#[test]
+fn a_message_whose_beginning_was_passed_on_is_passed_on_to_its_end_when_filters_come() {
+    let mut rig = Rig::new(1, default_mode());
+    let server = rig.server(0, "s", 0);
+    let (client, _) = rig.connect_proxied(0, None, &[server]);
+    let (begin, end) = CALL.split_at(20);
+    rig.data(client, begin);
+    rig.configure(filtered(Mode::Default, Targets::All));
+    rig.data(client, &[end, &CALL[..20]].concat());
+    assert_eq!(rig.told(server), [format!("data {begin}"), format!("data {end}")]);
+    rig.configure(default_mode());
+    rig.data(client, &CALL[20..]);
+    assert_eq!(rig.told(server), [format!("data {CALL}")]);
+}
+
+#[test]
+fn a_delivery_is_seen_once_whomever_it_is_for() {
+    let (mut rig, client, server) = proxied(2);
+    let (other, _) = rig.connect_proxied(0, None, &[server]);
+    rig.run(0, vec![send(Target::All, "a")]);
+    let Subject::Delivery { to, origin, .. } = &rig.inspected().subject else { panic!("a delivery") };
+    assert_eq!((to.as_slice(), origin), (&[Target::All][..], &Origin::Rest));
+    assert!(rig.done.is_empty());
+    rig.judge(Verdict::Replace(call("said", "[\"b\"]")));
+    for client in [client, other] {
+        assert_eq!(rig.received(client), ["{\"type\":1,\"target\":\"said\",\"arguments\":[\"b\"]}"]);
+    }
+    assert_eq!(rig.done, [0]);
+
+    let message = broadcast("c");
+    let ids = [client.id, other.id];
+    let connection_ids = ids.iter().map(|id| id.as_str()).collect();
+    let payloads = vec![("json", message.as_bytes())];
+    let many = MultiConnectionData { connection_ids, payloads, ..MultiConnectionData::default() };
+    rig.says(server, &ServiceMessage::MultiConnectionData(many));
+    assert_eq!(rig.inspections.len(), 1);
+    let Subject::Delivery { to, origin, .. } = &rig.inspected().subject else { panic!("a delivery") };
+    assert_eq!(to.as_slice(), ids.map(Target::Connection));
+    assert_eq!(*origin, Origin::HubServer(ServerId::new("s")));
+    rig.judge(Verdict::Close("Enough.".to_owned()));
+    assert_eq!(rig.finished.len(), 2);
+}
+
+#[test]
+fn what_a_hub_server_says_next_waits_behind_what_filters_look_at() {
+    let (mut rig, client, server) = proxied(2);
+    says_to_all(&mut rig, server, "a");
+    rig.let_wait();
+    assert_eq!(rig.paused_servers, [server.id]);
+    rig.answers(server, client, PING);
+    says_to_all(&mut rig, server, "b");
+    assert_eq!(rig.received(client), Vec::<String>::new());
+    rig.judge(Verdict::Pass);
+    assert!(rig.paused_servers.is_empty());
+    assert_eq!(rig.received(client), [broadcast("a").trim_end_matches('\x1e'), "{\"type\":6}"]);
+    rig.judge(Verdict::Drop);
+    assert_eq!(rig.received(client), Vec::<String>::new());
+    assert!(rig.inspections.is_empty());
+}
+
+#[test]
+fn what_a_client_gets_next_waits_behind_what_filters_look_at() {
+    let (mut rig, client, server) = proxied(2);
+    rig.answers(server, client, "{\"type\":3,\"invocationId\":\"1\",\"result\":1}\x1e");
+    assert_eq!(rig.inspected().message, completion("1"));
+    says_to_all(&mut rig, server, "a");
+    // The broadcast's own inspection is on the server's shard.
+    let second = rig.inspections.pop_back().expect("the broadcast is looked at");
+    rig.inspections.push_front(second);
+    rig.judge(Verdict::Pass);
+    assert_eq!(rig.received(client), Vec::<String>::new());
+    rig.judge(Verdict::Replace(completion("2")));
+    assert_eq!(
+        rig.received(client),
+        ["{\"type\":3,\"invocationId\":\"1\",\"result\":2}", broadcast("a").trim_end_matches('\x1e')]
+    );
+}
+
+#[test]
+fn a_hub_server_ends_its_client_behind_what_it_said_before() {
+    let (mut rig, client, server) = proxied(1);
+    rig.answers(server, client, "{\"type\":3,\"invocationId\":\"1\",\"result\":1}\x1e");
+    let close = CloseConnection { connection_id: client.id.as_str(), ..CloseConnection::default() };
+    rig.says(server, &ServiceMessage::CloseConnection(close));
+    assert!(rig.finished.is_empty());
+    rig.judge(Verdict::Pass);
+    let received = rig.received(client);
+    assert_eq!(received, ["{\"type\":3,\"invocationId\":\"1\",\"result\":1}", "{\"type\":7}"]);
+    assert_eq!(rig.finished.len(), 1);
+}
+
+#[test]
+fn more_than_may_be_held_for_a_client_while_filters_take_their_time_closes_it_as_slow() {
+    let (mut rig, client, server) = proxied(1);
+    rig.answers(server, client, "{\"type\":3,\"invocationId\":\"1\",\"result\":1}\x1e");
+    for _ in 0..10 {
+        rig.answers(server, client, &PING.repeat(20));
+    }
+    rig.judge(Verdict::Pass);
+    assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::SlowClient);
+}
+
+#[test]
+fn a_client_learns_that_its_completion_was_dropped_and_a_hub_server_that_its_call_was() {
+    let (mut rig, client, server) = proxied(1);
+    rig.answers(server, client, "{\"type\":3,\"invocationId\":\"1\",\"result\":1}\x1e");
+    rig.judge(Verdict::Drop);
+    let error = "The result cannot be passed on: a filter of the hub dropped it.";
+    assert_eq!(rig.received(client), [format!("{{\"type\":3,\"invocationId\":\"1\",\"error\":\"{error}\"}}")]);
+
+    let call = b"{\"type\":1,\"invocationId\":\"7\",\"target\":\"ask\",\"arguments\":[]}\x1e";
+    let invocation = ClientInvocation {
+        invocation_id: "7",
+        connection_id: client.id.as_str(),
+        caller_server_id: "s",
+        payloads: vec![("json", call)],
+        ..ClientInvocation::default()
+    };
+    rig.says(server, &ServiceMessage::ClientInvocation(invocation.clone()));
+    rig.judge(Verdict::Drop);
+    assert_eq!(rig.told(server), ["failed 7: A filter of the hub dropped the call."]);
+    rig.says(server, &ServiceMessage::ClientInvocation(invocation));
+    rig.judge(Verdict::Replace(self::call("ask", "[1]")));
+    let replaced = "{\"type\":1,\"invocationId\":\"7\",\"target\":\"ask\",\"arguments\":[1]}";
+    assert_eq!(rig.received(client), [replaced]);
+}
+
+#[test]
+fn what_upstream_answers_is_seen_and_the_next_call_waits() {
+    let (mut rig, client) = serverless();
+    rig.data(client, &CALL.repeat(2));
+    rig.judge(Verdict::Pass);
+    rig.judge(Verdict::Pass);
+    rig.answer(Ok(Some(json("1"))), vec![send(Target::All, "a")]);
+    assert!(rig.calls.is_empty());
+    let Subject::Delivery { origin, .. } = &rig.inspected().subject else { panic!("a delivery") };
+    assert_eq!(*origin, Origin::Plugin(PluginName::new("plugin")));
+    rig.judge(Verdict::Pass);
+    assert_eq!(rig.received(client), [broadcast("a").trim_end_matches('\x1e')]);
+    assert_eq!(rig.inspected().message, completion("1"));
+    rig.judge(Verdict::Replace(completion("2")));
+    assert_eq!(rig.received(client), ["{\"type\":3,\"invocationId\":\"1\",\"result\":2}"]);
+    rig.answer(Err(UpstreamFailure::TimedOut), Vec::new());
+    let error = "An unexpected error occurred invoking 'send' on the server. The handler took too long and was stopped.";
+    assert_eq!(rig.received(client), [format!("{{\"type\":3,\"invocationId\":\"1\",\"error\":\"{error}\"}}")]);
+}
+
+#[test]
+fn what_is_no_hub_message_is_not_sent_past_a_filter() {
+    let (mut rig, client, server) = proxied(1);
+    let payloads = vec![("json", &b"{}\x1e{}\x1e"[..])];
+    rig.says(server, &ServiceMessage::BroadcastData(BroadcastData { payloads, ..BroadcastData::default() }));
+    assert_eq!((rig.unreadable, rig.received(client)), (1, Vec::new()));
+}
+
+#[test]
+fn a_verdict_about_a_client_that_has_left_does_nothing() {
+    let (mut rig, client, server) = proxied(1);
+    rig.data(client, CALL);
+    rig.gone(client, CloseCause::Normal);
+    let (next, _) = {
+        rig.told(server);
+        rig.connect_proxied(0, None, &[server])
+    };
+    assert_eq!(next.slot, client.slot);
+    rig.judge(Verdict::Pass);
+    assert_eq!((rig.told(server), rig.received(next)), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_hub_without_filters_shows_nothing() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.connect(0, None);
+    rig.data(client, CALL);
+    rig.answer(Ok(None), vec![send(Target::All, "a")]);
+    assert!(rig.inspections.is_empty());
+}
