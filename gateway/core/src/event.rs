@@ -72,6 +72,8 @@ pub enum UpstreamFailure {
     Trapped(String),
     /// The call ran longer than the plugin's `call-time`.
     TimedOut,
+    /// The call kept a processor busy for longer than the plugin's `cpu-time`.
+    OutOfCpuTime,
     /// The plugin wanted more than its `memory`.
     OutOfMemory,
     /// No instance of the plugin became free within its `call-time`.

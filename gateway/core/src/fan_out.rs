@@ -13,6 +13,14 @@ use crate::shard::{Closing, Shard, Slot};
 use crate::time::Millis;
 
 impl Shard {
+    /// Does what a filter asks of a hub, in order. Filters do not see it.
+    pub fn run(&mut self, hub: &HubName, actions: Vec<Action>, now: Millis, effects: &mut Vec<Effect>) {
+        let hub = self.hub_index(hub);
+        for action in actions {
+            self.act(hub, action, now, effects);
+        }
+    }
+
     /// Does what another shard forwarded.
     pub fn obey(&mut self, hub: &HubName, order: Order, now: Millis, effects: &mut Vec<Effect>) {
         let index = self.hub_index(hub);

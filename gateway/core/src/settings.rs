@@ -53,6 +53,8 @@ pub struct Webhook {
     pub url: UrlTemplate,
     /// From the beginning of the request to the end of its answer.
     pub timeout: Millis,
+    /// How often a connection event is told again that failed, in number; calls are not repeated.
+    pub retries: u32,
     pub on_connect_failure: ConnectFailure,
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) presence: Arc<Presence>,
     pub(crate) metrics: Metrics,
     /// What certificates of webhooks are checked by, once it is needed.
-    pub(crate) webhook_tls: OnceLock<rustls::ClientConfig>,
+    pub(crate) web_tls: OnceLock<rustls::ClientConfig>,
     started: Instant,
 }
 
@@ -105,7 +105,7 @@ impl Gateway {
             admission: Arc::default(),
             presence: Arc::default(),
             metrics: Metrics::new(registry),
-            webhook_tls: OnceLock::new(),
+            web_tls: OnceLock::new(),
             started: Instant::now(),
         };
         Ok(Gateway { shared: Arc::new(shared), plugins, listener, listen, admin })

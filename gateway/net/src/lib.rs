@@ -10,10 +10,12 @@ mod inbox;
 mod metrics;
 mod outbox;
 mod peers;
+mod plugin_http;
 mod questions;
 pub mod settings;
 mod shard;
 mod tls;
+mod web_client;
 mod webhooks;
 mod websocket;
 

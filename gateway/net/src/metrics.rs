@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     requests_refused: Family<ReasonLabel, Counter>,
     rest_requests: Family<RestLabels, Counter>,
     webhook_requests: Family<OutcomeLabel, Counter>,
+    plugin_http_requests: Family<OutcomeLabel, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -70,11 +71,19 @@ impl Metrics {
         registry.register("hubgate_rest_requests", "Operations of the REST API by their status", rest_requests.clone());
         let webhook_requests = Family::default();
         registry.register("hubgate_webhook_requests", "Events that went to webhooks", webhook_requests.clone());
-        Metrics { registry, requests_refused, rest_requests, webhook_requests }
+        let plugin_http_requests = Family::default();
+        let help = "Requests that plugins made by HTTP";
+        registry.register("hubgate_plugin_http_requests", help, plugin_http_requests.clone());
+        Metrics { registry, requests_refused, rest_requests, webhook_requests, plugin_http_requests }
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {
         self.requests_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A plugin made a request by HTTP.
+    pub(crate) fn plugin_http(&self, outcome: &'static str) {
+        self.plugin_http_requests.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// An event went to a webhook.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use hubgate_core::delivery::{Action, Target};
 use hubgate_core::event::{HubAnswer, HubQuestion, Joined};
+use hubgate_core::filter::Origin;
 use hubgate_core::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
 use hubgate_plugin_host::ShardQuestion;
 use tokio::sync::{mpsc, oneshot};
@@ -14,14 +15,35 @@ use crate::shard::ShardThread;
 
 impl ShardThread {
     pub(crate) fn answer_here(self: &Rc<Self>, hub: &HubName, question: HubQuestion) -> HubAnswer {
-        let mut answer = HubAnswer::Ran;
-        self.tell(|core, now, effects| answer = core.answer(hub, question, now, effects));
+        let mut answer = HubAnswer::InEffect;
+        self.tell(|core, now, _| answer = core.answer(hub, question, now));
         answer
+    }
+
+    /// Does what a sender asks of a hub, behind the filters that look at what it sends.
+    async fn run(self: &Rc<Self>, hub: &HubName, origin: Origin, actions: Vec<Action>) {
+        let number = self.next_sending.replace(self.next_sending.get() + 1);
+        let (done, is_done) = oneshot::channel();
+        self.sending.borrow_mut().insert(number, done);
+        self.tell(|core, now, effects| core.send_to_hub(hub, origin, actions, number, now, effects));
+        drop(is_done.await);
     }
 
     /// Answers a plugin that waits, with what all shards know.
     pub(crate) async fn answer(self: Rc<Self>, question: ShardQuestion) {
-        let ShardQuestion { hub, question, answer } = question;
+        let (hub, question, answer) = match question {
+            ShardQuestion::Hub { hub, question, answer } => (hub, question, answer),
+            ShardQuestion::Run { hub, origin, actions, done } => {
+                match origin {
+                    Some(origin) => self.run(&hub, origin, actions).await,
+                    None => self.tell(|core, now, effects| core.run(&hub, actions, now, effects)),
+                }
+                self.wait_for_orders().await;
+                let _ = done.send(());
+                return;
+            }
+            ShardQuestion::Http(call) => return self.plugin_http.serve(call).await,
+        };
         let answered = match question {
             HubQuestion::Exists(target) => HubAnswer::Exists(self.exists(&hub, target).await),
             HubQuestion::Facts(id) if id.shard() != self.index => {
@@ -31,20 +53,17 @@ impl ShardThread {
             HubQuestion::Join { connection, group } => HubAnswer::Joined(self.join(&hub, connection, group).await),
             HubQuestion::Facts(id) => self.answer_here(&hub, HubQuestion::Facts(id)),
             // Only hub servers ask these, and their shard asks the others itself.
-            question @ (HubQuestion::Leave { .. } | HubQuestion::Members { .. }) => self.answer_here(&hub, question),
-            HubQuestion::Run(actions) => {
-                let answer = self.answer_here(&hub, HubQuestion::Run(actions));
-                self.wait_for_orders().await;
-                answer
+            question @ (HubQuestion::Leave { .. } | HubQuestion::Members { .. } | HubQuestion::Barrier) => {
+                self.answer_here(&hub, question)
             }
         };
         drop(answer.send(answered));
     }
 
-    /// Sends to a hub. What one sender sends later arrives later: it is told that the first is done when nothing of it can
+    /// Sends to a hub for a REST caller. What one sender sends later arrives later: it is told that the first is done when nothing of it can
     /// be overtaken.
     pub(crate) async fn send_to_hub(self: &Rc<Self>, hub: &HubName, action: Action) {
-        self.answer_here(hub, HubQuestion::Run(vec![action]));
+        self.run(hub, Origin::Rest, vec![action]).await;
         if self.peers.iter().any(|peer| !peer.waiting.borrow().is_empty()) {
             self.wait_for_orders().await;
         }
@@ -52,7 +71,7 @@ impl ShardThread {
 
     /// Changes memberships or ends connections of a hub; in effect on all shards when this returns.
     pub(crate) async fn change(self: &Rc<Self>, hub: &HubName, action: Action) {
-        self.answer_here(hub, HubQuestion::Run(vec![action]));
+        self.run(hub, Origin::Rest, vec![action]).await;
         self.wait_for_orders().await;
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use hubgate_core::event::{UpstreamAnswer, UpstreamCall};
+use hubgate_core::filter::{Inspected, Inspection, InspectionNumber};
 use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
 use hubgate_core::settings::Handler;
 use hubgate_core::time::Millis;
@@ -28,6 +29,7 @@ use crate::gateway::Shared;
 use crate::http::{self, Refusal, VerifiedTokens};
 use crate::inbox::{Inbox, InboxSender, ShardMessage, UpgradedClient};
 use crate::peers::Peer;
+use crate::plugin_http::PluginHttp;
 use crate::tls::UpgradedStream;
 use crate::webhooks::Webhooks;
 use crate::websocket::{self, WebSocket};
@@ -50,6 +52,10 @@ pub(crate) struct ShardThread {
     pub(crate) http_clients: RefCell<HashMap<ConnectionId, Rc<HttpClient>>>,
     plugins: ShardPlugins,
     webhooks: Rc<Webhooks>,
+    pub(crate) plugin_http: PluginHttp,
+    /// Who waits until something is done for a hub, by the number that the core knows it by.
+    pub(crate) sending: RefCell<HashMap<u64, oneshot::Sender<()>>>,
+    pub(crate) next_sending: Cell<u64>,
     pub(crate) peers: Vec<Peer>,
     read_buffer: Cell<Vec<u8>>,
     tokens: RefCell<VerifiedTokens>,
@@ -65,6 +71,13 @@ pub(crate) struct ShardThread {
     is_drained: Notify,
 }
 
+/// What comes back to the core of what it wanted done.
+enum Answer {
+    Upstream(Slot, UpstreamAnswer),
+    Inspected(InspectionNumber, Inspected),
+    InspectionWaits(InspectionNumber),
+}
+
 /// Runs a shard on this thread until its inbox is closed.
 pub(crate) async fn run(
     index: ShardIndex,
@@ -75,11 +88,15 @@ pub(crate) async fn run(
     mut inbox: Inbox,
 ) {
     let settings = shared.settings().clone();
-    let core = Shard::new(index, inboxes.len() as u16, settings.core.clone(), shared.presence.clone());
+    let (count, presence) = (inboxes.len() as u16, shared.presence.clone());
+    let core = Shard::new(index, count, settings.core.clone(), presence, plugins.halves());
     let peers = inboxes.into_iter().map(Peer::new).collect();
     let shard = Rc::new(ShardThread {
         index,
         webhooks: Rc::new(Webhooks::new(shared.clone())),
+        plugin_http: PluginHttp::new(shared.clone()),
+        sending: RefCell::default(),
+        next_sending: Cell::default(),
         shared,
         core: RefCell::new(core),
         links: RefCell::default(),
@@ -283,17 +300,22 @@ impl ShardThread {
                     answers.push_back(answer);
                 }
             }
-            let Some((slot, answer)) = answers.pop_front() else {
+            let Some(answer) = answers.pop_front() else {
                 break;
             };
-            self.core.borrow_mut().upstream_answered(slot, answer, self.now(), &mut effects);
+            let (mut core, now) = (self.core.borrow_mut(), self.now());
+            match answer {
+                Answer::Upstream(slot, answer) => core.upstream_answered(slot, answer, now, &mut effects),
+                Answer::Inspected(number, inspected) => core.inspected(number, inspected, now, &mut effects),
+                Answer::InspectionWaits(number) => core.inspection_waits(number, &mut effects),
+            }
         }
         if self.is_empty() {
             self.is_drained.notify_waiters();
         }
     }
 
-    fn perform(self: &Rc<Self>, effect: Effect) -> Option<(Slot, UpstreamAnswer)> {
+    fn perform(self: &Rc<Self>, effect: Effect) -> Option<Answer> {
         match effect {
             Effect::Send { to, frame } => self.queue(to, frame),
             Effect::Deliver { to, frame } => {
@@ -323,6 +345,17 @@ impl ShardThread {
                 let call = self.webhooks.clone().call(webhook, client, event);
                 tokio::task::spawn_local(self.clone().tell_answer(slot, call));
             }
+            Effect::Inspect { number, inspection } => return Some(self.inspect(number, inspection)),
+            Effect::Done(number) => {
+                if let Some(done) = self.sending.borrow_mut().remove(&number) {
+                    let _ = done.send(());
+                }
+            }
+            Effect::Unreadable { hub } => {
+                tracing::warn!(%hub, "something for clients was not sent: it is no hub message that filters could look at");
+            }
+            Effect::PauseServer(id) => self.set_reading_server(id, false),
+            Effect::ResumeServer(id) => self.set_reading_server(id, true),
             Effect::ToServer { to, messages } => {
                 if let Some(socket) = self.servers.borrow().get(&to) {
                     socket.gather(&messages, self.server_outbox_limit.get());
@@ -370,11 +403,33 @@ impl ShardThread {
         }
     }
 
+    fn set_reading_server(&self, id: ServerConnectionId, reading: bool) {
+        if let Some(socket) = self.servers.borrow().get(&id) {
+            socket.set_reading(reading);
+        }
+    }
+
+    /// Shows a message to filters, which as a rule have looked at it when they are first polled.
+    fn inspect(self: &Rc<Self>, number: InspectionNumber, inspection: Box<Inspection>) -> Answer {
+        let mut inspected: Pin<Box<dyn Future<Output = Inspected>>> = Box::pin(self.plugins.inspect(inspection));
+        match inspected.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(inspected) => Answer::Inspected(number, inspected),
+            Poll::Pending => {
+                let shard = self.clone();
+                tokio::task::spawn_local(async move {
+                    let inspected = inspected.await;
+                    shard.tell(|core, now, effects| core.inspected(number, inspected, now, effects));
+                });
+                Answer::InspectionWaits(number)
+            }
+        }
+    }
+
     /// Calls a plugin. Most calls are over when they are first polled, so only one that waits gets a task.
-    fn call(self: &Rc<Self>, slot: Slot, call: UpstreamCall) -> Option<(Slot, UpstreamAnswer)> {
+    fn call(self: &Rc<Self>, slot: Slot, call: UpstreamCall) -> Option<Answer> {
         let mut call: Pin<Box<dyn Future<Output = UpstreamAnswer>>> = Box::pin(self.plugins.call(call));
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => Some((slot, answer)),
+            Poll::Ready(answer) => Some(Answer::Upstream(slot, answer)),
             Poll::Pending => {
                 tokio::task::spawn_local(self.clone().tell_answer(slot, call));
                 None
@@ -415,7 +470,7 @@ impl ShardThread {
                 self.tokens.borrow_mut().forget();
                 self.outbox_limit.set(self.shared.settings().limits.outbox);
                 self.server_outbox_limit.set(self.shared.settings().limits.server_outbox);
-                self.core.borrow_mut().configure(settings);
+                self.core.borrow_mut().configure(settings, self.plugins.halves());
                 let _ = answer.send(());
             }
             ShardMessage::Drain(answer) => {

@@ -21,32 +21,27 @@ use hubgate_wire::signalr::{CompletionOutcome, HubProtocol};
 use hubgate_wire::token::AccessKey;
 use hubgate_wire::webhook;
 use hyper::body::Incoming;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::{ClientConfig, RootCertStore};
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use tokio::sync::Semaphore;
 
 use crate::gateway::Shared;
+use crate::web_client::{self, WebClient, whole_text};
 
 /// The longest answer that is read, in bytes (the service's limit).
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 /// Requests of one shard at once, in number; further events wait, as many as there are clients at most.
 const REQUESTS: usize = 256;
-/// How long a connection without a request is kept for the next one.
-const IDLE: Duration = Duration::from_secs(60);
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(10);
+/// How long the first repetition of a request waits; each further one waits twice as long, up to the longest wait.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How often a failure is logged; what fails in between is counted.
 const LOG_PERIOD: Duration = Duration::from_secs(1);
-
-type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// The webhooks of one shard, with the connections to them.
 pub(crate) struct Webhooks {
     shared: Arc<Shared>,
-    client: OnceCell<HttpClient>,
+    client: OnceCell<WebClient<GaiResolver>>,
     requests: Semaphore,
     failures: RefCell<Failures>,
 }
@@ -81,18 +76,10 @@ impl Webhooks {
     }
 
     /// Made when it is first needed: a gateway without webhooks reads no certificates.
-    fn client(&self) -> &HttpClient {
+    fn client(&self) -> &WebClient<GaiResolver> {
         self.client.get_or_init(|| {
-            let mut connector = HttpConnector::new();
-            connector.enforce_http(false);
-            connector.set_connect_timeout(Some(CONNECT));
-            connector.set_nodelay(true);
-            let tls = self.shared.webhook_tls.get_or_init(trusted_authorities).clone();
-            let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
-            let connector = builder.https_or_http().enable_http1().wrap_connector(connector);
-            let mut builder = Client::builder(TokioExecutor::new());
-            builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).timer(TokioTimer::new());
-            builder.build(connector)
+            let connector = web_client::connector_with(HttpConnector::new(), &self.shared);
+            web_client::builder().build(connector)
         })
     }
 
@@ -103,16 +90,17 @@ impl Webhooks {
         client: Arc<ConnectionFacts>,
         event: UpstreamEvent,
     ) -> UpstreamAnswer {
-        let answer = match tokio::time::timeout(webhook.timeout.into(), self.ask(&webhook, &client, &event)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(WebhookError::TimedOut),
-        };
-        self.shared.metrics.webhook(match &answer {
-            Ok(_) => "ok",
-            Err(error) => error.outcome(),
-        });
-        if let Err(error) = &answer {
-            self.log(&webhook, &client, &event, error);
+        let mut answer = self.try_once(&webhook, &client, &event).await;
+        let mut wait = FIRST_WAIT;
+        // A call may have had its effect; that a client came or went can be told twice.
+        let is_repeatable = !matches!(event, UpstreamEvent::Invocation { .. });
+        for _ in 0..webhook.retries {
+            if !is_repeatable || !answer.as_ref().is_err_and(WebhookError::may_pass) {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            wait = (2 * wait).min(LONGEST_WAIT);
+            answer = self.try_once(&webhook, &client, &event).await;
         }
         let result = match (&event, answer) {
             (UpstreamEvent::Connected, Err(error)) => match webhook.on_connect_failure {
@@ -124,6 +112,24 @@ impl Webhooks {
             (_, Err(error)) => Err(UpstreamFailure::Rejected(error.text())),
         };
         UpstreamAnswer { result, actions: Vec::new() }
+    }
+
+    async fn try_once(
+        &self,
+        webhook: &Webhook,
+        client: &ConnectionFacts,
+        event: &UpstreamEvent,
+    ) -> Result<Option<Result<Option<Payload>, UpstreamFailure>>, WebhookError> {
+        let asked = tokio::time::timeout(webhook.timeout.into(), self.ask(webhook, client, event)).await;
+        let answer = asked.unwrap_or(Err(WebhookError::TimedOut));
+        self.shared.metrics.webhook(match &answer {
+            Ok(_) => "ok",
+            Err(error) => error.outcome(),
+        });
+        if let Err(error) = &answer {
+            self.log(webhook, client, event, error);
+        }
+        answer
     }
 
     /// The outcome that a webhook gives to a call that waits for one.
@@ -231,6 +237,21 @@ impl WebhookError {
         }
     }
 
+    /// Whether the same request may succeed later.
+    fn may_pass(&self) -> bool {
+        match self {
+            WebhookError::Unreachable(_) | WebhookError::TimedOut => true,
+            WebhookError::Status(status) => {
+                status.is_server_error()
+                    || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(status)
+            }
+            WebhookError::TooLarge
+            | WebhookError::Broken(_)
+            | WebhookError::NoCompletion
+            | WebhookError::BadEvent => false,
+        }
+    }
+
     /// The label of its metric.
     fn outcome(&self) -> &'static str {
         match self {
@@ -239,21 +260,6 @@ impl WebhookError {
             WebhookError::TimedOut => "timed-out",
             WebhookError::TooLarge | WebhookError::Broken(_) | WebhookError::NoCompletion => "bad-answer",
             WebhookError::BadEvent => "bad-event",
-        }
-    }
-}
-
-/// Trusts the certificate authorities of this machine.
-fn trusted_authorities() -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has the suites of TLS 1.2 and 1.3");
-    match builder.clone().with_native_roots() {
-        Ok(builder) => builder.with_no_client_auth(),
-        Err(error) => {
-            tracing::warn!(%error, "this machine has no certificate authorities: webhooks by https will fail");
-            builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
         }
     }
 }
@@ -322,17 +328,6 @@ fn outcome(
         CompletionOutcome::Void => Ok(Ok(None)),
         CompletionOutcome::Error(error) => Ok(Err(UpstreamFailure::Rejected(error.into_owned()))),
     }
-}
-
-/// An error with all of its causes: the outermost one of a client says little.
-fn whole_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        write!(text, ": {cause}").expect("a String takes what is written");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

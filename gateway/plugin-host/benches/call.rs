@@ -25,7 +25,7 @@ fn main() {
 }
 
 fn measure(name: &str, component: Vec<u8>) {
-    let host = PluginHost::start(vec![settings(PluginSource::Embedded(component.leak()))], Compilation::default())
+    let host = PluginHost::start(vec![settings(PluginSource::Embedded(component.leak()))], Compilation::default(), None)
         .expect("the guest serves");
     on_a_shard(async {
         let shard = Shard::of(&host);

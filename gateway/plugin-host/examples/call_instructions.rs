@@ -14,7 +14,7 @@ fn main() {
         _ => panic!("call_instructions call TIMES"),
     };
     let component = guest("1.0.000").leak();
-    let host = PluginHost::start(vec![settings(PluginSource::Embedded(component))], Compilation::default())
+    let host = PluginHost::start(vec![settings(PluginSource::Embedded(component))], Compilation::default(), None)
         .expect("the guest serves");
     on_a_shard(async {
         let shard = Shard::of(&host);

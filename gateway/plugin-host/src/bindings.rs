@@ -2,18 +2,25 @@
 //! [`crate::host`] name these types.
 #![allow(unreachable_pub, missing_debug_implementations)]
 
-// A second world (a filter) gets its own `bindgen!` here, with `with: { "hubgate:plugin": self::hubgate::plugin }`, so
-// that the imports are implemented once.
 wasmtime::component::bindgen!({
     path: "../../wit",
-    world: "handler",
+    // All that a plugin may import and export: which of it a component has is found out when it is loaded.
+    inline: "
+        package hubgate:gateway;
+        world everything {
+            include hubgate:plugin/handler-with-http@0.1.0;
+            include hubgate:plugin/filter@0.1.0;
+        }
+    ",
+    world: "hubgate:gateway/everything",
     // Arguments of exports are lent to the guest and not cloned for it.
     ownership: Borrowing { duplicate_if_necessary: true },
     imports: {
-        "hubgate:plugin/context.random": trappable,
-        "hubgate:plugin/connections": async,
-        "hubgate:plugin/hub.flush": async,
-        "hubgate:plugin/hub.exists": async,
+        "hubgate:plugin/connections": async | trappable,
+        "hubgate:plugin/hub.flush": async | trappable,
+        "hubgate:plugin/hub.exists": async | trappable,
+        "hubgate:plugin/http": async | trappable,
+        default: trappable,
     },
     exports: { default: async },
 });

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use hubgate_core::id::PluginName;
+use wasmtime::component::{Component, InstancePre, Linker};
 
-use crate::bindings::HandlerPre;
+use crate::bindings::exports::hubgate::plugin::{inbound_filter, lifecycle, outbound_filter, upstream};
 use crate::compiler::{Compilation, Compiler};
 use crate::host::{self, Guest, Surroundings};
 use crate::instance::{Broken, Instance};
 use crate::limits::{COMPONENT_BYTES, REASON_BYTES, TRIAL_TIME};
 use crate::log::printable;
+use crate::settings::{PluginSettings, Uses};
 use crate::ticker::{Caller, Ticker};
 
 /// Why a component cannot serve.
@@ -29,10 +31,10 @@ pub enum LoadError {
     Truncated { missing: u64 },
     #[error("it is no valid component: {0}")]
     Invalid(String),
-    #[error("it serves no world that this gateway has: the world `handler` needs the export `{missing}`, it has {has}")]
+    #[error("it serves no world that this gateway has: it needs the export {missing}, it has {has}")]
     WrongWorld { missing: &'static str, has: String },
-    #[error("it needs the `http` import, which is not supported yet")]
-    NeedsHttp,
+    #[error("it needs the `http` import: say what it may reach in `plugins.{0}.allow-http`, or build it without")]
+    NeedsHttp(PluginName),
     #[error("it imports what this gateway does not have: {0}")]
     UnknownImport(String),
     #[error("it could not be tried out: {0}")]
@@ -68,15 +70,25 @@ pub(crate) struct Version {
     pub(crate) generation: u64,
     pub(crate) digest: Digest,
     pub(crate) loaded_at: SystemTime,
-    pub(crate) handler: HandlerPre<Guest>,
+    pub(crate) exports: Exports,
+}
+
+/// A linked component, and what it exports.
+pub(crate) struct Exports {
+    pub(crate) linked: InstancePre<Guest>,
+    pub(crate) lifecycle: lifecycle::GuestIndices,
+    pub(crate) upstream: Option<upstream::GuestIndices>,
+    pub(crate) inbound_filter: Option<inbound_filter::GuestIndices>,
+    pub(crate) outbound_filter: Option<outbound_filter::GuestIndices>,
 }
 
 /// What was seen of a component that can serve.
 pub(crate) struct Loaded {
     pub(crate) digest: Digest,
-    pub(crate) handler: HandlerPre<Guest>,
+    pub(crate) exports: Exports,
     pub(crate) imports: Vec<String>,
-    pub(crate) exports: Vec<String>,
+    /// The names of what it exports.
+    pub(crate) interfaces: Vec<String>,
     pub(crate) compile_time: Duration,
     pub(crate) init_time: Duration,
     /// What an instance holds after `init`.
@@ -85,7 +97,7 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     pub(crate) fn into_version(self, generation: u64) -> Version {
-        Version { generation, digest: self.digest, loaded_at: SystemTime::now(), handler: self.handler }
+        Version { generation, digest: self.digest, loaded_at: SystemTime::now(), exports: self.exports }
     }
 }
 
@@ -111,26 +123,26 @@ impl Loader {
         let compiled = self.compiler.compile(component)?;
         let compile_time = started.elapsed();
         let (imports, exports) = names(&compiled);
-        check_names(&imports, &exports)?;
+        check_names(&imports, &exports, &surroundings.settings)?;
         let linked = self.linker.instantiate_pre(&compiled).map_err(|error| LoadError::UnknownImport(text(&error)))?;
-        let handler = HandlerPre::new(linked).map_err(|error| LoadError::Invalid(text(&error)))?;
-        let trial = self.try_out(&handler, surroundings)?;
+        let indices = Exports::new(linked, &exports).map_err(|error| LoadError::Invalid(text(&error)))?;
+        let trial = self.try_out(&indices, surroundings)?;
         Ok(Loaded {
             digest: Digest::of(component),
-            handler,
+            exports: indices,
             imports,
-            exports,
+            interfaces: exports,
             compile_time,
             init_time: trial.init_time,
             memory_bytes: trial.memory_bytes,
         })
     }
 
-    fn try_out(&self, handler: &HandlerPre<Guest>, surroundings: &Arc<Surroundings>) -> Result<Trial, LoadError> {
+    fn try_out(&self, exports: &Exports, surroundings: &Arc<Surroundings>) -> Result<Trial, LoadError> {
         let trial = async {
             let _running = self.caller.run();
             let started = Instant::now();
-            let start = Instance::start(handler, 0, surroundings, None, started + TRIAL_TIME);
+            let start = Instance::start(exports, 0, surroundings, None, started + TRIAL_TIME);
             let instance = match tokio::time::timeout(TRIAL_TIME, start).await {
                 Ok(instance) => instance?,
                 Err(_) => return Err(Broken::OutOfTime),
@@ -214,22 +226,61 @@ fn names(component: &Component) -> (Vec<String>, Vec<String>) {
     (imports, exports)
 }
 
-/// Which world does it serve, and is everything that it imports one that may be had? The linker checks the rest.
-fn check_names(imports: &[String], exports: &[String]) -> Result<(), LoadError> {
-    if imports.iter().any(|name| name.starts_with("hubgate:plugin/http@")) {
-        return Err(LoadError::NeedsHttp);
+const LIFECYCLE: &str = "hubgate:plugin/lifecycle@0.1";
+const UPSTREAM: &str = "hubgate:plugin/upstream@0.1";
+const INBOUND_FILTER: &str = "hubgate:plugin/inbound-filter@0.1";
+const OUTBOUND_FILTER: &str = "hubgate:plugin/outbound-filter@0.1";
+
+impl Exports {
+    fn new(linked: InstancePre<Guest>, exports: &[String]) -> wasmtime::Result<Exports> {
+        let has = |interface| has(exports, interface);
+        Ok(Exports {
+            lifecycle: lifecycle::GuestIndices::new(&linked)?,
+            upstream: has(UPSTREAM).then(|| upstream::GuestIndices::new(&linked)).transpose()?,
+            inbound_filter: has(INBOUND_FILTER).then(|| inbound_filter::GuestIndices::new(&linked)).transpose()?,
+            outbound_filter: has(OUTBOUND_FILTER).then(|| outbound_filter::GuestIndices::new(&linked)).transpose()?,
+            linked,
+        })
     }
-    for missing in ["hubgate:plugin/lifecycle@0.1", "hubgate:plugin/upstream@0.1"] {
-        let is_it = |name: &String| name.strip_prefix(missing).is_some_and(|rest| rest.starts_with('.'));
-        if !exports.iter().any(is_it) {
-            let has = match exports.is_empty() {
-                true => "none".to_owned(),
-                false => printable(&exports.join(", "), REASON_BYTES),
-            };
-            return Err(LoadError::WrongWorld { missing, has });
+}
+
+/// The worlds that a component with these exports serves.
+pub(crate) fn worlds(exports: &[String]) -> Vec<&'static str> {
+    let filter = match (has(exports, INBOUND_FILTER), has(exports, OUTBOUND_FILTER)) {
+        (true, true) => Some("filter"),
+        (true, false) => Some("filter-inbound"),
+        (false, true) => Some("filter-outbound"),
+        (false, false) => None,
+    };
+    has(exports, UPSTREAM).then_some("handler").into_iter().chain(filter).collect()
+}
+
+fn has(exports: &[String], interface: &str) -> bool {
+    exports.iter().any(|name| name.strip_prefix(interface).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// Does it export what it is used for, and may it have everything that it imports? The linker checks the rest.
+fn check_names(imports: &[String], exports: &[String], settings: &PluginSettings) -> Result<(), LoadError> {
+    if imports.iter().any(|name| name.starts_with("hubgate:plugin/http@")) && settings.allow_http.is_empty() {
+        return Err(LoadError::NeedsHttp(settings.name.clone()));
+    }
+    let is_filter = has(exports, INBOUND_FILTER) || has(exports, OUTBOUND_FILTER);
+    let missing = match settings.uses {
+        _ if !has(exports, LIFECYCLE) => "`hubgate:plugin/lifecycle@0.1`",
+        Uses { upstream: true, .. } if !has(exports, UPSTREAM) => "`hubgate:plugin/upstream@0.1`",
+        Uses { filter: true, .. } if !is_filter => {
+            "`hubgate:plugin/inbound-filter@0.1` or `hubgate:plugin/outbound-filter@0.1`"
         }
-    }
-    Ok(())
+        _ if !is_filter && !has(exports, UPSTREAM) => {
+            "`hubgate:plugin/upstream@0.1`, `hubgate:plugin/inbound-filter@0.1` or `hubgate:plugin/outbound-filter@0.1`"
+        }
+        _ => return Ok(()),
+    };
+    let has = match exports.is_empty() {
+        true => "none".to_owned(),
+        false => printable(&exports.join(", "), REASON_BYTES),
+    };
+    Err(LoadError::WrongWorld { missing, has })
 }
 
 fn text(error: &wasmtime::Error) -> String {

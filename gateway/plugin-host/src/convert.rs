@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::{ConnectionFacts, UpstreamFailure};
-use hubgate_core::id::{ConnectionId, GroupName, InvalidGroupName, UserId};
+use hubgate_core::filter::{FilterMessage, MessageKind, Origin, Verdict};
+use hubgate_core::id::{ConnectionId, GroupName, HubName, InvalidGroupName, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
 
 use crate::bindings::exports::hubgate::plugin::upstream::Invocation;
-use crate::bindings::hubgate::plugin::{hub, log, state, types};
+use crate::bindings::hubgate::plugin::{filtering, hub, log, state, types};
 use crate::settings::Payloads;
 use crate::state::StateError;
 
@@ -55,13 +56,98 @@ pub(crate) fn result(
     answer: Result<Option<types::PayloadResult>, types::Error>,
 ) -> Result<Option<Payload>, UpstreamFailure> {
     let Some(result) = answer.map_err(failure)? else { return Ok(None) };
-    let result = match result {
+    value(result).map(Some).map_err(|reason| UpstreamFailure::Failed(format!("the plugin's result {reason}")))
+}
+
+/// One value.
+fn value(value: types::PayloadResult) -> Result<Payload, String> {
+    match value {
         types::PayloadResult::Json(text) => JsonText::parse(text).map(Payload::Json).map_err(|error| error.to_string()),
         types::PayloadResult::Msgpack(bytes) => {
             MessagePackValue::parse(bytes).map(Payload::MessagePack).map_err(|error| error.to_string())
         }
+    }
+}
+
+/// A message in the form that a filter wants its content in.
+pub(crate) struct LentMessage<'a> {
+    message: &'a FilterMessage,
+    content: Option<LentPayload<'a>>,
+}
+
+impl<'a> LentMessage<'a> {
+    pub(crate) fn new(message: &'a FilterMessage, wanted: Payloads) -> LentMessage<'a> {
+        LentMessage { message, content: message.content.as_ref().map(|content| LentPayload::new(content, wanted)) }
+    }
+
+    pub(crate) fn lend(&self) -> filtering::MessageParam<'_> {
+        filtering::MessageParam {
+            kind: match self.message.kind {
+                MessageKind::Invocation => filtering::Kind::Invocation,
+                MessageKind::StreamInvocation => filtering::Kind::StreamInvocation,
+                MessageKind::StreamItem => filtering::Kind::StreamItem,
+                MessageKind::Completion => filtering::Kind::Completion,
+            },
+            target: self.message.target.as_deref(),
+            content: self.content.as_ref().map(LentPayload::lend),
+            error: self.message.error.as_deref(),
+        }
+    }
+}
+
+pub(crate) fn lent_targets(to: &[Target]) -> Vec<types::TargetParam<'_>> {
+    let lend = |target| match target {
+        &Target::All => types::TargetParam::All,
+        Target::Group(name) => types::TargetParam::Group(name.as_str()),
+        Target::User(id) => types::TargetParam::User(id.as_str()),
+        Target::Connection(id) => types::TargetParam::Connection(id.as_str()),
     };
-    result.map(Some).map_err(|reason| UpstreamFailure::Failed(format!("the plugin's result {reason}")))
+    to.iter().map(lend).collect()
+}
+
+/// Lends what is known of a delivery to a guest.
+pub(crate) fn delivery<'a>(hub: &'a HubName, to: &'a [types::TargetParam<'a>], origin: &'a Origin) -> filtering::Delivery<'a> {
+    let from = match origin {
+        Origin::HubServer(server) => filtering::Origin::HubServer(server.as_str()),
+        Origin::Plugin(plugin) => filtering::Origin::Plugin(plugin.as_str()),
+        Origin::Webhook => filtering::Origin::Webhook,
+        Origin::Rest => filtering::Origin::Rest,
+        Origin::Management => filtering::Origin::Management,
+    };
+    filtering::Delivery { hub: hub.as_str(), to, from }
+}
+
+/// What a filter has said of a message of `kind`, or why that is no verdict.
+pub(crate) fn verdict(verdict: filtering::Verdict, kind: MessageKind) -> Result<Verdict, String> {
+    Ok(match verdict {
+        filtering::Verdict::Pass => Verdict::Pass,
+        filtering::Verdict::Replace(message) => {
+            let message = filter_message(message)?;
+            message.can_replace(kind)?;
+            Verdict::Replace(message)
+        }
+        filtering::Verdict::Reject(error) => Verdict::Reject(error),
+        filtering::Verdict::Drop => Verdict::Drop,
+        filtering::Verdict::Close(reason) => Verdict::Close(reason),
+    })
+}
+
+fn filter_message(message: filtering::MessageResult) -> Result<FilterMessage, String> {
+    let filtering::MessageResult { kind, target, content, error } = message;
+    let (kind, is_call) = match kind {
+        filtering::Kind::Invocation => (MessageKind::Invocation, true),
+        filtering::Kind::StreamInvocation => (MessageKind::StreamInvocation, true),
+        filtering::Kind::StreamItem => (MessageKind::StreamItem, false),
+        filtering::Kind::Completion => (MessageKind::Completion, false),
+    };
+    let content = match (content, is_call) {
+        (None, _) => None,
+        (Some(content), true) => Some(arguments(content)?),
+        (Some(content), false) => {
+            Some(value(content).map_err(|reason| format!("the content of the message {reason}"))?)
+        }
+    };
+    Ok(FilterMessage { kind, target, content, error })
 }
 
 /// What a guest answered to an event that has no result.
@@ -139,12 +225,12 @@ fn action(asked: hub::Action) -> Result<Option<Action>, String> {
 }
 
 /// Whom a guest means; `None` for a connection that cannot exist.
-pub(crate) fn target(target: types::Target) -> Result<Option<Target>, String> {
+pub(crate) fn target(target: types::TargetResult) -> Result<Option<Target>, String> {
     Ok(match target {
-        types::Target::All => Some(Target::All),
-        types::Target::Group(name) => Some(Target::Group(group(&name)?)),
-        types::Target::User(id) => Some(Target::User(UserId::new(id))),
-        types::Target::Connection(id) => ConnectionId::parse(&id).map(Target::Connection),
+        types::TargetResult::All => Some(Target::All),
+        types::TargetResult::Group(name) => Some(Target::Group(group(&name)?)),
+        types::TargetResult::User(id) => Some(Target::User(UserId::new(id))),
+        types::TargetResult::Connection(id) => ConnectionId::parse(&id).map(Target::Connection),
     })
 }
 
@@ -184,7 +270,7 @@ pub(crate) fn state_error(error: StateError) -> state::Error {
     match error {
         StateError::TooLarge => state::Error::TooLarge,
         StateError::Quota => state::Error::Quota,
-        StateError::Unavailable(reason) => state::Error::Unavailable(reason.to_owned()),
+        StateError::Unavailable(reason) => state::Error::Unavailable(reason),
     }
 }
 
@@ -192,7 +278,7 @@ pub(crate) fn state_error(error: StateError) -> state::Error {
 mod tests {
     use super::*;
 
-    fn send(method: &str, arguments: &str, to: types::Target) -> hub::Action {
+    fn send(method: &str, arguments: &str, to: types::TargetResult) -> hub::Action {
         hub::Action::Send(hub::Message {
             to,
             method: method.to_owned(),
@@ -204,14 +290,14 @@ mod tests {
     #[test]
     fn one_invalid_action_refuses_all_by_its_index() {
         let check = |bad: hub::Action, part: &str| {
-            let refused = actions(vec![send("m", "[]", types::Target::All), bad]).unwrap_err();
+            let refused = actions(vec![send("m", "[]", types::TargetResult::All), bad]).unwrap_err();
             assert_eq!(refused.index, 1);
             assert!(refused.reason.contains(part), "{}", refused.reason);
         };
-        check(send("", "[]", types::Target::All), "method must not be empty");
-        check(send("m", "{}", types::Target::All), "must be a JSON array");
-        check(send("m", "[1", types::Target::All), "is not valid JSON");
-        check(send("m", "[]", types::Target::Group(" ".to_owned())), "Invalid group name");
+        check(send("", "[]", types::TargetResult::All), "method must not be empty");
+        check(send("m", "{}", types::TargetResult::All), "must be a JSON array");
+        check(send("m", "[1", types::TargetResult::All), "is not valid JSON");
+        check(send("m", "[]", types::TargetResult::Group(" ".to_owned())), "Invalid group name");
         let user = || types::Member::User("u".to_owned());
         check(hub::Action::Leave((user(), "x".repeat(1025))), "Invalid group name");
         let membership = hub::Membership { member: user(), group: String::new(), ttl_seconds: None };
@@ -222,9 +308,9 @@ mod tests {
     fn what_is_for_nobody_is_left_out() {
         let nobody = || "not an id".to_owned();
         let asked = vec![
-            send("m", "[1.0]", types::Target::Connection(nobody())),
+            send("m", "[1.0]", types::TargetResult::Connection(nobody())),
             hub::Action::LeaveAll(types::Member::Connection(nobody())),
-            send("m", "[1.0]", types::Target::User("u".to_owned())),
+            send("m", "[1.0]", types::TargetResult::User("u".to_owned())),
         ];
         let expected = Action::Send {
             to: Target::User(UserId::new("u")),

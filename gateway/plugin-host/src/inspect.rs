@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubgate_core::id::PluginName;
+use hubgate_wire::endpoint::Endpoint;
 
 use crate::compiler::Compilation;
-use crate::component::{LoadError, Loader};
+use crate::component::{LoadError, Loader, worlds};
 use crate::engine;
 use crate::host::Surroundings;
 use crate::limits::TRIAL_TIME;
-use crate::settings::{Payloads, PluginSettings, PluginSource};
+use crate::settings::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Uses};
+use crate::store::Store;
 use crate::ticker::Ticker;
 
 /// The memory that a component may have while it is inspected, in bytes.
@@ -19,7 +21,7 @@ const MEMORY_BYTES: usize = 1 << 30;
 /// What a component that can serve is like.
 #[derive(Debug, Clone)]
 pub struct PluginReport {
-    /// The worlds that it serves: `handler`.
+    /// The worlds that it serves: `handler`, and `filter`, `filter-inbound` or `filter-outbound`.
     pub worlds: Vec<&'static str>,
     /// The interfaces that it imports, with package and version.
     pub imports: Vec<String>,
@@ -44,19 +46,24 @@ pub fn inspect(component: &[u8]) -> Result<PluginReport, LoadError> {
     let engine = engine::on_demand().map_err(|error| environment(format!("{error:#}")))?;
     let ticker = Ticker::start(engine.clone()).map_err(|error| environment(error.to_string()))?;
     let loader = Loader::new(&engine, &ticker, Compilation::default()).map_err(environment)?;
-    let surroundings = Arc::new(Surroundings::new(PluginSettings {
+    let settings = PluginSettings {
         name: PluginName::new("inspected"),
         source: PluginSource::Embedded(&[]),
+        uses: Uses::default(),
         config: Vec::new(),
-        memory_bytes: MEMORY_BYTES,
+        budgets: Budgets { memory_bytes: MEMORY_BYTES, call_time: TRIAL_TIME, ..Budgets::default() },
         payloads: Payloads::default(),
-        call_time: TRIAL_TIME,
-    }));
+        // Whether it is granted is not asked here.
+        allow_http: Arc::new(AllowHttp { endpoints: Endpoint::parse("http://localhost").into_iter().collect(), networks: Vec::new() }),
+    };
+    let nothing_lasts = Arc::new(Store::new(None));
+    let surroundings = Surroundings::new(settings, nothing_lasts).map_err(|error| environment(error.to_string()))?;
+    let surroundings = Arc::new(surroundings);
     let loaded = loader.load(component, &surroundings)?;
     Ok(PluginReport {
-        worlds: vec!["handler"],
+        worlds: worlds(&loaded.interfaces),
         imports: loaded.imports,
-        exports: loaded.exports,
+        exports: loaded.interfaces,
         digest: loaded.digest.to_string(),
         size_bytes: component.len(),
         memory_bytes: loaded.memory_bytes,

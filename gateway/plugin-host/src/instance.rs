@@ -4,14 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hubgate_core::delivery::Action;
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
+use hubgate_core::filter::{FilterMessage, Subject, Verdict};
 use hubgate_core::pairs::Pairs;
 use tokio::sync::mpsc;
 use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
 
-use crate::bindings::{Handler, HandlerPre};
-use crate::convert::{self, LentPayload};
-use crate::host::{Guest, ShardQuestion, Surroundings};
+use crate::bindings::exports::hubgate::plugin::{inbound_filter, outbound_filter, upstream};
+use crate::component::Exports;
+use crate::convert::{self, LentMessage, LentPayload};
+use crate::host::{EventOf, Guest, ShardQuestion, Surroundings};
 use crate::limits::{CALLS_PER_INSTANCE, HOST_CALL_BYTES, REASON_BYTES};
 use crate::log::printable;
 
@@ -21,7 +24,9 @@ const FRAMES: usize = 6;
 /// An instance in its own store. It is used until it is spent, and dropped at once when a call breaks it.
 pub(crate) struct Instance {
     store: Store<Guest>,
-    handler: Handler,
+    upstream: Option<upstream::Guest>,
+    inbound_filter: Option<inbound_filter::Guest>,
+    outbound_filter: Option<outbound_filter::Guest>,
     /// Of the version that it was made of.
     pub(crate) generation: u64,
     calls_left: u32,
@@ -34,6 +39,7 @@ pub(crate) struct Instance {
 #[derive(Debug)]
 pub(crate) enum Broken {
     OutOfTime,
+    OutOfCpuTime,
     OutOfMemory,
     Trapped(String),
     /// `init` said no.
@@ -45,30 +51,42 @@ pub(crate) enum Broken {
 impl Instance {
     /// A new instance after its `init`.
     pub(crate) async fn start(
-        handler: &HandlerPre<Guest>,
+        exports: &Exports,
         generation: u64,
         surroundings: &Arc<Surroundings>,
         questions: Option<&mpsc::Sender<ShardQuestion>>,
         deadline: Instant,
     ) -> Result<Instance, Broken> {
         let guest = Guest::new(Arc::clone(surroundings), questions.cloned(), deadline);
-        let mut store = Store::new(handler.engine(), guest);
+        let mut store = Store::new(exports.linked.component().engine(), guest);
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(HOST_CALL_BYTES);
         store.epoch_deadline_callback(at_tick);
         store.set_epoch_deadline(1);
-        let handler = match handler.instantiate_async(&mut store).await {
-            Ok(handler) => handler,
+        let instance = match exports.linked.instantiate_async(&mut store).await {
+            Ok(instance) => instance,
             Err(error) => return Err(broken(&store, &error)),
         };
-        match handler.hubgate_plugin_lifecycle().call_init(&mut store).await {
+        let loaded = (|| {
+            let lifecycle = exports.lifecycle.load(&mut store, &instance)?;
+            let upstream = exports.upstream.as_ref().map(|each| each.load(&mut store, &instance)).transpose()?;
+            let inbound = exports.inbound_filter.as_ref().map(|each| each.load(&mut store, &instance)).transpose()?;
+            let outbound = exports.outbound_filter.as_ref().map(|each| each.load(&mut store, &instance)).transpose()?;
+            wasmtime::Result::Ok((lifecycle, upstream, inbound, outbound))
+        })();
+        let (lifecycle, upstream, inbound_filter, outbound_filter) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => return Err(broken(&store, &error)),
+        };
+        match lifecycle.call_init(&mut store).await {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => return Err(Broken::NotReady(printable(&reason, REASON_BYTES))),
             Err(error) => return Err(broken(&store, &error)),
         }
         let used = store.data().memory.used();
-        let gain = surroundings.settings.memory_bytes.saturating_sub(used);
-        Ok(Instance { store, handler, generation, calls_left: CALLS_PER_INSTANCE, spent_above: used + gain / 2 })
+        let gain = surroundings.settings.budgets.memory_bytes.saturating_sub(used);
+        let (calls_left, spent_above) = (CALLS_PER_INSTANCE, used + gain / 2);
+        Ok(Instance { store, upstream, inbound_filter, outbound_filter, generation, calls_left, spent_above })
     }
 
     /// Brings an event to the guest. After an error the instance must not be used again.
@@ -79,23 +97,26 @@ impl Instance {
         deadline: Instant,
     ) -> Result<UpstreamAnswer, Broken> {
         self.calls_left = self.calls_left.saturating_sub(1);
-        let upstream = self.handler.hubgate_plugin_upstream();
+        let Some(upstream) = &self.upstream else {
+            let failure = UpstreamFailure::Failed("the plugin exports no `upstream`".to_owned());
+            return Ok(UpstreamAnswer { result: Err(failure), actions: Vec::new() });
+        };
         let store = &mut self.store;
         let connection = convert::connection(client);
         store.set_epoch_deadline(1);
         let answer = match event {
             UpstreamEvent::Invocation { target, arguments, invocation_id, headers } => {
-                store.data_mut().begin(Arc::clone(client), headers.clone(), deadline);
+                store.data_mut().begin(EventOf::Client(Arc::clone(client)), headers.clone(), deadline);
                 let arguments = LentPayload::new(arguments, store.data().payloads());
                 let invocation = convert::invocation(target, &arguments, invocation_id.is_some());
                 upstream.call_invoke(&mut *store, connection, invocation).await.map(convert::result)
             }
             UpstreamEvent::Connected => {
-                store.data_mut().begin(Arc::clone(client), Pairs::default(), deadline);
+                store.data_mut().begin(EventOf::Client(Arc::clone(client)), Pairs::default(), deadline);
                 upstream.call_connected(&mut *store, connection).await.map(convert::no_result)
             }
             UpstreamEvent::Disconnected { reason } => {
-                store.data_mut().begin(Arc::clone(client), Pairs::default(), deadline);
+                store.data_mut().begin(EventOf::Client(Arc::clone(client)), Pairs::default(), deadline);
                 upstream.call_disconnected(&mut *store, connection, reason.as_deref()).await.map(convert::no_result)
             }
         };
@@ -103,6 +124,39 @@ impl Instance {
         match answer {
             Ok(Ok(result)) => Ok(UpstreamAnswer { result: Ok(result), actions }),
             Ok(Err(failure)) => Ok(UpstreamAnswer { result: Err(failure), actions: Vec::new() }),
+            Err(error) => Err(broken(store, &error)),
+        }
+    }
+
+    /// Shows a message to the guest's half for it. The error in the answer says why it is no verdict. After an error of its
+    /// own the instance must not be used again.
+    pub(crate) async fn inspect(
+        &mut self,
+        subject: &Subject,
+        message: &FilterMessage,
+        headers: &Pairs,
+        deadline: Instant,
+    ) -> Result<(Result<Verdict, String>, Vec<Action>), Broken> {
+        self.calls_left = self.calls_left.saturating_sub(1);
+        let store = &mut self.store;
+        store.set_epoch_deadline(1);
+        let lent = LentMessage::new(message, store.data().payloads());
+        let verdict = match subject {
+            Subject::Client(client) => {
+                let Some(filter) = &self.inbound_filter else { return Ok((Ok(Verdict::Pass), Vec::new())) };
+                store.data_mut().begin(EventOf::Filtered(client.hub.clone(), Some(client.clone())), headers.clone(), deadline);
+                filter.call_inspect(&mut *store, convert::connection(client), lent.lend()).await
+            }
+            Subject::Delivery { hub, to, origin } => {
+                let Some(filter) = &self.outbound_filter else { return Ok((Ok(Verdict::Pass), Vec::new())) };
+                store.data_mut().begin(EventOf::Filtered(hub.clone(), None), headers.clone(), deadline);
+                let to = convert::lent_targets(to);
+                filter.call_inspect(&mut *store, convert::delivery(hub, &to, origin), lent.lend()).await
+            }
+        };
+        let actions = store.data_mut().end();
+        match verdict {
+            Ok(verdict) => Ok((convert::verdict(verdict, message.kind), actions)),
             Err(error) => Err(broken(store, &error)),
         }
     }
@@ -120,7 +174,7 @@ impl Instance {
 
 /// At each tick a running guest lets the thread's other work go on, and is broken off when its time is over.
 fn at_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
-    match store.data_mut().is_out_of_time() {
+    match store.data_mut().must_stop() {
         true => Ok(UpdateDeadline::Interrupt),
         // tokio's own yield: the guest goes on only after the runtime has looked at its sockets and timers.
         false => Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))),
@@ -131,6 +185,8 @@ fn broken(store: &Store<Guest>, error: &wasmtime::Error) -> Broken {
     let guest = store.data();
     if guest.was_out_of_time() {
         Broken::OutOfTime
+    } else if guest.was_out_of_cpu_time() {
+        Broken::OutOfCpuTime
     } else if guest.memory.refused() {
         Broken::OutOfMemory
     } else if error.is::<PoolConcurrencyLimitError>() {
@@ -158,6 +214,7 @@ impl From<Broken> for UpstreamFailure {
     fn from(broken: Broken) -> UpstreamFailure {
         match broken {
             Broken::OutOfTime => UpstreamFailure::TimedOut,
+            Broken::OutOfCpuTime => UpstreamFailure::OutOfCpuTime,
             Broken::OutOfMemory => UpstreamFailure::OutOfMemory,
             Broken::Trapped(reason) => UpstreamFailure::Trapped(reason),
             Broken::NotReady(reason) => UpstreamFailure::Failed(format!("`init` of a new instance failed: {reason}")),
@@ -170,6 +227,7 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Broken::OutOfTime => f.write_str("`init` took too long"),
+            Broken::OutOfCpuTime => f.write_str("`init` used more processor time than a call may"),
             Broken::OutOfMemory => f.write_str("it wanted more memory than the plugin may have"),
             Broken::Trapped(reason) => write!(f, "it trapped: {reason}"),
             Broken::NotReady(reason) => write!(f, "`init` failed: {reason}"),

@@ -1,7 +1,8 @@
-//! Runs the plugins of Hubgate: WebAssembly components that answer upstream events, inside the gateway.
+//! Runs the plugins of Hubgate: WebAssembly components that answer upstream events or look at messages, inside the gateway.
 //!
 //! [`PluginHost::start`] loads every plugin and watches its file; [`PluginHost::shard`] gives each shard its own pools
-//! of instances, and [`ShardPlugins::call`] brings one event to an instance and its answer back. A call runs on a fiber
+//! of instances. [`ShardPlugins::call`] brings one event to an instance and its answer back, [`ShardPlugins::inspect`] shows
+//! a message to a hub's filters. A call runs on a fiber
 //! of the shard's thread: it finishes in microseconds as a rule, yields at every tick of the epoch (1 ms) so that other
 //! connections go on, and is broken off when its budget of time or memory is spent. A changed file is compiled, checked
 //! and tried out beside the serving version, and then takes its place at once: a call ends on the version it began with.
@@ -14,7 +15,8 @@
 //! | `pool`, `instance` | instances of one plugin on one shard, and a call of one |
 //! | `host` | the imports of guests |
 //! | `convert` | between the WIT's types and the core's |
-//! | `state`, `log`, `limits`, `metrics` | what the imports keep, write, may use, and what is counted |
+//! | `state`, `store` | what plugins keep, and where it lasts |
+//! | `log`, `limits`, `metrics` | what plugins write, may use, and what is counted |
 
 mod bindings;
 mod compiler;
@@ -33,14 +35,15 @@ mod pool;
 mod rate;
 mod settings;
 mod state;
+mod store;
 mod ticker;
 mod watch;
 
 pub use compiler::{Compilation, compile_here};
 pub use component::LoadError;
-pub use host::ShardQuestion;
+pub use host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
 pub use inspect::{PluginReport, inspect};
 pub use plugin::{PluginError, PluginState, PluginStatus};
 pub use plugin_host::{PluginHost, StartError};
 pub use pool::ShardPlugins;
-pub use settings::{Payloads, PluginSettings, PluginSource};
+pub use settings::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Uses};

@@ -8,22 +8,20 @@ use wasmtime::ResourceLimiter;
 pub(crate) const COMPONENT_BYTES: usize = 256 << 20;
 /// How long `init` may take when a new component is tried out. In a call it counts towards the call's own time.
 pub(crate) const TRIAL_TIME: Duration = Duration::from_secs(5);
-/// Instances of one plugin on one shard; a call that finds all of them busy waits for one.
-pub(crate) const INSTANCES_PER_POOL: usize = 64;
 /// Calls that an instance answers before a fresh one takes its place, so that what leaks in a guest stays bounded.
 pub(crate) const CALLS_PER_INSTANCE: u32 = 10_000;
 /// What one host call may pass to the host, and a result weigh, in bytes.
 pub(crate) const HOST_CALL_BYTES: usize = 32 << 20;
-/// Actions that one call may have queued at a time.
-pub(crate) const ACTIONS_PER_CALL: usize = 10_000;
 /// What the actions that a call has queued may weigh together, in bytes.
 pub(crate) const ACTION_BYTES_PER_CALL: usize = 16 << 20;
+/// The body of a request of the `http` import, and of its answer, in bytes.
+pub(crate) const HTTP_BODY_BYTES: usize = 4 << 20;
 /// Random bytes that one host call gives.
 pub(crate) const RANDOM_BYTES: usize = 64 << 10;
 /// The longest line a plugin may log, its fields included, in bytes; the rest is cut off.
 pub(crate) const LOG_LINE_BYTES: usize = 8 << 10;
-/// Lines a plugin may log in a second, and at once after a pause.
-pub(crate) const LOG_LINES: (u32, u32) = (100, 500);
+/// So many times the lines of a second may a plugin log at once after a pause.
+pub(crate) const LOG_BURST: u32 = 5;
 /// Lines that the host logs about a plugin's failed calls in a second, and at once after a pause.
 pub(crate) const FAILURE_LINES: (u32, u32) = (5, 20);
 /// The longest reason of a failed call that is logged or shown, in bytes.
@@ -35,8 +33,6 @@ pub(crate) const WASI_RESOURCES: usize = 1_000;
 pub(crate) const STATE_KEY_BYTES: usize = 1 << 10;
 /// The largest value of the `state` import, in bytes.
 pub(crate) const STATE_VALUE_BYTES: usize = 1 << 20;
-/// What the values of one plugin may weigh together, keys and bookkeeping included, in bytes.
-pub(crate) const STATE_BYTES: usize = 64 << 20;
 /// The longest page of keys.
 pub(crate) const STATE_KEYS_PER_PAGE: usize = 1_000;
 

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use hubgate_core::event::{ConnectionFacts, UpstreamEvent, UpstreamFailure};
-use hubgate_core::id::PluginName;
+use hubgate_core::event::UpstreamFailure;
+use hubgate_core::id::{ConnectionId, HubName, PluginName};
 
-use crate::limits::{FAILURE_LINES, LOG_LINE_BYTES, LOG_LINES, REASON_BYTES};
+use crate::limits::{FAILURE_LINES, LOG_LINE_BYTES, REASON_BYTES};
 use crate::rate::RateLimit;
 
 /// Of the name that a client calls, in a line about a failure.
@@ -22,22 +22,23 @@ pub(crate) struct PluginLog {
 }
 
 impl PluginLog {
-    pub(crate) fn new(plugin: PluginName) -> PluginLog {
+    /// `lines`: that it may write in a second, and at once after a pause.
+    pub(crate) fn new(plugin: PluginName, lines: (u32, u32)) -> PluginLog {
         let now = Instant::now();
         PluginLog {
             plugin,
-            lines: Mutex::new(RateLimit::new(LOG_LINES, now)),
+            lines: Mutex::new(RateLimit::new(lines, now)),
             failures: Mutex::new(RateLimit::new(FAILURE_LINES, now)),
         }
     }
 
-    /// Writes a line of the plugin's own, unless it writes too many.
+    /// Writes a line of the plugin's own, unless it writes too many; says whether that is not so.
     pub(crate) fn write<'a>(
         &self,
         level: tracing::Level,
         message: &str,
         fields: impl Iterator<Item = (&'a str, &'a str)>,
-    ) {
+    ) -> bool {
         let wanted = match level {
             tracing::Level::ERROR => tracing::enabled!(target: "plugin", tracing::Level::ERROR),
             tracing::Level::WARN => tracing::enabled!(target: "plugin", tracing::Level::WARN),
@@ -45,9 +46,9 @@ impl PluginLog {
             _ => tracing::enabled!(target: "plugin", tracing::Level::DEBUG),
         };
         if !wanted {
-            return;
+            return true;
         }
-        let Some(dropped) = admit(&self.lines) else { return };
+        let Some(dropped) = admit(&self.lines) else { return false };
         if dropped > 0 {
             tracing::warn!(target: "plugin", plugin = %self.plugin, dropped, "lines dropped: the plugin logs too many");
         }
@@ -59,16 +60,24 @@ impl PluginLog {
             tracing::Level::INFO => tracing::info!(target: "plugin", %plugin, "{line}"),
             _ => tracing::debug!(target: "plugin", %plugin, "{line}"),
         }
+        true
     }
 
     /// Writes why a call of the plugin failed, unless that happens too often. A rejection is the plugin's answer and not
     /// a failure of it.
-    pub(crate) fn failure(&self, client: &ConnectionFacts, event: &UpstreamEvent, failure: &UpstreamFailure) {
+    pub(crate) fn failure(
+        &self,
+        hub: &HubName,
+        connection: Option<ConnectionId>,
+        event: &str,
+        failure: &UpstreamFailure,
+    ) {
         let reason = match failure {
             UpstreamFailure::Rejected(_) => return,
             UpstreamFailure::Failed(reason) => format!("failed: {}", printable(reason, REASON_BYTES)),
             UpstreamFailure::Trapped(reason) => format!("trapped: {}", printable(reason, REASON_BYTES)),
             UpstreamFailure::TimedOut => "ran longer than its call-time".to_owned(),
+            UpstreamFailure::OutOfCpuTime => "used more processor time than its cpu-time".to_owned(),
             UpstreamFailure::OutOfMemory => "wanted more than its memory".to_owned(),
             UpstreamFailure::Busy => "had no free instance within its call-time".to_owned(),
         };
@@ -76,13 +85,9 @@ impl PluginLog {
         if dropped > 0 {
             tracing::warn!(plugin = %self.plugin, dropped, "calls of the plugin failed in the meantime");
         }
-        let event = match event {
-            UpstreamEvent::Connected => "connected".to_owned(),
-            UpstreamEvent::Disconnected { .. } => "disconnected".to_owned(),
-            UpstreamEvent::Invocation { target, .. } => printable(target, EVENT_BYTES),
-        };
-        let (plugin, hub, connection) = (&self.plugin, &client.hub, &client.id);
-        tracing::warn!(%plugin, %hub, %connection, event, "a call of the plugin {reason}");
+        let (plugin, event) = (&self.plugin, printable(event, EVENT_BYTES));
+        let connection = connection.map(tracing::field::display);
+        tracing::warn!(%plugin, %hub, connection, event, "a call of the plugin {reason}");
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hubgate_core::event::UpstreamFailure;
+use hubgate_core::filter::Verdict;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -23,17 +24,19 @@ pub(crate) enum Outcome {
     Failed,
     Trapped,
     TimedOut,
+    OutOfCpuTime,
     OutOfMemory,
     Busy,
 }
 
 impl Outcome {
-    const ALL: [Outcome; 7] = [
+    const ALL: [Outcome; 8] = [
         Outcome::Ok,
         Outcome::Rejected,
         Outcome::Failed,
         Outcome::Trapped,
         Outcome::TimedOut,
+        Outcome::OutOfCpuTime,
         Outcome::OutOfMemory,
         Outcome::Busy,
     ];
@@ -45,6 +48,7 @@ impl Outcome {
             Err(UpstreamFailure::Failed(_)) => Outcome::Failed,
             Err(UpstreamFailure::Trapped(_)) => Outcome::Trapped,
             Err(UpstreamFailure::TimedOut) => Outcome::TimedOut,
+            Err(UpstreamFailure::OutOfCpuTime) => Outcome::OutOfCpuTime,
             Err(UpstreamFailure::OutOfMemory) => Outcome::OutOfMemory,
             Err(UpstreamFailure::Busy) => Outcome::Busy,
         }
@@ -53,8 +57,19 @@ impl Outcome {
     /// Was an instance lost with the call?
     pub(crate) fn is_trap(self) -> bool {
         match self {
-            Outcome::Trapped | Outcome::TimedOut | Outcome::OutOfMemory => true,
+            Outcome::Trapped | Outcome::TimedOut | Outcome::OutOfCpuTime | Outcome::OutOfMemory => true,
             Outcome::Ok | Outcome::Rejected | Outcome::Failed | Outcome::Busy => false,
+        }
+    }
+
+    /// The budget that the call was beyond.
+    pub(crate) fn budget(self) -> Option<Budget> {
+        match self {
+            Outcome::TimedOut => Some(Budget::CallTime),
+            Outcome::OutOfCpuTime => Some(Budget::CpuTime),
+            Outcome::OutOfMemory => Some(Budget::Memory),
+            Outcome::Busy => Some(Budget::Concurrency),
+            Outcome::Ok | Outcome::Rejected | Outcome::Failed | Outcome::Trapped => None,
         }
     }
 
@@ -65,9 +80,74 @@ impl Outcome {
             Outcome::Failed => "failed",
             Outcome::Trapped => "trapped",
             Outcome::TimedOut => "timed-out",
+            Outcome::OutOfCpuTime => "out-of-cpu-time",
             Outcome::OutOfMemory => "out-of-memory",
             Outcome::Busy => "busy",
         }
+    }
+}
+
+/// What a plugin may use only so much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Budget {
+    Memory,
+    CallTime,
+    CpuTime,
+    Concurrency,
+    Actions,
+    HostCalls,
+    LogLines,
+    State,
+}
+
+impl Budget {
+    const ALL: [Budget; 8] = [
+        Budget::Memory,
+        Budget::CallTime,
+        Budget::CpuTime,
+        Budget::Concurrency,
+        Budget::Actions,
+        Budget::HostCalls,
+        Budget::LogLines,
+        Budget::State,
+    ];
+
+    /// The key of the configuration.
+    fn label(self) -> &'static str {
+        match self {
+            Budget::Memory => "memory",
+            Budget::CallTime => "call-time",
+            Budget::CpuTime => "cpu-time",
+            Budget::Concurrency => "concurrency",
+            Budget::Actions => "actions",
+            Budget::HostCalls => "host-calls",
+            Budget::LogLines => "log-lines",
+            Budget::State => "state",
+        }
+    }
+}
+
+/// How often a plugin wanted more than a budget allows, on all shards together: it is rare.
+#[derive(Debug, Default)]
+pub(crate) struct BudgetCounters([AtomicU64; Budget::ALL.len()]);
+
+impl BudgetCounters {
+    pub(crate) fn add(&self, budget: Budget) {
+        self.0[budget as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What a filter may say of a message; the last one stands for a filter that failed.
+const VERDICTS: [&str; 6] = ["pass", "replace", "reject", "drop", "close", "failed"];
+
+fn index_of(verdict: Option<&Verdict>) -> usize {
+    match verdict {
+        Some(Verdict::Pass) => 0,
+        Some(Verdict::Replace(_)) => 1,
+        Some(Verdict::Reject(_)) => 2,
+        Some(Verdict::Drop) => 3,
+        Some(Verdict::Close(_)) => 4,
+        Some(Verdict::Failed(_)) | None => 5,
     }
 }
 
@@ -95,16 +175,23 @@ pub(crate) struct CallCounters {
     outcomes: [AtomicU64; Outcome::ALL.len()],
     buckets: [AtomicU64; BUCKETS.len() + 1],
     nanoseconds: AtomicU64,
+    verdicts: [AtomicU64; VERDICTS.len()],
+}
+
+/// One thread writes, so a load and a store lose nothing and cost less than an atomic addition.
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
 }
 
 impl CallCounters {
+    /// What a filter has said; `None` if it failed.
+    pub(crate) fn record_verdict(&self, verdict: Option<&Verdict>) {
+        add(&self.verdicts[index_of(verdict)], 1);
+    }
+
     pub(crate) fn record(&self, outcome: Outcome, took: Duration) {
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BUCKETS.iter().position(|bound| took <= *bound).unwrap_or(BUCKETS.len());
-        // One thread writes, so a load and a store lose nothing and cost less than an atomic addition.
-        let add = |counter: &AtomicU64, amount| {
-            counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
-        };
         add(&self.outcomes[outcome as usize], 1);
         add(&self.buckets[bucket], 1);
         add(&self.nanoseconds, took);
@@ -117,6 +204,7 @@ pub(crate) struct CallTotals {
     outcomes: [u64; Outcome::ALL.len()],
     buckets: [u64; BUCKETS.len() + 1],
     nanoseconds: u64,
+    verdicts: [u64; VERDICTS.len()],
 }
 
 impl CallTotals {
@@ -125,6 +213,7 @@ impl CallTotals {
         self.outcomes.iter_mut().zip(&counters.outcomes).for_each(|(sum, counter)| *sum += read(counter));
         self.buckets.iter_mut().zip(&counters.buckets).for_each(|(sum, counter)| *sum += read(counter));
         self.nanoseconds += read(&counters.nanoseconds);
+        self.verdicts.iter_mut().zip(&counters.verdicts).for_each(|(sum, counter)| *sum += read(counter));
     }
 
     pub(crate) fn calls(&self) -> u64 {
@@ -173,6 +262,27 @@ impl PluginCollector {
             for outcome in Outcome::ALL {
                 let labels = [("plugin", plugin.name().as_str()), ("outcome", outcome.label())];
                 calls.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&totals.of(outcome), None)?;
+            }
+        }
+        let help = "Messages that filters have looked at by what became of them";
+        let mut verdicts = encoder.encode_descriptor("hubgate_filter_verdicts", help, None, MetricType::Counter)?;
+        for (plugin, totals) in totals {
+            if totals.verdicts.iter().all(|count| *count == 0) {
+                continue;
+            }
+            for (verdict, count) in VERDICTS.iter().zip(totals.verdicts) {
+                let labels = [("plugin", plugin.name().as_str()), ("verdict", verdict)];
+                verdicts.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+        let help = "How often plugins wanted more than a budget allows";
+        let mut budgets =
+            encoder.encode_descriptor("hubgate_plugin_budget_exceeded", help, None, MetricType::Counter)?;
+        for (plugin, _) in totals {
+            for budget in Budget::ALL {
+                let labels = [("plugin", plugin.name().as_str()), ("budget", budget.label())];
+                let count = plugin.surroundings.exceeded.0[budget as usize].load(Ordering::Relaxed);
+                budgets.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
             }
         }
         let help = "How long calls of plugins took, the wait for an instance included";

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use hubgate_core::filter::Halves;
 use hubgate_core::id::PluginName;
 
-use crate::component::{Loaded, Version};
+use crate::component::{Exports, Loaded, Version};
 use crate::host::Surroundings;
 use crate::metrics::{CallCounters, CallTotals, SwapCounters};
 
@@ -16,6 +17,8 @@ use crate::metrics::{CallCounters, CallTotals, SwapCounters};
 pub(crate) struct Plugin {
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) swaps: Arc<SwapCounters>,
+    /// Of the version that serves.
+    pub(crate) halves: Arc<Halves>,
     version: ArcSwap<Version>,
     last_error: Mutex<Option<PluginError>>,
     counters: Mutex<Vec<Arc<CallCounters>>>,
@@ -65,9 +68,12 @@ pub struct PluginError {
 
 impl Plugin {
     pub(crate) fn new(surroundings: Arc<Surroundings>, loaded: Loaded) -> Plugin {
+        let halves = Arc::default();
+        tell_halves(&halves, &loaded.exports);
         Plugin {
             surroundings,
             swaps: Arc::default(),
+            halves,
             version: ArcSwap::from_pointee(loaded.into_version(1)),
             last_error: Mutex::default(),
             counters: Mutex::default(),
@@ -77,9 +83,13 @@ impl Plugin {
     /// Takes the place of `before`, whose settings have changed.
     pub(crate) fn behind(before: &Plugin, surroundings: Arc<Surroundings>, loaded: Loaded) -> Plugin {
         before.swaps.swapped.fetch_add(1, Ordering::Relaxed);
+        // Its own: until the shards have followed, `before` serves.
+        let halves = Arc::default();
+        tell_halves(&halves, &loaded.exports);
         Plugin {
             surroundings,
             swaps: before.swaps.clone(),
+            halves,
             version: ArcSwap::from_pointee(loaded.into_version(before.version().generation + 1)),
             last_error: Mutex::default(),
             counters: Mutex::new(before.counters().clone()),
@@ -104,7 +114,9 @@ impl Plugin {
             digest = %version.digest,
             "the plugin was swapped"
         );
-        self.version.store(Arc::new(version));
+        let version = Arc::new(version);
+        self.version.store(version.clone());
+        tell_halves(&self.halves, &version.exports);
         self.swaps.swapped.fetch_add(1, Ordering::Relaxed);
         self.clear_error();
     }
@@ -160,4 +172,8 @@ impl Plugin {
     fn counters(&self) -> MutexGuard<'_, Vec<Arc<CallCounters>>> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn tell_halves(halves: &Halves, exports: &Exports) {
+    halves.set(exports.inbound_filter.is_some(), exports.outbound_filter.is_some());
 }

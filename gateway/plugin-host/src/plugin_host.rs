@@ -14,11 +14,11 @@ use crate::compiler::Compilation;
 use crate::component::{LoadError, Loader};
 use crate::engine;
 use crate::host::{ShardQuestion, Surroundings};
-use crate::limits::INSTANCES_PER_POOL;
 use crate::metrics::PluginCollector;
 use crate::plugin::{Plugin, PluginStatus};
 use crate::pool::ShardPlugins;
 use crate::settings::{PluginSettings, PluginSource};
+use crate::store::{Store, StoreError};
 use crate::ticker::Ticker;
 use crate::watch::{self, ReadError, WatchedFile, Watcher};
 
@@ -30,6 +30,7 @@ pub struct PluginHost(Arc<Inner>);
 struct Inner {
     plugins: Arc<PluginList>,
     loader: Arc<Loader>,
+    store: Arc<Store>,
     /// None where no plugin has a file.
     watcher: Mutex<Option<Watcher>>,
     ticker: Ticker,
@@ -47,6 +48,8 @@ pub enum StartError {
     Load { plugin: PluginName, file: PathBuf, source: LoadError },
     #[error("plugin {plugin}: the embedded component cannot serve: {source}")]
     LoadEmbedded { plugin: PluginName, source: LoadError },
+    #[error("plugin {plugin}: its state cannot be read: {reason}")]
+    State { plugin: PluginName, reason: String },
     #[error("plugin {plugin} is configured twice")]
     Twice { plugin: PluginName },
     #[error("plugins cannot run here: {0}")]
@@ -55,16 +58,23 @@ pub enum StartError {
 
 impl PluginHost {
     /// Compiles, checks and tries out every plugin, then starts to watch their files. Blocks meanwhile: seconds for
-    /// components with an interpreter inside.
-    pub fn start(plugins: Vec<PluginSettings>, compilation: Compilation) -> Result<PluginHost, StartError> {
+    /// components with an interpreter inside. What plugins keep with the `state` import lasts in `state_folder`; without one
+    /// it ends with the host.
+    pub fn start(
+        plugins: Vec<PluginSettings>,
+        compilation: Compilation,
+        state_folder: Option<PathBuf>,
+    ) -> Result<PluginHost, StartError> {
         let shards = thread::available_parallelism().map_or(1, usize::from);
         let environment = |error: &dyn fmt::Display| StartError::Engine(error.to_string());
         // For all pools, and for the new versions that are tried out beside them.
-        let engine = engine::pooling(plugins.len() * (shards * INSTANCES_PER_POOL + 1))
+        let instances = plugins.iter().map(|plugin| shards * plugin.budgets.concurrency + 1).sum();
+        let engine = engine::pooling(instances)
             .map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| environment(&error))?;
         let loader = Arc::new(Loader::new(&engine, &ticker, compilation).map_err(StartError::Engine)?);
-        let host = PluginHost(Arc::new(Inner { plugins: Arc::default(), loader, watcher: Mutex::default(), ticker }));
+        let (store, watcher) = (Arc::new(Store::new(state_folder)), Mutex::default());
+        let host = PluginHost(Arc::new(Inner { plugins: Arc::default(), loader, store, watcher, ticker }));
         host.configure(plugins)?;
         Ok(host)
     }
@@ -82,7 +92,7 @@ impl PluginHost {
             let before = present.iter().find(|plugin| *plugin.name() == settings.name);
             next.push(match before {
                 Some(plugin) if plugin.surroundings.settings == settings => plugin.clone(),
-                before => Arc::new(load(&self.0.loader, settings, before)?),
+                before => Arc::new(load(&self.0.loader, &self.0.store, settings, before)?),
             });
         }
         let files: Vec<WatchedFile> = next.iter().filter_map(WatchedFile::of).collect();
@@ -113,8 +123,9 @@ impl PluginHost {
         self.0.plugins.load_full()
     }
 
-    /// Adds `hubgate_plugin_calls_total`, `hubgate_plugin_call_seconds`, `hubgate_plugin_generation` and
-    /// `hubgate_plugin_swaps_total` to a registry without a prefix.
+    /// Adds `hubgate_plugin_calls_total`, `hubgate_plugin_call_seconds`, `hubgate_filter_verdicts_total`,
+    /// `hubgate_plugin_budget_exceeded_total`, `hubgate_plugin_generation` and `hubgate_plugin_swaps_total` to a registry
+    /// without a prefix.
     pub fn register_metrics(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(PluginCollector(Arc::clone(&self.0.plugins))));
     }
@@ -140,11 +151,17 @@ impl fmt::Debug for PluginHost {
 }
 
 /// Loads a plugin; it goes on counting and remembering where `before` ends.
-fn load(loader: &Loader, settings: PluginSettings, before: Option<&Arc<Plugin>>) -> Result<Plugin, StartError> {
+fn load(
+    loader: &Loader,
+    store: &Arc<Store>,
+    settings: PluginSettings,
+    before: Option<&Arc<Plugin>>,
+) -> Result<Plugin, StartError> {
     let (plugin, source) = (settings.name.clone(), settings.source.clone());
     let surroundings = Arc::new(match before {
         Some(before) => before.surroundings.with_settings(settings),
-        None => Surroundings::new(settings),
+        None => Surroundings::new(settings, store.clone())
+            .map_err(|error: StoreError| StartError::State { plugin: plugin.clone(), reason: error.to_string() })?,
     });
     let loaded = match source {
         PluginSource::Embedded(bytes) => {

@@ -9,13 +9,17 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use hubgate_core::delivery::Action;
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure};
+use hubgate_core::filter::{
+    Direction, FilterMessage, HalvesByPlugin, Inspected, Inspection, OnError, Subject, Verdict,
+};
 use hubgate_core::id::PluginName;
+use hubgate_core::pairs::Pairs;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::host::ShardQuestion;
 use crate::instance::{Broken, Instance};
-use crate::limits::INSTANCES_PER_POOL;
 use crate::metrics::{CallCounters, Outcome};
 use crate::plugin::Plugin;
 use crate::plugin_host::PluginHost;
@@ -62,6 +66,53 @@ impl ShardPlugins {
             }
         }
     }
+
+    /// Shows a message to filters one after the other, each what the one before it has made of it, until one lets it go no
+    /// further. Must be polled inside a tokio runtime.
+    pub fn inspect(&self, inspection: Box<Inspection>) -> impl Future<Output = Inspected> + use<> {
+        let pools = self.pools.borrow();
+        let pools: Vec<Option<Rc<Pool>>> =
+            inspection.filters.iter().map(|filter| pools.get(&filter.settings.plugin).cloned()).collect();
+        async move {
+            let Inspection { filters, subject, mut message, headers } = *inspection;
+            let direction = match subject {
+                Subject::Client(_) => Direction::Inbound,
+                Subject::Delivery { .. } => Direction::Outbound,
+            };
+            let (mut verdict, mut actions) = (Verdict::Pass, Vec::new());
+            for (filter, pool) in filters.iter().zip(&pools) {
+                if !filter.wants(direction, message.target.as_deref()) {
+                    continue;
+                }
+                let inspected = match pool {
+                    Some(pool) => pool.inspect(&subject, &message, &headers).await,
+                    None => Err(UpstreamFailure::Failed(format!("there is no plugin {:?}", filter.settings.plugin))),
+                };
+                match inspected {
+                    Ok((Verdict::Pass, asked)) => actions.extend(asked),
+                    Ok((Verdict::Replace(replacement), asked)) => {
+                        actions.extend(asked);
+                        message = replacement;
+                        verdict = Verdict::Replace(message.clone());
+                    }
+                    Ok((last, asked)) => {
+                        actions.extend(asked);
+                        return Inspected { verdict: last, actions };
+                    }
+                    Err(failure) => match filter.settings.on_error {
+                        OnError::Open => {}
+                        OnError::Closed => return Inspected { verdict: Verdict::Failed(failure), actions },
+                    },
+                }
+            }
+            Inspected { verdict, actions }
+        }
+    }
+
+    /// Which halves of a filter the plugins have, now and after each swap.
+    pub fn halves(&self) -> HalvesByPlugin {
+        self.host.plugins().iter().map(|plugin| (plugin.name().clone(), plugin.halves.clone())).collect()
+    }
 }
 
 impl fmt::Debug for ShardPlugins {
@@ -70,7 +121,7 @@ impl fmt::Debug for ShardPlugins {
     }
 }
 
-/// The instances of one plugin on one shard. At most [`INSTANCES_PER_POOL`] exist, idle or busy; further calls wait in
+/// The instances of one plugin on one shard. At most as many exist, idle or busy, as calls may run at a time; further calls wait in
 /// their order, as many as the shard has connections at most, since each has one event at a time.
 struct Pool {
     plugin: Arc<Plugin>,
@@ -91,7 +142,7 @@ impl Pool {
             questions,
             caller,
             counters: plugin.shard_counters(),
-            permits: Semaphore::new(INSTANCES_PER_POOL),
+            permits: Semaphore::new(plugin.surroundings.settings.budgets.concurrency),
             idle: RefCell::default(),
             generation: Cell::new(0),
         }
@@ -99,25 +150,69 @@ impl Pool {
 
     async fn answer(&self, client: Arc<ConnectionFacts>, event: UpstreamEvent) -> UpstreamAnswer {
         let started = Instant::now();
-        let call_time = self.plugin.surroundings.settings.call_time;
-        let deadline = started.checked_add(call_time).unwrap_or_else(|| started + Duration::from_secs(1 << 30));
-        let answer = match self.run(&client, &event, deadline).await {
+        let deadline = self.deadline(started);
+        let call = async |instance: &mut Instance| instance.call(&client, &event, deadline).await;
+        let answer = match self.run(call, deadline).await {
             Ok(answer) => answer,
             Err(failure) => failed(failure),
         };
-        self.counters.record(Outcome::of(&answer.result), started.elapsed());
+        self.record(started, &answer.result);
         if let Err(failure) = &answer.result {
-            self.plugin.surroundings.log.failure(&client, &event, failure);
+            let name = match &event {
+                UpstreamEvent::Connected => "connected",
+                UpstreamEvent::Disconnected { .. } => "disconnected",
+                UpstreamEvent::Invocation { target, .. } => target,
+            };
+            self.plugin.surroundings.log.failure(&client.hub, Some(client.id), name, failure);
         }
         answer
     }
 
-    async fn run(
+    async fn inspect(
         &self,
-        client: &Arc<ConnectionFacts>,
-        event: &UpstreamEvent,
+        subject: &Subject,
+        message: &FilterMessage,
+        headers: &Pairs,
+    ) -> Result<(Verdict, Vec<Action>), UpstreamFailure> {
+        let started = Instant::now();
+        let deadline = self.deadline(started);
+        let call = async |instance: &mut Instance| instance.inspect(subject, message, headers, deadline).await;
+        let inspected = match self.run(call, deadline).await {
+            Ok((Ok(verdict), actions)) => Ok((verdict, actions)),
+            Ok((Err(reason), _)) => Err(UpstreamFailure::Failed(reason)),
+            Err(failure) => Err(failure),
+        };
+        self.record(started, &inspected);
+        self.counters.record_verdict(inspected.as_ref().map(|(verdict, _)| verdict).ok());
+        if let Err(failure) = &inspected {
+            let (hub, connection) = match subject {
+                Subject::Client(client) => (&client.hub, Some(client.id)),
+                Subject::Delivery { hub, .. } => (hub, None),
+            };
+            let name = message.target.as_deref().unwrap_or("a message without a target");
+            self.plugin.surroundings.log.failure(hub, connection, name, failure);
+        }
+        inspected
+    }
+
+    fn deadline(&self, started: Instant) -> Instant {
+        let call_time = self.plugin.surroundings.settings.budgets.call_time;
+        started.checked_add(call_time).unwrap_or_else(|| started + Duration::from_secs(1 << 30))
+    }
+
+    fn record<T>(&self, started: Instant, result: &Result<T, UpstreamFailure>) {
+        let outcome = Outcome::of(result);
+        self.counters.record(outcome, started.elapsed());
+        if let Some(budget) = outcome.budget() {
+            self.plugin.surroundings.exceeded.add(budget);
+        }
+    }
+
+    async fn run<T>(
+        &self,
+        call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
         deadline: Instant,
-    ) -> Result<UpstreamAnswer, UpstreamFailure> {
+    ) -> Result<T, UpstreamFailure> {
         let _permit = match self.permits.try_acquire() {
             Ok(permit) => permit,
             Err(_) => match within(deadline, pin!(self.permits.acquire())).await {
@@ -126,7 +221,7 @@ impl Pool {
             },
         };
         let _running = self.caller.run();
-        let call = pin!(self.call(client, event, deadline));
+        let call = pin!(self.call(call, deadline));
         match within(deadline, call).await {
             Some(answer) => answer.map_err(UpstreamFailure::from),
             None => Err(UpstreamFailure::TimedOut),
@@ -134,18 +229,17 @@ impl Pool {
     }
 
     /// Takes an instance or makes one, and gives it back after a call that left it whole.
-    async fn call(
+    async fn call<T>(
         &self,
-        client: &Arc<ConnectionFacts>,
-        event: &UpstreamEvent,
+        call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
         deadline: Instant,
-    ) -> Result<UpstreamAnswer, Broken> {
+    ) -> Result<T, Broken> {
         let mut instance = match self.take() {
             Some(instance) => instance,
             // Boxed, so that the future of every call is not as large as the rare one that makes an instance.
             None => Box::pin(self.make(deadline)).await?,
         };
-        let answer = instance.call(client, event, deadline).await?;
+        let answer = call(&mut instance).await?;
         self.give_back(instance);
         Ok(answer)
     }
@@ -162,7 +256,7 @@ impl Pool {
     async fn make(&self, deadline: Instant) -> Result<Instance, Broken> {
         let version = Arc::clone(&self.plugin.version());
         let surroundings = &self.plugin.surroundings;
-        Instance::start(&version.handler, version.generation, surroundings, Some(&self.questions), deadline).await
+        Instance::start(&version.exports, version.generation, surroundings, Some(&self.questions), deadline).await
     }
 
     fn give_back(&self, instance: Instance) {

@@ -1,23 +1,73 @@
 //! A plugin as the configuration describes it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hubgate_core::id::PluginName;
+use hubgate_wire::endpoint::Endpoint;
+use ipnet::IpNet;
 
 /// A plugin as the configuration describes it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PluginSettings {
     pub name: PluginName,
     pub source: PluginSource,
+    /// What the plugin must export, because the configuration uses it so.
+    pub uses: Uses,
     /// What the plugin's `config` import answers. A name given twice answers with its first value.
     pub config: Vec<(String, String)>,
-    /// The linear memory that one instance may have, in bytes.
-    pub memory_bytes: usize,
-    /// How long one call may take, waiting included.
-    pub call_time: Duration,
+    pub budgets: Budgets,
     pub payloads: Payloads,
+    /// What the `http` import may reach; a component that imports it is not loaded without.
+    pub allow_http: Arc<AllowHttp>,
+}
+
+/// What the configuration uses a plugin for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// An item of `[[upstream]]` names it.
+    pub upstream: bool,
+    /// A hub names it among its filters.
+    pub filter: bool,
+}
+
+/// What a plugin may use. Beyond a budget its own verdict holds, and a counter tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budgets {
+    /// The linear memory that one instance may have, in bytes. The call is broken off.
+    pub memory_bytes: usize,
+    /// How long one call may take, waiting included. The call is broken off.
+    pub call_time: Duration,
+    /// How long one call may keep a processor busy, waiting not included; counted in epochs of 1 ms. The call is broken off.
+    pub cpu_time: Duration,
+    /// Calls at a time on each shard, in number; from 1. Further calls wait, and are refused when their time is over.
+    pub concurrency: usize,
+    /// Actions that one call may have queued at a time, in number. More are refused to the guest.
+    pub actions: usize,
+    /// Calls of the host that one call may make, in number. The call is broken off.
+    pub host_calls: u32,
+    /// Lines that the plugin may log in a second, in number, and five times as many at once. More are dropped.
+    pub log_lines: u32,
+    /// What its values may weigh together, keys and bookkeeping included, in bytes. Writes are refused to the guest.
+    pub state_bytes: usize,
+}
+
+impl Default for Budgets {
+    fn default() -> Budgets {
+        Budgets {
+            memory_bytes: 64 << 20,
+            call_time: Duration::from_secs(1),
+            cpu_time: Duration::from_millis(500),
+            concurrency: 64,
+            actions: 10_000,
+            host_calls: 10_000,
+            log_lines: 100,
+            state_bytes: 64 << 20,
+        }
+    }
 }
 
 /// In which form a plugin gets the values of clients that speak MessagePack. What it gives may have either form.
@@ -39,16 +89,92 @@ pub enum PluginSource {
     Embedded(&'static [u8]),
 }
 
+/// What a plugin may reach by HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowHttp {
+    /// Scheme, host and port of what may be asked.
+    pub endpoints: Vec<Endpoint>,
+    /// Addresses inside of other networks than the internet that its hosts may have.
+    pub networks: Vec<IpNet>,
+}
+
+impl AllowHttp {
+    pub fn is_empty(&self) -> bool {
+        self.endpoints.is_empty()
+    }
+
+    /// Whether requests to `authority`, a host with or without a port, are allowed.
+    pub fn has(&self, scheme: &str, authority: &str) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.is_at(scheme, authority))
+    }
+
+    /// Whether a host that may be asked may have this address: one of the internet, or of a network that is listed.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        is_of_the_internet(address) || self.networks.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// Not private, link-local, of this machine, or otherwise apart from the internet (IANA's special-purpose registries).
+fn is_of_the_internet(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_broadcast()
+                || v4.is_documentation()
+                || v4.is_multicast()
+                || a == 0
+                || a >= 240
+                || (a == 100 && (64..128).contains(&b))
+                || (a == 192 && b == 0 && c == 0)
+                || (a == 198 && (b == 18 || b == 19)))
+        }
+        IpAddr::V6(v6) => {
+            let segments = v6.segments();
+            // Global unicast alone, less documentation (2001:db8::/32, 3fff::/20) and what wraps another address: Teredo
+            // (2001::/32) and 6to4 (2002::/16).
+            let is_global = segments[0] & 0xe000 == 0x2000;
+            let is_apart = matches!(segments, [0x2001, 0xdb8 | 0, ..] | [0x2002, ..])
+                || segments[0] == 0x3fff && segments[1] < 0x1000;
+            is_global && !is_apart
+        }
+    }
+}
+
 impl fmt::Debug for PluginSettings {
     /// Without the values of `config`: they may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let config: Vec<&str> = self.config.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("PluginSettings")
             .field("name", &self.name)
+            .field("uses", &self.uses)
             .field("config", &config)
-            .field("memory_bytes", &self.memory_bytes)
-            .field("call_time", &self.call_time)
+            .field("budgets", &self.budgets)
             .field("payloads", &self.payloads)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_the_internet_and_of_listed_networks_are_allowed() {
+        let allowed = AllowHttp { endpoints: Vec::new(), networks: vec!["10.1.0.0/16".parse().unwrap()] };
+        let check = |address: &str| allowed.has_address(address.parse().unwrap());
+        for inside in [
+            "127.0.0.1", "10.0.0.1", "172.16.5.5", "192.168.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+            "255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1",
+            "2002:7f00:1::", "2001:db8::1", "2001:0:1::",
+        ] {
+            assert!(!check(inside), "{inside}");
+        }
+        for outside in ["93.184.216.34", "10.1.2.3", "::ffff:10.1.2.3", "2606:2800:220:1::1", "2001:4860:4860::8888"] {
+            assert!(check(outside), "{outside}");
+        }
     }
 }

@@ -1,11 +1,15 @@
-//! The values that a plugin keeps with the host: in memory, shared by all its instances, and not touched by a swap.
+//! The values that a plugin keeps with the host: shared by all its instances, not touched by a swap, and lasting where there
+//! is a [`Store`]. Memory has all of them; the store has them for the next start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::limits::{STATE_BYTES, STATE_KEY_BYTES, STATE_KEYS_PER_PAGE, STATE_VALUE_BYTES};
+use hubgate_core::id::PluginName;
+
+use crate::limits::{STATE_KEY_BYTES, STATE_KEYS_PER_PAGE, STATE_VALUE_BYTES};
+use crate::store::{Store, StoreError, Stored};
 
 /// What a value costs beside its key and its bytes, in bytes.
 const ENTRY_BYTES: usize = 128;
@@ -20,13 +24,17 @@ pub(crate) enum StateError {
     /// The plugin's values would weigh more than allowed.
     Quota,
     /// Anything else, in words.
-    Unavailable(&'static str),
+    Unavailable(String),
 }
 
 /// The values of one plugin. Time is an argument: a value whose time to live is over is gone for every operation, and
 /// its memory is freed by the writes that follow.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct State {
+    plugin: PluginName,
+    store: Arc<Store>,
+    /// What the values may weigh together, in bytes.
+    pub(crate) allowed: usize,
     entries: BTreeMap<Arc<str>, Entry>,
     expiries: BTreeSet<(Instant, Arc<str>)>,
     bytes: usize,
@@ -45,6 +53,26 @@ impl Entry {
 }
 
 impl State {
+    /// With what was stored of the plugin. `now` is the present by both clocks.
+    pub(crate) fn load(
+        plugin: PluginName,
+        store: Arc<Store>,
+        allowed: usize,
+        now: (Instant, SystemTime),
+    ) -> Result<State, StoreError> {
+        let stored = store.load(&plugin)?;
+        let (entries, expiries) = Default::default();
+        let mut state = State { plugin, store, allowed, entries, expiries, bytes: 0 };
+        for Stored { key, value, expires } in stored {
+            let left = expires.map(|expires| expires.duration_since(now.1).unwrap_or_default());
+            match left {
+                Some(Duration::ZERO) => state.store.write(&state.plugin, &key, None)?,
+                left => state.insert(&key, value, expiry(left, now.0)),
+            }
+        }
+        Ok(state)
+    }
+
     pub(crate) fn get(&self, key: &str, now: Instant) -> Result<Option<&[u8]>, StateError> {
         check_key(key)?;
         Ok(self.entries.get(key).filter(|entry| entry.is_live(now)).map(|entry| entry.value.as_slice()))
@@ -74,14 +102,17 @@ impl State {
         }
         match value {
             Some(value) => self.put(key, value, expiry(time_to_live, now), now)?,
-            None => self.remove(key),
+            None => self.delete(key)?,
         }
         Ok(true)
     }
 
     pub(crate) fn delete(&mut self, key: &str) -> Result<(), StateError> {
         check_key(key)?;
-        self.remove(key);
+        if self.entries.contains_key(key) {
+            self.store.write(&self.plugin, key, None).map_err(unavailable)?;
+            self.remove(key);
+        }
         Ok(())
     }
 
@@ -99,7 +130,7 @@ impl State {
             Some(entry) => (number(&entry.value)?, entry.expires),
             None => (0, expiry(time_to_live, now)),
         };
-        let sum = number.checked_add(by).ok_or(StateError::Unavailable("the sum is out of the range of s64"))?;
+        let sum = number.checked_add(by).ok_or_else(|| StateError::Unavailable("the sum is out of the range of s64".to_owned()))?;
         self.put(key, sum.to_string().into_bytes(), expires, now)?;
         Ok(sum)
     }
@@ -127,31 +158,37 @@ impl State {
         let weight = weight(key, &value);
         let replaced = self.entries.get(key).map_or(0, |entry| self::weight(key, &entry.value));
         for swept in 0.. {
-            let needed = self.bytes - replaced + weight > STATE_BYTES;
-            if (swept >= SWEEP && !needed) || !self.remove_expired(key, now) {
+            let needed = self.bytes - replaced + weight > self.allowed;
+            if (swept >= SWEEP && !needed) || !self.remove_expired(key, now)? {
                 break;
             }
         }
-        if self.bytes - replaced + weight > STATE_BYTES {
+        if self.bytes - replaced + weight > self.allowed {
             return Err(StateError::Quota);
         }
+        let end = expires.map(|expires| SystemTime::now() + expires.saturating_duration_since(now));
+        self.store.write(&self.plugin, key, Some((&value, end))).map_err(unavailable)?;
         self.remove(key);
+        self.insert(key, value, expires);
+        Ok(())
+    }
+
+    fn insert(&mut self, key: &str, value: Vec<u8>, expires: Option<Instant>) {
+        self.bytes += weight(key, &value);
         let key: Arc<str> = key.into();
         if let Some(expires) = expires {
             self.expiries.insert((expires, Arc::clone(&key)));
         }
         self.entries.insert(key, Entry { value, expires });
-        self.bytes += weight;
-        Ok(())
     }
 
     /// Removes one value whose time is over, if there is one other than `except`, which is about to be written.
-    fn remove_expired(&mut self, except: &str, now: Instant) -> bool {
+    fn remove_expired(&mut self, except: &str, now: Instant) -> Result<bool, StateError> {
         let expired = self.expiries.iter().take_while(|(expires, _)| *expires <= now);
-        let Some((_, key)) = expired.filter(|(_, key)| **key != *except).take(1).next() else { return false };
+        let Some((_, key)) = expired.filter(|(_, key)| **key != *except).take(1).next() else { return Ok(false) };
         let key = Arc::clone(key);
-        self.remove(&key);
-        true
+        self.delete(&key)?;
+        Ok(true)
     }
 
     fn remove(&mut self, key: &str) {
@@ -161,6 +198,12 @@ impl State {
             self.expiries.remove(&(expires, key));
         }
     }
+}
+
+/// What went wrong with the store is for the log; the guest cannot do anything about it.
+fn unavailable(error: StoreError) -> StateError {
+    tracing::error!(%error, "the state of plugins cannot be written");
+    StateError::Unavailable("the store cannot be written".to_owned())
 }
 
 fn check_key(key: &str) -> Result<(), StateError> {
@@ -183,7 +226,7 @@ fn number(value: &[u8]) -> Result<i64, StateError> {
     std::str::from_utf8(value)
         .ok()
         .and_then(|text| text.parse().ok())
-        .ok_or(StateError::Unavailable("the value is not a number"))
+        .ok_or_else(|| StateError::Unavailable("the value is not a number".to_owned()))
 }
 
 #[cfg(test)]
@@ -192,9 +235,48 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    /// That may weigh 4 MiB.
+    fn state(folder: Option<&std::path::Path>) -> State {
+        let store = Arc::new(Store::new(folder.map(Into::into)));
+        State::load(PluginName::new("p"), store, 4 << 20, (Instant::now(), SystemTime::now())).unwrap()
+    }
+
+    #[test]
+    fn what_was_written_is_there_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("state");
+        let now = Instant::now();
+        let mut before = state(Some(&folder));
+        before.set("kept", b"1".to_vec(), None, now).unwrap();
+        before.set("expiring", b"2".to_vec(), Some(9000 * SECOND), now).unwrap();
+        before.set("expired", b"3".to_vec(), Some(Duration::ZERO), now).unwrap();
+        before.set("deleted", b"4".to_vec(), None, now).unwrap();
+        before.delete("deleted").unwrap();
+        assert_eq!(before.increment("count", 2, None, now), Ok(2));
+        drop(before);
+        let mut after = state(Some(&folder));
+        let now = Instant::now();
+        assert_eq!(after.keys("", None, 10, now), ["count", "expiring", "kept"]);
+        assert_eq!(after.increment("count", 1, None, now), Ok(3));
+        assert_eq!(after.get("expiring", now + 8000 * SECOND).unwrap(), Some(&b"2"[..]));
+        assert_eq!(after.get("expiring", now + 9001 * SECOND).unwrap(), None);
+    }
+
+    #[test]
+    fn plugins_do_not_see_each_others_values() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::new(Some(folder.path().join("state"))));
+        let now = (Instant::now(), SystemTime::now());
+        let load = |name: &str| State::load(PluginName::new(name), store.clone(), 4 << 20, now).unwrap();
+        load("a").set("bc", b"1".to_vec(), None, now.0).unwrap();
+        load("ab").set("c", b"2".to_vec(), None, now.0).unwrap();
+        assert_eq!(load("a").keys("", None, 10, now.0), ["bc"]);
+        assert_eq!(load("ab").keys("", None, 10, now.0), ["c"]);
+    }
+
     #[test]
     fn a_value_lives_as_long_as_it_was_told() {
-        let (mut state, now) = (State::default(), Instant::now());
+        let (mut state, now) = (state(None), Instant::now());
         state.set("k", b"v".to_vec(), Some(SECOND), now).unwrap();
         assert_eq!(state.get("k", now).unwrap(), Some(&b"v"[..]));
         assert_eq!(state.get("k", now + SECOND).unwrap(), None);
@@ -205,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_number_keeps_the_end_it_was_made_with() {
-        let (mut state, now) = (State::default(), Instant::now());
+        let (mut state, now) = (state(None), Instant::now());
         assert_eq!(state.increment("n", 2, Some(SECOND), now), Ok(2));
         assert_eq!(state.increment("n", -5, Some(9 * SECOND), now), Ok(-3));
         assert_eq!(state.get("n", now).unwrap(), Some(&b"-3"[..]));
@@ -218,7 +300,7 @@ mod tests {
 
     #[test]
     fn compare_and_set_acts_on_the_expected_value_only() {
-        let (mut state, now) = (State::default(), Instant::now());
+        let (mut state, now) = (state(None), Instant::now());
         let mut swap = |expected: Option<&[u8]>, value: Option<&[u8]>| {
             state.compare_and_set("k", expected, value.map(<[u8]>::to_vec), None, now).unwrap()
         };
@@ -232,7 +314,7 @@ mod tests {
 
     #[test]
     fn keys_come_in_pages() {
-        let (mut state, now) = (State::default(), Instant::now());
+        let (mut state, now) = (state(None), Instant::now());
         for key in ["a/1", "a/2", "a/3", "b/1"] {
             state.set(key, Vec::new(), None, now).unwrap();
         }
@@ -244,11 +326,11 @@ mod tests {
 
     #[test]
     fn size_and_quota_are_bounded_and_expired_values_make_room() {
-        let (mut state, now) = (State::default(), Instant::now());
+        let (mut state, now) = (state(None), Instant::now());
         let value = || vec![0; STATE_VALUE_BYTES];
         assert_eq!(state.set("k", vec![0; STATE_VALUE_BYTES + 1], None, now), Err(StateError::TooLarge));
         assert_eq!(state.get(&"k".repeat(STATE_KEY_BYTES + 1), now), Err(StateError::TooLarge));
-        let fit = STATE_BYTES / weight("00", &value());
+        let fit = (4 << 20) / weight("00", &value());
         for index in 0..fit {
             state.set(&format!("{index:02}"), value(), Some(SECOND), now).unwrap();
         }
@@ -259,12 +341,12 @@ mod tests {
         }
         assert_eq!(state.keys("", None, 1_000, now).len(), state.entries.len());
         assert_eq!(state.bytes, state.entries.iter().map(|(k, e)| weight(k, &e.value)).sum::<usize>());
-        assert!(state.bytes <= STATE_BYTES);
+        assert!(state.bytes <= 4 << 20);
     }
 
     #[test]
     fn the_account_is_empty_when_the_state_is() {
-        let (mut state, now) = (State::default(), Instant::now());
+        let (mut state, now) = (state(None), Instant::now());
         for round in 0..3 {
             for key in ["a", "b", "c"] {
                 state.set(key, vec![0; 10 * (round + 1)], Some(SECOND), now).unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use wasmtime::Engine;
 
 /// How long one epoch lasts: the longest that a guest holds its thread.
-const TICK: Duration = Duration::from_millis(1);
+pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a running guest after which the thread sleeps. Waking it costs the next call a few microseconds.
 const IDLE_TICKS: u32 = 10;
 

@@ -108,7 +108,7 @@ fn connected_may_refuse_and_disconnected_is_counted() {
 #[test]
 fn each_way_to_fail_hurts_its_caller_only() {
     on_a_shard(async {
-        let shard = probe(|settings| settings.call_time = Duration::from_millis(300));
+        let shard = probe(|settings| settings.budgets.call_time = Duration::from_millis(300));
         let expected: [(&str, IsExpected); 4] = [
             ("fail", |failure| *failure == UpstreamFailure::Rejected("my text".to_owned())),
             ("trap", |failure| matches!(failure, UpstreamFailure::Trapped(why) if why.contains("unreachable"))),
@@ -140,6 +140,7 @@ fn state_is_shared_by_shards_and_outlives_traps_and_swaps_and_is_each_plugins_ow
         let host = PluginHost::start(
             vec![settings(PluginSource::File(file.clone())), other],
             hubgate_plugin_host::Compilation::default(),
+            None,
         )
         .expect("both serve");
         let (one, two) = (Shard::of(&host), Shard::of(&host));

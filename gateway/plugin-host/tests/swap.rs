@@ -188,6 +188,7 @@ fn a_plugin_that_cannot_serve_from_the_start_is_refused_by_name_file_and_reason(
         let error: StartError = hubgate_plugin_host::PluginHost::start(
             vec![settings(PluginSource::File(file.clone()))],
             hubgate_plugin_host::Compilation::default(),
+            None,
         )
         .expect_err("the plugin cannot serve");
         error.to_string()

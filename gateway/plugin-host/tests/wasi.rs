@@ -14,7 +14,7 @@ use support::{Shard, built_guest, capture_log, client, invocation, on_a_shard, s
 /// The guest of `tests/guests/wasi`.
 fn wasi() -> Shard {
     let mut settings = settings(PluginSource::File(built_guest("wasi.wasm")));
-    settings.call_time = Duration::from_secs(30);
+    settings.budgets.call_time = Duration::from_secs(30);
     Shard::start(settings)
 }
 

@@ -37,6 +37,11 @@ impl Endpoint {
         &self.base_path
     }
 
+    /// In lower case; an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
     /// Whether requests to `authority`, a host with or without a port, with this scheme are for the endpoint.
     pub fn is_at(&self, scheme: &str, authority: &str) -> bool {
         split_url(&format!("{scheme}://{authority}/")).is_some_and(|(other, _, _)| {

@@ -63,8 +63,9 @@ pub(crate) fn run(
         let access_key = config.net.access_keys[0].clone();
         let admin_token = config.net.admin.token.clone();
         let compilation = compilation(&config);
-        let plugins =
-            PluginHost::start(config.plugins.clone(), compilation).map_err(|error| Failure::Usage(anyhow!(error)))?;
+        let state_folder = config.data_dir.as_ref().map(|folder| folder.join("state"));
+        let plugins = PluginHost::start(config.plugins.clone(), compilation, state_folder)
+            .map_err(|error| Failure::Usage(anyhow!(error)))?;
         let gateway =
             Gateway::bind(config.net.clone(), plugins.clone()).map_err(|error| Failure::Failed(anyhow!(error)))?;
         let connection_string =

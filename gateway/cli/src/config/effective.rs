@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use hubgate_core::filter::{FilterSettings, OnError, Targets};
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
 use hubgate_plugin_host::{Payloads, PluginSettings, PluginSource};
@@ -91,7 +92,12 @@ fn table(config: &Config, secrets: Secrets) -> Table {
     for (name, settings) in &net.hubs {
         hubs.insert(name.to_string(), hub(settings, net.core.hub(name)).into());
     }
-    let plugins = plugins.iter().map(|settings| (settings.name.to_string(), plugin(settings, secrets).into()));
+    let filters: Vec<&FilterSettings> =
+        net.core.hubs.values().chain([&net.core.other_hubs]).flat_map(|hub| &hub.filters).collect();
+    let plugins = plugins.iter().map(|settings| {
+        let filter = filters.iter().find(|filter| filter.plugin == settings.name).copied();
+        (settings.name.to_string(), plugin(settings, filter, secrets).into())
+    });
 
     let upstream = net.core.upstream.iter().map(|item| upstream_item(item, secrets));
     let mut table = Table::new();
@@ -138,6 +144,7 @@ fn hub(net: &net::HubSettings, core: &core::HubSettings) -> Table {
     let anonymous = Table::from_iter([("anonymous".into(), net.anonymous_negotiate.into())]);
     Table::from_iter([
         ("mode".into(), text(core.mode.name())),
+        ("filters".into(), list(core.filters.iter().map(|filter| &filter.plugin))),
         ("cors-origins".into(), list(net.cors.exact.iter().cloned().chain(any))),
         ("negotiate".into(), anonymous.into()),
     ])
@@ -166,13 +173,15 @@ fn upstream_item(item: &core::UpstreamItem, secrets: Secrets) -> Value {
             };
             table.insert("url".into(), text(url));
             table.insert("timeout".into(), span(webhook.timeout.into()));
+            table.insert("retries".into(), Value::Integer(webhook.retries.into()));
             table.insert("on-connect-failure".into(), text(on_connect_failure));
         }
     }
     table.into()
 }
 
-fn plugin(settings: &PluginSettings, secrets: Secrets) -> Table {
+/// `filter`: what it is as a filter, if it is one.
+fn plugin(settings: &PluginSettings, filter: Option<&FilterSettings>, secrets: Secrets) -> Table {
     let path = match &settings.source {
         PluginSource::File(path) => path.as_path(),
         PluginSource::Embedded(_) => Path::new("(embedded)"),
@@ -182,13 +191,34 @@ fn plugin(settings: &PluginSettings, secrets: Secrets) -> Table {
         Payloads::Json => "json",
         Payloads::Native => "native",
     };
-    Table::from_iter([
+    let budgets = &settings.budgets;
+    let allowed = settings.allow_http.endpoints.iter().map(ToString::to_string);
+    let networks = settings.allow_http.networks.iter().map(ToString::to_string);
+    let mut table = Table::from_iter([
         ("path".into(), text(path.display())),
         ("config".into(), config.collect::<Table>().into()),
-        ("memory".into(), size(settings.memory_bytes)),
-        ("call-time".into(), span(settings.call_time)),
+        ("memory".into(), size(budgets.memory_bytes)),
+        ("call-time".into(), span(budgets.call_time)),
+        ("cpu-time".into(), span(budgets.cpu_time)),
+        ("concurrency".into(), number(budgets.concurrency)),
+        ("actions".into(), number(budgets.actions)),
+        ("host-calls".into(), Value::Integer(budgets.host_calls.into())),
+        ("log-lines".into(), Value::Integer(budgets.log_lines.into())),
+        ("state".into(), size(budgets.state_bytes)),
         ("payload".into(), text(payloads)),
-    ])
+        ("allow-http".into(), list(allowed.chain(networks))),
+    ]);
+    if let Some(filter) = filter {
+        if let Targets::OneOf(targets) = &filter.targets {
+            table.insert("targets".into(), list(targets));
+        }
+        let on_error = match filter.on_error {
+            OnError::Closed => "closed",
+            OnError::Open => "open",
+        };
+        table.insert("on-error".into(), text(on_error));
+    }
+    table
 }
 
 fn secret(secrets: Secrets, value: &str) -> &str {

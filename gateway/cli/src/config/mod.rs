@@ -6,20 +6,21 @@ mod secrets;
 mod tls;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hubgate_core::filter::{FilterSettings, OnError, Targets};
 use hubgate_core::id::{HubName, PluginName};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
-use hubgate_plugin_host::{Payloads, PluginSettings, PluginSource};
+use hubgate_plugin_host::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Uses};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
 use hubgate_wire::webhook::UrlTemplate;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 pub(crate) use secrets::{access_key_in, random_secret};
 use tls::TlsFiles;
@@ -164,8 +165,8 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
 
 /// The smallest bound of a request's head that the HTTP library takes, in bytes.
 const SMALLEST_HEAD: usize = 8 << 10;
-const DEFAULT_PLUGIN_MEMORY: usize = 64 << 20;
-const DEFAULT_CALL_TIME: Duration = Duration::from_secs(1);
+/// Calls of one plugin that one shard can have instances for at a time.
+const MOST_CONCURRENT_CALLS: usize = 1_000;
 const DEFAULT_OUTBOX: usize = 8 << 20;
 const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(100);
 
@@ -243,6 +244,7 @@ struct Hub {
 
 fn hubs(file: &schema::File) -> Result<(HashMap<HubName, Hub>, Hub), ConfigError> {
     let others = file.hubs.get("*").cloned().unwrap_or_default();
+    let filters = |key: &str, entry: &schema::Hub| filters(file, &format!("{key}.filters"), entry);
     let mut hubs = HashMap::new();
     for (name, entry) in file.hubs.iter().filter(|(name, _)| *name != "*") {
         let key = format!("hubs.{name}");
@@ -251,16 +253,38 @@ fn hubs(file: &schema::File) -> Result<(HashMap<HubName, Hub>, Hub), ConfigError
             mode: entry.mode.or(others.mode),
             cors_origins: entry.cors_origins.clone().or(others.cors_origins.clone()),
             negotiate: entry.negotiate.clone().or(others.negotiate.clone()),
-            filters: None,
+            filters: entry.filters.clone().or(others.filters.clone()),
         };
-        if hubs.insert(hub, self::hub(&entry)).is_some() {
+        if hubs.insert(hub, self::hub(&entry, filters(&key, &entry)?)).is_some() {
             return Err(problem(key, "the hub has another entry; hub names are compared without case"));
         }
     }
-    Ok((hubs, hub(&others)))
+    Ok((hubs, hub(&others, filters("hubs.*", &others)?)))
 }
 
-fn hub(entry: &schema::Hub) -> Hub {
+/// The filters of a hub, each once.
+fn filters(file: &schema::File, key: &str, entry: &schema::Hub) -> Result<Vec<FilterSettings>, ConfigError> {
+    let names = entry.filters.as_deref().unwrap_or_default();
+    let filter = |(index, name): (usize, &String)| {
+        let Some(plugin) = file.plugins.get(name) else {
+            return Err(problem(key, format!("there is no [plugins.{name}]")));
+        };
+        if names[..index].contains(name) {
+            return Err(problem(key, format!("has \"{name}\" twice")));
+        }
+        Ok(FilterSettings {
+            plugin: PluginName::new(name.as_str()),
+            targets: plugin.targets.clone().map_or(Targets::All, Targets::OneOf),
+            on_error: match plugin.on_error {
+                None | Some(schema::OnError::Closed) => OnError::Closed,
+                Some(schema::OnError::Open) => OnError::Open,
+            },
+        })
+    };
+    names.iter().enumerate().map(filter).collect()
+}
+
+fn hub(entry: &schema::Hub, filters: Vec<FilterSettings>) -> Hub {
     let mode = match entry.mode {
         None | Some(schema::Mode::Default) => Mode::Default,
         Some(schema::Mode::Serverless) => Mode::Serverless,
@@ -273,7 +297,7 @@ fn hub(entry: &schema::Hub) -> Hub {
         localhost: false,
     };
     let anonymous_negotiate = entry.negotiate.as_ref().is_some_and(|negotiate| negotiate.anonymous);
-    Hub { core: core::HubSettings { mode }, net: net::HubSettings { cors, anonymous_negotiate } }
+    Hub { core: core::HubSettings { mode, filters }, net: net::HubSettings { cors, anonymous_negotiate } }
 }
 
 fn upstream(
@@ -316,6 +340,9 @@ fn handler(
                 let other = format!("is for webhooks; a plugin has `plugins.{plugin}.call-time`");
                 return Err(problem(format!("{key}.timeout"), other));
             }
+            if item.retries.is_some() {
+                return Err(problem(format!("{key}.retries"), "is for webhooks"));
+            }
             if item.on_connect_failure.is_some() {
                 return Err(problem(
                     format!("{key}.on-connect-failure"),
@@ -337,7 +364,8 @@ fn handler(
         None | Some(schema::ConnectFailure::Close) => core::ConnectFailure::Close,
         Some(schema::ConnectFailure::Log) => core::ConnectFailure::Log,
     };
-    Ok(core::Handler::Webhook(Arc::new(core::Webhook { url, timeout, on_connect_failure })))
+    let retries = item.retries.unwrap_or(0);
+    Ok(core::Handler::Webhook(Arc::new(core::Webhook { url, timeout, retries, on_connect_failure })))
 }
 
 fn pattern(names: &[String]) -> core::Pattern {
@@ -353,12 +381,22 @@ fn plugins(file: &schema::File, folder: &Path) -> Result<HashMap<PluginName, Plu
         if entry.path.as_os_str().is_empty() {
             return Err(problem(format!("{key}.path"), "must name the component's file"));
         }
+        let is_filter_of = |hub: &schema::Hub| hub.filters.iter().flatten().any(|filter| filter == name);
+        let uses = Uses {
+            upstream: file.upstream.iter().any(|item| item.plugin.as_ref() == Some(name)),
+            filter: file.hubs.values().any(is_filter_of),
+        };
+        let for_filters = [("targets", entry.targets.is_some()), ("on-error", entry.on_error.is_some())];
+        if let Some((option, _)) = for_filters.into_iter().find(|(_, is_set)| *is_set && !uses.filter) {
+            return Err(problem(format!("{key}.{option}"), "is for filters, and no hub has the plugin in its `filters`"));
+        }
         let settings = PluginSettings {
             name: PluginName::new(name.as_str()),
             source: PluginSource::File(folder.join(&entry.path)),
+            uses,
             config: entry.config.clone().into_iter().collect(),
-            memory_bytes: entry.memory.map_or(DEFAULT_PLUGIN_MEMORY, |size| size.0),
-            call_time: entry.call_time.map_or(DEFAULT_CALL_TIME, |span| span.0),
+            budgets: budgets(&key, entry)?,
+            allow_http: Arc::new(allow_http(&format!("{key}.allow-http"), &entry.allow_http)?),
             payloads: match entry.payload {
                 None | Some(schema::Payload::Json) => Payloads::Json,
                 Some(schema::Payload::Native) => Payloads::Native,
@@ -368,6 +406,60 @@ fn plugins(file: &schema::File, folder: &Path) -> Result<HashMap<PluginName, Plu
     };
     file.plugins.iter().map(plugin).collect()
 }
+
+fn budgets(key: &str, entry: &schema::Plugin) -> Result<Budgets, ConfigError> {
+    let default = Budgets::default();
+    let concurrency = entry.concurrency.unwrap_or(default.concurrency);
+    if !(1..=MOST_CONCURRENT_CALLS).contains(&concurrency) {
+        let range = format!("must be from 1 to {MOST_CONCURRENT_CALLS}");
+        return Err(problem(format!("{key}.concurrency"), range));
+    }
+    Ok(Budgets {
+        memory_bytes: entry.memory.map_or(default.memory_bytes, |size| size.0),
+        call_time: entry.call_time.map_or(default.call_time, |span| span.0),
+        cpu_time: entry.cpu_time.map_or(default.cpu_time, |span| span.0),
+        concurrency,
+        actions: entry.actions.unwrap_or(default.actions),
+        host_calls: entry.host_calls.unwrap_or(default.host_calls),
+        log_lines: entry.log_lines.unwrap_or(default.log_lines),
+        state_bytes: entry.state.map_or(default.state_bytes, |size| size.0),
+    })
+}
+
+/// Base URLs of what may be asked, and networks that their hosts may be in. A URL that names an address, or this machine,
+/// lists that address as well.
+fn allow_http(key: &str, entries: &[String]) -> Result<AllowHttp, ConfigError> {
+    let mut allowed = AllowHttp::default();
+    for (index, text) in entries.iter().enumerate() {
+        if let Ok(network) = text.parse::<IpNet>() {
+            allowed.networks.push(network);
+            continue;
+        }
+        let endpoint = Endpoint::parse(text).ok().filter(|endpoint| endpoint.base_path().is_empty());
+        let Some(endpoint) = endpoint else {
+            let expected = format!(
+                "\"{text}\" is neither scheme, host and port, such as \"https://api.example.com\", nor a network, such as \
+                 \"10.0.0.0/8\""
+            );
+            return Err(problem(format!("{key}[{index}]"), expected));
+        };
+        match endpoint.host() {
+            "localhost" => allowed.networks.extend(LOOPBACK),
+            host => allowed.networks.extend(host.parse().ok().map(|address: IpAddr| IpNet::from(address.to_canonical()))),
+        }
+        allowed.endpoints.push(endpoint);
+    }
+    match allowed.endpoints.is_empty() && !allowed.networks.is_empty() {
+        true => Err(problem(key, "lists networks, but nothing in them that may be asked")),
+        false => Ok(allowed),
+    }
+}
+
+/// The addresses of this machine.
+const LOOPBACK: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+];
 
 /// What `dev` starts: one serverless hub with a plugin, open to anybody on this machine.
 pub(crate) struct Development {
@@ -391,14 +483,15 @@ impl Development {
         let plugin = PluginSettings {
             name: PluginName::new(self.hub.as_str()),
             source: self.plugin,
+            uses: Uses { upstream: true, filter: false },
             config: Vec::new(),
-            memory_bytes: DEFAULT_PLUGIN_MEMORY,
-            call_time: DEFAULT_CALL_TIME,
+            budgets: Budgets::default(),
             payloads: Payloads::default(),
+            allow_http: Arc::default(),
         };
         let core = core::Settings {
-            hubs: HashMap::from([(self.hub.clone(), core::HubSettings { mode: Mode::Serverless })]),
-            other_hubs: core::HubSettings { mode: self.mode },
+            hubs: HashMap::from([(self.hub.clone(), core::HubSettings { mode: Mode::Serverless, filters: Vec::new() })]),
+            other_hubs: core::HubSettings { mode: self.mode, filters: Vec::new() },
             upstream: vec![core::UpstreamItem {
                 hubs: core::Pattern::OneOf(vec![self.hub.to_string()]),
                 categories: core::Pattern::Any,

@@ -90,7 +90,7 @@ pub(crate) struct Hub {
     pub(crate) mode: Option<Mode>,
     pub(crate) cors_origins: Option<Vec<String>>,
     pub(crate) negotiate: Option<Negotiate>,
-    pub(crate) filters: Option<NotYet>,
+    pub(crate) filters: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -120,6 +120,7 @@ pub(crate) struct UpstreamItem {
     pub(crate) plugin: Option<String>,
     pub(crate) url: Option<String>,
     pub(crate) timeout: Option<Span>,
+    pub(crate) retries: Option<u32>,
     pub(crate) on_connect_failure: Option<ConnectFailure>,
 }
 
@@ -136,17 +137,30 @@ fn all() -> Vec<String> {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[expect(dead_code, reason = "keys that are not built yet are refused while they are read")]
 pub(crate) struct Plugin {
     pub(crate) path: PathBuf,
     #[serde(default)]
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) memory: Option<Size>,
     pub(crate) call_time: Option<Span>,
+    pub(crate) cpu_time: Option<Span>,
+    pub(crate) concurrency: Option<usize>,
+    pub(crate) actions: Option<usize>,
+    pub(crate) host_calls: Option<u32>,
+    pub(crate) log_lines: Option<u32>,
+    pub(crate) state: Option<Size>,
     pub(crate) payload: Option<Payload>,
-    pub(crate) allow_http: Option<NotYet>,
-    pub(crate) targets: Option<NotYet>,
-    pub(crate) on_error: Option<NotYet>,
+    #[serde(default)]
+    pub(crate) allow_http: Vec<String>,
+    pub(crate) targets: Option<Vec<String>>,
+    pub(crate) on_error: Option<OnError>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnError {
+    Closed,
+    Open,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

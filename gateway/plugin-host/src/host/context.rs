@@ -11,15 +11,17 @@ use crate::convert;
 use crate::limits::RANDOM_BYTES;
 
 impl context::Host for Guest {
-    fn now(&mut self) -> u64 {
-        *self.now.get_or_insert_with(|| {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        self.count_host_call()?;
+        Ok(*self.now.get_or_insert_with(|| {
             let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
             since_1970.as_millis().try_into().unwrap_or(u64::MAX)
-        })
+        }))
     }
 
     /// Traps when more is asked for than one call gives: fewer bytes would be taken for enough.
     fn random(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {
+        self.count_host_call()?;
         let length = length as usize;
         if length > RANDOM_BYTES {
             return Err(format_err!("asked for {length} random bytes; one call gives at most {RANDOM_BYTES}"));
@@ -29,16 +31,19 @@ impl context::Host for Guest {
         Ok(random)
     }
 
-    fn event_id(&mut self) -> String {
-        self.event_id.get_or_insert_with(|| self.surroundings.event_ids.make()).clone()
+    fn event_id(&mut self) -> wasmtime::Result<String> {
+        self.count_host_call()?;
+        Ok(self.event_id.get_or_insert_with(|| self.surroundings.event_ids.make()).clone())
     }
 
-    fn message_headers(&mut self) -> Vec<Pair> {
-        self.event.as_ref().map_or_else(Vec::new, |event| convert::pairs(&event.headers))
+    fn message_headers(&mut self) -> wasmtime::Result<Vec<Pair>> {
+        self.count_host_call()?;
+        Ok(self.event.as_ref().map_or_else(Vec::new, |event| convert::pairs(&event.headers)))
     }
 
-    fn time_left(&mut self) -> u32 {
+    fn time_left(&mut self) -> wasmtime::Result<u32> {
+        self.count_host_call()?;
         let left = self.deadline.saturating_duration_since(Instant::now());
-        left.as_millis().try_into().unwrap_or(u32::MAX)
+        Ok(left.as_millis().try_into().unwrap_or(u32::MAX))
     }
 }

@@ -2,56 +2,82 @@
 
 use hubgate_core::delivery::{Action, Target};
 use hubgate_core::event::{HubAnswer, HubQuestion};
+use hubgate_core::filter::Origin;
 
-use super::Guest;
+use super::{EventOf, Guest, ShardQuestion};
 use crate::bindings::hubgate::plugin::{hub, types};
 use crate::convert;
-use crate::limits::{ACTION_BYTES_PER_CALL, ACTIONS_PER_CALL};
+use crate::limits::ACTION_BYTES_PER_CALL;
+use crate::metrics::Budget;
 
 impl hub::Host for Guest {
-    fn submit(&mut self, actions: Vec<hub::Action>) -> Result<(), hub::Invalid> {
+    fn submit(&mut self, actions: Vec<hub::Action>) -> wasmtime::Result<Result<(), hub::Invalid>> {
+        self.count_host_call()?;
         let Some(event) = &mut self.event else {
-            return Err(convert::invalid(0, "there is no event, so there is no hub to act on"));
+            return Ok(Err(convert::invalid(0, "there is no event, so there is no hub to act on")));
         };
-        event.actions.add(convert::actions(actions)?)
+        let actions = match convert::actions(actions) {
+            Ok(actions) => actions,
+            Err(invalid) => return Ok(Err(invalid)),
+        };
+        let added = event.actions.add(actions);
+        if added.is_err() {
+            self.surroundings.exceeded.add(Budget::Actions);
+        }
+        Ok(added)
     }
 
-    async fn flush(&mut self) {
-        let Some(event) = &mut self.event else { return };
-        let actions = event.actions.take();
+    async fn flush(&mut self) -> wasmtime::Result<()> {
+        self.count_host_call()?;
+        let Some(event) = &mut self.event else { return Ok(()) };
+        let (hub, actions) = (event.of.hub().clone(), event.actions.take());
+        let origin = match event.of {
+            EventOf::Client(_) => Some(Origin::Plugin(self.surroundings.name().clone())),
+            EventOf::Filtered(..) => None,
+        };
         if !actions.is_empty() {
-            self.ask(HubQuestion::Run(actions)).await;
+            self.ask_shard(|done| ShardQuestion::Run { hub, origin, actions, done }).await;
         }
+        Ok(())
     }
 
-    async fn exists(&mut self, target: types::Target) -> Result<bool, String> {
+    async fn exists(&mut self, target: types::TargetResult) -> wasmtime::Result<Result<bool, String>> {
+        self.count_host_call()?;
         if self.event.is_none() {
-            return Err("there is no event, so there is no hub to ask".to_owned());
+            return Ok(Err("there is no event, so there is no hub to ask".to_owned()));
         }
-        let Some(target) = convert::target(target)? else { return Ok(false) };
-        match self.ask(HubQuestion::Exists(target)).await {
+        let target = match convert::target(target) {
+            Ok(Some(target)) => target,
+            Ok(None) => return Ok(Ok(false)),
+            Err(reason) => return Ok(Err(reason)),
+        };
+        Ok(match self.ask(HubQuestion::Exists(target)).await {
             Some(HubAnswer::Exists(exists)) => Ok(exists),
-            Some(HubAnswer::Facts(_) | HubAnswer::Joined(_) | HubAnswer::Members(_) | HubAnswer::Ran) | None => {
+            Some(HubAnswer::Facts(_) | HubAnswer::Joined(_) | HubAnswer::Members(_) | HubAnswer::InEffect) | None => {
                 Err("the gateway is stopping".to_owned())
             }
-        }
+        })
     }
 }
 
 /// What a call has asked for and not flushed, bounded in number and in bytes.
-#[derive(Default)]
 pub(super) struct ActionQueue {
+    allowed: usize,
     actions: Vec<Action>,
     bytes: usize,
 }
 
 impl ActionQueue {
+    pub(super) fn new(allowed: usize) -> ActionQueue {
+        ActionQueue { allowed, actions: Vec::new(), bytes: 0 }
+    }
+
     fn add(&mut self, actions: Vec<Action>) -> Result<(), hub::Invalid> {
         let mut bytes = self.bytes;
         for (index, action) in actions.iter().enumerate() {
             bytes += weight(action);
-            if self.actions.len() + index >= ACTIONS_PER_CALL {
-                return Err(convert::invalid(index, format!("a call may queue {ACTIONS_PER_CALL} actions")));
+            if self.actions.len() + index >= self.allowed {
+                return Err(convert::invalid(index, format!("a call may queue {} actions", self.allowed)));
             }
             if bytes > ACTION_BYTES_PER_CALL {
                 let reason = format!("the actions of a call may weigh {ACTION_BYTES_PER_CALL} bytes");
@@ -111,13 +137,13 @@ mod tests {
 
     #[test]
     fn the_number_of_queued_actions_is_bounded_and_all_or_none_are_queued() {
-        let mut queue = ActionQueue::default();
-        assert!(queue.add((1..ACTIONS_PER_CALL).map(|_| leave_all()).collect()).is_ok());
+        let mut queue = ActionQueue::new(100);
+        assert!(queue.add((1..100).map(|_| leave_all()).collect()).is_ok());
         let refused = queue.add(vec![leave_all(), leave_all()]).unwrap_err();
         assert_eq!(refused.index, 1);
         assert!(queue.add(vec![leave_all()]).is_ok());
         assert!(queue.add(vec![leave_all()]).is_err());
-        assert_eq!(queue.take().len(), ACTIONS_PER_CALL);
+        assert_eq!(queue.take().len(), 100);
         assert!(queue.add(vec![leave_all()]).is_ok());
     }
 
@@ -129,7 +155,7 @@ mod tests {
             message: Outgoing::call("m".to_owned(), Payload::Json(JsonText::parse_array(text.clone()).unwrap())),
             except: Default::default(),
         };
-        let mut queue = ActionQueue::default();
+        let mut queue = ActionQueue::new(100);
         assert!(queue.add(vec![send()]).is_ok());
         assert_eq!(queue.add(vec![send()]).unwrap_err().index, 0);
         assert_eq!(queue.take().len(), 1);

@@ -2,37 +2,53 @@
 
 mod connections;
 mod context;
+mod http;
 mod hub;
 mod state;
 mod wasi;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
+use hubgate_core::delivery::Action;
 use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion};
+use hubgate_core::filter::Origin;
 use hubgate_core::id::{HubName, PluginName};
 use hubgate_core::pairs::Pairs;
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{HasSelf, Linker};
+use wasmtime::format_err;
 
-use crate::bindings::Handler;
-use crate::bindings::hubgate::plugin::{config, log, types};
+use crate::bindings::Everything;
+use crate::bindings::hubgate::plugin::{config, filtering, log, types};
 use crate::convert;
-use crate::limits::MemoryBudget;
+use crate::limits::{LOG_BURST, MemoryBudget};
 use crate::log::PluginLog;
+use crate::metrics::{Budget, BudgetCounters};
 use crate::settings::{Payloads, PluginSettings};
 use crate::state::State;
+use crate::store::{Store, StoreError};
+use crate::ticker::TICK;
+pub use http::{HttpAnswer, HttpCall, HttpFailure};
 use hub::ActionQueue;
 use wasi::QuietWasi;
 
-/// A question of a plugin about the hub of its event, for the shard that called it.
+/// What a plugin wants of the shard that called it. An answer that is dropped tells it that the shard stops.
 #[derive(Debug)]
-pub struct ShardQuestion {
-    pub hub: HubName,
-    pub question: HubQuestion,
-    /// Dropped unanswered while the shard stops: the plugin then learns that nothing is there.
-    pub answer: oneshot::Sender<HubAnswer>,
+pub enum ShardQuestion {
+    /// About the hub of its event.
+    Hub { hub: HubName, question: HubQuestion, answer: oneshot::Sender<HubAnswer> },
+    /// To do this to the hub of its event; answered when it is in effect.
+    Run {
+        hub: HubName,
+        /// None: of a filter, whose sends other filters do not see.
+        origin: Option<Origin>,
+        actions: Vec<Action>,
+        done: oneshot::Sender<()>,
+    },
+    /// To ask a web server.
+    Http(HttpCall),
 }
 
 /// What all instances of a plugin share, whatever their version and shard.
@@ -40,23 +56,30 @@ pub struct ShardQuestion {
 pub(crate) struct Surroundings {
     pub(crate) settings: PluginSettings,
     pub(crate) log: PluginLog,
+    pub(crate) exceeded: Arc<BudgetCounters>,
     state: Arc<Mutex<State>>,
     event_ids: EventIds,
 }
 
 impl Surroundings {
-    pub(crate) fn new(settings: PluginSettings) -> Surroundings {
-        Surroundings {
-            log: PluginLog::new(settings.name.clone()),
-            settings,
-            state: Arc::default(),
-            event_ids: EventIds::default(),
-        }
+    /// With what `store` has of the plugin's values.
+    pub(crate) fn new(settings: PluginSettings, store: Arc<Store>) -> Result<Surroundings, StoreError> {
+        let (name, allowed) = (settings.name.clone(), settings.budgets.state_bytes);
+        let state = State::load(name, store, allowed, (Instant::now(), SystemTime::now()))?;
+        Ok(Surroundings::with(settings, Arc::new(Mutex::new(state)), Arc::default()))
     }
 
     /// The same plugin with other settings: its state stays.
     pub(crate) fn with_settings(&self, settings: PluginSettings) -> Surroundings {
-        Surroundings { state: Arc::clone(&self.state), ..Surroundings::new(settings) }
+        let state = self.state.clone();
+        state.lock().unwrap_or_else(PoisonError::into_inner).allowed = settings.budgets.state_bytes;
+        Surroundings::with(settings, state, self.exceeded.clone())
+    }
+
+    fn with(settings: PluginSettings, state: Arc<Mutex<State>>, exceeded: Arc<BudgetCounters>) -> Surroundings {
+        let lines = (settings.budgets.log_lines, settings.budgets.log_lines.saturating_mul(LOG_BURST));
+        let log = PluginLog::new(settings.name.clone(), lines);
+        Surroundings { settings, log, exceeded, state, event_ids: EventIds::default() }
     }
 
     pub(crate) fn name(&self) -> &PluginName {
@@ -97,6 +120,9 @@ pub(crate) struct Guest {
     pub(crate) memory: MemoryBudget,
     deadline: Instant,
     out_of_time: bool,
+    cpu: CpuTime,
+    /// Of this call.
+    host_calls: u32,
     /// Milliseconds since 1970, from the first time the guest asked during this call.
     now: Option<u64>,
     event_id: Option<String>,
@@ -105,9 +131,17 @@ pub(crate) struct Guest {
     wasi: Option<Box<QuietWasi>>,
 }
 
+/// What a call is about.
+pub(crate) enum EventOf {
+    /// An event of this client.
+    Client(Arc<ConnectionFacts>),
+    /// A message of this hub that a filter looks at, and the client that has sent it.
+    Filtered(HubName, Option<Arc<ConnectionFacts>>),
+}
+
 /// The event being handled.
 struct Event {
-    client: Arc<ConnectionFacts>,
+    of: EventOf,
     headers: Pairs,
     actions: ActionQueue,
 }
@@ -120,11 +154,13 @@ impl Guest {
         deadline: Instant,
     ) -> Guest {
         Guest {
-            memory: MemoryBudget::new(surroundings.settings.memory_bytes),
+            memory: MemoryBudget::new(surroundings.settings.budgets.memory_bytes),
             surroundings,
             questions,
             deadline,
             out_of_time: false,
+            cpu: CpuTime::default(),
+            host_calls: 0,
             now: None,
             event_id: None,
             event: None,
@@ -132,13 +168,16 @@ impl Guest {
         }
     }
 
-    /// Prepares for a call about `client`.
-    pub(crate) fn begin(&mut self, client: Arc<ConnectionFacts>, headers: Pairs, deadline: Instant) {
+    /// Prepares for a call.
+    pub(crate) fn begin(&mut self, of: EventOf, headers: Pairs, deadline: Instant) {
         self.memory.forgive();
         self.deadline = deadline;
         self.now = None;
         self.event_id = None;
-        self.event = Some(Event { client, headers, actions: ActionQueue::default() });
+        self.cpu = CpuTime::default();
+        self.host_calls = 0;
+        let actions = ActionQueue::new(self.surroundings.settings.budgets.actions);
+        self.event = Some(Event { of, headers, actions });
     }
 
     pub(crate) fn payloads(&self) -> Payloads {
@@ -150,10 +189,29 @@ impl Guest {
         self.event.take().map_or_else(Vec::new, |mut event| event.actions.take())
     }
 
-    /// Is the time of the call over? Remembers it, so that the trap that follows is known for what it is.
-    pub(crate) fn is_out_of_time(&mut self) -> bool {
-        self.out_of_time |= Instant::now() >= self.deadline;
-        self.out_of_time
+    /// Called at each tick while the guest runs: is the time of the call over? Remembers it, so that the trap that follows is
+    /// known for what it is.
+    pub(crate) fn must_stop(&mut self) -> bool {
+        let now = Instant::now();
+        self.cpu.tick(now);
+        self.out_of_time |= now >= self.deadline;
+        self.out_of_time || self.was_out_of_cpu_time()
+    }
+
+    /// Was the call broken off because it kept the processor busy for too long?
+    pub(crate) fn was_out_of_cpu_time(&self) -> bool {
+        self.cpu.ticks > self.surroundings.settings.budgets.cpu_time.div_duration_f64(TICK) as u64
+    }
+
+    /// Every call of the host comes by here. Traps when there were too many.
+    fn count_host_call(&mut self) -> wasmtime::Result<()> {
+        let allowed = self.surroundings.settings.budgets.host_calls;
+        if self.host_calls >= allowed {
+            self.surroundings.exceeded.add(Budget::HostCalls);
+            return Err(format_err!("it called the host more than {allowed} times in one call"));
+        }
+        self.host_calls += 1;
+        Ok(())
     }
 
     /// Was the call broken off because its time was over?
@@ -163,31 +221,103 @@ impl Guest {
 
     /// Asks the shard about the hub of the event; `None` when nobody is there to answer.
     async fn ask(&mut self, question: HubQuestion) -> Option<HubAnswer> {
-        let (event, questions) = (self.event.as_ref()?, self.questions.as_ref()?);
+        let hub = self.event.as_ref()?.of.hub().clone();
+        self.ask_shard(|answer| ShardQuestion::Hub { hub, question, answer }).await
+    }
+
+    /// Waits for what the shard does or says, which is no processor time of the guest's.
+    async fn ask_shard<T>(&mut self, question: impl FnOnce(oneshot::Sender<T>) -> ShardQuestion) -> Option<T> {
+        let questions = self.questions.as_ref()?;
         let (answer, answered) = oneshot::channel();
-        questions.send(ShardQuestion { hub: event.client.hub.clone(), question, answer }).await.ok()?;
-        answered.await.ok()
+        self.cpu.pause(Instant::now());
+        let answered = match questions.send(question(answer)).await {
+            Ok(()) => answered.await.ok(),
+            Err(_) => None,
+        };
+        self.cpu.go_on(Instant::now());
+        answered
+    }
+}
+
+impl EventOf {
+    fn hub(&self) -> &HubName {
+        match self {
+            EventOf::Client(client) => &client.hub,
+            EventOf::Filtered(hub, _) => hub,
+        }
+    }
+
+    fn client(&self) -> Option<&Arc<ConnectionFacts>> {
+        match self {
+            EventOf::Client(client) => Some(client),
+            EventOf::Filtered(_, client) => client.as_ref(),
+        }
+    }
+}
+
+/// The processor time of one call, in ticks. What a guest does between two waits is less than a tick as a rule, and counts
+/// together.
+#[derive(Debug, Default)]
+struct CpuTime {
+    ticks: u64,
+    /// Not yet a tick.
+    part: Duration,
+    /// Since when it runs, as far as is known.
+    since: Option<Instant>,
+    has_waited: bool,
+}
+
+impl CpuTime {
+    fn tick(&mut self, now: Instant) {
+        self.since = Some(now);
+        // The epoch went on while the guest waited: the tick behind a wait is none of its own.
+        if !std::mem::take(&mut self.has_waited) {
+            self.ticks += 1;
+        }
+    }
+
+    fn pause(&mut self, now: Instant) {
+        if let Some(since) = self.since {
+            // Longer than a tick it cannot have run: it would have been counted.
+            self.part += now.saturating_duration_since(since).min(TICK);
+        }
+        if self.part >= TICK {
+            self.part -= TICK;
+            self.ticks += 1;
+        }
+    }
+
+    fn go_on(&mut self, now: Instant) {
+        self.since = Some(now);
+        self.has_waited = true;
     }
 }
 
 /// Links everything that a plugin may import.
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    Handler::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    Everything::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     // The linker that may wait: its other half blocks the thread, which a shard must not.
     wasmtime_wasi::p2::add_to_linker_async(linker)
 }
 
 impl types::Host for Guest {}
 
+impl filtering::Host for Guest {}
+
 impl config::Host for Guest {
-    fn get(&mut self, key: String) -> Option<String> {
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        self.count_host_call()?;
         let config = &self.surroundings.settings.config;
-        config.iter().find_map(|(name, value)| (*name == key).then(|| value.clone()))
+        Ok(config.iter().find_map(|(name, value)| (*name == key).then(|| value.clone())))
     }
 }
 
 impl log::Host for Guest {
-    fn write(&mut self, level: log::Level, message: String, fields: Vec<types::Pair>) {
-        self.surroundings.log.write(convert::level(level), &message, convert::fields(&fields));
+    fn write(&mut self, level: log::Level, message: String, fields: Vec<types::Pair>) -> wasmtime::Result<()> {
+        self.count_host_call()?;
+        if !self.surroundings.log.write(convert::level(level), &message, convert::fields(&fields)) {
+            self.surroundings.exceeded.add(Budget::LogLines);
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent};
 use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex, UserId};
 use hubgate_core::pairs::Pairs;
-use hubgate_plugin_host::{Payloads, PluginHost, PluginSettings, PluginSource, ShardPlugins, ShardQuestion};
+use hubgate_plugin_host::{
+    Budgets, Payloads, PluginHost, PluginSettings, PluginSource, ShardPlugins, ShardQuestion, Uses,
+};
 use hubgate_wire::payload::{JsonText, Payload};
 use hubgate_wire::signalr::HubProtocol;
 use tokio::sync::mpsc;
@@ -129,9 +131,15 @@ pub(crate) fn settings(source: PluginSource) -> PluginSettings {
         name: PluginName::new("p"),
         source,
         config: vec![("greeting".to_owned(), "hello".to_owned())],
-        memory_bytes: 16 << 20,
+        uses: Uses::default(),
+        budgets: Budgets {
+            memory_bytes: 16 << 20,
+            call_time: Duration::from_secs(10),
+            cpu_time: Duration::from_secs(10),
+            ..Budgets::default()
+        },
         payloads: Payloads::default(),
-        call_time: Duration::from_secs(10),
+        allow_http: Arc::default(),
     }
 }
 
@@ -145,7 +153,7 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn start(settings: PluginSettings) -> Shard {
         let host =
-            PluginHost::start(vec![settings], hubgate_plugin_host::Compilation::default()).expect("the plugin serves");
+            PluginHost::start(vec![settings], hubgate_plugin_host::Compilation::default(), None).expect("the plugin serves");
         Shard::of(&host)
     }
 
