@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamFailure};
-use hubgate_core::id::{HubName, UserId};
-use support::{Shard, client, connection_id, guest, json, on_a_shard};
+use hubgate_core::filter::Origin;
+use hubgate_core::id::{HubName, PluginName, UserId};
+use hubgate_plugin_host::ShardQuestion;
+use support::{Shard, about_hub, client, connection_id, guest, json, on_a_shard};
 
 fn shard() -> Shard {
     Shard::embedded(guest("1.0.000"), |_| ())
@@ -30,11 +32,13 @@ fn flushed_actions_run_during_the_call_and_the_others_come_with_the_answer() {
     on_a_shard(async {
         let mut shard = shard();
         let call = tokio::task::spawn_local(shard.invoke("act", "[]"));
-        let flushed = shard.questions.recv().await.expect("the guest flushes");
-        assert_eq!(flushed.hub.as_str(), "chat");
-        assert!(matches!(&flushed.question, HubQuestion::Run(actions) if *actions == [leave_all()]));
+        let Some(ShardQuestion::Run { hub, origin, actions, done }) = shard.questions.recv().await else {
+            panic!("the guest flushes");
+        };
+        assert_eq!((hub.as_str(), actions), ("chat", vec![leave_all()]));
+        assert_eq!(origin, Some(Origin::Plugin(PluginName::new("p"))));
         assert!(!call.is_finished(), "the guest waits until its actions have run");
-        flushed.answer.send(HubAnswer::Ran).expect("the guest waits");
+        done.send(()).expect("the guest waits");
         let answer = call.await.expect("no panic");
         assert_eq!(answer.result, Ok(Some(json("[]"))));
         assert_eq!(answer.actions, [leave_all()]);
@@ -61,9 +65,9 @@ fn the_shard_is_asked_whether_a_target_exists() {
     on_a_shard(async {
         let mut shard = shard();
         let call = tokio::task::spawn_local(shard.invoke("x", "[]"));
-        let question = shard.questions.recv().await.expect("the guest asks");
-        assert!(matches!(question.question, HubQuestion::Exists(Target::All)));
-        question.answer.send(HubAnswer::Exists(true)).expect("the guest waits");
+        let (question, answer) = about_hub(shard.questions.recv().await);
+        assert!(matches!(question, HubQuestion::Exists(Target::All)));
+        answer.send(HubAnswer::Exists(true)).expect("the guest waits");
         call.await.expect("no panic").result.expect("it answers");
     });
 }
@@ -87,9 +91,9 @@ fn another_connection_is_asked_for_and_seen_in_the_own_hub_only() {
         let arguments = format!("[\"{}\"]", connection_id(2));
         for (facts, is_seen) in [(Some(other("chat")), true), (Some(other("secret")), false), (None, false)] {
             let call = tokio::task::spawn_local(shard.invoke("query", &arguments));
-            let question = shard.questions.recv().await.expect("the guest asks");
-            assert!(matches!(question.question, HubQuestion::Facts(id) if id == connection_id(2)));
-            question.answer.send(HubAnswer::Facts(facts.clone())).expect("the guest waits");
+            let (question, answer) = about_hub(shard.questions.recv().await);
+            assert!(matches!(question, HubQuestion::Facts(id) if id == connection_id(2)));
+            answer.send(HubAnswer::Facts(facts.clone())).expect("the guest waits");
             assert_eq!(call.await.expect("no panic").result.is_ok(), is_seen, "{facts:?}");
         }
     });

@@ -3,7 +3,7 @@
 mod support;
 
 use hubgate_plugin_host::{LoadError, inspect};
-use support::{foreign_guest, future_guest, guest, http_guest, looping_guest, stranger_guest, unready_guest};
+use support::{foreign_guest, future_guest, guest, looping_guest, stranger_guest, unready_guest};
 
 #[test]
 fn a_component_that_can_serve_is_described() {
@@ -25,7 +25,6 @@ fn a_component_that_cannot_serve_is_refused_with_the_reason() {
     };
     check(&foreign_guest(), |error| matches!(error, LoadError::WrongWorld { .. }));
     check(&future_guest(), |error| matches!(error, LoadError::WrongWorld { .. }));
-    check(&http_guest(), |error| matches!(error, LoadError::NeedsHttp));
     check(&stranger_guest(), |error| matches!(error, LoadError::UnknownImport(why) if why.contains("`stranger`")));
     check(&unready_guest(), |error| matches!(error, LoadError::Init(why) if why.contains("no thanks")));
     check(&looping_guest(), |error| matches!(error, LoadError::Init(why) if why.contains("too long")));

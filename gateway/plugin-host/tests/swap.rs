@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hubgate_core::event::HubAnswer;
 use hubgate_plugin_host::{PluginSource, StartError};
-use support::{Shard, foreign_guest, future_guest, guest, http_guest, on_a_shard, settings, unready_guest, until};
+use support::{Shard, about_hub, foreign_guest, future_guest, guest, http_guest, on_a_shard, settings, unready_guest, until};
 use tempfile::TempDir;
 
 /// A plugin whose file is `plugin.wasm` in a directory of its own.
@@ -131,11 +131,11 @@ fn a_call_ends_on_the_version_it_began_with() {
     on_a_shard(async {
         let mut served = served();
         let call = tokio::task::spawn_local(served.shard.invoke("x", "[]"));
-        let question = served.shard.questions.recv().await.expect("the guest asks");
+        let (_, answer) = about_hub(served.shard.questions.recv().await);
         rename_over(&served.file, &guest("2.0.000"));
         served.expect(2, "2.0.000").await;
         assert!(!call.is_finished());
-        question.answer.send(HubAnswer::Exists(true)).expect("the guest waits");
+        answer.send(HubAnswer::Exists(true)).expect("the guest waits");
         assert_eq!(call.await.unwrap().result, Ok(Some(support::json("\"1.0.000\""))));
         served.expect(2, "2.0.000").await;
     });

@@ -1,4 +1,5 @@
-//! Write Hubgate plugins in Rust: implement [`Handler`], say [`export!`], build with `hubgate plugin build`.
+//! Write Hubgate plugins in Rust: implement [`Handler`], say [`export!`], build with `hubgate plugin build`. Filters are in
+//! [`filter`].
 //!
 //! ```no_run
 //! use hubgate_plugin::{Arguments, Connection, Handler, Reply, hub, reply};
@@ -18,22 +19,12 @@
 
 #![warn(missing_docs)]
 
+pub mod bindings;
+pub mod filter;
 pub mod hub;
 
-/// The contract itself, for what this crate does not wrap.
-#[allow(missing_docs)]
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        world: "handler",
-        pub_export_macro: true,
-        export_macro_name: "export_handler",
-        default_bindings_module: "hubgate_plugin::bindings",
-    });
-}
-
 pub use bindings::hubgate::plugin::types::{Connection, Error, Payload};
-pub use bindings::hubgate::plugin::{config, connections, context, log, state};
+pub use bindings::hubgate::plugin::{config, connections, context, http, log, state};
 pub use serde_json::value::RawValue;
 
 use serde::{Deserialize, Serialize};
@@ -124,7 +115,8 @@ pub fn log_panics() {
 macro_rules! export {
     ($handler:ty) => {
         const _: () = {
-            use $crate::bindings::exports::hubgate::plugin::{lifecycle, upstream};
+            use $crate::bindings::exports::hubgate::plugin::lifecycle;
+            use $crate::bindings::upstream::exports::hubgate::plugin::upstream;
 
             struct Component;
 
@@ -150,7 +142,8 @@ macro_rules! export {
                 }
             }
 
-            $crate::bindings::export_handler! { Component with_types_in $crate::bindings }
+            $crate::bindings::export_lifecycle! { Component with_types_in $crate::bindings }
+            $crate::bindings::upstream::export_upstream! { Component with_types_in $crate::bindings::upstream }
         };
     };
 }

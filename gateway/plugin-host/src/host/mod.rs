@@ -120,6 +120,7 @@ pub(crate) struct Guest {
     pub(crate) memory: MemoryBudget,
     deadline: Instant,
     out_of_time: bool,
+    out_of_cpu_time: bool,
     cpu: CpuTime,
     /// Of this call.
     host_calls: u32,
@@ -159,6 +160,7 @@ impl Guest {
             questions,
             deadline,
             out_of_time: false,
+            out_of_cpu_time: false,
             cpu: CpuTime::default(),
             host_calls: 0,
             now: None,
@@ -195,12 +197,18 @@ impl Guest {
         let now = Instant::now();
         self.cpu.tick(now);
         self.out_of_time |= now >= self.deadline;
-        self.out_of_time || self.was_out_of_cpu_time()
+        // `init` has its own time.
+        self.out_of_cpu_time |= self.event.is_some() && self.cpu.ticks > self.allowed_ticks();
+        self.out_of_time || self.out_of_cpu_time
     }
 
     /// Was the call broken off because it kept the processor busy for too long?
     pub(crate) fn was_out_of_cpu_time(&self) -> bool {
-        self.cpu.ticks > self.surroundings.settings.budgets.cpu_time.div_duration_f64(TICK) as u64
+        self.out_of_cpu_time
+    }
+
+    fn allowed_ticks(&self) -> u64 {
+        u64::try_from(self.surroundings.settings.budgets.cpu_time.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Every call of the host comes by here. Traps when there were too many.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
-use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent};
+use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamAnswer, UpstreamCall, UpstreamEvent};
 use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_plugin_host::{
@@ -14,7 +14,7 @@ use hubgate_plugin_host::{
 };
 use hubgate_wire::payload::{JsonText, Payload};
 use hubgate_wire::signalr::HubProtocol;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -224,6 +224,14 @@ pub(crate) fn client(user: &str) -> Arc<ConnectionFacts> {
 
 pub(crate) fn connection_id(number: u8) -> ConnectionId {
     ConnectionId::new(ShardIndex(0), [number; 16])
+}
+
+/// A question about a hub, and where its answer goes.
+pub(crate) fn about_hub(question: Option<ShardQuestion>) -> (HubQuestion, oneshot::Sender<HubAnswer>) {
+    match question {
+        Some(ShardQuestion::Hub { question, answer, .. }) => (question, answer),
+        other => panic!("the guest asks about the hub: {other:?}"),
+    }
 }
 
 /// Runs a test as a shard runs: on one thread with its own runtime.
