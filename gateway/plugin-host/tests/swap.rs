@@ -99,7 +99,7 @@ fn a_bad_file_leaves_the_last_good_version_serving_and_says_why() {
             (&wat::parse_str("(module)").unwrap(), "core WebAssembly module"),
             (&foreign_guest(), "it serves no world that this gateway has"),
             (&future_guest(), "it serves no world that this gateway has"),
-            (&http_guest(), "needs the `http` import, which is not supported yet"),
+            (&http_guest(), "needs the `http` import: say what it may reach in `plugins.p.allow-http`"),
             (&unready_guest(), "`init` failed: no thanks"),
         ];
         for (content, reason) in bad {

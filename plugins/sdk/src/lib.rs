@@ -104,6 +104,25 @@ fn json(value: &(impl Serialize + ?Sized)) -> Result<Payload, Error> {
         .map_err(|error| Error::Failed(format!("a value is not JSON: {error}")))
 }
 
+/// Where the crate `getrandom` finds random bytes: `wasm32-unknown-unknown` has none of its own.
+#[cfg(getrandom_backend = "custom")]
+mod random {
+    /// # Safety
+    /// `bytes` points to room for `length` bytes.
+    #[unsafe(no_mangle)]
+    unsafe extern "Rust" fn __getrandom_v03_custom(bytes: *mut u8, length: usize) -> Result<(), getrandom::Error> {
+        // So many does the gateway give at a time.
+        const MOST: usize = 64 << 10;
+        // SAFETY: `getrandom` promises the room.
+        let room = unsafe { core::slice::from_raw_parts_mut(bytes.cast::<core::mem::MaybeUninit<u8>>(), length) };
+        for part in room.chunks_mut(MOST) {
+            let random = crate::context::random(part.len() as u32);
+            part.iter_mut().zip(random).for_each(|(byte, random)| *byte = core::mem::MaybeUninit::new(random));
+        }
+        Ok(())
+    }
+}
+
 /// Without a hook the text of a panic would vanish: `wasm32-unknown-unknown` has no standard error to write it to.
 #[doc(hidden)]
 pub fn log_panics() {

@@ -17,7 +17,7 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
     let cargo = tool("CARGO", "cargo");
     let output = Command::new(&cargo)
         .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
-        .args(remap_cargo_home().iter().flat_map(|flag| ["--config", flag]))
+        .args(["--config", &flags()])
         .current_dir(folder)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -33,14 +33,17 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
     }
 }
 
-/// One more flag for the compiler, beside those of the user's configuration: panics name files of dependencies below
-/// cargo's home, which says who built the component where.
-fn remap_cargo_home() -> Option<String> {
-    let home = match std::env::var_os("CARGO_HOME") {
-        Some(home) => PathBuf::from(home),
-        None => PathBuf::from(std::env::var_os("HOME")?).join(".cargo"),
+/// Flags for the compiler, beside those of the user's configuration: where random bytes come from, since the target has none
+/// (the SDK asks the gateway), and that panics do not name files below cargo's home, which says who built the component where.
+fn flags() -> String {
+    let mut flags = vec!["--cfg".to_owned(), "getrandom_backend=\"custom\"".to_owned()];
+    let home = match (std::env::var_os("CARGO_HOME"), std::env::var_os("HOME")) {
+        (Some(home), _) => Some(PathBuf::from(home)),
+        (None, Some(home)) => Some(PathBuf::from(home).join(".cargo")),
+        (None, None) => None,
     };
-    Some(format!("build.rustflags=[{:?}]", format!("--remap-path-prefix={}=cargo", home.display())))
+    flags.extend(home.map(|home| format!("--remap-path-prefix={}=cargo", home.display())));
+    format!("target.{TARGET}.rustflags={flags:?}")
 }
 
 fn tool(variable: &str, name: &str) -> OsString {
