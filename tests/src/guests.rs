@@ -30,6 +30,16 @@ pub fn ordinary_js() -> PathBuf {
     guest("ordinary-js.wasm")
 }
 
+/// The filter of `tests/guests/filter`, which does what messages tell it.
+pub fn filter() -> PathBuf {
+    guest("filter.wasm")
+}
+
+/// A filter of `plugins/`.
+pub fn ready_made(name: &str) -> PathBuf {
+    guest(&format!("{name}.wasm"))
+}
+
 /// A component that exports nothing.
 pub fn of_no_world() -> Vec<u8> {
     wat::parse_str("(component)").expect("the text is a component")

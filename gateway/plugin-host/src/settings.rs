@@ -60,7 +60,7 @@ impl Default for Budgets {
         Budgets {
             memory_bytes: 64 << 20,
             call_time: Duration::from_secs(1),
-            cpu_time: Duration::from_millis(500),
+            cpu_time: Duration::from_secs(1),
             concurrency: 64,
             actions: 10_000,
             host_calls: 10_000,
