@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use hubgate_tests::wait::{pause, soon, until};
 use hubgate_tests::{Client, Gateway, guests};
@@ -256,4 +257,80 @@ async fn a_component_is_kept_compiled_for_this_user_alone() {
     let mut client = gateway.client("probe").connect().await;
     assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
     assert!(std::fs::metadata(&files[0]).expect("it is there").len() > 1000, "it was compiled again");
+}
+
+#[tokio::test]
+async fn handlers_and_filters_change_under_load_and_each_call_has_one_version() {
+    swap_under_load(20, Duration::ZERO).await;
+}
+
+#[tokio::test]
+#[ignore = "it takes ten minutes: cargo test --release -p hubgate-tests --test hot_swap -- --ignored"]
+async fn a_thousand_swaps_in_ten_minutes_lose_double_and_mix_nothing() {
+    swap_under_load(1_000, Duration::from_millis(600)).await;
+}
+
+/// Swaps the handler and the filter of a hub in turn, each swap at least `pace` behind the one before, while clients call.
+async fn swap_under_load(swaps: usize, pace: Duration) {
+    const CLIENTS: usize = 8;
+    const AHEAD: u64 = 4;
+    let config = "server.shards = 2\nhubs.probe.filters = ['filter']\n\
+                  plugins.filter = { allow-http = ['http://127.0.0.1:1'] }";
+    let gateway = Gateway::probe().plugin("filter", &guests::filter()).with(config).start().await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let client = gateway.client("probe").connect().await;
+        clients.spawn(call_versions(client, AHEAD, is_over.clone()));
+    }
+    let probes = [guests::probe_2(), guests::probe()].map(|guest| guests::bytes(&guest));
+    for swap in 0..swaps {
+        let (name, component) = match swap % 2 {
+            0 => ("probe", probes[swap / 2 % 2].clone()),
+            _ => ("filter", renamed(&guests::bytes(&guests::filter()), swap)),
+        };
+        let before = gateway.plugin_status(name).await["generation"].clone();
+        let at = tokio::time::Instant::now() + pace;
+        gateway.replace_plugin(name, &component);
+        until("the swap", async || {
+            let status = gateway.plugin_status(name).await;
+            assert!(status["lastError"].is_null(), "{status}");
+            (status["generation"] != before).then_some(())
+        })
+        .await;
+        tokio::time::sleep_until(at).await;
+    }
+    is_over.store(true, Ordering::SeqCst);
+    let calls = clients.join_all().await;
+    println!("{swaps} swaps, {} calls", calls.iter().sum::<u64>());
+    assert!(calls.iter().all(|count| *count > swaps as u64 / 2), "all clients were served meanwhile: {calls:?}");
+    let failed = gateway.metric("hubgate_plugin_swaps_total", [("outcome", "failed")]).await;
+    assert_eq!(failed, 0.0);
+}
+
+/// The same component with another digest.
+fn renamed(component: &[u8], number: usize) -> Vec<u8> {
+    let section = format!("\0\u{6}\u{1}n{number:04}");
+    [component, section.as_bytes()].concat()
+}
+
+/// Calls on and on, some calls ahead of their answers; gives how many were answered.
+async fn call_versions(mut client: Client, ahead: u64, is_over: Arc<AtomicBool>) -> u64 {
+    let (mut called, mut answered) = (0, 0);
+    while !is_over.load(Ordering::SeqCst) || answered < called {
+        while !is_over.load(Ordering::SeqCst) && called < answered + ahead {
+            let id = called.to_string();
+            client.send(json!({ "type": 1, "invocationId": id, "target": "versions", "arguments": [called] })).await;
+            called += 1;
+        }
+        if answered == called {
+            continue;
+        }
+        let said = client.event("said").await;
+        assert_eq!(said[1], answered, "nothing is lost, doubled or out of order");
+        let completion = client.completion(&answered.to_string()).await;
+        assert_eq!(completion["result"], said, "one version has both ends of a call");
+        answered += 1;
+    }
+    answered
 }

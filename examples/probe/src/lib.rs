@@ -23,6 +23,15 @@ impl Handler for Probe {
         match method {
             "echo" => reply(arguments.parse::<(&RawValue,)>()?.0),
             "version" => reply(env!("PROBE_VERSION")),
+            // The version at both ends of a wait: in a message to the caller before it, and in the answer.
+            "versions" => {
+                let (number,): (&RawValue,) = arguments.parse()?;
+                let said = (env!("PROBE_VERSION"), number);
+                hub::send(hub::Target::Connection(client.id.clone()), "said", &said, Vec::new())?;
+                hub::flush();
+                let _ = hub::exists(&hub::Target::All);
+                reply(&(env!("PROBE_VERSION"), number))
+            }
             "fail" => reject(arguments.parse::<(String,)>()?.0),
             "trap" => trap(),
             "spin" => spin(),
