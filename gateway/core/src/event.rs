@@ -73,7 +73,10 @@ pub enum UpstreamFailure {
     /// The call ran longer than the plugin's `call-time`.
     TimedOut,
     /// The call kept a processor busy for longer than the plugin's `cpu-time`.
-    OutOfCpuTime,
+    OutOfCpuTime {
+        /// The time that it took, in epochs of 1 ms.
+        ticks: u64,
+    },
     /// The plugin wanted more than its `memory`.
     OutOfMemory,
     /// No instance of the plugin became free within its `call-time`.

@@ -15,7 +15,7 @@ pub(crate) fn completion(target: &str, failure: UpstreamFailure, detailed: bool)
         UpstreamFailure::Failed(text) => failed(&detail(text)),
         UpstreamFailure::Trapped(reason) => failed(&format!(" The handler broke off.{}", detail(reason))),
         UpstreamFailure::TimedOut => failed(" The handler took too long and was stopped."),
-        UpstreamFailure::OutOfCpuTime => failed(" The handler used too much processor time and was stopped."),
+        UpstreamFailure::OutOfCpuTime { .. } => failed(" The handler used too much processor time and was stopped."),
         UpstreamFailure::OutOfMemory => failed(" The handler ran out of memory and was stopped."),
         UpstreamFailure::Busy => failed(" The handler is busy; try again later."),
     }
@@ -28,7 +28,7 @@ pub(crate) fn filtered(target: Option<&str>, failure: UpstreamFailure, detailed:
         UpstreamFailure::Rejected(text) | UpstreamFailure::Failed(text) => format!("failed.{}", detail(text)),
         UpstreamFailure::Trapped(reason) => format!("broke off.{}", detail(reason)),
         UpstreamFailure::TimedOut => "took too long and was stopped.".to_owned(),
-        UpstreamFailure::OutOfCpuTime => "used too much processor time and was stopped.".to_owned(),
+        UpstreamFailure::OutOfCpuTime { .. } => "used too much processor time and was stopped.".to_owned(),
         UpstreamFailure::OutOfMemory => "ran out of memory and was stopped.".to_owned(),
         UpstreamFailure::Busy => "is busy; try again later.".to_owned(),
     };
@@ -55,7 +55,7 @@ pub(crate) fn connected(failure: UpstreamFailure, detailed: bool) -> String {
         UpstreamFailure::Rejected(text) => text,
         UpstreamFailure::Failed(text) | UpstreamFailure::Trapped(text) => failed(&detail(text)),
         UpstreamFailure::TimedOut => failed(" The handler took too long and was stopped."),
-        UpstreamFailure::OutOfCpuTime => failed(" The handler used too much processor time and was stopped."),
+        UpstreamFailure::OutOfCpuTime { .. } => failed(" The handler used too much processor time and was stopped."),
         UpstreamFailure::OutOfMemory => failed(" The handler ran out of memory and was stopped."),
         UpstreamFailure::Busy => failed(" The handler is busy; try again later."),
     }

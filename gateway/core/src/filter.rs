@@ -187,7 +187,7 @@ impl Filter {
 }
 
 impl Filters {
-    pub(crate) fn new(settings: &[FilterSettings], halves: &HalvesByPlugin) -> Filters {
+    pub fn new(settings: &[FilterSettings], halves: &HalvesByPlugin) -> Filters {
         let filter = |settings: &FilterSettings| Filter {
             settings: settings.clone(),
             halves: halves.get(&settings.plugin).cloned().unwrap_or_default(),

@@ -39,7 +39,9 @@ pub(crate) struct Instance {
 #[derive(Debug)]
 pub(crate) enum Broken {
     OutOfTime,
-    OutOfCpuTime,
+    OutOfCpuTime {
+        ticks: u64,
+    },
     OutOfMemory,
     Trapped(String),
     /// `init` said no.
@@ -185,8 +187,8 @@ fn broken(store: &Store<Guest>, error: &wasmtime::Error) -> Broken {
     let guest = store.data();
     if guest.was_out_of_time() {
         Broken::OutOfTime
-    } else if guest.was_out_of_cpu_time() {
-        Broken::OutOfCpuTime
+    } else if let Some(ticks) = guest.cpu_time_when_stopped() {
+        Broken::OutOfCpuTime { ticks }
     } else if guest.memory.refused() {
         Broken::OutOfMemory
     } else if error.is::<PoolConcurrencyLimitError>() {
@@ -214,7 +216,7 @@ impl From<Broken> for UpstreamFailure {
     fn from(broken: Broken) -> UpstreamFailure {
         match broken {
             Broken::OutOfTime => UpstreamFailure::TimedOut,
-            Broken::OutOfCpuTime => UpstreamFailure::OutOfCpuTime,
+            Broken::OutOfCpuTime { ticks } => UpstreamFailure::OutOfCpuTime { ticks },
             Broken::OutOfMemory => UpstreamFailure::OutOfMemory,
             Broken::Trapped(reason) => UpstreamFailure::Trapped(reason),
             Broken::NotReady(reason) => UpstreamFailure::Failed(format!("`init` of a new instance failed: {reason}")),
@@ -227,7 +229,7 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Broken::OutOfTime => f.write_str("`init` took too long"),
-            Broken::OutOfCpuTime => f.write_str("`init` used more processor time than a call may"),
+            Broken::OutOfCpuTime { .. } => f.write_str("`init` used more processor time than a call may"),
             Broken::OutOfMemory => f.write_str("it wanted more memory than the plugin may have"),
             Broken::Trapped(reason) => write!(f, "it trapped: {reason}"),
             Broken::NotReady(reason) => write!(f, "`init` failed: {reason}"),

@@ -77,7 +77,9 @@ impl PluginLog {
             UpstreamFailure::Failed(reason) => format!("failed: {}", printable(reason, REASON_BYTES)),
             UpstreamFailure::Trapped(reason) => format!("trapped: {}", printable(reason, REASON_BYTES)),
             UpstreamFailure::TimedOut => "ran longer than its call-time".to_owned(),
-            UpstreamFailure::OutOfCpuTime => "used more processor time than its cpu-time".to_owned(),
+            UpstreamFailure::OutOfCpuTime { ticks } => {
+                format!("used more processor time than its cpu-time: {ticks} ms")
+            }
             UpstreamFailure::OutOfMemory => "wanted more than its memory".to_owned(),
             UpstreamFailure::Busy => "had no free instance within its call-time".to_owned(),
         };

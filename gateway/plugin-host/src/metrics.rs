@@ -48,7 +48,7 @@ impl Outcome {
             Err(UpstreamFailure::Failed(_)) => Outcome::Failed,
             Err(UpstreamFailure::Trapped(_)) => Outcome::Trapped,
             Err(UpstreamFailure::TimedOut) => Outcome::TimedOut,
-            Err(UpstreamFailure::OutOfCpuTime) => Outcome::OutOfCpuTime,
+            Err(UpstreamFailure::OutOfCpuTime { .. }) => Outcome::OutOfCpuTime,
             Err(UpstreamFailure::OutOfMemory) => Outcome::OutOfMemory,
             Err(UpstreamFailure::Busy) => Outcome::Busy,
         }

@@ -202,9 +202,9 @@ impl Guest {
         self.out_of_time || self.out_of_cpu_time
     }
 
-    /// Was the call broken off because it kept the processor busy for too long?
-    pub(crate) fn was_out_of_cpu_time(&self) -> bool {
-        self.out_of_cpu_time
+    /// The processor time of the call, in ticks, if it was broken off because that was too much.
+    pub(crate) fn cpu_time_when_stopped(&self) -> Option<u64> {
+        self.out_of_cpu_time.then_some(self.cpu.ticks)
     }
 
     fn allowed_ticks(&self) -> u64 {
