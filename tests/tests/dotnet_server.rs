@@ -1,6 +1,6 @@
 //! Hubs in default mode, served by real ASP.NET Core applications with the Azure SignalR SDK.
 
-use hubgate_tests::Gateway;
+use hubgate_tests::{Gateway, guests};
 use hubgate_tests::client::{Client, Received};
 use hubgate_tests::dotnet::{self, HubServer};
 use hubgate_tests::matrix::{WAYS, did};
@@ -82,6 +82,40 @@ async fn javascript_clients_do_all_that_a_hub_offers() {
                 did(&format!("{client}, through a hub server"), transport, protocol, scenario);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn filters_are_in_the_path_between_clients_and_a_hub_server() {
+    if !dotnet::is_at_hand() {
+        return;
+    }
+    let config = r#"
+        server.shards = 2
+        hubs.chat.filters = ["redact", "filter"]
+        plugins.redact.config = { patterns = "\\d{4}-\\d{4}" }
+        plugins.filter.allow-http = ["http://127.0.0.1:1"]
+    "#;
+    let filters = Gateway::serve()
+        .plugin("redact", &guests::ready_made("redact"))
+        .plugin("filter", &guests::filter())
+        .with(config);
+    let gateway = filters.start().await;
+    let server = HubServer::start(&gateway, "one", &[]).await;
+    for (transport, protocol) in WAYS {
+        let arguments = ["@microsoft/signalr", "filters in the path", server.url(), transport, protocol];
+        Script::start("hub_server.mjs", &arguments).succeeds().await;
+    }
+}
+
+#[tokio::test]
+async fn they_pass_with_filters_that_let_everything_pass() {
+    let filters = Gateway::serve().plugin("one", &guests::ready_made("redact")).plugin("two", &guests::filter()).with(
+        "server.limits.post = '16MiB'\nserver.shards = 2\nhubs.'*'.filters = ['one', 'two']\n\
+         plugins.one.config.patterns = 'nobody says this'\nplugins.two.allow-http = ['http://127.0.0.1:1']",
+    );
+    if let Some(passed) = dotnet::suite(&filters.start().await, &["default", "--filter", OF_CLIENTS]).await {
+        assert!(passed > 120, "{passed}");
     }
 }
 

@@ -202,6 +202,44 @@ async fn a_hub_changes_from_webhook_to_component_while_its_clients_stay() {
 }
 
 #[tokio::test]
+async fn hubs_change_from_webhook_to_component_one_by_one_while_real_clients_call() {
+    const HUBS: [&str; 3] = ["one", "two", "three"];
+    let upstream = Upstream::start().await;
+    let url = format!("url = 'http://127.0.0.1:{}/{{event}}'", upstream.port);
+    let items = |replaced: usize| {
+        let item = |(index, hub): (usize, &&str)| match index < replaced {
+            true => format!("{{ hubs = ['{hub}'], plugin = 'probe' }}"),
+            false => format!("{{ hubs = ['{hub}'], {url} }}"),
+        };
+        format!("upstream = [{}]", HUBS.iter().enumerate().map(item).collect::<Vec<_>>().join(", "))
+    };
+    let open = HUBS.map(|hub| format!("hubs.{hub} = {{ mode = 'serverless', negotiate = {{ anonymous = true }} }}\n"));
+    let mut gateway = Gateway::probe().with(&open.concat()).with(&items(0)).start().await;
+    let mut clients = Script::start("replaced.mjs", &[&[gateway.url().as_str()], &HUBS[..]].concat());
+    clients.says("connected").await;
+    for (index, hub) in HUBS.iter().enumerate() {
+        gateway.reconfigure(&items(index + 1));
+        clients.says(&format!("{hub} replaced")).await;
+    }
+    clients.succeeds().await;
+}
+
+#[tokio::test]
+async fn a_connection_event_that_failed_is_told_again_and_a_call_is_not() {
+    let mut upstream = Upstream::start().await;
+    let gateway = upstream.gateway(", retries = 1").start().await;
+    let mut client = gateway.client("probe").user("busy-at-first").connect().await;
+    assert_eq!(upstream.event().await["event"], "connected");
+    assert_eq!(upstream.event().await["event"], "connected", "once more");
+    assert_eq!(error_of(&mut client, "broken").await, "Invocation failed, status code 500");
+    assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
+    assert_eq!(upstream.event().await["event"], "broken");
+    assert_eq!(upstream.event().await["event"], "echo", "the call was made once");
+    client.leave().await;
+    upstream.event_named("disconnected").await;
+}
+
+#[tokio::test]
 async fn items_are_tried_in_order_whatever_they_name() {
     let mut upstream = Upstream::start().await;
     let port = upstream.port;

@@ -30,6 +30,23 @@ const scenarios = {
     await connection.stop();
   },
 
+  async "filters in the path"() {
+    const connection = await started();
+    const heard = once((resolve) => connection.on("all", resolve));
+    await connection.invoke("Broadcast", "all", "my card is 1234-5678");
+    assert.equal(await heard, "my card is ***");
+    await assert.rejects(connection.invoke("Echo", "reject"), /The filter says no\./);
+    assert.equal(await connection.invoke("Echo", "hi ü 👋"), "hi ü 👋");
+    assert.deepEqual(await items(connection.stream("Counter", 5, 1)), [0, 1, 2, 3, 4]);
+    connection.on("ask", () => "1234-5678");
+    assert.equal(await connection.invoke("AskCaller", "ask", "what", 10_000), "***");
+    if (protocol === "messagepack") {
+      const bytes = Uint8Array.from({ length: 256 }, (_, index) => index);
+      assert.deepEqual(new Uint8Array(await connection.invoke("EchoBytes", bytes)), bytes);
+    }
+    await connection.stop();
+  },
+
   async "streams both ways"() {
     const connection = await started();
     assert.deepEqual(await items(connection.stream("Counter", 5, 1)), [0, 1, 2, 3, 4]);

@@ -54,6 +54,8 @@ const oddAnswers = {
 };
 
 let connections = 0;
+/** How often a connection was told of, by its id. */
+const told = new Map();
 
 function isSigned(request) {
   const id = request.headers["x-asrs-connection-id"];
@@ -118,8 +120,12 @@ function handle(request, answer) {
     if (category === "messages") {
       return call(request, body, answer);
     }
-    const isRefused = event === "connected" && request.headers["x-asrs-user-id"] === "refuse-me";
-    answer.writeHead(isRefused ? 403 : 200).end();
+    const { "x-asrs-user-id": user, "x-asrs-connection-id": id } = request.headers;
+    told.set(id, (told.get(id) ?? 0) + 1);
+    if (event === "connected" && user === "refuse-me") {
+      return answer.writeHead(403).end();
+    }
+    answer.writeHead(event === "connected" && user === "busy-at-first" && told.get(id) === 1 ? 503 : 200).end();
   });
 }
 
