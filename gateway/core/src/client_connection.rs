@@ -191,22 +191,23 @@ impl ClientConnection {
     /// yet.
     #[inline]
     pub(crate) fn takes(&mut self, frame: &Frame, now: Millis, limit: usize) -> bool {
-        match &mut self.phase {
-            Phase::Open { .. } => match &mut self.held_back {
-                None => {
-                    self.last_sent = now;
-                    true
-                }
-                Some(held) => {
-                    held.push(HeldBack::Frame(frame.clone()), limit);
-                    false
-                }
-            },
-            Phase::Connecting { held, .. } => {
-                held.push(HeldBack::Frame(frame.clone()), limit);
-                false
-            }
-            Phase::Handshaking { .. } | Phase::Closed { .. } => false,
+        let takes = matches!(self.phase, Phase::Open { .. }) && self.held_back.is_none();
+        match takes {
+            true => self.last_sent = now,
+            false => self.keep(frame, limit),
+        }
+        takes
+    }
+
+    #[cold]
+    fn keep(&mut self, frame: &Frame, limit: usize) {
+        let held = match &mut self.phase {
+            Phase::Open { .. } => self.held_back.as_deref_mut(),
+            Phase::Connecting { held, .. } => Some(held),
+            Phase::Handshaking { .. } | Phase::Closed { .. } => None,
+        };
+        if let Some(held) = held {
+            held.push(HeldBack::Frame(frame.clone()), limit);
         }
     }
 

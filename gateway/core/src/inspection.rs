@@ -19,6 +19,13 @@ pub(crate) struct Inspections {
     next: u64,
 }
 
+impl Inspections {
+    /// Whether filters look at anything.
+    pub(crate) fn is_any(&self) -> bool {
+        !self.pending.is_empty()
+    }
+}
+
 /// What waits for the verdict.
 #[derive(Debug)]
 pub(crate) enum Pending {

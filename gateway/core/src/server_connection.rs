@@ -116,7 +116,9 @@ impl Shard {
         }
         let mut input = bytes;
         self.server_messages(id, &mut input, now, effects);
-        if let Some(server) = self.servers.get_mut(&id) {
+        if !input.is_empty()
+            && let Some(server) = self.servers.get_mut(&id)
+        {
             server.unread.extend_from_slice(input);
         }
     }
@@ -147,7 +149,7 @@ impl Shard {
         effects: &mut Vec<Effect>,
     ) {
         let limit = self.settings.limits.server_message;
-        while self.servers.get(&id).is_some_and(|server| server.sending == SendingState::Over) {
+        while !self.inspections.is_any() || self.servers.get(&id).is_some_and(|each| each.sending == SendingState::Over) {
             let split = match service::length_prefix(input) {
                 Ok(Some((length, _))) if length > limit => Err(service::TooLong),
                 Ok(_) | Err(service::TooLong) => service::split_message(input),

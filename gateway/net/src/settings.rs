@@ -149,7 +149,7 @@ pub(crate) mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let core = core::Settings {
             hubs: HashMap::new(),
-            other_hubs: core::HubSettings { mode: Mode::Default },
+            other_hubs: core::HubSettings { mode: Mode::Default, filters: Vec::new() },
             upstream: Vec::new(),
             limits: core::Limits {
                 message: 0,

@@ -417,7 +417,7 @@ fn budgets(key: &str, entry: &schema::Plugin) -> Result<Budgets, ConfigError> {
     Ok(Budgets {
         memory_bytes: entry.memory.map_or(default.memory_bytes, |size| size.0),
         call_time: entry.call_time.map_or(default.call_time, |span| span.0),
-        cpu_time: entry.cpu_time.map_or(default.cpu_time, |span| span.0),
+        cpu_time: entry.cpu_time.or(entry.call_time).map_or(default.cpu_time, |span| span.0),
         concurrency,
         actions: entry.actions.unwrap_or(default.actions),
         host_calls: entry.host_calls.unwrap_or(default.host_calls),

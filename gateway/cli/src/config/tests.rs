@@ -17,6 +17,7 @@ fn an_error_names_the_keys_path() {
     refused("[hubs.chat]\nmoed = \"default\"", "hubs.chat");
     refused("[plugins.a]\npath = \"a\"\nmemory = \"lots\"", "plugins.a.memory: \"lots\" is not a size");
     refused("[hubs.\"1\"]\nmode = \"default\"", "hubs.1: Invalid hub name");
+    refused("[hubs.chat]\nfilters = [\"a\"]", "hubs.chat.filters: there is no [plugins.a]");
     refused("[[upstream]]\nplugin = \"gone\"", "upstream[0].plugin: there is no [plugins.gone]");
     refused(
         "[[upstream]]\ncategories = [\"calls\"]\nplugin = \"a\"\n[plugins.a]\npath = \"a\"",
@@ -26,8 +27,7 @@ fn an_error_names_the_keys_path() {
 
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
-    refused("[hubs.chat]\nfilters = [\"a\"]", "hubs.chat.filters: not supported yet");
-    refused("[plugins.a]\npath = \"a\"\nallow-http = []", "plugins.a.allow-http: not supported yet");
+    refused("[hubs.chat]\nnegotiate = { plugin = \"a\" }", "hubs.chat.negotiate.plugin: not supported yet");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn paths_are_relative_to_the_file() {
     let config = load("[plugins.a]\npath = \"a.wasm\"\nmemory = \"1MiB\"\ncall-time = \"10ms\"").expect("valid");
     let plugin = &config.plugins[0];
     assert!(matches!(&plugin.source, PluginSource::File(path) if path == Path::new("/etc/hubgate/a.wasm")));
-    assert_eq!((plugin.memory_bytes, plugin.call_time), (1 << 20, Duration::from_millis(10)));
+    assert_eq!((plugin.budgets.memory_bytes, plugin.budgets.call_time), (1 << 20, Duration::from_millis(10)));
 }
 
 #[test]

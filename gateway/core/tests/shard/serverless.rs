@@ -352,7 +352,7 @@ fn when_the_gateway_stops_all_clients_may_come_back() {
 /// Everything goes to a webhook.
 fn by_webhook() -> Settings {
     let url = UrlTemplate::parse("http://localhost/").expect("a URL");
-    let webhook = Webhook { url, timeout: Millis(1_000), on_connect_failure: ConnectFailure::Close };
+    let webhook = Webhook { url, timeout: Millis(1_000), retries: 0, on_connect_failure: ConnectFailure::Close };
     let handler = Handler::Webhook(Arc::new(webhook));
     let all = UpstreamItem { hubs: Pattern::Any, categories: Pattern::Any, events: Pattern::Any, handler };
     Settings { upstream: vec![all], ..settings() }
