@@ -56,6 +56,9 @@ export HUBGATE_BIN=$target/release/hubgate
 export HUBGATE_GUESTS=$target/guests
 scripts/build-guests.sh "$HUBGATE_GUESTS"
 
+step "the SDK and the filters"
+cargo test --manifest-path plugins/Cargo.toml
+
 step "the tests"
 rm -rf "$target/clients"
 cargo test --release --workspace --no-fail-fast

@@ -35,6 +35,11 @@ pub fn filter() -> PathBuf {
     guest("filter.wasm")
 }
 
+/// `tests/guests/filter-javascript`.
+pub fn filter_js() -> PathBuf {
+    guest("filter-js.wasm")
+}
+
 /// A filter of `plugins/`.
 pub fn ready_made(name: &str) -> PathBuf {
     guest(&format!("{name}.wasm"))

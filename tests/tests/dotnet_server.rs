@@ -1,10 +1,10 @@
 //! Hubs in default mode, served by real ASP.NET Core applications with the Azure SignalR SDK.
 
-use hubgate_tests::{Gateway, guests};
 use hubgate_tests::client::{Client, Received};
 use hubgate_tests::dotnet::{self, HubServer};
 use hubgate_tests::matrix::{WAYS, did};
 use hubgate_tests::script::Script;
+use hubgate_tests::{Gateway, guests};
 use serde_json::json;
 
 /// What clients ask of hub servers, whatever they are connected by.

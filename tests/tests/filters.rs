@@ -39,7 +39,8 @@ async fn a_verdict_on_what_a_client_says_is_its_answer() {
     assert_eq!(client.call("echo", json!(["still there"])).await, Ok(json!("still there")));
     client.notify("echo", json!(["in:close"])).await;
     assert_eq!(client.end().await.error(), "The filter has had enough.");
-    let verdict = |verdict| gateway.metric("hubgate_filter_verdicts_total", [("plugin", "filter"), ("verdict", verdict)]);
+    let verdict =
+        |verdict| gateway.metric("hubgate_filter_verdicts_total", [("plugin", "filter"), ("verdict", verdict)]);
     assert_eq!((verdict("reject").await, verdict("drop").await, verdict("close").await), (1.0, 2.0, 1.0));
 }
 
@@ -127,10 +128,7 @@ async fn filters_change_while_clients_are_connected() {
     gateway.logs(&["the last good version goes on", "inbound-filter"]).await;
     assert_eq!(client.call("echo", json!(["in:reject"])).await, Err("The filter says no.".to_owned()));
     gateway.reconfigure("hubs.probe.filters = []");
-    until("the filter is gone", async || {
-        client.call("echo", json!(["in:reject"])).await.ok()
-    })
-    .await;
+    until("the filter is gone", async || client.call("echo", json!(["in:reject"])).await.ok()).await;
 }
 
 #[tokio::test]
@@ -144,9 +142,8 @@ async fn a_filter_that_loops_is_stopped_by_its_budget_and_others_go_on() {
     }
     let completion = caller.completion(&id).await;
     assert!(completion["error"].as_str().is_some_and(|error| error.contains("processor time")), "{completion}");
-    let exceeded = |budget| {
-        gateway.metric("hubgate_plugin_budget_exceeded_total", [("plugin", "filter"), ("budget", budget)])
-    };
+    let exceeded =
+        |budget| gateway.metric("hubgate_plugin_budget_exceeded_total", [("plugin", "filter"), ("budget", budget)]);
     assert_eq!(exceeded("cpu-time").await, 1.0);
     let error = caller.call("echo", json!(["in:chatter"])).await.expect_err("it calls the host for ever");
     assert!(error.contains("broke off"), "{error}");
@@ -218,7 +215,8 @@ async fn heard(server: &mut HubServer) -> String {
 #[tokio::test]
 async fn a_hub_server_is_behind_the_filters_in_default_and_in_classic_mode() {
     for mode in ["default", "classic"] {
-        let config = format!("hubs.chat = {{ mode = '{mode}', filters = ['filter'], negotiate = {{ anonymous = true }} }}");
+        let config =
+            format!("hubs.chat = {{ mode = '{mode}', filters = ['filter'], negotiate = {{ anonymous = true }} }}");
         let gateway = filtered().with(&config).start().await;
         let (mut client, mut server, id) = proxied(&gateway).await;
         assert_eq!(client.call("send", json!(["in:reject"])).await, Err("The filter says no.".to_owned()));
@@ -238,6 +236,16 @@ async fn a_hub_server_is_behind_the_filters_in_default_and_in_classic_mode() {
             assert_eq!(client.event("told").await, told, "in {mode} mode");
         }
     }
+}
+
+#[tokio::test]
+async fn a_filter_can_be_written_in_javascript() {
+    let config = "hubs.probe.filters = ['js']";
+    let gateway = Gateway::probe().plugin("js", &guests::filter_js()).with(config).start().await;
+    let mut client = gateway.client("probe").user("ann").connect().await;
+    assert_eq!(client.call("echo", json!(["no"])).await, Err("No, ann.".to_owned()));
+    assert_eq!(client.call("say", json!(["loud"])).await, Ok(json!(null)));
+    assert_eq!(client.event("said").await, json!(["LOUD"]));
 }
 
 #[tokio::test]

@@ -267,7 +267,7 @@ async fn handlers_and_filters_change_under_load_and_each_call_has_one_version() 
 #[tokio::test]
 #[ignore = "it takes ten minutes: cargo test --release -p hubgate-tests --test hot_swap -- --ignored"]
 async fn a_thousand_swaps_in_ten_minutes_lose_double_and_mix_nothing() {
-    swap_under_load(1_000, Duration::from_millis(600)).await;
+    swap_under_load(1_000, Duration::from_millis(590)).await;
 }
 
 /// Swaps the handler and the filter of a hub in turn, each swap at least `pace` behind the one before, while clients call.

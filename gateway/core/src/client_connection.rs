@@ -163,7 +163,10 @@ pub(crate) struct CallQueue {
 #[derive(Debug)]
 pub(crate) enum Running {
     Connected,
-    Invocation { id: Option<Arc<str>>, target: String },
+    Invocation {
+        id: Option<Arc<str>>,
+        target: String,
+    },
     Disconnected,
     /// Upstream has answered, and filters look at what it says.
     Answered,

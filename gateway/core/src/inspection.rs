@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::effect::Effect;
-use crate::filter::{Filters, FilterMessage, Inspected, Inspection, InspectionNumber, Subject};
+use crate::filter::{FilterMessage, Filters, Inspected, Inspection, InspectionNumber, Subject};
 use crate::id::ConnectionId;
 use crate::inbound::InboundMessage;
 use crate::outbound::{HeldMessage, Sending};

@@ -48,7 +48,9 @@ pub(crate) enum HeldBack {
     /// Of the client's hub server.
     Message(HeldMessage),
     /// The hub server ends the client.
-    End { error: Option<String> },
+    End {
+        error: Option<String>,
+    },
 }
 
 /// What a hub server says to one client.
@@ -241,7 +243,9 @@ impl Shard {
                 let seen = protocol.parse(bytes).ok().map(|view| see(&view));
                 (seen, Origin::HubServer(proxy.route.server.clone()))
             }
-            HeldMessage::Call(call) => (call.outgoing.with_view(see), Origin::HubServer(call.invocation.caller.clone())),
+            HeldMessage::Call(call) => {
+                (call.outgoing.with_view(see), Origin::HubServer(call.invocation.caller.clone()))
+            }
         };
         match seen {
             Some(Some(seen)) => {
@@ -304,7 +308,13 @@ impl Shard {
             Verdict::Reject(_) | Verdict::Drop | Verdict::Failed(_) => match message {
                 HeldMessage::Said(bytes) => self.tell_of_drop(slot, &bytes, now, effects),
                 HeldMessage::Call(call) => {
-                    self.fail_invocation(hub, client, &call.invocation, "A filter of the hub dropped the call.", effects);
+                    self.fail_invocation(
+                        hub,
+                        client,
+                        &call.invocation,
+                        "A filter of the hub dropped the call.",
+                        effects,
+                    );
                 }
             },
             Verdict::Close(reason) => {
@@ -349,13 +359,7 @@ impl Shard {
         }
     }
 
-    fn say_what_was_held_back(
-        &mut self,
-        slot: Slot,
-        client: ConnectionId,
-        now: Millis,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn say_what_was_held_back(&mut self, slot: Slot, client: ConnectionId, now: Millis, effects: &mut Vec<Effect>) {
         let Some(mut held) = self.client(slot).held_back.take() else {
             return;
         };

@@ -39,7 +39,10 @@ struct Answerable {
 impl Outgoing {
     /// A call that nobody answers. `arguments` are one array.
     pub fn call(method: String, arguments: Payload) -> Outgoing {
-        Outgoing(Arc::new(Message { source: Source::Call { method, arguments, answer: None }, frames: Default::default() }))
+        Outgoing(Arc::new(Message {
+            source: Source::Call { method, arguments, answer: None },
+            frames: Default::default(),
+        }))
     }
 
     /// What its sender has encoded: by protocol, one or more whole hub messages with what frames them. Clients of other

@@ -437,7 +437,9 @@ impl Shard {
             true => Cow::Borrowed(whole),
             false => Cow::Owned([&partial, whole].concat()),
         };
-        if client.held_back.is_some() || self.hub(self.clients[slot.0 as usize].hub).filters.look_at(Direction::Outbound) {
+        if client.held_back.is_some()
+            || self.hub(self.clients[slot.0 as usize].hub).filters.look_at(Direction::Outbound)
+        {
             return self.filter_said(slot, &messages, now, effects);
         }
         let Some(proxy) = &mut self.client(slot).proxy else {

@@ -49,12 +49,7 @@ pub(crate) enum Asked {
 
 impl Shard {
     /// Answers a question about a hub, as far as this shard knows.
-    pub fn answer(
-        &mut self,
-        hub: &HubName,
-        question: HubQuestion,
-        now: Millis,
-    ) -> HubAnswer {
+    pub fn answer(&mut self, hub: &HubName, question: HubQuestion, now: Millis) -> HubAnswer {
         match question {
             HubQuestion::Exists(target) => HubAnswer::Exists(self.exists(hub, &target)),
             HubQuestion::Facts(id) => HubAnswer::Facts(self.facts(hub, id)),

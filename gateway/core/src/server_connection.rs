@@ -141,15 +141,10 @@ impl Shard {
     }
 
     /// The messages that `input` begins with, up to one that takes a while.
-    fn server_messages(
-        &mut self,
-        id: ServerConnectionId,
-        input: &mut &[u8],
-        now: Millis,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn server_messages(&mut self, id: ServerConnectionId, input: &mut &[u8], now: Millis, effects: &mut Vec<Effect>) {
         let limit = self.settings.limits.server_message;
-        while !self.inspections.is_any() || self.servers.get(&id).is_some_and(|each| each.sending == SendingState::Over) {
+        while !self.inspections.is_any() || self.servers.get(&id).is_some_and(|each| each.sending == SendingState::Over)
+        {
             let split = match service::length_prefix(input) {
                 Ok(Some((length, _))) if length > limit => Err(service::TooLong),
                 Ok(_) | Err(service::TooLong) => service::split_message(input),

@@ -51,13 +51,7 @@ impl Completing {
 
 impl Shard {
     /// A hub message of an open client.
-    pub(crate) fn hub_message(
-        &mut self,
-        slot: Slot,
-        message: HubMessage<'_>,
-        now: Millis,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn hub_message(&mut self, slot: Slot, message: HubMessage<'_>, now: Millis, effects: &mut Vec<Effect>) {
         match message {
             HubMessage::Invocation(invocation) => self.invocation(slot, invocation, now, effects),
             HubMessage::StreamInvocation(invocation) => {

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::{Buf, BytesMut};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::handshake::{self, HandshakeRequest};
 use hubgate_wire::signalr::{HubMessage, HubProtocol};
 use hubgate_wire::websocket::{DataKind, Frame, close_code};
-use bytes::{Buf, BytesMut};
 use slab::Slab;
 
 use crate::client_connection::{
@@ -196,12 +196,12 @@ impl Shard {
                 return self.keep_unread(slot, bytes, effects);
             }
             let parsed = match client.unread.is_empty() {
-                true => client.split_message(&mut bytes).map(|message| {
-                    message.map(|message| self.message(slot, message, now, effects))
-                }),
-                false => client.complete_message(&mut bytes).map(|message| {
-                    message.map(|message| self.message(slot, &message, now, effects))
-                }),
+                true => client
+                    .split_message(&mut bytes)
+                    .map(|message| message.map(|message| self.message(slot, message, now, effects))),
+                false => client
+                    .complete_message(&mut bytes)
+                    .map(|message| message.map(|message| self.message(slot, &message, now, effects))),
             };
             match parsed {
                 Ok(Some(())) => {}

@@ -33,7 +33,13 @@ const OWN_HEADERS: [&str; 8] =
 /// The web clients of one shard's plugins. Each plugin has its own: what another may reach is not for it.
 pub(crate) struct PluginHttp {
     shared: Arc<Shared>,
-    clients: RefCell<HashMap<PluginName, (Arc<AllowHttp>, WebClient<AllowedAddresses>)>>,
+    clients: RefCell<HashMap<PluginName, PluginClient>>,
+}
+
+/// A plugin's client, and what it was made to reach.
+struct PluginClient {
+    allowed: Arc<AllowHttp>,
+    client: WebClient<AllowedAddresses>,
 }
 
 impl PluginHttp {
@@ -116,14 +122,14 @@ impl PluginHttp {
 
     fn client(&self, plugin: &PluginName, allowed: &Arc<AllowHttp>) -> WebClient<AllowedAddresses> {
         let mut clients = self.clients.borrow_mut();
-        if let Some((before, client)) = clients.get(plugin)
-            && before == allowed
+        if let Some(present) = clients.get(plugin)
+            && present.allowed == *allowed
         {
-            return client.clone();
+            return present.client.clone();
         }
         let connector = HttpConnector::new_with_resolver(AllowedAddresses(allowed.clone()));
         let client = web_client::builder().build(web_client::connector_with(connector, &self.shared));
-        clients.insert(plugin.clone(), (allowed.clone(), client.clone()));
+        clients.insert(plugin.clone(), PluginClient { allowed: allowed.clone(), client: client.clone() });
         client
     }
 }
@@ -171,4 +177,25 @@ fn forbidden(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         cause = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_refused_unless_the_network_is_listed() {
+        let look_up = async |networks: &[&str]| {
+            let networks = networks.iter().map(|network| network.parse().expect("a network")).collect();
+            let allowed = AllowHttp { endpoints: Vec::new(), networks };
+            AllowedAddresses(Arc::new(allowed)).call("localhost".parse().expect("a name")).await
+        };
+        let refused = look_up(&[]).await.expect_err("it is this machine");
+        assert_eq!(
+            forbidden(&refused).as_deref(),
+            Some("localhost has no address of the internet, and none of a network that `allow-http` lists")
+        );
+        let found: Vec<SocketAddr> = look_up(&["127.0.0.0/8", "::1/128"]).await.expect("it is listed").collect();
+        assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()), "{found:?}");
+    }
 }

@@ -245,10 +245,9 @@ impl WebhookError {
                 status.is_server_error()
                     || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(status)
             }
-            WebhookError::TooLarge
-            | WebhookError::Broken(_)
-            | WebhookError::NoCompletion
-            | WebhookError::BadEvent => false,
+            WebhookError::TooLarge | WebhookError::Broken(_) | WebhookError::NoCompletion | WebhookError::BadEvent => {
+                false
+            }
         }
     }
 

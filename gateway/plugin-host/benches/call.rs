@@ -25,8 +25,9 @@ fn main() {
 }
 
 fn measure(name: &str, component: Vec<u8>) {
-    let host = PluginHost::start(vec![settings(PluginSource::Embedded(component.leak()))], Compilation::default(), None)
-        .expect("the guest serves");
+    let host =
+        PluginHost::start(vec![settings(PluginSource::Embedded(component.leak()))], Compilation::default(), None)
+            .expect("the guest serves");
     on_a_shard(async {
         let shard = Shard::of(&host);
         let (client, arguments) = (client("ann"), arguments());

@@ -106,7 +106,11 @@ pub(crate) fn lent_targets(to: &[Target]) -> Vec<types::TargetParam<'_>> {
 }
 
 /// Lends what is known of a delivery to a guest.
-pub(crate) fn delivery<'a>(hub: &'a HubName, to: &'a [types::TargetParam<'a>], origin: &'a Origin) -> filtering::Delivery<'a> {
+pub(crate) fn delivery<'a>(
+    hub: &'a HubName,
+    to: &'a [types::TargetParam<'a>],
+    origin: &'a Origin,
+) -> filtering::Delivery<'a> {
     let from = match origin {
         Origin::HubServer(server) => filtering::Origin::HubServer(server.as_str()),
         Origin::Plugin(plugin) => filtering::Origin::Plugin(plugin.as_str()),

@@ -54,7 +54,10 @@ pub fn inspect(component: &[u8]) -> Result<PluginReport, LoadError> {
         budgets: Budgets { memory_bytes: MEMORY_BYTES, call_time: TRIAL_TIME, ..Budgets::default() },
         payloads: Payloads::default(),
         // Whether it is granted is not asked here.
-        allow_http: Arc::new(AllowHttp { endpoints: Endpoint::parse("http://localhost").into_iter().collect(), networks: Vec::new() }),
+        allow_http: Arc::new(AllowHttp {
+            endpoints: Endpoint::parse("http://localhost").into_iter().collect(),
+            networks: Vec::new(),
+        }),
     };
     let nothing_lasts = Arc::new(Store::new(None));
     let surroundings = Surroundings::new(settings, nothing_lasts).map_err(|error| environment(error.to_string()))?;

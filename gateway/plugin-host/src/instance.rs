@@ -146,7 +146,11 @@ impl Instance {
         let verdict = match subject {
             Subject::Client(client) => {
                 let Some(filter) = &self.inbound_filter else { return Ok((Ok(Verdict::Pass), Vec::new())) };
-                store.data_mut().begin(EventOf::Filtered(client.hub.clone(), Some(client.clone())), headers.clone(), deadline);
+                store.data_mut().begin(
+                    EventOf::Filtered(client.hub.clone(), Some(client.clone())),
+                    headers.clone(),
+                    deadline,
+                );
                 filter.call_inspect(&mut *store, convert::connection(client), lent.lend()).await
             }
             Subject::Delivery { hub, to, origin } => {

@@ -69,8 +69,7 @@ impl PluginHost {
         let environment = |error: &dyn fmt::Display| StartError::Engine(error.to_string());
         // For all pools, and for the new versions that are tried out beside them.
         let instances = plugins.iter().map(|plugin| shards * plugin.budgets.concurrency + 1).sum();
-        let engine = engine::pooling(instances)
-            .map_err(|error| StartError::Engine(format!("{error:#}")))?;
+        let engine = engine::pooling(instances).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| environment(&error))?;
         let loader = Arc::new(Loader::new(&engine, &ticker, compilation).map_err(StartError::Engine)?);
         let (store, watcher) = (Arc::new(Store::new(state_folder)), Mutex::default());

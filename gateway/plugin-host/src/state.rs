@@ -130,7 +130,9 @@ impl State {
             Some(entry) => (number(&entry.value)?, entry.expires),
             None => (0, expiry(time_to_live, now)),
         };
-        let sum = number.checked_add(by).ok_or_else(|| StateError::Unavailable("the sum is out of the range of s64".to_owned()))?;
+        let sum = number
+            .checked_add(by)
+            .ok_or_else(|| StateError::Unavailable("the sum is out of the range of s64".to_owned()))?;
         self.put(key, sum.to_string().into_bytes(), expires, now)?;
         Ok(sum)
     }

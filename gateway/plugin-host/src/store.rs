@@ -73,7 +73,8 @@ impl Store {
         };
         let prefix = prefix(plugin);
         let values = self.open(folder)?.values.prefix(&prefix).map(|entry| {
-            let (key, value) = entry.into_inner().map_err(|source| StoreError::Store { folder: folder.clone(), source })?;
+            let (key, value) =
+                entry.into_inner().map_err(|source| StoreError::Store { folder: folder.clone(), source })?;
             Ok(read(&key[prefix.len()..], &value))
         });
         values.filter_map(Result::transpose).collect()
@@ -133,12 +134,10 @@ impl Open {
             .max_journaling_size(JOURNAL_BYTES)
             .worker_threads(1)
             .open()?;
-        let values = database.keyspace("state", || KeyspaceCreateOptions::default().max_memtable_size(WRITE_BUFFER_BYTES))?;
-        let shared = Arc::new(Shared {
-            database,
-            is_dirty: AtomicBool::new(false),
-            is_stopped: AtomicBool::new(false),
-        });
+        let values =
+            database.keyspace("state", || KeyspaceCreateOptions::default().max_memtable_size(WRITE_BUFFER_BYTES))?;
+        let shared =
+            Arc::new(Shared { database, is_dirty: AtomicBool::new(false), is_stopped: AtomicBool::new(false) });
         let own = shared.clone();
         let syncing = thread::Builder::new().name("hubgate-state".to_owned()).spawn(move || own.sync())?;
         Ok(Open { shared, values, syncing: Some(syncing) })

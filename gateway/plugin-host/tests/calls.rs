@@ -35,7 +35,8 @@ fn connection_events_have_no_result() {
 #[test]
 fn every_failure_is_told_by_its_name_and_hurts_no_later_call() {
     on_a_shard(async {
-        let shard = Shard::embedded(guest("1.0.000"), |settings| settings.budgets.call_time = Duration::from_millis(200));
+        let shard =
+            Shard::embedded(guest("1.0.000"), |settings| settings.budgets.call_time = Duration::from_millis(200));
         let expected: [(&str, IsExpected); 7] = [
             ("reject", |failure| *failure == UpstreamFailure::Rejected("no thanks".to_owned())),
             ("fail", |failure| *failure == UpstreamFailure::Failed("no thanks".to_owned())),
@@ -58,7 +59,8 @@ fn every_failure_is_told_by_its_name_and_hurts_no_later_call() {
 #[test]
 fn a_looping_guest_leaves_the_thread_to_others_and_ends_with_its_time() {
     on_a_shard(async {
-        let shard = Shard::embedded(guest("1.0.000"), |settings| settings.budgets.call_time = Duration::from_millis(500));
+        let shard =
+            Shard::embedded(guest("1.0.000"), |settings| settings.budgets.call_time = Duration::from_millis(500));
         let started = Instant::now();
         let spinning = tokio::task::spawn_local(shard.invoke("spin", "[]"));
         let mut echoes = 0;
@@ -78,7 +80,8 @@ fn a_looping_guest_leaves_the_thread_to_others_and_ends_with_its_time() {
 #[test]
 fn a_call_that_waits_for_the_shard_ends_with_its_time_too() {
     on_a_shard(async {
-        let mut shard = Shard::embedded(guest("1.0.000"), |settings| settings.budgets.call_time = Duration::from_millis(50));
+        let mut shard =
+            Shard::embedded(guest("1.0.000"), |settings| settings.budgets.call_time = Duration::from_millis(50));
         assert_eq!(shard.invoke("x", "[]").await.result, Err(UpstreamFailure::TimedOut));
         let (_, answer) = about_hub(shard.questions.try_recv().ok());
         assert!(answer.is_closed(), "nobody waits for the answer any more");
@@ -109,7 +112,8 @@ fn a_call_waits_for_a_free_instance_as_long_as_its_time() {
 #[test]
 fn a_call_that_finds_no_free_instance_in_its_time_is_told_so() {
     on_a_shard(async {
-        let shard = Shard::embedded(guest("1.0.000"), |settings| settings.budgets.call_time = Duration::from_millis(300));
+        let shard =
+            Shard::embedded(guest("1.0.000"), |settings| settings.budgets.call_time = Duration::from_millis(300));
         // The one too many arrives with the others, so its time is over with theirs at the latest.
         let calls: Vec<_> = (0..65).map(|_| tokio::task::spawn_local(shard.invoke("x", "[]"))).collect();
         let mut failures = Vec::new();

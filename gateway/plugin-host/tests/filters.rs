@@ -37,11 +37,7 @@ fn call(argument: &str) -> FilterMessage {
 }
 
 /// Shows a client's call to these plugins, in their order.
-fn inspect(
-    shard: &Shard,
-    plugins: &[(&str, OnError)],
-    argument: &str,
-) -> impl Future<Output = Inspected> + use<> {
+fn inspect(shard: &Shard, plugins: &[(&str, OnError)], argument: &str) -> impl Future<Output = Inspected> + use<> {
     let filter = |(plugin, on_error): &(&str, OnError)| FilterSettings {
         plugin: PluginName::new(*plugin),
         targets: Targets::All,

@@ -37,7 +37,8 @@ fn a_plugin_that_writes_too_much_is_cut_off_and_that_is_said() {
 fn a_failed_call_is_logged_with_plugin_and_reason_and_a_rejection_is_not() {
     let log = capture_log();
     on_a_shard(async {
-        let shard = Shard::embedded(guest("1.0.000"), |settings| settings.budgets.call_time = Duration::from_millis(20));
+        let shard =
+            Shard::embedded(guest("1.0.000"), |settings| settings.budgets.call_time = Duration::from_millis(20));
         for method in ["trap", "spin", "grow", "fail", "reject"] {
             shard.invoke(method, "[]").await.result.unwrap_err();
         }

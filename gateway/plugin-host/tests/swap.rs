@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use hubgate_core::event::HubAnswer;
 use hubgate_plugin_host::{PluginSource, StartError};
-use support::{Shard, about_hub, foreign_guest, future_guest, guest, http_guest, on_a_shard, settings, unready_guest, until};
+use support::{
+    Shard, about_hub, foreign_guest, future_guest, guest, http_guest, on_a_shard, settings, unready_guest, until,
+};
 use tempfile::TempDir;
 
 /// A plugin whose file is `plugin.wasm` in a directory of its own.

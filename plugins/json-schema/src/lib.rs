@@ -30,7 +30,8 @@ struct JsonSchema;
 
 impl Filter for JsonSchema {
     fn init() -> Result<(), String> {
-        let schemas = config::get("schemas").ok_or("`schemas` is missing: a JSON object with a schema for each method")?;
+        let schemas =
+            config::get("schemas").ok_or("`schemas` is missing: a JSON object with a schema for each method")?;
         let schemas = Schemas::new(&schemas, config::get("others").as_deref())?;
         SCHEMAS.with(|cell| cell.set(schemas)).map_err(|_| "the instance was made before".to_owned())
     }
@@ -42,7 +43,9 @@ impl Filter for JsonSchema {
         let arguments = match &message.content {
             Some(Payload::Json(text)) => text.as_str(),
             Some(Payload::Msgpack(_)) => {
-                return Verdict::Reject("The filter `json-schema` reads JSON: leave its `payload` at \"json\".".to_owned());
+                return Verdict::Reject(
+                    "The filter `json-schema` reads JSON: leave its `payload` at \"json\".".to_owned(),
+                );
             }
             None => "[]",
         };
@@ -105,7 +108,10 @@ mod tests {
     fn arguments_must_fit_the_schema_of_their_method() {
         let schemas = Schemas::new(SEND, None).unwrap();
         assert_eq!(schemas.check("send", r#"["abc"]"#), Ok(()));
-        assert_eq!(schemas.check("SEND", r#"["abcd"]"#).unwrap_err(), "Wrong arguments: \"abcd\" is longer than 3 characters (at /0)");
+        assert_eq!(
+            schemas.check("SEND", r#"["abcd"]"#).unwrap_err(),
+            "Wrong arguments: \"abcd\" is longer than 3 characters (at /0)"
+        );
         assert!(schemas.check("send", "[]").is_err());
         assert_eq!(schemas.check("other", "[1]"), Ok(()));
     }

@@ -69,7 +69,8 @@ fn upper_case(method: &str) -> String {
 
 fn limits(text: &str) -> Result<Vec<Limit>, String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let limits = lines.map(|line| limit(line).ok_or_else(|| format!("`limits`: \"{line}\" is not like \"send 5/10s\"")));
+    let limits =
+        lines.map(|line| limit(line).ok_or_else(|| format!("`limits`: \"{line}\" is not like \"send 5/10s\"")));
     let limits = limits.collect::<Result<Vec<Limit>, String>>()?;
     match limits.is_empty() {
         true => Err("`limits` is missing: say one a line, such as \"send 5/10s\"".to_owned()),

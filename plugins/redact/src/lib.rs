@@ -96,7 +96,8 @@ mod tests {
     fn what_matches_in_strings_is_hidden_and_the_rest_stays_byte_for_byte() {
         let cards = "\\b\\d{4}-\\d{4}\\b\n  secret\\w*  \n\n";
         assert_eq!(
-            redacted(cards, r#"[ "my card: 1234-5678.", {"secret":1.0, "b" : "secrets\u0021 \"x\""} , 1234 ]"#).unwrap(),
+            redacted(cards, r#"[ "my card: 1234-5678.", {"secret":1.0, "b" : "secrets\u0021 \"x\""} , 1234 ]"#)
+                .unwrap(),
             r#"[ "my card: ***.", {"secret":1.0, "b" : "***! \"x\""} , 1234 ]"#
         );
         assert_eq!(redacted(cards, r#"["nothing", 12, {"a": [null]}]"#), None);

@@ -50,9 +50,9 @@ macro_rules! export_filter {
     ($filter:ty) => {
         const _: () = {
             struct Component;
-            $crate::export_filter!(@lifecycle $filter);
-            $crate::export_filter!(@inbound $filter);
-            $crate::export_filter!(@outbound $filter);
+    $crate::export_filter!(@lifecycle $filter);
+    $crate::export_filter!(@inbound $filter);
+    $crate::export_filter!(@outbound $filter);
         };
     };
     (@lifecycle $filter:ty) => {
@@ -78,7 +78,10 @@ macro_rules! export_filter {
     };
     (@outbound $filter:ty) => {
         impl $crate::bindings::outbound_filter::exports::hubgate::plugin::outbound_filter::Guest for Component {
-            fn inspect(delivery: $crate::filter::Delivery, message: $crate::filter::Message) -> $crate::filter::Verdict {
+            fn inspect(
+                delivery: $crate::filter::Delivery,
+                message: $crate::filter::Message,
+            ) -> $crate::filter::Verdict {
                 <$filter as $crate::filter::Filter>::outbound(delivery, message)
             }
         }
@@ -95,8 +98,8 @@ macro_rules! export_inbound_filter {
     ($filter:ty) => {
         const _: () = {
             struct Component;
-            $crate::export_filter!(@lifecycle $filter);
-            $crate::export_filter!(@inbound $filter);
+    $crate::export_filter!(@lifecycle $filter);
+    $crate::export_filter!(@inbound $filter);
         };
     };
 }
@@ -107,8 +110,8 @@ macro_rules! export_outbound_filter {
     ($filter:ty) => {
         const _: () = {
             struct Component;
-            $crate::export_filter!(@lifecycle $filter);
-            $crate::export_filter!(@outbound $filter);
+    $crate::export_filter!(@lifecycle $filter);
+    $crate::export_filter!(@outbound $filter);
         };
     };
 }

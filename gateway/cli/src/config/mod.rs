@@ -388,7 +388,10 @@ fn plugins(file: &schema::File, folder: &Path) -> Result<HashMap<PluginName, Plu
         };
         let for_filters = [("targets", entry.targets.is_some()), ("on-error", entry.on_error.is_some())];
         if let Some((option, _)) = for_filters.into_iter().find(|(_, is_set)| *is_set && !uses.filter) {
-            return Err(problem(format!("{key}.{option}"), "is for filters, and no hub has the plugin in its `filters`"));
+            return Err(problem(
+                format!("{key}.{option}"),
+                "is for filters, and no hub has the plugin in its `filters`",
+            ));
         }
         let settings = PluginSettings {
             name: PluginName::new(name.as_str()),
@@ -445,7 +448,9 @@ fn allow_http(key: &str, entries: &[String]) -> Result<AllowHttp, ConfigError> {
         };
         match endpoint.host() {
             "localhost" => allowed.networks.extend(LOOPBACK),
-            host => allowed.networks.extend(host.parse().ok().map(|address: IpAddr| IpNet::from(address.to_canonical()))),
+            host => {
+                allowed.networks.extend(host.parse().ok().map(|address: IpAddr| IpNet::from(address.to_canonical())))
+            }
         }
         allowed.endpoints.push(endpoint);
     }
@@ -490,7 +495,10 @@ impl Development {
             allow_http: Arc::default(),
         };
         let core = core::Settings {
-            hubs: HashMap::from([(self.hub.clone(), core::HubSettings { mode: Mode::Serverless, filters: Vec::new() })]),
+            hubs: HashMap::from([(
+                self.hub.clone(),
+                core::HubSettings { mode: Mode::Serverless, filters: Vec::new() },
+            )]),
             other_hubs: core::HubSettings { mode: self.mode, filters: Vec::new() },
             upstream: vec![core::UpstreamItem {
                 hubs: core::Pattern::OneOf(vec![self.hub.to_string()]),

@@ -127,7 +127,7 @@ fn who_waits_for_an_answer_gets_an_error_for_what_does_not_pass() {
         let (mut rig, client, server) = proxied(2);
         rig.data(client, CALL);
         rig.judge(verdict.clone());
-        assert_eq!(rig.received(client), [completion.clone()]);
+        assert_eq!(rig.received(client), std::slice::from_ref(&completion));
         assert_eq!(rig.told(server), Vec::<String>::new());
         let (mut rig, client) = serverless();
         rig.data(client, CALL);
@@ -324,7 +324,8 @@ fn what_upstream_answers_is_seen_and_the_next_call_waits() {
     rig.judge(Verdict::Replace(completion("2")));
     assert_eq!(rig.received(client), ["{\"type\":3,\"invocationId\":\"1\",\"result\":2}"]);
     rig.answer(Err(UpstreamFailure::TimedOut), Vec::new());
-    let error = "An unexpected error occurred invoking 'send' on the server. The handler took too long and was stopped.";
+    let error =
+        "An unexpected error occurred invoking 'send' on the server. The handler took too long and was stopped.";
     assert_eq!(rig.received(client), [format!("{{\"type\":3,\"invocationId\":\"1\",\"error\":\"{error}\"}}")]);
 }
 

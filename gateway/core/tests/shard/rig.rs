@@ -160,8 +160,7 @@ impl Rig {
     pub(crate) fn new(shards: u16, settings: Settings) -> Rig {
         let (halves, presence) = (halves(&settings), Arc::<Presence>::default());
         let settings = Arc::new(settings);
-        let shard =
-            |index| Shard::new(ShardIndex(index), shards, settings.clone(), presence.clone(), halves.clone());
+        let shard = |index| Shard::new(ShardIndex(index), shards, settings.clone(), presence.clone(), halves.clone());
         Rig {
             shards: (0..shards).map(shard).collect(),
             now: Millis(0),

@@ -152,8 +152,8 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn start(settings: PluginSettings) -> Shard {
-        let host =
-            PluginHost::start(vec![settings], hubgate_plugin_host::Compilation::default(), None).expect("the plugin serves");
+        let host = PluginHost::start(vec![settings], hubgate_plugin_host::Compilation::default(), None)
+            .expect("the plugin serves");
         Shard::of(&host)
     }
 

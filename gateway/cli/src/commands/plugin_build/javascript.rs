@@ -8,7 +8,6 @@ use serde::Deserialize;
 
 /// The contract that the script's imports and exports are checked against.
 const CONTRACT: &str = include_str!("../../../../../wit/plugin.wit");
-const WORLD: &str = "handler";
 const TOOL: &str = "node_modules/.bin/componentize-qjs";
 
 /// What of `package.json` counts.
@@ -16,6 +15,22 @@ const TOOL: &str = "node_modules/.bin/componentize-qjs";
 struct Package {
     /// The script.
     main: PathBuf,
+    #[serde(default)]
+    hubgate: Options,
+}
+
+/// What a package says for Hubgate alone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    /// What the script exports and may import, by its name in the contract.
+    world: String,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { world: "handler".to_owned() }
+    }
 }
 
 /// Gives the component. What the project depends on is installed the first time.
@@ -25,6 +40,7 @@ pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
     let package = std::fs::read(&manifest).with_context(|| format!("{}: cannot be read", manifest.display()))?;
     let package: Package = serde_json::from_slice(&package)
         .with_context(|| format!("{}: needs `main`, the script's file", manifest.display()))?;
+    check_world(&package.hubgate.world).with_context(|| format!("{}: hubgate.world", manifest.display()))?;
     let tool = folder.join(TOOL);
     if !tool.exists() {
         install(&folder)?;
@@ -36,10 +52,24 @@ pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
     let (contract, component) = (work.path().join("plugin.wit"), work.path().join("component.wasm"));
     std::fs::write(&contract, CONTRACT)?;
     let mut command = Command::new(&tool);
-    command.arg("--wit").arg(&contract).args(["--world", WORLD, "--sync"]).arg("--module-root").arg(&folder);
+    command
+        .arg("--wit")
+        .arg(&contract)
+        .args(["--world", &package.hubgate.world, "--sync"])
+        .arg("--module-root")
+        .arg(&folder);
     command.arg("--js").arg(folder.join(&package.main)).arg("--output").arg(&component).current_dir(&folder);
     run(command, "componentize-qjs", "needs Node.js: https://nodejs.org")?;
     std::fs::read(&component).context("componentize-qjs has written no component")
+}
+
+/// The worlds of the contract that the gateway serves.
+fn check_world(world: &str) -> Result<()> {
+    let half = world.strip_suffix("-with-http").unwrap_or(world);
+    match CONTRACT.contains(&format!("world {world} {{")) && (half == "handler" || half.starts_with("filter")) {
+        true => Ok(()),
+        false => bail!("\"{world}\" is no world that the gateway serves; \"handler\" and \"filter\" are, among others"),
+    }
 }
 
 fn install(folder: &Path) -> Result<()> {
