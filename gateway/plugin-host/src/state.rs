@@ -202,9 +202,8 @@ impl State {
     }
 }
 
-/// What went wrong with the store is for the log; the guest cannot do anything about it.
-fn unavailable(error: StoreError) -> StateError {
-    tracing::error!(%error, "the state of plugins cannot be written");
+/// What went wrong with the store is in the log; the guest cannot do anything about it.
+fn unavailable(_: StoreError) -> StateError {
     StateError::Unavailable("the store cannot be written".to_owned())
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Store {
     folder: Option<PathBuf>,
     open: OnceLock<Open>,
     opening: Mutex<()>,
+    /// Whether the log knows that nothing can be written now.
+    is_failing: AtomicBool,
 }
 
 struct Open {
@@ -63,7 +65,7 @@ pub(crate) enum StoreError {
 
 impl Store {
     pub(crate) fn new(folder: Option<PathBuf>) -> Store {
-        Store { folder, open: OnceLock::new(), opening: Mutex::new(()) }
+        Store { folder, open: OnceLock::new(), opening: Mutex::new(()), is_failing: AtomicBool::new(false) }
     }
 
     /// What was stored of a plugin.
@@ -80,8 +82,27 @@ impl Store {
         values.filter_map(Result::transpose).collect()
     }
 
-    /// Stores a value, or with `None` deletes it.
+    /// Stores a value, or with `None` deletes it. The log has the first of several failures in a row.
     pub(crate) fn write(
+        &self,
+        plugin: &PluginName,
+        key: &str,
+        value: Option<(&[u8], Option<SystemTime>)>,
+    ) -> Result<(), StoreError> {
+        let written = self.try_write(plugin, key, value);
+        let has_failed = self.is_failing.load(Ordering::Relaxed);
+        match &written {
+            Ok(()) if has_failed => self.is_failing.store(false, Ordering::Relaxed),
+            Err(error) if !has_failed => {
+                self.is_failing.store(true, Ordering::Relaxed);
+                tracing::error!(%error, "the state of plugins cannot be written");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        written
+    }
+
+    fn try_write(
         &self,
         plugin: &PluginName,
         key: &str,
