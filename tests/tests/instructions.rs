@@ -66,17 +66,17 @@ fn a_clients_frame_is_decoded() {
 
 #[test]
 fn a_call_goes_up_and_its_answer_comes_back() {
-    check(&CORE, "route", 6_400.0);
+    check(&CORE, "route", 6_659.0);
 }
 
 #[test]
 fn a_call_goes_through_a_hub_server() {
-    check(&CORE, "proxy", 3_601.0);
+    check(&CORE, "proxy", 3_656.0);
 }
 
 #[test]
 fn a_message_fans_out_to_1000_clients() {
-    check(&CORE, "fan-out", 45_900.0);
+    check(&CORE, "fan-out", 44_145.0);
 }
 
 #[test]
