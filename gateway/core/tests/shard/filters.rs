@@ -10,6 +10,7 @@ use hubgate_core::mode::Mode;
 use hubgate_core::time::Millis;
 use hubgate_wire::payload::{JsonText, Payload};
 use hubgate_wire::service::{BroadcastData, ClientInvocation, CloseConnection, MultiConnectionData, ServiceMessage};
+use proptest::prelude::*;
 
 use crate::rig::{Client, Rig, Server, default_mode, filtered, json, settings};
 
@@ -349,6 +350,109 @@ fn a_verdict_about_a_client_that_has_left_does_nothing() {
     assert_eq!(next.slot, client.slot);
     rig.judge(Verdict::Pass);
     assert_eq!((rig.told(server), rig.received(next)), (Vec::new(), Vec::new()));
+}
+
+/// Something that happens to a hub whose filters take their time.
+#[derive(Debug, Clone)]
+enum Event {
+    /// A client says the next number, cut in two after so many bytes.
+    ClientSays {
+        client: usize,
+        cut: usize,
+    },
+    /// The hub server says its next number to one client.
+    ServerSays {
+        client: usize,
+    },
+    /// The hub server says its next number to all.
+    Broadcast,
+    /// Filters let a message pass that they look at, or make it wait.
+    Judge {
+        which: usize,
+    },
+    Wait {
+        which: usize,
+    },
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (0..3usize, 1..40usize).prop_map(|(client, cut)| Event::ClientSays { client, cut }),
+        3 => (0..3usize).prop_map(|client| Event::ServerSays { client }),
+        2 => Just(Event::Broadcast),
+        6 => (0..8usize).prop_map(|which| Event::Judge { which }),
+        1 => (0..8usize).prop_map(|which| Event::Wait { which }),
+    ]
+}
+
+/// The filters that look at a message in some place of the queue come first.
+fn put_first(rig: &mut Rig, which: usize) -> bool {
+    let count = rig.inspections.len();
+    if count > 0 {
+        let chosen = rig.inspections.remove(which % count).expect("it is within bounds");
+        rig.inspections.push_front(chosen);
+    }
+    count > 0
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_filters_wait_for_nothing_is_lost_doubled_or_out_of_order(
+        events in proptest::collection::vec(event(), 1..80),
+    ) {
+        let mut settings = filtered(Mode::Default, Targets::All);
+        settings.limits.held = 1 << 20;
+        let mut rig = Rig::new(2, settings);
+        let server = rig.server(0, "s", 0);
+        let clients: Vec<Client> = (0..3).map(|index| rig.connect_proxied(index % 2, None, &[server]).0).collect();
+        let (mut said, mut next) = ([0u32; 3], 0u32);
+        let mut expected: Vec<Vec<String>> = vec![Vec::new(); 3];
+        for event in events {
+            match event {
+                Event::ClientSays { client, cut } => {
+                    let number = said[client];
+                    let call = format!("{{\"type\":1,\"target\":\"c{client}\",\"arguments\":[{number}]}}\x1e");
+                    let (begin, end) = call.split_at(cut.min(call.len()));
+                    rig.data(clients[client], begin);
+                    rig.data(clients[client], end);
+                    said[client] += 1;
+                }
+                Event::ServerSays { client } => {
+                    rig.answers(server, clients[client], &broadcast(&next.to_string()));
+                    expected[client].push(broadcast(&next.to_string()));
+                    next += 1;
+                }
+                Event::Broadcast => {
+                    says_to_all(&mut rig, server, &next.to_string());
+                    expected.iter_mut().for_each(|each| each.push(broadcast(&next.to_string())));
+                    next += 1;
+                }
+                Event::Judge { which } if put_first(&mut rig, which) => rig.judge(Verdict::Pass),
+                Event::Wait { which } if put_first(&mut rig, which) => rig.let_wait(),
+                Event::Judge { .. } | Event::Wait { .. } => {}
+            }
+        }
+        while !rig.inspections.is_empty() {
+            rig.judge(Verdict::Pass);
+        }
+        for (client, expected) in clients.iter().zip(expected) {
+            let received: Vec<String> = rig.received(*client).into_iter().map(|text| text + "\x1e").collect();
+            prop_assert_eq!(received, expected);
+        }
+        let told = rig.told(server);
+        for (client, said) in said.into_iter().enumerate() {
+            let own = format!("\"target\":\"c{client}\"");
+            let heard: Vec<&String> = told.iter().filter(|text| text.contains(&own)).collect();
+            prop_assert_eq!(heard.len(), said as usize);
+            for (number, text) in heard.into_iter().enumerate() {
+                let arguments = format!("[{number}]");
+                prop_assert!(text.contains(&arguments), "{} is number {}", text, number);
+            }
+        }
+        prop_assert!(rig.paused.is_empty() && rig.paused_servers.is_empty());
+    }
 }
 
 #[test]
