@@ -10,13 +10,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use hubgate_core::id::PluginName;
 
 /// How long a write may take to get from the operating system to the disk.
 const SYNC_PERIOD: Duration = Duration::from_secs(1);
+/// How long a gateway that starts waits for another one to let go of the folder.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What the store keeps in memory of its files, and of what is not in them yet, in bytes. All values are in memory anyway.
 const CACHE_BYTES: u64 = 1 << 20;
 const WRITE_BUFFER_BYTES: u64 = 8 << 20;
@@ -74,7 +76,7 @@ impl Store {
             return Ok(Vec::new());
         };
         let prefix = prefix(plugin);
-        let values = self.open(folder)?.values.prefix(&prefix).map(|entry| {
+        let values = self.open_patiently(folder)?.values.prefix(&prefix).map(|entry| {
             let (key, value) =
                 entry.into_inner().map_err(|source| StoreError::Store { folder: folder.clone(), source })?;
             Ok(read(&key[prefix.len()..], &value))
@@ -124,6 +126,17 @@ impl Store {
             syncing.thread().unpark();
         }
         Ok(())
+    }
+
+    /// Waits a while for a gateway that is just going. Blocks meanwhile.
+    fn open_patiently(&self, folder: &PathBuf) -> Result<&Open, StoreError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.open(folder) {
+                Err(StoreError::Locked { .. }) if Instant::now() < deadline => thread::sleep(PATIENCE / 50),
+                opened => return opened,
+            }
+        }
     }
 
     fn open(&self, folder: &PathBuf) -> Result<&Open, StoreError> {
