@@ -1,9 +1,13 @@
 //! Changes of strings inside of a JSON text that leave the rest of it byte for byte.
 
+use std::fmt;
+
 use memchr::{memchr, memchr2};
+use serde::Deserializer;
+use serde::de::{Error, Visitor};
 
 /// `json` with other strings in the place of those for which `change` gives one; `None` if it gives none. Names of an object's
-/// members are not asked for. `json` is valid.
+/// members are not asked for. `json` is valid. Half a surrogate pair is shown as U+FFFD, and stays that if its string is replaced.
 pub(crate) fn map_strings(json: &str, change: impl Fn(&str) -> Option<String>) -> Option<String> {
     let mut changed = String::new();
     let (mut copied, mut position) = (0, 0);
@@ -19,11 +23,7 @@ pub(crate) fn map_strings(json: &str, change: impl Fn(&str) -> Option<String>) -
         let string = match memchr(b'\\', literal.as_bytes()) {
             None => &literal[1..literal.len() - 1],
             Some(_) => {
-                unescaped = match serde_json::from_str(literal) {
-                    Ok(text) => text,
-                    // Half a surrogate pair: no text, so nothing can match in it.
-                    Err(_) => continue,
-                };
+                unescaped = unescape(literal);
                 &unescaped
             }
         };
@@ -34,6 +34,27 @@ pub(crate) fn map_strings(json: &str, change: impl Fn(&str) -> Option<String>) -
         }
     }
     (copied > 0).then(|| changed + &json[copied..])
+}
+
+/// The text of a string literal. Nobody may hide something behind half a surrogate pair, which is valid JSON and no text.
+fn unescape(literal: &str) -> String {
+    struct Lossy;
+
+    impl Visitor<'_> for Lossy {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<String, E> {
+            Ok(String::from_utf8_lossy(bytes).into_owned())
+        }
+    }
+
+    let mut reader = serde_json::Deserializer::from_str(literal);
+    // As bytes, serde_json reads what is no text, too.
+    reader.deserialize_bytes(Lossy).expect("the literal is part of valid JSON")
 }
 
 /// Behind the closing quote of the string that starts at `start`.

@@ -111,6 +111,11 @@ mod tests {
     }
 
     #[test]
+    fn half_a_surrogate_pair_hides_nothing() {
+        assert_eq!(redacted("secret", r#"["\ud800 secret", "\udc00\ud800"]"#).unwrap(), "[\"\u{fffd}\u{fffd}\u{fffd} ***\", \"\\udc00\\ud800\"]");
+    }
+
+    #[test]
     fn a_pattern_that_is_none_is_refused() {
         assert!(patterns("(").unwrap_err().starts_with("`patterns`: "));
     }
