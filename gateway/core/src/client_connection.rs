@@ -73,7 +73,7 @@ pub(crate) struct ClientConnection {
     pub(crate) reading: Reading,
     /// Whether filters look at what it said; nothing more of it is parsed meanwhile.
     pub(crate) inspecting: Inspecting,
-    /// What waits behind something that filters look at on its way to the client.
+    /// What is sent to it waits here until its handshake is answered, and behind something that filters look at.
     pub(crate) held_back: Option<Box<Held>>,
     /// The beginning of a message whose end has not come, or bytes that may not be parsed yet.
     pub(crate) unread: BytesMut,
@@ -94,7 +94,6 @@ pub(crate) enum Phase {
     /// to it is held back, because the handshake answer must be the first message that it gets.
     Connecting {
         facts: Arc<ConnectionFacts>,
-        held: Held,
     },
     Open {
         facts: Arc<ConnectionFacts>,
@@ -109,20 +108,28 @@ pub(crate) enum Phase {
 /// What is held back for a client, within bounds.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    pub(crate) items: VecDeque<HeldBack>,
+    items: VecDeque<HeldBack>,
     /// The size of the items.
-    pub(crate) bytes: usize,
+    bytes: usize,
     /// More was sent than may be held; the client cannot go on without it.
     pub(crate) is_too_much: bool,
 }
 
 impl Held {
+    /// One item that is larger than `limit` passes when nothing else is held.
     pub(crate) fn push(&mut self, item: HeldBack, limit: usize) {
-        self.bytes = self.bytes.saturating_add(item.len());
-        match self.bytes > limit && !self.items.is_empty() {
-            true => *self = Held { items: VecDeque::new(), bytes: usize::MAX, is_too_much: true },
+        self.bytes += item.len();
+        self.is_too_much |= self.bytes > limit && !self.items.is_empty();
+        match self.is_too_much {
+            true => (self.items, self.bytes) = (VecDeque::new(), 0),
             false => self.items.push_back(item),
         }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<HeldBack> {
+        let item = self.items.pop_front()?;
+        self.bytes -= item.len();
+        Some(item)
     }
 }
 
@@ -185,13 +192,12 @@ impl ClientConnection {
     pub(crate) fn facts(&self) -> Option<&Arc<ConnectionFacts>> {
         match &self.phase {
             Phase::Handshaking { .. } => None,
-            Phase::Connecting { facts, .. } | Phase::Open { facts } => Some(facts),
+            Phase::Connecting { facts } | Phase::Open { facts } => Some(facts),
             Phase::Closed { facts, .. } => facts.as_ref(),
         }
     }
 
-    /// Whether the client gets `frame` now. Keeps it, up to `limit` bytes in all, for one whose handshake is not answered
-    /// yet.
+    /// Whether the client gets `frame` now. Keeps it for one that has to wait for it, up to `limit` bytes in all.
     #[inline]
     pub(crate) fn takes(&mut self, frame: &Frame, now: Millis, limit: usize) -> bool {
         let takes = matches!(self.phase, Phase::Open { .. }) && self.held_back.is_none();
@@ -204,12 +210,7 @@ impl ClientConnection {
 
     #[cold]
     fn keep(&mut self, frame: &Frame, limit: usize) {
-        let held = match &mut self.phase {
-            Phase::Open { .. } => self.held_back.as_deref_mut(),
-            Phase::Connecting { held, .. } => Some(held),
-            Phase::Handshaking { .. } | Phase::Closed { .. } => None,
-        };
-        if let Some(held) = held {
+        if let Some(held) = &mut self.held_back {
             held.push(HeldBack::Frame(frame.clone()), limit);
         }
     }
@@ -246,8 +247,8 @@ impl ClientConnection {
         }
         loop {
             let missing = match framing::length_prefix(&self.unread)? {
-                Some((length, prefix)) if self.unread.len() == prefix + length => {
-                    return Ok(Some(std::mem::take(&mut self.unread).split_off(prefix)));
+                Some((length, prefix)) if self.unread.len() >= prefix + length => {
+                    return Ok(Some(self.unread.split_to(prefix + length).split_off(prefix)));
                 }
                 Some((length, prefix)) => prefix + length - self.unread.len(),
                 None => 1,
@@ -281,6 +282,21 @@ impl ClientConnection {
 
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed { .. })
+    }
+
+    /// What was sent to it and is held back, for one that ends before its turn comes.
+    pub(crate) fn take_held_frames(&mut self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        if matches!(self.phase, Phase::Open { .. })
+            && let Some(mut held) = self.held_back.take()
+        {
+            while let Some(item) = held.pop() {
+                if let HeldBack::Frame(frame) = item {
+                    frames.push(frame);
+                }
+            }
+        }
+        frames
     }
 
     /// Whether nothing is left to be done for it.

@@ -4,6 +4,7 @@ use hubgate_wire::signalr::HubProtocol;
 use hubgate_wire::signalr::handshake::MalformedHandshake;
 
 use crate::event::UpstreamFailure;
+use crate::filter::Refusal;
 use crate::routing::NoRoute;
 
 /// The error of a completion, for a call of `target` that has no answer.
@@ -21,31 +22,31 @@ pub(crate) fn completion(target: &str, failure: UpstreamFailure, detailed: bool)
     }
 }
 
-/// The error of a completion, for a message that a filter of the hub has failed at. `target`: of a call.
-pub(crate) fn filtered(target: Option<&str>, failure: UpstreamFailure, detailed: bool) -> String {
+/// The error of a completion, for a message that the hub's filters let go no further. `target`: of a call.
+pub(crate) fn refused(target: Option<&str>, refusal: Refusal, detailed: bool) -> String {
     let detail = |text: String| if detailed { format!(" {text}") } else { String::new() };
-    let why = match failure {
-        UpstreamFailure::Rejected(text) | UpstreamFailure::Failed(text) => format!("failed.{}", detail(text)),
-        UpstreamFailure::Trapped(reason) => format!("broke off.{}", detail(reason)),
-        UpstreamFailure::TimedOut => "took too long and was stopped.".to_owned(),
-        UpstreamFailure::OutOfCpuTime { .. } => "used too much processor time and was stopped.".to_owned(),
-        UpstreamFailure::OutOfMemory => "ran out of memory and was stopped.".to_owned(),
-        UpstreamFailure::Busy => "is busy; try again later.".to_owned(),
+    let what = match refusal {
+        Refusal::Rejected(error) => return error,
+        Refusal::Dropped => "dropped it.".to_owned(),
+        Refusal::Failed(UpstreamFailure::Rejected(text) | UpstreamFailure::Failed(text)) => {
+            format!("failed.{}", detail(text))
+        }
+        Refusal::Failed(UpstreamFailure::Trapped(reason)) => format!("broke off.{}", detail(reason)),
+        Refusal::Failed(UpstreamFailure::TimedOut) => "took too long and was stopped.".to_owned(),
+        Refusal::Failed(UpstreamFailure::OutOfCpuTime { .. }) => {
+            "used too much processor time and was stopped.".to_owned()
+        }
+        Refusal::Failed(UpstreamFailure::OutOfMemory) => "ran out of memory and was stopped.".to_owned(),
+        Refusal::Failed(UpstreamFailure::Busy) => "is busy; try again later.".to_owned(),
     };
-    format!("{} a filter of the hub {why}", failed_at(target))
-}
-
-/// The error of a completion, for a message that a filter of the hub has dropped.
-pub(crate) fn dropped(target: Option<&str>) -> String {
-    format!("{} a filter of the hub dropped it.", failed_at(target))
-}
-
-fn failed_at(target: Option<&str>) -> String {
     match target {
-        Some(target) => format!("Failed to invoke '{target}':"),
-        None => "The result cannot be passed on:".to_owned(),
+        Some(target) => format!("Failed to invoke '{target}': a filter of the hub {what}"),
+        None => format!("The result cannot be passed on: a filter of the hub {what}"),
     }
 }
+
+/// The error of a hub server's call of a client that is no hub message.
+pub(crate) const UNREADABLE_CALL: &str = "The filters of the hub cannot read the call.";
 
 /// The error of the handshake, for a client that upstream did not take.
 pub(crate) fn connected(failure: UpstreamFailure, detailed: bool) -> String {

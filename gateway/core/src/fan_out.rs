@@ -14,8 +14,18 @@ use crate::time::Millis;
 
 impl Shard {
     /// Does what a filter asks of a hub, in order. Filters do not see it.
-    pub fn run(&mut self, hub: &HubName, actions: Vec<Action>, now: Millis, effects: &mut Vec<Effect>) {
+    pub fn act_for_filter(&mut self, hub: &HubName, actions: Vec<Action>, now: Millis, effects: &mut Vec<Effect>) {
         let hub = self.hub_index(hub);
+        self.act_all(hub, actions, now, effects);
+    }
+
+    pub(crate) fn act_all(
+        &mut self,
+        hub: HubIndex,
+        actions: Vec<Action>,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
         for action in actions {
             self.act(hub, action, now, effects);
         }
@@ -139,21 +149,25 @@ impl Shard {
 
     /// Queues a frame for one client.
     pub(crate) fn send(&mut self, slot: Slot, frame: Frame, now: Millis, effects: &mut Vec<Effect>) {
-        let hub = self.client(slot).hub;
-        let counters = &mut self.hub_mut(hub).counters;
-        counters.messages_out += 1;
-        counters.bytes_out += frame.len() as u64;
+        self.count_out(slot, &frame);
         let held = self.settings.limits.held;
         if self.client(slot).takes(&frame, now, held) {
             effects.push(Effect::Send { to: slot, frame });
         }
     }
 
-    /// Queues a frame for one client, before what is held back for it.
+    /// Queues a frame for one client that is open, before what is held back for it.
     pub(crate) fn send_at_once(&mut self, slot: Slot, frame: Frame, now: Millis, effects: &mut Vec<Effect>) {
-        let held = self.client(slot).held_back.take();
-        self.send(slot, frame, now, effects);
-        self.client(slot).held_back = held;
+        self.count_out(slot, &frame);
+        self.client(slot).last_sent = now;
+        effects.push(Effect::Send { to: slot, frame });
+    }
+
+    fn count_out(&mut self, slot: Slot, frame: &Frame) {
+        let hub = self.client(slot).hub;
+        let counters = &mut self.hub_mut(hub).counters;
+        counters.messages_out += 1;
+        counters.bytes_out += frame.len() as u64;
     }
 
     /// The clients of a target on this shard.

@@ -135,12 +135,18 @@ pub enum Verdict {
     Pass,
     /// This goes on in its place. It has the same kind.
     Replace(FilterMessage),
-    /// Nobody gets it, and who waits for an answer gets this error.
-    Reject(String),
-    /// Nobody gets it.
-    Drop,
-    /// Nobody gets it, and the client that sent it, or to which alone it was sent, is closed with this error.
+    /// Nobody gets it, and who waits for an answer gets an error.
+    Refuse(Refusal),
+    /// Nobody gets it, and the client that sent it, or the single connections that it was for, are closed with this error.
     Close(String),
+}
+
+/// Why a message goes no further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// With this error for who waits for an answer.
+    Rejected(String),
+    Dropped,
     /// A filter failed whose messages are refused then.
     Failed(UpstreamFailure),
 }
@@ -205,26 +211,31 @@ impl Filters {
         self.0.as_ref().is_some_and(|filters| filters.iter().any(|filter| filter.halves.has(direction)))
     }
 
+    /// The message as those that want to see it do, and its headers; `None` if there are none.
+    pub(crate) fn see(&self, direction: Direction, message: &HubMessage<'_>) -> Option<(FilterMessage, Pairs)> {
+        match self.want(direction, message) {
+            true => FilterMessage::of(message),
+            false => None,
+        }
+    }
+
     /// Whether any of them wants to see the message.
-    pub(crate) fn want(&self, direction: Direction, message: &HubMessage<'_>) -> bool {
-        let target = match message {
-            HubMessage::Invocation(call) | HubMessage::StreamInvocation(call) => Some(&*call.target),
-            HubMessage::StreamItem { .. } | HubMessage::Completion { .. } => None,
-            HubMessage::CancelInvocation { .. }
-            | HubMessage::Ping
-            | HubMessage::Close { .. }
-            | HubMessage::Ack { .. }
-            | HubMessage::Sequence { .. }
-            | HubMessage::Unbindable(_)
-            | HubMessage::Unknown { .. } => return false,
-        };
-        self.iter().any(|filter| filter.wants(direction, target))
+    fn want(&self, direction: Direction, message: &HubMessage<'_>) -> bool {
+        self.iter().any(|filter| filter.wants(direction, method(message)))
+    }
+}
+
+/// The method that a message calls.
+pub(crate) fn method<'m>(message: &'m HubMessage<'_>) -> Option<&'m str> {
+    match message {
+        HubMessage::Invocation(call) | HubMessage::StreamInvocation(call) => Some(&call.target),
+        _ => None,
     }
 }
 
 impl FilterMessage {
     /// The message as filters see it, and its headers; none of a kind that they do not see.
-    pub(crate) fn of(message: &HubMessage<'_>) -> Option<(FilterMessage, Pairs)> {
+    fn of(message: &HubMessage<'_>) -> Option<(FilterMessage, Pairs)> {
         let (kind, target, content, error, headers) = match message {
             HubMessage::Invocation(call) => {
                 (MessageKind::Invocation, Some(&call.target), Some(call.arguments), None, &call.headers)

@@ -3,13 +3,13 @@
 use hubgate_wire::signalr::{CompletionOutcome, HubMessage};
 
 use crate::client_connection::{ClientConnection, Inspecting, Reading};
-use crate::effect::{CloseCause, Effect};
+use crate::effect::Effect;
 use crate::failure;
-use crate::filter::{Direction, FilterMessage, Inspected, Subject, Verdict};
+use crate::filter::{Direction, Inspected, Refusal, Subject, Verdict};
 use crate::id::ConnectionId;
 use crate::inspection::Pending;
 use crate::proxied::connection_data;
-use crate::shard::{Closing, Shard, Slot};
+use crate::shard::{Shard, Slot};
 use crate::time::Millis;
 
 /// A client's message without what frames it.
@@ -27,8 +27,7 @@ impl Shard {
             Err(malformed) => return self.bad_request(slot, malformed.to_string(), effects),
         };
         if hub.filters.look_at(Direction::Inbound)
-            && hub.filters.want(Direction::Inbound, &message)
-            && let Some(seen) = FilterMessage::of(&message)
+            && let Some(seen) = hub.filters.see(Direction::Inbound, &message)
             && let Some(facts) = client.facts().cloned()
         {
             let (filters, id) = (hub.filters.clone(), client.id);
@@ -50,9 +49,10 @@ impl Shard {
     ) {
         let client = self.client(slot);
         let protocol = client.protocol;
-        match client.proxy {
-            Some(_) => self.pass_on(slot, |out| protocol.write_framed(bytes, out), effects),
-            None => self.hub_message(slot, message, now, effects),
+        match (&client.proxy, &message) {
+            // What filters cannot read does not pass them by: it is answered here, as the gateway answers its own clients.
+            (Some(_), HubMessage::Unbindable(_)) | (None, _) => self.hub_message(slot, message, now, effects),
+            (Some(_), _) => self.pass_on(slot, |out| protocol.write_framed(bytes, out), effects),
         }
     }
 
@@ -68,36 +68,28 @@ impl Shard {
         if !self.is_still(slot, client) {
             return;
         }
-        let client = self.client(slot);
-        let (hub, protocol, is_proxied) = (client.hub, client.protocol, client.proxy.is_some());
-        client.inspection_ended(slot, effects);
-        for action in inspected.actions {
-            self.act(hub, action, now, effects);
-        }
-        let Ok(message) = protocol.parse(&bytes) else {
+        let (hub, protocol) = (self.client(slot).hub, self.client(slot).protocol);
+        self.act_all(hub, inspected.actions, now, effects);
+        if !self.is_still(slot, client) {
+            // The filter itself has closed it.
             return;
-        };
+        }
+        let client = self.client(slot);
+        let is_proxied = client.proxy.is_some();
+        client.inspection_ended(slot, now, effects);
+        let message = || protocol.parse(&bytes).expect("it was parsed before filters looked at it");
         match inspected.verdict {
-            Verdict::Pass => self.take_message(slot, &bytes, message, now, effects),
+            Verdict::Pass if is_proxied => self.pass_on(slot, |out| protocol.write_framed(&bytes, out), effects),
+            Verdict::Pass => self.hub_message(slot, message(), now, effects),
             Verdict::Replace(replacement) => {
-                let message = replacement.put_into(message);
+                let message = replacement.put_into(message());
                 match is_proxied {
                     true => self.pass_on(slot, |out| protocol.write(&message, out), effects),
                     false => self.hub_message(slot, message, now, effects),
                 }
             }
-            Verdict::Reject(error) => self.refuse_message(slot, message, |_| error, now, effects),
-            Verdict::Drop => self.refuse_message(slot, message, failure::dropped, now, effects),
-            Verdict::Failed(why) => {
-                let detailed = self.settings.detailed_errors;
-                let error = |target: Option<&str>| failure::filtered(target, why, detailed);
-                self.refuse_message(slot, message, error, now, effects);
-            }
-            Verdict::Close(reason) => {
-                let detail = "a filter closes it".to_owned();
-                let closing = Closing { error: Some(reason), allow_reconnect: false, detail };
-                self.close(slot, CloseCause::ClosedByRequest, closing, effects);
-            }
+            Verdict::Refuse(refusal) => self.refuse_message(slot, message(), refusal, now, effects),
+            Verdict::Close(reason) => self.close_by_filter(slot, reason, effects),
         }
         self.parse_on(slot, now, effects);
     }
@@ -107,18 +99,18 @@ impl Shard {
         &mut self,
         slot: Slot,
         message: HubMessage<'_>,
-        error: impl FnOnce(Option<&str>) -> String,
+        refusal: Refusal,
         now: Millis,
         effects: &mut Vec<Effect>,
     ) {
-        let protocol = self.client(slot).protocol;
+        let (protocol, detailed) = (self.client(slot).protocol, self.settings.detailed_errors);
         match message {
             HubMessage::Invocation(call) | HubMessage::StreamInvocation(call) => {
-                let error = error(Some(&call.target));
+                let error = failure::refused(Some(&call.target), refusal, detailed);
                 self.complete_with_error(slot, call.invocation_id.as_deref(), error, now, effects);
             }
             HubMessage::Completion { headers, invocation_id, .. } => {
-                let outcome = CompletionOutcome::Error(error(None).into());
+                let outcome = CompletionOutcome::Error(failure::refused(None, refusal, detailed).into());
                 let message = HubMessage::Completion { headers, invocation_id, outcome };
                 self.pass_on(slot, |out| protocol.write(&message, out), effects);
             }
@@ -158,11 +150,13 @@ impl ClientConnection {
         self.inspecting = Inspecting::Waits;
     }
 
-    fn inspection_ended(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
-        let has_waited = self.inspecting == Inspecting::Waits;
-        self.inspecting = Inspecting::No;
-        if has_waited && self.is_read() {
-            effects.push(Effect::ResumeReading(slot));
+    fn inspection_ended(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+        if std::mem::replace(&mut self.inspecting, Inspecting::No) == Inspecting::Waits {
+            // Its silence is not held against it: nobody listened.
+            self.last_heard = now;
+            if self.is_read() {
+                effects.push(Effect::ResumeReading(slot));
+            }
         }
     }
 }

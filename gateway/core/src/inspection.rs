@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use crate::effect::Effect;
+use crate::effect::{CloseCause, Effect};
 use crate::filter::{FilterMessage, Filters, Inspected, Inspection, InspectionNumber, Subject};
 use crate::id::ConnectionId;
 use crate::inbound::InboundMessage;
 use crate::outbound::{HeldMessage, Sending};
 use crate::pairs::Pairs;
 use crate::serverless::Completing;
-use crate::shard::{Shard, Slot};
+use crate::shard::{Closing, Shard, Slot};
 use crate::time::Millis;
 
 /// The messages of a shard that filters look at.
@@ -93,6 +93,12 @@ impl Shard {
             // What is held for one client is bounded, and so are the calls that wait.
             Some(Pending::Completing(_) | Pending::Said { .. }) | None => {}
         }
+    }
+
+    pub(crate) fn close_by_filter(&mut self, slot: Slot, reason: String, effects: &mut Vec<Effect>) {
+        let detail = "a filter closes it".to_owned();
+        let closing = Closing { error: Some(reason), allow_reconnect: false, detail };
+        self.close(slot, CloseCause::ClosedByRequest, closing, effects);
     }
 
     /// Whether the client is still there for which a slot was noted.

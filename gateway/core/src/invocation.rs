@@ -10,7 +10,7 @@ use hubgate_wire::websocket::Frame;
 use crate::client_connection::HubIndex;
 use crate::delivery::Target;
 use crate::effect::{Effect, Order, Shards};
-use crate::filter::Direction;
+use crate::filter::{Direction, Origin};
 use crate::id::{ConnectionId, ServerConnectionId, ServerId};
 use crate::outbound::{HeldBack, HeldMessage};
 use crate::outgoing::Outgoing;
@@ -31,34 +31,35 @@ const INSTANCE: &str = "hubgate";
 #[derive(Debug)]
 pub(crate) struct ClientInvocation {
     id: Box<str>,
-    pub(crate) caller: ServerId,
+    caller: ServerId,
     /// The connection that the caller asked on.
     from: ServerConnectionId,
     deadline: Millis,
 }
 
-/// A call of a client on its way there.
+/// A call of a client on its way there; its [`ClientInvocation`] is with the client's [`crate::proxied::Proxy`].
 #[derive(Debug)]
 pub(crate) struct ClientCall {
-    pub(crate) hub: HubIndex,
+    pub(crate) origin: Origin,
     /// The body of the hub server's message.
     pub(crate) message: Bytes,
     pub(crate) outgoing: Outgoing,
-    pub(crate) invocation: ClientInvocation,
+    invocation_id: Box<str>,
 }
 
 impl Shard {
-    /// A hub server calls a client of this shard. `message` is the body of its message.
+    /// A hub server calls a client of this shard. `message` is the body of its message. From here on the call has an end,
+    /// whatever becomes of the client, its server and its filters.
     pub(crate) fn invoke_client(
         &mut self,
         hub: HubIndex,
-        from: ServerConnectionId,
+        (from, origin): (ServerConnectionId, Origin),
         id: ConnectionId,
-        message: &Bytes,
+        message: Bytes,
         now: Millis,
         effects: &mut Vec<Effect>,
     ) {
-        let Ok(ServiceMessage::ClientInvocation(call)) = service::parse(message) else {
+        let Ok(ServiceMessage::ClientInvocation(call)) = service::parse(&message) else {
             return;
         };
         let invocation = ClientInvocation {
@@ -85,11 +86,16 @@ impl Shard {
             let error = format!("{MOST} calls of the connection wait for their results.");
             return self.fail_invocation(hub, id, &invocation, &error, effects);
         }
+        let invocation_id = invocation.id.clone();
+        proxy.invocations.push(invocation);
         let is_held = client.held_back.is_some() || self.hub(hub).filters.look_at(Direction::Outbound);
-        let call = ClientCall { hub, message: message.clone(), outgoing, invocation };
+        let call = ClientCall { origin, message: message.clone(), outgoing, invocation_id };
         match is_held {
             true => self.say_in_turn(slot, HeldBack::Message(HeldMessage::Call(call)), now, effects),
-            false => self.call_client(slot, call, frame, now, effects),
+            false => self.call_client(slot, &call, frame, now, effects),
+        }
+        if self.is_still(slot, id) {
+            self.check_deadlines(slot, now, effects);
         }
     }
 
@@ -97,26 +103,26 @@ impl Shard {
     pub(crate) fn call_client(
         &mut self,
         slot: Slot,
-        call: ClientCall,
+        call: &ClientCall,
         frame: Frame,
         now: Millis,
         effects: &mut Vec<Effect>,
     ) {
-        let ClientCall { hub, message, invocation, .. } = call;
         let client = self.client(slot);
-        let (id, from) = (client.id, invocation.from);
-        let (Some(proxy), Ok(call)) = (&mut client.proxy, service::parse(&message)) else {
+        let (hub, id) = (client.hub, client.id);
+        let (Some(proxy), Ok(message)) = (&client.proxy, service::parse(&call.message)) else {
             return;
         };
-        let route = proxy.route.clone();
-        let (caller, invocation_id) = (invocation.caller.clone(), invocation.id.clone());
-        proxy.invocations.push(invocation);
+        let Some(invocation) = proxy.invocations.iter().find(|each| each.id == call.invocation_id) else {
+            // It has failed while it was held back.
+            return;
+        };
+        let (route, caller, from) = (proxy.route.clone(), invocation.caller.clone(), invocation.from);
         if route.server != caller {
             // It must know whose the answer is before it comes.
-            let call = written(&call);
-            self.pass_to_server(hub, route.connection, call, effects);
+            self.pass_to_server(hub, route.connection, written(&message), effects);
             let mapping = ServiceMapping {
-                invocation_id: &invocation_id,
+                invocation_id: &call.invocation_id,
                 connection_id: id.as_str(),
                 instance_id: INSTANCE,
                 ..ServiceMapping::default()
@@ -125,7 +131,19 @@ impl Shard {
             self.pass_to_any_of_server(hub, from, caller, mapping, effects);
         }
         self.send_at_once(slot, frame, now, effects);
-        self.check_deadlines(slot, now, effects);
+    }
+
+    /// A call does not reach its client.
+    pub(crate) fn fail_call(&mut self, slot: Slot, call: &ClientCall, error: &str, effects: &mut Vec<Effect>) {
+        let client = self.client(slot);
+        let (hub, id) = (client.hub, client.id);
+        let Some(proxy) = &mut client.proxy else {
+            return;
+        };
+        if let Some(index) = proxy.invocations.iter().position(|each| each.id == call.invocation_id) {
+            let invocation = proxy.invocations.swap_remove(index);
+            self.fail_invocation(hub, id, &invocation, error, effects);
+        }
     }
 
     /// The answer of a client of this shard, as its hub server read it. `message` is the body of the server's message.

@@ -11,8 +11,8 @@ use crate::client_connection::HubIndex;
 use crate::delivery::{Action, Target};
 use crate::effect::{CloseCause, Effect};
 use crate::failure;
-use crate::filter::{Direction, FilterMessage, Inspected, Origin, Subject, Verdict};
-use crate::id::{ConnectionId, HubName, ServerConnectionId};
+use crate::filter::{Direction, FilterMessage, Inspected, Origin, Refusal, Subject, Verdict, method};
+use crate::id::{ConnectionId, HubName, ServerConnectionId, ServerId};
 use crate::inspection::Pending;
 use crate::invocation::ClientCall;
 use crate::serverless::Completing;
@@ -56,8 +56,8 @@ pub(crate) enum HeldBack {
 /// What a hub server says to one client.
 #[derive(Debug)]
 pub(crate) enum HeldMessage {
-    /// One message without what frames it.
-    Said(Bytes),
+    /// One message of the client's own hub server, without what frames it.
+    Said { by: ServerId, message: Bytes },
     /// A call of the client.
     Call(ClientCall),
 }
@@ -72,12 +72,21 @@ impl Sending {
     }
 }
 
+impl HeldMessage {
+    fn origin(&self) -> Origin {
+        match self {
+            HeldMessage::Said { by, .. } => Origin::HubServer(by.clone()),
+            HeldMessage::Call(call) => call.origin.clone(),
+        }
+    }
+}
+
 impl HeldBack {
     /// What it holds in memory, in bytes.
     pub(crate) fn len(&self) -> usize {
         match self {
             HeldBack::Frame(frame) => frame.len(),
-            HeldBack::Message(HeldMessage::Said(bytes)) => bytes.len(),
+            HeldBack::Message(HeldMessage::Said { message, .. }) => message.len(),
             HeldBack::Message(HeldMessage::Call(call)) => call.message.len(),
             HeldBack::End { error } => error.as_ref().map_or(0, String::len),
         }
@@ -131,11 +140,7 @@ impl Shard {
                 sending.inspected.push(next);
             }
             let filters = self.hub(hub).filters.clone();
-            let seen = message.with_view(|view| match filters.want(Direction::Outbound, view) {
-                true => FilterMessage::of(view),
-                false => None,
-            });
-            match seen {
+            match message.with_call(|call| filters.see(Direction::Outbound, call)) {
                 Some(Some(seen)) => {
                     let to = sending.inspected.iter().filter_map(Action::send_target).cloned().collect();
                     let name = self.hub(hub).name.clone();
@@ -143,10 +148,7 @@ impl Shard {
                     return self.inspect(filters, subject, seen, Pending::Sending(sending), effects);
                 }
                 Some(None) => self.act_all(hub, std::mem::take(&mut sending.inspected), now, effects),
-                None => {
-                    let hub = self.hub(hub).name.clone();
-                    effects.push(Effect::Unreadable { hub });
-                }
+                None => self.not_sent(hub, effects),
             }
         }
         match sending.then {
@@ -177,7 +179,7 @@ impl Shard {
                     self.act(hub, send, now, effects);
                 }
             }
-            Verdict::Reject(_) | Verdict::Drop | Verdict::Failed(_) => {}
+            Verdict::Refuse(_) => {}
             Verdict::Close(reason) => {
                 for target in sends.iter().filter_map(Action::send_target) {
                     if let Target::Connection(_) = target {
@@ -191,18 +193,27 @@ impl Shard {
         self.go_on_sending(sending, now, effects);
     }
 
-    fn act_all(&mut self, hub: HubIndex, actions: Vec<Action>, now: Millis, effects: &mut Vec<Effect>) {
-        for action in actions {
-            self.act(hub, action, now, effects);
+    /// Counts what is no message that filters could look at, and so is not sent. The log has the hub's first one.
+    fn not_sent(&mut self, hub: HubIndex, effects: &mut Vec<Effect>) {
+        let hub = self.hub_mut(hub);
+        hub.counters.server_messages_skipped += 1;
+        if !std::mem::replace(&mut hub.has_unreadable, true) {
+            effects.push(Effect::Unreadable { hub: hub.name.clone() });
         }
     }
 
     /// What its hub server says to a client whose hub has filters for that: whole messages with what frames them.
     pub(crate) fn filter_said(&mut self, slot: Slot, mut messages: &[u8], now: Millis, effects: &mut Vec<Effect>) {
-        let protocol = self.client(slot).protocol;
-        while let Ok(Some(message)) = protocol.split_message(&mut messages) {
-            let message = HeldMessage::Said(Bytes::copy_from_slice(message));
-            self.say_in_turn(slot, HeldBack::Message(message), now, effects);
+        let client = self.client(slot);
+        let (id, protocol) = (client.id, client.protocol);
+        let Some(by) = client.proxy.as_ref().map(|proxy| proxy.route.server.clone()) else {
+            return;
+        };
+        while self.is_still(slot, id)
+            && let Ok(Some(message)) = protocol.split_message(&mut messages)
+        {
+            let said = HeldMessage::Said { by: by.clone(), message: Bytes::copy_from_slice(message) };
+            self.say_in_turn(slot, HeldBack::Message(said), now, effects);
         }
     }
 
@@ -218,6 +229,7 @@ impl Shard {
     fn say(&mut self, slot: Slot, what: HeldBack, now: Millis, effects: &mut Vec<Effect>) {
         match what {
             HeldBack::Frame(frame) => {
+                // It was counted when it was held back.
                 self.client(slot).last_sent = now;
                 effects.push(Effect::Send { to: slot, frame });
             }
@@ -229,57 +241,61 @@ impl Shard {
     fn filter_message(&mut self, slot: Slot, message: HeldMessage, now: Millis, effects: &mut Vec<Effect>) {
         let client = &self.clients[slot.0 as usize];
         let (index, id, protocol) = (client.hub, client.id, client.protocol);
-        let Some(proxy) = &client.proxy else {
-            return;
-        };
         let hub = self.hub(index);
-        let filters = &hub.filters;
-        let see = |view: &HubMessage<'_>| match filters.want(Direction::Outbound, view) {
-            true => FilterMessage::of(view),
-            false => None,
-        };
-        let (seen, origin) = match &message {
-            HeldMessage::Said(bytes) => {
-                let seen = protocol.parse(bytes).ok().map(|view| see(&view));
-                (seen, Origin::HubServer(proxy.route.server.clone()))
-            }
-            HeldMessage::Call(call) => {
-                (call.outgoing.with_view(see), Origin::HubServer(call.invocation.caller.clone()))
-            }
+        let see = |view: &HubMessage<'_>| hub.filters.see(Direction::Outbound, view);
+        let mut is_close = false;
+        let seen = match &message {
+            HeldMessage::Said { message, .. } => match protocol.parse(message) {
+                Ok(HubMessage::Unbindable(_)) | Err(_) => None,
+                Ok(view) => {
+                    is_close = matches!(view, HubMessage::Close { .. });
+                    Some(see(&view))
+                }
+            },
+            HeldMessage::Call(call) => call.outgoing.with_call(see),
         };
         match seen {
             Some(Some(seen)) => {
-                let filters = filters.clone();
-                let to = vec![Target::Connection(id)];
-                let subject = Subject::Delivery { hub: hub.name.clone(), to, origin };
+                let filters = hub.filters.clone();
+                let subject =
+                    Subject::Delivery { hub: hub.name.clone(), to: vec![Target::Connection(id)], origin: message.origin() };
                 self.client(slot).hold_back();
                 let pending = Pending::Said { slot, client: id, message };
                 self.inspect(filters, subject, seen, pending, effects);
             }
-            Some(None) => self.say_as_it_is(slot, message, now, effects),
-            None => {
-                effects.push(Effect::Unreadable { hub: hub.name.clone() });
-                if let HeldMessage::Call(call) = message {
-                    self.fail_invocation(index, id, &call.invocation, "A filter cannot read the call.", effects);
+            Some(None) => {
+                if let Some(proxy) = &mut self.client(slot).proxy {
+                    proxy.has_said_close |= is_close;
                 }
+                self.say_as_it_is(slot, message, now, effects);
             }
+            None => self.not_said(slot, message, effects),
+        }
+    }
+
+    /// What filters cannot read is not sent. Nobody waits for it for ever: the hub server is told, or the client ends.
+    fn not_said(&mut self, slot: Slot, message: HeldMessage, effects: &mut Vec<Effect>) {
+        self.not_sent(self.clients[slot.0 as usize].hub, effects);
+        match message {
+            HeldMessage::Said { .. } => {
+                let detail = "its hub server said what the filters of the hub cannot read".to_owned();
+                let closing = Closing { error: Some(CLOSED_WITH_ERROR.to_owned()), allow_reconnect: false, detail };
+                self.close(slot, CloseCause::ClosedByAppServer, closing, effects);
+            }
+            HeldMessage::Call(call) => self.fail_call(slot, &call, failure::UNREADABLE_CALL, effects),
         }
     }
 
     fn say_as_it_is(&mut self, slot: Slot, message: HeldMessage, now: Millis, effects: &mut Vec<Effect>) {
         let protocol = self.client(slot).protocol;
         match message {
-            HeldMessage::Said(bytes) => {
-                let is_close = matches!(protocol.parse(&bytes), Ok(HubMessage::Close { .. }));
-                if let Some(proxy) = &mut self.client(slot).proxy {
-                    proxy.has_said_close |= is_close;
-                }
-                let frame = Frame::data(protocol.data_kind(), |out| protocol.write_framed(&bytes, out));
+            HeldMessage::Said { message, .. } => {
+                let frame = Frame::data(protocol.data_kind(), |out| protocol.write_framed(&message, out));
                 self.send_at_once(slot, frame, now, effects);
             }
             HeldMessage::Call(call) => {
                 if let Some(frame) = call.outgoing.frame(protocol).cloned() {
-                    self.call_client(slot, call, frame, now, effects);
+                    self.call_client(slot, &call, frame, now, effects);
                 }
             }
         }
@@ -295,33 +311,18 @@ impl Shard {
         effects: &mut Vec<Effect>,
     ) {
         if !self.is_still(slot, client) {
-            if let HeldMessage::Call(call) = message {
-                self.fail_invocation(call.hub, client, &call.invocation, "The connection ended.", effects);
-            }
             return;
         }
-        let hub = self.client(slot).hub;
-        self.act_all(hub, inspected.actions, now, effects);
+        self.act_all(self.clients[slot.0 as usize].hub, inspected.actions, now, effects);
+        if !self.is_still(slot, client) {
+            // The filter itself has closed it.
+            return;
+        }
         match inspected.verdict {
             Verdict::Pass => self.say_as_it_is(slot, message, now, effects),
             Verdict::Replace(replacement) => self.say_replaced(slot, message, &replacement, now, effects),
-            Verdict::Reject(_) | Verdict::Drop | Verdict::Failed(_) => match message {
-                HeldMessage::Said(bytes) => self.tell_of_drop(slot, &bytes, now, effects),
-                HeldMessage::Call(call) => {
-                    self.fail_invocation(
-                        hub,
-                        client,
-                        &call.invocation,
-                        "A filter of the hub dropped the call.",
-                        effects,
-                    );
-                }
-            },
-            Verdict::Close(reason) => {
-                let detail = "a filter closes it".to_owned();
-                let closing = Closing { error: Some(reason), allow_reconnect: false, detail };
-                self.close(slot, CloseCause::ClosedByRequest, closing, effects);
-            }
+            Verdict::Refuse(refusal) => self.say_refused(slot, message, refusal, now, effects),
+            Verdict::Close(reason) => self.close_by_filter(slot, reason, effects),
         }
         self.say_what_was_held_back(slot, client, now, effects);
     }
@@ -336,53 +337,70 @@ impl Shard {
     ) {
         let protocol = self.client(slot).protocol;
         match message {
-            HeldMessage::Said(bytes) => {
-                if let Ok(original) = protocol.parse(&bytes) {
-                    let frame = protocol.frame(&replacement.put_into(original));
+            HeldMessage::Said { message, .. } => {
+                let original = protocol.parse(&message).expect("it was parsed before filters looked at it");
+                let frame = protocol.frame(&replacement.put_into(original));
+                self.send_at_once(slot, frame, now, effects);
+            }
+            HeldMessage::Call(call) => {
+                if let Some(frame) = call.outgoing.replaced(replacement).frame(protocol).cloned() {
+                    self.call_client(slot, &call, frame, now, effects);
+                }
+            }
+        }
+    }
+
+    /// Who waits for what is not sent is told so: the client for its completion, the hub server for its call.
+    fn say_refused(
+        &mut self,
+        slot: Slot,
+        message: HeldMessage,
+        refusal: Refusal,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (protocol, detailed) = (self.client(slot).protocol, self.settings.detailed_errors);
+        match message {
+            HeldMessage::Said { message, .. } => {
+                if let Ok(HubMessage::Completion { invocation_id, .. }) = protocol.parse(&message) {
+                    let frame = protocol.error_frame(&invocation_id, &failure::refused(None, refusal, detailed));
                     self.send_at_once(slot, frame, now, effects);
                 }
             }
             HeldMessage::Call(call) => {
-                if let Some(frame) = call.outgoing.replaced(replacement).frame(protocol).cloned() {
-                    self.call_client(slot, call, frame, now, effects);
-                }
+                let error = call.outgoing.with_call(|view| failure::refused(method(view), refusal, detailed));
+                self.fail_call(slot, &call, &error.unwrap_or_default(), effects);
             }
         }
     }
 
-    /// A client that waits for what was dropped is told so.
-    fn tell_of_drop(&mut self, slot: Slot, bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
-        let protocol = self.client(slot).protocol;
-        if let Ok(HubMessage::Completion { invocation_id, .. }) = protocol.parse(bytes) {
-            let frame = protocol.error_frame(&invocation_id, &failure::dropped(None));
-            self.send_at_once(slot, frame, now, effects);
-        }
-    }
-
-    fn say_what_was_held_back(&mut self, slot: Slot, client: ConnectionId, now: Millis, effects: &mut Vec<Effect>) {
+    pub(crate) fn say_what_was_held_back(
+        &mut self,
+        slot: Slot,
+        client: ConnectionId,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(mut held) = self.client(slot).held_back.take() else {
             return;
         };
-        while let Some(what) = held.items.pop_front() {
+        while let Some(what) = held.pop() {
             if !self.is_still(slot, client) {
                 return;
             }
             self.say(slot, what, now, effects);
-            if let Some(again) = self.client(slot).held_back.as_deref_mut() {
+            if let Some(again) = self.client(slot).held_back.as_mut() {
                 // The rest waits for the filters once more.
-                held.bytes = held.items.iter().map(HeldBack::len).sum();
-                *again = *held;
+                *again = held;
                 return;
             }
         }
         if held.is_too_much && self.is_still(slot, client) {
-            self.close_as_slow(slot, "its filters take too long", effects);
+            let detail = "more was sent to it than `server.limits.outbox` before its handshake was answered, or while \
+                          filters of its hub looked at a message"
+                .to_owned();
+            let closing = Closing { error: Some(CLOSED_WITH_ERROR.to_owned()), allow_reconnect: true, detail };
+            self.close(slot, CloseCause::SlowClient, closing, effects);
         }
-    }
-
-    fn close_as_slow(&mut self, slot: Slot, why: &str, effects: &mut Vec<Effect>) {
-        let error = Some(CLOSED_WITH_ERROR.to_owned());
-        let detail = format!("more was sent to it than `server.limits.outbox`: {why}");
-        self.close(slot, CloseCause::SlowClient, Closing { error, allow_reconnect: true, detail }, effects);
     }
 }

@@ -82,8 +82,8 @@ impl Outgoing {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Shows the message, in the JSON of its sender if there is such; `None` if it is not exactly one hub message.
-    pub(crate) fn with_view<T>(&self, see: impl FnOnce(&HubMessage<'_>) -> T) -> Option<T> {
+    /// Shows the call, in the JSON of its sender if there is such; `None` if it is not exactly one call.
+    pub(crate) fn with_call<T>(&self, see: impl FnOnce(&HubMessage<'_>) -> T) -> Option<T> {
         let Message { source, frames } = &*self.0;
         match source {
             Source::Call { method, arguments, answer } => Some(see(&call(method, arguments, answer.as_deref()))),
@@ -93,7 +93,8 @@ impl Outgoing {
                 let payload = frame.payload();
                 let mut rest = &payload[..];
                 let message = protocol.split_message(&mut rest).ok().flatten().filter(|_| rest.is_empty())?;
-                Some(see(&protocol.parse(message).ok()?))
+                let message = protocol.parse(message).ok()?;
+                matches!(message, HubMessage::Invocation(_)).then(|| see(&message))
             }
         }
     }
@@ -107,7 +108,7 @@ impl Outgoing {
             }),
             _ => None,
         };
-        let answer = self.with_view(replaced).flatten().map(Box::new);
+        let answer = self.with_call(replaced).flatten().map(Box::new);
         let method = replacement.target.clone().unwrap_or_default();
         let arguments = replacement.content.clone().unwrap_or_else(Payload::no_arguments);
         let source = Source::Call { method, arguments, answer };

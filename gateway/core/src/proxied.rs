@@ -193,8 +193,10 @@ impl Shard {
             return;
         };
         proxy.server_knows_end = true;
+        proxy.is_to_move = false;
         let error = error.map(str::to_owned);
-        if let Some(held) = &mut client.held_back {
+        // Of one whose handshake is not answered nothing has been said that the end could overtake.
+        if let (Phase::Open { .. }, Some(held)) = (&client.phase, &mut client.held_back) {
             return held.push(HeldBack::End { error }, usize::MAX);
         }
         self.end_by_server(slot, error, effects);
@@ -230,6 +232,10 @@ impl Shard {
             let Some(proxy) = &mut self.client(slot).proxy else {
                 continue;
             };
+            if proxy.server_knows_end {
+                // The server has ended it, behind what filters look at.
+                continue;
+            }
             let moves = match leaving {
                 Leaving::DropsClients => false,
                 Leaving::MovesClients => {
@@ -349,8 +355,9 @@ impl Shard {
             self.pass_to_server(hub, from.connection, message, effects);
         }
         self.open_at_server(slot, has_begun.then_some(&from.server), effects);
-        if !has_begun {
-            self.schedule(slot, deadline);
+        match has_begun {
+            true => self.parse_on(slot, now, effects),
+            false => self.schedule(slot, deadline),
         }
         true
     }
@@ -416,7 +423,7 @@ impl Shard {
     fn relay_to_client(&mut self, slot: Slot, said: Said<'_>, now: Millis, effects: &mut Vec<Effect>) {
         let Said { payload, data_type } = said;
         let limit = self.settings.limits.server_message;
-        let client = self.client(slot);
+        let client = &mut self.clients[slot.0 as usize];
         let protocol = client.protocol;
         let Some(proxy) = &mut client.proxy else {
             return;
@@ -437,14 +444,9 @@ impl Shard {
             true => Cow::Borrowed(whole),
             false => Cow::Owned([&partial, whole].concat()),
         };
-        if client.held_back.is_some()
-            || self.hub(self.clients[slot.0 as usize].hub).filters.look_at(Direction::Outbound)
-        {
+        if client.held_back.is_some() || self.hubs[client.hub.0 as usize].filters.look_at(Direction::Outbound) {
             return self.filter_said(slot, &messages, now, effects);
         }
-        let Some(proxy) = &mut self.client(slot).proxy else {
-            return;
-        };
         proxy.has_said_close |= match data_type {
             Some(data_type) => data_type == CLOSE,
             None => ends_with_close(protocol, &messages),

@@ -25,6 +25,8 @@ pub(crate) struct Hub {
     /// What all shards know of it together.
     pub(crate) presence: Arc<HubPresence>,
     pub(crate) filters: Filters,
+    /// Whether the log has heard of a message that filters could not look at.
+    pub(crate) has_unreadable: bool,
     clients: Clients,
     users: HashMap<UserId, Clients>,
     groups: HashMap<GroupName, Clients>,
@@ -61,6 +63,7 @@ impl Hub {
             name,
             presence,
             filters,
+            has_unreadable: false,
             clients: Clients::default(),
             users: HashMap::new(),
             groups: HashMap::new(),

@@ -174,17 +174,9 @@ impl Shard {
         };
         let hub = server.hub;
         if !self.hubs[hub.0 as usize].filters.look_at(Direction::Outbound) {
-            for action in actions {
-                self.act(hub, action, now, effects);
-            }
-            return;
+            return self.act_all(hub, actions, now, effects);
         }
-        let origin = match server.phase {
-            ServerPhase::Open(ServerKind::Weak) => Origin::Management,
-            ServerPhase::Open(ServerKind::Hub { .. }) | ServerPhase::Handshaking { .. } => {
-                Origin::HubServer(server.server.clone())
-            }
-        };
+        let origin = server.origin();
         server.sending = SendingState::Inspected;
         self.send_actions(hub, origin, actions, Then::Read(id), now, effects);
     }
@@ -511,6 +503,16 @@ impl Shard {
 }
 
 impl ServerConnection {
+    /// As whom filters know it.
+    pub(crate) fn origin(&self) -> Origin {
+        match self.phase {
+            ServerPhase::Open(ServerKind::Weak) => Origin::Management,
+            ServerPhase::Open(ServerKind::Hub { .. }) | ServerPhase::Handshaking { .. } => {
+                Origin::HubServer(self.server.clone())
+            }
+        }
+    }
+
     /// Whether nothing came for too long; not while the transport is not asked for more.
     fn is_silent(&self, now: Millis) -> bool {
         self.sending != SendingState::Waits && now - self.last_heard >= SERVER_TIMEOUT

@@ -16,7 +16,7 @@ use crate::id::{ConnectionId, GroupName, ServerConnectionId, ShardIndex, UserId}
 use crate::outgoing::Outgoing;
 use crate::proxied::Said;
 use crate::questions::{AckStatus, Asked};
-use crate::server_connection::ServerKind;
+use crate::server_connection::{ServerConnection, ServerKind};
 use crate::server_order::ServerOrder;
 use crate::shard::Shard;
 use crate::time::Millis;
@@ -69,9 +69,11 @@ impl Shard {
                 }
             }
             ServiceMessage::ClientInvocation(invocation) => {
-                if let Some(client) = ConnectionId::parse(invocation.connection_id) {
+                if let Some(client) = ConnectionId::parse(invocation.connection_id)
+                    && let Some(origin) = self.servers.get(&from).map(ServerConnection::origin)
+                {
                     let message = Bytes::copy_from_slice(body);
-                    self.hand(client.shard(), hub, ServerOrder::Invoke { from, client, message }, now, effects);
+                    self.hand(client.shard(), hub, ServerOrder::Invoke { from, origin, client, message }, now, effects);
                 }
             }
             ServiceMessage::ClientCompletion(ClientCompletion { connection_id, .. })

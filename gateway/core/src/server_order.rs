@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::client_connection::HubIndex;
 use crate::effect::Effect;
+use crate::filter::Origin;
 use crate::id::{ConnectionId, ServerConnectionId, ServerId};
 use crate::proxied::Said;
 use crate::shard::Shard;
@@ -47,6 +48,7 @@ pub enum ServerOrder {
     /// The body of a hub server's call of a client, to be answered over `from`.
     Invoke {
         from: ServerConnectionId,
+        origin: Origin,
         client: ConnectionId,
         message: Bytes,
     },
@@ -89,8 +91,8 @@ impl Shard {
             }
             ServerOrder::Leaves { server, leaving } => self.clients_lose_server(server, leaving, now, effects),
             ServerOrder::Congested { server, is_congested } => self.hold_clients(server, is_congested, now, effects),
-            ServerOrder::Invoke { from, client, message } => {
-                self.invoke_client(hub, from, client, &message, now, effects);
+            ServerOrder::Invoke { from, origin, client, message } => {
+                self.invoke_client(hub, (from, origin), client, message, now, effects);
             }
             ServerOrder::Complete { client, message } => self.client_completed(hub, client, &message, effects),
         }

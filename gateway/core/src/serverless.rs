@@ -13,7 +13,7 @@ use crate::delivery::Target;
 use crate::effect::{CloseCause, Effect};
 use crate::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use crate::failure;
-use crate::filter::{Direction, FilterMessage, Inspected, Origin, Subject, Verdict};
+use crate::filter::{Direction, Inspected, Origin, Subject, Verdict};
 use crate::inspection::Pending;
 use crate::mode::ClientKind;
 use crate::outbound::Then;
@@ -159,9 +159,7 @@ impl Shard {
             let completing = Completing { slot, running, origin: origin.clone(), result: answer.result };
             return self.send_actions(hub, origin, answer.actions, Then::Complete(completing), now, effects);
         }
-        for action in answer.actions {
-            self.act(hub, action, now, effects);
-        }
+        self.act_all(hub, answer.actions, now, effects);
         self.answer_client(slot, running, answer.result, now, effects);
         self.next_call(slot, now, effects);
     }
@@ -197,8 +195,7 @@ impl Shard {
         let hub = self.hub(client.hub);
         if let Some(completion) = completing.message()
             && !client.is_closed()
-            && hub.filters.want(Direction::Outbound, &completion)
-            && let Some(seen) = FilterMessage::of(&completion)
+            && let Some(seen) = hub.filters.see(Direction::Outbound, &completion)
         {
             let (to, origin) = (vec![Target::Connection(client.id)], completing.origin.clone());
             let subject = Subject::Delivery { hub: hub.name.clone(), to, origin };
@@ -221,13 +218,7 @@ impl Shard {
         let client = self.client(slot);
         let (hub, protocol) = (client.hub, client.protocol);
         client.calls.running = None;
-        for action in inspected.actions {
-            self.act(hub, action, now, effects);
-        }
-        let id = match &completing.running {
-            Running::Invocation { id, .. } => id.clone(),
-            Running::Connected | Running::Disconnected | Running::Answered => None,
-        };
+        self.act_all(hub, inspected.actions, now, effects);
         match inspected.verdict {
             Verdict::Pass => self.answer_client(slot, completing.running, completing.result, now, effects),
             Verdict::Replace(replacement) => {
@@ -236,17 +227,13 @@ impl Shard {
                     self.send(slot, frame, now, effects);
                 }
             }
-            Verdict::Reject(error) => self.complete_with_error(slot, id.as_deref(), error, now, effects),
-            Verdict::Drop => self.complete_with_error(slot, id.as_deref(), failure::dropped(None), now, effects),
-            Verdict::Failed(why) => {
-                let error = failure::filtered(None, why, self.settings.detailed_errors);
-                self.complete_with_error(slot, id.as_deref(), error, now, effects);
+            Verdict::Refuse(refusal) => {
+                if let Running::Invocation { id, .. } = completing.running {
+                    let error = failure::refused(None, refusal, self.settings.detailed_errors);
+                    self.complete_with_error(slot, id.as_deref(), error, now, effects);
+                }
             }
-            Verdict::Close(reason) => {
-                let detail = "a filter closes it".to_owned();
-                let closing = Closing { error: Some(reason), allow_reconnect: false, detail };
-                self.close(slot, CloseCause::ClosedByRequest, closing, effects);
-            }
+            Verdict::Close(reason) => self.close_by_filter(slot, reason, effects),
         }
         self.next_call(slot, now, effects);
     }

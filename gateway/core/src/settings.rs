@@ -92,7 +92,8 @@ pub struct Limits {
     pub queued_calls: usize,
     /// The text of those calls. Reading stops beyond it.
     pub queued_bytes: usize,
-    /// What is held for a client until its handshake is answered. One that gets more is closed as slow.
+    /// What is held for a client until its handshake is answered, or while filters look at what goes before. One that gets
+    /// more is closed as slow.
     pub held: usize,
     /// One message of a hub server.
     pub server_message: usize,

@@ -11,7 +11,7 @@ use hubgate_wire::websocket::{DataKind, Frame, close_code};
 use slab::Slab;
 
 use crate::client_connection::{
-    CallQueue, ClientConnection, Held, HubIndex, Identity, Inspecting, NewClient, Phase, Reading, TransportState,
+    CallQueue, ClientConnection, HubIndex, Identity, Inspecting, NewClient, Phase, Reading, TransportState,
 };
 use crate::effect::{CloseCause, Effect};
 use crate::event::ConnectionFacts;
@@ -20,7 +20,6 @@ use crate::filter::{Filters, HalvesByPlugin};
 use crate::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
 use crate::inspection::Inspections;
 use crate::mode::{ClientKind, Mode};
-use crate::outbound::HeldBack;
 use crate::presence::Presence;
 use crate::questions::PendingAck;
 use crate::registry::{Clients, Hub, HubCounters};
@@ -178,11 +177,11 @@ impl Shard {
         let hub = client.hub;
         self.hub_mut(hub).counters.bytes_in += bytes.len() as u64;
         while !bytes.is_empty() {
-            if let Some(proxy) = &self.client(slot).proxy {
-                let begun = proxy.unfinished(bytes);
+            if let Some(proxy) = &self.clients[slot.0 as usize].proxy {
                 if !self.is_filtered(slot) {
                     return self.client_says(slot, bytes, now, effects);
                 }
+                let begun = proxy.unfinished(bytes);
                 if begun > 0 {
                     // Its beginning is with the hub server already.
                     let (begun, rest) = bytes.split_at(begun);
@@ -343,7 +342,9 @@ impl Shard {
         }
         let groups = self.hub_mut(index).add(slot, facts.user_id.as_ref(), now);
         self.slots.insert(id, slot);
-        self.client(slot).phase = Phase::Connecting { facts, held: Held::default() };
+        let client = self.client(slot);
+        client.phase = Phase::Connecting { facts };
+        client.hold_back();
         for group in groups {
             self.join_client(slot, &group);
         }
@@ -359,26 +360,18 @@ impl Shard {
     /// Sends the answer to the handshake, and behind it what was held back.
     pub(crate) fn let_in(&mut self, slot: Slot, answer: Frame, now: Millis, effects: &mut Vec<Effect>) {
         let client = self.client(slot);
-        let Phase::Connecting { facts, held } = &mut client.phase else {
+        let Phase::Connecting { facts } = &client.phase else {
             return;
         };
-        let (facts, held) = (facts.clone(), std::mem::take(held));
-        client.phase = Phase::Open { facts };
+        client.phase = Phase::Open { facts: facts.clone() };
         client.last_sent = now;
         client.last_heard = now;
+        let id = client.id;
         effects.push(Effect::Send { to: slot, frame: answer });
-        for item in held.items {
-            if let HeldBack::Frame(frame) = item {
-                effects.push(Effect::Send { to: slot, frame });
-            }
+        self.say_what_was_held_back(slot, id, now, effects);
+        if self.is_still(slot, id) {
+            self.check_deadlines(slot, now, effects);
         }
-        if held.is_too_much {
-            let error = Some(CLOSED_WITH_ERROR.to_owned());
-            let detail = "more was sent to it before its handshake was answered than `server.limits.outbox`".to_owned();
-            let closing = Closing { error, allow_reconnect: true, detail };
-            return self.close(slot, CloseCause::SlowClient, closing, effects);
-        }
-        self.check_deadlines(slot, now, effects);
     }
 
     /// Parses on where it stopped: after the handshake was answered, or when the client's calls have become fewer.
@@ -501,7 +494,9 @@ impl Shard {
             CloseCause::Normal => None,
             cause => Some(reason.unwrap_or_else(|| cause.name().to_owned())),
         };
+        let held = self.client(slot).take_held_frames();
         self.retire(slot, cause, reason, effects);
+        effects.extend(held.into_iter().map(|frame| Effect::Send { to: slot, frame }));
         effects.extend(last_message.map(|frame| Effect::Send { to: slot, frame }));
         effects.push(Effect::Finish { slot, code: close_code::NORMAL, cause, detail });
     }

@@ -4,12 +4,12 @@ use hubgate_core::CloseCause;
 use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Target};
 use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
-use hubgate_core::filter::{FilterMessage, MessageKind, Origin, Subject, Targets, Verdict};
+use hubgate_core::filter::{FilterMessage, MessageKind, Origin, Refusal, Subject, Targets, Verdict};
 use hubgate_core::id::{PluginName, ServerId};
 use hubgate_core::mode::Mode;
 use hubgate_core::time::Millis;
 use hubgate_wire::payload::{JsonText, Payload};
-use hubgate_wire::service::{BroadcastData, ClientInvocation, CloseConnection, MultiConnectionData, ServiceMessage};
+use hubgate_wire::service::{BroadcastData, ClientInvocation, CloseConnection, HandshakeRequest, MultiConnectionData, ServiceMessage};
 use proptest::prelude::*;
 
 use crate::rig::{Client, Rig, Server, default_mode, filtered, json, settings};
@@ -101,6 +101,8 @@ fn a_client_may_be_silent_while_its_filters_take_their_time() {
     rig.pass(Millis(40_000));
     assert!(rig.finished.is_empty());
     rig.judge(Verdict::Pass);
+    rig.pass(Millis(20_000));
+    assert!(rig.finished.is_empty(), "its time begins anew");
     assert!(matches!(rig.answer(Ok(None), Vec::new()), UpstreamEvent::Invocation { .. }));
 }
 
@@ -136,10 +138,10 @@ fn who_waits_for_an_answer_gets_an_error_for_what_does_not_pass() {
         assert_eq!(rig.received(client), [completion]);
         assert!(rig.calls.is_empty());
     };
-    check(Verdict::Reject("No.".to_owned()), "No.");
-    check(Verdict::Drop, "Failed to invoke 'send': a filter of the hub dropped it.");
+    check(Verdict::Refuse(Refusal::Rejected("No.".to_owned())), "No.");
+    check(Verdict::Refuse(Refusal::Dropped), "Failed to invoke 'send': a filter of the hub dropped it.");
     check(
-        Verdict::Failed(UpstreamFailure::TimedOut),
+        Verdict::Refuse(Refusal::Failed(UpstreamFailure::TimedOut)),
         "Failed to invoke 'send': a filter of the hub took too long and was stopped.",
     );
 }
@@ -149,7 +151,7 @@ fn a_hub_server_that_waits_for_a_result_gets_an_error_for_one_that_does_not_pass
     let (mut rig, client, server) = proxied(1);
     rig.data(client, "{\"type\":3,\"invocationId\":\"7\",\"result\":1}\x1e");
     assert_eq!(rig.inspected().message, completion("1"));
-    rig.judge(Verdict::Reject("No.".to_owned()));
+    rig.judge(Verdict::Refuse(Refusal::Rejected("No.".to_owned())));
     assert_eq!(rig.told(server), ["data {\"type\":3,\"invocationId\":\"7\",\"error\":\"No.\"}\x1e"]);
 }
 
@@ -237,7 +239,7 @@ fn what_a_hub_server_says_next_waits_behind_what_filters_look_at() {
     rig.judge(Verdict::Pass);
     assert!(rig.paused_servers.is_empty());
     assert_eq!(rig.received(client), [broadcast("a").trim_end_matches('\x1e'), "{\"type\":6}"]);
-    rig.judge(Verdict::Drop);
+    rig.judge(Verdict::Refuse(Refusal::Dropped));
     assert_eq!(rig.received(client), Vec::<String>::new());
     assert!(rig.inspections.is_empty());
 }
@@ -284,29 +286,204 @@ fn more_than_may_be_held_for_a_client_while_filters_take_their_time_closes_it_as
     assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::SlowClient);
 }
 
-#[test]
-fn a_client_learns_that_its_completion_was_dropped_and_a_hub_server_that_its_call_was() {
-    let (mut rig, client, server) = proxied(1);
-    rig.answers(server, client, "{\"type\":3,\"invocationId\":\"1\",\"result\":1}\x1e");
-    rig.judge(Verdict::Drop);
-    let error = "The result cannot be passed on: a filter of the hub dropped it.";
-    assert_eq!(rig.received(client), [format!("{{\"type\":3,\"invocationId\":\"1\",\"error\":\"{error}\"}}")]);
+const ANSWER: &str = "{\"type\":3,\"invocationId\":\"1\",\"result\":1}\x1e";
 
+/// A call of a client by the hub server `s`.
+fn asks(rig: &mut Rig, server: Server, client: Client) {
     let call = b"{\"type\":1,\"invocationId\":\"7\",\"target\":\"ask\",\"arguments\":[]}\x1e";
-    let invocation = ClientInvocation {
-        invocation_id: "7",
-        connection_id: client.id.as_str(),
-        caller_server_id: "s",
-        payloads: vec![("json", call)],
-        ..ClientInvocation::default()
+    rig.says(
+        server,
+        &ServiceMessage::ClientInvocation(ClientInvocation {
+            invocation_id: "7",
+            connection_id: client.id.as_str(),
+            caller_server_id: "s",
+            payloads: vec![("json", call)],
+            ..ClientInvocation::default()
+        }),
+    );
+}
+
+#[test]
+fn a_client_learns_why_its_completion_did_not_come_and_a_hub_server_why_its_call_did_not_go() {
+    let check = |refusal: Refusal, to_client: &str, to_server: &str| {
+        let (mut rig, client, server) = proxied(2);
+        rig.answers(server, client, ANSWER);
+        rig.judge(Verdict::Refuse(refusal.clone()));
+        let completion = format!("{{\"type\":3,\"invocationId\":\"1\",\"error\":\"{to_client}\"}}");
+        assert_eq!(rig.received(client), [completion]);
+        asks(&mut rig, server, client);
+        rig.judge(Verdict::Refuse(refusal));
+        assert_eq!(rig.told(server), [format!("failed 7: {to_server}")]);
+        assert_eq!(rig.received(client), Vec::<String>::new());
     };
-    rig.says(server, &ServiceMessage::ClientInvocation(invocation.clone()));
-    rig.judge(Verdict::Drop);
-    assert_eq!(rig.told(server), ["failed 7: A filter of the hub dropped the call."]);
-    rig.says(server, &ServiceMessage::ClientInvocation(invocation));
-    rig.judge(Verdict::Replace(self::call("ask", "[1]")));
+    check(Refusal::Rejected("No.".to_owned()), "No.", "No.");
+    check(
+        Refusal::Dropped,
+        "The result cannot be passed on: a filter of the hub dropped it.",
+        "Failed to invoke 'ask': a filter of the hub dropped it.",
+    );
+    check(
+        Refusal::Failed(UpstreamFailure::Busy),
+        "The result cannot be passed on: a filter of the hub is busy; try again later.",
+        "Failed to invoke 'ask': a filter of the hub is busy; try again later.",
+    );
+}
+
+#[test]
+fn a_filter_may_change_what_a_hub_server_asks_a_client() {
+    let (mut rig, client, server) = proxied(1);
+    asks(&mut rig, server, client);
+    rig.judge(Verdict::Replace(call("ask", "[1]")));
     let replaced = "{\"type\":1,\"invocationId\":\"7\",\"target\":\"ask\",\"arguments\":[1]}";
     assert_eq!(rig.received(client), [replaced]);
+}
+
+#[test]
+fn a_hub_server_that_asks_a_client_is_answered_whatever_becomes_of_the_client_and_its_filters() {
+    let ended = "failed 7: The connection ended before it answered.".to_owned();
+    let check = |what: &str, happens: &dyn Fn(&mut Rig, Client, Server)| {
+        let (mut rig, client, server) = proxied(2);
+        happens(&mut rig, client, server);
+        assert!(rig.told(server).contains(&ended), "{what}");
+        while !rig.inspections.is_empty() {
+            rig.judge(Verdict::Pass);
+        }
+        assert_eq!(rig.told(server), Vec::<String>::new(), "{what}");
+    };
+    check("the filter closes the client", &|rig, client, server| {
+        asks(rig, server, client);
+        rig.judge(Verdict::Close("Enough.".to_owned()));
+    });
+    check("the client leaves while the filter looks at the call", &|rig, client, server| {
+        asks(rig, server, client);
+        rig.gone(client, CloseCause::Normal);
+    });
+    check("the client leaves while the call is held back", &|rig, client, server| {
+        rig.answers(server, client, ANSWER);
+        asks(rig, server, client);
+        rig.gone(client, CloseCause::Normal);
+    });
+    check("more is held back than may be", &|rig, client, server| {
+        rig.answers(server, client, ANSWER);
+        asks(rig, server, client);
+        (0..10).for_each(|_| rig.answers(server, client, &PING.repeat(20)));
+        rig.judge(Verdict::Pass);
+        assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::SlowClient);
+    });
+    check("the filter asks for the client's end and lets the call pass", &|rig, client, server| {
+        asks(rig, server, client);
+        rig.judge_and_ask(Verdict::Pass, vec![close(client)]);
+    });
+}
+
+fn close(client: Client) -> Action {
+    let target = Target::Connection(client.id);
+    Action::Close { target, except: Vec::new(), reason: None, allow_reconnect: false }
+}
+
+#[test]
+fn a_message_of_a_client_that_its_filter_has_closed_goes_nowhere() {
+    let (mut rig, client, server) = proxied(1);
+    rig.data(client, CALL);
+    rig.judge_and_ask(Verdict::Pass, vec![close(client)]);
+    assert_eq!(rig.told(server), [format!("close {}", client.id)]);
+    assert!(rig.calls.is_empty());
+
+    let (mut rig, client) = serverless();
+    rig.data(client, CALL);
+    rig.judge_and_ask(Verdict::Pass, vec![close(client)]);
+    assert!(matches!(rig.answer(Ok(None), Vec::new()), UpstreamEvent::Disconnected { .. }));
+    assert!(rig.calls.is_empty());
+}
+
+#[test]
+fn what_was_sent_to_a_client_reaches_it_before_another_sender_closes_it() {
+    let (mut rig, client, server) = proxied(1);
+    rig.answers(server, client, ANSWER);
+    rig.run(0, vec![send(Target::All, "a")]);
+    let last = rig.inspections.pop_back().expect("the send is looked at");
+    rig.inspections.push_front(last);
+    rig.judge(Verdict::Pass);
+    assert_eq!(rig.received(client), Vec::<String>::new());
+    rig.run(0, vec![close(client)]);
+    assert_eq!(rig.received(client), [broadcast("a").trim_end_matches('\x1e'), "{\"type\":7}"]);
+}
+
+#[test]
+fn a_client_whose_end_is_held_back_moves_to_no_other_server() {
+    let mut rig = Rig::new(1, filtered(Mode::Default, Targets::All));
+    let servers = [rig.server(0, "a", 2), rig.server(0, "b", 2)];
+    let (client, server) = rig.connect_proxied(0, None, &servers);
+    rig.answers(server, client, ANSWER);
+    let end = CloseConnection { connection_id: client.id.as_str(), ..CloseConnection::default() };
+    rig.says(server, &ServiceMessage::CloseConnection(end));
+    rig.server_gone(server);
+    rig.judge(Verdict::Pass);
+    assert_eq!(rig.received(client), [ANSWER.trim_end_matches('\x1e'), "{\"type\":7}"]);
+    for other in servers.into_iter().filter(|each| *each != server) {
+        assert_eq!(rig.told(other), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_a_client_said_reaches_the_server_that_it_moves_to_message_by_message() {
+    let mut rig = Rig::new(1, filtered(Mode::Default, Targets::All));
+    let servers = [rig.server(0, "a", 2), rig.server(0, "b", 2)];
+    let (client, server) = rig.connect_proxied(0, None, &servers);
+    let other = servers.into_iter().find(|each| *each != server).expect("there are two");
+    let numbered = |number: u32| CALL.replace("1.0", &number.to_string());
+    rig.data(client, &[numbered(1), numbered(2)].concat());
+    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, true, now, effects));
+    rig.judge(Verdict::Pass);
+    assert_eq!(rig.told(server), [format!("data {}", numbered(1))]);
+    rig.server_gone(server);
+    rig.data(client, &numbered(3));
+    rig.judge(Verdict::Pass);
+    rig.judge(Verdict::Pass);
+    let told = rig.told(other);
+    assert_eq!(told[told.len() - 2..], [format!("data {}", numbered(2)), format!("data {}", numbered(3))]);
+    assert!(rig.paused.is_empty());
+}
+
+#[test]
+fn arguments_that_filters_cannot_read_do_not_pass_them_by() {
+    let mut rig = Rig::new(1, filtered(Mode::Default, Targets::All));
+    rig.takes_garbage = true;
+    let server = rig.server(0, "s", 0);
+    let client = rig.open(0, "chat", None);
+    rig.data(client, "{\"protocol\":\"messagepack\",\"version\":1}\x1e");
+    rig.told(server);
+    rig.answers(server, client, "{}\x1e");
+    // A call of `m` whose only argument is an array in an array, 70 deep.
+    let call = |depth: usize| {
+        let body = [&[0x95, 1, 0x80, 0xa1, b'1', 0xa1, b'm', 0x91][..], &vec![0x91; depth], &[0x90]].concat();
+        [&[body.len() as u8][..], &body].concat()
+    };
+    rig.bytes(client, &call(70));
+    assert_eq!((rig.told(server), rig.inspections.len()), (Vec::new(), 0));
+    rig.bytes(client, &call(7));
+    rig.judge(Verdict::Pass);
+    assert_eq!(rig.told(server).len(), 1, "the connection goes on");
+}
+
+#[test]
+fn what_a_hub_server_says_and_filters_cannot_read_ends_the_client_so_that_it_does_not_wait() {
+    let (mut rig, client, server) = proxied(1);
+    let deep = format!("{{\"type\":3,\"invocationId\":\"1\",\"result\":{}{}}}\x1e", "[".repeat(70), "]".repeat(70));
+    rig.answers(server, client, &deep);
+    assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::ClosedByAppServer);
+    assert_eq!(rig.received(client), ["{\"type\":7,\"error\":\"Connection closed with an error.\"}"]);
+}
+
+#[test]
+fn a_management_connection_is_known_as_one_when_it_asks_a_client() {
+    let (mut rig, client, _) = proxied(1);
+    let weak = rig.open_server(0, "m");
+    let handshake = HandshakeRequest { version: 1, connection_type: 2, ..HandshakeRequest::default() };
+    rig.says(weak, &ServiceMessage::HandshakeRequest(handshake));
+    asks(&mut rig, weak, client);
+    let Subject::Delivery { origin, .. } = &rig.inspected().subject else { panic!("a delivery") };
+    assert_eq!(*origin, Origin::Management);
 }
 
 #[test]
@@ -336,6 +513,11 @@ fn what_is_no_hub_message_is_not_sent_past_a_filter() {
     let payloads = vec![("json", &b"{}\x1e{}\x1e"[..])];
     rig.says(server, &ServiceMessage::BroadcastData(BroadcastData { payloads, ..BroadcastData::default() }));
     assert_eq!((rig.unreadable, rig.received(client)), (1, Vec::new()));
+    let completion = vec![("json", ANSWER.as_bytes())];
+    let all = BroadcastData::default();
+    rig.says(server, &ServiceMessage::BroadcastData(BroadcastData { payloads: completion, ..all }));
+    assert_eq!((rig.unreadable, rig.received(client)), (1, Vec::new()), "the log has the first of them");
+    assert_eq!(rig.shards[0].statuses()[0].counters.server_messages_skipped, 2);
 }
 
 #[test]

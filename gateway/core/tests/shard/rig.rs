@@ -277,7 +277,11 @@ impl Rig {
     }
 
     pub(crate) fn data(&mut self, client: Client, text: &str) {
-        self.tell(client.shard, |shard, now, effects| shard.client_data(client.slot, text.as_bytes(), now, effects));
+        self.bytes(client, text.as_bytes());
+    }
+
+    pub(crate) fn bytes(&mut self, client: Client, bytes: &[u8]) {
+        self.tell(client.shard, |shard, now, effects| shard.client_data(client.slot, bytes, now, effects));
     }
 
     /// Calls `method`, waiting for an answer.
@@ -307,8 +311,13 @@ impl Rig {
 
     /// The verdict on what filters look at longest.
     pub(crate) fn judge(&mut self, verdict: Verdict) {
+        self.judge_and_ask(verdict, Vec::new());
+    }
+
+    /// The same, of filters that ask for this, too.
+    pub(crate) fn judge_and_ask(&mut self, verdict: Verdict, actions: Vec<Action>) {
         let (shard, number, _) = self.inspections.pop_front().expect("filters look at something");
-        let inspected = Inspected { verdict, actions: Vec::new() };
+        let inspected = Inspected { verdict, actions };
         self.tell(shard, |shard, now, effects| shard.inspected(number, inspected, now, effects));
     }
 
