@@ -133,8 +133,9 @@ async fn plugins_come_change_and_go() {
     gateway.hang_up();
     reloaded(&gateway, 3).await;
     assert_eq!(client.call("count", json!(["n"])).await, Ok(json!(2)), "the first one has kept its state");
+    let before = gateway.plugin_status("probe").await["generation"].clone();
     gateway.replace_plugin("probe", &guests::bytes(&guests::probe_2()));
-    until("the swap", async || (gateway.plugin_status("second").await["generation"] == 2).then_some(())).await;
+    until("the swap", async || (gateway.plugin_status("probe").await["generation"] != before).then_some(())).await;
     assert_eq!(client.call("version", json!([])).await, Ok(json!("2")));
 }
 

@@ -36,7 +36,7 @@ impl ShardThread {
             ShardQuestion::Run { hub, origin, actions, done } => {
                 match origin {
                     Some(origin) => self.run(&hub, origin, actions).await,
-                    None => self.tell(|core, now, effects| core.run(&hub, actions, now, effects)),
+                    None => self.tell(|core, now, effects| core.act_for_filter(&hub, actions, now, effects)),
                 }
                 self.wait_for_orders().await;
                 let _ = done.send(());

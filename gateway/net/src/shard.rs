@@ -480,9 +480,9 @@ impl ShardThread {
         }
     }
 
-    /// Whether no client and no hub server is connected.
+    /// Whether no client and no hub server is connected, and nobody waits for a send.
     fn is_empty(&self) -> bool {
-        self.core.borrow().is_empty() && self.servers.borrow().is_empty()
+        self.core.borrow().is_empty() && self.servers.borrow().is_empty() && self.sending.borrow().is_empty()
     }
 
     /// Sends all clients and hub servers away and waits until they are gone.

@@ -201,8 +201,10 @@ impl WebSocket {
         }
     }
 
-    /// Queues the close frame; nothing can be queued behind it. `cause` is the gateway's, if it wants the end.
+    /// Queues the close frame; nothing can be queued behind it. `cause` is the gateway's, if it wants the end. It is read
+    /// again, for the other side's close frame.
     pub(crate) fn finish(&self, code: u16, cause: Option<CloseCause>) {
+        self.reading.set(true);
         if self.ending.get().is_none() {
             self.ending.set(cause);
         }
@@ -289,7 +291,16 @@ async fn serve(
     mut unread: Vec<u8>,
 ) -> CloseCause {
     let decoder = Decoder::new(LONGEST_FRAME);
-    let mut task = Task { shard, owner: Some(owner), socket, read, decoder, deadline: None, peer_closed: false };
+    let mut task = Task {
+        shard,
+        owner: Some(owner),
+        socket,
+        read,
+        undecoded: Vec::new(),
+        decoder,
+        deadline: None,
+        peer_closed: false,
+    };
     task.received(&mut unread);
     drop(unread);
     let lost = poll_fn(|cx| task.poll(cx)).await;
@@ -304,6 +315,8 @@ struct Task {
     owner: Option<Owner>,
     socket: Rc<WebSocket>,
     read: OwnedReadHalf,
+    /// What came when nothing more was to be read; no more than one read holds.
+    undecoded: Vec<u8>,
     decoder: Decoder,
     /// When the close handshake is given up.
     deadline: Option<Pin<Box<Sleep>>>,
@@ -351,6 +364,11 @@ impl Task {
             if self.shard.poll_may_read(cx).is_pending() {
                 return Poll::Pending;
             }
+            if !self.undecoded.is_empty() {
+                let mut undecoded = std::mem::take(&mut self.undecoded);
+                self.received(&mut undecoded);
+                continue;
+            }
             let mut read = ReadBuf::new(buffer);
             let polled = match &self.socket.tls {
                 None => Pin::new(&mut self.read).poll_read(cx, &mut read),
@@ -375,8 +393,12 @@ impl Task {
         }
     }
 
+    /// Takes what came, up to where nothing more is to be read: what follows, an end among it, comes behind what waits.
     fn received(&mut self, mut bytes: &mut [u8]) {
         while !self.peer_closed {
+            if !self.socket.reading.get() {
+                return self.undecoded.extend_from_slice(bytes);
+            }
             match self.decoder.decode(&mut bytes) {
                 Ok(None) => return,
                 Ok(Some(event)) => self.event(event),

@@ -246,7 +246,7 @@ impl Kept {
 }
 
 /// Whether only this user can have written it.
-fn is_private(metadata: &fs::Metadata) -> bool {
+pub(crate) fn is_private(metadata: &fs::Metadata) -> bool {
     // SAFETY: a system call without arguments that cannot fail.
     let user = unsafe { libc::geteuid() };
     metadata.uid() == user && metadata.permissions().mode() & 0o077 == 0

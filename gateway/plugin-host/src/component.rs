@@ -142,8 +142,10 @@ impl Loader {
         let trial = async {
             let _running = self.caller.run();
             let started = Instant::now();
-            let start = Instance::start(exports, 0, surroundings, None, started + TRIAL_TIME);
-            let instance = match tokio::time::timeout(TRIAL_TIME, start).await {
+            // In a call it has no longer.
+            let time = TRIAL_TIME.min(surroundings.settings.budgets.call_time);
+            let start = Instance::start(exports, 0, surroundings, None, started + time);
+            let instance = match tokio::time::timeout(time, start).await {
                 Ok(instance) => instance?,
                 Err(_) => return Err(Broken::OutOfTime),
             };

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::{ConnectionFacts, UpstreamFailure};
-use hubgate_core::filter::{FilterMessage, MessageKind, Origin, Verdict};
+use hubgate_core::filter::{FilterMessage, MessageKind, Origin, Refusal, Verdict};
 use hubgate_core::id::{ConnectionId, GroupName, HubName, InvalidGroupName, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
@@ -130,8 +130,8 @@ pub(crate) fn verdict(verdict: filtering::Verdict, kind: MessageKind) -> Result<
             message.can_replace(kind)?;
             Verdict::Replace(message)
         }
-        filtering::Verdict::Reject(error) => Verdict::Reject(error),
-        filtering::Verdict::Drop => Verdict::Drop,
+        filtering::Verdict::Reject(error) => Verdict::Refuse(Refusal::Rejected(error)),
+        filtering::Verdict::Drop => Verdict::Refuse(Refusal::Dropped),
         filtering::Verdict::Close(reason) => Verdict::Close(reason),
     })
 }

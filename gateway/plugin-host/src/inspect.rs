@@ -59,9 +59,8 @@ pub fn inspect(component: &[u8]) -> Result<PluginReport, LoadError> {
             networks: Vec::new(),
         }),
     };
-    let nothing_lasts = Arc::new(Store::new(None));
-    let surroundings = Surroundings::new(settings, nothing_lasts).map_err(|error| environment(error.to_string()))?;
-    let surroundings = Arc::new(surroundings);
+    let nothing_lasts = Arc::new(Store::open(None).map_err(|error| environment(error.to_string()))?);
+    let surroundings = Arc::new(Surroundings::new(settings, nothing_lasts).map_err(environment)?);
     let loaded = loader.load(component, &surroundings)?;
     Ok(PluginReport {
         worlds: worlds(&loaded.interfaces),

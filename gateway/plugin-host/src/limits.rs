@@ -6,7 +6,8 @@ use wasmtime::ResourceLimiter;
 
 /// The largest component that is loaded, in bytes.
 pub(crate) const COMPONENT_BYTES: usize = 256 << 20;
-/// How long `init` may take when a new component is tried out. In a call it counts towards the call's own time.
+/// How long `init` may take when a new component is tried out, or as long as a call if that is less: in a call it counts
+/// towards the call's own time.
 pub(crate) const TRIAL_TIME: Duration = Duration::from_secs(5);
 /// Calls that an instance answers before a fresh one takes its place, so that what leaks in a guest stays bounded.
 pub(crate) const CALLS_PER_INSTANCE: u32 = 10_000;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hubgate_core::event::UpstreamFailure;
-use hubgate_core::filter::Verdict;
+use hubgate_core::filter::{Refusal, Verdict};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -144,10 +144,10 @@ fn index_of(verdict: Option<&Verdict>) -> usize {
     match verdict {
         Some(Verdict::Pass) => 0,
         Some(Verdict::Replace(_)) => 1,
-        Some(Verdict::Reject(_)) => 2,
-        Some(Verdict::Drop) => 3,
+        Some(Verdict::Refuse(Refusal::Rejected(_))) => 2,
+        Some(Verdict::Refuse(Refusal::Dropped)) => 3,
         Some(Verdict::Close(_)) => 4,
-        Some(Verdict::Failed(_)) | None => 5,
+        Some(Verdict::Refuse(Refusal::Failed(_))) | None => 5,
     }
 }
 

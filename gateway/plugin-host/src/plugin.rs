@@ -82,7 +82,6 @@ impl Plugin {
 
     /// Takes the place of `before`, whose settings have changed.
     pub(crate) fn behind(before: &Plugin, surroundings: Arc<Surroundings>, loaded: Loaded) -> Plugin {
-        before.swaps.swapped.fetch_add(1, Ordering::Relaxed);
         // Its own: until the shards have followed, `before` serves.
         let halves = Arc::default();
         tell_halves(&halves, &loaded.exports);
@@ -114,11 +113,12 @@ impl Plugin {
             digest = %version.digest,
             "the plugin was swapped"
         );
+        // Before the version is seen: who sees it sees no error of the file before.
+        self.clear_error();
         let version = Arc::new(version);
         self.version.store(version.clone());
         tell_halves(&self.halves, &version.exports);
         self.swaps.swapped.fetch_add(1, Ordering::Relaxed);
-        self.clear_error();
     }
 
     /// Remembers why the plugin's file does not serve; the version that serves goes on.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -18,7 +19,7 @@ use crate::metrics::PluginCollector;
 use crate::plugin::{Plugin, PluginStatus};
 use crate::pool::ShardPlugins;
 use crate::settings::{PluginSettings, PluginSource};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::ticker::Ticker;
 use crate::watch::{self, ReadError, WatchedFile, Watcher};
 
@@ -30,7 +31,9 @@ pub struct PluginHost(Arc<Inner>);
 struct Inner {
     plugins: Arc<PluginList>,
     loader: Arc<Loader>,
-    store: Arc<Store>,
+    state_folder: Option<PathBuf>,
+    /// Opened when there is a first plugin.
+    store: Mutex<Option<Arc<Store>>>,
     /// None where no plugin has a file.
     watcher: Mutex<Option<Watcher>>,
     ticker: Ticker,
@@ -48,8 +51,8 @@ pub enum StartError {
     Load { plugin: PluginName, file: PathBuf, source: LoadError },
     #[error("plugin {plugin}: the embedded component cannot serve: {source}")]
     LoadEmbedded { plugin: PluginName, source: LoadError },
-    #[error("plugin {plugin}: its state cannot be read: {reason}")]
-    State { plugin: PluginName, reason: String },
+    #[error("the state of plugins cannot be used: {0}")]
+    State(String),
     #[error("plugin {plugin} is configured twice")]
     Twice { plugin: PluginName },
     #[error("plugins cannot run here: {0}")]
@@ -72,8 +75,8 @@ impl PluginHost {
         let engine = engine::pooling(instances).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| environment(&error))?;
         let loader = Arc::new(Loader::new(&engine, &ticker, compilation).map_err(StartError::Engine)?);
-        let (store, watcher) = (Arc::new(Store::new(state_folder)), Mutex::default());
-        let host = PluginHost(Arc::new(Inner { plugins: Arc::default(), loader, store, watcher, ticker }));
+        let (store, watcher) = (Mutex::default(), Mutex::default());
+        let host = PluginHost(Arc::new(Inner { plugins: Arc::default(), loader, state_folder, store, watcher, ticker }));
         host.configure(plugins)?;
         Ok(host)
     }
@@ -91,7 +94,7 @@ impl PluginHost {
             let before = present.iter().find(|plugin| *plugin.name() == settings.name);
             next.push(match before {
                 Some(plugin) if plugin.surroundings.settings == settings => plugin.clone(),
-                before => Arc::new(load(&self.0.loader, &self.0.store, settings, before)?),
+                before => Arc::new(load(&self.0.loader, self.store()?, settings, before)?),
             });
         }
         let files: Vec<WatchedFile> = next.iter().filter_map(WatchedFile::of).collect();
@@ -101,6 +104,12 @@ impl PluginHost {
                 Watcher::start(self.0.loader.clone(), files).map_err(|error| StartError::Engine(error.to_string()))?,
             ),
         };
+        for plugin in &next {
+            let is_swapped = |before: &Arc<Plugin>| before.name() == plugin.name() && !Arc::ptr_eq(before, plugin);
+            if present.iter().any(is_swapped) {
+                plugin.swaps.swapped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
         self.0.plugins.store(Arc::new(next));
         let before = std::mem::replace(&mut *self.watcher(), watcher);
         drop(before);
@@ -138,6 +147,15 @@ impl PluginHost {
         self.0.ticker.stop();
     }
 
+    fn store(&self) -> Result<Arc<Store>, StartError> {
+        let mut store = self.0.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = &*store {
+            return Ok(store.clone());
+        }
+        let opened = Store::open(self.0.state_folder.as_deref()).map_err(|error| StartError::State(error.to_string()))?;
+        Ok(store.insert(Arc::new(opened)).clone())
+    }
+
     fn watcher(&self) -> MutexGuard<'_, Option<Watcher>> {
         self.0.watcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -152,15 +170,14 @@ impl fmt::Debug for PluginHost {
 /// Loads a plugin; it goes on counting and remembering where `before` ends.
 fn load(
     loader: &Loader,
-    store: &Arc<Store>,
+    store: Arc<Store>,
     settings: PluginSettings,
     before: Option<&Arc<Plugin>>,
 ) -> Result<Plugin, StartError> {
     let (plugin, source) = (settings.name.clone(), settings.source.clone());
     let surroundings = Arc::new(match before {
         Some(before) => before.surroundings.with_settings(settings),
-        None => Surroundings::new(settings, store.clone())
-            .map_err(|error: StoreError| StartError::State { plugin: plugin.clone(), reason: error.to_string() })?,
+        None => Surroundings::new(settings, store).map_err(StartError::State)?,
     });
     let loaded = match source {
         PluginSource::Embedded(bytes) => {

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use hubgate_core::delivery::Action;
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure};
 use hubgate_core::filter::{
-    Direction, FilterMessage, HalvesByPlugin, Inspected, Inspection, OnError, Subject, Verdict,
+    Direction, FilterMessage, HalvesByPlugin, Inspected, Inspection, OnError, Refusal, Subject, Verdict,
 };
 use hubgate_core::id::PluginName;
 use hubgate_core::pairs::Pairs;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Sleep;
 
 use crate::host::ShardQuestion;
 use crate::instance::{Broken, Instance};
@@ -101,7 +102,9 @@ impl ShardPlugins {
                     }
                     Err(failure) => match filter.settings.on_error {
                         OnError::Open => {}
-                        OnError::Closed => return Inspected { verdict: Verdict::Failed(failure), actions },
+                        OnError::Closed => {
+                            return Inspected { verdict: Verdict::Refuse(Refusal::Failed(failure)), actions };
+                        }
                     },
                 }
             }
@@ -121,14 +124,16 @@ impl fmt::Debug for ShardPlugins {
     }
 }
 
-/// The instances of one plugin on one shard. At most as many exist, idle or busy, as calls may run at a time; further calls wait in
-/// their order, as many as the shard has connections at most, since each has one event at a time.
+/// The instances of one plugin on one shard. So many calls may run at a time as handler, and as many as filter: a handler that
+/// waits for what it sends waits for filters, which may be the same plugin. Further calls wait in their order, as many as the
+/// shard has connections at most, since each has one event at a time.
 struct Pool {
     plugin: Arc<Plugin>,
     questions: mpsc::Sender<ShardQuestion>,
     caller: Caller,
     counters: Arc<CallCounters>,
-    permits: Semaphore,
+    handling: Semaphore,
+    filtering: Semaphore,
     /// The last one used is the first one taken: its memory is still in the processor's caches.
     idle: RefCell<Vec<Instance>>,
     /// Of the version that the idle instances were made of.
@@ -137,12 +142,14 @@ struct Pool {
 
 impl Pool {
     fn new(plugin: &Arc<Plugin>, caller: Caller, questions: mpsc::Sender<ShardQuestion>) -> Pool {
+        let permits = || Semaphore::new(plugin.surroundings.settings.budgets.concurrency);
         Pool {
             plugin: Arc::clone(plugin),
             questions,
             caller,
             counters: plugin.shard_counters(),
-            permits: Semaphore::new(plugin.surroundings.settings.budgets.concurrency),
+            handling: permits(),
+            filtering: permits(),
             idle: RefCell::default(),
             generation: Cell::new(0),
         }
@@ -152,7 +159,7 @@ impl Pool {
         let started = Instant::now();
         let deadline = self.deadline(started);
         let call = async |instance: &mut Instance| instance.call(&client, &event, deadline).await;
-        let answer = match self.run(call, deadline).await {
+        let answer = match self.run(&self.handling, call, deadline).await {
             Ok(answer) => answer,
             Err(failure) => failed(failure),
         };
@@ -177,7 +184,7 @@ impl Pool {
         let started = Instant::now();
         let deadline = self.deadline(started);
         let call = async |instance: &mut Instance| instance.inspect(subject, message, headers, deadline).await;
-        let inspected = match self.run(call, deadline).await {
+        let inspected = match self.run(&self.filtering, call, deadline).await {
             Ok((Ok(verdict), actions)) => Ok((verdict, actions)),
             Ok((Err(reason), _)) => Err(UpstreamFailure::Failed(reason)),
             Err(failure) => Err(failure),
@@ -210,12 +217,13 @@ impl Pool {
 
     async fn run<T>(
         &self,
+        permits: &Semaphore,
         call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
         deadline: Instant,
     ) -> Result<T, UpstreamFailure> {
-        let _permit = match self.permits.try_acquire() {
+        let _permit = match permits.try_acquire() {
             Ok(permit) => permit,
-            Err(_) => match within(deadline, pin!(self.permits.acquire())).await {
+            Err(_) => match within(deadline, pin!(permits.acquire())).await {
                 Some(permit) => permit.expect("the semaphore is never closed"),
                 None => return Err(UpstreamFailure::Busy),
             },
@@ -267,13 +275,17 @@ impl Pool {
 }
 
 /// The future's output, or `None` when it takes longer than until `deadline`. A future that is ready at once, as most
-/// calls are, makes no timer.
+/// calls are, makes no timer; each poll polls it once, because that is how long a guest holds the thread.
 async fn within<F: Future>(deadline: Instant, mut future: Pin<&mut F>) -> Option<F::Output> {
-    let at_once = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context)));
-    match at_once.await {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => tokio::time::timeout_at(deadline.into(), future).await.ok(),
-    }
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    std::future::poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => {
+            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+            timer.as_mut().poll(context).map(|()| None)
+        }
+    })
+    .await
 }
 
 fn failed(failure: UpstreamFailure) -> UpstreamAnswer {

@@ -1,20 +1,18 @@
 //! The values that a plugin keeps with the host: shared by all its instances, not touched by a swap, and lasting where there
-//! is a [`Store`]. Memory has all of them; the store has them for the next start.
+//! is a folder for them. Memory has all of them; [`crate::store`] changes them, and keeps them for the next start.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
-
-use hubgate_core::id::PluginName;
+use std::time::{Duration, Instant};
 
 use crate::limits::{STATE_KEY_BYTES, STATE_KEYS_PER_PAGE, STATE_VALUE_BYTES};
-use crate::store::{Store, StoreError, Stored};
 
 /// What a value costs beside its key and its bytes, in bytes.
 const ENTRY_BYTES: usize = 128;
-/// Expired values that one write removes; more only while the room is needed.
-const SWEEP: usize = 32;
+/// Expired values that one change removes to make room, in number: some ten milliseconds' worth.
+const SWEEP: usize = 10_000;
 
 /// Why the state did not do as told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,23 +25,60 @@ pub(crate) enum StateError {
     Unavailable(String),
 }
 
-/// The values of one plugin. Time is an argument: a value whose time to live is over is gone for every operation, and
-/// its memory is freed by the writes that follow.
+/// What a plugin wants changed.
 #[derive(Debug)]
-pub(crate) struct State {
-    plugin: PluginName,
-    store: Arc<Store>,
-    /// What the values may weigh together, in bytes.
+pub(crate) struct Change {
+    pub(crate) key: String,
+    pub(crate) operation: Operation,
+    /// Of a value that the change makes.
+    pub(crate) time_to_live: Option<Duration>,
+    /// What the plugin's values may weigh together, in bytes.
     pub(crate) allowed: usize,
+}
+
+pub(crate) enum Operation {
+    Set(Vec<u8>),
+    /// Sets, or with no new value deletes, only if the present value is `expected`.
+    CompareAndSet {
+        expected: Option<Vec<u8>>,
+        value: Option<Vec<u8>>,
+    },
+    Delete,
+    /// Adds to a number, kept as decimal text. A missing one counts as 0; the time to live is that of its first change.
+    Increment(i64),
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Changed {
+    Done,
+    /// Whether the present value was the expected one.
+    Compared(bool),
+    Sum(i64),
+}
+
+/// The values of one plugin. Time is an argument: a value whose time to live is over is gone for every operation, and
+/// its memory is freed by [`State::sweep`].
+#[derive(Debug, Default)]
+pub(crate) struct State {
     entries: BTreeMap<Arc<str>, Entry>,
     expiries: BTreeSet<(Instant, Arc<str>)>,
     bytes: usize,
+    /// What was there before, of each key that was changed since [`State::take_replaced`].
+    replaced: Vec<Replaced>,
 }
 
 #[derive(Debug)]
-struct Entry {
-    value: Vec<u8>,
-    expires: Option<Instant>,
+pub(crate) struct Replaced {
+    pub(crate) key: Arc<str>,
+    before: Option<Entry>,
+}
+
+/// A value and its end.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) value: Vec<u8>,
+    pub(crate) expires: Option<Instant>,
 }
 
 impl Entry {
@@ -53,88 +88,9 @@ impl Entry {
 }
 
 impl State {
-    /// With what was stored of the plugin. `now` is the present by both clocks.
-    pub(crate) fn load(
-        plugin: PluginName,
-        store: Arc<Store>,
-        allowed: usize,
-        now: (Instant, SystemTime),
-    ) -> Result<State, StoreError> {
-        let stored = store.load(&plugin)?;
-        let (entries, expiries) = Default::default();
-        let mut state = State { plugin, store, allowed, entries, expiries, bytes: 0 };
-        for Stored { key, value, expires } in stored {
-            let left = expires.map(|expires| expires.duration_since(now.1).unwrap_or_default());
-            match left {
-                Some(Duration::ZERO) => state.store.write(&state.plugin, &key, None)?,
-                left => state.insert(&key, value, expiry(left, now.0)),
-            }
-        }
-        Ok(state)
-    }
-
     pub(crate) fn get(&self, key: &str, now: Instant) -> Result<Option<&[u8]>, StateError> {
         check_key(key)?;
-        Ok(self.entries.get(key).filter(|entry| entry.is_live(now)).map(|entry| entry.value.as_slice()))
-    }
-
-    pub(crate) fn set(
-        &mut self,
-        key: &str,
-        value: Vec<u8>,
-        time_to_live: Option<Duration>,
-        now: Instant,
-    ) -> Result<(), StateError> {
-        self.put(key, value, expiry(time_to_live, now), now)
-    }
-
-    /// Sets, or with `None` deletes, only if the present value is `expected`; says whether it did.
-    pub(crate) fn compare_and_set(
-        &mut self,
-        key: &str,
-        expected: Option<&[u8]>,
-        value: Option<Vec<u8>>,
-        time_to_live: Option<Duration>,
-        now: Instant,
-    ) -> Result<bool, StateError> {
-        if self.get(key, now)? != expected {
-            return Ok(false);
-        }
-        match value {
-            Some(value) => self.put(key, value, expiry(time_to_live, now), now)?,
-            None => self.delete(key)?,
-        }
-        Ok(true)
-    }
-
-    pub(crate) fn delete(&mut self, key: &str) -> Result<(), StateError> {
-        check_key(key)?;
-        if self.entries.contains_key(key) {
-            self.store.write(&self.plugin, key, None).map_err(unavailable)?;
-            self.remove(key);
-        }
-        Ok(())
-    }
-
-    /// Adds to a number, kept as decimal text. A missing one counts as 0 and gets the time to live.
-    pub(crate) fn increment(
-        &mut self,
-        key: &str,
-        by: i64,
-        time_to_live: Option<Duration>,
-        now: Instant,
-    ) -> Result<i64, StateError> {
-        check_key(key)?;
-        let present = self.entries.get(key).filter(|entry| entry.is_live(now));
-        let (number, expires) = match present {
-            Some(entry) => (number(&entry.value)?, entry.expires),
-            None => (0, expiry(time_to_live, now)),
-        };
-        let sum = number
-            .checked_add(by)
-            .ok_or_else(|| StateError::Unavailable("the sum is out of the range of s64".to_owned()))?;
-        self.put(key, sum.to_string().into_bytes(), expires, now)?;
-        Ok(sum)
+        Ok(self.live(key, now).map(|entry| entry.value.as_slice()))
     }
 
     /// Keys that start with `prefix`, in byte order, behind `after`; at most `limit` and at most 1,000.
@@ -152,59 +108,122 @@ impl State {
             .collect()
     }
 
-    fn put(&mut self, key: &str, value: Vec<u8>, expires: Option<Instant>, now: Instant) -> Result<(), StateError> {
-        check_key(key)?;
-        if value.len() > STATE_VALUE_BYTES {
-            return Err(StateError::TooLarge);
-        }
-        let weight = weight(key, &value);
-        let replaced = self.entries.get(key).map_or(0, |entry| self::weight(key, &entry.value));
-        for swept in 0.. {
-            let needed = self.bytes - replaced + weight > self.allowed;
-            if (swept >= SWEEP && !needed) || !self.remove_expired(key, now)? {
-                break;
+    /// All or nothing of the change; what it has replaced is remembered.
+    pub(crate) fn change(&mut self, change: Change, now: Instant) -> Result<Changed, StateError> {
+        let Change { key, operation, time_to_live, allowed } = change;
+        check_key(&key)?;
+        let present = self.live(&key, now);
+        let expires = expiry(time_to_live, now);
+        match operation {
+            Operation::Set(value) => {
+                self.put(&key, Entry { value, expires }, allowed, now)?;
+                Ok(Changed::Done)
+            }
+            Operation::CompareAndSet { expected, value } => {
+                if present.map(|entry| &entry.value) != expected.as_ref() {
+                    return Ok(Changed::Compared(false));
+                }
+                match value {
+                    Some(value) => self.put(&key, Entry { value, expires }, allowed, now)?,
+                    None => self.replace(key.into(), None),
+                }
+                Ok(Changed::Compared(true))
+            }
+            Operation::Delete => {
+                self.replace(key.into(), None);
+                Ok(Changed::Done)
+            }
+            Operation::Increment(by) => {
+                let (number, expires) = match present {
+                    Some(entry) => (number(&entry.value)?, entry.expires),
+                    None => (0, expires),
+                };
+                let sum = number
+                    .checked_add(by)
+                    .ok_or_else(|| StateError::Unavailable("the sum is out of the range of s64".to_owned()))?;
+                self.put(&key, Entry { value: sum.to_string().into_bytes(), expires }, allowed, now)?;
+                Ok(Changed::Sum(sum))
             }
         }
-        if self.bytes - replaced + weight > self.allowed {
+    }
+
+    /// Removes values whose time is over, up to so many; what it has removed is remembered.
+    pub(crate) fn sweep(&mut self, most: usize, now: Instant) {
+        let expired = self.expiries.iter().take_while(|(expires, _)| *expires <= now).take(most);
+        let keys: Vec<Arc<str>> = expired.map(|(_, key)| key.clone()).collect();
+        keys.into_iter().for_each(|key| self.replace(key, None));
+    }
+
+    /// Whether time alone will change something.
+    pub(crate) fn has_expiries(&self) -> bool {
+        !self.expiries.is_empty()
+    }
+
+    /// What was replaced since the last time, oldest first.
+    pub(crate) fn take_replaced(&mut self) -> Vec<Replaced> {
+        std::mem::take(&mut self.replaced)
+    }
+
+    /// Undoes what has replaced these.
+    pub(crate) fn put_back(&mut self, replaced: Vec<Replaced>) {
+        for Replaced { key, before } in replaced.into_iter().rev() {
+            self.replace(key, before);
+        }
+        self.replaced.clear();
+    }
+
+    /// What is there now, whether its time is over or not.
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    /// Puts a value there, or removes the one that is.
+    pub(crate) fn replace(&mut self, key: Arc<str>, entry: Option<Entry>) {
+        let (key, before) = match self.entries.remove_entry(&*key) {
+            Some((key, before)) => (key, Some(before)),
+            None => (key, None),
+        };
+        if let Some(before) = &before {
+            self.bytes -= weight(&key, &before.value);
+            if let Some(expires) = before.expires {
+                self.expiries.remove(&(expires, key.clone()));
+            }
+        }
+        if before.is_none() && entry.is_none() {
+            return;
+        }
+        if let Some(entry) = entry {
+            self.bytes += weight(&key, &entry.value);
+            if let Some(expires) = entry.expires {
+                self.expiries.insert((expires, key.clone()));
+            }
+            self.entries.insert(key.clone(), entry);
+        }
+        self.replaced.push(Replaced { key, before });
+    }
+
+    fn live(&self, key: &str, now: Instant) -> Option<&Entry> {
+        self.entries.get(key).filter(|entry| entry.is_live(now))
+    }
+
+    fn put(&mut self, key: &str, entry: Entry, allowed: usize, now: Instant) -> Result<(), StateError> {
+        if entry.value.len() > STATE_VALUE_BYTES {
+            return Err(StateError::TooLarge);
+        }
+        let weight = weight(key, &entry.value);
+        let is_too_much = |state: &State| {
+            let replaced = state.entries.get(key).map_or(0, |entry| self::weight(key, &entry.value));
+            state.bytes - replaced + weight > allowed
+        };
+        if is_too_much(self) {
+            self.sweep(SWEEP, now);
+        }
+        if is_too_much(self) {
             return Err(StateError::Quota);
         }
-        let end = expires.map(|expires| SystemTime::now() + expires.saturating_duration_since(now));
-        self.store.write(&self.plugin, key, Some((&value, end))).map_err(unavailable)?;
-        self.remove(key);
-        self.insert(key, value, expires);
+        self.replace(key.into(), Some(entry));
         Ok(())
     }
-
-    fn insert(&mut self, key: &str, value: Vec<u8>, expires: Option<Instant>) {
-        self.bytes += weight(key, &value);
-        let key: Arc<str> = key.into();
-        if let Some(expires) = expires {
-            self.expiries.insert((expires, Arc::clone(&key)));
-        }
-        self.entries.insert(key, Entry { value, expires });
-    }
-
-    /// Removes one value whose time is over, if there is one other than `except`, which is about to be written.
-    fn remove_expired(&mut self, except: &str, now: Instant) -> Result<bool, StateError> {
-        let expired = self.expiries.iter().take_while(|(expires, _)| *expires <= now);
-        let Some((_, key)) = expired.filter(|(_, key)| **key != *except).take(1).next() else { return Ok(false) };
-        let key = Arc::clone(key);
-        self.delete(&key)?;
-        Ok(true)
-    }
-
-    fn remove(&mut self, key: &str) {
-        let Some((key, entry)) = self.entries.remove_entry(key) else { return };
-        self.bytes -= weight(&key, &entry.value);
-        if let Some(expires) = entry.expires {
-            self.expiries.remove(&(expires, key));
-        }
-    }
-}
-
-/// What went wrong with the store is in the log; the guest cannot do anything about it.
-fn unavailable(_: StoreError) -> StateError {
-    StateError::Unavailable("the store cannot be written".to_owned())
 }
 
 fn check_key(key: &str) -> Result<(), StateError> {
@@ -230,94 +249,105 @@ fn number(value: &[u8]) -> Result<i64, StateError> {
         .ok_or_else(|| StateError::Unavailable("the value is not a number".to_owned()))
 }
 
+impl fmt::Debug for Entry {
+    /// Without the value: it may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("bytes", &self.value.len()).field("expires", &self.expires).finish()
+    }
+}
+
+impl fmt::Debug for Operation {
+    /// Without the values: they may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Operation::Set(_) => "Set",
+            Operation::CompareAndSet { .. } => "CompareAndSet",
+            Operation::Delete => "Delete",
+            Operation::Increment(_) => "Increment",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const ALLOWED: usize = 4 << 20;
 
-    /// That may weigh 4 MiB.
-    fn state(folder: Option<&std::path::Path>) -> State {
-        let store = Arc::new(Store::new(folder.map(Into::into)));
-        State::load(PluginName::new("p"), store, 4 << 20, (Instant::now(), SystemTime::now())).unwrap()
+    impl State {
+        fn does(
+            &mut self,
+            key: &str,
+            operation: Operation,
+            time_to_live: Option<Duration>,
+            now: Instant,
+        ) -> Result<Changed, StateError> {
+            self.change(Change { key: key.to_owned(), operation, time_to_live, allowed: ALLOWED }, now)
+        }
+
+        fn sets(
+            &mut self,
+            key: &str,
+            value: impl Into<Vec<u8>>,
+            time_to_live: Option<Duration>,
+            now: Instant,
+        ) -> Result<Changed, StateError> {
+            self.does(key, Operation::Set(value.into()), time_to_live, now)
+        }
     }
 
-    #[test]
-    fn what_was_written_is_there_at_the_next_start() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path().join("state");
-        let now = Instant::now();
-        let mut before = state(Some(&folder));
-        before.set("kept", b"1".to_vec(), None, now).unwrap();
-        before.set("expiring", b"2".to_vec(), Some(9000 * SECOND), now).unwrap();
-        before.set("expired", b"3".to_vec(), Some(Duration::ZERO), now).unwrap();
-        before.set("deleted", b"4".to_vec(), None, now).unwrap();
-        before.delete("deleted").unwrap();
-        assert_eq!(before.increment("count", 2, None, now), Ok(2));
-        drop(before);
-        let mut after = state(Some(&folder));
-        let now = Instant::now();
-        assert_eq!(after.keys("", None, 10, now), ["count", "expiring", "kept"]);
-        assert_eq!(after.increment("count", 1, None, now), Ok(3));
-        assert_eq!(after.get("expiring", now + 8000 * SECOND).unwrap(), Some(&b"2"[..]));
-        assert_eq!(after.get("expiring", now + 9001 * SECOND).unwrap(), None);
-    }
-
-    #[test]
-    fn plugins_do_not_see_each_others_values() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Store::new(Some(folder.path().join("state"))));
-        let now = (Instant::now(), SystemTime::now());
-        let load = |name: &str| State::load(PluginName::new(name), store.clone(), 4 << 20, now).unwrap();
-        load("a").set("bc", b"1".to_vec(), None, now.0).unwrap();
-        load("ab").set("c", b"2".to_vec(), None, now.0).unwrap();
-        assert_eq!(load("a").keys("", None, 10, now.0), ["bc"]);
-        assert_eq!(load("ab").keys("", None, 10, now.0), ["c"]);
+    fn state() -> (State, Instant) {
+        (State::default(), Instant::now())
     }
 
     #[test]
     fn a_value_lives_as_long_as_it_was_told() {
-        let (mut state, now) = (state(None), Instant::now());
-        state.set("k", b"v".to_vec(), Some(SECOND), now).unwrap();
+        let (mut state, now) = state();
+        state.sets("k", "v", Some(SECOND), now).unwrap();
         assert_eq!(state.get("k", now).unwrap(), Some(&b"v"[..]));
         assert_eq!(state.get("k", now + SECOND).unwrap(), None);
         assert_eq!(state.keys("", None, 10, now + SECOND), Vec::<String>::new());
-        state.set("k", b"w".to_vec(), None, now + SECOND).unwrap();
+        state.sets("k", "w", None, now + SECOND).unwrap();
         assert_eq!(state.get("k", now + 9 * SECOND).unwrap(), Some(&b"w"[..]));
     }
 
     #[test]
     fn a_number_keeps_the_end_it_was_made_with() {
-        let (mut state, now) = (state(None), Instant::now());
-        assert_eq!(state.increment("n", 2, Some(SECOND), now), Ok(2));
-        assert_eq!(state.increment("n", -5, Some(9 * SECOND), now), Ok(-3));
-        assert_eq!(state.get("n", now).unwrap(), Some(&b"-3"[..]));
-        assert_eq!(state.increment("n", 1, None, now + SECOND), Ok(1));
-        state.set("n", b"x".to_vec(), None, now).unwrap();
-        assert!(matches!(state.increment("n", 1, None, now), Err(StateError::Unavailable(_))));
-        state.set("n", i64::MAX.to_string().into_bytes(), None, now).unwrap();
-        assert!(matches!(state.increment("n", 1, None, now), Err(StateError::Unavailable(_))));
+        let (mut state, now) = state();
+        let mut add = |by, time_to_live, now| state.does("n", Operation::Increment(by), time_to_live, now);
+        assert_eq!(add(2, Some(SECOND), now), Ok(Changed::Sum(2)));
+        assert_eq!(add(-5, Some(9 * SECOND), now), Ok(Changed::Sum(-3)));
+        assert_eq!(add(1, None, now + SECOND), Ok(Changed::Sum(1)));
+        assert_eq!(state.get("n", now).unwrap(), Some(&b"1"[..]));
+        for no_more in ["x".to_owned(), i64::MAX.to_string()] {
+            state.sets("n", no_more.clone(), None, now).unwrap();
+            let refused = state.does("n", Operation::Increment(1), None, now);
+            assert!(matches!(refused, Err(StateError::Unavailable(_))), "{no_more}");
+        }
     }
 
     #[test]
     fn compare_and_set_acts_on_the_expected_value_only() {
-        let (mut state, now) = (state(None), Instant::now());
-        let mut swap = |expected: Option<&[u8]>, value: Option<&[u8]>| {
-            state.compare_and_set("k", expected, value.map(<[u8]>::to_vec), None, now).unwrap()
+        let (mut state, now) = state();
+        let mut swap = |expected: Option<&str>, value: Option<&str>| {
+            let bytes = |text: Option<&str>| text.map(|text| text.as_bytes().to_vec());
+            let operation = Operation::CompareAndSet { expected: bytes(expected), value: bytes(value) };
+            state.does("k", operation, None, now).unwrap() == Changed::Compared(true)
         };
-        assert!(swap(None, Some(b"1")));
-        assert!(!swap(None, Some(b"2")));
-        assert!(swap(Some(b"1"), Some(b"2")));
-        assert!(!swap(Some(b"1"), None));
-        assert!(swap(Some(b"2"), None));
-        assert!(swap(None, Some(b"3")));
+        assert!(swap(None, Some("1")));
+        assert!(!swap(None, Some("2")));
+        assert!(swap(Some("1"), Some("2")));
+        assert!(!swap(Some("1"), None));
+        assert!(swap(Some("2"), None));
+        assert!(swap(None, Some("3")));
     }
 
     #[test]
     fn keys_come_in_pages() {
-        let (mut state, now) = (state(None), Instant::now());
+        let (mut state, now) = state();
         for key in ["a/1", "a/2", "a/3", "b/1"] {
-            state.set(key, Vec::new(), None, now).unwrap();
+            state.sets(key, "", None, now).unwrap();
         }
         assert_eq!(state.keys("a/", None, 2, now), ["a/1", "a/2"]);
         assert_eq!(state.keys("a/", Some("a/2"), 2, now), ["a/3"]);
@@ -327,36 +357,54 @@ mod tests {
 
     #[test]
     fn size_and_quota_are_bounded_and_expired_values_make_room() {
-        let (mut state, now) = (state(None), Instant::now());
+        let (mut state, now) = state();
         let value = || vec![0; STATE_VALUE_BYTES];
-        assert_eq!(state.set("k", vec![0; STATE_VALUE_BYTES + 1], None, now), Err(StateError::TooLarge));
+        assert_eq!(state.sets("k", vec![0; STATE_VALUE_BYTES + 1], None, now), Err(StateError::TooLarge));
         assert_eq!(state.get(&"k".repeat(STATE_KEY_BYTES + 1), now), Err(StateError::TooLarge));
-        let fit = (4 << 20) / weight("00", &value());
+        let fit = ALLOWED / weight("00", &value());
         for index in 0..fit {
-            state.set(&format!("{index:02}"), value(), Some(SECOND), now).unwrap();
+            state.sets(&format!("{index:02}"), value(), Some(SECOND), now).unwrap();
         }
-        assert_eq!(state.set("zz", value(), None, now), Err(StateError::Quota));
-        state.set("00", value(), Some(SECOND), now).unwrap();
+        assert_eq!(state.sets("zz", value(), None, now), Err(StateError::Quota));
+        state.sets("00", value(), Some(SECOND), now).unwrap();
         for index in 0..fit {
-            state.set(&format!("z{index}"), value(), None, now + SECOND).unwrap();
+            state.sets(&format!("z{index}"), value(), None, now + SECOND).unwrap();
         }
         assert_eq!(state.keys("", None, 1_000, now).len(), state.entries.len());
         assert_eq!(state.bytes, state.entries.iter().map(|(k, e)| weight(k, &e.value)).sum::<usize>());
-        assert!(state.bytes <= 4 << 20);
+        assert!(state.bytes <= ALLOWED);
     }
 
     #[test]
     fn the_account_is_empty_when_the_state_is() {
-        let (mut state, now) = (state(None), Instant::now());
+        let (mut state, now) = state();
         for round in 0..3 {
             for key in ["a", "b", "c"] {
-                state.set(key, vec![0; 10 * (round + 1)], Some(SECOND), now).unwrap();
+                state.sets(key, vec![0; 10 * (round + 1)], Some(SECOND), now).unwrap();
             }
         }
         assert_eq!(state.expiries.len(), 3);
-        for key in ["a", "b", "c"] {
-            state.delete(key).unwrap();
-        }
-        assert_eq!((state.bytes, state.expiries.len()), (0, 0));
+        state.does("a", Operation::Delete, None, now).unwrap();
+        state.sweep(1, now + SECOND);
+        assert!(state.has_expiries());
+        state.sweep(9, now + SECOND);
+        assert_eq!((state.bytes, state.expiries.len(), state.entries.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_put_back_is_as_it_was() {
+        let (mut state, now) = state();
+        state.sets("a", "1", Some(SECOND), now).unwrap();
+        state.sets("b", "1", None, now).unwrap();
+        let (entries, bytes) = (state.entries.clone(), state.bytes);
+        state.take_replaced();
+        state.sets("a", "22", None, now).unwrap();
+        state.does("a", Operation::Delete, None, now).unwrap();
+        state.does("b", Operation::Increment(1), None, now).unwrap();
+        state.sets("c", "3", Some(SECOND), now).unwrap();
+        let replaced = state.take_replaced();
+        state.put_back(replaced);
+        assert_eq!((&state.entries, state.bytes, state.expiries.len()), (&entries, bytes, 1));
+        assert!(state.take_replaced().is_empty());
     }
 }

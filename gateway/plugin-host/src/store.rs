@@ -1,236 +1,480 @@
-//! Where the values of plugins last: an embedded key-value store in a folder of the gateway's.
+//! Where the values of plugins last: a database of SQLite in a folder of the gateway's.
 //!
-//! A write is with the operating system before the guest goes on, so that it outlives the process whatever ends it. The disk
-//! has it within a second.
+//! One thread makes all changes, in memory and in the database, many in one transaction when many come at once. Whoever
+//! wants one waits for it without holding a shard up: the disk may be slow. A change is with the operating system before it
+//! is answered, so that it outlives the process whatever ends it. The disk has it within a second.
 
-use std::fmt;
-use std::fs::DirBuilder;
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
+use std::{fmt, io};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use hubgate_core::id::PluginName;
+use rusqlite::{Connection, ErrorCode, params};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout_at;
 
-/// How long a write may take to get from the operating system to the disk.
+use crate::compiler::is_private;
+use crate::state::{Change, Changed, Entry, Replaced, State, StateError};
+
+/// How long a change may take to get from the operating system to the disk.
 const SYNC_PERIOD: Duration = Duration::from_secs(1);
 /// How long a gateway that starts waits for another one to let go of the folder.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What the store keeps in memory of its files, and of what is not in them yet, in bytes. All values are in memory anyway.
-const CACHE_BYTES: u64 = 1 << 20;
-const WRITE_BUFFER_BYTES: u64 = 8 << 20;
-const JOURNAL_BYTES: u64 = 64 << 20;
+/// Changes that wait for the thread; who wants more waits before.
+const QUEUE: usize = 1_024;
+/// Changes that one transaction holds at most.
+const BATCH: usize = 256;
+/// Values of a plugin that are removed at a time when their time is over, in number.
+const SWEEP: usize = 10_000;
+/// Of the database's tables.
+const SCHEMA: i64 = 1;
 
-/// The store of all plugins; its folder is made with the first write.
-#[derive(Debug)]
+/// The values of all plugins.
 pub(crate) struct Store {
-    /// None: nothing lasts.
-    folder: Option<PathBuf>,
-    open: OnceLock<Open>,
-    opening: Mutex<()>,
-    /// Whether the log knows that nothing can be written now.
-    is_failing: AtomicBool,
-}
-
-struct Open {
     shared: Arc<Shared>,
-    values: Keyspace,
-    syncing: Option<JoinHandle<()>>,
+    /// None when it ends.
+    changes: Option<mpsc::Sender<Wanted>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 struct Shared {
-    database: Database,
-    is_dirty: AtomicBool,
-    is_stopped: AtomicBool,
+    /// None: nothing lasts.
+    database: Option<Mutex<Connection>>,
+    /// A plugin has its values in memory once, as long as anybody uses them.
+    states: Mutex<HashMap<PluginName, Weak<PluginValues>>>,
 }
 
-/// A value as it is stored.
-pub(crate) struct Stored {
-    pub(crate) key: String,
-    pub(crate) value: Vec<u8>,
-    pub(crate) expires: Option<SystemTime>,
+/// What a plugin keeps.
+#[derive(Debug)]
+pub(crate) struct PluginValues {
+    plugin: PluginName,
+    state: Mutex<State>,
 }
 
-/// Why the store did not do as told.
+/// A change on its way to the thread.
+struct Wanted {
+    values: Arc<PluginValues>,
+    change: Change,
+    answer: oneshot::Sender<Result<Changed, StateError>>,
+}
+
+/// A row as it is to be.
+struct Row<'a> {
+    plugin: &'a str,
+    key: &'a str,
+    /// With its end. None: there is no such row.
+    value: Option<(Vec<u8>, Option<i64>)>,
+}
+
+/// Why there is no store.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
-    #[error("{}: the folder cannot be made: {source}", folder.display())]
-    Folder { folder: PathBuf, source: std::io::Error },
     #[error("{}: {source}", folder.display())]
-    Store { folder: PathBuf, source: fjall::Error },
+    Folder { folder: PathBuf, source: io::Error },
+    #[error("{}: {source}", folder.display())]
+    Database { folder: PathBuf, source: rusqlite::Error },
     #[error("{}: another gateway has it open; each needs a `server.data-dir` of its own", folder.display())]
     Locked { folder: PathBuf },
+    #[error("{}: a newer version of Hubgate has written it", folder.display())]
+    TooNew { folder: PathBuf },
 }
 
 impl Store {
-    pub(crate) fn new(folder: Option<PathBuf>) -> Store {
-        Store { folder, open: OnceLock::new(), opening: Mutex::new(()), is_failing: AtomicBool::new(false) }
-    }
-
-    /// What was stored of a plugin.
-    pub(crate) fn load(&self, plugin: &PluginName) -> Result<Vec<Stored>, StoreError> {
-        let Some(folder) = self.folder.as_ref().filter(|folder| folder.exists()) else {
-            return Ok(Vec::new());
+    /// Opens or makes the database in `folder`, for this process alone. Blocks meanwhile, and waits a while for a gateway
+    /// that is just going. Without a folder nothing lasts.
+    pub(crate) fn open(folder: Option<&Path>) -> Result<Store, StoreError> {
+        let database = folder.map(open).transpose()?.map(Mutex::new);
+        let shared = Arc::new(Shared { database, states: Mutex::default() });
+        let (changes, wanted) = mpsc::channel(QUEUE);
+        let own = shared.clone();
+        let run = move || match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+            Ok(runtime) => runtime.block_on(own.serve(wanted)),
+            Err(error) => tracing::error!(%error, "the state of plugins cannot be changed"),
         };
-        let prefix = prefix(plugin);
-        let values = self.open_patiently(folder)?.values.prefix(&prefix).map(|entry| {
-            let (key, value) =
-                entry.into_inner().map_err(|source| StoreError::Store { folder: folder.clone(), source })?;
-            Ok(read(&key[prefix.len()..], &value))
-        });
-        values.filter_map(Result::transpose).collect()
+        let thread = thread::Builder::new().name("hubgate-state".to_owned()).spawn(run).map_err(|source| {
+            StoreError::Folder { folder: folder.map(Path::to_owned).unwrap_or_default(), source }
+        })?;
+        Ok(Store { shared, changes: Some(changes), thread: Some(thread) })
     }
 
-    /// Stores a value, or with `None` deletes it. The log has the first of several failures in a row.
-    pub(crate) fn write(
-        &self,
-        plugin: &PluginName,
-        key: &str,
-        value: Option<(&[u8], Option<SystemTime>)>,
-    ) -> Result<(), StoreError> {
-        let written = self.try_write(plugin, key, value);
-        let has_failed = self.is_failing.load(Ordering::Relaxed);
-        match &written {
-            Ok(()) if has_failed => self.is_failing.store(false, Ordering::Relaxed),
-            Err(error) if !has_failed => {
-                self.is_failing.store(true, Ordering::Relaxed);
-                tracing::error!(%error, "the state of plugins cannot be written");
-            }
-            Ok(()) | Err(_) => {}
+    /// What a plugin has kept. Blocks while it is read.
+    pub(crate) fn values(&self, plugin: &PluginName) -> Result<Arc<PluginValues>, String> {
+        let mut states = lock(&self.shared.states);
+        if let Some(present) = states.get(plugin).and_then(Weak::upgrade) {
+            return Ok(present);
         }
-        written
+        let mut state = State::default();
+        if let Some(database) = &self.shared.database {
+            let now = (Instant::now(), SystemTime::now());
+            read(&lock(database), plugin, now, &mut state).map_err(|error| error.to_string())?;
+            state.take_replaced();
+        }
+        let values = Arc::new(PluginValues { plugin: plugin.clone(), state: Mutex::new(state) });
+        states.insert(plugin.clone(), Arc::downgrade(&values));
+        Ok(values)
     }
 
-    fn try_write(
-        &self,
-        plugin: &PluginName,
-        key: &str,
-        value: Option<(&[u8], Option<SystemTime>)>,
-    ) -> Result<(), StoreError> {
-        let Some(folder) = &self.folder else {
-            return Ok(());
-        };
-        let open = self.open(folder)?;
-        let key = [&prefix(plugin), key.as_bytes()].concat();
-        let written = match value {
-            Some((value, expires)) => open.values.insert(key, written(value, expires)),
-            None => open.values.remove(key),
-        };
-        written.map_err(|source| StoreError::Store { folder: folder.clone(), source })?;
-        if !open.shared.is_dirty.swap(true, Ordering::SeqCst)
-            && let Some(syncing) = &open.syncing
-        {
-            syncing.thread().unpark();
-        }
-        Ok(())
-    }
-
-    /// Waits a while for a gateway that is just going. Blocks meanwhile.
-    fn open_patiently(&self, folder: &PathBuf) -> Result<&Open, StoreError> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.open(folder) {
-                Err(StoreError::Locked { .. }) if Instant::now() < deadline => thread::sleep(PATIENCE / 50),
-                opened => return opened,
-            }
-        }
-    }
-
-    fn open(&self, folder: &PathBuf) -> Result<&Open, StoreError> {
-        if let Some(open) = self.open.get() {
-            return Ok(open);
-        }
-        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = self.open.get() {
-            return Ok(open);
-        }
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|source| StoreError::Folder { folder: folder.clone(), source })?;
-        let failed = |source| match source {
-            fjall::Error::Locked => StoreError::Locked { folder: folder.clone() },
-            source => StoreError::Store { folder: folder.clone(), source },
-        };
-        let open = Open::new(folder).map_err(failed)?;
-        Ok(self.open.get_or_init(|| open))
+    /// Changes a value; answered when it would outlive this process.
+    pub(crate) async fn change(&self, values: &Arc<PluginValues>, change: Change) -> Result<Changed, StateError> {
+        let stopped = || StateError::Unavailable("the gateway is stopping".to_owned());
+        let (answer, answered) = oneshot::channel();
+        let changes = self.changes.as_ref().ok_or_else(stopped)?;
+        changes.send(Wanted { values: values.clone(), change, answer }).await.map_err(|_| stopped())?;
+        answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 }
 
-impl Open {
-    fn new(folder: &PathBuf) -> fjall::Result<Open> {
-        let database = Database::builder(folder)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(JOURNAL_BYTES)
-            .worker_threads(1)
-            .open()?;
-        let values =
-            database.keyspace("state", || KeyspaceCreateOptions::default().max_memtable_size(WRITE_BUFFER_BYTES))?;
-        let shared =
-            Arc::new(Shared { database, is_dirty: AtomicBool::new(false), is_stopped: AtomicBool::new(false) });
-        let own = shared.clone();
-        let syncing = thread::Builder::new().name("hubgate-state".to_owned()).spawn(move || own.sync())?;
-        Ok(Open { shared, values, syncing: Some(syncing) })
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.changes = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl PluginValues {
+    /// The values as they are; nobody may wait meanwhile.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 }
 
 impl Shared {
-    /// Brings to the disk what was written, once in each period in which something was.
+    /// Makes the changes that come until nobody can want any more. Once in a period in which something was changed, what is
+    /// with the operating system goes to the disk, and values whose time is over are removed.
+    async fn serve(&self, mut wanted: mpsc::Receiver<Wanted>) {
+        let (mut batch, mut is_failing) = (Vec::with_capacity(BATCH), false);
+        let mut due: Option<tokio::time::Instant> = None;
+        loop {
+            let received = wanted.recv_many(&mut batch, BATCH);
+            let count = match due {
+                Some(due) => timeout_at(due, received).await.ok(),
+                None => Some(received.await),
+            };
+            match count {
+                Some(0) => break,
+                Some(_) => {
+                    self.make(&mut batch, &mut is_failing);
+                    due = due.or_else(|| Some(tokio::time::Instant::now() + SYNC_PERIOD));
+                }
+                None => {}
+            }
+            if due.is_some_and(|due| due <= tokio::time::Instant::now()) {
+                let more = self.sweep(&mut is_failing);
+                self.sync();
+                due = more.then(|| tokio::time::Instant::now() + SYNC_PERIOD);
+            }
+        }
+        self.sync();
+    }
+
+    /// Makes changes in one transaction, and answers them.
+    fn make(&self, batch: &mut Vec<Wanted>, is_failing: &mut bool) {
+        let now = Instant::now();
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut replaced = Vec::new();
+        for Wanted { values, change, answer } in batch.drain(..) {
+            let mut state = values.state();
+            answers.push((answer, state.change(change, now)));
+            let own = state.take_replaced();
+            drop(state);
+            replaced.push((values, own));
+        }
+        let is_stored = self.store(replaced, is_failing);
+        for (answer, changed) in answers {
+            // Nothing of the transaction has happened, so nothing that was decided in it is true.
+            let unavailable = || StateError::Unavailable("the store cannot be written".to_owned());
+            drop(answer.send(if is_stored { changed } else { Err(unavailable()) }));
+        }
+    }
+
+    /// Removes what is over; says whether more will be.
+    fn sweep(&self, is_failing: &mut bool) -> bool {
+        let states: Vec<_> = lock(&self.states).values().filter_map(Weak::upgrade).collect();
+        let now = Instant::now();
+        let mut replaced = Vec::new();
+        for values in &states {
+            let mut state = values.state();
+            state.sweep(SWEEP, now);
+            replaced.push((values.clone(), state.take_replaced()));
+        }
+        self.store(replaced, is_failing);
+        states.iter().any(|values| values.state().has_expiries())
+    }
+
+    /// Brings what was changed in memory into the database, or undoes it. The log has the first of several failures.
+    fn store(&self, replaced: Vec<(Arc<PluginValues>, Vec<Replaced>)>, is_failing: &mut bool) -> bool {
+        let Some(database) = &self.database else { return true };
+        if replaced.iter().all(|(_, replaced)| replaced.is_empty()) {
+            return true;
+        }
+        let now = (Instant::now(), SystemTime::now());
+        let rows: Vec<Row<'_>> = replaced.iter().flat_map(|(values, replaced)| rows(values, replaced, now)).collect();
+        match write(&mut lock(database), &rows) {
+            Ok(()) => {
+                if std::mem::take(is_failing) {
+                    tracing::info!("the state of plugins can be written again");
+                }
+                true
+            }
+            Err(error) => {
+                if !std::mem::replace(is_failing, true) {
+                    tracing::error!(%error, "the state of plugins cannot be written");
+                }
+                for (values, replaced) in replaced.into_iter().rev() {
+                    values.state().put_back(replaced);
+                }
+                false
+            }
+        }
+    }
+
+    /// Brings what was written to the disk, and from the log of the database into its tables.
     fn sync(&self) {
-        while !self.is_stopped.load(Ordering::SeqCst) {
-            if !self.is_dirty.load(Ordering::SeqCst) {
-                thread::park();
-                continue;
-            }
-            thread::park_timeout(SYNC_PERIOD);
-            self.is_dirty.store(false, Ordering::SeqCst);
-            if let Err(error) = self.database.persist(PersistMode::SyncData) {
-                tracing::error!(%error, "the state of plugins does not reach the disk");
-            }
+        let Some(database) = &self.database else { return };
+        let synced = lock(database).query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = synced {
+            tracing::error!(%error, "the state of plugins does not reach the disk");
         }
     }
 }
 
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.shared.is_stopped.store(true, Ordering::SeqCst);
-        if let Some(syncing) = self.syncing.take() {
-            syncing.thread().unpark();
-            drop(syncing.join());
-        }
-        drop(self.shared.database.persist(PersistMode::SyncAll));
+fn open(folder: &Path) -> Result<Connection, StoreError> {
+    let of_folder = |source| StoreError::Folder { folder: folder.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(of_folder)?;
+    if !is_private(&fs::symlink_metadata(folder).map_err(of_folder)?) {
+        let problem = "it must belong to this user, and nobody else may have access (mode 0700)";
+        return Err(of_folder(io::Error::new(io::ErrorKind::PermissionDenied, problem)));
     }
-}
-
-impl fmt::Debug for Open {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Open").finish_non_exhaustive()
-    }
-}
-
-/// What the keys of a plugin begin with; no plugin's is the beginning of another's.
-fn prefix(plugin: &PluginName) -> Vec<u8> {
-    let name = plugin.as_str().as_bytes();
-    [&(name.len() as u32).to_be_bytes(), name].concat()
-}
-
-/// Milliseconds since 1970 at which the value ends, or the largest number for never, and the value.
-fn written(value: &[u8], expires: Option<SystemTime>) -> Vec<u8> {
-    let since_1970 = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-    let expires = expires.map_or(u64::MAX, |time| u64::try_from(since_1970(time)).unwrap_or(u64::MAX));
-    [&expires.to_be_bytes(), value].concat()
-}
-
-/// None of what no gateway has written.
-fn read(key: &[u8], stored: &[u8]) -> Option<Stored> {
-    let (expires, value) = stored.split_first_chunk()?;
-    let expires = match u64::from_be_bytes(*expires) {
-        u64::MAX => None,
-        milliseconds => Some(SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))?),
+    let of_database = |source: rusqlite::Error| match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked { folder: folder.to_owned() },
+        _ => StoreError::Database { folder: folder.to_owned(), source },
     };
-    Some(Stored { key: std::str::from_utf8(key).ok()?.to_owned(), value: value.to_vec(), expires })
+    let database = Connection::open(folder.join("state.db")).map_err(of_database)?;
+    match prepare(&database).map_err(of_database)? {
+        true => Ok(database),
+        false => Err(StoreError::TooNew { folder: folder.to_owned() }),
+    }
+}
+
+/// Takes hold of the database and makes what is not there; says whether this version can read it.
+fn prepare(database: &Connection) -> rusqlite::Result<bool> {
+    database.busy_timeout(PATIENCE)?;
+    // Locked by this process as long as it is open. In this mode a commit writes to a log and waits for no disk; the log
+    // and the tables are whole whatever happens to the process or to the machine.
+    database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    database.pragma_update(None, "journal_mode", "WAL")?;
+    database.pragma_update(None, "synchronous", "NORMAL")?;
+    let schema: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if schema > SCHEMA {
+        return Ok(false);
+    }
+    database.execute_batch(
+        "BEGIN EXCLUSIVE;
+         CREATE TABLE IF NOT EXISTS plugin_values (
+             plugin TEXT NOT NULL,
+             key TEXT NOT NULL,
+             value BLOB NOT NULL,
+             -- Milliseconds since 1970, or NULL: it has no end.
+             expires INTEGER,
+             PRIMARY KEY (plugin, key)
+         );",
+    )?;
+    database.execute("DELETE FROM plugin_values WHERE expires <= ?1", params![since_1970(SystemTime::now())])?;
+    database.pragma_update(None, "user_version", SCHEMA)?;
+    database.execute_batch("COMMIT")?;
+    Ok(true)
+}
+
+fn read(
+    database: &Connection,
+    plugin: &PluginName,
+    now: (Instant, SystemTime),
+    into: &mut State,
+) -> rusqlite::Result<()> {
+    let mut rows = database.prepare_cached("SELECT key, value, expires FROM plugin_values WHERE plugin = ?1")?;
+    let mut rows = rows.query([plugin.as_str()])?;
+    while let Some(row) = rows.next()? {
+        let (key, value, expires): (String, Vec<u8>, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let left = |expires: i64| Duration::from_millis(expires.saturating_sub(since_1970(now.1)).max(0) as u64);
+        let expires = expires.and_then(|expires| now.0.checked_add(left(expires)));
+        into.replace(key.into(), Some(Entry { value, expires }));
+    }
+    Ok(())
+}
+
+/// What memory says of the keys that were replaced.
+fn rows<'a>(values: &'a PluginValues, replaced: &'a [Replaced], now: (Instant, SystemTime)) -> Vec<Row<'a>> {
+    let state = values.state();
+    let row = |Replaced { key, .. }: &'a Replaced| Row {
+        plugin: values.plugin.as_str(),
+        key,
+        value: state.entry(key).map(|entry| {
+            let end = |end: Instant| since_1970(now.1 + end.saturating_duration_since(now.0));
+            (entry.value.clone(), entry.expires.map(end))
+        }),
+    };
+    replaced.iter().map(row).collect()
+}
+
+fn write(database: &mut Connection, rows: &[Row<'_>]) -> rusqlite::Result<()> {
+    let transaction = database.transaction()?;
+    {
+        let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO plugin_values VALUES (?1, ?2, ?3, ?4)")?;
+        let mut delete = transaction.prepare_cached("DELETE FROM plugin_values WHERE plugin = ?1 AND key = ?2")?;
+        for Row { plugin, key, value } in rows {
+            match value {
+                Some((value, expires)) => put.execute(params![plugin, key, value, expires])?,
+                None => delete.execute(params![plugin, key])?,
+            };
+        }
+    }
+    transaction.commit()
+}
+
+/// In milliseconds.
+fn since_1970(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("lasts", &self.shared.database.is_some()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Operation;
+
+    struct Plugin(Store, Arc<PluginValues>);
+
+    impl Plugin {
+        fn open(folder: &Path, name: &str) -> Plugin {
+            let store = Store::open(Some(folder)).unwrap();
+            let values = store.values(&PluginName::new(name)).unwrap();
+            Plugin(store, values)
+        }
+
+        async fn does(&self, key: &str, operation: Operation, ttl: Option<u64>) -> Result<Changed, StateError> {
+            let time_to_live = ttl.map(Duration::from_secs);
+            self.0.change(&self.1, Change { key: key.to_owned(), operation, time_to_live, allowed: 64 << 20 }).await
+        }
+
+        async fn sets(&self, key: &str, value: impl Into<Vec<u8>>) -> Result<Changed, StateError> {
+            self.does(key, Operation::Set(value.into()), None).await
+        }
+
+        fn keys(&self) -> Vec<String> {
+            self.1.state().keys("", None, 10, Instant::now())
+        }
+    }
+
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("state");
+        (parent, folder)
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_there_at_the_next_start() {
+        let (_parent, folder) = folder();
+        let before = Plugin::open(&folder, "p");
+        before.sets("kept", "1").await.unwrap();
+        before.does("expiring", Operation::Set(b"2".to_vec()), Some(9000)).await.unwrap();
+        before.does("expired", Operation::Set(b"3".to_vec()), Some(0)).await.unwrap();
+        before.sets("deleted", "4").await.unwrap();
+        before.does("deleted", Operation::Delete, None).await.unwrap();
+        assert_eq!(before.does("count", Operation::Increment(2), None).await, Ok(Changed::Sum(2)));
+        drop(before);
+        let after = Plugin::open(&folder, "p");
+        assert_eq!(after.keys(), ["count", "expiring", "kept"]);
+        assert_eq!(after.does("count", Operation::Increment(1), None).await, Ok(Changed::Sum(3)));
+        let now = Instant::now();
+        let live = |seconds| after.1.state().get("expiring", now + Duration::from_secs(seconds)).unwrap().is_some();
+        assert_eq!((live(8000), live(9001)), (true, false));
+    }
+
+    #[tokio::test]
+    async fn plugins_do_not_see_each_others_values_and_one_has_its_own_once() {
+        let (_parent, folder) = folder();
+        let one = Plugin::open(&folder, "a");
+        let other = one.0.values(&PluginName::new("ab")).unwrap();
+        one.sets("bc", "1").await.unwrap();
+        assert_eq!(other.state().keys("", None, 10, Instant::now()), Vec::<String>::new());
+        let again = one.0.values(&PluginName::new("a")).unwrap();
+        assert_eq!(again.state().keys("", None, 10, Instant::now()), ["bc"]);
+        assert!(Arc::ptr_eq(&again, &one.1));
+    }
+
+    #[tokio::test]
+    async fn a_change_that_cannot_be_stored_has_not_happened_and_later_ones_can() {
+        let (_parent, folder) = folder();
+        let plugin = Plugin::open(&folder, "p");
+        plugin.sets("k", "1").await.unwrap();
+        let database = plugin.0.shared.database.as_ref().unwrap();
+        let limit = |pages: i64| {
+            let set = format!("PRAGMA max_page_count = {pages}");
+            lock(database).query_row(&set, [], |_| Ok(())).unwrap();
+        };
+        limit(1);
+        let large = vec![0; 1 << 20];
+        assert!(matches!(plugin.sets("k", large.clone()).await, Err(StateError::Unavailable(_))));
+        assert!(matches!(plugin.sets("l", large.clone()).await, Err(StateError::Unavailable(_))));
+        assert_eq!(plugin.1.state().get("k", Instant::now()).unwrap(), Some(&b"1"[..]));
+        assert_eq!(plugin.keys(), ["k"]);
+        limit(10_000);
+        plugin.sets("l", large.clone()).await.unwrap();
+        drop(plugin);
+        let after = Plugin::open(&folder, "p");
+        assert_eq!(after.keys(), ["k", "l"]);
+        assert_eq!(after.1.state().get("l", Instant::now()).unwrap(), Some(&large[..]));
+    }
+
+    #[test]
+    fn a_folder_belongs_to_one_gateway_and_this_user() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_parent, folder) = folder();
+        let _first = Store::open(Some(&folder)).unwrap();
+        assert!(matches!(Store::open(Some(&folder)), Err(StoreError::Locked { .. })));
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(matches!(Store::open(Some(&folder)), Err(StoreError::Folder { .. })));
+    }
+
+    #[test]
+    fn what_a_newer_version_has_written_is_left_alone() {
+        let (_parent, folder) = folder();
+        let store = Store::open(Some(&folder)).unwrap();
+        lock(store.shared.database.as_ref().unwrap()).pragma_update(None, "user_version", SCHEMA + 1).unwrap();
+        drop(store);
+        assert!(matches!(Store::open(Some(&folder)), Err(StoreError::TooNew { .. })));
+    }
+
+    #[tokio::test]
+    async fn values_whose_time_is_over_are_removed_by_and_by() {
+        let (_parent, folder) = folder();
+        let plugin = Plugin::open(&folder, "p");
+        plugin.does("k", Operation::Set(b"v".to_vec()), Some(0)).await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while plugin.1.state().has_expiries() {
+            assert!(Instant::now() < deadline, "it was not removed");
+            tokio::task::yield_now().await;
+        }
+        let rows: i64 = lock(plugin.0.shared.database.as_ref().unwrap())
+            .query_row("SELECT count(*) FROM plugin_values", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(rows, 0);
+    }
 }

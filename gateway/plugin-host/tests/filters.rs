@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hubgate_core::event::UpstreamFailure;
 use hubgate_core::filter::{
-    FilterMessage, FilterSettings, Filters, Inspected, Inspection, MessageKind, OnError, Subject, Targets, Verdict,
+    FilterMessage, FilterSettings, Filters, Inspected, Inspection, MessageKind, OnError, Refusal, Subject, Targets, Verdict,
 };
 use hubgate_core::id::PluginName;
 use hubgate_plugin_host::{AllowHttp, PluginHost, PluginSettings, PluginSource, ShardQuestion, Uses};
@@ -68,7 +68,7 @@ fn each_filter_sees_what_the_one_before_it_has_made_of_the_message() {
         let marked = inspect(&shard, &[("b", CLOSED), ("a", CLOSED)], "mark").await;
         assert_eq!(replaced(marked), r#"["mark","2","1"]"#);
         let verdict = inspect(&shard, &[("a", CLOSED), ("b", CLOSED)], "reject").await.verdict;
-        assert_eq!(verdict, Verdict::Reject("The filter says no.".to_owned()));
+        assert_eq!(verdict, Verdict::Refuse(Refusal::Rejected("The filter says no.".to_owned())));
         let calls: Vec<u64> = shard.host.statuses().iter().map(|status| status.calls).collect();
         assert_eq!(calls, [2, 1], "behind a last word nobody is asked");
     });
@@ -80,7 +80,7 @@ fn a_filter_that_fails_is_passed_by_if_it_is_open() {
         let shard = start(vec![settings("a", "1"), settings("b", "2")]);
         for mishap in ["trap", "nonsense"] {
             let closed = inspect(&shard, &[("a", CLOSED), ("b", OnError::Open)], mishap).await.verdict;
-            assert!(matches!(closed, Verdict::Failed(_)), "{mishap}: {closed:?}");
+            assert!(matches!(closed, Verdict::Refuse(Refusal::Failed(_))), "{mishap}: {closed:?}");
             let open = inspect(&shard, &[("a", OnError::Open), ("b", OnError::Open)], mishap).await.verdict;
             assert_eq!(open, Verdict::Pass, "{mishap}");
         }
@@ -102,7 +102,7 @@ fn a_guest_that_loops_is_stopped_within_two_ticks_of_its_budget() {
         let mut looping = settings("a", "1");
         looping.budgets.cpu_time = Duration::from_millis(30);
         let shard = start(vec![looping]);
-        let Verdict::Failed(UpstreamFailure::OutOfCpuTime { ticks }) =
+        let Verdict::Refuse(Refusal::Failed(UpstreamFailure::OutOfCpuTime { ticks })) =
             inspect(&shard, &[("a", CLOSED)], "spin").await.verdict
         else {
             panic!("it is stopped for its processor time");
@@ -133,7 +133,7 @@ fn too_many_calls_of_the_host_break_a_call_off() {
         chatting.budgets.host_calls = 50;
         let shard = start(vec![chatting]);
         let verdict = inspect(&shard, &[("a", CLOSED)], "chatter").await.verdict;
-        let Verdict::Failed(UpstreamFailure::Trapped(reason)) = verdict else { panic!("{verdict:?}") };
+        let Verdict::Refuse(Refusal::Failed(UpstreamFailure::Trapped(reason))) = verdict else { panic!("{verdict:?}") };
         assert!(reason.contains("more than 50 times"), "{reason}");
         assert_eq!(inspect(&shard, &[("a", CLOSED)], "fine").await.verdict, Verdict::Pass);
     });
@@ -150,13 +150,13 @@ fn a_swap_changes_which_halves_are_asked() {
         swapped.config.push(("limits".to_owned(), "send 1/1h".to_owned()));
         let shard = start(vec![swapped]);
         let reject = async || inspect(&shard, &[("a", CLOSED)], "reject").await.verdict;
-        assert!(matches!(reject().await, Verdict::Reject(_)));
+        assert!(matches!(reject().await, Verdict::Refuse(Refusal::Rejected(_))));
         fs::copy(built_guest("rate-limit.wasm"), &file).expect("a copy");
         until("the swap", || shard.host.statuses()[0].generation == 2).await;
         assert_eq!(reject().await, Verdict::Pass, "it only counts");
         // A component that is no filter at all takes no filter's place.
         fs::write(&file, guest("1.0.000")).expect("it can be written");
         until("the refusal", || shard.host.statuses()[0].last_error.is_some()).await;
-        assert!(matches!(reject().await, Verdict::Reject(_)), "the second call is beyond the limit");
+        assert!(matches!(reject().await, Verdict::Refuse(Refusal::Rejected(_))), "the second call is beyond the limit");
     });
 }

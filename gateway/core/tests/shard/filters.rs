@@ -376,6 +376,19 @@ fn a_hub_server_that_asks_a_client_is_answered_whatever_becomes_of_the_client_an
     });
 }
 
+#[test]
+fn a_call_whose_time_is_over_is_not_made_when_its_turn_comes() {
+    let (mut rig, client, server) = proxied(1);
+    rig.answers(server, client, ANSWER);
+    asks(&mut rig, server, client);
+    rig.pass_with_pings(Millis(600_001), &[server]);
+    assert!(rig.told(server).contains(&"failed 7: The connection did not answer in time.".to_owned()));
+    rig.received(client);
+    rig.judge(Verdict::Pass);
+    assert_eq!(rig.received(client), [ANSWER.trim_end_matches('\x1e')]);
+    assert!(rig.inspections.is_empty());
+}
+
 fn close(client: Client) -> Action {
     let target = Target::Connection(client.id);
     Action::Close { target, except: Vec::new(), reason: None, allow_reconnect: false }

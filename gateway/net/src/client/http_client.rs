@@ -107,8 +107,9 @@ impl HttpClient {
         self.changed.notify_one();
     }
 
-    /// Nothing can be queued any more. `cause` is the gateway's.
+    /// Nothing can be queued any more, and nothing that is posted is of interest. `cause` is the gateway's.
     pub(crate) fn finish(&self, cause: CloseCause) {
+        self.set_reading(true);
         self.ending.set(Some(cause));
         if self.state.get() == State::Open {
             self.state.set(State::Finishing);

@@ -67,7 +67,9 @@ impl ShardThread {
             ClientRequest::Post { hub, token, body, answer } => {
                 tokio::task::spawn_local(async move { self.post(&hub, token, &body, answer).await });
             }
-            ClientRequest::Delete { hub, token, answer } => drop(answer.send(self.delete(&hub, token))),
+            ClientRequest::Delete { hub, token, answer } => {
+                tokio::task::spawn_local(async move { drop(answer.send(self.delete(&hub, token).await)) });
+            }
         }
     }
 
@@ -85,6 +87,8 @@ impl ShardThread {
         let shard = self.clone();
         tokio::task::spawn_local(async move {
             let lost = server_sent_events::serve(&client, events).await;
+            // It may have posted what still waits.
+            client.readable().await;
             drop(place);
             shard.forget(token, &client, lost);
         });
@@ -109,6 +113,8 @@ impl ShardThread {
         let shard = self.clone();
         tokio::task::spawn_local(async move {
             let lost = long_polling::serve(&client, &mut received, silence).await;
+            // It may have posted what still waits.
+            client.readable().await;
             drop(place);
             shard.leave(&client, lost);
             if client.state() == State::Finishing {
@@ -142,9 +148,10 @@ impl ShardThread {
         }
     }
 
-    fn delete(self: &Rc<Self>, hub: &HubName, token: ConnectionId) -> Result<(), Refusal> {
+    async fn delete(self: &Rc<Self>, hub: &HubName, token: ConnectionId) -> Result<(), Refusal> {
         match self.http_client(hub, token) {
             Some(client) if client.transport == Transport::LongPolling => {
+                client.readable().await;
                 client.end(CloseCause::Normal);
                 // At once, so that nobody sees it any more when its request is answered.
                 self.leave(&client, CloseCause::Normal);

@@ -8,8 +8,8 @@ mod state;
 mod wasi;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hubgate_core::delivery::Action;
 use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion};
@@ -27,8 +27,7 @@ use crate::limits::{LOG_BURST, MemoryBudget};
 use crate::log::PluginLog;
 use crate::metrics::{Budget, BudgetCounters};
 use crate::settings::{Payloads, PluginSettings};
-use crate::state::State;
-use crate::store::{Store, StoreError};
+use crate::store::{PluginValues, Store};
 use crate::ticker::TICK;
 pub use http::{HttpAnswer, HttpCall, HttpFailure};
 use hub::ActionQueue;
@@ -57,29 +56,44 @@ pub(crate) struct Surroundings {
     pub(crate) settings: PluginSettings,
     pub(crate) log: PluginLog,
     pub(crate) exceeded: Arc<BudgetCounters>,
-    state: Arc<Mutex<State>>,
+    store: Arc<Store>,
+    values: Arc<PluginValues>,
     event_ids: EventIds,
 }
 
 impl Surroundings {
     /// With what `store` has of the plugin's values.
-    pub(crate) fn new(settings: PluginSettings, store: Arc<Store>) -> Result<Surroundings, StoreError> {
-        let (name, allowed) = (settings.name.clone(), settings.budgets.state_bytes);
-        let state = State::load(name, store, allowed, (Instant::now(), SystemTime::now()))?;
-        Ok(Surroundings::with(settings, Arc::new(Mutex::new(state)), Arc::default()))
+    pub(crate) fn new(settings: PluginSettings, store: Arc<Store>) -> Result<Surroundings, String> {
+        let values = store.values(&settings.name)?;
+        Ok(Surroundings::with(settings, store, values, Arc::default()))
     }
 
     /// The same plugin with other settings: its state stays.
     pub(crate) fn with_settings(&self, settings: PluginSettings) -> Surroundings {
-        let state = self.state.clone();
-        state.lock().unwrap_or_else(PoisonError::into_inner).allowed = settings.budgets.state_bytes;
-        Surroundings::with(settings, state, self.exceeded.clone())
+        Surroundings::with(settings, self.store.clone(), self.values.clone(), self.exceeded.clone())
     }
 
-    fn with(settings: PluginSettings, state: Arc<Mutex<State>>, exceeded: Arc<BudgetCounters>) -> Surroundings {
+    fn with(
+        settings: PluginSettings,
+        store: Arc<Store>,
+        values: Arc<PluginValues>,
+        exceeded: Arc<BudgetCounters>,
+    ) -> Surroundings {
         let lines = (settings.budgets.log_lines, settings.budgets.log_lines.saturating_mul(LOG_BURST));
         let log = PluginLog::new(settings.name.clone(), lines);
-        Surroundings { settings, log, exceeded, state, event_ids: EventIds::default() }
+        Surroundings { settings, log, exceeded, store, values, event_ids: EventIds::default() }
+    }
+
+    /// Writes a line of the plugin's own, within its budget.
+    pub(crate) fn log_line<'a>(
+        &self,
+        level: tracing::Level,
+        message: &str,
+        fields: impl Iterator<Item = (&'a str, &'a str)>,
+    ) {
+        if !self.log.write(level, message, fields) {
+            self.exceeded.add(Budget::LogLines);
+        }
     }
 
     pub(crate) fn name(&self) -> &PluginName {
@@ -211,7 +225,7 @@ impl Guest {
         u64::try_from(self.surroundings.settings.budgets.cpu_time.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Every call of the host comes by here. Traps when there were too many.
+    /// Every call of an import of the contract comes by here. Traps when there were too many.
     fn count_host_call(&mut self) -> wasmtime::Result<()> {
         let allowed = self.surroundings.settings.budgets.host_calls;
         if self.host_calls >= allowed {
@@ -235,15 +249,21 @@ impl Guest {
 
     /// Waits for what the shard does or says, which is no processor time of the guest's.
     async fn ask_shard<T>(&mut self, question: impl FnOnce(oneshot::Sender<T>) -> ShardQuestion) -> Option<T> {
-        let questions = self.questions.as_ref()?;
+        let questions = self.questions.clone()?;
         let (answer, answered) = oneshot::channel();
-        self.cpu.pause(Instant::now());
-        let answered = match questions.send(question(answer)).await {
-            Ok(()) => answered.await.ok(),
-            Err(_) => None,
+        let asked = async {
+            questions.send(question(answer)).await.ok()?;
+            answered.await.ok()
         };
+        self.wait_for(asked).await
+    }
+
+    /// Waits for the host, which is no processor time of the guest's.
+    async fn wait_for<T>(&mut self, what: impl Future<Output = T>) -> T {
+        self.cpu.pause(Instant::now());
+        let output = what.await;
         self.cpu.go_on(Instant::now());
-        answered
+        output
     }
 }
 
@@ -263,8 +283,8 @@ impl EventOf {
     }
 }
 
-/// The processor time of one call, in ticks. What a guest does between two waits is less than a tick as a rule, and counts
-/// together.
+/// The processor time of one call, in ticks. What a guest does between a wait and the next tick or wait is less than a tick,
+/// and counts together.
 #[derive(Debug, Default)]
 struct CpuTime {
     ticks: u64,
@@ -277,14 +297,19 @@ struct CpuTime {
 
 impl CpuTime {
     fn tick(&mut self, now: Instant) {
-        self.since = Some(now);
-        // The epoch went on while the guest waited: the tick behind a wait is none of its own.
-        if !std::mem::take(&mut self.has_waited) {
-            self.ticks += 1;
+        match std::mem::take(&mut self.has_waited) {
+            // The epoch went on while the guest waited: not all of this tick is its own.
+            true => self.add_part(now),
+            false => self.ticks += 1,
         }
+        self.since = Some(now);
     }
 
     fn pause(&mut self, now: Instant) {
+        self.add_part(now);
+    }
+
+    fn add_part(&mut self, now: Instant) {
         if let Some(since) = self.since {
             // Longer than a tick it cannot have run: it would have been counted.
             self.part += now.saturating_duration_since(since).min(TICK);
@@ -323,9 +348,7 @@ impl config::Host for Guest {
 impl log::Host for Guest {
     fn write(&mut self, level: log::Level, message: String, fields: Vec<types::Pair>) -> wasmtime::Result<()> {
         self.count_host_call()?;
-        if !self.surroundings.log.write(convert::level(level), &message, convert::fields(&fields)) {
-            self.surroundings.exceeded.add(Budget::LogLines);
-        }
+        self.surroundings.log_line(convert::level(level), &message, convert::fields(&fields));
         Ok(())
     }
 }

@@ -103,7 +103,7 @@ impl Lines {
         let line = String::from_utf8_lossy(&self.begun);
         let line = line.trim_end();
         if !line.is_empty() {
-            self.surroundings.log.write(self.level, line, std::iter::empty());
+            self.surroundings.log_line(self.level, line, std::iter::empty());
         }
         self.begun.clear();
     }
