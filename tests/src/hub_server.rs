@@ -84,6 +84,13 @@ impl HubServer {
         let _ = soon("the gateway to read", self.stream.send(Message::binary(bytes.to_vec()))).await;
     }
 
+    /// Sends bytes in one WebSocket message with its close frame right behind it, and waits for the other side's.
+    pub async fn send_and_leave(mut self, bytes: &[u8]) {
+        self.stream.feed(Message::binary(bytes.to_vec())).await.expect("the connection is open");
+        self.stream.close(None).await.expect("the connection is open");
+        self.end().await;
+    }
+
     /// The body of the next message that is no ping.
     pub async fn next(&mut self) -> Vec<u8> {
         loop {

@@ -7,6 +7,8 @@ use hubgate_tests::client::HANDSHAKE;
 use hubgate_tests::command::hubgate;
 use hubgate_tests::gateway::Setup;
 use hubgate_tests::hub_server::HubServer;
+use hubgate_tests::matrix::{WAYS, did};
+use hubgate_tests::script::Script;
 use hubgate_tests::wait::until;
 use hubgate_tests::{Client, Gateway, guests};
 use hubgate_wire::service::{self, BroadcastData, ConnectionData, ServiceMessage};
@@ -159,6 +161,9 @@ async fn a_plugin_reaches_by_http_what_it_is_allowed_to_and_nothing_else() {
         (web.url(), format!("{}/nothing-here", web.url()), "404 ".to_owned()),
         (web.url(), admin.clone(), format!("Error::Denied(\"plugins.filter.allow-http does not list {}", &admin[..17])),
         (web.url(), page.replace("http://", "http://user@"), "Error::Denied(\"plugins.filter".to_owned()),
+        // An address in a form that only the system reads as one.
+        (web.url().replace("127.0.0.1", "127.1"), page.replace("127.0.0.1", "127.1"), "Error::Denied(\"".to_owned()),
+        (web.url().replace("127.0.0.1", "localhost"), page.replace("127.0.0.1", "localhost"), "200 ".to_owned()),
         ("http://127.0.0.1:1".to_owned(), "http://127.0.0.1:1/".to_owned(), "Error::Failed(\"".to_owned()),
         (web.url(), "no url".to_owned(), "Error::Failed(\"it is no URL\")".to_owned()),
     ] {
@@ -169,8 +174,8 @@ async fn a_plugin_reaches_by_http_what_it_is_allowed_to_and_nothing_else() {
         let said = client.event("said").await;
         assert_eq!(said[0], "fetched");
         assert!(said[1].as_str().is_some_and(|said| said.starts_with(&expected)), "{url}: {said}, not {expected}");
-        if expected.starts_with("Denied") {
-            gateway.logs(&["a plugin's request is not allowed", "filter"]).await;
+        if expected.starts_with("Error::Denied") {
+            gateway.logs(&["a request is denied", "filter"]).await;
         }
     }
 }
@@ -285,6 +290,102 @@ async fn rate_limit_counts_the_calls_of_each_user_on_all_shards() {
     assert_eq!(connect("bob").await.call("echo", json!([1])).await, Ok(json!(1)));
 }
 
+/// The hub `probe` behind a filter that waits for each call: it counts them.
+fn counted() -> Setup {
+    let config = r#"
+        server.shards = 2
+        hubs.probe.filters = ["rate-limit"]
+        plugins.rate-limit.config = { limits = "* 1000/h" }
+    "#;
+    Gateway::probe().plugin("rate-limit", &guests::ready_made("rate-limit")).with(config)
+}
+
+/// Waits until upstream has heard of so many clients' ends, each behind what it said.
+async fn all_have_left(gateway: &Gateway, ends: usize, calls: usize) {
+    // One call more for each client: `connected`.
+    let expected = (2 * ends + calls) as f64;
+    let heard = async || {
+        let heard = gateway.metric("hubgate_plugin_calls_total", [("plugin", "probe"), ("outcome", "ok")]).await;
+        (heard >= expected).then_some(())
+    };
+    until("upstream to hear all", heard).await;
+}
+
+#[tokio::test]
+async fn what_a_client_says_right_before_it_leaves_is_not_lost_while_filters_look_at_it() {
+    let gateway = counted().start().await;
+    const CLIENTS: usize = 10;
+    for _ in 0..CLIENTS {
+        let mut client = client(&gateway).await;
+        let call = b"{\"type\":1,\"target\":\"count\",\"arguments\":[\"last words\"]}\x1e";
+        // Frames with a mask that changes nothing; the close frame is in the same segment.
+        let frame = [&[0x81, 0x80 | call.len() as u8, 0, 0, 0, 0][..], call].concat();
+        client.send_bytes(&[frame.repeat(3), vec![0x88, 0x80, 0, 0, 0, 0]].concat()).await;
+    }
+    all_have_left(&gateway, CLIENTS, 3 * CLIENTS).await;
+    let counted = client(&gateway).await.call("count", json!(["last words"])).await;
+    assert_eq!(counted, Ok(json!(3 * CLIENTS + 1)));
+}
+
+#[tokio::test]
+async fn real_clients_lose_nothing_that_they_send_before_they_stop() {
+    for (transport, protocol) in WAYS {
+        let gateway = counted().with("hubs.probe.negotiate = { anonymous = true }").start().await;
+        let scenario = "a send and a stop right behind it";
+        let arguments = ["@microsoft/signalr", scenario, &gateway.url(), transport, protocol];
+        Script::start("scenarios.mjs", &arguments).succeeds().await;
+        all_have_left(&gateway, 1, 3).await;
+        let counted = client(&gateway).await.call("count", json!(["last words"])).await;
+        assert_eq!(counted, Ok(json!(4)), "{transport} {protocol}");
+        did("`@microsoft/signalr` 10.0.11, Node.js, through filters", transport, protocol, scenario);
+    }
+}
+
+#[tokio::test]
+async fn what_a_management_connection_sends_right_before_it_leaves_is_not_lost_while_filters_look_at_it() {
+    let config = "plugins.filter = { config = { url = 'http://127.0.0.1:1/' } }";
+    let gateway = filtered().with(config).start().await;
+    let mut client = client(&gateway).await;
+    let mut server = HubServer::open(&gateway, "probe", "m").await;
+    server.shake_hands(2).await;
+    let mut bytes = Vec::new();
+    for text in ["out:fetch", "a", "out:fetch", "b"] {
+        let message = format!("{{\"type\":1,\"target\":\"told\",\"arguments\":[\"{text}\"]}}\u{1e}");
+        let (payloads, all) = (vec![("json", message.as_bytes())], BroadcastData::default());
+        service::write(&ServiceMessage::BroadcastData(BroadcastData { payloads, ..all }), &mut bytes);
+    }
+    server.send_and_leave(&bytes).await;
+    for told in ["fetched", "a", "fetched", "b"] {
+        assert_eq!(client.event("told").await[0], told);
+    }
+}
+
+#[tokio::test]
+async fn arguments_that_filters_cannot_read_do_not_pass_them_by() {
+    let config = "hubs.chat = { mode = 'default', filters = ['filter'], negotiate = { anonymous = true } }";
+    let gateway = filtered().with(config).start().await;
+    let mut server = HubServer::connect(&gateway, "chat", "one").await;
+    let mut client = gateway.client("chat").open().await;
+    client.send_text("{\"protocol\":\"messagepack\",\"version\":1}\u{1e}").await;
+    let open = server.next().await;
+    let ServiceMessage::OpenConnection(open) = service::parse(&open).expect("a message") else {
+        panic!("a client is announced first");
+    };
+    let id = open.connection_id.to_owned();
+    server.next().await;
+    says(&mut server, &id, "{}\u{1e}").await;
+    client.next_bytes().await;
+    // A call `7` of `m` whose only argument is an array in an array, 70 deep.
+    let body = [&[0x95, 1, 0x80, 0xa1, b'7', 0xa1, b'm', 0x91][..], &[0x91; 70], &[0x90]].concat();
+    client.send_binary(&[&[body.len() as u8][..], &body].concat()).await;
+    let answer = client.next_bytes().await;
+    let error = b"Reading array length for 'arguments' failed.";
+    assert!(answer.windows(error.len()).any(|part| part == error), "{answer:x?}");
+    // What is behind it does get through, and nothing else has.
+    client.send_binary(&[2, 0x91, 6]).await;
+    assert_eq!(heard(&mut server).await.as_bytes(), b"\x02\xef\xbf\xbd\x06");
+}
+
 #[tokio::test]
 async fn json_schema_refuses_arguments_that_do_not_fit() {
     let config = r#"
@@ -320,7 +421,6 @@ async fn what_plugins_keep_is_there_after_a_crash() {
 #[tokio::test]
 async fn two_gateways_do_not_share_a_data_folder() {
     let first = Gateway::probe().start().await;
-    client(&first).await.call("count", json!(["k"])).await.expect("it counts");
     let folder = first.folder().join("data");
     let (_folder, config) = Gateway::probe().with(&format!("server.data-dir = '{}'", folder.display())).written();
     let refused = hubgate(["serve", "--config", config.to_str().expect("a path"), "--listen", "127.0.0.1:0"]);

@@ -7,10 +7,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 use std::vec;
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use hubgate_core::id::PluginName;
 use hubgate_plugin_host::{AllowHttp, HttpAnswer, HttpCall, HttpFailure};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
+use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use crate::gateway::Shared;
@@ -29,6 +31,11 @@ use crate::web_client::{self, WebClient, whole_text};
 /// Headers that are the connection's business and not the plugin's.
 const OWN_HEADERS: [&str; 8] =
     ["connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+
+/// Headers of one request, in number.
+const MOST_HEADERS: usize = 100;
+/// Hosts that one plugin of a shard looks up at a time, in number.
+const LOOKUPS: usize = 16;
 
 /// The web clients of one shard's plugins. Each plugin has its own: what another may reach is not for it.
 pub(crate) struct PluginHttp {
@@ -50,6 +57,8 @@ impl PluginHttp {
     /// Makes a plugin's request and answers it.
     pub(crate) async fn serve(&self, mut call: HttpCall) {
         let answered = match self.request(&mut call) {
+            // Not even begun: what a look-up of the host has begun goes on by itself.
+            Ok(_) if call.deadline <= Instant::now() => Err(HttpFailure::TimedOut),
             Ok(request) => {
                 let asked = self.ask(&call, request);
                 tokio::time::timeout_at(call.deadline.into(), asked).await.unwrap_or(Err(HttpFailure::TimedOut))
@@ -63,9 +72,6 @@ impl PluginHttp {
             Err(HttpFailure::TooLarge) => "too-large",
             Err(HttpFailure::Failed(_)) => "failed",
         });
-        if let Err(HttpFailure::Denied(reason)) = &answered {
-            tracing::warn!(plugin = %call.plugin, reason, "a plugin's request is not allowed");
-        }
         drop(call.answer.send(answered));
     }
 
@@ -79,19 +85,15 @@ impl PluginHttp {
         if authority.as_str().contains('@') || !call.allowed.has(scheme, authority.as_str()) {
             return denied(format!("does not list {scheme}://{}", authority.as_str().rsplit('@').next().unwrap_or("")));
         }
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        // A host that is an address is not looked up.
-        if let Ok(address) = host.parse::<IpAddr>()
-            && !call.allowed.has_address(address)
-        {
-            return denied(format!("does not list {address}, which is no address of the internet"));
-        }
         let method = Method::from_bytes(call.method.as_bytes()).map_err(|_| failed("it is no method of HTTP"))?;
         if method == Method::CONNECT {
             return Err(failed("CONNECT is not for plugins"));
         }
         let mut request = Request::new(Full::new(Bytes::from(std::mem::take(&mut call.body))));
         (*request.method_mut(), *request.uri_mut()) = (method, uri);
+        if call.headers.len() > MOST_HEADERS {
+            return Err(HttpFailure::Failed(format!("it has more than {MOST_HEADERS} headers")));
+        }
         for (name, value) in std::mem::take(&mut call.headers) {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| failed("a header's name is not valid"))?;
             let value = HeaderValue::from_str(&value).map_err(|_| failed("a header's value is not valid"))?;
@@ -127,16 +129,21 @@ impl PluginHttp {
         {
             return present.client.clone();
         }
-        let connector = HttpConnector::new_with_resolver(AllowedAddresses(allowed.clone()));
+        let addresses = AllowedAddresses { allowed: allowed.clone(), lookups: Arc::new(Semaphore::new(LOOKUPS)) };
+        let connector = HttpConnector::new_with_resolver(addresses);
         let client = web_client::builder().build(web_client::connector_with(connector, &self.shared));
         clients.insert(plugin.clone(), PluginClient { allowed: allowed.clone(), client: client.clone() });
         client
     }
 }
 
-/// Looks hosts up, and gives only the addresses that a plugin may reach.
+/// Looks hosts up, and gives only the addresses that a plugin may reach. A host that is an address is not looked up: the
+/// configuration lists it as it is.
 #[derive(Debug, Clone)]
-pub(crate) struct AllowedAddresses(Arc<AllowHttp>);
+pub(crate) struct AllowedAddresses {
+    allowed: Arc<AllowHttp>,
+    lookups: Arc<Semaphore>,
+}
 
 /// A host has no address that a plugin may reach.
 #[derive(Debug, thiserror::Error)]
@@ -153,10 +160,19 @@ impl Service<Name> for AllowedAddresses {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let allowed = self.0.clone();
+        let (allowed, lookups) = (self.allowed.clone(), self.lookups.clone());
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let addresses: Vec<SocketAddr> = found.filter(|address| allowed.has_address(address.ip())).collect();
+            let lookup = lookups.acquire_owned().await.map_err(io::Error::other)?;
+            let host = name.clone();
+            // A task of its own, because nobody can end a look-up: it counts until it is over.
+            let found = tokio::spawn(async move {
+                let found = tokio::net::lookup_host((host.as_str(), 0)).await.map(Iterator::collect::<Vec<_>>);
+                drop(lookup);
+                found
+            });
+            let found = found.await.map_err(io::Error::other)??;
+            let is_allowed = |address: &SocketAddr| allowed.has_address(name.as_str(), address.ip());
+            let addresses: Vec<SocketAddr> = found.into_iter().filter(is_allowed).collect();
             match addresses.is_empty() {
                 true => Err(io::Error::new(io::ErrorKind::PermissionDenied, Forbidden(name.as_str().to_owned()))),
                 false => Ok(addresses.into_iter()),
@@ -187,13 +203,15 @@ mod tests {
     async fn a_name_that_leads_inside_is_refused_unless_the_network_is_listed() {
         let look_up = async |networks: &[&str]| {
             let networks = networks.iter().map(|network| network.parse().expect("a network")).collect();
-            let allowed = AllowHttp { endpoints: Vec::new(), networks };
-            AllowedAddresses(Arc::new(allowed)).call("localhost".parse().expect("a name")).await
+            let allowed = Arc::new(AllowHttp { endpoints: Vec::new(), networks });
+            // This machine's address in a form that only the system reads as one.
+            let name = "127.1".parse().expect("a name");
+            AllowedAddresses { allowed, lookups: Arc::new(Semaphore::new(1)) }.call(name).await
         };
         let refused = look_up(&[]).await.expect_err("it is this machine");
         assert_eq!(
             forbidden(&refused).as_deref(),
-            Some("localhost has no address of the internet, and none of a network that `allow-http` lists")
+            Some("127.1 has no address of the internet, and none of a network that `allow-http` lists")
         );
         let found: Vec<SocketAddr> = look_up(&["127.0.0.0/8", "::1/128"]).await.expect("it is listed").collect();
         assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()), "{found:?}");

@@ -22,7 +22,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Asks by HTTP/1.1, with TLS or without. `R` finds the addresses of hosts.
 pub(crate) type WebClient<R> = Client<HttpsConnector<HttpConnector<R>>, Full<Bytes>>;
 
-/// A client that keeps its connections for a while. Follows no redirects.
+/// What makes connections for a client, with TLS where the URL says so.
 pub(crate) fn connector_with<R>(mut connector: HttpConnector<R>, shared: &Shared) -> HttpsConnector<HttpConnector<R>> {
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT));
@@ -31,6 +31,7 @@ pub(crate) fn connector_with<R>(mut connector: HttpConnector<R>, shared: &Shared
     HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector)
 }
 
+/// A client that keeps its connections for a while. It follows no redirects.
 pub(crate) fn builder() -> hyper_util::client::legacy::Builder {
     let mut builder = Client::builder(TokioExecutor::new());
     builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).timer(TokioTimer::new());

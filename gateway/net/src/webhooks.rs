@@ -4,6 +4,7 @@
 //! configuration and nowhere else.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,8 +31,12 @@ use crate::web_client::{self, WebClient, whole_text};
 
 /// The longest answer that is read, in bytes (the service's limit).
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
-/// Requests of one shard at once, in number; further events wait, as many as there are clients at most.
+/// Requests of one shard to one webhook at once, in number; further events wait, each no longer than its request might take.
 const REQUESTS: usize = 256;
+/// Connection events of one shard that wait to be sent again, in number; those beyond are not.
+const REPEATED: usize = 1_000;
+/// What is read of an answer whose body does not matter, in bytes, so that its connection can be used again.
+const IDLE_BODY: usize = 64 * 1024;
 /// How long the first repetition of a request waits; each further one waits twice as long, up to the longest wait.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -42,7 +47,9 @@ const LOG_PERIOD: Duration = Duration::from_secs(1);
 pub(crate) struct Webhooks {
     shared: Arc<Shared>,
     client: OnceCell<WebClient<GaiResolver>>,
-    requests: Semaphore,
+    /// By the webhook's URL.
+    requests: RefCell<HashMap<Box<str>, Rc<Semaphore>>>,
+    repeated: Semaphore,
     failures: RefCell<Failures>,
 }
 
@@ -60,6 +67,8 @@ enum WebhookError {
     /// The request could not be made, or broke off before it was answered.
     Unreachable(String),
     TimedOut,
+    /// As many requests as may be are under way, and none ended in time.
+    Busy,
     TooLarge,
     /// While the answer was read.
     Broken(String),
@@ -71,8 +80,13 @@ enum WebhookError {
 
 impl Webhooks {
     pub(crate) fn new(shared: Arc<Shared>) -> Webhooks {
-        let (requests, failures) = (Semaphore::new(REQUESTS), RefCell::default());
-        Webhooks { shared, client: OnceCell::new(), requests, failures }
+        Webhooks {
+            shared,
+            client: OnceCell::new(),
+            requests: RefCell::default(),
+            repeated: Semaphore::new(REPEATED),
+            failures: RefCell::default(),
+        }
     }
 
     /// Made when it is first needed: a gateway without webhooks reads no certificates.
@@ -83,7 +97,8 @@ impl Webhooks {
         })
     }
 
-    /// Brings an event to a webhook, and its answer back: at most about the webhook's timeout later.
+    /// Brings an event to a webhook, and its answer back. Each attempt waits for its turn, and for its answer, no longer than the
+    /// webhook's timeout.
     pub(crate) async fn call(
         self: Rc<Self>,
         webhook: Arc<Webhook>,
@@ -94,11 +109,17 @@ impl Webhooks {
         let mut wait = FIRST_WAIT;
         // A call may have had its effect; that a client came or went can be told twice.
         let is_repeatable = !matches!(event, UpstreamEvent::Invocation { .. });
+        let mut place = None;
         for _ in 0..webhook.retries {
             if !is_repeatable || !answer.as_ref().is_err_and(WebhookError::may_pass) {
                 break;
             }
-            tokio::time::sleep(wait).await;
+            if place.is_none() {
+                let Ok(free) = self.repeated.try_acquire() else { break };
+                place = Some(free);
+            }
+            // Not all at the same time: what has failed at once may fail again at once.
+            tokio::time::sleep(wait.mul_f32(0.5 + rand::random::<f32>())).await;
             wait = (2 * wait).min(LONGEST_WAIT);
             answer = self.try_once(&webhook, &client, &event).await;
         }
@@ -120,8 +141,14 @@ impl Webhooks {
         client: &ConnectionFacts,
         event: &UpstreamEvent,
     ) -> Result<Option<Result<Option<Payload>, UpstreamFailure>>, WebhookError> {
-        let asked = tokio::time::timeout(webhook.timeout.into(), self.ask(webhook, client, event)).await;
-        let answer = asked.unwrap_or(Err(WebhookError::TimedOut));
+        let requests = self.requests_to(webhook);
+        let answer = match tokio::time::timeout(webhook.timeout.into(), requests.acquire()).await {
+            Ok(Ok(_permit)) => {
+                let asked = tokio::time::timeout(webhook.timeout.into(), self.ask(webhook, client, event)).await;
+                asked.unwrap_or(Err(WebhookError::TimedOut))
+            }
+            Ok(Err(_)) | Err(_) => Err(WebhookError::Busy),
+        };
         self.shared.metrics.webhook(match &answer {
             Ok(_) => "ok",
             Err(error) => error.outcome(),
@@ -132,6 +159,20 @@ impl Webhooks {
         answer
     }
 
+    fn requests_to(&self, webhook: &Webhook) -> Rc<Semaphore> {
+        let mut requests = self.requests.borrow_mut();
+        match requests.get(webhook.url.expose()) {
+            Some(present) => present.clone(),
+            None => {
+                // Of webhooks that the configuration had before, nobody has any more.
+                requests.retain(|_, each| Rc::strong_count(each) > 1);
+                let new = Rc::new(Semaphore::new(REQUESTS));
+                requests.insert(webhook.url.expose().into(), new.clone());
+                new
+            }
+        }
+    }
+
     /// The outcome that a webhook gives to a call that waits for one.
     async fn ask(
         &self,
@@ -140,26 +181,24 @@ impl Webhooks {
         event: &UpstreamEvent,
     ) -> Result<Option<Result<Option<Payload>, UpstreamFailure>>, WebhookError> {
         let request = self.request(webhook, client, event)?;
-        let Ok(_permit) = self.requests.acquire().await else {
-            return Err(WebhookError::Unreachable("the gateway is stopping".to_owned()));
-        };
         let answer = self.client().request(request).await;
         let answer = answer.map_err(|error| WebhookError::Unreachable(whole_text(&error)))?;
         let status = answer.status();
+        let is_good = match event {
+            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => status.is_success(),
+            UpstreamEvent::Invocation { .. } => [StatusCode::OK, StatusCode::NO_CONTENT].contains(&status),
+        };
         match event {
-            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => match status.is_success() {
-                true => Ok(None),
-                false => Err(WebhookError::Status(status)),
-            },
-            UpstreamEvent::Invocation { .. } if ![StatusCode::OK, StatusCode::NO_CONTENT].contains(&status) => {
-                Err(WebhookError::Status(status))
-            }
-            UpstreamEvent::Invocation { invocation_id, .. } => {
+            UpstreamEvent::Invocation { invocation_id: Some(id), .. } if is_good => {
                 let body = read(answer).await?;
-                match invocation_id {
-                    Some(id) if !body.is_empty() => outcome(client.protocol, &body, id).map(Some),
-                    Some(_) | None => Ok(None),
+                match body.is_empty() {
+                    true => Ok(None),
+                    false => outcome(client.protocol, &body, id).map(Some),
                 }
+            }
+            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::Invocation { .. } => {
+                drop(Limited::new(answer.into_body(), IDLE_BODY).collect().await);
+                if is_good { Ok(None) } else { Err(WebhookError::Status(status)) }
             }
         }
     }
@@ -218,7 +257,9 @@ impl WebhookError {
     fn text(&self) -> String {
         match self {
             WebhookError::Status(status) => format!("Invocation failed, status code {}", status.as_u16()),
-            WebhookError::Unreachable(_) | WebhookError::TimedOut => "Invocation failed, status code 500".to_owned(),
+            WebhookError::Unreachable(_) | WebhookError::TimedOut | WebhookError::Busy => {
+                "Invocation failed, status code 500".to_owned()
+            }
             WebhookError::TooLarge => "Invocation failed, response too large.".to_owned(),
             WebhookError::Broken(error) => format!("Invocation failed, error: {error}."),
             WebhookError::NoCompletion => {
@@ -233,6 +274,7 @@ impl WebhookError {
         match self {
             WebhookError::Unreachable(error) => error.clone(),
             WebhookError::TimedOut => "it took longer than the upstream item's `timeout`".to_owned(),
+            WebhookError::Busy => format!("it was not asked: {REQUESTS} requests were under way for all of its `timeout`"),
             other => other.text(),
         }
     }
@@ -240,7 +282,7 @@ impl WebhookError {
     /// Whether the same request may succeed later.
     fn may_pass(&self) -> bool {
         match self {
-            WebhookError::Unreachable(_) | WebhookError::TimedOut => true,
+            WebhookError::Unreachable(_) | WebhookError::TimedOut | WebhookError::Busy => true,
             WebhookError::Status(status) => {
                 status.is_server_error()
                     || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(status)
@@ -257,6 +299,7 @@ impl WebhookError {
             WebhookError::Status(_) => "status",
             WebhookError::Unreachable(_) => "unreachable",
             WebhookError::TimedOut => "timed-out",
+            WebhookError::Busy => "busy",
             WebhookError::TooLarge | WebhookError::Broken(_) | WebhookError::NoCompletion => "bad-answer",
             WebhookError::BadEvent => "bad-event",
         }

@@ -92,9 +92,9 @@ pub enum PluginSource {
 /// What a plugin may reach by HTTP.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowHttp {
-    /// Scheme, host and port of what may be asked.
+    /// Scheme, host and port of what may be asked. One that names an address, or `localhost`, may have it.
     pub endpoints: Vec<Endpoint>,
-    /// Addresses inside of other networks than the internet that its hosts may have.
+    /// Other networks than the internet that the hosts may be in.
     pub networks: Vec<IpNet>,
 }
 
@@ -108,10 +108,13 @@ impl AllowHttp {
         self.endpoints.iter().any(|endpoint| endpoint.is_at(scheme, authority))
     }
 
-    /// Whether a host that may be asked may have this address: one of the internet, or of a network that is listed.
-    pub fn has_address(&self, address: IpAddr) -> bool {
+    /// Whether `host`, which is a name, may have this address: one of the internet, of a network that is listed, or of this
+    /// machine if it is called `localhost`.
+    pub fn has_address(&self, host: &str, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        is_of_the_internet(address) || self.networks.iter().any(|network| network.contains(&address))
+        is_of_the_internet(address)
+            || self.networks.iter().any(|network| network.contains(&address))
+            || (host.eq_ignore_ascii_case("localhost") && address.is_loopback())
     }
 }
 
@@ -165,7 +168,7 @@ mod tests {
     #[test]
     fn only_addresses_of_the_internet_and_of_listed_networks_are_allowed() {
         let allowed = AllowHttp { endpoints: Vec::new(), networks: vec!["10.1.0.0/16".parse().unwrap()] };
-        let check = |address: &str| allowed.has_address(address.parse().unwrap());
+        let check = |address: &str| allowed.has_address("api.example.com", address.parse().unwrap());
         for inside in [
             "127.0.0.1",
             "10.0.0.1",
@@ -192,5 +195,7 @@ mod tests {
         for outside in ["93.184.216.34", "10.1.2.3", "::ffff:10.1.2.3", "2606:2800:220:1::1", "2001:4860:4860::8888"] {
             assert!(check(outside), "{outside}");
         }
+        assert!(allowed.has_address("localhost", "127.0.0.1".parse().unwrap()));
+        assert!(!allowed.has_address("localhost", "192.168.0.1".parse().unwrap()));
     }
 }

@@ -7,7 +7,7 @@
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
-use hubgate_plugin::filter::{Filter, Kind, Message, Verdict};
+use hubgate_plugin::filter::{Filter, Kind, Message, Verdict, folded};
 use hubgate_plugin::{Connection, Payload, config};
 use jsonschema::Validator;
 use serde_json::Value;
@@ -21,7 +21,7 @@ thread_local! {
 
 #[derive(Debug)]
 struct Schemas {
-    /// By the method in upper case, because hub servers find their methods without regard to case.
+    /// By the method's folded name.
     by_method: HashMap<String, Validator>,
     rejects_others: bool,
 }
@@ -60,21 +60,25 @@ impl Schemas {
     fn new(text: &str, others: Option<&str>) -> Result<Schemas, String> {
         let schemas: HashMap<String, Value> =
             serde_json::from_str(text).map_err(|error| format!("`schemas` is no JSON object: {error}"))?;
-        let validator = |(method, schema): (String, Value)| match jsonschema::validator_for(&schema) {
-            Ok(validator) => Ok((upper_case(&method), validator)),
-            Err(error) => Err(format!("`schemas`: the schema of \"{method}\" is none: {error}")),
-        };
+        let mut by_method = HashMap::new();
+        for (method, schema) in schemas {
+            let validator = jsonschema::validator_for(&schema)
+                .map_err(|error| format!("`schemas`: the schema of \"{method}\" is none: {error}"))?;
+            if by_method.insert(folded(&method), validator).is_some() {
+                return Err(format!("`schemas` has \"{method}\" twice: case does not tell methods apart"));
+            }
+        }
         let rejects_others = match others {
             None | Some("pass") => false,
             Some("reject") => true,
             Some(other) => return Err(format!("`others` is \"pass\" or \"reject\", and not \"{other}\"")),
         };
-        Ok(Schemas { by_method: schemas.into_iter().map(validator).collect::<Result<_, _>>()?, rejects_others })
+        Ok(Schemas { by_method, rejects_others })
     }
 
     /// Why a call does not fit, if it does not.
     fn check(&self, target: &str, arguments: &str) -> Result<(), String> {
-        let Some(validator) = self.by_method.get(&upper_case(target)) else {
+        let Some(validator) = self.by_method.get(&folded(target)) else {
             return match self.rejects_others {
                 true => Err(format!("'{target}' is not a method that may be called.")),
                 false => Ok(()),
@@ -90,10 +94,6 @@ impl Schemas {
             reason.chars().take(LONGEST_REASON).collect()
         })
     }
-}
-
-fn upper_case(method: &str) -> String {
-    method.chars().flat_map(char::to_uppercase).collect()
 }
 
 hubgate_plugin::export_inbound_filter!(JsonSchema);
@@ -128,6 +128,7 @@ mod tests {
         assert!(Schemas::new("[]", None).unwrap_err().contains("no JSON object"));
         assert!(Schemas::new(r#"{"a":{"type":"nothing"}}"#, None).unwrap_err().contains("\"a\""));
         assert!(Schemas::new(r#"{"a":{"$ref":"https://example.com/s"}}"#, None).is_err());
+        assert!(Schemas::new(r#"{"a":true,"A":true}"#, None).unwrap_err().contains("twice"));
         assert!(Schemas::new("{}", Some("maybe")).unwrap_err().contains("maybe"));
     }
 }

@@ -2,12 +2,17 @@
 //!
 //! Configuration: `limits`, one a line: a method or `*`, and how many calls of one user in which time: `send 5/10s`. Of all
 //! lines that a call falls under, none may be exceeded; `*` counts the calls of all methods together. A client without a user
-//! is counted by its connection. Counts are the whole gateway's, in windows that begin at multiples of their length.
+//! is counted by its connection. Counts are the whole gateway's, in windows that begin at multiples of their length. A call
+//! that cannot be counted is a failure of the filter: its `on-error` says what becomes of the call.
 
 use std::cell::OnceCell;
 
-use hubgate_plugin::filter::{Filter, Kind, Message, Verdict};
-use hubgate_plugin::{Connection, config, context, log, state};
+use hubgate_plugin::filter::{Filter, Kind, Message, Verdict, folded};
+use hubgate_plugin::{Connection, config, context, state};
+use sha2::{Digest, Sha256};
+
+/// Users with longer ids are told apart by a digest, in bytes.
+const LONGEST_USER: usize = 256;
 
 thread_local! {
     static LIMITS: OnceCell<Vec<Limit>> = const { OnceCell::new() };
@@ -16,7 +21,7 @@ thread_local! {
 /// One line of the configuration.
 #[derive(Debug, PartialEq, Eq)]
 struct Limit {
-    /// In upper case; none: of all methods together.
+    /// Folded; none: of all methods together.
     method: Option<String>,
     calls: i64,
     /// In milliseconds.
@@ -37,12 +42,9 @@ impl Filter for RateLimit {
         let (Kind::Invocation | Kind::StreamInvocation, Some(target)) = (message.kind, &message.target) else {
             return Verdict::Pass;
         };
-        let method = upper_case(target);
+        let method = folded(target);
         let now = context::now();
-        let who = match &client.user_id {
-            Some(user) => format!("u{user}"),
-            None => format!("c{}", client.id),
-        };
+        let who = who(&client);
         LIMITS.with(|limits| {
             let limits = limits.get().map(Vec::as_slice).unwrap_or_default();
             for limit in limits.iter().filter(|limit| limit.method.as_ref().is_none_or(|each| *each == method)) {
@@ -53,8 +55,7 @@ impl Filter for RateLimit {
                         return Verdict::Reject(format!("Too many calls: the limit is {}.", limit.text));
                     }
                     Ok(_) => {}
-                    // Counting fails rather than that calls do.
-                    Err(error) => log::write(log::Level::Warn, &format!("a call was not counted: {error:?}"), &[]),
+                    Err(error) => panic!("a call cannot be counted: {error:?}"),
                 }
             }
             Verdict::Pass
@@ -62,9 +63,16 @@ impl Filter for RateLimit {
     }
 }
 
-/// Hub servers find their methods without regard to case.
-fn upper_case(method: &str) -> String {
-    method.chars().flat_map(char::to_uppercase).collect()
+/// Whose calls are counted together, short enough for a key.
+fn who(client: &Connection) -> String {
+    match &client.user_id {
+        Some(user) if user.len() > LONGEST_USER => {
+            let digest = Sha256::digest(user).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            format!("h{digest}")
+        }
+        Some(user) => format!("u{user}"),
+        None => format!("c{}", client.id),
+    }
 }
 
 fn limits(text: &str) -> Result<Vec<Limit>, String> {
@@ -72,6 +80,10 @@ fn limits(text: &str) -> Result<Vec<Limit>, String> {
     let limits =
         lines.map(|line| limit(line).ok_or_else(|| format!("`limits`: \"{line}\" is not like \"send 5/10s\"")));
     let limits = limits.collect::<Result<Vec<Limit>, String>>()?;
+    let is_twice = |(index, limit): (usize, &Limit)| limits[..index].contains(limit);
+    if let Some(index) = limits.iter().enumerate().position(is_twice) {
+        return Err(format!("`limits` has \"{}\" twice", limits[index].text));
+    }
     match limits.is_empty() {
         true => Err("`limits` is missing: say one a line, such as \"send 5/10s\"".to_owned()),
         false => Ok(limits),
@@ -81,7 +93,7 @@ fn limits(text: &str) -> Result<Vec<Limit>, String> {
 fn limit(line: &str) -> Option<Limit> {
     let (method, rate) = line.rsplit_once(char::is_whitespace)?;
     let (calls, window) = rate.split_once('/')?;
-    let method = Some(method.trim_end()).filter(|method| *method != "*").map(upper_case);
+    let method = Some(method.trim_end()).filter(|method| *method != "*").map(folded);
     let calls = calls.parse().ok().filter(|calls| *calls > 0)?;
     let digits = window.find(|character: char| !character.is_ascii_digit())?;
     let unit = match &window[digits..] {
@@ -119,5 +131,19 @@ mod tests {
             assert!(limits(line).unwrap_err().contains(line), "{line}");
         }
         assert!(limits(" \n").unwrap_err().contains("missing"));
+        assert!(limits("send 1/s\nsend 1/s").unwrap_err().contains("twice"));
+    }
+
+    #[test]
+    fn everybody_has_a_count_of_their_own_and_a_short_name() {
+        let client = |id: &str, user: Option<String>| {
+            who(&Connection { hub: "h".to_owned(), id: id.to_owned(), user_id: user })
+        };
+        let long = |end: &str| client("1", Some("x".repeat(4_000) + end));
+        let all = [client("1", None), client("2", None), client("1", Some("1".to_owned())), long("a"), long("b")];
+        for (index, who) in all.iter().enumerate() {
+            assert!(who.len() < 300 && !all[..index].contains(who), "{who}");
+        }
+        assert_eq!(long("a"), long("a"));
     }
 }

@@ -36,7 +36,11 @@ impl Filter for Redact {
 /// One pattern a line; empty lines do not count.
 fn patterns(text: &str) -> Result<Vec<Regex>, String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.map(|line| Regex::new(line).map_err(|error| format!("`patterns`: {error}"))).collect()
+    let patterns = lines.map(|line| Regex::new(line).map_err(|error| format!("`patterns`: {error}")));
+    match patterns.collect::<Result<Vec<Regex>, String>>() {
+        Ok(none) if none.is_empty() => Err("`patterns` is missing: say one regular expression a line".to_owned()),
+        patterns => patterns,
+    }
 }
 
 fn redact(mut message: Message) -> Verdict {
@@ -101,7 +105,6 @@ mod tests {
             r#"[ "my card: ***.", {"secret":1.0, "b" : "***! \"x\""} , 1234 ]"#
         );
         assert_eq!(redacted(cards, r#"["nothing", 12, {"a": [null]}]"#), None);
-        assert_eq!(redacted("", r#"["secret"]"#), None);
     }
 
     #[test]
@@ -118,5 +121,7 @@ mod tests {
     #[test]
     fn a_pattern_that_is_none_is_refused() {
         assert!(patterns("(").unwrap_err().starts_with("`patterns`: "));
+        assert!(patterns(" \n").unwrap_err().contains("missing"));
+        assert!(patterns(r"\p{Greek}+").is_ok());
     }
 }

@@ -44,6 +44,11 @@ pub trait Filter {
     }
 }
 
+/// A method's name as one compares it: hub servers find their methods without regard to case.
+pub fn folded(method: &str) -> String {
+    method.chars().flat_map(char::to_uppercase).collect()
+}
+
 /// Makes a [`Filter`] the plugin that this crate builds, with both of its halves.
 #[macro_export]
 macro_rules! export_filter {

@@ -56,6 +56,14 @@ const scenarios = {
     await connection.stop();
   },
 
+  async "a send and a stop right behind it"() {
+    const connection = await started();
+    for (let number = 0; number < 3; number += 1) {
+      await connection.send("count", "last words");
+    }
+    await connection.stop();
+  },
+
   async "order"() {
     const connection = await started();
     const heard = [];

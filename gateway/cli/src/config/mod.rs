@@ -6,7 +6,7 @@ mod secrets;
 mod tls;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use hubgate_plugin_host::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSo
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
 use hubgate_wire::webhook::UrlTemplate;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 pub(crate) use secrets::{access_key_in, random_secret};
 use tls::TlsFiles;
@@ -167,6 +167,8 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
 const SMALLEST_HEAD: usize = 8 << 10;
 /// Calls of one plugin that one shard can have instances for at a time.
 const MOST_CONCURRENT_CALLS: usize = 1_000;
+/// How often a connection event may be sent again: some minutes in all.
+const MOST_RETRIES: u32 = 10;
 const DEFAULT_OUTBOX: usize = 8 << 20;
 const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(100);
 
@@ -365,6 +367,9 @@ fn handler(
         Some(schema::ConnectFailure::Log) => core::ConnectFailure::Log,
     };
     let retries = item.retries.unwrap_or(0);
+    if retries > MOST_RETRIES {
+        return Err(problem(format!("{key}.retries"), format!("must be from 0 to {MOST_RETRIES}")));
+    }
     Ok(core::Handler::Webhook(Arc::new(core::Webhook { url, timeout, retries, on_connect_failure })))
 }
 
@@ -429,42 +434,26 @@ fn budgets(key: &str, entry: &schema::Plugin) -> Result<Budgets, ConfigError> {
     })
 }
 
-/// Base URLs of what may be asked, and networks that their hosts may be in. A URL that names an address, or this machine,
-/// lists that address as well.
+/// Base URLs of what may be asked, and networks that their hosts may be in.
 fn allow_http(key: &str, entries: &[String]) -> Result<AllowHttp, ConfigError> {
     let mut allowed = AllowHttp::default();
     for (index, text) in entries.iter().enumerate() {
-        if let Ok(network) = text.parse::<IpNet>() {
-            allowed.networks.push(network);
-            continue;
-        }
-        let endpoint = Endpoint::parse(text).ok().filter(|endpoint| endpoint.base_path().is_empty());
-        let Some(endpoint) = endpoint else {
-            let expected = format!(
-                "\"{text}\" is neither scheme, host and port, such as \"https://api.example.com\", nor a network, such as \
-                 \"10.0.0.0/8\""
-            );
-            return Err(problem(format!("{key}[{index}]"), expected));
-        };
-        match endpoint.host() {
-            "localhost" => allowed.networks.extend(LOOPBACK),
-            host => {
-                allowed.networks.extend(host.parse().ok().map(|address: IpAddr| IpNet::from(address.to_canonical())))
+        let endpoint = || Endpoint::parse(text).ok().filter(|endpoint| endpoint.base_path().is_empty());
+        match (text.parse::<IpNet>(), endpoint()) {
+            (Ok(network), _) => allowed.networks.push(network),
+            (Err(_), Some(endpoint)) => allowed.endpoints.push(endpoint),
+            (Err(_), None) => {
+                let expected = "must be scheme, host and port, such as \"https://api.example.com\", or a network, such as \
+                                \"10.0.0.0/8\"";
+                return Err(problem(format!("{key}[{index}]"), expected));
             }
         }
-        allowed.endpoints.push(endpoint);
     }
     match allowed.endpoints.is_empty() && !allowed.networks.is_empty() {
         true => Err(problem(key, "lists networks, but nothing in them that may be asked")),
         false => Ok(allowed),
     }
 }
-
-/// The addresses of this machine.
-const LOOPBACK: [IpNet; 2] = [
-    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
-    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
-];
 
 /// What `dev` starts: one serverless hub with a plugin, open to anybody on this machine.
 pub(crate) struct Development {

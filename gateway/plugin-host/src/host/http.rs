@@ -1,5 +1,6 @@
 //! The `http` import: requests to what the configuration allows, made by the shard.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,6 @@ use crate::limits::HTTP_BODY_BYTES;
 use crate::settings::AllowHttp;
 
 /// A request of a plugin.
-#[derive(Debug)]
 pub struct HttpCall {
     pub plugin: PluginName,
     pub allowed: Arc<AllowHttp>,
@@ -28,11 +28,24 @@ pub struct HttpCall {
 }
 
 /// What a web server has answered.
-#[derive(Debug)]
 pub struct HttpAnswer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for HttpCall {
+    /// Without what it says: it may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpCall").field("plugin", &self.plugin).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for HttpAnswer {
+    /// Without what it says: it may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpAnswer").field("status", &self.status).finish_non_exhaustive()
+    }
 }
 
 /// Why a request has no answer.
@@ -48,6 +61,9 @@ pub enum HttpFailure {
 impl http::Host for Guest {
     async fn send(&mut self, request: http::Request) -> wasmtime::Result<Result<http::Response, http::Error>> {
         self.count_host_call()?;
+        if self.event.is_none() {
+            return Ok(Err(http::Error::Failed("there is no event being handled".to_owned())));
+        }
         if request.body.len() > HTTP_BODY_BYTES {
             return Ok(Err(http::Error::TooLarge));
         }
@@ -74,11 +90,15 @@ impl http::Host for Guest {
                 headers: answer.headers.into_iter().map(|(name, value)| types::Pair { name, value }).collect(),
                 body: answer.body,
             }),
-            Some(Err(HttpFailure::Denied(reason))) => Err(http::Error::Denied(reason)),
+            Some(Err(HttpFailure::Denied(reason))) => {
+                let line = format!("a request is denied: {reason}");
+                self.surroundings.log_line(tracing::Level::WARN, &line, std::iter::empty());
+                Err(http::Error::Denied(reason))
+            }
             Some(Err(HttpFailure::TimedOut)) => Err(http::Error::TimedOut),
             Some(Err(HttpFailure::TooLarge)) => Err(http::Error::TooLarge),
             Some(Err(HttpFailure::Failed(reason))) => Err(http::Error::Failed(reason)),
-            None => Err(http::Error::Failed("the gateway is stopping, or there is no event being handled".to_owned())),
+            None => Err(http::Error::Failed("the gateway is stopping".to_owned())),
         })
     }
 }

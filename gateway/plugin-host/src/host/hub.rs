@@ -60,24 +60,25 @@ impl hub::Host for Guest {
     }
 }
 
-/// What a call has asked for and not flushed, bounded in number and in bytes.
+/// What a call has asked for and not flushed, bounded in bytes, and in number with what was flushed.
 pub(super) struct ActionQueue {
-    allowed: usize,
+    /// How many more the call may ask for.
+    left: usize,
     actions: Vec<Action>,
     bytes: usize,
 }
 
 impl ActionQueue {
     pub(super) fn new(allowed: usize) -> ActionQueue {
-        ActionQueue { allowed, actions: Vec::new(), bytes: 0 }
+        ActionQueue { left: allowed, actions: Vec::new(), bytes: 0 }
     }
 
     fn add(&mut self, actions: Vec<Action>) -> Result<(), hub::Invalid> {
         let mut bytes = self.bytes;
         for (index, action) in actions.iter().enumerate() {
             bytes += weight(action);
-            if self.actions.len() + index >= self.allowed {
-                return Err(convert::invalid(index, format!("a call may queue {} actions", self.allowed)));
+            if index >= self.left {
+                return Err(convert::invalid(index, "the call has asked for all the actions that it may"));
             }
             if bytes > ACTION_BYTES_PER_CALL {
                 let reason = format!("the actions of a call may weigh {ACTION_BYTES_PER_CALL} bytes");
@@ -85,6 +86,7 @@ impl ActionQueue {
             }
         }
         self.bytes = bytes;
+        self.left -= actions.len();
         match self.actions.is_empty() {
             true => self.actions = actions,
             false => self.actions.extend(actions),
@@ -136,15 +138,15 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_queued_actions_is_bounded_and_all_or_none_are_queued() {
+    fn the_number_of_a_calls_actions_is_bounded_and_all_or_none_are_queued() {
         let mut queue = ActionQueue::new(100);
         assert!(queue.add((1..100).map(|_| leave_all()).collect()).is_ok());
         let refused = queue.add(vec![leave_all(), leave_all()]).unwrap_err();
         assert_eq!(refused.index, 1);
+        assert_eq!(queue.take().len(), 99);
         assert!(queue.add(vec![leave_all()]).is_ok());
-        assert!(queue.add(vec![leave_all()]).is_err());
-        assert_eq!(queue.take().len(), 100);
-        assert!(queue.add(vec![leave_all()]).is_ok());
+        assert!(queue.add(vec![leave_all()]).is_err(), "what was flushed counts as well");
+        assert_eq!(queue.take().len(), 1);
     }
 
     #[test]
