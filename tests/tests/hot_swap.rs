@@ -259,38 +259,20 @@ async fn a_component_is_kept_compiled_for_this_user_alone() {
     assert!(std::fs::metadata(&files[0]).expect("it is there").len() > 1000, "it was compiled again");
 }
 
+/// Swaps the handler and the filter of a hub in turn while clients call. `HUBGATE_SWAPS` says how often, for a longer look.
 #[tokio::test]
 async fn handlers_and_filters_change_under_load_and_each_call_has_one_version() {
-    swap_under_load(20, None).await;
-}
-
-#[tokio::test]
-#[ignore = "it takes ten minutes: cargo test --release -p hubgate-tests --test hot_swap -- --ignored"]
-async fn a_thousand_swaps_in_ten_minutes_lose_double_and_mix_nothing() {
-    let pace = Pace { swap: Duration::from_millis(590), call: Duration::from_millis(2) };
-    swap_under_load(1_000, Some(pace)).await;
-}
-
-/// How often something is done: compiling gives way to calls, so that swaps take a while where calls take all there is.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    swap: Duration,
-    /// Of each client.
-    call: Duration,
-}
-
-/// Swaps the handler and the filter of a hub in turn while clients call; all as fast as they can where no pace is said.
-async fn swap_under_load(swaps: usize, pace: Option<Pace>) {
     const CLIENTS: usize = 8;
     const AHEAD: u64 = 4;
+    let swaps = std::env::var("HUBGATE_SWAPS").map_or(20, |swaps| swaps.parse().expect("a number"));
     let config = "server.shards = 2\nhubs.probe.filters = ['filter']\n\
                   plugins.filter = { allow-http = ['http://127.0.0.1:1'] }";
     let gateway = Gateway::probe().plugin("filter", &guests::filter()).with(config).start().await;
-    let is_over = Arc::new(AtomicBool::new(false));
+    let (is_over, started) = (Arc::new(AtomicBool::new(false)), tokio::time::Instant::now());
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
         let client = gateway.client("probe").connect().await;
-        clients.spawn(call_versions(client, AHEAD, pace, is_over.clone()));
+        clients.spawn(call_versions(client, AHEAD, is_over.clone()));
     }
     let probes = [guests::probe_2(), guests::probe()].map(|guest| guests::bytes(&guest));
     for swap in 0..swaps {
@@ -299,7 +281,6 @@ async fn swap_under_load(swaps: usize, pace: Option<Pace>) {
             _ => ("filter", renamed(&guests::bytes(&guests::filter()), swap)),
         };
         let before = gateway.plugin_status(name).await["generation"].clone();
-        let at = tokio::time::Instant::now() + pace.map_or(Duration::ZERO, |pace| pace.swap);
         gateway.replace_plugin(name, &component);
         until("the swap", async || {
             let status = gateway.plugin_status(name).await;
@@ -307,11 +288,10 @@ async fn swap_under_load(swaps: usize, pace: Option<Pace>) {
             (status["generation"] != before).then_some(())
         })
         .await;
-        tokio::time::sleep_until(at).await;
     }
     is_over.store(true, Ordering::SeqCst);
     let calls = clients.join_all().await;
-    println!("{swaps} swaps, {} calls", calls.iter().sum::<u64>());
+    println!("{swaps} swaps, {} calls, {:?}", calls.iter().sum::<u64>(), started.elapsed());
     assert!(calls.iter().all(|count| *count > swaps as u64 / 2), "all clients were served meanwhile: {calls:?}");
     let failed = gateway.metric("hubgate_plugin_swaps_total", [("outcome", "failed")]).await;
     assert_eq!(failed, 0.0);
@@ -323,26 +303,26 @@ fn renamed(component: &[u8], number: usize) -> Vec<u8> {
     [component, section.as_bytes()].concat()
 }
 
-/// Calls on and on, some calls ahead of their answers; gives how many were answered.
-async fn call_versions(mut client: Client, ahead: u64, pace: Option<Pace>, is_over: Arc<AtomicBool>) -> u64 {
+/// Calls on and on, some calls ahead of their answers; gives how many were answered. Not as fast as it can: compiling gives
+/// way to calls, so that there would be few swaps.
+async fn call_versions(mut client: Client, ahead: u64, is_over: Arc<AtomicBool>) -> u64 {
+    let mut pace = tokio::time::interval(Duration::from_millis(2));
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut called, mut answered) = (0, 0);
-    while !is_over.load(Ordering::SeqCst) || answered < called {
+    loop {
         while !is_over.load(Ordering::SeqCst) && called < answered + ahead {
             let id = called.to_string();
             client.send(json!({ "type": 1, "invocationId": id, "target": "versions", "arguments": [called] })).await;
             called += 1;
         }
         if answered == called {
-            continue;
+            return answered;
         }
         let said = client.event("said").await;
         assert_eq!(said[1], answered, "nothing is lost, doubled or out of order");
         let completion = client.completion(&answered.to_string()).await;
         assert_eq!(completion["result"], said, "one version has both ends of a call");
         answered += 1;
-        if let Some(pace) = pace {
-            tokio::time::sleep(pace.call).await;
-        }
+        pace.tick().await;
     }
-    answered
 }
