@@ -84,6 +84,15 @@ impl HubServer {
         let _ = soon("the gateway to read", self.stream.send(Message::binary(bytes.to_vec()))).await;
     }
 
+    /// The id of the client that it is told of next.
+    pub async fn told_of_client(&mut self) -> String {
+        let body = self.next().await;
+        match service::parse(&body).expect("a message") {
+            ServiceMessage::OpenConnection(open) => open.connection_id.to_owned(),
+            other => panic!("a client is announced first: {other:?}"),
+        }
+    }
+
     /// Sends bytes in one WebSocket message with its close frame right behind it, and waits for the other side's.
     pub async fn send_and_leave(mut self, bytes: &[u8]) {
         self.stream.feed(Message::binary(bytes.to_vec())).await.expect("the connection is open");

@@ -193,11 +193,7 @@ async fn proxied(gateway: &Gateway) -> (Client, HubServer, String) {
     let mut server = HubServer::connect(gateway, "chat", "one").await;
     let mut client = gateway.client("chat").open().await;
     client.send_text(HANDSHAKE).await;
-    let open = server.next().await;
-    let ServiceMessage::OpenConnection(open) = service::parse(&open).expect("a message") else {
-        panic!("a client is announced first");
-    };
-    let id = open.connection_id.to_owned();
+    let id = server.told_of_client().await;
     server.next().await;
     says(&mut server, &id, "{}\u{1e}").await;
     assert_eq!(client.message().await, json!({}));
@@ -367,11 +363,7 @@ async fn arguments_that_filters_cannot_read_do_not_pass_them_by() {
     let mut server = HubServer::connect(&gateway, "chat", "one").await;
     let mut client = gateway.client("chat").open().await;
     client.send_text("{\"protocol\":\"messagepack\",\"version\":1}\u{1e}").await;
-    let open = server.next().await;
-    let ServiceMessage::OpenConnection(open) = service::parse(&open).expect("a message") else {
-        panic!("a client is announced first");
-    };
-    let id = open.connection_id.to_owned();
+    let id = server.told_of_client().await;
     server.next().await;
     says(&mut server, &id, "{}\u{1e}").await;
     client.next_bytes().await;

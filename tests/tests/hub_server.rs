@@ -20,11 +20,7 @@ async fn gateway() -> Gateway {
 async fn let_in(gateway: &Gateway, server: &mut HubServer) -> (Client, String) {
     let mut client = gateway.client("chat").open().await;
     client.send_text(HANDSHAKE).await;
-    let open = server.next().await;
-    let ServiceMessage::OpenConnection(open) = service::parse(&open).expect("a message") else {
-        panic!("a client is announced first");
-    };
-    let id = open.connection_id.to_owned();
+    let id = server.told_of_client().await;
     assert_eq!(data(&server.next().await), HANDSHAKE);
     answer(server, &id, "{}\u{1e}").await;
     assert_eq!(client.message().await, json!({}));
