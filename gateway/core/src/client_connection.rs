@@ -117,6 +117,7 @@ pub(crate) struct Held {
 
 impl Held {
     /// One item that is larger than `limit` passes when nothing else is held.
+    #[cold]
     pub(crate) fn push(&mut self, item: HeldBack, limit: usize) {
         self.bytes += item.len();
         self.is_too_much |= self.bytes > limit && !self.items.is_empty();
@@ -197,21 +198,19 @@ impl ClientConnection {
         }
     }
 
-    /// Whether the client gets `frame` now. Keeps it for one that has to wait for it, up to `limit` bytes in all.
+    /// Whether the client, which others see, gets `frame` now. Keeps it for one that has to wait for it, up to `limit` bytes
+    /// in all.
     #[inline]
     pub(crate) fn takes(&mut self, frame: &Frame, now: Millis, limit: usize) -> bool {
-        let takes = matches!(self.phase, Phase::Open { .. }) && self.held_back.is_none();
-        match takes {
-            true => self.last_sent = now,
-            false => self.keep(frame, limit),
-        }
-        takes
-    }
-
-    #[cold]
-    fn keep(&mut self, frame: &Frame, limit: usize) {
-        if let Some(held) = &mut self.held_back {
-            held.push(HeldBack::Frame(frame.clone()), limit);
+        match &mut self.held_back {
+            None => {
+                self.last_sent = now;
+                true
+            }
+            Some(held) => {
+                held.push(HeldBack::Frame(frame.clone()), limit);
+                false
+            }
         }
     }
 

@@ -19,13 +19,7 @@ impl Shard {
         self.act_all(hub, actions, now, effects);
     }
 
-    pub(crate) fn act_all(
-        &mut self,
-        hub: HubIndex,
-        actions: Vec<Action>,
-        now: Millis,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn act_all(&mut self, hub: HubIndex, actions: Vec<Action>, now: Millis, effects: &mut Vec<Effect>) {
         for action in actions {
             self.act(hub, action, now, effects);
         }
@@ -149,6 +143,9 @@ impl Shard {
 
     /// Queues a frame for one client.
     pub(crate) fn send(&mut self, slot: Slot, frame: Frame, now: Millis, effects: &mut Vec<Effect>) {
+        if self.client(slot).is_closed() {
+            return;
+        }
         self.count_out(slot, &frame);
         let held = self.settings.limits.held;
         if self.client(slot).takes(&frame, now, held) {

@@ -114,7 +114,7 @@ impl Shard {
             return;
         };
         let Some(invocation) = proxy.invocations.iter().find(|each| each.id == call.invocation_id) else {
-            // It has failed while it was held back.
+            // It has failed while filters looked at it.
             return;
         };
         let (route, caller, from) = (proxy.route.clone(), invocation.caller.clone(), invocation.from);
@@ -131,6 +131,12 @@ impl Shard {
             self.pass_to_any_of_server(hub, from, caller, mapping, effects);
         }
         self.send_at_once(slot, frame, now, effects);
+    }
+
+    /// Whether anybody still waits for the call's answer: it may have failed while it was held back.
+    pub(crate) fn is_awaited(&self, slot: Slot, call: &ClientCall) -> bool {
+        let proxy = self.clients[slot.0 as usize].proxy.as_ref();
+        proxy.is_some_and(|proxy| proxy.invocations.iter().any(|each| each.id == call.invocation_id))
     }
 
     /// A call does not reach its client.

@@ -233,6 +233,7 @@ impl Shard {
                 self.client(slot).last_sent = now;
                 effects.push(Effect::Send { to: slot, frame });
             }
+            HeldBack::Message(HeldMessage::Call(call)) if !self.is_awaited(slot, &call) => {}
             HeldBack::Message(message) => self.filter_message(slot, message, now, effects),
             HeldBack::End { error } => self.end_by_server(slot, error, effects),
         }
@@ -257,8 +258,11 @@ impl Shard {
         match seen {
             Some(Some(seen)) => {
                 let filters = hub.filters.clone();
-                let subject =
-                    Subject::Delivery { hub: hub.name.clone(), to: vec![Target::Connection(id)], origin: message.origin() };
+                let subject = Subject::Delivery {
+                    hub: hub.name.clone(),
+                    to: vec![Target::Connection(id)],
+                    origin: message.origin(),
+                };
                 self.client(slot).hold_back();
                 let pending = Pending::Said { slot, client: id, message };
                 self.inspect(filters, subject, seen, pending, effects);

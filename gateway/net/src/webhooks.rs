@@ -274,7 +274,9 @@ impl WebhookError {
         match self {
             WebhookError::Unreachable(error) => error.clone(),
             WebhookError::TimedOut => "it took longer than the upstream item's `timeout`".to_owned(),
-            WebhookError::Busy => format!("it was not asked: {REQUESTS} requests were under way for all of its `timeout`"),
+            WebhookError::Busy => {
+                format!("it was not asked: {REQUESTS} requests were under way for all of its `timeout`")
+            }
             other => other.text(),
         }
     }

@@ -76,7 +76,8 @@ impl PluginHost {
         let ticker = Ticker::start(engine.clone()).map_err(|error| environment(&error))?;
         let loader = Arc::new(Loader::new(&engine, &ticker, compilation).map_err(StartError::Engine)?);
         let (store, watcher) = (Mutex::default(), Mutex::default());
-        let host = PluginHost(Arc::new(Inner { plugins: Arc::default(), loader, state_folder, store, watcher, ticker }));
+        let host =
+            PluginHost(Arc::new(Inner { plugins: Arc::default(), loader, state_folder, store, watcher, ticker }));
         host.configure(plugins)?;
         Ok(host)
     }
@@ -152,7 +153,8 @@ impl PluginHost {
         if let Some(store) = &*store {
             return Ok(store.clone());
         }
-        let opened = Store::open(self.0.state_folder.as_deref()).map_err(|error| StartError::State(error.to_string()))?;
+        let opened =
+            Store::open(self.0.state_folder.as_deref()).map_err(|error| StartError::State(error.to_string()))?;
         Ok(store.insert(Arc::new(opened)).clone())
     }
 

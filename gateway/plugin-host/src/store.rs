@@ -96,9 +96,10 @@ impl Store {
             Ok(runtime) => runtime.block_on(own.serve(wanted)),
             Err(error) => tracing::error!(%error, "the state of plugins cannot be changed"),
         };
-        let thread = thread::Builder::new().name("hubgate-state".to_owned()).spawn(run).map_err(|source| {
-            StoreError::Folder { folder: folder.map(Path::to_owned).unwrap_or_default(), source }
-        })?;
+        let thread = thread::Builder::new()
+            .name("hubgate-state".to_owned())
+            .spawn(run)
+            .map_err(|source| StoreError::Folder { folder: folder.map(Path::to_owned).unwrap_or_default(), source })?;
         Ok(Store { shared, changes: Some(changes), thread: Some(thread) })
     }
 

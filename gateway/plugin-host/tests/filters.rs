@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use hubgate_core::event::UpstreamFailure;
 use hubgate_core::filter::{
-    FilterMessage, FilterSettings, Filters, Inspected, Inspection, MessageKind, OnError, Refusal, Subject, Targets, Verdict,
+    FilterMessage, FilterSettings, Filters, Inspected, Inspection, MessageKind, OnError, Refusal, Subject, Targets,
+    Verdict,
 };
 use hubgate_core::id::PluginName;
 use hubgate_plugin_host::{AllowHttp, PluginHost, PluginSettings, PluginSource, ShardQuestion, Uses};

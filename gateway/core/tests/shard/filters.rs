@@ -9,7 +9,9 @@ use hubgate_core::id::{PluginName, ServerId};
 use hubgate_core::mode::Mode;
 use hubgate_core::time::Millis;
 use hubgate_wire::payload::{JsonText, Payload};
-use hubgate_wire::service::{BroadcastData, ClientInvocation, CloseConnection, HandshakeRequest, MultiConnectionData, ServiceMessage};
+use hubgate_wire::service::{
+    BroadcastData, ClientInvocation, CloseConnection, HandshakeRequest, MultiConnectionData, ServiceMessage,
+};
 use proptest::prelude::*;
 
 use crate::rig::{Client, Rig, Server, default_mode, filtered, json, settings};

@@ -7,8 +7,8 @@ mod hub;
 mod state;
 mod wasi;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hubgate_core::delivery::Action;
