@@ -7,7 +7,7 @@ use crate::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 /// The bytes of an instance's memory that stay with its slot for the next instance, which finds them mapped.
 const KEPT_RESIDENT: usize = 256 << 10;
 /// The bounds of the number of instances that slots are set aside for. A slot costs address space and no memory.
-const FEWEST_SLOTS: usize = 256;
+const FEWEST_SLOTS: usize = 1024;
 const MOST_SLOTS: usize = 4096;
 
 /// An engine with slots for about `instances` component instances at a time. Where their address space cannot be
