@@ -120,6 +120,7 @@ async fn every_answer_becomes_what_the_caller_is_told() {
         ("huge", "Invocation failed, response too large."),
         ("gone", "Invocation failed, status code 500"),
         ("never", "Invocation failed, status code 500"),
+        ("unending", "Invocation failed, response cancelled."),
         ("garbage", "Invocation failed, error: the response is no Completion of this call."),
         ("foreign", "Invocation failed, error: the response is no Completion of this call."),
         ("two", "Invocation failed, error: the response is no Completion of this call."),
@@ -132,7 +133,7 @@ async fn every_answer_becomes_what_the_caller_is_told() {
     assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)), "nothing of it has harmed the connection");
     gateway.logs(&["a webhook has failed", "status code 201"]).await;
     assert!(!gateway.log().contains("secret words"));
-    assert_eq!(gateway.metric("hubgate_webhook_requests_total", [("outcome", "timed-out")]).await, 1.0);
+    assert_eq!(gateway.metric("hubgate_webhook_requests_total", [("outcome", "timed-out")]).await, 2.0);
 }
 
 #[tokio::test]

@@ -176,7 +176,7 @@ pub(crate) enum Running {
         target: String,
     },
     Disconnected,
-    /// Upstream has answered, and filters look at what it says.
+    /// Upstream has answered, and what it says is being done.
     Answered,
 }
 

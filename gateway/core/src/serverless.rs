@@ -148,14 +148,15 @@ impl Shard {
 
     /// What came of the client's call, whether it is still there or not.
     pub fn upstream_answered(&mut self, slot: Slot, answer: UpstreamAnswer, now: Millis, effects: &mut Vec<Effect>) {
-        let client = self.client(slot);
-        let Some((running, handler)) = client.calls.running.take() else {
+        let client = &mut self.clients[slot.0 as usize];
+        let Some((running, handler)) = &mut client.calls.running else {
             return;
         };
+        // Until all is done that the answer asks for, the client's next events wait.
+        let running = std::mem::replace(running, Running::Answered);
         let hub = client.hub;
-        if self.hub(hub).filters.look_at(Direction::Outbound) {
-            self.client(slot).calls.running = Some((Running::Answered, handler.clone()));
-            let origin = Origin::from(handler);
+        if self.hubs[hub.0 as usize].filters.look_at(Direction::Outbound) {
+            let origin = Origin::from(handler.clone());
             let completing = Completing { slot, running, origin: origin.clone(), result: answer.result };
             return self.send_actions(hub, origin, answer.actions, Then::Complete(completing), now, effects);
         }
@@ -202,7 +203,6 @@ impl Shard {
             let filters = hub.filters.clone();
             return self.inspect(filters, subject, seen, Pending::Completing(completing), effects);
         }
-        self.client(slot).calls.running = None;
         self.answer_client(slot, completing.running, completing.result, now, effects);
         self.next_call(slot, now, effects);
     }
@@ -217,7 +217,6 @@ impl Shard {
         let slot = completing.slot;
         let client = self.client(slot);
         let (hub, protocol) = (client.hub, client.protocol);
-        client.calls.running = None;
         self.act_all(hub, inspected.actions, now, effects);
         match inspected.verdict {
             Verdict::Pass => self.answer_client(slot, completing.running, completing.result, now, effects),
@@ -277,8 +276,11 @@ impl Shard {
         effects.push(Effect::Call { slot, handler: call.handler, client: facts, event: call.event });
     }
 
+    /// The event that upstream was busy with is over.
     fn next_call(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
-        if let Some(call) = self.client(slot).calls.pop() {
+        let calls = &mut self.client(slot).calls;
+        calls.running = None;
+        if let Some(call) = calls.pop() {
             self.start(slot, call, effects);
         }
         let limits = &self.settings.limits;

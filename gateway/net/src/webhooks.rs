@@ -25,6 +25,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
 use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
 
 use crate::gateway::Shared;
 use crate::web_client::{self, WebClient, whole_text};
@@ -66,7 +67,10 @@ enum WebhookError {
     Status(StatusCode),
     /// The request could not be made, or broke off before it was answered.
     Unreachable(String),
+    /// No answer began in time.
     TimedOut,
+    /// The answer did not end in time.
+    Cancelled,
     /// As many requests as may be are under way, and none ended in time.
     Busy,
     TooLarge,
@@ -143,10 +147,7 @@ impl Webhooks {
     ) -> Result<Option<Result<Option<Payload>, UpstreamFailure>>, WebhookError> {
         let requests = self.requests_to(webhook);
         let answer = match tokio::time::timeout(webhook.timeout.into(), requests.acquire()).await {
-            Ok(Ok(_permit)) => {
-                let asked = tokio::time::timeout(webhook.timeout.into(), self.ask(webhook, client, event)).await;
-                asked.unwrap_or(Err(WebhookError::TimedOut))
-            }
+            Ok(Ok(_permit)) => self.ask(webhook, client, event).await,
             Ok(Err(_)) | Err(_) => Err(WebhookError::Busy),
         };
         self.shared.metrics.webhook(match &answer {
@@ -181,7 +182,8 @@ impl Webhooks {
         event: &UpstreamEvent,
     ) -> Result<Option<Result<Option<Payload>, UpstreamFailure>>, WebhookError> {
         let request = self.request(webhook, client, event)?;
-        let answer = self.client().request(request).await;
+        let deadline = tokio::time::Instant::now() + webhook.timeout.into();
+        let answer = timeout_at(deadline, self.client().request(request)).await.map_err(|_| WebhookError::TimedOut)?;
         let answer = answer.map_err(|error| WebhookError::Unreachable(whole_text(&error)))?;
         let status = answer.status();
         let is_good = match event {
@@ -190,14 +192,14 @@ impl Webhooks {
         };
         match event {
             UpstreamEvent::Invocation { invocation_id: Some(id), .. } if is_good => {
-                let body = read(answer).await?;
+                let body = timeout_at(deadline, read(answer)).await.unwrap_or(Err(WebhookError::Cancelled))?;
                 match body.is_empty() {
                     true => Ok(None),
                     false => outcome(client.protocol, &body, id).map(Some),
                 }
             }
             UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::Invocation { .. } => {
-                drop(Limited::new(answer.into_body(), IDLE_BODY).collect().await);
+                drop(timeout_at(deadline, Limited::new(answer.into_body(), IDLE_BODY).collect()).await);
                 if is_good { Ok(None) } else { Err(WebhookError::Status(status)) }
             }
         }
@@ -260,6 +262,7 @@ impl WebhookError {
             WebhookError::Unreachable(_) | WebhookError::TimedOut | WebhookError::Busy => {
                 "Invocation failed, status code 500".to_owned()
             }
+            WebhookError::Cancelled => "Invocation failed, response cancelled.".to_owned(),
             WebhookError::TooLarge => "Invocation failed, response too large.".to_owned(),
             WebhookError::Broken(error) => format!("Invocation failed, error: {error}."),
             WebhookError::NoCompletion => {
@@ -273,7 +276,9 @@ impl WebhookError {
     fn detail(&self) -> String {
         match self {
             WebhookError::Unreachable(error) => error.clone(),
-            WebhookError::TimedOut => "it took longer than the upstream item's `timeout`".to_owned(),
+            WebhookError::TimedOut | WebhookError::Cancelled => {
+                "it took longer than the upstream item's `timeout`".to_owned()
+            }
             WebhookError::Busy => {
                 format!("it was not asked: {REQUESTS} requests were under way for all of its `timeout`")
             }
@@ -284,7 +289,10 @@ impl WebhookError {
     /// Whether the same request may succeed later.
     fn may_pass(&self) -> bool {
         match self {
-            WebhookError::Unreachable(_) | WebhookError::TimedOut | WebhookError::Busy => true,
+            WebhookError::Unreachable(_)
+            | WebhookError::TimedOut
+            | WebhookError::Cancelled
+            | WebhookError::Busy => true,
             WebhookError::Status(status) => {
                 status.is_server_error()
                     || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(status)
@@ -300,7 +308,7 @@ impl WebhookError {
         match self {
             WebhookError::Status(_) => "status",
             WebhookError::Unreachable(_) => "unreachable",
-            WebhookError::TimedOut => "timed-out",
+            WebhookError::TimedOut | WebhookError::Cancelled => "timed-out",
             WebhookError::Busy => "busy",
             WebhookError::TooLarge | WebhookError::Broken(_) | WebhookError::NoCompletion => "bad-answer",
             WebhookError::BadEvent => "bad-event",

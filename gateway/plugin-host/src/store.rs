@@ -78,7 +78,10 @@ pub(crate) enum StoreError {
     Folder { folder: PathBuf, source: io::Error },
     #[error("{}: {source}", folder.display())]
     Database { folder: PathBuf, source: rusqlite::Error },
-    #[error("{}: another gateway has it open; each needs a `server.data-dir` of its own", folder.display())]
+    #[error(
+        "{}: another gateway has it open; each needs a folder of its own (`server.data-dir`, or --data-dir)",
+        folder.display()
+    )]
     Locked { folder: PathBuf },
     #[error("{}: a newer version of Hubgate has written it", folder.display())]
     TooNew { folder: PathBuf },

@@ -49,6 +49,7 @@ const oddAnswers = {
     answer.write('{"type":3');
     setTimeout(() => answer.destroy(), 50);
   },
+  unending: (answer) => answer.writeHead(200, { "content-length": "100" }).write('{"type":3'),
   gone: (answer) => answer.destroy(),
   never: () => {},
 };

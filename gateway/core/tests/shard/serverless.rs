@@ -40,6 +40,32 @@ fn methods(events: &[UpstreamEvent]) -> Vec<&str> {
 }
 
 #[test]
+fn upstream_is_told_one_event_of_a_client_at_a_time_whatever_an_answer_sets_off() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.open(0, "chat", None);
+    let call = |id: &str| format!("{{\"type\":1,\"invocationId\":\"{id}\",\"target\":\"m\",\"arguments\":[]}}\x1e");
+    rig.data(client, &["{\"protocol\":\"json\",\"version\":1}\x1e", &call("1"), &call("2")].concat());
+    assert!(matches!(rig.answer(Ok(None), Vec::new()), UpstreamEvent::Connected));
+    assert_eq!(rig.calls.len(), 1);
+    rig.answer(Ok(Some(json("\"one\""))), Vec::new());
+    // The answer to the second closes the client, with a third one waiting.
+    rig.data(client, &call("3"));
+    assert_eq!(rig.calls.len(), 1);
+    let target = Target::Connection(client.id);
+    let close = Action::Close { target, except: Vec::new(), reason: None, allow_reconnect: false };
+    rig.answer(Ok(Some(json("\"two\""))), vec![close]);
+    assert_eq!(rig.calls.len(), 1);
+    let UpstreamEvent::Invocation { invocation_id, .. } = rig.answer(Ok(None), Vec::new()) else {
+        panic!("what the client said comes before its end");
+    };
+    assert_eq!(invocation_id.as_deref(), Some("3"));
+    assert!(matches!(rig.answer(Ok(None), Vec::new()), UpstreamEvent::Disconnected { .. }));
+    assert!(rig.calls.is_empty());
+    let one = "{\"type\":3,\"invocationId\":\"1\",\"result\":\"one\"}";
+    assert_eq!(rig.received(client), ["{}", one, "{\"type\":7}"]);
+}
+
+#[test]
 fn the_handshake_answer_comes_first_and_what_was_sent_before_follows_it() {
     let mut rig = Rig::new(1, settings());
     let client = rig.open(0, "chat", None);
