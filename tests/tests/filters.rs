@@ -7,7 +7,7 @@ use hubgate_tests::client::HANDSHAKE;
 use hubgate_tests::command::hubgate;
 use hubgate_tests::gateway::Setup;
 use hubgate_tests::hub_server::HubServer;
-use hubgate_tests::matrix::{WAYS, did};
+use hubgate_tests::matrix::WAYS;
 use hubgate_tests::script::Script;
 use hubgate_tests::wait::until;
 use hubgate_tests::{Client, Gateway, guests};
@@ -333,7 +333,6 @@ async fn real_clients_lose_nothing_that_they_send_before_they_stop() {
         all_have_left(&gateway, 1, 3).await;
         let counted = client(&gateway).await.call("count", json!(["last words"])).await;
         assert_eq!(counted, Ok(json!(4)), "{transport} {protocol}");
-        did("`@microsoft/signalr` 10.0.11, Node.js, through filters", transport, protocol, scenario);
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn refused(target: Option<&str>, refusal: Refusal, detailed: bool) ->
     }
 }
 
-/// The error of a hub server's call of a client that is no hub message.
+/// The error of a hub server's call of a client whose payload is not exactly one call.
 pub(crate) const UNREADABLE_CALL: &str = "The filters of the hub cannot read the call.";
 
 /// The error of the handshake, for a client that upstream did not take.

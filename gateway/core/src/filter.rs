@@ -213,15 +213,10 @@ impl Filters {
 
     /// The message as those that want to see it do, and its headers; `None` if there are none.
     pub(crate) fn see(&self, direction: Direction, message: &HubMessage<'_>) -> Option<(FilterMessage, Pairs)> {
-        match self.want(direction, message) {
+        match self.iter().any(|filter| filter.wants(direction, method(message))) {
             true => FilterMessage::of(message),
             false => None,
         }
-    }
-
-    /// Whether any of them wants to see the message.
-    fn want(&self, direction: Direction, message: &HubMessage<'_>) -> bool {
-        self.iter().any(|filter| filter.wants(direction, method(message)))
     }
 }
 

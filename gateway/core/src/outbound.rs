@@ -193,7 +193,7 @@ impl Shard {
         self.go_on_sending(sending, now, effects);
     }
 
-    /// Counts what is no message that filters could look at, and so is not sent. The log has the hub's first one.
+    /// Counts what is no message that filters could look at, and so is not sent. The log has the hub's first one on this shard.
     fn not_sent(&mut self, hub: HubIndex, effects: &mut Vec<Effect>) {
         let hub = self.hub_mut(hub);
         hub.counters.server_messages_skipped += 1;
@@ -254,6 +254,11 @@ impl Shard {
                 }
             },
             HeldMessage::Call(call) => call.outgoing.with_call(see),
+        };
+        // It may have waited for something else: for the handshake, or behind filters that are gone.
+        let seen = match hub.filters.look_at(Direction::Outbound) {
+            true => seen,
+            false => Some(None),
         };
         match seen {
             Some(Some(seen)) => {

@@ -38,6 +38,8 @@ const REQUESTS: usize = 256;
 const REPEATED: usize = 1_000;
 /// What is read of an answer whose body does not matter, in bytes, so that its connection can be used again.
 const IDLE_BODY: usize = 64 * 1024;
+/// And how long.
+const IDLE_BODY_TIME: Duration = Duration::from_secs(1);
 /// How long the first repetition of a request waits; each further one waits twice as long, up to the longest wait.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -112,10 +114,13 @@ impl Webhooks {
         let mut answer = self.try_once(&webhook, &client, &event).await;
         let mut wait = FIRST_WAIT;
         // A call may have had its effect; that a client came or went can be told twice.
-        let is_repeatable = !matches!(event, UpstreamEvent::Invocation { .. });
+        let retries = match event {
+            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => webhook.retries,
+            UpstreamEvent::Invocation { .. } => 0,
+        };
         let mut place = None;
-        for _ in 0..webhook.retries {
-            if !is_repeatable || !answer.as_ref().is_err_and(WebhookError::may_pass) {
+        for _ in 0..retries {
+            if !answer.as_ref().is_err_and(WebhookError::may_pass) {
                 break;
             }
             if place.is_none() {
@@ -199,6 +204,7 @@ impl Webhooks {
                 }
             }
             UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::Invocation { .. } => {
+                let deadline = deadline.min(tokio::time::Instant::now() + IDLE_BODY_TIME);
                 drop(timeout_at(deadline, Limited::new(answer.into_body(), IDLE_BODY).collect()).await);
                 if is_good { Ok(None) } else { Err(WebhookError::Status(status)) }
             }

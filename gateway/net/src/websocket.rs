@@ -288,7 +288,7 @@ async fn serve(
     owner: Owner,
     read: OwnedReadHalf,
     socket: Rc<WebSocket>,
-    mut unread: Vec<u8>,
+    unread: Vec<u8>,
 ) -> CloseCause {
     let decoder = Decoder::new(LONGEST_FRAME);
     let mut task = Task {
@@ -296,13 +296,12 @@ async fn serve(
         owner: Some(owner),
         socket,
         read,
-        undecoded: Vec::new(),
+        undecoded: unread,
+        decoded: 0,
         decoder,
         deadline: None,
         peer_closed: false,
     };
-    task.received(&mut unread);
-    drop(unread);
     let lost = poll_fn(|cx| task.poll(cx)).await;
     task.leave(lost);
     task.socket.say_goodbye();
@@ -315,8 +314,9 @@ struct Task {
     owner: Option<Owner>,
     socket: Rc<WebSocket>,
     read: OwnedReadHalf,
-    /// What came when nothing more was to be read; no more than one read holds.
+    /// What came when nothing more was to be read, from `decoded` on; no more than one read holds.
     undecoded: Vec<u8>,
+    decoded: usize,
     decoder: Decoder,
     /// When the close handshake is given up.
     deadline: Option<Pin<Box<Sleep>>>,
@@ -365,8 +365,11 @@ impl Task {
                 return Poll::Pending;
             }
             if !self.undecoded.is_empty() {
-                let mut undecoded = std::mem::take(&mut self.undecoded);
-                self.received(&mut undecoded);
+                let (mut bytes, start) = (std::mem::take(&mut self.undecoded), std::mem::take(&mut self.decoded));
+                let left = self.received(&mut bytes[start..]);
+                if left > 0 {
+                    (self.decoded, self.undecoded) = (bytes.len() - left, bytes);
+                }
                 continue;
             }
             let mut read = ReadBuf::new(buffer);
@@ -377,7 +380,10 @@ impl Task {
             match polled {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) if read.filled().is_empty() => return Poll::Ready(self.end_of_stream()),
-                Poll::Ready(Ok(())) => self.received(read.filled_mut()),
+                Poll::Ready(Ok(())) => {
+                    let left = self.received(read.filled_mut());
+                    self.undecoded.extend_from_slice(&read.filled()[read.filled().len() - left..]);
+                }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(self.end_of_stream()),
             }
@@ -393,18 +399,20 @@ impl Task {
         }
     }
 
-    /// Takes what came, up to where nothing more is to be read: what follows, an end among it, comes behind what waits.
-    fn received(&mut self, mut bytes: &mut [u8]) {
+    /// Takes what came, up to where nothing more is to be read: what follows, an end among it, comes behind what waits. Gives
+    /// how many bytes are left.
+    fn received(&mut self, mut bytes: &mut [u8]) -> usize {
         while !self.peer_closed {
             if !self.socket.reading.get() {
-                return self.undecoded.extend_from_slice(bytes);
+                return bytes.len();
             }
             match self.decoder.decode(&mut bytes) {
-                Ok(None) => return,
+                Ok(None) => break,
                 Ok(Some(event)) => self.event(event),
-                Err(error) => return self.broke_protocol(error),
+                Err(error) => self.broke_protocol(error),
             }
         }
+        0
     }
 
     fn event(&mut self, event: Event<'_>) {

@@ -23,8 +23,9 @@ use crate::store::Store;
 use crate::ticker::Ticker;
 use crate::watch::{self, ReadError, WatchedFile, Watcher};
 
-/// All plugins of a gateway, with the threads that serve them: one makes the epochs, one watches and swaps files. They
-/// end with [`PluginHost::stop`], or when the last clone and the last [`ShardPlugins`] are dropped.
+/// All plugins of a gateway, with the threads that serve them: one makes the epochs, one watches and swaps files, one changes
+/// what plugins keep. The first two end with [`PluginHost::stop`], all of them when the last clone and the last
+/// [`ShardPlugins`] are dropped.
 #[derive(Clone)]
 pub struct PluginHost(Arc<Inner>);
 
@@ -71,7 +72,8 @@ impl PluginHost {
         let shards = thread::available_parallelism().map_or(1, usize::from);
         let environment = |error: &dyn fmt::Display| StartError::Engine(error.to_string());
         // For all pools, and for the new versions that are tried out beside them.
-        let instances = plugins.iter().map(|plugin| shards * plugin.budgets.concurrency + 1).sum();
+        let roles = |plugin: &PluginSettings| usize::from(plugin.uses.upstream) + usize::from(plugin.uses.filter);
+        let instances = plugins.iter().map(|plugin| shards * roles(plugin) * plugin.budgets.concurrency + 1).sum();
         let engine = engine::pooling(instances).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| environment(&error))?;
         let loader = Arc::new(Loader::new(&engine, &ticker, compilation).map_err(StartError::Engine)?);

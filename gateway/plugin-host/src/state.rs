@@ -11,8 +11,8 @@ use crate::limits::{STATE_KEY_BYTES, STATE_KEYS_PER_PAGE, STATE_VALUE_BYTES};
 
 /// What a value costs beside its key and its bytes, in bytes.
 const ENTRY_BYTES: usize = 128;
-/// Expired values that one change removes to make room, in number: some ten milliseconds' worth.
-const SWEEP: usize = 10_000;
+/// Expired values that one change removes to make room, in number. Others are removed within a second in any case.
+const SWEEP: usize = 1_000;
 
 /// Why the state did not do as told.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! wants one waits for it without holding a shard up: the disk may be slow. A change is with the operating system before it
 //! is answered, so that it outlives the process whatever ends it. The disk has it within a second.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -30,9 +30,13 @@ const QUEUE: usize = 1_024;
 /// Changes that one transaction holds at most.
 const BATCH: usize = 256;
 /// Values of a plugin that are removed at a time when their time is over, in number.
-const SWEEP: usize = 10_000;
+const SWEEP: usize = 500;
+/// What the log of the database may keep of the disk when little is written, in bytes.
+const KEPT_LOG: i64 = 8 << 20;
 /// Of the database's tables.
 const SCHEMA: i64 = 1;
+/// Whose database it is.
+const APPLICATION: i64 = 0x4855_4247;
 
 /// The values of all plugins.
 pub(crate) struct Store {
@@ -94,9 +98,9 @@ impl Store {
         let database = folder.map(open).transpose()?.map(Mutex::new);
         let shared = Arc::new(Shared { database, states: Mutex::default() });
         let (changes, wanted) = mpsc::channel(QUEUE);
-        let own = shared.clone();
+        let writer = Writer { shared: shared.clone(), cannot_write: false, cannot_sync: false };
         let run = move || match tokio::runtime::Builder::new_current_thread().enable_time().build() {
-            Ok(runtime) => runtime.block_on(own.serve(wanted)),
+            Ok(runtime) => runtime.block_on(writer.serve(wanted)),
             Err(error) => tracing::error!(%error, "the state of plugins cannot be changed"),
         };
         let thread = thread::Builder::new()
@@ -149,11 +153,19 @@ impl PluginValues {
     }
 }
 
-impl Shared {
+/// What the thread works with.
+struct Writer {
+    shared: Arc<Shared>,
+    /// Whether the log knows that nothing can be written now, or brought to the disk.
+    cannot_write: bool,
+    cannot_sync: bool,
+}
+
+impl Writer {
     /// Makes the changes that come until nobody can want any more. Once in a period in which something was changed, what is
     /// with the operating system goes to the disk, and values whose time is over are removed.
-    async fn serve(&self, mut wanted: mpsc::Receiver<Wanted>) {
-        let (mut batch, mut is_failing) = (Vec::with_capacity(BATCH), false);
+    async fn serve(mut self, mut wanted: mpsc::Receiver<Wanted>) {
+        let mut batch = Vec::with_capacity(BATCH);
         let mut due: Option<tokio::time::Instant> = None;
         loop {
             let received = wanted.recv_many(&mut batch, BATCH);
@@ -164,22 +176,22 @@ impl Shared {
             match count {
                 Some(0) => break,
                 Some(_) => {
-                    self.make(&mut batch, &mut is_failing);
+                    self.make(&mut batch);
                     due = due.or_else(|| Some(tokio::time::Instant::now() + SYNC_PERIOD));
                 }
                 None => {}
             }
             if due.is_some_and(|due| due <= tokio::time::Instant::now()) {
-                let more = self.sweep(&mut is_failing);
-                self.sync();
-                due = more.then(|| tokio::time::Instant::now() + SYNC_PERIOD);
+                let (is_all_swept, is_synced) = (self.sweep(), self.sync());
+                let is_over = is_all_swept && is_synced;
+                due = (!is_over).then(|| tokio::time::Instant::now() + SYNC_PERIOD);
             }
         }
         self.sync();
     }
 
     /// Makes changes in one transaction, and answers them.
-    fn make(&self, batch: &mut Vec<Wanted>, is_failing: &mut bool) {
+    fn make(&mut self, batch: &mut Vec<Wanted>) {
         let now = Instant::now();
         let mut answers = Vec::with_capacity(batch.len());
         let mut replaced = Vec::new();
@@ -190,7 +202,7 @@ impl Shared {
             drop(state);
             replaced.push((values, own));
         }
-        let is_stored = self.store(replaced, is_failing);
+        let is_stored = self.store(replaced);
         for (answer, changed) in answers {
             // Nothing of the transaction has happened, so nothing that was decided in it is true.
             let unavailable = || StateError::Unavailable("the store cannot be written".to_owned());
@@ -198,39 +210,44 @@ impl Shared {
         }
     }
 
-    /// Removes what is over; says whether more will be.
-    fn sweep(&self, is_failing: &mut bool) -> bool {
-        let states: Vec<_> = lock(&self.states).values().filter_map(Weak::upgrade).collect();
+    /// Removes what is over, a little at a time, because shards look at the values meanwhile; says whether nothing will be.
+    fn sweep(&mut self) -> bool {
+        let states: Vec<_> = lock(&self.shared.states).values().filter_map(Weak::upgrade).collect();
         let now = Instant::now();
-        let mut replaced = Vec::new();
         for values in &states {
-            let mut state = values.state();
-            state.sweep(SWEEP, now);
-            replaced.push((values.clone(), state.take_replaced()));
+            loop {
+                let mut state = values.state();
+                state.sweep(SWEEP, now);
+                let replaced = state.take_replaced();
+                drop(state);
+                if replaced.is_empty() || !self.store(vec![(values.clone(), replaced)]) {
+                    break;
+                }
+            }
         }
-        self.store(replaced, is_failing);
-        states.iter().any(|values| values.state().has_expiries())
+        states.iter().all(|values| !values.state().has_expiries())
     }
 
     /// Brings what was changed in memory into the database, or undoes it. The log has the first of several failures.
-    fn store(&self, replaced: Vec<(Arc<PluginValues>, Vec<Replaced>)>, is_failing: &mut bool) -> bool {
-        let Some(database) = &self.database else { return true };
-        if replaced.iter().all(|(_, replaced)| replaced.is_empty()) {
+    fn store(&mut self, replaced: Vec<(Arc<PluginValues>, Vec<Replaced>)>) -> bool {
+        let Some(database) = &self.shared.database else { return true };
+        let rows = rows(&replaced);
+        if rows.is_empty() {
             return true;
         }
-        let now = (Instant::now(), SystemTime::now());
-        let rows: Vec<Row<'_>> = replaced.iter().flat_map(|(values, replaced)| rows(values, replaced, now)).collect();
-        match write(&mut lock(database), &rows) {
+        let written = write(&mut lock(database), &rows);
+        match written {
             Ok(()) => {
-                if std::mem::take(is_failing) {
+                if std::mem::take(&mut self.cannot_write) {
                     tracing::info!("the state of plugins can be written again");
                 }
                 true
             }
             Err(error) => {
-                if !std::mem::replace(is_failing, true) {
+                if !std::mem::replace(&mut self.cannot_write, true) {
                     tracing::error!(%error, "the state of plugins cannot be written");
                 }
+                drop(rows);
                 for (values, replaced) in replaced.into_iter().rev() {
                     values.state().put_back(replaced);
                 }
@@ -240,12 +257,17 @@ impl Shared {
     }
 
     /// Brings what was written to the disk, and from the log of the database into its tables.
-    fn sync(&self) {
-        let Some(database) = &self.database else { return };
-        let synced = lock(database).query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        if let Err(error) = synced {
-            tracing::error!(%error, "the state of plugins does not reach the disk");
+    fn sync(&mut self) -> bool {
+        let Some(database) = &self.shared.database else { return true };
+        let synced = checkpoint(&lock(database));
+        match synced {
+            Ok(()) => self.cannot_sync = false,
+            Err(error) if !std::mem::replace(&mut self.cannot_sync, true) => {
+                tracing::error!(%error, "the state of plugins does not reach the disk");
+            }
+            Err(_) => {}
         }
+        !self.cannot_sync
     }
 }
 
@@ -270,11 +292,14 @@ fn open(folder: &Path) -> Result<Connection, StoreError> {
 /// Takes hold of the database and makes what is not there; says whether this version can read it.
 fn prepare(database: &Connection) -> rusqlite::Result<bool> {
     database.busy_timeout(PATIENCE)?;
-    // Locked by this process as long as it is open. In this mode a commit writes to a log and waits for no disk; the log
-    // and the tables are whole whatever happens to the process or to the machine.
+    // Locked by this process as long as it is open. In this mode a commit writes to a log, and only a checkpoint waits for the
+    // disk; the log and the tables are whole whatever happens to the process or to the machine.
     database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     database.pragma_update(None, "journal_mode", "WAL")?;
     database.pragma_update(None, "synchronous", "NORMAL")?;
+    // Once in a second there is one, whatever the log's length.
+    database.pragma_update(None, "wal_autocheckpoint", 0)?;
+    database.pragma_update(None, "journal_size_limit", KEPT_LOG)?;
     let schema: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if schema > SCHEMA {
         return Ok(false);
@@ -313,18 +338,29 @@ fn read(
     Ok(())
 }
 
-/// What memory says of the keys that were replaced.
-fn rows<'a>(values: &'a PluginValues, replaced: &'a [Replaced], now: (Instant, SystemTime)) -> Vec<Row<'a>> {
-    let state = values.state();
-    let row = |Replaced { key, .. }: &'a Replaced| Row {
-        plugin: values.plugin.as_str(),
-        key,
-        value: state.entry(key).map(|entry| {
-            let end = |end: Instant| since_1970(now.1 + end.saturating_duration_since(now.0));
-            (entry.value.clone(), entry.expires.map(end))
-        }),
-    };
-    replaced.iter().map(row).collect()
+/// What memory says of the keys that were replaced, each once.
+fn rows(replaced: &[(Arc<PluginValues>, Vec<Replaced>)]) -> Vec<Row<'_>> {
+    let now = (Instant::now(), SystemTime::now());
+    let (mut rows, mut seen) = (Vec::new(), HashSet::new());
+    for (values, replaced) in replaced {
+        let (plugin, state) = (values.plugin.as_str(), values.state());
+        for Replaced { key, .. } in replaced {
+            if seen.insert((plugin, &**key)) {
+                let value = state.entry(key).map(|entry| {
+                    let end = |end: Instant| since_1970(now.1 + end.saturating_duration_since(now.0));
+                    (entry.value.clone(), entry.expires.map(end))
+                });
+                rows.push(Row { plugin, key, value });
+            }
+        }
+    }
+    rows
+}
+
+/// Waits for the disk. So does the first commit behind a checkpoint, which begins the log anew: one that changes nothing.
+fn checkpoint(database: &Connection) -> rusqlite::Result<()> {
+    database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    database.pragma_update(None, "application_id", APPLICATION)
 }
 
 fn write(database: &mut Connection, rows: &[Row<'_>]) -> rusqlite::Result<()> {
@@ -471,14 +507,15 @@ mod tests {
         let (_parent, folder) = folder();
         let plugin = Plugin::open(&folder, "p");
         plugin.does("k", Operation::Set(b"v".to_vec()), Some(0)).await.unwrap();
+        let rows = || -> i64 {
+            let database = lock(plugin.0.shared.database.as_ref().unwrap());
+            database.query_row("SELECT count(*) FROM plugin_values", [], |row| row.get(0)).unwrap()
+        };
         let deadline = Instant::now() + Duration::from_secs(30);
-        while plugin.1.state().has_expiries() {
+        while rows() > 0 {
             assert!(Instant::now() < deadline, "it was not removed");
-            tokio::task::yield_now().await;
+            thread::yield_now();
         }
-        let rows: i64 = lock(plugin.0.shared.database.as_ref().unwrap())
-            .query_row("SELECT count(*) FROM plugin_values", [], |row| row.get(0))
-            .unwrap();
-        assert_eq!(rows, 0);
+        assert!(!plugin.1.state().has_expiries());
     }
 }

@@ -13,6 +13,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How long the last messages of a client wait.
 const LINGER: Duration = Duration::from_millis(20);
+/// How long the end of a client waits for what it has posted before.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A request for a transport, for the shard that the connection belongs to.
 #[derive(Debug)]
@@ -117,9 +119,10 @@ impl HttpClient {
         }
     }
 
-    /// The connection is over, whatever is queued.
+    /// The connection is over, and what is queued reaches nobody.
     pub(crate) fn end(&self, cause: CloseCause) {
         self.state.set(State::Over(cause));
+        drop(self.take());
         self.changed.notify_one();
     }
 
@@ -177,6 +180,11 @@ impl HttpClient {
             }
             resumed.await;
         }
+    }
+
+    /// Until what it has posted is read, as far as it may be read soon.
+    pub(crate) async fn last_words(&self) {
+        drop(tokio::time::timeout(LAST_WORDS, self.readable()).await);
     }
 
     /// The core has forgotten it.

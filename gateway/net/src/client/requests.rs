@@ -87,8 +87,8 @@ impl ShardThread {
         let shard = self.clone();
         tokio::task::spawn_local(async move {
             let lost = server_sent_events::serve(&client, events).await;
-            // It may have posted what still waits.
-            client.readable().await;
+            client.end(lost);
+            client.last_words().await;
             drop(place);
             shard.forget(token, &client, lost);
         });
@@ -113,8 +113,10 @@ impl ShardThread {
         let shard = self.clone();
         tokio::task::spawn_local(async move {
             let lost = long_polling::serve(&client, &mut received, silence).await;
-            // It may have posted what still waits.
-            client.readable().await;
+            if client.state() == State::Open {
+                client.end(lost);
+            }
+            client.last_words().await;
             drop(place);
             shard.leave(&client, lost);
             if client.state() == State::Finishing {
@@ -151,7 +153,7 @@ impl ShardThread {
     async fn delete(self: &Rc<Self>, hub: &HubName, token: ConnectionId) -> Result<(), Refusal> {
         match self.http_client(hub, token) {
             Some(client) if client.transport == Transport::LongPolling => {
-                client.readable().await;
+                client.last_words().await;
                 client.end(CloseCause::Normal);
                 // At once, so that nobody sees it any more when its request is answered.
                 self.leave(&client, CloseCause::Normal);
