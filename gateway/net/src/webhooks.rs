@@ -295,10 +295,9 @@ impl WebhookError {
     /// Whether the same request may succeed later.
     fn may_pass(&self) -> bool {
         match self {
-            WebhookError::Unreachable(_)
-            | WebhookError::TimedOut
-            | WebhookError::Cancelled
-            | WebhookError::Busy => true,
+            WebhookError::Unreachable(_) | WebhookError::TimedOut | WebhookError::Cancelled | WebhookError::Busy => {
+                true
+            }
             WebhookError::Status(status) => {
                 status.is_server_error()
                     || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(status)

@@ -1,12 +1,12 @@
-//! Where the values of plugins last: a database of SQLite in a folder of the gateway's.
+//! Where the values of plugins last.
 //!
 //! One thread makes all changes, in memory and in the database, many in one transaction when many come at once. Whoever
 //! wants one waits for it without holding a shard up: the disk may be slow. A change is with the operating system before it
 //! is answered, so that it outlives the process whatever ends it. The disk has it within a second.
 
+mod database;
+
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
@@ -14,29 +14,20 @@ use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, io};
 
 use hubgate_core::id::PluginName;
-use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout_at;
 
-use crate::compiler::is_private;
-use crate::state::{Change, Changed, Entry, Replaced, State, StateError};
+use crate::state::{Change, Changed, Replaced, State, StateError};
+use database::{Database, Row};
 
 /// How long a change may take to get from the operating system to the disk.
 const SYNC_PERIOD: Duration = Duration::from_secs(1);
-/// How long a gateway that starts waits for another one to let go of the folder.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Changes that wait for the thread; who wants more waits before.
 const QUEUE: usize = 1_024;
 /// Changes that one transaction holds at most.
 const BATCH: usize = 256;
 /// Values of a plugin that are removed at a time when their time is over, in number.
 const SWEEP: usize = 500;
-/// What the log of the database may keep of the disk when little is written, in bytes.
-const KEPT_LOG: i64 = 8 << 20;
-/// Of the database's tables.
-const SCHEMA: i64 = 1;
-/// Whose database it is.
-const APPLICATION: i64 = 0x4855_4247;
 
 /// The values of all plugins.
 pub(crate) struct Store {
@@ -48,7 +39,7 @@ pub(crate) struct Store {
 
 struct Shared {
     /// None: nothing lasts.
-    database: Option<Mutex<Connection>>,
+    database: Option<Mutex<Database>>,
     /// A plugin has its values in memory once, as long as anybody uses them.
     states: Mutex<HashMap<PluginName, Weak<PluginValues>>>,
 }
@@ -65,14 +56,6 @@ struct Wanted {
     values: Arc<PluginValues>,
     change: Change,
     answer: oneshot::Sender<Result<Changed, StateError>>,
-}
-
-/// A row as it is to be.
-struct Row<'a> {
-    plugin: &'a str,
-    key: &'a str,
-    /// With its end. None: there is no such row.
-    value: Option<(Vec<u8>, Option<i64>)>,
 }
 
 /// Why there is no store.
@@ -95,7 +78,7 @@ impl Store {
     /// Opens or makes the database in `folder`, for this process alone. Blocks meanwhile, and waits a while for a gateway
     /// that is just going. Without a folder nothing lasts.
     pub(crate) fn open(folder: Option<&Path>) -> Result<Store, StoreError> {
-        let database = folder.map(open).transpose()?.map(Mutex::new);
+        let database = folder.map(Database::open).transpose()?.map(Mutex::new);
         let shared = Arc::new(Shared { database, states: Mutex::default() });
         let (changes, wanted) = mpsc::channel(QUEUE);
         let writer = Writer { shared: shared.clone(), cannot_write: false, cannot_sync: false };
@@ -119,7 +102,7 @@ impl Store {
         let mut state = State::default();
         if let Some(database) = &self.shared.database {
             let now = (Instant::now(), SystemTime::now());
-            read(&lock(database), plugin, now, &mut state).map_err(|error| error.to_string())?;
+            lock(database).read(plugin, now, &mut state).map_err(|error| error.to_string())?;
             state.take_replaced();
         }
         let values = Arc::new(PluginValues { plugin: plugin.clone(), state: Mutex::new(state) });
@@ -235,7 +218,7 @@ impl Writer {
         if rows.is_empty() {
             return true;
         }
-        let written = write(&mut lock(database), &rows);
+        let written = lock(database).write(&rows);
         match written {
             Ok(()) => {
                 if std::mem::take(&mut self.cannot_write) {
@@ -259,7 +242,7 @@ impl Writer {
     /// Brings what was written to the disk, and from the log of the database into its tables.
     fn sync(&mut self) -> bool {
         let Some(database) = &self.shared.database else { return true };
-        let synced = checkpoint(&lock(database));
+        let synced = lock(database).checkpoint();
         match synced {
             Ok(()) => self.cannot_sync = false,
             Err(error) if !std::mem::replace(&mut self.cannot_sync, true) => {
@@ -271,73 +254,6 @@ impl Writer {
     }
 }
 
-fn open(folder: &Path) -> Result<Connection, StoreError> {
-    let of_folder = |source| StoreError::Folder { folder: folder.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(of_folder)?;
-    if !is_private(&fs::symlink_metadata(folder).map_err(of_folder)?) {
-        let problem = "it must belong to this user, and nobody else may have access (mode 0700)";
-        return Err(of_folder(io::Error::new(io::ErrorKind::PermissionDenied, problem)));
-    }
-    let of_database = |source: rusqlite::Error| match source.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked { folder: folder.to_owned() },
-        _ => StoreError::Database { folder: folder.to_owned(), source },
-    };
-    let database = Connection::open(folder.join("state.db")).map_err(of_database)?;
-    match prepare(&database).map_err(of_database)? {
-        true => Ok(database),
-        false => Err(StoreError::TooNew { folder: folder.to_owned() }),
-    }
-}
-
-/// Takes hold of the database and makes what is not there; says whether this version can read it.
-fn prepare(database: &Connection) -> rusqlite::Result<bool> {
-    database.busy_timeout(PATIENCE)?;
-    // Locked by this process as long as it is open. In this mode a commit writes to a log, and only a checkpoint waits for the
-    // disk; the log and the tables are whole whatever happens to the process or to the machine.
-    database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-    database.pragma_update(None, "journal_mode", "WAL")?;
-    database.pragma_update(None, "synchronous", "NORMAL")?;
-    // Once in a second there is one, whatever the log's length.
-    database.pragma_update(None, "wal_autocheckpoint", 0)?;
-    database.pragma_update(None, "journal_size_limit", KEPT_LOG)?;
-    let schema: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if schema > SCHEMA {
-        return Ok(false);
-    }
-    database.execute_batch(
-        "BEGIN EXCLUSIVE;
-         CREATE TABLE IF NOT EXISTS plugin_values (
-             plugin TEXT NOT NULL,
-             key TEXT NOT NULL,
-             value BLOB NOT NULL,
-             -- Milliseconds since 1970, or NULL: it has no end.
-             expires INTEGER,
-             PRIMARY KEY (plugin, key)
-         );",
-    )?;
-    database.execute("DELETE FROM plugin_values WHERE expires <= ?1", params![since_1970(SystemTime::now())])?;
-    database.pragma_update(None, "user_version", SCHEMA)?;
-    database.execute_batch("COMMIT")?;
-    Ok(true)
-}
-
-fn read(
-    database: &Connection,
-    plugin: &PluginName,
-    now: (Instant, SystemTime),
-    into: &mut State,
-) -> rusqlite::Result<()> {
-    let mut rows = database.prepare_cached("SELECT key, value, expires FROM plugin_values WHERE plugin = ?1")?;
-    let mut rows = rows.query([plugin.as_str()])?;
-    while let Some(row) = rows.next()? {
-        let (key, value, expires): (String, Vec<u8>, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let left = |expires: i64| Duration::from_millis(expires.saturating_sub(since_1970(now.1)).max(0) as u64);
-        let expires = expires.and_then(|expires| now.0.checked_add(left(expires)));
-        into.replace(key.into(), Some(Entry { value, expires }));
-    }
-    Ok(())
-}
-
 /// What memory says of the keys that were replaced, each once.
 fn rows(replaced: &[(Arc<PluginValues>, Vec<Replaced>)]) -> Vec<Row<'_>> {
     let now = (Instant::now(), SystemTime::now());
@@ -347,7 +263,7 @@ fn rows(replaced: &[(Arc<PluginValues>, Vec<Replaced>)]) -> Vec<Row<'_>> {
         for Replaced { key, .. } in replaced {
             if seen.insert((plugin, &**key)) {
                 let value = state.entry(key).map(|entry| {
-                    let end = |end: Instant| since_1970(now.1 + end.saturating_duration_since(now.0));
+                    let end = |end: Instant| now.1 + end.saturating_duration_since(now.0);
                     (entry.value.clone(), entry.expires.map(end))
                 });
                 rows.push(Row { plugin, key, value });
@@ -355,33 +271,6 @@ fn rows(replaced: &[(Arc<PluginValues>, Vec<Replaced>)]) -> Vec<Row<'_>> {
         }
     }
     rows
-}
-
-/// Waits for the disk. So does the first commit behind a checkpoint, which begins the log anew: one that changes nothing.
-fn checkpoint(database: &Connection) -> rusqlite::Result<()> {
-    database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-    database.pragma_update(None, "application_id", APPLICATION)
-}
-
-fn write(database: &mut Connection, rows: &[Row<'_>]) -> rusqlite::Result<()> {
-    let transaction = database.transaction()?;
-    {
-        let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO plugin_values VALUES (?1, ?2, ?3, ?4)")?;
-        let mut delete = transaction.prepare_cached("DELETE FROM plugin_values WHERE plugin = ?1 AND key = ?2")?;
-        for Row { plugin, key, value } in rows {
-            match value {
-                Some((value, expires)) => put.execute(params![plugin, key, value, expires])?,
-                None => delete.execute(params![plugin, key])?,
-            };
-        }
-    }
-    transaction.commit()
-}
-
-/// In milliseconds.
-fn since_1970(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -467,7 +356,7 @@ mod tests {
         let database = plugin.0.shared.database.as_ref().unwrap();
         let limit = |pages: i64| {
             let set = format!("PRAGMA max_page_count = {pages}");
-            lock(database).query_row(&set, [], |_| Ok(())).unwrap();
+            lock(database).connection().query_row(&set, [], |_| Ok(())).unwrap();
         };
         limit(1);
         let large = vec![0; 1 << 20];
@@ -485,6 +374,7 @@ mod tests {
 
     #[test]
     fn a_folder_belongs_to_one_gateway_and_this_user() {
+        use std::fs;
         use std::os::unix::fs::PermissionsExt;
         let (_parent, folder) = folder();
         let _first = Store::open(Some(&folder)).unwrap();
@@ -497,7 +387,9 @@ mod tests {
     fn what_a_newer_version_has_written_is_left_alone() {
         let (_parent, folder) = folder();
         let store = Store::open(Some(&folder)).unwrap();
-        lock(store.shared.database.as_ref().unwrap()).pragma_update(None, "user_version", SCHEMA + 1).unwrap();
+        let database = lock(store.shared.database.as_ref().unwrap());
+        database.connection().pragma_update(None, "user_version", 1_000).unwrap();
+        drop(database);
         drop(store);
         assert!(matches!(Store::open(Some(&folder)), Err(StoreError::TooNew { .. })));
     }
@@ -509,7 +401,7 @@ mod tests {
         plugin.does("k", Operation::Set(b"v".to_vec()), Some(0)).await.unwrap();
         let rows = || -> i64 {
             let database = lock(plugin.0.shared.database.as_ref().unwrap());
-            database.query_row("SELECT count(*) FROM plugin_values", [], |row| row.get(0)).unwrap()
+            database.connection().query_row("SELECT count(*) FROM plugin_values", [], |row| row.get(0)).unwrap()
         };
         let deadline = Instant::now() + Duration::from_secs(30);
         while rows() > 0 {

@@ -1,0 +1,139 @@
+//! The database of what plugins keep: one file of SQLite, which this process alone has open.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use hubgate_core::id::PluginName;
+use rusqlite::{Connection, ErrorCode, params};
+
+use super::StoreError;
+use crate::compiler::is_private;
+use crate::state::{Entry, State};
+
+/// How long a gateway that starts waits for another one to let go of the folder.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What the database's log may keep of the disk when little is written, in bytes.
+const KEPT_LOG: i64 = 8 << 20;
+/// Which tables there are.
+const SCHEMA: i64 = 1;
+/// Whose database it is.
+const APPLICATION: i64 = 0x4855_4247;
+
+pub(super) struct Database(Connection);
+
+/// A row as it is to be.
+pub(super) struct Row<'a> {
+    pub(super) plugin: &'a str,
+    pub(super) key: &'a str,
+    /// With its end. None: there is no such row.
+    pub(super) value: Option<(Vec<u8>, Option<SystemTime>)>,
+}
+
+impl Database {
+    /// Opens or makes it. Blocks meanwhile.
+    pub(super) fn open(folder: &Path) -> Result<Database, StoreError> {
+        let of_folder = |source| StoreError::Folder { folder: folder.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(of_folder)?;
+        if !is_private(&fs::symlink_metadata(folder).map_err(of_folder)?) {
+            let problem = "it must belong to this user, and nobody else may have access (mode 0700)";
+            return Err(of_folder(io::Error::new(io::ErrorKind::PermissionDenied, problem)));
+        }
+        let of_database = |source: rusqlite::Error| match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                StoreError::Locked { folder: folder.to_owned() }
+            }
+            _ => StoreError::Database { folder: folder.to_owned(), source },
+        };
+        let connection = Connection::open(folder.join("state.db")).map_err(of_database)?;
+        match prepare(&connection).map_err(of_database)? {
+            true => Ok(Database(connection)),
+            false => Err(StoreError::TooNew { folder: folder.to_owned() }),
+        }
+    }
+
+    /// What a plugin has kept. `now` is the present by both clocks.
+    pub(super) fn read(
+        &self,
+        plugin: &PluginName,
+        now: (Instant, SystemTime),
+        into: &mut State,
+    ) -> rusqlite::Result<()> {
+        let mut rows = self.0.prepare_cached("SELECT key, value, expires FROM plugin_values WHERE plugin = ?1")?;
+        let mut rows = rows.query([plugin.as_str()])?;
+        while let Some(row) = rows.next()? {
+            let (key, value, expires): (String, Vec<u8>, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let left = |expires: i64| Duration::from_millis(expires.saturating_sub(since_1970(now.1)).max(0) as u64);
+            let expires = expires.and_then(|expires| now.0.checked_add(left(expires)));
+            into.replace(key.into(), Some(Entry { value, expires }));
+        }
+        Ok(())
+    }
+
+    /// All of the rows or none; with the operating system when this returns.
+    pub(super) fn write(&mut self, rows: &[Row<'_>]) -> rusqlite::Result<()> {
+        let transaction = self.0.transaction()?;
+        {
+            let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO plugin_values VALUES (?1, ?2, ?3, ?4)")?;
+            let mut delete = transaction.prepare_cached("DELETE FROM plugin_values WHERE plugin = ?1 AND key = ?2")?;
+            for Row { plugin, key, value } in rows {
+                match value {
+                    Some((value, expires)) => put.execute(params![plugin, key, value, expires.map(since_1970)])?,
+                    None => delete.execute(params![plugin, key])?,
+                };
+            }
+        }
+        transaction.commit()
+    }
+
+    /// Waits for the disk. So does the first commit behind a checkpoint, which begins the log anew: here, one that changes nothing.
+    pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
+        self.0.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        self.0.pragma_update(None, "application_id", APPLICATION)
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.0
+    }
+}
+
+/// Takes hold of the database and makes what is not there; says whether this version can read it.
+fn prepare(database: &Connection) -> rusqlite::Result<bool> {
+    database.busy_timeout(PATIENCE)?;
+    // Locked by this process as long as it is open. In this mode a commit writes to a log, and only a checkpoint waits for the
+    // disk; the log and the tables are whole whatever happens to the process or to the machine.
+    database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    database.pragma_update(None, "journal_mode", "WAL")?;
+    database.pragma_update(None, "synchronous", "NORMAL")?;
+    // Once in a second there is a checkpoint, whatever the log's length.
+    database.pragma_update(None, "wal_autocheckpoint", 0)?;
+    database.pragma_update(None, "journal_size_limit", KEPT_LOG)?;
+    let schema: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if schema > SCHEMA {
+        return Ok(false);
+    }
+    database.execute_batch(
+        "BEGIN EXCLUSIVE;
+         CREATE TABLE IF NOT EXISTS plugin_values (
+             plugin TEXT NOT NULL,
+             key TEXT NOT NULL,
+             value BLOB NOT NULL,
+             -- Milliseconds since 1970, or NULL: it has no end.
+             expires INTEGER,
+             PRIMARY KEY (plugin, key)
+         );",
+    )?;
+    database.execute("DELETE FROM plugin_values WHERE expires <= ?1", params![since_1970(SystemTime::now())])?;
+    database.pragma_update(None, "user_version", SCHEMA)?;
+    database.execute_batch("COMMIT")?;
+    Ok(true)
+}
+
+/// In milliseconds.
+fn since_1970(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
