@@ -322,17 +322,6 @@ impl Shard {
         let Some(to) = self.hubs[hub.0 as usize].presence.servers.route_away(self.index, &from.server) else {
             return false;
         };
-        if client.reading == Reading::Paused {
-            // Only the server that it leaves was too slow for it.
-            client.reading = Reading::On;
-            if client.is_read() {
-                effects.push(Effect::ResumeReading(slot));
-            }
-        }
-        let client = &mut self.clients[slot.0 as usize];
-        let Some(proxy) = &mut client.proxy else {
-            return false;
-        };
         let knows_end = std::mem::take(&mut proxy.server_knows_end);
         let invocations = std::mem::take(&mut proxy.invocations);
         proxy.route = to.clone();
@@ -340,6 +329,13 @@ impl Shard {
         proxy.partial = Vec::new();
         proxy.from_server = MessageStream::new(protocol);
         let deadline = proxy.deadline;
+        if client.reading == Reading::Paused {
+            // Only the server that it leaves was too slow for it.
+            client.reading = Reading::On;
+            if client.is_read() {
+                effects.push(Effect::ResumeReading(slot));
+            }
+        }
         for invocation in &invocations {
             self.fail_invocation(hub, id, invocation, "The connection has moved to another server.", effects);
         }
