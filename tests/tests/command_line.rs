@@ -103,6 +103,15 @@ fn a_component_that_can_serve_is_described() {
 }
 
 #[test]
+fn a_component_that_serves_with_a_configuration_alone_is_described_and_says_so() {
+    for name in ["redact", "rate-limit", "json-schema"] {
+        let described = hubgate(["plugin", "check", &guests::ready_made(name).display().to_string()]).success();
+        assert!(described.contains("can serve as filter"), "{described}");
+        assert!(described.contains("no instance without configuration: `"), "the key is named: {described}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_serve_is_exit_code_1_with_the_reason() {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let probe = guests::bytes(&guests::probe());

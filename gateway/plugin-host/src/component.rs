@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use hubgate_core::id::PluginName;
@@ -39,6 +39,8 @@ pub enum LoadError {
     UnknownImport(String),
     #[error("it could not be tried out: {0}")]
     Init(String),
+    #[error("it could not be tried out: `init` failed: {0}")]
+    NotReady(String),
 }
 
 /// The SHA-256 of a component.
@@ -89,10 +91,6 @@ pub(crate) struct Loaded {
     pub(crate) imports: Vec<String>,
     /// The names of what it exports.
     pub(crate) interfaces: Vec<String>,
-    pub(crate) compile_time: Duration,
-    pub(crate) init_time: Duration,
-    /// What an instance holds after `init`.
-    pub(crate) memory_bytes: usize,
 }
 
 impl Loaded {
@@ -118,27 +116,24 @@ impl Loader {
     /// Compiles, checks, links and tries out a component. Blocks for as long as that takes: seconds for the interpreters
     /// of some languages.
     pub(crate) fn load(&self, component: &[u8], surroundings: &Arc<Surroundings>) -> Result<Loaded, LoadError> {
+        let loaded = self.link(component, surroundings)?;
+        self.try_out(&loaded.exports, surroundings)?;
+        Ok(loaded)
+    }
+
+    /// The same without trying it out.
+    pub(crate) fn link(&self, component: &[u8], surroundings: &Arc<Surroundings>) -> Result<Loaded, LoadError> {
         check_format(component)?;
-        let started = Instant::now();
         let compiled = self.compiler.compile(component)?;
-        let compile_time = started.elapsed();
         let (imports, exports) = names(&compiled);
         check_names(&imports, &exports, &surroundings.settings)?;
         let linked = self.linker.instantiate_pre(&compiled).map_err(|error| LoadError::UnknownImport(text(&error)))?;
         let indices = Exports::new(linked, &exports).map_err(|error| LoadError::Invalid(text(&error)))?;
-        let trial = self.try_out(&indices, surroundings)?;
-        Ok(Loaded {
-            digest: Digest::of(component),
-            exports: indices,
-            imports,
-            interfaces: exports,
-            compile_time,
-            init_time: trial.init_time,
-            memory_bytes: trial.memory_bytes,
-        })
+        Ok(Loaded { digest: Digest::of(component), exports: indices, imports, interfaces: exports })
     }
 
-    fn try_out(&self, exports: &Exports, surroundings: &Arc<Surroundings>) -> Result<Trial, LoadError> {
+    /// Makes an instance and lets its `init` run; gives what it holds then, in bytes.
+    pub(crate) fn try_out(&self, exports: &Exports, surroundings: &Arc<Surroundings>) -> Result<usize, LoadError> {
         let trial = async {
             let _running = self.caller.run();
             let started = Instant::now();
@@ -149,15 +144,13 @@ impl Loader {
                 Ok(instance) => instance?,
                 Err(_) => return Err(Broken::OutOfTime),
             };
-            Ok(Trial { init_time: started.elapsed(), memory_bytes: instance.memory_bytes() })
+            Ok(instance.memory_bytes())
         };
-        block_on(trial).map_err(LoadError::Init)?.map_err(|broken| LoadError::Init(broken.to_string()))
+        block_on(trial).map_err(LoadError::Init)?.map_err(|broken| match broken {
+            Broken::NotReady(reason) => LoadError::NotReady(reason),
+            broken => LoadError::Init(broken.to_string()),
+        })
     }
-}
-
-struct Trial {
-    init_time: Duration,
-    memory_bytes: usize,
 }
 
 /// Runs a future to its end on a thread of its own: the caller's thread may belong to a runtime, which must not block.

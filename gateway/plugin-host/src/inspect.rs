@@ -1,7 +1,6 @@
 //! What can be said of a component without serving it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hubgate_core::id::PluginName;
 use hubgate_wire::endpoint::Endpoint;
@@ -31,16 +30,12 @@ pub struct PluginReport {
     pub digest: String,
     /// The size of the component, in bytes.
     pub size_bytes: usize,
-    /// The linear memory of one instance after `init`, in bytes.
-    pub memory_bytes: usize,
-    /// How long it took to compile, here and now.
-    pub compile_time: Duration,
-    /// How long it took to make an instance and run its `init`, here and now.
-    pub init_time: Duration,
+    /// The linear memory of one instance after `init`, in bytes; or why `init` says no, as it may without a configuration.
+    pub memory_bytes: Result<usize, String>,
 }
 
 /// Compiles, checks and tries out a component as a gateway does before it lets it serve, with an empty configuration.
-/// Blocks meanwhile. The error says why the component cannot serve.
+/// Blocks meanwhile. The error says why the component cannot serve, whatever its configuration.
 pub fn inspect(component: &[u8]) -> Result<PluginReport, LoadError> {
     let environment = |error: String| LoadError::Init(format!("no plugin can run here: {error}"));
     let engine = engine::on_demand().map_err(|error| environment(format!("{error:#}")))?;
@@ -61,15 +56,17 @@ pub fn inspect(component: &[u8]) -> Result<PluginReport, LoadError> {
     };
     let nothing_lasts = Arc::new(Store::open(None).map_err(|error| environment(error.to_string()))?);
     let surroundings = Arc::new(Surroundings::new(settings, nothing_lasts).map_err(environment)?);
-    let loaded = loader.load(component, &surroundings)?;
+    let loaded = loader.link(component, &surroundings)?;
+    let memory_bytes = match loader.try_out(&loaded.exports, &surroundings) {
+        Err(LoadError::NotReady(reason)) => Err(reason),
+        tried => Ok(tried?),
+    };
     Ok(PluginReport {
         worlds: worlds(&loaded.interfaces),
         imports: loaded.imports,
         exports: loaded.interfaces,
         digest: loaded.digest.to_string(),
         size_bytes: component.len(),
-        memory_bytes: loaded.memory_bytes,
-        compile_time: loaded.compile_time,
-        init_time: loaded.init_time,
+        memory_bytes,
     })
 }

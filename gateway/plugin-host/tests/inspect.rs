@@ -11,10 +11,17 @@ fn a_component_that_can_serve_is_described() {
     let report = inspect(&component).unwrap();
     assert_eq!(report.worlds, ["handler"]);
     assert_eq!(report.size_bytes, component.len());
-    assert_eq!(report.memory_bytes, 64 << 10);
+    assert_eq!(report.memory_bytes, Ok(64 << 10));
     assert!(report.imports.contains(&"hubgate:plugin/hub@0.1.0".to_owned()), "{:?}", report.imports);
     assert!(report.exports.contains(&"hubgate:plugin/upstream@0.1.0".to_owned()), "{:?}", report.exports);
     assert!(report.digest.starts_with("sha256:"), "{}", report.digest);
+}
+
+#[test]
+fn a_component_that_wants_a_configuration_is_described_and_says_so() {
+    let report = inspect(&unready_guest()).unwrap();
+    assert_eq!(report.worlds, ["handler"]);
+    assert!(report.memory_bytes.is_err_and(|reason| reason.contains("no thanks")));
 }
 
 #[test]
@@ -26,7 +33,6 @@ fn a_component_that_cannot_serve_is_refused_with_the_reason() {
     check(&foreign_guest(), |error| matches!(error, LoadError::WrongWorld { .. }));
     check(&future_guest(), |error| matches!(error, LoadError::WrongWorld { .. }));
     check(&stranger_guest(), |error| matches!(error, LoadError::UnknownImport(why) if why.contains("`stranger`")));
-    check(&unready_guest(), |error| matches!(error, LoadError::Init(why) if why.contains("no thanks")));
     check(&looping_guest(), |error| matches!(error, LoadError::Init(why) if why.contains("too long")));
     check(&wat::parse_str("(component)").unwrap(), |error| matches!(error, LoadError::WrongWorld { .. }));
     check(&wat::parse_str("(module)").unwrap(), |error| matches!(error, LoadError::CoreModule));

@@ -30,13 +30,15 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             let component = std::fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
             let report = hubgate_plugin_host::inspect(&component)
                 .map_err(|error| anyhow!(error).context(format!("{}: cannot serve", file.display())))?;
+            let instance = match &report.memory_bytes {
+                Ok(bytes) => format!("{bytes} bytes of memory for an instance"),
+                Err(reason) => format!("no instance without configuration: {reason}"),
+            };
             print(format_args!(
-                "{}: can serve as {}\n  size      {} bytes, {} bytes of memory for an instance\n  digest    {}\n  \
-                 imports   {}\n  exports   {}",
+                "{}: can serve as {}\n  size      {} bytes, {instance}\n  digest    {}\n  imports   {}\n  exports   {}",
                 file.display(),
                 report.worlds.join(", "),
                 report.size_bytes,
-                report.memory_bytes,
                 report.digest,
                 report.imports.join(", "),
                 report.exports.join(", "),
