@@ -217,7 +217,7 @@ impl Shard {
         }
     }
 
-    /// Sends something to a client whose hub has filters, behind what is held back for it.
+    /// Sends something to a client behind what is held back for it.
     pub(crate) fn say_in_turn(&mut self, slot: Slot, what: HeldBack, now: Millis, effects: &mut Vec<Effect>) {
         let limit = self.settings.limits.held;
         match self.client(slot).held_back.as_deref_mut() {

@@ -81,7 +81,7 @@ impl Store {
         let database = folder.map(Database::open).transpose()?.map(Mutex::new);
         let shared = Arc::new(Shared { database, states: Mutex::default() });
         let (changes, wanted) = mpsc::channel(QUEUE);
-        let writer = Writer { shared: shared.clone(), cannot_write: false, cannot_sync: false };
+        let writer = Writer { shared: shared.clone(), is_dirty: false, cannot_write: false, cannot_sync: false };
         let run = move || match tokio::runtime::Builder::new_current_thread().enable_time().build() {
             Ok(runtime) => runtime.block_on(writer.serve(wanted)),
             Err(error) => tracing::error!(%error, "the state of plugins cannot be changed"),
@@ -139,13 +139,15 @@ impl PluginValues {
 /// What the thread works with.
 struct Writer {
     shared: Arc<Shared>,
+    /// Whether something was written that is not on the disk yet.
+    is_dirty: bool,
     /// Whether the log knows that nothing can be written now, or brought to the disk.
     cannot_write: bool,
     cannot_sync: bool,
 }
 
 impl Writer {
-    /// Makes the changes that come until nobody can want any more. Once in a period in which something was changed, what is
+    /// Makes the changes that come until nobody can want any more. Once in a period, as long as there is reason to, what is
     /// with the operating system goes to the disk, and values whose time is over are removed.
     async fn serve(mut self, mut wanted: mpsc::Receiver<Wanted>) {
         let mut batch = Vec::with_capacity(BATCH);
@@ -221,6 +223,7 @@ impl Writer {
         let written = lock(database).write(&rows);
         match written {
             Ok(()) => {
+                self.is_dirty = true;
                 if std::mem::take(&mut self.cannot_write) {
                     tracing::info!("the state of plugins can be written again");
                 }
@@ -239,18 +242,18 @@ impl Writer {
         }
     }
 
-    /// Brings what was written to the disk, and from the log of the database into its tables.
+    /// Brings what was written to the disk, and from the log of the database into its tables; says whether all is there.
     fn sync(&mut self) -> bool {
-        let Some(database) = &self.shared.database else { return true };
+        let Some(database) = self.shared.database.as_ref().filter(|_| self.is_dirty) else { return true };
         let synced = lock(database).checkpoint();
         match synced {
-            Ok(()) => self.cannot_sync = false,
+            Ok(()) => (self.is_dirty, self.cannot_sync) = (false, false),
             Err(error) if !std::mem::replace(&mut self.cannot_sync, true) => {
                 tracing::error!(%error, "the state of plugins does not reach the disk");
             }
             Err(_) => {}
         }
-        !self.cannot_sync
+        !self.is_dirty
     }
 }
 
@@ -392,6 +395,22 @@ mod tests {
         drop(database);
         drop(store);
         assert!(matches!(Store::open(Some(&folder)), Err(StoreError::TooNew { .. })));
+    }
+
+    #[tokio::test]
+    async fn the_disk_is_waited_for_when_something_was_written_alone() {
+        let (_parent, folder) = folder();
+        // A checkpoint leaves this mark.
+        let mark = || -> i64 {
+            let database = rusqlite::Connection::open(folder.join("state.db")).unwrap();
+            database.pragma_query_value(None, "application_id", |row| row.get(0)).unwrap()
+        };
+        drop(Plugin::open(&folder, "p"));
+        assert_eq!(mark(), 0);
+        let plugin = Plugin::open(&folder, "p");
+        plugin.sets("k", "v").await.unwrap();
+        drop(plugin);
+        assert_ne!(mark(), 0);
     }
 
     #[tokio::test]
