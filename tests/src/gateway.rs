@@ -242,6 +242,19 @@ impl Gateway {
         self.folder.path().join("hubgate.toml")
     }
 
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The memory that its process holds now, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let file = format!("/proc/{}/status", self.process.id());
+        let status = fs::read_to_string(file).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells the resident size");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
+        kib * 1024
+    }
+
     /// How it ended.
     pub async fn ended(&mut self) -> ExitStatus {
         let process = &mut self.process;

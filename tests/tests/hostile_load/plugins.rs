@@ -1,0 +1,1 @@
+//! Plugins: what they submit, write, keep, and how they are loaded.
