@@ -123,6 +123,17 @@ fn a_frame_carries_the_shortest_header_of_its_length() {
 }
 
 #[test]
+fn a_frames_cost_covers_the_buffer_that_it_holds() {
+    for length in [0, 1, 125, 193, 1_000, 10_000, 100_001, 1_000_000] {
+        // Written in small pieces, as encoders do, so that the buffer grows by doubling.
+        let frame = Frame::data(DataKind::Text, |out| (0..length).for_each(|_| out.push(b'a')));
+        let cost = frame.cost();
+        let held = frame.into_bytes().try_into_mut().expect("nobody shares it").capacity() + LONGEST_HEADER;
+        assert!(held <= cost, "{length} bytes hold {held}, but cost {cost}");
+    }
+}
+
+#[test]
 fn random_bytes_end_in_an_error_or_in_silence_but_never_in_a_panic() {
     // A linear congruential generator: the same bytes at every run.
     let mut seed = 7u64;
