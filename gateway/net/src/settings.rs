@@ -26,7 +26,7 @@ pub struct Settings {
     pub shards: u16,
     pub drain_timeout: Duration,
     pub limits: Limits,
-    pub timeouts: HttpTimeouts,
+    pub timeouts: Timeouts,
     /// None: plain HTTP.
     pub tls: Option<Tls>,
     /// The networks whose `X-Forwarded-*` headers count.
@@ -79,13 +79,15 @@ pub struct Limits {
     pub negotiates_per_second: u32,
 }
 
-/// How long a request may take to come in.
+/// How long a peer may take.
 #[derive(Debug, Clone)]
-pub struct HttpTimeouts {
-    /// Its head. A connection without a request ends then, too.
+pub struct Timeouts {
+    /// To send the head of a request. A connection without a request ends then, too.
     pub header: Duration,
-    /// Its body.
+    /// To send the body of a request.
     pub body: Duration,
+    /// To take the next byte of what is written to it; more than zero.
+    pub write: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,7 +177,7 @@ pub(crate) mod tests {
             shards: 1,
             drain_timeout: Duration::ZERO,
             limits: limits(),
-            timeouts: HttpTimeouts { header: Duration::ZERO, body: Duration::ZERO },
+            timeouts: Timeouts { header: Duration::ZERO, body: Duration::ZERO, write: Duration::ZERO },
             tls: None,
             trusted_proxies: Vec::new(),
             hubs: HashMap::new(),

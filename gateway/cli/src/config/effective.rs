@@ -128,7 +128,7 @@ fn limits(net: &net::Limits, core: &core::Limits) -> Table {
     ])
 }
 
-fn timeouts(net: &net::HttpTimeouts, core: &core::Timeouts) -> Table {
+fn timeouts(net: &net::Timeouts, core: &core::Timeouts) -> Table {
     Table::from_iter([
         ("negotiate".into(), span(core.negotiate.into())),
         ("handshake".into(), span(core.handshake.into())),
@@ -136,6 +136,7 @@ fn timeouts(net: &net::HttpTimeouts, core: &core::Timeouts) -> Table {
         ("keep-alive".into(), span(core.keep_alive.into())),
         ("http-header".into(), span(net.header)),
         ("http-body".into(), span(net.body)),
+        ("write".into(), span(net.write)),
     ])
 }
 

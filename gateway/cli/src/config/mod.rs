@@ -1,6 +1,7 @@
 //! From the configuration file and the environment to typed settings.
 
 mod effective;
+mod limits;
 mod schema;
 mod secrets;
 mod tls;
@@ -121,8 +122,8 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
         hubs: hubs.iter().map(|(name, hub)| (name.clone(), hub.core.clone())).collect(),
         other_hubs: other_hubs.core,
         upstream: upstream(&file, &plugins)?,
-        limits: core_limits(&file.server.limits),
-        timeouts: timeouts(&file.server.timeouts),
+        limits: limits::core_limits(&file.server.limits),
+        timeouts: limits::core_timeouts(&file.server.timeouts),
         detailed_errors: file.server.detailed_errors,
     };
     if let Some(filter) = &file.server.log {
@@ -141,8 +142,8 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
         access_keys,
         shards: shards(server.shards),
         drain_timeout: server.drain_timeout.map_or(Duration::from_secs(10), |span| span.0),
-        limits: net_limits(&server.limits)?,
-        timeouts: http_timeouts(&server.timeouts),
+        limits: limits::net_limits(&server.limits)?,
+        timeouts: limits::net_timeouts(&server.timeouts)?,
         tls: tls.as_ref().map(|files| files.tls.clone()),
         trusted_proxies: networks(&server.trusted_proxies)?,
         hubs: hubs.into_iter().map(|(name, hub)| (name, hub.net)).collect(),
@@ -163,13 +164,10 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
     Ok(Config { net, plugins, data_dir, tls, log: server.log, files: Vec::new() })
 }
 
-/// The smallest bound of a request's head that the HTTP library takes, in bytes.
-const SMALLEST_HEAD: usize = 8 << 10;
 /// Calls of one plugin that one shard can have instances for at a time.
 const MOST_CONCURRENT_CALLS: usize = 1_000;
 /// How often a connection event may be sent again: some minutes in all.
 const MOST_RETRIES: u32 = 10;
-const DEFAULT_OUTBOX: usize = 8 << 20;
 const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(100);
 
 /// As many as cores, unless the number is given.
@@ -178,38 +176,6 @@ fn shards(configured: u16) -> u16 {
         0 => std::thread::available_parallelism().map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX)),
         count => count,
     }
-}
-
-fn core_limits(limits: &schema::Limits) -> core::Limits {
-    core::Limits {
-        message: limits.message.map_or(16 << 20, |size| size.0),
-        queued_calls: 256,
-        queued_bytes: 1 << 20,
-        held: limits.outbox.map_or(DEFAULT_OUTBOX, |size| size.0),
-        server_message: limits.server_message.map_or(64 << 20, |size| size.0),
-        mode_switch_closes: limits.mode_switch_closes.unwrap_or(1_000),
-        groups_per_connection: limits.groups_per_connection.unwrap_or(1_000),
-    }
-}
-
-fn net_limits(limits: &schema::Limits) -> Result<net::Limits, ConfigError> {
-    let size = |size: Option<schema::Size>, default| size.map_or(default, |size| size.0);
-    let headers = size(limits.headers, 32 << 10);
-    if headers < SMALLEST_HEAD {
-        return Err(problem("server.limits.headers", "must be at least \"8KiB\""));
-    }
-    Ok(net::Limits {
-        outbox: size(limits.outbox, DEFAULT_OUTBOX),
-        server_outbox: size(limits.server_outbox, 64 << 20),
-        post: size(limits.post, 1 << 20),
-        headers,
-        connections: limits.connections.unwrap_or(100_000),
-        connections_per_ip: limits.connections_per_ip,
-        connections_per_user: limits.connections_per_user,
-        connections_per_token: limits.connections_per_token,
-        http_connections: limits.http_connections.unwrap_or(10_000),
-        negotiates_per_second: limits.negotiates_per_second,
-    })
 }
 
 fn networks(texts: &[String]) -> Result<Vec<IpNet>, ConfigError> {
@@ -221,21 +187,6 @@ fn networks(texts: &[String]) -> Result<Vec<IpNet>, ConfigError> {
         })
     };
     texts.iter().enumerate().map(network).collect()
-}
-
-fn http_timeouts(timeouts: &schema::Timeouts) -> net::HttpTimeouts {
-    let or = |span: Option<schema::Span>, seconds| span.map_or(Duration::from_secs(seconds), |span| span.0);
-    net::HttpTimeouts { header: or(timeouts.http_header, 10), body: or(timeouts.http_body, 10) }
-}
-
-fn timeouts(timeouts: &schema::Timeouts) -> core::Timeouts {
-    let or = |span: &Option<schema::Span>, seconds| span.map_or(Duration::from_secs(seconds), |span| span.0).into();
-    core::Timeouts {
-        negotiate: or(&timeouts.negotiate, 5),
-        handshake: or(&timeouts.handshake, 15),
-        client: or(&timeouts.client, 30),
-        keep_alive: or(&timeouts.keep_alive, 15),
-    }
 }
 
 /// The settings of one hub for both of their readers.
@@ -495,8 +446,8 @@ impl Development {
                 events: core::Pattern::Any,
                 handler: core::Handler::Plugin(plugin.name.clone()),
             }],
-            limits: core_limits(&file.server.limits),
-            timeouts: timeouts(&file.server.timeouts),
+            limits: limits::core_limits(&file.server.limits),
+            timeouts: limits::core_timeouts(&file.server.timeouts),
             detailed_errors: true,
         };
         let net = net::Settings {
@@ -505,8 +456,8 @@ impl Development {
             access_keys: vec![self.access_key],
             shards: shards(0),
             drain_timeout: Duration::from_secs(10),
-            limits: net_limits(&file.server.limits)?,
-            timeouts: http_timeouts(&file.server.timeouts),
+            limits: limits::net_limits(&file.server.limits)?,
+            timeouts: limits::net_timeouts(&file.server.timeouts)?,
             tls: None,
             trusted_proxies: Vec::new(),
             hubs: HashMap::from([(self.hub, open)]),

@@ -72,6 +72,7 @@ pub(crate) struct Timeouts {
     pub(crate) keep_alive: Option<Span>,
     pub(crate) http_header: Option<Span>,
     pub(crate) http_body: Option<Span>,
+    pub(crate) write: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

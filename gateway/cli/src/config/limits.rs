@@ -1,0 +1,63 @@
+//! Limits and time-outs of `[server]` with their defaults.
+
+use std::time::Duration;
+
+use hubgate_core::settings as core;
+use hubgate_net::settings as net;
+
+use super::{ConfigError, problem, schema};
+
+/// The smallest bound of a request's head that the HTTP library takes, in bytes.
+const SMALLEST_HEAD: usize = 8 << 10;
+const DEFAULT_OUTBOX: usize = 8 << 20;
+
+pub(super) fn core_limits(limits: &schema::Limits) -> core::Limits {
+    core::Limits {
+        message: limits.message.map_or(16 << 20, |size| size.0),
+        queued_calls: 256,
+        queued_bytes: 1 << 20,
+        held: limits.outbox.map_or(DEFAULT_OUTBOX, |size| size.0),
+        server_message: limits.server_message.map_or(64 << 20, |size| size.0),
+        mode_switch_closes: limits.mode_switch_closes.unwrap_or(1_000),
+        groups_per_connection: limits.groups_per_connection.unwrap_or(1_000),
+    }
+}
+
+pub(super) fn net_limits(limits: &schema::Limits) -> Result<net::Limits, ConfigError> {
+    let size = |size: Option<schema::Size>, default| size.map_or(default, |size| size.0);
+    let headers = size(limits.headers, 32 << 10);
+    if headers < SMALLEST_HEAD {
+        return Err(problem("server.limits.headers", "must be at least \"8KiB\""));
+    }
+    Ok(net::Limits {
+        outbox: size(limits.outbox, DEFAULT_OUTBOX),
+        server_outbox: size(limits.server_outbox, 64 << 20),
+        post: size(limits.post, 1 << 20),
+        headers,
+        connections: limits.connections.unwrap_or(100_000),
+        connections_per_ip: limits.connections_per_ip,
+        connections_per_user: limits.connections_per_user,
+        connections_per_token: limits.connections_per_token,
+        http_connections: limits.http_connections.unwrap_or(10_000),
+        negotiates_per_second: limits.negotiates_per_second,
+    })
+}
+
+pub(super) fn net_timeouts(timeouts: &schema::Timeouts) -> Result<net::Timeouts, ConfigError> {
+    let or = |span: Option<schema::Span>, seconds| span.map_or(Duration::from_secs(seconds), |span| span.0);
+    let write = or(timeouts.write, 10);
+    if write.is_zero() {
+        return Err(problem("server.timeouts.write", "must be longer than \"0s\""));
+    }
+    Ok(net::Timeouts { header: or(timeouts.http_header, 10), body: or(timeouts.http_body, 10), write })
+}
+
+pub(super) fn core_timeouts(timeouts: &schema::Timeouts) -> core::Timeouts {
+    let or = |span: &Option<schema::Span>, seconds| span.map_or(Duration::from_secs(seconds), |span| span.0).into();
+    core::Timeouts {
+        negotiate: or(&timeouts.negotiate, 5),
+        handshake: or(&timeouts.handshake, 15),
+        client: or(&timeouts.client, 30),
+        keep_alive: or(&timeouts.keep_alive, 15),
+    }
+}
