@@ -16,6 +16,7 @@
 //! | [`script`] | the clients of others, which run in Node.js, Python, Java and Go |
 //! | [`python`] | what is installed for tests from PyPI |
 //! | [`wait`] | deadlines |
+//! | [`webhook`] | a webhook that answers late |
 
 pub mod client;
 pub mod command;
@@ -30,6 +31,7 @@ pub mod python;
 pub mod script;
 pub mod token;
 pub mod wait;
+pub mod webhook;
 
 pub use client::Client;
 pub use gateway::Gateway;

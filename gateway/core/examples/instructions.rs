@@ -127,6 +127,8 @@ fn settings() -> Settings {
             message: 1 << 20,
             queued_calls: 256,
             queued_bytes: 1 << 20,
+            departed_bytes: 1 << 20,
+            departed_calls: 8,
             held: 1 << 20,
             server_message: 1 << 20,
             mode_switch_closes: 1_000,

@@ -9,13 +9,13 @@ use hubgate_wire::signalr::HubProtocol;
 use hubgate_wire::signalr::framing::{self, TooLong};
 use hubgate_wire::websocket::{DataKind, Frame};
 
-use crate::event::{ConnectionFacts, UpstreamEvent};
+use crate::calls::CallQueue;
+use crate::event::ConnectionFacts;
 use crate::id::{ConnectionId, GroupName, HubName, UserId};
 use crate::mode::ClientKind;
 use crate::outbound::HeldBack;
 use crate::pairs::Pairs;
 use crate::proxied::Proxy;
-use crate::settings::Handler;
 use crate::time::Millis;
 use crate::timer_wheel::Due;
 
@@ -157,37 +157,6 @@ pub(crate) enum Inspecting {
     Waits,
 }
 
-/// The client's events on their way to upstream: one at a time, in order.
-#[derive(Debug, Default)]
-pub(crate) struct CallQueue {
-    /// The event that upstream is busy with, and who that is.
-    pub(crate) running: Option<(Running, Handler)>,
-    pub(crate) waiting: VecDeque<WaitingCall>,
-    /// The size of what waits, in bytes.
-    pub(crate) bytes: usize,
-}
-
-/// The event that upstream is busy with, and whom to answer.
-#[derive(Debug)]
-pub(crate) enum Running {
-    Connected,
-    Invocation {
-        id: Option<Arc<str>>,
-        target: String,
-    },
-    Disconnected,
-    /// Upstream has answered, and what it says is being done.
-    Answered,
-}
-
-#[derive(Debug)]
-pub(crate) struct WaitingCall {
-    pub(crate) handler: Handler,
-    pub(crate) event: UpstreamEvent,
-    pub(crate) running: Running,
-    pub(crate) bytes: usize,
-}
-
 impl ClientConnection {
     /// What is known of the client once its handshake was read.
     pub(crate) fn facts(&self) -> Option<&Arc<ConnectionFacts>> {
@@ -300,26 +269,6 @@ impl ClientConnection {
 
     /// Whether nothing is left to be done for it.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Closed { transport: TransportState::Gone, .. })
-            && self.calls.running.is_none()
-            && self.calls.waiting.is_empty()
-    }
-}
-
-impl CallQueue {
-    pub(crate) fn push(&mut self, call: WaitingCall) {
-        self.bytes += call.bytes;
-        self.waiting.push_back(call);
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.waiting.clear();
-        self.bytes = 0;
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<WaitingCall> {
-        let call = self.waiting.pop_front()?;
-        self.bytes -= call.bytes;
-        Some(call)
+        matches!(self.phase, Phase::Closed { transport: TransportState::Gone, .. }) && self.calls.is_over()
     }
 }

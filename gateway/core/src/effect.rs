@@ -33,6 +33,13 @@ pub enum Effect {
         cause: CloseCause,
         detail: String,
     },
+    /// The core has forgotten the client: its transport is gone, and upstream has been told of its end. Its slot is free.
+    Forgotten(Slot),
+    /// Log that calls of clients of the hub were dropped, because these had left and too much was waiting; once until there
+    /// is plenty of room again.
+    CallsDropped {
+        hub: HubName,
+    },
     /// Read no more of the client until [`Effect::ResumeReading`].
     PauseReading(Slot),
     ResumeReading(Slot),

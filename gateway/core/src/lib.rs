@@ -3,6 +3,7 @@
 //! It does no input or output and knows no clock and no random source: what happened, the time and new ids are arguments,
 //! what is to be done comes out as [`Effect`]s.
 
+mod calls;
 mod client_connection;
 mod deadlines;
 pub mod delivery;

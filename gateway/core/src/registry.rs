@@ -43,6 +43,8 @@ pub struct HubCounters {
     pub bytes_out: u64,
     /// Groups that a connection did not get into because it is in too many.
     pub joins_refused: u64,
+    /// Calls that were dropped because their clients had left and too much was waiting.
+    pub calls_dropped: u64,
     /// Messages of hub servers that were not understood.
     pub server_messages_skipped: u64,
     /// By the index of [`crate::CloseCause`].

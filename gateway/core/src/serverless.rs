@@ -8,7 +8,8 @@ use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::handshake;
 use hubgate_wire::signalr::{CompletionOutcome, HubMessage, Invocation};
 
-use crate::client_connection::{Phase, Reading, Running, WaitingCall};
+use crate::calls::{CALL_OVERHEAD, Excess, Running, WaitingCall};
+use crate::client_connection::{Phase, Reading};
 use crate::delivery::Target;
 use crate::effect::{CloseCause, Effect};
 use crate::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
@@ -108,7 +109,7 @@ impl Shard {
         self.call(slot, call, effects);
         let limits = &self.settings.limits;
         let calls = &self.clients[slot.0 as usize].calls;
-        if calls.waiting.len() >= limits.queued_calls || calls.bytes >= limits.queued_bytes {
+        if calls.len() >= limits.queued_calls || calls.bytes() >= limits.queued_bytes {
             self.pause(slot, effects);
         }
     }
@@ -257,7 +258,7 @@ impl Shard {
         };
         self.refuse(slot, CloseCause::InvokeUpstreamFailed, error, effects);
         // It may have left by itself meanwhile: of one that never was, nothing waits any more, its end neither.
-        self.client(slot).calls.clear();
+        self.departed.drop_all(slot, &mut self.clients[slot.0 as usize].calls);
     }
 
     /// Hands the call over, or lets it wait while another one of the client's runs.
@@ -278,19 +279,55 @@ impl Shard {
 
     /// The event that upstream was busy with is over.
     fn next_call(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
-        let calls = &mut self.client(slot).calls;
-        calls.running = None;
-        if let Some(call) = calls.pop() {
+        let client = self.client(slot);
+        client.calls.running = None;
+        if client.is_closed() {
+            return self.next_departed_call(slot, effects);
+        }
+        if let Some(call) = client.calls.pop() {
             self.start(slot, call, effects);
         }
         let limits = &self.settings.limits;
         let calls = &self.clients[slot.0 as usize].calls;
-        let few = calls.waiting.len() <= limits.queued_calls / 2 && calls.bytes <= limits.queued_bytes / 2;
+        let few = calls.len() <= limits.queued_calls / 2 && calls.bytes() <= limits.queued_bytes / 2;
         let client = self.client(slot);
         if few && client.reading == Reading::Paused && matches!(client.phase, Phase::Open { .. }) {
             self.resume(slot, now, effects);
         }
-        self.forget_if_over(slot);
+    }
+
+    /// A client has left: its waiting calls share the bound of all that have.
+    pub(crate) fn calls_departed(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
+        self.departed.enter(slot, &self.clients[slot.0 as usize].calls);
+        while let Excess::DropOneOf(largest) = self.departed.excess(self.settings.limits.departed_bytes) {
+            let client = &mut self.clients[largest.0 as usize];
+            let is_first = self.departed.drop_newest(largest, &mut client.calls);
+            let hub = &mut self.hubs[client.hub.0 as usize];
+            hub.counters.calls_dropped += 1;
+            if is_first {
+                effects.push(Effect::CallsDropped { hub: hub.name.clone() });
+            }
+        }
+    }
+
+    /// The running event of a client that has left is over: other such clients may have their turn before its next one.
+    fn next_departed_call(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
+        let calls = &mut self.clients[slot.0 as usize].calls;
+        self.departed.ended(slot, calls);
+        if !calls.waits_for_turn() {
+            self.start_departed(slot, effects);
+        }
+        while let Some(next) = self.departed.next_turn(self.settings.limits.departed_calls) {
+            self.start_departed(next, effects);
+        }
+    }
+
+    fn start_departed(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
+        let calls = &mut self.clients[slot.0 as usize].calls;
+        if let Some(call) = self.departed.take(slot, calls, self.settings.limits.departed_bytes) {
+            self.start(slot, call, effects);
+        }
+        self.forget_if_over(slot, effects);
     }
 
     pub(crate) fn complete_with_error(
@@ -309,10 +346,10 @@ impl Shard {
     }
 }
 
-/// What a call holds while it waits, in bytes: whatever of it the client chooses.
+/// What a call holds while it waits, in bytes.
 fn held_bytes(call: &Invocation<'_>) -> usize {
     let headers: usize = call.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     let id = call.invocation_id.as_ref().map_or(0, |id| id.len());
     // The target is kept for the handler and for the text of an error.
-    call.arguments.len() + 2 * call.target.len() + id + headers
+    CALL_OVERHEAD + call.arguments.len() + 2 * call.target.len() + id + headers
 }

@@ -90,8 +90,12 @@ pub struct Limits {
     pub message: usize,
     /// Calls of one client that wait for their turn, in number. Reading stops beyond it.
     pub queued_calls: usize,
-    /// The text of those calls. Reading stops beyond it.
+    /// What those calls hold, overhead included. Reading stops beyond it.
     pub queued_bytes: usize,
+    /// What the waiting calls of all clients that have left hold together, on one shard. Calls are dropped beyond it.
+    pub departed_bytes: usize,
+    /// Calls that run at once, on one shard, for clients that have left, in number. Others wait for their turn.
+    pub departed_calls: usize,
     /// What is held for a client until its handshake is answered, or while filters look at what goes before. One that gets
     /// more is closed as slow.
     pub held: usize,

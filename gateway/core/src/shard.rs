@@ -10,8 +10,9 @@ use hubgate_wire::signalr::{HubMessage, HubProtocol};
 use hubgate_wire::websocket::{DataKind, Frame, close_code};
 use slab::Slab;
 
+use crate::calls::{CallQueue, DepartedCalls};
 use crate::client_connection::{
-    CallQueue, ClientConnection, HubIndex, Identity, Inspecting, NewClient, Phase, Reading, TransportState,
+    ClientConnection, HubIndex, Identity, Inspecting, NewClient, Phase, Reading, TransportState,
 };
 use crate::effect::{CloseCause, Effect};
 use crate::event::ConnectionFacts;
@@ -55,6 +56,7 @@ pub struct Shard {
     pub(crate) asked: HashMap<u32, PendingAck>,
     pub(crate) next_question: u32,
     pub(crate) inspections: Inspections,
+    pub(crate) departed: DepartedCalls,
     tokens: ConnectionTokens,
     /// Clients that do not fit their hub's mode any more, and wait for their end.
     pub(crate) misfits: VecDeque<(Slot, ConnectionId)>,
@@ -99,6 +101,7 @@ impl Shard {
             asked: HashMap::new(),
             next_question: 0,
             inspections: Inspections::default(),
+            departed: DepartedCalls::default(),
             tokens: ConnectionTokens::default(),
             misfits: VecDeque::new(),
             wheel: TimerWheel::new(),
@@ -222,7 +225,7 @@ impl Shard {
         if let Phase::Closed { transport, .. } = &mut self.client(slot).phase {
             *transport = TransportState::Gone;
         }
-        self.forget_if_over(slot);
+        self.forget_if_over(slot, effects);
     }
 
     /// All clients are told to come back later, because the gateway stops, and so are hub servers behind them.
@@ -538,12 +541,14 @@ impl Shard {
                 None if cause == CloseCause::InvokeUpstreamFailed || kind != ClientKind::Serverless => {}
                 None => self.call_disconnected(slot, &facts, reason, effects),
             }
+            self.calls_departed(slot, effects);
         }
     }
 
-    pub(crate) fn forget_if_over(&mut self, slot: Slot) {
+    pub(crate) fn forget_if_over(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
         if self.client(slot).is_over() {
             self.clients.remove(slot.0 as usize);
+            effects.push(Effect::Forgotten(slot));
         }
     }
 

@@ -120,6 +120,7 @@ pub(crate) fn sum(statuses: impl IntoIterator<Item = HubStatus>) -> Vec<HubStatu
         sum.counters.messages_out += status.counters.messages_out;
         sum.counters.bytes_in += status.counters.bytes_in;
         sum.counters.bytes_out += status.counters.bytes_out;
+        sum.counters.calls_dropped += status.counters.calls_dropped;
         sum.counters.joins_refused += status.counters.joins_refused;
         sum.counters.server_messages_skipped += status.counters.server_messages_skipped;
         for (sum, closed) in sum.counters.closed.iter_mut().zip(status.counters.closed) {
@@ -137,6 +138,7 @@ fn hub_metrics(hubs: &[HubStatus]) -> Registry {
     let closed = Family::<CauseLabels, Counter>::default();
     let slow = Family::<HubLabel, Counter>::default();
     let joins_refused = Family::<HubLabel, Counter>::default();
+    let calls_dropped = Family::<HubLabel, Counter>::default();
     let messages = Family::<DirectionLabels, Counter>::default();
     let bytes = Family::<DirectionLabels, Counter>::default();
     for status in hubs {
@@ -152,6 +154,7 @@ fn hub_metrics(hubs: &[HubStatus]) -> Registry {
         }
         slow.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.closed[CloseCause::SlowClient as usize]);
         joins_refused.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.joins_refused);
+        calls_dropped.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.calls_dropped);
         for (direction, message_count, byte_count) in
             [("in", counters.messages_in, counters.bytes_in), ("out", counters.messages_out, counters.bytes_out)]
         {
@@ -168,6 +171,8 @@ fn hub_metrics(hubs: &[HubStatus]) -> Registry {
     registry.register("hubgate_client_connections_closed", "Client connections that ended", closed);
     registry.register("hubgate_slow_clients_closed", "Clients given up because they read too slowly", slow);
     registry.register("hubgate_group_joins_refused", "Joins of connections that are in too many groups", joins_refused);
+    let help = "Calls that were dropped because their clients had left and too much was waiting";
+    registry.register("hubgate_calls_dropped", help, calls_dropped);
     registry.register("hubgate_messages", "Hub messages from and to clients", messages);
     registry.register("hubgate_message_bytes", "Bytes of hub messages from and to clients", bytes);
     registry

@@ -157,6 +157,8 @@ pub(crate) mod tests {
                 message: 0,
                 queued_calls: 0,
                 queued_bytes: 0,
+                departed_bytes: 0,
+                departed_calls: 0,
                 held: 0,
                 server_message: 0,
                 mode_switch_closes: 0,

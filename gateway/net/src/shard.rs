@@ -46,6 +46,8 @@ pub(crate) struct ShardThread {
     pub(crate) shared: Arc<Shared>,
     core: RefCell<Shard>,
     links: RefCell<Vec<Option<ClientLink>>>,
+    /// The places of clients, by slot, until the core has forgotten them: what they asked for may outlive their sockets.
+    places: RefCell<Vec<Option<Rc<ClientPlace>>>>,
     /// The sockets of hub servers.
     servers: RefCell<HashMap<ServerConnectionId, Rc<WebSocket>>>,
     /// Clients on other transports than WebSockets, by what opens their connections.
@@ -100,6 +102,7 @@ pub(crate) async fn run(
         shared,
         core: RefCell::new(core),
         links: RefCell::default(),
+        places: RefCell::default(),
         servers: RefCell::default(),
         http_clients: RefCell::default(),
         plugins,
@@ -221,14 +224,12 @@ impl ShardThread {
         drop(self.peers[usize::from(owner.0)].inbox.send(ShardMessage::Adopt(client)).await);
     }
 
-    pub(crate) fn client_opened(&self, client: NewClient, link: ClientLink) -> Slot {
+    /// A client's transport is open. Its place is given up when its transport has dropped it and the core has forgotten the
+    /// client, whichever comes last.
+    pub(crate) fn client_opened(&self, client: NewClient, link: ClientLink, place: Rc<ClientPlace>) -> Slot {
         let slot = self.core.borrow_mut().client_opened(client, self.now());
-        let mut links = self.links.borrow_mut();
-        let index = slot.0 as usize;
-        if links.len() <= index {
-            links.resize(index + 1, None);
-        }
-        links[index] = Some(link);
+        put(&mut self.links.borrow_mut(), slot, link);
+        put(&mut self.places.borrow_mut(), slot, place);
         slot
     }
 
@@ -335,6 +336,13 @@ impl ShardThread {
                     Some(ClientLink::Http(client)) => client.finish(cause),
                     None => {}
                 }
+            }
+            Effect::Forgotten(slot) => self.places.borrow_mut()[slot.0 as usize] = None,
+            Effect::CallsDropped { hub } => {
+                tracing::warn!(
+                    %hub,
+                    "calls of clients that have left are dropped: too much of theirs waits for upstream; more are only counted"
+                );
             }
             Effect::PauseReading(slot) => self.set_reading(slot, false),
             Effect::ResumeReading(slot) => self.set_reading(slot, true),
@@ -530,6 +538,15 @@ impl ShardThread {
             self.tell(|core, now, effects| core.tick(now, effects));
         }
     }
+}
+
+/// Keeps something for a slot.
+fn put<T>(slots: &mut Vec<Option<T>>, slot: Slot, value: T) {
+    let index = slot.0 as usize;
+    if slots.len() <= index {
+        slots.resize_with(index + 1, || None);
+    }
+    slots[index] = Some(value);
 }
 
 async fn accepted(shard: Rc<ShardThread>, stream: std::net::TcpStream, remote: SocketAddr, place: HttpPlace) {

@@ -246,14 +246,15 @@ pub(crate) async fn serve_client(
     stream: UpgradedStream,
     unread: Vec<u8>,
     client: NewClient,
-    _place: ClientPlace,
+    place: ClientPlace,
 ) {
     let Some((read, socket)) = open(stream) else {
         return shard.upgrade_failed(&client);
     };
     let (hub, id) = (client.hub.clone(), client.id);
     tracing::debug!(%hub, connection = %id, address = &*client.identity.remote_address, "a client connected");
-    let slot = shard.client_opened(client, ClientLink::WebSocket(socket.clone()));
+    let place = Rc::new(place);
+    let slot = shard.client_opened(client, ClientLink::WebSocket(socket.clone()), place.clone());
     let cause = serve(shard, Owner::Client(slot), read, socket, unread).await;
     tracing::info!(%hub, connection = %id, cause = cause.name(), "a client's connection ended");
 }

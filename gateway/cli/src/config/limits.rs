@@ -16,6 +16,8 @@ pub(super) fn core_limits(limits: &schema::Limits) -> core::Limits {
         message: limits.message.map_or(16 << 20, |size| size.0),
         queued_calls: 256,
         queued_bytes: 1 << 20,
+        departed_bytes: 16 << 20,
+        departed_calls: 8,
         held: limits.outbox.map_or(DEFAULT_OUTBOX, |size| size.0),
         server_message: limits.server_message.map_or(64 << 20, |size| size.0),
         mode_switch_closes: limits.mode_switch_closes.unwrap_or(1_000),

@@ -1,5 +1,6 @@
 //! The rules of a shard, and of several, without a network.
 
+mod departed;
 mod filters;
 mod model;
 mod modes;

@@ -42,6 +42,10 @@ pub(crate) struct Rig {
     pub(crate) calls: VecDeque<(usize, Slot, UpstreamEvent)>,
     received: HashMap<(usize, Slot), Vec<String>>,
     pub(crate) finished: HashMap<(usize, Slot), CloseCause>,
+    /// Clients that the core has forgotten.
+    pub(crate) forgotten: Vec<(usize, Slot)>,
+    /// How often the log was told that calls are dropped.
+    pub(crate) told_of_drops: usize,
     pub(crate) paused: Vec<(usize, Slot)>,
     to_servers: HashMap<ServerConnectionId, Vec<u8>>,
     pub(crate) finished_servers: Vec<(ServerConnectionId, String)>,
@@ -70,7 +74,9 @@ pub(crate) fn settings() -> Settings {
         limits: Limits {
             message: 200,
             queued_calls: 4,
-            queued_bytes: 1_000,
+            queued_bytes: 2_000,
+            departed_bytes: 4_000,
+            departed_calls: 2,
             held: 1_000,
             server_message: 1_000,
             mode_switch_closes: 8,
@@ -167,6 +173,8 @@ impl Rig {
             calls: VecDeque::new(),
             received: HashMap::new(),
             finished: HashMap::new(),
+            forgotten: Vec::new(),
+            told_of_drops: 0,
             paused: Vec::new(),
             to_servers: HashMap::new(),
             finished_servers: Vec::new(),
@@ -388,6 +396,8 @@ impl Rig {
                 }
             }
             Effect::Finish { slot, cause, .. } => drop(self.finished.insert((shard, slot), cause)),
+            Effect::Forgotten(slot) => self.forgotten.push((shard, slot)),
+            Effect::CallsDropped { .. } => self.told_of_drops += 1,
             Effect::PauseReading(slot) => self.paused.push((shard, slot)),
             Effect::ResumeReading(slot) => self.paused.retain(|each| *each != (shard, slot)),
             Effect::Call { slot, event, .. } => self.calls.push_back((shard, slot, event)),

@@ -166,7 +166,7 @@ impl ShardThread {
     }
 
     /// Makes a client of a request that opens a connection.
-    fn open(self: &Rc<Self>, request: TransportRequest, client: &Rc<HttpClient>) -> Result<ClientPlace, Refusal> {
+    fn open(self: &Rc<Self>, request: TransportRequest, client: &Rc<HttpClient>) -> Result<Rc<ClientPlace>, Refusal> {
         let TransportRequest { hub, token, access_token, address, identity, times, .. } = request;
         let settings = self.shared.settings();
         let user = identity.user_id.as_ref();
@@ -175,10 +175,11 @@ impl ShardThread {
             .admission
             .enter_client(&settings.limits, address, &hub, user, &access_token)
             .map_err(Refusal::NoRoom)?;
+        let place = Rc::new(place);
         let (id, early) = self.claim_own_token(token, &hub, client.transport)?;
         tracing::debug!(%hub, connection = %id, %address, transport = client.transport.name(), "a client connected");
         let new = NewClient { hub, id, token: Some(token), transport: client.transport, identity, times };
-        let slot = self.client_opened(new, ClientLink::Http(client.clone()));
+        let slot = self.client_opened(new, ClientLink::Http(client.clone()), place.clone());
         client.slot.set(Some(slot));
         client.id.set(Some(id));
         self.http_clients.borrow_mut().insert(token, client.clone());
