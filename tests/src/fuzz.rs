@@ -1,7 +1,7 @@
 //! What any bytes may be done with, and must not break: one function for each kind of input from outside. `fuzz/` runs them
 //! with cargo-fuzz, and an ordinary test replays the corpora there, with mutations.
 
-use hubgate_wire::endpoint::Endpoint;
+use hubgate_wire::endpoint::{Endpoint, Resource};
 use hubgate_wire::negotiate::NegotiateVersion;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
 use hubgate_wire::service;
@@ -122,7 +122,9 @@ pub fn token(bytes: &[u8]) {
         && let Ok(verified) = Claims::verify(&keys[0].sign(&claims), &keys, NOW)
     {
         let endpoint = Endpoint::parse("http://localhost:8888").expect("a URL");
-        let _ = verified.check_audience(&[endpoint], "/client", Some("chat"));
+        for resource in [Resource::Client { hub: "chat" }, Resource::Rest { path: "/api/hubs/chat/users/a%2Fb" }] {
+            let _ = verified.check_audience(std::slice::from_ref(&endpoint), resource);
+        }
         let _ = (verified.user_id(), verified.flatten().count());
         assert!(verified.expiry() > NOW);
     }

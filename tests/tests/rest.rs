@@ -324,6 +324,33 @@ async fn a_token_opens_its_own_path_and_no_other() {
 }
 
 #[tokio::test]
+async fn an_audience_is_split_into_segments_before_it_is_decoded() {
+    let gateway = gateway().await;
+    let status = async |method: Method, audience: &str, path: &str| {
+        let audience = format!("{}/api/hubs/bare{audience}", gateway.url());
+        let token = Token::new(&audience, gateway.key()).sign();
+        let request = gateway.request(method, &format!("/api/hubs/bare{path}"));
+        request.bearer(&token).json(&message("x")).send().await.status
+    };
+    let (member, group) = ("/groups/g/users/u", "/groups/g%2Fusers%2Fu");
+    assert_eq!(status(Method::PUT, member, member).await, 200);
+    assert_eq!(status(Method::GET, member, group).await, 401, "that is another group");
+    assert_eq!(status(Method::GET, group, member).await, 401, "that is a user of a group");
+    assert_eq!(status(Method::GET, group, group).await, 404, "this group is empty");
+    for (audience, path) in [
+        ("/users/ann smith/:send", "/users/ann%20smith/:send"),
+        ("/users/jürgen/:send", "/users/j%C3%BCrgen/:send"),
+        ("/users/50%/:send", "/users/50%25/:send"),
+        ("/users/c#/:send", "/users/c%23/:send"),
+        ("/users/a%2Fb/:send", "/users/a%2fb/%3asend"),
+    ] {
+        assert_eq!(status(Method::POST, audience, path).await, 202, "{audience} for {path}");
+    }
+    assert_eq!(status(Method::POST, "/users/a/b/:send", "/users/a%2Fb/:send").await, 401);
+    assert_eq!(status(Method::POST, "/users/%41/:send", "/users/%2541/:send").await, 401, "decoded once");
+}
+
+#[tokio::test]
 async fn a_wrong_request_is_answered_with_what_is_wrong() {
     let gateway = gateway().await;
     let long = "g".repeat(1025);

@@ -47,12 +47,15 @@ async fn any_public_endpoint_is_an_audience() {
         "https://realtime.example.com/client/?hub=probe",
         "https://other.example.com:8443/base/client/?hub=probe",
         "https://other.example.com/base/client/?hub=probe",
+        "https://other.example.com:8443/Base/Client/?hub=probe",
+        "https://other.example.com/client/?hub=probe",
     ] {
         accepted(&gateway, &gateway.token("probe").audience(audience).sign()).await;
     }
     for audience in [
         "http://realtime.example.com/client/?hub=probe",
-        "https://other.example.com:8443/client/?hub=probe",
+        "https://other.example.com:8443/bas/client/?hub=probe",
+        "https://realtime.example.com/base/client/?hub=probe",
         "https://other.example.com:8444/base/client/?hub=probe",
     ] {
         refused(&gateway, audience, &gateway.token("probe").audience(audience).sign()).await;

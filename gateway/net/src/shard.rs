@@ -16,6 +16,7 @@ use hubgate_core::settings::Handler;
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Effect, NewClient, NewServerConnection, Shard, Shards, Slot, TokenRefusal};
 use hubgate_plugin_host::{ShardPlugins, ShardQuestion};
+use hubgate_wire::endpoint::Resource;
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::{Claims, TokenError};
 use hubgate_wire::websocket::{Frame, close_code};
@@ -149,10 +150,10 @@ impl ShardThread {
         self.read_buffer.set(buffer);
     }
 
-    /// The claims of a token that is signed with one of the gateway's keys, valid now, and for `path` and `hub`.
-    pub(crate) fn verify(&self, token: &str, path: &str, hub: Option<&HubName>) -> Result<Rc<Claims>, TokenError> {
+    /// The claims of a token that is signed with one of the gateway's keys, is valid now, and opens `resource`.
+    pub(crate) fn verify(&self, token: &str, resource: Resource<'_>) -> Result<Rc<Claims>, TokenError> {
         let now = crate::gateway::unix_seconds();
-        self.tokens.borrow_mut().verify(token, path, hub, &self.shared.settings(), now)
+        self.tokens.borrow_mut().verify(token, resource, &self.shared.settings(), now)
     }
 
     pub(crate) fn negotiated(&self, hub: HubName, id: ConnectionId, token: ConnectionId) {

@@ -7,6 +7,8 @@ use std::fmt;
 
 use http::Uri;
 
+use crate::path;
+
 /// A public base URL of the gateway: what tokens are made for and redirects point to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -25,11 +27,12 @@ pub struct InvalidEndpoint;
 
 impl Endpoint {
     pub fn parse(url: &str) -> Result<Endpoint, InvalidEndpoint> {
-        let (endpoint, path, query) = split_url(url).ok_or(InvalidEndpoint)?;
-        match query.is_empty() {
-            true => Ok(Endpoint { base_path: path.trim_end_matches('/').to_owned(), ..endpoint }),
-            false => Err(InvalidEndpoint),
+        let uri: Uri = url.parse().map_err(|_| InvalidEndpoint)?;
+        if uri.query().is_some_and(|query| !query.is_empty()) {
+            return Err(InvalidEndpoint);
         }
+        let base_path = uri.path().trim_end_matches('/').to_owned();
+        Ok(Endpoint { base_path, ..origin(&uri).ok_or(InvalidEndpoint)? })
     }
 
     /// Empty, or the path below which everything is, without a slash at its end.
@@ -44,25 +47,96 @@ impl Endpoint {
 
     /// Whether requests to `authority`, a host with or without a port, with this scheme are for the endpoint.
     pub fn is_at(&self, scheme: &str, authority: &str) -> bool {
-        split_url(&format!("{scheme}://{authority}/")).is_some_and(|(other, _, _)| {
-            self.scheme == other.scheme && self.host == other.host && self.port == other.port
-        })
+        let uri: Option<Uri> = format!("{scheme}://{authority}/").parse().ok();
+        uri.as_ref()
+            .and_then(origin)
+            .is_some_and(|other| self.scheme == other.scheme && self.host == other.host && self.port == other.port)
     }
 
-    /// Whether a token for this audience is for `path` below the endpoint, and where the audience names a hub, for `hub`.
-    pub(crate) fn is_audience(&self, audience: &str, path: &str, hub: Option<&str>) -> bool {
-        let Some((other, other_path, query)) = split_url(audience) else {
-            return false;
-        };
-        let hub_matches = form_urlencoded::parse(query.as_bytes())
-            .filter(|(name, _)| name.eq_ignore_ascii_case("hub"))
-            .all(|(_, value)| hub.is_some_and(|hub| hub.eq_ignore_ascii_case(&value)));
-        self.scheme == other.scheme
-            && same_host(&self.host, &other.host)
-            && (!other.explicit_port || other.port == self.port)
-            && same_path(&other_path, &format!("{}{path}", self.base_path))
-            && hub_matches
+    /// Whether a token for this audience opens `resource` at the endpoint.
+    pub(crate) fn is_audience(&self, audience: &str, resource: Resource<'_>) -> bool {
+        Audience::parse(audience).is_some_and(|audience| {
+            audience.scheme.eq_ignore_ascii_case(&self.scheme)
+                && is_same_host(&self.host, audience.host)
+                && audience.port.is_none_or(|port| port == self.port)
+                && resource.is_at(&self.base_path, audience.path)
+                && audience.names_no_hub_but(resource.hub())
+        })
     }
+}
+
+/// What a token can open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource<'a> {
+    /// Negotiation and transports of a hub's clients.
+    Client { hub: &'a str },
+    /// Connections of a hub's servers.
+    Server { hub: &'a str },
+    /// One path of the REST API, as it stands in the request, below the base path of the endpoint.
+    Rest { path: &'a str },
+}
+
+impl<'a> Resource<'a> {
+    /// The path below the base path of the endpoint.
+    pub fn path(&self) -> &'a str {
+        match self {
+            Resource::Client { .. } => "/client",
+            Resource::Server { .. } => "/server",
+            Resource::Rest { path } => path,
+        }
+    }
+
+    /// The hub that an audience may name in its query.
+    pub fn hub(&self) -> Option<&'a str> {
+        match self {
+            Resource::Client { hub } | Resource::Server { hub } => Some(hub),
+            Resource::Rest { .. } => None,
+        }
+    }
+
+    /// Whether `path`, that of an audience, is the resource's. The SDKs of hub servers leave `base_path` out.
+    fn is_at(&self, base_path: &str, path: &str) -> bool {
+        let path = path::strip_base(path, base_path).unwrap_or(path);
+        match self {
+            Resource::Client { .. } | Resource::Server { .. } => path::is_same_literal(path, self.path()),
+            Resource::Rest { path: own } => path::is_same(path, own),
+        }
+    }
+}
+
+/// The parts of an audience. It is compared and never followed, so that it may hold what a URL has to escape: some
+/// signers take the URL as it was before it was escaped.
+struct Audience<'a> {
+    scheme: &'a str,
+    host: &'a str,
+    port: Option<u16>,
+    path: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Audience<'a> {
+    fn parse(text: &'a str) -> Option<Audience<'a>> {
+        let (scheme, rest) = text.split_once("://")?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, port) = match authority.rsplit_once(':') {
+            // The colons of an IPv6 address stand in brackets.
+            Some((host, port)) if !port.ends_with(']') => (host, Some(decimal(port)?)),
+            _ => (authority, None),
+        };
+        Some(Audience { scheme, host, port, path, query })
+    }
+
+    fn names_no_hub_but(&self, hub: Option<&str>) -> bool {
+        form_urlencoded::parse(self.query.as_bytes())
+            .filter(|(name, _)| name.eq_ignore_ascii_case("hub"))
+            .all(|(_, value)| hub.is_some_and(|hub| hub.eq_ignore_ascii_case(&value)))
+    }
+}
+
+/// A port, written in digits alone.
+fn decimal(port: &str) -> Option<u16> {
+    port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok())?
 }
 
 impl fmt::Display for Endpoint {
@@ -76,9 +150,8 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// An endpoint without base path, the path, and the query of an absolute http or https URL.
-fn split_url(url: &str) -> Option<(Endpoint, String, String)> {
-    let uri: Uri = url.parse().ok()?;
+/// The scheme, host and port of an absolute http or https URL, as an endpoint without a base path.
+fn origin(uri: &Uri) -> Option<Endpoint> {
     let scheme = uri.scheme_str()?.to_ascii_lowercase();
     let default_port = match scheme.as_str() {
         "http" => 80,
@@ -89,26 +162,20 @@ fn split_url(url: &str) -> Option<(Endpoint, String, String)> {
     // Nothing but the host and a port: what else an authority can hold is where confusion begins.
     let port = match authority.strip_prefix(host)? {
         "" => None,
-        port => Some(port.strip_prefix(':').filter(|port| !port.starts_with('+'))?.parse().ok()?),
+        port => Some(decimal(port.strip_prefix(':')?)?),
     };
-    let endpoint = Endpoint {
+    Some(Endpoint {
         scheme,
         host: host.to_ascii_lowercase(),
         port: port.unwrap_or(default_port),
         explicit_port: port.is_some(),
         base_path: String::new(),
-    };
-    Some((endpoint, uri.path().to_owned(), uri.query().unwrap_or_default().to_owned()))
+    })
 }
 
 /// On loopback, all names of this machine are one host.
-fn same_host(a: &str, b: &str) -> bool {
+fn is_same_host(own: &str, other: &str) -> bool {
     const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
-    a == b || (LOOPBACK.contains(&a) && LOOPBACK.contains(&b))
-}
-
-/// Compared without trailing slashes and whatever is percent-encoded in them.
-fn same_path(a: &str, b: &str) -> bool {
-    let decode = |path: &str| -> Vec<u8> { percent_encoding::percent_decode_str(path.trim_end_matches('/')).collect() };
-    decode(a) == decode(b)
+    let is_loopback = |host: &str| LOOPBACK.iter().any(|name| name.eq_ignore_ascii_case(host));
+    own.eq_ignore_ascii_case(other) || (is_loopback(own) && is_loopback(other))
 }

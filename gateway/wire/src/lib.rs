@@ -4,6 +4,7 @@ pub mod depth;
 pub mod endpoint;
 pub mod messagepack;
 pub mod negotiate;
+pub mod path;
 pub mod payload;
 pub mod server_sent_events;
 pub mod service;

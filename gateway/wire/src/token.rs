@@ -12,7 +12,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Resource};
 use crate::negotiate::Transports;
 
 /// The longest token that is read, in characters.
@@ -117,18 +117,19 @@ impl Claims {
         Ok(self)
     }
 
-    /// The token must be for `path` below one of `endpoints`; where an audience names a hub in its query, for `hub`.
-    pub fn check_audience(&self, endpoints: &[Endpoint], path: &str, hub: Option<&str>) -> Result<(), TokenError> {
+    /// The token must be for `resource` at one of `endpoints`; where an audience names a hub in its query, for that hub.
+    pub fn check_audience(&self, endpoints: &[Endpoint], resource: Resource<'_>) -> Result<(), TokenError> {
         let audiences = match self.get("aud") {
             Some(Value::String(audience)) => vec![audience.as_str()],
             Some(Value::Array(audiences)) => audiences.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
         };
         let matches =
-            audiences.iter().any(|audience| endpoints.iter().any(|endpoint| endpoint.is_audience(audience, path, hub)));
+            audiences.iter().any(|audience| endpoints.iter().any(|endpoint| endpoint.is_audience(audience, resource)));
         match matches {
             true => Ok(()),
             false => {
+                let path = resource.path();
                 let expected: Vec<String> = endpoints.iter().map(|endpoint| format!("{endpoint}{path}")).collect();
                 Err(TokenError::WrongAudience { expected: expected.join(" or ") })
             }
@@ -364,11 +365,8 @@ mod tests {
             Endpoint::parse("https://Gate.example.com/base").expect("a URL"),
         ];
         let check = |audience: Value| {
-            verify(json!({"exp": NOW + 9, "aud": audience})).expect("valid").check_audience(
-                &endpoints,
-                "/client",
-                Some("chat"),
-            )
+            let claims = verify(json!({"exp": NOW + 9, "aud": audience})).expect("valid");
+            claims.check_audience(&endpoints, Resource::Client { hub: "chat" })
         };
         for good in [
             json!("http://localhost:8888/client/?hub=chat"),
@@ -376,6 +374,8 @@ mod tests {
             json!("http://127.0.0.1:8888/client"),
             json!("http://[::1]/cl%69ent/"),
             json!("HTTPS://gate.example.com/base/client/?hub=chat&x=y"),
+            json!("https://gate.example.com/BASE/Client"),
+            json!("https://gate.example.com/client/?hub=chat"),
             json!(["http://other/client/", "http://localhost/client/"]),
         ] {
             assert_eq!(check(good.clone()), Ok(()), "{good}");
@@ -388,13 +388,42 @@ mod tests {
             json!("https://localhost/client/"),
             json!("http://localhost/server/"),
             json!("http://localhost/client/?hub=other"),
-            json!("https://gate.example.com/client/"),
+            json!("http://localhost/base/client/"),
+            json!("http://localhost//client/"),
+            json!("http://localhost/cli%65nt%2F"),
+            json!("http://localhost:/client/"),
+            json!("http://localhost:8888 /client/"),
+            json!("http:/localhost/client/"),
             json!("localhost"),
             json!(7),
             Value::Null,
         ] {
             assert!(check(bad.clone()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_audience_of_the_rest_api_is_compared_segment_by_segment() {
+        let endpoints = [Endpoint::parse("http://localhost:8888").expect("a URL")];
+        let check = |audience: &str, path| {
+            let claims = verify(json!({"exp": NOW + 9, "aud": format!("http://localhost{audience}")})).expect("valid");
+            claims.check_audience(&endpoints, Resource::Rest { path })
+        };
+        let escaped = "/api/hubs/chat/users/ann%20smith%2F%23/:send";
+        for good in [escaped, "/api/hubs/chat/users/ann smith%2f#/%3Asend/?api-version=2022-06-01"] {
+            assert_eq!(check(good, escaped), Ok(()), "{good}");
+        }
+        for bad in [
+            "/api/hubs/chat/users/ann smith/#/:send",
+            "/api/hubs/chat/users/Ann%20smith%2F%23/:send",
+            "/api/hubs/chat/users/ann%2520smith%2F%23/:send",
+            "/api/hubs/chat/users/ann+smith%2F%23/:send",
+            "/api/hubs/chat/users/ann smith%2F%23/:send?hub=chat",
+        ] {
+            assert!(check(bad, escaped).is_err(), "{bad}");
+        }
+        let member = "/api/hubs/chat/groups/g/users/u";
+        assert!(check(member, "/api/hubs/chat/groups/g%2Fusers%2Fu").is_err(), "that is another group");
     }
 
     #[test]

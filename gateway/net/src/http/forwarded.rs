@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::header::{HOST, HeaderMap, HeaderName};
 use hubgate_wire::endpoint::Endpoint;
+use hubgate_wire::path;
 
 use crate::settings::Settings;
 
@@ -45,11 +46,9 @@ pub(crate) fn endpoint<'a>(settings: &'a Settings, peer: IpAddr, headers: &Heade
 
 /// The path below the base path of an endpoint. A proxy may have taken the base path away.
 pub(crate) fn path_below<'a>(settings: &Settings, path: &'a str) -> &'a str {
-    let below = |endpoint: &Endpoint| match endpoint.base_path() {
-        "" => None,
-        base => path.strip_prefix(base).filter(|rest| rest.starts_with('/')),
-    };
-    settings.endpoints.iter().find_map(below).unwrap_or(path)
+    let mut bases = settings.endpoints.iter().map(Endpoint::base_path).filter(|base| !base.is_empty());
+    let below = |base| path::strip_base(path, base).filter(|rest| !rest.is_empty());
+    bases.find_map(below).unwrap_or(path)
 }
 
 fn is_trusted(settings: &Settings, address: IpAddr) -> bool {
@@ -136,6 +135,7 @@ mod tests {
         let settings = trusting(&[]);
         for (path, below) in [
             ("/base/client/negotiate", "/client/negotiate"),
+            ("/B%61se/client/negotiate", "/client/negotiate"),
             ("/client/negotiate", "/client/negotiate"),
             ("/basement/client", "/basement/client"),
             ("/base", "/base"),

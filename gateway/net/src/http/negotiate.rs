@@ -8,6 +8,7 @@ use std::time::Instant;
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
 use hubgate_core::id::{ConnectionId, HubName};
+use hubgate_wire::endpoint::Resource;
 use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect};
 use hubgate_wire::token::Claims;
 
@@ -84,7 +85,7 @@ pub(crate) fn bearer_token(header: &HeaderValue) -> Option<&str> {
 
 /// The claims of a client's token for `hub`.
 pub(crate) fn client_claims(shard: &ShardThread, token: &str, hub: &HubName) -> Result<Rc<Claims>, Refusal> {
-    Ok(shard.verify(token, "/client", Some(hub))?)
+    Ok(shard.verify(token, Resource::Client { hub: hub.as_str() })?)
 }
 
 /// A new id on this shard. It may be a secret, so its bits come from the operating system.

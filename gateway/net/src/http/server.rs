@@ -5,6 +5,7 @@
 use http::request::Parts;
 use hubgate_core::NewServerConnection;
 use hubgate_core::id::{HubName, ServerId};
+use hubgate_wire::endpoint::Resource;
 
 use super::answer::{Answer, Refusal};
 use super::negotiate::{access_token, new_id};
@@ -24,7 +25,7 @@ pub(super) fn answer(
     upgraded: &Upgrade,
 ) -> Result<Answer, Refusal> {
     let token = access_token(request).ok_or(Refusal::NoToken)?;
-    let claims = shard.verify(&token, "/server", Some(hub))?;
+    let claims = shard.verify(&token, Resource::Server { hub: hub.as_str() })?;
     let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
     let takes_hub_servers = shard.shared.settings().core.hub(hub).mode.takes_hub_servers();
     // Of others the handshake tells whether clients are to be routed to them.

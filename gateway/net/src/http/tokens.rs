@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use hubgate_core::id::HubName;
+use hubgate_wire::endpoint::Resource;
 use hubgate_wire::token::{Claims, TokenError};
 
 use crate::settings::Settings;
@@ -21,28 +21,34 @@ struct Verified {
     claims: Rc<Claims>,
     /// What it was last good for.
     path: Box<str>,
-    hub: Option<HubName>,
+    hub: Option<Box<str>>,
+}
+
+impl Verified {
+    fn opens(&self, resource: Resource<'_>) -> bool {
+        *self.path == *resource.path() && self.hub.as_deref() == resource.hub()
+    }
 }
 
 impl VerifiedTokens {
     /// The claims of a token that is signed with one of the gateway's keys, is valid at `now` (in seconds since 1970), and
-    /// is for `path` and `hub`, as [`Claims::verify`] and [`Claims::check_audience`] say.
+    /// opens `resource`, as [`Claims::verify`] and [`Claims::check_audience`] say.
     pub(crate) fn verify(
         &mut self,
         token: &str,
-        path: &str,
-        hub: Option<&HubName>,
+        resource: Resource<'_>,
         settings: &Settings,
         now: u64,
     ) -> Result<Rc<Claims>, TokenError> {
         let known = self.0.get_mut(token).filter(|known| known.claims.expiry() > now);
         let claims = match &known {
-            Some(known) if *known.path == *path && known.hub.as_ref() == hub => return Ok(known.claims.clone()),
+            Some(known) if known.opens(resource) => return Ok(known.claims.clone()),
             Some(known) => known.claims.clone(),
             None => Rc::new(Claims::verify(token, &settings.access_keys, now)?),
         };
-        claims.check_audience(&settings.endpoints, path, hub.map(HubName::as_str))?;
-        let verified = Verified { claims: claims.clone(), path: path.into(), hub: hub.cloned() };
+        claims.check_audience(&settings.endpoints, resource)?;
+        let (path, hub) = (resource.path().into(), resource.hub().map(Box::from));
+        let verified = Verified { claims: claims.clone(), path, hub };
         match known {
             Some(known) => *known = verified,
             None => {
@@ -70,6 +76,7 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000;
     const KEY: &str = "a-key-of-these-tests";
+    const A: Resource<'static> = Resource::Rest { path: "/a" };
 
     fn settings_with(key: &str) -> Settings {
         let endpoint = Endpoint::parse("http://localhost").expect("a URL");
@@ -85,9 +92,9 @@ mod tests {
     fn a_remembered_token_expires_like_any_other() {
         let (mut tokens, settings, token) = (VerifiedTokens::default(), settings_with(KEY), token(0));
         for now in [NOW, NOW + 9] {
-            assert!(tokens.verify(&token, "/a", None, &settings, now).is_ok());
+            assert!(tokens.verify(&token, A, &settings, now).is_ok());
         }
-        let expired = tokens.verify(&token, "/a", None, &settings, NOW + 10);
+        let expired = tokens.verify(&token, A, &settings, NOW + 10);
         assert_eq!(expired.expect_err("expired"), TokenError::Expired);
     }
 
@@ -95,8 +102,8 @@ mod tests {
     fn a_remembered_token_opens_nothing_else() {
         let (mut tokens, settings, token) = (VerifiedTokens::default(), settings_with(KEY), token(0));
         for _ in 0..2 {
-            assert!(tokens.verify(&token, "/a", None, &settings, NOW).is_ok());
-            assert!(tokens.verify(&token, "/b", None, &settings, NOW).is_err());
+            assert!(tokens.verify(&token, A, &settings, NOW).is_ok());
+            assert!(tokens.verify(&token, Resource::Rest { path: "/b" }, &settings, NOW).is_err());
         }
     }
 
@@ -104,10 +111,10 @@ mod tests {
     fn a_refused_token_is_not_remembered_and_a_forgotten_one_is_verified_anew() {
         let (mut tokens, token) = (VerifiedTokens::default(), token(0));
         let (right, wrong) = (settings_with(KEY), settings_with("another key"));
-        assert!(tokens.verify(&token, "/a", None, &wrong, NOW).is_err());
-        assert!(tokens.verify(&token, "/a", None, &right, NOW).is_ok());
+        assert!(tokens.verify(&token, A, &wrong, NOW).is_err());
+        assert!(tokens.verify(&token, A, &right, NOW).is_ok());
         tokens.forget();
-        let forgotten = tokens.verify(&token, "/a", None, &wrong, NOW);
+        let forgotten = tokens.verify(&token, A, &wrong, NOW);
         assert_eq!(forgotten.expect_err("the key is gone"), TokenError::WrongKey);
     }
 
@@ -115,7 +122,7 @@ mod tests {
     fn no_more_than_a_number_of_tokens_is_kept() {
         let (mut tokens, settings) = (VerifiedTokens::default(), settings_with(KEY));
         for number in 0..MOST + 5 {
-            tokens.verify(&token(number), "/a", None, &settings, NOW).expect("valid");
+            tokens.verify(&token(number), A, &settings, NOW).expect("valid");
         }
         assert_eq!(tokens.0.len(), 5);
     }

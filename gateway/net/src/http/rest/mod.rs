@@ -13,6 +13,7 @@ use std::rc::Rc;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode};
 use hubgate_core::id::{GroupName, HubName};
+use hubgate_wire::endpoint::Resource;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
@@ -65,7 +66,7 @@ const NOT_AN_OPERATION: &str = "No operation of the REST API has this path.";
 /// The token must be for the very path that it is sent to.
 fn check_token(shard: &ShardThread, headers: &HeaderMap, path: &str) -> Result<(), Refusal> {
     let token = headers.get(AUTHORIZATION).and_then(bearer_token).ok_or(Refusal::NoToken)?;
-    shard.verify(token, path, None)?;
+    shard.verify(token, Resource::Rest { path })?;
     Ok(())
 }
 
