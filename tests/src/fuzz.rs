@@ -125,7 +125,8 @@ pub fn token(bytes: &[u8]) {
         for resource in [Resource::Client { hub: "chat" }, Resource::Rest { path: "/api/hubs/chat/users/a%2Fb" }] {
             let _ = verified.check_audience(std::slice::from_ref(&endpoint), resource);
         }
-        let _ = (verified.user_id(), verified.flatten().count());
+        let _ = (verified.user_id(), verified.transports(), verified.connection_end());
+        let _ = verified.flatten().count();
         assert!(verified.expiry() > NOW);
     }
 }

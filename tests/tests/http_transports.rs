@@ -337,6 +337,29 @@ async fn a_token_may_allow_only_some_transports() {
 }
 
 #[tokio::test]
+async fn bits_that_stand_for_no_transport_are_ignored_and_a_token_without_any_other_opens_nothing() {
+    let gateway = Gateway::probe().start().await;
+    let path = "/client/negotiate?hub=probe&negotiateVersion=1";
+    let negotiate = async |transports: Value| {
+        let token = gateway.token("probe").claim("asrs.s.htt", transports).sign();
+        gateway.request(Method::POST, path).bearer(&token).send().await
+    };
+    let allowed = negotiate(json!(256 + 2)).await.json()["availableTransports"].clone();
+    assert_eq!(allowed, json!([{"transport": "ServerSentEvents", "transferFormats": ["Text"]}]));
+    let connection = Connection::negotiated(&gateway).await;
+    for none in [json!(0), json!(8), json!(256), json!("512"), json!(1u64 << 61)] {
+        let answer = negotiate(none.clone()).await;
+        assert_eq!(answer.status, 400, "{none}: {}", answer.body);
+        assert!(answer.body.contains("`asrs.s.htt`"), "{}", answer.body);
+        let token = gateway.token("probe").claim("asrs.s.htt", none.clone()).sign();
+        let opened = gateway.client("probe").token(&token).without_negotiate().try_open().await;
+        assert_eq!(opened.expect_err("no transport").status, 400, "{none}");
+        let polled = gateway.request(Method::GET, &format!("/client/?hub=probe&id={}", connection.id));
+        assert_eq!(polled.bearer(&token).send().await.status, 400, "{none}");
+    }
+}
+
+#[tokio::test]
 async fn each_request_needs_a_token_that_is_good_now() {
     let gateway = Gateway::probe().start().await;
     let token = gateway.token("probe").expires_in(3).sign();
@@ -416,4 +439,18 @@ async fn a_connection_may_end_with_its_token() {
     assert!(end.allows_reconnect(), "{end:?}");
     assert_eq!(end.error(), "Connection closed with an error.");
     assert_eq!(other.call("echo", json!([1])).await, Ok(json!(1)));
+}
+
+#[tokio::test]
+async fn an_end_beyond_all_clocks_never_comes() {
+    let gateway = Gateway::probe().start().await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let ending = |end: u64| gateway.client("probe").with_claim("asrs.s.coae", "true").with_claim("asrs.s.aeo", end);
+    // In milliseconds, these are a little more than 64 bits hold.
+    let mut far = ending(now + u64::MAX / 1000 + 1).connect().await;
+    let mut farthest = ending(u64::MAX).connect().await;
+    ending(now + 2).connect().await.end().await;
+    for client in [&mut far, &mut farthest] {
+        assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
+    }
 }

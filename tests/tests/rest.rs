@@ -214,8 +214,13 @@ async fn memberships_end_as_they_were_made() {
 #[tokio::test]
 async fn a_users_membership_is_for_later_connections_unless_its_time_to_live_is_0() {
     let gateway = gateway().await;
-    for (ttl, expected) in [("", vec!["group", "user"]), ("?ttl=3600", vec!["group", "user"]), ("?ttl=0", vec!["user"])]
-    {
+    for (ttl, expected) in [
+        ("", vec!["group", "user"]),
+        ("?ttl=3600", vec!["group", "user"]),
+        ("?ttl=4294967296", vec!["group", "user"]),
+        ("?ttl=99999999999999999999", vec!["group", "user"]),
+        ("?ttl=0", vec!["user"]),
+    ] {
         assert_eq!(ask(&gateway, Method::PUT, &format!("/api/hubs/bare/users/ann/groups/g{ttl}")).await.status, 200);
         let (mut ann, _) = client(&gateway, "ann").await;
         post(&gateway, "/api/hubs/bare/groups/g/:send", "group").await;

@@ -199,6 +199,58 @@ async fn the_user_is_that_of_the_service_claim_or_else_the_name_identifier() {
 }
 
 #[tokio::test]
+async fn a_user_of_another_json_type_is_the_text_of_its_claim() {
+    let gateway = Gateway::probe().start().await;
+    for claim in ["asrs.s.uid", "nameid", "sub"] {
+        for (value, user) in [
+            (json!(42), "42"),
+            (json!([42]), "42"),
+            (json!(i64::MIN), "-9223372036854775808"),
+            (json!(u64::MAX), "18446744073709551615"),
+            (json!(1.5), "1.5"),
+            (json!(true), "true"),
+            (json!([null, "ann"]), "ann"),
+        ] {
+            let token = gateway.token("probe").claim(claim, value.clone());
+            let mut client = gateway.client("probe").token(&token.sign()).connect().await;
+            let seen = client.call("whoami", json!([])).await.expect("it answers")["userId"].clone();
+            assert_eq!(seen, json!(user), "{claim} {value}");
+            let path = format!("/api/hubs/probe/users/{user}");
+            assert_eq!(gateway.rest(http::Method::GET, &path).send().await.status, 200, "{claim} {value}");
+            client.leave().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn digits_that_no_float_holds_tell_users_apart() {
+    let gateway = Gateway::probe().start().await;
+    let token = gateway.token("probe").sign_with_json(r#""nameid":1234567890123456789012345"#);
+    let mut client = gateway.client("probe").token(&token).connect().await;
+    let seen = client.call("whoami", json!([])).await.expect("it answers");
+    assert_eq!(seen["userId"], json!("1234567890123456789012345"));
+    assert!(seen["claims"].to_string().contains("\"1234567890123456789012345\""), "{seen}");
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_say_who_is_meant_is_refused_by_the_claims_name() {
+    let gateway = Gateway::probe().start().await;
+    for claim in ["asrs.s.uid", "nameid", "sub"] {
+        for value in [json!({}), json!({"id": 42}), json!(["ann", "bob"]), json!([["ann"]]), json!([1, 1])] {
+            let token = gateway.token("probe").claim(claim, value.clone()).sign();
+            refused(&gateway, claim, &token).await;
+            let negotiated = gateway.client("probe").token(&token).negotiate("").await;
+            assert!(negotiated.body.contains(&format!("`{claim}`")), "{value}: {}", negotiated.body);
+        }
+        let decided = gateway.token("probe").claim("sub", json!({})).claim("nameid", json!([])).user("ann");
+        assert_eq!(user_of(&gateway, decided).await, json!("ann"), "the first claim decides");
+    }
+    for nobody in [json!(null), json!([]), json!([null])] {
+        assert_eq!(user_of(&gateway, gateway.token("probe").claim("nameid", nobody)).await, json!(null));
+    }
+}
+
+#[tokio::test]
 async fn upstream_sees_the_claims_of_the_token() {
     let gateway = Gateway::probe().start().await;
     let mut client = gateway.client("probe").user("ann").with_claim("role", "admin").connect().await;

@@ -2,10 +2,12 @@
 //!
 //! Source: ASP.NET Core SignalR, "Transport Protocols", "POST [endpoint-base]/negotiate".
 
+use std::num::IntErrorKind;
+
 use serde::Serialize;
 
 /// The newest version of the answer that is spoken.
-const NEWEST_VERSION: u32 = 1;
+const NEWEST_VERSION: i64 = 1;
 
 /// A way to carry hub messages, with the name that negotiation gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -44,9 +46,12 @@ impl Transports {
     pub const ALL: Transports = Transports(0b111);
 
     /// The set whose bits are 1 for WebSockets, 2 for Server-Sent Events and 4 for long polling (ASP.NET Core's
-    /// `HttpTransportType`, Azure SignalR Service's claim `asrs.s.htt`).
-    pub fn from_bits(bits: u8) -> Transports {
-        Transports(bits & Self::ALL.0)
+    /// `HttpTransportType`, Azure SignalR Service's claim `asrs.s.htt`). Other bits are ignored; `None` if no bit is left.
+    pub fn from_bits(bits: u64) -> Option<Transports> {
+        match (bits & u64::from(Self::ALL.0)) as u8 {
+            0 => None,
+            known => Some(Transports(known)),
+        }
     }
 
     pub fn contains(self, transport: Transport) -> bool {
@@ -104,9 +109,13 @@ impl NegotiateVersion {
     /// The version for what a client asked for, if it did: the newest where it asks for a newer one.
     pub fn choose(asked: Option<&str>) -> Result<NegotiateVersion, NotAVersion> {
         match asked.map_or(Ok(0), str::parse::<i64>) {
-            Ok(version) if version >= i64::from(NEWEST_VERSION) => Ok(NegotiateVersion::One),
+            Ok(version) if version >= NEWEST_VERSION => Ok(NegotiateVersion::One),
             Ok(_) => Ok(NegotiateVersion::Zero),
-            Err(_) => Err(NotAVersion),
+            Err(error) => match error.kind() {
+                IntErrorKind::PosOverflow => Ok(NegotiateVersion::One),
+                IntErrorKind::NegOverflow => Ok(NegotiateVersion::Zero),
+                _ => Err(NotAVersion),
+            },
         }
     }
 }
@@ -141,14 +150,37 @@ mod tests {
         assert_eq!(NegotiateVersion::choose(Some("0")), Ok(NegotiateVersion::Zero));
         assert_eq!(NegotiateVersion::choose(Some("1")), Ok(NegotiateVersion::One));
         assert_eq!(NegotiateVersion::choose(Some("2")), Ok(NegotiateVersion::One));
-        assert_eq!(NegotiateVersion::choose(Some("one")), Err(NotAVersion));
+        assert_eq!(NegotiateVersion::choose(Some("18446744073709551616")), Ok(NegotiateVersion::One));
+        assert_eq!(NegotiateVersion::choose(Some("-18446744073709551616")), Ok(NegotiateVersion::Zero));
+        for no_number in ["one", "", "1.0"] {
+            assert_eq!(NegotiateVersion::choose(Some(no_number)), Err(NotAVersion), "{no_number}");
+        }
+    }
+
+    #[test]
+    fn bits_that_stand_for_no_transport_are_ignored() {
+        let names = |bits| {
+            let transports = Transports::from_bits(bits)?;
+            Some(Transport::ALL.into_iter().filter(|each| transports.contains(*each)).map(Transport::name).collect())
+        };
+        assert_eq!(names(0b111), Some(vec!["WebSockets", "ServerSentEvents", "LongPolling"]));
+        assert_eq!(names(256 + 2), Some(vec!["ServerSentEvents"]));
+        assert_eq!(names(u64::MAX), names(0b111));
+        for none in [0, 8, 256, 1 << 63] {
+            assert_eq!(names(none), None, "{none}");
+        }
     }
 
     #[test]
     fn the_answer_has_the_names_that_clients_read() {
         let answer = |version| {
-            serde_json::to_string(&NegotiateAnswer::new(version, "id", "token", Transports::from_bits(0b11)))
-                .expect("JSON")
+            serde_json::to_string(&NegotiateAnswer::new(
+                version,
+                "id",
+                "token",
+                Transports::from_bits(0b11).expect("known bits"),
+            ))
+            .expect("JSON")
         };
         assert_eq!(
             answer(NegotiateVersion::One),

@@ -110,6 +110,11 @@ pub(crate) enum Refusal {
     NotToBeDeleted,
     #[error("{0} transport not supported by this end point type")]
     UnknownTransport(&'static str),
+    #[error(
+        "The token's `asrs.s.htt` claim allows no transport that exists: 1 is WebSockets, 2 Server-Sent Events, 4 long \
+         polling."
+    )]
+    NoTransport,
     #[error("The gateway holds as many connections as `server.limits.{}` allows; try again later.", .0.key())]
     NoRoom(NoRoom),
     #[error("More negotiations in a second than `server.limits.negotiates-per-second` allows; try again later.")]
@@ -178,7 +183,7 @@ impl Refusal {
             Refusal::NoRoom(NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken)
             | Refusal::TooManyNegotiates { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::NotAnonymous(_) | Refusal::HubServerOfServerless(_) => StatusCode::FORBIDDEN,
-            Refusal::OtherTransport | Refusal::NotToBeDeleted => StatusCode::BAD_REQUEST,
+            Refusal::OtherTransport | Refusal::NotToBeDeleted | Refusal::NoTransport => StatusCode::BAD_REQUEST,
             Refusal::MethodNotAllowed | Refusal::PostToWebSocket => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
@@ -197,7 +202,7 @@ impl Refusal {
             | Refusal::OtherTransport
             | Refusal::PostToWebSocket
             | Refusal::NotToBeDeleted => "connection",
-            Refusal::UnknownTransport(_) => "transport",
+            Refusal::UnknownTransport(_) | Refusal::NoTransport => "transport",
             Refusal::NoRoom(full) => full.key(),
             Refusal::TooManyNegotiates { .. } => "negotiates-per-second",
             Refusal::NotAnonymous(_) => "anonymous",

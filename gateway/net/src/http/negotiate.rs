@@ -23,7 +23,7 @@ const TOKEN_LIFETIME: u64 = 3600;
 /// Gives a client the ids of its connection-to-be.
 pub(crate) fn connection(shard: &Rc<ShardThread>, request: &Parts, hub: &HubName) -> Result<Answer, Refusal> {
     let token = access_token(request).ok_or(Refusal::NoToken)?;
-    let transports = client_claims(shard, &token, hub)?.transports();
+    let transports = client_claims(shard, &token, hub)?.transports().ok_or(Refusal::NoTransport)?;
     check_rate(shard)?;
     let asked = Query::of(&request.uri).get("negotiateVersion");
     let version = match NegotiateVersion::choose(asked.as_deref()) {
@@ -83,9 +83,11 @@ pub(crate) fn bearer_token(header: &HeaderValue) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// The claims of a client's token for `hub`.
+/// The claims of a client's token for `hub`, which say without doubt who the client is.
 pub(crate) fn client_claims(shard: &ShardThread, token: &str, hub: &HubName) -> Result<Rc<Claims>, Refusal> {
-    Ok(shard.verify(token, Resource::Client { hub: hub.as_str() })?)
+    let claims = shard.verify(token, Resource::Client { hub: hub.as_str() })?;
+    claims.user_id()?;
+    Ok(claims)
 }
 
 /// A new id on this shard. It may be a secret, so its bits come from the operating system.

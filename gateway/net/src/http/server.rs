@@ -36,8 +36,9 @@ pub(super) fn answer(
         NoUpgrade::Wrong(why) => Refusal::bad_request(why),
         NoUpgrade::NotAsked => Refusal::bad_request("Hub servers connect by a WebSocket."),
     })?;
-    let server = match header("x-asrs-server-id").or(claims.user_id()) {
-        Some(server) => ServerId::new(server),
+    let name = header("x-asrs-server-id").map_or_else(|| claims.user_id(), |name| Ok(Some(name)))?;
+    let server = match name {
+        Some(name) => ServerId::new(name),
         // One without a name is a server of its own.
         None => match Query::of(&request.uri).get("cid") {
             Some(connection) => ServerId::new(&*connection),

@@ -52,23 +52,24 @@ pub(crate) async fn answer(
         None => None,
     };
     let asked = Asked::of(request)?;
+    let transports = claims.transports().ok_or(Refusal::NoTransport)?;
     if let Some(transport) = asked.transport()
-        && !claims.transports().contains(transport)
+        && !transports.contains(transport)
     {
         return Err(Refusal::UnknownTransport(transport.name()));
     }
     let existing = token.ok_or(Refusal::bad_request("Connection ID required"));
-    let transport_request = |token| {
+    let transport_request = |token| -> Result<_, Refusal> {
         let address = client_address(&shard.shared.settings(), remote.ip(), &request.headers);
-        Box::new(TransportRequest {
+        Ok(Box::new(TransportRequest {
             hub: hub.clone(),
             token,
             access_token: access_token.as_ref().into(),
             address,
-            identity: identity(&claims, request, address),
+            identity: identity(&claims, request, address)?,
             times: times(shard, &claims),
             silence: claims.poll_interval().map_or(LONGEST_SILENCE, Duration::from_secs),
-        })
+        }))
     };
     match asked {
         Asked::WebSocket(key) => {
@@ -78,12 +79,14 @@ pub(crate) async fn answer(
         }
         Asked::Events => {
             let token = existing?;
-            let events = shard.request(token, |answer| ClientRequest::Events(transport_request(token), answer)).await?;
+            let request = transport_request(token)?;
+            let events = shard.request(token, |answer| ClientRequest::Events(request, answer)).await?;
             Ok(event_stream(events))
         }
         Asked::Poll => {
             let token = existing?;
-            let polled = shard.request(token, |answer| ClientRequest::Poll(transport_request(token), answer)).await?;
+            let request = transport_request(token)?;
+            let polled = shard.request(token, |answer| ClientRequest::Poll(request, answer)).await?;
             // A connection whose task is gone is over.
             Ok(poll_answer(polled.await.unwrap_or(PollAnswer::Over)))
         }
@@ -155,7 +158,7 @@ async fn web_socket(
 ) -> Result<(NewClient, ClientPlace), Refusal> {
     let settings = shard.shared.settings().clone();
     let address = client_address(&settings, remote.ip(), &request.headers);
-    let identity = identity(claims, request, address);
+    let identity = identity(claims, request, address)?;
     let place = shard
         .shared
         .admission
@@ -171,7 +174,7 @@ async fn web_socket(
 
 /// What the client's token says of its times, on the gateway's clock.
 fn times(shard: &ShardThread, claims: &Claims) -> ClientTimes {
-    let until = |end: u64| Millis(1000 * end.saturating_sub(unix_seconds()));
+    let until = |end: u64| Millis(end.saturating_sub(unix_seconds()).saturating_mul(1000));
     ClientTimes {
         handshake: claims.handshake_timeout().map(|seconds| Millis(1000 * seconds)),
         expiry: claims.connection_end().map(|end| shard.now() + until(end)),
@@ -203,15 +206,15 @@ fn poll_answer(polled: PollAnswer) -> Answer {
     answer
 }
 
-fn identity(claims: &Claims, request: &Parts, address: IpAddr) -> Identity {
+fn identity(claims: &Claims, request: &Parts, address: IpAddr) -> Result<Identity, Refusal> {
     let headers = request.headers.iter().filter(|(name, _)| !is_private(name));
-    Identity {
-        user_id: claims.user_id().map(UserId::new),
+    Ok(Identity {
+        user_id: claims.user_id()?.map(UserId::new),
         claims: claims.flatten().collect(),
         query: Query::of(&request.uri).without(&[]).into(),
         headers: headers.map(|(name, value)| (name, String::from_utf8_lossy(value.as_bytes()))).collect(),
         remote_address: address.to_string().into(),
-    }
+    })
 }
 
 /// Headers that carry credentials, or concern this connection alone.

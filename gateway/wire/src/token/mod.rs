@@ -1,0 +1,158 @@
+//! The tokens of clients, hub servers and REST callers: JSON Web Tokens signed with an access key.
+//!
+//! Source: Azure SignalR Service, "Authenticate via Azure SignalR Service AccessKey"; RFC 7515 and 7519. The key is the
+//! UTF-8 text of the access key, the algorithms are HS256 and HS512. Of the header only `alg` counts: a token cannot
+//! choose its key (`kid`, `jwk`, `jku`, `x5u`), and `iss` and `iat` are not looked at either.
+
+mod claims;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::fmt;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use serde_json::Value;
+
+use crate::depth::DEEPEST_MESSAGE;
+use crate::endpoint::{Endpoint, Resource};
+use value::{ClaimValue, UniqueMembers};
+
+/// The longest token that is read, in characters.
+pub const LONGEST_TOKEN: usize = 4096;
+
+/// How far a token's `nbf` may lie in the future, in seconds: the clock of who signed it may be ahead of ours.
+const NOT_BEFORE_LEEWAY: u64 = 300;
+
+/// One access key: signs and checks tokens.
+#[derive(Clone)]
+pub struct AccessKey {
+    text: Box<str>,
+    verifying: DecodingKey,
+}
+
+impl AccessKey {
+    pub fn new(text: &str) -> AccessKey {
+        AccessKey { text: text.into(), verifying: DecodingKey::from_secret(text.as_bytes()) }
+    }
+
+    /// The key itself: for a connection string, where it is the result that is asked for.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// Signs `claims` with HS256.
+    pub fn sign(&self, claims: &serde_json::Map<String, Value>) -> String {
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(self.text.as_bytes()))
+            .expect("a secret signs with HS256 and a map is JSON")
+    }
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessKey(…)")
+    }
+}
+
+/// Why a token opens nothing. No text holds a part of the token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("the token is longer than {LONGEST_TOKEN} characters")]
+    TooLong,
+    #[error("the token is no JSON Web Token signed with HS256 or HS512")]
+    Malformed,
+    #[error("the token's header demands extensions (`crit`), of which none is known")]
+    Critical,
+    #[error("the token is not signed with an access key of this gateway")]
+    WrongKey,
+    #[error("the token's claims are no JSON object with unique names, nested at most {DEEPEST_MESSAGE} deep")]
+    BadClaims,
+    #[error("the token's `{claim}` claim names no user: it must be one text, number or boolean")]
+    BadUser { claim: &'static str },
+    #[error("the token has no `exp` claim that is a time, in seconds since 1970")]
+    NoExpiry,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token's `nbf` claim is no time, in seconds since 1970")]
+    BadNotBefore,
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    #[error("the token is for another audience; expected {expected}")]
+    WrongAudience { expected: String },
+}
+
+/// The claims of a token whose signature and times hold, in their order.
+#[derive(Debug)]
+pub struct Claims(UniqueMembers);
+
+impl Claims {
+    /// Checks the signature of `token` with each of `keys`, and its times against `now`, in seconds since 1970. The
+    /// audience is left to [`Claims::check_audience`].
+    pub fn verify(token: &str, keys: &[AccessKey], now: u64) -> Result<Claims, TokenError> {
+        if token.len() > LONGEST_TOKEN {
+            return Err(TokenError::TooLong);
+        }
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, claims) = message.split_once('.').ok_or(TokenError::Malformed)?;
+        let algorithm = algorithm(header)?;
+        let signed = keys.iter().any(|key| {
+            jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.verifying, algorithm).unwrap_or(false)
+        });
+        if !signed {
+            return Err(TokenError::WrongKey);
+        }
+        Claims(UniqueMembers::decode(claims).ok_or(TokenError::BadClaims)?).check_times(now)
+    }
+
+    fn check_times(self, now: u64) -> Result<Claims, TokenError> {
+        let expiry = self.get("exp").and_then(ClaimValue::as_time).ok_or(TokenError::NoExpiry)?;
+        if expiry <= now {
+            return Err(TokenError::Expired);
+        }
+        if let Some(not_before) = self.get("nbf") {
+            let not_before = not_before.as_time().ok_or(TokenError::BadNotBefore)?;
+            if not_before > now.saturating_add(NOT_BEFORE_LEEWAY) {
+                return Err(TokenError::NotYetValid);
+            }
+        }
+        Ok(self)
+    }
+
+    /// The token must be for `resource` at one of `endpoints`; where an audience names a hub in its query, for that hub.
+    pub fn check_audience(&self, endpoints: &[Endpoint], resource: Resource<'_>) -> Result<(), TokenError> {
+        let mut audiences =
+            self.get("aud").map_or(&[][..], ClaimValue::elements).iter().filter_map(ClaimValue::as_text);
+        let is_ours = |audience| endpoints.iter().any(|endpoint| endpoint.is_audience(audience, resource));
+        match audiences.any(is_ours) {
+            true => Ok(()),
+            false => {
+                let path = resource.path();
+                let expected: Vec<String> = endpoints.iter().map(|endpoint| format!("{endpoint}{path}")).collect();
+                Err(TokenError::WrongAudience { expected: expected.join(" or ") })
+            }
+        }
+    }
+
+    /// Seconds since 1970 at which the token expires.
+    pub fn expiry(&self) -> u64 {
+        self.get("exp").and_then(ClaimValue::as_time).expect("`verify` demands it")
+    }
+
+    fn get(&self, name: &str) -> Option<&ClaimValue> {
+        self.0.get(name)
+    }
+}
+
+/// The algorithm that a token's header names.
+fn algorithm(header: &str) -> Result<Algorithm, TokenError> {
+    let header = UniqueMembers::decode(header).ok_or(TokenError::Malformed)?;
+    // RFC 7515, section 4.1.11: who does not understand what is critical, or finds nothing named there, must refuse.
+    if header.get("crit").is_some() {
+        return Err(TokenError::Critical);
+    }
+    match header.get("alg").and_then(ClaimValue::as_text) {
+        Some("HS256") => Ok(Algorithm::HS256),
+        Some("HS512") => Ok(Algorithm::HS512),
+        _ => Err(TokenError::Malformed),
+    }
+}
