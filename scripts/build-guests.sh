@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the components that tests serve into the folder $1: probe.wasm and probe-2.wasm (versions 1 and 2), chat.wasm,
-# chat-js.wasm and ordinary-js.wasm, wasi.wasm, which asks for all of WASI, filter.wasm, which does what messages tell it,
-# filter-js.wasm and the filters of plugins/.
+# chat-js.wasm and ordinary-js.wasm, wasi.wasm, which asks for all of WASI, hostile.wasm, which turns on its host, filter.wasm,
+# which does what messages tell it, filter-js.wasm and the filters of plugins/.
 # Needs the built gateway: HUBGATE_BIN, or the one in cargo's target folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,6 +18,7 @@ PROBE_VERSION=1 "$hubgate" plugin build examples/probe -o "$output/probe.wasm"
 "$hubgate" plugin build examples/chat-js -o "$output/chat-js.wasm"
 "$hubgate" plugin build tests/guests/javascript -o "$output/ordinary-js.wasm"
 "$hubgate" plugin build tests/guests/wasi -o "$output/wasi.wasm"
+"$hubgate" plugin build tests/guests/hostile -o "$output/hostile.wasm"
 "$hubgate" plugin build tests/guests/filter -o "$output/filter.wasm"
 "$hubgate" plugin build tests/guests/filter-javascript -o "$output/filter-js.wasm"
 for filter in redact rate-limit json-schema; do

@@ -30,6 +30,7 @@ pub struct Setup {
     start: Start,
     log_format: &'static str,
     environment: Vec<(&'static str, String)>,
+    descriptors: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -45,6 +46,7 @@ pub struct Gateway {
     start: Start,
     log_format: &'static str,
     environment: Vec<(&'static str, String)>,
+    descriptors: Option<u32>,
     process: Child,
     ready: Ready,
 }
@@ -64,8 +66,7 @@ impl Gateway {
         let folder = TempDir::new().expect("there is room for a folder");
         fs::create_dir(folder.path().join("plugins")).expect("the folder is empty");
         let data = folder.path().join("data");
-        let setup = Setup { folder, start: Start::Serve(Box::default()), log_format: "text", environment: Vec::new() };
-        setup.with(&format!(
+        Setup::new(folder, Start::Serve(Box::default())).with(&format!(
             r#"
             [server]
             access-keys = ["{KEY}", "{SECOND_KEY}"]
@@ -95,8 +96,7 @@ impl Gateway {
     /// `hubgate dev`.
     pub fn dev<const N: usize>(arguments: [&str; N]) -> Setup {
         let folder = TempDir::new().expect("there is room for a folder");
-        let start = Start::Dev(arguments.map(str::to_owned).to_vec());
-        Setup { folder, start, log_format: "text", environment: Vec::new() }
+        Setup::new(folder, Start::Dev(arguments.map(str::to_owned).to_vec()))
     }
 
     pub fn ready(&self) -> &Ready {
@@ -277,8 +277,9 @@ impl Gateway {
         self.ended().await;
         let deadline = Instant::now() + DEADLINE;
         loop {
+            let listen = Some(self.ready.listen);
             self.process =
-                spawn(&self.folder, &self.start, self.log_format, &self.environment, Some(self.ready.listen));
+                spawn(&self.folder, &self.start, self.log_format, &self.environment, self.descriptors, listen);
             match ready(&self.folder, &mut self.process).await {
                 Ok(ready) => break self.ready = ready,
                 // A connection of another test may have got the port as its own for a moment.
@@ -301,6 +302,10 @@ impl Drop for Gateway {
 }
 
 impl Setup {
+    fn new(folder: TempDir, start: Start) -> Setup {
+        Setup { folder, start, log_format: "text", environment: Vec::new(), descriptors: None }
+    }
+
     /// Adds configuration, or replaces what is there; tables are merged.
     pub fn with(mut self, config: &str) -> Setup {
         self.merge(config);
@@ -326,6 +331,12 @@ impl Setup {
         self
     }
 
+    /// With at most `limit` open file descriptors.
+    pub fn descriptors(mut self, limit: u32) -> Setup {
+        self.descriptors = Some(limit);
+        self
+    }
+
     /// Puts a file beside the configuration.
     pub fn file(self, name: &str, content: &str) -> Setup {
         fs::write(self.folder.path().join(name), content).expect("the folder can be written");
@@ -333,10 +344,10 @@ impl Setup {
     }
 
     pub async fn start(self) -> Gateway {
-        let Setup { folder, start, log_format, environment } = self;
-        let mut process = spawn(&folder, &start, log_format, &environment, None);
+        let Setup { folder, start, log_format, environment, descriptors } = self;
+        let mut process = spawn(&folder, &start, log_format, &environment, descriptors, None);
         match ready(&folder, &mut process).await {
-            Ok(ready) => Gateway { folder, start, log_format, environment, process, ready },
+            Ok(ready) => Gateway { folder, start, log_format, environment, descriptors, process, ready },
             Err(why) => panic!("{why}\n{}", text(&folder.path().join("stderr.log"))),
         }
     }
@@ -382,13 +393,21 @@ fn spawn(
     start: &Start,
     log_format: &str,
     environment: &[(&'static str, String)],
+    descriptors: Option<u32>,
     listen: Option<SocketAddr>,
 ) -> Child {
     let path = folder.path();
     let ready_file = path.join("ready.json");
     // What an earlier process of the same folder left.
     let _ = fs::remove_file(&ready_file);
-    let mut command = Command::new(binary());
+    let mut command = match descriptors {
+        None => Command::new(binary()),
+        Some(limit) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]).arg(binary());
+            shell
+        }
+    };
     command.args(["--log-format", log_format]);
     match start {
         Start::Serve(config) => command.arg("serve").arg("--config").arg(write_config(folder, config)),

@@ -40,6 +40,11 @@ pub fn filter_js() -> PathBuf {
     guest("filter-js.wasm")
 }
 
+/// The plugin of `tests/guests/hostile`, which turns on its host.
+pub fn hostile() -> PathBuf {
+    guest("hostile.wasm")
+}
+
 /// A filter of `plugins/`.
 pub fn ready_made(name: &str) -> PathBuf {
     guest(&format!("{name}.wasm"))

@@ -10,6 +10,7 @@
 //! | [`hub_server`] | a hub server that misbehaves |
 //! | [`fuzz`] | what any bytes may be done with, and must not break |
 //! | [`http`] | requests and answers |
+//! | [`tls`] | certificates |
 //! | [`token`] | good tokens and bad ones |
 //! | [`guests`] | the components that tests serve, and files that are none |
 //! | [`matrix`] | what the clients of others did |
@@ -29,6 +30,7 @@ pub mod hub_server;
 pub mod matrix;
 pub mod python;
 pub mod script;
+pub mod tls;
 pub mod token;
 pub mod wait;
 pub mod webhook;

@@ -8,25 +8,14 @@ use hubgate_tests::Gateway;
 use hubgate_tests::gateway::Setup;
 use hubgate_tests::http::raw;
 use hubgate_tests::script::Script;
+use hubgate_tests::tls::{self, certificate};
 use hubgate_tests::wait::{let_pass, until};
-use rcgen::{CertificateParams, DnType, KeyPair};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// Makes a certificate that signs itself, and its key.
-fn certificate(name: &str) -> (String, String) {
-    let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("valid names");
-    params.distinguished_name.push(DnType::CommonName, name);
-    let key = KeyPair::generate().expect("a key");
-    let certificate = params.self_signed(&key).expect("a certificate");
-    (certificate.pem(), key.serialize_pem())
-}
-
 /// The probe's gateway with TLS.
 fn secure() -> Setup {
-    let (certificate, key) = certificate("first");
-    let files = Gateway::probe().file("certificate.pem", &certificate).file("key.pem", &key);
-    files.with("server.tls = { certificate = 'certificate.pem', key = 'key.pem' }")
+    tls::secure(Gateway::probe())
 }
 
 fn url(gateway: &Gateway) -> String {
@@ -129,7 +118,7 @@ fn files_that_cannot_serve_are_named() {
     for (certificate, key, parts) in [
         ("", key.as_str(), ["server.tls.certificate", "holds no certificate"]),
         (&certificate, "", ["server.tls.key", "holds no private key"]),
-        (&certificate, &self::certificate("other").1, ["server.tls.key", "does not go with"]),
+        (&certificate, &tls::certificate("other").1, ["server.tls.key", "does not go with"]),
     ] {
         let setup = Gateway::probe().file("certificate.pem", certificate).file("key.pem", key);
         let setup = setup.with("server.tls = { certificate = 'certificate.pem', key = 'key.pem' }");
