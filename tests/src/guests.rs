@@ -60,6 +60,20 @@ pub fn core_module() -> Vec<u8> {
     wat::parse_str("(module (memory 1))").expect("the text is a module")
 }
 
+/// A component of a kilobyte that asks for more machine code than any machine has memory for: of its components, each makes
+/// ten instances of the one before.
+pub fn compiler_bomb() -> Vec<u8> {
+    const DEPTH: usize = 9;
+    let ten = |instance: &str| instance.repeat(10);
+    let mut text = format!("(component (component $c0 (core module $m) {})", ten("(core instance (instantiate $m))"));
+    for level in 1..DEPTH {
+        let instances = ten(&format!("(instance (instantiate $c{}))", level - 1));
+        text += &format!("(component $c{level} {instances})");
+    }
+    text += &format!("(instance (instantiate $c{})))", DEPTH - 1);
+    wat::parse_str(text).expect("the text is a component")
+}
+
 pub fn bytes(guest: &Path) -> Vec<u8> {
     std::fs::read(guest).unwrap_or_else(|error| panic!("{}: {error}", guest.display()))
 }

@@ -43,6 +43,9 @@ fn the_service_manager_hears_of_the_start_of_reloads_and_of_the_end() {
 fn systemd_takes_the_unit_as_it_is() {
     let unit = fs::read_to_string(repository().join("packaging/hubgate.service")).expect("the unit is there");
     assert!(!unit.contains("\nMemoryDenyWriteExecute"), "plugins are compiled to machine code");
+    for needed in ["OOMPolicy=continue", "LimitCORE=0"] {
+        assert!(unit.lines().any(|line| line == needed), "{needed}");
+    }
     let analyze = Path::new("/usr/bin/systemd-analyze");
     if !analyze.is_file() {
         println!("systemd is not installed here: its verdict on the unit is not asked for");

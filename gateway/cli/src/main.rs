@@ -48,7 +48,7 @@ enum Command {
     Plugin(plugin::Command),
     /// Compiles a component from standard input to standard output.
     #[command(name = COMPILE_COMMAND, hide = true)]
-    CompileComponent,
+    CompileComponent { allocation: String },
     /// Measures a SignalR endpoint beside a built-in floor.
     Bench(hubgate_bench::BenchArguments),
 }
@@ -89,8 +89,8 @@ pub(crate) fn print(text: impl std::fmt::Display) -> Result<(), Failure> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Command::CompileComponent = arguments.command {
-        return ExitCode::from(hubgate_plugin_host::compile_here());
+    if let Command::CompileComponent { allocation } = &arguments.command {
+        return ExitCode::from(hubgate_plugin_host::compile_here(allocation));
     }
     let (code, error) = match run(arguments) {
         Ok(()) => return ExitCode::SUCCESS,
@@ -109,7 +109,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Config(command) => config_command::run(command),
         Command::Token(command) => token::run(command),
         Command::Plugin(command) => plugin::run(command),
-        Command::CompileComponent => unreachable!("`main` has done it"),
+        Command::CompileComponent { .. } => unreachable!("`main` has done it"),
         Command::Bench(arguments) => match hubgate_bench::run(arguments)? {
             Verdict::Complete => Ok(()),
             Verdict::Incomplete => Err(Failure::Failed(anyhow!("messages were lost, doubled or out of order"))),

@@ -10,7 +10,8 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::bindings::exports::hubgate::plugin::{inbound_filter, lifecycle, outbound_filter, upstream};
-use crate::compiler::{Compilation, Compiler};
+use crate::compiler::{Compilation, Compiler, MAX_COMPILER_CPU_TIME, MAX_COMPILER_MEMORY_BYTES};
+use crate::engine::Allocation;
 use crate::host::{self, Guest, Surroundings};
 use crate::instance::{Broken, Instance};
 use crate::limits::{COMPONENT_BYTES, REASON_BYTES, TRIAL_TIME};
@@ -37,19 +38,39 @@ pub enum LoadError {
     NeedsHttp(PluginName),
     #[error("it imports what this gateway does not have: {0}")]
     UnknownImport(String),
+    #[error("compiling it takes more than {} MiB of memory, the most that the compiler may use", MAX_COMPILER_MEMORY_BYTES >> 20)]
+    CompilerMemory,
+    #[error("compiling it takes more than {} s of processor time, the most that the compiler may use", MAX_COMPILER_CPU_TIME.as_secs())]
+    CompilerCpuTime,
     #[error("it could not be tried out: {0}")]
     Init(String),
+    /// The machine's fault: the same component may serve later.
+    #[error("{0}")]
+    Transient(String),
     #[error("it could not be tried out: `init` failed: {0}")]
     NotReady(String),
 }
 
-/// The SHA-256 of a component.
+impl LoadError {
+    /// Whether the same component may serve later: the machine or its state was at fault, and not the file.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, LoadError::Transient(_))
+    }
+}
+
+/// The SHA-256 of a component, or of what was made of one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Digest([u8; 32]);
+pub(crate) struct Digest([u8; Digest::BYTES]);
 
 impl Digest {
-    pub(crate) fn of(component: &[u8]) -> Digest {
-        Digest(digest(&SHA256, component).as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    pub(crate) const BYTES: usize = 32;
+
+    pub(crate) fn of(bytes: &[u8]) -> Digest {
+        Digest(digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; Digest::BYTES] {
+        &self.0
     }
 }
 
@@ -107,10 +128,20 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    pub(crate) fn new(engine: &Engine, ticker: &Ticker, compilation: Compilation) -> Result<Loader, String> {
+    pub(crate) fn new(
+        (engine, allocation): (&Engine, Allocation),
+        ticker: &Ticker,
+        compilation: Compilation,
+    ) -> Result<Loader, String> {
         let mut linker = Linker::new(engine);
         host::link(&mut linker).map_err(|error| format!("{error:#}"))?;
-        Ok(Loader { linker, compiler: Compiler::new(engine, compilation), caller: ticker.caller() })
+        let compiler = Compiler::new((engine, allocation), compilation);
+        Ok(Loader { linker, compiler, caller: ticker.caller() })
+    }
+
+    /// Ends a compilation under way, and refuses further ones.
+    pub(crate) fn stop(&self) {
+        self.compiler.stop();
     }
 
     /// Compiles, checks, links and tries out a component. Blocks for as long as that takes: seconds for the interpreters
@@ -146,9 +177,12 @@ impl Loader {
             };
             Ok(instance.memory_bytes())
         };
-        block_on(trial).map_err(LoadError::Init)?.map_err(|broken| match broken {
+        let transient = |reason: String| LoadError::Transient(format!("it could not be tried out: {reason}"));
+        block_on(trial).map_err(transient)?.map_err(|broken| match broken {
             Broken::NotReady(reason) => LoadError::NotReady(reason),
-            broken => LoadError::Init(broken.to_string()),
+            // A busy machine can be why.
+            Broken::OutOfTime | Broken::NoRoom => transient(broken.to_string()),
+            Broken::OutOfCpuTime { .. } | Broken::OutOfMemory | Broken::Trapped(_) => LoadError::Init(broken.to_string()),
         })
     }
 }

@@ -10,9 +10,31 @@ const KEPT_RESIDENT: usize = 256 << 10;
 const FEWEST_SLOTS: usize = 1024;
 const MOST_SLOTS: usize = 4096;
 
+/// How instances get their memory. Machine code is made for one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allocation {
+    /// From slots that are set aside.
+    Pooled,
+    /// As they need it.
+    OnDemand,
+}
+
+impl Allocation {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Allocation::Pooled => "pooled",
+            Allocation::OnDemand => "on-demand",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Allocation> {
+        [Allocation::Pooled, Allocation::OnDemand].into_iter().find(|allocation| allocation.name() == name)
+    }
+}
+
 /// An engine with slots for about `instances` component instances at a time. Where their address space cannot be
 /// reserved (a limit on virtual memory), memory is allocated as instances need it, which is slower.
-pub(crate) fn pooling(instances: usize) -> wasmtime::Result<Engine> {
+pub(crate) fn pooling(instances: usize) -> wasmtime::Result<(Engine, Allocation)> {
     let instances = instances.clamp(FEWEST_SLOTS, MOST_SLOTS) as u32;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
@@ -34,17 +56,20 @@ pub(crate) fn pooling(instances: usize) -> wasmtime::Result<Engine> {
     let mut config = base();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     match Engine::new(&config) {
-        Ok(engine) => Ok(engine),
+        Ok(engine) => Ok((engine, Allocation::Pooled)),
         Err(error) => {
             tracing::warn!(error = format!("{error:#}"), "no address space for pooled instances: calls are slower");
-            on_demand()
+            Ok((on_demand()?, Allocation::OnDemand))
         }
     }
 }
 
-/// An engine that only compiles, for [`pooling`] ones: what its machine code counts on is the same.
-pub(crate) fn compiling() -> wasmtime::Result<Engine> {
-    Engine::new(&base())
+/// An engine that only compiles, for engines that allocate in this way: what its machine code counts on is the same.
+pub(crate) fn compiling(allocation: Allocation) -> wasmtime::Result<Engine> {
+    match allocation {
+        Allocation::Pooled => Engine::new(&base()),
+        Allocation::OnDemand => on_demand(),
+    }
 }
 
 /// An engine that reserves nothing ahead.

@@ -7,7 +7,7 @@ use hubgate_wire::endpoint::Endpoint;
 
 use crate::compiler::Compilation;
 use crate::component::{LoadError, Loader, worlds};
-use crate::engine;
+use crate::engine::{self, Allocation};
 use crate::host::Surroundings;
 use crate::limits::TRIAL_TIME;
 use crate::settings::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Uses};
@@ -36,11 +36,11 @@ pub struct PluginReport {
 
 /// Compiles, checks and tries out a component as a gateway does before it lets it serve, with an empty configuration.
 /// Blocks meanwhile. The error says why the component cannot serve, whatever its configuration.
-pub fn inspect(component: &[u8]) -> Result<PluginReport, LoadError> {
+pub fn inspect(component: &[u8], compilation: Compilation) -> Result<PluginReport, LoadError> {
     let environment = |error: String| LoadError::Init(format!("no plugin can run here: {error}"));
     let engine = engine::on_demand().map_err(|error| environment(format!("{error:#}")))?;
     let ticker = Ticker::start(engine.clone()).map_err(|error| environment(error.to_string()))?;
-    let loader = Loader::new(&engine, &ticker, Compilation::default()).map_err(environment)?;
+    let loader = Loader::new((&engine, Allocation::OnDemand), &ticker, compilation).map_err(environment)?;
     let settings = PluginSettings {
         name: PluginName::new("inspected"),
         source: PluginSource::Embedded(&[]),

@@ -39,7 +39,7 @@ mod store;
 mod ticker;
 mod watch;
 
-pub use compiler::{Compilation, compile_here};
+pub use compiler::{Compilation, MAX_COMPILER_MEMORY_BYTES, compile_here};
 pub use component::LoadError;
 pub use host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
 pub use inspect::{PluginReport, inspect};

@@ -74,9 +74,9 @@ impl PluginHost {
         // For all pools, and for the new versions that are tried out beside them.
         let roles = |plugin: &PluginSettings| usize::from(plugin.uses.upstream) + usize::from(plugin.uses.filter);
         let instances = plugins.iter().map(|plugin| shards * roles(plugin) * plugin.budgets.concurrency + 1).sum();
-        let engine = engine::pooling(instances).map_err(|error| StartError::Engine(format!("{error:#}")))?;
+        let (engine, allocation) = engine::pooling(instances).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| environment(&error))?;
-        let loader = Arc::new(Loader::new(&engine, &ticker, compilation).map_err(StartError::Engine)?);
+        let loader = Arc::new(Loader::new((&engine, allocation), &ticker, compilation).map_err(StartError::Engine)?);
         let (store, watcher) = (Mutex::default(), Mutex::default());
         let host =
             PluginHost(Arc::new(Inner { plugins: Arc::default(), loader, state_folder, store, watcher, ticker }));

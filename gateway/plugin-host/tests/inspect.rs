@@ -2,13 +2,17 @@
 
 mod support;
 
-use hubgate_plugin_host::{LoadError, inspect};
+use hubgate_plugin_host::{Compilation, LoadError, PluginReport, inspect};
 use support::{foreign_guest, future_guest, guest, looping_guest, stranger_guest, unready_guest};
+
+fn inspect_here(component: &[u8]) -> Result<PluginReport, LoadError> {
+    inspect(component, Compilation::default())
+}
 
 #[test]
 fn a_component_that_can_serve_is_described() {
     let component = guest("1.0.000");
-    let report = inspect(&component).unwrap();
+    let report = inspect_here(&component).unwrap();
     assert_eq!(report.worlds, ["handler"]);
     assert_eq!(report.size_bytes, component.len());
     assert_eq!(report.memory_bytes, Ok(64 << 10));
@@ -19,7 +23,7 @@ fn a_component_that_can_serve_is_described() {
 
 #[test]
 fn a_component_that_wants_a_configuration_is_described_and_says_so() {
-    let report = inspect(&unready_guest()).unwrap();
+    let report = inspect_here(&unready_guest()).unwrap();
     assert_eq!(report.worlds, ["handler"]);
     assert!(report.memory_bytes.is_err_and(|reason| reason.contains("no thanks")));
 }
@@ -27,13 +31,13 @@ fn a_component_that_wants_a_configuration_is_described_and_says_so() {
 #[test]
 fn a_component_that_cannot_serve_is_refused_with_the_reason() {
     let check = |component: &[u8], expected: fn(&LoadError) -> bool| {
-        let error = inspect(component).expect_err("the component cannot serve");
+        let error = inspect_here(component).expect_err("the component cannot serve");
         assert!(expected(&error), "{error:?}");
     };
     check(&foreign_guest(), |error| matches!(error, LoadError::WrongWorld { .. }));
     check(&future_guest(), |error| matches!(error, LoadError::WrongWorld { .. }));
     check(&stranger_guest(), |error| matches!(error, LoadError::UnknownImport(why) if why.contains("`stranger`")));
-    check(&looping_guest(), |error| matches!(error, LoadError::Init(why) if why.contains("too long")));
+    check(&looping_guest(), |error| matches!(error, LoadError::Transient(why) if why.contains("too long")));
     check(&wat::parse_str("(component)").unwrap(), |error| matches!(error, LoadError::WrongWorld { .. }));
     check(&wat::parse_str("(module)").unwrap(), |error| matches!(error, LoadError::CoreModule));
     check(b"\0asm\x0d\0\x01\0\x00\x00", |error| matches!(error, LoadError::Invalid(_)));
@@ -43,12 +47,12 @@ fn a_component_that_cannot_serve_is_refused_with_the_reason() {
 fn no_prefix_and_no_flipped_byte_makes_the_host_panic() {
     let component = guest("1.0.000");
     for end in (0..component.len()).step_by(97) {
-        assert!(inspect(&component[..end]).is_err(), "{end} bytes");
+        assert!(inspect_here(&component[..end]).is_err(), "{end} bytes");
     }
     for at in (8..component.len()).step_by(193) {
         let mut flipped = component.clone();
         flipped[at] ^= 0x41;
         // Whatever comes of it: an answer.
-        inspect(&flipped).ok();
+        inspect_here(&flipped).ok();
     }
 }

@@ -6,7 +6,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, SystemTime};
 
 use hubgate_core::event::UpstreamFailure;
-use hubgate_plugin_host::{LoadError, PluginSource, inspect};
+use hubgate_plugin_host::{Compilation, LoadError, PluginSource, inspect};
 use hubgate_wire::payload::Payload;
 use serde_json::{Value, json};
 use support::{Shard, built_guest, capture_log, client, invocation, on_a_shard, settings, wasi_http_guest};
@@ -122,6 +122,6 @@ fn no_name_is_resolved_and_no_socket_reaches_even_this_machine() {
 
 #[test]
 fn http_is_no_part_of_it() {
-    let error = inspect(&wasi_http_guest()).expect_err("the component cannot serve");
+    let error = inspect(&wasi_http_guest(), Compilation::default()).expect_err("the component cannot serve");
     assert!(matches!(&error, LoadError::UnknownImport(why) if why.contains("wasi:http")), "{error:?}");
 }

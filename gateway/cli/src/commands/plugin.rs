@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow};
 
 use super::plugin_build;
+use super::run_gateway::compilation;
 use crate::{Failure, print};
 
 #[derive(Debug, clap::Subcommand)]
@@ -28,7 +29,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Check { file } => {
             let component = std::fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
-            let report = hubgate_plugin_host::inspect(&component)
+            let report = hubgate_plugin_host::inspect(&component, compilation(None))
                 .map_err(|error| anyhow!(error).context(format!("{}: cannot serve", file.display())))?;
             let instance = match &report.memory_bytes {
                 Ok(bytes) => format!("{bytes} bytes of memory for an instance"),

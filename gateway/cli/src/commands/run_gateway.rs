@@ -62,7 +62,7 @@ pub(crate) fn run(
         let stop = stop_signal().context("cannot listen for signals")?;
         let access_key = config.net.access_keys[0].clone();
         let admin_token = config.net.admin.token.clone();
-        let compilation = compilation(&config);
+        let compilation = compilation(config.data_dir.as_ref().map(|folder| folder.join("compiled")));
         let state_folder = config.data_dir.as_ref().map(|folder| folder.join("state"));
         let plugins = PluginHost::start(config.plugins.clone(), compilation, state_folder)
             .map_err(|error| Failure::Usage(anyhow!(error)))?;
@@ -90,8 +90,8 @@ pub(crate) fn run(
     })
 }
 
-/// Components are compiled by this very program, in a process of its own.
-fn compilation(config: &Config) -> Compilation {
+/// Components are compiled by this very program, in a process of its own; what comes of it is kept in `cache`.
+pub(crate) fn compilation(cache: Option<PathBuf>) -> Compilation {
     // Names the program that runs, even when another version has been put in its place.
     let own = Path::new("/proc/self/exe");
     let program = match own.exists() {
@@ -101,11 +101,11 @@ fn compilation(config: &Config) -> Compilation {
     let program = match program {
         Ok(program) => Some((program, vec![COMPILE_COMMAND.to_owned()])),
         Err(error) => {
-            tracing::warn!(%error, "components are compiled in the gateway's own process: its program cannot be found");
+            tracing::warn!(%error, "components are compiled in this process, without bounds: its program cannot be found");
             None
         }
     };
-    Compilation { program, cache: config.data_dir.as_ref().map(|folder| folder.join("compiled")) }
+    Compilation { program, cache }
 }
 
 /// Ready when the process is asked to end, by SIGTERM or from its terminal.
