@@ -14,7 +14,7 @@ use crate::compiler::{Compilation, Compiler, MAX_COMPILER_CPU_TIME, MAX_COMPILER
 use crate::engine::Allocation;
 use crate::host::{self, Guest, Surroundings};
 use crate::instance::{Broken, Instance};
-use crate::limits::{COMPONENT_BYTES, REASON_BYTES, TRIAL_TIME};
+use crate::limits::{MAX_COMPONENT_BYTES, REASON_BYTES, TRIAL_TIME};
 use crate::log::printable;
 use crate::settings::{PluginSettings, Uses};
 use crate::ticker::{Caller, Ticker};
@@ -22,7 +22,7 @@ use crate::ticker::{Caller, Ticker};
 /// Why a component cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("it is larger than {COMPONENT_BYTES} bytes")]
+    #[error("it is larger than {MAX_COMPONENT_BYTES} bytes")]
     TooLarge,
     #[error("it is not a WebAssembly component")]
     NotAComponent,
@@ -44,6 +44,8 @@ pub enum LoadError {
     CompilerCpuTime,
     #[error("it could not be tried out: {0}")]
     Init(String),
+    #[error("loading it was broken off")]
+    Cancelled,
     /// The machine's fault: the same component may serve later.
     #[error("{0}")]
     Transient(String),
@@ -145,17 +147,27 @@ impl Loader {
     }
 
     /// Compiles, checks, links and tries out a component. Blocks for as long as that takes: seconds for the interpreters
-    /// of some languages.
-    pub(crate) fn load(&self, component: &[u8], surroundings: &Arc<Surroundings>) -> Result<Loaded, LoadError> {
-        let loaded = self.link(component, surroundings)?;
+    /// of some languages. A compilation under way ends when `is_cancelled` says so.
+    pub(crate) fn load(
+        &self,
+        component: &[u8],
+        surroundings: &Arc<Surroundings>,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<Loaded, LoadError> {
+        let loaded = self.link(component, surroundings, is_cancelled)?;
         self.try_out(&loaded.exports, surroundings)?;
         Ok(loaded)
     }
 
     /// The same without trying it out.
-    pub(crate) fn link(&self, component: &[u8], surroundings: &Arc<Surroundings>) -> Result<Loaded, LoadError> {
+    pub(crate) fn link(
+        &self,
+        component: &[u8],
+        surroundings: &Arc<Surroundings>,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<Loaded, LoadError> {
         check_format(component)?;
-        let compiled = self.compiler.compile(component)?;
+        let compiled = self.compiler.compile(component, is_cancelled)?;
         let (imports, exports) = names(&compiled);
         check_names(&imports, &exports, &surroundings.settings)?;
         let linked = self.linker.instantiate_pre(&compiled).map_err(|error| LoadError::UnknownImport(text(&error)))?;
@@ -208,7 +220,7 @@ pub(crate) fn give_way() {
 
 /// Looks at a file's outermost structure, to say what is wrong with it better than a parser would.
 fn check_format(component: &[u8]) -> Result<(), LoadError> {
-    if component.len() > COMPONENT_BYTES {
+    if component.len() > MAX_COMPONENT_BYTES {
         return Err(LoadError::TooLarge);
     }
     let Some((preamble, sections)) = component.split_first_chunk::<8>() else {

@@ -17,6 +17,7 @@
 //! | `convert` | between the WIT's types and the core's |
 //! | `state`, `store` | what plugins keep, and where it lasts |
 //! | `log`, `limits`, `metrics` | what plugins write, may use, and what is counted |
+//! | `regular_file`, `worker` | files and threads that nobody waits for without a bound |
 
 mod bindings;
 mod compiler;
@@ -33,17 +34,21 @@ mod plugin;
 mod plugin_host;
 mod pool;
 mod rate;
+mod regular_file;
 mod settings;
 mod state;
 mod store;
 mod ticker;
 mod watch;
+mod worker;
 
 pub use compiler::{Compilation, MAX_COMPILER_MEMORY_BYTES, compile_here};
 pub use component::LoadError;
 pub use host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
 pub use inspect::{PluginReport, inspect};
+pub use limits::MAX_COMPONENT_BYTES;
 pub use plugin::{PluginError, PluginState, PluginStatus};
 pub use plugin_host::{PluginHost, StartError};
 pub use pool::ShardPlugins;
+pub use regular_file::{FileError, RegularFile};
 pub use settings::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Uses};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
 /// The largest component that is loaded, in bytes.
-pub(crate) const COMPONENT_BYTES: usize = 256 << 20;
+pub const MAX_COMPONENT_BYTES: usize = 256 << 20;
 /// How long `init` may take when a new component is tried out, or as long as a call if that is less: in a call it counts
 /// towards the call's own time.
 pub(crate) const TRIAL_TIME: Duration = Duration::from_secs(5);

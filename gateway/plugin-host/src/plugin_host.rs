@@ -15,13 +15,15 @@ use crate::compiler::Compilation;
 use crate::component::{LoadError, Loader};
 use crate::engine;
 use crate::host::{ShardQuestion, Surroundings};
+use crate::limits::MAX_COMPONENT_BYTES;
 use crate::metrics::PluginCollector;
 use crate::plugin::{Plugin, PluginStatus};
 use crate::pool::ShardPlugins;
+use crate::regular_file::{FileError, RegularFile};
 use crate::settings::{PluginSettings, PluginSource};
 use crate::store::Store;
 use crate::ticker::Ticker;
-use crate::watch::{self, ReadError, WatchedFile, Watcher};
+use crate::watch::Watcher;
 
 /// All plugins of a gateway, with the threads that serve them: one makes the epochs, one watches and swaps files, one changes
 /// what plugins keep. The first two end with [`PluginHost::stop`], all of them when the last clone and the last
@@ -35,7 +37,7 @@ struct Inner {
     state_folder: Option<PathBuf>,
     /// Opened when there is a first plugin.
     store: Mutex<Option<Arc<Store>>>,
-    /// None where no plugin has a file.
+    /// Started when a first plugin has a file.
     watcher: Mutex<Option<Watcher>>,
     ticker: Ticker,
 }
@@ -47,7 +49,7 @@ pub(crate) type PluginList = ArcSwap<Vec<Arc<Plugin>>>;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("plugin {plugin}: {} cannot be read: {source}", file.display())]
-    Read { plugin: PluginName, file: PathBuf, source: std::io::Error },
+    Read { plugin: PluginName, file: PathBuf, source: FileError },
     #[error("plugin {plugin}: {} cannot serve: {source}", file.display())]
     Load { plugin: PluginName, file: PathBuf, source: LoadError },
     #[error("plugin {plugin}: the embedded component cannot serve: {source}")]
@@ -100,22 +102,27 @@ impl PluginHost {
                 before => Arc::new(load(&self.0.loader, self.store()?, settings, before)?),
             });
         }
-        let files: Vec<WatchedFile> = next.iter().filter_map(WatchedFile::of).collect();
-        let watcher = match files.is_empty() {
-            true => None,
-            false => Some(
-                Watcher::start(self.0.loader.clone(), files).map_err(|error| StartError::Engine(error.to_string()))?,
-            ),
-        };
         for plugin in &next {
             let is_swapped = |before: &Arc<Plugin>| before.name() == plugin.name() && !Arc::ptr_eq(before, plugin);
             if present.iter().any(is_swapped) {
                 plugin.swaps.swapped.fetch_add(1, Ordering::Relaxed);
             }
         }
+        self.watch(&next)?;
         self.0.plugins.store(Arc::new(next));
-        let before = std::mem::replace(&mut *self.watcher(), watcher);
-        drop(before);
+        Ok(())
+    }
+
+    fn watch(&self, plugins: &[Arc<Plugin>]) -> Result<(), StartError> {
+        let mut watcher = self.watcher();
+        let has_file = |plugin: &Arc<Plugin>| matches!(plugin.surroundings.settings.source, PluginSource::File(_));
+        if watcher.is_none() && plugins.iter().any(has_file) {
+            let started = Watcher::start(self.0.loader.clone());
+            *watcher = Some(started.map_err(|error| StartError::Engine(error.to_string()))?);
+        }
+        if let Some(watcher) = &*watcher {
+            watcher.watch(plugins);
+        }
         Ok(())
     }
 
@@ -141,9 +148,10 @@ impl PluginHost {
         registry.register_collector(Box::new(PluginCollector(Arc::clone(&self.0.plugins))));
     }
 
-    /// Ends the host's threads and waits for them, for a compilation under way too. To be called when no call runs any
-    /// more: without epochs a guest that loops is not broken off.
+    /// Ends the host's threads and a compilation under way, and waits for that within a bound. To be called when no call runs
+    /// any more: without epochs a guest that loops is not broken off.
     pub fn stop(&self) {
+        self.0.loader.stop();
         if let Some(watcher) = self.watcher().take() {
             watcher.stop();
         }
@@ -183,16 +191,13 @@ fn load(
         Some(before) => before.surroundings.with_settings(settings),
         None => Surroundings::new(settings, store).map_err(StartError::State)?,
     });
+    let load = |component: &[u8]| loader.load(component, &surroundings, &|| false);
     let loaded = match source {
-        PluginSource::Embedded(bytes) => {
-            loader.load(bytes, &surroundings).map_err(|source| StartError::LoadEmbedded { plugin, source })
-        }
-        PluginSource::File(file) => match watch::read(&file) {
-            Ok(content) => loader.load(&content.bytes, &surroundings),
-            Err(ReadError::TooLarge) => Err(LoadError::TooLarge),
-            Err(ReadError::Unreadable(source)) => return Err(StartError::Read { plugin, file, source }),
-        }
-        .map_err(|source| StartError::Load { plugin, file, source }),
+        PluginSource::Embedded(bytes) => load(bytes).map_err(|source| StartError::LoadEmbedded { plugin, source }),
+        PluginSource::File(file) => match RegularFile::read(&file, MAX_COMPONENT_BYTES) {
+            Ok(content) => load(&content.bytes).map_err(|source| StartError::Load { plugin, file, source }),
+            Err(source) => Err(StartError::Read { plugin, file, source }),
+        },
     }?;
     Ok(match before {
         Some(before) => Plugin::behind(before, surroundings, loaded),

@@ -2,15 +2,18 @@
 //!
 //! Source: Azure SignalR Service, "Azure SignalR Local Emulator": section `UpstreamSettings` of `settings.json`.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
+use hubgate_plugin_host::RegularFile;
 use hubgate_wire::webhook::UrlTemplate;
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::Failure;
+
+/// The largest `settings.json`, in bytes.
+const MAX_SETTINGS_BYTES: usize = 4 << 20;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -52,7 +55,7 @@ fn any() -> String {
 /// The configuration that does what the emulator does with these settings: serverless hubs and their upstream items.
 pub(super) fn import(file: &Path) -> Result<String, Failure> {
     let read = || -> anyhow::Result<String> {
-        let text = fs::read_to_string(file).context("cannot be read")?;
+        let text = RegularFile::read_text(file, MAX_SETTINGS_BYTES).context("cannot be read")?;
         let settings: Settings =
             serde_json::from_str(text.trim_start_matches('\u{feff}')).context("is no settings.json")?;
         let templates = settings.upstream_settings.templates.iter().enumerate();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
+use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile};
 
 use super::plugin_build;
 use super::run_gateway::compilation;
@@ -28,7 +29,9 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             print(format_args!("{}: {} bytes", output.display(), report.size))
         }
         Command::Check { file } => {
-            let component = std::fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
+            let component = RegularFile::read(&file, MAX_COMPONENT_BYTES)
+                .with_context(|| format!("{}: cannot be read", file.display()))?
+                .bytes;
             let report = hubgate_plugin_host::inspect(&component, compilation(None))
                 .map_err(|error| anyhow!(error).context(format!("{}: cannot serve", file.display())))?;
             let instance = match &report.memory_bytes {

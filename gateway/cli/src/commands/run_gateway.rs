@@ -57,7 +57,7 @@ pub(crate) fn run(
     announce: impl FnOnce(&Started<'_>),
 ) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    runtime.block_on(async {
+    let ran = runtime.block_on(async {
         // Signals count from the beginning, so that one that comes while plugins are compiled is not lost.
         let stop = stop_signal().context("cannot listen for signals")?;
         let access_key = config.net.access_keys[0].clone();
@@ -87,7 +87,10 @@ pub(crate) fn run(
         let ran = gateway.run(on_ready, stop, changed).await;
         following.abort();
         ran.map_err(|error| Failure::Failed(anyhow!(error)))
-    })
+    });
+    // A file of the configuration that is being read may be on a disk that does not answer: that is no reason to stay.
+    runtime.shutdown_background();
+    ran
 }
 
 /// Components are compiled by this very program, in a process of its own; what comes of it is kept in `cache`.

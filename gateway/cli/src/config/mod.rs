@@ -17,7 +17,7 @@ use hubgate_core::id::{HubName, PluginName};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
-use hubgate_plugin_host::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Uses};
+use hubgate_plugin_host::{AllowHttp, Budgets, FileError, Payloads, PluginSettings, PluginSource, RegularFile, Uses};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
 use hubgate_wire::webhook::UrlTemplate;
@@ -30,6 +30,8 @@ use tls::TlsFiles;
 pub(crate) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8888);
 pub(crate) const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8889);
 
+/// The largest configuration file, in bytes.
+const MAX_FILE_BYTES: usize = 4 << 20;
 /// Where the gateway keeps what it makes, if nothing else is said.
 const DATA_FOLDER: &str = "hubgate-data";
 
@@ -61,7 +63,7 @@ pub(crate) struct Config {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     #[error("cannot read the configuration {path}: {source}")]
-    Unreadable { path: PathBuf, source: std::io::Error },
+    Unreadable { path: PathBuf, source: FileError },
     #[error("{path}: {message}")]
     Syntax { path: PathBuf, message: String },
     #[error("{key}: {problem}")]
@@ -75,7 +77,7 @@ fn problem(key: impl Into<String>, problem: impl ToString) -> ConfigError {
 impl Config {
     /// Reads the file at `path`; paths in it are relative to its folder.
     pub(crate) fn load(path: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path)
+        let text = RegularFile::read_text(path, MAX_FILE_BYTES)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let file = read(path, &text)?;

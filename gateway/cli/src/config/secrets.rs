@@ -4,10 +4,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use hubgate_plugin_host::RegularFile;
 use hubgate_wire::token::AccessKey;
 
 use super::{ConfigError, problem, schema};
 
+/// The largest file of keys or of a token, in bytes.
+const MAX_SECRET_FILE_BYTES: usize = 64 << 10;
 const KEYS_VARIABLE: &str = "HUBGATE_ACCESS_KEYS";
 const KEYS_FILE_VARIABLE: &str = "HUBGATE_ACCESS_KEYS_FILE";
 
@@ -35,9 +38,12 @@ pub(super) fn access_keys(server: &schema::Server, folder: &Path) -> Result<Vec<
 }
 
 fn keys_in(key: &str, file: &Path) -> Result<Vec<String>, ConfigError> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| problem(key, format!("cannot read {}: {error}", file.display())))?;
-    Ok(split(&text))
+    Ok(split(&secret_in(key, file)?))
+}
+
+fn secret_in(key: &str, file: &Path) -> Result<String, ConfigError> {
+    RegularFile::read_text(file, MAX_SECRET_FILE_BYTES)
+        .map_err(|error| problem(key, format!("cannot read {}: {error}", file.display())))
 }
 
 /// Keys stand on lines of their own, or behind commas.
@@ -51,9 +57,7 @@ pub(super) fn admin_token(file: Option<&Path>, folder: &Path) -> Result<String, 
         return Ok(random_secret());
     };
     let file = folder.join(file);
-    let text = std::fs::read_to_string(&file)
-        .map_err(|error| problem("admin.token-file", format!("cannot read {}: {error}", file.display())))?;
-    match text.trim() {
+    match secret_in("admin.token-file", &file)?.trim() {
         "" => Err(problem("admin.token-file", format!("{} is empty", file.display()))),
         token => Ok(token.to_owned()),
     }
@@ -70,7 +74,7 @@ pub(crate) fn access_key_in(folder: &Path) -> io::Result<AccessKey> {
             Ok(AccessKey::new(&key))
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let key = std::fs::read_to_string(&file)?;
+            let key = RegularFile::read_text(&file, MAX_SECRET_FILE_BYTES).map_err(io::Error::other)?;
             match key.trim() {
                 "" => Err(io::Error::other(format!("{} is empty: delete it, a new key is made then", file.display()))),
                 key => Ok(AccessKey::new(key)),

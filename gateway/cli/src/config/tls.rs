@@ -4,8 +4,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use hubgate_net::{Tls, TlsError};
+use hubgate_plugin_host::RegularFile;
 
 use super::{ConfigError, problem, schema};
+
+/// The largest file of certificates or of a key, in bytes.
+const MAX_PEM_BYTES: usize = 1 << 20;
 
 /// The files of a certificate and its key, and what they hold.
 #[derive(Debug, Clone)]
@@ -35,5 +39,6 @@ fn wrong(name: &str, file: &Path, error: &TlsError) -> ConfigError {
 }
 
 fn read(name: &str, file: &Path) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(file).map_err(|error| problem(name, format!("cannot read {}: {error}", file.display())))
+    let read = RegularFile::read(file, MAX_PEM_BYTES);
+    read.map(|file| file.bytes).map_err(|error| problem(name, format!("cannot read {}: {error}", file.display())))
 }

@@ -7,7 +7,6 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -104,13 +103,13 @@ fn set_limit(resource: Resource, most: u64) -> io::Result<()> {
     }
 }
 
-/// Lets a child process compile, and waits for it. A compilation under way ends when `is_stopped` is set.
+/// Lets a child process compile, and waits for it, or until `is_cancelled` says that nobody wants the outcome any more.
 pub(super) fn compile(
     program: &Path,
     arguments: &[String],
     allocation: Allocation,
     component: &[u8],
-    is_stopped: &AtomicBool,
+    is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Vec<u8>, LoadError> {
     let failed = |error: io::Error| LoadError::Transient(format!("the compiler could not be run: {error}"));
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_COMPILER_THREADS);
@@ -133,7 +132,7 @@ pub(super) fn compile(
         });
         let compiled = scope.spawn(move || read_all(output, MAX_MACHINE_CODE_BYTES));
         let said = scope.spawn(move || read_all(errors, REASON_BYTES as u64));
-        let end = wait(&mut child, is_stopped);
+        let end = wait(&mut child, is_cancelled);
         (compiled.join().unwrap_or_default(), said.join().unwrap_or_default(), end)
     });
     match end.map_err(failed)? {
@@ -142,7 +141,7 @@ pub(super) fn compile(
         End::TimedOut => {
             Err(LoadError::Transient(format!("compiling it took longer than {} s", COMPILATION_TIMEOUT.as_secs())))
         }
-        End::Stopped => Err(LoadError::Transient("the gateway is stopping".to_owned())),
+        End::Cancelled => Err(LoadError::Cancelled),
     }
 }
 
@@ -173,23 +172,27 @@ fn failure(status: ExitStatus, said: &str) -> LoadError {
 enum End {
     Exited(ExitStatus),
     TimedOut,
-    Stopped,
+    Cancelled,
 }
 
 /// Waits until the child is over, and kills it when it may go on no longer.
-fn wait(child: &mut Child, is_stopped: &AtomicBool) -> io::Result<End> {
+fn wait(child: &mut Child, is_cancelled: &dyn Fn() -> bool) -> io::Result<End> {
     let deadline = Instant::now() + COMPILATION_TIMEOUT;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(End::Exited(status));
         }
-        let is_over = is_stopped.load(Ordering::SeqCst);
-        if is_over || Instant::now() > deadline {
-            child.kill()?;
-            child.wait()?;
-            return Ok(if is_over { End::Stopped } else { End::TimedOut });
-        }
-        thread::sleep(POLL_PERIOD);
+        let end = if is_cancelled() {
+            End::Cancelled
+        } else if Instant::now() > deadline {
+            End::TimedOut
+        } else {
+            thread::sleep(POLL_PERIOD);
+            continue;
+        };
+        child.kill()?;
+        child.wait()?;
+        return Ok(end);
     }
 }
 

@@ -47,8 +47,9 @@ impl Compiler {
         Compiler { engine: engine.clone(), allocation, compilation, is_stopped: AtomicBool::new(false) }
     }
 
-    /// Compiles a component, or finds it compiled. Blocks for as long as that takes.
-    pub(crate) fn compile(&self, component: &[u8]) -> Result<Component, LoadError> {
+    /// Compiles a component, or finds it compiled. Blocks for as long as that takes, or until `is_cancelled` says that nobody
+    /// wants it any more.
+    pub(crate) fn compile(&self, component: &[u8], is_cancelled: &dyn Fn() -> bool) -> Result<Component, LoadError> {
         let Some((program, arguments)) = &self.compilation.program else {
             return compile_in_process(&self.engine, component);
         };
@@ -56,7 +57,8 @@ impl Compiler {
         if let Some(loaded) = entry.as_ref().and_then(|entry| self.load_cached(entry)) {
             return Ok(loaded);
         }
-        let compiled = child::compile(program, arguments, self.allocation, component, &self.is_stopped)?;
+        let is_cancelled = || self.is_stopped.load(Ordering::SeqCst) || is_cancelled();
+        let compiled = child::compile(program, arguments, self.allocation, component, &is_cancelled)?;
         let Some(loaded) = self.load(&compiled) else {
             let reason = "the compiler's output cannot be loaded: is its program of another version?";
             return Err(LoadError::Transient(reason.to_owned()));

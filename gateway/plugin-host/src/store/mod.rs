@@ -9,7 +9,6 @@ mod database;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, io};
 
@@ -18,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout_at;
 
 use crate::state::{Change, Changed, Replaced, State, StateError};
+use crate::worker::Worker;
 use database::{Database, Row};
 
 /// How long a change may take to get from the operating system to the disk.
@@ -34,7 +34,7 @@ pub(crate) struct Store {
     shared: Arc<Shared>,
     /// None when it ends.
     changes: Option<mpsc::Sender<Wanted>>,
-    thread: Option<JoinHandle<()>>,
+    worker: Option<Worker>,
 }
 
 struct Shared {
@@ -86,11 +86,9 @@ impl Store {
             Ok(runtime) => runtime.block_on(writer.serve(wanted)),
             Err(error) => tracing::error!(%error, "the state of plugins cannot be changed"),
         };
-        let thread = thread::Builder::new()
-            .name("hubgate-state".to_owned())
-            .spawn(run)
+        let worker = Worker::start("hubgate-state", run)
             .map_err(|source| StoreError::Folder { folder: folder.map(Path::to_owned).unwrap_or_default(), source })?;
-        Ok(Store { shared, changes: Some(changes), thread: Some(thread) })
+        Ok(Store { shared, changes: Some(changes), worker: Some(worker) })
     }
 
     /// What a plugin has kept. Blocks while it is read.
@@ -123,8 +121,8 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.changes = None;
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
+        if let Some(worker) = self.worker.take() {
+            worker.join();
         }
     }
 }
@@ -425,7 +423,7 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(30);
         while rows() > 0 {
             assert!(Instant::now() < deadline, "it was not removed");
-            thread::yield_now();
+            std::thread::yield_now();
         }
         assert!(!plugin.1.state().has_expiries());
     }

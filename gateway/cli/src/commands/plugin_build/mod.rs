@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile};
 use wit_component::ComponentEncoder;
 
 /// What was built.
@@ -33,7 +34,9 @@ pub(crate) fn build(source: &Path, output: &Path) -> Result<BuildReport> {
 }
 
 fn component_of(module: &Path) -> Result<Vec<u8>> {
-    let bytes = std::fs::read(module).with_context(|| format!("{}: cannot be read", module.display()))?;
+    let bytes = RegularFile::read(module, MAX_COMPONENT_BYTES)
+        .with_context(|| format!("{}: cannot be read", module.display()))?
+        .bytes;
     encode(&bytes).with_context(|| format!("{}: cannot become a component", module.display()))
 }
 

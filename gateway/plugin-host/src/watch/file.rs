@@ -1,0 +1,193 @@
+//! A plugin's file: what was seen of it, and when it is tried again.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::component::{Digest, LoadError, Loaded, Loader};
+use crate::limits::MAX_COMPONENT_BYTES;
+use crate::plugin::Plugin;
+use crate::regular_file::{FileError, RegularFile};
+use crate::settings::PluginSource;
+
+/// A file changed less long ago than this may change again without its times telling: clocks of file systems are coarse.
+const SETTLED: Duration = Duration::from_secs(2);
+/// After how long a file is tried again that could not be loaded for want of something of the machine's; twice as long each time.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(300);
+
+/// A plugin's file and what was last seen of it.
+pub(super) struct WatchedFile {
+    path: PathBuf,
+    plugin: Arc<Plugin>,
+    seen: Option<Seen>,
+    retry: Option<Retry>,
+}
+
+/// What was seen of a file, so that the same is not tried twice.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Content { identity: Identity, settled: bool, digest: Digest },
+    TooLarge,
+    NotRegular,
+    Unreadable(io::ErrorKind),
+}
+
+/// When the same content is tried once more.
+#[derive(Debug, Clone, Copy)]
+struct Retry {
+    at: Instant,
+    pause: Duration,
+}
+
+/// What changes whenever a file does, unless it does so twice within a tick of the file system's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Identity {
+        Identity {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Has it been the same for so long that a change would show?
+    fn is_settled(&self) -> bool {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs() as i64;
+        now.saturating_sub(self.changed.0.max(self.modified.0)) > SETTLED.as_secs() as i64
+    }
+}
+
+/// What came of a look at a file.
+enum Outcome {
+    SameAsBefore,
+    SameAsServing,
+    New(Box<Loaded>),
+    Bad(String),
+    /// The machine's fault.
+    NotNow(String),
+    /// The file has changed meanwhile.
+    Outdated,
+}
+
+impl WatchedFile {
+    /// The file of a plugin that has one.
+    pub(super) fn of(plugin: &Arc<Plugin>) -> Option<WatchedFile> {
+        match &plugin.surroundings.settings.source {
+            PluginSource::File(path) => {
+                Some(WatchedFile { path: path.clone(), plugin: Arc::clone(plugin), seen: None, retry: None })
+            }
+            PluginSource::Embedded(_) => None,
+        }
+    }
+
+    pub(super) fn is_of(&self, plugin: &Arc<Plugin>) -> bool {
+        Arc::ptr_eq(&self.plugin, plugin)
+    }
+
+    pub(super) fn directory(&self) -> PathBuf {
+        match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            Some(_) | None => PathBuf::from("."),
+        }
+    }
+
+    /// How long it is until the file is tried again without having changed.
+    pub(super) fn retry_in(&self, now: Instant) -> Option<Duration> {
+        self.retry.map(|retry| retry.at.saturating_duration_since(now))
+    }
+
+    /// Looks at the file and swaps its plugin if it holds a component that has not been tried.
+    pub(super) fn look(&mut self, loader: &Loader) {
+        let is_retry_due = self.retry_in(Instant::now()).is_some_and(|left| left.is_zero());
+        if let Some(Seen::Content { identity, settled: true, .. }) = &self.seen
+            && !is_retry_due
+            && self.is_unchanged_since(identity)
+        {
+            return;
+        }
+        let (seen, outcome) = self.read(loader, is_retry_due);
+        let repeated = self.seen.as_ref() == Some(&seen);
+        self.seen = Some(seen);
+        match outcome {
+            Outcome::SameAsBefore => {}
+            Outcome::SameAsServing => {
+                self.retry = None;
+                self.plugin.clear_error();
+            }
+            Outcome::New(loaded) => {
+                self.retry = None;
+                self.plugin.swap(*loaded);
+            }
+            Outcome::Bad(reason) => {
+                self.retry = None;
+                if !repeated {
+                    self.plugin.keep_last_good(format!("{}: {reason}", self.path.display()));
+                }
+            }
+            Outcome::NotNow(reason) => self.try_again_later(&reason, repeated),
+            Outcome::Outdated => self.seen = None,
+        }
+    }
+
+    fn read(&self, loader: &Loader, is_retry_due: bool) -> (Seen, Outcome) {
+        let file = match RegularFile::read(&self.path, MAX_COMPONENT_BYTES) {
+            Ok(file) => file,
+            Err(FileError::TooLarge { .. }) => return (Seen::TooLarge, Outcome::Bad(LoadError::TooLarge.to_string())),
+            Err(error @ FileError::NotRegular) => return (Seen::NotRegular, Outcome::Bad(error.to_string())),
+            Err(FileError::Io(error)) => {
+                return (Seen::Unreadable(error.kind()), Outcome::Bad(format!("it cannot be read: {error}")));
+            }
+        };
+        let (identity, digest) = (Identity::of(&file.metadata), Digest::of(&file.bytes));
+        let seen = Seen::Content { identity, settled: identity.is_settled(), digest };
+        let is_known = match &self.seen {
+            // What was not the file's fault is worth another try when it is written again, too.
+            Some(Seen::Content { digest: seen, identity: before, .. }) => {
+                *seen == digest && !is_retry_due && (self.retry.is_none() || *before == identity)
+            }
+            Some(Seen::TooLarge | Seen::NotRegular | Seen::Unreadable(_)) | None => false,
+        };
+        let outcome = if is_known {
+            Outcome::SameAsBefore
+        } else if digest == self.plugin.version().digest {
+            Outcome::SameAsServing
+        } else {
+            let is_outdated = || !self.is_unchanged_since(&identity);
+            match loader.load(&file.bytes, &self.plugin.surroundings, &is_outdated) {
+                Ok(loaded) => Outcome::New(Box::new(loaded)),
+                Err(LoadError::Cancelled) => Outcome::Outdated,
+                Err(error) if error.is_transient() => Outcome::NotNow(error.to_string()),
+                Err(error) => Outcome::Bad(error.to_string()),
+            }
+        };
+        (seen, outcome)
+    }
+
+    /// A file that is away for the moment has not changed.
+    fn is_unchanged_since(&self, identity: &Identity) -> bool {
+        fs::metadata(&self.path).map_or(true, |metadata| Identity::of(&metadata) == *identity)
+    }
+
+    fn try_again_later(&mut self, reason: &str, repeated: bool) {
+        let pause = self.retry.map_or(FIRST_RETRY, |retry| (retry.pause * 2).min(LAST_RETRY));
+        self.retry = Some(Retry { at: Instant::now() + pause, pause });
+        if !repeated {
+            let again = "it is tried again in a while, without a change of the file";
+            self.plugin.keep_last_good(format!("{}: {reason}; {again}", self.path.display()));
+        }
+    }
+}
