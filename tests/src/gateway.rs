@@ -226,8 +226,7 @@ impl Gateway {
     }
 
     fn signal(&self, name: &str) {
-        let killed = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.process.id())]).status();
-        assert!(killed.expect("there is a shell").success());
+        assert!(signal(self.process.id(), name), "the gateway runs");
     }
 
     /// Changes the configuration file at one stroke: tables are merged.
@@ -244,6 +243,14 @@ impl Gateway {
 
     pub fn process_id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// The processes that it has started and that have not ended: compilers.
+    pub fn children(&self) -> Vec<u32> {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.process.id())) else { return Vec::new() };
+        let children = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        let all: String = threads.flatten().map(children).collect();
+        all.split_whitespace().map(|id| id.parse().expect("Linux lists numbers")).collect()
     }
 
     /// The memory that its process holds now, in bytes.
@@ -288,6 +295,12 @@ impl Gateway {
             }
         }
     }
+}
+
+/// Sends a signal to a process; says whether it was there.
+pub fn signal(process: u32, name: &str) -> bool {
+    let killed = Command::new("sh").args(["-c", &format!("kill -{name} {process} 2> /dev/null")]).status();
+    killed.expect("there is a shell").success()
 }
 
 impl Drop for Gateway {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hubgate_tests::gateway::signal;
 use hubgate_tests::wait::{pause, soon, until};
 use hubgate_tests::{Client, Gateway, guests};
 use serde_json::{Value, json};
@@ -257,6 +258,79 @@ async fn a_component_is_kept_compiled_for_this_user_alone() {
     let mut client = gateway.client("probe").connect().await;
     assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
     assert!(std::fs::metadata(&files[0]).expect("it is there").len() > 1000, "it was compiled again");
+}
+
+#[tokio::test]
+async fn a_compiled_component_with_a_hole_of_zeros_is_compiled_anew() {
+    let mut gateway = Gateway::probe().start().await;
+    let folder = gateway.folder().join("data/compiled");
+    let entry = fs::read_dir(&folder).expect("it is there").next().expect("a component was compiled");
+    let file = entry.expect("it is there").path();
+    let whole = fs::read(&file).expect("it is ours");
+    // As a power failure leaves a file that was renamed before its pages reached the disk. Most of it is machine code.
+    let mut damaged = whole.clone();
+    let page = 4096;
+    let middle = whole.len() / page / 2 * page;
+    damaged[middle..middle + page].fill(0);
+    assert_ne!(damaged, whole);
+    fs::write(&file, &damaged).expect("it is ours");
+    gateway.restart().await;
+    let mut client = gateway.client("probe").connect().await;
+    assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
+    gateway.logs(&["compiled component is damaged"]).await;
+    assert_eq!(fs::read(&file).expect("it is there"), whole, "it was compiled again");
+}
+
+/// The compiler that is at work, stopped before it ends: of a component with an engine inside, it takes seconds.
+async fn stopped_compiler(gateway: &Gateway) -> u32 {
+    until("a compiler to be at work", async || {
+        let compiler = *gateway.children().first()?;
+        signal(compiler, "STOP").then_some(compiler)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_was_read_last_serves_however_long_an_older_file_is_compiled() {
+    let mut gateway = Gateway::probe().start().await;
+    gateway.replace_plugin("probe", &guests::bytes(&guests::chat_js()));
+    let older = stopped_compiler(&gateway).await;
+    // A reload of the configuration goes on with the same plugin.
+    gateway.reconfigure("server.timeouts.client = '31s'");
+    gateway.hang_up();
+    gateway.replace_plugin("probe", &guests::bytes(&guests::probe_2()));
+    let mut client = gateway.client("probe").connect().await;
+    version_answers(&mut client, "2").await;
+    signal(older, "CONT");
+    until("no compiler to be at work", async || gateway.children().is_empty().then_some(())).await;
+    // A swap that is due now is seen after this one.
+    gateway.replace_plugin("probe", b"nonsense");
+    until("the last file to be refused", async || {
+        gateway.plugin_status("probe").await["lastError"].is_object().then_some(())
+    })
+    .await;
+    assert_eq!(client.call("version", json!([])).await, Ok(json!("2")));
+}
+
+#[tokio::test]
+async fn a_file_whose_compiler_was_killed_is_tried_again_and_serves() {
+    let gateway = Gateway::probe().start().await;
+    let before = gateway.plugin_status("probe").await;
+    gateway.replace_plugin("probe", &guests::bytes(&guests::chat_js()));
+    signal(stopped_compiler(&gateway).await, "KILL");
+    let failed = until("the compiler's end to be told", async || {
+        let status = gateway.plugin_status("probe").await;
+        status["lastError"].is_object().then_some(status)
+    })
+    .await;
+    let reason = failed["lastError"]["reason"].as_str().expect("it is text");
+    assert!(reason.contains("killed") && reason.contains("tried again"), "{reason}");
+    let serving = until("the file to serve", async || {
+        let status = gateway.plugin_status("probe").await;
+        (status["generation"] != before["generation"]).then_some(status)
+    })
+    .await;
+    assert!(serving["lastError"].is_null(), "{serving}");
 }
 
 /// Swaps the handler and the filter of a hub in turn while clients call. `HUBGATE_SWAPS` says how often, for a longer look.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use hubgate_tests::Gateway;
 use hubgate_tests::command::{binary, repository};
@@ -37,6 +37,30 @@ fn the_service_manager_hears_of_the_start_of_reloads_and_of_the_end() {
     signal(process.id(), "TERM");
     assert_eq!(told(&socket).trim(), "STOPPING=1");
     assert!(process.wait().expect("it ends").success());
+}
+
+/// Starts a gateway in a shell that has set this up before; gives its process when it is ready.
+fn started(set_up: &str) -> (tempfile::TempDir, Child) {
+    let (folder, config) = Gateway::probe().written();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("the folder is empty");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a socket has the option");
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{set_up}; exec \"$0\" \"$@\"")]).arg(binary());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&config).env("NOTIFY_SOCKET", &path);
+    let process = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("there is a shell");
+    assert_eq!(told(&socket).trim(), "READY=1");
+    (folder, process)
+}
+
+#[test]
+fn no_core_file_has_the_keys_wherever_the_gateway_runs() {
+    let (_folder, mut process) = started("ulimit -c unlimited 2> /dev/null || true");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", process.id())).expect("the process runs");
+    signal(process.id(), "TERM");
+    assert!(process.wait().expect("it ends").success());
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("Linux tells this limit");
+    assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
 }
 
 #[test]

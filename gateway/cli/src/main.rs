@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod logging;
 mod one_line;
+mod process;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -103,6 +104,9 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
     let logging = Logging::start(arguments.log_format, arguments.log.as_deref())?;
+    if let Err(error) = process::hide_memory() {
+        tracing::warn!(%error, "the memory of this process, which holds keys, may come into core files");
+    }
     match arguments.command {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Serve(arguments) => serve::run(arguments, logging),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Worker {
     name: &'static str,
     /// Disconnected when the thread is over.
-    ended: Receiver<()>,
+    ended: Mutex<Receiver<()>>,
 }
 
 impl Worker {
@@ -24,7 +25,7 @@ impl Worker {
             let _alive: mpsc::SyncSender<()> = alive;
             work();
         })?;
-        Ok(Worker { name, ended })
+        Ok(Worker { name, ended: Mutex::new(ended) })
     }
 
     /// Waits for the end, and goes on without it after a while.
@@ -33,7 +34,8 @@ impl Worker {
     }
 
     fn join_within(self, timeout: Duration) {
-        match self.ended.recv_timeout(timeout) {
+        let ended = self.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match ended.recv_timeout(timeout) {
             Ok(()) | Err(RecvTimeoutError::Disconnected) => {}
             Err(RecvTimeoutError::Timeout) => {
                 tracing::warn!(thread = self.name, ?timeout, "a thread does not end; the gateway stops without it");

@@ -1,17 +1,20 @@
 //! What a hostile component, or somebody who may write a plugin's file, can make the gateway hold or wait for.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
+use hubgate_tests::command::{Finished, binary};
+use hubgate_tests::gateway::KEY;
 use hubgate_tests::wait::until;
 use hubgate_tests::{Gateway, guests};
 use serde_json::json;
 
-/// The processes that a process has started and that have not ended.
-fn children(process: u32) -> Vec<u32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
-    let children = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-    let all: String = threads.flatten().map(children).collect();
-    all.split_whitespace().map(|id| id.parse().expect("Linux lists numbers")).collect()
+/// Puts a FIFO at `path`, in the place of what is there.
+fn put_fifo(path: &Path) {
+    let new = path.with_extension("fifo");
+    assert!(Command::new("mkfifo").arg(&new).status().expect("mkfifo is there").success());
+    fs::rename(&new, path).expect("the folder is ours");
 }
 
 #[tokio::test]
@@ -20,7 +23,7 @@ async fn a_component_that_makes_the_compiler_explode_is_refused_within_the_compi
     let mut client = gateway.client("probe").connect().await;
     gateway.replace_plugin("probe", &guests::compiler_bomb());
     until("the compiler to run within its bounds", async || {
-        let compiler = *children(gateway.process_id()).first()?;
+        let compiler = *gateway.children().first()?;
         let limits = fs::read_to_string(format!("/proc/{compiler}/limits")).ok()?;
         let has = |limit: &str, value: &str| {
             let line = limits.lines().find(|line| line.starts_with(limit));
@@ -40,4 +43,62 @@ async fn a_component_that_makes_the_compiler_explode_is_refused_within_the_compi
     assert!(reason.contains("probe.wasm") && reason.contains("more than 2048 MiB of memory"), "{reason}");
     gateway.logs(&["probe", "2048 MiB of memory"]).await;
     assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)), "the version before goes on");
+}
+
+#[tokio::test]
+async fn a_fifo_in_a_plugins_place_holds_up_neither_other_swaps_nor_the_end() {
+    let mut gateway = Gateway::probe().plugin("other", &guests::probe()).start().await;
+    let mut client = gateway.client("probe").connect().await;
+    put_fifo(&gateway.plugin_file("other"));
+    until("the FIFO to be refused", async || {
+        let status = gateway.plugin_status("other").await;
+        status["lastError"]["reason"].as_str()?.contains("not a regular file").then_some(())
+    })
+    .await;
+    gateway.replace_plugin("probe", &guests::bytes(&guests::probe_2()));
+    until("the other plugin's swap", async || (client.call("version", json!([])).await == Ok(json!("2"))).then_some(()))
+        .await;
+    client.leave().await;
+    gateway.terminate();
+    assert!(gateway.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_fifo_in_a_secrets_place_holds_up_neither_later_reloads_nor_the_end() {
+    let setup = Gateway::probe().file("token", "a token that nobody guesses").with("admin.token-file = 'token'");
+    let mut gateway = setup.start().await;
+    let token = gateway.folder().join("token");
+    put_fifo(&token);
+    gateway.logs(&["admin.token-file", "not a regular file"]).await;
+    fs::remove_file(&token).expect("the folder is ours");
+    fs::write(&token, "another token").expect("the folder is ours");
+    gateway.logs(&["the configuration was reloaded", "admin.token-file"]).await;
+    put_fifo(&token);
+    gateway.hang_up();
+    gateway.terminate();
+    assert!(gateway.ended().await.success());
+}
+
+#[test]
+fn what_a_configuration_names_and_itself_must_be_regular_files() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    put_fifo(&folder.path().join("fifo"));
+    let config = folder.path().join("hubgate.toml");
+    let check = |file: &Path| {
+        let mut command = Command::new("timeout");
+        Finished::of(command.arg("20").arg(binary()).args(["config", "check", "--config"]).arg(file))
+    };
+    let key = format!("access-keys = ['{KEY}']");
+    for (text, name) in [
+        ("server.access-keys-file = 'fifo'".to_owned(), "server.access-keys-file"),
+        (format!("server.{key}\nadmin.token-file = 'fifo'"), "admin.token-file"),
+        (format!("[server]\n{key}\ntls = {{ certificate = 'fifo', key = 'fifo' }}"), "server.tls.certificate"),
+    ] {
+        fs::write(&config, text).expect("the folder is ours");
+        let checked = check(&config);
+        let is_said = checked.stderr.contains(name) && checked.stderr.contains("not a regular file");
+        assert!(checked.code == Some(2) && is_said, "{checked:?}");
+    }
+    let checked = check(&folder.path().join("fifo"));
+    assert!(checked.code == Some(2) && checked.stderr.contains("not a regular file"), "{checked:?}");
 }

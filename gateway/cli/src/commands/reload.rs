@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
 use hubgate_net::Change;
 use hubgate_plugin_host::PluginHost;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
@@ -49,15 +48,15 @@ enum Refused {
 }
 
 impl Reload {
-    /// Reads the configuration again at SIGHUP and when one of its files changes, and hands on what it says. A bad one
+    /// Reads the configuration again at SIGHUP, which `hang_up` tells, and when one of its files changes, and hands on what it says. A bad one
     /// changes nothing.
     pub(crate) async fn follow(
         self,
         mut current: Config,
         plugins: PluginHost,
         changes: mpsc::Sender<Change>,
-    ) -> Result<()> {
-        let mut hang_up = signal(SignalKind::hangup())?;
+        mut hang_up: Signal,
+    ) {
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut read = stamps(&current.files);

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use hubgate_net::Gateway;
 use hubgate_plugin_host::{Compilation, PluginHost};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::reload::Reload;
@@ -60,6 +60,7 @@ pub(crate) fn run(
     let ran = runtime.block_on(async {
         // Signals count from the beginning, so that one that comes while plugins are compiled is not lost.
         let stop = stop_signal().context("cannot listen for signals")?;
+        let hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
         let access_key = config.net.access_keys[0].clone();
         let admin_token = config.net.admin.token.clone();
         let compilation = compilation(config.data_dir.as_ref().map(|folder| folder.join("compiled")));
@@ -76,8 +77,8 @@ pub(crate) fn run(
         let (changes, changed) = mpsc::channel(1);
         let following = tokio::spawn(async move {
             match reload {
-                Some(reload) => reload.follow(config, plugins, changes).await,
-                None => ignore_hang_up().await,
+                Some(reload) => reload.follow(config, plugins, changes, hang_up).await,
+                None => ignore(hang_up).await,
             }
         });
         let on_ready = || {
@@ -126,12 +127,10 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
 }
 
 /// Without a configuration file there is nothing to read again.
-async fn ignore_hang_up() -> Result<()> {
-    let mut hang_up = signal(SignalKind::hangup())?;
+async fn ignore(mut hang_up: Signal) {
     while hang_up.recv().await.is_some() {
         tracing::warn!("SIGHUP: there is no configuration file to read again");
     }
-    Ok(())
 }
 
 /// The ready file, complete but not in its place yet.

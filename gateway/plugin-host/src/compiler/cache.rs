@@ -58,7 +58,7 @@ impl CacheEntry {
         let read = file
             .read_exact(&mut format)
             .and_then(|()| file.read_exact(&mut digest))
-            .and_then(|()| file.by_ref().take(MAX_MACHINE_CODE_BYTES).read_to_end(&mut code));
+            .and_then(|()| (&mut file).take(MAX_MACHINE_CODE_BYTES).read_to_end(&mut code));
         if read.is_err() || format != *FORMAT || *Digest::of(&code).as_bytes() != digest {
             return Err(CacheMiss::Damaged);
         }

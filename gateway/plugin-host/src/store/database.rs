@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -47,7 +47,9 @@ impl Database {
             }
             _ => StoreError::Database { folder: folder.to_owned(), source },
         };
-        let connection = Connection::open(folder.join("state.db")).map_err(of_database)?;
+        let file = folder.join("state.db");
+        make_private(&file).map_err(of_folder)?;
+        let connection = Connection::open(&file).map_err(of_database)?;
         match prepare(&connection).map_err(of_database)? {
             true => Ok(Database(connection)),
             false => Err(StoreError::TooNew { folder: folder.to_owned() }),
@@ -98,6 +100,20 @@ impl Database {
     pub(super) fn connection(&self) -> &Connection {
         &self.0
     }
+}
+
+/// Makes the database's file for this user alone, whatever the umask; SQLite gives its log the same mode. One of an earlier version,
+/// with its log, is made private as well.
+fn make_private(file: &Path) -> io::Result<()> {
+    let opened = fs::File::options().write(true).create(true).truncate(false).mode(0o600).open(file)?;
+    opened.set_permissions(fs::Permissions::from_mode(0o600))?;
+    for log in ["state.db-wal", "state.db-shm"] {
+        match fs::set_permissions(file.with_file_name(log), fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Takes hold of the database and makes what is not there; says whether this version can read it.

@@ -384,6 +384,26 @@ mod tests {
         assert!(matches!(Store::open(Some(&folder)), Err(StoreError::Folder { .. })));
     }
 
+    #[tokio::test]
+    async fn the_files_of_the_database_are_this_users_alone_also_those_of_an_earlier_version() {
+        use std::fs;
+        use std::os::unix::fs::PermissionsExt;
+        let (_parent, folder) = folder();
+        let modes = || {
+            let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
+            let mode = |file: fs::DirEntry| (file.file_name(), file.metadata().unwrap().permissions().mode() & 0o777);
+            files.map(mode).collect::<Vec<_>>()
+        };
+        for _ in 0..2 {
+            let plugin = Plugin::open(&folder, "p");
+            plugin.sets("k", "v").await.unwrap();
+            let modes = modes();
+            assert!(modes.len() > 1 && modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
+            drop(plugin);
+            fs::set_permissions(folder.join("state.db"), fs::Permissions::from_mode(0o644)).unwrap();
+        }
+    }
+
     #[test]
     fn what_a_newer_version_has_written_is_left_alone() {
         let (_parent, folder) = folder();

@@ -29,7 +29,6 @@ const ROUND: Duration = Duration::from_secs(5);
 const ROUND_WHILE_MISSING: Duration = Duration::from_millis(500);
 
 /// The thread that watches and swaps.
-#[derive(Debug)]
 pub(crate) struct Watcher {
     orders: Arc<Orders>,
     loader: Arc<Loader>,
@@ -38,7 +37,7 @@ pub(crate) struct Watcher {
 }
 
 /// What the thread is told.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Orders {
     /// Whose files are watched.
     plugins: Mutex<Vec<Arc<Plugin>>>,
@@ -83,7 +82,7 @@ impl Watcher {
 
     fn wake(&self) {
         // A full channel wakes the thread as well.
-        drop(self.wake.try_send(()));
+        let _ = self.wake.try_send(());
     }
 }
 

@@ -1,0 +1,30 @@
+//! What the operating system may show of this process.
+
+use std::io;
+
+/// Keeps the memory of this process, which holds keys, out of core files, and out of reach of other processes of its user:
+/// whoever attaches a debugger or reads `/proc/PID/mem` needs to be root, or to have `CAP_SYS_PTRACE`.
+pub(crate) fn hide_memory() -> io::Result<()> {
+    // A limit does not hold for core files that are piped to a program, and the flag is Linux's alone: so both.
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a value that outlives the call.
+    if unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a system call without pointers.
+    #[cfg(target_os = "linux")]
+    if unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #[test]
+    fn the_memory_is_hidden_from_other_processes_of_the_user() {
+        super::hide_memory().expect("Linux lets a process hide");
+        // SAFETY: a system call without pointers.
+        assert_eq!(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }, 0);
+    }
+}
