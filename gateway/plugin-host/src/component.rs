@@ -194,7 +194,9 @@ impl Loader {
             Broken::NotReady(reason) => LoadError::NotReady(reason),
             // A busy machine can be why.
             Broken::OutOfTime | Broken::NoRoom => transient(broken.to_string()),
-            Broken::OutOfCpuTime { .. } | Broken::OutOfMemory | Broken::Trapped(_) => LoadError::Init(broken.to_string()),
+            Broken::OutOfCpuTime { .. } | Broken::OutOfMemory | Broken::Trapped(_) => {
+                LoadError::Init(broken.to_string())
+            }
         })
     }
 }

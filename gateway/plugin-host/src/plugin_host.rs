@@ -76,7 +76,8 @@ impl PluginHost {
         // For all pools, and for the new versions that are tried out beside them.
         let roles = |plugin: &PluginSettings| usize::from(plugin.uses.upstream) + usize::from(plugin.uses.filter);
         let instances = plugins.iter().map(|plugin| shards * roles(plugin) * plugin.budgets.concurrency + 1).sum();
-        let (engine, allocation) = engine::pooling(instances).map_err(|error| StartError::Engine(format!("{error:#}")))?;
+        let (engine, allocation) =
+            engine::pooling(instances).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| environment(&error))?;
         let loader = Arc::new(Loader::new((&engine, allocation), &ticker, compilation).map_err(StartError::Engine)?);
         let (store, watcher) = (Mutex::default(), Mutex::default());

@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn a_thread_that_does_not_end_is_left_alone() {
         let (hold, held) = mpsc::channel::<()>();
-        let worker = Worker::start("held", move || drop(held.recv())).expect("a thread");
+        let worker = Worker::start("held", move || assert!(held.recv().is_err(), "nobody sends")).expect("a thread");
         worker.join_within(Duration::from_millis(1));
         let worker = Worker::start("ended", || ()).expect("a thread");
         worker.join_within(Duration::from_secs(3_600));

@@ -56,8 +56,10 @@ async fn a_fifo_in_a_plugins_place_holds_up_neither_other_swaps_nor_the_end() {
     })
     .await;
     gateway.replace_plugin("probe", &guests::bytes(&guests::probe_2()));
-    until("the other plugin's swap", async || (client.call("version", json!([])).await == Ok(json!("2"))).then_some(()))
-        .await;
+    until("the other plugin's swap", async || {
+        (client.call("version", json!([])).await == Ok(json!("2"))).then_some(())
+    })
+    .await;
     client.leave().await;
     gateway.terminate();
     assert!(gateway.ended().await.success());
