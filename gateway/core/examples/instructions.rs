@@ -133,6 +133,7 @@ fn settings() -> Settings {
             server_message: 1 << 20,
             mode_switch_closes: 1_000,
             groups_per_connection: 1_000,
+            user_memberships: 1_000_000,
         },
         timeouts: Timeouts {
             negotiate: Millis(5_000),

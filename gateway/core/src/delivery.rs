@@ -1,6 +1,6 @@
 //! Whom a message or an order is for, and what plugins and other senders ask of a hub.
 
-use crate::id::{ConnectionId, GroupName, UserId};
+use crate::id::{ConnectionId, GroupName, PluginName, UserId};
 use crate::outgoing::Outgoing;
 
 /// The connections of a hub that something is for.
@@ -48,6 +48,8 @@ pub enum Action {
         /// Of a user's membership, in seconds: how long connections that the user makes later still join. `Some(0)`:
         /// present connections only; `None`: without end.
         ttl_seconds: Option<u32>,
+        /// The plugin that asks, on whose account a user's membership is. None: a caller with an access key.
+        plugin: Option<PluginName>,
     },
     Leave {
         member: Member,

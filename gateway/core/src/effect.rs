@@ -9,6 +9,7 @@ use crate::delivery::Action;
 use crate::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamEvent};
 use crate::filter::{Inspection, InspectionNumber};
 use crate::id::{HubName, ServerConnectionId, ShardIndex};
+use crate::memberships::MembershipRefusal;
 use crate::server_order::ServerOrder;
 use crate::settings::Handler;
 
@@ -39,6 +40,11 @@ pub enum Effect {
     /// is plenty of room again.
     CallsDropped {
         hub: HubName,
+    },
+    /// Log that a user was not put into a group because of a bound; once until there is plenty of room again.
+    MembershipRefused {
+        hub: HubName,
+        refusal: MembershipRefusal,
     },
     /// Read no more of the client until [`Effect::ResumeReading`].
     PauseReading(Slot),

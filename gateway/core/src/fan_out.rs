@@ -7,6 +7,7 @@ use crate::delivery::{Action, Except, Member, Target};
 use crate::effect::{CloseCause, Effect, Order, Shards};
 use crate::event::Joined;
 use crate::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
+use crate::memberships::{Bounds, MembershipRefusal, NewMembership, Refused};
 use crate::outgoing::Outgoing;
 use crate::registry::LocalTarget;
 use crate::shard::{Closing, Shard, Slot};
@@ -19,27 +20,62 @@ impl Shard {
         self.act_all(hub, actions, now, effects);
     }
 
+    /// Does what a sender asks of a hub, in order. A sender that does not wait is not told of what is refused: that is counted
+    /// and logged.
     pub(crate) fn act_all(&mut self, hub: HubIndex, actions: Vec<Action>, now: Millis, effects: &mut Vec<Effect>) {
         for action in actions {
             self.act(hub, action, now, effects);
         }
     }
 
+    /// The same for one action.
+    pub(crate) fn act(&mut self, hub: HubIndex, action: Action, now: Millis, effects: &mut Vec<Effect>) {
+        drop(self.try_act(hub, action, now, effects));
+    }
+
+    /// Puts a user's present and later connections into a group, for a caller with an access key.
+    pub fn join_user(
+        &mut self,
+        hub: &HubName,
+        (user, group): (UserId, GroupName),
+        ttl_seconds: Option<u32>,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), MembershipRefusal> {
+        let hub = self.hub_index(hub);
+        let join = Action::Join { member: Member::User(user), group, ttl_seconds, plugin: None };
+        self.try_act(hub, join, now, effects)
+    }
+
     /// Does what another shard forwarded.
     pub fn obey(&mut self, hub: &HubName, order: Order, now: Millis, effects: &mut Vec<Effect>) {
-        let index = self.hub_index(hub);
         match order {
-            Order::Act(action) => self.apply(index, action, now, effects),
-            Order::Server(order) => self.obey_about_server(index, order, now, effects),
+            Order::Act(action) => {
+                // A hub that this shard does not know has no clients here.
+                if let Some(index) = self.hubs.find(hub) {
+                    self.apply(index, action, now, effects);
+                }
+            }
+            Order::Server(order) => {
+                let index = self.hub_index(hub);
+                self.obey_about_server(index, order, now, effects);
+            }
             Order::Ask { question, asker, number } => {
-                let answer = self.answer(hub, question, now);
-                self.forward(Shards::One(asker), index, Order::Answer { number, answer }, effects);
+                let order = Order::Answer { number, answer: self.answer(hub, question, now) };
+                effects.push(Effect::Forward { to: Shards::One(asker), hub: hub.clone(), order });
             }
             Order::Answer { number, answer } => self.answered(number, answer, effects),
         }
     }
 
-    pub(crate) fn act(&mut self, hub: HubIndex, action: Action, now: Millis, effects: &mut Vec<Effect>) {
+    /// Does what a sender asks of a hub, on all shards that it concerns.
+    pub(crate) fn try_act(
+        &mut self,
+        hub: HubIndex,
+        action: Action,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), MembershipRefusal> {
         match action.owner() {
             Some(owner) if owner == self.index => self.apply(hub, action, now, effects),
             Some(owner) => {
@@ -49,10 +85,12 @@ impl Shard {
                 }
             }
             None => {
+                self.change_memberships(hub, &action, now, effects)?;
                 self.forward_to_others(hub, &action, effects);
                 self.apply(hub, action, now, effects);
             }
         }
+        Ok(())
     }
 
     /// To the shards that it can concern.
@@ -61,15 +99,15 @@ impl Shard {
             return;
         }
         let order = || Order::Act(action.clone());
-        match action {
-            Action::Send { to: Target::User(user), .. } | Action::Close { target: Target::User(user), .. } => {
+        match action.user() {
+            Some(user) => {
                 for shard in self.hub(hub).presence.users.shards_of(user) {
                     if shard != self.index {
                         self.forward(Shards::One(shard), hub, order(), effects);
                     }
                 }
             }
-            _ => self.forward(Shards::AllOthers, hub, order(), effects),
+            None => self.forward(Shards::AllOthers, hub, order(), effects),
         }
     }
 
@@ -81,10 +119,7 @@ impl Shard {
     fn apply(&mut self, hub: HubIndex, action: Action, now: Millis, effects: &mut Vec<Effect>) {
         match action {
             Action::Send { to, message, except } => self.deliver(hub, &to, &except, &message, now, effects),
-            Action::Join { member, group, ttl_seconds } => {
-                if let Member::User(user) = &member {
-                    self.remember(hub, user, &group, ttl_seconds, now);
-                }
+            Action::Join { member, group, .. } => {
                 for slot in self.targets(hub, &member.into_target(), &[]) {
                     self.join_client(slot, &group);
                 }
@@ -209,11 +244,8 @@ impl Shard {
         Joined::Yes
     }
 
-    /// Takes a member out of a group, or out of all.
+    /// Takes a member's connections out of a group, or out of all.
     fn part(&mut self, hub: HubIndex, member: Member, group: Option<&GroupName>) {
-        if let Member::User(user) = &member {
-            self.hub_mut(hub).end_memberships(user, group);
-        }
         for slot in self.targets(hub, &member.into_target(), &[]) {
             self.part_client(slot, group);
         }
@@ -232,12 +264,41 @@ impl Shard {
         }
     }
 
-    fn remember(&mut self, hub: HubIndex, user: &UserId, group: &GroupName, ttl_seconds: Option<u32>, now: Millis) {
-        let ends = ttl_seconds.map(|seconds| now + Millis(u64::from(seconds) * 1000));
-        // With a time to live of nothing, only present connections join.
-        if ttl_seconds != Some(0) {
-            self.hub_mut(hub).add_membership(user, group, ends, now);
+    /// What an action means for connections that its user makes later.
+    fn change_memberships(
+        &mut self,
+        hub: HubIndex,
+        action: &Action,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), MembershipRefusal> {
+        let name = &self.hubs[hub].name;
+        let memberships = &self.hubs.presence().memberships;
+        match action {
+            // With a time to live of nothing, only present connections join.
+            Action::Join { ttl_seconds: Some(0), .. } => {}
+            Action::Join { member: Member::User(user), group, ttl_seconds, plugin } => {
+                let ends = ttl_seconds.map(|seconds| now + Millis(u64::from(seconds) * 1000));
+                let limits = &self.settings.limits;
+                let bounds = Bounds { per_hub: limits.user_memberships, per_user: limits.groups_per_connection };
+                let new = NewMembership { hub: name, user, group, ends, plugin: plugin.as_ref() };
+                if let Err(Refused { refusal, is_first }) = memberships.add(&new, bounds, now) {
+                    if is_first {
+                        effects.push(Effect::MembershipRefused { hub: name.clone(), refusal: refusal.clone() });
+                    }
+                    self.hub_mut(hub).counters.memberships_refused += 1;
+                    return Err(refusal);
+                }
+            }
+            Action::Leave { member: Member::User(user), group } => memberships.end(name, user, Some(group)),
+            Action::LeaveAll(Member::User(user)) => memberships.end(name, user, None),
+            Action::Send { .. }
+            | Action::Join { member: Member::Connection(_), .. }
+            | Action::Leave { member: Member::Connection(_), .. }
+            | Action::LeaveAll(Member::Connection(_))
+            | Action::Close { .. } => {}
         }
+        Ok(())
     }
 }
 
@@ -251,6 +312,22 @@ impl Member {
 }
 
 impl Action {
+    /// The user whose connections alone it is about.
+    fn user(&self) -> Option<&UserId> {
+        match self {
+            Action::Send { to: Target::User(user), .. }
+            | Action::Join { member: Member::User(user), .. }
+            | Action::Leave { member: Member::User(user), .. }
+            | Action::LeaveAll(Member::User(user))
+            | Action::Close { target: Target::User(user), .. } => Some(user),
+            Action::Send { to: Target::All | Target::Group(_) | Target::Connection(_), .. }
+            | Action::Join { member: Member::Connection(_), .. }
+            | Action::Leave { member: Member::Connection(_), .. }
+            | Action::LeaveAll(Member::Connection(_))
+            | Action::Close { target: Target::All | Target::Group(_) | Target::Connection(_), .. } => None,
+        }
+    }
+
     /// The only shard that the action is about, if it is about one connection.
     fn owner(&self) -> Option<ShardIndex> {
         match self {

@@ -20,7 +20,7 @@ impl Shard {
     pub(crate) fn open_message(&mut self, slot: Slot, bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
         let client = &self.clients[slot.0 as usize];
         let (index, protocol) = (client.hub, client.protocol);
-        let hub = &mut self.hubs[index.0 as usize];
+        let hub = &mut self.hubs[index];
         hub.counters.messages_in += 1;
         let message = match protocol.parse(bytes) {
             Ok(message) => message,

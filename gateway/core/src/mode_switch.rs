@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::client_connection::{HubIndex, Phase};
 use crate::effect::{CloseCause, Effect};
-use crate::filter::{Filters, HalvesByPlugin};
+use crate::filter::HalvesByPlugin;
+use crate::hubs::HubSource;
 use crate::mode::Mode;
 use crate::settings::Settings;
 use crate::shard::{CLOSED_WITH_ERROR, Closing, Shard, Slot};
@@ -18,15 +19,18 @@ impl Shard {
     pub fn configure(&mut self, settings: Arc<Settings>, halves: HalvesByPlugin) {
         let before = std::mem::replace(&mut self.settings, settings);
         self.halves = halves;
-        for index in (0..self.hubs.len() as u32).map(HubIndex) {
-            let name = &self.hub(index).name;
-            let (was, is) = (before.hub(name), self.settings.hub(name));
-            let (mode, filters) = (is.mode, Filters::new(&is.filters, &self.halves));
-            if was.mode != mode {
-                self.switch(index, mode);
-            }
-            self.hub_mut(index).filters = filters;
+        let switched: Vec<HubIndex> = self
+            .hubs
+            .iter()
+            .filter_map(|(index, hub)| {
+                let (was, is) = (before.hub(&hub.name).mode, self.settings.hub(&hub.name).mode);
+                (was != is).then_some(index)
+            })
+            .collect();
+        for index in switched {
+            self.switch(index, self.settings.hub(&self.hub(index).name).mode);
         }
+        self.hubs.configure(HubSource { settings: &self.settings, halves: &self.halves });
     }
 
     /// A hub's clients fit its new mode, or wait for their end.

@@ -145,6 +145,7 @@ impl Shard {
                     let to = sending.inspected.iter().filter_map(Action::send_target).cloned().collect();
                     let name = self.hub(hub).name.clone();
                     let subject = Subject::Delivery { hub: name, to, origin: sending.origin.clone() };
+                    self.hubs.occupy_again(hub, &self.settings);
                     return self.inspect(filters, subject, seen, Pending::Sending(sending), effects);
                 }
                 Some(None) => self.act_all(hub, std::mem::take(&mut sending.inspected), now, effects),
@@ -191,6 +192,7 @@ impl Shard {
             }
         }
         self.go_on_sending(sending, now, effects);
+        self.hubs.vacate(hub);
     }
 
     /// Counts what is no message that filters could look at, and so is not sent. The log has the hub's first one on this shard.

@@ -319,7 +319,7 @@ impl Shard {
             return false;
         }
         let from = proxy.route.clone();
-        let Some(to) = self.hubs[hub.0 as usize].presence.servers.route_away(self.index, &from.server) else {
+        let Some(to) = self.hubs[hub].presence.servers.route_away(self.index, &from.server) else {
             return false;
         };
         let knows_end = std::mem::take(&mut proxy.server_knows_end);
@@ -440,7 +440,7 @@ impl Shard {
             true => Cow::Borrowed(whole),
             false => Cow::Owned([&partial, whole].concat()),
         };
-        if client.held_back.is_some() || self.hubs[client.hub.0 as usize].filters.look_at(Direction::Outbound) {
+        if client.held_back.is_some() || self.hubs[client.hub].filters.look_at(Direction::Outbound) {
             return self.filter_said(slot, &messages, now, effects);
         }
         proxy.has_said_close |= match data_type {

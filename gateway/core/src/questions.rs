@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::client_connection::HubIndex;
 use crate::delivery::Target;
 use crate::effect::{Effect, Order, Shards};
 use crate::event::{ConnectionFacts, HubAnswer, HubQuestion, Joined};
@@ -130,13 +129,15 @@ impl Shard {
     }
 
     fn members(
-        &mut self,
+        &self,
         hub: &HubName,
         group: &GroupName,
         after: Option<ConnectionId>,
         most: usize,
     ) -> Vec<(ConnectionId, Option<UserId>)> {
-        let hub = self.hub_index(hub);
+        let Some(hub) = self.hubs.find(hub) else {
+            return Vec::new();
+        };
         let target = LocalTarget::Group(group);
         let clients = self.hub(hub).clients_of(&target).map(|slot| &self.clients[slot.0 as usize]);
         let behind = clients.filter(|client| after.is_none_or(|after| client.id > after));
@@ -148,23 +149,23 @@ impl Shard {
     }
 
     /// The slot of a connection of the hub on this shard.
-    fn connection(&mut self, hub: &HubName, id: ConnectionId) -> Option<Slot> {
-        let hub: HubIndex = self.hub_index(hub);
-        self.slot_of(hub, &Target::Connection(id))
+    fn connection(&self, hub: &HubName, id: ConnectionId) -> Option<Slot> {
+        self.slot_of(self.hubs.find(hub)?, &Target::Connection(id))
     }
 
-    fn exists(&mut self, hub: &HubName, target: &Target) -> bool {
-        let hub = self.hub_index(hub);
+    fn exists(&self, hub: &HubName, target: &Target) -> bool {
+        let Some(hub) = self.hubs.find(hub) else {
+            return false;
+        };
         let slot = self.slot_of(hub, target);
         self.hub(hub).clients_of(&LocalTarget::new(target, slot)).next().is_some()
     }
 
-    fn is_user_in_group(&mut self, hub: &HubName, user: &UserId, group: &GroupName, now: Millis) -> bool {
-        let hub = self.hub_index(hub);
-        let hub = self.hub(hub);
+    fn is_user_in_group(&self, hub: &HubName, user: &UserId, group: &GroupName, now: Millis) -> bool {
+        let is_in_group = |slot: Slot| self.clients[slot.0 as usize].groups.contains(group);
         let user_connections = LocalTarget::User(user);
-        hub.has_membership(user, group, now)
-            || hub.clients_of(&user_connections).any(|slot| self.clients[slot.0 as usize].groups.contains(group))
+        let is_member = self.hubs.presence().memberships.has(hub, user, group, now);
+        is_member || self.hubs.find(hub).is_some_and(|hub| self.hub(hub).clients_of(&user_connections).any(is_in_group))
     }
 
     fn join(&mut self, hub: &HubName, connection: ConnectionId, group: &GroupName) -> Joined {
@@ -224,7 +225,8 @@ impl AckStatus {
             AckStatus::Ok => "",
             AckStatus::NotFound => "It does not exist.",
             AckStatus::Failed => {
-                "The connection is in as many groups as it may be in, or the group's name is not valid."
+                "The connection is in as many groups as it may be in, the hub has as many memberships of users as it may \
+                 have, or a name is not valid."
             }
         }
     }

@@ -89,8 +89,10 @@ impl Shard {
         let NewServerConnection { hub, server } = server;
         let id = ServerConnectionId { shard: self.index, number: self.next_server };
         self.next_server += 1;
+        let index = self.occupy_hub(&hub);
+        self.hub_mut(index).server_connections += 1;
         let connection = ServerConnection {
-            hub: self.hub_index(&hub),
+            hub: index,
             server,
             phase: ServerPhase::Handshaking { deadline: now + self.settings.timeouts.handshake },
             unread: BytesMut::new(),
@@ -173,7 +175,7 @@ impl Shard {
             return;
         };
         let hub = server.hub;
-        if !self.hubs[hub.0 as usize].filters.look_at(Direction::Outbound) {
+        if !self.hubs[hub].filters.look_at(Direction::Outbound) {
             return self.act_all(hub, actions, now, effects);
         }
         let origin = server.origin();
@@ -205,12 +207,13 @@ impl Shard {
         let Some(server) = self.servers.remove(&id) else {
             return;
         };
-        let ServerPhase::Open(ServerKind::Hub { migration }) = server.phase else {
-            return;
-        };
-        self.hub(server.hub).presence.servers.disconnected(id);
-        let leaving = Leaving::Lost { moves: migration == Migration::WhenItIsLost };
-        self.order_about_server(server.hub, ServerOrder::Leaves { server: id, leaving }, now, effects);
+        if let ServerPhase::Open(ServerKind::Hub { migration }) = server.phase {
+            self.hub(server.hub).presence.servers.disconnected(id);
+            let leaving = Leaving::Lost { moves: migration == Migration::WhenItIsLost };
+            self.order_about_server(server.hub, ServerOrder::Leaves { server: id, leaving }, now, effects);
+        }
+        self.hub_mut(server.hub).server_connections -= 1;
+        self.hubs.vacate(server.hub);
     }
 
     /// A hub server reads too slowly for what its clients say, or has caught up.

@@ -132,7 +132,7 @@ impl Shard {
                     (ConnectionId::parse(join.connection_id), GroupName::parse(join.group))
                 {
                     let member = Member::Connection(connection);
-                    self.act(hub, Action::Join { member, group, ttl_seconds: None }, now, effects);
+                    self.act(hub, Action::Join { member, group, ttl_seconds: None, plugin: None }, now, effects);
                 }
             }
             ServiceMessage::LeaveGroup(leave) => {
@@ -237,8 +237,10 @@ impl Shard {
         now: Millis,
         effects: &mut Vec<Effect>,
     ) {
-        self.act(hub, action, now, effects);
-        self.ack_with(from, ack_id, Asked::All, HubQuestion::Barrier, now, effects);
+        match self.try_act(hub, action, now, effects) {
+            Ok(()) => self.ack_with(from, ack_id, Asked::All, HubQuestion::Barrier, now, effects),
+            Err(_) => self.ack(from, ack_id, AckStatus::Failed, None, effects),
+        }
     }
 
     /// Lets one shard do something, if there is such a one.
@@ -307,7 +309,7 @@ fn closing(target: Target, except: &[&str], reason: Option<&str>, allow_reconnec
 fn user_join(user: &str, group: &str, extensions: &Extensions<'_>) -> Option<Action> {
     let ttl_seconds = extensions.ttl.map(|seconds| u32::try_from(seconds.max(0)).unwrap_or(u32::MAX));
     let (member, group) = (Member::User(UserId::new(user)), GroupName::parse(group).ok()?);
-    Some(Action::Join { member, group, ttl_seconds })
+    Some(Action::Join { member, group, ttl_seconds, plugin: None })
 }
 
 fn user_leave(user: &str, group: Option<&str>) -> Action {

@@ -89,7 +89,7 @@ impl Shard {
             let error = failure::no_server_for_calls(&invocation.target);
             return self.complete_with_error(slot, id, error, now, effects);
         }
-        let hub = &self.hubs[client.hub.0 as usize].name;
+        let hub = &self.hubs[client.hub].name;
         let Some(handler) = self.settings.route(hub, MESSAGES, &invocation.target).cloned() else {
             let error = failure::nobody_answers(&invocation.target);
             return self.complete_with_error(slot, id, error, now, effects);
@@ -116,7 +116,7 @@ impl Shard {
 
     /// Asks upstream whether the client may come, if any item wants to know.
     pub(crate) fn call_connected(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
-        let hub = &self.hubs[self.clients[slot.0 as usize].hub.0 as usize].name;
+        let hub = &self.hubs[self.clients[slot.0 as usize].hub].name;
         match self.settings.route(hub, CONNECTIONS, "connected").cloned() {
             Some(handler) => {
                 if let Handler::Webhook(_) = handler {
@@ -156,7 +156,7 @@ impl Shard {
         // Until all is done that the answer asks for, the client's next events wait.
         let running = std::mem::replace(running, Running::Answered);
         let hub = client.hub;
-        if self.hubs[hub.0 as usize].filters.look_at(Direction::Outbound) {
+        if self.hubs[hub].filters.look_at(Direction::Outbound) {
             let origin = Origin::from(handler.clone());
             let completing = Completing { slot, running, origin: origin.clone(), result: answer.result };
             return self.send_actions(hub, origin, answer.actions, Then::Complete(completing), now, effects);
@@ -302,7 +302,7 @@ impl Shard {
         while let Excess::DropOneOf(largest) = self.departed.excess(self.settings.limits.departed_bytes) {
             let client = &mut self.clients[largest.0 as usize];
             let is_first = self.departed.drop_newest(largest, &mut client.calls);
-            let hub = &mut self.hubs[client.hub.0 as usize];
+            let hub = &mut self.hubs[client.hub];
             hub.counters.calls_dropped += 1;
             if is_first {
                 effects.push(Effect::CallsDropped { hub: hub.name.clone() });

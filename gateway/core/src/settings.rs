@@ -105,6 +105,9 @@ pub struct Limits {
     pub mode_switch_closes: usize,
     /// Groups that one connection may be in, in number; a join beyond it has no effect.
     pub groups_per_connection: usize,
+    /// Memberships of users that one hub may have, in number, on all shards together; a plugin may make half of it, over all
+    /// hubs. One whose names are long counts as several.
+    pub user_memberships: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -122,6 +125,12 @@ pub struct Timeouts {
 impl Settings {
     pub fn hub(&self, hub: &HubName) -> &HubSettings {
         self.hubs.get(hub).unwrap_or(&self.other_hubs)
+    }
+
+    /// Whether the configuration names the hub.
+    pub(crate) fn names(&self, hub: &HubName) -> bool {
+        let is_in = |pattern: &Pattern| *pattern != Pattern::Any && pattern.matches(hub.as_str());
+        self.hubs.contains_key(hub) || self.upstream.iter().any(|item| is_in(&item.hubs))
     }
 
     /// Who gets an event, if anybody does.

@@ -17,13 +17,15 @@ use crate::client_connection::{
 use crate::effect::{CloseCause, Effect};
 use crate::event::ConnectionFacts;
 use crate::failure;
-use crate::filter::{Filters, HalvesByPlugin};
+use crate::filter::HalvesByPlugin;
+use crate::hub_status::ShardStatus;
+use crate::hubs::{HubSource, Hubs};
 use crate::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
 use crate::inspection::Inspections;
-use crate::mode::{ClientKind, Mode};
+use crate::mode::ClientKind;
 use crate::presence::Presence;
 use crate::questions::PendingAck;
-use crate::registry::{Clients, Hub, HubCounters};
+use crate::registry::{Clients, Hub};
 use crate::server_connection::ServerConnection;
 use crate::settings::Settings;
 use crate::time::Millis;
@@ -41,10 +43,8 @@ pub struct Shard {
     /// How many shards the gateway has.
     pub(crate) shards: u16,
     pub(crate) settings: Arc<Settings>,
-    presence: Arc<Presence>,
     pub(crate) halves: HalvesByPlugin,
-    pub(crate) hubs: Vec<Hub>,
-    hub_indexes: HashMap<HubName, HubIndex>,
+    pub(crate) hubs: Hubs,
     pub(crate) clients: Slab<ClientConnection>,
     pub(crate) slots: HashMap<ConnectionId, Slot, foldhash::fast::RandomState>,
     /// The hub servers that are connected here.
@@ -65,17 +65,6 @@ pub struct Shard {
     pub(crate) pings: [Frame; HubProtocol::COUNT],
 }
 
-/// A hub as an operator sees it.
-#[derive(Debug, Clone)]
-pub struct HubStatus {
-    pub hub: HubName,
-    pub mode: Mode,
-    pub clients: usize,
-    /// Those that are open, of hub servers and of others that only send.
-    pub server_connections: usize,
-    pub counters: HubCounters,
-}
-
 impl Shard {
     /// `presence` is that of all shards of the gateway; `halves` those of the plugins that are there.
     pub fn new(
@@ -89,10 +78,8 @@ impl Shard {
             index,
             shards,
             settings,
-            presence,
             halves,
-            hubs: Vec::new(),
-            hub_indexes: HashMap::new(),
+            hubs: Hubs::new(presence),
             clients: Slab::new(),
             slots: HashMap::default(),
             servers: HashMap::default(),
@@ -145,7 +132,7 @@ impl Shard {
 
     /// A client's transport is open; its handshake request comes next.
     pub fn client_opened(&mut self, client: NewClient, now: Millis) -> Slot {
-        let hub = self.hub_index(&client.hub);
+        let hub = self.occupy_hub(&client.hub);
         let is_server_there = self.hub(hub).presence.servers.is_any_there();
         let kind = self.settings.hub(&client.hub).mode.of_new_client(is_server_there);
         let deadline = now + client.times.handshake.unwrap_or(self.settings.timeouts.handshake);
@@ -253,6 +240,7 @@ impl Shard {
         self.tokens.expire(now);
         self.tick_servers(now, effects);
         self.close_misfits(effects);
+        self.hubs.tick(now, &self.settings);
         for (slot, due) in self.wheel.expire(now) {
             // An entry whose client is gone or was rescheduled does not count.
             if self.clients.get(slot.0 as usize).is_some_and(|client| client.due == Some(due)) {
@@ -261,19 +249,9 @@ impl Shard {
         }
     }
 
-    /// The hubs that this shard has met.
-    pub fn statuses(&self) -> Vec<HubStatus> {
-        let status = |(index, hub): (usize, &Hub)| {
-            let index = HubIndex(index as u32);
-            HubStatus {
-                hub: hub.name.clone(),
-                mode: self.settings.hub(&hub.name).mode,
-                clients: hub.client_count(),
-                server_connections: self.servers.values().filter(|server| server.hub == index).count(),
-                counters: hub.counters.clone(),
-            }
-        };
-        self.hubs.iter().enumerate().map(status).collect()
+    /// The hubs that this shard knows.
+    pub fn status(&self) -> ShardStatus {
+        self.hubs.status(&self.settings)
     }
 
     fn message(&mut self, slot: Slot, message: &[u8], now: Millis, effects: &mut Vec<Effect>) {
@@ -343,7 +321,11 @@ impl Shard {
         {
             hub.presence.users.entered(user, self.index);
         }
-        let groups = self.hub_mut(index).add(slot, facts.user_id.as_ref(), now);
+        self.hub_mut(index).add(slot, facts.user_id.as_ref());
+        let groups = match &facts.user_id {
+            Some(user) => self.hubs.presence().memberships.groups_of(&facts.hub, user, now),
+            None => Vec::new(),
+        };
         self.slots.insert(id, slot);
         let client = self.client(slot);
         client.phase = Phase::Connecting { facts };
@@ -547,7 +529,8 @@ impl Shard {
 
     pub(crate) fn forget_if_over(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
         if self.client(slot).is_over() {
-            self.clients.remove(slot.0 as usize);
+            let client = self.clients.remove(slot.0 as usize);
+            self.hubs.vacate(client.hub);
             effects.push(Effect::Forgotten(slot));
         }
     }
@@ -557,22 +540,21 @@ impl Shard {
     }
 
     pub(crate) fn hub(&self, index: HubIndex) -> &Hub {
-        &self.hubs[index.0 as usize]
+        &self.hubs[index]
     }
 
     pub(crate) fn hub_mut(&mut self, index: HubIndex) -> &mut Hub {
-        &mut self.hubs[index.0 as usize]
+        &mut self.hubs[index]
     }
 
+    /// The hub, which begins when it is first asked for.
     pub(crate) fn hub_index(&mut self, name: &HubName) -> HubIndex {
-        if let Some(index) = self.hub_indexes.get(name) {
-            return *index;
-        }
-        let index = HubIndex(self.hubs.len() as u32);
-        let filters = Filters::new(&self.settings.hub(name).filters, &self.halves);
-        self.hubs.push(Hub::new(name.clone(), self.presence.hub(name), filters));
-        self.hub_indexes.insert(name.clone(), index);
-        index
+        self.hubs.get(name, HubSource { settings: &self.settings, halves: &self.halves })
+    }
+
+    /// The hub, for something that stays.
+    pub(crate) fn occupy_hub(&mut self, name: &HubName) -> HubIndex {
+        self.hubs.occupy(name, HubSource { settings: &self.settings, halves: &self.halves })
     }
 }
 

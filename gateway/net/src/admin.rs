@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, HOST};
 use http::{Method, Request, StatusCode};
-use hubgate_core::HubStatus;
 use hubgate_core::id::HubName;
+use hubgate_core::{HubStatus, ShardStatus};
 use hubgate_plugin_host::{PluginHost, PluginStatus};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -65,7 +65,7 @@ impl Admin {
             return text(StatusCode::METHOD_NOT_ALLOWED, "");
         }
         match path {
-            "/metrics" => match self.shared.metrics.encode(&self.hubs().await) {
+            "/metrics" => match self.metrics().await {
                 Ok(metrics) => {
                     with_type(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics)
                 }
@@ -76,8 +76,10 @@ impl Admin {
                 reply(&json!({ "plugins": plugins }))
             }
             "/admin/hubs" => {
-                let hubs: serde_json::Map<String, Value> =
-                    self.hubs().await.iter().map(|status| (status.hub.to_string(), hub(status))).collect();
+                let hubs: serde_json::Map<String, Value> = metrics::sum(self.statuses().await.hubs)
+                    .iter()
+                    .map(|status| (status.hub.to_string(), hub(status)))
+                    .collect();
                 reply(&json!({ "hubs": hubs }))
             }
             path => match path.strip_prefix("/admin/hubs/") {
@@ -91,28 +93,30 @@ impl Admin {
         let Ok(name) = HubName::parse(&percent_decode_str(name).decode_utf8_lossy()) else {
             return text(StatusCode::NOT_FOUND, "That is no hub's name.\n");
         };
-        let met = self.hubs().await.into_iter().find(|status| status.hub == name);
+        let met = metrics::sum(self.statuses().await.hubs).into_iter().find(|status| status.hub == name);
         let mode = self.shared.settings().core.hub(&name).mode;
-        let status = met.unwrap_or_else(|| HubStatus {
-            hub: name,
-            mode,
-            clients: 0,
-            server_connections: 0,
-            counters: Default::default(),
-        });
+        let status = met.unwrap_or_else(|| HubStatus::unused(name, mode));
         reply(&hub(&status))
     }
 
-    /// The hubs with the sums over all shards.
-    async fn hubs(&self) -> Vec<HubStatus> {
-        let mut statuses = Vec::new();
+    async fn metrics(&self) -> Result<String, std::fmt::Error> {
+        let statuses = self.statuses().await;
+        self.shared.metrics.encode(statuses, &self.shared.presence.plugin_memberships())
+    }
+
+    /// What all shards know.
+    async fn statuses(&self) -> ShardStatus {
+        let mut all = ShardStatus::default();
         for inbox in &self.inboxes {
             let (answer, answered) = oneshot::channel();
-            if inbox.send(ShardMessage::Status(answer)).await.is_ok() {
-                statuses.extend(answered.await.unwrap_or_default());
+            if inbox.send(ShardMessage::Status(answer)).await.is_ok()
+                && let Ok(status) = answered.await
+            {
+                all.hubs.extend(status.hubs);
+                all.forgotten += &status.forgotten;
             }
         }
-        metrics::sum(statuses)
+        all
     }
 
     /// A page of a browser must not reach the listener through a name that it made point here.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hubgate_core::event::{HubAnswer, HubQuestion};
 use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_core::settings::Settings;
-use hubgate_core::{HubStatus, NewClient, Order};
+use hubgate_core::{NewClient, Order, ShardStatus};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admission::{ClientPlace, HttpPlace};
@@ -47,7 +47,7 @@ pub(crate) enum ShardMessage {
     },
     /// Answered when all that was sent before is in effect.
     Barrier(oneshot::Sender<()>),
-    Status(oneshot::Sender<Vec<HubStatus>>),
+    Status(oneshot::Sender<ShardStatus>),
     /// Go on with these settings, and with the plugins that the host has now.
     Configure(Arc<Settings>, oneshot::Sender<()>),
     /// Send all clients away; answered when they are gone and upstream has heard of it.

@@ -1,16 +1,20 @@
 //! What the gateway counts, in the text that Prometheus reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use http::StatusCode;
-use hubgate_core::{CloseCause, HubStatus};
+use hubgate_core::id::{HubName, PluginName};
+use hubgate_core::{CloseCause, HubCounters, HubStatus, ShardStatus};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+/// The label of hubs that have none of their own.
+const OTHER: &str = "other";
 
 /// What is counted outside of the shards' cores, which count for themselves.
 #[derive(Debug)]
@@ -42,6 +46,11 @@ struct RestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HubLabel {
     hub: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PluginLabel {
+    plugin: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -96,42 +105,70 @@ impl Metrics {
         self.rest_requests.get_or_create(&RestLabels { operation, status: status.as_u16() }).inc();
     }
 
-    /// All metrics as text, `hubs` being the counts of the hubs.
-    pub(crate) fn encode(&self, hubs: &[HubStatus]) -> Result<String, fmt::Error> {
+    /// All metrics as text: `status` is what all shards know, `memberships` how many each plugin has made.
+    pub(crate) fn encode(
+        &self,
+        status: ShardStatus,
+        memberships: &[(PluginName, usize)],
+    ) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
-        encode_registry(&mut text, &hub_metrics(hubs))?;
+        encode_registry(&mut text, &hub_metrics(&labelled(status), memberships))?;
         encode_eof(&mut text)?;
         Ok(text)
     }
 }
 
-/// The sums over all shards.
+/// The sums over all shards, of hubs that are not forgotten.
 pub(crate) fn sum(statuses: impl IntoIterator<Item = HubStatus>) -> Vec<HubStatus> {
-    let mut sums: BTreeMap<_, HubStatus> = BTreeMap::new();
-    for status in statuses {
-        let Some(sum) = sums.get_mut(&status.hub) else {
-            sums.insert(status.hub.clone(), status);
-            continue;
-        };
-        sum.clients += status.clients;
-        sum.server_connections += status.server_connections;
-        sum.counters.messages_in += status.counters.messages_in;
-        sum.counters.messages_out += status.counters.messages_out;
-        sum.counters.bytes_in += status.counters.bytes_in;
-        sum.counters.bytes_out += status.counters.bytes_out;
-        sum.counters.calls_dropped += status.counters.calls_dropped;
-        sum.counters.joins_refused += status.counters.joins_refused;
-        sum.counters.server_messages_skipped += status.counters.server_messages_skipped;
-        for (sum, closed) in sum.counters.closed.iter_mut().zip(status.counters.closed) {
-            *sum += closed;
+    let mut sums: BTreeMap<HubName, HubStatus> = BTreeMap::new();
+    for status in statuses.into_iter().filter(|status| !status.is_forgotten()) {
+        match sums.get_mut(&status.hub) {
+            None => drop(sums.insert(status.hub.clone(), status)),
+            Some(sum) => {
+                sum.clients += status.clients;
+                sum.server_connections += status.server_connections;
+                sum.counters += &status.counters;
+            }
         }
     }
     sums.into_values().collect()
 }
 
-/// Labels never name a user, group or connection, so that their number stays that of the hubs.
-fn hub_metrics(hubs: &[HubStatus]) -> Registry {
+/// What metrics count together.
+#[derive(Debug, Default)]
+struct Labelled {
+    clients: usize,
+    server_connections: usize,
+    user_memberships: usize,
+    counters: HubCounters,
+}
+
+/// The sums over all shards by label. Hubs without a label of their own, and those that are forgotten, are one: no count ever
+/// goes back.
+fn labelled(status: ShardStatus) -> BTreeMap<String, Labelled> {
+    let mut sums: BTreeMap<String, Labelled> = BTreeMap::new();
+    let mut counted = HashSet::new();
+    for status in &status.hubs {
+        let label = if status.has_own_label() { status.hub.to_string() } else { OTHER.to_owned() };
+        let sum = sums.entry(label).or_default();
+        sum.clients += status.clients;
+        sum.server_connections += status.server_connections;
+        sum.counters += &status.counters;
+        // All shards tell of the same ones.
+        if counted.insert(&status.hub) {
+            sum.user_memberships += status.user_memberships;
+        }
+    }
+    if status.forgotten != HubCounters::default() {
+        sums.entry(OTHER.to_owned()).or_default().counters += &status.forgotten;
+    }
+    sums
+}
+
+/// Labels never name a user, group or connection, and hubs that the configuration does not name share one beyond a number, so
+/// that the number of series stays bounded.
+fn hub_metrics(hubs: &BTreeMap<String, Labelled>, plugin_memberships: &[(PluginName, usize)]) -> Registry {
     let connections = Family::<TransportLabels, Gauge>::default();
     let servers = Family::<HubLabel, Gauge>::default();
     let skipped = Family::<HubLabel, Counter>::default();
@@ -141,8 +178,14 @@ fn hub_metrics(hubs: &[HubStatus]) -> Registry {
     let calls_dropped = Family::<HubLabel, Counter>::default();
     let messages = Family::<DirectionLabels, Counter>::default();
     let bytes = Family::<DirectionLabels, Counter>::default();
-    for status in hubs {
-        let hub = || status.hub.to_string();
+    let memberships = Family::<HubLabel, Gauge>::default();
+    let memberships_refused = Family::<HubLabel, Counter>::default();
+    let memberships_of_plugins = Family::<PluginLabel, Gauge>::default();
+    for (plugin, count) in plugin_memberships {
+        memberships_of_plugins.get_or_create(&PluginLabel { plugin: plugin.to_string() }).set(*count as i64);
+    }
+    for (label, status) in hubs {
+        let hub = || label.clone();
         let counters = &status.counters;
         let transport = "WebSockets";
         connections.get_or_create(&TransportLabels { hub: hub(), transport }).set(status.clients as i64);
@@ -153,6 +196,8 @@ fn hub_metrics(hubs: &[HubStatus]) -> Registry {
             closed.get_or_create(&CauseLabels { hub: hub(), reason: cause.name() }).inc_by(count);
         }
         slow.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.closed[CloseCause::SlowClient as usize]);
+        memberships.get_or_create(&HubLabel { hub: hub() }).set(status.user_memberships as i64);
+        memberships_refused.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.memberships_refused);
         joins_refused.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.joins_refused);
         calls_dropped.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.calls_dropped);
         for (direction, message_count, byte_count) in
@@ -171,6 +216,11 @@ fn hub_metrics(hubs: &[HubStatus]) -> Registry {
     registry.register("hubgate_client_connections_closed", "Client connections that ended", closed);
     registry.register("hubgate_slow_clients_closed", "Clients given up because they read too slowly", slow);
     registry.register("hubgate_group_joins_refused", "Joins of connections that are in too many groups", joins_refused);
+    registry.register("hubgate_user_memberships", "Memberships of users in groups; long names count more", memberships);
+    let help = "Memberships of users that were refused because of a bound";
+    registry.register("hubgate_user_memberships_refused", help, memberships_refused);
+    let help = "Memberships of users that a plugin has made, in all hubs";
+    registry.register("hubgate_plugin_user_memberships", help, memberships_of_plugins);
     let help = "Calls that were dropped because their clients had left and too much was waiting";
     registry.register("hubgate_calls_dropped", help, calls_dropped);
     registry.register("hubgate_messages", "Hub messages from and to clients", messages);

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use hubgate_core::MembershipRefusal;
 use hubgate_core::delivery::{Action, Target};
 use hubgate_core::event::{HubAnswer, HubQuestion, Joined};
 use hubgate_core::filter::Origin;
@@ -86,6 +87,20 @@ impl ShardThread {
             Some(HubAnswer::Joined(joined)) => joined,
             _ => Joined::NoSuchConnection,
         }
+    }
+
+    /// Puts a user into a group; in effect on all shards when this returns.
+    pub(crate) async fn join_user(
+        self: &Rc<Self>,
+        hub: &HubName,
+        user: UserId,
+        group: GroupName,
+        ttl_seconds: Option<u32>,
+    ) -> Result<(), MembershipRefusal> {
+        let mut joined = Ok(());
+        self.tell(|core, now, effects| joined = core.join_user(hub, (user, group), ttl_seconds, now, effects));
+        self.wait_for_orders().await;
+        joined
     }
 
     pub(crate) async fn user_in_group(self: &Rc<Self>, hub: &HubName, user: UserId, group: GroupName) -> bool {

@@ -163,6 +163,7 @@ pub(crate) mod tests {
                 server_message: 0,
                 mode_switch_closes: 0,
                 groups_per_connection: 0,
+                user_memberships: 0,
             },
             timeouts: core::Timeouts {
                 negotiate: Millis(0),

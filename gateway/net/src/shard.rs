@@ -27,7 +27,7 @@ use crate::admission::{ClientPlace, HttpPlace};
 use crate::client::ClientLink;
 use crate::client::http_client::HttpClient;
 use crate::gateway::Shared;
-use crate::http::{self, Refusal, VerifiedTokens};
+use crate::http::{self, Refusal, VerifiedTokens, no_membership};
 use crate::inbox::{Inbox, InboxSender, ShardMessage, UpgradedClient};
 use crate::peers::Peer;
 use crate::plugin_http::PluginHttp;
@@ -345,6 +345,10 @@ impl ShardThread {
                     "calls of clients that have left are dropped: too much of theirs waits for upstream; more are only counted"
                 );
             }
+            Effect::MembershipRefused { hub, refusal } => {
+                let why = no_membership(&refusal);
+                tracing::warn!(%hub, why, "a user was not put into a group; more that are refused are only counted");
+            }
             Effect::PauseReading(slot) => self.set_reading(slot, false),
             Effect::ResumeReading(slot) => self.set_reading(slot, true),
             Effect::Call { slot, handler: Handler::Plugin(plugin), client, event } => {
@@ -473,7 +477,7 @@ impl ShardThread {
                 drop(answer.send(self.answer_here(&hub, question)));
             }
             ShardMessage::Barrier(answer) => drop(answer.send(())),
-            ShardMessage::Status(answer) => drop(answer.send(self.core.borrow().statuses())),
+            ShardMessage::Status(answer) => drop(answer.send(self.core.borrow().status())),
             ShardMessage::Configure(settings, answer) => {
                 self.plugins.refresh();
                 self.tokens.borrow_mut().forget();

@@ -6,7 +6,7 @@ use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::{ConnectionFacts, UpstreamFailure};
 use hubgate_core::filter::{FilterMessage, MessageKind, Origin, Refusal, Verdict};
-use hubgate_core::id::{ConnectionId, GroupName, HubName, InvalidGroupName, UserId};
+use hubgate_core::id::{ConnectionId, GroupName, HubName, InvalidGroupName, PluginName, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
 
@@ -178,12 +178,12 @@ fn arguments(arguments: types::PayloadResult) -> Result<Payload, String> {
     }
 }
 
-/// All of a guest's actions, or the first that is invalid. Those for somebody who cannot exist are left out: nothing
+/// All of the actions of a plugin's guest, or the first that is invalid. Those for somebody who cannot exist are left out: nothing
 /// would happen, and nobody is told.
-pub(crate) fn actions(asked: Vec<hub::Action>) -> Result<Vec<Action>, hub::Invalid> {
+pub(crate) fn actions(asked: Vec<hub::Action>, plugin: &PluginName) -> Result<Vec<Action>, hub::Invalid> {
     let mut actions = Vec::with_capacity(asked.len());
     for (index, asked) in asked.into_iter().enumerate() {
-        match action(asked) {
+        match action(asked, plugin) {
             Ok(action) => actions.extend(action),
             Err(reason) => return Err(invalid(index, reason)),
         }
@@ -195,7 +195,7 @@ pub(crate) fn invalid(index: usize, reason: impl Into<String>) -> hub::Invalid {
     hub::Invalid { index: index.try_into().unwrap_or(u32::MAX), reason: reason.into() }
 }
 
-fn action(asked: hub::Action) -> Result<Option<Action>, String> {
+fn action(asked: hub::Action, plugin: &PluginName) -> Result<Option<Action>, String> {
     let action = match asked {
         hub::Action::Send(message) => {
             let hub::Message { to, method, arguments: values, except } = message;
@@ -208,7 +208,8 @@ fn action(asked: hub::Action) -> Result<Option<Action>, String> {
         hub::Action::Join(membership) => {
             let group = group(&membership.group)?;
             let ttl_seconds = membership.ttl_seconds;
-            member(&membership.member).map(|member| Action::Join { member, group, ttl_seconds })
+            let plugin = Some(plugin.clone());
+            member(&membership.member).map(|member| Action::Join { member, group, ttl_seconds, plugin })
         }
         hub::Action::Leave((who, name)) => {
             let group = group(&name)?;
@@ -294,7 +295,8 @@ mod tests {
     #[test]
     fn one_invalid_action_refuses_all_by_its_index() {
         let check = |bad: hub::Action, part: &str| {
-            let refused = actions(vec![send("m", "[]", types::TargetResult::All), bad]).unwrap_err();
+            let asked = vec![send("m", "[]", types::TargetResult::All), bad];
+            let refused = actions(asked, &PluginName::new("p")).unwrap_err();
             assert_eq!(refused.index, 1);
             assert!(refused.reason.contains(part), "{}", refused.reason);
         };
@@ -321,7 +323,7 @@ mod tests {
             message: Outgoing::call("m".to_owned(), Payload::Json(JsonText::parse_array("[1.0]").unwrap())),
             except: Default::default(),
         };
-        assert_eq!(actions(asked).unwrap(), [expected]);
+        assert_eq!(actions(asked, &PluginName::new("p")).unwrap(), [expected]);
     }
 
     #[test]

@@ -61,7 +61,12 @@ fn what_a_method_asks_of_the_hub_comes_with_its_answer() {
             actions(&shard, "tell", "[\"bob\",\"hi\"]").await,
             [send(Target::User(UserId::new("bob")), "[\"hi\"]")]
         );
-        let join = Action::Join { member: member.clone(), group: group.clone(), ttl_seconds: None };
+        let join = Action::Join {
+            member: member.clone(),
+            group: group.clone(),
+            ttl_seconds: None,
+            plugin: Some(PluginName::new("p")),
+        };
         assert_eq!(actions(&shard, "join", "[\"g\"]").await, [join]);
         assert_eq!(actions(&shard, "leave", "[\"g\"]").await, [Action::Leave { member, group }]);
         assert_eq!(actions(&shard, "quit", "[\"enough\"]").await, [close]);

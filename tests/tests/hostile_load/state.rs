@@ -1,5 +1,8 @@
 //! State of hubs: clients that have left, memberships, hub names, ids and names of any length.
 
+use std::collections::HashSet;
+
+use http::Method;
 use hubgate_tests::wait::until;
 use hubgate_tests::webhook::Webhook;
 use hubgate_tests::{Client, Gateway};
@@ -74,4 +77,62 @@ async fn calls_of_clients_that_left_are_bounded_over_all_and_their_ends_are_stil
     webhook.answer();
     let ends = async || (webhook.count("/connections/disconnected") == CLIENTS).then_some(());
     until("all ends to be told", ends).await;
+}
+
+/// Puts a user of hub `hub` into a group by REST; gives the status and the body.
+async fn add_user(gateway: &Gateway, user: &str, query: &str) -> (u16, String) {
+    let answer = gateway.rest(Method::PUT, &format!("/api/v1/hubs/hub/groups/g/users/{user}{query}")).send().await;
+    (answer.status, answer.body)
+}
+
+#[tokio::test]
+async fn memberships_of_invented_users_are_bounded_and_the_caller_is_told() {
+    let gateway = Gateway::serve().with("server.limits.user-memberships = 100").start().await;
+    for number in 0..100 {
+        assert_eq!(add_user(&gateway, &format!("user{number}"), "?ttl=3600").await.0, 202);
+    }
+    let (status, body) = add_user(&gateway, "one-too-many", "").await;
+    assert_eq!(status, 429);
+    assert!(body.contains("server.limits.user-memberships"), "{body}");
+    assert_eq!(add_user(&gateway, "user7", "").await.0, 202, "it is in the group already");
+    assert_eq!(gateway.metric("hubgate_user_memberships", [("hub", "hub")]).await, 100.0);
+    assert_eq!(gateway.metric("hubgate_user_memberships_refused_total", [("hub", "hub")]).await, 1.0);
+    assert_eq!(gateway.metric("hubgate_requests_refused_total", [("reason", "user-memberships")]).await, 1.0);
+    gateway.logs(&["a user was not put into a group", "server.limits.user-memberships", "hub"]).await;
+    let path = "/api/v1/hubs/hub/users/user7/groups";
+    assert_eq!(gateway.rest(Method::DELETE, path).send().await.status, 200);
+    assert_eq!(add_user(&gateway, "one-too-many", "").await.0, 202);
+}
+
+#[tokio::test]
+async fn memberships_that_have_ended_are_not_kept() {
+    let gateway = Gateway::serve().start().await;
+    for number in 0..50 {
+        assert_eq!(add_user(&gateway, &format!("user{number}"), "?ttl=1").await.0, 202);
+    }
+    assert_eq!(add_user(&gateway, "stays", "").await.0, 202);
+    let kept = async || gateway.metric("hubgate_user_memberships", [("hub", "hub")]).await;
+    until("the others to be forgotten, though nobody asks for one", async || (kept().await == 1.0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn invented_hub_names_are_forgotten_and_are_no_series_of_their_own_beyond_a_thousand() {
+    const INVENTED: usize = 1_300;
+    let gateway = Gateway::serve().with("hubs.named.mode = 'serverless'").start().await;
+    let send = async |hub: &str| {
+        let request = gateway.rest(Method::POST, &format!("/api/v1/hubs/{hub}"));
+        assert_eq!(request.json(&json!({ "target": "said", "arguments": [] })).send().await.status, 202);
+    };
+    for number in 0..INVENTED {
+        send(&format!("invented{number}")).await;
+    }
+    send("named").await;
+    let hubs = async || gateway.admin("/admin/hubs").await["hubs"].as_object().map_or(0, serde_json::Map::len);
+    until("the oldest to be forgotten", async || (hubs().await <= 1_001).then_some(())).await;
+    assert!(hubs().await > 900, "the latest are remembered for a while");
+    let metrics = gateway.admin_request("/metrics").bearer(&gateway.ready().admin_token).send().await.body;
+    let label = |line: &str| Some(line.split_once("{hub=\"")?.1.split_once('"')?.0.to_owned());
+    let labels: HashSet<String> = metrics.lines().filter_map(label).collect();
+    assert!(labels.len() <= 1_002 && labels.contains("named"), "{} labels", labels.len());
+    assert!(labels.contains("other"), "those that came while a thousand had labels");
 }

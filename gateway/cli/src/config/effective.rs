@@ -124,6 +124,7 @@ fn limits(net: &net::Limits, core: &core::Limits) -> Table {
         ("http-connections".into(), number(net.http_connections)),
         ("negotiates-per-second".into(), Value::Integer(net.negotiates_per_second.into())),
         ("groups-per-connection".into(), number(core.groups_per_connection)),
+        ("user-memberships".into(), number(core.user_memberships)),
         ("mode-switch-closes".into(), number(core.mode_switch_closes)),
     ])
 }

@@ -9,10 +9,17 @@ use super::{ConfigError, problem, schema};
 
 /// The smallest bound of a request's head that the HTTP library takes, in bytes.
 const SMALLEST_HEAD: usize = 8 << 10;
+/// The smallest bound of memberships: half of it still takes the one with the longest names, which counts as many.
+const MIN_USER_MEMBERSHIPS: usize = 100;
 const DEFAULT_OUTBOX: usize = 8 << 20;
 
-pub(super) fn core_limits(limits: &schema::Limits) -> core::Limits {
-    core::Limits {
+pub(super) fn core_limits(limits: &schema::Limits) -> Result<core::Limits, ConfigError> {
+    let user_memberships = limits.user_memberships.unwrap_or(1_000_000);
+    if user_memberships < MIN_USER_MEMBERSHIPS {
+        let problem_text = format!("must be at least {MIN_USER_MEMBERSHIPS}");
+        return Err(problem("server.limits.user-memberships", problem_text));
+    }
+    Ok(core::Limits {
         message: limits.message.map_or(16 << 20, |size| size.0),
         queued_calls: 256,
         queued_bytes: 1 << 20,
@@ -22,7 +29,8 @@ pub(super) fn core_limits(limits: &schema::Limits) -> core::Limits {
         server_message: limits.server_message.map_or(64 << 20, |size| size.0),
         mode_switch_closes: limits.mode_switch_closes.unwrap_or(1_000),
         groups_per_connection: limits.groups_per_connection.unwrap_or(1_000),
-    }
+        user_memberships,
+    })
 }
 
 pub(super) fn net_limits(limits: &schema::Limits) -> Result<net::Limits, ConfigError> {

@@ -124,7 +124,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
         hubs: hubs.iter().map(|(name, hub)| (name.clone(), hub.core.clone())).collect(),
         other_hubs: other_hubs.core,
         upstream: upstream(&file, &plugins)?,
-        limits: limits::core_limits(&file.server.limits),
+        limits: limits::core_limits(&file.server.limits)?,
         timeouts: limits::core_timeouts(&file.server.timeouts),
         detailed_errors: file.server.detailed_errors,
     };
@@ -448,7 +448,7 @@ impl Development {
                 events: core::Pattern::Any,
                 handler: core::Handler::Plugin(plugin.name.clone()),
             }],
-            limits: limits::core_limits(&file.server.limits),
+            limits: limits::core_limits(&file.server.limits)?,
             timeouts: limits::core_timeouts(&file.server.timeouts),
             detailed_errors: true,
         };

@@ -60,6 +60,7 @@ pub(crate) struct Limits {
     pub(crate) http_connections: Option<usize>,
     pub(crate) negotiates_per_second: u32,
     pub(crate) groups_per_connection: Option<usize>,
+    pub(crate) user_memberships: Option<usize>,
     pub(crate) mode_switch_closes: Option<usize>,
 }
 

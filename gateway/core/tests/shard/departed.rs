@@ -49,7 +49,7 @@ fn answer_all(rig: &mut Rig) -> Vec<String> {
 }
 
 fn dropped(rig: &Rig) -> u64 {
-    rig.shards[0].statuses()[0].counters.calls_dropped
+    rig.shards[0].status().hubs[0].counters.calls_dropped
 }
 
 #[test]

@@ -532,7 +532,7 @@ fn what_is_no_hub_message_is_not_sent_past_a_filter() {
     let all = BroadcastData::default();
     rig.says(server, &ServiceMessage::BroadcastData(BroadcastData { payloads: completion, ..all }));
     assert_eq!((rig.unreadable, rig.received(client)), (1, Vec::new()), "the log has the first of them");
-    assert_eq!(rig.shards[0].statuses()[0].counters.server_messages_skipped, 2);
+    assert_eq!(rig.shards[0].status().hubs[0].counters.server_messages_skipped, 2);
 }
 
 #[test]

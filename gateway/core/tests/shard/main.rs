@@ -2,6 +2,7 @@
 
 mod departed;
 mod filters;
+mod hubs;
 mod model;
 mod modes;
 mod proxied;

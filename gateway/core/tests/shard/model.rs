@@ -119,12 +119,12 @@ fn action(event: &Event, clients: &[Client]) -> Option<Action> {
     Some(match event {
         Event::Connect { .. } | Event::Leave { .. } => return None,
         Event::Join { client, group: name } => {
-            Action::Join { member: connection(client), group: group(*name), ttl_seconds: None }
+            Action::Join { member: connection(client), group: group(*name), ttl_seconds: None, plugin: None }
         }
         Event::Part { client, group: name } => Action::Leave { member: connection(client), group: group(*name) },
         Event::PartAll { client } => Action::LeaveAll(connection(client)),
         Event::JoinUser { user: name, group: to } => {
-            Action::Join { member: Member::User(user(*name)), group: group(*to), ttl_seconds: None }
+            Action::Join { member: Member::User(user(*name)), group: group(*to), ttl_seconds: None, plugin: None }
         }
         Event::PartUser { user: name, group: of } => {
             Action::Leave { member: Member::User(user(*name)), group: group(*of) }

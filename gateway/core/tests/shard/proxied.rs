@@ -836,7 +836,7 @@ fn messages_may_be_cut_anywhere_and_what_is_not_understood_is_skipped() {
     }
     assert_eq!(rig.received(client), ["one", "two"]);
     assert_eq!(rig.skipped, ["a message of the unknown type 99"]);
-    let status = rig.shards[0].statuses().remove(0);
+    let status = rig.shards[0].status().hubs.remove(0);
     assert_eq!((status.counters.server_messages_skipped, status.server_connections), (4, 1));
 }
 
@@ -910,7 +910,7 @@ proptest! {
             rig.gone(client, CloseCause::Normal);
         }
         prop_assert!(rig.shards.iter().all(|shard| shard.is_empty()));
-        prop_assert_eq!(rig.shards[1].statuses()[0].server_connections, 0);
+        prop_assert_eq!(rig.shards[1].status().hubs[0].server_connections, 0);
     }
 }
 

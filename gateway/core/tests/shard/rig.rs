@@ -13,7 +13,8 @@ use hubgate_core::mode::Mode;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, CloseCause, Effect, Identity, NewClient, NewServerConnection, Order, Presence, Shard, Shards, Slot,
+    ClientTimes, CloseCause, Effect, Identity, MembershipRefusal, NewClient, NewServerConnection, Order, Presence,
+    Shard, Shards, Slot,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -46,6 +47,8 @@ pub(crate) struct Rig {
     pub(crate) forgotten: Vec<(usize, Slot)>,
     /// How often the log was told that calls are dropped.
     pub(crate) told_of_drops: usize,
+    /// What the log was told of memberships that were refused.
+    pub(crate) refusals: Vec<MembershipRefusal>,
     pub(crate) paused: Vec<(usize, Slot)>,
     to_servers: HashMap<ServerConnectionId, Vec<u8>>,
     pub(crate) finished_servers: Vec<(ServerConnectionId, String)>,
@@ -81,6 +84,7 @@ pub(crate) fn settings() -> Settings {
             server_message: 1_000,
             mode_switch_closes: 8,
             groups_per_connection: 3,
+            user_memberships: 1_000,
         },
         timeouts: Timeouts {
             negotiate: Millis(5_000),
@@ -175,6 +179,7 @@ impl Rig {
             finished: HashMap::new(),
             forgotten: Vec::new(),
             told_of_drops: 0,
+            refusals: Vec::new(),
             paused: Vec::new(),
             to_servers: HashMap::new(),
             finished_servers: Vec::new(),
@@ -398,6 +403,7 @@ impl Rig {
             Effect::Finish { slot, cause, .. } => drop(self.finished.insert((shard, slot), cause)),
             Effect::Forgotten(slot) => self.forgotten.push((shard, slot)),
             Effect::CallsDropped { .. } => self.told_of_drops += 1,
+            Effect::MembershipRefused { refusal, .. } => self.refusals.push(refusal),
             Effect::PauseReading(slot) => self.paused.push((shard, slot)),
             Effect::ResumeReading(slot) => self.paused.retain(|each| *each != (shard, slot)),
             Effect::Call { slot, event, .. } => self.calls.push_back((shard, slot, event)),

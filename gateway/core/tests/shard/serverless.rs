@@ -27,7 +27,7 @@ fn group(name: &str) -> GroupName {
 }
 
 fn join(client: Client, name: &str) -> Action {
-    Action::Join { member: Member::Connection(client.id), group: group(name), ttl_seconds: None }
+    Action::Join { member: Member::Connection(client.id), group: group(name), ttl_seconds: None, plugin: None }
 }
 
 fn methods(events: &[UpstreamEvent]) -> Vec<&str> {
@@ -332,7 +332,8 @@ fn a_closed_client_is_gone_for_everybody_else_at_once() {
 #[test]
 fn a_users_membership_is_for_its_later_connections_too_until_it_ends() {
     let user = || UserId::new("ann");
-    let join = |ttl_seconds| Action::Join { member: Member::User(user()), group: group("g"), ttl_seconds };
+    let join =
+        |ttl_seconds| Action::Join { member: Member::User(user()), group: group("g"), ttl_seconds, plugin: None };
     for (ttl, joins_at_once, joins_later) in [(None, true, true), (Some(0), false, false), (Some(10), true, false)] {
         let mut rig = Rig::new(2, settings());
         let present = rig.connect(0, Some("ann"));

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use http_body_util::Full;
+use hubgate_core::MembershipRefusal;
 use hubgate_wire::token::TokenError;
 use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
@@ -123,6 +124,8 @@ pub(crate) enum Refusal {
     NotAnonymous(hubgate_core::id::HubName),
     #[error("Hub '{0}' is in serverless mode: it takes no hub servers.")]
     HubServerOfServerless(hubgate_core::id::HubName),
+    #[error("{}", no_membership(.0))]
+    NoMembership(MembershipRefusal),
     #[error("{0}")]
     NotFound(&'static str),
     #[error("")]
@@ -181,7 +184,11 @@ impl Refusal {
             Refusal::ConnectionInUse => StatusCode::CONFLICT,
             Refusal::NoRoom(NoRoom::Connections) => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::NoRoom(NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken)
-            | Refusal::TooManyNegotiates { .. } => StatusCode::TOO_MANY_REQUESTS,
+            | Refusal::TooManyNegotiates { .. }
+            | Refusal::NoMembership(MembershipRefusal::HubFull | MembershipRefusal::PluginFull(_)) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Refusal::NoMembership(MembershipRefusal::UserFull) => StatusCode::BAD_REQUEST,
             Refusal::NotAnonymous(_) | Refusal::HubServerOfServerless(_) => StatusCode::FORBIDDEN,
             Refusal::OtherTransport | Refusal::NotToBeDeleted | Refusal::NoTransport => StatusCode::BAD_REQUEST,
             Refusal::MethodNotAllowed | Refusal::PostToWebSocket => StatusCode::METHOD_NOT_ALLOWED,
@@ -205,10 +212,27 @@ impl Refusal {
             Refusal::UnknownTransport(_) | Refusal::NoTransport => "transport",
             Refusal::NoRoom(full) => full.key(),
             Refusal::TooManyNegotiates { .. } => "negotiates-per-second",
+            Refusal::NoMembership(_) => "user-memberships",
             Refusal::NotAnonymous(_) => "anonymous",
             Refusal::HubServerOfServerless(_) => "hub-server",
             Refusal::NotFound(_) => "path",
         }
+    }
+}
+
+/// Why a user is not put into a group.
+pub(crate) fn no_membership(refusal: &MembershipRefusal) -> String {
+    match refusal {
+        MembershipRefusal::UserFull => {
+            "The user has as many memberships as `server.limits.groups-per-connection` allows.".to_owned()
+        }
+        MembershipRefusal::HubFull => {
+            "The hub has as many memberships of users as `server.limits.user-memberships` allows.".to_owned()
+        }
+        MembershipRefusal::PluginFull(plugin) => format!(
+            "Plugin '{plugin}' has made half of the memberships of users that `server.limits.user-memberships` allows in a \
+             hub, which is all that one plugin may make."
+        ),
     }
 }
 

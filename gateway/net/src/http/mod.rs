@@ -32,7 +32,7 @@ use crate::shard::ShardThread;
 use crate::tls::{HttpSocket, UpgradedStream};
 use crate::websocket;
 
-pub(crate) use answer::{Answer, Refusal, text, with_type};
+pub(crate) use answer::{Answer, Refusal, no_membership, text, with_type};
 pub(crate) use tokens::VerifiedTokens;
 
 /// Headers of one request, in number.

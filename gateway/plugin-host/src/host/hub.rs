@@ -16,7 +16,7 @@ impl hub::Host for Guest {
         let Some(event) = &mut self.event else {
             return Ok(Err(convert::invalid(0, "there is no event, so there is no hub to act on")));
         };
-        let actions = match convert::actions(actions) {
+        let actions = match convert::actions(actions, self.surroundings.name()) {
             Ok(actions) => actions,
             Err(invalid) => return Ok(Err(invalid)),
         };

@@ -115,8 +115,7 @@ impl Operation {
                 }
             }
             Operation::AddUser { user, group, ttl_seconds } => {
-                shard.change(hub, Action::Join { member: Member::User(user), group, ttl_seconds }).await;
-                Ok(())
+                shard.join_user(hub, user, group, ttl_seconds).await.map_err(Refusal::NoMembership)
             }
             Operation::Remove { member, group } => {
                 if let Some(member) = member {
