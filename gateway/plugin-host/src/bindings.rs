@@ -15,16 +15,13 @@ wasmtime::component::bindgen!({
     world: "hubgate:gateway/everything",
     // Arguments of exports are lent to the guest and not cloned for it.
     ownership: Borrowing { duplicate_if_necessary: true },
+    // What takes a moment at most is answered in place. All else may let the shard go on meanwhile.
     imports: {
-        "hubgate:plugin/connections": async | trappable,
-        "hubgate:plugin/hub.flush": async | trappable,
-        "hubgate:plugin/hub.exists": async | trappable,
-        "hubgate:plugin/state.set": async | trappable,
-        "hubgate:plugin/state.compare-and-set": async | trappable,
-        "hubgate:plugin/state.delete": async | trappable,
-        "hubgate:plugin/state.increment": async | trappable,
-        "hubgate:plugin/http": async | trappable,
-        default: trappable,
+        "hubgate:plugin/context.now": trappable,
+        "hubgate:plugin/context.event-id": trappable,
+        "hubgate:plugin/context.message-headers": trappable,
+        "hubgate:plugin/context.time-left": trappable,
+        default: async | trappable,
     },
     exports: { default: async },
 });

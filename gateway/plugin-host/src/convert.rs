@@ -12,6 +12,7 @@ use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
 
 use crate::bindings::exports::hubgate::plugin::upstream::Invocation;
 use crate::bindings::hubgate::plugin::{filtering, hub, log, state, types};
+use crate::host::Offload;
 use crate::settings::Payloads;
 use crate::state::StateError;
 
@@ -31,10 +32,29 @@ pub(crate) enum LentPayload<'a> {
 }
 
 impl<'a> LentPayload<'a> {
-    pub(crate) fn new(payload: &'a Payload, wanted: Payloads) -> LentPayload<'a> {
+    /// Converts what is to be converted, long values beside the shard.
+    pub(crate) async fn new(
+        payload: &'a Payload,
+        wanted: Payloads,
+        offload: &Offload,
+    ) -> wasmtime::Result<LentPayload<'a>> {
         match (payload.borrow(), wanted) {
-            (PayloadRef::MessagePack(bytes), Payloads::Native) => LentPayload::MessagePack(bytes),
-            (payload, Payloads::Json | Payloads::Native) => LentPayload::Json(payload.to_json()),
+            (PayloadRef::MessagePack(bytes), Payloads::Native) => Ok(LentPayload::MessagePack(bytes)),
+            (PayloadRef::MessagePack(bytes), Payloads::Json) => {
+                let payload = payload.clone();
+                let convert = move || payload.borrow().to_json().into_owned();
+                let (text, _) = offload.run(bytes.len(), convert).await?;
+                Ok(LentPayload::Json(Cow::Owned(text)))
+            }
+            (json @ PayloadRef::Json(_), Payloads::Json | Payloads::Native) => Ok(LentPayload::Json(json.to_json())),
+        }
+    }
+
+    /// In bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            LentPayload::Json(text) => text.len(),
+            LentPayload::MessagePack(bytes) => bytes.len(),
         }
     }
 
@@ -49,6 +69,32 @@ impl<'a> LentPayload<'a> {
 /// Lends an invocation to a guest.
 pub(crate) fn invocation<'a>(target: &'a str, arguments: &'a LentPayload<'_>, wants_result: bool) -> Invocation<'a> {
     Invocation { target, arguments: arguments.lend(), wants_result }
+}
+
+/// The bytes that [`result`] looks through.
+pub(crate) fn answer_bytes(answer: &Result<Option<types::PayloadResult>, types::Error>) -> usize {
+    match answer {
+        Ok(Some(value)) => payload_bytes(value),
+        Ok(None) | Err(_) => 0,
+    }
+}
+
+/// The bytes that [`verdict`] looks through.
+pub(crate) fn verdict_bytes(verdict: &filtering::Verdict) -> usize {
+    match verdict {
+        filtering::Verdict::Replace(message) => message.content.as_ref().map_or(0, payload_bytes),
+        filtering::Verdict::Pass
+        | filtering::Verdict::Reject(_)
+        | filtering::Verdict::Drop
+        | filtering::Verdict::Close(_) => 0,
+    }
+}
+
+pub(crate) fn payload_bytes(payload: &types::PayloadResult) -> usize {
+    match payload {
+        types::PayloadResult::Json(text) => text.len(),
+        types::PayloadResult::Msgpack(bytes) => bytes.len(),
+    }
 }
 
 /// What a guest answered to an invocation.
@@ -76,8 +122,21 @@ pub(crate) struct LentMessage<'a> {
 }
 
 impl<'a> LentMessage<'a> {
-    pub(crate) fn new(message: &'a FilterMessage, wanted: Payloads) -> LentMessage<'a> {
-        LentMessage { message, content: message.content.as_ref().map(|content| LentPayload::new(content, wanted)) }
+    pub(crate) async fn new(
+        message: &'a FilterMessage,
+        wanted: Payloads,
+        offload: &Offload,
+    ) -> wasmtime::Result<LentMessage<'a>> {
+        let content = match &message.content {
+            Some(content) => Some(LentPayload::new(content, wanted, offload).await?),
+            None => None,
+        };
+        Ok(LentMessage { message, content })
+    }
+
+    /// Of its content, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.content.as_ref().map_or(0, LentPayload::len)
     }
 
     pub(crate) fn lend(&self) -> filtering::MessageParam<'_> {
@@ -326,17 +385,23 @@ mod tests {
         assert_eq!(actions(asked, &PluginName::new("p")).unwrap(), [expected]);
     }
 
-    #[test]
-    fn a_plugin_gets_what_was_sent_in_the_form_that_it_wants() {
+    #[tokio::test]
+    async fn a_plugin_gets_what_was_sent_in_the_form_that_it_wants() {
         let packed = Payload::MessagePack(MessagePackValue::parse_array(vec![0x92, 0x01, 0xc4, 0x01, 0xff]).unwrap());
         let json = Payload::Json(JsonText::parse_array("[1.0]").unwrap());
-        let lent = |payload: &Payload, wanted| match LentPayload::new(payload, wanted).lend() {
-            types::PayloadParam::Json(text) => text.as_bytes().to_vec(),
-            types::PayloadParam::Msgpack(bytes) => bytes.to_vec(),
-        };
-        assert_eq!(lent(&packed, Payloads::Native), [0x92, 0x01, 0xc4, 0x01, 0xff]);
-        assert_eq!(lent(&packed, Payloads::Json), b"[1,\"/w==\"]");
-        assert_eq!(lent(&json, Payloads::Native), b"[1.0]");
+        let offload = Offload::default();
+        for (payload, wanted, expected) in [
+            (&packed, Payloads::Native, &[0x92, 0x01, 0xc4, 0x01, 0xff][..]),
+            (&packed, Payloads::Json, b"[1,\"/w==\"]"),
+            (&json, Payloads::Native, b"[1.0]"),
+        ] {
+            let lent = LentPayload::new(payload, wanted, &offload).await.unwrap();
+            let bytes = match lent.lend() {
+                types::PayloadParam::Json(text) => text.as_bytes(),
+                types::PayloadParam::Msgpack(bytes) => bytes,
+            };
+            assert_eq!((bytes, lent.len()), (expected, expected.len()));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use hubgate_core::delivery::Action;
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::filter::{FilterMessage, Subject, Verdict};
 use hubgate_core::pairs::Pairs;
+use hubgate_wire::payload::Payload;
 use tokio::sync::mpsc;
 use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
 
@@ -20,6 +21,9 @@ use crate::log::printable;
 
 /// Frames of a guest's stack that the reason of a trap names.
 const FRAMES: usize = 6;
+
+/// How wasmtime's error begins when a guest passes more than [`HOST_CALL_BYTES`]; it has no type of its own.
+const HOST_CALL_FUEL_EXHAUSTED: &str = "too much data is being copied between the host and the guest";
 
 /// An instance in its own store. It is used until it is spent, and dropped at once when a call breaks it.
 pub(crate) struct Instance {
@@ -80,10 +84,9 @@ impl Instance {
             Ok(loaded) => loaded,
             Err(error) => return Err(broken(&store, &error)),
         };
-        match lifecycle.call_init(&mut store).await {
-            Ok(Ok(())) => {}
-            Ok(Err(reason)) => return Err(Broken::NotReady(printable(&reason, REASON_BYTES))),
-            Err(error) => return Err(broken(&store, &error)),
+        let initialized = lifecycle.call_init(&mut store).await;
+        if let Err(reason) = completed(&store, initialized)? {
+            return Err(Broken::NotReady(printable(&reason, REASON_BYTES)));
         }
         let used = store.data().memory.used();
         let gain = surroundings.settings.budgets.memory_bytes.saturating_sub(used);
@@ -106,12 +109,19 @@ impl Instance {
         let store = &mut self.store;
         let connection = convert::connection(client);
         store.set_epoch_deadline(1);
+        store.set_hostcall_fuel(HOST_CALL_BYTES);
         let answer = match event {
             UpstreamEvent::Invocation { target, arguments, invocation_id, headers } => {
                 store.data_mut().begin(EventOf::Client(Arc::clone(client)), headers.clone(), deadline);
-                let arguments = LentPayload::new(arguments, store.data().payloads());
+                let arguments = lend(store, arguments).await?;
+                store.set_hostcall_fuel(HOST_CALL_BYTES + arguments.len());
                 let invocation = convert::invocation(target, &arguments, invocation_id.is_some());
-                upstream.call_invoke(&mut *store, connection, invocation).await.map(convert::result)
+                match upstream.call_invoke(&mut *store, connection, invocation).await {
+                    Ok(answer) => {
+                        store.data_mut().offload(convert::answer_bytes(&answer), || convert::result(answer)).await
+                    }
+                    Err(error) => Err(error),
+                }
             }
             UpstreamEvent::Connected => {
                 store.data_mut().begin(EventOf::Client(Arc::clone(client)), Pairs::default(), deadline);
@@ -123,10 +133,9 @@ impl Instance {
             }
         };
         let actions = store.data_mut().end();
-        match answer {
-            Ok(Ok(result)) => Ok(UpstreamAnswer { result: Ok(result), actions }),
-            Ok(Err(failure)) => Ok(UpstreamAnswer { result: Err(failure), actions: Vec::new() }),
-            Err(error) => Err(broken(store, &error)),
+        match completed(store, answer)? {
+            Ok(result) => Ok(UpstreamAnswer { result: Ok(result), actions }),
+            Err(failure) => Ok(UpstreamAnswer { result: Err(failure), actions: Vec::new() }),
         }
     }
 
@@ -142,7 +151,10 @@ impl Instance {
         self.calls_left = self.calls_left.saturating_sub(1);
         let store = &mut self.store;
         store.set_epoch_deadline(1);
-        let lent = LentMessage::new(message, store.data().payloads());
+        let guest = store.data();
+        let lent = LentMessage::new(message, guest.payloads(), guest.offload_place()).await;
+        let lent = lent.map_err(|error| broken(store, &error))?;
+        store.set_hostcall_fuel(HOST_CALL_BYTES + lent.len());
         let verdict = match subject {
             Subject::Client(client) => {
                 let Some(filter) = &self.inbound_filter else { return Ok((Ok(Verdict::Pass), Vec::new())) };
@@ -160,11 +172,15 @@ impl Instance {
                 filter.call_inspect(&mut *store, convert::delivery(hub, &to, origin), lent.lend()).await
             }
         };
+        let verdict = match verdict {
+            Ok(verdict) => {
+                let (bytes, kind) = (convert::verdict_bytes(&verdict), message.kind);
+                store.data_mut().offload(bytes, move || convert::verdict(verdict, kind)).await
+            }
+            Err(error) => Err(error),
+        };
         let actions = store.data_mut().end();
-        match verdict {
-            Ok(verdict) => Ok((convert::verdict(verdict, message.kind), actions)),
-            Err(error) => Err(broken(store, &error)),
-        }
+        Ok((completed(store, verdict)?, actions))
     }
 
     /// Should a fresh instance take its place?
@@ -178,6 +194,12 @@ impl Instance {
     }
 }
 
+async fn lend<'a>(store: &Store<Guest>, payload: &'a Payload) -> Result<LentPayload<'a>, Broken> {
+    let guest = store.data();
+    let lent = LentPayload::new(payload, guest.payloads(), guest.offload_place()).await;
+    lent.map_err(|error| broken(store, &error))
+}
+
 /// At each tick a running guest lets the thread's other work go on, and is broken off when its time is over.
 fn at_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     match store.data_mut().must_stop() {
@@ -187,12 +209,26 @@ fn at_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDead
     }
 }
 
+/// What a call came to. One that made too many host calls has not ended well, even if it ended before that could stop it.
+fn completed<T>(store: &Store<Guest>, called: wasmtime::Result<T>) -> Result<T, Broken> {
+    match called {
+        Ok(output) => store.data().host_calls_when_stopped().map_or(Ok(output), |allowed| Err(too_many(allowed))),
+        Err(error) => Err(broken(store, &error)),
+    }
+}
+
+fn too_many(allowed_host_calls: u32) -> Broken {
+    Broken::Trapped(format!("it called the host more than {allowed_host_calls} times in one call"))
+}
+
 fn broken(store: &Store<Guest>, error: &wasmtime::Error) -> Broken {
     let guest = store.data();
     if guest.was_out_of_time() {
         Broken::OutOfTime
     } else if let Some(ticks) = guest.cpu_time_when_stopped() {
         Broken::OutOfCpuTime { ticks }
+    } else if let Some(allowed) = guest.host_calls_when_stopped() {
+        too_many(allowed)
     } else if guest.memory.refused() {
         Broken::OutOfMemory
     } else if error.is::<PoolConcurrencyLimitError>() {
@@ -205,6 +241,9 @@ fn broken(store: &Store<Guest>, error: &wasmtime::Error) -> Broken {
 /// What trapped, and the innermost frames of the guest's stack.
 fn trap_reason(error: &wasmtime::Error) -> String {
     let mut reason = error.root_cause().to_string();
+    if reason.starts_with(HOST_CALL_FUEL_EXHAUSTED) {
+        reason = format!("it passed more than {HOST_CALL_BYTES} bytes, and those of its message, to the host at once");
+    }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         // Its text has the demangled names: `  0:   0x1f2 - module!function`.
         let text = backtrace.to_string();

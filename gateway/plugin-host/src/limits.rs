@@ -11,10 +11,15 @@ pub const MAX_COMPONENT_BYTES: usize = 256 << 20;
 pub(crate) const TRIAL_TIME: Duration = Duration::from_secs(5);
 /// Calls that an instance answers before a fresh one takes its place, so that what leaks in a guest stays bounded.
 pub(crate) const CALLS_PER_INSTANCE: u32 = 10_000;
-/// What one host call may pass to the host, and a result weigh, in bytes.
-pub(crate) const HOST_CALL_BYTES: usize = 32 << 20;
-/// What the actions that a call has queued may weigh together, in bytes.
+/// What a guest may pass to the host in one call of an import, and as its result, in bytes: so much, and as much again as the
+/// message that its call is about. The call is broken off.
+pub(crate) const HOST_CALL_BYTES: usize = HTTP_BODY_BYTES + (64 << 10);
+/// How long a guest may hold its shard with calls of imports, without executing anything of its own that could be interrupted.
+pub(crate) const MAX_HOST_CALL_HOLD: Duration = Duration::from_millis(2);
+/// What the actions that a call has queued may weigh together, with everything that they name, in bytes.
 pub(crate) const ACTION_BYTES_PER_CALL: usize = 16 << 20;
+/// What an action takes up beside the texts and payloads in it, in bytes.
+pub(crate) const ACTION_OVERHEAD_BYTES: usize = 256;
 /// The body of a request of the `http` import, and of its answer, in bytes.
 pub(crate) const HTTP_BODY_BYTES: usize = 4 << 20;
 /// Random bytes that one host call gives.
@@ -27,14 +32,17 @@ pub(crate) const LOG_BURST: u32 = 5;
 pub(crate) const FAILURE_LINES: (u32, u32) = (5, 20);
 /// The longest reason of a failed call that is logged or shown, in bytes.
 pub(crate) const REASON_BYTES: usize = 1 << 10;
-/// WASI resources (streams, pollables) that an instance may hold at a time.
+/// WASI resources (streams, pollables) that an instance may hold at a time, and pollables that one call may wait for.
 pub(crate) const WASI_RESOURCES: usize = 1_000;
+/// What an instance may write to its standard streams before the shard's other work has its turn, in bytes: the permit that
+/// `check-write` gives. A write beyond it is a trap.
+pub(crate) const WASI_WRITE_BYTES: usize = 4 << 10;
 
 /// The longest key of the `state` import, in bytes.
 pub(crate) const STATE_KEY_BYTES: usize = 1 << 10;
 /// The largest value of the `state` import, in bytes.
 pub(crate) const STATE_VALUE_BYTES: usize = 1 << 20;
-/// The longest page of keys.
+/// The longest page of keys, and the number of values that are looked at in one go to find them.
 pub(crate) const STATE_KEYS_PER_PAGE: usize = 1_000;
 
 /// Core instances, memories and tables that one component instance may consist of. Components made of interpreters

@@ -74,6 +74,14 @@ pub(crate) struct Replaced {
     before: Option<Entry>,
 }
 
+/// Keys that were found in one go.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) keys: Vec<String>,
+    /// The last key that was looked at, if there may be more after it.
+    pub(crate) seen_to: Option<Arc<str>>,
+}
+
 /// A value and its end.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -93,19 +101,25 @@ impl State {
         Ok(self.live(key, now).map(|entry| entry.value.as_slice()))
     }
 
-    /// Keys that start with `prefix`, in byte order, behind `after`; at most `limit` and at most 1,000.
-    pub(crate) fn keys(&self, prefix: &str, after: Option<&str>, limit: usize, now: Instant) -> Vec<String> {
+    /// Keys that start with `prefix`, in byte order, after `after`: at most `limit`, of 1,000 values at most.
+    pub(crate) fn keys(&self, prefix: &str, after: Option<&str>, limit: usize, now: Instant) -> Page {
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
-        self.entries
-            .range::<str, _>((from, Bound::Unbounded))
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .filter(|(_, entry)| entry.is_live(now))
-            .take(limit.min(STATE_KEYS_PER_PAGE))
-            .map(|(key, _)| key.to_string())
-            .collect()
+        let mut page = Page::default();
+        let matching =
+            self.entries.range::<str, _>((from, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
+        for (seen, (key, entry)) in matching.enumerate() {
+            if seen == STATE_KEYS_PER_PAGE || page.keys.len() == limit {
+                return page;
+            }
+            if entry.is_live(now) {
+                page.keys.push(key.to_string());
+            }
+            page.seen_to = Some(key.clone());
+        }
+        Page { seen_to: None, ..page }
     }
 
     /// All or nothing of the change; what it has replaced is remembered.
@@ -307,7 +321,7 @@ mod tests {
         state.sets("k", "v", Some(SECOND), now).unwrap();
         assert_eq!(state.get("k", now).unwrap(), Some(&b"v"[..]));
         assert_eq!(state.get("k", now + SECOND).unwrap(), None);
-        assert_eq!(state.keys("", None, 10, now + SECOND), Vec::<String>::new());
+        assert_eq!(state.keys("", None, 10, now + SECOND).keys, Vec::<String>::new());
         state.sets("k", "w", None, now + SECOND).unwrap();
         assert_eq!(state.get("k", now + 9 * SECOND).unwrap(), Some(&b"w"[..]));
     }
@@ -349,10 +363,10 @@ mod tests {
         for key in ["a/1", "a/2", "a/3", "b/1"] {
             state.sets(key, "", None, now).unwrap();
         }
-        assert_eq!(state.keys("a/", None, 2, now), ["a/1", "a/2"]);
-        assert_eq!(state.keys("a/", Some("a/2"), 2, now), ["a/3"]);
-        assert_eq!(state.keys("b/", Some("a/2"), 2, now), ["b/1"]);
-        assert_eq!(state.keys("a/", Some("b"), 2, now), Vec::<String>::new());
+        assert_eq!(state.keys("a/", None, 2, now).keys, ["a/1", "a/2"]);
+        assert_eq!(state.keys("a/", Some("a/2"), 2, now).keys, ["a/3"]);
+        assert_eq!(state.keys("b/", Some("a/2"), 2, now).keys, ["b/1"]);
+        assert_eq!(state.keys("a/", Some("b"), 2, now).keys, Vec::<String>::new());
     }
 
     #[test]
@@ -370,7 +384,7 @@ mod tests {
         for index in 0..fit {
             state.sets(&format!("z{index}"), value(), None, now + SECOND).unwrap();
         }
-        assert_eq!(state.keys("", None, 1_000, now).len(), state.entries.len());
+        assert_eq!(state.keys("", None, 1_000, now).keys.len(), state.entries.len());
         assert_eq!(state.bytes, state.entries.iter().map(|(k, e)| weight(k, &e.value)).sum::<usize>());
         assert!(state.bytes <= ALLOWED);
     }

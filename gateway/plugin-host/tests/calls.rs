@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hubgate_core::event::{HubAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::PluginName;
-use support::{Shard, about_hub, client, guest, json, on_a_shard, until};
+use support::{Shard, about_hub, client, guest, is_pending, json, on_a_shard, until};
 
 type IsExpected = fn(&UpstreamFailure) -> bool;
 
@@ -133,9 +133,7 @@ fn a_call_that_is_dropped_leaves_the_pool_whole() {
         let shard = shard();
         for _ in 0..100 {
             let mut call = Box::pin(shard.invoke("x", "[]"));
-            let pending =
-                std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context).is_pending()));
-            assert!(pending.await);
+            assert!(is_pending(&mut call).await);
             drop(call);
         }
         assert_eq!(shard.invoke("echo", "[]").await.result, Ok(Some(json("[]"))));

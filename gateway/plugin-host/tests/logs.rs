@@ -4,8 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use hubgate_plugin_host::{LoadError, inspect};
-use support::{Shard, capture_log, guest, json, on_a_shard, wasi_guest};
+use hubgate_plugin_host::{Compilation, LoadError, inspect};
+use support::{Shard, capture_log, guest, is_pending, json, on_a_shard, wasi_guest};
 
 #[test]
 fn a_plugin_writes_lines_with_its_name() {
@@ -60,8 +60,7 @@ fn standard_error_is_the_plugins_log_the_environment_is_empty_and_waiting_leaves
     on_a_shard(async {
         let shard = Shard::embedded(wasi_guest(init), |_| ());
         let mut first = Box::pin(shard.invoke("echo", "[1]"));
-        let waits = std::future::poll_fn(|context| std::task::Poll::Ready(first.as_mut().poll(context).is_pending()));
-        assert!(waits.await, "`init` waits 50 ms");
+        assert!(is_pending(&mut first).await, "`init` waits 50 ms");
         assert_eq!(first.await.result, Ok(Some(json("[1]"))));
     });
     assert!(log.has(&["WARN", "plugin:", "plugin=p", "no thanks"]), "{}", log.text());
@@ -77,11 +76,11 @@ fn there_are_no_folders_and_no_network() {
         (i32.store8 (i32.const 104) (i32.const 0x74))
         (call $resolve (call $network) (i32.const 96) (i32.const 9) (i32.const 64))
         (if (i32.ne (i32.load8_u (i32.const 64)) (i32.const 1)) (then unreachable))";
-    inspect(&wasi_guest(init)).expect("its `init` finds nothing, and ends");
+    inspect(&wasi_guest(init), Compilation::default()).expect("its `init` finds nothing, and ends");
 }
 
 #[test]
 fn exit_is_a_trap() {
-    let error = inspect(&wasi_guest("(call $exit (i32.const 1))")).expect_err("`init` exits");
+    let error = inspect(&wasi_guest("(call $exit (i32.const 1))"), Compilation::default()).expect_err("`init` exits");
     assert!(matches!(&error, LoadError::Init(why) if why.contains("trapped") && why.contains("exit")), "{error:?}");
 }

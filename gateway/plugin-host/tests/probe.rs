@@ -10,7 +10,7 @@ use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::{GroupName, PluginName, UserId};
-use hubgate_plugin_host::{PluginHost, PluginSettings, PluginSource, inspect};
+use hubgate_plugin_host::{Compilation, PluginHost, PluginSettings, PluginSource, inspect};
 use hubgate_wire::payload::Payload;
 use support::{Shard, built_guest, client, connection_id, json, on_a_shard, settings, until};
 
@@ -142,12 +142,9 @@ fn state_is_shared_by_shards_and_outlives_traps_and_swaps_and_is_each_plugins_ow
         fs::copy(built_guest("probe.wasm"), &file).expect("a copy");
         let mut other = settings(PluginSource::File(file.clone()));
         other.name = PluginName::new("other");
-        let host = PluginHost::start(
-            vec![settings(PluginSource::File(file.clone())), other],
-            hubgate_plugin_host::Compilation::default(),
-            None,
-        )
-        .expect("both serve");
+        let host =
+            PluginHost::start(vec![settings(PluginSource::File(file.clone())), other], Compilation::default(), None)
+                .expect("both serve");
         let (one, two) = (Shard::of(&host), Shard::of(&host));
         let count = async |shard: &Shard| shard.invoke("count", "[\"k\"]").await.result;
         assert_eq!(count(&one).await, Ok(Some(json("1"))));
@@ -174,7 +171,7 @@ fn state_is_shared_by_shards_and_outlives_traps_and_swaps_and_is_each_plugins_ow
 fn the_built_guests_need_nothing_but_the_contract() {
     for name in ["probe.wasm", "probe-2.wasm", "chat.wasm"] {
         let component = fs::read(built_guest(name)).expect("the guest can be read");
-        let report = inspect(&component).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let report = inspect(&component, Compilation::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(report.worlds, ["handler"]);
         let foreign = |import: &&String| !import.starts_with("hubgate:plugin/");
         assert_eq!(report.imports.iter().find(foreign), None, "{name}");

@@ -12,27 +12,27 @@ use crate::convert;
 
 impl connections::Host for Guest {
     async fn claims(&mut self, id: String) -> wasmtime::Result<Option<Vec<Pair>>> {
-        self.count_host_call()?;
+        self.meter().await?;
         Ok(self.facts(&id).await.map(|facts| convert::pairs(&facts.claims)))
     }
 
     async fn query(&mut self, id: String) -> wasmtime::Result<Option<String>> {
-        self.count_host_call()?;
+        self.meter().await?;
         Ok(self.facts(&id).await.map(|facts| facts.query.to_string()))
     }
 
     async fn headers(&mut self, id: String) -> wasmtime::Result<Option<Vec<Pair>>> {
-        self.count_host_call()?;
+        self.meter().await?;
         Ok(self.facts(&id).await.map(|facts| convert::pairs(&facts.headers)))
     }
 
     async fn remote_address(&mut self, id: String) -> wasmtime::Result<Option<String>> {
-        self.count_host_call()?;
+        self.meter().await?;
         Ok(self.facts(&id).await.map(|facts| facts.remote_address.to_string()))
     }
 
     async fn protocol(&mut self, id: String) -> wasmtime::Result<Option<String>> {
-        self.count_host_call()?;
+        self.meter().await?;
         Ok(self.facts(&id).await.map(|facts| facts.protocol.name().to_owned()))
     }
 }

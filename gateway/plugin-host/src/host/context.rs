@@ -20,8 +20,8 @@ impl context::Host for Guest {
     }
 
     /// Traps when more is asked for than one call gives: fewer bytes would be taken for enough.
-    fn random(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {
-        self.count_host_call()?;
+    async fn random(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {
+        self.meter().await?;
         let length = length as usize;
         if length > RANDOM_BYTES {
             return Err(format_err!("asked for {length} random bytes; one call gives at most {RANDOM_BYTES}"));

@@ -60,7 +60,7 @@ pub enum HttpFailure {
 
 impl http::Host for Guest {
     async fn send(&mut self, request: http::Request) -> wasmtime::Result<Result<http::Response, http::Error>> {
-        self.count_host_call()?;
+        self.meter().await?;
         if self.event.is_none() {
             return Ok(Err(http::Error::Failed("there is no event being handled".to_owned())));
         }

@@ -1,34 +1,42 @@
 //! The `hub` import: acting on the hub of the event.
 
-use hubgate_core::delivery::{Action, Target};
+use hubgate_core::delivery::Action;
 use hubgate_core::event::{HubAnswer, HubQuestion};
 use hubgate_core::filter::Origin;
+use hubgate_core::id::ConnectionId;
 
 use super::{EventOf, Guest, ShardQuestion};
 use crate::bindings::hubgate::plugin::{hub, types};
 use crate::convert;
-use crate::limits::ACTION_BYTES_PER_CALL;
+use crate::limits::{ACTION_BYTES_PER_CALL, ACTION_OVERHEAD_BYTES};
 use crate::metrics::Budget;
 
 impl hub::Host for Guest {
-    fn submit(&mut self, actions: Vec<hub::Action>) -> wasmtime::Result<Result<(), hub::Invalid>> {
-        self.count_host_call()?;
-        let Some(event) = &mut self.event else {
+    async fn submit(&mut self, asked: Vec<hub::Action>) -> wasmtime::Result<Result<(), hub::Invalid>> {
+        self.meter().await?;
+        let Some(event) = &self.event else {
             return Ok(Err(convert::invalid(0, "there is no event, so there is no hub to act on")));
         };
-        let actions = match convert::actions(actions, self.surroundings.name()) {
+        let (count, bytes) = match event.actions.admit(&asked) {
+            Ok(bytes) => (asked.len(), bytes),
+            Err(invalid) => {
+                self.surroundings.exceeded.add(Budget::Actions);
+                return Ok(Err(invalid));
+            }
+        };
+        let plugin = self.surroundings.name().clone();
+        let actions = match self.offload(bytes, move || convert::actions(asked, &plugin)).await? {
             Ok(actions) => actions,
             Err(invalid) => return Ok(Err(invalid)),
         };
-        let added = event.actions.add(actions);
-        if added.is_err() {
-            self.surroundings.exceeded.add(Budget::Actions);
+        if let Some(event) = &mut self.event {
+            event.actions.add(actions, count, bytes);
         }
-        Ok(added)
+        Ok(Ok(()))
     }
 
     async fn flush(&mut self) -> wasmtime::Result<()> {
-        self.count_host_call()?;
+        self.meter().await?;
         let Some(event) = &mut self.event else { return Ok(()) };
         let (hub, actions) = (event.of.hub().clone(), event.actions.take());
         let origin = match event.of {
@@ -42,7 +50,7 @@ impl hub::Host for Guest {
     }
 
     async fn exists(&mut self, target: types::TargetResult) -> wasmtime::Result<Result<bool, String>> {
-        self.count_host_call()?;
+        self.meter().await?;
         if self.event.is_none() {
             return Ok(Err("there is no event, so there is no hub to ask".to_owned()));
         }
@@ -73,25 +81,31 @@ impl ActionQueue {
         ActionQueue { left: allowed, actions: Vec::new(), bytes: 0 }
     }
 
-    fn add(&mut self, actions: Vec<Action>) -> Result<(), hub::Invalid> {
-        let mut bytes = self.bytes;
-        for (index, action) in actions.iter().enumerate() {
+    /// What these weigh, if the call may ask for all of them: looked at as the guest has passed them, before anything of them is
+    /// made or kept.
+    fn admit(&self, asked: &[hub::Action]) -> Result<usize, hub::Invalid> {
+        let mut bytes = 0;
+        for (index, action) in asked.iter().enumerate() {
             bytes += weight(action);
             if index >= self.left {
                 return Err(convert::invalid(index, "the call has asked for all the actions that it may"));
             }
-            if bytes > ACTION_BYTES_PER_CALL {
+            if self.bytes + bytes > ACTION_BYTES_PER_CALL {
                 let reason = format!("the actions of a call may weigh {ACTION_BYTES_PER_CALL} bytes");
                 return Err(convert::invalid(index, reason));
             }
         }
-        self.bytes = bytes;
-        self.left -= actions.len();
+        Ok(bytes)
+    }
+
+    /// Queues what was made of `count` actions that weigh `bytes`.
+    fn add(&mut self, actions: Vec<Action>, count: usize, bytes: usize) {
+        self.bytes += bytes;
+        self.left = self.left.saturating_sub(count);
         match self.actions.is_empty() {
             true => self.actions = actions,
             false => self.actions.extend(actions),
         }
-        Ok(())
     }
 
     pub(super) fn take(&mut self) -> Vec<Action> {
@@ -100,66 +114,122 @@ impl ActionQueue {
     }
 }
 
-/// What an action holds in memory, about.
-fn weight(action: &Action) -> usize {
+/// What an action will hold in memory, about: all that it names counts.
+fn weight(action: &hub::Action) -> usize {
     let held = match action {
-        Action::Send { to, message, except } => {
-            let except = size_of_val(except.connections.as_slice()) + size_of_val(except.users.as_slice());
-            target_weight(to) + message.weight() + except
+        hub::Action::Send(hub::Message { to, method, arguments, except }) => {
+            target_weight(to) + method.len() + convert::payload_bytes(arguments) + ids_weight(except)
         }
-        Action::Join { group, .. } | Action::Leave { group, .. } => group.as_str().len(),
-        Action::LeaveAll(_) => 0,
-        Action::Close { target, except, reason, .. } => {
-            target_weight(target) + size_of_val(except.as_slice()) + reason.as_ref().map_or(0, String::len)
+        hub::Action::Join(hub::Membership { member, group, ttl_seconds: _ }) => member_weight(member) + group.len(),
+        hub::Action::Leave((member, group)) => member_weight(member) + group.len(),
+        hub::Action::LeaveAll(member) => member_weight(member),
+        hub::Action::Close(hub::Closing { target, except, reason, allow_reconnect: _ }) => {
+            target_weight(target) + ids_weight(except) + reason.as_ref().map_or(0, String::len)
         }
     };
-    size_of::<Action>() + held
+    ACTION_OVERHEAD_BYTES + held
 }
 
-fn target_weight(target: &Target) -> usize {
+fn target_weight(target: &types::TargetResult) -> usize {
     match target {
-        Target::All | Target::Connection(_) => 0,
-        Target::Group(name) => name.as_str().len(),
-        Target::User(id) => id.as_str().len(),
+        types::TargetResult::All => 0,
+        types::TargetResult::Group(name) | types::TargetResult::User(name) | types::TargetResult::Connection(name) => {
+            name.len()
+        }
     }
+}
+
+fn member_weight(member: &types::Member) -> usize {
+    match member {
+        types::Member::Connection(id) | types::Member::User(id) => id.len(),
+    }
+}
+
+/// Of ids as they were passed and as they are kept: both are there for a while.
+fn ids_weight(ids: &[String]) -> usize {
+    ids.iter().map(|id| size_of::<String>() + id.len() + size_of::<ConnectionId>()).sum()
 }
 
 #[cfg(test)]
 mod tests {
-    use hubgate_core::Outgoing;
-    use hubgate_core::delivery::Member;
-    use hubgate_core::id::UserId;
-    use hubgate_wire::payload::{JsonText, Payload};
+    use hubgate_core::id::PluginName;
 
     use super::*;
 
-    fn leave_all() -> Action {
-        Action::LeaveAll(Member::User(UserId::new("u")))
+    fn user(id: &str) -> types::Member {
+        types::Member::User(id.to_owned())
+    }
+
+    fn leave_all() -> hub::Action {
+        hub::Action::LeaveAll(user("u"))
+    }
+
+    /// Queues these as `submit` does.
+    fn submit(queue: &mut ActionQueue, asked: Vec<hub::Action>) -> Result<(), hub::Invalid> {
+        let (count, bytes) = (asked.len(), queue.admit(&asked)?);
+        queue.add(convert::actions(asked, &PluginName::new("p"))?, count, bytes);
+        Ok(())
     }
 
     #[test]
     fn the_number_of_a_calls_actions_is_bounded_and_all_or_none_are_queued() {
         let mut queue = ActionQueue::new(100);
-        assert!(queue.add((1..100).map(|_| leave_all()).collect()).is_ok());
-        let refused = queue.add(vec![leave_all(), leave_all()]).unwrap_err();
+        submit(&mut queue, (1..100).map(|_| leave_all()).collect()).unwrap();
+        let refused = submit(&mut queue, vec![leave_all(), leave_all()]).unwrap_err();
         assert_eq!(refused.index, 1);
         assert_eq!(queue.take().len(), 99);
-        assert!(queue.add(vec![leave_all()]).is_ok());
-        assert!(queue.add(vec![leave_all()]).is_err(), "what was flushed counts as well");
+        submit(&mut queue, vec![leave_all()]).unwrap();
+        assert!(submit(&mut queue, vec![leave_all()]).is_err(), "what was flushed counts as well");
         assert_eq!(queue.take().len(), 1);
     }
 
     #[test]
-    fn the_weight_of_queued_actions_is_bounded() {
-        let text = format!("[\"{}\"]", "x".repeat(ACTION_BYTES_PER_CALL / 2));
-        let send = || Action::Send {
-            to: Target::All,
-            message: Outgoing::call("m".to_owned(), Payload::Json(JsonText::parse_array(text.clone()).unwrap())),
-            except: Default::default(),
+    fn everything_that_an_action_names_counts_towards_the_weight_of_a_calls_actions() {
+        let half = || "x".repeat(ACTION_BYTES_PER_CALL / 2);
+        let id = "x".repeat(32);
+        // Less than half of the bytes are text: each id has a place of its own.
+        let ids = || vec![id.clone(); ACTION_BYTES_PER_CALL / 160];
+        let send = |to, method: String, arguments: String, except| {
+            let arguments = types::PayloadResult::Json(arguments);
+            hub::Action::Send(hub::Message { to, method, arguments, except })
         };
-        let mut queue = ActionQueue::new(100);
-        assert!(queue.add(vec![send()]).is_ok());
-        assert_eq!(queue.add(vec![send()]).unwrap_err().index, 0);
-        assert_eq!(queue.take().len(), 1);
+        let all = || types::TargetResult::All;
+        let close = |target, except, reason| {
+            hub::Action::Close(hub::Closing { target, except, reason, allow_reconnect: false })
+        };
+        let join = |member, group| hub::Action::Join(hub::Membership { member, group, ttl_seconds: None });
+        let heavy = [
+            send(all(), "m".to_owned(), half(), Vec::new()),
+            send(all(), half(), "[]".to_owned(), Vec::new()),
+            send(types::TargetResult::Group(half()), "m".to_owned(), "[]".to_owned(), Vec::new()),
+            send(types::TargetResult::Connection(half()), "m".to_owned(), "[]".to_owned(), Vec::new()),
+            send(all(), "m".to_owned(), "[]".to_owned(), ids()),
+            join(user(&half()), "g".to_owned()),
+            join(user("u"), half()),
+            hub::Action::Leave((types::Member::Connection(half()), "g".to_owned())),
+            hub::Action::Leave((user("u"), half())),
+            hub::Action::LeaveAll(user(&half())),
+            close(types::TargetResult::User(half()), Vec::new(), None),
+            close(all(), ids(), None),
+            close(all(), Vec::new(), Some(half())),
+        ];
+        for action in heavy {
+            let queue = ActionQueue::new(100);
+            assert!(queue.admit(std::slice::from_ref(&action)).is_ok());
+            let text: String = format!("{action:?}").chars().take(100).collect();
+            let refused = queue.admit(&[action, join(user(&half()), "g".to_owned())]);
+            assert_eq!(refused.unwrap_err().index, 1, "{text}");
+        }
+        assert!(size_of::<Action>() <= ACTION_OVERHEAD_BYTES / 2, "{}", size_of::<Action>());
+    }
+
+    #[test]
+    fn actions_have_a_weight_however_small_they_are() {
+        let mut queue = ActionQueue::new(usize::MAX);
+        let many = ACTION_BYTES_PER_CALL / (ACTION_OVERHEAD_BYTES + 1);
+        submit(&mut queue, (0..many).map(|_| leave_all()).collect()).unwrap();
+        assert!(submit(&mut queue, vec![leave_all()]).is_err());
+        assert_eq!(queue.take().len(), many);
+        submit(&mut queue, vec![leave_all()]).unwrap();
     }
 }

@@ -4,12 +4,14 @@ mod connections;
 mod context;
 mod http;
 mod hub;
+mod metering;
+mod offload;
 mod state;
 mod wasi;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hubgate_core::delivery::Action;
 use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion};
@@ -18,7 +20,6 @@ use hubgate_core::id::{HubName, PluginName};
 use hubgate_core::pairs::Pairs;
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{HasSelf, Linker};
-use wasmtime::format_err;
 
 use crate::bindings::Everything;
 use crate::bindings::hubgate::plugin::{config, filtering, log, types};
@@ -28,9 +29,10 @@ use crate::log::PluginLog;
 use crate::metrics::{Budget, BudgetCounters};
 use crate::settings::{Payloads, PluginSettings};
 use crate::store::{PluginValues, Store};
-use crate::ticker::TICK;
 pub use http::{HttpAnswer, HttpCall, HttpFailure};
 use hub::ActionQueue;
+use metering::CpuTime;
+pub(crate) use offload::Offload;
 use wasi::QuietWasi;
 
 /// What a plugin wants of the shard that called it. An answer that is dropped tells it that the shard stops.
@@ -56,6 +58,7 @@ pub(crate) struct Surroundings {
     pub(crate) settings: PluginSettings,
     pub(crate) log: PluginLog,
     pub(crate) exceeded: Arc<BudgetCounters>,
+    pub(crate) offload: Offload,
     store: Arc<Store>,
     values: Arc<PluginValues>,
     event_ids: EventIds,
@@ -81,7 +84,15 @@ impl Surroundings {
     ) -> Surroundings {
         let lines = (settings.budgets.log_lines, settings.budgets.log_lines.saturating_mul(LOG_BURST));
         let log = PluginLog::new(settings.name.clone(), lines);
-        Surroundings { settings, log, exceeded, store, values, event_ids: EventIds::default() }
+        Surroundings {
+            settings,
+            log,
+            exceeded,
+            offload: Offload::default(),
+            store,
+            values,
+            event_ids: EventIds::default(),
+        }
     }
 
     /// Writes a line of the plugin's own, within its budget.
@@ -136,8 +147,12 @@ pub(crate) struct Guest {
     out_of_time: bool,
     out_of_cpu_time: bool,
     cpu: CpuTime,
-    /// Of this call.
+    /// Of this call, or of `init`.
     host_calls: u32,
+    /// Whether there were more of them than it may make.
+    out_of_host_calls: bool,
+    /// Since when the guest has held its shard with host calls, as far as is known.
+    held_since: Option<Instant>,
     /// Milliseconds since 1970, from the first time the guest asked during this call.
     now: Option<u64>,
     event_id: Option<String>,
@@ -177,6 +192,8 @@ impl Guest {
             out_of_cpu_time: false,
             cpu: CpuTime::default(),
             host_calls: 0,
+            out_of_host_calls: false,
+            held_since: None,
             now: None,
             event_id: None,
             event: None,
@@ -192,8 +209,14 @@ impl Guest {
         self.event_id = None;
         self.cpu = CpuTime::default();
         self.host_calls = 0;
+        self.held_since = None;
         let actions = ActionQueue::new(self.surroundings.settings.budgets.actions);
         self.event = Some(Event { of, headers, actions });
+    }
+
+    /// Where long work for the plugin is done.
+    pub(crate) fn offload_place(&self) -> &Offload {
+        &self.surroundings.offload
     }
 
     pub(crate) fn payloads(&self) -> Payloads {
@@ -203,42 +226,6 @@ impl Guest {
     /// Ends the call and gives the actions that are still queued.
     pub(crate) fn end(&mut self) -> Vec<hubgate_core::delivery::Action> {
         self.event.take().map_or_else(Vec::new, |mut event| event.actions.take())
-    }
-
-    /// Called at each tick while the guest runs: is the time of the call over? Remembers it, so that the trap that follows is
-    /// known for what it is.
-    pub(crate) fn must_stop(&mut self) -> bool {
-        let now = Instant::now();
-        self.cpu.tick(now);
-        self.out_of_time |= now >= self.deadline;
-        // `init` has its own time.
-        self.out_of_cpu_time |= self.event.is_some() && self.cpu.ticks > self.allowed_ticks();
-        self.out_of_time || self.out_of_cpu_time
-    }
-
-    /// The processor time of the call, in ticks, if it was broken off because that was too much.
-    pub(crate) fn cpu_time_when_stopped(&self) -> Option<u64> {
-        self.out_of_cpu_time.then_some(self.cpu.ticks)
-    }
-
-    fn allowed_ticks(&self) -> u64 {
-        u64::try_from(self.surroundings.settings.budgets.cpu_time.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    /// Every call of an import of the contract comes by here. Traps when there were too many.
-    fn count_host_call(&mut self) -> wasmtime::Result<()> {
-        let allowed = self.surroundings.settings.budgets.host_calls;
-        if self.host_calls >= allowed {
-            self.surroundings.exceeded.add(Budget::HostCalls);
-            return Err(format_err!("it called the host more than {allowed} times in one call"));
-        }
-        self.host_calls += 1;
-        Ok(())
-    }
-
-    /// Was the call broken off because its time was over?
-    pub(crate) fn was_out_of_time(&self) -> bool {
-        self.out_of_time
     }
 
     /// Asks the shard about the hub of the event; `None` when nobody is there to answer.
@@ -256,14 +243,6 @@ impl Guest {
             answered.await.ok()
         };
         self.wait_for(asked).await
-    }
-
-    /// Waits for the host, which is no processor time of the guest's.
-    async fn wait_for<T>(&mut self, what: impl Future<Output = T>) -> T {
-        self.cpu.pause(Instant::now());
-        let output = what.await;
-        self.cpu.go_on(Instant::now());
-        output
     }
 }
 
@@ -283,54 +262,10 @@ impl EventOf {
     }
 }
 
-/// The processor time of one call, in ticks. What a guest does between a wait and the next tick or wait is less than a tick,
-/// and counts together.
-#[derive(Debug, Default)]
-struct CpuTime {
-    ticks: u64,
-    /// Not yet a tick.
-    part: Duration,
-    /// Since when it runs, as far as is known.
-    since: Option<Instant>,
-    has_waited: bool,
-}
-
-impl CpuTime {
-    fn tick(&mut self, now: Instant) {
-        match std::mem::take(&mut self.has_waited) {
-            // The epoch went on while the guest waited: not all of this tick is its own.
-            true => self.add_part(now),
-            false => self.ticks += 1,
-        }
-        self.since = Some(now);
-    }
-
-    fn pause(&mut self, now: Instant) {
-        self.add_part(now);
-    }
-
-    fn add_part(&mut self, now: Instant) {
-        if let Some(since) = self.since {
-            // Longer than a tick it cannot have run: it would have been counted.
-            self.part += now.saturating_duration_since(since).min(TICK);
-        }
-        if self.part >= TICK {
-            self.part -= TICK;
-            self.ticks += 1;
-        }
-    }
-
-    fn go_on(&mut self, now: Instant) {
-        self.since = Some(now);
-        self.has_waited = true;
-    }
-}
-
 /// Links everything that a plugin may import.
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Everything::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    // The linker that may wait: its other half blocks the thread, which a shard must not.
-    wasmtime_wasi::p2::add_to_linker_async(linker)
+    wasi::link(linker)
 }
 
 impl types::Host for Guest {}
@@ -338,16 +273,16 @@ impl types::Host for Guest {}
 impl filtering::Host for Guest {}
 
 impl config::Host for Guest {
-    fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
-        self.count_host_call()?;
+    async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        self.meter().await?;
         let config = &self.surroundings.settings.config;
         Ok(config.iter().find_map(|(name, value)| (*name == key).then(|| value.clone())))
     }
 }
 
 impl log::Host for Guest {
-    fn write(&mut self, level: log::Level, message: String, fields: Vec<types::Pair>) -> wasmtime::Result<()> {
-        self.count_host_call()?;
+    async fn write(&mut self, level: log::Level, message: String, fields: Vec<types::Pair>) -> wasmtime::Result<()> {
+        self.meter().await?;
         self.surroundings.log_line(convert::level(level), &message, convert::fields(&fields));
         Ok(())
     }

@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 use super::Guest;
 use crate::bindings::hubgate::plugin::state;
 use crate::convert::state_error;
+use crate::limits::STATE_KEYS_PER_PAGE;
 use crate::metrics::Budget;
-use crate::state::{Change, Changed, Operation, State, StateError};
+use crate::state::{Change, Changed, Operation, Page, State, StateError};
 
 type Answer<T> = wasmtime::Result<Result<T, state::Error>>;
 
 impl state::Host for Guest {
-    fn get(&mut self, key: String) -> Answer<Option<Vec<u8>>> {
-        self.look(|state| Ok(state.get(&key, Instant::now())?.map(<[u8]>::to_vec)))
+    async fn get(&mut self, key: String) -> Answer<Option<Vec<u8>>> {
+        self.meter().await?;
+        Ok(self.look(|state| Ok(state.get(&key, Instant::now())?.map(<[u8]>::to_vec))))
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: Option<u64>) -> Answer<()> {
@@ -44,23 +46,38 @@ impl state::Host for Guest {
         }))
     }
 
-    fn keys(&mut self, prefix: String, after: Option<String>, limit: u32) -> Answer<Vec<String>> {
-        self.look(|state| Ok(state.keys(&prefix, after.as_deref(), limit as usize, Instant::now())))
+    async fn keys(&mut self, prefix: String, after: Option<String>, limit: u32) -> Answer<Vec<String>> {
+        self.meter().await?;
+        let limit = (limit as usize).min(STATE_KEYS_PER_PAGE);
+        let (mut keys, mut after) = (Vec::new(), after);
+        loop {
+            let left = limit - keys.len();
+            let found = self.look(|state| Ok(state.keys(&prefix, after.as_deref(), left, Instant::now())));
+            let Page { keys: more, seen_to } = match found {
+                Ok(page) => page,
+                Err(error) => return Ok(Err(error)),
+            };
+            keys.extend(more);
+            match seen_to {
+                Some(last) if keys.len() < limit => after = Some(last.to_string()),
+                Some(_) | None => return Ok(Ok(keys)),
+            }
+            self.yield_if_due().await?;
+        }
     }
 }
 
 impl Guest {
-    fn look<T>(&mut self, at: impl FnOnce(&State) -> Result<T, StateError>) -> Answer<T> {
-        self.count_host_call()?;
-        Ok(match self.event {
+    fn look<T>(&mut self, at: impl FnOnce(&State) -> Result<T, StateError>) -> Result<T, state::Error> {
+        match self.event {
             Some(_) => at(&self.surroundings.values.state()).map_err(state_error),
             None => Err(state_error(no_event())),
-        })
+        }
     }
 
     /// Waits until the change would outlive the gateway's process.
     async fn change(&mut self, key: String, operation: Operation, ttl_ms: Option<u64>) -> Answer<Changed> {
-        self.count_host_call()?;
+        self.meter().await?;
         if self.event.is_none() {
             return Ok(Err(state_error(no_event())));
         }

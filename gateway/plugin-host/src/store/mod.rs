@@ -308,7 +308,7 @@ mod tests {
         }
 
         fn keys(&self) -> Vec<String> {
-            self.1.state().keys("", None, 10, Instant::now())
+            self.1.state().keys("", None, 10, Instant::now()).keys
         }
     }
 
@@ -343,9 +343,9 @@ mod tests {
         let one = Plugin::open(&folder, "a");
         let other = one.0.values(&PluginName::new("ab")).unwrap();
         one.sets("bc", "1").await.unwrap();
-        assert_eq!(other.state().keys("", None, 10, Instant::now()), Vec::<String>::new());
+        assert_eq!(other.state().keys("", None, 10, Instant::now()).keys, Vec::<String>::new());
         let again = one.0.values(&PluginName::new("a")).unwrap();
-        assert_eq!(again.state().keys("", None, 10, Instant::now()), ["bc"]);
+        assert_eq!(again.state().keys("", None, 10, Instant::now()).keys, ["bc"]);
         assert!(Arc::ptr_eq(&again, &one.1));
     }
 

@@ -1,7 +1,8 @@
 ;; A guest without a toolchain. The first letter of the hub method says what it does with its arguments:
 ;; e(cho), v(ersion), r(eject), f(ail), n(o JSON), t(rap), o(verflow), s(pin), g(row), l(eak), x (asks the hub `exists`),
 ;; w(rites them to the log), a(cts: submits, flushes and submits once more), b (submits and rejects), c (submits and
-;; traps), q (answers if it gets the query of the connection that is named).
+;; traps), q (answers if it gets the query of the connection that is named), j (submits a message to all that has them, and
+;; answers with the version), y (grows its memory to 5 MiB and answers with 4 MiB and 64 KiB and 3 bytes of it).
 (module
   (import "hubgate:plugin/hub@0.1.0" "exists" (func $exists (param i32 i32 i32 i32)))
   (import "hubgate:plugin/hub@0.1.0" "submit" (func $submit (param i32 i32 i32)))
@@ -97,6 +98,18 @@
     (if (i32.eq (local.get $letter) (i32.const 99)) (then
       (call $act)
       unreachable))
+    (if (i32.eq (local.get $letter) (i32.const 121)) (then
+      (if (i32.eq (memory.grow (i32.const 80)) (i32.const -1)) (then unreachable))
+      (return (call $json (i32.const 4096) (i32.const 4259843)))))
+    (if (i32.eq (local.get $letter) (i32.const 106)) (then
+      (memory.fill (i32.const 128) (i32.const 0) (i32.const 44))
+      (i32.store (i32.const 144) (i32.const 768))
+      (i32.store (i32.const 148) (i32.const 9))
+      (i32.store (i32.const 156) (local.get $text))
+      (i32.store (i32.const 160) (local.get $length))
+      (call $submit (i32.const 128) (i32.const 1) (i32.const 64))
+      (if (i32.load8_u (i32.const 64)) (then unreachable))
+      (return (call $json (i32.const 512) (i32.const 9)))))
     (if (i32.eq (local.get $letter) (i32.const 113)) (then
       (call $query
         (i32.add (local.get $text) (i32.const 2)) (i32.sub (local.get $length) (i32.const 4)) (i32.const 64))

@@ -3,7 +3,9 @@
 
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Once};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamAnswer, UpstreamCall, UpstreamEvent};
@@ -61,9 +63,8 @@ pub(crate) fn stranger_guest() -> Vec<u8> {
     component(&module.replace("INIT", "(call $ok)"), &wit, "handler")
 }
 
-/// A guest whose `init` has WASI at hand: `$environment`, `$directories`, `$network`, `$resolve`,
-/// `$stderr`, `$write`, `$after`, `$block` and `$exit`. It starts
-/// with `init` in WAT.
+/// A guest whose `init` has WASI at hand: `$environment`, `$directories`, `$network`, `$resolve`, `$stderr`, `$write`,
+/// `$write-at-once`, `$after`, `$block`, `$poll` and `$exit`. It starts with `init` in WAT.
 pub(crate) fn wasi_guest(init: &str) -> Vec<u8> {
     let imports = "(module
         (import \"wasi:cli/environment@0.2.0\" \"get-environment\" (func $environment (param i32)))
@@ -75,6 +76,9 @@ pub(crate) fn wasi_guest(init: &str) -> Vec<u8> {
         (import \"wasi:cli/stderr@0.2.0\" \"get-stderr\" (func $stderr (result i32)))
         (import \"wasi:io/streams@0.2.0\" \"[method]output-stream.blocking-write-and-flush\"
             (func $write (param i32 i32 i32 i32)))
+        (import \"wasi:io/streams@0.2.0\" \"[method]output-stream.write\"
+            (func $write-at-once (param i32 i32 i32 i32)))
+        (import \"wasi:io/poll@0.2.0\" \"poll\" (func $poll (param i32 i32 i32)))
         (import \"wasi:clocks/monotonic-clock@0.2.0\" \"subscribe-duration\" (func $after (param i64) (result i32)))
         (import \"wasi:io/poll@0.2.0\" \"[method]pollable.block\" (func $block (param i32)))";
     let world = "world handler {
@@ -279,6 +283,11 @@ impl std::io::Write for Log {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// Polls a call once: does it let its shard go on before it is over?
+pub(crate) async fn is_pending<T>(call: &mut Pin<Box<impl Future<Output = T>>>) -> bool {
+    std::future::poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_pending())).await
 }
 
 /// Waits until `condition` holds, and fails naming `what` when it does not within 30 seconds.
