@@ -58,6 +58,7 @@ fn a_wrong_value_is_named_with_the_path_of_its_key() {
         ("plugins.probe.targets = ['send']", "plugins.probe.targets"),
         ("plugins.probe.on-error = 'open'", "plugins.probe.on-error"),
         ("plugins.probe.concurrency = 0", "plugins.probe.concurrency"),
+        ("plugins.probe.state-writes = '1KiB'", "plugins.probe.state-writes"),
         ("plugins.probe.allow-http = ['api.example.com']", "plugins.probe.allow-http[0]"),
         ("plugins.probe.allow-http = ['https://api.example.com/v1']", "plugins.probe.allow-http[0]"),
         ("plugins.probe.allow-http = ['10.0.0.0/8']", "plugins.probe.allow-http"),

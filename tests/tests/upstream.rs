@@ -237,3 +237,14 @@ async fn gone(observer: &mut Client) -> i64 {
     let looks = count(observer, "looks").await;
     count(observer, "gone").await - looks
 }
+
+#[tokio::test]
+async fn without_a_disk_to_write_to_the_gateway_serves_and_what_needs_one_fails() {
+    // Nothing can be made below it.
+    let gateway = Gateway::probe().with("server.data-dir = '/dev/null/data'").start().await;
+    let mut client = gateway.client("probe").connect().await;
+    assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
+    client.call("count", json!(["key"])).await.expect_err("it cannot be written");
+    assert_eq!(client.call("echo", json!([2])).await, Ok(json!(2)));
+    gateway.logs(&["the state of plugins cannot be written", "changes are refused"]).await;
+}

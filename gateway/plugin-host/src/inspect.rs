@@ -55,7 +55,7 @@ pub fn inspect(component: &[u8], compilation: Compilation) -> Result<PluginRepor
         }),
     };
     let nothing_lasts = Arc::new(Store::open(None).map_err(|error| environment(error.to_string()))?);
-    let surroundings = Arc::new(Surroundings::new(settings, nothing_lasts).map_err(environment)?);
+    let surroundings = Arc::new(Surroundings::new(settings, nothing_lasts));
     let loaded = loader.link(component, &surroundings, &|| false)?;
     let memory_bytes = match loader.try_out(&loaded.exports, &surroundings) {
         Err(LoadError::NotReady(reason)) => Err(reason),

@@ -98,10 +98,11 @@ pub(crate) enum Budget {
     HostCalls,
     LogLines,
     State,
+    StateWrites,
 }
 
 impl Budget {
-    const ALL: [Budget; 8] = [
+    const ALL: [Budget; 9] = [
         Budget::Memory,
         Budget::CallTime,
         Budget::CpuTime,
@@ -110,6 +111,7 @@ impl Budget {
         Budget::HostCalls,
         Budget::LogLines,
         Budget::State,
+        Budget::StateWrites,
     ];
 
     /// The key of the configuration.
@@ -123,6 +125,7 @@ impl Budget {
             Budget::HostCalls => "host-calls",
             Budget::LogLines => "log-lines",
             Budget::State => "state",
+            Budget::StateWrites => "state-writes",
         }
     }
 }

@@ -190,7 +190,7 @@ fn load(
     let (plugin, source) = (settings.name.clone(), settings.source.clone());
     let surroundings = Arc::new(match before {
         Some(before) => before.surroundings.with_settings(settings),
-        None => Surroundings::new(settings, store).map_err(StartError::State)?,
+        None => Surroundings::new(settings, store),
     });
     let load = |component: &[u8]| loader.load(component, &surroundings, &|| false);
     let loaded = match source {

@@ -1,6 +1,7 @@
-//! A bound on how often something is done.
+//! Bounds on how often, and how much of something, is done.
 
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A token bucket that counts what it turned away.
 #[derive(Debug)]
@@ -31,11 +32,43 @@ impl RateLimit {
     }
 }
 
+/// A pace that work is held to by waiting: so many bytes in a second, and those of a second at once.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    bytes_per_second: usize,
+    /// When all that was admitted is done at this pace.
+    done_at: Mutex<Instant>,
+}
+
+impl Pace {
+    pub(crate) fn new(bytes_per_second: usize, now: Instant) -> Pace {
+        Pace { bytes_per_second, done_at: Mutex::new(now) }
+    }
+
+    /// Admits work of so many bytes, which has its turn at the time that is returned, or at once.
+    pub(crate) fn admit(&self, bytes: usize, now: Instant) -> Option<Instant> {
+        let takes = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second.max(1) as f64);
+        let mut done_at = self.done_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *done_at = now.max(*done_at) + takes;
+        let due = done_at.checked_sub(Duration::from_secs(1))?;
+        (due > now).then_some(due)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn a_second_of_work_is_admitted_at_once_and_more_in_its_turn() {
+        let start = Instant::now();
+        let pace = Pace::new(1_000, start);
+        assert_eq!(pace.admit(600, start), None);
+        assert_eq!(pace.admit(400, start), None);
+        assert_eq!(pace.admit(500, start), Some(start + Duration::from_millis(500)));
+        assert_eq!(pace.admit(500, start), Some(start + Duration::from_millis(1_000)), "it is behind the one before");
+        assert_eq!(pace.admit(1_000, start + Duration::from_secs(2)), None);
+    }
 
     #[test]
     fn a_burst_passes_and_then_the_rate() {

@@ -53,6 +53,8 @@ pub struct Budgets {
     pub log_lines: u32,
     /// What its values may weigh together, keys and bookkeeping included, in bytes. Writes are refused to the guest.
     pub state_bytes: usize,
+    /// What it may write to its state in a second, and as much at once, in bytes. Further writes wait.
+    pub state_writes: usize,
 }
 
 impl Default for Budgets {
@@ -66,6 +68,7 @@ impl Default for Budgets {
             host_calls: 10_000,
             log_lines: 100,
             state_bytes: 64 << 20,
+            state_writes: 16 << 20,
         }
     }
 }

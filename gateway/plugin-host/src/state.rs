@@ -36,6 +36,18 @@ pub(crate) struct Change {
     pub(crate) allowed: usize,
 }
 
+impl Change {
+    /// What it may add to what is kept, and to what is written, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        let value = match &self.operation {
+            Operation::Set(value) => value.len(),
+            Operation::CompareAndSet { value, .. } => value.as_ref().map_or(0, Vec::len),
+            Operation::Delete | Operation::Increment(_) => 0,
+        };
+        self.key.len() + value + ENTRY_BYTES
+    }
+}
+
 pub(crate) enum Operation {
     Set(Vec<u8>),
     /// Sets, or with no new value deletes, only if the present value is `expected`.

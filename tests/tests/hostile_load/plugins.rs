@@ -104,3 +104,21 @@ fn what_a_configuration_names_and_itself_must_be_regular_files() {
     let checked = check(&folder.path().join("fifo"));
     assert!(checked.code == Some(2) && checked.stderr.contains("not a regular file"), "{checked:?}");
 }
+
+#[tokio::test]
+async fn a_plugin_that_writes_more_than_its_budget_waits_and_loses_nothing() {
+    const CALLS: usize = 120;
+    let config = "plugins.probe = { state-writes = '64KiB', call-time = '20s' }";
+    let gateway = Gateway::probe().with(config).start().await;
+    let mut client = gateway.client("probe").connect().await;
+    let key = "k".repeat(1_000);
+    for _ in 0..CALLS {
+        client.start_call("count", json!([key])).await;
+    }
+    for call in 1..=CALLS {
+        let completion = client.completion(&call.to_string()).await;
+        assert_eq!(completion["result"], call, "{completion}");
+    }
+    let labels = [("plugin", "probe"), ("budget", "state-writes")];
+    assert!(gateway.metric("hubgate_plugin_budget_exceeded_total", labels).await > 0.0);
+}

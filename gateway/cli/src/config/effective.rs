@@ -207,6 +207,7 @@ fn plugin(settings: &PluginSettings, filter: Option<&FilterSettings>, secrets: S
         ("host-calls".into(), Value::Integer(budgets.host_calls.into())),
         ("log-lines".into(), Value::Integer(budgets.log_lines.into())),
         ("state".into(), size(budgets.state_bytes)),
+        ("state-writes".into(), size(budgets.state_writes)),
         ("payload".into(), text(payloads)),
         ("allow-http".into(), list(allowed.chain(networks))),
     ]);

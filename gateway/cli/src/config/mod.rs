@@ -168,6 +168,8 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
 
 /// Calls of one plugin that one shard can have instances for at a time.
 const MOST_CONCURRENT_CALLS: usize = 1_000;
+/// The slowest pace of a plugin's writes, in bytes a second; less is taken for a mistake.
+const MIN_STATE_WRITES: usize = 64 << 10;
 /// How often a connection event may be sent again: some minutes in all.
 const MOST_RETRIES: u32 = 10;
 const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(100);
@@ -375,6 +377,13 @@ fn budgets(key: &str, entry: &schema::Plugin) -> Result<Budgets, ConfigError> {
         let range = format!("must be from 1 to {MOST_CONCURRENT_CALLS}");
         return Err(problem(format!("{key}.concurrency"), range));
     }
+    let state_writes = entry.state_writes.map_or(default.state_writes, |size| size.0);
+    if state_writes < MIN_STATE_WRITES {
+        return Err(problem(
+            format!("{key}.state-writes"),
+            "must be at least \"64KiB\", which are written in a second",
+        ));
+    }
     Ok(Budgets {
         memory_bytes: entry.memory.map_or(default.memory_bytes, |size| size.0),
         call_time: entry.call_time.map_or(default.call_time, |span| span.0),
@@ -384,6 +393,7 @@ fn budgets(key: &str, entry: &schema::Plugin) -> Result<Budgets, ConfigError> {
         host_calls: entry.host_calls.unwrap_or(default.host_calls),
         log_lines: entry.log_lines.unwrap_or(default.log_lines),
         state_bytes: entry.state.map_or(default.state_bytes, |size| size.0),
+        state_writes,
     })
 }
 

@@ -151,6 +151,7 @@ pub(crate) struct Plugin {
     pub(crate) host_calls: Option<u32>,
     pub(crate) log_lines: Option<u32>,
     pub(crate) state: Option<Size>,
+    pub(crate) state_writes: Option<Size>,
     pub(crate) payload: Option<Payload>,
     #[serde(default)]
     pub(crate) allow_http: Vec<String>,

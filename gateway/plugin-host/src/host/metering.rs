@@ -169,7 +169,7 @@ mod tests {
             allow_http: Arc::default(),
         };
         let store = Arc::new(Store::open(None).unwrap());
-        let surroundings = Arc::new(Surroundings::new(settings, store).unwrap());
+        let surroundings = Arc::new(Surroundings::new(settings, store));
         Guest::new(surroundings, None, Instant::now() + Duration::from_secs(3_600))
     }
 

@@ -27,6 +27,7 @@ use crate::convert;
 use crate::limits::{LOG_BURST, MemoryBudget};
 use crate::log::PluginLog;
 use crate::metrics::{Budget, BudgetCounters};
+use crate::rate::Pace;
 use crate::settings::{Payloads, PluginSettings};
 use crate::store::{PluginValues, Store};
 pub use http::{HttpAnswer, HttpCall, HttpFailure};
@@ -59,6 +60,7 @@ pub(crate) struct Surroundings {
     pub(crate) log: PluginLog,
     pub(crate) exceeded: Arc<BudgetCounters>,
     pub(crate) offload: Offload,
+    state_writes: Pace,
     store: Arc<Store>,
     values: Arc<PluginValues>,
     event_ids: EventIds,
@@ -66,9 +68,9 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     /// With what `store` has of the plugin's values.
-    pub(crate) fn new(settings: PluginSettings, store: Arc<Store>) -> Result<Surroundings, String> {
-        let values = store.values(&settings.name)?;
-        Ok(Surroundings::with(settings, store, values, Arc::default()))
+    pub(crate) fn new(settings: PluginSettings, store: Arc<Store>) -> Surroundings {
+        let values = store.values(&settings.name);
+        Surroundings::with(settings, store, values, Arc::default())
     }
 
     /// The same plugin with other settings: its state stays.
@@ -84,15 +86,9 @@ impl Surroundings {
     ) -> Surroundings {
         let lines = (settings.budgets.log_lines, settings.budgets.log_lines.saturating_mul(LOG_BURST));
         let log = PluginLog::new(settings.name.clone(), lines);
-        Surroundings {
-            settings,
-            log,
-            exceeded,
-            offload: Offload::default(),
-            store,
-            values,
-            event_ids: EventIds::default(),
-        }
+        let (offload, event_ids) = (Offload::default(), EventIds::default());
+        let state_writes = Pace::new(settings.budgets.state_writes, Instant::now());
+        Surroundings { settings, log, exceeded, offload, state_writes, store, values, event_ids }
     }
 
     /// Writes a line of the plugin's own, within its budget.

@@ -70,7 +70,7 @@ impl state::Host for Guest {
 impl Guest {
     fn look<T>(&mut self, at: impl FnOnce(&State) -> Result<T, StateError>) -> Result<T, state::Error> {
         match self.event {
-            Some(_) => at(&self.surroundings.values.state()).map_err(state_error),
+            Some(_) => self.surroundings.values.look(at).map_err(state_error),
             None => Err(state_error(no_event())),
         }
     }
@@ -84,6 +84,10 @@ impl Guest {
         let surroundings = self.surroundings.clone();
         let (time_to_live, allowed) = (ttl_ms.map(Duration::from_millis), surroundings.settings.budgets.state_bytes);
         let change = Change { key, operation, time_to_live, allowed };
+        if let Some(admitted_at) = surroundings.state_writes.admit(change.weight(), Instant::now()) {
+            surroundings.exceeded.add(Budget::StateWrites);
+            self.wait_for(tokio::time::sleep_until(admitted_at.into())).await;
+        }
         let changed = self.wait_for(surroundings.store.change(&surroundings.values, change)).await;
         if let Err(StateError::Quota) = &changed {
             surroundings.exceeded.add(Budget::State);

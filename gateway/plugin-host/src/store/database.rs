@@ -13,6 +13,12 @@ use super::StoreError;
 use crate::compiler::is_private;
 use crate::state::{Entry, State};
 
+/// The file of the tables, and the one of the log.
+pub(super) const FILE: &str = "state.db";
+pub(super) const LOG_FILE: &str = "state.db-wal";
+/// What SQLite reads and writes at a time, in bytes, and what a page takes in the log.
+const PAGE_BYTES: usize = 4 << 10;
+const LOG_PAGE_BYTES: usize = PAGE_BYTES + 24;
 /// How long a gateway that starts waits for another one to let go of the folder.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What the database's log may keep of the disk when little is written, in bytes.
@@ -32,14 +38,21 @@ pub(super) struct Row<'a> {
     pub(super) value: Option<(Vec<u8>, Option<SystemTime>)>,
 }
 
+impl Row<'_> {
+    /// What the row takes in the log, at most: the pages of its value, and those of the table and of its index.
+    fn log_bytes(&self) -> usize {
+        let value = self.value.as_ref().map_or(0, |(value, _)| value.len());
+        ((self.key.len() + value) / PAGE_BYTES + 4) * LOG_PAGE_BYTES
+    }
+}
+
 impl Database {
     /// Opens or makes it. Blocks meanwhile.
     pub(super) fn open(folder: &Path) -> Result<Database, StoreError> {
         let of_folder = |source| StoreError::Folder { folder: folder.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(of_folder)?;
         if !is_private(&fs::symlink_metadata(folder).map_err(of_folder)?) {
-            let problem = "it must belong to this user, and nobody else may have access (mode 0700)";
-            return Err(of_folder(io::Error::new(io::ErrorKind::PermissionDenied, problem)));
+            return Err(StoreError::NotPrivate { folder: folder.to_owned() });
         }
         let of_database = |source: rusqlite::Error| match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
@@ -47,7 +60,7 @@ impl Database {
             }
             _ => StoreError::Database { folder: folder.to_owned(), source },
         };
-        let file = folder.join("state.db");
+        let file = folder.join(FILE);
         make_private(&file).map_err(of_folder)?;
         let connection = Connection::open(&file).map_err(of_database)?;
         match prepare(&connection).map_err(of_database)? {
@@ -63,8 +76,10 @@ impl Database {
         now: (Instant, SystemTime),
         into: &mut State,
     ) -> rusqlite::Result<()> {
-        let mut rows = self.0.prepare_cached("SELECT key, value, expires FROM plugin_values WHERE plugin = ?1")?;
-        let mut rows = rows.query([plugin.as_str()])?;
+        let mut rows = self.0.prepare_cached(
+            "SELECT key, value, expires FROM plugin_values WHERE plugin = ?1 AND (expires IS NULL OR expires > ?2)",
+        )?;
+        let mut rows = rows.query(params![plugin.as_str(), since_1970(now.1)])?;
         while let Some(row) = rows.next()? {
             let (key, value, expires): (String, Vec<u8>, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let left = |expires: i64| Duration::from_millis(expires.saturating_sub(since_1970(now.1)).max(0) as u64);
@@ -74,8 +89,8 @@ impl Database {
         Ok(())
     }
 
-    /// All of the rows or none; with the operating system when this returns.
-    pub(super) fn write(&mut self, rows: &[Row<'_>]) -> rusqlite::Result<()> {
+    /// All of the rows or none; with the operating system when this returns. Gives about what the log grows by, in bytes.
+    pub(super) fn write(&mut self, rows: &[Row<'_>]) -> rusqlite::Result<usize> {
         let transaction = self.0.transaction()?;
         {
             let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO plugin_values VALUES (?1, ?2, ?3, ?4)")?;
@@ -87,7 +102,8 @@ impl Database {
                 };
             }
         }
-        transaction.commit()
+        transaction.commit()?;
+        Ok(rows.iter().map(Row::log_bytes).sum())
     }
 
     /// Waits for the disk. So does the first commit behind a checkpoint, which begins the log anew: here, one that changes nothing.
@@ -107,7 +123,7 @@ impl Database {
 fn make_private(file: &Path) -> io::Result<()> {
     let opened = fs::File::options().write(true).create(true).truncate(false).mode(0o600).open(file)?;
     opened.set_permissions(fs::Permissions::from_mode(0o600))?;
-    for log in ["state.db-wal", "state.db-shm"] {
+    for log in [LOG_FILE, "state.db-shm"] {
         match fs::set_permissions(file.with_file_name(log), fs::Permissions::from_mode(0o600)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
@@ -124,7 +140,7 @@ fn prepare(database: &Connection) -> rusqlite::Result<bool> {
     database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     database.pragma_update(None, "journal_mode", "WAL")?;
     database.pragma_update(None, "synchronous", "NORMAL")?;
-    // Once in a second there is a checkpoint, whatever the log's length.
+    // There is a checkpoint once in a second, and when the log is long.
     database.pragma_update(None, "wal_autocheckpoint", 0)?;
     database.pragma_update(None, "journal_size_limit", KEPT_LOG)?;
     let schema: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -142,10 +158,16 @@ fn prepare(database: &Connection) -> rusqlite::Result<bool> {
              PRIMARY KEY (plugin, key)
          );",
     )?;
-    database.execute("DELETE FROM plugin_values WHERE expires <= ?1", params![since_1970(SystemTime::now())])?;
-    database.pragma_update(None, "user_version", SCHEMA)?;
+    if schema < SCHEMA {
+        database.pragma_update(None, "user_version", SCHEMA)?;
+    }
     database.execute_batch("COMMIT")?;
-    Ok(true)
+    // A full disk does not take this; values whose time is over are not read in any case.
+    let now = since_1970(SystemTime::now());
+    match database.execute("DELETE FROM plugin_values WHERE expires <= ?1", params![now]) {
+        Err(error) if error.sqlite_error_code() != Some(ErrorCode::DiskFull) => Err(error),
+        Ok(_) | Err(_) => Ok(true),
+    }
 }
 
 /// In milliseconds.

@@ -5,29 +5,28 @@
 //! is answered, so that it outlives the process whatever ends it. The disk has it within a second.
 
 mod database;
+mod disk;
+mod writer;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 use std::{fmt, io};
 
 use hubgate_core::id::PluginName;
+use rusqlite::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout_at;
 
-use crate::state::{Change, Changed, Replaced, State, StateError};
+use crate::state::{Change, Changed, State, StateError};
 use crate::worker::Worker;
-use database::{Database, Row};
+use database::Database;
+use disk::{Disk, Opener};
+use writer::Writer;
 
-/// How long a change may take to get from the operating system to the disk.
-const SYNC_PERIOD: Duration = Duration::from_secs(1);
-/// Changes that wait for the thread; who wants more waits before.
+/// Changes that wait for the thread; further ones wait outside.
 const QUEUE: usize = 1_024;
-/// Changes that one transaction holds at most.
-const BATCH: usize = 256;
-/// Values of a plugin that are removed at a time when their time is over, in number.
-const SWEEP: usize = 500;
 
 /// The values of all plugins.
 pub(crate) struct Store {
@@ -38,8 +37,7 @@ pub(crate) struct Store {
 }
 
 struct Shared {
-    /// None: nothing lasts.
-    database: Option<Mutex<Database>>,
+    disk: Mutex<Disk>,
     /// A plugin has its values in memory once, as long as anybody uses them.
     states: Mutex<HashMap<PluginName, Weak<PluginValues>>>,
 }
@@ -49,6 +47,8 @@ struct Shared {
 pub(crate) struct PluginValues {
     plugin: PluginName,
     state: Mutex<State>,
+    /// Whether memory has what was kept: not as long as it cannot be read.
+    is_loaded: AtomicBool,
 }
 
 /// A change on its way to the thread.
@@ -63,6 +63,8 @@ struct Wanted {
 pub(crate) enum StoreError {
     #[error("{}: {source}", folder.display())]
     Folder { folder: PathBuf, source: io::Error },
+    #[error("{}: it must belong to this user, and nobody else may have access (mode 0700)", folder.display())]
+    NotPrivate { folder: PathBuf },
     #[error("{}: {source}", folder.display())]
     Database { folder: PathBuf, source: rusqlite::Error },
     #[error(
@@ -72,40 +74,58 @@ pub(crate) enum StoreError {
     Locked { folder: PathBuf },
     #[error("{}: a newer version of Hubgate has written it", folder.display())]
     TooNew { folder: PathBuf },
+    #[error("no thread for it: {0}")]
+    Thread(io::Error),
+}
+
+impl StoreError {
+    /// Whether the disk is at fault, as a full one or one that cannot be written is: that may pass.
+    fn is_of_the_disk(&self) -> bool {
+        match self {
+            StoreError::Folder { .. } => true,
+            StoreError::Database { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen)
+            ),
+            StoreError::NotPrivate { .. }
+            | StoreError::Locked { .. }
+            | StoreError::TooNew { .. }
+            | StoreError::Thread(_) => false,
+        }
+    }
 }
 
 impl Store {
     /// Opens or makes the database in `folder`, for this process alone. Blocks meanwhile, and waits a while for a gateway
-    /// that is just going. Without a folder nothing lasts.
+    /// that is just going. Without a folder nothing lasts; on a disk that cannot be written nothing changes.
     pub(crate) fn open(folder: Option<&Path>) -> Result<Store, StoreError> {
-        let database = folder.map(Database::open).transpose()?.map(Mutex::new);
-        let shared = Arc::new(Shared { database, states: Mutex::default() });
+        Store::open_with(folder, Database::open)
+    }
+
+    fn open_with(folder: Option<&Path>, open: Opener) -> Result<Store, StoreError> {
+        let disk = Mutex::new(Disk::open(folder, open)?);
+        let shared = Arc::new(Shared { disk, states: Mutex::default() });
         let (changes, wanted) = mpsc::channel(QUEUE);
-        let writer = Writer { shared: shared.clone(), is_dirty: false, cannot_write: false, cannot_sync: false };
+        let writer = Writer::new(shared.clone());
         let run = move || match tokio::runtime::Builder::new_current_thread().enable_time().build() {
             Ok(runtime) => runtime.block_on(writer.serve(wanted)),
             Err(error) => tracing::error!(%error, "the state of plugins cannot be changed"),
         };
-        let worker = Worker::start("hubgate-state", run)
-            .map_err(|source| StoreError::Folder { folder: folder.map(Path::to_owned).unwrap_or_default(), source })?;
+        let worker = Worker::start("hubgate-state", run).map_err(StoreError::Thread)?;
         Ok(Store { shared, changes: Some(changes), worker: Some(worker) })
     }
 
     /// What a plugin has kept. Blocks while it is read.
-    pub(crate) fn values(&self, plugin: &PluginName) -> Result<Arc<PluginValues>, String> {
+    pub(crate) fn values(&self, plugin: &PluginName) -> Arc<PluginValues> {
         let mut states = lock(&self.shared.states);
         if let Some(present) = states.get(plugin).and_then(Weak::upgrade) {
-            return Ok(present);
+            return present;
         }
-        let mut state = State::default();
-        if let Some(database) = &self.shared.database {
-            let now = (Instant::now(), SystemTime::now());
-            lock(database).read(plugin, now, &mut state).map_err(|error| error.to_string())?;
-            state.take_replaced();
-        }
-        let values = Arc::new(PluginValues { plugin: plugin.clone(), state: Mutex::new(state) });
+        let (state, is_loaded) = (Mutex::default(), AtomicBool::new(false));
+        let values = Arc::new(PluginValues { plugin: plugin.clone(), state, is_loaded });
+        values.load(&lock(&self.shared.disk));
         states.insert(plugin.clone(), Arc::downgrade(&values));
-        Ok(values)
+        values
     }
 
     /// Changes a value; answered when it would outlive this process.
@@ -128,150 +148,34 @@ impl Drop for Store {
 }
 
 impl PluginValues {
-    /// The values as they are; nobody may wait meanwhile.
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    /// Lets `look` see the values as they are, if they could be read; nobody may wait meanwhile.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&State) -> Result<T, StateError>) -> Result<T, StateError> {
+        match self.is_loaded() {
+            true => look(&self.state()),
+            false => Err(StateError::Unavailable("what was kept cannot be read".to_owned())),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
-}
 
-/// What the thread works with.
-struct Writer {
-    shared: Arc<Shared>,
-    /// Whether something was written that is not on the disk yet.
-    is_dirty: bool,
-    /// Whether the log knows that nothing can be written now, or brought to the disk.
-    cannot_write: bool,
-    cannot_sync: bool,
-}
-
-impl Writer {
-    /// Makes the changes that come until nobody can want any more. Once in a period, as long as there is reason to, what is
-    /// with the operating system goes to the disk, and values whose time is over are removed.
-    async fn serve(mut self, mut wanted: mpsc::Receiver<Wanted>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        let mut due: Option<tokio::time::Instant> = None;
-        loop {
-            let received = wanted.recv_many(&mut batch, BATCH);
-            let count = match due {
-                Some(due) => timeout_at(due, received).await.ok(),
-                None => Some(received.await),
-            };
-            match count {
-                Some(0) => break,
-                Some(_) => {
-                    self.make(&mut batch);
-                    due = due.or_else(|| Some(tokio::time::Instant::now() + SYNC_PERIOD));
-                }
-                None => {}
-            }
-            if due.is_some_and(|due| due <= tokio::time::Instant::now()) {
-                let (is_all_swept, is_synced) = (self.sweep(), self.sync());
-                let is_over = is_all_swept && is_synced;
-                due = (!is_over).then(|| tokio::time::Instant::now() + SYNC_PERIOD);
-            }
-        }
-        self.sync();
+    fn is_loaded(&self) -> bool {
+        self.is_loaded.load(Ordering::Acquire)
     }
 
-    /// Makes changes in one transaction, and answers them.
-    fn make(&mut self, batch: &mut Vec<Wanted>) {
-        let now = Instant::now();
-        let mut answers = Vec::with_capacity(batch.len());
-        let mut replaced = Vec::new();
-        for Wanted { values, change, answer } in batch.drain(..) {
-            let mut state = values.state();
-            answers.push((answer, state.change(change, now)));
-            let own = state.take_replaced();
-            drop(state);
-            replaced.push((values, own));
-        }
-        let is_stored = self.store(replaced);
-        for (answer, changed) in answers {
-            // Nothing of the transaction has happened, so nothing that was decided in it is true.
-            let unavailable = || StateError::Unavailable("the store cannot be written".to_owned());
-            drop(answer.send(if is_stored { changed } else { Err(unavailable()) }));
-        }
-    }
-
-    /// Removes what is over, a little at a time, because shards look at the values meanwhile; says whether nothing will be.
-    fn sweep(&mut self) -> bool {
-        let states: Vec<_> = lock(&self.shared.states).values().filter_map(Weak::upgrade).collect();
-        let now = Instant::now();
-        for values in &states {
-            loop {
-                let mut state = values.state();
-                state.sweep(SWEEP, now);
-                let replaced = state.take_replaced();
-                drop(state);
-                if replaced.is_empty() || !self.store(vec![(values.clone(), replaced)]) {
-                    break;
-                }
-            }
-        }
-        states.iter().all(|values| !values.state().has_expiries())
-    }
-
-    /// Brings what was changed in memory into the database, or undoes it. The log has the first of several failures.
-    fn store(&mut self, replaced: Vec<(Arc<PluginValues>, Vec<Replaced>)>) -> bool {
-        let Some(database) = &self.shared.database else { return true };
-        let rows = rows(&replaced);
-        if rows.is_empty() {
-            return true;
-        }
-        let written = lock(database).write(&rows);
-        match written {
+    /// Reads what was kept.
+    fn load(&self, disk: &Disk) {
+        let (mut state, now) = (State::default(), (Instant::now(), SystemTime::now()));
+        match disk.read(&self.plugin, now, &mut state) {
             Ok(()) => {
-                self.is_dirty = true;
-                if std::mem::take(&mut self.cannot_write) {
-                    tracing::info!("the state of plugins can be written again");
-                }
-                true
+                state.take_replaced();
+                *self.state() = state;
+                self.is_loaded.store(true, Ordering::Release);
             }
-            Err(error) => {
-                if !std::mem::replace(&mut self.cannot_write, true) {
-                    tracing::error!(%error, "the state of plugins cannot be written");
-                }
-                drop(rows);
-                for (values, replaced) in replaced.into_iter().rev() {
-                    values.state().put_back(replaced);
-                }
-                false
-            }
+            Err(error) => tracing::error!(plugin = %self.plugin, error, "what the plugin keeps cannot be read"),
         }
     }
-
-    /// Brings what was written to the disk, and from the log of the database into its tables; says whether all is there.
-    fn sync(&mut self) -> bool {
-        let Some(database) = self.shared.database.as_ref().filter(|_| self.is_dirty) else { return true };
-        let synced = lock(database).checkpoint();
-        match synced {
-            Ok(()) => (self.is_dirty, self.cannot_sync) = (false, false),
-            Err(error) if !std::mem::replace(&mut self.cannot_sync, true) => {
-                tracing::error!(%error, "the state of plugins does not reach the disk");
-            }
-            Err(_) => {}
-        }
-        !self.is_dirty
-    }
-}
-
-/// What memory says of the keys that were replaced, each once.
-fn rows(replaced: &[(Arc<PluginValues>, Vec<Replaced>)]) -> Vec<Row<'_>> {
-    let now = (Instant::now(), SystemTime::now());
-    let (mut rows, mut seen) = (Vec::new(), HashSet::new());
-    for (values, replaced) in replaced {
-        let (plugin, state) = (values.plugin.as_str(), values.state());
-        for Replaced { key, .. } in replaced {
-            if seen.insert((plugin, &**key)) {
-                let value = state.entry(key).map(|entry| {
-                    let end = |end: Instant| now.1 + end.saturating_duration_since(now.0);
-                    (entry.value.clone(), entry.expires.map(end))
-                });
-                rows.push(Row { plugin, key, value });
-            }
-        }
-    }
-    rows
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -280,12 +184,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("lasts", &self.shared.database.is_some()).finish_non_exhaustive()
+        f.debug_struct("Store").finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
     use crate::state::Operation;
 
@@ -294,7 +203,7 @@ mod tests {
     impl Plugin {
         fn open(folder: &Path, name: &str) -> Plugin {
             let store = Store::open(Some(folder)).unwrap();
-            let values = store.values(&PluginName::new(name)).unwrap();
+            let values = store.values(&PluginName::new(name));
             Plugin(store, values)
         }
 
@@ -308,7 +217,7 @@ mod tests {
         }
 
         fn keys(&self) -> Vec<String> {
-            self.1.state().keys("", None, 10, Instant::now()).keys
+            self.1.look(|state| Ok(state.keys("", None, 10, Instant::now()).keys)).expect("it can be read")
         }
     }
 
@@ -341,10 +250,10 @@ mod tests {
     async fn plugins_do_not_see_each_others_values_and_one_has_its_own_once() {
         let (_parent, folder) = folder();
         let one = Plugin::open(&folder, "a");
-        let other = one.0.values(&PluginName::new("ab")).unwrap();
+        let other = one.0.values(&PluginName::new("ab"));
         one.sets("bc", "1").await.unwrap();
         assert_eq!(other.state().keys("", None, 10, Instant::now()).keys, Vec::<String>::new());
-        let again = one.0.values(&PluginName::new("a")).unwrap();
+        let again = one.0.values(&PluginName::new("a"));
         assert_eq!(again.state().keys("", None, 10, Instant::now()).keys, ["bc"]);
         assert!(Arc::ptr_eq(&again, &one.1));
     }
@@ -354,10 +263,9 @@ mod tests {
         let (_parent, folder) = folder();
         let plugin = Plugin::open(&folder, "p");
         plugin.sets("k", "1").await.unwrap();
-        let database = plugin.0.shared.database.as_ref().unwrap();
         let limit = |pages: i64| {
             let set = format!("PRAGMA max_page_count = {pages}");
-            lock(database).connection().query_row(&set, [], |_| Ok(())).unwrap();
+            lock(&plugin.0.shared.disk).database().connection().query_row(&set, [], |_| Ok(())).unwrap();
         };
         limit(1);
         let large = vec![0; 1 << 20];
@@ -373,6 +281,87 @@ mod tests {
         assert_eq!(after.1.state().get("l", Instant::now()).unwrap(), Some(&large[..]));
     }
 
+    #[tokio::test]
+    async fn the_log_of_the_database_stays_short_however_much_is_written_at_once() {
+        let (_parent, folder) = folder();
+        let plugin = Plugin::open(&folder, "p");
+        let largest = AtomicUsize::new(0);
+        let look = || {
+            let length = std::fs::metadata(folder.join(database::LOG_FILE)).map_or(0, |file| file.len());
+            largest.fetch_max(length as usize, Ordering::Relaxed);
+        };
+        // 100 MiB, of which the plugin keeps four.
+        for _ in 0..4 {
+            let write = async |key: usize| {
+                plugin.sets(&format!("k{}", key % 4), vec![7; 1 << 20]).await.unwrap();
+                look();
+            };
+            futures_util::future::join_all((0..25).map(write)).await;
+        }
+        let largest = largest.load(Ordering::Relaxed);
+        assert!((1 << 20..24 << 20).contains(&largest), "{largest} bytes");
+    }
+
+    /// Opens a database on a disk that cannot be written now and then.
+    fn open_on_a_failing_disk(folder: &Path) -> Result<Database, StoreError> {
+        let is_sound = folder.with_extension("sound").exists();
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        is_sound
+            .then(|| Database::open(folder))
+            .unwrap_or_else(|| Err(StoreError::Folder { folder: folder.to_owned(), source: full() }))
+    }
+
+    #[tokio::test]
+    async fn on_a_disk_that_cannot_be_written_values_are_read_and_changes_refused_until_it_can() {
+        let (_parent, folder) = folder();
+        let before = Plugin::open(&folder, "p");
+        before.sets("kept", "1").await.unwrap();
+        // As after a crash: what was written is in the log alone.
+        let crashed = folder.with_extension("crashed");
+        std::fs::create_dir(&crashed).unwrap();
+        std::fs::set_permissions(&crashed, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        for name in [database::FILE, database::LOG_FILE] {
+            std::fs::copy(folder.join(name), crashed.join(name)).unwrap();
+        }
+        drop(before);
+
+        let store = Store::open_with(Some(&crashed), open_on_a_failing_disk).unwrap();
+        let values = store.values(&PluginName::new("p"));
+        let plugin = Plugin(store, values);
+        assert_eq!(plugin.keys(), ["kept"]);
+        assert!(matches!(plugin.sets("new", "2").await, Err(StateError::Unavailable(_))));
+        assert_eq!(plugin.keys(), ["kept"]);
+        std::fs::write(crashed.with_extension("sound"), "").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while plugin.sets("new", "2").await.is_err() {
+            assert!(Instant::now() < deadline, "the disk was not tried again");
+            thread::yield_now();
+        }
+        drop(plugin);
+        assert_eq!(Plugin::open(&crashed, "p").keys(), ["kept", "new"]);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_not_said_to_be_absent() {
+        let (_parent, folder) = folder();
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        std::fs::create_dir(folder.join(database::FILE)).unwrap();
+        std::fs::write(folder.join(database::FILE).join("file"), "").unwrap();
+        let store = Store::open(Some(&folder)).unwrap();
+        let values = store.values(&PluginName::new("p"));
+        let read = |values: &PluginValues| values.look(|state| Ok(state.get("k", Instant::now())?.is_some()));
+        assert!(matches!(read(&values), Err(StateError::Unavailable(_))));
+        std::fs::remove_dir_all(folder.join(database::FILE)).unwrap();
+        let plugin = Plugin(store, values);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while plugin.sets("k", "v").await.is_err() {
+            assert!(Instant::now() < deadline, "the disk was not tried again");
+            thread::yield_now();
+        }
+        assert_eq!(read(&plugin.1), Ok(true));
+    }
+
     #[test]
     fn a_folder_belongs_to_one_gateway_and_this_user() {
         use std::fs;
@@ -381,7 +370,7 @@ mod tests {
         let _first = Store::open(Some(&folder)).unwrap();
         assert!(matches!(Store::open(Some(&folder)), Err(StoreError::Locked { .. })));
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o770)).unwrap();
-        assert!(matches!(Store::open(Some(&folder)), Err(StoreError::Folder { .. })));
+        assert!(matches!(Store::open(Some(&folder)), Err(StoreError::NotPrivate { .. })));
     }
 
     #[tokio::test]
@@ -408,9 +397,7 @@ mod tests {
     fn what_a_newer_version_has_written_is_left_alone() {
         let (_parent, folder) = folder();
         let store = Store::open(Some(&folder)).unwrap();
-        let database = lock(store.shared.database.as_ref().unwrap());
-        database.connection().pragma_update(None, "user_version", 1_000).unwrap();
-        drop(database);
+        lock(&store.shared.disk).database().connection().pragma_update(None, "user_version", 1_000).unwrap();
         drop(store);
         assert!(matches!(Store::open(Some(&folder)), Err(StoreError::TooNew { .. })));
     }
@@ -437,8 +424,8 @@ mod tests {
         let plugin = Plugin::open(&folder, "p");
         plugin.does("k", Operation::Set(b"v".to_vec()), Some(0)).await.unwrap();
         let rows = || -> i64 {
-            let database = lock(plugin.0.shared.database.as_ref().unwrap());
-            database.connection().query_row("SELECT count(*) FROM plugin_values", [], |row| row.get(0)).unwrap()
+            let disk = lock(&plugin.0.shared.disk);
+            disk.database().connection().query_row("SELECT count(*) FROM plugin_values", [], |row| row.get(0)).unwrap()
         };
         let deadline = Instant::now() + Duration::from_secs(30);
         while rows() > 0 {
