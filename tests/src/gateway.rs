@@ -332,6 +332,11 @@ impl Setup {
         self.with(&format!("plugins.{name}.path = '{}'", file.display()))
     }
 
+    /// The file of a plugin of [`Setup::plugin`].
+    pub fn plugin_file(&self, name: &str) -> PathBuf {
+        plugin_file(&self.folder, name)
+    }
+
     /// With a log of JSON objects, one a line.
     pub fn logging_json(mut self) -> Setup {
         self.log_format = "json";

@@ -183,7 +183,8 @@ async fn a_plugin_reaches_by_http_what_it_is_allowed_to_and_nothing_else() {
 #[tokio::test]
 async fn a_component_that_wants_http_does_not_serve_without_a_grant() {
     let (_folder, config) = filtered().with("plugins.filter.allow-http = []").written();
-    let refused = hubgate(["serve", "--config", config.to_str().expect("a path"), "--listen", "127.0.0.1:0"]);
+    let refused =
+        hubgate(["serve", "--strict", "--config", config.to_str().expect("a path"), "--listen", "127.0.0.1:0"]);
     assert_eq!(refused.code, Some(2));
     assert!(refused.stderr.contains("plugins.filter.allow-http"), "{}", refused.stderr);
 }

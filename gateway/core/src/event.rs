@@ -81,6 +81,8 @@ pub enum UpstreamFailure {
     OutOfMemory,
     /// No instance of the plugin became free within its `call-time`.
     Busy,
+    /// The plugin has no component that serves.
+    NotServing,
 }
 
 /// What a running plugin asks of the hub of its event, and REST callers and hub servers of any hub.

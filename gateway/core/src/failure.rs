@@ -19,6 +19,7 @@ pub(crate) fn completion(target: &str, failure: UpstreamFailure, detailed: bool)
         UpstreamFailure::OutOfCpuTime { .. } => failed(" The handler used too much processor time and was stopped."),
         UpstreamFailure::OutOfMemory => failed(" The handler ran out of memory and was stopped."),
         UpstreamFailure::Busy => failed(" The handler is busy; try again later."),
+        UpstreamFailure::NotServing => failed(" The handler is not available: its component cannot serve."),
     }
 }
 
@@ -38,6 +39,7 @@ pub(crate) fn refused(target: Option<&str>, refusal: Refusal, detailed: bool) ->
         }
         Refusal::Failed(UpstreamFailure::OutOfMemory) => "ran out of memory and was stopped.".to_owned(),
         Refusal::Failed(UpstreamFailure::Busy) => "is busy; try again later.".to_owned(),
+        Refusal::Failed(UpstreamFailure::NotServing) => "is not available: its component cannot serve.".to_owned(),
     };
     match target {
         Some(target) => format!("Failed to invoke '{target}': a filter of the hub {what}"),
@@ -59,6 +61,7 @@ pub(crate) fn connected(failure: UpstreamFailure, detailed: bool) -> String {
         UpstreamFailure::OutOfCpuTime { .. } => failed(" The handler used too much processor time and was stopped."),
         UpstreamFailure::OutOfMemory => failed(" The handler ran out of memory and was stopped."),
         UpstreamFailure::Busy => failed(" The handler is busy; try again later."),
+        UpstreamFailure::NotServing => failed(" The handler is not available: its component cannot serve."),
     }
 }
 

@@ -160,7 +160,7 @@ fn plugin(status: PluginStatus) -> Value {
         "generation": status.generation,
         "digest": status.digest,
         "state": status.state.to_string(),
-        "loadedAt": rfc3339(status.loaded_at),
+        "loadedAt": status.loaded_at.map(rfc3339),
         "calls": status.calls,
         "traps": status.traps,
         "lastError": status.last_error.map(|error| json!({ "reason": error.reason, "at": rfc3339(error.at) })),

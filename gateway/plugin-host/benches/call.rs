@@ -6,8 +6,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use hubgate_plugin_host::{Compilation, PluginHost, PluginSource};
-use support::{Shard, client, guest, invocation, on_a_shard, settings};
+use hubgate_plugin_host::PluginSource;
+use support::{Shard, client, guest, invocation, on_a_shard, settings, start};
 
 const WARM_CALLS: u32 = 200_000;
 /// Calls that are made ready, unmeasured, before they are called.
@@ -25,9 +25,7 @@ fn main() {
 }
 
 fn measure(name: &str, component: Vec<u8>) {
-    let host =
-        PluginHost::start(vec![settings(PluginSource::Embedded(component.leak()))], Compilation::default(), None)
-            .expect("the guest serves");
+    let host = start(vec![settings(PluginSource::Embedded(component.leak()))]).expect("the guest serves");
     on_a_shard(async {
         let shard = Shard::of(&host);
         let (client, arguments) = (client("ann"), arguments());

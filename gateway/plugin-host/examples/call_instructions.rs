@@ -4,8 +4,8 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use hubgate_plugin_host::{Compilation, PluginHost, PluginSource};
-use support::{Shard, client, guest, on_a_shard, settings};
+use hubgate_plugin_host::PluginSource;
+use support::{Shard, client, guest, on_a_shard, settings, start};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -14,8 +14,7 @@ fn main() {
         _ => panic!("call_instructions call TIMES"),
     };
     let component = guest("1.0.000").leak();
-    let host = PluginHost::start(vec![settings(PluginSource::Embedded(component))], Compilation::default(), None)
-        .expect("the guest serves");
+    let host = start(vec![settings(PluginSource::Embedded(component))]).expect("the guest serves");
     on_a_shard(async {
         let shard = Shard::of(&host);
         let (client, arguments) = (client("ann"), format!("[\"{}\"]", "x".repeat(96)));

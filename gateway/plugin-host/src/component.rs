@@ -71,6 +71,14 @@ impl Digest {
         Digest(digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes"))
     }
 
+    /// Reads what its `Display` writes.
+    pub(crate) fn parse(text: &str) -> Option<Digest> {
+        let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 2 * Digest::BYTES)?;
+        let byte = |index: usize| u8::from_str_radix(digits.get(2 * index..2 * index + 2)?, 16).ok();
+        let bytes: Option<Vec<u8>> = (0..Digest::BYTES).map(byte).collect();
+        Some(Digest(bytes?.try_into().ok()?))
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8; Digest::BYTES] {
         &self.0
     }
@@ -95,7 +103,7 @@ pub(crate) struct Version {
     pub(crate) generation: u64,
     pub(crate) digest: Digest,
     pub(crate) loaded_at: SystemTime,
-    pub(crate) exports: Exports,
+    pub(crate) exports: Arc<Exports>,
 }
 
 /// A linked component, and what it exports.
@@ -118,7 +126,7 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     pub(crate) fn into_version(self, generation: u64) -> Version {
-        Version { generation, digest: self.digest, loaded_at: SystemTime::now(), exports: self.exports }
+        Version { generation, digest: self.digest, loaded_at: SystemTime::now(), exports: Arc::new(self.exports) }
     }
 }
 
@@ -193,7 +201,7 @@ impl Loader {
         block_on(trial).map_err(transient)?.map_err(|broken| match broken {
             Broken::NotReady(reason) => LoadError::NotReady(reason),
             // A busy machine can be why.
-            Broken::OutOfTime | Broken::NoRoom => transient(broken.to_string()),
+            Broken::OutOfTime | Broken::NoRoom | Broken::NotServing => transient(broken.to_string()),
             Broken::OutOfCpuTime { .. } | Broken::OutOfMemory | Broken::Trapped(_) => {
                 LoadError::Init(broken.to_string())
             }

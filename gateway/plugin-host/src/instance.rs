@@ -52,6 +52,8 @@ pub(crate) enum Broken {
     NotReady(String),
     /// The engine has no slot left.
     NoRoom,
+    /// The plugin has no version that serves.
+    NotServing,
 }
 
 impl Instance {
@@ -264,6 +266,7 @@ impl From<Broken> for UpstreamFailure {
             Broken::Trapped(reason) => UpstreamFailure::Trapped(reason),
             Broken::NotReady(reason) => UpstreamFailure::Failed(format!("`init` of a new instance failed: {reason}")),
             Broken::NoRoom => UpstreamFailure::Busy,
+            Broken::NotServing => UpstreamFailure::NotServing,
         }
     }
 }
@@ -277,6 +280,7 @@ impl fmt::Display for Broken {
             Broken::Trapped(reason) => write!(f, "it trapped: {reason}"),
             Broken::NotReady(reason) => write!(f, "`init` failed: {reason}"),
             Broken::NoRoom => f.write_str("no instance is free to try it out"),
+            Broken::NotServing => f.write_str("no version of the plugin serves"),
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | `engine`, `ticker` | the one wasmtime engine, and the thread that makes its epochs |
 //! | `component` | bytes -> a checked and linked `Version`, or the reason why not |
 //! | `plugin`, `watch` | a configured plugin and its serving version; the thread that swaps it |
+//! | `kept_components` | what serves, kept for a start at which a plugin's file does not |
 //! | `pool`, `instance` | instances of one plugin on one shard, and a call of one |
 //! | `host` | the imports of guests |
 //! | `convert` | between the WIT's types and the core's |
@@ -27,12 +28,14 @@ mod engine;
 mod host;
 mod inspect;
 mod instance;
+mod kept_components;
 mod limits;
 mod log;
 mod metrics;
 mod plugin;
 mod plugin_host;
 mod pool;
+mod private_folder;
 mod rate;
 mod regular_file;
 mod settings;
@@ -48,7 +51,7 @@ pub use host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
 pub use inspect::{PluginReport, inspect};
 pub use limits::MAX_COMPONENT_BYTES;
 pub use plugin::{PluginError, PluginState, PluginStatus};
-pub use plugin_host::{PluginHost, StartError};
+pub use plugin_host::{BadPlugins, Folders, PluginHost, StartError};
 pub use pool::ShardPlugins;
 pub use regular_file::{FileError, RegularFile};
 pub use settings::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Uses};

@@ -81,6 +81,7 @@ impl PluginLog {
                 format!("used more processor time than its cpu-time: {ticks} ms")
             }
             UpstreamFailure::OutOfMemory => "wanted more than its memory".to_owned(),
+            UpstreamFailure::NotServing => "found no version that serves".to_owned(),
             UpstreamFailure::Busy => "had no free instance within its call-time".to_owned(),
         };
         let Some(dropped) = admit(&self.failures) else { return };

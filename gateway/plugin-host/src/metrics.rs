@@ -13,7 +13,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use crate::plugin::Plugin;
+use crate::plugin::{Plugin, PluginState, PluginStatus};
 use crate::plugin_host::PluginList;
 
 /// How a call ended.
@@ -27,10 +27,11 @@ pub(crate) enum Outcome {
     OutOfCpuTime,
     OutOfMemory,
     Busy,
+    NotServing,
 }
 
 impl Outcome {
-    const ALL: [Outcome; 8] = [
+    const ALL: [Outcome; 9] = [
         Outcome::Ok,
         Outcome::Rejected,
         Outcome::Failed,
@@ -39,6 +40,7 @@ impl Outcome {
         Outcome::OutOfCpuTime,
         Outcome::OutOfMemory,
         Outcome::Busy,
+        Outcome::NotServing,
     ];
 
     pub(crate) fn of<T>(result: &Result<T, UpstreamFailure>) -> Outcome {
@@ -51,6 +53,7 @@ impl Outcome {
             Err(UpstreamFailure::OutOfCpuTime { .. }) => Outcome::OutOfCpuTime,
             Err(UpstreamFailure::OutOfMemory) => Outcome::OutOfMemory,
             Err(UpstreamFailure::Busy) => Outcome::Busy,
+            Err(UpstreamFailure::NotServing) => Outcome::NotServing,
         }
     }
 
@@ -58,7 +61,7 @@ impl Outcome {
     pub(crate) fn is_trap(self) -> bool {
         match self {
             Outcome::Trapped | Outcome::TimedOut | Outcome::OutOfCpuTime | Outcome::OutOfMemory => true,
-            Outcome::Ok | Outcome::Rejected | Outcome::Failed | Outcome::Busy => false,
+            Outcome::Ok | Outcome::Rejected | Outcome::Failed | Outcome::Busy | Outcome::NotServing => false,
         }
     }
 
@@ -69,7 +72,7 @@ impl Outcome {
             Outcome::OutOfCpuTime => Some(Budget::CpuTime),
             Outcome::OutOfMemory => Some(Budget::Memory),
             Outcome::Busy => Some(Budget::Concurrency),
-            Outcome::Ok | Outcome::Rejected | Outcome::Failed | Outcome::Trapped => None,
+            Outcome::Ok | Outcome::Rejected | Outcome::Failed | Outcome::Trapped | Outcome::NotServing => None,
         }
     }
 
@@ -83,6 +86,7 @@ impl Outcome {
             Outcome::OutOfCpuTime => "out-of-cpu-time",
             Outcome::OutOfMemory => "out-of-memory",
             Outcome::Busy => "busy",
+            Outcome::NotServing => "not-serving",
         }
     }
 }
@@ -305,9 +309,23 @@ impl PluginCollector {
 fn encode_versions(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let help = "Which version of the plugin serves, counted from 1";
     let mut generations = encoder.encode_descriptor("hubgate_plugin_generation", help, None, MetricType::Gauge)?;
-    for plugin in plugins {
-        let labels = [("plugin", plugin.name().as_str())];
-        generations.encode_family(&labels)?.encode_gauge(&plugin.version().generation)?;
+    let statuses: Vec<PluginStatus> = plugins.iter().map(|plugin| plugin.status()).collect();
+    for status in &statuses {
+        let labels = [("plugin", status.name.as_str())];
+        generations.encode_family(&labels)?.encode_gauge(&status.generation)?;
+    }
+    let help = "Which version of the plugin serves: that of its file, the last good one, or none";
+    let mut serving = encoder.encode_descriptor("hubgate_plugin_serving", help, None, MetricType::Gauge)?;
+    for status in &statuses {
+        let present = match (status.state, &status.last_error) {
+            (PluginState::Serving, None) => "file",
+            (PluginState::Serving, Some(_)) => "last-good",
+            (PluginState::Refused, _) => "none",
+        };
+        for version in ["file", "last-good", "none"] {
+            let labels = [("plugin", status.name.as_str()), ("version", version)];
+            serving.encode_family(&labels)?.encode_gauge(&u64::from(version == present))?;
+        }
     }
     let help = "Attempts to swap a plugin's component by how they ended";
     let mut swaps = encoder.encode_descriptor("hubgate_plugin_swaps", help, None, MetricType::Counter)?;

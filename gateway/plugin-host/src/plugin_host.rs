@@ -12,12 +12,13 @@ use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
 use crate::compiler::Compilation;
-use crate::component::{LoadError, Loader};
+use crate::component::{Digest, LoadError, Loaded, Loader};
 use crate::engine;
 use crate::host::{ShardQuestion, Surroundings};
+use crate::kept_components::KeptComponents;
 use crate::limits::MAX_COMPONENT_BYTES;
 use crate::metrics::PluginCollector;
-use crate::plugin::{Plugin, PluginStatus};
+use crate::plugin::{BadFile, Beginning, Plugin, PluginStatus};
 use crate::pool::ShardPlugins;
 use crate::regular_file::{FileError, RegularFile};
 use crate::settings::{PluginSettings, PluginSource};
@@ -34,6 +35,7 @@ pub struct PluginHost(Arc<Inner>);
 struct Inner {
     plugins: Arc<PluginList>,
     loader: Arc<Loader>,
+    kept: Arc<KeptComponents>,
     state_folder: Option<PathBuf>,
     /// Opened when there is a first plugin.
     store: Mutex<Option<Arc<Store>>>,
@@ -44,6 +46,24 @@ struct Inner {
 
 /// The plugins as they are now; replaced as a whole.
 pub(crate) type PluginList = ArcSwap<Vec<Arc<Plugin>>>;
+
+/// Where plugins keep what lasts; without a folder it ends with the host.
+#[derive(Debug, Clone, Default)]
+pub struct Folders {
+    /// Of the `state` import.
+    pub state: Option<PathBuf>,
+    /// Of components that serve, for a start at which a plugin's file does not.
+    pub components: Option<PathBuf>,
+}
+
+/// What becomes of a plugin whose file cannot serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadPlugins {
+    /// The configuration is refused.
+    Fail,
+    /// Its last good version serves; without one, calls of the plugin fail until its file can serve.
+    Refuse,
+}
 
 /// Why the plugins of a configuration cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -64,12 +84,12 @@ pub enum StartError {
 
 impl PluginHost {
     /// Compiles, checks and tries out every plugin, then starts to watch their files. Blocks meanwhile: seconds for
-    /// components with an interpreter inside. What plugins keep with the `state` import lasts in `state_folder`; without one
-    /// it ends with the host.
+    /// components with an interpreter inside.
     pub fn start(
         plugins: Vec<PluginSettings>,
         compilation: Compilation,
-        state_folder: Option<PathBuf>,
+        folders: Folders,
+        bad_plugins: BadPlugins,
     ) -> Result<PluginHost, StartError> {
         let shards = thread::available_parallelism().map_or(1, usize::from);
         let environment = |error: &dyn fmt::Display| StartError::Engine(error.to_string());
@@ -80,10 +100,16 @@ impl PluginHost {
             engine::pooling(instances).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| environment(&error))?;
         let loader = Arc::new(Loader::new((&engine, allocation), &ticker, compilation).map_err(StartError::Engine)?);
-        let (store, watcher) = (Mutex::default(), Mutex::default());
-        let host =
-            PluginHost(Arc::new(Inner { plugins: Arc::default(), loader, state_folder, store, watcher, ticker }));
-        host.configure(plugins)?;
+        let host = PluginHost(Arc::new(Inner {
+            plugins: Arc::default(),
+            loader,
+            kept: Arc::new(KeptComponents::new(folders.components)),
+            state_folder: folders.state,
+            store: Mutex::default(),
+            watcher: Mutex::default(),
+            ticker,
+        }));
+        host.replace(plugins, bad_plugins)?;
         Ok(host)
     }
 
@@ -91,6 +117,10 @@ impl PluginHost {
     /// the others stay as they are. If one of them cannot serve, nothing changes. Shards follow with
     /// [`ShardPlugins::refresh`]. Blocks as [`PluginHost::start`] does.
     pub fn configure(&self, plugins: Vec<PluginSettings>) -> Result<(), StartError> {
+        self.replace(plugins, BadPlugins::Fail)
+    }
+
+    fn replace(&self, plugins: Vec<PluginSettings>, bad_plugins: BadPlugins) -> Result<(), StartError> {
         let present = self.0.plugins.load_full();
         let mut next: Vec<Arc<Plugin>> = Vec::new();
         for settings in plugins {
@@ -100,7 +130,7 @@ impl PluginHost {
             let before = present.iter().find(|plugin| *plugin.name() == settings.name);
             next.push(match before {
                 Some(plugin) if plugin.surroundings.settings == settings => plugin.clone(),
-                before => Arc::new(load(&self.0.loader, self.store()?, settings, before)?),
+                before => Arc::new(self.load(settings, before.map(Arc::as_ref), bad_plugins)?),
             });
         }
         for plugin in &next {
@@ -110,8 +140,64 @@ impl PluginHost {
             }
         }
         self.watch(&next)?;
+        self.0.kept.retain(next.iter().map(|plugin| plugin.name()));
         self.0.plugins.store(Arc::new(next));
         Ok(())
+    }
+
+    /// Loads a plugin; it goes on counting and remembering where `before` ends.
+    fn load(
+        &self,
+        settings: PluginSettings,
+        before: Option<&Plugin>,
+        bad_plugins: BadPlugins,
+    ) -> Result<Plugin, StartError> {
+        let (plugin, source) = (settings.name.clone(), settings.source.clone());
+        let surroundings = Arc::new(match before {
+            Some(before) => before.surroundings.with_settings(settings),
+            None => Surroundings::new(settings, self.store()?),
+        });
+        let load = |component: &[u8]| self.0.loader.load(component, &surroundings, &|| false);
+        let beginning = match source {
+            PluginSource::Embedded(component) => match load(component) {
+                Ok(loaded) => Beginning::Embedded(loaded),
+                Err(source) => return Err(StartError::LoadEmbedded { plugin, source }),
+            },
+            PluginSource::File(file) => match (self.load_file(&plugin, file, load), bad_plugins) {
+                (Ok((loaded, component)), _) => Beginning::Component(loaded, component),
+                (Err((error, _)), BadPlugins::Fail) => return Err(error),
+                (Err((error, digest)), BadPlugins::Refuse) => {
+                    let bad_file = BadFile { reason: error.to_string(), digest };
+                    let last_good = self.0.kept.record(&plugin).serving;
+                    match last_good.and_then(|digest| load(&self.0.kept.component(digest)?).ok()) {
+                        Some(loaded) => Beginning::LastGood(loaded, bad_file),
+                        None => Beginning::Refused(bad_file),
+                    }
+                }
+            },
+        };
+        Ok(Plugin::new(surroundings, self.0.kept.clone(), beginning, before))
+    }
+
+    /// Loads a plugin's file. An error has the digest of a content that will not serve whenever it is tried.
+    fn load_file(
+        &self,
+        plugin: &PluginName,
+        file: PathBuf,
+        load: impl Fn(&[u8]) -> Result<Loaded, LoadError>,
+    ) -> Result<(Loaded, Vec<u8>), (StartError, Option<Digest>)> {
+        let plugin = plugin.clone();
+        let component = match RegularFile::read(&file, MAX_COMPONENT_BYTES) {
+            Ok(content) => content.bytes,
+            Err(source) => return Err((StartError::Read { plugin, file, source }, None)),
+        };
+        match load(&component) {
+            Ok(loaded) => Ok((loaded, component)),
+            Err(source) => {
+                let digest = (!source.is_transient()).then(|| Digest::of(&component));
+                Err((StartError::Load { plugin, file, source }, digest))
+            }
+        }
     }
 
     fn watch(&self, plugins: &[Arc<Plugin>]) -> Result<(), StartError> {
@@ -143,7 +229,8 @@ impl PluginHost {
     }
 
     /// Adds `hubgate_plugin_calls_total`, `hubgate_plugin_call_seconds`, `hubgate_filter_verdicts_total`,
-    /// `hubgate_plugin_budget_exceeded_total`, `hubgate_plugin_generation` and `hubgate_plugin_swaps_total` to a registry
+    /// `hubgate_plugin_budget_exceeded_total`, `hubgate_plugin_generation`, `hubgate_plugin_serving` and
+    /// `hubgate_plugin_swaps_total` to a registry
     /// without a prefix.
     pub fn register_metrics(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(PluginCollector(Arc::clone(&self.0.plugins))));
@@ -178,30 +265,4 @@ impl fmt::Debug for PluginHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.plugins().iter().map(|plugin| plugin.name())).finish()
     }
-}
-
-/// Loads a plugin; it goes on counting and remembering where `before` ends.
-fn load(
-    loader: &Loader,
-    store: Arc<Store>,
-    settings: PluginSettings,
-    before: Option<&Arc<Plugin>>,
-) -> Result<Plugin, StartError> {
-    let (plugin, source) = (settings.name.clone(), settings.source.clone());
-    let surroundings = Arc::new(match before {
-        Some(before) => before.surroundings.with_settings(settings),
-        None => Surroundings::new(settings, store),
-    });
-    let load = |component: &[u8]| loader.load(component, &surroundings, &|| false);
-    let loaded = match source {
-        PluginSource::Embedded(bytes) => load(bytes).map_err(|source| StartError::LoadEmbedded { plugin, source }),
-        PluginSource::File(file) => match RegularFile::read(&file, MAX_COMPONENT_BYTES) {
-            Ok(content) => load(&content.bytes).map_err(|source| StartError::Load { plugin, file, source }),
-            Err(source) => Err(StartError::Read { plugin, file, source }),
-        },
-    }?;
-    Ok(match before {
-        Some(before) => Plugin::behind(before, surroundings, loaded),
-        None => Plugin::new(surroundings, loaded),
-    })
 }

@@ -253,7 +253,7 @@ impl Pool {
     }
 
     fn take(&self) -> Option<Instance> {
-        let generation = self.plugin.version().generation;
+        let generation = self.plugin.version().as_ref().map_or(0, |version| version.generation);
         if self.generation.replace(generation) != generation {
             // Of the version before.
             self.idle.take();
@@ -262,7 +262,7 @@ impl Pool {
     }
 
     async fn make(&self, deadline: Instant) -> Result<Instance, Broken> {
-        let version = Arc::clone(&self.plugin.version());
+        let version = self.plugin.version().clone().ok_or(Broken::NotServing)?;
         let surroundings = &self.plugin.surroundings;
         Instance::start(&version.exports, version.generation, surroundings, Some(&self.questions), deadline).await
     }

@@ -12,7 +12,7 @@ use hubgate_core::filter::{
     Verdict,
 };
 use hubgate_core::id::PluginName;
-use hubgate_plugin_host::{AllowHttp, PluginHost, PluginSettings, PluginSource, ShardQuestion, Uses};
+use hubgate_plugin_host::{AllowHttp, PluginSettings, PluginSource, ShardQuestion, Uses};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::payload::{JsonText, Payload};
 use support::{Shard, built_guest, client, guest, on_a_shard, until};
@@ -28,7 +28,7 @@ fn settings(name: &str, mark: &str) -> PluginSettings {
 }
 
 fn start(plugins: Vec<PluginSettings>) -> Shard {
-    Shard::of(&PluginHost::start(plugins, Default::default(), None).expect("the filters serve"))
+    Shard::of(&support::start(plugins).expect("the filters serve"))
 }
 
 fn call(argument: &str) -> FilterMessage {

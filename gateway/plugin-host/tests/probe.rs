@@ -10,9 +10,9 @@ use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::{GroupName, PluginName, UserId};
-use hubgate_plugin_host::{Compilation, PluginHost, PluginSettings, PluginSource, inspect};
+use hubgate_plugin_host::{Compilation, PluginSettings, PluginSource, inspect};
 use hubgate_wire::payload::Payload;
-use support::{Shard, built_guest, client, connection_id, json, on_a_shard, settings, until};
+use support::{Shard, built_guest, client, connection_id, json, on_a_shard, settings, start, until};
 
 type IsExpected = fn(&UpstreamFailure) -> bool;
 
@@ -142,9 +142,7 @@ fn state_is_shared_by_shards_and_outlives_traps_and_swaps_and_is_each_plugins_ow
         fs::copy(built_guest("probe.wasm"), &file).expect("a copy");
         let mut other = settings(PluginSource::File(file.clone()));
         other.name = PluginName::new("other");
-        let host =
-            PluginHost::start(vec![settings(PluginSource::File(file.clone())), other], Compilation::default(), None)
-                .expect("both serve");
+        let host = start(vec![settings(PluginSource::File(file.clone())), other]).expect("both serve");
         let (one, two) = (Shard::of(&host), Shard::of(&host));
         let count = async |shard: &Shard| shard.invoke("count", "[\"k\"]").await.result;
         assert_eq!(count(&one).await, Ok(Some(json("1"))));

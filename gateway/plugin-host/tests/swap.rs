@@ -9,7 +9,7 @@ use std::time::Duration;
 use hubgate_core::event::HubAnswer;
 use hubgate_plugin_host::{PluginSource, StartError};
 use support::{
-    Shard, about_hub, foreign_guest, future_guest, guest, http_guest, on_a_shard, settings, unready_guest, until,
+    Shard, about_hub, foreign_guest, future_guest, guest, http_guest, on_a_shard, settings, start, unready_guest, until,
 };
 use tempfile::TempDir;
 
@@ -64,7 +64,7 @@ fn a_file_may_be_replaced_in_every_way() {
         fs::remove_file(&served.file).unwrap();
         fs::write(&served.file, guest("4.0.000")).unwrap();
         served.expect(4, "4.0.000").await;
-        let digest = served.shard.host.statuses()[0].digest.clone();
+        let digest = served.shard.host.statuses()[0].digest.clone().expect("it serves");
         assert!(digest.starts_with("sha256:") && digest.len() == 71, "{digest}");
     });
 }
@@ -187,12 +187,8 @@ fn a_plugin_that_cannot_serve_from_the_start_is_refused_by_name_file_and_reason(
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("plugin.wasm");
     let refusal = || {
-        let error: StartError = hubgate_plugin_host::PluginHost::start(
-            vec![settings(PluginSource::File(file.clone()))],
-            hubgate_plugin_host::Compilation::default(),
-            None,
-        )
-        .expect_err("the plugin cannot serve");
+        let error: StartError =
+            start(vec![settings(PluginSource::File(file.clone()))]).expect_err("the plugin cannot serve");
         error.to_string()
     };
     let missing = refusal();

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use hubgate_core::id::HubName;
 use hubgate_core::mode::Mode;
 use hubgate_net::settings::Pages;
-use hubgate_plugin_host::PluginSource;
+use hubgate_plugin_host::{BadPlugins, PluginSource};
 
 use super::run_gateway::{self, RunOptions, Started};
 use crate::config::{ADMIN_LISTEN, Development, LISTEN, access_key_in};
@@ -75,7 +75,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         access_key,
         data_dir: arguments.data_dir.clone(),
     };
-    run_gateway::run(config.config()?, &arguments.options, None, |started| announce(started, &arguments, &hub))
+    let announce = |started: &Started<'_>| announce(started, &arguments, &hub);
+    run_gateway::run(config.config()?, &arguments.options, BadPlugins::Fail, None, announce)
 }
 
 /// The admin listener never leaves this machine: one port above, where that is known to be free for it.

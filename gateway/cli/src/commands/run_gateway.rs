@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use hubgate_net::Gateway;
-use hubgate_plugin_host::{Compilation, PluginHost};
+use hubgate_plugin_host::{BadPlugins, Compilation, Folders, PluginHost};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -53,6 +53,7 @@ impl Started<'_> {
 pub(crate) fn run(
     config: Config,
     options: &RunOptions,
+    bad_plugins: BadPlugins,
     reload: Option<Reload>,
     announce: impl FnOnce(&Started<'_>),
 ) -> Result<(), Failure> {
@@ -64,8 +65,9 @@ pub(crate) fn run(
         let access_key = config.net.access_keys[0].clone();
         let admin_token = config.net.admin.token.clone();
         let compilation = compilation(config.data_dir.as_ref().map(|folder| folder.join("compiled")));
-        let state_folder = config.data_dir.as_ref().map(|folder| folder.join("state"));
-        let plugins = PluginHost::start(config.plugins.clone(), compilation, state_folder)
+        let in_data_dir = |name: &str| config.data_dir.as_ref().map(|folder| folder.join(name));
+        let folders = Folders { state: in_data_dir("state"), components: in_data_dir("components") };
+        let plugins = PluginHost::start(config.plugins.clone(), compilation, folders, bad_plugins)
             .map_err(|error| Failure::Usage(anyhow!(error)))?;
         let gateway =
             Gateway::bind(config.net.clone(), plugins.clone()).map_err(|error| Failure::Failed(anyhow!(error)))?;

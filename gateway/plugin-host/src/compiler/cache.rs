@@ -3,15 +3,16 @@
 //! A file holds a digest over its content, which is checked before the content is used: after a power failure a file may have
 //! holes of zeros, and machine code with a hole in it crashes whoever runs it.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use wasmtime::Engine;
 
 use super::child::MAX_MACHINE_CODE_BYTES;
 use crate::component::Digest;
+use crate::private_folder::{self, is_private};
 
 /// Compiled components that are kept; the one used longest ago goes when one more comes.
 const MAX_ENTRIES: usize = 64;
@@ -77,16 +78,7 @@ impl CacheEntry {
 
     /// Keeps the machine code. The file is on the disk before it has its name.
     pub(super) fn write(&self, code: &[u8]) -> io::Result<()> {
-        make_private(&self.folder)?;
-        // Of this process alone: another gateway may use the same folder.
-        let new = self.file.with_extension(std::process::id().to_string());
-        let written = write_whole(&new, &[FORMAT, Digest::of(code).as_bytes(), code]);
-        if let Err(error) = written.and_then(|()| fs::rename(&new, &self.file)) {
-            // A full disk must not fill up with halves.
-            drop(fs::remove_file(&new));
-            return Err(error);
-        }
-        File::open(&self.folder)?.sync_all()?;
+        private_folder::write(&self.folder, &self.file, &[FORMAT, Digest::of(code).as_bytes(), code])?;
         self.forget_the_oldest()
     }
 
@@ -100,31 +92,6 @@ impl CacheEntry {
         let excess = files.len().saturating_sub(MAX_ENTRIES);
         files.iter().take(excess).try_for_each(|(_, file)| fs::remove_file(file))
     }
-}
-
-/// Writes a file of these parts for this user alone, and waits until it is on the disk.
-fn write_whole(file: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    drop(fs::remove_file(file));
-    let mut new = File::options().write(true).create_new(true).mode(0o600).open(file)?;
-    parts.iter().try_for_each(|part| new.write_all(part))?;
-    new.sync_all()
-}
-
-/// Makes a folder for this user alone, or makes sure that the one that is there is.
-fn make_private(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    if !is_private(&fs::symlink_metadata(folder)?) {
-        let problem = "it must belong to this user, and nobody else may have access (mode 0700)";
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
-    }
-    Ok(())
-}
-
-/// Whether only this user can have written it.
-pub(crate) fn is_private(metadata: &fs::Metadata) -> bool {
-    // SAFETY: a system call without arguments that cannot fail.
-    let user = unsafe { libc::geteuid() };
-    metadata.uid() == user && metadata.permissions().mode() & 0o077 == 0
 }
 
 /// The hash of Fowler, Noll and Vo in 64 bits: the same in each run, which a name of a file must be.
@@ -150,6 +117,8 @@ impl std::hash::Hasher for Fnv {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::engine;
 

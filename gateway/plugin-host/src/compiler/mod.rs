@@ -19,7 +19,6 @@ use crate::component::LoadError;
 use crate::engine::Allocation;
 use crate::limits::REASON_BYTES;
 use crate::log::printable;
-pub(crate) use cache::is_private;
 use cache::{CacheEntry, CacheMiss};
 pub(crate) use child::MAX_COMPILER_CPU_TIME;
 pub use child::{MAX_COMPILER_MEMORY_BYTES, compile_here};

@@ -10,7 +10,7 @@ use hubgate_core::id::PluginName;
 use rusqlite::{Connection, ErrorCode, params};
 
 use super::StoreError;
-use crate::compiler::is_private;
+use crate::private_folder::is_private;
 use crate::state::{Entry, State};
 
 /// The file of the tables, and the one of the log.

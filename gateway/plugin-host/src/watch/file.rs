@@ -119,7 +119,7 @@ impl WatchedFile {
         {
             return;
         }
-        let (seen, outcome) = self.read(loader, is_retry_due);
+        let (seen, component, outcome) = self.read(loader, is_retry_due);
         let repeated = self.seen.as_ref() == Some(&seen);
         self.seen = Some(seen);
         match outcome {
@@ -130,7 +130,7 @@ impl WatchedFile {
             }
             Outcome::New(loaded) => {
                 self.retry = None;
-                self.plugin.swap(*loaded);
+                self.plugin.swap(*loaded, &component);
             }
             Outcome::Bad(reason) => {
                 self.retry = None;
@@ -143,13 +143,15 @@ impl WatchedFile {
         }
     }
 
-    fn read(&self, loader: &Loader, is_retry_due: bool) -> (Seen, Outcome) {
+    /// Reads the file, and loads its content if that is new.
+    fn read(&self, loader: &Loader, is_retry_due: bool) -> (Seen, Vec<u8>, Outcome) {
+        let bad = |seen: Seen, reason: String| (seen, Vec::new(), Outcome::Bad(reason));
         let file = match RegularFile::read(&self.path, MAX_COMPONENT_BYTES) {
             Ok(file) => file,
-            Err(FileError::TooLarge { .. }) => return (Seen::TooLarge, Outcome::Bad(LoadError::TooLarge.to_string())),
-            Err(error @ FileError::NotRegular) => return (Seen::NotRegular, Outcome::Bad(error.to_string())),
+            Err(FileError::TooLarge { .. }) => return bad(Seen::TooLarge, LoadError::TooLarge.to_string()),
+            Err(error @ FileError::NotRegular) => return bad(Seen::NotRegular, error.to_string()),
             Err(FileError::Io(error)) => {
-                return (Seen::Unreadable(error.kind()), Outcome::Bad(format!("it cannot be read: {error}")));
+                return bad(Seen::Unreadable(error.kind()), format!("it cannot be read: {error}"));
             }
         };
         let (identity, digest) = (Identity::of(&file.metadata), Digest::of(&file.bytes));
@@ -159,11 +161,12 @@ impl WatchedFile {
             Some(Seen::Content { digest: seen, identity: before, .. }) => {
                 *seen == digest && !is_retry_due && (self.retry.is_none() || *before == identity)
             }
-            Some(Seen::TooLarge | Seen::NotRegular | Seen::Unreadable(_)) | None => false,
+            Some(Seen::TooLarge | Seen::NotRegular | Seen::Unreadable(_)) => false,
+            None => self.plugin.bad_at_start == Some(digest),
         };
         let outcome = if is_known {
             Outcome::SameAsBefore
-        } else if digest == self.plugin.version().digest {
+        } else if self.plugin.serves(digest) {
             Outcome::SameAsServing
         } else {
             let is_outdated = || !self.is_unchanged_since(&identity);
@@ -174,7 +177,7 @@ impl WatchedFile {
                 Err(error) => Outcome::Bad(error.to_string()),
             }
         };
-        (seen, outcome)
+        (seen, file.bytes, outcome)
     }
 
     /// A file that is away for the moment has not changed.

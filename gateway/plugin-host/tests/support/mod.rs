@@ -12,7 +12,8 @@ use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamAnswe
 use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_plugin_host::{
-    Budgets, Payloads, PluginHost, PluginSettings, PluginSource, ShardPlugins, ShardQuestion, Uses,
+    BadPlugins, Budgets, Compilation, Folders, Payloads, PluginHost, PluginSettings, PluginSource, ShardPlugins,
+    ShardQuestion, StartError, Uses,
 };
 use hubgate_wire::payload::{JsonText, Payload};
 use hubgate_wire::signalr::HubProtocol;
@@ -147,6 +148,11 @@ pub(crate) fn settings(source: PluginSource) -> PluginSettings {
     }
 }
 
+/// A host that keeps nothing and has no plugin that cannot serve.
+pub(crate) fn start(plugins: Vec<PluginSettings>) -> Result<PluginHost, StartError> {
+    PluginHost::start(plugins, Compilation::default(), Folders::default(), BadPlugins::Fail)
+}
+
 /// One plugin `p` and one shard.
 pub(crate) struct Shard {
     pub(crate) host: PluginHost,
@@ -156,9 +162,7 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn start(settings: PluginSettings) -> Shard {
-        let host = PluginHost::start(vec![settings], hubgate_plugin_host::Compilation::default(), None)
-            .expect("the plugin serves");
-        Shard::of(&host)
+        Shard::of(&start(vec![settings]).expect("the plugin serves"))
     }
 
     /// Of a component that stays in memory.
