@@ -14,6 +14,7 @@ mod plugin_http;
 mod questions;
 pub mod settings;
 mod shard;
+mod slow;
 mod tls;
 mod web_client;
 mod webhooks;

@@ -13,6 +13,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::slow::SlowReason;
+
 /// The label of hubs that have none of their own.
 const OTHER: &str = "other";
 
@@ -25,11 +27,17 @@ pub(crate) struct Metrics {
     rest_requests: Family<RestLabels, Counter>,
     webhook_requests: Family<OutcomeLabel, Counter>,
     plugin_http_requests: Family<OutcomeLabel, Counter>,
+    slow_peers: Family<LimitLabel, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabel {
+    limit: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -83,11 +91,19 @@ impl Metrics {
         let plugin_http_requests = Family::default();
         let help = "Requests that plugins made by HTTP";
         registry.register("hubgate_plugin_http_requests", help, plugin_http_requests.clone());
-        Metrics { registry, requests_refused, rest_requests, webhook_requests, plugin_http_requests }
+        let slow_peers = Family::default();
+        let help = "Clients and hub servers that were given up because they took too little of what waited for them";
+        registry.register("hubgate_slow_peers", help, slow_peers.clone());
+        Metrics { registry, requests_refused, rest_requests, webhook_requests, plugin_http_requests, slow_peers }
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {
         self.requests_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A client or a hub server was too slow.
+    pub(crate) fn slow_peer(&self, reason: SlowReason) {
+        self.slow_peers.get_or_create(&LimitLabel { limit: reason.key() }).inc();
     }
 
     /// A plugin made a request by HTTP.

@@ -1,20 +1,47 @@
-//! What waits to be written to one client.
+//! What waits to be written to one peer.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::Bytes;
+use hubgate_wire::websocket::FRAME_OVERHEAD;
 
 /// Frames that one system call takes.
 const FRAMES_PER_WRITE: usize = 64;
 
-/// Frames in their order, bounded in bytes.
+/// Frames in their order, with what they take up in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     frames: VecDeque<Bytes>,
     /// How much of the first frame has left already.
     written: usize,
-    bytes: usize,
+    /// What all frames take up, the written part of the first one included.
+    cost: usize,
+    /// What those frames take up that the peer has caused itself, counted from when it had none here.
+    own_cost: usize,
+    /// The last of those frames, as a number of [`Flow::queued`].
+    last_own: u64,
+    flow: Flow,
+}
+
+/// How much has passed through a queue, in totals that only grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Flow {
+    /// Messages that came in.
+    pub(crate) queued: u64,
+    /// Those of them that have left as a whole.
+    pub(crate) left: u64,
+    /// Bytes that have left.
+    pub(crate) bytes: u64,
+}
+
+/// Who is the reason that something is sent to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The peer, by what it said.
+    Receiver,
+    /// Somebody else, or time.
+    Others,
 }
 
 /// What came of a try to write.
@@ -25,24 +52,54 @@ pub(crate) enum Flushed {
     Blocked,
 }
 
+/// What a queued frame of so many bytes takes up.
+fn cost(length: usize) -> usize {
+    length + FRAME_OVERHEAD
+}
+
 impl Outbox {
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
-    /// Whether `more` bytes are within `limit`. An empty outbox takes a frame of any size.
-    pub(crate) fn has_room(&self, more: usize, limit: usize) -> bool {
-        self.is_empty() || self.bytes + more <= limit
+    /// Whether one more frame of `length` bytes is within `limit`. An empty outbox takes a frame of any size.
+    pub(crate) fn has_room(&self, length: usize, limit: usize) -> bool {
+        self.is_empty() || self.waiting() + cost(length) <= limit
     }
 
-    /// All that waits, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    /// What has still to leave, in bytes, with what each frame costs beside them.
+    pub(crate) fn waiting(&self) -> usize {
+        self.cost - self.written
     }
 
-    pub(crate) fn push(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
+    /// What is held in memory. A frame is until all of it has left.
+    pub(crate) fn held(&self) -> usize {
+        self.cost
+    }
+
+    /// How much waits because of the peer itself: at most so much.
+    pub(crate) fn own_waiting(&self) -> usize {
+        self.own_cost.min(self.waiting())
+    }
+
+    pub(crate) fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    pub(crate) fn push(&mut self, frame: Bytes, cause: Cause) {
+        let cost = cost(frame.len());
+        self.cost += cost;
+        self.flow.queued += 1;
+        if cause == Cause::Receiver {
+            self.own_cost += cost;
+            self.last_own = self.flow.queued;
+        }
         self.frames.push_back(frame);
+    }
+
+    /// Drops all that waits.
+    pub(crate) fn clear(&mut self) {
+        *self = Outbox { flow: self.flow, ..Outbox::default() };
     }
 
     /// Writes all that the socket takes, many frames in one call.
@@ -63,24 +120,29 @@ impl Outbox {
                 Err(error) => return Err(error),
             }
         }
-        if self.frames.capacity() > FRAMES_PER_WRITE {
-            // A burst must not cost an idle connection memory for ever.
-            self.frames = VecDeque::new();
-        }
         Ok(Flushed::All)
     }
 
     fn advance(&mut self, mut written: usize) {
-        self.bytes -= written;
+        self.flow.bytes += written as u64;
         while let Some(front) = self.frames.front() {
             let left = front.len() - self.written;
             if written < left {
                 self.written += written;
-                return;
+                break;
             }
             written -= left;
             self.written = 0;
+            self.cost -= cost(front.len());
+            self.flow.left += 1;
             self.frames.pop_front();
+        }
+        if self.flow.left >= self.last_own {
+            self.own_cost = 0;
+        }
+        if self.frames.capacity() > FRAMES_PER_WRITE.max(4 * self.frames.len()) {
+            // A burst must not cost the connection memory for ever.
+            self.frames.shrink_to(2 * self.frames.len());
         }
     }
 }
@@ -108,8 +170,8 @@ mod tests {
     #[test]
     fn what_is_queued_leaves_in_one_write() {
         let mut outbox = Outbox::default();
-        outbox.push("one ".into());
-        outbox.push("two".into());
+        outbox.push("one ".into(), Cause::Others);
+        outbox.push("two".into(), Cause::Others);
         assert_eq!(flush(&mut outbox, 100, 1), (b"one two".to_vec(), Flushed::All));
         assert!(outbox.is_empty());
     }
@@ -117,20 +179,50 @@ mod tests {
     #[test]
     fn a_write_goes_on_where_the_socket_stopped() {
         let mut outbox = Outbox::default();
-        outbox.push("one ".into());
-        outbox.push("two".into());
+        outbox.push("one ".into(), Cause::Others);
+        outbox.push("two".into(), Cause::Others);
         assert_eq!(flush(&mut outbox, 5, 1), (b"one t".to_vec(), Flushed::Blocked));
-        outbox.push("!".into());
+        outbox.push("!".into(), Cause::Others);
         assert_eq!(flush(&mut outbox, 1, 9), (b"wo!".to_vec(), Flushed::All));
     }
 
     #[test]
     fn one_message_of_any_size_passes_when_nothing_else_waits() {
+        let limit = 10 + 2 * FRAME_OVERHEAD;
         let mut outbox = Outbox::default();
-        assert!(outbox.has_room(1_000, 10));
-        outbox.push(vec![0; 1_000].into());
-        assert!(!outbox.has_room(1, 10));
-        flush(&mut outbox, 995, 1);
-        assert!(outbox.has_room(5, 10) && !outbox.has_room(6, 10));
+        assert!(outbox.has_room(10_000, limit));
+        outbox.push(vec![0; 10_000].into(), Cause::Others);
+        assert!(!outbox.has_room(1, limit));
+        flush(&mut outbox, 9_995, 1);
+        assert!(outbox.has_room(5, limit) && !outbox.has_room(6, limit));
+    }
+
+    #[test]
+    fn each_frame_counts_with_its_overhead_until_all_of_it_has_left() {
+        let mut outbox = Outbox::default();
+        outbox.push(vec![0; 100].into(), Cause::Others);
+        outbox.push(vec![0; 1].into(), Cause::Others);
+        assert_eq!((outbox.held(), outbox.waiting()), (101 + 2 * FRAME_OVERHEAD, 101 + 2 * FRAME_OVERHEAD));
+        flush(&mut outbox, 60, 1);
+        assert_eq!((outbox.held(), outbox.waiting()), (101 + 2 * FRAME_OVERHEAD, 41 + 2 * FRAME_OVERHEAD));
+        flush(&mut outbox, 40, 1);
+        assert_eq!((outbox.held(), outbox.waiting()), (1 + FRAME_OVERHEAD, 1 + FRAME_OVERHEAD));
+        assert_eq!(outbox.flow(), Flow { queued: 2, left: 1, bytes: 100 });
+        outbox.clear();
+        assert_eq!((outbox.held(), outbox.is_empty()), (0, true));
+    }
+
+    #[test]
+    fn what_the_peer_caused_itself_waits_until_the_last_of_it_has_left() {
+        let mut outbox = Outbox::default();
+        outbox.push(vec![0; 50].into(), Cause::Others);
+        assert_eq!(outbox.own_waiting(), 0);
+        outbox.push(vec![0; 10].into(), Cause::Receiver);
+        outbox.push(vec![0; 50].into(), Cause::Others);
+        assert_eq!(outbox.own_waiting(), 10 + FRAME_OVERHEAD);
+        flush(&mut outbox, 59, 1);
+        assert_eq!(outbox.own_waiting(), 10 + FRAME_OVERHEAD, "a byte of it is still here");
+        flush(&mut outbox, 2, 1);
+        assert_eq!(outbox.own_waiting(), 0);
     }
 }

@@ -88,6 +88,8 @@ pub struct Timeouts {
     pub body: Duration,
     /// To take the next byte of what is written to it; more than zero.
     pub write: Duration,
+    /// To take a whole message from when it is queued, as far as the peer is connected and the reason; more than zero.
+    pub outbox: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,7 +182,12 @@ pub(crate) mod tests {
             shards: 1,
             drain_timeout: Duration::ZERO,
             limits: limits(),
-            timeouts: Timeouts { header: Duration::ZERO, body: Duration::ZERO, write: Duration::ZERO },
+            timeouts: Timeouts {
+                header: Duration::ZERO,
+                body: Duration::ZERO,
+                write: Duration::ZERO,
+                outbox: Duration::ZERO,
+            },
             tls: None,
             trusted_proxies: Vec::new(),
             hubs: HashMap::new(),

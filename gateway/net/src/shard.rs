@@ -270,12 +270,6 @@ impl ShardThread {
         self.tell(|core, now, effects| core.server_congested(id, is_congested, now, effects));
     }
 
-    /// Queues a frame that is not of the hub protocol.
-    pub(crate) fn send(&self, socket: &Rc<WebSocket>, frame: Frame) {
-        socket.push(frame.into_bytes(), self.outbox_limit.get());
-        self.flush_later(socket);
-    }
-
     /// What is queued leaves at the end of the turn.
     pub(crate) fn flush_later(&self, socket: &Rc<WebSocket>) {
         if socket.is_dirty.replace(true) {
@@ -402,7 +396,10 @@ impl ShardThread {
 
     fn queue(&self, slot: Slot, frame: Frame) {
         match self.links.borrow().get(slot.0 as usize) {
-            Some(Some(ClientLink::WebSocket(socket))) => self.send(socket, frame),
+            Some(Some(ClientLink::WebSocket(socket))) => {
+                socket.push(frame.into_bytes(), self.outbox_limit.get());
+                self.flush_later(socket);
+            }
             Some(Some(ClientLink::Http(client))) => client.push(frame.payload(), self.outbox_limit.get()),
             Some(None) | None => {}
         }
@@ -452,7 +449,12 @@ impl ShardThread {
 
     async fn tell_answer(self: Rc<Self>, slot: Slot, call: impl Future<Output = UpstreamAnswer>) {
         let answer = call.await;
-        self.tell(|core, now, effects| core.upstream_answered(slot, answer, now, effects));
+        let tell = || self.tell(|core, now, effects| core.upstream_answered(slot, answer, now, effects));
+        match self.link(slot) {
+            // It has asked for it.
+            Some(ClientLink::WebSocket(socket)) => socket.while_it_speaks(tell),
+            Some(ClientLink::Http(_)) | None => tell(),
+        }
     }
 
     fn receive(self: &Rc<Self>, message: ShardMessage) {

@@ -3,7 +3,7 @@
 //! While requests are served, `tokio-rustls` does it. A WebSocket is written to from anywhere on its thread and without
 //! waiting, so behind the upgrade the session is driven here.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
@@ -17,9 +17,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::server::TlsStream;
-
-/// Bytes of the wire that are taken at once. What they decrypt to is read before more is taken.
-const CHUNK: usize = 4096;
 
 /// The protocol name of HTTP/2 (RFC 7301, RFC 9113).
 pub(crate) const HTTP_2: &[u8] = b"h2";
@@ -147,33 +144,45 @@ impl TryFrom<HttpSocket> for UpgradedStream {
     }
 }
 
-/// The session of a client's WebSocket.
+/// The session of a client's or a hub server's WebSocket.
 #[derive(Debug)]
-pub(crate) struct TlsSession(RefCell<ServerConnection>);
+pub(crate) struct TlsSession {
+    session: RefCell<ServerConnection>,
+    /// Bytes that are encrypted, but not sent; at most what `rustls` buffers.
+    unsent: Cell<usize>,
+}
 
 impl TlsSession {
     pub(crate) fn new(session: ServerConnection) -> TlsSession {
-        TlsSession(RefCell::new(session))
+        TlsSession { session: RefCell::new(session), unsent: Cell::new(0) }
     }
 
     /// Whether something that was taken has not left yet.
     pub(crate) fn has_unsent(&self) -> bool {
-        self.0.borrow().wants_write()
+        self.session.borrow().wants_write()
+    }
+
+    /// How much that was taken has not left yet, in bytes.
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent.get()
     }
 
     /// Sends what was taken, as far as the socket takes it.
     pub(crate) fn send(&self, tcp: &OwnedWriteHalf) -> io::Result<()> {
-        let session = &mut *self.0.borrow_mut();
+        let session = &mut *self.session.borrow_mut();
         while session.wants_write() {
-            session.write_tls(&mut Unwaiting(tcp))?;
+            let sent = session.write_tls(&mut NonBlockingWriter(tcp))?;
+            self.unsent.set(self.unsent.get().saturating_sub(sent));
         }
+        self.unsent.set(0);
         Ok(())
     }
 
     /// Takes bytes, if all that was taken before has left. They may not have left when this returns.
     pub(crate) fn try_write(&self, tcp: &OwnedWriteHalf, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.send(tcp)?;
-        let taken = self.0.borrow_mut().writer().write_vectored(slices)?;
+        let taken = self.session.borrow_mut().writer().write_vectored(slices)?;
+        self.unsent.set(taken);
         match self.send(tcp) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             Ok(()) | Err(_) => Ok(taken),
@@ -181,48 +190,59 @@ impl TlsSession {
     }
 
     /// Reads what the other side wrote; nothing at its end.
+    ///
+    /// All that is decrypted is handed out before more is taken from the socket: `rustls` takes nothing while it holds text.
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
-        tcp: &mut OwnedReadHalf,
+        tcp: &OwnedReadHalf,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let session = &mut *self.session.borrow_mut();
         loop {
-            let session = &mut *self.0.borrow_mut();
             match session.reader().read(buffer.initialize_unfilled()) {
                 Ok(count) => {
                     buffer.advance(count);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // The socket has ended, and the other side did not say that it would.
                 Err(error) => return Poll::Ready(Err(error)),
             }
-            let mut chunk = [0; CHUNK];
-            let mut wire = ReadBuf::new(&mut chunk);
-            ready!(Pin::new(&mut *tcp).poll_read(cx, &mut wire))?;
-            if wire.filled().is_empty() {
-                return Poll::Ready(Ok(()));
+            ready!(tcp.as_ref().poll_read_ready(cx))?;
+            match session.read_tls(&mut NonBlockingReader(tcp)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => return Poll::Ready(Err(error)),
             }
-            let mut received = wire.filled();
-            while !received.is_empty() {
-                session.read_tls(&mut received)?;
-                session.process_new_packets().map_err(io::Error::other)?;
+            if let Err(error) = session.process_new_packets() {
+                tracing::debug!(%error, "a TLS session cannot go on");
+                return Poll::Ready(Err(io::Error::other(error)));
             }
         }
     }
 
     /// Tells the other side that nothing more comes.
     pub(crate) fn say_goodbye(&self, tcp: &OwnedWriteHalf) {
-        self.0.borrow_mut().send_close_notify();
+        self.session.borrow_mut().send_close_notify();
         // Who does not read it finds the connection closed all the same.
         drop(self.send(tcp));
     }
 }
 
-/// Writes without waiting.
-struct Unwaiting<'a>(&'a OwnedWriteHalf);
+/// Reads what has arrived.
+struct NonBlockingReader<'a>(&'a OwnedReadHalf);
 
-impl Write for Unwaiting<'_> {
+impl Read for NonBlockingReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+/// Writes as much as the socket takes.
+struct NonBlockingWriter<'a>(&'a OwnedWriteHalf);
+
+impl Write for NonBlockingWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.try_write(bytes)
     }

@@ -138,6 +138,7 @@ fn timeouts(net: &net::Timeouts, core: &core::Timeouts) -> Table {
         ("http-header".into(), span(net.header)),
         ("http-body".into(), span(net.body)),
         ("write".into(), span(net.write)),
+        ("outbox".into(), span(net.outbox)),
     ])
 }
 

@@ -55,11 +55,16 @@ pub(super) fn net_limits(limits: &schema::Limits) -> Result<net::Limits, ConfigE
 
 pub(super) fn net_timeouts(timeouts: &schema::Timeouts) -> Result<net::Timeouts, ConfigError> {
     let or = |span: Option<schema::Span>, seconds| span.map_or(Duration::from_secs(seconds), |span| span.0);
-    let write = or(timeouts.write, 10);
-    if write.is_zero() {
-        return Err(problem("server.timeouts.write", "must be longer than \"0s\""));
-    }
-    Ok(net::Timeouts { header: or(timeouts.http_header, 10), body: or(timeouts.http_body, 10), write })
+    let positive = |name: &str, span, seconds| match or(span, seconds) {
+        Duration::ZERO => Err(problem(format!("server.timeouts.{name}"), "must be longer than \"0s\"")),
+        span => Ok(span),
+    };
+    Ok(net::Timeouts {
+        header: or(timeouts.http_header, 10),
+        body: or(timeouts.http_body, 10),
+        write: positive("write", timeouts.write, 10)?,
+        outbox: positive("outbox", timeouts.outbox, 60)?,
+    })
 }
 
 pub(super) fn core_timeouts(timeouts: &schema::Timeouts) -> core::Timeouts {

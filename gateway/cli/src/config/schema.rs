@@ -74,6 +74,7 @@ pub(crate) struct Timeouts {
     pub(crate) http_header: Option<Span>,
     pub(crate) http_body: Option<Span>,
     pub(crate) write: Option<Span>,
+    pub(crate) outbox: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

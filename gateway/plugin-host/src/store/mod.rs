@@ -306,9 +306,10 @@ mod tests {
     fn open_on_a_failing_disk(folder: &Path) -> Result<Database, StoreError> {
         let is_sound = folder.with_extension("sound").exists();
         let full = || io::Error::from(io::ErrorKind::StorageFull);
-        is_sound
-            .then(|| Database::open(folder))
-            .unwrap_or_else(|| Err(StoreError::Folder { folder: folder.to_owned(), source: full() }))
+        if !is_sound {
+            return Err(StoreError::Folder { folder: folder.to_owned(), source: full() });
+        }
+        Database::open(folder)
     }
 
     #[tokio::test]

@@ -1,0 +1,155 @@
+//! Peers that take too little of what waits for them.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use crate::outbox::Flow;
+use crate::settings::Timeouts;
+
+/// How often within its time-outs a stalled peer is looked at.
+const LOOKS: u32 = 16;
+/// How many points in time are remembered of a peer that takes something, but too little.
+const MAX_MARKS: u32 = 64;
+
+/// By which limit a peer was too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SlowReason {
+    /// More waited for a client than it may.
+    Outbox,
+    /// More waited for a hub server than it may.
+    ServerOutbox,
+    /// It took nothing for too long.
+    Write,
+    /// A message waited for too long.
+    Wait,
+}
+
+impl SlowReason {
+    /// The limit's key in the configuration.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            SlowReason::Outbox => "server.limits.outbox",
+            SlowReason::ServerOutbox => "server.limits.server-outbox",
+            SlowReason::Write => "server.timeouts.write",
+            SlowReason::Wait => "server.timeouts.outbox",
+        }
+    }
+}
+
+/// How long a peer has been unable to take all that waits for it.
+#[derive(Debug)]
+pub(crate) struct Stall {
+    next_look: Pin<Box<Sleep>>,
+    /// The bytes that it had taken when it was looked at last.
+    bytes: u64,
+    /// Since when it has taken none.
+    still_since: Instant,
+    /// Messages by when they were there at the latest: those up to a number of [`Flow::queued`] since a point in time.
+    marks: VecDeque<(u64, Instant)>,
+}
+
+impl Stall {
+    /// Begins with a peer that cannot take all of what has been queued until now.
+    pub(crate) fn new(flow: Flow) -> Stall {
+        let now = Instant::now();
+        Stall {
+            next_look: Box::pin(tokio::time::sleep_until(now)),
+            bytes: flow.bytes,
+            still_since: now,
+            marks: VecDeque::new(),
+        }
+    }
+
+    /// Ready when it has been too slow. `flow` is what has passed through its queue until now.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, flow: Flow, timeouts: &Timeouts) -> Poll<SlowReason> {
+        while self.next_look.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if let Some(reason) = self.look(flow, timeouts, now) {
+                return Poll::Ready(reason);
+            }
+            self.next_look.as_mut().reset(now + timeouts.write.min(timeouts.outbox) / LOOKS);
+        }
+        Poll::Pending
+    }
+
+    fn look(&mut self, flow: Flow, timeouts: &Timeouts, now: Instant) -> Option<SlowReason> {
+        if flow.bytes != self.bytes {
+            (self.bytes, self.still_since) = (flow.bytes, now);
+        }
+        while self.marks.front().is_some_and(|(message, _)| *message <= flow.left) {
+            self.marks.pop_front();
+        }
+        let is_due =
+            |(message, at): &(u64, Instant)| *message < flow.queued && now - *at >= timeouts.outbox / MAX_MARKS;
+        if self.marks.back().is_none_or(is_due) {
+            self.marks.push_back((flow.queued, now));
+        }
+        if now - self.still_since >= timeouts.write {
+            return Some(SlowReason::Write);
+        }
+        let oldest = self.marks.front().map_or(Duration::ZERO, |(_, at)| now - *at);
+        (oldest >= timeouts.outbox).then_some(SlowReason::Wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn timeouts(write: u32, outbox: u32) -> Timeouts {
+        let (header, body) = (SECOND, SECOND);
+        Timeouts { header, body, write: write * SECOND, outbox: outbox * SECOND }
+    }
+
+    /// What is found when a peer is looked at each second, and has taken as much as `flow` says of that second.
+    fn found(timeouts: &Timeouts, flow: impl Fn(u64) -> Flow) -> Option<(u64, SlowReason)> {
+        let start = Instant::now();
+        let mut stall = Stall {
+            next_look: Box::pin(tokio::time::sleep_until(start)),
+            bytes: 0,
+            still_since: start,
+            marks: VecDeque::new(),
+        };
+        let look = |second| Some((second, stall.look(flow(second), timeouts, start + second as u32 * SECOND)?));
+        (0..200).find_map(look)
+    }
+
+    #[tokio::test]
+    async fn who_takes_no_byte_is_given_up_after_the_time_for_a_write() {
+        let flow = |_| Flow { queued: 1, left: 0, bytes: 0 };
+        assert_eq!(found(&timeouts(10, 60), flow), Some((10, SlowReason::Write)));
+    }
+
+    #[tokio::test]
+    async fn a_message_that_takes_its_time_is_given_up_after_the_time_for_a_message() {
+        let flow = |second| Flow { queued: 1, left: 0, bytes: second };
+        assert_eq!(found(&timeouts(10, 60), flow), Some((60, SlowReason::Wait)));
+    }
+
+    #[tokio::test]
+    async fn each_message_has_its_own_time() {
+        // A message a second, each of which leaves after fifty more.
+        let flow = |second: u64| Flow { queued: second + 1, left: second.saturating_sub(50), bytes: second };
+        assert_eq!(found(&timeouts(10, 60), flow), None);
+        let slower = |second: u64| Flow { queued: second + 1, left: second.saturating_sub(70), bytes: second };
+        assert_eq!(found(&timeouts(10, 60), slower), Some((60, SlowReason::Wait)));
+    }
+
+    #[tokio::test]
+    async fn few_points_in_time_are_remembered_however_long_a_message_may_wait() {
+        let mut stall = Stall::new(Flow::default());
+        let timeouts = timeouts(10, 86_400);
+        for second in 0..80_000 {
+            let now = stall.still_since.max(Instant::now()) + SECOND;
+            let flow = Flow { queued: second, left: 0, bytes: second };
+            assert_eq!(stall.look(flow, &timeouts, now), None);
+            assert!(stall.marks.len() <= MAX_MARKS as usize + 1);
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A WebSocket of a client or a hub server: one task reads it, and whoever has something to send writes to it directly.
+
+mod socket;
+
+use std::future::Future;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hubgate_core::id::ServerConnectionId;
+use hubgate_core::{CloseCause, NewClient, NewServerConnection, Slot};
+use hubgate_wire::websocket::{Decoder, Event, WebSocketError, close_code};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::time::Sleep;
+
+use crate::admission::{ClientPlace, HttpPlace};
+use crate::client::ClientLink;
+use crate::shard::ShardThread;
+use crate::slow::{SlowReason, Stall};
+use crate::tls::{TlsSession, UpgradedStream};
+use socket::SocketState;
+pub(crate) use socket::WebSocket;
+
+/// How long the other side may take to answer a close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A frame's bytes pass through as they come, and the messages in it have their own limit; longer ones are nonsense.
+const LONGEST_FRAME: usize = 1 << 30;
+/// Reads of one client before others get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// Whose WebSocket it is.
+#[derive(Debug, Clone, Copy)]
+enum Owner {
+    Client(Slot),
+    Server(ServerConnectionId),
+}
+
+/// Serves one client until its transport is gone. `unread` came right behind the upgrade.
+pub(crate) async fn serve_client(
+    shard: Rc<ShardThread>,
+    stream: UpgradedStream,
+    unread: Vec<u8>,
+    client: NewClient,
+    place: ClientPlace,
+) {
+    let Some((read, socket)) = open(stream) else {
+        return shard.upgrade_failed(&client);
+    };
+    let (hub, id) = (client.hub.clone(), client.id);
+    tracing::debug!(%hub, connection = %id, address = &*client.identity.remote_address, "a client connected");
+    let place = Rc::new(place);
+    let slot = shard.client_opened(client, ClientLink::WebSocket(socket.clone()), place.clone());
+    let (cause, slow) = serve(shard, Owner::Client(slot), read, socket, unread).await;
+    let limit = slow.map(SlowReason::key);
+    tracing::info!(%hub, connection = %id, cause = cause.name(), limit, "a client's connection ended");
+}
+
+/// Serves one connection of a hub server until its transport is gone. `unread` came right behind the upgrade.
+pub(crate) async fn serve_server(
+    shard: Rc<ShardThread>,
+    stream: UpgradedStream,
+    unread: Vec<u8>,
+    server: NewServerConnection,
+    _place: HttpPlace,
+) {
+    let Some((read, socket)) = open(stream) else {
+        return;
+    };
+    let (hub, name) = (server.hub.clone(), server.server.clone());
+    tracing::info!(%hub, server = %name, "a hub server's connection is open");
+    let id = shard.server_opened(server, socket.clone());
+    let (cause, slow) = serve(shard, Owner::Server(id), read, socket, unread).await;
+    let limit = slow.map(SlowReason::key);
+    tracing::info!(%hub, server = %name, cause = cause.name(), limit, "a hub server's connection ended");
+}
+
+fn open(stream: UpgradedStream) -> Option<(OwnedReadHalf, Rc<WebSocket>)> {
+    let (read, write) = TcpStream::from_std(stream.tcp).ok()?.into_split();
+    let tls = stream.tls.map(|session| TlsSession::new(*session));
+    Some((read, Rc::new(WebSocket::new(write, tls))))
+}
+
+/// Reads until the transport is gone; gives the reason, and by which limit its peer was too slow, if it was.
+async fn serve(
+    shard: Rc<ShardThread>,
+    owner: Owner,
+    read: OwnedReadHalf,
+    socket: Rc<WebSocket>,
+    unread: Vec<u8>,
+) -> (CloseCause, Option<SlowReason>) {
+    let decoder = Decoder::new(LONGEST_FRAME);
+    let mut task = Task {
+        shard,
+        owner: Some(owner),
+        socket,
+        read,
+        undecoded: unread,
+        decoded: 0,
+        decoder,
+        has_paused: false,
+        close_deadline: None,
+        stall: None,
+        peer_closed: false,
+    };
+    let lost = poll_fn(|cx| task.poll(cx)).await;
+    task.leave(lost);
+    task.socket.say_goodbye();
+    let slow = task.socket.slow();
+    if let Some(reason) = slow {
+        task.shard.shared.metrics.slow_peer(reason);
+    }
+    (task.socket.ending(lost), slow)
+}
+
+struct Task {
+    shard: Rc<ShardThread>,
+    /// Its place in the core, until the core has heard of its end.
+    owner: Option<Owner>,
+    socket: Rc<WebSocket>,
+    read: OwnedReadHalf,
+    /// What came when nothing more was to be read, from `decoded` on; no more than one read holds.
+    undecoded: Vec<u8>,
+    decoded: usize,
+    decoder: Decoder,
+    /// Whether nothing more is read for now.
+    has_paused: bool,
+    /// When the close handshake is given up.
+    close_deadline: Option<Pin<Box<Sleep>>>,
+    /// How long the peer has taken nothing of what waits for it, while that is so. Boxed: most never do that.
+    stall: Option<Box<Stall>>,
+    peer_closed: bool,
+}
+
+impl Task {
+    /// Goes on with the connection; ready with the reason when it is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseCause> {
+        self.socket.listen_for_wakes(cx);
+        if let Poll::Ready(cause) = self.poll_read(cx) {
+            return Poll::Ready(cause);
+        }
+        if let Poll::Ready(cause) = self.poll_write(cx) {
+            return Poll::Ready(cause);
+        }
+        self.tell_congestion();
+        self.check_stall(cx);
+        match self.socket.state() {
+            SocketState::Broken(cause) => Poll::Ready(cause),
+            SocketState::Finishing => self.poll_close(cx),
+            SocketState::Open | SocketState::Blocked => Poll::Pending,
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<CloseCause> {
+        let mut buffer = self.shard.take_read_buffer();
+        let polled = self.poll_read_into(cx, &mut buffer);
+        self.shard.put_read_buffer(buffer);
+        polled
+    }
+
+    fn poll_read_into(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<CloseCause> {
+        for _ in 0..READS_PER_TURN {
+            self.has_paused = !self.socket.is_read();
+            if self.has_paused || matches!(self.socket.state(), SocketState::Broken(_)) {
+                return Poll::Pending;
+            }
+            if self.shard.poll_may_read(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if !self.undecoded.is_empty() {
+                let (mut bytes, start) = (std::mem::take(&mut self.undecoded), std::mem::take(&mut self.decoded));
+                let left = self.received(&mut bytes[start..]);
+                if left > 0 {
+                    (self.decoded, self.undecoded) = (bytes.len() - left, bytes);
+                }
+                continue;
+            }
+            let mut read = ReadBuf::new(buffer);
+            let polled = match self.socket.tls() {
+                None => Pin::new(&mut self.read).poll_read(cx, &mut read),
+                Some(tls) => tls.poll_read(cx, &self.read, &mut read),
+            };
+            match polled {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if read.filled().is_empty() => return Poll::Ready(self.end_of_stream()),
+                Poll::Ready(Ok(())) => {
+                    let left = self.received(read.filled_mut());
+                    self.undecoded.extend_from_slice(&read.filled()[read.filled().len() - left..]);
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(self.end_of_stream()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn end_of_stream(&self) -> CloseCause {
+        match self.peer_closed {
+            true => CloseCause::Normal,
+            false => CloseCause::TransportLost,
+        }
+    }
+
+    /// Takes what came, up to where nothing more is to be read: what follows, an end among it, comes behind what waits. Gives
+    /// how many bytes are left.
+    fn received(&mut self, mut bytes: &mut [u8]) -> usize {
+        while !self.peer_closed {
+            if !self.socket.is_read() {
+                return bytes.len();
+            }
+            match self.decoder.decode(&mut bytes) {
+                Ok(None) => break,
+                Ok(Some(event)) => self.event(event),
+                Err(error) => self.broke_protocol(error),
+            }
+        }
+        0
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Data { bytes, .. } => self.socket.while_it_speaks(|| match self.owner {
+                Some(Owner::Client(slot)) => self.shard.client_data(slot, bytes),
+                Some(Owner::Server(id)) => self.shard.server_data(id, bytes),
+                None => {}
+            }),
+            Event::Ping(payload) => {
+                self.socket.pong(&payload);
+                self.shard.flush_later(&self.socket);
+            }
+            Event::Pong => {}
+            // The answer carries the status that came (RFC 6455, section 5.5.1).
+            Event::Close(code) => self.end(CloseCause::Normal, code.unwrap_or(close_code::NORMAL)),
+        }
+    }
+
+    fn broke_protocol(&mut self, error: WebSocketError) {
+        tracing::debug!(%error, "a peer broke the WebSocket protocol");
+        self.end(CloseCause::BadRequest, error.close_code());
+    }
+
+    /// Nothing is read any more; what is queued still leaves, with a close frame behind it.
+    fn end(&mut self, cause: CloseCause, code: u16) {
+        self.peer_closed = true;
+        self.leave(cause);
+        let ours = (cause != CloseCause::Normal).then_some(cause);
+        self.socket.finish(code, ours);
+        self.shard.flush_later(&self.socket);
+    }
+
+    /// The core hears, once, that its peer is gone.
+    fn leave(&mut self, cause: CloseCause) {
+        match self.owner.take() {
+            Some(Owner::Client(slot)) => self.shard.client_gone(slot, cause),
+            Some(Owner::Server(id)) => self.shard.server_gone(id),
+            None => {}
+        }
+    }
+
+    /// The core hears when its clients must not be read, and when they may be.
+    fn tell_congestion(&self) {
+        if let Some(Owner::Server(id)) = self.owner
+            && let Some(is_congested) = self.socket.congestion_change()
+        {
+            self.shard.server_congested(id, is_congested);
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<CloseCause> {
+        loop {
+            let is_waiting = match self.socket.state() {
+                SocketState::Blocked => true,
+                SocketState::Finishing => self.socket.has_unsent(),
+                SocketState::Open | SocketState::Broken(_) => false,
+            };
+            if !is_waiting {
+                return Poll::Pending;
+            }
+            match self.socket.poll_write_ready(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {
+                    self.socket.unblock();
+                    if self.has_paused {
+                        // What it has caused itself may have left.
+                        cx.waker().wake_by_ref();
+                    }
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(CloseCause::TransportLost),
+            }
+        }
+    }
+
+    /// Gives a peer up that takes nothing for too long. The end of a connection has its own deadline.
+    fn check_stall(&mut self, cx: &mut Context<'_>) {
+        if self.socket.state() != SocketState::Blocked {
+            self.stall = None;
+            return;
+        }
+        let flow = self.socket.flow();
+        let stall = self.stall.get_or_insert_with(|| Box::new(Stall::new(flow)));
+        let settings = self.shard.shared.settings();
+        if let Poll::Ready(reason) = stall.poll(cx, flow, &settings.timeouts) {
+            self.socket.give_up_slow(reason);
+        }
+    }
+
+    /// Waits for the other side's close frame, but not for ever.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseCause> {
+        if self.peer_closed && !self.socket.has_unsent() {
+            return Poll::Ready(CloseCause::Normal);
+        }
+        let deadline = self.close_deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)));
+        deadline.as_mut().poll(cx).map(|()| CloseCause::TransportLost)
+    }
+}
