@@ -7,7 +7,6 @@ use ::http::Method;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -15,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use crate::http::{Answer, Request};
+use crate::socket::{self, Dialing, SMALL_BUFFER, Socket};
 use crate::token::Token;
 use crate::wait::soon;
 
@@ -35,6 +35,7 @@ pub struct Connecting {
     /// What stands before the gateway's own paths.
     base: String,
     headers: Vec<(&'static str, String)>,
+    dialing: Dialing,
 }
 
 /// Where the token is.
@@ -55,7 +56,7 @@ enum Entry {
 /// A client on its WebSocket.
 #[derive(Debug)]
 pub struct Client {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Socket>,
     /// Hub messages that came in one frame with others, or that nobody has asked for yet.
     unread: VecDeque<Value>,
     calls: u64,
@@ -91,6 +92,7 @@ impl Connecting {
             entry: Entry::Negotiated,
             base: String::new(),
             headers: Vec::new(),
+            dialing: Dialing::default(),
         }
     }
 
@@ -127,6 +129,18 @@ impl Connecting {
     pub fn token_in_query(mut self) -> Connecting {
         self.carried = Carried::Query;
         self
+    }
+
+    /// On a connection that takes little of what is sent to a client that does not read.
+    pub fn with_small_buffer(mut self) -> Connecting {
+        self.dialing.receive_buffer = Some(SMALL_BUFFER);
+        self
+    }
+
+    /// On a connection of this kind, straight to the WebSocket.
+    pub fn dialing(mut self, dialing: Dialing) -> Connecting {
+        self.dialing = dialing;
+        self.without_negotiate()
     }
 
     /// Straight to the WebSocket.
@@ -169,7 +183,7 @@ impl Connecting {
             Carried::Header => headers.push(("authorization", format!("Bearer {}", self.token))),
             Carried::Query => path.push_str(&format!("&access_token={}", self.token)),
         }
-        Client::open_with(self.address, &path, &headers).await
+        Client::open_with(&self.dialing, self.address, &path, &headers).await
     }
 
     /// Opens the WebSocket.
@@ -200,19 +214,20 @@ impl Client {
     /// Opens a WebSocket on any path of the gateway.
     pub async fn open(address: SocketAddr, path: &str, bearer: Option<&str>) -> Result<Client, Answer> {
         let bearer: Vec<_> = bearer.map(|token| ("authorization", format!("Bearer {token}"))).into_iter().collect();
-        Client::open_with(address, path, &bearer).await
+        Client::open_with(&Dialing::default(), address, path, &bearer).await
     }
 
-    async fn open_with(address: SocketAddr, path: &str, headers: &[(&'static str, String)]) -> Result<Client, Answer> {
+    async fn open_with(
+        dialing: &Dialing,
+        address: SocketAddr,
+        path: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Client, Answer> {
         let mut request = format!("ws://{address}{path}").into_client_request().expect("tests make valid URLs");
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().expect("tests make valid headers"));
         }
-        let opening = async {
-            let stream = TcpStream::connect(address).await.expect("the gateway accepts connections");
-            stream.set_nodelay(true).expect("a TCP socket has the option");
-            tokio_tungstenite::client_async(request, stream).await
-        };
+        let opening = async { tokio_tungstenite::client_async(request, dialing.dial(address).await).await };
         match soon("the answer to a WebSocket upgrade", opening).await {
             Ok((stream, _)) => Ok(Client { stream, unread: VecDeque::new(), calls: 0 }),
             Err(Error::Http(response)) => {
@@ -450,8 +465,13 @@ impl Client {
 
     /// Vanishes without a word: the TCP connection is reset.
     pub fn vanish(self) {
-        let stream = self.stream.into_inner();
-        stream.set_zero_linger().expect("a TCP socket has the option");
+        socket::tcp(self.stream.into_inner()).set_zero_linger().expect("a TCP socket has the option");
+    }
+
+    /// Its WebSocket, behind all that was read of it.
+    pub fn into_stream(self) -> WebSocketStream<Socket> {
+        assert!(self.unread.is_empty(), "they would be lost: {:?}", self.unread);
+        self.stream
     }
 }
 

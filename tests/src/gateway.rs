@@ -110,7 +110,12 @@ impl Gateway {
 
     /// The base URL of clients.
     pub fn url(&self) -> String {
-        format!("http://{}", self.ready.listen)
+        let has_tls = match &self.start {
+            Start::Serve(config) => config["server"].get("tls").is_some(),
+            Start::Dev(_) => false,
+        };
+        let scheme = if has_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.ready.listen)
     }
 
     /// The key in the connection string.

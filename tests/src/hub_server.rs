@@ -4,19 +4,22 @@
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
-use hubgate_wire::service::{self, HandshakeRequest, ServiceMessage};
-use tokio::net::TcpStream;
+use hubgate_wire::service::{self, ConnectionData, HandshakeRequest, ServiceMessage};
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use crate::client::{Client, HANDSHAKE};
 use crate::gateway::Gateway;
+use crate::socket::{Dialing, Socket};
 use crate::wait::soon;
 
 /// A connection of a hub server to the gateway.
 #[derive(Debug)]
 pub struct HubServer {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Socket>,
     /// What came and was not taken yet.
     unread: Vec<u8>,
 }
@@ -24,8 +27,14 @@ pub struct HubServer {
 impl HubServer {
     /// Opens a connection of server `name` for `hub`, without a word yet.
     pub async fn open(gateway: &Gateway, hub: &str, name: &str) -> HubServer {
+        HubServer::dial(&Dialing::default(), gateway, hub, name).await
+    }
+
+    /// The same on a connection of this kind.
+    pub async fn dial(dialing: &Dialing, gateway: &Gateway, hub: &str, name: &str) -> HubServer {
         let token = gateway.token(hub).audience(&format!("{}/server/?hub={hub}", gateway.url())).sign();
-        match HubServer::try_open(gateway.address(), hub, &token, &[("x-asrs-server-id", name)]).await {
+        let headers = [("x-asrs-server-id", name)];
+        match HubServer::try_dial(dialing, gateway.address(), hub, &token, &headers).await {
             Ok(server) => server,
             Err(status) => panic!("the gateway opens no WebSocket for a hub server: {status}"),
         }
@@ -38,16 +47,23 @@ impl HubServer {
         token: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<HubServer, u16> {
+        HubServer::try_dial(&Dialing::default(), address, hub, token, headers).await
+    }
+
+    async fn try_dial(
+        dialing: &Dialing,
+        address: SocketAddr,
+        hub: &str,
+        token: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<HubServer, u16> {
         let url = format!("ws://{address}/server/?hub={hub}&cid=1");
         let mut request = url.into_client_request().expect("tests make valid URLs");
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
         for (name, value) in headers.chain([("authorization", format!("Bearer {token}"))]) {
             request.headers_mut().insert(name, value.parse().expect("tests make valid headers"));
         }
-        let opening = async {
-            let stream = TcpStream::connect(address).await.expect("the gateway accepts connections");
-            tokio_tungstenite::client_async(request, stream).await
-        };
+        let opening = async { tokio_tungstenite::client_async(request, dialing.dial(address).await).await };
         match soon("the answer to a hub server's upgrade", opening).await {
             Ok((stream, _)) => Ok(HubServer { stream, unread: Vec::new() }),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
@@ -84,6 +100,12 @@ impl HubServer {
         let _ = soon("the gateway to read", self.stream.send(Message::binary(bytes.to_vec()))).await;
     }
 
+    /// Bytes past the WebSocket's framing. A gateway that has given the server up already may refuse them.
+    pub async fn send_raw(&mut self, bytes: &[u8]) {
+        let sending = self.stream.get_mut().write_all(bytes);
+        let _ = soon("the gateway to read", sending).await;
+    }
+
     /// The id of the client that it is told of next.
     pub async fn told_of_client(&mut self) -> String {
         let body = self.next().await;
@@ -91,6 +113,29 @@ impl HubServer {
             ServiceMessage::OpenConnection(open) => open.connection_id.to_owned(),
             other => panic!("a client is announced first: {other:?}"),
         }
+    }
+
+    /// What the next message, which is one of a client, says.
+    pub async fn client_says(&mut self) -> String {
+        match service::parse(&self.next().await).expect("a message") {
+            ServiceMessage::ConnectionData(data) => String::from_utf8_lossy(data.payload).into_owned(),
+            other => panic!("no data: {other:?}"),
+        }
+    }
+
+    pub async fn tell_client(&mut self, client: &str, text: &str) {
+        let data = ConnectionData { connection_id: client, payload: text.as_bytes(), ..ConnectionData::default() };
+        self.send(&ServiceMessage::ConnectionData(data)).await;
+    }
+
+    /// Shakes hands with a client that is routed to it; gives the client and its id.
+    pub async fn let_in(&mut self, mut client: Client) -> (Client, String) {
+        client.send_text(HANDSHAKE).await;
+        let id = self.told_of_client().await;
+        assert_eq!(self.client_says().await, HANDSHAKE);
+        self.tell_client(&id, "{}\u{1e}").await;
+        assert_eq!(client.message().await, json!({}));
+        (client, id)
     }
 
     /// Sends bytes in one WebSocket message with its close frame right behind it, and waits for the other side's.

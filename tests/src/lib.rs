@@ -10,6 +10,7 @@
 //! | [`hub_server`] | a hub server that misbehaves |
 //! | [`fuzz`] | what any bytes may be done with, and must not break |
 //! | [`http`] | requests and answers |
+//! | [`socket`] | connections of clients and hub servers, plain or with TLS |
 //! | [`tls`] | certificates |
 //! | [`token`] | good tokens and bad ones |
 //! | [`guests`] | the components that tests serve, and files that are none |
@@ -30,6 +31,7 @@ pub mod hub_server;
 pub mod matrix;
 pub mod python;
 pub mod script;
+pub mod socket;
 pub mod tls;
 pub mod token;
 pub mod wait;

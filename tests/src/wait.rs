@@ -28,6 +28,20 @@ pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>)
     }
 }
 
+/// What `look` gives once it gives the same for a while.
+pub async fn settled<T: PartialEq>(what: &str, mut look: impl AsyncFnMut() -> T) -> T {
+    const LOOKS: usize = 25;
+    let (mut last, mut same) = (look().await, 0);
+    let looks = async || {
+        let next = look().await;
+        same = if next == last { same + 1 } else { 0 };
+        last = next;
+        (same == LOOKS).then_some(())
+    };
+    until(&format!("{what} to come to rest"), looks).await;
+    last
+}
+
 /// Between two looks at a condition.
 pub async fn pause() {
     tokio::time::sleep(PERIOD).await;

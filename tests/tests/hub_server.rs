@@ -5,8 +5,8 @@ use hubgate_tests::command::hubgate;
 use hubgate_tests::hub_server::HubServer;
 use hubgate_tests::{Gateway, Token};
 use hubgate_wire::service::{
-    self, BroadcastData, CheckConnectionExistenceWithAck, CloseConnection, ConnectionData, GroupBroadcastData,
-    JoinGroupWithAck, ServiceMessage,
+    self, BroadcastData, CheckConnectionExistenceWithAck, CloseConnection, GroupBroadcastData, JoinGroupWithAck,
+    ServiceMessage,
 };
 use serde_json::json;
 
@@ -18,13 +18,7 @@ async fn gateway() -> Gateway {
 
 /// Lets one client of the server in; gives it and its id.
 async fn let_in(gateway: &Gateway, server: &mut HubServer) -> (Client, String) {
-    let mut client = gateway.client("chat").open().await;
-    client.send_text(HANDSHAKE).await;
-    let id = server.told_of_client().await;
-    assert_eq!(data(&server.next().await), HANDSHAKE);
-    answer(server, &id, "{}\u{1e}").await;
-    assert_eq!(client.message().await, json!({}));
-    (client, id)
+    server.let_in(gateway.client("chat").open().await).await
 }
 
 fn data(body: &[u8]) -> String {
@@ -32,11 +26,6 @@ fn data(body: &[u8]) -> String {
         ServiceMessage::ConnectionData(data) => String::from_utf8_lossy(data.payload).into_owned(),
         other => panic!("no data: {other:?}"),
     }
-}
-
-async fn answer(server: &mut HubServer, client: &str, text: &str) {
-    let data = ConnectionData { connection_id: client, payload: text.as_bytes(), ..ConnectionData::default() };
-    server.send(&ServiceMessage::ConnectionData(data)).await;
 }
 
 async fn broadcast(server: &mut HubServer, text: &str) {
@@ -48,7 +37,7 @@ async fn broadcast(server: &mut HubServer, text: &str) {
 async fn they_talk(client: &mut Client, server: &mut HubServer, id: &str) {
     client.send(json!({ "type": 1, "target": "ask", "arguments": [] })).await;
     assert!(data(&server.next().await).contains("ask"));
-    answer(server, id, "{\"type\":1,\"target\":\"told\",\"arguments\":[]}\u{1e}").await;
+    server.tell_client(id, "{\"type\":1,\"target\":\"told\",\"arguments\":[]}\u{1e}").await;
     assert_eq!(client.event("told").await, json!([]));
 }
 

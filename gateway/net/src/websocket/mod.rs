@@ -224,11 +224,7 @@ impl Task {
 
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Data { bytes, .. } => self.socket.while_it_speaks(|| match self.owner {
-                Some(Owner::Client(slot)) => self.shard.client_data(slot, bytes),
-                Some(Owner::Server(id)) => self.shard.server_data(id, bytes),
-                None => {}
-            }),
+            Event::Data { bytes, .. } => self.data(bytes),
             Event::Ping(payload) => {
                 self.socket.pong(&payload);
                 self.shard.flush_later(&self.socket);
@@ -237,6 +233,15 @@ impl Task {
             // The answer carries the status that came (RFC 6455, section 5.5.1).
             Event::Close(code) => self.end(CloseCause::Normal, code.unwrap_or(close_code::NORMAL)),
         }
+    }
+
+    /// The peer's next bytes, or none as a sign of life.
+    fn data(&self, bytes: &[u8]) {
+        self.socket.while_it_speaks(|| match self.owner {
+            Some(Owner::Client(slot)) => self.shard.client_data(slot, bytes),
+            Some(Owner::Server(id)) => self.shard.server_data(id, bytes),
+            None => {}
+        });
     }
 
     fn broke_protocol(&mut self, error: WebSocketError) {
@@ -286,7 +291,8 @@ impl Task {
                 Poll::Ready(Ok(())) => {
                     self.socket.unblock();
                     if self.has_paused {
-                        // What it has caused itself may have left.
+                        // What it takes shows that it lives, and it may be read again.
+                        self.data(&[]);
                         cx.waker().wake_by_ref();
                     }
                 }
