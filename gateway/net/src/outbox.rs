@@ -72,11 +72,6 @@ impl Outbox {
         self.cost - self.written
     }
 
-    /// What is held in memory. A frame is until all of it has left.
-    pub(crate) fn held(&self) -> usize {
-        self.cost
-    }
-
     /// How much waits because of the peer itself: at most so much.
     pub(crate) fn own_waiting(&self) -> usize {
         self.own_cost.min(self.waiting())
@@ -202,14 +197,14 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(vec![0; 100].into(), Cause::Others);
         outbox.push(vec![0; 1].into(), Cause::Others);
-        assert_eq!((outbox.held(), outbox.waiting()), (101 + 2 * FRAME_OVERHEAD, 101 + 2 * FRAME_OVERHEAD));
+        assert_eq!((outbox.cost, outbox.waiting()), (101 + 2 * FRAME_OVERHEAD, 101 + 2 * FRAME_OVERHEAD));
         flush(&mut outbox, 60, 1);
-        assert_eq!((outbox.held(), outbox.waiting()), (101 + 2 * FRAME_OVERHEAD, 41 + 2 * FRAME_OVERHEAD));
+        assert_eq!((outbox.cost, outbox.waiting()), (101 + 2 * FRAME_OVERHEAD, 41 + 2 * FRAME_OVERHEAD));
         flush(&mut outbox, 40, 1);
-        assert_eq!((outbox.held(), outbox.waiting()), (1 + FRAME_OVERHEAD, 1 + FRAME_OVERHEAD));
+        assert_eq!((outbox.cost, outbox.waiting()), (1 + FRAME_OVERHEAD, 1 + FRAME_OVERHEAD));
         assert_eq!(outbox.flow(), Flow { queued: 2, left: 1, bytes: 100 });
         outbox.clear();
-        assert_eq!((outbox.held(), outbox.is_empty()), (0, true));
+        assert_eq!((outbox.cost, outbox.is_empty()), (0, true));
     }
 
     #[test]
