@@ -182,16 +182,14 @@ impl Plugin {
     /// Remembers why the plugin's file does not serve; the version that serves goes on.
     pub(crate) fn keep_last_good(&self, reason: String) {
         let mut history = self.history();
-        tracing::error!(
-            plugin = %self.name(),
-            generation = history.generation,
-            reason,
-            "the plugin's file does not serve; {}",
-            match self.version().is_some() {
-                true => "the last good version goes on",
-                false => "the plugin stays refused",
-            }
-        );
+        let (plugin, generation) = (self.name(), history.generation);
+        match self.version().is_some() {
+            true => tracing::error!(
+                %plugin, generation, reason,
+                "the plugin's file does not serve; the last good version goes on"
+            ),
+            false => tracing::error!(%plugin, reason, "the plugin's file does not serve; the plugin stays refused"),
+        }
         self.swaps.failed.fetch_add(1, Ordering::Relaxed);
         history.last_error = Some(PluginError::now(reason));
     }
