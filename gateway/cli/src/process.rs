@@ -1,4 +1,4 @@
-//! What the operating system may show of this process.
+//! What the operating system may show of this process, and what it gives it.
 
 use std::io;
 
@@ -17,6 +17,16 @@ pub(crate) fn hide_memory() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// How many files and sockets this process may have open at once.
+pub(crate) fn max_descriptors() -> io::Result<usize> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a value that outlives the call.
+    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } {
+        0 => Ok(usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]

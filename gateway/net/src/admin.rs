@@ -1,7 +1,9 @@
 //! The admin listener: what the gateway is doing, for operators and tools.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, HOST};
@@ -17,11 +19,16 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::gateway::Shared;
 use crate::http::{Answer, text, with_type};
 use crate::inbox::{InboxSender, ShardMessage};
+use crate::listeners::Listener;
 use crate::metrics;
+
+/// Connections at once.
+const MAX_CONNECTIONS: usize = 64;
 
 /// Answers operators, with what the shards and the plugin host know.
 #[derive(Clone)]
@@ -31,13 +38,68 @@ pub(crate) struct Admin {
     pub(crate) inboxes: Vec<InboxSender>,
 }
 
+/// Serves all connections.
+pub(crate) async fn serve(mut listener: Listener, admin: Admin) -> Infallible {
+    let mut tasks = JoinSet::new();
+    let mut connections = Connections::default();
+    loop {
+        tokio::select! {
+            (stream, _) = listener.accept() => {
+                if connections.make_room() {
+                    let is_operators = Arc::default();
+                    let task = tasks.spawn(admin.clone().serve(stream, Arc::clone(&is_operators)));
+                    connections.0.push_back(Connection { task, is_operators });
+                }
+            }
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+}
+
+/// The connections that are open, the oldest first.
+#[derive(Debug, Default)]
+struct Connections(VecDeque<Connection>);
+
+#[derive(Debug)]
+struct Connection {
+    task: AbortHandle,
+    /// Whether a request with the admin token has come on it.
+    is_operators: Arc<AtomicBool>,
+}
+
+impl Connections {
+    /// Makes room for one more, if need be at the expense of the oldest one on which the admin token has never come: whoever
+    /// does not have it cannot keep operators out.
+    fn make_room(&mut self) -> bool {
+        self.0.retain(|connection| !connection.task.is_finished());
+        if self.0.len() < MAX_CONNECTIONS {
+            return true;
+        }
+        let stranger = self.0.iter().position(|connection| !connection.is_operators.load(Ordering::Relaxed));
+        let Some(stranger) = stranger.and_then(|index| self.0.remove(index)) else {
+            tracing::warn!(
+                connections = MAX_CONNECTIONS,
+                "a connection to `admin.listen` is refused: operators have all"
+            );
+            return false;
+        };
+        stranger.task.abort();
+        true
+    }
+}
+
 impl Admin {
-    /// Serves one connection.
-    pub(crate) async fn serve(self, stream: TcpStream) {
+    /// Serves one connection, and notes whether it is an operator's.
+    async fn serve(self, stream: TcpStream, is_operators: Arc<AtomicBool>) {
         let timeout = self.shared.settings().timeouts.header;
         let service = service_fn(|request| {
-            let admin = &self;
-            async move { Ok::<_, Infallible>(admin.answer(&request).await) }
+            let (admin, is_operators) = (&self, &is_operators);
+            async move {
+                if admin.is_authorized(&request) {
+                    is_operators.store(true, Ordering::Relaxed);
+                }
+                Ok::<_, Infallible>(admin.answer(&request).await)
+            }
         });
         let mut builder = http1::Builder::new();
         let connection = builder
@@ -170,4 +232,32 @@ fn plugin(status: PluginStatus) -> Value {
 /// A moment as RFC 3339 text in UTC.
 fn rfc3339(at: SystemTime) -> String {
     humantime::format_rfc3339_millis(at).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection that stays open.
+    fn connection(tasks: &mut JoinSet<()>, is_operators: bool) -> Connection {
+        Connection { task: tasks.spawn(std::future::pending()), is_operators: Arc::new(is_operators.into()) }
+    }
+
+    #[tokio::test]
+    async fn the_oldest_stranger_gives_way_and_no_operator_does() {
+        let (mut tasks, mut connections) = (JoinSet::new(), Connections::default());
+        for number in 0..MAX_CONNECTIONS {
+            assert!(connections.make_room());
+            connections.0.push_back(connection(&mut tasks, number != 7 && number != 9));
+        }
+        let strangers = [7, 9].map(|index| connections.0[index].task.clone());
+        for stranger in &strangers {
+            assert!(!stranger.is_finished() && connections.make_room());
+            connections.0.push_back(connection(&mut tasks, true));
+            assert!(tasks.join_next().await.is_some_and(|ended| ended.is_err()) && stranger.is_finished());
+        }
+        assert!(!connections.make_room(), "all are operators'");
+        connections.0[3].task.abort();
+        assert!(tasks.join_next().await.is_some() && connections.make_room(), "one has left");
+    }
 }

@@ -16,21 +16,21 @@ use hubgate_wire::endpoint::Endpoint;
 use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 
-use crate::admin::Admin;
+use crate::admin::{self, Admin};
 use crate::admission::Admission;
 use crate::inbox::{INBOX, InboxSender, ShardMessage};
+use crate::listeners::{self, Descriptors, Listener};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::shard;
 
-/// Connections that the operating system holds until they are accepted.
-const BACKLOG: i32 = 4096;
 /// Questions of plugins that wait for their shard.
 const QUESTIONS: usize = 256;
-/// How long accepting rests when the process has no more file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The keys of the listeners' addresses.
+const LISTEN: &str = "server.listen";
+const ADMIN_LISTEN: &str = "admin.listen";
 
 /// What all threads of the gateway read.
 #[derive(Debug)]
@@ -88,13 +88,14 @@ pub struct Gateway {
     listener: TcpListener,
     listen: SocketAddr,
     admin: TcpListener,
+    descriptors: Descriptors,
 }
 
 impl Gateway {
-    /// Binds the listeners. Nothing is accepted before [`Gateway::run`].
-    pub fn bind(settings: Settings, plugins: PluginHost) -> Result<Gateway, StartError> {
-        let listener = listen("server.listen", settings.listen)?;
-        let admin = listen("admin.listen", settings.admin.listen)?;
+    /// Binds the listeners. Nothing is accepted before [`Gateway::run`]. The process may have `max_descriptors` open files.
+    pub fn bind(settings: Settings, plugins: PluginHost, max_descriptors: usize) -> Result<Gateway, StartError> {
+        let listener = listen(LISTEN, settings.listen)?;
+        let admin = listen(ADMIN_LISTEN, settings.admin.listen)?;
         let (listen, admin_address) = (listener.local_addr()?, admin.local_addr()?);
         let mut registry = Registry::default();
         plugins.register_metrics(&mut registry);
@@ -108,7 +109,8 @@ impl Gateway {
             web_tls: OnceLock::new(),
             started: Instant::now(),
         };
-        Ok(Gateway { shared: Arc::new(shared), plugins, listener, listen, admin })
+        let descriptors = Descriptors::new(max_descriptors);
+        Ok(Gateway { shared: Arc::new(shared), plugins, listener, listen, admin, descriptors })
     }
 
     /// The address that clients connect to.
@@ -135,15 +137,14 @@ impl Gateway {
         let mut shards = Shards::start(&self.shared, &self.plugins)?;
         let admin =
             Admin { shared: self.shared.clone(), plugins: self.plugins.clone(), inboxes: shards.inboxes.clone() };
-        let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let admin_listener = tokio::net::TcpListener::from_std(self.admin)?;
-        let mut admin_connections = JoinSet::new();
+        let listener = Listener::new(self.listener, LISTEN)?;
+        let mut operators = std::pin::pin!(admin::serve(Listener::new(self.admin, ADMIN_LISTEN)?, admin));
         self.shared.is_ready.store(true, Ordering::Relaxed);
         on_ready();
         {
             let mut accepting = std::pin::pin!(async {
                 tokio::select! {
-                    () = accept(listener, &self.shared, &shards.inboxes) => {}
+                    () = accept(listener, self.descriptors, &self.shared, &shards.inboxes) => {}
                     () = stop => {}
                 }
                 self.shared.is_ready.store(false, Ordering::Relaxed);
@@ -152,10 +153,7 @@ impl Gateway {
             loop {
                 tokio::select! {
                     () = &mut accepting => break,
-                    Ok((stream, _)) = admin_listener.accept() => {
-                        admin_connections.spawn(admin.clone().serve(stream));
-                    }
-                    Some(_) = admin_connections.join_next() => {}
+                    never = &mut operators => match never {},
                     Some(Change { settings, done }) = changes.recv() => {
                         let settings = Arc::new(with_endpoint(settings, self.listen));
                         self.shared.settings.store(settings.clone());
@@ -182,33 +180,26 @@ fn with_endpoint(mut settings: Settings, listen: SocketAddr) -> Settings {
 }
 
 fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bind = || {
-        let domain = socket2::Domain::for_address(address);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket.into())
-    };
-    bind().map_err(|source| StartError::Listen { key, address, source })
+    listeners::bind(address).map_err(|source| StartError::Listen { key, address, source })
 }
 
-/// Accepts connections and deals them out to the shards in turn.
-async fn accept(listener: tokio::net::TcpListener, shared: &Shared, inboxes: &[InboxSender]) {
+/// Accepts connections and deals them out to the shards in turn. Those that there is no place for are closed without a word:
+/// an answer would wait for a request.
+async fn accept(mut listener: Listener, mut descriptors: Descriptors, shared: &Shared, inboxes: &[InboxSender]) {
     for shard in inboxes.iter().cycle() {
         let accepted = loop {
-            match listener.accept().await.and_then(|(stream, remote)| Ok((stream.into_std()?, remote))) {
-                Ok((stream, remote)) => match shared.admission.enter_http(&shared.settings().limits) {
-                    Some(place) => break ShardMessage::Accepted { stream, remote, place },
-                    // Closed without a word: an answer would wait for a request.
-                    None => shared.metrics.refused("http-connections"),
-                },
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; trying again");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+            let (stream, remote) = listener.accept().await;
+            if descriptors.are_scarce(&stream) {
+                shared.metrics.refused("descriptors");
+                continue;
+            }
+            let Some(place) = shared.admission.enter_http(&shared.settings().limits) else {
+                shared.metrics.refused("http-connections");
+                continue;
+            };
+            match stream.into_std() {
+                Ok(stream) => break ShardMessage::Accepted { stream, remote, place },
+                Err(error) => tracing::debug!(%error, "an accepted connection is lost"),
             }
         };
         drop(shard.send(accepted).await);

@@ -7,6 +7,7 @@ mod client;
 mod gateway;
 mod http;
 mod inbox;
+mod listeners;
 mod metrics;
 mod outbox;
 mod peers;

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::reload::Reload;
 use super::service_manager;
 use crate::config::Config;
-use crate::{COMPILE_COMMAND, Failure};
+use crate::{COMPILE_COMMAND, Failure, process};
 
 /// Options of both commands.
 #[derive(Debug, clap::Args)]
@@ -69,8 +69,9 @@ pub(crate) fn run(
         let folders = Folders { state: in_data_dir("state"), components: in_data_dir("components") };
         let plugins = PluginHost::start(config.plugins.clone(), compilation, folders, bad_plugins)
             .map_err(|error| Failure::Usage(anyhow!(error)))?;
-        let gateway =
-            Gateway::bind(config.net.clone(), plugins.clone()).map_err(|error| Failure::Failed(anyhow!(error)))?;
+        let max_descriptors = process::max_descriptors().context("cannot ask how many open files are allowed")?;
+        let gateway = Gateway::bind(config.net.clone(), plugins.clone(), max_descriptors)
+            .map_err(|error| Failure::Failed(anyhow!(error)))?;
         let connection_string =
             format!("Endpoint={};AccessKey={};Version=1.0;", gateway.endpoint(), access_key.expose());
         let started = Started { gateway: &gateway, connection_string, admin_token };

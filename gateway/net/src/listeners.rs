@@ -1,0 +1,145 @@
+//! The sockets that take in connections of clients and of operators. They go on accepting whatever happens to them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// Connections that the operating system holds until they are accepted.
+const BACKLOG: i32 = 4096;
+/// How long accepting rests after an error. As a rule, the process has no more file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often a trouble that lasts is logged.
+const LOG_PERIOD: Duration = Duration::from_secs(10);
+/// Of all file descriptors of the process, clients do not get one in so many.
+const KEPT_BACK_SHARE: usize = 8;
+/// No more than so many are kept back: 64 for operators, and as many for what their requests need.
+const MAX_KEPT_BACK: usize = 128;
+
+/// Binds a listening socket.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: tokio::net::TcpListener,
+    /// The key of its address in the configuration.
+    key: &'static str,
+    trouble: Trouble,
+}
+
+impl Listener {
+    /// Needs the runtime that it is going to accept on.
+    pub(crate) fn new(socket: std::net::TcpListener, key: &'static str) -> io::Result<Listener> {
+        let socket = tokio::net::TcpListener::from_std(socket)?;
+        Ok(Listener { socket, key, trouble: Trouble::default() })
+    }
+
+    /// The next connection, however many errors come before it.
+    pub(crate) async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.socket.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    if self.trouble.is_due(Instant::now()) {
+                        tracing::warn!(%error, listener = self.key, "cannot accept connections; trying again");
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// How many file descriptors the process may have, and how many of them clients do not get, so that there are some for
+/// operators when clients have used up all others.
+#[derive(Debug)]
+pub(crate) struct Descriptors {
+    max: usize,
+    kept_back: usize,
+    trouble: Trouble,
+}
+
+impl Descriptors {
+    pub(crate) fn new(max: usize) -> Descriptors {
+        let kept_back = (max / KEPT_BACK_SHARE).min(MAX_KEPT_BACK);
+        Descriptors { max, kept_back, trouble: Trouble::default() }
+    }
+
+    /// Whether a client's connection has one of those that are kept back.
+    pub(crate) fn are_scarce(&mut self, stream: &impl AsRawFd) -> bool {
+        // The system gives away the lowest number that is free: all below this one are in use.
+        let number = usize::try_from(stream.as_raw_fd()).unwrap_or_default();
+        let are_scarce = number >= self.max - self.kept_back;
+        if are_scarce && self.trouble.is_due(Instant::now()) {
+            let (limit, kept_back) = (self.max, self.kept_back);
+            tracing::warn!(
+                limit,
+                kept_back,
+                "clients are turned away: only the file descriptors that are kept back for operators are left"
+            );
+        }
+        are_scarce
+    }
+}
+
+/// When something was last logged that may happen again and again.
+#[derive(Debug, Default)]
+struct Trouble {
+    logged: Option<Instant>,
+}
+
+impl Trouble {
+    /// Whether it is to be logged now.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.logged.is_none_or(|logged| now - logged >= LOG_PERIOD);
+        if is_due {
+            self.logged = Some(now);
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::RawFd;
+
+    use super::*;
+
+    struct Numbered(RawFd);
+
+    impl AsRawFd for Numbered {
+        fn as_raw_fd(&self) -> RawFd {
+            self.0
+        }
+    }
+
+    #[test]
+    fn the_last_descriptors_are_not_for_clients() {
+        for (max, first_kept_back) in [(80, 70), (1024, 896), (200_000, 199_872)] {
+            let mut descriptors = Descriptors::new(max);
+            assert!(!descriptors.are_scarce(&Numbered(first_kept_back - 1)), "{max}");
+            assert!(descriptors.are_scarce(&Numbered(first_kept_back)), "{max}");
+        }
+        assert!(!Descriptors::new(usize::MAX).are_scarce(&Numbered(RawFd::MAX)), "there may be no limit");
+    }
+
+    #[test]
+    fn a_trouble_that_lasts_is_logged_now_and_then() {
+        let (mut trouble, start) = (Trouble::default(), Instant::now());
+        let logged = (0..300).filter(|count| trouble.is_due(start + *count * PAUSE)).count();
+        assert_eq!(logged, 3, "in half a minute");
+    }
+}
