@@ -187,16 +187,19 @@ fn the_emulators_settings_become_a_configuration() {
         hubgate(["config", "import-emulator", &text(&file)])
     };
     let imported = import(
-        r#"{ "UpstreamSettings": { "Templates": [
+        r#"{ // As the emulator reads it: comments, trailing commas, names in any case.
+          "UpstreamSettings": { "templates": [
             { "UrlTemplate": "http://localhost:7071/{hub}/api/{event}?code=c", "HubPattern": "chat, news", "EventPattern": "*",
-              "CategoryPattern": "messages", "Auth": { "Type": "None" } },
-            { "UrlTemplate": "http://localhost:7071/all" } ] } }"#,
+              "CategoryPattern": "messages", "Auth": { "type": "none" } },
+            { "urlTemplate": "http://localhost:7071/all" }, /* all of the rest */ ] } }"#,
     )
     .success();
     let table: toml::Table = imported.parse().expect("it is TOML");
     let items = table["upstream"].as_array().expect("a list");
     assert_eq!(items[0]["hubs"].as_array().map(Vec::len), Some(2));
     assert_eq!(items[1]["categories"][0].as_str(), Some("*"));
+    assert_eq!(items[1]["on-connect-failure"].as_str(), Some("log"), "as with the emulator");
+    assert_eq!(items[1]["claim-names"].as_str(), Some("dotnet"), "as with the emulator");
     let (_folder, file) = Gateway::serve().with(&imported).written();
     hubgate(["config", "check", "--config", &text(&file)]).success();
     let shown = hubgate(["config", "show", "--config", &text(&file)]).success();

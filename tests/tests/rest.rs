@@ -76,10 +76,19 @@ async fn excluded_connections_get_nothing() {
     let (mut ann, ann_id) = client(&gateway, "ann").await;
     let (mut bob, bob_id) = client(&gateway, "bob").await;
     let (mut cid, _) = client(&gateway, "cid").await;
-    let path = format!("/api/hubs/bare/:send?excluded={ann_id}&excluded={bob_id}&excluded=nobody");
-    assert_eq!(post(&gateway, &path, "one").await, 202);
+    for excluded in [
+        format!("excluded={ann_id}&excluded={bob_id}&excluded=nobody"),
+        format!("excluded={ann_id},%20{bob_id},"),
+        format!("excluded[]={ann_id}&excluded[]={bob_id}&excluded="),
+        format!("excluded%5B0%5D={ann_id}&Excluded[1]={bob_id}"),
+    ] {
+        assert_eq!(post(&gateway, &format!("/api/hubs/bare/:send?{excluded}"), "one").await, 202);
+        assert_eq!(cid.event("said").await, json!(["one"]), "{excluded}");
+    }
+    for no_id in ["a%20b".to_owned(), "%C3%A9".to_owned(), "a".repeat(129)] {
+        assert_eq!(post(&gateway, &format!("/api/hubs/bare/:send?excluded={no_id}"), "one").await, 400, "{no_id}");
+    }
     assert_eq!(post(&gateway, "/api/hubs/bare/:send", "two").await, 202);
-    assert_eq!(cid.event("said").await, json!(["one"]));
     for client in [&mut ann, &mut bob, &mut cid] {
         assert_eq!(client.event("said").await, json!(["two"]));
     }

@@ -16,12 +16,13 @@ struct Upstream {
 
 impl Upstream {
     async fn start() -> Upstream {
-        Upstream::start_with(&[]).await
+        Upstream::start_with(0, &[]).await
     }
 
-    async fn start_with(certificate: &[&str]) -> Upstream {
-        let keys = format!("{KEY},{SECOND_KEY}");
-        let mut script = Script::start("upstream.mjs", &[&[keys.as_str()], certificate].concat());
+    /// Port 0 is any free one.
+    async fn start_with(port: u16, certificate: &[&str]) -> Upstream {
+        let (keys, port) = (format!("{KEY},{SECOND_KEY}"), port.to_string());
+        let mut script = Script::start("upstream.mjs", &[&[keys.as_str(), &port], certificate].concat());
         let line = script.line().await;
         let port = line.strip_prefix("listening ").and_then(|port| port.parse().ok()).expect("it listens");
         Upstream { script, port }
@@ -118,13 +119,14 @@ async fn every_answer_becomes_what_the_caller_is_told() {
         ("broken", "Invocation failed, status code 500"),
         ("elsewhere", "Invocation failed, status code 302"),
         ("huge", "Invocation failed, response too large."),
-        ("gone", "Invocation failed, status code 500"),
-        ("never", "Invocation failed, status code 500"),
+        ("gone", "Invocation failed, error: the upstream broke off before it answered"),
+        ("never", "Invocation failed, error: the upstream did not answer in time"),
         ("unending", "Invocation failed, response cancelled."),
         ("garbage", "Invocation failed, error: the response is no Completion of this call."),
         ("foreign", "Invocation failed, error: the response is no Completion of this call."),
         ("two", "Invocation failed, error: the response is no Completion of this call."),
         ("..", "Invocation failed, error: no URL can hold the method's name."),
+        ("line\r\nline", "Invocation failed, error: no header can carry the method's name."),
     ] {
         assert_eq!(error_of(&mut client, method).await, error, "{method}");
     }
@@ -139,11 +141,12 @@ async fn every_answer_becomes_what_the_caller_is_told() {
 #[tokio::test]
 async fn a_webhook_that_is_not_there_is_a_failed_call() {
     let gateway = Gateway::probe()
-        .with("upstream = [{ hubs = ['probe'], categories = ['messages'], url = 'http://127.0.0.1:1/?code=secret' }]")
+        .with("upstream = [{ hubs = ['probe'], categories = ['messages'], url = 'http://127.0.0.1:1/?code=secret', retries = 0 }]")
         .start()
         .await;
     let mut client = gateway.client("probe").connect().await;
-    assert_eq!(error_of(&mut client, "m").await, "Invocation failed, status code 500");
+    let error = "Invocation failed, error: the upstream could not be reached";
+    assert_eq!(error_of(&mut client, "m").await, error, "and no status that nobody sent");
     gateway.logs(&["a webhook has failed", "http://127.0.0.1:1/"]).await;
     assert!(!gateway.log().contains("secret"), "a URL's query may be one");
 }
@@ -157,11 +160,113 @@ async fn who_is_refused_at_connected_is_closed_and_no_disconnected_follows() {
     assert_eq!(refused.message().await, json!({}), "the handshake is answered before");
     refused.start_call("echo", json!([1])).await;
     let end = refused.end().await;
-    assert_eq!((end.error(), end.allows_reconnect()), ("Connection closed with an error.", false));
+    let refused = "Connection closed with an error. The application has refused the connection.";
+    assert_eq!((end.error(), end.allows_reconnect()), (refused, false));
     gateway.client("probe").user("ann").connect().await.leave().await;
     let events = [upstream.event().await, upstream.event().await, upstream.event().await];
     let told = events.map(|event| format!("{} {}", event["event"], event["headers"]["x-asrs-user-id"]));
     assert_eq!(told, ["\"connected\" \"refuse-me\"", "\"connected\" \"ann\"", "\"disconnected\" \"ann\""]);
+}
+
+#[tokio::test]
+async fn a_client_whose_connected_failed_for_now_may_reconnect() {
+    let upstream = Upstream::start().await;
+    let gateway = upstream.gateway(", retries = 0").start().await;
+    for (status, allows_reconnect) in [(503, true), (500, true), (408, true), (429, true), (401, false), (400, false)] {
+        let user = format!("answer-{status}");
+        let mut client = gateway.client("probe").user(&user).connect().await;
+        let end = client.end().await;
+        assert_eq!(end.allows_reconnect(), allows_reconnect, "{status}: {}", end.error());
+        assert_eq!(end.error().contains("try again later"), allows_reconnect, "{status}: {}", end.error());
+    }
+    let nobody_there = Gateway::probe()
+        .with("upstream = [{ hubs = ['probe'], url = 'http://127.0.0.1:1/', retries = 0 }]")
+        .start()
+        .await;
+    let mut client = nobody_there.client("probe").connect().await;
+    assert!(client.end().await.allows_reconnect());
+}
+
+#[tokio::test]
+async fn a_client_stays_where_nobody_handles_connected() {
+    let mut upstream = Upstream::start().await;
+    let gateway = upstream.gateway("").start().await;
+    for status in [404, 405, 410, 501] {
+        let mut client = gateway.client("probe").user(&format!("answer-{status}")).connect().await;
+        assert_eq!(client.call("echo", json!([status])).await, Ok(json!(status)));
+        assert_eq!(upstream.event().await["event"], "connected");
+        assert_eq!(upstream.event().await["event"], "echo", "`connected` was told once");
+        client.leave().await;
+        upstream.event_named("disconnected").await;
+    }
+    gateway.logs(&["the webhook does not handle this event", "connected", "404"]).await;
+    assert!(!gateway.log().contains("a webhook has failed"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn headers_carry_users_and_methods_as_they_are_and_no_claim_adds_another() {
+    let mut upstream = Upstream::start().await;
+    let gateway = upstream.gateway("").start().await;
+    let bytes = |value: &Value| -> String {
+        let latin_1 = value.as_str().expect("a header").chars().map(|char| char as u8);
+        String::from_utf8(latin_1.collect()).expect("UTF-8")
+    };
+    for user in ["jürgen", "é", "%C3%A9"] {
+        let connecting = gateway.client("probe").user(user).with_claim("name", json!("Bob, role: admin"));
+        let mut client = connecting.connect().await;
+        assert_eq!(client.call("größe", json!([1])).await, Ok(json!(1)));
+        let connected = upstream.event().await;
+        assert_eq!(bytes(&connected["headers"]["x-asrs-user-id"]), user);
+        let claims = bytes(&connected["headers"]["x-asrs-user-claims"]);
+        assert!(claims.contains("name: Bob%2C role: admin") && !claims.contains(", role: admin"), "{claims}");
+        assert_eq!(bytes(&upstream.event().await["headers"]["x-asrs-event"]), "größe");
+        client.leave().await;
+        upstream.event_named("disconnected").await;
+    }
+}
+
+#[tokio::test]
+async fn claims_have_the_names_that_the_item_asks_for() {
+    let mut upstream = Upstream::start().await;
+    let gateway = upstream.gateway(", claim-names = 'dotnet'").start().await;
+    let client = gateway.client("probe").with_claim("role", json!("admin")).connect().await;
+    let connected = upstream.event().await;
+    let claims = connected["headers"]["x-asrs-user-claims"].as_str().expect("claims");
+    assert!(claims.contains("http://schemas.microsoft.com/ws/2008/06/identity/claims/role: admin"), "{claims}");
+    client.leave().await;
+}
+
+#[tokio::test]
+async fn a_user_that_no_header_can_carry_is_refused_by_name_on_hubs_with_a_webhook() {
+    let upstream = Upstream::start().await;
+    let other = "hubs.other.mode = 'serverless'";
+    let gateway = upstream.gateway("").with(other).start().await;
+    for user in [" ann", "ann ", "a\r\nb"] {
+        let refused = gateway.client("probe").user(user).negotiate("&negotiateVersion=1").await;
+        assert_eq!(refused.status, 400, "{user:?}");
+        assert!(refused.body.contains("webhook of hub 'probe'"), "{}", refused.body);
+        gateway.client("other").user(user).connect().await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_never_sent_is_sent_again() {
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("it is bound").port()
+    };
+    let gateway = Gateway::probe()
+        .with(&format!(
+            "upstream = [{{ hubs = ['probe'], categories = ['messages'], url = 'http://127.0.0.1:{port}/', retries = 10 }}]"
+        ))
+        .start()
+        .await;
+    let mut client = gateway.client("probe").connect().await;
+    let call = client.start_call("echo", json!([1])).await;
+    gateway.logs(&["a webhook has failed"]).await;
+    let mut upstream = Upstream::start_with(port, &[]).await;
+    assert_eq!(client.completion(&call).await["result"], 1);
+    assert_eq!(upstream.event().await["event"], "echo");
 }
 
 #[tokio::test]
@@ -272,14 +377,15 @@ async fn a_webhook_by_https_is_trusted_as_the_machine_says() {
         path.display().to_string()
     };
     let (certificate, key) = (file("certificate.pem", &certificate.pem()), file("key.pem", &key.serialize_pem()));
-    let upstream = Upstream::start_with(&[&certificate, &key]).await;
+    let upstream = Upstream::start_with(0, &[&certificate, &key]).await;
     let url = format!("https://127.0.0.1:{}/{{event}}", upstream.port);
-    let setup = || Gateway::probe().with(&format!("upstream = [{{ categories = ['messages'], url = '{url}' }}]"));
+    let setup =
+        || Gateway::probe().with(&format!("upstream = [{{ categories = ['messages'], url = '{url}', retries = 0 }}]"));
     let gateway = setup().environment("SSL_CERT_FILE", &certificate).start().await;
     let mut client = gateway.client("probe").connect().await;
     assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
     let distrustful = setup().start().await;
     let mut client = distrustful.client("probe").connect().await;
-    assert_eq!(error_of(&mut client, "echo").await, "Invocation failed, status code 500");
+    assert_eq!(error_of(&mut client, "echo").await, "Invocation failed, error: the upstream could not be reached");
     until("the log to say why", async || distrustful.log().contains("certificate").then_some(())).await;
 }

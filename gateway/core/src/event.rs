@@ -68,6 +68,8 @@ pub enum UpstreamFailure {
     Rejected(String),
     /// The plugin's text for the log.
     Failed(String),
+    /// Upstream was not reached, or could not answer for now. The text is for the log.
+    Unavailable(String),
     /// The plugin broke off: its instance is gone. The reason is for the log.
     Trapped(String),
     /// The call ran longer than the plugin's `call-time`.
@@ -83,6 +85,23 @@ pub enum UpstreamFailure {
     Busy,
     /// The plugin has no component that serves.
     NotServing,
+}
+
+impl UpstreamFailure {
+    /// Whether the same event may have an answer later. What upstream has said itself is its answer.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            UpstreamFailure::Rejected(_) => false,
+            UpstreamFailure::Failed(_)
+            | UpstreamFailure::Unavailable(_)
+            | UpstreamFailure::Trapped(_)
+            | UpstreamFailure::TimedOut
+            | UpstreamFailure::OutOfCpuTime { .. }
+            | UpstreamFailure::OutOfMemory
+            | UpstreamFailure::Busy
+            | UpstreamFailure::NotServing => true,
+        }
+    }
 }
 
 /// What a running plugin asks of the hub of its event, and REST callers and hub servers of any hub.

@@ -14,6 +14,7 @@ pub(crate) fn completion(target: &str, failure: UpstreamFailure, detailed: bool)
     match failure {
         UpstreamFailure::Rejected(text) => text,
         UpstreamFailure::Failed(text) => failed(&detail(text)),
+        UpstreamFailure::Unavailable(text) => failed(&format!(" The handler is not available.{}", detail(text))),
         UpstreamFailure::Trapped(reason) => failed(&format!(" The handler broke off.{}", detail(reason))),
         UpstreamFailure::TimedOut => failed(" The handler took too long and was stopped."),
         UpstreamFailure::OutOfCpuTime { .. } => failed(" The handler used too much processor time and was stopped."),
@@ -29,7 +30,9 @@ pub(crate) fn refused(target: Option<&str>, refusal: Refusal, detailed: bool) ->
     let what = match refusal {
         Refusal::Rejected(error) => return error,
         Refusal::Dropped => "dropped it.".to_owned(),
-        Refusal::Failed(UpstreamFailure::Rejected(text) | UpstreamFailure::Failed(text)) => {
+        Refusal::Failed(
+            UpstreamFailure::Rejected(text) | UpstreamFailure::Failed(text) | UpstreamFailure::Unavailable(text),
+        ) => {
             format!("failed.{}", detail(text))
         }
         Refusal::Failed(UpstreamFailure::Trapped(reason)) => format!("broke off.{}", detail(reason)),
@@ -56,12 +59,22 @@ pub(crate) fn connected(failure: UpstreamFailure, detailed: bool) -> String {
     let detail = |text: String| if detailed { format!(" {text}") } else { String::new() };
     match failure {
         UpstreamFailure::Rejected(text) => text,
-        UpstreamFailure::Failed(text) | UpstreamFailure::Trapped(text) => failed(&detail(text)),
+        UpstreamFailure::Failed(text) | UpstreamFailure::Unavailable(text) | UpstreamFailure::Trapped(text) => {
+            failed(&detail(text))
+        }
         UpstreamFailure::TimedOut => failed(" The handler took too long and was stopped."),
         UpstreamFailure::OutOfCpuTime { .. } => failed(" The handler used too much processor time and was stopped."),
         UpstreamFailure::OutOfMemory => failed(" The handler ran out of memory and was stopped."),
         UpstreamFailure::Busy => failed(" The handler is busy; try again later."),
         UpstreamFailure::NotServing => failed(" The handler is not available: its component cannot serve."),
+    }
+}
+
+/// The error of the close, for a client that was let in before upstream had its say.
+pub(crate) fn connected_late(failure: &UpstreamFailure) -> &'static str {
+    match failure.may_pass() {
+        true => "Connection closed with an error. The application cannot be reached; try again later.",
+        false => "Connection closed with an error. The application has refused the connection.",
     }
 }
 

@@ -42,6 +42,14 @@ impl Mode {
         }
     }
 
+    /// Whether events of clients go to upstream.
+    pub(crate) fn asks_upstream(self) -> bool {
+        match self {
+            Mode::Serverless => true,
+            Mode::Default | Mode::Classic => false,
+        }
+    }
+
     /// What a client becomes when its transport opens.
     pub fn of_new_client(self, is_server_there: bool) -> ClientKind {
         match (self, is_server_there) {

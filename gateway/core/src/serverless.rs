@@ -19,7 +19,7 @@ use crate::inspection::Pending;
 use crate::mode::ClientKind;
 use crate::outbound::Then;
 use crate::settings::Handler;
-use crate::shard::{CLOSED_WITH_ERROR, Closing, Shard, Slot};
+use crate::shard::{Closing, Shard, Slot};
 use crate::time::Millis;
 
 const CONNECTIONS: &str = "connections";
@@ -252,11 +252,13 @@ impl Shard {
             }
             return;
         };
+        let allow_reconnect = failure.may_pass();
         let error = match is_in {
-            true => CLOSED_WITH_ERROR.to_owned(),
+            true => failure::connected_late(&failure).to_owned(),
             false => failure::connected(failure, self.settings.detailed_errors),
         };
-        self.refuse(slot, CloseCause::InvokeUpstreamFailed, error, effects);
+        let closing = Closing { detail: error.clone(), error: Some(error), allow_reconnect };
+        self.close(slot, CloseCause::InvokeUpstreamFailed, closing, effects);
         // It may have left by itself meanwhile: of one that never was, nothing waits any more, its end neither.
         self.departed.drop_all(slot, &mut self.clients[slot.0 as usize].calls);
     }

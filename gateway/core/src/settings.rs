@@ -53,9 +53,19 @@ pub struct Webhook {
     pub url: UrlTemplate,
     /// From the beginning of the request to the end of its answer.
     pub timeout: Millis,
-    /// How often a connection event is told again that failed, in number; calls are not repeated.
+    /// How often an event is sent again, in number: a connection event whose failure may pass, a call that was not sent.
     pub retries: u32,
     pub on_connect_failure: ConnectFailure,
+    pub claim_names: ClaimNames,
+}
+
+/// How a webhook knows the claims of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimNames {
+    /// As the token has them.
+    Token,
+    /// By the long names that .NET gives them, as hub servers do.
+    Dotnet,
 }
 
 /// What a webhook's failure at `connected` means for the client.
@@ -125,6 +135,13 @@ pub struct Timeouts {
 impl Settings {
     pub fn hub(&self, hub: &HubName) -> &HubSettings {
         self.hubs.get(hub).unwrap_or(&self.other_hubs)
+    }
+
+    /// Whether a webhook hears of clients of the hub.
+    pub fn tells_webhook(&self, hub: &HubName) -> bool {
+        let is_webhook = |item: &UpstreamItem| matches!(item.handler, Handler::Webhook(_));
+        self.hub(hub).mode.asks_upstream()
+            && self.upstream.iter().any(|item| is_webhook(item) && item.hubs.matches(hub.as_str()))
     }
 
     /// Whether the configuration names the hub.

@@ -436,7 +436,7 @@ impl Shard {
             true => format!("{CLOSED_WITH_ERROR} {text}"),
             false => CLOSED_WITH_ERROR.to_owned(),
         };
-        let closing = Closing { error: Some(error), allow_reconnect: false, detail: text };
+        let closing = Closing { error: Some(error), allow_reconnect: true, detail: text };
         self.close(slot, CloseCause::BadRequest, closing, effects);
     }
 

@@ -74,7 +74,9 @@ impl PluginLog {
     ) {
         let reason = match failure {
             UpstreamFailure::Rejected(_) => return,
-            UpstreamFailure::Failed(reason) => format!("failed: {}", printable(reason, REASON_BYTES)),
+            UpstreamFailure::Failed(reason) | UpstreamFailure::Unavailable(reason) => {
+                format!("failed: {}", printable(reason, REASON_BYTES))
+            }
             UpstreamFailure::Trapped(reason) => format!("trapped: {}", printable(reason, REASON_BYTES)),
             UpstreamFailure::TimedOut => "ran longer than its call-time".to_owned(),
             UpstreamFailure::OutOfCpuTime { ticks } => {

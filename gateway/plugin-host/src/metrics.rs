@@ -47,7 +47,7 @@ impl Outcome {
         match result {
             Ok(_) => Outcome::Ok,
             Err(UpstreamFailure::Rejected(_)) => Outcome::Rejected,
-            Err(UpstreamFailure::Failed(_)) => Outcome::Failed,
+            Err(UpstreamFailure::Failed(_) | UpstreamFailure::Unavailable(_)) => Outcome::Failed,
             Err(UpstreamFailure::Trapped(_)) => Outcome::Trapped,
             Err(UpstreamFailure::TimedOut) => Outcome::TimedOut,
             Err(UpstreamFailure::OutOfCpuTime { .. }) => Outcome::OutOfCpuTime,

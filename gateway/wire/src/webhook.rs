@@ -3,7 +3,6 @@
 //! Source: Azure SignalR Service, "Upstream endpoints"; the answers are those that Azure Functions' SignalR trigger gives.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -137,16 +136,34 @@ pub fn completion<'a>(protocol: HubProtocol, body: &'a [u8], invocation_id: &str
     }
 }
 
-/// A text as the value of a header: what cannot stand there is percent-encoded.
-pub fn header_value(text: &str) -> String {
-    let mut value = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b' '..=b'~' => value.push(char::from(byte)),
-            other => write!(value, "%{other:02X}").expect("a String takes what is written"),
+/// Whether a header can carry the text as it is: HTTP drops blanks at the ends of a value, and has no control characters in it
+/// (RFC 9110, section 5.5).
+pub fn is_header_value(text: &str) -> bool {
+    let is_blank = |char| matches!(char, ' ' | '\t');
+    !text.contains(|char: char| char.is_ascii_control()) && !text.starts_with(is_blank) && !text.ends_with(is_blank)
+}
+
+/// `name: value, name: value`. No claim adds another one at readers that split at commas: a comma inside becomes `%2C`. Control
+/// characters, which no header can carry, are left out.
+pub fn claims_header<N: AsRef<str>, V: AsRef<str>>(claims: impl Iterator<Item = (N, V)>) -> String {
+    let mut text = String::new();
+    let push = |text: &mut String, part: &str| {
+        for char in part.chars().filter(|char| !char.is_ascii_control()) {
+            match char {
+                ',' => text.push_str("%2C"),
+                char => text.push(char),
+            }
         }
+    };
+    for (name, value) in claims {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        push(&mut text, name.as_ref());
+        text.push_str(": ");
+        push(&mut text, value.as_ref());
     }
-    value
+    text
 }
 
 #[cfg(test)]
@@ -220,8 +237,21 @@ mod tests {
     }
 
     #[test]
-    fn header_values_hold_nothing_that_ends_them() {
-        assert_eq!(header_value("a: b, c"), "a: b, c");
-        assert_eq!(header_value("x\r\ny: ü\0"), "x%0D%0Ay: %C3%BC%00");
+    fn a_header_carries_any_text_without_control_characters_and_blanks_at_its_ends() {
+        for text in ["", "ann", "jürgen", "ann smith", "%C3%A9", "größe/x"] {
+            assert!(is_header_value(text), "{text:?}");
+        }
+        for text in [" ann", "ann\t", " ", "a\r\nb", "a\0", "\u{7f}"] {
+            assert!(!is_header_value(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn no_claim_adds_another_one_at_readers_that_split_at_commas() {
+        let header = |claims: &[(&str, &str)]| claims_header(claims.iter().copied());
+        assert_eq!(header(&[("role", "a"), ("role", "b")]), "role: a, role: b");
+        assert_eq!(header(&[("name", "Bob, role: admin")]), "name: Bob%2C role: admin");
+        assert_eq!(header(&[("a, role: x", "ü: ö\r\nx")]), "a%2C role: x: ü: öx");
+        assert_eq!(header(&[]), "");
     }
 }

@@ -1,9 +1,10 @@
 // An application that answers upstream events as an Azure Functions SignalR trigger does: it routes them by category and event,
 // verifies their signature by its own code, and answers calls with Completions in the protocol of their body.
 //
-//   node upstream.mjs KEYS [CERTIFICATE KEY]
+//   node upstream.mjs KEYS PORT [CERTIFICATE KEY]
 //
-// KEYS are the access keys, with commas between them. Says `listening PORT`, and then a line of JSON for each event.
+// KEYS are the access keys, with commas between them; PORT 0 is any free one. The user `answer-503` is answered 503 at
+// `connected`, and so on. Says `listening PORT`, and then a line of JSON for each event.
 
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -11,11 +12,12 @@ import http from "node:http";
 import https from "node:https";
 import { decode, encode } from "@msgpack/msgpack";
 
-const [keys, certificate, certificateKey] = process.argv.slice(2);
+const [keys, port, certificate, certificateKey] = process.argv.slice(2);
 
 /** Hub methods; what one throws is the error of its call. */
 const methods = {
   echo: (x) => x,
+  größe: (x) => x,
   join: () => undefined,
   fail: (text) => {
     throw new Error(text);
@@ -28,6 +30,9 @@ const methods = {
     return { connectionId: request.headers["x-asrs-connection-id"], userId };
   },
 };
+
+/** A header's text: its bytes are UTF-8, and Node.js takes each for a character. */
+const headerText = (value) => Buffer.from(value, "latin1").toString("utf8");
 
 /** Calls whose answers are no Completion, or none at all. */
 const oddAnswers = {
@@ -88,7 +93,7 @@ function call(request, body, answer) {
   const [id, target, args] = isPacked
     ? [message[2], message[3], message[4]]
     : [message.invocationId, message.target, message.arguments];
-  if (target !== decodeURIComponent(request.headers["x-asrs-event"])) {
+  if (target !== headerText(request.headers["x-asrs-event"])) {
     return answer.writeHead(500).end();
   }
   if (oddAnswers[target]) {
@@ -126,6 +131,10 @@ function handle(request, answer) {
     if (event === "connected" && user === "refuse-me") {
       return answer.writeHead(403).end();
     }
+    const status = /^answer-(\d+)$/.exec(user ?? "")?.[1];
+    if (status) {
+      return answer.writeHead(Number(status)).end();
+    }
     answer.writeHead(event === "connected" && user === "busy-at-first" && told.get(id) === 1 ? 503 : 200).end();
   });
 }
@@ -134,4 +143,4 @@ const server = certificate
   ? https.createServer({ cert: readFileSync(certificate), key: readFileSync(certificateKey) }, handle)
   : http.createServer(handle);
 server.on("connection", () => (connections += 1));
-server.listen(0, "127.0.0.1", () => console.log(`listening ${server.address().port}`));
+server.listen(Number(port), "127.0.0.1", () => console.log(`listening ${server.address().port}`));

@@ -178,6 +178,11 @@ fn upstream_item(item: &core::UpstreamItem, secrets: Secrets) -> Value {
             table.insert("timeout".into(), span(webhook.timeout.into()));
             table.insert("retries".into(), Value::Integer(webhook.retries.into()));
             table.insert("on-connect-failure".into(), text(on_connect_failure));
+            let claim_names = match webhook.claim_names {
+                core::ClaimNames::Token => "token",
+                core::ClaimNames::Dotnet => "dotnet",
+            };
+            table.insert("claim-names".into(), text(claim_names));
         }
     }
     table.into()

@@ -172,6 +172,8 @@ const MOST_CONCURRENT_CALLS: usize = 1_000;
 const MIN_STATE_WRITES: usize = 64 << 10;
 /// How often a connection event may be sent again: some minutes in all.
 const MOST_RETRIES: u32 = 10;
+/// Within some 3.5 seconds: about what it takes to start an application again.
+const DEFAULT_RETRIES: u32 = 3;
 const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(100);
 
 /// As many as cores, unless the number is given.
@@ -306,6 +308,12 @@ fn handler(
                     "is for webhooks; a plugin refuses the client",
                 ));
             }
+            if item.claim_names.is_some() {
+                return Err(problem(
+                    format!("{key}.claim-names"),
+                    "is for webhooks; a plugin sees the token's own names",
+                ));
+            }
             return Ok(core::Handler::Plugin(plugin));
         }
         (None, Some(url)) => url,
@@ -321,11 +329,15 @@ fn handler(
         None | Some(schema::ConnectFailure::Close) => core::ConnectFailure::Close,
         Some(schema::ConnectFailure::Log) => core::ConnectFailure::Log,
     };
-    let retries = item.retries.unwrap_or(0);
+    let claim_names = match item.claim_names {
+        None | Some(schema::ClaimNames::Token) => core::ClaimNames::Token,
+        Some(schema::ClaimNames::Dotnet) => core::ClaimNames::Dotnet,
+    };
+    let retries = item.retries.unwrap_or(DEFAULT_RETRIES);
     if retries > MOST_RETRIES {
         return Err(problem(format!("{key}.retries"), format!("must be from 0 to {MOST_RETRIES}")));
     }
-    Ok(core::Handler::Webhook(Arc::new(core::Webhook { url, timeout, retries, on_connect_failure })))
+    Ok(core::Handler::Webhook(Arc::new(core::Webhook { url, timeout, retries, on_connect_failure, claim_names })))
 }
 
 fn pattern(names: &[String]) -> core::Pattern {

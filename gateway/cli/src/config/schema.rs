@@ -125,6 +125,7 @@ pub(crate) struct UpstreamItem {
     pub(crate) timeout: Option<Span>,
     pub(crate) retries: Option<u32>,
     pub(crate) on_connect_failure: Option<ConnectFailure>,
+    pub(crate) claim_names: Option<ClaimNames>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -132,6 +133,13 @@ pub(crate) struct UpstreamItem {
 pub(crate) enum ConnectFailure {
     Close,
     Log,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ClaimNames {
+    Token,
+    Dotnet,
 }
 
 fn all() -> Vec<String> {

@@ -7,7 +7,7 @@ use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::{ConnectionId, GroupName, ShardIndex, UserId};
 use hubgate_core::mode::Mode;
-use hubgate_core::settings::{ConnectFailure, Handler, Pattern, Settings, UpstreamItem, Webhook};
+use hubgate_core::settings::{ClaimNames, ConnectFailure, Handler, Pattern, Settings, UpstreamItem, Webhook};
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Outgoing};
 use hubgate_wire::negotiate::Transport;
@@ -379,7 +379,13 @@ fn when_the_gateway_stops_all_clients_may_come_back() {
 /// Everything goes to a webhook.
 fn by_webhook() -> Settings {
     let url = UrlTemplate::parse("http://localhost/").expect("a URL");
-    let webhook = Webhook { url, timeout: Millis(1_000), retries: 0, on_connect_failure: ConnectFailure::Close };
+    let webhook = Webhook {
+        url,
+        timeout: Millis(1_000),
+        retries: 0,
+        on_connect_failure: ConnectFailure::Close,
+        claim_names: ClaimNames::Token,
+    };
     let handler = Handler::Webhook(Arc::new(webhook));
     let all = UpstreamItem { hubs: Pattern::Any, categories: Pattern::Any, events: Pattern::Any, handler };
     Settings { upstream: vec![all], ..settings() }

@@ -122,6 +122,11 @@ pub(crate) enum Refusal {
     TooManyNegotiates { wait: Duration },
     #[error("Hub '{0}' lets nobody in without a token: `hubs.{0}.negotiate` is not `{{ anonymous = true }}`.")]
     NotAnonymous(hubgate_core::id::HubName),
+    #[error(
+        "The token's user id cannot be told to the webhook of hub '{0}': no header can carry control characters, or a blank at \
+         its beginning or end."
+    )]
+    UserForWebhook(hubgate_core::id::HubName),
     #[error("Hub '{0}' is in serverless mode: it takes no hub servers.")]
     HubServerOfServerless(hubgate_core::id::HubName),
     #[error("{}", no_membership(.0))]
@@ -177,7 +182,9 @@ impl Refusal {
             Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Refusal::NotOneHub | Refusal::BadHub(_) | Refusal::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Refusal::NotOneHub | Refusal::BadHub(_) | Refusal::BadRequest(_) | Refusal::UserForWebhook(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Refusal::UnknownConnection | Refusal::UnknownTransport(_) | Refusal::NotFound(_) | Refusal::Absent(_) => {
                 StatusCode::NOT_FOUND
             }
@@ -198,7 +205,7 @@ impl Refusal {
     /// The label of its metric.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Refusal::NoToken | Refusal::BadToken(_) => "token",
+            Refusal::NoToken | Refusal::BadToken(_) | Refusal::UserForWebhook(_) => "token",
             Refusal::NotOneHub | Refusal::BadHub(_) => "hub",
             Refusal::BadRequest(_) | Refusal::MethodNotAllowed | Refusal::UnsupportedMediaType => "request",
             Refusal::BodyTooLarge { .. } => "post",

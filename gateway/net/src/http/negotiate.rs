@@ -11,6 +11,7 @@ use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_wire::endpoint::Resource;
 use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect};
 use hubgate_wire::token::Claims;
+use hubgate_wire::webhook;
 
 use super::answer::{Answer, Refusal, json};
 use super::forwarded;
@@ -86,7 +87,12 @@ pub(crate) fn bearer_token(header: &HeaderValue) -> Option<&str> {
 /// The claims of a client's token for `hub`, which say without doubt who the client is.
 pub(crate) fn client_claims(shard: &ShardThread, token: &str, hub: &HubName) -> Result<Rc<Claims>, Refusal> {
     let claims = shard.verify(token, Resource::Client { hub: hub.as_str() })?;
-    claims.user_id()?;
+    if let Some(user) = claims.user_id()?
+        && !webhook::is_header_value(user)
+        && shard.shared.settings().core.tells_webhook(hub)
+    {
+        return Err(Refusal::UserForWebhook(hub.clone()));
+    }
     Ok(claims)
 }
 

@@ -30,6 +30,16 @@ impl<'a> Query<'a> {
             .map(|(_, value)| value)
     }
 
+    /// All values of the list `name`, in the spellings that HTTP libraries have for it: `name=a&name=b`, `name[]=a` and
+    /// `name[0]=a`.
+    pub(crate) fn list(self, name: &str) -> impl Iterator<Item = Cow<'a, str>> {
+        let is_item = move |each: &str| match each.get(..name.len()) {
+            Some(start) if start.eq_ignore_ascii_case(name) => is_index(&each[name.len()..]),
+            _ => false,
+        };
+        form_urlencoded::parse(self.0.as_bytes()).filter(move |(each, _)| is_item(each)).map(|(_, value)| value)
+    }
+
     /// The hub that the request is for.
     pub(crate) fn hub(self) -> Result<HubName, Refusal> {
         let mut hubs = self.all("hub");
@@ -52,6 +62,12 @@ impl<'a> Query<'a> {
     }
 }
 
+/// Nothing, `[]`, or a number in brackets.
+fn is_index(text: &str) -> bool {
+    let digits = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    text.is_empty() || digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +79,15 @@ mod tests {
         assert_eq!(hub("a=b"), None);
         assert_eq!(hub("hub=a&hub=b"), None);
         assert_eq!(hub("hub=%20"), None);
+    }
+
+    #[test]
+    fn a_list_has_the_spellings_of_all_libraries() {
+        let list = |query| Query(query).list("excluded").map(|item| item.into_owned()).collect::<Vec<_>>();
+        assert_eq!(list("excluded=a&EXCLUDED=b"), ["a", "b"]);
+        assert_eq!(list("excluded[]=a&excluded%5B%5D=b"), ["a", "b"]);
+        assert_eq!(list("excluded[0]=a&excluded[1]=b,c"), ["a", "b,c"]);
+        assert_eq!(list("excluded[x]=a&excludedx=b&exclude=c&excluded[=d"), Vec::<String>::new());
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, EXPIRES, HeaderName, HeaderValue, PRAGMA,
-    UPGRADE,
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, EXPIRES, HeaderMap, HeaderName, HeaderValue,
+    PRAGMA, UPGRADE,
 };
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -121,13 +121,10 @@ impl Asked<'_> {
             Method::GET => match websocket_key(&request.headers) {
                 Ok(key) => Ok(Asked::WebSocket(key)),
                 Err(NoUpgrade::Wrong(why)) => Err(Refusal::bad_request(why)),
-                Err(NoUpgrade::NotAsked) => {
-                    let accept = request.headers.get(ACCEPT);
-                    match accept.is_some_and(|accept| accept.as_bytes() == b"text/event-stream") {
-                        true => Ok(Asked::Events),
-                        false => Ok(Asked::Poll),
-                    }
-                }
+                Err(NoUpgrade::NotAsked) => match accepts_events(&request.headers) {
+                    true => Ok(Asked::Events),
+                    false => Ok(Asked::Poll),
+                },
             },
             Method::POST => Ok(Asked::Post),
             Method::DELETE => Ok(Asked::Delete),
@@ -144,6 +141,19 @@ impl Asked<'_> {
             Asked::Post | Asked::Delete => None,
         }
     }
+}
+
+/// Whether an event stream is among the media types that the request names (RFC 9110, section 12.5.1).
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_refused = |parameter: &str| {
+            let weight = parameter.strip_prefix(['q', 'Q']).and_then(|rest| rest.trim_start().strip_prefix('='));
+            weight.is_some_and(|weight| weight.trim().parse() == Ok(0.0))
+        };
+        parts.next().is_some_and(|media| media.eq_ignore_ascii_case("text/event-stream")) && !parts.any(is_refused)
+    })
 }
 
 /// A client-to-be on a WebSocket, and its place.
@@ -222,4 +232,25 @@ fn is_private(name: &HeaderName) -> bool {
     use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
     [AUTHORIZATION, PROXY_AUTHORIZATION, CONNECTION, UPGRADE].contains(name)
         || name.as_str().starts_with("sec-websocket-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_stream_is_asked_for_by_any_list_that_names_it() {
+        let asked = |values: &[&'static str]| {
+            let values = values.iter().map(|value| (ACCEPT, HeaderValue::from_static(value)));
+            accepts_events(&values.collect())
+        };
+        assert!(asked(&["text/event-stream"]));
+        assert!(asked(&["text/event-stream, */*"]));
+        assert!(asked(&["*/*;q=0.1, TEXT/Event-Stream; charset=utf-8"]));
+        assert!(asked(&["application/json", "text/event-stream"]));
+        assert!(!asked(&["*/*"]));
+        assert!(!asked(&["text/event-stream;q=0, */*"]));
+        assert!(!asked(&["text/event-streams"]));
+        assert!(!asked(&[]));
+    }
 }

@@ -186,7 +186,9 @@ impl<'a> Fields<'a> {
     }
 
     fn outcome(&self) -> Result<CompletionOutcome<'a>, MalformedMessage> {
-        match (self.result, self.error) {
+        // Writers that always have both properties say null for the one that is not meant.
+        let error = self.error.filter(|error| token_type(error) != TokenType::Null);
+        match (self.result, error) {
             (None, None) => Ok(CompletionOutcome::Void),
             (Some(result), None) => Ok(CompletionOutcome::Result(PayloadRef::Json(result.get()))),
             (None, Some(error)) => Ok(CompletionOutcome::Error(text("error", error)?)),

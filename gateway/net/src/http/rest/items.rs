@@ -7,9 +7,24 @@ use hubgate_core::id::ConnectionId;
 use super::super::answer::Refusal;
 use super::super::query::Query;
 
-/// The connections that get nothing. An id that is none of ours excludes nobody.
-pub(super) fn excluded(query: Query<'_>) -> Vec<ConnectionId> {
-    query.all("excluded").filter_map(|id| ConnectionId::parse(&id)).collect()
+/// The longest id in a list of exclusions, in characters. The service's ids are shorter, too.
+const LONGEST_ID: usize = 128;
+
+/// The connections that get nothing. What can be an id, but is none of this gateway's, excludes nobody.
+pub(super) fn excluded(query: Query<'_>) -> Result<Vec<ConnectionId>, Refusal> {
+    let mut excluded = Vec::new();
+    for value in query.list("excluded") {
+        for id in value.split(',').map(str::trim).filter(|id| !id.is_empty()) {
+            if id.len() > LONGEST_ID || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(Refusal::bad_request(format!(
+                    "Invalid value of 'excluded'. It takes connection ids, which have up to {LONGEST_ID} visible ASCII characters: \
+                     repeat it for each, or put commas between them."
+                )));
+            }
+            excluded.extend(ConnectionId::parse(id));
+        }
+    }
+    Ok(excluded)
 }
 
 /// What closed clients are told.

@@ -42,6 +42,8 @@ fn form(content_type: &str) -> Option<Form> {
 /// A method and its arguments in JSON; their text stays as it came.
 fn json(body: &Bytes) -> Result<Outgoing, Refusal> {
     let text = std::str::from_utf8(body).map_err(|_| Refusal::bad_request("The body is not UTF-8."))?;
+    // Some writers mark their UTF-8 (RFC 8259, section 8.1, allows to ignore it).
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim().is_empty() {
         return Err(Refusal::bad_request("Message in request body is required."));
     }
@@ -183,6 +185,12 @@ mod tests {
         let text = r#"{"Target":"say","x":{"target":1},"ARGUMENTS":[1.0, 12345678901234567890,"\u00e9",{"a":null}]}"#;
         let arguments = r#"[1.0, 12345678901234567890,"\u00e9",{"a":null}]"#;
         assert_eq!(message(text), Ok(call("say", arguments)));
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_json_is_ignored() {
+        assert_eq!(message("\u{feff}{\"target\":\"say\"}"), Ok(call("say", "[]")));
+        assert!(message("\u{feff}").expect_err("nothing follows").contains("required"));
     }
 
     #[test]

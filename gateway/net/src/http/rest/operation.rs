@@ -57,7 +57,7 @@ impl Operation {
                 Operation::RemoveFromAllGroups(member(connection, user))
             }
             (Kind::Send, connection, user, group) => {
-                Operation::Send { to: whom(connection, user, group), except: excluded(query) }
+                Operation::Send { to: whom(connection, user, group), except: excluded(query)? }
             }
             (Kind::Exists, connection, user, group) => Operation::Exists(whom(connection, user, group)),
             (Kind::Close, _, Some(user), _) if user.as_str().chars().count() > LONGEST_CLOSED_USER => {
@@ -65,7 +65,8 @@ impl Operation {
                 return Err(Refusal::bad_request(text));
             }
             (Kind::Close, connection, user, group) => {
-                Operation::Close { whom: whom(connection, user, group), except: excluded(query), reason: reason(query) }
+                let (whom, except) = (whom(connection, user, group), excluded(query)?);
+                Operation::Close { whom, except, reason: reason(query) }
             }
             (Kind::Add | Kind::Remove, ..) => unreachable!("their paths name a group and a member"),
         })

@@ -3,23 +3,22 @@
 //! Source: Azure SignalR Service, "Upstream endpoints". Redirects are not followed, so that a request goes to the host of the
 //! configuration and nowhere else.
 
+mod error;
+mod request;
+
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::hmac;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::settings::{ConnectFailure, Webhook};
 use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::{CompletionOutcome, HubProtocol};
-use hubgate_wire::token::AccessKey;
 use hubgate_wire::webhook;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -27,6 +26,8 @@ use hyper_util::client::legacy::connect::dns::GaiResolver;
 use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
+use self::error::WebhookError;
+use self::request::names;
 use crate::gateway::Shared;
 use crate::web_client::{self, WebClient, whole_text};
 
@@ -34,17 +35,19 @@ use crate::web_client::{self, WebClient, whole_text};
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 /// Requests of one shard to one webhook at once, in number; further events wait, each no longer than its request might take.
 const REQUESTS: usize = 256;
-/// Connection events of one shard that wait to be sent again, in number; those beyond are not.
+/// Events of one shard that wait to be sent again, in number; those beyond are not.
 const REPEATED: usize = 1_000;
 /// What is read of an answer whose body does not matter, in bytes, so that its connection can be used again.
 const IDLE_BODY: usize = 64 * 1024;
 /// And how long.
 const IDLE_BODY_TIME: Duration = Duration::from_secs(1);
 /// How long the first repetition of a request waits; each further one waits twice as long, up to the longest wait.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How often a failure is logged; what fails in between is counted.
 const LOG_PERIOD: Duration = Duration::from_secs(1);
+/// How often it is said that nobody handles an event.
+const UNHANDLED_LOG_PERIOD: Duration = Duration::from_secs(60);
 
 /// The webhooks of one shard, with the connections to them.
 pub(crate) struct Webhooks {
@@ -61,27 +64,8 @@ pub(crate) struct Webhooks {
 struct Failures {
     logged: Option<Instant>,
     unlogged: u64,
-}
-
-/// Why a webhook gave no good answer.
-#[derive(Debug)]
-enum WebhookError {
-    Status(StatusCode),
-    /// The request could not be made, or broke off before it was answered.
-    Unreachable(String),
-    /// No answer began in time.
-    TimedOut,
-    /// The answer did not end in time.
-    Cancelled,
-    /// As many requests as may be are under way, and none ended in time.
-    Busy,
-    TooLarge,
-    /// While the answer was read.
-    Broken(String),
-    /// What came is no Completion of the call.
-    NoCompletion,
-    /// The event's name is a step to another path.
-    BadEvent,
+    /// When it was last said that nobody handles an event.
+    unhandled: Option<Instant>,
 }
 
 impl Webhooks {
@@ -113,14 +97,14 @@ impl Webhooks {
     ) -> UpstreamAnswer {
         let mut answer = self.try_once(&webhook, &client, &event).await;
         let mut wait = FIRST_WAIT;
-        // A call may have had its effect; that a client came or went can be told twice.
-        let retries = match event {
-            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => webhook.retries,
-            UpstreamEvent::Invocation { .. } => 0,
+        // That a client came or went can be told twice. A call may have had its effect as soon as any of it was sent.
+        let is_repeated = match event {
+            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => WebhookError::may_pass,
+            UpstreamEvent::Invocation { .. } => WebhookError::is_unsent,
         };
         let mut place = None;
-        for _ in 0..retries {
-            if !answer.as_ref().is_err_and(WebhookError::may_pass) {
+        for _ in 0..webhook.retries {
+            if !answer.as_ref().is_err_and(is_repeated) {
                 break;
             }
             if place.is_none() {
@@ -134,7 +118,9 @@ impl Webhooks {
         }
         let result = match (&event, answer) {
             (UpstreamEvent::Connected, Err(error)) => match webhook.on_connect_failure {
-                ConnectFailure::Close => Err(UpstreamFailure::Failed(error.text())),
+                ConnectFailure::Close if error.unhandled().is_some() => Ok(None),
+                ConnectFailure::Close if error.may_pass() => Err(UpstreamFailure::Unavailable(error.text())),
+                ConnectFailure::Close => Err(UpstreamFailure::Rejected(error.text())),
                 ConnectFailure::Log => Ok(None),
             },
             (_, Ok(Some(outcome))) => outcome,
@@ -160,7 +146,12 @@ impl Webhooks {
             Err(error) => error.outcome(),
         });
         if let Err(error) = &answer {
-            self.log(webhook, client, event, error);
+            match (event, error.unhandled()) {
+                (UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. }, Some(status)) => {
+                    self.log_unhandled(webhook, event, status);
+                }
+                _ => self.log(webhook, client, event, error),
+            }
         }
         answer
     }
@@ -186,10 +177,13 @@ impl Webhooks {
         client: &ConnectionFacts,
         event: &UpstreamEvent,
     ) -> Result<Option<Result<Option<Payload>, UpstreamFailure>>, WebhookError> {
-        let request = self.request(webhook, client, event)?;
+        let request = request::request(webhook, client, event, &self.shared.settings().access_keys)?;
         let deadline = tokio::time::Instant::now() + webhook.timeout.into();
         let answer = timeout_at(deadline, self.client().request(request)).await.map_err(|_| WebhookError::TimedOut)?;
-        let answer = answer.map_err(|error| WebhookError::Unreachable(whole_text(&error)))?;
+        let answer = answer.map_err(|error| match error.is_connect() {
+            true => WebhookError::Unreachable(whole_text(&error)),
+            false => WebhookError::BrokenOff(whole_text(&error)),
+        })?;
         let status = answer.status();
         let is_good = match event {
             UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => status.is_success(),
@@ -211,41 +205,6 @@ impl Webhooks {
         }
     }
 
-    fn request(
-        &self,
-        webhook: &Webhook,
-        client: &ConnectionFacts,
-        event: &UpstreamEvent,
-    ) -> Result<Request<Full<Bytes>>, WebhookError> {
-        let (category, name) = names(event);
-        let url = webhook.url.expand(client.hub.as_str(), category, name).ok_or(WebhookError::BadEvent)?;
-        let (content_type, body) = match event {
-            UpstreamEvent::Connected => ("application/json", Bytes::from_static(webhook::CONNECTED)),
-            UpstreamEvent::Disconnected { reason } => {
-                ("application/json", webhook::disconnected(reason.as_deref()).into())
-            }
-            UpstreamEvent::Invocation { target, arguments, invocation_id, headers } => {
-                let content_type = match client.protocol {
-                    HubProtocol::Json => "application/json",
-                    HubProtocol::MessagePack | HubProtocol::BlazorPack => "application/x-msgpack",
-                };
-                let headers = headers.iter().map(|(name, value)| (name.into(), value.into())).collect();
-                let id = invocation_id.as_deref();
-                let body = webhook::invocation(client.protocol, id, target, arguments.borrow(), headers);
-                (content_type, body.into())
-            }
-        };
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = url.parse().map_err(|_| WebhookError::BadEvent)?;
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        describe(client, category, name, headers);
-        let signature = signature(&self.shared.settings().access_keys, client.id.as_str());
-        set(headers, "x-asrs-signature", &signature);
-        Ok(request)
-    }
-
     fn log(&self, webhook: &Webhook, client: &ConnectionFacts, event: &UpstreamEvent, error: &WebhookError) {
         let mut failures = self.failures.borrow_mut();
         if failures.logged.is_some_and(|at| at.elapsed() < LOG_PERIOD) {
@@ -258,112 +217,16 @@ impl Webhooks {
         let error = error.detail();
         tracing::warn!(%hub, %connection, url, event, error, unlogged, "a webhook has failed");
     }
-}
 
-impl WebhookError {
-    /// What a caller is told (the service's own texts, where it has one).
-    fn text(&self) -> String {
-        match self {
-            WebhookError::Status(status) => format!("Invocation failed, status code {}", status.as_u16()),
-            WebhookError::Unreachable(_) | WebhookError::TimedOut | WebhookError::Busy => {
-                "Invocation failed, status code 500".to_owned()
-            }
-            WebhookError::Cancelled => "Invocation failed, response cancelled.".to_owned(),
-            WebhookError::TooLarge => "Invocation failed, response too large.".to_owned(),
-            WebhookError::Broken(error) => format!("Invocation failed, error: {error}."),
-            WebhookError::NoCompletion => {
-                "Invocation failed, error: the response is no Completion of this call.".to_owned()
-            }
-            WebhookError::BadEvent => "Invocation failed, error: no URL can hold the method's name.".to_owned(),
+    /// An application need not care for every event; whoever expects this one to be handled finds it in the log.
+    fn log_unhandled(&self, webhook: &Webhook, event: &UpstreamEvent, status: StatusCode) {
+        let mut failures = self.failures.borrow_mut();
+        if failures.unhandled.is_none_or(|at| at.elapsed() >= UNHANDLED_LOG_PERIOD) {
+            failures.unhandled = Some(Instant::now());
+            let (url, (_, event), status) = (webhook.url.shown(), names(event), status.as_u16());
+            tracing::info!(url, event, status, "the webhook does not handle this event; clients stay");
         }
     }
-
-    /// What the log is told.
-    fn detail(&self) -> String {
-        match self {
-            WebhookError::Unreachable(error) => error.clone(),
-            WebhookError::TimedOut | WebhookError::Cancelled => {
-                "it took longer than the upstream item's `timeout`".to_owned()
-            }
-            WebhookError::Busy => {
-                format!("it was not asked: {REQUESTS} requests were under way for all of its `timeout`")
-            }
-            other => other.text(),
-        }
-    }
-
-    /// Whether the same request may succeed later.
-    fn may_pass(&self) -> bool {
-        match self {
-            WebhookError::Unreachable(_) | WebhookError::TimedOut | WebhookError::Cancelled | WebhookError::Busy => {
-                true
-            }
-            WebhookError::Status(status) => {
-                status.is_server_error()
-                    || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(status)
-            }
-            WebhookError::TooLarge | WebhookError::Broken(_) | WebhookError::NoCompletion | WebhookError::BadEvent => {
-                false
-            }
-        }
-    }
-
-    /// The label of its metric.
-    fn outcome(&self) -> &'static str {
-        match self {
-            WebhookError::Status(_) => "status",
-            WebhookError::Unreachable(_) => "unreachable",
-            WebhookError::TimedOut | WebhookError::Cancelled => "timed-out",
-            WebhookError::Busy => "busy",
-            WebhookError::TooLarge | WebhookError::Broken(_) | WebhookError::NoCompletion => "bad-answer",
-            WebhookError::BadEvent => "bad-event",
-        }
-    }
-}
-
-/// An event's category and name.
-fn names(event: &UpstreamEvent) -> (&'static str, &str) {
-    match event {
-        UpstreamEvent::Connected => ("connections", "connected"),
-        UpstreamEvent::Disconnected { .. } => ("connections", "disconnected"),
-        UpstreamEvent::Invocation { target, .. } => ("messages", target),
-    }
-}
-
-/// The headers that say whom the event is about, each one line.
-fn describe(client: &ConnectionFacts, category: &str, event: &str, headers: &mut HeaderMap) {
-    set(headers, "x-asrs-connection-id", client.id.as_str());
-    set(headers, "x-asrs-hub", client.hub.as_str());
-    set(headers, "x-asrs-category", category);
-    set(headers, "x-asrs-event", event);
-    if let Some(user) = &client.user_id {
-        set(headers, "x-asrs-user-id", user.as_str());
-    }
-    let claims: Vec<String> = client.claims.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    if !claims.is_empty() {
-        set(headers, "x-asrs-user-claims", &claims.join(", "));
-    }
-    if !client.query.is_empty() {
-        set(headers, "x-asrs-client-query", &format!("?{}", client.query));
-    }
-}
-
-fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    let value = webhook::header_value(value).parse().expect("what cannot stand in a header is encoded");
-    headers.insert(HeaderName::from_static(name), value);
-}
-
-/// Proves that the request comes from who has the keys: one signature of the connection id for each.
-fn signature(keys: &[AccessKey], connection_id: &str) -> String {
-    let mut text = String::new();
-    for (index, key) in keys.iter().enumerate() {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
-        text.push_str(if index == 0 { "sha256=" } else { ",sha256=" });
-        for byte in hmac::sign(&key, connection_id.as_bytes()).as_ref() {
-            write!(text, "{byte:02X}").expect("a String takes what is written");
-        }
-    }
-    text
 }
 
 async fn read(answer: Response<Incoming>) -> Result<Bytes, WebhookError> {
@@ -384,18 +247,5 @@ fn outcome(
         CompletionOutcome::Result(result) => Ok(Ok(Some(result.to_payload()))),
         CompletionOutcome::Void => Ok(Ok(None)),
         CompletionOutcome::Error(error) => Ok(Err(UpstreamFailure::Rejected(error.into_owned()))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_key_signs_the_connection_id() {
-        let keys = ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB="];
-        let expected = "sha256=DEF83B0DFCE04DE09DEEE0C1A3B3E5ABDCD58D24919890A2BD2A367C1FEAB7C1,\
-                        sha256=7914A16CED2FA3251A8468753F107F65F7525636209455F16E9D9263FCD9A1ED";
-        assert_eq!(signature(&keys.map(AccessKey::new), "0KvNQ3l9pJ8p3lJrUqkYwA"), expected);
     }
 }

@@ -1,0 +1,126 @@
+//! The request that tells a webhook of an event.
+
+use std::fmt::Write;
+
+use aws_lc_rs::hmac;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request};
+use http_body_util::Full;
+use hubgate_core::event::{ConnectionFacts, UpstreamEvent};
+use hubgate_core::settings::{ClaimNames, Webhook};
+use hubgate_wire::service::long_name;
+use hubgate_wire::signalr::HubProtocol;
+use hubgate_wire::token::AccessKey;
+use hubgate_wire::webhook;
+
+use super::error::WebhookError;
+
+/// The request for `event` of `client`, signed with `keys`.
+pub(super) fn request(
+    webhook: &Webhook,
+    client: &ConnectionFacts,
+    event: &UpstreamEvent,
+    keys: &[AccessKey],
+) -> Result<Request<Full<Bytes>>, WebhookError> {
+    let (category, name) = names(event);
+    let url = webhook.url.expand(client.hub.as_str(), category, name).ok_or(WebhookError::BadEvent)?;
+    let (content_type, body) = match event {
+        UpstreamEvent::Connected => ("application/json", Bytes::from_static(webhook::CONNECTED)),
+        UpstreamEvent::Disconnected { reason } => ("application/json", webhook::disconnected(reason.as_deref()).into()),
+        UpstreamEvent::Invocation { target, arguments, invocation_id, headers } => {
+            let content_type = match client.protocol {
+                HubProtocol::Json => "application/json",
+                HubProtocol::MessagePack | HubProtocol::BlazorPack => "application/x-msgpack",
+            };
+            let headers = headers.iter().map(|(name, value)| (name.into(), value.into())).collect();
+            let id = invocation_id.as_deref();
+            (content_type, webhook::invocation(client.protocol, id, target, arguments.borrow(), headers).into())
+        }
+    };
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = url.parse().map_err(|_| WebhookError::BadEvent)?;
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    describe(webhook, client, category, name, headers)?;
+    set(headers, "x-asrs-signature", &signature(keys, client.id.as_str()))?;
+    Ok(request)
+}
+
+/// An event's category and name.
+pub(super) fn names(event: &UpstreamEvent) -> (&'static str, &str) {
+    match event {
+        UpstreamEvent::Connected => ("connections", "connected"),
+        UpstreamEvent::Disconnected { .. } => ("connections", "disconnected"),
+        UpstreamEvent::Invocation { target, .. } => ("messages", target),
+    }
+}
+
+/// Adds the headers that say whom the event is about, in the bytes of UTF-8.
+fn describe(
+    webhook: &Webhook,
+    client: &ConnectionFacts,
+    category: &str,
+    event: &str,
+    headers: &mut HeaderMap,
+) -> Result<(), WebhookError> {
+    set(headers, "x-asrs-connection-id", client.id.as_str())?;
+    set(headers, "x-asrs-hub", client.hub.as_str())?;
+    set(headers, "x-asrs-category", category)?;
+    if !webhook::is_header_value(event) {
+        return Err(WebhookError::Unsendable("method's name"));
+    }
+    set(headers, "x-asrs-event", event)?;
+    if let Some(user) = &client.user_id {
+        if !webhook::is_header_value(user.as_str()) {
+            return Err(WebhookError::Unsendable("user id"));
+        }
+        set(headers, "x-asrs-user-id", user.as_str())?;
+    }
+    let claims = match webhook.claim_names {
+        ClaimNames::Token => webhook::claims_header(client.claims.iter()),
+        ClaimNames::Dotnet => {
+            webhook::claims_header(client.claims.iter().map(|(name, value)| (long_name(name), value)))
+        }
+    };
+    if !claims.is_empty() {
+        set(headers, "x-asrs-user-claims", &claims)?;
+    }
+    if !client.query.is_empty() {
+        set(headers, "x-asrs-client-query", &format!("?{}", client.query))?;
+    }
+    Ok(())
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<(), WebhookError> {
+    let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| WebhookError::Unsendable(name))?;
+    headers.insert(HeaderName::from_static(name), value);
+    Ok(())
+}
+
+/// Proves that the request comes from who has the keys: one signature of the connection id for each.
+fn signature(keys: &[AccessKey], connection_id: &str) -> String {
+    let mut text = String::new();
+    for (index, key) in keys.iter().enumerate() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
+        text.push_str(if index == 0 { "sha256=" } else { ",sha256=" });
+        for byte in hmac::sign(&key, connection_id.as_bytes()).as_ref() {
+            write!(text, "{byte:02X}").expect("a String takes what is written");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_signs_the_connection_id() {
+        let keys = ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB="];
+        let expected = "sha256=DEF83B0DFCE04DE09DEEE0C1A3B3E5ABDCD58D24919890A2BD2A367C1FEAB7C1,\
+                        sha256=7914A16CED2FA3251A8468753F107F65F7525636209455F16E9D9263FCD9A1ED";
+        assert_eq!(signature(&keys.map(AccessKey::new), "0KvNQ3l9pJ8p3lJrUqkYwA"), expected);
+    }
+}
