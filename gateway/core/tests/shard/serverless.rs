@@ -277,16 +277,18 @@ fn a_message_may_come_in_any_pieces_but_not_be_larger_than_the_limit() {
     assert_eq!(methods(&[rig.answer(Ok(None), Vec::new())]), ["bits"]);
     rig.data(client, &"x".repeat(150));
     rig.data(client, &"x".repeat(51));
-    assert_eq!(rig.received(client), [r#"{"type":7,"error":"Connection closed with an error."}"#]);
+    let close = r#"{"type":7,"error":"Connection closed with an error.","allowReconnect":true}"#;
+    assert_eq!(rig.received(client), [close]);
     assert_eq!(rig.finished[&(0, client.slot)], CloseCause::BadRequest);
 }
 
 #[test]
-fn a_malformed_message_ends_its_connection() {
+fn a_malformed_message_ends_its_connection_and_the_client_may_come_back() {
     let mut rig = Rig::new(1, settings());
     let client = rig.connect(0, None);
     rig.data(client, "{\"type\":1}\x1e");
-    assert_eq!(rig.received(client), [r#"{"type":7,"error":"Connection closed with an error."}"#]);
+    let close = r#"{"type":7,"error":"Connection closed with an error.","allowReconnect":true}"#;
+    assert_eq!(rig.received(client), [close], "the next message may be a good one");
 }
 
 #[test]
@@ -407,13 +409,24 @@ fn a_webhook_hears_of_a_client_that_is_in_already_but_has_not_been_heard() {
 
 #[test]
 fn whom_a_webhook_refuses_is_closed_and_its_end_is_not_told() {
-    let mut rig = Rig::new(1, by_webhook());
-    let client = rig.open(0, "chat", None);
-    rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
-    rig.invoke(client, "1", "m");
-    rig.answer(Err(UpstreamFailure::Failed("403".into())), Vec::new());
-    assert_eq!(rig.received(client), ["{}", r#"{"type":7,"error":"Connection closed with an error."}"#]);
-    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::InvokeUpstreamFailed);
-    rig.gone(client, CloseCause::Normal);
-    assert!(rig.calls.is_empty() && rig.shards[0].is_empty());
+    for (failure, close) in [
+        (
+            UpstreamFailure::Rejected("403".into()),
+            r#"{"type":7,"error":"Connection closed with an error. The application has refused the connection."}"#,
+        ),
+        (
+            UpstreamFailure::Unavailable("503".into()),
+            r#"{"type":7,"error":"Connection closed with an error. The application cannot be reached; try again later.","allowReconnect":true}"#,
+        ),
+    ] {
+        let mut rig = Rig::new(1, by_webhook());
+        let client = rig.open(0, "chat", None);
+        rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
+        rig.invoke(client, "1", "m");
+        rig.answer(Err(failure), Vec::new());
+        assert_eq!(rig.received(client), ["{}", close]);
+        assert_eq!(rig.finished[&(0, client.slot)], CloseCause::InvokeUpstreamFailed);
+        rig.gone(client, CloseCause::Normal);
+        assert!(rig.calls.is_empty() && rig.shards[0].is_empty());
+    }
 }
