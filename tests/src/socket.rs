@@ -41,7 +41,7 @@ impl Dialing {
         Dialing { tls: Some(Arc::new(builder.with_no_client_auth())), ..Dialing::default() }
     }
 
-    pub(crate) async fn dial(&self, address: SocketAddr) -> Socket {
+    pub async fn dial(&self, address: SocketAddr) -> Socket {
         let socket = TcpSocket::new_v4().expect("there is a socket");
         if let Some(size) = self.receive_buffer {
             socket.set_recv_buffer_size(size).expect("a TCP socket has the option");

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use hubgate_core::event::{HubAnswer, HubQuestion};
 use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_core::settings::Settings;
-use hubgate_core::{NewClient, Order, ShardStatus};
+use hubgate_core::{Order, ShardStatus};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admission::{ClientPlace, HttpPlace};
+use crate::admission::HttpPlace;
 use crate::client::requests::ClientRequest;
+use crate::entrant::{ClaimedToken, Entrant};
 use crate::http::Refusal;
 use crate::tls::UpgradedStream;
 
@@ -35,9 +36,8 @@ pub(crate) enum ShardMessage {
     ClaimToken {
         token: ConnectionId,
         hub: HubName,
-        answer: oneshot::Sender<Result<ConnectionId, Refusal>>,
+        answer: oneshot::Sender<Result<ClaimedToken, Refusal>>,
     },
-    ReleaseToken(ConnectionId),
     /// Of a client whose connection is here.
     Request(ClientRequest),
     Question {
@@ -62,8 +62,7 @@ pub(crate) struct UpgradedClient {
     pub(crate) stream: UpgradedStream,
     /// Bytes that came right behind the request.
     pub(crate) unread: Vec<u8>,
-    pub(crate) client: NewClient,
-    pub(crate) place: ClientPlace,
+    pub(crate) entrant: Entrant,
 }
 
 pub(crate) type Inbox = mpsc::Receiver<ShardMessage>;

@@ -4,6 +4,7 @@
 mod admin;
 mod admission;
 mod client;
+mod entrant;
 mod gateway;
 mod http;
 mod inbox;

@@ -26,6 +26,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::admission::{ClientPlace, HttpPlace};
 use crate::client::ClientLink;
 use crate::client::http_client::HttpClient;
+use crate::entrant::{ClaimedToken, Entrant, Releases};
 use crate::gateway::Shared;
 use crate::http::{self, Refusal, VerifiedTokens, no_membership};
 use crate::inbox::{Inbox, InboxSender, ShardMessage, UpgradedClient};
@@ -62,6 +63,7 @@ pub(crate) struct ShardThread {
     pub(crate) peers: Vec<Peer>,
     read_buffer: Cell<Vec<u8>>,
     tokens: RefCell<VerifiedTokens>,
+    releases: Releases,
     /// `server.limits.outbox`, in bytes.
     outbox_limit: Cell<usize>,
     /// `server.limits.server-outbox`, in bytes.
@@ -94,6 +96,7 @@ pub(crate) async fn run(
     let (count, presence) = (inboxes.len() as u16, shared.presence.clone());
     let core = Shard::new(index, count, settings.core.clone(), presence, plugins.halves());
     let peers = inboxes.into_iter().map(Peer::new).collect();
+    let (releases, mut released) = mpsc::unbounded_channel();
     let shard = Rc::new(ShardThread {
         index,
         webhooks: Rc::new(Webhooks::new(shared.clone())),
@@ -110,6 +113,7 @@ pub(crate) async fn run(
         peers,
         read_buffer: Cell::new(vec![0; READ_BUFFER]),
         tokens: RefCell::default(),
+        releases,
         outbox_limit: Cell::new(settings.limits.outbox),
         server_outbox_limit: Cell::new(settings.limits.server_outbox),
         dirty: RefCell::default(),
@@ -125,6 +129,7 @@ pub(crate) async fn run(
                 Some(ShardMessage::Stop) | None => return,
                 Some(message) => shard.receive(message),
             },
+            Some(token) = released.recv() => shard.core.borrow_mut().release_token(token),
             Some(question) = questions.recv() => {
                 tokio::task::spawn_local(shard.clone().answer(question));
             }
@@ -160,28 +165,21 @@ impl ShardThread {
         self.core.borrow_mut().negotiated(hub, id, token, self.now());
     }
 
-    /// A client that was claimed never came: its token opens nothing any more.
-    pub(crate) fn upgrade_failed(&self, client: &NewClient) {
-        let Some(token) = client.token else {
-            return;
-        };
-        match self.peers.get(usize::from(token.shard().0)) {
-            Some(_) if token.shard() == self.index => self.core.borrow_mut().release_token(token),
-            Some(peer) => drop(peer.inbox.try_send(ShardMessage::ReleaseToken(token))),
-            None => {}
-        }
-    }
-
     /// Uses up a connection token, on whichever shard it was made.
-    pub(crate) async fn claim_token(&self, token: ConnectionId, hub: &HubName) -> Result<ConnectionId, Refusal> {
+    pub(crate) async fn claim_token(&self, token: ConnectionId, hub: &HubName) -> Result<ClaimedToken, Refusal> {
         if token.shard() == self.index {
-            return self.claim_own_token(token, hub, Transport::WebSockets).map(|(id, _)| id);
+            return self.claim_for_web_socket(token, hub);
         }
         let owner = self.inbox_of(token.shard()).ok_or(Refusal::UnknownConnection)?;
         let (answer, answered) = oneshot::channel();
         let claim = ShardMessage::ClaimToken { token, hub: hub.clone(), answer };
         drop(owner.send(claim).await);
         answered.await.unwrap_or(Err(Refusal::UnknownConnection))
+    }
+
+    fn claim_for_web_socket(&self, token: ConnectionId, hub: &HubName) -> Result<ClaimedToken, Refusal> {
+        let (id, _) = self.claim_own_token(token, hub, Transport::WebSockets)?;
+        Ok(ClaimedToken::new(token, id, self.releases.clone()))
     }
 
     /// Uses up a connection token of this shard; gives the id, and what its client posted early.
@@ -210,18 +208,12 @@ impl ShardThread {
     }
 
     /// Serves a client whose upgrade was answered here, or hands it to the shard that its id names.
-    pub(crate) async fn upgraded(
-        self: Rc<Self>,
-        stream: UpgradedStream,
-        unread: Vec<u8>,
-        client: NewClient,
-        place: ClientPlace,
-    ) {
-        let owner = client.id.shard();
+    pub(crate) async fn upgraded(self: Rc<Self>, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
+        let owner = entrant.client.id.shard();
         if owner == self.index {
-            return websocket::serve_client(self, stream, unread, client, place).await;
+            return websocket::serve_client(self, stream, unread, entrant).await;
         }
-        let client = Box::new(UpgradedClient { stream, unread, client, place });
+        let client = Box::new(UpgradedClient { stream, unread, entrant });
         drop(self.peers[usize::from(owner.0)].inbox.send(ShardMessage::Adopt(client)).await);
     }
 
@@ -463,18 +455,17 @@ impl ShardThread {
                 tokio::task::spawn_local(accepted(self.clone(), stream, remote, place));
             }
             ShardMessage::Adopt(upgraded) => {
-                let UpgradedClient { stream, unread, client, place } = *upgraded;
-                tokio::task::spawn_local(websocket::serve_client(self.clone(), stream, unread, client, place));
+                let UpgradedClient { stream, unread, entrant } = *upgraded;
+                tokio::task::spawn_local(websocket::serve_client(self.clone(), stream, unread, entrant));
             }
             ShardMessage::Order { hub, order } => {
                 self.tell(|core, now, effects| core.obey(&hub, order, now, effects));
             }
             ShardMessage::ClaimToken { token, hub, answer } => {
-                let claimed = self.claim_own_token(token, &hub, Transport::WebSockets);
-                let _ = answer.send(claimed.map(|(id, _)| id));
+                // Who asked may be gone: then the token is free again.
+                let _ = answer.send(self.claim_for_web_socket(token, &hub));
             }
             ShardMessage::Request(request) => self.clone().serve_request(request),
-            ShardMessage::ReleaseToken(token) => self.core.borrow_mut().release_token(token),
             ShardMessage::Question { hub, question, answer } => {
                 drop(answer.send(self.answer_here(&hub, question)));
             }

@@ -3,5 +3,10 @@
 
 mod places;
 mod plugins;
+mod requests;
 mod state;
 mod transports;
+
+/// What a flood may add to the memory that the gateway holds, in bytes: far less than it adds when each part of it costs
+/// something, and more than what comes and goes.
+const ALLOWED_GROWTH: u64 = 48 << 20;

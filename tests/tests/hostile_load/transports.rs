@@ -9,9 +9,7 @@ use hubgate_tests::{Client, Gateway};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-/// What a flood may add to the memory that the gateway holds, in bytes: far less than it adds when each ping costs
-/// something, and more than what comes and goes.
-const ALLOWED_GROWTH: u64 = 48 << 20;
+use crate::ALLOWED_GROWTH;
 
 /// A ping without a payload, masked with zeros.
 const PING: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];

@@ -11,6 +11,8 @@ use hubgate_core::{ClientTimes, CloseCause, Identity, Slot};
 use hubgate_wire::negotiate::Transport;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::posts::Posts;
+
 /// How long the last messages of a client wait.
 const LINGER: Duration = Duration::from_millis(20);
 /// How long the end of a client waits for what it has posted before.
@@ -65,6 +67,7 @@ pub(crate) struct HttpClient {
     changed: Notify,
     is_read: Cell<bool>,
     may_be_read: Notify,
+    pub(crate) posts: Posts,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +95,7 @@ impl HttpClient {
             changed: Notify::new(),
             is_read: Cell::new(true),
             may_be_read: Notify::new(),
+            posts: Posts::new(),
         }
     }
 
@@ -184,13 +188,19 @@ impl HttpClient {
 
     /// Until what it has posted is read, as far as it may be read soon.
     pub(crate) async fn last_words(&self) {
-        drop(tokio::time::timeout(LAST_WORDS, self.readable()).await);
+        let read = async {
+            let turn = self.posts.all_before().await;
+            self.readable().await;
+            drop(turn);
+        };
+        drop(tokio::time::timeout(LAST_WORDS, read).await);
     }
 
     /// The core has forgotten it.
     pub(crate) fn gone(&self) -> Option<Slot> {
         let slot = self.slot.take();
         self.may_be_read.notify_waiters();
+        self.posts.end();
         slot
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod http_client;
 mod long_polling;
+mod posts;
 pub(crate) mod requests;
 mod server_sent_events;
 

@@ -4,15 +4,18 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_core::{CloseCause, NewClient};
 use hubgate_wire::negotiate::Transport;
+use hubgate_wire::signalr::handshake;
 use tokio::sync::{mpsc, oneshot};
 
 use super::ClientLink;
 use super::http_client::{HttpClient, Poll, PollAnswer, State, TransportRequest};
+use super::posts::{NoTurn, Turn};
 use super::{long_polling, server_sent_events};
 use crate::admission::ClientPlace;
 use crate::http::Refusal;
@@ -21,6 +24,8 @@ use crate::shard::ShardThread;
 
 /// Polls that wait behind the one that is held; clients send one at a time.
 const POLLS: usize = 4;
+/// How long a post may wait for its turn: less than the 100 seconds after which clients give it up.
+const LONGEST_WAIT: Duration = Duration::from_secs(90);
 
 /// What a client's request asks of the shard that its connection belongs to.
 #[derive(Debug)]
@@ -28,12 +33,11 @@ pub(crate) enum ClientRequest {
     /// A stream of events; its text is answered.
     Events(Box<TransportRequest>, oneshot::Sender<Result<mpsc::Receiver<Bytes>, Refusal>>),
     Poll(Box<TransportRequest>, oneshot::Sender<Result<oneshot::Receiver<PollAnswer>, Refusal>>),
-    /// What the client says.
+    /// The client wants to say something; answered when its turn has come.
     Post {
         hub: HubName,
         token: ConnectionId,
-        body: Bytes,
-        answer: oneshot::Sender<Result<(), Refusal>>,
+        answer: oneshot::Sender<Result<PostTurn, Refusal>>,
     },
     /// The end of a connection that polls.
     Delete {
@@ -41,6 +45,22 @@ pub(crate) enum ClientRequest {
         token: ConnectionId,
         answer: oneshot::Sender<Result<(), Refusal>>,
     },
+}
+
+/// A post whose turn has come. Its body is read only now: until then it is the client's to keep.
+#[derive(Debug)]
+pub(crate) struct PostTurn {
+    /// The longest body that is kept while no transport is open, in bytes.
+    pub(crate) early_limit: Option<usize>,
+    /// Dropped if the body does not come.
+    pub(crate) body: oneshot::Sender<Posted>,
+}
+
+/// What a client says in one request.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    pub(crate) body: Bytes,
+    pub(crate) answer: oneshot::Sender<Result<(), Refusal>>,
 }
 
 impl ShardThread {
@@ -64,8 +84,8 @@ impl ShardThread {
         match request {
             ClientRequest::Events(request, answer) => drop(answer.send(self.open_events(*request))),
             ClientRequest::Poll(request, answer) => drop(answer.send(self.poll(*request))),
-            ClientRequest::Post { hub, token, body, answer } => {
-                tokio::task::spawn_local(async move { self.post(&hub, token, &body, answer).await });
+            ClientRequest::Post { hub, token, answer } => {
+                tokio::task::spawn_local(async move { self.post(&hub, token, answer).await });
             }
             ClientRequest::Delete { hub, token, answer } => {
                 tokio::task::spawn_local(async move { drop(answer.send(self.delete(&hub, token).await)) });
@@ -131,23 +151,74 @@ impl ShardThread {
         self: &Rc<Self>,
         hub: &HubName,
         token: ConnectionId,
-        body: &[u8],
-        answer: oneshot::Sender<Result<(), Refusal>>,
+        mut answer: oneshot::Sender<Result<PostTurn, Refusal>>,
     ) {
-        poll_fn(|cx| self.poll_may_read(cx)).await;
-        let slot = match self.http_client(hub, token) {
-            // The client waits for its answer before it says more: as long as the core reads nothing of it.
-            Some(client) => client.readable().await.ok_or(Refusal::UnknownConnection),
-            None if self.has_web_socket(hub, token) => Err(Refusal::PostToWebSocket),
-            // Some clients post their handshake before they ask for what is answered.
-            None if self.posted_early(token, hub, body) => return drop(answer.send(Ok(()))),
-            None => Err(Refusal::UnknownConnection),
+        let Some(client) = self.http_client(hub, token) else {
+            return self.post_early(hub, token, answer).await;
         };
+        let turn = tokio::select! {
+            turn = tokio::time::timeout(LONGEST_WAIT, self.turn(&client)) => turn.unwrap_or(Err(Refusal::PostsWait)),
+            // Who asked has gone.
+            () = answer.closed() => return,
+        };
+        let _turn = match turn {
+            Ok(turn) => turn,
+            Err(refusal) => return drop(answer.send(Err(refusal))),
+        };
+        if let Some(posted) = body_of(answer, None).await {
+            self.posted(&client, posted).await;
+        }
+    }
+
+    /// Until a client may say what it posts: all of its posts before are read, and the core reads more.
+    async fn turn<'c>(&self, client: &'c HttpClient) -> Result<Turn<'c>, Refusal> {
+        let turn = client.posts.turn().await.map_err(|none| match none {
+            NoTurn::Crowded => Refusal::PostsWait,
+            NoTurn::Over => Refusal::UnknownConnection,
+        })?;
+        poll_fn(|cx| self.poll_may_read(cx)).await;
+        client.readable().await.ok_or(Refusal::UnknownConnection)?;
+        Ok(turn)
+    }
+
+    async fn posted(self: &Rc<Self>, client: &HttpClient, posted: Posted) {
+        let Posted { body, answer } = posted;
+        poll_fn(|cx| self.poll_may_read(cx)).await;
+        // The client waits for its answer before it says more: as long as the core reads nothing of it.
+        let slot = client.readable().await.ok_or(Refusal::UnknownConnection);
         // Answered before it has effects: clients expect no message before they know that theirs was taken.
         drop(answer.send(slot.as_ref().map(drop).map_err(Clone::clone)));
         if let Ok(slot) = slot {
-            self.client_data(slot, body);
+            self.client_data(slot, &body);
         }
+    }
+
+    /// Some clients post their handshake before they ask for what is answered.
+    async fn post_early(
+        self: &Rc<Self>,
+        hub: &HubName,
+        token: ConnectionId,
+        answer: oneshot::Sender<Result<PostTurn, Refusal>>,
+    ) {
+        if self.has_web_socket(hub, token) {
+            return drop(answer.send(Err(Refusal::PostToWebSocket)));
+        }
+        if !self.posted_early(token, hub, &[]) {
+            return drop(answer.send(Err(Refusal::UnknownConnection)));
+        }
+        let Some(posted) = body_of(answer, Some(handshake::LONGEST_REQUEST)).await else {
+            return;
+        };
+        // Its transport may have opened meanwhile.
+        if let Some(client) = self.http_client(hub, token) {
+            match self.turn(&client).await {
+                Ok(_turn) => self.posted(&client, posted).await,
+                Err(refusal) => drop(posted.answer.send(Err(refusal))),
+            }
+            return;
+        }
+        let is_kept = self.posted_early(token, hub, &posted.body);
+        drop(posted.answer.send(if is_kept { Ok(()) } else { Err(Refusal::UnknownConnection) }));
     }
 
     async fn delete(self: &Rc<Self>, hub: &HubName, token: ConnectionId) -> Result<(), Refusal> {
@@ -209,4 +280,11 @@ impl ShardThread {
             self.client_gone(slot, cause);
         }
     }
+}
+
+/// Asks for the body of a post; `None` if it does not come.
+async fn body_of(answer: oneshot::Sender<Result<PostTurn, Refusal>>, early_limit: Option<usize>) -> Option<Posted> {
+    let (body, posted) = oneshot::channel();
+    answer.send(Ok(PostTurn { early_limit, body })).ok()?;
+    posted.await.ok()
 }

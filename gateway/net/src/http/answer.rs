@@ -103,6 +103,10 @@ pub(crate) enum Refusal {
     UnknownConnection,
     #[error("")]
     ConnectionInUse,
+    #[error(
+        "Too many requests of this connection wait for their turn, or this one has waited for too long: send one at a time."
+    )]
+    PostsWait,
     #[error("Cannot change transports mid-connection")]
     OtherTransport,
     #[error("POST requests are not allowed for WebSocket connections.")]
@@ -192,6 +196,7 @@ impl Refusal {
             Refusal::NoRoom(NoRoom::Connections) => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::NoRoom(NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken)
             | Refusal::TooManyNegotiates { .. }
+            | Refusal::PostsWait
             | Refusal::NoMembership(MembershipRefusal::HubFull | MembershipRefusal::PluginFull(_)) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
@@ -210,6 +215,7 @@ impl Refusal {
             Refusal::BadRequest(_) | Refusal::MethodNotAllowed | Refusal::UnsupportedMediaType => "request",
             Refusal::BodyTooLarge { .. } => "post",
             Refusal::BodyTooSlow => "http-body",
+            Refusal::PostsWait => "posts",
             Refusal::Absent(_) => "absent",
             Refusal::UnknownConnection
             | Refusal::ConnectionInUse
@@ -259,7 +265,7 @@ pub(crate) fn headers_of(refusal: &Refusal, headers: &mut HeaderMap) {
         Refusal::BadToken(_) => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
         }
-        Refusal::NoRoom(_) => {
+        Refusal::NoRoom(_) | Refusal::PostsWait => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         Refusal::TooManyNegotiates { wait } => {

@@ -1,25 +1,64 @@
 //! The body of a request, within its limits of size and time.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use http::header::{EXPECT, HeaderMap};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 
 use super::answer::Refusal;
 use crate::shard::ShardThread;
 
-/// Reads a whole body.
-pub(crate) async fn read(shard: &ShardThread, body: Incoming) -> Result<Bytes, Refusal> {
-    let (limit, time) = {
-        let settings = shard.shared.settings();
-        (settings.limits.post, settings.timeouts.body)
-    };
-    if body.size_hint().lower() > limit as u64 {
-        return Err(Refusal::BodyTooLarge { limit });
+/// How much is read of a body that nobody wants, in bytes: more than a client's library sends by mistake.
+const MOST_DISCARDED: usize = 16 << 20;
+/// How long it is read.
+const LONGEST_DISCARD: Duration = Duration::from_secs(5);
+
+/// The body of one request, as far as it has not been read.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    incoming: Incoming,
+    /// Whether its sender goes on sending when it is not read.
+    is_coming: bool,
+}
+
+impl RequestBody {
+    pub(crate) fn new(incoming: Incoming, headers: &HeaderMap) -> RequestBody {
+        // Who expects a word before the body sends none behind a refusal.
+        RequestBody { incoming, is_coming: !headers.contains_key(EXPECT) }
     }
-    match tokio::time::timeout(time, Limited::new(body, limit).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge { limit }),
-        Ok(Err(_)) => Err(Refusal::bad_request("The body broke off.")),
-        Err(_) => Err(Refusal::BodyTooSlow),
+
+    /// Reads it whole.
+    pub(crate) async fn read(&mut self, shard: &ShardThread) -> Result<Bytes, Refusal> {
+        let limit = shard.shared.settings().limits.post;
+        self.read_up_to(limit, shard).await
+    }
+
+    /// Reads it whole, if it has at most `limit` bytes.
+    pub(crate) async fn read_up_to(&mut self, limit: usize, shard: &ShardThread) -> Result<Bytes, Refusal> {
+        let time = shard.shared.settings().timeouts.body;
+        if self.incoming.size_hint().lower() > limit as u64 {
+            return Err(Refusal::BodyTooLarge { limit });
+        }
+        let read = tokio::time::timeout(time, Limited::new(&mut self.incoming, limit).collect()).await;
+        self.is_coming = matches!(&read, Ok(Err(error)) if error.is::<LengthLimitError>());
+        match read {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(_)) if self.is_coming => Err(Refusal::BodyTooLarge { limit }),
+            Ok(Err(_)) => Err(Refusal::bad_request("The body broke off.")),
+            Err(_) => Err(Refusal::BodyTooSlow),
+        }
+    }
+
+    /// The request is answered. What is left is read beside the answer, within bounds: many peers read an answer only once
+    /// they have sent everything, and lose it when the connection is closed before.
+    pub(crate) fn discard(self) {
+        if !self.is_coming || self.incoming.is_end_stream() {
+            return;
+        }
+        let mut rest = Limited::new(self.incoming, MOST_DISCARDED);
+        let discard = async move { while let Some(Ok(_)) = rest.frame().await {} };
+        tokio::task::spawn_local(tokio::time::timeout(LONGEST_DISCARD, discard));
     }
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod closing;
 mod cors;
 mod forwarded;
 mod http_2;
@@ -20,14 +21,15 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use hubgate_core::{NewClient, NewServerConnection};
+use hubgate_core::NewServerConnection;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::admission::{ClientPlace, HttpPlace};
+use crate::admission::HttpPlace;
+use crate::entrant::Entrant;
 use crate::shard::ShardThread;
 use crate::tls::{HttpSocket, UpgradedStream};
 use crate::websocket;
@@ -53,9 +55,9 @@ pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: Soc
         }
     });
     match served.await {
-        Some((stream, unread, Upgraded::Client(client, place))) => {
+        Some((stream, unread, Upgraded::Client(entrant))) => {
             drop(http_place);
-            shard.upgraded(stream, unread, client, place).await;
+            shard.upgraded(stream, unread, *entrant).await;
         }
         Some((stream, unread, Upgraded::Server(server))) => {
             websocket::serve_server(shard, stream, unread, server, http_place).await;
@@ -86,7 +88,7 @@ async fn secure(shard: &ShardThread, stream: TcpStream) -> Option<HttpSocket> {
 /// Whom a request has made of a connection.
 #[derive(Debug)]
 pub(crate) enum Upgraded {
-    Client(NewClient, ClientPlace),
+    Client(Box<Entrant>),
     Server(NewServerConnection),
 }
 
@@ -96,7 +98,7 @@ pub(crate) type Upgrade = Rc<RefCell<Option<Upgraded>>>;
 /// Answers requests; gives the stream of a connection that is upgraded, and what came right behind its request.
 async fn serve_http_1(
     shard: Rc<ShardThread>,
-    socket: HttpSocket,
+    mut socket: HttpSocket,
     remote: SocketAddr,
 ) -> Option<(UpgradedStream, Vec<u8>, Upgraded)> {
     let upgrade = Upgrade::default();
@@ -112,26 +114,27 @@ async fn serve_http_1(
         .max_headers(MOST_HEADERS)
         // Answers are small: one buffer is written with less ado than a list of two.
         .writev(false)
-        .serve_connection(TokioIo::new(socket), service);
+        .serve_connection(TokioIo::new(&mut socket), service);
     drop(settings);
-    let served = connection.without_shutdown().await;
+    let served = connection.without_shutdown().await.map(|parts| parts.read_buf.to_vec());
     if let Err(error) = &served {
         count_broken_request(&shard, error);
     }
-    let upgraded = upgrade.take()?;
-    let stream = served.map_err(|error| error.to_string()).and_then(|parts| {
-        match UpgradedStream::try_from(parts.io.into_inner()) {
-            Ok(stream) => Ok((stream, parts.read_buf.to_vec())),
-            Err(error) => Err(error.to_string()),
+    let Some(upgraded) = upgrade.take() else {
+        // Who was silent for too long has had its time.
+        if !served.is_err_and(|error| error.is_timeout()) {
+            closing::linger(&shard, socket).await;
         }
+        return None;
+    };
+    let stream = served.map_err(|error| error.to_string()).and_then(|unread| match UpgradedStream::try_from(socket) {
+        Ok(stream) => Ok((stream, unread)),
+        Err(error) => Err(error.to_string()),
     });
     match stream {
         Ok((stream, unread)) => Some((stream, unread, upgraded)),
         Err(error) => {
             tracing::debug!(error, "a connection was lost while it was upgraded");
-            if let Upgraded::Client(client, _) = upgraded {
-                shard.upgrade_failed(&client);
-            }
             None
         }
     }

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 
 use super::answer::{Answer, Refusal, refuse, text};
+use super::body::RequestBody;
 use super::forwarded::path_below;
 use super::query::Query;
 use super::{Upgrade, cors, negotiate, pages, rest, server, transport};
@@ -24,14 +25,23 @@ pub(crate) async fn route(
     remote: SocketAddr,
     upgraded: &Upgrade,
 ) -> Answer {
-    let path = path_below(&shard.shared.settings(), request.uri().path());
-    if path.starts_with("/api/") {
-        let path = path.to_owned();
-        return rest::answer(shard, request, &path).await;
-    }
-    let path = path.to_owned();
-    let (request, body) = request.into_parts();
+    let (request, incoming) = request.into_parts();
+    let mut body = RequestBody::new(incoming, &request.headers);
+    let answer = answer(shard, &request, &mut body, remote, upgraded).await;
+    body.discard();
+    answer
+}
+
+async fn answer(
+    shard: &Rc<ShardThread>,
+    request: &Parts,
+    body: &mut RequestBody,
+    remote: SocketAddr,
+    upgraded: &Upgrade,
+) -> Answer {
+    let path = path_below(&shard.shared.settings(), request.uri.path()).to_owned();
     match path.as_str() {
+        path if path.starts_with("/api/") => rest::answer(shard, request, body, path).await,
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" => match shard.shared.is_ready.load(Ordering::Relaxed) {
             true => text(StatusCode::OK, "ready\n"),
@@ -40,39 +50,39 @@ pub(crate) async fn route(
         "/client" | "/client/" => {
             let hub = Query::of(&request.uri).hub();
             let answer = match (&request.method, &hub) {
-                (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), &request),
+                (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), request),
                 (_, Err(_)) => Err(Refusal::NotOneHub),
-                (_, Ok(hub)) => transport::answer(shard, &request, body, hub, remote, upgraded).await,
+                (_, Ok(hub)) => transport::answer(shard, request, body, hub, remote, upgraded).await,
             };
-            finish(shard, hub.as_ref().ok(), &request, answer)
+            finish(shard, hub.as_ref().ok(), request, answer)
         }
         "/client/negotiate" | "/client/negotiate/" => {
             let hub = Query::of(&request.uri).hub();
             let answer = match (&request.method, &hub) {
-                (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), &request),
-                (&Method::POST, Ok(hub)) => negotiate::connection(shard, &request, hub),
+                (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), request),
+                (&Method::POST, Ok(hub)) => negotiate::connection(shard, request, hub),
                 (&Method::POST, Err(_)) => Err(Refusal::NotOneHub),
                 _ => Err(Refusal::MethodNotAllowed),
             };
-            finish(shard, hub.as_ref().ok(), &request, answer)
+            finish(shard, hub.as_ref().ok(), request, answer)
         }
         "/server" | "/server/" => {
             let hub = Query::of(&request.uri).hub();
-            let answer = hub.and_then(|hub| server::answer(shard, &request, &hub, upgraded));
-            finish(shard, None, &request, answer)
+            let answer = hub.and_then(|hub| server::answer(shard, request, &hub, upgraded));
+            finish(shard, None, request, answer)
         }
         path => match path.strip_prefix("/hubs/").and_then(|path| path.strip_suffix("/negotiate")) {
             Some(hub) => {
                 let hub = HubName::parse(&percent_decode_str(hub).decode_utf8_lossy());
                 let answer = match (&request.method, &hub) {
-                    (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), &request),
-                    (&Method::POST, Ok(hub)) => negotiate::without_host(shard, &request, hub, remote),
+                    (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), request),
+                    (&Method::POST, Ok(hub)) => negotiate::without_host(shard, request, hub, remote),
                     (&Method::POST, Err(_)) => Err(Refusal::BadHub(hubgate_core::id::InvalidHubName)),
                     _ => Err(Refusal::MethodNotAllowed),
                 };
-                finish(shard, hub.as_ref().ok(), &request, answer)
+                finish(shard, hub.as_ref().ok(), request, answer)
             }
-            None => finish(shard, None, &request, pages::page(&shard.shared.settings().pages, &request).await),
+            None => finish(shard, None, request, pages::page(&shard.shared.settings().pages, request).await),
         },
     }
 }

@@ -18,18 +18,18 @@ use hubgate_core::time::Millis;
 use hubgate_core::{ClientTimes, Identity, NewClient};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::Claims;
-use hyper::body::Incoming;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::answer::{Answer, AnswerBody, Refusal, empty, text, with_type};
+use super::body::RequestBody;
 use super::forwarded::client_address;
 use super::negotiate::{access_token, client_claims, new_id};
 use super::query::Query;
 use super::upgrade::{NoUpgrade, switching_protocols, websocket_key};
-use super::{Upgrade, Upgraded, body};
-use crate::admission::ClientPlace;
+use super::{Upgrade, Upgraded};
 use crate::client::http_client::{PollAnswer, TransportRequest};
-use crate::client::requests::ClientRequest;
+use crate::client::requests::{ClientRequest, Posted};
+use crate::entrant::{ClaimedToken, Entrant};
 use crate::gateway::unix_seconds;
 use crate::shard::ShardThread;
 
@@ -40,7 +40,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn answer(
     shard: &Rc<ShardThread>,
     request: &Parts,
-    body: Incoming,
+    body: &mut RequestBody,
     hub: &HubName,
     remote: SocketAddr,
     upgraded: &Upgrade,
@@ -73,8 +73,8 @@ pub(crate) async fn answer(
     };
     match asked {
         Asked::WebSocket(key) => {
-            let (client, place) = web_socket(shard, request, hub, remote, &access_token, &claims, token).await?;
-            *upgraded.borrow_mut() = Some(Upgraded::Client(client, place));
+            let entrant = web_socket(shard, request, hub, remote, &access_token, &claims, token).await?;
+            *upgraded.borrow_mut() = Some(Upgraded::Client(Box::new(entrant)));
             Ok(switching_protocols(key))
         }
         Asked::Events => {
@@ -91,10 +91,7 @@ pub(crate) async fn answer(
             Ok(poll_answer(polled.await.unwrap_or(PollAnswer::Over)))
         }
         Asked::Post => {
-            let token = existing?;
-            let body = body::read(shard, body).await?;
-            let hub = hub.clone();
-            shard.request(token, |answer| ClientRequest::Post { hub, token, body, answer }).await?;
+            post(shard, hub, existing?, body).await?;
             Ok(text(StatusCode::OK, ""))
         }
         Asked::Delete => {
@@ -156,7 +153,30 @@ fn accepts_events(headers: &HeaderMap) -> bool {
     })
 }
 
-/// A client-to-be on a WebSocket, and its place.
+/// Hands on what a client says, once its turn has come.
+async fn post(
+    shard: &Rc<ShardThread>,
+    hub: &HubName,
+    token: ConnectionId,
+    body: &mut RequestBody,
+) -> Result<(), Refusal> {
+    let hub = hub.clone();
+    let turn = shard.request(token, |answer| ClientRequest::Post { hub, token, answer }).await?;
+    let limit = shard.shared.settings().limits.post;
+    let body = match turn.early_limit {
+        Some(early) if early < limit => match body.read_up_to(early, shard).await {
+            // No client says so much before its transport is open.
+            Err(Refusal::BodyTooLarge { .. }) => return Err(Refusal::UnknownConnection),
+            read => read?,
+        },
+        Some(_) | None => body.read(shard).await?,
+    };
+    let (answer, answered) = oneshot::channel();
+    drop(turn.body.send(Posted { body, answer }));
+    answered.await.unwrap_or(Err(Refusal::UnknownConnection))
+}
+
+/// A client-to-be on a WebSocket.
 async fn web_socket(
     shard: &Rc<ShardThread>,
     request: &Parts,
@@ -165,7 +185,7 @@ async fn web_socket(
     access_token: &str,
     claims: &Claims,
     token: Option<ConnectionId>,
-) -> Result<(NewClient, ClientPlace), Refusal> {
+) -> Result<Entrant, Refusal> {
     let settings = shard.shared.settings().clone();
     let address = client_address(&settings, remote.ip(), &request.headers);
     let identity = identity(claims, request, address)?;
@@ -174,12 +194,14 @@ async fn web_socket(
         .admission
         .enter_client(&settings.limits, address, hub, identity.user_id.as_ref(), access_token)
         .map_err(Refusal::NoRoom)?;
-    let id = match token {
-        None => new_id(shard),
-        Some(token) => shard.claim_token(token, hub).await?,
+    let claimed = match token {
+        None => None,
+        Some(token) => Some(shard.claim_token(token, hub).await?),
     };
+    let id = claimed.as_ref().map_or_else(|| new_id(shard), ClaimedToken::id);
     let (transport, times) = (Transport::WebSockets, times(shard, claims));
-    Ok((NewClient { hub: hub.clone(), id, token, transport, identity, times }, place))
+    let client = NewClient { hub: hub.clone(), id, token, transport, identity, times };
+    Ok(Entrant { client, place, claimed })
 }
 
 /// What the client's token says of its times, on the gateway's clock.

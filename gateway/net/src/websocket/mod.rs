@@ -11,15 +11,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hubgate_core::id::ServerConnectionId;
-use hubgate_core::{CloseCause, NewClient, NewServerConnection, Slot};
+use hubgate_core::{CloseCause, NewServerConnection, Slot};
 use hubgate_wire::websocket::{Decoder, Event, WebSocketError, close_code};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Sleep;
 
-use crate::admission::{ClientPlace, HttpPlace};
+use crate::admission::HttpPlace;
 use crate::client::ClientLink;
+use crate::entrant::Entrant;
 use crate::shard::ShardThread;
 use crate::slow::{SlowReason, Stall};
 use crate::tls::{TlsSession, UpgradedStream};
@@ -41,20 +42,18 @@ enum Owner {
 }
 
 /// Serves one client until its transport is gone. `unread` came right behind the upgrade.
-pub(crate) async fn serve_client(
-    shard: Rc<ShardThread>,
-    stream: UpgradedStream,
-    unread: Vec<u8>,
-    client: NewClient,
-    place: ClientPlace,
-) {
+pub(crate) async fn serve_client(shard: Rc<ShardThread>, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
     let Some((read, socket)) = open(stream) else {
-        return shard.upgrade_failed(&client);
+        return;
     };
+    let Entrant { client, place, claimed } = entrant;
     let (hub, id) = (client.hub.clone(), client.id);
     tracing::debug!(%hub, connection = %id, address = &*client.identity.remote_address, "a client connected");
     let place = Rc::new(place);
     let slot = shard.client_opened(client, ClientLink::WebSocket(socket.clone()), place.clone());
+    if let Some(claimed) = claimed {
+        claimed.transport_opened();
+    }
     let (cause, slow) = serve(shard, Owner::Client(slot), read, socket, unread).await;
     let limit = slow.map(SlowReason::key);
     tracing::info!(%hub, connection = %id, cause = cause.name(), limit, "a client's connection ended");

@@ -4,27 +4,29 @@ use std::fmt;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::Request;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderMap};
 use hubgate_core::Outgoing;
 use hubgate_wire::messagepack::Reader;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload};
 use hubgate_wire::signalr::HubProtocol;
-use hyper::body::Incoming;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::http::answer::Refusal;
-use crate::http::body;
+use crate::http::body::RequestBody;
 use crate::shard::ShardThread;
 
 /// Reads what clients are to get, in the form that the body's type names.
-pub(super) async fn read(shard: &Rc<ShardThread>, request: Request<Incoming>) -> Result<Outgoing, Refusal> {
-    let parse = match request.headers().get(CONTENT_TYPE) {
+pub(super) async fn read(
+    shard: &Rc<ShardThread>,
+    headers: &HeaderMap,
+    body: &mut RequestBody,
+) -> Result<Outgoing, Refusal> {
+    let parse = match headers.get(CONTENT_TYPE) {
         None => json,
         Some(value) => form(value.to_str().unwrap_or_default()).ok_or(Refusal::UnsupportedMediaType)?,
     };
-    parse(&body::read(shard, request.into_body()).await?)
+    parse(&body.read(shard).await?)
 }
 
 type Form = fn(&Bytes) -> Result<Outgoing, Refusal>;

@@ -11,14 +11,15 @@ mod table;
 use std::rc::Rc;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, StatusCode};
+use http::request::Parts;
+use http::{Method, StatusCode};
 use hubgate_core::id::{GroupName, HubName};
 use hubgate_wire::endpoint::Resource;
-use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::answer::{Answer, Refusal, empty, headers_of, text, with_type};
+use super::body::RequestBody;
 use super::negotiate::bearer_token;
 use super::query::Query;
 use crate::shard::ShardThread;
@@ -29,12 +30,12 @@ use table::{Names, Version};
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 
 /// Answers a request below `/api`; `path` is its path below the endpoint's.
-pub(crate) async fn answer(shard: &Rc<ShardThread>, request: Request<Incoming>, path: &str) -> Answer {
-    let is_probe = matches!(*request.method(), Method::GET | Method::HEAD);
+pub(crate) async fn answer(shard: &Rc<ShardThread>, request: &Parts, body: &mut RequestBody, path: &str) -> Answer {
+    let is_probe = matches!(request.method, Method::GET | Method::HEAD);
     if is_probe && matches!(path.trim_end_matches('/'), "/api/health" | "/api/v1/health") {
         return text(StatusCode::OK, "");
     }
-    match operate(shard, request, path).await {
+    match operate(shard, request, body, path).await {
         Ok(status) => empty(status),
         Err(refusal) => {
             tracing::debug!(path, reason = refusal.reason(), %refusal, "a REST request is refused");
@@ -44,17 +45,22 @@ pub(crate) async fn answer(shard: &Rc<ShardThread>, request: Request<Incoming>, 
     }
 }
 
-async fn operate(shard: &Rc<ShardThread>, request: Request<Incoming>, path: &str) -> Result<StatusCode, Refusal> {
+async fn operate(
+    shard: &Rc<ShardThread>,
+    request: &Parts,
+    body: &mut RequestBody,
+    path: &str,
+) -> Result<StatusCode, Refusal> {
     let (version, rest) = Version::of(path).ok_or(Refusal::NotFound(NOT_AN_OPERATION))?;
-    check_token(shard, request.headers(), path)?;
+    check_token(shard, &request.headers, path)?;
     let segments = decode(rest)?;
     let (hub, segments) = segments.split_first().ok_or(Refusal::NotFound(NOT_AN_OPERATION))?;
-    let query = Query::of(request.uri());
+    let query = Query::of(&request.uri);
     let hub = effective_hub(hub, query)?;
-    let (route, names) = table::find(request.method(), segments)?;
+    let (route, names) = table::find(&request.method, segments)?;
     check_names(&names)?;
     let operation = Operation::new(route, names, query)?;
-    let done = operation.run(shard, &hub, request).await;
+    let done = operation.run(shard, &hub, &request.headers, body).await;
     let status = done.map(|()| version.success(route));
     let counted = status.as_ref().map_or_else(Refusal::status, |status| *status);
     shard.shared.metrics.rest_request(route.name, counted);

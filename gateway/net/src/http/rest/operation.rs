@@ -2,16 +2,16 @@
 
 use std::rc::Rc;
 
-use http::Request;
+use http::header::HeaderMap;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::Joined;
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
-use hyper::body::Incoming;
 
 use super::items::{excluded, reason, ttl};
 use super::message;
 use super::table::{Kind, Names, Route};
 use crate::http::answer::{Absent, Refusal};
+use crate::http::body::RequestBody;
 use crate::http::query::Query;
 use crate::shard::ShardThread;
 
@@ -77,11 +77,12 @@ impl Operation {
         self,
         shard: &Rc<ShardThread>,
         hub: &HubName,
-        request: Request<Incoming>,
+        headers: &HeaderMap,
+        body: &mut RequestBody,
     ) -> Result<(), Refusal> {
         match self {
             Operation::Send { to, except } => {
-                let message = message::read(shard, request).await?;
+                let message = message::read(shard, headers, body).await?;
                 if let Some(to) = to.target() {
                     let except = except.into();
                     shard.send_to_hub(hub, Action::Send { to, message, except }).await;

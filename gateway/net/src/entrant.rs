@@ -1,0 +1,93 @@
+//! A client between the request that lets it in and its open transport. If it never comes, nothing of it stays behind.
+
+use hubgate_core::NewClient;
+use hubgate_core::id::ConnectionId;
+use tokio::sync::mpsc;
+
+use crate::admission::ClientPlace;
+
+/// A client whose WebSocket is not open yet.
+#[derive(Debug)]
+pub(crate) struct Entrant {
+    pub(crate) client: NewClient,
+    pub(crate) place: ClientPlace,
+    /// `None`: it came without a token.
+    pub(crate) claimed: Option<ClaimedToken>,
+}
+
+/// Where a shard hears of claimed tokens that were not used. It needs no bound of its own: each token is sent once at most.
+pub(crate) type Releases = mpsc::UnboundedSender<ConnectionId>;
+
+/// A connection token that a request has used up. Dropped before its client's transport is open, it is released.
+#[derive(Debug)]
+pub(crate) struct ClaimedToken {
+    token: ConnectionId,
+    /// The id of the token's connection.
+    id: ConnectionId,
+    releases: Option<Releases>,
+}
+
+impl ClaimedToken {
+    /// `releases` is that of the shard that the token belongs to.
+    pub(crate) fn new(token: ConnectionId, id: ConnectionId, releases: Releases) -> ClaimedToken {
+        ClaimedToken { token, id, releases: Some(releases) }
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// From now on the token is in use for as long as its client is there.
+    pub(crate) fn transport_opened(mut self) {
+        self.releases = None;
+    }
+}
+
+impl Drop for ClaimedToken {
+    fn drop(&mut self) {
+        if let Some(releases) = self.releases.take() {
+            // A shard that has ended has no tokens.
+            let _ = releases.send(self.token);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hubgate_core::id::ShardIndex;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn claimed() -> (ConnectionId, ClaimedToken, mpsc::UnboundedReceiver<ConnectionId>) {
+        let [token, id] = [1, 2].map(|byte| ConnectionId::new(ShardIndex(0), [byte; 16]));
+        let (releases, released) = mpsc::unbounded_channel();
+        (token, ClaimedToken::new(token, id, releases), released)
+    }
+
+    #[test]
+    fn a_token_is_released_unless_its_client_opened() {
+        let (token, claimed, mut released) = claimed();
+        drop(claimed);
+        assert_eq!(released.try_recv(), Ok(token));
+
+        let (_, claimed, mut released) = self::claimed();
+        claimed.transport_opened();
+        assert!(released.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_token_whose_request_is_gone_before_it_hears_is_released() {
+        for is_gone_before in [true, false] {
+            let (token, claimed, mut released) = claimed();
+            let (answer, answered) = oneshot::channel();
+            let mut answered = Some(answered);
+            if is_gone_before {
+                answered = None;
+            }
+            drop(answer.send(claimed));
+            drop(answered);
+            assert_eq!(released.try_recv(), Ok(token));
+        }
+    }
+}

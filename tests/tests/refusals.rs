@@ -1,0 +1,129 @@
+//! Refusals reach those who are refused, also peers that read an answer only once they have sent everything.
+
+use std::sync::Arc;
+
+use http::{Method, Request};
+use http_body_util::StreamBody;
+use hubgate_tests::Gateway;
+use hubgate_tests::socket::{Dialing, Socket};
+use hubgate_tests::tls;
+use hubgate_tests::wait::soon;
+use hyper::body::{Bytes, Frame};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+/// More than sockets and windows hold, in bytes.
+const BODY: usize = 12 << 20;
+const CHUNK: usize = 64 << 10;
+
+fn setup() -> hubgate_tests::gateway::Setup {
+    Gateway::serve().with("hubs.bare.mode = 'serverless'\nserver.limits.post = '1KiB'")
+}
+
+/// Requests that are refused before their body is read: path, token, type of the body, status.
+fn refused(gateway: &Gateway) -> [(&'static str, String, &'static str, u16); 4] {
+    const SEND: &str = "/api/hubs/bare/:send";
+    let token = gateway.token("bare").audience(&format!("{}{SEND}", gateway.url())).sign();
+    [
+        (SEND, "none".to_owned(), "application/json", 401),
+        ("/nothing", String::new(), "application/json", 404),
+        (SEND, token.clone(), "application/json", 413),
+        (SEND, token, "text/plain", 415),
+    ]
+}
+
+/// The head of the next answer.
+async fn head(stream: &mut Socket) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(soon("a byte of the answer", stream.read_u8()).await.expect("the answer is not lost"));
+    }
+    String::from_utf8_lossy(&head).to_lowercase()
+}
+
+/// Sends a request and the next one before it reads the answers to both, on one connection.
+async fn reads_after_it_has_written(gateway: &Gateway, dialing: &Dialing) {
+    for (path, token, content_type, status) in refused(gateway) {
+        let mut stream = dialing.dial(gateway.address()).await;
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: {content_type}\r\n\
+             content-length: {BODY}\r\n\r\n"
+        );
+        let writing = async {
+            stream.write_all(request.as_bytes()).await?;
+            stream.write_all(&vec![b'x'; BODY]).await?;
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+            stream.flush().await
+        };
+        soon("all of it to be read", writing).await.expect("the connection stays open");
+        let refusal = head(&mut stream).await;
+        assert!(refusal.starts_with(&format!("http/1.1 {status}")), "{refusal}");
+        let length = refusal.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("it has a length");
+        let mut body = vec![0; length.parse().expect("a number")];
+        soon("the text", stream.read_exact(&mut body)).await.expect("it comes whole");
+        let next = head(&mut stream).await;
+        assert!(next.starts_with("http/1.1 200"), "the connection goes on: {next}");
+    }
+}
+
+#[tokio::test]
+async fn they_reach_peers_that_write_a_whole_body_before_they_read() {
+    reads_after_it_has_written(&setup().start().await, &Dialing::default()).await;
+}
+
+#[tokio::test]
+async fn they_reach_such_peers_behind_tls() {
+    let gateway = tls::secure(setup()).start().await;
+    reads_after_it_has_written(&gateway, &Dialing::secure(&gateway)).await;
+}
+
+#[tokio::test]
+async fn they_reach_such_peers_on_http_2() {
+    let gateway = tls::secure(setup()).start().await;
+    let mut dialing = Dialing::secure(&gateway);
+    let config = dialing.tls.as_mut().expect("it is for TLS");
+    Arc::make_mut(config).alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TokioIo::new(dialing.dial(gateway.address()).await);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.expect("the gateway speaks HTTP/2");
+    tokio::spawn(connection);
+    for (path, token, content_type, status) in refused(&gateway) {
+        let (chunks, body) = mpsc::channel::<Result<Frame<Bytes>, std::io::Error>>(1);
+        let body = futures_util::stream::unfold(body, async |mut body| Some((body.recv().await?, body)));
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("{}{path}", gateway.url()))
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", content_type)
+            .header("content-length", BODY);
+        let request = request.body(StreamBody::new(Box::pin(body))).expect("a valid request");
+        let answer = tokio::spawn(sender.send_request(request));
+        for _ in 0..BODY / CHUNK {
+            let chunk = Ok(Frame::data(Bytes::from_static(&[b'x'; CHUNK])));
+            soon("a chunk to be read", chunks.send(chunk)).await.expect("the stream stays open");
+        }
+        drop(chunks);
+        let answer = soon("the answer", answer).await.expect("it does not panic").expect("the answer is not lost");
+        assert_eq!(answer.status(), status);
+    }
+}
+
+#[tokio::test]
+async fn they_reach_peers_that_still_write_when_the_connection_ends() {
+    let gateway = setup().start().await;
+    for (request, status) in [
+        ("nonsense\r\n\r\n".to_owned(), 400),
+        (format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(1 << 20)), 431),
+        ("POST /nothing HTTP/1.0\r\ncontent-length: 9000000\r\n\r\n".to_owned(), 404),
+    ] {
+        let mut stream = Dialing::default().dial(gateway.address()).await;
+        let writing = async {
+            stream.write_all(request.as_bytes()).await?;
+            stream.write_all(&vec![b'x'; BODY]).await
+        };
+        soon("all of it to be read", writing).await.expect("the connection stays open");
+        let refusal = head(&mut stream).await;
+        assert!(refusal.contains(&format!(" {status} ")), "{refusal}");
+    }
+}
