@@ -260,9 +260,18 @@ impl Gateway {
 
     /// The memory that its process holds now, in bytes.
     pub fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most memory that its process has held so far, in bytes.
+    pub fn peak_resident_bytes(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let file = format!("/proc/{}/status", self.process.id());
         let status = fs::read_to_string(file).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells the resident size");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux tells the size");
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
         kib * 1024
     }

@@ -45,6 +45,7 @@ fn a_wrong_value_is_named_with_the_path_of_its_key() {
         ("server.timeouts.write = '0s'", "server.timeouts.write"),
         ("server.limits.message = 'lots'", "server.limits.message"),
         ("server.limits.user-memberships = 99", "server.limits.user-memberships"),
+        ("server.limits.plugin-memory = '1MiB'", "server.limits.plugin-memory"),
         ("server.endpoints = ['ftp://example.com']", "server.endpoints[0]"),
         ("server.endpoints = ['http://a.example.com', 'b.example.com']", "server.endpoints[1]"),
         ("server.access-keys = []", "server.access-keys"),
@@ -106,6 +107,7 @@ fn what_is_shown_is_the_file_with_all_defaults() {
     assert_eq!(table["server"]["limits"]["post"].as_str(), Some("3MiB"));
     assert_eq!(table["server"]["limits"]["outbox"].as_str(), Some("8MiB"), "a default");
     assert_eq!(table["server"]["limits"]["user-memberships"].as_integer(), Some(1_000_000), "a default");
+    assert!(table["server"]["limits"]["plugin-memory"].is_str(), "a default that depends on the machine");
     assert_eq!(table["server"]["timeouts"]["write"].as_str(), Some("10s"), "a default");
     assert_eq!(table["server"]["log"].as_str(), Some("warn"));
     assert_eq!(table["hubs"]["probe"]["mode"].as_str(), Some("serverless"));

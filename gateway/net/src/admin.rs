@@ -225,6 +225,7 @@ fn plugin(status: PluginStatus) -> Value {
         "loadedAt": status.loaded_at.map(rfc3339),
         "calls": status.calls,
         "traps": status.traps,
+        "memoryBytes": status.memory_bytes,
         "lastError": status.last_error.map(|error| json!({ "reason": error.reason, "at": rfc3339(error.at) })),
     })
 }

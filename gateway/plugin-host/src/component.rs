@@ -200,8 +200,10 @@ impl Loader {
         let transient = |reason: String| LoadError::Transient(format!("it could not be tried out: {reason}"));
         block_on(trial).map_err(transient)?.map_err(|broken| match broken {
             Broken::NotReady(reason) => LoadError::NotReady(reason),
-            // A busy machine can be why.
-            Broken::OutOfTime | Broken::NoRoom | Broken::NotServing => transient(broken.to_string()),
+            // A busy machine can be why, and other plugins.
+            Broken::OutOfTime | Broken::OutOfPluginMemory | Broken::NoRoom | Broken::NotServing => {
+                transient(broken.to_string())
+            }
             Broken::OutOfCpuTime { .. } | Broken::OutOfMemory | Broken::Trapped(_) => {
                 LoadError::Init(broken.to_string())
             }

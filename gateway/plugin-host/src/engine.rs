@@ -2,10 +2,10 @@
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
-use crate::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use crate::limits::{
+    CORE_INSTANCES, KEPT_MEMORY, KEPT_STACK, KEPT_TABLES, MEMORIES, STACK_BYTES, TABLE_ELEMENTS, TABLES,
+};
 
-/// The bytes of an instance's memory that stay with its slot for the next instance, which finds them mapped.
-const KEPT_RESIDENT: usize = 256 << 10;
 /// The bounds of the number of instances that slots are set aside for. A slot costs address space and no memory.
 const FEWEST_SLOTS: usize = 1024;
 const MOST_SLOTS: usize = 4096;
@@ -50,8 +50,9 @@ pub(crate) fn pooling(instances: usize) -> wasmtime::Result<(Engine, Allocation)
         .max_tables_per_component(TABLES as u32)
         .max_tables_per_module(TABLES as u32)
         .table_elements(TABLE_ELEMENTS)
-        .linear_memory_keep_resident(KEPT_RESIDENT)
-        .table_keep_resident(KEPT_RESIDENT / 8)
+        .linear_memory_keep_resident(KEPT_MEMORY)
+        .table_keep_resident(KEPT_TABLES)
+        .async_stack_keep_resident(KEPT_STACK)
         .pagemap_scan(Enabled::Auto);
     let mut config = base();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
@@ -87,6 +88,9 @@ fn base() -> Config {
         .concurrency_support(false)
         .epoch_interruption(true)
         .memory_init_cow(true)
+        .max_wasm_stack(STACK_BYTES)
+        // What a deep recursion has touched is given back with the instance.
+        .async_stack_zeroing(true)
         // Its default reads an environment variable, which only the command line does here.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config

@@ -10,6 +10,7 @@ use crate::component::{LoadError, Loader, worlds};
 use crate::engine::{self, Allocation};
 use crate::host::Surroundings;
 use crate::limits::TRIAL_TIME;
+use crate::memory::MemoryAccount;
 use crate::settings::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Uses};
 use crate::store::Store;
 use crate::ticker::Ticker;
@@ -55,7 +56,8 @@ pub fn inspect(component: &[u8], compilation: Compilation) -> Result<PluginRepor
         }),
     };
     let nothing_lasts = Arc::new(Store::open(None).map_err(|error| environment(error.to_string()))?);
-    let surroundings = Arc::new(Surroundings::new(settings, nothing_lasts));
+    let memory = MemoryAccount::new(usize::MAX, false).plugin();
+    let surroundings = Arc::new(Surroundings::new(settings, nothing_lasts, memory));
     let loaded = loader.link(component, &surroundings, &|| false)?;
     let memory_bytes = match loader.try_out(&loaded.exports, &surroundings) {
         Err(LoadError::NotReady(reason)) => Err(reason),

@@ -18,6 +18,8 @@ use crate::convert::{self, LentMessage, LentPayload};
 use crate::host::{EventOf, Guest, ShardQuestion, Surroundings};
 use crate::limits::{CALLS_PER_INSTANCE, HOST_CALL_BYTES, REASON_BYTES};
 use crate::log::printable;
+use crate::memory::Bound;
+use crate::metrics::Outcome;
 
 /// Frames of a guest's stack that the reason of a trap names.
 const FRAMES: usize = 6;
@@ -47,10 +49,12 @@ pub(crate) enum Broken {
         ticks: u64,
     },
     OutOfMemory,
+    /// All plugins together hold what they may.
+    OutOfPluginMemory,
     Trapped(String),
     /// `init` said no.
     NotReady(String),
-    /// The engine has no slot left.
+    /// No instance was free in time, or the engine has no slot left.
     NoRoom,
     /// The plugin has no version that serves.
     NotServing,
@@ -65,7 +69,10 @@ impl Instance {
         questions: Option<&mpsc::Sender<ShardQuestion>>,
         deadline: Instant,
     ) -> Result<Instance, Broken> {
-        let guest = Guest::new(Arc::clone(surroundings), questions.cloned(), deadline);
+        let mut guest = Guest::new(Arc::clone(surroundings), questions.cloned(), deadline);
+        if !guest.memory.open() {
+            return Err(Broken::OutOfPluginMemory);
+        }
         let mut store = Store::new(exports.linked.component().engine(), guest);
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(HOST_CALL_BYTES);
@@ -231,8 +238,11 @@ fn broken(store: &Store<Guest>, error: &wasmtime::Error) -> Broken {
         Broken::OutOfCpuTime { ticks }
     } else if let Some(allowed) = guest.host_calls_when_stopped() {
         too_many(allowed)
-    } else if guest.memory.refused() {
-        Broken::OutOfMemory
+    } else if let Some(bound) = guest.memory.refused() {
+        match bound {
+            Bound::Instance => Broken::OutOfMemory,
+            Bound::AllPlugins => Broken::OutOfPluginMemory,
+        }
     } else if error.is::<PoolConcurrencyLimitError>() {
         Broken::NoRoom
     } else {
@@ -257,12 +267,27 @@ fn trap_reason(error: &wasmtime::Error) -> String {
     printable(&reason, REASON_BYTES)
 }
 
+impl Broken {
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Broken::OutOfTime => Outcome::TimedOut,
+            Broken::OutOfCpuTime { .. } => Outcome::OutOfCpuTime,
+            Broken::OutOfMemory => Outcome::OutOfMemory,
+            Broken::OutOfPluginMemory => Outcome::OutOfPluginMemory,
+            Broken::Trapped(_) => Outcome::Trapped,
+            Broken::NotReady(_) => Outcome::Failed,
+            Broken::NoRoom => Outcome::Busy,
+            Broken::NotServing => Outcome::NotServing,
+        }
+    }
+}
+
 impl From<Broken> for UpstreamFailure {
     fn from(broken: Broken) -> UpstreamFailure {
         match broken {
             Broken::OutOfTime => UpstreamFailure::TimedOut,
             Broken::OutOfCpuTime { ticks } => UpstreamFailure::OutOfCpuTime { ticks },
-            Broken::OutOfMemory => UpstreamFailure::OutOfMemory,
+            Broken::OutOfMemory | Broken::OutOfPluginMemory => UpstreamFailure::OutOfMemory,
             Broken::Trapped(reason) => UpstreamFailure::Trapped(reason),
             Broken::NotReady(reason) => UpstreamFailure::Failed(format!("`init` of a new instance failed: {reason}")),
             Broken::NoRoom => UpstreamFailure::Busy,
@@ -277,6 +302,9 @@ impl fmt::Display for Broken {
             Broken::OutOfTime => f.write_str("`init` took too long"),
             Broken::OutOfCpuTime { .. } => f.write_str("`init` used more processor time than a call may"),
             Broken::OutOfMemory => f.write_str("it wanted more memory than the plugin may have"),
+            Broken::OutOfPluginMemory => {
+                f.write_str("all plugins together hold as much memory as `server.limits.plugin-memory` allows")
+            }
             Broken::Trapped(reason) => write!(f, "it trapped: {reason}"),
             Broken::NotReady(reason) => write!(f, "`init` failed: {reason}"),
             Broken::NoRoom => f.write_str("no instance is free to try it out"),

@@ -17,6 +17,7 @@
 //! | `host` | the imports of guests |
 //! | `convert` | between the WIT's types and the core's |
 //! | `state`, `store` | what plugins keep, and where it lasts |
+//! | `memory` | the account of all instances' memory |
 //! | `log`, `limits`, `metrics` | what plugins write, may use, and what is counted |
 //! | `regular_file`, `worker` | files and threads that nobody waits for without a bound |
 
@@ -31,6 +32,7 @@ mod instance;
 mod kept_components;
 mod limits;
 mod log;
+mod memory;
 mod metrics;
 mod plugin;
 mod plugin_host;
@@ -54,4 +56,4 @@ pub use plugin::{PluginError, PluginState, PluginStatus};
 pub use plugin_host::{BadPlugins, Folders, PluginHost, StartError};
 pub use pool::ShardPlugins;
 pub use regular_file::{FileError, RegularFile};
-pub use settings::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Uses};
+pub use settings::{AllowHttp, Budgets, HostSettings, Payloads, PluginSettings, PluginSource, Uses};

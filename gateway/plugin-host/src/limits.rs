@@ -1,8 +1,6 @@
-//! What a plugin may use: fixed limits, and the account of an instance's memory.
+//! What a plugin may use: fixed limits.
 
 use std::time::Duration;
-
-use wasmtime::ResourceLimiter;
 
 /// The largest component that is loaded, in bytes.
 pub const MAX_COMPONENT_BYTES: usize = 256 << 20;
@@ -50,99 +48,15 @@ pub(crate) const STATE_KEYS_PER_PAGE: usize = 1_000;
 pub(crate) const CORE_INSTANCES: usize = 100;
 pub(crate) const MEMORIES: usize = 8;
 pub(crate) const TABLES: usize = 32;
-/// Elements of all the tables of one instance, and of one of them, each 8 bytes.
+/// Elements of all the tables of one instance, and of one of them.
 pub(crate) const TABLE_ELEMENTS: usize = 200_000;
+pub(crate) const TABLE_ELEMENT_BYTES: usize = 8;
 
-/// The account of one instance's memory, kept as wasmtime's limiter of its store.
-#[derive(Debug)]
-pub(crate) struct MemoryBudget {
-    allowed: usize,
-    used: usize,
-    table_elements: usize,
-    refused: bool,
-}
-
-impl MemoryBudget {
-    pub(crate) fn new(allowed: usize) -> MemoryBudget {
-        MemoryBudget { allowed, used: 0, table_elements: 0, refused: false }
-    }
-
-    /// What all memories of the instance hold, in bytes.
-    pub(crate) fn used(&self) -> usize {
-        self.used
-    }
-
-    /// Has the instance been refused memory since [`MemoryBudget::forgive`]? A guest that breaks off afterwards does so
-    /// for want of memory.
-    pub(crate) fn refused(&self) -> bool {
-        self.refused
-    }
-
-    pub(crate) fn forgive(&mut self) {
-        self.refused = false;
-    }
-}
-
-impl ResourceLimiter for MemoryBudget {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            // The module's own maximum. Refused here, so that the account stays true: growth allowed here happens.
-            return Ok(false);
-        }
-        let used = self.used.saturating_add(desired.saturating_sub(current));
-        if used > self.allowed {
-            self.refused = true;
-            return Ok(false);
-        }
-        self.used = used;
-        Ok(true)
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let elements = self.table_elements.saturating_add(desired.saturating_sub(current));
-        if elements > TABLE_ELEMENTS {
-            self.refused = true;
-            return Ok(false);
-        }
-        self.table_elements = elements;
-        Ok(true)
-    }
-
-    fn instances(&self) -> usize {
-        CORE_INSTANCES
-    }
-
-    fn tables(&self) -> usize {
-        TABLES
-    }
-
-    fn memories(&self) -> usize {
-        MEMORIES
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_memories_of_an_instance_share_its_budget() {
-        let mut budget = MemoryBudget::new(300);
-        assert!(budget.memory_growing(0, 100, None).unwrap());
-        assert!(budget.memory_growing(0, 150, None).unwrap());
-        assert!(!budget.memory_growing(100, 200, None).unwrap());
-        assert!(budget.refused());
-        assert!(budget.memory_growing(100, 150, None).unwrap());
-        assert_eq!(budget.used(), 300);
-        budget.forgive();
-        assert!(!budget.refused());
-    }
-
-    #[test]
-    fn a_modules_own_maximum_is_not_a_refusal() {
-        let mut budget = MemoryBudget::new(300);
-        assert!(!budget.memory_growing(0, 100, Some(50)).unwrap());
-        assert!(!budget.refused());
-        assert_eq!(budget.used(), 0);
-    }
-}
+/// The stack that a guest may use, in bytes.
+pub(crate) const STACK_BYTES: usize = 512 << 10;
+/// What an instance takes up beside its memories and tables, in bytes: its stack, and what is known of it.
+pub(crate) const INSTANCE_BYTES: usize = STACK_BYTES + (64 << 10);
+/// The bytes of an instance's memory, tables and stack that stay with its slot for the next instance, which finds them mapped.
+pub(crate) const KEPT_MEMORY: usize = 256 << 10;
+pub(crate) const KEPT_TABLES: usize = 32 << 10;
+pub(crate) const KEPT_STACK: usize = 16 << 10;

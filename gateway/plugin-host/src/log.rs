@@ -8,6 +8,7 @@ use hubgate_core::event::UpstreamFailure;
 use hubgate_core::id::{ConnectionId, HubName, PluginName};
 
 use crate::limits::{FAILURE_LINES, LOG_LINE_BYTES, REASON_BYTES};
+use crate::metrics::Outcome;
 use crate::rate::RateLimit;
 
 /// Of the name that a client calls, in a line about a failure.
@@ -70,7 +71,7 @@ impl PluginLog {
         hub: &HubName,
         connection: Option<ConnectionId>,
         event: &str,
-        failure: &UpstreamFailure,
+        (outcome, failure): (Outcome, &UpstreamFailure),
     ) {
         let reason = match failure {
             UpstreamFailure::Rejected(_) => return,
@@ -81,6 +82,9 @@ impl PluginLog {
             UpstreamFailure::TimedOut => "ran longer than its call-time".to_owned(),
             UpstreamFailure::OutOfCpuTime { ticks } => {
                 format!("used more processor time than its cpu-time: {ticks} ms")
+            }
+            UpstreamFailure::OutOfMemory if outcome == Outcome::OutOfPluginMemory => {
+                "wanted memory that other instances have: `server.limits.plugin-memory` is used up".to_owned()
             }
             UpstreamFailure::OutOfMemory => "wanted more than its memory".to_owned(),
             UpstreamFailure::NotServing => "found no version that serves".to_owned(),

@@ -26,12 +26,14 @@ pub(crate) enum Outcome {
     TimedOut,
     OutOfCpuTime,
     OutOfMemory,
+    /// Of the memory of all plugins.
+    OutOfPluginMemory,
     Busy,
     NotServing,
 }
 
 impl Outcome {
-    const ALL: [Outcome; 9] = [
+    const ALL: [Outcome; 10] = [
         Outcome::Ok,
         Outcome::Rejected,
         Outcome::Failed,
@@ -39,28 +41,28 @@ impl Outcome {
         Outcome::TimedOut,
         Outcome::OutOfCpuTime,
         Outcome::OutOfMemory,
+        Outcome::OutOfPluginMemory,
         Outcome::Busy,
         Outcome::NotServing,
     ];
 
-    pub(crate) fn of<T>(result: &Result<T, UpstreamFailure>) -> Outcome {
-        match result {
+    /// Of a call that left its instance whole.
+    pub(crate) fn of<T>(answer: &Result<T, UpstreamFailure>) -> Outcome {
+        match answer {
             Ok(_) => Outcome::Ok,
             Err(UpstreamFailure::Rejected(_)) => Outcome::Rejected,
-            Err(UpstreamFailure::Failed(_) | UpstreamFailure::Unavailable(_)) => Outcome::Failed,
-            Err(UpstreamFailure::Trapped(_)) => Outcome::Trapped,
-            Err(UpstreamFailure::TimedOut) => Outcome::TimedOut,
-            Err(UpstreamFailure::OutOfCpuTime { .. }) => Outcome::OutOfCpuTime,
-            Err(UpstreamFailure::OutOfMemory) => Outcome::OutOfMemory,
-            Err(UpstreamFailure::Busy) => Outcome::Busy,
-            Err(UpstreamFailure::NotServing) => Outcome::NotServing,
+            Err(_) => Outcome::Failed,
         }
     }
 
     /// Was an instance lost with the call?
     pub(crate) fn is_trap(self) -> bool {
         match self {
-            Outcome::Trapped | Outcome::TimedOut | Outcome::OutOfCpuTime | Outcome::OutOfMemory => true,
+            Outcome::Trapped
+            | Outcome::TimedOut
+            | Outcome::OutOfCpuTime
+            | Outcome::OutOfMemory
+            | Outcome::OutOfPluginMemory => true,
             Outcome::Ok | Outcome::Rejected | Outcome::Failed | Outcome::Busy | Outcome::NotServing => false,
         }
     }
@@ -71,6 +73,7 @@ impl Outcome {
             Outcome::TimedOut => Some(Budget::CallTime),
             Outcome::OutOfCpuTime => Some(Budget::CpuTime),
             Outcome::OutOfMemory => Some(Budget::Memory),
+            Outcome::OutOfPluginMemory => Some(Budget::PluginMemory),
             Outcome::Busy => Some(Budget::Concurrency),
             Outcome::Ok | Outcome::Rejected | Outcome::Failed | Outcome::Trapped | Outcome::NotServing => None,
         }
@@ -85,6 +88,7 @@ impl Outcome {
             Outcome::TimedOut => "timed-out",
             Outcome::OutOfCpuTime => "out-of-cpu-time",
             Outcome::OutOfMemory => "out-of-memory",
+            Outcome::OutOfPluginMemory => "out-of-plugin-memory",
             Outcome::Busy => "busy",
             Outcome::NotServing => "not-serving",
         }
@@ -95,6 +99,7 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Budget {
     Memory,
+    PluginMemory,
     CallTime,
     CpuTime,
     Concurrency,
@@ -106,8 +111,9 @@ pub(crate) enum Budget {
 }
 
 impl Budget {
-    const ALL: [Budget; 9] = [
+    const ALL: [Budget; 10] = [
         Budget::Memory,
+        Budget::PluginMemory,
         Budget::CallTime,
         Budget::CpuTime,
         Budget::Concurrency,
@@ -122,6 +128,7 @@ impl Budget {
     fn label(self) -> &'static str {
         match self {
             Budget::Memory => "memory",
+            Budget::PluginMemory => "plugin-memory",
             Budget::CallTime => "call-time",
             Budget::CpuTime => "cpu-time",
             Budget::Concurrency => "concurrency",
@@ -257,6 +264,7 @@ impl Collector for PluginCollector {
         let plugins = self.0.load();
         let totals: Vec<(&Plugin, CallTotals)> = plugins.iter().map(|plugin| (&**plugin, plugin.totals())).collect();
         self.encode_calls(&totals, &mut encoder)?;
+        encode_memory(&plugins, &mut encoder)?;
         encode_versions(&plugins, &mut encoder)
     }
 }
@@ -304,6 +312,16 @@ impl PluginCollector {
         }
         Ok(())
     }
+}
+
+fn encode_memory(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Bytes that the instances of the plugin hold";
+    let mut memory = encoder.encode_descriptor("hubgate_plugin_memory_bytes", help, None, MetricType::Gauge)?;
+    for plugin in plugins {
+        let labels = [("plugin", plugin.name().as_str())];
+        memory.encode_family(&labels)?.encode_gauge(&(plugin.surroundings.memory.held() as u64))?;
+    }
+    Ok(())
 }
 
 fn encode_versions(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -71,6 +71,8 @@ pub struct PluginStatus {
     pub calls: u64,
     /// Calls that cost an instance: traps, time-outs and refused memory.
     pub traps: u64,
+    /// What its instances hold, in bytes.
+    pub memory_bytes: usize,
     /// Why the plugin's file as it is now does not serve; `None` when it does.
     pub last_error: Option<PluginError>,
 }
@@ -226,6 +228,7 @@ impl Plugin {
             loaded_at: version.as_ref().map(|version| version.loaded_at),
             calls: totals.calls(),
             traps: totals.traps(),
+            memory_bytes: self.surroundings.memory.held(),
             last_error: history.last_error.clone(),
         }
     }

@@ -13,15 +13,16 @@ use tokio::sync::mpsc;
 
 use crate::compiler::Compilation;
 use crate::component::{Digest, LoadError, Loaded, Loader};
-use crate::engine;
+use crate::engine::{self, Allocation};
 use crate::host::{ShardQuestion, Surroundings};
 use crate::kept_components::KeptComponents;
 use crate::limits::MAX_COMPONENT_BYTES;
+use crate::memory::MemoryAccount;
 use crate::metrics::PluginCollector;
 use crate::plugin::{BadFile, Beginning, Plugin, PluginStatus};
 use crate::pool::ShardPlugins;
 use crate::regular_file::{FileError, RegularFile};
-use crate::settings::{PluginSettings, PluginSource};
+use crate::settings::{HostSettings, PluginSettings, PluginSource};
 use crate::store::Store;
 use crate::ticker::Ticker;
 use crate::watch::Watcher;
@@ -37,6 +38,7 @@ struct Inner {
     loader: Arc<Loader>,
     kept: Arc<KeptComponents>,
     state_folder: Option<PathBuf>,
+    memory: Arc<MemoryAccount>,
     /// Opened when there is a first plugin.
     store: Mutex<Option<Arc<Store>>>,
     /// Started when a first plugin has a file.
@@ -86,11 +88,12 @@ impl PluginHost {
     /// Compiles, checks and tries out every plugin, then starts to watch their files. Blocks meanwhile: seconds for
     /// components with an interpreter inside.
     pub fn start(
-        plugins: Vec<PluginSettings>,
+        settings: HostSettings,
         compilation: Compilation,
         folders: Folders,
         bad_plugins: BadPlugins,
     ) -> Result<PluginHost, StartError> {
+        let HostSettings { plugins, memory_bytes } = settings;
         let shards = thread::available_parallelism().map_or(1, usize::from);
         let environment = |error: &dyn fmt::Display| StartError::Engine(error.to_string());
         // For all pools, and for the new versions that are tried out beside them.
@@ -105,6 +108,7 @@ impl PluginHost {
             loader,
             kept: Arc::new(KeptComponents::new(folders.components)),
             state_folder: folders.state,
+            memory: MemoryAccount::new(memory_bytes, allocation == Allocation::Pooled),
             store: Mutex::default(),
             watcher: Mutex::default(),
             ticker,
@@ -116,8 +120,10 @@ impl PluginHost {
     /// Goes on with these plugins: new ones are loaded, those whose settings changed are loaded anew and keep their state,
     /// the others stay as they are. If one of them cannot serve, nothing changes. Shards follow with
     /// [`ShardPlugins::refresh`]. Blocks as [`PluginHost::start`] does.
-    pub fn configure(&self, plugins: Vec<PluginSettings>) -> Result<(), StartError> {
-        self.replace(plugins, BadPlugins::Fail)
+    pub fn configure(&self, settings: HostSettings) -> Result<(), StartError> {
+        self.replace(settings.plugins, BadPlugins::Fail)?;
+        self.0.memory.allow(settings.memory_bytes);
+        Ok(())
     }
 
     fn replace(&self, plugins: Vec<PluginSettings>, bad_plugins: BadPlugins) -> Result<(), StartError> {
@@ -155,7 +161,7 @@ impl PluginHost {
         let (plugin, source) = (settings.name.clone(), settings.source.clone());
         let surroundings = Arc::new(match before {
             Some(before) => before.surroundings.with_settings(settings),
-            None => Surroundings::new(settings, self.store()?),
+            None => Surroundings::new(settings, self.store()?, self.0.memory.plugin()),
         });
         let load = |component: &[u8]| self.0.loader.load(component, &surroundings, &|| false);
         let beginning = match source {
@@ -229,9 +235,8 @@ impl PluginHost {
     }
 
     /// Adds `hubgate_plugin_calls_total`, `hubgate_plugin_call_seconds`, `hubgate_filter_verdicts_total`,
-    /// `hubgate_plugin_budget_exceeded_total`, `hubgate_plugin_generation`, `hubgate_plugin_serving` and
-    /// `hubgate_plugin_swaps_total` to a registry
-    /// without a prefix.
+    /// `hubgate_plugin_budget_exceeded_total`, `hubgate_plugin_memory_bytes`, `hubgate_plugin_generation`,
+    /// `hubgate_plugin_serving` and `hubgate_plugin_swaps_total` to a registry without a prefix.
     pub fn register_metrics(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(PluginCollector(Arc::clone(&self.0.plugins))));
     }

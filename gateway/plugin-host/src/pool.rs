@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use tokio::time::Sleep;
 
 use crate::host::ShardQuestion;
 use crate::instance::{Broken, Instance};
+use crate::memory::Unused;
 use crate::metrics::{CallCounters, Outcome};
 use crate::plugin::Plugin;
 use crate::plugin_host::PluginHost;
@@ -134,8 +135,7 @@ struct Pool {
     counters: Arc<CallCounters>,
     handling: Semaphore,
     filtering: Semaphore,
-    /// The last one used is the first one taken: its memory is still in the processor's caches.
-    idle: RefCell<Vec<Instance>>,
+    idle: Arc<IdleInstances>,
     /// Of the version that the idle instances were made of.
     generation: Cell<u64>,
 }
@@ -143,6 +143,9 @@ struct Pool {
 impl Pool {
     fn new(plugin: &Arc<Plugin>, caller: Caller, questions: mpsc::Sender<ShardQuestion>) -> Pool {
         let permits = || Semaphore::new(plugin.surroundings.settings.budgets.concurrency);
+        let idle = Arc::new(IdleInstances::default());
+        let weak: Weak<dyn Unused> = Arc::<IdleInstances>::downgrade(&idle);
+        plugin.surroundings.memory.may_give_up(weak);
         Pool {
             plugin: Arc::clone(plugin),
             questions,
@@ -150,7 +153,7 @@ impl Pool {
             counters: plugin.shard_counters(),
             handling: permits(),
             filtering: permits(),
-            idle: RefCell::default(),
+            idle,
             generation: Cell::new(0),
         }
     }
@@ -159,18 +162,18 @@ impl Pool {
         let started = Instant::now();
         let deadline = self.deadline(started);
         let call = async |instance: &mut Instance| instance.call(&client, &event, deadline).await;
-        let answer = match self.run(&self.handling, call, deadline).await {
-            Ok(answer) => answer,
-            Err(failure) => failed(failure),
+        let (outcome, answer) = match self.run(&self.handling, call, deadline).await {
+            Ok(answer) => (Outcome::of(&answer.result), answer),
+            Err(broken) => (broken.outcome(), failed(broken.into())),
         };
-        self.record(started, &answer.result);
+        self.record(started, outcome);
         if let Err(failure) = &answer.result {
             let name = match &event {
                 UpstreamEvent::Connected => "connected",
                 UpstreamEvent::Disconnected { .. } => "disconnected",
                 UpstreamEvent::Invocation { target, .. } => target,
             };
-            self.plugin.surroundings.log.failure(&client.hub, Some(client.id), name, failure);
+            self.plugin.surroundings.log.failure(&client.hub, Some(client.id), name, (outcome, failure));
         }
         answer
     }
@@ -184,12 +187,12 @@ impl Pool {
         let started = Instant::now();
         let deadline = self.deadline(started);
         let call = async |instance: &mut Instance| instance.inspect(subject, message, headers, deadline).await;
-        let inspected = match self.run(&self.filtering, call, deadline).await {
-            Ok((Ok(verdict), actions)) => Ok((verdict, actions)),
-            Ok((Err(reason), _)) => Err(UpstreamFailure::Failed(reason)),
-            Err(failure) => Err(failure),
+        let (outcome, inspected) = match self.run(&self.filtering, call, deadline).await {
+            Ok((Ok(verdict), actions)) => (Outcome::Ok, Ok((verdict, actions))),
+            Ok((Err(reason), _)) => (Outcome::Failed, Err(UpstreamFailure::Failed(reason))),
+            Err(broken) => (broken.outcome(), Err(broken.into())),
         };
-        self.record(started, &inspected);
+        self.record(started, outcome);
         self.counters.record_verdict(inspected.as_ref().map(|(verdict, _)| verdict).ok());
         if let Err(failure) = &inspected {
             let (hub, connection) = match subject {
@@ -197,7 +200,7 @@ impl Pool {
                 Subject::Delivery { hub, .. } => (hub, None),
             };
             let name = message.target.as_deref().unwrap_or("a message without a target");
-            self.plugin.surroundings.log.failure(hub, connection, name, failure);
+            self.plugin.surroundings.log.failure(hub, connection, name, (outcome, failure));
         }
         inspected
     }
@@ -207,8 +210,7 @@ impl Pool {
         started.checked_add(call_time).unwrap_or_else(|| started + Duration::from_secs(1 << 30))
     }
 
-    fn record<T>(&self, started: Instant, result: &Result<T, UpstreamFailure>) {
-        let outcome = Outcome::of(result);
+    fn record(&self, started: Instant, outcome: Outcome) {
         self.counters.record(outcome, started.elapsed());
         if let Some(budget) = outcome.budget() {
             self.plugin.surroundings.exceeded.add(budget);
@@ -220,20 +222,17 @@ impl Pool {
         permits: &Semaphore,
         call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
         deadline: Instant,
-    ) -> Result<T, UpstreamFailure> {
+    ) -> Result<T, Broken> {
         let _permit = match permits.try_acquire() {
             Ok(permit) => permit,
             Err(_) => match within(deadline, pin!(permits.acquire())).await {
                 Some(permit) => permit.expect("the semaphore is never closed"),
-                None => return Err(UpstreamFailure::Busy),
+                None => return Err(Broken::NoRoom),
             },
         };
         let _running = self.caller.run();
         let call = pin!(self.call(call, deadline));
-        match within(deadline, call).await {
-            Some(answer) => answer.map_err(UpstreamFailure::from),
-            None => Err(UpstreamFailure::TimedOut),
-        }
+        within(deadline, call).await.unwrap_or(Err(Broken::OutOfTime))
     }
 
     /// Takes an instance or makes one, and gives it back after a call that left it whole.
@@ -256,9 +255,9 @@ impl Pool {
         let generation = self.plugin.version().as_ref().map_or(0, |version| version.generation);
         if self.generation.replace(generation) != generation {
             // Of the version before.
-            self.idle.take();
+            self.idle.clear();
         }
-        self.idle.borrow_mut().pop()
+        self.idle.take()
     }
 
     async fn make(&self, deadline: Instant) -> Result<Instance, Broken> {
@@ -269,8 +268,49 @@ impl Pool {
 
     fn give_back(&self, instance: Instance) {
         if instance.generation == self.generation.get() && !instance.is_spent() {
-            self.idle.borrow_mut().push(instance);
+            self.idle.put(instance);
         }
+    }
+}
+
+/// Instances between two calls. Other threads give them up where all plugins together are short of memory.
+#[derive(Default)]
+struct IdleInstances(Mutex<Vec<Instance>>);
+
+impl IdleInstances {
+    /// The last one used: its memory is still in the processor's caches.
+    fn take(&self) -> Option<Instance> {
+        self.instances().pop()
+    }
+
+    fn put(&self, instance: Instance) {
+        self.instances().push(instance);
+    }
+
+    fn clear(&self) {
+        let all = std::mem::take(&mut *self.instances());
+        drop(all);
+    }
+
+    fn instances(&self) -> MutexGuard<'_, Vec<Instance>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unused for IdleInstances {
+    fn give_up_one(&self) -> bool {
+        let longest = {
+            let mut instances = self.instances();
+            (!instances.is_empty()).then(|| instances.remove(0))
+        };
+        // Dropped here, without the lock.
+        longest.is_some()
+    }
+}
+
+impl fmt::Debug for IdleInstances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IdleInstances({})", self.instances().len())
     }
 }
 

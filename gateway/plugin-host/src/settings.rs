@@ -1,4 +1,4 @@
-//! A plugin as the configuration describes it.
+//! Plugins as the configuration describes them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,6 +9,14 @@ use std::time::Duration;
 use hubgate_core::id::PluginName;
 use hubgate_wire::endpoint::Endpoint;
 use ipnet::IpNet;
+
+/// All plugins of a gateway.
+#[derive(Debug, Clone)]
+pub struct HostSettings {
+    pub plugins: Vec<PluginSettings>,
+    /// What all instances of all plugins may hold together, in bytes. Growth beyond it is refused to the guest.
+    pub memory_bytes: usize,
+}
 
 /// A plugin as the configuration describes it.
 #[derive(Clone, PartialEq, Eq)]

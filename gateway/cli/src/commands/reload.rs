@@ -103,7 +103,7 @@ impl Reload {
             if let Some(fixed) = fixed(&changed) {
                 return Err(Refused::Fixed(fixed));
             }
-            plugins.configure(next.plugins.clone())?;
+            plugins.configure(next.host.clone())?;
             Ok((next, changed))
         });
         let (next, changed) = configured.await.map_err(|_| Refused::Stopping)??;

@@ -67,7 +67,7 @@ pub(crate) fn run(
         let compilation = compilation(config.data_dir.as_ref().map(|folder| folder.join("compiled")));
         let in_data_dir = |name: &str| config.data_dir.as_ref().map(|folder| folder.join(name));
         let folders = Folders { state: in_data_dir("state"), components: in_data_dir("components") };
-        let plugins = PluginHost::start(config.plugins.clone(), compilation, folders, bad_plugins)
+        let plugins = PluginHost::start(config.host.clone(), compilation, folders, bad_plugins)
             .map_err(|error| Failure::Usage(anyhow!(error)))?;
         let max_descriptors = process::max_descriptors().context("cannot ask how many open files are allowed")?;
         let gateway = Gateway::bind(config.net.clone(), plugins.clone(), max_descriptors)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hubgate_core::filter::{FilterSettings, OnError, Targets};
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
-use hubgate_plugin_host::{Payloads, PluginSettings, PluginSource};
+use hubgate_plugin_host::{HostSettings, Payloads, PluginSettings, PluginSource};
 use toml::{Table, Value};
 
 use super::Config;
@@ -51,7 +51,7 @@ fn collect_changes(before: &Value, after: &Value, path: String, changed: &mut Ve
 }
 
 fn table(config: &Config, secrets: Secrets) -> Table {
-    let Config { net, plugins, data_dir, tls, log, files: _ } = config;
+    let Config { net, host: HostSettings { plugins, memory_bytes }, data_dir, tls, log, files: _ } = config;
     let mut server = Table::new();
     server.insert("listen".into(), text(net.listen));
     server.insert("endpoints".into(), list(&net.endpoints));
@@ -76,7 +76,7 @@ fn table(config: &Config, secrets: Secrets) -> Table {
     if let Some(log) = log {
         server.insert("log".into(), text(log));
     }
-    server.insert("limits".into(), limits(&net.limits, &net.core.limits).into());
+    server.insert("limits".into(), limits(&net.limits, &net.core.limits, *memory_bytes).into());
     server.insert("timeouts".into(), timeouts(&net.timeouts, &net.core.timeouts).into());
 
     let mut admin = Table::new();
@@ -109,7 +109,7 @@ fn table(config: &Config, secrets: Secrets) -> Table {
     table
 }
 
-fn limits(net: &net::Limits, core: &core::Limits) -> Table {
+fn limits(net: &net::Limits, core: &core::Limits, plugin_memory: usize) -> Table {
     Table::from_iter([
         ("message".into(), size(core.message)),
         ("post".into(), size(net.post)),
@@ -126,6 +126,7 @@ fn limits(net: &net::Limits, core: &core::Limits) -> Table {
         ("groups-per-connection".into(), number(core.groups_per_connection)),
         ("user-memberships".into(), number(core.user_memberships)),
         ("mode-switch-closes".into(), number(core.mode_switch_closes)),
+        ("plugin-memory".into(), size(plugin_memory)),
     ])
 }
 

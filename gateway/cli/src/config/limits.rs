@@ -5,12 +5,14 @@ use std::time::Duration;
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
 
-use super::{ConfigError, problem, schema};
+use super::{ConfigError, machine, problem, schema};
 
 /// The smallest bound of a request's head that the HTTP library takes, in bytes.
 const SMALLEST_HEAD: usize = 8 << 10;
 /// The smallest bound of memberships: half of it still takes the one with the longest names, which counts as many.
 const MIN_USER_MEMBERSHIPS: usize = 100;
+/// The smallest memory of all plugins: some instances still fit.
+const MIN_PLUGIN_MEMORY: usize = 16 << 20;
 const DEFAULT_OUTBOX: usize = 8 << 20;
 
 pub(super) fn core_limits(limits: &schema::Limits) -> Result<core::Limits, ConfigError> {
@@ -51,6 +53,17 @@ pub(super) fn net_limits(limits: &schema::Limits) -> Result<net::Limits, ConfigE
         http_connections: limits.http_connections.unwrap_or(10_000),
         negotiates_per_second: limits.negotiates_per_second,
     })
+}
+
+/// What all instances of all plugins may hold together, in bytes.
+pub(super) fn plugin_memory(limits: &schema::Limits) -> Result<usize, ConfigError> {
+    match limits.plugin_memory {
+        Some(size) if size.0 < MIN_PLUGIN_MEMORY => {
+            Err(problem("server.limits.plugin-memory", "must be at least \"16MiB\""))
+        }
+        Some(size) => Ok(size.0),
+        None => Ok((machine::memory() / 2).max(MIN_PLUGIN_MEMORY)),
+    }
 }
 
 pub(super) fn net_timeouts(timeouts: &schema::Timeouts) -> Result<net::Timeouts, ConfigError> {

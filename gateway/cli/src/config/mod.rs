@@ -2,6 +2,7 @@
 
 mod effective;
 mod limits;
+mod machine;
 mod schema;
 mod secrets;
 mod tls;
@@ -17,7 +18,9 @@ use hubgate_core::id::{HubName, PluginName};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
-use hubgate_plugin_host::{AllowHttp, Budgets, FileError, Payloads, PluginSettings, PluginSource, RegularFile, Uses};
+use hubgate_plugin_host::{
+    AllowHttp, Budgets, FileError, HostSettings, Payloads, PluginSettings, PluginSource, RegularFile, Uses,
+};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
 use hubgate_wire::webhook::UrlTemplate;
@@ -49,7 +52,7 @@ fn default_data_dir() -> PathBuf {
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) net: net::Settings,
-    pub(crate) plugins: Vec<PluginSettings>,
+    pub(crate) host: HostSettings,
     /// Where the gateway keeps what it makes.
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) tls: Option<TlsFiles>,
@@ -162,8 +165,9 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
     };
     let mut plugins: Vec<PluginSettings> = plugins.into_values().collect();
     plugins.sort_by(|a, b| a.name.cmp(&b.name));
+    let host = HostSettings { plugins, memory_bytes: limits::plugin_memory(&server.limits)? };
     let data_dir = Some(folder.join(server.data_dir.unwrap_or_else(default_data_dir)));
-    Ok(Config { net, plugins, data_dir, tls, log: server.log, files: Vec::new() })
+    Ok(Config { net, host, data_dir, tls, log: server.log, files: Vec::new() })
 }
 
 /// Calls of one plugin that one shard can have instances for at a time.
@@ -496,8 +500,9 @@ impl Development {
             pages: self.pages,
             core: Arc::new(core),
         };
+        let host = HostSettings { plugins: vec![plugin], memory_bytes: limits::plugin_memory(&file.server.limits)? };
         let data_dir = Some(self.data_dir);
-        Ok(Config { net, plugins: vec![plugin], data_dir, tls: None, log: None, files: Vec::new() })
+        Ok(Config { net, host, data_dir, tls: None, log: None, files: Vec::new() })
     }
 }
 

@@ -62,6 +62,7 @@ pub(crate) struct Limits {
     pub(crate) groups_per_connection: Option<usize>,
     pub(crate) user_memberships: Option<usize>,
     pub(crate) mode_switch_closes: Option<usize>,
+    pub(crate) plugin_memory: Option<Size>,
 }
 
 #[derive(Debug, Default, Deserialize)]

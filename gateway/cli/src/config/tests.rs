@@ -48,7 +48,7 @@ fn a_named_hub_inherits_what_it_does_not_set() {
 #[test]
 fn paths_are_relative_to_the_file() {
     let config = load("[plugins.a]\npath = \"a.wasm\"\nmemory = \"1MiB\"\ncall-time = \"10ms\"").expect("valid");
-    let plugin = &config.plugins[0];
+    let plugin = &config.host.plugins[0];
     assert!(matches!(&plugin.source, PluginSource::File(path) if path == Path::new("/etc/hubgate/a.wasm")));
     assert_eq!((plugin.budgets.memory_bytes, plugin.budgets.call_time), (1 << 20, Duration::from_millis(10)));
 }

@@ -155,6 +155,7 @@ mod tests {
 
     use super::*;
     use crate::host::Surroundings;
+    use crate::memory::MemoryAccount;
     use crate::settings::{Budgets, Payloads, PluginSettings, PluginSource, Uses};
     use crate::store::Store;
 
@@ -169,7 +170,8 @@ mod tests {
             allow_http: Arc::default(),
         };
         let store = Arc::new(Store::open(None).unwrap());
-        let surroundings = Arc::new(Surroundings::new(settings, store));
+        let memory = MemoryAccount::new(1 << 20, false).plugin();
+        let surroundings = Arc::new(Surroundings::new(settings, store, memory));
         Guest::new(surroundings, None, Instant::now() + Duration::from_secs(3_600))
     }
 

@@ -24,8 +24,9 @@ use wasmtime::component::{HasSelf, Linker};
 use crate::bindings::Everything;
 use crate::bindings::hubgate::plugin::{config, filtering, log, types};
 use crate::convert;
-use crate::limits::{LOG_BURST, MemoryBudget};
+use crate::limits::LOG_BURST;
 use crate::log::PluginLog;
+use crate::memory::{InstanceMemory, PluginMemory};
 use crate::metrics::{Budget, BudgetCounters};
 use crate::rate::Pace;
 use crate::settings::{Payloads, PluginSettings};
@@ -60,6 +61,7 @@ pub(crate) struct Surroundings {
     pub(crate) log: PluginLog,
     pub(crate) exceeded: Arc<BudgetCounters>,
     pub(crate) offload: Offload,
+    pub(crate) memory: Arc<PluginMemory>,
     state_writes: Pace,
     store: Arc<Store>,
     values: Arc<PluginValues>,
@@ -67,15 +69,16 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    /// With what `store` has of the plugin's values.
-    pub(crate) fn new(settings: PluginSettings, store: Arc<Store>) -> Surroundings {
+    /// With what `store` has of the plugin's values, and on the account `memory`.
+    pub(crate) fn new(settings: PluginSettings, store: Arc<Store>, memory: Arc<PluginMemory>) -> Surroundings {
         let values = store.values(&settings.name);
-        Surroundings::with(settings, store, values, Arc::default())
+        Surroundings::with(settings, store, values, Arc::default(), memory)
     }
 
     /// The same plugin with other settings: its state stays.
     pub(crate) fn with_settings(&self, settings: PluginSettings) -> Surroundings {
-        Surroundings::with(settings, self.store.clone(), self.values.clone(), self.exceeded.clone())
+        let (store, values, exceeded) = (self.store.clone(), self.values.clone(), self.exceeded.clone());
+        Surroundings::with(settings, store, values, exceeded, self.memory.clone())
     }
 
     fn with(
@@ -83,12 +86,13 @@ impl Surroundings {
         store: Arc<Store>,
         values: Arc<PluginValues>,
         exceeded: Arc<BudgetCounters>,
+        memory: Arc<PluginMemory>,
     ) -> Surroundings {
         let lines = (settings.budgets.log_lines, settings.budgets.log_lines.saturating_mul(LOG_BURST));
         let log = PluginLog::new(settings.name.clone(), lines);
         let (offload, event_ids) = (Offload::default(), EventIds::default());
         let state_writes = Pace::new(settings.budgets.state_writes, Instant::now());
-        Surroundings { settings, log, exceeded, offload, state_writes, store, values, event_ids }
+        Surroundings { settings, log, exceeded, offload, memory, state_writes, store, values, event_ids }
     }
 
     /// Writes a line of the plugin's own, within its budget.
@@ -138,7 +142,7 @@ pub(crate) struct Guest {
     surroundings: Arc<Surroundings>,
     /// Where the hub's shard is asked; none while a component is tried out.
     questions: Option<mpsc::Sender<ShardQuestion>>,
-    pub(crate) memory: MemoryBudget,
+    pub(crate) memory: InstanceMemory,
     deadline: Instant,
     out_of_time: bool,
     out_of_cpu_time: bool,
@@ -180,7 +184,7 @@ impl Guest {
         deadline: Instant,
     ) -> Guest {
         Guest {
-            memory: MemoryBudget::new(surroundings.settings.budgets.memory_bytes),
+            memory: InstanceMemory::new(surroundings.memory.clone(), surroundings.settings.budgets.memory_bytes),
             surroundings,
             questions,
             deadline,

@@ -12,8 +12,8 @@ use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamAnswe
 use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_plugin_host::{
-    BadPlugins, Budgets, Compilation, Folders, Payloads, PluginHost, PluginSettings, PluginSource, ShardPlugins,
-    ShardQuestion, StartError, Uses,
+    BadPlugins, Budgets, Compilation, Folders, HostSettings, Payloads, PluginHost, PluginSettings, PluginSource,
+    ShardPlugins, ShardQuestion, StartError, Uses,
 };
 use hubgate_wire::payload::{JsonText, Payload};
 use hubgate_wire::signalr::HubProtocol;
@@ -150,7 +150,12 @@ pub(crate) fn settings(source: PluginSource) -> PluginSettings {
 
 /// A host that keeps nothing and has no plugin that cannot serve.
 pub(crate) fn start(plugins: Vec<PluginSettings>) -> Result<PluginHost, StartError> {
-    PluginHost::start(plugins, Compilation::default(), Folders::default(), BadPlugins::Fail)
+    PluginHost::start(host_settings(plugins), Compilation::default(), Folders::default(), BadPlugins::Fail)
+}
+
+/// With a gibibyte for all instances.
+pub(crate) fn host_settings(plugins: Vec<PluginSettings>) -> HostSettings {
+    HostSettings { plugins, memory_bytes: 1 << 30 }
 }
 
 /// One plugin `p` and one shard.

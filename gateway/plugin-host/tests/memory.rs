@@ -1,0 +1,67 @@
+//! The memory of all instances together.
+
+mod support;
+
+use hubgate_core::event::{HubAnswer, UpstreamFailure};
+use hubgate_plugin_host::{BadPlugins, Compilation, Folders, HostSettings, PluginHost, PluginSource};
+use support::{Shard, about_hub, guest, is_pending, json, on_a_shard, settings};
+
+#[test]
+fn instances_between_two_calls_are_given_up_when_a_guest_needs_the_memory() {
+    const CALLS: usize = 20;
+    on_a_shard(async {
+        let plugins = vec![settings(PluginSource::Embedded(guest("1.0.000").leak()))];
+        let host_settings = HostSettings { plugins, memory_bytes: 16 << 20 };
+        let host = PluginHost::start(host_settings, Compilation::default(), Folders::default(), BadPlugins::Fail);
+        let mut shard = Shard::of(&host.expect("the plugin serves"));
+        let memory = |shard: &Shard| shard.host.statuses()[0].memory_bytes;
+        assert_eq!(memory(&shard), 0, "what was tried out is gone");
+
+        let mut waiting = Vec::new();
+        for _ in 0..CALLS {
+            waiting.push(tokio::task::spawn_local(shard.invoke("x", "[]")));
+        }
+        let mut answers = Vec::new();
+        while answers.len() < CALLS {
+            answers.push(about_hub(shard.questions.recv().await).1);
+        }
+        let of_all = memory(&shard);
+        assert!(of_all > CALLS * (512 << 10), "{of_all}");
+        for answer in answers {
+            answer.send(HubAnswer::Exists(true)).expect("the guest waits");
+        }
+        for call in waiting {
+            let result = call.await.expect("it is not dropped").result;
+            assert!(result.is_ok(), "{result:?}");
+        }
+        assert_eq!(memory(&shard), of_all, "they wait for further calls");
+
+        assert_eq!(shard.invoke("grow", "[]").await.result, Err(UpstreamFailure::OutOfMemory));
+        assert_eq!(memory(&shard), 0, "all others were given up for the one that grew");
+        assert_eq!(shard.invoke("echo", "[1]").await.result, Ok(Some(json("[1]"))));
+    });
+}
+
+#[test]
+fn a_call_without_memory_for_an_instance_is_refused_and_later_ones_are_not() {
+    on_a_shard(async {
+        let mut plugin = settings(PluginSource::Embedded(guest("1.0.000").leak()));
+        plugin.budgets.concurrency = 1_000;
+        let host_settings = HostSettings { plugins: vec![plugin], memory_bytes: 16 << 20 };
+        let host = PluginHost::start(host_settings, Compilation::default(), Folders::default(), BadPlugins::Fail);
+        let shard = Shard::of(&host.expect("the plugin serves"));
+        let mut waiting = Vec::new();
+        let refused = loop {
+            let mut call = Box::pin(shard.invoke("x", "[]"));
+            match is_pending(&mut call).await {
+                true => waiting.push(call),
+                false => break call,
+            }
+            assert!(waiting.len() < 100, "no bound holds");
+        };
+        drop(refused);
+        assert_eq!(shard.host.statuses()[0].traps, 1, "it is counted");
+        waiting.pop();
+        assert!(is_pending(&mut Box::pin(shard.invoke("x", "[]"))).await);
+    });
+}
