@@ -62,9 +62,11 @@ impl Outbox {
         self.frames.is_empty()
     }
 
-    /// Whether one more frame of `length` bytes is within `limit`. An empty outbox takes a frame of any size.
-    pub(crate) fn has_room(&self, length: usize, limit: usize) -> bool {
-        self.is_empty() || self.waiting() + cost(length) <= limit
+    /// Whether one more frame of `length` bytes is within `limit`, beside what `else_waiting` costs the peer. One that
+    /// nothing waits for takes a frame of any size.
+    pub(crate) fn has_room(&self, length: usize, limit: usize, else_waiting: usize) -> bool {
+        let waiting = self.waiting() + else_waiting;
+        waiting == 0 || waiting + cost(length) <= limit
     }
 
     /// What has still to leave, in bytes, with what each frame costs beside them.
@@ -90,6 +92,34 @@ impl Outbox {
             self.last_own = self.flow.queued;
         }
         self.frames.push_back(frame);
+    }
+
+    /// What has still to leave, in bytes, without what it costs to keep it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.waiting() - self.frames.len() * FRAME_OVERHEAD
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+        let frame = self.frames.front()?.slice(self.written..);
+        self.advance(frame.len());
+        Some(frame)
+    }
+
+    /// Takes up to `most` of the next bytes. They are copied, so that a small piece does not keep a large frame.
+    pub(crate) fn take(&mut self, most: usize) -> Bytes {
+        let mut piece = Vec::with_capacity(most.min(self.bytes()));
+        let taken = self.flush(|slices| {
+            let before = piece.len();
+            for slice in slices {
+                piece.extend_from_slice(&slice[..slice.len().min(most - piece.len())]);
+            }
+            match piece.len() - before {
+                0 => Err(io::ErrorKind::WouldBlock.into()),
+                taken => Ok(taken),
+            }
+        });
+        debug_assert!(taken.is_ok(), "memory takes all that there is room for");
+        piece.into()
     }
 
     /// Drops all that waits.
@@ -185,11 +215,12 @@ mod tests {
     fn one_message_of_any_size_passes_when_nothing_else_waits() {
         let limit = 10 + 2 * FRAME_OVERHEAD;
         let mut outbox = Outbox::default();
-        assert!(outbox.has_room(10_000, limit));
+        assert!(outbox.has_room(10_000, limit, 0));
         outbox.push(vec![0; 10_000].into(), Cause::Others);
-        assert!(!outbox.has_room(1, limit));
+        assert!(!outbox.has_room(1, limit, 0));
         flush(&mut outbox, 9_995, 1);
-        assert!(outbox.has_room(5, limit) && !outbox.has_room(6, limit));
+        assert!(!outbox.has_room(5, limit, 1));
+        assert!(outbox.has_room(5, limit, 0) && !outbox.has_room(6, limit, 0));
     }
 
     #[test]
@@ -205,6 +236,23 @@ mod tests {
         assert_eq!(outbox.flow(), Flow { queued: 2, left: 1, bytes: 100 });
         outbox.clear();
         assert_eq!((outbox.cost, outbox.is_empty()), (0, true));
+    }
+
+    #[test]
+    fn pieces_are_taken_across_frames_and_leave_like_what_is_written() {
+        let mut outbox = Outbox::default();
+        outbox.push("one ".into(), Cause::Others);
+        outbox.push("two".into(), Cause::Others);
+        assert_eq!(outbox.bytes(), 7);
+        assert_eq!(outbox.take(5), "one t");
+        assert_eq!((outbox.bytes(), outbox.waiting()), (2, 2 + FRAME_OVERHEAD));
+        assert_eq!(outbox.flow(), Flow { queued: 2, left: 1, bytes: 5 });
+        assert_eq!(outbox.take(5), "wo");
+        assert_eq!((outbox.take(5), outbox.waiting()), (Bytes::new(), 0));
+        outbox.push("three".into(), Cause::Others);
+        outbox.take(2);
+        assert_eq!(outbox.pop().as_deref(), Some(&b"ree"[..]));
+        assert_eq!((outbox.pop(), outbox.waiting()), (None, 0));
     }
 
     #[test]

@@ -40,9 +40,33 @@ impl SlowReason {
     }
 }
 
+/// Watches whether a peer takes what waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct StallWatch {
+    /// While it cannot take all of it. Boxed: most peers never stall.
+    stall: Option<Box<Stall>>,
+}
+
+impl StallWatch {
+    /// Ready when the peer has been too slow. `blocked` is what has passed through its queue until now, if it cannot take
+    /// the rest.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        blocked: Option<Flow>,
+        timeouts: &Timeouts,
+    ) -> Poll<SlowReason> {
+        let Some(flow) = blocked else {
+            self.stall = None;
+            return Poll::Pending;
+        };
+        self.stall.get_or_insert_with(|| Box::new(Stall::new(flow))).poll(cx, flow, timeouts)
+    }
+}
+
 /// How long a peer has been unable to take all that waits for it.
 #[derive(Debug)]
-pub(crate) struct Stall {
+struct Stall {
     next_look: Pin<Box<Sleep>>,
     /// The bytes that it had taken when it was looked at last.
     bytes: u64,
@@ -54,7 +78,7 @@ pub(crate) struct Stall {
 
 impl Stall {
     /// Begins with a peer that cannot take all of what has been queued until now.
-    pub(crate) fn new(flow: Flow) -> Stall {
+    fn new(flow: Flow) -> Stall {
         let now = Instant::now();
         Stall {
             next_look: Box::pin(tokio::time::sleep_until(now)),
@@ -65,7 +89,7 @@ impl Stall {
     }
 
     /// Ready when it has been too slow. `flow` is what has passed through its queue until now.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, flow: Flow, timeouts: &Timeouts) -> Poll<SlowReason> {
+    fn poll(&mut self, cx: &mut Context<'_>, flow: Flow, timeouts: &Timeouts) -> Poll<SlowReason> {
         while self.next_look.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if let Some(reason) = self.look(flow, timeouts, now) {

@@ -1,8 +1,9 @@
 //! A client that is served by HTTP requests: what waits for it, and what it posts.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,11 @@ use hubgate_core::{ClientTimes, CloseCause, Identity, Slot};
 use hubgate_wire::negotiate::Transport;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::delivery::{Delivery, DeliveryBody};
 use super::posts::Posts;
+use crate::outbox::{Cause, Outbox};
+use crate::shard::ShardThread;
+use crate::slow::{SlowReason, StallWatch};
 
 /// How long the last messages of a client wait.
 const LINGER: Duration = Duration::from_millis(20);
@@ -41,7 +46,7 @@ pub(crate) enum PollAnswer {
     /// To the first poll: the connection is there.
     Opened,
     /// Whole hub messages.
-    Messages(Vec<u8>),
+    Messages(DeliveryBody),
     /// Nothing came in time.
     Empty,
     /// The connection is over, or a newer poll has taken this one's place.
@@ -57,11 +62,15 @@ pub(crate) struct HttpClient {
     pub(crate) polls: Option<mpsc::Sender<Poll>>,
     pub(crate) slot: Cell<Option<Slot>>,
     pub(crate) id: Cell<Option<ConnectionId>>,
-    queue: RefCell<VecDeque<Bytes>>,
-    queued_bytes: Cell<usize>,
+    /// Whole hub messages that are in no answer yet.
+    outbox: RefCell<Outbox>,
+    /// The answer that brings it what was in the outbox before.
+    delivery: RefCell<Option<Rc<Delivery>>>,
     state: Cell<State>,
     /// Why the gateway ends the connection, if it does.
     ending: Cell<Option<CloseCause>>,
+    /// By which limit it was too slow, if it was.
+    slow: Cell<Option<SlowReason>>,
     has_lingered: Cell<bool>,
     /// Wakes its task.
     changed: Notify,
@@ -87,10 +96,11 @@ impl HttpClient {
             polls,
             slot: Cell::new(None),
             id: Cell::new(None),
-            queue: RefCell::default(),
-            queued_bytes: Cell::new(0),
+            outbox: RefCell::default(),
+            delivery: RefCell::default(),
             state: Cell::new(State::Open),
             ending: Cell::new(None),
+            slow: Cell::new(None),
             has_lingered: Cell::new(false),
             changed: Notify::new(),
             is_read: Cell::new(true),
@@ -104,13 +114,25 @@ impl HttpClient {
         if self.state.get() != State::Open {
             return;
         }
-        let queued = self.queued_bytes.get();
-        if queued > 0 && queued + messages.len() > limit {
-            return self.end(CloseCause::SlowClient);
+        let in_answer = self.delivery.borrow().as_ref().map_or(0, |delivery| delivery.waiting());
+        if !self.outbox.borrow().has_room(messages.len(), limit, in_answer) {
+            return self.give_up_slow(SlowReason::Outbox);
         }
-        self.queued_bytes.set(queued + messages.len());
-        self.queue.borrow_mut().push_back(messages);
+        self.outbox.borrow_mut().push(messages, Cause::Others);
         self.changed.notify_one();
+    }
+
+    /// The client is too slow for one of its limits.
+    fn give_up_slow(&self, reason: SlowReason) {
+        self.slow.set(Some(reason));
+        if let Some(delivery) = self.delivery.take() {
+            delivery.cut_off();
+        }
+        self.end(CloseCause::SlowClient);
+    }
+
+    pub(crate) fn slow(&self) -> Option<SlowReason> {
+        self.slow.get()
     }
 
     /// Nothing can be queued any more, and nothing that is posted is of interest. `cause` is the gateway's.
@@ -126,7 +148,7 @@ impl HttpClient {
     /// The connection is over, and what is queued reaches nobody.
     pub(crate) fn end(&self, cause: CloseCause) {
         self.state.set(State::Over(cause));
-        drop(self.take());
+        self.outbox.borrow_mut().clear();
         self.changed.notify_one();
     }
 
@@ -140,19 +162,59 @@ impl HttpClient {
     }
 
     pub(crate) fn has_messages(&self) -> bool {
-        !self.queue.borrow().is_empty()
+        !self.outbox.borrow().is_empty()
     }
 
-    /// All that is queued.
-    pub(crate) fn take(&self) -> Vec<Bytes> {
-        self.queued_bytes.set(0);
-        self.queue.take().into()
+    /// The next of what is queued.
+    pub(super) fn pop(&self) -> Option<Bytes> {
+        self.outbox.borrow_mut().pop()
     }
 
-    /// What was taken did not reach the client.
-    pub(crate) fn put_back(&self, messages: Bytes) {
-        self.queued_bytes.set(self.queued_bytes.get() + messages.len());
-        self.queue.borrow_mut().push_front(messages);
+    /// Moves all that is queued into an answer, on the same account.
+    pub(super) fn deliver(&self) -> DeliveryBody {
+        let (delivery, body) = Delivery::whole(self.outbox.take());
+        self.delivery.replace(Some(Rc::new(delivery)));
+        body
+    }
+
+    /// Begins an answer to which is added what is sent to the client.
+    pub(super) fn deliver_by(&self, delivery: Delivery) -> Rc<Delivery> {
+        let delivery = Rc::new(delivery);
+        self.delivery.replace(Some(delivery.clone()));
+        delivery
+    }
+
+    /// The answer did not reach the request's connection.
+    pub(super) fn put_back(&self, body: DeliveryBody) {
+        self.outbox.replace(body.reclaim());
+        self.delivery.take();
+    }
+
+    /// Until the client has taken its answer, or is given up.
+    pub(super) async fn delivered(&self, shard: &ShardThread) {
+        let Some(delivery) = self.delivery.borrow().clone() else {
+            return;
+        };
+        let mut watch = StallWatch::default();
+        while self.slow.get().is_none() {
+            tokio::select! {
+                () = delivery.body_dropped() => break,
+                () = self.check_stall(shard, &delivery, &mut watch) => {}
+                () = self.changed() => {}
+            }
+        }
+        self.delivery.take();
+        // Its task may have been woken for something else, too.
+        self.changed.notify_one();
+    }
+
+    /// Gives the client up when it takes too little of its answer.
+    pub(super) async fn check_stall(&self, shard: &ShardThread, delivery: &Delivery, watch: &mut StallWatch) {
+        let too_slow = poll_fn(|cx| {
+            let settings = shard.shared.settings();
+            watch.poll(cx, delivery.blocked(), &settings.timeouts)
+        });
+        self.give_up_slow(too_slow.await);
     }
 
     /// Before its last messages: the client may still be waiting for the answer to what it posted, and official ones take

@@ -8,13 +8,19 @@ use hubgate_core::CloseCause;
 use tokio::sync::mpsc;
 
 use super::http_client::{HttpClient, Poll, PollAnswer, State};
+use crate::shard::ShardThread;
 
 /// How long a poll is held when there is nothing to answer: less than the 100 seconds after which clients give it up.
 const LONGEST_POLL: Duration = Duration::from_secs(90);
 
 /// Answers a client's polls until it has got all that it gets, or is lost. Between two of them it may be silent for
 /// `silence`.
-pub(crate) async fn serve(client: &HttpClient, polls: &mut mpsc::Receiver<Poll>, silence: Duration) -> CloseCause {
+pub(crate) async fn serve(
+    shard: &ShardThread,
+    client: &HttpClient,
+    polls: &mut mpsc::Receiver<Poll>,
+    silence: Duration,
+) -> CloseCause {
     let mut is_open = false;
     loop {
         let Some(poll) = next_poll(client, polls, silence).await else {
@@ -28,7 +34,7 @@ pub(crate) async fn serve(client: &HttpClient, polls: &mut mpsc::Receiver<Poll>,
             is_open = poll.send(PollAnswer::Opened).is_ok();
             continue;
         }
-        if let Some(cause) = answer(client, polls, poll).await {
+        if let Some(cause) = answer(shard, client, polls, poll).await {
             return cause;
         }
     }
@@ -57,7 +63,12 @@ async fn next_poll(client: &HttpClient, polls: &mut mpsc::Receiver<Poll>, silenc
 }
 
 /// Answers one poll as soon as there is something to say; gives the reason when that is the connection's end.
-async fn answer(client: &HttpClient, polls: &mut mpsc::Receiver<Poll>, mut poll: Poll) -> Option<CloseCause> {
+async fn answer(
+    shard: &ShardThread,
+    client: &HttpClient,
+    polls: &mut mpsc::Receiver<Poll>,
+    mut poll: Poll,
+) -> Option<CloseCause> {
     let patience = tokio::time::sleep(LONGEST_POLL);
     tokio::pin!(patience);
     loop {
@@ -68,12 +79,14 @@ async fn answer(client: &HttpClient, polls: &mut mpsc::Receiver<Poll>, mut poll:
                 return Some(cause);
             }
             State::Open | State::Finishing if client.has_messages() => {
-                let sent = poll.send(PollAnswer::Messages(client.take().concat()));
-                if let Err(PollAnswer::Messages(messages)) = sent {
-                    client.put_back(messages.into());
+                let is_last = client.state() == State::Finishing;
+                if let Err(PollAnswer::Messages(messages)) = poll.send(PollAnswer::Messages(client.deliver())) {
+                    client.put_back(messages);
                     return None;
                 }
-                return (client.state() == State::Finishing).then_some(CloseCause::Normal);
+                // The client polls again when it has it all, and is silent only from then on.
+                client.delivered(shard).await;
+                return is_last.then_some(CloseCause::Normal);
             }
             State::Finishing => {
                 drop(poll.send(PollAnswer::Over));

@@ -1,5 +1,6 @@
 //! Clients' transports.
 
+pub(crate) mod delivery;
 pub(crate) mod http_client;
 mod long_polling;
 mod posts;

@@ -14,6 +14,7 @@ use hubgate_wire::signalr::handshake;
 use tokio::sync::{mpsc, oneshot};
 
 use super::ClientLink;
+use super::delivery::{Delivery, DeliveryBody};
 use super::http_client::{HttpClient, Poll, PollAnswer, State, TransportRequest};
 use super::posts::{NoTurn, Turn};
 use super::{long_polling, server_sent_events};
@@ -21,6 +22,7 @@ use crate::admission::ClientPlace;
 use crate::http::Refusal;
 use crate::inbox::ShardMessage;
 use crate::shard::ShardThread;
+use crate::slow::SlowReason;
 
 /// Polls that wait behind the one that is held; clients send one at a time.
 const POLLS: usize = 4;
@@ -31,7 +33,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub(crate) enum ClientRequest {
     /// A stream of events; its text is answered.
-    Events(Box<TransportRequest>, oneshot::Sender<Result<mpsc::Receiver<Bytes>, Refusal>>),
+    Events(Box<TransportRequest>, oneshot::Sender<Result<DeliveryBody, Refusal>>),
     Poll(Box<TransportRequest>, oneshot::Sender<Result<oneshot::Receiver<PollAnswer>, Refusal>>),
     /// The client wants to say something; answered when its turn has come.
     Post {
@@ -93,7 +95,7 @@ impl ShardThread {
         }
     }
 
-    fn open_events(self: &Rc<Self>, request: TransportRequest) -> Result<mpsc::Receiver<Bytes>, Refusal> {
+    fn open_events(self: &Rc<Self>, request: TransportRequest) -> Result<DeliveryBody, Refusal> {
         if let Some(client) = self.http_client(&request.hub, request.token) {
             return Err(match client.transport {
                 Transport::ServerSentEvents => Refusal::ConnectionInUse,
@@ -103,10 +105,10 @@ impl ShardThread {
         let (token, transport) = (request.token, Transport::ServerSentEvents);
         let client = Rc::new(HttpClient::new(request.hub.clone(), transport, None));
         let place = self.open(request, &client)?;
-        let (events, body) = mpsc::channel(1);
+        let (events, body) = Delivery::stream();
         let shard = self.clone();
         tokio::task::spawn_local(async move {
-            let lost = server_sent_events::serve(&client, events).await;
+            let lost = server_sent_events::serve(&shard, &client, events).await;
             client.end(lost);
             client.last_words().await;
             drop(place);
@@ -132,7 +134,7 @@ impl ShardThread {
         let place = self.open(request, &client)?;
         let shard = self.clone();
         tokio::task::spawn_local(async move {
-            let lost = long_polling::serve(&client, &mut received, silence).await;
+            let lost = long_polling::serve(&shard, &client, &mut received, silence).await;
             if client.state() == State::Open {
                 client.end(lost);
             }
@@ -268,9 +270,13 @@ impl ShardThread {
     fn forget(self: &Rc<Self>, token: ConnectionId, client: &HttpClient, lost: CloseCause) {
         self.http_clients.borrow_mut().remove(&token);
         self.leave(client, lost);
+        let slow = client.slow();
+        if let Some(reason) = slow {
+            self.shared.metrics.slow_peer(reason);
+        }
         if let Some(id) = client.id.get() {
-            let (hub, cause) = (&client.hub, client.ending(lost));
-            tracing::info!(%hub, connection = %id, cause = cause.name(), "a client's connection ended");
+            let (hub, cause, limit) = (&client.hub, client.ending(lost), slow.map(SlowReason::key));
+            tracing::info!(%hub, connection = %id, cause = cause.name(), limit, "a client's connection ended");
         }
     }
 

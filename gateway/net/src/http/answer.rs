@@ -1,7 +1,6 @@
 //! Answers to requests.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,9 +13,9 @@ use hubgate_core::MembershipRefusal;
 use hubgate_wire::token::TokenError;
 use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
-use tokio::sync::mpsc;
 
 use crate::admission::NoRoom;
+use crate::client::delivery::{CutOff, CutOffs, DeliveryBody};
 
 pub(crate) type Answer = Response<AnswerBody>;
 
@@ -24,32 +23,42 @@ pub(crate) type Answer = Response<AnswerBody>;
 #[derive(Debug)]
 pub(crate) enum AnswerBody {
     Whole(Full<Bytes>),
-    /// Parts as they come, until their sender is gone.
-    Events(mpsc::Receiver<Bytes>),
+    /// Messages for a client.
+    Messages(DeliveryBody),
+}
+
+impl AnswerBody {
+    /// The connection that it is sent on.
+    pub(crate) fn on_connection(&self, cut_offs: &CutOffs) {
+        match self {
+            AnswerBody::Whole(_) => {}
+            AnswerBody::Messages(body) => body.on_connection(cut_offs),
+        }
+    }
 }
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = CutOff;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         match self.get_mut() {
-            AnswerBody::Whole(body) => Pin::new(body).poll_frame(cx),
-            AnswerBody::Events(events) => events.poll_recv(cx).map(|part| part.map(|part| Ok(Frame::data(part)))),
+            AnswerBody::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            AnswerBody::Messages(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             AnswerBody::Whole(body) => body.is_end_stream(),
-            AnswerBody::Events(_) => false,
+            AnswerBody::Messages(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             AnswerBody::Whole(body) => body.size_hint(),
-            AnswerBody::Events(_) => SizeHint::default(),
+            AnswerBody::Messages(body) => body.size_hint(),
         }
     }
 }
@@ -71,7 +80,16 @@ pub(crate) fn json(body: &impl Serialize) -> Answer {
 }
 
 pub(crate) fn with_type(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(AnswerBody::Whole(Full::new(body.into())));
+    with_body(status, content_type, AnswerBody::Whole(Full::new(body.into())))
+}
+
+/// Messages for a client that polls.
+pub(crate) fn messages(body: DeliveryBody) -> Answer {
+    with_body(StatusCode::OK, "application/octet-stream", AnswerBody::Messages(body))
+}
+
+fn with_body(status: StatusCode, content_type: &'static str, body: AnswerBody) -> Answer {
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::answer::AnswerBody;
 use super::{Upgrade, count_broken_request, route};
+use crate::client::delivery::{CutOff, CutOffs};
 use crate::shard::ShardThread;
 use crate::tls::HttpSocket;
 
@@ -29,11 +30,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Serves one connection until it ends, or nobody asks for anything for as long as a request's head may take.
 pub(super) async fn serve(shard: &Rc<ShardThread>, socket: HttpSocket, remote: SocketAddr) {
-    let requests = Rc::new(Requests { running: Cell::new(0), last_end: Cell::new(Instant::now()) });
+    let (running, last_end) = (Cell::new(0), Cell::new(Instant::now()));
+    let requests = Rc::new(Requests { running, last_end, cut_offs: CutOffs::default() });
     let service = service_fn(|request| {
         let (shard, running) = (shard.clone(), requests.begin());
         async move {
             let answer = route::route(&shard, request, remote, &Upgrade::default()).await;
+            answer.body().on_connection(&running.0.cut_offs);
             Ok::<_, Infallible>(answer.map(|body| CountedBody { body, _running: running }))
         }
     });
@@ -63,6 +66,8 @@ struct Requests {
     running: Cell<usize>,
     /// Of the last request that ended, or of the connection's beginning.
     last_end: Cell<Instant>,
+    /// Answers that are not sent any further. The connection carries others as long as there are any.
+    cut_offs: CutOffs,
 }
 
 impl Requests {
@@ -74,9 +79,9 @@ impl Requests {
     /// Until no request has run for `longest`.
     async fn pause(&self, longest: Duration) {
         loop {
-            let since = match self.running.get() {
-                0 => self.last_end.get(),
-                _ => Instant::now(),
+            let since = match self.running.get() <= self.cut_offs.count() {
+                true => self.last_end.get(),
+                false => Instant::now(),
             };
             if since.elapsed() >= longest {
                 return;
@@ -105,9 +110,9 @@ struct CountedBody {
 
 impl Body for CountedBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = CutOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 

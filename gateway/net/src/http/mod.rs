@@ -29,6 +29,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::admission::HttpPlace;
+use crate::client::delivery::CutOffs;
 use crate::entrant::Entrant;
 use crate::shard::ShardThread;
 use crate::tls::{HttpSocket, UpgradedStream};
@@ -101,10 +102,14 @@ async fn serve_http_1(
     mut socket: HttpSocket,
     remote: SocketAddr,
 ) -> Option<(UpgradedStream, Vec<u8>, Upgraded)> {
-    let upgrade = Upgrade::default();
+    let (upgrade, cut_offs) = (Upgrade::default(), CutOffs::default());
     let service = service_fn(|request| {
-        let (shard, upgrade) = (shard.clone(), upgrade.clone());
-        async move { Ok::<_, Infallible>(route::route(&shard, request, remote, &upgrade).await) }
+        let (shard, upgrade, cut_offs) = (shard.clone(), upgrade.clone(), cut_offs.clone());
+        async move {
+            let answer = route::route(&shard, request, remote, &upgrade).await;
+            answer.body().on_connection(&cut_offs);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let settings = shard.shared.settings().clone();
     let connection = http1::Builder::new()
@@ -116,7 +121,11 @@ async fn serve_http_1(
         .writev(false)
         .serve_connection(TokioIo::new(&mut socket), service);
     drop(settings);
-    let served = connection.without_shutdown().await.map(|parts| parts.read_buf.to_vec());
+    let served = tokio::select! {
+        served = connection.without_shutdown() => served.map(|parts| parts.read_buf.to_vec()),
+        // Nothing can follow on this connection.
+        () = cut_offs.any() => return None,
+    };
     if let Err(error) = &served {
         count_broken_request(&shard, error);
     }

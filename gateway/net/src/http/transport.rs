@@ -6,7 +6,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{
     ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, EXPIRES, HeaderMap, HeaderName, HeaderValue,
     PRAGMA, UPGRADE,
@@ -18,15 +17,16 @@ use hubgate_core::time::Millis;
 use hubgate_core::{ClientTimes, Identity, NewClient};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::Claims;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::answer::{Answer, AnswerBody, Refusal, empty, text, with_type};
+use super::answer::{Answer, AnswerBody, Refusal, empty, messages, text, with_type};
 use super::body::RequestBody;
 use super::forwarded::client_address;
 use super::negotiate::{access_token, client_claims, new_id};
 use super::query::Query;
 use super::upgrade::{NoUpgrade, switching_protocols, websocket_key};
 use super::{Upgrade, Upgraded};
+use crate::client::delivery::DeliveryBody;
 use crate::client::http_client::{PollAnswer, TransportRequest};
 use crate::client::requests::{ClientRequest, Posted};
 use crate::entrant::{ClaimedToken, Entrant};
@@ -213,8 +213,8 @@ fn times(shard: &ShardThread, claims: &Claims) -> ClientTimes {
     }
 }
 
-fn event_stream(events: mpsc::Receiver<Bytes>) -> Answer {
-    let mut answer = Answer::new(AnswerBody::Events(events));
+fn event_stream(events: DeliveryBody) -> Answer {
+    let mut answer = Answer::new(AnswerBody::Messages(events));
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
@@ -228,7 +228,7 @@ fn event_stream(events: mpsc::Receiver<Bytes>) -> Answer {
 fn poll_answer(polled: PollAnswer) -> Answer {
     let mut answer = match polled {
         PollAnswer::Opened => with_type(StatusCode::OK, "application/octet-stream", ""),
-        PollAnswer::Messages(messages) => with_type(StatusCode::OK, "application/octet-stream", messages),
+        PollAnswer::Messages(body) => messages(body),
         PollAnswer::Empty => with_type(StatusCode::OK, "text/plain", ""),
         PollAnswer::Over => empty(StatusCode::NO_CONTENT),
     };

@@ -22,7 +22,7 @@ use crate::admission::HttpPlace;
 use crate::client::ClientLink;
 use crate::entrant::Entrant;
 use crate::shard::ShardThread;
-use crate::slow::{SlowReason, Stall};
+use crate::slow::{SlowReason, StallWatch};
 use crate::tls::{TlsSession, UpgradedStream};
 use socket::SocketState;
 pub(crate) use socket::WebSocket;
@@ -103,7 +103,7 @@ async fn serve(
         decoder,
         has_paused: false,
         close_deadline: None,
-        stall: None,
+        stall: StallWatch::default(),
         peer_closed: false,
     };
     let lost = poll_fn(|cx| task.poll(cx)).await;
@@ -130,8 +130,7 @@ struct Task {
     has_paused: bool,
     /// When the close handshake is given up.
     close_deadline: Option<Pin<Box<Sleep>>>,
-    /// How long the peer has taken nothing of what waits for it, while that is so. Boxed: most never do that.
-    stall: Option<Box<Stall>>,
+    stall: StallWatch,
     peer_closed: bool,
 }
 
@@ -302,14 +301,9 @@ impl Task {
 
     /// Gives a peer up that takes nothing for too long. The end of a connection has its own deadline.
     fn check_stall(&mut self, cx: &mut Context<'_>) {
-        if self.socket.state() != SocketState::Blocked {
-            self.stall = None;
-            return;
-        }
-        let flow = self.socket.flow();
-        let stall = self.stall.get_or_insert_with(|| Box::new(Stall::new(flow)));
+        let blocked = (self.socket.state() == SocketState::Blocked).then(|| self.socket.flow());
         let settings = self.shard.shared.settings();
-        if let Poll::Ready(reason) = stall.poll(cx, flow, &settings.timeouts) {
+        if let Poll::Ready(reason) = self.stall.poll(cx, blocked, &settings.timeouts) {
             self.socket.give_up_slow(reason);
         }
     }

@@ -112,9 +112,9 @@ impl WebSocket {
         if !self.takes_frames() {
             return;
         }
-        if !self.outbox.borrow().has_room(frame.len(), limit) {
+        if !self.outbox.borrow().has_room(frame.len(), limit, 0) {
             self.flush();
-            if !self.outbox.borrow().has_room(frame.len(), limit) {
+            if !self.outbox.borrow().has_room(frame.len(), limit, 0) {
                 return self.give_up_slow(SlowReason::Outbox);
             }
         }
