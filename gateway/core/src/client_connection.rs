@@ -16,6 +16,7 @@ use crate::mode::ClientKind;
 use crate::outbound::HeldBack;
 use crate::pairs::Pairs;
 use crate::proxied::Proxy;
+use crate::read_holds::ReadHolds;
 use crate::time::Millis;
 use crate::timer_wheel::Due;
 
@@ -70,9 +71,10 @@ pub(crate) struct ClientConnection {
     pub(crate) last_sent: Millis,
     pub(crate) due: Option<Due>,
     pub(crate) phase: Phase,
-    pub(crate) reading: Reading,
+    /// Why it is not read. Its silence is not held against it meanwhile.
+    pub(crate) holds: ReadHolds,
     /// Whether filters look at what it said; nothing more of it is parsed meanwhile.
-    pub(crate) inspecting: Inspecting,
+    pub(crate) is_inspected: bool,
     /// What is sent to it waits here until its handshake is answered, and behind something that filters look at.
     pub(crate) held_back: Option<Box<Held>>,
     /// The beginning of a message whose end has not come, or bytes that may not be parsed yet.
@@ -140,23 +142,6 @@ pub(crate) enum TransportState {
     Gone,
 }
 
-/// Whether the transport is asked for more bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reading {
-    On,
-    /// Too much of the client's is waiting. Its silence is not held against it meanwhile.
-    Paused,
-}
-
-/// Whether filters look at what a client said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Inspecting {
-    No,
-    Yes,
-    /// It takes them a while, and the transport is not asked for more.
-    Waits,
-}
-
 impl ClientConnection {
     /// What is known of the client once its handshake was read.
     pub(crate) fn facts(&self) -> Option<&Arc<ConnectionFacts>> {
@@ -187,7 +172,7 @@ impl ClientConnection {
     pub(crate) fn is_parsing(&self) -> bool {
         match self.phase {
             Phase::Handshaking { .. } => true,
-            Phase::Open { .. } => self.reading == Reading::On && self.inspecting == Inspecting::No,
+            Phase::Open { .. } => self.holds.is_empty() && !self.is_inspected,
             Phase::Connecting { .. } | Phase::Closed { .. } => false,
         }
     }

@@ -46,7 +46,7 @@ impl Shard {
                 None => return,
             },
             Phase::Open { .. } => {
-                let is_silent = client.is_read() && now - client.last_heard >= timeouts.client;
+                let is_silent = client.holds.is_empty() && now - client.last_heard >= timeouts.client;
                 if is_silent {
                     let error = Some(CLOSED_WITH_ERROR.to_owned());
                     let closing = Closing { error, allow_reconnect: true, detail: String::new() };
@@ -56,7 +56,7 @@ impl Shard {
                     client.last_sent = now;
                     effects.push(Effect::Send { to: slot, frame: ping.clone() });
                 }
-                let timeout = match client.is_read() {
+                let timeout = match client.holds.is_empty() {
                     true => client.last_heard + timeouts.client,
                     false => now + timeouts.client,
                 };

@@ -2,13 +2,13 @@
 
 use hubgate_wire::signalr::{CompletionOutcome, HubMessage};
 
-use crate::client_connection::{ClientConnection, Inspecting, Reading};
 use crate::effect::Effect;
 use crate::failure;
 use crate::filter::{Direction, Inspected, Refusal, Subject, Verdict};
 use crate::id::ConnectionId;
 use crate::inspection::Pending;
 use crate::proxied::connection_data;
+use crate::read_holds::Hold;
 use crate::shard::{Shard, Slot};
 use crate::time::Millis;
 
@@ -31,7 +31,7 @@ impl Shard {
             && let Some(facts) = client.facts().cloned()
         {
             let (filters, id) = (hub.filters.clone(), client.id);
-            self.client(slot).inspecting = Inspecting::Yes;
+            self.client(slot).is_inspected = true;
             let pending = Pending::Inbound { slot, client: id, message: bytes.into() };
             return self.inspect(filters, Subject::Client(facts), seen, pending, effects);
         }
@@ -76,7 +76,6 @@ impl Shard {
         }
         let client = self.client(slot);
         let is_proxied = client.proxy.is_some();
-        client.inspection_ended(slot, now, effects);
         let message = || protocol.parse(&bytes).expect("it was parsed before filters looked at it");
         match inspected.verdict {
             Verdict::Pass if is_proxied => self.pass_on(slot, |out| protocol.write_framed(&bytes, out), effects),
@@ -91,7 +90,8 @@ impl Shard {
             Verdict::Refuse(refusal) => self.refuse_message(slot, message(), refusal, now, effects),
             Verdict::Close(reason) => self.close_by_filter(slot, reason, effects),
         }
-        self.parse_on(slot, now, effects);
+        self.client(slot).is_inspected = false;
+        self.release_hold(slot, Hold::Inspection, now, effects);
     }
 
     /// A client's message goes no further; who waits for an answer gets the error.
@@ -133,30 +133,6 @@ impl Shard {
     /// Whether the messages of a client that a hub server answers are read one by one, and not only passed on.
     pub(crate) fn is_filtered(&self, slot: Slot) -> bool {
         let client = &self.clients[slot.0 as usize];
-        client.inspecting != Inspecting::No || self.hub(client.hub).filters.look_at(Direction::Inbound)
-    }
-}
-
-impl ClientConnection {
-    /// Whether its transport is asked for more.
-    pub(crate) fn is_read(&self) -> bool {
-        self.reading == Reading::On && self.inspecting != Inspecting::Waits
-    }
-
-    pub(crate) fn inspection_waits(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
-        if self.is_read() {
-            effects.push(Effect::PauseReading(slot));
-        }
-        self.inspecting = Inspecting::Waits;
-    }
-
-    fn inspection_ended(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
-        if std::mem::replace(&mut self.inspecting, Inspecting::No) == Inspecting::Waits {
-            // Its silence is not held against it: nobody listened.
-            self.last_heard = now;
-            if self.is_read() {
-                effects.push(Effect::ResumeReading(slot));
-            }
-        }
+        client.is_inspected || self.hub(client.hub).filters.look_at(Direction::Inbound)
     }
 }

@@ -8,6 +8,7 @@ use crate::id::ConnectionId;
 use crate::inbound::InboundMessage;
 use crate::outbound::{HeldMessage, Sending};
 use crate::pairs::Pairs;
+use crate::read_holds::Hold;
 use crate::serverless::Completing;
 use crate::shard::{Closing, Shard, Slot};
 use crate::time::Millis;
@@ -82,7 +83,7 @@ impl Shard {
             Some(Pending::Inbound { slot, client, .. }) => {
                 let (slot, client) = (*slot, *client);
                 if self.is_still(slot, client) {
-                    self.client(slot).inspection_waits(slot, effects);
+                    self.hold(slot, Hold::Inspection, effects);
                 }
             }
             Some(Pending::Sending(sending)) => {

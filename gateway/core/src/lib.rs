@@ -27,6 +27,7 @@ pub mod pairs;
 mod presence;
 mod proxied;
 mod questions;
+mod read_holds;
 mod registry;
 mod routing;
 mod server_connection;

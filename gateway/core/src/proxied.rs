@@ -14,7 +14,7 @@ use hubgate_wire::signalr::handshake;
 use hubgate_wire::signalr::{HubMessage, HubProtocol, MessageStream};
 use hubgate_wire::websocket::Frame;
 
-use crate::client_connection::{HubIndex, Phase, Reading};
+use crate::client_connection::{HubIndex, Phase};
 use crate::effect::{CloseCause, Effect};
 use crate::event::ConnectionFacts;
 use crate::failure;
@@ -22,6 +22,7 @@ use crate::filter::Direction;
 use crate::id::{ConnectionId, ServerConnectionId, ServerId};
 use crate::invocation::ClientInvocation;
 use crate::outbound::HeldBack;
+use crate::read_holds::Hold;
 use crate::routing::{NoRoute, Route, Wish};
 use crate::server_connection::{protocol_extension, written};
 use crate::server_order::Leaving;
@@ -100,6 +101,7 @@ impl Shard {
             }
         };
         let deadline = now + self.settings.timeouts.handshake;
+        let is_congested = route.is_congested;
         self.clients_of_servers.entry(route.connection).or_default().insert(slot);
         self.client(slot).proxy = Some(Box::new(Proxy {
             route,
@@ -114,6 +116,9 @@ impl Shard {
             invocations: Vec::new(),
         }));
         self.register(slot, protocol, now);
+        if is_congested {
+            self.hold(slot, Hold::Server, effects);
+        }
         self.open_at_server(slot, None, effects);
         self.schedule(slot, deadline);
     }
@@ -272,10 +277,10 @@ impl Shard {
             return;
         };
         for slot in clients.iter().copied().collect::<Vec<_>>() {
-            match (is_held, self.client(slot).reading) {
-                (true, Reading::On) => self.pause(slot, effects),
-                (false, Reading::Paused) => self.resume(slot, now, effects),
-                (true, Reading::Paused) | (false, Reading::On) => {}
+            if is_held {
+                self.hold(slot, Hold::Server, effects);
+            } else {
+                self.release_hold(slot, Hold::Server, now, effects);
             }
         }
     }
@@ -329,13 +334,6 @@ impl Shard {
         proxy.partial = Vec::new();
         proxy.from_server = MessageStream::new(protocol);
         let deadline = proxy.deadline;
-        if client.reading == Reading::Paused {
-            // Only the server that it leaves was too slow for it.
-            client.reading = Reading::On;
-            if client.is_read() {
-                effects.push(Effect::ResumeReading(slot));
-            }
-        }
         for invocation in &invocations {
             self.fail_invocation(hub, id, invocation, "The connection has moved to another server.", effects);
         }
@@ -351,9 +349,13 @@ impl Shard {
             self.pass_to_server(hub, from.connection, message, effects);
         }
         self.open_at_server(slot, has_begun.then_some(&from.server), effects);
-        match has_begun {
-            true => self.parse_on(slot, now, effects),
-            false => self.schedule(slot, deadline),
+        if !has_begun {
+            self.schedule(slot, deadline);
+        }
+        if to.is_congested {
+            self.hold(slot, Hold::Server, effects);
+        } else {
+            self.release_hold(slot, Hold::Server, now, effects);
         }
         true
     }
@@ -410,9 +412,7 @@ impl Shard {
         if !rest.is_empty() {
             self.relay_to_client(slot, Said { payload: rest, data_type: None }, now, effects);
         }
-        if !self.client(slot).unread.is_empty() {
-            self.resume(slot, now, effects);
-        }
+        self.release_hold(slot, Hold::Admission, now, effects);
     }
 
     /// Passes on what is whole of it; clients take whole messages only, and a send must not land inside one.

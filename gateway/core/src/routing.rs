@@ -26,6 +26,8 @@ struct Connected {
     clients: usize,
     /// Its server gets no new clients.
     is_leaving: bool,
+    /// It reads too slowly for what its clients say.
+    is_congested: bool,
 }
 
 /// Which hub server a client's token asks for (the claims `asrs.s.ssticky` and `asrs.s.sn`).
@@ -51,6 +53,8 @@ impl<'a> Wish<'a> {
 pub(crate) struct Route {
     pub(crate) connection: ServerConnectionId,
     pub(crate) server: ServerId,
+    /// The client is not read until the connection has caught up.
+    pub(crate) is_congested: bool,
 }
 
 /// Why a client goes nowhere.
@@ -64,7 +68,7 @@ pub(crate) enum NoRoute {
 
 impl HubServers {
     pub(crate) fn connected(&self, id: ServerConnectionId, server: ServerId) {
-        self.lock().all.push(Connected { id, server, clients: 0, is_leaving: false });
+        self.lock().all.push(Connected { id, server, clients: 0, is_leaving: false, is_congested: false });
     }
 
     pub(crate) fn disconnected(&self, id: ServerConnectionId) {
@@ -74,6 +78,13 @@ impl HubServers {
     /// No connection that this server has now gets new clients.
     pub(crate) fn leaving(&self, server: &ServerId) {
         self.lock().all.iter_mut().filter(|each| each.server == *server).for_each(|each| each.is_leaving = true);
+    }
+
+    /// A connection reads too slowly, or has caught up.
+    pub(crate) fn congested(&self, id: ServerConnectionId, is_congested: bool) {
+        if let Some(connected) = self.lock().all.iter_mut().find(|each| each.id == id) {
+            connected.is_congested = is_congested;
+        }
     }
 
     /// Finds a connection for a client of `shard`, and counts it there until [`HubServers::released`].
@@ -138,8 +149,8 @@ impl HubServers {
 }
 
 impl Connections {
-    /// The connection with the fewest clients among those of servers that `may` get the client; of the same server one of
-    /// `shard`, where nothing passes between threads, may have a quarter more.
+    /// The connection with the fewest clients among those of servers that `may` get the client, a congested one only if all
+    /// are; of the same server one of `shard`, where nothing passes between threads, may have a quarter more.
     fn pick(&mut self, shard: ShardIndex, may: impl Fn(&ServerId) -> bool) -> Option<Route> {
         let count = self.all.len();
         let in_turn = (0..count).map(|offset| (self.turn + offset) % count);
@@ -147,19 +158,21 @@ impl Connections {
             let each = &self.all[*index];
             !each.is_leaving && may(&each.server)
         });
-        let fewest = candidates.min_by_key(|index| self.all[*index].clients)?;
+        let fewest = candidates.min_by_key(|index| (self.all[*index].is_congested, self.all[*index].clients))?;
         self.turn = (fewest + 1) % count;
         let bound = self.all[fewest].clients * 5 / 4;
         let is_near = |each: &Connected| {
             each.id.shard == shard
                 && each.server == self.all[fewest].server
                 && !each.is_leaving
+                && each.is_congested == self.all[fewest].is_congested
                 && each.clients <= bound
         };
         let near = (0..count).filter(|index| is_near(&self.all[*index])).min_by_key(|index| self.all[*index].clients);
         let connected = &mut self.all[near.unwrap_or(fewest)];
         connected.clients += 1;
-        Some(Route { connection: connected.id, server: connected.server.clone() })
+        let is_congested = connected.is_congested;
+        Some(Route { connection: connected.id, server: connected.server.clone(), is_congested })
     }
 }
 
@@ -221,6 +234,19 @@ mod tests {
         let routed = routes(&servers, 0, Wish::Any, 2);
         servers.released(routed[0]);
         assert_eq!(routes(&servers, 0, Wish::Any, 1), [routed[0]]);
+    }
+
+    #[test]
+    fn a_congested_connection_gets_a_client_only_if_all_are() {
+        let servers = servers(&[(id(0, 1), "a"), (id(1, 1), "a"), (id(1, 2), "b")]);
+        servers.congested(id(0, 1), true);
+        assert!(!routes(&servers, 0, Wish::Any, 20).contains(&id(0, 1)));
+        let route = servers.route(ShardIndex(0), Wish::Required("a")).expect("a server");
+        assert_eq!((route.connection, route.is_congested), (id(1, 1), false));
+        servers.congested(id(1, 1), true);
+        assert!(servers.route(ShardIndex(0), Wish::Required("a")).expect("a server").is_congested);
+        servers.congested(id(0, 1), false);
+        assert_eq!(routes(&servers, 1, Wish::Required("a"), 1), [id(0, 1)]);
     }
 
     #[test]

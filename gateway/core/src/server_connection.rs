@@ -225,6 +225,8 @@ impl Shard {
         effects: &mut Vec<Effect>,
     ) {
         if let Some(hub) = self.server_hub(id) {
+            // Clients that are routed to it from now on read this; the others are told.
+            self.hub(hub).presence.servers.congested(id, is_congested);
             self.order_about_server(hub, ServerOrder::Congested { server: id, is_congested }, now, effects);
         }
     }

@@ -9,7 +9,7 @@ use hubgate_wire::signalr::handshake;
 use hubgate_wire::signalr::{CompletionOutcome, HubMessage, Invocation};
 
 use crate::calls::{CALL_OVERHEAD, Excess, Running, WaitingCall};
-use crate::client_connection::{Phase, Reading};
+use crate::client_connection::Phase;
 use crate::delivery::Target;
 use crate::effect::{CloseCause, Effect};
 use crate::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
@@ -18,6 +18,7 @@ use crate::filter::{Direction, Inspected, Origin, Subject, Verdict};
 use crate::inspection::Pending;
 use crate::mode::ClientKind;
 use crate::outbound::Then;
+use crate::read_holds::Hold;
 use crate::settings::Handler;
 use crate::shard::{Closing, Shard, Slot};
 use crate::time::Millis;
@@ -110,7 +111,7 @@ impl Shard {
         let limits = &self.settings.limits;
         let calls = &self.clients[slot.0 as usize].calls;
         if calls.len() >= limits.queued_calls || calls.bytes() >= limits.queued_bytes {
-            self.pause(slot, effects);
+            self.hold(slot, Hold::Calls, effects);
         }
     }
 
@@ -123,7 +124,7 @@ impl Shard {
                     // The client is in before a webhook hears of it, but says nothing until the webhook has answered.
                     let frame = self.client(slot).protocol.handshake_frame(handshake::ACCEPTED);
                     self.let_in(slot, frame, now, effects);
-                    self.pause(slot, effects);
+                    self.hold(slot, Hold::Admission, effects);
                 }
                 let event = UpstreamEvent::Connected;
                 self.call(slot, WaitingCall { handler, event, running: Running::Connected, bytes: 0 }, effects);
@@ -247,10 +248,10 @@ impl Shard {
     ) {
         let is_in = matches!(self.client(slot).phase, Phase::Open { .. });
         let Some(failure) = failure else {
-            if !is_in {
-                self.accept(slot, now, effects);
-            }
-            return;
+            return match is_in {
+                true => self.release_hold(slot, Hold::Admission, now, effects),
+                false => self.accept(slot, now, effects),
+            };
         };
         let allow_reconnect = failure.may_pass();
         let error = match is_in {
@@ -292,9 +293,8 @@ impl Shard {
         let limits = &self.settings.limits;
         let calls = &self.clients[slot.0 as usize].calls;
         let few = calls.len() <= limits.queued_calls / 2 && calls.bytes() <= limits.queued_bytes / 2;
-        let client = self.client(slot);
-        if few && client.reading == Reading::Paused && matches!(client.phase, Phase::Open { .. }) {
-            self.resume(slot, now, effects);
+        if few && self.clients[slot.0 as usize].holds.has(Hold::Calls) {
+            self.release_hold(slot, Hold::Calls, now, effects);
         }
     }
 

@@ -11,9 +11,7 @@ use hubgate_wire::websocket::{DataKind, Frame, close_code};
 use slab::Slab;
 
 use crate::calls::{CallQueue, DepartedCalls};
-use crate::client_connection::{
-    ClientConnection, HubIndex, Identity, Inspecting, NewClient, Phase, Reading, TransportState,
-};
+use crate::client_connection::{ClientConnection, HubIndex, Identity, NewClient, Phase, TransportState};
 use crate::effect::{CloseCause, Effect};
 use crate::event::ConnectionFacts;
 use crate::failure;
@@ -25,6 +23,7 @@ use crate::inspection::Inspections;
 use crate::mode::ClientKind;
 use crate::presence::Presence;
 use crate::questions::PendingAck;
+use crate::read_holds::{Hold, ReadHolds};
 use crate::registry::{Clients, Hub};
 use crate::server_connection::ServerConnection;
 use crate::settings::Settings;
@@ -148,8 +147,8 @@ impl Shard {
             last_sent: now,
             due: None,
             phase: Phase::Handshaking { identity: Box::new(client.identity), deadline },
-            reading: Reading::On,
-            inspecting: Inspecting::No,
+            holds: ReadHolds::default(),
+            is_inspected: false,
             held_back: None,
             unread: BytesMut::new(),
             calls: CallQueue::default(),
@@ -339,7 +338,7 @@ impl Shard {
     pub(crate) fn accept(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
         let frame = self.client(slot).protocol.handshake_frame(handshake::ACCEPTED);
         self.let_in(slot, frame, now, effects);
-        self.resume(slot, now, effects);
+        self.release_hold(slot, Hold::Admission, now, effects);
     }
 
     /// Sends the answer to the handshake, and behind it what was held back.
@@ -359,15 +358,21 @@ impl Shard {
         }
     }
 
-    /// Parses on where it stopped: after the handshake was answered, or when the client's calls have become fewer.
-    pub(crate) fn resume(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+    /// Reads no more of the client until the hold is released.
+    pub(crate) fn hold(&mut self, slot: Slot, hold: Hold, effects: &mut Vec<Effect>) {
         let client = self.client(slot);
-        if client.reading == Reading::Paused {
-            client.reading = Reading::On;
+        if !client.is_closed() && client.holds.add(hold) {
+            effects.push(Effect::PauseReading(slot));
+        }
+    }
+
+    /// Reads the client again, and parses on where it stopped, unless something else holds it.
+    pub(crate) fn release_hold(&mut self, slot: Slot, hold: Hold, now: Millis, effects: &mut Vec<Effect>) {
+        let client = self.client(slot);
+        if client.holds.remove(hold) && !client.is_closed() {
+            // Its silence is not held against it: nobody listened.
             client.last_heard = now;
-            if client.is_read() {
-                effects.push(Effect::ResumeReading(slot));
-            }
+            effects.push(Effect::ResumeReading(slot));
         }
         self.parse_on(slot, now, effects);
     }
@@ -412,18 +417,11 @@ impl Shard {
                 self.refuse(slot, CloseCause::HandshakeError, error, effects);
             }
             Phase::Open { .. } if client.is_parsing() && unread > limit => self.too_large(slot, effects),
-            Phase::Connecting { .. } if unread > handshake::LONGEST_REQUEST => self.pause(slot, effects),
+            Phase::Connecting { .. } if unread > handshake::LONGEST_REQUEST => {
+                self.hold(slot, Hold::Admission, effects);
+            }
             Phase::Handshaking { .. } | Phase::Connecting { .. } | Phase::Open { .. } | Phase::Closed { .. } => {}
         }
-    }
-
-    /// Reads no more of the client for now.
-    pub(crate) fn pause(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
-        let client = self.client(slot);
-        if client.is_read() {
-            effects.push(Effect::PauseReading(slot));
-        }
-        client.reading = Reading::Paused;
     }
 
     fn too_large(&mut self, slot: Slot, effects: &mut Vec<Effect>) {

@@ -1,7 +1,9 @@
 //! Clients that hub servers answer, and the servers.
 
 use hubgate_core::delivery::{Action, Target};
+use hubgate_core::filter::Targets;
 use hubgate_core::id::{ConnectionId, ShardIndex, UserId};
+use hubgate_core::mode::Mode;
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Identity, Outgoing};
 use hubgate_wire::service::{
@@ -14,7 +16,7 @@ use hubgate_wire::service::{
 
 use proptest::prelude::*;
 
-use crate::rig::{Client, Rig, Server, default_mode, identity, json, settings};
+use crate::rig::{Client, Rig, Server, default_mode, filtered, identity, json, settings};
 
 const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\x1e";
 const DROPPED: &str = r#"{"type":7,"error":"Connection closed with an error.","allowReconnect":true}"#;
@@ -796,6 +798,33 @@ fn clients_of_a_congested_server_are_not_read_until_it_has_caught_up() {
     paused.sort();
     expected.sort();
     assert_eq!(paused, expected);
+    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, false, now, effects));
+    assert!(rig.paused.is_empty());
+}
+
+#[test]
+fn a_client_that_is_routed_to_a_congested_server_is_not_read_until_it_has_caught_up() {
+    let mut rig = Rig::new(2, default_mode());
+    let server = rig.server(0, "a", 0);
+    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, true, now, effects));
+    let clients = [0, 1].map(|shard| rig.connect_proxied(shard, None, &[server]).0);
+    assert_eq!(rig.paused, clients.map(|client| (client.shard, client.slot)), "also when their handshake is answered");
+    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, false, now, effects));
+    assert!(rig.paused.is_empty());
+}
+
+#[test]
+fn the_answer_to_a_handshake_does_not_lift_what_else_holds_the_client() {
+    let mut rig = Rig::new(1, filtered(Mode::Default, Targets::All));
+    let server = rig.server(0, "a", 0);
+    let client = rig.open(0, "chat", None);
+    rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
+    rig.data(client, &"{\"type\":6}\x1e".repeat(7_000));
+    assert_eq!(rig.paused, [(0, client.slot)], "it has said as much as may wait");
+    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, true, now, effects));
+    rig.answers(server, client, "{}\x1e");
+    assert_eq!(rig.received(client), ["{}"]);
+    assert_eq!(rig.paused, [(0, client.slot)]);
     rig.tell(0, |shard, now, effects| shard.server_congested(server.id, false, now, effects));
     assert!(rig.paused.is_empty());
 }
