@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use http::Method;
 use hubgate_tests::client::Connecting;
 use hubgate_tests::command::repository;
 use hubgate_tests::{Client, Gateway, guests};
@@ -25,6 +26,23 @@ async fn without_arguments_a_page_is_served_that_needs_nothing_from_elsewhere() 
     }
     assert_eq!(gateway.get("/nothing").await.status, 404);
     assert_eq!(gateway.post("/").await.status, 405);
+}
+
+#[tokio::test]
+async fn a_page_that_makes_its_name_point_here_gets_nothing() {
+    let gateway = Gateway::dev([]).start().await;
+    for (method, path) in [
+        (Method::GET, "/"),
+        (Method::POST, "/hubs/chat/negotiate"),
+        (Method::POST, "/client/negotiate?hub=chat"),
+        (Method::GET, "/api/health"),
+    ] {
+        let host = format!("rebound.example:{}", gateway.address().port());
+        let answer = gateway.request(method, path).header("host", &host).send().await;
+        assert_eq!(answer.status, 421, "{path}: {}", answer.body);
+    }
+    assert_eq!(gateway.request(Method::GET, "/").header("host", "localhost:1").send().await.status, 200);
+    assert_eq!(gateway.request(Method::GET, "/healthz").header("host", "rebound.example").send().await.status, 200);
 }
 
 #[tokio::test]

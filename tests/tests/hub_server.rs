@@ -303,3 +303,28 @@ async fn ack(server: &mut HubServer) -> (i64, i64) {
         other => panic!("no ack: {other:?}"),
     }
 }
+
+#[tokio::test]
+async fn what_strangers_say_in_the_name_of_proxies_does_not_reach_hub_servers() {
+    for (config, is_seen) in [("", false), ("server.trusted-proxies = ['127.0.0.1']", true)] {
+        let gateway = Gateway::serve().with(config).start().await;
+        let mut server = HubServer::connect(&gateway, "chat", "a").await;
+        let connecting = gateway.client("chat").header("x-forwarded-for", "203.0.113.7");
+        let connecting = connecting.header("x-forwarded-host", "a.example").header("forwarded", "for=203.0.113.7");
+        let connecting = connecting.header("x-ms-client-principal-name", "admin").header("x-own", "1");
+        let mut client = connecting.open().await;
+        client.send_text(HANDSHAKE).await;
+        let opened = server.next().await;
+        let Ok(ServiceMessage::OpenConnection(opened)) = service::parse(&opened) else { panic!("{opened:?}") };
+        let value = |name: &str| {
+            let found = opened.headers.iter().find(|(each, _)| each.eq_ignore_ascii_case(name));
+            found.map(|(_, values)| values.join(","))
+        };
+        for name in ["x-forwarded-host", "forwarded", "x-ms-client-principal-name"] {
+            assert_eq!(value(name).is_some(), is_seen, "{name}");
+        }
+        assert_eq!(value("x-own").as_deref(), Some("1"));
+        let address = if is_seen { "203.0.113.7" } else { "127.0.0.1" };
+        assert_eq!(value("x-forwarded-for").as_deref(), Some(address));
+    }
+}

@@ -207,3 +207,20 @@ async fn negotiated(gateway: &Gateway) -> String {
     let answer = gateway.client("probe").negotiate("&negotiateVersion=1").await.json();
     answer["connectionToken"].as_str().expect("it is text").to_owned()
 }
+
+#[tokio::test]
+async fn an_open_hub_lets_nobody_in_under_a_name_that_is_not_the_gateways() {
+    let gateway = Gateway::probe().with("server.endpoints = ['https://realtime.example.com']").start().await;
+    let port = gateway.address().port();
+    let ask =
+        async |host: &str| gateway.request(Method::POST, "/hubs/probe/negotiate").header("host", host).send().await;
+    for host in ["realtime.example.com", "realtime.example.com:443", "localhost", &format!("127.0.0.1:{port}")] {
+        assert_eq!(ask(host).await.status, 200, "{host}");
+    }
+    let refused = ask(&format!("rebound.example:{port}")).await;
+    assert_eq!(refused.status, 421, "{}", refused.body);
+    for part in ["server.endpoints", "rebound.example"] {
+        assert!(refused.body.contains(part), "{}", refused.body);
+    }
+    assert_eq!(gateway.metric("hubgate_requests_refused_total", [("reason", "host")]).await, 1.0);
+}

@@ -31,6 +31,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// The networks whose `X-Forwarded-*` headers count.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether the host of every request must be the gateway's, and not only where clients come in without a token.
+    pub checks_every_host: bool,
     pub hubs: HashMap<HubName, HubSettings>,
     /// Of hubs that are not named.
     pub other_hubs: HubSettings,
@@ -190,6 +192,7 @@ pub(crate) mod tests {
             },
             tls: None,
             trusted_proxies: Vec::new(),
+            checks_every_host: false,
             hubs: HashMap::new(),
             other_hubs: hub,
             admin: AdminSettings {

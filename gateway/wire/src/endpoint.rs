@@ -45,6 +45,11 @@ impl Endpoint {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
+    /// Whether `host`, an IPv6 address in its brackets, is the endpoint's. On loopback all names of this machine are one.
+    pub fn has_host(&self, host: &str) -> bool {
+        is_same_host(&self.host, host)
+    }
+
     /// Whether requests to `authority`, a host with or without a port, with this scheme are for the endpoint.
     pub fn is_at(&self, scheme: &str, authority: &str) -> bool {
         let uri: Option<Uri> = format!("{scheme}://{authority}/").parse().ok();

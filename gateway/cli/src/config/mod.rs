@@ -151,6 +151,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
         timeouts: limits::net_timeouts(&server.timeouts)?,
         tls: tls.as_ref().map(|files| files.tls.clone()),
         trusted_proxies: networks(&server.trusted_proxies)?,
+        checks_every_host: false,
         hubs: hubs.into_iter().map(|(name, hub)| (name, hub.net)).collect(),
         other_hubs: other_hubs.net,
         admin: net::AdminSettings {
@@ -488,6 +489,7 @@ impl Development {
             timeouts: limits::net_timeouts(&file.server.timeouts)?,
             tls: None,
             trusted_proxies: Vec::new(),
+            checks_every_host: true,
             hubs: HashMap::from([(self.hub, open)]),
             other_hubs: closed,
             admin: net::AdminSettings {

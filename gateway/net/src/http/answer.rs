@@ -149,6 +149,8 @@ pub(crate) enum Refusal {
          its beginning or end."
     )]
     UserForWebhook(hubgate_core::id::HubName),
+    #[error("'{0}' is not this gateway's host: list its URL in `server.endpoints` if clients are to use it.")]
+    ForeignHost(String),
     #[error("Hub '{0}' is in serverless mode: it takes no hub servers.")]
     HubServerOfServerless(hubgate_core::id::HubName),
     #[error("{}", no_membership(.0))]
@@ -211,6 +213,7 @@ impl Refusal {
                 StatusCode::NOT_FOUND
             }
             Refusal::ConnectionInUse => StatusCode::CONFLICT,
+            Refusal::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Refusal::NoRoom(NoRoom::Connections) => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::NoRoom(NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken)
             | Refusal::TooManyNegotiates { .. }
@@ -247,6 +250,7 @@ impl Refusal {
             Refusal::NotAnonymous(_) => "anonymous",
             Refusal::HubServerOfServerless(_) => "hub-server",
             Refusal::NotFound(_) => "path",
+            Refusal::ForeignHost(_) => "host",
         }
     }
 }

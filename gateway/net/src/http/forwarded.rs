@@ -3,9 +3,12 @@
 //! Source: the headers `X-Forwarded-For`, `-Proto` and `-Host` as MDN Web Docs describes them. Anybody can send them, so they
 //! count from `server.trusted-proxies` alone.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{HOST, HeaderMap, HeaderName};
+use http::request::Parts;
+use http::uri::Authority;
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::path;
 
@@ -34,14 +37,46 @@ pub(crate) fn client_address(settings: &Settings, peer: IpAddr, headers: &Header
 
 /// The endpoint that the client knows the gateway by: the one that has the scheme and host of the request, else the first.
 /// No other host is ever sent to clients, whatever a header says.
-pub(crate) fn endpoint<'a>(settings: &'a Settings, peer: IpAddr, headers: &HeaderMap) -> &'a Endpoint {
-    let of_proxy = |name| match is_trusted(settings, peer.to_canonical()) {
-        true => first(headers, name),
-        false => None,
-    };
-    let scheme = of_proxy(&PROTO).unwrap_or(settings.scheme());
-    let host = of_proxy(&FORWARDED_HOST).or_else(|| first(headers, &HOST)).unwrap_or_default();
+pub(crate) fn endpoint<'a>(settings: &'a Settings, peer: IpAddr, request: &Parts) -> &'a Endpoint {
+    let scheme = of_proxy(settings, peer, &request.headers, &PROTO).unwrap_or(settings.scheme());
+    let host = host(settings, peer, request).unwrap_or_default();
     settings.endpoints.iter().find(|endpoint| endpoint.is_at(scheme, host)).unwrap_or(&settings.endpoints[0])
+}
+
+/// The host, perhaps with a port, that the client asked for.
+pub(crate) fn host<'r>(settings: &Settings, peer: IpAddr, request: &'r Parts) -> Option<&'r str> {
+    let forwarded = of_proxy(settings, peer, &request.headers, &FORWARDED_HOST);
+    // HTTP/2 has it in the URI.
+    let asked = || request.uri.authority().map(Authority::as_str).or_else(|| first(&request.headers, &HOST));
+    forwarded.or_else(asked)
+}
+
+/// The headers of a client's request as handlers and hub servers may see them. What proxies say of a client counts from
+/// `server.trusted-proxies` alone; of the addresses on the way, the gateway names the one that it believes.
+pub(crate) fn seen_headers<'r>(
+    settings: &Settings,
+    peer: IpAddr,
+    headers: &'r HeaderMap,
+) -> impl Iterator<Item = (&'r HeaderName, Cow<'r, str>)> {
+    let is_trusted = is_trusted(settings, peer.to_canonical());
+    let client = client_address(settings, peer, headers);
+    let is_seen = move |name: &HeaderName| name != FOR && (is_trusted || !is_of_proxies(name));
+    let told = headers.iter().filter(move |(name, _)| is_seen(name));
+    let told = told.map(|(name, value)| (name, String::from_utf8_lossy(value.as_bytes())));
+    told.chain(std::iter::once((&FOR, client.to_string().into())))
+}
+
+/// Whether proxies set it, to say who a client is.
+fn is_of_proxies(name: &HeaderName) -> bool {
+    const NAMES: [&str; 2] = ["forwarded", "x-real-ip"];
+    // The latter two are those of Azure's own sign-in, which application code takes at its word.
+    const BEGINNINGS: [&str; 3] = ["x-forwarded-", "x-ms-client-principal", "x-ms-token-"];
+    NAMES.contains(&name.as_str()) || BEGINNINGS.iter().any(|beginning| name.as_str().starts_with(beginning))
+}
+
+/// What a header says, if a trusted proxy says it.
+fn of_proxy<'r>(settings: &Settings, peer: IpAddr, headers: &'r HeaderMap, name: &HeaderName) -> Option<&'r str> {
+    is_trusted(settings, peer.to_canonical()).then(|| first(headers, name))?
 }
 
 /// The path below the base path of an endpoint. A proxy may have taken the base path away.
@@ -121,13 +156,45 @@ mod tests {
     fn the_endpoint_is_one_of_ours_whatever_headers_say() {
         let settings = trusting(&["127.0.0.1/32"]);
         let proxy = IpAddr::from([127, 0, 0, 1]);
-        let told = |peer, items: &[(&HeaderName, &str)]| endpoint(&settings, peer, &headers(items)).to_string();
+        let told = |peer, items: &[(&HeaderName, &str)]| {
+            let (mut request, ()) = http::Request::new(()).into_parts();
+            request.headers = headers(items);
+            endpoint(&settings, peer, &request).to_string()
+        };
         assert_eq!(told(proxy, &[(&HOST, "other:8888")]), "http://other:8888");
         assert_eq!(told(proxy, &[(&HOST, "x"), (&FORWARDED_HOST, "other:8888")]), "http://other:8888");
         assert_eq!(told(proxy, &[(&PROTO, "https"), (&FORWARDED_HOST, "EXAMPLE.com")]), "https://example.com/base");
         assert_eq!(told(proxy, &[(&FORWARDED_HOST, "evil.example")]), "https://example.com/base");
         let stranger = IpAddr::from([203, 0, 113, 9]);
         assert_eq!(told(stranger, &[(&HOST, "x"), (&FORWARDED_HOST, "other:8888")]), "https://example.com/base");
+    }
+
+    #[test]
+    fn on_http_2_the_host_is_in_the_uri() {
+        let request = http::Request::get("https://other:8888/hubs/chat/negotiate").body(()).expect("a request");
+        let (request, ()) = request.into_parts();
+        assert_eq!(host(&trusting(&[]), IpAddr::from([203, 0, 113, 9]), &request), Some("other:8888"));
+    }
+
+    #[test]
+    fn what_strangers_say_in_the_name_of_proxies_is_not_seen() {
+        let settings = trusting(&["127.0.0.1/32"]);
+        let mut said = headers(&[(&FOR, "198.51.100.1"), (&PROTO, "https"), (&FORWARDED_HOST, "a")]);
+        for name in
+            ["x-forwarded-user", "forwarded", "x-real-ip", "x-ms-client-principal-name", "x-ms-token-aad-id-token"]
+        {
+            said.insert(HeaderName::from_static(name), "admin".parse().expect("a value"));
+        }
+        said.insert("cookie", "a=1".parse().expect("a value"));
+        let seen = |peer: [u8; 4]| -> Vec<String> {
+            let seen = seen_headers(&settings, IpAddr::from(peer), &said);
+            seen.map(|(name, value)| format!("{name}: {value}")).collect()
+        };
+        assert_eq!(seen([203, 0, 113, 9]), ["cookie: a=1", "x-forwarded-for: 203.0.113.9"]);
+        let of_proxy = seen([127, 0, 0, 1]);
+        assert_eq!(of_proxy.len(), said.len());
+        assert!(of_proxy.contains(&"x-ms-client-principal-name: admin".to_owned()), "{of_proxy:?}");
+        assert!(of_proxy.contains(&"x-forwarded-for: 198.51.100.1".to_owned()), "{of_proxy:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod body;
 mod closing;
 mod cors;
 mod forwarded;
+mod host;
 mod http_2;
 mod negotiate;
 mod pages;

@@ -14,8 +14,8 @@ use hubgate_wire::token::Claims;
 use hubgate_wire::webhook;
 
 use super::answer::{Answer, Refusal, json};
-use super::forwarded;
 use super::query::Query;
+use super::{forwarded, host};
 use crate::shard::ShardThread;
 
 /// How long the tokens live that the gateway gives out itself, in seconds.
@@ -52,8 +52,10 @@ pub(crate) fn without_host(
     if !settings.hub(hub).anonymous_negotiate {
         return Err(Refusal::NotAnonymous(hub.clone()));
     }
+    // Nothing else holds back a page that has made its name point here.
+    host::check(&settings, remote.ip(), request)?;
     check_rate(shard)?;
-    let endpoint = forwarded::endpoint(&settings, remote.ip(), &request.headers);
+    let endpoint = forwarded::endpoint(&settings, remote.ip(), request);
     let audience = format!("{endpoint}/client/?hub={hub}");
     let now = crate::gateway::unix_seconds();
     let mut claims = serde_json::Map::new();

@@ -14,7 +14,7 @@ use super::answer::{Answer, Refusal, refuse, text};
 use super::body::RequestBody;
 use super::forwarded::path_below;
 use super::query::Query;
-use super::{Upgrade, cors, negotiate, pages, rest, server, transport};
+use super::{Upgrade, cors, host, negotiate, pages, rest, server, transport};
 use crate::settings::{CorsOrigins, Settings};
 use crate::shard::ShardThread;
 
@@ -40,6 +40,9 @@ async fn answer(
     upgraded: &Upgrade,
 ) -> Answer {
     let path = path_below(&shard.shared.settings(), request.uri.path()).to_owned();
+    if let Err(refusal) = check_host(shard, request, &path, remote) {
+        return finish(shard, None, request, Err(refusal));
+    }
     match path.as_str() {
         path if path.starts_with("/api/") => rest::answer(shard, request, body, path).await,
         "/healthz" => text(StatusCode::OK, "ok\n"),
@@ -85,6 +88,15 @@ async fn answer(
             None => finish(shard, None, request, pages::page(&shard.shared.settings().pages, request).await),
         },
     }
+}
+
+/// A gateway for trying things out answers nothing under a foreign name, but whether it is there.
+fn check_host(shard: &ShardThread, request: &Parts, path: &str, remote: SocketAddr) -> Result<(), Refusal> {
+    let settings = shard.shared.settings();
+    if !settings.checks_every_host || matches!(path, "/healthz" | "/readyz") {
+        return Ok(());
+    }
+    host::check(&settings, remote.ip(), request)
 }
 
 fn preflight(shard: &ShardThread, hub: Option<&HubName>, request: &Parts) -> Answer {

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use super::answer::{Answer, AnswerBody, Refusal, empty, messages, text, with_type};
 use super::body::RequestBody;
-use super::forwarded::client_address;
+use super::forwarded::{client_address, seen_headers};
 use super::negotiate::{access_token, client_claims, new_id};
 use super::query::Query;
 use super::upgrade::{NoUpgrade, switching_protocols, websocket_key};
@@ -31,6 +31,7 @@ use crate::client::http_client::{PollAnswer, TransportRequest};
 use crate::client::requests::{ClientRequest, Posted};
 use crate::entrant::{ClaimedToken, Entrant};
 use crate::gateway::unix_seconds;
+use crate::settings::Settings;
 use crate::shard::ShardThread;
 
 /// How long a client that polls may be without a poll, if its token does not say.
@@ -60,13 +61,14 @@ pub(crate) async fn answer(
     }
     let existing = token.ok_or(Refusal::bad_request("Connection ID required"));
     let transport_request = |token| -> Result<_, Refusal> {
-        let address = client_address(&shard.shared.settings(), remote.ip(), &request.headers);
+        let settings = shard.shared.settings();
+        let address = client_address(&settings, remote.ip(), &request.headers);
         Ok(Box::new(TransportRequest {
             hub: hub.clone(),
             token,
             access_token: access_token.as_ref().into(),
             address,
-            identity: identity(&claims, request, address)?,
+            identity: identity(&settings, &claims, request, remote.ip())?,
             times: times(shard, &claims),
             silence: claims.poll_interval().map_or(LONGEST_SILENCE, Duration::from_secs),
         }))
@@ -188,7 +190,7 @@ async fn web_socket(
 ) -> Result<Entrant, Refusal> {
     let settings = shard.shared.settings().clone();
     let address = client_address(&settings, remote.ip(), &request.headers);
-    let identity = identity(claims, request, address)?;
+    let identity = identity(&settings, claims, request, remote.ip())?;
     let place = shard
         .shared
         .admission
@@ -238,14 +240,14 @@ fn poll_answer(polled: PollAnswer) -> Answer {
     answer
 }
 
-fn identity(claims: &Claims, request: &Parts, address: IpAddr) -> Result<Identity, Refusal> {
-    let headers = request.headers.iter().filter(|(name, _)| !is_private(name));
+fn identity(settings: &Settings, claims: &Claims, request: &Parts, peer: IpAddr) -> Result<Identity, Refusal> {
+    let headers = seen_headers(settings, peer, &request.headers).filter(|(name, _)| !is_private(name));
     Ok(Identity {
         user_id: claims.user_id()?.map(UserId::new),
         claims: claims.flatten().collect(),
         query: Query::of(&request.uri).without(&[]).into(),
-        headers: headers.map(|(name, value)| (name, String::from_utf8_lossy(value.as_bytes()))).collect(),
-        remote_address: address.to_string().into(),
+        headers: headers.collect(),
+        remote_address: client_address(settings, peer, &request.headers).to_string().into(),
     })
 }
 
