@@ -8,6 +8,7 @@
 //! | [`client`] | a SignalR client that hides nothing: every hub message and every frame can be sent and seen |
 //! | [`dotnet`] | real hub servers, clients and checks in .NET |
 //! | [`hub_server`] | a hub server that misbehaves |
+//! | [`frozen`] | a thread of the gateway that stands still |
 //! | [`fuzz`] | what any bytes may be done with, and must not break |
 //! | [`http`] | requests and answers |
 //! | [`socket`] | connections of clients and hub servers, plain or with TLS |
@@ -23,6 +24,7 @@
 pub mod client;
 pub mod command;
 pub mod dotnet;
+pub mod frozen;
 pub mod fuzz;
 pub mod gateway;
 pub mod guests;

@@ -1,7 +1,10 @@
 //! The crates' order, as `ARCHITECTURE.md` gives it, and what the lower ones may not know.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::process::Command;
+
+use hubgate_tests::command::repository;
 
 /// Bottom-up. A crate may use those before it.
 const LAYERS: [&str; 5] = ["hubgate-wire", "hubgate-core", "hubgate-plugin-host", "hubgate-net", "hubgate"];
@@ -54,4 +57,62 @@ fn wire_and_core_know_no_runtime_no_engine_and_no_random_source() {
             assert!(!FORBIDDEN.contains(&name.as_str()), "{crate_name} uses {name}");
         }
     }
+}
+
+/// Where tasks and threads begin: the doors, and what is waited for where it begins.
+const DOORS: [(&str, &str); 5] = [
+    ("gateway/net/src/tasks.rs", "the door of the gateway"),
+    ("gateway/net/src/admin.rs", "connections of the admin listener, in a set that is waited for"),
+    ("gateway/plugin-host/src/worker.rs", "the door of the plugin host"),
+    ("gateway/plugin-host/src/host/offload.rs", "work that the call waits for"),
+    ("gateway/plugin-host/src/compiler/child.rs", "the process that compiles"),
+];
+
+#[test]
+fn every_task_and_every_thread_has_an_owner() {
+    const BEGINNINGS: [&str; 9] = [
+        "tokio::spawn(",
+        "spawn_local(",
+        "spawn_blocking(",
+        "thread::spawn(",
+        "thread::Builder",
+        "TokioExecutor",
+        "JoinSet",
+        "scope.spawn(",
+        ".spawn()",
+    ];
+    let mut begins = Vec::new();
+    for (path, text) in sources() {
+        // Tests wait for theirs.
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        if BEGINNINGS.iter().any(|beginning| code.contains(beginning)) {
+            begins.push(path);
+        }
+    }
+    let doors: Vec<String> = DOORS.iter().map(|(path, _)| (*path).to_owned()).collect();
+    let others: Vec<&String> = begins.iter().filter(|path| !doors.contains(path)).collect();
+    assert!(
+        others.is_empty(),
+        "tasks or threads begin beside the doors, where nobody hears of their panic: {others:?}"
+    );
+    let unused: Vec<&String> = doors.iter().filter(|path| !begins.contains(path)).collect();
+    assert!(unused.is_empty(), "nothing begins there any more: {unused:?}");
+}
+
+/// The gateway's sources, by their paths in the repository.
+fn sources() -> Vec<(String, String)> {
+    let root = repository();
+    let (mut found, mut folders) = (Vec::new(), vec![root.join("gateway")]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("it can be listed").flatten() {
+            let path = entry.path();
+            let name = path.strip_prefix(&root).expect("it is below").display().to_string();
+            if path.is_dir() && !["tests", "benches", "examples"].iter().any(|kind| name.ends_with(kind)) {
+                folders.push(path);
+            } else if name.ends_with(".rs") && !name.ends_with("/tests.rs") {
+                found.push((name, fs::read_to_string(&path).expect("sources are text")));
+            }
+        }
+    }
+    found
 }

@@ -67,7 +67,7 @@ fn no_core_file_has_the_keys_wherever_the_gateway_runs() {
 fn systemd_takes_the_unit_as_it_is() {
     let unit = fs::read_to_string(repository().join("packaging/hubgate.service")).expect("the unit is there");
     assert!(!unit.contains("\nMemoryDenyWriteExecute"), "plugins are compiled to machine code");
-    for needed in ["OOMPolicy=continue", "LimitCORE=0"] {
+    for needed in ["Type=notify", "WatchdogSec=30", "Restart=on-failure", "OOMPolicy=continue", "LimitCORE=0"] {
         assert!(unit.lines().any(|line| line == needed), "{needed}");
     }
     let analyze = Path::new("/usr/bin/systemd-analyze");

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, HOST};
 use http::{Method, Request, StatusCode};
+use hubgate_core::HubStatus;
 use hubgate_core::id::HubName;
-use hubgate_core::{HubStatus, ShardStatus};
 use hubgate_plugin_host::{PluginHost, PluginStatus};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,14 +18,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::gateway::Shared;
 use crate::http::{Answer, text, with_type};
-use crate::inbox::{InboxSender, ShardMessage};
 use crate::listeners::Listener;
 use crate::metrics;
+use crate::shards::Shards;
+use crate::tasks::PeerTask;
 
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -35,7 +35,7 @@ const MAX_CONNECTIONS: usize = 64;
 pub(crate) struct Admin {
     pub(crate) shared: Arc<Shared>,
     pub(crate) plugins: PluginHost,
-    pub(crate) inboxes: Vec<InboxSender>,
+    pub(crate) shards: Shards,
 }
 
 /// Serves all connections.
@@ -51,7 +51,11 @@ pub(crate) async fn serve(mut listener: Listener, admin: Admin) -> Infallible {
                     connections.0.push_back(Connection { task, is_operators });
                 }
             }
-            Some(_) = tasks.join_next() => {}
+            Some(ended) = tasks.join_next() => {
+                if ended.is_err_and(|error| error.is_panic()) {
+                    admin.shared.metrics.task_panicked(PeerTask::Admin);
+                }
+            }
         }
     }
 }
@@ -138,7 +142,7 @@ impl Admin {
                 reply(&json!({ "plugins": plugins }))
             }
             "/admin/hubs" => {
-                let hubs: serde_json::Map<String, Value> = metrics::sum(self.statuses().await.hubs)
+                let hubs: serde_json::Map<String, Value> = metrics::sum(self.shards.statuses().await.hubs)
                     .iter()
                     .map(|status| (status.hub.to_string(), hub(status)))
                     .collect();
@@ -155,30 +159,15 @@ impl Admin {
         let Ok(name) = HubName::parse(&percent_decode_str(name).decode_utf8_lossy()) else {
             return text(StatusCode::NOT_FOUND, "That is no hub's name.\n");
         };
-        let met = metrics::sum(self.statuses().await.hubs).into_iter().find(|status| status.hub == name);
+        let met = metrics::sum(self.shards.statuses().await.hubs).into_iter().find(|status| status.hub == name);
         let mode = self.shared.settings().core.hub(&name).mode;
         let status = met.unwrap_or_else(|| HubStatus::unused(name, mode));
         reply(&hub(&status))
     }
 
     async fn metrics(&self) -> Result<String, std::fmt::Error> {
-        let statuses = self.statuses().await;
+        let statuses = self.shards.statuses().await;
         self.shared.metrics.encode(statuses, &self.shared.presence.plugin_memberships())
-    }
-
-    /// What all shards know.
-    async fn statuses(&self) -> ShardStatus {
-        let mut all = ShardStatus::default();
-        for inbox in &self.inboxes {
-            let (answer, answered) = oneshot::channel();
-            if inbox.send(ShardMessage::Status(answer)).await.is_ok()
-                && let Ok(status) = answered.await
-            {
-                all.hubs.extend(status.hubs);
-                all.forgotten += &status.forgotten;
-            }
-        }
-        all
     }
 
     /// A page of a browser must not reach the listener through a name that it made point here.

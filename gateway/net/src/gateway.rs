@@ -1,48 +1,50 @@
 //! The whole gateway: its listeners, its shards, and its orderly end.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 use hubgate_core::Presence;
-use hubgate_core::id::ShardIndex;
 use hubgate_core::time::Millis;
 use hubgate_plugin_host::PluginHost;
 use hubgate_wire::endpoint::Endpoint;
 use prometheus_client::registry::Registry;
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 use crate::admin::{self, Admin};
 use crate::admission::Admission;
-use crate::inbox::{INBOX, InboxSender, ShardMessage};
+use crate::inbox::ShardMessage;
 use crate::listeners::{self, Descriptors, Listener};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
-use crate::shard;
-
-/// Questions of plugins that wait for their shard.
-const QUESTIONS: usize = 256;
+use crate::shards::Shards;
+use crate::tasks::{self, Caught};
+use crate::vitals::Vitals;
+use crate::watchdog;
 
 /// The keys of the listeners' addresses.
 const LISTEN: &str = "server.listen";
 const ADMIN_LISTEN: &str = "admin.listen";
+/// How long the process may take to end once its clients have had their time to leave.
+const END_LIMIT: Duration = Duration::from_secs(15);
 
 /// What all threads of the gateway read.
 #[derive(Debug)]
 pub(crate) struct Shared {
     settings: ArcSwap<Settings>,
     pub(crate) admin_address: SocketAddr,
-    pub(crate) is_ready: AtomicBool,
+    pub(crate) vitals: Arc<Vitals>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) metrics: Metrics,
     /// What certificates of webhooks are checked by, once it is needed.
     pub(crate) web_tls: OnceLock<rustls::ClientConfig>,
+    #[cfg(test)]
+    pub(crate) faults: crate::faults::Faults,
     started: Instant,
 }
 
@@ -69,6 +71,23 @@ pub enum StartError {
     Listen { key: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot start a worker thread: {0}")]
     Thread(#[from] io::Error),
+}
+
+/// Why a gateway that ran ended otherwise than it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("a vital part of the gateway is gone: {0}")]
+    Failed(String),
+    #[error("a worker thread does not end: {0}")]
+    Stuck(String),
+}
+
+impl From<io::Error> for RunError {
+    fn from(error: io::Error) -> RunError {
+        RunError::Start(error.into())
+    }
 }
 
 /// Settings for a running gateway to go on with, and with the plugins that its host has now. Of the settings `listen`,
@@ -100,13 +119,15 @@ impl Gateway {
         let mut registry = Registry::default();
         plugins.register_metrics(&mut registry);
         let shared = Shared {
+            vitals: Arc::new(Vitals::new(settings.shards, Some(plugins.clone()))),
             settings: ArcSwap::from_pointee(with_endpoint(settings, listen)),
             admin_address,
-            is_ready: AtomicBool::new(false),
             admission: Arc::default(),
             presence: Arc::default(),
             metrics: Metrics::new(registry),
             web_tls: OnceLock::new(),
+            #[cfg(test)]
+            faults: crate::faults::Faults::default(),
             started: Instant::now(),
         };
         let descriptors = Descriptors::new(max_descriptors);
@@ -127,46 +148,79 @@ impl Gateway {
         self.shared.settings().endpoints[0].clone()
     }
 
-    /// Serves until `stop` is ready, then sends all clients away; `on_ready` is called when everything is accepted.
+    /// Starts a task without which the gateway cannot go on: it stops, in order, if the task panics.
+    pub fn spawn_vital(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        tasks::spawn_vital(self.shared.vitals.clone(), name, task)
+    }
+
+    /// Serves until `stop` is ready, then sends all clients away; `on_ready` is called when everything is accepted, and
+    /// `on_well` again and again from another thread while all parts of the gateway show signs of life.
     pub async fn run(
+        self,
+        on_ready: impl FnOnce(),
+        on_well: impl Fn() + Send + 'static,
+        stop: impl Future<Output = ()>,
+        changes: mpsc::Receiver<Change>,
+    ) -> Result<(), RunError> {
+        let vitals = self.shared.vitals.clone();
+        watchdog::start(&vitals, on_well)?;
+        let ran = tokio::select! {
+            ran = self.serve(on_ready, stop, changes) => ran,
+            never = vitals.main.keep_beating() => match never {},
+        };
+        vitals.begin_to_stop();
+        ran
+    }
+
+    async fn serve(
         self,
         on_ready: impl FnOnce(),
         stop: impl Future<Output = ()>,
         mut changes: mpsc::Receiver<Change>,
-    ) -> Result<(), StartError> {
-        let mut shards = Shards::start(&self.shared, &self.plugins)?;
-        let admin =
-            Admin { shared: self.shared.clone(), plugins: self.plugins.clone(), inboxes: shards.inboxes.clone() };
+    ) -> Result<(), RunError> {
+        let vitals = &self.shared.vitals;
+        let (shards, threads) = Shards::start(&self.shared, &self.plugins)?;
+        let admin = Admin { shared: self.shared.clone(), plugins: self.plugins.clone(), shards: shards.clone() };
         let listener = Listener::new(self.listener, LISTEN)?;
         let mut operators = std::pin::pin!(admin::serve(Listener::new(self.admin, ADMIN_LISTEN)?, admin));
-        self.shared.is_ready.store(true, Ordering::Relaxed);
+        vitals.set_accepting(true);
         on_ready();
         {
             let mut accepting = std::pin::pin!(async {
                 tokio::select! {
-                    () = accept(listener, self.descriptors, &self.shared, &shards.inboxes) => {}
+                    ended = Caught::new(accept(listener, self.descriptors, &self.shared, &shards)) => match ended {
+                        Ok(never) => match never {},
+                        Err(_) => vitals.fail("accepting connections panicked".to_owned()),
+                    },
                     () = stop => {}
+                    _ = vitals.failed() => {}
                 }
-                self.shared.is_ready.store(false, Ordering::Relaxed);
-                shards.drain_within(self.shared.settings().drain_timeout).await;
+                vitals.set_accepting(false);
+                let drain_timeout = self.shared.settings().drain_timeout;
+                vitals.end_within(drain_timeout.saturating_add(END_LIMIT));
+                shards.drain_within(drain_timeout).await;
             });
             loop {
                 tokio::select! {
                     () = &mut accepting => break,
                     never = &mut operators => match never {},
                     Some(Change { settings, done }) = changes.recv() => {
-                        let settings = Arc::new(with_endpoint(settings, self.listen));
-                        self.shared.settings.store(settings.clone());
-                        shards.configure(&settings.core).await;
+                        self.shared.settings.store(Arc::new(with_endpoint(settings, self.listen)));
+                        shards.configure().await;
                         // Who wanted it may be gone.
                         let _ = done.send(());
                     }
                 }
             }
         }
-        shards.stop().await;
+        vitals.begin_to_stop();
+        let stuck = shards.stop(threads).await;
         self.plugins.stop();
-        Ok(())
+        match (vitals.failure(), stuck.is_empty()) {
+            (Some(what), _) => Err(RunError::Failed(what.to_owned())),
+            (None, false) => Err(RunError::Stuck(stuck.join(", "))),
+            (None, true) => Ok(()),
+        }
     }
 }
 
@@ -185,8 +239,9 @@ fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartEr
 
 /// Accepts connections and deals them out to the shards in turn. Those that there is no place for are closed without a word:
 /// an answer would wait for a request.
-async fn accept(mut listener: Listener, mut descriptors: Descriptors, shared: &Shared, inboxes: &[InboxSender]) {
-    for shard in inboxes.iter().cycle() {
+async fn accept(mut listener: Listener, mut descriptors: Descriptors, shared: &Shared, shards: &Shards) -> Infallible {
+    let mut turn = 0;
+    loop {
         let accepted = loop {
             let (stream, remote) = listener.accept().await;
             if descriptors.are_scarce(&stream) {
@@ -202,73 +257,11 @@ async fn accept(mut listener: Listener, mut descriptors: Descriptors, shared: &S
                 Err(error) => tracing::debug!(%error, "an accepted connection is lost"),
             }
         };
-        drop(shard.send(accepted).await);
+        #[cfg(test)]
+        shared.faults.strike(crate::faults::Fault::Accepting);
+        shards.deal(&mut turn, accepted).await;
     }
 }
 
-/// The worker threads.
-struct Shards {
-    inboxes: Vec<InboxSender>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Shards {
-    fn start(shared: &Arc<Shared>, plugins: &PluginHost) -> io::Result<Shards> {
-        let (inboxes, receivers): (Vec<_>, Vec<_>) =
-            (0..shared.settings().shards).map(|_| mpsc::channel(INBOX)).unzip();
-        let mut threads = Vec::new();
-        for (index, inbox) in receivers.into_iter().enumerate() {
-            let (shared, plugins, inboxes) = (shared.clone(), plugins.clone(), inboxes.clone());
-            let runtime = move || {
-                let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-                let runtime = runtime.expect("the operating system gives a poller and a waker");
-                let (ask, questions) = mpsc::channel(QUESTIONS);
-                let plugins = plugins.shard(ask);
-                runtime.block_on(shard::run(ShardIndex(index as u16), shared, plugins, questions, inboxes, inbox));
-            };
-            threads.push(std::thread::Builder::new().name(format!("shard-{index}")).spawn(runtime)?);
-        }
-        Ok(Shards { inboxes, threads })
-    }
-
-    async fn configure(&self, settings: &Arc<hubgate_core::settings::Settings>) {
-        let mut configured = Vec::new();
-        for inbox in &self.inboxes {
-            let (answer, answered) = oneshot::channel();
-            drop(inbox.send(ShardMessage::Configure(settings.clone(), answer)).await);
-            configured.push(answered);
-        }
-        for answered in configured {
-            drop(answered.await);
-        }
-    }
-
-    async fn drain_within(&self, timeout: Duration) {
-        if tokio::time::timeout(timeout, self.drain()).await.is_err() {
-            tracing::warn!(?timeout, "server.drain-timeout is over before all clients are gone");
-        }
-    }
-
-    async fn drain(&self) {
-        let mut drained = Vec::new();
-        for inbox in &self.inboxes {
-            let (answer, answered) = oneshot::channel();
-            drop(inbox.send(ShardMessage::Drain(answer)).await);
-            drained.push(answered);
-        }
-        for answered in drained {
-            drop(answered.await);
-        }
-    }
-
-    async fn stop(&mut self) {
-        for inbox in &self.inboxes {
-            drop(inbox.send(ShardMessage::Stop).await);
-        }
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a worker thread has panicked");
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@ mod admin;
 mod admission;
 mod client;
 mod entrant;
+#[cfg(test)]
+mod faults;
 mod gateway;
 mod http;
 mod inbox;
@@ -16,11 +18,16 @@ mod plugin_http;
 mod questions;
 pub mod settings;
 mod shard;
+mod shards;
 mod slow;
+mod tasks;
 mod tls;
+mod vitals;
+mod watchdog;
 mod web_client;
 mod webhooks;
 mod websocket;
 
-pub use gateway::{Change, Gateway, StartError};
+pub use gateway::{Change, Gateway, RunError, StartError};
+pub use tasks::{Panicked, Working, on_a_thread};
 pub use tls::{Tls, TlsError};

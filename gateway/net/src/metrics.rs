@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::slow::SlowReason;
+use crate::tasks::PeerTask;
 
 /// The label of hubs that have none of their own.
 const OTHER: &str = "other";
@@ -28,6 +29,7 @@ pub(crate) struct Metrics {
     webhook_requests: Family<OutcomeLabel, Counter>,
     plugin_http_requests: Family<OutcomeLabel, Counter>,
     slow_peers: Family<LimitLabel, Counter>,
+    task_panics: Family<TaskLabel, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,6 +40,11 @@ struct ReasonLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabel {
     limit: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TaskLabel {
+    task: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -94,7 +101,18 @@ impl Metrics {
         let slow_peers = Family::default();
         let help = "Clients and hub servers that were given up because they took too little of what waited for them";
         registry.register("hubgate_slow_peers", help, slow_peers.clone());
-        Metrics { registry, requests_refused, rest_requests, webhook_requests, plugin_http_requests, slow_peers }
+        let task_panics = Family::default();
+        let help = "Tasks that panicked; what each did for one peer ended with that peer";
+        registry.register("hubgate_task_panics", help, task_panics.clone());
+        Metrics {
+            registry,
+            requests_refused,
+            rest_requests,
+            webhook_requests,
+            plugin_http_requests,
+            slow_peers,
+            task_panics,
+        }
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {
@@ -104,6 +122,10 @@ impl Metrics {
     /// A client or a hub server was too slow.
     pub(crate) fn slow_peer(&self, reason: SlowReason) {
         self.slow_peers.get_or_create(&LimitLabel { limit: reason.key() }).inc();
+    }
+
+    pub(crate) fn task_panicked(&self, task: PeerTask) {
+        self.task_panics.get_or_create(&TaskLabel { task: task.name() }).inc();
     }
 
     /// A plugin made a request by HTTP.

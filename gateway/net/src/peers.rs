@@ -51,7 +51,7 @@ impl ShardThread {
         }
         if let Err(mpsc::error::TrySendError::Full(message)) = peer.inbox.try_send(message) {
             waiting.push_back(message);
-            tokio::task::spawn_local(self.clone().hand_over_what_waits(shard));
+            self.spawn_vital("the way to another shard", self.clone().hand_over_what_waits(shard));
         }
     }
 

@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use crate::gateway::Shared;
+use crate::tasks::spawn_awaited;
 use crate::web_client::{self, WebClient, whole_text};
 
 /// Headers that are the connection's business and not the plugin's.
@@ -165,7 +166,7 @@ impl Service<Name> for AllowedAddresses {
             let lookup = lookups.acquire_owned().await.map_err(io::Error::other)?;
             let host = name.clone();
             // A task of its own, because nobody can end a look-up: it counts until it is over.
-            let found = tokio::spawn(async move {
+            let found = spawn_awaited(async move {
                 let found = tokio::net::lookup_host((host.as_str(), 0)).await.map(Iterator::collect::<Vec<_>>);
                 drop(lookup);
                 found

@@ -1,25 +1,24 @@
 //! A worker thread: it owns sockets, a [`Shard`] and plugin instances, and carries out what the core wants done.
 
+mod effects;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
-use hubgate_core::event::{UpstreamAnswer, UpstreamCall};
-use hubgate_core::filter::{Inspected, Inspection, InspectionNumber};
+use hubgate_core::event::UpstreamAnswer;
+use hubgate_core::filter::{Inspected, InspectionNumber};
 use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
-use hubgate_core::settings::Handler;
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Effect, NewClient, NewServerConnection, Shard, Shards, Slot, TokenRefusal};
+use hubgate_core::{CloseCause, Effect, NewClient, NewServerConnection, Shard, Slot, TokenRefusal};
 use hubgate_plugin_host::{ShardPlugins, ShardQuestion};
 use hubgate_wire::endpoint::Resource;
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::{Claims, TokenError};
-use hubgate_wire::websocket::{Frame, close_code};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -27,20 +26,20 @@ use crate::admission::{ClientPlace, HttpPlace};
 use crate::client::ClientLink;
 use crate::client::http_client::HttpClient;
 use crate::entrant::{ClaimedToken, Entrant, Releases};
+#[cfg(test)]
+use crate::faults::Fault;
 use crate::gateway::Shared;
-use crate::http::{self, Refusal, VerifiedTokens, no_membership};
+use crate::http::{self, Refusal, VerifiedTokens};
 use crate::inbox::{Inbox, InboxSender, ShardMessage, UpgradedClient};
 use crate::peers::Peer;
 use crate::plugin_http::PluginHttp;
+use crate::tasks::PeerTask;
 use crate::tls::UpgradedStream;
 use crate::webhooks::Webhooks;
-use crate::websocket::{self, WebSocket};
+use crate::websocket::{self, Owner, WebSocket};
 
 /// Bytes that one read takes; the buffer is shared by all connections of the shard.
 const READ_BUFFER: usize = 64 * 1024;
-
-/// What the log tells of why a client is closed, in bytes.
-const LONGEST_DETAIL: usize = 1024;
 
 /// One worker thread's state. Only its own thread touches it, so no call waits for another.
 pub(crate) struct ShardThread {
@@ -74,6 +73,8 @@ pub(crate) struct ShardThread {
     /// Readers that wait because another shard is behind.
     pub(crate) held_readers: RefCell<Vec<Waker>>,
     is_drained: Notify,
+    /// Whose WebSockets were dropped before the core had heard of their end: the task of each has panicked.
+    abandoned: RefCell<Vec<Owner>>,
 }
 
 /// What comes back to the core of what it wanted done.
@@ -120,9 +121,10 @@ pub(crate) async fn run(
         flusher: RefCell::default(),
         held_readers: RefCell::default(),
         is_drained: Notify::new(),
+        abandoned: RefCell::default(),
     });
-    tokio::task::spawn_local(shard.clone().flush_at_the_end_of_each_turn());
-    tokio::task::spawn_local(shard.clone().keep_time());
+    shard.spawn_vital("the writer", shard.clone().flush_at_the_end_of_each_turn());
+    shard.spawn_vital("the clock", shard.clone().keep_time());
     loop {
         tokio::select! {
             message = inbox.recv() => match message {
@@ -131,7 +133,8 @@ pub(crate) async fn run(
             },
             Some(token) = released.recv() => shard.core.borrow_mut().release_token(token),
             Some(question) = questions.recv() => {
-                tokio::task::spawn_local(shard.clone().answer(question));
+                // The plugin hears that nobody answers.
+                shard.spawn(PeerTask::Question, shard.clone().answer(question), |_| ());
             }
         }
     }
@@ -227,7 +230,11 @@ impl ShardThread {
     }
 
     pub(crate) fn client_data(self: &Rc<Self>, slot: Slot, bytes: &[u8]) {
-        self.tell(|core, now, effects| core.client_data(slot, bytes, now, effects));
+        self.tell(|core, now, effects| {
+            core.client_data(slot, bytes, now, effects);
+            #[cfg(test)]
+            self.shared.faults.strike(Fault::Client);
+        });
     }
 
     pub(crate) fn client_gone(self: &Rc<Self>, slot: Slot, cause: CloseCause) {
@@ -248,6 +255,21 @@ impl ShardThread {
     pub(crate) fn server_gone(self: &Rc<Self>, id: ServerConnectionId) {
         self.servers.borrow_mut().remove(&id);
         self.tell(|core, now, effects| core.server_gone(id, now, effects));
+    }
+
+    /// The task of a WebSocket was dropped before the core has heard of its end.
+    pub(crate) fn abandon(&self, owner: Owner) {
+        self.abandoned.borrow_mut().push(owner);
+    }
+
+    /// The core hears of the end of those whose tasks have panicked.
+    fn bury_abandoned(self: &Rc<Self>) {
+        for owner in self.abandoned.take() {
+            match owner {
+                Owner::Client(slot) => self.client_gone(slot, CloseCause::TransportLost),
+                Owner::Server(id) => self.server_gone(id),
+            }
+        }
     }
 
     pub(crate) fn server_congested(self: &Rc<Self>, id: ServerConnectionId, is_congested: bool) {
@@ -303,160 +325,18 @@ impl ShardThread {
         }
     }
 
-    fn perform(self: &Rc<Self>, effect: Effect) -> Option<Answer> {
-        match effect {
-            Effect::Send { to, frame } => self.queue(to, frame),
-            Effect::Deliver { to, frame } => {
-                for slot in to {
-                    self.queue(slot, frame.clone());
-                }
-            }
-            Effect::Finish { slot, code, cause, detail } => {
-                // A handshake names its protocol at any length.
-                let detail = &detail[..detail.floor_char_boundary(LONGEST_DETAIL)];
-                tracing::debug!(cause = cause.name(), detail, "closing a client");
-                match self.link(slot) {
-                    Some(ClientLink::WebSocket(socket)) => {
-                        socket.finish(code, Some(cause));
-                        self.flush_later(&socket);
-                    }
-                    Some(ClientLink::Http(client)) => client.finish(cause),
-                    None => {}
-                }
-            }
-            Effect::Forgotten(slot) => self.places.borrow_mut()[slot.0 as usize] = None,
-            Effect::CallsDropped { hub } => {
-                tracing::warn!(
-                    %hub,
-                    "calls of clients that have left are dropped: too much of theirs waits for upstream; more are only counted"
-                );
-            }
-            Effect::MembershipRefused { hub, refusal } => {
-                let why = no_membership(&refusal);
-                tracing::warn!(%hub, why, "a user was not put into a group; more that are refused are only counted");
-            }
-            Effect::PauseReading(slot) => self.set_reading(slot, false),
-            Effect::ResumeReading(slot) => self.set_reading(slot, true),
-            Effect::Call { slot, handler: Handler::Plugin(plugin), client, event } => {
-                return self.call(slot, UpstreamCall { plugin, client, event });
-            }
-            Effect::Call { slot, handler: Handler::Webhook(webhook), client, event } => {
-                let call = self.webhooks.clone().call(webhook, client, event);
-                tokio::task::spawn_local(self.clone().tell_answer(slot, call));
-            }
-            Effect::Inspect { number, inspection } => return Some(self.inspect(number, inspection)),
-            Effect::Done(number) => {
-                if let Some(done) = self.sending.borrow_mut().remove(&number) {
-                    let _ = done.send(());
-                }
-            }
-            Effect::Unreadable { hub } => {
-                tracing::warn!(%hub, "something for clients was not sent: it is no hub message that filters could look at");
-            }
-            Effect::PauseServer(id) => self.set_reading_server(id, false),
-            Effect::ResumeServer(id) => self.set_reading_server(id, true),
-            Effect::ToServer { to, messages } => {
-                if let Some(socket) = self.servers.borrow().get(&to) {
-                    socket.gather(&messages, self.server_outbox_limit.get());
-                    self.flush_later(socket);
-                }
-            }
-            Effect::FinishServer { to, detail } => {
-                let socket = self.servers.borrow().get(&to).cloned();
-                if let Some(socket) = socket {
-                    tracing::info!(detail, "closing a hub server's connection");
-                    socket.finish(close_code::NORMAL, None);
-                    self.flush_later(&socket);
-                }
-            }
-            Effect::ServerMessageSkipped { hub, what } => {
-                tracing::warn!(%hub, what, "a hub server's message is skipped; what more comes on its connection is only counted");
-            }
-            Effect::Forward { to: Shards::One(shard), hub, order } => self.forward(shard, hub, order),
-            Effect::Forward { to: Shards::AllOthers, hub, order } => {
-                for shard in self.other_shards() {
-                    self.forward(shard, hub.clone(), order.clone());
-                }
-            }
-        }
-        None
-    }
-
-    fn link(&self, slot: Slot) -> Option<ClientLink> {
-        self.links.borrow().get(slot.0 as usize)?.clone()
-    }
-
-    fn queue(&self, slot: Slot, frame: Frame) {
-        match self.links.borrow().get(slot.0 as usize) {
-            Some(Some(ClientLink::WebSocket(socket))) => {
-                socket.push(frame.into_bytes(), self.outbox_limit.get());
-                self.flush_later(socket);
-            }
-            Some(Some(ClientLink::Http(client))) => client.push(frame.payload(), self.outbox_limit.get()),
-            Some(None) | None => {}
-        }
-    }
-
-    fn set_reading(&self, slot: Slot, reading: bool) {
-        match self.link(slot) {
-            Some(ClientLink::WebSocket(socket)) => socket.set_reading(reading),
-            Some(ClientLink::Http(client)) => client.set_reading(reading),
-            None => {}
-        }
-    }
-
-    fn set_reading_server(&self, id: ServerConnectionId, reading: bool) {
-        if let Some(socket) = self.servers.borrow().get(&id) {
-            socket.set_reading(reading);
-        }
-    }
-
-    /// Shows a message to filters, which as a rule have looked at it when they are first polled.
-    fn inspect(self: &Rc<Self>, number: InspectionNumber, inspection: Box<Inspection>) -> Answer {
-        let mut inspected: Pin<Box<dyn Future<Output = Inspected>>> = Box::pin(self.plugins.inspect(inspection));
-        match inspected.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(inspected) => Answer::Inspected(number, inspected),
-            Poll::Pending => {
-                let shard = self.clone();
-                tokio::task::spawn_local(async move {
-                    let inspected = inspected.await;
-                    shard.tell(|core, now, effects| core.inspected(number, inspected, now, effects));
-                });
-                Answer::InspectionWaits(number)
-            }
-        }
-    }
-
-    /// Calls a plugin. Most calls are over when they are first polled, so only one that waits gets a task.
-    fn call(self: &Rc<Self>, slot: Slot, call: UpstreamCall) -> Option<Answer> {
-        let mut call: Pin<Box<dyn Future<Output = UpstreamAnswer>>> = Box::pin(self.plugins.call(call));
-        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => Some(Answer::Upstream(slot, answer)),
-            Poll::Pending => {
-                tokio::task::spawn_local(self.clone().tell_answer(slot, call));
-                None
-            }
-        }
-    }
-
-    async fn tell_answer(self: Rc<Self>, slot: Slot, call: impl Future<Output = UpstreamAnswer>) {
-        let answer = call.await;
-        let tell = || self.tell(|core, now, effects| core.upstream_answered(slot, answer, now, effects));
-        match self.link(slot) {
-            // It has asked for it.
-            Some(ClientLink::WebSocket(socket)) => socket.while_it_speaks(tell),
-            Some(ClientLink::Http(_)) | None => tell(),
-        }
-    }
-
     fn receive(self: &Rc<Self>, message: ShardMessage) {
+        #[cfg(test)]
+        self.shared.faults.strike(Fault::Inbox);
         match message {
             ShardMessage::Accepted { stream, remote, place } => {
-                tokio::task::spawn_local(accepted(self.clone(), stream, remote, place));
+                let served = accepted(self.clone(), stream, remote, place);
+                self.spawn(PeerTask::Connection, served, ShardThread::bury_abandoned);
             }
             ShardMessage::Adopt(upgraded) => {
                 let UpgradedClient { stream, unread, entrant } = *upgraded;
-                tokio::task::spawn_local(websocket::serve_client(self.clone(), stream, unread, entrant));
+                let served = websocket::serve_client(self.clone(), stream, unread, entrant);
+                self.spawn(PeerTask::Connection, served, ShardThread::bury_abandoned);
             }
             ShardMessage::Order { hub, order } => {
                 self.tell(|core, now, effects| core.obey(&hub, order, now, effects));
@@ -480,7 +360,7 @@ impl ShardThread {
                 let _ = answer.send(());
             }
             ShardMessage::Drain(answer) => {
-                tokio::task::spawn_local(self.clone().drain(answer));
+                self.spawn_vital("the end", self.clone().drain(answer));
             }
             ShardMessage::Stop => {}
         }
@@ -514,6 +394,8 @@ impl ShardThread {
                 None => *flusher = Some(cx.waker().clone()),
             }
             drop(flusher);
+            #[cfg(test)]
+            self.shared.faults.strike(Fault::Writer);
             let mut dirty = self.dirty.take();
             for socket in dirty.drain(..) {
                 socket.is_dirty.set(false);
@@ -531,8 +413,12 @@ impl ShardThread {
     async fn keep_time(self: Rc<Self>) {
         let mut ticks = tokio::time::interval(Shard::tick_period().into());
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let pulse = self.shared.vitals.shard(usize::from(self.index.0));
         loop {
             ticks.tick().await;
+            pulse.beat();
+            #[cfg(test)]
+            self.shared.faults.strike(Fault::Clock);
             self.tell(|core, now, effects| core.tick(now, effects));
         }
     }

@@ -9,10 +9,11 @@ use http_body_util::Full;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::gateway::Shared;
+use crate::tasks::WebClientTasks;
 
 /// How long a connection without a request is kept for the next one.
 const IDLE: Duration = Duration::from_secs(60);
@@ -33,7 +34,7 @@ pub(crate) fn connector_with<R>(mut connector: HttpConnector<R>, shared: &Shared
 
 /// A client that keeps its connections for a while. It follows no redirects.
 pub(crate) fn builder() -> hyper_util::client::legacy::Builder {
-    let mut builder = Client::builder(TokioExecutor::new());
+    let mut builder = Client::builder(WebClientTasks);
     builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).timer(TokioTimer::new());
     builder
 }

@@ -18,6 +18,7 @@ use crate::limits::{MAX_COMPONENT_BYTES, REASON_BYTES, TRIAL_TIME};
 use crate::log::printable;
 use crate::settings::{PluginSettings, Uses};
 use crate::ticker::{Caller, Ticker};
+use crate::worker::start_scoped;
 
 /// Why a component cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -216,7 +217,7 @@ fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> Result<T, String
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| error.to_string())?;
     std::thread::scope(|scope| {
-        let running = scope.spawn(move || runtime.block_on(future));
+        let running = start_scoped(scope, move || runtime.block_on(future)).map_err(|error| error.to_string())?;
         running.join().map_err(|_| "the host panicked while it tried the component out".to_owned())
     })
 }

@@ -57,3 +57,4 @@ pub use plugin_host::{BadPlugins, Folders, PluginHost, StartError};
 pub use pool::ShardPlugins;
 pub use regular_file::{FileError, RegularFile};
 pub use settings::{AllowHttp, Budgets, HostSettings, Payloads, PluginSettings, PluginSource, Uses};
+pub use worker::VitalSign;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 
 use arc_swap::ArcSwap;
@@ -26,6 +26,7 @@ use crate::settings::{HostSettings, PluginSettings, PluginSource};
 use crate::store::Store;
 use crate::ticker::Ticker;
 use crate::watch::Watcher;
+use crate::worker::VitalSign;
 
 /// All plugins of a gateway, with the threads that serve them: one makes the epochs, one watches and swaps files, one changes
 /// what plugins keep. The first two end with [`PluginHost::stop`], all of them when the last clone and the last
@@ -234,6 +235,16 @@ impl PluginHost {
         self.0.plugins.load_full()
     }
 
+    /// What the host's threads show of themselves, by their names. Waits for nobody.
+    pub fn vital_signs(&self) -> Vec<(&'static str, VitalSign)> {
+        let watcher = unless_busy(&self.0.watcher).and_then(|watcher| watcher.as_ref().map(Watcher::vital_sign));
+        let store = unless_busy(&self.0.store).and_then(|store| store.as_ref().map(|store| store.vital_sign()));
+        [("hubgate-epochs", Some(self.0.ticker.vital_sign())), ("hubgate-plugins", watcher), ("hubgate-state", store)]
+            .into_iter()
+            .filter_map(|(name, sign)| Some((name, sign?)))
+            .collect()
+    }
+
     /// Adds `hubgate_plugin_calls_total`, `hubgate_plugin_call_seconds`, `hubgate_filter_verdicts_total`,
     /// `hubgate_plugin_budget_exceeded_total`, `hubgate_plugin_memory_bytes`, `hubgate_plugin_generation`,
     /// `hubgate_plugin_serving` and `hubgate_plugin_swaps_total` to a registry without a prefix.
@@ -263,6 +274,15 @@ impl PluginHost {
 
     fn watcher(&self) -> MutexGuard<'_, Option<Watcher>> {
         self.0.watcher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is behind a lock that nobody holds for now.
+fn unless_busy<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 

@@ -2,12 +2,14 @@
 //! idle gateway stays idle.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use wasmtime::Engine;
+
+use crate::worker::{VitalSign, start_thread};
 
 /// How long one epoch lasts: the longest that a guest holds its thread.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
@@ -26,6 +28,7 @@ pub(crate) struct Ticker {
 struct Shared {
     asleep: AtomicBool,
     stopped: AtomicBool,
+    ticks: AtomicU64,
     callers: Mutex<Vec<Arc<RunningCalls>>>,
 }
 
@@ -50,7 +53,7 @@ impl Ticker {
     pub(crate) fn start(engine: Engine) -> io::Result<Ticker> {
         let shared = Arc::new(Shared::default());
         let own = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("hubgate-epochs".to_owned()).spawn(move || own.tick(&engine))?;
+        let thread = start_thread("hubgate-epochs", move || own.tick(&engine))?;
         Ok(Ticker { shared, ticking: thread.thread().clone(), thread: Mutex::new(Some(thread)) })
     }
 
@@ -66,7 +69,23 @@ impl Ticker {
         self.ticking.unpark();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            thread.join().expect("the ticker does not panic");
+            // That it has panicked was seen before.
+            drop(thread.join());
+        }
+    }
+
+    /// Without it a guest that loops holds its thread for ever.
+    pub(crate) fn vital_sign(&self) -> VitalSign {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_ended = thread.as_ref().is_some_and(JoinHandle::is_finished);
+        if self.shared.stopped.load(Ordering::SeqCst) {
+            VitalSign::Idle
+        } else if has_ended {
+            VitalSign::Ended
+        } else if self.shared.asleep.load(Ordering::SeqCst) {
+            VitalSign::Idle
+        } else {
+            VitalSign::Working(self.shared.ticks.load(Ordering::Relaxed))
         }
     }
 }
@@ -114,6 +133,7 @@ impl Shared {
             }
             thread::sleep(TICK);
             engine.increment_epoch();
+            self.ticks.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -152,6 +172,7 @@ mod tests {
             assert!(!asleep());
             let nested = caller.run();
             drop(running);
+            assert!(matches!(ticker.vital_sign(), VitalSign::Working(_)));
             // Longer than it would take to fall asleep.
             let enough = Instant::now() + TICK * (3 * IDLE_TICKS);
             until("time", || Instant::now() > enough);
@@ -159,7 +180,9 @@ mod tests {
             drop(nested);
         }
         until("sleep", asleep);
+        assert_eq!(ticker.vital_sign(), VitalSign::Idle);
         ticker.stop();
+        assert_eq!(ticker.vital_sign(), VitalSign::Idle);
         assert!(ticker.thread.lock().unwrap().is_none());
     }
 }

@@ -1,12 +1,12 @@
 //! Follows the configuration while the gateway runs.
 
-use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
-use hubgate_net::Change;
+use hubgate_net::{Change, Panicked, on_a_thread};
 use hubgate_plugin_host::PluginHost;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
@@ -43,6 +43,10 @@ enum Refused {
     Fixed(String),
     #[error(transparent)]
     Plugins(#[from] hubgate_plugin_host::StartError),
+    #[error("no thread can be had to read it: {0}")]
+    NoThread(io::Error),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
     #[error("the gateway is stopping")]
     Stopping,
 }
@@ -93,7 +97,7 @@ impl Reload {
     ) -> Result<Config, Refused> {
         let (load, plugins, before) = (self.load.clone(), plugins.clone(), current.clone());
         // Reading files and compiling plugins takes its time.
-        let configured = tokio::task::spawn_blocking(move || {
+        let configured = on_a_thread("reload", move || {
             let mut next = load()?;
             if !next.net.admin.has_token_file && !before.net.admin.has_token_file {
                 // It would be another random one.
@@ -106,7 +110,7 @@ impl Reload {
             plugins.configure(next.host.clone())?;
             Ok((next, changed))
         });
-        let (next, changed) = configured.await.map_err(|_| Refused::Stopping)??;
+        let (next, changed) = configured.map_err(Refused::NoThread)?.await??;
         let (done, is_done) = oneshot::channel();
         let change = Change { settings: next.net.clone(), done };
         changes.send(change).await.map_err(|_| Refused::Stopping)?;

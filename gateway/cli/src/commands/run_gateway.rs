@@ -78,7 +78,7 @@ pub(crate) fn run(
         let ready = ReadyFile::new(options.ready_file.as_deref(), &started)?;
         announce(&started);
         let (changes, changed) = mpsc::channel(1);
-        let following = tokio::spawn(async move {
+        let following = gateway.spawn_vital("following the configuration", async move {
             match reload {
                 Some(reload) => reload.follow(config, plugins, changes, hang_up).await,
                 None => ignore(hang_up).await,
@@ -88,7 +88,7 @@ pub(crate) fn run(
             ready.publish();
             service_manager::ready();
         };
-        let ran = gateway.run(on_ready, stop, changed).await;
+        let ran = gateway.run(on_ready, service_manager::signs_of_life(), stop, changed).await;
         following.abort();
         ran.map_err(|error| Failure::Failed(anyhow!(error)))
     });

@@ -23,6 +23,7 @@ use crate::http::Refusal;
 use crate::inbox::ShardMessage;
 use crate::shard::ShardThread;
 use crate::slow::SlowReason;
+use crate::tasks::PeerTask;
 
 /// Polls that wait behind the one that is held; clients send one at a time.
 const POLLS: usize = 4;
@@ -87,10 +88,14 @@ impl ShardThread {
             ClientRequest::Events(request, answer) => drop(answer.send(self.open_events(*request))),
             ClientRequest::Poll(request, answer) => drop(answer.send(self.poll(*request))),
             ClientRequest::Post { hub, token, answer } => {
-                tokio::task::spawn_local(async move { self.post(&hub, token, answer).await });
+                let (shard, of_hub) = (self.clone(), hub.clone());
+                let post = async move { shard.post(&hub, token, answer).await };
+                self.spawn(PeerTask::Request, post, move |shard| shard.break_off(&of_hub, token));
             }
             ClientRequest::Delete { hub, token, answer } => {
-                tokio::task::spawn_local(async move { drop(answer.send(self.delete(&hub, token).await)) });
+                let (shard, of_hub) = (self.clone(), hub.clone());
+                let delete = async move { drop(answer.send(shard.delete(&hub, token).await)) };
+                self.spawn(PeerTask::Request, delete, move |shard| shard.break_off(&of_hub, token));
             }
         }
     }
@@ -106,14 +111,15 @@ impl ShardThread {
         let client = Rc::new(HttpClient::new(request.hub.clone(), transport, None));
         let place = self.open(request, &client)?;
         let (events, body) = Delivery::stream();
-        let shard = self.clone();
-        tokio::task::spawn_local(async move {
+        let (shard, served) = (self.clone(), client.clone());
+        let serve = async move {
             let lost = server_sent_events::serve(&shard, &client, events).await;
             client.end(lost);
             client.last_words().await;
             drop(place);
             shard.forget(token, &client, lost);
-        });
+        };
+        self.spawn(PeerTask::Transport, serve, move |shard| shard.bury(token, &served));
         Ok(body)
     }
 
@@ -132,8 +138,8 @@ impl ShardThread {
         let (token, silence) = (request.token, request.silence);
         let client = Rc::new(HttpClient::new(request.hub.clone(), Transport::LongPolling, Some(polls)));
         let place = self.open(request, &client)?;
-        let shard = self.clone();
-        tokio::task::spawn_local(async move {
+        let (shard, served) = (self.clone(), client.clone());
+        let serve = async move {
             let lost = long_polling::serve(&shard, &client, &mut received, silence).await;
             if client.state() == State::Open {
                 client.end(lost);
@@ -145,7 +151,8 @@ impl ShardThread {
                 long_polling::say_that_it_is_over(&mut received, silence).await;
             }
             shard.forget(token, &client, lost);
-        });
+        };
+        self.spawn(PeerTask::Transport, serve, move |shard| shard.bury(token, &served));
         Ok(answered)
     }
 
@@ -278,6 +285,19 @@ impl ShardThread {
             let (hub, cause, limit) = (&client.hub, client.ending(lost), slow.map(SlowReason::key));
             tracing::info!(%hub, connection = %id, cause = cause.name(), limit, "a client's connection ended");
         }
+    }
+
+    /// What a client has posted made the gateway panic: its connection is over.
+    fn break_off(self: &Rc<Self>, hub: &HubName, token: ConnectionId) {
+        if let Some(client) = self.http_client(hub, token) {
+            client.end(CloseCause::TransportLost);
+        }
+    }
+
+    /// A client's task has panicked.
+    fn bury(self: &Rc<Self>, token: ConnectionId, client: &HttpClient) {
+        client.end(CloseCause::TransportLost);
+        self.forget(token, client, CloseCause::TransportLost);
     }
 
     /// The core hears, once, that the client is gone.

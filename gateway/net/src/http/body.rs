@@ -1,5 +1,6 @@
 //! The body of a request, within its limits of size and time.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use hyper::body::{Body, Incoming};
 
 use super::answer::Refusal;
 use crate::shard::ShardThread;
+use crate::tasks::PeerTask;
 
 /// How much is read of a body that nobody wants, in bytes: more than a client's library sends by mistake.
 const MOST_DISCARDED: usize = 16 << 20;
@@ -53,12 +55,13 @@ impl RequestBody {
 
     /// The request is answered. What is left is read beside the answer, within bounds: many peers read an answer only once
     /// they have sent everything, and lose it when the connection is closed before.
-    pub(crate) fn discard(self) {
+    pub(crate) fn discard(self, shard: &Rc<ShardThread>) {
         if !self.is_coming || self.incoming.is_end_stream() {
             return;
         }
         let mut rest = Limited::new(self.incoming, MOST_DISCARDED);
         let discard = async move { while let Some(Ok(_)) = rest.frame().await {} };
-        tokio::task::spawn_local(tokio::time::timeout(LONGEST_DISCARD, discard));
+        let discard = async { drop(tokio::time::timeout(LONGEST_DISCARD, discard).await) };
+        shard.spawn(PeerTask::Request, discard, |_| ());
     }
 }

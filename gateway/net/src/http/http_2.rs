@@ -21,6 +21,7 @@ use super::answer::AnswerBody;
 use super::{Upgrade, count_broken_request, route};
 use crate::client::delivery::{CutOff, CutOffs};
 use crate::shard::ShardThread;
+use crate::tasks::PeerTask;
 use crate::tls::HttpSocket;
 
 /// Requests at once on one connection.
@@ -44,7 +45,7 @@ pub(super) async fn serve(shard: &Rc<ShardThread>, socket: HttpSocket, remote: S
         let settings = shard.shared.settings();
         (u32::try_from(settings.limits.headers).unwrap_or(u32::MAX), settings.timeouts.header)
     };
-    let connection = http2::Builder::new(OnThisThread)
+    let connection = http2::Builder::new(OnThisThread(shard.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(MOST_STREAMS)
         .max_header_list_size(headers)
@@ -126,11 +127,12 @@ impl Body for CountedBody {
 }
 
 /// Runs what a connection needs on the shard that it is on.
-#[derive(Debug, Clone)]
-struct OnThisThread;
+#[derive(Clone)]
+struct OnThisThread(Rc<ShardThread>);
 
 impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThread {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        // Its stream is reset when it is dropped.
+        self.0.spawn(PeerTask::Stream, async move { drop(future.await) }, |_| ());
     }
 }

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
@@ -17,6 +16,7 @@ use super::query::Query;
 use super::{Upgrade, cors, host, negotiate, pages, rest, server, transport};
 use crate::settings::{CorsOrigins, Settings};
 use crate::shard::ShardThread;
+use crate::vitals::Readiness;
 
 /// Answers one request; a client that it made is left in `upgraded`.
 pub(crate) async fn route(
@@ -28,7 +28,7 @@ pub(crate) async fn route(
     let (request, incoming) = request.into_parts();
     let mut body = RequestBody::new(incoming, &request.headers);
     let answer = answer(shard, &request, &mut body, remote, upgraded).await;
-    body.discard();
+    body.discard(shard);
     answer
 }
 
@@ -46,9 +46,10 @@ async fn answer(
     match path.as_str() {
         path if path.starts_with("/api/") => rest::answer(shard, request, body, path).await,
         "/healthz" => text(StatusCode::OK, "ok\n"),
-        "/readyz" => match shard.shared.is_ready.load(Ordering::Relaxed) {
-            true => text(StatusCode::OK, "ready\n"),
-            false => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        "/readyz" => match shard.shared.vitals.readiness() {
+            Readiness::Ready => text(StatusCode::OK, "ready\n"),
+            Readiness::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            Readiness::Unwell => text(StatusCode::SERVICE_UNAVAILABLE, "a part of the gateway does not answer\n"),
         },
         "/client" | "/client/" => {
             let hub = Query::of(&request.uri).hub();

@@ -177,6 +177,8 @@ impl Webhooks {
         client: &ConnectionFacts,
         event: &UpstreamEvent,
     ) -> Result<Option<Result<Option<Payload>, UpstreamFailure>>, WebhookError> {
+        #[cfg(test)]
+        self.shared.faults.strike(crate::faults::Fault::Call);
         let request = request::request(webhook, client, event, &self.shared.settings().access_keys)?;
         let deadline = tokio::time::Instant::now() + webhook.timeout.into();
         let answer = timeout_at(deadline, self.client().request(request)).await.map_err(|_| WebhookError::TimedOut)?;

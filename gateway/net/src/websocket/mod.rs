@@ -36,7 +36,7 @@ const READS_PER_TURN: usize = 4;
 
 /// Whose WebSocket it is.
 #[derive(Debug, Clone, Copy)]
-enum Owner {
+pub(crate) enum Owner {
     Client(Slot),
     Server(ServerConnectionId),
 }
@@ -132,6 +132,15 @@ struct Task {
     close_deadline: Option<Pin<Box<Sleep>>>,
     stall: StallWatch,
     peer_closed: bool,
+}
+
+impl Drop for Task {
+    /// The task has panicked if the core has not heard of its end.
+    fn drop(&mut self) {
+        if let Some(owner) = self.owner.take() {
+            self.shard.abandon(owner);
+        }
+    }
 }
 
 impl Task {

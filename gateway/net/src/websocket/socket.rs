@@ -335,6 +335,11 @@ impl WebSocket {
         self.give_up(CloseCause::SlowClient);
     }
 
+    /// Ends the connection at once: what its peer has caused made the gateway panic.
+    pub(crate) fn break_off(&self) {
+        self.give_up(CloseCause::TransportLost);
+    }
+
     fn give_up(&self, cause: CloseCause) {
         self.state.set(SocketState::Broken(cause));
         self.outbox.borrow_mut().clear();

@@ -15,6 +15,7 @@ use crate::component::LoadError;
 use crate::engine::{self, Allocation};
 use crate::limits::REASON_BYTES;
 use crate::log::printable;
+use crate::worker::start_scoped;
 
 /// The address space that compiling one component may take, in bytes. Components of 12 to 18 MiB, with the engines of
 /// JavaScript or Python inside, take 0.5 GiB.
@@ -126,14 +127,21 @@ pub(super) fn compile(
         .map_err(failed)?;
     let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (compiled, said, end) = thread::scope(|scope| {
-        scope.spawn(move || {
+        let threads = start_scoped(scope, move || input.map(|mut input| input.write_all(component)))
             // A child that has ended says so by its exit code.
-            input.map(|mut input| input.write_all(component))
-        });
-        let compiled = scope.spawn(move || read_all(output, MAX_MACHINE_CODE_BYTES));
-        let said = scope.spawn(move || read_all(errors, REASON_BYTES as u64));
-        let end = wait(&mut child, is_cancelled);
-        (compiled.join().unwrap_or_default(), said.join().unwrap_or_default(), end)
+            .and_then(|_| start_scoped(scope, move || read_all(output, MAX_MACHINE_CODE_BYTES)))
+            .and_then(|compiled| Ok((compiled, start_scoped(scope, move || read_all(errors, REASON_BYTES as u64))?)));
+        match threads {
+            Ok((compiled, said)) => {
+                let end = wait(&mut child, is_cancelled);
+                (compiled.join().unwrap_or_default(), said.join().unwrap_or_default(), end)
+            }
+            Err(error) => {
+                // The threads that there are come to their end when the child does.
+                let killed = child.kill().and_then(|()| child.wait());
+                (Vec::new(), Vec::new(), killed.and(Err(error)))
+            }
+        }
     });
     match end.map_err(failed)? {
         End::Exited(status) if status.success() => Ok(compiled),

@@ -20,7 +20,7 @@ use rusqlite::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::state::{Change, Changed, State, StateError};
-use crate::worker::Worker;
+use crate::worker::{VitalSign, Worker};
 use database::Database;
 use disk::{Disk, Opener};
 use writer::Writer;
@@ -113,6 +113,11 @@ impl Store {
         };
         let worker = Worker::start("hubgate-state", run).map_err(StoreError::Thread)?;
         Ok(Store { shared, changes: Some(changes), worker: Some(worker) })
+    }
+
+    /// What its thread shows.
+    pub(crate) fn vital_sign(&self) -> VitalSign {
+        self.worker.as_ref().map_or(VitalSign::Idle, Worker::vital_sign)
     }
 
     /// What a plugin has kept. Blocks while it is read.

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::component::{Loader, give_way};
 use crate::plugin::Plugin;
-use crate::worker::Worker;
+use crate::worker::{VitalSign, Worker};
 use directories::Directories;
 use file::WatchedFile;
 
@@ -77,6 +77,15 @@ impl Watcher {
         let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(worker) = worker {
             worker.join();
+        }
+    }
+
+    /// What its thread shows.
+    pub(crate) fn vital_sign(&self) -> VitalSign {
+        let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*worker {
+            Some(worker) if !self.orders.is_stopped.load(Ordering::SeqCst) => worker.vital_sign(),
+            Some(_) | None => VitalSign::Idle,
         }
     }
 

@@ -1,0 +1,202 @@
+//! A gateway into which faults are injected.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hubgate_core::mode::Mode;
+use hubgate_core::settings::{ClaimNames, ConnectFailure, Handler, HubSettings, Pattern, UpstreamItem, Webhook};
+use hubgate_core::time::Millis;
+use hubgate_plugin_host::{BadPlugins, Compilation, Folders, HostSettings};
+use hubgate_wire::token::AccessKey;
+use hubgate_wire::webhook::UrlTemplate;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::faults::Fault;
+use crate::settings::tests::settings;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const MOST_CLIENTS: usize = 16;
+
+/// Everything is serverless, anybody may enter, and calls go to a webhook that nobody serves.
+fn gateway_settings() -> Settings {
+    let mut settings = settings();
+    let minute = Millis(60_000);
+    let mut core = (*settings.core).clone();
+    core.other_hubs = HubSettings { mode: Mode::Serverless, filters: Vec::new() };
+    core.upstream = vec![UpstreamItem {
+        hubs: Pattern::Any,
+        categories: Pattern::OneOf(vec!["messages".to_owned()]),
+        events: Pattern::Any,
+        handler: Handler::Webhook(Arc::new(Webhook {
+            url: UrlTemplate::parse("http://127.0.0.1:1/").expect("a URL"),
+            timeout: minute,
+            retries: 0,
+            on_connect_failure: ConnectFailure::Close,
+            claim_names: ClaimNames::Token,
+        })),
+    }];
+    let limits = &mut core.limits;
+    (limits.message, limits.held, limits.queued_calls, limits.queued_bytes) = (1 << 20, 1 << 20, 16, 1 << 20);
+    (limits.departed_bytes, limits.departed_calls) = (1 << 20, 1);
+    let times = &mut core.timeouts;
+    (times.negotiate, times.handshake, times.client, times.keep_alive) = (minute, minute, minute, minute);
+    settings.core = Arc::new(core);
+    settings.access_keys = vec![AccessKey::new("a-key-that-only-this-test-knows-0123456789")];
+    settings.other_hubs.anonymous_negotiate = true;
+    (settings.shards, settings.drain_timeout) = (2, Duration::from_secs(2));
+    let limits = &mut settings.limits;
+    (limits.outbox, limits.post, limits.headers) = (1 << 20, 1 << 20, 16 << 10);
+    (limits.connections, limits.http_connections) = (MOST_CLIENTS, 2 * MOST_CLIENTS);
+    let times = &mut settings.timeouts;
+    (times.header, times.body, times.write, times.outbox) = (DEADLINE, DEADLINE, DEADLINE, DEADLINE);
+    settings
+}
+
+/// Runs a gateway until `test` is over, or something has ended it.
+async fn run(test: impl AsyncFnOnce(&Shared, SocketAddr)) -> Result<(), RunError> {
+    let plugins = PluginHost::start(
+        HostSettings { plugins: Vec::new(), memory_bytes: 0 },
+        Compilation::default(),
+        Folders::default(),
+        BadPlugins::Fail,
+    );
+    let gateway =
+        Gateway::bind(gateway_settings(), plugins.expect("none is needed"), usize::MAX).expect("ports are free");
+    let (shared, address) = (gateway.shared.clone(), gateway.listen_address());
+    let (end, ended) = oneshot::channel::<()>();
+    let (_changes, changed) = mpsc::channel(1);
+    let running = gateway.run(|| (), || (), async { drop(ended.await) }, changed);
+    let testing = async {
+        test(&shared, address).await;
+        drop(end);
+    };
+    tokio::time::timeout(DEADLINE, async { tokio::join!(running, testing).0 }).await.expect("it comes to its end")
+}
+
+/// A client over WebSocket.
+struct Client(TcpStream);
+
+impl Client {
+    /// Connects, and has its handshake answered.
+    async fn connect(address: SocketAddr) -> Client {
+        let mut stream = TcpStream::connect(address).await.expect("it is accepted");
+        let negotiate = "POST /hubs/chat/negotiate HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(negotiate.as_bytes()).await.expect("it is read");
+        let answer = Client(stream).until("\"}").await.0;
+        let text = |name: &str| {
+            let rest = answer.split(&format!("\"{name}\":\"")).nth(1).unwrap_or_else(|| panic!("{name}: {answer}"));
+            rest.split('"').next().expect("a text ends").to_owned()
+        };
+        let mut stream = TcpStream::connect(address).await.expect("it is accepted");
+        let upgrade = format!(
+            "GET /client/?hub=chat&access_token={} HTTP/1.1\r\nHost: gateway\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            text("accessToken")
+        );
+        stream.write_all(upgrade.as_bytes()).await.expect("it is read");
+        let mut client = Client(stream).until("\r\n\r\n").await.1;
+        client.say("{\"protocol\":\"json\",\"version\":1}").await;
+        client.until("{}\u{1e}").await.1
+    }
+
+    async fn say(&mut self, message: &str) {
+        let payload = format!("{message}\u{1e}");
+        // A mask of zeros leaves the payload as it is.
+        let mut frame = vec![0x81, 0x80 | u8::try_from(payload.len()).expect("it is short"), 0, 0, 0, 0];
+        frame.extend_from_slice(payload.as_bytes());
+        self.0.write_all(&frame).await.expect("it is read");
+    }
+
+    async fn call(&mut self) {
+        self.say("{\"type\":1,\"invocationId\":\"7\",\"target\":\"anything\",\"arguments\":[]}").await;
+    }
+
+    /// All that comes until `end` has come, or to the connection's end.
+    async fn until(mut self, end: &str) -> (String, Client) {
+        let mut read = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&read).into_owned();
+            if !end.is_empty() && text.contains(end) {
+                return (text, self);
+            }
+            match self.0.read_buf(&mut read).await {
+                Ok(0) | Err(_) => return (text, self),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// All that comes to the connection's end.
+    async fn rest(self) -> String {
+        self.until("").await.0
+    }
+}
+
+#[tokio::test]
+async fn a_vital_task_that_panics_ends_the_gateway_in_order() {
+    for (fault, expected) in [
+        (Fault::Clock, "the clock of shard "),
+        (Fault::Writer, "the writer of shard "),
+        (Fault::Inbox, "shard "),
+        (Fault::Accepting, "accepting connections"),
+    ] {
+        let ended = run(async |shared, address| {
+            let mut clients = Vec::new();
+            for _ in 0..MOST_CLIENTS {
+                clients.push(Client::connect(address).await);
+            }
+            shared.faults.arm(fault);
+            // What is due at the next connection, and at the next message.
+            let _connection = TcpStream::connect(address).await;
+            clients[0].call().await;
+            let mut told = 0;
+            for client in clients {
+                told += usize::from(client.rest().await.contains("\"allowReconnect\":true"));
+            }
+            assert!(told > 0, "{fault:?}: the clients of other shards are sent away");
+        });
+        let what = match ended.await {
+            Err(RunError::Failed(what)) => what,
+            other => panic!("{fault:?}: {other:?}"),
+        };
+        assert!(what.starts_with(expected) && what.ends_with("panicked"), "{fault:?}: {what}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_over_what_a_client_says_closes_this_client_alone() {
+    let ended = run(async |shared, address| {
+        let mut other = Client::connect(address).await;
+        // More often than there are places, so that none is kept.
+        for _ in 0..2 * MOST_CLIENTS {
+            let mut loud = Client::connect(address).await;
+            shared.faults.arm(Fault::Client);
+            loud.say("{\"type\":6}").await;
+            assert_eq!(loud.rest().await, "");
+        }
+        other.call().await;
+        let (answer, _other) = other.until("\u{1e}").await;
+        assert!(answer.contains("\"invocationId\":\"7\""), "{answer}");
+        let metrics = shared.metrics.encode(Default::default(), &[]).expect("a text");
+        let counted = format!("hubgate_task_panics_total{{task=\"connection\"}} {}", 2 * MOST_CLIENTS);
+        assert!(metrics.contains(&counted), "{metrics}");
+    });
+    ended.await.expect("nothing vital has broken");
+}
+
+#[tokio::test]
+async fn a_call_that_panics_has_failed() {
+    let ended = run(async |shared, address| {
+        let mut client = Client::connect(address).await;
+        for _ in 0..2 {
+            shared.faults.arm(Fault::Call);
+            client.call().await;
+            let (answer, going_on) = client.until("\u{1e}").await;
+            assert!(answer.contains("\"error\":"), "{answer}");
+            client = going_on;
+        }
+    });
+    ended.await.expect("nothing vital has broken");
+}

@@ -1,0 +1,203 @@
+//! What the core wants done, and how it is done.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use hubgate_core::event::{UpstreamAnswer, UpstreamCall, UpstreamFailure};
+use hubgate_core::filter::{Inspected, Inspection, InspectionNumber, Refusal, Verdict};
+use hubgate_core::id::ServerConnectionId;
+use hubgate_core::settings::Handler;
+use hubgate_core::{CloseCause, Effect, Shards, Slot};
+use hubgate_wire::websocket::{Frame, close_code};
+
+use super::{Answer, ShardThread};
+use crate::client::ClientLink;
+use crate::http::no_membership;
+use crate::tasks::{Caught, Panicked, PeerTask};
+
+/// What the log tells of why a client is closed, in bytes.
+const LONGEST_DETAIL: usize = 1024;
+
+impl ShardThread {
+    /// Does what the core wants done; gives what comes of it at once.
+    pub(super) fn perform(self: &Rc<Self>, effect: Effect) -> Option<Answer> {
+        match effect {
+            Effect::Send { to, frame } => self.queue(to, frame),
+            Effect::Deliver { to, frame } => {
+                for slot in to {
+                    self.queue(slot, frame.clone());
+                }
+            }
+            Effect::Finish { slot, code, cause, detail } => {
+                // A handshake names its protocol at any length.
+                let detail = &detail[..detail.floor_char_boundary(LONGEST_DETAIL)];
+                tracing::debug!(cause = cause.name(), detail, "closing a client");
+                match self.link(slot) {
+                    Some(ClientLink::WebSocket(socket)) => {
+                        socket.finish(code, Some(cause));
+                        self.flush_later(&socket);
+                    }
+                    Some(ClientLink::Http(client)) => client.finish(cause),
+                    None => {}
+                }
+            }
+            Effect::Forgotten(slot) => self.places.borrow_mut()[slot.0 as usize] = None,
+            Effect::CallsDropped { hub } => {
+                tracing::warn!(
+                    %hub,
+                    "calls of clients that have left are dropped: too much of theirs waits for upstream; more are only counted"
+                );
+            }
+            Effect::MembershipRefused { hub, refusal } => {
+                let why = no_membership(&refusal);
+                tracing::warn!(%hub, why, "a user was not put into a group; more that are refused are only counted");
+            }
+            Effect::PauseReading(slot) => self.set_reading(slot, false),
+            Effect::ResumeReading(slot) => self.set_reading(slot, true),
+            Effect::Call { slot, handler: Handler::Plugin(plugin), client, event } => {
+                return self.call(slot, UpstreamCall { plugin, client, event });
+            }
+            Effect::Call { slot, handler: Handler::Webhook(webhook), client, event } => {
+                let call = self.webhooks.clone().call(webhook, client, event);
+                self.wait_for_answer(slot, Box::pin(Caught::new(call)));
+            }
+            Effect::Inspect { number, inspection } => return Some(self.inspect(number, inspection)),
+            Effect::Done(number) => {
+                if let Some(done) = self.sending.borrow_mut().remove(&number) {
+                    let _ = done.send(());
+                }
+            }
+            Effect::Unreadable { hub } => {
+                tracing::warn!(%hub, "something for clients was not sent: it is no hub message that filters could look at");
+            }
+            Effect::PauseServer(id) => self.set_reading_server(id, false),
+            Effect::ResumeServer(id) => self.set_reading_server(id, true),
+            Effect::ToServer { to, messages } => {
+                if let Some(socket) = self.servers.borrow().get(&to) {
+                    socket.gather(&messages, self.server_outbox_limit.get());
+                    self.flush_later(socket);
+                }
+            }
+            Effect::FinishServer { to, detail } => {
+                let socket = self.servers.borrow().get(&to).cloned();
+                if let Some(socket) = socket {
+                    tracing::info!(detail, "closing a hub server's connection");
+                    socket.finish(close_code::NORMAL, None);
+                    self.flush_later(&socket);
+                }
+            }
+            Effect::ServerMessageSkipped { hub, what } => {
+                tracing::warn!(%hub, what, "a hub server's message is skipped; what more comes on its connection is only counted");
+            }
+            Effect::Forward { to: Shards::One(shard), hub, order } => self.forward(shard, hub, order),
+            Effect::Forward { to: Shards::AllOthers, hub, order } => {
+                for shard in self.other_shards() {
+                    self.forward(shard, hub.clone(), order.clone());
+                }
+            }
+        }
+        None
+    }
+
+    fn link(&self, slot: Slot) -> Option<ClientLink> {
+        self.links.borrow().get(slot.0 as usize)?.clone()
+    }
+
+    fn queue(&self, slot: Slot, frame: Frame) {
+        match self.links.borrow().get(slot.0 as usize) {
+            Some(Some(ClientLink::WebSocket(socket))) => {
+                socket.push(frame.into_bytes(), self.outbox_limit.get());
+                self.flush_later(socket);
+            }
+            Some(Some(ClientLink::Http(client))) => client.push(frame.payload(), self.outbox_limit.get()),
+            Some(None) | None => {}
+        }
+    }
+
+    fn set_reading(&self, slot: Slot, reading: bool) {
+        match self.link(slot) {
+            Some(ClientLink::WebSocket(socket)) => socket.set_reading(reading),
+            Some(ClientLink::Http(client)) => client.set_reading(reading),
+            None => {}
+        }
+    }
+
+    fn set_reading_server(&self, id: ServerConnectionId, reading: bool) {
+        if let Some(socket) = self.servers.borrow().get(&id) {
+            socket.set_reading(reading);
+        }
+    }
+
+    /// Shows a message to filters, which as a rule have looked at it when they are first polled.
+    fn inspect(self: &Rc<Self>, number: InspectionNumber, inspection: Box<Inspection>) -> Answer {
+        let mut inspected = Box::pin(Caught::new(self.plugins.inspect(inspection)));
+        match inspected.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(inspected) => Answer::Inspected(number, inspected.unwrap_or_else(refused)),
+            Poll::Pending => {
+                let shard = self.clone();
+                let tell = async move {
+                    let inspected = inspected.await.unwrap_or_else(refused);
+                    shard.tell(|core, now, effects| core.inspected(number, inspected, now, effects));
+                };
+                // Whose message it is is not known here, and others wait for it.
+                self.spawn(PeerTask::Filter, tell, |shard| {
+                    shard.shared.vitals.fail(format!("shard {} panicked over what filters said", shard.index.0));
+                });
+                Answer::InspectionWaits(number)
+            }
+        }
+    }
+
+    /// Calls a plugin. Most calls are over when they are first polled, so only one that waits gets a task.
+    fn call(self: &Rc<Self>, slot: Slot, call: UpstreamCall) -> Option<Answer> {
+        let mut call: Pin<Box<dyn Future<Output = _>>> = Box::pin(Caught::new(self.plugins.call(call)));
+        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => Some(Answer::Upstream(slot, answer.unwrap_or_else(failed))),
+            Poll::Pending => {
+                self.wait_for_answer(slot, call);
+                None
+            }
+        }
+    }
+
+    /// Waits for the answer to an event of a client. A call that panics has failed.
+    fn wait_for_answer(
+        self: &Rc<Self>,
+        slot: Slot,
+        call: Pin<Box<dyn Future<Output = Result<UpstreamAnswer, Panicked>>>>,
+    ) {
+        let shard = self.clone();
+        let tell = async move {
+            let answer = call.await.unwrap_or_else(failed);
+            let tell = || shard.tell(|core, now, effects| core.upstream_answered(slot, answer, now, effects));
+            match shard.link(slot) {
+                // It has asked for it.
+                Some(ClientLink::WebSocket(socket)) => socket.while_it_speaks(tell),
+                Some(ClientLink::Http(_)) | None => tell(),
+            }
+        };
+        self.spawn(PeerTask::Call, tell, move |shard| shard.break_off_client(slot));
+    }
+
+    /// What a client has caused made the gateway panic: its connection is over.
+    fn break_off_client(&self, slot: Slot) {
+        match self.link(slot) {
+            Some(ClientLink::WebSocket(socket)) => socket.break_off(),
+            Some(ClientLink::Http(client)) => client.end(CloseCause::TransportLost),
+            None => {}
+        }
+    }
+}
+
+/// The answer of a call that panicked.
+fn failed(panicked: Panicked) -> UpstreamAnswer {
+    UpstreamAnswer { result: Err(UpstreamFailure::Failed(panicked.to_string())), actions: Vec::new() }
+}
+
+/// The verdict on a message when the gateway panicked over it.
+fn refused(panicked: Panicked) -> Inspected {
+    let refusal = Refusal::Failed(UpstreamFailure::Failed(panicked.to_string()));
+    Inspected { verdict: Verdict::Refuse(refusal), actions: Vec::new() }
+}

@@ -1,0 +1,112 @@
+//! A part of the gateway stands still: it is noticed, the others go on, and the process does not outlive it.
+
+use std::os::unix::process::ExitStatusExt;
+use std::time::{Duration, Instant};
+
+use hubgate_tests::Gateway;
+use hubgate_tests::frozen::Frozen;
+use hubgate_tests::wait::{soon, until};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// SIGABRT.
+const ABORTED: i32 = 6;
+
+/// The status of `/readyz` on a connection of its own; nothing if no answer comes soon.
+async fn readiness(gateway: &Gateway) -> Option<u16> {
+    let ask = async {
+        let mut stream = TcpStream::connect(gateway.address()).await.ok()?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        answer.split(' ').nth(1)?.parse().ok()
+    };
+    tokio::time::timeout(Duration::from_millis(500), ask).await.ok().flatten()
+}
+
+async fn until_unready(gateway: &Gateway) {
+    let is_unready = async || (readiness(gateway).await == Some(503)).then_some(());
+    until("the gateway to be unready", is_unready).await;
+}
+
+#[tokio::test]
+async fn a_shard_that_stands_still_is_noticed_and_the_process_ends() {
+    let mut gateway = Gateway::probe().with("server.drain-timeout = '60s'").start().await;
+    let frozen = Frozen::thread(gateway.process_id(), "shard-1");
+    let since = Instant::now();
+    until_unready(&gateway).await;
+    println!("unready after {:?}", since.elapsed());
+    gateway.logs(&["a thread does not answer", "shard-1"]).await;
+    // New connections go to the shards that answer, and operators are answered with what is known.
+    for _ in 0..8 {
+        assert_eq!(readiness(&gateway).await, Some(503));
+    }
+    gateway.metric("hubgate_requests_refused_total", []).await;
+    assert_eq!(gateway.clients_of("probe").await, 0);
+    // Asking it to stop does not keep it.
+    gateway.terminate();
+    let status = gateway.ended().await;
+    println!("ended after {:?}", since.elapsed());
+    assert_eq!((status.signal(), status.core_dumped()), (Some(ABORTED), false), "{status}");
+    gateway.logs(&["a thread is stuck: the process is ended now", "shard-1"]).await;
+    frozen.is_gone();
+}
+
+#[tokio::test]
+async fn a_shard_that_stands_still_does_not_keep_a_gateway_that_stops() {
+    let mut gateway = Gateway::probe().with("server.drain-timeout = '1s'").start().await;
+    let frozen = Frozen::thread(gateway.process_id(), "shard-1");
+    gateway.terminate();
+    assert_eq!(gateway.ended().await.code(), Some(1));
+    gateway.logs(&["a worker thread does not end: shard-1"]).await;
+    frozen.is_gone();
+}
+
+#[tokio::test]
+async fn a_thread_that_accepts_nobody_any_more_ends_the_process() {
+    let mut gateway = Gateway::probe().start().await;
+    let mut client = gateway.client("probe").connect().await;
+    let frozen = Frozen::thread(gateway.process_id(), "hubgate");
+    // Who is connected is served meanwhile.
+    assert_eq!(client.call("echo", json!([1])).await.expect("it answers"), 1);
+    assert_eq!(gateway.ended().await.signal(), Some(ABORTED));
+    gateway.logs(&["a thread is stuck: the process is ended now", "main"]).await;
+    frozen.is_gone();
+}
+
+#[tokio::test]
+async fn a_guest_that_nobody_interrupts_any_more_ends_the_process() {
+    let mut gateway = Gateway::probe().start().await;
+    let mut client = gateway.client("probe").connect().await;
+    let frozen = Frozen::thread(gateway.process_id(), "hubgate-epochs");
+    client.notify("spin", json!([])).await;
+    assert_eq!(gateway.ended().await.signal(), Some(ABORTED));
+    gateway.logs(&["a thread is stuck: the process is ended now"]).await;
+    frozen.is_gone();
+}
+
+#[tokio::test]
+async fn the_service_manager_hears_signs_of_life_until_a_part_stands_still() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let path = folder.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).expect("the folder is empty");
+    let told = async || {
+        let mut buffer = [0; 4096];
+        let length = soon("a word for the service manager", socket.recv(&mut buffer)).await.expect("it is told");
+        String::from_utf8_lossy(&buffer[..length]).trim().to_owned()
+    };
+    let setup = Gateway::probe().environment("NOTIFY_SOCKET", &path.display().to_string());
+    let mut gateway = setup.environment("WATCHDOG_USEC", "300000").start().await;
+    assert_eq!(told().await, "READY=1");
+    for _ in 0..5 {
+        assert_eq!(told().await, "WATCHDOG=1");
+    }
+    let frozen = Frozen::thread(gateway.process_id(), "shard-0");
+    until_unready(&gateway).await;
+    let mut buffer = [0; 4096];
+    while socket.try_recv(&mut buffer).is_ok() {}
+    assert_eq!(gateway.ended().await.signal(), Some(ABORTED));
+    assert!(socket.try_recv(&mut buffer).is_err(), "it was told that all was well");
+    frozen.is_gone();
+}
