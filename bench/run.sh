@@ -3,6 +3,9 @@
 # output, with the target's name. `bench/table.py` makes a table of them.
 #
 #   bench/run.sh > results.jsonl        ROUNDS=5 and TIME=2s unless set; needs the built gateway and the guests
+#
+# BEFORE names the binary of another version, which is measured in the same rounds as `before-2`. PEERS="" leaves the peers out,
+# MEMORY=no what tells of memory, which takes eight minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +18,7 @@ work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 ulimit -n 20000
 
-gateway() { # NAME SHARDS
+gateway() { # NAME SHARDS BINARY
     cat >"$work/$1.toml" <<TOML
 server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-alone"], shards = $2 }
 admin = { listen = "127.0.0.1:0" }
@@ -24,7 +27,7 @@ hubs.proxied = { mode = "default" }
 upstream = [{ hubs = ["bare"], categories = ["messages"], plugin = "probe" }, { hubs = ["probe"], plugin = "probe" }]
 plugins.probe = { path = "$guests/probe.wasm" }
 TOML
-    "$hubgate" --log error serve --config "$work/$1.toml" --ready-file "$work/$1.json" &
+    "$3" --log error serve --config "$work/$1.toml" --ready-file "$work/$1.json" &
     until [ -e "$work/$1.json" ]; do sleep 0.1; done
     sed 's/.*"connectionString":"\([^"]*\)".*/\1/' "$work/$1.json" >"$work/$1.connection"
 }
@@ -34,7 +37,7 @@ measure() { # NAME SCENARIO OPTIONS…
     shift
     local where=()
     case $name in
-    shards-*)
+    shards-* | before-*)
         local hub=bare
         [[ $* != *--hub-servers* ]] || hub=proxied
         where=(--connection-string "$(cat "$work/$name.connection")" --hub $hub)
@@ -52,7 +55,12 @@ peer() { # NAME PORT
     until (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null; do sleep 0.2; done
 }
 
-for shards in 1 2 4; do gateway "shards-$shards" "$shards"; done
+for shards in 1 2 4; do gateway "shards-$shards" "$shards" "$hubgate"; done
+both=(shards-2)
+if [ -n "${BEFORE:-}" ]; then
+    gateway before-2 2 "$BEFORE"
+    both+=(before-2)
+fi
 peers=(${PEERS-tungstenite fastwebsockets ws socketioxide})
 port=${PEER_PORT:-9701}
 for name in "${peers[@]}"; do
@@ -62,28 +70,38 @@ done
 
 for round in $(seq "$rounds"); do
     echo "round $round of $rounds" >&2
-    for name in shards-2 "${peers[@]}"; do
+    for name in "${both[@]}" "${peers[@]}"; do
         measure "$name" echo --clients 100 --time "$time"
         measure "$name" broadcast --clients 1000 --time "$time"
         measure "$name" broadcast --clients 1000 --burst 10 --time "$time"
     done
-    measure shards-2 broadcast --clients 1000 --mixed --time "$time"
-    for connections in 1 5 15; do measure shards-2 echo --clients 100 --hub-servers $connections --time "$time"; done
-    for clients in 100 300 3000 5000 9000; do measure shards-2 broadcast --clients "$clients" --time "$time"; done
-    for groups in 1 100; do measure shards-2 group --clients 1000 --groups "$groups" --time "$time"; done
+    for name in "${both[@]}"; do measure "$name" broadcast --clients 1000 --mixed --time "$time"; done
+    for connections in 1 5 15; do
+        for name in "${both[@]}"; do measure "$name" echo --clients 100 --hub-servers $connections --time "$time"; done
+    done
+    for clients in 100 300 3000 5000 9000; do
+        for name in "${both[@]}"; do measure "$name" broadcast --clients "$clients" --time "$time"; done
+    done
+    for groups in 1 100; do
+        for name in "${both[@]}"; do measure "$name" group --clients 1000 --groups "$groups" --time "$time"; done
+    done
     for name in shards-1 shards-4; do
         measure "$name" echo --clients 100 --time "$time"
         measure "$name" broadcast --clients 1000 --time "$time"
     done
-    measure shards-2 broadcast --clients 1000 --rate 20 --time "$time"
-    measure shards-2 connect --time "$time"
+    for name in "${both[@]}"; do
+        measure "$name" broadcast --clients 1000 --rate 20 --time "$time"
+        measure "$name" rest --clients 50 --time "$time"
+        measure "$name" connect --time "$time"
+    done
 done
+[ "${MEMORY:-yes}" = yes ] || exit 0
 # Memory is told by processes that have done nothing else. It takes a minute of large messages until what a receiver does
 # not read fills the kernel's buffers and its outbox.
 fresh=0
 measure_fresh() { # OPTIONS…
     fresh=$((fresh + 1))
-    gateway "shards-2-fresh-$fresh" 2
+    gateway "shards-2-fresh-$fresh" 2 "$hubgate"
     measure "shards-2-fresh-$fresh" "$@"
     kill $!
 }

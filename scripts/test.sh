@@ -7,7 +7,7 @@ step() { printf '\n== %s\n' "$*"; }
 
 step "what the tests need"
 missing=()
-command -v cc >/dev/null || missing+=(build-essential)
+{ command -v cc && command -v make; } >/dev/null || missing+=(build-essential)
 command -v valgrind >/dev/null || missing+=(valgrind)
 { command -v node && command -v npm; } >/dev/null || missing+=(nodejs npm)
 [ -x /usr/bin/chromium ] || missing+=(chromium)
@@ -45,6 +45,17 @@ if ! cmp -s tests/clients/java/pom.xml "$java/pom.xml"; then
 fi
 javac -cp "$java/lib/*" -d "$java/classes" tests/clients/java/src/main/java/Scenarios.java
 (cd tests/clients/go && go build -o "$target/go/client" .)
+
+deny=$target/tools/bin/cargo-deny
+[ -x "$deny" ] || cargo install --quiet --locked --root "$target/tools" cargo-deny@0.20.2
+
+step "dependencies: licences, sources, versions, advisories"
+"$deny" check bans licenses sources
+if timeout 60 "$deny" fetch db 2>/dev/null; then
+    "$deny" check --disable-fetch advisories
+else
+    echo "The database of advisories cannot be reached from here: they are not checked."
+fi
 
 step "format and lints"
 if cargo fmt --version >/dev/null 2>&1; then cargo fmt --all --check; fi

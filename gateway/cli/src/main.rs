@@ -1,5 +1,6 @@
 //! `hubgate`: a self-hosted realtime gateway, wire-compatible with Azure SignalR Service.
 
+mod allocator;
 mod commands;
 mod config;
 mod demo;

@@ -79,6 +79,29 @@ async fn calls_of_clients_that_left_are_bounded_over_all_and_their_ends_are_stil
     until("all ends to be told", ends).await;
 }
 
+/// The allocator of the C library kept nearly all of it.
+#[tokio::test]
+async fn memory_goes_back_to_the_system_after_a_burst() {
+    const CLIENTS: u64 = 100;
+    const EACH: u64 = 768 << 10;
+    let webhook = Webhook::silent().await;
+    let gateway = with_webhook(&webhook, "").await;
+    let before = gateway.resident_bytes();
+    let growth = || gateway.resident_bytes().saturating_sub(before);
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = gateway.client("hub").connect().await;
+        queue_calls(&mut client, EACH as usize).await;
+        clients.push(client);
+    }
+    until("the burst to be held", async || (growth() > CLIENTS * EACH * 3 / 4).then_some(())).await;
+    webhook.answer();
+    for client in clients {
+        client.leave().await;
+    }
+    until("memory to go back", async || (growth() < CLIENTS * EACH / 4).then_some(())).await;
+}
+
 /// Puts a user of hub `hub` into a group by REST; gives the status and the body.
 async fn add_user(gateway: &Gateway, user: &str, query: &str) -> (u16, String) {
     let answer = gateway.rest(Method::PUT, &format!("/api/v1/hubs/hub/groups/g/users/{user}{query}")).send().await;
