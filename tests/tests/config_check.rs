@@ -60,6 +60,13 @@ fn a_wrong_value_is_named_with_the_path_of_its_key() {
         ("plugins.probe.on-error = 'open'", "plugins.probe.on-error"),
         ("plugins.probe.concurrency = 0", "plugins.probe.concurrency"),
         ("plugins.probe.state-writes = '1KiB'", "plugins.probe.state-writes"),
+        ("plugins.probe.rollback = 'never'", "plugins.probe.rollback"),
+        ("plugins.probe.rollback = { error = 0.5 }", "plugins.probe.rollback"),
+        ("plugins.probe.rollback = { errors = 0 }", "plugins.probe.rollback"),
+        ("plugins.probe.rollback = { errors = 0.0 }", "plugins.probe.rollback.errors"),
+        ("plugins.probe.rollback = { errors = 1.5 }", "plugins.probe.rollback.errors"),
+        ("plugins.probe.rollback = { window = '1ms' }", "plugins.probe.rollback.window"),
+        ("plugins.probe.rollback = { calls = 0 }", "plugins.probe.rollback.calls"),
         ("plugins.probe.allow-http = ['api.example.com']", "plugins.probe.allow-http[0]"),
         ("plugins.probe.allow-http = ['https://api.example.com/v1']", "plugins.probe.allow-http[0]"),
         ("plugins.probe.allow-http = ['10.0.0.0/8']", "plugins.probe.allow-http"),
@@ -110,6 +117,8 @@ fn what_is_shown_is_the_file_with_all_defaults() {
     assert!(table["server"]["limits"]["plugin-memory"].is_str(), "a default that depends on the machine");
     assert_eq!(table["server"]["timeouts"]["write"].as_str(), Some("10s"), "a default");
     assert_eq!(table["server"]["log"].as_str(), Some("warn"));
+    let rollback: toml::Table = "errors = 0.5\nwindow = '10s'\ncalls = 20".parse().expect("it is TOML");
+    assert_eq!(table["plugins"]["probe"]["rollback"].as_table(), Some(&rollback), "a default");
     assert_eq!(table["hubs"]["probe"]["mode"].as_str(), Some("serverless"));
     assert_eq!(table["hubs"]["*"]["mode"].as_str(), Some("default"));
     let checked = check_text(&shown.stdout);

@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, HOST};
 use http::{Method, Request, StatusCode};
 use hubgate_core::HubStatus;
 use hubgate_core::id::HubName;
-use hubgate_plugin_host::{PluginHost, PluginStatus};
+use hubgate_plugin_host::{PluginHost, PluginStatus, RollbackError};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -127,6 +127,12 @@ impl Admin {
             answer.headers_mut().insert(http::header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
             return answer;
         }
+        if let Some(name) = path.strip_prefix("/admin/plugins/").and_then(|rest| rest.strip_suffix("/rollback")) {
+            return match *request.method() {
+                Method::POST => self.roll_back(name).await,
+                _ => text(StatusCode::METHOD_NOT_ALLOWED, ""),
+            };
+        }
         if request.method() != Method::GET {
             return text(StatusCode::METHOD_NOT_ALLOWED, "");
         }
@@ -152,6 +158,20 @@ impl Admin {
                 Some(name) => self.hub(name).await,
                 None => text(StatusCode::NOT_FOUND, "Nothing is here.\n"),
             },
+        }
+    }
+
+    /// Brings back the version of a plugin that served before the present one.
+    async fn roll_back(&self, name: &str) -> Answer {
+        let plugins = self.plugins.clone();
+        let name = percent_decode_str(name).decode_utf8_lossy().into_owned();
+        let said = |status, error: &dyn std::fmt::Display| text(status, format!("Nothing was rolled back: {error}.\n"));
+        // That version may have to be read and loaded.
+        match tokio::task::spawn_blocking(move || plugins.roll_back(&name)).await {
+            Ok(Ok(status)) => reply(&plugin(status)),
+            Ok(Err(error @ RollbackError::NoPlugin)) => said(StatusCode::NOT_FOUND, &error),
+            Ok(Err(error @ RollbackError::NoVersionBefore)) => said(StatusCode::CONFLICT, &error),
+            Err(error) => said(StatusCode::INTERNAL_SERVER_ERROR, &error),
         }
     }
 
@@ -215,6 +235,7 @@ fn plugin(status: PluginStatus) -> Value {
         "calls": status.calls,
         "traps": status.traps,
         "memoryBytes": status.memory_bytes,
+        "rolledBackFrom": status.rolled_back_from,
         "lastError": status.last_error.map(|error| json!({ "reason": error.reason, "at": rfc3339(error.at) })),
     })
 }

@@ -125,9 +125,10 @@ pub(crate) struct Loaded {
     pub(crate) interfaces: Vec<String>,
 }
 
-impl Loaded {
-    pub(crate) fn into_version(self, generation: u64) -> Version {
-        Version { generation, digest: self.digest, loaded_at: SystemTime::now(), exports: Arc::new(self.exports) }
+impl Version {
+    /// One that serves from now on.
+    pub(crate) fn new(generation: u64, digest: Digest, exports: Arc<Exports>) -> Version {
+        Version { generation, digest, loaded_at: SystemTime::now(), exports }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::engine::{self, Allocation};
 use crate::host::Surroundings;
 use crate::limits::TRIAL_TIME;
 use crate::memory::MemoryAccount;
-use crate::settings::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Uses};
+use crate::settings::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Rollback, Uses};
 use crate::store::Store;
 use crate::ticker::Ticker;
 
@@ -49,6 +49,7 @@ pub fn inspect(component: &[u8], compilation: Compilation) -> Result<PluginRepor
         config: Vec::new(),
         budgets: Budgets { memory_bytes: MEMORY_BYTES, call_time: TRIAL_TIME, ..Budgets::default() },
         payloads: Payloads::default(),
+        rollback: Rollback::default(),
         // Whether it is granted is not asked here.
         allow_http: Arc::new(AllowHttp {
             endpoints: Endpoint::parse("http://localhost").into_iter().collect(),

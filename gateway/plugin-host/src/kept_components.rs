@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use hubgate_core::id::PluginName;
 
@@ -23,20 +24,26 @@ const COMPONENT: &str = "wasm";
 
 /// The folder; without one nothing is kept.
 #[derive(Debug, Default)]
-pub(crate) struct KeptComponents(Option<PathBuf>);
+pub(crate) struct KeptComponents {
+    folder: Option<PathBuf>,
+    /// Held while something is written.
+    writing: Mutex<()>,
+}
 
 /// What is known of a plugin's versions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Record {
     /// Of the component that served last.
     pub(crate) serving: Option<Digest>,
+    /// Of the one that served before it, which can be brought back.
+    pub(crate) before: Option<Digest>,
     /// Of the component that was rolled back, which is refused as long as the plugin's file has it.
     pub(crate) rolled_back: Option<Digest>,
 }
 
 impl KeptComponents {
     pub(crate) fn new(folder: Option<PathBuf>) -> KeptComponents {
-        KeptComponents(folder)
+        KeptComponents { folder, writing: Mutex::default() }
     }
 
     /// What was recorded of a plugin; nothing where that cannot be read.
@@ -53,10 +60,11 @@ impl KeptComponents {
         (Digest::of(&component) == digest).then_some(component)
     }
 
-    /// Keeps a component, and the record that names it. The log has a failure: what serves goes on.
-    pub(crate) fn keep(&self, plugin: &PluginName, record: Record, component: Option<&[u8]>) {
-        let Some(folder) = &self.0 else { return };
-        if let Err(error) = self.try_to_keep(folder, plugin, record, component) {
+    /// Keeps a component, and the record that is right when it is written. The log has a failure: what serves goes on.
+    pub(crate) fn keep(&self, plugin: &PluginName, record: impl FnOnce() -> Record, component: Option<&[u8]>) {
+        let Some(folder) = &self.folder else { return };
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.try_to_keep(folder, plugin, record(), component) {
             tracing::warn!(
                 %plugin, folder = %folder.display(), %error,
                 "what serves cannot be kept: at the next start the plugin has its file alone"
@@ -71,10 +79,11 @@ impl KeptComponents {
         record: Record,
         component: Option<&[u8]>,
     ) -> io::Result<()> {
-        if let (Some(component), Some(digest)) = (component, record.serving)
-            && self.component(digest).is_none()
-        {
-            private_folder::write(folder, &component_file(folder, digest), &[component])?;
+        if let Some(component) = component {
+            let digest = Digest::of(component);
+            if self.component(digest).is_none() {
+                private_folder::write(folder, &component_file(folder, digest), &[component])?;
+            }
         }
         if self.record(plugin) != record {
             private_folder::write(folder, &record_file(folder, plugin), &[record.to_string().as_bytes()])?;
@@ -86,6 +95,7 @@ impl KeptComponents {
     /// Forgets what was kept for other plugins than these.
     pub(crate) fn retain<'a>(&self, plugins: impl Iterator<Item = &'a PluginName>) {
         let Some(folder) = self.private_folder() else { return };
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let known: Vec<PathBuf> = plugins.map(|plugin| record_file(folder, plugin)).collect();
         let forgotten: Vec<PathBuf> = files(folder, RECORD).filter(|file| !known.contains(file)).collect();
         if forgotten.is_empty() {
@@ -99,7 +109,7 @@ impl KeptComponents {
 
     /// The folder, unless others could have written there.
     fn private_folder(&self) -> Option<&Path> {
-        let folder = self.0.as_deref()?;
+        let folder = self.folder.as_deref()?;
         is_private(&fs::symlink_metadata(folder).ok()?).then_some(folder)
     }
 }
@@ -108,8 +118,8 @@ impl KeptComponents {
 fn remove_unnamed(folder: &Path) -> io::Result<()> {
     let read = |file: PathBuf| RegularFile::read_text(&file, MAX_RECORD_BYTES).ok();
     let records: Vec<Record> = files(folder, RECORD).filter_map(read).map(|text| Record::parse(&text)).collect();
-    let named: Vec<PathBuf> =
-        records.iter().filter_map(|record| record.serving).map(|digest| component_file(folder, digest)).collect();
+    let digests = records.iter().flat_map(|record| [record.serving, record.before]).flatten();
+    let named: Vec<PathBuf> = digests.map(|digest| component_file(folder, digest)).collect();
     files(folder, COMPONENT).filter(|file| !named.contains(file)).try_for_each(fs::remove_file)
 }
 
@@ -142,13 +152,14 @@ fn record_file(folder: &Path, plugin: &PluginName) -> PathBuf {
 impl Record {
     fn parse(text: &str) -> Record {
         let digest = |name: &str| text.lines().find_map(|line| Digest::parse(line.strip_prefix(name)?.trim()));
-        Record { serving: digest("serving "), rolled_back: digest("rolled-back ") }
+        Record { serving: digest("serving "), before: digest("before "), rolled_back: digest("rolled-back ") }
     }
 }
 
 impl std::fmt::Display for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (name, digest) in [("serving", self.serving), ("rolled-back", self.rolled_back)] {
+        let digests = [("serving", self.serving), ("before", self.before), ("rolled-back", self.rolled_back)];
+        for (name, digest) in digests {
             if let Some(digest) = digest {
                 writeln!(f, "{name} {digest}")?;
             }
@@ -168,7 +179,7 @@ mod tests {
     }
 
     fn serving(component: &[u8]) -> Record {
-        Record { serving: Some(Digest::of(component)), rolled_back: None }
+        Record { serving: Some(Digest::of(component)), ..Record::default() }
     }
 
     #[test]
@@ -176,13 +187,27 @@ mod tests {
         let (_parent, kept) = kept();
         let plugin = PluginName::new("a/b c");
         assert_eq!(kept.record(&plugin), Record::default());
-        kept.keep(&plugin, serving(b"one"), Some(b"one"));
+        kept.keep(&plugin, || serving(b"one"), Some(b"one"));
         assert_eq!(kept.record(&plugin), serving(b"one"));
         assert_eq!(kept.component(Digest::of(b"one")).as_deref(), Some(&b"one"[..]));
         let rolled_back = Record { rolled_back: Some(Digest::of(b"bad")), ..serving(b"two") };
-        kept.keep(&plugin, rolled_back, Some(b"two"));
+        kept.keep(&plugin, || rolled_back, Some(b"two"));
         assert_eq!(kept.record(&plugin), rolled_back);
         assert!(kept.component(Digest::of(b"two")).is_some());
+        assert_eq!(kept.component(Digest::of(b"one")), None);
+    }
+
+    #[test]
+    fn the_version_before_stays_until_there_is_another() {
+        let (_parent, kept) = kept();
+        let plugin = PluginName::new("p");
+        kept.keep(&plugin, || serving(b"one"), Some(b"one"));
+        for (before, next) in [(b"one", b"two"), (b"two", b"new")] {
+            let record = Record { before: Some(Digest::of(before)), ..serving(next) };
+            kept.keep(&plugin, || record, Some(next));
+            assert_eq!(kept.record(&plugin), record);
+            assert!([before, next].iter().all(|component| kept.component(Digest::of(*component)).is_some()));
+        }
         assert_eq!(kept.component(Digest::of(b"one")), None);
     }
 
@@ -191,7 +216,7 @@ mod tests {
         let (_parent, kept) = kept();
         let [one, other] = ["a_b", "a.b"].map(PluginName::new);
         for plugin in [&one, &other] {
-            kept.keep(plugin, serving(b"x"), Some(b"x"));
+            kept.keep(plugin, || serving(b"x"), Some(b"x"));
         }
         kept.retain([&other].into_iter());
         assert_eq!(kept.record(&one), Record::default());
@@ -205,10 +230,10 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (parent, kept) = kept();
         let (plugin, folder) = (PluginName::new("p"), parent.path().join("components"));
-        kept.keep(&plugin, serving(b"x"), Some(b"x"));
+        kept.keep(&plugin, || serving(b"x"), Some(b"x"));
         fs::write(component_file(&folder, Digest::of(b"x")), b"y").unwrap();
         assert_eq!(kept.component(Digest::of(b"x")), None);
-        kept.keep(&plugin, serving(b"x"), Some(b"x"));
+        kept.keep(&plugin, || serving(b"x"), Some(b"x"));
         assert!(kept.component(Digest::of(b"x")).is_some(), "it is written anew");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o770)).unwrap();
         assert_eq!((kept.record(&plugin), kept.component(Digest::of(b"x"))), (Record::default(), None));

@@ -11,7 +11,8 @@
 //! |---|---|
 //! | `engine`, `ticker` | the one wasmtime engine, and the thread that makes its epochs |
 //! | `component` | bytes -> a checked and linked `Version`, or the reason why not |
-//! | `plugin`, `watch` | a configured plugin and its serving version; the thread that swaps it |
+//! | `plugin`, `watch` | a configured plugin, and the thread that looks at its file |
+//! | `versions`, `health` | what serves, and what is brought back when its calls break off |
 //! | `kept_components` | what serves, kept for a start at which a plugin's file does not |
 //! | `pool`, `instance` | instances of one plugin on one shard, and a call of one |
 //! | `host` | the imports of guests |
@@ -26,6 +27,7 @@ mod compiler;
 mod component;
 mod convert;
 mod engine;
+mod health;
 mod host;
 mod inspect;
 mod instance;
@@ -44,6 +46,7 @@ mod settings;
 mod state;
 mod store;
 mod ticker;
+mod versions;
 mod watch;
 mod worker;
 
@@ -56,5 +59,6 @@ pub use plugin::{PluginError, PluginState, PluginStatus};
 pub use plugin_host::{BadPlugins, Folders, PluginHost, StartError};
 pub use pool::ShardPlugins;
 pub use regular_file::{FileError, RegularFile};
-pub use settings::{AllowHttp, Budgets, HostSettings, Payloads, PluginSettings, PluginSource, Uses};
+pub use settings::{AllowHttp, Budgets, HostSettings, Payloads, PluginSettings, PluginSource, Rollback, Share, Uses};
+pub use versions::RollbackError;
 pub use worker::VitalSign;

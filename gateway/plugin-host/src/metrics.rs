@@ -67,6 +67,20 @@ impl Outcome {
         }
     }
 
+    /// Did the call end by the guest's own doing?
+    pub(crate) fn is_the_guests(self) -> bool {
+        match self {
+            Outcome::Ok | Outcome::Rejected | Outcome::Failed => true,
+            Outcome::OutOfPluginMemory | Outcome::Busy | Outcome::NotServing => false,
+            Outcome::Trapped | Outcome::TimedOut | Outcome::OutOfCpuTime | Outcome::OutOfMemory => true,
+        }
+    }
+
+    /// Did the guest trap, or go beyond what it may use by itself?
+    pub(crate) fn is_broken_off(self) -> bool {
+        self.is_trap() && self.is_the_guests()
+    }
+
     /// The budget that the call was beyond.
     pub(crate) fn budget(self) -> Option<Budget> {
         match self {
@@ -248,6 +262,7 @@ impl CallTotals {
 pub(crate) struct SwapCounters {
     pub(crate) swapped: AtomicU64,
     pub(crate) failed: AtomicU64,
+    pub(crate) rolled_back: AtomicU64,
 }
 
 /// Tells a registry what has been counted of all plugins.
@@ -348,7 +363,10 @@ fn encode_versions(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>)
     let help = "Attempts to swap a plugin's component by how they ended";
     let mut swaps = encoder.encode_descriptor("hubgate_plugin_swaps", help, None, MetricType::Counter)?;
     for plugin in plugins {
-        for (outcome, count) in [("swapped", &plugin.swaps.swapped), ("failed", &plugin.swaps.failed)] {
+        let counts = &plugin.swaps;
+        for (outcome, count) in
+            [("swapped", &counts.swapped), ("failed", &counts.failed), ("rolled-back", &counts.rolled_back)]
+        {
             let labels = [("plugin", plugin.name().as_str()), ("outcome", outcome)];
             let count = count.load(Ordering::Relaxed);
             swaps.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;

@@ -1,40 +1,39 @@
-//! A configured plugin: the version that serves, if one does, and what is known of it.
+//! A configured plugin: its versions, and what is known of it.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Instant, SystemTime};
 
-use arc_swap::ArcSwapOption;
 use hubgate_core::filter::Halves;
 use hubgate_core::id::PluginName;
 
-use crate::component::{Digest, Loaded, Version};
+use crate::component::{Digest, Loaded, Loader, Version};
+use crate::health::{Health, ShardHealth, Tally};
 use crate::host::Surroundings;
-use crate::kept_components::{KeptComponents, Record};
+use crate::kept_components::KeptComponents;
 use crate::metrics::{CallCounters, CallTotals, SwapCounters};
+use crate::settings::PluginSource;
+use crate::versions::{Admission, Before, History, RollbackError, Versions};
 
-/// A plugin and its serving version.
+/// A plugin and its versions.
 pub(crate) struct Plugin {
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) swaps: Arc<SwapCounters>,
     /// Of the version that serves; both, as long as none does: what passes through a filter that cannot serve is up to its
     /// `on-error`.
     pub(crate) halves: Arc<Halves>,
-    version: ArcSwapOption<Version>,
+    versions: Versions,
+    health: Health,
     /// Of what the file had at the start and that does not serve.
     pub(crate) bad_at_start: Option<Digest>,
-    history: Mutex<History>,
     kept: Arc<KeptComponents>,
+    /// Whether the record of the versions is to be written.
+    is_unrecorded: AtomicBool,
+    /// Wakes the thread that writes it.
+    watcher: OnceLock<SyncSender<()>>,
     counters: Mutex<Vec<Arc<CallCounters>>>,
-}
-
-/// What became of the plugin's versions.
-#[derive(Debug, Clone, Default)]
-struct History {
-    /// Of the version that was there last; 0 before the first one.
-    generation: u64,
-    last_error: Option<PluginError>,
 }
 
 /// What a plugin begins with.
@@ -54,6 +53,8 @@ pub(crate) struct BadFile {
     pub(crate) reason: String,
     /// Of a content that will not serve whenever it is tried.
     pub(crate) digest: Option<Digest>,
+    /// Whether it has served, and was rolled back.
+    pub(crate) is_rolled_back: bool,
 }
 
 /// What is known of a plugin now.
@@ -75,6 +76,8 @@ pub struct PluginStatus {
     pub memory_bytes: usize,
     /// Why the plugin's file as it is now does not serve; `None` when it does.
     pub last_error: Option<PluginError>,
+    /// Of the component that the file has, and that was rolled back.
+    pub rolled_back_from: Option<String>,
 }
 
 /// Whether a plugin answers.
@@ -123,23 +126,32 @@ impl Plugin {
             Beginning::LastGood(loaded, bad_file) => (Some(loaded), Some(bad_file), None),
             Beginning::Refused(bad_file) => (None, Some(bad_file), None),
         };
-        let last_error = bad_file.as_ref().map(|bad_file| PluginError::now(bad_file.reason.clone()));
-        let history = before.map(|before| before.history().clone()).unwrap_or_default();
-        let generation = history.generation + u64::from(loaded.is_some());
+        let record = kept.record(surroundings.name());
+        let is_rolled_back = bad_file.as_ref().is_some_and(|bad_file| bad_file.is_rolled_back);
+        let present = loaded.as_ref().map(|loaded| loaded.digest);
+        let served = [record.serving, record.before].into_iter().flatten().find(|digest| Some(*digest) != present);
+        let history = History {
+            generation: before.map_or(0, |before| before.versions.history().generation),
+            last_error: bad_file.as_ref().map(|bad_file| PluginError::now(bad_file.reason.clone())),
+            before: served.filter(|_| !is_rolled_back).map(Before::Kept),
+            rolled_back: bad_file.as_ref().filter(|_| is_rolled_back).and_then(|bad_file| bad_file.digest),
+        };
         let plugin = Plugin {
-            surroundings,
             swaps: before.map(|before| before.swaps.clone()).unwrap_or_default(),
             // Its own: until the shards have followed, `before` serves.
             halves: Arc::default(),
-            version: ArcSwapOption::from_pointee(loaded.map(|loaded| loaded.into_version(generation))),
+            versions: Versions::new(loaded, history),
+            health: Health::new(surroundings.settings.rollback.clone()),
+            surroundings,
             bad_at_start: bad_file.as_ref().and_then(|bad_file| bad_file.digest),
-            history: Mutex::new(History { generation, last_error }),
             kept,
+            is_unrecorded: AtomicBool::new(false),
+            watcher: OnceLock::new(),
             counters: Mutex::new(before.map(|before| before.counters().clone()).unwrap_or_default()),
         };
         plugin.tell_halves();
         if let Some(component) = component {
-            plugin.keep(&component);
+            plugin.keep(Some(&component));
         }
         if let Some(bad_file) = bad_file {
             plugin.log_beginning(&bad_file.reason);
@@ -153,7 +165,7 @@ impl Plugin {
 
     /// The version that serves. Calls keep the one they began with.
     pub(crate) fn version(&self) -> arc_swap::Guard<Option<Arc<Version>>> {
-        self.version.load()
+        self.versions.serving()
     }
 
     /// Whether this component serves.
@@ -161,29 +173,89 @@ impl Plugin {
         self.version().as_ref().is_some_and(|version| version.digest == digest)
     }
 
+    /// The component that was rolled back, as long as the plugin's file has it.
+    pub(crate) fn rolled_back(&self) -> Option<Digest> {
+        self.versions.history().rolled_back
+    }
+
     /// Lets a new version, made of `component`, serve from the next call on. Only the watcher's thread swaps.
     pub(crate) fn swap(&self, loaded: Loaded, component: &[u8]) {
-        let mut history = self.history();
-        history.generation += 1;
-        // Before the version is seen: whoever sees it sees no error of the file before.
-        history.last_error = None;
-        let version = Arc::new(loaded.into_version(history.generation));
-        tracing::info!(
-            plugin = %self.name(),
-            generation = version.generation,
-            digest = %version.digest,
-            "the plugin was swapped"
-        );
-        self.version.store(Some(version));
-        drop(history);
+        // What is new is admitted whatever came before.
+        let Ok(version) = self.versions.admit(Admission::New(loaded), None) else { return };
+        let (plugin, generation) = (self.name(), version.generation);
+        tracing::info!(%plugin, generation, digest = %version.digest, "the plugin was swapped");
         self.tell_halves();
         self.swaps.swapped.fetch_add(1, Ordering::Relaxed);
-        self.keep(component);
+        self.keep(Some(component));
+    }
+
+    /// A call has broken off: brings the version before back when too many of this one's have.
+    pub(crate) fn judge(&self, generation: u64, now: Instant) {
+        let Some(Tally { calls, broken_off }) = self.health.is_bad(generation, now) else { return };
+        let why = format!("{broken_off} of its last {calls} calls broke off");
+        // Without a version before it goes on; another shard may have been faster.
+        let _ = self.bring_back(&why, Some(generation));
+    }
+
+    /// Brings the version before back because somebody wants it.
+    pub(crate) fn roll_back(&self, loader: &Loader) -> Result<(), RollbackError> {
+        self.prepare_version_before(loader);
+        self.bring_back("an operator asked for it", None)?;
+        self.record();
+        Ok(())
+    }
+
+    fn bring_back(&self, why: &str, of_generation: Option<u64>) -> Result<(), RollbackError> {
+        let Some(digest) = self.version().as_ref().map(|version| version.digest) else {
+            return Err(RollbackError::NoVersionBefore);
+        };
+        let reason = format!("{}{digest} was rolled back: {why}; it is refused until the file changes", self.file());
+        let error = PluginError::now(reason.clone());
+        let version = self.versions.admit(Admission::Before { of_generation }, Some(error))?;
+        let (plugin, generation) = (self.name(), version.generation);
+        tracing::error!(%plugin, generation, digest = %version.digest, reason, "the plugin was rolled back");
+        self.tell_halves();
+        self.swaps.rolled_back.fetch_add(1, Ordering::Relaxed);
+        self.is_unrecorded.store(true, Ordering::SeqCst);
+        if let Some(watcher) = self.watcher.get() {
+            // A full channel wakes the thread as well.
+            let _ = watcher.try_send(());
+        }
+        Ok(())
+    }
+
+    /// Loads the version before, if it is only kept: so that it can be brought back at once.
+    pub(crate) fn prepare_version_before(&self, loader: &Loader) {
+        let Some(Before::Kept(digest)) = self.versions.history().before.clone() else { return };
+        let component = self.kept.component(digest);
+        let loaded = component.map(|component| loader.link(&component, &self.surroundings, &|| false));
+        let ready = match loaded {
+            Some(Ok(loaded)) => Some(Before::Ready(digest, Arc::new(loaded.exports))),
+            Some(Err(error)) => {
+                tracing::warn!(plugin = %self.name(), %digest, %error, "the version before cannot be brought back");
+                None
+            }
+            None => None,
+        };
+        let mut history = self.versions.history();
+        if matches!(history.before, Some(Before::Kept(_))) {
+            history.before = ready;
+        }
+    }
+
+    /// The plugin's file has this content now.
+    pub(crate) fn file_has(&self, digest: Digest) {
+        let mut history = self.versions.history();
+        if history.rolled_back.is_some_and(|rolled_back| rolled_back != digest) {
+            history.rolled_back = None;
+            drop(history);
+            self.keep(None);
+        }
     }
 
     /// Remembers why the plugin's file does not serve; the version that serves goes on.
     pub(crate) fn keep_last_good(&self, reason: String) {
-        let mut history = self.history();
+        let mut history = self.versions.history();
         let (plugin, generation) = (self.name(), history.generation);
         match self.version().is_some() {
             true => tracing::error!(
@@ -198,7 +270,19 @@ impl Plugin {
 
     /// The plugin's file is again what serves.
     pub(crate) fn clear_error(&self) {
-        self.history().last_error = None;
+        self.versions.history().last_error = None;
+    }
+
+    /// Is watched by the thread that this wakes.
+    pub(crate) fn is_watched(&self, wake: SyncSender<()>) {
+        let _ = self.watcher.set(wake);
+    }
+
+    /// Writes down what became of the versions, if that is not done yet.
+    pub(crate) fn record(&self) {
+        if self.is_unrecorded.swap(false, Ordering::SeqCst) {
+            self.keep(None);
+        }
     }
 
     /// Counters for one more shard.
@@ -208,6 +292,11 @@ impl Plugin {
         counters
     }
 
+    /// The health of calls on one more shard.
+    pub(crate) fn shard_health(&self) -> Arc<ShardHealth> {
+        self.health.shard()
+    }
+
     pub(crate) fn totals(&self) -> CallTotals {
         let mut totals = CallTotals::default();
         self.counters().iter().for_each(|counters| totals.add(counters));
@@ -215,7 +304,7 @@ impl Plugin {
     }
 
     pub(crate) fn status(&self) -> PluginStatus {
-        let history = self.history();
+        let history = self.versions.history();
         let (version, totals) = (self.version(), self.totals());
         PluginStatus {
             name: self.name().clone(),
@@ -230,13 +319,21 @@ impl Plugin {
             traps: totals.traps(),
             memory_bytes: self.surroundings.memory.held(),
             last_error: history.last_error.clone(),
+            rolled_back_from: history.rolled_back.map(|digest| digest.to_string()),
         }
     }
 
-    /// Keeps the version that serves for the next start.
-    fn keep(&self, component: &[u8]) {
-        let record = Record { serving: Some(Digest::of(component)), rolled_back: None };
-        self.kept.keep(self.name(), record, Some(component));
+    /// Keeps what is to be known of the versions at the next start, and the component that is new.
+    fn keep(&self, component: Option<&[u8]>) {
+        self.kept.keep(self.name(), || self.versions.record(), component);
+    }
+
+    /// How an error about the plugin's file begins.
+    fn file(&self) -> String {
+        match &self.surroundings.settings.source {
+            PluginSource::File(path) => format!("{}: ", path.display()),
+            PluginSource::Embedded(_) => String::new(),
+        }
     }
 
     fn log_beginning(&self, reason: &str) {
@@ -254,6 +351,8 @@ impl Plugin {
     }
 
     fn tell_halves(&self) {
+        // Nobody else admits a version in between, and tells of it first.
+        let _history = self.versions.history();
         match self.version().as_ref() {
             Some(version) => {
                 let exports = &version.exports;
@@ -261,10 +360,6 @@ impl Plugin {
             }
             None => self.halves.set(true, true),
         }
-    }
-
-    fn history(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counters(&self) -> MutexGuard<'_, Vec<Arc<CallCounters>>> {

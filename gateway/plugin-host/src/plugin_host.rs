@@ -25,6 +25,7 @@ use crate::regular_file::{FileError, RegularFile};
 use crate::settings::{HostSettings, PluginSettings, PluginSource};
 use crate::store::Store;
 use crate::ticker::Ticker;
+use crate::versions::RollbackError;
 use crate::watch::Watcher;
 use crate::worker::VitalSign;
 
@@ -75,6 +76,11 @@ pub enum StartError {
     Read { plugin: PluginName, file: PathBuf, source: FileError },
     #[error("plugin {plugin}: {} cannot serve: {source}", file.display())]
     Load { plugin: PluginName, file: PathBuf, source: LoadError },
+    #[error(
+        "plugin {plugin}: {} has a component that was rolled back: put the one that serves in its place, or a new one",
+        file.display()
+    )]
+    RolledBack { plugin: PluginName, file: PathBuf },
     #[error("plugin {plugin}: the embedded component cannot serve: {source}")]
     LoadEmbedded { plugin: PluginName, source: LoadError },
     #[error("the state of plugins cannot be used: {0}")]
@@ -170,39 +176,52 @@ impl PluginHost {
                 Ok(loaded) => Beginning::Embedded(loaded),
                 Err(source) => return Err(StartError::LoadEmbedded { plugin, source }),
             },
-            PluginSource::File(file) => match (self.load_file(&plugin, file, load), bad_plugins) {
-                (Ok((loaded, component)), _) => Beginning::Component(loaded, component),
-                (Err((error, _)), BadPlugins::Fail) => return Err(error),
-                (Err((error, digest)), BadPlugins::Refuse) => {
-                    let bad_file = BadFile { reason: error.to_string(), digest };
-                    let last_good = self.0.kept.record(&plugin).serving;
-                    match last_good.and_then(|digest| load(&self.0.kept.component(digest)?).ok()) {
-                        Some(loaded) => Beginning::LastGood(loaded, bad_file),
-                        None => Beginning::Refused(bad_file),
+            PluginSource::File(file) => {
+                let record = self.0.kept.record(&plugin);
+                let rolled_back = before.map_or(record.rolled_back, Plugin::rolled_back);
+                match self.load_file(&plugin, file, rolled_back, load) {
+                    Ok((loaded, component)) => Beginning::Component(loaded, component),
+                    Err((error, bad_file)) => {
+                        // A plugin that was rolled back goes on so whatever its settings are.
+                        let goes_on = bad_file.is_rolled_back && before.is_some();
+                        let last_good = record.serving.filter(|_| goes_on || bad_plugins == BadPlugins::Refuse);
+                        match last_good.and_then(|digest| load(&self.0.kept.component(digest)?).ok()) {
+                            Some(loaded) => Beginning::LastGood(loaded, bad_file),
+                            None if bad_plugins == BadPlugins::Fail => return Err(error),
+                            None => Beginning::Refused(bad_file),
+                        }
                     }
                 }
-            },
+            }
         };
         Ok(Plugin::new(surroundings, self.0.kept.clone(), beginning, before))
     }
 
-    /// Loads a plugin's file. An error has the digest of a content that will not serve whenever it is tried.
+    /// Loads a plugin's file, unless it has what was rolled back.
     fn load_file(
         &self,
         plugin: &PluginName,
         file: PathBuf,
+        rolled_back: Option<Digest>,
         load: impl Fn(&[u8]) -> Result<Loaded, LoadError>,
-    ) -> Result<(Loaded, Vec<u8>), (StartError, Option<Digest>)> {
+    ) -> Result<(Loaded, Vec<u8>), (StartError, BadFile)> {
         let plugin = plugin.clone();
+        let bad = |error: StartError, digest, is_rolled_back| {
+            let reason = error.to_string();
+            Err((error, BadFile { reason, digest, is_rolled_back }))
+        };
         let component = match RegularFile::read(&file, MAX_COMPONENT_BYTES) {
             Ok(content) => content.bytes,
-            Err(source) => return Err((StartError::Read { plugin, file, source }, None)),
+            Err(source) => return bad(StartError::Read { plugin, file, source }, None, false),
         };
+        if let Some(digest) = rolled_back.filter(|rolled_back| *rolled_back == Digest::of(&component)) {
+            return bad(StartError::RolledBack { plugin, file }, Some(digest), true);
+        }
         match load(&component) {
             Ok(loaded) => Ok((loaded, component)),
             Err(source) => {
                 let digest = (!source.is_transient()).then(|| Digest::of(&component));
-                Err((StartError::Load { plugin, file, source }, digest))
+                bad(StartError::Load { plugin, file, source }, digest, false)
             }
         }
     }
@@ -224,6 +243,15 @@ impl PluginHost {
     /// channel bounds how many ask at a time.
     pub fn shard(&self, questions: mpsc::Sender<ShardQuestion>) -> ShardPlugins {
         ShardPlugins::new(self.clone(), self.0.ticker.caller(), questions)
+    }
+
+    /// Brings back the version of a plugin that served before the present one, from the next call on; gives what is known of
+    /// the plugin then. Blocks while that version is loaded.
+    pub fn roll_back(&self, plugin: &str) -> Result<PluginStatus, RollbackError> {
+        let plugins = self.plugins();
+        let found = plugins.iter().find(|each| each.name().as_str() == plugin).ok_or(RollbackError::NoPlugin)?;
+        found.roll_back(&self.0.loader)?;
+        Ok(found.status())
     }
 
     /// What is known of every plugin now, in the order they were given.

@@ -19,6 +19,7 @@ use hubgate_core::pairs::Pairs;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Sleep;
 
+use crate::health::ShardHealth;
 use crate::host::ShardQuestion;
 use crate::instance::{Broken, Instance};
 use crate::memory::Unused;
@@ -133,6 +134,7 @@ struct Pool {
     questions: mpsc::Sender<ShardQuestion>,
     caller: Caller,
     counters: Arc<CallCounters>,
+    health: Arc<ShardHealth>,
     handling: Semaphore,
     filtering: Semaphore,
     idle: Arc<IdleInstances>,
@@ -151,6 +153,7 @@ impl Pool {
             questions,
             caller,
             counters: plugin.shard_counters(),
+            health: plugin.shard_health(),
             handling: permits(),
             filtering: permits(),
             idle,
@@ -161,12 +164,13 @@ impl Pool {
     async fn answer(&self, client: Arc<ConnectionFacts>, event: UpstreamEvent) -> UpstreamAnswer {
         let started = Instant::now();
         let deadline = self.deadline(started);
+        let attempt = Attempt { deadline, generation: Cell::new(0) };
         let call = async |instance: &mut Instance| instance.call(&client, &event, deadline).await;
-        let (outcome, answer) = match self.run(&self.handling, call, deadline).await {
+        let (outcome, answer) = match self.run(&self.handling, call, &attempt).await {
             Ok(answer) => (Outcome::of(&answer.result), answer),
             Err(broken) => (broken.outcome(), failed(broken.into())),
         };
-        self.record(started, outcome);
+        self.record(started, outcome, &attempt);
         if let Err(failure) = &answer.result {
             let name = match &event {
                 UpstreamEvent::Connected => "connected",
@@ -186,13 +190,14 @@ impl Pool {
     ) -> Result<(Verdict, Vec<Action>), UpstreamFailure> {
         let started = Instant::now();
         let deadline = self.deadline(started);
+        let attempt = Attempt { deadline, generation: Cell::new(0) };
         let call = async |instance: &mut Instance| instance.inspect(subject, message, headers, deadline).await;
-        let (outcome, inspected) = match self.run(&self.filtering, call, deadline).await {
+        let (outcome, inspected) = match self.run(&self.filtering, call, &attempt).await {
             Ok((Ok(verdict), actions)) => (Outcome::Ok, Ok((verdict, actions))),
             Ok((Err(reason), _)) => (Outcome::Failed, Err(UpstreamFailure::Failed(reason))),
             Err(broken) => (broken.outcome(), Err(broken.into())),
         };
-        self.record(started, outcome);
+        self.record(started, outcome, &attempt);
         self.counters.record_verdict(inspected.as_ref().map(|(verdict, _)| verdict).ok());
         if let Err(failure) = &inspected {
             let (hub, connection) = match subject {
@@ -210,8 +215,13 @@ impl Pool {
         started.checked_add(call_time).unwrap_or_else(|| started + Duration::from_secs(1 << 30))
     }
 
-    fn record(&self, started: Instant, outcome: Outcome) {
-        self.counters.record(outcome, started.elapsed());
+    fn record(&self, started: Instant, outcome: Outcome, attempt: &Attempt) {
+        let (now, generation) = (Instant::now(), attempt.generation.get());
+        self.counters.record(outcome, now.saturating_duration_since(started));
+        self.health.record(generation, outcome, now);
+        if outcome.is_broken_off() {
+            self.plugin.judge(generation, now);
+        }
         if let Some(budget) = outcome.budget() {
             self.plugin.surroundings.exceeded.add(budget);
         }
@@ -221,8 +231,9 @@ impl Pool {
         &self,
         permits: &Semaphore,
         call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
-        deadline: Instant,
+        attempt: &Attempt,
     ) -> Result<T, Broken> {
+        let deadline = attempt.deadline;
         let _permit = match permits.try_acquire() {
             Ok(permit) => permit,
             Err(_) => match within(deadline, pin!(permits.acquire())).await {
@@ -231,7 +242,7 @@ impl Pool {
             },
         };
         let _running = self.caller.run();
-        let call = pin!(self.call(call, deadline));
+        let call = pin!(self.call(call, attempt));
         within(deadline, call).await.unwrap_or(Err(Broken::OutOfTime))
     }
 
@@ -239,13 +250,14 @@ impl Pool {
     async fn call<T>(
         &self,
         call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
-        deadline: Instant,
+        attempt: &Attempt,
     ) -> Result<T, Broken> {
         let mut instance = match self.take() {
             Some(instance) => instance,
             // Boxed, so that the future of every call is not as large as the rare one that makes an instance.
-            None => Box::pin(self.make(deadline)).await?,
+            None => Box::pin(self.make(attempt)).await?,
         };
+        attempt.generation.set(instance.generation);
         let answer = call(&mut instance).await?;
         self.give_back(instance);
         Ok(answer)
@@ -260,10 +272,11 @@ impl Pool {
         self.idle.take()
     }
 
-    async fn make(&self, deadline: Instant) -> Result<Instance, Broken> {
+    async fn make(&self, attempt: &Attempt) -> Result<Instance, Broken> {
         let version = self.plugin.version().clone().ok_or(Broken::NotServing)?;
-        let surroundings = &self.plugin.surroundings;
-        Instance::start(&version.exports, version.generation, surroundings, Some(&self.questions), deadline).await
+        attempt.generation.set(version.generation);
+        let (surroundings, questions) = (&self.plugin.surroundings, Some(&self.questions));
+        Instance::start(&version.exports, version.generation, surroundings, questions, attempt.deadline).await
     }
 
     fn give_back(&self, instance: Instance) {
@@ -271,6 +284,13 @@ impl Pool {
             self.idle.put(instance);
         }
     }
+}
+
+/// A call that is to be over by then, and the version that it came to.
+struct Attempt {
+    deadline: Instant,
+    /// 0 as long as there is none.
+    generation: Cell<u64>,
 }
 
 /// Instances between two calls. Other threads give them up where all plugins together are short of memory.

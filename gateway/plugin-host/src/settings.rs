@@ -29,6 +29,7 @@ pub struct PluginSettings {
     pub config: Vec<(String, String)>,
     pub budgets: Budgets,
     pub payloads: Payloads,
+    pub rollback: Rollback,
     /// What the `http` import may reach; a component that imports it is not loaded without.
     pub allow_http: Arc<AllowHttp>,
 }
@@ -78,6 +79,47 @@ impl Default for Budgets {
             state_bytes: 64 << 20,
             state_writes: 16 << 20,
         }
+    }
+}
+
+/// When the version before is brought back by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollback {
+    /// The share of calls that trapped, took too long or used too much of something; `None`: it is never brought back by itself.
+    pub errors: Option<Share>,
+    /// The time in which these calls ended.
+    pub window: Duration,
+    /// So many must have ended.
+    pub calls: u64,
+}
+
+impl Default for Rollback {
+    fn default() -> Rollback {
+        Rollback { errors: Share::new(0.5), window: Duration::from_secs(10), calls: 20 }
+    }
+}
+
+/// A part of a whole, above nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    millionths: u64,
+}
+
+impl Share {
+    const WHOLE: u64 = 1_000_000;
+
+    /// Of a number above 0 and up to 1.
+    pub fn new(share: f64) -> Option<Share> {
+        let millionths = (share * Share::WHOLE as f64).round() as u64;
+        (share <= 1.0 && millionths > 0).then_some(Share { millionths })
+    }
+
+    pub fn to_number(self) -> f64 {
+        self.millionths as f64 / Share::WHOLE as f64
+    }
+
+    pub(crate) fn is_reached(self, part: u64, whole: u64) -> bool {
+        part.saturating_mul(Share::WHOLE) >= whole.saturating_mul(self.millionths)
     }
 }
 

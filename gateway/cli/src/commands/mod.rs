@@ -1,5 +1,6 @@
 //! One module for each command.
 
+mod admin_client;
 pub(crate) mod config;
 pub(crate) mod dev;
 mod emulator;

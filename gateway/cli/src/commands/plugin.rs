@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow};
 use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile};
 
+use super::admin_client::{AdminClient, AdminOptions};
 use super::plugin_build;
 use super::run_gateway::compilation;
 use crate::{Failure, print};
@@ -20,10 +21,21 @@ pub(crate) enum Command {
     },
     /// Says what a component can be used for; exit code 1 and the reason if for nothing.
     Check { file: PathBuf },
+    /// Brings back the version of a plugin that served before the present one, in a running gateway.
+    Rollback {
+        /// The plugin's name in the configuration.
+        name: String,
+        #[command(flatten)]
+        gateway: AdminOptions,
+        /// Prints what is known of the plugin then as JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Rollback { name, gateway, json } => roll_back(&name, &gateway, json),
         Command::Build { source, output } => {
             let report = plugin_build::build(&source, &output)?;
             print(format_args!("{}: {} bytes", output.display(), report.size))
@@ -49,4 +61,29 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             ))
         }
     }
+}
+
+fn roll_back(name: &str, gateway: &AdminOptions, json: bool) -> Result<(), Failure> {
+    let name_in_path = percent_encode(name);
+    let status = AdminClient::new(gateway)?.post(&format!("/admin/plugins/{name_in_path}/rollback"))?;
+    match json {
+        true => print(status),
+        false => {
+            let field = |field: &str| status[field].as_str().unwrap_or("?").to_owned();
+            let (digest, before) = (field("digest"), field("rolledBackFrom"));
+            print(format_args!(
+                "{name}: {digest} serves again, as generation {}, instead of {before}",
+                status["generation"]
+            ))
+        }
+    }
+}
+
+/// All but letters, digits and `-` as their bytes in hexadecimal.
+fn percent_encode(name: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    name.bytes().map(encode).collect()
 }

@@ -10,7 +10,7 @@ use hubgate_net::settings as net;
 use hubgate_plugin_host::{HostSettings, Payloads, PluginSettings, PluginSource};
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, rollback};
 
 /// Whether a value that may be secret is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,6 +216,7 @@ fn plugin(settings: &PluginSettings, filter: Option<&FilterSettings>, secrets: S
         ("state".into(), size(budgets.state_bytes)),
         ("state-writes".into(), size(budgets.state_writes)),
         ("payload".into(), text(payloads)),
+        ("rollback".into(), rollback::show(&settings.rollback)),
         ("allow-http".into(), list(allowed.chain(networks))),
     ]);
     if let Some(filter) = filter {

@@ -3,6 +3,7 @@
 mod effective;
 mod limits;
 mod machine;
+mod rollback;
 mod schema;
 mod secrets;
 mod tls;
@@ -19,7 +20,7 @@ use hubgate_core::mode::Mode;
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
 use hubgate_plugin_host::{
-    AllowHttp, Budgets, FileError, HostSettings, Payloads, PluginSettings, PluginSource, RegularFile, Uses,
+    AllowHttp, Budgets, FileError, HostSettings, Payloads, PluginSettings, PluginSource, RegularFile, Rollback, Uses,
 };
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
@@ -376,6 +377,7 @@ fn plugins(file: &schema::File, folder: &Path) -> Result<HashMap<PluginName, Plu
             uses,
             config: entry.config.clone().into_iter().collect(),
             budgets: budgets(&key, entry)?,
+            rollback: rollback::settings(&format!("{key}.rollback"), entry.rollback.as_ref())?,
             allow_http: Arc::new(allow_http(&format!("{key}.allow-http"), &entry.allow_http)?),
             payloads: match entry.payload {
                 None | Some(schema::Payload::Json) => Payloads::Json,
@@ -461,6 +463,7 @@ impl Development {
             config: Vec::new(),
             budgets: Budgets::default(),
             payloads: Payloads::default(),
+            rollback: Rollback::default(),
             allow_http: Arc::default(),
         };
         let core = core::Settings {

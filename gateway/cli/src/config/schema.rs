@@ -163,6 +163,7 @@ pub(crate) struct Plugin {
     pub(crate) state: Option<Size>,
     pub(crate) state_writes: Option<Size>,
     pub(crate) payload: Option<Payload>,
+    pub(crate) rollback: Option<Rollback>,
     #[serde(default)]
     pub(crate) allow_http: Vec<String>,
     pub(crate) targets: Option<Vec<String>>,
@@ -181,6 +182,33 @@ pub(crate) enum OnError {
 pub(crate) enum Payload {
     Json,
     Native,
+}
+
+/// `true`, `false`, or when it is done.
+#[derive(Debug, Clone)]
+pub(crate) enum Rollback {
+    Switch(bool),
+    Settings(RollbackSettings),
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RollbackSettings {
+    pub(crate) errors: Option<f64>,
+    pub(crate) window: Option<Span>,
+    pub(crate) calls: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for Rollback {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rollback, D::Error> {
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::Boolean(is_on) => Ok(Rollback::Switch(is_on)),
+            settings => {
+                let settings: Result<RollbackSettings, toml::de::Error> = settings.try_into();
+                settings.map(Rollback::Settings).map_err(|error| serde::de::Error::custom(error.message()))
+            }
+        }
+    }
 }
 
 /// A key that is known but not built yet, whatever its value.

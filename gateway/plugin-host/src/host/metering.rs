@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use crate::host::Surroundings;
     use crate::memory::MemoryAccount;
-    use crate::settings::{Budgets, Payloads, PluginSettings, PluginSource, Uses};
+    use crate::settings::{Budgets, Payloads, PluginSettings, PluginSource, Rollback, Uses};
     use crate::store::Store;
 
     fn guest() -> Guest {
@@ -167,6 +167,7 @@ mod tests {
             config: Vec::new(),
             budgets: Budgets { host_calls: 3, ..Budgets::default() },
             payloads: Payloads::default(),
+            rollback: Rollback::default(),
             allow_http: Arc::default(),
         };
         let store = Arc::new(Store::open(None).unwrap());

@@ -112,6 +112,8 @@ impl WatchedFile {
 
     /// Looks at the file and swaps its plugin if it holds a component that has not been tried.
     pub(super) fn look(&mut self, loader: &Loader) {
+        self.plugin.record();
+        self.plugin.prepare_version_before(loader);
         let is_retry_due = self.retry_in(Instant::now()).is_some_and(|left| left.is_zero());
         if let Some(Seen::Content { identity, settled: true, .. }) = &self.seen
             && !is_retry_due
@@ -164,8 +166,11 @@ impl WatchedFile {
             Some(Seen::TooLarge | Seen::NotRegular | Seen::Unreadable(_)) => false,
             None => self.plugin.bad_at_start == Some(digest),
         };
+        self.plugin.file_has(digest);
         let outcome = if is_known {
             Outcome::SameAsBefore
+        } else if self.plugin.rolled_back() == Some(digest) {
+            Outcome::Bad("it was rolled back, and is refused until the file changes".to_owned())
         } else if self.plugin.serves(digest) {
             Outcome::SameAsServing
         } else {

@@ -54,6 +54,7 @@ impl Watcher {
             orders: orders.clone(),
             files: Vec::new(),
             directories: Directories::new(wake.clone()),
+            wake: wake.clone(),
             events,
         };
         let worker = Worker::start("hubgate-plugins", move || {
@@ -107,6 +108,7 @@ struct Watching {
     orders: Arc<Orders>,
     files: Vec<WatchedFile>,
     directories: Directories,
+    wake: SyncSender<()>,
     events: Receiver<()>,
 }
 
@@ -135,6 +137,7 @@ impl Watching {
         self.files.retain(|file| plugins.iter().any(|plugin| file.is_of(plugin)));
         for plugin in &plugins {
             if !self.files.iter().any(|file| file.is_of(plugin)) {
+                plugin.is_watched(self.wake.clone());
                 self.files.extend(WatchedFile::of(plugin));
             }
         }

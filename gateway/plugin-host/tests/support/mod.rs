@@ -13,7 +13,7 @@ use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_plugin_host::{
     BadPlugins, Budgets, Compilation, Folders, HostSettings, Payloads, PluginHost, PluginSettings, PluginSource,
-    ShardPlugins, ShardQuestion, StartError, Uses,
+    Rollback, ShardPlugins, ShardQuestion, StartError, Uses,
 };
 use hubgate_wire::payload::{JsonText, Payload};
 use hubgate_wire::signalr::HubProtocol;
@@ -144,6 +144,7 @@ pub(crate) fn settings(source: PluginSource) -> PluginSettings {
             ..Budgets::default()
         },
         payloads: Payloads::default(),
+        rollback: Rollback::default(),
         allow_http: Arc::default(),
     }
 }

@@ -1,0 +1,133 @@
+//! Speaks to a running gateway through its admin listener.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use hubgate_plugin_host::RegularFile;
+use serde_json::Value;
+
+use crate::Failure;
+
+/// How long the gateway may take to be reached, and for each part of its answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest answer, and the largest file with a token or of a ready gateway, in bytes.
+const MAX_ANSWER_BYTES: u64 = 16 << 20;
+const MAX_FILE_BYTES: usize = 64 << 10;
+/// Where the token is, if no option says.
+const TOKEN_VARIABLE: &str = "HUBGATE_ADMIN_TOKEN";
+
+/// Which gateway, and its token.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AdminOptions {
+    /// The gateway's admin listener.
+    #[arg(long, value_name = "HOST:PORT")]
+    admin: Option<String>,
+    /// The admin token. It is better off in a file, or in the variable HUBGATE_ADMIN_TOKEN: others see command lines.
+    #[arg(long, value_name = "TOKEN")]
+    admin_token: Option<String>,
+    /// A file with the admin token.
+    #[arg(long, value_name = "FILE", conflicts_with = "admin_token")]
+    admin_token_file: Option<PathBuf>,
+    /// The ready file of the gateway: says what of the above is not said.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+/// A gateway's admin listener.
+#[derive(Debug)]
+pub(crate) struct AdminClient {
+    address: String,
+    token: String,
+}
+
+impl AdminClient {
+    pub(crate) fn new(options: &AdminOptions) -> Result<AdminClient, Failure> {
+        let ready = options.ready_file.as_ref().map(read_json).transpose()?;
+        let of_ready = |field: &str| ready.as_ref().and_then(|ready| ready[field].as_str()).map(str::to_owned);
+        let of_file = match &options.admin_token_file {
+            Some(file) => Some(read_text(file)?.trim().to_owned()),
+            None => None,
+        };
+        let of_environment = || std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
+        let address = options.admin.clone().or_else(|| of_ready("admin"));
+        let token = options.admin_token.clone().or(of_file).or_else(|| of_ready("adminToken")).or_else(of_environment);
+        let usage = |what: &str| Failure::Usage(anyhow!("{what}"));
+        Ok(AdminClient {
+            address: address.ok_or_else(|| usage("name the gateway: --admin HOST:PORT, or --ready-file FILE"))?,
+            token: token.ok_or_else(|| {
+                usage("the admin token is missing: --admin-token-file FILE, HUBGATE_ADMIN_TOKEN, or --ready-file FILE")
+            })?,
+        })
+    }
+
+    /// Posts a request without a body; gives the answer's JSON. An answer that says no is an error with its text.
+    pub(crate) fn post(&self, path: &str) -> Result<Value> {
+        let answer = self.exchange("POST", path).with_context(|| format!("the gateway at {}", self.address))?;
+        let (status, body) = parse(&answer).ok_or_else(|| anyhow!("{} gave no answer in HTTP", self.address))?;
+        match status {
+            200..=299 => serde_json::from_str(body).context("the gateway's answer is no JSON"),
+            status => Err(anyhow!("the gateway refused it ({status}): {}", body.trim())),
+        }
+    }
+
+    fn exchange(&self, method: &str, path: &str) -> Result<String> {
+        let mut stream = self.connect()?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        if self.token.bytes().chain(self.address.bytes()).any(|byte| !(0x21..0x7f).contains(&byte)) {
+            bail!("its address, or the admin token, has characters that no request can have");
+        }
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            self.address, self.token
+        )?;
+        let mut answer = String::new();
+        stream.take(MAX_ANSWER_BYTES).read_to_string(&mut answer).context("it did not answer")?;
+        Ok(answer)
+    }
+
+    fn connect(&self) -> Result<TcpStream> {
+        let addresses: Vec<SocketAddr> = self.address.to_socket_addrs().context("it cannot be found")?.collect();
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in addresses {
+            match TcpStream::connect_timeout(&address, TIMEOUT) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(anyhow!(last).context("it cannot be reached"))
+    }
+}
+
+/// Status and body of an answer that ends with its connection.
+fn parse(answer: &str) -> Option<(u16, &str)> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    Some((status, body))
+}
+
+fn read_text(file: &PathBuf) -> Result<String, Failure> {
+    let text = RegularFile::read_text(file, MAX_FILE_BYTES);
+    text.map_err(|error| Failure::Usage(anyhow!(error).context(format!("{}: cannot be read", file.display()))))
+}
+
+fn read_json(file: &PathBuf) -> Result<Value, Failure> {
+    let not_ready = |error| Failure::Usage(anyhow!("{}: is no ready file: {error}", file.display()));
+    serde_json::from_str(&read_text(file)?).map_err(not_ready)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_a_status_and_a_body() {
+        assert_eq!(parse("HTTP/1.1 409 Conflict\r\na: b\r\n\r\nno\n"), Some((409, "no\n")));
+        assert_eq!(parse("SSH-2.0-OpenSSH\r\n"), None);
+        assert_eq!(parse("HTTP/1.1 x\r\n\r\n"), None);
+    }
+}
