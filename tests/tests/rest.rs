@@ -374,6 +374,7 @@ async fn a_wrong_request_is_answered_with_what_is_wrong() {
         (Method::POST, &format!("/api/hubs/bare/groups/{long}"), 400, "Invalid group name"),
         (Method::POST, "/api/hubs/bare/connections//:send", 400, "Invalid connection id"),
         (Method::POST, "/api/hubs/bare/users//:send", 400, "Invalid user id"),
+        (Method::POST, &format!("/api/hubs/bare/users/{long}/:send"), 400, "Invalid user id"),
         (Method::POST, "/api/hubs/bare/users/%ff/:send", 400, "UTF-8"),
         (Method::POST, "/api/hubs/bare/:sned", 404, "No operation"),
         (Method::POST, "/api/v2/hubs/bare", 404, "No operation"),
@@ -385,6 +386,9 @@ async fn a_wrong_request_is_answered_with_what_is_wrong() {
         assert!(body["message"].as_str().is_some_and(|message| message.contains(text)), "{path}: {body}");
         assert!(body["code"].as_str().is_some_and(|code| !code.is_empty()), "{path}: {body}");
     }
+    let answer = gateway.rest(Method::POST, "/api/hubs/bare/:send").json(&json!({ "target": long })).send().await;
+    assert_eq!(answer.status, 400, "{}", answer.body);
+    assert!(answer.body.contains("The method's name is longer than 1024 characters."), "{}", answer.body);
     for (content_type, body, status) in [
         ("application/json", "", 400),
         ("application/json", "{", 400),

@@ -111,8 +111,8 @@ pub(crate) enum Phase {
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     items: VecDeque<HeldBack>,
-    /// The size of the items.
-    bytes: usize,
+    /// What the items take up in memory, in bytes.
+    cost: usize,
     /// More was sent than may be held; the client cannot go on without it.
     pub(crate) is_too_much: bool,
 }
@@ -121,17 +121,17 @@ impl Held {
     /// One item that is larger than `limit` passes when nothing else is held.
     #[cold]
     pub(crate) fn push(&mut self, item: HeldBack, limit: usize) {
-        self.bytes += item.len();
-        self.is_too_much |= self.bytes > limit && !self.items.is_empty();
+        self.cost += item.cost();
+        self.is_too_much |= self.cost > limit && !self.items.is_empty();
         match self.is_too_much {
-            true => (self.items, self.bytes) = (VecDeque::new(), 0),
+            true => (self.items, self.cost) = (VecDeque::new(), 0),
             false => self.items.push_back(item),
         }
     }
 
     pub(crate) fn pop(&mut self) -> Option<HeldBack> {
         let item = self.items.pop_front()?;
-        self.bytes -= item.len();
+        self.cost -= item.cost();
         Some(item)
     }
 }

@@ -66,6 +66,17 @@ pub enum Action {
 }
 
 impl Action {
+    /// What it carries, about, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Action::Send { message, except, .. } => {
+                message.weight() + size_of_val(&*except.connections) + size_of_val(&*except.users)
+            }
+            Action::Close { except, reason, .. } => size_of_val(&**except) + reason.as_ref().map_or(0, String::len),
+            Action::Join { .. } | Action::Leave { .. } | Action::LeaveAll(_) => 0,
+        }
+    }
+
     /// Whom it sends something to.
     pub(crate) fn send_target(&self) -> Option<&Target> {
         match self {

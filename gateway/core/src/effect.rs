@@ -114,6 +114,24 @@ pub enum Order {
     Answer { number: u32, answer: HubAnswer },
 }
 
+/// What an order takes up in a queue beside what it carries, in bytes: its place, which doubles as the queue grows, and the
+/// headers of its allocations.
+const ORDER_OVERHEAD: usize = 2 * size_of::<Order>() + 64;
+
+impl Order {
+    /// What it takes up while it waits, about, in bytes.
+    pub fn cost(&self) -> usize {
+        let carried = match self {
+            Order::Act(action) => action.weight(),
+            Order::Server(order) => order.weight(),
+            Order::Ask { .. } => 0,
+            Order::Answer { answer: HubAnswer::Members(members), .. } => members.len() * 64,
+            Order::Answer { .. } => 0,
+        };
+        ORDER_OVERHEAD + carried
+    }
+}
+
 /// Why a connection ended. The names are the service's close categories, where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseCause {

@@ -64,7 +64,7 @@ impl Shard {
                 let order = Order::Answer { number, answer: self.answer(hub, question, now) };
                 effects.push(Effect::Forward { to: Shards::One(asker), hub: hub.clone(), order });
             }
-            Order::Answer { number, answer } => self.answered(number, answer, effects),
+            Order::Answer { number, answer } => self.answered(number, answer, now, effects),
         }
     }
 

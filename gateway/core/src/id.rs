@@ -92,18 +92,42 @@ name!(
     ServerId
 );
 
-impl GroupName {
-    /// The longest name that the service's REST API accepts, in characters.
-    pub const LONGEST: usize = 1024;
+/// The longest id or name from outside, in characters: the service's REST API accepts names of groups, and ids of users whose
+/// connections are to be closed, up to this length.
+pub const LONGEST_NAME: usize = 1024;
 
+/// Whether an id or a name from outside is not too long.
+pub fn is_short_enough(name: &str) -> bool {
+    name.len() <= LONGEST_NAME || name.chars().count() <= LONGEST_NAME
+}
+
+impl GroupName {
     /// Takes `name` if it has 1 to 1,024 characters that are not all white space.
     pub fn parse(name: &str) -> Result<GroupName, InvalidGroupName> {
-        match name.trim().is_empty() || name.chars().count() > Self::LONGEST {
-            true => Err(InvalidGroupName),
-            false => Ok(GroupName::new(name)),
+        match !name.trim().is_empty() && is_short_enough(name) {
+            true => Ok(GroupName::new(name)),
+            false => Err(InvalidGroupName),
         }
     }
 }
+
+impl UserId {
+    /// Takes `id` if it has 1,024 characters at most.
+    pub fn parse(id: &str) -> Result<UserId, InvalidUserId> {
+        match is_short_enough(id) {
+            true => Ok(UserId::new(id)),
+            false => Err(InvalidUserId),
+        }
+    }
+}
+
+/// Why a text is no [`UserId`]; the text is the one the service's REST API gives.
+#[derive(Debug, thiserror::Error)]
+#[error("Invalid user id. Valid user id should be in between 1 and 1024 characters long.")]
+pub struct InvalidUserId;
+
+/// Why a hub has no such method, whoever calls or sends it.
+pub const METHOD_TOO_LONG: &str = "The method's name is longer than 1024 characters.";
 
 /// Why a text is no [`GroupName`]; the text is the one the service's REST API gives.
 #[derive(Debug, thiserror::Error)]
@@ -183,6 +207,15 @@ mod tests {
                 let read = ConnectionId::parse(id.as_str()).expect("its own text");
                 assert_eq!((read, read.shard()), (id, ShardIndex(shard)));
             }
+        }
+    }
+
+    #[test]
+    fn ids_and_names_have_at_most_1024_characters_of_whatever_length() {
+        for character in ["x", "é", "😀"] {
+            let (longest, longer) = (character.repeat(LONGEST_NAME), character.repeat(LONGEST_NAME + 1));
+            assert!(UserId::parse(&longest).is_ok() && GroupName::parse(&longest).is_ok());
+            assert!(UserId::parse(&longer).is_err() && GroupName::parse(&longer).is_err());
         }
     }
 

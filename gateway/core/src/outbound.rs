@@ -5,7 +5,7 @@ use std::vec;
 
 use bytes::Bytes;
 use hubgate_wire::signalr::HubMessage;
-use hubgate_wire::websocket::Frame;
+use hubgate_wire::websocket::{FRAME_OVERHEAD, Frame};
 
 use crate::client_connection::HubIndex;
 use crate::delivery::{Action, Target};
@@ -62,6 +62,9 @@ pub(crate) enum HeldMessage {
     Call(ClientCall),
 }
 
+/// What something held back takes up beside its bytes: that of a frame, and a slot in a queue that doubles as it grows.
+pub(crate) const HELD_OVERHEAD: usize = FRAME_OVERHEAD + 2 * size_of::<HeldBack>();
+
 impl Sending {
     /// The hub server whose messages wait for it.
     pub(crate) fn server(&self) -> Option<ServerConnectionId> {
@@ -82,13 +85,14 @@ impl HeldMessage {
 }
 
 impl HeldBack {
-    /// What it holds in memory, in bytes.
-    pub(crate) fn len(&self) -> usize {
+    /// What it takes up in memory, in bytes.
+    pub(crate) fn cost(&self) -> usize {
         match self {
-            HeldBack::Frame(frame) => frame.len(),
-            HeldBack::Message(HeldMessage::Said { message, .. }) => message.len(),
-            HeldBack::Message(HeldMessage::Call(call)) => call.message.len(),
-            HeldBack::End { error } => error.as_ref().map_or(0, String::len),
+            HeldBack::Frame(frame) => HELD_OVERHEAD + frame.len(),
+            HeldBack::Message(HeldMessage::Said { message, .. }) => HELD_OVERHEAD + message.len(),
+            // The hub server's message, and the call that was made of it.
+            HeldBack::Message(HeldMessage::Call(call)) => 2 * (HELD_OVERHEAD + call.message.len()),
+            HeldBack::End { error } => HELD_OVERHEAD + error.as_ref().map_or(0, String::len),
         }
     }
 }

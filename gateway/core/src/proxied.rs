@@ -197,7 +197,10 @@ impl Shard {
         let Some(proxy) = &mut client.proxy else {
             return;
         };
-        proxy.server_knows_end = true;
+        if std::mem::replace(&mut proxy.server_knows_end, true) {
+            // It has ended the client already, behind what is held back.
+            return;
+        }
         proxy.is_to_move = false;
         let error = error.map(str::to_owned);
         // Of one whose handshake is not answered nothing has been said that the end could overtake.

@@ -6,6 +6,7 @@ use crate::delivery::Target;
 use crate::effect::{Effect, Order, Shards};
 use crate::event::{ConnectionFacts, HubAnswer, HubQuestion, Joined};
 use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardIndex, UserId};
+use crate::pending_acks::PendingAck;
 use crate::registry::LocalTarget;
 use crate::shard::{Shard, Slot};
 use crate::time::Millis;
@@ -15,20 +16,8 @@ use crate::time::Millis;
 pub(crate) enum AckStatus {
     NotFound,
     Ok,
+    TooLate,
     Failed,
-}
-
-/// An ack for which other shards are still asked.
-#[derive(Debug)]
-pub(crate) struct PendingAck {
-    server: ServerConnectionId,
-    ack_id: i64,
-    /// Shards that have not answered, in number.
-    waiting: usize,
-    /// The best that was answered so far.
-    status: AckStatus,
-    /// What the ack of a query carries.
-    page: Option<Page>,
 }
 
 /// One page of a group's members.
@@ -103,17 +92,16 @@ impl Shard {
             }
         };
         if let (Some(to), 1..) = (to, waiting) {
-            let number = self.next_question;
-            self.next_question = number.wrapping_add(1);
-            self.asked.insert(number, PendingAck { server, ack_id, waiting, status, page });
+            let number = self.acks.add(PendingAck { server, ack_id, waiting, status, page }, now);
+            self.ack_waits(server, effects);
             return self.forward(to, hub, Order::Ask { question, asker: self.index, number }, effects);
         }
         self.ack(server, ack_id, status, page, effects);
     }
 
     /// Another shard has answered.
-    pub(crate) fn answered(&mut self, number: u32, answer: HubAnswer, effects: &mut Vec<Effect>) {
-        let Some(pending) = self.asked.get_mut(&number) else {
+    pub(crate) fn answered(&mut self, number: u32, answer: HubAnswer, now: Millis, effects: &mut Vec<Effect>) {
+        let Some(pending) = self.acks.get(number) else {
             return;
         };
         pending.status = pending.status.max(AckStatus::of(&answer));
@@ -122,9 +110,18 @@ impl Shard {
             page.members.extend(members);
         }
         if pending.waiting == 0
-            && let Some(PendingAck { server, ack_id, status, page, .. }) = self.asked.remove(&number)
+            && let Some(PendingAck { server, ack_id, status, page, .. }) = self.acks.remove(number)
         {
             self.ack(server, ack_id, status, page, effects);
+            self.ack_ended(server, now, effects);
+        }
+    }
+
+    /// Tells hub servers of acks for which other shards took too long.
+    pub(crate) fn end_late_acks(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        while let Some(PendingAck { server, ack_id, .. }) = self.acks.next_late(now) {
+            self.ack(server, ack_id, AckStatus::TooLate, None, effects);
+            self.ack_ended(server, now, effects);
         }
     }
 
@@ -215,6 +212,7 @@ impl AckStatus {
         match self {
             AckStatus::Ok => 1,
             AckStatus::NotFound => 2,
+            AckStatus::TooLate => 3,
             AckStatus::Failed => 4,
         }
     }
@@ -224,9 +222,10 @@ impl AckStatus {
         match self {
             AckStatus::Ok => "",
             AckStatus::NotFound => "It does not exist.",
+            AckStatus::TooLate => "The gateway took too long: some of its threads have not answered.",
             AckStatus::Failed => {
                 "The connection is in as many groups as it may be in, the hub has as many memberships of users as it may \
-                 have, or a name is not valid."
+                 have, or an id or a name is not valid."
             }
         }
     }

@@ -11,6 +11,8 @@ pub(crate) enum Hold {
     Inspection,
     /// The client's hub server is congested.
     Server,
+    /// Too many of the hub server's acks wait for other shards.
+    Acks,
 }
 
 /// The reasons that apply now. Whoever removes one leaves the others as they are.

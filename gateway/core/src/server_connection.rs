@@ -14,6 +14,7 @@ use crate::filter::{Direction, Origin};
 use crate::id::{ConnectionId, HubName, ServerConnectionId, ServerId, UserId};
 use crate::outbound::Then;
 use crate::questions::{AckStatus, Page};
+use crate::read_holds::{Hold, ReadHolds};
 use crate::server_order::{Leaving, ServerOrder};
 use crate::shard::Shard;
 use crate::time::Millis;
@@ -23,6 +24,8 @@ use crate::time::Millis;
 const PING_PERIOD: Millis = Millis(4_500);
 /// A hub server that says nothing for so long is gone. WebSocket pongs do not count.
 const SERVER_TIMEOUT: Millis = Millis(30_000);
+/// Acks of one connection that wait for other shards, in number. It is not read beyond it, until half of them are left.
+const MAX_PENDING_ACKS: usize = 1_000;
 /// The version of the protocol.
 const VERSION: i64 = 1;
 /// 100-nanosecond ticks in a millisecond, as .NET counts time.
@@ -43,22 +46,18 @@ pub(crate) struct ServerConnection {
     pub(crate) phase: ServerPhase,
     /// The beginning of a message whose end has not come.
     unread: BytesMut,
-    sending: SendingState,
+    /// Whether filters look at what it sends; its next messages wait meanwhile.
+    is_inspected: bool,
+    /// Why it is not read. Its silence is not held against it meanwhile.
+    holds: ReadHolds,
+    /// Its acks that wait for other shards, in number.
+    pending_acks: usize,
     last_heard: Millis,
     next_ping: Millis,
     /// Whether the log has heard of a message that was not understood.
     has_puzzled: bool,
     /// Whether it was told that the gateway stops.
     knows_of_stop: bool,
-}
-
-/// Whether filters look at what a hub server sends; its next messages wait meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SendingState {
-    Over,
-    Inspected,
-    /// It takes them a while, and the transport is not asked for more.
-    Waits,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +95,9 @@ impl Shard {
             server,
             phase: ServerPhase::Handshaking { deadline: now + self.settings.timeouts.handshake },
             unread: BytesMut::new(),
-            sending: SendingState::Over,
+            is_inspected: false,
+            holds: ReadHolds::default(),
+            pending_acks: 0,
             last_heard: now,
             next_ping: now + PING_PERIOD,
             has_puzzled: false,
@@ -145,7 +146,8 @@ impl Shard {
     /// The messages that `input` begins with, up to one that takes a while.
     fn server_messages(&mut self, id: ServerConnectionId, input: &mut &[u8], now: Millis, effects: &mut Vec<Effect>) {
         let limit = self.settings.limits.server_message;
-        while !self.inspections.is_any() || self.servers.get(&id).is_some_and(|each| each.sending == SendingState::Over)
+        while (!self.inspections.is_any() && self.crowded_servers == 0)
+            || self.servers.get(&id).is_some_and(ServerConnection::is_parsing)
         {
             let split = match service::length_prefix(input) {
                 Ok(Some((length, _))) if length > limit => Err(service::TooLong),
@@ -179,27 +181,65 @@ impl Shard {
             return self.act_all(hub, actions, now, effects);
         }
         let origin = server.origin();
-        server.sending = SendingState::Inspected;
+        server.is_inspected = true;
         self.send_actions(hub, origin, actions, Then::Read(id), now, effects);
     }
 
     pub(crate) fn sending_waits(&mut self, id: ServerConnectionId, effects: &mut Vec<Effect>) {
-        if let Some(server) = self.servers.get_mut(&id)
-            && std::mem::replace(&mut server.sending, SendingState::Waits) != SendingState::Waits
-        {
-            effects.push(Effect::PauseServer(id));
-        }
+        self.hold_server(id, Hold::Inspection, effects);
     }
 
     pub(crate) fn sending_ended(&mut self, id: ServerConnectionId, now: Millis, effects: &mut Vec<Effect>) {
         let Some(server) = self.servers.get_mut(&id) else {
             return;
         };
+        server.is_inspected = false;
+        self.release_server_hold(id, Hold::Inspection, now, effects);
+    }
+
+    /// Reads no more of a hub server until the hold is released.
+    fn hold_server(&mut self, id: ServerConnectionId, hold: Hold, effects: &mut Vec<Effect>) {
+        if let Some(server) = self.servers.get_mut(&id)
+            && server.holds.add(hold)
+        {
+            effects.push(Effect::PauseServer(id));
+        }
+    }
+
+    /// Reads a hub server again, and goes on with what is unread, unless something else holds it.
+    fn release_server_hold(&mut self, id: ServerConnectionId, hold: Hold, now: Millis, effects: &mut Vec<Effect>) {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
         server.last_heard = now;
-        if std::mem::replace(&mut server.sending, SendingState::Over) == SendingState::Waits {
+        if server.holds.remove(hold) {
             effects.push(Effect::ResumeServer(id));
         }
         self.read_on(id, now, effects);
+    }
+
+    /// One more ack of a hub server waits for other shards.
+    pub(crate) fn ack_waits(&mut self, id: ServerConnectionId, effects: &mut Vec<Effect>) {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        server.pending_acks += 1;
+        if server.pending_acks >= MAX_PENDING_ACKS && !server.holds.has(Hold::Acks) {
+            self.crowded_servers += 1;
+            self.hold_server(id, Hold::Acks, effects);
+        }
+    }
+
+    /// One less does.
+    pub(crate) fn ack_ended(&mut self, id: ServerConnectionId, now: Millis, effects: &mut Vec<Effect>) {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        server.pending_acks -= 1;
+        if server.pending_acks <= MAX_PENDING_ACKS / 2 && server.holds.has(Hold::Acks) {
+            self.crowded_servers -= 1;
+            self.release_server_hold(id, Hold::Acks, now, effects);
+        }
     }
 
     /// A hub server's transport is gone; nothing is sent to `id` from now on.
@@ -207,6 +247,9 @@ impl Shard {
         let Some(server) = self.servers.remove(&id) else {
             return;
         };
+        if server.holds.has(Hold::Acks) {
+            self.crowded_servers -= 1;
+        }
         if let ServerPhase::Open(ServerKind::Hub { migration }) = server.phase {
             self.hub(server.hub).presence.servers.disconnected(id);
             let leaving = Leaving::Lost { moves: migration == Migration::WhenItIsLost };
@@ -518,9 +561,14 @@ impl ServerConnection {
         }
     }
 
+    /// Whether its next message may be parsed.
+    fn is_parsing(&self) -> bool {
+        !self.is_inspected && self.holds.is_empty()
+    }
+
     /// Whether nothing came for too long; not while the transport is not asked for more.
     fn is_silent(&self, now: Millis) -> bool {
-        self.sending != SendingState::Waits && now - self.last_heard >= SERVER_TIMEOUT
+        self.holds.is_empty() && now - self.last_heard >= SERVER_TIMEOUT
     }
 }
 

@@ -17,6 +17,7 @@ use crate::outgoing::Outgoing;
 use crate::proxied::Said;
 use crate::questions::{AckStatus, Asked};
 use crate::server_connection::{ServerConnection, ServerKind};
+use crate::server_names::{ack_id, has_long_name};
 use crate::server_order::ServerOrder;
 use crate::shard::Shard;
 use crate::time::Millis;
@@ -38,6 +39,9 @@ impl Shard {
         let Some(hub) = self.server_hub(from) else {
             return;
         };
+        if has_long_name(&message) {
+            return self.refuse_long_name(from, &message, effects);
+        }
         match message {
             ServiceMessage::Ping(words) => self.server_ping(from, &words, now, effects),
             ServiceMessage::ConnectionData(data) => {
@@ -114,6 +118,17 @@ impl Shard {
                 Some((_, actions)) => self.send_for_server(from, actions, now, effects),
                 None => self.membership(from, hub, message, now, effects),
             },
+        }
+    }
+
+    /// A message with an id or a name that nothing can have. Whoever waits for an ack is told.
+    fn refuse_long_name(&mut self, from: ServerConnectionId, message: &ServiceMessage<'_>, effects: &mut Vec<Effect>) {
+        match ack_id(message) {
+            Some(ack_id) => self.ack(from, ack_id, AckStatus::Failed, None, effects),
+            None => {
+                let what = "a message with an id or a name of more than 1024 characters";
+                self.skip_server_message(from, what, effects);
+            }
         }
     }
 

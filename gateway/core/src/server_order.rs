@@ -59,6 +59,21 @@ pub enum ServerOrder {
     },
 }
 
+impl ServerOrder {
+    /// What it carries, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            ServerOrder::Pass { messages, .. } => messages.len(),
+            ServerOrder::PassToServer { message, .. }
+            | ServerOrder::Invoke { message, .. }
+            | ServerOrder::Complete { message, .. } => message.len(),
+            ServerOrder::Says { payload, .. } => payload.len(),
+            ServerOrder::Closes { error, .. } => error.as_ref().map_or(0, |error| error.len()),
+            ServerOrder::Leaves { .. } | ServerOrder::Congested { .. } => 0,
+        }
+    }
+}
+
 /// What becomes of the clients of a server connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaving {

@@ -15,6 +15,7 @@ use crate::effect::{CloseCause, Effect};
 use crate::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use crate::failure;
 use crate::filter::{Direction, Inspected, Origin, Subject, Verdict};
+use crate::id::{METHOD_TOO_LONG, is_short_enough};
 use crate::inspection::Pending;
 use crate::mode::ClientKind;
 use crate::outbound::Then;
@@ -84,6 +85,9 @@ impl Shard {
         if !invocation.stream_ids.is_empty() {
             let error = failure::streams_are_not_supported(&invocation.target);
             return self.complete_with_error(slot, id, error, now, effects);
+        }
+        if !is_short_enough(&invocation.target) {
+            return self.complete_with_error(slot, id, METHOD_TOO_LONG.to_owned(), now, effects);
         }
         let client = &self.clients[slot.0 as usize];
         if client.kind == ClientKind::Unserved {

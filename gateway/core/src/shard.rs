@@ -21,15 +21,15 @@ use crate::hubs::{HubSource, Hubs};
 use crate::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
 use crate::inspection::Inspections;
 use crate::mode::ClientKind;
+use crate::pending_acks::PendingAcks;
 use crate::presence::Presence;
-use crate::questions::PendingAck;
 use crate::read_holds::{Hold, ReadHolds};
 use crate::registry::{Clients, Hub};
 use crate::server_connection::ServerConnection;
 use crate::settings::Settings;
 use crate::time::Millis;
 use crate::timer_wheel::TimerWheel;
-use crate::tokens::{ConnectionTokens, TokenRefusal};
+use crate::tokens::{ConnectionTokens, TokenRefusal, TooManyTokens};
 
 /// A client's place in its shard. Free for another client once the core has heard that its transport is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,11 +49,11 @@ pub struct Shard {
     /// The hub servers that are connected here.
     pub(crate) servers: HashMap<ServerConnectionId, ServerConnection, foldhash::fast::RandomState>,
     pub(crate) next_server: u32,
+    /// Hub servers that are not read because too many of their acks wait, in number.
+    pub(crate) crowded_servers: usize,
     /// The clients of each server connection, whatever shard that is on.
     pub(crate) clients_of_servers: HashMap<ServerConnectionId, Clients, foldhash::fast::RandomState>,
-    /// Acks for which other shards are asked.
-    pub(crate) asked: HashMap<u32, PendingAck>,
-    pub(crate) next_question: u32,
+    pub(crate) acks: PendingAcks,
     pub(crate) inspections: Inspections,
     pub(crate) departed: DepartedCalls,
     tokens: ConnectionTokens,
@@ -83,9 +83,9 @@ impl Shard {
             slots: HashMap::default(),
             servers: HashMap::default(),
             next_server: 0,
+            crowded_servers: 0,
             clients_of_servers: HashMap::default(),
-            asked: HashMap::new(),
-            next_question: 0,
+            acks: PendingAcks::default(),
             inspections: Inspections::default(),
             departed: DepartedCalls::default(),
             tokens: ConnectionTokens::default(),
@@ -96,8 +96,15 @@ impl Shard {
     }
 
     /// A client negotiated: `token` opens a transport of connection `id` for a while.
-    pub fn negotiated(&mut self, hub: HubName, id: ConnectionId, token: ConnectionId, now: Millis) {
-        self.tokens.add(hub, id, token, now + self.settings.timeouts.negotiate);
+    pub fn negotiated(
+        &mut self,
+        hub: HubName,
+        id: ConnectionId,
+        token: ConnectionId,
+        now: Millis,
+    ) -> Result<(), TooManyTokens> {
+        self.tokens.expire(now);
+        self.tokens.add(hub, id, token, now + self.settings.timeouts.negotiate)
     }
 
     /// Keeps what a client posts before its transport is open, up to the length of a handshake request; `false` if there is
@@ -238,6 +245,7 @@ impl Shard {
     pub fn tick(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         self.tokens.expire(now);
         self.tick_servers(now, effects);
+        self.end_late_acks(now, effects);
         self.close_misfits(effects);
         self.hubs.tick(now, &self.settings);
         for (slot, due) in self.wheel.expire(now) {

@@ -14,7 +14,22 @@ pub(crate) struct ConnectionTokens {
     states: HashMap<ConnectionId, TokenState>,
     /// Those that were given out, in the order in which they expire.
     expiring: VecDeque<(Millis, ConnectionId)>,
+    /// What those take up that were not used yet, in bytes.
+    unused: usize,
+    /// What their clients have posted early, in bytes.
+    early: usize,
 }
+
+/// What an unused token takes up, in bytes: two maps' slots that double as they grow, and the hub's name.
+const TOKEN_COST: usize = 2 * (size_of::<(ConnectionId, TokenState)>() + size_of::<(Millis, ConnectionId)>()) + 192;
+/// What all unused tokens of a shard may take up, in bytes: some 40,000 that are to be used within seconds.
+const MAX_UNUSED: usize = 16 << 20;
+/// What the clients of a shard may have posted early, in bytes. They are few, and post a handshake request.
+const MAX_EARLY: usize = 4 << 20;
+
+/// Too many negotiated connections wait for their clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooManyTokens;
 
 /// What a connection token opens.
 #[derive(Debug)]
@@ -42,9 +57,20 @@ pub enum TokenRefusal {
 
 impl ConnectionTokens {
     /// `token` opens a transport of connection `id` until `expiry`.
-    pub(crate) fn add(&mut self, hub: HubName, id: ConnectionId, token: ConnectionId, expiry: Millis) {
+    pub(crate) fn add(
+        &mut self,
+        hub: HubName,
+        id: ConnectionId,
+        token: ConnectionId,
+        expiry: Millis,
+    ) -> Result<(), TooManyTokens> {
+        if self.unused + TOKEN_COST > MAX_UNUSED {
+            return Err(TooManyTokens);
+        }
+        self.unused += TOKEN_COST;
         self.states.insert(token, TokenState::Negotiated { hub, id, early: Vec::new() });
         self.expiring.push_back((expiry, token));
+        Ok(())
     }
 
     /// Keeps what a client posts before its transport is open, up to the length of a handshake request; `false` if there is
@@ -52,9 +78,12 @@ impl ConnectionTokens {
     pub(crate) fn posted_early(&mut self, token: ConnectionId, hub: &HubName, bytes: &[u8]) -> bool {
         match self.states.get_mut(&token) {
             Some(TokenState::Negotiated { hub: of, early, .. })
-                if of == hub && early.len() + bytes.len() <= handshake::LONGEST_REQUEST =>
+                if of == hub
+                    && early.len() + bytes.len() <= handshake::LONGEST_REQUEST
+                    && self.early + bytes.len() <= MAX_EARLY =>
             {
                 early.extend_from_slice(bytes);
+                self.early += bytes.len();
                 true
             }
             Some(_) | None => false,
@@ -71,6 +100,8 @@ impl ConnectionTokens {
         match self.states.get_mut(&token) {
             Some(TokenState::Negotiated { hub: of, id, early }) if of == hub => {
                 let claimed = (*id, std::mem::take(early));
+                self.unused -= TOKEN_COST;
+                self.early -= claimed.1.len();
                 self.states.insert(token, TokenState::InUse { hub: hub.clone(), transport });
                 Ok(claimed)
             }
@@ -89,7 +120,10 @@ impl ConnectionTokens {
 
     /// A token opens nothing any more.
     pub(crate) fn remove(&mut self, token: ConnectionId) {
-        self.states.remove(&token);
+        if let Some(TokenState::Negotiated { early, .. }) = self.states.remove(&token) {
+            self.unused -= TOKEN_COST;
+            self.early -= early.len();
+        }
     }
 
     pub(crate) fn expire(&mut self, now: Millis) {
@@ -98,8 +132,56 @@ impl ConnectionTokens {
         {
             self.expiring.pop_front();
             if let Some(TokenState::Negotiated { .. }) = self.states.get(&token) {
-                self.states.remove(&token);
+                self.remove(token);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ShardIndex;
+
+    fn id(number: u32) -> ConnectionId {
+        let mut random = [0; 16];
+        random[..4].copy_from_slice(&number.to_be_bytes());
+        ConnectionId::new(ShardIndex(0), random)
+    }
+
+    fn hub() -> HubName {
+        HubName::parse("chat").expect("a hub's name")
+    }
+
+    #[test]
+    fn tokens_that_nobody_uses_have_a_bound_and_make_room_when_they_are_used_or_expire() {
+        let mut tokens = ConnectionTokens::default();
+        let given = (0..).take_while(|number| tokens.add(hub(), id(*number), id(*number), Millis(9)).is_ok()).count();
+        assert!((10_000..100_000).contains(&given), "{given}");
+        assert!(tokens.claim(id(0), &hub(), Transport::WebSockets).is_ok());
+        tokens.remove(id(1));
+        tokens.remove(id(1));
+        for number in 0..2 {
+            assert_eq!(tokens.add(hub(), id(9_000_000 + number), id(9_000_000 + number), Millis(9)), Ok(()));
+        }
+        assert_eq!(tokens.add(hub(), id(9_000_002), id(9_000_002), Millis(9)), Err(TooManyTokens));
+        tokens.expire(Millis(9));
+        assert_eq!((tokens.unused, tokens.early), (0, 0));
+    }
+
+    #[test]
+    fn what_is_posted_early_has_a_bound_over_all_tokens() {
+        let mut tokens = ConnectionTokens::default();
+        let bytes = vec![0; handshake::LONGEST_REQUEST];
+        let mut kept = 0;
+        while tokens.add(hub(), id(kept), id(kept), Millis(9)).is_ok() && tokens.posted_early(id(kept), &hub(), &bytes)
+        {
+            kept += 1;
+        }
+        assert_eq!(kept as usize, MAX_EARLY / bytes.len());
+        assert_eq!(tokens.claim(id(0), &hub(), Transport::WebSockets).map(|(_, early)| early.len()), Ok(bytes.len()));
+        assert!(tokens.posted_early(id(kept), &hub(), &bytes));
+        tokens.expire(Millis(9));
+        assert_eq!((tokens.unused, tokens.early), (0, 0));
     }
 }

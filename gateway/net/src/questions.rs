@@ -1,5 +1,6 @@
 //! What plugins and REST callers ask of a hub, answered with what all shards know.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 
 use hubgate_core::MembershipRefusal;
@@ -23,6 +24,7 @@ impl ShardThread {
 
     /// Does what a sender asks of a hub, behind the filters that look at what it sends.
     async fn run(self: &Rc<Self>, hub: &HubName, origin: Origin, actions: Vec<Action>) {
+        poll_fn(|cx| self.poll_may_read(cx)).await;
         let number = self.next_sending.replace(self.next_sending.get() + 1);
         let (done, is_done) = oneshot::channel();
         self.sending.borrow_mut().insert(number, done);
@@ -97,6 +99,7 @@ impl ShardThread {
         group: GroupName,
         ttl_seconds: Option<u32>,
     ) -> Result<(), MembershipRefusal> {
+        poll_fn(|cx| self.poll_may_read(cx)).await;
         let mut joined = Ok(());
         self.tell(|core, now, effects| joined = core.join_user(hub, (user, group), ttl_seconds, now, effects));
         self.wait_for_orders().await;
@@ -155,7 +158,7 @@ impl ShardThread {
         match waiting.is_empty() {
             true => peer.inbox.try_send(message),
             false => {
-                waiting.push_back(message);
+                waiting.push(message);
                 Ok(())
             }
         }

@@ -14,7 +14,7 @@ use hubgate_core::event::UpstreamAnswer;
 use hubgate_core::filter::{Inspected, InspectionNumber};
 use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Effect, NewClient, NewServerConnection, Shard, Slot, TokenRefusal};
+use hubgate_core::{CloseCause, Effect, NewClient, NewServerConnection, Shard, Slot, TokenRefusal, TooManyTokens};
 use hubgate_plugin_host::{ShardPlugins, ShardQuestion};
 use hubgate_wire::endpoint::Resource;
 use hubgate_wire::negotiate::Transport;
@@ -164,8 +164,8 @@ impl ShardThread {
         self.tokens.borrow_mut().verify(token, resource, &self.shared.settings(), now)
     }
 
-    pub(crate) fn negotiated(&self, hub: HubName, id: ConnectionId, token: ConnectionId) {
-        self.core.borrow_mut().negotiated(hub, id, token, self.now());
+    pub(crate) fn negotiated(&self, hub: HubName, id: ConnectionId, token: ConnectionId) -> Result<(), TooManyTokens> {
+        self.core.borrow_mut().negotiated(hub, id, token, self.now())
     }
 
     /// Uses up a connection token, on whichever shard it was made.

@@ -6,7 +6,10 @@ use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::{ConnectionFacts, UpstreamFailure};
 use hubgate_core::filter::{FilterMessage, MessageKind, Origin, Refusal, Verdict};
-use hubgate_core::id::{ConnectionId, GroupName, HubName, InvalidGroupName, PluginName, UserId};
+use hubgate_core::id::{
+    ConnectionId, GroupName, HubName, InvalidGroupName, InvalidUserId, METHOD_TOO_LONG, PluginName, UserId,
+    is_short_enough,
+};
 use hubgate_core::pairs::Pairs;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
 
@@ -261,6 +264,9 @@ fn action(asked: hub::Action, plugin: &PluginName) -> Result<Option<Action>, Str
             if method.is_empty() {
                 return Err("the method must not be empty".to_owned());
             }
+            if !is_short_enough(&method) {
+                return Err(METHOD_TOO_LONG.to_owned());
+            }
             let (message, except) = (Outgoing::call(method, arguments(values)?), connections(&except).into());
             target(to)?.map(|to| Action::Send { to, message, except })
         }
@@ -268,13 +274,13 @@ fn action(asked: hub::Action, plugin: &PluginName) -> Result<Option<Action>, Str
             let group = group(&membership.group)?;
             let ttl_seconds = membership.ttl_seconds;
             let plugin = Some(plugin.clone());
-            member(&membership.member).map(|member| Action::Join { member, group, ttl_seconds, plugin })
+            member(&membership.member)?.map(|member| Action::Join { member, group, ttl_seconds, plugin })
         }
         hub::Action::Leave((who, name)) => {
             let group = group(&name)?;
-            member(&who).map(|member| Action::Leave { member, group })
+            member(&who)?.map(|member| Action::Leave { member, group })
         }
-        hub::Action::LeaveAll(who) => member(&who).map(Action::LeaveAll),
+        hub::Action::LeaveAll(who) => member(&who)?.map(Action::LeaveAll),
         hub::Action::Close(closing) => {
             let except = connections(&closing.except);
             target(closing.target)?.map(|target| Action::Close {
@@ -293,16 +299,20 @@ pub(crate) fn target(target: types::TargetResult) -> Result<Option<Target>, Stri
     Ok(match target {
         types::TargetResult::All => Some(Target::All),
         types::TargetResult::Group(name) => Some(Target::Group(group(&name)?)),
-        types::TargetResult::User(id) => Some(Target::User(UserId::new(id))),
+        types::TargetResult::User(id) => Some(Target::User(user(&id)?)),
         types::TargetResult::Connection(id) => ConnectionId::parse(&id).map(Target::Connection),
     })
 }
 
-fn member(member: &types::Member) -> Option<Member> {
-    match member {
+fn member(member: &types::Member) -> Result<Option<Member>, String> {
+    Ok(match member {
         types::Member::Connection(id) => ConnectionId::parse(id).map(Member::Connection),
-        types::Member::User(id) => Some(Member::User(UserId::new(id.as_str()))),
-    }
+        types::Member::User(id) => Some(Member::User(user(id)?)),
+    })
+}
+
+fn user(id: &str) -> Result<UserId, String> {
+    UserId::parse(id).map_err(|reason: InvalidUserId| reason.to_string())
 }
 
 fn group(name: &str) -> Result<GroupName, String> {
@@ -367,6 +377,10 @@ mod tests {
         check(hub::Action::Leave((user(), "x".repeat(1025))), "Invalid group name");
         let membership = hub::Membership { member: user(), group: String::new(), ttl_seconds: None };
         check(hub::Action::Join(membership), "Invalid group name");
+        let long = || "x".repeat(1025);
+        check(send(&long(), "[]", types::TargetResult::All), METHOD_TOO_LONG);
+        check(send("m", "[]", types::TargetResult::User(long())), "Invalid user id");
+        check(hub::Action::LeaveAll(types::Member::User(long())), "Invalid user id");
     }
 
     #[test]

@@ -372,6 +372,13 @@ fn a_hub_server_that_asks_a_client_is_answered_whatever_becomes_of_the_client_an
         rig.judge(Verdict::Pass);
         assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::SlowClient);
     });
+    check("many small messages are held back", &|rig, client, server| {
+        rig.answers(server, client, ANSWER);
+        asks(rig, server, client);
+        (0..10).for_each(|_| rig.answers(server, client, PING));
+        rig.judge(Verdict::Pass);
+        assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::SlowClient);
+    });
     check("the filter asks for the client's end and lets the call pass", &|rig, client, server| {
         asks(rig, server, client);
         rig.judge_and_ask(Verdict::Pass, vec![close(client)]);

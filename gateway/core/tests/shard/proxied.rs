@@ -165,7 +165,7 @@ fn who_gets_too_much_before_its_handshake_is_answered_is_let_go() {
     let server = rig.server(0, "a", 0);
     let client = rig.open(0, "chat", None);
     rig.data(client, HANDSHAKE);
-    for _ in 0..3 {
+    for _ in 0..8 {
         to_all(&mut rig, server, &format!("{}\x1e", "x".repeat(400)));
     }
     rig.answers(server, client, "{}\x1e");
@@ -514,6 +514,61 @@ fn the_members_of_a_group_are_told_page_by_page() {
     let query = GroupMemberQuery { group: "nobody", ack_id: 6, max: 2, ..Default::default() };
     rig.says(server, &ServiceMessage::GroupMemberQuery(query));
     assert_eq!(rig.told(server), ["ack 6 2 [92, 90, c0]"], "an empty page is one, too");
+}
+
+fn ask_for_a_group(rig: &mut Rig, server: Server, ack_id: i64) {
+    let check = CheckGroupExistenceWithAck { group: "g", ack_id, ..CheckGroupExistenceWithAck::default() };
+    rig.says(server, &ServiceMessage::CheckGroupExistenceWithAck(check));
+}
+
+#[test]
+fn a_hub_server_with_many_acks_that_wait_is_not_read_until_half_of_them_are_answered() {
+    const MOST: i64 = 1_000;
+    let mut rig = Rig::new(2, default_mode());
+    let server = rig.server(0, "a", 0);
+    rig.is_alone = true;
+    (1..MOST).for_each(|number| ask_for_a_group(&mut rig, server, number));
+    assert!(rig.paused_servers.is_empty());
+    ask_for_a_group(&mut rig, server, MOST);
+    assert_eq!(rig.paused_servers, [server.id]);
+    // It had been sent before the transport was asked for no more.
+    ask_for_a_group(&mut rig, server, MOST + 1);
+    assert!(rig.told(server).is_empty());
+    rig.reunite();
+    assert!(rig.paused_servers.is_empty());
+    assert_eq!(rig.told(server).len() as i64, MOST + 1);
+}
+
+#[test]
+fn an_ack_for_which_a_shard_takes_too_long_says_so_and_is_not_kept() {
+    let mut rig = Rig::new(2, default_mode());
+    let server = rig.server(0, "a", 0);
+    rig.is_alone = true;
+    ask_for_a_group(&mut rig, server, 7);
+    rig.pass(Millis(8_000));
+    rig.told(server);
+    rig.pass(Millis(1_500));
+    assert!(rig.told(server).contains(&"ack 7 3".to_owned()));
+    rig.reunite();
+    assert!(rig.told(server).is_empty(), "it has been told once");
+}
+
+#[test]
+fn a_hub_server_is_told_of_ids_and_names_that_nothing_can_have() {
+    let mut settings = default_mode();
+    settings.limits.server_message = 10_000;
+    let mut rig = Rig::new(1, settings);
+    let server = rig.server(0, "a", 0);
+    let (client, _) = rig.connect_proxied(0, Some("ann"), &[server]);
+    let long = "x".repeat(1_025);
+    join(&mut rig, server, client, &long, 7);
+    let check = CheckUserExistenceWithAck { user_id: &long, ack_id: 8, ..CheckUserExistenceWithAck::default() };
+    rig.says(server, &ServiceMessage::CheckUserExistenceWithAck(check));
+    assert_eq!(rig.told(server), ["ack 7 4", "ack 8 4"]);
+    let send = MultiUserData { user_ids: vec!["ann", &long], payloads: both("x\x1e"), ..MultiUserData::default() };
+    rig.says(server, &ServiceMessage::MultiUserData(send));
+    assert!(rig.received(client).is_empty());
+    assert_eq!(rig.skipped, ["a message with an id or a name of more than 1024 characters"]);
 }
 
 #[test]

@@ -58,6 +58,9 @@ pub(crate) struct Rig {
     pub(crate) done: Vec<u64>,
     pub(crate) unreadable: usize,
     pub(crate) paused_servers: Vec<ServerConnectionId>,
+    /// Orders between shards wait in `unanswered`.
+    pub(crate) is_alone: bool,
+    unanswered: Vec<(usize, HubName, Order)>,
     /// Clients do not look at what they get.
     pub(crate) takes_garbage: bool,
     ids: u8,
@@ -80,7 +83,7 @@ pub(crate) fn settings() -> Settings {
             queued_bytes: 2_000,
             departed_bytes: 4_000,
             departed_calls: 2,
-            held: 1_000,
+            held: 5_000,
             server_message: 1_000,
             mode_switch_closes: 8,
             groups_per_connection: 3,
@@ -188,6 +191,8 @@ impl Rig {
             done: Vec::new(),
             unreadable: 0,
             paused_servers: Vec::new(),
+            is_alone: false,
+            unanswered: Vec::new(),
             takes_garbage: false,
             ids: 0,
         }
@@ -425,7 +430,18 @@ impl Rig {
     }
 
     fn forward(&mut self, shard: usize, hub: &HubName, order: Order) {
+        if self.is_alone {
+            return self.unanswered.push((shard, hub.clone(), order));
+        }
         self.tell(shard, |shard, now, effects| shard.obey(hub, order, now, effects));
+    }
+
+    /// The shards obey what was ordered while each was alone.
+    pub(crate) fn reunite(&mut self) {
+        self.is_alone = false;
+        for (shard, hub, order) in std::mem::take(&mut self.unanswered) {
+            self.forward(shard, &hub, order);
+        }
     }
 
     /// Takes a frame apart: a text message, unmasked, in one frame.

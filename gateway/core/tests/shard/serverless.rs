@@ -355,14 +355,14 @@ fn a_token_opens_one_transport_of_its_hub_in_time() {
     let mut rig = Rig::new(1, settings());
     let (id, token) = (ConnectionId::new(ShardIndex(0), [1; 16]), ConnectionId::new(ShardIndex(0), [2; 16]));
     let shard = &mut rig.shards[0];
-    shard.negotiated(hub("chat"), id, token, Millis(0));
+    shard.negotiated(hub("chat"), id, token, Millis(0)).expect("there is room");
     let mut claim = |token, name, at| shard.claim_token(token, &hub(name), Transport::LongPolling, Millis(at));
     assert_eq!(claim(token, "other", 1), Err(TokenRefusal::Unknown));
     assert_eq!(claim(token, "chat", 4_999), Ok((id, Vec::new())));
     assert_eq!(claim(token, "chat", 4_999), Err(TokenRefusal::InUse(Transport::LongPolling)));
     assert_eq!(claim(token, "other", 4_999), Err(TokenRefusal::Unknown));
     let late = ConnectionId::new(ShardIndex(0), [3; 16]);
-    shard.negotiated(hub("chat"), id, late, Millis(0));
+    shard.negotiated(hub("chat"), id, late, Millis(0)).expect("there is room");
     assert_eq!(shard.claim_token(late, &hub("chat"), Transport::WebSockets, Millis(5_000)), Err(TokenRefusal::Unknown));
 }
 
@@ -405,6 +405,17 @@ fn a_webhook_hears_of_a_client_that_is_in_already_but_has_not_been_heard() {
     rig.answer(Ok(None), Vec::new());
     assert!(rig.paused.is_empty());
     assert_eq!(methods(&[rig.answer(Ok(None), Vec::new())]), ["m"]);
+}
+
+#[test]
+fn a_method_whose_name_is_too_long_is_not_called() {
+    let mut settings = settings();
+    settings.limits.message = 2_000;
+    let mut rig = Rig::new(1, settings);
+    let client = rig.connect(0, None);
+    rig.invoke(client, "1", &"m".repeat(1_025));
+    let error = r#"{"type":3,"invocationId":"1","error":"The method's name is longer than 1024 characters."}"#;
+    assert_eq!((rig.received(client), rig.calls.len()), (vec![error.to_owned()], 0));
 }
 
 #[test]

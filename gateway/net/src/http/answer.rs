@@ -142,6 +142,8 @@ pub(crate) enum Refusal {
     NoRoom(NoRoom),
     #[error("More negotiations in a second than `server.limits.negotiates-per-second` allows; try again later.")]
     TooManyNegotiates { wait: Duration },
+    #[error("As many negotiated connections as the gateway keeps wait for their clients; try again later.")]
+    TooManyNegotiated,
     #[error("Hub '{0}' lets nobody in without a token: `hubs.{0}.negotiate` is not `{{ anonymous = true }}`.")]
     NotAnonymous(hubgate_core::id::HubName),
     #[error(
@@ -214,7 +216,7 @@ impl Refusal {
             }
             Refusal::ConnectionInUse => StatusCode::CONFLICT,
             Refusal::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
-            Refusal::NoRoom(NoRoom::Connections) => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::TooManyNegotiated | Refusal::NoRoom(NoRoom::Connections) => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::NoRoom(NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken)
             | Refusal::TooManyNegotiates { .. }
             | Refusal::PostsWait
@@ -246,6 +248,7 @@ impl Refusal {
             Refusal::UnknownTransport(_) | Refusal::NoTransport => "transport",
             Refusal::NoRoom(full) => full.key(),
             Refusal::TooManyNegotiates { .. } => "negotiates-per-second",
+            Refusal::TooManyNegotiated => "negotiated",
             Refusal::NoMembership(_) => "user-memberships",
             Refusal::NotAnonymous(_) => "anonymous",
             Refusal::HubServerOfServerless(_) => "hub-server",

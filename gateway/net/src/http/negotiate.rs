@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
-use hubgate_core::id::{ConnectionId, HubName};
+use hubgate_core::TooManyTokens;
+use hubgate_core::id::{ConnectionId, HubName, InvalidUserId, is_short_enough};
 use hubgate_wire::endpoint::Resource;
 use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect};
 use hubgate_wire::token::Claims;
@@ -37,7 +38,7 @@ pub(crate) fn connection(shard: &Rc<ShardThread>, request: &Parts, hub: &HubName
         NegotiateVersion::Zero => id,
         NegotiateVersion::One => new_id(shard),
     };
-    shard.negotiated(hub.clone(), id, token);
+    shard.negotiated(hub.clone(), id, token).map_err(|TooManyTokens| Refusal::TooManyNegotiated)?;
     Ok(json(&NegotiateAnswer::new(version, id.as_str(), token.as_str(), transports)))
 }
 
@@ -89,7 +90,11 @@ pub(crate) fn bearer_token(header: &HeaderValue) -> Option<&str> {
 /// The claims of a client's token for `hub`, which say without doubt who the client is.
 pub(crate) fn client_claims(shard: &ShardThread, token: &str, hub: &HubName) -> Result<Rc<Claims>, Refusal> {
     let claims = shard.verify(token, Resource::Client { hub: hub.as_str() })?;
-    if let Some(user) = claims.user_id()?
+    let user = claims.user_id()?;
+    if user.is_some_and(|user| !is_short_enough(user)) {
+        return Err(Refusal::bad_request(InvalidUserId.to_string()));
+    }
+    if let Some(user) = user
         && !webhook::is_header_value(user)
         && shard.shared.settings().core.tells_webhook(hub)
     {

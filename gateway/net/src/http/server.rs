@@ -4,7 +4,7 @@
 
 use http::request::Parts;
 use hubgate_core::NewServerConnection;
-use hubgate_core::id::{HubName, ServerId};
+use hubgate_core::id::{HubName, ServerId, is_short_enough};
 use hubgate_wire::endpoint::Resource;
 
 use super::answer::{Answer, Refusal};
@@ -37,10 +37,15 @@ pub(super) fn answer(
         NoUpgrade::NotAsked => Refusal::bad_request("Hub servers connect by a WebSocket."),
     })?;
     let name = header("x-asrs-server-id").map_or_else(|| claims.user_id(), |name| Ok(Some(name)))?;
+    let query = Query::of(&request.uri);
+    let connection = query.get("cid");
+    if [name, connection.as_deref()].into_iter().flatten().any(|name| !is_short_enough(name)) {
+        return Err(Refusal::bad_request("Invalid server id. A server id has at most 1024 characters."));
+    }
     let server = match name {
         Some(name) => ServerId::new(name),
         // One without a name is a server of its own.
-        None => match Query::of(&request.uri).get("cid") {
+        None => match connection {
             Some(connection) => ServerId::new(&*connection),
             None => ServerId::new(new_id(shard).as_str()),
         },

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use hubgate_core::Outgoing;
+use hubgate_core::id::{METHOD_TOO_LONG, is_short_enough};
 use hubgate_wire::messagepack::Reader;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload};
 use hubgate_wire::signalr::HubProtocol;
@@ -51,7 +52,7 @@ fn json(body: &Bytes) -> Result<Outgoing, Refusal> {
     }
     let message: Message<'_> = serde_json::from_str(text)
         .map_err(|error| Refusal::bad_request(format!("The body is no message in JSON: {error}")))?;
-    let target = message.target.filter(|target| !target.is_empty()).ok_or(no_target())?;
+    let target = check_target(message.target)?;
     let arguments = match message.arguments.map(RawValue::get) {
         None | Some("null") => return Ok(Outgoing::call(target, Payload::no_arguments())),
         Some(array) => JsonText::parse_array(body.slice_ref(array.as_bytes())),
@@ -83,7 +84,7 @@ fn messagepack(body: &Bytes) -> Result<Outgoing, Refusal> {
             }
         }
     }
-    let target = target.filter(|target| !target.is_empty()).ok_or(no_target())?.to_owned();
+    let target = check_target(target)?.to_owned();
     let arguments = match arguments {
         None | Some([0xc0]) => return Ok(Outgoing::call(target, Payload::no_arguments())),
         Some(array) => MessagePackValue::parse_array(body.slice_ref(array)),
@@ -124,8 +125,13 @@ fn is_whole(protocol: HubProtocol, mut message: &[u8]) -> bool {
     count > 0 && message.is_empty()
 }
 
-fn no_target() -> Refusal {
-    Refusal::bad_request("The message needs a `target`: the client method.")
+/// The client method, which must have a name.
+fn check_target<T: AsRef<str>>(target: Option<T>) -> Result<T, Refusal> {
+    match target {
+        Some(target) if !is_short_enough(target.as_ref()) => Err(Refusal::bad_request(METHOD_TOO_LONG)),
+        Some(target) if !target.as_ref().is_empty() => Ok(target),
+        Some(_) | None => Err(Refusal::bad_request("The message needs a `target`: the client method.")),
+    }
 }
 
 /// A message whose names are read without regard to case: SDKs write `Target`, people `target`.

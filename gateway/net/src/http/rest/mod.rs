@@ -13,7 +13,7 @@ use std::rc::Rc;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
-use hubgate_core::id::{GroupName, HubName};
+use hubgate_core::id::{GroupName, HubName, UserId};
 use hubgate_wire::endpoint::Resource;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
@@ -112,6 +112,9 @@ fn check_names(names: &Names<'_>) -> Result<(), Refusal> {
     }
     if names.user.is_some_and(str::is_empty) {
         return Err(Refusal::bad_request("Invalid user id. Valid user id should be at least 1 character long."));
+    }
+    if let Some(user) = names.user {
+        UserId::parse(user).map_err(|error| Refusal::bad_request(error.to_string()))?;
     }
     Ok(())
 }

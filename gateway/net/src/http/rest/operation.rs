@@ -15,9 +15,6 @@ use crate::http::body::RequestBody;
 use crate::http::query::Query;
 use crate::shard::ShardThread;
 
-/// The longest user id in an operation that closes connections, in characters.
-const LONGEST_CLOSED_USER: usize = 1024;
-
 /// An operation with all that its request says, but the body.
 #[derive(Debug)]
 pub(super) enum Operation {
@@ -60,10 +57,6 @@ impl Operation {
                 Operation::Send { to: whom(connection, user, group), except: excluded(query)? }
             }
             (Kind::Exists, connection, user, group) => Operation::Exists(whom(connection, user, group)),
-            (Kind::Close, _, Some(user), _) if user.as_str().chars().count() > LONGEST_CLOSED_USER => {
-                let text = "Invalid user id. Valid user id should be in between 1 and 1024 characters long.";
-                return Err(Refusal::bad_request(text));
-            }
             (Kind::Close, connection, user, group) => {
                 let (whom, except) = (whom(connection, user, group), excluded(query)?);
                 Operation::Close { whom, except, reason: reason(query) }
