@@ -41,6 +41,8 @@ fn a_wrong_value_is_named_with_the_path_of_its_key() {
         ("server.listen = 'everywhere'", "server.listen"),
         ("server.shards = -1", "server.shards"),
         ("server.drain-timeout = 10", "server.drain-timeout"),
+        ("server.drain-delay = 10", "server.drain-delay"),
+        ("server.drain-closes = -1", "server.drain-closes"),
         ("server.timeouts.client = 'a while'", "server.timeouts.client"),
         ("server.timeouts.write = '0s'", "server.timeouts.write"),
         ("server.limits.message = 'lots'", "server.limits.message"),
@@ -116,6 +118,8 @@ fn what_is_shown_is_the_file_with_all_defaults() {
     assert_eq!(table["server"]["limits"]["user-memberships"].as_integer(), Some(1_000_000), "a default");
     assert!(table["server"]["limits"]["plugin-memory"].is_str(), "a default that depends on the machine");
     assert_eq!(table["server"]["timeouts"]["write"].as_str(), Some("10s"), "a default");
+    assert_eq!(table["server"]["drain-delay"].as_str(), Some("0s"), "a default");
+    assert_eq!(table["server"]["drain-closes"].as_integer(), Some(0), "a default");
     assert_eq!(table["server"]["log"].as_str(), Some("warn"));
     let rollback: toml::Table = "errors = 0.5\nwindow = '10s'\ncalls = 20".parse().expect("it is TOML");
     assert_eq!(table["plugins"]["probe"]["rollback"].as_table(), Some(&rollback), "a default");

@@ -73,6 +73,56 @@ async fn tokens_and_addresses_hold_across_a_restart() {
     assert_eq!(client.call("whoami", json!([])).await.expect("it answers")["userId"], "ann");
 }
 
+#[tokio::test]
+async fn what_clients_had_said_before_the_signal_is_answered() {
+    const CALLS: usize = 2_000;
+    let mut gateway = Gateway::probe().start().await;
+    let mut client = gateway.client("probe").connect().await;
+    let mut ids = Vec::new();
+    for number in 0..CALLS {
+        ids.push(client.start_call("echo", json!([number])).await);
+    }
+    gateway.terminate();
+    for (number, id) in ids.iter().enumerate() {
+        assert_eq!(client.completion(id).await["result"], number);
+    }
+    assert!(client.end().await.allows_reconnect());
+    assert_eq!(gateway.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn until_the_delay_is_over_everything_goes_on_but_readiness() {
+    let mut gateway = Gateway::probe().with("server.drain-delay = '3s'").start().await;
+    let mut client = gateway.client("probe").connect().await;
+    gateway.terminate();
+    let is_unready = async || (gateway.get("/readyz").await.status == 503).then_some(());
+    until("the gateway to be unready", is_unready).await;
+    let mut late = gateway.client("probe").connect().await;
+    for client in [&mut client, &mut late] {
+        assert_eq!(client.call("echo", json!([1])).await.expect("it is answered"), 1);
+    }
+    for mut client in [client, late] {
+        assert!(client.end().await.allows_reconnect());
+    }
+    assert_eq!(gateway.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn whoever_has_not_had_its_turn_is_closed_when_the_time_to_leave_is_over() {
+    let setup = Gateway::probe().with("server.drain-closes = 1").with("server.drain-timeout = '1s'");
+    let mut gateway = setup.start().await;
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(gateway.client("probe").connect().await);
+    }
+    gateway.terminate();
+    for client in &mut clients {
+        assert!(client.end().await.allows_reconnect());
+    }
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    gateway.logs(&["server.drain-timeout is over before all clients are gone"]).await;
+}
+
 /// The status of `/readyz` on a connection that stays open; nothing if it is closed.
 async fn ready_on(stream: &mut TcpStream) -> Option<u16> {
     let exchange = async {

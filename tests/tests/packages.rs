@@ -35,7 +35,8 @@ fn the_service_manager_hears_of_the_start_of_reloads_and_of_the_end() {
     assert!(reloading.contains("RELOADING=1") && reloading.contains("MONOTONIC_USEC="), "{reloading}");
     assert_eq!(told(&socket).trim(), "READY=1");
     signal(process.id(), "TERM");
-    assert_eq!(told(&socket).trim(), "STOPPING=1");
+    let stopping = told(&socket);
+    assert!(stopping.starts_with("STOPPING=1\nEXTEND_TIMEOUT_USEC=25000000"), "{stopping}");
     assert!(process.wait().expect("it ends").success());
 }
 
@@ -76,11 +77,13 @@ fn systemd_takes_the_unit_as_it_is() {
         return;
     }
     let folder = tempfile::tempdir().expect("there is room for a folder");
-    let copy = folder.path().join("hubgate.service");
-    fs::write(&copy, unit.replace("/usr/local/bin/hubgate", &binary().display().to_string())).expect("it is empty");
-    let verdict = Command::new(analyze).arg("verify").arg("--man=no").arg(&copy).output().expect("it runs");
+    let [service, socket] = ["hubgate.service", "hubgate.socket"].map(|name| folder.path().join(name));
+    fs::write(&service, unit.replace("/usr/local/bin/hubgate", &binary().display().to_string())).expect("it is empty");
+    fs::copy(repository().join("packaging/hubgate.socket"), &socket).expect("the unit is there");
+    let verdict =
+        Command::new(analyze).arg("verify").arg("--man=no").args([&service, &socket]).output().expect("it runs");
     let said = String::from_utf8_lossy(&verdict.stderr);
-    let about_it: Vec<&str> = said.lines().filter(|line| line.contains("hubgate.service")).collect();
+    let about_it: Vec<&str> = said.lines().filter(|line| line.contains("hubgate.")).collect();
     assert!(about_it.is_empty(), "{about_it:?}");
 }
 

@@ -1,9 +1,14 @@
 //! A part of the gateway stands still: it is noticed, the others go on, and the process does not outlive it.
 
+use std::fs;
+use std::io::Read;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hubgate_tests::Gateway;
+use hubgate_tests::command::binary;
 use hubgate_tests::frozen::Frozen;
 use hubgate_tests::wait::{soon, until};
 use serde_json::json;
@@ -109,4 +114,33 @@ async fn the_service_manager_hears_signs_of_life_until_a_part_stands_still() {
     assert_eq!(gateway.ended().await.signal(), Some(ABORTED));
     assert!(socket.try_recv(&mut buffer).is_err(), "it was told that all was well");
     frozen.is_gone();
+}
+
+/// Everything that logs waits for the reader of the log, then.
+#[tokio::test]
+async fn a_log_that_nobody_reads_any_more_ends_the_process() {
+    let (folder, config) = Gateway::probe().written();
+    let ready = folder.path().join("ready.json");
+    let mut command = Command::new(binary());
+    command.args(["--log", "trace", "serve", "--listen", "127.0.0.1:0", "--config"]).arg(&config);
+    command.arg("--ready-file").arg(&ready).stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut process = command.spawn().expect("the binary is there");
+    // A pipe holds 64 KiB, and some of it is read, so that the gateway gets to its start.
+    let mut log = process.stderr.take().expect("it is piped");
+    let reader = std::thread::spawn(move || {
+        while !ready.is_file() {
+            let mut some = [0; 1024];
+            log.read(&mut some).expect("it logs");
+        }
+        (log, fs::read_to_string(&ready).expect("it is whole"))
+    });
+    let (_unread, ready) = reader.join().expect("it is ready");
+    let ready: serde_json::Value = ready.parse().expect("JSON");
+    let address: SocketAddr = ready["listen"].as_str().and_then(|text| text.parse().ok()).expect("an address");
+    let ended = async || {
+        // A connection is worth some lines.
+        drop(tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await);
+        process.try_wait().expect("a child can be waited for")
+    };
+    assert_eq!(until("the process to end", ended).await.signal(), Some(ABORTED));
 }

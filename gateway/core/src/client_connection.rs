@@ -83,6 +83,7 @@ pub(crate) struct ClientConnection {
     pub(crate) groups: Vec<GroupName>,
     /// Its hub server, from its handshake request until its end. None: the gateway answers it.
     pub(crate) proxy: Option<Box<Proxy>>,
+    pub(crate) leave: Leave,
 }
 
 #[derive(Debug)]
@@ -105,6 +106,18 @@ pub(crate) enum Phase {
         facts: Option<Arc<ConnectionFacts>>,
         transport: TransportState,
     },
+}
+
+/// How far a client is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    No,
+    /// It is its turn, since this time, but its handshake request has not come.
+    Connecting(Millis),
+    /// Its transport reads what it has said so far, and no more.
+    Asked,
+    /// That is done. It leaves when it is answered.
+    Said,
 }
 
 /// What is held back for a client, within bounds.

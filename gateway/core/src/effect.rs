@@ -49,6 +49,8 @@ pub enum Effect {
     /// Read no more of the client until [`Effect::ResumeReading`].
     PauseReading(Slot),
     ResumeReading(Slot),
+    /// Read what the client has said so far, and no more: [`crate::Shard::said_last_words`] wants to hear when that is done.
+    HearLastWords(Slot),
     /// Tell upstream; its answer comes back through [`crate::Shard::upstream_answered`].
     Call {
         slot: Slot,

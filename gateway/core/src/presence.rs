@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::id::{HubName, PluginName, ShardIndex, UserId};
 use crate::memberships::Memberships;
+use crate::pace::Pace;
 use crate::routing::HubServers;
 use crate::time::Millis;
 
@@ -26,6 +27,8 @@ pub struct Presence {
     pub(crate) memberships: Memberships,
     /// How many hubs were forgotten so far, so that shards know when to look for hubs of theirs among them.
     forgotten: AtomicU64,
+    /// At what pace clients leave when the gateway stops.
+    pub(crate) pace: Pace,
 }
 
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use hubgate_wire::websocket::{DataKind, Frame, close_code};
 use slab::Slab;
 
 use crate::calls::{CallQueue, DepartedCalls};
-use crate::client_connection::{ClientConnection, HubIndex, Identity, NewClient, Phase, TransportState};
+use crate::client_connection::{ClientConnection, HubIndex, Identity, Leave, NewClient, Phase, TransportState};
 use crate::effect::{CloseCause, Effect};
 use crate::event::ConnectionFacts;
 use crate::failure;
@@ -59,6 +59,8 @@ pub struct Shard {
     tokens: ConnectionTokens,
     /// Clients that do not fit their hub's mode any more, and wait for their end.
     pub(crate) misfits: VecDeque<(Slot, ConnectionId)>,
+    /// When clients were first sent away, once the gateway stops.
+    pub(crate) drain_began: Option<Millis>,
     pub(crate) wheel: TimerWheel,
     /// By protocol.
     pub(crate) pings: [Frame; HubProtocol::COUNT],
@@ -90,6 +92,7 @@ impl Shard {
             departed: DepartedCalls::default(),
             tokens: ConnectionTokens::default(),
             misfits: VecDeque::new(),
+            drain_began: None,
             wheel: TimerWheel::new(),
             pings: HubProtocol::ALL.map(|protocol| protocol.frame(&HubMessage::Ping)),
         }
@@ -161,6 +164,7 @@ impl Shard {
             calls: CallQueue::default(),
             groups: Vec::new(),
             proxy: None,
+            leave: Leave::No,
         }) as u32);
         self.schedule(slot, deadline);
         slot
@@ -219,16 +223,6 @@ impl Shard {
             *transport = TransportState::Gone;
         }
         self.forget_if_over(slot, effects);
-    }
-
-    /// All clients are told to come back later, because the gateway stops, and so are hub servers behind them.
-    pub fn drain(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        let slots: Vec<Slot> = self.clients.iter().map(|(index, _)| Slot(index as u32)).collect();
-        for slot in slots {
-            let closing = Closing { error: None, allow_reconnect: true, detail: String::new() };
-            self.close(slot, CloseCause::ServiceReload, closing, effects);
-        }
-        self.drain_servers(now, effects);
     }
 
     /// Whether no client is left, and upstream has heard of the end of all.

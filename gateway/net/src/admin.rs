@@ -25,7 +25,7 @@ use crate::http::{Answer, text, with_type};
 use crate::listeners::Listener;
 use crate::metrics;
 use crate::shards::Shards;
-use crate::tasks::PeerTask;
+use crate::tasks::{PeerTask, on_a_thread};
 
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -167,7 +167,11 @@ impl Admin {
         let name = percent_decode_str(name).decode_utf8_lossy().into_owned();
         let said = |status, error: &dyn std::fmt::Display| text(status, format!("Nothing was rolled back: {error}.\n"));
         // That version may have to be read and loaded.
-        match tokio::task::spawn_blocking(move || plugins.roll_back(&name)).await {
+        let working = match on_a_thread("rollback", move || plugins.roll_back(&name)) {
+            Ok(working) => working,
+            Err(error) => return said(StatusCode::SERVICE_UNAVAILABLE, &error),
+        };
+        match working.await {
             Ok(Ok(status)) => reply(&plugin(status)),
             Ok(Err(error @ RollbackError::NoPlugin)) => said(StatusCode::NOT_FOUND, &error),
             Ok(Err(error @ RollbackError::NoVersionBefore)) => said(StatusCode::CONFLICT, &error),

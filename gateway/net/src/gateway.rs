@@ -1,6 +1,5 @@
 //! The whole gateway: its listeners, its shards, and its orderly end.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
@@ -15,12 +14,12 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use crate::accepting::Accepting;
 use crate::admin::{self, Admin};
 use crate::admission::Admission;
-use crate::inbox::ShardMessage;
-use crate::listeners::{self, Descriptors, Listener};
+use crate::listeners::{Descriptors, Listener, ListeningSocket};
 use crate::metrics::Metrics;
-use crate::settings::Settings;
+use crate::settings::{Drain, Settings};
 use crate::shards::Shards;
 use crate::tasks::{self, Caught};
 use crate::vitals::Vitals;
@@ -69,6 +68,8 @@ pub(crate) fn unix_seconds() -> u64 {
 pub enum StartError {
     #[error("{key} = \"{address}\": cannot listen there: {source}")]
     Listen { key: &'static str, address: SocketAddr, source: io::Error },
+    #[error("{key}: the socket that the service manager has passed is no TCP socket that listens: {source}")]
+    Inherited { key: &'static str, source: io::Error },
     #[error("cannot start a worker thread: {0}")]
     Thread(#[from] io::Error),
 }
@@ -99,23 +100,36 @@ pub struct Change {
     pub done: oneshot::Sender<()>,
 }
 
+/// Listening sockets that the service manager has made; those that it has not are bound.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    pub clients: Option<TcpListener>,
+    pub admin: Option<TcpListener>,
+}
+
 /// A gateway that listens.
 #[derive(Debug)]
 pub struct Gateway {
     shared: Arc<Shared>,
     plugins: PluginHost,
-    listener: TcpListener,
+    listener: ListeningSocket,
     listen: SocketAddr,
-    admin: TcpListener,
+    admin: ListeningSocket,
     descriptors: Descriptors,
 }
 
 impl Gateway {
-    /// Binds the listeners. Nothing is accepted before [`Gateway::run`]. The process may have `max_descriptors` open files.
-    pub fn bind(settings: Settings, plugins: PluginHost, max_descriptors: usize) -> Result<Gateway, StartError> {
-        let listener = listen(LISTEN, settings.listen)?;
-        let admin = listen(ADMIN_LISTEN, settings.admin.listen)?;
-        let (listen, admin_address) = (listener.local_addr()?, admin.local_addr()?);
+    /// Binds the listeners that are not inherited. Nothing is accepted before [`Gateway::run`]. The process may have
+    /// `max_descriptors` open files.
+    pub fn bind(
+        settings: Settings,
+        plugins: PluginHost,
+        max_descriptors: usize,
+        inherited: Inherited,
+    ) -> Result<Gateway, StartError> {
+        let listener = listen(LISTEN, settings.listen, inherited.clients)?;
+        let admin = listen(ADMIN_LISTEN, settings.admin.listen, inherited.admin)?;
+        let (listen, admin_address) = (listener.address()?, admin.address()?);
         let mut registry = Registry::default();
         plugins.register_metrics(&mut registry);
         let shared = Shared {
@@ -146,6 +160,12 @@ impl Gateway {
     /// The public base URL of connection strings.
     pub fn endpoint(&self) -> Endpoint {
         self.shared.settings().endpoints[0].clone()
+    }
+
+    /// Tells how long the end takes at most, as the settings are when it is asked.
+    pub fn longest_end(&self) -> impl Fn() -> Duration + use<> {
+        let shared = self.shared.clone();
+        move || longest_end(shared.settings().drain)
     }
 
     /// Starts a task without which the gateway cannot go on: it stops, in order, if the task panics.
@@ -183,22 +203,16 @@ impl Gateway {
         let admin = Admin { shared: self.shared.clone(), plugins: self.plugins.clone(), shards: shards.clone() };
         let listener = Listener::new(self.listener, LISTEN)?;
         let mut operators = std::pin::pin!(admin::serve(Listener::new(self.admin, ADMIN_LISTEN)?, admin));
-        vitals.set_accepting(true);
+        vitals.set_ready(true);
         on_ready();
         {
+            let accepting =
+                Accepting { listener, descriptors: self.descriptors, shared: &self.shared, shards: &shards };
             let mut accepting = std::pin::pin!(async {
-                tokio::select! {
-                    ended = Caught::new(accept(listener, self.descriptors, &self.shared, &shards)) => match ended {
-                        Ok(never) => match never {},
-                        Err(_) => vitals.fail("accepting connections panicked".to_owned()),
-                    },
-                    () = stop => {}
-                    _ = vitals.failed() => {}
+                if Caught::new(accepting.until(begin_to_end(&self.shared, stop))).await.is_err() {
+                    vitals.fail("accepting connections panicked".to_owned());
                 }
-                vitals.set_accepting(false);
-                let drain_timeout = self.shared.settings().drain_timeout;
-                vitals.end_within(drain_timeout.saturating_add(END_LIMIT));
-                shards.drain_within(drain_timeout).await;
+                shards.drain_within(self.shared.settings().drain.timeout).await;
             });
             loop {
                 tokio::select! {
@@ -224,6 +238,27 @@ impl Gateway {
     }
 }
 
+/// Until clients are to be sent away: for a while before, load balancers learn that the gateway wants no more.
+async fn begin_to_end(shared: &Shared, stop: impl Future<Output = ()>) {
+    let vitals = &shared.vitals;
+    tokio::select! {
+        () = stop => {}
+        _ = vitals.failed() => {}
+    }
+    vitals.set_ready(false);
+    let drain = shared.settings().drain;
+    vitals.end_within(longest_end(drain));
+    tokio::select! {
+        () = tokio::time::sleep(drain.delay) => {}
+        _ = vitals.failed() => {}
+    }
+}
+
+/// How long the end takes at most.
+fn longest_end(drain: Drain) -> Duration {
+    drain.delay.saturating_add(drain.timeout).saturating_add(END_LIMIT)
+}
+
 /// The settings, with the bound address for an endpoint if they have none.
 fn with_endpoint(mut settings: Settings, listen: SocketAddr) -> Settings {
     if settings.endpoints.is_empty() {
@@ -233,33 +268,21 @@ fn with_endpoint(mut settings: Settings, listen: SocketAddr) -> Settings {
     settings
 }
 
-fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    listeners::bind(address).map_err(|source| StartError::Listen { key, address, source })
-}
-
-/// Accepts connections and deals them out to the shards in turn. Those that there is no place for are closed without a word:
-/// an answer would wait for a request.
-async fn accept(mut listener: Listener, mut descriptors: Descriptors, shared: &Shared, shards: &Shards) -> Infallible {
-    let mut turn = 0;
-    loop {
-        let accepted = loop {
-            let (stream, remote) = listener.accept().await;
-            if descriptors.are_scarce(&stream) {
-                shared.metrics.refused("descriptors");
-                continue;
-            }
-            let Some(place) = shared.admission.enter_http(&shared.settings().limits) else {
-                shared.metrics.refused("http-connections");
-                continue;
-            };
-            match stream.into_std() {
-                Ok(stream) => break ShardMessage::Accepted { stream, remote, place },
-                Err(error) => tracing::debug!(%error, "an accepted connection is lost"),
-            }
-        };
-        #[cfg(test)]
-        shared.faults.strike(crate::faults::Fault::Accepting);
-        shards.deal(&mut turn, accepted).await;
+fn listen(
+    key: &'static str,
+    address: SocketAddr,
+    inherited: Option<TcpListener>,
+) -> Result<ListeningSocket, StartError> {
+    match inherited {
+        Some(socket) => {
+            let socket = ListeningSocket::inherited(socket).and_then(|socket| {
+                let address = socket.address()?;
+                tracing::info!(%address, "the service manager has made the socket: {key} has no effect");
+                Ok(socket)
+            });
+            socket.map_err(|source| StartError::Inherited { key, source })
+        }
+        None => ListeningSocket::bind(address).map_err(|source| StartError::Listen { key, address, source }),
     }
 }
 

@@ -51,9 +51,18 @@ pub(crate) enum ShardMessage {
     /// Go on with these settings, and with the plugins that the host has now.
     Configure(Arc<Settings>, oneshot::Sender<()>),
     /// Send all clients away; answered when they are gone and upstream has heard of it.
-    Drain(oneshot::Sender<()>),
+    Drain(Farewell, oneshot::Sender<()>),
     /// End the thread, whatever it is doing.
     Stop,
+}
+
+/// How clients are sent away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// At the pace that is set, each when what it has said is answered.
+    Orderly,
+    /// Whoever is left, and whatever waits.
+    AtOnce,
 }
 
 /// A client's socket behind its upgrade to a WebSocket.

@@ -1,6 +1,7 @@
 //! The tokio shell of the gateway: sockets, threads, timers and outside systems. It decides nothing: what it hears goes
 //! into the core, and what comes out of the core it does.
 
+mod accepting;
 mod admin;
 mod admission;
 mod client;
@@ -28,6 +29,6 @@ mod web_client;
 mod webhooks;
 mod websocket;
 
-pub use gateway::{Change, Gateway, RunError, StartError};
+pub use gateway::{Change, Gateway, Inherited, RunError, StartError};
 pub use tasks::{Panicked, Working, on_a_thread};
 pub use tls::{Tls, TlsError};

@@ -19,8 +19,7 @@ const KEPT_BACK_SHARE: usize = 8;
 /// No more than so many are kept back: 64 for operators, and as many for what their requests need.
 const MAX_KEPT_BACK: usize = 128;
 
-/// Binds a listening socket.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
@@ -30,20 +29,56 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// A listening socket that nobody accepts on yet.
+#[derive(Debug)]
+pub(crate) struct ListeningSocket {
+    socket: std::net::TcpListener,
+    is_shared: bool,
+}
+
+impl ListeningSocket {
+    pub(crate) fn bind(address: SocketAddr) -> io::Result<ListeningSocket> {
+        Ok(ListeningSocket { socket: bind(address)?, is_shared: false })
+    }
+
+    /// One that the service manager has made.
+    pub(crate) fn inherited(socket: std::net::TcpListener) -> io::Result<ListeningSocket> {
+        socket.set_nonblocking(true)?;
+        Ok(ListeningSocket { socket, is_shared: true })
+    }
+
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
 /// A listening socket.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: tokio::net::TcpListener,
     /// The key of its address in the configuration.
     key: &'static str,
+    /// Whether the service manager has it, too, and passes it to the next gateway.
+    is_shared: bool,
     trouble: Trouble,
 }
 
 impl Listener {
     /// Needs the runtime that it is going to accept on.
-    pub(crate) fn new(socket: std::net::TcpListener, key: &'static str) -> io::Result<Listener> {
+    pub(crate) fn new(socket: ListeningSocket, key: &'static str) -> io::Result<Listener> {
+        let ListeningSocket { socket, is_shared } = socket;
         let socket = tokio::net::TcpListener::from_std(socket)?;
-        Ok(Listener { socket, key, trouble: Trouble::default() })
+        Ok(Listener { socket, key, is_shared, trouble: Trouble::default() })
+    }
+
+    /// Closes the socket; gives the connections that nobody else would accept.
+    pub(crate) fn rest(self) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+        let socket = if self.is_shared { None } else { self.socket.into_std().ok() };
+        std::iter::from_fn(move || {
+            let (stream, remote) = socket.as_ref()?.accept().ok()?;
+            stream.set_nonblocking(true).ok()?;
+            Some((TcpStream::from_std(stream).ok()?, remote))
+        })
     }
 
     /// The next connection, however many errors come before it.

@@ -24,7 +24,7 @@ pub struct Settings {
     pub access_keys: Vec<AccessKey>,
     /// Worker threads; at least 1.
     pub shards: u16,
-    pub drain_timeout: Duration,
+    pub drain: Drain,
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// None: plain HTTP.
@@ -54,6 +54,17 @@ impl Settings {
     pub fn hub(&self, hub: &HubName) -> &HubSettings {
         self.hubs.get(hub).unwrap_or(&self.other_hubs)
     }
+}
+
+/// How the gateway stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// How long everything goes on while load balancers learn that the gateway is not ready.
+    pub delay: Duration,
+    /// How long clients have to leave, after that.
+    pub timeout: Duration,
+    /// Clients that are asked to leave in a second, in number; 0: all at once.
+    pub closes: u32,
 }
 
 /// Bounds of what may come from outside. Sizes are in bytes.
@@ -182,7 +193,7 @@ pub(crate) mod tests {
             endpoints: Vec::new(),
             access_keys: Vec::new(),
             shards: 1,
-            drain_timeout: Duration::ZERO,
+            drain: Drain { delay: Duration::ZERO, timeout: Duration::ZERO, closes: 0 },
             limits: limits(),
             timeouts: Timeouts {
                 header: Duration::ZERO,

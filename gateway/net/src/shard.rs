@@ -1,5 +1,6 @@
 //! A worker thread: it owns sockets, a [`Shard`] and plugin instances, and carries out what the core wants done.
 
+mod drain;
 mod effects;
 
 use std::cell::{Cell, RefCell};
@@ -29,6 +30,7 @@ use crate::entrant::{ClaimedToken, Entrant, Releases};
 #[cfg(test)]
 use crate::faults::Fault;
 use crate::gateway::Shared;
+use crate::http::connections::HttpConnections;
 use crate::http::{self, Refusal, VerifiedTokens};
 use crate::inbox::{Inbox, InboxSender, ShardMessage, UpgradedClient};
 use crate::peers::Peer;
@@ -73,6 +75,7 @@ pub(crate) struct ShardThread {
     /// Readers that wait because another shard is behind.
     pub(crate) held_readers: RefCell<Vec<Waker>>,
     is_drained: Notify,
+    pub(crate) http: Rc<HttpConnections>,
     /// Whose WebSockets were dropped before the core had heard of their end: the task of each has panicked.
     abandoned: RefCell<Vec<Owner>>,
 }
@@ -82,6 +85,7 @@ enum Answer {
     Upstream(Slot, UpstreamAnswer),
     Inspected(InspectionNumber, Inspected),
     InspectionWaits(InspectionNumber),
+    SaidLastWords(Slot),
 }
 
 /// Runs a shard on this thread until its inbox is closed.
@@ -121,6 +125,7 @@ pub(crate) async fn run(
         flusher: RefCell::default(),
         held_readers: RefCell::default(),
         is_drained: Notify::new(),
+        http: Rc::default(),
         abandoned: RefCell::default(),
     });
     shard.spawn_vital("the writer", shard.clone().flush_at_the_end_of_each_turn());
@@ -237,6 +242,10 @@ impl ShardThread {
         });
     }
 
+    pub(crate) fn said_last_words(self: &Rc<Self>, slot: Slot) {
+        self.tell(|core, now, effects| core.said_last_words(slot, now, effects));
+    }
+
     pub(crate) fn client_gone(self: &Rc<Self>, slot: Slot, cause: CloseCause) {
         self.links.borrow_mut()[slot.0 as usize] = None;
         self.tell(|core, _, effects| core.client_gone(slot, cause, effects));
@@ -318,6 +327,7 @@ impl ShardThread {
                 Answer::Upstream(slot, answer) => core.upstream_answered(slot, answer, now, &mut effects),
                 Answer::Inspected(number, inspected) => core.inspected(number, inspected, now, &mut effects),
                 Answer::InspectionWaits(number) => core.inspection_waits(number, &mut effects),
+                Answer::SaidLastWords(slot) => core.said_last_words(slot, now, &mut effects),
             }
         }
         if self.is_empty() {
@@ -359,29 +369,10 @@ impl ShardThread {
                 self.core.borrow_mut().configure(settings, self.plugins.halves());
                 let _ = answer.send(());
             }
-            ShardMessage::Drain(answer) => {
-                self.spawn_vital("the end", self.clone().drain(answer));
+            ShardMessage::Drain(farewell, answer) => {
+                self.spawn_vital("the end", self.clone().drain(farewell, answer));
             }
             ShardMessage::Stop => {}
-        }
-    }
-
-    /// Whether no client and no hub server is connected, and nobody waits for a send.
-    fn is_empty(&self) -> bool {
-        self.core.borrow().is_empty() && self.servers.borrow().is_empty() && self.sending.borrow().is_empty()
-    }
-
-    /// Sends all clients and hub servers away and waits until they are gone.
-    async fn drain(self: Rc<Self>, answer: oneshot::Sender<()>) {
-        loop {
-            // A client that was just being upgraded may come while others leave.
-            self.tell(|core, now, effects| core.drain(now, effects));
-            if self.is_empty() {
-                let _ = answer.send(());
-                return;
-            }
-            let drained = self.is_drained.notified();
-            drop(tokio::time::timeout(Shard::tick_period().into(), drained).await);
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::gateway::Shared;
-use crate::inbox::{INBOX, Inbox, InboxSender, ShardMessage};
+use crate::inbox::{Farewell, INBOX, Inbox, InboxSender, ShardMessage};
 use crate::shard;
 use crate::tasks::{Caught, start_thread};
 
@@ -25,6 +25,8 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 const CONFIGURE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection waits for the shard whose turn it is before the next one gets it.
 const DEAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the last clients have to hear that they may come back.
+const LAST_CLOSES: Duration = Duration::from_secs(1);
 /// How long the shards' threads may take to end once they are told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is looked whether they have.
@@ -110,8 +112,10 @@ impl Shards {
 
     /// Sends all clients away, and waits until they are gone.
     pub(crate) async fn drain_within(&self, timeout: Duration) {
-        if self.ask(ShardMessage::Drain, timeout).await.contains(&None) {
+        let drain = |farewell, timeout| self.ask(move |gone| ShardMessage::Drain(farewell, gone), timeout);
+        if drain(Farewell::Orderly, timeout).await.contains(&None) {
             tracing::warn!(?timeout, "server.drain-timeout is over before all clients are gone");
+            drain(Farewell::AtOnce, LAST_CLOSES).await;
         }
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct Vitals {
     /// Of the thread that accepts connections.
     pub(crate) main: Pulse,
     shards: Vec<Pulse>,
-    is_accepting: AtomicBool,
+    is_ready: AtomicBool,
     /// The first part that broke, if one did.
     failure: OnceLock<String>,
     has_failed: Notify,
@@ -51,7 +51,7 @@ impl Vitals {
         Vitals {
             main: Pulse::new("main".to_owned()),
             shards: (0..shards).map(|index| Pulse::new(format!("shard-{index}"))).collect(),
-            is_accepting: AtomicBool::new(false),
+            is_ready: AtomicBool::new(false),
             failure: OnceLock::new(),
             has_failed: Notify::new(),
             plugins: Mutex::new(plugins),
@@ -67,14 +67,14 @@ impl Vitals {
         std::iter::once(&self.main).chain(&self.shards)
     }
 
-    /// All that is needed for serving is there, or is so no more.
-    pub(crate) fn set_accepting(&self, is_accepting: bool) {
-        self.is_accepting.store(is_accepting, Ordering::Relaxed);
+    /// The gateway wants clients, or does so no more.
+    pub(crate) fn set_ready(&self, is_ready: bool) {
+        self.is_ready.store(is_ready, Ordering::Relaxed);
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
         let is_unwell = self.failure.get().is_some() || self.pulses().any(Pulse::is_silent);
-        match (is_unwell, self.is_accepting.load(Ordering::Relaxed)) {
+        match (is_unwell, self.is_ready.load(Ordering::Relaxed)) {
             (true, _) => Readiness::Unwell,
             (false, true) => Readiness::Ready,
             (false, false) => Readiness::Draining,
@@ -165,7 +165,7 @@ mod tests {
     fn one_that_is_silent_or_gone_makes_the_gateway_unready() {
         let vitals = Vitals::new(2, None);
         assert_eq!(vitals.readiness(), Readiness::Draining);
-        vitals.set_accepting(true);
+        vitals.set_ready(true);
         assert_eq!(vitals.readiness(), Readiness::Ready);
         for pulse in vitals.pulses() {
             pulse.set_silent(true);

@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_thread_that_goes_on_makes_the_gateway_ready_again() {
         let (vitals, log, mut looks) = (Vitals::new(1, None), Log::start().expect("a thread"), Looks::default());
-        vitals.set_accepting(true);
+        vitals.set_ready(true);
         let mut look = |beats: bool| {
             vitals.main.beat();
             if beats {

@@ -61,6 +61,7 @@ pub(crate) fn run(
     let ran = runtime.block_on(async {
         // Signals count from the beginning, so that one that comes while plugins are compiled is not lost.
         let stop = stop_signal().context("cannot listen for signals")?;
+        let sockets = service_manager::sockets()?;
         let hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
         let access_key = config.net.access_keys[0].clone();
         let admin_token = config.net.admin.token.clone();
@@ -70,7 +71,7 @@ pub(crate) fn run(
         let plugins = PluginHost::start(config.host.clone(), compilation, folders, bad_plugins)
             .map_err(|error| Failure::Usage(anyhow!(error)))?;
         let max_descriptors = process::max_descriptors().context("cannot ask how many open files are allowed")?;
-        let gateway = Gateway::bind(config.net.clone(), plugins.clone(), max_descriptors)
+        let gateway = Gateway::bind(config.net.clone(), plugins.clone(), max_descriptors, sockets)
             .map_err(|error| Failure::Failed(anyhow!(error)))?;
         let connection_string =
             format!("Endpoint={};AccessKey={};Version=1.0;", gateway.endpoint(), access_key.expose());
@@ -87,6 +88,12 @@ pub(crate) fn run(
         let on_ready = || {
             ready.publish();
             service_manager::ready();
+        };
+        let longest_end = gateway.longest_end();
+        let stop = async {
+            stop.await;
+            service_manager::stopping(longest_end());
+            tracing::info!("stopping: clients are sent away");
         };
         let ran = gateway.run(on_ready, service_manager::signs_of_life(), stop, changed).await;
         following.abort();
@@ -124,8 +131,6 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        service_manager::stopping();
-        tracing::info!("stopping: clients are sent away");
     })
 }
 

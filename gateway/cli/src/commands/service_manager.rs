@@ -1,11 +1,18 @@
 //! What the service manager is told, where one asks to be told (systemd, `Type=notify`).
 //!
-//! Source: systemd, `sd_notify(3)` and `sd_watchdog_enabled(3)`.
+//! Source: systemd, `sd_notify(3)`, `sd_watchdog_enabled(3)` and `sd_listen_fds(3)`.
 
 use std::cell::Cell;
+use std::net::TcpListener;
+use std::os::fd::FromRawFd;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result, bail};
+use hubgate_net::Inherited;
 use sd_notify::NotifyState;
+
+/// The name of the socket for operators.
+const ADMIN: &str = "admin";
 
 /// Everything listens.
 pub(super) fn ready() {
@@ -20,9 +27,30 @@ pub(super) fn reloading() {
     }
 }
 
-/// Clients are sent away.
-pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+/// Clients are sent away; the process has ended after this time.
+pub(super) fn stopping(within: Duration) {
+    let time = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(time)]);
+}
+
+/// The listening sockets that the service manager has made: one for clients, and one that is named `admin` for operators.
+/// To be asked once.
+pub(super) fn sockets() -> Result<Inherited> {
+    let passed =
+        sd_notify::listen_fds_with_names(false).context("LISTEN_FDS and LISTEN_FDNAMES do not fit together")?;
+    let mut sockets = Inherited::default();
+    for (descriptor, name) in passed {
+        // SAFETY: the service manager has opened it for this process, and nobody else here takes it.
+        let socket = unsafe { TcpListener::from_raw_fd(descriptor) };
+        let (place, what) = match name.as_str() {
+            ADMIN => (&mut sockets.admin, "operators"),
+            _ => (&mut sockets.clients, "clients"),
+        };
+        if place.replace(socket).is_some() {
+            bail!("the service manager has passed two sockets for {what}: one needs `FileDescriptorName={ADMIN}`");
+        }
+    }
+    Ok(sockets)
 }
 
 /// To be called while all is well, as often as one likes: tells the service manager as often as it wants to hear

@@ -58,7 +58,9 @@ fn table(config: &Config, secrets: Secrets) -> Table {
     server.insert("access-keys".into(), list(net.access_keys.iter().map(|key| secret(secrets, key.expose()))));
     server.insert("trusted-proxies".into(), list(&net.trusted_proxies));
     server.insert("shards".into(), number(usize::from(net.shards)));
-    server.insert("drain-timeout".into(), span(net.drain_timeout));
+    server.insert("drain-delay".into(), span(net.drain.delay));
+    server.insert("drain-timeout".into(), span(net.drain.timeout));
+    server.insert("drain-closes".into(), Value::Integer(net.drain.closes.into()));
     if let Some(files) = tls {
         let mut tls = Table::new();
         tls.insert("certificate".into(), text(files.certificate.display()));

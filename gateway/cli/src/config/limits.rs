@@ -80,6 +80,14 @@ pub(super) fn net_timeouts(timeouts: &schema::Timeouts) -> Result<net::Timeouts,
     })
 }
 
+pub(super) fn drain(server: &schema::Server) -> net::Drain {
+    net::Drain {
+        delay: server.drain_delay.map_or(Duration::ZERO, |span| span.0),
+        timeout: server.drain_timeout.map_or(Duration::from_secs(10), |span| span.0),
+        closes: server.drain_closes,
+    }
+}
+
 pub(super) fn core_timeouts(timeouts: &schema::Timeouts) -> core::Timeouts {
     let or = |span: &Option<schema::Span>, seconds| span.map_or(Duration::from_secs(seconds), |span| span.0).into();
     core::Timeouts {

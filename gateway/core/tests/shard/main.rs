@@ -1,6 +1,7 @@
 //! The rules of a shard, and of several, without a network.
 
 mod departed;
+mod drain;
 mod filters;
 mod hubs;
 mod model;

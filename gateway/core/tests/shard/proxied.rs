@@ -959,9 +959,11 @@ fn others_sends_and_closes_reach_clients_of_hub_servers_too() {
 #[test]
 fn when_the_gateway_stops_hub_servers_are_told_and_their_clients_may_come_back() {
     let (mut rig, server, client) = one_of_each();
-    rig.tell(0, |shard, now, effects| shard.drain(now, effects));
+    rig.drain(0);
+    rig.said_all(client);
+    rig.drain(0);
     assert_eq!(rig.received(client), [r#"{"type":7,"allowReconnect":true}"#]);
-    assert_eq!(rig.told(server), [format!("close {}", client.id), "event 4 0".to_owned()]);
+    assert_eq!(rig.told(server), ["event 4 0".to_owned(), format!("close {}", client.id)]);
     assert_eq!(rig.finished_servers.len(), 1);
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Rig {
     /// What the log was told of memberships that were refused.
     pub(crate) refusals: Vec<MembershipRefusal>,
     pub(crate) paused: Vec<(usize, Slot)>,
+    /// Clients whose last words are to be heard.
+    pub(crate) leaving: Vec<(usize, Slot)>,
     to_servers: HashMap<ServerConnectionId, Vec<u8>>,
     pub(crate) finished_servers: Vec<(ServerConnectionId, String)>,
     pub(crate) skipped: Vec<String>,
@@ -184,6 +186,7 @@ impl Rig {
             told_of_drops: 0,
             refusals: Vec::new(),
             paused: Vec::new(),
+            leaving: Vec::new(),
             to_servers: HashMap::new(),
             finished_servers: Vec::new(),
             skipped: Vec::new(),
@@ -384,6 +387,17 @@ impl Rig {
         }
     }
 
+    /// Sends the clients of a shard away, all at once.
+    pub(crate) fn drain(&mut self, shard: usize) {
+        self.tell(shard, |shard, now, effects| shard.drain(0, now, effects));
+    }
+
+    /// A client's transport has read what it had said when it was asked to leave.
+    pub(crate) fn said_all(&mut self, client: Client) {
+        self.leaving.retain(|each| *each != (client.shard, client.slot));
+        self.tell(client.shard, |shard, now, effects| shard.said_last_words(client.slot, now, effects));
+    }
+
     /// The messages that the client got since the last look, without their separators.
     pub(crate) fn received(&mut self, client: Client) -> Vec<String> {
         self.received.remove(&(client.shard, client.slot)).unwrap_or_default()
@@ -411,6 +425,7 @@ impl Rig {
             Effect::MembershipRefused { refusal, .. } => self.refusals.push(refusal),
             Effect::PauseReading(slot) => self.paused.push((shard, slot)),
             Effect::ResumeReading(slot) => self.paused.retain(|each| *each != (shard, slot)),
+            Effect::HearLastWords(slot) => self.leaving.push((shard, slot)),
             Effect::Call { slot, event, .. } => self.calls.push_back((shard, slot, event)),
             Effect::ToServer { to, messages } => self.to_servers.entry(to).or_default().extend_from_slice(&messages),
             Effect::FinishServer { to, detail } => self.finished_servers.push((to, detail)),

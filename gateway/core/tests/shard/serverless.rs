@@ -366,18 +366,6 @@ fn a_token_opens_one_transport_of_its_hub_in_time() {
     assert_eq!(shard.claim_token(late, &hub("chat"), Transport::WebSockets, Millis(5_000)), Err(TokenRefusal::Unknown));
 }
 
-#[test]
-fn when_the_gateway_stops_all_clients_may_come_back() {
-    let mut rig = Rig::new(1, settings());
-    let client = rig.connect(0, None);
-    rig.tell(0, |shard, now, effects| shard.drain(now, effects));
-    assert_eq!(rig.received(client), [r#"{"type":7,"allowReconnect":true}"#]);
-    assert!(!rig.shards[0].is_empty(), "upstream has not heard of its end");
-    rig.gone(client, CloseCause::Normal);
-    rig.answer(Ok(None), Vec::new());
-    assert!(rig.shards[0].is_empty());
-}
-
 /// Everything goes to a webhook.
 fn by_webhook() -> Settings {
     let url = UrlTemplate::parse("http://localhost/").expect("a URL");

@@ -45,7 +45,7 @@ fn gateway_settings() -> Settings {
     settings.core = Arc::new(core);
     settings.access_keys = vec![AccessKey::new("a-key-that-only-this-test-knows-0123456789")];
     settings.other_hubs.anonymous_negotiate = true;
-    (settings.shards, settings.drain_timeout) = (2, Duration::from_secs(2));
+    (settings.shards, settings.drain.timeout) = (2, Duration::from_secs(2));
     let limits = &mut settings.limits;
     (limits.outbox, limits.post, limits.headers) = (1 << 20, 1 << 20, 16 << 10);
     (limits.connections, limits.http_connections) = (MOST_CLIENTS, 2 * MOST_CLIENTS);
@@ -62,8 +62,8 @@ async fn run(test: impl AsyncFnOnce(&Shared, SocketAddr)) -> Result<(), RunError
         Folders::default(),
         BadPlugins::Fail,
     );
-    let gateway =
-        Gateway::bind(gateway_settings(), plugins.expect("none is needed"), usize::MAX).expect("ports are free");
+    let plugins = plugins.expect("none is needed");
+    let gateway = Gateway::bind(gateway_settings(), plugins, usize::MAX, Inherited::default()).expect("ports are free");
     let (shared, address) = (gateway.shared.clone(), gateway.listen_address());
     let (end, ended) = oneshot::channel::<()>();
     let (_changes, changed) = mpsc::channel(1);
@@ -82,7 +82,7 @@ impl Client {
     /// Connects, and has its handshake answered.
     async fn connect(address: SocketAddr) -> Client {
         let mut stream = TcpStream::connect(address).await.expect("it is accepted");
-        let negotiate = "POST /hubs/chat/negotiate HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\n\r\n";
+        let negotiate = format!("POST /hubs/chat/negotiate HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
         stream.write_all(negotiate.as_bytes()).await.expect("it is read");
         let answer = Client(stream).until("\"}").await.0;
         let text = |name: &str| {
@@ -91,7 +91,7 @@ impl Client {
         };
         let mut stream = TcpStream::connect(address).await.expect("it is accepted");
         let upgrade = format!(
-            "GET /client/?hub=chat&access_token={} HTTP/1.1\r\nHost: gateway\r\nConnection: Upgrade\r\n\
+            "GET /client/?hub=chat&access_token={} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
             text("accessToken")
         );

@@ -51,13 +51,23 @@ pub(super) async fn serve(shard: &Rc<ShardThread>, socket: HttpSocket, remote: S
         .max_header_list_size(headers)
         .keep_alive_interval(KEEP_ALIVE)
         .serve_connection(TokioIo::new(socket), service);
-    tokio::select! {
-        served = pin!(connection) => {
-            if let Err(error) = served {
-                count_broken_request(shard, &error);
+    let mut connection = pin!(connection);
+    let mut pause = pin!(requests.pause(longest_pause));
+    let mut is_ending = false;
+    loop {
+        tokio::select! {
+            served = connection.as_mut() => {
+                if let Err(error) = served {
+                    count_broken_request(shard, &error);
+                }
+                return;
+            }
+            () = pause.as_mut() => return,
+            () = shard.http.end_has_begun(), if !is_ending => {
+                is_ending = true;
+                connection.as_mut().graceful_shutdown();
             }
         }
-        () = requests.pause(longest_pause) => {}
     }
 }
 

@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod closing;
+pub(crate) mod connections;
 mod cors;
 mod forwarded;
 mod host;
@@ -17,10 +18,15 @@ mod tokens;
 mod transport;
 mod upgrade;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+
+use http::StatusCode;
+use http::header::{CONNECTION, HeaderValue};
 
 use hubgate_core::NewServerConnection;
 use hyper::server::conn::http1;
@@ -45,6 +51,7 @@ const MOST_HEADERS: usize = 100;
 /// Serves one connection: requests until it ends or is upgraded, then the client or hub server on it.
 pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: SocketAddr, http_place: HttpPlace) {
     drop(stream.set_nodelay(true));
+    let open = shard.http.enter();
     // Boxed, so that nothing of HTTP stays in memory while the client lives.
     let served = Box::pin(async {
         let socket = secure(&shard, stream).await?;
@@ -56,7 +63,9 @@ pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: Soc
             false => serve_http_1(shard.clone(), socket, remote).await,
         }
     });
-    match served.await {
+    let served = served.await;
+    drop(open);
+    match served {
         Some((stream, unread, Upgraded::Client(entrant))) => {
             drop(http_place);
             shard.upgraded(stream, unread, *entrant).await;
@@ -103,17 +112,21 @@ async fn serve_http_1(
     mut socket: HttpSocket,
     remote: SocketAddr,
 ) -> Option<(UpgradedStream, Vec<u8>, Upgraded)> {
-    let (upgrade, cut_offs) = (Upgrade::default(), CutOffs::default());
+    let (upgrade, cut_offs, was_asked) = (Upgrade::default(), CutOffs::default(), Cell::new(false));
     let service = service_fn(|request| {
+        was_asked.set(true);
         let (shard, upgrade, cut_offs) = (shard.clone(), upgrade.clone(), cut_offs.clone());
-        async move {
-            let answer = route::route(&shard, request, remote, &upgrade).await;
+        Box::pin(async move {
+            let mut answer = route::route(&shard, request, remote, &upgrade).await;
+            if shard.http.are_ending() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                answer.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
+            }
             answer.body().on_connection(&cut_offs);
             Ok::<_, Infallible>(answer)
-        }
+        })
     });
     let settings = shard.shared.settings().clone();
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.timeouts.header)
         .max_buf_size(settings.limits.headers)
@@ -122,11 +135,21 @@ async fn serve_http_1(
         .writev(false)
         .serve_connection(TokioIo::new(&mut socket), service);
     drop(settings);
+    let (mut end, mut is_ending) = (Box::pin(shard.http.end_has_begun()), false);
+    let served = poll_fn(|cx| {
+        is_ending = is_ending || end.as_mut().poll(cx).is_ready();
+        // One on which nothing has come yet would be closed at once.
+        if is_ending && was_asked.get() {
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        connection.poll_without_shutdown(cx)
+    });
     let served = tokio::select! {
-        served = connection.without_shutdown() => served.map(|parts| parts.read_buf.to_vec()),
+        served = served => served,
         // Nothing can follow on this connection.
         () = cut_offs.any() => return None,
     };
+    let served = served.map(|()| connection.into_parts().read_buf.to_vec());
     if let Err(error) = &served {
         count_broken_request(&shard, error);
     }

@@ -56,6 +56,12 @@ impl ShardThread {
             }
             Effect::PauseReading(slot) => self.set_reading(slot, false),
             Effect::ResumeReading(slot) => self.set_reading(slot, true),
+            Effect::HearLastWords(slot) => match self.link(slot) {
+                Some(ClientLink::WebSocket(socket)) => socket.hear_last_words(),
+                // What it posts is read as it comes.
+                Some(ClientLink::Http(_)) => return Some(Answer::SaidLastWords(slot)),
+                None => {}
+            },
             Effect::Call { slot, handler: Handler::Plugin(plugin), client, event } => {
                 return self.call(slot, UpstreamCall { plugin, client, event });
             }

@@ -186,17 +186,25 @@ impl Task {
                 }
                 continue;
             }
+            if self.tell_last_words() {
+                continue;
+            }
             let mut read = ReadBuf::new(buffer);
             let polled = match self.socket.tls() {
                 None => Pin::new(&mut self.read).poll_read(cx, &mut read),
                 Some(tls) => tls.poll_read(cx, &self.read, &mut read),
             };
             match polled {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.socket.has_read(0);
+                    self.tell_last_words();
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(())) if read.filled().is_empty() => return Poll::Ready(self.end_of_stream()),
                 Poll::Ready(Ok(())) => {
                     let left = self.received(read.filled_mut());
                     self.undecoded.extend_from_slice(&read.filled()[read.filled().len() - left..]);
+                    self.socket.has_read(read.filled().len());
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(self.end_of_stream()),
@@ -204,6 +212,15 @@ impl Task {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// The core hears, once, that all is read which a client had said before it was asked to leave.
+    fn tell_last_words(&self) -> bool {
+        let end = self.socket.last_words_end();
+        if end && let Some(Owner::Client(slot)) = self.owner {
+            self.shard.said_last_words(slot);
+        }
+        end
     }
 
     fn end_of_stream(&self) -> CloseCause {

@@ -40,6 +40,7 @@ pub(crate) struct WebSocket {
     is_congested: Cell<bool>,
     state: Cell<SocketState>,
     reading: Cell<bool>,
+    last_words: Cell<LastWords>,
     /// Whether what the peer said is being acted on: what is queued for it meanwhile is its own doing.
     is_speaking: Cell<bool>,
     /// Whether the shard has it on its list of sockets to flush.
@@ -63,6 +64,16 @@ pub(super) enum SocketState {
     Broken(CloseCause),
 }
 
+/// What a peer that is about to leave has said so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastWords {
+    NotAsked,
+    /// So many bytes of it may still be in the socket.
+    Coming(usize),
+    /// All of it is read, and no more is for now.
+    Read,
+}
+
 /// Pongs that are due.
 #[derive(Debug, Default)]
 struct Pongs {
@@ -84,6 +95,7 @@ impl WebSocket {
             is_congested: Cell::new(false),
             state: Cell::new(SocketState::Open),
             reading: Cell::new(true),
+            last_words: Cell::new(LastWords::NotAsked),
             is_speaking: Cell::new(false),
             is_dirty: Cell::new(false),
             ending: Cell::new(None),
@@ -225,7 +237,7 @@ impl WebSocket {
     /// Whether the peer is read. It is not while what it has caused itself cannot leave: a peer that asks for more than it
     /// takes is slowed down.
     pub(super) fn is_read(&self) -> bool {
-        self.reading.get() && !self.is_stuck_on_its_own()
+        self.reading.get() && self.last_words.get() != LastWords::Read && !self.is_stuck_on_its_own()
     }
 
     fn is_stuck_on_its_own(&self) -> bool {
@@ -313,6 +325,7 @@ impl WebSocket {
     /// again, for the other side's close frame.
     pub(crate) fn finish(&self, code: u16, cause: Option<CloseCause>) {
         self.reading.set(true);
+        self.last_words.set(LastWords::NotAsked);
         if self.ending.get().is_none() {
             self.ending.set(cause);
         }
@@ -322,6 +335,31 @@ impl WebSocket {
             self.state.set(SocketState::Finishing);
             self.wake();
         }
+    }
+
+    /// Reads what the peer has said so far, and no more.
+    pub(crate) fn hear_last_words(&self) {
+        // Of TLS it is what is encrypted, which is more.
+        let in_socket = rustix::io::ioctl_fionread(self.write.as_ref()).unwrap_or_default();
+        self.last_words.set(LastWords::Coming(usize::try_from(in_socket).unwrap_or(usize::MAX)));
+        self.wake();
+    }
+
+    /// So many bytes were read; none if nothing is there.
+    pub(super) fn has_read(&self, bytes: usize) {
+        if let LastWords::Coming(in_socket) = self.last_words.get() {
+            let still = if bytes == 0 { 0 } else { in_socket.saturating_sub(bytes) };
+            self.last_words.set(LastWords::Coming(still));
+        }
+    }
+
+    /// Whether the last words have just been read as a whole.
+    pub(super) fn last_words_end(&self) -> bool {
+        let end = self.last_words.get() == LastWords::Coming(0);
+        if end {
+            self.last_words.set(LastWords::Read);
+        }
+        end
     }
 
     pub(crate) fn set_reading(&self, reading: bool) {

@@ -1,0 +1,69 @@
+//! The front door: accepts connections and deals them out to the shards in turn.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+
+use tokio::net::TcpStream;
+
+use crate::gateway::Shared;
+use crate::inbox::ShardMessage;
+use crate::listeners::{Descriptors, Listener};
+use crate::shards::Shards;
+
+/// What accepting needs.
+#[derive(Debug)]
+pub(crate) struct Accepting<'a> {
+    pub(crate) listener: Listener,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) shared: &'a Shared,
+    pub(crate) shards: &'a Shards,
+}
+
+impl Accepting<'_> {
+    /// Accepts until `end`, and everybody who has come before. The socket is closed then, if nobody else has it.
+    pub(crate) async fn until(self, end: impl Future<Output = ()>) {
+        let Accepting { mut listener, mut descriptors, shared, shards } = self;
+        let (mut end, mut turn) = (pin!(end), 0);
+        let mut let_in = async |stream: TcpStream, remote: SocketAddr| {
+            if let Some(accepted) = admit(shared, &mut descriptors, stream, remote) {
+                shards.deal(&mut turn, accepted).await;
+            }
+        };
+        loop {
+            tokio::select! {
+                biased;
+                () = end.as_mut() => break,
+                (stream, remote) = listener.accept() => let_in(stream, remote).await,
+            }
+        }
+        for (stream, remote) in listener.rest() {
+            let_in(stream, remote).await;
+        }
+    }
+}
+
+/// Gives a connection its place. One that there is no place for is closed without a word: an answer would wait for a request.
+fn admit(
+    shared: &Shared,
+    descriptors: &mut Descriptors,
+    stream: TcpStream,
+    remote: SocketAddr,
+) -> Option<ShardMessage> {
+    #[cfg(test)]
+    shared.faults.strike(crate::faults::Fault::Accepting);
+    if descriptors.are_scarce(&stream) {
+        shared.metrics.refused("descriptors");
+        return None;
+    }
+    let Some(place) = shared.admission.enter_http(&shared.settings().limits) else {
+        shared.metrics.refused("http-connections");
+        return None;
+    };
+    match stream.into_std() {
+        Ok(stream) => Some(ShardMessage::Accepted { stream, remote, place }),
+        Err(error) => {
+            tracing::debug!(%error, "an accepted connection is lost");
+            None
+        }
+    }
+}
