@@ -1,11 +1,13 @@
 //! Pings and silence, each way.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use hubgate_tests::client::Received;
 use hubgate_tests::wait::until;
 use hubgate_tests::{Client, Gateway};
 use serde_json::json;
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn a_client_that_nothing_was_sent_to_gets_a_ping() {
@@ -124,4 +126,30 @@ async fn expect_ping(client: &mut Client) {
         Received::Message(message) => assert_eq!(message, json!({ "type": 6 })),
         other => panic!("{other:?}"),
     }
+}
+
+/// The timer of the gateway's end of a connection, as Linux lists it: what it is for, and in how many hundredths of a second
+/// it is due.
+fn timer(gateway: &Gateway, peer: SocketAddr) -> Option<(u8, u64)> {
+    let port = |address: &str| u16::from_str_radix(address.split_once(':')?.1, 16).ok();
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux lists its connections");
+    let timer = table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_it = port(fields[1]) == Some(gateway.address().port()) && port(fields[2]) == Some(peer.port());
+        is_it.then(|| fields[5].to_owned())
+    })?;
+    let (kind, due) = timer.split_once(':')?;
+    Some((kind.parse().ok()?, u64::from_str_radix(due, 16).ok()?))
+}
+
+#[tokio::test]
+async fn the_system_looks_whether_silent_peers_are_there() {
+    /// A timer of keep-alive.
+    const PROBES: u8 = 2;
+    let gateway = Gateway::serve().with("server.timeouts = { client = '8s', keep-alive = '4s' }").start().await;
+    let peer = TcpStream::connect(gateway.address()).await.expect("the gateway accepts connections");
+    let address = peer.local_addr().expect("it is bound");
+    let (kind, due) = until("the timer", async || timer(&gateway, address).filter(|(kind, _)| *kind != 0)).await;
+    assert_eq!(kind, PROBES);
+    assert!(due <= 400, "half of `server.timeouts.client` at most: {due}");
 }

@@ -1,9 +1,11 @@
 //! Limits: each has a key, a metric and an answer that says so.
 
+use std::time::Duration;
+
 use http::Method;
 use hubgate_tests::Gateway;
 use hubgate_tests::http::raw;
-use hubgate_tests::wait::{soon, until};
+use hubgate_tests::wait::{let_pass, soon, until};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -89,7 +91,7 @@ async fn connections_that_are_no_clients_are_limited() {
     }
     until("the fourth to be closed at once", async || {
         let mut fourth = TcpStream::connect(gateway.address()).await.ok()?;
-        let read = tokio::time::timeout(std::time::Duration::from_secs(1), fourth.read(&mut [0])).await;
+        let read = tokio::time::timeout(Duration::from_secs(1), fourth.read(&mut [0])).await;
         matches!(read, Ok(Ok(0) | Err(_))).then_some(())
     })
     .await;
@@ -165,6 +167,27 @@ async fn a_connection_that_says_nothing_is_closed() {
     assert_eq!(raw(gateway.address(), b"").await, "");
     let kept = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
     assert!(raw(gateway.address(), kept).await.starts_with("HTTP/1.1 200"), "also behind a request");
+}
+
+#[tokio::test]
+async fn a_connection_may_rest_for_as_long_as_its_peer_is_told() {
+    let gateway = gateway("server.timeouts.http-header = '5s'").await;
+    let mut stream = TcpStream::connect(gateway.address()).await.expect("the gateway accepts");
+    for is_last in [false, true] {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").await.expect("the connection goes on");
+        let end: &[u8] = if is_last { b"Connection: close\r\n\r\n" } else { b"\r\n" };
+        stream.write_all(end).await.expect("the connection goes on");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"ok\n") {
+            answer.push(soon("the answer", stream.read_u8()).await.expect("it comes whole"));
+        }
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(answer.starts_with("http/1.1 200"), "{answer}");
+        assert_eq!(answer.contains("\nkeep-alive: timeout=4\r\n"), !is_last, "{answer}");
+        if !is_last {
+            let_pass(Duration::from_secs(4)).await;
+        }
+    }
 }
 
 #[tokio::test]

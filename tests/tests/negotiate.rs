@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use http::Method;
+use http_body_util::{BodyExt, Empty};
 use hubgate_tests::wait::{let_pass, until};
 use hubgate_tests::{Client, Gateway};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn version_1_keeps_the_token_that_opens_the_transport_apart_from_the_public_id() {
@@ -223,4 +227,56 @@ async fn an_open_hub_lets_nobody_in_under_a_name_that_is_not_the_gateways() {
         assert!(refused.body.contains(part), "{}", refused.body);
     }
     assert_eq!(gateway.metric("hubgate_requests_refused_total", [("reason", "host")]).await, 1.0);
+}
+
+/// What of an id says where its connection lives.
+fn place(id: &str) -> String {
+    id[22..].to_owned()
+}
+
+/// Both of the gateway's shards have their share of twenty clients.
+fn assert_dealt_out(ids: &[String]) {
+    let places: Vec<String> = ids.iter().map(|id| place(id)).collect();
+    let of_the_first = places.iter().filter(|place| **place == places[0]).count();
+    assert!(places.len() == 20 && (8..=12).contains(&of_the_first), "{places:?}");
+}
+
+#[tokio::test]
+async fn clients_that_negotiate_over_one_connection_are_dealt_out_to_all_threads() {
+    let gateway = Gateway::probe().start().await;
+    let stream = TcpStream::connect(gateway.address()).await.expect("the gateway accepts connections");
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake sends nothing");
+    tokio::spawn(connection);
+    let (host, token) = (gateway.address().to_string(), gateway.token("probe").sign());
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        let request = http::Request::post("/client/negotiate?hub=probe&negotiateVersion=1").header("host", &host);
+        let request = request.header("authorization", format!("Bearer {token}")).body(Empty::<Bytes>::new());
+        sender.ready().await.expect("the connection goes on");
+        let answer = sender.send_request(request.expect("a valid request")).await.expect("it is answered");
+        let answer = answer.into_body().collect().await.expect("it comes whole").to_bytes();
+        let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+        let [id, token] = ["connectionId", "connectionToken"].map(|name| answer[name].as_str().expect("it is text"));
+        assert_eq!(place(id), place(token));
+        ids.push(token.to_owned());
+    }
+    assert_dealt_out(&ids);
+    let mut client = gateway.client("probe").id(&ids[0]).connect().await;
+    assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
+}
+
+#[tokio::test]
+async fn clients_without_a_negotiation_are_dealt_out_wherever_their_connections_are() {
+    let gateway = Gateway::probe().start().await;
+    let (mut clients, mut others, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..20 {
+        let mut client = gateway.client("probe").without_negotiate().connect().await;
+        let whoami = client.call("whoami", json!([])).await.expect("it answers");
+        ids.push(whoami["connectionId"].as_str().expect("it is text").to_owned());
+        clients.push(client);
+        // Connections come to the two threads in turn, so that all clients come to the same one.
+        others.push(TcpStream::connect(gateway.address()).await.expect("the gateway accepts connections"));
+    }
+    assert_dealt_out(&ids);
 }

@@ -230,6 +230,11 @@ impl Shard {
         self.clients.is_empty()
     }
 
+    /// How many clients are here, and how many have negotiated that are still to come.
+    pub fn expected_clients(&self) -> usize {
+        self.clients.len() + self.tokens.negotiated()
+    }
+
     /// How long the owner may wait between two calls of [`Shard::tick`].
     pub const fn tick_period() -> Millis {
         TimerWheel::period()

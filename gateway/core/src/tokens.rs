@@ -73,6 +73,11 @@ impl ConnectionTokens {
         Ok(())
     }
 
+    /// How many tokens have opened nothing yet.
+    pub(crate) fn negotiated(&self) -> usize {
+        self.unused / TOKEN_COST
+    }
+
     /// Keeps what a client posts before its transport is open, up to the length of a handshake request; `false` if there is
     /// no such client, or it posts more.
     pub(crate) fn posted_early(&mut self, token: ConnectionId, hub: &HubName, bytes: &[u8]) -> bool {

@@ -18,6 +18,7 @@ use crate::accepting::Accepting;
 use crate::admin::{self, Admin};
 use crate::admission::Admission;
 use crate::listeners::{Descriptors, Listener, ListeningSocket};
+use crate::loads::Loads;
 use crate::metrics::Metrics;
 use crate::settings::{Drain, Settings};
 use crate::shards::Shards;
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) admin_address: SocketAddr,
     pub(crate) vitals: Arc<Vitals>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) loads: Loads,
     pub(crate) presence: Arc<Presence>,
     pub(crate) metrics: Metrics,
     /// What certificates of webhooks are checked by, once it is needed.
@@ -132,11 +134,13 @@ impl Gateway {
         let (listen, admin_address) = (listener.address()?, admin.address()?);
         let mut registry = Registry::default();
         plugins.register_metrics(&mut registry);
+        let loads = Loads::new(settings.shards);
         let shared = Shared {
             vitals: Arc::new(Vitals::new(settings.shards, Some(plugins.clone()))),
             settings: ArcSwap::from_pointee(with_endpoint(settings, listen)),
             admin_address,
             admission: Arc::default(),
+            loads,
             presence: Arc::default(),
             metrics: Metrics::new(registry),
             web_tls: OnceLock::new(),

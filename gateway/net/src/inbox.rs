@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hubgate_core::event::{HubAnswer, HubQuestion};
 use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_core::settings::Settings;
-use hubgate_core::{Order, ShardStatus};
+use hubgate_core::{Order, ShardStatus, TooManyTokens};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admission::HttpPlace;
@@ -32,6 +32,13 @@ pub(crate) enum ShardMessage {
     Order {
         hub: HubName,
         order: Order,
+    },
+    /// A client negotiated that is to come here.
+    Negotiated {
+        hub: HubName,
+        id: ConnectionId,
+        token: ConnectionId,
+        answer: oneshot::Sender<Result<(), TooManyTokens>>,
     },
     ClaimToken {
         token: ConnectionId,

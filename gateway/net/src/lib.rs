@@ -12,6 +12,7 @@ mod gateway;
 mod http;
 mod inbox;
 mod listeners;
+mod loads;
 mod metrics;
 mod outbox;
 mod peers;

@@ -169,8 +169,21 @@ impl ShardThread {
         self.tokens.borrow_mut().verify(token, resource, &self.shared.settings(), now)
     }
 
-    pub(crate) fn negotiated(&self, hub: HubName, id: ConnectionId, token: ConnectionId) -> Result<(), TooManyTokens> {
-        self.core.borrow_mut().negotiated(hub, id, token, self.now())
+    /// A client negotiated: `token` opens a transport of connection `id`, on the shard that both name.
+    pub(crate) async fn negotiated(
+        &self,
+        hub: HubName,
+        id: ConnectionId,
+        token: ConnectionId,
+    ) -> Result<(), TooManyTokens> {
+        match self.inbox_of(id.shard()) {
+            Some(owner) if id.shard() != self.index => {
+                let (answer, answered) = oneshot::channel();
+                drop(owner.send(ShardMessage::Negotiated { hub, id, token, answer }).await);
+                answered.await.unwrap_or(Err(TooManyTokens))
+            }
+            Some(_) | None => self.core.borrow_mut().negotiated(hub, id, token, self.now()),
+        }
     }
 
     /// Uses up a connection token, on whichever shard it was made.
@@ -355,6 +368,9 @@ impl ShardThread {
                 // Who asked may be gone: then the token is free again.
                 let _ = answer.send(self.claim_for_web_socket(token, &hub));
             }
+            ShardMessage::Negotiated { hub, id, token, answer } => {
+                let _ = answer.send(self.core.borrow_mut().negotiated(hub, id, token, self.now()));
+            }
             ShardMessage::Request(request) => self.clone().serve_request(request),
             ShardMessage::Question { hub, question, answer } => {
                 drop(answer.send(self.answer_here(&hub, question)));
@@ -411,6 +427,7 @@ impl ShardThread {
             #[cfg(test)]
             self.shared.faults.strike(Fault::Clock);
             self.tell(|core, now, effects| core.tick(now, effects));
+            self.shared.loads.set(self.index, self.core.borrow().expected_clients());
         }
     }
 }

@@ -10,6 +10,7 @@ mod host;
 mod http_2;
 mod negotiate;
 mod pages;
+mod persistence;
 mod query;
 mod rest;
 mod route;
@@ -25,10 +26,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use http::StatusCode;
 use http::header::{CONNECTION, HeaderValue};
-
+use http::{Request, StatusCode};
 use hubgate_core::NewServerConnection;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -41,6 +42,7 @@ use crate::entrant::Entrant;
 use crate::shard::ShardThread;
 use crate::tls::{HttpSocket, UpgradedStream};
 use crate::websocket;
+use persistence::Rest;
 
 pub(crate) use answer::{Answer, Refusal, no_membership, text, with_type};
 pub(crate) use tokens::VerifiedTokens;
@@ -51,6 +53,7 @@ const MOST_HEADERS: usize = 100;
 /// Serves one connection: requests until it ends or is upgraded, then the client or hub server on it.
 pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: SocketAddr, http_place: HttpPlace) {
     drop(stream.set_nodelay(true));
+    persistence::notice_dead_peers(&stream, shard.shared.settings().core.timeouts.client.into());
     let open = shard.http.enter();
     // Boxed, so that nothing of HTTP stays in memory while the client lives.
     let served = Box::pin(async {
@@ -113,14 +116,17 @@ async fn serve_http_1(
     remote: SocketAddr,
 ) -> Option<(UpgradedStream, Vec<u8>, Upgraded)> {
     let (upgrade, cut_offs, was_asked) = (Upgrade::default(), CutOffs::default(), Cell::new(false));
-    let service = service_fn(|request| {
+    let rest = Rest::new(shard.shared.settings().timeouts.header);
+    let service = service_fn(|request: Request<Incoming>| {
         was_asked.set(true);
         let (shard, upgrade, cut_offs) = (shard.clone(), upgrade.clone(), cut_offs.clone());
+        let (rest, is_last) = (rest.clone(), persistence::is_last(request.headers()));
         Box::pin(async move {
             let mut answer = route::route(&shard, request, remote, &upgrade).await;
             if shard.http.are_ending() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                 answer.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
             }
+            rest.tell(is_last, answer.headers_mut());
             answer.body().on_connection(&cut_offs);
             Ok::<_, Infallible>(answer)
         })

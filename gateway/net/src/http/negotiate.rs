@@ -8,7 +8,7 @@ use std::time::Instant;
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
 use hubgate_core::TooManyTokens;
-use hubgate_core::id::{ConnectionId, HubName, InvalidUserId, is_short_enough};
+use hubgate_core::id::{ConnectionId, HubName, InvalidUserId, ShardIndex, is_short_enough};
 use hubgate_wire::endpoint::Resource;
 use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect};
 use hubgate_wire::token::Claims;
@@ -23,7 +23,7 @@ use crate::shard::ShardThread;
 const TOKEN_LIFETIME: u64 = 3600;
 
 /// Gives a client the ids of its connection-to-be.
-pub(crate) fn connection(shard: &Rc<ShardThread>, request: &Parts, hub: &HubName) -> Result<Answer, Refusal> {
+pub(crate) async fn connection(shard: &Rc<ShardThread>, request: &Parts, hub: &HubName) -> Result<Answer, Refusal> {
     let token = access_token(request).ok_or(Refusal::NoToken)?;
     let transports = client_claims(shard, &token, hub)?.transports().ok_or(Refusal::NoTransport)?;
     check_rate(shard)?;
@@ -32,13 +32,15 @@ pub(crate) fn connection(shard: &Rc<ShardThread>, request: &Parts, hub: &HubName
         Ok(version) => version,
         Err(error) => return Ok(json(&NegotiateError { error: &error.to_string() })),
     };
-    let id = new_id(shard);
+    // Whatever connection its requests come over: a proxy asks for many clients over one.
+    let owner = shard.shared.loads.deal();
+    let id = new_id(owner);
     // A version-0 client knows its connection by what opens it.
     let token = match version {
         NegotiateVersion::Zero => id,
-        NegotiateVersion::One => new_id(shard),
+        NegotiateVersion::One => new_id(owner),
     };
-    shard.negotiated(hub.clone(), id, token).map_err(|TooManyTokens| Refusal::TooManyNegotiated)?;
+    shard.negotiated(hub.clone(), id, token).await.map_err(|TooManyTokens| Refusal::TooManyNegotiated)?;
     Ok(json(&NegotiateAnswer::new(version, id.as_str(), token.as_str(), transports)))
 }
 
@@ -103,9 +105,9 @@ pub(crate) fn client_claims(shard: &ShardThread, token: &str, hub: &HubName) -> 
     Ok(claims)
 }
 
-/// A new id on this shard. It may be a secret, so its bits come from the operating system.
-pub(crate) fn new_id(shard: &ShardThread) -> ConnectionId {
+/// A new id on a shard. It may be a secret, so its bits come from the operating system.
+pub(crate) fn new_id(shard: ShardIndex) -> ConnectionId {
     let mut random = [0; 16];
     getrandom::fill(&mut random).expect("the operating system has random bytes");
-    ConnectionId::new(shard.index, random)
+    ConnectionId::new(shard, random)
 }

@@ -64,7 +64,7 @@ async fn answer(
             let hub = Query::of(&request.uri).hub();
             let answer = match (&request.method, &hub) {
                 (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), request),
-                (&Method::POST, Ok(hub)) => negotiate::connection(shard, request, hub),
+                (&Method::POST, Ok(hub)) => negotiate::connection(shard, request, hub).await,
                 (&Method::POST, Err(_)) => Err(Refusal::NotOneHub),
                 _ => Err(Refusal::MethodNotAllowed),
             };

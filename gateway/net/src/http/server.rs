@@ -47,7 +47,7 @@ pub(super) fn answer(
         // One without a name is a server of its own.
         None => match connection {
             Some(connection) => ServerId::new(&*connection),
-            None => ServerId::new(new_id(shard).as_str()),
+            None => ServerId::new(new_id(shard.index).as_str()),
         },
     };
     *upgraded.borrow_mut() = Some(Upgraded::Server(NewServerConnection { hub: hub.clone(), server }));

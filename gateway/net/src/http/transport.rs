@@ -200,7 +200,8 @@ async fn web_socket(
         None => None,
         Some(token) => Some(shard.claim_token(token, hub).await?),
     };
-    let id = claimed.as_ref().map_or_else(|| new_id(shard), ClaimedToken::id);
+    let new_id = || new_id(shard.shared.loads.deal_near(shard.index));
+    let id = claimed.as_ref().map_or_else(new_id, ClaimedToken::id);
     let (transport, times) = (Transport::WebSockets, times(shard, claims));
     let client = NewClient { hub: hub.clone(), id, token, transport, identity, times };
     Ok(Entrant { client, place, claimed })
