@@ -146,10 +146,10 @@ fn timer(gateway: &Gateway, peer: SocketAddr) -> Option<(u8, u64)> {
 async fn the_system_looks_whether_silent_peers_are_there() {
     /// A timer of keep-alive.
     const PROBES: u8 = 2;
-    let gateway = Gateway::serve().with("server.timeouts = { client = '8s', keep-alive = '4s' }").start().await;
+    let gateway = Gateway::serve().with("server.timeouts = { client = '6s', keep-alive = '3s' }").start().await;
     let peer = TcpStream::connect(gateway.address()).await.expect("the gateway accepts connections");
     let address = peer.local_addr().expect("it is bound");
     let (kind, due) = until("the timer", async || timer(&gateway, address).filter(|(kind, _)| *kind != 0)).await;
     assert_eq!(kind, PROBES);
-    assert!(due <= 400, "half of `server.timeouts.client` at most: {due}");
+    assert!(due <= 300, "half of `server.timeouts.client` at most: {due}");
 }

@@ -9,7 +9,13 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{SHA256, digest};
 use hubgate_core::id::{HubName, UserId};
 
+use crate::retries::Retries;
 use crate::settings::Limits;
+
+/// When a client that found no room may come again at the soonest.
+const SOONEST_RETRY: Duration = Duration::from_secs(5);
+/// How far those are apart that found the gateway full.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Counts of what is connected now, for all threads. Only limits that are set are counted by address, user or token: a
 /// limit that comes while the gateway runs counts the clients that come behind it.
@@ -19,6 +25,7 @@ pub(crate) struct Admission {
     http_connections: AtomicUsize,
     by: Mutex<HashMap<Counted, usize>>,
     negotiates: Mutex<Negotiates>,
+    retries: Mutex<Retries>,
 }
 
 /// Whose clients are counted together.
@@ -109,6 +116,18 @@ impl Admission {
         Ok(ClientPlace { admission: self.clone(), counted })
     }
 
+    /// When a client that found no room may come again.
+    pub(crate) fn retry_after(&self, full: NoRoom, now: Instant) -> Duration {
+        match full {
+            NoRoom::Connections => {
+                let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
+                retries.join(SOONEST_RETRY, RETRY_INTERVAL, now)
+            }
+            // Those who share one of these limits are few, and no reason to keep others waiting.
+            NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken => SOONEST_RETRY,
+        }
+    }
+
     /// Counts one more negotiation, if `limits` allow one more in this second; else says when one may come.
     pub(crate) fn negotiate(&self, limits: &Limits, now: Instant) -> Result<(), Duration> {
         match limits.negotiates_per_second {
@@ -159,6 +178,7 @@ impl Drop for HttpPlace {
 #[derive(Debug, Default)]
 struct Negotiates {
     due: Option<Instant>,
+    retries: Retries,
 }
 
 impl Negotiates {
@@ -168,7 +188,7 @@ impl Negotiates {
         let due = self.due.map_or(now, |due| due.max(now));
         let ahead = due + interval - now;
         if ahead > BURST {
-            return Err(ahead - BURST);
+            return Err(self.retries.join(ahead - BURST, interval, now));
         }
         self.due = Some(due + interval);
         Ok(())

@@ -18,6 +18,7 @@ mod outbox;
 mod peers;
 mod plugin_http;
 mod questions;
+mod retries;
 pub mod settings;
 mod shard;
 mod shards;

@@ -4,7 +4,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hubgate_core::id::{ConnectionId, HubName};
@@ -18,7 +18,7 @@ use super::delivery::{Delivery, DeliveryBody};
 use super::http_client::{HttpClient, Poll, PollAnswer, State, TransportRequest};
 use super::posts::{NoTurn, Turn};
 use super::{long_polling, server_sent_events};
-use crate::admission::ClientPlace;
+use crate::admission::{ClientPlace, NoRoom};
 use crate::http::Refusal;
 use crate::inbox::ShardMessage;
 use crate::shard::ShardThread;
@@ -254,7 +254,7 @@ impl ShardThread {
             .shared
             .admission
             .enter_client(&settings.limits, address, &hub, user, &access_token)
-            .map_err(Refusal::NoRoom)?;
+            .map_err(|full| self.no_room(full))?;
         let place = Rc::new(place);
         let (id, early) = self.claim_own_token(token, &hub, client.transport)?;
         tracing::debug!(%hub, connection = %id, %address, transport = client.transport.name(), "a client connected");
@@ -267,6 +267,11 @@ impl ShardThread {
             self.client_data(slot, &early);
         }
         Ok(place)
+    }
+
+    /// The refusal of a client that a limit keeps out.
+    pub(crate) fn no_room(&self, full: NoRoom) -> Refusal {
+        Refusal::NoRoom { full, wait: self.shared.admission.retry_after(full, Instant::now()) }
     }
 
     fn http_client(&self, hub: &HubName, token: ConnectionId) -> Option<Rc<HttpClient>> {

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::admission::NoRoom;
 use crate::client::delivery::{CutOff, CutOffs, DeliveryBody};
+use crate::retries;
 
 pub(crate) type Answer = Response<AnswerBody>;
 
@@ -138,8 +139,8 @@ pub(crate) enum Refusal {
          polling."
     )]
     NoTransport,
-    #[error("The gateway holds as many connections as `server.limits.{}` allows; try again later.", .0.key())]
-    NoRoom(NoRoom),
+    #[error("The gateway holds as many connections as `server.limits.{}` allows; try again later.", .full.key())]
+    NoRoom { full: NoRoom, wait: Duration },
     #[error("More negotiations in a second than `server.limits.negotiates-per-second` allows; try again later.")]
     TooManyNegotiates { wait: Duration },
     #[error("As many negotiated connections as the gateway keeps wait for their clients; try again later.")]
@@ -216,8 +217,13 @@ impl Refusal {
             }
             Refusal::ConnectionInUse => StatusCode::CONFLICT,
             Refusal::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
-            Refusal::TooManyNegotiated | Refusal::NoRoom(NoRoom::Connections) => StatusCode::SERVICE_UNAVAILABLE,
-            Refusal::NoRoom(NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken)
+            Refusal::TooManyNegotiated | Refusal::NoRoom { full: NoRoom::Connections, .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Refusal::NoRoom {
+                full: NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken,
+                ..
+            }
             | Refusal::TooManyNegotiates { .. }
             | Refusal::PostsWait
             | Refusal::NoMembership(MembershipRefusal::HubFull | MembershipRefusal::PluginFull(_)) => {
@@ -246,7 +252,7 @@ impl Refusal {
             | Refusal::PostToWebSocket
             | Refusal::NotToBeDeleted => "connection",
             Refusal::UnknownTransport(_) | Refusal::NoTransport => "transport",
-            Refusal::NoRoom(full) => full.key(),
+            Refusal::NoRoom { full, .. } => full.key(),
             Refusal::TooManyNegotiates { .. } => "negotiates-per-second",
             Refusal::TooManyNegotiated => "negotiated",
             Refusal::NoMembership(_) => "user-memberships",
@@ -290,11 +296,11 @@ pub(crate) fn headers_of(refusal: &Refusal, headers: &mut HeaderMap) {
         Refusal::BadToken(_) => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
         }
-        Refusal::NoRoom(_) | Refusal::PostsWait => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        Refusal::NoRoom { wait, .. } | Refusal::TooManyNegotiates { wait } => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(*wait)));
         }
-        Refusal::TooManyNegotiates { wait } => {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        Refusal::PostsWait | Refusal::TooManyNegotiated => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(Duration::ZERO)));
         }
         _ => {}
     }

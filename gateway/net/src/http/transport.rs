@@ -195,7 +195,7 @@ async fn web_socket(
         .shared
         .admission
         .enter_client(&settings.limits, address, hub, identity.user_id.as_ref(), access_token)
-        .map_err(Refusal::NoRoom)?;
+        .map_err(|full| shard.no_room(full))?;
     let claimed = match token {
         None => None,
         Some(token) => Some(shard.claim_token(token, hub).await?),
