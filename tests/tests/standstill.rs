@@ -130,7 +130,7 @@ async fn a_log_that_nobody_reads_any_more_ends_the_process() {
     let reader = std::thread::spawn(move || {
         while !ready.is_file() {
             let mut some = [0; 1024];
-            log.read(&mut some).expect("it logs");
+            assert!(log.read(&mut some).expect("it logs") > 0, "it has ended");
         }
         (log, fs::read_to_string(&ready).expect("it is whole"))
     });

@@ -25,6 +25,8 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 const CONFIGURE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection waits for the shard whose turn it is before the next one gets it.
 const DEAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Nobody waits longer, whatever the configuration says.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long the last clients have to hear that they may come back.
 const LAST_CLOSES: Duration = Duration::from_secs(1);
 /// How long the shards' threads may take to end once they are told to.
@@ -113,15 +115,21 @@ impl Shards {
     /// Sends all clients away, and waits until they are gone.
     pub(crate) async fn drain_within(&self, timeout: Duration) {
         let drain = |farewell, timeout| self.ask(move |gone| ShardMessage::Drain(farewell, gone), timeout);
-        if drain(Farewell::Orderly, timeout).await.contains(&None) {
-            tracing::warn!(?timeout, "server.drain-timeout is over before all clients are gone");
-            drain(Farewell::AtOnce, LAST_CLOSES).await;
+        let began = Instant::now();
+        // The second time those are met that were on their way from one shard to another.
+        for _ in 0..2 {
+            if drain(Farewell::Orderly, timeout.saturating_sub(began.elapsed())).await.contains(&None) {
+                tracing::warn!(?timeout, "server.drain-timeout is over before all clients are gone");
+                drain(Farewell::AtOnce, LAST_CLOSES).await;
+                return;
+            }
         }
     }
 
     /// Asks all shards at once; `None` of those that have not answered in time.
     async fn ask<T>(&self, question: impl Fn(oneshot::Sender<T>) -> ShardMessage, timeout: Duration) -> Vec<Option<T>> {
-        let deadline = Instant::now() + timeout;
+        // A time beyond all clocks is none.
+        let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         let mut asked = Vec::new();
         for inbox in &self.inboxes {
             let (answer, answered) = oneshot::channel();
