@@ -11,6 +11,7 @@
 //! | [`frozen`] | a thread of the gateway that stands still |
 //! | [`fuzz`] | what any bytes may be done with, and must not break |
 //! | [`http`] | requests and answers |
+//! | [`http_2`] | the same over HTTP/2, and peers that never let an answer's body come |
 //! | [`socket`] | connections of clients and hub servers, plain or with TLS |
 //! | [`tls`] | certificates |
 //! | [`token`] | good tokens and bad ones |
@@ -29,6 +30,7 @@ pub mod fuzz;
 pub mod gateway;
 pub mod guests;
 pub mod http;
+pub mod http_2;
 pub mod hub_server;
 pub mod matrix;
 pub mod python;

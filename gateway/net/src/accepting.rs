@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::time::Instant;
 
 use tokio::net::TcpStream;
 
 use crate::gateway::Shared;
+use crate::http_places::{HttpLimit, HttpPlace, Newcomer};
 use crate::inbox::ShardMessage;
-use crate::listeners::{Descriptors, Listener};
+use crate::listeners::{Descriptors, Listener, Supply};
 use crate::shards::Shards;
 
 /// What accepting needs.
@@ -51,13 +53,12 @@ fn admit(
 ) -> Option<ShardMessage> {
     #[cfg(test)]
     shared.faults.strike(crate::faults::Fault::Accepting);
-    if descriptors.are_scarce(&stream) {
-        shared.metrics.refused("descriptors");
-        return None;
-    }
-    let Some(place) = shared.admission.enter_http(&shared.settings().limits) else {
-        shared.metrics.refused("http-connections");
-        return None;
+    let place = match place(shared, remote, descriptors.supply(&stream)) {
+        Ok(place) => place,
+        Err(limit) => {
+            shared.metrics.refused(limit.key());
+            return None;
+        }
     };
     match stream.into_std() {
         Ok(stream) => Some(ShardMessage::Accepted { stream, remote, place }),
@@ -66,4 +67,15 @@ fn admit(
             None
         }
     }
+}
+
+/// The place of a connection that was accepted, if there is one.
+fn place(shared: &Shared, remote: SocketAddr, supply: Supply) -> Result<HttpPlace, HttpLimit> {
+    if supply == Supply::Out {
+        return Err(HttpLimit::Descriptors);
+    }
+    let settings = shared.settings();
+    let (address, is_surplus) = (remote.ip(), supply == Supply::Short);
+    let newcomer = Newcomer { address, is_proxy: settings.is_trusted(address), is_surplus };
+    shared.http_places.enter(&settings.limits, settings.timeouts.header, newcomer, Instant::now())
 }

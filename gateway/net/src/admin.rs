@@ -24,6 +24,7 @@ use crate::gateway::Shared;
 use crate::http::{Answer, text, with_type};
 use crate::listeners::Listener;
 use crate::metrics;
+use crate::patience::PatientStream;
 use crate::shards::Shards;
 use crate::tasks::{PeerTask, on_a_thread};
 
@@ -95,7 +96,7 @@ impl Connections {
 impl Admin {
     /// Serves one connection, and notes whether it is an operator's.
     async fn serve(self, stream: TcpStream, is_operators: Arc<AtomicBool>) {
-        let timeout = self.shared.settings().timeouts.header;
+        let timeouts = self.shared.settings().timeouts.clone();
         let service = service_fn(|request| {
             let (admin, is_operators) = (&self, &is_operators);
             async move {
@@ -108,8 +109,8 @@ impl Admin {
         let mut builder = http1::Builder::new();
         let connection = builder
             .timer(TokioTimer::new())
-            .header_read_timeout(timeout)
-            .serve_connection(TokioIo::new(stream), service);
+            .header_read_timeout(timeouts.header)
+            .serve_connection(TokioIo::new(PatientStream::new(stream, timeouts.write)), service);
         if let Err(error) = connection.await {
             tracing::debug!(%error, "an admin connection broke off");
         }

@@ -22,7 +22,6 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
     clients: AtomicUsize,
-    http_connections: AtomicUsize,
     by: Mutex<HashMap<Counted, usize>>,
     negotiates: Mutex<Negotiates>,
     retries: Mutex<Retries>,
@@ -65,16 +64,7 @@ pub(crate) struct ClientPlace {
     counted: Box<[Counted]>,
 }
 
-/// The place of a connection on which no client is (yet); given up when dropped.
-#[derive(Debug)]
-pub(crate) struct HttpPlace(Arc<Admission>);
-
 impl Admission {
-    /// Counts one more connection, if `limits` allow one more.
-    pub(crate) fn enter_http(self: &Arc<Self>, limits: &Limits) -> Option<HttpPlace> {
-        enter(&self.http_connections, limits.http_connections).then(|| HttpPlace(self.clone()))
-    }
-
     /// Counts one more client, if `limits` allow one more from this address, of this user and with this token.
     pub(crate) fn enter_client(
         self: &Arc<Self>,
@@ -165,12 +155,6 @@ impl Drop for ClientPlace {
     fn drop(&mut self) {
         self.admission.clients.fetch_sub(1, Ordering::Relaxed);
         self.admission.leave(std::mem::take(&mut self.counted));
-    }
-}
-
-impl Drop for HttpPlace {
-    fn drop(&mut self) {
-        self.0.http_connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 use crate::accepting::Accepting;
 use crate::admin::{self, Admin};
 use crate::admission::Admission;
+use crate::http_places::HttpPlaces;
 use crate::listeners::{Descriptors, Listener, ListeningSocket};
 use crate::loads::Loads;
 use crate::metrics::Metrics;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) vitals: Arc<Vitals>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) loads: Loads,
+    pub(crate) http_places: Arc<HttpPlaces>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) metrics: Metrics,
     /// What certificates of webhooks are checked by, once it is needed.
@@ -141,6 +143,7 @@ impl Gateway {
             admin_address,
             admission: Arc::default(),
             loads,
+            http_places: Arc::default(),
             presence: Arc::default(),
             metrics: Metrics::new(registry),
             web_tls: OnceLock::new(),

@@ -9,10 +9,10 @@ use hubgate_core::settings::Settings;
 use hubgate_core::{Order, ShardStatus, TooManyTokens};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admission::HttpPlace;
 use crate::client::requests::ClientRequest;
 use crate::entrant::{ClaimedToken, Entrant};
 use crate::http::Refusal;
+use crate::http_places::HttpPlace;
 use crate::tls::UpgradedStream;
 
 /// Messages that one inbox holds before its senders wait.

@@ -113,21 +113,37 @@ impl Descriptors {
         Descriptors { max, kept_back, trouble: Trouble::default() }
     }
 
-    /// Whether a client's connection has one of those that are kept back.
-    pub(crate) fn are_scarce(&mut self, stream: &impl AsRawFd) -> bool {
+    /// How many were left when a client's connection got its own.
+    pub(crate) fn supply(&mut self, stream: &impl AsRawFd) -> Supply {
         // The system gives away the lowest number that is free: all below this one are in use.
         let number = usize::try_from(stream.as_raw_fd()).unwrap_or_default();
-        let are_scarce = number >= self.max - self.kept_back;
-        if are_scarce && self.trouble.is_due(Instant::now()) {
+        if number < self.max - self.kept_back {
+            return Supply::Enough;
+        }
+        if self.trouble.is_due(Instant::now()) {
             let (limit, kept_back) = (self.max, self.kept_back);
             tracing::warn!(
                 limit,
                 kept_back,
-                "clients are turned away: only the file descriptors that are kept back for operators are left"
+                "clients are turned away: only file descriptors that are kept back are left"
             );
         }
-        are_scarce
+        // Who gives way needs a moment to close.
+        match number < self.max - self.kept_back / 2 {
+            true => Supply::Short,
+            false => Supply::Out,
+        }
     }
+}
+
+/// What there is of file descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Supply {
+    Enough,
+    /// A client's connection may only have one if another one closes.
+    Short,
+    /// None for clients.
+    Out,
 }
 
 /// When something was last logged that may happen again and again.
@@ -163,12 +179,12 @@ mod tests {
 
     #[test]
     fn the_last_descriptors_are_not_for_clients() {
-        for (max, first_kept_back) in [(80, 70), (1024, 896), (200_000, 199_872)] {
+        for (max, short, out) in [(80, 70, 75), (1024, 896, 960), (200_000, 199_872, 199_936)] {
             let mut descriptors = Descriptors::new(max);
-            assert!(!descriptors.are_scarce(&Numbered(first_kept_back - 1)), "{max}");
-            assert!(descriptors.are_scarce(&Numbered(first_kept_back)), "{max}");
+            let supplies = [short - 1, short, out - 1, out].map(|number| descriptors.supply(&Numbered(number)));
+            assert_eq!(supplies, [Supply::Enough, Supply::Short, Supply::Short, Supply::Out], "{max}");
         }
-        assert!(!Descriptors::new(usize::MAX).are_scarce(&Numbered(RawFd::MAX)), "there may be no limit");
+        assert_eq!(Descriptors::new(usize::MAX).supply(&Numbered(RawFd::MAX)), Supply::Enough, "there may be no limit");
     }
 
     #[test]

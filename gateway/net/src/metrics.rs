@@ -99,7 +99,7 @@ impl Metrics {
         let help = "Requests that plugins made by HTTP";
         registry.register("hubgate_plugin_http_requests", help, plugin_http_requests.clone());
         let slow_peers = Family::default();
-        let help = "Clients and hub servers that were given up because they took too little of what waited for them";
+        let help = "Peers that were given up because they took too little of what waited for them";
         registry.register("hubgate_slow_peers", help, slow_peers.clone());
         let task_panics = Family::default();
         let help = "Tasks that panicked; what each did for one peer ended with that peer";

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +51,12 @@ impl Settings {
         }
     }
 
+    /// Whether a peer's `X-Forwarded-*` headers count.
+    pub(crate) fn is_trusted(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&peer))
+    }
+
     pub fn hub(&self, hub: &HubName) -> &HubSettings {
         self.hubs.get(hub).unwrap_or(&self.other_hubs)
     }
@@ -88,6 +94,8 @@ pub struct Limits {
     pub connections_per_token: usize,
     /// Connections at once that are no client's, or not yet, in number.
     pub http_connections: usize,
+    /// Those of them from one address that carry no admitted client and no hub server, in number; 0: no limit of their own.
+    pub http_connections_per_ip: usize,
     /// Negotiations in a second, in number; 0: no limit.
     pub negotiates_per_second: u32,
 }
@@ -230,6 +238,7 @@ pub(crate) mod tests {
             connections_per_user: 0,
             connections_per_token: 0,
             http_connections: 0,
+            http_connections_per_ip: 0,
             negotiates_per_second: 0,
         }
     }

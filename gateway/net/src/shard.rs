@@ -23,7 +23,7 @@ use hubgate_wire::token::{Claims, TokenError};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::admission::{ClientPlace, HttpPlace};
+use crate::admission::ClientPlace;
 use crate::client::ClientLink;
 use crate::client::http_client::HttpClient;
 use crate::entrant::{ClaimedToken, Entrant, Releases};
@@ -32,6 +32,7 @@ use crate::faults::Fault;
 use crate::gateway::Shared;
 use crate::http::connections::HttpConnections;
 use crate::http::{self, Refusal, VerifiedTokens};
+use crate::http_places::HttpPlace;
 use crate::inbox::{Inbox, InboxSender, ShardMessage, UpgradedClient};
 use crate::peers::Peer;
 use crate::plugin_http::PluginHttp;

@@ -14,9 +14,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::server::TlsStream;
+
+use crate::patience::{Patience, PatientStream};
 
 /// The protocol name of HTTP/2 (RFC 7301, RFC 9113).
 pub(crate) const HTTP_2: &[u8] = b"h2";
@@ -76,8 +77,8 @@ impl fmt::Debug for Tls {
 /// A connection while requests are served on it.
 #[derive(Debug)]
 pub(crate) enum HttpSocket {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(PatientStream),
+    Tls(Box<TlsStream<PatientStream>>),
 }
 
 impl HttpSocket {
@@ -86,6 +87,13 @@ impl HttpSocket {
         match self {
             HttpSocket::Plain(_) => false,
             HttpSocket::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP_2),
+        }
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        match self {
+            HttpSocket::Plain(stream) => stream.patience(),
+            HttpSocket::Tls(stream) => stream.get_ref().0.patience(),
         }
     }
 }
@@ -140,7 +148,7 @@ impl TryFrom<HttpSocket> for UpgradedStream {
                 (tcp, Some(Box::new(session)))
             }
         };
-        Ok(UpgradedStream { tcp: tcp.into_std()?, tls })
+        Ok(UpgradedStream { tcp: tcp.into_inner().into_std()?, tls })
     }
 }
 

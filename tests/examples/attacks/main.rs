@@ -6,7 +6,6 @@
 
 mod bystander;
 mod catalogue;
-mod http_2;
 mod meter;
 mod peer;
 mod places;

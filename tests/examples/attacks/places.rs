@@ -7,13 +7,13 @@ use futures_util::future::join_all;
 use http::Method;
 use hubgate_tests::Gateway;
 use hubgate_tests::gateway::Setup;
+use hubgate_tests::http_2::{Connection, Window};
 use hubgate_tests::tls;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::catalogue::Played;
-use crate::http_2::{Connection, Window};
 use crate::peer;
 
 /// `server.limits.http-connections` of the gateways that these attacks are played against: more than the default of one

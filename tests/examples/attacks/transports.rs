@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use http::Method;
 use hubgate_tests::Gateway;
 use hubgate_tests::gateway::Setup;
+use hubgate_tests::http_2::{Connection, Window};
 use hubgate_tests::tls;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::catalogue::Played;
-use crate::http_2::{Connection, Window};
 use crate::peer::{self, Poller};
 use crate::{bystander, plugins, upstream};
 

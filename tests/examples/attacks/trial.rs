@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use hubgate_tests::Gateway;
+use hubgate_tests::socket::Dialing;
 use hubgate_tests::tls::CERTIFICATE;
+use tokio_rustls::TlsConnector;
 
 use crate::bystander::{Bystander, Fared, Phase};
 use crate::catalogue::Attack;
-use crate::http_2;
 use crate::meter::{Holding, Meter};
 
 /// How long the gateway serves good clients alone, for comparison.
@@ -46,7 +47,7 @@ pub(crate) fn run(attack: &Attack) -> Outcome {
 
 async fn play(attack: &Attack) -> Outcome {
     let gateway = (attack.setup)().start().await;
-    let tls = gateway.folder().join(CERTIFICATE).exists().then(|| http_2::connector(&gateway));
+    let tls = gateway.folder().join(CERTIFICATE).exists().then(|| connector(&gateway));
     let meter = Meter::start(gateway.process_id(), gateway.folder().join("data"));
     let bystander = Bystander::start(&gateway, tls);
     tokio::time::sleep(QUIET).await;
@@ -77,6 +78,11 @@ async fn play(attack: &Attack) -> Outcome {
     }
     remarks.extend(admin_answers(&gateway).await);
     Outcome { rest, peak, after, quiet: bystander.quiet(), under_attack, lasted, remarks }
+}
+
+/// Trusts the gateway's certificate, and speaks HTTP/1.1.
+fn connector(gateway: &Gateway) -> TlsConnector {
+    TlsConnector::from(Dialing::secure(gateway).tls.expect("it is for TLS"))
 }
 
 async fn holds_too_much(meter: &Meter) {

@@ -124,6 +124,7 @@ fn limits(net: &net::Limits, core: &core::Limits, plugin_memory: usize) -> Table
         ("connections-per-user".into(), number(net.connections_per_user)),
         ("connections-per-token".into(), number(net.connections_per_token)),
         ("http-connections".into(), number(net.http_connections)),
+        ("http-connections-per-ip".into(), number(net.http_connections_per_ip)),
         ("negotiates-per-second".into(), Value::Integer(net.negotiates_per_second.into())),
         ("groups-per-connection".into(), number(core.groups_per_connection)),
         ("user-memberships".into(), number(core.user_memberships)),

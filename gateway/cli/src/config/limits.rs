@@ -51,6 +51,7 @@ pub(super) fn net_limits(limits: &schema::Limits) -> Result<net::Limits, ConfigE
         connections_per_user: limits.connections_per_user,
         connections_per_token: limits.connections_per_token,
         http_connections: limits.http_connections.unwrap_or(10_000),
+        http_connections_per_ip: limits.http_connections_per_ip.unwrap_or(1_000),
         negotiates_per_second: limits.negotiates_per_second,
     })
 }

@@ -60,6 +60,7 @@ pub(crate) struct Limits {
     pub(crate) connections_per_user: usize,
     pub(crate) connections_per_token: usize,
     pub(crate) http_connections: Option<usize>,
+    pub(crate) http_connections_per_ip: Option<usize>,
     pub(crate) negotiates_per_second: u32,
     pub(crate) groups_per_connection: Option<usize>,
     pub(crate) user_memberships: Option<usize>,

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::admission::NoRoom;
 use crate::client::delivery::{CutOff, CutOffs, DeliveryBody};
+use crate::http_places::Carrying;
 use crate::retries;
 
 pub(crate) type Answer = Response<AnswerBody>;
@@ -24,16 +25,24 @@ pub(crate) type Answer = Response<AnswerBody>;
 #[derive(Debug)]
 pub(crate) enum AnswerBody {
     Whole(Full<Bytes>),
-    /// Messages for a client.
-    Messages(DeliveryBody),
+    /// Messages for a client, on a connection that carries it meanwhile.
+    Messages {
+        body: DeliveryBody,
+        _carrying: Carrying,
+    },
 }
 
 impl AnswerBody {
+    /// Whether deadlines of its own end it when it is not taken.
+    pub(crate) fn has_own_deadlines(&self) -> bool {
+        matches!(self, AnswerBody::Messages { .. })
+    }
+
     /// The connection that it is sent on.
     pub(crate) fn on_connection(&self, cut_offs: &CutOffs) {
         match self {
             AnswerBody::Whole(_) => {}
-            AnswerBody::Messages(body) => body.on_connection(cut_offs),
+            AnswerBody::Messages { body, .. } => body.on_connection(cut_offs),
         }
     }
 }
@@ -45,21 +54,21 @@ impl Body for AnswerBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         match self.get_mut() {
             AnswerBody::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            AnswerBody::Messages(body) => Pin::new(body).poll_frame(cx),
+            AnswerBody::Messages { body, .. } => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             AnswerBody::Whole(body) => body.is_end_stream(),
-            AnswerBody::Messages(body) => body.is_end_stream(),
+            AnswerBody::Messages { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             AnswerBody::Whole(body) => body.size_hint(),
-            AnswerBody::Messages(body) => body.size_hint(),
+            AnswerBody::Messages { body, .. } => body.size_hint(),
         }
     }
 }
@@ -85,8 +94,9 @@ pub(crate) fn with_type(status: StatusCode, content_type: &'static str, body: im
 }
 
 /// Messages for a client that polls.
-pub(crate) fn messages(body: DeliveryBody) -> Answer {
-    with_body(StatusCode::OK, "application/octet-stream", AnswerBody::Messages(body))
+pub(crate) fn messages(body: DeliveryBody, carrying: Carrying) -> Answer {
+    let body = AnswerBody::Messages { body, _carrying: carrying };
+    with_body(StatusCode::OK, "application/octet-stream", body)
 }
 
 fn with_body(status: StatusCode, content_type: &'static str, body: AnswerBody) -> Answer {

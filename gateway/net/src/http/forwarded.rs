@@ -24,7 +24,7 @@ pub(crate) fn client_address(settings: &Settings, peer: IpAddr, headers: &Header
     let lines = headers.get_all(&FOR).iter().map(|value| value.to_str().unwrap_or_default());
     let named: Vec<&str> = lines.flat_map(|line| line.split(',')).collect();
     for name in named.into_iter().rev() {
-        if !is_trusted(settings, client) {
+        if !settings.is_trusted(client) {
             break;
         }
         let Some(address) = address(name.trim()) else {
@@ -58,7 +58,7 @@ pub(crate) fn seen_headers<'r>(
     peer: IpAddr,
     headers: &'r HeaderMap,
 ) -> impl Iterator<Item = (&'r HeaderName, Cow<'r, str>)> {
-    let is_trusted = is_trusted(settings, peer.to_canonical());
+    let is_trusted = settings.is_trusted(peer);
     let client = client_address(settings, peer, headers);
     let is_seen = move |name: &HeaderName| name != FOR && (is_trusted || !is_of_proxies(name));
     let told = headers.iter().filter(move |(name, _)| is_seen(name));
@@ -76,7 +76,7 @@ fn is_of_proxies(name: &HeaderName) -> bool {
 
 /// What a header says, if a trusted proxy says it.
 fn of_proxy<'r>(settings: &Settings, peer: IpAddr, headers: &'r HeaderMap, name: &HeaderName) -> Option<&'r str> {
-    is_trusted(settings, peer.to_canonical()).then(|| first(headers, name))?
+    settings.is_trusted(peer).then(|| first(headers, name))?
 }
 
 /// The path below the base path of an endpoint. A proxy may have taken the base path away.
@@ -84,10 +84,6 @@ pub(crate) fn path_below<'a>(settings: &Settings, path: &'a str) -> &'a str {
     let mut bases = settings.endpoints.iter().map(Endpoint::base_path).filter(|base| !base.is_empty());
     let below = |base| path::strip_base(path, base).filter(|rest| !rest.is_empty());
     bases.find_map(below).unwrap_or(path)
-}
-
-fn is_trusted(settings: &Settings, address: IpAddr) -> bool {
-    settings.trusted_proxies.iter().any(|network| network.contains(&address))
 }
 
 /// What the nearest proxy but others says first.

@@ -2,24 +2,28 @@
 //!
 //! A WebSocket is never among them: clients open those on HTTP/1.1.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, SizeHint};
+use http::Request;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 
-use super::answer::AnswerBody;
-use super::{Upgrade, count_broken_request, route};
+use super::answer::{Answer, AnswerBody};
+use super::{Upgrade, count_broken_request, count_slow_peer, route};
 use crate::client::delivery::{CutOff, CutOffs};
+use crate::http_places::HttpPlace;
+use crate::patience::{TIMES_OF_WHOLE, Watched};
 use crate::shard::ShardThread;
 use crate::tasks::PeerTask;
 use crate::tls::HttpSocket;
@@ -28,23 +32,30 @@ use crate::tls::HttpSocket;
 const MOST_STREAMS: u32 = 100;
 /// How often the other side is asked for a sign of life.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// What is handed out of an answer at a time, in bytes: whether the peer takes it shows only then.
+const PIECE: usize = 16 * 1024;
 
-/// Serves one connection until it ends, or nobody asks for anything for as long as a request's head may take.
-pub(super) async fn serve(shard: &Rc<ShardThread>, socket: HttpSocket, remote: SocketAddr) {
-    let (running, last_end) = (Cell::new(0), Cell::new(Instant::now()));
-    let requests = Rc::new(Requests { running, last_end, cut_offs: CutOffs::default() });
-    let service = service_fn(|request| {
+/// Serves one connection until it ends, nobody asks for anything for as long as a request's head may take, or an answer is
+/// not taken.
+pub(super) async fn serve(shard: &Rc<ShardThread>, socket: HttpSocket, remote: SocketAddr, place: &HttpPlace) {
+    let requests = Rc::new(Requests::new());
+    let service = service_fn(|mut request: Request<Incoming>| {
         let (shard, running) = (shard.clone(), requests.begin());
+        request.extensions_mut().insert(place.clone());
         async move {
             let answer = route::route(&shard, request, remote, &Upgrade::default()).await;
-            answer.body().on_connection(&running.0.cut_offs);
-            Ok::<_, Infallible>(answer.map(|body| CountedBody { body, _running: running }))
+            answer.body().on_connection(&running.requests.cut_offs);
+            Ok::<_, Infallible>(counted(answer, running))
         }
     });
-    let (headers, longest_pause) = {
+    let (headers, longest_pause, longest_write) = {
         let settings = shard.shared.settings();
-        (u32::try_from(settings.limits.headers).unwrap_or(u32::MAX), settings.timeouts.header)
+        let headers = u32::try_from(settings.limits.headers).unwrap_or(u32::MAX);
+        (headers, settings.timeouts.header, settings.timeouts.write)
     };
+    let patience = socket.patience();
+    // Answers pass each other: each has its own time.
+    patience.watch(Watched::Bytes);
     let connection = http2::Builder::new(OnThisThread(shard.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(MOST_STREAMS)
@@ -53,16 +64,18 @@ pub(super) async fn serve(shard: &Rc<ShardThread>, socket: HttpSocket, remote: S
         .serve_connection(TokioIo::new(socket), service);
     let mut connection = pin!(connection);
     let mut pause = pin!(requests.pause(longest_pause));
+    let mut stall = pin!(requests.stall(longest_write));
     let mut is_ending = false;
     loop {
         tokio::select! {
             served = connection.as_mut() => {
                 if let Err(error) = served {
-                    count_broken_request(shard, &error);
+                    count_broken_request(shard, &error, &patience);
                 }
                 return;
             }
             () = pause.as_mut() => return,
+            () = stall.as_mut() => return count_slow_peer(shard),
             () = shard.http.end_has_begun(), if !is_ending => {
                 is_ending = true;
                 connection.as_mut().graceful_shutdown();
@@ -79,12 +92,41 @@ struct Requests {
     last_end: Cell<Instant>,
     /// Answers that are not sent any further. The connection carries others as long as there are any.
     cut_offs: CutOffs,
+    /// The answers that have begun and have no deadlines of their own, by number.
+    answers: RefCell<BTreeMap<u64, Answering>>,
+    next_answer: Cell<u64>,
+}
+
+/// An answer of which not all has been taken.
+#[derive(Debug, Clone, Copy)]
+struct Answering {
+    since: Instant,
+    /// Since when a piece of it waits for the window that the peer opens.
+    still_since: Option<Instant>,
+}
+
+impl Answering {
+    /// When the connection ends if nothing more of it is taken.
+    fn end(self, longest: Duration) -> Instant {
+        let of_whole = self.since + TIMES_OF_WHOLE * longest;
+        self.still_since.map_or(of_whole, |since| of_whole.min(since + longest))
+    }
 }
 
 impl Requests {
+    fn new() -> Requests {
+        Requests {
+            running: Cell::new(0),
+            last_end: Cell::new(Instant::now()),
+            cut_offs: CutOffs::default(),
+            answers: RefCell::default(),
+            next_answer: Cell::new(0),
+        }
+    }
+
     fn begin(self: &Rc<Self>) -> Running {
         self.running.set(self.running.get() + 1);
-        Running(self.clone())
+        Running { requests: self.clone(), answer: None }
     }
 
     /// Until no request has run for `longest`.
@@ -100,39 +142,102 @@ impl Requests {
             tokio::time::sleep_until(since + longest).await;
         }
     }
+
+    /// Until the next piece of an answer is not taken for `longest`, or a whole answer for a multiple of it.
+    async fn stall(&self, longest: Duration) {
+        loop {
+            let now = Instant::now();
+            let end = self.answers.borrow().values().map(|answer| answer.end(longest)).min();
+            match end {
+                Some(end) if end <= now => return,
+                // What begins meanwhile ends later than that.
+                end => tokio::time::sleep_until(end.unwrap_or(now + longest)).await,
+            }
+        }
+    }
 }
 
 /// One request, until all of its answer has left.
 #[derive(Debug)]
-struct Running(Rc<Requests>);
+struct Running {
+    requests: Rc<Requests>,
+    /// The number of its answer, once that has begun, unless it has deadlines of its own.
+    answer: Option<u64>,
+}
+
+impl Running {
+    fn answer_begins(&mut self) {
+        let requests = &self.requests;
+        let number = requests.next_answer.replace(requests.next_answer.get() + 1);
+        let answering = Answering { since: Instant::now(), still_since: None };
+        requests.answers.borrow_mut().insert(number, answering);
+        self.answer = Some(number);
+    }
+
+    /// Whether a piece has been handed out that the peer has not taken.
+    fn set_waits(&self, waits: bool) {
+        let mut answers = self.requests.answers.borrow_mut();
+        if let Some(answer) = self.answer.and_then(|number| answers.get_mut(&number)) {
+            answer.still_since = waits.then(Instant::now);
+        }
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.set(self.0.running.get() - 1);
-        self.0.last_end.set(Instant::now());
+        if let Some(number) = self.answer {
+            self.requests.answers.borrow_mut().remove(&number);
+        }
+        self.requests.running.set(self.requests.running.get() - 1);
+        self.requests.last_end.set(Instant::now());
     }
+}
+
+/// An answer whose request runs until all of it has left.
+fn counted(answer: Answer, mut running: Running) -> http::Response<CountedBody> {
+    if !answer.body().has_own_deadlines() {
+        running.answer_begins();
+    }
+    answer.map(|body| CountedBody { body, rest: Bytes::new(), running })
 }
 
 /// An answer's body. An event stream is a request that runs for as long as its client lives.
 struct CountedBody {
     body: AnswerBody,
-    _running: Running,
+    /// What comes next of the last part.
+    rest: Bytes,
+    running: Running,
 }
 
 impl Body for CountedBody {
     type Data = Bytes;
     type Error = CutOff;
 
+    /// Asked for when the piece before has been taken.
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        self.running.set_waits(false);
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(part))) => self.rest = part,
+                Some(Ok(Err(trailers))) => return Poll::Ready(Some(Ok(trailers))),
+                Some(Err(cut_off)) => return Poll::Ready(Some(Err(cut_off))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let length = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(length);
+        self.running.set_waits(true);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.rest.len() as u64;
+        let of_body = self.body.size_hint();
+        of_body.exact().map_or(of_body, |length| SizeHint::with_exact(rest + length))
     }
 }
 
@@ -144,5 +249,39 @@ impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThre
     fn execute(&self, future: F) {
         // Its stream is reset when it is dropped.
         self.0.spawn(PeerTask::Stream, async move { drop(future.await) }, |_| ());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::http::{answer::empty, text};
+
+    /// All pieces of an answer, each with whether the answer has ended with it.
+    fn pieces(answer: http::Response<CountedBody>) -> Vec<(Bytes, bool)> {
+        let mut body = answer.into_body();
+        let mut pieces = Vec::new();
+        while !body.is_end_stream() {
+            let polled = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+            let Poll::Ready(Some(Ok(frame))) = polled else { panic!("the answer is there") };
+            let piece = frame.into_data().expect("it has data alone");
+            pieces.push((piece, body.is_end_stream()));
+        }
+        pieces
+    }
+
+    #[tokio::test]
+    async fn an_answer_leaves_in_pieces_and_is_the_same() {
+        let requests = Rc::new(Requests::new());
+        let content: Vec<u8> = (0..3 * PIECE + 1).map(|index| index as u8).collect();
+        let answer = counted(text(http::StatusCode::OK, content.clone()), requests.begin());
+        assert_eq!(answer.body().size_hint().exact(), Some(content.len() as u64));
+        let pieces = pieces(answer);
+        assert_eq!(pieces.iter().map(|(_, is_last)| *is_last).collect::<Vec<_>>(), [false, false, false, true]);
+        assert_eq!(pieces.iter().flat_map(|(piece, _)| piece.to_vec()).collect::<Vec<_>>(), content);
+        let nothing = counted(empty(http::StatusCode::OK), requests.begin());
+        assert!(nothing.body().is_end_stream());
     }
 }

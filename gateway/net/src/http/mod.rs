@@ -36,10 +36,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::admission::HttpPlace;
 use crate::client::delivery::CutOffs;
 use crate::entrant::Entrant;
+use crate::http_places::HttpPlace;
+use crate::patience::{Patience, PatientStream, Watched};
 use crate::shard::ShardThread;
+use crate::slow::SlowReason;
 use crate::tls::{HttpSocket, UpgradedStream};
 use crate::websocket;
 use persistence::Rest;
@@ -60,13 +62,20 @@ pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: Soc
         let socket = secure(&shard, stream).await?;
         match socket.is_http_2() {
             true => {
-                http_2::serve(&shard, socket, remote).await;
+                http_2::serve(&shard, socket, remote, &http_place).await;
                 None
             }
-            false => serve_http_1(shard.clone(), socket, remote).await,
+            false => serve_http_1(shard.clone(), socket, remote, &http_place).await,
         }
     });
-    let served = served.await;
+    let served = tokio::select! {
+        served = served => served,
+        limit = http_place.lost() => {
+            tracing::debug!(limit = limit.key(), "a connection gives way to another");
+            shard.shared.metrics.refused(limit.key());
+            return;
+        }
+    };
     drop(open);
     match served {
         Some((stream, unread, Upgraded::Client(entrant))) => {
@@ -74,7 +83,7 @@ pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: Soc
             shard.upgraded(stream, unread, *entrant).await;
         }
         Some((stream, unread, Upgraded::Server(server))) => {
-            websocket::serve_server(shard, stream, unread, server, http_place).await;
+            websocket::serve_server(shard, stream, unread, server, http_place.carry()).await;
         }
         None => {}
     }
@@ -82,9 +91,9 @@ pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: Soc
 
 /// The connection behind its TLS handshake, where TLS is configured.
 async fn secure(shard: &ShardThread, stream: TcpStream) -> Option<HttpSocket> {
-    let (tls, time) = {
+    let (tls, time, stream) = {
         let settings = shard.shared.settings();
-        (settings.tls.clone(), settings.timeouts.header)
+        (settings.tls.clone(), settings.timeouts.header, PatientStream::new(stream, settings.timeouts.write))
     };
     let Some(tls) = tls else {
         return Some(HttpSocket::Plain(stream));
@@ -114,13 +123,17 @@ async fn serve_http_1(
     shard: Rc<ShardThread>,
     mut socket: HttpSocket,
     remote: SocketAddr,
+    place: &HttpPlace,
 ) -> Option<(UpgradedStream, Vec<u8>, Upgraded)> {
     let (upgrade, cut_offs, was_asked) = (Upgrade::default(), CutOffs::default(), Cell::new(false));
+    let patience = socket.patience();
     let rest = Rest::new(shard.shared.settings().timeouts.header);
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         was_asked.set(true);
+        request.extensions_mut().insert(place.clone());
         let (shard, upgrade, cut_offs) = (shard.clone(), upgrade.clone(), cut_offs.clone());
         let (rest, is_last) = (rest.clone(), persistence::is_last(request.headers()));
+        let patience = patience.clone();
         Box::pin(async move {
             let mut answer = route::route(&shard, request, remote, &upgrade).await;
             if shard.http.are_ending() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -128,6 +141,10 @@ async fn serve_http_1(
             }
             rest.tell(is_last, answer.headers_mut());
             answer.body().on_connection(&cut_offs);
+            patience.watch(match answer.body().has_own_deadlines() {
+                true => Watched::Nothing,
+                false => Watched::Answers,
+            });
             Ok::<_, Infallible>(answer)
         })
     });
@@ -157,11 +174,11 @@ async fn serve_http_1(
     };
     let served = served.map(|()| connection.into_parts().read_buf.to_vec());
     if let Err(error) = &served {
-        count_broken_request(&shard, error);
+        count_broken_request(&shard, error, &patience);
     }
     let Some(upgraded) = upgrade.take() else {
         // Who was silent for too long has had its time.
-        if !served.is_err_and(|error| error.is_timeout()) {
+        if !patience.is_over() && !served.is_err_and(|error| error.is_timeout()) {
             closing::linger(&shard, socket).await;
         }
         return None;
@@ -179,8 +196,11 @@ async fn serve_http_1(
     }
 }
 
-/// Counts what the HTTP library refuses by itself.
-fn count_broken_request(shard: &ShardThread, error: &hyper::Error) {
+/// Counts what the HTTP library refuses by itself, and peers that do not take their answers.
+fn count_broken_request(shard: &ShardThread, error: &hyper::Error, patience: &Patience) {
+    if patience.is_over() {
+        return count_slow_peer(shard);
+    }
     let reason = if error.is_timeout() {
         "http-header"
     } else if error.is_parse_too_large() {
@@ -192,4 +212,11 @@ fn count_broken_request(shard: &ShardThread, error: &hyper::Error) {
     };
     tracing::debug!(%error, reason, "a request is refused");
     shard.shared.metrics.refused(reason);
+}
+
+/// Counts a peer that does not take its answers.
+fn count_slow_peer(shard: &ShardThread) {
+    let reason = SlowReason::Write;
+    tracing::debug!(limit = reason.key(), "a connection ends: its peer does not take what it is answered");
+    shard.shared.metrics.slow_peer(reason);
 }

@@ -17,6 +17,7 @@ use hubgate_wire::webhook;
 use super::answer::{Answer, Refusal, json};
 use super::query::Query;
 use super::{forwarded, host};
+use crate::http_places::HttpPlace;
 use crate::shard::ShardThread;
 
 /// How long the tokens live that the gateway gives out itself, in seconds.
@@ -26,6 +27,7 @@ const TOKEN_LIFETIME: u64 = 3600;
 pub(crate) async fn connection(shard: &Rc<ShardThread>, request: &Parts, hub: &HubName) -> Result<Answer, Refusal> {
     let token = access_token(request).ok_or(Refusal::NoToken)?;
     let transports = client_claims(shard, &token, hub)?.transports().ok_or(Refusal::NoTransport)?;
+    HttpPlace::of(&request.extensions).vouch();
     check_rate(shard)?;
     let asked = Query::of(&request.uri).get("negotiateVersion");
     let version = match NegotiateVersion::choose(asked.as_deref()) {

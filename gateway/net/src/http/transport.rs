@@ -31,6 +31,7 @@ use crate::client::http_client::{PollAnswer, TransportRequest};
 use crate::client::requests::{ClientRequest, Posted};
 use crate::entrant::{ClaimedToken, Entrant};
 use crate::gateway::unix_seconds;
+use crate::http_places::{Carrying, HttpPlace};
 use crate::settings::Settings;
 use crate::shard::ShardThread;
 
@@ -48,6 +49,8 @@ pub(crate) async fn answer(
 ) -> Result<Answer, Refusal> {
     let access_token = access_token(request).ok_or(Refusal::NoToken)?;
     let claims = client_claims(shard, &access_token, hub)?;
+    let place = HttpPlace::of(&request.extensions);
+    place.vouch();
     let token = match Query::of(&request.uri).get("id") {
         Some(id) => Some(ConnectionId::parse(&id).ok_or(Refusal::UnknownConnection)?),
         None => None,
@@ -83,14 +86,15 @@ pub(crate) async fn answer(
             let token = existing?;
             let request = transport_request(token)?;
             let events = shard.request(token, |answer| ClientRequest::Events(request, answer)).await?;
-            Ok(event_stream(events))
+            Ok(event_stream(events, place.carry()))
         }
         Asked::Poll => {
             let token = existing?;
             let request = transport_request(token)?;
             let polled = shard.request(token, |answer| ClientRequest::Poll(request, answer)).await?;
+            let carrying = place.carry();
             // A connection whose task is gone is over.
-            Ok(poll_answer(polled.await.unwrap_or(PollAnswer::Over)))
+            Ok(poll_answer(polled.await.unwrap_or(PollAnswer::Over), carrying))
         }
         Asked::Post => {
             post(shard, hub, existing?, body).await?;
@@ -216,8 +220,8 @@ fn times(shard: &ShardThread, claims: &Claims) -> ClientTimes {
     }
 }
 
-fn event_stream(events: DeliveryBody) -> Answer {
-    let mut answer = Answer::new(AnswerBody::Messages(events));
+fn event_stream(body: DeliveryBody, carrying: Carrying) -> Answer {
+    let mut answer = Answer::new(AnswerBody::Messages { body, _carrying: carrying });
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
@@ -228,10 +232,10 @@ fn event_stream(events: DeliveryBody) -> Answer {
     answer
 }
 
-fn poll_answer(polled: PollAnswer) -> Answer {
+fn poll_answer(polled: PollAnswer, carrying: Carrying) -> Answer {
     let mut answer = match polled {
         PollAnswer::Opened => with_type(StatusCode::OK, "application/octet-stream", ""),
-        PollAnswer::Messages(body) => messages(body),
+        PollAnswer::Messages(body) => messages(body, carrying),
         PollAnswer::Empty => with_type(StatusCode::OK, "text/plain", ""),
         PollAnswer::Over => empty(StatusCode::NO_CONTENT),
     };

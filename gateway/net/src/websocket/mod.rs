@@ -18,9 +18,9 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Sleep;
 
-use crate::admission::HttpPlace;
 use crate::client::ClientLink;
 use crate::entrant::Entrant;
+use crate::http_places::Carrying;
 use crate::shard::ShardThread;
 use crate::slow::{SlowReason, StallWatch};
 use crate::tls::{TlsSession, UpgradedStream};
@@ -65,7 +65,7 @@ pub(crate) async fn serve_server(
     stream: UpgradedStream,
     unread: Vec<u8>,
     server: NewServerConnection,
-    _place: HttpPlace,
+    _place: Carrying,
 ) {
     let Some((read, socket)) = open(stream) else {
         return;

@@ -22,6 +22,7 @@ use super::answer::{Answer, Refusal, empty, headers_of, text, with_type};
 use super::body::RequestBody;
 use super::negotiate::bearer_token;
 use super::query::Query;
+use crate::http_places::HttpPlace;
 use crate::shard::ShardThread;
 use operation::Operation;
 use table::{Names, Version};
@@ -53,6 +54,7 @@ async fn operate(
 ) -> Result<StatusCode, Refusal> {
     let (version, rest) = Version::of(path).ok_or(Refusal::NotFound(NOT_AN_OPERATION))?;
     check_token(shard, &request.headers, path)?;
+    let _carrying = HttpPlace::of(&request.extensions).carry();
     let segments = decode(rest)?;
     let (hub, segments) = segments.split_first().ok_or(Refusal::NotFound(NOT_AN_OPERATION))?;
     let query = Query::of(&request.uri);
