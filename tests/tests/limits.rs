@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use hubgate_tests::Gateway;
 use hubgate_tests::http::raw;
+use hubgate_tests::http_2::{Connection, Window};
+use hubgate_tests::tls;
 use hubgate_tests::wait::{let_pass, soon, until};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -119,6 +121,46 @@ async fn a_head_that_is_too_large_is_refused() {
     let many = raw(gateway.address(), format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{many}\r\n").as_bytes()).await;
     assert!(many.starts_with("HTTP/1.1 431"), "{many}");
     assert_eq!(refused(&gateway, "headers").await, 2.0);
+}
+
+#[tokio::test]
+async fn a_head_is_limited_to_the_byte_however_it_arrives() {
+    let gateway = gateway("").await;
+    for length in (32..=48).map(|kib| kib << 10) {
+        let value = "a".repeat(length);
+        let head = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Large: {value}\r\n\r\n");
+        let answer = raw(gateway.address(), head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 431"), "{length}: {answer}");
+    }
+    assert_eq!(refused(&gateway, "headers").await, 17.0);
+}
+
+#[tokio::test]
+async fn the_number_of_headers_is_limited_on_http_2_too() {
+    let gateway = tls::secure(Gateway::serve()).start().await;
+    let mut connection = Connection::open(&gateway, Window::Usual).await.expect("the gateway speaks HTTP/2");
+    for (number, status) in [(100, 200), (101, 431), (150, 431)] {
+        let name = |index: usize| format!("x-{index}").parse::<HeaderName>().expect("a name");
+        let headers = (0..number).map(|index| (name(index), HeaderValue::from_static("1"))).collect();
+        let answer = connection.request_with(Method::GET, "/healthz", headers, "").await.expect("it is answered");
+        assert_eq!(answer.status(), status, "{number} headers");
+    }
+    assert_eq!(refused(&gateway, "headers").await, 2.0);
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_client_while_it_is_connected_is_limited() {
+    let gateway = gateway("").await;
+    let text = "a".repeat(9_000);
+    let of_header = gateway.client("bare").header("x-large", &text);
+    let of_claims = gateway.client("bare").with_claim("large", "b".repeat(2_500)).header("x-large", &text[..6_000]);
+    for connecting in [of_header, of_claims] {
+        let answer = connecting.try_open().await.expect_err("it is too much");
+        assert_eq!(answer.status, 431, "{}", answer.body);
+        assert!(answer.body.contains("8192"), "{}", answer.body);
+    }
+    assert_eq!(refused(&gateway, "headers").await, 2.0);
+    let _client = gateway.client("bare").header("x-large", &text[..6_000]).connect().await;
 }
 
 #[tokio::test]

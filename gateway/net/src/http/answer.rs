@@ -122,6 +122,15 @@ pub(crate) enum Refusal {
     BadRequest(Cow<'static, str>),
     #[error("The body is longer than the {limit} bytes that `server.limits.post` allows.")]
     BodyTooLarge { limit: usize },
+    #[error("The head of the request is longer than the {limit} bytes that `server.limits.headers` allows.")]
+    HeadTooLarge { limit: usize },
+    #[error("The request has more than 100 headers.")]
+    TooManyHeaders,
+    #[error(
+        "The token's claims, the query and the headers take {kept} bytes: more than the {limit} that are kept of a client while \
+         it is connected."
+    )]
+    IdentityTooLarge { kept: usize, limit: usize },
     #[error("The body took longer than `server.timeouts.http-body` allows.")]
     BodyTooSlow,
     #[error("The body must be `application/json`, `application/x-msgpack` or `application/octet-stream`.")]
@@ -217,6 +226,9 @@ impl Refusal {
             Refusal::BadToken(TokenError::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::NoToken | Refusal::BadToken(_) => StatusCode::UNAUTHORIZED,
             Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::HeadTooLarge { .. } | Refusal::TooManyHeaders | Refusal::IdentityTooLarge { .. } => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
             Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::NotOneHub | Refusal::BadHub(_) | Refusal::BadRequest(_) | Refusal::UserForWebhook(_) => {
@@ -253,6 +265,7 @@ impl Refusal {
             Refusal::NotOneHub | Refusal::BadHub(_) => "hub",
             Refusal::BadRequest(_) | Refusal::MethodNotAllowed | Refusal::UnsupportedMediaType => "request",
             Refusal::BodyTooLarge { .. } => "post",
+            Refusal::HeadTooLarge { .. } | Refusal::TooManyHeaders | Refusal::IdentityTooLarge { .. } => "headers",
             Refusal::BodyTooSlow => "http-body",
             Refusal::PostsWait => "posts",
             Refusal::Absent(_) => "absent",

@@ -52,7 +52,8 @@ pub(crate) fn host<'r>(settings: &Settings, peer: IpAddr, request: &'r Parts) ->
 }
 
 /// The headers of a client's request as handlers and hub servers may see them. What proxies say of a client counts from
-/// `server.trusted-proxies` alone; of the addresses on the way, the gateway names the one that it believes.
+/// `server.trusted-proxies` alone; of the addresses on the way, the gateway names the one that it believes. A value that is no
+/// UTF-8 is left out.
 pub(crate) fn seen_headers<'r>(
     settings: &Settings,
     peer: IpAddr,
@@ -62,7 +63,7 @@ pub(crate) fn seen_headers<'r>(
     let client = client_address(settings, peer, headers);
     let is_seen = move |name: &HeaderName| name != FOR && (is_trusted || !is_of_proxies(name));
     let told = headers.iter().filter(move |(name, _)| is_seen(name));
-    let told = told.map(|(name, value)| (name, String::from_utf8_lossy(value.as_bytes())));
+    let told = told.filter_map(|(name, value)| Some((name, Cow::Borrowed(str::from_utf8(value.as_bytes()).ok()?))));
     told.chain(std::iter::once((&FOR, client.to_string().into())))
 }
 
@@ -170,6 +171,18 @@ mod tests {
         let request = http::Request::get("https://other:8888/hubs/chat/negotiate").body(()).expect("a request");
         let (request, ()) = request.into_parts();
         assert_eq!(host(&trusting(&[]), IpAddr::from([203, 0, 113, 9]), &request), Some("other:8888"));
+    }
+
+    #[test]
+    fn a_value_that_is_no_utf_8_is_left_out() {
+        let value = |bytes: &[u8]| http::HeaderValue::from_bytes(bytes).expect("a value");
+        let latin = (HeaderName::from_static("x-latin"), value(b"caf\xe9"));
+        let utf_8 = (HeaderName::from_static("x-utf-8"), value("caf\u{e9}".as_bytes()));
+        let headers = HeaderMap::from_iter([latin, utf_8]);
+        let (settings, peer) = (trusting(&[]), IpAddr::from([203, 0, 113, 9]));
+        let seen: Vec<_> = seen_headers(&settings, peer, &headers).filter(|(name, _)| **name != FOR).collect();
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        assert_eq!((seen[0].0.as_str(), &*seen[0].1), ("x-utf-8", "caf\u{e9}"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod closing;
 pub(crate) mod connections;
 mod cors;
 mod forwarded;
+mod head;
 mod host;
 mod http_2;
 mod negotiate;
@@ -48,9 +49,6 @@ use persistence::Rest;
 
 pub(crate) use answer::{Answer, Refusal, no_membership, text, with_type};
 pub(crate) use tokens::VerifiedTokens;
-
-/// Headers of one request, in number.
-const MOST_HEADERS: usize = 100;
 
 /// Serves one connection: requests until it ends or is upgraded, then the client or hub server on it.
 pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: SocketAddr, http_place: HttpPlace) {
@@ -153,7 +151,7 @@ async fn serve_http_1(
         .timer(TokioTimer::new())
         .header_read_timeout(settings.timeouts.header)
         .max_buf_size(settings.limits.headers)
-        .max_headers(MOST_HEADERS)
+        .max_headers(head::MAX_HEADERS)
         // Answers are small: one buffer is written with less ado than a list of two.
         .writev(false)
         .serve_connection(TokioIo::new(&mut socket), service);

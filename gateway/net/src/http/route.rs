@@ -13,7 +13,7 @@ use super::answer::{Answer, Refusal, refuse, text};
 use super::body::RequestBody;
 use super::forwarded::path_below;
 use super::query::Query;
-use super::{Upgrade, cors, host, negotiate, pages, rest, server, transport};
+use super::{Upgrade, cors, head, host, negotiate, pages, rest, server, transport};
 use crate::settings::{CorsOrigins, Settings};
 use crate::shard::ShardThread;
 use crate::vitals::Readiness;
@@ -40,7 +40,8 @@ async fn answer(
     upgraded: &Upgrade,
 ) -> Answer {
     let path = path_below(&shard.shared.settings(), request.uri.path()).to_owned();
-    if let Err(refusal) = check_host(shard, request, &path, remote) {
+    let checked = head::check(request, shard.shared.settings().limits.headers);
+    if let Err(refusal) = checked.and_then(|()| check_host(shard, request, &path, remote)) {
         return finish(shard, None, request, Err(refusal));
     }
     match path.as_str() {

@@ -35,6 +35,11 @@ use crate::http_places::{Carrying, HttpPlace};
 use crate::settings::Settings;
 use crate::shard::ShardThread;
 
+/// What is kept of a client's token and request for as long as it is connected, in bytes.
+const MAX_IDENTITY: usize = 8 << 10;
+/// What a name and a value take beside their own bytes.
+const PAIR_OVERHEAD: usize = 8;
+
 /// How long a client that polls may be without a poll, if its token does not say.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 
@@ -247,13 +252,24 @@ fn poll_answer(polled: PollAnswer, carrying: Carrying) -> Answer {
 
 fn identity(settings: &Settings, claims: &Claims, request: &Parts, peer: IpAddr) -> Result<Identity, Refusal> {
     let headers = seen_headers(settings, peer, &request.headers).filter(|(name, _)| !is_private(name));
-    Ok(Identity {
+    let identity = Identity {
         user_id: claims.user_id()?.map(UserId::new),
         claims: claims.flatten().collect(),
         query: Query::of(&request.uri).without(&[]).into(),
         headers: headers.collect(),
         remote_address: client_address(settings, peer, &request.headers).to_string().into(),
-    })
+    };
+    match kept(&identity) {
+        0..=MAX_IDENTITY => Ok(identity),
+        kept => Err(Refusal::IdentityTooLarge { kept, limit: MAX_IDENTITY }),
+    }
+}
+
+/// How much of a client is kept, in bytes.
+fn kept(identity: &Identity) -> usize {
+    let pairs = identity.claims.iter().chain(identity.headers.iter());
+    let pairs = pairs.map(|(name, value)| name.len() + value.len() + PAIR_OVERHEAD).sum::<usize>();
+    pairs + identity.query.len()
 }
 
 /// Headers that carry credentials, or concern this connection alone.
