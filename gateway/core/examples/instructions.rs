@@ -56,7 +56,7 @@ fn route(times: usize) {
     let (mut shard, slots) = shard(1);
     let mut effects = Vec::new();
     for _ in 0..times {
-        shard.client_data(slots[0], CALL.as_bytes(), Millis(1), &mut effects);
+        shard.client_data(slots[0], &mut CALL.as_bytes(), usize::MAX, Millis(1), &mut effects);
         assert!(matches!(effects.as_slice(), [Effect::Call { .. }]));
         effects.clear();
         let result = Ok(Some(Payload::Json(JsonText::parse("\"an answer\"").expect("JSON"))));
@@ -97,7 +97,7 @@ fn proxy(times: usize) {
     let answer = says(b"{\"type\":3,\"invocationId\":\"12\",\"result\":\"an answer\"}\x1e");
     effects.clear();
     for _ in 0..times {
-        shard.client_data(slot, CALL.as_bytes(), Millis(1), &mut effects);
+        shard.client_data(slot, &mut CALL.as_bytes(), usize::MAX, Millis(1), &mut effects);
         assert!(matches!(effects.as_slice(), [Effect::ToServer { .. }]));
         effects.clear();
         shard.server_data(server, &answer, Millis(1), &mut effects);
@@ -168,6 +168,6 @@ fn open(shard: &mut Shard, number: usize, effects: &mut Vec<Effect>) -> (Slot, C
     let (transport, times) = (Transport::WebSockets, ClientTimes::default());
     let client = NewClient { hub: hub(), id, token: None, transport, identity, times };
     let slot = shard.client_opened(client, Millis(0));
-    shard.client_data(slot, b"{\"protocol\":\"json\",\"version\":1}\x1e", Millis(0), effects);
+    shard.client_data(slot, &mut &b"{\"protocol\":\"json\",\"version\":1}\x1e"[..], usize::MAX, Millis(0), effects);
     (slot, id)
 }

@@ -170,42 +170,52 @@ impl Shard {
         slot
     }
 
-    /// Bytes came from a client: the content of its messages, cut anywhere.
-    pub fn client_data(&mut self, slot: Slot, mut bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
+    /// Bytes came from a client: the content of its messages, cut anywhere. Takes `most` messages off the front of `bytes`, or
+    /// all that the client may say now.
+    pub fn client_data(&mut self, slot: Slot, bytes: &mut &[u8], most: usize, now: Millis, effects: &mut Vec<Effect>) {
         let client = self.client(slot);
         client.last_heard = now;
-        let hub = client.hub;
-        self.hub_mut(hub).counters.bytes_in += bytes.len() as u64;
-        while !bytes.is_empty() {
-            if let Some(proxy) = &self.clients[slot.0 as usize].proxy {
-                if !self.is_filtered(slot) {
-                    return self.client_says(slot, bytes, now, effects);
-                }
-                let begun = proxy.unfinished(bytes);
-                if begun > 0 {
-                    // Its beginning is with the hub server already.
-                    let (begun, rest) = bytes.split_at(begun);
-                    self.client_says(slot, begun, now, effects);
-                    bytes = rest;
-                    continue;
-                }
+        let (hub, came) = (client.hub, bytes.len());
+        let (mut taken, mut messages) = (*bytes, 0);
+        while !taken.is_empty() && messages < most {
+            messages += 1;
+            self.client_message(slot, &mut taken, now, effects);
+        }
+        self.hub_mut(hub).counters.bytes_in += (came - taken.len()) as u64;
+        *bytes = taken;
+    }
+
+    /// Takes a message, or what is there of it, off the front of what a client says.
+    fn client_message(&mut self, slot: Slot, bytes: &mut &[u8], now: Millis, effects: &mut Vec<Effect>) {
+        if let Some(proxy) = &self.clients[slot.0 as usize].proxy {
+            if !self.is_filtered(slot) {
+                return self.client_says(slot, std::mem::take(bytes), now, effects);
             }
-            let client = self.client(slot);
-            if !client.is_parsing() {
-                return self.keep_unread(slot, bytes, effects);
+            let begun = proxy.unfinished(bytes);
+            if begun > 0 {
+                // Its beginning is with the hub server already.
+                let (begun, rest) = bytes.split_at(begun);
+                *bytes = rest;
+                return self.client_says(slot, begun, now, effects);
             }
-            let parsed = match client.unread.is_empty() {
-                true => client
-                    .split_message(&mut bytes)
-                    .map(|message| message.map(|message| self.message(slot, message, now, effects))),
-                false => client
-                    .complete_message(&mut bytes)
-                    .map(|message| message.map(|message| self.message(slot, &message, now, effects))),
-            };
-            match parsed {
-                Ok(Some(())) => {}
-                Ok(None) => return self.keep_unread(slot, bytes, effects),
-                Err(error) => return self.bad_request(slot, error.to_string(), effects),
+        }
+        let client = self.client(slot);
+        if !client.is_parsing() {
+            return self.keep_unread(slot, std::mem::take(bytes), effects);
+        }
+        let parsed = if client.unread.is_empty() {
+            let message = client.split_message(bytes);
+            message.map(|message| message.map(|message| self.message(slot, message, now, effects)))
+        } else {
+            let message = client.complete_message(bytes);
+            message.map(|message| message.map(|message| self.message(slot, &message, now, effects)))
+        };
+        match parsed {
+            Ok(Some(())) => {}
+            Ok(None) => self.keep_unread(slot, std::mem::take(bytes), effects),
+            Err(error) => {
+                *bytes = &[];
+                self.bad_request(slot, error.to_string(), effects);
             }
         }
     }

@@ -27,6 +27,7 @@ mod shards;
 mod slow;
 mod tasks;
 mod tls;
+mod turns;
 mod vitals;
 mod watchdog;
 mod web_client;

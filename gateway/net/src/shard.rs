@@ -38,8 +38,9 @@ use crate::peers::Peer;
 use crate::plugin_http::PluginHttp;
 use crate::tasks::PeerTask;
 use crate::tls::UpgradedStream;
+use crate::turns::{MESSAGES_PER_LOOK, Turns};
 use crate::webhooks::Webhooks;
-use crate::websocket::{self, Owner, WebSocket};
+use crate::websocket::{self, DirtySockets, Owner, WebSocket};
 
 /// Bytes that one read takes; the buffer is shared by all connections of the shard.
 const READ_BUFFER: usize = 64 * 1024;
@@ -71,7 +72,9 @@ pub(crate) struct ShardThread {
     /// `server.limits.server-outbox`, in bytes.
     server_outbox_limit: Cell<usize>,
     /// Sockets to which something was queued in this turn.
-    dirty: RefCell<Vec<Rc<WebSocket>>>,
+    dirty: DirtySockets,
+    /// Whose turn it is.
+    pub(crate) turns: Rc<Turns>,
     flusher: RefCell<Option<Waker>>,
     /// Readers that wait because another shard is behind.
     pub(crate) held_readers: RefCell<Vec<Waker>>,
@@ -122,7 +125,8 @@ pub(crate) async fn run(
         releases,
         outbox_limit: Cell::new(settings.limits.outbox),
         server_outbox_limit: Cell::new(settings.limits.server_outbox),
-        dirty: RefCell::default(),
+        dirty: DirtySockets::default(),
+        turns: Rc::default(),
         flusher: RefCell::default(),
         held_readers: RefCell::default(),
         is_drained: Notify::new(),
@@ -131,6 +135,8 @@ pub(crate) async fn run(
     });
     shard.spawn_vital("the writer", shard.clone().flush_at_the_end_of_each_turn());
     shard.spawn_vital("the clock", shard.clone().keep_time());
+    let turns = shard.turns.clone();
+    shard.spawn_vital("the dealer of turns", async move { turns.deal().await });
     loop {
         tokio::select! {
             message = inbox.recv() => match message {
@@ -248,9 +254,10 @@ impl ShardThread {
         slot
     }
 
-    pub(crate) fn client_data(self: &Rc<Self>, slot: Slot, bytes: &[u8]) {
+    /// Acts on some messages of a client, and takes them off the front of `bytes`. None at all is a sign of life.
+    pub(crate) fn client_data(self: &Rc<Self>, slot: Slot, bytes: &mut &[u8]) {
         self.tell(|core, now, effects| {
-            core.client_data(slot, bytes, now, effects);
+            core.client_data(slot, bytes, MESSAGES_PER_LOOK, now, effects);
             #[cfg(test)]
             self.shared.faults.strike(Fault::Client);
         });
@@ -312,9 +319,7 @@ impl ShardThread {
         if socket.is_dirty.replace(true) {
             return;
         }
-        let mut dirty = self.dirty.borrow_mut();
-        dirty.push(socket.clone());
-        if dirty.len() == 1
+        if self.dirty.add(socket)
             && let Some(flusher) = self.flusher.borrow().as_ref()
         {
             flusher.wake_by_ref();
@@ -404,14 +409,9 @@ impl ShardThread {
             drop(flusher);
             #[cfg(test)]
             self.shared.faults.strike(Fault::Writer);
-            let mut dirty = self.dirty.take();
-            for socket in dirty.drain(..) {
-                socket.is_dirty.set(false);
-                socket.flush();
-            }
-            let mut list = self.dirty.borrow_mut();
-            if list.is_empty() {
-                *list = dirty;
+            if self.dirty.flush().is_pending() {
+                // What is ready now goes first.
+                cx.waker().wake_by_ref();
             }
             Poll::<()>::Pending
         })

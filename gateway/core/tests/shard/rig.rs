@@ -301,8 +301,14 @@ impl Rig {
         self.bytes(client, text.as_bytes());
     }
 
-    pub(crate) fn bytes(&mut self, client: Client, bytes: &[u8]) {
-        self.tell(client.shard, |shard, now, effects| shard.client_data(client.slot, bytes, now, effects));
+    pub(crate) fn bytes(&mut self, client: Client, mut bytes: &[u8]) {
+        self.some_bytes(client, &mut bytes, usize::MAX);
+        assert!(bytes.is_empty(), "all of it is taken");
+    }
+
+    /// At most so many messages off the front of what a client says.
+    pub(crate) fn some_bytes(&mut self, client: Client, bytes: &mut &[u8], most: usize) {
+        self.tell(client.shard, |shard, now, effects| shard.client_data(client.slot, bytes, most, now, effects));
     }
 
     /// Calls `method`, waiting for an answer.

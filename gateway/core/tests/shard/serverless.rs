@@ -396,6 +396,27 @@ fn a_webhook_hears_of_a_client_that_is_in_already_but_has_not_been_heard() {
 }
 
 #[test]
+fn no_more_messages_are_taken_than_are_wanted_and_the_rest_follows_in_order() {
+    let mut settings = settings();
+    settings.limits.queued_calls = 100;
+    let mut rig = Rig::new(1, settings);
+    let client = rig.connect(0, None);
+    let calls: String = (0..7).map(|n| format!("{{\"type\":1,\"target\":\"m{n}\",\"arguments\":[]}}\x1e")).collect();
+    let (mut rest, mut left) = (calls.as_bytes(), Vec::new());
+    while !rest.is_empty() {
+        rig.some_bytes(client, &mut rest, 3);
+        left.push(rest.iter().filter(|byte| **byte == 0x1e).count());
+    }
+    assert_eq!(left, [4, 1, 0]);
+    let heard: Vec<_> = (0..7).map(|_| rig.answer(Ok(None), Vec::new())).collect();
+    assert_eq!(methods(&heard), ["m0", "m1", "m2", "m3", "m4", "m5", "m6"]);
+    // The beginning of a message is all that is there.
+    let mut begun = &b"{\"type\":1,"[..];
+    rig.some_bytes(client, &mut begun, 3);
+    assert!(begun.is_empty());
+}
+
+#[test]
 fn a_method_whose_name_is_too_long_is_not_called() {
     let mut settings = settings();
     settings.limits.message = 2_000;

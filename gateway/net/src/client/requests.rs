@@ -197,8 +197,18 @@ impl ShardThread {
         let slot = client.readable().await.ok_or(Refusal::UnknownConnection);
         // Answered before it has effects: clients expect no message before they know that theirs was taken.
         drop(answer.send(slot.as_ref().map(drop).map_err(Clone::clone)));
-        if let Ok(slot) = slot {
-            self.client_data(slot, &body);
+        let (pass, mut rest) = (self.turns.pass(&client.hub), &body[..]);
+        while let Ok(slot) = slot
+            && !rest.is_empty()
+        {
+            let turn = poll_fn(|cx| pass.poll_turn(cx)).await;
+            if client.slot.get() != Some(slot) {
+                // It has left meanwhile.
+                return;
+            }
+            while !rest.is_empty() && !turn.is_spent() {
+                self.client_data(slot, &mut rest);
+            }
         }
     }
 
@@ -264,7 +274,10 @@ impl ShardThread {
         client.id.set(Some(id));
         self.http_clients.borrow_mut().insert(token, client.clone());
         if !early.is_empty() {
-            self.client_data(slot, &early);
+            let mut rest = &early[..];
+            while !rest.is_empty() {
+                self.client_data(slot, &mut rest);
+            }
         }
         Ok(place)
     }

@@ -1,5 +1,6 @@
 //! A WebSocket of a client or a hub server: one task reads it, and whoever has something to send writes to it directly.
 
+mod dirty;
 mod socket;
 
 use std::future::Future;
@@ -10,7 +11,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hubgate_core::id::ServerConnectionId;
+use bytes::Bytes;
+use hubgate_core::id::{HubName, ServerConnectionId};
 use hubgate_core::{CloseCause, NewServerConnection, Slot};
 use hubgate_wire::websocket::{Decoder, Event, WebSocketError, close_code};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -24,6 +26,8 @@ use crate::http_places::Carrying;
 use crate::shard::ShardThread;
 use crate::slow::{SlowReason, StallWatch};
 use crate::tls::{TlsSession, UpgradedStream};
+use crate::turns::{Pass, Turn};
+pub(crate) use dirty::DirtySockets;
 use socket::SocketState;
 pub(crate) use socket::WebSocket;
 
@@ -43,7 +47,7 @@ pub(crate) enum Owner {
 
 /// Serves one client until its transport is gone. `unread` came right behind the upgrade.
 pub(crate) async fn serve_client(shard: Rc<ShardThread>, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
-    let Some((read, socket)) = open(stream) else {
+    let Some((read, socket)) = open(stream, &entrant.client.hub) else {
         return;
     };
     let Entrant { client, place, claimed } = entrant;
@@ -67,7 +71,7 @@ pub(crate) async fn serve_server(
     server: NewServerConnection,
     _place: Carrying,
 ) {
-    let Some((read, socket)) = open(stream) else {
+    let Some((read, socket)) = open(stream, &server.hub) else {
         return;
     };
     let (hub, name) = (server.hub.clone(), server.server.clone());
@@ -78,10 +82,10 @@ pub(crate) async fn serve_server(
     tracing::info!(%hub, server = %name, cause = cause.name(), limit, "a hub server's connection ended");
 }
 
-fn open(stream: UpgradedStream) -> Option<(OwnedReadHalf, Rc<WebSocket>)> {
+fn open(stream: UpgradedStream, hub: &HubName) -> Option<(OwnedReadHalf, Rc<WebSocket>)> {
     let (read, write) = TcpStream::from_std(stream.tcp).ok()?.into_split();
     let tls = stream.tls.map(|session| TlsSession::new(*session));
-    Some((read, Rc::new(WebSocket::new(write, tls))))
+    Some((read, Rc::new(WebSocket::new(hub.clone(), write, tls))))
 }
 
 /// Reads until the transport is gone; gives the reason, and by which limit its peer was too slow, if it was.
@@ -94,12 +98,14 @@ async fn serve(
 ) -> (CloseCause, Option<SlowReason>) {
     let decoder = Decoder::new(LONGEST_FRAME);
     let mut task = Task {
+        pass: shard.turns.pass(&socket.hub),
         shard,
         owner: Some(owner),
         socket,
         read,
         undecoded: unread,
         decoded: 0,
+        payload: Bytes::new(),
         decoder,
         has_paused: false,
         close_deadline: None,
@@ -125,7 +131,11 @@ struct Task {
     /// What came when nothing more was to be read, from `decoded` on; no more than one read holds.
     undecoded: Vec<u8>,
     decoded: usize,
+    /// The rest of a frame's content, for the next turn; what is undecoded comes after it.
+    payload: Bytes,
     decoder: Decoder,
+    /// Its place among those of its hub that want a turn.
+    pass: Pass,
     /// Whether nothing more is read for now.
     has_paused: bool,
     /// When the close handshake is given up.
@@ -170,17 +180,27 @@ impl Task {
     }
 
     fn poll_read_into(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<CloseCause> {
+        if !self.may_be_read() || self.shard.poll_may_read(cx).is_pending() {
+            self.pass.give_way();
+            return Poll::Pending;
+        }
+        let Poll::Ready(turn) = self.pass.poll_turn(cx) else {
+            return Poll::Pending;
+        };
         for _ in 0..READS_PER_TURN {
-            self.has_paused = !self.socket.is_read();
-            if self.has_paused || matches!(self.socket.state(), SocketState::Broken(_)) {
+            if turn.is_spent() {
+                break;
+            }
+            if !self.may_be_read() {
                 return Poll::Pending;
             }
-            if self.shard.poll_may_read(cx).is_pending() {
-                return Poll::Pending;
+            if !self.payload.is_empty() {
+                self.rest_of_payload(&turn);
+                continue;
             }
             if !self.undecoded.is_empty() {
                 let (mut bytes, start) = (std::mem::take(&mut self.undecoded), std::mem::take(&mut self.decoded));
-                let left = self.received(&mut bytes[start..]);
+                let left = self.received(&mut bytes[start..], &turn);
                 if left > 0 {
                     (self.decoded, self.undecoded) = (bytes.len() - left, bytes);
                 }
@@ -202,7 +222,7 @@ impl Task {
                 }
                 Poll::Ready(Ok(())) if read.filled().is_empty() => return Poll::Ready(self.end_of_stream()),
                 Poll::Ready(Ok(())) => {
-                    let left = self.received(read.filled_mut());
+                    let left = self.received(read.filled_mut(), &turn);
                     self.undecoded.extend_from_slice(&read.filled()[read.filled().len() - left..]);
                     self.socket.has_read(read.filled().len());
                 }
@@ -212,6 +232,12 @@ impl Task {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether the core, and what the peer has caused itself, let it be read.
+    fn may_be_read(&mut self) -> bool {
+        self.has_paused = !self.socket.is_read();
+        !self.has_paused && !matches!(self.socket.state(), SocketState::Broken(_))
     }
 
     /// The core hears, once, that all is read which a client had said before it was asked to leave.
@@ -230,25 +256,29 @@ impl Task {
         }
     }
 
-    /// Takes what came, up to where nothing more is to be read: what follows, an end among it, comes behind what waits. Gives
-    /// how many bytes are left.
-    fn received(&mut self, mut bytes: &mut [u8]) -> usize {
+    /// Takes what came, up to where nothing more is to be read, or the turn is spent: what follows, an end among it, comes
+    /// behind what waits. Gives how many bytes are left.
+    fn received(&mut self, mut bytes: &mut [u8], turn: &Turn) -> usize {
         while !self.peer_closed {
-            if !self.socket.is_read() {
+            if !self.socket.is_read() || !self.payload.is_empty() || turn.is_spent() {
                 return bytes.len();
             }
             match self.decoder.decode(&mut bytes) {
                 Ok(None) => break,
-                Ok(Some(event)) => self.event(event),
+                Ok(Some(event)) => self.event(event, turn),
                 Err(error) => self.broke_protocol(error),
             }
         }
         0
     }
 
-    fn event(&mut self, event: Event<'_>) {
+    fn event(&mut self, event: Event<'_>, turn: &Turn) {
         match event {
-            Event::Data { bytes, .. } => self.data(bytes),
+            Event::Data { bytes, .. } => {
+                let mut rest = &*bytes;
+                self.data(&mut rest, turn);
+                self.payload = Bytes::copy_from_slice(rest);
+            }
             Event::Ping(payload) => {
                 self.socket.pong(&payload);
                 self.shard.flush_later(&self.socket);
@@ -259,12 +289,30 @@ impl Task {
         }
     }
 
-    /// The peer's next bytes, or none as a sign of life.
-    fn data(&self, bytes: &[u8]) {
+    /// Goes on with what was left of a frame.
+    fn rest_of_payload(&mut self, turn: &Turn) {
+        let payload = std::mem::take(&mut self.payload);
+        let mut rest = &payload[..];
+        self.data(&mut rest, turn);
+        self.payload = payload.slice_ref(rest);
+    }
+
+    /// Acts on the peer's next bytes, until there are none or its turn is spent.
+    fn data(&self, bytes: &mut &[u8], turn: &Turn) {
+        loop {
+            self.step(bytes);
+            if bytes.is_empty() || turn.is_spent() {
+                return;
+            }
+        }
+    }
+
+    /// Acts on some of the peer's messages; none are a sign of life.
+    fn step(&self, bytes: &mut &[u8]) {
         self.socket.while_it_speaks(|| match self.owner {
             Some(Owner::Client(slot)) => self.shard.client_data(slot, bytes),
-            Some(Owner::Server(id)) => self.shard.server_data(id, bytes),
-            None => {}
+            Some(Owner::Server(id)) => self.shard.server_data(id, std::mem::take(bytes)),
+            None => *bytes = &[],
         });
     }
 
@@ -316,7 +364,7 @@ impl Task {
                     self.socket.unblock();
                     if self.has_paused {
                         // What it takes shows that it lives, and it may be read again.
-                        self.data(&[]);
+                        self.step(&mut &[][..]);
                         cx.waker().wake_by_ref();
                     }
                 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use hubgate_core::CloseCause;
+use hubgate_core::id::HubName;
 use hubgate_wire::websocket::{ControlPayload, DataKind, Frame};
 use tokio::net::tcp::OwnedWriteHalf;
 
@@ -27,6 +28,7 @@ const MAX_PONGS: usize = 4096;
 
 #[derive(Debug)]
 pub(crate) struct WebSocket {
+    pub(super) hub: HubName,
     write: OwnedWriteHalf,
     /// None on a plain connection. Boxed: it is large.
     tls: Option<Box<TlsSession>>,
@@ -84,8 +86,9 @@ struct Pongs {
 }
 
 impl WebSocket {
-    pub(super) fn new(write: OwnedWriteHalf, tls: Option<TlsSession>) -> WebSocket {
+    pub(super) fn new(hub: HubName, write: OwnedWriteHalf, tls: Option<TlsSession>) -> WebSocket {
         WebSocket {
+            hub,
             write,
             tls: tls.map(Box::new),
             outbox: RefCell::default(),
