@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use hubgate_tests::wait::until;
 use hubgate_tests::{Client, Gateway};
 use serde_json::json;
 
@@ -74,6 +75,34 @@ async fn many_callers_that_never_end_at_once_leave_others_their_answers() {
         assert!(caller.completion("1").await["error"].is_string());
         assert_eq!(caller.call("echo", json!(["fine"])).await, Ok(json!("fine")));
     }
+}
+
+#[tokio::test]
+async fn calls_that_all_hang_are_answered_as_busy_at_once_until_one_of_those_let_through_ends() {
+    let config = "server.shards = 1\nplugins.probe = { call-time = '100ms', rollback = { calls = 5, window = '1s' } }";
+    let gateway = Gateway::probe().with(config).start().await;
+    let mut client = gateway.client("probe").connect().await;
+    let is_busy = |outcome: &Result<serde_json::Value, String>| {
+        outcome.as_ref().is_err_and(|error| error.contains("busy; try again later"))
+    };
+    until("hanging calls to be given up", async || is_busy(&client.call("spin", json!([])).await).then_some(())).await;
+    gateway.logs(&["probe", "nearly all calls of the plugin run into their budget"]).await;
+    assert_eq!(gateway.metric("hubgate_plugin_breaker_open", [("plugin", "probe")]).await, 1.0);
+
+    let mut busy = 0;
+    for _ in 0..100 {
+        busy += usize::from(is_busy(&client.call("spin", json!([])).await));
+    }
+    // One is let through after each pause, and takes as long as the shortest of them.
+    assert!(busy >= 90, "only {busy} calls were answered at once");
+
+    until("a call to be let through", async || (client.call("echo", json!([1])).await == Ok(json!(1))).then_some(()))
+        .await;
+    assert_eq!(gateway.metric("hubgate_plugin_breaker_open", [("plugin", "probe")]).await, 0.0);
+    for number in 0..20 {
+        assert_eq!(client.call("echo", json!([number])).await, Ok(json!(number)));
+    }
+    gateway.logs(&["probe", "calls of the plugin end again"]).await;
 }
 
 #[tokio::test]

@@ -203,7 +203,7 @@ impl Loader {
         block_on(trial).map_err(transient)?.map_err(|broken| match broken {
             Broken::NotReady(reason) => LoadError::NotReady(reason),
             // A busy machine can be why, and other plugins.
-            Broken::OutOfTime | Broken::OutOfPluginMemory | Broken::NoRoom | Broken::NotServing => {
+            Broken::OutOfTime | Broken::OutOfPluginMemory | Broken::NoRoom | Broken::NotServing | Broken::Resting => {
                 transient(broken.to_string())
             }
             Broken::OutOfCpuTime { .. } | Broken::OutOfMemory | Broken::Trapped(_) => {

@@ -1,4 +1,5 @@
-//! How the calls of a plugin's version have ended of late: whether the version is to give way to the one before it.
+//! How the calls of a plugin's version have ended of late: whether the version is to give way to the one before it, and whether
+//! further calls are worth a try.
 //!
 //! Each shard counts in slots of time of its own; they are summed when a call has broken off.
 
@@ -6,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use crate::breaker::Breaker;
 use crate::metrics::Outcome;
 use crate::settings::Rollback;
 
@@ -18,16 +20,23 @@ pub(crate) struct Health {
     settings: Rollback,
     start: Instant,
     shards: Mutex<Vec<Arc<ShardHealth>>>,
+    breaker: Arc<Breaker>,
 }
 
 /// The same on one shard, written by that shard's thread only.
 #[derive(Debug)]
 pub(crate) struct ShardHealth {
-    slot_nanoseconds: u64,
-    start: Instant,
+    time: Time,
     /// Whose calls are counted; those of versions before it are not any more.
     generation: AtomicU64,
     slots: [Slot; SLOTS],
+}
+
+/// How time is cut into parts.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    start: Instant,
+    slot_nanoseconds: u64,
 }
 
 /// The calls of one part of a window.
@@ -49,18 +58,14 @@ pub(crate) struct Tally {
 
 impl Health {
     pub(crate) fn new(settings: Rollback) -> Health {
-        Health { settings, start: Instant::now(), shards: Mutex::default() }
+        let breaker = Arc::new(Breaker::new(settings.calls, settings.window));
+        Health { settings, start: Instant::now(), shards: Mutex::default(), breaker }
     }
 
     /// Of one more shard.
     pub(crate) fn shard(&self) -> Arc<ShardHealth> {
-        let slot = (self.settings.window / SLOTS as u32).as_nanos();
-        let shard = Arc::new(ShardHealth {
-            slot_nanoseconds: u64::try_from(slot).unwrap_or(u64::MAX).max(1),
-            start: self.start,
-            generation: AtomicU64::new(0),
-            slots: Default::default(),
-        });
+        let shard =
+            Arc::new(ShardHealth { time: self.time(), generation: AtomicU64::new(0), slots: Default::default() });
         let mut shards = self.shards();
         // Those of pools that are gone count no more.
         shards.retain(|shard| Arc::strong_count(shard) > 1);
@@ -75,10 +80,21 @@ impl Health {
         (tally.calls >= self.settings.calls && share.is_reached(tally.broken_off, tally.calls)).then_some(tally)
     }
 
+    pub(crate) fn breaker(&self) -> &Arc<Breaker> {
+        &self.breaker
+    }
+
     fn tally(&self, generation: u64, now: Instant) -> Tally {
         let mut tally = Tally::default();
-        self.shards().iter().for_each(|shard| shard.add_to(&mut tally, generation, now));
+        let number = self.time().number(now);
+        let first = (number + 1).saturating_sub(SLOTS as u64).max(1);
+        self.shards().iter().for_each(|shard| shard.add_to(&mut tally, generation, first));
         tally
+    }
+
+    fn time(&self) -> Time {
+        let slot = (self.settings.window / SLOTS as u32).as_nanos();
+        Time { start: self.start, slot_nanoseconds: u64::try_from(slot).unwrap_or(u64::MAX).max(1) }
     }
 
     fn shards(&self) -> MutexGuard<'_, Vec<Arc<ShardHealth>>> {
@@ -100,7 +116,7 @@ impl ShardHealth {
             self.slots.iter().for_each(|slot| slot.number.store(0, Ordering::Relaxed));
             self.generation.store(generation, Ordering::Relaxed);
         }
-        let number = self.number(now);
+        let number = self.time.number(now);
         let slot = &self.slots[number as usize % SLOTS];
         if slot.number.load(Ordering::Relaxed) != number {
             slot.calls.store(0, Ordering::Relaxed);
@@ -111,21 +127,21 @@ impl ShardHealth {
         add(&slot.broken_off, u64::from(outcome.is_broken_off()));
     }
 
-    fn add_to(&self, tally: &mut Tally, generation: u64, now: Instant) {
+    /// Adds the parts from the one with the number `first` on.
+    fn add_to(&self, tally: &mut Tally, generation: u64, first: u64) {
         if self.generation.load(Ordering::Relaxed) != generation {
             return;
         }
-        let number = self.number(now);
-        for slot in &self.slots {
-            let of_slot = slot.number.load(Ordering::Relaxed);
-            if of_slot > 0 && of_slot + SLOTS as u64 > number {
-                tally.calls += slot.calls.load(Ordering::Relaxed);
-                tally.broken_off += slot.broken_off.load(Ordering::Relaxed);
-            }
+        for slot in self.slots.iter().filter(|slot| slot.number.load(Ordering::Relaxed) >= first) {
+            tally.calls += slot.calls.load(Ordering::Relaxed);
+            tally.broken_off += slot.broken_off.load(Ordering::Relaxed);
         }
     }
+}
 
-    fn number(&self, now: Instant) -> u64 {
+impl Time {
+    /// The number of the part that has this moment, from 1.
+    fn number(self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.start).as_nanos();
         u64::try_from(since).unwrap_or(u64::MAX) / self.slot_nanoseconds + 1
     }
@@ -196,8 +212,12 @@ mod tests {
             other.record(1, Outcome::Trapped, now);
         }
         shard.record(2, Outcome::Ok, now);
-        assert_eq!(health.tally(2, now), Tally { calls: 1, broken_off: 0 });
+        assert_eq!(health.tally(2, now), Tally { calls: 1, ..Tally::default() });
         shard.record(1, Outcome::Trapped, now);
-        assert_eq!(health.tally(2, now), Tally { calls: 1, broken_off: 0 }, "a call of the version before ended late");
+        assert_eq!(
+            health.tally(2, now),
+            Tally { calls: 1, ..Tally::default() },
+            "a call of the version before ended late"
+        );
     }
 }

@@ -9,17 +9,16 @@ use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, Upstre
 use hubgate_core::filter::{FilterMessage, Subject, Verdict};
 use hubgate_core::pairs::Pairs;
 use hubgate_wire::payload::Payload;
-use tokio::sync::mpsc;
 use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
 
 use crate::bindings::exports::hubgate::plugin::{inbound_filter, outbound_filter, upstream};
 use crate::component::Exports;
 use crate::convert::{self, LentMessage, LentPayload};
-use crate::host::{EventOf, Guest, ShardQuestion, Surroundings};
+use crate::host::{EventOf, Guest, ShardSide, Surroundings};
 use crate::limits::{CALLS_PER_INSTANCE, HOST_CALL_BYTES, REASON_BYTES};
 use crate::log::printable;
 use crate::memory::Bound;
-use crate::metrics::Outcome;
+use crate::metrics::{Budget, Outcome};
 
 /// Frames of a guest's stack that the reason of a trap names.
 const FRAMES: usize = 6;
@@ -58,6 +57,8 @@ pub(crate) enum Broken {
     NoRoom,
     /// The plugin has no version that serves.
     NotServing,
+    /// Nearly all calls of the plugin run into their budget, and this one was not tried.
+    Resting,
 }
 
 impl Instance {
@@ -66,10 +67,10 @@ impl Instance {
         exports: &Exports,
         generation: u64,
         surroundings: &Arc<Surroundings>,
-        questions: Option<&mpsc::Sender<ShardQuestion>>,
+        shard: Option<&ShardSide>,
         deadline: Instant,
     ) -> Result<Instance, Broken> {
-        let mut guest = Guest::new(Arc::clone(surroundings), questions.cloned(), deadline);
+        let mut guest = Guest::new(Arc::clone(surroundings), shard.cloned(), deadline);
         if !guest.memory.open() {
             return Err(Broken::OutOfPluginMemory);
         }
@@ -213,8 +214,7 @@ async fn lend<'a>(store: &Store<Guest>, payload: &'a Payload) -> Result<LentPayl
 fn at_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     match store.data_mut().must_stop() {
         true => Ok(UpdateDeadline::Interrupt),
-        // tokio's own yield: the guest goes on only after the runtime has looked at its sockets and timers.
-        false => Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))),
+        false => Ok(UpdateDeadline::YieldCustom(1, store.data_mut().next_turn())),
     }
 }
 
@@ -276,8 +276,20 @@ impl Broken {
             Broken::OutOfPluginMemory => Outcome::OutOfPluginMemory,
             Broken::Trapped(_) => Outcome::Trapped,
             Broken::NotReady(_) => Outcome::Failed,
-            Broken::NoRoom => Outcome::Busy,
+            Broken::NoRoom | Broken::Resting => Outcome::Busy,
             Broken::NotServing => Outcome::NotServing,
+        }
+    }
+
+    /// The budget that the call was beyond.
+    pub(crate) fn budget(&self) -> Option<Budget> {
+        match self {
+            Broken::OutOfTime => Some(Budget::CallTime),
+            Broken::OutOfCpuTime { .. } => Some(Budget::CpuTime),
+            Broken::OutOfMemory => Some(Budget::Memory),
+            Broken::OutOfPluginMemory => Some(Budget::PluginMemory),
+            Broken::NoRoom => Some(Budget::Concurrency),
+            Broken::Trapped(_) | Broken::NotReady(_) | Broken::NotServing | Broken::Resting => None,
         }
     }
 }
@@ -290,7 +302,7 @@ impl From<Broken> for UpstreamFailure {
             Broken::OutOfMemory | Broken::OutOfPluginMemory => UpstreamFailure::OutOfMemory,
             Broken::Trapped(reason) => UpstreamFailure::Trapped(reason),
             Broken::NotReady(reason) => UpstreamFailure::Failed(format!("`init` of a new instance failed: {reason}")),
-            Broken::NoRoom => UpstreamFailure::Busy,
+            Broken::NoRoom | Broken::Resting => UpstreamFailure::Busy,
             Broken::NotServing => UpstreamFailure::NotServing,
         }
     }
@@ -308,6 +320,7 @@ impl fmt::Display for Broken {
             Broken::Trapped(reason) => write!(f, "it trapped: {reason}"),
             Broken::NotReady(reason) => write!(f, "`init` failed: {reason}"),
             Broken::NoRoom => f.write_str("no instance is free to try it out"),
+            Broken::Resting => f.write_str("nearly all calls of the plugin run into their budget"),
             Broken::NotServing => f.write_str("no version of the plugin serves"),
         }
     }

@@ -14,6 +14,7 @@
 //! | `plugin`, `watch` | a configured plugin, and the thread that looks at its file |
 //! | `versions`, `health` | what serves, and what is brought back when its calls break off |
 //! | `kept_components` | what serves, kept for a start at which a plugin's file does not |
+//! | `breaker`, `turns` | what keeps a plugin whose calls hang from holding everybody up |
 //! | `pool`, `instance` | instances of one plugin on one shard, and a call of one |
 //! | `host` | the imports of guests |
 //! | `convert` | between the WIT's types and the core's |
@@ -23,6 +24,7 @@
 //! | `regular_file`, `worker` | files and threads that nobody waits for without a bound |
 
 mod bindings;
+mod breaker;
 mod compiler;
 mod component;
 mod convert;
@@ -46,6 +48,7 @@ mod settings;
 mod state;
 mod store;
 mod ticker;
+mod turns;
 mod versions;
 mod watch;
 mod worker;

@@ -81,16 +81,9 @@ impl Outcome {
         self.is_trap() && self.is_the_guests()
     }
 
-    /// The budget that the call was beyond.
-    pub(crate) fn budget(self) -> Option<Budget> {
-        match self {
-            Outcome::TimedOut => Some(Budget::CallTime),
-            Outcome::OutOfCpuTime => Some(Budget::CpuTime),
-            Outcome::OutOfMemory => Some(Budget::Memory),
-            Outcome::OutOfPluginMemory => Some(Budget::PluginMemory),
-            Outcome::Busy => Some(Budget::Concurrency),
-            Outcome::Ok | Outcome::Rejected | Outcome::Failed | Outcome::Trapped | Outcome::NotServing => None,
-        }
+    /// Did the call run into its budget, and end in vain?
+    pub(crate) fn is_in_vain(self) -> bool {
+        self.is_broken_off() && self != Outcome::Trapped
     }
 
     fn label(self) -> &'static str {
@@ -280,6 +273,7 @@ impl Collector for PluginCollector {
         let totals: Vec<(&Plugin, CallTotals)> = plugins.iter().map(|plugin| (&**plugin, plugin.totals())).collect();
         self.encode_calls(&totals, &mut encoder)?;
         encode_memory(&plugins, &mut encoder)?;
+        encode_breakers(&plugins, &mut encoder)?;
         encode_versions(&plugins, &mut encoder)
     }
 }
@@ -327,6 +321,16 @@ impl PluginCollector {
         }
         Ok(())
     }
+}
+
+fn encode_breakers(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Whether calls are answered as busy, because nearly all run into their budget";
+    let mut breakers = encoder.encode_descriptor("hubgate_plugin_breaker_open", help, None, MetricType::Gauge)?;
+    for plugin in plugins {
+        let labels = [("plugin", plugin.name().as_str())];
+        breakers.encode_family(&labels)?.encode_gauge(&u64::from(plugin.breaker().is_open()))?;
+    }
+    Ok(())
 }
 
 fn encode_memory(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -9,11 +9,12 @@ use std::time::{Instant, SystemTime};
 use hubgate_core::filter::Halves;
 use hubgate_core::id::PluginName;
 
+use crate::breaker::{Breaker, Passage};
 use crate::component::{Digest, Loaded, Loader, Version};
 use crate::health::{Health, ShardHealth, Tally};
 use crate::host::Surroundings;
 use crate::kept_components::KeptComponents;
-use crate::metrics::{CallCounters, CallTotals, SwapCounters};
+use crate::metrics::{CallCounters, CallTotals, Outcome, SwapCounters};
 use crate::settings::PluginSource;
 use crate::versions::{Admission, Before, History, RollbackError, Versions};
 
@@ -184,6 +185,7 @@ impl Plugin {
         let Ok(version) = self.versions.admit(Admission::New(loaded), None) else { return };
         let (plugin, generation) = (self.name(), version.generation);
         tracing::info!(%plugin, generation, digest = %version.digest, "the plugin was swapped");
+        self.breaker().close();
         self.tell_halves();
         self.swaps.swapped.fetch_add(1, Ordering::Relaxed);
         self.keep(Some(component));
@@ -191,10 +193,31 @@ impl Plugin {
 
     /// A call has broken off: brings the version before back when too many of this one's have.
     pub(crate) fn judge(&self, generation: u64, now: Instant) {
-        let Some(Tally { calls, broken_off }) = self.health.is_bad(generation, now) else { return };
-        let why = format!("{broken_off} of its last {calls} calls broke off");
-        // Without a version before it goes on; another shard may have been faster.
-        let _ = self.bring_back(&why, Some(generation));
+        if let Some(Tally { calls, broken_off }) = self.health.is_bad(generation, now) {
+            let why = format!("{broken_off} of its last {calls} calls broke off");
+            // Without a version before it goes on; another shard may have been faster.
+            let _ = self.bring_back(&why, Some(generation));
+        }
+    }
+
+    /// A call of this version has ended by the guest's own doing: is it worth a try to make further ones?
+    pub(crate) fn weigh(&self, generation: u64, outcome: Outcome, passage: Passage, now: Instant) {
+        if self.version().as_ref().is_none_or(|version| version.generation != generation) {
+            return;
+        }
+        let (plugin, breaker) = (self.name(), self.breaker());
+        match outcome.is_in_vain() {
+            true if breaker.in_vain(passage, now) => tracing::error!(
+                %plugin, generation,
+                "nearly all calls of the plugin run into their budget: it is busy for all but one now and then"
+            ),
+            false if breaker.ended(passage) => tracing::info!(%plugin, "calls of the plugin end again"),
+            true | false => {}
+        }
+    }
+
+    pub(crate) fn breaker(&self) -> &Arc<Breaker> {
+        self.health.breaker()
     }
 
     /// Brings the version before back because somebody wants it.
@@ -214,6 +237,7 @@ impl Plugin {
         let version = self.versions.admit(Admission::Before { of_generation }, Some(error))?;
         let (plugin, generation) = (self.name(), version.generation);
         tracing::error!(%plugin, generation, digest = %version.digest, reason, "the plugin was rolled back");
+        self.breaker().close();
         self.tell_halves();
         self.swaps.rolled_back.fetch_add(1, Ordering::Relaxed);
         self.is_unrecorded.store(true, Ordering::SeqCst);

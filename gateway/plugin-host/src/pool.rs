@@ -19,14 +19,16 @@ use hubgate_core::pairs::Pairs;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Sleep;
 
+use crate::breaker::Passage;
 use crate::health::ShardHealth;
-use crate::host::ShardQuestion;
+use crate::host::{ShardQuestion, ShardSide};
 use crate::instance::{Broken, Instance};
 use crate::memory::Unused;
 use crate::metrics::{CallCounters, Outcome};
 use crate::plugin::Plugin;
 use crate::plugin_host::PluginHost;
 use crate::ticker::Caller;
+use crate::turns::Turns;
 
 /// The plugins of one shard, for its thread only.
 pub struct ShardPlugins {
@@ -131,7 +133,7 @@ impl fmt::Debug for ShardPlugins {
 /// shard has connections at most, since each has one event at a time.
 struct Pool {
     plugin: Arc<Plugin>,
-    questions: mpsc::Sender<ShardQuestion>,
+    shard: ShardSide,
     caller: Caller,
     counters: Arc<CallCounters>,
     health: Arc<ShardHealth>,
@@ -150,7 +152,7 @@ impl Pool {
         plugin.surroundings.memory.may_give_up(weak);
         Pool {
             plugin: Arc::clone(plugin),
-            questions,
+            shard: ShardSide { questions, turns: Turns::new(plugin.breaker().clone()) },
             caller,
             counters: plugin.shard_counters(),
             health: plugin.shard_health(),
@@ -164,14 +166,16 @@ impl Pool {
     async fn answer(&self, client: Arc<ConnectionFacts>, event: UpstreamEvent) -> UpstreamAnswer {
         let started = Instant::now();
         let deadline = self.deadline(started);
-        let attempt = Attempt { deadline, generation: Cell::new(0) };
+        let attempt = Attempt::new(started, deadline);
         let call = async |instance: &mut Instance| instance.call(&client, &event, deadline).await;
         let (outcome, answer) = match self.run(&self.handling, call, &attempt).await {
             Ok(answer) => (Outcome::of(&answer.result), answer),
             Err(broken) => (broken.outcome(), failed(broken.into())),
         };
         self.record(started, outcome, &attempt);
-        if let Err(failure) = &answer.result {
+        if let Err(failure) = &answer.result
+            && attempt.passage.get() != Passage::Closed
+        {
             let name = match &event {
                 UpstreamEvent::Connected => "connected",
                 UpstreamEvent::Disconnected { .. } => "disconnected",
@@ -190,7 +194,7 @@ impl Pool {
     ) -> Result<(Verdict, Vec<Action>), UpstreamFailure> {
         let started = Instant::now();
         let deadline = self.deadline(started);
-        let attempt = Attempt { deadline, generation: Cell::new(0) };
+        let attempt = Attempt::new(started, deadline);
         let call = async |instance: &mut Instance| instance.inspect(subject, message, headers, deadline).await;
         let (outcome, inspected) = match self.run(&self.filtering, call, &attempt).await {
             Ok((Ok(verdict), actions)) => (Outcome::Ok, Ok((verdict, actions))),
@@ -199,7 +203,9 @@ impl Pool {
         };
         self.record(started, outcome, &attempt);
         self.counters.record_verdict(inspected.as_ref().map(|(verdict, _)| verdict).ok());
-        if let Err(failure) = &inspected {
+        if let Err(failure) = &inspected
+            && attempt.passage.get() != Passage::Closed
+        {
             let (hub, connection) = match subject {
                 Subject::Client(client) => (&client.hub, Some(client.id)),
                 Subject::Delivery { hub, .. } => (hub, None),
@@ -218,12 +224,15 @@ impl Pool {
     fn record(&self, started: Instant, outcome: Outcome, attempt: &Attempt) {
         let (now, generation) = (Instant::now(), attempt.generation.get());
         self.counters.record(outcome, now.saturating_duration_since(started));
+        if !attempt.waits.get() {
+            self.shard.turns.has_run(now.saturating_duration_since(attempt.began.get()));
+        }
         self.health.record(generation, outcome, now);
         if outcome.is_broken_off() {
             self.plugin.judge(generation, now);
         }
-        if let Some(budget) = outcome.budget() {
-            self.plugin.surroundings.exceeded.add(budget);
+        if outcome.is_the_guests() && (outcome.is_in_vain() || self.plugin.breaker().is_wary()) {
+            self.plugin.weigh(generation, outcome, attempt.passage.get(), now);
         }
     }
 
@@ -233,17 +242,47 @@ impl Pool {
         call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
         attempt: &Attempt,
     ) -> Result<T, Broken> {
-        let deadline = attempt.deadline;
+        let ran = self.run_in_turn(permits, call, attempt).await;
+        if let Err(broken) = &ran
+            && let Some(budget) = broken.budget()
+        {
+            self.plugin.surroundings.exceeded.add(budget);
+        }
+        ran
+    }
+
+    async fn run_in_turn<T>(
+        &self,
+        permits: &Semaphore,
+        call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
+        attempt: &Attempt,
+    ) -> Result<T, Broken> {
+        let breaker = self.plugin.breaker();
+        attempt.passage.set(breaker.pass(self.plugin.surroundings.settings.budgets.call_time));
+        if attempt.passage.get() == Passage::Closed {
+            return Err(Broken::Resting);
+        }
         let _permit = match permits.try_acquire() {
             Ok(permit) => permit,
-            Err(_) => match within(deadline, pin!(permits.acquire())).await {
+            Err(_) => match attempt.within(pin!(permits.acquire())).await {
                 Some(permit) => permit.expect("the semaphore is never closed"),
                 None => return Err(Broken::NoRoom),
             },
         };
+        if self.shard.turns.is_used_up() {
+            attempt.within(pin!(self.shard.turns.begin())).await.ok_or(Broken::NoRoom)?;
+        }
+        // Those before it may have ended in vain.
+        if attempt.passage.get() == Passage::Free && breaker.is_open() {
+            attempt.passage.set(Passage::Closed);
+            return Err(Broken::Resting);
+        }
+        if attempt.waits.replace(false) {
+            attempt.began.set(Instant::now());
+        }
         let _running = self.caller.run();
         let call = pin!(self.call(call, attempt));
-        within(deadline, call).await.unwrap_or(Err(Broken::OutOfTime))
+        attempt.within(call).await.unwrap_or(Err(Broken::OutOfTime))
     }
 
     /// Takes an instance or makes one, and gives it back after a call that left it whole.
@@ -275,8 +314,8 @@ impl Pool {
     async fn make(&self, attempt: &Attempt) -> Result<Instance, Broken> {
         let version = self.plugin.version().clone().ok_or(Broken::NotServing)?;
         attempt.generation.set(version.generation);
-        let (surroundings, questions) = (&self.plugin.surroundings, Some(&self.questions));
-        Instance::start(&version.exports, version.generation, surroundings, questions, attempt.deadline).await
+        let (surroundings, shard) = (&self.plugin.surroundings, Some(&self.shard));
+        Instance::start(&version.exports, version.generation, surroundings, shard, attempt.deadline).await
     }
 
     fn give_back(&self, instance: Instance) {
@@ -288,9 +327,36 @@ impl Pool {
 
 /// A call that is to be over by then, and the version that it came to.
 struct Attempt {
+    /// When the guest began, or began to wait for its turn.
+    began: Cell<Instant>,
     deadline: Instant,
+    /// Whether it is not over at once.
+    waits: Cell<bool>,
     /// 0 as long as there is none.
     generation: Cell<u64>,
+    passage: Cell<Passage>,
+}
+
+impl Attempt {
+    fn new(started: Instant, deadline: Instant) -> Attempt {
+        let (waits, generation, passage) = (Cell::new(false), Cell::new(0), Cell::new(Passage::Free));
+        Attempt { began: Cell::new(started), deadline, waits, generation, passage }
+    }
+
+    /// The future's output, or `None` when it takes longer than until the deadline. A future that is ready at once, as most
+    /// calls are, makes no timer; each poll polls it once, because that is how long a guest holds the thread.
+    async fn within<F: Future>(&self, mut future: Pin<&mut F>) -> Option<F::Output> {
+        let mut timer: Option<Pin<Box<Sleep>>> = None;
+        std::future::poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => {
+                self.waits.set(true);
+                let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline.into())));
+                timer.as_mut().poll(context).map(|()| None)
+            }
+        })
+        .await
+    }
 }
 
 /// Instances between two calls. Other threads give them up where all plugins together are short of memory.
@@ -332,20 +398,6 @@ impl fmt::Debug for IdleInstances {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "IdleInstances({})", self.instances().len())
     }
-}
-
-/// The future's output, or `None` when it takes longer than until `deadline`. A future that is ready at once, as most
-/// calls are, makes no timer; each poll polls it once, because that is how long a guest holds the thread.
-async fn within<F: Future>(deadline: Instant, mut future: Pin<&mut F>) -> Option<F::Output> {
-    let mut timer: Option<Pin<Box<Sleep>>> = None;
-    std::future::poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => {
-            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
-            timer.as_mut().poll(context).map(|()| None)
-        }
-    })
-    .await
 }
 
 fn failed(failure: UpstreamFailure) -> UpstreamAnswer {

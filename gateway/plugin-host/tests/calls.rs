@@ -57,6 +57,30 @@ fn every_failure_is_told_by_its_name_and_hurts_no_later_call() {
 }
 
 #[test]
+fn the_shard_has_its_turn_for_each_tick_of_all_looping_guests_together() {
+    const GUESTS: usize = 10;
+    on_a_shard(async {
+        let shard = Shard::embedded(guest("1.0.000"), |settings| settings.budgets.cpu_time = Duration::from_millis(20));
+        let calls: Vec<_> = (0..GUESTS).map(|_| tokio::task::spawn_local(shard.invoke("spin", "[]"))).collect();
+        let mut turns = 0;
+        while calls.iter().any(|call| !call.is_finished()) {
+            tokio::task::yield_now().await;
+            turns += 1;
+        }
+        let mut all_ticks = 0;
+        for call in calls {
+            match call.await.expect("it is not dropped").result {
+                Err(UpstreamFailure::OutOfCpuTime { ticks }) => all_ticks += ticks,
+                other => panic!("it was not broken off: {other:?}"),
+            }
+        }
+        assert!(all_ticks > 20 * GUESTS as u64, "{all_ticks}");
+        // The last tick of each ends it.
+        assert!(turns + GUESTS as u64 >= all_ticks, "{all_ticks} ticks of guests, and {turns} turns of the shard");
+    });
+}
+
+#[test]
 fn a_looping_guest_leaves_the_thread_to_others_and_ends_with_its_time() {
     on_a_shard(async {
         let shard =

@@ -1,10 +1,11 @@
 //! What a call takes of its shard: calls of imports are counted and metered like the guest's own instructions.
 
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use wasmtime::format_err;
 
-use super::Guest;
+use super::{Guest, ShardSide};
 use crate::limits::MAX_HOST_CALL_HOLD;
 use crate::metrics::Budget;
 use crate::ticker::TICK;
@@ -66,8 +67,21 @@ impl Guest {
         if self.must_stop() {
             return Err(format_err!("the time of the call is over"));
         }
-        tokio::task::yield_now().await;
+        self.next_turn().await;
         Ok(())
+    }
+
+    /// The guest has run for a tick: waits until the shard has looked at its sockets and timers, and it is this guest's turn.
+    pub(crate) fn next_turn(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match &self.shard {
+            Some(ShardSide { turns, .. }) => {
+                if !std::mem::replace(&mut self.is_long, true) {
+                    turns.has_run(TICK);
+                }
+                Box::pin(turns.clone().go_on())
+            }
+            None => Box::pin(tokio::task::yield_now()),
+        }
     }
 
     /// Does work over so many bytes that the guest has passed: not on the shard if they are many. It counts as the guest's
@@ -92,6 +106,9 @@ impl Guest {
     pub(super) async fn wait_for<T>(&mut self, what: impl Future<Output = T>) -> T {
         self.cpu.pause(Instant::now());
         let output = what.await;
+        if self.is_long {
+            self.next_turn().await;
+        }
         self.cpu.go_on(Instant::now());
         output
     }

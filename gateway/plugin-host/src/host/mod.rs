@@ -31,6 +31,7 @@ use crate::metrics::{Budget, BudgetCounters};
 use crate::rate::Pace;
 use crate::settings::{Payloads, PluginSettings};
 use crate::store::{PluginValues, Store};
+use crate::turns::Turns;
 pub use http::{HttpAnswer, HttpCall, HttpFailure};
 use hub::ActionQueue;
 use metering::CpuTime;
@@ -52,6 +53,13 @@ pub enum ShardQuestion {
     },
     /// To ask a web server.
     Http(HttpCall),
+}
+
+/// What the instances of a plugin have of the shard that they are on.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardSide {
+    pub(crate) questions: mpsc::Sender<ShardQuestion>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 /// What all instances of a plugin share, whatever their version and shard.
@@ -140,8 +148,8 @@ impl EventIds {
 /// The host's side of one instance.
 pub(crate) struct Guest {
     surroundings: Arc<Surroundings>,
-    /// Where the hub's shard is asked; none while a component is tried out.
-    questions: Option<mpsc::Sender<ShardQuestion>>,
+    /// None while a component is tried out.
+    shard: Option<ShardSide>,
     pub(crate) memory: InstanceMemory,
     deadline: Instant,
     out_of_time: bool,
@@ -151,6 +159,8 @@ pub(crate) struct Guest {
     host_calls: u32,
     /// Whether there were more of them than it may make.
     out_of_host_calls: bool,
+    /// Whether the call has run for a tick.
+    is_long: bool,
     /// Since when the guest has held its shard with host calls, as far as is known.
     held_since: Option<Instant>,
     /// Milliseconds since 1970, from the first time the guest asked during this call.
@@ -178,21 +188,18 @@ struct Event {
 
 impl Guest {
     /// An instance that has `init` ahead of it, to be done by `deadline`.
-    pub(crate) fn new(
-        surroundings: Arc<Surroundings>,
-        questions: Option<mpsc::Sender<ShardQuestion>>,
-        deadline: Instant,
-    ) -> Guest {
+    pub(crate) fn new(surroundings: Arc<Surroundings>, shard: Option<ShardSide>, deadline: Instant) -> Guest {
         Guest {
             memory: InstanceMemory::new(surroundings.memory.clone(), surroundings.settings.budgets.memory_bytes),
             surroundings,
-            questions,
+            shard,
             deadline,
             out_of_time: false,
             out_of_cpu_time: false,
             cpu: CpuTime::default(),
             host_calls: 0,
             out_of_host_calls: false,
+            is_long: false,
             held_since: None,
             now: None,
             event_id: None,
@@ -209,6 +216,7 @@ impl Guest {
         self.event_id = None;
         self.cpu = CpuTime::default();
         self.host_calls = 0;
+        self.is_long = false;
         self.held_since = None;
         let actions = ActionQueue::new(self.surroundings.settings.budgets.actions);
         self.event = Some(Event { of, headers, actions });
@@ -236,7 +244,7 @@ impl Guest {
 
     /// Waits for what the shard does or says, which is no processor time of the guest's.
     async fn ask_shard<T>(&mut self, question: impl FnOnce(oneshot::Sender<T>) -> ShardQuestion) -> Option<T> {
-        let questions = self.questions.clone()?;
+        let questions = self.shard.as_ref()?.questions.clone();
         let (answer, answered) = oneshot::channel();
         let asked = async {
             questions.send(question(answer)).await.ok()?;

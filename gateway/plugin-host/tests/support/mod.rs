@@ -115,11 +115,9 @@ fn component(module: &str, wit: &str, world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("plugin.wit", wit).expect("the WIT is valid");
     let world = resolve.select_world(&[package], Some(world)).expect("the world exists");
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
-        .expect("the module takes metadata");
-    let mut encoder = ComponentEncoder::default();
-    encoder.validate(true).module(&module).expect("the module fits its world");
-    encoder.encode().expect("the module becomes a component")
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("the module takes metadata");
+    let encoder = ComponentEncoder::default().validate(true).module(&module);
+    encoder.expect("the module fits its world").encode().expect("the module becomes a component")
 }
 
 /// A guest of `scripts/build-guests.sh`.

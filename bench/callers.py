@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Clients that call one method again as soon as the last call has ended, whatever came of it.
+
+    bench/callers.py READY-FILE HUB METHOD CLIENTS SECONDS     prints how many calls ended
+"""
+
+import base64
+import json
+import os
+import select
+import socket
+import sys
+import time
+import urllib.parse
+import urllib.request
+
+ready, hub, method, clients, seconds = sys.argv[1:]
+address = json.load(open(ready))["listen"]
+host, port = address.rsplit(":", 1)
+
+
+def frame(text):
+    """A text of a client: masked with zeros."""
+    data = text.encode()
+    assert len(data) < 126
+    return bytes([0x81, 0x80 | len(data), 0, 0, 0, 0]) + data
+
+
+def connect():
+    request = urllib.request.Request(f"http://{address}/hubs/{hub}/negotiate?negotiateVersion=1", method="POST", data=b"")
+    answer = json.load(urllib.request.urlopen(request, timeout=10))
+    token = urllib.parse.quote(answer["accessToken"])
+    path = answer["url"].split(address, 1)[1]
+    client = socket.create_connection((host, int(port)), timeout=10)
+    key = base64.b64encode(os.urandom(16)).decode()
+    client.sendall(
+        f"GET {path}&access_token={token} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
+    )
+    head = client.recv(4096)
+    assert b" 101 " in head.split(b"\r\n", 1)[0], head
+    client.sendall(frame('{"protocol":"json","version":1}\x1e'))
+    return client
+
+
+call = frame(json.dumps({"type": 1, "target": method, "arguments": [], "invocationId": "1"}) + "\x1e")
+sockets = [connect() for _ in range(int(clients))]
+for client in sockets:
+    client.sendall(call)
+end = time.monotonic() + float(seconds)
+ended = 0
+while time.monotonic() < end:
+    readable, _, _ = select.select(sockets, [], [], 0.1)
+    for client in readable:
+        data = client.recv(65536)
+        if not data:
+            sys.exit("a client was closed")
+        if b'"type":3' in data:
+            ended += 1
+            client.sendall(call)
+    # As people do, and not as fast as it goes.
+    time.sleep(0.005)
+print(ended)
