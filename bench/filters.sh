@@ -15,7 +15,7 @@ trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 ulimit -n 20000
 
 cat >"$work/hubgate.toml" <<TOML
-server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-alone"], data-dir = "$work/data", shards = 2 }
+server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-and-nothing-else"], data-dir = "$work/data", shards = 2 }
 admin = { listen = "127.0.0.1:0" }
 hubs."*" = { mode = "serverless" }
 hubs.one = { filters = ["f1"] }

@@ -20,7 +20,7 @@ ulimit -n 20000
 
 gateway() { # NAME SHARDS BINARY
     cat >"$work/$1.toml" <<TOML
-server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-alone"], shards = $2 }
+server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-and-nothing-else"], shards = $2, data-dir = "$work/$1-data" }
 admin = { listen = "127.0.0.1:0" }
 hubs."*" = { mode = "serverless" }
 hubs.proxied = { mode = "default" }

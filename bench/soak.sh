@@ -15,7 +15,7 @@ trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 
 configure() { # CONNECTIONS
     cat >"$work/new.toml" <<TOML
-server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-alone"], limits = { connections = $1 } }
+server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-and-nothing-else"], limits = { connections = $1 } }
 admin = { listen = "127.0.0.1:0" }
 hubs."*" = { mode = "serverless" }
 upstream = [{ plugin = "probe" }]

@@ -14,7 +14,7 @@ trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 
 cp "$guests/chat-js.wasm" "$work/other.wasm"
 cat >"$work/hubgate.toml" <<TOML
-server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-alone"], data-dir = "$work/data" }
+server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-and-nothing-else"], data-dir = "$work/data" }
 admin = { listen = "127.0.0.1:0" }
 hubs."*" = { mode = "serverless" }
 upstream = [{ hubs = ["echo"], categories = ["messages"], plugin = "probe" }, { hubs = ["other"], plugin = "other" }]

@@ -39,6 +39,8 @@ fn an_unknown_key_is_named_with_its_path() {
 fn a_wrong_value_is_named_with_the_path_of_its_key() {
     for (config, key) in [
         ("server.listen = 'everywhere'", "server.listen"),
+        ("server.access-keys = ['short']", "server.access-keys"),
+        ("server.log = 'verbose'", "server.log"),
         ("server.shards = -1", "server.shards"),
         ("server.drain-timeout = 10", "server.drain-timeout"),
         ("server.drain-delay = 10", "server.drain-delay"),
@@ -78,6 +80,88 @@ fn a_wrong_value_is_named_with_the_path_of_its_key() {
         ("upstream = [{ hubs = ['probe'] }]", "upstream[0]"),
     ] {
         refused(config, &[key]);
+    }
+}
+
+#[test]
+fn a_wrong_value_is_told_with_what_helps() {
+    for (config, key, help) in [
+        ("server.lisen = '127.0.0.1:1'", "server", "did you mean `listen`?"),
+        ("server.timeouts.client_timeout = '1s'", "server.timeouts", "client_timeout"),
+        ("server.timeouts.keep_alive = '1s'", "server.timeouts", "did you mean `keep-alive`?"),
+        ("server.listen = ':8888'", "server.listen", "0.0.0.0:8888"),
+        ("server.drain-timeout = 10", "server.drain-timeout", "10 has no unit: write a time such as \"10s\""),
+        ("server.limits.message = '64'", "server.limits.message", "64 has no unit: write a size such as \"64MiB\""),
+        ("plugins.probe.memory = 64", "plugins.probe.memory", "\"64MiB\""),
+        ("upstream.plugin = 'probe'", "upstream", "[[upstream]]"),
+        ("server.log = 'verbose'", "server.log", "\"verbose\" is no level"),
+        ("hubs.chat.cors-origins = ['*', 'app.example.com']", "hubs.chat.cors-origins[1]", "has no scheme"),
+        ("hubs.'*'.cors-origins = ['https://a/b']", "hubs.*.cors-origins[0]", "has a path"),
+    ] {
+        refused(config, &[key, help]);
+    }
+}
+
+#[test]
+fn origins_are_shown_as_browsers_send_them() {
+    let config =
+        "hubs.chat.cors-origins = ['HTTPS://App.example.com:443/', 'https://*.example.com', 'http://localhost:*']";
+    let (_folder, file) = Gateway::probe().with(config).written();
+    let shown = hubgate(["config", "show", "--config", &text(&file)]).success();
+    let table: toml::Table = shown.parse().expect("it is TOML");
+    let origins = table["hubs"]["chat"]["cors-origins"].as_array().expect("a list");
+    let origins: Vec<&str> = origins.iter().filter_map(toml::Value::as_str).collect();
+    assert_eq!(origins, ["https://app.example.com", "https://*.example.com", "http://localhost:*"]);
+}
+
+#[test]
+fn what_can_have_no_effect_is_named() {
+    let plugin = "plugins.spare = { path = 'spare.wasm' }\n";
+    for (config, warning) in [
+        ("upstream = [{ hubs = ['chat'], plugin = 'probe' }]", "upstream[0].hubs: hears nothing of hub 'chat'"),
+        (
+            "upstream = [{ plugin = 'probe' }, { hubs = ['probe'], plugin = 'probe' }]",
+            "upstream[1]: gets no event: upstream[0] comes first",
+        ),
+        (plugin, "plugins.spare: is used by nothing"),
+        ("hubs.probe.mode = 'classic'\nupstream = [{ plugin = 'probe' }]", "upstream[0]: gets no event"),
+    ] {
+        let checked = check(Gateway::probe().with(config));
+        assert_eq!(checked.code, Some(0), "{config}: {checked:?}");
+        assert!(checked.stderr.contains(&format!("warning: {warning}")), "{config}: {checked:?}");
+    }
+    assert!(check(Gateway::probe()).stderr.is_empty(), "nothing is wrong");
+}
+
+#[test]
+fn a_file_of_keys_is_read_as_people_write_it_and_refused_where_it_cannot_work() {
+    let with_keys = |keys: &str| {
+        let (folder, file) =
+            Gateway::serve().with("server.access-keys = []\nserver.access-keys-file = 'keys'").written();
+        std::fs::write(folder.path().join("keys"), keys).expect("the folder can be written");
+        hubgate(["config", "check", "--config", &text(&file)])
+    };
+    for keys in [
+        format!("{KEY}\n{SECOND_KEY}\n"),
+        format!("\u{feff}{KEY}\r\n"),
+        format!("# the first one signs\n{KEY}\n\n# until the next rotation\n{SECOND_KEY}"),
+        format!("{KEY}, {SECOND_KEY}"),
+    ] {
+        let checked = with_keys(&keys);
+        assert_eq!(checked.code, Some(0), "{keys}: {checked:?}");
+    }
+    for (keys, why) in [
+        (format!("\"{KEY}\""), "in quotes"),
+        (format!("Endpoint=http://localhost;AccessKey={KEY};Version=1.0;"), "connection string"),
+        ("short".to_owned(), "a key of 5 bytes"),
+        (format!("{KEY} {SECOND_KEY}"), "blanks"),
+        (format!("{KEY}\n{SECOND_KEY}\n{KEY}"), "holds 3 keys"),
+        ("# nothing\n".to_owned(), "holds 0 keys"),
+    ] {
+        let checked = with_keys(&keys);
+        assert_eq!(checked.code, Some(2), "{keys}: {checked:?}");
+        assert!(checked.stderr.contains("server.access-keys-file") && checked.stderr.contains(why), "{checked:?}");
+        assert!(!checked.stderr.contains(KEY), "no key is told: {checked:?}");
     }
 }
 
@@ -125,8 +209,8 @@ fn what_is_shown_is_the_file_with_all_defaults() {
     assert_eq!(table["plugins"]["probe"]["rollback"].as_table(), Some(&rollback), "a default");
     assert_eq!(table["hubs"]["probe"]["mode"].as_str(), Some("serverless"));
     assert_eq!(table["hubs"]["*"]["mode"].as_str(), Some("default"));
-    let checked = check_text(&shown.stdout);
-    assert_eq!(checked.code, Some(0), "it can be read again: {checked:?}");
+    let checked = check_text(&shown.stdout.replace("(not shown)", KEY));
+    assert_eq!(checked.code, Some(0), "it can be read again, with keys: {checked:?}");
 }
 
 #[test]

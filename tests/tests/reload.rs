@@ -68,9 +68,9 @@ async fn a_bad_file_changes_nothing_and_says_why() {
     for (count, (content, why)) in [
         ("server.access-keys = [", "hubgate.toml"),
         ("server.acces-keys = []", "acces-keys"),
-        ("server.access-keys = ['k']\nupstream = [{ plugin = 'gone' }]", "upstream[0].plugin"),
+        ("server.access-keys = ['a-key-that-is-long-enough-for-HS256']\nupstream = [{ plugin = 'gone' }]", "upstream[0].plugin"),
         (
-            "server = { access-keys = ['k'], shards = 2, data-dir = 'data' }\nadmin.listen = '127.0.0.1:0'\n\
+            "server = { access-keys = ['a-key-that-is-long-enough-for-HS256'], shards = 2, data-dir = 'data' }\nadmin.listen = '127.0.0.1:0'\n\
              hubs.probe.mode = 'serverless'\nplugins.probe.path = 'gone.wasm'",
             "gone.wasm",
         ),

@@ -46,7 +46,9 @@ async fn no_secret_leaves_the_gateway_at_level_debug() {
         gateway.rest(Method::POST, "/api/hubs/probe/:send").body("application/json", format!("{{\"{PAYLOAD}")).send();
     seen.push(rest.await.body);
 
-    gateway.reconfigure(&format!("server.access-keys = ['{SECOND_KEY}', '{KEY}', 'canary-third-key']"));
+    gateway.reconfigure(&format!(
+        "server.access-keys = ['{SECOND_KEY}', '{KEY}', 'canary-third-key-of-enough-bytes-for-HS256']"
+    ));
     gateway.hang_up();
     gateway.logs(&["the configuration stays as it was"]).await;
     fs::write(gateway.config_file(), format!("[server]\naccess-keys = [\"{KEY}\"\n")).expect("it can be written");
@@ -63,7 +65,10 @@ async fn no_secret_leaves_the_gateway_at_level_debug() {
     let signature =
         |token: &String| token.rsplit('.').next().map(str::to_owned).filter(|signature| !signature.is_empty());
     let mut secrets: Vec<String> = bad.iter().chain([&good]).filter_map(signature).collect();
-    secrets.extend([KEY, SECOND_KEY, "canary-third-key", ADMIN_TOKEN, PLUGIN_CONFIG, CLAIM].map(str::to_owned));
+    secrets.extend(
+        [KEY, SECOND_KEY, "canary-third-key-of-enough-bytes-for-HS256", ADMIN_TOKEN, PLUGIN_CONFIG, CLAIM]
+            .map(str::to_owned),
+    );
     for (secret, text) in secrets.iter().flat_map(|secret| seen.iter().map(move |text| (secret, text))) {
         assert!(!text.contains(secret.as_str()), "{secret} in {text}");
     }

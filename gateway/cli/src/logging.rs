@@ -3,7 +3,7 @@
 use std::io;
 
 use anyhow::anyhow;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
@@ -62,10 +62,26 @@ impl Logging {
 }
 
 /// Whether a text is a filter.
-pub(crate) fn check(text: &str) -> Result<(), ParseError> {
+pub(crate) fn check(text: &str) -> Result<(), InvalidFilter> {
     filter(text).map(drop)
 }
 
-fn filter(text: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(format!("{QUIET},{text}"))
+/// Why a text is no filter.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InvalidFilter {
+    #[error("\"{0}\" is no level: there are off, error, warn, info, debug and trace")]
+    NoLevel(String),
+    #[error(transparent)]
+    Syntax(#[from] ParseError),
+}
+
+fn filter(text: &str) -> Result<EnvFilter, InvalidFilter> {
+    // A word alone would be taken for a module's name, and nothing but that module would be logged.
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    let is_module = |word: &str| word.starts_with("hubgate") || word.contains([':', '=', '[']);
+    let mut words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    if let Some(word) = words.find(|word| !is_level(word) && !is_module(word)) {
+        return Err(InvalidFilter::NoLevel(word.to_owned()));
+    }
+    Ok(EnvFilter::try_new(format!("{QUIET},{text}"))?)
 }

@@ -43,7 +43,7 @@ impl Mode {
     }
 
     /// Whether events of clients go to upstream.
-    pub(crate) fn asks_upstream(self) -> bool {
+    pub fn asks_upstream(self) -> bool {
         match self {
             Mode::Serverless => true,
             Mode::Default | Mode::Classic => false,

@@ -15,6 +15,7 @@ mod inbox;
 mod listeners;
 mod loads;
 mod metrics;
+mod origins;
 mod outbox;
 mod patience;
 mod peers;

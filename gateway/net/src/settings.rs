@@ -12,6 +12,7 @@ use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
 use ipnet::IpNet;
 
+pub use crate::origins::{CorsOrigins, InvalidOrigin, OriginPattern};
 use crate::tls::Tls;
 
 /// All settings of a gateway but its plugins.
@@ -118,17 +119,6 @@ pub struct HubSettings {
     pub cors: CorsOrigins,
     /// Whether `POST /hubs/{hub}/negotiate` lets anybody in.
     pub anonymous_negotiate: bool,
-}
-
-/// The pages of a browser that may talk to a hub.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CorsOrigins {
-    /// Exact origins, allowed with credentials.
-    pub exact: Vec<String>,
-    /// Any origin, without credentials.
-    pub any: bool,
-    /// Any port of this machine's loopback names, with credentials.
-    pub localhost: bool,
 }
 
 #[derive(Clone)]

@@ -30,7 +30,9 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Check { config } => {
-            Config::load(&config)?;
+            for warning in &Config::load(&config)?.warnings {
+                eprintln!("warning: {}: {}", warning.key, warning.text);
+            }
             print(format_args!("{}: valid", config.display()))
         }
         Command::Show { config } => print(Config::load(&config)?.show().trim_end()),

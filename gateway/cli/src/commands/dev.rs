@@ -61,10 +61,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let access_key = access_key_in(&arguments.data_dir)
         .with_context(|| format!("--data-dir {}: the access key cannot be kept", arguments.data_dir.display()))?;
-    let listen = arguments.options.listen.unwrap_or(LISTEN);
+    let listen = arguments.options.listen().unwrap_or(LISTEN);
     let config = Development {
         listen,
-        admin_listen: arguments.options.admin_listen.unwrap_or_else(|| admin_beside(listen)),
+        admin_listen: arguments.options.admin_listen().unwrap_or_else(|| admin_beside(listen)),
         mode,
         hub: hub.clone(),
         plugin: match &arguments.plugin {

@@ -116,6 +116,7 @@ impl Reload {
         changes.send(change).await.map_err(|_| Refused::Stopping)?;
         is_done.await.map_err(|_| Refused::Stopping)?;
         self.logging.set(next.log.as_deref());
+        next.log_warnings();
         match changed.is_empty() {
             true => tracing::info!("the configuration is what it was"),
             false => tracing::info!(changed = changed.join(", "), "the configuration was reloaded"),

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::reload::Reload;
 use super::service_manager;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::{COMPILE_COMMAND, Failure, process};
 
 /// Options of both commands.
@@ -21,13 +21,23 @@ use crate::{COMPILE_COMMAND, Failure, process};
 pub(crate) struct RunOptions {
     /// The address for clients; port 0 is a free one.
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) listen: Option<SocketAddr>,
+    listen: Option<Listen>,
     /// The address for operators.
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) admin_listen: Option<SocketAddr>,
+    admin_listen: Option<Listen>,
     /// Is written, as a whole, once everything listens: addresses, connection string and admin token as JSON.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+}
+
+impl RunOptions {
+    pub(crate) fn listen(&self) -> Option<SocketAddr> {
+        self.listen.map(|listen| listen.0)
+    }
+
+    pub(crate) fn admin_listen(&self) -> Option<SocketAddr> {
+        self.admin_listen.map(|listen| listen.0)
+    }
 }
 
 /// A gateway that listens, as its user is told of it.

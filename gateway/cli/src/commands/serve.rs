@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: Arguments, logging: Logging) -> Result<(), Failure> {
     let Arguments { config, strict, options } = arguments;
-    let (listen, admin_listen) = (options.listen, options.admin_listen);
+    let (listen, admin_listen) = (options.listen(), options.admin_listen());
     let load = move || {
         let mut config = Config::load(&config)?;
         config.net.listen = listen.unwrap_or(config.net.listen);
@@ -34,6 +34,7 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> Result<(), Failure>
     };
     let config = load()?;
     logging.set(config.log.as_deref());
+    config.log_warnings();
     let reload = Reload { load: Arc::new(load), logging };
     let bad_plugins = if strict { BadPlugins::Fail } else { BadPlugins::Refuse };
     run_gateway::run(config, &options, bad_plugins, Some(reload), |started| {

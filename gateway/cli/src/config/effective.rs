@@ -51,7 +51,8 @@ fn collect_changes(before: &Value, after: &Value, path: String, changed: &mut Ve
 }
 
 fn table(config: &Config, secrets: Secrets) -> Table {
-    let Config { net, host: HostSettings { plugins, memory_bytes }, data_dir, tls, log, files: _ } = config;
+    let Config { net, host: HostSettings { plugins, memory_bytes }, data_dir, tls, log, files: _, warnings: _ } =
+        config;
     let mut server = Table::new();
     server.insert("listen".into(), text(net.listen));
     server.insert("endpoints".into(), list(&net.endpoints));
@@ -152,7 +153,7 @@ fn hub(net: &net::HubSettings, core: &core::HubSettings) -> Table {
     Table::from_iter([
         ("mode".into(), text(core.mode.name())),
         ("filters".into(), list(core.filters.iter().map(|filter| &filter.plugin))),
-        ("cors-origins".into(), list(net.cors.exact.iter().cloned().chain(any))),
+        ("cors-origins".into(), list(net.cors.patterns.iter().map(ToString::to_string).chain(any))),
         ("negotiate".into(), anonymous.into()),
     ])
 }

@@ -7,6 +7,7 @@ mod rollback;
 mod schema;
 mod secrets;
 mod tls;
+mod without_effect;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,6 +20,7 @@ use hubgate_core::id::{HubName, PluginName};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
+use hubgate_net::settings::OriginPattern;
 use hubgate_plugin_host::{
     AllowHttp, Budgets, FileError, HostSettings, Payloads, PluginSettings, PluginSource, RegularFile, Rollback, Uses,
 };
@@ -27,8 +29,10 @@ use hubgate_wire::token::AccessKey;
 use hubgate_wire::webhook::UrlTemplate;
 use ipnet::IpNet;
 
+pub(crate) use schema::Listen;
 pub(crate) use secrets::{access_key_in, random_secret};
 use tls::TlsFiles;
+pub(crate) use without_effect::Warning;
 
 /// The port for clients, and that of the admin listener one above it.
 pub(crate) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8888);
@@ -61,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) log: Option<String>,
     /// The files that all this was read from.
     pub(crate) files: Vec<PathBuf>,
+    /// What of it can have no effect.
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// A key of the configuration that cannot stay as it is. The text names the key's path.
@@ -93,6 +99,13 @@ impl Config {
         Ok(config)
     }
 
+    /// Logs what of it can have no effect.
+    pub(crate) fn log_warnings(&self) {
+        for Warning { key, text } in &self.warnings {
+            tracing::warn!("{key}: {text}");
+        }
+    }
+
     /// All keys with their values as TOML; secrets are not told.
     pub(crate) fn show(&self) -> String {
         effective::show(self)
@@ -109,16 +122,35 @@ fn read(path: &Path, text: &str) -> Result<schema::File, ConfigError> {
     let syntax = |error: toml::de::Error| {
         let before = &text[..error.span().map_or(0, |span| span.start)];
         let line = before.matches('\n').count() + 1;
-        ConfigError::Syntax { path: path.to_owned(), message: format!("line {line}: {}", error.message()) }
+        ConfigError::Syntax {
+            path: path.to_owned(),
+            message: format!("line {line}: {}", with_suggestion(error.message())),
+        }
     };
     let document = toml::Deserializer::parse(text).map_err(syntax)?;
     serde_path_to_error::deserialize(document).map_err(|error| {
         let key = error.path().to_string();
         match key.as_str() {
             "." => syntax(error.into_inner()),
-            _ => problem(key, error.inner().message()),
+            _ => problem(key, with_suggestion(error.inner().message())),
         }
     })
+}
+
+/// How alike two names must be, from 0 to 1, for one to be meant by the other.
+const ALIKE: f64 = 0.8;
+
+/// The parser's word on a key that it does not know, with the one that was most likely meant instead of all that there are.
+fn with_suggestion(message: &str) -> String {
+    let Some((field, known)) = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')) else {
+        return message.to_owned();
+    };
+    let meant = field.replace('_', "-").to_ascii_lowercase();
+    let names = known.split('`').skip(1).step_by(2).map(|name| (strsim::jaro_winkler(&meant, name), name));
+    match names.max_by(|(one, _), (other, _)| one.total_cmp(other)) {
+        Some((likeness, name)) if likeness >= ALIKE => format!("unknown field `{field}`: did you mean `{name}`?"),
+        _ => message.to_owned(),
+    }
 }
 
 fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
@@ -142,8 +174,9 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
     };
     let endpoints = server.endpoints.iter().enumerate().map(endpoint).collect::<Result<Vec<_>, _>>()?;
     let access_keys = secrets::access_keys(&server, folder)?;
+    let warnings = without_effect::warnings(&core, plugins.values());
     let net = net::Settings {
-        listen: server.listen.unwrap_or(LISTEN),
+        listen: server.listen.map_or(LISTEN, |listen| listen.0),
         endpoints,
         access_keys,
         shards: shards(server.shards),
@@ -156,7 +189,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
         hubs: hubs.into_iter().map(|(name, hub)| (name, hub.net)).collect(),
         other_hubs: other_hubs.net,
         admin: net::AdminSettings {
-            listen: file.admin.listen.unwrap_or(ADMIN_LISTEN),
+            listen: file.admin.listen.map_or(ADMIN_LISTEN, |listen| listen.0),
             token: secrets::admin_token(file.admin.token_file.as_deref(), folder)?,
             has_token_file: file.admin.token_file.is_some(),
             hosts: file.admin.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
@@ -169,7 +202,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
     plugins.sort_by(|a, b| a.name.cmp(&b.name));
     let host = HostSettings { plugins, memory_bytes: limits::plugin_memory(&server.limits)? };
     let data_dir = Some(folder.join(server.data_dir.unwrap_or_else(default_data_dir)));
-    Ok(Config { net, host, data_dir, tls, log: server.log, files: Vec::new() })
+    Ok(Config { net, host, data_dir, tls, log: server.log, files: Vec::new(), warnings })
 }
 
 /// Calls of one plugin that one shard can have instances for at a time.
@@ -210,21 +243,23 @@ struct Hub {
 fn hubs(file: &schema::File) -> Result<(HashMap<HubName, Hub>, Hub), ConfigError> {
     let others = file.hubs.get("*").cloned().unwrap_or_default();
     let filters = |key: &str, entry: &schema::Hub| filters(file, &format!("{key}.filters"), entry);
+    // First, so that what is wrong in it is named where it stands, and not where it is inherited.
+    let other_hubs = hub("hubs.*", &others, filters("hubs.*", &others)?)?;
     let mut hubs = HashMap::new();
     for (name, entry) in file.hubs.iter().filter(|(name, _)| *name != "*") {
         let key = format!("hubs.{name}");
-        let hub = HubName::parse(name).map_err(|error| problem(&key, error))?;
+        let hub_name = HubName::parse(name).map_err(|error| problem(&key, error))?;
         let entry = schema::Hub {
             mode: entry.mode.or(others.mode),
             cors_origins: entry.cors_origins.clone().or(others.cors_origins.clone()),
             negotiate: entry.negotiate.clone().or(others.negotiate.clone()),
             filters: entry.filters.clone().or(others.filters.clone()),
         };
-        if hubs.insert(hub, self::hub(&entry, filters(&key, &entry)?)).is_some() {
+        if hubs.insert(hub_name, hub(&key, &entry, filters(&key, &entry)?)?).is_some() {
             return Err(problem(key, "the hub has another entry; hub names are compared without case"));
         }
     }
-    Ok((hubs, hub(&others, filters("hubs.*", &others)?)))
+    Ok((hubs, other_hubs))
 }
 
 /// The filters of a hub, each once.
@@ -249,20 +284,25 @@ fn filters(file: &schema::File, key: &str, entry: &schema::Hub) -> Result<Vec<Fi
     names.iter().enumerate().map(filter).collect()
 }
 
-fn hub(entry: &schema::Hub, filters: Vec<FilterSettings>) -> Hub {
+fn hub(key: &str, entry: &schema::Hub, filters: Vec<FilterSettings>) -> Result<Hub, ConfigError> {
     let mode = match entry.mode {
         None | Some(schema::Mode::Default) => Mode::Default,
         Some(schema::Mode::Serverless) => Mode::Serverless,
         Some(schema::Mode::Classic) => Mode::Classic,
     };
     let origins = entry.cors_origins.clone().unwrap_or_default();
+    let pattern = |(index, origin): (usize, &String)| {
+        let parsed = OriginPattern::parse(origin);
+        parsed.map_err(|error| problem(format!("{key}.cors-origins[{index}]"), format!("\"{origin}\" {error}")))
+    };
+    let patterns = origins.iter().enumerate().filter(|(_, origin)| *origin != "*").map(pattern);
     let cors = net::CorsOrigins {
+        patterns: patterns.collect::<Result<_, _>>()?,
         any: origins.iter().any(|origin| origin == "*"),
-        exact: origins.into_iter().filter(|origin| origin != "*").collect(),
         localhost: false,
     };
     let anonymous_negotiate = entry.negotiate.as_ref().is_some_and(|negotiate| negotiate.anonymous);
-    Hub { core: core::HubSettings { mode, filters }, net: net::HubSettings { cors, anonymous_negotiate } }
+    Ok(Hub { core: core::HubSettings { mode, filters }, net: net::HubSettings { cors, anonymous_negotiate } })
 }
 
 fn upstream(
@@ -286,7 +326,7 @@ fn upstream(
             handler,
         })
     };
-    file.upstream.iter().enumerate().map(item).collect()
+    file.upstream.0.iter().enumerate().map(item).collect()
 }
 
 /// Who gets the events of an upstream item: a plugin or a webhook.
@@ -361,7 +401,7 @@ fn plugins(file: &schema::File, folder: &Path) -> Result<HashMap<PluginName, Plu
         }
         let is_filter_of = |hub: &schema::Hub| hub.filters.iter().flatten().any(|filter| filter == name);
         let uses = Uses {
-            upstream: file.upstream.iter().any(|item| item.plugin.as_ref() == Some(name)),
+            upstream: file.upstream.0.iter().any(|item| item.plugin.as_ref() == Some(name)),
             filter: file.hubs.values().any(is_filter_of),
         };
         let for_filters = [("targets", entry.targets.is_some()), ("on-error", entry.on_error.is_some())];
@@ -453,7 +493,7 @@ pub(crate) struct Development {
 impl Development {
     pub(crate) fn config(self) -> Result<Config, ConfigError> {
         let file = schema::File::default();
-        let cors = net::CorsOrigins { exact: Vec::new(), any: false, localhost: true };
+        let cors = net::CorsOrigins { patterns: Vec::new(), any: false, localhost: true };
         let closed = net::HubSettings { cors: cors.clone(), anonymous_negotiate: false };
         let open = net::HubSettings { cors, anonymous_negotiate: true };
         let plugin = PluginSettings {
@@ -507,7 +547,7 @@ impl Development {
         };
         let host = HostSettings { plugins: vec![plugin], memory_bytes: limits::plugin_memory(&file.server.limits)? };
         let data_dir = Some(self.data_dir);
-        Ok(Config { net, host, data_dir, tls: None, log: None, files: Vec::new() })
+        Ok(Config { net, host, data_dir, tls: None, log: None, files: Vec::new(), warnings: Vec::new() })
     }
 }
 

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 #[derive(Debug, Default, Deserialize)]
@@ -15,14 +17,14 @@ pub(crate) struct File {
     pub(crate) server: Server,
     pub(crate) admin: Admin,
     pub(crate) hubs: BTreeMap<String, Hub>,
-    pub(crate) upstream: Vec<UpstreamItem>,
+    pub(crate) upstream: Items,
     pub(crate) plugins: BTreeMap<String, Plugin>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Server {
-    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) listen: Option<Listen>,
     pub(crate) endpoints: Vec<String>,
     pub(crate) access_keys: Secrets,
     pub(crate) access_keys_file: Option<PathBuf>,
@@ -84,7 +86,7 @@ pub(crate) struct Timeouts {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Admin {
-    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) listen: Option<Listen>,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) hosts: Vec<String>,
     pub(crate) metrics_open: bool,
@@ -241,13 +243,65 @@ impl<'de> Deserialize<'de> for Secrets {
     }
 }
 
+/// The items of `[[upstream]]`.
+#[derive(Debug, Default)]
+pub(crate) struct Items(pub(crate) Vec<UpstreamItem>);
+
+impl<'de> Deserialize<'de> for Items {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Items, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Items;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of items: write each as [[upstream]], with two brackets")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Items, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(Items(items))
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
+}
+
+/// An address to listen on: an IP address and a port, or `localhost` and a port.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listen(pub(crate) SocketAddr);
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Listen, String> {
+        let text = text.trim();
+        let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        local.as_deref().unwrap_or(text).parse().map(Listen).map_err(|_| {
+            let example = match text.strip_prefix(':').or(text.parse::<u16>().is_ok().then_some(text)) {
+                Some(port) => format!("\"127.0.0.1:{port}\", or \"0.0.0.0:{port}\" for other machines"),
+                None => "\"127.0.0.1:8888\", \"localhost:8888\" or \"0.0.0.0:8888\"".to_owned(),
+            };
+            format!("\"{text}\" is no IP address with a port, such as {example}")
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Listen, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 /// A number of bytes, such as "64MiB".
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size(pub(crate) usize);
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = with_unit(deserializer, "a size", "MiB")?;
         let size: ByteSize = text.parse().map_err(|_| not(&text, "a size such as \"64MiB\""))?;
         Ok(Size(usize::try_from(size.as_u64()).map_err(|_| not(&text, "a size that fits into memory"))?))
     }
@@ -259,9 +313,22 @@ pub(crate) struct Span(pub(crate) Duration);
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = with_unit(deserializer, "a time", "s")?;
         humantime::parse_duration(&text).map(Span).map_err(|_| not(&text, "a time such as \"10s\""))
     }
+}
+
+/// A text that is more than a number.
+fn with_unit<'de, D: Deserializer<'de>>(deserializer: D, what: &str, unit: &str) -> Result<String, D::Error> {
+    let value = toml::Value::deserialize(deserializer)?;
+    let number = match &value {
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Float(number) => number.to_string(),
+        toml::Value::String(text) if text.parse::<f64>().is_ok() && text != "0" => text.clone(),
+        toml::Value::String(text) => return Ok(text.clone()),
+        _ => return Err(D::Error::custom(format_args!("must be {what} such as \"10{unit}\""))),
+    };
+    Err(D::Error::custom(format_args!("{number} has no unit: write {what} such as \"{number}{unit}\"")))
 }
 
 fn not<E: serde::de::Error>(text: &str, expected: &str) -> E {

@@ -29,11 +29,35 @@ pub(super) fn access_keys(server: &schema::Server, folder: &Path) -> Result<Vec<
             format!("set one or two keys, or server.access-keys-file, {KEYS_VARIABLE} or {KEYS_FILE_VARIABLE}");
         return Err(problem("server.access-keys", missing));
     };
-    match keys.as_slice() {
-        [_] | [_, _] if keys.iter().all(|key| !key.is_empty()) => {
-            Ok(keys.iter().map(|key| AccessKey::new(key)).collect())
+    if !matches!(keys.len(), 1 | 2) {
+        return Err(problem(source, format!("holds {} keys: one or two are needed", keys.len())));
+    }
+    keys.iter().map(|key| access_key(key).map_err(|why| problem(source, why))).collect()
+}
+
+/// The fewest bytes of a key: HS256 needs as many as its hash has (RFC 7518, section 3.2).
+const SHORTEST_KEY: usize = 32;
+
+/// A key that can be one. What is wrong is told without a part of it.
+fn access_key(key: &str) -> Result<AccessKey, String> {
+    let is_connection_string = key.contains(';') || key.to_ascii_lowercase().contains("accesskey=");
+    if is_connection_string {
+        return Err("holds a connection string: keep what follows `AccessKey=` in it, up to the next `;`".to_owned());
+    }
+    if key.starts_with(['"', '\'']) || key.ends_with(['"', '\'']) {
+        return Err("holds a key in quotes, which would be a part of it: leave them out".to_owned());
+    }
+    if key.contains(|char: char| char.is_whitespace() || char.is_control()) {
+        return Err(
+            "holds a key with blanks or control characters in it: one key a line, or commas between them".to_owned()
+        );
+    }
+    match key.len() {
+        length if length < SHORTEST_KEY => {
+            let make = "`openssl rand -base64 48` makes a good one";
+            Err(format!("holds a key of {length} bytes: it must have at least {SHORTEST_KEY}; {make}"))
         }
-        _ => Err(problem(source, "must hold one or two keys")),
+        _ => Ok(AccessKey::new(key)),
     }
 }
 
@@ -42,13 +66,16 @@ fn keys_in(key: &str, file: &Path) -> Result<Vec<String>, ConfigError> {
 }
 
 fn secret_in(key: &str, file: &Path) -> Result<String, ConfigError> {
-    RegularFile::read_text(file, MAX_SECRET_FILE_BYTES)
-        .map_err(|error| problem(key, format!("cannot read {}: {error}", file.display())))
+    let text = RegularFile::read_text(file, MAX_SECRET_FILE_BYTES)
+        .map_err(|error| problem(key, format!("cannot read {}: {error}", file.display())))?;
+    // Some editors mark UTF-8 so.
+    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
 }
 
-/// Keys stand on lines of their own, or behind commas.
+/// Keys stand on lines of their own, or with commas between them. A line that begins with `#` is a comment.
 fn split(text: &str) -> Vec<String> {
-    text.split([',', '\n']).map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect()
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect()
 }
 
 /// The token in the file, or a random one.

@@ -2,30 +2,15 @@
 //!
 //! Source: WHATWG Fetch, "CORS protocol". Clients send credentials by default, for which `*` is no answer.
 
+use http::StatusCode;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, HeaderMap, HeaderValue,
     ORIGIN, VARY,
 };
-use http::{StatusCode, Uri};
 
 use super::answer::{Answer, text};
 use crate::settings::CorsOrigins;
-
-impl CorsOrigins {
-    /// No page of another origin.
-    pub const NONE: CorsOrigins = CorsOrigins { exact: Vec::new(), any: false, localhost: false };
-
-    /// Whether pages of `origin` are allowed with credentials.
-    fn allows(&self, origin: &str) -> bool {
-        self.exact.iter().any(|exact| exact == origin) || (self.localhost && is_localhost(origin))
-    }
-}
-
-fn is_localhost(origin: &str) -> bool {
-    let uri: Option<Uri> = origin.parse().ok();
-    uri.as_ref().and_then(Uri::host).is_some_and(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]"))
-}
 
 /// Adds what lets the browser hand the answer to the page, if the page may have it.
 pub(crate) fn allow(origins: &CorsOrigins, request: &HeaderMap, answer: &mut Answer) {
