@@ -106,7 +106,7 @@ fn sources() -> Vec<(String, String)> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("it can be listed").flatten() {
             let path = entry.path();
-            let name = path.strip_prefix(&root).expect("it is below").display().to_string();
+            let name = path.strip_prefix(root).expect("it is below").display().to_string();
             if path.is_dir() && !["tests", "benches", "examples"].iter().any(|kind| name.ends_with(kind)) {
                 folders.push(path);
             } else if name.ends_with(".rs") && !name.ends_with("/tests.rs") {
