@@ -91,6 +91,12 @@ pub enum StartError {
     Engine(String),
 }
 
+/// A file that no plugin can be served from: for a start that it ends, and for a plugin that goes on without it.
+struct Unusable {
+    error: StartError,
+    bad_file: BadFile,
+}
+
 impl PluginHost {
     /// Compiles, checks and tries out every plugin, then starts to watch their files. Blocks meanwhile: seconds for
     /// components with an interpreter inside.
@@ -181,7 +187,8 @@ impl PluginHost {
                 let rolled_back = before.map_or(record.rolled_back, Plugin::rolled_back);
                 match self.load_file(&plugin, file, rolled_back, load) {
                     Ok((loaded, component)) => Beginning::Component(loaded, component),
-                    Err((error, bad_file)) => {
+                    Err(unusable) => {
+                        let Unusable { error, bad_file } = *unusable;
                         // A plugin that was rolled back goes on so whatever its settings are.
                         let goes_on = bad_file.is_rolled_back && before.is_some();
                         let last_good = record.serving.filter(|_| goes_on || bad_plugins == BadPlugins::Refuse);
@@ -204,11 +211,11 @@ impl PluginHost {
         file: PathBuf,
         rolled_back: Option<Digest>,
         load: impl Fn(&[u8]) -> Result<Loaded, LoadError>,
-    ) -> Result<(Loaded, Vec<u8>), (StartError, BadFile)> {
+    ) -> Result<(Loaded, Vec<u8>), Box<Unusable>> {
         let plugin = plugin.clone();
         let bad = |error: StartError, digest, is_rolled_back| {
             let reason = error.to_string();
-            Err((error, BadFile { reason, digest, is_rolled_back }))
+            Err(Box::new(Unusable { error, bad_file: BadFile { reason, digest, is_rolled_back } }))
         };
         let component = match RegularFile::read(&file, MAX_COMPONENT_BYTES) {
             Ok(content) => content.bytes,

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -110,12 +110,12 @@ fn parse(answer: &str) -> Option<(u16, &str)> {
     Some((status, body))
 }
 
-fn read_text(file: &PathBuf) -> Result<String, Failure> {
+fn read_text(file: &Path) -> Result<String, Failure> {
     let text = RegularFile::read_text(file, MAX_FILE_BYTES);
     text.map_err(|error| Failure::Usage(anyhow!(error).context(format!("{}: cannot be read", file.display()))))
 }
 
-fn read_json(file: &PathBuf) -> Result<Value, Failure> {
+fn read_json(file: &Path) -> Result<Value, Failure> {
     let not_ready = |error| Failure::Usage(anyhow!("{}: is no ready file: {error}", file.display()));
     serde_json::from_str(&read_text(file)?).map_err(not_ready)
 }
