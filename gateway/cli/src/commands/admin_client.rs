@@ -45,7 +45,7 @@ pub(crate) struct AdminClient {
 
 impl AdminClient {
     pub(crate) fn new(options: &AdminOptions) -> Result<AdminClient, Failure> {
-        let ready = options.ready_file.as_ref().map(read_json).transpose()?;
+        let ready = options.ready_file.as_ref().map(|file| read_json(file)).transpose()?;
         let of_ready = |field: &str| ready.as_ref().and_then(|ready| ready[field].as_str()).map(str::to_owned);
         let of_file = match &options.admin_token_file {
             Some(file) => Some(read_text(file)?.trim().to_owned()),

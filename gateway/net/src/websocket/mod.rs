@@ -275,7 +275,7 @@ impl Task {
     fn event(&mut self, event: Event<'_>, turn: &Turn) {
         match event {
             Event::Data { bytes, .. } => {
-                let mut rest = &*bytes;
+                let mut rest = bytes;
                 self.data(&mut rest, turn);
                 self.payload = Bytes::copy_from_slice(rest);
             }
