@@ -139,7 +139,7 @@ impl Gateway {
         let loads = Loads::new(settings.shards);
         let shared = Shared {
             vitals: Arc::new(Vitals::new(settings.shards, Some(plugins.clone()))),
-            settings: ArcSwap::from_pointee(with_endpoint(settings, listen)),
+            settings: ArcSwap::from_pointee(listening_at(listen, settings)),
             admin_address,
             admission: Arc::default(),
             loads,
@@ -226,7 +226,7 @@ impl Gateway {
                     () = &mut accepting => break,
                     never = &mut operators => match never {},
                     Some(Change { settings, done }) = changes.recv() => {
-                        self.shared.settings.store(Arc::new(with_endpoint(settings, self.listen)));
+                        self.shared.settings.store(Arc::new(listening_at(self.listen, settings)));
                         shards.configure().await;
                         // Who wanted it may be gone.
                         let _ = done.send(());
@@ -266,8 +266,9 @@ fn longest_end(drain: Drain) -> Duration {
     drain.delay.saturating_add(drain.timeout).saturating_add(END_LIMIT)
 }
 
-/// The settings, with the bound address for an endpoint if they have none.
-fn with_endpoint(mut settings: Settings, listen: SocketAddr) -> Settings {
+/// The settings with the bound address, which an inherited socket may have from elsewhere; it is the endpoint if they have none.
+fn listening_at(listen: SocketAddr, mut settings: Settings) -> Settings {
+    settings.listen = listen;
     if settings.endpoints.is_empty() {
         let url = format!("{}://{listen}", settings.scheme());
         settings.endpoints.push(Endpoint::parse(&url).expect("an address makes a URL"));

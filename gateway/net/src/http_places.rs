@@ -108,16 +108,17 @@ impl HttpPlaces {
     ) -> Result<HttpPlace, HttpLimit> {
         let address = (!newcomer.is_proxy).then(|| network(newcomer.address));
         let mut taken = self.taken();
+        // Before anybody gives way: whoever does so for the newcomer's address makes room here, too.
+        let (most, limit) = match newcomer.is_surplus && taken.count <= limits.http_connections {
+            true => (taken.count, HttpLimit::Descriptors),
+            false => (limits.http_connections, HttpLimit::Connections),
+        };
         if let (Some(address), 1..) = (address, limits.http_connections_per_ip)
             && taken.number(address) >= limits.http_connections_per_ip
         {
             let patient = taken.longest_of(address).filter(|turn| taken.is_past(*turn, grace, now));
             taken.dismiss(patient.ok_or(HttpLimit::ConnectionsPerIp)?, HttpLimit::ConnectionsPerIp);
         }
-        let (most, limit) = match newcomer.is_surplus && taken.count <= limits.http_connections {
-            true => (taken.count, HttpLimit::Descriptors),
-            false => (limits.http_connections, HttpLimit::Connections),
-        };
         while taken.count >= most {
             let own = address.map_or(0, |address| taken.number(address));
             let who = taken.of_most(own).or_else(|| taken.longest().filter(|turn| taken.is_past(*turn, grace, now)));
@@ -384,6 +385,15 @@ mod tests {
         assert_eq!((lost(&crowd[0]), lost(&newcomer)), (Some(HttpLimit::Descriptors), None));
         let refused = house.enter_when("10.0.0.1", false, true, 0);
         assert_eq!(refused.expect_err("nobody has more"), HttpLimit::Descriptors);
+    }
+
+    #[test]
+    fn who_gives_way_for_the_limit_of_an_address_makes_room_for_descriptors_too() {
+        let house = House::new(100, 2);
+        let crowd = [0, 5].map(|seconds| house.enter("10.0.0.1", seconds).expect("there is room"));
+        let newcomer = house.enter_when("10.0.0.1", false, true, 10).expect("the longest gives way");
+        assert_eq!(are_lost(&crowd), [true, false]);
+        assert_eq!((lost(&crowd[0]), lost(&newcomer)), (Some(HttpLimit::ConnectionsPerIp), None));
     }
 
     #[test]

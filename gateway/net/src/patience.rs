@@ -46,6 +46,12 @@ impl Patience {
         self.0.watched.store(watched as u8, Ordering::Relaxed);
     }
 
+    /// Nothing is watched while what this gives lives.
+    pub(crate) fn suspend(&self) -> OwnDeadlines {
+        self.watch(Watched::Nothing);
+        OwnDeadlines(self.clone())
+    }
+
     fn watched(&self) -> Watched {
         match self.0.watched.load(Ordering::Relaxed) {
             watched if watched == Watched::Answers as u8 => Watched::Answers,
@@ -57,6 +63,17 @@ impl Patience {
     /// Whether the connection has ended because its peer took too little.
     pub(crate) fn is_over(&self) -> bool {
         self.0.is_over.load(Ordering::Relaxed)
+    }
+}
+
+/// While it lives, something else sees to it that what is written is taken. What is left after that has to be taken byte by
+/// byte: as a whole it may have begun long ago.
+#[derive(Debug)]
+pub(crate) struct OwnDeadlines(Patience);
+
+impl Drop for OwnDeadlines {
+    fn drop(&mut self) {
+        self.0.watch(Watched::Bytes);
     }
 }
 

@@ -307,14 +307,18 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
-/// A time, such as "10s".
+/// The longest time. The clocks count some multiples of it.
+pub(super) const LONGEST_SPAN: Duration = Duration::from_secs(31_557_600);
+
+/// A time, such as "10s". What is longer than a year is a year.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span(pub(crate) Duration);
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
         let text = with_unit(deserializer, "a time", "s")?;
-        humantime::parse_duration(&text).map(Span).map_err(|_| not(&text, "a time such as \"10s\""))
+        let time = humantime::parse_duration(&text).map_err(|_| not(&text, "a time such as \"10s\""))?;
+        Ok(Span(time.min(LONGEST_SPAN)))
     }
 }
 

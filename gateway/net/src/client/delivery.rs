@@ -109,7 +109,7 @@ impl Delivery {
     }
 
     /// A body of these messages.
-    pub(super) fn whole(messages: Outbox) -> (Delivery, DeliveryBody) {
+    pub(crate) fn whole(messages: Outbox) -> (Delivery, DeliveryBody) {
         Delivery::new(messages, BodyState::Complete)
     }
 
@@ -154,7 +154,8 @@ impl Delivery {
         self.0.lock().outbox.waiting()
     }
 
-    /// What has passed through, if not all has. The HTTP library keeps the last piece and the body until it can send them.
+    /// What has passed through, if not all has. The HTTP library keeps the body until it holds all of it; who watches the
+    /// connection sees to the rest.
     pub(super) fn blocked(&self) -> Option<Flow> {
         let content = self.0.lock();
         let is_blocked = !content.outbox.is_empty() || content.state == BodyState::Complete;

@@ -1,5 +1,6 @@
 //! A gateway into which faults are injected.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,13 @@ fn gateway_settings() -> Settings {
 
 /// Runs a gateway until `test` is over, or something has ended it.
 async fn run(test: impl AsyncFnOnce(&Shared, SocketAddr)) -> Result<(), RunError> {
+    run_with(Inherited::default(), async |shared, address, _| test(shared, address).await).await
+}
+
+async fn run_with(
+    inherited: Inherited,
+    test: impl AsyncFnOnce(&Shared, SocketAddr, mpsc::Sender<Change>),
+) -> Result<(), RunError> {
     let plugins = PluginHost::start(
         HostSettings { plugins: Vec::new(), memory_bytes: 0 },
         Compilation::default(),
@@ -63,13 +71,13 @@ async fn run(test: impl AsyncFnOnce(&Shared, SocketAddr)) -> Result<(), RunError
         BadPlugins::Fail,
     );
     let plugins = plugins.expect("none is needed");
-    let gateway = Gateway::bind(gateway_settings(), plugins, usize::MAX, Inherited::default()).expect("ports are free");
+    let gateway = Gateway::bind(gateway_settings(), plugins, usize::MAX, inherited).expect("ports are free");
     let (shared, address) = (gateway.shared.clone(), gateway.listen_address());
     let (end, ended) = oneshot::channel::<()>();
-    let (_changes, changed) = mpsc::channel(1);
+    let (changes, changed) = mpsc::channel(1);
     let running = gateway.run(|| (), || (), async { drop(ended.await) }, changed);
     let testing = async {
-        test(&shared, address).await;
+        test(&shared, address, changes).await;
         drop(end);
     };
     tokio::time::timeout(DEADLINE, async { tokio::join!(running, testing).0 }).await.expect("it comes to its end")
@@ -197,6 +205,32 @@ async fn a_call_that_panics_has_failed() {
             assert!(answer.contains("\"error\":"), "{answer}");
             client = going_on;
         }
+    });
+    ended.await.expect("nothing vital has broken");
+}
+
+/// The status line that an open hub's negotiation gets under this host.
+async fn negotiated_as(host: &str, address: SocketAddr) -> String {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, address.port())).await;
+    let mut stream = stream.expect("it is accepted");
+    let negotiate = format!("POST /hubs/chat/negotiate HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n");
+    stream.write_all(negotiate.as_bytes()).await.expect("it is read");
+    let answer = Client(stream).until("\r\n").await.0;
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn hosts_are_those_of_the_socket_that_was_inherited_also_after_a_reload() {
+    let clients = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("there is a port");
+    let inherited = Inherited { clients: Some(clients), admin: None };
+    let ended = run_with(inherited, async |_, address, changes| {
+        assert!(gateway_settings().listen.ip().is_loopback());
+        assert_eq!(negotiated_as("192.0.2.1:8888", address).await, "HTTP/1.1 200 OK");
+        let (done, is_done) = oneshot::channel();
+        changes.send(Change { settings: gateway_settings(), done }).await.expect("it runs");
+        is_done.await.expect("all threads go by them");
+        assert_eq!(negotiated_as("192.0.2.1:8888", address).await, "HTTP/1.1 200 OK");
+        assert_eq!(negotiated_as("evil.example", address).await, "HTTP/1.1 421 Misdirected Request");
     });
     ended.await.expect("nothing vital has broken");
 }

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::admission::NoRoom;
 use crate::client::delivery::{CutOff, CutOffs, DeliveryBody};
 use crate::http_places::Carrying;
+use crate::patience::{OwnDeadlines, Patience, Watched};
 use crate::retries;
 
 pub(crate) type Answer = Response<AnswerBody>;
@@ -29,6 +30,8 @@ pub(crate) enum AnswerBody {
     Messages {
         body: DeliveryBody,
         _carrying: Carrying,
+        /// On HTTP/1.1.
+        own_deadlines: Option<OwnDeadlines>,
     },
 }
 
@@ -36,6 +39,15 @@ impl AnswerBody {
     /// Whether deadlines of its own end it when it is not taken.
     pub(crate) fn has_own_deadlines(&self) -> bool {
         matches!(self, AnswerBody::Messages { .. })
+    }
+
+    /// Tells the connection of HTTP/1.1 that it is sent on what to watch. The HTTP library drops a body as soon as it holds the
+    /// rest of it: then its own deadlines are over, and the connection watches the rest.
+    pub(crate) fn be_watched_by(&mut self, patience: &Patience) {
+        match self {
+            AnswerBody::Whole(_) => patience.watch(Watched::Answers),
+            AnswerBody::Messages { own_deadlines, .. } => *own_deadlines = Some(patience.suspend()),
+        }
     }
 
     /// The connection that it is sent on.
@@ -95,7 +107,7 @@ pub(crate) fn with_type(status: StatusCode, content_type: &'static str, body: im
 
 /// Messages for a client that polls.
 pub(crate) fn messages(body: DeliveryBody, carrying: Carrying) -> Answer {
-    let body = AnswerBody::Messages { body, _carrying: carrying };
+    let body = AnswerBody::Messages { body, _carrying: carrying, own_deadlines: None };
     with_body(StatusCode::OK, "application/octet-stream", body)
 }
 
@@ -326,5 +338,71 @@ pub(crate) fn headers_of(refusal: &Refusal, headers: &mut HeaderMap) {
             headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(Duration::ZERO)));
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::convert::Infallible;
+    use std::future::ready;
+    use std::io;
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use hyper::body::Incoming;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+    use super::*;
+    use crate::client::delivery::Delivery;
+    use crate::http_places::{HttpPlaces, Newcomer};
+    use crate::outbox::{Cause, Outbox};
+    use crate::patience::PatientStream;
+    use crate::settings::Limits;
+
+    const BUFFER: u32 = 8 << 10;
+
+    /// A connection with a request in it that takes nothing any more, and its peer.
+    async fn full() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
+        let socket = TcpSocket::new_v4().expect("there is a socket");
+        socket.set_recv_buffer_size(BUFFER).expect("a TCP socket has the option");
+        let mut peer = socket.connect(listener.local_addr().expect("it is bound")).await.expect("it listens");
+        peer.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it has room");
+        let (stream, _) = listener.accept().await.expect("somebody comes");
+        socket2::SockRef::from(&stream).set_send_buffer_size(BUFFER as usize).expect("a TCP socket has the option");
+        stream.writable().await.expect("it is open");
+        while stream.try_write(&[0; 1024]).map_err(|error| error.kind()) != Err(io::ErrorKind::WouldBlock) {}
+        (stream, peer)
+    }
+
+    #[tokio::test]
+    async fn the_rest_of_messages_that_the_http_library_holds_has_to_be_taken_too() {
+        let (stream, _peer) = full().await;
+        let stream = PatientStream::new(stream, Duration::from_millis(1));
+        let patience = stream.patience();
+        let limits = Limits { http_connections: 1, ..crate::settings::tests::limits() };
+        let newcomer = Newcomer { address: Ipv4Addr::LOCALHOST.into(), is_proxy: true, is_surplus: false };
+        let place = Arc::<HttpPlaces>::default().enter(&limits, Duration::ZERO, newcomer, Instant::now());
+        let place = place.expect("there is one");
+        let mut outbox = Outbox::default();
+        // More than the kernel may still take, less than the HTTP library holds.
+        outbox.push(vec![b'x'; 256 << 10].into(), Cause::Others);
+        let (_delivery, body) = Delivery::whole(outbox);
+        let answer = Cell::new(Some(messages(body, place.carry())));
+        let service = service_fn(|_: http::Request<Incoming>| {
+            let mut answer = answer.take().expect("one request comes");
+            answer.body_mut().be_watched_by(&patience);
+            ready(Ok::<_, Infallible>(answer))
+        });
+        let serving = http1::Builder::new().writev(false).serve_connection(TokioIo::new(stream), service);
+        let served = tokio::time::timeout(Duration::from_secs(60), serving).await;
+        served.expect("it ends").expect_err("nobody reads");
+        assert!(patience.is_over());
     }
 }

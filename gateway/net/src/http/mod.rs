@@ -40,7 +40,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::client::delivery::CutOffs;
 use crate::entrant::Entrant;
 use crate::http_places::HttpPlace;
-use crate::patience::{Patience, PatientStream, Watched};
+use crate::patience::{Patience, PatientStream};
 use crate::shard::ShardThread;
 use crate::slow::SlowReason;
 use crate::tls::{HttpSocket, UpgradedStream};
@@ -139,10 +139,7 @@ async fn serve_http_1(
             }
             rest.tell(is_last, answer.headers_mut());
             answer.body().on_connection(&cut_offs);
-            patience.watch(match answer.body().has_own_deadlines() {
-                true => Watched::Nothing,
-                false => Watched::Answers,
-            });
+            answer.body_mut().be_watched_by(&patience);
             Ok::<_, Infallible>(answer)
         })
     });

@@ -226,7 +226,7 @@ fn times(shard: &ShardThread, claims: &Claims) -> ClientTimes {
 }
 
 fn event_stream(body: DeliveryBody, carrying: Carrying) -> Answer {
-    let mut answer = Answer::new(AnswerBody::Messages { body, _carrying: carrying });
+    let mut answer = Answer::new(AnswerBody::Messages { body, _carrying: carrying, own_deadlines: None });
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
