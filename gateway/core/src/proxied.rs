@@ -123,7 +123,7 @@ impl Shard {
         self.schedule(slot, deadline);
     }
 
-    /// What a client says behind its handshake request.
+    /// What a client says after its handshake request.
     pub(crate) fn client_says(&mut self, slot: Slot, mut bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
         let client = self.client(slot);
         let unread = std::mem::take(&mut client.unread);
@@ -198,7 +198,7 @@ impl Shard {
             return;
         };
         if std::mem::replace(&mut proxy.server_knows_end, true) {
-            // It has ended the client already, behind what is held back.
+            // It has ended the client already, after what is held back.
             return;
         }
         proxy.is_to_move = false;
@@ -241,7 +241,7 @@ impl Shard {
                 continue;
             };
             if proxy.server_knows_end {
-                // The server has ended it, behind what filters look at.
+                // The server has ended it, after what filters look at.
                 continue;
             }
             let moves = match leaving {

@@ -78,7 +78,7 @@ async fn posts_of_a_client_that_is_not_read_hold_no_memory_and_those_that_wait_a
     );
     let gateway = Gateway::serve().with(&config).start().await;
     let poller = Poller::connected(&gateway, "hub").await;
-    // More than the calls that may wait: the client is not read behind them.
+    // More than the calls that may wait: the client is not read after them.
     const CALLS: usize = 300;
     assert_eq!(poller.post(notification("x").repeat(CALLS)).await, 200);
     let poll = gateway.request(Method::GET, &poller.path).bearer(&poller.token);

@@ -27,7 +27,7 @@ pub(crate) struct RequestBody {
 
 impl RequestBody {
     pub(crate) fn new(incoming: Incoming, headers: &HeaderMap) -> RequestBody {
-        // Who expects a word before the body sends none behind a refusal.
+        // Who expects a word before the body sends none after a refusal.
         RequestBody { incoming, is_coming: !headers.contains_key(EXPECT) }
     }
 

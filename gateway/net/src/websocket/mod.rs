@@ -257,7 +257,7 @@ impl Task {
     }
 
     /// Takes what came, up to where nothing more is to be read, or the turn is spent: what follows, an end among it, comes
-    /// behind what waits. Gives how many bytes are left.
+    /// after what waits. Gives how many bytes are left.
     fn received(&mut self, mut bytes: &mut [u8], turn: &Turn) -> usize {
         while !self.peer_closed {
             if !self.socket.is_read() || !self.payload.is_empty() || turn.is_spent() {
