@@ -1,5 +1,7 @@
 //! How what a sender asks for reaches connections, here and on the other shards.
 
+use std::collections::HashSet;
+
 use hubgate_wire::websocket::Frame;
 
 use crate::client_connection::HubIndex;
@@ -9,9 +11,11 @@ use crate::event::Joined;
 use crate::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
 use crate::memberships::{Bounds, MembershipRefusal, NewMembership, Refused};
 use crate::outgoing::Outgoing;
-use crate::registry::LocalTarget;
+use crate::registry::{Clients, LocalTarget};
 use crate::shard::{Closing, Shard, Slot};
 use crate::time::Millis;
+
+type Users<'a> = HashSet<&'a UserId, foldhash::fast::RandomState>;
 
 impl Shard {
     /// Does what a filter asks of a hub, in order. Filters do not see it.
@@ -147,7 +151,7 @@ impl Shard {
         let held = self.settings.limits.held;
         let mut slots = self.targets(hub, to, &except.connections);
         if !except.users.is_empty() {
-            slots.retain(|slot| !self.is_of_users(*slot, &except.users));
+            self.leave_out(&mut slots, &except.users);
         }
         // As a rule all speak one protocol, so that one round is enough.
         while let Some(first) = slots.first() {
@@ -205,7 +209,8 @@ impl Shard {
     /// The clients of a target on this shard.
     fn targets(&self, hub: HubIndex, target: &Target, except: &[ConnectionId]) -> Vec<Slot> {
         let target = LocalTarget::new(target, self.slot_of(hub, target));
-        let except: Vec<Slot> = except.iter().filter_map(|id| self.slots.get(id).copied()).collect();
+        // Of a list of any length and with any repetitions, no more than there are clients.
+        let except: Clients = except.iter().filter_map(|id| self.slots.get(id).copied()).collect();
         let clients = self.hub(hub).clients_of(&target);
         match except.is_empty() {
             true => clients.collect(),
@@ -213,9 +218,12 @@ impl Shard {
         }
     }
 
-    fn is_of_users(&self, slot: Slot, users: &[UserId]) -> bool {
-        let facts = self.clients[slot.0 as usize].facts();
-        facts.and_then(|facts| facts.user_id.as_ref()).is_some_and(|user| users.contains(user))
+    /// Leaves out the clients of these users. What it takes grows with the clients and with the list, and not with their product.
+    fn leave_out(&self, slots: &mut Vec<Slot>, users: &[UserId]) {
+        let user_of = |slot: &Slot| self.clients[slot.0 as usize].facts()?.user_id.as_ref();
+        let present: Users<'_> = slots.iter().filter_map(user_of).collect();
+        let left_out: Users<'_> = users.iter().filter(|user| present.contains(user)).collect();
+        slots.retain(|slot| user_of(slot).is_none_or(|user| !left_out.contains(user)));
     }
 
     /// The slot of a target that is a connection of the hub on this shard.

@@ -16,6 +16,8 @@ pub(crate) struct ConnectionTokens {
     expiring: VecDeque<(Millis, ConnectionId)>,
     /// What those take up that were not used yet, in bytes.
     unused: usize,
+    /// The same by hub.
+    unused_of: HashMap<HubName, usize, foldhash::fast::RandomState>,
     /// What their clients have posted early, in bytes.
     early: usize,
 }
@@ -56,7 +58,8 @@ pub enum TokenRefusal {
 }
 
 impl ConnectionTokens {
-    /// `token` opens a transport of connection `id` until `expiry`.
+    /// `token` opens a transport of connection `id` until `expiry`. A hub may have as many as still have room beside: whoever asks
+    /// for all that it gets leaves half to other hubs.
     pub(crate) fn add(
         &mut self,
         hub: HubName,
@@ -64,10 +67,12 @@ impl ConnectionTokens {
         token: ConnectionId,
         expiry: Millis,
     ) -> Result<(), TooManyTokens> {
-        if self.unused + TOKEN_COST > MAX_UNUSED {
+        let of_hub = self.unused_of.get(&hub).copied().unwrap_or_default();
+        if of_hub + TOKEN_COST > MAX_UNUSED - self.unused {
             return Err(TooManyTokens);
         }
         self.unused += TOKEN_COST;
+        self.unused_of.insert(hub.clone(), of_hub + TOKEN_COST);
         self.states.insert(token, TokenState::Negotiated { hub, id, early: Vec::new() });
         self.expiring.push_back((expiry, token));
         Ok(())
@@ -105,8 +110,8 @@ impl ConnectionTokens {
         match self.states.get_mut(&token) {
             Some(TokenState::Negotiated { hub: of, id, early }) if of == hub => {
                 let claimed = (*id, std::mem::take(early));
-                self.unused -= TOKEN_COST;
                 self.early -= claimed.1.len();
+                self.no_longer_unused(hub);
                 self.states.insert(token, TokenState::InUse { hub: hub.clone(), transport });
                 Ok(claimed)
             }
@@ -125,9 +130,19 @@ impl ConnectionTokens {
 
     /// A token opens nothing any more.
     pub(crate) fn remove(&mut self, token: ConnectionId) {
-        if let Some(TokenState::Negotiated { early, .. }) = self.states.remove(&token) {
-            self.unused -= TOKEN_COST;
+        if let Some(TokenState::Negotiated { hub, early, .. }) = self.states.remove(&token) {
             self.early -= early.len();
+            self.no_longer_unused(&hub);
+        }
+    }
+
+    fn no_longer_unused(&mut self, hub: &HubName) {
+        self.unused -= TOKEN_COST;
+        if let Some(of_hub) = self.unused_of.get_mut(hub) {
+            *of_hub -= TOKEN_COST;
+            if *of_hub == 0 {
+                self.unused_of.remove(hub);
+            }
         }
     }
 
@@ -172,6 +187,22 @@ mod tests {
         assert_eq!(tokens.add(hub(), id(9_000_002), id(9_000_002), Millis(9)), Err(TooManyTokens));
         tokens.expire(Millis(9));
         assert_eq!((tokens.unused, tokens.early), (0, 0));
+    }
+
+    #[test]
+    fn a_hub_whose_tokens_nobody_uses_keeps_no_other_out() {
+        let mut tokens = ConnectionTokens::default();
+        let fill = |tokens: &mut ConnectionTokens, name: &str, first: u32| {
+            let hub = HubName::parse(name).expect("a hub's name");
+            let added =
+                (first..).take_while(|number| tokens.add(hub.clone(), id(*number), id(*number), Millis(9)).is_ok());
+            added.count()
+        };
+        let noisy = fill(&mut tokens, "noisy", 0);
+        let quiet = fill(&mut tokens, "quiet", 1_000_000);
+        assert!(noisy > 10_000 && quiet > noisy / 3, "{noisy} {quiet}");
+        tokens.expire(Millis(9));
+        assert!(tokens.unused_of.is_empty());
     }
 
     #[test]

@@ -71,11 +71,13 @@ fn admit(
 
 /// The place of a connection that was accepted, if there is one.
 fn place(shared: &Shared, remote: SocketAddr, supply: Supply) -> Result<HttpPlace, HttpLimit> {
-    if supply == Supply::Out {
-        return Err(HttpLimit::Descriptors);
-    }
     let settings = shared.settings();
-    let (address, is_surplus) = (remote.ip(), supply == Supply::Short);
+    let (address, is_surplus) = (remote.ip(), supply != Supply::Enough);
     let newcomer = Newcomer { address, is_proxy: settings.is_trusted(address), is_surplus };
-    shared.http_places.enter(&settings.limits, settings.timeouts.header, newcomer, Instant::now())
+    let place = shared.http_places.enter(&settings.limits, settings.timeouts.header, newcomer, Instant::now());
+    match supply {
+        Supply::Enough | Supply::Short => place,
+        // Somebody gives way all the same, so that the next one finds a descriptor.
+        Supply::Out => place.and(Err(HttpLimit::Descriptors)),
+    }
 }

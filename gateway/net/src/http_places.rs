@@ -1,6 +1,7 @@
 //! The places of connections that are no client's, or not yet. Whoever has no token keeps nobody out with them: when they are
 //! all taken, somebody who has shown none for long gives way to a newcomer.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -85,8 +86,8 @@ struct Taken {
     strangers: BTreeMap<u64, Stranger>,
     /// Their turns by address.
     by_address: HashMap<IpAddr, BTreeSet<u64>>,
-    /// The addresses by how many of them they have.
-    by_number: BTreeSet<(usize, IpAddr)>,
+    /// The addresses by how many of them they have, and among those that have as many by who has waited longest, who comes last.
+    by_number: BTreeSet<(usize, Reverse<u64>, IpAddr)>,
 }
 
 #[derive(Debug)]
@@ -207,8 +208,8 @@ impl Taken {
 
     /// Of the address that has most, if it has more than `own`.
     fn of_most(&self, own: usize) -> Option<u64> {
-        let (number, address) = self.by_number.last()?;
-        if *number > own { self.longest_of(*address) } else { None }
+        let (number, Reverse(longest), _) = self.by_number.last()?;
+        (*number > own).then_some(*longest)
     }
 
     fn is_past(&self, turn: u64, grace: Duration, now: Instant) -> bool {
@@ -240,13 +241,14 @@ impl Taken {
 
     fn recount(&mut self, address: IpAddr, change: impl FnOnce(&mut BTreeSet<u64>) -> bool) {
         let turns = self.by_address.entry(address).or_default();
-        self.by_number.remove(&(turns.len(), address));
+        let key = |turns: &BTreeSet<u64>| turns.first().map(|longest| (turns.len(), Reverse(*longest), address));
+        if let Some(before) = key(turns) {
+            self.by_number.remove(&before);
+        }
         change(turns);
-        let number = turns.len();
-        if number == 0 {
-            self.by_address.remove(&address);
-        } else {
-            self.by_number.insert((number, address));
+        match key(turns) {
+            Some(after) => drop(self.by_number.insert(after)),
+            None => drop(self.by_address.remove(&address)),
         }
     }
 
@@ -330,6 +332,16 @@ mod tests {
         assert_eq!((are_lost(&crowd), are_lost(&pair)), (vec![true, false, false], vec![false, false]));
         assert_eq!(house.enter("10.0.0.1", 0).expect_err("nobody has more"), HttpLimit::Connections);
         assert_eq!(house.enter("10.0.0.2", 0).expect_err("nobody has more"), HttpLimit::Connections);
+    }
+
+    #[test]
+    fn among_addresses_that_have_as_many_the_one_that_has_waited_longest_gives_way() {
+        let house = House::new(4, 0);
+        let (first, second) = (house.many(2, "10.0.0.1"), house.many(2, "10.0.0.9"));
+        let _newcomer = house.enter("10.0.0.5", 0).expect("somebody gives way");
+        assert_eq!((are_lost(&first), are_lost(&second)), (vec![true, false], vec![false, false]));
+        let _other = house.enter("10.0.0.6", 0).expect("the second has most now");
+        assert_eq!((are_lost(&first), are_lost(&second)), (vec![true, false], vec![true, false]));
     }
 
     #[test]

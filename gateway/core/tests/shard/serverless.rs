@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::rig::{Client, Rig, hub, json, settings};
-use hubgate_core::delivery::{Action, Member, Target};
+use hubgate_core::delivery::{Action, Except, Member, Target};
 use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::{ConnectionId, GroupName, ShardIndex, UserId};
 use hubgate_core::mode::Mode;
@@ -449,4 +449,17 @@ fn whom_a_webhook_refuses_is_closed_and_its_end_is_not_told() {
         rig.gone(client, CloseCause::Normal);
         assert!(rig.calls.is_empty() && rig.shards[0].is_empty());
     }
+}
+
+#[test]
+fn who_is_left_out_may_be_named_many_times() {
+    let mut rig = Rig::new(1, settings());
+    let [ann, bob, cid] = ["ann", "bob", "cid"].map(|user| rig.connect(0, Some(user)));
+    let except = Except {
+        connections: vec![cid.id; 1_000],
+        users: ["nobody", "ann"].repeat(1_000).into_iter().map(UserId::new).collect(),
+    };
+    let message = Outgoing::call("said".into(), json("[]"));
+    rig.run(0, vec![Action::Send { to: Target::All, message, except }]);
+    assert_eq!([ann, bob, cid].map(|client| rig.received(client).len()), [0, 1, 0]);
 }
