@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::outbox::{Cause, Flow, Outbox};
 
 /// Bytes that the HTTP library gets at once. It keeps what it has got and cannot send, so they are few.
-const PIECE: usize = 16 * 1024;
+const PIECE: usize = 64 * 1024;
 
 /// An answer ends before its end, because the client takes too little of it.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
