@@ -55,8 +55,8 @@ impl Breaker {
     }
 
     /// Whether it matters how a call has ended that was not in vain.
-    pub(crate) fn is_wary(&self) -> bool {
-        self.in_vain.load(Ordering::Relaxed) > 0
+    pub(crate) fn is_wary(&self, passage: Passage) -> bool {
+        passage == Passage::OnTrial || self.in_vain.load(Ordering::Relaxed) > 0
     }
 
     /// A call is to begin, which ends within `call_time`.
@@ -111,6 +111,10 @@ impl Breaker {
             return self.close();
         }
         let _state = self.state();
+        if self.is_open() {
+            // It began before.
+            return false;
+        }
         let before = self.in_vain.load(Ordering::Relaxed);
         self.in_vain.store(before.saturating_sub(WEIGHT), Ordering::Relaxed);
         false
@@ -190,7 +194,23 @@ mod tests {
         }
         assert_eq!(breaker.try_again(at(54), SECOND), Passage::OnTrial, "and has a bound");
         assert_eq!(breaker.try_again(at(85), SECOND), Passage::OnTrial, "the one before has told nothing");
-        assert!(breaker.ended(Passage::OnTrial) && !breaker.is_wary());
+        assert!(breaker.ended(Passage::OnTrial) && !breaker.is_wary(Passage::Free));
         assert_eq!(breaker.pass(SECOND), Passage::Free);
+    }
+
+    #[test]
+    fn calls_that_end_while_it_is_open_make_up_for_nothing() {
+        let breaker = breaker();
+        assert!((0..20).any(|_| breaker.in_vain(Passage::Free, breaker.start)));
+        for _ in 0..100 {
+            assert!(!breaker.ended(Passage::Free));
+        }
+        assert!(breaker.is_open() && breaker.is_wary(Passage::Free));
+    }
+
+    #[test]
+    fn how_a_call_on_trial_ends_matters_always() {
+        let breaker = breaker();
+        assert!(breaker.is_wary(Passage::OnTrial) && !breaker.is_wary(Passage::Free));
     }
 }

@@ -231,8 +231,9 @@ impl Pool {
         if outcome.is_broken_off() {
             self.plugin.judge(generation, now);
         }
-        if outcome.is_the_guests() && (outcome.is_in_vain() || self.plugin.breaker().is_wary()) {
-            self.plugin.weigh(generation, outcome, attempt.passage.get(), now);
+        let passage = attempt.passage.get();
+        if outcome.is_the_guests() && (outcome.is_in_vain() || self.plugin.breaker().is_wary(passage)) {
+            self.plugin.weigh(generation, outcome, passage, now);
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hubgate_core::event::{HubAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::PluginName;
+use hubgate_plugin_host::Rollback;
 use support::{Shard, about_hub, client, guest, is_pending, json, on_a_shard, until};
 
 type IsExpected = fn(&UpstreamFailure) -> bool;
@@ -173,6 +174,34 @@ fn a_leaking_guest_is_replaced_before_it_runs_out_of_memory() {
             assert_eq!(shard.invoke("leak", "[]").await.result, Ok(Some(json("[]"))), "call {call}");
         }
         assert_eq!(shard.host.statuses()[0].traps, 0);
+    });
+}
+
+#[test]
+fn all_calls_pass_again_when_one_on_trial_ends_whatever_others_have_ended_meanwhile() {
+    on_a_shard(async {
+        let mut shard = Shard::embedded(guest("1.0.000"), |settings| {
+            settings.budgets.cpu_time = Duration::from_millis(20);
+            settings.rollback = Rollback { errors: None, window: Duration::from_secs(5), calls: 2 };
+        });
+        let waiting = tokio::task::spawn_local(shard.invoke("x", "[]"));
+        let (_, answer) = about_hub(shard.questions.recv().await);
+        for _ in 0..2 {
+            let spun = shard.invoke("spin", "[]").await.result;
+            assert!(matches!(spun, Err(UpstreamFailure::OutOfCpuTime { .. })), "{spun:?}");
+        }
+        assert_eq!(shard.invoke("echo", "[]").await.result, Err(UpstreamFailure::Busy));
+        answer.send(HubAnswer::Exists(true)).expect("the guest waits");
+        assert!(waiting.await.expect("no panic").result.is_ok(), "it has begun before");
+
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while shard.invoke("echo", "[]").await.result == Err(UpstreamFailure::Busy) {
+            assert!(Instant::now() < deadline, "no call is let through");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for call in 0..10 {
+            assert_eq!(shard.invoke("echo", "[]").await.result, Ok(Some(json("[]"))), "call {call}");
+        }
     });
 }
 
