@@ -49,6 +49,12 @@ async fn a_shard_that_stands_still_is_noticed_and_the_process_ends() {
     }
     gateway.metric("hubgate_requests_refused_total", []).await;
     assert_eq!(gateway.clients_of("probe").await, 0);
+    // So do new clients, however many those shards have already.
+    for _ in 0..8 {
+        assert_eq!(gateway.client("probe").negotiate("&negotiateVersion=1").await.status, 200);
+    }
+    let mut client = gateway.client("probe").connect().await;
+    assert_eq!(client.call("echo", json!([1])).await.expect("it answers"), 1);
     // Asking it to stop does not keep it.
     gateway.terminate();
     let status = gateway.ended().await;

@@ -136,9 +136,10 @@ impl Gateway {
         let (listen, admin_address) = (listener.address()?, admin.address()?);
         let mut registry = Registry::default();
         plugins.register_metrics(&mut registry);
-        let loads = Loads::new(settings.shards);
+        let vitals = Arc::new(Vitals::new(settings.shards, Some(plugins.clone())));
+        let loads = Loads::new(settings.shards, vitals.clone());
         let shared = Shared {
-            vitals: Arc::new(Vitals::new(settings.shards, Some(plugins.clone()))),
+            vitals,
             settings: ArcSwap::from_pointee(listening_at(listen, settings)),
             admin_address,
             admission: Arc::default(),
