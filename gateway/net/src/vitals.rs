@@ -83,10 +83,16 @@ impl Vitals {
 
     /// A part without which the gateway cannot go on is gone: it stops, in order.
     pub(crate) fn fail(&self, what: String) {
-        tracing::error!(what, "a vital part of the gateway is gone: it stops");
+        self.fail_unsaid(what)();
+    }
+
+    /// The same; gives what says so in the log, which holds up its thread when nobody reads the log.
+    #[must_use]
+    pub(crate) fn fail_unsaid(&self, what: String) -> impl FnOnce() + Send + use<> {
         // The first one is the reason; others may follow from it.
-        let _ = self.failure.set(what);
+        let _ = self.failure.set(what.clone());
         self.has_failed.notify_one();
+        move || tracing::error!(what, "a vital part of the gateway is gone: it stops")
     }
 
     /// What has broken, once something has.
@@ -173,7 +179,7 @@ mod tests {
             pulse.set_silent(false);
         }
         assert_eq!(vitals.readiness(), Readiness::Ready);
-        vitals.fail("the clock".to_owned());
+        let _unsaid = vitals.fail_unsaid("the clock".to_owned());
         vitals.fail("what depends on it".to_owned());
         assert_eq!((vitals.readiness(), vitals.failure()), (Readiness::Unwell, Some("the clock")));
     }

@@ -106,7 +106,9 @@ impl Looks {
                     note(name, looks);
                     tell(name, looks, log);
                 }
-                VitalSign::Ended if vitals.failure().is_none() => vitals.fail(format!("thread {name} has ended")),
+                VitalSign::Ended if vitals.failure().is_none() => {
+                    log.line(vitals.fail_unsaid(format!("thread {name} has ended")));
+                }
                 VitalSign::Ended => {}
             }
         }
@@ -243,6 +245,17 @@ mod tests {
         assert_eq!(vitals.failure(), None);
         look(VitalSign::Ended);
         assert_eq!(vitals.failure(), Some("thread ticker has ended"));
+    }
+
+    #[test]
+    fn the_end_of_a_thread_is_a_failure_even_if_nobody_reads_the_log() {
+        let (lines, unsaid) = mpsc::sync_channel(LINES);
+        let (vitals, log, mut looks) = (Vitals::new(0, None), Log(lines), Looks::default());
+        for _ in 0..2 {
+            looks.look(&vitals, Some(&[("ticker", VitalSign::Ended)]), &log);
+        }
+        assert_eq!(vitals.failure(), Some("thread ticker has ended"));
+        assert_eq!(unsaid.try_iter().count(), 1, "it is left to the log's thread to say so");
     }
 
     #[test]
