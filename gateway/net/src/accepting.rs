@@ -22,8 +22,9 @@ pub(crate) struct Accepting<'a> {
 }
 
 impl Accepting<'_> {
-    /// Accepts until `end`, and everybody who has come before. The socket is closed then, if nobody else has it.
-    pub(crate) async fn until(self, end: impl Future<Output = ()>) {
+    /// Accepts until `end`, and everybody who has come before; gives what came of `end`. The socket is closed then, if nobody
+    /// else has it.
+    pub(crate) async fn until<T>(self, end: impl Future<Output = T>) -> T {
         let Accepting { mut listener, mut descriptors, shared, shards } = self;
         let (mut end, mut turn) = (pin!(end), 0);
         let mut let_in = async |stream: TcpStream, remote: SocketAddr| {
@@ -31,16 +32,17 @@ impl Accepting<'_> {
                 shards.deal(&mut turn, accepted).await;
             }
         };
-        loop {
+        let ended = loop {
             tokio::select! {
                 biased;
-                () = end.as_mut() => break,
+                ended = end.as_mut() => break ended,
                 (stream, remote) = listener.accept() => let_in(stream, remote).await,
             }
-        }
+        };
         for (stream, remote) in listener.rest() {
             let_in(stream, remote).await;
         }
+        ended
     }
 }
 

@@ -23,7 +23,7 @@ use crate::loads::Loads;
 use crate::metrics::Metrics;
 use crate::settings::{Drain, Settings};
 use crate::shards::Shards;
-use crate::tasks::{self, Caught};
+use crate::tasks::{self, Caught, Panicked};
 use crate::vitals::Vitals;
 use crate::watchdog;
 
@@ -217,10 +217,12 @@ impl Gateway {
             let accepting =
                 Accepting { listener, descriptors: self.descriptors, shared: &self.shared, shards: &shards };
             let mut accepting = std::pin::pin!(async {
-                if Caught::new(accepting.until(begin_to_end(&self.shared, stop))).await.is_err() {
+                let drain = Caught::new(accepting.until(begin_to_end(&self.shared, stop))).await;
+                let drain = drain.unwrap_or_else(|Panicked| {
                     vitals.fail("accepting connections panicked".to_owned());
-                }
-                shards.drain_within(self.shared.settings().drain.timeout).await;
+                    end_begins(&self.shared)
+                });
+                shards.drain_within(drain.timeout).await;
             });
             loop {
                 tokio::select! {
@@ -246,20 +248,28 @@ impl Gateway {
     }
 }
 
-/// Until clients are to be sent away: for a while before, load balancers learn that the gateway wants no more.
-async fn begin_to_end(shared: &Shared, stop: impl Future<Output = ()>) {
+/// Until clients are to be sent away: for a while before, load balancers learn that the gateway wants no more. Gives how the
+/// gateway stops, whatever a reload makes of it meanwhile.
+async fn begin_to_end(shared: &Shared, stop: impl Future<Output = ()>) -> Drain {
     let vitals = &shared.vitals;
     tokio::select! {
         () = stop => {}
         _ = vitals.failed() => {}
     }
-    vitals.set_ready(false);
-    let drain = shared.settings().drain;
-    vitals.end_within(longest_end(drain));
+    let drain = end_begins(shared);
     tokio::select! {
         () = tokio::time::sleep(drain.delay) => {}
         _ = vitals.failed() => {}
     }
+    drain
+}
+
+/// The gateway wants no more clients, and must have ended in time; gives how it stops.
+fn end_begins(shared: &Shared) -> Drain {
+    shared.vitals.set_ready(false);
+    let drain = shared.settings().drain;
+    shared.vitals.end_within(longest_end(drain));
+    drain
 }
 
 /// How long the end takes at most.

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hubgate_core::mode::Mode;
@@ -55,6 +56,17 @@ fn gateway_settings() -> Settings {
     settings
 }
 
+fn gateway(settings: Settings, inherited: Inherited) -> Gateway {
+    let plugins = PluginHost::start(
+        HostSettings { plugins: Vec::new(), memory_bytes: 0 },
+        Compilation::default(),
+        Folders::default(),
+        BadPlugins::Fail,
+    );
+    let plugins = plugins.expect("none is needed");
+    Gateway::bind(settings, plugins, usize::MAX, inherited).expect("ports are free")
+}
+
 /// Runs a gateway until `test` is over, or something has ended it.
 async fn run(test: impl AsyncFnOnce(&Shared, SocketAddr)) -> Result<(), RunError> {
     run_with(Inherited::default(), async |shared, address, _| test(shared, address).await).await
@@ -64,14 +76,7 @@ async fn run_with(
     inherited: Inherited,
     test: impl AsyncFnOnce(&Shared, SocketAddr, mpsc::Sender<Change>),
 ) -> Result<(), RunError> {
-    let plugins = PluginHost::start(
-        HostSettings { plugins: Vec::new(), memory_bytes: 0 },
-        Compilation::default(),
-        Folders::default(),
-        BadPlugins::Fail,
-    );
-    let plugins = plugins.expect("none is needed");
-    let gateway = Gateway::bind(gateway_settings(), plugins, usize::MAX, inherited).expect("ports are free");
+    let gateway = gateway(gateway_settings(), inherited);
     let (shared, address) = (gateway.shared.clone(), gateway.listen_address());
     let (end, ended) = oneshot::channel::<()>();
     let (changes, changed) = mpsc::channel(1);
@@ -164,6 +169,7 @@ async fn a_vital_task_that_panics_ends_the_gateway_in_order() {
                 told += usize::from(client.rest().await.contains("\"allowReconnect\":true"));
             }
             assert!(told > 0, "{fault:?}: the clients of other shards are sent away");
+            assert!(shared.vitals.end_limit().is_some(), "{fault:?}: the end has a limit");
         });
         let what = match ended.await {
             Err(RunError::Failed(what)) => what,
@@ -233,4 +239,20 @@ async fn hosts_are_those_of_the_socket_that_was_inherited_also_after_a_reload() 
         assert_eq!(negotiated_as("evil.example", address).await, "HTTP/1.1 421 Misdirected Request");
     });
     ended.await.expect("nothing vital has broken");
+}
+
+#[tokio::test]
+async fn a_reload_while_the_gateway_stops_changes_nothing_of_its_end() {
+    let mut settings = gateway_settings();
+    settings.drain.delay = DEADLINE;
+    let shared = gateway(settings.clone(), Inherited::default()).shared;
+    let mut ending = std::pin::pin!(begin_to_end(&shared, async {}));
+    let is_pending = std::future::poll_fn(|context| Poll::Ready(ending.as_mut().poll(context).is_pending())).await;
+    assert!(is_pending, "load balancers have a while");
+    let drain = settings.drain;
+    settings.drain.timeout = 100 * DEADLINE;
+    shared.settings.store(Arc::new(settings));
+    shared.vitals.fail("something else".to_owned());
+    assert_eq!(ending.await, drain);
+    assert_eq!(shared.vitals.end_limit(), Some(longest_end(drain)));
 }
