@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// Connections that the operating system holds until they are accepted.
-const BACKLOG: i32 = 4096;
+const BACKLOG: u16 = 4096;
 /// How long accepting rests after an error. As a rule, the process has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often a trouble that lasts is logged.
@@ -24,7 +24,7 @@ fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(BACKLOG.into())?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
@@ -71,14 +71,16 @@ impl Listener {
         Ok(Listener { socket, key, is_shared, trouble: Trouble::default() })
     }
 
-    /// Closes the socket; gives the connections that nobody else would accept.
+    /// Closes the socket; gives the connections that nobody else would accept. Those that go on coming until it is closed are
+    /// not among them.
     pub(crate) fn rest(self) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
         let socket = if self.is_shared { None } else { self.socket.into_std().ok() };
-        std::iter::from_fn(move || {
+        let waiting = std::iter::from_fn(move || {
             let (stream, remote) = socket.as_ref()?.accept().ok()?;
             stream.set_nonblocking(true).ok()?;
             Some((TcpStream::from_std(stream).ok()?, remote))
-        })
+        });
+        waiting.take(BACKLOG.into())
     }
 
     /// The next connection, however many errors come before it.
@@ -165,6 +167,7 @@ impl Trouble {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
     use std::os::fd::RawFd;
 
     use super::*;
@@ -185,6 +188,29 @@ mod tests {
             assert_eq!(supplies, [Supply::Enough, Supply::Short, Supply::Short, Supply::Out], "{max}");
         }
         assert_eq!(Descriptors::new(usize::MAX).supply(&Numbered(RawFd::MAX)), Supply::Enough, "there may be no limit");
+    }
+
+    #[tokio::test]
+    async fn the_rest_comes_to_an_end_however_many_go_on_coming() {
+        let socket = ListeningSocket::bind(([127, 0, 0, 1], 0).into()).expect("a port is free");
+        let address = socket.address().expect("it is bound");
+        let connect = || {
+            let stream = std::net::TcpStream::connect(address).expect("it is accepted");
+            // The port is free again at once.
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("it is a socket");
+            stream
+        };
+        // Some are always waiting.
+        let mut waiting: VecDeque<_> = (0..8).map(|_| connect()).collect();
+        let mut rest = Listener::new(socket, "server.listen").expect("a runtime").rest();
+        let mut accepted = 0;
+        while rest.next().is_some() {
+            accepted += 1;
+            assert!(accepted <= BACKLOG, "it does not come to an end");
+            waiting.push_back(connect());
+            waiting.pop_front();
+        }
+        assert_eq!(accepted, BACKLOG);
     }
 
     #[test]

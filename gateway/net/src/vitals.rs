@@ -87,7 +87,6 @@ impl Vitals {
     }
 
     /// The same; gives what says so in the log, which holds up its thread when nobody reads the log.
-    #[must_use]
     pub(crate) fn fail_unsaid(&self, what: String) -> impl FnOnce() + Send + use<> {
         // The first one is the reason; others may follow from it.
         let _ = self.failure.set(what.clone());
