@@ -4,6 +4,9 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /source
 COPY . .
+# What `hubgate --version` tells of the commit: the repository itself is no part of the build.
+ARG HUBGATE_COMMIT=
+ARG HUBGATE_COMMIT_DATE=
 # Kept between builds: the WebAssembly compiler takes minutes.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use hubgate_tests::command::{Finished, binary, hubgate};
+use hubgate_tests::command::{Finished, binary, hubgate, repository};
 use hubgate_tests::wait::until;
 use hubgate_tests::{Gateway, guests};
 use serde_json::json;
@@ -13,7 +13,83 @@ fn help_and_version_are_results() {
     for command in ["dev", "serve", "config", "token", "plugin"] {
         assert!(help.contains(command), "{help}");
     }
-    assert!(hubgate(["--version"]).success().contains(env!("CARGO_PKG_VERSION")));
+    assert_eq!(hubgate(["-V"]).success(), concat!("hubgate ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn the_version_names_the_commit_the_contract_and_the_engine() {
+    let version = hubgate(["--version"]).success();
+    assert!(version.starts_with(concat!("hubgate ", env!("CARGO_PKG_VERSION"), "\n")), "{version}");
+    let told = |name: &str| {
+        let line = version.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("{name}: {version}")).trim().to_owned()
+    };
+    let read = |file: &str| std::fs::read_to_string(repository().join(file)).expect("the file is there");
+    assert!(read("wit/plugin.wit").contains(&format!("package {};", told("contract"))), "{version}");
+    let locked = format!("name = \"wasmtime\"\nversion = \"{}\"", told("wasmtime"));
+    assert!(read("Cargo.lock").contains(&locked), "{version}");
+    let commit = told("commit");
+    assert!(commit == "unknown" || commit.chars().all(|char| char.is_ascii_hexdigit()), "{version}");
+    assert!(told("date") == "unknown" || told("date").split('-').count() == 3, "{version}");
+}
+
+#[test]
+fn options_of_all_commands_stand_under_a_heading_of_their_own() {
+    for help in [hubgate(["--help"]), hubgate(["serve", "--help"]), hubgate(["token", "client", "--help"])] {
+        let help = help.success();
+        let (own, shared) = help.split_once("\nOptions of all commands:\n").expect(&help);
+        assert!(!own.contains("--log"), "{help}");
+        assert!(shared.contains("--log ") && shared.contains("--log-format "), "{help}");
+    }
+}
+
+/// Has a name that people may come near to, and that is nothing for them.
+const HIDDEN: &str = "compile-component";
+
+#[test]
+fn no_suggestion_no_completion_and_no_page_names_a_hidden_command() {
+    let mistyped = hubgate(["compile-componen"]);
+    assert_eq!(mistyped.code, Some(2), "{mistyped:?}");
+    let mut said = vec![mistyped.stderr, hubgate(["help"]).success(), hubgate(["man"]).success()];
+    said.extend(SHELLS.map(|shell| hubgate(["completions", shell]).success()));
+    for said in said {
+        assert!(!said.contains(HIDDEN), "{said}");
+    }
+}
+
+const SHELLS: [&str; 5] = ["bash", "zsh", "fish", "elvish", "powershell"];
+
+#[test]
+fn shells_get_a_script_that_knows_commands_and_options() {
+    for shell in SHELLS {
+        let script = hubgate(["completions", shell]).success();
+        for word in ["import-emulator", "admin-listen", "rollback"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let script = folder.path().join("hubgate.bash");
+    std::fs::write(&script, hubgate(["completions", "bash"]).success()).expect("the folder can be written");
+    // As bash asks it when somebody has typed `hubgate conf` and then the tabulator key.
+    let ask = r#"source "$0"; COMP_WORDS=(hubgate conf); COMP_CWORD=1; _hubgate hubgate conf hubgate; echo "${COMPREPLY[@]}""#;
+    let completed = Finished::of(Command::new("bash").args(["-c", ask]).arg(&script)).success();
+    assert_eq!(completed.trim(), "config");
+}
+
+#[test]
+fn the_manual_has_a_page_for_each_command() {
+    let page = hubgate(["man"]).success();
+    assert!(page.contains(".TH hubgate 1") && page.contains("hubgate\\-serve"), "{page}");
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let pages = folder.path().join("man1");
+    hubgate(["man", "-o", &pages.display().to_string()]).success();
+    for name in ["hubgate.1", "hubgate-serve.1", "hubgate-config-check.1", "hubgate-plugin-rollback.1"] {
+        let page = std::fs::read_to_string(pages.join(name)).expect(name);
+        assert!(page.contains(".SH NAME"), "{name}: {page}");
+    }
+    let nowhere = hubgate(["man", "-o", "/proc/nowhere"]);
+    assert_eq!(nowhere.code, Some(1), "{nowhere:?}");
+    assert!(nowhere.stderr.contains("--output /proc/nowhere"), "{nowhere:?}");
 }
 
 #[test]

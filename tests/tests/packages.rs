@@ -98,3 +98,36 @@ fn the_image_runs_as_nobody_and_its_command_is_one_of_ours() {
     let help = Command::new(binary()).args([&command[0], "--help"]).output().expect("the binary is there");
     assert!(String::from_utf8_lossy(&help.stdout).contains(&command[1]));
 }
+
+#[test]
+fn a_package_is_built_without_git_and_may_name_the_commit_itself() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let script = folder.path().join("build");
+    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let source = repository().join("gateway/cli/build.rs");
+    let compiled = Command::new(compiler).args(["--edition", "2024", "-o"]).arg(&script).arg(&source).status();
+    assert!(compiled.expect("the compiler is there").success());
+    // As an archive of the sources is unpacked, below somebody's repository.
+    let root = folder.path().join("hubgate-0.1.0");
+    for file in ["Cargo.lock", "wit/plugin.wit", "gateway/cli/build.rs"] {
+        let copy = root.join(file);
+        fs::create_dir_all(copy.parent().expect("a file is in a folder")).expect("the folder is empty");
+        fs::copy(repository().join(file), copy).expect("the file is there");
+    }
+    let git = Command::new("git").args(["init", "--quiet"]).arg(folder.path()).status();
+    assert!(git.is_ok_and(|status| status.success()), "git is there");
+    let run = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(&script);
+        command.env_remove("HUBGATE_COMMIT").env_remove("HUBGATE_COMMIT_DATE");
+        command.env("CARGO_MANIFEST_DIR", root.join("gateway/cli")).envs(variables.iter().copied());
+        let output = command.current_dir(&root).output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for told in [run(&[]), run(&[("PATH", "")])] {
+        assert!(told.contains("HUBGATE_COMMIT=unknown\n") && told.contains("HUBGATE_COMMIT_DATE=unknown\n"), "{told}");
+        assert!(told.contains("HUBGATE_CONTRACT=hubgate:plugin@") && !told.contains("WASMTIME=unknown"), "{told}");
+    }
+    let told = run(&[("HUBGATE_COMMIT", "0123abcd"), ("HUBGATE_COMMIT_DATE", "2026-01-02")]);
+    assert!(told.contains("HUBGATE_COMMIT=0123abcd\n") && told.contains("HUBGATE_COMMIT_DATE=2026-01-02\n"), "{told}");
+}

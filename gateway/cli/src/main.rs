@@ -12,22 +12,22 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use hubgate_bench::Verdict;
 
-use crate::commands::{config as config_command, dev, plugin, serve, token};
+use crate::commands::{completions, config as config_command, dev, manual, plugin, serve, token};
 use crate::logging::Logging;
 
 /// A self-hosted realtime gateway, wire-compatible with Azure SignalR Service, with handlers as WebAssembly components.
 #[derive(Debug, Parser)]
-#[command(name = "hubgate", version, max_term_width = 100)]
+#[command(name = "hubgate", version, long_version = LONG_VERSION, max_term_width = 100)]
 struct Arguments {
     /// How log lines look; they go to standard error.
-    #[arg(long, global = true, value_enum, default_value_t = logging::Format::Text)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = logging::Format::Text)]
     log_format: logging::Format,
     /// What is logged: a level, or levels by module, as in "info,hubgate_net=debug". If not said, `server.log` of the
     /// configuration, or "info".
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILTER")]
     log: Option<String>,
     #[command(subcommand)]
     command: Command,
@@ -48,14 +48,32 @@ enum Command {
     /// Makes and checks plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// Compiles a component from standard input to standard output.
-    #[command(name = COMPILE_COMMAND, hide = true)]
-    CompileComponent { allocation: String },
     /// Measures a SignalR endpoint beside a built-in floor.
     Bench(hubgate_bench::BenchArguments),
+    /// Prints a script by which a shell completes commands and options.
+    Completions(completions::Arguments),
+    /// Prints the manual page, or writes one for each command.
+    Man(manual::Arguments),
 }
 
-/// The command that the gateway starts itself with, to compile a component.
+/// The heading of the options that all commands have.
+const GLOBAL: &str = "Options of all commands";
+
+/// What `--version` prints; `-V` has its first line alone.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit    ",
+    env!("HUBGATE_COMMIT"),
+    "\ndate      ",
+    env!("HUBGATE_COMMIT_DATE"),
+    "\ncontract  ",
+    env!("HUBGATE_CONTRACT"),
+    "\nwasmtime  ",
+    env!("HUBGATE_WASMTIME"),
+);
+
+/// The command that the gateway starts itself with, to compile a component from standard input to standard output. The parser of
+/// arguments does not know it, so that nothing suggests it.
 pub(crate) const COMPILE_COMMAND: &str = "compile-component";
 
 /// Why a command ends with an exit code other than 0.
@@ -90,10 +108,12 @@ pub(crate) fn print(text: impl std::fmt::Display) -> Result<(), Failure> {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    if let Command::CompileComponent { allocation } = &arguments.command {
-        return ExitCode::from(hubgate_plugin_host::compile_here(allocation));
+    let mut own = std::env::args_os().skip(1);
+    if own.next().is_some_and(|command| command == COMPILE_COMMAND) {
+        let allocation = own.next().unwrap_or_default();
+        return ExitCode::from(hubgate_plugin_host::compile_here(&allocation.to_string_lossy()));
     }
+    let arguments = Arguments::parse();
     let (code, error) = match run(arguments) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Failed(error)) => (1, error),
@@ -114,7 +134,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Config(command) => config_command::run(command),
         Command::Token(command) => token::run(command),
         Command::Plugin(command) => plugin::run(command),
-        Command::CompileComponent { .. } => unreachable!("`main` has done it"),
+        Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),
+        Command::Man(arguments) => manual::run(&arguments, Arguments::command()),
         Command::Bench(arguments) => match hubgate_bench::run(arguments)? {
             Verdict::Complete => Ok(()),
             Verdict::Incomplete => Err(Failure::Failed(anyhow!("messages were lost, doubled or out of order"))),

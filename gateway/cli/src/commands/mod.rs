@@ -1,9 +1,11 @@
 //! One module for each command.
 
 mod admin_client;
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dev;
 mod emulator;
+pub(crate) mod manual;
 pub(crate) mod plugin;
 mod plugin_build;
 mod reload;
