@@ -483,7 +483,7 @@ async fn ready(folder: &TempDir, process: &mut Child) -> Result<Ready, String> {
 }
 
 impl Ready {
-    fn parse(content: &Value) -> Option<Ready> {
+    pub(crate) fn parse(content: &Value) -> Option<Ready> {
         let field = |name: &str| content[name].as_str();
         Some(Ready {
             listen: field("listen")?.parse().ok()?,

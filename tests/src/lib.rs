@@ -6,12 +6,14 @@
 //! | [`gateway`] | a running gateway: its configuration, its process, its admin listener |
 //! | [`command`] | one run of the binary that ends by itself |
 //! | [`client`] | a SignalR client that hides nothing: every hub message and every frame can be sent and seen |
+//! | [`document`] | a document as its reader goes through it |
 //! | [`dotnet`] | real hub servers, clients and checks in .NET |
 //! | [`hub_server`] | a hub server that misbehaves |
 //! | [`frozen`] | a thread of the gateway that stands still |
 //! | [`fuzz`] | what any bytes may be done with, and must not break |
 //! | [`http`] | requests and answers |
 //! | [`http_2`] | the same over HTTP/2, and peers that never let an answer's body come |
+//! | [`private_network`] | a network that a test has for itself |
 //! | [`socket`] | connections of clients and hub servers, plain or with TLS |
 //! | [`tls`] | certificates |
 //! | [`token`] | good tokens and bad ones |
@@ -24,6 +26,7 @@
 
 pub mod client;
 pub mod command;
+pub mod document;
 pub mod dotnet;
 pub mod frozen;
 pub mod fuzz;
@@ -33,6 +36,7 @@ pub mod http;
 pub mod http_2;
 pub mod hub_server;
 pub mod matrix;
+pub mod private_network;
 pub mod python;
 pub mod script;
 pub mod socket;
