@@ -70,12 +70,40 @@ pub(crate) fn unix_seconds() -> u64 {
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("{key} = \"{address}\": cannot listen there: {source}")]
+    #[error("{key} = \"{address}\": cannot listen there: {source}{}", cure(.source))]
     Listen { key: &'static str, address: SocketAddr, source: io::Error },
     #[error("{key}: the socket that the service manager has passed is no TCP socket that listens: {source}")]
     Inherited { key: &'static str, source: io::Error },
     #[error("cannot start a worker thread: {0}")]
     Thread(#[from] io::Error),
+}
+
+impl StartError {
+    /// The key of the configuration that it is about, if it is about one.
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            StartError::Listen { key, .. } | StartError::Inherited { key, .. } => Some(key),
+            StartError::Thread(_) => None,
+        }
+    }
+}
+
+/// What to do where nobody can listen.
+fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ". Another program listens there: stop it, or take another port; 0 is a free one",
+        io::ErrorKind::AddrNotAvailable => ". It is no address of this machine: 0.0.0.0 stands for all that it has",
+        io::ErrorKind::PermissionDenied => {
+            ". Ports below 1024 need a privilege (`AmbientCapabilities=CAP_NET_BIND_SERVICE` in a systemd unit)"
+        }
+        _ => "",
+    }
+}
+
+/// Whether the gateway could listen where the settings say; nothing listens there afterwards.
+pub fn check_listening(settings: &Settings) -> Vec<StartError> {
+    let sockets = [listen(LISTEN, settings.listen, None), listen(ADMIN_LISTEN, settings.admin.listen, None)];
+    sockets.into_iter().filter_map(Result::err).collect()
 }
 
 /// Why a gateway that ran ended otherwise than it was asked to.

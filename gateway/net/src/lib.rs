@@ -35,6 +35,6 @@ mod web_client;
 mod webhooks;
 mod websocket;
 
-pub use gateway::{Change, Gateway, Inherited, RunError, StartError};
+pub use gateway::{Change, Gateway, Inherited, RunError, StartError, check_listening};
 pub use tasks::{Panicked, Working, on_a_thread};
 pub use tls::{Tls, TlsError};

@@ -310,13 +310,18 @@ pub(crate) fn worlds(exports: &[String]) -> Vec<&'static str> {
     has(exports, UPSTREAM).then_some("handler").into_iter().chain(filter).collect()
 }
 
+/// Whether an import is what may ask others by HTTP.
+pub(crate) fn is_http(import: &str) -> bool {
+    import.starts_with("hubgate:plugin/http@")
+}
+
 fn has(exports: &[String], interface: &str) -> bool {
     exports.iter().any(|name| name.strip_prefix(interface).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// Does it export what it is used for, and may it have everything that it imports? The linker checks the rest.
 fn check_names(imports: &[String], exports: &[String], settings: &PluginSettings) -> Result<(), LoadError> {
-    if imports.iter().any(|name| name.starts_with("hubgate:plugin/http@")) && settings.allow_http.is_empty() {
+    if imports.iter().any(|name| is_http(name)) && settings.allow_http.is_empty() {
         return Err(LoadError::NeedsHttp(settings.name.clone()));
     }
     let is_filter = has(exports, INBOUND_FILTER) || has(exports, OUTBOUND_FILTER);

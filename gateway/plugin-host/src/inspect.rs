@@ -1,4 +1,4 @@
-//! What can be said of a component without serving it.
+//! What can be said of a component, and of a configured plugin, without serving it.
 
 use std::sync::Arc;
 
@@ -6,11 +6,14 @@ use hubgate_core::id::PluginName;
 use hubgate_wire::endpoint::Endpoint;
 
 use crate::compiler::Compilation;
-use crate::component::{LoadError, Loader, worlds};
+use crate::component::{Digest, LoadError, Loader, is_http, worlds};
 use crate::engine::{self, Allocation};
 use crate::host::Surroundings;
-use crate::limits::TRIAL_TIME;
+use crate::kept_components::KeptComponents;
+use crate::limits::{MAX_COMPONENT_BYTES, TRIAL_TIME};
 use crate::memory::MemoryAccount;
+use crate::plugin_host::{Folders, StartError};
+use crate::regular_file::RegularFile;
 use crate::settings::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Rollback, Uses};
 use crate::store::Store;
 use crate::ticker::Ticker;
@@ -31,6 +34,8 @@ pub struct PluginReport {
     pub digest: String,
     /// The size of the component, in bytes.
     pub size_bytes: usize,
+    /// Whether it imports `http`, which a gateway has to grant.
+    pub asks_by_http: bool,
     /// The linear memory of one instance after `init`, in bytes; or why `init` says no, as it may without a configuration.
     pub memory_bytes: Result<usize, String>,
 }
@@ -38,10 +43,6 @@ pub struct PluginReport {
 /// Compiles, checks and tries out a component as a gateway does before it lets it serve, with an empty configuration.
 /// Blocks meanwhile. The error says why the component cannot serve, whatever its configuration.
 pub fn inspect(component: &[u8], compilation: Compilation) -> Result<PluginReport, LoadError> {
-    let environment = |error: String| LoadError::Init(format!("no plugin can run here: {error}"));
-    let engine = engine::on_demand().map_err(|error| environment(format!("{error:#}")))?;
-    let ticker = Ticker::start(engine.clone()).map_err(|error| environment(error.to_string()))?;
-    let loader = Loader::new((&engine, Allocation::OnDemand), &ticker, compilation).map_err(environment)?;
     let settings = PluginSettings {
         name: PluginName::new("inspected"),
         source: PluginSource::Embedded(&[]),
@@ -56,6 +57,46 @@ pub fn inspect(component: &[u8], compilation: Compilation) -> Result<PluginRepor
             networks: Vec::new(),
         }),
     };
+    examine(component, settings, compilation)
+}
+
+/// Tries out a plugin as it is configured, as a start does, but with nothing of what it keeps. Blocks meanwhile. The error says why
+/// its file would not serve.
+pub fn try_plugin(
+    settings: &PluginSettings,
+    compilation: Compilation,
+    folders: &Folders,
+) -> Result<PluginReport, StartError> {
+    let plugin = settings.name.clone();
+    let (component, file) = match &settings.source {
+        PluginSource::Embedded(component) => (component.to_vec(), None),
+        PluginSource::File(file) => match RegularFile::read(file, MAX_COMPONENT_BYTES) {
+            Ok(content) => (content.bytes, Some(file.clone())),
+            Err(source) => return Err(StartError::Read { plugin, file: file.clone(), source }),
+        },
+    };
+    let rolled_back = KeptComponents::new(folders.components.clone()).record(&plugin).rolled_back;
+    if let Some(file) = &file
+        && rolled_back == Some(Digest::of(&component))
+    {
+        return Err(StartError::RolledBack { plugin, file: file.clone() });
+    }
+    let examined = examine(&component, settings.clone(), compilation);
+    let examined = examined.and_then(|report| match &report.memory_bytes {
+        Ok(_) => Ok(report),
+        Err(reason) => Err(LoadError::NotReady(reason.clone())),
+    });
+    examined.map_err(|source| match file {
+        Some(file) => StartError::Load { plugin, file, source },
+        None => StartError::LoadEmbedded { plugin, source },
+    })
+}
+
+fn examine(component: &[u8], settings: PluginSettings, compilation: Compilation) -> Result<PluginReport, LoadError> {
+    let environment = |error: String| LoadError::Init(format!("no plugin can run here: {error}"));
+    let engine = engine::on_demand().map_err(|error| environment(format!("{error:#}")))?;
+    let ticker = Ticker::start(engine.clone()).map_err(|error| environment(error.to_string()))?;
+    let loader = Loader::new((&engine, Allocation::OnDemand), &ticker, compilation).map_err(environment)?;
     let nothing_lasts = Arc::new(Store::open(None).map_err(|error| environment(error.to_string()))?);
     let memory = MemoryAccount::new(usize::MAX, false).plugin();
     let surroundings = Arc::new(Surroundings::new(settings, nothing_lasts, memory));
@@ -66,6 +107,7 @@ pub fn inspect(component: &[u8], compilation: Compilation) -> Result<PluginRepor
     };
     Ok(PluginReport {
         worlds: worlds(&loaded.interfaces),
+        asks_by_http: loaded.imports.iter().any(|name| is_http(name)),
         imports: loaded.imports,
         exports: loaded.interfaces,
         digest: loaded.digest.to_string(),

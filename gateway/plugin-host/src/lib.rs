@@ -56,7 +56,7 @@ mod worker;
 pub use compiler::{Compilation, MAX_COMPILER_MEMORY_BYTES, compile_here};
 pub use component::LoadError;
 pub use host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
-pub use inspect::{PluginReport, inspect};
+pub use inspect::{PluginReport, inspect, try_plugin};
 pub use limits::MAX_COMPONENT_BYTES;
 pub use plugin::{PluginError, PluginState, PluginStatus};
 pub use plugin_host::{BadPlugins, Folders, PluginHost, StartError};

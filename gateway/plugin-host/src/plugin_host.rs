@@ -21,6 +21,7 @@ use crate::memory::MemoryAccount;
 use crate::metrics::PluginCollector;
 use crate::plugin::{BadFile, Beginning, Plugin, PluginStatus};
 use crate::pool::ShardPlugins;
+use crate::private_folder;
 use crate::regular_file::{FileError, RegularFile};
 use crate::settings::{HostSettings, PluginSettings, PluginSource};
 use crate::store::Store;
@@ -89,6 +90,40 @@ pub enum StartError {
     Twice { plugin: PluginName },
     #[error("plugins cannot run here: {0}")]
     Engine(String),
+}
+
+impl StartError {
+    /// The key of the configuration that it is about.
+    pub fn key(&self) -> String {
+        let (plugin, key) = match self {
+            StartError::Load { plugin, source: LoadError::NeedsHttp(_), .. } => (plugin, "allow-http"),
+            StartError::Load { plugin, source: LoadError::NotReady(_), .. } => (plugin, "config"),
+            StartError::Read { plugin, .. }
+            | StartError::Load { plugin, .. }
+            | StartError::RolledBack { plugin, .. }
+            | StartError::LoadEmbedded { plugin, .. } => (plugin, "path"),
+            StartError::Twice { plugin } => return format!("plugins.{plugin}"),
+            StartError::State(_) => return "server.data-dir".to_owned(),
+            StartError::Engine(_) => return "plugins".to_owned(),
+        };
+        format!("plugins.{plugin}.{key}")
+    }
+}
+
+impl Folders {
+    /// Says why plugins could not keep there what lasts, without changing anything but for a moment.
+    pub fn check(&self) -> Result<(), StartError> {
+        let state = |error: &dyn fmt::Display| StartError::State(error.to_string());
+        if let Some(folder) = &self.state {
+            Store::check(folder).map_err(|error| state(&error))?;
+        }
+        match &self.components {
+            Some(folder) => {
+                private_folder::check(folder).map_err(|error| state(&format_args!("{}: {error}", folder.display())))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// A file that no plugin can be served from: for a start that it ends, and for a plugin that goes on without it.

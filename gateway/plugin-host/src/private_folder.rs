@@ -10,8 +10,7 @@ use std::path::Path;
 pub(crate) fn write(folder: &Path, file: &Path, parts: &[&[u8]]) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     if !is_private(&fs::symlink_metadata(folder)?) {
-        let problem = "it must belong to this user, and nobody else may have access (mode 0700)";
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
+        return Err(not_private());
     }
     // Of this process alone: another gateway may use the same folder.
     let new = file.with_extension(std::process::id().to_string());
@@ -21,6 +20,35 @@ pub(crate) fn write(folder: &Path, file: &Path, parts: &[&[u8]]) -> io::Result<(
         return Err(error);
     }
     File::open(folder)?.sync_all()
+}
+
+/// Whether [`write`] could write there. Makes nothing that stays: where there is no folder, it looks at the one that it would be made in.
+pub(crate) fn check(folder: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(folder) {
+        Ok(metadata) if !is_private(&metadata) => Err(not_private()),
+        Ok(_) => take_bytes(folder),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let above = folder.ancestors().skip(1).map(|above| match above.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => above,
+            });
+            let above = above.into_iter().find(|above| above.exists()).unwrap_or(Path::new("/"));
+            take_bytes(above).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", above.display())))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a little into a file that has no name in the folder, and goes when it is closed.
+fn take_bytes(folder: &Path) -> io::Result<()> {
+    let mut file = tempfile::tempfile_in(folder)?;
+    file.write_all(&[0; 4096])?;
+    file.sync_all()
+}
+
+fn not_private() -> io::Error {
+    let problem = "it must belong to this user, and nobody else may have access (mode 0700)";
+    io::Error::new(io::ErrorKind::PermissionDenied, problem)
 }
 
 fn write_whole(file: &Path, parts: &[&[u8]]) -> io::Result<()> {

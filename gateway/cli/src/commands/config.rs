@@ -1,8 +1,11 @@
 //! `hubgate config`: looks at a configuration file without running it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::emulator;
+use anyhow::anyhow;
+
+use super::findings::{Finding, Findings};
+use super::{deep_check, emulator};
 use crate::config::Config;
 use crate::{Failure, print};
 
@@ -13,6 +16,9 @@ pub(crate) enum Command {
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Also tries whether everything would be served: plugins, addresses, the data folder. Nothing stays of that.
+        #[arg(long)]
+        deep: bool,
     },
     /// Prints all keys with their values, defaults included, as TOML. Secrets are not told.
     Show {
@@ -29,13 +35,31 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Check { config } => {
-            for warning in &Config::load(&config)?.warnings {
-                eprintln!("warning: {}: {}", warning.key, warning.text);
-            }
-            print(format_args!("{}: valid", config.display()))
-        }
+        Command::Check { config, deep } => check(&config, deep),
         Command::Show { config } => print(Config::load(&config)?.show().trim_end()),
         Command::ImportEmulator { file } => print(emulator::import(&file)?.trim_end()),
+    }
+}
+
+fn check(file: &Path, deep: bool) -> Result<(), Failure> {
+    let config = Config::load(file)?;
+    let mut findings = Findings::default();
+    findings.extend(config.warnings.iter().map(|warning| Finding::warning(&warning.key, &warning.text)));
+    let verdict = match deep {
+        true => {
+            deep_check::look_at(&config, &mut findings);
+            "everything would be served"
+        }
+        false => {
+            findings.extend(deep_check::missing_files(&config));
+            "valid"
+        }
+    };
+    for finding in findings.worst_first() {
+        eprintln!("{finding}");
+    }
+    match findings.has_errors() {
+        true => Err(Failure::Usage(anyhow!("{}: not everything would be served", file.display()))),
+        false => print(format_args!("{}: {verdict}", file.display())),
     }
 }

@@ -3,8 +3,10 @@
 mod admin_client;
 pub(crate) mod completions;
 pub(crate) mod config;
+mod deep_check;
 pub(crate) mod dev;
 mod emulator;
+mod findings;
 pub(crate) mod manual;
 pub(crate) mod plugin;
 mod plugin_build;

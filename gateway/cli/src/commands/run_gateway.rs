@@ -76,9 +76,7 @@ pub(crate) fn run(
         let access_key = config.net.access_keys[0].clone();
         let admin_token = config.net.admin.token.clone();
         let compilation = compilation(config.data_dir.as_ref().map(|folder| folder.join("compiled")));
-        let in_data_dir = |name: &str| config.data_dir.as_ref().map(|folder| folder.join(name));
-        let folders = Folders { state: in_data_dir("state"), components: in_data_dir("components") };
-        let plugins = PluginHost::start(config.host.clone(), compilation, folders, bad_plugins)
+        let plugins = PluginHost::start(config.host.clone(), compilation, folders(&config), bad_plugins)
             .map_err(|error| Failure::Usage(anyhow!(error)))?;
         let max_descriptors = process::max_descriptors().context("cannot ask how many open files are allowed")?;
         let gateway = Gateway::bind(config.net.clone(), plugins.clone(), max_descriptors, sockets)
@@ -112,6 +110,12 @@ pub(crate) fn run(
     // A file of the configuration that is being read may be on a disk that does not answer: that is no reason to stay.
     runtime.shutdown_background();
     ran
+}
+
+/// Where plugins keep what lasts.
+pub(super) fn folders(config: &Config) -> Folders {
+    let in_data_dir = |name: &str| config.data_dir.as_ref().map(|folder| folder.join(name));
+    Folders { state: in_data_dir("state"), components: in_data_dir("components") }
 }
 
 /// Components are compiled by this very program, in a process of its own; what comes of it is kept in `cache`.

@@ -1,8 +1,9 @@
 //! The database of what plugins keep: one file of SQLite, which this process alone has open.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -118,10 +119,47 @@ impl Database {
     }
 }
 
+/// Whether the database could be opened, as far as that shows without opening it: SQLite makes files beside a database that it opens.
+pub(super) fn check(folder: &Path) -> Result<(), StoreError> {
+    let of_folder = |source| StoreError::Folder { folder: folder.to_owned(), source };
+    let file = match File::options().read(true).write(true).open(folder.join(FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(of_folder)?,
+    };
+    if is_locked(&file).map_err(of_folder)? {
+        return Err(StoreError::Locked { folder: folder.to_owned() });
+    }
+    // Source: SQLite, "Database File Format", section 1.3: the "user version" of the header.
+    let mut schema = [0; 4];
+    match file.read_exact_at(&mut schema, 60) {
+        Ok(()) if i64::from(u32::from_be_bytes(schema)) > SCHEMA => {
+            Err(StoreError::TooNew { folder: folder.to_owned() })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether another process has locked the bytes by which SQLite says that it uses a database ("File Locking And Concurrency": one
+/// pending, one reserved, 510 shared, from 1 GiB on).
+fn is_locked(file: &File) -> io::Result<bool> {
+    let mut lock = libc::flock {
+        l_type: libc::F_WRLCK as _,
+        l_whence: libc::SEEK_SET as _,
+        l_start: 0x4000_0000,
+        l_len: 512,
+        l_pid: 0,
+    };
+    // SAFETY: the pointer is to a value that outlives the call.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &mut lock) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(i32::from(lock.l_type) != libc::F_UNLCK as i32),
+    }
+}
+
 /// Makes the database's file for this user alone, whatever the umask; SQLite gives its log the same mode. One of an earlier version,
 /// with its log, is made private as well.
 fn make_private(file: &Path) -> io::Result<()> {
-    let opened = fs::File::options().write(true).create(true).truncate(false).mode(0o600).open(file)?;
+    let opened = File::options().write(true).create(true).truncate(false).mode(0o600).open(file)?;
     opened.set_permissions(fs::Permissions::from_mode(0o600))?;
     for log in [LOG_FILE, "state.db-shm"] {
         match fs::set_permissions(file.with_file_name(log), fs::Permissions::from_mode(0o600)) {

@@ -19,6 +19,7 @@ use hubgate_core::id::PluginName;
 use rusqlite::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::private_folder;
 use crate::state::{Change, Changed, State, StateError};
 use crate::worker::{VitalSign, Worker};
 use database::Database;
@@ -100,6 +101,13 @@ impl Store {
     /// that is just going. Without a folder nothing lasts; on a disk that cannot be written nothing changes.
     pub(crate) fn open(folder: Option<&Path>) -> Result<Store, StoreError> {
         Store::open_with(folder, Database::open)
+    }
+
+    /// Whether [`Store::open`] would open the database in `folder` for writing. Changes nothing, and waits for nobody.
+    pub(crate) fn check(folder: &Path) -> Result<(), StoreError> {
+        let of_folder = |source| StoreError::Folder { folder: folder.to_owned(), source };
+        private_folder::check(folder).map_err(of_folder)?;
+        database::check(folder)
     }
 
     fn open_with(folder: Option<&Path>, open: Opener) -> Result<Store, StoreError> {
