@@ -45,10 +45,8 @@ async fn the_tutorial_leads_from_nothing_to_a_chat_that_changes_while_it_runs() 
     if !private_network::enter() {
         return;
     }
-    require_packages("examples/chat-js");
     let mut reader = Reader::of("docs/tutorial.md");
-    let packages = reader.folder().join("examples/chat-js/node_modules");
-    symlink(repository().join("examples/chat-js/node_modules"), packages).expect("it is new");
+    link_packages(&reader, "examples/chat-js", "examples/chat-js");
     reader.types().await;
     assert_eq!(page().await.status, 200);
     reader.types().await;
@@ -108,15 +106,74 @@ async fn generation(reader: &Reader) -> u64 {
     asked.send().await.json()["plugins"][0]["generation"].as_u64().expect("a number")
 }
 
+/// Installs in a folder of the reader what npm has installed here: there is no registry in a network of one's own.
+fn link_packages(reader: &Reader, from: &str, to: &str) {
+    require_packages(from);
+    let folder = reader.folder().join(to);
+    fs::create_dir_all(&folder).expect("there is room");
+    symlink(repository().join(from).join("node_modules"), folder.join("node_modules")).expect("it is new");
+}
+
 /// What Node.js prints that runs a script with the packages of the tests.
 async fn node(reader: &Reader, script: &str) -> String {
-    require_packages("tests/clients/javascript");
-    let packages = reader.folder().join("node_modules");
-    symlink(repository().join("tests/clients/javascript/node_modules"), packages).expect("it is new");
+    link_packages(reader, "tests/clients/javascript", "");
     fs::write(reader.folder().join("script.mjs"), script).expect("there is room");
     let mut command = tokio::process::Command::new("node");
     command.arg("script.mjs").current_dir(reader.folder()).stdin(Stdio::null()).kill_on_drop(true);
     let output = soon("a script in Node.js", command.output()).await.expect("there is Node.js");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test]
+async fn the_guide_to_plugins_makes_handlers_that_serve() {
+    if !private_network::enter() {
+        return;
+    }
+    let mut reader = Reader::of("docs/plugins.md");
+    link_packages(&reader, "examples/chat-js", "hello-js");
+    let started = reader.types().await;
+    assert!(started.contains("hello.wasm"), "{started}");
+    let token = reader.types().await;
+    let mut ann = reader.client("hello").token(token.trim()).connect().await;
+    assert_eq!(ann.call("hello", json!(["Bob"])).await, Ok(json!("hello Bob")));
+    assert_eq!(ann.event("said").await, json!(["Bob", "hello"]));
+    assert_eq!(reader.client("hello").refused().await, "Sign in first.");
+    reader.types().await;
+    until("JavaScript to answer", async || (generation(&reader).await == 2).then_some(())).await;
+    assert_eq!(ann.call("hello", json!(["Bob"])).await, Ok(json!("hello Bob")));
+    assert_eq!(reader.client("hello").refused().await, "Sign in first.");
+    reader.types().await;
+    assert_eq!(generation(&reader).await, 3, "the version in Rust is back");
+    reader.ends();
+}
+
+#[tokio::test]
+async fn the_guide_to_filters_makes_filters_that_look_at_messages() {
+    if !private_network::enter() {
+        return;
+    }
+    let mut reader = Reader::of("docs/filters.md");
+    reader.types().await;
+    let ready = reader.gateway().clone();
+    let plugins = Request::new(Method::GET, ready.admin, "/admin/plugins").bearer(&ready.admin_token).send().await;
+    let states: Vec<Value> =
+        plugins.json()["plugins"].as_array().expect("a list").iter().map(|plugin| plugin["state"].clone()).collect();
+    assert_eq!(states, ["serving", "serving"], "{}", plugins.body);
+    let checked = reader.types().await;
+    assert!(checked.contains("quiet.wasm"), "{checked}");
+    reader.ends();
+}
+
+#[tokio::test]
+async fn the_measurements_of_the_guide_to_operations_lose_nothing() {
+    if !private_network::enter() {
+        return;
+    }
+    let mut reader = Reader::of("docs/operations.md");
+    reader.types().await;
+    let measured = reader.types().await;
+    let last: Value = serde_json::from_str(measured.lines().last().expect("it prints")).expect("it is JSON");
+    assert!(last.is_object(), "{measured}");
+    reader.ends();
 }
