@@ -1,12 +1,14 @@
 //! Hub servers that misbehave, and what opens the door to them. Only their own connection suffers.
 
+use std::collections::HashSet;
+
 use hubgate_tests::client::{Client, HANDSHAKE};
 use hubgate_tests::command::hubgate;
 use hubgate_tests::hub_server::HubServer;
 use hubgate_tests::{Gateway, Token};
 use hubgate_wire::service::{
-    self, BroadcastData, CheckConnectionExistenceWithAck, CloseConnection, GroupBroadcastData, JoinGroupWithAck,
-    ServiceMessage,
+    self, BroadcastData, CheckConnectionExistenceWithAck, ClientCompletion, ClientInvocation, CloseConnection,
+    GroupBroadcastData, JoinGroupWithAck, ServiceMessage,
 };
 use serde_json::json;
 
@@ -295,6 +297,58 @@ async fn a_connection_that_only_sends_works_in_every_mode() {
         weak.send(&ServiceMessage::CheckConnectionExistenceWithAck(exists())).await;
         assert_eq!(ack(&mut weak).await, (8, 2), "{mode}: it is gone for everybody when it has seen its end");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_only_sends_gets_the_answers_of_clients_on_whatever_shard() {
+    const CLIENTS: usize = 4;
+    let gateway = Gateway::serve().with("server.shards = 2").start().await;
+    let mut server = HubServer::connect(&gateway, "chat", "a").await;
+    let mut weak = HubServer::open(&gateway, "chat", "weak").await;
+    weak.shake_hands(2).await;
+    let (mut shards, mut clients) = (HashSet::new(), Vec::new());
+    for _ in 0..CLIENTS {
+        // Clients are dealt out to both shards while all of them stay.
+        let (mut client, id) = let_in(&gateway, &mut server).await;
+        // An id ends with the number of its shard.
+        shards.insert(id.chars().last());
+        for (connection_id, error) in [(&*id, None), ("absent", Some("The connection does not exist."))] {
+            let payloads =
+                vec![("json", &b"{\"type\":1,\"invocationId\":\"i\",\"target\":\"ask\",\"arguments\":[]}\x1e"[..])];
+            let call = ClientInvocation {
+                invocation_id: "i",
+                connection_id,
+                caller_server_id: "weak",
+                payloads,
+                ..Default::default()
+            };
+            weak.send(&ServiceMessage::ClientInvocation(call)).await;
+            if let Some(error) = error {
+                let told = weak.next().await;
+                let Ok(ServiceMessage::ErrorCompletion(failed)) = service::parse(&told) else { panic!("{told:?}") };
+                assert_eq!((failed.invocation_id, failed.error), ("i", error));
+                continue;
+            }
+            let mapping = weak.next().await;
+            assert!(matches!(service::parse(&mapping), Ok(ServiceMessage::ServiceMapping(_))), "{mapping:?}");
+            assert_eq!(client.message().await["target"], "ask");
+            assert!(matches!(service::parse(&server.next().await), Ok(ServiceMessage::ClientInvocation(_))));
+            let done = ClientCompletion {
+                invocation_id: "i",
+                connection_id,
+                caller_server_id: "a",
+                protocol: "json",
+                payload: b"result",
+                ..Default::default()
+            };
+            server.send(&ServiceMessage::ClientCompletion(done)).await;
+            let told = weak.next().await;
+            let Ok(ServiceMessage::ClientCompletion(done)) = service::parse(&told) else { panic!("{told:?}") };
+            assert_eq!((done.invocation_id, done.payload), ("i", &b"result"[..]));
+        }
+        clients.push(client);
+    }
+    assert_eq!(shards.len(), 2, "one of them is not the asker's");
 }
 
 async fn ack(server: &mut HubServer) -> (i64, i64) {

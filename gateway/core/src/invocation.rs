@@ -24,6 +24,8 @@ use crate::time::Millis;
 const LONGEST: Millis = Millis(600_000);
 /// Calls of one client that wait for their answers, in number.
 const MOST: usize = 1_000;
+/// Why a call fails whose client is not there.
+pub(crate) const NO_CONNECTION: &str = "The connection does not exist.";
 /// What hub servers know the gateway by, where they ask which of several instances has a client.
 const INSTANCE: &str = "hubgate";
 
@@ -69,7 +71,7 @@ impl Shard {
             deadline: now + LONGEST,
         };
         let Some(slot) = self.slot_of(hub, &Target::Connection(id)) else {
-            return self.fail_invocation(hub, id, &invocation, "The connection does not exist.", effects);
+            return self.fail_invocation(hub, id, &invocation, NO_CONNECTION, effects);
         };
         let client = self.client(slot);
         let protocol = client.protocol;
@@ -97,6 +99,24 @@ impl Shard {
         if self.is_still(slot, id) {
             self.check_deadlines(slot, now, effects);
         }
+    }
+
+    /// Answers a hub server of this shard whose call can be nobody's.
+    pub(crate) fn refuse_invocation(
+        &mut self,
+        from: ServerConnectionId,
+        call: &service::ClientInvocation<'_>,
+        error: &str,
+        effects: &mut Vec<Effect>,
+    ) {
+        let completion = ErrorCompletion {
+            invocation_id: call.invocation_id,
+            connection_id: call.connection_id,
+            caller_server_id: call.caller_server_id,
+            error,
+            ..ErrorCompletion::default()
+        };
+        self.send_to_server(from, &ServiceMessage::ErrorCompletion(completion), effects);
     }
 
     /// Sends a client the call of a hub server, as `frame`.
@@ -217,7 +237,8 @@ impl Shard {
         self.pass_to_any_of_server(hub, invocation.from, invocation.caller.clone(), message, effects);
     }
 
-    /// Sends to a hub server over one of its connections, `first` if that is still there.
+    /// Sends to a hub server, or to one that only sends, over one of its connections on whatever shard: `first` if that is still
+    /// there.
     pub(crate) fn pass_to_any_of_server(
         &mut self,
         hub: HubIndex,

@@ -18,6 +18,7 @@ pub(crate) enum AckStatus {
     Ok,
     TooLate,
     Failed,
+    NotSupported,
 }
 
 /// One page of a group's members.
@@ -213,7 +214,7 @@ impl AckStatus {
             AckStatus::Ok => 1,
             AckStatus::NotFound => 2,
             AckStatus::TooLate => 3,
-            AckStatus::Failed => 4,
+            AckStatus::Failed | AckStatus::NotSupported => 4,
         }
     }
 
@@ -227,6 +228,7 @@ impl AckStatus {
                 "The connection is in as many groups as it may be in, the hub has as many memberships of users as it may \
                  have, or an id or a name is not valid."
             }
+            AckStatus::NotSupported => "This gateway does not refresh the authentication of clients.",
         }
     }
 }

@@ -8,13 +8,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::id::{ServerConnectionId, ServerId, ShardIndex};
 use crate::pairs::Pairs;
 
-/// The server connections of one hub that may get clients, on all shards.
+/// The server connections of one hub, on all shards.
 #[derive(Debug, Default)]
 pub(crate) struct HubServers(Mutex<Connections>);
 
 #[derive(Debug, Default)]
 struct Connections {
     all: Vec<Connected>,
+    /// Those that only send, and get no clients.
+    senders: Vec<(ServerConnectionId, ServerId)>,
     /// Where the search for a connection begins, so that equals get clients in turn.
     turn: usize,
 }
@@ -71,8 +73,15 @@ impl HubServers {
         self.lock().all.push(Connected { id, server, clients: 0, is_leaving: false, is_congested: false });
     }
 
+    /// A connection that only sends, and waits for answers to what it asks.
+    pub(crate) fn sender_connected(&self, id: ServerConnectionId, server: ServerId) {
+        self.lock().senders.push((id, server));
+    }
+
     pub(crate) fn disconnected(&self, id: ServerConnectionId) {
-        self.lock().all.retain(|each| each.id != id);
+        let connections = &mut *self.lock();
+        connections.all.retain(|each| each.id != id);
+        connections.senders.retain(|(each, _)| *each != id);
     }
 
     /// No connection that this server has now gets new clients.
@@ -123,13 +132,14 @@ impl HubServers {
         }
     }
 
-    /// `first` if it is connected, or else another connection of the same server.
+    /// `first` if it is connected, or else another connection of the same server, whether clients are routed to it or not.
     pub(crate) fn connection_of(&self, first: ServerConnectionId, server: &ServerId) -> Option<ServerConnectionId> {
-        let connections = self.lock();
-        let is_there = connections.all.iter().any(|each| each.id == first);
-        match is_there {
+        let connections = &*self.lock();
+        let senders = connections.senders.iter().map(|(id, server)| (*id, server));
+        let mut all = connections.all.iter().map(|each| (each.id, &each.server)).chain(senders);
+        match all.clone().any(|(id, _)| id == first) {
             true => Some(first),
-            false => connections.all.iter().find(|each| each.server == *server).map(|each| each.id),
+            false => all.find(|(_, each)| *each == server).map(|(id, _)| id),
         }
     }
 
@@ -282,6 +292,11 @@ mod tests {
         servers.disconnected(id(0, 1));
         assert_eq!(of_a(&servers), Some(id(0, 3)));
         servers.disconnected(id(0, 3));
+        assert_eq!(of_a(&servers), None);
+        servers.sender_connected(id(1, 1), ServerId::new("a"));
+        assert_eq!(of_a(&servers), Some(id(1, 1)), "also one that gets no clients");
+        assert_eq!(servers.route(ShardIndex(1), Wish::Required("a")), Err(NoRoute::NotTheRequired));
+        servers.disconnected(id(1, 1));
         assert_eq!(of_a(&servers), None);
     }
 

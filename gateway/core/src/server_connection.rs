@@ -250,8 +250,8 @@ impl Shard {
         if server.holds.has(Hold::Acks) {
             self.crowded_servers -= 1;
         }
+        self.hub(server.hub).presence.servers.disconnected(id);
         if let ServerPhase::Open(ServerKind::Hub { migration }) = server.phase {
-            self.hub(server.hub).presence.servers.disconnected(id);
             let leaving = Leaving::Lost { moves: migration == Migration::WhenItIsLost };
             self.order_about_server(server.hub, ServerOrder::Leaves { server: id, leaving }, now, effects);
         }
@@ -395,7 +395,10 @@ impl Shard {
                 let error = not_for_hub_servers(&hub.name);
                 return self.refuse_server(id, error, now, effects);
             }
-            2 => ServerKind::Weak,
+            2 => {
+                hub.presence.servers.sender_connected(id, server_id);
+                ServerKind::Weak
+            }
             unknown => {
                 let error = format!("Server connections of type {unknown} are not known.");
                 return self.refuse_server(id, error, now, effects);

@@ -4,7 +4,8 @@
 
 use bytes::Bytes;
 use hubgate_wire::service::{
-    AccessKeyResponse, ClientCompletion, ErrorCompletion, Extensions, Payloads, ServiceMessage,
+    AccessKeyResponse, ClientCompletion, ErrorCompletion, Extensions, GetConnectionClaims, Payloads, RefreshAuth,
+    ServiceMessage,
 };
 use hubgate_wire::signalr::HubProtocol;
 
@@ -13,6 +14,7 @@ use crate::delivery::{Action, Except, Member, Target};
 use crate::effect::{Effect, Order, Shards};
 use crate::event::HubQuestion;
 use crate::id::{ConnectionId, GroupName, ServerConnectionId, ShardIndex, UserId};
+use crate::invocation::NO_CONNECTION;
 use crate::outgoing::Outgoing;
 use crate::proxied::Said;
 use crate::questions::{AckStatus, Asked};
@@ -24,6 +26,8 @@ use crate::time::Millis;
 
 /// Members of a group that one page names at most, as in the service's REST API.
 const LONGEST_PAGE: usize = 200;
+/// Why a call of a client fails whose own id or whose caller's is too long.
+const LONG_ID: &str = "An id of the call, or of its server, has more than 1024 characters.";
 
 impl Shard {
     /// One message of a hub server; `body` is its bytes.
@@ -72,13 +76,17 @@ impl Shard {
                     }
                 }
             }
-            ServiceMessage::ClientInvocation(invocation) => {
-                if let Some(client) = ConnectionId::parse(invocation.connection_id)
-                    && let Some(origin) = self.servers.get(&from).map(ServerConnection::origin)
-                {
-                    let message = Bytes::copy_from_slice(body);
-                    self.hand(client.shard(), hub, ServerOrder::Invoke { from, origin, client, message }, now, effects);
-                }
+            ServiceMessage::ClientInvocation(call) => {
+                let Some(origin) = self.servers.get(&from).map(ServerConnection::origin) else {
+                    return;
+                };
+                // An id from outside may name a shard that never was.
+                let client = ConnectionId::parse(call.connection_id).filter(|id| id.shard().0 < self.shards);
+                let Some(client) = client else {
+                    return self.refuse_invocation(from, &call, NO_CONNECTION, effects);
+                };
+                let message = Bytes::copy_from_slice(body);
+                self.hand(client.shard(), hub, ServerOrder::Invoke { from, origin, client, message }, now, effects);
             }
             ServiceMessage::ClientCompletion(ClientCompletion { connection_id, .. })
             | ServiceMessage::ErrorCompletion(ErrorCompletion { connection_id, .. }) => {
@@ -121,8 +129,11 @@ impl Shard {
         }
     }
 
-    /// A message with an id or a name that nothing can have. Whoever waits for an ack is told.
+    /// A message with an id or a name that nothing can have. Whoever waits for an answer is told.
     fn refuse_long_name(&mut self, from: ServerConnectionId, message: &ServiceMessage<'_>, effects: &mut Vec<Effect>) {
+        if let ServiceMessage::ClientInvocation(call) = message {
+            return self.refuse_invocation(from, call, LONG_ID, effects);
+        }
         match ack_id(message) {
             Some(ack_id) => self.ack(from, ack_id, AckStatus::Failed, None, effects),
             None => {
@@ -237,6 +248,10 @@ impl Shard {
                 let target = Target::Group(GroupName::new(close.group));
                 let action = closing(target, &close.excluded, close.reason, true);
                 self.act_and_ack(from, hub, close.ack_id, action, now, effects);
+            }
+            ServiceMessage::RefreshAuth(RefreshAuth { ack_id, .. })
+            | ServiceMessage::GetConnectionClaims(GetConnectionClaims { ack_id, .. }) => {
+                self.ack(from, ack_id, AckStatus::NotSupported, None, effects);
             }
             _ => self.skip_server_message(from, "a message that nobody here acts on", effects),
         }

@@ -4,6 +4,7 @@ mod departed;
 mod drain;
 mod filters;
 mod hubs;
+mod invocations;
 mod model;
 mod modes;
 mod proxied;

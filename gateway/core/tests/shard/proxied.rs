@@ -22,7 +22,7 @@ const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\x1e";
 const DROPPED: &str = r#"{"type":7,"error":"Connection closed with an error.","allowReconnect":true}"#;
 
 /// A rig of one shard with one hub server and one client.
-fn one_of_each() -> (Rig, Server, Client) {
+pub(crate) fn one_of_each() -> (Rig, Server, Client) {
     let mut rig = Rig::new(1, default_mode());
     let server = rig.server(0, "a", 0);
     let (client, _) = rig.connect_proxied(0, Some("ann"), &[server]);
@@ -30,7 +30,7 @@ fn one_of_each() -> (Rig, Server, Client) {
 }
 
 /// A text in the payloads of both protocols.
-fn both(text: &str) -> Vec<(&'static str, &[u8])> {
+pub(crate) fn both(text: &str) -> Vec<(&'static str, &[u8])> {
     vec![("json", text.as_bytes()), ("messagepack", b"\x00")]
 }
 
@@ -55,7 +55,7 @@ fn closing(client: Client, error: Option<&str>) -> CloseConnection<'_> {
     CloseConnection { connection_id: Box::leak(client.id.to_string().into()), error, ..CloseConnection::default() }
 }
 
-fn fin(rig: &mut Rig, server: Server, kind: &str) {
+pub(crate) fn fin(rig: &mut Rig, server: Server, kind: &str) {
     rig.says(server, &ServiceMessage::Ping(vec!["shutdown", kind]));
 }
 
@@ -86,9 +86,7 @@ fn a_hub_server_is_let_in_by_its_first_message_or_not_at_all() {
 #[test]
 fn without_a_hub_server_a_client_is_told_so_and_one_that_only_sends_is_none() {
     let mut rig = Rig::new(1, default_mode());
-    let weak = rig.open_server(0, "weak");
-    let request = HandshakeRequest { version: 1, connection_type: 2, ..HandshakeRequest::default() };
-    rig.says(weak, &ServiceMessage::HandshakeRequest(request));
+    rig.weak(0, "weak");
     let client = rig.open(0, "chat", None);
     rig.data(client, HANDSHAKE);
     let [answer] = &rig.received(client)[..] else { panic!("one answer") };
@@ -270,9 +268,7 @@ fn only_a_clients_own_server_connection_speaks_for_the_hub() {
 #[test]
 fn a_connection_that_only_sends_closes_any_client_with_its_reason() {
     let (mut rig, server, client) = one_of_each();
-    let weak = rig.open_server(0, "weak");
-    let request = HandshakeRequest { version: 1, connection_type: 2, ..HandshakeRequest::default() };
-    rig.says(weak, &ServiceMessage::HandshakeRequest(request));
+    let weak = rig.weak(0, "weak");
     rig.says(weak, &ServiceMessage::CloseConnection(closing(client, Some("enough"))));
     assert_eq!(rig.received(client), [r#"{"type":7,"error":"enough"}"#]);
     assert_eq!(rig.told(server), [format!("close {}", client.id)]);
@@ -736,103 +732,6 @@ fn clients_of_a_lost_server_move_where_it_has_allowed_that() {
     assert_eq!(rig.received(half), [DROPPED], "the beginning of its message is lost");
     assert!(rig.received(whole).is_empty());
     assert_eq!(rig.told(new), [format!("open {} from old", whole.id), format!("data {HANDSHAKE}")]);
-}
-
-fn invoke(rig: &mut Rig, server: Server, caller: &str, client: ConnectionId, invocation: &str) {
-    let call = ClientInvocation {
-        invocation_id: invocation,
-        connection_id: client.as_str(),
-        caller_server_id: caller,
-        payloads: both("ask\x1e"),
-        ..ClientInvocation::default()
-    };
-    rig.says(server, &ServiceMessage::ClientInvocation(call));
-}
-
-fn complete(rig: &mut Rig, server: Server, client: ConnectionId, invocation: &str, completing: &str) {
-    let completion = ClientCompletion {
-        invocation_id: invocation,
-        connection_id: client.as_str(),
-        caller_server_id: completing,
-        protocol: "json",
-        payload: b"result",
-        ..ClientCompletion::default()
-    };
-    rig.says(server, &ServiceMessage::ClientCompletion(completion));
-}
-
-/// Servers `a` and `b` on two shards, and a client of `b` on a third.
-fn client_of_b() -> (Rig, Server, Server, Client) {
-    let mut rig = Rig::new(3, default_mode());
-    let b = rig.server(1, "b", 1);
-    let (client, _) = rig.connect_proxied(2, None, &[b]);
-    let a = rig.server(0, "a", 0);
-    (rig, a, b, client)
-}
-
-#[test]
-fn a_servers_call_of_its_own_client_is_between_them() {
-    let (mut rig, server, client) = one_of_each();
-    invoke(&mut rig, server, "a", client.id, "i");
-    assert_eq!(rig.received(client), ["ask"]);
-    assert!(rig.told(server).is_empty());
-    complete(&mut rig, server, client.id, "i", "a");
-    rig.gone(client, CloseCause::Normal);
-    assert_eq!(rig.told(server), [format!("close {}", client.id)], "nothing is left to fail");
-}
-
-#[test]
-fn a_call_of_another_servers_client_is_announced_there_and_its_answer_comes_back() {
-    let (mut rig, a, b, client) = client_of_b();
-    invoke(&mut rig, a, "a", client.id, "i");
-    assert_eq!(rig.told(b), ["call i"], "before the client can have answered");
-    assert_eq!(rig.told(a), ["mapping i"]);
-    assert_eq!(rig.received(client), ["ask"]);
-    complete(&mut rig, b, client.id, "i", "b");
-    complete(&mut rig, b, client.id, "i", "b");
-    assert_eq!(rig.told(a), ["done i result"], "once");
-}
-
-#[test]
-fn the_answer_finds_another_connection_of_a_caller_whose_own_is_lost() {
-    let (mut rig, a, b, client) = client_of_b();
-    let other = rig.server(2, "a", 0);
-    invoke(&mut rig, a, "a", client.id, "i");
-    rig.server_gone(a);
-    complete(&mut rig, b, client.id, "i", "b");
-    assert_eq!(rig.told(other), ["done i result"]);
-}
-
-#[test]
-fn a_call_that_cannot_be_answered_fails_at_once() {
-    let (mut rig, a, b, client) = client_of_b();
-    let absent = ConnectionId::new(ShardIndex(1), [99; 16]);
-    invoke(&mut rig, a, "a", absent, "i");
-    assert_eq!(rig.told(a), ["failed i: The connection does not exist."]);
-    for server_goes in [false, true] {
-        let (mut rig, a, b, client) = client_of_b();
-        invoke(&mut rig, a, "a", client.id, "i");
-        assert_eq!(rig.told(a), ["mapping i"]);
-        match server_goes {
-            false => rig.gone(client, CloseCause::TransportLost),
-            true => rig.server_gone(b),
-        }
-        assert_eq!(rig.told(a), ["failed i: The connection ended before it answered."]);
-    }
-    invoke(&mut rig, a, "a", client.id, "late");
-    rig.told(a);
-    rig.pass_with_pings(Millis(600_500), &[a, b]);
-    assert!(rig.told(a).contains(&"failed late: The connection did not answer in time.".to_owned()));
-}
-
-#[test]
-fn calls_of_a_client_that_moves_fail() {
-    let (mut rig, a, b, client) = client_of_b();
-    invoke(&mut rig, a, "a", client.id, "i");
-    rig.told(a);
-    fin(&mut rig, b, "fin:1");
-    let told = rig.told(a);
-    assert_eq!(told[0], "failed i: The connection has moved to another server.");
 }
 
 #[test]

@@ -227,6 +227,15 @@ impl Rig {
         server
     }
 
+    /// A connection that only sends, of the hub `chat`.
+    pub(crate) fn weak(&mut self, shard: usize, name: &str) -> Server {
+        let weak = self.open_server(shard, name);
+        let handshake = HandshakeRequest { version: 1, connection_type: 2, ..HandshakeRequest::default() };
+        self.says(weak, &ServiceMessage::HandshakeRequest(handshake));
+        assert_eq!(self.told(weak), ["welcome"]);
+        weak
+    }
+
     /// A connection of a hub server whose transport is open.
     pub(crate) fn open_server(&mut self, shard: usize, name: &str) -> Server {
         let new = NewServerConnection { hub: hub("chat"), server: ServerId::new(name) };

@@ -19,6 +19,18 @@ pub type Payloads<'a> = Vec<(&'a str, &'a [u8])>;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FixedInteger(pub i32);
 
+/// A value that is not looked at, as its own bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnyValue<'a>(pub &'a [u8]);
+
+impl Default for AnyValue<'_> {
+    fn default() -> Self {
+        AnyValue(NIL)
+    }
+}
+
+const NIL: &[u8] = &[0xc0];
+
 /// The map that most messages carry ("Extension members").
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extensions<'a> {
@@ -117,6 +129,16 @@ impl<'a> Field<'a> for FixedInteger {
     fn write(&self, out: &mut Vec<u8>) {
         out.push(0xd2);
         out.extend_from_slice(&self.0.to_be_bytes());
+    }
+}
+
+impl<'a> Field<'a> for AnyValue<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<AnyValue<'a>, Unexpected> {
+        reader.value().map(AnyValue)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The messages of the service protocol, with their elements in the order of the wire.
 
 use super::MalformedMessage;
-use super::field::{Extensions, Field, Fields, FixedInteger, Headers, Pairs, Payloads};
+use super::field::{AnyValue, Extensions, Field, Fields, FixedInteger, Headers, Pairs, Payloads};
 use crate::messagepack::{write_array, write_integer, write_text};
 
 /// The number of pings, whose elements are a list of their own.
@@ -313,5 +313,19 @@ messages! {
         ack_id: i64,
         max: i64,
         continuation_token: Option<&'a str>,
+    }
+    /// Asks to go on with other claims and another expiry of a client.
+    41 RefreshAuth {
+        connection_token: &'a str,
+        claims: Pairs<'a>,
+        expiry: AnyValue<'a>,
+        ack_id: i64,
+        extensions: Extensions<'a>,
+    }
+    /// Asks for the claims of a client.
+    42 GetConnectionClaims {
+        connection_token: &'a str,
+        ack_id: i64,
+        extensions: Extensions<'a>,
     }
 }
