@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use hubgate_tests::command::{hubgate, repository};
 use hubgate_tests::{Gateway, guests};
 use serde_json::json;
 
@@ -42,5 +43,59 @@ async fn a_component_gets_messagepack_as_it_was_sent_if_it_wants_it() {
         // [3, {}, "7", 3, result]
         let completion = [b"\x95\x03\x80\xa17\x03", expected].concat();
         assert_eq!(client.next_bytes().await, [&[completion.len() as u8], &completion[..]].concat(), "{payload}");
+    }
+}
+
+const HANDLER: &str = "hubs.js.mode = 'serverless'\nupstream = [{ plugin = 'ordinary' }]";
+
+#[tokio::test]
+async fn a_script_keeps_the_digits_of_large_integers_or_is_told_that_it_cannot() {
+    let gateway = Gateway::serve().plugin("ordinary", &guests::ordinary_js()).with(HANDLER).start().await;
+    let mut client = gateway.client("js").connect().await;
+
+    let values = json!([9_007_199_254_740_993_u64, i64::MIN, {"deep": [u64::MAX]}, 1, "9007199254740993", 0.5]);
+    assert_eq!(client.call("same", values.clone()).await, Ok(values));
+
+    let largest = (1_u64 << 53) - 1;
+    assert_eq!(client.call("add", json!(["n", largest])).await, Ok(json!(largest)));
+    client.call("add", json!(["n", 1])).await.expect_err("the sum would lose digits");
+    gateway.logs(&["plugin=ordinary", "increment", "2^53 - 1", "nothing was added"]).await;
+    assert_eq!(client.call("add", json!(["n", -1])).await, Ok(json!(largest - 1)));
+}
+
+#[tokio::test]
+async fn a_script_that_answers_with_a_promise_fails_that_call_with_the_reason() {
+    let gateway = Gateway::serve().plugin("ordinary", &guests::ordinary_js()).with(HANDLER).start().await;
+    let mut client = gateway.client("js").connect().await;
+    client.call("later", json!([])).await.expect_err("nobody waits for a promise");
+    gateway.logs(&["a call of the plugin failed", "`upstream.invoke` has answered with a promise"]).await;
+    assert_eq!(client.call("same", json!([1])).await, Ok(json!([1])));
+}
+
+#[test]
+fn an_async_handler_is_no_component_and_the_build_names_it() {
+    let tools = repository().join("tests/guests/javascript/node_modules");
+    assert!(tools.is_dir(), "{} is not there: run scripts/build-guests.sh", tools.display());
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = |name: &str| folder.path().join(name);
+    std::os::unix::fs::symlink(tools, file("node_modules")).expect("the folder can be written");
+    let lifecycle = "export const lifecycle = { init() {} };";
+    for (world, script, place) in [
+        ("handler", "export const upstream = { connected() {}, async invoke() {} };", "`upstream.invoke` is async"),
+        (
+            "filter-inbound",
+            "export const inboundFilter = { inspect: async () => ({ tag: 'pass' }) };",
+            "`inboundFilter.inspect`",
+        ),
+    ] {
+        let manifest = json!({ "main": "main.js", "type": "module", "hubgate": { "world": world } });
+        std::fs::write(file("package.json"), manifest.to_string()).expect("the folder can be written");
+        std::fs::write(file("main.js"), format!("{lifecycle}\n{script}")).expect("the folder can be written");
+        let output = file("out.wasm").display().to_string();
+        let built = hubgate(["plugin", "build", &folder.path().display().to_string(), "-o", &output]);
+        assert_eq!(built.code, Some(1), "{built:?}");
+        assert!(built.stderr.contains(place), "{built:?}");
+        let left = std::fs::read_dir(folder.path()).expect("it can be read").count();
+        assert_eq!(left, 3, "the build leaves nothing behind");
     }
 }

@@ -16,6 +16,7 @@ use crate::host::{self, Guest, Surroundings};
 use crate::instance::{Broken, Instance};
 use crate::limits::{MAX_COMPONENT_BYTES, REASON_BYTES, TRIAL_TIME};
 use crate::log::printable;
+use crate::sections::{Numbers, PREAMBLE_BYTES, Truncated, sections};
 use crate::settings::{PluginSettings, Uses};
 use crate::ticker::{Caller, Ticker};
 use crate::worker::start_scoped;
@@ -114,6 +115,7 @@ pub(crate) struct Exports {
     pub(crate) upstream: Option<upstream::GuestIndices>,
     pub(crate) inbound_filter: Option<inbound_filter::GuestIndices>,
     pub(crate) outbound_filter: Option<outbound_filter::GuestIndices>,
+    pub(crate) numbers: Numbers,
 }
 
 /// What was seen of a component that can serve.
@@ -181,7 +183,8 @@ impl Loader {
         let (imports, exports) = names(&compiled);
         check_names(&imports, &exports, &surroundings.settings)?;
         let linked = self.linker.instantiate_pre(&compiled).map_err(|error| LoadError::UnknownImport(text(&error)))?;
-        let indices = Exports::new(linked, &exports).map_err(|error| LoadError::Invalid(text(&error)))?;
+        let numbers = Numbers::of(component);
+        let indices = Exports::new(linked, &exports, numbers).map_err(|error| LoadError::Invalid(text(&error)))?;
         Ok(Loaded { digest: Digest::of(component), exports: indices, imports, interfaces: exports })
     }
 
@@ -237,41 +240,20 @@ fn check_format(component: &[u8]) -> Result<(), LoadError> {
     if component.len() > MAX_COMPONENT_BYTES {
         return Err(LoadError::TooLarge);
     }
-    let Some((preamble, sections)) = component.split_first_chunk::<8>() else {
+    let Some(preamble) = component.first_chunk::<PREAMBLE_BYTES>() else {
         // What is shorter than its preamble, the empty file among them, has begun to be written perhaps.
         return match b"\0asm\x0d\0\x01\0".starts_with(component) {
-            true => Err(LoadError::Truncated { missing: 8 - component.len() as u64 }),
+            true => Err(LoadError::Truncated { missing: (PREAMBLE_BYTES - component.len()) as u64 }),
             false => Err(LoadError::NotAComponent),
         };
     };
     match preamble {
-        b"\0asm\x0d\0\x01\0" => check_sections(sections),
+        b"\0asm\x0d\0\x01\0" => sections(component)
+            .try_for_each(|section| section.map(drop))
+            .map_err(|Truncated(missing)| LoadError::Truncated { missing }),
         b"\0asm\x01\0\0\0" => Err(LoadError::CoreModule),
         _ => Err(LoadError::NotAComponent),
     }
-}
-
-/// Walks over the sections: an id, a size in LEB128, and as many bytes.
-fn check_sections(mut rest: &[u8]) -> Result<(), LoadError> {
-    while let Some((_id, after_id)) = rest.split_first() {
-        let Some((size, content)) = read_size(after_id) else { return Err(LoadError::Truncated { missing: 1 }) };
-        rest = match content.get(size as usize..) {
-            Some(rest) => rest,
-            None => return Err(LoadError::Truncated { missing: u64::from(size) - content.len() as u64 }),
-        };
-    }
-    Ok(())
-}
-
-fn read_size(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let mut size = 0;
-    for (index, byte) in bytes.iter().enumerate().take(5) {
-        size |= u32::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            return Some((size, &bytes[index + 1..]));
-        }
-    }
-    None
 }
 
 fn names(component: &Component) -> (Vec<String>, Vec<String>) {
@@ -287,7 +269,7 @@ const INBOUND_FILTER: &str = "hubgate:plugin/inbound-filter@0.1";
 const OUTBOUND_FILTER: &str = "hubgate:plugin/outbound-filter@0.1";
 
 impl Exports {
-    fn new(linked: InstancePre<Guest>, exports: &[String]) -> wasmtime::Result<Exports> {
+    fn new(linked: InstancePre<Guest>, exports: &[String], numbers: Numbers) -> wasmtime::Result<Exports> {
         let has = |interface| has(exports, interface);
         Ok(Exports {
             lifecycle: lifecycle::GuestIndices::new(&linked)?,
@@ -295,6 +277,7 @@ impl Exports {
             inbound_filter: has(INBOUND_FILTER).then(|| inbound_filter::GuestIndices::new(&linked)).transpose()?,
             outbound_filter: has(OUTBOUND_FILTER).then(|| outbound_filter::GuestIndices::new(&linked)).transpose()?,
             linked,
+            numbers,
         })
     }
 }

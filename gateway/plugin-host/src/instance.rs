@@ -70,7 +70,7 @@ impl Instance {
         shard: Option<&ShardSide>,
         deadline: Instant,
     ) -> Result<Instance, Broken> {
-        let mut guest = Guest::new(Arc::clone(surroundings), shard.cloned(), deadline);
+        let mut guest = Guest::new(Arc::clone(surroundings), shard.cloned(), exports.numbers, deadline);
         if !guest.memory.open() {
             return Err(Broken::OutOfPluginMemory);
         }

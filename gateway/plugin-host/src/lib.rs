@@ -10,7 +10,7 @@
 //! | module | what |
 //! |---|---|
 //! | `engine`, `ticker` | the one wasmtime engine, and the thread that makes its epochs |
-//! | `component` | bytes -> a checked and linked `Version`, or the reason why not |
+//! | `component`, `sections` | bytes -> a checked and linked `Version`, or the reason why not |
 //! | `plugin`, `watch` | a configured plugin, and the thread that looks at its file |
 //! | `versions`, `health` | what serves, and what is brought back when its calls break off |
 //! | `kept_components` | what serves, kept for a start at which a plugin's file does not |
@@ -44,6 +44,7 @@ mod pool;
 mod private_folder;
 mod rate;
 mod regular_file;
+mod sections;
 mod settings;
 mod state;
 mod store;
@@ -62,6 +63,7 @@ pub use plugin::{PluginError, PluginState, PluginStatus};
 pub use plugin_host::{BadPlugins, Folders, PluginHost, StartError};
 pub use pool::ShardPlugins;
 pub use regular_file::{FileError, RegularFile};
+pub use sections::mark_numbers_as_doubles;
 pub use settings::{AllowHttp, Budgets, HostSettings, Payloads, PluginSettings, PluginSource, Rollback, Share, Uses};
 pub use versions::RollbackError;
 pub use worker::VitalSign;

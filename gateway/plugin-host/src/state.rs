@@ -8,11 +8,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::limits::{STATE_KEY_BYTES, STATE_KEYS_PER_PAGE, STATE_VALUE_BYTES};
+use crate::sections::Numbers;
 
 /// What a value costs beside its key and its bytes, in bytes.
 const ENTRY_BYTES: usize = 128;
 /// Expired values that one change removes to make room, in number. Others are removed within a second in any case.
 const SWEEP: usize = 1_000;
+
+/// Why a guest whose numbers are doubles is refused a sum.
+const DIGITS_LOST: &str = "increment: an integer beyond 2^53 - 1 would lose digits in this language; nothing was added, keep it as \
+                           text with compare-and-set";
 
 /// Why the state did not do as told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +47,7 @@ impl Change {
         let value = match &self.operation {
             Operation::Set(value) => value.len(),
             Operation::CompareAndSet { value, .. } => value.as_ref().map_or(0, Vec::len),
-            Operation::Delete | Operation::Increment(_) => 0,
+            Operation::Delete | Operation::Increment(..) => 0,
         };
         self.key.len() + value + ENTRY_BYTES
     }
@@ -57,7 +62,8 @@ pub(crate) enum Operation {
     },
     Delete,
     /// Adds to a number, kept as decimal text. A missing one counts as 0; the time to live is that of its first change.
-    Increment(i64),
+    /// Refused when who asks for it would get another number.
+    Increment(i64, Numbers),
 }
 
 /// What came of a change.
@@ -159,7 +165,7 @@ impl State {
                 self.replace(key.into(), None);
                 Ok(Changed::Done)
             }
-            Operation::Increment(by) => {
+            Operation::Increment(by, numbers) => {
                 let (number, expires) = match present {
                     Some(entry) => (number(&entry.value)?, entry.expires),
                     None => (0, expires),
@@ -167,6 +173,9 @@ impl State {
                 let sum = number
                     .checked_add(by)
                     .ok_or_else(|| StateError::Unavailable("the sum is out of the range of s64".to_owned()))?;
+                if !numbers.hold(by) || !numbers.hold(sum) {
+                    return Err(StateError::Unavailable(DIGITS_LOST.to_owned()));
+                }
                 self.put(&key, Entry { value: sum.to_string().into_bytes(), expires }, allowed, now)?;
                 Ok(Changed::Sum(sum))
             }
@@ -289,7 +298,7 @@ impl fmt::Debug for Operation {
             Operation::Set(_) => "Set",
             Operation::CompareAndSet { .. } => "CompareAndSet",
             Operation::Delete => "Delete",
-            Operation::Increment(_) => "Increment",
+            Operation::Increment(..) => "Increment",
         })
     }
 }
@@ -341,16 +350,30 @@ mod tests {
     #[test]
     fn a_number_keeps_the_end_it_was_made_with() {
         let (mut state, now) = state();
-        let mut add = |by, time_to_live, now| state.does("n", Operation::Increment(by), time_to_live, now);
+        let mut add =
+            |by, time_to_live, now| state.does("n", Operation::Increment(by, Numbers::Exact), time_to_live, now);
         assert_eq!(add(2, Some(SECOND), now), Ok(Changed::Sum(2)));
         assert_eq!(add(-5, Some(9 * SECOND), now), Ok(Changed::Sum(-3)));
         assert_eq!(add(1, None, now + SECOND), Ok(Changed::Sum(1)));
         assert_eq!(state.get("n", now).unwrap(), Some(&b"1"[..]));
         for no_more in ["x".to_owned(), i64::MAX.to_string()] {
             state.sets("n", no_more.clone(), None, now).unwrap();
-            let refused = state.does("n", Operation::Increment(1), None, now);
+            let refused = state.does("n", Operation::Increment(1, Numbers::Exact), None, now);
             assert!(matches!(refused, Err(StateError::Unavailable(_))), "{no_more}");
         }
+    }
+
+    #[test]
+    fn nothing_is_added_when_the_sum_would_lose_digits_in_the_language_that_asks() {
+        let (mut state, now) = state();
+        state.sets("n", ((1_i64 << 53) - 2).to_string(), None, now).unwrap();
+        let mut add = |by, numbers| state.does("n", Operation::Increment(by, numbers), None, now);
+        assert_eq!(add(1, Numbers::Doubles), Ok(Changed::Sum((1 << 53) - 1)));
+        for by in [1, i64::MIN] {
+            let refused = add(by, Numbers::Doubles);
+            assert!(matches!(&refused, Err(StateError::Unavailable(why)) if why.contains("2^53")), "{refused:?}");
+        }
+        assert_eq!(add(1, Numbers::Exact), Ok(Changed::Sum(1 << 53)));
     }
 
     #[test]
@@ -426,7 +449,7 @@ mod tests {
         state.take_replaced();
         state.sets("a", "22", None, now).unwrap();
         state.does("a", Operation::Delete, None, now).unwrap();
-        state.does("b", Operation::Increment(1), None, now).unwrap();
+        state.does("b", Operation::Increment(1, Numbers::Exact), None, now).unwrap();
         state.sets("c", "3", Some(SECOND), now).unwrap();
         let replaced = state.take_replaced();
         state.put_back(replaced);

@@ -173,6 +173,7 @@ mod tests {
     use super::*;
     use crate::host::Surroundings;
     use crate::memory::MemoryAccount;
+    use crate::sections::Numbers;
     use crate::settings::{Budgets, Payloads, PluginSettings, PluginSource, Rollback, Uses};
     use crate::store::Store;
 
@@ -190,7 +191,7 @@ mod tests {
         let store = Arc::new(Store::open(None).unwrap());
         let memory = MemoryAccount::new(1 << 20, false).plugin();
         let surroundings = Arc::new(Surroundings::new(settings, store, memory));
-        Guest::new(surroundings, None, Instant::now() + Duration::from_secs(3_600))
+        Guest::new(surroundings, None, Numbers::Exact, Instant::now() + Duration::from_secs(3_600))
     }
 
     #[test]

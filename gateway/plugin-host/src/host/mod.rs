@@ -29,6 +29,7 @@ use crate::log::PluginLog;
 use crate::memory::{InstanceMemory, PluginMemory};
 use crate::metrics::{Budget, BudgetCounters};
 use crate::rate::Pace;
+use crate::sections::Numbers;
 use crate::settings::{Payloads, PluginSettings};
 use crate::store::{PluginValues, Store};
 use crate::turns::Turns;
@@ -150,6 +151,7 @@ pub(crate) struct Guest {
     surroundings: Arc<Surroundings>,
     /// None while a component is tried out.
     shard: Option<ShardSide>,
+    numbers: Numbers,
     pub(crate) memory: InstanceMemory,
     deadline: Instant,
     out_of_time: bool,
@@ -188,11 +190,17 @@ struct Event {
 
 impl Guest {
     /// An instance that has `init` ahead of it, to be done by `deadline`.
-    pub(crate) fn new(surroundings: Arc<Surroundings>, shard: Option<ShardSide>, deadline: Instant) -> Guest {
+    pub(crate) fn new(
+        surroundings: Arc<Surroundings>,
+        shard: Option<ShardSide>,
+        numbers: Numbers,
+        deadline: Instant,
+    ) -> Guest {
         Guest {
             memory: InstanceMemory::new(surroundings.memory.clone(), surroundings.settings.budgets.memory_bytes),
             surroundings,
             shard,
+            numbers,
             deadline,
             out_of_time: false,
             out_of_cpu_time: false,

@@ -39,7 +39,7 @@ impl state::Host for Guest {
     }
 
     async fn increment(&mut self, key: String, by: i64, ttl_ms: Option<u64>) -> Answer<i64> {
-        let changed = self.change(key, Operation::Increment(by), ttl_ms).await?;
+        let changed = self.change(key, Operation::Increment(by, self.numbers), ttl_ms).await?;
         Ok(changed.map(|changed| match changed {
             Changed::Sum(sum) => sum,
             Changed::Done | Changed::Compared(_) => unreachable!("an increment makes a sum"),

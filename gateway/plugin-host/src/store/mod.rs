@@ -209,6 +209,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::sections::Numbers;
     use crate::state::Operation;
 
     struct Plugin(Store, Arc<PluginValues>);
@@ -249,11 +250,11 @@ mod tests {
         before.does("expired", Operation::Set(b"3".to_vec()), Some(0)).await.unwrap();
         before.sets("deleted", "4").await.unwrap();
         before.does("deleted", Operation::Delete, None).await.unwrap();
-        assert_eq!(before.does("count", Operation::Increment(2), None).await, Ok(Changed::Sum(2)));
+        assert_eq!(before.does("count", Operation::Increment(2, Numbers::Exact), None).await, Ok(Changed::Sum(2)));
         drop(before);
         let after = Plugin::open(&folder, "p");
         assert_eq!(after.keys(), ["count", "expiring", "kept"]);
-        assert_eq!(after.does("count", Operation::Increment(1), None).await, Ok(Changed::Sum(3)));
+        assert_eq!(after.does("count", Operation::Increment(1, Numbers::Exact), None).await, Ok(Changed::Sum(3)));
         let now = Instant::now();
         let live = |seconds| after.1.state().get("expiring", now + Duration::from_secs(seconds)).unwrap().is_some();
         assert_eq!((live(8000), live(9001)), (true, false));

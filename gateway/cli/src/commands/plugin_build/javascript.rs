@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use hubgate_plugin_host::mark_numbers_as_doubles;
 use serde::Deserialize;
 
 /// The contract that the script's imports and exports are checked against.
 const CONTRACT: &str = include_str!("../../../../../wit/plugin.wit");
 const TOOL: &str = "node_modules/.bin/componentize-qjs";
+/// Goes before the script, and around what it exports.
+const PRELUDE: &str = include_str!("javascript/prelude.js");
 
 /// What of `package.json` counts.
 #[derive(Deserialize)]
@@ -48,19 +51,43 @@ pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
     if !tool.exists() {
         bail!("{}: needs `componentize-qjs` among its devDependencies", manifest.display());
     }
-    let work = tempfile::tempdir().context("no room for a folder")?;
-    let (contract, component) = (work.path().join("plugin.wit"), work.path().join("component.wasm"));
-    std::fs::write(&contract, CONTRACT)?;
-    let mut command = Command::new(&tool);
-    command
-        .arg("--wit")
-        .arg(&contract)
-        .args(["--world", &package.hubgate.world, "--sync"])
-        .arg("--module-root")
-        .arg(&folder);
-    command.arg("--js").arg(folder.join(&package.main)).arg("--output").arg(&component).current_dir(&folder);
+    let mut component = componentize(&tool, &folder, &package)?;
+    mark_numbers_as_doubles(&mut component);
+    Ok(component)
+}
+
+fn componentize(tool: &Path, folder: &Path, package: &Package) -> Result<Vec<u8>> {
+    // Beneath the project, where its script can be imported from.
+    let work = tempfile::Builder::new().prefix(".hubgate-").tempdir_in(folder);
+    let work = work.with_context(|| format!("{}: needs to be written for a moment", folder.display()))?;
+    let file = |name: &str| work.path().join(name);
+    std::fs::write(file("plugin.wit"), CONTRACT)?;
+    std::fs::write(file("prelude.js"), PRELUDE)?;
+    std::fs::write(file("entry.js"), entry(package)?)?;
+    let mut command = Command::new(tool);
+    command.arg("--wit").arg(file("plugin.wit")).args(["--world", &package.hubgate.world, "--sync"]);
+    command.arg("--module-root").arg(folder).arg("--js").arg(file("entry.js"));
+    command.arg("--output").arg(file("component.wasm")).current_dir(folder);
     run(command, "componentize-qjs", "needs Node.js: https://nodejs.org")?;
-    std::fs::read(&component).context("componentize-qjs has written no component")
+    std::fs::read(file("component.wasm")).context("componentize-qjs has written no component")
+}
+
+/// The script that a component begins with.
+fn entry(package: &Package) -> Result<String> {
+    let main = package.main.to_str().context("`main` is no Unicode")?;
+    let main = serde_json::to_string(&format!("../{main}"))?;
+    let halves: &[&str] = match package.hubgate.world.trim_end_matches("-with-http") {
+        "handler" => &["upstream"],
+        "filter-inbound" => &["inboundFilter"],
+        "filter-outbound" => &["outboundFilter"],
+        _ => &["inboundFilter", "outboundFilter"],
+    };
+    // Modules run in the order of their imports.
+    let mut entry = format!("import {{ guard }} from \"./prelude.js\";\nimport * as script from {main};\n");
+    for half in ["lifecycle"].iter().chain(halves) {
+        entry += &format!("export const {half} = guard(script, \"{half}\");\n");
+    }
+    Ok(entry)
 }
 
 /// The worlds of the contract that the gateway serves.
