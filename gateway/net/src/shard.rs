@@ -409,7 +409,7 @@ impl ShardThread {
             drop(flusher);
             #[cfg(test)]
             self.shared.faults.strike(Fault::Writer);
-            if self.dirty.flush().is_pending() {
+            if self.dirty.flush(|hub| self.turns.has_more(hub)).is_pending() {
                 // What is ready now goes first.
                 cx.waker().wake_by_ref();
             }

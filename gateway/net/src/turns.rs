@@ -2,7 +2,8 @@
 //!
 //! A connection acts on what it reads until its own turn is spent, and the connections of a hub together until the hub's turn
 //! is. Then they wait in a line, in order, and the line moves on when everybody else who was ready has had a turn and the
-//! network has been looked at. A hub that nobody else wants to interrupt loses next to nothing by that.
+//! network has been looked at. A hub that nobody else wants to interrupt loses next to nothing by that: what its connections
+//! cause leaves when they have acted on what they read, see [`Turns::has_more`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -35,6 +36,8 @@ struct Line {
     /// What they have taken since the line last moved on.
     used: Cell<Duration>,
     waiting: RefCell<VecDeque<(Waker, Rc<Cell<Place>>)>>,
+    /// How many connections have, or may have, read more than what they have acted on.
+    have_more: Cell<usize>,
     /// Whether one was called that has not had its turn yet.
     is_called: Cell<bool>,
     /// Whether it is among [`Turns::stopped`].
@@ -45,6 +48,8 @@ struct Line {
 enum Place {
     /// Not in the line.
     None,
+    /// Not in the line yet: its turn was spent before it had acted on all that it read.
+    Interrupted,
     Waits,
     /// At its head: it is its turn.
     Called,
@@ -66,6 +71,8 @@ pub(crate) struct Turn {
     place: Rc<Cell<Place>>,
     began: Instant,
     limit: Duration,
+    /// Whether it was found to be spent.
+    is_over: Cell<bool>,
 }
 
 impl Turns {
@@ -82,6 +89,13 @@ impl Turns {
             line
         });
         Pass { turns: self.clone(), line, place: Rc::new(Cell::new(Place::None)) }
+    }
+
+    /// Whether connections of `hub` still have to act on what they read. What that causes leaves best together with what they
+    /// have caused already.
+    pub(crate) fn has_more(&self, hub: &HubName) -> bool {
+        let line = self.lines.borrow().get(hub).and_then(Weak::upgrade);
+        line.is_some_and(|line| line.have_more.get() > 0)
     }
 
     /// Calls the next one in a line, in the next round if the hub's turn is spent.
@@ -121,6 +135,14 @@ impl Line {
         self.used.get() < HUB_TURN
     }
 
+    /// Moves a connection to another place.
+    fn put(&self, place: &Cell<Place>, next: Place) -> Place {
+        let before = place.replace(next);
+        let others = self.have_more.get() - usize::from(before != Place::None);
+        self.have_more.set(others + usize::from(next != Place::None));
+        before
+    }
+
     /// Calls whoever waits longest, unless somebody has been called. Those that are gone are passed over.
     fn call_next(&self) {
         while !self.is_called.get() {
@@ -130,7 +152,7 @@ impl Line {
                 return;
             };
             if Rc::strong_count(&place) > 1 {
-                place.set(Place::Called);
+                self.put(&place, Place::Called);
                 self.is_called.set(true);
                 waker.wake();
             }
@@ -145,24 +167,28 @@ impl Pass {
         let is_free = || line.may_go_on() && !line.is_called.get() && line.waiting.borrow().is_empty();
         match place.get() {
             Place::Waits => return Poll::Pending,
-            Place::None if !is_free() => {
-                place.set(Place::Waits);
+            Place::None | Place::Interrupted if !is_free() => {
+                line.put(&place, Place::Waits);
                 line.waiting.borrow_mut().push_back((cx.waker().clone(), place));
                 turns.move_on(&line);
                 return Poll::Pending;
             }
-            Place::Called | Place::None => {}
+            Place::Called | Place::None | Place::Interrupted => {}
         }
         let limit = CONNECTION_TURN.min(HUB_TURN.saturating_sub(line.used.get()));
-        Poll::Ready(Turn { turns, line, place, began: Instant::now(), limit })
+        Poll::Ready(Turn { turns, line, place, began: Instant::now(), limit, is_over: Cell::new(false) })
     }
 
-    /// A connection that has been called does not want its turn now.
+    /// A connection that may have been called, or interrupted, does not want a turn now.
     pub(crate) fn give_way(&self) {
-        if self.place.get() == Place::Called {
-            self.place.set(Place::None);
-            self.line.is_called.set(false);
-            self.turns.move_on(&self.line);
+        match self.place.get() {
+            Place::None | Place::Waits => {}
+            Place::Interrupted => drop(self.line.put(&self.place, Place::None)),
+            Place::Called => {
+                self.line.put(&self.place, Place::None);
+                self.line.is_called.set(false);
+                self.turns.move_on(&self.line);
+            }
         }
     }
 }
@@ -170,7 +196,10 @@ impl Pass {
 impl Turn {
     /// Whether somebody else is to have a turn.
     pub(crate) fn is_spent(&self) -> bool {
-        self.began.elapsed() >= self.limit
+        if !self.is_over.get() && self.began.elapsed() >= self.limit {
+            self.is_over.set(true);
+        }
+        self.is_over.get()
     }
 }
 
@@ -178,7 +207,11 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let line = &self.line;
         line.used.set(line.used.get() + self.began.elapsed());
-        if self.place.replace(Place::None) == Place::Called {
+        let next = match self.is_over.get() {
+            true => Place::Interrupted,
+            false => Place::None,
+        };
+        if line.put(&self.place, next) == Place::Called {
             line.is_called.set(false);
         }
         if !line.waiting.borrow().is_empty() {
@@ -190,6 +223,7 @@ impl Drop for Turn {
 impl Drop for Pass {
     fn drop(&mut self) {
         self.give_way();
+        self.line.put(&self.place, Place::None);
     }
 }
 
@@ -291,6 +325,32 @@ mod tests {
         drop(all.remove(1));
         assert_eq!(calls(&all), [1, 1]);
         assert!(all[1].ask().is_some());
+    }
+
+    #[test]
+    fn a_hub_has_more_while_one_of_its_connections_was_interrupted_or_waits() {
+        let turns = Rc::new(Turns::default());
+        let name = HubName::parse("noisy").expect("a hub's name");
+        let all: Vec<Connection> = (0..3).map(|_| Connection::of(&turns, "noisy")).collect();
+        assert!(!turns.has_more(&name));
+        let turn = all[0].ask().expect("nobody else wants a turn");
+        turn.is_over.set(true);
+        drop(turn);
+        assert!(turns.has_more(&name), "the first was interrupted");
+        all[0].pass.give_way();
+        assert!(!turns.has_more(&name), "it is not read now");
+        all[0].spend_all();
+        assert!(all.iter().all(|each| each.ask().is_none()));
+        assert!(turns.has_more(&name), "all wait");
+        turns.next_round();
+        drop(all[0].ask().expect("it has been called"));
+        assert!(turns.has_more(&name), "the second has been called");
+        drop(all[1].ask().expect("it has been called"));
+        assert!(turns.has_more(&name), "the third has been called");
+        drop(all);
+        assert!(!turns.has_more(&name));
+        let line = Connection::of(&turns, "noisy").pass.line.clone();
+        assert_eq!(line.have_more.get(), 0, "who is gone is not counted");
     }
 
     #[test]

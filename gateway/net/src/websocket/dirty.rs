@@ -14,6 +14,8 @@ use super::WebSocket;
 const SOCKETS_PER_HUB: usize = 32;
 /// How long sockets are flushed before whoever else is ready has a turn.
 const FLUSH_TURN: Duration = Duration::from_micros(400);
+/// How long what is queued waits for what else its hub has to say. A write to each of many sockets costs more than that.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// Hubs that are looked through one after another; more of them are found by an index.
 const FEW_HUBS: usize = 8;
@@ -26,45 +28,49 @@ impl DirtySockets {
     /// Gives whether it is the first one.
     pub(crate) fn add(&self, socket: &Rc<WebSocket>) -> bool {
         let mut hubs = self.0.borrow_mut();
-        hubs.of(&socket.hub).push_back(socket.clone());
-        hubs.queue.len() == 1 && hubs.queue[0].1.len() == 1
+        hubs.of(&socket.hub).waiting.push_back(socket.clone());
+        hubs.queue.len() == 1 && hubs.queue[0].1.waiting.len() == 1
     }
 
-    /// Flushes sockets, some of each hub in turn. Pending: some are left.
-    pub(crate) fn flush(&self) -> Poll<()> {
+    /// Flushes sockets, some of each hub in turn. Those of a hub that `has_more` to say wait for it a moment. Pending: some are
+    /// left.
+    pub(crate) fn flush(&self, has_more: impl Fn(&HubName) -> bool) -> Poll<()> {
         let began = Instant::now();
-        while let Some((hub, mut sockets)) = self.next_hub() {
-            for socket in sockets.drain(..SOCKETS_PER_HUB.min(sockets.len())) {
+        while let Some((hub, mut sockets)) = self.next_due(began, &has_more) {
+            for socket in sockets.waiting.drain(..SOCKETS_PER_HUB.min(sockets.waiting.len())) {
                 socket.is_dirty.set(false);
                 socket.flush();
             }
-            if !sockets.is_empty() {
-                self.put_back(&hub, sockets);
+            if !sockets.waiting.is_empty() {
+                // A flush may have made sockets of it dirty.
+                self.0.borrow_mut().put_back(&hub, sockets);
             }
-            if began.elapsed() >= FLUSH_TURN && !self.0.borrow().queue.is_empty() {
-                return Poll::Pending;
+            if began.elapsed() >= FLUSH_TURN {
+                break;
             }
         }
-        Poll::Ready(())
+        match self.0.borrow().queue.is_empty() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     }
 
-    fn next_hub(&self) -> Option<(HubName, VecDeque<Rc<WebSocket>>)> {
-        self.0.borrow_mut().next()
+    fn next_due(&self, now: Instant, has_more: impl Fn(&HubName) -> bool) -> Option<(HubName, Dirty<Rc<WebSocket>>)> {
+        self.0.borrow_mut().next_due(now, has_more)
     }
+}
 
-    /// After the other hubs. A flush may have made sockets of it dirty.
-    fn put_back(&self, hub: &HubName, mut sockets: VecDeque<Rc<WebSocket>>) {
-        let mut hubs = self.0.borrow_mut();
-        let added = hubs.of(hub);
-        sockets.append(added);
-        *added = sockets;
-    }
+/// What waits of one hub.
+#[derive(Debug, PartialEq)]
+struct Dirty<T> {
+    waiting: VecDeque<T>,
+    since: Instant,
 }
 
 /// What hubs have, in the order of their turns.
 #[derive(Debug)]
 struct Hubs<T> {
-    queue: VecDeque<(HubName, VecDeque<T>)>,
+    queue: VecDeque<(HubName, Dirty<T>)>,
     /// The numbers of the hubs in the queue, counted from the first that ever was in it; empty while they are few.
     numbers: HashMap<HubName, usize, foldhash::fast::RandomState>,
     /// The number of the first one in the queue.
@@ -79,7 +85,7 @@ impl<T> Default for Hubs<T> {
 
 impl<T> Hubs<T> {
     /// What this hub has; it comes last if it has had nothing.
-    fn of(&mut self, hub: &HubName) -> &mut VecDeque<T> {
+    fn of(&mut self, hub: &HubName) -> &mut Dirty<T> {
         let place = self.place(hub).unwrap_or_else(|| self.line_up(hub));
         &mut self.queue[place].1
     }
@@ -97,7 +103,7 @@ impl<T> Hubs<T> {
 
     fn line_up(&mut self, hub: &HubName) -> usize {
         let place = self.queue.len();
-        self.queue.push_back((hub.clone(), VecDeque::new()));
+        self.queue.push_back((hub.clone(), Dirty { waiting: VecDeque::new(), since: Instant::now() }));
         if !self.numbers.is_empty() {
             self.numbers.insert(hub.clone(), self.first + place);
         } else if place >= FEW_HUBS {
@@ -106,7 +112,26 @@ impl<T> Hubs<T> {
         place
     }
 
-    fn next(&mut self) -> Option<(HubName, VecDeque<T>)> {
+    /// The next one that waits no longer for what else its hub has to say.
+    fn next_due(&mut self, now: Instant, has_more: impl Fn(&HubName) -> bool) -> Option<(HubName, Dirty<T>)> {
+        for _ in 0..self.queue.len() {
+            let (hub, dirty) = self.next()?;
+            if now.saturating_duration_since(dirty.since) >= PATIENCE || !has_more(&hub) {
+                return Some((hub, dirty));
+            }
+            self.put_back(&hub, dirty);
+        }
+        None
+    }
+
+    /// After the other hubs, and before what the hub has got meanwhile.
+    fn put_back(&mut self, hub: &HubName, mut dirty: Dirty<T>) {
+        let added = self.of(hub);
+        dirty.waiting.append(&mut added.waiting);
+        *added = dirty;
+    }
+
+    fn next(&mut self) -> Option<(HubName, Dirty<T>)> {
         let next = self.queue.pop_front()?;
         self.numbers.remove(&next.0);
         self.first += 1;
@@ -122,30 +147,47 @@ mod tests {
         HubName::parse(&format!("hub{number}")).expect("a name")
     }
 
+    fn next<T>(hubs: &mut Hubs<T>) -> Option<(HubName, VecDeque<T>)> {
+        hubs.next().map(|(hub, dirty)| (hub, dirty.waiting))
+    }
+
     #[test]
     fn hubs_have_their_turns_in_the_order_in_which_they_came_however_many_they_are() {
         for count in [1, 2, FEW_HUBS, FEW_HUBS + 1, 1_000] {
             let mut hubs = Hubs::default();
             for round in 0..3 {
                 for number in 0..count {
-                    hubs.of(&hub(number)).push_back(round);
+                    hubs.of(&hub(number)).waiting.push_back(round);
                 }
             }
             assert_eq!(hubs.numbers.len(), if count > FEW_HUBS { count } else { 0 }, "{count}: found by the index");
             for number in 0..count / 2 {
-                assert_eq!(hubs.next(), Some((hub(number), VecDeque::from([0, 1, 2]))), "{count}");
+                assert_eq!(next(&mut hubs), Some((hub(number), VecDeque::from([0, 1, 2]))), "{count}");
             }
             // Those that have had their turns come again, after the others.
             for number in 0..count {
-                hubs.of(&hub(number)).push_back(3);
+                hubs.of(&hub(number)).waiting.push_back(3);
             }
             for number in count / 2..count {
-                assert_eq!(hubs.next(), Some((hub(number), VecDeque::from([0, 1, 2, 3]))), "{count}");
+                assert_eq!(next(&mut hubs), Some((hub(number), VecDeque::from([0, 1, 2, 3]))), "{count}");
             }
             for number in 0..count / 2 {
-                assert_eq!(hubs.next(), Some((hub(number), VecDeque::from([3]))), "{count}");
+                assert_eq!(next(&mut hubs), Some((hub(number), VecDeque::from([3]))), "{count}");
             }
             assert!(hubs.next().is_none() && hubs.numbers.is_empty(), "{count}");
         }
+    }
+
+    #[test]
+    fn a_hub_that_has_more_to_say_waits_a_moment_and_no_other_waits_with_it() {
+        let mut hubs = Hubs::default();
+        (0..3).for_each(|number| hubs.of(&hub(number)).waiting.push_back(number));
+        let (now, has_more) = (Instant::now(), |name: &HubName| *name != hub(1));
+        assert_eq!(hubs.next_due(now, has_more).map(|(name, _)| name), Some(hub(1)));
+        assert!(hubs.next_due(now, has_more).is_none());
+        hubs.of(&hub(2)).waiting.push_back(5);
+        let (name, dirty) = hubs.next_due(now + PATIENCE, has_more).expect("they have waited long enough");
+        assert_eq!((name, dirty.waiting), (hub(2), VecDeque::from([2, 5])));
+        assert_eq!(hubs.next_due(now, |_| false).map(|(name, _)| name), Some(hub(0)), "it has said all");
     }
 }
