@@ -143,6 +143,38 @@ async fn a_handshake_may_be_posted_before_the_transport_is_open() {
 }
 
 #[tokio::test]
+async fn what_is_posted_comes_at_the_clients_rate_also_what_came_before_its_transport_was_open() {
+    let gateway = Gateway::probe().with("server.limits.messages-per-second = 10").start().await;
+    let call = |number: usize| {
+        let call = json!({"type": 1, "invocationId": number.to_string(), "target": "echo", "arguments": [number]});
+        format!("{call}\u{1e}")
+    };
+    let calls = |from, to| (from..to).map(call).collect::<String>();
+    let connection = Connection::negotiated(&gateway).await;
+    assert_eq!(seen(&connection.post(&format!("{HANDSHAKE}{}", calls(0, 25))).await), (200, ""));
+    assert_eq!(seen(&connection.poll().await), (200, ""));
+    let posts = async {
+        assert_eq!(seen(&connection.post(&calls(25, 35)).await), (200, ""));
+        assert_eq!(seen(&connection.post(&calls(35, 40)).await), (200, ""));
+    };
+    let polls = async {
+        let mut answers = String::new();
+        while answers.matches('\u{1e}').count() < 41 {
+            answers.push_str(&connection.poll().await.body);
+        }
+        answers
+    };
+    let (answers, ()) = tokio::join!(polls, posts);
+    let results = answers.split_terminator('\u{1e}').filter_map(|text| {
+        let answer: Value = serde_json::from_str(text).expect("JSON");
+        answer["result"].as_u64()
+    });
+    assert!(results.eq(0..40), "{answers}");
+    let limit = [("hub", "probe"), ("limit", "server.limits.messages-per-second")];
+    assert!(gateway.metric("hubgate_slowed_clients_total", limit).await > 0.0);
+}
+
+#[tokio::test]
 async fn a_newer_poll_takes_the_place_of_the_one_that_waits() {
     let gateway = Gateway::probe().start().await;
     let connection = Connection::polling(&gateway).await;

@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, Method};
 use hubgate_tests::Gateway;
 use hubgate_tests::http::raw;
 use hubgate_tests::http_2::{Connection, Window};
+use hubgate_tests::hub_server::HubServer;
 use hubgate_tests::tls;
 use hubgate_tests::wait::{let_pass, soon, until};
 use serde_json::json;
@@ -244,4 +245,70 @@ async fn a_handshake_that_comes_byte_by_byte_is_cut_off() {
     assert_eq!(client.handshake_error().await, "Handshake was canceled.");
     let closed = [("hub", "bare"), ("reason", "HandshakeError")];
     assert_eq!(gateway.metric("hubgate_client_connections_closed_total", closed).await, 1.0);
+}
+
+const SLOWED: &str = "hubgate_slowed_clients_total";
+
+/// Whether it has come about that a client of the hub had to wait because of the limit.
+async fn slowed(gateway: &Gateway, hub: &str, limit: &str) -> bool {
+    gateway.metric(SLOWED, [("hub", hub), ("limit", limit)]).await > 0.0
+}
+
+#[tokio::test]
+async fn a_client_that_says_more_than_it_may_in_a_second_is_read_later_and_loses_nothing() {
+    for (config, limit) in [
+        ("server.limits.messages-per-second = 20", "server.limits.messages-per-second"),
+        ("hubs.'*'.messages-per-second = 20", "hubs.messages-per-second"),
+    ] {
+        let gateway = Gateway::probe().with(config).start().await;
+        let mut client = gateway.client("probe").connect().await;
+        let mut calls = Vec::new();
+        for number in 0..60 {
+            calls.push((client.start_call("echo", json!([number])).await, number));
+        }
+        for (id, number) in calls {
+            assert_eq!(client.completion(&id).await["result"], number, "{limit}");
+        }
+        assert!(slowed(&gateway, "probe", limit).await, "{limit}");
+        client.leave().await;
+        let closed = [("hub", "probe"), ("reason", "Normal")];
+        until("its end", async || {
+            (gateway.metric("hubgate_client_connections_closed_total", closed).await == 1.0).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_hub_server_hears_of_a_client_comes_at_the_clients_rate() {
+    let gateway = Gateway::serve().with("server.limits.messages-per-second = 10").start().await;
+    let mut server = HubServer::connect(&gateway, "chat", "server").await;
+    let (mut client, _) = server.let_in(gateway.client("chat").open().await).await;
+    let said: Vec<String> = (0..30).map(|number| format!("{{\"type\":6,\"number\":{number}}}\u{1e}")).collect();
+    client.send_text(&said.concat()).await;
+    let mut heard = String::new();
+    while heard.len() < said.concat().len() {
+        heard.push_str(&server.client_says().await);
+    }
+    assert_eq!(heard, said.concat());
+    assert!(slowed(&gateway, "chat", "server.limits.messages-per-second").await);
+}
+
+#[tokio::test]
+async fn clients_that_wait_for_their_rate_are_heard_at_once_when_it_is_lifted() {
+    const CALLS: usize = 2_000;
+    let mut gateway = Gateway::probe().with("server.limits.messages-per-second = 1").start().await;
+    let mut client = gateway.client("probe").connect().await;
+    let mut last = String::new();
+    for number in 0..CALLS {
+        last = client.start_call("echo", json!([number])).await;
+    }
+    until("the client to wait", async || {
+        slowed(&gateway, "probe", "server.limits.messages-per-second").await.then_some(())
+    })
+    .await;
+    // At one a second they would take half an hour.
+    gateway.reconfigure("server.limits.messages-per-second = 0");
+    gateway.hang_up();
+    assert_eq!(client.completion(&last).await["result"], CALLS - 1);
 }

@@ -82,7 +82,10 @@ fn fan_out(times: usize) {
 
 /// One call that a hub server answers, on the same shard.
 fn proxy(times: usize) {
-    let settings = Settings { other_hubs: HubSettings { mode: Mode::Default, filters: Vec::new() }, ..settings() };
+    let settings = Settings {
+        other_hubs: HubSettings { mode: Mode::Default, filters: Vec::new(), messages_per_second: 0 },
+        ..settings()
+    };
     let mut shard = Shard::new(ShardIndex(0), 1, Arc::new(settings), Arc::default(), HalvesByPlugin::new());
     let mut effects = Vec::new();
     let server = shard.server_opened(NewServerConnection { hub: hub(), server: ServerId::new("s") }, Millis(0));
@@ -121,10 +124,11 @@ fn settings() -> Settings {
     let handler = Handler::Plugin(PluginName::new("plugin"));
     Settings {
         hubs: Default::default(),
-        other_hubs: HubSettings { mode: Mode::Serverless, filters: Vec::new() },
+        other_hubs: HubSettings { mode: Mode::Serverless, filters: Vec::new(), messages_per_second: 0 },
         upstream: vec![UpstreamItem { hubs: Pattern::Any, categories: messages, events: Pattern::Any, handler }],
         limits: Limits {
             message: 1 << 20,
+            messages_per_second: 0,
             queued_calls: 256,
             queued_bytes: 1 << 20,
             departed_bytes: 1 << 20,

@@ -16,6 +16,7 @@ use crate::mode::ClientKind;
 use crate::outbound::HeldBack;
 use crate::pairs::Pairs;
 use crate::proxied::Proxy;
+use crate::rate::HeardOfClient;
 use crate::read_holds::ReadHolds;
 use crate::time::Millis;
 use crate::timer_wheel::Due;
@@ -53,7 +54,7 @@ pub struct Identity {
 }
 
 /// A hub of this shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct HubIndex(pub(crate) u32);
 
 #[derive(Debug)]
@@ -84,6 +85,8 @@ pub(crate) struct ClientConnection {
     /// Its hub server, from its handshake request until its end. None: the gateway answers it.
     pub(crate) proxy: Option<Box<Proxy>>,
     pub(crate) leave: Leave,
+    /// For the rates at which clients are read.
+    pub(crate) heard: HeardOfClient,
 }
 
 #[derive(Debug)]

@@ -71,6 +71,10 @@ pub struct HubCounters {
     pub memberships_refused: u64,
     /// Calls that were dropped because their clients had left and too much was waiting.
     pub calls_dropped: u64,
+    /// How often a client was not read for a while because it had said too many messages.
+    pub slowed: u64,
+    /// The same because all clients of the hub had, together.
+    pub slowed_by_hub: u64,
     /// Messages of hub servers that were not understood.
     pub server_messages_skipped: u64,
     /// By the index of [`crate::CloseCause`].
@@ -86,6 +90,8 @@ impl AddAssign<&HubCounters> for HubCounters {
         self.joins_refused += other.joins_refused;
         self.memberships_refused += other.memberships_refused;
         self.calls_dropped += other.calls_dropped;
+        self.slowed += other.slowed;
+        self.slowed_by_hub += other.slowed_by_hub;
         self.server_messages_skipped += other.server_messages_skipped;
         for (sum, count) in self.closed.iter_mut().zip(other.closed) {
             *sum += count;

@@ -62,9 +62,10 @@ impl Hubs {
         }
         let HubSource { settings, halves } = source;
         let presence = self.presence.hub(name, settings.names(name));
-        let filters = Filters::new(&settings.hub(name).filters, halves);
+        let own = settings.hub(name);
+        let filters = Filters::new(&own.filters, halves);
         let has_own_label = settings.names(name) || presence.has_own_label();
-        let hub = Hub::new(name.clone(), presence, filters, has_own_label);
+        let hub = Hub::new(name.clone(), presence, filters, own.messages_per_second, has_own_label);
         let index = HubIndex(self.all.insert(hub) as u32);
         self.by_name.insert(name.clone(), index);
         index
@@ -122,7 +123,9 @@ impl Hubs {
     /// Goes on with other settings.
     pub(crate) fn configure(&mut self, source: HubSource<'_>) {
         for (_, hub) in &mut self.all {
-            hub.filters = Filters::new(&source.settings.hub(&hub.name).filters, source.halves);
+            let own = source.settings.hub(&hub.name);
+            hub.filters = Filters::new(&own.filters, source.halves);
+            hub.messages_per_second = own.messages_per_second;
             let has_own_label = source.settings.names(&hub.name) || hub.presence.has_own_label();
             if has_own_label && !hub.has_own_label {
                 // What was counted with others stays there: no count goes back.

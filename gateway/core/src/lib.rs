@@ -30,6 +30,7 @@ mod pending_acks;
 mod presence;
 mod proxied;
 mod questions;
+mod rate;
 mod read_holds;
 mod registry;
 mod routing;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::id::{HubName, PluginName, ShardIndex, UserId};
 use crate::memberships::Memberships;
 use crate::pace::Pace;
+use crate::rate::HeardOfHub;
 use crate::routing::HubServers;
 use crate::time::Millis;
 
@@ -149,6 +150,8 @@ pub(crate) struct HubPresence {
     clients: AtomicUsize,
     pub(crate) users: Users,
     pub(crate) servers: HubServers,
+    /// For the rate at which its clients are read.
+    pub(crate) heard: HeardOfHub,
 }
 
 impl HubPresence {

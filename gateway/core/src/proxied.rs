@@ -73,6 +73,14 @@ impl Proxy {
             false => self.from_client.clone().next_end(bytes).unwrap_or(bytes.len()),
         }
     }
+
+    /// Splits the rest of the client's message off the front of what it says next.
+    pub(crate) fn split_message<'b>(&self, bytes: &mut &'b [u8]) -> &'b [u8] {
+        let end = self.from_client.clone().next_end(bytes).unwrap_or(bytes.len());
+        let (message, rest) = bytes.split_at(end);
+        *bytes = rest;
+        message
+    }
 }
 
 impl Shard {
@@ -144,6 +152,7 @@ impl Shard {
                 return;
             }
             self.hub_mut(hub).counters.messages_in += 1;
+            self.heard(slot, 1, now);
             self.move_client(slot, now, effects);
             bytes = rest;
         }
@@ -154,6 +163,7 @@ impl Shard {
             let messages = proxy.from_client.follow(bytes).messages;
             let to = proxy.route.connection;
             self.hub_mut(hub).counters.messages_in += messages as u64;
+            self.heard(slot, messages, now);
             self.pass_to_server(hub, to, connection_data(id, bytes), effects);
         }
     }

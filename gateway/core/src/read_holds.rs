@@ -13,6 +13,10 @@ pub(crate) enum Hold {
     Server,
     /// Too many of the hub server's acks wait for other shards.
     Acks,
+    /// The client has said as many messages as one may in a second.
+    Rate,
+    /// The clients of its hub have, together.
+    HubRate,
 }
 
 /// The reasons that apply now. Whoever removes one leaves the others as they are.

@@ -22,6 +22,8 @@ pub(crate) struct Hub {
     /// What all shards know of it together.
     pub(crate) presence: Arc<HubPresence>,
     pub(crate) filters: Filters,
+    /// As in the settings.
+    pub(crate) messages_per_second: u32,
     /// Whether the log has heard of a message that filters could not look at.
     pub(crate) has_unreadable: bool,
     clients: Clients,
@@ -37,11 +39,18 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(name: HubName, presence: Arc<HubPresence>, filters: Filters, has_own_label: bool) -> Hub {
+    pub(crate) fn new(
+        name: HubName,
+        presence: Arc<HubPresence>,
+        filters: Filters,
+        messages_per_second: u32,
+        has_own_label: bool,
+    ) -> Hub {
         Hub {
             name,
             presence,
             filters,
+            messages_per_second,
             has_unreadable: false,
             clients: Clients::default(),
             users: HashMap::new(),

@@ -29,6 +29,8 @@ pub struct HubSettings {
     pub mode: Mode,
     /// In the order in which messages meet them.
     pub filters: Vec<FilterSettings>,
+    /// Messages that all of its clients may say in a second, in number; 0: no limit. They are read later beyond it.
+    pub messages_per_second: u32,
 }
 
 /// Where events go, by hub, category and event.
@@ -98,6 +100,8 @@ impl Pattern {
 pub struct Limits {
     /// One hub message.
     pub message: usize,
+    /// Messages of one client in a second, in number; 0: no limit. The client is read later beyond it.
+    pub messages_per_second: u32,
     /// Calls of one client that wait for their turn, in number. Reading stops beyond it.
     pub queued_calls: usize,
     /// What those calls hold, overhead included. Reading stops beyond it.

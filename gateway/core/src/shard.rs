@@ -23,6 +23,7 @@ use crate::inspection::Inspections;
 use crate::mode::ClientKind;
 use crate::pending_acks::PendingAcks;
 use crate::presence::Presence;
+use crate::rate::{HeardOfClient, Rates};
 use crate::read_holds::{Hold, ReadHolds};
 use crate::registry::{Clients, Hub};
 use crate::server_connection::ServerConnection;
@@ -59,6 +60,7 @@ pub struct Shard {
     tokens: ConnectionTokens,
     /// Clients that do not fit their hub's mode any more, and wait for their end.
     pub(crate) misfits: VecDeque<(Slot, ConnectionId)>,
+    pub(crate) rates: Rates,
     /// When clients were first sent away, once the gateway stops.
     pub(crate) drain_began: Option<Millis>,
     pub(crate) wheel: TimerWheel,
@@ -92,6 +94,7 @@ impl Shard {
             departed: DepartedCalls::default(),
             tokens: ConnectionTokens::default(),
             misfits: VecDeque::new(),
+            rates: Rates::default(),
             drain_began: None,
             wheel: TimerWheel::new(),
             pings: HubProtocol::ALL.map(|protocol| protocol.frame(&HubMessage::Ping)),
@@ -165,19 +168,20 @@ impl Shard {
             groups: Vec::new(),
             proxy: None,
             leave: Leave::No,
+            heard: HeardOfClient::default(),
         }) as u32);
         self.schedule(slot, deadline);
         slot
     }
 
     /// Bytes came from a client: the content of its messages, cut anywhere. Takes `most` messages off the front of `bytes`, or
-    /// all that the client may say now.
+    /// all that the client may say now. What is left is to come again, once the client is read.
     pub fn client_data(&mut self, slot: Slot, bytes: &mut &[u8], most: usize, now: Millis, effects: &mut Vec<Effect>) {
         let client = self.client(slot);
         client.last_heard = now;
         let (hub, came) = (client.hub, bytes.len());
         let (mut taken, mut messages) = (*bytes, 0);
-        while !taken.is_empty() && messages < most {
+        while !taken.is_empty() && messages < most && !self.waits_for_turn(slot, now, effects) {
             messages += 1;
             self.client_message(slot, &mut taken, now, effects);
         }
@@ -189,7 +193,11 @@ impl Shard {
     fn client_message(&mut self, slot: Slot, bytes: &mut &[u8], now: Millis, effects: &mut Vec<Effect>) {
         if let Some(proxy) = &self.clients[slot.0 as usize].proxy {
             if !self.is_filtered(slot) {
-                return self.client_says(slot, std::mem::take(bytes), now, effects);
+                let said = match self.has_rate(self.clients[slot.0 as usize].hub) {
+                    true => proxy.split_message(bytes),
+                    false => std::mem::take(bytes),
+                };
+                return self.client_says(slot, said, now, effects);
             }
             let begun = proxy.unfinished(bytes);
             if begun > 0 {
@@ -256,6 +264,7 @@ impl Shard {
         self.tick_servers(now, effects);
         self.end_late_acks(now, effects);
         self.close_misfits(effects);
+        self.tick_rates(now, effects);
         self.hubs.tick(now, &self.settings);
         for (slot, due) in self.wheel.expire(now) {
             // An entry whose client is gone or was rescheduled does not count.
@@ -277,7 +286,10 @@ impl Shard {
         }
         match &self.client(slot).phase {
             Phase::Handshaking { .. } => self.handshake(slot, message, now, effects),
-            Phase::Open { .. } => self.open_message(slot, message, now, effects),
+            Phase::Open { .. } => {
+                self.heard(slot, 1, now);
+                self.open_message(slot, message, now, effects);
+            }
             Phase::Connecting { .. } | Phase::Closed { .. } => {}
         }
     }
@@ -397,7 +409,7 @@ impl Shard {
     /// Parses what is unread, as far as that may be parsed now.
     pub(crate) fn parse_on(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
         let mut unread = std::mem::take(&mut self.client(slot).unread);
-        while self.client(slot).is_parsing() {
+        while !unread.is_empty() && self.client(slot).is_parsing() && !self.waits_for_turn(slot, now, effects) {
             let mut rest = &unread[..];
             match self.client(slot).split_message(&mut rest) {
                 Ok(Some(message)) => self.message(slot, message, now, effects),
@@ -521,6 +533,7 @@ impl Shard {
             self.tokens.remove(token);
         }
         self.hub_mut(hub).counters.closed[cause as usize] += 1;
+        self.leaves_queue(slot);
         if let Some(facts) = facts {
             self.slots.remove(&id);
             let own = self.index;

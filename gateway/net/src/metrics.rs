@@ -81,6 +81,12 @@ struct CauseLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HubLimitLabels {
+    hub: String,
+    limit: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DirectionLabels {
     hub: String,
     direction: &'static str,
@@ -212,6 +218,7 @@ fn hub_metrics(hubs: &BTreeMap<String, Labelled>, plugin_memberships: &[(PluginN
     let skipped = Family::<HubLabel, Counter>::default();
     let closed = Family::<CauseLabels, Counter>::default();
     let slow = Family::<HubLabel, Counter>::default();
+    let slowed = Family::<HubLimitLabels, Counter>::default();
     let joins_refused = Family::<HubLabel, Counter>::default();
     let calls_dropped = Family::<HubLabel, Counter>::default();
     let messages = Family::<DirectionLabels, Counter>::default();
@@ -234,6 +241,12 @@ fn hub_metrics(hubs: &BTreeMap<String, Labelled>, plugin_memberships: &[(PluginN
             closed.get_or_create(&CauseLabels { hub: hub(), reason: cause.name() }).inc_by(count);
         }
         slow.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.closed[CloseCause::SlowClient as usize]);
+        for (limit, count) in [
+            ("server.limits.messages-per-second", counters.slowed),
+            ("hubs.messages-per-second", counters.slowed_by_hub),
+        ] {
+            slowed.get_or_create(&HubLimitLabels { hub: hub(), limit }).inc_by(count);
+        }
         memberships.get_or_create(&HubLabel { hub: hub() }).set(status.user_memberships as i64);
         memberships_refused.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.memberships_refused);
         joins_refused.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.joins_refused);
@@ -253,6 +266,8 @@ fn hub_metrics(hubs: &BTreeMap<String, Labelled>, plugin_memberships: &[(PluginN
     registry.register("hubgate_server_messages_skipped", help, skipped);
     registry.register("hubgate_client_connections_closed", "Client connections that ended", closed);
     registry.register("hubgate_slow_clients_closed", "Clients given up because they read too slowly", slow);
+    let help = "Times that a client was not read for a while because too many messages came in a second";
+    registry.register("hubgate_slowed_clients", help, slowed);
     registry.register("hubgate_group_joins_refused", "Joins of connections that are in too many groups", joins_refused);
     registry.register("hubgate_user_memberships", "Memberships of users in groups; long names count more", memberships);
     let help = "Memberships of users that were refused because of a bound";

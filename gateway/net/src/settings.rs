@@ -164,10 +164,11 @@ pub(crate) mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let core = core::Settings {
             hubs: HashMap::new(),
-            other_hubs: core::HubSettings { mode: Mode::Default, filters: Vec::new() },
+            other_hubs: core::HubSettings { mode: Mode::Default, filters: Vec::new(), messages_per_second: 0 },
             upstream: Vec::new(),
             limits: core::Limits {
                 message: 0,
+                messages_per_second: 0,
                 queued_calls: 0,
                 queued_bytes: 0,
                 departed_bytes: 0,

@@ -254,7 +254,8 @@ impl ShardThread {
         slot
     }
 
-    /// Acts on some messages of a client, and takes them off the front of `bytes`. None at all is a sign of life.
+    /// Acts on some messages of a client, and takes them off the front of `bytes`; what is left when the client is not read is to come
+    /// again. No bytes at all are a sign of life.
     pub(crate) fn client_data(self: &Rc<Self>, slot: Slot, bytes: &mut &[u8]) {
         self.tell(|core, now, effects| {
             core.client_data(slot, bytes, MESSAGES_PER_LOOK, now, effects);

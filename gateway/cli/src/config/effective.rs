@@ -127,6 +127,7 @@ fn limits(net: &net::Limits, core: &core::Limits, plugin_memory: usize) -> Table
         ("http-connections".into(), number(net.http_connections)),
         ("http-connections-per-ip".into(), number(net.http_connections_per_ip)),
         ("negotiates-per-second".into(), Value::Integer(net.negotiates_per_second.into())),
+        ("messages-per-second".into(), Value::Integer(core.messages_per_second.into())),
         ("groups-per-connection".into(), number(core.groups_per_connection)),
         ("user-memberships".into(), number(core.user_memberships)),
         ("mode-switch-closes".into(), number(core.mode_switch_closes)),
@@ -153,6 +154,7 @@ fn hub(net: &net::HubSettings, core: &core::HubSettings) -> Table {
     Table::from_iter([
         ("mode".into(), text(core.mode.name())),
         ("filters".into(), list(core.filters.iter().map(|filter| &filter.plugin))),
+        ("messages-per-second".into(), Value::Integer(core.messages_per_second.into())),
         ("cors-origins".into(), list(net.cors.patterns.iter().map(ToString::to_string).chain(any))),
         ("negotiate".into(), anonymous.into()),
     ])

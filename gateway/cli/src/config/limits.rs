@@ -23,6 +23,7 @@ pub(super) fn core_limits(limits: &schema::Limits) -> Result<core::Limits, Confi
     }
     Ok(core::Limits {
         message: limits.message.map_or(16 << 20, |size| size.0),
+        messages_per_second: limits.messages_per_second,
         queued_calls: 256,
         queued_bytes: 1 << 20,
         departed_bytes: 16 << 20,

@@ -254,6 +254,7 @@ fn hubs(file: &schema::File) -> Result<(HashMap<HubName, Hub>, Hub), ConfigError
             cors_origins: entry.cors_origins.clone().or(others.cors_origins.clone()),
             negotiate: entry.negotiate.clone().or(others.negotiate.clone()),
             filters: entry.filters.clone().or(others.filters.clone()),
+            messages_per_second: entry.messages_per_second.or(others.messages_per_second),
         };
         if hubs.insert(hub_name, hub(&key, &entry, filters(&key, &entry)?)?).is_some() {
             return Err(problem(key, "the hub has another entry; hub names are compared without case"));
@@ -302,7 +303,11 @@ fn hub(key: &str, entry: &schema::Hub, filters: Vec<FilterSettings>) -> Result<H
         localhost: false,
     };
     let anonymous_negotiate = entry.negotiate.as_ref().is_some_and(|negotiate| negotiate.anonymous);
-    Ok(Hub { core: core::HubSettings { mode, filters }, net: net::HubSettings { cors, anonymous_negotiate } })
+    let messages_per_second = entry.messages_per_second.unwrap_or_default();
+    Ok(Hub {
+        core: core::HubSettings { mode, filters, messages_per_second },
+        net: net::HubSettings { cors, anonymous_negotiate },
+    })
 }
 
 fn upstream(
@@ -509,9 +514,9 @@ impl Development {
         let core = core::Settings {
             hubs: HashMap::from([(
                 self.hub.clone(),
-                core::HubSettings { mode: Mode::Serverless, filters: Vec::new() },
+                core::HubSettings { mode: Mode::Serverless, filters: Vec::new(), messages_per_second: 0 },
             )]),
-            other_hubs: core::HubSettings { mode: self.mode, filters: Vec::new() },
+            other_hubs: core::HubSettings { mode: self.mode, filters: Vec::new(), messages_per_second: 0 },
             upstream: vec![core::UpstreamItem {
                 hubs: core::Pattern::OneOf(vec![self.hub.to_string()]),
                 categories: core::Pattern::Any,

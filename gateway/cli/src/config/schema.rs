@@ -64,6 +64,7 @@ pub(crate) struct Limits {
     pub(crate) http_connections: Option<usize>,
     pub(crate) http_connections_per_ip: Option<usize>,
     pub(crate) negotiates_per_second: u32,
+    pub(crate) messages_per_second: u32,
     pub(crate) groups_per_connection: Option<usize>,
     pub(crate) user_memberships: Option<usize>,
     pub(crate) mode_switch_closes: Option<usize>,
@@ -100,6 +101,7 @@ pub(crate) struct Hub {
     pub(crate) cors_origins: Option<Vec<String>>,
     pub(crate) negotiate: Option<Negotiate>,
     pub(crate) filters: Option<Vec<String>>,
+    pub(crate) messages_per_second: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -22,7 +22,9 @@ fn quiet() -> Settings {
 }
 
 fn naming(mut settings: Settings, name: &str) -> Settings {
-    settings.hubs.insert(hub(name), HubSettings { mode: Mode::Serverless, filters: Vec::new() });
+    settings
+        .hubs
+        .insert(hub(name), HubSettings { mode: Mode::Serverless, filters: Vec::new(), messages_per_second: 0 });
     settings
 }
 

@@ -8,5 +8,6 @@ mod invocations;
 mod model;
 mod modes;
 mod proxied;
+mod rates;
 mod rig;
 mod serverless;

@@ -15,7 +15,7 @@ const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\x1e";
 const CLOSED: &str = r#"{"type":7,"error":"Connection closed with an error.","allowReconnect":true}"#;
 
 fn in_mode(mode: Mode) -> Settings {
-    Settings { other_hubs: HubSettings { mode, filters: Vec::new() }, ..settings() }
+    Settings { other_hubs: HubSettings { mode, filters: Vec::new(), messages_per_second: 0 }, ..settings() }
 }
 
 fn rig(mode: Mode) -> Rig {

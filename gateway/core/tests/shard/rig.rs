@@ -72,7 +72,7 @@ pub(crate) struct Rig {
 pub(crate) fn settings() -> Settings {
     Settings {
         hubs: HashMap::new(),
-        other_hubs: HubSettings { mode: Mode::Serverless, filters: Vec::new() },
+        other_hubs: HubSettings { mode: Mode::Serverless, filters: Vec::new(), messages_per_second: 0 },
         upstream: vec![UpstreamItem {
             hubs: Pattern::Any,
             categories: Pattern::Any,
@@ -81,6 +81,7 @@ pub(crate) fn settings() -> Settings {
         }],
         limits: Limits {
             message: 200,
+            messages_per_second: 0,
             queued_calls: 4,
             queued_bytes: 2_000,
             departed_bytes: 4_000,
@@ -103,7 +104,10 @@ pub(crate) fn settings() -> Settings {
 
 /// The same for hubs whose clients hub servers answer.
 pub(crate) fn default_mode() -> Settings {
-    Settings { other_hubs: HubSettings { mode: Mode::Default, filters: Vec::new() }, ..settings() }
+    Settings {
+        other_hubs: HubSettings { mode: Mode::Default, filters: Vec::new(), messages_per_second: 0 },
+        ..settings()
+    }
 }
 
 pub(crate) fn identity(user: Option<&str>) -> Identity {
@@ -119,7 +123,7 @@ pub(crate) fn identity(user: Option<&str>) -> Identity {
 /// The same with one filter for all hubs.
 pub(crate) fn filtered(mode: Mode, targets: Targets) -> Settings {
     let filter = FilterSettings { plugin: PluginName::new("filter"), targets, on_error: OnError::Closed };
-    Settings { other_hubs: HubSettings { mode, filters: vec![filter] }, ..settings() }
+    Settings { other_hubs: HubSettings { mode, filters: vec![filter], messages_per_second: 0 }, ..settings() }
 }
 
 /// Both halves of all filters.
@@ -215,6 +219,7 @@ impl Rig {
         let slot = self.shards[shard].client_opened(client, self.now);
         self.received.remove(&(shard, slot));
         self.finished.remove(&(shard, slot));
+        self.paused.retain(|each| *each != (shard, slot));
         Client { shard, slot, id }
     }
 

@@ -237,6 +237,10 @@ impl HttpClient {
         }
     }
 
+    pub(super) fn is_read(&self) -> bool {
+        self.is_read.get()
+    }
+
     /// Its slot, once what it posts may be read; `None` when it is gone.
     pub(crate) async fn readable(&self) -> Option<Slot> {
         loop {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hubgate_core::id::{ConnectionId, HubName};
-use hubgate_core::{CloseCause, NewClient};
+use hubgate_core::{CloseCause, NewClient, Slot};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::handshake;
 use tokio::sync::{mpsc, oneshot};
@@ -197,17 +197,23 @@ impl ShardThread {
         let slot = client.readable().await.ok_or(Refusal::UnknownConnection);
         // Answered before it has effects: clients expect no message before they know that theirs was taken.
         drop(answer.send(slot.as_ref().map(drop).map_err(Clone::clone)));
-        let (pass, mut rest) = (self.turns.pass(&client.hub), &body[..]);
-        while let Ok(slot) = slot
-            && !rest.is_empty()
-        {
+        if let Ok(slot) = slot {
+            self.hear(client, slot, &body).await;
+        }
+    }
+
+    /// Acts on what a client says, in its turns and as far as the core reads it.
+    async fn hear(self: &Rc<Self>, client: &HttpClient, slot: Slot, mut said: &[u8]) {
+        let pass = self.turns.pass(&client.hub);
+        while !said.is_empty() {
+            client.readable().await;
             let turn = poll_fn(|cx| pass.poll_turn(cx)).await;
             if client.slot.get() != Some(slot) {
                 // It has left meanwhile.
                 return;
             }
-            while !rest.is_empty() && !turn.is_spent() {
-                self.client_data(slot, &mut rest);
+            while !said.is_empty() && !turn.is_spent() && client.is_read() {
+                self.client_data(slot, &mut said);
             }
         }
     }
@@ -273,13 +279,26 @@ impl ShardThread {
         client.slot.set(Some(slot));
         client.id.set(Some(id));
         self.http_clients.borrow_mut().insert(token, client.clone());
-        if !early.is_empty() {
-            let mut rest = &early[..];
-            while !rest.is_empty() {
-                self.client_data(slot, &mut rest);
-            }
+        let mut rest = &early[..];
+        while !rest.is_empty() && client.is_read() {
+            self.client_data(slot, &mut rest);
+        }
+        if !rest.is_empty() {
+            self.hear_the_rest(client, slot, rest.into());
         }
         Ok(place)
+    }
+
+    /// The core reads no more of what a client has posted before its transport was open, for now. It comes before all other posts.
+    fn hear_the_rest(self: &Rc<Self>, client: &Rc<HttpClient>, slot: Slot, rest: Box<[u8]>) {
+        let (shard, client) = (self.clone(), client.clone());
+        let served = client.clone();
+        let hear = async move {
+            if let Some(_turn) = client.posts.all_before().await {
+                shard.hear(&client, slot, &rest).await;
+            }
+        };
+        self.spawn(PeerTask::Request, hear, move |_| served.end(CloseCause::TransportLost));
     }
 
     /// The refusal of a client that a limit keeps out.

@@ -26,7 +26,7 @@ fn gateway_settings() -> Settings {
     let mut settings = settings();
     let minute = Millis(60_000);
     let mut core = (*settings.core).clone();
-    core.other_hubs = HubSettings { mode: Mode::Serverless, filters: Vec::new() };
+    core.other_hubs = HubSettings { mode: Mode::Serverless, filters: Vec::new(), messages_per_second: 0 };
     core.upstream = vec![UpstreamItem {
         hubs: Pattern::Any,
         categories: Pattern::OneOf(vec!["messages".to_owned()]),

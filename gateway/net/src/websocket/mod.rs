@@ -297,11 +297,11 @@ impl Task {
         self.payload = payload.slice_ref(rest);
     }
 
-    /// Acts on the peer's next bytes, until there are none or its turn is spent.
+    /// Acts on the peer's next bytes, until there are none, its turn is spent, or it is to say no more for now.
     fn data(&self, bytes: &mut &[u8], turn: &Turn) {
         loop {
             self.step(bytes);
-            if bytes.is_empty() || turn.is_spent() {
+            if bytes.is_empty() || turn.is_spent() || !self.socket.is_read() {
                 return;
             }
         }
