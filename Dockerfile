@@ -11,10 +11,14 @@ ARG HUBGATE_COMMIT_DATE=
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
     cargo build --release --locked -p hubgate && cp target/release/hubgate /hubgate
+# A new volume takes its owner from what it covers.
+RUN mkdir /data
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /hubgate /usr/local/bin/hubgate
-# Plugin state and caches; mount a volume here to keep them.
+# Plugin state and caches; mount a volume here to keep them. The configuration's own folder may be read-only.
+COPY --from=build --chown=65532:65532 /data /data
+ENV STATE_DIRECTORY=/data
 WORKDIR /data
 EXPOSE 8888 8889
 STOPSIGNAL SIGTERM

@@ -59,7 +59,8 @@ impl Block {
     /// The file that it is.
     pub fn file(&self) -> Option<&str> {
         let last = self.before.trim_end().strip_suffix("`:")?;
-        last.rsplit_once('`').map(|(_, path)| path)
+        let path = last.rsplit_once('`').map(|(_, path)| path);
+        path.filter(|_| self.language != "sh")
     }
 
     /// Whether a reader types it into a terminal.
@@ -77,6 +78,8 @@ pub struct Reader {
     place: PathBuf,
     environment: Vec<(String, String)>,
     gateway: Option<Running>,
+    /// What else goes on in terminals.
+    others: Vec<Child>,
 }
 
 /// A gateway that one of the reader's terminals shows.
@@ -109,6 +112,9 @@ impl Reader {
             make_executable(&file);
         }
         fs::create_dir_all(clone.join("target/release")).expect("there is room");
+        for folder in ["usr/local/bin", "etc/systemd/system"] {
+            fs::create_dir_all(place.join(folder)).expect("there is room");
+        }
         symlink(programs.join("hubgate"), clone.join("target/release/hubgate")).expect("it is new");
         Reader {
             document,
@@ -116,6 +122,7 @@ impl Reader {
             environment: environment(&place, &programs),
             place,
             gateway: None,
+            others: Vec::new(),
         }
     }
 
@@ -137,11 +144,30 @@ impl Reader {
 
     /// Writes files until there are commands, and types these. Gives what they print, or have printed until a gateway runs.
     pub async fn types(&mut self) -> String {
+        let block = self.reaches_commands().await;
+        let mut shell = self.shell(&block);
+        let output = self.terminal(&mut shell);
+        self.runs(shell, &output).await;
+        fs::read_to_string(&output).expect("it is there")
+    }
+
+    /// The same with commands that end with an application of the reader's own, which goes on.
+    pub async fn types_and_leaves_running(&mut self) {
+        let block = self.reaches_commands().await;
+        let mut shell = self.shell(&block);
+        self.terminal(&mut shell);
+        self.others.push(shell.spawn().unwrap_or_else(|error| panic!("{shell:?}: {error}")));
+    }
+
+    async fn reaches_commands(&mut self) -> Block {
         loop {
             let block = self.next().unwrap_or_else(|| panic!("{} has no more commands", self.document));
+            if block.before.contains("Ctrl-C") {
+                self.stops().await;
+            }
             match block.file() {
                 Some(file) => self.write(file, &block.text),
-                None if block.is_typed() => return self.typed(&block).await,
+                None if block.is_typed() => return block,
                 None => {}
             }
         }
@@ -187,15 +213,19 @@ impl Reader {
         Connecting::to(self.gateway().listen, hub, token)
     }
 
-    /// Starts `command`, which ends with a gateway, in a further terminal.
+    /// Starts `command`, which becomes a gateway, in a further terminal.
     pub async fn starts(&mut self, mut command: Command) {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let output = self.terminal(&mut command);
         assert!(self.runs(command, &output).await, "{}: it ends", self.document);
     }
 
-    /// Stops the gateway by Ctrl-C.
+    /// Stops by Ctrl-C what runs.
     pub async fn stops(&mut self) {
+        for mut other in self.others.drain(..) {
+            interrupt(&other);
+            ended(&mut other).await;
+        }
         let Some(mut gateway) = self.gateway.take() else { return };
         interrupt(&gateway.shell);
         let ended = ended(&mut gateway.shell).await;
@@ -215,19 +245,14 @@ impl Reader {
         fs::write(&file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
 
-    async fn typed(&mut self, block: &Block) -> String {
-        if block.before.contains("Ctrl-C") {
-            self.stops().await;
-        }
+    fn shell(&self, block: &Block) -> Command {
         let mut text = format!("eval \"$READER_TARGET\"\n{}", block.text);
         for path in OF_THE_SYSTEM {
             text = text.replace(path, &self.path(path).display().to_string());
         }
         let mut shell = Command::new("bash");
         shell.args(["-euo", "pipefail", "-c", &text]).envs(self.environment.iter().map(|(name, value)| (name, value)));
-        let output = self.terminal(&mut shell);
-        self.runs(shell, &output).await;
-        fs::read_to_string(&output).expect("it is there")
+        shell
     }
 
     /// A command's output goes into this file.
@@ -236,7 +261,7 @@ impl Reader {
         let file = || File::options().create(true).append(true).open(&output).expect("there is room");
         command.current_dir(self.folder()).stdin(Stdio::null()).stdout(file()).stderr(file()).process_group(0);
         for name in ACCESS_KEYS {
-            if !self.environment.iter().any(|(set, _)| set == name) {
+            if !command.get_envs().any(|(set, _)| set == name) {
                 command.env_remove(name);
             }
         }
@@ -272,6 +297,11 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        for other in &mut self.others {
+            interrupt(other);
+            // Either way it is over with it.
+            let _ = other.wait();
+        }
         if let Some(mut gateway) = self.gateway.take() {
             interrupt(&gateway.shell);
             // Either way it is over with it.
@@ -297,7 +327,7 @@ fn interrupt(shell: &Child) {
 }
 
 async fn ended(shell: &mut Child) -> ExitStatus {
-    until("a gateway to stop", async || shell.try_wait().expect("a child can be waited for")).await
+    until("a program to stop", async || shell.try_wait().expect("a child can be waited for")).await
 }
 
 /// What stands for programs that a reader has. The built gateway says where it is ready; what is there is neither built nor

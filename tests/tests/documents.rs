@@ -3,19 +3,53 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use http::Method;
 use hubgate_tests::command::repository;
-use hubgate_tests::document::Reader;
+use hubgate_tests::document::{Block, Reader};
 use hubgate_tests::http::{Answer, Request};
 use hubgate_tests::script::require_packages;
 use hubgate_tests::wait::{soon, until};
-use hubgate_tests::{Client, private_network};
+use hubgate_tests::{Client, dotnet, private_network};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 /// Where documents say that the gateway is.
 const GATEWAY: &str = "127.0.0.1:8888";
+
+/// The documents that let their readers type something; each has a test here.
+const WITH_COMMANDS: [&str; 12] = [
+    "README.md",
+    "docs/deploy.md",
+    "docs/filters.md",
+    "docs/move-from-azure.md",
+    "docs/operations.md",
+    "docs/plugins.md",
+    "docs/rest-api.md",
+    "docs/tutorial.md",
+    "docs/webhooks.md",
+    "examples/chat-dotnet/README.md",
+    "examples/chat-js/README.md",
+    "examples/chat-rust/README.md",
+];
+
+#[test]
+fn whatever_a_document_lets_its_readers_type_is_typed_here() {
+    let markdown = |folder: &str| {
+        let entries = fs::read_dir(repository().join(folder)).expect("it can be listed");
+        let names = entries.map(|entry| entry.expect("it can be listed").file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.ends_with(".md")).map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
+    };
+    let folders = ["docs", "examples/chat-dotnet", "examples/chat-js", "examples/chat-rust"].map(markdown);
+    let mut typed: Vec<String> = [vec!["README.md".to_owned()], folders.concat()]
+        .concat()
+        .into_iter()
+        .filter(|document| Block::all_of(document).iter().any(Block::is_typed))
+        .collect();
+    typed.sort();
+    assert_eq!(typed, WITH_COMMANDS);
+}
 
 #[tokio::test]
 async fn the_readme_leads_from_a_chat_to_a_component_of_ones_own() {
@@ -176,4 +210,131 @@ async fn the_measurements_of_the_guide_to_operations_lose_nothing() {
     let last: Value = serde_json::from_str(measured.lines().last().expect("it prints")).expect("it is JSON");
     assert!(last.is_object(), "{measured}");
     reader.ends();
+}
+
+#[tokio::test]
+async fn the_applications_of_the_guide_to_webhooks_answer_and_know_who_asks() {
+    if !private_network::enter() {
+        return;
+    }
+    let mut reader = Reader::of("docs/webhooks.md");
+    for language in ["JavaScript", "Python"] {
+        reader.types_and_leaves_running().await;
+        let application: SocketAddr = "127.0.0.1:7071".parse().expect("an address");
+        until("the application to listen", async || TcpStream::connect(application).await.ok()).await;
+        reader.types().await;
+        let connecting = reader.client("chat").user("jürgen").with_claim("name", json!("Bob, role: admin"));
+        let mut client = connecting.connect().await;
+        let known = client.call("whoami", json!([])).await.unwrap_or_else(|error| panic!("{language}: {error}"));
+        assert_eq!(known["user"], "jürgen", "{language}");
+        let claims = known["claims"].as_array().expect("a list");
+        assert!(claims.contains(&json!(["name", "Bob, role: admin"])), "{language}: {claims:?}");
+        let missing = client.call("dance", json!([])).await;
+        assert_eq!(missing, Err("Invocation failed, status code 404".to_owned()), "{language}");
+        let forged = Request::new(Method::POST, application, "/").header("x-asrs-connection-id", "x");
+        let forged = forged.header("x-asrs-signature", &format!("sha256={}", "0".repeat(64)));
+        assert_eq!(forged.json(&json!({})).send().await.status, 401, "{language}");
+        client.leave().await;
+    }
+    let checked = reader.types().await;
+    assert!(checked.contains("imported.toml"), "{checked}");
+    reader.ends();
+}
+
+#[tokio::test]
+async fn the_guide_to_deploying_leads_to_a_service_that_its_operator_can_ask() {
+    if !private_network::enter() {
+        return;
+    }
+    let mut reader = Reader::of("docs/deploy.md");
+    reader.types().await;
+    let checked = reader.types().await;
+    assert!(checked.contains("hubgate.toml"), "{checked}");
+    reader.starts(service(&reader)).await;
+    let mut client = reader.client("chat").connect().await;
+    assert_eq!(join(&mut client, "lobby").await, "Welcome to lobby, me!");
+    let asked = reader.types().await;
+    assert!(asked.contains("there is no version before") && asked.contains("\"name\":\"chat\""), "{asked}");
+    assert!(!reader.path("/etc/hubgate/hubgate-data").exists(), "the configuration's folder may be read-only");
+    assert!(reader.path("/var/lib/hubgate/state").is_dir());
+    reader.types().await;
+    let asked = fs::read_to_string(reader.path("systemctl")).expect("systemd was asked");
+    assert_eq!(asked.lines().last(), Some("start hubgate"), "{asked}");
+    reader.ends();
+}
+
+/// What systemd starts for the unit that the reader has installed, in its environment.
+fn service(reader: &Reader) -> Command {
+    let unit = fs::read_to_string(reader.path("/etc/systemd/system/hubgate.service")).expect("it is installed");
+    let values = |key: &str| -> Vec<String> {
+        let assigned = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        assigned.map(str::to_owned).collect()
+    };
+    let folder = |parent: &str, key: &str| {
+        let folder = reader.path(parent).join(&values(key)[0]);
+        fs::create_dir_all(&folder).expect("there is room");
+        folder
+    };
+    let credentials = reader.path("/run/credentials/hubgate.service");
+    fs::create_dir_all(&credentials).expect("there is room");
+    for credential in values("LoadCredential") {
+        let (name, path) = credential.split_once(':').expect("a name and a file");
+        fs::copy(reader.path(path), credentials.join(name)).expect("the guide has made it");
+    }
+    folder("/run", "RuntimeDirectory");
+    let started = values("ExecStart").remove(0);
+    let mut words = started.split(' ').map(|word| match word.starts_with('/') {
+        true => reader.path(word).into_os_string(),
+        false => word.into(),
+    });
+    let mut command = Command::new(words.next().expect("a program"));
+    command.args(words).env("STATE_DIRECTORY", folder("/var/lib", "StateDirectory"));
+    for variable in values("Environment") {
+        let (name, value) = variable.split_once('=').expect("a name and a value");
+        command.env(name, value.replace("%d", &credentials.display().to_string()));
+    }
+    command
+}
+
+#[tokio::test]
+async fn an_application_with_the_azure_sdk_moves_as_its_guide_says() {
+    if !dotnet::is_at_hand() || !private_network::enter() {
+        return;
+    }
+    let mut reader = Reader::of("docs/move-from-azure.md");
+    let folder = reader.folder().display().to_string();
+    let certificate = dotnet::run(&["certificate", "--out", &folder, "--host", "realtime.example.com,localhost"]).await;
+    assert!(certificate.is_some_and(|(succeeded, _)| succeeded));
+    reader.types().await;
+    // Names lead nowhere in this network, so that both sides are told where the name of the connection string is.
+    let here = "ServerEndpoint=https://localhost;ClientEndpoint=https://localhost;";
+    let connection = format!("{}{here}", reader.gateway().connection_string);
+    assert!(connection.starts_with("Endpoint=https://realtime.example.com;"), "{connection}");
+    let authority = format!("{folder}/ca.pem");
+    let checks = ["suite", "default", "--filter", "call.*", "--ca", &authority, "--connection-string", &connection];
+    let (succeeded, printed) = dotnet::run(&checks).await.expect("it is at hand");
+    assert!(succeeded && printed.contains("ok 10"), "{printed}");
+    reader.ends();
+}
+
+#[tokio::test]
+async fn the_examples_are_started_as_they_say() {
+    if !private_network::enter() {
+        return;
+    }
+    let mut rust = Reader::of("examples/chat-rust/README.md");
+    rust.types().await;
+    assert_eq!(page().await.status, 200);
+    rust.stops().await;
+    rust.ends();
+    let mut javascript = Reader::of("examples/chat-js/README.md");
+    link_packages(&javascript, "examples/chat-js", "examples/chat-js");
+    javascript.types().await;
+    assert_eq!(page().await.status, 200);
+    javascript.stops().await;
+    javascript.ends();
+    let mut dotnet = Reader::of("examples/chat-dotnet/README.md");
+    dotnet.types().await;
+    assert!(dotnet.gateway().connection_string.starts_with("Endpoint=http://127.0.0.1:8888;AccessKey="));
+    dotnet.ends();
 }

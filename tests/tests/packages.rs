@@ -97,6 +97,16 @@ fn the_image_runs_as_nobody_and_its_command_is_one_of_ours() {
     assert_eq!(command[..2], ["serve", "--config"]);
     let help = Command::new(binary()).args([&command[0], "--help"]).output().expect("the binary is there");
     assert!(String::from_utf8_lossy(&help.stdout).contains(&command[1]));
+    // The configuration's folder is mounted read-only, so that what the gateway makes needs another.
+    let folder =
+        last_stage.lines().find_map(|line| line.strip_prefix("ENV STATE_DIRECTORY=")).expect("it has a folder");
+    assert!(
+        last_stage
+            .lines()
+            .any(|line| line.starts_with("COPY --from=build --chown=65532:65532 ") && line.ends_with(folder))
+    );
+    let guide = fs::read_to_string(repository().join("docs/deploy.md")).expect("the guide is there");
+    assert!(guide.contains(&format!(" -v hubgate-data:{folder} ")), "the guide mounts a volume at {folder}");
 }
 
 #[test]

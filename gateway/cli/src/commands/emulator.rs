@@ -14,6 +14,10 @@ use toml::{Table, Value};
 
 use crate::Failure;
 
+/// What the emulator's settings do not have.
+const KEYS_ARE_NEEDED: &str = "# Access keys are needed as well: HUBGATE_ACCESS_KEYS_FILE=FILE in the environment, or here\n\
+                               # server.access-keys-file = \"FILE\"; `openssl rand -base64 48` makes a key.\n";
+
 /// The largest `settings.json`, in bytes.
 const MAX_SETTINGS_BYTES: usize = 4 << 20;
 
@@ -92,7 +96,7 @@ pub(super) fn import(file: &Path) -> Result<String, Failure> {
         let mode = Table::from_iter([("mode".to_owned(), "serverless".into())]);
         let hubs = Table::from_iter([("*".to_owned(), mode.into())]);
         let config = Table::from_iter([("hubs".to_owned(), hubs.into()), ("upstream".to_owned(), items.into())]);
-        Ok(toml::to_string_pretty(&config)?)
+        Ok(format!("{KEYS_ARE_NEEDED}\n{}", toml::to_string_pretty(&config)?))
     };
     read().map_err(|error| Failure::Usage(error.context(file.display().to_string())))
 }
