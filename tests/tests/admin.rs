@@ -1,6 +1,7 @@
 //! The admin listener: who may ask it, and what it says.
 
 use hubgate_tests::Gateway;
+use hubgate_tests::http::Request;
 use hubgate_tests::wait::until;
 use serde_json::{Value, json};
 
@@ -145,4 +146,27 @@ async fn the_token_may_come_from_a_file() {
     let gateway = Gateway::probe().with(&format!("admin.token-file = '{}'", file.display())).start().await;
     assert_eq!(gateway.ready().admin_token, "a-token-of-our-own");
     assert_eq!(gateway.admin_request("/admin/plugins").bearer("a-token-of-our-own").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_with_what_is() {
+    let gateway = Gateway::probe().with("upstream = [{ hubs = ['named'], plugin = 'probe' }]").start().await;
+    let ask = async |method: http::Method, path: &str| {
+        Request::new(method, gateway.ready().admin, path).bearer(&gateway.ready().admin_token).send().await
+    };
+    let unknown = ask(http::Method::GET, "/admin/hubs/unknown").await;
+    assert_eq!(unknown.status, 404, "{}", unknown.body);
+    assert!(unknown.body.contains("names no hub of this name"), "{}", unknown.body);
+    for known in ["/admin/hubs/probe", "/admin/hubs/named"] {
+        assert_eq!(ask(http::Method::GET, known).await.status, 200, "{known}");
+    }
+    let nothing = ask(http::Method::GET, "/admin/plugin").await;
+    assert!(nothing.status == 404 && nothing.body.contains("/admin/plugins"), "{nothing:?}");
+    for (method, path, allow) in
+        [(http::Method::POST, "/admin/plugins", "GET"), (http::Method::GET, "/admin/plugins/probe/rollback", "POST")]
+    {
+        let answer = ask(method, path).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, allow), "{path}");
+        assert!(answer.body.contains(allow), "{}", answer.body);
+    }
 }

@@ -51,3 +51,37 @@ async fn each_end_of_a_connection_is_an_object_with_its_reason() {
         );
     }
 }
+
+/// The lines of warnings with this text.
+fn warnings(gateway: &Gateway, text: &str) -> Vec<String> {
+    let log = gateway.log();
+    log.lines().filter(|line| line.contains("WARN") && line.contains(text)).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_refusal_that_somebody_has_to_mend_is_a_line_once_for_each_cause() {
+    const REFUSED: &str = "a request is refused";
+    let gateway = Gateway::probe().start().await;
+    let token = gateway.token("probe").key("a-key-of-somebody-elses-gateway-0123456789").sign();
+    for _ in 0..5 {
+        assert_eq!(gateway.client("probe").token(&token).negotiate("").await.status, 401);
+    }
+    gateway.logs(&["WARN", REFUSED, "hub=\"probe\"", "not signed with an access key of this gateway"]).await;
+    assert_eq!(gateway.client("probe").token(&gateway.token("other").sign()).negotiate("").await.status, 401);
+    gateway.logs(&["WARN", REFUSED, "hub=\"probe\"", "for another audience", "/client/?hub=probe"]).await;
+    let negotiate = async |path: &str, origin: &str| {
+        gateway.request(http::Method::POST, path).header("origin", origin).send().await;
+    };
+    let own = gateway.url();
+    negotiate("/hubs/probe/negotiate", "https://app.example.com").await;
+    negotiate("/hubs/probe/negotiate", "https://app.example.com").await;
+    negotiate("/hubs/probe/negotiate", &own).await;
+    negotiate("/hubs/closed/negotiate", &own).await;
+    negotiate("/client/negotiate?hub=my-hub", &own).await;
+    gateway.logs(&["WARN", "hub=\"probe\"", "origin=\"https://app.example.com\"", "cors-origins"]).await;
+    gateway.logs(&["WARN", REFUSED, "not open to everybody"]).await;
+    gateway.logs(&["WARN", REFUSED, "Invalid hub name."]).await;
+    assert_eq!(warnings(&gateway, REFUSED).len(), 4, "{}", gateway.log());
+    assert_eq!(warnings(&gateway, "pages of this origin are refused").len(), 1, "{}", gateway.log());
+    assert!(!gateway.log().contains(&token) && !gateway.log().contains(token.rsplit('.').next().expect("a signature")));
+}

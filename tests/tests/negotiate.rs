@@ -131,7 +131,7 @@ async fn an_id_opens_one_transport_while_its_connection_lives_and_none_after() {
     let connecting = gateway.client("probe").id(&token);
     let client = connecting.connect().await;
     let second = connecting.try_open().await.expect_err("the first one is open");
-    assert_eq!((second.status, second.body.as_str()), (409, ""));
+    assert_eq!((second.status, second.body.as_str()), (409, "Another request has this connection already."));
 
     client.leave().await;
     let refused = async || connecting.try_open().await.err().filter(|answer| answer.status == 404);

@@ -127,3 +127,70 @@ async fn they_reach_peers_that_still_write_when_the_connection_ends() {
         assert!(refusal.contains(&format!(" {status} ")), "{refusal}");
     }
 }
+
+const PAGE: &str = "https://app.example.com";
+
+#[tokio::test]
+async fn each_says_what_is_wrong_and_pages_may_read_it() {
+    let origins = format!("cors-origins = ['{PAGE}']");
+    let config = format!("[hubs.'*']\n{origins}\n[hubs.closed]\nmode = 'serverless'\n{origins}");
+    let gateway = Gateway::serve().with(&config).start().await;
+    let token = gateway.token("closed").sign();
+    let elsewhere = gateway.token("other").sign();
+    for (method, path, token, status, text) in [
+        ("POST", "/client/negotiate?hub=my-hub", &token, 400, "Invalid hub name."),
+        ("POST", "/client/negotiate", &token, 400, "exactly one `hub`"),
+        ("GET", "/client?hub=a&hub=b", &token, 400, "exactly one `hub`"),
+        ("POST", "/hubs/my-hub/negotiate", &token, 400, "Invalid hub name."),
+        ("POST", "/hubs/closed/negotiate", &token, 403, "Hub 'closed' is not open to everybody"),
+        ("POST", "/client/negotiate?hub=closed", &"x.y.z".to_owned(), 401, "no JSON Web Token"),
+        ("POST", "/client/negotiate?hub=closed", &elsewhere, 401, "/client/?hub=closed"),
+        ("POST", "/client/negotiate?hub=closed", &elsewhere, 401, "/client/?hub=other"),
+        ("POST", "/client?hub=closed&id=unknown", &token, 404, "No Connection with that ID"),
+        ("GET", "/client/negotiate?hub=closed", &token, 405, "POST, OPTIONS"),
+        ("GET", "/hubs/closed/negotiate", &token, 405, "POST, OPTIONS"),
+        ("PUT", "/client?hub=closed", &token, 405, "GET, POST, DELETE, OPTIONS"),
+        ("POST", "/chat/negotiate", &token, 404, "/hubs/NAME/negotiate"),
+        ("POST", "/chat", &token, 404, "/client/?hub=NAME"),
+        ("GET", "//client/?hub=closed", &token, 404, "two slashes"),
+    ] {
+        let at = format!("{method} {path}");
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let answer = gateway.request(method, path).header("origin", PAGE).bearer(token).send().await;
+        assert_eq!(answer.status, status, "{at}: {}", answer.body);
+        assert!(answer.body.contains(text), "{at}: {}", answer.body);
+        assert_eq!(answer.header("access-control-allow-origin"), PAGE, "{at}");
+        assert_eq!(answer.header("allow"), if status == 405 { text } else { "" }, "{at}");
+        let asked = gateway.request(Method::OPTIONS, path).header("origin", PAGE);
+        let asked = asked.header("access-control-request-method", "POST").send().await;
+        assert_eq!(asked.header("access-control-allow-origin"), PAGE, "{at}");
+        let stranger = gateway.request(Method::POST, path).header("origin", "https://evil.example").send().await;
+        assert_eq!(stranger.header("access-control-allow-origin"), "", "{at}");
+    }
+}
+
+#[tokio::test]
+async fn callers_of_the_rest_api_are_told_in_its_form() {
+    let gateway = setup().start().await;
+    for (method, path, status, text, allow) in [
+        (Method::PATCH, "/api/hubs/bare/connections/c", 405, "no other methods than", "DELETE, GET, POST, HEAD"),
+        (Method::GET, "/api/v1/hubs/bare", 405, "no other methods than POST", "POST"),
+        (Method::GET, "/api/hubs/my-hub/users/ann", 400, "Invalid hub name.", ""),
+        (Method::GET, "/api/nothing", 404, "No operation of the REST API has this path.", ""),
+    ] {
+        let answer = gateway.rest(method, path).send().await;
+        assert_eq!((answer.status, answer.header("allow")), (status, allow), "{path}: {}", answer.body);
+        let error: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert!(error["message"].as_str().is_some_and(|message| message.contains(text)), "{path}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn dev_names_what_a_foreign_host_needs() {
+    let gateway = Gateway::dev([]).start().await;
+    let answer = gateway.request(Method::GET, "/").header("host", "rebound.example").send().await;
+    assert_eq!(answer.status, 421);
+    for part in ["rebound.example", "`hubgate dev`", "`hubgate serve`", "server.endpoints"] {
+        assert!(answer.body.contains(part), "{}", answer.body);
+    }
+}

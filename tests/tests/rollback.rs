@@ -147,10 +147,14 @@ async fn an_operator_brings_the_version_before_back_with_the_command() {
     let again = hubgate(["plugin", "rollback", "probe", "--ready-file", &ready]);
     assert!(again.code == Some(1) && again.stderr.contains("no version before"), "{again:?}");
     let (address, token) = (gateway.ready().admin.to_string(), gateway.ready().admin_token.clone());
-    let other = hubgate(["plugin", "rollback", "a/b", "--admin", &address, "--admin-token", &token]);
+    let url = format!("http://{address}/");
+    let other = hubgate(["plugin", "rollback", "a/b", "--admin", &url, "--admin-token", &token]);
     assert!(other.code == Some(1) && other.stderr.contains("no plugin of this name"), "{other:?}");
     let wrong = hubgate(["plugin", "rollback", "probe", "--admin", &address, "--admin-token", "wrong"]);
     assert!(wrong.code == Some(1) && wrong.stderr.contains("admin token"), "{wrong:?}");
+    let clients = gateway.address().to_string();
+    let elsewhere = hubgate(["plugin", "rollback", "probe", "--admin", &clients, "--admin-token", &token]);
+    assert!(elsewhere.code == Some(1) && elsewhere.stderr.contains("it is `admin.listen`"), "{elsewhere:?}");
     let nowhere = hubgate(["plugin", "rollback", "probe", "--admin", &address]);
     assert!(nowhere.code == Some(2) && nowhere.stderr.contains("HUBGATE_ADMIN_TOKEN"), "{nowhere:?}");
     let gone = hubgate(["plugin", "rollback", "probe", "--admin", "127.0.0.1:1", "--admin-token", "x"]);

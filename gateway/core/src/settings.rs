@@ -149,7 +149,7 @@ impl Settings {
     }
 
     /// Whether the configuration names the hub.
-    pub(crate) fn names(&self, hub: &HubName) -> bool {
+    pub fn names(&self, hub: &HubName) -> bool {
         let is_in = |pattern: &Pattern| *pattern != Pattern::Any && pattern.matches(hub.as_str());
         self.hubs.contains_key(hub) || self.upstream.iter().any(|item| is_in(&item.hubs))
     }

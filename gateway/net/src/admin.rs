@@ -21,12 +21,16 @@ use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::gateway::Shared;
-use crate::http::{Answer, text, with_type};
+use crate::http::{Answer, Refusal, refuse, text, with_type};
 use crate::listeners::Listener;
 use crate::metrics;
 use crate::patience::PatientStream;
 use crate::shards::Shards;
 use crate::tasks::{PeerTask, on_a_thread};
+
+const NOTHING_HERE: &str = "Nothing is here. Operators have /admin/plugins, /admin/hubs, /admin/hubs/NAME, /metrics, and \
+                            POST /admin/plugins/NAME/rollback.\n";
+const NO_HUB: &str = "The configuration names no hub of this name, and nobody uses one.\n";
 
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -131,18 +135,18 @@ impl Admin {
         if let Some(name) = path.strip_prefix("/admin/plugins/").and_then(|rest| rest.strip_suffix("/rollback")) {
             return match *request.method() {
                 Method::POST => self.roll_back(name).await,
-                _ => text(StatusCode::METHOD_NOT_ALLOWED, ""),
+                _ => refuse(&Refusal::method_not_allowed("POST")),
             };
         }
         if request.method() != Method::GET {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "");
+            return refuse(&Refusal::method_not_allowed("GET"));
         }
         match path {
             "/metrics" => match self.metrics().await {
                 Ok(metrics) => {
                     with_type(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics)
                 }
-                Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, ""),
+                Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "The metrics cannot be written.\n"),
             },
             "/admin/plugins" => {
                 let plugins: Vec<Value> = self.plugins.statuses().into_iter().map(plugin).collect();
@@ -157,7 +161,7 @@ impl Admin {
             }
             path => match path.strip_prefix("/admin/hubs/") {
                 Some(name) => self.hub(name).await,
-                None => text(StatusCode::NOT_FOUND, "Nothing is here.\n"),
+                None => text(StatusCode::NOT_FOUND, NOTHING_HERE),
             },
         }
     }
@@ -185,9 +189,15 @@ impl Admin {
             return text(StatusCode::NOT_FOUND, "That is no hub's name.\n");
         };
         let met = metrics::sum(self.shards.statuses().await.hubs).into_iter().find(|status| status.hub == name);
-        let mode = self.shared.settings().core.hub(&name).mode;
-        let status = met.unwrap_or_else(|| HubStatus::unused(name, mode));
-        reply(&hub(&status))
+        let core = self.shared.settings().core.clone();
+        match met {
+            Some(status) => reply(&hub(&status)),
+            None if core.names(&name) => {
+                let mode = core.hub(&name).mode;
+                reply(&hub(&HubStatus::unused(name, mode)))
+            }
+            None => text(StatusCode::NOT_FOUND, NO_HUB),
+        }
     }
 
     async fn metrics(&self) -> Result<String, std::fmt::Error> {

@@ -21,6 +21,7 @@ use crate::http_places::HttpPlaces;
 use crate::listeners::{Descriptors, Listener, ListeningSocket};
 use crate::loads::Loads;
 use crate::metrics::Metrics;
+use crate::refusal_log::RefusalLog;
 use crate::settings::{Drain, Settings};
 use crate::shards::Shards;
 use crate::tasks::{self, Caught, Panicked};
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) http_places: Arc<HttpPlaces>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) metrics: Metrics,
+    pub(crate) refusal_log: RefusalLog,
     /// What certificates of webhooks are checked by, once it is needed.
     pub(crate) web_tls: OnceLock<rustls::ClientConfig>,
     #[cfg(test)]
@@ -175,6 +177,7 @@ impl Gateway {
             http_places: Arc::default(),
             presence: Arc::default(),
             metrics: Metrics::new(registry),
+            refusal_log: RefusalLog::default(),
             web_tls: OnceLock::new(),
             #[cfg(test)]
             faults: crate::faults::Faults::default(),

@@ -21,6 +21,7 @@ mod patience;
 mod peers;
 mod plugin_http;
 mod questions;
+mod refusal_log;
 mod retries;
 pub mod settings;
 mod shard;

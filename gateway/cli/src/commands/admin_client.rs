@@ -19,6 +19,9 @@ const MAX_FILE_BYTES: usize = 64 << 10;
 /// Where the token is, if no option says.
 const TOKEN_VARIABLE: &str = "HUBGATE_ADMIN_TOKEN";
 
+/// How the admin listener begins what it says of a plugin that is not there.
+const ABOUT_PLUGINS: &str = "Nothing was rolled back";
+
 /// Which gateway, and its token.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AdminOptions {
@@ -55,8 +58,10 @@ impl AdminClient {
         let address = options.admin.clone().or_else(|| of_ready("admin"));
         let token = options.admin_token.clone().or(of_file).or_else(|| of_ready("adminToken")).or_else(of_environment);
         let usage = |what: &str| Failure::Usage(anyhow!("{what}"));
+        let address = address.ok_or_else(|| usage("name the gateway: --admin HOST:PORT, or --ready-file FILE"))?;
         Ok(AdminClient {
-            address: address.ok_or_else(|| usage("name the gateway: --admin HOST:PORT, or --ready-file FILE"))?,
+            address: authority(&address)
+                .ok_or_else(|| usage("--admin: the admin listener has no TLS, write HOST:PORT"))?,
             token: token.ok_or_else(|| {
                 usage("the admin token is missing: --admin-token-file FILE, HUBGATE_ADMIN_TOKEN, or --ready-file FILE")
             })?,
@@ -69,6 +74,9 @@ impl AdminClient {
         let (status, body) = parse(&answer).ok_or_else(|| anyhow!("{} gave no answer in HTTP", self.address))?;
         match status {
             200..=299 => serde_json::from_str(body).context("the gateway's answer is no JSON"),
+            404 | 405 if !body.starts_with(ABOUT_PLUGINS) => {
+                Err(anyhow!("{} is no admin listener that knows {path} ({status}): it is `admin.listen`", self.address))
+            }
             status => Err(anyhow!("the gateway refused it ({status}): {}", body.trim())),
         }
     }
@@ -103,6 +111,16 @@ impl AdminClient {
     }
 }
 
+/// The host and port of an address, which may be written as a URL.
+fn authority(address: &str) -> Option<String> {
+    let bare = match address.split_once("://") {
+        None => address,
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+        Some(_) => return None,
+    };
+    Some(bare.trim_end_matches('/').to_owned())
+}
+
 /// Status and body of an answer that ends with its connection.
 fn parse(answer: &str) -> Option<(u16, &str)> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
@@ -123,6 +141,14 @@ fn read_json(file: &Path) -> Result<Value, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_may_be_written_as_a_url() {
+        for address in ["127.0.0.1:8889", "http://127.0.0.1:8889", "HTTP://127.0.0.1:8889/"] {
+            assert_eq!(authority(address).as_deref(), Some("127.0.0.1:8889"), "{address}");
+        }
+        assert_eq!(authority("https://127.0.0.1:8889"), None);
+    }
 
     #[test]
     fn an_answer_has_a_status_and_a_body() {

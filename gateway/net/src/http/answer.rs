@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use hubgate_core::MembershipRefusal;
@@ -151,7 +151,7 @@ pub(crate) enum Refusal {
     Absent(Absent),
     #[error("No Connection with that ID")]
     UnknownConnection,
-    #[error("")]
+    #[error("Another request has this connection already.")]
     ConnectionInUse,
     #[error(
         "Too many requests of this connection wait for their turn, or this one has waited for too long: send one at a time."
@@ -176,7 +176,10 @@ pub(crate) enum Refusal {
     TooManyNegotiates { wait: Duration },
     #[error("As many negotiated connections as the gateway keeps wait for their clients; try again later.")]
     TooManyNegotiated,
-    #[error("Hub '{0}' lets nobody in without a token: `hubs.{0}.negotiate` is not `{{ anonymous = true }}`.")]
+    #[error(
+        "Hub '{0}' is not open to everybody: let clients negotiate with your application, which gives them a token, or set \
+         `hubs.{0}.negotiate = {{ anonymous = true }}`."
+    )]
     NotAnonymous(hubgate_core::id::HubName),
     #[error(
         "The token's user id cannot be told to the webhook of hub '{0}': no header can carry control characters, or a blank at \
@@ -185,14 +188,20 @@ pub(crate) enum Refusal {
     UserForWebhook(hubgate_core::id::HubName),
     #[error("'{0}' is not this gateway's host: list its URL in `server.endpoints` if clients are to use it.")]
     ForeignHost(String),
+    /// Of a gateway for trying things out, which has no other names than its machine's.
+    #[error(
+        "'{0}' is not this gateway's host: `hubgate dev` answers under the names of its own machine only. Another name needs \
+         `hubgate serve`, with its URL in `server.endpoints`."
+    )]
+    ForeignHostOfDev(String),
     #[error("Hub '{0}' is in serverless mode: it takes no hub servers.")]
     HubServerOfServerless(hubgate_core::id::HubName),
     #[error("{}", no_membership(.0))]
     NoMembership(MembershipRefusal),
     #[error("{0}")]
     NotFound(&'static str),
-    #[error("")]
-    MethodNotAllowed,
+    #[error("This path takes no other methods than {0}.")]
+    MethodNotAllowed(Cow<'static, str>),
 }
 
 /// What a REST caller asks for and is not there.
@@ -233,6 +242,11 @@ impl Refusal {
         Refusal::BadRequest(text.into())
     }
 
+    /// `allowed` are the methods that the path has, as the header `Allow` lists them.
+    pub(crate) const fn method_not_allowed(allowed: &'static str) -> Refusal {
+        Refusal::MethodNotAllowed(Cow::Borrowed(allowed))
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Refusal::BadToken(TokenError::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -250,7 +264,7 @@ impl Refusal {
                 StatusCode::NOT_FOUND
             }
             Refusal::ConnectionInUse => StatusCode::CONFLICT,
-            Refusal::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
+            Refusal::ForeignHost(_) | Refusal::ForeignHostOfDev(_) => StatusCode::MISDIRECTED_REQUEST,
             Refusal::TooManyNegotiated | Refusal::NoRoom { full: NoRoom::Connections, .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -266,8 +280,14 @@ impl Refusal {
             Refusal::NoMembership(MembershipRefusal::UserFull) => StatusCode::BAD_REQUEST,
             Refusal::NotAnonymous(_) | Refusal::HubServerOfServerless(_) => StatusCode::FORBIDDEN,
             Refusal::OtherTransport | Refusal::NotToBeDeleted | Refusal::NoTransport => StatusCode::BAD_REQUEST,
-            Refusal::MethodNotAllowed | Refusal::PostToWebSocket => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::MethodNotAllowed(_) | Refusal::PostToWebSocket => StatusCode::METHOD_NOT_ALLOWED,
         }
+    }
+
+    /// Whether it is likely that somebody who set the gateway, an application or a page up has to mend something.
+    pub(crate) fn is_to_be_mended(&self) -> bool {
+        matches!(self.reason(), "token" | "hub" | "anonymous" | "host" | "hub-server")
+            || matches!(self, Refusal::NoTransport)
     }
 
     /// The label of its metric.
@@ -275,7 +295,7 @@ impl Refusal {
         match self {
             Refusal::NoToken | Refusal::BadToken(_) | Refusal::UserForWebhook(_) => "token",
             Refusal::NotOneHub | Refusal::BadHub(_) => "hub",
-            Refusal::BadRequest(_) | Refusal::MethodNotAllowed | Refusal::UnsupportedMediaType => "request",
+            Refusal::BadRequest(_) | Refusal::MethodNotAllowed(_) | Refusal::UnsupportedMediaType => "request",
             Refusal::BodyTooLarge { .. } => "post",
             Refusal::HeadTooLarge { .. } | Refusal::TooManyHeaders | Refusal::IdentityTooLarge { .. } => "headers",
             Refusal::BodyTooSlow => "http-body",
@@ -294,7 +314,7 @@ impl Refusal {
             Refusal::NotAnonymous(_) => "anonymous",
             Refusal::HubServerOfServerless(_) => "hub-server",
             Refusal::NotFound(_) => "path",
-            Refusal::ForeignHost(_) => "host",
+            Refusal::ForeignHost(_) | Refusal::ForeignHostOfDev(_) => "host",
         }
     }
 }
@@ -336,6 +356,12 @@ pub(crate) fn headers_of(refusal: &Refusal, headers: &mut HeaderMap) {
         }
         Refusal::PostsWait | Refusal::TooManyNegotiated => {
             headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(Duration::ZERO)));
+        }
+        Refusal::MethodNotAllowed(allowed) => {
+            headers.insert(ALLOW, HeaderValue::from_str(allowed).expect("methods are ASCII"));
+        }
+        Refusal::PostToWebSocket => {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, OPTIONS"));
         }
         _ => {}
     }

@@ -12,6 +12,11 @@ use http::header::{
 use super::answer::{Answer, text};
 use crate::settings::CorsOrigins;
 
+/// Whether pages of `origin` may read answers.
+pub(crate) fn is_allowed(origins: &CorsOrigins, origin: &str) -> bool {
+    origins.any || origins.allows(origin)
+}
+
 /// Adds what lets the browser hand the answer to the page, if the page may have it.
 pub(crate) fn allow(origins: &CorsOrigins, request: &HeaderMap, answer: &mut Answer) {
     let Some(origin) = request.get(ORIGIN) else {

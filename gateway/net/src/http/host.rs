@@ -21,7 +21,11 @@ pub(super) fn check(settings: &Settings, peer: IpAddr, request: &Parts) -> Resul
     if is_ours(settings, host) {
         return Ok(());
     }
-    Err(Refusal::ForeignHost(host.chars().take(LONGEST_SHOWN).collect()))
+    let host = host.chars().take(LONGEST_SHOWN).collect();
+    Err(match settings.checks_every_host {
+        true => Refusal::ForeignHostOfDev(host),
+        false => Refusal::ForeignHost(host),
+    })
 }
 
 /// Whether `host`, with or without a port, is a name of the gateway. Ports do not count: something in between may map them.

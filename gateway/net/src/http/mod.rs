@@ -13,6 +13,7 @@ mod negotiate;
 mod pages;
 mod persistence;
 mod query;
+mod refused;
 mod rest;
 mod route;
 mod server;
@@ -47,7 +48,7 @@ use crate::tls::{HttpSocket, UpgradedStream};
 use crate::websocket;
 use persistence::Rest;
 
-pub(crate) use answer::{Answer, Refusal, no_membership, text, with_type};
+pub(crate) use answer::{Answer, Refusal, no_membership, refuse, text, with_type};
 pub(crate) use tokens::VerifiedTokens;
 
 /// Serves one connection: requests until it ends or is upgraded, then the client or hub server on it.

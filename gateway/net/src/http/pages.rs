@@ -9,23 +9,36 @@ use percent_encoding::percent_decode_str;
 use super::answer::{Answer, Refusal, with_type};
 use crate::settings::Pages;
 
-const NOT_FOUND: Refusal = Refusal::NotFound("Nothing is here.");
+const NOT_FOUND: Refusal = Refusal::NotFound(
+    "Nothing is here. Clients connect at /client/?hub=NAME with the token that their application's negotiation gives them; where there \
+     is no application, they negotiate at /hubs/NAME/negotiate. Hub servers connect at /server/?hub=NAME. The REST API is below \
+     /api/hubs/NAME.",
+);
+const TWO_SLASHES: Refusal = Refusal::NotFound(
+    "Nothing is here: the path begins with two slashes. Join the endpoint and the path with a single one: /client/?hub=NAME is where \
+     clients connect, /server/?hub=NAME is where hub servers do, and the REST API is below /api/hubs/NAME.",
+);
 
 /// The file of the request's path; that of a folder is its `index.html`.
 pub(crate) async fn page(pages: &Pages, request: &Parts) -> Result<Answer, Refusal> {
-    let path = percent_decode_str(request.uri.path()).decode_utf8().map_err(|_| NOT_FOUND)?;
+    let not_found = || if request.uri.path().starts_with("//") { TWO_SLASHES } else { NOT_FOUND };
+    let path = percent_decode_str(request.uri.path()).decode_utf8().map_err(|_| not_found())?;
+    let is_read = matches!(request.method, Method::GET | Method::HEAD);
+    let not_allowed = Refusal::method_not_allowed("GET, HEAD, OPTIONS");
     match pages {
-        Pages::None => Err(NOT_FOUND),
-        _ if !matches!(request.method, Method::GET | Method::HEAD) => Err(Refusal::MethodNotAllowed),
+        Pages::None => Err(not_found()),
         Pages::Embedded(files) => {
             let path = if path == "/" { "/index.html" } else { &path };
             let file = files.iter().find(|(name, ..)| *name == path);
-            let (_, content_type, content) = file.ok_or(NOT_FOUND)?;
-            Ok(with_type(StatusCode::OK, content_type, *content))
+            let (_, content_type, content) = file.ok_or_else(not_found)?;
+            is_read.then(|| with_type(StatusCode::OK, content_type, *content)).ok_or(not_allowed)
         }
         Pages::Folder(folder) => {
-            let file = file_in(folder, &path).await.ok_or(NOT_FOUND)?;
-            let content = tokio::fs::read(&file).await.map_err(|_| NOT_FOUND)?;
+            let file = file_in(folder, &path).await.ok_or_else(not_found)?;
+            if !is_read {
+                return Err(not_allowed);
+            }
+            let content = tokio::fs::read(&file).await.map_err(|_| not_found())?;
             Ok(with_type(StatusCode::OK, content_type(&file), content))
         }
     }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use hubgate_core::id::HubName;
+use hubgate_wire::path;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 
@@ -13,7 +14,7 @@ use super::answer::{Answer, Refusal, refuse, text};
 use super::body::RequestBody;
 use super::forwarded::path_below;
 use super::query::Query;
-use super::{Upgrade, cors, head, host, negotiate, pages, rest, server, transport};
+use super::{Upgrade, cors, head, host, negotiate, pages, refused, rest, server, transport};
 use crate::settings::{CorsOrigins, Settings};
 use crate::shard::ShardThread;
 use crate::vitals::Readiness;
@@ -39,88 +40,154 @@ async fn answer(
     remote: SocketAddr,
     upgraded: &Upgrade,
 ) -> Answer {
-    let path = path_below(&shard.shared.settings(), request.uri.path()).to_owned();
+    let path = path_below(&shard.shared.settings(), request.uri.path());
+    let place = Place::of(&path);
+    let hub = place.hub(request);
+    let known_hub = hub.as_ref().and_then(|hub| hub.as_ref().ok());
     let checked = head::check(request, shard.shared.settings().limits.headers);
-    if let Err(refusal) = checked.and_then(|()| check_host(shard, request, &path, remote)) {
-        return finish(shard, None, request, Err(refusal));
+    if let Err(refusal) = checked.and_then(|()| check_host(shard, request, place, remote)) {
+        return match place {
+            Place::Rest => rest::refuse(shard, request, &refusal),
+            _ => finish(shard, known_hub, request, remote, Err(refusal)),
+        };
     }
-    match path.as_str() {
-        path if path.starts_with("/api/") => rest::answer(shard, request, body, path).await,
-        "/healthz" => text(StatusCode::OK, "ok\n"),
-        "/readyz" => match shard.shared.vitals.readiness() {
-            Readiness::Ready => text(StatusCode::OK, "ready\n"),
-            Readiness::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-            Readiness::Unwell => text(StatusCode::SERVICE_UNAVAILABLE, "a part of the gateway does not answer\n"),
-        },
-        "/client" | "/client/" => {
-            let hub = Query::of(&request.uri).hub();
-            let answer = match (&request.method, &hub) {
-                (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), request),
-                (_, Err(_)) => Err(Refusal::NotOneHub),
-                (_, Ok(hub)) => transport::answer(shard, request, body, hub, remote, upgraded).await,
-            };
-            finish(shard, hub.as_ref().ok(), request, answer)
+    let answer = match (place, &hub) {
+        (Place::Rest, _) => return rest::answer(shard, request, body, &path).await,
+        (Place::Health, _) => return text(StatusCode::OK, "ok\n"),
+        (Place::Ready, _) => return readiness(shard),
+        _ if request.method == Method::OPTIONS => return preflight(shard, known_hub, request, remote),
+        (Place::ClientNegotiation | Place::HubNegotiation(_), _) if request.method != Method::POST => {
+            Err(Refusal::method_not_allowed("POST, OPTIONS"))
         }
-        "/client/negotiate" | "/client/negotiate/" => {
-            let hub = Query::of(&request.uri).hub();
-            let answer = match (&request.method, &hub) {
-                (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), request),
-                (&Method::POST, Ok(hub)) => negotiate::connection(shard, request, hub).await,
-                (&Method::POST, Err(_)) => Err(Refusal::NotOneHub),
-                _ => Err(Refusal::MethodNotAllowed),
-            };
-            finish(shard, hub.as_ref().ok(), request, answer)
+        (_, Some(Err(refusal))) => Err(refusal.clone()),
+        (Place::Client, Some(Ok(hub))) => transport::answer(shard, request, body, hub, remote, upgraded).await,
+        (Place::ClientNegotiation, Some(Ok(hub))) => negotiate::connection(shard, request, hub).await,
+        (Place::HubNegotiation(_), Some(Ok(hub))) => negotiate::without_host(shard, request, hub, remote),
+        (Place::Server, Some(Ok(hub))) => server::answer(shard, request, hub, upgraded),
+        (_, _) => pages::page(&shard.shared.settings().pages, request).await,
+    };
+    finish(shard, known_hub, request, remote, answer)
+}
+
+/// What a path is. Its fixed parts are compared without case, as the routes of ASP.NET Core are.
+#[derive(Debug, Clone, Copy)]
+enum Place<'p> {
+    Rest,
+    Health,
+    Ready,
+    Client,
+    ClientNegotiation,
+    Server,
+    /// Of a hub without a host; its name is still encoded.
+    HubNegotiation(&'p str),
+    /// That of a file, perhaps.
+    Other,
+}
+
+impl<'p> Place<'p> {
+    fn of(path: &'p str) -> Place<'p> {
+        const FIXED: [(&str, Place<'static>); 5] = [
+            ("/client", Place::Client),
+            ("/client/negotiate", Place::ClientNegotiation),
+            ("/server", Place::Server),
+            ("/healthz", Place::Health),
+            ("/readyz", Place::Ready),
+        ];
+        if let Some((_, place)) = FIXED.iter().find(|(literal, _)| path::is_same_literal(path, literal)) {
+            return *place;
         }
-        "/server" | "/server/" => {
-            let hub = Query::of(&request.uri).hub();
-            let answer = hub.and_then(|hub| server::answer(shard, request, &hub, upgraded));
-            finish(shard, None, request, answer)
-        }
-        path => match path.strip_prefix("/hubs/").and_then(|path| path.strip_suffix("/negotiate")) {
-            Some(hub) => {
-                let hub = HubName::parse(&percent_decode_str(hub).decode_utf8_lossy());
-                let answer = match (&request.method, &hub) {
-                    (&Method::OPTIONS, hub) => return preflight(shard, hub.as_ref().ok(), request),
-                    (&Method::POST, Ok(hub)) => negotiate::without_host(shard, request, hub, remote),
-                    (&Method::POST, Err(_)) => Err(Refusal::BadHub(hubgate_core::id::InvalidHubName)),
-                    _ => Err(Refusal::MethodNotAllowed),
-                };
-                finish(shard, hub.as_ref().ok(), request, answer)
+        let mut segments = path::segments(path);
+        match [segments.next(), segments.next(), segments.next(), segments.next()] {
+            [Some(hubs), Some(hub), Some(negotiate), None]
+                if path::is_literal(hubs, "hubs") && path::is_literal(negotiate, "negotiate") =>
+            {
+                Place::HubNegotiation(hub)
             }
-            None => finish(shard, None, request, pages::page(&shard.shared.settings().pages, request).await),
-        },
+            [Some(api), Some(_), ..] if path::is_literal(api, "api") => Place::Rest,
+            _ => Place::Other,
+        }
+    }
+
+    /// The hub that a request is for, or why it is for none; `None` where there is no such thing as a hub, or where its name is
+    /// left to the REST API.
+    fn hub(self, request: &Parts) -> Option<Result<HubName, Refusal>> {
+        match self {
+            Place::Client | Place::ClientNegotiation | Place::Server => Some(Query::of(&request.uri).hub()),
+            Place::HubNegotiation(name) => {
+                Some(HubName::parse(&percent_decode_str(name).decode_utf8_lossy()).map_err(Refusal::from))
+            }
+            Place::Rest | Place::Health | Place::Ready | Place::Other => None,
+        }
+    }
+}
+
+fn readiness(shard: &ShardThread) -> Answer {
+    match shard.shared.vitals.readiness() {
+        Readiness::Ready => text(StatusCode::OK, "ready\n"),
+        Readiness::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        Readiness::Unwell => text(StatusCode::SERVICE_UNAVAILABLE, "a part of the gateway does not answer\n"),
     }
 }
 
 /// A gateway for trying things out answers nothing under a foreign name, but whether it is there.
-fn check_host(shard: &ShardThread, request: &Parts, path: &str, remote: SocketAddr) -> Result<(), Refusal> {
+fn check_host(shard: &ShardThread, request: &Parts, place: Place<'_>, remote: SocketAddr) -> Result<(), Refusal> {
     let settings = shard.shared.settings();
-    if !settings.checks_every_host || matches!(path, "/healthz" | "/readyz") {
+    if !settings.checks_every_host || matches!(place, Place::Health | Place::Ready) {
         return Ok(());
     }
     host::check(&settings, remote.ip(), request)
 }
 
-fn preflight(shard: &ShardThread, hub: Option<&HubName>, request: &Parts) -> Answer {
+fn preflight(shard: &ShardThread, hub: Option<&HubName>, request: &Parts, remote: SocketAddr) -> Answer {
     let settings = shard.shared.settings();
-    cors::preflight(origins(&settings, hub), &request.headers)
+    let origins = origins(&settings, hub);
+    refused::note_origin(shard, request, hub, origins, remote);
+    cors::preflight(origins, &request.headers)
 }
 
+/// Where no hub is known, those of hubs that the configuration does not name: whoever wrote the page has to read why.
 fn origins<'a>(settings: &'a Settings, hub: Option<&HubName>) -> &'a CorsOrigins {
-    match hub {
-        Some(hub) => &settings.hub(hub).cors,
-        None => const { &CorsOrigins::NONE },
-    }
+    &hub.map_or(&settings.other_hubs, |hub| settings.hub(hub)).cors
 }
 
-/// Counts what is refused, and lets the page that asked read the answer.
-fn finish(shard: &ShardThread, hub: Option<&HubName>, request: &Parts, answer: Result<Answer, Refusal>) -> Answer {
+/// Notes what is refused, and lets the page that asked read the answer. What is no hub's is for no other page, unless it says
+/// what is wrong.
+fn finish(
+    shard: &ShardThread,
+    hub: Option<&HubName>,
+    request: &Parts,
+    remote: SocketAddr,
+    answer: Result<Answer, Refusal>,
+) -> Answer {
+    let is_for_pages = hub.is_some() || answer.is_err();
     let mut answer = answer.unwrap_or_else(|refusal| {
-        tracing::debug!(path = request.uri.path(), reason = refusal.reason(), %refusal, "a request is refused");
-        shard.shared.metrics.refused(refusal.reason());
+        refused::note(shard, request, hub, &refusal);
         refuse(&refusal)
     });
-    let settings = shard.shared.settings();
-    cors::allow(origins(&settings, hub), &request.headers, &mut answer);
+    if is_for_pages {
+        let settings = shard.shared.settings();
+        let origins = origins(&settings, hub);
+        refused::note_origin(shard, request, hub, origins, remote);
+        cors::allow(origins, &request.headers, &mut answer);
+    }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fixed_parts_of_a_path_have_any_case_and_a_hub_keeps_its_name() {
+        assert!(matches!(Place::of("/Client/"), Place::Client));
+        assert!(matches!(Place::of("/CLIENT/Negotiate"), Place::ClientNegotiation));
+        assert!(matches!(Place::of("/server/"), Place::Server));
+        assert!(matches!(Place::of("/Hubs/My%20Hub/Negotiate"), Place::HubNegotiation("My%20Hub")));
+        assert!(matches!(Place::of("/Api/V1/hubs/chat"), Place::Rest));
+        for other in
+            ["/", "//client/", "/client//negotiate", "/hubs/a/b/negotiate", "/api", "/hubs/negotiate", "/clients"]
+        {
+            assert!(matches!(Place::of(other), Place::Other), "{other}");
+        }
+    }
 }

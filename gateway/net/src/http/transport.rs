@@ -136,7 +136,7 @@ impl Asked<'_> {
             },
             Method::POST => Ok(Asked::Post),
             Method::DELETE => Ok(Asked::Delete),
-            _ => Err(Refusal::MethodNotAllowed),
+            _ => Err(Refusal::method_not_allowed("GET, POST, DELETE, OPTIONS")),
         }
     }
 

@@ -24,16 +24,26 @@ pub const LONGEST_TOKEN: usize = 4096;
 /// How far a token's `nbf` may lie in the future, in seconds: the clock of who signed it may be ahead of ours.
 const NOT_BEFORE_LEEWAY: u64 = 300;
 
+/// What is repeated of the audiences of a refused token: so many of them, and so many characters of each.
+const MOST_SHOWN_AUDIENCES: usize = 3;
+const LONGEST_SHOWN_AUDIENCE: usize = 200;
+
 /// One access key: signs and checks tokens.
 #[derive(Clone)]
 pub struct AccessKey {
     text: Box<str>,
     verifying: DecodingKey,
+    /// What it would be if it stood for bytes in base64. It opens nothing: many who sign take it for that.
+    decoded: Option<DecodingKey>,
 }
 
 impl AccessKey {
     pub fn new(text: &str) -> AccessKey {
-        AccessKey { text: text.into(), verifying: DecodingKey::from_secret(text.as_bytes()) }
+        AccessKey {
+            text: text.into(),
+            verifying: DecodingKey::from_secret(text.as_bytes()),
+            decoded: DecodingKey::from_base64_secret(text).ok(),
+        }
     }
 
     /// The key itself: for a connection string, where it is the result that is asked for.
@@ -54,7 +64,7 @@ impl fmt::Debug for AccessKey {
     }
 }
 
-/// Why a token opens nothing. No text holds a part of the token.
+/// Why a token opens nothing. No text holds a part of the token but the beginning of its audiences.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     #[error("the token is longer than {LONGEST_TOKEN} characters")]
@@ -65,6 +75,11 @@ pub enum TokenError {
     Critical,
     #[error("the token is not signed with an access key of this gateway")]
     WrongKey,
+    #[error(
+        "the token is signed with the bytes that an access key of this gateway stands for in base64: sign with its text as it is, \
+         in UTF-8"
+    )]
+    DecodedKey,
     #[error("the token's claims are no JSON object with unique names, nested at most {DEEPEST_MESSAGE} deep")]
     BadClaims,
     #[error("the token's `{claim}` claim names no user: it must be one text, number or boolean")]
@@ -77,8 +92,8 @@ pub enum TokenError {
     BadNotBefore,
     #[error("the token is not valid yet")]
     NotYetValid,
-    #[error("the token is for another audience; expected {expected}")]
-    WrongAudience { expected: String },
+    #[error("the token is for another audience: it has {found}, expected is {expected}")]
+    WrongAudience { found: String, expected: String },
 }
 
 /// The claims of a token whose signature and times hold, in their order.
@@ -95,11 +110,12 @@ impl Claims {
         let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, claims) = message.split_once('.').ok_or(TokenError::Malformed)?;
         let algorithm = algorithm(header)?;
-        let signed = keys.iter().any(|key| {
-            jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.verifying, algorithm).unwrap_or(false)
-        });
-        if !signed {
-            return Err(TokenError::WrongKey);
+        let signs = |key: &DecodingKey| {
+            jsonwebtoken::crypto::verify(signature, message.as_bytes(), key, algorithm).unwrap_or(false)
+        };
+        if !keys.iter().any(|key| signs(&key.verifying)) {
+            let is_decoded = keys.iter().filter_map(|key| key.decoded.as_ref()).any(signs);
+            return Err(if is_decoded { TokenError::DecodedKey } else { TokenError::WrongKey });
         }
         Claims(UniqueMembers::decode(claims).ok_or(TokenError::BadClaims)?).check_times(now)
     }
@@ -126,10 +142,23 @@ impl Claims {
         match audiences.any(is_ours) {
             true => Ok(()),
             false => {
-                let path = resource.path();
-                let expected: Vec<String> = endpoints.iter().map(|endpoint| format!("{endpoint}{path}")).collect();
-                Err(TokenError::WrongAudience { expected: expected.join(" or ") })
+                let (path, query) =
+                    (resource.path(), resource.hub().map(|hub| format!("/?hub={hub}")).unwrap_or_default());
+                let expected = endpoints.iter().map(|endpoint| format!("{endpoint}{path}{query}")).collect::<Vec<_>>();
+                Err(TokenError::WrongAudience { found: self.shown_audiences(), expected: expected.join(" or ") })
             }
+        }
+    }
+
+    /// The audiences for whoever has to find out why none is right.
+    fn shown_audiences(&self) -> String {
+        let audiences = self.get("aud").map_or(&[][..], ClaimValue::elements).iter().filter_map(ClaimValue::as_text);
+        let beginning =
+            |audience: &str| format!("{:?}", audience.chars().take(LONGEST_SHOWN_AUDIENCE).collect::<String>());
+        let shown: Vec<String> = audiences.take(MOST_SHOWN_AUDIENCES).map(beginning).collect();
+        match shown.is_empty() {
+            true => "no text".to_owned(),
+            false => shown.join(" and "),
         }
     }
 

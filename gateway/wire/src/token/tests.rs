@@ -43,6 +43,19 @@ fn what_is_not_signed_with_a_key_of_the_gateway_is_refused() {
 }
 
 #[test]
+fn a_key_that_was_decoded_before_it_signed_opens_nothing_and_is_named() {
+    let text = "dGhlIGtleSBvZiB0aGUgZ2F0ZXdheSwgaW4gYmFzZTY0";
+    let keys = [AccessKey::new("another key"), AccessKey::new(text)];
+    let signed = |key: &EncodingKey| {
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS512), &json!({"exp": NOW + 1}), key).expect("signs");
+        Claims::verify(&token, &keys, NOW).map(|claims| claims.expiry())
+    };
+    assert_eq!(signed(&EncodingKey::from_base64_secret(text).expect("base64")), Err(TokenError::DecodedKey));
+    assert_eq!(signed(&EncodingKey::from_secret(text.as_bytes())), Ok(NOW + 1));
+    assert_eq!(signed(&EncodingKey::from_secret(b"somebody else's")), Err(TokenError::WrongKey));
+}
+
+#[test]
 fn times_are_checked_against_the_callers_clock() {
     assert_eq!(verify(json!({})).unwrap_err(), TokenError::NoExpiry);
     assert_eq!(verify(json!({"exp": "tomorrow"})).unwrap_err(), TokenError::NoExpiry);

@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use hubgate_core::id::{GroupName, HubName, UserId};
 use hubgate_wire::endpoint::Resource;
+use hubgate_wire::path;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
@@ -22,6 +23,7 @@ use super::answer::{Answer, Refusal, empty, headers_of, text, with_type};
 use super::body::RequestBody;
 use super::negotiate::bearer_token;
 use super::query::Query;
+use super::refused;
 use crate::http_places::HttpPlace;
 use crate::shard::ShardThread;
 use operation::Operation;
@@ -33,17 +35,20 @@ const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 /// Answers a request below `/api`; `path` is its path below the endpoint's.
 pub(crate) async fn answer(shard: &Rc<ShardThread>, request: &Parts, body: &mut RequestBody, path: &str) -> Answer {
     let is_probe = matches!(request.method, Method::GET | Method::HEAD);
-    if is_probe && matches!(path.trim_end_matches('/'), "/api/health" | "/api/v1/health") {
+    let is_at = |literal| path::is_same_literal(path, literal);
+    if is_probe && (is_at("/api/health") || is_at("/api/v1/health")) {
         return text(StatusCode::OK, "");
     }
     match operate(shard, request, body, path).await {
         Ok(status) => empty(status),
-        Err(refusal) => {
-            tracing::debug!(path, reason = refusal.reason(), %refusal, "a REST request is refused");
-            shard.shared.metrics.refused(refusal.reason());
-            refuse(&refusal)
-        }
+        Err(refusal) => refuse(shard, request, &refusal),
     }
+}
+
+/// Refuses a request, in the service's form of an error.
+pub(super) fn refuse(shard: &ShardThread, request: &Parts, refusal: &Refusal) -> Answer {
+    refused::note(shard, request, None, refusal);
+    error(refusal)
 }
 
 async fn operate(
@@ -122,7 +127,7 @@ fn check_names(names: &Names<'_>) -> Result<(), Refusal> {
 }
 
 /// The service's form of an error.
-fn refuse(refusal: &Refusal) -> Answer {
+fn error(refusal: &Refusal) -> Answer {
     let status = refusal.status();
     let code: String = status.canonical_reason().unwrap_or("Error").split([' ', '-']).collect();
     let body = json!({ "code": code, "message": refusal.to_string() });

@@ -1,6 +1,7 @@
 //! Which method and path is which operation, in both versions of the API.
 
 use http::{Method, StatusCode};
+use hubgate_wire::path;
 
 use super::Refusal;
 
@@ -15,8 +16,9 @@ pub(super) enum Version {
 impl Version {
     /// The version of a path, and what follows its prefix: the hub first.
     pub(super) fn of(path: &str) -> Option<(Version, &str)> {
-        let v1 = path.strip_prefix("/api/v1/hubs/").map(|rest| (Version::V1, rest));
-        v1.or_else(|| path.strip_prefix("/api/hubs/").map(|rest| (Version::V2022, rest)))
+        let below = |base| path::strip_base(path, base)?.strip_prefix('/');
+        let v1 = below("/api/v1/hubs").map(|rest| (Version::V1, rest));
+        v1.or_else(|| below("/api/hubs").map(|rest| (Version::V2022, rest)))
     }
 
     /// The status of success.
@@ -106,11 +108,20 @@ const fn route(method: Method, path: &'static str, kind: Kind, name: &'static st
 pub(super) fn find<'a>(method: &Method, segments: &'a [String]) -> Result<(&'static Route, Names<'a>), Refusal> {
     // HEAD asks for what GET asks for.
     let method = if *method == Method::HEAD { &Method::GET } else { method };
-    let mut matching = ROUTES.iter().filter_map(|route| Some((route, names(route.path, segments)?))).peekable();
-    if matching.peek().is_none() {
-        return Err(Refusal::NotFound(super::NOT_AN_OPERATION));
+    let matching = || ROUTES.iter().filter_map(|route| Some((route, names(route.path, segments)?)));
+    if let Some(found) = matching().find(|(route, _)| route.method == *method) {
+        return Ok(found);
     }
-    matching.find(|(route, _)| route.method == *method).ok_or(Refusal::MethodNotAllowed)
+    let mut allowed: Vec<&str> = matching().map(|(route, _)| route.method.as_str()).collect();
+    allowed.sort_unstable();
+    allowed.dedup();
+    if allowed.contains(&"GET") {
+        allowed.push("HEAD");
+    }
+    match allowed.is_empty() {
+        true => Err(Refusal::NotFound(super::NOT_AN_OPERATION)),
+        false => Err(Refusal::MethodNotAllowed(allowed.join(", ").into())),
+    }
 }
 
 /// The names in `segments`, if they are those of `path`.
@@ -123,7 +134,7 @@ fn names<'a>(path: &str, segments: &'a [String]) -> Option<Names<'a>> {
             "{c}" => names.connection = Some(segment),
             "{g}" => names.group = Some(segment),
             "{u}" => names.user = Some(segment),
-            literal if literal == segment => {}
+            literal if literal.eq_ignore_ascii_case(segment) => {}
             _ => return None,
         }
     }
@@ -144,9 +155,20 @@ mod tests {
         assert_eq!(find_in(Method::POST, ""), Ok("sendToAll"));
         assert_eq!(find_in(Method::HEAD, "users/u/groups/g"), Ok("userInGroup"));
         assert_eq!(find_in(Method::DELETE, "connections/c"), Ok("closeConnection"));
+        assert_eq!(find_in(Method::POST, "Users/u/:Send"), Ok("sendToUser"));
         assert_eq!(find_in(Method::PUT, "connections/c"), Err(StatusCode::METHOD_NOT_ALLOWED));
         assert_eq!(find_in(Method::POST, "users/u/:sned"), Err(StatusCode::NOT_FOUND));
         assert_eq!(find_in(Method::POST, "users"), Err(StatusCode::NOT_FOUND));
+    }
+
+    #[test]
+    fn a_method_that_a_path_does_not_have_is_answered_with_those_that_it_has() {
+        let segments = ["connections", "c"].map(String::from);
+        let refused = find(&Method::PUT, &segments).expect_err("nothing is put there");
+        assert!(
+            matches!(&refused, Refusal::MethodNotAllowed(allowed) if allowed == "DELETE, GET, POST, HEAD"),
+            "{refused}"
+        );
     }
 
     #[test]

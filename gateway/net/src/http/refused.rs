@@ -1,0 +1,72 @@
+//! Refusals as operators see them: counted, and in the log where somebody has to mend something.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use http::header::{ORIGIN, SEC_WEBSOCKET_KEY};
+use http::request::Parts;
+use hubgate_core::id::HubName;
+
+use super::answer::Refusal;
+use super::{cors, forwarded};
+use crate::settings::{CorsOrigins, Settings};
+use crate::shard::ShardThread;
+
+/// What is repeated of an origin, in characters.
+const LONGEST_SHOWN: usize = 200;
+
+/// Notes that a request is refused. `hub` is the one that it is for, if that is known.
+pub(super) fn note(shard: &ShardThread, request: &Parts, hub: Option<&HubName>, refusal: &Refusal) {
+    let (path, reason, hub) = (request.uri.path(), refusal.reason(), hub.map_or("", HubName::as_str));
+    shard.shared.metrics.refused(reason);
+    let cause = || format!("{hub} {refusal}");
+    let due = match refusal.is_to_be_mended() {
+        true => shard.shared.refusal_log.note(reason, &cause(), Instant::now()),
+        false => None,
+    };
+    match due {
+        Some(due) => {
+            tracing::warn!(hub, path, reason, %refusal, more = due.untold, "a request is refused; the same cause is told once a minute");
+        }
+        None => tracing::debug!(hub, path, reason, %refusal, "a request is refused"),
+    }
+}
+
+/// Notes a page that a browser will not let read the answer to its request.
+pub(super) fn note_origin(
+    shard: &ShardThread,
+    request: &Parts,
+    hub: Option<&HubName>,
+    origins: &CorsOrigins,
+    remote: SocketAddr,
+) {
+    let Some(origin) = request.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()) else {
+        return;
+    };
+    // Browsers let pages read what comes over WebSockets, wherever they are from.
+    let is_websocket = request.headers.contains_key(SEC_WEBSOCKET_KEY);
+    if is_websocket || cors::is_allowed(origins, origin) || is_own(&shard.shared.settings(), origin, request, remote) {
+        return;
+    }
+    let (origin, hub) = (origin.chars().take(LONGEST_SHOWN).collect::<String>(), hub.map_or("*", HubName::as_str));
+    match shard.shared.refusal_log.note("origin", &format!("{hub} origin {origin}"), Instant::now()) {
+        Some(due) => {
+            tracing::warn!(
+                hub,
+                origin,
+                more = due.untold,
+                "pages of this origin are refused: `hubs.NAME.cors-origins` does not list it"
+            );
+        }
+        None => tracing::debug!(hub, origin, "a page's origin is refused"),
+    }
+}
+
+/// Whether the page is the gateway's own.
+fn is_own(settings: &Settings, origin: &str, request: &Parts, remote: SocketAddr) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else {
+        return false;
+    };
+    forwarded::host(settings, remote.ip(), request).is_some_and(|host| host.eq_ignore_ascii_case(authority))
+        || settings.endpoints.iter().any(|endpoint| endpoint.is_at(scheme, authority))
+}
