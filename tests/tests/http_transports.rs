@@ -489,3 +489,53 @@ async fn an_end_beyond_all_clocks_never_comes() {
         assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
     }
 }
+
+#[tokio::test]
+async fn a_client_that_polls_is_told_of_the_end_of_its_token_and_ends_unless_it_has_a_later_one() {
+    let gateway = Gateway::probe().start().await;
+    let connection = Connection::with_token(&gateway, gateway.token("probe").expires_in(3).sign()).await;
+    connection.poll().await;
+    connection.post(HANDSHAKE).await;
+    connection.poll().await;
+    assert_eq!(seen(&connection.poll().await), (200, ""), "the poll that is held ends with the token");
+    let refused = connection.poll().await;
+    assert_eq!(refused.status, 401);
+    assert!(refused.body.contains("the token has expired"), "{}", refused.body);
+    until("the client to be let go", async || (gateway.clients_of("probe").await == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn of_the_tokens_of_a_connection_the_latest_counts_and_websockets_outlive_theirs() {
+    let gateway = Gateway::probe().start().await;
+    let first = gateway.token("probe").expires_in(3);
+    let mut web_socket = gateway.client("probe").token(&first.sign()).connect().await;
+    let silent = Connection::with_token(&gateway, first.sign()).await;
+    let renewed = Connection::with_token(&gateway, first.sign()).await;
+    let (_, mut events) = silent.events().await;
+    let (_, mut others) = renewed.events().await;
+    for (connection, events) in [(&silent, &mut events), (&renewed, &mut others)] {
+        assert_eq!(seen(&connection.post(HANDSHAKE).await), (200, ""));
+        assert_eq!(events.data().await, "{}\u{1e}");
+    }
+    let (old, later) = (renewed.token.clone(), gateway.token("probe").sign());
+    let post = async |token: &str, text: &str| {
+        let request = gateway.request(Method::POST, &renewed.path()).bearer(token);
+        request.body("text/plain", text.to_owned()).send().await.status
+    };
+    assert_eq!(post(&later, "{\"type\":6}\u{1e}").await, 200);
+    let end = loop {
+        let data = events.data().await;
+        if !data.contains("\"type\":6") {
+            break data;
+        }
+    };
+    let end: Value = serde_json::from_str(end.trim_end_matches('\u{1e}')).expect("JSON");
+    assert_eq!((&end["type"], &end["allowReconnect"]), (&json!(7), &json!(true)), "{end}");
+    events.ends().await;
+
+    assert_eq!(post(&old, "{\"type\":6}\u{1e}").await, 401);
+    let call = json!({"type": 1, "invocationId": "1", "target": "echo", "arguments": ["x"]});
+    assert_eq!(post(&later, &format!("{call}\u{1e}")).await, 200);
+    while !others.data().await.contains("\"result\":\"x\"") {}
+    assert_eq!(web_socket.call("echo", json!([1])).await, Ok(json!(1)));
+}

@@ -67,6 +67,13 @@ impl Shard {
         self.schedule(slot, next);
     }
 
+    /// A client has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts.
+    pub fn token_renewed(&mut self, slot: Slot, expiry: Millis) {
+        let client = self.client(slot);
+        // It is looked at when it would have ended before.
+        client.expiry = client.expiry.map(|before| before.max(expiry));
+    }
+
     pub(crate) fn schedule(&mut self, slot: Slot, at: Millis) {
         let due = self.wheel.schedule(slot, at);
         self.client(slot).due = Some(due);

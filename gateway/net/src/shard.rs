@@ -264,6 +264,11 @@ impl ShardThread {
         });
     }
 
+    /// A client has come with a token by which its connection ends at `end`, if it does not end later by another one.
+    pub(crate) fn token_renewed(&self, slot: Slot, end: Millis) {
+        self.core.borrow_mut().token_renewed(slot, end);
+    }
+
     pub(crate) fn said_last_words(self: &Rc<Self>, slot: Slot) {
         self.tell(|core, now, effects| core.said_last_words(slot, now, effects));
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hubgate_core::id::{ConnectionId, HubName};
-use hubgate_core::{ClientTimes, CloseCause, Identity, Slot};
+use hubgate_core::time::Millis;
+use hubgate_core::{CloseCause, Identity, Slot};
 use hubgate_wire::negotiate::Transport;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -32,9 +33,20 @@ pub(crate) struct TransportRequest {
     pub(crate) access_token: Box<str>,
     pub(crate) address: IpAddr,
     pub(crate) identity: Identity,
-    pub(crate) times: ClientTimes,
+    /// How long its hub handshake may take, if its token says so.
+    pub(crate) handshake: Option<Millis>,
+    pub(crate) token_times: TokenTimes,
     /// How long a client that polls may be without a poll.
     pub(crate) silence: Duration,
+}
+
+/// The times of the token that a request came with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokenTimes {
+    /// From then on requests with it are refused.
+    pub(crate) valid_until: Millis,
+    /// When the connection ends, unless a request with a later one comes.
+    pub(crate) end: Millis,
 }
 
 /// A poll that waits for its answer; dropped when its sender is gone.
@@ -58,6 +70,8 @@ pub(crate) enum PollAnswer {
 pub(crate) struct HttpClient {
     pub(crate) hub: HubName,
     pub(crate) transport: Transport,
+    /// By the latest of its tokens.
+    pub(crate) valid_until: Cell<Millis>,
     /// To its task, if it polls.
     pub(crate) polls: Option<mpsc::Sender<Poll>>,
     pub(crate) slot: Cell<Option<Slot>>,
@@ -89,10 +103,16 @@ pub(crate) enum State {
 }
 
 impl HttpClient {
-    pub(crate) fn new(hub: HubName, transport: Transport, polls: Option<mpsc::Sender<Poll>>) -> HttpClient {
+    pub(crate) fn new(
+        hub: HubName,
+        transport: Transport,
+        valid_until: Millis,
+        polls: Option<mpsc::Sender<Poll>>,
+    ) -> HttpClient {
         HttpClient {
             hub,
             transport,
+            valid_until: Cell::new(valid_until),
             polls,
             slot: Cell::new(None),
             id: Cell::new(None),

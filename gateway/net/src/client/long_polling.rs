@@ -62,14 +62,16 @@ async fn next_poll(client: &HttpClient, polls: &mut mpsc::Receiver<Poll>, silenc
     }
 }
 
-/// Answers one poll as soon as there is something to say; gives the reason when that is the connection's end.
+/// Answers one poll as soon as there is something to say, or it has been held for long enough; gives the reason when that is the connection's end.
 async fn answer(
     shard: &ShardThread,
     client: &HttpClient,
     polls: &mut mpsc::Receiver<Poll>,
     mut poll: Poll,
 ) -> Option<CloseCause> {
-    let patience = tokio::time::sleep(LONGEST_POLL);
+    // At the end of its token, too, so that its next poll tells it to come with another one.
+    let valid = client.valid_until.get().0.saturating_sub(shard.now().0);
+    let patience = tokio::time::sleep(LONGEST_POLL.min(Duration::from_millis(valid)));
     tokio::pin!(patience);
     loop {
         client.linger().await;

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hubgate_core::id::{ConnectionId, HubName};
-use hubgate_core::{CloseCause, NewClient, Slot};
+use hubgate_core::{ClientTimes, CloseCause, NewClient, Slot};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::handshake;
 use tokio::sync::{mpsc, oneshot};
 
 use super::ClientLink;
 use super::delivery::{Delivery, DeliveryBody};
-use super::http_client::{HttpClient, Poll, PollAnswer, State, TransportRequest};
+use super::http_client::{HttpClient, Poll, PollAnswer, State, TokenTimes, TransportRequest};
 use super::posts::{NoTurn, Turn};
 use super::{long_polling, server_sent_events};
 use crate::admission::{ClientPlace, NoRoom};
@@ -40,6 +40,7 @@ pub(crate) enum ClientRequest {
     Post {
         hub: HubName,
         token: ConnectionId,
+        token_times: TokenTimes,
         answer: oneshot::Sender<Result<PostTurn, Refusal>>,
     },
     /// The end of a connection that polls.
@@ -87,7 +88,10 @@ impl ShardThread {
         match request {
             ClientRequest::Events(request, answer) => drop(answer.send(self.open_events(*request))),
             ClientRequest::Poll(request, answer) => drop(answer.send(self.poll(*request))),
-            ClientRequest::Post { hub, token, answer } => {
+            ClientRequest::Post { hub, token, token_times, answer } => {
+                if let Some(client) = self.http_client(&hub, token) {
+                    self.renew(&client, token_times);
+                }
                 let (shard, of_hub) = (self.clone(), hub.clone());
                 let post = async move { shard.post(&hub, token, answer).await };
                 self.spawn(PeerTask::Request, post, move |shard| shard.break_off(&of_hub, token));
@@ -108,7 +112,8 @@ impl ShardThread {
             });
         }
         let (token, transport) = (request.token, Transport::ServerSentEvents);
-        let client = Rc::new(HttpClient::new(request.hub.clone(), transport, None));
+        let valid_until = request.token_times.valid_until;
+        let client = Rc::new(HttpClient::new(request.hub.clone(), transport, valid_until, None));
         let place = self.open(request, &client)?;
         let (events, body) = Delivery::stream();
         let (shard, served) = (self.clone(), client.clone());
@@ -127,6 +132,7 @@ impl ShardThread {
         let (poll, answered) = oneshot::channel();
         if let Some(client) = self.http_client(&request.hub, request.token) {
             let polls = client.polls.as_ref().ok_or(Refusal::OtherTransport)?;
+            self.renew(&client, request.token_times);
             return match polls.try_send(poll) {
                 Ok(()) => Ok(answered),
                 Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::ConnectionInUse),
@@ -136,7 +142,8 @@ impl ShardThread {
         let (polls, mut received): (mpsc::Sender<Poll>, _) = mpsc::channel(POLLS);
         drop(polls.try_send(poll));
         let (token, silence) = (request.token, request.silence);
-        let client = Rc::new(HttpClient::new(request.hub.clone(), Transport::LongPolling, Some(polls)));
+        let (hub, valid_until) = (request.hub.clone(), request.token_times.valid_until);
+        let client = Rc::new(HttpClient::new(hub, Transport::LongPolling, valid_until, Some(polls)));
         let place = self.open(request, &client)?;
         let (shard, served) = (self.clone(), client.clone());
         let serve = async move {
@@ -263,7 +270,8 @@ impl ShardThread {
 
     /// Makes a client of a request that opens a connection.
     fn open(self: &Rc<Self>, request: TransportRequest, client: &Rc<HttpClient>) -> Result<Rc<ClientPlace>, Refusal> {
-        let TransportRequest { hub, token, access_token, address, identity, times, .. } = request;
+        let TransportRequest { hub, token, access_token, address, identity, handshake, token_times, .. } = request;
+        let times = ClientTimes { handshake, expiry: Some(token_times.end) };
         let settings = self.shared.settings();
         let user = identity.user_id.as_ref();
         let place = self
@@ -299,6 +307,14 @@ impl ShardThread {
             }
         };
         self.spawn(PeerTask::Request, hear, move |_| served.end(CloseCause::TransportLost));
+    }
+
+    /// A client has come with a token that may be good for longer than those before.
+    fn renew(&self, client: &HttpClient, times: TokenTimes) {
+        client.valid_until.set(client.valid_until.get().max(times.valid_until));
+        if let Some(slot) = client.slot.get() {
+            self.token_renewed(slot, times.end);
+        }
     }
 
     /// The refusal of a client that a limit keeps out.

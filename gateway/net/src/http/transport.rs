@@ -27,7 +27,7 @@ use super::query::Query;
 use super::upgrade::{NoUpgrade, switching_protocols, websocket_key};
 use super::{Upgrade, Upgraded};
 use crate::client::delivery::DeliveryBody;
-use crate::client::http_client::{PollAnswer, TransportRequest};
+use crate::client::http_client::{PollAnswer, TokenTimes, TransportRequest};
 use crate::client::requests::{ClientRequest, Posted};
 use crate::entrant::{ClaimedToken, Entrant};
 use crate::gateway::unix_seconds;
@@ -42,6 +42,10 @@ const PAIR_OVERHEAD: usize = 8;
 
 /// How long a client that polls may be without a poll, if its token does not say.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+
+/// How long after the end of its token a client whose requests are checked one by one may come with a later one. Clients learn
+/// from an answer of 401 that they need one.
+const TIME_TO_RENEW: Millis = Millis(5_000);
 
 /// Answers a request of `/client`; a client that it made on a WebSocket is left in `upgraded`.
 pub(crate) async fn answer(
@@ -77,7 +81,8 @@ pub(crate) async fn answer(
             access_token: access_token.as_ref().into(),
             address,
             identity: identity(&settings, &claims, request, remote.ip())?,
-            times: times(shard, &claims),
+            handshake: claims.handshake_timeout().map(|seconds| Millis(1000 * seconds)),
+            token_times: token_times(shard, &claims),
             silence: claims.poll_interval().map_or(LONGEST_SILENCE, Duration::from_secs),
         }))
     };
@@ -102,7 +107,7 @@ pub(crate) async fn answer(
             Ok(poll_answer(polled.await.unwrap_or(PollAnswer::Over), carrying))
         }
         Asked::Post => {
-            post(shard, hub, existing?, body).await?;
+            post(shard, hub, existing?, token_times(shard, &claims), body).await?;
             Ok(text(StatusCode::OK, ""))
         }
         Asked::Delete => {
@@ -169,10 +174,11 @@ async fn post(
     shard: &Rc<ShardThread>,
     hub: &HubName,
     token: ConnectionId,
+    token_times: TokenTimes,
     body: &mut RequestBody,
 ) -> Result<(), Refusal> {
     let hub = hub.clone();
-    let turn = shard.request(token, |answer| ClientRequest::Post { hub, token, answer }).await?;
+    let turn = shard.request(token, |answer| ClientRequest::Post { hub, token, token_times, answer }).await?;
     let limit = shard.shared.settings().limits.post;
     let body = match turn.early_limit {
         Some(early) if early < limit => match body.read_up_to(early, shard).await {
@@ -216,13 +222,25 @@ async fn web_socket(
     Ok(Entrant { client, place, claimed })
 }
 
-/// What the client's token says of its times, on the gateway's clock.
+/// What the token of a client on a WebSocket says of its times, on the gateway's clock: it was checked once for all.
 fn times(shard: &ShardThread, claims: &Claims) -> ClientTimes {
-    let until = |end: u64| Millis(end.saturating_sub(unix_seconds()).saturating_mul(1000));
     ClientTimes {
         handshake: claims.handshake_timeout().map(|seconds| Millis(1000 * seconds)),
-        expiry: claims.connection_end().map(|end| shard.now() + until(end)),
+        expiry: claims.connection_end().map(|end| on_our_clock(shard, end)),
     }
+}
+
+/// The same of a client whose requests are checked one by one.
+fn token_times(shard: &ShardThread, claims: &Claims) -> TokenTimes {
+    let valid_until = on_our_clock(shard, claims.expiry());
+    let end = claims.connection_end().map(|end| on_our_clock(shard, end));
+    let renewed_until = valid_until + TIME_TO_RENEW;
+    TokenTimes { valid_until, end: end.map_or(renewed_until, |end| end.min(renewed_until)) }
+}
+
+/// A time in seconds since 1970.
+fn on_our_clock(shard: &ShardThread, time: u64) -> Millis {
+    shard.now() + Millis(time.saturating_sub(unix_seconds()).saturating_mul(1000))
 }
 
 fn event_stream(body: DeliveryBody, carrying: Carrying) -> Answer {
