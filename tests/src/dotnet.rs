@@ -59,8 +59,13 @@ pub struct HubServer {
 impl HubServer {
     /// Starts one that calls itself `tag`; it is connected to the gateway.
     pub async fn start(gateway: &Gateway, tag: &str, arguments: &[&str]) -> HubServer {
+        HubServer::with(&gateway.ready().connection_string, tag, arguments).await
+    }
+
+    /// The same with another connection string.
+    pub async fn with(connection_string: &str, tag: &str, arguments: &[&str]) -> HubServer {
         let mut command = command();
-        command.args(["hub-server", "--connection-string", &gateway.ready().connection_string]);
+        command.args(["hub-server", "--connection-string", connection_string]);
         command.args(["--hub", "chat", "--quiet", "--tag", tag]).args(arguments);
         let mut process = command.stderr(Stdio::inherit()).spawn().expect("the rig can be run");
         let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
@@ -78,12 +83,17 @@ impl HubServer {
 
     /// A client that the application has let in as `user`, not connected yet.
     pub async fn client(&self, gateway: &Gateway, user: &str) -> Connecting {
+        let token = self.negotiate(user).await["accessToken"].as_str().expect("it redirects with a token").to_owned();
+        Connecting::to(gateway.address(), "chat", Token::new("", "")).token(&token)
+    }
+
+    /// Where the application sends a client on to as `user`, and its token.
+    pub async fn negotiate(&self, user: &str) -> Value {
         let address = self.url.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("an address");
         let path = format!("/chat/negotiate?negotiateVersion=1&user={user}");
         let answer = Request::new(Method::POST, address, &path).send().await;
         assert_eq!(answer.status, 200, "{}", answer.body);
-        let token = answer.json()["accessToken"].as_str().expect("it redirects with a token").to_owned();
-        Connecting::to(gateway.address(), "chat", Token::new("", "")).token(&token)
+        answer.json()
     }
 
     /// Ends it at once, as a crash does.

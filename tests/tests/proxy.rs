@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use http::Method;
+use hubgate_tests::dotnet::{self, HubServer};
 use hubgate_tests::http::Request;
 use hubgate_tests::script::Script;
 use hubgate_tests::wait::until;
-use hubgate_tests::{Gateway, Token};
+use hubgate_tests::{Client, Gateway, Token};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -142,4 +143,35 @@ async fn a_redirect_leads_to_the_endpoint_that_the_client_used() {
     let foreign = gateway.request(Method::POST, "/hubs/probe/negotiate").header("x-forwarded-host", "evil.example");
     assert_eq!(foreign.send().await.status, 421, "what a trusted proxy says counts instead of `Host`");
     assert_eq!(redirect(&[]).await, "http://first.example");
+}
+
+#[tokio::test]
+async fn the_server_sdk_takes_what_is_printed_below_a_path_and_a_string_without_more_than_the_endpoint() {
+    if !dotnet::is_at_hand() {
+        return;
+    }
+    for (takes_away, is_short) in [(false, false), (true, false), (false, true)] {
+        let address = free_address().await;
+        let config = format!("server.endpoints = ['http://{address}/realtime']\nserver.trusted-proxies = ['{PROXY}']");
+        let gateway = Gateway::serve().with(&config).start().await;
+        let nginx = Nginx::start(gateway.address(), address, |server| {
+            let below = server.replace("location / {", "location /realtime/ {");
+            match (takes_away, is_short) {
+                (true, _) => below.replace("http://hubgate;", "http://hubgate/;"),
+                (false, false) => below,
+                (false, true) => server,
+            }
+        })
+        .await;
+        let printed = &gateway.ready().connection_string;
+        let (short, _) = printed.split_once("ClientEndpoint=").expect("it names the endpoint's path for clients");
+        let server = HubServer::with(if is_short { short } else { printed }, "a", &[]).await;
+        let sent_on = server.negotiate("ann").await;
+        let [url, token] = ["url", "accessToken"].map(|name| sent_on[name].as_str().expect("it redirects"));
+        let path = url.strip_prefix(&format!("http://{address}")).expect("it leads through the proxy");
+        let opened = Client::open(nginx.address, path, Some(token)).await;
+        let mut client = opened.unwrap_or_else(|answer| panic!("{printed} {url}: {answer:?}"));
+        client.send_text(hubgate_tests::client::HANDSHAKE).await;
+        assert_eq!(client.message().await, json!({}), "{printed}");
+    }
 }

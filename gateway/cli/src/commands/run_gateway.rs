@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use hubgate_net::Gateway;
 use hubgate_plugin_host::{BadPlugins, Compilation, Folders, PluginHost};
+use hubgate_wire::endpoint::Endpoint;
+use hubgate_wire::token::AccessKey;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -81,8 +83,7 @@ pub(crate) fn run(
         let max_descriptors = process::max_descriptors().context("cannot ask how many open files are allowed")?;
         let gateway = Gateway::bind(config.net.clone(), plugins.clone(), max_descriptors, sockets)
             .map_err(|error| Failure::Failed(anyhow!(error)))?;
-        let connection_string =
-            format!("Endpoint={};AccessKey={};Version=1.0;", gateway.endpoint(), access_key.expose());
+        let connection_string = connection_string(&gateway.endpoint(), &access_key);
         let started = Started { gateway: &gateway, connection_string, admin_token };
         let ready = ReadyFile::new(options.ready_file.as_deref(), &started)?;
         announce(&started);
@@ -116,6 +117,16 @@ pub(crate) fn run(
 pub(super) fn folders(config: &Config) -> Folders {
     let in_data_dir = |name: &str| config.data_dir.as_ref().map(|folder| folder.join(name));
     Folders { state: in_data_dir("state"), components: in_data_dir("components") }
+}
+
+/// What applications are configured with. The SDKs of hub servers put what they ask for right after the URLs. They take the slash
+/// at the end of `Endpoint` away before, but not that of the other two, so that these have it where there is a path.
+fn connection_string(endpoint: &Endpoint, key: &AccessKey) -> String {
+    let others = match endpoint.base_path().is_empty() {
+        true => String::new(),
+        false => format!("ClientEndpoint={endpoint}/;ServerEndpoint={endpoint}/;"),
+    };
+    format!("Endpoint={endpoint};AccessKey={};Version=1.0;{others}", key.expose())
 }
 
 /// Components are compiled by this very program, in a process of its own; what comes of it is kept in `cache`.

@@ -80,11 +80,20 @@ fn of_proxy<'r>(settings: &Settings, peer: IpAddr, headers: &'r HeaderMap, name:
     settings.is_trusted(peer).then(|| first(headers, name))?
 }
 
+/// What the SDKs of hub servers put right after the URL of their connection string, whose last slash they take away: the path of
+/// an endpoint runs into it.
+const JOINED: [&str; 3] = ["server", "client", "api"];
+
 /// The path below the base path of an endpoint. A proxy may have taken the base path away.
-pub(crate) fn path_below<'a>(settings: &Settings, path: &'a str) -> &'a str {
+pub(crate) fn path_below<'a>(settings: &Settings, path: &'a str) -> Cow<'a, str> {
     let mut bases = settings.endpoints.iter().map(Endpoint::base_path).filter(|base| !base.is_empty());
-    let below = |base| path::strip_base(path, base).filter(|rest| !rest.is_empty());
-    bases.find_map(below).unwrap_or(path)
+    let below = bases.find_map(|base| {
+        let below = path::strip_base(path, base).filter(|rest| !rest.is_empty()).map(Cow::Borrowed);
+        let joined =
+            |part| path::strip_base(path, &format!("{base}{part}")).map(|rest| format!("/{part}{rest}").into());
+        below.or_else(|| JOINED.into_iter().find_map(joined))
+    });
+    below.unwrap_or(Cow::Borrowed(path))
 }
 
 /// What the nearest proxy but others says first.
@@ -215,6 +224,10 @@ mod tests {
             ("/client/negotiate", "/client/negotiate"),
             ("/basement/client", "/basement/client"),
             ("/base", "/base"),
+            ("/baseserver/", "/server/"),
+            ("/Baseclient/negotiate", "/client/negotiate"),
+            ("/baseapi/v1/hubs/chat", "/api/v1/hubs/chat"),
+            ("/baseservers/", "/baseservers/"),
         ] {
             assert_eq!(path_below(&settings, path), below);
         }
