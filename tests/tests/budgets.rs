@@ -105,6 +105,56 @@ async fn calls_that_all_hang_are_answered_as_busy_at_once_until_one_of_those_let
     gateway.logs(&["probe", "calls of the plugin end again"]).await;
 }
 
+/// The window is longer than any machine takes, so that nothing is forgotten.
+const HANGING: &str = "server.shards = 1
+    plugins.probe = { call-time = '50ms', rollback = { calls = 5, window = '10m' } }
+    hubs.quiet = { mode = 'serverless' }
+    upstream = [{ hubs = ['probe', 'quiet'], plugin = 'probe' }]";
+
+async fn is_busy(client: &mut Client, method: &str) -> bool {
+    let outcome = client.call(method, json!([1])).await;
+    outcome.is_err_and(|error| error.contains("busy; try again later"))
+}
+
+async fn hang_until_busy(client: &mut Client) {
+    until("hanging calls to be given up", async || is_busy(client, "spin").await.then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_client_whose_calls_hang_finds_the_plugin_busy_and_no_other_does() {
+    let gateway = Gateway::probe().with(HANGING).start().await;
+    let mut other = gateway.client("probe").connect().await;
+    let mut hanging = gateway.client("probe").user("mallory").connect().await;
+    hang_until_busy(&mut hanging).await;
+    gateway.logs(&["nearly all calls of the plugin run into their budget", "hub=probe", "one client or user"]).await;
+    for _ in 0..5 {
+        // A connection more is the same user.
+        let refused = gateway.client("probe").user("mallory").refused().await;
+        assert!(refused.contains("busy"), "{refused}");
+        assert!(!is_busy(&mut other, "echo").await);
+    }
+    assert_eq!(gateway.metric("hubgate_plugin_breaker_open", [("plugin", "probe")]).await, 1.0);
+}
+
+#[tokio::test]
+async fn a_hub_whose_calls_hang_finds_the_plugin_busy_and_no_other_hub_does() {
+    let gateway = Gateway::probe().with(HANGING).start().await;
+    let mut quiet = gateway.client("quiet").connect().await;
+    let mut other = gateway.client("probe").connect().await;
+    let mut hanging = Vec::new();
+    for _ in 0..4 {
+        hanging.push(gateway.client("probe").connect().await);
+    }
+    for client in &mut hanging {
+        hang_until_busy(client).await;
+    }
+    gateway.logs(&["nearly all calls of the plugin run into their budget", "hub=probe", "the hub"]).await;
+    assert!(is_busy(&mut other, "echo").await);
+    for number in 0..20 {
+        assert_eq!(quiet.call("echo", json!([number])).await, Ok(json!(number)));
+    }
+}
+
 #[tokio::test]
 async fn a_component_that_traps_again_and_again_goes_on_serving() {
     let gateway = Gateway::probe().with(CONFIG).start().await;

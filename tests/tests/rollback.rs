@@ -114,6 +114,43 @@ async fn calls_that_are_rejected_roll_nothing_back_and_neither_does_anything_whe
     answers(&mut client, "2").await;
 }
 
+/// Long enough for any machine.
+const WINDOW: &str = "plugins.probe.rollback = { window = '1h' }";
+
+#[tokio::test]
+async fn one_user_whose_calls_trap_rolls_nothing_back_that_serves_others() {
+    let (gateway, mut client) = swapped(WINDOW).await;
+    let mut other = gateway.client("probe").connect().await;
+    answers(&mut other, "2").await;
+    for _ in 0..5 {
+        let mut attacker = gateway.client("probe").user("mallory").connect().await;
+        call_often(&mut attacker, "trap", 20).await;
+    }
+    answers(&mut client, "2").await;
+    assert_eq!(gateway.plugin_status("probe").await["generation"], 2);
+
+    call_often(&mut client, "trap", 1).await;
+    answers(&mut other, "1").await;
+    assert_eq!(gateway.plugin_status("probe").await["generation"], 3, "it traps for two of three");
+}
+
+#[tokio::test]
+async fn a_version_that_was_as_bad_itself_is_not_brought_back() {
+    let gateway = Gateway::probe().with(WINDOW).start().await;
+    let mut client = gateway.client("probe").connect().await;
+    call_often(&mut client, "trap", 20).await;
+    gateway.replace_plugin("probe", &guests::bytes(&guests::probe_2()));
+    answers(&mut client, "2").await;
+    call_often(&mut client, "trap", 40).await;
+    answers(&mut client, "2").await;
+    assert_eq!(gateway.plugin_status("probe").await["generation"], 2);
+
+    // An operator may want it all the same.
+    let ready = gateway.folder().join("ready.json").display().to_string();
+    hubgate(["plugin", "rollback", "probe", "--ready-file", &ready]).success();
+    answers(&mut client, "1").await;
+}
+
 #[tokio::test]
 async fn a_change_of_settings_keeps_what_was_rolled_back_away() {
     let (mut gateway, mut client) = swapped("").await;

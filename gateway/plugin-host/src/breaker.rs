@@ -1,4 +1,4 @@
-//! Answers calls of a plugin as busy while nearly all of them run into their budget: such calls would hold the shards up and end in
+//! Answers calls as busy while nearly all of them run into their budget: such calls would hold the shards up and end in
 //! vain. In between one is let through, to see whether it is still so.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ const WEIGHT: u64 = 9;
 const FIRST_PAUSE: u32 = 10;
 const LONGEST_PAUSE: u32 = 3;
 
-/// Of a plugin's version, on all shards.
+/// Of a plugin's calls for somebody, on all shards.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     start: Instant,
@@ -54,9 +54,22 @@ impl Breaker {
         self.open_until.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether it matters how a call has ended that was not in vain.
-    pub(crate) fn is_wary(&self, passage: Passage) -> bool {
-        passage == Passage::OnTrial || self.in_vain.load(Ordering::Relaxed) > 0
+    /// Calls in vain that are not made up for.
+    pub(crate) fn calls_in_vain(&self) -> u64 {
+        self.in_vain.load(Ordering::Relaxed)
+    }
+
+    /// Whether it tells no more than a new one would: nothing was in vain of late, or nobody has come for long to see whether calls end
+    /// again.
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
+        let last_in_vain = self.state().last_in_vain;
+        match self.open_until.load(Ordering::Relaxed) {
+            0 => {
+                self.calls_in_vain() == 0
+                    || last_in_vain.is_none_or(|last| now.saturating_duration_since(last) >= self.window)
+            }
+            until => self.since_start(now) > until.saturating_add(nanoseconds(self.window * LONGEST_PAUSE)),
+        }
     }
 
     /// A call is to begin, which ends within `call_time`.
@@ -121,24 +134,28 @@ impl Breaker {
     }
 
     /// All calls pass from now on, whatever came of those before; says whether that is new.
-    pub(crate) fn close(&self) -> bool {
+    fn close(&self) -> bool {
         let _state = self.state();
         self.in_vain.store(0, Ordering::Relaxed);
         self.open_until.swap(0, Ordering::Relaxed) > 0
     }
 
     fn open_for(&self, now: Instant, time: Duration) {
-        let until = self.since_start(now).saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        let until = self.since_start(now).saturating_add(nanoseconds(time));
         self.open_until.store(until.max(1), Ordering::Relaxed);
     }
 
     fn since_start(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
+        nanoseconds(now.saturating_duration_since(self.start))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -194,7 +211,7 @@ mod tests {
         }
         assert_eq!(breaker.try_again(at(54), SECOND), Passage::OnTrial, "and has a bound");
         assert_eq!(breaker.try_again(at(85), SECOND), Passage::OnTrial, "the one before has told nothing");
-        assert!(breaker.ended(Passage::OnTrial) && !breaker.is_wary(Passage::Free));
+        assert!(breaker.ended(Passage::OnTrial) && breaker.calls_in_vain() == 0);
         assert_eq!(breaker.pass(SECOND), Passage::Free);
     }
 
@@ -205,12 +222,17 @@ mod tests {
         for _ in 0..100 {
             assert!(!breaker.ended(Passage::Free));
         }
-        assert!(breaker.is_open() && breaker.is_wary(Passage::Free));
+        assert!(breaker.is_open() && breaker.calls_in_vain() > 0);
     }
 
     #[test]
-    fn how_a_call_on_trial_ends_matters_always() {
+    fn it_is_idle_when_nothing_was_in_vain_of_late_or_nobody_has_tried_again_for_long() {
         let breaker = breaker();
-        assert!(breaker.is_wary(Passage::OnTrial) && !breaker.is_wary(Passage::Free));
+        let at = |seconds: u32| breaker.start + SECOND * seconds;
+        assert!(breaker.is_idle(at(0)));
+        breaker.in_vain(Passage::Free, at(0));
+        assert!(!breaker.is_idle(at(9)) && breaker.is_idle(at(10)));
+        assert!((0..20).any(|_| breaker.in_vain(Passage::Free, at(9))));
+        assert!(!breaker.is_idle(at(39)) && breaker.is_idle(at(41)));
     }
 }

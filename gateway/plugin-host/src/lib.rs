@@ -12,9 +12,9 @@
 //! | `engine`, `ticker` | the one wasmtime engine, and the thread that makes its epochs |
 //! | `component`, `sections` | bytes -> a checked and linked `Version`, or the reason why not |
 //! | `plugin`, `watch` | a configured plugin, and the thread that looks at its file |
-//! | `versions`, `health` | what serves, and what is brought back when its calls break off |
+//! | `versions`, `health`, `peers` | what serves, and what is brought back when calls of many break off |
 //! | `kept_components` | what serves, kept for a start at which a plugin's file does not |
-//! | `breaker`, `turns` | what keeps a plugin whose calls hang from holding everybody up |
+//! | `breaker`, `breakers`, `turns` | what keeps a plugin whose calls hang from holding everybody up |
 //! | `pool`, `instance` | instances of one plugin on one shard, and a call of one |
 //! | `host` | the imports of guests |
 //! | `convert` | between the WIT's types and the core's |
@@ -25,6 +25,7 @@
 
 mod bindings;
 mod breaker;
+mod breakers;
 mod compiler;
 mod component;
 mod convert;
@@ -38,6 +39,7 @@ mod limits;
 mod log;
 mod memory;
 mod metrics;
+mod peers;
 mod plugin;
 mod plugin_host;
 mod pool;

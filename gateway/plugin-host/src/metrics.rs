@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hubgate_core::event::UpstreamFailure;
 use hubgate_core::filter::{Refusal, Verdict};
@@ -324,11 +324,12 @@ impl PluginCollector {
 }
 
 fn encode_breakers(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help = "Whether calls are answered as busy, because nearly all run into their budget";
+    let help =
+        "Whether calls of a client or a hub are answered as busy, because nearly all of them run into their budget";
     let mut breakers = encoder.encode_descriptor("hubgate_plugin_breaker_open", help, None, MetricType::Gauge)?;
     for plugin in plugins {
         let labels = [("plugin", plugin.name().as_str())];
-        breakers.encode_family(&labels)?.encode_gauge(&u64::from(plugin.breaker().is_open()))?;
+        breakers.encode_family(&labels)?.encode_gauge(&u64::from(plugin.breakers().is_any_open(Instant::now())))?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use hubgate_core::filter::Halves;
 use hubgate_core::id::PluginName;
 
-use crate::breaker::{Breaker, Passage};
+use crate::breakers::{Breakers, Caller, Opened, Passages};
 use crate::component::{Digest, Loaded, Loader, Version};
 use crate::health::{Health, ShardHealth, Tally};
 use crate::host::Surroundings;
@@ -181,11 +181,16 @@ impl Plugin {
 
     /// Lets a new version, made of `component`, serve from the next call on. Only the watcher's thread swaps.
     pub(crate) fn swap(&self, loaded: Loaded, component: &[u8]) {
+        let before = self.versions.history().generation;
+        let was_bad = self.health.is_bad(before, Instant::now()).is_some();
         // What is new is admitted whatever came before.
         let Ok(version) = self.versions.admit(Admission::New(loaded), None) else { return };
+        if was_bad {
+            self.health.spare(version.generation);
+        }
         let (plugin, generation) = (self.name(), version.generation);
         tracing::info!(%plugin, generation, digest = %version.digest, "the plugin was swapped");
-        self.breaker().close();
+        self.breakers().close();
         self.tell_halves();
         self.swaps.swapped.fetch_add(1, Ordering::Relaxed);
         self.keep(Some(component));
@@ -193,7 +198,8 @@ impl Plugin {
 
     /// A call has broken off: brings the version before back when too many of this one's have.
     pub(crate) fn judge(&self, generation: u64, now: Instant) {
-        if let Some(Tally { calls, broken_off }) = self.health.is_bad(generation, now) {
+        let is_spared = self.health.is_spared(generation);
+        if !is_spared && let Some(Tally { calls, broken_off }) = self.health.is_bad(generation, now) {
             let why = format!("{broken_off} of its last {calls} calls broke off");
             // Without a version before it goes on; another shard may have been faster.
             let _ = self.bring_back(&why, Some(generation));
@@ -201,23 +207,40 @@ impl Plugin {
     }
 
     /// A call of this version has ended by the guest's own doing: is it worth a try to make further ones?
-    pub(crate) fn weigh(&self, generation: u64, outcome: Outcome, passage: Passage, now: Instant) {
+    pub(crate) fn weigh(
+        &self,
+        generation: u64,
+        outcome: Outcome,
+        (caller, passages): (Caller<'_>, Passages),
+        now: Instant,
+    ) {
         if self.version().as_ref().is_none_or(|version| version.generation != generation) {
             return;
         }
-        let (plugin, breaker) = (self.name(), self.breaker());
+        let (plugin, breakers, hub) = (self.name(), self.breakers(), caller.hub);
+        let whose = |opened| match opened {
+            Opened::Hub => "the hub",
+            Opened::Peer => "one client or user",
+        };
         match outcome.is_in_vain() {
-            true if breaker.in_vain(passage, now) => tracing::error!(
-                %plugin, generation,
-                "nearly all calls of the plugin run into their budget: it is busy for all but one now and then"
-            ),
-            false if breaker.ended(passage) => tracing::info!(%plugin, "calls of the plugin end again"),
-            true | false => {}
+            true => {
+                if let Some(opened) = breakers.in_vain(caller, passages, now) {
+                    tracing::error!(
+                        %plugin, %hub, generation, whose = whose(opened),
+                        "nearly all calls of the plugin run into their budget: it is busy for all but one now and then"
+                    );
+                }
+            }
+            false => {
+                if let Some(closed) = breakers.ended(caller, passages, now) {
+                    tracing::info!(%plugin, %hub, whose = whose(closed), "calls of the plugin end again");
+                }
+            }
         }
     }
 
-    pub(crate) fn breaker(&self) -> &Arc<Breaker> {
-        self.health.breaker()
+    pub(crate) fn breakers(&self) -> &Arc<Breakers> {
+        self.health.breakers()
     }
 
     /// Brings the version before back because somebody wants it.
@@ -237,7 +260,7 @@ impl Plugin {
         let version = self.versions.admit(Admission::Before { of_generation }, Some(error))?;
         let (plugin, generation) = (self.name(), version.generation);
         tracing::error!(%plugin, generation, digest = %version.digest, reason, "the plugin was rolled back");
-        self.breaker().close();
+        self.breakers().close();
         self.tell_halves();
         self.swaps.rolled_back.fetch_add(1, Ordering::Relaxed);
         self.is_unrecorded.store(true, Ordering::SeqCst);

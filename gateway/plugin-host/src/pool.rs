@@ -19,15 +19,16 @@ use hubgate_core::pairs::Pairs;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Sleep;
 
-use crate::breaker::Passage;
+use crate::breakers::{Caller, Passages};
 use crate::health::ShardHealth;
 use crate::host::{ShardQuestion, ShardSide};
 use crate::instance::{Broken, Instance};
 use crate::memory::Unused;
 use crate::metrics::{CallCounters, Outcome};
+use crate::peers::Peer;
 use crate::plugin::Plugin;
 use crate::plugin_host::PluginHost;
-use crate::ticker::Caller;
+use crate::ticker;
 use crate::turns::Turns;
 
 /// The plugins of one shard, for its thread only.
@@ -35,12 +36,16 @@ pub struct ShardPlugins {
     pools: RefCell<HashMap<PluginName, Rc<Pool>, foldhash::fast::RandomState>>,
     /// Also keeps the epochs going while a call may run.
     host: PluginHost,
-    caller: Caller,
+    caller: ticker::Caller,
     questions: mpsc::Sender<ShardQuestion>,
 }
 
 impl ShardPlugins {
-    pub(crate) fn new(host: PluginHost, caller: Caller, questions: mpsc::Sender<ShardQuestion>) -> ShardPlugins {
+    pub(crate) fn new(
+        host: PluginHost,
+        caller: ticker::Caller,
+        questions: mpsc::Sender<ShardQuestion>,
+    ) -> ShardPlugins {
         let plugins = ShardPlugins { pools: RefCell::default(), host, caller, questions };
         plugins.refresh();
         plugins
@@ -134,7 +139,7 @@ impl fmt::Debug for ShardPlugins {
 struct Pool {
     plugin: Arc<Plugin>,
     shard: ShardSide,
-    caller: Caller,
+    caller: ticker::Caller,
     counters: Arc<CallCounters>,
     health: Arc<ShardHealth>,
     handling: Semaphore,
@@ -145,14 +150,14 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(plugin: &Arc<Plugin>, caller: Caller, questions: mpsc::Sender<ShardQuestion>) -> Pool {
+    fn new(plugin: &Arc<Plugin>, caller: ticker::Caller, questions: mpsc::Sender<ShardQuestion>) -> Pool {
         let permits = || Semaphore::new(plugin.surroundings.settings.budgets.concurrency);
         let idle = Arc::new(IdleInstances::default());
         let weak: Weak<dyn Unused> = Arc::<IdleInstances>::downgrade(&idle);
         plugin.surroundings.memory.may_give_up(weak);
         Pool {
             plugin: Arc::clone(plugin),
-            shard: ShardSide { questions, turns: Turns::new(plugin.breaker().clone()) },
+            shard: ShardSide { questions, turns: Turns::new(plugin.breakers().clone()) },
             caller,
             counters: plugin.shard_counters(),
             health: plugin.shard_health(),
@@ -166,7 +171,7 @@ impl Pool {
     async fn answer(&self, client: Arc<ConnectionFacts>, event: UpstreamEvent) -> UpstreamAnswer {
         let started = Instant::now();
         let deadline = self.deadline(started);
-        let attempt = Attempt::new(started, deadline);
+        let attempt = Attempt::new(started, deadline, Caller { hub: &client.hub, peer: Peer::of_client(&client) });
         let call = async |instance: &mut Instance| instance.call(&client, &event, deadline).await;
         let (outcome, answer) = match self.run(&self.handling, call, &attempt).await {
             Ok(answer) => (Outcome::of(&answer.result), answer),
@@ -174,7 +179,7 @@ impl Pool {
         };
         self.record(started, outcome, &attempt);
         if let Err(failure) = &answer.result
-            && attempt.passage.get() != Passage::Closed
+            && !attempt.passages.get().are_closed()
         {
             let name = match &event {
                 UpstreamEvent::Connected => "connected",
@@ -194,7 +199,11 @@ impl Pool {
     ) -> Result<(Verdict, Vec<Action>), UpstreamFailure> {
         let started = Instant::now();
         let deadline = self.deadline(started);
-        let attempt = Attempt::new(started, deadline);
+        let (hub, connection) = match subject {
+            Subject::Client(client) => (&client.hub, Some(client.id)),
+            Subject::Delivery { hub, .. } => (hub, None),
+        };
+        let attempt = Attempt::new(started, deadline, Caller { hub, peer: Peer::of_subject(subject) });
         let call = async |instance: &mut Instance| instance.inspect(subject, message, headers, deadline).await;
         let (outcome, inspected) = match self.run(&self.filtering, call, &attempt).await {
             Ok((Ok(verdict), actions)) => (Outcome::Ok, Ok((verdict, actions))),
@@ -204,12 +213,8 @@ impl Pool {
         self.record(started, outcome, &attempt);
         self.counters.record_verdict(inspected.as_ref().map(|(verdict, _)| verdict).ok());
         if let Err(failure) = &inspected
-            && attempt.passage.get() != Passage::Closed
+            && !attempt.passages.get().are_closed()
         {
-            let (hub, connection) = match subject {
-                Subject::Client(client) => (&client.hub, Some(client.id)),
-                Subject::Delivery { hub, .. } => (hub, None),
-            };
             let name = message.target.as_deref().unwrap_or("a message without a target");
             self.plugin.surroundings.log.failure(hub, connection, name, (outcome, failure));
         }
@@ -221,19 +226,19 @@ impl Pool {
         started.checked_add(call_time).unwrap_or_else(|| started + Duration::from_secs(1 << 30))
     }
 
-    fn record(&self, started: Instant, outcome: Outcome, attempt: &Attempt) {
+    fn record(&self, started: Instant, outcome: Outcome, attempt: &Attempt<'_>) {
         let (now, generation) = (Instant::now(), attempt.generation.get());
         self.counters.record(outcome, now.saturating_duration_since(started));
         if !attempt.waits.get() {
             self.shard.turns.has_run(now.saturating_duration_since(attempt.began.get()));
         }
-        self.health.record(generation, outcome, now);
+        self.health.record(generation, outcome, attempt.caller.peer, now);
         if outcome.is_broken_off() {
             self.plugin.judge(generation, now);
         }
-        let passage = attempt.passage.get();
-        if outcome.is_the_guests() && (outcome.is_in_vain() || self.plugin.breaker().is_wary(passage)) {
-            self.plugin.weigh(generation, outcome, passage, now);
+        let passages = attempt.passages.get();
+        if outcome.is_the_guests() && (outcome.is_in_vain() || self.plugin.breakers().are_wary(passages)) {
+            self.plugin.weigh(generation, outcome, (attempt.caller, passages), now);
         }
     }
 
@@ -241,7 +246,7 @@ impl Pool {
         &self,
         permits: &Semaphore,
         call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
-        attempt: &Attempt,
+        attempt: &Attempt<'_>,
     ) -> Result<T, Broken> {
         let ran = self.run_in_turn(permits, call, attempt).await;
         if let Err(broken) = &ran
@@ -256,11 +261,11 @@ impl Pool {
         &self,
         permits: &Semaphore,
         call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
-        attempt: &Attempt,
+        attempt: &Attempt<'_>,
     ) -> Result<T, Broken> {
-        let breaker = self.plugin.breaker();
-        attempt.passage.set(breaker.pass(self.plugin.surroundings.settings.budgets.call_time));
-        if attempt.passage.get() == Passage::Closed {
+        let (breakers, caller) = (self.plugin.breakers(), attempt.caller);
+        attempt.passages.set(breakers.pass(caller, self.plugin.surroundings.settings.budgets.call_time));
+        if attempt.passages.get().are_closed() {
             return Err(Broken::Resting);
         }
         let _permit = match permits.try_acquire() {
@@ -274,8 +279,8 @@ impl Pool {
             attempt.within(pin!(self.shard.turns.begin())).await.ok_or(Broken::NoRoom)?;
         }
         // Those before it may have ended in vain.
-        if attempt.passage.get() == Passage::Free && breaker.is_open() {
-            attempt.passage.set(Passage::Closed);
+        if breakers.have_closed(caller, attempt.passages.get()) {
+            attempt.passages.set(Passages::CLOSED);
             return Err(Broken::Resting);
         }
         if attempt.waits.replace(false) {
@@ -290,7 +295,7 @@ impl Pool {
     async fn call<T>(
         &self,
         call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
-        attempt: &Attempt,
+        attempt: &Attempt<'_>,
     ) -> Result<T, Broken> {
         let mut instance = match self.take() {
             Some(instance) => instance,
@@ -312,7 +317,7 @@ impl Pool {
         self.idle.take()
     }
 
-    async fn make(&self, attempt: &Attempt) -> Result<Instance, Broken> {
+    async fn make(&self, attempt: &Attempt<'_>) -> Result<Instance, Broken> {
         let version = self.plugin.version().clone().ok_or(Broken::NotServing)?;
         attempt.generation.set(version.generation);
         let (surroundings, shard) = (&self.plugin.surroundings, Some(&self.shard));
@@ -327,7 +332,8 @@ impl Pool {
 }
 
 /// A call that is to be over by then, and the version that it came to.
-struct Attempt {
+struct Attempt<'a> {
+    caller: Caller<'a>,
     /// When the guest began, or began to wait for its turn.
     began: Cell<Instant>,
     deadline: Instant,
@@ -335,13 +341,13 @@ struct Attempt {
     waits: Cell<bool>,
     /// 0 as long as there is none.
     generation: Cell<u64>,
-    passage: Cell<Passage>,
+    passages: Cell<Passages>,
 }
 
-impl Attempt {
-    fn new(started: Instant, deadline: Instant) -> Attempt {
-        let (waits, generation, passage) = (Cell::new(false), Cell::new(0), Cell::new(Passage::Free));
-        Attempt { began: Cell::new(started), deadline, waits, generation, passage }
+impl<'a> Attempt<'a> {
+    fn new(started: Instant, deadline: Instant, caller: Caller<'a>) -> Attempt<'a> {
+        let (waits, generation, passages) = (Cell::new(false), Cell::new(0), Cell::new(Passages::FREE));
+        Attempt { caller, began: Cell::new(started), deadline, waits, generation, passages }
     }
 
     /// The future's output, or `None` when it takes longer than until the deadline. A future that is ready at once, as most

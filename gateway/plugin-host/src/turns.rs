@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::breaker::Breaker;
+use crate::breakers::Breakers;
 use crate::ticker::TICK;
 
-/// How long a guest rests between two ticks while its plugin's calls run into their budget.
+/// How long a guest rests between two ticks while its caller's calls run into their budget.
 const REST: Duration = Duration::from_millis(4);
 
 /// The turns of one plugin on one shard.
@@ -23,13 +23,13 @@ pub(crate) struct Turns {
     /// One of the calls that wait to begin, or of the guests that wait to go on, has its turn next.
     beginning: Semaphore,
     going_on: Semaphore,
-    breaker: Arc<Breaker>,
+    pub(crate) breakers: Arc<Breakers>,
 }
 
 impl Turns {
-    pub(crate) fn new(breaker: Arc<Breaker>) -> Arc<Turns> {
+    pub(crate) fn new(breakers: Arc<Breakers>) -> Arc<Turns> {
         let (beginning, going_on) = (Semaphore::new(1), Semaphore::new(1));
-        Arc::new(Turns { begun: AtomicU64::new(0), beginning, going_on, breaker })
+        Arc::new(Turns { begun: AtomicU64::new(0), beginning, going_on, breakers })
     }
 
     /// Must a call that is to begin wait for its turn?
@@ -53,11 +53,11 @@ impl Turns {
         self.begun.store(begun.saturating_add(time.min(TICK).as_nanos() as u64), Ordering::Relaxed);
     }
 
-    /// Waits until a guest that has run for a tick may go on for another one.
-    pub(crate) async fn go_on(self: Arc<Self>) {
+    /// Waits until a guest that has run for a tick may go on for another one, after a while if its caller's calls run into their budget.
+    pub(crate) async fn go_on(self: Arc<Self>, rests: bool) {
         // Whoever is next waits for the shard only then, so that one of them goes on each time.
         let _next = self.going_on.acquire().await;
-        match self.breaker.is_open() {
+        match rests {
             true => tokio::time::sleep(REST).await,
             false => tokio::task::yield_now().await,
         }
@@ -76,7 +76,7 @@ mod tests {
         const TASKS: usize = 20;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         tokio::task::LocalSet::new().block_on(&runtime, async {
-            let turns = Turns::new(Arc::new(Breaker::new(20, Duration::from_secs(10))));
+            let turns = Turns::new(Arc::new(Breakers::new(20, Duration::from_secs(10))));
             let (ran, done) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
             for _ in 0..TASKS {
                 let (work, ran, done) = (work(turns.clone()), ran.clone(), done.clone());
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn of_many_guests_that_run_one_goes_on_for_each_turn_of_the_shard() {
-        assert_eq!(most_at_once(Turns::go_on), 1);
+        assert_eq!(most_at_once(|turns| turns.go_on(false)), 1);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use wasmtime::format_err;
 
-use super::{Guest, ShardSide};
+use super::{Event, Guest, ShardSide};
 use crate::limits::MAX_HOST_CALL_HOLD;
 use crate::metrics::Budget;
+use crate::peers::Peer;
 use crate::ticker::TICK;
 
 impl Guest {
@@ -78,7 +79,10 @@ impl Guest {
                 if !std::mem::replace(&mut self.is_long, true) {
                     turns.has_run(TICK);
                 }
-                Box::pin(turns.clone().go_on())
+                let rests = self.event.as_ref().is_some_and(|Event { of, .. }| {
+                    turns.breakers.are_open(of.hub(), of.client().map(|client| Peer::of_client(client)))
+                });
+                Box::pin(turns.clone().go_on(rests))
             }
             None => Box::pin(tokio::task::yield_now()),
         }
