@@ -115,7 +115,7 @@ fn calls_of_a_client_that_moves_fail() {
 }
 
 fn in_mode(mode: Mode) -> Settings {
-    Settings { other_hubs: HubSettings { mode, filters: Vec::new() }, ..settings() }
+    Settings { other_hubs: HubSettings { mode, filters: Vec::new(), messages_per_second: 0 }, ..settings() }
 }
 
 #[test]
