@@ -50,6 +50,7 @@ fn a_wrong_value_is_named_with_the_path_of_its_key() {
         ("server.limits.message = 'lots'", "server.limits.message"),
         ("server.limits.user-memberships = 99", "server.limits.user-memberships"),
         ("server.limits.plugin-memory = '1MiB'", "server.limits.plugin-memory"),
+        ("server.limits.outboxes = '1KiB'", "server.limits.outboxes"),
         ("server.endpoints = ['ftp://example.com']", "server.endpoints[0]"),
         ("server.endpoints = ['http://a.example.com', 'b.example.com']", "server.endpoints[1]"),
         ("server.access-keys = []", "server.access-keys"),

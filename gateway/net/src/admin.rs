@@ -202,6 +202,7 @@ impl Admin {
 
     async fn metrics(&self) -> Result<String, std::fmt::Error> {
         let statuses = self.shards.statuses().await;
+        self.shared.metrics.set_outboxes(self.shared.outboxes.held());
         self.shared.metrics.encode(statuses, &self.shared.presence.plugin_memberships())
     }
 

@@ -21,6 +21,7 @@ use crate::http_places::HttpPlaces;
 use crate::listeners::{Descriptors, Listener, ListeningSocket};
 use crate::loads::Loads;
 use crate::metrics::Metrics;
+use crate::outboxes::Outboxes;
 use crate::refusal_log::RefusalLog;
 use crate::settings::{Drain, Settings};
 use crate::shards::Shards;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) loads: Loads,
     pub(crate) http_places: Arc<HttpPlaces>,
     pub(crate) presence: Arc<Presence>,
+    pub(crate) outboxes: Arc<Outboxes>,
     pub(crate) metrics: Metrics,
     pub(crate) refusal_log: RefusalLog,
     /// What certificates of webhooks are checked by, once it is needed.
@@ -168,6 +170,7 @@ impl Gateway {
         plugins.register_metrics(&mut registry);
         let vitals = Arc::new(Vitals::new(settings.shards, Some(plugins.clone())));
         let loads = Loads::new(settings.shards, vitals.clone());
+        let outboxes = Arc::new(Outboxes::new(settings.limits.outboxes));
         let shared = Shared {
             vitals,
             settings: ArcSwap::from_pointee(listening_at(listen, settings)),
@@ -176,6 +179,7 @@ impl Gateway {
             loads,
             http_places: Arc::default(),
             presence: Arc::default(),
+            outboxes,
             metrics: Metrics::new(registry),
             refusal_log: RefusalLog::default(),
             web_tls: OnceLock::new(),
@@ -260,6 +264,7 @@ impl Gateway {
                     () = &mut accepting => break,
                     never = &mut operators => match never {},
                     Some(Change { settings, done }) = changes.recv() => {
+                        self.shared.outboxes.set_limit(settings.limits.outboxes);
                         self.shared.settings.store(Arc::new(listening_at(self.listen, settings)));
                         shards.configure().await;
                         // Who wanted it may be gone.

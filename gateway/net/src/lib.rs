@@ -17,6 +17,7 @@ mod loads;
 mod metrics;
 mod origins;
 mod outbox;
+mod outboxes;
 mod patience;
 mod peers;
 mod plugin_http;

@@ -29,6 +29,7 @@ pub(crate) struct Metrics {
     webhook_requests: Family<OutcomeLabel, Counter>,
     plugin_http_requests: Family<OutcomeLabel, Counter>,
     slow_peers: Family<LimitLabel, Counter>,
+    outbox_bytes: Gauge,
     task_panics: Family<TaskLabel, Counter>,
 }
 
@@ -107,6 +108,9 @@ impl Metrics {
         let slow_peers = Family::default();
         let help = "Peers that were given up because they took too little of what waited for them";
         registry.register("hubgate_slow_peers", help, slow_peers.clone());
+        let outbox_bytes = Gauge::default();
+        let help = "What waits for clients and hub servers and did not leave at once";
+        registry.register("hubgate_outbox_bytes", help, outbox_bytes.clone());
         let task_panics = Family::default();
         let help = "Tasks that panicked; what each did for one peer ended with that peer";
         registry.register("hubgate_task_panics", help, task_panics.clone());
@@ -117,6 +121,7 @@ impl Metrics {
             webhook_requests,
             plugin_http_requests,
             slow_peers,
+            outbox_bytes,
             task_panics,
         }
     }
@@ -128,6 +133,11 @@ impl Metrics {
     /// A client or a hub server was too slow.
     pub(crate) fn slow_peer(&self, reason: SlowReason) {
         self.slow_peers.get_or_create(&LimitLabel { limit: reason.key() }).inc();
+    }
+
+    /// So many bytes wait for all peers.
+    pub(crate) fn set_outboxes(&self, bytes: usize) {
+        self.outbox_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn task_panicked(&self, task: PeerTask) {

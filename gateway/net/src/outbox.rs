@@ -2,17 +2,22 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::task::Waker;
 
 use bytes::Bytes;
 use hubgate_wire::websocket::FRAME_OVERHEAD;
 
+use crate::outboxes::Part;
+
 /// Frames that one system call takes.
 const FRAMES_PER_WRITE: usize = 64;
+/// What a frame takes up here whose bytes are shared with others, in bytes: its slot in a queue that doubles as it grows.
+const SLOT: usize = 80;
 
 /// Frames in their order, with what they take up in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    frames: VecDeque<Bytes>,
+    frames: VecDeque<Queued>,
     /// How much of the first frame has left already.
     written: usize,
     /// What all frames take up, the written part of the first one included.
@@ -21,7 +26,25 @@ pub(crate) struct Outbox {
     own_cost: usize,
     /// The last of those frames, as a number of [`Flow::queued`].
     last_own: u64,
+    /// What all frames take up without what they share with other outboxes.
+    alone: usize,
     flow: Flow,
+    /// In the account of all outboxes.
+    part: Option<Part>,
+}
+
+#[derive(Debug)]
+struct Queued {
+    bytes: Bytes,
+    sharing: Sharing,
+}
+
+/// Whether a frame is in one outbox or in many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    Alone,
+    /// Its bytes are counted once for all.
+    Shared,
 }
 
 /// How much has passed through a queue, in totals that only grow.
@@ -57,7 +80,41 @@ fn cost(length: usize) -> usize {
     length + FRAME_OVERHEAD
 }
 
+impl Queued {
+    /// What it takes up without what it shares.
+    fn alone(&self) -> usize {
+        match self.sharing {
+            Sharing::Alone => cost(self.bytes.len()),
+            Sharing::Shared => SLOT,
+        }
+    }
+}
+
 impl Outbox {
+    /// An empty one, whose content counts in the account of all outboxes.
+    pub(crate) fn counted(part: Part) -> Outbox {
+        Outbox { part: Some(part), ..Outbox::default() }
+    }
+
+    /// Takes all that is queued into another outbox, on the same accounts.
+    pub(crate) fn take_all(&mut self) -> Outbox {
+        let empty = Outbox { part: self.part.as_ref().map(Part::another), ..Outbox::default() };
+        std::mem::replace(self, empty)
+    }
+
+    /// Counts what is queued, which does not leave at once. `waker` lets the peer notice that it [must go](Outbox::must_go).
+    pub(crate) fn settle(&mut self, waker: Option<&Waker>) {
+        let (alone, waiting) = (self.alone, self.waiting());
+        if let Some(part) = &mut self.part {
+            part.settle(alone, waiting, waker);
+        }
+    }
+
+    /// Whether its peer is to be let go, because too much waits for all peers together.
+    pub(crate) fn must_go(&self) -> bool {
+        self.part.as_ref().is_some_and(Part::must_go)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
@@ -83,8 +140,10 @@ impl Outbox {
         self.flow
     }
 
-    pub(crate) fn push(&mut self, frame: Bytes, cause: Cause) {
+    pub(crate) fn push(&mut self, frame: Bytes, cause: Cause, sharing: Sharing) {
         let cost = cost(frame.len());
+        let frame = Queued { bytes: frame, sharing };
+        self.alone += frame.alone();
         self.cost += cost;
         self.flow.queued += 1;
         if cause == Cause::Receiver {
@@ -100,7 +159,7 @@ impl Outbox {
     }
 
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        let frame = self.frames.front()?.slice(self.written..);
+        let frame = self.frames.front()?.bytes.slice(self.written..);
         self.advance(frame.len());
         Some(frame)
     }
@@ -124,7 +183,8 @@ impl Outbox {
 
     /// Drops all that waits.
     pub(crate) fn clear(&mut self) {
-        *self = Outbox { flow: self.flow, ..Outbox::default() };
+        *self = Outbox { flow: self.flow, part: self.part.take(), ..Outbox::default() };
+        self.settle(None);
     }
 
     /// Writes all that the socket takes, many frames in one call.
@@ -134,7 +194,7 @@ impl Outbox {
             let mut count = 0;
             for (slice, frame) in slices.iter_mut().zip(&self.frames) {
                 let start = if count == 0 { self.written } else { 0 };
-                *slice = IoSlice::new(&frame[start..]);
+                *slice = IoSlice::new(&frame.bytes[start..]);
                 count += 1;
             }
             match write(&slices[..count]) {
@@ -151,14 +211,15 @@ impl Outbox {
     fn advance(&mut self, mut written: usize) {
         self.flow.bytes += written as u64;
         while let Some(front) = self.frames.front() {
-            let left = front.len() - self.written;
+            let left = front.bytes.len() - self.written;
             if written < left {
                 self.written += written;
                 break;
             }
             written -= left;
             self.written = 0;
-            self.cost -= cost(front.len());
+            self.cost -= cost(front.bytes.len());
+            self.alone -= front.alone();
             self.flow.left += 1;
             self.frames.pop_front();
         }
@@ -168,6 +229,9 @@ impl Outbox {
         if self.frames.capacity() > FRAMES_PER_WRITE.max(4 * self.frames.len()) {
             // A burst must not cost the connection memory for ever.
             self.frames.shrink_to(2 * self.frames.len());
+        }
+        if self.part.as_ref().is_some_and(Part::is_counted) {
+            self.settle(None);
         }
     }
 }
@@ -195,8 +259,8 @@ mod tests {
     #[test]
     fn what_is_queued_leaves_in_one_write() {
         let mut outbox = Outbox::default();
-        outbox.push("one ".into(), Cause::Others);
-        outbox.push("two".into(), Cause::Others);
+        outbox.push("one ".into(), Cause::Others, Sharing::Alone);
+        outbox.push("two".into(), Cause::Others, Sharing::Alone);
         assert_eq!(flush(&mut outbox, 100, 1), (b"one two".to_vec(), Flushed::All));
         assert!(outbox.is_empty());
     }
@@ -204,10 +268,10 @@ mod tests {
     #[test]
     fn a_write_goes_on_where_the_socket_stopped() {
         let mut outbox = Outbox::default();
-        outbox.push("one ".into(), Cause::Others);
-        outbox.push("two".into(), Cause::Others);
+        outbox.push("one ".into(), Cause::Others, Sharing::Alone);
+        outbox.push("two".into(), Cause::Others, Sharing::Alone);
         assert_eq!(flush(&mut outbox, 5, 1), (b"one t".to_vec(), Flushed::Blocked));
-        outbox.push("!".into(), Cause::Others);
+        outbox.push("!".into(), Cause::Others, Sharing::Alone);
         assert_eq!(flush(&mut outbox, 1, 9), (b"wo!".to_vec(), Flushed::All));
     }
 
@@ -216,7 +280,7 @@ mod tests {
         let limit = 10 + 2 * FRAME_OVERHEAD;
         let mut outbox = Outbox::default();
         assert!(outbox.has_room(10_000, limit, 0));
-        outbox.push(vec![0; 10_000].into(), Cause::Others);
+        outbox.push(vec![0; 10_000].into(), Cause::Others, Sharing::Alone);
         assert!(!outbox.has_room(1, limit, 0));
         flush(&mut outbox, 9_995, 1);
         assert!(!outbox.has_room(5, limit, 1));
@@ -226,8 +290,8 @@ mod tests {
     #[test]
     fn each_frame_counts_with_its_overhead_until_all_of_it_has_left() {
         let mut outbox = Outbox::default();
-        outbox.push(vec![0; 100].into(), Cause::Others);
-        outbox.push(vec![0; 1].into(), Cause::Others);
+        outbox.push(vec![0; 100].into(), Cause::Others, Sharing::Alone);
+        outbox.push(vec![0; 1].into(), Cause::Others, Sharing::Alone);
         assert_eq!((outbox.cost, outbox.waiting()), (101 + 2 * FRAME_OVERHEAD, 101 + 2 * FRAME_OVERHEAD));
         flush(&mut outbox, 60, 1);
         assert_eq!((outbox.cost, outbox.waiting()), (101 + 2 * FRAME_OVERHEAD, 41 + 2 * FRAME_OVERHEAD));
@@ -241,15 +305,15 @@ mod tests {
     #[test]
     fn pieces_are_taken_across_frames_and_leave_like_what_is_written() {
         let mut outbox = Outbox::default();
-        outbox.push("one ".into(), Cause::Others);
-        outbox.push("two".into(), Cause::Others);
+        outbox.push("one ".into(), Cause::Others, Sharing::Alone);
+        outbox.push("two".into(), Cause::Others, Sharing::Alone);
         assert_eq!(outbox.bytes(), 7);
         assert_eq!(outbox.take(5), "one t");
         assert_eq!((outbox.bytes(), outbox.waiting()), (2, 2 + FRAME_OVERHEAD));
         assert_eq!(outbox.flow(), Flow { queued: 2, left: 1, bytes: 5 });
         assert_eq!(outbox.take(5), "wo");
         assert_eq!((outbox.take(5), outbox.waiting()), (Bytes::new(), 0));
-        outbox.push("three".into(), Cause::Others);
+        outbox.push("three".into(), Cause::Others, Sharing::Alone);
         outbox.take(2);
         assert_eq!(outbox.pop().as_deref(), Some(&b"ree"[..]));
         assert_eq!((outbox.pop(), outbox.waiting()), (None, 0));
@@ -258,10 +322,10 @@ mod tests {
     #[test]
     fn what_the_peer_caused_itself_waits_until_the_last_of_it_has_left() {
         let mut outbox = Outbox::default();
-        outbox.push(vec![0; 50].into(), Cause::Others);
+        outbox.push(vec![0; 50].into(), Cause::Others, Sharing::Alone);
         assert_eq!(outbox.own_waiting(), 0);
-        outbox.push(vec![0; 10].into(), Cause::Receiver);
-        outbox.push(vec![0; 50].into(), Cause::Others);
+        outbox.push(vec![0; 10].into(), Cause::Receiver, Sharing::Alone);
+        outbox.push(vec![0; 50].into(), Cause::Others, Sharing::Alone);
         assert_eq!(outbox.own_waiting(), 10 + FRAME_OVERHEAD);
         flush(&mut outbox, 59, 1);
         assert_eq!(outbox.own_waiting(), 10 + FRAME_OVERHEAD, "a byte of it is still here");

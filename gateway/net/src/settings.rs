@@ -81,6 +81,8 @@ pub struct Limits {
     pub outbox: usize,
     /// Queued for one connection of a hub server.
     pub server_outbox: usize,
+    /// Queued for all clients and hub servers together.
+    pub outboxes: usize,
     /// The body of a request.
     pub post: usize,
     /// The head of a request: its first line and its headers. At least 8 KiB.
@@ -222,6 +224,7 @@ pub(crate) mod tests {
         Limits {
             outbox: 0,
             server_outbox: 0,
+            outboxes: usize::MAX,
             post: 0,
             headers: 0,
             connections: 0,

@@ -434,6 +434,7 @@ impl ShardThread {
             #[cfg(test)]
             self.shared.faults.strike(Fault::Clock);
             self.tell(|core, now, effects| core.tick(now, effects));
+            self.shared.outboxes.relieve();
             self.shared.loads.set(self.index, self.core.borrow().expected_clients());
         }
     }

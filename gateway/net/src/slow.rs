@@ -22,6 +22,8 @@ pub(crate) enum SlowReason {
     Outbox,
     /// More waited for a hub server than it may.
     ServerOutbox,
+    /// More waited for all peers together than may, and most for this one.
+    Outboxes,
     /// It took nothing for too long.
     Write,
     /// A message waited for too long.
@@ -34,6 +36,7 @@ impl SlowReason {
         match self {
             SlowReason::Outbox => "server.limits.outbox",
             SlowReason::ServerOutbox => "server.limits.server-outbox",
+            SlowReason::Outboxes => "server.limits.outboxes",
             SlowReason::Write => "server.timeouts.write",
             SlowReason::Wait => "server.timeouts.outbox",
         }

@@ -449,6 +449,11 @@ impl Frame {
         self.0.slice(header..)
     }
 
+    /// The same bytes, which `keep` keeps.
+    pub fn kept_by(self, keep: impl FnOnce(Bytes) -> Bytes) -> Frame {
+        Frame(keep(self.0))
+    }
+
     /// The bytes, shared.
     pub fn into_bytes(self) -> Bytes {
         self.0

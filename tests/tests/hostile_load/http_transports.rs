@@ -17,7 +17,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 /// A client of a hub that was negotiated, and its requests.
-struct Connection<'g> {
+pub(crate) struct Connection<'g> {
     gateway: &'g Gateway,
     token: String,
     path: String,
@@ -34,7 +34,7 @@ impl<'g> Connection<'g> {
     }
 
     /// Polls until the handshake is answered.
-    async fn polling(gateway: &'g Gateway, hub: &str) -> Connection<'g> {
+    pub(crate) async fn polling(gateway: &'g Gateway, hub: &str) -> Connection<'g> {
         let connection = Connection::negotiated(gateway, hub).await;
         assert_eq!(connection.poll().await, 200);
         assert_eq!(connection.post(HANDSHAKE.to_owned()).await, 200);
@@ -42,7 +42,7 @@ impl<'g> Connection<'g> {
         connection
     }
 
-    async fn poll(&self) -> u16 {
+    pub(crate) async fn poll(&self) -> u16 {
         self.gateway.request(Method::GET, &self.path).bearer(&self.token).send().await.status
     }
 

@@ -3,6 +3,7 @@
 
 mod http_transports;
 mod memory;
+mod outboxes;
 mod places;
 mod plugins;
 mod requests;

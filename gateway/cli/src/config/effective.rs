@@ -118,6 +118,7 @@ fn limits(net: &net::Limits, core: &core::Limits, plugin_memory: usize) -> Table
         ("post".into(), size(net.post)),
         ("headers".into(), size(net.headers)),
         ("outbox".into(), size(net.outbox)),
+        ("outboxes".into(), size(net.outboxes)),
         ("server-message".into(), size(core.server_message)),
         ("server-outbox".into(), size(net.server_outbox)),
         ("connections".into(), number(net.connections)),

@@ -14,6 +14,8 @@ const MIN_USER_MEMBERSHIPS: usize = 100;
 /// The smallest memory of all plugins: some instances still fit.
 const MIN_PLUGIN_MEMORY: usize = 16 << 20;
 const DEFAULT_OUTBOX: usize = 8 << 20;
+/// The smallest memory of all outboxes.
+const MIN_OUTBOXES: usize = 1 << 20;
 
 pub(super) fn core_limits(limits: &schema::Limits) -> Result<core::Limits, ConfigError> {
     let user_memberships = limits.user_memberships.unwrap_or(1_000_000);
@@ -45,6 +47,7 @@ pub(super) fn net_limits(limits: &schema::Limits) -> Result<net::Limits, ConfigE
     Ok(net::Limits {
         outbox: size(limits.outbox, DEFAULT_OUTBOX),
         server_outbox: size(limits.server_outbox, 64 << 20),
+        outboxes: outboxes(limits)?,
         post: size(limits.post, 1 << 20),
         headers,
         connections: limits.connections.unwrap_or(100_000),
@@ -55,6 +58,15 @@ pub(super) fn net_limits(limits: &schema::Limits) -> Result<net::Limits, ConfigE
         http_connections_per_ip: limits.http_connections_per_ip.unwrap_or(1_000),
         negotiates_per_second: limits.negotiates_per_second,
     })
+}
+
+/// What may wait for all clients and hub servers together, in bytes.
+fn outboxes(limits: &schema::Limits) -> Result<usize, ConfigError> {
+    match limits.outboxes {
+        Some(size) if size.0 < MIN_OUTBOXES => Err(problem("server.limits.outboxes", "must be at least \"1MiB\"")),
+        Some(size) => Ok(size.0),
+        None => Ok((machine::memory() / 8).max(MIN_OUTBOXES)),
+    }
 }
 
 /// What all instances of all plugins may hold together, in bytes.

@@ -55,6 +55,7 @@ pub(crate) struct Limits {
     pub(crate) post: Option<Size>,
     pub(crate) headers: Option<Size>,
     pub(crate) outbox: Option<Size>,
+    pub(crate) outboxes: Option<Size>,
     pub(crate) server_message: Option<Size>,
     pub(crate) server_outbox: Option<Size>,
     pub(crate) connections: Option<usize>,

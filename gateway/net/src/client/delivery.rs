@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 
-use crate::outbox::{Cause, Flow, Outbox};
+use crate::outbox::{Cause, Flow, Outbox, Sharing};
 
 /// Bytes that the HTTP library gets at once. It keeps what it has got and cannot send, so they are few.
 const PIECE: usize = 64 * 1024;
@@ -72,6 +72,8 @@ struct Content {
     state: BodyState,
     /// Wakes the connection of the request.
     reader: Option<Waker>,
+    /// Wakes the client.
+    client: Waker,
     /// Of that connection.
     cut_offs: Option<CutOffs>,
 }
@@ -103,26 +105,28 @@ impl Content {
 }
 
 impl Delivery {
-    /// A body to which messages are added as they come.
-    pub(super) fn stream() -> (Delivery, DeliveryBody) {
-        Delivery::new(Outbox::default(), BodyState::Open)
+    /// A body to which messages are added as they come, by way of an empty outbox. `client` lets its client notice that it
+    /// [must go](Delivery::must_go).
+    pub(super) fn stream(outbox: Outbox, client: Waker) -> (Delivery, DeliveryBody) {
+        Delivery::new(outbox, BodyState::Open, client)
     }
 
     /// A body of these messages.
     pub(crate) fn whole(messages: Outbox) -> (Delivery, DeliveryBody) {
-        Delivery::new(messages, BodyState::Complete)
+        Delivery::new(messages, BodyState::Complete, Waker::noop().clone())
     }
 
-    fn new(outbox: Outbox, state: BodyState) -> (Delivery, DeliveryBody) {
-        let content = Mutex::new(Content { outbox, state, reader: None, cut_offs: None });
+    fn new(outbox: Outbox, state: BodyState, client: Waker) -> (Delivery, DeliveryBody) {
+        let content = Mutex::new(Content { outbox, state, reader: None, client, cut_offs: None });
         let shared = Arc::new(Shared { content, body_dropped: Notify::new() });
         (Delivery(shared.clone()), DeliveryBody(shared))
     }
 
     pub(super) fn push(&self, text: Bytes) {
-        let mut content = self.0.lock();
+        let content = &mut *self.0.lock();
         if content.state == BodyState::Open {
-            content.outbox.push(text, Cause::Others);
+            content.outbox.push(text, Cause::Others, Sharing::Alone);
+            content.outbox.settle(Some(&content.client));
             content.wake();
         }
     }
@@ -152,6 +156,11 @@ impl Delivery {
     /// What has still to be sent, with what it costs to keep it, in bytes.
     pub(super) fn waiting(&self) -> usize {
         self.0.lock().outbox.waiting()
+    }
+
+    /// Whether its client is to be let go, because too much waits for all peers together.
+    pub(super) fn must_go(&self) -> bool {
+        self.0.lock().outbox.must_go()
     }
 
     /// What has passed through, if not all has. The HTTP library keeps the body until it holds all of it; who watches the
@@ -253,7 +262,7 @@ mod tests {
     #[test]
     fn what_an_answer_carries_is_on_the_account_until_it_is_taken_or_the_body_is_dropped() {
         let mut messages = Outbox::default();
-        messages.push(vec![b'x'; 3 * PIECE].into(), Cause::Others);
+        messages.push(vec![b'x'; 3 * PIECE].into(), Cause::Others, Sharing::Alone);
         let (delivery, mut body) = Delivery::whole(messages);
         assert_eq!(body.size_hint().exact(), Some(3 * PIECE as u64));
         let before = delivery.waiting();
@@ -271,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_cut_off_holds_nothing_and_ends_with_an_error() {
-        let (delivery, mut body) = Delivery::stream();
+        let (delivery, mut body) = Delivery::stream(Outbox::default(), Waker::noop().clone());
         delivery.push("text".into());
         let cut_offs = CutOffs::default();
         body.on_connection(&cut_offs);
@@ -284,7 +293,7 @@ mod tests {
 
     #[test]
     fn an_open_body_ends_when_nobody_can_add_to_it() {
-        let (delivery, mut body) = Delivery::stream();
+        let (delivery, mut body) = Delivery::stream(Outbox::default(), Waker::noop().clone());
         assert!(next(&mut body).is_pending());
         delivery.push("text".into());
         drop(delivery);

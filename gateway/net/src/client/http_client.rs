@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +17,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::delivery::{Delivery, DeliveryBody};
 use super::posts::Posts;
-use crate::outbox::{Cause, Outbox};
+use crate::outbox::{Cause, Outbox, Sharing};
+use crate::outboxes::Outboxes;
 use crate::shard::ShardThread;
 use crate::slow::{SlowReason, StallWatch};
 
@@ -87,10 +90,20 @@ pub(crate) struct HttpClient {
     slow: Cell<Option<SlowReason>>,
     has_lingered: Cell<bool>,
     /// Wakes its task.
-    changed: Notify,
+    changed: Arc<Changed>,
     is_read: Cell<bool>,
     may_be_read: Notify,
     pub(crate) posts: Posts,
+}
+
+/// Something is to be looked at by a client's task.
+#[derive(Debug, Default)]
+struct Changed(Notify);
+
+impl Wake for Changed {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +121,7 @@ impl HttpClient {
         transport: Transport,
         valid_until: Millis,
         polls: Option<mpsc::Sender<Poll>>,
+        outboxes: &Arc<Outboxes>,
     ) -> HttpClient {
         HttpClient {
             hub,
@@ -116,13 +130,13 @@ impl HttpClient {
             polls,
             slot: Cell::new(None),
             id: Cell::new(None),
-            outbox: RefCell::default(),
+            outbox: RefCell::new(Outbox::counted(outboxes.part())),
             delivery: RefCell::default(),
             state: Cell::new(State::Open),
             ending: Cell::new(None),
             slow: Cell::new(None),
             has_lingered: Cell::new(false),
-            changed: Notify::new(),
+            changed: Arc::default(),
             is_read: Cell::new(true),
             may_be_read: Notify::new(),
             posts: Posts::new(),
@@ -130,7 +144,7 @@ impl HttpClient {
     }
 
     /// Queues whole hub messages; a client that lets more than `limit` bytes wait is given up.
-    pub(crate) fn push(&self, messages: Bytes, limit: usize) {
+    pub(crate) fn push(&self, messages: Bytes, sharing: Sharing, limit: usize) {
         if self.state.get() != State::Open {
             return;
         }
@@ -138,8 +152,14 @@ impl HttpClient {
         if !self.outbox.borrow().has_room(messages.len(), limit, in_answer) {
             return self.give_up_slow(SlowReason::Outbox);
         }
-        self.outbox.borrow_mut().push(messages, Cause::Others);
-        self.changed.notify_one();
+        let mut outbox = self.outbox.borrow_mut();
+        outbox.push(messages, Cause::Others, sharing);
+        outbox.settle(Some(&self.waker()));
+        self.changed.0.notify_one();
+    }
+
+    fn waker(&self) -> Waker {
+        self.changed.clone().into()
     }
 
     /// The client is too slow for one of its limits.
@@ -161,7 +181,7 @@ impl HttpClient {
         self.ending.set(Some(cause));
         if self.state.get() == State::Open {
             self.state.set(State::Finishing);
-            self.changed.notify_one();
+            self.changed.0.notify_one();
         }
     }
 
@@ -169,7 +189,7 @@ impl HttpClient {
     pub(crate) fn end(&self, cause: CloseCause) {
         self.state.set(State::Over(cause));
         self.outbox.borrow_mut().clear();
-        self.changed.notify_one();
+        self.changed.0.notify_one();
     }
 
     pub(crate) fn state(&self) -> State {
@@ -192,9 +212,14 @@ impl HttpClient {
 
     /// Moves all that is queued into an answer, on the same account.
     pub(super) fn deliver(&self) -> DeliveryBody {
-        let (delivery, body) = Delivery::whole(self.outbox.take());
+        let (delivery, body) = Delivery::whole(self.outbox.borrow_mut().take_all());
         self.delivery.replace(Some(Rc::new(delivery)));
         body
+    }
+
+    /// An answer to which can be added what is sent to the client.
+    pub(super) fn stream(&self) -> (Delivery, DeliveryBody) {
+        Delivery::stream(self.outbox.borrow_mut().take_all(), self.waker())
     }
 
     /// Begins an answer to which is added what is sent to the client.
@@ -225,7 +250,7 @@ impl HttpClient {
         }
         self.delivery.take();
         // Its task may have been woken for something else, too.
-        self.changed.notify_one();
+        self.changed.0.notify_one();
     }
 
     /// Gives the client up when it takes too little of its answer.
@@ -247,7 +272,11 @@ impl HttpClient {
 
     /// Something was queued, or its state is another.
     pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
+        self.changed.0.notified().await;
+        let in_answer = || self.delivery.borrow().as_ref().is_some_and(|delivery| delivery.must_go());
+        if self.outbox.borrow().must_go() || in_answer() {
+            self.give_up_slow(SlowReason::Outboxes);
+        }
     }
 
     pub(crate) fn set_reading(&self, is_read: bool) {

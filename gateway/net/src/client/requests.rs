@@ -14,7 +14,7 @@ use hubgate_wire::signalr::handshake;
 use tokio::sync::{mpsc, oneshot};
 
 use super::ClientLink;
-use super::delivery::{Delivery, DeliveryBody};
+use super::delivery::DeliveryBody;
 use super::http_client::{HttpClient, Poll, PollAnswer, State, TokenTimes, TransportRequest};
 use super::posts::{NoTurn, Turn};
 use super::{long_polling, server_sent_events};
@@ -112,10 +112,10 @@ impl ShardThread {
             });
         }
         let (token, transport) = (request.token, Transport::ServerSentEvents);
-        let valid_until = request.token_times.valid_until;
-        let client = Rc::new(HttpClient::new(request.hub.clone(), transport, valid_until, None));
+        let (valid_until, outboxes) = (request.token_times.valid_until, &self.shared.outboxes);
+        let client = Rc::new(HttpClient::new(request.hub.clone(), transport, valid_until, None, outboxes));
         let place = self.open(request, &client)?;
-        let (events, body) = Delivery::stream();
+        let (events, body) = client.stream();
         let (shard, served) = (self.clone(), client.clone());
         let serve = async move {
             let lost = server_sent_events::serve(&shard, &client, events).await;
@@ -143,7 +143,8 @@ impl ShardThread {
         drop(polls.try_send(poll));
         let (token, silence) = (request.token, request.silence);
         let (hub, valid_until) = (request.hub.clone(), request.token_times.valid_until);
-        let client = Rc::new(HttpClient::new(hub, Transport::LongPolling, valid_until, Some(polls)));
+        let outboxes = &self.shared.outboxes;
+        let client = Rc::new(HttpClient::new(hub, Transport::LongPolling, valid_until, Some(polls), outboxes));
         let place = self.open(request, &client)?;
         let (shard, served) = (self.clone(), client.clone());
         let serve = async move {

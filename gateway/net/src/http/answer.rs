@@ -387,7 +387,7 @@ mod tests {
     use super::*;
     use crate::client::delivery::Delivery;
     use crate::http_places::{HttpPlaces, Newcomer};
-    use crate::outbox::{Cause, Outbox};
+    use crate::outbox::{Cause, Outbox, Sharing};
     use crate::patience::PatientStream;
     use crate::settings::Limits;
 
@@ -418,7 +418,7 @@ mod tests {
         let place = place.expect("there is one");
         let mut outbox = Outbox::default();
         // More than the kernel may still take, less than the HTTP library holds.
-        outbox.push(vec![b'x'; 256 << 10].into(), Cause::Others);
+        outbox.push(vec![b'x'; 256 << 10].into(), Cause::Others, Sharing::Alone);
         let (_delivery, body) = Delivery::whole(outbox);
         let answer = Cell::new(Some(messages(body, place.carry())));
         let service = service_fn(|_: http::Request<Incoming>| {

@@ -15,6 +15,7 @@ use hubgate_wire::websocket::{Frame, close_code};
 use super::{Answer, ShardThread};
 use crate::client::ClientLink;
 use crate::http::no_membership;
+use crate::outbox::Sharing;
 use crate::tasks::{Caught, Panicked, PeerTask};
 
 /// What the log tells of why a client is closed, in bytes.
@@ -24,10 +25,11 @@ impl ShardThread {
     /// Does what the core wants done; gives what comes of it at once.
     pub(super) fn perform(self: &Rc<Self>, effect: Effect) -> Option<Answer> {
         match effect {
-            Effect::Send { to, frame } => self.queue(to, frame),
+            Effect::Send { to, frame } => self.queue(to, frame, Sharing::Alone),
             Effect::Deliver { to, frame } => {
+                let frame = frame.kept_by(|bytes| self.shared.outboxes.share(bytes));
                 for slot in to {
-                    self.queue(slot, frame.clone());
+                    self.queue(slot, frame.clone(), Sharing::Shared);
                 }
             }
             Effect::Finish { slot, code, cause, detail } => {
@@ -111,13 +113,13 @@ impl ShardThread {
         self.links.borrow().get(slot.0 as usize)?.clone()
     }
 
-    fn queue(&self, slot: Slot, frame: Frame) {
+    fn queue(&self, slot: Slot, frame: Frame, sharing: Sharing) {
         match self.links.borrow().get(slot.0 as usize) {
             Some(Some(ClientLink::WebSocket(socket))) => {
-                socket.push(frame.into_bytes(), self.outbox_limit.get());
+                socket.push(frame.into_bytes(), sharing, self.outbox_limit.get());
                 self.flush_later(socket);
             }
-            Some(Some(ClientLink::Http(client))) => client.push(frame.payload(), self.outbox_limit.get()),
+            Some(Some(ClientLink::Http(client))) => client.push(frame.payload(), sharing, self.outbox_limit.get()),
             Some(None) | None => {}
         }
     }

@@ -47,7 +47,7 @@ pub(crate) enum Owner {
 
 /// Serves one client until its transport is gone. `unread` came right behind the upgrade.
 pub(crate) async fn serve_client(shard: Rc<ShardThread>, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
-    let Some((read, socket)) = open(stream, &entrant.client.hub) else {
+    let Some((read, socket)) = open(&shard, stream, &entrant.client.hub) else {
         return;
     };
     let Entrant { client, place, claimed } = entrant;
@@ -71,7 +71,7 @@ pub(crate) async fn serve_server(
     server: NewServerConnection,
     _place: Carrying,
 ) {
-    let Some((read, socket)) = open(stream, &server.hub) else {
+    let Some((read, socket)) = open(&shard, stream, &server.hub) else {
         return;
     };
     let (hub, name) = (server.hub.clone(), server.server.clone());
@@ -82,10 +82,11 @@ pub(crate) async fn serve_server(
     tracing::info!(%hub, server = %name, cause = cause.name(), limit, "a hub server's connection ended");
 }
 
-fn open(stream: UpgradedStream, hub: &HubName) -> Option<(OwnedReadHalf, Rc<WebSocket>)> {
+fn open(shard: &ShardThread, stream: UpgradedStream, hub: &HubName) -> Option<(OwnedReadHalf, Rc<WebSocket>)> {
     let (read, write) = TcpStream::from_std(stream.tcp).ok()?.into_split();
     let tls = stream.tls.map(|session| TlsSession::new(*session));
-    Some((read, Rc::new(WebSocket::new(hub.clone(), write, tls))))
+    let part = shard.shared.outboxes.part();
+    Some((read, Rc::new(WebSocket::new(hub.clone(), write, tls, part))))
 }
 
 /// Reads until the transport is gone; gives the reason, and by which limit its peer was too slow, if it was.
@@ -373,8 +374,11 @@ impl Task {
         }
     }
 
-    /// Gives a peer up that takes nothing for too long. The end of a connection has its own deadline.
+    /// Gives a peer up that takes nothing for too long, or that is to make room. The end of a connection has its own deadline.
     fn check_stall(&mut self, cx: &mut Context<'_>) {
+        if self.socket.must_go() {
+            return self.socket.give_up_slow(SlowReason::Outboxes);
+        }
         let blocked = (self.socket.state() == SocketState::Blocked).then(|| self.socket.flow());
         let settings = self.shard.shared.settings();
         if let Poll::Ready(reason) = self.stall.poll(cx, blocked, &settings.timeouts) {

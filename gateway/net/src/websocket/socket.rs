@@ -10,7 +10,8 @@ use hubgate_core::id::HubName;
 use hubgate_wire::websocket::{ControlPayload, DataKind, Frame};
 use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::outbox::{Cause, Flow, Flushed, Outbox};
+use crate::outbox::{Cause, Flow, Flushed, Outbox, Sharing};
+use crate::outboxes::Part;
 use crate::slow::SlowReason;
 use crate::tls::TlsSession;
 
@@ -86,12 +87,12 @@ struct Pongs {
 }
 
 impl WebSocket {
-    pub(super) fn new(hub: HubName, write: OwnedWriteHalf, tls: Option<TlsSession>) -> WebSocket {
+    pub(super) fn new(hub: HubName, write: OwnedWriteHalf, tls: Option<TlsSession>, part: Part) -> WebSocket {
         WebSocket {
             hub,
             write,
             tls: tls.map(Box::new),
-            outbox: RefCell::default(),
+            outbox: RefCell::new(Outbox::counted(part)),
             gathered: RefCell::default(),
             own_gathered: Cell::new(0),
             pongs: RefCell::default(),
@@ -123,7 +124,7 @@ impl WebSocket {
     }
 
     /// Queues a frame; a peer that lets more than `limit` bytes wait is given up.
-    pub(crate) fn push(&self, frame: Bytes, limit: usize) {
+    pub(crate) fn push(&self, frame: Bytes, sharing: Sharing, limit: usize) {
         if !self.takes_frames() {
             return;
         }
@@ -133,7 +134,7 @@ impl WebSocket {
                 return self.give_up_slow(SlowReason::Outbox);
             }
         }
-        self.outbox.borrow_mut().push(frame, self.cause());
+        self.outbox.borrow_mut().push(frame, self.cause(), sharing);
     }
 
     /// Answers a ping. A peer that does not read gets the answer to its latest one alone (RFC 6455, section 5.5.3).
@@ -200,7 +201,7 @@ impl WebSocket {
             0 => Cause::Others,
             _ => Cause::Receiver,
         };
-        self.outbox.borrow_mut().push(frame.into_bytes(), cause);
+        self.outbox.borrow_mut().push(frame.into_bytes(), cause, Sharing::Alone);
     }
 
     /// Makes one frame of the pongs that are due, unless those before them have not left.
@@ -210,7 +211,7 @@ impl WebSocket {
         if pongs.due.is_empty() || outbox.flow().left < pongs.last_queued {
             return;
         }
-        outbox.push(std::mem::take(&mut pongs.due).into(), Cause::Receiver);
+        outbox.push(std::mem::take(&mut pongs.due).into(), Cause::Receiver, Sharing::Alone);
         pongs.last_queued = outbox.flow().queued;
     }
 
@@ -266,7 +267,7 @@ impl WebSocket {
                 if !self.is_congested.get() && self.waiting() > CONGESTED {
                     self.wake();
                 }
-                return;
+                return self.settle();
             }
             SocketState::Finishing => {}
             SocketState::Broken(_) => return,
@@ -297,6 +298,17 @@ impl WebSocket {
             self.state.set(SocketState::Blocked);
         }
         self.wake();
+        self.settle();
+    }
+
+    /// Counts what does not leave at once in the account of all outboxes.
+    fn settle(&self) {
+        self.outbox.borrow_mut().settle(self.task.borrow().as_ref());
+    }
+
+    /// Whether its peer is to be let go, because too much waits for all peers together.
+    pub(super) fn must_go(&self) -> bool {
+        self.outbox.borrow().must_go()
     }
 
     pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -334,7 +346,7 @@ impl WebSocket {
         }
         if self.takes_frames() {
             self.frame_gathered();
-            self.outbox.borrow_mut().push(Frame::close(code).into_bytes(), Cause::Others);
+            self.outbox.borrow_mut().push(Frame::close(code).into_bytes(), Cause::Others, Sharing::Alone);
             self.state.set(SocketState::Finishing);
             self.wake();
         }
