@@ -90,20 +90,21 @@ fn proxy(times: usize) {
     let mut effects = Vec::new();
     let server = shard.server_opened(NewServerConnection { hub: hub(), server: ServerId::new("s") }, Millis(0));
     let request = HandshakeRequest { version: 1, ..HandshakeRequest::default() };
-    shard.server_data(server, &written(&ServiceMessage::HandshakeRequest(request)), Millis(0), &mut effects);
+    let request = written(&ServiceMessage::HandshakeRequest(request));
+    shard.server_data(server, &mut &request[..], usize::MAX, Millis(0), &mut effects);
     let (slot, id) = open(&mut shard, 0, &mut effects);
     let says = |payload| {
         let data = ConnectionData { connection_id: id.as_str(), payload, ..ConnectionData::default() };
         written(&ServiceMessage::ConnectionData(data))
     };
-    shard.server_data(server, &says(b"{}\x1e"), Millis(0), &mut effects);
+    shard.server_data(server, &mut &says(b"{}\x1e")[..], usize::MAX, Millis(0), &mut effects);
     let answer = says(b"{\"type\":3,\"invocationId\":\"12\",\"result\":\"an answer\"}\x1e");
     effects.clear();
     for _ in 0..times {
         shard.client_data(slot, &mut CALL.as_bytes(), usize::MAX, Millis(1), &mut effects);
         assert!(matches!(effects.as_slice(), [Effect::ToServer { .. }]));
         effects.clear();
-        shard.server_data(server, &answer, Millis(1), &mut effects);
+        shard.server_data(server, &mut &answer[..], usize::MAX, Millis(1), &mut effects);
         assert!(matches!(effects.as_slice(), [Effect::Send { .. }]));
         effects.clear();
     }

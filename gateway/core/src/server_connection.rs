@@ -107,23 +107,37 @@ impl Shard {
         id
     }
 
-    /// Bytes came from a hub server: the content of its WebSocket messages, cut anywhere.
-    pub fn server_data(&mut self, id: ServerConnectionId, bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
+    /// Bytes came from a hub server: the content of its WebSocket messages, cut anywhere. Takes `most` messages off the front of
+    /// `bytes`, or all of it if it holds no more. What is left is to come again, once the server is read.
+    pub fn server_data(
+        &mut self,
+        id: ServerConnectionId,
+        bytes: &mut &[u8],
+        most: usize,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(server) = self.servers.get_mut(&id) else {
+            *bytes = &[];
             return;
         };
         server.last_heard = now;
+        let mut left = most;
         if !server.unread.is_empty() {
+            server.complete_message(bytes);
+            self.read_on(id, now, effects);
+            left = left.saturating_sub(1);
+        }
+        if self.servers.get(&id).is_some_and(|server| server.unread.is_empty()) {
+            self.server_messages(id, bytes, &mut left, now, effects);
+            if left == 0 {
+                return;
+            }
+        }
+        if let Some(server) = self.servers.get_mut(&id) {
             server.unread.extend_from_slice(bytes);
-            return self.read_on(id, now, effects);
         }
-        let mut input = bytes;
-        self.server_messages(id, &mut input, now, effects);
-        if !input.is_empty()
-            && let Some(server) = self.servers.get_mut(&id)
-        {
-            server.unread.extend_from_slice(input);
-        }
+        *bytes = &[];
     }
 
     /// Goes on with what is unread.
@@ -133,7 +147,7 @@ impl Shard {
         };
         let mut unread = std::mem::take(&mut server.unread);
         let mut input = &unread[..];
-        self.server_messages(id, &mut input, now, effects);
+        self.server_messages(id, &mut input, &mut usize::MAX, now, effects);
         let read = unread.len() - input.len();
         unread.advance(read);
         if let Some(server) = self.servers.get_mut(&id)
@@ -143,18 +157,29 @@ impl Shard {
         }
     }
 
-    /// The messages that `input` begins with, up to one that takes a while.
-    fn server_messages(&mut self, id: ServerConnectionId, input: &mut &[u8], now: Millis, effects: &mut Vec<Effect>) {
+    /// The messages that `input` begins with, `most` of them and up to one that takes a while.
+    fn server_messages(
+        &mut self,
+        id: ServerConnectionId,
+        input: &mut &[u8],
+        most: &mut usize,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
         let limit = self.settings.limits.server_message;
-        while (!self.inspections.is_any() && self.crowded_servers == 0)
-            || self.servers.get(&id).is_some_and(ServerConnection::is_parsing)
+        while *most > 0
+            && ((!self.inspections.is_any() && self.crowded_servers == 0)
+                || self.servers.get(&id).is_some_and(ServerConnection::is_parsing))
         {
             let split = match service::length_prefix(input) {
                 Ok(Some((length, _))) if length > limit => Err(service::TooLong),
                 Ok(_) | Err(service::TooLong) => service::split_message(input),
             };
             match split {
-                Ok(Some(body)) => self.server_body(id, body, now, effects),
+                Ok(Some(body)) => {
+                    *most -= 1;
+                    self.server_body(id, body, now, effects);
+                }
                 Ok(None) => return,
                 Err(service::TooLong) => {
                     let detail =
@@ -561,6 +586,24 @@ impl ServerConnection {
             ServerPhase::Open(ServerKind::Hub { .. }) | ServerPhase::Handshaking { .. } => {
                 Origin::HubServer(self.server.clone())
             }
+        }
+    }
+
+    /// Moves so much off the front of `bytes` as makes the message whole whose beginning is unread.
+    fn complete_message(&mut self, bytes: &mut &[u8]) {
+        while !bytes.is_empty() {
+            let missing = match service::length_prefix(&self.unread) {
+                Ok(Some((length, prefix))) => (prefix + length).saturating_sub(self.unread.len()),
+                Ok(None) => 1,
+                // It is refused, whatever follows.
+                Err(service::TooLong) => 0,
+            };
+            if missing == 0 {
+                return;
+            }
+            let (next, rest) = bytes.split_at(missing.min(bytes.len()));
+            self.unread.extend_from_slice(next);
+            *bytes = rest;
         }
     }
 

@@ -45,6 +45,9 @@ use crate::websocket::{self, DirtySockets, Owner, WebSocket};
 /// Bytes that one read takes; the buffer is shared by all connections of the shard.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// Messages of one hub server that are acted on before the time is looked at. One may be for many clients.
+const SERVER_MESSAGES_PER_LOOK: usize = 4;
+
 /// One worker thread's state. Only its own thread touches it, so no call waits for another.
 pub(crate) struct ShardThread {
     pub(crate) index: ShardIndex,
@@ -284,8 +287,9 @@ impl ShardThread {
         id
     }
 
-    pub(crate) fn server_data(self: &Rc<Self>, id: ServerConnectionId, bytes: &[u8]) {
-        self.tell(|core, now, effects| core.server_data(id, bytes, now, effects));
+    /// Acts on some messages of a hub server, and takes them off the front of `bytes`, as [`ShardThread::client_data`] does.
+    pub(crate) fn server_data(self: &Rc<Self>, id: ServerConnectionId, bytes: &mut &[u8]) {
+        self.tell(|core, now, effects| core.server_data(id, bytes, SERVER_MESSAGES_PER_LOOK, now, effects));
     }
 
     pub(crate) fn server_gone(self: &Rc<Self>, id: ServerConnectionId) {

@@ -824,6 +824,29 @@ fn messages_may_be_cut_anywhere_and_what_is_not_understood_is_skipped() {
 }
 
 #[test]
+fn no_more_of_what_a_hub_server_says_is_acted_on_at_a_time_than_is_asked_for() {
+    let (mut rig, server, client) = one_of_each();
+    let mut bytes = Vec::new();
+    for text in ["one\x1e", "two\x1e", "three\x1e", "four\x1e"] {
+        service::write(&broadcast(text, &[], &mut Vec::new()), &mut bytes);
+    }
+    // The beginning of the first comes alone.
+    let (begun, mut rest) = bytes.split_at(5);
+    rig.server_data(server, begun);
+    let mut heard = Vec::new();
+    while !rest.is_empty() {
+        rig.some_server_data(server, &mut rest, 1);
+        heard.push(rig.received(client).join(" "));
+    }
+    assert_eq!(heard, ["one", "two", "three", "four"]);
+    let mut all = &bytes[..];
+    rig.some_server_data(server, &mut all, 3);
+    assert_eq!(rig.received(client), ["one", "two", "three"]);
+    rig.some_server_data(server, &mut all, 3);
+    assert_eq!((rig.received(client), all), (vec!["four".to_owned()], &[][..]));
+}
+
+#[test]
 fn a_request_for_a_temporary_key_is_answered_with_a_clear_no() {
     let (mut rig, server, _) = one_of_each();
     rig.says(server, &ServiceMessage::AccessKeyRequest(Default::default()));

@@ -254,8 +254,14 @@ impl Rig {
         self.server_data(server, &bytes);
     }
 
-    pub(crate) fn server_data(&mut self, server: Server, bytes: &[u8]) {
-        self.tell(server.shard, |shard, now, effects| shard.server_data(server.id, bytes, now, effects));
+    pub(crate) fn server_data(&mut self, server: Server, mut bytes: &[u8]) {
+        self.some_server_data(server, &mut bytes, usize::MAX);
+        assert!(bytes.is_empty(), "all of it is taken");
+    }
+
+    /// At most so many messages off the front of what a hub server says.
+    pub(crate) fn some_server_data(&mut self, server: Server, bytes: &mut &[u8], most: usize) {
+        self.tell(server.shard, |shard, now, effects| shard.server_data(server.id, bytes, most, now, effects));
     }
 
     pub(crate) fn server_gone(&mut self, server: Server) {

@@ -312,7 +312,7 @@ impl Task {
     fn step(&self, bytes: &mut &[u8]) {
         self.socket.while_it_speaks(|| match self.owner {
             Some(Owner::Client(slot)) => self.shard.client_data(slot, bytes),
-            Some(Owner::Server(id)) => self.shard.server_data(id, std::mem::take(bytes)),
+            Some(Owner::Server(id)) => self.shard.server_data(id, bytes),
             None => *bytes = &[],
         });
     }
