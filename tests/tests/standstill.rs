@@ -64,6 +64,75 @@ async fn a_shard_that_stands_still_is_noticed_and_the_process_ends() {
     frozen.is_gone();
 }
 
+/// Sends a request over a connection that is kept; gives the answer, its head in lower case.
+async fn ask_over(stream: &mut TcpStream, request: &str) -> Option<String> {
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    let (_, length) = head.split_once("content-length: ")?;
+    let mut body = vec![0; length.split_once("\r\n")?.0.parse().ok()?];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(format!("{head}{}", String::from_utf8_lossy(&body)))
+}
+
+#[tokio::test]
+async fn whoever_asks_for_a_shard_that_stands_still_is_told_to_come_again() {
+    let gateway = Gateway::probe().start().await;
+    let token = gateway.token("probe").sign();
+    let negotiate = format!(
+        "POST /client/negotiate?hub=probe&negotiateVersion=1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    // Each shard has some of these connections, and clients are dealt to all shards, whatever connection asks.
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(gateway.address()).await.expect("the gateway accepts");
+        let answer = ask_over(&mut stream, &negotiate).await.expect("all is well");
+        assert!(answer.starts_with("http/1.1 200"), "{answer}");
+        streams.push(stream);
+    }
+    let _frozen = Frozen::thread(gateway.process_id(), "shard-1");
+    let mut asking = tokio::task::JoinSet::new();
+    for mut stream in streams {
+        let negotiate = negotiate.clone();
+        asking.spawn(async move {
+            loop {
+                let answer = ask_over(&mut stream, &negotiate).await?;
+                if !answer.starts_with("http/1.1 200") {
+                    return Some(answer);
+                }
+            }
+        });
+    }
+    let refused = soon("an answer", async {
+        loop {
+            let answer = asking.join_next().await.expect("one of them is on the other shard");
+            if let Some(answer) = answer.expect("it does not panic") {
+                return answer;
+            }
+        }
+    });
+    let refused = refused.await;
+    assert!(refused.starts_with("http/1.1 503") && refused.contains("\r\nretry-after: "), "{refused}");
+    assert!(refused.contains("does not answer"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_reload_that_waits_for_a_shard_holds_up_nobody_else() {
+    let mut gateway = Gateway::probe().start().await;
+    let _frozen = Frozen::thread(gateway.process_id(), "shard-1");
+    gateway.reconfigure("admin.metrics-open = true");
+    gateway.hang_up();
+    let open = async || (gateway.admin_request("/metrics").send().await.status == 200).then_some(());
+    until("the new settings to count", open).await;
+    let goes_on = "a worker thread does not answer: it goes on";
+    assert!(!gateway.log().contains(goes_on), "the reload waits for it: {}", gateway.log());
+    gateway.logs(&[goes_on]).await;
+}
+
 #[tokio::test]
 async fn a_shard_that_stands_still_does_not_keep_a_gateway_that_stops() {
     let mut gateway = Gateway::probe().with("server.drain-timeout = '1s'").start().await;

@@ -147,7 +147,7 @@ impl Shard {
         };
         let mut unread = std::mem::take(&mut server.unread);
         let mut input = &unread[..];
-        self.server_messages(id, &mut input, &mut usize::MAX, now, effects);
+        self.server_messages(id, &mut input, &mut { usize::MAX }, now, effects);
         let read = unread.len() - input.len();
         unread.advance(read);
         if let Some(server) = self.servers.get_mut(&id)

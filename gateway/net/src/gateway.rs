@@ -1,5 +1,6 @@
 //! The whole gateway: its listeners, its shards, and its orderly end.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
@@ -259,18 +260,21 @@ impl Gateway {
                 });
                 shards.drain_within(drain.timeout).await;
             });
-            loop {
-                tokio::select! {
-                    () = &mut accepting => break,
-                    never = &mut operators => match never {},
-                    Some(Change { settings, done }) = changes.recv() => {
-                        self.shared.outboxes.set_limit(settings.limits.outboxes);
-                        self.shared.settings.store(Arc::new(listening_at(self.listen, settings)));
-                        shards.configure().await;
-                        // Who wanted it may be gone.
-                        let _ = done.send(());
-                    }
+            // Beside the others: a shard that stands still holds up the reload alone.
+            let mut changing = std::pin::pin!(async {
+                while let Some(Change { settings, done }) = changes.recv().await {
+                    self.shared.outboxes.set_limit(settings.limits.outboxes);
+                    self.shared.settings.store(Arc::new(listening_at(self.listen, settings)));
+                    shards.configure().await;
+                    // Who wanted it may be gone.
+                    let _ = done.send(());
                 }
+                std::future::pending::<Infallible>().await
+            });
+            tokio::select! {
+                () = &mut accepting => {}
+                never = &mut operators => match never {},
+                never = &mut changing => match never {},
             }
         }
         vitals.begin_to_stop();

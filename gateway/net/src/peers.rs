@@ -4,16 +4,36 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use hubgate_core::Order;
 use hubgate_core::id::{HubName, ShardIndex};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
+use crate::http::Refusal;
 use crate::inbox::{INBOX, InboxSender, ShardMessage};
 use crate::shard::ShardThread;
 
 /// Clients are not read while orders that cost more than so many bytes wait for one other shard.
 const MAX_WAITING: usize = 16 << 20;
+
+/// How long another shard may take for what it does at once. One that takes longer stands still.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Hands something to a shard, and waits for what it answers; `None` if whoever was to answer is gone.
+pub(crate) async fn ask<T>(
+    inbox: &InboxSender,
+    message: ShardMessage,
+    answered: oneshot::Receiver<T>,
+    patience: Duration,
+) -> Result<Option<T>, Refusal> {
+    let asking = async {
+        drop(inbox.send(message).await);
+        answered.await.ok()
+    };
+    timeout(patience, asking).await.map_err(|_| Refusal::NoAnswer)
+}
 
 /// Another shard, and what waits because its inbox is full.
 pub(crate) struct Peer {

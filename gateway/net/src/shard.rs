@@ -22,6 +22,7 @@ use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::{Claims, TokenError};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::admission::ClientPlace;
 use crate::client::ClientLink;
@@ -34,7 +35,7 @@ use crate::http::connections::HttpConnections;
 use crate::http::{self, Refusal, VerifiedTokens};
 use crate::http_places::HttpPlace;
 use crate::inbox::{Inbox, InboxSender, ShardMessage, UpgradedClient};
-use crate::peers::Peer;
+use crate::peers::{self, ANSWER_TIMEOUT, Peer};
 use crate::plugin_http::PluginHttp;
 use crate::tasks::PeerTask;
 use crate::tls::UpgradedStream;
@@ -185,15 +186,16 @@ impl ShardThread {
         hub: HubName,
         id: ConnectionId,
         token: ConnectionId,
-    ) -> Result<(), TooManyTokens> {
-        match self.inbox_of(id.shard()) {
+    ) -> Result<(), Refusal> {
+        let kept = match self.inbox_of(id.shard()) {
             Some(owner) if id.shard() != self.index => {
                 let (answer, answered) = oneshot::channel();
-                drop(owner.send(ShardMessage::Negotiated { hub, id, token, answer }).await);
-                answered.await.unwrap_or(Err(TooManyTokens))
+                let negotiated = ShardMessage::Negotiated { hub, id, token, answer };
+                peers::ask(owner, negotiated, answered, ANSWER_TIMEOUT).await?.unwrap_or(Err(TooManyTokens))
             }
             Some(_) | None => self.core.borrow_mut().negotiated(hub, id, token, self.now()),
-        }
+        };
+        kept.map_err(|TooManyTokens| Refusal::TooManyNegotiated)
     }
 
     /// Uses up a connection token, on whichever shard it was made.
@@ -204,8 +206,7 @@ impl ShardThread {
         let owner = self.inbox_of(token.shard()).ok_or(Refusal::UnknownConnection)?;
         let (answer, answered) = oneshot::channel();
         let claim = ShardMessage::ClaimToken { token, hub: hub.clone(), answer };
-        drop(owner.send(claim).await);
-        answered.await.unwrap_or(Err(Refusal::UnknownConnection))
+        peers::ask(owner, claim, answered, ANSWER_TIMEOUT).await?.unwrap_or(Err(Refusal::UnknownConnection))
     }
 
     fn claim_for_web_socket(&self, token: ConnectionId, hub: &HubName) -> Result<ClaimedToken, Refusal> {
@@ -245,7 +246,10 @@ impl ShardThread {
             return websocket::serve_client(self, stream, unread, entrant).await;
         }
         let client = Box::new(UpgradedClient { stream, unread, entrant });
-        drop(self.peers[usize::from(owner.0)].inbox.send(ShardMessage::Adopt(client)).await);
+        let handing = self.peers[usize::from(owner.0)].inbox.send(ShardMessage::Adopt(client));
+        if timeout(ANSWER_TIMEOUT, handing).await.is_err() {
+            tracing::warn!(shard = owner.0, "a client that has connected is dropped: its worker thread does not answer");
+        }
     }
 
     /// A client's transport is open. Its place is given up when its transport has dropped it and the core has forgotten the

@@ -25,7 +25,7 @@ use crate::slow::{SlowReason, StallWatch};
 /// How long the last messages of a client wait.
 const LINGER: Duration = Duration::from_millis(20);
 /// How long the end of a client waits for what it has posted before.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A request for a transport, for the shard that the connection belongs to.
 #[derive(Debug)]

@@ -15,12 +15,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::ClientLink;
 use super::delivery::DeliveryBody;
-use super::http_client::{HttpClient, Poll, PollAnswer, State, TokenTimes, TransportRequest};
+use super::http_client::{HttpClient, LAST_WORDS, Poll, PollAnswer, State, TokenTimes, TransportRequest};
 use super::posts::{NoTurn, Turn};
 use super::{long_polling, server_sent_events};
 use crate::admission::{ClientPlace, NoRoom};
 use crate::http::Refusal;
 use crate::inbox::ShardMessage;
+use crate::peers::{self, ANSWER_TIMEOUT};
 use crate::shard::ShardThread;
 use crate::slow::SlowReason;
 use crate::tasks::PeerTask;
@@ -51,6 +52,17 @@ pub(crate) enum ClientRequest {
     },
 }
 
+impl ClientRequest {
+    /// How long a shard that is well may take before it answers.
+    fn longest(&self) -> Duration {
+        match self {
+            ClientRequest::Events(..) | ClientRequest::Poll(..) => Duration::ZERO,
+            ClientRequest::Post { .. } => LONGEST_WAIT,
+            ClientRequest::Delete { .. } => LAST_WORDS,
+        }
+    }
+}
+
 /// A post whose turn has come. Its body is read only now: until then it is the client's to keep.
 #[derive(Debug)]
 pub(crate) struct PostTurn {
@@ -75,12 +87,19 @@ impl ShardThread {
         request: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> ClientRequest,
     ) -> Result<T, Refusal> {
         let (answer, answered) = oneshot::channel();
-        match self.inbox_of(token.shard()) {
-            None => return Err(Refusal::UnknownConnection),
-            Some(_) if token.shard() == self.index => self.clone().serve_request(request(answer)),
-            Some(owner) => drop(owner.send(ShardMessage::Request(request(answer))).await),
-        }
-        answered.await.unwrap_or(Err(Refusal::UnknownConnection))
+        let request = request(answer);
+        let answered = match self.inbox_of(token.shard()) {
+            None => None,
+            Some(_) if token.shard() == self.index => {
+                self.clone().serve_request(request);
+                answered.await.ok()
+            }
+            Some(owner) => {
+                let patience = request.longest() + ANSWER_TIMEOUT;
+                peers::ask(owner, ShardMessage::Request(request), answered, patience).await?
+            }
+        };
+        answered.unwrap_or(Err(Refusal::UnknownConnection))
     }
 
     /// Does what a client of this shard asks for.

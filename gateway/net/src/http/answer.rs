@@ -176,6 +176,8 @@ pub(crate) enum Refusal {
     TooManyNegotiates { wait: Duration },
     #[error("As many negotiated connections as the gateway keeps wait for their clients; try again later.")]
     TooManyNegotiated,
+    #[error("The worker thread of the gateway that has the connection does not answer; try again later.")]
+    NoAnswer,
     #[error(
         "Hub '{0}' is not open to everybody: let clients negotiate with your application, which gives them a token, or set \
          `hubs.{0}.negotiate = {{ anonymous = true }}`."
@@ -265,7 +267,7 @@ impl Refusal {
             }
             Refusal::ConnectionInUse => StatusCode::CONFLICT,
             Refusal::ForeignHost(_) | Refusal::ForeignHostOfDev(_) => StatusCode::MISDIRECTED_REQUEST,
-            Refusal::TooManyNegotiated | Refusal::NoRoom { full: NoRoom::Connections, .. } => {
+            Refusal::TooManyNegotiated | Refusal::NoAnswer | Refusal::NoRoom { full: NoRoom::Connections, .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Refusal::NoRoom {
@@ -310,6 +312,7 @@ impl Refusal {
             Refusal::NoRoom { full, .. } => full.key(),
             Refusal::TooManyNegotiates { .. } => "negotiates-per-second",
             Refusal::TooManyNegotiated => "negotiated",
+            Refusal::NoAnswer => "no-answer",
             Refusal::NoMembership(_) => "user-memberships",
             Refusal::NotAnonymous(_) => "anonymous",
             Refusal::HubServerOfServerless(_) => "hub-server",
@@ -354,7 +357,7 @@ pub(crate) fn headers_of(refusal: &Refusal, headers: &mut HeaderMap) {
         Refusal::NoRoom { wait, .. } | Refusal::TooManyNegotiates { wait } => {
             headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(*wait)));
         }
-        Refusal::PostsWait | Refusal::TooManyNegotiated => {
+        Refusal::PostsWait | Refusal::TooManyNegotiated | Refusal::NoAnswer => {
             headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(Duration::ZERO)));
         }
         Refusal::MethodNotAllowed(allowed) => {

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
-use hubgate_core::TooManyTokens;
 use hubgate_core::id::{ConnectionId, HubName, InvalidUserId, ShardIndex, is_short_enough};
 use hubgate_wire::endpoint::Resource;
 use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect};
@@ -42,7 +41,7 @@ pub(crate) async fn connection(shard: &Rc<ShardThread>, request: &Parts, hub: &H
         NegotiateVersion::Zero => id,
         NegotiateVersion::One => new_id(owner),
     };
-    shard.negotiated(hub.clone(), id, token).await.map_err(|TooManyTokens| Refusal::TooManyNegotiated)?;
+    shard.negotiated(hub.clone(), id, token).await?;
     Ok(json(&NegotiateAnswer::new(version, id.as_str(), token.as_str(), transports)))
 }
 
