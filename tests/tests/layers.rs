@@ -60,12 +60,13 @@ fn wire_and_core_know_no_runtime_no_engine_and_no_random_source() {
 }
 
 /// Where tasks and threads begin: the doors, and what is waited for where it begins.
-const DOORS: [(&str, &str); 5] = [
+const DOORS: [(&str, &str); 6] = [
     ("gateway/net/src/tasks.rs", "the door of the gateway"),
     ("gateway/net/src/admin.rs", "connections of the admin listener, in a set that is waited for"),
     ("gateway/plugin-host/src/worker.rs", "the door of the plugin host"),
     ("gateway/plugin-host/src/host/offload.rs", "work that the call waits for"),
     ("gateway/plugin-host/src/compiler/child.rs", "the process that compiles"),
+    ("gateway/cli/src/log_lines.rs", "what writes the log: nobody could be told of its panic"),
 ];
 
 #[test]

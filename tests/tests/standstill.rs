@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use hubgate_tests::Gateway;
 use hubgate_tests::command::binary;
 use hubgate_tests::frozen::Frozen;
+use hubgate_tests::gateway::signal;
+use hubgate_tests::http::raw;
 use hubgate_tests::wait::{soon, until};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -191,16 +193,16 @@ async fn the_service_manager_hears_signs_of_life_until_a_part_stands_still() {
     frozen.is_gone();
 }
 
-/// Everything that logs waits for the reader of the log, then.
+/// Lines are lost then, and the log says so when it is read again.
 #[tokio::test]
-async fn a_log_that_nobody_reads_any_more_ends_the_process() {
+async fn a_log_that_nobody_reads_any_more_holds_nobody_up() {
     let (folder, config) = Gateway::probe().written();
     let ready = folder.path().join("ready.json");
     let mut command = Command::new(binary());
     command.args(["--log", "trace", "serve", "--listen", "127.0.0.1:0", "--config"]).arg(&config);
     command.arg("--ready-file").arg(&ready).stdin(Stdio::null()).stderr(Stdio::piped());
     let mut process = command.spawn().expect("the binary is there");
-    // A pipe holds 64 KiB, and some of it is read, so that the gateway gets to its start.
+    // Some of it is read, so that the gateway gets to its start.
     let mut log = process.stderr.take().expect("it is piped");
     let reader = std::thread::spawn(move || {
         while !ready.is_file() {
@@ -209,13 +211,22 @@ async fn a_log_that_nobody_reads_any_more_ends_the_process() {
         }
         (log, fs::read_to_string(&ready).expect("it is whole"))
     });
-    let (_unread, ready) = reader.join().expect("it is ready");
+    let (mut log, ready) = reader.join().expect("it is ready");
     let ready: serde_json::Value = ready.parse().expect("JSON");
     let address: SocketAddr = ready["listen"].as_str().and_then(|text| text.parse().ok()).expect("an address");
-    let ended = async || {
-        // A connection is worth some lines.
-        drop(tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await);
-        process.try_wait().expect("a child can be waited for")
-    };
-    assert_eq!(until("the process to end", ended).await.signal(), Some(ABORTED));
+    // Each is worth some lines: many more of them than a pipe and the gateway hold.
+    for _ in 0..3_000 {
+        let answer = soon("an answer", raw(address, b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+        assert!(answer.await.starts_with("HTTP/1.1 200"));
+    }
+    let reader = std::thread::spawn(move || {
+        let mut rest = String::new();
+        log.read_to_string(&mut rest).expect("it is text");
+        rest
+    });
+    assert!(signal(process.id(), "TERM"), "it runs");
+    let ended = async || process.try_wait().expect("a child can be waited for");
+    assert_eq!(until("the process to end", ended).await.code(), Some(0));
+    let rest = reader.join().expect("the log ends with the process");
+    assert!(rest.contains("lines of the log are lost"), "{}", &rest[rest.len().saturating_sub(2_000)..]);
 }

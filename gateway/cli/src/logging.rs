@@ -1,6 +1,10 @@
 //! Log lines on standard error.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
@@ -9,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::Failure;
+use crate::log_lines::Lines;
 use crate::one_line::OneLine;
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -23,6 +28,12 @@ const QUIET: &str = "cranelift_codegen=warn,wasmtime=warn,wasmtime_internal_cran
 /// What is logged where nobody says.
 const DEFAULT: &str = "info";
 
+/// How long the last lines may take to leave.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// The lines that wait, once anything is logged.
+static LINES: OnceLock<Lines> = OnceLock::new();
+
 /// What is logged, and how to change that.
 pub(crate) struct Logging {
     /// The command line's word is the last one.
@@ -35,7 +46,9 @@ impl Logging {
     pub(crate) fn start(format: Format, fixed: Option<&str>) -> Result<Logging, Failure> {
         let filter = filter(fixed.unwrap_or(DEFAULT)).map_err(|error| Failure::Usage(anyhow!("--log: {error}")))?;
         let (filter, handle) = reload::Layer::new(filter);
-        let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+        let waiting = lines().map_err(|error| anyhow!(error).context("the log cannot be written to standard error"))?;
+        let waiting = LINES.get_or_init(|| waiting).clone();
+        let lines = tracing_subscriber::fmt::layer().with_writer(move || waiting.clone());
         let lines = match format {
             Format::Text => {
                 lines.fmt_fields(OneLine::default()).with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed()
@@ -58,6 +71,28 @@ impl Logging {
         if let Err(error) = set {
             tracing::error!(error, "server.log has no effect");
         }
+    }
+}
+
+fn lines() -> io::Result<Lines> {
+    // Not the standard library's handle: its lock would hold up everybody else who writes there.
+    let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let tell = |lines| tracing::error!(lines, "lines of the log are lost: they were not read as fast as they came");
+    Lines::write_to(stderr, tell)
+}
+
+/// Says something on standard error after all that was logged.
+pub(crate) fn say(text: &str) {
+    match LINES.get() {
+        Some(lines) => lines.push(format!("{text}\n").as_bytes()),
+        None => eprintln!("{text}"),
+    }
+}
+
+/// Waits for the last lines to leave, but not for ever.
+pub(crate) fn flush() {
+    if let Some(lines) = LINES.get() {
+        lines.flush(LAST_LINES);
     }
 }
 

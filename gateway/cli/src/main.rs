@@ -4,6 +4,7 @@ mod allocator;
 mod commands;
 mod config;
 mod demo;
+mod log_lines;
 mod logging;
 mod one_line;
 mod process;
@@ -114,13 +115,16 @@ fn main() -> ExitCode {
         return ExitCode::from(hubgate_plugin_host::compile_here(&allocation.to_string_lossy()));
     }
     let arguments = Arguments::parse();
-    let (code, error) = match run(arguments) {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Failed(error)) => (1, error),
-        Err(Failure::Usage(error)) => (2, error),
+    let failure = match run(arguments) {
+        Ok(()) => None,
+        Err(Failure::Failed(error)) => Some((1, error)),
+        Err(Failure::Usage(error)) => Some((2, error)),
     };
-    eprintln!("hubgate: {error:#}");
-    ExitCode::from(code)
+    if let Some((_, error)) = &failure {
+        logging::say(&format!("hubgate: {error:#}"));
+    }
+    logging::flush();
+    ExitCode::from(failure.map_or(0, |(code, _)| code))
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {

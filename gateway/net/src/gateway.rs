@@ -218,16 +218,18 @@ impl Gateway {
     }
 
     /// Serves until `stop` is ready, then sends all clients away; `on_ready` is called when everything is accepted, and
-    /// `on_well` again and again from another thread while all parts of the gateway show signs of life.
+    /// `on_well` again and again from another thread while all parts of the gateway show signs of life. That thread calls `on_abort`
+    /// right before it ends a process that does not.
     pub async fn run(
         self,
         on_ready: impl FnOnce(),
         on_well: impl Fn() + Send + 'static,
+        on_abort: impl Fn() + Send + 'static,
         stop: impl Future<Output = ()>,
         changes: mpsc::Receiver<Change>,
     ) -> Result<(), RunError> {
         let vitals = self.shared.vitals.clone();
-        watchdog::start(&vitals, on_well)?;
+        watchdog::start(&vitals, on_well, on_abort)?;
         let ran = tokio::select! {
             ran = self.serve(on_ready, stop, changes) => ran,
             never = vitals.main.keep_beating() => match never {},

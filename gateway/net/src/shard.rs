@@ -181,12 +181,7 @@ impl ShardThread {
     }
 
     /// A client negotiated: `token` opens a transport of connection `id`, on the shard that both name.
-    pub(crate) async fn negotiated(
-        &self,
-        hub: HubName,
-        id: ConnectionId,
-        token: ConnectionId,
-    ) -> Result<(), Refusal> {
+    pub(crate) async fn negotiated(&self, hub: HubName, id: ConnectionId, token: ConnectionId) -> Result<(), Refusal> {
         let kept = match self.inbox_of(id.shard()) {
             Some(owner) if id.shard() != self.index => {
                 let (answer, answered) = oneshot::channel();
@@ -248,7 +243,10 @@ impl ShardThread {
         let client = Box::new(UpgradedClient { stream, unread, entrant });
         let handing = self.peers[usize::from(owner.0)].inbox.send(ShardMessage::Adopt(client));
         if timeout(ANSWER_TIMEOUT, handing).await.is_err() {
-            tracing::warn!(shard = owner.0, "a client that has connected is dropped: its worker thread does not answer");
+            tracing::warn!(
+                shard = owner.0,
+                "a client that has connected is dropped: its worker thread does not answer"
+            );
         }
     }
 

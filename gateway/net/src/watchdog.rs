@@ -1,8 +1,8 @@
 //! The watchdog: a thread of its own that looks for signs of life, and ends a process that no longer shows them.
 //!
 //! Time is counted in looks and not by a clock, so that a process that was stopped as a whole and goes on, with a
-//! suspended machine for example, finds itself alive. Lines of the log leave through another thread: what holds up a thread
-//! may be the log itself, when nobody reads it.
+//! suspended machine for example, finds itself alive. Lines of the log leave through another thread: whatever holds up a thread
+//! may hold up the log, too.
 
 use std::collections::HashMap;
 use std::io;
@@ -27,8 +27,13 @@ const LINES: usize = 16;
 /// How long the last line may take to leave.
 const LAST_LINE: Duration = Duration::from_secs(1);
 
-/// Watches for as long as anybody has the vitals. `on_well` is called at each look that finds everything alive.
-pub(crate) fn start(vitals: &Arc<Vitals>, on_well: impl Fn() + Send + 'static) -> io::Result<()> {
+/// Watches for as long as anybody has the vitals. `on_well` is called at each look that finds everything alive, `on_abort` right before the
+/// end.
+pub(crate) fn start(
+    vitals: &Arc<Vitals>,
+    on_well: impl Fn() + Send + 'static,
+    on_abort: impl Fn() + Send + 'static,
+) -> io::Result<()> {
     let (log, vitals) = (Log::start()?, Arc::downgrade(vitals));
     let watch = move || {
         let mut looks = Looks::default();
@@ -40,7 +45,10 @@ pub(crate) fn start(vitals: &Arc<Vitals>, on_well: impl Fn() + Send + 'static) -
             match looks.look(&vitals, vitals.plugin_signs().as_deref(), &log) {
                 Verdict::Well => on_well(),
                 Verdict::Unwell => {}
-                Verdict::Dead => std::process::abort(),
+                Verdict::Dead => {
+                    on_abort();
+                    std::process::abort();
+                }
             }
         }
     };

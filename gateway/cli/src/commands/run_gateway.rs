@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::reload::Reload;
 use super::service_manager;
 use crate::config::{Config, Listen};
-use crate::{COMPILE_COMMAND, Failure, process};
+use crate::{COMPILE_COMMAND, Failure, logging, process};
 
 /// Options of both commands.
 #[derive(Debug, clap::Args)]
@@ -104,7 +104,7 @@ pub(crate) fn run(
             service_manager::stopping(longest_end());
             tracing::info!("stopping: clients are sent away");
         };
-        let ran = gateway.run(on_ready, service_manager::signs_of_life(), stop, changed).await;
+        let ran = gateway.run(on_ready, service_manager::signs_of_life(), logging::flush, stop, changed).await;
         following.abort();
         ran.map_err(|error| Failure::Failed(anyhow!(error)))
     });

@@ -80,7 +80,7 @@ async fn run_with(
     let (shared, address) = (gateway.shared.clone(), gateway.listen_address());
     let (end, ended) = oneshot::channel::<()>();
     let (changes, changed) = mpsc::channel(1);
-    let running = gateway.run(|| (), || (), async { drop(ended.await) }, changed);
+    let running = gateway.run(|| (), || (), || (), async { drop(ended.await) }, changed);
     let testing = async {
         test(&shared, address, changes).await;
         drop(end);
