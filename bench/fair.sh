@@ -3,17 +3,11 @@
 # plugin, alone and beside 32 clients that call the other one again and again, in turn.
 #
 #   bench/fair.sh [ROUNDS]        3 unless said; needs the built gateway and the guests (HUBGATE_BIN, HUBGATE_GUESTS), and python3
-set -euo pipefail
-cd "$(dirname "$0")/.."
-
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-hubgate=${HUBGATE_BIN:-$target/release/hubgate}
-guests=${HUBGATE_GUESTS:-$target/guests}
-work=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
+# shellcheck source=bench/opening.sh
+. "$(dirname "$0")/opening.sh"
 
 cat >"$work/hubgate.toml" <<TOML
-server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-alone"], data-dir = "$work/data", shards = 1 }
+server = { listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-and-nothing-else"], data-dir = "$work/data", shards = 1 }
 admin = { listen = "127.0.0.1:0" }
 hubs."*" = { mode = "serverless" }
 hubs.other = { negotiate = { anonymous = true } }
@@ -21,15 +15,14 @@ upstream = [{ hubs = ["echo"], categories = ["messages"], plugin = "probe" }, { 
 plugins.probe = { path = "$guests/probe.wasm" }
 plugins.other = { path = "$guests/probe.wasm" }
 TOML
-"$hubgate" --log off serve --config "$work/hubgate.toml" --ready-file "$work/ready.json" &
-until [ -e "$work/ready.json" ]; do sleep 0.1; done
-connection=$(sed 's/.*"connectionString":"\([^"]*\)".*/\1/' "$work/ready.json")
+LOG=off serve hubgate
+connection=$(cat "$work/hubgate.connection")
 
 for round in $(seq "${1:-3}"); do
     for beside in nothing spin trap version; do
         calls=0
         if [ $beside != nothing ]; then
-            bench/callers.py "$work/ready.json" other $beside 32 12 >"$work/calls" & callers=$!
+            bench/callers.py "$work/hubgate.json" other $beside 32 12 >"$work/calls" & callers=$!
             sleep 1
         fi
         "$hubgate" bench echo --clients 50 --rate 1000 --time 10s --rounds 1 --no-floor --json \

@@ -4,14 +4,8 @@
 # JSON object a line, with the hub's name as its target.
 #
 #   bench/filters.sh [ROUNDS]     5 unless said; needs the built gateway and the guests (HUBGATE_BIN, HUBGATE_GUESTS)
-set -euo pipefail
-cd "$(dirname "$0")/.."
-
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-hubgate=${HUBGATE_BIN:-$target/release/hubgate}
-guests=${HUBGATE_GUESTS:-$target/guests}
-work=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
+# shellcheck source=bench/opening.sh
+. "$(dirname "$0")/opening.sh"
 ulimit -n 20000
 
 cat >"$work/hubgate.toml" <<TOML
@@ -32,9 +26,8 @@ plugins.f$number = { path = "$guests/redact.wasm", config = { patterns = '\b\d{4
 plugins.u$number = { path = "$guests/redact.wasm", targets = ["other"], config = { patterns = '\b\d{4}-\d{4}\b' } }
 TOML
 done
-"$hubgate" --log error serve --config "$work/hubgate.toml" --ready-file "$work/ready.json" &
-until [ -e "$work/ready.json" ]; do sleep 0.1; done
-connection=$(sed 's/.*"connectionString":"\([^"]*\)".*/\1/' "$work/ready.json")
+serve hubgate
+connection=$(cat "$work/hubgate.connection")
 
 for round in $(seq "${1:-5}"); do
     echo "round $round" >&2

@@ -6,16 +6,11 @@
 #
 # BEFORE names the binary of another version, which is measured in the same rounds as `before-2`. PEERS="" leaves the peers out,
 # MEMORY=no what tells of memory, which takes eight minutes.
-set -euo pipefail
-cd "$(dirname "$0")/.."
+# shellcheck source=bench/opening.sh
+. "$(dirname "$0")/opening.sh"
 
 rounds=${ROUNDS:-5}
 time=${TIME:-2s}
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-hubgate=${HUBGATE_BIN:-$target/release/hubgate}
-guests=${HUBGATE_GUESTS:-$target/guests}
-work=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 ulimit -n 20000
 
 gateway() { # NAME SHARDS BINARY
@@ -27,9 +22,7 @@ hubs.proxied = { mode = "default" }
 upstream = [{ hubs = ["bare"], categories = ["messages"], plugin = "probe" }, { hubs = ["probe"], plugin = "probe" }]
 plugins.probe = { path = "$guests/probe.wasm" }
 TOML
-    "$3" --log error serve --config "$work/$1.toml" --ready-file "$work/$1.json" &
-    until [ -e "$work/$1.json" ]; do sleep 0.1; done
-    sed 's/.*"connectionString":"\([^"]*\)".*/\1/' "$work/$1.json" >"$work/$1.connection"
+    serve "$1" "$3"
 }
 
 measure() { # NAME SCENARIO OPTIONS…

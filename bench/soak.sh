@@ -3,15 +3,10 @@
 # gateway's memory, descriptors and threads. They must not grow.
 #
 #   bench/soak.sh [SECONDS]        1800 unless said; needs the built gateway and the guests (HUBGATE_BIN, HUBGATE_GUESTS)
-set -euo pipefail
-cd "$(dirname "$0")/.."
+# shellcheck source=bench/opening.sh
+. "$(dirname "$0")/opening.sh"
 
 seconds=${1:-1800}
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-hubgate=${HUBGATE_BIN:-$target/release/hubgate}
-guests=${HUBGATE_GUESTS:-$target/guests}
-work=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 
 configure() { # CONNECTIONS
     cat >"$work/new.toml" <<TOML
@@ -26,10 +21,9 @@ TOML
 
 configure 5000
 cp "$guests/probe.wasm" "$work/probe.wasm"
-"$hubgate" --log error serve --config "$work/hubgate.toml" --ready-file "$work/ready.json" &
+serve hubgate
 gateway=$!
-until [ -e "$work/ready.json" ]; do sleep 0.1; done
-connection=$(sed 's/.*"connectionString":"\([^"]*\)".*/\1/' "$work/ready.json")
+connection=$(cat "$work/hubgate.connection")
 
 load() { # SCENARIO OPTIONS…
     while kill -0 "$gateway" 2>/dev/null; do

@@ -3,14 +3,8 @@
 # by one plugin, without and with another one being swapped every second, in turn.
 #
 #   bench/swap.sh [ROUNDS]        5 unless said; needs the built gateway and the guests (HUBGATE_BIN, HUBGATE_GUESTS)
-set -euo pipefail
-cd "$(dirname "$0")/.."
-
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-hubgate=${HUBGATE_BIN:-$target/release/hubgate}
-guests=${HUBGATE_GUESTS:-$target/guests}
-work=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
+# shellcheck source=bench/opening.sh
+. "$(dirname "$0")/opening.sh"
 
 cp "$guests/chat-js.wasm" "$work/other.wasm"
 cat >"$work/hubgate.toml" <<TOML
@@ -21,9 +15,8 @@ upstream = [{ hubs = ["echo"], categories = ["messages"], plugin = "probe" }, { 
 plugins.probe = { path = "$guests/probe.wasm" }
 plugins.other = { path = "other.wasm" }
 TOML
-"$hubgate" --log error serve --config "$work/hubgate.toml" --ready-file "$work/ready.json" &
-until [ -e "$work/ready.json" ]; do sleep 0.1; done
-connection=$(sed 's/.*"connectionString":"\([^"]*\)".*/\1/' "$work/ready.json")
+serve hubgate
+connection=$(cat "$work/hubgate.connection")
 
 number=0
 swap() {
