@@ -9,9 +9,9 @@ use http::Method;
 use hubgate_tests::command::repository;
 use hubgate_tests::document::{Block, Reader};
 use hubgate_tests::http::{Answer, Request};
-use hubgate_tests::script::require_packages;
+use hubgate_tests::script::{Script, require_packages};
 use hubgate_tests::wait::{soon, until};
-use hubgate_tests::{Client, dotnet, private_network};
+use hubgate_tests::{Client, Token, dotnet, private_network};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
@@ -19,10 +19,11 @@ use tokio::net::TcpStream;
 const GATEWAY: &str = "127.0.0.1:8888";
 
 /// The documents that let their readers type something; each has a test here.
-const WITH_COMMANDS: [&str; 12] = [
+const WITH_COMMANDS: [&str; 13] = [
     "README.md",
     "docs/deploy.md",
     "docs/filters.md",
+    "docs/functions.md",
     "docs/move-from-azure.md",
     "docs/operations.md",
     "docs/plugins.md",
@@ -36,11 +37,6 @@ const WITH_COMMANDS: [&str; 12] = [
 
 #[test]
 fn whatever_a_document_lets_its_readers_type_is_typed_here() {
-    let markdown = |folder: &str| {
-        let entries = fs::read_dir(repository().join(folder)).expect("it can be listed");
-        let names = entries.map(|entry| entry.expect("it can be listed").file_name().to_string_lossy().into_owned());
-        names.filter(|name| name.ends_with(".md")).map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
-    };
     let folders = ["docs", "examples/chat-dotnet", "examples/chat-js", "examples/chat-rust"].map(markdown);
     let mut typed: Vec<String> = [vec!["README.md".to_owned()], folders.concat()]
         .concat()
@@ -49,6 +45,41 @@ fn whatever_a_document_lets_its_readers_type_is_typed_here() {
         .collect();
     typed.sort();
     assert_eq!(typed, WITH_COMMANDS);
+}
+
+#[test]
+fn links_of_documents_lead_somewhere() {
+    let documents: Vec<String> = markdown("docs").into_iter().chain(["README.md".to_owned()]).collect();
+    for document in documents {
+        let page = fs::read_to_string(repository().join(&document)).expect("it can be read");
+        for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (path, place) = link.split_once('#').unwrap_or((link, ""));
+            let folder = repository().join(&document).parent().expect("it is in a folder").to_owned();
+            let target = if path.is_empty() { repository().join(&document) } else { folder.join(path) };
+            assert!(target.exists(), "{document}: {link}");
+            if !place.is_empty() {
+                let text = fs::read_to_string(&target).expect("places are in documents");
+                let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+                assert!(headings.map(place_of).any(|each| each == place), "{document}: {link}");
+            }
+        }
+    }
+}
+
+/// What a heading is linked by.
+fn place_of(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|char| char.is_alphanumeric() || matches!(char, ' ' | '-' | '_'));
+    kept.map(|char| if char == ' ' { '-' } else { char }).collect()
+}
+
+fn markdown(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(repository().join(folder)).expect("it can be listed");
+    let names = entries.map(|entry| entry.expect("it can be listed").file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.ends_with(".md")).map(|name| format!("{folder}/{name}")).collect()
 }
 
 #[tokio::test]
@@ -337,4 +368,35 @@ async fn the_examples_are_started_as_they_say() {
     dotnet.types().await;
     assert!(dotnet.gateway().connection_string.starts_with("Endpoint=http://127.0.0.1:8888;AccessKey="));
     dotnet.ends();
+}
+
+#[tokio::test]
+async fn a_function_app_without_a_connected_trigger_works_as_its_guide_says() {
+    if !private_network::enter() {
+        return;
+    }
+    let emulators_key = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ABCDEFGH";
+    let mut reader = Reader::of("docs/functions.md");
+    reader.types().await;
+    for (key, endpoint) in [(None, "http://127.0.0.1:8888"), (Some(emulators_key), "http://localhost:8888")] {
+        if key.is_some() {
+            reader.types().await;
+        }
+        let key = key.map_or_else(|| access_key(&reader), str::to_owned);
+        let mut app = Script::start("upstream.mjs", &[&key, "7071"]);
+        assert_eq!(app.line().await, "listening 7071");
+        let token = Token::new(&format!("{endpoint}/client/?hub=chat"), &key).user("answer-404").sign();
+        let mut client = reader.client("chat").token(&token).connect().await;
+        assert_eq!(client.call("echo", json!(["x"])).await, Ok(json!("x")));
+        let event: Value = serde_json::from_str(&app.line().await).expect("it says what it hears");
+        assert_eq!((&event["event"], &event["url"]), (&json!("connected"), &json!("/runtime/webhooks/signalr")));
+        client.leave().await;
+    }
+    reader.ends();
+}
+
+/// The key that the reader has made.
+fn access_key(reader: &Reader) -> String {
+    let text = fs::read_to_string(reader.folder().join("access-keys")).expect("the guide makes it");
+    text.trim().to_owned()
 }
