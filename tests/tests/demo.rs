@@ -29,6 +29,42 @@ async fn without_arguments_a_page_is_served_that_needs_nothing_from_elsewhere() 
 }
 
 #[tokio::test]
+async fn a_page_may_ask_how_its_hub_and_its_component_are_and_only_one_of_dev() {
+    let gateway = Gateway::dev([]).start().await;
+    let mut ann = enter(&gateway).await;
+    ann.call("join", json!(["tea", "Ann"])).await.expect("the room is open");
+    let answer = gateway.get("/hubgate/status?hub=chat").await;
+    assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{}", answer.body);
+    let (status, plugin) = (answer.json(), &answer.json()["plugins"][0]);
+    assert_eq!((&status["clients"], &plugin["name"], &plugin["generation"]), (&json!(1), &json!("chat"), &json!(1)));
+    assert!(plugin["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")), "{plugin}");
+    assert!(plugin["calls"].as_u64().is_some_and(|calls| calls >= 2), "connected and join: {plugin}");
+    assert!(plugin["halfWithinMicroseconds"].is_u64() && plugin["secondsSinceLoaded"].is_u64(), "{plugin}");
+    assert_eq!(gateway.get("/hubgate/status?hub=other").await.json()["clients"], 0);
+    assert_eq!(gateway.get("/hubgate/status").await.status, 400);
+    assert_eq!(Gateway::probe().start().await.get("/hubgate/status?hub=probe").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_page_leads_to_documents_that_it_has() {
+    let gateway = Gateway::dev([]).start().await;
+    let page = gateway.get("/").await.body;
+    let links: Vec<&str> = page.split("href=\"docs/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(links.len() > 5, "{links:?}");
+    let names = fs::read_dir(repository().join("docs")).expect("it can be listed");
+    let names = names.map(|entry| entry.expect("it can be listed").file_name().to_string_lossy().into_owned());
+    // They lead to each other.
+    for name in names.filter(|name| name.ends_with(".md")) {
+        let answer = gateway.get(&format!("/docs/{name}")).await;
+        assert_eq!(answer.status, 200, "{name}");
+        assert!(answer.header("content-type").starts_with("text/plain"), "{name}: {:?}", answer.headers);
+    }
+    for name in links {
+        assert_eq!(gateway.get(&format!("/docs/{name}")).await.status, 200, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_makes_its_name_point_here_gets_nothing() {
     let gateway = Gateway::dev([]).start().await;
     for (method, path) in [

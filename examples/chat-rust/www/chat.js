@@ -2,6 +2,10 @@
 
 import { connect } from "./connection.js";
 
+const HUB = "chat";
+/** How often the page asks how the gateway is. */
+const STATUS_PERIOD = 1_000;
+
 const LONGEST_LOG = 500;
 const NAMES = ["Badger", "Curlew", "Dormouse", "Egret", "Finch", "Heron", "Ibex", "Lynx", "Marten", "Otter", "Puffin", "Wren"];
 const STATES = { connecting: "Connecting…", connected: "Connected", reconnecting: "Reconnecting…", closed: "Disconnected" };
@@ -11,15 +15,23 @@ const $ = (id) => document.getElementById(id);
 const rooms = new Map();
 let name = "";
 let current = "";
+let disconnects = 0;
 
-const connection = connect("hubs/chat", {
+const connection = connect(`hubs/${HUB}`, {
   state(state, error) {
+    if (state === "reconnecting" && $("status").dataset.state === "connected") {
+      $("disconnects").textContent = String((disconnects += 1));
+    }
     $("status").dataset.state = state;
     $("status").textContent = STATES[state];
+    const isAway = state === "reconnecting" || (state === "connecting" && Boolean(error));
+    $("away").hidden = !isAway;
     for (const button of document.querySelectorAll("form button")) {
       button.disabled = state !== "connected";
     }
-    showProblem(error);
+    // Of one that is away a browser tells nothing that helps.
+    const isTold = !isAway || error?.message.startsWith("The gateway");
+    showProblem(isTold ? error : undefined);
   },
   /** A connection that comes back is a new one, which is in no room yet. */
   async connected() {
@@ -61,6 +73,47 @@ on("say", async () => {
   await connection.invoke("say", current, $("text").value);
   $("text").value = "";
 });
+
+watch();
+
+/** Asks how the component is, again and again while somebody looks. */
+async function watch() {
+  for (;;) {
+    if (!document.hidden) {
+      const answer = await fetch(`hubgate/status?hub=${HUB}`).catch(() => undefined);
+      if (answer?.ok) {
+        showFacts(await answer.json());
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, STATUS_PERIOD));
+  }
+}
+
+function showFacts({ clients, plugins }) {
+  $("clients").textContent = String(clients);
+  const plugin = plugins.find((each) => each.name === HUB) ?? plugins[0];
+  if (!plugin) {
+    return;
+  }
+  $("generation").textContent = String(plugin.generation);
+  $("digest").textContent = plugin.digest?.replace("sha256:", "").slice(0, 12) ?? "none";
+  $("digest").title = plugin.digest ?? "";
+  $("swapped").textContent = plugin.generation > 1 ? `Swapped ${ago(plugin.secondsSinceLoaded)}` : `Started ${ago(plugin.secondsSinceLoaded)}`;
+  $("swapped").classList.toggle("fresh", plugin.generation > 1 && plugin.secondsSinceLoaded < 10);
+  $("refused").hidden = !plugin.lastError;
+  $("refused").textContent = plugin.lastError ? `The file's newest version does not serve: ${plugin.lastError}` : "";
+  if (plugin.halfWithinMicroseconds !== null) {
+    $("call-time").textContent = `≤ ${plugin.halfWithinMicroseconds.toLocaleString("en")} µs`;
+  }
+}
+
+function ago(seconds) {
+  if (seconds === null) {
+    return "never";
+  }
+  const [unit, count] = seconds < 60 ? ["s", seconds] : seconds < 3600 ? ["min", Math.floor(seconds / 60)] : ["h", Math.floor(seconds / 3600)];
+  return `${count} ${unit} ago`;
+}
 
 /** Runs `action` when the form is sent, and shows what went wrong. */
 function on(form, action) {

@@ -49,6 +49,11 @@ impl Presence {
         self.hubs().hub(name, is_configured)
     }
 
+    /// How many clients a hub has, on all shards.
+    pub fn clients_of(&self, name: &HubName) -> usize {
+        self.hubs().by_name.get(name).map_or(0, |hub| hub.clients())
+    }
+
     /// A shard begins to use a hub; gives its presence, which is another one if the hub was forgotten meanwhile.
     pub(crate) fn occupy(&self, name: &HubName, is_configured: bool) -> Arc<HubPresence> {
         let mut hubs = self.hubs();

@@ -16,7 +16,7 @@ use hubgate_core::filter::{Inspected, InspectionNumber};
 use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Effect, NewClient, NewServerConnection, Shard, Slot, TokenRefusal, TooManyTokens};
-use hubgate_plugin_host::{ShardPlugins, ShardQuestion};
+use hubgate_plugin_host::{PluginStatus, ShardPlugins, ShardQuestion};
 use hubgate_wire::endpoint::Resource;
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::{Claims, TokenError};
@@ -159,6 +159,11 @@ pub(crate) async fn run(
 impl ShardThread {
     pub(crate) fn now(&self) -> Millis {
         self.shared.now()
+    }
+
+    /// How all plugins are.
+    pub(crate) fn plugin_statuses(&self) -> Vec<PluginStatus> {
+        self.plugins.statuses()
     }
 
     /// The shard's buffer for reading, for as long as one connection reads.

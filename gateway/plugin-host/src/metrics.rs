@@ -241,6 +241,18 @@ impl CallTotals {
         self.outcomes.iter().sum()
     }
 
+    /// A bound of the histogram that at least half of the calls kept to. None before the first call, and where they kept to none.
+    pub(crate) fn half_within(&self) -> Option<Duration> {
+        let half = self.calls().div_ceil(2).max(1);
+        let mut counted = 0;
+        let mut bounds = BUCKETS.iter().zip(self.buckets);
+        let found = bounds.find(|(_, count)| {
+            counted += count;
+            counted >= half
+        });
+        found.map(|(bound, _)| Duration::from_nanos(*bound))
+    }
+
     pub(crate) fn traps(&self) -> u64 {
         Outcome::ALL.into_iter().filter(|outcome| outcome.is_trap()).map(|outcome| self.of(outcome)).sum()
     }
@@ -382,4 +394,27 @@ fn encode_versions(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>)
 
 fn in_seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_calls_keep_to_a_bound() {
+        let within = |times: &[u64]| {
+            let counters = CallCounters::default();
+            for microseconds in times {
+                counters.record(Outcome::Ok, Duration::from_micros(*microseconds));
+            }
+            let mut totals = CallTotals::default();
+            totals.add(&counters);
+            totals.half_within().map(|time| time.as_micros())
+        };
+        assert_eq!(within(&[]), None);
+        assert_eq!(within(&[40]), Some(50));
+        assert_eq!(within(&[900_000, 40, 3]), Some(50));
+        assert_eq!(within(&[900_000, 40, 3, 3]), Some(5));
+        assert_eq!(within(&[3_000_000]), None);
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use hubgate_core::filter::Halves;
 use hubgate_core::id::PluginName;
@@ -71,6 +71,8 @@ pub struct PluginStatus {
     pub loaded_at: Option<SystemTime>,
     /// Calls that ended, whatever came of them.
     pub calls: u64,
+    /// A time that at least half of these kept to, the wait for an instance included.
+    pub half_within: Option<Duration>,
     /// Calls that cost an instance: traps, time-outs and refused memory.
     pub traps: u64,
     /// What its instances hold, in bytes.
@@ -363,6 +365,7 @@ impl Plugin {
             },
             loaded_at: version.as_ref().map(|version| version.loaded_at),
             calls: totals.calls(),
+            half_within: totals.half_within(),
             traps: totals.traps(),
             memory_bytes: self.surroundings.memory.held(),
             last_error: history.last_error.clone(),

@@ -26,7 +26,7 @@ use crate::instance::{Broken, Instance};
 use crate::memory::Unused;
 use crate::metrics::{CallCounters, Outcome};
 use crate::peers::Peer;
-use crate::plugin::Plugin;
+use crate::plugin::{Plugin, PluginStatus};
 use crate::plugin_host::PluginHost;
 use crate::ticker;
 use crate::turns::Turns;
@@ -49,6 +49,11 @@ impl ShardPlugins {
         let plugins = ShardPlugins { pools: RefCell::default(), host, caller, questions };
         plugins.refresh();
         plugins
+    }
+
+    /// How all plugins are, on all shards.
+    pub fn statuses(&self) -> Vec<PluginStatus> {
+        self.host.statuses()
     }
 
     /// Goes on with the plugins that the host has now. Calls under way end where they began.

@@ -131,9 +131,27 @@ try {
     assert.equal(overflow, 0, "the page is no wider than the window");
   }
 
-  // The page comes back by itself, and into its rooms.
+  // It says what answers it, and leads to documents that are there.
+  await fact(ann.page, "clients", /^2$/);
+  await fact(ann.page, "generation", /^1$/);
+  await fact(ann.page, "digest", /^[0-9a-f]{12}$/);
+  await fact(ann.page, "call-time", /^≤ [0-9,]+ µs$/);
+  await fact(ann.page, "swapped", /^Started \d+ (s|min) ago$/);
+  await fact(ann.page, "disconnects", /^0$/);
+  for (const document of await ann.page.locator("a[href^='docs/']").all()) {
+    const answer = await ann.page.request.get(new URL(await document.getAttribute("href"), url).href);
+    assert.ok(answer.ok() && (await answer.text()).startsWith("# "), await document.getAttribute("href"));
+  }
+
+  // The page says when the gateway is away, comes back by itself, and into its rooms.
+  const away = ann.page.locator("#away").waitFor();
   console.log("restart me");
+  await away;
+  assert.match(await ann.page.locator("#away").textContent(), /The gateway does not answer/);
+  await ann.page.screenshot({ animations: "disabled", path: join(screenshots, "away.png") });
   await Promise.all([ann, bob].map(({ page }) => welcomedAgain(page)));
+  await ann.page.locator("#away").waitFor({ state: "hidden" });
+  await fact(ann.page, "disconnects", /^1$/);
   await say(ann, "We are back.");
   await line(bob.page, "We are back.");
 
@@ -142,6 +160,10 @@ try {
     await ann.page.evaluate(() => (window.sameAsBefore = true));
     console.log("change the component");
     await greeted(ann.page, newGreeting);
+    await fact(ann.page, "generation", /^2$/);
+    await fact(ann.page, "swapped", /^Swapped \d+ (s|min) ago$/);
+    await fact(ann.page, "disconnects", /^1$/);
+    await ann.page.screenshot({ animations: "disabled", path: join(screenshots, "swapped.png") });
     assert.equal(await ann.page.evaluate(() => window.sameAsBefore), true, "the page was not loaded again");
     await ann.page.getByRole("button", { name: "lobby", exact: true }).click();
   }
@@ -164,6 +186,11 @@ try {
   await bob.close();
 }
 console.log("done");
+
+/** Waits until the page says this of what answers it. */
+function fact(page, id, text) {
+  return page.locator(`#${id}`).filter({ hasText: text }).waitFor();
+}
 
 /** Joins one room after another until a greeting begins in the new way. */
 async function greeted(page, greeting) {

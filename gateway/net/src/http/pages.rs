@@ -1,13 +1,18 @@
-//! Files for browsers: the embedded page of `dev`, or a folder.
+//! Files for browsers: the embedded page of `dev`, or a folder; and what such a page may know of the gateway.
 
 use std::path::{Path, PathBuf};
 
+use http::header::CACHE_CONTROL;
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
+use hubgate_plugin_host::PluginStatus;
 use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal, with_type};
+use super::query::Query;
 use crate::settings::Pages;
+use crate::shard::ShardThread;
 
 const NOT_FOUND: Refusal = Refusal::NotFound(
     "Nothing is here. Clients connect at /client/?hub=NAME with the token that their application's negotiation gives them; where there \
@@ -19,14 +24,19 @@ const TWO_SLASHES: Refusal = Refusal::NotFound(
      clients connect, /server/?hub=NAME is where hub servers do, and the REST API is below /api/hubs/NAME.",
 );
 
+/// Where a page asks how its hub and the plugins are. It goes before a file of the same name.
+const STATUS_PATH: &str = "/hubgate/status";
+
 /// The file of the request's path; that of a folder is its `index.html`.
-pub(crate) async fn page(pages: &Pages, request: &Parts) -> Result<Answer, Refusal> {
+pub(crate) async fn page(shard: &ShardThread, request: &Parts) -> Result<Answer, Refusal> {
+    let pages = shard.shared.settings().pages.clone();
     let not_found = || if request.uri.path().starts_with("//") { TWO_SLASHES } else { NOT_FOUND };
     let path = percent_decode_str(request.uri.path()).decode_utf8().map_err(|_| not_found())?;
     let is_read = matches!(request.method, Method::GET | Method::HEAD);
     let not_allowed = Refusal::method_not_allowed("GET, HEAD, OPTIONS");
-    match pages {
+    match &pages {
         Pages::None => Err(not_found()),
+        _ if path == STATUS_PATH => is_read.then(|| status(shard, request)).unwrap_or(Err(not_allowed)),
         Pages::Embedded(files) => {
             let path = if path == "/" { "/index.html" } else { &path };
             let file = files.iter().find(|(name, ..)| *name == path);
@@ -42,6 +52,28 @@ pub(crate) async fn page(pages: &Pages, request: &Parts) -> Result<Answer, Refus
             Ok(with_type(StatusCode::OK, content_type(&file), content))
         }
     }
+}
+
+/// How many clients the hub of the query has, and which version of each plugin serves since when.
+fn status(shard: &ShardThread, request: &Parts) -> Result<Answer, Refusal> {
+    let hub = Query::of(&request.uri).hub()?;
+    let plugin = |status: PluginStatus| {
+        let loaded = status.loaded_at.and_then(|at| at.elapsed().ok());
+        json!({
+            "name": status.name.as_str(),
+            "generation": status.generation,
+            "digest": status.digest,
+            "secondsSinceLoaded": loaded.map(|time| time.as_secs()),
+            "calls": status.calls,
+            "halfWithinMicroseconds": status.half_within.map(|time| time.as_micros() as u64),
+            "lastError": status.last_error.map(|error| error.reason),
+        })
+    };
+    let plugins: Vec<Value> = shard.plugin_statuses().into_iter().map(plugin).collect();
+    let body = json!({ "clients": shard.shared.presence.clients_of(&hub), "plugins": plugins });
+    let mut answer = with_type(StatusCode::OK, "application/json", body.to_string());
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(answer)
 }
 
 /// The file of `path` below `folder`, wherever its links lead, unless they lead out.

@@ -64,7 +64,7 @@ async fn answer(
         (Place::ClientNegotiation, Some(Ok(hub))) => negotiate::connection(shard, request, hub).await,
         (Place::HubNegotiation(_), Some(Ok(hub))) => negotiate::without_host(shard, request, hub, remote),
         (Place::Server, Some(Ok(hub))) => server::answer(shard, request, hub, upgraded),
-        (_, _) => pages::page(&shard.shared.settings().pages, request).await,
+        (_, _) => pages::page(shard, request).await,
     };
     finish(shard, known_hub, request, remote, answer)
 }
