@@ -78,7 +78,8 @@ pub(crate) struct ScenarioArguments {
     /// Signs its own tokens, a user for each client, and connects straight to the endpoint; needs --hub.
     #[arg(long, requires = "hub")]
     pub(crate) connection_string: Option<String>,
-    #[arg(long)]
+    /// The hub that is measured by --connection-string.
+    #[arg(long, value_name = "NAME")]
     pub(crate) hub: Option<String>,
     /// When clients negotiate: by default once for all with --url, never with --connection-string.
     #[arg(long, num_args = 0..=1, default_missing_value = "each")]

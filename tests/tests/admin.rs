@@ -1,6 +1,7 @@
 //! The admin listener: who may ask it, and what it says.
 
 use hubgate_tests::Gateway;
+use hubgate_tests::command::repository;
 use hubgate_tests::http::Request;
 use hubgate_tests::wait::until;
 use serde_json::{Value, json};
@@ -169,4 +170,34 @@ async fn what_is_not_there_is_said_with_what_is() {
         assert_eq!((answer.status, answer.header("allow")), (405, allow), "{path}");
         assert!(answer.body.contains(allow), "{}", answer.body);
     }
+}
+
+#[tokio::test]
+async fn counters_without_a_hub_or_plugin_are_there_from_the_start() {
+    let page = std::fs::read_to_string(repository().join("docs/metrics.md")).expect("the page is there");
+    let ticked = |text: &str| -> Vec<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let (_, refused) = page.split_once("## Why requests were refused").expect("the page says why");
+    let (refused, _) = refused.split_once("\n## ").expect("another part follows");
+    let rows = refused.lines().filter(|line| line.starts_with("| `")).skip(1);
+    let first_cells = rows.map(|line| line.split(" | ").next());
+    let reasons = first_cells.flatten().flat_map(ticked).collect();
+    let meaning = |metric: &str| {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{metric}{{"))).expect(metric);
+        ticked(row.splitn(4, " | ").nth(2).expect("a row has three cells"))
+    };
+    let gateway = Gateway::probe().start().await;
+    let metrics = gateway.admin_request("/metrics").bearer(&gateway.ready().admin_token).send().await.body;
+    for (metric, label, values) in [
+        ("hubgate_requests_refused_total", "reason", reasons),
+        ("hubgate_webhook_requests_total", "outcome", meaning("hubgate_webhook_requests_total")),
+        ("hubgate_plugin_http_requests_total", "outcome", meaning("hubgate_plugin_http_requests_total")),
+        ("hubgate_task_panics_total", "task", meaning("hubgate_task_panics_total")),
+    ] {
+        assert!(values.len() > 3, "{metric}: {values:?}");
+        for value in values {
+            let line = format!("{metric}{{{label}=\"{value}\"}} 0");
+            assert!(metrics.lines().any(|each| each == line), "no {line}");
+        }
+    }
+    assert!(metrics.contains("hubgate_slow_peers_total{limit=\"server.timeouts.write\"} 0"));
 }

@@ -116,3 +116,19 @@ async fn the_load_does_not_leave_this_machine_by_itself() {
     let output = run(&["bench", "echo", "--connection-string", connection, "--hub", "x"]).await;
     assert!(output.code == Some(1) && output.stderr.contains("--remote"), "{output:?}");
 }
+
+#[test]
+fn each_option_has_a_text_of_help() {
+    for scenario in ["echo", "broadcast", "group", "rest", "connect", "idle"] {
+        let help = command::hubgate(["bench", scenario, "--help"]).success();
+        let mut lines = help.lines();
+        while let Some(line) = lines.next() {
+            if line.trim_start().starts_with("--") {
+                // The text stands on the same line, two blanks after the option, or on the next one.
+                let text =
+                    line.trim_start().split_once("  ").map_or_else(|| lines.next().unwrap_or_default(), |all| all.1);
+                assert!(!text.trim().is_empty(), "{scenario}: {line}");
+            }
+        }
+    }
+}

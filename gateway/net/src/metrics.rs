@@ -19,6 +19,39 @@ use crate::tasks::PeerTask;
 /// The label of hubs that have none of their own.
 const OTHER: &str = "other";
 
+/// Why requests and connections are refused.
+const REFUSALS: [&str; 27] = [
+    "absent",
+    "anonymous",
+    "connection",
+    "connections",
+    "connections-per-ip",
+    "connections-per-token",
+    "connections-per-user",
+    "descriptors",
+    "headers",
+    "host",
+    "http-body",
+    "http-connections",
+    "http-connections-per-ip",
+    "http-header",
+    "hub",
+    "hub-server",
+    "malformed",
+    "negotiated",
+    "negotiates-per-second",
+    "path",
+    "post",
+    "posts",
+    "request",
+    "tls",
+    "token",
+    "transport",
+    "user-memberships",
+];
+const WEBHOOK_OUTCOMES: [&str; 7] = ["ok", "status", "unreachable", "timed-out", "busy", "bad-answer", "bad-event"];
+const PLUGIN_HTTP_OUTCOMES: [&str; 5] = ["ok", "denied", "timed-out", "too-large", "failed"];
+
 /// What is counted outside of the shards' cores, which count for themselves.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -114,7 +147,7 @@ impl Metrics {
         let task_panics = Family::default();
         let help = "Tasks that panicked; what each did for one peer ended with that peer";
         registry.register("hubgate_task_panics", help, task_panics.clone());
-        Metrics {
+        let metrics = Metrics {
             registry,
             requests_refused,
             rest_requests,
@@ -123,6 +156,27 @@ impl Metrics {
             slow_peers,
             outbox_bytes,
             task_panics,
+        };
+        metrics.begin();
+        metrics
+    }
+
+    /// Counts 0 of everything that is known by name: a rate of a counter that appears with its first event misses that one.
+    fn begin(&self) {
+        for reason in REFUSALS {
+            self.requests_refused.get_or_create(&ReasonLabel { reason }).inc_by(0);
+        }
+        for outcome in WEBHOOK_OUTCOMES {
+            self.webhook_requests.get_or_create(&OutcomeLabel { outcome }).inc_by(0);
+        }
+        for outcome in PLUGIN_HTTP_OUTCOMES {
+            self.plugin_http_requests.get_or_create(&OutcomeLabel { outcome }).inc_by(0);
+        }
+        for reason in SlowReason::ALL {
+            self.slow_peers.get_or_create(&LimitLabel { limit: reason.key() }).inc_by(0);
+        }
+        for task in PeerTask::ALL {
+            self.task_panics.get_or_create(&TaskLabel { task: task.name() }).inc_by(0);
         }
     }
 

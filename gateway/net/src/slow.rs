@@ -31,6 +31,9 @@ pub(crate) enum SlowReason {
 }
 
 impl SlowReason {
+    pub(crate) const ALL: [SlowReason; 4] =
+        [SlowReason::Outbox, SlowReason::ServerOutbox, SlowReason::Write, SlowReason::Wait];
+
     /// The limit's key in the configuration.
     pub(crate) fn key(self) -> &'static str {
         match self {

@@ -45,6 +45,17 @@ pub(crate) enum PeerTask {
 }
 
 impl PeerTask {
+    pub(crate) const ALL: [PeerTask; 8] = [
+        PeerTask::Connection,
+        PeerTask::Transport,
+        PeerTask::Request,
+        PeerTask::Stream,
+        PeerTask::Call,
+        PeerTask::Filter,
+        PeerTask::Question,
+        PeerTask::Admin,
+    ];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             PeerTask::Connection => "connection",
