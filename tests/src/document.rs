@@ -330,14 +330,18 @@ async fn ended(shell: &mut Child) -> ExitStatus {
     until("a program to stop", async || shell.try_wait().expect("a child can be waited for")).await
 }
 
-/// What stands for programs that a reader has. The built gateway says where it is ready; what is there is neither built nor
-/// installed once more.
+/// What stands for programs that a reader has. The built gateway says where it is ready, and builds one component at a time, since
+/// those of one name have one file in the folder that all readers share; what is there is neither built nor installed once more.
 const PROGRAMS: [(&str, &str); 4] = [
     (
         "hubgate",
         r#"#!/usr/bin/env bash
 set -eu
-if [ "${1-}" != dev ] && [ "${1-}" != serve ]; then exec "$READER_GATEWAY" "$@"; fi
+case "${1-} ${2-}" in
+"dev "* | "serve "*) ;;
+"plugin build") exec flock "$CARGO_TARGET_DIR/reader" "$READER_GATEWAY" "$@" ;;
+*) exec "$READER_GATEWAY" "$@" ;;
+esac
 ready=
 for ((index = 1; index < $#; index++)); do
     if [ "${!index}" = --ready-file ]; then next=$((index + 1)) && ready=$(realpath -m "${!next}"); fi
@@ -386,7 +390,7 @@ fn environment(place: &Path, programs: &Path) -> Vec<(String, String)> {
         ("READER_PATH", path.clone()),
         ("READER_PLACE", place.display().to_string()),
         ("READER_GATEWAY", binary().display().to_string()),
-        // Kept from run to run, so that what components are made of is built once.
+        // Kept from run to run, and shared, so that what components are made of is built once.
         ("CARGO_TARGET_DIR", leavings("documents-target").display().to_string()),
         ("CARGO_NET_OFFLINE", "true".to_owned()),
         ("READER_TARGET", target),
@@ -394,7 +398,7 @@ fn environment(place: &Path, programs: &Path) -> Vec<(String, String)> {
     own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Copies what a clone has, with its times: what is built of it is built anew only when it has changed.
+/// Copies what a clone has. All of it is newer than what an earlier reader has built, and so it is built anew.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("there is room");
     for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
@@ -403,13 +407,11 @@ fn copy(from: &Path, to: &Path) {
         if NOT_CLONED.iter().any(|name| entry.file_name() == *name) {
             continue;
         }
-        if source.is_dir() {
-            copy(&source, &copied);
-        } else {
-            fs::copy(&source, &copied).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
-            let changed = entry.metadata().and_then(|metadata| metadata.modified()).expect("Linux knows it");
-            let file = File::options().write(true).open(&copied).expect("it is ours");
-            file.set_modified(changed).expect("it is ours");
+        match source.is_dir() {
+            true => copy(&source, &copied),
+            false => {
+                fs::copy(&source, &copied).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+            }
         }
     }
 }
