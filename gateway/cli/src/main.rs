@@ -16,7 +16,7 @@ use anyhow::anyhow;
 use clap::{CommandFactory, Parser, Subcommand};
 use hubgate_bench::Verdict;
 
-use crate::commands::{completions, config as config_command, dev, manual, plugin, serve, token};
+use crate::commands::{completions, config as config_command, dev, doctor, manual, plugin, serve, token};
 use crate::logging::Logging;
 
 /// A self-hosted realtime gateway, wire-compatible with Azure SignalR Service, with handlers as WebAssembly components.
@@ -43,6 +43,8 @@ enum Command {
     /// Checks a configuration file, or shows what it comes to.
     #[command(subcommand)]
     Config(config_command::Command),
+    /// Tells why a token, an origin, an endpoint, a key, a webhook or a plugin does not work.
+    Doctor(doctor::Arguments),
     /// Makes a token and prints it.
     #[command(subcommand)]
     Token(token::Command),
@@ -136,6 +138,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Serve(arguments) => serve::run(arguments, logging),
         Command::Config(command) => config_command::run(command),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Token(command) => token::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),

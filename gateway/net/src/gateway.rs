@@ -320,7 +320,7 @@ fn longest_end(drain: Drain) -> Duration {
 }
 
 /// The settings with the bound address, which an inherited socket may have from elsewhere; it is the endpoint if they have none.
-fn listening_at(listen: SocketAddr, mut settings: Settings) -> Settings {
+pub(crate) fn listening_at(listen: SocketAddr, mut settings: Settings) -> Settings {
     settings.listen = listen;
     if settings.endpoints.is_empty() {
         let url = format!("{}://{listen}", settings.scheme());

@@ -37,6 +37,9 @@ mod web_client;
 mod webhooks;
 mod websocket;
 
+pub use crate::http::checks;
+pub use web_client::{WebAnswer, ask, reach};
+
 pub use gateway::{Change, Gateway, Inherited, RunError, StartError, check_listening};
 pub use tasks::{Panicked, Working, on_a_thread};
 pub use tls::{Tls, TlsError};

@@ -20,7 +20,7 @@ impl CorsOrigins {
     pub const NONE: CorsOrigins = CorsOrigins { patterns: Vec::new(), any: false, localhost: false };
 
     /// Whether pages of `origin`, as a browser sends it, are allowed with credentials.
-    pub(crate) fn allows(&self, origin: &str) -> bool {
+    pub fn allows(&self, origin: &str) -> bool {
         let Some(origin) = Origin::parse(origin) else {
             return false;
         };

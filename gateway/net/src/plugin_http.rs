@@ -132,7 +132,7 @@ impl PluginHttp {
         }
         let addresses = AllowedAddresses { allowed: allowed.clone(), lookups: Arc::new(Semaphore::new(LOOKUPS)) };
         let connector = HttpConnector::new_with_resolver(addresses);
-        let client = web_client::builder().build(web_client::connector_with(connector, &self.shared));
+        let client = web_client::builder().build(web_client::connector_with(connector, web_client::tls(&self.shared)));
         clients.insert(plugin.clone(), PluginClient { allowed: allowed.clone(), client: client.clone() });
         client
     }

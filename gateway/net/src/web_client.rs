@@ -1,16 +1,20 @@
-//! Requests of the gateway to web servers: what webhooks and plugins have in common.
+//! Requests of the gateway to web servers: what webhooks, plugins and those have in common who look for faults.
 
 use std::fmt::Write;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
+use http::{Request, Uri};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioTimer;
 use rustls::{ClientConfig, RootCertStore};
+use tower_service::Service;
 
 use crate::gateway::Shared;
 use crate::tasks::WebClientTasks;
@@ -24,12 +28,19 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub(crate) type WebClient<R> = Client<HttpsConnector<HttpConnector<R>>, Full<Bytes>>;
 
 /// What makes connections for a client, with TLS where the URL says so.
-pub(crate) fn connector_with<R>(mut connector: HttpConnector<R>, shared: &Shared) -> HttpsConnector<HttpConnector<R>> {
+pub(crate) fn connector_with<R>(
+    mut connector: HttpConnector<R>,
+    tls: ClientConfig,
+) -> HttpsConnector<HttpConnector<R>> {
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT));
     connector.set_nodelay(true);
-    let tls = shared.web_tls.get_or_init(trusted_authorities).clone();
     HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector)
+}
+
+/// What certificates are checked by, read once.
+pub(crate) fn tls(shared: &Shared) -> ClientConfig {
+    shared.web_tls.get_or_init(trusted_authorities).clone()
 }
 
 /// A client that keeps its connections for a while. It follows no redirects.
@@ -63,4 +74,49 @@ pub(crate) fn whole_text(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// The largest answer that is read by [`ask`], in bytes.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
+
+/// What a web server answers.
+#[derive(Debug, Clone)]
+pub struct WebAnswer {
+    pub status: u16,
+    /// The header `Access-Control-Allow-Origin`.
+    pub allowed_origin: Option<String>,
+    pub body: String,
+}
+
+/// Asks a web server as the gateway asks webhooks. An error says why there is no answer.
+pub async fn ask(method: &str, url: &str, headers: &[(&str, &str)]) -> Result<WebAnswer, String> {
+    let mut request = Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::<Bytes>::default()).map_err(|error| error.to_string())?;
+    let client = builder().build(connector_with(HttpConnector::new(), trusted_authorities()));
+    let answered = async {
+        let answer = client.request(request).await.map_err(|error| whole_text(&error))?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await.map_err(|error| error.to_string())?;
+        let allowed_origin = head.headers.get(ACCESS_CONTROL_ALLOW_ORIGIN).and_then(|origin| origin.to_str().ok());
+        Ok(WebAnswer {
+            status: head.status.as_u16(),
+            allowed_origin: allowed_origin.map(str::to_owned),
+            body: String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        })
+    };
+    tokio::time::timeout(CONNECT, answered).await.unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
+}
+
+/// Connects to the server of a URL as the gateway connects to webhooks, with TLS where the URL says so, and asks nothing.
+pub async fn reach(url: &str) -> Result<(), String> {
+    let url: Uri = url.parse().map_err(|_| "it is no URL".to_owned())?;
+    let mut connector = connector_with(HttpConnector::new(), trusted_authorities());
+    let connected = async {
+        poll_fn(|cx| connector.poll_ready(cx)).await.map_err(|error| whole_text(error.as_ref()))?;
+        connector.call(url).await.map(drop).map_err(|error| whole_text(error.as_ref()))
+    };
+    tokio::time::timeout(CONNECT, connected).await.unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
 }

@@ -59,7 +59,7 @@ impl Endpoint {
     }
 
     /// Whether a token for this audience opens `resource` at the endpoint.
-    pub(crate) fn is_audience(&self, audience: &str, resource: Resource<'_>) -> bool {
+    pub fn is_audience(&self, audience: &str, resource: Resource<'_>) -> bool {
         Audience::parse(audience).is_some_and(|audience| {
             audience.scheme.eq_ignore_ascii_case(&self.scheme)
                 && is_same_host(&self.host, audience.host)

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 mod deep_check;
 pub(crate) mod dev;
+pub(crate) mod doctor;
 mod emulator;
 mod findings;
 pub(crate) mod manual;

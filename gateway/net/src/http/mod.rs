@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+pub mod checks;
 mod closing;
 pub(crate) mod connections;
 mod cors;

@@ -17,6 +17,7 @@ use super::answer::{Answer, Refusal, json};
 use super::query::Query;
 use super::{forwarded, host};
 use crate::http_places::HttpPlace;
+use crate::settings::Settings;
 use crate::shard::ShardThread;
 
 /// How long the tokens live that the gateway gives out itself, in seconds.
@@ -53,9 +54,7 @@ pub(crate) fn without_host(
     remote: SocketAddr,
 ) -> Result<Answer, Refusal> {
     let settings = shard.shared.settings();
-    if !settings.hub(hub).anonymous_negotiate {
-        return Err(Refusal::NotAnonymous(hub.clone()));
-    }
+    check_open(&settings, hub)?;
     // Nothing else holds back a page that has made its name point here.
     host::check(&settings, remote.ip(), request)?;
     check_rate(shard)?;
@@ -71,6 +70,14 @@ pub(crate) fn without_host(
     let query = Query::of(&request.uri).without(&["hub", "negotiateVersion"]);
     let url = if query.is_empty() { audience } else { format!("{audience}&{query}") };
     Ok(json(&Redirect { url: &url, access_token }))
+}
+
+/// Whether clients without a token may come in.
+pub(super) fn check_open(settings: &Settings, hub: &HubName) -> Result<(), Refusal> {
+    match settings.hub(hub).anonymous_negotiate {
+        true => Ok(()),
+        false => Err(Refusal::NotAnonymous(hub.clone())),
+    }
 }
 
 fn check_rate(shard: &ShardThread) -> Result<(), Refusal> {
@@ -93,17 +100,23 @@ pub(crate) fn bearer_token(header: &HeaderValue) -> Option<&str> {
 /// The claims of a client's token for `hub`, which say without doubt who the client is.
 pub(crate) fn client_claims(shard: &ShardThread, token: &str, hub: &HubName) -> Result<Rc<Claims>, Refusal> {
     let claims = shard.verify(token, Resource::Client { hub: hub.as_str() })?;
+    check_user(&shard.shared.settings(), &claims, hub)?;
+    Ok(claims)
+}
+
+/// Whether claims say without doubt who a client of `hub` is, in a way that upstream can be told.
+pub(super) fn check_user(settings: &Settings, claims: &Claims, hub: &HubName) -> Result<(), Refusal> {
     let user = claims.user_id()?;
     if user.is_some_and(|user| !is_short_enough(user)) {
         return Err(Refusal::bad_request(InvalidUserId.to_string()));
     }
     if let Some(user) = user
         && !webhook::is_header_value(user)
-        && shard.shared.settings().core.tells_webhook(hub)
+        && settings.core.tells_webhook(hub)
     {
         return Err(Refusal::UserForWebhook(hub.clone()));
     }
-    Ok(claims)
+    Ok(())
 }
 
 /// A new id on a shard. It may be a secret, so its bits come from the operating system.

@@ -12,6 +12,7 @@ use super::negotiate::{access_token, new_id};
 use super::query::Query;
 use super::upgrade::{NoUpgrade, switching_protocols, websocket_key};
 use super::{Upgrade, Upgraded};
+use crate::settings::Settings;
 use crate::shard::ShardThread;
 
 /// How the server SDK introduces itself. Its sibling that only sends, the management SDK, has another name.
@@ -27,10 +28,9 @@ pub(super) fn answer(
     let token = access_token(request).ok_or(Refusal::NoToken)?;
     let claims = shard.verify(&token, Resource::Server { hub: hub.as_str() })?;
     let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
-    let takes_hub_servers = shard.shared.settings().core.hub(hub).mode.takes_hub_servers();
     // Of others the handshake tells whether clients are to be routed to them.
-    if !takes_hub_servers && header("asrs-user-agent").is_some_and(|agent| agent.starts_with(SERVER_SDK)) {
-        return Err(Refusal::HubServerOfServerless(hub.clone()));
+    if header("asrs-user-agent").is_some_and(|agent| agent.starts_with(SERVER_SDK)) {
+        check_mode(&shard.shared.settings(), hub)?;
     }
     let key = websocket_key(&request.headers).map_err(|no_upgrade| match no_upgrade {
         NoUpgrade::Wrong(why) => Refusal::bad_request(why),
@@ -52,4 +52,12 @@ pub(super) fn answer(
     };
     *upgraded.borrow_mut() = Some(Upgraded::Server(NewServerConnection { hub: hub.clone(), server }));
     Ok(switching_protocols(key))
+}
+
+/// Whether a hub takes servers that clients are routed to.
+pub(super) fn check_mode(settings: &Settings, hub: &HubName) -> Result<(), Refusal> {
+    match settings.core.hub(hub).mode.takes_hub_servers() {
+        true => Ok(()),
+        false => Err(Refusal::HubServerOfServerless(hub.clone())),
+    }
 }

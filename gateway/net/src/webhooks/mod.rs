@@ -82,7 +82,7 @@ impl Webhooks {
     /// Made when it is first needed: a gateway without webhooks reads no certificates.
     fn client(&self) -> &WebClient<GaiResolver> {
         self.client.get_or_init(|| {
-            let connector = web_client::connector_with(HttpConnector::new(), &self.shared);
+            let connector = web_client::connector_with(HttpConnector::new(), web_client::tls(&self.shared));
             web_client::builder().build(connector)
         })
     }

@@ -1,0 +1,208 @@
+//! `hubgate doctor`: what does not work, in the words of the gateway's own checks.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use hubgate_tests::command::{Finished, binary};
+use hubgate_tests::gateway::{KEY, Setup};
+use hubgate_tests::token::Token;
+use hubgate_tests::webhook::Webhook;
+use hubgate_tests::{Gateway, guests};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// Where nothing listens.
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+struct Case {
+    _folder: TempDir,
+    file: PathBuf,
+}
+
+fn doctor(arguments: &[&str]) -> Finished {
+    Finished::of(Command::new(binary()).arg("doctor").args(arguments))
+}
+
+fn setup() -> Setup {
+    Gateway::serve().with(&format!(
+        "server.listen = '127.0.0.1:0'\nserver.endpoints = ['{NOWHERE}']\nhubs.chat.mode = 'serverless'"
+    ))
+}
+
+impl Case {
+    fn of(setup: Setup) -> Case {
+        let (folder, file) = setup.written();
+        Case { _folder: folder, file }
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Finished {
+        let file = self.file.display().to_string();
+        doctor(&[&["--config", &file], arguments].concat())
+    }
+
+    /// The first finding is an error about `subject` that says `why`.
+    fn finds(&self, arguments: &[&str], subject: &str, why: &str) {
+        found(&self.ask(arguments), subject, why);
+    }
+
+    fn finds_nothing(&self, arguments: &[&str]) {
+        let asked = self.ask(arguments);
+        assert_eq!(asked.code, Some(0), "{arguments:?}: {asked:?}");
+        assert_eq!(asked.stdout, "nothing was found that would not work\n", "{arguments:?}: {asked:?}");
+    }
+}
+
+fn found(asked: &Finished, subject: &str, why: &str) {
+    assert_eq!(asked.code, Some(1), "{asked:?}");
+    let first = asked.stdout.lines().next().unwrap_or_default();
+    assert!(first.starts_with(&format!("error: {subject}: ")) && first.contains(why), "{subject}, {why}: {asked:?}");
+}
+
+fn token() -> Token {
+    Token::new(&format!("{NOWHERE}/client/?hub=chat"), KEY)
+}
+
+#[test]
+fn a_token_that_is_refused_is_told_why_without_a_gateway() {
+    let case = Case::of(setup());
+    case.finds_nothing(&["--token", &token().sign()]);
+    case.finds_nothing(&["--token", &format!("Bearer {}", token().sign())]);
+    case.finds_nothing(&["--token", &Token::new(&format!("{NOWHERE}/api/hubs/chat/:send"), KEY).sign()]);
+    for (token, why) in [
+        (token().key("somebody else's key").sign(), "is not signed with an access key of this gateway"),
+        // What the key's text is the base64 of.
+        (token().key("tests-only-first-access-key-0123456789").sign(), "base64"),
+        (token().expires_in(-1).sign(), "the token has expired"),
+        (token().without_claim("exp").sign(), "has no `exp` claim"),
+        (token().valid_after(3600).sign(), "is not valid yet"),
+        (token().audience("http://other.example/client/?hub=chat").sign(), "expected is http://127.0.0.1:1/client"),
+        (token().without_claim("aud").sign(), "no `aud` claim"),
+        (token().claim("nameid", json!({ "id": 1 })).sign(), "`nameid` claim names no user"),
+        (token().claim("asrs.s.htt", 8).sign(), "allows no transport that exists"),
+        (Token::new(&format!("{NOWHERE}/server/?hub=chat"), KEY).sign(), "it takes no hub servers"),
+        ("not a token".to_owned(), "is no JSON Web Token"),
+    ] {
+        case.finds(&["--token", &token], "--token", why);
+        assert!(!case.ask(&["--token", &token]).stdout.contains(KEY), "no key is told");
+    }
+}
+
+#[test]
+fn a_token_is_held_against_the_url_that_it_is_sent_to() {
+    let case = Case::of(setup());
+    for (path, why) in [
+        ("/client/?hub=other", "is for another audience"),
+        ("/api/hubs/chat/:send", "expected is http://127.0.0.1:1/api/hubs/chat/:send"),
+        ("/server/?hub=chat", "is for another audience"),
+    ] {
+        let asked = case.ask(&["--token", &token().sign(), "--url", &format!("{NOWHERE}{path}")]);
+        found(&asked, "--token", why);
+    }
+}
+
+#[test]
+fn without_the_configuration_all_but_the_signature_is_looked_at() {
+    found(&doctor(&["--token", &token().expires_in(-1).sign()]), "--token", "the token has expired");
+    let unknown = doctor(&["--token", &token().key("any").sign()]);
+    assert_eq!(unknown.code, Some(0), "{unknown:?}");
+    assert!(unknown.stdout.starts_with("warning: --token: its signature is not looked at"), "{unknown:?}");
+}
+
+#[test]
+fn an_origin_is_told_why_browsers_keep_its_pages_away() {
+    let case = Case::of(setup().with(
+        "hubs.chat.cors-origins = ['https://app.example.com']\nhubs.open.cors-origins = ['*']\nhubs.open.mode = 'serverless'",
+    ));
+    let at = |hub: &str| Token::new(&format!("{NOWHERE}/client/?hub={hub}"), KEY).sign();
+    for (hub, origin, subject, why) in [
+        ("chat", "https://evil.example", "hubs.chat.cors-origins", "https://evil.example is not among them"),
+        ("chat", "http://app.example.com", "hubs.chat.cors-origins", "is not among them"),
+        ("chat", "https://app.example.com/page", "--origin", "has a path"),
+        ("chat", "null", "--origin", "cannot be allowed"),
+        ("other", "https://app.example.com", "hubs.\"*\".cors-origins", "is not among them"),
+    ] {
+        case.finds(&["--token", &at(hub), "--origin", origin], subject, why);
+    }
+    case.finds_nothing(&["--token", &at("chat"), "--origin", "https://APP.example.com/"]);
+    let any = case.ask(&["--token", &at("open"), "--origin", "https://app.example.com"]);
+    assert_eq!(any.code, Some(0), "{any:?}");
+    assert!(
+        any.stdout.contains("warning: hubs.open.cors-origins: ") && any.stdout.contains("withCredentials"),
+        "{any:?}"
+    );
+    assert_eq!(case.ask(&["--origin", "https://app.example.com"]).code, Some(0), "one hub lists it");
+    let one = Case::of(setup().with("hubs.chat.cors-origins = ['https://app.example.com']"));
+    one.finds(&["--origin", "https://b.example.com"], "hubs.\"*\".cors-origins", "is not among them");
+}
+
+#[test]
+fn a_url_that_leads_nowhere_is_told_so() {
+    let case = Case::of(setup());
+    case.finds(
+        &["--url", "http://b.example.invalid/client/?hub=chat"],
+        "server.endpoints",
+        "there are http://127.0.0.1:1",
+    );
+    case.finds(&["--url", &format!("{NOWHERE}/client/")], "--url", "The query needs exactly one `hub`.");
+    case.finds(&["--url", &format!("{NOWHERE}/client/?hub=1")], "--url", "Invalid hub name");
+    case.finds(&["--url", &format!("{NOWHERE}/hubs/chat")], "hubs.chat.negotiate", "is not open to everybody");
+    case.finds(&["--url", NOWHERE], "--url", "no answer");
+    found(&doctor(&["--url", "localhost:8888"]), "--url", "must be an http or https URL");
+}
+
+#[tokio::test]
+async fn what_the_configuration_names_is_tried() {
+    let webhook = Webhook::silent().await;
+    let with = |config: &str| Case::of(setup().with(config));
+    with(&format!("upstream = [{{ url = '{}' }}]", webhook.url())).finds_nothing(&[]);
+    let unreachable = "upstream = [{ url = 'http://127.0.0.1:1/api?code=secret' }]";
+    with(unreachable).finds(&[], "upstream[0].url", "the upstream could not be reached");
+    assert!(!with(unreachable).ask(&[]).stdout.contains("secret"), "a query may be a secret");
+    let missing = "plugins.chat.path = 'gone.wasm'\nupstream = [{ plugin = 'chat' }]";
+    with(missing).finds(&[], "plugins.chat.path", "gone.wasm cannot be read");
+    with("server.access-keys = ['short']").finds(&[], "--config", "server.access-keys: holds a key of 5 bytes");
+    let listed =
+        with("hubs.chat.mode = 'default'\nupstream = [{ hubs = ['chat'], url = 'http://127.0.0.1:1/' }]").ask(&[]);
+    let lines: Vec<&str> = listed.stdout.lines().map(|line| line.split(':').next().unwrap_or_default()).collect();
+    assert_eq!(lines, ["error", "warning"], "the worst comes first: {listed:?}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_runs_is_asked_where_a_url_names_it_and_not_disturbed() {
+    let gateway = Gateway::probe().with("hubs.probe.cors-origins = ['https://app.example.com']").start().await;
+    let configured = |more: &str| {
+        let (listen, admin) = (gateway.ready().listen, gateway.ready().admin);
+        let data = gateway.folder().join("data");
+        Case::of(Gateway::serve().plugin("probe", &guests::probe()).with(&format!(
+            "server.listen = '{listen}'\nadmin.listen = '{admin}'\nserver.data-dir = '{}'\nhubs.probe.mode = 'serverless'
+             upstream = [{{ plugin = 'probe' }}]\n{more}",
+            data.display()
+        )))
+    };
+    configured("").finds_nothing(&[]);
+    let url = format!("{}/client/?hub=probe", gateway.url());
+    configured("").finds_nothing(&["--url", &url]);
+    configured("").finds_nothing(&["--url", &url, "--token", &gateway.token("probe").sign()]);
+    let other_key = "server.access-keys = ['another-key-that-the-gateway-does-not-have']";
+    configured(other_key).finds(&["--url", &url], "--url", "negotiation is answered with 401");
+
+    let foreign = gateway.token("probe").key("another-key-that-the-gateway-does-not-have").sign();
+    let refused = doctor(&["--url", &url, "--token", &foreign]);
+    found(&refused, "--token", "is not signed with an access key of this gateway");
+    let token = gateway.token("probe").sign();
+    assert_eq!(doctor(&["--url", &url, "--token", &token, "--origin", "https://app.example.com"]).code, Some(0));
+    let hidden = doctor(&["--url", &url, "--token", &token, "--origin", "https://b.example.com"]);
+    found(&hidden, "--origin", "browsers hide it");
+    let no_gateway = doctor(&["--url", &format!("http://{}", gateway.ready().admin)]);
+    found(&no_gateway, "--url", "as no gateway answers");
+    assert_eq!(gateway.clients_of("probe").await, 0);
+}
+
+#[test]
+fn it_has_to_be_said_what_does_not_work() {
+    for arguments in [&[][..], &["--origin", "https://app.example.com"]] {
+        let asked = doctor(arguments);
+        assert_eq!(asked.code, Some(2), "{asked:?}");
+        assert!(asked.stderr.contains("--config FILE, --url URL or --token TOKEN"), "{asked:?}");
+    }
+}
