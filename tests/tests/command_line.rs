@@ -2,10 +2,12 @@
 
 use std::process::Command;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hubgate_tests::command::{Finished, binary, hubgate, repository};
 use hubgate_tests::wait::until;
 use hubgate_tests::{Gateway, guests};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn help_and_version_are_results() {
@@ -143,6 +145,24 @@ async fn a_client_token_from_the_connection_string_opens_its_hub() {
     assert_eq!((&me["userId"], &me["claims"]["role"]), (&json!("ann"), &json!(["admin", "editor"])));
     let elsewhere = gateway.client("other").token(token).negotiate("").await;
     assert_eq!(elsewhere.status, 401, "it opens no other hub");
+}
+
+#[test]
+fn the_port_of_a_connection_string_is_that_of_the_endpoint() {
+    let audience = |connection: &str| {
+        let token = hubgate(["token", "client", "--hub", "chat", "--connection-string", connection]).success();
+        let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok()).expect("a token");
+        let claims: Value = serde_json::from_slice(&claims).expect("claims are JSON");
+        claims["aud"].as_str().expect("a text").to_owned()
+    };
+    let with = |endpoint: &str, more: &str| format!("Endpoint={endpoint};AccessKey=k;Version=1.0;{more}");
+    assert_eq!(audience(&with("http://localhost", "Port=8080;")), "http://localhost:8080/client/?hub=chat");
+    assert_eq!(audience(&with("http://localhost:1/base/", "port=8080")), "http://localhost:8080/base/client/?hub=chat");
+    assert_eq!(audience(&with("http://localhost", "")), "http://localhost/client/?hub=chat");
+    let wrong = with("http://localhost", "Port=many;");
+    let refused = hubgate(["token", "client", "--hub", "chat", "--connection-string", &wrong]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("--connection-string: Port is no number"), "{refused:?}");
 }
 
 #[tokio::test]

@@ -66,6 +66,7 @@ fn a_wrong_value_is_named_with_the_path_of_its_key() {
         ("plugins.probe.concurrency = 0", "plugins.probe.concurrency"),
         ("plugins.probe.state-writes = '1KiB'", "plugins.probe.state-writes"),
         ("plugins.probe.rollback = 'never'", "plugins.probe.rollback"),
+        ("plugins.probe.rollback = true", "plugins.probe.rollback"),
         ("plugins.probe.rollback = { error = 0.5 }", "plugins.probe.rollback"),
         ("plugins.probe.rollback = { errors = 0 }", "plugins.probe.rollback"),
         ("plugins.probe.rollback = { errors = 0.0 }", "plugins.probe.rollback.errors"),
@@ -98,8 +99,40 @@ fn a_wrong_value_is_told_with_what_helps() {
         ("server.log = 'verbose'", "server.log", "\"verbose\" is no level"),
         ("hubs.chat.cors-origins = ['*', 'app.example.com']", "hubs.chat.cors-origins[1]", "has no scheme"),
         ("hubs.'*'.cors-origins = ['https://a/b']", "hubs.*.cors-origins[0]", "has a path"),
+        (
+            "hubs.chat.mode = 'sometimes'",
+            "hubs.chat.mode",
+            "\"sometimes\" is none of \"default\", \"serverless\", \"classic\"",
+        ),
+        ("server.limits.connections = 'many'", "server.limits.connections", "\"many\" is not a whole number from 0 on"),
+        ("server.shards = -1", "server.shards", "-1 is not a whole number from 0 to 65535"),
+        ("plugins.probe.path = 5", "plugins.probe.path", "5 is not a"),
+        ("plugins.probe.rollback = true", "plugins.probe.rollback", "true is not `false` (never by itself)"),
+        ("plugins.probe.rollback = true", "plugins.probe.rollback", "{ errors = 0.5, window = \"10s\", calls = 20 }"),
     ] {
         refused(config, &[key, help]);
+    }
+}
+
+#[test]
+fn an_error_names_the_file_and_the_line() {
+    let key = format!("[server]\naccess-keys = ['{KEY}']\n");
+    for (config, at) in [
+        (format!("{key}shards = 'x'\n"), "hubgate.toml, line 3: server.shards: "),
+        (format!("{key}endpoints = [\n  'http://a',\n  'b',\n]\n"), "hubgate.toml, line 5: server.endpoints[1]: "),
+        (
+            format!("{key}\n[hubs.chat]\nmode = 'serverless'\nfilters = ['gone']\n"),
+            "hubgate.toml, line 6: hubs.chat.filters: ",
+        ),
+        (format!("{key}[[upstream]]\nplugin = 'gone'\n"), "hubgate.toml, line 4: upstream[0].plugin: "),
+        (format!("{key}lisen = 'x'\n"), "hubgate.toml, line 3: server"),
+        (format!("{key}[servr]\n"), "hubgate.toml, line 3: "),
+        (format!("{key}listen = \n"), "hubgate.toml, line 3: "),
+        ("[admin]\n".to_owned(), "hubgate.toml: server.access-keys: set one or two keys"),
+    ] {
+        let checked = check_text(&config);
+        assert_eq!(checked.code, Some(2), "{config}: {checked:?}");
+        assert!(checked.stderr.contains(at), "{config}: {checked:?}");
     }
 }
 
@@ -271,6 +304,8 @@ fn an_upstream_item_is_a_plugin_or_a_webhook_with_a_literal_host() {
         ("plugin = 'probe', on-connect-failure = 'log'", "upstream[0].on-connect-failure", "webhooks"),
         ("url = 'http://{hub}.example.com/'", "upstream[0].url", "host"),
         ("url = 'localhost/{hub}'", "upstream[0].url", "http"),
+        ("url = 'http://localhost/{user}'", "upstream[0].url", "has {user}, which stands for nothing"),
+        ("url = 'http://localhost/{Hub}'", "upstream[0].url", "there are {hub}, {category} and {event}"),
         ("url = 'http://a/{@Microsoft.KeyVault(SecretUri=https://v/s)}'", "upstream[0].url", "Key Vault"),
         ("url = 'http://localhost/', on-connect-failure = 'ignore'", "upstream[0].on-connect-failure", "ignore"),
     ] {

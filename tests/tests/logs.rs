@@ -85,3 +85,14 @@ async fn a_refusal_that_somebody_has_to_mend_is_a_line_once_for_each_cause() {
     assert_eq!(warnings(&gateway, "pages of this origin are refused").len(), 1, "{}", gateway.log());
     assert!(!gateway.log().contains(&token) && !gateway.log().contains(token.rsplit('.').next().expect("a signature")));
 }
+
+#[tokio::test]
+async fn a_count_of_nothing_is_no_part_of_a_line() {
+    let failing = "hubs.chat = { mode = 'serverless', negotiate = { anonymous = true } }
+                   upstream = [{ url = 'http://127.0.0.1:1/', retries = 0, on-connect-failure = 'log' }]";
+    let gateway = Gateway::serve().with(failing).start().await;
+    let client = gateway.client("chat").connect().await;
+    gateway.logs(&["WARN", "a webhook has failed", "hub=chat"]).await;
+    assert!(!gateway.log().contains("unlogged"), "{}", gateway.log());
+    client.leave().await;
+}

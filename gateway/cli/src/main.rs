@@ -123,10 +123,23 @@ fn main() -> ExitCode {
         Err(Failure::Usage(error)) => Some((2, error)),
     };
     if let Some((_, error)) = &failure {
-        logging::say(&format!("hubgate: {error:#}"));
+        logging::say(&format!("hubgate: {}", with_causes(error)));
     }
     logging::flush();
     ExitCode::from(failure.map_or(0, |(code, _)| code))
+}
+
+/// An error with all of its causes, each once: some texts have that of their cause in them.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -135,7 +148,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         tracing::warn!(%error, "the memory of this process, which holds keys, may come into core files");
     }
     match arguments.command {
-        Command::Dev(arguments) => dev::run(arguments),
+        Command::Dev(arguments) => dev::run(arguments, &logging),
         Command::Serve(arguments) => serve::run(arguments, logging),
         Command::Config(command) => config_command::run(command),
         Command::Doctor(arguments) => doctor::run(&arguments),
@@ -147,5 +160,25 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             Verdict::Complete => Ok(()),
             Verdict::Incomplete => Err(Failure::Failed(anyhow!("messages were lost, doubled or out of order"))),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read a: {source}")]
+    struct Telling {
+        source: io::Error,
+    }
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let source = || io::Error::other("the disk is gone");
+        let telling = anyhow!(Telling { source: source() });
+        assert_eq!(with_causes(&telling), "cannot read a: the disk is gone");
+        assert_eq!(with_causes(&telling.context("--config")), "--config: cannot read a: the disk is gone");
+        assert_eq!(with_causes(&anyhow!(source()).context("cannot read b")), "cannot read b: the disk is gone");
     }
 }

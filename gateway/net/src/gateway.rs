@@ -107,8 +107,20 @@ fn cure(error: &io::Error) -> &'static str {
 
 /// Whether the gateway could listen where the settings say; nothing listens there afterwards.
 pub fn check_listening(settings: &Settings) -> Vec<StartError> {
-    let sockets = [listen(LISTEN, settings.listen, None), listen(ADMIN_LISTEN, settings.admin.listen, None)];
-    sockets.into_iter().filter_map(Result::err).collect()
+    let mut listening = Vec::new();
+    let mut errors = Vec::new();
+    for (key, address) in [(LISTEN, settings.listen), (ADMIN_LISTEN, settings.admin.listen)] {
+        let listens = |socket: ListeningSocket| {
+            let listens = socket.listen().map_err(|source| StartError::Listen { key, address, source });
+            listens.map(|()| socket)
+        };
+        match bind(key, address, None).and_then(listens) {
+            // Held, so that one address for both is found.
+            Ok(socket) => listening.push(socket),
+            Err(error) => errors.push(error),
+        }
+    }
+    errors
 }
 
 /// Why a gateway that ran ended otherwise than it was asked to.
@@ -144,6 +156,28 @@ pub struct Inherited {
     pub admin: Option<TcpListener>,
 }
 
+/// The addresses of a gateway, which nobody else can have; connections are still refused.
+#[derive(Debug)]
+pub struct Sockets {
+    clients: ListeningSocket,
+    admin: ListeningSocket,
+}
+
+impl Sockets {
+    /// Binds those that are not inherited.
+    pub fn bind(settings: &Settings, inherited: Inherited) -> Result<Sockets, StartError> {
+        Ok(Sockets {
+            clients: bind(LISTEN, settings.listen, inherited.clients)?,
+            admin: bind(ADMIN_LISTEN, settings.admin.listen, inherited.admin)?,
+        })
+    }
+
+    /// The address that clients connect to.
+    pub fn listen_address(&self) -> io::Result<SocketAddr> {
+        self.clients.address()
+    }
+}
+
 /// A gateway that listens.
 #[derive(Debug)]
 pub struct Gateway {
@@ -156,16 +190,19 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Binds the listeners that are not inherited. Nothing is accepted before [`Gateway::run`]. The process may have
-    /// `max_descriptors` open files.
-    pub fn bind(
+    /// Begins to listen. Nothing is accepted before [`Gateway::run`]. The process may have `max_descriptors` open files.
+    pub fn listen(
         settings: Settings,
         plugins: PluginHost,
         max_descriptors: usize,
-        inherited: Inherited,
+        sockets: Sockets,
     ) -> Result<Gateway, StartError> {
-        let listener = listen(LISTEN, settings.listen, inherited.clients)?;
-        let admin = listen(ADMIN_LISTEN, settings.admin.listen, inherited.admin)?;
+        let Sockets { clients: listener, admin } = sockets;
+        for (key, address, socket) in
+            [(LISTEN, settings.listen, &listener), (ADMIN_LISTEN, settings.admin.listen, &admin)]
+        {
+            socket.listen().map_err(|source| StartError::Listen { key, address, source })?;
+        }
         let (listen, admin_address) = (listener.address()?, admin.address()?);
         let mut registry = Registry::default();
         plugins.register_metrics(&mut registry);
@@ -329,11 +366,7 @@ pub(crate) fn listening_at(listen: SocketAddr, mut settings: Settings) -> Settin
     settings
 }
 
-fn listen(
-    key: &'static str,
-    address: SocketAddr,
-    inherited: Option<TcpListener>,
-) -> Result<ListeningSocket, StartError> {
+fn bind(key: &'static str, address: SocketAddr, inherited: Option<TcpListener>) -> Result<ListeningSocket, StartError> {
     match inherited {
         Some(socket) => {
             let socket = ListeningSocket::inherited(socket).and_then(|socket| {

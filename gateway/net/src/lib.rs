@@ -40,6 +40,6 @@ mod websocket;
 pub use crate::http::checks;
 pub use web_client::{WebAnswer, ask, reach};
 
-pub use gateway::{Change, Gateway, Inherited, RunError, StartError, check_listening};
+pub use gateway::{Change, Gateway, Inherited, RunError, Sockets, StartError, check_listening};
 pub use tasks::{Panicked, Working, on_a_thread};
 pub use tls::{Tls, TlsError};

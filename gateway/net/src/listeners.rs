@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -24,12 +25,11 @@ fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG.into())?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
-/// A listening socket that nobody accepts on yet.
+/// A socket that has its address, on which nobody accepts yet.
 #[derive(Debug)]
 pub(crate) struct ListeningSocket {
     socket: std::net::TcpListener,
@@ -37,8 +37,18 @@ pub(crate) struct ListeningSocket {
 }
 
 impl ListeningSocket {
+    /// Fails where another program listens. Connections are refused until [`ListeningSocket::listen`].
     pub(crate) fn bind(address: SocketAddr) -> io::Result<ListeningSocket> {
         Ok(ListeningSocket { socket: bind(address)?, is_shared: false })
+    }
+
+    /// Lets connections come.
+    pub(crate) fn listen(&self) -> io::Result<()> {
+        match self.is_shared {
+            // Whoever made it has done it.
+            true => Ok(()),
+            false => SockRef::from(&self.socket).listen(BACKLOG.into()),
+        }
     }
 
     /// One that the service manager has made.
@@ -194,6 +204,7 @@ mod tests {
     async fn the_rest_comes_to_an_end_however_many_go_on_coming() {
         let socket = ListeningSocket::bind(([127, 0, 0, 1], 0).into()).expect("a port is free");
         let address = socket.address().expect("it is bound");
+        socket.listen().expect("nobody else does");
         let connect = || {
             let stream = std::net::TcpStream::connect(address).expect("it is accepted");
             // The port is free again at once.

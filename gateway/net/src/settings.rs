@@ -34,6 +34,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether the host of every request must be the gateway's, and not only where clients come in without a token.
     pub checks_every_host: bool,
+    /// Whom clients without a token are signed in as, where a hub lets them in; None: they are nobody.
+    pub anonymous_user: Option<String>,
     pub hubs: HashMap<HubName, HubSettings>,
     /// Of hubs that are not named.
     pub other_hubs: HubSettings,
@@ -205,6 +207,7 @@ pub(crate) mod tests {
             tls: None,
             trusted_proxies: Vec::new(),
             checks_every_host: false,
+            anonymous_user: None,
             hubs: HashMap::new(),
             other_hubs: hub,
             admin: AdminSettings {

@@ -179,7 +179,7 @@ impl Loader {
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<Loaded, LoadError> {
         check_format(component)?;
-        let compiled = self.compiler.compile(component, is_cancelled)?;
+        let compiled = self.compiler.compile(surroundings.name(), component, is_cancelled)?;
         let (imports, exports) = names(&compiled);
         check_names(&imports, &exports, &surroundings.settings)?;
         let linked = self.linker.instantiate_pre(&compiled).map_err(|error| LoadError::UnknownImport(text(&error)))?;

@@ -29,6 +29,8 @@ pub(crate) struct Plugin {
     health: Health,
     /// Of what the file had at the start and that does not serve.
     pub(crate) bad_at_start: Option<Digest>,
+    /// Whether the file could not even be read then.
+    pub(crate) was_unreadable_at_start: bool,
     kept: Arc<KeptComponents>,
     /// Whether the record of the versions is to be written.
     is_unrecorded: AtomicBool,
@@ -56,6 +58,8 @@ pub(crate) struct BadFile {
     pub(crate) digest: Option<Digest>,
     /// Whether it has served, and was rolled back.
     pub(crate) is_rolled_back: bool,
+    /// Whether there is no content, because it cannot be read.
+    pub(crate) is_unreadable: bool,
 }
 
 /// What is known of a plugin now.
@@ -147,6 +151,7 @@ impl Plugin {
             health: Health::new(surroundings.settings.rollback.clone()),
             surroundings,
             bad_at_start: bad_file.as_ref().and_then(|bad_file| bad_file.digest),
+            was_unreadable_at_start: bad_file.as_ref().is_some_and(|bad_file| bad_file.is_unreadable),
             kept,
             is_unrecorded: AtomicBool::new(false),
             watcher: OnceLock::new(),

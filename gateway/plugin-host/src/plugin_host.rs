@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use hubgate_core::id::PluginName;
@@ -211,7 +212,13 @@ impl PluginHost {
             Some(before) => before.surroundings.with_settings(settings),
             None => Surroundings::new(settings, self.store()?, self.0.memory.plugin()),
         });
-        let load = |component: &[u8]| self.0.loader.load(component, &surroundings, &|| false);
+        let load = |component: &[u8]| {
+            let began = Instant::now();
+            let loaded = self.0.loader.load(component, &surroundings, &|| false)?;
+            let took = format!("{:.1} ms", began.elapsed().as_secs_f64() * 1e3);
+            tracing::info!(plugin = %surroundings.name(), digest = %loaded.digest, took, "a plugin was loaded");
+            Ok(loaded)
+        };
         let beginning = match source {
             PluginSource::Embedded(component) => match load(component) {
                 Ok(loaded) => Beginning::Embedded(loaded),
@@ -249,8 +256,8 @@ impl PluginHost {
     ) -> Result<(Loaded, Vec<u8>), Box<Unusable>> {
         let plugin = plugin.clone();
         let bad = |error: StartError, digest, is_rolled_back| {
-            let reason = error.to_string();
-            Err(Box::new(Unusable { error, bad_file: BadFile { reason, digest, is_rolled_back } }))
+            let (reason, is_unreadable) = (error.to_string(), matches!(error, StartError::Read { .. }));
+            Err(Box::new(Unusable { error, bad_file: BadFile { reason, digest, is_rolled_back, is_unreadable } }))
         };
         let component = match RegularFile::read(&file, MAX_COMPONENT_BYTES) {
             Ok(content) => content.bytes,

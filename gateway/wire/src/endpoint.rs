@@ -35,6 +35,11 @@ impl Endpoint {
         Ok(Endpoint { base_path, ..origin(&uri).ok_or(InvalidEndpoint)? })
     }
 
+    /// The same at another port.
+    pub fn with_port(self, port: u16) -> Endpoint {
+        Endpoint { port, explicit_port: true, ..self }
+    }
+
     /// Empty, or the path below which everything is, without a slash at its end.
     pub fn base_path(&self) -> &str {
         &self.base_path

@@ -30,12 +30,14 @@ impl std::fmt::Debug for UrlTemplate {
 }
 
 /// Why a text is no [`UrlTemplate`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTemplate {
     #[error("must be an http or https URL such as \"https://app.example.com/api/{{hub}}/{{event}}\"")]
     NotHttp,
     #[error("must name its host as it is: {{hub}}, {{category}} and {{event}} may stand in path and query only")]
     ParameterInHost,
+    #[error("has {0}, which stands for nothing: there are {{hub}}, {{category}} and {{event}}; a brace itself is %7B")]
+    UnknownParameter(String),
     #[error("Key Vault references cannot be resolved here: write the secret itself")]
     KeyVault,
 }
@@ -51,6 +53,12 @@ impl UrlTemplate {
             return Err(InvalidTemplate::ParameterInHost);
         }
         let filled = PLACEHOLDERS.iter().fold(text.to_owned(), |text, name| text.replace(name, "x"));
+        if let Some((_, from_brace)) = filled.split_once('{') {
+            let name = from_brace.split_once('}').map_or(from_brace, |(name, _)| name);
+            // Up to what may be a secret.
+            let name = name.split(['?', '&', '=', '/']).next().unwrap_or_default();
+            return Err(InvalidTemplate::UnknownParameter(format!("{{{name}}}")));
+        }
         let uri: Uri = filled.parse().map_err(|_| InvalidTemplate::NotHttp)?;
         let is_http = matches!(uri.scheme_str(), Some("http" | "https")) && !authority.contains('@');
         match is_http && uri.host().is_some_and(|host| !host.is_empty()) {
@@ -76,8 +84,9 @@ impl UrlTemplate {
                     url.extend(utf8_percent_encode(value, RESERVED));
                     rest = &rest[name.len()..];
                 }
+                // `parse` leaves no other brace.
                 None => {
-                    url.push_str("%7B");
+                    url.push('{');
                     rest = &rest[1..];
                 }
             }
@@ -180,7 +189,7 @@ mod tests {
                 "a/b?c&d=é{hub}",
                 "https://app/a%2Fb%3Fc%26d%3D%C3%A9%7Bhub%7D?e=a%2Fb%3Fc%26d%3D%C3%A9%7Bhub%7D&h=chat",
             ),
-            ("http://app/?x={other}", "m", "http://app/?x=%7Bother}"),
+            ("http://app/?x=%7Bother%7D", "m", "http://app/?x=%7Bother%7D"),
             ("http://app/{event}", "a\r\nb", "http://app/a%0D%0Ab"),
             ("http://app/{event}", "...", "http://app/..."),
         ] {
@@ -205,6 +214,12 @@ mod tests {
             ("http://a/{@Microsoft.KeyVault(SecretUri=https://v/s)}", InvalidTemplate::KeyVault),
         ] {
             assert_eq!(UrlTemplate::parse(template), Err(error), "{template}");
+        }
+        for (template, name) in
+            [("http://a/{Hub}", "{Hub}"), ("http://a/{user}/x", "{user}"), ("http://a/{?code=secret", "{}")]
+        {
+            let unknown = InvalidTemplate::UnknownParameter(name.to_owned());
+            assert_eq!(UrlTemplate::parse(template), Err(unknown), "{template}");
         }
         let template = UrlTemplate::parse("http://a/b?code=secret").expect("a template");
         assert_eq!(template.shown(), "http://a/b");

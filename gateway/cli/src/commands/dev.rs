@@ -1,35 +1,47 @@
 //! `hubgate dev`: embedded defaults, for trying things out on one machine.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
-use hubgate_core::id::HubName;
+use anyhow::anyhow;
+use hubgate_core::id::{HubName, UserId};
 use hubgate_core::mode::Mode;
 use hubgate_net::settings::Pages;
 use hubgate_plugin_host::{BadPlugins, PluginSource};
 
 use super::run_gateway::{self, RunOptions, Started};
-use crate::config::{ADMIN_LISTEN, Development, LISTEN, access_key_in};
+use crate::config::{DevelopedHandler, Development};
+use crate::logging::Logging;
 use crate::{Failure, demo};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The mode of all hubs but the plugin's.
-    #[arg(long, value_enum, default_value_t = ModeName::Default)]
-    mode: ModeName,
-    /// A component that answers the clients of --hub. Without it, an embedded chat serves hub `chat`.
+    /// A configuration file, which is read first: options win.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The mode of all hubs that have no entry of their own [default: default]
+    #[arg(long, value_enum)]
+    mode: Option<ModeName>,
+    /// A component that answers the clients of --hub. Without it and without --config, an embedded chat serves hub `chat`.
     #[arg(long, value_name = "FILE", requires = "hub")]
     plugin: Option<PathBuf>,
-    /// The hub of --plugin: serverless, open to everybody on this machine.
+    /// The hub of --plugin: serverless, open to everybody on this machine. Of a plugin of this name, the configuration's settings count.
     #[arg(long, value_name = "NAME", requires = "plugin")]
     hub: Option<String>,
+    /// A value that the `config` import of --plugin answers with; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = set, requires = "plugin")]
+    values: Vec<(String, String)>,
+    /// What the `http` import of --plugin may reach, such as https://api.example.com; may be repeated.
+    #[arg(long, value_name = "ORIGIN", requires = "plugin")]
+    allow_http: Vec<String>,
+    /// Whom clients without a token are signed in as.
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
     /// A folder to serve at `/`.
     #[arg(long, value_name = "FOLDER")]
     www: Option<PathBuf>,
-    /// Where the access key is kept between starts.
-    #[arg(long, value_name = "FOLDER", default_value = "hubgate-data")]
-    data_dir: PathBuf,
+    /// Where the access key is kept between starts [default: hubgate-data]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,
 }
@@ -41,62 +53,95 @@ enum ModeName {
     Classic,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mode = match arguments.mode {
-        ModeName::Default => Mode::Default,
-        ModeName::Serverless => Mode::Serverless,
-        ModeName::Classic => Mode::Classic,
-    };
-    let hub = arguments.hub.as_deref().unwrap_or(demo::HUB);
-    let hub = HubName::parse(hub).map_err(|error| Failure::Usage(anyhow!("--hub: {error}")))?;
-    let is_chat = hub.as_str() == demo::HUB;
-    let pages = match &arguments.www {
-        Some(folder) if !folder.is_dir() => {
-            return Err(Failure::Usage(anyhow!("--www {}: there is no such folder", folder.display())));
-        }
-        Some(folder) => Pages::Folder(folder.clone()),
-        // The page speaks to hub `chat`, whichever component serves it.
-        None if is_chat => Pages::Embedded(demo::PAGES),
-        None => Pages::None,
-    };
-    let access_key = access_key_in(&arguments.data_dir)
-        .with_context(|| format!("--data-dir {}: the access key cannot be kept", arguments.data_dir.display()))?;
-    let listen = arguments.options.listen().unwrap_or(LISTEN);
+fn set(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("must be KEY=VALUE".to_owned()),
+    }
+}
+
+pub(crate) fn run(arguments: Arguments, logging: &Logging) -> Result<(), Failure> {
+    let hub = hub(&arguments)?;
     let config = Development {
-        listen,
-        admin_listen: arguments.options.admin_listen().unwrap_or_else(|| admin_beside(listen)),
-        mode,
-        hub: hub.clone(),
-        plugin: match &arguments.plugin {
-            Some(file) => PluginSource::File(file.clone()),
-            None => PluginSource::Embedded(demo::COMPONENT),
-        },
-        pages,
-        access_key,
+        file: arguments.config.clone(),
+        listen: arguments.options.listen(),
+        admin_listen: arguments.options.admin_listen(),
+        mode: arguments.mode.map(|mode| match mode {
+            ModeName::Default => Mode::Default,
+            ModeName::Serverless => Mode::Serverless,
+            ModeName::Classic => Mode::Classic,
+        }),
+        pages: pages(&arguments, hub.as_ref())?,
+        handler: hub.clone().map(|hub| DevelopedHandler {
+            hub,
+            source: match &arguments.plugin {
+                Some(file) => PluginSource::File(file.clone()),
+                None => PluginSource::Embedded(demo::COMPONENT),
+            },
+            config: arguments.values.clone(),
+            allow_http: arguments.allow_http.clone(),
+        }),
         data_dir: arguments.data_dir.clone(),
+        user: user(&arguments)?,
     };
-    let announce = |started: &Started<'_>| announce(started, &arguments, &hub);
-    run_gateway::run(config.config()?, &arguments.options, BadPlugins::Fail, None, announce)
+    let config = config.config()?;
+    logging.set(config.log.as_deref());
+    config.log_warnings();
+    let announce = |started: &Started<'_>| announce(started, &arguments, hub.as_ref());
+    run_gateway::run(config, &arguments.options, BadPlugins::Fail, None, announce)
 }
 
-/// The admin listener never leaves this machine: one port above, where that is known to be free for it.
-fn admin_beside(listen: SocketAddr) -> SocketAddr {
-    match listen == LISTEN {
-        true => ADMIN_LISTEN,
-        false => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+/// The hub that is answered by --plugin, or by the chat where nothing else is configured.
+fn hub(arguments: &Arguments) -> Result<Option<HubName>, Failure> {
+    let name = match (&arguments.hub, &arguments.config) {
+        (Some(name), _) => name.as_str(),
+        (None, None) => demo::HUB,
+        (None, Some(_)) => return Ok(None),
+    };
+    HubName::parse(name).map(Some).map_err(|error| Failure::Usage(anyhow!("--hub: {error}")))
+}
+
+fn pages(arguments: &Arguments, hub: Option<&HubName>) -> Result<Pages, Failure> {
+    match &arguments.www {
+        Some(folder) if !folder.is_dir() => {
+            Err(Failure::Usage(anyhow!("--www {}: there is no such folder", folder.display())))
+        }
+        Some(folder) => Ok(Pages::Folder(folder.clone())),
+        // The page speaks to hub `chat`, whichever component serves it.
+        None if hub.is_some_and(|hub| hub.as_str() == demo::HUB) => Ok(Pages::Embedded(demo::PAGES)),
+        None => Ok(Pages::None),
     }
 }
 
-fn announce(started: &Started<'_>, arguments: &Arguments, hub: &HubName) {
+fn user(arguments: &Arguments) -> Result<Option<String>, Failure> {
+    let user = arguments.user.as_deref().map(UserId::parse).transpose();
+    let user = user.map_err(|error| Failure::Usage(anyhow!("--as: {error}")))?;
+    Ok(user.map(|user| user.as_str().to_owned()))
+}
+
+fn announce(started: &Started<'_>, arguments: &Arguments, hub: Option<&HubName>) {
     let url = started.url();
+    let is_open = !started.listen_address().ip().is_loopback();
     println!("connection string   {}", started.connection_string);
-    println!("hub `{hub}`          {url}/hubs/{hub} (no token needed on this machine)");
-    match (&arguments.plugin, &arguments.www) {
-        (Some(plugin), _) => println!("  answered by       {} (replaced when the file changes)", plugin.display()),
-        (None, _) => println!("  answered by       the embedded chat component"),
+    if let Some(hub) = hub {
+        let to_whom = if is_open { "no token needed" } else { "no token needed on this machine" };
+        println!("hub `{hub}`          {url}/hubs/{hub} ({to_whom})");
+        match &arguments.plugin {
+            Some(plugin) => println!("  answered by       {} (replaced when the file changes)", plugin.display()),
+            None => println!("  answered by       the embedded chat component"),
+        }
     }
-    if arguments.www.is_some() || hub.as_str() == demo::HUB {
+    if let Some(user) = &arguments.user {
+        println!("  signed in as      {user}");
+    }
+    if let Some(file) = &arguments.config {
+        println!("configuration       {}", file.display());
+    }
+    if arguments.www.is_some() || hub.is_some_and(|hub| hub.as_str() == demo::HUB) {
         println!("page                {url}/");
     }
     println!("admin               {} (token {})", started.admin_url(), started.admin_token);
+    if is_open {
+        println!("OPEN                everybody who reaches {} may use it", started.listen_address());
+    }
 }

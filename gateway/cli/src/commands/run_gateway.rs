@@ -1,12 +1,12 @@
 //! What `dev` and `serve` share: a gateway from its start to its orderly end.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use hubgate_net::Gateway;
-use hubgate_plugin_host::{BadPlugins, Compilation, Folders, PluginHost};
+use hubgate_net::{Gateway, Sockets};
+use hubgate_plugin_host::{BadPlugins, Compilation, Folders, PluginHost, PluginStatus};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
 use serde_json::json;
@@ -47,6 +47,8 @@ pub(crate) struct Started<'a> {
     gateway: &'a Gateway,
     pub(crate) connection_string: String,
     pub(crate) admin_token: String,
+    pub(crate) config: &'a Config,
+    pub(crate) plugins: Vec<PluginStatus>,
 }
 
 impl Started<'_> {
@@ -55,15 +57,20 @@ impl Started<'_> {
         self.gateway.endpoint().to_string()
     }
 
+    /// The address that clients connect to.
+    pub(crate) fn listen_address(&self) -> SocketAddr {
+        self.gateway.listen_address()
+    }
+
     pub(crate) fn admin_url(&self) -> String {
         format!("http://{}", self.gateway.admin_address())
     }
 }
 
 /// Runs until a signal asks for the end; `announce` tells the user once it listens. With `reload` it follows the
-/// configuration meanwhile.
+/// configuration meanwhile; without, nothing changes, and clients are told URLs that they can use wherever it listens.
 pub(crate) fn run(
-    config: Config,
+    mut config: Config,
     options: &RunOptions,
     bad_plugins: BadPlugins,
     reload: Option<Reload>,
@@ -73,7 +80,12 @@ pub(crate) fn run(
     let ran = runtime.block_on(async {
         // Signals count from the beginning, so that one that comes while plugins are compiled is not lost.
         let stop = stop_signal().context("cannot listen for signals")?;
-        let sockets = service_manager::sockets()?;
+        // First, since an address that is taken is known at once, and plugins take their time.
+        let sockets = Sockets::bind(&config.net, service_manager::sockets()?);
+        let sockets = sockets.map_err(|error| Failure::Failed(anyhow!(error)))?;
+        if reload.is_none() && config.net.endpoints.is_empty() {
+            config.net.endpoints = usable_urls(config.net.scheme(), sockets.listen_address().context("no address")?);
+        }
         let hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
         let access_key = config.net.access_keys[0].clone();
         let admin_token = config.net.admin.token.clone();
@@ -81,10 +93,11 @@ pub(crate) fn run(
         let plugins = PluginHost::start(config.host.clone(), compilation, folders(&config), bad_plugins)
             .map_err(|error| Failure::Usage(anyhow!(error)))?;
         let max_descriptors = process::max_descriptors().context("cannot ask how many open files are allowed")?;
-        let gateway = Gateway::bind(config.net.clone(), plugins.clone(), max_descriptors, sockets)
+        let gateway = Gateway::listen(config.net.clone(), plugins.clone(), max_descriptors, sockets)
             .map_err(|error| Failure::Failed(anyhow!(error)))?;
         let connection_string = connection_string(&gateway.endpoint(), &access_key);
-        let started = Started { gateway: &gateway, connection_string, admin_token };
+        let started =
+            Started { gateway: &gateway, connection_string, admin_token, config: &config, plugins: plugins.statuses() };
         let ready = ReadyFile::new(options.ready_file.as_deref(), &started)?;
         announce(&started);
         let (changes, changed) = mpsc::channel(1);
@@ -111,6 +124,25 @@ pub(crate) fn run(
     // A file of the configuration that is being read may be on a disk that does not answer: that is no reason to stay.
     runtime.shutdown_background();
     ran
+}
+
+/// The base URLs of an address; of all addresses, that by which others reach this machine and its own.
+fn usable_urls(scheme: &str, listen: SocketAddr) -> Vec<Endpoint> {
+    let hosts = match listen.ip().is_unspecified() {
+        true => outward_address().into_iter().chain([IpAddr::V4(Ipv4Addr::LOCALHOST)]).collect(),
+        false => vec![listen.ip()],
+    };
+    let urls = hosts.into_iter().map(|host| format!("{scheme}://{}", SocketAddr::new(host, listen.port())));
+    urls.filter_map(|url| Endpoint::parse(&url).ok()).collect()
+}
+
+/// The address that this machine has for others. Nothing is sent: a socket is only asked which one it would send from.
+fn outward_address() -> Option<IpAddr> {
+    // Reserved for documents (RFC 5737): it leads wherever the default route does.
+    const ELSEWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(ELSEWHERE).ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(|address| !address.is_unspecified())
 }
 
 /// Where plugins keep what lasts.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use hubgate_core::id::HubName;
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
@@ -158,7 +158,7 @@ impl KeySource {
     }
 }
 
-/// Reads `Endpoint=…;AccessKey=…;Version=1.0;`, names without regard to case.
+/// Reads `Endpoint=…;AccessKey=…;Version=1.0;`, names without regard to case. `Port=…` is the endpoint's, whatever that says itself.
 fn parse_connection_string(text: &str) -> anyhow::Result<(Endpoint, AccessKey)> {
     let value = |name: &str| {
         let mut items = text.split(';').filter_map(|item| item.split_once('='));
@@ -166,5 +166,11 @@ fn parse_connection_string(text: &str) -> anyhow::Result<(Endpoint, AccessKey)> 
     };
     let endpoint = value("Endpoint").ok_or_else(|| anyhow!("has no Endpoint"))?;
     let key = value("AccessKey").filter(|key| !key.is_empty()).ok_or_else(|| anyhow!("has no AccessKey"))?;
-    Ok((Endpoint::parse(endpoint)?, AccessKey::new(key)))
+    let endpoint = Endpoint::parse(endpoint).context("Endpoint")?;
+    let endpoint = match value("Port").map(str::parse) {
+        None => endpoint,
+        Some(Ok(port)) => endpoint.with_port(port),
+        Some(Err(_)) => return Err(anyhow!("Port is no number from 0 to 65535")),
+    };
+    Ok((endpoint, AccessKey::new(key)))
 }

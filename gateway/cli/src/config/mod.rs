@@ -1,8 +1,11 @@
 //! From the configuration file and the environment to typed settings.
 
+mod development;
 mod effective;
 mod limits;
 mod machine;
+mod places;
+mod plain_words;
 mod rollback;
 mod schema;
 mod secrets;
@@ -25,12 +28,13 @@ use hubgate_plugin_host::{
     AllowHttp, Budgets, FileError, HostSettings, Payloads, PluginSettings, PluginSource, RegularFile, Rollback, Uses,
 };
 use hubgate_wire::endpoint::Endpoint;
-use hubgate_wire::token::AccessKey;
 use hubgate_wire::webhook::UrlTemplate;
 use ipnet::IpNet;
 
+pub(crate) use development::{DevelopedHandler, Development};
+use plain_words::plain;
 pub(crate) use schema::Listen;
-pub(crate) use secrets::{access_key_in, random_secret};
+use secrets::access_key_in;
 use tls::TlsFiles;
 pub(crate) use without_effect::Warning;
 
@@ -72,29 +76,50 @@ pub(crate) struct Config {
 /// A key of the configuration that cannot stay as it is. The text names the key's path.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    #[error("cannot read the configuration {path}: {source}")]
+    #[error("cannot read the configuration {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: FileError },
-    #[error("{path}: {message}")]
-    Syntax { path: PathBuf, message: String },
-    #[error("{key}: {problem}")]
-    Key { key: String, problem: String },
+    #[error("{}, line {line}: {message}", path.display())]
+    Syntax { path: PathBuf, line: usize, message: String },
+    #[error("{place}{key}: {problem}")]
+    Key {
+        /// The file and the line, with a colon; empty for what stands elsewhere.
+        place: String,
+        key: String,
+        problem: String,
+    },
+}
+
+impl ConfigError {
+    /// With the place where the key stands in the file of this text.
+    fn found_in(self, path: &Path, text: &str) -> ConfigError {
+        match self {
+            // Variables of the environment are no keys of the file.
+            ConfigError::Key { key, problem, .. } if key.starts_with(|char: char| char.is_ascii_lowercase()) => {
+                let place = match places::line_of(text, &key) {
+                    Some(line) => format!("{}, line {line}: ", path.display()),
+                    None => format!("{}: ", path.display()),
+                };
+                ConfigError::Key { place, key, problem }
+            }
+            other => other,
+        }
+    }
 }
 
 fn problem(key: impl Into<String>, problem: impl ToString) -> ConfigError {
-    ConfigError::Key { key: key.into(), problem: problem.to_string() }
+    ConfigError::Key { place: String::new(), key: key.into(), problem: problem.to_string() }
 }
 
 impl Config {
     /// Reads the file at `path`; paths in it are relative to its folder.
     pub(crate) fn load(path: &Path) -> Result<Config, ConfigError> {
-        let text = RegularFile::read_text(path, MAX_FILE_BYTES)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let text = text_of(path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let file = read(path, &text)?;
+        let file = read(path, &text).map_err(|error| error.found_in(path, &text))?;
         let secrets = [file.server.access_keys_file.as_ref(), file.admin.token_file.as_ref()];
         let tls = file.server.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
         let others: Vec<PathBuf> = secrets.into_iter().flatten().chain(tls).map(|file| folder.join(file)).collect();
-        let mut config = resolve(file, folder)?;
+        let mut config = resolve(file, folder).map_err(|error| error.found_in(path, &text))?;
         config.files = [vec![path.to_owned()], others].concat();
         Ok(config)
     }
@@ -117,40 +142,26 @@ impl Config {
     }
 }
 
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    let text = RegularFile::read_text(path, MAX_FILE_BYTES);
+    text.map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+}
+
 fn read(path: &Path, text: &str) -> Result<schema::File, ConfigError> {
     // The error's own text would repeat the line, which may hold a secret.
-    let syntax = |error: toml::de::Error| {
-        let before = &text[..error.span().map_or(0, |span| span.start)];
-        let line = before.matches('\n').count() + 1;
-        ConfigError::Syntax {
-            path: path.to_owned(),
-            message: format!("line {line}: {}", with_suggestion(error.message())),
-        }
+    let syntax = |error: toml::de::Error| ConfigError::Syntax {
+        path: path.to_owned(),
+        line: places::line_at(text, error.span().map_or(0, |span| span.start)),
+        message: plain(error.message()),
     };
     let document = toml::Deserializer::parse(text).map_err(syntax)?;
     serde_path_to_error::deserialize(document).map_err(|error| {
         let key = error.path().to_string();
         match key.as_str() {
             "." => syntax(error.into_inner()),
-            _ => problem(key, with_suggestion(error.inner().message())),
+            _ => problem(key, plain(error.inner().message())),
         }
     })
-}
-
-/// How alike two names must be, from 0 to 1, for one to be meant by the other.
-const ALIKE: f64 = 0.8;
-
-/// The parser's word on a key that it does not know, with the one that was most likely meant instead of all that there are.
-fn with_suggestion(message: &str) -> String {
-    let Some((field, known)) = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')) else {
-        return message.to_owned();
-    };
-    let meant = field.replace('_', "-").to_ascii_lowercase();
-    let names = known.split('`').skip(1).step_by(2).map(|name| (strsim::jaro_winkler(&meant, name), name));
-    match names.max_by(|(one, _), (other, _)| one.total_cmp(other)) {
-        Some((likeness, name)) if likeness >= ALIKE => format!("unknown field `{field}`: did you mean `{name}`?"),
-        _ => message.to_owned(),
-    }
 }
 
 fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
@@ -174,7 +185,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
     };
     let endpoints = server.endpoints.iter().enumerate().map(endpoint).collect::<Result<Vec<_>, _>>()?;
     let access_keys = secrets::access_keys(&server, folder)?;
-    let warnings = without_effect::warnings(&core, plugins.values());
+    let mut warnings = without_effect::warnings(&core, plugins.values());
     let net = net::Settings {
         listen: server.listen.map_or(LISTEN, |listen| listen.0),
         endpoints,
@@ -186,6 +197,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
         tls: tls.as_ref().map(|files| files.tls.clone()),
         trusted_proxies: networks(&server.trusted_proxies)?,
         checks_every_host: false,
+        anonymous_user: None,
         hubs: hubs.into_iter().map(|(name, hub)| (name, hub.net)).collect(),
         other_hubs: other_hubs.net,
         admin: net::AdminSettings {
@@ -198,6 +210,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
         pages: net::Pages::None,
         core: Arc::new(core),
     };
+    warnings.extend(without_effect::unknown_host(&net));
     let mut plugins: Vec<PluginSettings> = plugins.into_values().collect();
     plugins.sort_by(|a, b| a.name.cmp(&b.name));
     let host = HostSettings { plugins, memory_bytes: limits::plugin_memory(&server.limits)? };
@@ -479,80 +492,6 @@ fn allow_http(key: &str, entries: &[String]) -> Result<AllowHttp, ConfigError> {
     match allowed.endpoints.is_empty() && !allowed.networks.is_empty() {
         true => Err(problem(key, "lists networks, but nothing in them that may be asked")),
         false => Ok(allowed),
-    }
-}
-
-/// What `dev` starts: one serverless hub with a plugin, open to anybody on this machine.
-pub(crate) struct Development {
-    pub(crate) listen: SocketAddr,
-    pub(crate) admin_listen: SocketAddr,
-    /// Of all hubs but the plugin's.
-    pub(crate) mode: Mode,
-    pub(crate) hub: HubName,
-    pub(crate) plugin: PluginSource,
-    pub(crate) pages: net::Pages,
-    pub(crate) access_key: AccessKey,
-    pub(crate) data_dir: PathBuf,
-}
-
-impl Development {
-    pub(crate) fn config(self) -> Result<Config, ConfigError> {
-        let file = schema::File::default();
-        let cors = net::CorsOrigins { patterns: Vec::new(), any: false, localhost: true };
-        let closed = net::HubSettings { cors: cors.clone(), anonymous_negotiate: false };
-        let open = net::HubSettings { cors, anonymous_negotiate: true };
-        let plugin = PluginSettings {
-            name: PluginName::new(self.hub.as_str()),
-            source: self.plugin,
-            uses: Uses { upstream: true, filter: false },
-            config: Vec::new(),
-            budgets: Budgets::default(),
-            payloads: Payloads::default(),
-            rollback: Rollback::default(),
-            allow_http: Arc::default(),
-        };
-        let core = core::Settings {
-            hubs: HashMap::from([(
-                self.hub.clone(),
-                core::HubSettings { mode: Mode::Serverless, filters: Vec::new(), messages_per_second: 0 },
-            )]),
-            other_hubs: core::HubSettings { mode: self.mode, filters: Vec::new(), messages_per_second: 0 },
-            upstream: vec![core::UpstreamItem {
-                hubs: core::Pattern::OneOf(vec![self.hub.to_string()]),
-                categories: core::Pattern::Any,
-                events: core::Pattern::Any,
-                handler: core::Handler::Plugin(plugin.name.clone()),
-            }],
-            limits: limits::core_limits(&file.server.limits)?,
-            timeouts: limits::core_timeouts(&file.server.timeouts),
-            detailed_errors: true,
-        };
-        let net = net::Settings {
-            listen: self.listen,
-            endpoints: Vec::new(),
-            access_keys: vec![self.access_key],
-            shards: shards(0),
-            drain: limits::drain(&schema::Server::default()),
-            limits: limits::net_limits(&file.server.limits)?,
-            timeouts: limits::net_timeouts(&file.server.timeouts)?,
-            tls: None,
-            trusted_proxies: Vec::new(),
-            checks_every_host: true,
-            hubs: HashMap::from([(self.hub, open)]),
-            other_hubs: closed,
-            admin: net::AdminSettings {
-                listen: self.admin_listen,
-                token: random_secret(),
-                has_token_file: false,
-                hosts: Vec::new(),
-                metrics_open: false,
-            },
-            pages: self.pages,
-            core: Arc::new(core),
-        };
-        let host = HostSettings { plugins: vec![plugin], memory_bytes: limits::plugin_memory(&file.server.limits)? };
-        let data_dir = Some(self.data_dir);
-        Ok(Config { net, host, data_dir, tls: None, log: None, files: Vec::new(), warnings: Vec::new() })
     }
 }
 

@@ -13,8 +13,8 @@ const WINDOWS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3_60
 pub(super) fn settings(key: &str, entry: Option<&schema::Rollback>) -> Result<Rollback, ConfigError> {
     let default = Rollback::default();
     let settings = match entry {
-        None | Some(schema::Rollback::Switch(true)) => return Ok(default),
-        Some(schema::Rollback::Switch(false)) => return Ok(Rollback { errors: None, ..default }),
+        None => return Ok(default),
+        Some(schema::Rollback::Never) => return Ok(Rollback { errors: None, ..default }),
         Some(schema::Rollback::Settings(settings)) => settings,
     };
     let errors = match settings.errors {

@@ -192,10 +192,10 @@ pub(crate) enum Payload {
     Native,
 }
 
-/// `true`, `false`, or when it is done.
+/// `false`, or when it is done.
 #[derive(Debug, Clone)]
 pub(crate) enum Rollback {
-    Switch(bool),
+    Never,
     Settings(RollbackSettings),
 }
 
@@ -210,11 +210,15 @@ pub(crate) struct RollbackSettings {
 impl<'de> Deserialize<'de> for Rollback {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rollback, D::Error> {
         match toml::Value::deserialize(deserializer)? {
-            toml::Value::Boolean(is_on) => Ok(Rollback::Switch(is_on)),
-            settings => {
+            toml::Value::Boolean(false) => Ok(Rollback::Never),
+            toml::Value::Table(settings) => {
                 let settings: Result<RollbackSettings, toml::de::Error> = settings.try_into();
-                settings.map(Rollback::Settings).map_err(|error| serde::de::Error::custom(error.message()))
+                settings.map(Rollback::Settings).map_err(|error| D::Error::custom(error.message()))
             }
+            other => Err(D::Error::custom(format_args!(
+                "{other} is not `false` (never by itself), and not when it is to be done, such as {{ errors = 0.5, window = \"10s\", \
+                 calls = 20 }}, which it is if nothing is said"
+            ))),
         }
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn admin_token(file: Option<&Path>, folder: &Path) -> Result<String, 
 }
 
 /// The access key kept in `folder`; made at the first start, readable by its owner alone.
-pub(crate) fn access_key_in(folder: &Path) -> io::Result<AccessKey> {
+pub(super) fn access_key_in(folder: &Path) -> io::Result<AccessKey> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let file = folder.join("access-key");
     match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
@@ -112,7 +112,7 @@ pub(crate) fn access_key_in(folder: &Path) -> io::Result<AccessKey> {
 }
 
 /// 256 random bits as text.
-pub(crate) fn random_secret() -> String {
+fn random_secret() -> String {
     let mut random = [0; 32];
     getrandom::fill(&mut random).expect("the operating system has random bytes");
     random.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -13,7 +13,7 @@ fn refused(text: &str, expected: &str) {
 
 #[test]
 fn an_error_names_the_keys_path() {
-    refused("[hubs.chat]\nmoed = \"default\"", "unknown field `moed`");
+    refused("[hubs.chat]\nmoed = \"default\"", "unknown key `moed`");
     refused("[hubs.chat]\nmoed = \"default\"", "hubs.chat");
     refused("[plugins.a]\npath = \"a\"\nmemory = \"lots\"", "plugins.a.memory: \"lots\" is not a size");
     refused("[hubs.\"1\"]\nmode = \"default\"", "hubs.1: Invalid hub name");
@@ -23,6 +23,60 @@ fn an_error_names_the_keys_path() {
         "[[upstream]]\ncategories = [\"calls\"]\nplugin = \"a\"\n[plugins.a]\npath = \"a\"",
         "upstream[0].categories",
     );
+}
+
+/// Paths of all values in a table.
+fn leaves(table: &toml::Table, path: &[String], found: &mut Vec<Vec<String>>) {
+    for (name, value) in table {
+        let path = [path, std::slice::from_ref(name)].concat();
+        match value {
+            toml::Value::Table(table) if !table.is_empty() => leaves(table, &path, found),
+            _ => found.push(path),
+        }
+    }
+}
+
+#[test]
+fn no_value_of_a_wrong_kind_is_answered_in_the_words_of_the_parser() {
+    let whole = "[hubs.chat]\nmode = \"serverless\"\nfilters = [\"p\"]\n[plugins.p]\npath = \"p\"\non-error = \"open\"\ntargets = [\"a\"]";
+    let shown: toml::Table = load(whole).expect("valid").show().parse().expect("it is TOML");
+    let mut paths = Vec::new();
+    leaves(&shown, &[], &mut paths);
+    paths.retain(|path| path[0] != "upstream");
+    for key in
+        ["hubs", "categories", "events", "plugin", "url", "timeout", "retries", "on-connect-failure", "claim-names"]
+    {
+        paths.push(vec!["upstream".to_owned(), key.to_owned()]);
+    }
+    assert!(paths.len() > 60, "{paths:?}");
+    const WORDS: [&str; 13] = [
+        "usize",
+        "u16",
+        "u32",
+        "u64",
+        "f64",
+        "struct ",
+        "enum ",
+        "variant",
+        "sequence",
+        "invalid type",
+        "expected",
+        "map",
+        "wanted",
+    ];
+    for path in paths {
+        for value in ["5", "-5", "1.5", "true", "\"text\"", "[]", "[5]", "{ x = 1 }", "1979-05-27"] {
+            let quoted: Vec<String> = path.iter().map(|name| format!("{name:?}")).collect();
+            let text = match path[0].as_str() {
+                "upstream" => format!("[[upstream]]\n{} = {value}", quoted[1]),
+                _ => format!("{} = {value}", quoted.join(".")),
+            };
+            if let Err(error) = load(&text) {
+                let words: Vec<&&str> = WORDS.iter().filter(|word| error.contains(**word)).collect();
+                assert!(words.is_empty(), "{text}: {error}: {words:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use hubgate_core::id::HubName;
 use hubgate_core::settings::{Pattern, Settings, UpstreamItem};
+use hubgate_net::settings as net;
 use hubgate_plugin_host::PluginSettings;
 
 /// A key, and why it has no effect.
@@ -49,6 +50,16 @@ pub(super) fn warnings<'a>(core: &Settings, plugins: impl Iterator<Item = &'a Pl
         warn(format!("plugins.{name}"), text);
     }
     warnings
+}
+
+/// A gateway that listens on all addresses and knows none of its URLs.
+pub(super) fn unknown_host(net: &net::Settings) -> Option<Warning> {
+    let text = format!(
+        "is not set, and server.listen = \"{}\" is no address that clients use: tokens for other URLs are refused",
+        net.listen
+    );
+    (net.endpoints.is_empty() && net.listen.ip().is_unspecified())
+        .then(|| Warning { key: "server.endpoints".to_owned(), text })
 }
 
 /// Hubs of an item whose events go to no upstream.

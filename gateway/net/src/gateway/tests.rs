@@ -64,7 +64,8 @@ fn gateway(settings: Settings, inherited: Inherited) -> Gateway {
         BadPlugins::Fail,
     );
     let plugins = plugins.expect("none is needed");
-    Gateway::bind(settings, plugins, usize::MAX, inherited).expect("ports are free")
+    let sockets = Sockets::bind(&settings, inherited).expect("ports are free");
+    Gateway::listen(settings, plugins, usize::MAX, sockets).expect("nobody else listens there")
 }
 
 /// Runs a gateway until `test` is over, or something has ended it.

@@ -65,6 +65,9 @@ pub(crate) fn without_host(
     claims.insert("aud".into(), audience.as_str().into());
     claims.insert("iat".into(), now.into());
     claims.insert("exp".into(), (now + TOKEN_LIFETIME).into());
+    if let Some(user) = &settings.anonymous_user {
+        claims.insert("asrs.s.uid".into(), user.as_str().into());
+    }
     let access_token = &settings.access_keys[0].sign(&claims);
     // The client's own query goes with it, as it does through an application's negotiate.
     let query = Query::of(&request.uri).without(&["hub", "negotiateVersion"]);

@@ -213,7 +213,7 @@ impl Webhooks {
             failures.unlogged += 1;
             return;
         }
-        let unlogged = std::mem::take(&mut failures.unlogged);
+        let unlogged = Some(std::mem::take(&mut failures.unlogged)).filter(|count| *count > 0);
         failures.logged = Some(Instant::now());
         let (hub, connection, url, (_, event)) = (&client.hub, &client.id, webhook.url.shown(), names(event));
         let error = error.detail();

@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hubgate_core::id::PluginName;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -46,9 +47,14 @@ impl Compiler {
         Compiler { engine: engine.clone(), allocation, compilation, is_stopped: AtomicBool::new(false) }
     }
 
-    /// Compiles a component, or finds it compiled. Blocks for as long as that takes, or until `is_cancelled` says that nobody
-    /// wants it any more.
-    pub(crate) fn compile(&self, component: &[u8], is_cancelled: &dyn Fn() -> bool) -> Result<Component, LoadError> {
+    /// Compiles a plugin's component, or finds it compiled. Blocks for as long as that takes, or until `is_cancelled` says that
+    /// nobody wants it any more.
+    pub(crate) fn compile(
+        &self,
+        plugin: &PluginName,
+        component: &[u8],
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<Component, LoadError> {
         let Some((program, arguments)) = &self.compilation.program else {
             return compile_in_process(&self.engine, component);
         };
@@ -57,6 +63,10 @@ impl Compiler {
             return Ok(loaded);
         }
         let is_cancelled = || self.is_stopped.load(Ordering::SeqCst) || is_cancelled();
+        // A gateway keeps what comes of it, and somebody may wait for it to start; whoever only checks a component knows.
+        if entry.is_some() {
+            tracing::info!(%plugin, bytes = component.len(), "compiling a component: large ones take seconds");
+        }
         let compiled = child::compile(program, arguments, self.allocation, component, &is_cancelled)?;
         let Some(loaded) = self.load(&compiled) else {
             let reason = "the compiler's output cannot be loaded: is its program of another version?";

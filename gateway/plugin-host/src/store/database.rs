@@ -63,6 +63,10 @@ impl Database {
         };
         let file = folder.join(FILE);
         make_private(&file).map_err(of_folder)?;
+        if is_locked(&File::open(&file).map_err(of_folder)?).map_err(of_folder)? {
+            let (folder, seconds) = (folder.display(), PATIENCE.as_secs());
+            tracing::info!(%folder, seconds, "another gateway has the folder open: waiting for it to end");
+        }
         let connection = Connection::open(&file).map_err(of_database)?;
         match prepare(&connection).map_err(of_database)? {
             true => Ok(Database(connection)),

@@ -122,7 +122,7 @@ impl WatchedFile {
             return;
         }
         let (seen, component, outcome) = self.read(loader, is_retry_due);
-        let repeated = self.seen.as_ref() == Some(&seen);
+        let (is_first, repeated) = (self.seen.is_none(), self.seen.as_ref() == Some(&seen));
         self.seen = Some(seen);
         match outcome {
             Outcome::SameAsBefore => {}
@@ -136,7 +136,10 @@ impl WatchedFile {
             }
             Outcome::Bad(reason) => {
                 self.retry = None;
-                if !repeated {
+                // What could not be read at the start was told then.
+                let is_told =
+                    is_first && self.plugin.was_unreadable_at_start && !matches!(self.seen, Some(Seen::Content { .. }));
+                if !repeated && !is_told {
                     self.plugin.keep_last_good(format!("{}: {reason}", self.path.display()));
                 }
             }
