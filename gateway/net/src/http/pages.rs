@@ -36,7 +36,8 @@ pub(crate) async fn page(shard: &ShardThread, request: &Parts) -> Result<Answer,
     let not_allowed = Refusal::method_not_allowed("GET, HEAD, OPTIONS");
     match &pages {
         Pages::None => Err(not_found()),
-        _ if path == STATUS_PATH => is_read.then(|| status(shard, request)).unwrap_or(Err(not_allowed)),
+        _ if path == STATUS_PATH && is_read => status(shard, request),
+        _ if path == STATUS_PATH => Err(not_allowed),
         Pages::Embedded(files) => {
             let path = if path == "/" { "/index.html" } else { &path };
             let file = files.iter().find(|(name, ..)| *name == path);
