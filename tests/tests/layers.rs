@@ -1,6 +1,6 @@
 //! The crates' order, as `ARCHITECTURE.md` gives it, and what the lower ones may not know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
@@ -64,7 +64,7 @@ const DOORS: [(&str, &str); 6] = [
     ("gateway/net/src/tasks.rs", "the door of the gateway"),
     ("gateway/net/src/admin.rs", "connections of the admin listener, in a set that is waited for"),
     ("gateway/plugin-host/src/worker.rs", "the door of the plugin host"),
-    ("gateway/plugin-host/src/host/offload.rs", "work that the call waits for"),
+    ("gateway/plugin-host/src/offload.rs", "work that the call waits for"),
     ("gateway/plugin-host/src/compiler/child.rs", "the process that compiles"),
     ("gateway/cli/src/log_lines.rs", "what writes the log: nobody could be told of its panic"),
 ];
@@ -98,6 +98,78 @@ fn every_task_and_every_thread_has_an_owner() {
     );
     let unused: Vec<&String> = doors.iter().filter(|path| !begins.contains(path)).collect();
     assert!(unused.is_empty(), "nothing begins there any more: {unused:?}");
+}
+
+/// The modules of these crates use each other in one direction.
+const WITHOUT_CIRCLES: [&str; 3] = ["wire", "plugin-host", "cli"];
+
+type Uses = BTreeMap<String, BTreeSet<String>>;
+
+#[test]
+fn no_modules_use_each_other_in_a_circle() {
+    for name in WITHOUT_CIRCLES {
+        let uses = uses_of_modules(&format!("gateway/{name}/src/"), &sources());
+        assert!(uses.values().any(|used| !used.is_empty()), "{name} has modules that use others");
+        assert_eq!(circle(&uses), None, "{name}");
+    }
+}
+
+#[test]
+fn a_circle_of_modules_is_found_and_parents_and_children_are_none() {
+    let source = |path: &str, text: &str| (format!("gateway/x/src/{path}"), text.to_owned());
+    let mut sources = vec![
+        source("lib.rs", "mod a; use crate::a::A;"),
+        source("a.rs", "use crate::b::{B, C};"),
+        source("b/mod.rs", "mod inner; use inner::C; // not crate::a::A"),
+        source("b/inner.rs", "use super::B; use crate::c::D;"),
+        source("c.rs", "#[cfg(test)]\nmod tests { use crate::a::A; }"),
+    ];
+    assert_eq!(circle(&uses_of_modules("gateway/x/src/", &sources)), None);
+    sources[4].1 = "fn d(_: crate::a::A) {}".to_owned();
+    let found = circle(&uses_of_modules("gateway/x/src/", &sources)).expect("a uses b, b uses c, and c uses a");
+    assert_eq!(BTreeSet::from_iter(found), BTreeSet::from(["a".to_owned(), "b".to_owned(), "c".to_owned()]));
+}
+
+/// Which modules, without what is inside of them, use which others of a crate.
+fn uses_of_modules(folder: &str, sources: &[(String, String)]) -> Uses {
+    let mut uses = Uses::new();
+    for (path, text) in sources.iter().filter_map(|(path, text)| Some((path.strip_prefix(folder)?, text))) {
+        let module = outermost(path.trim_end_matches(".rs"));
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let lines = code.lines().filter_map(|line| line.split("//").next());
+        let used = lines.flat_map(|line| line.split("crate::").skip(1)).map(outermost);
+        uses.entry(module.to_owned()).or_default().extend(used.map(str::to_owned));
+    }
+    let modules: BTreeSet<String> = uses.keys().cloned().collect();
+    for (module, used) in &mut uses {
+        used.retain(|name| name != module && modules.contains(name));
+    }
+    uses
+}
+
+/// The first name of a path.
+fn outermost(path: &str) -> &str {
+    path.split(|character: char| !character.is_alphanumeric() && character != '_').next().unwrap_or_default()
+}
+
+/// The modules of a circle, if there is one.
+fn circle(uses: &Uses) -> Option<Vec<String>> {
+    let mut left = uses.clone();
+    // What uses none of those that are left is in no circle.
+    while let Some(leaf) = left.iter().find(|(_, used)| used.is_empty()).map(|(name, _)| name.clone()) {
+        left.remove(&leaf);
+        for used in left.values_mut() {
+            used.remove(&leaf);
+        }
+    }
+    let mut way: Vec<String> = vec![left.keys().next()?.clone()];
+    loop {
+        let next = left[way.last()?].first()?.clone();
+        if let Some(start) = way.iter().position(|name| *name == next) {
+            return Some(way.split_off(start));
+        }
+        way.push(next);
+    }
 }
 
 /// The gateway's sources, by their paths in the repository.

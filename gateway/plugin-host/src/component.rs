@@ -1,138 +1,24 @@
 //! From the bytes of a component to a version that can serve, or the reason why it cannot.
 
-use std::fmt;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use hubgate_core::id::PluginName;
 use wasmtime::Engine;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, Linker};
 
-use crate::bindings::exports::hubgate::plugin::{inbound_filter, lifecycle, outbound_filter, upstream};
-use crate::compiler::{Compilation, Compiler, MAX_COMPILER_CPU_TIME, MAX_COMPILER_MEMORY_BYTES};
+use crate::compiler::{Compilation, Compiler};
+use crate::digest::Digest;
 use crate::engine::Allocation;
 use crate::host::{self, Guest, Surroundings};
 use crate::instance::{Broken, Instance};
 use crate::limits::{MAX_COMPONENT_BYTES, REASON_BYTES, TRIAL_TIME};
-use crate::log::printable;
+use crate::load_error::LoadError;
+use crate::printable::printable;
 use crate::sections::{Numbers, PREAMBLE_BYTES, Truncated, sections};
 use crate::settings::{PluginSettings, Uses};
 use crate::ticker::{Caller, Ticker};
+use crate::version::{Exports, INBOUND_FILTER, LIFECYCLE, Loaded, OUTBOUND_FILTER, UPSTREAM, has, is_http};
 use crate::worker::start_scoped;
-
-/// Why a component cannot serve.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    #[error("it is larger than {MAX_COMPONENT_BYTES} bytes")]
-    TooLarge,
-    #[error("it is not a WebAssembly component")]
-    NotAComponent,
-    #[error("it is a core WebAssembly module and not a component")]
-    CoreModule,
-    #[error("it is truncated: its last section ends {missing} bytes behind its end")]
-    Truncated { missing: u64 },
-    #[error("it is no valid component: {0}")]
-    Invalid(String),
-    #[error("it serves no world that this gateway has: it needs the export {missing}, it has {has}")]
-    WrongWorld { missing: &'static str, has: String },
-    #[error("it needs the `http` import: say what it may reach in `plugins.{0}.allow-http`, or build it without")]
-    NeedsHttp(PluginName),
-    #[error("it imports what this gateway does not have: {0}")]
-    UnknownImport(String),
-    #[error("compiling it takes more than {} MiB of memory, the most that the compiler may use", MAX_COMPILER_MEMORY_BYTES >> 20)]
-    CompilerMemory,
-    #[error("compiling it takes more than {} s of processor time, the most that the compiler may use", MAX_COMPILER_CPU_TIME.as_secs())]
-    CompilerCpuTime,
-    #[error("it could not be tried out: {0}")]
-    Init(String),
-    #[error("loading it was broken off")]
-    Cancelled,
-    /// The machine's fault: the same component may serve later.
-    #[error("{0}")]
-    Transient(String),
-    #[error("it could not be tried out: `init` failed: {0}")]
-    NotReady(String),
-}
-
-impl LoadError {
-    /// Whether the same component may serve later: the machine or its state was at fault, and not the file.
-    pub(crate) fn is_transient(&self) -> bool {
-        matches!(self, LoadError::Transient(_))
-    }
-}
-
-/// The SHA-256 of a component, or of what was made of one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Digest([u8; Digest::BYTES]);
-
-impl Digest {
-    pub(crate) const BYTES: usize = 32;
-
-    pub(crate) fn of(bytes: &[u8]) -> Digest {
-        Digest(digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes"))
-    }
-
-    /// Reads what its `Display` writes.
-    pub(crate) fn parse(text: &str) -> Option<Digest> {
-        let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 2 * Digest::BYTES)?;
-        let byte = |index: usize| u8::from_str_radix(digits.get(2 * index..2 * index + 2)?, 16).ok();
-        let bytes: Option<Vec<u8>> = (0..Digest::BYTES).map(byte).collect();
-        Some(Digest(bytes?.try_into().ok()?))
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8; Digest::BYTES] {
-        &self.0
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// A compiled, linked and tried component at its place in the plugin's history.
-pub(crate) struct Version {
-    /// From 1; each swap adds 1.
-    pub(crate) generation: u64,
-    pub(crate) digest: Digest,
-    pub(crate) loaded_at: SystemTime,
-    pub(crate) exports: Arc<Exports>,
-}
-
-/// A linked component, and what it exports.
-pub(crate) struct Exports {
-    pub(crate) linked: InstancePre<Guest>,
-    pub(crate) lifecycle: lifecycle::GuestIndices,
-    pub(crate) upstream: Option<upstream::GuestIndices>,
-    pub(crate) inbound_filter: Option<inbound_filter::GuestIndices>,
-    pub(crate) outbound_filter: Option<outbound_filter::GuestIndices>,
-    pub(crate) numbers: Numbers,
-}
-
-/// What was seen of a component that can serve.
-pub(crate) struct Loaded {
-    pub(crate) digest: Digest,
-    pub(crate) exports: Exports,
-    pub(crate) imports: Vec<String>,
-    /// The names of what it exports.
-    pub(crate) interfaces: Vec<String>,
-}
-
-impl Version {
-    /// One that serves from now on.
-    pub(crate) fn new(generation: u64, digest: Digest, exports: Arc<Exports>) -> Version {
-        Version { generation, digest, loaded_at: SystemTime::now(), exports }
-    }
-}
 
 /// Makes versions.
 pub(crate) struct Loader {
@@ -261,45 +147,6 @@ fn names(component: &Component) -> (Vec<String>, Vec<String>) {
     let imports = kind.imports(engine).map(|(name, _)| name.to_owned()).collect();
     let exports = kind.exports(engine).map(|(name, _)| name.to_owned()).collect();
     (imports, exports)
-}
-
-const LIFECYCLE: &str = "hubgate:plugin/lifecycle@0.1";
-const UPSTREAM: &str = "hubgate:plugin/upstream@0.1";
-const INBOUND_FILTER: &str = "hubgate:plugin/inbound-filter@0.1";
-const OUTBOUND_FILTER: &str = "hubgate:plugin/outbound-filter@0.1";
-
-impl Exports {
-    fn new(linked: InstancePre<Guest>, exports: &[String], numbers: Numbers) -> wasmtime::Result<Exports> {
-        let has = |interface| has(exports, interface);
-        Ok(Exports {
-            lifecycle: lifecycle::GuestIndices::new(&linked)?,
-            upstream: has(UPSTREAM).then(|| upstream::GuestIndices::new(&linked)).transpose()?,
-            inbound_filter: has(INBOUND_FILTER).then(|| inbound_filter::GuestIndices::new(&linked)).transpose()?,
-            outbound_filter: has(OUTBOUND_FILTER).then(|| outbound_filter::GuestIndices::new(&linked)).transpose()?,
-            linked,
-            numbers,
-        })
-    }
-}
-
-/// The worlds that a component with these exports serves.
-pub(crate) fn worlds(exports: &[String]) -> Vec<&'static str> {
-    let filter = match (has(exports, INBOUND_FILTER), has(exports, OUTBOUND_FILTER)) {
-        (true, true) => Some("filter"),
-        (true, false) => Some("filter-inbound"),
-        (false, true) => Some("filter-outbound"),
-        (false, false) => None,
-    };
-    has(exports, UPSTREAM).then_some("handler").into_iter().chain(filter).collect()
-}
-
-/// Whether an import is what may ask others by HTTP.
-pub(crate) fn is_http(import: &str) -> bool {
-    import.starts_with("hubgate:plugin/http@")
-}
-
-fn has(exports: &[String], interface: &str) -> bool {
-    exports.iter().any(|name| name.strip_prefix(interface).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// Does it export what it is used for, and may it have everything that it imports? The linker checks the rest.

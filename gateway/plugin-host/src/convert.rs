@@ -15,7 +15,7 @@ use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
 
 use crate::bindings::exports::hubgate::plugin::upstream::Invocation;
 use crate::bindings::hubgate::plugin::{filtering, hub, log, state, types};
-use crate::host::Offload;
+use crate::offload::Offload;
 use crate::settings::Payloads;
 use crate::state::StateError;
 

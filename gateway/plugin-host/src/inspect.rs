@@ -6,17 +6,20 @@ use hubgate_core::id::PluginName;
 use hubgate_wire::endpoint::Endpoint;
 
 use crate::compiler::Compilation;
-use crate::component::{Digest, LoadError, Loader, is_http, worlds};
+use crate::component::Loader;
+use crate::digest::Digest;
 use crate::engine::{self, Allocation};
 use crate::host::Surroundings;
 use crate::kept_components::KeptComponents;
 use crate::limits::{MAX_COMPONENT_BYTES, TRIAL_TIME};
+use crate::load_error::LoadError;
 use crate::memory::MemoryAccount;
 use crate::plugin_host::{Folders, StartError};
 use crate::regular_file::RegularFile;
 use crate::settings::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Rollback, Uses};
 use crate::store::Store;
 use crate::ticker::Ticker;
+use crate::version::{is_http, worlds};
 
 /// The memory that a component may have while it is inspected, in bytes.
 const MEMORY_BYTES: usize = 1 << 30;

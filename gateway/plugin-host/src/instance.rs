@@ -12,13 +12,13 @@ use hubgate_wire::payload::Payload;
 use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
 
 use crate::bindings::exports::hubgate::plugin::{inbound_filter, outbound_filter, upstream};
-use crate::component::Exports;
 use crate::convert::{self, LentMessage, LentPayload};
 use crate::host::{EventOf, Guest, ShardSide, Surroundings};
 use crate::limits::{CALLS_PER_INSTANCE, HOST_CALL_BYTES, REASON_BYTES};
-use crate::log::printable;
 use crate::memory::Bound;
 use crate::metrics::{Budget, Outcome};
+use crate::printable::printable;
+use crate::version::Exports;
 
 /// Frames of a guest's stack that the reason of a trap names.
 const FRAMES: usize = 6;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use hubgate_core::id::PluginName;
 
-use crate::component::Digest;
+use crate::digest::Digest;
 use crate::limits::MAX_COMPONENT_BYTES;
 use crate::private_folder::{self, is_private};
 use crate::regular_file::RegularFile;

@@ -10,7 +10,8 @@
 //! | module | what |
 //! |---|---|
 //! | `engine`, `ticker` | the one wasmtime engine, and the thread that makes its epochs |
-//! | `component`, `sections` | bytes -> a checked and linked `Version`, or the reason why not |
+//! | `component`, `sections` | bytes -> a checked and linked `Version`, or its `LoadError` |
+//! | `version`, `digest` | a component that can serve, and what it is known by |
 //! | `plugin`, `watch` | a configured plugin, and the thread that looks at its file |
 //! | `versions`, `health`, `peers` | what serves, and what is brought back when calls of many break off |
 //! | `kept_components` | what serves, kept for a start at which a plugin's file does not |
@@ -20,15 +21,19 @@
 //! | `convert` | between the WIT's types and the core's |
 //! | `state`, `store` | what plugins keep, and where it lasts |
 //! | `memory` | the account of all instances' memory |
-//! | `log`, `limits`, `metrics` | what plugins write, may use, and what is counted |
+//! | `log`, `printable`, `limits` | what plugins write, and may use |
+//! | `metrics`, `collector` | what is counted, and told to a registry |
+//! | `offload` | long work of host calls, done while the shard goes on |
 //! | `regular_file`, `worker` | files and threads that nobody waits for without a bound |
 
 mod bindings;
 mod breaker;
 mod breakers;
+mod collector;
 mod compiler;
 mod component;
 mod convert;
+mod digest;
 mod engine;
 mod health;
 mod host;
@@ -36,13 +41,16 @@ mod inspect;
 mod instance;
 mod kept_components;
 mod limits;
+mod load_error;
 mod log;
 mod memory;
 mod metrics;
+mod offload;
 mod peers;
 mod plugin;
 mod plugin_host;
 mod pool;
+mod printable;
 mod private_folder;
 mod rate;
 mod regular_file;
@@ -52,20 +60,21 @@ mod state;
 mod store;
 mod ticker;
 mod turns;
+mod version;
 mod versions;
 mod watch;
 mod worker;
 
-pub use compiler::{Compilation, MAX_COMPILER_MEMORY_BYTES, compile_here};
-pub use component::LoadError;
+pub use compiler::{Compilation, compile_here};
 pub use host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
 pub use inspect::{PluginReport, inspect, try_plugin};
-pub use limits::MAX_COMPONENT_BYTES;
-pub use plugin::{PluginError, PluginState, PluginStatus};
+pub use limits::{MAX_COMPILER_MEMORY_BYTES, MAX_COMPONENT_BYTES};
+pub use load_error::LoadError;
+pub use plugin::{PluginState, PluginStatus};
 pub use plugin_host::{BadPlugins, Folders, PluginHost, StartError};
 pub use pool::ShardPlugins;
 pub use regular_file::{FileError, RegularFile};
 pub use sections::mark_numbers_as_doubles;
 pub use settings::{AllowHttp, Budgets, HostSettings, Payloads, PluginSettings, PluginSource, Rollback, Share, Uses};
-pub use versions::RollbackError;
+pub use versions::{PluginError, RollbackError};
 pub use worker::VitalSign;

@@ -4,6 +4,11 @@ use std::time::Duration;
 
 /// The largest component that is loaded, in bytes.
 pub const MAX_COMPONENT_BYTES: usize = 256 << 20;
+/// The address space that compiling one component may take, in bytes. Components of 12 to 18 MiB, with the engines of
+/// JavaScript or Python inside, take 0.5 GiB.
+pub const MAX_COMPILER_MEMORY_BYTES: u64 = 2 << 30;
+/// The processor time that compiling one component may take. The same components take 15 s.
+pub(crate) const MAX_COMPILER_CPU_TIME: Duration = Duration::from_secs(120);
 /// How long `init` may take when a new component is tried out, or as long as a call if that is less: in a call it counts
 /// towards the call's own time.
 pub(crate) const TRIAL_TIME: Duration = Duration::from_secs(5);

@@ -9,6 +9,7 @@ use hubgate_core::id::{ConnectionId, HubName, PluginName};
 
 use crate::limits::{FAILURE_LINES, LOG_LINE_BYTES, REASON_BYTES};
 use crate::metrics::Outcome;
+use crate::printable::printable;
 use crate::rate::RateLimit;
 
 /// Of the name that a client calls, in a line about a failure.
@@ -116,18 +117,6 @@ fn line<'a>(message: &str, fields: impl Iterator<Item = (&'a str, &'a str)>) -> 
     }
     line.truncate(line.floor_char_boundary(LOG_LINE_BYTES));
     line
-}
-
-/// The beginning of `text`, at most `bytes` of it, without control characters, so that a guest cannot forge lines.
-pub(crate) fn printable(text: &str, bytes: usize) -> String {
-    let mut printable = String::with_capacity(text.len().min(bytes));
-    for character in text[..text.floor_char_boundary(bytes)].chars() {
-        match character.is_control() {
-            true => printable.extend(character.escape_default()),
-            false => printable.push(character),
-        }
-    }
-    printable
 }
 
 #[cfg(test)]

@@ -2,19 +2,11 @@
 //!
 //! Calls are counted per shard and summed when somebody asks: a counter that two shards write costs more than a call.
 
-use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hubgate_core::event::UpstreamFailure;
 use hubgate_core::filter::{Refusal, Verdict};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-
-use crate::plugin::{Plugin, PluginState, PluginStatus};
-use crate::plugin_host::PluginList;
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +25,7 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Outcome; 10] = [
+    pub(crate) const ALL: [Outcome; 10] = [
         Outcome::Ok,
         Outcome::Rejected,
         Outcome::Failed,
@@ -86,7 +78,7 @@ impl Outcome {
         self.is_broken_off() && self != Outcome::Trapped
     }
 
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Outcome::Ok => "ok",
             Outcome::Rejected => "rejected",
@@ -118,7 +110,7 @@ pub(crate) enum Budget {
 }
 
 impl Budget {
-    const ALL: [Budget; 10] = [
+    pub(crate) const ALL: [Budget; 10] = [
         Budget::Memory,
         Budget::PluginMemory,
         Budget::CallTime,
@@ -132,7 +124,7 @@ impl Budget {
     ];
 
     /// The key of the configuration.
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Budget::Memory => "memory",
             Budget::PluginMemory => "plugin-memory",
@@ -156,10 +148,14 @@ impl BudgetCounters {
     pub(crate) fn add(&self, budget: Budget) {
         self.0[budget as usize].fetch_add(1, Ordering::Relaxed);
     }
+
+    pub(crate) fn of(&self, budget: Budget) -> u64 {
+        self.0[budget as usize].load(Ordering::Relaxed)
+    }
 }
 
 /// What a filter may say of a message; the last one stands for a filter that failed.
-const VERDICTS: [&str; 6] = ["pass", "replace", "reject", "drop", "close", "failed"];
+pub(crate) const VERDICTS: [&str; 6] = ["pass", "replace", "reject", "drop", "close", "failed"];
 
 fn index_of(verdict: Option<&Verdict>) -> usize {
     match verdict {
@@ -173,7 +169,7 @@ fn index_of(verdict: Option<&Verdict>) -> usize {
 }
 
 /// Upper bounds of the histogram's buckets, in nanoseconds; beyond the last there is one more bucket.
-const BUCKETS: [u64; 14] = [
+pub(crate) const BUCKETS: [u64; 14] = [
     1_000,
     2_000,
     5_000,
@@ -223,9 +219,9 @@ impl CallCounters {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct CallTotals {
     outcomes: [u64; Outcome::ALL.len()],
-    buckets: [u64; BUCKETS.len() + 1],
-    nanoseconds: u64,
-    verdicts: [u64; VERDICTS.len()],
+    pub(crate) buckets: [u64; BUCKETS.len() + 1],
+    pub(crate) nanoseconds: u64,
+    pub(crate) verdicts: [u64; VERDICTS.len()],
 }
 
 impl CallTotals {
@@ -257,7 +253,7 @@ impl CallTotals {
         Outcome::ALL.into_iter().filter(|outcome| outcome.is_trap()).map(|outcome| self.of(outcome)).sum()
     }
 
-    fn of(&self, outcome: Outcome) -> u64 {
+    pub(crate) fn of(&self, outcome: Outcome) -> u64 {
         self.outcomes[outcome as usize]
     }
 }
@@ -268,153 +264,4 @@ pub(crate) struct SwapCounters {
     pub(crate) swapped: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) rolled_back: AtomicU64,
-}
-
-/// Tells a registry what has been counted of all plugins.
-pub(crate) struct PluginCollector(pub(crate) Arc<PluginList>);
-
-impl fmt::Debug for PluginCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.load().iter().map(|plugin| plugin.name())).finish()
-    }
-}
-
-impl Collector for PluginCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let plugins = self.0.load();
-        let totals: Vec<(&Plugin, CallTotals)> = plugins.iter().map(|plugin| (&**plugin, plugin.totals())).collect();
-        self.encode_calls(&totals, &mut encoder)?;
-        encode_memory(&plugins, &mut encoder)?;
-        encode_breakers(&plugins, &mut encoder)?;
-        encode_versions(&plugins, &mut encoder)
-    }
-}
-
-impl PluginCollector {
-    fn encode_calls(&self, totals: &[(&Plugin, CallTotals)], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Calls of plugins by how they ended";
-        let mut calls = encoder.encode_descriptor("hubgate_plugin_calls", help, None, MetricType::Counter)?;
-        for (plugin, totals) in totals {
-            for outcome in Outcome::ALL {
-                let labels = [("plugin", plugin.name().as_str()), ("outcome", outcome.label())];
-                calls.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&totals.of(outcome), None)?;
-            }
-        }
-        let help = "Messages that filters have looked at by what became of them";
-        let mut verdicts = encoder.encode_descriptor("hubgate_filter_verdicts", help, None, MetricType::Counter)?;
-        for (plugin, totals) in totals {
-            if totals.verdicts.iter().all(|count| *count == 0) {
-                continue;
-            }
-            for (verdict, count) in VERDICTS.iter().zip(totals.verdicts) {
-                let labels = [("plugin", plugin.name().as_str()), ("verdict", verdict)];
-                verdicts.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
-            }
-        }
-        let help = "How often plugins wanted more than a budget allows";
-        let mut budgets =
-            encoder.encode_descriptor("hubgate_plugin_budget_exceeded", help, None, MetricType::Counter)?;
-        for (plugin, _) in totals {
-            for budget in Budget::ALL {
-                let labels = [("plugin", plugin.name().as_str()), ("budget", budget.label())];
-                let count = plugin.surroundings.exceeded.0[budget as usize].load(Ordering::Relaxed);
-                budgets.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
-            }
-        }
-        let help = "How long calls of plugins took, the wait for an instance included";
-        let mut seconds =
-            encoder.encode_descriptor("hubgate_plugin_call_seconds", help, None, MetricType::Histogram)?;
-        for (plugin, totals) in totals {
-            let labels = [("plugin", plugin.name().as_str())];
-            let bounds = BUCKETS.iter().map(|bound| in_seconds(*bound)).chain([f64::INFINITY]);
-            let buckets: Vec<(f64, u64)> = bounds.zip(totals.buckets).collect();
-            let sum = in_seconds(totals.nanoseconds);
-            seconds.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, totals.calls(), &buckets, None)?;
-        }
-        Ok(())
-    }
-}
-
-fn encode_breakers(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help =
-        "Whether calls of a client or a hub are answered as busy, because nearly all of them run into their budget";
-    let mut breakers = encoder.encode_descriptor("hubgate_plugin_breaker_open", help, None, MetricType::Gauge)?;
-    for plugin in plugins {
-        let labels = [("plugin", plugin.name().as_str())];
-        breakers.encode_family(&labels)?.encode_gauge(&u64::from(plugin.breakers().is_any_open(Instant::now())))?;
-    }
-    Ok(())
-}
-
-fn encode_memory(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help = "Bytes that the instances of the plugin hold";
-    let mut memory = encoder.encode_descriptor("hubgate_plugin_memory_bytes", help, None, MetricType::Gauge)?;
-    for plugin in plugins {
-        let labels = [("plugin", plugin.name().as_str())];
-        memory.encode_family(&labels)?.encode_gauge(&(plugin.surroundings.memory.held() as u64))?;
-    }
-    Ok(())
-}
-
-fn encode_versions(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help = "Which version of the plugin serves, counted from 1";
-    let mut generations = encoder.encode_descriptor("hubgate_plugin_generation", help, None, MetricType::Gauge)?;
-    let statuses: Vec<PluginStatus> = plugins.iter().map(|plugin| plugin.status()).collect();
-    for status in &statuses {
-        let labels = [("plugin", status.name.as_str())];
-        generations.encode_family(&labels)?.encode_gauge(&status.generation)?;
-    }
-    let help = "Which version of the plugin serves: that of its file, the last good one, or none";
-    let mut serving = encoder.encode_descriptor("hubgate_plugin_serving", help, None, MetricType::Gauge)?;
-    for status in &statuses {
-        let present = match (status.state, &status.last_error) {
-            (PluginState::Serving, None) => "file",
-            (PluginState::Serving, Some(_)) => "last-good",
-            (PluginState::Refused, _) => "none",
-        };
-        for version in ["file", "last-good", "none"] {
-            let labels = [("plugin", status.name.as_str()), ("version", version)];
-            serving.encode_family(&labels)?.encode_gauge(&u64::from(version == present))?;
-        }
-    }
-    let help = "Attempts to swap a plugin's component by how they ended";
-    let mut swaps = encoder.encode_descriptor("hubgate_plugin_swaps", help, None, MetricType::Counter)?;
-    for plugin in plugins {
-        let counts = &plugin.swaps;
-        for (outcome, count) in
-            [("swapped", &counts.swapped), ("failed", &counts.failed), ("rolled-back", &counts.rolled_back)]
-        {
-            let labels = [("plugin", plugin.name().as_str()), ("outcome", outcome)];
-            let count = count.load(Ordering::Relaxed);
-            swaps.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
-        }
-    }
-    Ok(())
-}
-
-fn in_seconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e9
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_of_the_calls_keep_to_a_bound() {
-        let within = |times: &[u64]| {
-            let counters = CallCounters::default();
-            for microseconds in times {
-                counters.record(Outcome::Ok, Duration::from_micros(*microseconds));
-            }
-            let mut totals = CallTotals::default();
-            totals.add(&counters);
-            totals.half_within().map(|time| time.as_micros())
-        };
-        assert_eq!(within(&[]), None);
-        assert_eq!(within(&[40]), Some(50));
-        assert_eq!(within(&[900_000, 40, 3]), Some(50));
-        assert_eq!(within(&[900_000, 40, 3, 3]), Some(5));
-        assert_eq!(within(&[3_000_000]), None);
-    }
 }

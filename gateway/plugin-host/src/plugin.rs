@@ -6,17 +6,23 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use hubgate_core::filter::Halves;
 use hubgate_core::id::PluginName;
 
 use crate::breakers::{Breakers, Caller, Opened, Passages};
-use crate::component::{Digest, Loaded, Loader, Version};
+use crate::component::Loader;
+use crate::digest::Digest;
 use crate::health::{Health, ShardHealth, Tally};
 use crate::host::Surroundings;
 use crate::kept_components::KeptComponents;
 use crate::metrics::{CallCounters, CallTotals, Outcome, SwapCounters};
 use crate::settings::PluginSource;
-use crate::versions::{Admission, Before, History, RollbackError, Versions};
+use crate::version::{Loaded, Version};
+use crate::versions::{Admission, Before, History, PluginError, RollbackError, Versions};
+
+/// The plugins as they are now; replaced as a whole.
+pub(crate) type PluginList = ArcSwap<Vec<Arc<Plugin>>>;
 
 /// A plugin and its versions.
 pub(crate) struct Plugin {
@@ -103,19 +109,6 @@ impl fmt::Display for PluginState {
             PluginState::Serving => f.write_str("serving"),
             PluginState::Refused => f.write_str("refused"),
         }
-    }
-}
-
-/// Why a plugin's file does not serve, and since when.
-#[derive(Debug, Clone)]
-pub struct PluginError {
-    pub reason: String,
-    pub at: SystemTime,
-}
-
-impl PluginError {
-    fn now(reason: String) -> PluginError {
-        PluginError { reason, at: SystemTime::now() }
     }
 }
 

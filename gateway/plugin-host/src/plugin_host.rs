@@ -7,26 +7,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use hubgate_core::id::PluginName;
 use prometheus_client::registry::Registry;
-use tokio::sync::mpsc;
 
+use crate::collector::PluginCollector;
 use crate::compiler::Compilation;
-use crate::component::{Digest, LoadError, Loaded, Loader};
+use crate::component::Loader;
+use crate::digest::Digest;
 use crate::engine::{self, Allocation};
-use crate::host::{ShardQuestion, Surroundings};
+use crate::host::Surroundings;
 use crate::kept_components::KeptComponents;
 use crate::limits::MAX_COMPONENT_BYTES;
+use crate::load_error::LoadError;
 use crate::memory::MemoryAccount;
-use crate::metrics::PluginCollector;
-use crate::plugin::{BadFile, Beginning, Plugin, PluginStatus};
-use crate::pool::ShardPlugins;
+use crate::plugin::{BadFile, Beginning, Plugin, PluginList, PluginStatus};
 use crate::private_folder;
 use crate::regular_file::{FileError, RegularFile};
 use crate::settings::{HostSettings, PluginSettings, PluginSource};
 use crate::store::Store;
-use crate::ticker::Ticker;
+use crate::ticker::{Caller, Ticker};
+use crate::version::Loaded;
 use crate::versions::RollbackError;
 use crate::watch::Watcher;
 use crate::worker::VitalSign;
@@ -49,9 +49,6 @@ struct Inner {
     watcher: Mutex<Option<Watcher>>,
     ticker: Ticker,
 }
-
-/// The plugins as they are now; replaced as a whole.
-pub(crate) type PluginList = ArcSwap<Vec<Arc<Plugin>>>;
 
 /// Where plugins keep what lasts; without a folder it ends with the host.
 #[derive(Debug, Clone, Default)]
@@ -288,10 +285,9 @@ impl PluginHost {
         Ok(())
     }
 
-    /// The pools of one shard. Its plugins ask `questions` about hubs, which the shard must answer; the bound of the
-    /// channel bounds how many ask at a time.
-    pub fn shard(&self, questions: mpsc::Sender<ShardQuestion>) -> ShardPlugins {
-        ShardPlugins::new(self.clone(), self.0.ticker.caller(), questions)
+    /// For the guests of one shard.
+    pub(crate) fn caller(&self) -> Caller {
+        self.0.ticker.caller()
     }
 
     /// Brings back the version of a plugin that served before the present one, from the next call on; gives what is known of

@@ -40,12 +40,16 @@ pub struct ShardPlugins {
     questions: mpsc::Sender<ShardQuestion>,
 }
 
+impl PluginHost {
+    /// The pools of one shard. Its plugins ask `questions` about hubs, which the shard must answer; the bound of the
+    /// channel bounds how many ask at a time.
+    pub fn shard(&self, questions: mpsc::Sender<ShardQuestion>) -> ShardPlugins {
+        ShardPlugins::new(self.clone(), self.caller(), questions)
+    }
+}
+
 impl ShardPlugins {
-    pub(crate) fn new(
-        host: PluginHost,
-        caller: ticker::Caller,
-        questions: mpsc::Sender<ShardQuestion>,
-    ) -> ShardPlugins {
+    fn new(host: PluginHost, caller: ticker::Caller, questions: mpsc::Sender<ShardQuestion>) -> ShardPlugins {
         let plugins = ShardPlugins { pools: RefCell::default(), host, caller, questions };
         plugins.refresh();
         plugins

@@ -2,12 +2,13 @@
 //! admitted here, and nowhere else.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
 
-use crate::component::{Digest, Exports, Loaded, Version};
+use crate::digest::Digest;
 use crate::kept_components::Record;
-use crate::plugin::PluginError;
+use crate::version::{Exports, Loaded, Version};
 
 /// The versions of one plugin.
 pub(crate) struct Versions {
@@ -26,6 +27,19 @@ pub(crate) struct History {
     pub(crate) before: Option<Before>,
     /// Of the version that was rolled back, which is refused as long as the file has it.
     pub(crate) rolled_back: Option<Digest>,
+}
+
+/// Why a plugin's file does not serve, and since when.
+#[derive(Debug, Clone)]
+pub struct PluginError {
+    pub reason: String,
+    pub at: SystemTime,
+}
+
+impl PluginError {
+    pub(crate) fn now(reason: String) -> PluginError {
+        PluginError { reason, at: SystemTime::now() }
+    }
 }
 
 /// A version that has served.

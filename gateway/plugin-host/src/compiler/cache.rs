@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 
 use super::child::MAX_MACHINE_CODE_BYTES;
-use crate::component::Digest;
+use crate::digest::Digest;
 use crate::private_folder::{self, is_private};
 
 /// Compiled components that are kept; the one used longest ago goes when one more comes.

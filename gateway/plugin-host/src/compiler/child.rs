@@ -11,17 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::reason;
-use crate::component::LoadError;
 use crate::engine::{self, Allocation};
-use crate::limits::REASON_BYTES;
-use crate::log::printable;
+use crate::limits::{MAX_COMPILER_CPU_TIME, MAX_COMPILER_MEMORY_BYTES, REASON_BYTES};
+use crate::load_error::LoadError;
+use crate::printable::printable;
 use crate::worker::start_scoped;
 
-/// The address space that compiling one component may take, in bytes. Components of 12 to 18 MiB, with the engines of
-/// JavaScript or Python inside, take 0.5 GiB.
-pub const MAX_COMPILER_MEMORY_BYTES: u64 = 2 << 30;
-/// The processor time that compiling one component may take. The same components take 15 s.
-pub(crate) const MAX_COMPILER_CPU_TIME: Duration = Duration::from_secs(120);
 /// How long a compilation may take by the clock, on a machine that has little time for it.
 const COMPILATION_TIMEOUT: Duration = Duration::from_secs(300);
 /// Threads that compile at a time. The memory that a component takes does not depend on the machine's cores, then.

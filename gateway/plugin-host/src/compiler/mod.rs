@@ -16,13 +16,12 @@ use hubgate_core::id::PluginName;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::component::LoadError;
 use crate::engine::Allocation;
 use crate::limits::REASON_BYTES;
-use crate::log::printable;
+use crate::load_error::LoadError;
+use crate::printable::printable;
 use cache::{CacheEntry, CacheMiss};
-pub(crate) use child::MAX_COMPILER_CPU_TIME;
-pub use child::{MAX_COMPILER_MEMORY_BYTES, compile_here};
+pub use child::compile_here;
 
 /// Where components are compiled, and where the outcome is kept.
 #[derive(Debug, Clone, Default)]

@@ -5,7 +5,6 @@ mod context;
 mod http;
 mod hub;
 mod metering;
-mod offload;
 mod state;
 mod wasi;
 
@@ -28,6 +27,7 @@ use crate::limits::LOG_BURST;
 use crate::log::PluginLog;
 use crate::memory::{InstanceMemory, PluginMemory};
 use crate::metrics::{Budget, BudgetCounters};
+use crate::offload::Offload;
 use crate::rate::Pace;
 use crate::sections::Numbers;
 use crate::settings::{Payloads, PluginSettings};
@@ -36,7 +36,6 @@ use crate::turns::Turns;
 pub use http::{HttpAnswer, HttpCall, HttpFailure};
 use hub::ActionQueue;
 use metering::CpuTime;
-pub(crate) use offload::Offload;
 use wasi::QuietWasi;
 
 /// What a plugin wants of the shard that called it. An answer that is dropped tells it that the shard stops.

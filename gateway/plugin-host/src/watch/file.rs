@@ -7,11 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::component::{Digest, LoadError, Loaded, Loader};
+use crate::component::Loader;
+use crate::digest::Digest;
 use crate::limits::MAX_COMPONENT_BYTES;
+use crate::load_error::LoadError;
 use crate::plugin::Plugin;
 use crate::regular_file::{FileError, RegularFile};
 use crate::settings::PluginSource;
+use crate::version::Loaded;
 
 /// A file changed less long ago than this may change again without its times telling: clocks of file systems are coarse.
 const SETTLED: Duration = Duration::from_secs(2);

@@ -1,0 +1,46 @@
+//! Why a component cannot serve.
+
+use hubgate_core::id::PluginName;
+
+use crate::limits::{MAX_COMPILER_CPU_TIME, MAX_COMPILER_MEMORY_BYTES, MAX_COMPONENT_BYTES};
+
+/// Why a component cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("it is larger than {MAX_COMPONENT_BYTES} bytes")]
+    TooLarge,
+    #[error("it is not a WebAssembly component")]
+    NotAComponent,
+    #[error("it is a core WebAssembly module and not a component")]
+    CoreModule,
+    #[error("it is truncated: its last section ends {missing} bytes behind its end")]
+    Truncated { missing: u64 },
+    #[error("it is no valid component: {0}")]
+    Invalid(String),
+    #[error("it serves no world that this gateway has: it needs the export {missing}, it has {has}")]
+    WrongWorld { missing: &'static str, has: String },
+    #[error("it needs the `http` import: say what it may reach in `plugins.{0}.allow-http`, or build it without")]
+    NeedsHttp(PluginName),
+    #[error("it imports what this gateway does not have: {0}")]
+    UnknownImport(String),
+    #[error("compiling it takes more than {} MiB of memory, the most that the compiler may use", MAX_COMPILER_MEMORY_BYTES >> 20)]
+    CompilerMemory,
+    #[error("compiling it takes more than {} s of processor time, the most that the compiler may use", MAX_COMPILER_CPU_TIME.as_secs())]
+    CompilerCpuTime,
+    #[error("it could not be tried out: {0}")]
+    Init(String),
+    #[error("loading it was broken off")]
+    Cancelled,
+    /// The machine's fault: the same component may serve later.
+    #[error("{0}")]
+    Transient(String),
+    #[error("it could not be tried out: `init` failed: {0}")]
+    NotReady(String),
+}
+
+impl LoadError {
+    /// Whether the same component may serve later: the machine or its state was at fault, and not the file.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, LoadError::Transient(_))
+    }
+}

@@ -1,0 +1,85 @@
+//! A version of a plugin: a component that can serve, and what it exports.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use wasmtime::component::InstancePre;
+
+use crate::bindings::exports::hubgate::plugin::{inbound_filter, lifecycle, outbound_filter, upstream};
+use crate::digest::Digest;
+use crate::host::Guest;
+use crate::sections::Numbers;
+
+pub(crate) const LIFECYCLE: &str = "hubgate:plugin/lifecycle@0.1";
+pub(crate) const UPSTREAM: &str = "hubgate:plugin/upstream@0.1";
+pub(crate) const INBOUND_FILTER: &str = "hubgate:plugin/inbound-filter@0.1";
+pub(crate) const OUTBOUND_FILTER: &str = "hubgate:plugin/outbound-filter@0.1";
+
+/// A compiled, linked and tried component at its place in the plugin's history.
+pub(crate) struct Version {
+    /// From 1; each swap adds 1.
+    pub(crate) generation: u64,
+    pub(crate) digest: Digest,
+    pub(crate) loaded_at: SystemTime,
+    pub(crate) exports: Arc<Exports>,
+}
+
+/// A linked component, and what it exports.
+pub(crate) struct Exports {
+    pub(crate) linked: InstancePre<Guest>,
+    pub(crate) lifecycle: lifecycle::GuestIndices,
+    pub(crate) upstream: Option<upstream::GuestIndices>,
+    pub(crate) inbound_filter: Option<inbound_filter::GuestIndices>,
+    pub(crate) outbound_filter: Option<outbound_filter::GuestIndices>,
+    pub(crate) numbers: Numbers,
+}
+
+/// What was seen of a component that can serve.
+pub(crate) struct Loaded {
+    pub(crate) digest: Digest,
+    pub(crate) exports: Exports,
+    pub(crate) imports: Vec<String>,
+    /// The names of what it exports.
+    pub(crate) interfaces: Vec<String>,
+}
+
+impl Version {
+    /// One that serves from now on.
+    pub(crate) fn new(generation: u64, digest: Digest, exports: Arc<Exports>) -> Version {
+        Version { generation, digest, loaded_at: SystemTime::now(), exports }
+    }
+}
+
+impl Exports {
+    pub(crate) fn new(linked: InstancePre<Guest>, exports: &[String], numbers: Numbers) -> wasmtime::Result<Exports> {
+        let has = |interface| has(exports, interface);
+        Ok(Exports {
+            lifecycle: lifecycle::GuestIndices::new(&linked)?,
+            upstream: has(UPSTREAM).then(|| upstream::GuestIndices::new(&linked)).transpose()?,
+            inbound_filter: has(INBOUND_FILTER).then(|| inbound_filter::GuestIndices::new(&linked)).transpose()?,
+            outbound_filter: has(OUTBOUND_FILTER).then(|| outbound_filter::GuestIndices::new(&linked)).transpose()?,
+            linked,
+            numbers,
+        })
+    }
+}
+
+/// The worlds that a component with these exports serves.
+pub(crate) fn worlds(exports: &[String]) -> Vec<&'static str> {
+    let filter = match (has(exports, INBOUND_FILTER), has(exports, OUTBOUND_FILTER)) {
+        (true, true) => Some("filter"),
+        (true, false) => Some("filter-inbound"),
+        (false, true) => Some("filter-outbound"),
+        (false, false) => None,
+    };
+    has(exports, UPSTREAM).then_some("handler").into_iter().chain(filter).collect()
+}
+
+/// Whether an import is what may ask others by HTTP.
+pub(crate) fn is_http(import: &str) -> bool {
+    import.starts_with("hubgate:plugin/http@")
+}
+
+pub(crate) fn has(exports: &[String], interface: &str) -> bool {
+    exports.iter().any(|name| name.strip_prefix(interface).is_some_and(|rest| rest.starts_with('.')))
+}
