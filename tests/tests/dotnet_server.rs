@@ -184,8 +184,13 @@ async fn a_server_that_stops_with_migration_drops_none_of_its_clients() {
         client.call("JoinGroup", json!(["moved"])).await.expect("it joins");
     }
     let [one, _two] = servers;
-    one.stop().await;
+    let mut slow = Vec::new();
     for client in &mut of_one {
+        slow.push(client.start_call("Slow", json!([300])).await);
+    }
+    one.stop().await;
+    for (client, id) in of_one.iter_mut().zip(&slow) {
+        assert_eq!(client.completion(id).await["result"], "slow 300", "what it was asked before is answered");
         assert_eq!(client.call("WhereAmI", json!([])).await, Ok(json!("two")), "it has moved");
     }
     of_two[0].call("SendGroup", json!(["moved", "news", "hi"])).await.expect("the hub sends");

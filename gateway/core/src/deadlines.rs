@@ -12,6 +12,7 @@ impl Shard {
     pub(crate) fn check_deadlines(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
         let timeouts = self.settings.timeouts.clone();
         let invocations = self.check_invocations(slot, now, effects);
+        let moving = self.check_moving(slot, now, effects);
         let client = &mut self.clients[slot.0 as usize];
         let ping = &self.pings[client.protocol as usize];
         let next = match &client.phase {
@@ -26,7 +27,7 @@ impl Shard {
                     let error = "Handshake was canceled.".to_owned();
                     return self.refuse(slot, CloseCause::HandshakeError, error, effects);
                 }
-                proxy.deadline
+                moving.map_or(proxy.deadline, |moving| moving.min(proxy.deadline))
             }
             // Upstream has its own deadline.
             Phase::Connecting { .. } => now + timeouts.keep_alive,
@@ -36,7 +37,7 @@ impl Shard {
                 return self.close(slot, CloseCause::Unauthorized, closing, effects);
             }
             // Its hub server pings it, and misses it.
-            Phase::Open { .. } if client.proxy.is_some() => match client.expiry.into_iter().chain(invocations).min() {
+            Phase::Open { .. } if client.proxy.is_some() => match client.expiry.into_iter().chain(invocations).chain(moving).min() {
                 Some(next) => next,
                 None => return,
             },

@@ -7,7 +7,6 @@ use crate::failure;
 use crate::filter::{Direction, Inspected, Refusal, Subject, Verdict};
 use crate::id::ConnectionId;
 use crate::inspection::Pending;
-use crate::proxied::connection_data;
 use crate::read_holds::Hold;
 use crate::shard::{Shard, Slot};
 use crate::time::Millis;
@@ -120,13 +119,12 @@ impl Shard {
 
     /// Passes messages on to the client's hub server, if it has one.
     fn pass_on(&mut self, slot: Slot, write: impl FnOnce(&mut Vec<u8>), effects: &mut Vec<Effect>) {
-        let client = self.client(slot);
-        let (hub, id) = (client.hub, client.id);
-        if let Some(proxy) = &client.proxy {
-            let to = proxy.route.connection;
+        if let Some(proxy) = &mut self.client(slot).proxy {
             let mut bytes = Vec::new();
             write(&mut bytes);
-            self.pass_to_server(hub, to, connection_data(id, &bytes), effects);
+            if let Some(bytes) = proxy.hold_if_moving(bytes) {
+                self.hand_to_server(slot, &bytes, effects);
+            }
         }
     }
 

@@ -79,6 +79,10 @@ impl Shard {
             let error = "The connection is not served by a hub server.";
             return self.fail_invocation(hub, id, &invocation, error, effects);
         };
+        if proxy.moving.is_some() {
+            // What it answers would not reach the server that is told of the call.
+            return self.fail_invocation(hub, id, &invocation, "The connection is moving to another server.", effects);
+        }
         let outgoing = outgoing(&call.payloads);
         let Some(frame) = outgoing.frame(protocol).cloned() else {
             let error = format!("The call has no payload for the protocol '{}'.", protocol.name());

@@ -22,6 +22,7 @@ mod invocation;
 mod memberships;
 pub mod mode;
 mod mode_switch;
+mod moving;
 mod outbound;
 mod outgoing;
 mod pace;

@@ -11,7 +11,7 @@ use hubgate_wire::service::{
 };
 use hubgate_wire::signalr::framing::{self, RECORD_SEPARATOR};
 use hubgate_wire::signalr::handshake;
-use hubgate_wire::signalr::{HubMessage, HubProtocol, MessageStream};
+use hubgate_wire::signalr::{HubMessage, HubProtocol, MessageStream, OpenCalls};
 use hubgate_wire::websocket::Frame;
 
 use crate::client_connection::{HubIndex, Phase};
@@ -21,6 +21,7 @@ use crate::failure;
 use crate::filter::Direction;
 use crate::id::{ConnectionId, ServerConnectionId, ServerId};
 use crate::invocation::ClientInvocation;
+use crate::moving::Moving;
 use crate::outbound::HeldBack;
 use crate::read_holds::Hold;
 use crate::routing::{NoRoute, Route, Wish};
@@ -43,16 +44,20 @@ pub(crate) struct Proxy {
     handshake: Box<[u8]>,
     /// When the server must have answered the handshake.
     pub(crate) deadline: Millis,
-    from_client: MessageStream,
-    from_server: MessageStream,
+    pub(crate) from_client: MessageStream,
+    pub(crate) from_server: MessageStream,
     /// The beginning of a message of the server's whose end has not come.
-    partial: Vec<u8>,
+    pub(crate) partial: Vec<u8>,
     /// The server's last message was a Close.
     pub(crate) has_said_close: bool,
-    /// It moves to another server once its message has ended.
-    is_to_move: bool,
+    /// Whether the server was handed anything but the handshake request.
+    pub(crate) has_spoken: bool,
+    /// The client's calls that the server has not answered. Counted only where the client may be moved.
+    pub(crate) calls: Option<Box<OpenCalls>>,
+    /// It moves to another server, which takes a while.
+    pub(crate) moving: Option<Moving>,
     /// The server has ended the client itself, or is gone.
-    server_knows_end: bool,
+    pub(crate) server_knows_end: bool,
     /// Calls of the client by hub servers that have no answer yet.
     pub(crate) invocations: Vec<ClientInvocation>,
 }
@@ -110,6 +115,7 @@ impl Shard {
         };
         let deadline = now + self.settings.timeouts.handshake;
         let is_congested = route.is_congested;
+        let calls = open_calls(&route, protocol);
         self.clients_of_servers.entry(route.connection).or_default().insert(slot);
         self.client(slot).proxy = Some(Box::new(Proxy {
             route,
@@ -119,7 +125,9 @@ impl Shard {
             from_server: MessageStream::new(protocol),
             partial: Vec::new(),
             has_said_close: false,
-            is_to_move: false,
+            has_spoken: false,
+            calls,
+            moving: None,
             server_knows_end: false,
             invocations: Vec::new(),
         }));
@@ -132,40 +140,49 @@ impl Shard {
     }
 
     /// What a client says after its handshake request.
-    pub(crate) fn client_says(&mut self, slot: Slot, mut bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
-        let client = self.client(slot);
+    pub(crate) fn client_says(&mut self, slot: Slot, bytes: &[u8], now: Millis, effects: &mut Vec<Effect>) {
+        let client = &mut self.clients[slot.0 as usize];
         let unread = std::mem::take(&mut client.unread);
         if !unread.is_empty() {
             // Its messages were read one by one until now.
             return self.client_says(slot, &[&unread, bytes].concat(), now, effects);
         }
+        let Some(proxy) = &mut client.proxy else {
+            return;
+        };
+        let said = match &proxy.moving {
+            // The rest of the message that is begun, and no more.
+            Some(_) => proxy.unfinished(bytes),
+            None => bytes.len(),
+        };
+        let (said, rest) = bytes.split_at(said);
+        client.unread.extend_from_slice(rest);
+        if said.is_empty() {
+            return;
+        }
+        let (messages, is_moving) = (proxy.from_client.follow(said).messages, proxy.moving.is_some());
+        let hub = client.hub;
+        self.hub_mut(hub).counters.messages_in += messages as u64;
+        self.heard(slot, messages, now);
+        self.hand_to_server(slot, said, effects);
+        if is_moving {
+            self.said_its_last(slot, now, effects);
+        }
+    }
+
+    /// Hands a client's bytes to its hub server.
+    pub(crate) fn hand_to_server(&mut self, slot: Slot, bytes: &[u8], effects: &mut Vec<Effect>) {
+        let client = self.client(slot);
         let (hub, id) = (client.hub, client.id);
         let Some(proxy) = &mut client.proxy else {
             return;
         };
-        if proxy.is_to_move {
-            let end = proxy.from_client.next_end(bytes);
-            let (said, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
-            let to = proxy.route.connection;
-            self.pass_to_server(hub, to, connection_data(id, said), effects);
-            if end.is_none() {
-                return;
-            }
-            self.hub_mut(hub).counters.messages_in += 1;
-            self.heard(slot, 1, now);
-            self.move_client(slot, now, effects);
-            bytes = rest;
+        proxy.has_spoken = true;
+        if let Some(calls) = &mut proxy.calls {
+            calls.client_says(bytes);
         }
-        let Some(proxy) = &mut self.client(slot).proxy else {
-            return;
-        };
-        if !bytes.is_empty() {
-            let messages = proxy.from_client.follow(bytes).messages;
-            let to = proxy.route.connection;
-            self.hub_mut(hub).counters.messages_in += messages as u64;
-            self.heard(slot, messages, now);
-            self.pass_to_server(hub, to, connection_data(id, bytes), effects);
-        }
+        let to = proxy.route.connection;
+        self.pass_to_server(hub, to, connection_data(id, bytes), effects);
     }
 
     /// What its hub server says to a client.
@@ -189,6 +206,7 @@ impl Shard {
             Phase::Open { .. } => self.relay_to_client(slot, said, now, effects),
             Phase::Handshaking { .. } | Phase::Closed { .. } => {}
         }
+        self.go_on_moving(slot, now, effects);
     }
 
     /// A hub server ends its client.
@@ -211,7 +229,7 @@ impl Shard {
             // It has ended the client already, after what is held back.
             return;
         }
-        proxy.is_to_move = false;
+        proxy.moving = None;
         let error = error.map(str::to_owned);
         // Of one whose handshake is not answered nothing has been said that the end could overtake.
         if let (Phase::Open { .. }, Some(held)) = (&client.phase, &mut client.held_back) {
@@ -254,23 +272,20 @@ impl Shard {
                 // The server has ended it, after what filters look at.
                 continue;
             }
-            let moves = match leaving {
-                Leaving::DropsClients => false,
+            let has_moved = match leaving {
                 Leaving::MovesClients => {
-                    if !proxy.from_client.is_between_messages() {
-                        proxy.is_to_move = true;
-                        continue;
-                    }
-                    true
+                    self.begin_to_move(slot, now, effects);
+                    continue;
                 }
+                Leaving::DropsClients => false,
                 Leaving::Lost { moves } => {
                     proxy.server_knows_end = true;
                     // The beginning of a message is lost with the server that has it.
-                    moves && proxy.from_client.is_between_messages()
+                    let may_move = (moves || proxy.moving.is_some()) && proxy.from_client.is_between_messages();
+                    may_move && self.end_move(slot, now, effects)
                 }
             };
-            let has_moved = moves && self.move_client(slot, now, effects);
-            if !has_moved && leaving != Leaving::MovesClients {
+            if !has_moved {
                 let error = Some(CLOSED_WITH_ERROR.to_owned());
                 let closing = Closing { error, allow_reconnect: true, detail: String::new() };
                 self.close(slot, CloseCause::ServerConnectionClosed, closing, effects);
@@ -313,7 +328,7 @@ impl Shard {
         }
     }
 
-    fn release(&mut self, slot: Slot, hub: HubIndex, route: &Route) {
+    pub(crate) fn release(&mut self, slot: Slot, hub: HubIndex, route: &Route) {
         self.hub(hub).presence.servers.released(route.connection);
         if let Some(clients) = self.clients_of_servers.get_mut(&route.connection) {
             clients.swap_remove(&slot);
@@ -323,58 +338,8 @@ impl Shard {
         }
     }
 
-    /// Moves a client, which is between two messages, to another hub server, if there is one.
-    fn move_client(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) -> bool {
-        let client = &mut self.clients[slot.0 as usize];
-        let (hub, id, protocol) = (client.hub, client.id, client.protocol);
-        // Who has not been let in yet begins anew: the other server is to answer its handshake.
-        let has_begun = matches!(client.phase, Phase::Open { .. });
-        let Some(proxy) = &mut client.proxy else {
-            return false;
-        };
-        proxy.is_to_move = false;
-        if proxy.has_said_close {
-            return false;
-        }
-        let from = proxy.route.clone();
-        let Some(to) = self.hubs[hub].presence.servers.route_away(self.index, &from.server) else {
-            return false;
-        };
-        let knows_end = std::mem::take(&mut proxy.server_knows_end);
-        let invocations = std::mem::take(&mut proxy.invocations);
-        proxy.route = to.clone();
-        proxy.deadline = now + self.settings.timeouts.handshake;
-        proxy.partial = Vec::new();
-        proxy.from_server = MessageStream::new(protocol);
-        let deadline = proxy.deadline;
-        for invocation in &invocations {
-            self.fail_invocation(hub, id, invocation, "The connection has moved to another server.", effects);
-        }
-        self.release(slot, hub, &from);
-        self.clients_of_servers.entry(to.connection).or_default().insert(slot);
-        if !knows_end {
-            let headers = match has_begun {
-                true => vec![("Asrs-Migrate-To", vec![to.server.as_str()])],
-                false => Vec::new(),
-            };
-            let close = CloseConnection { connection_id: id.as_str(), headers, ..CloseConnection::default() };
-            let message = written(&ServiceMessage::CloseConnection(close));
-            self.pass_to_server(hub, from.connection, message, effects);
-        }
-        self.open_at_server(slot, has_begun.then_some(&from.server), effects);
-        if !has_begun {
-            self.schedule(slot, deadline);
-        }
-        if to.is_congested {
-            self.hold(slot, Hold::Server, effects);
-        } else {
-            self.release_hold(slot, Hold::Server, now, effects);
-        }
-        true
-    }
-
     /// Tells its hub server of a client, and gives it the handshake request. `from` is the server that it has moved from.
-    fn open_at_server(&mut self, slot: Slot, from: Option<&ServerId>, effects: &mut Vec<Effect>) {
+    pub(crate) fn open_at_server(&mut self, slot: Slot, from: Option<&ServerId>, effects: &mut Vec<Effect>) {
         let client = &self.clients[slot.0 as usize];
         let (Some(facts), Some(proxy)) = (client.facts(), &client.proxy) else {
             return;
@@ -437,6 +402,9 @@ impl Shard {
         let Some(proxy) = &mut client.proxy else {
             return;
         };
+        if let Some(calls) = &mut proxy.calls {
+            calls.server_says(payload);
+        }
         let (whole, begun) = payload.split_at(proxy.from_server.follow(payload).whole);
         if whole.is_empty() && proxy.partial.len() + begun.len() > limit {
             let detail = format!(
@@ -473,7 +441,12 @@ impl Shard {
     }
 }
 
-pub(crate) fn connection_data(id: ConnectionId, bytes: &[u8]) -> Vec<u8> {
+/// The count of a client's calls, where its server may leave without it.
+pub(crate) fn open_calls(route: &Route, protocol: HubProtocol) -> Option<Box<OpenCalls>> {
+    route.moves_clients.then(|| Box::new(OpenCalls::new(protocol)))
+}
+
+fn connection_data(id: ConnectionId, bytes: &[u8]) -> Vec<u8> {
     let data = ConnectionData { connection_id: id.as_str(), payload: bytes, ..ConnectionData::default() };
     let mut message = Vec::with_capacity(bytes.len() + 48);
     service::write(&ServiceMessage::ConnectionData(data), &mut message);

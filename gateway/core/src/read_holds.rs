@@ -17,6 +17,8 @@ pub(crate) enum Hold {
     Rate,
     /// The clients of its hub have, together.
     HubRate,
+    /// The client moves to another hub server.
+    Moving,
 }
 
 /// The reasons that apply now. Whoever removes one leaves the others as they are.

@@ -413,8 +413,9 @@ impl Shard {
         let kind = match request.connection_type {
             // One that was opened on demand is as good as any other.
             0 | 1 if self.settings.hub(&hub.name).mode.takes_hub_servers() => {
-                hub.presence.servers.connected(id, server_id);
-                ServerKind::Hub { migration: Migration::of(request.migration_level) }
+                let migration = Migration::of(request.migration_level);
+                hub.presence.servers.connected(id, server_id, migration > Migration::Never);
+                ServerKind::Hub { migration }
             }
             0 | 1 => {
                 let error = not_for_hub_servers(&hub.name);

@@ -110,8 +110,7 @@ fn calls_of_a_client_that_moves_fail() {
     invoke(&mut rig, a, "a", client.id, "i");
     rig.told(a);
     fin(&mut rig, b, "fin:1");
-    let told = rig.told(a);
-    assert_eq!(told[0], "failed i: The connection has moved to another server.");
+    assert_eq!(rig.told(a)[0], "failed i: The connection has moved to another server.");
 }
 
 fn in_mode(mode: Mode) -> Settings {

@@ -7,6 +7,7 @@ mod hubs;
 mod invocations;
 mod model;
 mod modes;
+mod moving;
 mod proxied;
 mod rates;
 mod rig;

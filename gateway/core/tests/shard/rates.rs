@@ -225,8 +225,8 @@ fn a_client_that_waits_moves_to_another_hub_server_with_what_it_has_still_to_say
     assert_eq!(rig.told(old), data(&["one\x1e"]));
     let new = rig.server(0, "new", 0);
     leave(&mut rig, old);
-    rig.told(new);
     rig.pass(Millis(1_000));
+    rig.told(new);
     rig.some_bytes(client, &mut rest, usize::MAX);
     assert_eq!(rig.told(new), data(&["two\x1e"]));
 }

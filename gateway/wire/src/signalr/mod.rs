@@ -1,5 +1,6 @@
 //! The SignalR hub protocol between clients and the gateway.
 
+mod calls;
 pub mod framing;
 pub mod handshake;
 pub mod json;
@@ -9,6 +10,7 @@ mod stream;
 
 use std::borrow::Cow;
 
+pub use calls::OpenCalls;
 pub use message::{CompletionOutcome, Headers, HubMessage, Invocation, Unbindable};
 pub use stream::{Followed, MessageStream};
 
