@@ -539,3 +539,41 @@ async fn of_the_tokens_of_a_connection_the_latest_counts_and_websockets_outlive_
     while !others.data().await.contains("\"result\":\"x\"") {}
     assert_eq!(web_socket.call("echo", json!([1])).await, Ok(json!(1)));
 }
+
+#[tokio::test]
+async fn clients_are_counted_by_their_transport() {
+    let gateway = Gateway::probe().start().await;
+    let counts = async |web_sockets: f64, events: f64, polling: f64| {
+        let expected = [("WebSockets", web_sockets), ("ServerSentEvents", events), ("LongPolling", polling)];
+        until(&format!("{expected:?}"), async || {
+            for (transport, count) in expected {
+                let labels = [("hub", "probe"), ("transport", transport)];
+                if gateway.metric("hubgate_client_connections", labels).await != count {
+                    return None;
+                }
+            }
+            Some(())
+        })
+        .await;
+    };
+    let web_socket = gateway.client("probe").connect().await;
+    counts(1.0, 0.0, 0.0).await;
+    let streaming = Connection::negotiated(&gateway).await;
+    let (_, mut events) = streaming.events().await;
+    streaming.post(HANDSHAKE).await;
+    assert_eq!(events.data().await, "{}\u{1e}");
+    counts(1.0, 1.0, 0.0).await;
+    // It may be silent for longer than the test takes.
+    let token = gateway.token("probe").claim("asrs.s.ttl", "300").sign();
+    let polling = Connection::with_token(&gateway, token).await;
+    polling.poll().await;
+    polling.post(HANDSHAKE).await;
+    assert_eq!(seen(&polling.poll().await), (200, "{}\u{1e}"));
+    counts(1.0, 1.0, 1.0).await;
+    assert_eq!(gateway.clients_of("probe").await, 3);
+    web_socket.leave().await;
+    counts(0.0, 1.0, 1.0).await;
+    drop(events);
+    polling.ask(Method::DELETE).await;
+    counts(0.0, 0.0, 0.0).await;
+}

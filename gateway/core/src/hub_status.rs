@@ -3,6 +3,8 @@
 use std::ops::AddAssign;
 use std::sync::Arc;
 
+use hubgate_wire::negotiate::Transport;
+
 use crate::CloseCause;
 use crate::id::HubName;
 use crate::mode::Mode;
@@ -21,7 +23,8 @@ pub struct ShardStatus {
 pub struct HubStatus {
     pub hub: HubName,
     pub mode: Mode,
-    pub clients: usize,
+    /// By the index of [`Transport`].
+    pub clients: [usize; Transport::COUNT],
     /// Those that are open, of hub servers and of others that only send.
     pub server_connections: usize,
     /// Memberships of users, which all shards have together. One with long names counts as several.
@@ -37,13 +40,18 @@ impl HubStatus {
         HubStatus {
             hub,
             mode,
-            clients: 0,
+            clients: [0; Transport::COUNT],
             server_connections: 0,
             user_memberships: 0,
             counters: HubCounters::default(),
             has_own_label: false,
             presence: None,
         }
+    }
+
+    /// Its clients, whatever transport they are on.
+    pub fn client_count(&self) -> usize {
+        self.clients.iter().sum()
     }
 
     /// Whether metrics count it under its own name. This can change until the next look: once all shards have said what they

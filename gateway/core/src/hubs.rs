@@ -145,7 +145,7 @@ impl Hubs {
         let status = |hub: &Hub| HubStatus {
             hub: hub.name.clone(),
             mode: settings.hub(&hub.name).mode,
-            clients: hub.client_count(),
+            clients: hub.clients_by_transport(),
             server_connections: hub.server_connections,
             user_memberships: self.presence.memberships.of_hub(&hub.name),
             counters: hub.counters.clone(),

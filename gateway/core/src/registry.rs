@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use hubgate_wire::negotiate::Transport;
 use indexmap::IndexSet;
 
 use crate::Slot;
@@ -27,6 +28,8 @@ pub(crate) struct Hub {
     /// Whether the log has heard of a message that filters could not look at.
     pub(crate) has_unreadable: bool,
     clients: Clients,
+    /// By the index of [`Transport`].
+    by_transport: [usize; Transport::COUNT],
     users: HashMap<UserId, Clients>,
     groups: HashMap<GroupName, Clients>,
     /// Connections of hub servers that are open, and of others that only send.
@@ -53,6 +56,7 @@ impl Hub {
             messages_per_second,
             has_unreadable: false,
             clients: Clients::default(),
+            by_transport: [0; Transport::COUNT],
             users: HashMap::new(),
             groups: HashMap::new(),
             server_connections: 0,
@@ -62,8 +66,9 @@ impl Hub {
         }
     }
 
-    pub(crate) fn client_count(&self) -> usize {
-        self.clients.len()
+    /// How many clients are here, by the index of [`Transport`].
+    pub(crate) fn clients_by_transport(&self) -> [usize; Transport::COUNT] {
+        self.by_transport
     }
 
     /// Whether a client of the user is here.
@@ -71,15 +76,17 @@ impl Hub {
         self.users.contains_key(user)
     }
 
-    pub(crate) fn add(&mut self, slot: Slot, user: Option<&UserId>) {
+    pub(crate) fn add(&mut self, slot: Slot, transport: Transport, user: Option<&UserId>) {
         self.clients.insert(slot);
+        self.by_transport[transport as usize] += 1;
         if let Some(user) = user {
             self.users.entry(user.clone()).or_default().insert(slot);
         }
     }
 
-    pub(crate) fn remove(&mut self, slot: Slot, user: Option<&UserId>, groups: &[GroupName]) {
+    pub(crate) fn remove(&mut self, slot: Slot, transport: Transport, user: Option<&UserId>, groups: &[GroupName]) {
         self.clients.swap_remove(&slot);
+        self.by_transport[transport as usize] -= 1;
         if let Some(user) = user {
             remove_from(&mut self.users, user, slot);
         }

@@ -339,7 +339,7 @@ impl Shard {
         };
         let Identity { user_id, claims, query, headers, remote_address } = *identity;
         client.protocol = protocol;
-        let (index, id) = (client.hub, client.id);
+        let (index, id, transport) = (client.hub, client.id, client.transport);
         let hub = self.hub(index).name.clone();
         let facts = Arc::new(ConnectionFacts { hub, id, user_id, protocol, claims, query, headers, remote_address });
         let hub = self.hub(index);
@@ -349,7 +349,7 @@ impl Shard {
         {
             hub.presence.users.entered(user, self.index);
         }
-        self.hub_mut(index).add(slot, facts.user_id.as_ref());
+        self.hub_mut(index).add(slot, transport, facts.user_id.as_ref());
         let groups = match &facts.user_id {
             Some(user) => self.hubs.presence().memberships.groups_of(&facts.hub, user, now),
             None => Vec::new(),
@@ -527,6 +527,7 @@ impl Shard {
         client.held_back = None;
         client.phase = Phase::Closed { facts: facts.clone(), transport: TransportState::Ending };
         let (hub, kind, id, token) = (client.hub, client.kind, client.id, client.token.take());
+        let transport = client.transport;
         let groups = std::mem::take(&mut client.groups);
         let proxy = client.proxy.take();
         if let Some(token) = token {
@@ -538,7 +539,7 @@ impl Shard {
             self.slots.remove(&id);
             let own = self.index;
             let hub = self.hub_mut(hub);
-            hub.remove(slot, facts.user_id.as_ref(), &groups);
+            hub.remove(slot, transport, facts.user_id.as_ref(), &groups);
             hub.presence.client_left();
             if let Some(user) = &facts.user_id
                 && !hub.has_user(user)

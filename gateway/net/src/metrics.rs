@@ -6,6 +6,7 @@ use std::fmt;
 use http::StatusCode;
 use hubgate_core::id::{HubName, PluginName};
 use hubgate_core::{CloseCause, HubCounters, HubStatus, ShardStatus};
+use hubgate_wire::negotiate::Transport;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
@@ -234,7 +235,7 @@ pub(crate) fn sum(statuses: impl IntoIterator<Item = HubStatus>) -> Vec<HubStatu
         match sums.get_mut(&status.hub) {
             None => drop(sums.insert(status.hub.clone(), status)),
             Some(sum) => {
-                sum.clients += status.clients;
+                add(&mut sum.clients, status.clients);
                 sum.server_connections += status.server_connections;
                 sum.counters += &status.counters;
             }
@@ -243,10 +244,15 @@ pub(crate) fn sum(statuses: impl IntoIterator<Item = HubStatus>) -> Vec<HubStatu
     sums.into_values().collect()
 }
 
+/// Adds numbers of clients, each to that of its transport.
+fn add(sums: &mut [usize; Transport::COUNT], counts: [usize; Transport::COUNT]) {
+    sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+}
+
 /// What metrics count together.
 #[derive(Debug, Default)]
 struct Labelled {
-    clients: usize,
+    clients: [usize; Transport::COUNT],
     server_connections: usize,
     user_memberships: usize,
     counters: HubCounters,
@@ -260,7 +266,7 @@ fn labelled(status: ShardStatus) -> BTreeMap<String, Labelled> {
     for status in &status.hubs {
         let label = if status.has_own_label() { status.hub.to_string() } else { OTHER.to_owned() };
         let sum = sums.entry(label).or_default();
-        sum.clients += status.clients;
+        add(&mut sum.clients, status.clients);
         sum.server_connections += status.server_connections;
         sum.counters += &status.counters;
         // All shards tell of the same ones.
@@ -296,8 +302,10 @@ fn hub_metrics(hubs: &BTreeMap<String, Labelled>, plugin_memberships: &[(PluginN
     for (label, status) in hubs {
         let hub = || label.clone();
         let counters = &status.counters;
-        let transport = "WebSockets";
-        connections.get_or_create(&TransportLabels { hub: hub(), transport }).set(status.clients as i64);
+        for transport in Transport::ALL {
+            let labels = TransportLabels { hub: hub(), transport: transport.name() };
+            connections.get_or_create(&labels).set(status.clients[transport as usize] as i64);
+        }
         servers.get_or_create(&HubLabel { hub: hub() }).set(status.server_connections as i64);
         skipped.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.server_messages_skipped);
         for cause in CloseCause::ALL {

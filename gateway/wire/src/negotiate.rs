@@ -21,6 +21,9 @@ impl Transport {
     /// All of them, the one that clients should prefer first.
     pub const ALL: [Transport; 3] = [Transport::WebSockets, Transport::ServerSentEvents, Transport::LongPolling];
 
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
     /// The name in negotiation.
     pub fn name(self) -> &'static str {
         match self {
