@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use hubgate_tests::client::Received;
-use hubgate_tests::wait::until;
+use hubgate_tests::wait::{soon, until};
 use hubgate_tests::{Client, Gateway};
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 #[tokio::test]
@@ -19,25 +20,45 @@ async fn a_client_that_nothing_was_sent_to_gets_a_ping() {
     expect_ping(&mut client).await;
 }
 
+/// All that comes from the gateway until it has said this.
+async fn reads_until(client: Client, text: &str) {
+    // Past the library, which answers pings.
+    let mut stream = client.into_stream().into_inner();
+    let mut bytes = Vec::new();
+    while !String::from_utf8_lossy(&bytes).contains(text) {
+        let read =
+            soon(text, stream.read_buf(&mut bytes)).await.expect("the gateway writes before it ends the connection");
+        assert!(read > 0, "the connection ended: {}", String::from_utf8_lossy(&bytes));
+    }
+}
+
 #[tokio::test]
-async fn a_client_that_says_nothing_is_closed_and_one_that_pings_is_not() {
+async fn a_client_that_gives_no_sign_of_life_is_told_that_it_timed_out_and_one_that_pings_is_not() {
     let gateway = Gateway::probe().with("server.timeouts = { client = '2s', keep-alive = '1s' }").start().await;
-    let mut silent = gateway.client("probe").connect().await;
+    let silent = gateway.client("probe").connect().await;
     let mut alive = gateway.client("probe").connect().await;
     let silent_since = Instant::now();
     let mut pings = tokio::time::interval(Duration::from_millis(300));
-    let end = {
-        let mut end = std::pin::pin!(silent.end());
-        loop {
-            tokio::select! {
-                end = &mut end => break end,
-                _ = pings.tick() => alive.send(json!({ "type": 6 })).await,
-            }
+    let mut end = std::pin::pin!(reads_until(silent, "timed out"));
+    loop {
+        tokio::select! {
+            () = &mut end => break,
+            _ = pings.tick() => alive.send(json!({ "type": 6 })).await,
         }
-    };
+    }
     assert!(silent_since.elapsed() >= Duration::from_millis(1500), "{:?} is too early", silent_since.elapsed());
-    assert!(end.close.is_some(), "the client is told: {end:?}");
     assert_eq!(alive.call("echo", json!(["still here"])).await, Ok(json!("still here")));
+}
+
+#[tokio::test]
+async fn a_client_that_answers_pings_of_its_web_socket_and_says_nothing_else_is_kept() {
+    let gateway = Gateway::probe().with("server.timeouts = { client = '2s', keep-alive = '1s' }").start().await;
+    let mut client = gateway.client("probe").connect().await;
+    // Five seconds; the library answers meanwhile.
+    for _ in 0..5 {
+        expect_ping(&mut client).await;
+    }
+    assert_eq!(client.call("echo", json!(["still here"])).await, Ok(json!("still here")));
 }
 
 #[tokio::test]

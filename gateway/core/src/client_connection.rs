@@ -70,6 +70,8 @@ pub(crate) struct ClientConnection {
     pub(crate) expiry: Option<Millis>,
     pub(crate) last_heard: Millis,
     pub(crate) last_sent: Millis,
+    /// When its WebSocket was asked whether it is there; that was for the silence since `last_heard`, if it is later.
+    pub(crate) last_probed: Millis,
     pub(crate) due: Option<Due>,
     pub(crate) phase: Phase,
     /// Why it is not read. Its silence is not held against it meanwhile.

@@ -46,6 +46,8 @@ pub enum Effect {
         hub: HubName,
         refusal: MembershipRefusal,
     },
+    /// Ask a client whether it is there, by a ping of its WebSocket.
+    Probe(Slot),
     /// Read no more of the client until [`Effect::ResumeReading`].
     PauseReading(Slot),
     ResumeReading(Slot),
@@ -141,7 +143,7 @@ pub enum CloseCause {
     Normal,
     /// The transport broke off without a word.
     TransportLost,
-    /// The client said nothing for too long.
+    /// The client said nothing for too long, and answered no ping.
     PingTimeout,
     /// The handshake was malformed, too late, or asked for what is not spoken.
     HandshakeError,

@@ -1,11 +1,14 @@
 //! What clients are told when something fails: one function per place where they can meet it.
 
+use std::time::Duration;
+
 use hubgate_wire::signalr::HubProtocol;
 use hubgate_wire::signalr::handshake::MalformedHandshake;
 
 use crate::event::UpstreamFailure;
 use crate::filter::Refusal;
 use crate::routing::NoRoute;
+use crate::time::Millis;
 
 /// The error of a completion, for a call of `target` that has no answer.
 pub(crate) fn completion(target: &str, failure: UpstreamFailure, detailed: bool) -> String {
@@ -76,6 +79,12 @@ pub(crate) fn connected_late(failure: &UpstreamFailure) -> &'static str {
         true => "Connection closed with an error. The application cannot be reached; try again later.",
         false => "Connection closed with an error. The application has refused the connection.",
     }
+}
+
+/// The error of the close, for a client that said nothing for so long.
+pub(crate) fn timed_out(timeout: Millis) -> String {
+    let time = Duration::from(timeout);
+    format!("Connection closed with an error. The connection timed out: nothing came from the client for {time:?}.")
 }
 
 /// The error of the handshake, for a client that no hub server gets (the service's own texts).

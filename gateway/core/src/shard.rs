@@ -158,6 +158,7 @@ impl Shard {
             expiry: client.times.expiry,
             last_heard: now,
             last_sent: now,
+            last_probed: now,
             due: None,
             phase: Phase::Handshaking { identity: Box::new(client.identity), deadline },
             holds: ReadHolds::default(),

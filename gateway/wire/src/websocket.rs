@@ -411,6 +411,11 @@ impl Frame {
         Frame::build(opcode, write)
     }
 
+    /// Asks whether the other side is there.
+    pub fn ping() -> Frame {
+        Frame::build(9, |_| {})
+    }
+
     /// Answers a ping.
     pub fn pong(payload: &ControlPayload) -> Frame {
         Frame::build(10, |out| out.extend_from_slice(payload.as_bytes()))

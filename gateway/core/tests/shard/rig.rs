@@ -50,6 +50,10 @@ pub(crate) struct Rig {
     /// What the log was told of memberships that were refused.
     pub(crate) refusals: Vec<MembershipRefusal>,
     pub(crate) paused: Vec<(usize, Slot)>,
+    /// Clients that were asked whether they are there, as often as they were.
+    pub(crate) probed: Vec<(usize, Slot)>,
+    /// Of clients that open from now on.
+    pub(crate) transport: Transport,
     /// Clients whose last words are to be heard.
     pub(crate) leaving: Vec<(usize, Slot)>,
     to_servers: HashMap<ServerConnectionId, Vec<u8>>,
@@ -190,6 +194,8 @@ impl Rig {
             told_of_drops: 0,
             refusals: Vec::new(),
             paused: Vec::new(),
+            probed: Vec::new(),
+            transport: Transport::WebSockets,
             leaving: Vec::new(),
             to_servers: HashMap::new(),
             finished_servers: Vec::new(),
@@ -214,7 +220,7 @@ impl Rig {
 
     /// A client whose transport is open, and who is this.
     pub(crate) fn open_with(&mut self, shard: usize, hub_name: &str, id: ConnectionId, identity: Identity) -> Client {
-        let (transport, times) = (Transport::WebSockets, ClientTimes::default());
+        let (transport, times) = (self.transport, ClientTimes::default());
         let client = NewClient { hub: hub(hub_name), id, token: None, transport, identity, times };
         let slot = self.shards[shard].client_opened(client, self.now);
         self.received.remove(&(shard, slot));
@@ -449,6 +455,7 @@ impl Rig {
             Effect::Forgotten(slot) => self.forgotten.push((shard, slot)),
             Effect::CallsDropped { .. } => self.told_of_drops += 1,
             Effect::MembershipRefused { refusal, .. } => self.refusals.push(refusal),
+            Effect::Probe(slot) => self.probed.push((shard, slot)),
             Effect::PauseReading(slot) => self.paused.push((shard, slot)),
             Effect::ResumeReading(slot) => self.paused.retain(|each| *each != (shard, slot)),
             Effect::HearLastWords(slot) => self.leaving.push((shard, slot)),

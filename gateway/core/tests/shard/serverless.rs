@@ -242,9 +242,61 @@ fn a_silent_client_is_closed_and_an_idle_one_is_pinged() {
     rig.pass(Millis(4_999));
     assert_eq!(rig.received(client), [said("x")], "what was sent makes a ping needless");
     rig.pass(Millis(251));
-    let close = r#"{"type":7,"error":"Connection closed with an error.","allowReconnect":true}"#;
-    assert_eq!(rig.received(client), [close]);
+    assert_eq!(rig.received(client), [TIMED_OUT]);
     assert_eq!(rig.finished[&(0, client.slot)], CloseCause::PingTimeout);
+}
+
+const TIMED_OUT: &str = concat!(
+    r#"{"type":7,"error":"Connection closed with an error. The connection timed out: nothing came from the client for "#,
+    r#"30s.","allowReconnect":true}"#
+);
+
+#[test]
+fn a_silent_web_socket_is_asked_for_a_sign_of_life_after_half_of_its_time() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.connect(0, None);
+    let asked = (0, client.slot);
+    for _ in 0..3 {
+        rig.pass(Millis(14_750));
+        assert!(rig.probed.is_empty());
+        rig.pass(Millis(250));
+        assert_eq!(rig.probed, [asked]);
+        rig.pass(Millis(10_000));
+        assert_eq!(std::mem::take(&mut rig.probed), [asked], "once");
+        // Its answer.
+        rig.bytes(client, b"");
+    }
+    rig.pass(Millis(15_000));
+    rig.pass(Millis(14_750));
+    assert!(!rig.finished.contains_key(&asked));
+    rig.pass(Millis(250));
+    assert_eq!(rig.received(client).last().map(String::as_str), Some(TIMED_OUT));
+}
+
+#[test]
+fn no_web_socket_is_given_up_before_it_had_time_to_answer() {
+    let mut rig = Rig::new(1, settings());
+    let client = rig.connect(0, None);
+    // The whole machine stood still.
+    rig.pass(Millis(100_000));
+    assert_eq!(rig.probed, [(0, client.slot)]);
+    rig.pass(Millis(14_750));
+    assert!(!rig.finished.contains_key(&(0, client.slot)));
+    rig.pass(Millis(250));
+    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::PingTimeout);
+}
+
+#[test]
+fn what_has_no_pings_of_its_own_is_not_asked() {
+    for (transport, is_closed) in [(Transport::ServerSentEvents, true), (Transport::LongPolling, false)] {
+        let mut rig = Rig::new(1, settings());
+        rig.transport = transport;
+        let client = rig.connect(0, None);
+        rig.pass(Millis(15_000));
+        rig.pass(Millis(15_000));
+        assert!(rig.probed.is_empty(), "{transport:?}");
+        assert_eq!(rig.finished.contains_key(&(0, client.slot)), is_closed, "{transport:?}");
+    }
 }
 
 #[test]

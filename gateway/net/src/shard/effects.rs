@@ -56,6 +56,12 @@ impl ShardThread {
                 let why = no_membership(&refusal);
                 tracing::warn!(%hub, why, "a user was not put into a group; more that are refused are only counted");
             }
+            Effect::Probe(slot) => {
+                if let Some(ClientLink::WebSocket(socket)) = self.link(slot) {
+                    socket.ping();
+                    self.flush_later(&socket);
+                }
+            }
             Effect::PauseReading(slot) => self.set_reading(slot, false),
             Effect::ResumeReading(slot) => self.set_reading(slot, true),
             Effect::HearLastWords(slot) => match self.link(slot) {

@@ -284,6 +284,8 @@ impl Task {
                 self.socket.pong(&payload);
                 self.shard.flush_later(&self.socket);
             }
+            // A sign of life of a client; hub servers have to say something.
+            Event::Pong if matches!(self.owner, Some(Owner::Client(_))) => self.step(&mut &[][..]),
             Event::Pong => {}
             // The answer carries the status that came (RFC 6455, section 5.5.1).
             Event::Close(code) => self.end(CloseCause::Normal, code.unwrap_or(close_code::NORMAL)),

@@ -137,6 +137,13 @@ impl WebSocket {
         self.outbox.borrow_mut().push(frame, self.cause(), sharing);
     }
 
+    /// Asks the peer whether it is there.
+    pub(crate) fn ping(&self) {
+        if self.takes_frames() {
+            self.outbox.borrow_mut().push(Frame::ping().into_bytes(), Cause::Others, Sharing::Alone);
+        }
+    }
+
     /// Answers a ping. A peer that does not read gets the answer to its latest one alone (RFC 6455, section 5.5.3).
     pub(super) fn pong(&self, ping: &ControlPayload) {
         if !self.takes_frames() {
