@@ -2,7 +2,7 @@
 
 use http::Method;
 use hubgate_tests::http::{Answer, raw};
-use hubgate_tests::{Client, Gateway, Token};
+use hubgate_tests::{Client, Gateway, Token, guests};
 use serde_json::{Value, json};
 
 /// Enough that no shard is without one.
@@ -448,4 +448,54 @@ async fn whatever_is_valid_json_reaches_clients_that_speak_messagepack() {
     let infinite = f64::INFINITY.to_be_bytes();
     let expected = [b"\x96\x01\x80\xc0\xa4said\x92\xcb", &infinite[..], b"\xa3\xef\xbf\xbd\x90"].concat();
     assert_eq!(packed.next_bytes().await, [&[expected.len() as u8], &expected[..]].concat());
+}
+
+/// What the answer to a send says of its recipients.
+async fn recipients(gateway: &Gateway, path: &str, text: &str) -> Option<String> {
+    let send = gateway.rest(Method::POST, path).json(&message(text)).header("x-hubgate-count", "1");
+    let answer = send.send().await;
+    assert_eq!(answer.status, 202);
+    answer.headers.get("x-hubgate-recipients").map(|count| count.to_str().expect("a number").to_owned())
+}
+
+#[tokio::test]
+async fn a_send_that_asks_is_told_how_many_connections_it_reaches_on_all_shards() {
+    let config = "server.shards = 2\nserver.log = 'info,hubgate_net=debug'\nhubs.bare.mode = 'serverless'";
+    let gateway = Gateway::serve().with(config).start().await;
+    let mut anns = clients(&gateway, "ann").await;
+    let (_bob, bob_id) = client(&gateway, "bob").await;
+    let all = CLIENTS + 1;
+    for (hub, send) in VERSIONS {
+        let root = if send.is_empty() { hub.to_owned() } else { format!("{hub}/:send") };
+        assert_eq!(ask(&gateway, Method::PUT, &format!("{hub}/groups/tea/connections/{bob_id}")).await.status, 200);
+        for (path, count) in [
+            (root.clone(), all),
+            (format!("{root}?excluded={bob_id}"), all - 1),
+            (format!("{hub}/users/ann{send}"), CLIENTS),
+            (format!("{hub}/users/nobody{send}"), 0),
+            (format!("{hub}/connections/{bob_id}{send}"), 1),
+            (format!("{hub}/connections/nobody{send}"), 0),
+            (format!("{hub}/groups/tea{send}"), 1),
+            (format!("{hub}/groups/coffee{send}"), 0),
+        ] {
+            assert_eq!(recipients(&gateway, &path, "x").await, Some(count.to_string()), "{path}");
+        }
+        let unasked = gateway.rest(Method::POST, &root).json(&message("unasked")).send().await;
+        assert!(!unasked.headers.contains_key("x-hubgate-recipients"));
+    }
+    for (to, name, count) in [("all", "", all), ("user", "name=\"ann\"", CLIENTS), ("group", "name=\"coffee\"", 0)] {
+        gateway.logs(&["sent", "hub=bare", &format!("to=\"{to}\""), name, &format!("recipients={count}")]).await;
+    }
+    assert_eq!(anns[0].event("said").await, json!(["x"]));
+}
+
+#[tokio::test]
+async fn what_filters_drop_reaches_nobody() {
+    let filtered = Gateway::serve().plugin("filter", &guests::filter());
+    let config =
+        "hubs.bare = { mode = 'serverless', filters = ['filter'] }\nplugins.filter.allow-http = ['http://127.0.0.1:1']";
+    let gateway = filtered.with(config).start().await;
+    let _clients = clients(&gateway, "ann").await;
+    assert_eq!(recipients(&gateway, "/api/hubs/bare/:send", "out:drop").await.as_deref(), Some("0"));
+    assert_eq!(recipients(&gateway, "/api/hubs/bare/:send", "out:mark").await, Some(CLIENTS.to_string()));
 }

@@ -11,6 +11,7 @@ use crate::event::Joined;
 use crate::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
 use crate::memberships::{Bounds, MembershipRefusal, NewMembership, Refused};
 use crate::outgoing::Outgoing;
+use crate::reach::SendLog;
 use crate::registry::{Clients, LocalTarget};
 use crate::shard::{Closing, Shard, Slot};
 use crate::time::Millis;
@@ -76,10 +77,13 @@ impl Shard {
     pub(crate) fn try_act(
         &mut self,
         hub: HubIndex,
-        action: Action,
+        mut action: Action,
         now: Millis,
         effects: &mut Vec<Effect>,
     ) -> Result<(), MembershipRefusal> {
+        if let Some(log) = &self.send_log {
+            action.begin(&**log, &self.hubs[hub].name);
+        }
         match action.owner() {
             Some(owner) if owner == self.index => self.apply(hub, action, now, effects),
             Some(owner) => {
@@ -167,6 +171,9 @@ impl Shard {
                 frame.is_some_and(|frame| client.takes(frame, now, held))
             });
             if let Some(frame) = frame {
+                if let Some(reach) = message.reach() {
+                    reach.reached(count - others.len());
+                }
                 let counters = &mut self.hub_mut(hub).counters;
                 counters.messages_out += (count - others.len()) as u64;
                 counters.bytes_out += ((count - others.len()) * frame.len()) as u64;
@@ -307,6 +314,18 @@ impl Shard {
             | Action::Close { .. } => {}
         }
         Ok(())
+    }
+}
+
+impl Action {
+    /// Lets the log know of a send whose reach nobody else asks for.
+    fn begin(&mut self, log: &dyn SendLog, hub: &HubName) {
+        if let Action::Send { to, message, .. } = self
+            && message.reach().is_none()
+            && let Some(reach) = log.begin(hub, to)
+        {
+            *message = message.clone().counted(reach);
+        }
     }
 }
 

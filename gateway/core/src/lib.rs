@@ -32,6 +32,7 @@ mod presence;
 mod proxied;
 mod questions;
 mod rate;
+pub mod reach;
 mod read_holds;
 mod registry;
 mod routing;

@@ -8,19 +8,22 @@ use hubgate_wire::websocket::Frame;
 
 use crate::filter::FilterMessage;
 use crate::pairs::Pairs;
+use crate::reach::Reach;
 
 /// A hub message for clients of any protocol. It is encoded once for each protocol that one of its receivers speaks, on
 /// whatever shard that one lives; a clone shares the encodings.
 #[derive(Debug, Clone)]
 pub struct Outgoing(Arc<Message>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Message {
     source: Source,
     frames: [OnceLock<Frame>; HubProtocol::COUNT],
+    /// Who wants to know how many connections get it.
+    reach: Option<Arc<dyn Reach>>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Source {
     /// A call of a client method. The arguments are one array.
     Call { method: String, arguments: Payload, answer: Option<Box<Answerable>> },
@@ -29,7 +32,7 @@ enum Source {
 }
 
 /// What a call of a hub server has beside its method and arguments.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Answerable {
     headers: Pairs,
     /// None: nobody answers.
@@ -42,7 +45,18 @@ impl Outgoing {
         Outgoing(Arc::new(Message {
             source: Source::Call { method, arguments, answer: None },
             frames: Default::default(),
+            reach: None,
         }))
+    }
+
+    /// The same message, of which somebody wants to know how many connections get it.
+    pub fn counted(mut self, reach: Arc<dyn Reach>) -> Outgoing {
+        Arc::make_mut(&mut self.0).reach = Some(reach);
+        self
+    }
+
+    pub(crate) fn reach(&self) -> Option<&dyn Reach> {
+        self.0.reach.as_deref()
     }
 
     /// What its sender has encoded: by protocol, one or more whole hub messages with what frames them. Clients of other
@@ -53,7 +67,7 @@ impl Outgoing {
             let frame = Frame::data(protocol.data_kind(), |out| out.extend_from_slice(message.as_ref()));
             frames[protocol as usize] = OnceLock::from(frame);
         }
-        Outgoing(Arc::new(Message { source: Source::Encoded, frames }))
+        Outgoing(Arc::new(Message { source: Source::Encoded, frames, reach: None }))
     }
 
     /// What it holds in memory before it is encoded, about, in bytes.
@@ -66,7 +80,7 @@ impl Outgoing {
 
     /// The frame for clients that speak `protocol`, if there is one for them.
     pub fn frame(&self, protocol: HubProtocol) -> Option<&Frame> {
-        let Message { source, frames } = &*self.0;
+        let Message { source, frames, .. } = &*self.0;
         let frame = &frames[protocol as usize];
         match source {
             Source::Call { method, arguments, answer } => Some(frame.get_or_init(|| match answer {
@@ -84,7 +98,7 @@ impl Outgoing {
 
     /// Shows the call, in the JSON of its sender if there is such; `None` if it is not exactly one call.
     pub(crate) fn with_call<T>(&self, see: impl FnOnce(&HubMessage<'_>) -> T) -> Option<T> {
-        let Message { source, frames } = &*self.0;
+        let Message { source, frames, .. } = &*self.0;
         match source {
             Source::Call { method, arguments, answer } => Some(see(&call(method, arguments, answer.as_deref()))),
             Source::Encoded => {
@@ -112,7 +126,7 @@ impl Outgoing {
         let method = replacement.target.clone().unwrap_or_default();
         let arguments = replacement.content.clone().unwrap_or_else(Payload::no_arguments);
         let source = Source::Call { method, arguments, answer };
-        Outgoing(Arc::new(Message { source, frames: Default::default() }))
+        Outgoing(Arc::new(Message { source, frames: Default::default(), reach: self.0.reach.clone() }))
     }
 }
 

@@ -24,6 +24,7 @@ use crate::mode::ClientKind;
 use crate::pending_acks::PendingAcks;
 use crate::presence::Presence;
 use crate::rate::{HeardOfClient, Rates};
+use crate::reach::SendLog;
 use crate::read_holds::{Hold, ReadHolds};
 use crate::registry::{Clients, Hub};
 use crate::server_connection::ServerConnection;
@@ -44,6 +45,7 @@ pub struct Shard {
     pub(crate) shards: u16,
     pub(crate) settings: Arc<Settings>,
     pub(crate) halves: HalvesByPlugin,
+    pub(crate) send_log: Option<Arc<dyn SendLog>>,
     pub(crate) hubs: Hubs,
     pub(crate) clients: Slab<ClientConnection>,
     pub(crate) slots: HashMap<ConnectionId, Slot, foldhash::fast::RandomState>,
@@ -82,6 +84,7 @@ impl Shard {
             shards,
             settings,
             halves,
+            send_log: None,
             hubs: Hubs::new(presence),
             clients: Slab::new(),
             slots: HashMap::default(),
@@ -99,6 +102,11 @@ impl Shard {
             wheel: TimerWheel::new(),
             pings: HubProtocol::ALL.map(|protocol| protocol.frame(&HubMessage::Ping)),
         }
+    }
+
+    /// Tells this log of all sends from now on.
+    pub fn log_sends(&mut self, log: Arc<dyn SendLog>) {
+        self.send_log = Some(log);
     }
 
     /// A client negotiated: `token` opens a transport of connection `id` for a while.

@@ -22,6 +22,7 @@ mod patience;
 mod peers;
 mod plugin_http;
 mod questions;
+mod recipients;
 mod refusal_log;
 mod retries;
 pub mod settings;

@@ -3,16 +3,17 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use hubgate_core::MembershipRefusal;
-use hubgate_core::delivery::{Action, Target};
+use hubgate_core::delivery::{Action, Except, Target};
 use hubgate_core::event::{HubAnswer, HubQuestion, Joined};
 use hubgate_core::filter::Origin;
 use hubgate_core::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
+use hubgate_core::{MembershipRefusal, Outgoing};
 use hubgate_plugin_host::ShardQuestion;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::inbox::ShardMessage;
 use crate::peers::Peer;
+use crate::recipients::Recipients;
 use crate::shard::ShardThread;
 
 impl ShardThread {
@@ -70,6 +71,21 @@ impl ShardThread {
         if self.peers.iter().any(|peer| !peer.waiting.borrow().is_empty()) {
             self.wait_for_orders().await;
         }
+    }
+
+    /// The same; gives how many connections of all shards it has reached, after filters.
+    pub(crate) async fn send_and_count(
+        self: &Rc<Self>,
+        hub: &HubName,
+        to: Target,
+        message: Outgoing,
+        except: Except,
+    ) -> usize {
+        let recipients = Recipients::of(hub, &to);
+        let message = message.counted(recipients.clone());
+        self.run(hub, Origin::Rest, vec![Action::Send { to, message, except }]).await;
+        self.wait_for_orders().await;
+        recipients.count()
     }
 
     /// Changes memberships or ends connections of a hub; in effect on all shards when this returns.

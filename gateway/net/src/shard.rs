@@ -37,6 +37,7 @@ use crate::http_places::HttpPlace;
 use crate::inbox::{Inbox, InboxSender, ShardMessage, UpgradedClient};
 use crate::peers::{self, ANSWER_TIMEOUT, Peer};
 use crate::plugin_http::PluginHttp;
+use crate::recipients::SentLines;
 use crate::tasks::PeerTask;
 use crate::tls::UpgradedStream;
 use crate::turns::{MESSAGES_PER_LOOK, Turns};
@@ -107,7 +108,8 @@ pub(crate) async fn run(
 ) {
     let settings = shared.settings().clone();
     let (count, presence) = (inboxes.len() as u16, shared.presence.clone());
-    let core = Shard::new(index, count, settings.core.clone(), presence, plugins.halves());
+    let mut core = Shard::new(index, count, settings.core.clone(), presence, plugins.halves());
+    core.log_sends(Arc::new(SentLines));
     let peers = inboxes.into_iter().map(Peer::new).collect();
     let (releases, mut released) = mpsc::unbounded_channel();
     let shard = Rc::new(ShardThread {

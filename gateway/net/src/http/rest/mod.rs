@@ -32,6 +32,9 @@ use table::{Names, Version};
 /// The .NET management SDK reads a 404 as "no" only where this header says what is not there.
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 
+/// How many connections of this gateway a send has reached, where its caller has asked.
+const RECIPIENTS: HeaderName = HeaderName::from_static("x-hubgate-recipients");
+
 /// Answers a request below `/api`; `path` is its path below the endpoint's.
 pub(crate) async fn answer(shard: &Rc<ShardThread>, request: &Parts, body: &mut RequestBody, path: &str) -> Answer {
     let is_probe = matches!(request.method, Method::GET | Method::HEAD);
@@ -40,7 +43,13 @@ pub(crate) async fn answer(shard: &Rc<ShardThread>, request: &Parts, body: &mut 
         return text(StatusCode::OK, "");
     }
     match operate(shard, request, body, path).await {
-        Ok(status) => empty(status),
+        Ok((status, recipients)) => {
+            let mut answer = empty(status);
+            if let Some(recipients) = recipients {
+                answer.headers_mut().insert(RECIPIENTS, recipients.into());
+            }
+            answer
+        }
         Err(refusal) => refuse(shard, request, &refusal),
     }
 }
@@ -56,7 +65,7 @@ async fn operate(
     request: &Parts,
     body: &mut RequestBody,
     path: &str,
-) -> Result<StatusCode, Refusal> {
+) -> Result<(StatusCode, Option<usize>), Refusal> {
     let (version, rest) = Version::of(path).ok_or(Refusal::NotFound(NOT_AN_OPERATION))?;
     check_token(shard, &request.headers, path)?;
     let _carrying = HttpPlace::of(&request.extensions).carry();
@@ -68,10 +77,9 @@ async fn operate(
     check_names(&names)?;
     let operation = Operation::new(route, names, query)?;
     let done = operation.run(shard, &hub, &request.headers, body).await;
-    let status = done.map(|()| version.success(route));
-    let counted = status.as_ref().map_or_else(Refusal::status, |status| *status);
+    let counted = done.as_ref().map_or_else(Refusal::status, |_| version.success(route));
     shard.shared.metrics.rest_request(route.name, counted);
-    status
+    done.map(|recipients| (counted, recipients))
 }
 
 const NOT_AN_OPERATION: &str = "No operation of the REST API has this path.";

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderName};
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::Joined;
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
@@ -14,6 +14,9 @@ use crate::http::answer::{Absent, Refusal};
 use crate::http::body::RequestBody;
 use crate::http::query::Query;
 use crate::shard::ShardThread;
+
+/// The header of a send that asks how many connections it reaches.
+const COUNT: HeaderName = HeaderName::from_static("x-hubgate-count");
 
 /// An operation with all that its request says, but the body.
 #[derive(Debug)]
@@ -65,22 +68,28 @@ impl Operation {
         })
     }
 
-    /// Does it. What it changes is in effect, on all shards, when this returns.
+    /// Does it. What it changes is in effect, on all shards, when this returns. Gives how many connections a send has reached,
+    /// if its caller asks.
     pub(super) async fn run(
         self,
         shard: &Rc<ShardThread>,
         hub: &HubName,
         headers: &HeaderMap,
         body: &mut RequestBody,
-    ) -> Result<(), Refusal> {
-        match self {
+    ) -> Result<Option<usize>, Refusal> {
+        let done = match self {
             Operation::Send { to, except } => {
                 let message = message::read(shard, headers, body).await?;
-                if let Some(to) = to.target() {
-                    let except = except.into();
-                    shard.send_to_hub(hub, Action::Send { to, message, except }).await;
-                }
-                Ok(())
+                let except = except.into();
+                let asks = headers.get(COUNT).is_some_and(|asks| asks == "1");
+                return Ok(match (to.target(), asks) {
+                    (Some(to), true) => Some(shard.send_and_count(hub, to, message, except).await),
+                    (Some(to), false) => {
+                        shard.send_to_hub(hub, Action::Send { to, message, except }).await;
+                        None
+                    }
+                    (None, asks) => asks.then_some(0),
+                });
             }
             Operation::Exists(whom) => {
                 let absent = whom.absent();
@@ -124,7 +133,8 @@ impl Operation {
                 }
                 Ok(())
             }
-        }
+        };
+        done.map(|()| None)
     }
 }
 
