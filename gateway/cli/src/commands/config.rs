@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use super::findings::{Finding, Findings};
 use super::{deep_check, emulator};
 use crate::config::Config;
-use crate::{Failure, print};
+use crate::{Failure, logging, print};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -56,7 +56,7 @@ fn check(file: &Path, deep: bool) -> Result<(), Failure> {
         }
     };
     for finding in findings.worst_first() {
-        eprintln!("{finding}");
+        logging::say(&finding.to_string());
     }
     match findings.has_errors() {
         true => Err(Failure::Usage(anyhow!("{}: not everything would be served", file.display()))),

@@ -156,7 +156,7 @@ fn is_locked(file: &File) -> io::Result<bool> {
     // SAFETY: the pointer is to a value that outlives the call.
     match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &mut lock) } {
         -1 => Err(io::Error::last_os_error()),
-        _ => Ok(i32::from(lock.l_type) != libc::F_UNLCK as i32),
+        _ => Ok(i32::from(lock.l_type) != libc::F_UNLCK),
     }
 }
 
