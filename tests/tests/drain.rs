@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hubgate_tests::Gateway;
+use hubgate_tests::hub_server::HubServer;
 use hubgate_tests::wait::{soon, until};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -96,6 +97,31 @@ async fn what_clients_had_said_before_the_signal_is_answered() {
         assert_eq!(client.completion(id).await["result"], number);
     }
     assert!(client.end().await.allows_reconnect());
+    assert_eq!(gateway.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_clients_had_asked_their_hub_server_before_the_signal_is_answered() {
+    let mut gateway = Gateway::serve().with("hubs.chat.mode = 'default'\nserver.drain-timeout = '1h'").start().await;
+    let mut server = HubServer::connect(&gateway, "chat", "a").await;
+    let (mut idle, _) = server.let_in(gateway.client("chat").open().await).await;
+    let (mut client, id) = server.let_in(gateway.client("chat").open().await).await;
+    let call = client.start_call("slow", json!([])).await;
+    assert!(server.client_says().await.contains("slow"));
+    // A stream may have no end.
+    let (mut watching, _) = server.let_in(gateway.client("chat").open().await).await;
+    watching.send(json!({"type": 4, "invocationId": "1", "target": "watch", "arguments": []})).await;
+    assert!(server.client_says().await.contains("watch"));
+
+    gateway.terminate();
+    for client in [&mut idle, &mut watching] {
+        assert!(client.end().await.allows_reconnect());
+    }
+    let completion = json!({"type": 3, "invocationId": call, "result": "done"});
+    server.tell_client(&id, &format!("{completion}\u{1e}")).await;
+    assert_eq!(client.completion(&call).await["result"], "done");
+    assert!(client.end().await.allows_reconnect());
+    server.end().await;
     assert_eq!(gateway.ended().await.code(), Some(0));
 }
 

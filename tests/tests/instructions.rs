@@ -71,7 +71,7 @@ fn a_call_goes_up_and_its_answer_comes_back() {
 
 #[test]
 fn a_call_goes_through_a_hub_server() {
-    check(&CORE, "proxy", 3_818.0);
+    check(&CORE, "proxy", 4_561.0);
 }
 
 #[test]

@@ -74,6 +74,7 @@ impl ClientConnection {
     /// Whether nothing that it has said waits for anything.
     fn is_answered(&self) -> bool {
         let is_read = self.holds.is_empty() && !self.is_inspected;
-        is_read && self.held_back.is_none() && self.calls.is_over()
+        let has_results = self.proxy.as_ref().is_none_or(|proxy| proxy.has_given_results());
+        is_read && self.held_back.is_none() && self.calls.is_over() && has_results
     }
 }

@@ -5,11 +5,11 @@
 //! that moves is not read until what it has said before is answered.
 
 use hubgate_wire::service::{CloseConnection, ServiceMessage};
-use hubgate_wire::signalr::MessageStream;
+use hubgate_wire::signalr::{MessageStream, OpenCalls};
 
 use crate::client_connection::Phase;
 use crate::effect::Effect;
-use crate::proxied::{Proxy, open_calls};
+use crate::proxied::Proxy;
 use crate::read_holds::Hold;
 use crate::server_connection::written;
 use crate::shard::{Shard, Slot};
@@ -140,7 +140,7 @@ impl Shard {
         proxy.partial = Vec::new();
         proxy.from_server = MessageStream::new(protocol);
         proxy.has_spoken = false;
-        proxy.calls = open_calls(&to, protocol);
+        proxy.calls = OpenCalls::new(protocol);
         let deadline = proxy.deadline;
         for invocation in &invocations {
             self.fail_invocation(hub, id, invocation, "The connection has moved to another server.", effects);
@@ -172,7 +172,7 @@ impl Shard {
 impl Proxy {
     /// Whether the server has answered all that the client has called, and is not in the middle of a message.
     fn is_answered(&self) -> bool {
-        self.partial.is_empty() && self.calls.as_ref().is_none_or(|calls| calls.waiting() == 0)
+        self.partial.is_empty() && self.calls.waiting() == 0
     }
 
     /// Keeps what filters have let pass of a client that is moving; gives it back if the client's server may have it.

@@ -52,8 +52,8 @@ pub(crate) struct Proxy {
     pub(crate) has_said_close: bool,
     /// Whether the server was handed anything but the handshake request.
     pub(crate) has_spoken: bool,
-    /// The client's calls that the server has not answered. Counted only where the client may be moved.
-    pub(crate) calls: Option<Box<OpenCalls>>,
+    /// The client's calls that the server has not answered.
+    pub(crate) calls: OpenCalls,
     /// It moves to another server, which takes a while.
     pub(crate) moving: Option<Moving>,
     /// The server has ended the client itself, or is gone.
@@ -71,6 +71,11 @@ pub(crate) struct Said<'a> {
 }
 
 impl Proxy {
+    /// Whether the server has given the client all results that it has called for, and is not in the middle of a message.
+    pub(crate) fn has_given_results(&self) -> bool {
+        self.partial.is_empty() && self.calls.waiting_for_results() == 0
+    }
+
     /// How many of the client's next bytes belong to a message whose beginning was passed on.
     pub(crate) fn unfinished(&self, bytes: &[u8]) -> usize {
         match self.from_client.is_between_messages() {
@@ -115,7 +120,7 @@ impl Shard {
         };
         let deadline = now + self.settings.timeouts.handshake;
         let is_congested = route.is_congested;
-        let calls = open_calls(&route, protocol);
+        let calls = OpenCalls::new(protocol);
         self.clients_of_servers.entry(route.connection).or_default().insert(slot);
         self.client(slot).proxy = Some(Box::new(Proxy {
             route,
@@ -178,9 +183,7 @@ impl Shard {
             return;
         };
         proxy.has_spoken = true;
-        if let Some(calls) = &mut proxy.calls {
-            calls.client_says(bytes);
-        }
+        proxy.calls.client_says(bytes);
         let to = proxy.route.connection;
         self.pass_to_server(hub, to, connection_data(id, bytes), effects);
     }
@@ -402,9 +405,7 @@ impl Shard {
         let Some(proxy) = &mut client.proxy else {
             return;
         };
-        if let Some(calls) = &mut proxy.calls {
-            calls.server_says(payload);
-        }
+        proxy.calls.server_says(payload);
         let (whole, begun) = payload.split_at(proxy.from_server.follow(payload).whole);
         if whole.is_empty() && proxy.partial.len() + begun.len() > limit {
             let detail = format!(
@@ -439,11 +440,6 @@ impl Shard {
         let proxy = client.proxy.as_ref()?;
         (client.hub == hub && proxy.route.connection == server).then_some(slot)
     }
-}
-
-/// The count of a client's calls, where its server may leave without it.
-pub(crate) fn open_calls(route: &Route, protocol: HubProtocol) -> Option<Box<OpenCalls>> {
-    route.moves_clients.then(|| Box::new(OpenCalls::new(protocol)))
 }
 
 fn connection_data(id: ConnectionId, bytes: &[u8]) -> Vec<u8> {

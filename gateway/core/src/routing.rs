@@ -30,8 +30,6 @@ struct Connected {
     is_leaving: bool,
     /// It reads too slowly for what its clients say.
     is_congested: bool,
-    /// Its clients may go to another server when it leaves.
-    moves_clients: bool,
 }
 
 /// Which hub server a client's token asks for (the claims `asrs.s.ssticky` and `asrs.s.sn`).
@@ -59,8 +57,6 @@ pub(crate) struct Route {
     pub(crate) server: ServerId,
     /// The client is not read until the connection has caught up.
     pub(crate) is_congested: bool,
-    /// The client may go to another server when this one leaves.
-    pub(crate) moves_clients: bool,
 }
 
 /// Why a client goes nowhere.
@@ -73,9 +69,8 @@ pub(crate) enum NoRoute {
 }
 
 impl HubServers {
-    pub(crate) fn connected(&self, id: ServerConnectionId, server: ServerId, moves_clients: bool) {
-        let connected = Connected { id, server, clients: 0, is_leaving: false, is_congested: false, moves_clients };
-        self.lock().all.push(connected);
+    pub(crate) fn connected(&self, id: ServerConnectionId, server: ServerId) {
+        self.lock().all.push(Connected { id, server, clients: 0, is_leaving: false, is_congested: false });
     }
 
     /// A connection that only sends, and waits for answers to what it asks.
@@ -191,8 +186,8 @@ impl Connections {
         let near = (0..count).filter(|index| is_near(&self.all[*index])).min_by_key(|index| self.all[*index].clients);
         let connected = &mut self.all[near.unwrap_or(fewest)];
         connected.clients += 1;
-        let Connected { is_congested, moves_clients, .. } = *connected;
-        Some(Route { connection: connected.id, server: connected.server.clone(), is_congested, moves_clients })
+        let is_congested = connected.is_congested;
+        Some(Route { connection: connected.id, server: connected.server.clone(), is_congested })
     }
 }
 
@@ -206,7 +201,7 @@ mod tests {
 
     fn servers(connections: &[(ServerConnectionId, &str)]) -> HubServers {
         let servers = HubServers::default();
-        connections.iter().for_each(|(id, server)| servers.connected(*id, ServerId::new(*server), false));
+        connections.iter().for_each(|(id, server)| servers.connected(*id, ServerId::new(*server)));
         servers
     }
 

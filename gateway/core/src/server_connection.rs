@@ -414,7 +414,7 @@ impl Shard {
             // One that was opened on demand is as good as any other.
             0 | 1 if self.settings.hub(&hub.name).mode.takes_hub_servers() => {
                 let migration = Migration::of(request.migration_level);
-                hub.presence.servers.connected(id, server_id, migration > Migration::Never);
+                hub.presence.servers.connected(id, server_id);
                 ServerKind::Hub { migration }
             }
             0 | 1 => {

@@ -3,6 +3,7 @@
 use hubgate_core::CloseCause;
 use hubgate_core::time::Millis;
 
+use crate::proxied::one_of_each;
 use crate::rig::{Client, Rig, settings};
 
 const GOODBYE: &str = r#"{"type":7,"allowReconnect":true}"#;
@@ -34,6 +35,24 @@ fn what_a_client_had_said_is_answered_before_it_leaves() {
         assert!(rig.received(client).iter().all(|message| message != GOODBYE), "{id} is not answered");
         rig.answer(Ok(None), Vec::new());
         assert!(rig.received(client)[0].contains(&format!("\"invocationId\":\"{id}\"")));
+    }
+    rig.drain(0);
+    assert_eq!(rig.received(client), [GOODBYE]);
+}
+
+#[test]
+fn what_a_client_had_asked_its_hub_server_is_answered_before_it_leaves() {
+    let (mut rig, server, client) = one_of_each();
+    rig.invoke(client, "1", "m");
+    rig.drain(0);
+    rig.invoke(client, "2", "m");
+    rig.said_all(client);
+    for id in ["1", "2"] {
+        rig.drain(0);
+        assert_eq!(rig.received(client), Vec::<String>::new(), "{id} is not answered");
+        let completion = format!(r#"{{"type":3,"invocationId":"{id}"}}"#);
+        rig.answers(server, client, &format!("{completion}\x1e"));
+        assert_eq!(rig.received(client), [completion]);
     }
     rig.drain(0);
     assert_eq!(rig.received(client), [GOODBYE]);

@@ -18,26 +18,38 @@ pub struct OpenCalls {
     from_client: Glance,
     from_server: Glance,
     waiting: usize,
+    /// Streams that were begun since nothing waited.
+    streams: usize,
 }
 
 impl OpenCalls {
     pub fn new(protocol: HubProtocol) -> OpenCalls {
-        OpenCalls { from_client: Glance::new(protocol), from_server: Glance::new(protocol), waiting: 0 }
+        OpenCalls { from_client: Glance::new(protocol), from_server: Glance::new(protocol), waiting: 0, streams: 0 }
     }
 
     /// The client's next bytes, cut anywhere.
     pub fn client_says(&mut self, bytes: &[u8]) {
-        self.waiting += self.from_client.follow(bytes).begun;
+        let seen = self.from_client.follow(bytes);
+        self.waiting += seen.begun;
+        self.streams += seen.streams;
     }
 
     /// The next bytes of whoever answers it, cut anywhere.
     pub fn server_says(&mut self, bytes: &[u8]) {
         self.waiting = self.waiting.saturating_sub(self.from_server.follow(bytes).ended);
+        if self.waiting == 0 {
+            self.streams = 0;
+        }
     }
 
     /// How many wait for their completions.
     pub fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// How many of them want one result, at least: streams may have no end.
+    pub fn waiting_for_results(&self) -> usize {
+        self.waiting.saturating_sub(self.streams)
     }
 }
 
@@ -46,6 +58,8 @@ impl OpenCalls {
 struct Seen {
     /// Calls that are to be answered, in number.
     begun: usize,
+    /// Those of them that want a stream.
+    streams: usize,
     /// Completions, in number.
     ended: usize,
 }
@@ -54,7 +68,11 @@ impl Seen {
     /// One more message. `has_id`: whether it names an invocation.
     fn add(&mut self, kind: u32, has_id: bool) {
         match kind {
-            INVOCATION | STREAM_INVOCATION if has_id => self.begun += 1,
+            INVOCATION if has_id => self.begun += 1,
+            STREAM_INVOCATION if has_id => {
+                self.begun += 1;
+                self.streams += 1;
+            }
             COMPLETION => self.ended += 1,
             _ => {}
         }
@@ -83,10 +101,15 @@ impl Glance {
         match self {
             Glance::Text(text) => {
                 while let Some(end) = memchr::memchr(RECORD_SEPARATOR, bytes) {
-                    text.read(&bytes[..end]);
-                    let Text { kind, has_id, .. } = std::mem::take(text);
+                    let (message, rest) = (&bytes[..end], &bytes[end + 1..]);
+                    let at_once = if text.is_at_start() { look_at_text(message) } else { None };
+                    let (kind, has_id) = at_once.unwrap_or_else(|| {
+                        text.read(message);
+                        let Text { kind, has_id, .. } = std::mem::take(text);
+                        (kind, has_id)
+                    });
                     seen.add(kind, has_id);
-                    bytes = &bytes[end + 1..];
+                    bytes = rest;
                 }
                 text.read(bytes);
             }
@@ -102,6 +125,26 @@ impl Glance {
         }
         seen
     }
+}
+
+/// What a whole message is, where its members are in the order that .NET or JavaScript writes them in; others are read.
+fn look_at_text(message: &[u8]) -> Option<(u32, bool)> {
+    const ID: &[u8] = b"\"invocationId\":\"";
+    const NAME: &[u8] = b"\"invocationId\"";
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u32::from(byte - b'0'));
+    if let Some([kind, b',' | b'}', rest @ ..]) = message.strip_prefix(b"{\"type\":") {
+        let kind = digit(kind)?;
+        return match rest.starts_with(ID) {
+            true => Some((kind, true)),
+            false => memchr::memmem::find(rest, NAME).is_none().then_some((kind, false)),
+        };
+    }
+    let [before @ .., kind, b'}'] = message else { return None };
+    let (kind, before) = (digit(kind)?, before.strip_suffix(b",\"type\":")?);
+    let Some(at) = memchr::memmem::rfind(before, NAME) else { return Some((kind, false)) };
+    let is_outermost = before[..at].ends_with(b",") || before[..at] == *b"{";
+    let is_flat = !before[at..].iter().any(|byte| b"{[]}\\".contains(byte));
+    (is_outermost && is_flat && before[at..].starts_with(ID)).then_some((kind, true))
 }
 
 /// The longest name of a member that counts.
@@ -125,6 +168,10 @@ struct Text {
 }
 
 impl Text {
+    fn is_at_start(&self) -> bool {
+        self.depth == 0 && !self.is_in_text && self.kind == 0
+    }
+
     fn read(&mut self, mut bytes: &[u8]) {
         while let Some((byte, rest)) = bytes.split_first() {
             bytes = rest;
@@ -282,7 +329,7 @@ mod tests {
             headers: (0..headers).map(|_| (Cow::from("a name of a header"), Cow::from("value"))).collect(),
             invocation_id: id.map(Into::into),
             target: "method".into(),
-            arguments: arguments.clone(),
+            arguments,
             stream_ids: Vec::new(),
         };
         let long = "an id that is longer than what is kept of a message";
@@ -293,7 +340,7 @@ mod tests {
             HubMessage::StreamInvocation(call(Some("2"), 0)),
             HubMessage::Invocation(call(None, 0)),
             HubMessage::Ping,
-            HubMessage::StreamItem { headers: Vec::new(), invocation_id: id(), item: arguments.clone() },
+            HubMessage::StreamItem { headers: Vec::new(), invocation_id: id(), item: arguments },
         ];
         let server = [
             HubMessage::Completion { headers: Vec::new(), invocation_id: id(), outcome: CompletionOutcome::Void },
@@ -310,6 +357,44 @@ mod tests {
             let unclear = bytes(&[HubMessage::Invocation(call(None, 3))]);
             waiting(protocol, &unclear, &[], [1, 1]);
         }
+    }
+
+    #[test]
+    fn what_is_seen_at_a_glance_is_what_reading_finds() {
+        for (message, expected) in [
+            (r#"{"type":1,"invocationId":"1","target":"m","arguments":[]}"#, Some((1, true))),
+            (r#"{"type":1,"target":"m","arguments":[]}"#, Some((1, false))),
+            (r#"{"type":3,"invocationId":"1","result":{"type":1}}"#, Some((3, true))),
+            (r#"{"type":6}"#, Some((6, false))),
+            (r#"{"arguments":[{"a":1}],"invocationId":"0","target":"m","type":1}"#, Some((1, true))),
+            (r#"{"arguments":[{"a":1}],"target":"m","type":1}"#, Some((1, false))),
+            // Whose id it is takes a look at all of it.
+            (r#"{"type":1,"target":"m","arguments":[{"invocationId":"x"}]}"#, None),
+            (r#"{"arguments":[{"a":1,"invocationId":"x"}],"target":"m","type":1}"#, None),
+            (r#"{"arguments":["\",\"invocationId\":\"x"],"target":"m","type":1}"#, Some((1, false))),
+            (r#"{"invocationId":null,"target":"m","type":1}"#, None),
+            (r#"{"type":11,"invocationId":"4"}"#, None),
+            (r#"{ "type": 1 }"#, None),
+        ] {
+            assert_eq!(look_at_text(message.as_bytes()), expected, "{message}");
+            let mut text = Text::default();
+            text.read(message.as_bytes());
+            assert!(expected.is_none_or(|expected| expected == (text.kind, text.has_id)), "{message}");
+        }
+    }
+
+    #[test]
+    fn streams_are_no_results_that_are_waited_for() {
+        let mut calls = OpenCalls::new(HubProtocol::Json);
+        calls.client_says(b"{\"type\":4,\"invocationId\":\"1\"}\x1e");
+        assert_eq!((calls.waiting(), calls.waiting_for_results()), (1, 0));
+        calls.client_says(b"{\"type\":1,\"invocationId\":\"2\"}\x1e");
+        assert_eq!((calls.waiting(), calls.waiting_for_results()), (2, 1));
+        calls.server_says(b"{\"type\":3,\"invocationId\":\"2\"}\x1e");
+        assert_eq!((calls.waiting(), calls.waiting_for_results()), (1, 0));
+        calls.server_says(b"{\"type\":3,\"invocationId\":\"1\"}\x1e");
+        calls.client_says(b"{\"type\":1,\"invocationId\":\"3\"}\x1e");
+        assert_eq!((calls.waiting(), calls.waiting_for_results()), (1, 1));
     }
 
     #[test]
