@@ -7,6 +7,8 @@ use ::http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper::ext::Protocol;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpSocket;
@@ -78,6 +80,21 @@ impl Connection {
         *request.headers_mut() = headers;
         self.sender.ready().await.map_err(io::Error::other)?;
         self.sender.send_request(request).await.map_err(io::Error::other)
+    }
+
+    /// Opens a WebSocket by an extended CONNECT (RFC 8441); gives its stream.
+    pub async fn websocket(&mut self, path: &str, token: &str) -> io::Result<Upgraded> {
+        let request = Request::connect(format!("https://{}{path}", self.authority))
+            .extension(Protocol::from_static("websocket"))
+            .header("sec-websocket-version", "13")
+            .header("authorization", format!("Bearer {token}"));
+        let request = request.body(Full::default()).map_err(io::Error::other)?;
+        self.sender.ready().await.map_err(io::Error::other)?;
+        let answer = self.sender.send_request(request).await.map_err(io::Error::other)?;
+        match answer.status() {
+            StatusCode::OK => hyper::upgrade::on(answer).await.map_err(io::Error::other),
+            other => Err(io::Error::other(format!("{path} is answered {other}"))),
+        }
     }
 
     /// The body of an answer that must be a success.

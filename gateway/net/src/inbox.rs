@@ -13,7 +13,7 @@ use crate::client::requests::ClientRequest;
 use crate::entrant::{ClaimedToken, Entrant};
 use crate::http::Refusal;
 use crate::http_places::HttpPlace;
-use crate::tls::UpgradedStream;
+use crate::upgraded::UpgradedStream;
 
 /// Messages that one inbox holds before its senders wait.
 pub(crate) const INBOX: usize = 1024;

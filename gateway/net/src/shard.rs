@@ -39,8 +39,8 @@ use crate::peers::{self, ANSWER_TIMEOUT, Peer};
 use crate::plugin_http::PluginHttp;
 use crate::recipients::SentLines;
 use crate::tasks::PeerTask;
-use crate::tls::UpgradedStream;
 use crate::turns::{MESSAGES_PER_LOOK, Turns};
+use crate::upgraded::UpgradedStream;
 use crate::webhooks::Webhooks;
 use crate::websocket::{self, DirtySockets, Owner, WebSocket};
 

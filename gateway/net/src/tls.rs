@@ -130,28 +130,6 @@ impl AsyncWrite for HttpSocket {
     }
 }
 
-/// A client's connection behind its upgrade. It may go to another thread.
-#[derive(Debug)]
-pub(crate) struct UpgradedStream {
-    pub(crate) tcp: std::net::TcpStream,
-    pub(crate) tls: Option<Box<ServerConnection>>,
-}
-
-impl TryFrom<HttpSocket> for UpgradedStream {
-    type Error = io::Error;
-
-    fn try_from(socket: HttpSocket) -> io::Result<UpgradedStream> {
-        let (tcp, tls) = match socket {
-            HttpSocket::Plain(tcp) => (tcp, None),
-            HttpSocket::Tls(stream) => {
-                let (tcp, session) = stream.into_inner();
-                (tcp, Some(Box::new(session)))
-            }
-        };
-        Ok(UpgradedStream { tcp: tcp.into_inner().into_std()?, tls })
-    }
-}
-
 /// The session of a client's or a hub server's WebSocket.
 #[derive(Debug)]
 pub(crate) struct TlsSession {

@@ -1,6 +1,6 @@
 //! HTTP/2, where a client of the TLS listener chooses it: requests side by side on one connection.
 //!
-//! A WebSocket is never among them: clients open those on HTTP/1.1.
+//! A WebSocket among them begins with an extended CONNECT (RFC 8441). The connection lasts as long as it, wherever it is served.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,17 +16,21 @@ use http::Request;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerBody};
-use super::{Upgrade, count_broken_request, count_slow_peer, route};
+use super::{Upgrade, Upgraded, count_broken_request, count_slow_peer, route};
 use crate::client::delivery::{CutOff, CutOffs};
+use crate::http_2_stream::{Http2Stream, StreamPlace, StreamPlaces};
 use crate::http_places::HttpPlace;
 use crate::patience::{TIMES_OF_WHOLE, Watched};
 use crate::shard::ShardThread;
 use crate::tasks::PeerTask;
 use crate::tls::HttpSocket;
+use crate::upgraded::UpgradedStream;
+use crate::websocket;
 
 /// Requests at once on one connection.
 const MOST_STREAMS: u32 = 100;
@@ -40,10 +44,19 @@ const PIECE: usize = 16 * 1024;
 pub(super) async fn serve(shard: &Rc<ShardThread>, socket: HttpSocket, remote: SocketAddr, place: &HttpPlace) {
     let requests = Rc::new(Requests::new());
     let service = service_fn(|mut request: Request<Incoming>| {
-        let (shard, running) = (shard.clone(), requests.begin());
+        let (shard, running, place) = (shard.clone(), requests.begin(), place.clone());
         request.extensions_mut().insert(place.clone());
         async move {
-            let answer = route::route(&shard, request, remote, &Upgrade::default()).await;
+            let (upgrade, upgrading) = (Upgrade::default(), hyper::upgrade::on(&mut request));
+            let answer = route::route(&shard, request, remote, &upgrade).await;
+            if let Some(upgraded) = upgrade.take() {
+                let stream = running.requests.websockets.enter(place.carry());
+                shard.spawn(
+                    PeerTask::Connection,
+                    serve_websocket(shard.clone(), upgrading, stream, upgraded, place),
+                    |_| (),
+                );
+            }
             answer.body().on_connection(&running.requests.cut_offs);
             Ok::<_, Infallible>(counted(answer, running))
         }
@@ -61,6 +74,7 @@ pub(super) async fn serve(shard: &Rc<ShardThread>, socket: HttpSocket, remote: S
         .max_concurrent_streams(MOST_STREAMS)
         .max_header_list_size(headers)
         .keep_alive_interval(KEEP_ALIVE)
+        .enable_connect_protocol()
         .serve_connection(TokioIo::new(socket), service);
     let mut connection = pin!(connection);
     let mut pause = pin!(requests.pause(longest_pause));
@@ -84,6 +98,27 @@ pub(super) async fn serve(shard: &Rc<ShardThread>, socket: HttpSocket, remote: S
     }
 }
 
+/// Serves the WebSocket that a request has become, once its answer is on its way.
+async fn serve_websocket(
+    shard: Rc<ShardThread>,
+    upgrading: OnUpgrade,
+    stream: StreamPlace,
+    upgraded: Upgraded,
+    place: HttpPlace,
+) {
+    let stream = match upgrading.await {
+        Ok(io) => UpgradedStream::Http2(Box::new(Http2Stream::new(io, stream))),
+        Err(error) => return tracing::debug!(%error, "a stream was lost while it was upgraded"),
+    };
+    tracing::debug!("a stream of HTTP/2 becomes a WebSocket");
+    match upgraded {
+        Upgraded::Client(entrant) => shard.upgraded(stream, Vec::new(), *entrant).await,
+        Upgraded::Server(server) => {
+            websocket::serve_server(shard, stream, Vec::new(), server, place.carry()).await;
+        }
+    }
+}
+
 /// The requests of one connection.
 #[derive(Debug)]
 struct Requests {
@@ -95,6 +130,7 @@ struct Requests {
     /// The answers that have begun and have no deadlines of their own, by number.
     answers: RefCell<BTreeMap<u64, Answering>>,
     next_answer: Cell<u64>,
+    websockets: StreamPlaces,
 }
 
 /// An answer of which not all has been taken.
@@ -121,6 +157,7 @@ impl Requests {
             cut_offs: CutOffs::default(),
             answers: RefCell::default(),
             next_answer: Cell::new(0),
+            websockets: StreamPlaces::default(),
         }
     }
 
@@ -129,13 +166,16 @@ impl Requests {
         Running { requests: self.clone(), answer: None }
     }
 
-    /// Until no request has run for `longest`.
+    /// Since when no request runs, and no WebSocket is there.
+    fn rests_since(&self) -> Option<Instant> {
+        let rests = self.running.get() <= self.cut_offs.count() && self.websockets.are_empty();
+        rests.then(|| self.websockets.last_end().map_or(self.last_end.get(), |end| end.max(self.last_end.get())))
+    }
+
+    /// Until nothing has run for `longest`.
     async fn pause(&self, longest: Duration) {
         loop {
-            let since = match self.running.get() <= self.cut_offs.count() {
-                true => self.last_end.get(),
-                false => Instant::now(),
-            };
+            let since = self.rests_since().unwrap_or_else(Instant::now);
             if since.elapsed() >= longest {
                 return;
             }

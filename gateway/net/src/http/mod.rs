@@ -45,7 +45,8 @@ use crate::http_places::HttpPlace;
 use crate::patience::{Patience, PatientStream};
 use crate::shard::ShardThread;
 use crate::slow::SlowReason;
-use crate::tls::{HttpSocket, UpgradedStream};
+use crate::tls::HttpSocket;
+use crate::upgraded::UpgradedStream;
 use crate::websocket;
 use persistence::Rest;
 

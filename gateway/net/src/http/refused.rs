@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use http::Method;
 use http::header::{ORIGIN, SEC_WEBSOCKET_KEY};
 use http::request::Parts;
 use hubgate_core::id::HubName;
@@ -44,7 +45,7 @@ pub(super) fn note_origin(
         return;
     };
     // Browsers let pages read what comes over WebSockets, wherever they are from.
-    let is_websocket = request.headers.contains_key(SEC_WEBSOCKET_KEY);
+    let is_websocket = request.headers.contains_key(SEC_WEBSOCKET_KEY) || request.method == Method::CONNECT;
     if is_websocket || cors::is_allowed(origins, origin) || is_own(&shard.shared.settings(), origin, request, remote) {
         return;
     }

@@ -10,7 +10,7 @@ use hubgate_wire::endpoint::Resource;
 use super::answer::{Answer, Refusal};
 use super::negotiate::{access_token, new_id};
 use super::query::Query;
-use super::upgrade::{NoUpgrade, switching_protocols, websocket_key};
+use super::upgrade::{Handshake, NoUpgrade};
 use super::{Upgrade, Upgraded};
 use crate::settings::Settings;
 use crate::shard::ShardThread;
@@ -32,7 +32,7 @@ pub(super) fn answer(
     if header("asrs-user-agent").is_some_and(|agent| agent.starts_with(SERVER_SDK)) {
         check_mode(&shard.shared.settings(), hub)?;
     }
-    let key = websocket_key(&request.headers).map_err(|no_upgrade| match no_upgrade {
+    let handshake = Handshake::of(request).map_err(|no_upgrade| match no_upgrade {
         NoUpgrade::Wrong(why) => Refusal::bad_request(why),
         NoUpgrade::NotAsked => Refusal::bad_request("Hub servers connect by a WebSocket."),
     })?;
@@ -51,7 +51,7 @@ pub(super) fn answer(
         },
     };
     *upgraded.borrow_mut() = Some(Upgraded::Server(NewServerConnection { hub: hub.clone(), server }));
-    Ok(switching_protocols(key))
+    Ok(handshake.answer())
 }
 
 /// Whether a hub takes servers that clients are routed to.

@@ -24,7 +24,7 @@ use super::body::RequestBody;
 use super::forwarded::{client_address, seen_headers};
 use super::negotiate::{access_token, client_claims, new_id};
 use super::query::Query;
-use super::upgrade::{NoUpgrade, switching_protocols, websocket_key};
+use super::upgrade::{Handshake, NoUpgrade};
 use super::{Upgrade, Upgraded};
 use crate::client::delivery::DeliveryBody;
 use crate::client::http_client::{PollAnswer, TokenTimes, TransportRequest};
@@ -87,10 +87,10 @@ pub(crate) async fn answer(
         }))
     };
     match asked {
-        Asked::WebSocket(key) => {
+        Asked::WebSocket(handshake) => {
             let entrant = web_socket(shard, request, hub, remote, &access_token, &claims, token).await?;
             *upgraded.borrow_mut() = Some(Upgraded::Client(Box::new(entrant)));
-            Ok(switching_protocols(key))
+            Ok(handshake.answer())
         }
         Asked::Events => {
             let token = existing?;
@@ -118,10 +118,11 @@ pub(crate) async fn answer(
     }
 }
 
+const NOT_ALLOWED: Refusal = Refusal::method_not_allowed("GET, POST, DELETE, OPTIONS");
+
 /// What a request of `/client` is for.
 enum Asked<'a> {
-    /// With the key of its handshake.
-    WebSocket(&'a [u8]),
+    WebSocket(Handshake<'a>),
     Events,
     Poll,
     Post,
@@ -131,9 +132,10 @@ enum Asked<'a> {
 impl Asked<'_> {
     fn of(request: &Parts) -> Result<Asked<'_>, Refusal> {
         match request.method {
-            Method::GET => match websocket_key(&request.headers) {
-                Ok(key) => Ok(Asked::WebSocket(key)),
+            Method::GET | Method::CONNECT => match Handshake::of(request) {
+                Ok(handshake) => Ok(Asked::WebSocket(handshake)),
                 Err(NoUpgrade::Wrong(why)) => Err(Refusal::bad_request(why)),
+                Err(NoUpgrade::NotAsked) if request.method == Method::CONNECT => Err(NOT_ALLOWED),
                 Err(NoUpgrade::NotAsked) => match accepts_events(&request.headers) {
                     true => Ok(Asked::Events),
                     false => Ok(Asked::Poll),
@@ -141,7 +143,7 @@ impl Asked<'_> {
             },
             Method::POST => Ok(Asked::Post),
             Method::DELETE => Ok(Asked::Delete),
-            _ => Err(Refusal::method_not_allowed("GET, POST, DELETE, OPTIONS")),
+            _ => Err(NOT_ALLOWED),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod dirty;
 mod socket;
+mod transport;
 
 use std::future::Future;
 use std::future::poll_fn;
@@ -15,9 +16,7 @@ use bytes::Bytes;
 use hubgate_core::id::{HubName, ServerConnectionId};
 use hubgate_core::{CloseCause, NewServerConnection, Slot};
 use hubgate_wire::websocket::{Decoder, Event, WebSocketError, close_code};
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use crate::client::ClientLink;
@@ -25,11 +24,12 @@ use crate::entrant::Entrant;
 use crate::http_places::Carrying;
 use crate::shard::ShardThread;
 use crate::slow::{SlowReason, StallWatch};
-use crate::tls::{TlsSession, UpgradedStream};
 use crate::turns::{Pass, Turn};
+use crate::upgraded::UpgradedStream;
 pub(crate) use dirty::DirtySockets;
 use socket::SocketState;
 pub(crate) use socket::WebSocket;
+use transport::Reader;
 
 /// How long the other side may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,18 +82,16 @@ pub(crate) async fn serve_server(
     tracing::info!(%hub, server = %name, cause = cause.name(), limit, "a hub server's connection ended");
 }
 
-fn open(shard: &ShardThread, stream: UpgradedStream, hub: &HubName) -> Option<(OwnedReadHalf, Rc<WebSocket>)> {
-    let (read, write) = TcpStream::from_std(stream.tcp).ok()?.into_split();
-    let tls = stream.tls.map(|session| TlsSession::new(*session));
-    let part = shard.shared.outboxes.part();
-    Some((read, Rc::new(WebSocket::new(hub.clone(), write, tls, part))))
+fn open(shard: &ShardThread, stream: UpgradedStream, hub: &HubName) -> Option<(Reader, Rc<WebSocket>)> {
+    let (reader, writer) = transport::split(stream)?;
+    Some((reader, Rc::new(WebSocket::new(hub.clone(), writer, shard.shared.outboxes.part()))))
 }
 
 /// Reads until the transport is gone; gives the reason, and by which limit its peer was too slow, if it was.
 async fn serve(
     shard: Rc<ShardThread>,
     owner: Owner,
-    read: OwnedReadHalf,
+    read: Reader,
     socket: Rc<WebSocket>,
     unread: Vec<u8>,
 ) -> (CloseCause, Option<SlowReason>) {
@@ -128,7 +126,7 @@ struct Task {
     /// Its place in the core, until the core has heard of its end.
     owner: Option<Owner>,
     socket: Rc<WebSocket>,
-    read: OwnedReadHalf,
+    read: Reader,
     /// What came when nothing more was to be read, from `decoded` on; no more than one read holds.
     undecoded: Vec<u8>,
     decoded: usize,
@@ -211,11 +209,7 @@ impl Task {
                 continue;
             }
             let mut read = ReadBuf::new(buffer);
-            let polled = match self.socket.tls() {
-                None => Pin::new(&mut self.read).poll_read(cx, &mut read),
-                Some(tls) => tls.poll_read(cx, &self.read, &mut read),
-            };
-            match polled {
+            match self.read.poll_read(cx, &mut read) {
                 Poll::Pending => {
                     self.socket.has_read(0);
                     self.tell_last_words();

@@ -8,12 +8,11 @@ use bytes::Bytes;
 use hubgate_core::CloseCause;
 use hubgate_core::id::HubName;
 use hubgate_wire::websocket::{ControlPayload, DataKind, Frame};
-use tokio::net::tcp::OwnedWriteHalf;
 
+use super::transport::Writer;
 use crate::outbox::{Cause, Flow, Flushed, Outbox, Sharing};
 use crate::outboxes::Part;
 use crate::slow::SlowReason;
-use crate::tls::TlsSession;
 
 /// A hub server for which more than so many bytes wait is congested: its clients are not read until it has caught up.
 const CONGESTED: usize = 1024 * 1024;
@@ -30,9 +29,7 @@ const MAX_PONGS: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct WebSocket {
     pub(super) hub: HubName,
-    write: OwnedWriteHalf,
-    /// None on a plain connection. Boxed: it is large.
-    tls: Option<Box<TlsSession>>,
+    writer: Writer,
     outbox: RefCell<Outbox>,
     /// Messages of the service protocol that leave in one WebSocket message at the end of the turn.
     gathered: RefCell<Vec<u8>>,
@@ -87,11 +84,10 @@ struct Pongs {
 }
 
 impl WebSocket {
-    pub(super) fn new(hub: HubName, write: OwnedWriteHalf, tls: Option<TlsSession>, part: Part) -> WebSocket {
+    pub(super) fn new(hub: HubName, writer: Writer, part: Part) -> WebSocket {
         WebSocket {
             hub,
-            write,
-            tls: tls.map(Box::new),
+            writer,
             outbox: RefCell::new(Outbox::counted(part)),
             gathered: RefCell::default(),
             own_gathered: Cell::new(0),
@@ -110,10 +106,6 @@ impl WebSocket {
 
     pub(super) fn state(&self) -> SocketState {
         self.state.get()
-    }
-
-    pub(super) fn tls(&self) -> Option<&TlsSession> {
-        self.tls.as_deref()
     }
 
     fn takes_frames(&self) -> bool {
@@ -224,14 +216,13 @@ impl WebSocket {
 
     /// All that has not left, with what it costs to keep it, in bytes.
     fn waiting(&self) -> usize {
-        let encrypted = self.tls.as_ref().map_or(0, |tls| tls.unsent());
-        self.outbox.borrow().waiting() + self.gathered.borrow().len() + encrypted
+        self.outbox.borrow().waiting() + self.gathered.borrow().len() + self.writer.unsent()
     }
 
     pub(super) fn flow(&self) -> Flow {
         let mut flow = self.outbox.borrow().flow();
         // What is encrypted has left the outbox, but not the gateway.
-        flow.bytes = flow.bytes.saturating_sub(self.tls.as_ref().map_or(0, |tls| tls.unsent()) as u64);
+        flow.bytes = flow.bytes.saturating_sub(self.writer.unsent() as u64);
         flow
     }
 
@@ -279,12 +270,7 @@ impl WebSocket {
             SocketState::Finishing => {}
             SocketState::Broken(_) => return,
         }
-        let flushed = self.outbox.borrow_mut().flush(|slices| match (&self.tls, slices) {
-            // The kernel takes one buffer with less ado than a list of one.
-            (None, [one]) => self.write.try_write(one),
-            (None, many) => self.write.try_write_vectored(many),
-            (Some(tls), slices) => tls.try_write(&self.write, slices),
-        });
+        let flushed = self.outbox.borrow_mut().flush(|slices| self.writer.try_write(slices));
         match flushed {
             // Encrypted, but not sent.
             Ok(Flushed::All) if self.has_unsent() => self.block(),
@@ -296,7 +282,7 @@ impl WebSocket {
 
     /// Whether something that was queued has not left yet.
     pub(super) fn has_unsent(&self) -> bool {
-        !self.outbox.borrow().is_empty() || self.tls.as_ref().is_some_and(|tls| tls.has_unsent())
+        !self.outbox.borrow().is_empty() || self.writer.has_unsent()
     }
 
     /// Its task waits until the socket takes more.
@@ -319,17 +305,15 @@ impl WebSocket {
     }
 
     pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.write.as_ref().poll_write_ready(cx)
+        self.writer.poll_write_ready(cx)
     }
 
     /// The socket takes more: sends what was encrypted before, then what is queued.
     pub(super) fn unblock(&self) {
-        if let Some(tls) = &self.tls {
-            match tls.send(&self.write) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => return self.give_up(CloseCause::TransportLost),
-                Ok(()) => {}
-            }
+        match self.writer.send() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(_) => return self.give_up(CloseCause::TransportLost),
+            Ok(()) => {}
         }
         if self.state.get() == SocketState::Blocked {
             self.state.set(SocketState::Open);
@@ -338,9 +322,7 @@ impl WebSocket {
     }
 
     pub(super) fn say_goodbye(&self) {
-        if let Some(tls) = &self.tls {
-            tls.say_goodbye(&self.write);
-        }
+        self.writer.say_goodbye();
     }
 
     /// Queues the close frame; nothing can be queued behind it. `cause` is the gateway's, if it wants the end. It is read
@@ -361,9 +343,7 @@ impl WebSocket {
 
     /// Reads what the peer has said so far, and no more.
     pub(crate) fn hear_last_words(&self) {
-        // Of TLS it is what is encrypted, which is more.
-        let in_socket = rustix::io::ioctl_fionread(self.write.as_ref()).unwrap_or_default();
-        self.last_words.set(LastWords::Coming(usize::try_from(in_socket).unwrap_or(usize::MAX)));
+        self.last_words.set(LastWords::Coming(self.writer.unread()));
         self.wake();
     }
 
