@@ -21,6 +21,7 @@ use crate::outbox::{Cause, Outbox, Sharing};
 use crate::outboxes::Outboxes;
 use crate::shard::ShardThread;
 use crate::slow::{SlowReason, StallWatch};
+use crate::turns::{Pass, Turn};
 
 /// How long the last messages of a client wait.
 const LINGER: Duration = Duration::from_millis(20);
@@ -301,6 +302,15 @@ impl HttpClient {
         }
     }
 
+    /// Its turn to be heard, once what it posts may be read. Nobody of its hub waits for it until then.
+    pub(super) async fn turn(&self, pass: &Pass) -> Turn {
+        if !self.is_read.get() {
+            pass.give_way();
+        }
+        self.readable().await;
+        poll_fn(|cx| pass.poll_turn(cx)).await
+    }
+
     /// Until what it has posted is read, as far as it may be read soon.
     pub(crate) async fn last_words(&self) {
         let read = async {
@@ -317,5 +327,34 @@ impl HttpClient {
         self.may_be_read.notify_waiters();
         self.posts.end();
         slot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll};
+
+    use super::*;
+    use crate::turns::Turns;
+
+    #[test]
+    fn a_client_that_is_interrupted_and_then_held_keeps_nobody_of_its_hub_waiting() {
+        let (turns, hub) = (Rc::new(Turns::default()), HubName::parse("noisy").expect("a hub's name"));
+        let outboxes = Arc::default();
+        let client = HttpClient::new(hub.clone(), Transport::ServerSentEvents, Millis(0), None, &outboxes);
+        client.slot.set(Some(Slot(0)));
+        let pass = turns.pass(&hub);
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(turn) = pin!(client.turn(&pass)).poll(&mut context) else { panic!("nobody else wants a turn") };
+        while !turn.is_spent() {}
+        drop(turn);
+        assert!(turns.has_more(&hub), "it was interrupted");
+        client.set_reading(false);
+        let mut next = pin!(client.turn(&pass));
+        assert!(next.as_mut().poll(&mut context).is_pending(), "it is held");
+        assert!(!turns.has_more(&hub), "it says no more for now");
+        client.set_reading(true);
+        assert!(next.poll(&mut context).is_ready());
     }
 }

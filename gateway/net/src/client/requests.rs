@@ -233,8 +233,7 @@ impl ShardThread {
     async fn hear(self: &Rc<Self>, client: &HttpClient, slot: Slot, mut said: &[u8]) {
         let pass = self.turns.pass(&client.hub);
         while !said.is_empty() {
-            client.readable().await;
-            let turn = poll_fn(|cx| pass.poll_turn(cx)).await;
+            let turn = client.turn(&pass).await;
             if client.slot.get() != Some(slot) {
                 // It has left meanwhile.
                 return;
