@@ -21,7 +21,7 @@ use crate::tasks::PeerTask;
 const OTHER: &str = "other";
 
 /// Why requests and connections are refused.
-const REFUSALS: [&str; 27] = [
+const REFUSALS: [&str; 28] = [
     "absent",
     "anonymous",
     "connection",
@@ -41,6 +41,7 @@ const REFUSALS: [&str; 27] = [
     "malformed",
     "negotiated",
     "negotiates-per-second",
+    "no-answer",
     "path",
     "post",
     "posts",
