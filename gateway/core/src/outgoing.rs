@@ -19,7 +19,7 @@ pub struct Outgoing(Arc<Message>);
 struct Message {
     source: Source,
     frames: [OnceLock<Frame>; HubProtocol::COUNT],
-    /// Who wants to know how many connections get it.
+    /// What is told how many connections get it.
     reach: Option<Arc<dyn Reach>>,
 }
 

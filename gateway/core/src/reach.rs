@@ -6,13 +6,13 @@ use std::sync::Arc;
 use crate::delivery::Target;
 use crate::id::HubName;
 
-/// Who wants to know how many connections one send reaches. It is dropped when all shards have sent.
+/// What is told how many connections one send reaches. It is dropped when all shards have sent.
 pub trait Reach: Debug + Send + Sync {
     /// A shard has queued the message for so many connections, or holds it back until they may have it.
     fn reached(&self, connections: usize);
 }
 
-/// Who wants to know of all sends to clients, whoever sends.
+/// What is told of all sends to clients, whoever sends.
 pub trait SendLog: Debug + Send + Sync {
     /// A send begins. `None`: it is of no interest.
     fn begin(&self, hub: &HubName, to: &Target) -> Option<Arc<dyn Reach>>;

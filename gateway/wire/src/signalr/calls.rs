@@ -1,14 +1,7 @@
 //! Which calls begin and end in streams of hub messages that are passed on and not decoded.
 
 use super::HubProtocol;
-use super::framing::{RECORD_SEPARATOR, length_prefix};
-use super::stream::MessageStream;
-use crate::messagepack::{Reader, Unexpected};
-use crate::websocket::DataKind;
-
-const INVOCATION: u32 = 1;
-const COMPLETION: u32 = 3;
-const STREAM_INVOCATION: u32 = 4;
+use super::glance::Glance;
 
 /// The calls of one client that wait for their completions, in number.
 ///
@@ -51,229 +44,6 @@ impl OpenCalls {
     pub fn waiting_for_results(&self) -> usize {
         self.waiting.saturating_sub(self.streams)
     }
-}
-
-/// What a piece of a stream held.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Seen {
-    /// Calls that are to be answered, in number.
-    begun: usize,
-    /// Those of them that want a stream.
-    streams: usize,
-    /// Completions, in number.
-    ended: usize,
-}
-
-impl Seen {
-    /// One more message. `has_id`: whether it names an invocation.
-    fn add(&mut self, kind: u32, has_id: bool) {
-        match kind {
-            INVOCATION if has_id => self.begun += 1,
-            STREAM_INVOCATION if has_id => {
-                self.begun += 1;
-                self.streams += 1;
-            }
-            COMPLETION => self.ended += 1,
-            _ => {}
-        }
-    }
-}
-
-/// A look at the kind of each message of one direction. What it keeps does not grow with the messages.
-#[derive(Debug)]
-enum Glance {
-    Text(Text),
-    Binary(Binary),
-}
-
-impl Glance {
-    fn new(protocol: HubProtocol) -> Glance {
-        match protocol.data_kind() {
-            DataKind::Text => Glance::Text(Text::default()),
-            DataKind::Binary => {
-                Glance::Binary(Binary { stream: MessageStream::new(protocol), start: [0; LONGEST_START], length: 0 })
-            }
-        }
-    }
-
-    fn follow(&mut self, mut bytes: &[u8]) -> Seen {
-        let mut seen = Seen::default();
-        match self {
-            Glance::Text(text) => {
-                while let Some(end) = memchr::memchr(RECORD_SEPARATOR, bytes) {
-                    let (message, rest) = (&bytes[..end], &bytes[end + 1..]);
-                    let at_once = if text.is_at_start() { look_at_text(message) } else { None };
-                    let (kind, has_id) = at_once.unwrap_or_else(|| {
-                        text.read(message);
-                        let Text { kind, has_id, .. } = std::mem::take(text);
-                        (kind, has_id)
-                    });
-                    seen.add(kind, has_id);
-                    bytes = rest;
-                }
-                text.read(bytes);
-            }
-            Glance::Binary(binary) => {
-                while let Some(end) = binary.stream.next_end(bytes) {
-                    binary.read(&bytes[..end]);
-                    let (kind, has_id) = binary.look();
-                    seen.add(kind, has_id);
-                    bytes = &bytes[end..];
-                }
-                binary.read(bytes);
-            }
-        }
-        seen
-    }
-}
-
-/// What a whole message is, where its members are in the order that .NET or JavaScript writes them in; others are read.
-fn look_at_text(message: &[u8]) -> Option<(u32, bool)> {
-    const ID: &[u8] = b"\"invocationId\":\"";
-    const NAME: &[u8] = b"\"invocationId\"";
-    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u32::from(byte - b'0'));
-    if let Some([kind, b',' | b'}', rest @ ..]) = message.strip_prefix(b"{\"type\":") {
-        let kind = digit(kind)?;
-        return match rest.starts_with(ID) {
-            true => Some((kind, true)),
-            false => memchr::memmem::find(rest, NAME).is_none().then_some((kind, false)),
-        };
-    }
-    let [before @ .., kind, b'}'] = message else { return None };
-    let (kind, before) = (digit(kind)?, before.strip_suffix(b",\"type\":")?);
-    let Some(at) = memchr::memmem::rfind(before, NAME) else { return Some((kind, false)) };
-    let is_outermost = before[..at].ends_with(b",") || before[..at] == *b"{";
-    let is_flat = !before[at..].iter().any(|byte| b"{[]}\\".contains(byte));
-    (is_outermost && is_flat && before[at..].starts_with(ID)).then_some((kind, true))
-}
-
-/// The longest name of a member that counts.
-const LONGEST_NAME: usize = "invocationId".len();
-
-/// A place in a JSON message, whose members may come in any order.
-#[derive(Debug, Default)]
-struct Text {
-    /// How many objects and arrays are open.
-    depth: usize,
-    is_in_text: bool,
-    is_escaped: bool,
-    /// Between a member's colon and the comma behind its value.
-    is_at_value: bool,
-    /// The name of the outermost object's member, as far as it can count.
-    name: [u8; LONGEST_NAME],
-    /// The length of the whole name.
-    name_length: usize,
-    kind: u32,
-    has_id: bool,
-}
-
-impl Text {
-    fn is_at_start(&self) -> bool {
-        self.depth == 0 && !self.is_in_text && self.kind == 0
-    }
-
-    fn read(&mut self, mut bytes: &[u8]) {
-        while let Some((byte, rest)) = bytes.split_first() {
-            bytes = rest;
-            if !self.is_in_text {
-                self.outside_text(*byte);
-            } else if self.is_escaped {
-                self.is_escaped = false;
-                self.name_byte(*byte);
-            } else {
-                match byte {
-                    b'"' => self.is_in_text = false,
-                    b'\\' => {
-                        self.is_escaped = true;
-                        self.name_byte(*byte);
-                    }
-                    byte if self.is_name() => self.name_byte(*byte),
-                    _ => bytes = &bytes[memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())..],
-                }
-            }
-        }
-    }
-
-    /// Whether the text that is open is the name of a member of the outermost object.
-    fn is_name(&self) -> bool {
-        self.depth == 1 && !self.is_at_value
-    }
-
-    fn name_byte(&mut self, byte: u8) {
-        if !self.is_name() {
-            return;
-        }
-        if let Some(place) = self.name.get_mut(self.name_length) {
-            *place = byte;
-        }
-        self.name_length = self.name_length.saturating_add(1);
-    }
-
-    fn has_name(&self, name: &str) -> bool {
-        self.name_length == name.len() && self.name.starts_with(name.as_bytes())
-    }
-
-    fn outside_text(&mut self, byte: u8) {
-        match byte {
-            b'"' => {
-                self.is_in_text = true;
-                if self.is_name() {
-                    self.name_length = 0;
-                } else if self.depth == 1 && self.has_name("invocationId") {
-                    self.has_id = true;
-                }
-            }
-            b'{' | b'[' => self.depth += 1,
-            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-            b':' if self.depth == 1 => self.is_at_value = true,
-            b',' if self.depth == 1 => self.is_at_value = false,
-            b'0'..=b'9' if self.depth == 1 && self.is_at_value && self.has_name("type") => {
-                self.kind = self.kind.saturating_mul(10).saturating_add(u32::from(byte - b'0'));
-            }
-            _ => {}
-        }
-    }
-}
-
-/// How much of a message tells what it is, where its writer adds no headers.
-const LONGEST_START: usize = 32;
-
-/// A place in a stream of MessagePack messages.
-#[derive(Debug)]
-struct Binary {
-    stream: MessageStream,
-    /// The beginning of the message, with its length.
-    start: [u8; LONGEST_START],
-    length: usize,
-}
-
-impl Binary {
-    fn read(&mut self, bytes: &[u8]) {
-        let free = &mut self.start[self.length..];
-        let taken = bytes.len().min(free.len());
-        free[..taken].copy_from_slice(&bytes[..taken]);
-        self.length += taken;
-    }
-
-    /// What the message is that has ended; the next one begins.
-    fn look(&mut self) -> (u32, bool) {
-        let start = &self.start[..std::mem::take(&mut self.length)];
-        let Ok(Some((_, prefix))) = length_prefix(start) else {
-            return (0, false);
-        };
-        let mut reader = Reader::new(&start[prefix..]);
-        let kind = reader.array().and_then(|_| reader.integer()).ok().and_then(|kind| u32::try_from(kind).ok());
-        // An id that does not fit is one; behind headers that do not fit there may be one.
-        (kind.unwrap_or_default(), id(&mut reader).unwrap_or(true))
-    }
-}
-
-/// Whether a message names an invocation, from its headers on.
-fn id(reader: &mut Reader<'_>) -> Result<bool, Unexpected> {
-    for _ in 0..2 * reader.map()? {
-        reader.value()?;
-    }
-    reader.optional_text().map(|id| id.is_some())
 }
 
 #[cfg(test)]
@@ -354,33 +124,58 @@ mod tests {
                 out
             };
             waiting(protocol, &bytes(&client), &bytes(&server), [3, 2]);
-            let unclear = bytes(&[HubMessage::Invocation(call(None, 3))]);
-            waiting(protocol, &unclear, &[], [1, 1]);
         }
     }
 
     #[test]
-    fn what_is_seen_at_a_glance_is_what_reading_finds() {
-        for (message, expected) in [
-            (r#"{"type":1,"invocationId":"1","target":"m","arguments":[]}"#, Some((1, true))),
-            (r#"{"type":1,"target":"m","arguments":[]}"#, Some((1, false))),
-            (r#"{"type":3,"invocationId":"1","result":{"type":1}}"#, Some((3, true))),
-            (r#"{"type":6}"#, Some((6, false))),
-            (r#"{"arguments":[{"a":1}],"invocationId":"0","target":"m","type":1}"#, Some((1, true))),
-            (r#"{"arguments":[{"a":1}],"target":"m","type":1}"#, Some((1, false))),
-            // Whose id it is takes a look at all of it.
-            (r#"{"type":1,"target":"m","arguments":[{"invocationId":"x"}]}"#, None),
-            (r#"{"arguments":[{"a":1,"invocationId":"x"}],"target":"m","type":1}"#, None),
-            (r#"{"arguments":["\",\"invocationId\":\"x"],"target":"m","type":1}"#, Some((1, false))),
-            (r#"{"invocationId":null,"target":"m","type":1}"#, None),
-            (r#"{"type":11,"invocationId":"4"}"#, None),
-            (r#"{ "type": 1 }"#, None),
-        ] {
-            assert_eq!(look_at_text(message.as_bytes()), expected, "{message}");
-            let mut text = Text::default();
-            text.read(message.as_bytes());
-            assert!(expected.is_none_or(|expected| expected == (text.kind, text.has_id)), "{message}");
+    fn calls_in_messagepack_are_found_after_headers_of_any_length() {
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let call = |id: Option<&'static str>, headers: &[(&'static str, &str)]| {
+            HubMessage::Invocation(Invocation {
+                headers: headers.iter().map(|(name, value)| (Cow::from(*name), Cow::from(value.to_string()))).collect(),
+                invocation_id: id.map(Into::into),
+                target: "method".into(),
+                arguments: PayloadRef::MessagePack(b"\x90"),
+                stream_ids: Vec::new(),
+            })
+        };
+        let (state, many) = ("x".repeat(70_000), [("a", ""); 1].repeat(40));
+        let headers: [&[(&str, &str)]; 4] = [
+            &[("traceparent", trace)],
+            &[("traceparent", trace), ("tracestate", "")],
+            &[("tracestate", &state), ("traceparent", trace)],
+            &many,
+        ];
+        for protocol in [HubProtocol::MessagePack, HubProtocol::BlazorPack] {
+            for headers in headers {
+                let mut bytes = Vec::new();
+                [None, Some("1"), None].iter().for_each(|id| protocol.write(&call(*id, headers), &mut bytes));
+                waiting(protocol, &bytes, b"", [1, 1]);
+            }
         }
+    }
+
+    #[test]
+    fn messages_that_are_not_clear_do_not_wait() {
+        let call = |end: &[u8]| [&[5 + end.len() as u8, 0x96, 0x01][..], end, &[0xa1, b'1', 0x90]].concat();
+        assert_eq!(call(b"\x80")[0], 6);
+        waiting(HubProtocol::MessagePack, &call(b"\x80"), b"", [1, 1]);
+        for unclear in [
+            // Headers that are none, whose names or values are none, and that promise more than there is.
+            &b"\x90"[..],
+            b"\xc1",
+            b"\x81\xa1a\x01",
+            b"\x81\x91\xa1a\xa1b",
+            b"\xdf\xff\xff\xff\xff",
+            b"\x81\xa1a\xdb\xff\xff\xff\xff",
+        ] {
+            // What comes after such a message is read as always.
+            let bytes = [call(unclear), call(b"\x80")].concat();
+            waiting(HubProtocol::MessagePack, &bytes, b"", [1, 1]);
+        }
+        // No more of them than a kind, and less.
+        waiting(HubProtocol::MessagePack, b"\x00\x01\x96\x02\x96\x01\x03\x96\x01\x80", b"", [0, 0]);
+        waiting(HubProtocol::MessagePack, &call(b"\x80\xc0"), b"", [0, 0]);
     }
 
     #[test]

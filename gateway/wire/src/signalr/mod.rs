@@ -2,6 +2,7 @@
 
 mod calls;
 pub mod framing;
+mod glance;
 pub mod handshake;
 pub mod json;
 mod message;

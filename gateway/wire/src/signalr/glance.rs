@@ -1,0 +1,331 @@
+//! What kind each message is in a stream of hub messages that is passed on and not decoded.
+
+use super::HubProtocol;
+use super::framing::RECORD_SEPARATOR;
+use super::stream::MessageStream;
+use crate::messagepack::{Head, Reader, Unexpected};
+use crate::websocket::DataKind;
+
+const INVOCATION: u32 = 1;
+const COMPLETION: u32 = 3;
+const STREAM_INVOCATION: u32 = 4;
+
+/// What a piece of a stream held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Calls that are to be answered, in number.
+    pub(super) begun: usize,
+    /// Those of them that want a stream.
+    pub(super) streams: usize,
+    /// Completions, in number.
+    pub(super) ended: usize,
+}
+
+impl Seen {
+    /// One more message. `has_id`: whether it names an invocation.
+    fn add(&mut self, kind: u32, has_id: bool) {
+        match kind {
+            INVOCATION if has_id => self.begun += 1,
+            STREAM_INVOCATION if has_id => {
+                self.begun += 1;
+                self.streams += 1;
+            }
+            COMPLETION => self.ended += 1,
+            _ => {}
+        }
+    }
+}
+
+/// A look at the kind of each message of one direction. What it keeps does not grow with the messages.
+#[derive(Debug)]
+pub(super) enum Glance {
+    Text(Text),
+    Binary(Binary),
+}
+
+impl Glance {
+    pub(super) fn new(protocol: HubProtocol) -> Glance {
+        match protocol.data_kind() {
+            DataKind::Text => Glance::Text(Text::default()),
+            DataKind::Binary => Glance::Binary(Binary::new(protocol)),
+        }
+    }
+
+    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> Seen {
+        let mut seen = Seen::default();
+        match self {
+            Glance::Text(text) => {
+                while let Some(end) = memchr::memchr(RECORD_SEPARATOR, bytes) {
+                    let (message, rest) = (&bytes[..end], &bytes[end + 1..]);
+                    let at_once = if text.is_at_start() { look_at_text(message) } else { None };
+                    let (kind, has_id) = at_once.unwrap_or_else(|| {
+                        text.read(message);
+                        let Text { kind, has_id, .. } = std::mem::take(text);
+                        (kind, has_id)
+                    });
+                    seen.add(kind, has_id);
+                    bytes = rest;
+                }
+                text.read(bytes);
+            }
+            Glance::Binary(binary) => {
+                while let Some(end) = binary.stream.next_end(bytes) {
+                    binary.read(&bytes[..end]);
+                    let (kind, has_id) = binary.end();
+                    seen.add(kind, has_id);
+                    bytes = &bytes[end..];
+                }
+                binary.read(bytes);
+            }
+        }
+        seen
+    }
+}
+
+/// What a whole message is, where its members are in the order that .NET or JavaScript writes them in; others are read.
+fn look_at_text(message: &[u8]) -> Option<(u32, bool)> {
+    const ID: &[u8] = b"\"invocationId\":\"";
+    const NAME: &[u8] = b"\"invocationId\"";
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u32::from(byte - b'0'));
+    if let Some([kind, b',' | b'}', rest @ ..]) = message.strip_prefix(b"{\"type\":") {
+        let kind = digit(kind)?;
+        return match rest.starts_with(ID) {
+            true => Some((kind, true)),
+            false => memchr::memmem::find(rest, NAME).is_none().then_some((kind, false)),
+        };
+    }
+    let [before @ .., kind, b'}'] = message else { return None };
+    let (kind, before) = (digit(kind)?, before.strip_suffix(b",\"type\":")?);
+    let Some(at) = memchr::memmem::rfind(before, NAME) else { return Some((kind, false)) };
+    let is_outermost = before[..at].ends_with(b",") || before[..at] == *b"{";
+    let is_flat = !before[at..].iter().any(|byte| b"{[]}\\".contains(byte));
+    (is_outermost && is_flat && before[at..].starts_with(ID)).then_some((kind, true))
+}
+
+/// The longest name of a member that counts.
+const LONGEST_NAME: usize = "invocationId".len();
+
+/// A place in a JSON message, whose members may come in any order.
+#[derive(Debug, Default)]
+pub(super) struct Text {
+    /// How many objects and arrays are open.
+    depth: usize,
+    is_in_text: bool,
+    is_escaped: bool,
+    /// Between a member's colon and the comma after its value.
+    is_at_value: bool,
+    /// The name of the outermost object's member, as far as it can count.
+    name: [u8; LONGEST_NAME],
+    /// The length of the whole name.
+    name_length: usize,
+    kind: u32,
+    has_id: bool,
+}
+
+impl Text {
+    fn is_at_start(&self) -> bool {
+        self.depth == 0 && !self.is_in_text && self.kind == 0
+    }
+
+    fn read(&mut self, mut bytes: &[u8]) {
+        while let Some((byte, rest)) = bytes.split_first() {
+            bytes = rest;
+            if !self.is_in_text {
+                self.outside_text(*byte);
+            } else if self.is_escaped {
+                self.is_escaped = false;
+                self.name_byte(*byte);
+            } else {
+                match byte {
+                    b'"' => self.is_in_text = false,
+                    b'\\' => {
+                        self.is_escaped = true;
+                        self.name_byte(*byte);
+                    }
+                    byte if self.is_name() => self.name_byte(*byte),
+                    _ => bytes = &bytes[memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())..],
+                }
+            }
+        }
+    }
+
+    /// Whether the text that is open is the name of a member of the outermost object.
+    fn is_name(&self) -> bool {
+        self.depth == 1 && !self.is_at_value
+    }
+
+    fn name_byte(&mut self, byte: u8) {
+        if !self.is_name() {
+            return;
+        }
+        if let Some(place) = self.name.get_mut(self.name_length) {
+            *place = byte;
+        }
+        self.name_length = self.name_length.saturating_add(1);
+    }
+
+    fn has_name(&self, name: &str) -> bool {
+        self.name_length == name.len() && self.name.starts_with(name.as_bytes())
+    }
+
+    fn outside_text(&mut self, byte: u8) {
+        match byte {
+            b'"' => {
+                self.is_in_text = true;
+                if self.is_name() {
+                    self.name_length = 0;
+                } else if self.depth == 1 && self.has_name("invocationId") {
+                    self.has_id = true;
+                }
+            }
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            b':' if self.depth == 1 => self.is_at_value = true,
+            b',' if self.depth == 1 => self.is_at_value = false,
+            b'0'..=b'9' if self.depth == 1 && self.is_at_value && self.has_name("type") => {
+                self.kind = self.kind.saturating_mul(10).saturating_add(u32::from(byte - b'0'));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The longest beginning of a value that tells how long the rest is.
+const LONGEST_HEAD: usize = 9;
+
+/// A place in a stream of MessagePack messages.
+#[derive(Debug)]
+pub(super) struct Binary {
+    stream: MessageStream,
+    part: Part,
+    /// The beginning of a value, with its length.
+    head: [u8; LONGEST_HEAD],
+    length: usize,
+    /// Bytes of a value that are still to come, and tell nothing.
+    skipped: usize,
+    kind: u32,
+    has_id: bool,
+}
+
+/// What comes next in a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Length,
+    Fields,
+    Kind,
+    Headers,
+    /// So many names and values of headers, and at least one.
+    Header(usize),
+    Id,
+    /// Nothing that counts.
+    Rest,
+}
+
+impl Binary {
+    fn new(protocol: HubProtocol) -> Binary {
+        Binary {
+            stream: MessageStream::new(protocol),
+            part: Part::Length,
+            head: [0; LONGEST_HEAD],
+            length: 0,
+            skipped: 0,
+            kind: 0,
+            has_id: false,
+        }
+    }
+
+    fn read(&mut self, mut bytes: &[u8]) {
+        while self.part != Part::Rest {
+            let skipped = self.skipped.min(bytes.len());
+            self.skipped -= skipped;
+            let Some((byte, rest)) = bytes[skipped..].split_first() else {
+                return;
+            };
+            bytes = rest;
+            match self.part {
+                Part::Length if byte & 0x80 != 0 => {}
+                Part::Length => self.part = Part::Fields,
+                Part::Fields | Part::Kind | Part::Headers | Part::Header(_) | Part::Id | Part::Rest => {
+                    self.head_byte(*byte);
+                }
+            }
+        }
+    }
+
+    fn head_byte(&mut self, byte: u8) {
+        self.head[self.length] = byte;
+        self.length += 1;
+        match Reader::new(&self.head[..self.length]).head() {
+            Ok(head) => {
+                self.length = 0;
+                self.part = self.after(head);
+            }
+            Err(Unexpected) if self.length == LONGEST_HEAD => self.part = Part::Rest,
+            Err(Unexpected) => {}
+        }
+    }
+
+    /// What comes after a value that begins like this. A message that is none of the protocol's tells no more.
+    fn after(&mut self, head: Head) -> Part {
+        match (self.part, head) {
+            (Part::Fields, Head::Array(_)) => Part::Kind,
+            (Part::Kind, Head::Integer(kind)) => {
+                self.kind = u32::try_from(kind).unwrap_or_default();
+                match self.kind {
+                    INVOCATION | STREAM_INVOCATION => Part::Headers,
+                    _ => Part::Rest,
+                }
+            }
+            (Part::Headers, Head::Map(0)) => Part::Id,
+            (Part::Headers, Head::Map(pairs)) => Part::Header(pairs.saturating_mul(2)),
+            (Part::Header(left), Head::Text(length)) => {
+                self.skipped = length;
+                match left {
+                    1 => Part::Id,
+                    _ => Part::Header(left - 1),
+                }
+            }
+            (Part::Id, Head::Text(_)) => {
+                self.has_id = true;
+                Part::Rest
+            }
+            _ => Part::Rest,
+        }
+    }
+
+    /// What the message is that has ended; the next one begins.
+    fn end(&mut self) -> (u32, bool) {
+        self.part = Part::Length;
+        (self.length, self.skipped) = (0, 0);
+        (std::mem::take(&mut self.kind), std::mem::take(&mut self.has_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_seen_at_a_glance_is_what_reading_finds() {
+        for (message, expected) in [
+            (r#"{"type":1,"invocationId":"1","target":"m","arguments":[]}"#, Some((1, true))),
+            (r#"{"type":1,"target":"m","arguments":[]}"#, Some((1, false))),
+            (r#"{"type":3,"invocationId":"1","result":{"type":1}}"#, Some((3, true))),
+            (r#"{"type":6}"#, Some((6, false))),
+            (r#"{"arguments":[{"a":1}],"invocationId":"0","target":"m","type":1}"#, Some((1, true))),
+            (r#"{"arguments":[{"a":1}],"target":"m","type":1}"#, Some((1, false))),
+            // Whose id it is takes a look at all of it.
+            (r#"{"type":1,"target":"m","arguments":[{"invocationId":"x"}]}"#, None),
+            (r#"{"arguments":[{"a":1,"invocationId":"x"}],"target":"m","type":1}"#, None),
+            (r#"{"arguments":["\",\"invocationId\":\"x"],"target":"m","type":1}"#, Some((1, false))),
+            (r#"{"invocationId":null,"target":"m","type":1}"#, None),
+            (r#"{"type":11,"invocationId":"4"}"#, None),
+            (r#"{ "type": 1 }"#, None),
+        ] {
+            assert_eq!(look_at_text(message.as_bytes()), expected, "{message}");
+            let mut text = Text::default();
+            text.read(message.as_bytes());
+            assert!(expected.is_none_or(|expected| expected == (text.kind, text.has_id)), "{message}");
+        }
+    }
+}
