@@ -57,8 +57,8 @@ impl HeardOfHub {
     }
 
     /// Messages that were paid for did not come.
-    fn pay_back(&self, rate: u32, messages: u64) {
-        let paid = |until: PaidUntil| Some(until.saturating_sub(share(rate).saturating_mul(messages)));
+    fn pay_back(&self, share: u64, messages: u64) {
+        let paid = |until: PaidUntil| Some(until.saturating_sub(share.saturating_mul(messages)));
         let _ = self.paid_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, paid);
     }
 
@@ -73,6 +73,8 @@ pub(crate) struct HeardOfClient {
     paid_until: PaidUntil,
     /// Messages that it may still say in its turn. They are paid for.
     turn: u32,
+    /// What each of them has paid: the hub may have another rate when the turn ends.
+    share: u64,
     /// The round in which it had its last turn; 0: none yet.
     round: u32,
 }
@@ -215,16 +217,26 @@ impl Shard {
             heard.paid_until = pay(heard.paid_until, rate, messages, now);
         }
         let hub = &self.hubs[client.hub];
+        let in_turn = messages.min(u64::from(heard.turn));
+        heard.turn -= in_turn as u32;
         if hub.messages_per_second > 0 {
-            let in_turn = messages.min(u64::from(heard.turn));
-            heard.turn -= in_turn as u32;
             hub.presence.heard.pay(hub.messages_per_second, messages - in_turn, now);
         }
     }
 
-    /// One that is not read because of its hub's rate leaves.
+    /// A client leaves: others have its place and what it has not said in its turn.
     pub(crate) fn leaves_queue(&mut self, slot: Slot) {
         self.rates.has_gaps |= self.clients[slot.0 as usize].holds.has(Hold::HubRate);
+        self.end_turn(slot);
+    }
+
+    /// What a client has not said in its turn is not paid for.
+    fn end_turn(&mut self, slot: Slot) {
+        let client = &mut self.clients[slot.0 as usize];
+        let unsaid = std::mem::take(&mut client.heard.turn);
+        if unsaid > 0 {
+            self.hubs[client.hub].presence.heard.pay_back(client.heard.share, unsaid.into());
+        }
     }
 
     /// Time passed: reads those again whose turn has come.
@@ -249,14 +261,12 @@ impl Shard {
         }
     }
 
-    /// Those that have had their turn wait for another one, and what they have not said is not paid for.
+    /// Those that have had their turn wait for another one.
     fn end_round(&mut self) {
         self.rates.round = self.rates.round.wrapping_add(1);
         for (slot, id) in std::mem::take(&mut self.rates.called) {
             if self.is_still(slot, id) {
-                let client = &mut self.clients[slot.0 as usize];
-                let (hub, unsaid) = (&self.hubs[client.hub], std::mem::take(&mut client.heard.turn));
-                hub.presence.heard.pay_back(hub.messages_per_second, unsaid.into());
+                self.end_turn(slot);
             }
         }
     }
@@ -264,10 +274,13 @@ impl Shard {
     /// Deals what the rate of a hub allows to those that wait longest.
     fn deal_turns(&mut self, hub: HubIndex, mut queue: HubQueue, now: Millis, effects: &mut Vec<Effect>) {
         let rate = self.hubs[hub].messages_per_second;
+        let presence = queue.presence.clone();
         let (turns, mut messages) = queue.turns(rate, now);
         let mut called = queue.take(turns);
+        let mut paid = 0;
         if rate > 0 {
-            queue.presence.heard.pay(rate, messages, now);
+            paid = share(rate);
+            presence.heard.pay(rate, messages, now);
         }
         // Those whose turn is over wait after these.
         if !queue.clients.is_empty() {
@@ -279,12 +292,15 @@ impl Shard {
         for (index, (slot, id)) in called.into_iter().enumerate() {
             let turn = messages.div_ceil((turns - index) as u64);
             messages -= turn;
-            if self.is_still(slot, id) {
-                let heard = &mut self.client(slot).heard;
-                (heard.turn, heard.round) = (u32::try_from(turn).unwrap_or(u32::MAX), round);
-                self.rates.called.push((slot, id));
-                self.release_hold(slot, Hold::HubRate, now, effects);
+            // Those before it may have closed it.
+            if !self.is_still(slot, id) {
+                presence.heard.pay_back(paid, turn);
+                continue;
             }
+            let heard = &mut self.client(slot).heard;
+            (heard.turn, heard.share, heard.round) = (u32::try_from(turn).unwrap_or(u32::MAX), paid, round);
+            self.rates.called.push((slot, id));
+            self.release_hold(slot, Hold::HubRate, now, effects);
         }
     }
 }

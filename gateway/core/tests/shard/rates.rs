@@ -179,6 +179,34 @@ fn a_client_that_leaves_while_it_waits_leaves_its_place_to_others() {
 }
 
 #[test]
+fn what_a_client_that_leaves_has_not_said_in_its_turn_is_for_others() {
+    let mut rig = Rig::new(1, of_hub(unanswered(), 4));
+    let mut first = Talker::new(rig.connect(0, None), &calls(0, 4));
+    let mut gone = Talker::new(rig.connect(0, None), &calls(0, 1));
+    let mut last = Talker::new(rig.connect(0, None), &calls(0, 10));
+    assert_eq!((first.talk(&mut rig), gone.talk(&mut rig), last.talk(&mut rig)), (4, 0, 0));
+    ticks(&mut rig, 1, |_| {});
+    assert_eq!(rig.paused, [(0, last.client.slot)], "it is the other one's turn");
+    rig.gone(gone.client, CloseCause::Normal);
+    ticks(&mut rig, 1, |_| {});
+    assert_eq!(last.talk(&mut rig), 2, "its own share and the one that was left");
+}
+
+#[test]
+fn a_turn_that_was_paid_for_at_one_rate_is_not_paid_back_at_another() {
+    let mut rig = Rig::new(1, of_hub(unanswered(), 100));
+    let mut first = Talker::new(rig.connect(0, None), &calls(0, 100));
+    let mut quiet = Talker::new(rig.connect(0, None), &calls(0, 10));
+    assert_eq!((first.talk(&mut rig), quiet.talk(&mut rig)), (100, 0));
+    ticks(&mut rig, 1, |_| {});
+    assert!(rig.paused.is_empty(), "it has its turn, and says nothing");
+    rig.configure(of_hub(unanswered(), 1));
+    let mut heard = Vec::new();
+    ticks(&mut rig, 3, |rig| heard.push(quiet.talk(rig)));
+    assert_eq!(heard, [0, 0, 1], "the second that was paid for has to pass");
+}
+
+#[test]
 fn a_rate_that_is_lifted_or_raised_counts_for_those_that_wait() {
     for (slow, fast) in [
         (of_client(unanswered(), 1), unanswered()),
