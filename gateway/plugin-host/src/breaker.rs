@@ -72,11 +72,16 @@ impl Breaker {
         }
     }
 
+    /// Whether a call that begins now passes, if only on trial.
+    pub(crate) fn lets_pass(&self, now: Instant) -> bool {
+        self.since_start(now) >= self.open_until.load(Ordering::Relaxed)
+    }
+
     /// A call is to begin, which ends within `call_time`.
-    pub(crate) fn pass(&self, call_time: Duration) -> Passage {
+    pub(crate) fn pass(&self, now: Instant, call_time: Duration) -> Passage {
         match self.is_open() {
             false => Passage::Free,
-            true => self.try_again(Instant::now(), call_time),
+            true => self.try_again(now, call_time),
         }
     }
 
@@ -85,7 +90,7 @@ impl Breaker {
         if !self.is_open() {
             return Passage::Free;
         }
-        if self.since_start(now) < self.open_until.load(Ordering::Relaxed) {
+        if !self.lets_pass(now) {
             return Passage::Closed;
         }
         // One at a time; the next one when this one has told nothing.
@@ -197,7 +202,7 @@ mod tests {
     fn no_call_passes_but_one_after_each_pause_and_all_do_when_that_one_ends() {
         let breaker = breaker();
         let at = |seconds: u32| breaker.start + SECOND * seconds;
-        assert_eq!(breaker.pass(SECOND), Passage::Free);
+        assert_eq!(breaker.pass(at(10), SECOND), Passage::Free);
         assert!((0..20).any(|_| breaker.in_vain(Passage::Free, at(10))));
         assert_eq!(breaker.try_again(at(10), SECOND), Passage::Closed);
         assert!(!breaker.ended(Passage::Free), "a call that had begun before tells nothing");
@@ -212,7 +217,7 @@ mod tests {
         assert_eq!(breaker.try_again(at(54), SECOND), Passage::OnTrial, "and has a bound");
         assert_eq!(breaker.try_again(at(85), SECOND), Passage::OnTrial, "the one before has told nothing");
         assert!(breaker.ended(Passage::OnTrial) && breaker.calls_in_vain() == 0);
-        assert_eq!(breaker.pass(SECOND), Passage::Free);
+        assert_eq!(breaker.pass(at(85), SECOND), Passage::Free);
     }
 
     #[test]

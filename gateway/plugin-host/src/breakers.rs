@@ -76,18 +76,19 @@ impl Breakers {
     }
 
     /// A call is to begin, which ends within `call_time`.
-    pub(crate) fn pass(&self, caller: Caller<'_>, call_time: Duration) -> Passages {
+    pub(crate) fn pass(&self, caller: Caller<'_>, now: Instant, call_time: Duration) -> Passages {
         if !self.is_wary() {
             return Passages::FREE;
         }
         let hubs = self.hubs();
         let Some(breakers) = hubs.get(caller.hub) else { return Passages::FREE };
-        let peer = breakers.peers.get(&caller.peer).map_or(Passage::Free, |peer| peer.pass(call_time));
+        let (hub, peer) = (&breakers.hub, breakers.peers.get(&caller.peer));
         // A call that does not pass the one must not be the other's trial.
-        match peer {
-            Passage::Closed => Passages::CLOSED,
-            peer => Passages { hub: breakers.hub.pass(call_time), peer },
+        if !hub.lets_pass(now) || peer.is_some_and(|peer| !peer.lets_pass(now)) {
+            return Passages::CLOSED;
         }
+        let pass = |breaker: &Breaker| breaker.pass(now, call_time);
+        Passages { hub: pass(hub), peer: peer.map_or(Passage::Free, pass) }
     }
 
     /// Whether calls of the caller are answered as busy; of a hub alone where the peer is not known.
@@ -233,7 +234,7 @@ mod tests {
         fn hang(&self, hub: &str, peer: u64, calls: u64) -> Vec<Opened> {
             let hub = HubName::parse(hub).unwrap();
             let caller = Caller { hub: &hub, peer: Peer::numbered(peer) };
-            let call = |_| match self.breakers.pass(caller, SECOND) {
+            let call = |_| match self.breakers.pass(caller, self.now, SECOND) {
                 passages if passages.are_closed() => None,
                 passages => self.breakers.in_vain(caller, passages, self.now),
             };
@@ -241,8 +242,12 @@ mod tests {
         }
 
         fn passes(&self, hub: &str, peer: u64) -> bool {
+            self.passages(hub, peer).are_free()
+        }
+
+        fn passages(&self, hub: &str, peer: u64) -> Passages {
             let hub = HubName::parse(hub).unwrap();
-            self.breakers.pass(Caller { hub: &hub, peer: Peer::numbered(peer) }, SECOND).are_free()
+            self.breakers.pass(Caller { hub: &hub, peer: Peer::numbered(peer) }, self.now, SECOND)
         }
     }
 
@@ -263,6 +268,32 @@ mod tests {
         }
         assert_eq!(rig.hang("chat", PEERS, 1_000), [Opened::Hub]);
         assert!(!rig.passes("chat", 99) && rig.passes("other", 99));
+    }
+
+    #[test]
+    fn a_call_that_one_breaker_closes_to_is_not_the_trial_of_the_other() {
+        let mut rig = Rig::new();
+        let start = rig.now + 1_000 * SECOND;
+        let at = |tenths: u32| start + SECOND / 10 * tenths;
+        let on_trial = Passages { hub: Passage::OnTrial, peer: Passage::OnTrial };
+
+        rig.now = at(0);
+        assert_eq!(rig.hang("chat", 1, 1_000), [Opened::Peer]);
+        rig.now = at(5);
+        let others: Vec<Opened> = (2..=PEERS).flat_map(|peer| rig.hang("chat", peer, 1_000)).collect();
+        assert_eq!(others.last(), Some(&Opened::Hub));
+        // One more, whose calls had begun before.
+        let hub = HubName::parse("chat").unwrap();
+        let late = Caller { hub: &hub, peer: Peer::numbered(99) };
+        let mut in_vain = (0..CALLS).filter_map(|_| rig.breakers.in_vain(late, Passages::FREE, at(10)));
+        assert_eq!(in_vain.next(), Some(Opened::Peer));
+
+        rig.now = at(12);
+        assert!(rig.passages("chat", 1).are_closed(), "the peer's trial is due, the hub's is not");
+        rig.now = at(16);
+        assert!(rig.passages("chat", 99).are_closed(), "the hub's trial is due, the peer's is not");
+        assert_eq!(rig.passages("chat", 1), on_trial, "both are, and neither was used up");
+        assert!(rig.passages("chat", 1).are_closed(), "one at a time");
     }
 
     #[test]

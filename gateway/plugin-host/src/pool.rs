@@ -273,7 +273,8 @@ impl Pool {
         attempt: &Attempt<'_>,
     ) -> Result<T, Broken> {
         let (breakers, caller) = (self.plugin.breakers(), attempt.caller);
-        attempt.passages.set(breakers.pass(caller, self.plugin.surroundings.settings.budgets.call_time));
+        let call_time = self.plugin.surroundings.settings.budgets.call_time;
+        attempt.passages.set(breakers.pass(caller, attempt.began.get(), call_time));
         if attempt.passages.get().are_closed() {
             return Err(Broken::Resting);
         }
