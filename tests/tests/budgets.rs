@@ -105,9 +105,10 @@ async fn calls_that_all_hang_are_answered_as_busy_at_once_until_one_of_those_let
     gateway.logs(&["probe", "calls of the plugin end again"]).await;
 }
 
-/// The window is longer than any machine takes, so that nothing is forgotten.
+/// Calls hang for as long as they run and not as they wait, so that a slow machine breaks off no other. The window is longer than any
+/// machine takes, so that nothing is forgotten.
 const HANGING: &str = "server.shards = 1
-    plugins.probe = { call-time = '50ms', rollback = { calls = 5, window = '10m' } }
+    plugins.probe = { call-time = '60s', cpu-time = '50ms', rollback = { calls = 5, window = '10m' } }
     hubs.quiet = { mode = 'serverless' }
     upstream = [{ hubs = ['probe', 'quiet'], plugin = 'probe' }]";
 
