@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# No folders of compiled files among the sources.
+sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "bench" / "stress"))
 
 from faults import FAULTS  # noqa: E402

@@ -194,7 +194,7 @@ mod tests {
         check(b"\0asm\x01\0\0\0", "core WebAssembly module");
         check(b"\0asm\x02\0\0\0", "not a WebAssembly component");
         check(b"\0asm\x0d\0\x01\0\x07", "truncated");
-        check(b"\0asm\x0d\0\x01\0\x07\x05abc", "ends 2 bytes behind its end");
+        check(b"\0asm\x0d\0\x01\0\x07\x05abc", "ends 2 bytes after its end");
         assert!(check_format(b"\0asm\x0d\0\x01\0\x00\x03abc\x07\x00").is_ok());
     }
 }

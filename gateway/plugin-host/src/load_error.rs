@@ -13,7 +13,7 @@ pub enum LoadError {
     NotAComponent,
     #[error("it is a core WebAssembly module and not a component")]
     CoreModule,
-    #[error("it is truncated: its last section ends {missing} bytes behind its end")]
+    #[error("it is truncated: its last section ends {missing} bytes after its end")]
     Truncated { missing: u64 },
     #[error("it is no valid component: {0}")]
     Invalid(String),
