@@ -48,6 +48,7 @@ impl Development {
     fn with(self, path: &Path, text: &str, folder: &Path) -> Result<Config, ConfigError> {
         let mut file = read(path, text)?;
         let (listen, admin_listen) = (file.server.listen, file.admin.listen);
+        let is_configured = self.data_dir.is_none() && file.server.data_dir.is_some();
         let data_dir = match (self.data_dir, &file.server.data_dir) {
             (Some(own), _) => own,
             (None, Some(configured)) => folder.join(configured),
@@ -56,7 +57,11 @@ impl Development {
         if file.server.access_keys.0.is_empty() && file.server.access_keys_file.is_none() {
             let kept = access_key_in(&data_dir);
             let kept = kept.map_err(|error| {
-                problem("the access key", format!("cannot be kept in {}: {error}", data_dir.display()))
+                let text = format!("the access key cannot be kept in {}: {error}", data_dir.display());
+                match is_configured {
+                    true => problem("server.data-dir", text),
+                    false => problem("--data-dir", text).outside_file(),
+                }
             })?;
             file.server.access_keys = schema::Secrets(vec![kept.expose().to_owned()]);
         }
@@ -123,7 +128,7 @@ impl DevelopedHandler {
             plugin.config.retain(|(before, _)| *before != key);
             plugin.config.push((key, value));
         }
-        let added = allow_http("--allow-http", &allowed)?;
+        let added = allow_http("--allow-http", &allowed).map_err(ConfigError::outside_file)?;
         let allow = Arc::make_mut(&mut plugin.allow_http);
         allow.endpoints.extend(added.endpoints);
         allow.networks.extend(added.networks);
@@ -157,10 +162,19 @@ mod tests {
     }
 
     fn developed(file: &str, handler: Option<DevelopedHandler>) -> Result<Config, ConfigError> {
+        developed_with(file, handler, Some("data"))
+    }
+
+    /// `data_dir` is below the folder of the configuration.
+    fn developed_with(
+        file: &str,
+        handler: Option<DevelopedHandler>,
+        data_dir: Option<&str>,
+    ) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let path = folder.path().join("hubgate.toml");
         std::fs::write(&path, file).expect("the folder can be written");
-        let (pages, data_dir) = (net::Pages::None, Some(folder.path().join("data")));
+        let (pages, data_dir) = (net::Pages::None, data_dir.map(|name| folder.path().join(name)));
         let (listen, admin_listen, mode, user) = (None, None, None, Some("ann".to_owned()));
         Development { file: Some(path), listen, admin_listen, mode, handler, pages, data_dir, user }.config()
     }
@@ -195,5 +209,15 @@ mod tests {
         assert!(error.starts_with("--allow-http[0]: must be scheme, host and port"), "{error}");
         let error = developed("[server]\nshards = 'x'", None).expect_err("no number").to_string();
         assert!(error.contains("hubgate.toml, line 2: server.shards: "), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_keeps_no_key_is_named_by_the_option_or_by_the_line_that_names_it() {
+        // No folder is made below a file.
+        let error = developed_with("[server]\n", None, Some("hubgate.toml/data")).expect_err("a file").to_string();
+        assert!(error.starts_with("--data-dir: the access key cannot be kept in "), "{error}");
+        let file = "[server]\ndata-dir = 'hubgate.toml/data'\n";
+        let error = developed_with(file, None, None).expect_err("a file").to_string();
+        assert!(error.contains("hubgate.toml, line 2: server.data-dir: the access key cannot be kept in "), "{error}");
     }
 }

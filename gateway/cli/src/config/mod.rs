@@ -82,25 +82,35 @@ pub(crate) enum ConfigError {
     Syntax { path: PathBuf, line: usize, message: String },
     #[error("{place}{key}: {problem}")]
     Key {
-        /// The file and the line, with a colon; empty for what stands elsewhere.
+        /// The file and the line, with a colon; empty until the key is looked for in its file.
         place: String,
         key: String,
         problem: String,
     },
+    /// Of a variable of the environment or an option, which no file has to do with.
+    #[error("{name}: {problem}")]
+    OutsideFile { name: String, problem: String },
 }
 
 impl ConfigError {
     /// With the place where the key stands in the file of this text.
     fn found_in(self, path: &Path, text: &str) -> ConfigError {
         match self {
-            // Variables of the environment are no keys of the file.
-            ConfigError::Key { key, problem, .. } if key.starts_with(|char: char| char.is_ascii_lowercase()) => {
+            ConfigError::Key { key, problem, .. } => {
                 let place = match places::line_of(text, &key) {
                     Some(line) => format!("{}, line {line}: ", path.display()),
                     None => format!("{}: ", path.display()),
                 };
                 ConfigError::Key { place, key, problem }
             }
+            other => other,
+        }
+    }
+
+    /// The same of a name that is no key of the file.
+    fn outside_file(self) -> ConfigError {
+        match self {
+            ConfigError::Key { key: name, problem, .. } => ConfigError::OutsideFile { name, problem },
             other => other,
         }
     }

@@ -16,19 +16,22 @@ const KEYS_FILE_VARIABLE: &str = "HUBGATE_ACCESS_KEYS_FILE";
 
 /// One or two keys: from `server.access-keys`, else the file, else the environment.
 pub(super) fn access_keys(server: &schema::Server, folder: &Path) -> Result<Vec<AccessKey>, ConfigError> {
-    let (source, keys) = if !server.access_keys.0.is_empty() {
-        ("server.access-keys", server.access_keys.0.clone())
+    if !server.access_keys.0.is_empty() {
+        one_or_two("server.access-keys", &server.access_keys.0)
     } else if let Some(file) = &server.access_keys_file {
-        ("server.access-keys-file", keys_in("server.access-keys-file", &folder.join(file))?)
+        keys_in("server.access-keys-file", &folder.join(file))
     } else if let Ok(keys) = std::env::var(KEYS_VARIABLE) {
-        (KEYS_VARIABLE, split(&keys))
+        one_or_two(KEYS_VARIABLE, &split(&keys)).map_err(ConfigError::outside_file)
     } else if let Some(file) = std::env::var_os(KEYS_FILE_VARIABLE) {
-        (KEYS_FILE_VARIABLE, keys_in(KEYS_FILE_VARIABLE, Path::new(&file))?)
+        keys_in(KEYS_FILE_VARIABLE, Path::new(&file)).map_err(ConfigError::outside_file)
     } else {
         let missing =
             format!("set one or two keys, or server.access-keys-file, {KEYS_VARIABLE} or {KEYS_FILE_VARIABLE}");
-        return Err(problem("server.access-keys", missing));
-    };
+        Err(problem("server.access-keys", missing))
+    }
+}
+
+fn one_or_two(source: &str, keys: &[String]) -> Result<Vec<AccessKey>, ConfigError> {
     if !matches!(keys.len(), 1 | 2) {
         return Err(problem(source, format!("holds {} keys: one or two are needed", keys.len())));
     }
@@ -61,8 +64,8 @@ fn access_key(key: &str) -> Result<AccessKey, String> {
     }
 }
 
-fn keys_in(key: &str, file: &Path) -> Result<Vec<String>, ConfigError> {
-    Ok(split(&secret_in(key, file)?))
+fn keys_in(source: &str, file: &Path) -> Result<Vec<AccessKey>, ConfigError> {
+    one_or_two(source, &split(&secret_in(source, file)?))
 }
 
 fn secret_in(key: &str, file: &Path) -> Result<String, ConfigError> {
