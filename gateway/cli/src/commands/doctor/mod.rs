@@ -96,13 +96,13 @@ async fn examine(arguments: &Arguments, config: Option<&Config>, findings: &mut 
         configured::look_at(config, findings).await;
     }
     findings.extend(case.url());
-    let asked_before = findings.has_errors();
+    let had_errors = findings.has_errors();
     if let Some(token) = &arguments.token {
         token::look_at(token, &mut case, findings);
     }
     findings.extend(case.origin());
     // What is wrong already would come back as the gateway's answer.
-    let is_known = findings.has_errors() && !asked_before;
+    let is_known = findings.has_errors() && !had_errors;
     online::look_at(&case, is_known, findings).await;
 }
 
