@@ -13,17 +13,20 @@ const MOST: usize = 1 << 20;
 const OVERHEAD: usize = 64;
 
 /// Lines that wait to be written. A clone is the same.
-#[derive(Debug, Clone, Default)]
+///
+/// While the state is locked nothing is allocated or freed, since whoever writes a line would wait for that.
+#[derive(Debug, Clone)]
 pub(crate) struct Lines(Arc<Queue>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// Has room for as many as may wait.
     waiting: VecDeque<Vec<u8>>,
     /// What they take up.
     bytes: usize,
@@ -36,7 +39,9 @@ struct State {
 impl Lines {
     /// Starts to write to `out`. `tell` says how many lines are lost, once those before have been read.
     pub(crate) fn write_to(out: impl Write + Send + 'static, tell: impl Fn(u64) + Send + 'static) -> io::Result<Lines> {
-        let lines = Lines::default();
+        let waiting = VecDeque::with_capacity(MOST / OVERHEAD);
+        let state = Mutex::new(State { waiting, bytes: 0, is_writing: false, lost: 0 });
+        let lines = Lines(Arc::new(Queue { state, changed: Condvar::new() }));
         let written = lines.clone();
         thread::Builder::new().name("hubgate-log".to_owned()).spawn(move || written.write_all_to(out, tell))?;
         Ok(lines)
@@ -63,19 +68,21 @@ impl Lines {
             drop(state);
             // There is nobody else to whom an error could be told.
             let _ = out.write_all(&line);
+            drop(line);
             state = self.lock();
         }
     }
 
     /// Adds a line with its end, if there is room for it.
     pub(crate) fn push(&self, line: &[u8]) {
+        let line = line.to_owned();
         let mut state = self.lock();
         if state.bytes + line.len() + OVERHEAD > MOST && !state.waiting.is_empty() {
             state.lost += 1;
             return;
         }
         state.bytes += line.len() + OVERHEAD;
-        state.waiting.push_back(line.to_owned());
+        state.waiting.push_back(line);
         self.0.changed.notify_all();
     }
 
@@ -113,31 +120,39 @@ mod tests {
     fn a_reader_who_does_not_read_holds_nobody_up_and_is_told_what_is_lost() {
         const LINES: u64 = 20_000;
         let (read, write) = io::pipe().expect("there is a pipe");
-        let (lost, is_lost) = mpsc::channel();
-        let lines = Lines::write_to(write, move |count| lost.send(count).expect("the test waits")).expect("a thread");
+        let (tell, is_told) = mpsc::channel();
+        let lines = Lines::write_to(write, move |count| tell.send(count).expect("the test waits")).expect("a thread");
         let text = "x".repeat(1_000);
         for number in 0..LINES {
             lines.push(format!("{number} {text}\n").as_bytes());
         }
         lines.flush(Duration::ZERO);
+        // Far more waits than the pipe takes: the thread that writes does not tell of a loss before something is read.
+        let lost = lines.lock().lost;
         assert!(lines.lock().bytes <= MOST, "what waits is bounded");
+        assert!(lost > 0, "the pipe holds less");
         let mut read = BufReader::new(read).lines();
         let mut number_of = || {
             let line = read.next().expect("the pipe is open").expect("it can be read");
             line.split_once(' ').expect("it is whole").0.parse::<u64>().expect("a number")
         };
-        let mut kept = 0;
-        while kept < LINES - lines.lock().lost {
-            assert_eq!(number_of(), kept, "the first ones are kept, in their order");
-            kept += 1;
-            if let Ok(lost) = is_lost.try_recv() {
-                assert_eq!(lost + kept, LINES);
-                break;
-            }
-        }
-        assert!(kept < LINES, "the pipe holds less");
+        let kept: Vec<u64> = (lost..LINES).map(|_| number_of()).collect();
+        assert_eq!(kept[0], 0, "what waits already is not lost");
+        assert!(kept.is_sorted_by(|one, next| one < next), "in their order: {kept:?}");
+        assert_eq!(is_told.recv_timeout(Duration::from_secs(30)), Ok(lost));
         lines.push(b"7 after\n");
         assert_eq!(number_of(), 7, "it goes on");
+    }
+
+    #[test]
+    fn the_queue_has_room_for_all_that_may_wait() {
+        let (_read, write) = io::pipe().expect("there is a pipe");
+        let lines = Lines::write_to(write, |_| ()).expect("a thread");
+        let capacity = lines.lock().waiting.capacity();
+        while lines.lock().lost == 0 {
+            lines.push(b"\n");
+        }
+        assert_eq!(lines.lock().waiting.capacity(), capacity, "nothing is allocated while it is locked");
     }
 
     #[test]

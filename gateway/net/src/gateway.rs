@@ -255,13 +255,13 @@ impl Gateway {
     }
 
     /// Serves until `stop` is ready, then sends all clients away; `on_ready` is called when everything is accepted, and
-    /// `on_well` again and again from another thread while all parts of the gateway show signs of life. That thread calls `on_abort`
-    /// right before it ends a process that does not.
+    /// `on_well` again and again from another thread while all parts of the gateway show signs of life. It has `on_abort` called
+    /// right before it ends a process that does not, and waits for that only for a moment.
     pub async fn run(
         self,
         on_ready: impl FnOnce(),
         on_well: impl Fn() + Send + 'static,
-        on_abort: impl Fn() + Send + 'static,
+        on_abort: impl FnOnce() + Send + 'static,
         stop: impl Future<Output = ()>,
         changes: mpsc::Receiver<Change>,
     ) -> Result<(), RunError> {

@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -24,35 +24,45 @@ const SILENT: u32 = 6;
 const DEAD: u32 = 26;
 /// Lines that wait for the log.
 const LINES: usize = 16;
-/// How long the last line may take to leave.
+/// How long the last line may take to leave, and how long what is done before the end.
 const LAST_LINE: Duration = Duration::from_secs(1);
 
 /// Watches for as long as anybody has the vitals. `on_well` is called at each look that finds everything alive, `on_abort` right before the
-/// end.
+/// end, by the thread of the log's lines: what it does may wait for a thread that stands still.
 pub(crate) fn start(
     vitals: &Arc<Vitals>,
     on_well: impl Fn() + Send + 'static,
-    on_abort: impl Fn() + Send + 'static,
+    on_abort: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
     let (log, vitals) = (Log::start()?, Arc::downgrade(vitals));
-    let watch = move || {
-        let mut looks = Looks::default();
-        loop {
-            thread::sleep(PERIOD);
-            let Some(vitals) = vitals.upgrade() else {
+    let watch = move || watch(&vitals, &log, on_well, on_abort, || std::process::abort());
+    start_thread("watchdog", watch).map(drop)
+}
+
+fn watch(
+    vitals: &Weak<Vitals>,
+    log: &Log,
+    on_well: impl Fn(),
+    on_abort: impl FnOnce() + Send + 'static,
+    abort: impl FnOnce(),
+) {
+    let mut looks = Looks::default();
+    loop {
+        thread::sleep(PERIOD);
+        let Some(vitals) = vitals.upgrade() else {
+            return;
+        };
+        match looks.look(&vitals, vitals.plugin_signs().as_deref(), log) {
+            Verdict::Well => on_well(),
+            Verdict::Unwell => {}
+            Verdict::Dead => {
+                log.last(on_abort);
+                // While the vitals are held: their last owner may wait for what it closes.
+                abort();
                 return;
-            };
-            match looks.look(&vitals, vitals.plugin_signs().as_deref(), &log) {
-                Verdict::Well => on_well(),
-                Verdict::Unwell => {}
-                Verdict::Dead => {
-                    on_abort();
-                    std::process::abort();
-                }
             }
         }
-    };
-    start_thread("watchdog", watch).map(drop)
+    }
 }
 
 /// What a look comes to.
@@ -272,5 +282,24 @@ mod tests {
         vitals.end_within(PERIOD * 3);
         let verdicts: Vec<Verdict> = (0..4).map(|_| looks.look(&vitals, None, &log)).collect();
         assert_eq!(verdicts, [Verdict::Well, Verdict::Well, Verdict::Well, Verdict::Dead]);
+    }
+
+    #[test]
+    fn what_is_done_before_the_end_does_not_hold_it_up() {
+        let (vitals, log) = (Arc::new(Vitals::new(1, None)), Log::start().expect("a thread"));
+        vitals.end_within(Duration::ZERO);
+        let ((begin, begun), (end, ended)) = (mpsc::channel(), mpsc::channel());
+        let (_keep, never) = mpsc::channel::<()>();
+        let watched = Arc::downgrade(&vitals);
+        start_thread("watchdog", move || {
+            let waits = move || {
+                let _ = begin.send(());
+                let _ = never.recv();
+            };
+            watch(&watched, &log, || (), waits, move || end.send(()).unwrap_or_default());
+        })
+        .expect("a thread");
+        assert_eq!(ended.recv_timeout(Duration::from_secs(30)), Ok(()), "the process ends");
+        assert_eq!(begun.recv_timeout(Duration::from_secs(30)), Ok(()), "it is begun");
     }
 }
