@@ -3,10 +3,11 @@
 use hubgate_wire::negotiate::Transport;
 
 use crate::client_connection::{ClientConnection, Phase};
+use crate::closing::{CLOSED_WITH_ERROR, Closing};
 use crate::effect::{CloseCause, Effect};
 use crate::failure;
 use crate::settings::Timeouts;
-use crate::shard::{CLOSED_WITH_ERROR, Closing, Shard, Slot};
+use crate::shard::{Shard, Slot};
 use crate::time::Millis;
 
 impl Shard {

@@ -1,8 +1,9 @@
 //! The end of the gateway: clients are sent away at a pace, each when what it has said is answered.
 
 use crate::client_connection::{ClientConnection, Leave, Phase};
+use crate::closing::Closing;
 use crate::effect::{CloseCause, Effect};
-use crate::shard::{Closing, Shard, Slot};
+use crate::shard::{Shard, Slot};
 use crate::time::Millis;
 
 /// How long the handshake of a client that is just connecting is waited for: one that hears nothing does not know that it

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use hubgate_wire::websocket::Frame;
 
 use crate::client_connection::HubIndex;
+use crate::closing::Closing;
 use crate::delivery::{Action, Except, Member, Target};
 use crate::effect::{CloseCause, Effect, Order, Shards};
 use crate::event::Joined;
@@ -13,7 +14,7 @@ use crate::memberships::{Bounds, MembershipRefusal, NewMembership, Refused};
 use crate::outgoing::Outgoing;
 use crate::reach::SendLog;
 use crate::registry::{Clients, LocalTarget};
-use crate::shard::{Closing, Shard, Slot};
+use crate::shard::{Shard, Slot};
 use crate::time::Millis;
 
 type Users<'a> = HashSet<&'a UserId, foldhash::fast::RandomState>;

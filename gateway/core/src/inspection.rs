@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::closing::Closing;
 use crate::effect::{CloseCause, Effect};
 use crate::filter::{FilterMessage, Filters, Inspected, Inspection, InspectionNumber, Subject};
 use crate::id::ConnectionId;
@@ -10,7 +11,7 @@ use crate::outbound::{HeldMessage, Sending};
 use crate::pairs::Pairs;
 use crate::read_holds::Hold;
 use crate::serverless::Completing;
-use crate::shard::{Closing, Shard, Slot};
+use crate::shard::{Shard, Slot};
 use crate::time::Millis;
 
 /// The messages of a shard that filters look at.

@@ -5,6 +5,7 @@
 
 mod calls;
 mod client_connection;
+mod closing;
 mod deadlines;
 pub mod delivery;
 mod drain;
@@ -37,6 +38,7 @@ mod read_holds;
 mod registry;
 mod routing;
 mod server_connection;
+mod server_handshake;
 mod server_message;
 mod server_names;
 mod server_order;

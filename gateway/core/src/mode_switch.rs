@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::client_connection::{HubIndex, Phase};
+use crate::closing::{CLOSED_WITH_ERROR, Closing};
 use crate::effect::{CloseCause, Effect};
 use crate::filter::HalvesByPlugin;
 use crate::hubs::HubSource;
 use crate::mode::Mode;
 use crate::settings::Settings;
-use crate::shard::{CLOSED_WITH_ERROR, Closing, Shard, Slot};
+use crate::shard::{Shard, Slot};
 use crate::timer_wheel::TimerWheel;
 
 impl Shard {

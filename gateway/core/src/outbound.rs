@@ -8,6 +8,7 @@ use hubgate_wire::signalr::HubMessage;
 use hubgate_wire::websocket::{FRAME_OVERHEAD, Frame};
 
 use crate::client_connection::HubIndex;
+use crate::closing::{CLOSED_WITH_ERROR, Closing};
 use crate::delivery::{Action, Target};
 use crate::effect::{CloseCause, Effect};
 use crate::failure;
@@ -16,7 +17,7 @@ use crate::id::{ConnectionId, HubName, ServerConnectionId, ServerId};
 use crate::inspection::Pending;
 use crate::invocation::ClientCall;
 use crate::serverless::Completing;
-use crate::shard::{CLOSED_WITH_ERROR, Closing, Shard, Slot};
+use crate::shard::{Shard, Slot};
 use crate::time::Millis;
 
 /// What a sender asks of a hub and has not been done yet.

@@ -15,6 +15,7 @@ use hubgate_wire::signalr::{HubMessage, HubProtocol, MessageStream, OpenCalls};
 use hubgate_wire::websocket::Frame;
 
 use crate::client_connection::{HubIndex, Phase};
+use crate::closing::{CLOSED_WITH_ERROR, Closing};
 use crate::effect::{CloseCause, Effect};
 use crate::event::ConnectionFacts;
 use crate::failure;
@@ -27,7 +28,7 @@ use crate::read_holds::Hold;
 use crate::routing::{NoRoute, Route, Wish};
 use crate::server_connection::{protocol_extension, written};
 use crate::server_order::Leaving;
-use crate::shard::{CLOSED_WITH_ERROR, Closing, Shard, Slot};
+use crate::shard::{Shard, Slot};
 use crate::time::Millis;
 
 /// The kinds of data that a hub server names (`DataMessageType`).

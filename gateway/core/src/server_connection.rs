@@ -3,9 +3,7 @@
 //! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`), and what version 1.34 of it does.
 
 use bytes::{Buf, BytesMut};
-use hubgate_wire::service::{
-    self, Ack, Extensions, HandshakeResponse, MalformedMessage, ServiceError, ServiceEvent, ServiceMessage,
-};
+use hubgate_wire::service::{self, Ack, Extensions, MalformedMessage, ServiceError, ServiceEvent, ServiceMessage};
 
 use crate::client_connection::HubIndex;
 use crate::delivery::Action;
@@ -15,6 +13,7 @@ use crate::id::{ConnectionId, HubName, ServerConnectionId, ServerId, UserId};
 use crate::outbound::Then;
 use crate::questions::{AckStatus, Page};
 use crate::read_holds::{Hold, ReadHolds};
+use crate::server_handshake::not_for_hub_servers;
 use crate::server_order::{Leaving, ServerOrder};
 use crate::shard::Shard;
 use crate::time::Millis;
@@ -26,8 +25,6 @@ const PING_PERIOD: Millis = Millis(4_500);
 const SERVER_TIMEOUT: Millis = Millis(30_000);
 /// Acks of one connection that wait for other shards, in number. It is not read beyond it, until half of them are left.
 const MAX_PENDING_ACKS: usize = 1_000;
-/// The version of the protocol.
-const VERSION: i64 = 1;
 /// 100-nanosecond ticks in a millisecond, as .NET counts time.
 const TICKS: u64 = 10_000;
 
@@ -390,58 +387,6 @@ impl Shard {
         }
     }
 
-    fn server_handshake(
-        &mut self,
-        id: ServerConnectionId,
-        message: Result<ServiceMessage<'_>, MalformedMessage>,
-        now: Millis,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Ok(ServiceMessage::HandshakeRequest(request)) = message else {
-            let error = "The first message must be a handshake request.";
-            return self.refuse_server(id, error.to_owned(), now, effects);
-        };
-        if request.version != VERSION {
-            let error = format!("Version mismatch: version {VERSION} is spoken here, not {}.", request.version);
-            return self.refuse_server(id, error, now, effects);
-        }
-        let Some(server) = self.servers.get(&id) else {
-            return;
-        };
-        let (index, server_id) = (server.hub, server.server.clone());
-        let hub = self.hub(index);
-        let kind = match request.connection_type {
-            // One that was opened on demand is as good as any other.
-            0 | 1 if self.settings.hub(&hub.name).mode.takes_hub_servers() => {
-                let migration = Migration::of(request.migration_level);
-                hub.presence.servers.connected(id, server_id);
-                ServerKind::Hub { migration }
-            }
-            0 | 1 => {
-                let error = not_for_hub_servers(&hub.name);
-                return self.refuse_server(id, error, now, effects);
-            }
-            2 => {
-                hub.presence.servers.sender_connected(id, server_id);
-                ServerKind::Weak
-            }
-            unknown => {
-                let error = format!("Server connections of type {unknown} are not known.");
-                return self.refuse_server(id, error, now, effects);
-            }
-        };
-        if let Some(server) = self.servers.get_mut(&id) {
-            server.phase = ServerPhase::Open(kind);
-        }
-        self.send_to_server(id, &ServiceMessage::HandshakeResponse(HandshakeResponse::default()), effects);
-    }
-
-    fn refuse_server(&mut self, id: ServerConnectionId, error: String, now: Millis, effects: &mut Vec<Effect>) {
-        let response = HandshakeResponse { error: &error, ..HandshakeResponse::default() };
-        self.send_to_server(id, &ServiceMessage::HandshakeResponse(response), effects);
-        self.end_server(id, error, now, effects);
-    }
-
     /// A message that has no effect, because nobody knows what it means.
     pub(crate) fn skip_server_message(&mut self, id: ServerConnectionId, what: &str, effects: &mut Vec<Effect>) {
         let Some(server) = self.servers.get_mut(&id) else {
@@ -617,20 +562,6 @@ impl ServerConnection {
     fn is_silent(&self, now: Millis) -> bool {
         self.holds.is_empty() && now - self.last_heard >= SERVER_TIMEOUT
     }
-}
-
-impl Migration {
-    fn of(level: i64) -> Migration {
-        match level {
-            1 => Migration::WhenItLeaves,
-            2 => Migration::WhenItIsLost,
-            _ => Migration::Never,
-        }
-    }
-}
-
-fn not_for_hub_servers(hub: &HubName) -> String {
-    format!("Hub '{hub}' is in serverless mode: it takes no hub servers.")
 }
 
 /// One message with its length.

@@ -10,6 +10,7 @@ use hubgate_wire::signalr::{CompletionOutcome, HubMessage, Invocation};
 
 use crate::calls::{CALL_OVERHEAD, Excess, Running, WaitingCall};
 use crate::client_connection::Phase;
+use crate::closing::Closing;
 use crate::delivery::Target;
 use crate::effect::{CloseCause, Effect};
 use crate::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
@@ -21,7 +22,7 @@ use crate::mode::ClientKind;
 use crate::outbound::Then;
 use crate::read_holds::Hold;
 use crate::settings::Handler;
-use crate::shard::{Closing, Shard, Slot};
+use crate::shard::{Shard, Slot};
 use crate::time::Millis;
 
 const CONNECTIONS: &str = "connections";
