@@ -14,7 +14,7 @@ use super::WebSocket;
 const SOCKETS_PER_HUB: usize = 32;
 /// How long sockets are flushed before whoever else is ready has a turn.
 const FLUSH_TURN: Duration = Duration::from_micros(400);
-/// How long what is queued waits for what else its hub has to say. A write to each of many sockets costs more than that.
+/// How long what is queued for many sockets waits for what else their hub has to say: a write to each costs more than that.
 const PATIENCE: Duration = Duration::from_millis(1);
 
 /// Hubs that are looked through one after another; more of them are found by an index.
@@ -32,8 +32,8 @@ impl DirtySockets {
         hubs.queue.len() == 1 && hubs.queue[0].1.waiting.len() == 1
     }
 
-    /// Flushes sockets, some of each hub in turn. Those of a hub that `has_more` to say wait for it a moment. Pending: some are
-    /// left.
+    /// Flushes sockets, some of each hub in turn. Those of a hub that `has_more` to say wait for it a moment, if they are
+    /// many. Pending: some are left.
     pub(crate) fn flush(&self, has_more: impl Fn(&HubName) -> bool) -> Poll<()> {
         let began = Instant::now();
         while let Some((hub, mut sockets)) = self.next_due(began, &has_more) {
@@ -116,7 +116,8 @@ impl<T> Hubs<T> {
     fn next_due(&mut self, now: Instant, has_more: impl Fn(&HubName) -> bool) -> Option<(HubName, Dirty<T>)> {
         for _ in 0..self.queue.len() {
             let (hub, dirty) = self.next()?;
-            if now.saturating_duration_since(dirty.since) >= PATIENCE || !has_more(&hub) {
+            let waits = dirty.waiting.len() > SOCKETS_PER_HUB && now.saturating_duration_since(dirty.since) < PATIENCE;
+            if !waits || !has_more(&hub) {
                 return Some((hub, dirty));
             }
             self.put_back(&hub, dirty);
@@ -179,15 +180,17 @@ mod tests {
     }
 
     #[test]
-    fn a_hub_that_has_more_to_say_waits_a_moment_and_no_other_waits_with_it() {
+    fn what_many_get_of_a_hub_that_has_more_to_say_waits_a_moment_and_nothing_else_does() {
         let mut hubs = Hubs::default();
-        (0..3).for_each(|number| hubs.of(&hub(number)).waiting.push_back(number));
+        (0..3).for_each(|number| hubs.of(&hub(number)).waiting.extend(0..=SOCKETS_PER_HUB));
         let (now, has_more) = (Instant::now(), |name: &HubName| *name != hub(1));
-        assert_eq!(hubs.next_due(now, has_more).map(|(name, _)| name), Some(hub(1)));
+        assert_eq!(hubs.next_due(now, has_more).map(|(name, _)| name), Some(hub(1)), "it has said all");
         assert!(hubs.next_due(now, has_more).is_none());
-        hubs.of(&hub(2)).waiting.push_back(5);
+        hubs.of(&hub(3)).waiting.push_back(0);
+        assert_eq!(hubs.next_due(now, has_more).map(|(name, _)| name), Some(hub(3)), "it is for few");
+        hubs.of(&hub(2)).waiting.push_back(100);
         let (name, dirty) = hubs.next_due(now + PATIENCE, has_more).expect("they have waited long enough");
-        assert_eq!((name, dirty.waiting), (hub(2), VecDeque::from([2, 5])));
+        assert_eq!((name, dirty.waiting.len(), dirty.waiting.back()), (hub(2), SOCKETS_PER_HUB + 2, Some(&100)));
         assert_eq!(hubs.next_due(now, |_| false).map(|(name, _)| name), Some(hub(0)), "it has said all");
     }
 }
