@@ -162,7 +162,7 @@ fn the_port_of_a_connection_string_is_that_of_the_endpoint() {
     let wrong = with("http://localhost", "Port=many;");
     let refused = hubgate(["token", "client", "--hub", "chat", "--connection-string", &wrong]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
-    assert!(refused.stderr.contains("--connection-string: Port is no number"), "{refused:?}");
+    assert!(refused.stderr.contains("--connection-string: Port is not a number"), "{refused:?}");
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! Configuration files: what is wrong in one is named, and nothing in one is ignored.
 
 use std::path::Path;
+use std::process::Command;
 
 use hubgate_tests::Gateway;
-use hubgate_tests::command::hubgate;
+use hubgate_tests::command::{Finished, binary, hubgate};
 use hubgate_tests::gateway::{KEY, SECOND_KEY, Setup};
 
 #[test]
@@ -92,11 +93,19 @@ fn a_wrong_value_is_told_with_what_helps() {
         ("server.timeouts.client_timeout = '1s'", "server.timeouts", "client_timeout"),
         ("server.timeouts.keep_alive = '1s'", "server.timeouts", "did you mean `keep-alive`?"),
         ("server.listen = ':8888'", "server.listen", "0.0.0.0:8888"),
+        (
+            "server.listen = '127.0.0.1:8889'\nadmin.listen = '127.0.0.1:8889'",
+            "admin.listen",
+            "has the same address as `server.listen`",
+        ),
+        ("server.access-keys-file = 'keys'", "server.access-keys-file", "is set, and server.access-keys is set too"),
+        ("upstream = [{ plugin = 'prbe' }]", "upstream[0].plugin", "did you mean `probe`?"),
+        ("hubs.chat.filters = ['prbe']", "hubs.chat.filters", "did you mean `probe`?"),
         ("server.drain-timeout = 10", "server.drain-timeout", "10 has no unit: write a time such as \"10s\""),
         ("server.limits.message = '64'", "server.limits.message", "64 has no unit: write a size such as \"64MiB\""),
         ("plugins.probe.memory = 64", "plugins.probe.memory", "\"64MiB\""),
         ("upstream.plugin = 'probe'", "upstream", "[[upstream]]"),
-        ("server.log = 'verbose'", "server.log", "\"verbose\" is no level"),
+        ("server.log = 'verbose'", "server.log", "\"verbose\" is not a level"),
         ("hubs.chat.cors-origins = ['*', 'app.example.com']", "hubs.chat.cors-origins[1]", "has no scheme"),
         ("hubs.'*'.cors-origins = ['https://a/b']", "hubs.*.cors-origins[0]", "has a path"),
         (
@@ -107,7 +116,11 @@ fn a_wrong_value_is_told_with_what_helps() {
         ("server.limits.connections = 'many'", "server.limits.connections", "\"many\" is not a whole number from 0 on"),
         ("server.shards = -1", "server.shards", "-1 is not a whole number from 0 to 65535"),
         ("plugins.probe.path = 5", "plugins.probe.path", "5 is not a"),
-        ("plugins.probe.rollback = true", "plugins.probe.rollback", "true is not `false` (never by itself)"),
+        (
+            "plugins.probe.rollback = true",
+            "plugins.probe.rollback",
+            "must be `false` (never roll back automatically) or a table such as",
+        ),
         ("plugins.probe.rollback = true", "plugins.probe.rollback", "{ errors = 0.5, window = \"10s\", calls = 20 }"),
     ] {
         refused(config, &[key, help]);
@@ -152,10 +165,18 @@ fn origins_are_shown_as_browsers_send_them() {
 fn what_can_have_no_effect_is_named() {
     let plugin = "plugins.spare = { path = 'spare.wasm' }\n";
     for (config, warning) in [
-        ("upstream = [{ hubs = ['chat'], plugin = 'probe' }]", "upstream[0].hubs: hears nothing of hub 'chat'"),
+        ("upstream = [{ hubs = ['chat'], plugin = 'probe' }]", "upstream[0].hubs: gets no events from hub 'chat'"),
         (
             "upstream = [{ plugin = 'probe' }, { hubs = ['probe'], plugin = 'probe' }]",
             "upstream[1]: gets no event: upstream[0] comes first",
+        ),
+        (
+            "upstream = [{ hubs = ['chat'], plugin = 'probe' }]",
+            "upstream[0].hubs: gets no events from hub 'chat', which is in default mode: clients are refused until a hub server",
+        ),
+        (
+            "upstream = [{ hubs = ['prbe'], plugin = 'probe' }]",
+            "upstream[0].hubs: gets no events from hub 'prbe': there is no [hubs.prbe]: did you mean `probe`?",
         ),
         (plugin, "plugins.spare: is used by nothing"),
         ("hubs.probe.mode = 'classic'\nupstream = [{ plugin = 'probe' }]", "upstream[0]: gets no event"),
@@ -197,6 +218,24 @@ fn a_file_of_keys_is_read_as_people_write_it_and_refused_where_it_cannot_work() 
         assert!(checked.stderr.contains("server.access-keys-file") && checked.stderr.contains(why), "{checked:?}");
         assert!(!checked.stderr.contains(KEY), "no key is told: {checked:?}");
     }
+}
+
+#[test]
+fn no_access_keys_are_left_out_without_a_word() {
+    let (_folder, file) = Gateway::serve().written();
+    let check = |file: &Path, variables: &[(&str, &str)]| {
+        let mut command = Command::new(binary());
+        command.args(["config", "check", "--config"]).arg(file).envs(variables.iter().copied());
+        Finished::of(&mut command)
+    };
+    let beside = check(&file, &[("HUBGATE_ACCESS_KEYS", KEY)]);
+    assert_eq!(beside.code, Some(0), "{beside:?}");
+    let unused = "warning: HUBGATE_ACCESS_KEYS: its access keys are not used: `server.access-keys` comes first";
+    assert!(beside.stderr.contains(unused), "{beside:?}");
+    let (_folder, file) = Gateway::serve().with("server.access-keys = []").written();
+    let both = check(&file, &[("HUBGATE_ACCESS_KEYS", KEY), ("HUBGATE_ACCESS_KEYS_FILE", "keys")]);
+    assert_eq!(both.code, Some(2), "{both:?}");
+    assert!(both.stderr.contains("HUBGATE_ACCESS_KEYS_FILE: is set, and HUBGATE_ACCESS_KEYS is set too"), "{both:?}");
 }
 
 #[test]

@@ -64,6 +64,8 @@ fn an_address_that_is_taken_is_named() {
     let address = taken.local_addr().expect("it is bound");
     for key in ["server.listen", "admin.listen"] {
         let setup = Gateway::serve().with(ANY_PORT).with(&format!("{key} = '{address}'"));
+        refused(setup, key, &format!("{key}: \"{address}\": cannot listen there: "));
+        let setup = Gateway::serve().with(ANY_PORT).with(&format!("{key} = '{address}'"));
         refused(setup, key, "Another program listens there");
     }
     let elsewhere = Gateway::serve().with("server.listen = '192.0.2.1:8888'");
@@ -72,7 +74,8 @@ fn an_address_that_is_taken_is_named() {
         Gateway::serve().with(&format!("server.listen = '{address}'\nadmin.listen = '{address}'")).written();
     drop(taken);
     let both = check(&file);
-    assert!(both.stderr.contains("error: admin.listen: "), "one address for both: {both:?}");
+    assert_eq!(both.code, Some(2), "{both:?}");
+    assert!(both.stderr.contains("admin.listen: has the same address as `server.listen`"), "{both:?}");
     drop(folder);
 }
 

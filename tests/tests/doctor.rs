@@ -48,7 +48,7 @@ impl Case {
     fn finds_nothing(&self, arguments: &[&str]) {
         let asked = self.ask(arguments);
         assert_eq!(asked.code, Some(0), "{arguments:?}: {asked:?}");
-        assert_eq!(asked.stdout, "nothing was found that would not work\n", "{arguments:?}: {asked:?}");
+        assert_eq!(asked.stdout, "no problems found\n", "{arguments:?}: {asked:?}");
     }
 }
 
@@ -93,7 +93,7 @@ fn a_token_is_held_against_the_url_that_it_is_sent_to() {
     for (path, why) in [
         ("/client/?hub=other", "is for another audience"),
         ("/api/hubs/chat/:send", "expected is http://127.0.0.1:1/api/hubs/chat/:send"),
-        ("/server/?hub=chat", "is for another audience"),
+        ("/server/?hub=other", "is for another audience"),
     ] {
         let asked = case.ask(&["--token", &token().sign(), "--url", &format!("{NOWHERE}{path}")]);
         found(&asked, "--token", why);
@@ -105,7 +105,7 @@ fn without_the_configuration_all_but_the_signature_is_looked_at() {
     found(&doctor(&["--token", &token().expires_in(-1).sign()]), "--token", "the token has expired");
     let unknown = doctor(&["--token", &token().key("any").sign()]);
     assert_eq!(unknown.code, Some(0), "{unknown:?}");
-    assert!(unknown.stdout.starts_with("warning: --token: its signature is not looked at"), "{unknown:?}");
+    assert!(unknown.stdout.starts_with("warning: --token: its signature was not checked"), "{unknown:?}");
 }
 
 #[test]
@@ -147,6 +147,10 @@ fn a_url_that_leads_nowhere_is_told_so() {
     case.finds(&["--url", &format!("{NOWHERE}/client/?hub=1")], "--url", "Invalid hub name");
     case.finds(&["--url", &format!("{NOWHERE}/hubs/chat")], "hubs.chat.negotiate", "is not open to everybody");
     case.finds(&["--url", NOWHERE], "--url", "no answer");
+    case.finds(&["--url", &format!("{NOWHERE}/server/?hub=chat")], "hubs.chat.mode", "it takes no hub servers");
+    let server = Token::new(&format!("{NOWHERE}/server/?hub=chat"), KEY).sign();
+    let once = case.ask(&["--url", &format!("{NOWHERE}/server/?hub=chat"), "--token", &server]).stdout;
+    assert_eq!(once.matches("it takes no hub servers").count(), 1, "{once}");
     found(&doctor(&["--url", "localhost:8888"]), "--url", "must be an http or https URL");
 }
 
@@ -198,11 +202,46 @@ async fn a_gateway_that_runs_is_asked_where_a_url_names_it_and_not_disturbed() {
     assert_eq!(gateway.clients_of("probe").await, 0);
 }
 
+#[tokio::test]
+async fn without_the_configuration_the_gateway_at_the_url_is_asked() {
+    let gateway = Gateway::probe().with("hubs.probe.cors-origins = ['https://app.example.com']").start().await;
+    let url = gateway.url();
+    let client = format!("{url}/client/?hub=probe");
+    let none = |arguments: &[&str]| {
+        let asked = doctor(arguments);
+        assert_eq!((asked.code, asked.stdout.as_str()), (Some(0), "no problems found\n"), "{arguments:?}: {asked:?}");
+    };
+    none(&["--url", &client, "--origin", "https://app.example.com"]);
+    found(&doctor(&["--url", &client, "--origin", "https://b.example.com"]), "--origin", "browsers hide it");
+    let slashes = format!("{url}//client/?hub=probe");
+    found(&doctor(&["--url", &slashes]), "--url", "begins with two slashes");
+    let foreign = "another-key-that-the-gateway-does-not-have";
+    for (path, refusal) in [
+        ("/client/?hub=probe", "is not signed with"),
+        ("/api/hubs/probe/:send", "is not signed with"),
+        ("/server/?hub=other", "is not signed with"),
+    ] {
+        let token = Token::new(&format!("{url}{path}"), KEY);
+        none(&["--url", &format!("{url}{path}"), "--token", &format!("Bearer {}", token.sign())]);
+        let refused = doctor(&["--url", &format!("{url}{path}"), "--token", &token.key(foreign).sign()]);
+        found(&refused, "--token", refusal);
+        assert!(!refused.stdout.contains("was not checked"), "the gateway has checked it: {refused:?}");
+    }
+    let serverless = Token::new(&format!("{url}/server/?hub=probe"), KEY).sign();
+    let refused = doctor(&["--url", &format!("{url}/server/?hub=probe"), "--token", &serverless]);
+    found(&refused, "--token", "it takes no hub servers");
+    let nowhere = doctor(&["--url", &url, "--origin", "https://app.example.com", "--token", &serverless]);
+    assert_eq!(nowhere.code, Some(0), "{nowhere:?}");
+    for warning in ["warning: --origin: it was not tried", "warning: --token: its signature was not checked"] {
+        assert_eq!(nowhere.stdout.matches(warning).count(), 1, "{nowhere:?}");
+    }
+}
+
 #[test]
 fn it_has_to_be_said_what_does_not_work() {
     for arguments in [&[][..], &["--origin", "https://app.example.com"]] {
         let asked = doctor(arguments);
         assert_eq!(asked.code, Some(2), "{asked:?}");
-        assert!(asked.stderr.contains("--config FILE, --url URL or --token TOKEN"), "{asked:?}");
+        assert!(asked.stderr.contains("give at least one of --config FILE, --url URL and --token TOKEN"), "{asked:?}");
     }
 }

@@ -104,7 +104,7 @@ pub(crate) fn check(text: &str) -> Result<(), InvalidFilter> {
 /// Why a text is no filter.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InvalidFilter {
-    #[error("\"{0}\" is no level: there are off, error, warn, info, debug and trace")]
+    #[error("\"{0}\" is not a level: there are off, error, warn, info, debug and trace")]
     NoLevel(String),
     #[error(transparent)]
     Syntax(#[from] ParseError),

@@ -73,10 +73,11 @@ impl AdminClient {
         let answer = self.exchange("POST", path).with_context(|| format!("the gateway at {}", self.address))?;
         let (status, body) = parse(&answer).ok_or_else(|| anyhow!("{} gave no answer in HTTP", self.address))?;
         match status {
-            200..=299 => serde_json::from_str(body).context("the gateway's answer is no JSON"),
-            404 | 405 if !body.starts_with(ABOUT_PLUGINS) => {
-                Err(anyhow!("{} is no admin listener that knows {path} ({status}): it is `admin.listen`", self.address))
-            }
+            200..=299 => serde_json::from_str(body).context("the gateway's answer is not JSON"),
+            404 | 405 if !body.starts_with(ABOUT_PLUGINS) => Err(anyhow!(
+                "{} is not an admin listener that knows {path} ({status}): it is `admin.listen`",
+                self.address
+            )),
             status => Err(anyhow!("the gateway refused it ({status}): {}", body.trim())),
         }
     }
@@ -134,7 +135,7 @@ fn read_text(file: &Path) -> Result<String, Failure> {
 }
 
 fn read_json(file: &Path) -> Result<Value, Failure> {
-    let not_ready = |error| Failure::Usage(anyhow!("{}: is no ready file: {error}", file.display()));
+    let not_ready = |error| Failure::Usage(anyhow!("{}: is not a ready file: {error}", file.display()));
     serde_json::from_str(&read_text(file)?).map_err(not_ready)
 }
 

@@ -49,7 +49,11 @@ fn without_name<'a>(plugin: &PluginSettings, text: &'a str) -> &'a str {
 
 /// Addresses that nobody can listen on.
 fn listening(config: &Config) -> Vec<Finding> {
-    let finding = |error: hubgate_net::StartError| Finding::error(error.key().unwrap_or("server.listen"), error);
+    let finding = |error: hubgate_net::StartError| {
+        let (key, text) = (error.key().unwrap_or("server.listen"), error.to_string());
+        // The finding names the key already.
+        Finding::error(key, text.strip_prefix(&format!("{key} = ")).unwrap_or(&text))
+    };
     check_listening(&config.net).into_iter().map(finding).collect()
 }
 

@@ -90,7 +90,7 @@ fn in_lower_case(value: Json) -> Json {
 pub(super) fn import(file: &Path) -> Result<String, Failure> {
     let read = || -> anyhow::Result<String> {
         let text = RegularFile::read_text(file, MAX_SETTINGS_BYTES).context("cannot be read")?;
-        let settings = parse(text.trim_start_matches('\u{feff}')).context("is no settings.json")?;
+        let settings = parse(text.trim_start_matches('\u{feff}')).context("is not a settings.json")?;
         let templates = settings.upstream_settings.templates.iter().enumerate();
         let items: Vec<Value> = templates.map(item).collect::<anyhow::Result<_>>()?;
         let mode = Table::from_iter([("mode".to_owned(), "serverless".into())]);

@@ -54,6 +54,11 @@ impl Findings {
         self.0.extend(findings);
     }
 
+    /// Whether this was said of something already.
+    pub(super) fn has_text(&self, text: &str) -> bool {
+        self.0.iter().any(|finding| finding.text == text)
+    }
+
     pub(super) fn has_errors(&self) -> bool {
         self.0.iter().any(|finding| finding.severity == Severity::Error)
     }

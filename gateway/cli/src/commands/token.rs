@@ -170,7 +170,7 @@ fn parse_connection_string(text: &str) -> anyhow::Result<(Endpoint, AccessKey)> 
     let endpoint = match value("Port").map(str::parse) {
         None => endpoint,
         Some(Ok(port)) => endpoint.with_port(port),
-        Some(Err(_)) => return Err(anyhow!("Port is no number from 0 to 65535")),
+        Some(Err(_)) => return Err(anyhow!("Port is not a number from 0 to 65535")),
     };
     Ok((endpoint, AccessKey::new(key)))
 }

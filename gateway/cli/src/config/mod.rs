@@ -3,6 +3,7 @@
 mod development;
 mod effective;
 mod limits;
+mod listening;
 mod machine;
 mod places;
 mod plain_words;
@@ -32,7 +33,7 @@ use hubgate_wire::webhook::UrlTemplate;
 use ipnet::IpNet;
 
 pub(crate) use development::{DevelopedHandler, Development};
-use plain_words::plain;
+use plain_words::{no_plugin, plain};
 pub(crate) use schema::Listen;
 use secrets::access_key_in;
 use tls::TlsFiles;
@@ -196,6 +197,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
     let endpoints = server.endpoints.iter().enumerate().map(endpoint).collect::<Result<Vec<_>, _>>()?;
     let access_keys = secrets::access_keys(&server, folder)?;
     let mut warnings = without_effect::warnings(&core, plugins.values());
+    warnings.extend(secrets::unused(&server));
     let net = net::Settings {
         listen: server.listen.map_or(LISTEN, |listen| listen.0),
         endpoints,
@@ -220,6 +222,7 @@ fn resolve(file: schema::File, folder: &Path) -> Result<Config, ConfigError> {
         pages: net::Pages::None,
         core: Arc::new(core),
     };
+    listening::check(&net)?;
     warnings.extend(without_effect::unknown_host(&net));
     let mut plugins: Vec<PluginSettings> = plugins.into_values().collect();
     plugins.sort_by(|a, b| a.name.cmp(&b.name));
@@ -250,7 +253,7 @@ fn networks(texts: &[String]) -> Result<Vec<IpNet>, ConfigError> {
     let network = |(index, text): (usize, &String)| {
         let address = || text.parse().map(|address: IpAddr| IpNet::from(address.to_canonical()));
         text.parse().or_else(|_| address()).map_err(|_| {
-            let expected = format!("\"{text}\" is no address and no network such as \"10.0.0.0/8\"");
+            let expected = format!("\"{text}\" is neither an address nor a network such as \"10.0.0.0/8\"");
             problem(format!("server.trusted-proxies[{index}]"), expected)
         })
     };
@@ -291,7 +294,7 @@ fn filters(file: &schema::File, key: &str, entry: &schema::Hub) -> Result<Vec<Fi
     let names = entry.filters.as_deref().unwrap_or_default();
     let filter = |(index, name): (usize, &String)| {
         let Some(plugin) = file.plugins.get(name) else {
-            return Err(problem(key, format!("there is no [plugins.{name}]")));
+            return Err(problem(key, no_plugin(name, file.plugins.keys().map(String::as_str))));
         };
         if names[..index].contains(name) {
             return Err(problem(key, format!("has \"{name}\" twice")));
@@ -341,11 +344,10 @@ fn upstream(
         let key = format!("upstream[{index}]");
         let handler = handler(&key, item, plugins)?;
         let lower_case: Vec<String> = item.hubs.iter().map(|hub| hub.to_ascii_lowercase()).collect();
-        for (name, value) in [("categories", &item.categories)] {
-            if let Some(wrong) = value.iter().find(|each| !["*", "connections", "messages"].contains(&each.as_str())) {
-                let known = format!("\"{wrong}\" is none of \"connections\", \"messages\" and \"*\"");
-                return Err(problem(format!("{key}.{name}"), known));
-            }
+        let known = ["*", "connections", "messages"];
+        if let Some(wrong) = item.categories.iter().find(|each| !known.contains(&each.as_str())) {
+            let expected = format!("\"{wrong}\" is none of \"connections\", \"messages\" and \"*\"");
+            return Err(problem(format!("{key}.categories"), expected));
         }
         Ok(core::UpstreamItem {
             hubs: pattern(&lower_case),
@@ -367,7 +369,8 @@ fn handler(
         (Some(plugin), None) => {
             let plugin = PluginName::new(plugin.as_str());
             if !plugins.contains_key(&plugin) {
-                return Err(problem(format!("{key}.plugin"), format!("there is no [plugins.{plugin}]")));
+                let names = plugins.keys().map(PluginName::as_str);
+                return Err(problem(format!("{key}.plugin"), no_plugin(plugin.as_str(), names)));
             }
             if item.timeout.is_some() {
                 let other = format!("is for webhooks; a plugin has `plugins.{plugin}.call-time`");

@@ -33,13 +33,27 @@ fn names(list: &str) -> Vec<&str> {
 
 /// With the key that was most likely meant instead of all that there are.
 fn unknown_key(key: &str, known: &[&str]) -> String {
-    let meant = key.replace('_', "-").to_ascii_lowercase();
-    let names = known.iter().map(|name| (strsim::jaro_winkler(&meant, name), name));
-    match names.max_by(|(one, _), (other, _)| one.total_cmp(other)) {
-        Some((likeness, name)) if likeness >= ALIKE => format!("unknown key `{key}`: did you mean `{name}`?"),
-        Some(_) => format!("unknown key `{key}`: there are {}", known.join(", ")),
-        None => format!("unknown key `{key}`"),
+    match (alike(&key.replace('_', "-"), known.iter().copied()), known) {
+        (Some(name), _) => format!("unknown key `{key}`: did you mean `{name}`?"),
+        (None, []) => format!("unknown key `{key}`"),
+        (None, known) => format!("unknown key `{key}`: there are {}", known.join(", ")),
     }
+}
+
+/// That no plugin has this name, with the one that was most likely meant.
+pub(super) fn no_plugin<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    match alike(name, known) {
+        Some(meant) => format!("there is no [plugins.{name}]: did you mean `{meant}`?"),
+        None => format!("there is no [plugins.{name}]"),
+    }
+}
+
+/// The name that is most like another, if it is like it at all.
+pub(super) fn alike<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let meant = name.to_ascii_lowercase();
+    let names = known.map(|name| (strsim::jaro_winkler(&meant, &name.to_ascii_lowercase()), name));
+    let (likeness, name) = names.max_by(|(one, a), (other, b)| one.total_cmp(other).then_with(|| b.cmp(a)))?;
+    (likeness >= ALIKE).then_some(name)
 }
 
 /// A value that was found.

@@ -216,8 +216,8 @@ impl<'de> Deserialize<'de> for Rollback {
                 settings.map(Rollback::Settings).map_err(|error| D::Error::custom(error.message()))
             }
             other => Err(D::Error::custom(format_args!(
-                "{other} is not `false` (never by itself), and not when it is to be done, such as {{ errors = 0.5, window = \"10s\", \
-                 calls = 20 }}, which it is if nothing is said"
+                "must be `false` (never roll back automatically) or a table such as {{ errors = 0.5, window = \"10s\", calls = 20 }} \
+                 (the default), and not {other}"
             ))),
         }
     }
@@ -291,7 +291,7 @@ impl FromStr for Listen {
                 Some(port) => format!("\"127.0.0.1:{port}\", or \"0.0.0.0:{port}\" for other machines"),
                 None => "\"127.0.0.1:8888\", \"localhost:8888\" or \"0.0.0.0:8888\"".to_owned(),
             };
-            format!("\"{text}\" is no IP address with a port, such as {example}")
+            format!("\"{text}\" is not an IP address with a port, such as {example}")
         })
     }
 }

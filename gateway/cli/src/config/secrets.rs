@@ -2,33 +2,91 @@
 
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hubgate_plugin_host::RegularFile;
 use hubgate_wire::token::AccessKey;
 
-use super::{ConfigError, problem, schema};
+use super::{ConfigError, Warning, problem, schema};
 
 /// The largest file of keys or of a token, in bytes.
 const MAX_SECRET_FILE_BYTES: usize = 64 << 10;
 const KEYS_VARIABLE: &str = "HUBGATE_ACCESS_KEYS";
 const KEYS_FILE_VARIABLE: &str = "HUBGATE_ACCESS_KEYS_FILE";
 
-/// One or two keys: from `server.access-keys`, else the file, else the environment.
+/// Where access keys are given, the first one first.
+fn sources(server: &schema::Server) -> Vec<Source<'_>> {
+    let keys = &server.access_keys.0;
+    let sources = [
+        (!keys.is_empty()).then_some(Source::Keys(keys)),
+        server.access_keys_file.as_deref().map(Source::File),
+        std::env::var(KEYS_VARIABLE).ok().map(Source::Variable),
+        std::env::var_os(KEYS_FILE_VARIABLE).map(|file| Source::FileVariable(file.into())),
+    ];
+    sources.into_iter().flatten().collect()
+}
+
+/// A place where access keys are given.
+enum Source<'a> {
+    Keys(&'a [String]),
+    File(&'a Path),
+    Variable(String),
+    FileVariable(PathBuf),
+}
+
+impl Source<'_> {
+    fn name(&self) -> &'static str {
+        match self {
+            Source::Keys(_) => "server.access-keys",
+            Source::File(_) => "server.access-keys-file",
+            Source::Variable(_) => KEYS_VARIABLE,
+            Source::FileVariable(_) => KEYS_FILE_VARIABLE,
+        }
+    }
+
+    fn is_of_the_environment(&self) -> bool {
+        matches!(self, Source::Variable(_) | Source::FileVariable(_))
+    }
+
+    fn read(&self, folder: &Path) -> Result<Vec<AccessKey>, ConfigError> {
+        match self {
+            Source::Keys(keys) => one_or_two(self.name(), keys),
+            Source::File(file) => keys_in(self.name(), &folder.join(file)),
+            Source::Variable(keys) => one_or_two(self.name(), &split(keys)).map_err(ConfigError::outside_file),
+            Source::FileVariable(file) => keys_in(self.name(), file).map_err(ConfigError::outside_file),
+        }
+    }
+}
+
+/// Variables of the environment whose keys are not taken: those of the configuration come first, as service units set variables that a
+/// configuration need not heed.
+pub(super) fn unused(server: &schema::Server) -> Vec<Warning> {
+    let sources = sources(server);
+    let Some(first) = sources.first().filter(|first| !first.is_of_the_environment()) else { return Vec::new() };
+    let variables = sources.iter().filter(|source| source.is_of_the_environment());
+    let warning = |source: &Source<'_>| Warning {
+        key: source.name().to_owned(),
+        text: format!("its access keys are not used: `{}` comes first", first.name()),
+    };
+    variables.map(warning).collect()
+}
+
+/// One or two keys, from the configuration or else from the environment; each of them has one source at most.
 pub(super) fn access_keys(server: &schema::Server, folder: &Path) -> Result<Vec<AccessKey>, ConfigError> {
-    if !server.access_keys.0.is_empty() {
-        one_or_two("server.access-keys", &server.access_keys.0)
-    } else if let Some(file) = &server.access_keys_file {
-        keys_in("server.access-keys-file", &folder.join(file))
-    } else if let Ok(keys) = std::env::var(KEYS_VARIABLE) {
-        one_or_two(KEYS_VARIABLE, &split(&keys)).map_err(ConfigError::outside_file)
-    } else if let Some(file) = std::env::var_os(KEYS_FILE_VARIABLE) {
-        keys_in(KEYS_FILE_VARIABLE, Path::new(&file)).map_err(ConfigError::outside_file)
-    } else {
+    let sources = sources(server);
+    let Some(first) = sources.first() else {
         let missing =
             format!("set one or two keys, or server.access-keys-file, {KEYS_VARIABLE} or {KEYS_FILE_VARIABLE}");
-        Err(problem("server.access-keys", missing))
+        return Err(problem("server.access-keys", missing));
+    };
+    let source = first.name();
+    let is_beside = |other: &&Source<'_>| other.is_of_the_environment() == first.is_of_the_environment();
+    if let Some(other) = sources[1..].iter().find(is_beside) {
+        let both = format!("is set, and {source} is set too: keep one of them, with one or two keys");
+        let error = problem(other.name(), both);
+        return Err(if other.is_of_the_environment() { error.outside_file() } else { error });
     }
+    first.read(folder)
 }
 
 fn one_or_two(source: &str, keys: &[String]) -> Result<Vec<AccessKey>, ConfigError> {

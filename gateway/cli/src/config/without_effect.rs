@@ -1,9 +1,12 @@
 //! What a configuration says that can have no effect: valid, and most likely not what was meant.
 
 use hubgate_core::id::HubName;
+use hubgate_core::mode::Mode;
 use hubgate_core::settings::{Pattern, Settings, UpstreamItem};
 use hubgate_net::settings as net;
 use hubgate_plugin_host::PluginSettings;
+
+use super::plain_words::alike;
 
 /// A key, and why it has no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,10 +34,8 @@ pub(super) fn warnings<'a>(core: &Settings, plugins: impl Iterator<Item = &'a Pl
             }
             hubs => {
                 for hub in hubs {
-                    let Unasked::Named(hub, mode) = hub else { continue };
-                    let text = format!(
-                        "hears nothing of hub '{hub}', which is in {mode} mode: set `hubs.{hub}.mode = \"serverless\"`"
-                    );
+                    let Unasked::Named(hub) = hub else { continue };
+                    let text = unasked(core, hub);
                     warn(format!("{key}.hubs"), text);
                 }
             }
@@ -55,7 +56,7 @@ pub(super) fn warnings<'a>(core: &Settings, plugins: impl Iterator<Item = &'a Pl
 /// A gateway that listens on all addresses and knows none of its URLs.
 pub(super) fn unknown_host(net: &net::Settings) -> Option<Warning> {
     let text = format!(
-        "is not set, and server.listen = \"{}\" is no address that clients use: tokens for other URLs are refused",
+        "is not set, and server.listen = \"{}\" is not an address that clients use: tokens for other URLs are refused",
         net.listen
     );
     (net.endpoints.is_empty() && net.listen.ip().is_unspecified())
@@ -66,8 +67,7 @@ pub(super) fn unknown_host(net: &net::Settings) -> Option<Warning> {
 enum Unasked {
     /// All that there are.
     All,
-    /// With the name of its mode.
-    Named(String, &'static str),
+    Named(HubName),
 }
 
 fn without_upstream(core: &Settings, item: &UpstreamItem) -> Vec<Unasked> {
@@ -78,9 +78,25 @@ fn without_upstream(core: &Settings, item: &UpstreamItem) -> Vec<Unasked> {
         }
         Pattern::OneOf(names) => {
             let named = names.iter().filter_map(|name| HubName::parse(name).ok());
-            let unasked = named.filter(|name| !core.hub(name).mode.asks_upstream());
-            unasked.map(|name| Unasked::Named(name.to_string(), core.hub(&name).mode.name())).collect()
+            named.filter(|name| !core.hub(name).mode.asks_upstream()).map(Unasked::Named).collect()
         }
+    }
+}
+
+/// Why an item gets no events from a hub that it names.
+fn unasked(core: &Settings, hub: &HubName) -> String {
+    let names = core.hubs.keys().map(HubName::as_str);
+    let meant = alike(hub.as_str(), names).filter(|_| !core.hubs.contains_key(hub));
+    let cure = format!("set `hubs.{hub}.mode = \"serverless\"`");
+    match (meant, core.hub(hub).mode) {
+        (Some(meant), _) => {
+            format!("gets no events from hub '{hub}': there is no [hubs.{hub}]: did you mean `{meant}`? If not, {cure}")
+        }
+        (None, Mode::Default) => format!(
+            "gets no events from hub '{hub}', which is in default mode: clients are refused until a hub server connects; for \
+             events to come here, {cure}"
+        ),
+        (None, mode) => format!("gets no events from hub '{hub}', which is in {} mode: {cure}", mode.name()),
     }
 }
 

@@ -51,10 +51,8 @@ struct Case<'a> {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { config, url, token, origin } = arguments;
     if config.is_none() && url.is_none() && token.is_none() {
-        let alone = if origin.is_some() { " beside --origin" } else { "" };
-        return Err(Failure::Usage(anyhow!(
-            "say what does not work: --config FILE, --url URL or --token TOKEN{alone}"
-        )));
+        let alone = if origin.is_some() { " with --origin" } else { "" };
+        return Err(Failure::Usage(anyhow!("give at least one of --config FILE, --url URL and --token TOKEN{alone}")));
     }
     let mut findings = Findings::default();
     let config = config.as_deref().and_then(|file| load(file, &mut findings));
@@ -65,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     match (findings.has_errors(), findings.worst_first().is_empty()) {
         (true, _) => Err(Failure::Failed(anyhow!("not everything works: see the errors above"))),
-        (false, true) => print("nothing was found that would not work"),
+        (false, true) => print("no problems found"),
         (false, false) => Ok(()),
     }
 }
@@ -132,6 +130,9 @@ impl Case<'_> {
                 findings.push(Finding::error("--url", checks::no_hub()));
             }
             (_, Some(Err(error))) => findings.push(Finding::error("--url", error)),
+            (Kind::Server, Some(Ok(hub))) => {
+                findings.extend(self.config.and_then(|config| hub_server(config, &hub)));
+            }
             (Kind::Open, Some(Ok(hub))) => {
                 let open = self.config.map_or(Ok(()), |config| checks::open_hub(&config.net, &hub));
                 findings.extend(open.err().map(|error| Finding::error(format!("hubs.{hub}.negotiate"), error)));
@@ -177,4 +178,14 @@ impl Case<'_> {
             }
         }
     }
+}
+
+/// Why a hub takes no hub servers, in the gateway's words.
+fn hub_server(config: &Config, hub: &HubName) -> Option<Finding> {
+    let core = &config.net.core;
+    if core.hub(hub).mode.takes_hub_servers() {
+        return None;
+    }
+    let key = if core.hubs.contains_key(hub) { format!("hubs.{hub}.mode") } else { "hubs.\"*\".mode".to_owned() };
+    Some(Finding::error(key, format!("Hub '{hub}' is in serverless mode: it takes no hub servers.")))
 }

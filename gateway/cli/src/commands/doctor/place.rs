@@ -7,9 +7,12 @@ use hubgate_wire::endpoint::{Endpoint, Resource};
 pub(super) struct Place {
     /// Scheme, host, port and what comes before the gateway's own paths.
     pub(super) base: String,
+    /// The same as it was given, with slashes at its end: what is asked is what whoever uses the URL asks.
+    pub(super) as_given: String,
     pub(super) kind: Kind,
     /// The path below `base`.
-    path: String,
+    pub(super) path: String,
+    pub(super) query: String,
     pub(super) hub: Option<String>,
 }
 
@@ -38,8 +41,8 @@ impl Place {
             Some((lower.find(&whole)?, kind))
         });
         let (at, kind) = starts.min_by_key(|(at, _)| *at).unwrap_or((url.len() - path_at, Kind::Base));
-        let (base, path) = url.split_at(path_at + at);
-        let base = base.trim_end_matches('/').to_owned();
+        let (as_given, path) = url.split_at(path_at + at);
+        let base = as_given.trim_end_matches('/').to_owned();
         Endpoint::parse(&base).map_err(|error| error.to_string())?;
         let hub = match kind {
             Kind::Base => None,
@@ -47,7 +50,14 @@ impl Place {
             Kind::Rest => path.split('/').skip_while(|segment| *segment != "hubs").nth(1).map(str::to_owned),
             Kind::Client | Kind::Server => hub_in(query),
         };
-        Ok(Place { base, kind, path: path.to_owned(), hub: hub.filter(|hub| !hub.is_empty()) })
+        Ok(Place {
+            base,
+            as_given: as_given.to_owned(),
+            kind,
+            path: path.to_owned(),
+            query: query.split('#').next().unwrap_or_default().to_owned(),
+            hub: hub.filter(|hub| !hub.is_empty()),
+        })
     }
 
     /// What tokens for this place open; `hub` is taken where the URL names none.

@@ -11,8 +11,7 @@ use crate::config::Config;
 
 /// Looks at a token; where no URL says what it is meant to open, this is what it says itself.
 pub(super) fn look_at(token: &str, case: &mut Case<'_>, findings: &mut Findings) {
-    let token = token.trim();
-    let token = token.strip_prefix("Bearer ").unwrap_or(token).trim();
+    let token = bare(token);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let claims = Claims::check_without_key(token, now);
     if let Ok(claims) = &claims {
@@ -22,10 +21,15 @@ pub(super) fn look_at(token: &str, case: &mut Case<'_>, findings: &mut Findings)
         Some(config) => opens(token, config, case, now),
         None => claims.err().map(|error| error.to_string()),
     };
+    // The URL may have been found wrong for the same reason.
+    let error = error.filter(|error| !findings.has_text(error));
     findings.extend(error.map(|error| Finding::error("--token", error)));
-    if case.config.is_none() {
-        findings.push(Finding::warning("--token", "its signature is not looked at: that takes --config"));
-    }
+}
+
+/// Without the scheme that it is sent with.
+pub(super) fn bare(token: &str) -> &str {
+    let token = token.trim();
+    token.strip_prefix("Bearer ").unwrap_or(token).trim()
 }
 
 /// Why the token does not open what it is for.

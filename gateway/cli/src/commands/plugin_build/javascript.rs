@@ -74,7 +74,7 @@ fn componentize(tool: &Path, folder: &Path, package: &Package) -> Result<Vec<u8>
 
 /// The script that a component begins with.
 fn entry(package: &Package) -> Result<String> {
-    let main = package.main.to_str().context("`main` is no Unicode")?;
+    let main = package.main.to_str().context("`main` is not Unicode")?;
     let main = serde_json::to_string(&format!("../{main}"))?;
     let halves: &[&str] = match package.hubgate.world.trim_end_matches("-with-http") {
         "handler" => &["upstream"],
@@ -95,7 +95,9 @@ fn check_world(world: &str) -> Result<()> {
     let half = world.strip_suffix("-with-http").unwrap_or(world);
     match CONTRACT.contains(&format!("world {world} {{")) && (half == "handler" || half.starts_with("filter")) {
         true => Ok(()),
-        false => bail!("\"{world}\" is no world that the gateway serves; \"handler\" and \"filter\" are, among others"),
+        false => {
+            bail!("\"{world}\" is not a world that the gateway serves; \"handler\" and \"filter\" are, among others")
+        }
     }
 }
 

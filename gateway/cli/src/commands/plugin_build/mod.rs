@@ -52,7 +52,7 @@ fn encode(bytes: &[u8]) -> Result<Vec<u8>> {
             }
             ComponentEncoder::default().module(bytes)?.validate(true).encode()
         }
-        _ => bail!("it is no WebAssembly"),
+        _ => bail!("it is not WebAssembly"),
     }
 }
 
