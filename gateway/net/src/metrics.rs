@@ -174,7 +174,7 @@ impl Metrics {
         for outcome in PLUGIN_HTTP_OUTCOMES {
             self.plugin_http_requests.get_or_create(&OutcomeLabel { outcome }).inc_by(0);
         }
-        for reason in SlowReason::ALL {
+        for &reason in SlowReason::ALL {
             self.slow_peers.get_or_create(&LimitLabel { limit: reason.key() }).inc_by(0);
         }
         for task in PeerTask::ALL {

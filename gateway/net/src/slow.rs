@@ -15,35 +15,39 @@ const LOOKS: u32 = 16;
 /// How many points in time are remembered of a peer that takes something, but too little.
 const MAX_MARKS: u32 = 64;
 
-/// By which limit a peer was too slow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SlowReason {
-    /// More waited for a client than it may.
-    Outbox,
-    /// More waited for a hub server than it may.
-    ServerOutbox,
-    /// More waited for all peers together than may, and most for this one.
-    Outboxes,
-    /// It took nothing for too long.
-    Write,
-    /// A message waited for too long.
-    Wait,
+/// Makes the reasons, the list of them and their keys one table, so that none is missing from the list.
+macro_rules! slow_reasons {
+    ($($(#[$doc:meta])* $reason:ident = $key:literal,)+) => {
+        /// By which limit a peer was too slow.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum SlowReason {
+            $($(#[$doc])* $reason,)+
+        }
+
+        impl SlowReason {
+            pub(crate) const ALL: &[SlowReason] = &[$(SlowReason::$reason),+];
+
+            /// The limit's key in the configuration.
+            pub(crate) fn key(self) -> &'static str {
+                match self {
+                    $(SlowReason::$reason => $key,)+
+                }
+            }
+        }
+    };
 }
 
-impl SlowReason {
-    pub(crate) const ALL: [SlowReason; 4] =
-        [SlowReason::Outbox, SlowReason::ServerOutbox, SlowReason::Write, SlowReason::Wait];
-
-    /// The limit's key in the configuration.
-    pub(crate) fn key(self) -> &'static str {
-        match self {
-            SlowReason::Outbox => "server.limits.outbox",
-            SlowReason::ServerOutbox => "server.limits.server-outbox",
-            SlowReason::Outboxes => "server.limits.outboxes",
-            SlowReason::Write => "server.timeouts.write",
-            SlowReason::Wait => "server.timeouts.outbox",
-        }
-    }
+slow_reasons! {
+    /// More waited for a client than it may.
+    Outbox = "server.limits.outbox",
+    /// More waited for a hub server than it may.
+    ServerOutbox = "server.limits.server-outbox",
+    /// More waited for all peers together than may, and most for this one.
+    Outboxes = "server.limits.outboxes",
+    /// It took nothing for too long.
+    Write = "server.timeouts.write",
+    /// A message waited for too long.
+    Wait = "server.timeouts.outbox",
 }
 
 /// Watches whether a peer takes what waits for it.
