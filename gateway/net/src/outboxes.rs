@@ -1,5 +1,6 @@
 //! What waits for all peers together (`server.limits.outboxes`). When that is too much, those for whom most waits are let go.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -20,6 +21,9 @@ pub(crate) struct Outboxes {
     limit: AtomicUsize,
     held: AtomicUsize,
     large: Mutex<Slab<Arc<Holder>>>,
+    /// By where bytes are in memory, on how many shards outboxes share them: a message that goes to clients of several shards is
+    /// encoded once for all of them.
+    shared: Mutex<HashMap<usize, usize>>,
     /// Whether the log has heard that it is too much.
     has_told: AtomicBool,
 }
@@ -46,7 +50,7 @@ pub(crate) struct Part {
     place: Option<(usize, Arc<Holder>)>,
 }
 
-/// Bytes that many outboxes share: they count once, until the last one lets go of them.
+/// Bytes that many outboxes of one shard share. They count once for all shards, until the last outbox lets go of them.
 struct Shared {
     bytes: Bytes,
     all: Arc<Outboxes>,
@@ -60,7 +64,16 @@ impl AsRef<[u8]> for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.all.held.fetch_sub(self.bytes.len() + FRAME_OVERHEAD, Ordering::Relaxed);
+        // The bytes are still there, so that no others can be in their place.
+        let mut shared = self.all.shared();
+        let place = self.bytes.as_ptr().addr();
+        match shared.get_mut(&place) {
+            Some(shards) if *shards > 1 => *shards -= 1,
+            _ => {
+                shared.remove(&place);
+                self.all.held.fetch_sub(self.bytes.len() + FRAME_OVERHEAD, Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -78,9 +91,15 @@ impl Outboxes {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Bytes that are to be in several outboxes.
+    /// Bytes that are to be in several outboxes, and may be in others on other shards.
     pub(crate) fn share(self: &Arc<Self>, bytes: Bytes) -> Bytes {
-        self.held.fetch_add(bytes.len() + FRAME_OVERHEAD, Ordering::Relaxed);
+        let mut shared = self.shared();
+        let shards = shared.entry(bytes.as_ptr().addr()).or_default();
+        *shards += 1;
+        if *shards == 1 {
+            self.held.fetch_add(bytes.len() + FRAME_OVERHEAD, Ordering::Relaxed);
+        }
+        drop(shared);
         Bytes::from_owner(Shared { bytes, all: self.clone() })
     }
 
@@ -125,6 +144,10 @@ impl Outboxes {
                 "more waits for clients and hub servers than `server.limits.outboxes` allows: those for whom most waits are let go"
             );
         }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, HashMap<usize, usize>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn large(&self) -> MutexGuard<'_, Slab<Arc<Holder>>> {
@@ -191,6 +214,9 @@ mod tests {
     use std::sync::atomic::AtomicU32;
     use std::task::Wake;
 
+    use hubgate_core::Outgoing;
+    use hubgate_wire::signalr::HubProtocol;
+
     use super::*;
 
     const KIB: usize = 1 << 10;
@@ -241,6 +267,23 @@ mod tests {
         assert_eq!(all.held(), 50 * KIB + FRAME_OVERHEAD);
         drop(copies);
         assert_eq!(all.held(), 0);
+    }
+
+    #[test]
+    fn what_clients_of_several_shards_wait_for_counts_once() {
+        let all = Arc::new(Outboxes::new(100 * KIB));
+        let message = Outgoing::encoded([(HubProtocol::Json, vec![b'x'; 50 * KIB])]);
+        let shards = [message.clone(), message].map(|message| {
+            let frame = message.frame(HubProtocol::Json).expect("it is encoded").clone();
+            frame.kept_by(|bytes| all.share(bytes))
+        });
+        let [first, second] = shards;
+        let once = first.cost();
+        assert_eq!(all.held(), once);
+        drop(first);
+        assert_eq!(all.held(), once, "the other shard's clients wait for it");
+        drop(second);
+        assert_eq!((all.held(), all.shared().len()), (0, 0));
     }
 
     #[test]
