@@ -11,6 +11,8 @@ use slab::Slab;
 
 /// A peer for which less than so many bytes wait is never let go because of others.
 const LARGE: usize = 8 << 10;
+/// One more look for peers to let go for each such part of the limit that comes in beyond it.
+const LOOKS: usize = 64;
 /// How far a part may be from what is known of it, in bytes: what leaves at once is never counted.
 const GRAIN: usize = 4 << 10;
 
@@ -19,7 +21,12 @@ const GRAIN: usize = 4 << 10;
 pub(crate) struct Outboxes {
     /// In bytes.
     limit: AtomicUsize,
-    held: AtomicUsize,
+    /// What is in one outbox only.
+    alone: AtomicUsize,
+    /// What outboxes share, once.
+    in_common: AtomicUsize,
+    /// How much was held when it was last looked for peers to let go; 0 while it is not too much.
+    looked_at: AtomicUsize,
     large: Mutex<Slab<Arc<Holder>>>,
     /// By where bytes are in memory, on how many shards outboxes share them: a message that goes to clients of several shards is
     /// encoded once for all of them.
@@ -33,6 +40,8 @@ pub(crate) struct Outboxes {
 struct Holder {
     /// In bytes, those included that others wait for, too.
     waiting: AtomicUsize,
+    /// Those that nobody else waits for.
+    alone: AtomicUsize,
     must_go: AtomicBool,
     /// Lets it notice that it must go.
     waker: Waker,
@@ -71,7 +80,7 @@ impl Drop for Shared {
             Some(shards) if *shards > 1 => *shards -= 1,
             _ => {
                 shared.remove(&place);
-                self.all.held.fetch_sub(self.bytes.len() + FRAME_OVERHEAD, Ordering::Relaxed);
+                self.all.in_common.fetch_sub(self.bytes.len() + FRAME_OVERHEAD, Ordering::Relaxed);
             }
         }
     }
@@ -88,7 +97,7 @@ impl Outboxes {
 
     /// What waits, in bytes, as far as it is counted.
     pub(crate) fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
+        self.alone.load(Ordering::Relaxed) + self.in_common.load(Ordering::Relaxed)
     }
 
     /// Bytes that are to be in several outboxes, and may be in others on other shards.
@@ -97,7 +106,7 @@ impl Outboxes {
         let shards = shared.entry(bytes.as_ptr().addr()).or_default();
         *shards += 1;
         if *shards == 1 {
-            self.held.fetch_add(bytes.len() + FRAME_OVERHEAD, Ordering::Relaxed);
+            self.in_common.fetch_add(bytes.len() + FRAME_OVERHEAD, Ordering::Relaxed);
         }
         drop(shared);
         Bytes::from_owner(Shared { bytes, all: self.clone() })
@@ -108,36 +117,27 @@ impl Outboxes {
         Part { all: self.clone(), held: 0, waiting: 0, place: None }
     }
 
+    /// Looks again when so much more waits that it is worth it: a look goes through all large ones. The clock [looks](Outboxes::relieve)
+    /// in any case.
+    fn relieve_when_grown(&self) {
+        let (limit, looked_at) = (self.limit.load(Ordering::Relaxed), self.looked_at.load(Ordering::Relaxed));
+        if looked_at == 0 || self.held() >= looked_at + limit / LOOKS {
+            self.relieve();
+        }
+    }
+
     /// Lets peers go for which most waits, if there is too much in all.
     pub(crate) fn relieve(&self) {
         let (limit, held) = (self.limit.load(Ordering::Relaxed), self.held());
         if held <= limit {
+            self.looked_at.store(0, Ordering::Relaxed);
             if held <= limit / 2 {
                 self.has_told.store(false, Ordering::Relaxed);
             }
             return;
         }
-        let large = self.large();
-        let (going, mut staying): (Vec<_>, Vec<_>) =
-            large.iter().map(|(_, holder)| holder).partition(|holder| holder.must_go.load(Ordering::Relaxed));
-        let waiting = |holder: &&Arc<Holder>| holder.waiting.load(Ordering::Relaxed);
-        let going: usize = going.iter().map(waiting).sum();
-        let mut left = held.saturating_sub(going);
-        if left <= limit {
-            return;
-        }
-        staying.sort_by_cached_key(|holder| std::cmp::Reverse(waiting(holder)));
-        for holder in staying {
-            // A little more than needed, so that not every byte makes another one go.
-            if left <= limit - limit / 8 {
-                break;
-            }
-            left = left.saturating_sub(waiting(&holder));
-            holder.must_go.store(true, Ordering::Relaxed);
-            holder.waker.wake_by_ref();
-        }
-        drop(large);
-        if !self.has_told.swap(true, Ordering::Relaxed) {
+        self.looked_at.store(held, Ordering::Relaxed);
+        if self.let_go(limit, held) && !self.has_told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 limit,
                 held,
@@ -146,12 +146,51 @@ impl Outboxes {
         }
     }
 
+    /// Lets peers go until what is left of `held` is within `limit`; whether those that go already are not enough.
+    fn let_go(&self, limit: usize, held: usize) -> bool {
+        let large = self.large();
+        let in_common = self.in_common.load(Ordering::Relaxed);
+        let shares = large.iter().map(|(_, holder)| holder.shares()).sum();
+        let (going, mut staying): (Vec<_>, Vec<_>) =
+            large.iter().map(|(_, holder)| holder).partition(|holder| holder.must_go.load(Ordering::Relaxed));
+        let going: usize = going.iter().map(|holder| holder.frees(in_common, shares)).sum();
+        let mut left = held.saturating_sub(going);
+        if left <= limit {
+            return false;
+        }
+        staying.sort_by_cached_key(|holder| std::cmp::Reverse(holder.waiting.load(Ordering::Relaxed)));
+        for holder in staying {
+            // A little more than needed, so that not every byte makes another one go.
+            if left <= limit - limit / 8 {
+                break;
+            }
+            left = left.saturating_sub(holder.frees(in_common, shares));
+            holder.must_go.store(true, Ordering::Relaxed);
+            holder.waker.wake_by_ref();
+        }
+        true
+    }
+
     fn shared(&self) -> MutexGuard<'_, HashMap<usize, usize>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn large(&self) -> MutexGuard<'_, Slab<Arc<Holder>>> {
         self.large.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Holder {
+    /// What it shares with others, in bytes.
+    fn shares(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed).saturating_sub(self.alone.load(Ordering::Relaxed))
+    }
+
+    /// What there is more room for without it, about: what it has alone, and its part of what is held in common. All large ones
+    /// share `shares` bytes, each counted for itself.
+    fn frees(&self, in_common: usize, shares: usize) -> usize {
+        let part = in_common as u128 * self.shares() as u128 / (shares as u128).max(1);
+        self.alone.load(Ordering::Relaxed) + part as usize
     }
 }
 
@@ -175,8 +214,8 @@ impl Part {
         }
         let before = std::mem::replace(&mut self.held, held);
         match held >= before {
-            true => self.all.held.fetch_add(held - before, Ordering::Relaxed),
-            false => self.all.held.fetch_sub(before - held, Ordering::Relaxed),
+            true => self.all.alone.fetch_add(held - before, Ordering::Relaxed),
+            false => self.all.alone.fetch_sub(before - held, Ordering::Relaxed),
         };
         let has_grown = waiting > std::mem::replace(&mut self.waiting, waiting);
         match (&self.place, waker) {
@@ -184,16 +223,22 @@ impl Part {
                 self.all.large().remove(*place);
                 self.place = None;
             }
-            (Some((_, holder)), _) => holder.waiting.store(waiting, Ordering::Relaxed),
+            (Some((_, holder)), _) => {
+                holder.waiting.store(waiting, Ordering::Relaxed);
+                holder.alone.store(held, Ordering::Relaxed);
+            }
             (None, Some(waker)) if waiting >= LARGE => {
-                let (waiting, waker) = (AtomicUsize::new(waiting), waker.clone());
-                let holder = Arc::new(Holder { waiting, must_go: AtomicBool::new(false), waker });
+                let (waiting, alone) = (AtomicUsize::new(waiting), AtomicUsize::new(held));
+                let holder = Holder { waiting, alone, must_go: AtomicBool::new(false), waker: waker.clone() };
+                let holder = Arc::new(holder);
                 self.place = Some((self.all.large().insert(holder.clone()), holder));
             }
             (None, _) => {}
         }
         if has_grown {
-            self.all.relieve();
+            self.all.relieve_when_grown();
+        } else {
+            self.all.looked_at.fetch_min(self.all.held(), Ordering::Relaxed);
         }
     }
 
@@ -284,6 +329,37 @@ mod tests {
         assert_eq!(all.held(), once, "the other shard's clients wait for it");
         drop(second);
         assert_eq!((all.held(), all.shared().len()), (0, 0));
+    }
+
+    #[test]
+    fn as_many_are_let_go_as_make_room_when_they_share_what_waits() {
+        let all = Arc::new(Outboxes::new(100 * KIB));
+        let bytes = all.share(vec![0; 90 * KIB].into());
+        let mut parts: Vec<_> = (0..9).map(|_| all.part()).collect();
+        parts.iter_mut().for_each(|part| part.settle(KIB, 91 * KIB, Some(Waker::noop())));
+        let (last, _) = part(&all, 20);
+        // 119 KiB are held, and one that shares 90 KiB with eight others frees 11.
+        let going = parts.iter().filter(|part| part.must_go()).count();
+        assert_eq!((going, last.must_go()), (3, false));
+        drop(bytes);
+    }
+
+    #[test]
+    fn a_little_more_beyond_the_limit_is_no_reason_to_look_again_before_the_clock_does() {
+        let all = Arc::new(Outboxes::new(1_000 * KIB));
+        let (first, _) = part(&all, 600);
+        let (second, _) = part(&all, 500);
+        assert!(first.must_go() && !second.must_go());
+        let looked_at = || all.looked_at.load(Ordering::Relaxed);
+        assert_eq!(looked_at(), 1_100 * KIB);
+        let (third, _) = part(&all, 7);
+        assert_eq!(looked_at(), 1_100 * KIB);
+        let (fourth, _) = part(&all, 15);
+        assert_eq!(looked_at(), 1_122 * KIB);
+        drop(fourth);
+        assert_eq!(looked_at(), 1_107 * KIB, "what comes after less waited is more again");
+        drop((first, second, third));
+        assert_eq!(looked_at(), 0);
     }
 
     #[test]
