@@ -23,6 +23,7 @@ mod patience;
 mod peers;
 mod plugin_http;
 mod questions;
+mod received;
 mod recipients;
 mod refusal_log;
 mod retries;

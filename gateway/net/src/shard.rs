@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
 
 use hubgate_core::event::UpstreamAnswer;
 use hubgate_core::filter::{Inspected, InspectionNumber};
@@ -37,6 +38,7 @@ use crate::http_places::HttpPlace;
 use crate::inbox::{Inbox, InboxSender, ShardMessage, UpgradedClient};
 use crate::peers::{self, ANSWER_TIMEOUT, Peer};
 use crate::plugin_http::PluginHttp;
+use crate::received::Received;
 use crate::recipients::SentLines;
 use crate::tasks::PeerTask;
 use crate::turns::{MESSAGES_PER_LOOK, Turns};
@@ -49,6 +51,9 @@ const READ_BUFFER: usize = 64 * 1024;
 
 /// Messages of one hub server that are acted on before the time is looked at. One may be for many clients.
 const SERVER_MESSAGES_PER_LOOK: usize = 4;
+
+/// How long a shard does what came from others before whoever else is ready has a turn.
+const INBOX_TURN: Duration = Duration::from_micros(400);
 
 /// One worker thread's state. Only its own thread touches it, so no call waits for another.
 pub(crate) struct ShardThread {
@@ -143,18 +148,31 @@ pub(crate) async fn run(
     shard.spawn_vital("the clock", shard.clone().keep_time());
     let turns = shard.turns.clone();
     shard.spawn_vital("the dealer of turns", async move { turns.deal().await });
+    let (mut received, mut is_spent) = (Received::default(), false);
     loop {
+        let is_behind = is_spent || !received.is_empty();
         tokio::select! {
-            message = inbox.recv() => match message {
+            message = inbox.recv(), if !is_behind => match message {
                 Some(ShardMessage::Stop) | None => return,
-                Some(message) => shard.receive(message),
+                Some(message) => received.add(message),
             },
+            // Whoever else is ready has a turn.
+            () = tokio::task::yield_now(), if is_behind => {}
             Some(token) = released.recv() => shard.core.borrow_mut().release_token(token),
             Some(question) = questions.recv() => {
                 // The plugin hears that nobody answers.
                 shard.spawn(PeerTask::Question, shard.clone().answer(question), |_| ());
             }
         }
+        while received.takes_more()
+            && let Ok(message) = inbox.try_recv()
+        {
+            match message {
+                ShardMessage::Stop => return,
+                message => received.add(message),
+            }
+        }
+        is_spent = shard.receive_some(&mut received);
     }
 }
 
@@ -371,6 +389,18 @@ impl ShardThread {
         if self.is_empty() {
             self.is_drained.notify_waiters();
         }
+    }
+
+    /// Does what came from others, until there is no more or the turn is spent; gives whether it is.
+    fn receive_some(self: &Rc<Self>, received: &mut Received) -> bool {
+        let began = Instant::now();
+        while let Some(message) = received.pop() {
+            self.receive(message);
+            if began.elapsed() >= INBOX_TURN {
+                return true;
+            }
+        }
+        false
     }
 
     fn receive(self: &Rc<Self>, message: ShardMessage) {
