@@ -95,6 +95,8 @@ const OF_THE_SYSTEM: [&str; 4] = ["/etc/hubgate", "/etc/systemd/system", "/usr/l
 const NOT_CLONED: [&str; 5] = [".git", "target", "node_modules", "hubgate-data", "fuzz"];
 /// How long commands may take: some build components for the first time.
 const LONGEST: Duration = Duration::from_secs(300);
+/// How long a program may take to end at Ctrl-C once its test is over.
+const LONGEST_END: Duration = Duration::from_secs(10);
 const ACCESS_KEYS: [&str; 2] = ["HUBGATE_ACCESS_KEYS", "HUBGATE_ACCESS_KEYS_FILE"];
 
 impl Reader {
@@ -260,6 +262,7 @@ impl Reader {
         let output = self.place.join(format!("output-{}", self.blocks.len()));
         let file = || File::options().create(true).append(true).open(&output).expect("there is room");
         command.current_dir(self.folder()).stdin(Stdio::null()).stdout(file()).stderr(file()).process_group(0);
+        hear_interrupts(command);
         for name in ACCESS_KEYS {
             if !command.get_envs().any(|(set, _)| set == name) {
                 command.env_remove(name);
@@ -297,15 +300,9 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        for other in &mut self.others {
-            interrupt(other);
-            // Either way it is over with it.
-            let _ = other.wait();
-        }
+        self.others.iter_mut().for_each(end);
         if let Some(mut gateway) = self.gateway.take() {
-            interrupt(&gateway.shell);
-            // Either way it is over with it.
-            let _ = gateway.shell.wait();
+            end(&mut gateway.shell);
         }
         if std::thread::panicking() {
             for line in 0..=self.blocks.len() + 1 {
@@ -323,7 +320,38 @@ fn parsed(ready: &str) -> Ready {
 
 /// What a terminal does at Ctrl-C.
 fn interrupt(shell: &Child) {
-    let _ = Command::new("kill").args(["-INT", "--", &format!("-{}", shell.id())]).status();
+    signal(shell, "-INT");
+}
+
+/// To all processes of the shell.
+fn signal(shell: &Child, signal: &str) {
+    let _ = Command::new("kill").args([signal, "--", &format!("-{}", shell.id())]).status();
+}
+
+/// Ends what a terminal runs, whatever it thinks of Ctrl-C.
+fn end(shell: &mut Child) {
+    interrupt(shell);
+    let deadline = Instant::now() + LONGEST_END;
+    while matches!(shell.try_wait(), Ok(None)) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    signal(shell, "-KILL");
+    // Either way it is over with it.
+    let _ = shell.wait();
+}
+
+/// Ctrl-C reaches what the terminal runs even if the tests were started where interrupts are ignored, as in the background of a
+/// script: a program that is started there keeps to that.
+fn hear_interrupts(command: &mut Command) {
+    let reset = || {
+        // SAFETY: setting a signal's default action has no preconditions.
+        match unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) } {
+            libc::SIG_ERR => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    // SAFETY: the closure makes one system call, and allocates nothing.
+    unsafe { command.pre_exec(reset) };
 }
 
 async fn ended(shell: &mut Child) -> ExitStatus {
