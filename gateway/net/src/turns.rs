@@ -15,9 +15,9 @@ use hubgate_core::id::HubName;
 use tokio::sync::Notify;
 
 /// What one connection may take at once.
-const CONNECTION_TURN: Duration = Duration::from_micros(200);
+const CONNECTION_TURN: Duration = Duration::from_micros(100);
 /// What the connections of one hub may take until others have had their turn.
-const HUB_TURN: Duration = Duration::from_micros(400);
+const HUB_TURN: Duration = Duration::from_micros(100);
 /// Messages of one connection that are acted on before the time is looked at.
 pub(crate) const MESSAGES_PER_LOOK: usize = 16;
 

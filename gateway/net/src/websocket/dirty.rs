@@ -11,9 +11,9 @@ use hubgate_core::id::HubName;
 use super::WebSocket;
 
 /// Sockets of one hub that are flushed before those of others.
-const SOCKETS_PER_HUB: usize = 32;
+const SOCKETS_PER_HUB: usize = 16;
 /// How long sockets are flushed before whoever else is ready has a turn.
-const FLUSH_TURN: Duration = Duration::from_micros(400);
+const FLUSH_TURN: Duration = Duration::from_micros(100);
 /// How long what is queued for many sockets waits for what else their hub has to say: a write to each costs more than that.
 const PATIENCE: Duration = Duration::from_millis(1);
 
