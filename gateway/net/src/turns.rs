@@ -350,7 +350,7 @@ mod tests {
         drop(all);
         assert!(!turns.has_more(&name));
         let line = Connection::of(&turns, "noisy").pass.line.clone();
-        assert_eq!(line.have_more.get(), 0, "who is gone is not counted");
+        assert_eq!(line.have_more.get(), 0, "a connection that has gone is not counted");
     }
 
     #[test]
