@@ -1,6 +1,7 @@
 //! A thread of the gateway that stands still, as one does that waits for a device that does not answer.
 
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 use std::{fs, io, ptr, thread};
 
 /// A thread that goes on only when its process ends.
@@ -39,13 +40,20 @@ impl Frozen {
     }
 }
 
+/// Waits for the thread: each gives itself its name when it first runs, which may be after the gateway listens.
 fn thread_of(process: u32, name: &str) -> i32 {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs, and root may look");
-    let named = threads
-        .flatten()
-        .find(|thread| fs::read_to_string(thread.path().join("comm")).is_ok_and(|comm| comm.trim() == name));
-    let thread = named.unwrap_or_else(|| panic!("no thread {name}"));
-    thread.file_name().to_string_lossy().parse().expect("Linux lists numbers")
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let threads = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs, and root may look");
+        let named = threads
+            .flatten()
+            .find(|thread| fs::read_to_string(thread.path().join("comm")).is_ok_and(|comm| comm.trim() == name));
+        if let Some(thread) = named {
+            return thread.file_name().to_string_lossy().parse().expect("Linux lists numbers");
+        }
+        assert!(Instant::now() < deadline, "no thread {name}");
+        thread::yield_now();
+    }
 }
 
 fn stop(thread: i32) -> io::Result<()> {
