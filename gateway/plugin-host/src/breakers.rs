@@ -65,6 +65,11 @@ impl Passages {
         self.hub == Passage::Closed || self.peer == Passage::Closed
     }
 
+    /// Whether the call is to show that calls end again.
+    pub(crate) fn are_on_trial(self) -> bool {
+        self.hub == Passage::OnTrial || self.peer == Passage::OnTrial
+    }
+
     fn are_free(self) -> bool {
         self == Passages::FREE
     }

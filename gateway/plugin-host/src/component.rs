@@ -95,9 +95,7 @@ impl Loader {
             Broken::OutOfTime | Broken::OutOfPluginMemory | Broken::NoRoom | Broken::NotServing | Broken::Resting => {
                 transient(broken.to_string())
             }
-            Broken::OutOfCpuTime { .. } | Broken::OutOfMemory | Broken::Trapped(_) => {
-                LoadError::Init(broken.to_string())
-            }
+            Broken::OutOfCpuTime(_) | Broken::OutOfMemory | Broken::Trapped(_) => LoadError::Init(broken.to_string()),
         })
     }
 }

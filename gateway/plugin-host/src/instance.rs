@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hubgate_core::delivery::Action;
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
@@ -18,6 +18,7 @@ use crate::limits::{CALLS_PER_INSTANCE, HOST_CALL_BYTES, REASON_BYTES};
 use crate::memory::Bound;
 use crate::metrics::{Budget, Outcome};
 use crate::printable::printable;
+use crate::ticker::TICK;
 use crate::version::Exports;
 
 /// Frames of a guest's stack that the reason of a trap names.
@@ -44,9 +45,7 @@ pub(crate) struct Instance {
 #[derive(Debug)]
 pub(crate) enum Broken {
     OutOfTime,
-    OutOfCpuTime {
-        ticks: u64,
-    },
+    OutOfCpuTime(Duration),
     OutOfMemory,
     /// All plugins together hold what they may.
     OutOfPluginMemory,
@@ -95,6 +94,7 @@ impl Instance {
             Err(error) => return Err(broken(&store, &error)),
         };
         let initialized = lifecycle.call_init(&mut store).await;
+        store.data_mut().end();
         if let Err(reason) = completed(&store, initialized)? {
             return Err(Broken::NotReady(printable(&reason, REASON_BYTES)));
         }
@@ -210,12 +210,16 @@ async fn lend<'a>(store: &Store<Guest>, payload: &'a Payload) -> Result<LentPayl
     lent.map_err(|error| broken(store, &error))
 }
 
-/// At each tick a running guest lets the thread's other work go on, and is broken off when its time is over.
+/// At each tick a running guest lets the thread's other work go on if its turn is over, and is broken off when its time is.
 fn at_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
-    match store.data_mut().must_stop() {
-        true => Ok(UpdateDeadline::Interrupt),
-        false => Ok(UpdateDeadline::YieldCustom(1, store.data_mut().next_turn())),
+    let guest = store.data_mut();
+    if guest.must_stop() {
+        return Ok(UpdateDeadline::Interrupt);
     }
+    Ok(match guest.end_turn() {
+        Some(next) => UpdateDeadline::YieldCustom(1, next),
+        None => UpdateDeadline::Continue(1),
+    })
 }
 
 /// What a call came to. One that made too many host calls has not ended well, even if it ended before that could stop it.
@@ -234,8 +238,8 @@ fn broken(store: &Store<Guest>, error: &wasmtime::Error) -> Broken {
     let guest = store.data();
     if guest.was_out_of_time() {
         Broken::OutOfTime
-    } else if let Some(ticks) = guest.cpu_time_when_stopped() {
-        Broken::OutOfCpuTime { ticks }
+    } else if let Some(used) = guest.cpu_time_when_stopped() {
+        Broken::OutOfCpuTime(used)
     } else if let Some(allowed) = guest.host_calls_when_stopped() {
         too_many(allowed)
     } else if let Some(bound) = guest.memory.refused() {
@@ -271,7 +275,7 @@ impl Broken {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Broken::OutOfTime => Outcome::TimedOut,
-            Broken::OutOfCpuTime { .. } => Outcome::OutOfCpuTime,
+            Broken::OutOfCpuTime(_) => Outcome::OutOfCpuTime,
             Broken::OutOfMemory => Outcome::OutOfMemory,
             Broken::OutOfPluginMemory => Outcome::OutOfPluginMemory,
             Broken::Trapped(_) => Outcome::Trapped,
@@ -285,7 +289,7 @@ impl Broken {
     pub(crate) fn budget(&self) -> Option<Budget> {
         match self {
             Broken::OutOfTime => Some(Budget::CallTime),
-            Broken::OutOfCpuTime { .. } => Some(Budget::CpuTime),
+            Broken::OutOfCpuTime(_) => Some(Budget::CpuTime),
             Broken::OutOfMemory => Some(Budget::Memory),
             Broken::OutOfPluginMemory => Some(Budget::PluginMemory),
             Broken::NoRoom => Some(Budget::Concurrency),
@@ -298,7 +302,9 @@ impl From<Broken> for UpstreamFailure {
     fn from(broken: Broken) -> UpstreamFailure {
         match broken {
             Broken::OutOfTime => UpstreamFailure::TimedOut,
-            Broken::OutOfCpuTime { ticks } => UpstreamFailure::OutOfCpuTime { ticks },
+            Broken::OutOfCpuTime(used) => {
+                UpstreamFailure::OutOfCpuTime { ticks: used.as_nanos().div_ceil(TICK.as_nanos()) as u64 }
+            }
             Broken::OutOfMemory | Broken::OutOfPluginMemory => UpstreamFailure::OutOfMemory,
             Broken::Trapped(reason) => UpstreamFailure::Trapped(reason),
             Broken::NotReady(reason) => UpstreamFailure::Failed(format!("`init` of a new instance failed: {reason}")),
@@ -312,7 +318,7 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Broken::OutOfTime => f.write_str("`init` took too long"),
-            Broken::OutOfCpuTime { .. } => f.write_str("`init` used more processor time than a call may"),
+            Broken::OutOfCpuTime(_) => f.write_str("`init` used more processor time than a call may"),
             Broken::OutOfMemory => f.write_str("it wanted more memory than the plugin may have"),
             Broken::OutOfPluginMemory => {
                 f.write_str("all plugins together hold as much memory as `server.limits.plugin-memory` allows")

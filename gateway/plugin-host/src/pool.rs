@@ -148,7 +148,6 @@ impl fmt::Debug for ShardPlugins {
 struct Pool {
     plugin: Arc<Plugin>,
     shard: ShardSide,
-    caller: ticker::Caller,
     counters: Arc<CallCounters>,
     health: Arc<ShardHealth>,
     handling: Semaphore,
@@ -166,8 +165,7 @@ impl Pool {
         plugin.surroundings.memory.may_give_up(weak);
         Pool {
             plugin: Arc::clone(plugin),
-            shard: ShardSide { questions, turns: Turns::new(plugin.breakers().clone()) },
-            caller,
+            shard: ShardSide { questions, turns: Turns::new(plugin.breakers().clone()), caller },
             counters: plugin.shard_counters(),
             health: plugin.shard_health(),
             handling: permits(),
@@ -296,7 +294,8 @@ impl Pool {
         if attempt.waits.replace(false) {
             attempt.began.set(Instant::now());
         }
-        let _running = self.caller.run();
+        let _running = self.shard.caller.run();
+        let _hurry = attempt.passages.get().are_on_trial().then(|| self.shard.caller.hurry());
         let call = pin!(self.call(call, attempt));
         attempt.within(call).await.unwrap_or(Err(Broken::OutOfTime))
     }

@@ -1,20 +1,23 @@
-//! The thread that makes the engine's epochs, 1 ms each, while guests run. Without a running guest it sleeps, so that an
-//! idle gateway stays idle.
+//! The thread that makes the engine's epochs while guests run: 1 ms each, and short ones while somebody is in a hurry to have
+//! the guests' threads back. Without a running guest it sleeps, so that an idle gateway stays idle.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 
 use crate::worker::{VitalSign, start_thread};
 
-/// How long one epoch lasts: the longest that a guest holds its thread.
+/// How long one epoch lasts: the longest that a guest holds its thread before others have their turn for the first time.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
-/// Ticks without a running guest after which the thread sleeps. Waking it costs the next call a few microseconds.
-const IDLE_TICKS: u32 = 10;
+/// How long one lasts while somebody is in a hurry. A turn costs some microseconds, which a guest that computes for long is to lose
+/// little of its time to.
+pub(crate) const SHORT_TICK: Duration = Duration::from_micros(75);
+/// The time without a running guest after which the thread sleeps. Waking it costs the next call a few microseconds.
+const IDLE: Duration = Duration::from_millis(10);
 
 /// The thread and what is told to it.
 #[derive(Debug)]
@@ -29,6 +32,10 @@ struct Shared {
     asleep: AtomicBool,
     stopped: AtomicBool,
     ticks: AtomicU64,
+    /// How many are in a hurry.
+    hurries: AtomicUsize,
+    /// How long the last epoch was, in nanoseconds.
+    last_period: AtomicU64,
     callers: Mutex<Vec<Arc<RunningCalls>>>,
 }
 
@@ -48,6 +55,10 @@ pub(crate) struct Caller {
 /// A guest may run while this is held.
 #[derive(Debug)]
 pub(crate) struct Running<'a>(&'a RunningCalls);
+
+/// Epochs are short while this is held.
+#[derive(Debug)]
+pub(crate) struct Hurry(Arc<Shared>);
 
 impl Ticker {
     pub(crate) fn start(engine: Engine) -> io::Result<Ticker> {
@@ -72,6 +83,11 @@ impl Ticker {
             // That it has panicked was seen before.
             drop(thread.join());
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.shared.period() == SHORT_TICK
     }
 
     /// Without it a guest that loops holds its thread for ever.
@@ -106,6 +122,26 @@ impl Caller {
         }
         Running(&self.running)
     }
+
+    /// Makes epochs short, from the present one on. A guest runs meanwhile.
+    pub(crate) fn hurry(&self) -> Hurry {
+        if self.shared.hurries.fetch_add(1, Ordering::SeqCst) == 0 {
+            // It may be in the middle of a long one.
+            self.ticking.unpark();
+        }
+        Hurry(Arc::clone(&self.shared))
+    }
+
+    /// How long the last epoch was, at most [`TICK`].
+    pub(crate) fn last_period(&self) -> Duration {
+        Duration::from_nanos(self.shared.last_period.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Hurry {
+    fn drop(&mut self) {
+        self.0.hurries.fetch_sub(1, Ordering::Release);
+    }
 }
 
 impl Drop for Running<'_> {
@@ -124,33 +160,68 @@ impl Shared {
     }
 
     fn tick(&self, engine: &Engine) {
-        let mut idle_ticks = 0;
-        while !self.stopped.load(Ordering::SeqCst) {
-            idle_ticks = if self.is_running() { 0 } else { idle_ticks + 1 };
-            if idle_ticks > IDLE_TICKS {
+        wake_on_time();
+        let (mut last, mut last_running) = (Instant::now(), Instant::now());
+        while !self.is_stopped() {
+            if self.is_running() {
+                last_running = last;
+            } else if last.saturating_duration_since(last_running) > IDLE {
                 self.sleep();
-                idle_ticks = 0;
+                last = Instant::now();
+                last_running = last;
             }
-            thread::sleep(TICK);
+            self.wait(last);
+            let now = Instant::now();
+            let period = now.saturating_duration_since(last).min(TICK);
+            last = now;
+            self.last_period.store(period.as_nanos() as u64, Ordering::Relaxed);
             engine.increment_epoch();
             self.ticks.fetch_add(1, Ordering::Relaxed);
         }
     }
 
+    /// Waits until the epoch that began then is over.
+    fn wait(&self, began: Instant) {
+        while !self.is_stopped() {
+            match self.period().saturating_sub(began.elapsed()) {
+                Duration::ZERO => return,
+                left => thread::park_timeout(left),
+            }
+        }
+    }
+
+    fn period(&self) -> Duration {
+        match self.hurries.load(Ordering::SeqCst) {
+            0 => TICK,
+            _ => SHORT_TICK,
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
     fn sleep(&self) {
         self.callers().retain(|caller| Arc::strong_count(caller) > 1);
         self.asleep.store(true, Ordering::SeqCst);
-        while self.asleep.load(Ordering::SeqCst) && !self.is_running() && !self.stopped.load(Ordering::SeqCst) {
+        while self.asleep.load(Ordering::SeqCst) && !self.is_running() && !self.is_stopped() {
             thread::park();
         }
         self.asleep.store(false, Ordering::SeqCst);
     }
 }
 
+/// Lets this thread's waits end when they are over: by default the system may prolong them by 50 µs, to wake for several things at once.
+fn wake_on_time() {
+    // SAFETY: a system call without pointers, about the calling thread.
+    #[cfg(target_os = "linux")]
+    unsafe {
+        libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     fn until(what: &str, condition: impl Fn() -> bool) {
@@ -174,7 +245,7 @@ mod tests {
             drop(running);
             assert!(matches!(ticker.vital_sign(), VitalSign::Working(_)));
             // Longer than it would take to fall asleep.
-            let enough = Instant::now() + TICK * (3 * IDLE_TICKS);
+            let enough = Instant::now() + IDLE * 3;
             until("time", || Instant::now() > enough);
             assert!(!asleep());
             drop(nested);
@@ -184,5 +255,22 @@ mod tests {
         ticker.stop();
         assert_eq!(ticker.vital_sign(), VitalSign::Idle);
         assert!(ticker.thread.lock().unwrap().is_none());
+    }
+
+    #[test]
+    fn epochs_are_short_while_anybody_is_in_a_hurry_and_last_a_tick_otherwise() {
+        let ticker = Ticker::start(Engine::default()).unwrap();
+        let caller = ticker.caller();
+        let _running = caller.run();
+        until("an epoch", || caller.last_period() == TICK);
+        for _ in 0..3 {
+            let (one, other) = (caller.hurry(), ticker.caller().hurry());
+            drop(one);
+            assert_eq!(ticker.shared.period(), SHORT_TICK);
+            until("a short epoch", || caller.last_period() < TICK);
+            drop(other);
+            assert_eq!(ticker.shared.period(), TICK);
+            until("a long epoch", || caller.last_period() == TICK);
+        }
     }
 }

@@ -1,19 +1,19 @@
 //! How the guests of one plugin share a shard with everybody else, however many of them run.
 //!
-//! For each tick that guests of a plugin run, all of them wait until the shard has looked at its sockets and timers. Calls that
+//! For each turn that guests of a plugin have had, all of them wait until the shard has looked at its sockets and timers. Calls that
 //! begin share a tick of their own, so that short ones do not wait for long ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
 use crate::breakers::Breakers;
-use crate::ticker::TICK;
+use crate::ticker::{SHORT_TICK, TICK};
 
-/// How long a guest rests between two ticks while its caller's calls run into their budget.
-const REST: Duration = Duration::from_millis(4);
+/// How long a guest rests between two turns while its caller's calls run into their budget, at least: timers go off at whole milliseconds.
+const REST: Duration = SHORT_TICK.saturating_mul(10);
 
 /// The turns of one plugin on one shard.
 #[derive(Debug)]
@@ -23,13 +23,18 @@ pub(crate) struct Turns {
     /// One of the calls that wait to begin, or of the guests that wait to go on, has its turn next.
     beginning: Semaphore,
     going_on: Semaphore,
+    resting: Semaphore,
+    start: Instant,
+    /// When a guest last had its turn, in nanoseconds from the start.
+    went_on: AtomicU64,
     pub(crate) breakers: Arc<Breakers>,
 }
 
 impl Turns {
     pub(crate) fn new(breakers: Arc<Breakers>) -> Arc<Turns> {
-        let (beginning, going_on) = (Semaphore::new(1), Semaphore::new(1));
-        Arc::new(Turns { begun: AtomicU64::new(0), beginning, going_on, breakers })
+        let [beginning, going_on, resting] = [(); 3].map(|()| Semaphore::new(1));
+        let (begun, start, went_on) = (AtomicU64::new(0), Instant::now(), AtomicU64::new(0));
+        Arc::new(Turns { begun, beginning, going_on, resting, start, went_on, breakers })
     }
 
     /// Must a call that is to begin wait for its turn?
@@ -53,14 +58,28 @@ impl Turns {
         self.begun.store(begun.saturating_add(time.min(TICK).as_nanos() as u64), Ordering::Relaxed);
     }
 
-    /// Waits until a guest that has run for a tick may go on for another one, after a while if its caller's calls run into their budget.
-    pub(crate) async fn go_on(self: Arc<Self>, rests: bool) {
+    /// Waits until a guest that has had its turn may have another one.
+    pub(crate) async fn go_on(self: Arc<Self>) {
         // Whoever is next waits for the shard only then, so that one of them goes on each time.
         let _next = self.going_on.acquire().await;
-        match rests {
-            true => tokio::time::sleep(REST).await,
-            false => tokio::task::yield_now().await,
-        }
+        tokio::task::yield_now().await;
+        self.guest_goes_on();
+    }
+
+    /// The same, after a while: for guests whose caller's calls run into their budget.
+    pub(crate) async fn rest(self: Arc<Self>) {
+        let _next = self.resting.acquire().await;
+        tokio::time::sleep(REST).await;
+        self.guest_goes_on();
+    }
+
+    fn guest_goes_on(&self) {
+        self.went_on.store(self.start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// When a guest last had its turn.
+    pub(crate) fn went_on(&self) -> Instant {
+        self.start + Duration::from_nanos(self.went_on.load(Ordering::Relaxed))
     }
 }
 
@@ -97,7 +116,8 @@ mod tests {
 
     #[test]
     fn of_many_guests_that_run_one_goes_on_for_each_turn_of_the_shard() {
-        assert_eq!(most_at_once(|turns| turns.go_on(false)), 1);
+        assert_eq!(most_at_once(Turns::go_on), 1);
+        assert_eq!(most_at_once(Turns::rest), 1);
     }
 
     #[test]

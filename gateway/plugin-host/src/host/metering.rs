@@ -17,10 +17,11 @@ impl Guest {
     pub(crate) fn must_stop(&mut self) -> bool {
         let now = Instant::now();
         self.held_since = None;
-        self.cpu.tick(now);
+        let period = self.shard.as_ref().map_or(TICK, |shard| shard.caller.last_period());
+        self.cpu.tick(now, self.turn_began(), period);
         self.out_of_time |= now >= self.deadline;
         // `init` has its own time.
-        self.out_of_cpu_time |= self.event.is_some() && self.cpu.ticks > self.allowed_ticks();
+        self.out_of_cpu_time |= self.event.is_some() && self.cpu.used > self.surroundings.settings.budgets.cpu_time;
         self.out_of_time || self.out_of_cpu_time || self.out_of_host_calls
     }
 
@@ -29,13 +30,9 @@ impl Guest {
         self.out_of_host_calls.then_some(self.surroundings.settings.budgets.host_calls)
     }
 
-    /// The processor time of the call, in ticks, if it was broken off because that was too much.
-    pub(crate) fn cpu_time_when_stopped(&self) -> Option<u64> {
-        self.out_of_cpu_time.then_some(self.cpu.ticks)
-    }
-
-    fn allowed_ticks(&self) -> u64 {
-        u64::try_from(self.surroundings.settings.budgets.cpu_time.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX)
+    /// The processor time of the call, if it was broken off because that was too much.
+    pub(crate) fn cpu_time_when_stopped(&self) -> Option<Duration> {
+        self.out_of_cpu_time.then_some(self.cpu.used)
     }
 
     /// Every call of an import comes by here. An error traps: there were too many.
@@ -68,23 +65,40 @@ impl Guest {
         if self.must_stop() {
             return Err(format_err!("the time of the call is over"));
         }
-        self.next_turn().await;
+        self.next_turn(self.struggles()).await;
         Ok(())
     }
 
-    /// The guest has run for a tick: waits until the shard has looked at its sockets and timers, and it is this guest's turn.
-    pub(crate) fn next_turn(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        match &self.shard {
-            Some(ShardSide { turns, .. }) => {
-                if !std::mem::replace(&mut self.is_long, true) {
-                    turns.has_run(TICK);
-                }
-                let rests = self.event.as_ref().is_some_and(|Event { of, .. }| {
-                    turns.breakers.are_open(of.hub(), of.client().map(|client| Peer::of_client(client)))
-                });
-                Box::pin(turns.clone().go_on(rests))
-            }
-            None => Box::pin(tokio::task::yield_now()),
+    /// Called at each tick after [`Guest::must_stop`]: if the turn is over, what the guest waits for before it goes on. The first turn
+    /// is a whole tick, however short epochs are for others; the turns after it are as short as epochs can be, and so are all turns
+    /// of a guest whose caller's calls run into their budget.
+    pub(crate) fn end_turn(&mut self) -> Option<Turn> {
+        let struggles = self.struggles();
+        (self.is_long || struggles || self.cpu.used >= TICK).then(|| self.next_turn(struggles))
+    }
+
+    /// When a guest last had its turn on this shard: this one, if it has not begun or gone on otherwise since.
+    fn turn_began(&self) -> Option<Instant> {
+        self.shard.as_ref().map(|shard| shard.turns.went_on())
+    }
+
+    /// Do the calls of this call's caller run into their budget?
+    fn struggles(&self) -> bool {
+        let (Some(Event { of, .. }), Some(shard)) = (&self.event, &self.shard) else { return false };
+        shard.turns.breakers.are_open(of.hub(), of.client().map(|client| Peer::of_client(client)))
+    }
+
+    /// Waits until the shard has looked at its sockets and timers, and it is this guest's turn.
+    fn next_turn(&mut self, struggles: bool) -> Turn {
+        let is_first = !std::mem::replace(&mut self.is_long, true);
+        let Some(ShardSide { turns, caller, .. }) = &self.shard else { return Box::pin(tokio::task::yield_now()) };
+        if is_first {
+            turns.has_run(self.cpu.used);
+            self.hurry = Some(caller.hurry());
+        }
+        match struggles {
+            true => Box::pin(turns.clone().rest()),
+            false => Box::pin(turns.clone().go_on()),
         }
     }
 
@@ -108,61 +122,55 @@ impl Guest {
 
     /// Waits for the host, which is no processor time of the guest's.
     pub(super) async fn wait_for<T>(&mut self, what: impl Future<Output = T>) -> T {
-        self.cpu.pause(Instant::now());
+        let now = Instant::now();
+        self.cpu.pause(now, self.turn_began());
         let output = what.await;
         if self.is_long {
-            self.next_turn().await;
+            self.next_turn(self.struggles()).await;
         }
         self.cpu.go_on(Instant::now());
         output
     }
 }
 
-/// The processor time of one call, in ticks. What a guest does between a wait and the next tick or wait is less than a tick,
-/// and counts together.
+/// What a guest waits for before its next turn.
+pub(crate) type Turn = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The processor time of one call: what passes from one moment at which the guest is seen to run to the next.
 #[derive(Debug, Default)]
 pub(super) struct CpuTime {
-    ticks: u64,
-    /// Not yet a tick.
-    part: Duration,
-    /// Since when it runs, as far as is known.
+    used: Duration,
+    /// Since when it runs, as far as is known; it may have waited for its turn since.
     since: Option<Instant>,
-    has_waited: bool,
 }
 
 impl CpuTime {
-    fn tick(&mut self, now: Instant) {
-        match std::mem::take(&mut self.has_waited) {
-            // The epoch went on while the guest waited: not all of this tick is its own.
-            true => self.add_part(now),
-            false => self.ticks += 1,
+    /// The guest runs at a tick, after an epoch of this length; on its shard a guest last had its turn at `turn`.
+    fn tick(&mut self, now: Instant, turn: Option<Instant>, period: Duration) {
+        match self.since {
+            Some(_) => self.pause(now, turn),
+            // It began within the epoch.
+            None => self.add(period),
         }
         self.since = Some(now);
     }
 
-    fn pause(&mut self, now: Instant) {
-        self.add_part(now);
-    }
-
-    fn add_part(&mut self, now: Instant) {
+    /// The guest has run until now, and waits.
+    fn pause(&mut self, now: Instant, turn: Option<Instant>) {
         if let Some(since) = self.since {
-            // Longer than a tick it cannot have run: it would have been counted.
-            self.add(now.saturating_duration_since(since).min(TICK));
+            // There is a tick before this is more, unless the thread or the ticker's has waited for a processor.
+            let began = turn.map_or(since, |turn| since.max(turn));
+            self.add(now.saturating_duration_since(began).min(TICK));
         }
     }
 
     /// Adds what was done for the guest elsewhere.
     fn add(&mut self, time: Duration) {
-        self.part += time;
-        while self.part >= TICK {
-            self.part -= TICK;
-            self.ticks += 1;
-        }
+        self.used += time;
     }
 
     fn go_on(&mut self, now: Instant) {
         self.since = Some(now);
-        self.has_waited = true;
     }
 }
 
@@ -172,14 +180,19 @@ mod tests {
     use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
 
-    use hubgate_core::id::PluginName;
+    use hubgate_core::id::{HubName, PluginName};
+    use hubgate_core::pairs::Pairs;
+    use wasmtime::Engine;
 
     use super::*;
-    use crate::host::Surroundings;
+    use crate::breakers::{Breakers, Caller, Passages};
+    use crate::host::{EventOf, Surroundings};
     use crate::memory::MemoryAccount;
     use crate::sections::Numbers;
     use crate::settings::{Budgets, Payloads, PluginSettings, PluginSource, Rollback, Uses};
     use crate::store::Store;
+    use crate::ticker::{SHORT_TICK, Ticker};
+    use crate::turns::Turns;
 
     fn guest() -> Guest {
         let settings = PluginSettings {
@@ -218,8 +231,71 @@ mod tests {
     fn what_is_done_elsewhere_counts_as_processor_time() {
         let mut cpu = CpuTime::default();
         cpu.add(TICK * 5 / 2);
-        assert_eq!(cpu.ticks, 2);
-        cpu.add(TICK / 2);
-        assert_eq!(cpu.ticks, 3);
+        assert_eq!(cpu.used, TICK * 5 / 2);
+    }
+
+    #[test]
+    fn processor_time_is_what_a_guest_has_run_however_long_epochs_are() {
+        let start = Instant::now();
+        for period in [TICK, SHORT_TICK] {
+            let (mut cpu, mut now) = (CpuTime::default(), start);
+            cpu.tick(now, Some(start), period);
+            assert_eq!(cpu.used, period, "it began within the first epoch");
+            for _ in 0..10 {
+                now += period;
+                cpu.tick(now, Some(start), period);
+            }
+            assert_eq!(cpu.used, period * 11);
+            // It waits for its turn, and then for the host.
+            let turn = now + TICK * 5;
+            now = turn + period / 3;
+            cpu.pause(now, Some(turn));
+            now += TICK * 5;
+            cpu.go_on(now);
+            now += period / 3;
+            cpu.tick(now, Some(turn), period);
+            assert_eq!(cpu.used, period * 11 + period / 3 * 2);
+            // Its thread, or the ticker's, waits for a processor.
+            cpu.tick(now + TICK * 50, Some(turn), period);
+            assert_eq!(cpu.used, period * 11 + period / 3 * 2 + TICK);
+        }
+    }
+
+    /// A guest on a shard of its own, at the call of a client, whose epochs last as long as a ticker's that nobody hurries.
+    fn guest_on_a_shard(breakers: Breakers) -> (Ticker, Guest) {
+        let ticker = Ticker::start(Engine::default()).unwrap();
+        let mut guest = guest();
+        let (questions, _) = tokio::sync::mpsc::channel(1);
+        guest.shard = Some(ShardSide { questions, turns: Turns::new(Arc::new(breakers)), caller: ticker.caller() });
+        guest.begin(EventOf::Filtered(hub(), None), Pairs::default(), guest.deadline);
+        (ticker, guest)
+    }
+
+    fn hub() -> HubName {
+        HubName::parse("chat").unwrap()
+    }
+
+    #[test]
+    fn a_guests_first_turn_is_a_tick_and_hurries_nobody_and_those_after_it_are_short_until_the_call_ends() {
+        let (ticker, mut guest) = guest_on_a_shard(Breakers::new(1, TICK));
+        guest.cpu.add(TICK - Duration::from_nanos(1));
+        assert!(guest.end_turn().is_none() && !ticker.is_hurried());
+        guest.cpu.add(Duration::from_nanos(1));
+        assert!(guest.end_turn().is_some() && ticker.is_hurried());
+        assert!(guest.end_turn().is_some(), "however little it has run since");
+        guest.end();
+        assert!(!ticker.is_hurried());
+        guest.begin(EventOf::Filtered(hub(), None), Pairs::default(), guest.deadline);
+        assert!(guest.end_turn().is_none() && !ticker.is_hurried());
+    }
+
+    #[test]
+    fn all_turns_are_short_of_a_guest_whose_callers_calls_run_into_their_budget() {
+        let breakers = Breakers::new(1, Duration::from_secs(3_600));
+        let (hub, peer) = (hub(), Peer::numbered(1));
+        let caller = Caller { hub: &hub, peer };
+        assert!(breakers.in_vain(caller, Passages::FREE, Instant::now()).is_some());
+        let (ticker, mut guest) = guest_on_a_shard(breakers);
+        assert!(guest.end_turn().is_some() && ticker.is_hurried());
     }
 }

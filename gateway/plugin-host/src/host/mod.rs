@@ -32,6 +32,7 @@ use crate::rate::Pace;
 use crate::sections::Numbers;
 use crate::settings::{Payloads, PluginSettings};
 use crate::store::{PluginValues, Store};
+use crate::ticker::{self, Hurry};
 use crate::turns::Turns;
 pub use http::{HttpAnswer, HttpCall, HttpFailure};
 use hub::ActionQueue;
@@ -60,6 +61,7 @@ pub enum ShardQuestion {
 pub(crate) struct ShardSide {
     pub(crate) questions: mpsc::Sender<ShardQuestion>,
     pub(crate) turns: Arc<Turns>,
+    pub(crate) caller: ticker::Caller,
 }
 
 /// What all instances of a plugin share, whatever their version and shard.
@@ -160,8 +162,10 @@ pub(crate) struct Guest {
     host_calls: u32,
     /// Whether there were more of them than it may make.
     out_of_host_calls: bool,
-    /// Whether the call has run for a tick.
+    /// Whether the call has had a whole turn.
     is_long: bool,
+    /// Makes its turns short from then on.
+    hurry: Option<Hurry>,
     /// Since when the guest has held its shard with host calls, as far as is known.
     held_since: Option<Instant>,
     /// Milliseconds since 1970, from the first time the guest asked during this call.
@@ -207,6 +211,7 @@ impl Guest {
             host_calls: 0,
             out_of_host_calls: false,
             is_long: false,
+            hurry: None,
             held_since: None,
             now: None,
             event_id: None,
@@ -240,6 +245,7 @@ impl Guest {
 
     /// Ends the call and gives the actions that are still queued.
     pub(crate) fn end(&mut self) -> Vec<hubgate_core::delivery::Action> {
+        self.hurry = None;
         self.event.take().map_or_else(Vec::new, |mut event| event.actions.take())
     }
 
