@@ -76,7 +76,7 @@ pub enum UpstreamFailure {
     TimedOut,
     /// The call kept a processor busy for longer than the plugin's `cpu-time`.
     OutOfCpuTime {
-        /// The time that it took, in epochs of 1 ms.
+        /// The time that it took, in milliseconds.
         ticks: u64,
     },
     /// The plugin wanted more than its `memory`.
