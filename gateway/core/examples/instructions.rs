@@ -6,11 +6,13 @@ use std::sync::Arc;
 use hubgate_core::delivery::{Action, Target};
 use hubgate_core::event::UpstreamAnswer;
 use hubgate_core::filter::{HalvesByPlugin, Origin};
-use hubgate_core::id::{ConnectionId, HubName, PluginName, ServerId, ShardIndex};
+use hubgate_core::id::{ConnectionId, HubName, PluginName, ServerConnectionId, ServerId, ShardIndex};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
-use hubgate_core::{ClientTimes, Effect, Identity, NewClient, NewServerConnection, Outgoing, Shard, Slot};
+use hubgate_core::{
+    ClientTimes, Effect, Identity, Input, NewClient, NewServerConnection, Outgoing, Shard, Slot, Ticket,
+};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
 use hubgate_wire::service::{self, ConnectionData, HandshakeRequest, ServiceMessage};
@@ -56,11 +58,12 @@ fn route(times: usize) {
     let (mut shard, slots) = shard(1);
     let mut effects = Vec::new();
     for _ in 0..times {
-        shard.client_data(slots[0], &mut CALL.as_bytes(), usize::MAX, Millis(1), &mut effects);
+        says(&mut shard, slots[0], CALL.as_bytes(), &mut effects);
         assert!(matches!(effects.as_slice(), [Effect::Call { .. }]));
         effects.clear();
         let result = Ok(Some(Payload::Json(JsonText::parse("\"an answer\"").expect("JSON"))));
-        shard.upstream_answered(slots[0], UpstreamAnswer { result, actions: Vec::new() }, Millis(1), &mut effects);
+        let answer = UpstreamAnswer { result, actions: Vec::new() };
+        shard.handle(Input::UpstreamAnswered { slot: slots[0], answer }, Millis(1), &mut effects);
         assert!(matches!(effects.as_slice(), [Effect::Send { .. }]));
         effects.clear();
     }
@@ -74,8 +77,11 @@ fn fan_out(times: usize) {
     for _ in 0..times {
         let message = Outgoing::call("said".to_owned(), arguments.clone());
         let send = Action::Send { to: Target::All, message, except: Default::default() };
-        shard.send_to_hub(&hub, Origin::Rest, vec![send], 0, Millis(1), &mut effects);
-        assert!(matches!(effects.as_slice(), [Effect::Deliver { to, .. }, Effect::Done(0)] if to.len() == CLIENTS));
+        let (hub, actions, ticket) = (hub.clone(), vec![send], Ticket(0));
+        shard.handle(Input::Submit { hub, origin: Origin::Rest, actions, ticket }, Millis(1), &mut effects);
+        assert!(
+            matches!(effects.as_slice(), [Effect::Deliver { to, .. }, Effect::Answered { .. }] if to.len() == CLIENTS)
+        );
         effects.clear();
     }
 }
@@ -88,26 +94,37 @@ fn proxy(times: usize) {
     };
     let mut shard = Shard::new(ShardIndex(0), 1, Arc::new(settings), Arc::default(), HalvesByPlugin::new());
     let mut effects = Vec::new();
-    let server = shard.server_opened(NewServerConnection { hub: hub(), server: ServerId::new("s") }, Millis(0));
+    let (id, new) = (shard.next_server(), NewServerConnection { hub: hub(), server: ServerId::new("s") });
+    shard.handle(Input::ServerOpened { id, server: new }, Millis(0), &mut effects);
     let request = HandshakeRequest { version: 1, ..HandshakeRequest::default() };
     let request = written(&ServiceMessage::HandshakeRequest(request));
-    shard.server_data(server, &mut &request[..], usize::MAX, Millis(0), &mut effects);
-    let (slot, id) = open(&mut shard, 0, &mut effects);
-    let says = |payload| {
-        let data = ConnectionData { connection_id: id.as_str(), payload, ..ConnectionData::default() };
+    server_says(&mut shard, id, &request, &mut effects);
+    let (slot, client) = open(&mut shard, 0, &mut effects);
+    let data = |payload| {
+        let data = ConnectionData { connection_id: client.as_str(), payload, ..ConnectionData::default() };
         written(&ServiceMessage::ConnectionData(data))
     };
-    shard.server_data(server, &mut &says(b"{}\x1e")[..], usize::MAX, Millis(0), &mut effects);
-    let answer = says(b"{\"type\":3,\"invocationId\":\"12\",\"result\":\"an answer\"}\x1e");
+    server_says(&mut shard, id, &data(b"{}\x1e"), &mut effects);
+    let answer = data(b"{\"type\":3,\"invocationId\":\"12\",\"result\":\"an answer\"}\x1e");
     effects.clear();
     for _ in 0..times {
-        shard.client_data(slot, &mut CALL.as_bytes(), usize::MAX, Millis(1), &mut effects);
+        says(&mut shard, slot, CALL.as_bytes(), &mut effects);
         assert!(matches!(effects.as_slice(), [Effect::ToServer { .. }]));
         effects.clear();
-        shard.server_data(server, &mut &answer[..], usize::MAX, Millis(1), &mut effects);
+        server_says(&mut shard, id, &answer, &mut effects);
         assert!(matches!(effects.as_slice(), [Effect::Send { .. }]));
         effects.clear();
     }
+}
+
+/// A client says something.
+fn says(shard: &mut Shard, slot: Slot, mut bytes: &[u8], effects: &mut Vec<Effect>) {
+    shard.handle(Input::ClientData { slot, bytes: &mut bytes, most: usize::MAX }, Millis(1), effects);
+}
+
+/// A hub server does.
+fn server_says(shard: &mut Shard, id: ServerConnectionId, mut bytes: &[u8], effects: &mut Vec<Effect>) {
+    shard.handle(Input::ServerData { id, bytes: &mut bytes, most: usize::MAX }, Millis(1), effects);
 }
 
 fn written(message: &ServiceMessage<'_>) -> Vec<u8> {
@@ -172,7 +189,8 @@ fn open(shard: &mut Shard, number: usize, effects: &mut Vec<Effect>) -> (Slot, C
     };
     let (transport, times) = (Transport::WebSockets, ClientTimes::default());
     let client = NewClient { hub: hub(), id, token: None, transport, identity, times };
-    let slot = shard.client_opened(client, Millis(0));
-    shard.client_data(slot, &mut &b"{\"protocol\":\"json\",\"version\":1}\x1e"[..], usize::MAX, Millis(0), effects);
+    let slot = shard.next_slot();
+    shard.handle(Input::ClientOpened { slot, client: Box::new(client) }, Millis(0), effects);
+    says(shard, slot, b"{\"protocol\":\"json\",\"version\":1}\x1e", effects);
     (slot, id)
 }

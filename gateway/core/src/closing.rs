@@ -99,9 +99,7 @@ impl Shard {
         let transport = client.transport;
         let groups = std::mem::take(&mut client.groups);
         let proxy = client.proxy.take();
-        if let Some(token) = token {
-            self.tokens.remove(token);
-        }
+        effects.extend(token.map(Effect::TokenOver));
         self.hub_mut(hub).counters.closed[cause as usize] += 1;
         self.leaves_queue(slot);
         if let Some(facts) = facts {

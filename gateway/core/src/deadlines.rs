@@ -59,7 +59,7 @@ impl Shard {
     }
 
     /// A client has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts.
-    pub fn token_renewed(&mut self, slot: Slot, expiry: Millis) {
+    pub(crate) fn token_renewed(&mut self, slot: Slot, expiry: Millis) {
         let client = self.client(slot);
         // It is looked at when it would have ended before.
         client.expiry = client.expiry.map(|before| before.max(expiry));

@@ -13,7 +13,7 @@ const HANDSHAKE: Millis = Millis(1_000);
 impl Shard {
     /// Sends clients away, `per_second` of them on all shards together or all at once for 0, and tells hub servers. To be
     /// called again and again until [`Shard::is_empty`], because time passes and clients come that were just connecting.
-    pub fn drain(&mut self, per_second: u32, now: Millis, effects: &mut Vec<Effect>) {
+    pub(crate) fn drain(&mut self, per_second: u32, now: Millis, effects: &mut Vec<Effect>) {
         let began = *self.drain_began.get_or_insert(now);
         let due = match per_second {
             0 => u64::MAX,
@@ -34,7 +34,7 @@ impl Shard {
     }
 
     /// Sends all clients away at once, whatever they wait for.
-    pub fn drain_now(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+    pub(crate) fn drain_now(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let present: Vec<Slot> = self.clients.iter().map(|(slot, _)| Slot(slot as u32)).collect();
         for slot in present {
             self.send_away(slot, effects);
@@ -43,7 +43,7 @@ impl Shard {
     }
 
     /// All is read that a client had said when it was asked to leave.
-    pub fn said_last_words(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
+    pub(crate) fn said_last_words(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
         let client = self.client(slot);
         if client.leave == Leave::Asked {
             client.leave = Leave::Said;

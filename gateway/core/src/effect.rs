@@ -8,7 +8,8 @@ use crate::Slot;
 use crate::delivery::Action;
 use crate::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamEvent};
 use crate::filter::{Inspection, InspectionNumber};
-use crate::id::{HubName, ServerConnectionId, ShardIndex};
+use crate::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
+use crate::input::Ticket;
 use crate::memberships::MembershipRefusal;
 use crate::server_order::ServerOrder;
 use crate::settings::Handler;
@@ -51,23 +52,28 @@ pub enum Effect {
     /// Read no more of the client until [`Effect::ResumeReading`].
     PauseReading(Slot),
     ResumeReading(Slot),
-    /// Read what the client has said so far, and no more: [`crate::Shard::said_last_words`] wants to hear when that is done.
+    /// Read what the client has said so far, and no more: [`crate::Input::SaidLastWords`] follows when that is done.
     HearLastWords(Slot),
-    /// Tell upstream; its answer comes back through [`crate::Shard::upstream_answered`].
+    /// Tell upstream; its answer comes back through [`crate::Input::UpstreamAnswered`].
     Call {
         slot: Slot,
         handler: Handler,
         client: Arc<ConnectionFacts>,
         event: UpstreamEvent,
     },
-    /// Let the hub's filters look at a message; what they make of it comes back through [`crate::Shard::inspected`]. If that
-    /// takes a while, [`crate::Shard::inspection_waits`] wants to know.
+    /// Let the hub's filters look at a message; what they make of it comes back through [`crate::Input::Inspected`]. If that
+    /// takes a while, [`crate::Input::InspectionWaits`] comes before.
     Inspect {
         number: InspectionNumber,
         inspection: Box<Inspection>,
     },
-    /// What [`crate::Shard::send_to_hub`] was asked under this number is done.
-    Done(u64),
+    /// The answer to whoever has this ticket.
+    Answered {
+        ticket: Ticket,
+        answer: HubAnswer,
+    },
+    /// The connection that this token opened is over: it opens nothing any more.
+    TokenOver(ConnectionId),
     /// Log that something for clients of the hub was not sent, because it is no hub message that filters could look at.
     Unreadable {
         hub: HubName,

@@ -7,6 +7,7 @@ use hubgate_wire::signalr::HubProtocol;
 
 use crate::delivery::{Action, Target};
 use crate::id::{ConnectionId, GroupName, HubName, PluginName, UserId};
+use crate::memberships::MembershipRefusal;
 use crate::pairs::Pairs;
 
 /// What is known of a client for as long as it lives and during its own `disconnected`.
@@ -142,6 +143,8 @@ pub enum HubAnswer {
     Joined(Joined),
     Facts(Option<Arc<ConnectionFacts>>),
     Members(Vec<(ConnectionId, Option<UserId>)>),
-    /// To [`HubQuestion::Barrier`].
+    /// To [`HubQuestion::Barrier`], and to [`crate::Input::Submit`].
     InEffect,
+    /// To [`crate::Input::JoinUser`].
+    UserJoined(Result<(), MembershipRefusal>),
 }

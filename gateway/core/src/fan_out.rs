@@ -21,7 +21,13 @@ type Users<'a> = HashSet<&'a UserId, foldhash::fast::RandomState>;
 
 impl Shard {
     /// Does what a filter asks of a hub, in order. Filters do not see it.
-    pub fn act_for_filter(&mut self, hub: &HubName, actions: Vec<Action>, now: Millis, effects: &mut Vec<Effect>) {
+    pub(crate) fn act_for_filter(
+        &mut self,
+        hub: &HubName,
+        actions: Vec<Action>,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
         let hub = self.hub_index(hub);
         self.act_all(hub, actions, now, effects);
     }
@@ -40,7 +46,7 @@ impl Shard {
     }
 
     /// Puts a user's present and later connections into a group, for a caller with an access key.
-    pub fn join_user(
+    pub(crate) fn join_user(
         &mut self,
         hub: &HubName,
         (user, group): (UserId, GroupName),
@@ -54,7 +60,7 @@ impl Shard {
     }
 
     /// Does what another shard forwarded.
-    pub fn obey(&mut self, hub: &HubName, order: Order, now: Millis, effects: &mut Vec<Effect>) {
+    pub(crate) fn obey(&mut self, hub: &HubName, order: Order, now: Millis, effects: &mut Vec<Effect>) {
         match order {
             Order::Act(action) => {
                 // A hub that this shard does not know has no clients here.

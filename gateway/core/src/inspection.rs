@@ -58,7 +58,7 @@ impl Shard {
     }
 
     /// A hub's filters have looked at a message.
-    pub fn inspected(
+    pub(crate) fn inspected(
         &mut self,
         number: InspectionNumber,
         inspected: Inspected,
@@ -79,7 +79,7 @@ impl Shard {
     }
 
     /// The filters of a message take their time: whoever it comes from is not read meanwhile.
-    pub fn inspection_waits(&mut self, number: InspectionNumber, effects: &mut Vec<Effect>) {
+    pub(crate) fn inspection_waits(&mut self, number: InspectionNumber, effects: &mut Vec<Effect>) {
         match self.inspections.pending.get(&number) {
             Some(Pending::Inbound { slot, client, .. }) => {
                 let (slot, client) = (*slot, *client);

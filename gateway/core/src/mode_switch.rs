@@ -13,11 +13,8 @@ use crate::shard::{Shard, Slot};
 use crate::timer_wheel::TimerWheel;
 
 impl Shard {
-    /// Goes on with other settings. Clients that are connected keep what they were promised: their deadlines change with
-    /// the next one that is met. Those that do not fit their hub's mode any more are closed one after the other, so many a
-    /// second.
-    /// `halves`: of the plugins that are there now.
-    pub fn configure(&mut self, settings: Arc<Settings>, halves: HalvesByPlugin) {
+    /// Other settings hold from now on.
+    pub(crate) fn configure(&mut self, settings: Arc<Settings>, halves: HalvesByPlugin) {
         let before = std::mem::replace(&mut self.settings, settings);
         self.halves = halves;
         let switched: Vec<HubIndex> = self

@@ -11,9 +11,11 @@ use crate::client_connection::HubIndex;
 use crate::closing::{CLOSED_WITH_ERROR, Closing};
 use crate::delivery::{Action, Target};
 use crate::effect::{CloseCause, Effect};
+use crate::event::HubAnswer;
 use crate::failure;
 use crate::filter::{Direction, FilterMessage, Inspected, Origin, Refusal, Subject, Verdict, method};
 use crate::id::{ConnectionId, HubName, ServerConnectionId, ServerId};
+use crate::input::Ticket;
 use crate::inspection::Pending;
 use crate::invocation::ClientCall;
 use crate::serverless::Completing;
@@ -39,7 +41,7 @@ pub(crate) enum Then {
     /// The client's call is completed.
     Complete(Completing),
     /// Whoever waits for it is told.
-    Tell(u64),
+    Tell(Ticket),
 }
 
 /// What waits for its turn, because filters look at something that goes to the same client.
@@ -99,18 +101,18 @@ impl HeldBack {
 }
 
 impl Shard {
-    /// Does what a sender asks of a hub, in order. [`Effect::Done`] follows when it is done.
-    pub fn send_to_hub(
+    /// Does what a sender asks of a hub, in order. [`Effect::Answered`] follows when it is done.
+    pub(crate) fn send_to_hub(
         &mut self,
         hub: &HubName,
         origin: Origin,
         actions: Vec<Action>,
-        number: u64,
+        ticket: Ticket,
         now: Millis,
         effects: &mut Vec<Effect>,
     ) {
         let hub = self.hub_index(hub);
-        self.send_actions(hub, origin, actions, Then::Tell(number), now, effects);
+        self.send_actions(hub, origin, actions, Then::Tell(ticket), now, effects);
     }
 
     /// Does what a sender asks of a hub, in order, and then what follows.
@@ -160,7 +162,7 @@ impl Shard {
         match sending.then {
             Then::Read(server) => self.sending_ended(server, now, effects),
             Then::Complete(completing) => self.complete(completing, now, effects),
-            Then::Tell(number) => effects.push(Effect::Done(number)),
+            Then::Tell(ticket) => effects.push(Effect::Answered { ticket, answer: HubAnswer::InEffect }),
         }
     }
 

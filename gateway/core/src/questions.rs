@@ -38,7 +38,7 @@ pub(crate) enum Asked {
 
 impl Shard {
     /// Answers a question about a hub, as far as this shard knows.
-    pub fn answer(&mut self, hub: &HubName, question: HubQuestion, now: Millis) -> HubAnswer {
+    pub(crate) fn answer(&mut self, hub: &HubName, question: HubQuestion, now: Millis) -> HubAnswer {
         match question {
             HubQuestion::Exists(target) => HubAnswer::Exists(self.exists(hub, &target)),
             HubQuestion::Facts(id) => HubAnswer::Facts(self.facts(hub, id)),
@@ -194,9 +194,12 @@ impl Page {
 impl AckStatus {
     fn of(answer: &HubAnswer) -> AckStatus {
         match answer {
-            HubAnswer::Exists(true) | HubAnswer::Joined(Joined::Yes) | HubAnswer::InEffect => AckStatus::Ok,
+            HubAnswer::Exists(true)
+            | HubAnswer::Joined(Joined::Yes)
+            | HubAnswer::InEffect
+            | HubAnswer::UserJoined(Ok(())) => AckStatus::Ok,
             HubAnswer::Exists(false) | HubAnswer::Joined(Joined::NoSuchConnection) => AckStatus::NotFound,
-            HubAnswer::Joined(Joined::TooManyGroups) => AckStatus::Failed,
+            HubAnswer::Joined(Joined::TooManyGroups) | HubAnswer::UserJoined(Err(_)) => AckStatus::Failed,
             HubAnswer::Members(members) => match members.is_empty() {
                 false => AckStatus::Ok,
                 true => AckStatus::NotFound,

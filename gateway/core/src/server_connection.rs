@@ -81,10 +81,9 @@ pub(crate) enum Migration {
 
 impl Shard {
     /// A hub server's transport is open; its handshake request comes next.
-    pub fn server_opened(&mut self, server: NewServerConnection, now: Millis) -> ServerConnectionId {
+    pub(crate) fn server_opened(&mut self, id: ServerConnectionId, server: NewServerConnection, now: Millis) {
         let NewServerConnection { hub, server } = server;
-        let id = ServerConnectionId { shard: self.index, number: self.next_server };
-        self.next_server += 1;
+        self.next_server = id.number + 1;
         let index = self.occupy_hub(&hub);
         self.hub_mut(index).server_connections += 1;
         let connection = ServerConnection {
@@ -101,12 +100,11 @@ impl Shard {
             knows_of_stop: false,
         };
         self.servers.insert(id, connection);
-        id
     }
 
     /// Bytes came from a hub server: the content of its WebSocket messages, cut anywhere. Takes `most` messages off the front of
     /// `bytes`, or all of it if it holds no more. What is left is to come again, once the server is read.
-    pub fn server_data(
+    pub(crate) fn server_data(
         &mut self,
         id: ServerConnectionId,
         bytes: &mut &[u8],
@@ -265,7 +263,7 @@ impl Shard {
     }
 
     /// A hub server's transport is gone; nothing is sent to `id` from now on.
-    pub fn server_gone(&mut self, id: ServerConnectionId, now: Millis, effects: &mut Vec<Effect>) {
+    pub(crate) fn server_gone(&mut self, id: ServerConnectionId, now: Millis, effects: &mut Vec<Effect>) {
         let Some(server) = self.servers.remove(&id) else {
             return;
         };
@@ -282,7 +280,7 @@ impl Shard {
     }
 
     /// A hub server reads too slowly for what its clients say, or has caught up.
-    pub fn server_congested(
+    pub(crate) fn server_congested(
         &mut self,
         id: ServerConnectionId,
         is_congested: bool,

@@ -154,7 +154,13 @@ impl Shard {
     }
 
     /// What came of the client's call, whether it is still there or not.
-    pub fn upstream_answered(&mut self, slot: Slot, answer: UpstreamAnswer, now: Millis, effects: &mut Vec<Effect>) {
+    pub(crate) fn upstream_answered(
+        &mut self,
+        slot: Slot,
+        answer: UpstreamAnswer,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
         let client = &mut self.clients[slot.0 as usize];
         let Some((running, handler)) = &mut client.calls.running else {
             return;

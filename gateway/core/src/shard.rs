@@ -13,12 +13,13 @@ use slab::Slab;
 use crate::calls::{CallQueue, DepartedCalls};
 use crate::client_connection::{ClientConnection, HubIndex, Identity, Leave, NewClient, Phase, TransportState};
 use crate::effect::{CloseCause, Effect};
-use crate::event::ConnectionFacts;
+use crate::event::{ConnectionFacts, HubAnswer};
 use crate::failure;
 use crate::filter::HalvesByPlugin;
 use crate::hub_status::ShardStatus;
 use crate::hubs::{HubSource, Hubs};
 use crate::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
+use crate::input::Input;
 use crate::inspection::Inspections;
 use crate::mode::ClientKind;
 use crate::pending_acks::PendingAcks;
@@ -31,13 +32,12 @@ use crate::server_connection::ServerConnection;
 use crate::settings::Settings;
 use crate::time::Millis;
 use crate::timer_wheel::TimerWheel;
-use crate::tokens::{ConnectionTokens, TokenRefusal, TooManyTokens};
 
 /// A client's place in its shard. Free for another client once the core has heard that its transport is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot(pub u32);
 
-/// The clients of one worker thread. Its methods say what happened; what is to be done about it is appended to `effects`.
+/// The connections of one worker thread. [`Shard::handle`] is its only way in, and the effects are its only way out.
 #[derive(Debug)]
 pub struct Shard {
     pub(crate) index: ShardIndex,
@@ -59,7 +59,6 @@ pub struct Shard {
     pub(crate) acks: PendingAcks,
     pub(crate) inspections: Inspections,
     pub(crate) departed: DepartedCalls,
-    pub(crate) tokens: ConnectionTokens,
     /// Clients that do not fit their hub's mode any more, and wait for their end.
     pub(crate) misfits: VecDeque<(Slot, ConnectionId)>,
     pub(crate) rates: Rates,
@@ -95,7 +94,6 @@ impl Shard {
             acks: PendingAcks::default(),
             inspections: Inspections::default(),
             departed: DepartedCalls::default(),
-            tokens: ConnectionTokens::default(),
             misfits: VecDeque::new(),
             rates: Rates::default(),
             drain_began: None,
@@ -109,54 +107,58 @@ impl Shard {
         self.send_log = Some(log);
     }
 
-    /// A client negotiated: `token` opens a transport of connection `id` for a while.
-    pub fn negotiated(
-        &mut self,
-        hub: HubName,
-        id: ConnectionId,
-        token: ConnectionId,
-        now: Millis,
-    ) -> Result<(), TooManyTokens> {
-        self.tokens.expire(now);
-        self.tokens.add(hub, id, token, now + self.settings.timeouts.negotiate)
+    /// Does what an input means; what is to be done about it is appended to `effects`.
+    pub fn handle(&mut self, input: Input<'_, '_>, now: Millis, effects: &mut Vec<Effect>) {
+        match input {
+            Input::ClientOpened { slot, client } => self.client_opened(slot, *client, now),
+            Input::ClientData { slot, bytes, most } => self.client_data(slot, bytes, most, now, effects),
+            Input::TokenRenewed { slot, expiry } => self.token_renewed(slot, expiry),
+            Input::SaidLastWords(slot) => self.said_last_words(slot, now, effects),
+            Input::ClientGone { slot, cause } => self.client_gone(slot, cause, effects),
+            Input::ServerOpened { id, server } => self.server_opened(id, server, now),
+            Input::ServerData { id, bytes, most } => self.server_data(id, bytes, most, now, effects),
+            Input::ServerCongested { id, is_congested } => self.server_congested(id, is_congested, now, effects),
+            Input::ServerGone(id) => self.server_gone(id, now, effects),
+            Input::UpstreamAnswered { slot, answer } => self.upstream_answered(slot, answer, now, effects),
+            Input::Inspected { number, inspected } => self.inspected(number, inspected, now, effects),
+            Input::InspectionWaits(number) => self.inspection_waits(number, effects),
+            Input::Order { hub, order } => self.obey(&hub, order, now, effects),
+            Input::Submit { hub, origin, actions, ticket } => {
+                self.send_to_hub(&hub, origin, actions, ticket, now, effects);
+            }
+            Input::SubmitByFilter { hub, actions } => self.act_for_filter(&hub, actions, now, effects),
+            Input::JoinUser { hub, user, group, ttl_seconds, ticket } => {
+                let answer = HubAnswer::UserJoined(self.join_user(&hub, (user, group), ttl_seconds, now, effects));
+                effects.push(Effect::Answered { ticket, answer });
+            }
+            Input::Ask { hub, question, ticket } => {
+                let answer = self.answer(&hub, question, now);
+                effects.push(Effect::Answered { ticket, answer });
+            }
+            Input::Tick => self.tick(now, effects),
+            Input::Configure { settings, halves } => self.configure(settings, halves),
+            Input::Drain { per_second } => self.drain(per_second, now, effects),
+            Input::DrainNow => self.drain_now(now, effects),
+        }
     }
 
-    /// Keeps what a client posts before its transport is open, up to the length of a handshake request; `false` if there is
-    /// no such client, or it posts more.
-    pub fn posted_early(&mut self, token: ConnectionId, hub: &HubName, bytes: &[u8], now: Millis) -> bool {
-        self.tokens.expire(now);
-        self.tokens.posted_early(token, hub, bytes)
+    /// The slot of the client that opens next.
+    pub fn next_slot(&self) -> Slot {
+        Slot(self.clients.vacant_key() as u32)
     }
 
-    /// Uses up a token for a transport; gives the id of its connection, and what its client posted early.
-    pub fn claim_token(
-        &mut self,
-        token: ConnectionId,
-        hub: &HubName,
-        transport: Transport,
-        now: Millis,
-    ) -> Result<(ConnectionId, Vec<u8>), TokenRefusal> {
-        self.tokens.expire(now);
-        self.tokens.claim(token, hub, transport)
-    }
-
-    /// The transport of `hub` that a token has opened.
-    pub fn transport(&self, token: ConnectionId, hub: &HubName) -> Option<Transport> {
-        self.tokens.transport(token, hub)
-    }
-
-    /// A claimed token's transport did not open after all.
-    pub fn release_token(&mut self, token: ConnectionId) {
-        self.tokens.remove(token);
+    /// The id of the hub server's connection that opens next.
+    pub fn next_server(&self) -> ServerConnectionId {
+        ServerConnectionId { shard: self.index, number: self.next_server }
     }
 
     /// A client's transport is open; its handshake request comes next.
-    pub fn client_opened(&mut self, client: NewClient, now: Millis) -> Slot {
+    fn client_opened(&mut self, slot: Slot, client: NewClient, now: Millis) {
         let hub = self.occupy_hub(&client.hub);
         let is_server_there = self.hub(hub).presence.servers.is_any_there();
         let kind = self.settings.hub(&client.hub).mode.of_new_client(is_server_there);
         let deadline = now + client.times.handshake.unwrap_or(self.settings.timeouts.handshake);
-        let slot = Slot(self.clients.insert(ClientConnection {
+        let number = self.clients.insert(ClientConnection {
             hub,
             kind,
             id: client.id,
@@ -178,14 +180,12 @@ impl Shard {
             proxy: None,
             leave: Leave::No,
             heard: HeardOfClient::default(),
-        }) as u32);
+        });
+        assert_eq!(number, slot.0 as usize, "a client opens in the slot that was next");
         self.schedule(slot, deadline);
-        slot
     }
 
-    /// Bytes came from a client: the content of its messages, cut anywhere. Takes `most` messages off the front of `bytes`, or
-    /// all that the client may say now. What is left is to come again, once the client is read.
-    pub fn client_data(&mut self, slot: Slot, bytes: &mut &[u8], most: usize, now: Millis, effects: &mut Vec<Effect>) {
+    fn client_data(&mut self, slot: Slot, bytes: &mut &[u8], most: usize, now: Millis, effects: &mut Vec<Effect>) {
         let client = self.client(slot);
         client.last_heard = now;
         let (hub, came) = (client.hub, bytes.len());
@@ -238,7 +238,7 @@ impl Shard {
     }
 
     /// A client's transport is gone; nothing is sent to `slot` from now on.
-    pub fn client_gone(&mut self, slot: Slot, cause: CloseCause, effects: &mut Vec<Effect>) {
+    fn client_gone(&mut self, slot: Slot, cause: CloseCause, effects: &mut Vec<Effect>) {
         if !matches!(self.client(slot).phase, Phase::Closed { .. }) {
             let reason = match cause {
                 CloseCause::Normal => None,
@@ -257,19 +257,18 @@ impl Shard {
         self.clients.is_empty()
     }
 
-    /// How many clients are here, and how many have negotiated that are still to come.
-    pub fn expected_clients(&self) -> usize {
-        self.clients.len() + self.tokens.negotiated()
+    /// How many clients are here, those among them of whose end upstream has not heard.
+    pub fn clients(&self) -> usize {
+        self.clients.len()
     }
 
-    /// How long the owner may wait between two calls of [`Shard::tick`].
+    /// How long the owner may wait between two [`Input::Tick`]s.
     pub const fn tick_period() -> Millis {
         TimerWheel::period()
     }
 
     /// Time passed: meets the deadlines up to `now`.
-    pub fn tick(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        self.tokens.expire(now);
+    fn tick(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         self.tick_servers(now, effects);
         self.end_late_acks(now, effects);
         self.close_misfits(effects);

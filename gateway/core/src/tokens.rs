@@ -8,9 +8,10 @@ use hubgate_wire::signalr::handshake;
 use crate::id::{ConnectionId, HubName};
 use crate::time::Millis;
 
-/// The tokens of one shard's connections.
+/// The tokens of one shard's connections. Whoever owns a shard owns these beside it, and removes those whose connections are over
+/// ([`crate::Effect::TokenOver`]).
 #[derive(Debug, Default)]
-pub(crate) struct ConnectionTokens {
+pub struct ConnectionTokens {
     states: HashMap<ConnectionId, TokenState>,
     /// Those that were given out, in the order in which they expire.
     expiring: VecDeque<(Millis, ConnectionId)>,
@@ -58,15 +59,17 @@ pub enum TokenRefusal {
 }
 
 impl ConnectionTokens {
-    /// `token` opens a transport of connection `id` until `expiry`. A hub may have as many as still have room beside: whoever asks
+    /// `token` opens a transport of connection `id` for `lifetime`. A hub may have as many as still have room beside: whoever asks
     /// for all that it gets leaves half to other hubs.
-    pub(crate) fn add(
+    pub fn add(
         &mut self,
         hub: HubName,
         id: ConnectionId,
         token: ConnectionId,
-        expiry: Millis,
+        lifetime: Millis,
+        now: Millis,
     ) -> Result<(), TooManyTokens> {
+        self.expire(now);
         let of_hub = self.unused_of.get(&hub).copied().unwrap_or_default();
         if of_hub + TOKEN_COST > MAX_UNUSED - self.unused {
             return Err(TooManyTokens);
@@ -74,18 +77,19 @@ impl ConnectionTokens {
         self.unused += TOKEN_COST;
         self.unused_of.insert(hub.clone(), of_hub + TOKEN_COST);
         self.states.insert(token, TokenState::Negotiated { hub, id, early: Vec::new() });
-        self.expiring.push_back((expiry, token));
+        self.expiring.push_back((now + lifetime, token));
         Ok(())
     }
 
     /// How many tokens have opened nothing yet.
-    pub(crate) fn negotiated(&self) -> usize {
+    pub fn negotiated(&self) -> usize {
         self.unused / TOKEN_COST
     }
 
     /// Keeps what a client posts before its transport is open, up to the length of a handshake request; `false` if there is
     /// no such client, or it posts more.
-    pub(crate) fn posted_early(&mut self, token: ConnectionId, hub: &HubName, bytes: &[u8]) -> bool {
+    pub fn posted_early(&mut self, token: ConnectionId, hub: &HubName, bytes: &[u8], now: Millis) -> bool {
+        self.expire(now);
         match self.states.get_mut(&token) {
             Some(TokenState::Negotiated { hub: of, early, .. })
                 if of == hub
@@ -101,12 +105,14 @@ impl ConnectionTokens {
     }
 
     /// Uses up a token for a transport; gives the id of its connection, and what its client posted early.
-    pub(crate) fn claim(
+    pub fn claim(
         &mut self,
         token: ConnectionId,
         hub: &HubName,
         transport: Transport,
+        now: Millis,
     ) -> Result<(ConnectionId, Vec<u8>), TokenRefusal> {
+        self.expire(now);
         match self.states.get_mut(&token) {
             Some(TokenState::Negotiated { hub: of, id, early }) if of == hub => {
                 let claimed = (*id, std::mem::take(early));
@@ -121,15 +127,15 @@ impl ConnectionTokens {
     }
 
     /// The transport of `hub` that a token has opened.
-    pub(crate) fn transport(&self, token: ConnectionId, hub: &HubName) -> Option<Transport> {
+    pub fn transport(&self, token: ConnectionId, hub: &HubName) -> Option<Transport> {
         match self.states.get(&token) {
             Some(TokenState::InUse { hub: of, transport }) if of == hub => Some(*transport),
             Some(_) | None => None,
         }
     }
 
-    /// A token opens nothing any more.
-    pub(crate) fn remove(&mut self, token: ConnectionId) {
+    /// A token opens nothing any more: its transport did not open after all, or its connection is over.
+    pub fn remove(&mut self, token: ConnectionId) {
         if let Some(TokenState::Negotiated { hub, early, .. }) = self.states.remove(&token) {
             self.early -= early.len();
             self.no_longer_unused(&hub);
@@ -146,7 +152,8 @@ impl ConnectionTokens {
         }
     }
 
-    pub(crate) fn expire(&mut self, now: Millis) {
+    /// Time passed: forgets tokens that nobody has used in time.
+    pub fn expire(&mut self, now: Millis) {
         while let Some((expiry, token)) = self.expiring.front().copied()
             && expiry <= now
         {
@@ -163,6 +170,8 @@ mod tests {
     use super::*;
     use crate::id::ShardIndex;
 
+    const NOW: Millis = Millis(0);
+
     fn id(number: u32) -> ConnectionId {
         let mut random = [0; 16];
         random[..4].copy_from_slice(&number.to_be_bytes());
@@ -176,15 +185,16 @@ mod tests {
     #[test]
     fn tokens_that_nobody_uses_have_a_bound_and_make_room_when_they_are_used_or_expire() {
         let mut tokens = ConnectionTokens::default();
-        let given = (0..).take_while(|number| tokens.add(hub(), id(*number), id(*number), Millis(9)).is_ok()).count();
+        let given =
+            (0..).take_while(|number| tokens.add(hub(), id(*number), id(*number), Millis(9), NOW).is_ok()).count();
         assert!((10_000..100_000).contains(&given), "{given}");
-        assert!(tokens.claim(id(0), &hub(), Transport::WebSockets).is_ok());
+        assert!(tokens.claim(id(0), &hub(), Transport::WebSockets, NOW).is_ok());
         tokens.remove(id(1));
         tokens.remove(id(1));
         for number in 0..2 {
-            assert_eq!(tokens.add(hub(), id(9_000_000 + number), id(9_000_000 + number), Millis(9)), Ok(()));
+            assert_eq!(tokens.add(hub(), id(9_000_000 + number), id(9_000_000 + number), Millis(9), NOW), Ok(()));
         }
-        assert_eq!(tokens.add(hub(), id(9_000_002), id(9_000_002), Millis(9)), Err(TooManyTokens));
+        assert_eq!(tokens.add(hub(), id(9_000_002), id(9_000_002), Millis(9), NOW), Err(TooManyTokens));
         tokens.expire(Millis(9));
         assert_eq!((tokens.unused, tokens.early), (0, 0));
     }
@@ -194,8 +204,8 @@ mod tests {
         let mut tokens = ConnectionTokens::default();
         let fill = |tokens: &mut ConnectionTokens, name: &str, first: u32| {
             let hub = HubName::parse(name).expect("a hub's name");
-            let added =
-                (first..).take_while(|number| tokens.add(hub.clone(), id(*number), id(*number), Millis(9)).is_ok());
+            let added = (first..)
+                .take_while(|number| tokens.add(hub.clone(), id(*number), id(*number), Millis(9), NOW).is_ok());
             added.count()
         };
         let noisy = fill(&mut tokens, "noisy", 0);
@@ -210,14 +220,32 @@ mod tests {
         let mut tokens = ConnectionTokens::default();
         let bytes = vec![0; handshake::LONGEST_REQUEST];
         let mut kept = 0;
-        while tokens.add(hub(), id(kept), id(kept), Millis(9)).is_ok() && tokens.posted_early(id(kept), &hub(), &bytes)
+        while tokens.add(hub(), id(kept), id(kept), Millis(9), NOW).is_ok()
+            && tokens.posted_early(id(kept), &hub(), &bytes, NOW)
         {
             kept += 1;
         }
         assert_eq!(kept as usize, MAX_EARLY / bytes.len());
-        assert_eq!(tokens.claim(id(0), &hub(), Transport::WebSockets).map(|(_, early)| early.len()), Ok(bytes.len()));
-        assert!(tokens.posted_early(id(kept), &hub(), &bytes));
+        assert_eq!(
+            tokens.claim(id(0), &hub(), Transport::WebSockets, NOW).map(|(_, early)| early.len()),
+            Ok(bytes.len())
+        );
+        assert!(tokens.posted_early(id(kept), &hub(), &bytes, NOW));
         tokens.expire(Millis(9));
         assert_eq!((tokens.unused, tokens.early), (0, 0));
+    }
+
+    #[test]
+    fn a_token_opens_one_transport_of_its_hub_in_time() {
+        let mut tokens = ConnectionTokens::default();
+        let other = HubName::parse("other").expect("a hub's name");
+        tokens.add(hub(), id(1), id(2), Millis(5_000), NOW).expect("there is room");
+        let mut claim = |token, hub: &HubName, at| tokens.claim(token, hub, Transport::LongPolling, Millis(at));
+        assert_eq!(claim(id(2), &other, 1), Err(TokenRefusal::Unknown));
+        assert_eq!(claim(id(2), &hub(), 4_999), Ok((id(1), Vec::new())));
+        assert_eq!(claim(id(2), &hub(), 4_999), Err(TokenRefusal::InUse(Transport::LongPolling)));
+        assert_eq!(claim(id(2), &other, 4_999), Err(TokenRefusal::Unknown));
+        tokens.add(hub(), id(1), id(3), Millis(5_000), NOW).expect("there is room");
+        assert_eq!(tokens.claim(id(3), &hub(), Transport::WebSockets, Millis(5_000)), Err(TokenRefusal::Unknown));
     }
 }

@@ -7,7 +7,7 @@ use hubgate_core::delivery::{Action, Except, Target};
 use hubgate_core::event::{HubAnswer, HubQuestion, Joined};
 use hubgate_core::filter::Origin;
 use hubgate_core::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
-use hubgate_core::{MembershipRefusal, Outgoing};
+use hubgate_core::{Input, MembershipRefusal, Outgoing};
 use hubgate_plugin_host::ShardQuestion;
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,20 +17,16 @@ use crate::recipients::Recipients;
 use crate::shard::ShardThread;
 
 impl ShardThread {
-    pub(crate) fn answer_here(self: &Rc<Self>, hub: &HubName, question: HubQuestion) -> HubAnswer {
-        let mut answer = HubAnswer::InEffect;
-        self.tell(|core, now, _| answer = core.answer(hub, question, now));
-        answer
+    async fn ask_here(self: &Rc<Self>, hub: &HubName, question: HubQuestion) -> Option<HubAnswer> {
+        let hub = hub.clone();
+        self.ask_core(|ticket| Input::Ask { hub, question, ticket }).await
     }
 
     /// Does what a sender asks of a hub, behind the filters that look at what it sends.
     async fn run(self: &Rc<Self>, hub: &HubName, origin: Origin, actions: Vec<Action>) {
         poll_fn(|cx| self.poll_may_read(cx)).await;
-        let number = self.next_sending.replace(self.next_sending.get() + 1);
-        let (done, is_done) = oneshot::channel();
-        self.sending.borrow_mut().insert(number, done);
-        self.tell(|core, now, effects| core.send_to_hub(hub, origin, actions, number, now, effects));
-        drop(is_done.await);
+        let hub = hub.clone();
+        self.ask_core(|ticket| Input::Submit { hub, origin, actions, ticket }).await;
     }
 
     /// Answers a plugin that waits, with what all shards know.
@@ -40,7 +36,7 @@ impl ShardThread {
             ShardQuestion::Run { hub, origin, actions, done } => {
                 match origin {
                     Some(origin) => self.run(&hub, origin, actions).await,
-                    None => self.tell(|core, now, effects| core.act_for_filter(&hub, actions, now, effects)),
+                    None => self.feed(Input::SubmitByFilter { hub, actions }),
                 }
                 self.wait_for_orders().await;
                 let _ = done.send(());
@@ -50,15 +46,14 @@ impl ShardThread {
         };
         let answered = match question {
             HubQuestion::Exists(target) => HubAnswer::Exists(self.exists(&hub, target).await),
-            HubQuestion::Facts(id) if id.shard() != self.index => {
+            HubQuestion::Facts(id) => {
                 self.ask(id.shard(), &hub, HubQuestion::Facts(id)).await.unwrap_or(HubAnswer::Facts(None))
             }
             HubQuestion::UserInGroup { user, group } => HubAnswer::Exists(self.user_in_group(&hub, user, group).await),
             HubQuestion::Join { connection, group } => HubAnswer::Joined(self.join(&hub, connection, group).await),
-            HubQuestion::Facts(id) => self.answer_here(&hub, HubQuestion::Facts(id)),
             // Only hub servers ask these, and their shard asks the others itself.
             question @ (HubQuestion::Leave { .. } | HubQuestion::Members { .. } | HubQuestion::Barrier) => {
-                self.answer_here(&hub, question)
+                return self.feed_for(answer, |ticket| Input::Ask { hub, question, ticket });
             }
         };
         drop(answer.send(answered));
@@ -97,11 +92,7 @@ impl ShardThread {
     /// Puts a connection into a group, on the shard that it lives on.
     pub(crate) async fn join(self: &Rc<Self>, hub: &HubName, connection: ConnectionId, group: GroupName) -> Joined {
         let question = HubQuestion::Join { connection, group };
-        let answer = match connection.shard() == self.index {
-            true => Some(self.answer_here(hub, question)),
-            false => self.ask(connection.shard(), hub, question).await,
-        };
-        match answer {
+        match self.ask(connection.shard(), hub, question).await {
             Some(HubAnswer::Joined(joined)) => joined,
             _ => Joined::NoSuchConnection,
         }
@@ -116,10 +107,13 @@ impl ShardThread {
         ttl_seconds: Option<u32>,
     ) -> Result<(), MembershipRefusal> {
         poll_fn(|cx| self.poll_may_read(cx)).await;
-        let mut joined = Ok(());
-        self.tell(|core, now, effects| joined = core.join_user(hub, (user, group), ttl_seconds, now, effects));
+        let hub = hub.clone();
+        let answer = self.ask_core(|ticket| Input::JoinUser { hub, user, group, ttl_seconds, ticket }).await;
         self.wait_for_orders().await;
-        joined
+        match answer {
+            Some(HubAnswer::UserJoined(joined)) => joined,
+            _ => Ok(()),
+        }
     }
 
     pub(crate) async fn user_in_group(self: &Rc<Self>, hub: &HubName, user: UserId, group: GroupName) -> bool {
@@ -128,7 +122,7 @@ impl ShardThread {
 
     pub(crate) async fn exists(self: &Rc<Self>, hub: &HubName, target: Target) -> bool {
         match target {
-            Target::Connection(id) if id.shard() != self.index => {
+            Target::Connection(id) => {
                 let answer = self.ask(id.shard(), hub, HubQuestion::Exists(target)).await;
                 matches!(answer, Some(HubAnswer::Exists(true)))
             }
@@ -138,10 +132,7 @@ impl ShardThread {
 
     /// Whether a shard, this one or another, says yes.
     async fn is_true_anywhere(self: &Rc<Self>, hub: &HubName, question: impl Fn() -> HubQuestion) -> bool {
-        if let HubAnswer::Exists(true) = self.answer_here(hub, question()) {
-            return true;
-        }
-        for shard in self.other_shards() {
+        for shard in [self.index].into_iter().chain(self.other_shards()) {
             if let Some(HubAnswer::Exists(true)) = self.ask(shard, hub, question()).await {
                 return true;
             }
@@ -149,7 +140,10 @@ impl ShardThread {
         false
     }
 
-    async fn ask(&self, shard: ShardIndex, hub: &HubName, question: HubQuestion) -> Option<HubAnswer> {
+    async fn ask(self: &Rc<Self>, shard: ShardIndex, hub: &HubName, question: HubQuestion) -> Option<HubAnswer> {
+        if shard == self.index {
+            return self.ask_here(hub, question).await;
+        }
         let peer = self.peers.get(usize::from(shard.0))?;
         let (answer, answered) = oneshot::channel();
         peer.inbox.send(ShardMessage::Question { hub: hub.clone(), question, answer }).await.ok()?;

@@ -12,11 +12,13 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use hubgate_core::event::UpstreamAnswer;
-use hubgate_core::filter::{Inspected, InspectionNumber};
+use hubgate_core::event::HubAnswer;
 use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Effect, NewClient, NewServerConnection, Shard, Slot, TokenRefusal, TooManyTokens};
+use hubgate_core::{
+    CloseCause, ConnectionTokens, Input, NewClient, NewServerConnection, Shard, Slot, Ticket, TokenRefusal,
+    TooManyTokens,
+};
 use hubgate_plugin_host::{PluginStatus, ShardPlugins, ShardQuestion};
 use hubgate_wire::endpoint::Resource;
 use hubgate_wire::negotiate::Transport;
@@ -60,6 +62,8 @@ pub(crate) struct ShardThread {
     pub(crate) index: ShardIndex,
     pub(crate) shared: Arc<Shared>,
     core: RefCell<Shard>,
+    /// What negotiation has given out.
+    connection_tokens: RefCell<ConnectionTokens>,
     links: RefCell<Vec<Option<ClientLink>>>,
     /// The places of clients, by slot, until the core has forgotten them: what they asked for may outlive their sockets.
     places: RefCell<Vec<Option<Rc<ClientPlace>>>>,
@@ -70,9 +74,9 @@ pub(crate) struct ShardThread {
     plugins: ShardPlugins,
     webhooks: Rc<Webhooks>,
     pub(crate) plugin_http: PluginHttp,
-    /// Who waits until something is done for a hub, by the number that the core knows it by.
-    pub(crate) sending: RefCell<HashMap<u64, oneshot::Sender<()>>>,
-    pub(crate) next_sending: Cell<u64>,
+    /// Where the answers of the core go that others wait for.
+    asked: RefCell<HashMap<Ticket, oneshot::Sender<HubAnswer>>>,
+    next_ticket: Cell<u64>,
     pub(crate) peers: Vec<Peer>,
     read_buffer: Cell<Vec<u8>>,
     tokens: RefCell<VerifiedTokens>,
@@ -94,14 +98,6 @@ pub(crate) struct ShardThread {
     abandoned: RefCell<Vec<Owner>>,
 }
 
-/// What comes back to the core of what it wanted done.
-enum Answer {
-    Upstream(Slot, UpstreamAnswer),
-    Inspected(InspectionNumber, Inspected),
-    InspectionWaits(InspectionNumber),
-    SaidLastWords(Slot),
-}
-
 /// Runs a shard on this thread until its inbox is closed.
 pub(crate) async fn run(
     index: ShardIndex,
@@ -121,10 +117,11 @@ pub(crate) async fn run(
         index,
         webhooks: Rc::new(Webhooks::new(shared.clone())),
         plugin_http: PluginHttp::new(shared.clone()),
-        sending: RefCell::default(),
-        next_sending: Cell::default(),
+        asked: RefCell::default(),
+        next_ticket: Cell::default(),
         shared,
         core: RefCell::new(core),
+        connection_tokens: RefCell::default(),
         links: RefCell::default(),
         places: RefCell::default(),
         servers: RefCell::default(),
@@ -158,7 +155,7 @@ pub(crate) async fn run(
             },
             // Whoever else is ready has a turn.
             () = tokio::task::yield_now(), if is_behind => {}
-            Some(token) = released.recv() => shard.core.borrow_mut().release_token(token),
+            Some(token) = released.recv() => shard.connection_tokens.borrow_mut().remove(token),
             Some(question) = questions.recv() => {
                 // The plugin hears that nobody answers.
                 shard.spawn(PeerTask::Question, shard.clone().answer(question), |_| ());
@@ -213,9 +210,14 @@ impl ShardThread {
                 let negotiated = ShardMessage::Negotiated { hub, id, token, answer };
                 peers::ask(owner, negotiated, answered, ANSWER_TIMEOUT).await?.unwrap_or(Err(TooManyTokens))
             }
-            Some(_) | None => self.core.borrow_mut().negotiated(hub, id, token, self.now()),
+            Some(_) | None => self.keep_token(hub, id, token),
         };
         kept.map_err(|TooManyTokens| Refusal::TooManyNegotiated)
+    }
+
+    fn keep_token(&self, hub: HubName, id: ConnectionId, token: ConnectionId) -> Result<(), TooManyTokens> {
+        let lifetime = self.shared.settings().core.timeouts.negotiate;
+        self.connection_tokens.borrow_mut().add(hub, id, token, lifetime, self.now())
     }
 
     /// Uses up a connection token, on whichever shard it was made.
@@ -241,7 +243,7 @@ impl ShardThread {
         hub: &HubName,
         transport: Transport,
     ) -> Result<(ConnectionId, Vec<u8>), Refusal> {
-        let claimed = self.core.borrow_mut().claim_token(token, hub, transport, self.now());
+        let claimed = self.connection_tokens.borrow_mut().claim(token, hub, transport, self.now());
         claimed.map_err(|refusal| match refusal {
             TokenRefusal::Unknown => Refusal::UnknownConnection,
             TokenRefusal::InUse(present) if present == transport => Refusal::ConnectionInUse,
@@ -251,12 +253,12 @@ impl ShardThread {
 
     /// Keeps what a client posts before its transport is open, within bounds.
     pub(crate) fn posted_early(&self, token: ConnectionId, hub: &HubName, bytes: &[u8]) -> bool {
-        self.core.borrow_mut().posted_early(token, hub, bytes, self.now())
+        self.connection_tokens.borrow_mut().posted_early(token, hub, bytes, self.now())
     }
 
     /// Whether `token` has opened a WebSocket of `hub`, on this shard.
     pub(crate) fn has_web_socket(&self, hub: &HubName, token: ConnectionId) -> bool {
-        self.core.borrow().transport(token, hub) == Some(Transport::WebSockets)
+        self.connection_tokens.borrow().transport(token, hub) == Some(Transport::WebSockets)
     }
 
     /// Serves a client whose upgrade was answered here, or hands it to the shard that its id names.
@@ -277,8 +279,9 @@ impl ShardThread {
 
     /// A client's transport is open. Its place is given up when its transport has dropped it and the core has forgotten the
     /// client, whichever comes last.
-    pub(crate) fn client_opened(&self, client: NewClient, link: ClientLink, place: Rc<ClientPlace>) -> Slot {
-        let slot = self.core.borrow_mut().client_opened(client, self.now());
+    pub(crate) fn client_opened(self: &Rc<Self>, client: NewClient, link: ClientLink, place: Rc<ClientPlace>) -> Slot {
+        let slot = self.core.borrow().next_slot();
+        self.feed(Input::ClientOpened { slot, client: Box::new(client) });
         put(&mut self.links.borrow_mut(), slot, link);
         put(&mut self.places.borrow_mut(), slot, place);
         slot
@@ -287,41 +290,44 @@ impl ShardThread {
     /// Acts on some messages of a client, and takes them off the front of `bytes`; what is left when the client is not read is to come
     /// again. No bytes at all are a sign of life.
     pub(crate) fn client_data(self: &Rc<Self>, slot: Slot, bytes: &mut &[u8]) {
-        self.tell(|core, now, effects| {
-            core.client_data(slot, bytes, MESSAGES_PER_LOOK, now, effects);
-            #[cfg(test)]
-            self.shared.faults.strike(Fault::Client);
-        });
+        #[cfg(test)]
+        self.shared.faults.strike(Fault::Client);
+        self.feed(Input::ClientData { slot, bytes, most: MESSAGES_PER_LOOK });
     }
 
-    /// A client has come with a token by which its connection ends at `end`, if it does not end later by another one.
-    pub(crate) fn token_renewed(&self, slot: Slot, end: Millis) {
-        self.core.borrow_mut().token_renewed(slot, end);
+    /// A client has come with a token by which its connection ends at `expiry`, if it does not end later by another one.
+    pub(crate) fn token_renewed(self: &Rc<Self>, slot: Slot, expiry: Millis) {
+        self.feed(Input::TokenRenewed { slot, expiry });
     }
 
     pub(crate) fn said_last_words(self: &Rc<Self>, slot: Slot) {
-        self.tell(|core, now, effects| core.said_last_words(slot, now, effects));
+        self.feed(Input::SaidLastWords(slot));
     }
 
     pub(crate) fn client_gone(self: &Rc<Self>, slot: Slot, cause: CloseCause) {
         self.links.borrow_mut()[slot.0 as usize] = None;
-        self.tell(|core, _, effects| core.client_gone(slot, cause, effects));
+        self.feed(Input::ClientGone { slot, cause });
     }
 
-    pub(crate) fn server_opened(&self, server: NewServerConnection, socket: Rc<WebSocket>) -> ServerConnectionId {
-        let id = self.core.borrow_mut().server_opened(server, self.now());
+    pub(crate) fn server_opened(
+        self: &Rc<Self>,
+        server: NewServerConnection,
+        socket: Rc<WebSocket>,
+    ) -> ServerConnectionId {
+        let id = self.core.borrow().next_server();
+        self.feed(Input::ServerOpened { id, server });
         self.servers.borrow_mut().insert(id, socket);
         id
     }
 
     /// Acts on some messages of a hub server, and takes them off the front of `bytes`, as [`ShardThread::client_data`] does.
     pub(crate) fn server_data(self: &Rc<Self>, id: ServerConnectionId, bytes: &mut &[u8]) {
-        self.tell(|core, now, effects| core.server_data(id, bytes, SERVER_MESSAGES_PER_LOOK, now, effects));
+        self.feed(Input::ServerData { id, bytes, most: SERVER_MESSAGES_PER_LOOK });
     }
 
     pub(crate) fn server_gone(self: &Rc<Self>, id: ServerConnectionId) {
         self.servers.borrow_mut().remove(&id);
-        self.tell(|core, now, effects| core.server_gone(id, now, effects));
+        self.feed(Input::ServerGone(id));
     }
 
     /// The task of a WebSocket was dropped before the core has heard of its end.
@@ -348,7 +354,7 @@ impl ShardThread {
             (false, Some(hub)) => tracing::info!(%hub, "a hub server's connection has caught up"),
             (_, None) => {}
         }
-        self.tell(|core, now, effects| core.server_congested(id, is_congested, now, effects));
+        self.feed(Input::ServerCongested { id, is_congested });
     }
 
     /// What is queued leaves at the end of the turn.
@@ -363,11 +369,11 @@ impl ShardThread {
         }
     }
 
-    /// Tells the core what happened, and does what it wants done.
-    pub(crate) fn tell(self: &Rc<Self>, event: impl FnOnce(&mut Shard, Millis, &mut Vec<Effect>)) {
+    /// Feeds the core an input, the only way into it, and does what it wants done.
+    pub(crate) fn feed(self: &Rc<Self>, input: Input<'_, '_>) {
         let mut effects = Vec::new();
-        event(&mut self.core.borrow_mut(), self.now(), &mut effects);
-        // What plugins answer at once brings effects of its own, behind those that are there.
+        self.core.borrow_mut().handle(input, self.now(), &mut effects);
+        // What plugins answer at once brings effects of its own, after those that are there.
         let mut answers = VecDeque::new();
         loop {
             for effect in effects.drain(..) {
@@ -378,17 +384,37 @@ impl ShardThread {
             let Some(answer) = answers.pop_front() else {
                 break;
             };
-            let (mut core, now) = (self.core.borrow_mut(), self.now());
-            match answer {
-                Answer::Upstream(slot, answer) => core.upstream_answered(slot, answer, now, &mut effects),
-                Answer::Inspected(number, inspected) => core.inspected(number, inspected, now, &mut effects),
-                Answer::InspectionWaits(number) => core.inspection_waits(number, &mut effects),
-                Answer::SaidLastWords(slot) => core.said_last_words(slot, now, &mut effects),
-            }
+            self.core.borrow_mut().handle(answer, self.now(), &mut effects);
         }
         if self.is_empty() {
             self.is_drained.notify_waiters();
         }
+    }
+
+    /// Feeds the core an input whose answer others wait for.
+    pub(crate) fn feed_for(
+        self: &Rc<Self>,
+        asker: oneshot::Sender<HubAnswer>,
+        input: impl FnOnce(Ticket) -> Input<'static, 'static>,
+    ) {
+        let ticket = Ticket(self.next_ticket.replace(self.next_ticket.get() + 1));
+        self.asked.borrow_mut().insert(ticket, asker);
+        self.feed(input(ticket));
+    }
+
+    /// The same; gives the answer.
+    pub(crate) async fn ask_core(
+        self: &Rc<Self>,
+        input: impl FnOnce(Ticket) -> Input<'static, 'static>,
+    ) -> Option<HubAnswer> {
+        let (asker, answered) = oneshot::channel();
+        self.feed_for(asker, input);
+        answered.await.ok()
+    }
+
+    /// How many clients are here, and how many have negotiated that are still to come.
+    fn expected_clients(&self) -> usize {
+        self.core.borrow().clients() + self.connection_tokens.borrow().negotiated()
     }
 
     /// Does what came from others, until there is no more or the turn is spent; gives whether it is.
@@ -417,18 +443,18 @@ impl ShardThread {
                 self.spawn(PeerTask::Connection, served, ShardThread::bury_abandoned);
             }
             ShardMessage::Order { hub, order } => {
-                self.tell(|core, now, effects| core.obey(&hub, order, now, effects));
+                self.feed(Input::Order { hub, order });
             }
             ShardMessage::ClaimToken { token, hub, answer } => {
                 // Who asked may be gone: then the token is free again.
                 let _ = answer.send(self.claim_for_web_socket(token, &hub));
             }
             ShardMessage::Negotiated { hub, id, token, answer } => {
-                let _ = answer.send(self.core.borrow_mut().negotiated(hub, id, token, self.now()));
+                let _ = answer.send(self.keep_token(hub, id, token));
             }
             ShardMessage::Request(request) => self.clone().serve_request(request),
             ShardMessage::Question { hub, question, answer } => {
-                drop(answer.send(self.answer_here(&hub, question)));
+                self.feed_for(answer, |ticket| Input::Ask { hub, question, ticket });
             }
             ShardMessage::Barrier(answer) => drop(answer.send(())),
             ShardMessage::Status(answer) => drop(answer.send(self.core.borrow().status())),
@@ -437,7 +463,7 @@ impl ShardThread {
                 self.tokens.borrow_mut().forget();
                 self.outbox_limit.set(self.shared.settings().limits.outbox);
                 self.server_outbox_limit.set(self.shared.settings().limits.server_outbox);
-                self.core.borrow_mut().configure(settings, self.plugins.halves());
+                self.feed(Input::Configure { settings, halves: self.plugins.halves() });
                 let _ = answer.send(());
             }
             ShardMessage::Drain(farewell, answer) => {
@@ -476,9 +502,10 @@ impl ShardThread {
             pulse.beat();
             #[cfg(test)]
             self.shared.faults.strike(Fault::Clock);
-            self.tell(|core, now, effects| core.tick(now, effects));
+            self.feed(Input::Tick);
+            self.connection_tokens.borrow_mut().expire(self.now());
             self.shared.outboxes.relieve();
-            self.shared.loads.set(self.index, self.core.borrow().expected_clients());
+            self.shared.loads.set(self.index, self.expected_clients());
         }
     }
 }

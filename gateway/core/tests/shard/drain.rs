@@ -1,7 +1,7 @@
 //! The end of the gateway, as clients see it.
 
-use hubgate_core::CloseCause;
 use hubgate_core::time::Millis;
+use hubgate_core::{CloseCause, Input};
 
 use crate::proxied::one_of_each;
 use crate::rig::{Client, Rig, settings};
@@ -65,7 +65,7 @@ fn whoever_is_left_is_sent_away_whatever_it_waits_for() {
     rig.invoke(calling, "1", "m");
     rig.drain(0);
     rig.said_all(calling);
-    rig.tell(0, |shard, now, effects| shard.drain_now(now, effects));
+    rig.feed(0, Input::DrainNow);
     for client in [calling, silent] {
         assert_eq!(rig.received(client), [GOODBYE]);
     }
@@ -96,7 +96,7 @@ fn clients_leave_at_the_pace_that_is_set() {
     let mut left = Vec::new();
     for _ in 0..clients.len() {
         for shard in 0..2 {
-            rig.tell(shard, |shard, now, effects| shard.drain(4, now, effects));
+            rig.feed(shard, Input::Drain { per_second: 4 });
         }
         for (shard, slot) in std::mem::take(&mut rig.leaving) {
             let client = clients.iter().find(|client| (client.shard, client.slot) == (shard, slot));

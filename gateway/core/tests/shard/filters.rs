@@ -208,12 +208,12 @@ fn a_delivery_is_seen_once_whomever_it_is_for() {
     rig.run(0, vec![send(Target::All, "a")]);
     let Subject::Delivery { to, origin, .. } = &rig.inspected().subject else { panic!("a delivery") };
     assert_eq!((to.as_slice(), origin), (&[Target::All][..], &Origin::Rest));
-    assert!(rig.done.is_empty());
+    assert!(rig.answers.is_empty());
     rig.judge(Verdict::Replace(call("said", "[\"b\"]")));
     for client in [client, other] {
         assert_eq!(rig.received(client), ["{\"type\":1,\"target\":\"said\",\"arguments\":[\"b\"]}"]);
     }
-    assert_eq!(rig.done, [0]);
+    assert_eq!(rig.answers.len(), 1);
 
     let message = broadcast("c");
     let ids = [client.id, other.id];
@@ -455,7 +455,7 @@ fn what_a_client_said_reaches_the_server_that_it_moves_to_message_by_message() {
     let other = servers.into_iter().find(|each| *each != server).expect("there are two");
     let numbered = |number: u32| CALL.replace("1.0", &number.to_string());
     rig.data(client, &[numbered(1), numbered(2)].concat());
-    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, true, now, effects));
+    rig.congested(server, true);
     rig.judge(Verdict::Pass);
     assert_eq!(rig.told(server), [format!("data {}", numbered(1))]);
     rig.server_gone(server);

@@ -8,7 +8,7 @@ use hubgate_core::id::{ConnectionId, GroupName, PluginName, ShardIndex, UserId};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{HubSettings, Settings};
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, HubCounters, MembershipRefusal, Outgoing};
+use hubgate_core::{CloseCause, HubCounters, Input, MembershipRefusal, Outgoing};
 use hubgate_wire::service::{ServiceMessage, UserJoinGroupWithAck};
 
 /// Longer than a hub is remembered that nobody uses.
@@ -112,9 +112,7 @@ fn a_hub_that_was_forgotten_begins_anew_and_meets_no_other() {
         message: Outgoing::call("said".into(), json("[]")),
         except: Default::default(),
     };
-    rig.tell(0, |shard, now, effects| {
-        shard.send_to_hub(&hub("old"), hubgate_core::filter::Origin::Rest, vec![send], 0, now, effects);
-    });
+    rig.submit(0, "old", vec![send]);
     assert_eq!((rig.received(new).len(), rig.received(again).len()), (0, 1));
 }
 
@@ -125,7 +123,7 @@ fn a_shard_that_has_not_noticed_that_a_hub_is_forgotten_goes_on_with_the_new_one
     rig.gone(first, CloseCause::Normal);
     rig.now = rig.now + LONG;
     // The other shard forgets it; the first one has not looked yet.
-    rig.tell(1, |shard, now, effects| shard.tick(now, effects));
+    rig.feed(1, Input::Tick);
     let before = total(&rig);
     let (here, there) = (open(&mut rig, 0, "chat", 2), open(&mut rig, 1, "chat", 3));
     for client in [here, there] {
@@ -144,10 +142,7 @@ fn a_hub_with_servers_memberships_or_a_name_in_the_configuration_is_kept() {
     rig.gone(client, CloseCause::Normal);
     let server = rig.server(0, "s", 0);
     for (name, ttl) in [("forever", None), ("for_a_while", Some(100))] {
-        rig.tell(0, |shard, now, effects| {
-            let joined = shard.join_user(&hub(name), (UserId::new("ann"), GroupName::new("g")), ttl, now, effects);
-            assert_eq!(joined, Ok(()));
-        });
+        assert_eq!(rig.join_user(0, name, (UserId::new("ann"), GroupName::new("g")), ttl), Ok(()));
     }
     rig.pass_with_pings(LONG, &[server]);
     assert_eq!(names(&rig, 0), ["chat", "for_a_while", "forever", "named"]);
@@ -159,7 +154,7 @@ fn a_hub_with_servers_memberships_or_a_name_in_the_configuration_is_kept() {
     rig.pass(LONG);
     assert_eq!(names(&rig, 0), ["forever"]);
     let leave = Action::LeaveAll(Member::User(UserId::new("ann")));
-    rig.tell(0, |shard, now, effects| shard.act_for_filter(&hub("forever"), vec![leave], now, effects));
+    rig.feed(0, Input::SubmitByFilter { hub: hub("forever"), actions: vec![leave] });
     rig.pass(Millis(250));
     rig.pass(LONG);
     assert_eq!(names(&rig, 0), [""; 0]);
@@ -178,7 +173,7 @@ fn a_hub_is_kept_while_filters_look_at_what_is_sent_to_it() {
     rig.pass(LONG);
     assert_eq!(names(&rig, 0), ["chat"]);
     rig.judge(Verdict::Pass);
-    assert_eq!(rig.done, [0]);
+    assert_eq!(rig.answers.len(), 1);
     rig.pass(LONG);
     assert_eq!(names(&rig, 0), [""; 0]);
 }
@@ -195,7 +190,7 @@ fn asking_for_a_hub_does_not_make_it() {
         HubQuestion::Join { connection: id, group: group.clone() },
         HubQuestion::Members { group, after: None, most: 1 },
     ] {
-        let answer = rig.shards[0].answer(&hub("invented"), question, Millis(0));
+        let answer = rig.ask(0, "invented", question);
         assert!(!matches!(answer, HubAnswer::Exists(true) | HubAnswer::Facts(Some(_))), "{answer:?}");
     }
     assert_eq!(names(&rig, 0), [""; 0]);
@@ -266,11 +261,8 @@ fn a_membership_beyond_the_bound_is_refused_and_whoever_waits_is_told() {
         rig.says(server, &join("e"));
         assert_eq!(rig.told(server), ["ack 7 4"]);
     }
-    rig.tell(1, |shard, now, effects| {
-        let user_and_group = (UserId::new("e"), GroupName::new("g"));
-        let joined = shard.join_user(&hub("chat"), user_and_group, None, now, effects);
-        assert_eq!(joined, Err(MembershipRefusal::HubFull));
-    });
+    let joined = rig.join_user(1, "chat", (UserId::new("e"), GroupName::new("g")), None);
+    assert_eq!(joined, Err(MembershipRefusal::HubFull));
     assert_eq!(rig.refusals, [MembershipRefusal::HubFull], "the log hears of it once");
     assert_eq!(total(&rig).memberships_refused, 3);
     assert_eq!(rig.shards[1].status().hubs[0].user_memberships, 4);
@@ -288,7 +280,7 @@ fn a_plugin_that_has_made_half_of_the_memberships_of_a_hub_makes_no_more() {
     assert_eq!(rig.refusals, [MembershipRefusal::PluginFull(PluginName::new("plugin"))]);
     let in_group = |rig: &mut Rig, user: &str| {
         let question = HubQuestion::UserInGroup { user: UserId::new(user), group: GroupName::new("g") };
-        matches!(rig.shards[1].answer(&hub("chat"), question, rig.now), HubAnswer::Exists(true))
+        matches!(rig.ask(1, "chat", question), HubAnswer::Exists(true))
     };
     assert_eq!(["a", "b", "c"].map(|user| in_group(&mut rig, user)), [true, true, false]);
     rig.run(1, vec![user_join(None, "c", None)]);

@@ -124,7 +124,7 @@ fn a_client_that_moves_away_from_a_congested_server_is_read_again() {
     let mut rig = Rig::new(1, default_mode());
     let old = rig.server(0, "old", 1);
     let (client, _) = rig.connect_proxied(0, None, &[old]);
-    rig.tell(0, |shard, now, effects| shard.server_congested(old.id, true, now, effects));
+    rig.congested(old, true);
     assert_eq!(rig.paused, [(0, client.slot)]);
     rig.server(0, "new", 0);
     fin(&mut rig, old, "fin:1");

@@ -670,7 +670,7 @@ fn clients_of_a_congested_server_are_not_read_until_it_has_caught_up() {
     let servers = [rig.server(0, "a", 0), rig.server(0, "b", 0)];
     let clients: Vec<_> = (0..4).map(|index| rig.connect_proxied(index % 2, None, &servers)).collect();
     let server = servers[0];
-    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, true, now, effects));
+    rig.congested(server, true);
     let of_server = |clients: &[(Client, Server)]| {
         clients
             .iter()
@@ -682,7 +682,7 @@ fn clients_of_a_congested_server_are_not_read_until_it_has_caught_up() {
     paused.sort();
     expected.sort();
     assert_eq!(paused, expected);
-    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, false, now, effects));
+    rig.congested(server, false);
     assert!(rig.paused.is_empty());
 }
 
@@ -690,10 +690,10 @@ fn clients_of_a_congested_server_are_not_read_until_it_has_caught_up() {
 fn a_client_that_is_routed_to_a_congested_server_is_not_read_until_it_has_caught_up() {
     let mut rig = Rig::new(2, default_mode());
     let server = rig.server(0, "a", 0);
-    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, true, now, effects));
+    rig.congested(server, true);
     let clients = [0, 1].map(|shard| rig.connect_proxied(shard, None, &[server]).0);
     assert_eq!(rig.paused, clients.map(|client| (client.shard, client.slot)), "also when their handshake is answered");
-    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, false, now, effects));
+    rig.congested(server, false);
     assert!(rig.paused.is_empty());
 }
 
@@ -705,11 +705,11 @@ fn the_answer_to_a_handshake_does_not_lift_what_else_holds_the_client() {
     rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
     rig.data(client, &"{\"type\":6}\x1e".repeat(7_000));
     assert_eq!(rig.paused, [(0, client.slot)], "it has said as much as may wait");
-    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, true, now, effects));
+    rig.congested(server, true);
     rig.answers(server, client, "{}\x1e");
     assert_eq!(rig.received(client), ["{}"]);
     assert_eq!(rig.paused, [(0, client.slot)]);
-    rig.tell(0, |shard, now, effects| shard.server_congested(server.id, false, now, effects));
+    rig.congested(server, false);
     assert!(rig.paused.is_empty());
 }
 

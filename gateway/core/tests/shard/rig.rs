@@ -4,17 +4,19 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use hubgate_core::delivery::Action;
-use hubgate_core::event::{UpstreamAnswer, UpstreamEvent, UpstreamFailure};
+use hubgate_core::event::{HubAnswer, HubQuestion, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::filter::{
     FilterSettings, Halves, HalvesByPlugin, Inspected, Inspection, InspectionNumber, OnError, Origin, Targets, Verdict,
 };
-use hubgate_core::id::{ConnectionId, HubName, PluginName, ServerConnectionId, ServerId, ShardIndex, UserId};
+use hubgate_core::id::{
+    ConnectionId, GroupName, HubName, PluginName, ServerConnectionId, ServerId, ShardIndex, UserId,
+};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, CloseCause, Effect, Identity, MembershipRefusal, NewClient, NewServerConnection, Order, Presence,
-    Shard, Shards, Slot,
+    ClientTimes, CloseCause, Effect, Identity, Input, MembershipRefusal, NewClient, NewServerConnection, Order,
+    Presence, Shard, Shards, Slot, Ticket,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -61,7 +63,9 @@ pub(crate) struct Rig {
     pub(crate) skipped: Vec<String>,
     /// What filters look at, oldest first.
     pub(crate) inspections: VecDeque<(usize, InspectionNumber, Box<Inspection>)>,
-    pub(crate) done: Vec<u64>,
+    /// Of senders and of whoever asked, until somebody takes them.
+    pub(crate) answers: HashMap<Ticket, HubAnswer>,
+    tickets: u64,
     pub(crate) unreadable: usize,
     pub(crate) paused_servers: Vec<ServerConnectionId>,
     /// Orders between shards wait in `unanswered`.
@@ -201,7 +205,8 @@ impl Rig {
             finished_servers: Vec::new(),
             skipped: Vec::new(),
             inspections: VecDeque::new(),
-            done: Vec::new(),
+            answers: HashMap::new(),
+            tickets: 0,
             unreadable: 0,
             paused_servers: Vec::new(),
             is_alone: false,
@@ -222,7 +227,8 @@ impl Rig {
     pub(crate) fn open_with(&mut self, shard: usize, hub_name: &str, id: ConnectionId, identity: Identity) -> Client {
         let (transport, times) = (self.transport, ClientTimes::default());
         let client = NewClient { hub: hub(hub_name), id, token: None, transport, identity, times };
-        let slot = self.shards[shard].client_opened(client, self.now);
+        let slot = self.shards[shard].next_slot();
+        self.feed(shard, Input::ClientOpened { slot, client: Box::new(client) });
         self.received.remove(&(shard, slot));
         self.finished.remove(&(shard, slot));
         self.paused.retain(|each| *each != (shard, slot));
@@ -249,8 +255,14 @@ impl Rig {
 
     /// A connection of a hub server whose transport is open.
     pub(crate) fn open_server(&mut self, shard: usize, name: &str) -> Server {
-        let new = NewServerConnection { hub: hub("chat"), server: ServerId::new(name) };
-        Server { shard, id: self.shards[shard].server_opened(new, self.now) }
+        let (id, server) = (self.shards[shard].next_server(), ServerId::new(name));
+        self.feed(shard, Input::ServerOpened { id, server: NewServerConnection { hub: hub("chat"), server } });
+        Server { shard, id }
+    }
+
+    /// A hub server is congested, or has caught up.
+    pub(crate) fn congested(&mut self, server: Server, is_congested: bool) {
+        self.feed(server.shard, Input::ServerCongested { id: server.id, is_congested });
     }
 
     /// What a hub server says.
@@ -267,11 +279,11 @@ impl Rig {
 
     /// At most so many messages off the front of what a hub server says.
     pub(crate) fn some_server_data(&mut self, server: Server, bytes: &mut &[u8], most: usize) {
-        self.tell(server.shard, |shard, now, effects| shard.server_data(server.id, bytes, most, now, effects));
+        self.feed(server.shard, Input::ServerData { id: server.id, bytes, most });
     }
 
     pub(crate) fn server_gone(&mut self, server: Server) {
-        self.tell(server.shard, |shard, now, effects| shard.server_gone(server.id, now, effects));
+        self.feed(server.shard, Input::ServerGone(server.id));
     }
 
     /// A hub server's words for one client.
@@ -334,7 +346,7 @@ impl Rig {
 
     /// At most so many messages off the front of what a client says.
     pub(crate) fn some_bytes(&mut self, client: Client, bytes: &mut &[u8], most: usize) {
-        self.tell(client.shard, |shard, now, effects| shard.client_data(client.slot, bytes, most, now, effects));
+        self.feed(client.shard, Input::ClientData { slot: client.slot, bytes, most });
     }
 
     /// Calls `method`, waiting for an answer.
@@ -346,15 +358,46 @@ impl Rig {
     }
 
     pub(crate) fn gone(&mut self, client: Client, cause: CloseCause) {
-        self.tell(client.shard, |shard, _, effects| shard.client_gone(client.slot, cause, effects));
+        self.feed(client.shard, Input::ClientGone { slot: client.slot, cause });
     }
 
     /// Does what a REST caller on `shard` asks for.
     pub(crate) fn run(&mut self, shard: usize, actions: Vec<Action>) {
-        let number = self.done.len() as u64;
-        self.tell(shard, |shard, now, effects| {
-            shard.send_to_hub(&hub("chat"), Origin::Rest, actions, number, now, effects);
-        });
+        self.submit(shard, "chat", actions);
+    }
+
+    /// The same for any hub.
+    pub(crate) fn submit(&mut self, shard: usize, name: &str, actions: Vec<Action>) {
+        let ticket = self.next_ticket();
+        self.feed(shard, Input::Submit { hub: hub(name), origin: Origin::Rest, actions, ticket });
+    }
+
+    /// Puts a user into a group, for a REST caller on `shard`.
+    pub(crate) fn join_user(
+        &mut self,
+        shard: usize,
+        name: &str,
+        (user, group): (UserId, GroupName),
+        ttl_seconds: Option<u32>,
+    ) -> Result<(), MembershipRefusal> {
+        let ticket = self.next_ticket();
+        self.feed(shard, Input::JoinUser { hub: hub(name), user, group, ttl_seconds, ticket });
+        match self.answers.remove(&ticket) {
+            Some(HubAnswer::UserJoined(joined)) => joined,
+            other => panic!("a user joins at once: {other:?}"),
+        }
+    }
+
+    /// What a shard knows of a hub.
+    pub(crate) fn ask(&mut self, shard: usize, name: &str, question: HubQuestion) -> HubAnswer {
+        let ticket = self.next_ticket();
+        self.feed(shard, Input::Ask { hub: hub(name), question, ticket });
+        self.answers.remove(&ticket).expect("a question is answered at once")
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
     }
 
     /// What filters look at longest; they go on looking.
@@ -371,18 +414,20 @@ impl Rig {
     pub(crate) fn judge_and_ask(&mut self, verdict: Verdict, actions: Vec<Action>) {
         let (shard, number, _) = self.inspections.pop_front().expect("filters look at something");
         let inspected = Inspected { verdict, actions };
-        self.tell(shard, |shard, now, effects| shard.inspected(number, inspected, now, effects));
+        self.feed(shard, Input::Inspected { number, inspected });
     }
 
     /// The filters that look longest take their time.
     pub(crate) fn let_wait(&mut self) {
         let (shard, number, _) = *self.inspections.front().expect("filters look at something");
-        self.tell(shard, |shard, _, effects| shard.inspection_waits(number, effects));
+        self.feed(shard, Input::InspectionWaits(number));
     }
 
     pub(crate) fn configure(&mut self, settings: Settings) {
         let (halves, settings) = (halves(&settings), Arc::new(settings));
-        self.shards.iter_mut().for_each(|shard| shard.configure(settings.clone(), halves.clone()));
+        for shard in 0..self.shards.len() {
+            self.feed(shard, Input::Configure { settings: settings.clone(), halves: halves.clone() });
+        }
     }
 
     /// Answers the oldest call that waits; gives its event.
@@ -393,7 +438,7 @@ impl Rig {
     ) -> UpstreamEvent {
         let (shard, slot, event) = self.calls.pop_front().expect("a call waits");
         let answer = UpstreamAnswer { result, actions };
-        self.tell(shard, |shard, now, effects| shard.upstream_answered(slot, answer, now, effects));
+        self.feed(shard, Input::UpstreamAnswered { slot, answer });
         event
     }
 
@@ -415,19 +460,19 @@ impl Rig {
     pub(crate) fn pass(&mut self, time: Millis) {
         self.now = self.now + time;
         for shard in 0..self.shards.len() {
-            self.tell(shard, |shard, now, effects| shard.tick(now, effects));
+            self.feed(shard, Input::Tick);
         }
     }
 
     /// Sends the clients of a shard away, all at once.
     pub(crate) fn drain(&mut self, shard: usize) {
-        self.tell(shard, |shard, now, effects| shard.drain(0, now, effects));
+        self.feed(shard, Input::Drain { per_second: 0 });
     }
 
     /// A client's transport has read what it had said when it was asked to leave.
     pub(crate) fn said_all(&mut self, client: Client) {
         self.leaving.retain(|each| *each != (client.shard, client.slot));
-        self.tell(client.shard, |shard, now, effects| shard.said_last_words(client.slot, now, effects));
+        self.feed(client.shard, Input::SaidLastWords(client.slot));
     }
 
     /// The messages that the client got since the last look, without their separators.
@@ -435,9 +480,10 @@ impl Rig {
         self.received.remove(&(client.shard, client.slot)).unwrap_or_default()
     }
 
-    pub(crate) fn tell(&mut self, shard: usize, event: impl FnOnce(&mut Shard, Millis, &mut Vec<Effect>)) {
+    /// Feeds a shard, and does what it wants done.
+    pub(crate) fn feed(&mut self, shard: usize, input: Input<'_, '_>) {
         let mut effects = Vec::new();
-        event(&mut self.shards[shard], self.now, &mut effects);
+        self.shards[shard].handle(input, self.now, &mut effects);
         for effect in effects {
             self.perform(shard, effect);
         }
@@ -464,7 +510,8 @@ impl Rig {
             Effect::FinishServer { to, detail } => self.finished_servers.push((to, detail)),
             Effect::ServerMessageSkipped { what, .. } => self.skipped.push(what),
             Effect::Inspect { number, inspection } => self.inspections.push_back((shard, number, inspection)),
-            Effect::Done(number) => self.done.push(number),
+            Effect::Answered { ticket, answer } => drop(self.answers.insert(ticket, answer)),
+            Effect::TokenOver(_) => {}
             Effect::Unreadable { .. } => self.unreadable += 1,
             Effect::PauseServer(id) => self.paused_servers.push(id),
             Effect::ResumeServer(id) => self.paused_servers.retain(|each| *each != id),
@@ -481,7 +528,7 @@ impl Rig {
         if self.is_alone {
             return self.unanswered.push((shard, hub.clone(), order));
         }
-        self.tell(shard, |shard, now, effects| shard.obey(hub, order, now, effects));
+        self.feed(shard, Input::Order { hub: hub.clone(), order });
     }
 
     /// The shards obey what was ordered while each was alone.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::rig::{Client, Rig, hub, json, settings};
+use crate::rig::{Client, Rig, json, settings};
 use hubgate_core::delivery::{Action, Except, Member, Target};
 use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::{ConnectionId, GroupName, ShardIndex, UserId};
@@ -399,23 +399,6 @@ fn a_users_membership_is_for_its_later_connections_too_until_it_ends() {
         let got = [present, next, late].map(|client| rig.received(client).contains(&said("x")));
         assert_eq!(got, [true, joins_at_once, joins_later], "{ttl:?}");
     }
-}
-
-#[test]
-fn a_token_opens_one_transport_of_its_hub_in_time() {
-    use hubgate_core::TokenRefusal;
-    let mut rig = Rig::new(1, settings());
-    let (id, token) = (ConnectionId::new(ShardIndex(0), [1; 16]), ConnectionId::new(ShardIndex(0), [2; 16]));
-    let shard = &mut rig.shards[0];
-    shard.negotiated(hub("chat"), id, token, Millis(0)).expect("there is room");
-    let mut claim = |token, name, at| shard.claim_token(token, &hub(name), Transport::LongPolling, Millis(at));
-    assert_eq!(claim(token, "other", 1), Err(TokenRefusal::Unknown));
-    assert_eq!(claim(token, "chat", 4_999), Ok((id, Vec::new())));
-    assert_eq!(claim(token, "chat", 4_999), Err(TokenRefusal::InUse(Transport::LongPolling)));
-    assert_eq!(claim(token, "other", 4_999), Err(TokenRefusal::Unknown));
-    let late = ConnectionId::new(ShardIndex(0), [3; 16]);
-    shard.negotiated(hub("chat"), id, late, Millis(0)).expect("there is room");
-    assert_eq!(shard.claim_token(late, &hub("chat"), Transport::WebSockets, Millis(5_000)), Err(TokenRefusal::Unknown));
 }
 
 /// Everything goes to a webhook.

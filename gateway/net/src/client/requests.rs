@@ -329,7 +329,7 @@ impl ShardThread {
     }
 
     /// A client has come with a token that may be good for longer than those before.
-    fn renew(&self, client: &HttpClient, times: TokenTimes) {
+    fn renew(self: &Rc<Self>, client: &HttpClient, times: TokenTimes) {
         client.valid_until.set(client.valid_until.get().max(times.valid_until));
         if let Some(slot) = client.slot.get() {
             self.token_renewed(slot, times.end);

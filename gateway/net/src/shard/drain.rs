@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use hubgate_core::Shard;
+use hubgate_core::{Input, Shard};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
@@ -21,9 +21,9 @@ impl ShardThread {
         loop {
             // A client that was just being upgraded may come while others leave.
             let pace = self.shared.settings().drain.closes;
-            self.tell(|core, now, effects| match farewell {
-                Farewell::Orderly => core.drain(pace, now, effects),
-                Farewell::AtOnce => core.drain_now(now, effects),
+            self.feed(match farewell {
+                Farewell::Orderly => Input::Drain { per_second: pace },
+                Farewell::AtOnce => Input::DrainNow,
             });
             match self.is_empty() {
                 true => {
@@ -47,6 +47,6 @@ impl ShardThread {
 
     /// Whether no client and no hub server is connected, and nobody waits for a send.
     pub(super) fn is_empty(&self) -> bool {
-        self.core.borrow().is_empty() && self.servers.borrow().is_empty() && self.sending.borrow().is_empty()
+        self.core.borrow().is_empty() && self.servers.borrow().is_empty() && self.asked.borrow().is_empty()
     }
 }

@@ -9,10 +9,10 @@ use hubgate_core::event::{UpstreamAnswer, UpstreamCall, UpstreamFailure};
 use hubgate_core::filter::{Inspected, Inspection, InspectionNumber, Refusal, Verdict};
 use hubgate_core::id::ServerConnectionId;
 use hubgate_core::settings::Handler;
-use hubgate_core::{CloseCause, Effect, Shards, Slot};
+use hubgate_core::{CloseCause, Effect, Input, Shards, Slot};
 use hubgate_wire::websocket::{Frame, close_code};
 
-use super::{Answer, ShardThread};
+use super::ShardThread;
 use crate::client::ClientLink;
 use crate::http::no_membership;
 use crate::outbox::Sharing;
@@ -23,7 +23,7 @@ const LONGEST_DETAIL: usize = 1024;
 
 impl ShardThread {
     /// Does what the core wants done; gives what comes of it at once.
-    pub(super) fn perform(self: &Rc<Self>, effect: Effect) -> Option<Answer> {
+    pub(super) fn perform(self: &Rc<Self>, effect: Effect) -> Option<Input<'static, 'static>> {
         match effect {
             Effect::Send { to, frame } => self.queue(to, frame, Sharing::Alone),
             Effect::Deliver { to, frame } => {
@@ -67,7 +67,7 @@ impl ShardThread {
             Effect::HearLastWords(slot) => match self.link(slot) {
                 Some(ClientLink::WebSocket(socket)) => socket.hear_last_words(),
                 // What it posts is read as it comes.
-                Some(ClientLink::Http(_)) => return Some(Answer::SaidLastWords(slot)),
+                Some(ClientLink::Http(_)) => return Some(Input::SaidLastWords(slot)),
                 None => {}
             },
             Effect::Call { slot, handler: Handler::Plugin(plugin), client, event } => {
@@ -78,11 +78,13 @@ impl ShardThread {
                 self.wait_for_answer(slot, Box::pin(Caught::new(call)));
             }
             Effect::Inspect { number, inspection } => return Some(self.inspect(number, inspection)),
-            Effect::Done(number) => {
-                if let Some(done) = self.sending.borrow_mut().remove(&number) {
-                    let _ = done.send(());
+            Effect::Answered { ticket, answer } => {
+                if let Some(asker) = self.asked.borrow_mut().remove(&ticket) {
+                    // Whoever asked may be gone.
+                    let _ = asker.send(answer);
                 }
             }
+            Effect::TokenOver(token) => self.connection_tokens.borrow_mut().remove(token),
             Effect::Unreadable { hub } => {
                 tracing::warn!(%hub, "something for clients was not sent: it is no hub message that filters could look at");
             }
@@ -145,30 +147,30 @@ impl ShardThread {
     }
 
     /// Shows a message to filters, which as a rule have looked at it when they are first polled.
-    fn inspect(self: &Rc<Self>, number: InspectionNumber, inspection: Box<Inspection>) -> Answer {
+    fn inspect(self: &Rc<Self>, number: InspectionNumber, inspection: Box<Inspection>) -> Input<'static, 'static> {
         let mut inspected = Box::pin(Caught::new(self.plugins.inspect(inspection)));
         match inspected.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(inspected) => Answer::Inspected(number, inspected.unwrap_or_else(refused)),
+            Poll::Ready(inspected) => Input::Inspected { number, inspected: inspected.unwrap_or_else(refused) },
             Poll::Pending => {
                 let shard = self.clone();
                 let tell = async move {
                     let inspected = inspected.await.unwrap_or_else(refused);
-                    shard.tell(|core, now, effects| core.inspected(number, inspected, now, effects));
+                    shard.feed(Input::Inspected { number, inspected });
                 };
                 // Whose message it is is not known here, and others wait for it.
                 self.spawn(PeerTask::Filter, tell, |shard| {
                     shard.shared.vitals.fail(format!("shard {} panicked over what filters said", shard.index.0));
                 });
-                Answer::InspectionWaits(number)
+                Input::InspectionWaits(number)
             }
         }
     }
 
     /// Calls a plugin. Most calls are over when they are first polled, so only one that waits gets a task.
-    fn call(self: &Rc<Self>, slot: Slot, call: UpstreamCall) -> Option<Answer> {
+    fn call(self: &Rc<Self>, slot: Slot, call: UpstreamCall) -> Option<Input<'static, 'static>> {
         let mut call: Pin<Box<dyn Future<Output = _>>> = Box::pin(Caught::new(self.plugins.call(call)));
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => Some(Answer::Upstream(slot, answer.unwrap_or_else(failed))),
+            Poll::Ready(answer) => Some(Input::UpstreamAnswered { slot, answer: answer.unwrap_or_else(failed) }),
             Poll::Pending => {
                 self.wait_for_answer(slot, call);
                 None
@@ -185,7 +187,7 @@ impl ShardThread {
         let shard = self.clone();
         let tell = async move {
             let answer = call.await.unwrap_or_else(failed);
-            let tell = || shard.tell(|core, now, effects| core.upstream_answered(slot, answer, now, effects));
+            let tell = || shard.feed(Input::UpstreamAnswered { slot, answer });
             match shard.link(slot) {
                 // It has asked for it.
                 Some(ClientLink::WebSocket(socket)) => socket.while_it_speaks(tell),

@@ -51,7 +51,11 @@ impl Guest {
         match self.ask(HubQuestion::Facts(id)).await? {
             // A plugin sees one hub only, whatever the shard knows.
             HubAnswer::Facts(facts) => facts.filter(|facts| facts.hub == hub),
-            HubAnswer::Exists(_) | HubAnswer::Joined(_) | HubAnswer::Members(_) | HubAnswer::InEffect => None,
+            HubAnswer::Exists(_)
+            | HubAnswer::Joined(_)
+            | HubAnswer::UserJoined(_)
+            | HubAnswer::Members(_)
+            | HubAnswer::InEffect => None,
         }
     }
 }

@@ -61,9 +61,14 @@ impl hub::Host for Guest {
         };
         Ok(match self.ask(HubQuestion::Exists(target)).await {
             Some(HubAnswer::Exists(exists)) => Ok(exists),
-            Some(HubAnswer::Facts(_) | HubAnswer::Joined(_) | HubAnswer::Members(_) | HubAnswer::InEffect) | None => {
-                Err("the gateway is stopping".to_owned())
-            }
+            Some(
+                HubAnswer::Facts(_)
+                | HubAnswer::Joined(_)
+                | HubAnswer::UserJoined(_)
+                | HubAnswer::Members(_)
+                | HubAnswer::InEffect,
+            )
+            | None => Err("the gateway is stopping".to_owned()),
         })
     }
 }

@@ -1,0 +1,72 @@
+//! What happens to a shard. Inputs are data: they can be printed, recorded and fed again.
+
+use std::sync::Arc;
+
+use crate::client_connection::NewClient;
+use crate::delivery::Action;
+use crate::effect::{CloseCause, Order};
+use crate::event::{HubQuestion, UpstreamAnswer};
+use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, Origin};
+use crate::id::{GroupName, HubName, ServerConnectionId, UserId};
+use crate::server_connection::NewServerConnection;
+use crate::settings::Settings;
+use crate::shard::Slot;
+use crate::time::Millis;
+
+/// Whoever asked for something: chosen by the asker, and given back with the answer in [`crate::Effect::Answered`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// One thing that happened, for [`crate::Shard::handle`].
+#[derive(Debug)]
+pub enum Input<'i, 'b> {
+    /// A client's transport is open; its handshake request comes next. `slot` is [`crate::Shard::next_slot`].
+    ClientOpened { slot: Slot, client: Box<NewClient> },
+    /// Bytes came from a client: the content of its messages, cut anywhere. At most `most` messages are taken off the front of
+    /// `bytes`, and no more than the client may say now. What is left is to come again once the client is read. No bytes at
+    /// all are a sign of life.
+    ClientData { slot: Slot, bytes: &'i mut &'b [u8], most: usize },
+    /// A client has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts.
+    TokenRenewed { slot: Slot, expiry: Millis },
+    /// All is read that a client had said when [`crate::Effect::HearLastWords`] asked for it.
+    SaidLastWords(Slot),
+    /// A client's transport is gone; nothing is sent to `slot` from now on.
+    ClientGone { slot: Slot, cause: CloseCause },
+    /// A hub server's transport is open; its handshake request comes next. `id` is [`crate::Shard::next_server`].
+    ServerOpened { id: ServerConnectionId, server: NewServerConnection },
+    /// Bytes came from a hub server: the content of its WebSocket messages, cut anywhere. At most `most` messages are taken off
+    /// the front of `bytes`, or all of it if it holds no more. What is left is to come again once the server is read.
+    ServerData { id: ServerConnectionId, bytes: &'i mut &'b [u8], most: usize },
+    /// A hub server reads too slowly for what its clients say, or has caught up.
+    ServerCongested { id: ServerConnectionId, is_congested: bool },
+    /// A hub server's transport is gone; nothing is sent to it from now on.
+    ServerGone(ServerConnectionId),
+    /// What came of an [`crate::Effect::Call`] for the client, whether that is still there or not.
+    UpstreamAnswered { slot: Slot, answer: UpstreamAnswer },
+    /// A hub's filters have looked at the message of an [`crate::Effect::Inspect`].
+    Inspected { number: InspectionNumber, inspected: Inspected },
+    /// The filters of a message take a while: whoever it comes from is not read meanwhile.
+    InspectionWaits(InspectionNumber),
+    /// What another shard forwarded.
+    Order { hub: HubName, order: Order },
+    /// A sender asks a hub for something, to be done in order. The hub's filters look at what is sent.
+    Submit { hub: HubName, origin: Origin, actions: Vec<Action>, ticket: Ticket },
+    /// A filter asks its hub for something, to be done in order. Filters do not look at it.
+    SubmitByFilter { hub: HubName, actions: Vec<Action> },
+    /// A caller with an access key puts a user's present and later connections into a group. `ttl_seconds` is that of
+    /// [`Action::Join`].
+    JoinUser { hub: HubName, user: UserId, group: GroupName, ttl_seconds: Option<u32>, ticket: Ticket },
+    /// A question about a hub, answered as far as this shard knows.
+    Ask { hub: HubName, question: HubQuestion, ticket: Ticket },
+    /// Time passed. The owner may wait [`crate::Shard::tick_period`] between two of these.
+    Tick,
+    /// Other settings hold from now on. Clients that are connected keep what they were promised: their deadlines change with
+    /// the next one that is met. Those that their hub's new mode does not allow are closed gradually, at
+    /// `mode_switch_closes` per second. `halves` are those of the plugins that are there now.
+    Configure { settings: Arc<Settings>, halves: HalvesByPlugin },
+    /// The gateway stops: clients leave, `per_second` of them on all shards together or all at once for 0, and hub servers are
+    /// told. To be repeated until [`crate::Shard::is_empty`], because time passes and clients come that were just connecting.
+    Drain { per_second: u32 },
+    /// The gateway stops at once: all clients leave, whatever they wait for.
+    DrainNow,
+}
