@@ -11,7 +11,8 @@ use hubgate_core::mode::Mode;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, Effect, Identity, Input, NewClient, NewServerConnection, Outgoing, Shard, Slot, Ticket,
+    ClientTimes, Effect, HashSeed, Identity, Input, NewClient, NewServerConnection, Outgoing, Presence, Shard, Slot,
+    Ticket,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -92,7 +93,8 @@ fn proxy(times: usize) {
         other_hubs: HubSettings { mode: Mode::Default, filters: Vec::new(), messages_per_second: 0 },
         ..settings()
     };
-    let mut shard = Shard::new(ShardIndex(0), 1, Arc::new(settings), Arc::default(), HalvesByPlugin::new());
+    let mut shard =
+        Shard::new(ShardIndex(0), 1, Arc::new(settings), presence(), HalvesByPlugin::new(), HashSeed::fixed());
     let mut effects = Vec::new();
     let (id, new) = (shard.next_server(), NewServerConnection { hub: hub(), server: ServerId::new("s") });
     shard.handle(Input::ServerOpened { id, server: new }, Millis(0), &mut effects);
@@ -133,6 +135,10 @@ fn written(message: &ServiceMessage<'_>) -> Vec<u8> {
     bytes
 }
 
+fn presence() -> Arc<Presence> {
+    Arc::new(Presence::new(HashSeed::fixed()))
+}
+
 fn hub() -> HubName {
     HubName::parse("hub").expect("a name")
 }
@@ -169,7 +175,8 @@ fn settings() -> Settings {
 
 /// A shard with connected clients.
 fn shard(clients: usize) -> (Shard, Vec<Slot>) {
-    let mut shard = Shard::new(ShardIndex(0), 1, Arc::new(settings()), Arc::default(), HalvesByPlugin::new());
+    let mut shard =
+        Shard::new(ShardIndex(0), 1, Arc::new(settings()), presence(), HalvesByPlugin::new(), HashSeed::fixed());
     let mut effects = Vec::new();
     let slots = (0..clients).map(|number| open(&mut shard, number, &mut effects).0).collect();
     (shard, slots)

@@ -54,7 +54,7 @@ pub struct Identity {
 }
 
 /// A hub of this shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HubIndex(pub(crate) u32);
 
 #[derive(Debug)]

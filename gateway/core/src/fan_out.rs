@@ -1,7 +1,5 @@
 //! How what a sender asks for reaches connections, here and on the other shards.
 
-use std::collections::HashSet;
-
 use hubgate_wire::websocket::Frame;
 
 use crate::client_connection::HubIndex;
@@ -9,6 +7,7 @@ use crate::closing::Closing;
 use crate::delivery::{Action, Except, Member, Target};
 use crate::effect::{CloseCause, Effect, Order, Shards};
 use crate::event::Joined;
+use crate::hash::SeededSet;
 use crate::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
 use crate::memberships::{Bounds, MembershipRefusal, NewMembership, Refused};
 use crate::outgoing::Outgoing;
@@ -16,8 +15,6 @@ use crate::reach::SendLog;
 use crate::registry::{Clients, LocalTarget};
 use crate::shard::{Shard, Slot};
 use crate::time::Millis;
-
-type Users<'a> = HashSet<&'a UserId, foldhash::fast::RandomState>;
 
 impl Shard {
     /// Does what a filter asks of a hub, in order. Filters do not see it.
@@ -235,8 +232,10 @@ impl Shard {
     /// Leaves out the clients of these users. What it takes grows with the clients and with the list, and not with their product.
     fn leave_out(&self, slots: &mut Vec<Slot>, users: &[UserId]) {
         let user_of = |slot: &Slot| self.clients[slot.0 as usize].facts()?.user_id.as_ref();
-        let present: Users<'_> = slots.iter().filter_map(user_of).collect();
-        let left_out: Users<'_> = users.iter().filter(|user| present.contains(user)).collect();
+        let mut present = SeededSet::with_hasher(self.seed.clone());
+        present.extend(slots.iter().filter_map(user_of));
+        let mut left_out = SeededSet::with_hasher(self.seed.clone());
+        left_out.extend(users.iter().filter(|user| present.contains(user)));
         slots.retain(|slot| user_of(slot).is_none_or(|user| !left_out.contains(user)));
     }
 

@@ -1,6 +1,6 @@
 //! What passes between a hub and its filters: messages on their way, and what a filter makes of them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,7 +56,7 @@ pub struct Halves {
 }
 
 /// The halves of all plugins that may be filters.
-pub type HalvesByPlugin = HashMap<PluginName, Arc<Halves>>;
+pub type HalvesByPlugin = BTreeMap<PluginName, Arc<Halves>>;
 
 /// The filters of a hub, in the order in which messages meet them. A clone shares them.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,5 @@
 //! The hubs of a shard. Their names come from outside, so a hub that nobody uses is forgotten.
 
-use std::collections::HashMap;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use slab::Slab;
 
 use crate::client_connection::HubIndex;
 use crate::filter::{Filters, HalvesByPlugin};
+use crate::hash::{HashSeed, SeededMap};
 use crate::hub_status::{HubCounters, HubStatus, ShardStatus};
 use crate::id::HubName;
 use crate::presence::Presence;
@@ -20,12 +20,13 @@ use crate::time::Millis;
 #[derive(Debug)]
 pub(crate) struct Hubs {
     all: Slab<Hub>,
-    by_name: HashMap<HubName, HubIndex>,
+    by_name: SeededMap<HubName, HubIndex>,
     presence: Arc<Presence>,
     /// What was counted in hubs that were forgotten.
     forgotten: HubCounters,
     /// How many hubs had been forgotten, on all shards, when this one last looked.
     seen_forgotten: u64,
+    seed: HashSeed,
 }
 
 /// What a hub that begins is made of.
@@ -36,10 +37,11 @@ pub(crate) struct HubSource<'a> {
 }
 
 impl Hubs {
-    pub(crate) fn new(presence: Arc<Presence>) -> Hubs {
+    pub(crate) fn new(presence: Arc<Presence>, seed: HashSeed) -> Hubs {
         Hubs {
             all: Slab::new(),
-            by_name: HashMap::new(),
+            by_name: SeededMap::with_hasher(seed.clone()),
+            seed,
             presence,
             forgotten: HubCounters::default(),
             seen_forgotten: 0,
@@ -65,7 +67,7 @@ impl Hubs {
         let own = settings.hub(name);
         let filters = Filters::new(&own.filters, halves);
         let has_own_label = settings.names(name) || presence.has_own_label();
-        let hub = Hub::new(name.clone(), presence, filters, own.messages_per_second, has_own_label);
+        let hub = Hub::new(name.clone(), presence, filters, own.messages_per_second, has_own_label, self.seed.clone());
         let index = HubIndex(self.all.insert(hub) as u32);
         self.by_name.insert(name.clone(), index);
         index

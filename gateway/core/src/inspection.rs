@@ -1,10 +1,9 @@
 //! Messages that filters look at, and what happens when they have done so.
 
-use std::collections::HashMap;
-
 use crate::closing::Closing;
 use crate::effect::{CloseCause, Effect};
 use crate::filter::{FilterMessage, Filters, Inspected, Inspection, InspectionNumber, Subject};
+use crate::hash::FixedMap;
 use crate::id::ConnectionId;
 use crate::inbound::InboundMessage;
 use crate::outbound::{HeldMessage, Sending};
@@ -17,7 +16,7 @@ use crate::time::Millis;
 /// The messages of a shard that filters look at.
 #[derive(Debug, Default)]
 pub(crate) struct Inspections {
-    pending: HashMap<InspectionNumber, Pending, foldhash::fast::RandomState>,
+    pending: FixedMap<InspectionNumber, Pending>,
     next: u64,
 }
 

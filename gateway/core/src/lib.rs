@@ -14,6 +14,7 @@ pub mod event;
 mod failure;
 mod fan_out;
 pub mod filter;
+mod hash;
 mod hub_status;
 mod hubs;
 pub mod id;
@@ -52,6 +53,7 @@ mod tokens;
 
 pub use client_connection::{ClientTimes, Identity, NewClient};
 pub use effect::{CloseCause, Effect, Order, Shards};
+pub use hash::HashSeed;
 pub use hub_status::{HubCounters, HubStatus, ShardStatus};
 pub use input::{Input, Ticket};
 pub use memberships::MembershipRefusal;

@@ -3,7 +3,7 @@
 //! One table for all hubs and shards, because a membership is the same everywhere and its bound is one number. It is looked
 //! at when a client connects and changed by whichever shard an action starts on; messages never touch it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -27,8 +27,8 @@ pub(crate) struct Memberships {
 
 #[derive(Debug, Default)]
 struct Table {
-    hubs: HashMap<HubName, HubMemberships>,
-    by_plugin: HashMap<PluginName, Share>,
+    hubs: BTreeMap<HubName, HubMemberships>,
+    by_plugin: BTreeMap<PluginName, Share>,
     /// Those with an end, by their end.
     expiring: BTreeSet<(Millis, HubName, UserId, GroupName)>,
     /// Hubs that have lost their last one, until somebody asks.
@@ -37,7 +37,7 @@ struct Table {
 
 #[derive(Debug, Default)]
 struct HubMemberships {
-    users: HashMap<UserId, Vec<Membership>>,
+    users: BTreeMap<UserId, Vec<Membership>>,
     share: Share,
 }
 

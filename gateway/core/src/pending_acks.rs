@@ -1,7 +1,8 @@
 //! Acks of hub servers that wait for other shards.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use crate::hash::FixedMap;
 use crate::id::ServerConnectionId;
 use crate::questions::{AckStatus, Page};
 use crate::time::Millis;
@@ -25,7 +26,7 @@ pub(crate) struct PendingAck {
 /// The acks of a shard's hub servers that wait.
 #[derive(Debug, Default)]
 pub(crate) struct PendingAcks {
-    pending: HashMap<u32, PendingAck, foldhash::fast::RandomState>,
+    pending: FixedMap<u32, PendingAck>,
     /// When they are too late, the oldest first; some have been answered meanwhile.
     deadlines: VecDeque<(Millis, u32)>,
     next: u32,

@@ -1,11 +1,12 @@
 //! What all shards of a gateway know together: which hubs there are, of each hub the shards of its users, its hub servers,
 //! and how many clients it has, and which groups users are in. Everything else passes between shards as orders.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::hash::{HashSeed, SeededMap};
 use crate::id::{HubName, PluginName, ShardIndex, UserId};
 use crate::memberships::Memberships;
 use crate::pace::Pace;
@@ -22,7 +23,7 @@ const IDLE_TIME: Millis = Millis(60_000);
 const MAX_IDLE: usize = 1_000;
 
 /// The presence of all hubs, for all shards of a gateway.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Presence {
     hubs: Mutex<Hubs>,
     pub(crate) memberships: Memberships,
@@ -32,18 +33,29 @@ pub struct Presence {
     pub(crate) pace: Pace,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Hubs {
-    by_name: HashMap<HubName, Arc<HubPresence>>,
+    by_name: BTreeMap<HubName, Arc<HubPresence>>,
     /// Hubs that nobody uses, by the time since when.
     idle: BTreeSet<(Millis, HubName)>,
     /// Those that the configuration does not name and that have labels of their own, in number.
     labelled: usize,
     /// When a shard last looked at its deadlines.
     now: Millis,
+    seed: HashSeed,
 }
 
 impl Presence {
+    pub fn new(seed: HashSeed) -> Presence {
+        let hubs = Hubs { by_name: BTreeMap::new(), idle: BTreeSet::new(), labelled: 0, now: Millis::default(), seed };
+        Presence {
+            hubs: Mutex::new(hubs),
+            memberships: Memberships::default(),
+            forgotten: AtomicU64::default(),
+            pace: Pace::default(),
+        }
+    }
+
     /// That of one hub; it begins when it is first asked for.
     pub(crate) fn hub(&self, name: &HubName, is_configured: bool) -> Arc<HubPresence> {
         self.hubs().hub(name, is_configured)
@@ -124,7 +136,7 @@ impl Hubs {
         }
         let has_own_label = !is_configured && self.labelled < MAX_LABELS;
         self.labelled += usize::from(has_own_label);
-        let hub = Arc::new(HubPresence { has_own_label, ..HubPresence::default() });
+        let hub = Arc::new(HubPresence::new(has_own_label, &self.seed));
         self.by_name.insert(name.clone(), hub.clone());
         self.note_if_idle(name);
         hub
@@ -142,7 +154,7 @@ impl Hubs {
 }
 
 /// What all shards know of one hub.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct HubPresence {
     /// Shards that use the hub, in number. Changes under the lock of [`Presence`].
     shards: AtomicUsize,
@@ -160,6 +172,19 @@ pub(crate) struct HubPresence {
 }
 
 impl HubPresence {
+    fn new(has_own_label: bool, seed: &HashSeed) -> HubPresence {
+        HubPresence {
+            shards: AtomicUsize::default(),
+            idle_since: AtomicU64::default(),
+            is_forgotten: AtomicBool::default(),
+            has_own_label,
+            clients: AtomicUsize::default(),
+            users: Users::new(seed),
+            servers: HubServers::default(),
+            heard: HeardOfHub::default(),
+        }
+    }
+
     pub(crate) fn is_forgotten(&self) -> bool {
         self.is_forgotten.load(Ordering::Relaxed)
     }
@@ -196,18 +221,17 @@ const PARTS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Users {
     parts: [Mutex<Part>; PARTS],
-    hasher: foldhash::fast::RandomState,
+    hasher: HashSeed,
 }
 
-type Part = HashMap<UserId, Vec<ShardIndex>, foldhash::fast::RandomState>;
-
-impl Default for Users {
-    fn default() -> Users {
-        Users { parts: std::array::from_fn(|_| Mutex::default()), hasher: Default::default() }
-    }
-}
+type Part = SeededMap<UserId, Vec<ShardIndex>>;
 
 impl Users {
+    fn new(seed: &HashSeed) -> Users {
+        let part = |_| Mutex::new(SeededMap::with_hasher(seed.clone()));
+        Users { parts: std::array::from_fn(part), hasher: seed.clone() }
+    }
+
     pub(crate) fn entered(&self, user: &UserId, shard: ShardIndex) {
         self.part(user).entry(user.clone()).or_default().push(shard);
     }
@@ -239,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_user_is_where_its_connections_are() {
-        let presence = Presence::default();
+        let presence = Presence::new(HashSeed::fixed());
         let hub = |name| presence.hub(&HubName::parse(name).expect("a name"), false);
         let (ann, bob) = (UserId::new("ann"), UserId::new("bob"));
         hub("chat").users.entered(&ann, ShardIndex(0));

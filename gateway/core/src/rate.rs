@@ -1,7 +1,7 @@
 //! How many messages one client, and all clients of a hub together, may say in a second. Whoever says more is read later: a
 //! second's worth may come at once, and each message after that waits until it is paid for by time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -85,7 +85,7 @@ pub(crate) struct Rates {
     /// Those that have said as much as one client may.
     clients: Vec<Waiting>,
     /// Those whose hub has heard as much as it may.
-    hubs: HashMap<HubIndex, HubQueue>,
+    hubs: BTreeMap<HubIndex, HubQueue>,
     /// Those that have their turn in this round.
     called: Vec<Waiting>,
     /// How often it was looked whose turn it is, from 1.
@@ -96,7 +96,7 @@ pub(crate) struct Rates {
 
 impl Default for Rates {
     fn default() -> Rates {
-        Rates { clients: Vec::new(), hubs: HashMap::new(), called: Vec::new(), round: 1, has_gaps: false }
+        Rates { clients: Vec::new(), hubs: BTreeMap::new(), called: Vec::new(), round: 1, has_gaps: false }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Who is in a hub on this shard, by user and by group.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use hubgate_wire::negotiate::Transport;
@@ -9,12 +8,13 @@ use indexmap::IndexSet;
 use crate::Slot;
 use crate::delivery::Target;
 use crate::filter::Filters;
+use crate::hash::{HashSeed, SeededMap};
 use crate::hub_status::HubCounters;
 use crate::id::{GroupName, HubName, UserId};
 use crate::presence::HubPresence;
 
 /// A set of clients that is walked fast and changed in constant time.
-pub(crate) type Clients = IndexSet<Slot, foldhash::fast::RandomState>;
+pub(crate) type Clients = IndexSet<Slot, foldhash::fast::FixedState>;
 
 /// The clients of one hub on this shard.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ pub(crate) struct Hub {
     clients: Clients,
     /// By the index of [`Transport`].
     by_transport: [usize; Transport::COUNT],
-    users: HashMap<UserId, Clients>,
-    groups: HashMap<GroupName, Clients>,
+    users: SeededMap<UserId, Clients>,
+    groups: SeededMap<GroupName, Clients>,
     /// Connections of hub servers that are open, and of others that only send.
     pub(crate) server_connections: usize,
     /// Clients, connections of hub servers, and senders that wait: the hub is forgotten only without them.
@@ -48,6 +48,7 @@ impl Hub {
         filters: Filters,
         messages_per_second: u32,
         has_own_label: bool,
+        seed: HashSeed,
     ) -> Hub {
         Hub {
             name,
@@ -57,8 +58,8 @@ impl Hub {
             has_unreadable: false,
             clients: Clients::default(),
             by_transport: [0; Transport::COUNT],
-            users: HashMap::new(),
-            groups: HashMap::new(),
+            users: SeededMap::with_hasher(seed.clone()),
+            groups: SeededMap::with_hasher(seed),
             server_connections: 0,
             occupants: 0,
             has_own_label,
@@ -116,7 +117,7 @@ impl Hub {
     }
 }
 
-fn remove_from<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Clients>, key: &K, slot: Slot) {
+fn remove_from<K: std::hash::Hash + Eq>(index: &mut SeededMap<K, Clients>, key: &K, slot: Slot) {
     if let Some(clients) = index.get_mut(key) {
         clients.swap_remove(&slot);
         if clients.is_empty() {

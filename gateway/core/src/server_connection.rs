@@ -264,7 +264,7 @@ impl Shard {
 
     /// A hub server's transport is gone; nothing is sent to `id` from now on.
     pub(crate) fn server_gone(&mut self, id: ServerConnectionId, now: Millis, effects: &mut Vec<Effect>) {
-        let Some(server) = self.servers.remove(&id) else {
+        let Some(server) = self.servers.swap_remove(&id) else {
             return;
         };
         if server.holds.has(Hold::Acks) {

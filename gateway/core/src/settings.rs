@@ -1,6 +1,6 @@
 //! The settings that the core decides by.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hubgate_wire::webhook::UrlTemplate;
@@ -13,7 +13,7 @@ use crate::time::Millis;
 /// The settings of all hubs.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub hubs: HashMap<HubName, HubSettings>,
+    pub hubs: BTreeMap<HubName, HubSettings>,
     /// Of hubs that are not named.
     pub other_hubs: HubSettings,
     /// The first item that matches an event gets it.

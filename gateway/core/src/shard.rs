@@ -1,13 +1,15 @@
 //! The connections of one worker thread and what they do to each other.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
+use foldhash::fast::FixedState;
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::handshake::{self, HandshakeRequest};
 use hubgate_wire::signalr::{HubMessage, HubProtocol};
 use hubgate_wire::websocket::{DataKind, Frame};
+use indexmap::IndexMap;
 use slab::Slab;
 
 use crate::calls::{CallQueue, DepartedCalls};
@@ -16,6 +18,7 @@ use crate::effect::{CloseCause, Effect};
 use crate::event::{ConnectionFacts, HubAnswer};
 use crate::failure;
 use crate::filter::HalvesByPlugin;
+use crate::hash::{FixedMap, HashSeed};
 use crate::hub_status::ShardStatus;
 use crate::hubs::{HubSource, Hubs};
 use crate::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
@@ -48,14 +51,14 @@ pub struct Shard {
     pub(crate) send_log: Option<Arc<dyn SendLog>>,
     pub(crate) hubs: Hubs,
     pub(crate) clients: Slab<ClientConnection>,
-    pub(crate) slots: HashMap<ConnectionId, Slot, foldhash::fast::RandomState>,
+    pub(crate) slots: FixedMap<ConnectionId, Slot>,
     /// The hub servers that are connected here.
-    pub(crate) servers: HashMap<ServerConnectionId, ServerConnection, foldhash::fast::RandomState>,
+    pub(crate) servers: IndexMap<ServerConnectionId, ServerConnection, FixedState>,
     pub(crate) next_server: u32,
     /// Hub servers that are not read because too many of their acks wait, in number.
     pub(crate) crowded_servers: usize,
     /// The clients of each server connection, whatever shard that is on.
-    pub(crate) clients_of_servers: HashMap<ServerConnectionId, Clients, foldhash::fast::RandomState>,
+    pub(crate) clients_of_servers: FixedMap<ServerConnectionId, Clients>,
     pub(crate) acks: PendingAcks,
     pub(crate) inspections: Inspections,
     pub(crate) departed: DepartedCalls,
@@ -64,19 +67,22 @@ pub struct Shard {
     pub(crate) rates: Rates,
     /// When clients were first sent away, once the gateway stops.
     pub(crate) drain_began: Option<Millis>,
+    pub(crate) seed: HashSeed,
     pub(crate) wheel: TimerWheel,
     /// By protocol.
     pub(crate) pings: [Frame; HubProtocol::COUNT],
 }
 
 impl Shard {
-    /// `presence` is that of all shards of the gateway; `halves` those of the plugins that are there.
+    /// `presence` is that of all shards of the gateway; `halves` those of the plugins that are there. Shards that are given the
+    /// same seed and the same inputs do the same.
     pub fn new(
         index: ShardIndex,
         shards: u16,
         settings: Arc<Settings>,
         presence: Arc<Presence>,
         halves: HalvesByPlugin,
+        seed: HashSeed,
     ) -> Shard {
         Shard {
             index,
@@ -84,19 +90,20 @@ impl Shard {
             settings,
             halves,
             send_log: None,
-            hubs: Hubs::new(presence),
+            hubs: Hubs::new(presence, seed.clone()),
             clients: Slab::new(),
-            slots: HashMap::default(),
-            servers: HashMap::default(),
+            slots: FixedMap::default(),
+            servers: IndexMap::default(),
             next_server: 0,
             crowded_servers: 0,
-            clients_of_servers: HashMap::default(),
+            clients_of_servers: FixedMap::default(),
             acks: PendingAcks::default(),
             inspections: Inspections::default(),
             departed: DepartedCalls::default(),
             misfits: VecDeque::new(),
             rates: Rates::default(),
             drain_began: None,
+            seed,
             wheel: TimerWheel::new(),
             pings: HubProtocol::ALL.map(|protocol| protocol.frame(&HubMessage::Ping)),
         }

@@ -1,10 +1,11 @@
 //! The connection tokens that negotiation gives out, and what they open.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::handshake;
 
+use crate::hash::FixedMap;
 use crate::id::{ConnectionId, HubName};
 use crate::time::Millis;
 
@@ -12,13 +13,13 @@ use crate::time::Millis;
 /// ([`crate::Effect::TokenOver`]).
 #[derive(Debug, Default)]
 pub struct ConnectionTokens {
-    states: HashMap<ConnectionId, TokenState>,
+    states: FixedMap<ConnectionId, TokenState>,
     /// Those that were given out, in the order in which they expire.
     expiring: VecDeque<(Millis, ConnectionId)>,
     /// What those take up that were not used yet, in bytes.
     unused: usize,
     /// The same by hub.
-    unused_of: HashMap<HubName, usize, foldhash::fast::RandomState>,
+    unused_of: BTreeMap<HubName, usize>,
     /// What their clients have posted early, in bytes.
     early: usize,
 }

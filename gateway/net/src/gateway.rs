@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
-use hubgate_core::Presence;
 use hubgate_core::time::Millis;
+use hubgate_core::{HashSeed, Presence};
 use hubgate_plugin_host::PluginHost;
 use hubgate_wire::endpoint::Endpoint;
 use prometheus_client::registry::Registry;
@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) loads: Loads,
     pub(crate) http_places: Arc<HttpPlaces>,
     pub(crate) presence: Arc<Presence>,
+    /// Of all shards.
+    pub(crate) hash_seed: HashSeed,
     pub(crate) outboxes: Arc<Outboxes>,
     pub(crate) metrics: Metrics,
     pub(crate) refusal_log: RefusalLog,
@@ -209,6 +211,7 @@ impl Gateway {
         let vitals = Arc::new(Vitals::new(settings.shards, Some(plugins.clone())));
         let loads = Loads::new(settings.shards, vitals.clone());
         let outboxes = Arc::new(Outboxes::new(settings.limits.outboxes));
+        let hash_seed = HashSeed::random();
         let shared = Shared {
             vitals,
             settings: ArcSwap::from_pointee(listening_at(listen, settings)),
@@ -216,7 +219,8 @@ impl Gateway {
             admission: Arc::default(),
             loads,
             http_places: Arc::default(),
-            presence: Arc::default(),
+            presence: Arc::new(Presence::new(hash_seed.clone())),
+            hash_seed,
             outboxes,
             metrics: Metrics::new(registry),
             refusal_log: RefusalLog::default(),

@@ -167,7 +167,7 @@ pub(crate) mod tests {
         let hub = HubSettings { cors: CorsOrigins::NONE, anonymous_negotiate: false };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let core = core::Settings {
-            hubs: HashMap::new(),
+            hubs: Default::default(),
             other_hubs: core::HubSettings { mode: Mode::Default, filters: Vec::new(), messages_per_second: 0 },
             upstream: Vec::new(),
             limits: core::Limits {

@@ -109,7 +109,8 @@ pub(crate) async fn run(
 ) {
     let settings = shared.settings().clone();
     let (count, presence) = (inboxes.len() as u16, shared.presence.clone());
-    let mut core = Shard::new(index, count, settings.core.clone(), presence, plugins.halves());
+    let seed = shared.hash_seed.clone();
+    let mut core = Shard::new(index, count, settings.core.clone(), presence, plugins.halves(), seed);
     core.log_sends(Arc::new(SentLines));
     let peers = inboxes.into_iter().map(Peer::new).collect();
     let (releases, mut released) = mpsc::unbounded_channel();

@@ -1,11 +1,12 @@
 //! Random events on shards and on a naive hub must look the same to every client.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::rig::{Client, Rig, Server, default_mode, json, settings};
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::id::{GroupName, UserId};
-use hubgate_core::{CloseCause, Outgoing};
+use hubgate_core::time::Millis;
+use hubgate_core::{CloseCause, Input, Outgoing};
 use hubgate_wire::service::{
     BroadcastData, GroupBroadcastData, JoinGroupWithAck, LeaveGroupWithAck, MultiConnectionData, ServiceMessage,
     UserData, UserJoinGroupWithAck, UserLeaveGroupWithAck,
@@ -56,12 +57,12 @@ fn event() -> impl Strategy<Value = Event> {
 #[derive(Default)]
 struct Model {
     clients: Vec<ModelClient>,
-    memberships: HashSet<(u8, u8)>,
+    memberships: BTreeSet<(u8, u8)>,
 }
 
 struct ModelClient {
     user: u8,
-    groups: HashSet<u8>,
+    groups: BTreeSet<u8>,
     is_here: bool,
 }
 
@@ -282,5 +283,43 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// What shards with hub servers are fed and what they want done, printed, while some time passes and at the end all leave.
+fn journal(events: &[(Event, usize)], shards: u16) -> Vec<String> {
+    let mut rig = Rig::new(shards, default_mode());
+    rig.journal = Some(Default::default());
+    let servers: Vec<_> = (0..6).map(|index| rig.server(index % usize::from(shards), "s", 0)).collect();
+    let (mut model, mut clients) = (Model::default(), Vec::new());
+    for (event, which) in events.iter().filter(|(event, _)| !matches!(event, Event::Leave { .. })) {
+        if !is_possible(event, &model) {
+            continue;
+        }
+        model.apply(event);
+        match event {
+            Event::Connect { user } => {
+                let shard = which % usize::from(shards);
+                clients.push(rig.connect_proxied(shard, Some(&format!("u{user}")), &servers).0);
+            }
+            other => by_server(&mut rig, servers[*which], other, &clients),
+        }
+        servers.iter().for_each(|server| drop(rig.told(*server)));
+    }
+    rig.pass(Millis(5_000));
+    (0..usize::from(shards)).for_each(|shard| rig.feed(shard, Input::DrainNow));
+    rig.pass(Millis(250));
+    rig.journal.take().unwrap_or_default().into_inner()
+}
+
+proptest! {
+    #[test]
+    fn shards_do_the_same_whenever_they_are_fed_the_same(
+        events in proptest::collection::vec((event(), 0..4usize), 1..40),
+        shards in 1..4u16,
+    ) {
+        let first = journal(&events, shards);
+        prop_assert!(first.iter().any(|line| line.contains("ToServer")));
+        prop_assert_eq!(first, journal(&events, shards));
     }
 }

@@ -1,6 +1,7 @@
 //! Shards without a network: what they want done is done to lists.
 
-use std::collections::{HashMap, VecDeque};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use hubgate_core::delivery::Action;
@@ -15,8 +16,8 @@ use hubgate_core::mode::Mode;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, CloseCause, Effect, Identity, Input, MembershipRefusal, NewClient, NewServerConnection, Order,
-    Presence, Shard, Shards, Slot, Ticket,
+    ClientTimes, CloseCause, Effect, HashSeed, Identity, Input, MembershipRefusal, NewClient, NewServerConnection,
+    Order, Presence, Shard, Shards, Slot, Ticket,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -43,8 +44,8 @@ pub(crate) struct Rig {
     pub(crate) now: Millis,
     /// Calls of upstream that have no answer yet, oldest first.
     pub(crate) calls: VecDeque<(usize, Slot, UpstreamEvent)>,
-    received: HashMap<(usize, Slot), Vec<String>>,
-    pub(crate) finished: HashMap<(usize, Slot), CloseCause>,
+    received: BTreeMap<(usize, Slot), Vec<String>>,
+    pub(crate) finished: BTreeMap<(usize, Slot), CloseCause>,
     /// Clients that the core has forgotten.
     pub(crate) forgotten: Vec<(usize, Slot)>,
     /// How often the log was told that calls are dropped.
@@ -58,13 +59,13 @@ pub(crate) struct Rig {
     pub(crate) transport: Transport,
     /// Clients whose last words are to be heard.
     pub(crate) leaving: Vec<(usize, Slot)>,
-    to_servers: HashMap<ServerConnectionId, Vec<u8>>,
+    to_servers: BTreeMap<ServerConnectionId, Vec<u8>>,
     pub(crate) finished_servers: Vec<(ServerConnectionId, String)>,
     pub(crate) skipped: Vec<String>,
     /// What filters look at, oldest first.
     pub(crate) inspections: VecDeque<(usize, InspectionNumber, Box<Inspection>)>,
     /// Of senders and of whoever asked, until somebody takes them.
-    pub(crate) answers: HashMap<Ticket, HubAnswer>,
+    pub(crate) answers: BTreeMap<Ticket, HubAnswer>,
     tickets: u64,
     pub(crate) unreadable: usize,
     pub(crate) paused_servers: Vec<ServerConnectionId>,
@@ -74,12 +75,14 @@ pub(crate) struct Rig {
     /// Clients do not look at what they get.
     pub(crate) takes_garbage: bool,
     ids: u8,
+    /// What the shards were fed and what they wanted, printed, if somebody wants to know.
+    pub(crate) journal: Option<RefCell<Vec<String>>>,
 }
 
 /// Serverless hubs with one plugin for everything; small bounds, so that tests reach them.
 pub(crate) fn settings() -> Settings {
     Settings {
-        hubs: HashMap::new(),
+        hubs: BTreeMap::new(),
         other_hubs: HubSettings { mode: Mode::Serverless, filters: Vec::new(), messages_per_second: 0 },
         upstream: vec![UpstreamItem {
             hubs: Pattern::Any,
@@ -185,15 +188,18 @@ pub(crate) fn hub(name: &str) -> HubName {
 
 impl Rig {
     pub(crate) fn new(shards: u16, settings: Settings) -> Rig {
-        let (halves, presence) = (halves(&settings), Arc::<Presence>::default());
+        let (halves, presence) = (halves(&settings), Arc::new(Presence::new(HashSeed::fixed())));
         let settings = Arc::new(settings);
-        let shard = |index| Shard::new(ShardIndex(index), shards, settings.clone(), presence.clone(), halves.clone());
+        let shard = |index| {
+            let (settings, presence, halves) = (settings.clone(), presence.clone(), halves.clone());
+            Shard::new(ShardIndex(index), shards, settings, presence, halves, HashSeed::fixed())
+        };
         Rig {
             shards: (0..shards).map(shard).collect(),
             now: Millis(0),
             calls: VecDeque::new(),
-            received: HashMap::new(),
-            finished: HashMap::new(),
+            received: BTreeMap::new(),
+            finished: BTreeMap::new(),
             forgotten: Vec::new(),
             told_of_drops: 0,
             refusals: Vec::new(),
@@ -201,11 +207,11 @@ impl Rig {
             probed: Vec::new(),
             transport: Transport::WebSockets,
             leaving: Vec::new(),
-            to_servers: HashMap::new(),
+            to_servers: BTreeMap::new(),
             finished_servers: Vec::new(),
             skipped: Vec::new(),
             inspections: VecDeque::new(),
-            answers: HashMap::new(),
+            answers: BTreeMap::new(),
             tickets: 0,
             unreadable: 0,
             paused_servers: Vec::new(),
@@ -213,6 +219,7 @@ impl Rig {
             unanswered: Vec::new(),
             takes_garbage: false,
             ids: 0,
+            journal: None,
         }
     }
 
@@ -483,9 +490,17 @@ impl Rig {
     /// Feeds a shard, and does what it wants done.
     pub(crate) fn feed(&mut self, shard: usize, input: Input<'_, '_>) {
         let mut effects = Vec::new();
+        self.note(|| format!("{shard} {:?} {input:?}", self.now));
         self.shards[shard].handle(input, self.now, &mut effects);
+        self.note(|| format!("{effects:?}"));
         for effect in effects {
             self.perform(shard, effect);
+        }
+    }
+
+    fn note(&self, line: impl FnOnce() -> String) {
+        if let Some(journal) = &self.journal {
+            journal.borrow_mut().push(line());
         }
     }
 
