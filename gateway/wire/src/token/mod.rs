@@ -11,7 +11,9 @@ mod value;
 
 use std::fmt;
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use crate::depth::DEEPEST_MESSAGE;
@@ -28,21 +30,52 @@ const NOT_BEFORE_LEEWAY: u64 = 300;
 const MOST_SHOWN_AUDIENCES: usize = 3;
 const LONGEST_SHOWN_AUDIENCE: usize = 200;
 
+/// The header of the tokens that are signed here.
+const HEADER: &str = r#"{"typ":"JWT","alg":"HS256"}"#;
+
 /// One access key: signs and checks tokens.
 #[derive(Clone)]
 pub struct AccessKey {
     text: Box<str>,
-    verifying: DecodingKey,
-    /// What it would be if it stood for bytes in base64. It opens nothing: many who sign take it for that.
-    decoded: Option<DecodingKey>,
+    signing: Signing,
+    /// What it would be if it stood for bytes in base64. It opens nothing, but signers often take it for that.
+    decoded: Option<Signing>,
+}
+
+/// A secret, made ready for both algorithms.
+#[derive(Clone)]
+struct Signing {
+    hs256: hmac::Key,
+    hs512: hmac::Key,
+}
+
+#[derive(Clone, Copy)]
+enum Algorithm {
+    Hs256,
+    Hs512,
+}
+
+impl Signing {
+    fn new(secret: &[u8]) -> Signing {
+        Signing { hs256: hmac::Key::new(hmac::HMAC_SHA256, secret), hs512: hmac::Key::new(hmac::HMAC_SHA512, secret) }
+    }
+
+    /// Compares in constant time.
+    fn has_signed(&self, message: &str, signature: &[u8], algorithm: Algorithm) -> bool {
+        let key = match algorithm {
+            Algorithm::Hs256 => &self.hs256,
+            Algorithm::Hs512 => &self.hs512,
+        };
+        hmac::verify(key, message.as_bytes(), signature).is_ok()
+    }
 }
 
 impl AccessKey {
     pub fn new(text: &str) -> AccessKey {
         AccessKey {
             text: text.into(),
-            verifying: DecodingKey::from_secret(text.as_bytes()),
-            decoded: DecodingKey::from_base64_secret(text).ok(),
+            signing: Signing::new(text.as_bytes()),
+            decoded: BASE64_STANDARD.decode(text).ok().map(|secret| Signing::new(&secret)),
         }
     }
 
@@ -53,8 +86,12 @@ impl AccessKey {
 
     /// Signs `claims` with HS256.
     pub fn sign(&self, claims: &serde_json::Map<String, Value>) -> String {
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(self.text.as_bytes()))
-            .expect("a secret signs with HS256 and a map is JSON")
+        let claims = serde_json::to_vec(claims).expect("a map is JSON");
+        let mut token = format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(HEADER), BASE64_URL_SAFE_NO_PAD.encode(claims));
+        let signature = hmac::sign(&self.signing.hs256, token.as_bytes());
+        token.push('.');
+        BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        token
     }
 }
 
@@ -104,12 +141,10 @@ impl Claims {
     /// Checks the signature of `token` with each of `keys`, and its times against `now`, in seconds since 1970. The
     /// audience is left to [`Claims::check_audience`].
     pub fn verify(token: &str, keys: &[AccessKey], now: u64) -> Result<Claims, TokenError> {
-        let check = |signature: &str, message: &str, algorithm| {
-            let signs = |key: &DecodingKey| {
-                jsonwebtoken::crypto::verify(signature, message.as_bytes(), key, algorithm).unwrap_or(false)
-            };
+        let check = |signature: &[u8], message: &str, algorithm| {
+            let signs = |key: &Signing| key.has_signed(message, signature, algorithm);
             let is_decoded = || keys.iter().filter_map(|key| key.decoded.as_ref()).any(signs);
-            match keys.iter().any(|key| signs(&key.verifying)) {
+            match keys.iter().any(|key| signs(&key.signing)) {
                 true => Ok(()),
                 false if is_decoded() => Err(TokenError::DecodedKey),
                 false => Err(TokenError::WrongKey),
@@ -126,7 +161,7 @@ impl Claims {
 
     fn read(
         token: &str,
-        check_signature: impl FnOnce(&str, &str, Algorithm) -> Result<(), TokenError>,
+        check_signature: impl FnOnce(&[u8], &str, Algorithm) -> Result<(), TokenError>,
     ) -> Result<Claims, TokenError> {
         if token.len() > LONGEST_TOKEN {
             return Err(TokenError::TooLong);
@@ -134,7 +169,8 @@ impl Claims {
         let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, claims) = message.split_once('.').ok_or(TokenError::Malformed)?;
         let algorithm = algorithm(header)?;
-        check_signature(signature, message, algorithm)?;
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::WrongKey)?;
+        check_signature(&signature, message, algorithm)?;
         Ok(Claims(UniqueMembers::decode(claims).ok_or(TokenError::BadClaims)?))
     }
 
@@ -200,8 +236,8 @@ fn algorithm(header: &str) -> Result<Algorithm, TokenError> {
         return Err(TokenError::Critical);
     }
     match header.get("alg").and_then(ClaimValue::as_text) {
-        Some("HS256") => Ok(Algorithm::HS256),
-        Some("HS512") => Ok(Algorithm::HS512),
+        Some("HS256") => Ok(Algorithm::Hs256),
+        Some("HS512") => Ok(Algorithm::Hs512),
         _ => Err(TokenError::Malformed),
     }
 }

@@ -1,5 +1,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
 use super::value::LATEST_TIME;
@@ -28,6 +29,18 @@ fn both_keys_and_both_algorithms_are_accepted() {
     }
     let refused = Claims::verify(&sign(Algorithm::HS384, json!({"exp": NOW + 1})), &keys(), NOW);
     assert_eq!(refused.unwrap_err(), TokenError::Malformed);
+}
+
+#[test]
+fn another_implementation_accepts_what_is_signed_here() {
+    let claims = json!({"exp": NOW + 1, "aud": "http://localhost/client/?hub=chat"});
+    let token = keys()[1].sign(claims.as_object().expect("an object"));
+    let key = jsonwebtoken::DecodingKey::from_secret(b"second-key-of-the-gateway");
+    let mut validation = jsonwebtoken::Validation::new(Algorithm::HS256);
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    let read = jsonwebtoken::decode::<Value>(&token, &key, &validation).expect("it is signed with that key");
+    assert_eq!((read.claims, read.header.typ.as_deref()), (claims, Some("JWT")));
 }
 
 #[test]
