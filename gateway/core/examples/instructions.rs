@@ -184,9 +184,9 @@ fn shard(clients: usize) -> (Shard, Vec<Slot>) {
 
 /// A client whose handshake request has come.
 fn open(shard: &mut Shard, number: usize, effects: &mut Vec<Effect>) -> (Slot, ConnectionId) {
-    let mut random = [0; 16];
+    let mut random = [0; 12];
     random[..8].copy_from_slice(&number.to_be_bytes());
-    let id = ConnectionId::new(ShardIndex(0), random);
+    let id = ConnectionId::new(ShardIndex(0).into(), random);
     let identity = Identity {
         user_id: None,
         claims: Default::default(),

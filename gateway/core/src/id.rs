@@ -138,6 +138,24 @@ pub struct InvalidGroupName;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardIndex(pub u16);
 
+/// A gateway among those that serve as one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u32);
+
+/// A shard, on whatever node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardAddress {
+    pub node: NodeId,
+    pub shard: ShardIndex,
+}
+
+impl From<ShardIndex> for ShardAddress {
+    /// The address of a shard of a gateway that serves alone.
+    fn from(shard: ShardIndex) -> ShardAddress {
+        ShardAddress { node: NodeId::default(), shard }
+    }
+}
+
 /// A connection of a hub server: the shard that it is on, and its number there, which no other one ever has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerConnectionId {
@@ -145,8 +163,8 @@ pub struct ServerConnectionId {
     pub number: u32,
 }
 
-/// A connection's public id: 128 random bits and the shard that owns the connection, as 24 characters of base64url. What
-/// names a connection therefore says where it lives.
+/// A connection's public id: 96 random bits and the address of the shard that owns the connection, as 24 characters of
+/// base64url. What names a connection therefore says where it lives.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId([u8; 24]);
 
@@ -164,11 +182,12 @@ const DIGITS: [u8; 256] = {
 };
 
 impl ConnectionId {
-    /// An id on `shard`. `random` must come from a secure source where the id is a secret (a connection token).
-    pub fn new(shard: ShardIndex, random: [u8; 16]) -> ConnectionId {
+    /// An id on `owner`. `random` must come from a secure source where the id is a secret (a connection token).
+    pub fn new(owner: ShardAddress, random: [u8; 12]) -> ConnectionId {
         let mut bytes = [0; 18];
-        bytes[..16].copy_from_slice(&random);
-        bytes[16..].copy_from_slice(&shard.0.to_be_bytes());
+        bytes[..12].copy_from_slice(&random);
+        bytes[12..16].copy_from_slice(&owner.node.0.to_be_bytes());
+        bytes[16..].copy_from_slice(&owner.shard.0.to_be_bytes());
         let mut text = [0; 24];
         URL_SAFE_NO_PAD.encode_slice(bytes, &mut text).expect("18 bytes are 24 characters");
         ConnectionId(text)
@@ -182,10 +201,16 @@ impl ConnectionId {
     }
 
     /// The shard that owns the connection.
+    pub fn owner(&self) -> ShardAddress {
+        // The last 6 of 18 bytes are the last 8 digits, of 6 bits each.
+        let digits = self.0[16..].iter().map(|byte| u64::from(DIGITS[usize::from(*byte)]));
+        let bits = digits.fold(0, |bits, digit| bits << 6 | digit);
+        ShardAddress { node: NodeId((bits >> 16) as u32), shard: ShardIndex(bits as u16) }
+    }
+
+    /// The place of that shard among the shards of its node.
     pub fn shard(&self) -> ShardIndex {
-        // The last two of 18 bytes are the lower bits of the last three digits, of 6 bits each.
-        let digits = self.0[21..].iter().map(|byte| u16::from(DIGITS[usize::from(*byte)]));
-        ShardIndex(digits.fold(0, |bits, digit| bits << 6 | digit))
+        self.owner().shard
     }
 
     pub fn as_str(&self) -> &str {
@@ -202,10 +227,13 @@ mod tests {
     #[test]
     fn an_id_says_where_its_connection_lives() {
         for shard in [0, 1, 2, 63, 64, 4095, 4096, 65_535] {
-            for random in [[0; 16], [255; 16], [0x5a; 16]] {
-                let id = ConnectionId::new(ShardIndex(shard), random);
-                let read = ConnectionId::parse(id.as_str()).expect("its own text");
-                assert_eq!((read, read.shard()), (id, ShardIndex(shard)));
+            for node in [0, 1, 0x1234_5678, u32::MAX] {
+                for random in [[0; 12], [255; 12], [0x5a; 12]] {
+                    let owner = ShardAddress { node: NodeId(node), shard: ShardIndex(shard) };
+                    let id = ConnectionId::new(owner, random);
+                    let read = ConnectionId::parse(id.as_str()).expect("its own text");
+                    assert_eq!((read, read.owner(), read.shard()), (id, owner, ShardIndex(shard)));
+                }
             }
         }
     }

@@ -174,9 +174,9 @@ mod tests {
     const NOW: Millis = Millis(0);
 
     fn id(number: u32) -> ConnectionId {
-        let mut random = [0; 16];
+        let mut random = [0; 12];
         random[..4].copy_from_slice(&number.to_be_bytes());
-        ConnectionId::new(ShardIndex(0), random)
+        ConnectionId::new(ShardIndex(0).into(), random)
     }
 
     fn hub() -> HubName {

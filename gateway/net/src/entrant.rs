@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     fn claimed() -> (ConnectionId, ClaimedToken, mpsc::UnboundedReceiver<ConnectionId>) {
-        let [token, id] = [1, 2].map(|byte| ConnectionId::new(ShardIndex(0), [byte; 16]));
+        let [token, id] = [1, 2].map(|byte| ConnectionId::new(ShardIndex(0).into(), [byte; 12]));
         let (releases, released) = mpsc::unbounded_channel();
         (token, ClaimedToken::new(token, id, releases), released)
     }

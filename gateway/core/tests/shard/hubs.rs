@@ -30,9 +30,9 @@ fn naming(mut settings: Settings, name: &str) -> Settings {
 
 /// A client of any hub, with one of very many ids.
 fn open(rig: &mut Rig, shard: u16, hub_name: &str, number: u64) -> Client {
-    let mut random = [7; 16];
+    let mut random = [7; 12];
     random[..8].copy_from_slice(&number.to_be_bytes());
-    rig.open_with(usize::from(shard), hub_name, ConnectionId::new(ShardIndex(shard), random), identity(None))
+    rig.open_with(usize::from(shard), hub_name, ConnectionId::new(ShardIndex(shard).into(), random), identity(None))
 }
 
 fn names(rig: &Rig, shard: usize) -> Vec<String> {
@@ -182,7 +182,7 @@ fn a_hub_is_kept_while_filters_look_at_what_is_sent_to_it() {
 fn asking_for_a_hub_does_not_make_it() {
     let mut rig = Rig::new(1, quiet());
     let (user, group) = (UserId::new("ann"), GroupName::new("g"));
-    let id = ConnectionId::new(ShardIndex(0), [1; 16]);
+    let id = ConnectionId::new(ShardIndex(0).into(), [1; 12]);
     for question in [
         HubQuestion::Exists(Target::All),
         HubQuestion::Facts(id),

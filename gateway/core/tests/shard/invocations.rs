@@ -85,7 +85,7 @@ fn the_answer_finds_another_connection_of_a_caller_whose_own_is_lost() {
 #[test]
 fn a_call_that_cannot_be_answered_fails_at_once() {
     let (mut rig, a, b, client) = client_of_b();
-    let absent = ConnectionId::new(ShardIndex(1), [99; 16]);
+    let absent = ConnectionId::new(ShardIndex(1).into(), [99; 12]);
     invoke(&mut rig, a, "a", absent, "i");
     assert_eq!(rig.told(a), ["failed i: The connection does not exist."]);
     for server_goes in [false, true] {
@@ -172,7 +172,7 @@ fn a_call_of_what_can_be_no_connection_fails_at_once() {
     settings.limits.server_message = 10_000;
     let mut rig = Rig::new(2, settings);
     let (server, weak) = (rig.server(0, "a", 0), rig.weak(1, "weak"));
-    let nowhere = ConnectionId::new(ShardIndex(9), [99; 16]);
+    let nowhere = ConnectionId::new(ShardIndex(9).into(), [99; 12]);
     let long = "x".repeat(1_025);
     for id in ["absent", "", "????????????????????????", "größe", nowhere.as_str(), &long] {
         for (asker, name) in [(server, "a"), (weak, "weak")] {

@@ -165,7 +165,7 @@ fn sticky_hints_count_where_there_are_hub_servers() {
         let _servers: Vec<_> = (mode != Mode::Serverless).then(|| rig.server(0, "s", 0)).into_iter().collect();
         let claims = [("asrs.s.ssticky", "Required"), ("asrs.s.sn", "gone")].into_iter().collect();
         let identity = Identity { claims, ..crate::rig::identity(None) };
-        let client = rig.open_with(1, "chat", ConnectionId::new(ShardIndex(1), [9; 16]), identity);
+        let client = rig.open_with(1, "chat", ConnectionId::new(ShardIndex(1).into(), [9; 12]), identity);
         rig.data(client, HANDSHAKE);
         if !rig.calls.is_empty() {
             rig.answer(Ok(None), Vec::new());

@@ -112,7 +112,7 @@ fn a_hub_server_is_told_who_the_client_is() {
         .collect(),
         ..identity(Some("ann"))
     };
-    let id = ConnectionId::new(ShardIndex(0), [7; 16]);
+    let id = ConnectionId::new(ShardIndex(0).into(), [7; 12]);
     let client = rig.open_with(0, "chat", id, identity);
     rig.data(client, &HANDSHAKE[..10]);
     assert!(rig.told(server).is_empty(), "not before its handshake request is there as a whole");
@@ -396,8 +396,8 @@ fn an_ack_says_what_came_of_it_on_whatever_shard() {
     let server = rig.server(0, "a", 0);
     let (client, _) = rig.connect_proxied(2, Some("ann"), &[server]);
     let id = client.id;
-    let absent = ConnectionId::new(ShardIndex(1), [99; 16]);
-    let nowhere = ConnectionId::new(ShardIndex(9), [99; 16]);
+    let absent = ConnectionId::new(ShardIndex(1).into(), [99; 12]);
+    let nowhere = ConnectionId::new(ShardIndex(9).into(), [99; 12]);
     let join = |connection_id, group| {
         ServiceMessage::JoinGroupWithAck(JoinGroupWithAck {
             connection_id,

@@ -226,7 +226,7 @@ impl Rig {
     /// A client whose transport is open.
     pub(crate) fn open(&mut self, shard: usize, hub_name: &str, user: Option<&str>) -> Client {
         self.ids += 1;
-        let id = ConnectionId::new(ShardIndex(shard as u16), [self.ids; 16]);
+        let id = ConnectionId::new(ShardIndex(shard as u16).into(), [self.ids; 12]);
         self.open_with(shard, hub_name, id, identity(user))
     }
 

@@ -164,7 +164,7 @@ fn sends_reach_their_targets_on_every_shard() {
         (Target::Group(group("g")), [false, true, true]),
         (Target::User(UserId::new("ann")), [true, false, true]),
         (Target::Connection(clients[2].id), [false, false, true]),
-        (Target::Connection(ConnectionId::new(ShardIndex(9), [0; 16])), [false, false, false]),
+        (Target::Connection(ConnectionId::new(ShardIndex(9).into(), [0; 12])), [false, false, false]),
         (Target::Group(group("G")), [false, false, false]),
     ] {
         rig.run(1, vec![send(to.clone(), "x")]);

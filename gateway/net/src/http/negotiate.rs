@@ -124,7 +124,7 @@ pub(super) fn check_user(settings: &Settings, claims: &Claims, hub: &HubName) ->
 
 /// A new id on a shard. It may be a secret, so its bits come from the operating system.
 pub(crate) fn new_id(shard: ShardIndex) -> ConnectionId {
-    let mut random = [0; 16];
+    let mut random = [0; 12];
     getrandom::fill(&mut random).expect("the operating system has random bytes");
-    ConnectionId::new(shard, random)
+    ConnectionId::new(shard.into(), random)
 }

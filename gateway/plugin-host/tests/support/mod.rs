@@ -235,7 +235,7 @@ pub(crate) fn client(user: &str) -> Arc<ConnectionFacts> {
 }
 
 pub(crate) fn connection_id(number: u8) -> ConnectionId {
-    ConnectionId::new(ShardIndex(0), [number; 16])
+    ConnectionId::new(ShardIndex(0).into(), [number; 12])
 }
 
 /// A question about a hub, and where its answer goes.
