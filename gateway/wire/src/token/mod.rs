@@ -10,6 +10,7 @@ mod tests;
 mod value;
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -37,13 +38,12 @@ const HEADER: &str = r#"{"typ":"JWT","alg":"HS256"}"#;
 #[derive(Clone)]
 pub struct AccessKey {
     text: Box<str>,
-    signing: Signing,
+    signing: Arc<Signing>,
     /// What it would be if it stood for bytes in base64. It opens nothing, but signers often take it for that.
-    decoded: Option<Signing>,
+    decoded: Option<Arc<Signing>>,
 }
 
-/// A secret, made ready for both algorithms.
-#[derive(Clone)]
+/// A secret, made ready for both algorithms: some kilobytes.
 struct Signing {
     hs256: hmac::Key,
     hs512: hmac::Key,
@@ -74,8 +74,8 @@ impl AccessKey {
     pub fn new(text: &str) -> AccessKey {
         AccessKey {
             text: text.into(),
-            signing: Signing::new(text.as_bytes()),
-            decoded: BASE64_STANDARD.decode(text).ok().map(|secret| Signing::new(&secret)),
+            signing: Arc::new(Signing::new(text.as_bytes())),
+            decoded: BASE64_STANDARD.decode(text).ok().map(|secret| Arc::new(Signing::new(&secret))),
         }
     }
 
@@ -143,7 +143,7 @@ impl Claims {
     pub fn verify(token: &str, keys: &[AccessKey], now: u64) -> Result<Claims, TokenError> {
         let check = |signature: &[u8], message: &str, algorithm| {
             let signs = |key: &Signing| key.has_signed(message, signature, algorithm);
-            let is_decoded = || keys.iter().filter_map(|key| key.decoded.as_ref()).any(signs);
+            let is_decoded = || keys.iter().filter_map(|key| key.decoded.as_deref()).any(signs);
             match keys.iter().any(|key| signs(&key.signing)) {
                 true => Ok(()),
                 false if is_decoded() => Err(TokenError::DecodedKey),
