@@ -62,8 +62,6 @@ fn a_wrong_value_is_named_with_the_path_of_its_key() {
         ("plugins.probe.memory = 64", "plugins.probe.memory"),
         ("hubs.chat.filters = ['gone']", "hubs.chat.filters"),
         ("hubs.chat.filters = ['probe', 'probe']", "hubs.chat.filters"),
-        ("plugins.probe.targets = ['send']", "plugins.probe.targets"),
-        ("plugins.probe.on-error = 'open'", "plugins.probe.on-error"),
         ("plugins.probe.concurrency = 0", "plugins.probe.concurrency"),
         ("plugins.probe.state-writes = '1KiB'", "plugins.probe.state-writes"),
         ("plugins.probe.rollback = 'never'", "plugins.probe.rollback"),
@@ -180,10 +178,30 @@ fn what_can_have_no_effect_is_named() {
         ),
         (plugin, "plugins.spare: is used by nothing"),
         ("hubs.probe.mode = 'classic'\nupstream = [{ plugin = 'probe' }]", "upstream[0]: gets no event"),
+        ("plugins.probe.targets = ['send']", "plugins.probe.targets: has no effect: it is for filters"),
+        ("plugins.probe.on-error = 'open'", "plugins.probe.on-error: has no effect: it is for filters"),
+        (
+            "upstream = [{ categories = ['connections'], events = ['connect'], plugin = 'probe' }]",
+            "upstream[0].events: \"connect\" is not an event of category \"connections\": did you mean \"connected\"?",
+        ),
+        (
+            "upstream = [{ categories = ['connections'], events = ['send'], plugin = 'probe' }]",
+            "upstream[0].events: \"send\" is not an event of category \"connections\": there are \"connected\" and",
+        ),
+        (
+            "upstream = [{ events = ['send', 'Connected'], plugin = 'probe' }]",
+            "upstream[0].events: \"Connected\" is a method of that name, and not the event \"connected\"",
+        ),
+        (
+            "upstream = [{ categories = ['messages'], events = ['connected'], plugin = 'probe' }]",
+            "upstream[0].events: \"connected\" is a method of that name, and not the event",
+        ),
     ] {
         let checked = check(Gateway::probe().with(config));
         assert_eq!(checked.code, Some(0), "{config}: {checked:?}");
-        assert!(checked.stderr.contains(&format!("warning: {warning}")), "{config}: {checked:?}");
+        let is_there = |line: &str| line.starts_with("warning: ") && line.contains(&format!("hubgate.toml, line "));
+        let is_told = |line: &str| is_there(line) && line.contains(&format!(": {warning}"));
+        assert!(checked.stderr.lines().any(is_told), "{config}: {checked:?}");
     }
     assert!(check(Gateway::probe()).stderr.is_empty(), "nothing is wrong");
 }
@@ -282,8 +300,165 @@ fn what_is_shown_is_the_file_with_all_defaults() {
     assert_eq!(table["plugins"]["probe"]["rollback"].as_table(), Some(&rollback), "a default");
     assert_eq!(table["hubs"]["probe"]["mode"].as_str(), Some("serverless"));
     assert_eq!(table["hubs"]["*"]["mode"].as_str(), Some("default"));
-    let checked = check_text(&shown.stdout.replace("(not shown)", KEY));
-    assert_eq!(checked.code, Some(0), "it can be read again, with keys: {checked:?}");
+}
+
+#[test]
+fn what_is_shown_says_where_each_value_comes_from() {
+    let config = format!(
+        "[server]\naccess-keys = ['{KEY}']\nlimits.post = '3MiB'\n[hubs.'*']\nmode = 'classic'\n[hubs.chat]\nfilters = []\n\
+         [plugins.'a b']\npath = 'a.wasm'\ncall-time = '2s'\nconfig = {{ secret = '{SECOND_KEY}' }}\n"
+    );
+    let (_folder, shown) = show_text(&config);
+    for line in [
+        "access-keys = [\"(not shown)\"]  # line 2",
+        "post = \"3MiB\"  # line 3",
+        "outbox = \"8MiB\"  # default",
+        "mode = \"classic\"  # line 5",
+        "mode = \"classic\"  # hubs.*.mode, line 5",
+        "filters = []  # line 7",
+        "filters = []  # default",
+        "[plugins.\"a b\"]",
+        "cpu-time = \"2s\"  # default",
+        "config = { secret = \"(not shown)\" }  # line 11",
+    ] {
+        assert!(shown.lines().any(|each| each == line), "{line}: {shown}");
+    }
+    assert!(!shown.contains(KEY) && !shown.contains(SECOND_KEY), "{shown}");
+}
+
+#[test]
+fn what_is_shown_is_the_same_configuration_when_it_is_read() {
+    let config = "
+        [server]
+        access-keys-file = 'keys'
+        endpoints = ['https://a.example.com/base']
+        trusted-proxies = ['10.0.0.1', 'fd00::/8']
+        limits = { message = '5MiB', connections-per-ip = 7, plugin-memory = '1GiB' }
+        [admin]
+        token-file = 'token'
+        hosts = ['Admin.example.com']
+        [hubs.'*']
+        mode = 'serverless'
+        cors-origins = ['https://*.example.com', '*']
+        [hubs.Chat]
+        filters = ['f']
+        negotiate = { anonymous = true }
+        [[upstream]]
+        hubs = ['Chat']
+        categories = ['messages']
+        plugin = 'p'
+        [[upstream]]
+        url = 'http://localhost/{hub}/{event}'
+        timeout = '3s'
+        [plugins.p]
+        path = 'p.wasm'
+        rollback = false
+        allow-http = ['https://api.example.com', '10.0.0.0/8']
+        [plugins.f]
+        path = 'f.wasm'
+        payload = 'native'
+        targets = ['send']
+        on-error = 'open'
+        rollback = { errors = 0.25 }";
+    let (folder, shown) = show_text(config);
+    let again = folder.path().join("elsewhere/shown.toml");
+    std::fs::create_dir(again.parent().expect("it is in a folder")).expect("there is room");
+    std::fs::write(&again, &shown).expect("there is room");
+    let shown_again = hubgate(["config", "show", "--config", &text(&again)]).success();
+    let values = |shown: &str| -> toml::Table { shown.parse().expect("it is TOML") };
+    assert_eq!(values(&shown_again), values(&shown));
+    let table = values(&shown);
+    assert_eq!(table["hubs"]["Chat"]["mode"].as_str(), Some("serverless"), "what it inherits is its own");
+    assert!(table["upstream"][0].get("timeout").is_none(), "only webhooks have one");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_each_with_its_line() {
+    let config = format!(
+        "[server]\naccess-keys = ['{KEY}']\nlisen = 'x'\nshards = 'many'\nendpoints = ['http://a', 'b', 'c']\n\
+         [server.limits]\npost = '0B'\n[hubs.chat]\nfilters = ['gone', 'lost']\n[hubs.news]\nmode = 'none'\n\
+         [[upstream]]\nplugin = 5\n[[upstream]]\n[plugins.p]\n"
+    );
+    let checked = check_text(&config);
+    assert_eq!(checked.code, Some(2), "{checked:?}");
+    let places = checked.stderr.lines().filter_map(|line| line.split_once("hubgate.toml, line "));
+    let told: Vec<&str> = places.filter_map(|(_, rest)| rest.split(": ").nth(1)).collect();
+    assert_eq!(
+        told,
+        [
+            "server.lisen",
+            "server.shards",
+            "server.endpoints[1]",
+            "server.endpoints[2]",
+            "server.limits.post",
+            "hubs.chat.filters",
+            "hubs.chat.filters",
+            "hubs.news.mode",
+            "upstream[0].plugin",
+            "upstream[1]",
+            "plugins.p.path",
+        ],
+        "{checked:?}"
+    );
+    assert!(
+        checked.stderr.contains("hubgate.toml, line 9: hubs.chat.filters: there is no [plugins.lost]"),
+        "{checked:?}"
+    );
+}
+
+#[test]
+fn values_with_which_nothing_would_work_are_refused_with_the_least_that_does() {
+    for (config, key, why) in [
+        ("server.limits.message = '0B'", "server.limits.message", "\"0B\" is less than \"1KiB\", the least value"),
+        ("server.limits.post = '0B'", "server.limits.post", "\"0B\" is less than \"1KiB\", the least value"),
+        ("server.limits.outbox = '1B'", "server.limits.outbox", "\"1B\" is less than \"1KiB\", the least value"),
+        ("server.limits.headers = '1KiB'", "server.limits.headers", "\"1KiB\" is less than \"8KiB\", the least value"),
+        ("server.limits.server-message = '0B'", "server.limits.server-message", "the least value"),
+        ("server.limits.server-outbox = '0B'", "server.limits.server-outbox", "the least value"),
+        ("server.limits.connections = 0", "server.limits.connections", "0 is less than 1, the least value"),
+        ("server.limits.http-connections = 0", "server.limits.http-connections", "0 is less than 1, the least value"),
+        ("server.limits.mode-switch-closes = 0", "server.limits.mode-switch-closes", "0 is less than 1"),
+        (
+            "server.timeouts.negotiate = '0s'",
+            "server.timeouts.negotiate",
+            "\"0s\" is less than \"100ms\", the least value",
+        ),
+        ("server.timeouts.handshake = '0s'", "server.timeouts.handshake", "the least value"),
+        ("server.timeouts.client = '0s'", "server.timeouts.client", "\"0s\" is less than \"1s\", the least value"),
+        ("server.timeouts.keep-alive = '0s'", "server.timeouts.keep-alive", "the least value"),
+        ("server.timeouts.http-header = '0s'", "server.timeouts.http-header", "the least value"),
+        ("server.timeouts.http-body = '0s'", "server.timeouts.http-body", "the least value"),
+        (
+            "server.timeouts = { client = '10s' }",
+            "server.timeouts.client",
+            "\"10s\" is less than \"15s\", which `server.timeouts.keep-alive` is",
+        ),
+        ("plugins.probe.memory = '1KiB'", "plugins.probe.memory", "\"1KiB\" is less than \"1MiB\", the least value"),
+        ("plugins.probe.call-time = '0s'", "plugins.probe.call-time", "\"0s\" is less than \"1ms\", the least value"),
+        ("plugins.probe.cpu-time = '0s'", "plugins.probe.cpu-time", "the least value"),
+        ("plugins.probe.host-calls = 0", "plugins.probe.host-calls", "the least value"),
+        ("plugins.probe.concurrency = 1001", "plugins.probe.concurrency", "1001 is more than 1000, the greatest value"),
+        ("upstream = [{ url = 'http://a/', timeout = '0s' }]", "upstream[0].timeout", "\"0s\" is less than \"100ms\""),
+        ("upstream = [{ url = 'http://a/', retries = 11 }]", "upstream[0].retries", "11 is more than 10"),
+        ("server.tls.key = 'key.pem'", "server.tls.certificate", "must name the certificate's file"),
+    ] {
+        refused(config, &[key, why]);
+    }
+}
+
+#[test]
+fn a_short_admin_token_is_refused_as_short_keys_are() {
+    let check = |token: &str| {
+        let (folder, file) = Gateway::serve().with("admin.token-file = 'token'").written();
+        std::fs::write(folder.path().join("token"), token).expect("the folder can be written");
+        hubgate(["config", "check", "--config", &text(&file)])
+    };
+    let short = check("a-short-token\n");
+    assert_eq!(short.code, Some(2), "{short:?}");
+    assert!(short.stderr.contains("admin.token-file: "), "{short:?}");
+    assert!(short.stderr.contains("holds a token of 13 bytes: it must have at least 16; `openssl rand"), "{short:?}");
+    assert!(!short.stderr.contains("a-short-token"), "{short:?}");
+    assert_eq!(check("0123456789abcdef\n").code, Some(0));
 }
 
 #[test]
@@ -314,6 +489,17 @@ fn check(setup: Setup) -> hubgate_tests::command::Finished {
 fn show(setup: Setup) -> hubgate_tests::command::Finished {
     let (_folder, file) = setup.written();
     hubgate(["config", "show", "--config", &text(&file)])
+}
+
+/// What is shown of a configuration beside files of keys; the folder goes with the value.
+fn show_text(config: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = folder.path().join("hubgate.toml");
+    for (name, content) in [("hubgate.toml", config), ("keys", KEY), ("token", "an-admin-token-of-the-tests")] {
+        std::fs::write(folder.path().join(name), content).expect("the folder can be written");
+    }
+    let shown = hubgate(["config", "show", "--config", &text(&file)]).success();
+    (folder, shown)
 }
 
 fn check_text(config: &str) -> hubgate_tests::command::Finished {

@@ -59,14 +59,16 @@ fn wrong_options_are_told_with_what_they_should_be() {
     let plugin = guests::probe().display().to_string();
     for (option, value, why) in [
         ("--set", "greeting", "must be KEY=VALUE"),
-        ("--allow-http", "api.example.com", "--allow-http[0]: must be scheme, host and port"),
+        ("--allow-http", "api.example.com", "\"api.example.com\" is not scheme, host and port"),
+        ("--allow-http", "10.0.0.0/8", "--allow-http: lists networks, but nothing in them that may be asked"),
+        ("--listen", "192.0.2.1:8888", "--listen = \"192.0.2.1:8888\": cannot listen there"),
         ("--config", "/nowhere/hubgate.toml", "cannot read the configuration /nowhere/hubgate.toml"),
     ] {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let data = folder.path().join("data").display().to_string();
         let refused = hubgate(["dev", "--data-dir", &data, "--plugin", &plugin, "--hub", "probe", option, value]);
-        assert_eq!(refused.code, Some(2), "{refused:?}");
-        assert!(refused.stderr.contains(why), "{refused:?}");
+        assert!(matches!(refused.code, Some(1 | 2)), "{refused:?}");
+        assert!(refused.stderr.contains(why) && !refused.stderr.contains("plugins.probe"), "{refused:?}");
     }
     assert_eq!(hubgate(["dev", "--set", "a=b"]).code, Some(2), "of which plugin?");
 }

@@ -44,7 +44,8 @@ async fn keys_rotate_without_dropping_anybody() {
 #[tokio::test]
 async fn a_changed_file_is_read_without_being_asked() {
     let mut gateway = Gateway::probe().start().await;
-    gateway.reconfigure("server.limits.connections = 0");
+    let _first = gateway.client("probe").connect().await;
+    gateway.reconfigure("server.limits.connections = 1");
     reloaded(&gateway, 1).await;
     gateway.logs(&["the configuration was reloaded", "changed=\"server.limits.connections\""]).await;
     assert_eq!(gateway.client("probe").try_open().await.expect_err("no place is left").status, 503);

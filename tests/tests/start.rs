@@ -53,7 +53,7 @@ async fn an_address_that_is_taken_is_told_before_anybody_waits_for_the_data_fold
     let address = gateway.address().to_string();
     let refused = serve(Gateway::probe().with(&data), &["--listen", &address]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    let told = format!("server.listen = \"{address}\": cannot listen there: ");
+    let told = format!("--listen = \"{address}\": cannot listen there: ");
     assert!(refused.stderr.contains(&told), "{refused:?}");
     assert!(refused.stderr.contains("stop it, or take another port"), "{refused:?}");
     assert!(!refused.stderr.contains("waiting for it to end") && !refused.stderr.contains("loaded"), "{refused:?}");

@@ -86,6 +86,8 @@ pub(crate) enum Failure {
     Failed(anyhow::Error),
     /// Exit code 2: the command line or the configuration is wrong.
     Usage(anyhow::Error),
+    /// The same, with each mistake of the configuration.
+    Configuration(config::ConfigError),
 }
 
 impl From<anyhow::Error> for Failure {
@@ -96,7 +98,7 @@ impl From<anyhow::Error> for Failure {
 
 impl From<config::ConfigError> for Failure {
     fn from(error: config::ConfigError) -> Failure {
-        Failure::Usage(error.into())
+        Failure::Configuration(error)
     }
 }
 
@@ -117,16 +119,17 @@ fn main() -> ExitCode {
         return ExitCode::from(hubgate_plugin_host::compile_here(&allocation.to_string_lossy()));
     }
     let arguments = Arguments::parse();
-    let failure = match run(arguments) {
-        Ok(()) => None,
-        Err(Failure::Failed(error)) => Some((1, error)),
-        Err(Failure::Usage(error)) => Some((2, error)),
+    let (code, lines) = match run(arguments) {
+        Ok(()) => (0, Vec::new()),
+        Err(Failure::Failed(error)) => (1, vec![with_causes(&error)]),
+        Err(Failure::Usage(error)) => (2, vec![with_causes(&error)]),
+        Err(Failure::Configuration(error)) => (2, error.lines()),
     };
-    if let Some((_, error)) = &failure {
-        logging::say(&format!("hubgate: {}", with_causes(error)));
+    for line in lines {
+        logging::say(&format!("hubgate: {line}"));
     }
     logging::flush();
-    ExitCode::from(failure.map_or(0, |(code, _)| code))
+    ExitCode::from(code)
 }
 
 /// An error with all of its causes, each once: some texts have that of their cause in them.

@@ -153,13 +153,16 @@ fn check_names(imports: &[String], exports: &[String], settings: &PluginSettings
         return Err(LoadError::NeedsHttp(settings.name.clone()));
     }
     let is_filter = has(exports, INBOUND_FILTER) || has(exports, OUTBOUND_FILTER);
+    let is_handler = has(exports, UPSTREAM);
     let missing = match settings.uses {
         _ if !has(exports, LIFECYCLE) => "`hubgate:plugin/lifecycle@0.1`",
-        Uses { upstream: true, .. } if !has(exports, UPSTREAM) => "`hubgate:plugin/upstream@0.1`",
+        Uses { upstream: true, .. } if is_filter && !is_handler => return Err(LoadError::IsAFilter),
+        Uses { filter: true, .. } if is_handler && !is_filter => return Err(LoadError::IsAHandler),
+        Uses { upstream: true, .. } if !is_handler => "`hubgate:plugin/upstream@0.1`",
         Uses { filter: true, .. } if !is_filter => {
             "`hubgate:plugin/inbound-filter@0.1` or `hubgate:plugin/outbound-filter@0.1`"
         }
-        _ if !is_filter && !has(exports, UPSTREAM) => {
+        _ if !is_filter && !is_handler => {
             "`hubgate:plugin/upstream@0.1`, `hubgate:plugin/inbound-filter@0.1` or `hubgate:plugin/outbound-filter@0.1`"
         }
         _ => return Ok(()),

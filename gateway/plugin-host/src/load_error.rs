@@ -19,6 +19,16 @@ pub enum LoadError {
     Invalid(String),
     #[error("it serves no world that this gateway has: it needs the export {missing}, it has {has}")]
     WrongWorld { missing: &'static str, has: String },
+    #[error(
+        "it is a filter, and `[[upstream]]` names it as a handler, without the export `hubgate:plugin/upstream@0.1`: name it in \
+         the `filters` of a hub instead"
+    )]
+    IsAFilter,
+    #[error(
+        "it is a handler, and a hub names it among its `filters`, without the export `hubgate:plugin/inbound-filter@0.1` or \
+         `hubgate:plugin/outbound-filter@0.1`: name it in `[[upstream]]` instead"
+    )]
+    IsAHandler,
     #[error("it needs the `http` import: say what it may reach in `plugins.{0}.allow-http`, or build it without")]
     NeedsHttp(PluginName),
     #[error("it imports what this gateway does not have: {0}")]

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 
 use super::findings::{Finding, Findings};
 use super::{deep_check, emulator};
-use crate::config::Config;
+use crate::config::{Addresses, Config};
 use crate::{Failure, logging, print};
 
 #[derive(Debug, clap::Subcommand)]
@@ -36,13 +36,13 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Check { config, deep } => check(&config, deep),
-        Command::Show { config } => print(Config::load(&config)?.show().trim_end()),
+        Command::Show { config } => print(Config::load(&config, Addresses::default())?.show().trim_end()),
         Command::ImportEmulator { file } => print(emulator::import(&file)?.trim_end()),
     }
 }
 
 fn check(file: &Path, deep: bool) -> Result<(), Failure> {
-    let config = Config::load(file)?;
+    let config = Config::load(file, Addresses::default())?;
     let mut findings = Findings::default();
     findings.extend(config.warnings.iter().map(|warning| Finding::warning(&warning.key, &warning.text)));
     let verdict = match deep {
@@ -56,7 +56,7 @@ fn check(file: &Path, deep: bool) -> Result<(), Failure> {
         }
     };
     for finding in findings.worst_first() {
-        logging::say(&finding.to_string());
+        logging::say(&finding.line(&config.origins));
     }
     match findings.has_errors() {
         true => Err(Failure::Usage(anyhow!("{}: not everything would be served", file.display()))),

@@ -9,7 +9,7 @@ use hubgate_net::settings::Pages;
 use hubgate_plugin_host::{BadPlugins, PluginSource};
 
 use super::run_gateway::{self, RunOptions, Started};
-use crate::config::{DevelopedHandler, Development};
+use crate::config::{Allowed, DevelopedHandler, Development};
 use crate::logging::Logging;
 use crate::{Failure, demo};
 
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     values: Vec<(String, String)>,
     /// What the `http` import of --plugin may reach, such as https://api.example.com; may be repeated.
     #[arg(long, value_name = "ORIGIN", requires = "plugin")]
-    allow_http: Vec<String>,
+    allow_http: Vec<Allowed>,
     /// Whom clients without a token are signed in as.
     #[arg(long = "as", value_name = "USER")]
     user: Option<String>,
@@ -64,8 +64,7 @@ pub(crate) fn run(arguments: Arguments, logging: &Logging) -> Result<(), Failure
     let hub = hub(&arguments)?;
     let config = Development {
         file: arguments.config.clone(),
-        listen: arguments.options.listen(),
-        admin_listen: arguments.options.admin_listen(),
+        addresses: arguments.options.addresses(),
         mode: arguments.mode.map(|mode| match mode {
             ModeName::Default => Mode::Default,
             ModeName::Serverless => Mode::Serverless,
@@ -85,7 +84,7 @@ pub(crate) fn run(arguments: Arguments, logging: &Logging) -> Result<(), Failure
         user: user(&arguments)?,
     };
     let config = config.config()?;
-    logging.set(config.log.as_deref());
+    logging.set(Some(&config.log));
     config.log_warnings();
     let announce = |started: &Started<'_>| announce(started, &arguments, hub.as_ref());
     run_gateway::run(config, &arguments.options, BadPlugins::Fail, None, announce)

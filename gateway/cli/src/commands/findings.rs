@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::config::Origins;
+
 /// How bad it is; the worst comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Severity {
@@ -28,16 +30,14 @@ impl Finding {
     pub(super) fn warning(subject: impl Into<String>, text: impl fmt::Display) -> Finding {
         Finding { severity: Severity::Warning, subject: subject.into(), text: text.to_string() }
     }
-}
 
-impl fmt::Display for Finding {
-    /// On one line.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// On one line, with the place where its key stands.
+    pub(super) fn line(&self, origins: &Origins) -> String {
         let severity = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, "{severity}: {}: {}", self.subject, self.text.replace(['\r', '\n'], " "))
+        format!("{severity}: {}: {}", origins.place(&self.subject), self.text.replace(['\r', '\n'], " "))
     }
 }
 
@@ -83,7 +83,8 @@ mod tests {
         findings.push(Finding::error("b", "broken\nhere"));
         findings.push(Finding::error("c", "broken too"));
         assert!(findings.has_errors());
-        let lines: Vec<String> = findings.worst_first().iter().map(ToString::to_string).collect();
+        let lines: Vec<String> =
+            findings.worst_first().iter().map(|finding| finding.line(&Origins::default())).collect();
         assert_eq!(lines, ["error: b: broken here", "error: c: broken too", "warning: a: odd"]);
     }
 }

@@ -13,14 +13,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::service_manager;
-use crate::config::{Config, ConfigError};
+use crate::config::{Change as When, Config, ConfigError};
 use crate::logging::Logging;
 
 /// How often the files are looked at. A changed one is read once it has been the same for so long.
 const ROUND: Duration = Duration::from_millis(500);
-
-/// Keys that a running gateway cannot change.
-const FIXED: [&str; 4] = ["server.listen", "server.data-dir", "server.shards", "admin.listen"];
 
 /// Where the configuration comes from, and what of it this command keeps by itself.
 pub(crate) struct Reload {
@@ -103,9 +100,9 @@ impl Reload {
                 // It would be another random one.
                 next.net.admin.token.clone_from(&before.net.admin.token);
             }
-            let changed = before.changed_keys(&next);
-            if let Some(fixed) = fixed(&changed) {
-                return Err(Refused::Fixed(fixed));
+            let changed = before.changes(&next);
+            if let Some((key, _)) = changed.iter().find(|(_, when)| **when == When::Restart) {
+                return Err(Refused::Fixed(next.origins.place(key)));
             }
             plugins.configure(next.host.clone())?;
             Ok((next, changed))
@@ -115,19 +112,15 @@ impl Reload {
         let change = Change { settings: next.net.clone(), done };
         changes.send(change).await.map_err(|_| Refused::Stopping)?;
         is_done.await.map_err(|_| Refused::Stopping)?;
-        self.logging.set(next.log.as_deref());
+        self.logging.set(Some(&next.log));
         next.log_warnings();
+        let changed: Vec<String> = changed.into_keys().collect();
         match changed.is_empty() {
             true => tracing::info!("the configuration is what it was"),
             false => tracing::info!(changed = changed.join(", "), "the configuration was reloaded"),
         }
         Ok(next)
     }
-}
-
-/// A key among those that changed that must not.
-fn fixed(changed: &[String]) -> Option<String> {
-    changed.iter().find(|key| FIXED.contains(&key.as_str())).cloned()
 }
 
 /// What changes with a file, also when another one takes its name.

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::reload::Reload;
 use super::service_manager;
-use crate::config::{Config, Listen};
+use crate::config::{Addresses, Config, Listen};
 use crate::{COMPILE_COMMAND, Failure, logging, process};
 
 /// Options of both commands.
@@ -33,12 +33,9 @@ pub(crate) struct RunOptions {
 }
 
 impl RunOptions {
-    pub(crate) fn listen(&self) -> Option<SocketAddr> {
-        self.listen.map(|listen| listen.0)
-    }
-
-    pub(crate) fn admin_listen(&self) -> Option<SocketAddr> {
-        self.admin_listen.map(|listen| listen.0)
+    pub(crate) fn addresses(&self) -> Addresses {
+        let address = |listen: Option<Listen>| listen.map(|listen| listen.0);
+        Addresses { listen: address(self.listen), admin_listen: address(self.admin_listen) }
     }
 }
 
@@ -82,16 +79,17 @@ pub(crate) fn run(
         let stop = stop_signal().context("cannot listen for signals")?;
         // First, since an address that is taken is known at once, and plugins take their time.
         let sockets = Sockets::bind(&config.net, service_manager::sockets()?);
-        let sockets = sockets.map_err(|error| Failure::Failed(anyhow!(error)))?;
+        let in_own_words = |error: &dyn std::fmt::Display| anyhow!(config.origins.in_own_words(&error.to_string()));
+        let sockets = sockets.map_err(|error| Failure::Failed(in_own_words(&error)))?;
         if reload.is_none() && config.net.endpoints.is_empty() {
             config.net.endpoints = usable_urls(config.net.scheme(), sockets.listen_address().context("no address")?);
         }
         let hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
         let access_key = config.net.access_keys[0].clone();
         let admin_token = config.net.admin.token.clone();
-        let compilation = compilation(config.data_dir.as_ref().map(|folder| folder.join("compiled")));
+        let compilation = compilation(Some(config.data_dir.join("compiled")));
         let plugins = PluginHost::start(config.host.clone(), compilation, folders(&config), bad_plugins)
-            .map_err(|error| Failure::Usage(anyhow!(error)))?;
+            .map_err(|error| Failure::Usage(in_own_words(&error)))?;
         let max_descriptors = process::max_descriptors().context("cannot ask how many open files are allowed")?;
         let gateway = Gateway::listen(config.net.clone(), plugins.clone(), max_descriptors, sockets)
             .map_err(|error| Failure::Failed(anyhow!(error)))?;
@@ -147,7 +145,7 @@ fn outward_address() -> Option<IpAddr> {
 
 /// Where plugins keep what lasts.
 pub(super) fn folders(config: &Config) -> Folders {
-    let in_data_dir = |name: &str| config.data_dir.as_ref().map(|folder| folder.join(name));
+    let in_data_dir = |name: &str| Some(config.data_dir.join(name));
     Folders { state: in_data_dir("state"), components: in_data_dir("components") }
 }
 

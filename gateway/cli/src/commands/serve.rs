@@ -26,15 +26,10 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: Arguments, logging: Logging) -> Result<(), Failure> {
     let Arguments { config, strict, options } = arguments;
-    let (listen, admin_listen) = (options.listen(), options.admin_listen());
-    let load = move || {
-        let mut config = Config::load(&config)?;
-        config.net.listen = listen.unwrap_or(config.net.listen);
-        config.net.admin.listen = admin_listen.unwrap_or(config.net.admin.listen);
-        Ok(config)
-    };
+    let addresses = options.addresses();
+    let load = move || Config::load(&config, addresses);
     let config = load()?;
-    logging.set(config.log.as_deref());
+    logging.set(Some(&config.log));
     config.log_warnings();
     let reload = Reload { load: Arc::new(load), logging };
     let bad_plugins = if strict { BadPlugins::Fail } else { BadPlugins::Refuse };

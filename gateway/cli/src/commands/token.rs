@@ -9,7 +9,7 @@ use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
 use serde_json::{Map, Value};
 
-use crate::config::Config;
+use crate::config::{Addresses, Config};
 use crate::{Failure, print};
 
 #[derive(Debug, clap::Subcommand)]
@@ -149,7 +149,7 @@ impl KeySource {
             return parse_connection_string(text).map_err(|error| Failure::Usage(error.context("--connection-string")));
         }
         let file = self.config.as_deref().ok_or_else(|| Failure::Usage(anyhow!("--config or --connection-string")))?;
-        let net = Config::load(file)?.net;
+        let net = Config::load(file, Addresses::default())?.net;
         let endpoint = match net.endpoints.first() {
             Some(endpoint) => endpoint.clone(),
             None => Endpoint::parse(&format!("http://{}", net.listen)).map_err(|error| Failure::Usage(error.into()))?,

@@ -1,17 +1,27 @@
 //! What `dev` starts: a configuration, if one is named, and what makes it easy to try things out on one machine.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hubgate_core::id::{HubName, PluginName};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
+use hubgate_plugin_host::PluginSource;
 
-use super::*;
+use super::origins::Origin;
+use super::schema::{ADMIN_LISTEN, ALL_HUBS};
+use super::secrets::{SHORTEST_KEY, access_key_in};
+use super::settle::DATA_FOLDER;
+use super::value::{Allowed, Listen, Secrets};
+use super::{Addresses, Config, ConfigError, Draft, absolute};
 
 /// A gateway for trying things out; what is set wins over the configuration.
 pub(crate) struct Development {
     /// The configuration; its folder is where its paths begin.
     pub(crate) file: Option<PathBuf>,
-    pub(crate) listen: Option<SocketAddr>,
-    pub(crate) admin_listen: Option<SocketAddr>,
+    pub(crate) addresses: Addresses,
     /// Of all hubs that have no entry.
     pub(crate) mode: Option<Mode>,
     pub(crate) handler: Option<DevelopedHandler>,
@@ -28,123 +38,126 @@ pub(crate) struct DevelopedHandler {
     /// Values that its `config` import answers with.
     pub(crate) config: Vec<(String, String)>,
     /// What its `http` import may reach, as in `allow-http`.
-    pub(crate) allow_http: Vec<String>,
+    pub(crate) allow_http: Vec<Allowed>,
 }
 
 impl Development {
     pub(crate) fn config(self) -> Result<Config, ConfigError> {
-        let path = self.file.clone().unwrap_or_default();
-        let text = match &self.file {
-            Some(path) => text_of(path)?,
-            None => String::new(),
+        let mut draft = match &self.file {
+            Some(path) => Draft::read(path)?,
+            None => Draft::new(),
         };
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        self.with(&path, &text, &folder).map_err(|error| match path.as_os_str().is_empty() {
-            true => error,
-            false => error.found_in(&path, &text),
-        })
-    }
-
-    fn with(self, path: &Path, text: &str, folder: &Path) -> Result<Config, ConfigError> {
-        let mut file = read(path, text)?;
-        let (listen, admin_listen) = (file.server.listen, file.admin.listen);
-        let is_configured = self.data_dir.is_none() && file.server.data_dir.is_some();
-        let data_dir = match (self.data_dir, &file.server.data_dir) {
-            (Some(own), _) => own,
-            (None, Some(configured)) => folder.join(configured),
-            (None, None) => PathBuf::from(DATA_FOLDER),
-        };
-        if file.server.access_keys.0.is_empty() && file.server.access_keys_file.is_none() {
-            let kept = access_key_in(&data_dir);
-            let kept = kept.map_err(|error| {
-                let text = format!("the access key cannot be kept in {}: {error}", data_dir.display());
-                match is_configured {
-                    true => problem("server.data-dir", text),
-                    false => problem("--data-dir", text).outside_file(),
-                }
-            })?;
-            file.server.access_keys = schema::Secrets(vec![kept.expose().to_owned()]);
+        let Addresses { listen, admin_listen } = self.addresses;
+        let is_default = listen.is_none() && draft.origins.of("server.listen") == Origin::Default;
+        let has_admin_listen = admin_listen.is_some() || draft.origins.of("admin.listen") != Origin::Default;
+        draft.take(self.addresses);
+        if self.file.is_none() {
+            // Nobody sees keys who has no file.
+            draft.origins.is_given_by("server.listen", "--listen");
+            draft.origins.is_given_by("admin.listen", "--admin-listen");
         }
-        let mut config = resolve(file, folder)?;
-        config.data_dir = Some(data_dir);
-        let Config { net, host, warnings, .. } = &mut config;
-        net.listen = self.listen.unwrap_or(net.listen);
-        net.admin.listen = match (self.admin_listen, admin_listen) {
-            (Some(own), _) => own,
-            (None, Some(configured)) => configured.0,
-            (None, None) => admin_beside(net.listen, listen.is_none()),
-        };
+        if !has_admin_listen {
+            draft.file.admin.listen = Listen(admin_beside(is_default));
+        }
+        draft.file.server.detailed_errors = true;
+        if let Some(mode) = self.mode {
+            draft.file.hubs.entry(ALL_HUBS.to_owned()).or_default().mode = mode;
+            draft.origins.is_given_by("hubs.*.mode", "--mode");
+        }
+        keep_data(&mut draft, self.data_dir);
+        if let Some(handler) = &self.handler {
+            handler.join(&mut draft);
+        }
+        let mut config = draft.settled()?;
+        if let Some(handler) = self.handler {
+            handler.answer(&mut config);
+        }
+        // Its keys, and the URLs that clients use, are its own choice.
+        config.warnings.retain(|warning| warning.key.starts_with("upstream") || warning.key.starts_with("plugins"));
+        let net = &mut config.net;
         net.checks_every_host = true;
         net.anonymous_user = self.user;
         net.pages = self.pages;
         net.hubs.values_mut().chain([&mut net.other_hubs]).for_each(|hub| hub.cors.localhost = true);
-        let mut core = core::Settings::clone(&net.core);
-        core.detailed_errors = true;
-        core.other_hubs.mode = self.mode.unwrap_or(core.other_hubs.mode);
-        if let Some(handler) = self.handler {
-            handler.join(&mut core, net, host)?;
-        }
-        *warnings = without_effect::warnings(&core, host.plugins.iter());
-        net.core = Arc::new(core);
         Ok(config)
     }
 }
 
+/// Where the gateway keeps what it makes: an access key, too, where none is given.
+fn keep_data(draft: &mut Draft, folder: Option<PathBuf>) {
+    const KEY: &str = "server.data-dir";
+    let server = &mut draft.file.server;
+    match (folder, &mut server.data_dir) {
+        (Some(own), data_dir) => {
+            *data_dir = Some(absolute(&own));
+            draft.origins.is_given_by(KEY, "--data-dir");
+        }
+        (None, Some(configured)) => *configured = draft.folder.join(&*configured),
+        (None, data_dir @ None) => {
+            *data_dir = Some(absolute(Path::new(DATA_FOLDER)));
+            draft.origins.is_given_by(KEY, "--data-dir");
+        }
+    }
+    if !server.access_keys.0.is_empty() || server.access_keys_file.is_some() {
+        return;
+    }
+    let folder = server.data_dir.as_deref().unwrap_or(Path::new(DATA_FOLDER));
+    match access_key_in(folder) {
+        Ok(kept) => server.access_keys = Secrets(vec![kept.expose().to_owned()]),
+        Err(error) => {
+            draft.problems.push(KEY, format!("the access key cannot be kept in {}: {error}", folder.display()));
+            // Nothing else is wrong with it.
+            server.access_keys = Secrets(vec!["-".repeat(SHORTEST_KEY)]);
+        }
+    }
+}
+
 /// The admin listener never leaves this machine: one port above, where that is known to be free for it.
-fn admin_beside(listen: SocketAddr, is_default: bool) -> SocketAddr {
-    match is_default && listen == LISTEN {
+fn admin_beside(is_default: bool) -> SocketAddr {
+    match is_default {
         true => ADMIN_LISTEN,
         false => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
     }
 }
 
 impl DevelopedHandler {
-    /// Comes before everything else that would answer its hub. Where the configuration has a plugin of the hub's name, it has that one's
-    /// settings.
-    fn join(
-        self,
-        core: &mut core::Settings,
-        net: &mut net::Settings,
-        host: &mut HostSettings,
-    ) -> Result<(), ConfigError> {
-        let DevelopedHandler { hub, source, config, allow_http: allowed } = self;
-        let name = PluginName::new(hub.as_str());
-        let before = host.plugins.iter().position(|plugin| plugin.name == name).map(|at| host.plugins.remove(at));
-        let mut plugin = match before {
-            Some(configured) => PluginSettings { source, ..configured },
-            None => PluginSettings {
-                name: name.clone(),
-                source,
-                uses: Uses::default(),
-                config: Vec::new(),
-                budgets: Budgets::default(),
-                payloads: Payloads::default(),
-                rollback: Rollback::default(),
-                allow_http: Arc::default(),
-            },
-        };
-        plugin.uses.upstream = true;
-        for (key, value) in config {
-            plugin.config.retain(|(before, _)| *before != key);
-            plugin.config.push((key, value));
+    /// Adds plugin and hub. Where the configuration has a plugin of the hub's name, it has that one's settings.
+    fn join(&self, draft: &mut Draft) {
+        let Draft { file, origins, .. } = draft;
+        let name = self.hub.as_str();
+        for (key, option) in [("path", "--plugin"), ("config", "--set"), ("allow-http", "--allow-http")] {
+            origins.is_given_by(format!("plugins.{name}.{key}"), option);
         }
-        let added = allow_http("--allow-http", &allowed).map_err(ConfigError::outside_file)?;
-        let allow = Arc::make_mut(&mut plugin.allow_http);
-        allow.endpoints.extend(added.endpoints);
-        allow.networks.extend(added.networks);
-        host.plugins.push(plugin);
-        let settings = core::HubSettings { mode: Mode::Serverless, ..core.hub(&hub).clone() };
-        core.hubs.insert(hub.clone(), settings);
-        let settings = net::HubSettings { anonymous_negotiate: true, ..net.hub(&hub).clone() };
-        net.hubs.insert(hub.clone(), settings);
+        let plugin = file.plugins.entry(name.to_owned()).or_default();
+        plugin.path = Some(match &self.source {
+            PluginSource::File(path) => absolute(path),
+            PluginSource::Embedded(_) => "(embedded)".into(),
+        });
+        plugin.config.0.extend(self.config.iter().cloned());
+        plugin.allow_http.extend(self.allow_http.iter().cloned());
+        let others = file.hubs.get(ALL_HUBS).cloned().unwrap_or_default();
+        let configured = file.hubs.keys().find(|entry| entry.eq_ignore_ascii_case(name)).cloned();
+        let served = file.hubs.entry(configured.unwrap_or_else(|| name.to_owned())).or_insert(others);
+        served.mode = Mode::Serverless;
+        served.negotiate.anonymous = true;
+    }
+
+    /// Comes before everything else that would answer its hub.
+    fn answer(self, config: &mut Config) {
+        let name = PluginName::new(self.hub.as_str());
+        for plugin in config.host.plugins.iter_mut().filter(|plugin| plugin.name == name) {
+            plugin.uses.upstream = true;
+            plugin.source = self.source.clone();
+        }
+        let unused = format!("plugins.{name}");
+        config.warnings.retain(|warning| warning.key != unused);
         let item = core::UpstreamItem {
-            hubs: core::Pattern::OneOf(vec![hub.to_string()]),
+            hubs: core::Pattern::OneOf(vec![self.hub.to_string()]),
             categories: core::Pattern::Any,
             events: core::Pattern::Any,
             handler: core::Handler::Plugin(name),
         };
-        core.upstream.insert(0, item);
-        Ok(())
+        Arc::make_mut(&mut config.net.core).upstream.insert(0, item);
     }
 }
 
@@ -157,7 +170,7 @@ mod tests {
             hub: HubName::parse("chat").expect("a name"),
             source: PluginSource::Embedded(b""),
             config: config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-            allow_http: allow_http.iter().map(|origin| (*origin).to_owned()).collect(),
+            allow_http: allow_http.iter().map(|origin| origin.parse().expect("it may be allowed")).collect(),
         }
     }
 
@@ -175,8 +188,8 @@ mod tests {
         let path = folder.path().join("hubgate.toml");
         std::fs::write(&path, file).expect("the folder can be written");
         let (pages, data_dir) = (net::Pages::None, data_dir.map(|name| folder.path().join(name)));
-        let (listen, admin_listen, mode, user) = (None, None, None, Some("ann".to_owned()));
-        Development { file: Some(path), listen, admin_listen, mode, handler, pages, data_dir, user }.config()
+        let (addresses, mode, user) = (Addresses::default(), None, Some("ann".to_owned()));
+        Development { file: Some(path), addresses, mode, handler, pages, data_dir, user }.config()
     }
 
     #[test]
@@ -205,8 +218,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_by_the_option_or_by_the_line_of_the_file() {
-        let error = developed("", Some(handler(&[], &["api.example.com"]))).expect_err("no scheme").to_string();
-        assert!(error.starts_with("--allow-http[0]: must be scheme, host and port"), "{error}");
+        let error = developed("", Some(handler(&[], &["10.0.0.0/8"]))).expect_err("no host").to_string();
+        assert!(error.starts_with("--allow-http: lists networks, but nothing"), "{error}");
         let error = developed("[server]\nshards = 'x'", None).expect_err("no number").to_string();
         assert!(error.contains("hubgate.toml, line 2: server.shards: "), "{error}");
     }

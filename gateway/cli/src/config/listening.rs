@@ -1,16 +1,14 @@
 //! The two addresses that the gateway listens on.
 
-use hubgate_net::settings::Settings;
-
-use super::{ConfigError, problem};
+use super::problem::Problems;
+use super::schema::File;
 
 /// Refuses one address for both: whoever listens second would be told that another program has it.
-pub(super) fn check(net: &Settings) -> Result<(), ConfigError> {
-    let (clients, admin) = (net.listen, net.admin.listen);
+pub(super) fn check(file: &File, problems: &mut Problems) {
+    let (clients, admin) = (file.server.listen.0, file.admin.listen.0);
     // Port 0 is a free one for each.
     if clients == admin && clients.port() != 0 {
         let same = format!("has the same address as `server.listen`, \"{clients}\": give it a port of its own");
-        return Err(problem("admin.listen", same));
+        problems.push("admin.listen", same);
     }
-    Ok(())
 }

@@ -1,48 +1,65 @@
 //! `plugins.NAME.rollback`: a table, or `false`.
 
-use std::time::Duration;
-
 use hubgate_plugin_host::{Rollback, Share};
-use toml::{Table, Value};
 
-use super::{ConfigError, problem, schema};
+use super::problem::Problems;
+use super::reading::read;
+use super::table::table;
+use super::value::{Secrecy, Span, Value, seconds, wrong};
 
-/// The shortest and the longest window.
-const WINDOWS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3_600)];
-
-pub(super) fn settings(key: &str, entry: Option<&schema::Rollback>) -> Result<Rollback, ConfigError> {
-    let default = Rollback::default();
-    let settings = match entry {
-        None => return Ok(default),
-        Some(schema::Rollback::Never) => return Ok(Rollback { errors: None, ..default }),
-        Some(schema::Rollback::Settings(settings)) => settings,
-    };
-    let errors = match settings.errors {
-        None => default.errors,
-        Some(share) => match Share::new(share) {
-            None => return Err(problem(format!("{key}.errors"), "must be a share of all calls, above 0 and up to 1")),
-            share => share,
-        },
-    };
-    let window = settings.window.map_or(default.window, |span| span.0);
-    if window < WINDOWS[0] || window > WINDOWS[1] {
-        return Err(problem(format!("{key}.window"), "must be from \"1s\" to \"1h\""));
+table! {
+    Settings {
+        errors: Errors = Errors(Rollback::default().errors);
+        window: Span = Span(Rollback::default().window), least(seconds(1)), most(seconds(3_600));
+        calls: u64 = Rollback::default().calls, least(1);
     }
-    let calls = settings.calls.unwrap_or(default.calls);
-    if calls == 0 {
-        return Err(problem(format!("{key}.calls"), "must be at least 1"));
-    }
-    Ok(Rollback { errors, window, calls })
 }
 
-/// As it is written.
-pub(super) fn show(settings: &Rollback) -> Value {
-    let Some(errors) = settings.errors else { return Value::Boolean(false) };
-    let window = humantime::format_duration(settings.window).to_string();
-    let calls = i64::try_from(settings.calls).unwrap_or(i64::MAX);
-    Value::Table(Table::from_iter([
-        ("errors".to_owned(), Value::Float(errors.to_number())),
-        ("window".to_owned(), Value::String(window)),
-        ("calls".to_owned(), Value::Integer(calls)),
-    ]))
+/// The share of calls that fail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Errors(Option<Share>);
+
+impl Value for Errors {
+    fn read(found: &toml::Value) -> Result<Errors, Problems> {
+        let share = found.as_float().and_then(Share::new);
+        share.map(|share| Errors(Some(share))).ok_or_else(|| {
+            wrong(format!("must be a share of all calls, above 0.0 and up to 1.0, such as 0.5, and not {found}"))
+        })
+    }
+
+    fn write(&self, _: Secrecy) -> Option<toml::Value> {
+        self.0.map(|share| share.to_number().into())
+    }
+}
+
+impl Value for Rollback {
+    fn read(found: &toml::Value) -> Result<Rollback, Problems> {
+        match found {
+            toml::Value::Boolean(false) => Ok(Rollback { errors: None, ..Rollback::default() }),
+            toml::Value::Table(found) => {
+                let mut settings = Settings::default();
+                let problems = read(&mut settings, found.clone());
+                let Settings { errors, window, calls } = settings;
+                match problems.is_empty() {
+                    true => Ok(Rollback { errors: errors.0, window: window.0, calls }),
+                    false => Err(problems),
+                }
+            }
+            other => Err(wrong(format!(
+                "must be `false` (never roll back automatically) or a table such as {{ errors = 0.5, window = \"10s\", calls = 20 }} \
+                 (the default), and not {other}"
+            ))),
+        }
+    }
+
+    fn write(&self, secrecy: Secrecy) -> Option<toml::Value> {
+        let Some(errors) = self.errors else { return Some(false.into()) };
+        let values = [
+            ("errors", Errors(Some(errors)).write(secrecy)),
+            ("window", Span(self.window).write(secrecy)),
+            ("calls", self.calls.write(secrecy)),
+        ];
+        let set = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Some(toml::Value::Table(set.collect()))
+    }
 }

@@ -1,347 +1,246 @@
-//! The configuration file as it is written. Names and defaults are explained in `docs/configuration.md`.
+//! Every key of the configuration file, with its type, its default, its bounds, and whether it may change while the gateway runs. What
+//! the keys mean is in `docs/configuration.md`, whose tables a test compares with these.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
-use bytesize::ByteSize;
-use serde::de::{Error, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use hubgate_core::filter::OnError;
+use hubgate_core::mode::Mode;
+use hubgate_core::settings::{ClaimNames, ConnectFailure};
+use hubgate_plugin_host::{Budgets, Payloads, Rollback};
+use hubgate_wire::endpoint::Endpoint;
+use hubgate_wire::webhook::UrlTemplate;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+use super::table::{Refusing, Table, Visitor, table};
+use super::value::{
+    Allowed, CorsOrigin, Listen, LogFilter, Network, NotYet, SecretTexts, Secrets, Size, Span, kib, mib, millis,
+    seconds, words,
+};
+
+/// The name of the entry of `[hubs]` that the others begin with.
+pub(super) const ALL_HUBS: &str = "*";
+
+#[derive(Debug, Clone, Default)]
 pub(crate) struct File {
     pub(crate) server: Server,
     pub(crate) admin: Admin,
     pub(crate) hubs: BTreeMap<String, Hub>,
-    pub(crate) upstream: Items,
+    pub(crate) upstream: Vec<UpstreamItem>,
     pub(crate) plugins: BTreeMap<String, Plugin>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(crate) struct Server {
-    pub(crate) listen: Option<Listen>,
-    pub(crate) endpoints: Vec<String>,
-    pub(crate) access_keys: Secrets,
-    pub(crate) access_keys_file: Option<PathBuf>,
-    pub(crate) drain_delay: Option<Span>,
-    pub(crate) drain_timeout: Option<Span>,
-    pub(crate) drain_closes: u32,
-    pub(crate) data_dir: Option<PathBuf>,
-    pub(crate) shards: u16,
-    pub(crate) trusted_proxies: Vec<String>,
-    pub(crate) tls: Option<Tls>,
-    pub(crate) detailed_errors: bool,
-    pub(crate) log: Option<String>,
-    pub(crate) limits: Limits,
-    pub(crate) timeouts: Timeouts,
+impl Table for File {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.table("server", &mut self.server);
+        visitor.table("admin", &mut self.admin);
+        visitor.tables("hubs", &mut self.hubs, Some(ALL_HUBS));
+        visitor.list("upstream", &mut self.upstream);
+        visitor.tables("plugins", &mut self.plugins, None);
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Tls {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
+/// The address for clients, and that of the admin listener one port above it.
+pub(super) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8888);
+pub(super) const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8889);
+
+table! {
+    Server {
+        listen: Listen = Listen(LISTEN), restart();
+        endpoints: Vec<Endpoint> = Vec::new();
+        access_keys: Secrets = Secrets::default();
+        access_keys_file: Option<PathBuf> = None;
+        drain_delay: Span = seconds(0);
+        drain_timeout: Span = seconds(10);
+        drain_closes: u32 = 0;
+        data_dir: Option<PathBuf> = None, restart();
+        trusted_proxies: Vec<Network> = Vec::new();
+        log: LogFilter = LogFilter("info".to_owned());
+        shards: u16 = 0, restart();
+        detailed_errors: bool = false;
+        [tls]: Tls;
+        [limits]: Limits;
+        [timeouts]: Timeouts;
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(crate) struct Limits {
-    pub(crate) message: Option<Size>,
-    pub(crate) post: Option<Size>,
-    pub(crate) headers: Option<Size>,
-    pub(crate) outbox: Option<Size>,
-    pub(crate) outboxes: Option<Size>,
-    pub(crate) server_message: Option<Size>,
-    pub(crate) server_outbox: Option<Size>,
-    pub(crate) connections: Option<usize>,
-    pub(crate) connections_per_ip: usize,
-    pub(crate) connections_per_user: usize,
-    pub(crate) connections_per_token: usize,
-    pub(crate) http_connections: Option<usize>,
-    pub(crate) http_connections_per_ip: Option<usize>,
-    pub(crate) negotiates_per_second: u32,
-    pub(crate) messages_per_second: u32,
-    pub(crate) groups_per_connection: Option<usize>,
-    pub(crate) user_memberships: Option<usize>,
-    pub(crate) mode_switch_closes: Option<usize>,
-    pub(crate) plugin_memory: Option<Size>,
+table! {
+    /// Both files, or neither.
+    Tls {
+        certificate: Option<PathBuf> = None;
+        key: Option<PathBuf> = None;
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(crate) struct Timeouts {
-    pub(crate) negotiate: Option<Span>,
-    pub(crate) handshake: Option<Span>,
-    pub(crate) client: Option<Span>,
-    pub(crate) keep_alive: Option<Span>,
-    pub(crate) http_header: Option<Span>,
-    pub(crate) http_body: Option<Span>,
-    pub(crate) write: Option<Span>,
-    pub(crate) outbox: Option<Span>,
+table! {
+    Limits {
+        // The handshake of official clients and their pings fit.
+        message: Size = mib(16), least(kib(1));
+        outbox: Size = mib(8), least(kib(1));
+        server_message: Size = mib(64), least(kib(1));
+        server_outbox: Size = mib(64), least(kib(1));
+        /// By the memory that there is, if it is not set.
+        outboxes: Option<Size> = None, least(Some(LEAST_OUTBOXES));
+        messages_per_second: u32 = 0;
+        mode_switch_closes: usize = 1_000, least(1);
+        groups_per_connection: usize = 1_000;
+        // Half of it still takes the one with the longest names, which counts as many.
+        user_memberships: usize = 1_000_000, least(100);
+        /// By the memory that there is, if it is not set.
+        plugin_memory: Option<Size> = None, least(Some(LEAST_PLUGIN_MEMORY));
+        connections: usize = 100_000, least(1);
+        connections_per_ip: usize = 0;
+        connections_per_user: usize = 0;
+        connections_per_token: usize = 0;
+        negotiates_per_second: u32 = 0;
+        http_connections: usize = 10_000, least(1);
+        http_connections_per_ip: usize = 1_000;
+        // The HTTP library takes no less.
+        headers: Size = kib(32), least(kib(8));
+        post: Size = mib(1), least(kib(1));
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(crate) struct Admin {
-    pub(crate) listen: Option<Listen>,
-    pub(crate) token_file: Option<PathBuf>,
-    pub(crate) hosts: Vec<String>,
-    pub(crate) metrics_open: bool,
+pub(super) const LEAST_OUTBOXES: Size = mib(1);
+/// Some instances still fit.
+pub(super) const LEAST_PLUGIN_MEMORY: Size = mib(16);
+
+/// The shortest time in which a peer can be expected to do something.
+const SHORTEST: Span = millis(100);
+
+table! {
+    Timeouts {
+        negotiate: Span = seconds(5), least(SHORTEST);
+        handshake: Span = seconds(15), least(SHORTEST);
+        client: Span = seconds(30), least(seconds(1));
+        keep_alive: Span = seconds(15), least(seconds(1));
+        http_header: Span = seconds(10), least(SHORTEST);
+        http_body: Span = seconds(10), least(SHORTEST);
+        write: Span = seconds(10), least(SHORTEST);
+        outbox: Span = seconds(60), least(SHORTEST);
+    }
 }
 
-/// A hub, or with the name `*` all that have no entry of their own.
-#[derive(Debug, Default, Clone, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(crate) struct Hub {
-    pub(crate) mode: Option<Mode>,
-    pub(crate) cors_origins: Option<Vec<String>>,
-    pub(crate) negotiate: Option<Negotiate>,
-    pub(crate) filters: Option<Vec<String>>,
-    pub(crate) messages_per_second: Option<u32>,
+table! {
+    Admin {
+        listen: Listen = Listen(ADMIN_LISTEN), restart();
+        token_file: Option<PathBuf> = None;
+        hosts: Vec<String> = Vec::new();
+        metrics_open: bool = false;
+    }
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    Default,
-    Serverless,
-    Classic,
+table! {
+    /// A hub, or with the name `*` all that have no entry of their own.
+    Hub {
+        mode: Mode = Mode::Default;
+        cors_origins: Vec<CorsOrigin> = Vec::new();
+        filters: Vec<String> = Vec::new();
+        messages_per_second: u32 = 0;
+        [negotiate]: Negotiate;
+    }
 }
 
-#[derive(Debug, Default, Clone, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(crate) struct Negotiate {
-    pub(crate) anonymous: bool,
-    pub(crate) plugin: Option<NotYet>,
+table! {
+    Negotiate {
+        anonymous: bool = false;
+        plugin: NotYet = NotYet;
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+/// What gets events, and which ones.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct UpstreamItem {
-    #[serde(default = "all")]
-    pub(crate) hubs: Vec<String>,
-    #[serde(default = "all")]
-    pub(crate) categories: Vec<String>,
-    #[serde(default = "all")]
-    pub(crate) events: Vec<String>,
-    pub(crate) plugin: Option<String>,
-    pub(crate) url: Option<String>,
-    pub(crate) timeout: Option<Span>,
-    pub(crate) retries: Option<u32>,
-    pub(crate) on_connect_failure: Option<ConnectFailure>,
-    pub(crate) claim_names: Option<ClaimNames>,
+    pub(crate) events: Events,
+    /// If no plugin is named.
+    pub(crate) webhook: Webhook,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ConnectFailure {
-    Close,
-    Log,
+impl Table for UpstreamItem {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        self.events.visit(visitor);
+        match (&self.events.plugin, &self.events.url) {
+            (Some(plugin), None) => {
+                let why =
+                    format!("is for webhooks; what a plugin may use is in [plugins.{plugin}], such as `call-time`");
+                self.webhook.visit(&mut Refusing { visitor, why });
+            }
+            _ => self.webhook.visit(visitor),
+        }
+    }
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ClaimNames {
-    Token,
-    Dotnet,
+/// Categories of events, and all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Category {
+    Any,
+    Connections,
+    Messages,
+}
+
+impl Category {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Category::Any => "*",
+            Category::Connections => "connections",
+            Category::Messages => "messages",
+        }
+    }
 }
 
 fn all() -> Vec<String> {
     vec!["*".to_owned()]
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Plugin {
-    pub(crate) path: PathBuf,
-    #[serde(default)]
-    pub(crate) config: BTreeMap<String, String>,
-    pub(crate) memory: Option<Size>,
-    pub(crate) call_time: Option<Span>,
-    pub(crate) cpu_time: Option<Span>,
-    pub(crate) concurrency: Option<usize>,
-    pub(crate) actions: Option<usize>,
-    pub(crate) host_calls: Option<u32>,
-    pub(crate) log_lines: Option<u32>,
-    pub(crate) state: Option<Size>,
-    pub(crate) state_writes: Option<Size>,
-    pub(crate) payload: Option<Payload>,
-    pub(crate) rollback: Option<Rollback>,
-    #[serde(default)]
-    pub(crate) allow_http: Vec<String>,
-    pub(crate) targets: Option<Vec<String>>,
-    pub(crate) on_error: Option<OnError>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum OnError {
-    Closed,
-    Open,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Payload {
-    Json,
-    Native,
-}
-
-/// `false`, or when it is done.
-#[derive(Debug, Clone)]
-pub(crate) enum Rollback {
-    Never,
-    Settings(RollbackSettings),
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RollbackSettings {
-    pub(crate) errors: Option<f64>,
-    pub(crate) window: Option<Span>,
-    pub(crate) calls: Option<u64>,
-}
-
-impl<'de> Deserialize<'de> for Rollback {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rollback, D::Error> {
-        match toml::Value::deserialize(deserializer)? {
-            toml::Value::Boolean(false) => Ok(Rollback::Never),
-            toml::Value::Table(settings) => {
-                let settings: Result<RollbackSettings, toml::de::Error> = settings.try_into();
-                settings.map(Rollback::Settings).map_err(|error| D::Error::custom(error.message()))
-            }
-            other => Err(D::Error::custom(format_args!(
-                "must be `false` (never roll back automatically) or a table such as {{ errors = 0.5, window = \"10s\", calls = 20 }} \
-                 (the default), and not {other}"
-            ))),
-        }
+table! {
+    Events {
+        hubs: Vec<String> = all();
+        categories: Vec<Category> = vec![Category::Any];
+        events: Vec<String> = all();
+        plugin: Option<String> = None;
+        url: Option<UrlTemplate> = None;
     }
 }
 
-/// A key that is known but not built yet, whatever its value.
-#[derive(Debug, Clone)]
-pub(crate) struct NotYet;
-
-impl<'de> Deserialize<'de> for NotYet {
-    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<NotYet, D::Error> {
-        Err(serde::de::Error::custom("not supported yet"))
+table! {
+    Webhook {
+        timeout: Span = seconds(100), least(SHORTEST);
+        // Within some 3.5 seconds: about what it takes to start an application again. At most some minutes in all.
+        retries: u32 = 3, most(10);
+        on_connect_failure: ConnectFailure = ConnectFailure::Close;
+        claim_names: ClaimNames = ClaimNames::Token;
     }
 }
 
-/// Texts that no error repeats.
-#[derive(Default)]
-pub(crate) struct Secrets(pub(crate) Vec<String>);
-
-impl fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secrets({})", self.0.len())
+table! {
+    Plugin {
+        path: Option<PathBuf> = None;
+        config: SecretTexts = SecretTexts::default();
+        // A component of the smallest kind fits.
+        memory: Size = Size(Budgets::default().memory_bytes), least(mib(1));
+        call_time: Span = Span(Budgets::default().call_time), least(millis(1));
+        /// As `call_time`, if it is not set. Counted in epochs of a millisecond.
+        cpu_time: Option<Span> = None, least(Some(millis(1)));
+        concurrency: usize = Budgets::default().concurrency, least(1), most(1_000);
+        actions: usize = Budgets::default().actions;
+        host_calls: u32 = Budgets::default().host_calls, least(1);
+        log_lines: u32 = Budgets::default().log_lines;
+        state: Size = Size(Budgets::default().state_bytes);
+        // Less in a second is taken for a mistake.
+        state_writes: Size = Size(Budgets::default().state_writes), least(kib(64));
+        allow_http: Vec<Allowed> = Vec::new();
+        targets: Option<Vec<String>> = None;
+        on_error: OnError = OnError::Closed;
+        rollback: Rollback = Rollback::default();
+        payload: Payloads = Payloads::Json;
     }
 }
 
-impl<'de> Deserialize<'de> for Secrets {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secrets, D::Error> {
-        let texts = toml::Value::deserialize(deserializer)?.try_into();
-        texts.map(Secrets).map_err(|_| serde::de::Error::custom("must be a list of one or two texts"))
-    }
-}
-
-/// The items of `[[upstream]]`.
-#[derive(Debug, Default)]
-pub(crate) struct Items(pub(crate) Vec<UpstreamItem>);
-
-impl<'de> Deserialize<'de> for Items {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Items, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = Items;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of items: write each as [[upstream]], with two brackets")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Items, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = list.next_element()? {
-                    items.push(item);
-                }
-                Ok(Items(items))
-            }
-        }
-        deserializer.deserialize_seq(List)
-    }
-}
-
-/// An address to listen on: an IP address and a port, or `localhost` and a port.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Listen(pub(crate) SocketAddr);
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Listen, String> {
-        let text = text.trim();
-        let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-        local.as_deref().unwrap_or(text).parse().map(Listen).map_err(|_| {
-            let example = match text.strip_prefix(':').or(text.parse::<u16>().is_ok().then_some(text)) {
-                Some(port) => format!("\"127.0.0.1:{port}\", or \"0.0.0.0:{port}\" for other machines"),
-                None => "\"127.0.0.1:8888\", \"localhost:8888\" or \"0.0.0.0:8888\"".to_owned(),
-            };
-            format!("\"{text}\" is not an IP address with a port, such as {example}")
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Listen {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Listen, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-/// A number of bytes, such as "64MiB".
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Size(pub(crate) usize);
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
-        let text = with_unit(deserializer, "a size", "MiB")?;
-        let size: ByteSize = text.parse().map_err(|_| not(&text, "a size such as \"64MiB\""))?;
-        Ok(Size(usize::try_from(size.as_u64()).map_err(|_| not(&text, "a size that fits into memory"))?))
-    }
-}
-
-/// The longest time. The clocks count some multiples of it.
-pub(super) const LONGEST_SPAN: Duration = Duration::from_secs(31_557_600);
-
-/// A time, such as "10s". What is longer than a year is a year.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Span(pub(crate) Duration);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-        let text = with_unit(deserializer, "a time", "s")?;
-        let time = humantime::parse_duration(&text).map_err(|_| not(&text, "a time such as \"10s\""))?;
-        Ok(Span(time.min(LONGEST_SPAN)))
-    }
-}
-
-/// A text that is more than a number.
-fn with_unit<'de, D: Deserializer<'de>>(deserializer: D, what: &str, unit: &str) -> Result<String, D::Error> {
-    let value = toml::Value::deserialize(deserializer)?;
-    let number = match &value {
-        toml::Value::Integer(number) => number.to_string(),
-        toml::Value::Float(number) => number.to_string(),
-        toml::Value::String(text) if text.parse::<f64>().is_ok() && text != "0" => text.clone(),
-        toml::Value::String(text) => return Ok(text.clone()),
-        _ => return Err(D::Error::custom(format_args!("must be {what} such as \"10{unit}\""))),
-    };
-    Err(D::Error::custom(format_args!("{number} has no unit: write {what} such as \"{number}{unit}\"")))
-}
-
-fn not<E: serde::de::Error>(text: &str, expected: &str) -> E {
-    E::custom(format_args!("\"{text}\" is not {expected}"))
+words! {
+    Mode { Mode::Default = "default", Mode::Serverless = "serverless", Mode::Classic = "classic", }
+    Category { Category::Connections = "connections", Category::Messages = "messages", Category::Any = "*", }
+    ConnectFailure { ConnectFailure::Close = "close", ConnectFailure::Log = "log", }
+    ClaimNames { ClaimNames::Token = "token", ClaimNames::Dotnet = "dotnet", }
+    OnError { OnError::Closed = "closed", OnError::Open = "open", }
+    Payloads { Payloads::Json = "json", Payloads::Native = "native", }
 }

@@ -7,10 +7,15 @@ use std::path::{Path, PathBuf};
 use hubgate_plugin_host::RegularFile;
 use hubgate_wire::token::AccessKey;
 
-use super::{ConfigError, Warning, problem, schema};
+use super::Warning;
+use super::origins::Origins;
+use super::problem::{Problem, Problems};
+use super::schema;
 
 /// The largest file of keys or of a token, in bytes.
 const MAX_SECRET_FILE_BYTES: usize = 64 << 10;
+/// The key of the configuration that has them.
+const KEYS: &str = "server.access-keys";
 const KEYS_VARIABLE: &str = "HUBGATE_ACCESS_KEYS";
 const KEYS_FILE_VARIABLE: &str = "HUBGATE_ACCESS_KEYS_FILE";
 
@@ -37,7 +42,7 @@ enum Source<'a> {
 impl Source<'_> {
     fn name(&self) -> &'static str {
         match self {
-            Source::Keys(_) => "server.access-keys",
+            Source::Keys(_) => KEYS,
             Source::File(_) => "server.access-keys-file",
             Source::Variable(_) => KEYS_VARIABLE,
             Source::FileVariable(_) => KEYS_FILE_VARIABLE,
@@ -48,12 +53,12 @@ impl Source<'_> {
         matches!(self, Source::Variable(_) | Source::FileVariable(_))
     }
 
-    fn read(&self, folder: &Path) -> Result<Vec<AccessKey>, ConfigError> {
+    fn read(&self) -> Result<Vec<AccessKey>, Problem> {
         match self {
             Source::Keys(keys) => one_or_two(self.name(), keys),
-            Source::File(file) => keys_in(self.name(), &folder.join(file)),
-            Source::Variable(keys) => one_or_two(self.name(), &split(keys)).map_err(ConfigError::outside_file),
-            Source::FileVariable(file) => keys_in(self.name(), file).map_err(ConfigError::outside_file),
+            Source::File(file) => keys_in(self.name(), file),
+            Source::Variable(keys) => one_or_two(self.name(), &split(keys)),
+            Source::FileVariable(file) => keys_in(self.name(), file),
         }
     }
 }
@@ -72,32 +77,38 @@ pub(super) fn unused(server: &schema::Server) -> Vec<Warning> {
 }
 
 /// One or two keys, from the configuration or else from the environment; each of them has one source at most.
-pub(super) fn access_keys(server: &schema::Server, folder: &Path) -> Result<Vec<AccessKey>, ConfigError> {
+pub(super) fn access_keys(server: &schema::Server, origins: &mut Origins, problems: &mut Problems) -> Vec<AccessKey> {
     let sources = sources(server);
     let Some(first) = sources.first() else {
         let missing =
             format!("set one or two keys, or server.access-keys-file, {KEYS_VARIABLE} or {KEYS_FILE_VARIABLE}");
-        return Err(problem("server.access-keys", missing));
+        problems.push(KEYS, missing);
+        return Vec::new();
     };
     let source = first.name();
     let is_beside = |other: &&Source<'_>| other.is_of_the_environment() == first.is_of_the_environment();
     if let Some(other) = sources[1..].iter().find(is_beside) {
         let both = format!("is set, and {source} is set too: keep one of them, with one or two keys");
-        let error = problem(other.name(), both);
-        return Err(if other.is_of_the_environment() { error.outside_file() } else { error });
+        problems.push(other.name(), both);
     }
-    first.read(folder)
+    let keys = problems.take(first.read()).unwrap_or_default();
+    if first.is_of_the_environment() {
+        origins.is_given_by(KEYS, source);
+    }
+    keys
 }
 
-fn one_or_two(source: &str, keys: &[String]) -> Result<Vec<AccessKey>, ConfigError> {
+fn one_or_two(source: &str, keys: &[String]) -> Result<Vec<AccessKey>, Problem> {
     if !matches!(keys.len(), 1 | 2) {
-        return Err(problem(source, format!("holds {} keys: one or two are needed", keys.len())));
+        return Err(Problem::new(source, format!("holds {} keys: one or two are needed", keys.len())));
     }
-    keys.iter().map(|key| access_key(key).map_err(|why| problem(source, why))).collect()
+    keys.iter().map(|key| access_key(key).map_err(|why| Problem::new(source, why))).collect()
 }
+
+const MAKES_A_GOOD_ONE: &str = "`openssl rand -base64 48` makes a good one";
 
 /// The fewest bytes of a key: HS256 needs as many as its hash has (RFC 7518, section 3.2).
-const SHORTEST_KEY: usize = 32;
+pub(super) const SHORTEST_KEY: usize = 32;
 
 /// A key that can be one. What is wrong is told without a part of it.
 fn access_key(key: &str) -> Result<AccessKey, String> {
@@ -115,20 +126,19 @@ fn access_key(key: &str) -> Result<AccessKey, String> {
     }
     match key.len() {
         length if length < SHORTEST_KEY => {
-            let make = "`openssl rand -base64 48` makes a good one";
-            Err(format!("holds a key of {length} bytes: it must have at least {SHORTEST_KEY}; {make}"))
+            Err(format!("holds a key of {length} bytes: it must have at least {SHORTEST_KEY}; {MAKES_A_GOOD_ONE}"))
         }
         _ => Ok(AccessKey::new(key)),
     }
 }
 
-fn keys_in(source: &str, file: &Path) -> Result<Vec<AccessKey>, ConfigError> {
+fn keys_in(source: &str, file: &Path) -> Result<Vec<AccessKey>, Problem> {
     one_or_two(source, &split(&secret_in(source, file)?))
 }
 
-fn secret_in(key: &str, file: &Path) -> Result<String, ConfigError> {
+fn secret_in(key: &str, file: &Path) -> Result<String, Problem> {
     let text = RegularFile::read_text(file, MAX_SECRET_FILE_BYTES)
-        .map_err(|error| problem(key, format!("cannot read {}: {error}", file.display())))?;
+        .map_err(|error| Problem::new(key, format!("cannot read {}: {error}", file.display())))?;
     // Some editors mark UTF-8 so.
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
 }
@@ -139,15 +149,25 @@ fn split(text: &str) -> Vec<String> {
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect()
 }
 
+/// The fewest bytes of an admin token: 64 random bits in hexadecimal digits, and some more in base64.
+const SHORTEST_TOKEN: usize = 16;
+
 /// The token in the file, or a random one.
-pub(super) fn admin_token(file: Option<&Path>, folder: &Path) -> Result<String, ConfigError> {
-    let Some(file) = file else {
-        return Ok(random_secret());
-    };
-    let file = folder.join(file);
-    match secret_in("admin.token-file", &file)?.trim() {
-        "" => Err(problem("admin.token-file", format!("{} is empty", file.display()))),
-        token => Ok(token.to_owned()),
+pub(super) fn admin_token(file: Option<&Path>, problems: &mut Problems) -> String {
+    let token = file.map_or(Ok(random_secret()), token_in);
+    problems.take(token).unwrap_or_default()
+}
+
+fn token_in(file: &Path) -> Result<String, Problem> {
+    const KEY: &str = "admin.token-file";
+    let text = secret_in(KEY, file)?;
+    match text.trim().len() {
+        0 => Err(Problem::new(KEY, format!("{} is empty", file.display()))),
+        length if length < SHORTEST_TOKEN => {
+            let why = format!("holds a token of {length} bytes: it must have at least {SHORTEST_TOKEN}");
+            Err(Problem::new(KEY, format!("{} {why}; {MAKES_A_GOOD_ONE}", file.display())))
+        }
+        _ => Ok(text.trim().to_owned()),
     }
 }
 

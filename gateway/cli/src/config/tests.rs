@@ -1,9 +1,17 @@
+use std::time::Duration;
+
+use hubgate_core::id::HubName;
+use hubgate_core::mode::Mode;
+use hubgate_net::settings::OriginPattern;
+use hubgate_plugin_host::PluginSource;
+
+use super::value::LONGEST_SPAN;
 use super::*;
 
 fn load(text: &str) -> Result<Config, String> {
     let text = format!("{text}\n[server]\naccess-keys = [\"a-key-of-the-tests-that-is-long-enough\"]\n");
-    let file = read(Path::new("hubgate.toml"), &text).map_err(|error| error.to_string())?;
-    resolve(file, Path::new("/etc/hubgate")).map_err(|error| error.to_string())
+    let draft = Draft::parse(Path::new("/etc/hubgate/hubgate.toml"), &text).map_err(|error| error.to_string())?;
+    draft.settled().map_err(|error| error.to_string())
 }
 
 fn refused(text: &str, expected: &str) {
@@ -13,8 +21,7 @@ fn refused(text: &str, expected: &str) {
 
 #[test]
 fn an_error_names_the_keys_path() {
-    refused("[hubs.chat]\nmoed = \"default\"", "unknown key `moed`");
-    refused("[hubs.chat]\nmoed = \"default\"", "hubs.chat");
+    refused("[hubs.chat]\nmoed = \"default\"", "line 2: hubs.chat.moed: unknown key: did you mean `mode`?");
     refused("[plugins.a]\npath = \"a\"\nmemory = \"lots\"", "plugins.a.memory: \"lots\" is not a size");
     refused("[hubs.\"1\"]\nmode = \"default\"", "hubs.1: Invalid hub name");
     refused("[hubs.chat]\nfilters = [\"a\"]", "hubs.chat.filters: there is no [plugins.a]");
@@ -105,8 +112,8 @@ fn a_time_that_clocks_cannot_count_is_a_year() {
     let times: String = keys.map(|key| format!("{key} = \"500000000000 years\"\n")).concat();
     let config = load(&format!("[server.timeouts]\n{times}")).expect("valid");
     let (net, core) = (&config.net.timeouts, &config.net.core.timeouts);
-    assert_eq!([net.header, net.body, net.write, net.outbox], [schema::LONGEST_SPAN; 4]);
-    let year = hubgate_core::time::Millis::from(schema::LONGEST_SPAN);
+    assert_eq!([net.header, net.body, net.write, net.outbox], [LONGEST_SPAN; 4]);
+    let year = hubgate_core::time::Millis::from(LONGEST_SPAN);
     assert_eq!([core.negotiate, core.handshake, core.client, core.keep_alive], [year; 4]);
     assert!(config.show().contains("write = \"1year\""), "{}", config.show());
 }
@@ -133,8 +140,7 @@ fn no_text_breaks_the_reader_and_no_error_tells_a_key() {
         let cuts = text.char_indices().map(|(at, _)| text[..at].to_owned());
         for text in cuts.chain([text.clone()]) {
             for text in [format!("server.access-keys = [\"{KEY}\"]\n{text}"), format!("{text}\nx = \"{KEY}\""), text] {
-                let read = read(&path, &text).and_then(|file| resolve(file, Path::new("/")));
-                if let Err(error) = read {
+                if let Err(error) = Draft::parse(&path, &text).and_then(Draft::settled) {
                     assert!(!format!("{error} {error:?}").contains(KEY), "{error}");
                 }
             }

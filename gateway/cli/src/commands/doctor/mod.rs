@@ -17,7 +17,7 @@ use hubgate_wire::endpoint::Endpoint;
 
 use self::place::{Kind, Place};
 use super::findings::{Finding, Findings};
-use crate::config::Config;
+use crate::config::{Addresses, Config, Origins};
 use crate::{Failure, print};
 
 #[derive(Debug, clap::Args)]
@@ -58,8 +58,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = config.as_deref().and_then(|file| load(file, &mut findings));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(examine(arguments, config.as_ref(), &mut findings));
+    let nowhere = Origins::default();
+    let origins = config.as_ref().map_or(&nowhere, |config| &config.origins);
     for finding in findings.worst_first() {
-        print(finding)?;
+        print(finding.line(origins))?;
     }
     match (findings.has_errors(), findings.worst_first().is_empty()) {
         (true, _) => Err(Failure::Failed(anyhow!("not everything works: see the errors above"))),
@@ -70,10 +72,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// A configuration that cannot be read is a finding like others.
 fn load(file: &Path, findings: &mut Findings) -> Option<Config> {
-    match Config::load(file) {
+    match Config::load(file, Addresses::default()) {
         Ok(config) => Some(config),
         Err(error) => {
-            findings.push(Finding::error("--config", error));
+            findings.extend(error.lines().into_iter().map(|line| Finding::error("--config", line)));
             None
         }
     }
@@ -152,7 +154,7 @@ impl Case<'_> {
         let Some(net) = self.config.map(|config| &config.net) else { return Vec::new() };
         let (cors, key) = match self.hub().and_then(Result::ok) {
             Some(hub) if net.hubs.contains_key(&hub) => (net.hub(&hub), format!("hubs.{hub}.cors-origins")),
-            Some(_) | None => (&net.other_hubs, "hubs.\"*\".cors-origins".to_owned()),
+            Some(_) | None => (&net.other_hubs, "hubs.*.cors-origins".to_owned()),
         };
         let is_allowed_somewhere = net.hubs.values().any(|hub| hub.cors.allows(&as_sent) || hub.cors.any);
         match (cors.cors.allows(&as_sent), cors.cors.any) {
@@ -186,6 +188,6 @@ fn hub_server(config: &Config, hub: &HubName) -> Option<Finding> {
     if core.hub(hub).mode.takes_hub_servers() {
         return None;
     }
-    let key = if core.hubs.contains_key(hub) { format!("hubs.{hub}.mode") } else { "hubs.\"*\".mode".to_owned() };
+    let key = if core.hubs.contains_key(hub) { format!("hubs.{hub}.mode") } else { "hubs.*.mode".to_owned() };
     Some(Finding::error(key, format!("Hub '{hub}' is in serverless mode: it takes no hub servers.")))
 }

@@ -1,0 +1,133 @@
+//! The tables of `docs/configuration.md` have a row for each key, with its default and its bounds.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::entries::{Entry, entries};
+use super::reading;
+use super::schema::{ALL_HUBS, File, Hub, Plugin, UpstreamItem};
+use super::table::Change;
+use super::value::Secrecy;
+
+const PAGE: &str = "../../docs/configuration.md";
+/// What stands for a value that is not set, or that is no constant.
+const NONE: &str = "–";
+
+/// Each table of the file with one entry, all keys as they are if nothing is said.
+fn defaults() -> File {
+    File {
+        hubs: BTreeMap::from([(ALL_HUBS.to_owned(), Hub::default())]),
+        upstream: vec![UpstreamItem::default()],
+        plugins: BTreeMap::from([("NAME".to_owned(), Plugin::default())]),
+        ..File::default()
+    }
+}
+
+/// A table's row, by the names of its columns.
+type Row = BTreeMap<String, String>;
+
+/// The rows of the page, by the keys that they are about, as the schema writes their paths.
+fn rows(page: &str) -> BTreeMap<String, Row> {
+    let (mut rows, mut table, mut columns) = (BTreeMap::new(), String::new(), Vec::new());
+    for line in page.lines() {
+        let cells: Vec<String> = line.split('|').map(|cell| cell.trim().to_owned()).collect();
+        if let Some(heading) = line.strip_prefix("## ") {
+            let name = heading.trim_matches(['`', '[', ']']).replace("hubs.NAME", "hubs.*");
+            table = if name == "upstream" { "upstream[0]".to_owned() } else { name };
+        } else if line.starts_with("| key |") {
+            columns = cells;
+        } else if line.starts_with("| `") {
+            let row: Row = columns.iter().cloned().zip(cells).collect();
+            for name in row["key"].split('`').skip(1).step_by(2) {
+                rows.insert(format!("{table}.{name}"), row.clone());
+            }
+        }
+    }
+    rows
+}
+
+/// The row of a key, or of the table that it is in, if that is written as one value.
+fn row_of<'a>(rows: &'a BTreeMap<String, Row>, path: &str) -> Option<(bool, &'a Row)> {
+    let around = path.rsplit_once('.').and_then(|(table, _)| rows.get(table));
+    rows.get(path).map(|row| (true, row)).or(around.map(|row| (false, row)))
+}
+
+/// The file with a key set as the page has it.
+fn with(path: &str, value: &str) -> File {
+    let path = path.replace("hubs.*", "hubs.'*'");
+    let text = match path.strip_prefix("upstream[0].") {
+        Some(key) => format!("[[upstream]]\n{key} = {value}"),
+        None => format!("{path} = {value}"),
+    };
+    let mut file = defaults();
+    file.upstream.clear();
+    let problems: Vec<_> = reading::read(&mut file, text.parse().expect(&text)).into_iter().collect();
+    assert!(problems.is_empty(), "{text}: {problems:?}");
+    file
+}
+
+/// The value between the first two backticks.
+fn code(cell: &str) -> Option<&str> {
+    cell.strip_prefix('`')?.split_once('`').map(|(code, _)| code)
+}
+
+#[test]
+fn the_page_has_each_key_with_its_default_and_its_bounds() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE)).expect("the page is there");
+    let rows = rows(&page);
+    let keys = entries(&defaults(), Secrecy::Hidden);
+    assert!(keys.len() > 70, "{}", keys.len());
+    for key in &keys {
+        // Refused by name, and told below the tables.
+        if key.path == "hubs.*.negotiate.plugin" {
+            continue;
+        }
+        let (is_own, row) = row_of(&rows, &key.path).unwrap_or_else(|| panic!("{PAGE} has no row for {}", key.path));
+        if is_own {
+            check_default(key, &row["default"]);
+        }
+        let written = |value: &Option<toml::Value>| value.as_ref().map(|value| format!("`{value}`"));
+        let bounds = match key.bounds.each_ref().map(written) {
+            [None, None] => NONE.to_owned(),
+            [Some(least), None] => format!("from {least}"),
+            [None, Some(most)] => format!("to {most}"),
+            [Some(least), Some(most)] => format!("{least} to {most}"),
+        };
+        assert_eq!(row.get("bounds").map_or(NONE, String::as_str), bounds, "bounds of {}", key.path);
+    }
+    for path in rows.keys() {
+        let is_key =
+            |key: &Entry| key.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        assert!(keys.iter().any(is_key), "{PAGE} has a row for {path}, which is not a key");
+    }
+}
+
+/// Where the default is a value, the page has it.
+fn check_default(key: &Entry, cell: &str) {
+    match (&key.value, code(cell)) {
+        (Some(value), Some(written)) => {
+            let set = entries(&with(&key.path, written), Secrecy::Hidden);
+            let set = set.into_iter().find(|entry| entry.path == key.path).and_then(|entry| entry.value);
+            assert_eq!(set.as_ref(), Some(value), "the default of {}: {cell}", key.path);
+        }
+        (Some(value), None) => {
+            let is_empty = value.as_array().is_some_and(Vec::is_empty);
+            assert!(is_empty, "the default of {} is {value}, and not {cell}", key.path);
+        }
+        (None, _) => assert!(!cell.is_empty(), "the default of {}", key.path),
+    }
+}
+
+#[test]
+fn the_page_names_the_keys_that_cannot_change_while_the_gateway_runs() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE)).expect("the page is there");
+    let line =
+        page.lines().find(|line| line.contains("cannot change: such a file is refused")).expect("there is a line");
+    let mut named: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+    let keys = entries(&defaults(), Secrecy::Hidden);
+    let mut fixed: Vec<&str> =
+        keys.iter().filter(|key| key.change == Change::Restart).map(|key| key.path.as_str()).collect();
+    named.sort_unstable();
+    fixed.sort_unstable();
+    assert_eq!(named, fixed);
+}
