@@ -24,4 +24,5 @@ wasmtime::component::bindgen!({
         default: async | trappable,
     },
     exports: { default: async },
+    additional_derives: [PartialEq],
 });

@@ -76,20 +76,19 @@ impl Loader {
 
     /// Makes an instance and lets its `init` run; gives what it holds then, in bytes.
     pub(crate) fn try_out(&self, exports: &Exports, surroundings: &Arc<Surroundings>) -> Result<usize, LoadError> {
-        let trial = async {
-            let _running = self.caller.run();
+        let trial = async || {
             let started = Instant::now();
             // In a call it has no longer.
             let time = TRIAL_TIME.min(surroundings.settings.budgets.call_time);
-            let start = Instance::start(exports, 0, surroundings, None, started + time);
-            let instance = match tokio::time::timeout(time, start).await {
+            let guest = Guest::new(surroundings.clone(), None, exports.numbers, started + time);
+            let instance = match tokio::time::timeout(time, Instance::start(exports, 0, guest)).await {
                 Ok(instance) => instance?,
                 Err(_) => return Err(Broken::OutOfTime),
             };
             Ok(instance.memory_bytes())
         };
         let transient = |reason: String| LoadError::Transient(format!("it could not be tried out: {reason}"));
-        block_on(trial).map_err(transient)?.map_err(|broken| match broken {
+        self.run(trial).map_err(transient)?.map_err(|broken| match broken {
             Broken::NotReady(reason) => LoadError::NotReady(reason),
             // A busy machine can be why, and other plugins.
             Broken::OutOfTime | Broken::OutOfPluginMemory | Broken::NoRoom | Broken::NotServing | Broken::Resting => {
@@ -98,16 +97,17 @@ impl Loader {
             Broken::OutOfCpuTime(_) | Broken::OutOfMemory | Broken::Trapped(_) => LoadError::Init(broken.to_string()),
         })
     }
-}
 
-/// Runs a future to its end on a thread of its own: the caller's thread may belong to a runtime, which must not block.
-fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> Result<T, String> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| error.to_string())?;
-    std::thread::scope(|scope| {
-        let running = start_scoped(scope, move || runtime.block_on(future)).map_err(|error| error.to_string())?;
-        running.join().map_err(|_| "the host panicked while it tried the component out".to_owned())
-    })
+    /// Runs guests to their end on a thread of its own: the caller's may belong to a runtime, which must not block.
+    pub(crate) fn run<T: Send>(&self, guests: impl AsyncFnOnce() -> T + Send) -> Result<T, String> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| error.to_string())?;
+        let _running = self.caller.run();
+        std::thread::scope(|scope| {
+            let running = start_scoped(scope, move || runtime.block_on(guests())).map_err(|error| error.to_string())?;
+            running.join().map_err(|_| "the host panicked while it tried the component out".to_owned())
+        })
+    }
 }
 
 /// Lowers the priority of this thread beneath that of the shards.

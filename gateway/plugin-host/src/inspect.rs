@@ -6,19 +6,14 @@ use hubgate_core::id::PluginName;
 use hubgate_wire::endpoint::Endpoint;
 
 use crate::compiler::Compilation;
-use crate::component::Loader;
 use crate::digest::Digest;
-use crate::engine::{self, Allocation};
-use crate::host::Surroundings;
 use crate::kept_components::KeptComponents;
 use crate::limits::{MAX_COMPONENT_BYTES, TRIAL_TIME};
 use crate::load_error::LoadError;
-use crate::memory::MemoryAccount;
 use crate::plugin_host::{Folders, StartError};
 use crate::regular_file::RegularFile;
+use crate::sandbox::Sandbox;
 use crate::settings::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Rollback, Uses};
-use crate::store::Store;
-use crate::ticker::Ticker;
 use crate::version::{is_http, worlds};
 
 /// The memory that a component may have while it is inspected, in bytes.
@@ -96,15 +91,9 @@ pub fn try_plugin(
 }
 
 fn examine(component: &[u8], settings: PluginSettings, compilation: Compilation) -> Result<PluginReport, LoadError> {
-    let environment = |error: String| LoadError::Init(format!("no plugin can run here: {error}"));
-    let engine = engine::on_demand().map_err(|error| environment(format!("{error:#}")))?;
-    let ticker = Ticker::start(engine.clone()).map_err(|error| environment(error.to_string()))?;
-    let loader = Loader::new((&engine, Allocation::OnDemand), &ticker, compilation).map_err(environment)?;
-    let nothing_lasts = Arc::new(Store::open(None).map_err(|error| environment(error.to_string()))?);
-    let memory = MemoryAccount::new(usize::MAX, false).plugin();
-    let surroundings = Arc::new(Surroundings::new(settings, nothing_lasts, memory));
-    let loaded = loader.link(component, &surroundings, &|| false)?;
-    let memory_bytes = match loader.try_out(&loaded.exports, &surroundings) {
+    let sandbox = Sandbox::new(settings, compilation)?;
+    let loaded = sandbox.loader.link(component, &sandbox.surroundings, &|| false)?;
+    let memory_bytes = match sandbox.loader.try_out(&loaded.exports, &sandbox.surroundings) {
         Err(LoadError::NotReady(reason)) => Err(reason),
         tried => Ok(tried?),
     };

@@ -13,7 +13,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline
 
 use crate::bindings::exports::hubgate::plugin::{inbound_filter, outbound_filter, upstream};
 use crate::convert::{self, LentMessage, LentPayload};
-use crate::host::{EventOf, Guest, ShardSide, Surroundings};
+use crate::host::{EventOf, Exhausted, Guest};
 use crate::limits::{CALLS_PER_INSTANCE, HOST_CALL_BYTES, REASON_BYTES};
 use crate::memory::Bound;
 use crate::metrics::{Budget, Outcome};
@@ -61,15 +61,8 @@ pub(crate) enum Broken {
 }
 
 impl Instance {
-    /// A new instance after its `init`.
-    pub(crate) async fn start(
-        exports: &Exports,
-        generation: u64,
-        surroundings: &Arc<Surroundings>,
-        shard: Option<&ShardSide>,
-        deadline: Instant,
-    ) -> Result<Instance, Broken> {
-        let mut guest = Guest::new(Arc::clone(surroundings), shard.cloned(), exports.numbers, deadline);
+    /// A new instance after its `init`, with `guest` as its host's side.
+    pub(crate) async fn start(exports: &Exports, generation: u64, mut guest: Guest) -> Result<Instance, Broken> {
         if !guest.memory.open() {
             return Err(Broken::OutOfPluginMemory);
         }
@@ -99,7 +92,7 @@ impl Instance {
             return Err(Broken::NotReady(printable(&reason, REASON_BYTES)));
         }
         let used = store.data().memory.used();
-        let gain = surroundings.settings.budgets.memory_bytes.saturating_sub(used);
+        let gain = store.data().surroundings().settings.budgets.memory_bytes.saturating_sub(used);
         let (calls_left, spent_above) = (CALLS_PER_INSTANCE, used + gain / 2);
         Ok(Instance { store, upstream, inbound_filter, outbound_filter, generation, calls_left, spent_above })
     }
@@ -161,8 +154,8 @@ impl Instance {
         self.calls_left = self.calls_left.saturating_sub(1);
         let store = &mut self.store;
         store.set_epoch_deadline(1);
-        let guest = store.data();
-        let lent = LentMessage::new(message, guest.payloads(), guest.offload_place()).await;
+        let surroundings = store.data().surroundings();
+        let lent = LentMessage::new(message, surroundings.settings.payloads, &surroundings.offload).await;
         let lent = lent.map_err(|error| broken(store, &error))?;
         store.set_hostcall_fuel(HOST_CALL_BYTES + lent.len());
         let verdict = match subject {
@@ -205,8 +198,8 @@ impl Instance {
 }
 
 async fn lend<'a>(store: &Store<Guest>, payload: &'a Payload) -> Result<LentPayload<'a>, Broken> {
-    let guest = store.data();
-    let lent = LentPayload::new(payload, guest.payloads(), guest.offload_place()).await;
+    let surroundings = store.data().surroundings();
+    let lent = LentPayload::new(payload, surroundings.settings.payloads, &surroundings.offload).await;
     lent.map_err(|error| broken(store, &error))
 }
 
@@ -224,33 +217,33 @@ fn at_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDead
 
 /// What a call came to. One that made too many host calls has not ended well, even if it ended before that could stop it.
 fn completed<T>(store: &Store<Guest>, called: wasmtime::Result<T>) -> Result<T, Broken> {
-    match called {
-        Ok(output) => store.data().host_calls_when_stopped().map_or(Ok(output), |allowed| Err(too_many(allowed))),
-        Err(error) => Err(broken(store, &error)),
+    match (called, store.data().exhausted()) {
+        (Ok(_), Some(exhausted @ Exhausted::HostCalls { .. })) => Err(exhausted.into()),
+        (Ok(output), _) => Ok(output),
+        (Err(error), _) => Err(broken(store, &error)),
     }
-}
-
-fn too_many(allowed_host_calls: u32) -> Broken {
-    Broken::Trapped(format!("it called the host more than {allowed_host_calls} times in one call"))
 }
 
 fn broken(store: &Store<Guest>, error: &wasmtime::Error) -> Broken {
     let guest = store.data();
-    if guest.was_out_of_time() {
-        Broken::OutOfTime
-    } else if let Some(used) = guest.cpu_time_when_stopped() {
-        Broken::OutOfCpuTime(used)
-    } else if let Some(allowed) = guest.host_calls_when_stopped() {
-        too_many(allowed)
-    } else if let Some(bound) = guest.memory.refused() {
-        match bound {
-            Bound::Instance => Broken::OutOfMemory,
-            Bound::AllPlugins => Broken::OutOfPluginMemory,
+    match (guest.exhausted(), guest.memory.refused()) {
+        (Some(exhausted), _) => exhausted.into(),
+        (None, Some(Bound::Instance)) => Broken::OutOfMemory,
+        (None, Some(Bound::AllPlugins)) => Broken::OutOfPluginMemory,
+        (None, None) if error.is::<PoolConcurrencyLimitError>() => Broken::NoRoom,
+        (None, None) => Broken::Trapped(trap_reason(error)),
+    }
+}
+
+impl From<Exhausted> for Broken {
+    fn from(exhausted: Exhausted) -> Broken {
+        match exhausted {
+            Exhausted::Time => Broken::OutOfTime,
+            Exhausted::CpuTime { used } => Broken::OutOfCpuTime(used),
+            Exhausted::HostCalls { allowed } => {
+                Broken::Trapped(format!("it called the host more than {allowed} times in one call"))
+            }
         }
-    } else if error.is::<PoolConcurrencyLimitError>() {
-        Broken::NoRoom
-    } else {
-        Broken::Trapped(trap_reason(error))
     }
 }
 
@@ -295,6 +288,12 @@ impl Broken {
             Broken::NoRoom => Some(Budget::Concurrency),
             Broken::Trapped(_) | Broken::NotReady(_) | Broken::NotServing | Broken::Resting => None,
         }
+    }
+}
+
+impl From<Broken> for UpstreamAnswer {
+    fn from(broken: Broken) -> UpstreamAnswer {
+        UpstreamAnswer { result: Err(broken.into()), actions: Vec::new() }
     }
 }
 

@@ -17,7 +17,8 @@
 //! | `kept_components` | what serves, kept for a start at which a plugin's file does not |
 //! | `breaker`, `breakers`, `turns` | what keeps a plugin whose calls hang from holding everybody up |
 //! | `pool`, `instance` | instances of one plugin on one shard, and a call of one |
-//! | `host` | the imports of guests |
+//! | `host` | the imports of guests, which all come in at one door (`host::door`) as data |
+//! | `sandbox`, `inspect`, `journal` | a component beside any gateway: tried out, or told again what it was told |
 //! | `convert` | between the WIT's types and the core's |
 //! | `state`, `store` | what plugins keep, and where it lasts |
 //! | `memory` | the account of all instances' memory |
@@ -39,6 +40,7 @@ mod health;
 mod host;
 mod inspect;
 mod instance;
+mod journal;
 mod kept_components;
 mod limits;
 mod load_error;
@@ -54,6 +56,7 @@ mod printable;
 mod private_folder;
 mod rate;
 mod regular_file;
+mod sandbox;
 mod sections;
 mod settings;
 mod state;
@@ -68,6 +71,7 @@ mod worker;
 pub use compiler::{Compilation, compile_here};
 pub use host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
 pub use inspect::{PluginReport, inspect, try_plugin};
+pub use journal::{Journal, ReplayError};
 pub use limits::{MAX_COMPILER_MEMORY_BYTES, MAX_COMPONENT_BYTES};
 pub use load_error::LoadError;
 pub use plugin::{PluginState, PluginStatus};

@@ -15,7 +15,7 @@ use crate::compiler::Compilation;
 use crate::component::Loader;
 use crate::digest::Digest;
 use crate::engine::{self, Allocation};
-use crate::host::Surroundings;
+use crate::host::{Machine, Source, Surroundings};
 use crate::kept_components::KeptComponents;
 use crate::limits::MAX_COMPONENT_BYTES;
 use crate::load_error::LoadError;
@@ -43,6 +43,7 @@ struct Inner {
     kept: Arc<KeptComponents>,
     state_folder: Option<PathBuf>,
     memory: Arc<MemoryAccount>,
+    source: Arc<dyn Source>,
     /// Opened when there is a first plugin.
     store: Mutex<Option<Arc<Store>>>,
     /// Started when a first plugin has a file.
@@ -155,6 +156,7 @@ impl PluginHost {
             kept: Arc::new(KeptComponents::new(folders.components)),
             state_folder: folders.state,
             memory: MemoryAccount::new(memory_bytes, allocation == Allocation::Pooled),
+            source: Arc::new(Machine::new()),
             store: Mutex::default(),
             watcher: Mutex::default(),
             ticker,
@@ -207,7 +209,7 @@ impl PluginHost {
         let (plugin, source) = (settings.name.clone(), settings.source.clone());
         let surroundings = Arc::new(match before {
             Some(before) => before.surroundings.with_settings(settings),
-            None => Surroundings::new(settings, self.store()?, self.0.memory.plugin()),
+            None => Surroundings::new(settings, self.store()?, self.0.memory.plugin(), self.0.source.clone()),
         });
         let load = |component: &[u8]| {
             let began = Instant::now();

@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hubgate_core::delivery::Action;
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure};
@@ -21,8 +21,9 @@ use tokio::time::Sleep;
 
 use crate::breakers::{Caller, Passages};
 use crate::health::ShardHealth;
-use crate::host::{ShardQuestion, ShardSide};
+use crate::host::{Guest, Recording, ShardQuestion, ShardSide, Tape};
 use crate::instance::{Broken, Instance};
+use crate::journal::Journal;
 use crate::memory::Unused;
 use crate::metrics::{CallCounters, Outcome};
 use crate::peers::Peer;
@@ -30,6 +31,7 @@ use crate::plugin::{Plugin, PluginStatus};
 use crate::plugin_host::PluginHost;
 use crate::ticker;
 use crate::turns::Turns;
+use crate::version::Version;
 
 /// The plugins of one shard, for its thread only.
 pub struct ShardPlugins {
@@ -82,6 +84,18 @@ impl ShardPlugins {
             match pool {
                 Some(pool) => pool.answer(call.client, call.event).await,
                 None => failed(UpstreamFailure::Failed(format!("there is no plugin {:?}", call.plugin))),
+            }
+        }
+    }
+
+    /// The same on an instance of its own; gives the answer with all that the instance was told until then. Nothing of it is counted,
+    /// and the effects of what the instance does by itself (on values it keeps, for example) are real.
+    pub fn record(&self, call: UpstreamCall) -> impl Future<Output = Result<Journal, UpstreamFailure>> + use<> {
+        let pool = self.pools.borrow().get(&call.plugin).map(Rc::clone);
+        async move {
+            match pool {
+                Some(pool) => pool.call_recorded(call).await,
+                None => Err(UpstreamFailure::Failed(format!("there is no plugin {:?}", call.plugin))),
             }
         }
     }
@@ -182,7 +196,7 @@ impl Pool {
         let call = async |instance: &mut Instance| instance.call(&client, &event, deadline).await;
         let (outcome, answer) = match self.run(&self.handling, call, &attempt).await {
             Ok(answer) => (Outcome::of(&answer.result), answer),
-            Err(broken) => (broken.outcome(), failed(broken.into())),
+            Err(broken) => (broken.outcome(), broken.into()),
         };
         self.record(started, outcome, &attempt);
         if let Err(failure) = &answer.result
@@ -229,8 +243,7 @@ impl Pool {
     }
 
     fn deadline(&self, started: Instant) -> Instant {
-        let call_time = self.plugin.surroundings.settings.budgets.call_time;
-        started.checked_add(call_time).unwrap_or_else(|| started + Duration::from_secs(1 << 30))
+        self.plugin.surroundings.settings.budgets.deadline(started)
     }
 
     fn record(&self, started: Instant, outcome: Outcome, attempt: &Attempt<'_>) {
@@ -329,8 +342,32 @@ impl Pool {
     async fn make(&self, attempt: &Attempt<'_>) -> Result<Instance, Broken> {
         let version = self.plugin.version().clone().ok_or(Broken::NotServing)?;
         attempt.generation.set(version.generation);
-        let (surroundings, shard) = (&self.plugin.surroundings, Some(&self.shard));
-        Instance::start(&version.exports, version.generation, surroundings, shard, attempt.deadline).await
+        Instance::start(&version.exports, version.generation, self.guest(&version, attempt.deadline)).await
+    }
+
+    fn guest(&self, version: &Version, deadline: Instant) -> Guest {
+        let (surroundings, shard) = (self.plugin.surroundings.clone(), Some(self.shard.clone()));
+        Guest::new(surroundings, shard, version.exports.numbers, deadline)
+    }
+
+    /// Calls an instance that is made for it.
+    async fn call_recorded(&self, call: UpstreamCall) -> Result<Journal, UpstreamFailure> {
+        let UpstreamCall { client, event, .. } = &call;
+        let started = Instant::now();
+        let deadline = self.deadline(started);
+        let attempt = Attempt::new(started, deadline, Caller { hub: &client.hub, peer: Peer::of_client(client) });
+        let version = self.plugin.version().clone().ok_or(UpstreamFailure::NotServing)?;
+        let recording = Recording::default();
+        let guest = self.guest(&version, deadline).on(Tape::Recording(recording.clone()));
+        let _running = self.shard.caller.run();
+        let calling = async {
+            let mut instance = Instance::start(&version.exports, version.generation, guest).await?;
+            instance.call(client, event, deadline).await
+        };
+        let answer = attempt.within(pin!(calling)).await.unwrap_or(Err(Broken::OutOfTime));
+        let answer = answer.unwrap_or_else(UpstreamAnswer::from);
+        let settings = self.plugin.surroundings.settings.clone();
+        Ok(Journal::new(settings, version.digest, call, recording, answer))
     }
 
     fn give_back(&self, instance: Instance) {

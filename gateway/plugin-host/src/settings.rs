@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hubgate_core::id::PluginName;
 use hubgate_wire::endpoint::Endpoint;
@@ -50,7 +50,7 @@ pub struct Budgets {
     pub memory_bytes: usize,
     /// How long one call may take, waiting included. The call is broken off.
     pub call_time: Duration,
-    /// How long one call may keep a processor busy, waiting not included; counted in epochs of 1 ms. The call is broken off.
+    /// How long one call may keep a processor busy, waiting not included. The call is broken off.
     pub cpu_time: Duration,
     /// Calls at a time on each shard, in number; from 1. Further calls wait, and are refused when their time is over.
     pub concurrency: usize,
@@ -79,6 +79,13 @@ impl Default for Budgets {
             state_bytes: 64 << 20,
             state_writes: 16 << 20,
         }
+    }
+}
+
+impl Budgets {
+    /// When a call that starts then is broken off.
+    pub(crate) fn deadline(&self, started: Instant) -> Instant {
+        started.checked_add(self.call_time).unwrap_or_else(|| started + Duration::from_secs(1 << 30))
     }
 }
 

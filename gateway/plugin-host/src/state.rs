@@ -53,6 +53,7 @@ impl Change {
     }
 }
 
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Operation {
     Set(Vec<u8>),
     /// Sets, or with no new value deletes, only if the present value is `expected`.

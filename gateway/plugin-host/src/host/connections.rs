@@ -6,40 +6,35 @@ use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion};
 use hubgate_core::id::ConnectionId;
 
 use super::Guest;
+use super::call::{Fact, HostCall};
 use crate::bindings::hubgate::plugin::connections;
 use crate::bindings::hubgate::plugin::types::Pair;
-use crate::convert;
 
 impl connections::Host for Guest {
-    async fn claims(&mut self, id: String) -> wasmtime::Result<Option<Vec<Pair>>> {
-        self.meter().await?;
-        Ok(self.facts(&id).await.map(|facts| convert::pairs(&facts.claims)))
+    async fn claims(&mut self, connection: String) -> wasmtime::Result<Option<Vec<Pair>>> {
+        self.perform(HostCall::Fact { fact: Fact::Claims, connection }).await
     }
 
-    async fn query(&mut self, id: String) -> wasmtime::Result<Option<String>> {
-        self.meter().await?;
-        Ok(self.facts(&id).await.map(|facts| facts.query.to_string()))
+    async fn query(&mut self, connection: String) -> wasmtime::Result<Option<String>> {
+        self.perform(HostCall::Fact { fact: Fact::Query, connection }).await
     }
 
-    async fn headers(&mut self, id: String) -> wasmtime::Result<Option<Vec<Pair>>> {
-        self.meter().await?;
-        Ok(self.facts(&id).await.map(|facts| convert::pairs(&facts.headers)))
+    async fn headers(&mut self, connection: String) -> wasmtime::Result<Option<Vec<Pair>>> {
+        self.perform(HostCall::Fact { fact: Fact::Headers, connection }).await
     }
 
-    async fn remote_address(&mut self, id: String) -> wasmtime::Result<Option<String>> {
-        self.meter().await?;
-        Ok(self.facts(&id).await.map(|facts| facts.remote_address.to_string()))
+    async fn remote_address(&mut self, connection: String) -> wasmtime::Result<Option<String>> {
+        self.perform(HostCall::Fact { fact: Fact::RemoteAddress, connection }).await
     }
 
-    async fn protocol(&mut self, id: String) -> wasmtime::Result<Option<String>> {
-        self.meter().await?;
-        Ok(self.facts(&id).await.map(|facts| facts.protocol.name().to_owned()))
+    async fn protocol(&mut self, connection: String) -> wasmtime::Result<Option<String>> {
+        self.perform(HostCall::Fact { fact: Fact::Protocol, connection }).await
     }
 }
 
 impl Guest {
     /// The event's own connection is known here, also while it goes; others are asked for.
-    async fn facts(&mut self, id: &str) -> Option<Arc<ConnectionFacts>> {
+    pub(super) async fn facts(&mut self, id: &str) -> Option<Arc<ConnectionFacts>> {
         let event = &self.event.as_ref()?.of;
         let id = ConnectionId::parse(id)?;
         if let Some(own) = event.client()

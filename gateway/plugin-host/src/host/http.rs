@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hubgate_core::id::PluginName;
 use tokio::sync::oneshot;
 
+use super::call::HostCall;
 use super::{Guest, ShardQuestion};
 use crate::bindings::hubgate::plugin::{http, types};
 use crate::limits::HTTP_BODY_BYTES;
@@ -60,12 +61,17 @@ pub enum HttpFailure {
 
 impl http::Host for Guest {
     async fn send(&mut self, request: http::Request) -> wasmtime::Result<Result<http::Response, http::Error>> {
-        self.meter().await?;
+        self.perform(HostCall::Http(request)).await
+    }
+}
+
+impl Guest {
+    pub(super) async fn fetch(&mut self, request: http::Request) -> Result<http::Response, http::Error> {
         if self.event.is_none() {
-            return Ok(Err(http::Error::Failed("there is no event being handled".to_owned())));
+            return Err(http::Error::Failed("there is no event being handled".to_owned()));
         }
         if request.body.len() > HTTP_BODY_BYTES {
-            return Ok(Err(http::Error::TooLarge));
+            return Err(http::Error::TooLarge);
         }
         let time = request.timeout_ms.map(|milliseconds| Duration::from_millis(milliseconds.into()));
         let deadline = time.map_or(self.deadline, |time| self.deadline.min(Instant::now() + time));
@@ -84,7 +90,7 @@ impl http::Host for Guest {
                 answer,
             })
         };
-        Ok(match self.ask_shard(call).await {
+        match self.ask_shard(call).await {
             Some(Ok(answer)) => Ok(http::Response {
                 status: answer.status,
                 headers: answer.headers.into_iter().map(|(name, value)| types::Pair { name, value }).collect(),
@@ -99,6 +105,6 @@ impl http::Host for Guest {
             Some(Err(HttpFailure::TooLarge)) => Err(http::Error::TooLarge),
             Some(Err(HttpFailure::Failed(reason))) => Err(http::Error::Failed(reason)),
             None => Err(http::Error::Failed("the gateway is stopping".to_owned())),
-        })
+        }
     }
 }

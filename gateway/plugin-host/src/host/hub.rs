@@ -5,6 +5,7 @@ use hubgate_core::event::{HubAnswer, HubQuestion};
 use hubgate_core::filter::Origin;
 use hubgate_core::id::ConnectionId;
 
+use super::call::HostCall;
 use super::{EventOf, Guest, ShardQuestion};
 use crate::bindings::hubgate::plugin::{hub, types};
 use crate::convert;
@@ -13,7 +14,20 @@ use crate::metrics::Budget;
 
 impl hub::Host for Guest {
     async fn submit(&mut self, asked: Vec<hub::Action>) -> wasmtime::Result<Result<(), hub::Invalid>> {
-        self.meter().await?;
+        self.perform(HostCall::Submit(asked)).await
+    }
+
+    async fn flush(&mut self) -> wasmtime::Result<()> {
+        self.perform(HostCall::Flush).await
+    }
+
+    async fn exists(&mut self, target: types::TargetResult) -> wasmtime::Result<Result<bool, String>> {
+        self.perform(HostCall::Exists(target)).await
+    }
+}
+
+impl Guest {
+    pub(super) async fn queue(&mut self, asked: Vec<hub::Action>) -> wasmtime::Result<Result<(), hub::Invalid>> {
         let Some(event) = &self.event else {
             return Ok(Err(convert::invalid(0, "there is no event, so there is no hub to act on")));
         };
@@ -35,10 +49,15 @@ impl hub::Host for Guest {
         Ok(Ok(()))
     }
 
-    async fn flush(&mut self) -> wasmtime::Result<()> {
-        self.meter().await?;
-        let Some(event) = &mut self.event else { return Ok(()) };
-        let (hub, actions) = (event.of.hub().clone(), event.actions.take());
+    /// What is queued, which is no more from now on.
+    pub(super) fn take_actions(&mut self) -> Vec<Action> {
+        self.event.as_mut().map_or_else(Vec::new, |event| event.actions.take())
+    }
+
+    pub(super) async fn run_what_is_queued(&mut self) {
+        let actions = self.take_actions();
+        let Some(event) = &self.event else { return };
+        let hub = event.of.hub().clone();
         let origin = match event.of {
             EventOf::Client(_) => Some(Origin::Plugin(self.surroundings.name().clone())),
             EventOf::Filtered(..) => None,
@@ -46,20 +65,14 @@ impl hub::Host for Guest {
         if !actions.is_empty() {
             self.ask_shard(|done| ShardQuestion::Run { hub, origin, actions, done }).await;
         }
-        Ok(())
     }
 
-    async fn exists(&mut self, target: types::TargetResult) -> wasmtime::Result<Result<bool, String>> {
-        self.meter().await?;
+    pub(super) async fn target_exists(&mut self, target: types::TargetResult) -> Result<bool, String> {
         if self.event.is_none() {
-            return Ok(Err("there is no event, so there is no hub to ask".to_owned()));
+            return Err("there is no event, so there is no hub to ask".to_owned());
         }
-        let target = match convert::target(target) {
-            Ok(Some(target)) => target,
-            Ok(None) => return Ok(Ok(false)),
-            Err(reason) => return Ok(Err(reason)),
-        };
-        Ok(match self.ask(HubQuestion::Exists(target)).await {
+        let Some(target) = convert::target(target)? else { return Ok(false) };
+        match self.ask(HubQuestion::Exists(target)).await {
             Some(HubAnswer::Exists(exists)) => Ok(exists),
             Some(
                 HubAnswer::Facts(_)
@@ -69,7 +82,7 @@ impl hub::Host for Guest {
                 | HubAnswer::InEffect,
             )
             | None => Err("the gateway is stopping".to_owned()),
-        })
+        }
     }
 }
 

@@ -25,14 +25,16 @@ impl Guest {
         self.out_of_time || self.out_of_cpu_time || self.out_of_host_calls
     }
 
-    /// The host calls that the call may make, if it was broken off because it made more.
-    pub(crate) fn host_calls_when_stopped(&self) -> Option<u32> {
-        self.out_of_host_calls.then_some(self.surroundings.settings.budgets.host_calls)
-    }
-
-    /// The processor time of the call, if it was broken off because that was too much.
-    pub(crate) fn cpu_time_when_stopped(&self) -> Option<Duration> {
-        self.out_of_cpu_time.then_some(self.cpu.used)
+    /// What the call has run out of, if it was broken off for that.
+    pub(crate) fn exhausted(&self) -> Option<Exhausted> {
+        if self.out_of_time {
+            Some(Exhausted::Time)
+        } else if self.out_of_cpu_time {
+            Some(Exhausted::CpuTime { used: self.cpu.used })
+        } else {
+            let allowed = self.surroundings.settings.budgets.host_calls;
+            self.out_of_host_calls.then_some(Exhausted::HostCalls { allowed })
+        }
     }
 
     /// Every call of an import comes by here. An error traps: there were too many.
@@ -115,11 +117,6 @@ impl Guest {
         Ok(output)
     }
 
-    /// Was the call broken off because its time was over?
-    pub(crate) fn was_out_of_time(&self) -> bool {
-        self.out_of_time
-    }
-
     /// Waits for the host, which is no processor time of the guest's.
     pub(super) async fn wait_for<T>(&mut self, what: impl Future<Output = T>) -> T {
         let now = Instant::now();
@@ -131,6 +128,14 @@ impl Guest {
         self.cpu.go_on(Instant::now());
         output
     }
+}
+
+/// What a call may use only so much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exhausted {
+    Time,
+    CpuTime { used: Duration },
+    HostCalls { allowed: u32 },
 }
 
 /// What a guest waits for before its next turn.
@@ -180,34 +185,22 @@ mod tests {
     use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
 
-    use hubgate_core::id::{HubName, PluginName};
+    use hubgate_core::id::HubName;
     use hubgate_core::pairs::Pairs;
     use wasmtime::Engine;
 
     use super::*;
     use crate::breakers::{Breakers, Caller, Passages};
-    use crate::host::{EventOf, Surroundings};
-    use crate::memory::MemoryAccount;
+    use crate::host::tests::surroundings_of;
+    use crate::host::{EventOf, Machine};
     use crate::sections::Numbers;
-    use crate::settings::{Budgets, Payloads, PluginSettings, PluginSource, Rollback, Uses};
-    use crate::store::Store;
+    use crate::settings::Budgets;
     use crate::ticker::{SHORT_TICK, Ticker};
     use crate::turns::Turns;
 
     fn guest() -> Guest {
-        let settings = PluginSettings {
-            name: PluginName::new("p"),
-            source: PluginSource::Embedded(&[]),
-            uses: Uses::default(),
-            config: Vec::new(),
-            budgets: Budgets { host_calls: 3, ..Budgets::default() },
-            payloads: Payloads::default(),
-            rollback: Rollback::default(),
-            allow_http: Arc::default(),
-        };
-        let store = Arc::new(Store::open(None).unwrap());
-        let memory = MemoryAccount::new(1 << 20, false).plugin();
-        let surroundings = Arc::new(Surroundings::new(settings, store, memory));
+        let budgets = Budgets { host_calls: 3, ..Budgets::default() };
+        let surroundings = surroundings_of(budgets, Arc::new(Machine::new()));
         Guest::new(surroundings, None, Numbers::Exact, Instant::now() + Duration::from_secs(3_600))
     }
 
@@ -224,7 +217,7 @@ mod tests {
         assert_eq!(poll(None), (Poll::Ready(true), true));
         assert_eq!(poll(None).0, Poll::Ready(false), "that was one too many");
         assert!(guest.must_stop());
-        assert_eq!(guest.host_calls_when_stopped(), Some(3));
+        assert_eq!(guest.exhausted(), Some(Exhausted::HostCalls { allowed: 3 }));
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! What a guest may ask of the host: the imports of its world, answered from the [`Guest`] that its store holds.
 
+pub(crate) mod call;
 mod connections;
 mod context;
+mod door;
 mod http;
 mod hub;
 mod metering;
+mod source;
 mod state;
+mod tape;
 mod wasi;
 
 use std::sync::Arc;
@@ -19,24 +23,28 @@ use hubgate_core::id::{HubName, PluginName};
 use hubgate_core::pairs::Pairs;
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{HasSelf, Linker};
+use wasmtime::format_err;
 
 use crate::bindings::Everything;
 use crate::bindings::hubgate::plugin::{config, filtering, log, types};
-use crate::convert;
-use crate::limits::LOG_BURST;
+use crate::limits::{LOG_BURST, RANDOM_BYTES};
 use crate::log::PluginLog;
 use crate::memory::{InstanceMemory, PluginMemory};
 use crate::metrics::{Budget, BudgetCounters};
 use crate::offload::Offload;
 use crate::rate::Pace;
 use crate::sections::Numbers;
-use crate::settings::{Payloads, PluginSettings};
+use crate::settings::PluginSettings;
 use crate::store::{PluginValues, Store};
 use crate::ticker::{self, Hurry};
 use crate::turns::Turns;
+use call::HostCall;
 pub use http::{HttpAnswer, HttpCall, HttpFailure};
 use hub::ActionQueue;
 use metering::CpuTime;
+pub(crate) use metering::Exhausted;
+pub(crate) use source::{Machine, Source};
+pub(crate) use tape::{Exchange, Playback, Recording, Tape};
 use wasi::QuietWasi;
 
 /// What a plugin wants of the shard that called it. An answer that is dropped tells it that the shard stops.
@@ -75,34 +83,37 @@ pub(crate) struct Surroundings {
     state_writes: Pace,
     store: Arc<Store>,
     values: Arc<PluginValues>,
+    source: Arc<dyn Source>,
     event_ids: EventIds,
 }
 
 impl Surroundings {
-    /// With what `store` has of the plugin's values, and on the account `memory`.
-    pub(crate) fn new(settings: PluginSettings, store: Arc<Store>, memory: Arc<PluginMemory>) -> Surroundings {
-        let values = store.values(&settings.name);
-        Surroundings::with(settings, store, values, Arc::default(), memory)
+    /// With what `store` has of the plugin's values, on the account `memory`, and with time and chance of `source`.
+    pub(crate) fn new(
+        settings: PluginSettings,
+        store: Arc<Store>,
+        memory: Arc<PluginMemory>,
+        source: Arc<dyn Source>,
+    ) -> Surroundings {
+        Surroundings {
+            log: log_of(&settings),
+            exceeded: Arc::default(),
+            offload: Offload::default(),
+            memory,
+            state_writes: Pace::new(settings.budgets.state_writes, Instant::now()),
+            values: store.values(&settings.name),
+            store,
+            event_ids: EventIds::new(&*source),
+            source,
+            settings,
+        }
     }
 
     /// The same plugin with other settings: its state stays.
     pub(crate) fn with_settings(&self, settings: PluginSettings) -> Surroundings {
-        let (store, values, exceeded) = (self.store.clone(), self.values.clone(), self.exceeded.clone());
-        Surroundings::with(settings, store, values, exceeded, self.memory.clone())
-    }
-
-    fn with(
-        settings: PluginSettings,
-        store: Arc<Store>,
-        values: Arc<PluginValues>,
-        exceeded: Arc<BudgetCounters>,
-        memory: Arc<PluginMemory>,
-    ) -> Surroundings {
-        let lines = (settings.budgets.log_lines, settings.budgets.log_lines.saturating_mul(LOG_BURST));
-        let log = PluginLog::new(settings.name.clone(), lines);
-        let (offload, event_ids) = (Offload::default(), EventIds::default());
-        let state_writes = Pace::new(settings.budgets.state_writes, Instant::now());
-        Surroundings { settings, log, exceeded, offload, memory, state_writes, store, values, event_ids }
+        let (store, memory, source) = (self.store.clone(), self.memory.clone(), self.source.clone());
+        let (values, exceeded) = (self.values.clone(), self.exceeded.clone());
+        Surroundings { values, exceeded, ..Surroundings::new(settings, store, memory, source) }
     }
 
     /// Writes a line of the plugin's own, within its budget.
@@ -120,6 +131,27 @@ impl Surroundings {
     pub(crate) fn name(&self) -> &PluginName {
         &self.settings.name
     }
+
+    /// A value of the gateway's configuration for the plugin.
+    fn config(&self, key: &str) -> Option<String> {
+        self.settings.config.iter().find_map(|(name, value)| (name == key).then(|| value.clone()))
+    }
+
+    /// Traps when more is asked for than one call gives: fewer bytes would be taken for enough.
+    fn random(&self, length: usize) -> wasmtime::Result<Vec<u8>> {
+        if length > RANDOM_BYTES {
+            return Err(format_err!("asked for {length} random bytes; one call gives at most {RANDOM_BYTES}"));
+        }
+        let mut random = vec![0; length];
+        self.source.fill(&mut random);
+        Ok(random)
+    }
+}
+
+/// With the bound that the plugin's settings set.
+fn log_of(settings: &PluginSettings) -> PluginLog {
+    let lines = settings.budgets.log_lines;
+    PluginLog::new(settings.name.clone(), (lines, lines.saturating_mul(LOG_BURST)))
 }
 
 /// Ids that no other event has: of this process by a count, of other processes by chance.
@@ -129,19 +161,13 @@ struct EventIds {
     next: AtomicU64,
 }
 
-impl Default for EventIds {
-    fn default() -> EventIds {
+impl EventIds {
+    fn new(source: &dyn Source) -> EventIds {
         let mut random = [0; 8];
-        // Without randomness the start's nanosecond has to tell processes apart.
-        if getrandom::fill(&mut random).is_err() {
-            let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-            random = (since.as_nanos() as u64).to_le_bytes();
-        }
+        source.fill(&mut random);
         EventIds { process: u64::from_le_bytes(random), next: AtomicU64::new(1) }
     }
-}
 
-impl EventIds {
     fn make(&self) -> String {
         format!("{:016x}{:016x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
     }
@@ -153,6 +179,7 @@ pub(crate) struct Guest {
     /// None while a component is tried out.
     shard: Option<ShardSide>,
     numbers: Numbers,
+    tape: Tape,
     pub(crate) memory: InstanceMemory,
     deadline: Instant,
     out_of_time: bool,
@@ -204,6 +231,7 @@ impl Guest {
             surroundings,
             shard,
             numbers,
+            tape: Tape::Off,
             deadline,
             out_of_time: false,
             out_of_cpu_time: false,
@@ -220,6 +248,11 @@ impl Guest {
         }
     }
 
+    /// The same guest, whose calls of imports are written down or answered again.
+    pub(crate) fn on(self, tape: Tape) -> Guest {
+        Guest { tape, ..self }
+    }
+
     /// Prepares for a call.
     pub(crate) fn begin(&mut self, of: EventOf, headers: Pairs, deadline: Instant) {
         self.memory.forgive();
@@ -234,13 +267,8 @@ impl Guest {
         self.event = Some(Event { of, headers, actions });
     }
 
-    /// Where long work for the plugin is done.
-    pub(crate) fn offload_place(&self) -> &Offload {
-        &self.surroundings.offload
-    }
-
-    pub(crate) fn payloads(&self) -> Payloads {
-        self.surroundings.settings.payloads
+    pub(crate) fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
     }
 
     /// Ends the call and gives the actions that are still queued.
@@ -295,16 +323,87 @@ impl filtering::Host for Guest {}
 
 impl config::Host for Guest {
     async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
-        self.meter().await?;
-        let config = &self.surroundings.settings.config;
-        Ok(config.iter().find_map(|(name, value)| (*name == key).then(|| value.clone())))
+        self.perform(HostCall::Config { key }).await
     }
 }
 
 impl log::Host for Guest {
     async fn write(&mut self, level: log::Level, message: String, fields: Vec<types::Pair>) -> wasmtime::Result<()> {
-        self.meter().await?;
-        self.surroundings.log_line(convert::level(level), &message, convert::fields(&fields));
-        Ok(())
+        self.perform(HostCall::Log { level, message, fields }).await
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use wasmtime_wasi::clocks::WasiClocksView as _;
+    use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+    use wasmtime_wasi::p2::bindings::random::random;
+    use wasmtime_wasi::random::WasiRandomView;
+
+    use super::*;
+    use crate::bindings::hubgate::plugin::context::{self, Host as _};
+    use crate::memory::MemoryAccount;
+    use crate::settings::{Budgets, Payloads, PluginSource, Rollback, Uses};
+
+    /// Of a plugin with these budgets, and with time and chance of `source`.
+    pub(crate) fn surroundings_of(budgets: Budgets, source: Arc<dyn Source>) -> Arc<Surroundings> {
+        let settings = PluginSettings {
+            name: PluginName::new("p"),
+            source: PluginSource::Embedded(&[]),
+            uses: Uses::default(),
+            config: Vec::new(),
+            budgets,
+            payloads: Payloads::default(),
+            rollback: Rollback::default(),
+            allow_http: Arc::default(),
+        };
+        let store = Arc::new(Store::open(None).unwrap());
+        let memory = MemoryAccount::new(1 << 20, false).plugin();
+        Arc::new(Surroundings::new(settings, store, memory, source))
+    }
+
+    /// It is always the same moment, and all is sevens.
+    #[derive(Debug)]
+    struct Still;
+
+    impl Source for Still {
+        fn wall_clock(&self) -> Duration {
+            Duration::from_millis(1_000)
+        }
+
+        fn monotonic_clock(&self) -> Duration {
+            Duration::from_millis(2)
+        }
+
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(7);
+        }
+    }
+
+    /// What a guest gets of both clocks of WASI, and random bytes.
+    fn wasi_draws(guest: &mut Guest) -> (Duration, u64, Vec<u8>) {
+        let mut clocks = guest.clocks();
+        let wall = wall_clock::Host::now(&mut clocks).unwrap();
+        let monotonic = monotonic_clock::Host::now(&mut clocks).unwrap();
+        let random = random::Host::get_random_bytes(WasiRandomView::random(guest), 16).unwrap();
+        (Duration::new(wall.seconds, wall.nanoseconds), monotonic, random)
+    }
+
+    #[tokio::test]
+    async fn time_and_chance_of_the_contract_and_of_wasi_come_from_one_source() {
+        let surroundings = surroundings_of(Budgets::default(), Arc::new(Still));
+        let drawn = async || {
+            let deadline = Instant::now() + Duration::from_secs(3_600);
+            let mut guest = Guest::new(surroundings.clone(), None, Numbers::Exact, deadline);
+            assert_eq!(guest.now().unwrap(), 1_000);
+            assert_eq!(context::Host::random(&mut guest, 3).await.unwrap(), [7; 3]);
+            assert!(guest.event_id().unwrap().starts_with("0707070707070707"));
+            wasi_draws(&mut guest)
+        };
+        let (wall, monotonic, random) = drawn().await;
+        assert_eq!((wall, monotonic), (Duration::from_millis(1_000), 2_000_000));
+        assert_eq!((wall, monotonic, random), drawn().await, "its random numbers follow from the seed");
     }
 }

@@ -3,21 +3,21 @@
 use std::time::{Duration, Instant};
 
 use super::Guest;
+use super::call::HostCall;
 use crate::bindings::hubgate::plugin::state;
 use crate::convert::state_error;
 use crate::limits::STATE_KEYS_PER_PAGE;
 use crate::metrics::Budget;
 use crate::state::{Change, Changed, Operation, Page, State, StateError};
 
-type Answer<T> = wasmtime::Result<Result<T, state::Error>>;
+type Answer<T> = Result<T, state::Error>;
 
 impl state::Host for Guest {
-    async fn get(&mut self, key: String) -> Answer<Option<Vec<u8>>> {
-        self.meter().await?;
-        Ok(self.look(|state| Ok(state.get(&key, Instant::now())?.map(<[u8]>::to_vec))))
+    async fn get(&mut self, key: String) -> wasmtime::Result<Answer<Option<Vec<u8>>>> {
+        self.perform(HostCall::Get { key }).await
     }
 
-    async fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: Option<u64>) -> Answer<()> {
+    async fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: Option<u64>) -> wasmtime::Result<Answer<()>> {
         let changed = self.change(key, Operation::Set(value), ttl_ms).await?;
         Ok(changed.map(drop))
     }
@@ -28,17 +28,17 @@ impl state::Host for Guest {
         expected: Option<Vec<u8>>,
         value: Option<Vec<u8>>,
         ttl_ms: Option<u64>,
-    ) -> Answer<bool> {
+    ) -> wasmtime::Result<Answer<bool>> {
         let changed = self.change(key, Operation::CompareAndSet { expected, value }, ttl_ms).await?;
         Ok(changed.map(|changed| changed == Changed::Compared(true)))
     }
 
-    async fn delete(&mut self, key: String) -> Answer<()> {
+    async fn delete(&mut self, key: String) -> wasmtime::Result<Answer<()>> {
         let changed = self.change(key, Operation::Delete, None).await?;
         Ok(changed.map(drop))
     }
 
-    async fn increment(&mut self, key: String, by: i64, ttl_ms: Option<u64>) -> Answer<i64> {
+    async fn increment(&mut self, key: String, by: i64, ttl_ms: Option<u64>) -> wasmtime::Result<Answer<i64>> {
         let changed = self.change(key, Operation::Increment(by, self.numbers), ttl_ms).await?;
         Ok(changed.map(|changed| match changed {
             Changed::Sum(sum) => sum,
@@ -46,13 +46,41 @@ impl state::Host for Guest {
         }))
     }
 
-    async fn keys(&mut self, prefix: String, after: Option<String>, limit: u32) -> Answer<Vec<String>> {
-        self.meter().await?;
+    async fn keys(
+        &mut self,
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> wasmtime::Result<Answer<Vec<String>>> {
+        self.perform(HostCall::Keys { prefix, after, limit }).await
+    }
+}
+
+impl Guest {
+    async fn change(
+        &mut self,
+        key: String,
+        operation: Operation,
+        ttl_ms: Option<u64>,
+    ) -> wasmtime::Result<Answer<Changed>> {
+        self.perform(HostCall::Change { key, operation, ttl_ms }).await
+    }
+
+    pub(super) fn kept_value(&self, key: &str) -> Answer<Option<Vec<u8>>> {
+        self.look(|state| Ok(state.get(key, Instant::now())?.map(<[u8]>::to_vec)))
+    }
+
+    pub(super) async fn kept_keys(
+        &mut self,
+        prefix: &str,
+        mut after: Option<String>,
+        limit: u32,
+    ) -> wasmtime::Result<Answer<Vec<String>>> {
         let limit = (limit as usize).min(STATE_KEYS_PER_PAGE);
-        let (mut keys, mut after) = (Vec::new(), after);
+        let mut keys = Vec::new();
         loop {
             let left = limit - keys.len();
-            let found = self.look(|state| Ok(state.keys(&prefix, after.as_deref(), left, Instant::now())));
+            let found = self.look(|state| Ok(state.keys(prefix, after.as_deref(), left, Instant::now())));
             let Page { keys: more, seen_to } = match found {
                 Ok(page) => page,
                 Err(error) => return Ok(Err(error)),
@@ -65,10 +93,8 @@ impl state::Host for Guest {
             self.yield_if_due().await?;
         }
     }
-}
 
-impl Guest {
-    fn look<T>(&mut self, at: impl FnOnce(&State) -> Result<T, StateError>) -> Result<T, state::Error> {
+    fn look<T>(&self, at: impl FnOnce(&State) -> Result<T, StateError>) -> Answer<T> {
         match self.event {
             Some(_) => self.surroundings.values.look(at).map_err(state_error),
             None => Err(state_error(no_event())),
@@ -76,10 +102,9 @@ impl Guest {
     }
 
     /// Waits until the change would outlive the gateway's process.
-    async fn change(&mut self, key: String, operation: Operation, ttl_ms: Option<u64>) -> Answer<Changed> {
-        self.meter().await?;
+    pub(super) async fn keep(&mut self, key: String, operation: Operation, ttl_ms: Option<u64>) -> Answer<Changed> {
         if self.event.is_none() {
-            return Ok(Err(state_error(no_event())));
+            return Err(state_error(no_event()));
         }
         let surroundings = self.surroundings.clone();
         let (time_to_live, allowed) = (ttl_ms.map(Duration::from_millis), surroundings.settings.budgets.state_bytes);
@@ -92,7 +117,7 @@ impl Guest {
         if let Err(StateError::Quota) = &changed {
             surroundings.exceeded.add(Budget::State);
         }
-        Ok(changed.map_err(state_error))
+        changed.map_err(state_error)
     }
 }
 

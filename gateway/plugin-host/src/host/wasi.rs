@@ -7,18 +7,28 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use tokio::io::AsyncWrite;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime::format_err;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock};
 use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_io::bindings::wasi::io::poll;
 
+use super::call::{HostCall, HostReply, Outside, Reply};
+use super::source::Source;
+use super::tape::Tape;
 use super::{Guest, Surroundings};
 use crate::limits::{LOG_LINE_BYTES, RANDOM_BYTES, WASI_RESOURCES, WASI_WRITE_BYTES};
+
+/// What WASI's clocks say that they can tell apart.
+const RESOLUTION: Duration = Duration::from_nanos(1);
 
 /// The WASI of one instance.
 pub(super) struct QuietWasi {
@@ -27,12 +37,20 @@ pub(super) struct QuietWasi {
 }
 
 impl QuietWasi {
-    fn new(surroundings: &Arc<Surroundings>) -> QuietWasi {
+    fn new(surroundings: &Arc<Surroundings>, tape: &Tape) -> QuietWasi {
+        let clock = || Clock { surroundings: Arc::clone(surroundings), tape: tape.clone() };
+        let seed = clock().ask(Outside::Seed).unwrap_or_default();
+        let mut seeds = StdRng::from_seed(seed);
         let permit = Arc::new(AtomicUsize::new(WASI_WRITE_BYTES));
         let output = |level| Output { surroundings: Arc::clone(surroundings), level, permit: Arc::clone(&permit) };
         let context = WasiCtx::builder()
             .stdout(output(tracing::Level::INFO))
             .stderr(output(tracing::Level::WARN))
+            .wall_clock(clock())
+            .monotonic_clock(clock())
+            .insecure_random_seed(seeds.random())
+            .insecure_random(StdRng::from_rng(&mut seeds))
+            .secure_random(seeds)
             .max_random_size(RANDOM_BYTES as u64)
             .allow_tcp(false)
             .allow_udp(false)
@@ -42,20 +60,88 @@ impl QuietWasi {
         resources.set_max_capacity(WASI_RESOURCES);
         QuietWasi { context, resources }
     }
+
+    /// Which of these are ready, once one is.
+    pub(super) async fn poll(&mut self, pollables: Vec<u32>) -> wasmtime::Result<Vec<u32>> {
+        let pollables = pollables.into_iter().map(Resource::new_borrow).collect();
+        poll::Host::poll(&mut self.resources, pollables).await
+    }
+
+    pub(super) async fn is_ready(&mut self, pollable: u32) -> wasmtime::Result<bool> {
+        poll::HostPollable::ready(&mut self.resources, Resource::new_borrow(pollable)).await
+    }
+
+    pub(super) async fn wait_for(&mut self, pollable: u32) -> wasmtime::Result<()> {
+        poll::HostPollable::block(&mut self.resources, Resource::new_borrow(pollable)).await
+    }
+}
+
+/// The clocks of an instance, and where its random numbers begin.
+struct Clock {
+    surroundings: Arc<Surroundings>,
+    tape: Tape,
+}
+
+impl Clock {
+    fn ask<T: Reply>(&self, call: Outside) -> Option<T> {
+        let source = &*self.surroundings.source;
+        // What was not recorded is found out when the replay is over.
+        T::of(self.tape.answer(HostCall::Outside(call), || answer(source, call)).ok()?)
+    }
+}
+
+/// What WASI has of time and chance.
+pub(super) fn answer(source: &dyn Source, call: Outside) -> HostReply {
+    match call {
+        Outside::WallClock => source.wall_clock().into_reply(),
+        Outside::MonotonicClock => source.monotonic_clock().into_reply(),
+        Outside::Seed => {
+            let mut seed = [0; 32];
+            source.fill(&mut seed);
+            seed.into_reply()
+        }
+    }
+}
+
+impl HostWallClock for Clock {
+    fn resolution(&self) -> Duration {
+        RESOLUTION
+    }
+
+    fn now(&self) -> Duration {
+        self.ask(Outside::WallClock).unwrap_or_default()
+    }
+}
+
+impl HostMonotonicClock for Clock {
+    fn resolution(&self) -> u64 {
+        RESOLUTION.as_nanos() as u64
+    }
+
+    fn now(&self) -> u64 {
+        let now: Duration = self.ask(Outside::MonotonicClock).unwrap_or_default();
+        u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+    }
 }
 
 impl WasiView for Guest {
-    /// Each call of an import of WASI comes by here once. One too many finds no resource, which is a trap as a rule; what needs none is
-    /// broken off at the next tick.
+    /// Each call of an import of WASI that is not answered at the [door](super::door) comes by here once. One too many finds no resource,
+    /// which is a trap as a rule; what needs none is broken off at the next tick.
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let is_too_many = self.count_host_call().is_err();
-        let surroundings = &self.surroundings;
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(QuietWasi::new(surroundings)));
+        let wasi = self.quiet_wasi();
         if is_too_many {
             wasi.resources = ResourceTable::new();
             wasi.resources.set_max_capacity(0);
         }
         WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.resources }
+    }
+}
+
+impl Guest {
+    pub(super) fn quiet_wasi(&mut self) -> &mut QuietWasi {
+        let (surroundings, tape) = (&self.surroundings, &self.tape);
+        self.wasi.get_or_insert_with(|| Box::new(QuietWasi::new(surroundings, tape)))
     }
 }
 
@@ -78,7 +164,7 @@ impl poll::Host for Guest {
                 pollables.len()
             ));
         }
-        self.ctx().table.poll(pollables).await
+        self.perform(HostCall::Poll(pollables.iter().map(Resource::rep).collect())).await
     }
 }
 
@@ -88,7 +174,7 @@ impl poll::HostPollable for Guest {
     }
 
     async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
-        self.ctx().table.ready(pollable).await
+        self.perform(HostCall::IsReady(pollable.rep())).await
     }
 
     fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {

@@ -2,12 +2,16 @@
 ;; e(cho), v(ersion), r(eject), f(ail), n(o JSON), t(rap), o(verflow), s(pin), g(row), l(eak), x (asks the hub `exists`),
 ;; w(rites them to the log), a(cts: submits, flushes and submits once more), b (submits and rejects), c (submits and
 ;; traps), q (answers if it gets the query of the connection that is named), j (submits a message to all that has them, and
-;; answers with the version), y (grows its memory to 5 MiB and answers with 4 MiB and 64 KiB and 3 bytes of it).
+;; answers with the version), d(raws: submits, flushes, submits once more, and answers with letters of the event's id, random bytes,
+;; the time, and whether there is anybody), y (grows its memory to 5 MiB and answers with 4 MiB and 64 KiB and 3 bytes of it).
 (module
   (import "hubgate:plugin/hub@0.1.0" "exists" (func $exists (param i32 i32 i32 i32)))
   (import "hubgate:plugin/hub@0.1.0" "submit" (func $submit (param i32 i32 i32)))
   (import "hubgate:plugin/hub@0.1.0" "flush" (func $flush))
   (import "hubgate:plugin/connections@0.1.0" "query" (func $query (param i32 i32 i32)))
+  (import "hubgate:plugin/context@0.1.0" "now" (func $now (result i64)))
+  (import "hubgate:plugin/context@0.1.0" "random" (func $random (param i32 i32)))
+  (import "hubgate:plugin/context@0.1.0" "event-id" (func $event-id (param i32)))
   (import "hubgate:plugin/log@0.1.0" "write" (func $log (param i32 i32 i32 i32 i32)))
   (memory (export "memory") 1)
   (global $heap (mut i32) (i32.const 4096))
@@ -56,6 +60,30 @@
     (call $submit (i32.const 128) (i32.const 1) (i32.const 64))
     (if (i32.load8_u (i32.const 64)) (then unreachable)))
 
+  ;; A letter at this place.
+  (func $letter (param $at i32) (param $number i32)
+    (i32.store8 (local.get $at) (i32.add (i32.const 97) (i32.and (local.get $number) (i32.const 15)))))
+  (func $draw (result i32)
+    (local $index i32)
+    (call $act)
+    (call $flush)
+    (call $act)
+    (i32.store8 (i32.const 256) (i32.const 34))
+    (call $event-id (i32.const 64))
+    (memory.copy (i32.const 257) (i32.load (i32.const 64)) (i32.const 32))
+    (call $random (i32.const 8) (i32.const 64))
+    (loop $more
+      (call $letter
+        (i32.add (i32.const 289) (local.get $index))
+        (i32.load8_u (i32.add (i32.load (i32.const 64)) (local.get $index))))
+      (local.set $index (i32.add (local.get $index) (i32.const 1)))
+      (br_if $more (i32.lt_u (local.get $index) (i32.const 8))))
+    (call $letter (i32.const 297) (i32.wrap_i64 (call $now)))
+    (call $exists (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64))
+    (call $letter (i32.const 298) (i32.load8_u (i32.const 68)))
+    (i32.store8 (i32.const 299) (i32.const 34))
+    (call $json (i32.const 256) (i32.const 44)))
+
   (func $overflow (call $overflow) (call $overflow))
   (func $grow (loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable)
 
@@ -92,6 +120,7 @@
       (call $flush)
       (call $act)
       (return (call $json (local.get $text) (local.get $length)))))
+    (if (i32.eq (local.get $letter) (i32.const 100)) (then (return (call $draw))))
     (if (i32.eq (local.get $letter) (i32.const 98)) (then
       (call $act)
       (return (call $error (i32.const 0) (i32.const 768) (i32.const 9)))))
