@@ -1,38 +1,8 @@
-//! Whom a message or an order is for, and what plugins and other senders ask of a hub.
+//! What plugins and other senders ask of a hub.
 
-use crate::id::{ConnectionId, GroupName, PluginName, UserId};
+use crate::id::{ConnectionId, GroupName, PluginName};
 use crate::outgoing::Outgoing;
-
-/// The connections of a hub that something is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    All,
-    Group(GroupName),
-    User(UserId),
-    Connection(ConnectionId),
-}
-
-/// Connections of a target that do not get what is sent to it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Except {
-    pub connections: Vec<ConnectionId>,
-    /// All of their connections.
-    pub users: Vec<UserId>,
-}
-
-impl From<Vec<ConnectionId>> for Except {
-    fn from(connections: Vec<ConnectionId>) -> Except {
-        Except { connections, users: Vec::new() }
-    }
-}
-
-/// Who joins or leaves a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Member {
-    Connection(ConnectionId),
-    /// All connections of the user, present and future.
-    User(UserId),
-}
+pub use crate::target::{Except, Member, Target};
 
 /// One thing that a sender asks of a hub. Nothing happens, and nobody is told, where the target does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use hubgate_wire::websocket::Frame;
 
-use crate::Slot;
-use crate::delivery::Action;
-use crate::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamEvent};
+use crate::close_cause::CloseCause;
+use crate::event::{ConnectionFacts, HubAnswer, UpstreamEvent};
 use crate::filter::{Inspection, InspectionNumber};
-use crate::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
-use crate::input::Ticket;
-use crate::memberships::MembershipRefusal;
-use crate::server_order::ServerOrder;
+use crate::id::{ConnectionId, HubName, ServerConnectionId, Slot, Ticket};
+use crate::order::{Order, Shards};
+use crate::refusal::MembershipRefusal;
 use crate::settings::Handler;
 
 /// One thing to be done.
@@ -102,120 +100,4 @@ pub enum Effect {
         hub: HubName,
         order: Order,
     },
-}
-
-/// Shards other than the one that speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shards {
-    AllOthers,
-    One(ShardIndex),
-}
-
-/// What a shard does for another.
-#[derive(Debug, Clone)]
-pub enum Order {
-    /// What a sender asks of the hub. What is sent is encoded once for all shards.
-    Act(Action),
-    /// Between the shard of a client and that of a hub server.
-    Server(ServerOrder),
-    /// To be answered behind all that was ordered before.
-    Ask { question: HubQuestion, asker: ShardIndex, number: u32 },
-    /// The answer to question `number`.
-    Answer { number: u32, answer: HubAnswer },
-}
-
-/// What an order takes up in a queue beside what it carries, in bytes: its place, which doubles as the queue grows, and the
-/// headers of its allocations.
-const ORDER_OVERHEAD: usize = 2 * size_of::<Order>() + 64;
-
-impl Order {
-    /// What it takes up while it waits, about, in bytes.
-    pub fn cost(&self) -> usize {
-        let carried = match self {
-            Order::Act(action) => action.weight(),
-            Order::Server(order) => order.weight(),
-            Order::Ask { .. } => 0,
-            Order::Answer { answer: HubAnswer::Members(members), .. } => members.len() * 64,
-            Order::Answer { .. } => 0,
-        };
-        ORDER_OVERHEAD + carried
-    }
-}
-
-/// Why a connection ended. The names are the service's close categories, where it has one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CloseCause {
-    /// The client left.
-    Normal,
-    /// The transport broke off without a word.
-    TransportLost,
-    /// The client said nothing for too long, and answered no ping.
-    PingTimeout,
-    /// The handshake was malformed, too late, or asked for what is not spoken.
-    HandshakeError,
-    NoAvailableServerConnection,
-    /// The hub server that the client's token requires is not connected.
-    ServerConnectionNotFound,
-    /// The connection of the client's hub server ended, or its server leaves.
-    ServerConnectionClosed,
-    /// The client's hub server ended it.
-    ClosedByAppServer,
-    /// The hub's mode was changed, and the client does not fit any more.
-    ServiceModeSwitched,
-    /// Upstream refused the client, or failed at `connected`.
-    InvokeUpstreamFailed,
-    /// The client broke the protocol or a limit.
-    BadRequest,
-    /// The client read too slowly.
-    SlowClient,
-    /// Upstream or another sender asked for it.
-    ClosedByRequest,
-    /// The gateway stops.
-    ServiceReload,
-    /// The client's token expired, and says that the connection ends with it.
-    Unauthorized,
-}
-
-impl CloseCause {
-    /// How many there are.
-    pub const COUNT: usize = Self::ALL.len();
-
-    pub const ALL: [CloseCause; 15] = [
-        CloseCause::Normal,
-        CloseCause::TransportLost,
-        CloseCause::PingTimeout,
-        CloseCause::HandshakeError,
-        CloseCause::NoAvailableServerConnection,
-        CloseCause::ServerConnectionNotFound,
-        CloseCause::ServerConnectionClosed,
-        CloseCause::ClosedByAppServer,
-        CloseCause::ServiceModeSwitched,
-        CloseCause::InvokeUpstreamFailed,
-        CloseCause::BadRequest,
-        CloseCause::SlowClient,
-        CloseCause::ClosedByRequest,
-        CloseCause::ServiceReload,
-        CloseCause::Unauthorized,
-    ];
-
-    /// The name in logs and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            CloseCause::Normal => "Normal",
-            CloseCause::TransportLost => "TransportLost",
-            CloseCause::PingTimeout => "PingTimeout",
-            CloseCause::HandshakeError => "HandshakeError",
-            CloseCause::NoAvailableServerConnection => "NoAvailableServerConnection",
-            CloseCause::ServerConnectionNotFound => "ServerConnectionNotFound",
-            CloseCause::ServerConnectionClosed => "ServerConnectionClosed",
-            CloseCause::ClosedByAppServer => "ClosedByAppServer",
-            CloseCause::ServiceModeSwitched => "ServiceModeSwitched",
-            CloseCause::InvokeUpstreamFailed => "InvokeUpstreamFailed",
-            CloseCause::BadRequest => "BadRequest",
-            CloseCause::SlowClient => "SlowClient",
-            CloseCause::ClosedByRequest => "ClosedByRequest",
-            CloseCause::ServiceReload => "ServiceReload",
-            CloseCause::Unauthorized => "Unauthorized",
-        }
-    }
 }

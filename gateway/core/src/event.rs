@@ -5,10 +5,11 @@ use std::sync::Arc;
 use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::HubProtocol;
 
-use crate::delivery::{Action, Target};
+use crate::delivery::Action;
 use crate::id::{ConnectionId, GroupName, HubName, PluginName, UserId};
-use crate::memberships::MembershipRefusal;
 use crate::pairs::Pairs;
+use crate::refusal::MembershipRefusal;
+use crate::target::Target;
 
 /// What is known of a client for as long as it lives and during its own `disconnected`.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use hubgate_wire::signalr::handshake::MalformedHandshake;
 
 use crate::event::UpstreamFailure;
 use crate::filter::Refusal;
-use crate::routing::NoRoute;
+use crate::hub::routing::NoRoute;
 use crate::time::Millis;
 
 /// The error of a completion, for a call of `target` that has no answer.

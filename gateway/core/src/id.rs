@@ -156,6 +156,18 @@ impl From<ShardIndex> for ShardAddress {
     }
 }
 
+/// A client's place in its shard. Free for another client once the core has heard that its transport is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(pub u32);
+
+/// Whoever asked for something: chosen by the asker, and given back with the answer in [`crate::Effect::Answered`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// A hub of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HubIndex(pub(crate) u32);
+
 /// A connection of a hub server: the shard that it is on, and its number there, which no other one ever has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerConnectionId {

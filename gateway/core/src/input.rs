@@ -2,20 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::client_connection::NewClient;
+use crate::arrivals::{NewClient, NewServerConnection};
+use crate::close_cause::CloseCause;
 use crate::delivery::Action;
-use crate::effect::{CloseCause, Order};
 use crate::event::{HubQuestion, UpstreamAnswer};
 use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, Origin};
-use crate::id::{GroupName, HubName, ServerConnectionId, UserId};
-use crate::server_connection::NewServerConnection;
+use crate::id::{GroupName, HubName, ServerConnectionId, Slot, Ticket, UserId};
+use crate::order::Order;
 use crate::settings::Settings;
-use crate::shard::Slot;
 use crate::time::Millis;
-
-/// Whoever asked for something: chosen by the asker, and given back with the answer in [`crate::Effect::Answered`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
 
 /// One thing that happened, for [`crate::Shard::handle`].
 #[derive(Debug)]

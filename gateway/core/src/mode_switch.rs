@@ -1,66 +1,54 @@
-//! Settings that change while clients are there: what a hub's new mode means for them.
+//! Clients that their hub's new mode does not allow: they are closed gradually, at `mode_switch_closes` per second.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 
-use crate::client_connection::{HubIndex, Phase};
-use crate::closing::{CLOSED_WITH_ERROR, Closing};
-use crate::effect::{CloseCause, Effect};
-use crate::filter::HalvesByPlugin;
-use crate::hubs::HubSource;
-use crate::mode::Mode;
+use crate::client::timer_wheel::TimerWheel;
+use crate::client::{Clients, Closing};
+use crate::close_cause::CloseCause;
+use crate::id::{ConnectionId, HubIndex, Slot};
 use crate::settings::Settings;
-use crate::shard::{Shard, Slot};
-use crate::timer_wheel::TimerWheel;
+use crate::turn::Turn;
 
-impl Shard {
-    /// Other settings hold from now on.
-    pub(crate) fn configure(&mut self, settings: Arc<Settings>, halves: HalvesByPlugin) {
-        let before = std::mem::replace(&mut self.settings, settings);
-        self.halves = halves;
-        let switched: Vec<HubIndex> = self
-            .hubs
-            .iter()
-            .filter_map(|(index, hub)| {
-                let (was, is) = (before.hub(&hub.name).mode, self.settings.hub(&hub.name).mode);
-                (was != is).then_some(index)
-            })
-            .collect();
-        for index in switched {
-            self.switch(index, self.settings.hub(&self.hub(index).name).mode);
-        }
-        self.hubs.configure(HubSource { settings: &self.settings, halves: &self.halves });
-    }
+/// Clients that wait to be closed.
+#[derive(Debug, Default)]
+pub(crate) struct ModeSwitch {
+    backlog: VecDeque<(Slot, ConnectionId)>,
+}
 
-    /// A hub's clients fit its new mode, or wait for their end.
-    fn switch(&mut self, hub: HubIndex, mode: Mode) {
-        for (slot, client) in self.clients.iter_mut().filter(|(_, client)| client.hub == hub) {
-            match mode.of_present_client(client.kind) {
-                Some(kind) => client.kind = kind,
-                None => self.misfits.push_back((Slot(slot as u32), client.id)),
+impl ModeSwitch {
+    /// Other settings hold from now on: clients fit the new mode of their hub, or wait for their end.
+    pub(crate) fn begin(&mut self, clients: &mut Clients, before: &Settings, settings: &Settings) {
+        let is_switched = |name| before.hub(name).mode != settings.hub(name).mode;
+        let hubs = clients.hubs().iter().filter(|(_, hub)| is_switched(&hub.name));
+        let switched: Vec<(HubIndex, _)> = hubs.map(|(index, hub)| (index, settings.hub(&hub.name).mode)).collect();
+        for (hub, mode) in switched {
+            for (slot, client) in clients.iter_mut().filter(|(_, client)| client.hub() == hub) {
+                if !client.switch(mode) {
+                    self.backlog.push_back((slot, client.id()));
+                }
             }
         }
     }
 
-    /// Closes as many of the clients that do not fit as this time allows.
-    pub(crate) fn close_misfits(&mut self, effects: &mut Vec<Effect>) {
+    /// Closes as many clients as one tick allows.
+    pub(crate) fn close_some(&mut self, clients: &mut Clients, turn: &mut Turn<'_>) {
         let ticks_per_second = 1000 / TimerWheel::period().0 as usize;
-        let shares = ticks_per_second * usize::from(self.shards);
-        let mut allowed = (self.settings.limits.mode_switch_closes / shares).max(1);
+        let shares = ticks_per_second * usize::from(turn.shards);
+        let mut allowed = (turn.settings.limits.mode_switch_closes / shares).max(1);
         while allowed > 0
-            && let Some((slot, id)) = self.misfits.pop_front()
+            && let Some((slot, id)) = self.backlog.pop_front()
         {
             // It may have left by itself, or fit again.
-            let Some(client) = self.clients.get(slot.0 as usize).filter(|client| client.id == id) else {
+            let Some(client) = clients.get(slot, id).filter(|client| !client.is_closed()) else {
                 continue;
             };
-            let mode = self.settings.hub(&self.hub(client.hub).name).mode;
-            if matches!(client.phase, Phase::Closed { .. }) || mode.of_present_client(client.kind).is_some() {
+            let mode = turn.settings.hub(&clients.hub_of(slot).name).mode;
+            if mode.of_present_client(client.kind()).is_some() {
                 continue;
             }
             allowed -= 1;
-            let (error, detail) = (Some(CLOSED_WITH_ERROR.to_owned()), "the hub's mode was changed".to_owned());
-            let closing = Closing { error, allow_reconnect: true, detail };
-            self.close(slot, CloseCause::ServiceModeSwitched, closing, effects);
+            let closing = Closing::with_error(true, "the hub's mode was changed");
+            clients.close(turn, slot, CloseCause::ServiceModeSwitched, closing);
         }
     }
 }

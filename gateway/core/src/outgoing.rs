@@ -6,7 +6,7 @@ use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::{HubMessage, HubProtocol, Invocation};
 use hubgate_wire::websocket::Frame;
 
-use crate::filter::FilterMessage;
+use crate::filter_message::FilterMessage;
 use crate::pairs::Pairs;
 use crate::reach::Reach;
 

@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::delivery::Target;
 use crate::id::HubName;
+use crate::target::Target;
 
 /// What is told how many connections one send reaches. It is dropped when all shards have sent.
 pub trait Reach: Debug + Send + Sync {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use hubgate_wire::webhook::UrlTemplate;
 
-use crate::filter::FilterSettings;
 use crate::id::{HubName, PluginName};
 use crate::mode::Mode;
 use crate::time::Millis;
@@ -160,5 +159,60 @@ impl Settings {
             item.hubs.matches(hub.as_str()) && item.categories.matches(category) && item.events.matches(event)
         })?;
         Some(&item.handler)
+    }
+}
+
+/// A filter of a hub, as the configuration describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterSettings {
+    pub plugin: PluginName,
+    pub targets: Targets,
+    pub on_error: OnError,
+}
+
+/// The hub methods that a filter sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Targets {
+    /// Every message, those that name no method (stream items and completions) among them.
+    All,
+    /// Calls of these methods alone. Compared without case, as hub servers find their methods.
+    OneOf(Vec<String>),
+}
+
+/// What becomes of a message when its filter fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// It is refused.
+    Closed,
+    /// It passes.
+    Open,
+}
+
+impl Targets {
+    pub(crate) fn wants(&self, target: Option<&str>) -> bool {
+        match (self, target) {
+            (Targets::All, _) => true,
+            (Targets::OneOf(_), None) => false,
+            (Targets::OneOf(names), Some(target)) => names.iter().any(|name| is_same_method(name, target)),
+        }
+    }
+}
+
+fn is_same_method(name: &str, target: &str) -> bool {
+    let upper_case = |text: &str| text.chars().flat_map(char::to_uppercase).collect::<String>();
+    name.eq_ignore_ascii_case(target)
+        || (!(name.is_ascii() && target.is_ascii()) && upper_case(name) == upper_case(target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_compared_without_case_as_hub_servers_find_them() {
+        let targets = Targets::OneOf(vec!["send".to_owned(), "größe".to_owned()]);
+        assert!(targets.wants(Some("SEND")) && targets.wants(Some("GRÖSSE")));
+        assert!(!targets.wants(Some("sends")) && !targets.wants(None));
+        assert!(Targets::All.wants(None));
     }
 }

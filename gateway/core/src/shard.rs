@@ -1,76 +1,52 @@
-//! The connections of one worker thread and what they do to each other.
+//! One worker thread's part of the gateway: inputs go to the part that owns what they change.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
-use foldhash::fast::FixedState;
+use bytes::Buf;
 use hubgate_wire::negotiate::Transport;
-use hubgate_wire::signalr::handshake::{self, HandshakeRequest};
-use hubgate_wire::signalr::{HubMessage, HubProtocol};
-use hubgate_wire::websocket::{DataKind, Frame};
-use indexmap::IndexMap;
-use slab::Slab;
+use hubgate_wire::signalr::HubMessage;
+use hubgate_wire::signalr::handshake::HandshakeRequest;
+use hubgate_wire::websocket::DataKind;
 
-use crate::calls::{CallQueue, DepartedCalls};
-use crate::client_connection::{ClientConnection, HubIndex, Identity, Leave, NewClient, Phase, TransportState};
-use crate::effect::{CloseCause, Effect};
-use crate::event::{ConnectionFacts, HubAnswer};
+use crate::client::read_holds::Hold;
+use crate::client::timer_wheel::TimerWheel;
+use crate::client::{Clients, Phase, actions};
+use crate::close_cause::CloseCause;
+use crate::delivery::{Action, Member};
+use crate::drain::{self, Answerers, Drain};
+use crate::effect::Effect;
+use crate::event::HubAnswer;
 use crate::failure;
-use crate::filter::HalvesByPlugin;
-use crate::hash::{FixedMap, HashSeed};
-use crate::hub_status::ShardStatus;
-use crate::hubs::{HubSource, Hubs};
-use crate::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
+use crate::filter::{Direction, HalvesByPlugin, Inspected, InspectionNumber, LaneKind, Refusal, Verdict};
+use crate::gate::inbound::{Gate, Inbound, Refused, is_filtered, refused};
+use crate::gate::senders::Senders;
+use crate::hash::HashSeed;
+use crate::hub::hubs::Hubs;
+use crate::hub::presence::Presence;
+use crate::hub::status::ShardStatus;
+use crate::id::{HubName, ServerConnectionId, ShardIndex, Slot};
 use crate::input::Input;
-use crate::inspection::Inspections;
+use crate::link::{self, Links, Took};
 use crate::mode::ClientKind;
-use crate::pending_acks::PendingAcks;
-use crate::presence::Presence;
-use crate::rate::{HeardOfClient, Rates};
+use crate::mode_switch::ModeSwitch;
+use crate::order::{Order, Shards};
+use crate::query::{self, Ack, Acks, Gathered};
+use crate::rates::{Rates, has_rate, heard};
 use crate::reach::SendLog;
-use crate::read_holds::{Hold, ReadHolds};
-use crate::registry::{Clients, Hub};
-use crate::server_connection::ServerConnection;
 use crate::settings::Settings;
 use crate::time::Millis;
-use crate::timer_wheel::TimerWheel;
-
-/// A client's place in its shard. Free for another client once the core has heard that its transport is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Slot(pub u32);
+use crate::turn::{AfterSend, Departure, Step, Turn};
+use crate::upstream::Upstream;
 
 /// The connections of one worker thread. [`Shard::handle`] is its only way in, and the effects are its only way out.
 #[derive(Debug)]
 pub struct Shard {
-    pub(crate) index: ShardIndex,
+    index: ShardIndex,
     /// How many shards the gateway has.
-    pub(crate) shards: u16,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) halves: HalvesByPlugin,
-    pub(crate) send_log: Option<Arc<dyn SendLog>>,
-    pub(crate) hubs: Hubs,
-    pub(crate) clients: Slab<ClientConnection>,
-    pub(crate) slots: FixedMap<ConnectionId, Slot>,
-    /// The hub servers that are connected here.
-    pub(crate) servers: IndexMap<ServerConnectionId, ServerConnection, FixedState>,
-    pub(crate) next_server: u32,
-    /// Hub servers that are not read because too many of their acks wait, in number.
-    pub(crate) crowded_servers: usize,
-    /// The clients of each server connection, whatever shard that is on.
-    pub(crate) clients_of_servers: FixedMap<ServerConnectionId, Clients>,
-    pub(crate) acks: PendingAcks,
-    pub(crate) inspections: Inspections,
-    pub(crate) departed: DepartedCalls,
-    /// Clients that do not fit their hub's mode any more, and wait for their end.
-    pub(crate) misfits: VecDeque<(Slot, ConnectionId)>,
-    pub(crate) rates: Rates,
-    /// When clients were first sent away, once the gateway stops.
-    pub(crate) drain_began: Option<Millis>,
-    pub(crate) seed: HashSeed,
-    pub(crate) wheel: TimerWheel,
-    /// By protocol.
-    pub(crate) pings: [Frame; HubProtocol::COUNT],
+    shards: u16,
+    settings: Arc<Settings>,
+    steps: Vec<Step>,
+    parts: Parts,
 }
 
 impl Shard {
@@ -84,189 +60,60 @@ impl Shard {
         halves: HalvesByPlugin,
         seed: HashSeed,
     ) -> Shard {
-        Shard {
-            index,
-            shards,
-            settings,
-            halves,
-            send_log: None,
-            hubs: Hubs::new(presence, seed.clone()),
-            clients: Slab::new(),
-            slots: FixedMap::default(),
-            servers: IndexMap::default(),
-            next_server: 0,
-            crowded_servers: 0,
-            clients_of_servers: FixedMap::default(),
-            acks: PendingAcks::default(),
-            inspections: Inspections::default(),
-            departed: DepartedCalls::default(),
-            misfits: VecDeque::new(),
-            rates: Rates::default(),
-            drain_began: None,
-            seed,
-            wheel: TimerWheel::new(),
-            pings: HubProtocol::ALL.map(|protocol| protocol.frame(&HubMessage::Ping)),
-        }
+        let clients = Clients::new(Hubs::new(presence, halves, seed.clone()), seed);
+        Shard { index, shards, settings, steps: Vec::new(), parts: Parts::new(clients) }
     }
 
     /// Tells this log of all sends from now on.
     pub fn log_sends(&mut self, log: Arc<dyn SendLog>) {
-        self.send_log = Some(log);
+        self.parts.clients.hubs_mut().log_sends(log);
     }
 
     /// Does what an input means; what is to be done about it is appended to `effects`.
     pub fn handle(&mut self, input: Input<'_, '_>, now: Millis, effects: &mut Vec<Effect>) {
-        match input {
-            Input::ClientOpened { slot, client } => self.client_opened(slot, *client, now),
-            Input::ClientData { slot, bytes, most } => self.client_data(slot, bytes, most, now, effects),
-            Input::TokenRenewed { slot, expiry } => self.token_renewed(slot, expiry),
-            Input::SaidLastWords(slot) => self.said_last_words(slot, now, effects),
-            Input::ClientGone { slot, cause } => self.client_gone(slot, cause, effects),
-            Input::ServerOpened { id, server } => self.server_opened(id, server, now),
-            Input::ServerData { id, bytes, most } => self.server_data(id, bytes, most, now, effects),
-            Input::ServerCongested { id, is_congested } => self.server_congested(id, is_congested, now, effects),
-            Input::ServerGone(id) => self.server_gone(id, now, effects),
-            Input::UpstreamAnswered { slot, answer } => self.upstream_answered(slot, answer, now, effects),
-            Input::Inspected { number, inspected } => self.inspected(number, inspected, now, effects),
-            Input::InspectionWaits(number) => self.inspection_waits(number, effects),
-            Input::Order { hub, order } => self.obey(&hub, order, now, effects),
-            Input::Submit { hub, origin, actions, ticket } => {
-                self.send_to_hub(&hub, origin, actions, ticket, now, effects);
-            }
-            Input::SubmitByFilter { hub, actions } => self.act_for_filter(&hub, actions, now, effects),
-            Input::JoinUser { hub, user, group, ttl_seconds, ticket } => {
-                let answer = HubAnswer::UserJoined(self.join_user(&hub, (user, group), ttl_seconds, now, effects));
-                effects.push(Effect::Answered { ticket, answer });
-            }
-            Input::Ask { hub, question, ticket } => {
-                let answer = self.answer(&hub, question, now);
-                effects.push(Effect::Answered { ticket, answer });
-            }
-            Input::Tick => self.tick(now, effects),
-            Input::Configure { settings, halves } => self.configure(settings, halves),
-            Input::Drain { per_second } => self.drain(per_second, now, effects),
-            Input::DrainNow => self.drain_now(now, effects),
+        if let Input::Configure { .. } = &input {
+            return self.configure(input);
+        }
+        let Shard { index, shards, settings, steps, parts } = self;
+        let mut turn = Turn { now, here: *index, shards: *shards, settings, effects, steps };
+        parts.take(&mut turn, input);
+        parts.settle(&mut turn, 0);
+    }
+
+    /// Other settings hold from now on. No turn has two.
+    #[cold]
+    fn configure(&mut self, input: Input<'_, '_>) {
+        if let Input::Configure { settings, halves } = input {
+            let before = std::mem::replace(&mut self.settings, settings);
+            let Parts { clients, mode_switch, .. } = &mut self.parts;
+            mode_switch.begin(clients, &before, &self.settings);
+            clients.hubs_mut().configure(&self.settings, halves);
         }
     }
 
     /// The slot of the client that opens next.
     pub fn next_slot(&self) -> Slot {
-        Slot(self.clients.vacant_key() as u32)
+        self.parts.clients.next_slot()
     }
 
     /// The id of the hub server's connection that opens next.
     pub fn next_server(&self) -> ServerConnectionId {
-        ServerConnectionId { shard: self.index, number: self.next_server }
-    }
-
-    /// A client's transport is open; its handshake request comes next.
-    fn client_opened(&mut self, slot: Slot, client: NewClient, now: Millis) {
-        let hub = self.occupy_hub(&client.hub);
-        let is_server_there = self.hub(hub).presence.servers.is_any_there();
-        let kind = self.settings.hub(&client.hub).mode.of_new_client(is_server_there);
-        let deadline = now + client.times.handshake.unwrap_or(self.settings.timeouts.handshake);
-        let number = self.clients.insert(ClientConnection {
-            hub,
-            kind,
-            id: client.id,
-            token: client.token,
-            transport: client.transport,
-            protocol: HubProtocol::Json,
-            expiry: client.times.expiry,
-            last_heard: now,
-            last_sent: now,
-            last_probed: now,
-            due: None,
-            phase: Phase::Handshaking { identity: Box::new(client.identity), deadline },
-            holds: ReadHolds::default(),
-            is_inspected: false,
-            held_back: None,
-            unread: BytesMut::new(),
-            calls: CallQueue::default(),
-            groups: Vec::new(),
-            proxy: None,
-            leave: Leave::No,
-            heard: HeardOfClient::default(),
-        });
-        assert_eq!(number, slot.0 as usize, "a client opens in the slot that was next");
-        self.schedule(slot, deadline);
-    }
-
-    fn client_data(&mut self, slot: Slot, bytes: &mut &[u8], most: usize, now: Millis, effects: &mut Vec<Effect>) {
-        let client = self.client(slot);
-        client.last_heard = now;
-        let (hub, came) = (client.hub, bytes.len());
-        let (mut taken, mut messages) = (*bytes, 0);
-        while !taken.is_empty() && messages < most && !self.waits_for_turn(slot, now, effects) {
-            messages += 1;
-            self.client_message(slot, &mut taken, now, effects);
-        }
-        self.hub_mut(hub).counters.bytes_in += (came - taken.len()) as u64;
-        *bytes = taken;
-    }
-
-    /// Takes a message, or what is there of it, off the front of what a client says.
-    fn client_message(&mut self, slot: Slot, bytes: &mut &[u8], now: Millis, effects: &mut Vec<Effect>) {
-        if let Some(proxy) = &self.clients[slot.0 as usize].proxy {
-            if !self.is_filtered(slot) {
-                let said = match self.has_rate(self.clients[slot.0 as usize].hub) {
-                    true => proxy.split_message(bytes),
-                    false => std::mem::take(bytes),
-                };
-                return self.client_says(slot, said, now, effects);
-            }
-            let begun = proxy.unfinished(bytes);
-            if begun > 0 {
-                // Its beginning is with the hub server already.
-                let (begun, rest) = bytes.split_at(begun);
-                *bytes = rest;
-                return self.client_says(slot, begun, now, effects);
-            }
-        }
-        let client = self.client(slot);
-        if !client.is_parsing() {
-            return self.keep_unread(slot, std::mem::take(bytes), effects);
-        }
-        let parsed = if client.unread.is_empty() {
-            let message = client.split_message(bytes);
-            message.map(|message| message.map(|message| self.message(slot, message, now, effects)))
-        } else {
-            let message = client.complete_message(bytes);
-            message.map(|message| message.map(|message| self.message(slot, &message, now, effects)))
-        };
-        match parsed {
-            Ok(Some(())) => {}
-            Ok(None) => self.keep_unread(slot, std::mem::take(bytes), effects),
-            Err(error) => {
-                *bytes = &[];
-                self.bad_request(slot, error.to_string(), effects);
-            }
-        }
-    }
-
-    /// A client's transport is gone; nothing is sent to `slot` from now on.
-    fn client_gone(&mut self, slot: Slot, cause: CloseCause, effects: &mut Vec<Effect>) {
-        if !matches!(self.client(slot).phase, Phase::Closed { .. }) {
-            let reason = match cause {
-                CloseCause::Normal => None,
-                cause => Some(cause.name().to_owned()),
-            };
-            self.retire(slot, cause, reason, effects);
-        }
-        if let Phase::Closed { transport, .. } = &mut self.client(slot).phase {
-            *transport = TransportState::Gone;
-        }
-        self.forget_if_over(slot, effects);
+        ServerConnectionId { shard: self.index, number: self.parts.links.next_server() }
     }
 
     /// Whether no client is left, and upstream has heard of the end of all.
     pub fn is_empty(&self) -> bool {
-        self.clients.is_empty()
+        self.parts.clients.len() == 0
     }
 
     /// How many clients are here, those among them of whose end upstream has not heard.
     pub fn clients(&self) -> usize {
-        self.clients.len()
+        self.parts.clients.len()
+    }
+
+    /// The hub of a server connection on this shard.
+    pub fn hub_of_server(&self, id: ServerConnectionId) -> Option<HubName> {
+        self.parts.links.hub_of_server(id).map(|hub| self.parts.clients.hub(hub).name.clone())
     }
 
     /// How long the owner may wait between two [`Input::Tick`]s.
@@ -274,48 +121,259 @@ impl Shard {
         TimerWheel::period()
     }
 
-    /// Time passed: meets the deadlines up to `now`.
-    fn tick(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        self.tick_servers(now, effects);
-        self.end_late_acks(now, effects);
-        self.close_misfits(effects);
-        self.tick_rates(now, effects);
-        self.hubs.tick(now, &self.settings);
-        for (slot, due) in self.wheel.expire(now) {
-            // An entry whose client is gone or was rescheduled does not count.
-            if self.clients.get(slot.0 as usize).is_some_and(|client| client.due == Some(due)) {
-                self.check_deadlines(slot, now, effects);
+    /// The hubs that this shard knows.
+    pub fn status(&self) -> ShardStatus {
+        self.parts.clients.hubs().status(&self.settings)
+    }
+}
+
+/// The parts of a shard. Clients and their hubs are the ground; the others stand on it, and do not know each other: what one
+/// leaves to another is a [`Step`].
+#[derive(Debug)]
+struct Parts {
+    clients: Clients,
+    rates: Rates,
+    inbound: Inbound,
+    senders: Senders,
+    upstream: Upstream,
+    links: Links,
+    acks: Acks,
+    mode_switch: ModeSwitch,
+    drain: Drain,
+}
+
+impl Parts {
+    fn new(clients: Clients) -> Parts {
+        Parts {
+            clients,
+            rates: Rates::new(),
+            inbound: Inbound::new(),
+            senders: Senders::new(),
+            upstream: Upstream::new(),
+            links: Links::new(),
+            acks: Acks::default(),
+            mode_switch: ModeSwitch::default(),
+            drain: Drain::default(),
+        }
+    }
+
+    #[inline(always)]
+    fn take(&mut self, turn: &mut Turn<'_>, input: Input<'_, '_>) {
+        let Parts { clients, links, upstream, .. } = self;
+        match input {
+            Input::ClientOpened { slot, client } => {
+                clients.open(turn, slot, *client);
+                upstream.opened(slot);
+                links.opened(slot);
+            }
+            Input::ClientData { slot, bytes, most } => self.client_data(turn, slot, bytes, most),
+            Input::TokenRenewed { slot, expiry } => clients[slot].token_renewed(expiry),
+            Input::SaidLastWords(slot) => {
+                self.drain.said_last_words(clients, turn, Answerers { links, upstream }, slot);
+            }
+            Input::ClientGone { slot, cause } => clients.gone(turn, slot, cause),
+            Input::ServerOpened { id, server } => links.open_server(clients, turn, id, server),
+            Input::ServerData { id, bytes, most } => self.server_data(turn, id, bytes, most),
+            Input::ServerCongested { id, is_congested } => links.server_congested(clients, turn, id, is_congested),
+            Input::ServerGone(id) => links.server_gone(clients, turn, id),
+            Input::UpstreamAnswered { slot, answer } => upstream.answered(clients, turn, slot, answer),
+            Input::Inspected { number, inspected } => self.inspected(turn, number, inspected),
+            Input::InspectionWaits(number) => self.inspection_waits(turn, number),
+            Input::Order { hub, order } => self.order(turn, &hub, order),
+            Input::Submit { hub, origin, actions, ticket } => {
+                let hub = clients.hubs_mut().get(&hub, turn.settings);
+                let after = AfterSend::Answer(ticket);
+                self.senders.submit(clients, turn, hub, origin, actions, after);
+            }
+            Input::SubmitByFilter { hub, actions } => {
+                let hub = clients.hubs_mut().get(&hub, turn.settings);
+                actions::act_all(clients, turn, hub, actions);
+            }
+            Input::JoinUser { hub, user, group, ttl_seconds, ticket } => {
+                let hub = clients.hubs_mut().get(&hub, turn.settings);
+                let join = Action::Join { member: Member::User(user), group, ttl_seconds, plugin: None };
+                let answer = HubAnswer::UserJoined(actions::try_act(clients, turn, hub, join));
+                turn.effect(Effect::Answered { ticket, answer });
+            }
+            Input::Ask { hub, question, ticket } => {
+                let answer = query::answer(clients, turn, &hub, question);
+                turn.effect(Effect::Answered { ticket, answer });
+            }
+            Input::Tick => self.tick(turn),
+            Input::Configure { .. } => {}
+            Input::Drain { per_second } => {
+                self.drain.go_on(clients, turn, Answerers { links, upstream }, per_second);
+                turn.then(Step::DrainServers);
+            }
+            Input::DrainNow => {
+                clients.all().into_iter().for_each(|slot| drain::send_away(clients, turn, slot));
+                turn.then(Step::DrainServers);
             }
         }
     }
 
-    /// The hubs that this shard knows.
-    pub fn status(&self) -> ShardStatus {
-        self.hubs.status(&self.settings)
+    /// Takes the steps that were left since there were `base` of them, in order; those that a step leaves come before what
+    /// follows it. Most messages leave none.
+    #[inline]
+    fn settle(&mut self, turn: &mut Turn<'_>, base: usize) {
+        if turn.steps.len() > base {
+            self.take_steps(turn, base);
+        }
     }
 
-    fn message(&mut self, slot: Slot, message: &[u8], now: Millis, effects: &mut Vec<Effect>) {
-        let limit = self.settings.limits.message;
-        if message.len() > limit {
-            return self.too_large(slot, effects);
+    #[inline(never)]
+    fn take_steps(&mut self, turn: &mut Turn<'_>, base: usize) {
+        turn.steps[base..].reverse();
+        while turn.steps.len() > base
+            && let Some(step) = turn.steps.pop()
+        {
+            let rest = turn.steps.len();
+            self.step(turn, step);
+            turn.steps[rest..].reverse();
         }
-        match &self.client(slot).phase {
-            Phase::Handshaking { .. } => self.handshake(slot, message, now, effects),
+    }
+
+    fn step(&mut self, turn: &mut Turn<'_>, step: Step) {
+        let Parts { clients, links, upstream, .. } = self;
+        match step {
+            Step::ReadClient(slot) => self.read_client(turn, slot),
+            Step::ReadServer(id) => self.read_server(turn, id),
+            Step::ReleaseHeld(slot, id) => {
+                if clients.is_still(slot, id) {
+                    link::release_held(links, clients, turn, slot, id);
+                }
+            }
+            Step::CheckDeadlines(slot, id) => {
+                if clients.is_still(slot, id) {
+                    self.check_deadlines(turn, slot);
+                }
+            }
+            Step::Departed(departure) => self.departed(turn, *departure),
+            Step::ForgetIfOver(slot) => {
+                if clients[slot].is_gone() && upstream.is_over(slot) {
+                    clients.forget(turn, slot);
+                }
+            }
+            Step::Submit { hub, origin, actions, after } => {
+                self.senders.submit(clients, turn, hub, origin, actions, after);
+            }
+            Step::SendingEnded(server) => links.sending_ended(turn, server),
+            Step::CompleteCall(slot) => upstream.complete(clients, turn, slot),
+            Step::NextDepartedCall(slot) => upstream.next_departed_call(clients, turn, slot),
+            Step::Ask { server, ack_id, asked, question } => {
+                let Some(hub) = links.hub_of_server(server) else {
+                    return;
+                };
+                match self.acks.ask(clients, turn, hub, (server, ack_id), asked, question) {
+                    Gathered::All(Ack { status, page, .. }) => links.ack(turn, server, ack_id, status, page),
+                    Gathered::Waits => links.ack_waits(turn, server),
+                }
+            }
+            Step::DrainServers => links.drain(clients, turn),
+        }
+    }
+
+    fn client_data(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8], most: usize) {
+        let client = &mut self.clients[slot];
+        client.was_heard(turn.now);
+        let (hub, came) = (client.hub(), bytes.len());
+        let (mut taken, mut messages) = (*bytes, 0);
+        while !taken.is_empty() && messages < most && !self.rates.is_out_of_turn(&mut self.clients, turn, slot) {
+            messages += 1;
+            self.client_bytes(turn, slot, &mut taken);
+            self.settle(turn, 0);
+        }
+        self.clients.hub_mut(hub).counters.bytes_in += (came - taken.len()) as u64;
+        *bytes = taken;
+    }
+
+    /// Takes a message, or what is there of it, off the front of what a client says.
+    fn client_bytes(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8]) {
+        if let Some(link) = self.links.get(slot) {
+            if !is_filtered(&self.clients, slot) {
+                let said = match has_rate(&self.clients, turn.settings, slot) {
+                    true => link.split_message(bytes),
+                    false => std::mem::take(bytes),
+                };
+                return link::forward_from_client(&mut self.links, &mut self.clients, turn, slot, said);
+            }
+            let begun = link.unfinished(bytes);
+            if begun > 0 {
+                // Its beginning is with the hub server already.
+                let (begun, rest) = bytes.split_at(begun);
+                *bytes = rest;
+                return link::forward_from_client(&mut self.links, &mut self.clients, turn, slot, begun);
+            }
+        }
+        let client = &mut self.clients[slot];
+        if !client.is_parsing() {
+            return self.clients.keep_unread(turn, slot, std::mem::take(bytes));
+        }
+        let parsed = match client.has_unread() {
+            false => {
+                client.split_message(bytes).map(|message| message.map(|message| self.message(turn, slot, message)))
+            }
+            true => {
+                client.complete_message(bytes).map(|message| message.map(|message| self.message(turn, slot, &message)))
+            }
+        };
+        match parsed {
+            Ok(Some(())) => {}
+            Ok(None) => self.clients.keep_unread(turn, slot, std::mem::take(bytes)),
+            Err(error) => {
+                *bytes = &[];
+                self.clients.bad_request(turn, slot, error.to_string());
+            }
+        }
+    }
+
+    /// Parses what is unread of a client, as far as that may be parsed now.
+    fn read_client(&mut self, turn: &mut Turn<'_>, slot: Slot) {
+        let base = turn.steps.len();
+        let mut unread = self.clients[slot].take_unread();
+        while !unread.is_empty()
+            && self.clients[slot].is_parsing()
+            && !self.rates.is_out_of_turn(&mut self.clients, turn, slot)
+        {
+            let mut rest = &unread[..];
+            match self.clients[slot].split_message(&mut rest) {
+                Ok(Some(message)) => self.message(turn, slot, message),
+                Ok(None) => break,
+                Err(error) => return self.clients.bad_request(turn, slot, error.to_string()),
+            }
+            let parsed = unread.len() - rest.len();
+            unread.advance(parsed);
+            self.settle(turn, base);
+        }
+        self.clients.put_back(turn, slot, unread);
+    }
+
+    /// One message of a client.
+    fn message(&mut self, turn: &mut Turn<'_>, slot: Slot, message: &[u8]) {
+        if message.len() > turn.settings.limits.message {
+            return self.clients.too_large(turn, slot);
+        }
+        match self.clients[slot].phase() {
+            Phase::Handshaking { .. } => self.handshake(turn, slot, message),
             Phase::Open { .. } => {
-                self.heard(slot, 1, now);
-                self.open_message(slot, message, now, effects);
+                heard(&mut self.clients, turn, slot, 1);
+                self.open_message(turn, slot, message);
             }
             Phase::Connecting { .. } | Phase::Closed { .. } => {}
         }
     }
 
-    fn handshake(&mut self, slot: Slot, message: &[u8], now: Millis, effects: &mut Vec<Effect>) {
-        let kind = self.client(slot).kind;
+    fn handshake(&mut self, turn: &mut Turn<'_>, slot: Slot, message: &[u8]) {
+        let Parts { clients, links, upstream, .. } = self;
+        let kind = clients[slot].kind();
+        let refuse = |clients: &mut Clients, turn: &mut Turn<'_>, error| {
+            clients.refuse(turn, slot, CloseCause::HandshakeError, error);
+        };
         let request = match HandshakeRequest::parse(message) {
             Ok(request) => request,
             Err(malformed) => {
-                let error = failure::malformed_handshake(&malformed, self.settings.detailed_errors);
-                return self.refuse(slot, CloseCause::HandshakeError, error, effects);
+                let error = failure::malformed_handshake(&malformed, turn.settings.detailed_errors);
+                return refuse(clients, turn, error);
             }
         };
         let protocol = match kind {
@@ -325,168 +383,218 @@ impl Shard {
         };
         let protocol = match protocol {
             Ok(protocol) => protocol,
-            Err(refusal) => return self.refuse(slot, CloseCause::HandshakeError, refusal.to_string(), effects),
+            Err(refusal) => return refuse(clients, turn, refusal.to_string()),
         };
-        let is_text = self.client(slot).transport == Transport::ServerSentEvents;
-        if is_text && protocol.data_kind() == DataKind::Binary {
-            let error = failure::no_binary_transport(protocol);
-            return self.refuse(slot, CloseCause::HandshakeError, error, effects);
+        if protocol.data_kind() == DataKind::Binary && clients[slot].transport() == Transport::ServerSentEvents {
+            return refuse(clients, turn, failure::no_binary_transport(protocol));
         }
         match kind {
             ClientKind::Serverless => {
-                self.register(slot, protocol, now);
-                self.call_connected(slot, now, effects);
+                clients.register(turn, slot, protocol);
+                upstream.call_connected(clients, turn, slot);
             }
             ClientKind::Unserved => {
-                self.register(slot, protocol, now);
-                self.accept(slot, now, effects);
+                clients.register(turn, slot, protocol);
+                clients.accept(turn, slot);
             }
-            ClientKind::Proxied => self.route_client(slot, protocol, message, now, effects),
+            ClientKind::Proxied => link::route_client(links, clients, turn, slot, protocol, message),
         }
     }
 
-    /// Others see the client from here on; whoever answers it decides whether it stays.
-    pub(crate) fn register(&mut self, slot: Slot, protocol: HubProtocol, now: Millis) {
-        let closed = Phase::Closed { facts: None, transport: TransportState::Ending };
-        let client = self.client(slot);
-        let Phase::Handshaking { identity, .. } = std::mem::replace(&mut client.phase, closed) else {
-            unreachable!("only a handshaking client is registered");
+    /// A whole hub message of an open client, on its way to whoever answers it.
+    fn open_message(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8]) {
+        let Parts { clients, links, upstream, inbound, .. } = self;
+        let (hub, protocol) = (clients[slot].hub(), clients[slot].protocol());
+        clients.hub_mut(hub).counters.messages_in += 1;
+        let message = match protocol.parse(bytes) {
+            Ok(message) => message,
+            Err(malformed) => return clients.bad_request(turn, slot, malformed.to_string()),
         };
-        let Identity { user_id, claims, query, headers, remote_address } = *identity;
-        client.protocol = protocol;
-        let (index, id, transport) = (client.hub, client.id, client.transport);
-        let hub = self.hub(index).name.clone();
-        let facts = Arc::new(ConnectionFacts { hub, id, user_id, protocol, claims, query, headers, remote_address });
-        let hub = self.hub(index);
-        hub.presence.client_entered();
-        if let Some(user) = &facts.user_id
-            && !hub.has_user(user)
+        let is_filtered = clients.hub(hub).filters.inspect(Direction::Inbound);
+        if is_filtered && inbound.show(clients, turn, slot, bytes, &message) == Gate::Waits {
+            return;
+        }
+        match (links.get(slot), &message) {
+            // What filters cannot read does not pass them by: it is answered here, as the gateway answers its own clients.
+            (Some(_), HubMessage::Unbindable(_)) | (None, _) => upstream.hub_message(clients, turn, slot, message),
+            (Some(_), _) => link::pass_on(links, clients, turn, slot, |out| protocol.write_framed(bytes, out)),
+        }
+    }
+
+    /// Filters have looked at what a client says.
+    fn inbound_inspected(&mut self, turn: &mut Turn<'_>, number: InspectionNumber, inspected: Inspected) {
+        let Parts { clients, links, upstream, inbound, .. } = self;
+        let Some(message) = inbound.take(number).filter(|message| clients.is_still(message.slot, message.client))
+        else {
+            return;
+        };
+        let (slot, hub, protocol) = (message.slot, clients[message.slot].hub(), clients[message.slot].protocol());
+        actions::act_all(clients, turn, hub, inspected.actions);
+        if !clients.is_still(slot, message.client) {
+            // The filter itself has closed it.
+            return;
+        }
+        let bytes = &message.bytes;
+        let is_linked = links.get(slot).is_some();
+        let parsed = || protocol.parse(bytes).expect("it was parsed before filters looked at it");
+        match inspected.verdict {
+            Verdict::Pass if is_linked => {
+                link::pass_on(links, clients, turn, slot, |out| protocol.write_framed(bytes, out));
+            }
+            Verdict::Pass => upstream.hub_message(clients, turn, slot, parsed()),
+            Verdict::Replace(replacement) => {
+                let message = replacement.put_into(parsed());
+                match is_linked {
+                    true => link::pass_on(links, clients, turn, slot, |out| protocol.write(&message, out)),
+                    false => upstream.hub_message(clients, turn, slot, message),
+                }
+            }
+            Verdict::Refuse(refusal) => self.refuse_message(turn, slot, parsed(), refusal),
+            Verdict::Close(reason) => clients.close_by_filter(turn, slot, reason),
+        }
+        self.clients[slot].set_inspected(false);
+        self.clients.release_hold(turn, slot, Hold::Inspection);
+    }
+
+    /// A client's message goes no further; who waits for an answer gets the error.
+    fn refuse_message(&mut self, turn: &mut Turn<'_>, slot: Slot, message: HubMessage<'_>, refusal: Refusal) {
+        match refused(message, refusal, turn.settings.detailed_errors) {
+            Refused::Call { id, error } => self.clients.complete_with_error(turn, slot, id.as_deref(), &error),
+            Refused::Result(message) => {
+                let protocol = self.clients[slot].protocol();
+                link::pass_on(&mut self.links, &self.clients, turn, slot, |out| protocol.write(&message, out));
+            }
+            Refused::Other => {}
+        }
+    }
+
+    /// A hub's filters have looked at a message.
+    fn inspected(&mut self, turn: &mut Turn<'_>, number: InspectionNumber, inspected: Inspected) {
+        let Parts { clients, links, upstream, senders, .. } = self;
+        match number.lane {
+            LaneKind::FromClients => self.inbound_inspected(turn, number, inspected),
+            LaneKind::Sends => senders.inspected(clients, turn, number, inspected),
+            LaneKind::Completions => upstream.inspected(clients, turn, number, inspected),
+            LaneKind::FromServers => link::inspected(links, clients, turn, number, inspected),
+        }
+    }
+
+    /// The filters of a message take a while: whoever it comes from is not read meanwhile.
+    fn inspection_waits(&mut self, turn: &mut Turn<'_>, number: InspectionNumber) {
+        match number.lane {
+            LaneKind::FromClients => {
+                if let Some((slot, id)) = self.inbound.client(number)
+                    && self.clients.is_still(slot, id)
+                {
+                    self.clients.hold(turn, slot, Hold::Inspection);
+                }
+            }
+            LaneKind::Sends => {
+                if let Some(server) = self.senders.server(number) {
+                    self.links.sending_waits(turn, server);
+                }
+            }
+            // What is held for one client is bounded, and so are the calls that wait.
+            LaneKind::Completions | LaneKind::FromServers => {}
+        }
+    }
+
+    fn server_data(&mut self, turn: &mut Turn<'_>, id: ServerConnectionId, bytes: &mut &[u8], most: usize) {
+        let mut left = most;
+        if self.links.was_heard(turn, id, bytes) {
+            self.read_server(turn, id);
+            left = left.saturating_sub(1);
+        }
+        if !self.links.has_unread(id) {
+            self.server_messages(turn, id, bytes, &mut left);
+            if left == 0 {
+                return;
+            }
+        }
+        self.links.add_unread(id, bytes);
+        *bytes = &[];
+    }
+
+    /// Goes on with what is unread of a hub server.
+    fn read_server(&mut self, turn: &mut Turn<'_>, id: ServerConnectionId) {
+        let mut unread = self.links.take_unread(id);
+        let mut input = &unread[..];
+        self.server_messages(turn, id, &mut input, &mut { usize::MAX });
+        let read = unread.len() - input.len();
+        unread.advance(read);
+        self.links.put_unread(id, unread);
+    }
+
+    /// The messages that `input` begins with, `most` of them and up to one that takes a while.
+    fn server_messages(&mut self, turn: &mut Turn<'_>, id: ServerConnectionId, input: &mut &[u8], most: &mut usize) {
+        let base = turn.steps.len();
+        while *most > 0
+            && ((self.senders.is_empty() && !self.links.is_any_crowded()) || self.links.is_parsing(id))
+            && self.links.take_message(&mut self.clients, turn, id, input) == Took::Message
         {
-            hub.presence.users.entered(user, self.index);
-        }
-        self.hub_mut(index).add(slot, transport, facts.user_id.as_ref());
-        let groups = match &facts.user_id {
-            Some(user) => self.hubs.presence().memberships.groups_of(&facts.hub, user, now),
-            None => Vec::new(),
-        };
-        self.slots.insert(id, slot);
-        let client = self.client(slot);
-        client.phase = Phase::Connecting { facts };
-        client.hold_back();
-        for group in groups {
-            self.join_client(slot, &group);
+            *most -= 1;
+            self.settle(turn, base);
         }
     }
 
-    /// Answers the handshake of a client that the gateway itself serves.
-    pub(crate) fn accept(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
-        let frame = self.client(slot).protocol.handshake_frame(handshake::ACCEPTED);
-        self.let_in(slot, frame, now, effects);
-        self.release_hold(slot, Hold::Admission, now, effects);
-    }
-
-    /// Sends the answer to the handshake, and behind it what was held back.
-    pub(crate) fn let_in(&mut self, slot: Slot, answer: Frame, now: Millis, effects: &mut Vec<Effect>) {
-        let client = self.client(slot);
-        let Phase::Connecting { facts } = &client.phase else {
-            return;
-        };
-        client.phase = Phase::Open { facts: facts.clone() };
-        client.last_sent = now;
-        client.last_heard = now;
-        let id = client.id;
-        effects.push(Effect::Send { to: slot, frame: answer });
-        self.say_what_was_held_back(slot, id, now, effects);
-        if self.is_still(slot, id) {
-            self.check_deadlines(slot, now, effects);
-        }
-    }
-
-    /// Reads no more of the client until the hold is released.
-    pub(crate) fn hold(&mut self, slot: Slot, hold: Hold, effects: &mut Vec<Effect>) {
-        let client = self.client(slot);
-        if !client.is_closed() && client.holds.add(hold) {
-            effects.push(Effect::PauseReading(slot));
-        }
-    }
-
-    /// Reads the client again, and parses on where it stopped, unless something else holds it.
-    pub(crate) fn release_hold(&mut self, slot: Slot, hold: Hold, now: Millis, effects: &mut Vec<Effect>) {
-        let client = self.client(slot);
-        if client.holds.remove(hold) && !client.is_closed() {
-            // Its silence is not held against it: nobody listened.
-            client.last_heard = now;
-            effects.push(Effect::ResumeReading(slot));
-        }
-        self.parse_on(slot, now, effects);
-    }
-
-    /// Parses what is unread, as far as that may be parsed now.
-    pub(crate) fn parse_on(&mut self, slot: Slot, now: Millis, effects: &mut Vec<Effect>) {
-        let mut unread = std::mem::take(&mut self.client(slot).unread);
-        while !unread.is_empty() && self.client(slot).is_parsing() && !self.waits_for_turn(slot, now, effects) {
-            let mut rest = &unread[..];
-            match self.client(slot).split_message(&mut rest) {
-                Ok(Some(message)) => self.message(slot, message, now, effects),
-                Ok(None) => break,
-                Err(error) => return self.bad_request(slot, error.to_string(), effects),
+    /// Does what another shard forwarded.
+    fn order(&mut self, turn: &mut Turn<'_>, name: &HubName, order: Order) {
+        let Parts { clients, links, acks, .. } = self;
+        match order {
+            Order::Act(action) => {
+                // A hub that this shard does not know has no clients here.
+                if let Some(hub) = clients.hubs().find(name) {
+                    actions::apply(clients, turn, hub, action);
+                }
             }
-            let parsed = unread.len() - rest.len();
-            unread.advance(parsed);
-        }
-        if !unread.is_empty() && !self.client(slot).is_closed() {
-            self.client(slot).unread = unread;
-            self.check_unread(slot, effects);
-        }
-    }
-
-    /// Keeps what cannot be parsed yet, within bounds.
-    fn keep_unread(&mut self, slot: Slot, bytes: &[u8], effects: &mut Vec<Effect>) {
-        let client = self.client(slot);
-        if client.is_closed() {
-            return;
-        }
-        client.unread.extend_from_slice(bytes);
-        self.check_unread(slot, effects);
-    }
-
-    fn check_unread(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
-        let limit = self.settings.limits.message;
-        let client = self.client(slot);
-        let unread = client.unread_message();
-        match client.phase {
-            Phase::Handshaking { .. } if unread > handshake::LONGEST_REQUEST => {
-                let malformed = handshake::MalformedHandshake::TooLong;
-                let error = failure::malformed_handshake(&malformed, self.settings.detailed_errors);
-                self.refuse(slot, CloseCause::HandshakeError, error, effects);
+            Order::Server(order) => {
+                let hub = clients.hubs_mut().get(name, turn.settings);
+                links.apply(clients, turn, hub, order);
             }
-            Phase::Open { .. } if client.is_parsing() && unread > limit => self.too_large(slot, effects),
-            Phase::Connecting { .. } if unread > handshake::LONGEST_REQUEST => {
-                self.hold(slot, Hold::Admission, effects);
+            Order::Ask { question, asker, number } => {
+                let answer = query::answer(clients, turn, name, question);
+                turn.forward(Shards::One(asker), name, Order::Answer { number, answer });
             }
-            Phase::Handshaking { .. } | Phase::Connecting { .. } | Phase::Open { .. } | Phase::Closed { .. } => {}
+            Order::Answer { number, answer } => {
+                if let Some(ack) = acks.answered(number, answer) {
+                    self.ack_ended(turn, ack);
+                }
+            }
         }
     }
 
-    pub(crate) fn client(&mut self, slot: Slot) -> &mut ClientConnection {
-        &mut self.clients[slot.0 as usize]
+    fn ack_ended(&mut self, turn: &mut Turn<'_>, Ack { server, ack_id, status, page }: Ack) {
+        self.links.ack(turn, server, ack_id, status, page);
+        self.links.ack_ended(turn, server);
     }
 
-    pub(crate) fn hub(&self, index: HubIndex) -> &Hub {
-        &self.hubs[index]
+    /// A client that others have seen is closed: whoever answers it is told.
+    fn departed(&mut self, turn: &mut Turn<'_>, departure: Departure) {
+        let Parts { clients, links, upstream, rates, .. } = self;
+        rates.departed(clients, departure.slot);
+        let is_linked = links.departed(clients, turn, &departure);
+        upstream.departed(clients, turn, departure, is_linked);
     }
 
-    pub(crate) fn hub_mut(&mut self, index: HubIndex) -> &mut Hub {
-        &mut self.hubs[index]
+    fn check_deadlines(&mut self, turn: &mut Turn<'_>, slot: Slot) {
+        let link = self.links.check_deadlines(&mut self.clients, turn, slot);
+        self.clients.check_deadlines(turn, slot, link);
     }
 
-    /// The hub, which begins when it is first asked for.
-    pub(crate) fn hub_index(&mut self, name: &HubName) -> HubIndex {
-        self.hubs.get(name, HubSource { settings: &self.settings, halves: &self.halves })
-    }
-
-    /// The hub, for something that stays.
-    pub(crate) fn occupy_hub(&mut self, name: &HubName) -> HubIndex {
-        self.hubs.occupy(name, HubSource { settings: &self.settings, halves: &self.halves })
+    /// Time passed: meets all deadlines.
+    fn tick(&mut self, turn: &mut Turn<'_>) {
+        self.links.tick(&mut self.clients, turn);
+        while let Some(ack) = self.acks.next_late(turn.now) {
+            self.ack_ended(turn, ack);
+        }
+        self.settle(turn, 0);
+        self.mode_switch.close_some(&mut self.clients, turn);
+        self.rates.tick(&mut self.clients, turn);
+        self.settle(turn, 0);
+        self.clients.hubs_mut().tick(turn.now, turn.settings);
+        for slot in self.clients.due(turn.now) {
+            self.check_deadlines(turn, slot);
+            self.settle(turn, 0);
+        }
     }
 }

@@ -55,7 +55,9 @@ impl Glance {
         let mut seen = Seen::default();
         match self {
             Glance::Text(text) => {
-                while let Some(end) = memchr::memchr(RECORD_SEPARATOR, bytes) {
+                while !bytes.is_empty()
+                    && let Some(end) = memchr::memchr(RECORD_SEPARATOR, bytes)
+                {
                     let (message, rest) = (&bytes[..end], &bytes[end + 1..]);
                     let at_once = if text.is_at_start() { look_at_text(message) } else { None };
                     let (kind, has_id) = at_once.unwrap_or_else(|| {
@@ -89,9 +91,11 @@ fn look_at_text(message: &[u8]) -> Option<(u32, bool)> {
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| u32::from(byte - b'0'));
     if let Some([kind, b',' | b'}', rest @ ..]) = message.strip_prefix(b"{\"type\":") {
         let kind = digit(kind)?;
-        return match rest.starts_with(ID) {
-            true => Some((kind, true)),
-            false => memchr::memmem::find(rest, NAME).is_none().then_some((kind, false)),
+        return match kind {
+            INVOCATION | STREAM_INVOCATION if rest.starts_with(ID) => Some((kind, true)),
+            INVOCATION | STREAM_INVOCATION => memchr::memmem::find(rest, NAME).is_none().then_some((kind, false)),
+            // Whether it names an invocation does not matter.
+            _ => Some((kind, false)),
         };
     }
     let [before @ .., kind, b'}'] = message else { return None };

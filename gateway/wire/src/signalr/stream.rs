@@ -47,7 +47,9 @@ impl MessageStream {
     /// Goes over the next bytes.
     pub fn follow(&mut self, bytes: &[u8]) -> Followed {
         let mut followed = Followed { messages: 0, whole: 0 };
-        while let Some(end) = self.next_end(&bytes[followed.whole..]) {
+        while followed.whole < bytes.len()
+            && let Some(end) = self.next_end(&bytes[followed.whole..])
+        {
             followed.messages += 1;
             followed.whole += end;
         }

@@ -1,0 +1,47 @@
+//! Clients and hub servers as they come.
+
+use hubgate_wire::negotiate::Transport;
+
+use crate::id::{ConnectionId, HubName, ServerId, UserId};
+use crate::pairs::Pairs;
+use crate::time::Millis;
+
+/// A client whose transport opens.
+#[derive(Debug)]
+pub struct NewClient {
+    pub hub: HubName,
+    pub id: ConnectionId,
+    /// What opens the connection's transports, if it was negotiated.
+    pub token: Option<ConnectionId>,
+    pub transport: Transport,
+    pub identity: Identity,
+    /// What its token says of its times.
+    pub times: ClientTimes,
+}
+
+/// The times that a client's token sets (Azure SignalR Service's claims `asrs.s.cht`, `asrs.s.coae` and `asrs.s.aeo`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClientTimes {
+    /// From connect to the end of the hub handshake request; that of the settings if not said.
+    pub handshake: Option<Millis>,
+    /// When the connection ends, because its token does.
+    pub expiry: Option<Millis>,
+}
+
+/// Who a client is and how it came; the fields are those of [`crate::event::ConnectionFacts`].
+#[derive(Debug)]
+pub struct Identity {
+    pub user_id: Option<UserId>,
+    pub claims: Pairs,
+    pub query: Box<str>,
+    pub headers: Pairs,
+    pub remote_address: Box<str>,
+}
+
+/// A hub server whose transport opens.
+#[derive(Debug)]
+pub struct NewServerConnection {
+    pub hub: HubName,
+    /// The header `X-ASRS-Server-Id`: one value per process.
+    pub server: ServerId,
+}

@@ -1,0 +1,302 @@
+//! How what a sender asks for reaches connections, here and on the other shards.
+
+use super::{Clients, Closing};
+use crate::close_cause::CloseCause;
+use crate::delivery::{Action, Except, Member, Target};
+use crate::effect::Effect;
+use crate::event::Joined;
+use crate::hash::SeededSet;
+use crate::hub::LocalTarget;
+use crate::hub::memberships::{Bounds, NewMembership, Refused};
+use crate::id::{ConnectionId, GroupName, HubIndex, HubName, ShardIndex, Slot, UserId};
+use crate::order::{Order, Shards};
+use crate::outgoing::Outgoing;
+use crate::reach::SendLog;
+use crate::refusal::MembershipRefusal;
+use crate::time::Millis;
+use crate::turn::Turn;
+
+use super::connection::Delivery;
+
+/// Does what a sender asks of a hub, in order. A sender that does not wait is not told of what is refused: that is counted and
+/// logged.
+pub(crate) fn act_all(clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, actions: Vec<Action>) {
+    for action in actions {
+        act(clients, turn, hub, action);
+    }
+}
+
+/// The same for one action.
+pub(crate) fn act(clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, action: Action) {
+    drop(try_act(clients, turn, hub, action));
+}
+
+/// Does what a sender asks of a hub, on all shards that it concerns.
+pub(crate) fn try_act(
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    hub: HubIndex,
+    mut action: Action,
+) -> Result<(), MembershipRefusal> {
+    if let Some(log) = clients.hubs.send_log() {
+        action.begin(log, &clients.hubs[hub].name);
+    }
+    match action.owner() {
+        Some(owner) if owner == turn.here => apply(clients, turn, hub, action),
+        Some(owner) => {
+            // An id from outside may name a shard that never was: nobody's connection.
+            if owner.0 < turn.shards {
+                turn.forward(Shards::One(owner), &clients.hubs[hub].name, Order::Act(action));
+            }
+        }
+        None => {
+            change_memberships(clients, turn, hub, &action)?;
+            forward_to_others(clients, turn, hub, &action);
+            apply(clients, turn, hub, action);
+        }
+    }
+    Ok(())
+}
+
+/// To the shards that it can concern.
+fn forward_to_others(clients: &Clients, turn: &mut Turn<'_>, hub: HubIndex, action: &Action) {
+    if turn.shards == 1 {
+        return;
+    }
+    let hub = clients.hub(hub);
+    let order = || Order::Act(action.clone());
+    match action.user() {
+        Some(user) => {
+            for shard in hub.presence.users.shards_of(user) {
+                if shard != turn.here {
+                    turn.forward(Shards::One(shard), &hub.name, order());
+                }
+            }
+        }
+        None => turn.forward(Shards::AllOthers, &hub.name, order()),
+    }
+}
+
+/// Does what a sender asks for, as far as it concerns this shard.
+pub(crate) fn apply(clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, action: Action) {
+    match action {
+        Action::Send { to, message, except } => deliver(clients, turn, hub, &to, &except, &message),
+        Action::Join { member, group, .. } => {
+            for slot in targets(clients, hub, &member.into_target(), &[]) {
+                join_client(clients, turn, slot, &group);
+            }
+        }
+        Action::Leave { member, group } => leave_group(clients, hub, member, Some(&group)),
+        Action::LeaveAll(member) => leave_group(clients, hub, member, None),
+        Action::Close { target, except, reason, allow_reconnect } => {
+            for slot in targets(clients, hub, &target, &except) {
+                let closing = Closing { error: reason.clone(), allow_reconnect, detail: String::new() };
+                clients.close(turn, slot, CloseCause::ClosedByRequest, closing);
+            }
+        }
+    }
+}
+
+fn deliver(
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    hub: HubIndex,
+    to: &Target,
+    except: &Except,
+    message: &Outgoing,
+) {
+    let (now, limit) = (turn.now, turn.settings.limits.held);
+    let mut slots = targets(clients, hub, to, &except.connections);
+    if !except.users.is_empty() {
+        leave_out(clients, &mut slots, &except.users);
+    }
+    // As a rule all speak one protocol, so that one round is enough.
+    while let Some(first) = slots.first() {
+        let protocol = clients[*first].protocol();
+        let frame = message.frame(protocol);
+        let (count, mut others) = (slots.len(), Vec::new());
+        slots.retain(|slot| {
+            let client = &mut clients[*slot];
+            if client.protocol() != protocol {
+                others.push(*slot);
+                return false;
+            }
+            frame.is_some_and(|frame| client.accept_or_hold(frame, now, limit) == Delivery::Now)
+        });
+        if let Some(frame) = frame {
+            if let Some(reach) = message.reach() {
+                reach.reached(count - others.len());
+            }
+            clients.hubs[hub].count_out(count - others.len(), frame.len());
+            match slots.as_slice() {
+                [] => {}
+                [slot] => turn.effect(Effect::Send { to: *slot, frame: frame.clone() }),
+                _ => turn.effect(Effect::Deliver { to: slots, frame: frame.clone() }),
+            }
+        }
+        slots = others;
+    }
+}
+
+/// The clients of a target on this shard.
+fn targets(clients: &Clients, hub: HubIndex, target: &Target, except: &[ConnectionId]) -> Vec<Slot> {
+    let target = local(clients, hub, target);
+    // Of a list of any length and with any repetitions, no more than there are clients.
+    let except: crate::hub::Slots = except.iter().filter_map(|id| clients.find(*id)).collect();
+    let receivers = clients.hub(hub).clients_of(&target);
+    match except.is_empty() {
+        true => receivers.collect(),
+        false => receivers.filter(|slot| !except.contains(slot)).collect(),
+    }
+}
+
+/// A target with its connection looked up on this shard.
+pub(crate) fn local<'t>(clients: &Clients, hub: HubIndex, target: &'t Target) -> LocalTarget<'t> {
+    let slot = match target {
+        Target::Connection(id) => clients.find_in(hub, *id),
+        Target::All | Target::Group(_) | Target::User(_) => None,
+    };
+    LocalTarget::new(target, slot)
+}
+
+/// Leaves out the clients of these users. What it takes grows with the clients and with the list, and not with their product.
+fn leave_out(clients: &Clients, slots: &mut Vec<Slot>, users: &[UserId]) {
+    let user_of = |slot: &Slot| clients[*slot].facts()?.user_id.as_ref();
+    let mut present = SeededSet::with_hasher(clients.seed.clone());
+    present.extend(slots.iter().filter_map(user_of));
+    let mut left_out = SeededSet::with_hasher(clients.seed.clone());
+    left_out.extend(users.iter().filter(|user| present.contains(user)));
+    slots.retain(|slot| user_of(slot).is_none_or(|user| !left_out.contains(user)));
+}
+
+/// Puts a client into a group, unless it is in too many.
+pub(crate) fn join_client(clients: &mut Clients, turn: &Turn<'_>, slot: Slot, group: &GroupName) -> Joined {
+    let limit = turn.settings.limits.groups_per_connection;
+    let client = &mut clients.arena[slot.0 as usize];
+    if client.groups.contains(group) {
+        return Joined::Yes;
+    }
+    let hub = &mut clients.hubs[client.hub()];
+    if client.groups.len() >= limit {
+        hub.counters.joins_refused += 1;
+        return Joined::TooManyGroups;
+    }
+    client.groups.push(group.clone());
+    hub.join(slot, group.clone());
+    Joined::Yes
+}
+
+/// Takes a member's connections out of a group, or out of all.
+fn leave_group(clients: &mut Clients, hub: HubIndex, member: Member, group: Option<&GroupName>) {
+    for slot in targets(clients, hub, &member.into_target(), &[]) {
+        remove_from_group(clients, slot, group);
+    }
+}
+
+/// Takes a client out of a group, or out of all.
+pub(crate) fn remove_from_group(clients: &mut Clients, slot: Slot, group: Option<&GroupName>) {
+    let client = &mut clients.arena[slot.0 as usize];
+    let left = match group {
+        Some(group) => client.groups.extract_if(.., |each| each == group).collect(),
+        None => std::mem::take(&mut client.groups),
+    };
+    for group in left {
+        clients.hubs[client.hub()].leave(slot, &group);
+    }
+}
+
+/// Whether a client is in a group.
+pub(crate) fn is_in_group(clients: &Clients, slot: Slot, group: &GroupName) -> bool {
+    clients[slot].groups.contains(group)
+}
+
+/// What an action means for connections that its user makes later.
+fn change_memberships(
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    hub: HubIndex,
+    action: &Action,
+) -> Result<(), MembershipRefusal> {
+    let name = &clients.hubs[hub].name;
+    let memberships = &clients.hubs.presence().memberships;
+    match action {
+        // With a time to live of nothing, only present connections join.
+        Action::Join { ttl_seconds: Some(0), .. } => {}
+        Action::Join { member: Member::User(user), group, ttl_seconds, plugin } => {
+            let ends = ttl_seconds.map(|seconds| turn.now + Millis(u64::from(seconds) * 1000));
+            let limits = &turn.settings.limits;
+            let bounds = Bounds { per_hub: limits.user_memberships, per_user: limits.groups_per_connection };
+            let new = NewMembership { hub: name, user, group, ends, plugin: plugin.as_ref() };
+            if let Err(Refused { refusal, is_first }) = memberships.add(&new, bounds, turn.now) {
+                if is_first {
+                    turn.effect(Effect::MembershipRefused { hub: name.clone(), refusal: refusal.clone() });
+                }
+                clients.hubs[hub].counters.memberships_refused += 1;
+                return Err(refusal);
+            }
+        }
+        Action::Leave { member: Member::User(user), group } => memberships.end(name, user, Some(group)),
+        Action::LeaveAll(Member::User(user)) => memberships.end(name, user, None),
+        Action::Send { .. }
+        | Action::Join { member: Member::Connection(_), .. }
+        | Action::Leave { member: Member::Connection(_), .. }
+        | Action::LeaveAll(Member::Connection(_))
+        | Action::Close { .. } => {}
+    }
+    Ok(())
+}
+
+impl Action {
+    /// Lets the log know of a send whose reach nobody else asks for.
+    fn begin(&mut self, log: &dyn SendLog, hub: &HubName) {
+        if let Action::Send { to, message, .. } = self
+            && message.reach().is_none()
+            && let Some(reach) = log.begin(hub, to)
+        {
+            *message = message.clone().counted(reach);
+        }
+    }
+}
+
+impl Member {
+    fn into_target(self) -> Target {
+        match self {
+            Member::Connection(id) => Target::Connection(id),
+            Member::User(user) => Target::User(user),
+        }
+    }
+}
+
+impl Action {
+    /// The user whose connections alone it is about.
+    fn user(&self) -> Option<&UserId> {
+        match self {
+            Action::Send { to: Target::User(user), .. }
+            | Action::Join { member: Member::User(user), .. }
+            | Action::Leave { member: Member::User(user), .. }
+            | Action::LeaveAll(Member::User(user))
+            | Action::Close { target: Target::User(user), .. } => Some(user),
+            Action::Send { to: Target::All | Target::Group(_) | Target::Connection(_), .. }
+            | Action::Join { member: Member::Connection(_), .. }
+            | Action::Leave { member: Member::Connection(_), .. }
+            | Action::LeaveAll(Member::Connection(_))
+            | Action::Close { target: Target::All | Target::Group(_) | Target::Connection(_), .. } => None,
+        }
+    }
+
+    /// The only shard that the action is about, if it is about one connection.
+    fn owner(&self) -> Option<ShardIndex> {
+        match self {
+            Action::Send { to: Target::Connection(id), .. }
+            | Action::Join { member: Member::Connection(id), .. }
+            | Action::Leave { member: Member::Connection(id), .. }
+            | Action::LeaveAll(Member::Connection(id))
+            | Action::Close { target: Target::Connection(id), .. } => Some(id.shard()),
+            Action::Send { to: Target::All | Target::Group(_) | Target::User(_), .. }
+            | Action::Join { member: Member::User(_), .. }
+            | Action::Leave { member: Member::User(_), .. }
+            | Action::LeaveAll(Member::User(_))
+            | Action::Close { target: Target::All | Target::Group(_) | Target::User(_), .. } => None,
+        }
+    }
+}

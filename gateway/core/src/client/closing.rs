@@ -1,0 +1,125 @@
+//! The end of a client: what it is told, and how it leaves all indexes.
+
+use hubgate_wire::signalr::HubMessage;
+use hubgate_wire::signalr::handshake;
+use hubgate_wire::websocket::{Frame, close_code};
+
+use super::{Clients, Phase, TransportState};
+use crate::close_cause::CloseCause;
+use crate::effect::Effect;
+use crate::id::Slot;
+use crate::turn::{Departure, Step, Turn};
+
+/// What a client is told at its end.
+pub(crate) struct Closing {
+    pub(crate) error: Option<String>,
+    pub(crate) allow_reconnect: bool,
+    /// For the log.
+    pub(crate) detail: String,
+}
+
+/// What clients are told of an error whose text is not for them (.NET's own words).
+pub(crate) const CLOSED_WITH_ERROR: &str = "Connection closed with an error.";
+
+impl Closing {
+    /// With the text that says nothing.
+    pub(crate) fn with_error(allow_reconnect: bool, detail: impl Into<String>) -> Closing {
+        Closing { error: Some(CLOSED_WITH_ERROR.to_owned()), allow_reconnect, detail: detail.into() }
+    }
+}
+
+impl Clients {
+    pub(crate) fn too_large(&mut self, turn: &mut Turn<'_>, slot: Slot) {
+        let text = format!("The maximum message size of {}B was exceeded.", turn.settings.limits.message);
+        self.bad_request(turn, slot, text);
+    }
+
+    pub(crate) fn bad_request(&mut self, turn: &mut Turn<'_>, slot: Slot, text: String) {
+        let error = match turn.settings.detailed_errors {
+            true => format!("{CLOSED_WITH_ERROR} {text}"),
+            false => CLOSED_WITH_ERROR.to_owned(),
+        };
+        let closing = Closing { error: Some(error), allow_reconnect: true, detail: text };
+        self.close(turn, slot, CloseCause::BadRequest, closing);
+    }
+
+    /// Ends a client whose handshake is not answered yet, with an error for an answer.
+    pub(crate) fn refuse(&mut self, turn: &mut Turn<'_>, slot: Slot, cause: CloseCause, error: String) {
+        let closing = Closing { detail: error.clone(), error: Some(error), allow_reconnect: false };
+        self.close(turn, slot, cause, closing);
+    }
+
+    pub(crate) fn close_by_filter(&mut self, turn: &mut Turn<'_>, slot: Slot, reason: String) {
+        let closing = Closing { error: Some(reason), allow_reconnect: false, detail: "a filter closes it".to_owned() };
+        self.close(turn, slot, CloseCause::ClosedByRequest, closing);
+    }
+
+    /// Ends a client: nobody sees it from here on, then it is told, then its transport ends.
+    pub(crate) fn close(&mut self, turn: &mut Turn<'_>, slot: Slot, cause: CloseCause, closing: Closing) {
+        let client = &self[slot];
+        let protocol = client.protocol();
+        let last_message = match &client.phase {
+            Phase::Closed { .. } => return,
+            Phase::Handshaking { .. } | Phase::Connecting { .. } => {
+                let error = closing.error.as_deref().unwrap_or("Handshake was canceled.");
+                protocol.handshake_frame(&handshake::refused(error))
+            }
+            Phase::Open { .. } => {
+                let error = closing.error.as_deref().map(Into::into);
+                protocol.frame(&HubMessage::Close { error, allow_reconnect: closing.allow_reconnect })
+            }
+        };
+        self.end(turn, slot, cause, Some(last_message), closing.error, closing.detail);
+    }
+
+    /// Ends a client as [`Clients::close`] does, with this for its last message. `reason` and `detail` are for whoever answers
+    /// it and for the log.
+    pub(crate) fn end(
+        &mut self,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        cause: CloseCause,
+        last_message: Option<Frame>,
+        reason: Option<String>,
+        detail: String,
+    ) {
+        let reason = match cause {
+            CloseCause::Normal => None,
+            cause => Some(reason.unwrap_or_else(|| cause.name().to_owned())),
+        };
+        let held = self[slot].take_held_frames();
+        self.retire(turn, slot, cause, reason);
+        turn.effects.extend(held.into_iter().map(|frame| Effect::Send { to: slot, frame }));
+        turn.effects.extend(last_message.map(|frame| Effect::Send { to: slot, frame }));
+        turn.effect(Effect::Finish { slot, code: close_code::NORMAL, cause, detail });
+    }
+
+    /// Takes a client out of all indexes. Whoever answers it hears of its end next.
+    pub(super) fn retire(&mut self, turn: &mut Turn<'_>, slot: Slot, cause: CloseCause, reason: Option<String>) {
+        let closed = Phase::Closed { facts: None, transport: TransportState::Ending };
+        let client = &mut self.arena[slot.0 as usize];
+        let facts = match std::mem::replace(&mut client.phase, closed) {
+            Phase::Handshaking { .. } => None,
+            Phase::Connecting { facts, .. } | Phase::Open { facts } => Some(facts),
+            Phase::Closed { facts, .. } => facts,
+        };
+        client.phase = Phase::Closed { facts: facts.clone(), transport: TransportState::Ending };
+        client.take_unread();
+        client.held_back = None;
+        turn.effects.extend(client.token.take().map(Effect::TokenOver));
+        let (id, transport, groups) = (client.id(), client.transport(), std::mem::take(&mut client.groups));
+        let hub = &mut self.hubs[client.hub()];
+        hub.counters.closed[cause as usize] += 1;
+        if let Some(facts) = facts {
+            self.slots.remove(&id);
+            hub.remove(slot, transport, facts.user_id.as_ref(), &groups);
+            hub.presence.client_left();
+            if let Some(user) = &facts.user_id
+                && !hub.has_user(user)
+            {
+                hub.presence.users.left(user, turn.here);
+            }
+            turn.then(Step::Departed(Box::new(Departure { slot, facts, cause, reason })));
+        }
+    }
+}

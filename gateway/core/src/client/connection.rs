@@ -1,0 +1,368 @@
+//! One client as the core knows it.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use hubgate_wire::negotiate::Transport;
+use hubgate_wire::signalr::HubProtocol;
+use hubgate_wire::signalr::framing::{self, TooLong};
+use hubgate_wire::websocket::{DataKind, Frame};
+
+use super::held::{Held, HeldBack};
+use super::read_holds::{Hold, ReadHolds};
+use super::timer_wheel::Due;
+use crate::arrivals::{Identity, NewClient};
+use crate::event::ConnectionFacts;
+use crate::id::{ConnectionId, GroupName, HubIndex};
+use crate::mode::{ClientKind, Mode};
+use crate::rate::HeardOfClient;
+use crate::time::Millis;
+
+/// A client, from the opening of its transport until nothing is left to be done for it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    hub: HubIndex,
+    /// Who answers it.
+    kind: ClientKind,
+    id: ConnectionId,
+    pub(super) token: Option<ConnectionId>,
+    transport: Transport,
+    /// JSON until the handshake says otherwise.
+    protocol: HubProtocol,
+    pub(super) expiry: Option<Millis>,
+    pub(super) last_heard: Millis,
+    pub(super) last_sent: Millis,
+    /// When its WebSocket was asked whether it is there; that was for the silence since `last_heard`, if it is later.
+    pub(super) last_probed: Millis,
+    pub(super) due: Option<Due>,
+    pub(super) phase: Phase,
+    /// Why it is not read. Its silence is not held against it meanwhile.
+    pub(super) holds: ReadHolds,
+    /// Whether filters look at what it said; nothing more of it is parsed meanwhile.
+    is_inspected: bool,
+    /// What is sent to it waits here until its handshake is answered, and after something that filters look at.
+    pub(super) held_back: Option<Box<Held>>,
+    /// The beginning of a message whose end has not come, or bytes that may not be parsed yet.
+    unread: BytesMut,
+    pub(super) groups: Vec<GroupName>,
+    leave: Leave,
+    /// For the rates at which clients are read.
+    heard: HeardOfClient,
+}
+
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Before the end of the handshake request.
+    Handshaking {
+        identity: Box<Identity>,
+        deadline: Millis,
+    },
+    /// While upstream decides on `connected`, or the hub server on the handshake. Others see the client already; what is sent
+    /// to it is held back, because the handshake answer must be the first message that it gets.
+    Connecting {
+        facts: Arc<ConnectionFacts>,
+    },
+    Open {
+        facts: Arc<ConnectionFacts>,
+    },
+    /// Nobody sees it any longer. It stays until its transport is gone and upstream has heard of its end.
+    Closed {
+        facts: Option<Arc<ConnectionFacts>>,
+        transport: TransportState,
+    },
+}
+
+/// How far a client is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    No,
+    /// It is its turn, since this time, but its handshake request has not come.
+    Connecting(Millis),
+    /// Its transport reads what it has said so far, and no more.
+    Asked,
+    /// That is done. It leaves when it is answered.
+    Said,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TransportState {
+    Ending,
+    Gone,
+}
+
+impl Client {
+    pub(super) fn new(client: NewClient, hub: HubIndex, kind: ClientKind, deadline: Millis, now: Millis) -> Client {
+        Client {
+            hub,
+            kind,
+            id: client.id,
+            token: client.token,
+            transport: client.transport,
+            protocol: HubProtocol::Json,
+            expiry: client.times.expiry,
+            last_heard: now,
+            last_sent: now,
+            last_probed: now,
+            due: None,
+            phase: Phase::Handshaking { identity: Box::new(client.identity), deadline },
+            holds: ReadHolds::default(),
+            is_inspected: false,
+            held_back: None,
+            unread: BytesMut::new(),
+            groups: Vec::new(),
+            leave: Leave::No,
+            heard: HeardOfClient::default(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn hub(&self) -> HubIndex {
+        self.hub
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    #[inline]
+    pub(crate) fn protocol(&self) -> HubProtocol {
+        self.protocol
+    }
+
+    /// The protocol that its handshake request asks for.
+    pub(super) fn speaks(&mut self, protocol: HubProtocol) {
+        self.protocol = protocol;
+    }
+
+    pub(crate) fn kind(&self) -> ClientKind {
+        self.kind
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    #[inline]
+    pub(crate) fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// What is known of the client once its handshake was read.
+    pub(crate) fn facts(&self) -> Option<&Arc<ConnectionFacts>> {
+        match &self.phase {
+            Phase::Handshaking { .. } => None,
+            Phase::Connecting { facts } | Phase::Open { facts } => Some(facts),
+            Phase::Closed { facts, .. } => facts.as_ref(),
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open { .. })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed { .. })
+    }
+
+    /// Whether it is closed, and its transport gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.phase, Phase::Closed { transport: TransportState::Gone, .. })
+    }
+
+    /// The hub's mode changes. Gives whether the client fits the new one.
+    pub(crate) fn switch(&mut self, mode: Mode) -> bool {
+        match mode.of_present_client(self.kind) {
+            Some(kind) => {
+                self.kind = kind;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Something came from it.
+    #[inline]
+    pub(crate) fn was_heard(&mut self, now: Millis) {
+        self.last_heard = now;
+    }
+
+    pub(crate) fn last_heard(&self) -> Millis {
+        self.last_heard
+    }
+
+    pub(crate) fn leave(&self) -> Leave {
+        self.leave
+    }
+
+    pub(crate) fn set_leave(&mut self, leave: Leave) {
+        self.leave = leave;
+    }
+
+    #[inline]
+    pub(crate) fn heard(&self) -> &HeardOfClient {
+        &self.heard
+    }
+
+    #[inline]
+    pub(crate) fn heard_mut(&mut self) -> &mut HeardOfClient {
+        &mut self.heard
+    }
+
+    pub(crate) fn has_hold(&self, hold: Hold) -> bool {
+        self.holds.has(hold)
+    }
+
+    /// Whether nothing keeps it from being read, and filters look at nothing of it.
+    pub(crate) fn is_read(&self) -> bool {
+        self.holds.is_empty() && !self.is_inspected
+    }
+
+    pub(crate) fn is_inspected(&self) -> bool {
+        self.is_inspected
+    }
+
+    pub(crate) fn set_inspected(&mut self, is_inspected: bool) {
+        self.is_inspected = is_inspected;
+    }
+
+    /// Whether the next message may be parsed.
+    pub(crate) fn is_parsing(&self) -> bool {
+        match self.phase {
+            Phase::Handshaking { .. } => true,
+            Phase::Open { .. } => self.holds.is_empty() && !self.is_inspected,
+            Phase::Connecting { .. } | Phase::Closed { .. } => false,
+        }
+    }
+
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    pub(crate) fn take_unread(&mut self) -> BytesMut {
+        std::mem::take(&mut self.unread)
+    }
+
+    pub(crate) fn put_unread(&mut self, unread: BytesMut) {
+        self.unread = unread;
+    }
+
+    pub(crate) fn add_unread(&mut self, bytes: &[u8]) {
+        self.unread.extend_from_slice(bytes);
+    }
+
+    /// Splits the first whole message off the front of `bytes`; `None` if it is not there as a whole.
+    pub(crate) fn split_message<'b>(&self, bytes: &mut &'b [u8]) -> Result<Option<&'b [u8]>, TooLong> {
+        match self.phase {
+            Phase::Handshaking { .. } => Ok(framing::split_message(bytes)),
+            Phase::Connecting { .. } | Phase::Open { .. } | Phase::Closed { .. } => self.protocol.split_message(bytes),
+        }
+    }
+
+    /// Takes what is unread and so much of `bytes` as makes it one message. `None` if `bytes` does not hold the message's
+    /// end: then what is left of `bytes` belongs after what is unread.
+    pub(crate) fn complete_message(&mut self, bytes: &mut &[u8]) -> Result<Option<BytesMut>, TooLong> {
+        let is_separated =
+            matches!(self.phase, Phase::Handshaking { .. }) || self.protocol.data_kind() == DataKind::Text;
+        if is_separated {
+            // Only the new bytes are searched: what is unread holds no separator.
+            return Ok(framing::split_message(bytes).map(|end| {
+                let mut message = std::mem::take(&mut self.unread);
+                message.extend_from_slice(end);
+                message
+            }));
+        }
+        loop {
+            let missing = match framing::length_prefix(&self.unread)? {
+                Some((length, prefix)) if self.unread.len() >= prefix + length => {
+                    return Ok(Some(self.unread.split_to(prefix + length).split_off(prefix)));
+                }
+                Some((length, prefix)) => prefix + length - self.unread.len(),
+                None => 1,
+            };
+            let Some((next, rest)) = bytes.split_at_checked(missing) else {
+                return Ok(None);
+            };
+            self.unread.extend_from_slice(next);
+            *bytes = rest;
+        }
+    }
+
+    /// How long the message is whose beginning is unread, in bytes, as far as is known.
+    pub(super) fn unread_message(&self) -> usize {
+        let told = match (&self.phase, self.protocol) {
+            (Phase::Open { .. }, HubProtocol::MessagePack | HubProtocol::BlazorPack) => {
+                framing::length_prefix(&self.unread)
+            }
+            _ => Ok(None),
+        };
+        match told {
+            Ok(Some((length, _))) => length,
+            Ok(None) | Err(TooLong) => self.unread.len(),
+        }
+    }
+
+    /// Sends the client, which others see, `frame` now, or keeps it for one that has to wait for it, up to `limit` bytes in
+    /// all.
+    #[inline]
+    pub(super) fn accept_or_hold(&mut self, frame: &Frame, now: Millis, limit: usize) -> Delivery {
+        match &mut self.held_back {
+            None => {
+                self.last_sent = now;
+                Delivery::Now
+            }
+            Some(held) => {
+                held.push(HeldBack::Frame(frame.clone()), limit);
+                Delivery::Held
+            }
+        }
+    }
+
+    /// Whether what is sent to it waits.
+    #[inline]
+    pub(crate) fn holds_back(&self) -> bool {
+        self.held_back.is_some()
+    }
+
+    /// Lets what is sent to it wait from now on.
+    pub(crate) fn hold_back(&mut self) {
+        self.held_back = Some(Box::default());
+    }
+
+    pub(crate) fn held_back_mut(&mut self) -> Option<&mut Held> {
+        self.held_back.as_deref_mut()
+    }
+
+    /// What is held back; nothing waits from now on.
+    pub(crate) fn take_held_back(&mut self) -> Option<Box<Held>> {
+        self.held_back.take()
+    }
+
+    /// What was sent to it and is held back, for one that ends before its turn comes.
+    pub(super) fn take_held_frames(&mut self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        if self.is_open()
+            && let Some(mut held) = self.held_back.take()
+        {
+            while let Some(item) = held.pop() {
+                if let HeldBack::Frame(frame) = item {
+                    frames.push(frame);
+                }
+            }
+        }
+        frames
+    }
+
+    /// Whether it was asked if it is there since it was heard last.
+    pub(super) fn is_probed(&self) -> bool {
+        self.last_probed > self.last_heard
+    }
+}
+
+/// When a client gets what is sent to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivery {
+    Now,
+    /// Once what it waits for has come.
+    Held,
+}

@@ -1,0 +1,119 @@
+//! What happens to a client as time passes: its handshake is due, it is pinged, it is missed, its token ends.
+
+use hubgate_wire::negotiate::Transport;
+
+use super::{Client, Clients, Closing, Phase};
+use crate::close_cause::CloseCause;
+use crate::effect::Effect;
+use crate::failure;
+use crate::id::Slot;
+use crate::settings::Timeouts;
+use crate::time::Millis;
+use crate::turn::Turn;
+
+/// What the link of a client to its hub server waits for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LinkTimes {
+    /// When the server must have answered the handshake.
+    pub(crate) handshake: Millis,
+    /// When the link is looked at next.
+    pub(crate) next: Option<Millis>,
+    /// When the client's move to another server is, if it moves.
+    pub(crate) moving: Option<Millis>,
+}
+
+impl Clients {
+    /// The clients whose deadlines are due.
+    pub(crate) fn due(&mut self, now: Millis) -> Vec<Slot> {
+        let expired = self.wheel.expire(now);
+        // An entry whose client is gone or was rescheduled does not count.
+        let counts = |(slot, due): &(Slot, _)| {
+            self.arena.get(slot.0 as usize).is_some_and(|client| client.due.as_ref() == Some(due))
+        };
+        expired.into_iter().filter(counts).map(|(slot, _)| slot).collect()
+    }
+
+    /// Meets the deadlines of a client that are due, and schedules the next one. `link`: of one that a hub server answers.
+    pub(crate) fn check_deadlines(&mut self, turn: &mut Turn<'_>, slot: Slot, link: Option<LinkTimes>) {
+        let client = &self[slot];
+        let next = match &client.phase {
+            Phase::Handshaking { deadline, .. } if turn.now >= *deadline => return miss_handshake(self, turn, slot),
+            Phase::Handshaking { deadline, .. } => *deadline,
+            Phase::Closed { .. } => return,
+            Phase::Connecting { .. } if let Some(link) = link => {
+                if turn.now >= link.handshake {
+                    return miss_handshake(self, turn, slot);
+                }
+                link.moving.map_or(link.handshake, |moving| moving.min(link.handshake))
+            }
+            // Upstream has its own deadline.
+            Phase::Connecting { .. } => turn.now + turn.settings.timeouts.keep_alive,
+            Phase::Open { .. } if client.expiry.is_some_and(|expiry| turn.now >= expiry) => {
+                let closing = Closing::with_error(true, "");
+                return self.close(turn, slot, CloseCause::Unauthorized, closing);
+            }
+            // Its hub server pings it, and misses it.
+            Phase::Open { .. } if let Some(link) = link => {
+                match client.expiry.into_iter().chain(link.next).chain(link.moving).min() {
+                    Some(next) => next,
+                    None => return,
+                }
+            }
+            // Neither side pings there: the polls show that the client lives.
+            Phase::Open { .. } if client.transport() == Transport::LongPolling => match client.expiry {
+                Some(expiry) => expiry,
+                None => return,
+            },
+            Phase::Open { .. } => match self.check_silence(turn, slot) {
+                Some(next) => self[slot].expiry.map_or(next, |expiry| next.min(expiry)),
+                None => return,
+            },
+        };
+        self.schedule(slot, next);
+    }
+
+    /// Pings an open client that the gateway answers, and gives it up when it is silent for too long. Gives when to look again.
+    fn check_silence(&mut self, turn: &mut Turn<'_>, slot: Slot) -> Option<Millis> {
+        let Timeouts { client: timeout, keep_alive, .. } = turn.settings.timeouts;
+        let (now, half) = (turn.now, Millis(timeout.0.div_ceil(2)));
+        let client = &mut self.arena[slot.0 as usize];
+        let is_read = client.holds.is_empty();
+        let may_be_probed = client.transport() == Transport::WebSockets;
+        if is_read && may_be_probed && !client.is_probed() && now - client.last_heard >= half {
+            client.last_probed = now;
+            turn.effect(Effect::Probe(slot));
+        }
+        let deadline = match (is_read, client.is_probed()) {
+            // Nobody listens.
+            (false, _) => now + timeout,
+            (true, false) if may_be_probed => client.last_heard + half,
+            (true, false) => client.last_heard + timeout,
+            // Whatever held the gateway up, it has time to answer.
+            (true, true) => (client.last_heard + timeout).max(client.last_probed + half),
+        };
+        if now >= deadline {
+            let error = Some(failure::timed_out(timeout));
+            let closing = Closing { error, allow_reconnect: true, detail: String::new() };
+            self.close(turn, slot, CloseCause::PingTimeout, closing);
+            return None;
+        }
+        if now - client.last_sent >= keep_alive {
+            client.last_sent = now;
+            let frame = self.pings[client.protocol() as usize].clone();
+            turn.effect(Effect::Send { to: slot, frame });
+        }
+        Some(deadline.min(self[slot].last_sent + keep_alive))
+    }
+}
+
+fn miss_handshake(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
+    clients.refuse(turn, slot, CloseCause::HandshakeError, "Handshake was canceled.".to_owned());
+}
+
+impl Client {
+    /// It has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts.
+    pub(crate) fn token_renewed(&mut self, expiry: Millis) {
+        // It is looked at when it would have ended before.
+        self.expiry = self.expiry.map(|before| before.max(expiry));
+    }
+}

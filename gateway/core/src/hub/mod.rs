@@ -1,0 +1,172 @@
+//! Who is in a hub on this shard, by user and by group.
+
+pub(crate) mod hubs;
+pub(crate) mod memberships;
+mod pace;
+pub(crate) mod presence;
+pub(crate) mod routing;
+pub(crate) mod status;
+
+use std::sync::Arc;
+
+use hubgate_wire::negotiate::Transport;
+use indexmap::IndexSet;
+
+use crate::effect::Effect;
+use crate::filter::Filters;
+use crate::hash::{HashSeed, SeededMap};
+use crate::id::{GroupName, HubName, Slot, UserId};
+use crate::target::Target;
+
+use presence::HubPresence;
+use status::HubCounters;
+
+/// A set of clients that is walked fast and changed in constant time.
+pub(crate) type Slots = IndexSet<Slot, foldhash::fast::FixedState>;
+
+/// The clients of one hub on this shard.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) name: HubName,
+    /// What all shards know of it together.
+    pub(crate) presence: Arc<HubPresence>,
+    pub(crate) filters: Filters,
+    /// As in the settings.
+    pub(crate) messages_per_second: u32,
+    /// Whether the log has heard of a message that filters could not look at.
+    has_unreadable: bool,
+    clients: Slots,
+    /// By the index of [`Transport`].
+    by_transport: [usize; Transport::COUNT],
+    users: SeededMap<UserId, Slots>,
+    groups: SeededMap<GroupName, Slots>,
+    /// Connections of hub servers that are open, and of others that only send.
+    pub(crate) server_connections: usize,
+    /// Slots, connections of hub servers, and senders that wait: the hub is forgotten only without them.
+    pub(crate) occupants: usize,
+    /// Whether metrics count it under its own name.
+    pub(crate) has_own_label: bool,
+    pub(crate) counters: HubCounters,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        name: HubName,
+        presence: Arc<HubPresence>,
+        filters: Filters,
+        messages_per_second: u32,
+        has_own_label: bool,
+        seed: HashSeed,
+    ) -> Hub {
+        Hub {
+            name,
+            presence,
+            filters,
+            messages_per_second,
+            has_unreadable: false,
+            clients: Slots::default(),
+            by_transport: [0; Transport::COUNT],
+            users: SeededMap::with_hasher(seed.clone()),
+            groups: SeededMap::with_hasher(seed),
+            server_connections: 0,
+            occupants: 0,
+            has_own_label,
+            counters: HubCounters::default(),
+        }
+    }
+
+    /// How many clients are here, by the index of [`Transport`].
+    pub(crate) fn clients_by_transport(&self) -> [usize; Transport::COUNT] {
+        self.by_transport
+    }
+
+    /// Whether a client of the user is here.
+    pub(crate) fn has_user(&self, user: &UserId) -> bool {
+        self.users.contains_key(user)
+    }
+
+    /// Something was sent to so many clients, of so many bytes each.
+    #[inline]
+    pub(crate) fn count_out(&mut self, clients: usize, bytes: usize) {
+        self.counters.messages_out += clients as u64;
+        self.counters.bytes_out += (clients * bytes) as u64;
+    }
+
+    /// Counts what is no message that filters could look at, and so is not sent. The log has the hub's first one on this shard.
+    pub(crate) fn report_unreadable(&mut self, effects: &mut Vec<Effect>) {
+        self.counters.server_messages_skipped += 1;
+        if !std::mem::replace(&mut self.has_unreadable, true) {
+            effects.push(Effect::Unreadable { hub: self.name.clone() });
+        }
+    }
+
+    pub(crate) fn add(&mut self, slot: Slot, transport: Transport, user: Option<&UserId>) {
+        self.clients.insert(slot);
+        self.by_transport[transport as usize] += 1;
+        if let Some(user) = user {
+            self.users.entry(user.clone()).or_default().insert(slot);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, slot: Slot, transport: Transport, user: Option<&UserId>, groups: &[GroupName]) {
+        self.clients.swap_remove(&slot);
+        self.by_transport[transport as usize] -= 1;
+        if let Some(user) = user {
+            remove_from(&mut self.users, user, slot);
+        }
+        for group in groups {
+            remove_from(&mut self.groups, group, slot);
+        }
+    }
+
+    pub(crate) fn join(&mut self, slot: Slot, group: GroupName) {
+        self.groups.entry(group).or_default().insert(slot);
+    }
+
+    pub(crate) fn leave(&mut self, slot: Slot, group: &GroupName) {
+        remove_from(&mut self.groups, group, slot);
+    }
+
+    /// The clients of a group or user, or all; in no order.
+    pub(crate) fn clients_of(&self, target: &LocalTarget<'_>) -> impl Iterator<Item = Slot> {
+        let (clients, one) = match target {
+            LocalTarget::All => (Some(&self.clients), None),
+            LocalTarget::Group(group) => (self.groups.get(*group), None),
+            LocalTarget::User(user) => (self.users.get(*user), None),
+            LocalTarget::One(slot) => (None, Some(*slot)),
+            LocalTarget::Nobody => (None, None),
+        };
+        clients.into_iter().flatten().copied().chain(one)
+    }
+}
+
+fn remove_from<K: std::hash::Hash + Eq>(index: &mut SeededMap<K, Slots>, key: &K, slot: Slot) {
+    if let Some(clients) = index.get_mut(key) {
+        clients.swap_remove(&slot);
+        if clients.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+/// A [`Target`] with its connection looked up on this shard.
+pub(crate) enum LocalTarget<'a> {
+    All,
+    Group(&'a GroupName),
+    User(&'a UserId),
+    One(Slot),
+    Nobody,
+}
+
+impl<'a> LocalTarget<'a> {
+    /// `slot` is that of the connection, if the target is one.
+    pub(crate) fn new(target: &'a Target, slot: Option<Slot>) -> LocalTarget<'a> {
+        match (target, slot) {
+            (Target::All, _) => LocalTarget::All,
+            (Target::Group(group), _) => LocalTarget::Group(group),
+            (Target::User(user), _) => LocalTarget::User(user),
+            (Target::Connection(_), Some(slot)) => LocalTarget::One(slot),
+            (Target::Connection(_), None) => LocalTarget::Nobody,
+        }
+    }
+}

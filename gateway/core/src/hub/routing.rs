@@ -1,0 +1,324 @@
+//! Which hub server gets a client, sticky routing among it.
+//!
+//! Source: Azure SignalR Service, "Azure SignalR Service internals": a client is routed to one server connection of its hub,
+//! and stays with it for life.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::id::{ServerConnectionId, ServerId, ShardIndex};
+use crate::pairs::Pairs;
+
+/// The server connections of one hub, on all shards.
+#[derive(Debug, Default)]
+pub(crate) struct HubServers(Mutex<Connections>);
+
+#[derive(Debug, Default)]
+struct Connections {
+    all: Vec<Connected>,
+    /// Those that only send, and get no clients.
+    senders: Vec<(ServerConnectionId, ServerId)>,
+    /// Where the search for a connection begins, so that equals get clients in turn.
+    turn: usize,
+}
+
+#[derive(Debug)]
+struct Connected {
+    id: ServerConnectionId,
+    server: ServerId,
+    clients: usize,
+    /// Its server gets no new clients.
+    is_leaving: bool,
+    /// It reads too slowly for what its clients say.
+    is_congested: bool,
+}
+
+/// Which hub server a client's token asks for (the claims `asrs.s.ssticky` and `asrs.s.sn`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServerAffinity<'a> {
+    Any,
+    Preferred(&'a str),
+    Required(&'a str),
+}
+
+impl<'a> ServerAffinity<'a> {
+    pub(crate) fn of(claims: &'a Pairs) -> ServerAffinity<'a> {
+        match (claims.get("asrs.s.ssticky"), claims.get("asrs.s.sn")) {
+            (Some(how), Some(server)) if how.eq_ignore_ascii_case("required") => ServerAffinity::Required(server),
+            (Some(how), Some(server)) if how.eq_ignore_ascii_case("preferred") => ServerAffinity::Preferred(server),
+            _ => ServerAffinity::Any,
+        }
+    }
+}
+
+/// Where a client goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) connection: ServerConnectionId,
+    pub(crate) server: ServerId,
+    /// The client is not read until the connection has caught up.
+    pub(crate) is_congested: bool,
+}
+
+/// Why a client goes nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoute {
+    /// No hub server is connected.
+    NoServer,
+    /// The one that the client requires is not connected.
+    NotTheRequired,
+}
+
+impl HubServers {
+    pub(crate) fn connected(&self, id: ServerConnectionId, server: ServerId) {
+        self.lock().all.push(Connected { id, server, clients: 0, is_leaving: false, is_congested: false });
+    }
+
+    /// A connection that only sends, and waits for answers to what it asks.
+    pub(crate) fn sender_connected(&self, id: ServerConnectionId, server: ServerId) {
+        self.lock().senders.push((id, server));
+    }
+
+    pub(crate) fn disconnected(&self, id: ServerConnectionId) {
+        let connections = &mut *self.lock();
+        connections.all.retain(|each| each.id != id);
+        connections.senders.retain(|(each, _)| *each != id);
+    }
+
+    /// No connection that this server has now gets new clients.
+    pub(crate) fn leaving(&self, server: &ServerId) {
+        self.lock().all.iter_mut().filter(|each| each.server == *server).for_each(|each| each.is_leaving = true);
+    }
+
+    /// A connection reads too slowly, or has caught up.
+    pub(crate) fn congested(&self, id: ServerConnectionId, is_congested: bool) {
+        if let Some(connected) = self.lock().all.iter_mut().find(|each| each.id == id) {
+            connected.is_congested = is_congested;
+        }
+    }
+
+    /// Finds a connection for a client of `shard`, and counts it there until [`HubServers::released`].
+    pub(crate) fn route(&self, shard: ShardIndex, affinity: ServerAffinity<'_>) -> Result<Route, NoRoute> {
+        let connections = &mut *self.lock();
+        let required = match affinity {
+            ServerAffinity::Any => None,
+            ServerAffinity::Preferred(server) | ServerAffinity::Required(server) => {
+                connections.pick(shard, |each| each.as_str() == server)
+            }
+        };
+        match (required, affinity) {
+            (Some(route), _) => Ok(route),
+            (None, ServerAffinity::Required(_)) => Err(NoRoute::NotTheRequired),
+            (None, ServerAffinity::Any | ServerAffinity::Preferred(_)) => {
+                connections.pick(shard, |_| true).ok_or(NoRoute::NoServer)
+            }
+        }
+    }
+
+    /// Finds a connection of another server for a client that leaves `server`, and counts it there.
+    pub(crate) fn route_away(&self, shard: ShardIndex, server: &ServerId) -> Option<Route> {
+        self.lock().pick(shard, |each| each != server)
+    }
+
+    /// Whether clients of `server` can go to another one.
+    pub(crate) fn is_another_there(&self, server: &ServerId) -> bool {
+        self.lock().all.iter().any(|each| !each.is_leaving && each.server != *server)
+    }
+
+    /// Whether a connection is there that gets new clients.
+    pub(crate) fn is_any_there(&self) -> bool {
+        self.lock().all.iter().any(|each| !each.is_leaving)
+    }
+
+    /// Clients that are routed to a connection, on all shards.
+    pub(crate) fn clients_of(&self, id: ServerConnectionId) -> usize {
+        self.lock().all.iter().find(|each| each.id == id).map_or(0, |each| each.clients)
+    }
+
+    /// A client that was routed to a connection is not there any more.
+    pub(crate) fn released(&self, id: ServerConnectionId) {
+        if let Some(connected) = self.lock().all.iter_mut().find(|each| each.id == id) {
+            connected.clients -= 1;
+        }
+    }
+
+    /// `first` if it is connected, or else another connection of the same server, whether clients are routed to it or not.
+    pub(crate) fn connection_of(&self, first: ServerConnectionId, server: &ServerId) -> Option<ServerConnectionId> {
+        let connections = &*self.lock();
+        let senders = connections.senders.iter().map(|(id, server)| (*id, server));
+        let mut all = connections.all.iter().map(|each| (each.id, &each.server)).chain(senders);
+        match all.clone().any(|(id, _)| id == first) {
+            true => Some(first),
+            false => all.find(|(_, each)| *each == server).map(|(id, _)| id),
+        }
+    }
+
+    /// The servers that stay, each once.
+    pub(crate) fn servers(&self) -> Vec<ServerId> {
+        let connections = self.lock();
+        let staying = connections.all.iter().filter(|each| !each.is_leaving);
+        let mut servers: Vec<ServerId> = staying.map(|each| each.server.clone()).collect();
+        servers.sort();
+        servers.dedup();
+        servers
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections {
+    /// The connection with the fewest clients among those of servers that `may` get the client, a congested one only if all
+    /// are; of the same server one of `shard`, where nothing passes between threads, may have a quarter more.
+    fn pick(&mut self, shard: ShardIndex, may: impl Fn(&ServerId) -> bool) -> Option<Route> {
+        let count = self.all.len();
+        let in_turn = (0..count).map(|offset| (self.turn + offset) % count);
+        let candidates = in_turn.filter(|index| {
+            let each = &self.all[*index];
+            !each.is_leaving && may(&each.server)
+        });
+        let fewest = candidates.min_by_key(|index| (self.all[*index].is_congested, self.all[*index].clients))?;
+        self.turn = (fewest + 1) % count;
+        let bound = self.all[fewest].clients * 5 / 4;
+        let is_near = |each: &Connected| {
+            each.id.shard == shard
+                && each.server == self.all[fewest].server
+                && !each.is_leaving
+                && each.is_congested == self.all[fewest].is_congested
+                && each.clients <= bound
+        };
+        let near = (0..count).filter(|index| is_near(&self.all[*index])).min_by_key(|index| self.all[*index].clients);
+        let connected = &mut self.all[near.unwrap_or(fewest)];
+        connected.clients += 1;
+        let is_congested = connected.is_congested;
+        Some(Route { connection: connected.id, server: connected.server.clone(), is_congested })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(shard: u16, number: u32) -> ServerConnectionId {
+        ServerConnectionId { shard: ShardIndex(shard), number }
+    }
+
+    fn servers(connections: &[(ServerConnectionId, &str)]) -> HubServers {
+        let servers = HubServers::default();
+        connections.iter().for_each(|(id, server)| servers.connected(*id, ServerId::new(*server)));
+        servers
+    }
+
+    fn routes(servers: &HubServers, shard: u16, affinity: ServerAffinity<'_>, times: usize) -> Vec<ServerConnectionId> {
+        (0..times).map(|_| servers.route(ShardIndex(shard), affinity).expect("a server").connection).collect()
+    }
+
+    #[test]
+    fn clients_spread_over_all_connections() {
+        let all = [(id(0, 1), "a"), (id(0, 2), "b"), (id(1, 1), "a"), (id(1, 2), "b")];
+        let servers = servers(&all);
+        let mut routed: Vec<_> = (0..2).flat_map(|shard| routes(&servers, shard, ServerAffinity::Any, 20)).collect();
+        routed.sort();
+        for (id, _) in all {
+            let count = routed.iter().filter(|each| **each == id).count();
+            assert!((8..=12).contains(&count), "{count} of 40 to {id:?}");
+        }
+    }
+
+    #[test]
+    fn clients_that_come_and_go_one_by_one_meet_all_servers() {
+        let servers = servers(&[(id(0, 1), "a"), (id(1, 1), "a"), (id(2, 1), "b"), (id(2, 2), "b")]);
+        let mut met = Vec::new();
+        for _ in 0..8 {
+            let route = servers.route(ShardIndex(1), ServerAffinity::Any).expect("a server");
+            servers.released(route.connection);
+            met.push(route.server);
+        }
+        assert_eq!(met.iter().filter(|server| server.as_str() == "a").count(), 4, "{met:?}");
+    }
+
+    #[test]
+    fn a_connection_of_the_same_shard_is_taken_when_loads_are_close() {
+        let servers = servers(&[(id(0, 1), "a"), (id(1, 1), "a")]);
+        assert_eq!(routes(&servers, 1, ServerAffinity::Any, 1), [id(1, 1)]);
+        assert_eq!(routes(&servers, 1, ServerAffinity::Any, 1), [id(0, 1)]);
+        let routed = routes(&servers, 1, ServerAffinity::Any, 100);
+        let here = routed.iter().filter(|each| **each == id(1, 1)).count();
+        assert!((50..=60).contains(&here), "{here} of 100");
+    }
+
+    #[test]
+    fn who_was_released_makes_room() {
+        let servers = servers(&[(id(0, 1), "a"), (id(0, 2), "b")]);
+        let routed = routes(&servers, 0, ServerAffinity::Any, 2);
+        servers.released(routed[0]);
+        assert_eq!(routes(&servers, 0, ServerAffinity::Any, 1), [routed[0]]);
+    }
+
+    #[test]
+    fn a_congested_connection_gets_a_client_only_if_all_are() {
+        let servers = servers(&[(id(0, 1), "a"), (id(1, 1), "a"), (id(1, 2), "b")]);
+        servers.congested(id(0, 1), true);
+        assert!(!routes(&servers, 0, ServerAffinity::Any, 20).contains(&id(0, 1)));
+        let route = servers.route(ShardIndex(0), ServerAffinity::Required("a")).expect("a server");
+        assert_eq!((route.connection, route.is_congested), (id(1, 1), false));
+        servers.congested(id(1, 1), true);
+        assert!(servers.route(ShardIndex(0), ServerAffinity::Required("a")).expect("a server").is_congested);
+        servers.congested(id(0, 1), false);
+        assert_eq!(routes(&servers, 1, ServerAffinity::Required("a"), 1), [id(0, 1)]);
+    }
+
+    #[test]
+    fn a_required_server_gets_the_client_or_nobody_a_preferred_one_if_it_is_there() {
+        let servers = servers(&[(id(0, 1), "a"), (id(0, 2), "b")]);
+        for _ in 0..3 {
+            assert_eq!(routes(&servers, 0, ServerAffinity::Required("a"), 1), [id(0, 1)]);
+            assert_eq!(routes(&servers, 0, ServerAffinity::Preferred("b"), 1), [id(0, 2)]);
+        }
+        assert_eq!(servers.route(ShardIndex(0), ServerAffinity::Required("c")), Err(NoRoute::NotTheRequired));
+        assert!(servers.route(ShardIndex(0), ServerAffinity::Preferred("c")).is_ok());
+        servers.leaving(&ServerId::new("a"));
+        assert_eq!(servers.route(ShardIndex(0), ServerAffinity::Required("a")), Err(NoRoute::NotTheRequired));
+    }
+
+    #[test]
+    fn a_server_that_leaves_gets_no_client_and_is_not_named() {
+        let servers = servers(&[(id(0, 1), "a"), (id(0, 2), "b"), (id(0, 3), "b")]);
+        assert_eq!(servers.servers(), [ServerId::new("a"), ServerId::new("b")]);
+        servers.leaving(&ServerId::new("b"));
+        assert_eq!(servers.servers(), [ServerId::new("a")]);
+        assert_eq!(routes(&servers, 0, ServerAffinity::Any, 2), [id(0, 1), id(0, 1)]);
+        assert_eq!(servers.route_away(ShardIndex(0), &ServerId::new("a")), None);
+        servers.disconnected(id(0, 1));
+        assert_eq!(servers.route(ShardIndex(0), ServerAffinity::Any), Err(NoRoute::NoServer));
+    }
+
+    #[test]
+    fn an_answer_goes_over_the_same_connection_or_another_of_its_server() {
+        let servers = servers(&[(id(0, 1), "a"), (id(0, 2), "b"), (id(0, 3), "a")]);
+        let of_a = |servers: &HubServers| servers.connection_of(id(0, 1), &ServerId::new("a"));
+        assert_eq!(of_a(&servers), Some(id(0, 1)));
+        servers.disconnected(id(0, 1));
+        assert_eq!(of_a(&servers), Some(id(0, 3)));
+        servers.disconnected(id(0, 3));
+        assert_eq!(of_a(&servers), None);
+        servers.sender_connected(id(1, 1), ServerId::new("a"));
+        assert_eq!(of_a(&servers), Some(id(1, 1)), "also one that gets no clients");
+        assert_eq!(servers.route(ShardIndex(1), ServerAffinity::Required("a")), Err(NoRoute::NotTheRequired));
+        servers.disconnected(id(1, 1));
+        assert_eq!(of_a(&servers), None);
+    }
+
+    #[test]
+    fn the_claims_of_a_token_say_which_server_its_client_sticks_to() {
+        let affinity = |claims: &[(&str, &str)]| match ServerAffinity::of(&claims.iter().copied().collect()) {
+            ServerAffinity::Any => "any".to_owned(),
+            ServerAffinity::Preferred(server) => format!("prefers {server}"),
+            ServerAffinity::Required(server) => format!("requires {server}"),
+        };
+        assert_eq!(affinity(&[("asrs.s.ssticky", "Required"), ("asrs.s.sn", "s")]), "requires s");
+        assert_eq!(affinity(&[("asrs.s.sn", "s"), ("asrs.s.ssticky", "preferred")]), "prefers s");
+        assert_eq!(affinity(&[("asrs.s.ssticky", "Disabled"), ("asrs.s.sn", "s")]), "any");
+        assert_eq!(affinity(&[("asrs.s.ssticky", "Required")]), "any");
+    }
+}

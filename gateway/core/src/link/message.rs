@@ -1,0 +1,457 @@
+//! What the messages of hub servers do.
+//!
+//! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`).
+
+use bytes::Bytes;
+use hubgate_wire::service::{
+    self, AccessKeyResponse, Ack, ClientCompletion, ErrorCompletion, Extensions, GetConnectionClaims, Payloads,
+    RefreshAuth, ServiceMessage,
+};
+
+use super::Links;
+use super::client_result::{self, NO_CONNECTION};
+use super::names::{ack_id, has_long_name};
+use super::payloads::outgoing;
+use super::relay::{self, ServerPayload};
+use super::servers::{Migration, ServerConnection, ServerKind, ServerPhase, Servers};
+use crate::client::{Clients, actions};
+use crate::delivery::{Action, Except, Member, Target};
+use crate::event::HubQuestion;
+use crate::filter::Direction;
+use crate::id::{ConnectionId, GroupName, HubIndex, ServerConnectionId, ServerId, ShardIndex, UserId};
+use crate::order::{Leaving, Order, ServerOrder, Shards};
+use crate::query::{AckStatus, Page};
+use crate::turn::{AfterSend, Asked, Step, Turn};
+
+/// 100-nanosecond ticks in a millisecond, as .NET counts time.
+const TICKS: u64 = 10_000;
+/// Members of a group that one page names at most, as in the service's REST API.
+const LONGEST_PAGE: usize = 200;
+/// Why a call of a client fails whose own id or whose caller's is too long.
+const LONG_ID: &str = "An id of the call, or of its server, has more than 1024 characters.";
+
+/// One message of a hub server; `body` is its bytes.
+pub(super) fn act_on(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    (from, hub, kind): (ServerConnectionId, HubIndex, ServerKind),
+    message: ServiceMessage<'_>,
+    body: &[u8],
+) {
+    if has_long_name(&message) {
+        return refuse_long_name(links, clients, turn, from, &message);
+    }
+    match message {
+        ServiceMessage::Ping(words) => ping(links, clients, turn, (from, hub), &words),
+        ServiceMessage::ConnectionData(data) => {
+            let Some(to) = ConnectionId::parse(data.connection_id) else {
+                return;
+            };
+            let (payload, data_type) = (data.payload, data.extensions.data_type);
+            // As a rule it is here, and its bytes need not be copied to be handed on.
+            if to.shard() == turn.here {
+                return relay::forward_from_server(
+                    links,
+                    clients,
+                    turn,
+                    (hub, from),
+                    to,
+                    ServerPayload { payload, data_type },
+                );
+            }
+            let order = ServerOrder::Says { from, to, payload: Bytes::copy_from_slice(payload), data_type };
+            dispatch_to_shard(links, clients, turn, to.shard(), hub, order);
+        }
+        ServiceMessage::CloseConnection(close) => {
+            let Some(client) = ConnectionId::parse(close.connection_id) else {
+                return;
+            };
+            match kind {
+                ServerKind::Hub { .. } => {
+                    let error = close.error.filter(|error| !error.is_empty()).map(Into::into);
+                    let order = ServerOrder::Closes { from, client, error };
+                    dispatch_to_shard(links, clients, turn, client.shard(), hub, order);
+                }
+                ServerKind::Weak => {
+                    let action = closing(Target::Connection(client), &[], close.error, false);
+                    actions::act(clients, turn, hub, action);
+                }
+            }
+        }
+        ServiceMessage::ClientInvocation(call) => {
+            let Some(origin) = links.servers.get(from).map(ServerConnection::origin) else {
+                return;
+            };
+            // An id from outside may name a shard that never was.
+            let client = ConnectionId::parse(call.connection_id).filter(|id| id.shard().0 < turn.shards);
+            let Some(client) = client else {
+                return client_result::refuse(&links.servers, turn, from, &call, NO_CONNECTION);
+            };
+            let message = Bytes::copy_from_slice(body);
+            dispatch_to_shard(
+                links,
+                clients,
+                turn,
+                client.shard(),
+                hub,
+                ServerOrder::Invoke { from, origin, client, message },
+            );
+        }
+        ServiceMessage::ClientCompletion(ClientCompletion { connection_id, .. })
+        | ServiceMessage::ErrorCompletion(ErrorCompletion { connection_id, .. }) => {
+            if let Some(client) = ConnectionId::parse(connection_id) {
+                let message = Bytes::copy_from_slice(body);
+                dispatch_to_shard(links, clients, turn, client.shard(), hub, ServerOrder::Complete { client, message });
+            }
+        }
+        ServiceMessage::AccessKeyRequest(_) => {
+            let response = AccessKeyResponse {
+                error_type: Some("NotSupported"),
+                error: Some(
+                    "This gateway gives out no temporary access keys: use one of its own in the connection string.",
+                ),
+                ..AccessKeyResponse::default()
+            };
+            links.servers.send(turn, from, &ServiceMessage::AccessKeyResponse(response));
+        }
+        ServiceMessage::Unknown(number) => {
+            links.servers.skip_message(clients, turn, from, &format!("a message of the unknown type {number}"));
+        }
+        // What only the gateway says, or what needs no answer.
+        ServiceMessage::HandshakeRequest(_)
+        | ServiceMessage::HandshakeResponse(_)
+        | ServiceMessage::OpenConnection(_)
+        | ServiceMessage::ServiceError(_)
+        | ServiceMessage::Ack(_)
+        | ServiceMessage::ServiceEvent(_)
+        | ServiceMessage::AccessKeyResponse(_)
+        | ServiceMessage::ServiceMapping(_)
+        | ServiceMessage::ConnectionReconnect(_)
+        | ServiceMessage::ConnectionFlowControl(_) => {}
+        message => match sends(&message) {
+            Some((extensions, _)) if extensions.filter.is_some() => {
+                links.servers.skip_message(clients, turn, from, "a send with a filter, which nobody here can read");
+            }
+            Some((_, actions)) => send_for_server(links, clients, turn, (from, hub), actions),
+            None => membership(links, clients, turn, from, hub, message),
+        },
+    }
+}
+
+/// A message with an id or a name that nothing can have. Whoever waits for an answer is told.
+fn refuse_long_name(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    from: ServerConnectionId,
+    message: &ServiceMessage<'_>,
+) {
+    if let ServiceMessage::ClientInvocation(call) = message {
+        return client_result::refuse(&links.servers, turn, from, call, LONG_ID);
+    }
+    match ack_id(message) {
+        Some(ack_id) => ack(&links.servers, turn, from, ack_id, AckStatus::Failed, None),
+        None => {
+            let what = "a message with an id or a name of more than 1024 characters";
+            links.servers.skip_message(clients, turn, from, what);
+        }
+    }
+}
+
+/// What changes or asks for who is where, most of it to be acked.
+fn membership(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    from: ServerConnectionId,
+    hub: HubIndex,
+    message: ServiceMessage<'_>,
+) {
+    match message {
+        ServiceMessage::JoinGroup(join) => {
+            if let (Some(connection), Ok(group)) =
+                (ConnectionId::parse(join.connection_id), GroupName::parse(join.group))
+            {
+                let member = Member::Connection(connection);
+                actions::act(clients, turn, hub, Action::Join { member, group, ttl_seconds: None, plugin: None });
+            }
+        }
+        ServiceMessage::LeaveGroup(leave) => {
+            if let Some(connection) = ConnectionId::parse(leave.connection_id) {
+                let action =
+                    Action::Leave { member: Member::Connection(connection), group: GroupName::new(leave.group) };
+                actions::act(clients, turn, hub, action);
+            }
+        }
+        ServiceMessage::UserJoinGroup(join) => {
+            if let Some(action) = user_join(join.user_id, join.group, &join.extensions) {
+                actions::act(clients, turn, hub, action);
+            }
+        }
+        ServiceMessage::UserLeaveGroup(leave) => {
+            actions::act(clients, turn, hub, user_leave(leave.user_id, Some(leave.group)));
+        }
+        ServiceMessage::JoinGroupWithAck(join) => {
+            match (ConnectionId::parse(join.connection_id), GroupName::parse(join.group)) {
+                (_, Err(_)) => ack(&links.servers, turn, from, join.ack_id, AckStatus::Failed, None),
+                (None, Ok(_)) => ack(&links.servers, turn, from, join.ack_id, AckStatus::NotFound, None),
+                (Some(connection), Ok(group)) => {
+                    let question = HubQuestion::Join { connection, group };
+                    let asked = Asked::One(connection.shard());
+                    turn.then(Step::Ask { server: from, ack_id: join.ack_id, asked: asked, question });
+                }
+            }
+        }
+        ServiceMessage::LeaveGroupWithAck(leave) => {
+            let Some(connection) = ConnectionId::parse(leave.connection_id) else {
+                return ack(&links.servers, turn, from, leave.ack_id, AckStatus::NotFound, None);
+            };
+            let question = HubQuestion::Leave { connection, group: leave.group.map(GroupName::new) };
+            turn.then(Step::Ask {
+                server: from,
+                ack_id: leave.ack_id,
+                asked: Asked::One(connection.shard()),
+                question,
+            });
+        }
+        ServiceMessage::UserJoinGroupWithAck(join) => match user_join(join.user_id, join.group, &join.extensions) {
+            Some(action) => act_and_ack(links, clients, turn, from, hub, join.ack_id, action),
+            None => ack(&links.servers, turn, from, join.ack_id, AckStatus::Failed, None),
+        },
+        ServiceMessage::UserLeaveGroupWithAck(leave) => {
+            act_and_ack(links, clients, turn, from, hub, leave.ack_id, user_leave(leave.user_id, leave.group));
+        }
+        ServiceMessage::CheckUserInGroupWithAck(check) => {
+            let (user, group) = (UserId::new(check.user_id), GroupName::new(check.group));
+            let question = HubQuestion::UserInGroup { user, group };
+            turn.then(Step::Ask { server: from, ack_id: check.ack_id, asked: Asked::All, question });
+        }
+        ServiceMessage::CheckGroupExistenceWithAck(check) => {
+            let question = HubQuestion::Exists(Target::Group(GroupName::new(check.group)));
+            turn.then(Step::Ask { server: from, ack_id: check.ack_id, asked: Asked::All, question });
+        }
+        ServiceMessage::GroupMemberQuery(query) => {
+            let (after, group) = (query.continuation_token.and_then(ConnectionId::parse), GroupName::new(query.group));
+            let most = usize::try_from(query.max).unwrap_or(0).clamp(1, LONGEST_PAGE);
+            let question = HubQuestion::Members { group, after, most };
+            turn.then(Step::Ask { server: from, ack_id: query.ack_id, asked: Asked::All, question });
+        }
+        ServiceMessage::CheckConnectionExistenceWithAck(check) => match ConnectionId::parse(check.connection_id) {
+            Some(id) => {
+                let question = HubQuestion::Exists(Target::Connection(id));
+                turn.then(Step::Ask { server: from, ack_id: check.ack_id, asked: Asked::One(id.shard()), question });
+            }
+            None => ack(&links.servers, turn, from, check.ack_id, AckStatus::NotFound, None),
+        },
+        ServiceMessage::CheckUserExistenceWithAck(check) => {
+            let question = HubQuestion::Exists(Target::User(UserId::new(check.user_id)));
+            turn.then(Step::Ask { server: from, ack_id: check.ack_id, asked: Asked::All, question });
+        }
+        ServiceMessage::CloseConnectionWithAck(close) => match ConnectionId::parse(close.connection_id) {
+            Some(id) => {
+                let action = closing(Target::Connection(id), &[], close.reason, true);
+                act_and_ack(links, clients, turn, from, hub, close.ack_id, action);
+            }
+            None => ack(&links.servers, turn, from, close.ack_id, AckStatus::Ok, None),
+        },
+        ServiceMessage::CloseConnectionsWithAck(close) => {
+            let action = closing(Target::All, &close.excluded, close.reason, true);
+            act_and_ack(links, clients, turn, from, hub, close.ack_id, action);
+        }
+        ServiceMessage::CloseUserConnectionsWithAck(close) => {
+            let target = Target::User(UserId::new(close.user_id));
+            let action = closing(target, &close.excluded, close.reason, true);
+            act_and_ack(links, clients, turn, from, hub, close.ack_id, action);
+        }
+        ServiceMessage::CloseGroupConnectionsWithAck(close) => {
+            let target = Target::Group(GroupName::new(close.group));
+            let action = closing(target, &close.excluded, close.reason, true);
+            act_and_ack(links, clients, turn, from, hub, close.ack_id, action);
+        }
+        ServiceMessage::RefreshAuth(RefreshAuth { ack_id, .. })
+        | ServiceMessage::GetConnectionClaims(GetConnectionClaims { ack_id, .. }) => {
+            ack(&links.servers, turn, from, ack_id, AckStatus::NotSupported, None);
+        }
+        _ => links.servers.skip_message(clients, turn, from, "a message that nobody here acts on"),
+    }
+}
+
+/// Acks when the action is in effect on all shards: each answers behind what it was ordered before.
+fn act_and_ack(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    from: ServerConnectionId,
+    hub: HubIndex,
+    ack_id: i64,
+    action: Action,
+) {
+    match actions::try_act(clients, turn, hub, action) {
+        Ok(()) => turn.then(Step::Ask { server: from, ack_id, asked: Asked::All, question: HubQuestion::Barrier }),
+        Err(_) => ack(&links.servers, turn, from, ack_id, AckStatus::Failed, None),
+    }
+}
+
+/// Lets one shard do something, if there is such a one.
+fn dispatch_to_shard(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    to: ShardIndex,
+    hub: HubIndex,
+    order: ServerOrder,
+) {
+    if to == turn.here {
+        links.apply(clients, turn, hub, order);
+    } else if to.0 < turn.shards {
+        turn.forward(Shards::One(to), &clients.hub(hub).name, Order::Server(order));
+    }
+}
+
+/// Sends for a hub server, whose next messages wait meanwhile if filters look at it.
+fn send_for_server(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    (from, hub): (ServerConnectionId, HubIndex),
+    actions: Vec<Action>,
+) {
+    let Some(server) = links.servers.get(from) else {
+        return;
+    };
+    if !clients.hub(hub).filters.inspect(Direction::Outbound) {
+        return actions::act_all(clients, turn, hub, actions);
+    }
+    let origin = server.origin();
+    links.servers.set_inspected(from, true);
+    turn.then(Step::Submit { hub, origin, actions, after: AfterSend::ResumeServer(from) });
+}
+
+/// News from a hub server, or nothing but a sign of life.
+fn ping(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    (id, hub): (ServerConnectionId, HubIndex),
+    words: &[&str],
+) {
+    match words {
+        ["status", "1"] => {
+            let clients = clients.hub(hub).presence.clients();
+            let (status, count) = (if clients > 0 { "1" } else { "0" }, clients.to_string());
+            let news = vec!["status", status, "clientcount", &count];
+            links.servers.send(turn, id, &ServiceMessage::Ping(news));
+        }
+        ["servers", ..] => {
+            let servers = clients.hub(hub).presence.servers.servers();
+            let names: Vec<&str> = servers.iter().map(ServerId::as_str).collect();
+            let list = format!("{}:{}", turn.now.0 * TICKS, names.join(";"));
+            links.servers.send(turn, id, &ServiceMessage::Ping(vec!["servers", &list]));
+        }
+        ["shutdown", fin] if fin.starts_with("fin:") => {
+            links.servers.send(turn, id, &ServiceMessage::Ping(vec!["shutdown", "finack"]));
+            server_leaves(links, clients, turn, id, fin);
+        }
+        // Also its counts of clients, and whatever newer servers tell. An echo is never answered: both would do so for ever.
+        _ => {}
+    }
+}
+
+/// The server of a connection takes no more clients; `fin` says what becomes of those that it has.
+fn server_leaves(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, id: ServerConnectionId, fin: &str) {
+    let Some(connection) = links.servers.get(id) else {
+        return;
+    };
+    let ServerPhase::Open(ServerKind::Hub { migration }) = connection.phase() else {
+        return;
+    };
+    let hub = connection.hub();
+    clients.hub(hub).presence.servers.leaving(connection.server());
+    let leaving = match fin {
+        "fin:0" => Leaving::DropsClients,
+        "fin:1" if migration > Migration::Never => Leaving::MovesClients,
+        _ => return,
+    };
+    links.order_all(clients, turn, hub, ServerOrder::Leaves { server: id, leaving });
+}
+
+pub(super) fn ack(
+    servers: &Servers,
+    turn: &mut Turn<'_>,
+    to: ServerConnectionId,
+    ack_id: i64,
+    status: AckStatus,
+    page: Option<Page>,
+) {
+    let payload = page.map(|page| {
+        let (members, next) = page.finished();
+        let members: Vec<_> =
+            members.iter().map(|(id, user)| (id.as_str(), user.as_ref().map(UserId::as_str))).collect();
+        service::group_members(&members, next.as_ref().map(ConnectionId::as_str))
+    });
+    let ack =
+        Ack { ack_id, status: status.number(), message: status.text(), payload: payload.as_deref(), ..Ack::default() };
+    servers.send(turn, to, &ServiceMessage::Ack(ack));
+}
+
+/// The extensions of a message that sends, and what it sends to whom.
+fn sends<'a>(message: &ServiceMessage<'a>) -> Option<(Extensions<'a>, Vec<Action>)> {
+    let to_each = |targets: Vec<Target>, payloads: &Payloads<'_>, except: Except| -> Vec<Action> {
+        let message = outgoing(payloads);
+        let send = |to| Action::Send { to, message: message.clone(), except: except.clone() };
+        targets.into_iter().map(send).collect()
+    };
+    let user = |id: &&str| Target::User(UserId::new(*id));
+    Some(match message {
+        ServiceMessage::MultiConnectionData(send) => {
+            let targets = connections(&send.connection_ids).into_iter().map(Target::Connection).collect();
+            (send.extensions, to_each(targets, &send.payloads, Except::default()))
+        }
+        ServiceMessage::UserData(send) => {
+            (send.extensions, to_each(vec![user(&send.user_id)], &send.payloads, Except::default()))
+        }
+        ServiceMessage::MultiUserData(send) => {
+            (send.extensions, to_each(send.user_ids.iter().map(user).collect(), &send.payloads, Except::default()))
+        }
+        ServiceMessage::BroadcastData(send) => {
+            let except = connections(&send.excluded).into();
+            (send.extensions, to_each(vec![Target::All], &send.payloads, except))
+        }
+        ServiceMessage::GroupBroadcastData(send) => {
+            let users = send.excluded_users.iter().map(|id| UserId::new(*id)).collect();
+            let except = Except { connections: connections(&send.excluded), users };
+            let target = Target::Group(GroupName::new(send.group));
+            (send.extensions, to_each(vec![target], &send.payloads, except))
+        }
+        ServiceMessage::MultiGroupBroadcastData(send) => {
+            let targets = send.groups.iter().map(|group| Target::Group(GroupName::new(*group))).collect();
+            (send.extensions, to_each(targets, &send.payloads, Except::default()))
+        }
+        _ => return None,
+    })
+}
+
+/// Ids that can be those of connections.
+fn connections(ids: &[&str]) -> Vec<ConnectionId> {
+    ids.iter().filter_map(|id| ConnectionId::parse(id)).collect()
+}
+
+fn closing(target: Target, except: &[&str], reason: Option<&str>, allow_reconnect: bool) -> Action {
+    let reason = reason.filter(|reason| !reason.is_empty()).map(str::to_owned);
+    Action::Close { target, except: connections(except), reason, allow_reconnect }
+}
+
+fn user_join(user: &str, group: &str, extensions: &Extensions<'_>) -> Option<Action> {
+    let ttl_seconds = extensions.ttl.map(|seconds| u32::try_from(seconds.max(0)).unwrap_or(u32::MAX));
+    let (member, group) = (Member::User(UserId::new(user)), GroupName::parse(group).ok()?);
+    Some(Action::Join { member, group, ttl_seconds, plugin: None })
+}
+
+fn user_leave(user: &str, group: Option<&str>) -> Action {
+    let member = Member::User(UserId::new(user));
+    match group {
+        Some(group) => Action::Leave { member, group: GroupName::new(group) },
+        None => Action::LeaveAll(member),
+    }
+}

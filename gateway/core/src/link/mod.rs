@@ -1,0 +1,453 @@
+//! Hub servers and the clients that they answer: what a client says goes to its server, and what the server says goes to it.
+//!
+//! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`). The hub server answers the handshake,
+//! sends the pings and the Close; the gateway reads of it all only where messages end.
+
+mod client_link;
+mod client_result;
+mod handshake;
+mod invoke;
+mod message;
+mod moving;
+mod names;
+mod outgoing;
+mod payloads;
+mod relay;
+mod servers;
+mod to_server;
+
+use bytes::{Bytes, BytesMut};
+use hubgate_wire::service::{self, CloseConnection, MalformedMessage, ServiceError, ServiceMessage};
+
+use client_link::ClientLink;
+use outgoing::ToClient;
+pub(crate) use outgoing::{inspected, release_held};
+use relay::ServerPayload;
+pub(crate) use relay::{forward_from_client, route_client};
+use servers::{Migration, ServerKind, ServerPhase, Servers, written};
+pub(crate) use to_server::pass_on;
+
+use crate::arrivals::NewServerConnection;
+use crate::client::read_holds::Hold;
+use crate::client::{Clients, Closing, LinkTimes};
+use crate::close_cause::CloseCause;
+use crate::effect::Effect;
+use crate::filter::LaneKind;
+use crate::gate::Lane;
+use crate::hash::FixedMap;
+use crate::hub::Slots;
+use crate::hub::routing::Route;
+use crate::id::{HubIndex, ServerConnectionId, ServerId, Slot};
+use crate::order::{Leaving, Order, ServerOrder, Shards};
+use crate::query::{AckStatus, Page};
+use crate::turn::{Departure, Turn};
+
+/// The hub servers of a shard, and the links of its clients to hub servers on whatever shard.
+#[derive(Debug)]
+pub(crate) struct Links {
+    servers: Servers,
+    /// By slot. None: the gateway answers the client.
+    of_clients: Vec<Option<Box<ClientLink>>>,
+    /// The clients of each server connection.
+    clients_of: FixedMap<ServerConnectionId, Slots>,
+    /// What hub servers say to single clients, while filters look at it.
+    lane: Lane<ToClient>,
+}
+
+/// What came of a look at what a hub server says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Took {
+    Message,
+    /// There is no whole message.
+    Nothing,
+}
+
+impl Links {
+    pub(crate) fn new() -> Links {
+        Links {
+            servers: Servers::default(),
+            of_clients: Vec::new(),
+            clients_of: FixedMap::default(),
+            lane: Lane::new(LaneKind::FromServers),
+        }
+    }
+
+    /// The number of the hub server's connection that opens next.
+    pub(crate) fn next_server(&self) -> u32 {
+        self.servers.next()
+    }
+
+    /// A hub server's transport is open; its handshake request comes next.
+    pub(crate) fn open_server(
+        &mut self,
+        clients: &mut Clients,
+        turn: &Turn<'_>,
+        id: ServerConnectionId,
+        new: NewServerConnection,
+    ) {
+        let hub = clients.hubs_mut().occupy(&new.hub, turn.settings);
+        clients.hub_mut(hub).server_connections += 1;
+        self.servers.open(turn, id, hub, new.server);
+    }
+
+    /// Something came from a hub server: completes the message whose beginning is unread; gives whether there is one.
+    pub(crate) fn was_heard(&mut self, turn: &Turn<'_>, id: ServerConnectionId, bytes: &mut &[u8]) -> bool {
+        self.servers.was_heard(id, bytes, turn.now)
+    }
+
+    pub(crate) fn has_unread(&self, id: ServerConnectionId) -> bool {
+        self.servers.has_unread(id)
+    }
+
+    pub(crate) fn take_unread(&mut self, id: ServerConnectionId) -> BytesMut {
+        self.servers.take_unread(id)
+    }
+
+    pub(crate) fn put_unread(&mut self, id: ServerConnectionId, unread: BytesMut) {
+        self.servers.put_unread(id, unread);
+    }
+
+    pub(crate) fn add_unread(&mut self, id: ServerConnectionId, bytes: &[u8]) {
+        self.servers.add_unread(id, bytes);
+    }
+
+    /// Whether some hub servers are not read because too many of their acks wait.
+    #[inline]
+    pub(crate) fn is_any_crowded(&self) -> bool {
+        self.servers.is_any_crowded()
+    }
+
+    pub(crate) fn is_parsing(&self, id: ServerConnectionId) -> bool {
+        self.servers.is_parsing(id)
+    }
+
+    /// Acts on the message that `input` begins with, if it is there as a whole.
+    pub(crate) fn take_message(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        id: ServerConnectionId,
+        input: &mut &[u8],
+    ) -> Took {
+        let limit = turn.settings.limits.server_message;
+        let split = match service::length_prefix(input) {
+            Ok(Some((length, _))) if length > limit => Err(service::TooLong),
+            Ok(_) | Err(service::TooLong) => service::split_message(input),
+        };
+        match split {
+            Ok(Some(body)) => {
+                self.body(clients, turn, id, body);
+                Took::Message
+            }
+            Ok(None) => Took::Nothing,
+            Err(service::TooLong) => {
+                let detail = format!("a message is longer than the {limit} bytes of `server.limits.server-message`");
+                self.end_server(clients, turn, id, detail);
+                Took::Nothing
+            }
+        }
+    }
+
+    fn body(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, id: ServerConnectionId, body: &[u8]) {
+        // A message before it can have ended the connection.
+        let Some(server) = self.servers.get(id) else {
+            return;
+        };
+        match (server.phase(), service::parse(body)) {
+            (ServerPhase::Handshaking { .. }, message) => self.handshake(clients, turn, id, message),
+            (ServerPhase::Open(kind), Ok(message)) => {
+                message::act_on(self, clients, turn, (id, server.hub(), kind), message, body);
+            }
+            (ServerPhase::Open(_), Err(MalformedMessage)) => {
+                self.servers.skip_message(clients, turn, id, "a malformed message");
+            }
+        }
+    }
+
+    /// Filters take a while over what a hub server sends.
+    pub(crate) fn sending_waits(&mut self, turn: &mut Turn<'_>, id: ServerConnectionId) {
+        self.servers.hold(turn, id, Hold::Inspection);
+    }
+
+    /// What a hub server sent has left.
+    pub(crate) fn sending_ended(&mut self, turn: &mut Turn<'_>, id: ServerConnectionId) {
+        self.servers.set_inspected(id, false);
+        self.servers.release_hold(turn, id, Hold::Inspection);
+    }
+
+    /// An ack of a hub server waits for other shards.
+    pub(crate) fn ack_waits(&mut self, turn: &mut Turn<'_>, id: ServerConnectionId) {
+        self.servers.ack_waits(turn, id);
+    }
+
+    /// An ack that has waited is sent.
+    pub(crate) fn ack_ended(&mut self, turn: &mut Turn<'_>, id: ServerConnectionId) {
+        self.servers.ack_ended(turn, id);
+    }
+
+    /// Acks what a hub server has asked for.
+    pub(crate) fn ack(
+        &mut self,
+        turn: &mut Turn<'_>,
+        to: ServerConnectionId,
+        ack_id: i64,
+        status: AckStatus,
+        page: Option<Page>,
+    ) {
+        message::ack(&self.servers, turn, to, ack_id, status, page);
+    }
+
+    /// The hub of a server connection.
+    pub(crate) fn hub_of_server(&self, id: ServerConnectionId) -> Option<HubIndex> {
+        self.servers.hub(id)
+    }
+
+    /// A hub server's transport is gone; nothing is sent to it from now on.
+    pub(crate) fn server_gone(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, id: ServerConnectionId) {
+        let Some(server) = self.servers.remove(id) else {
+            return;
+        };
+        let hub = server.hub();
+        clients.hub(hub).presence.servers.disconnected(id);
+        if let ServerPhase::Open(ServerKind::Hub { migration }) = server.phase() {
+            let leaving = Leaving::Lost { moves: migration == Migration::WhenItIsLost };
+            self.order_all(clients, turn, hub, ServerOrder::Leaves { server: id, leaving });
+        }
+        clients.hub_mut(hub).server_connections -= 1;
+        clients.hubs_mut().vacate(hub);
+    }
+
+    /// Ends a hub server's connection; its clients are treated as if it had been lost.
+    fn end_server(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, id: ServerConnectionId, detail: String) {
+        turn.effect(Effect::FinishServer { to: id, detail });
+        self.server_gone(clients, turn, id);
+    }
+
+    /// A hub server reads too slowly for what its clients say, or has caught up.
+    pub(crate) fn server_congested(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        id: ServerConnectionId,
+        is_congested: bool,
+    ) {
+        if let Some(hub) = self.servers.hub(id) {
+            // Clients that are routed to it from now on read this; the others are told.
+            clients.hub(hub).presence.servers.congested(id, is_congested);
+            self.order_all(clients, turn, hub, ServerOrder::Congested { server: id, is_congested });
+        }
+    }
+
+    /// Meets the deadlines of hub servers.
+    pub(crate) fn tick(&mut self, clients: &mut Clients, turn: &mut Turn<'_>) {
+        for (id, why) in self.servers.tick(turn) {
+            self.end_server(clients, turn, id, why.to_owned());
+        }
+        self.close_connections_the_mode_forbids(clients, turn);
+    }
+
+    /// Ends the connections of hub servers whose hub's mode takes none any longer, each once its clients are gone.
+    fn close_connections_the_mode_forbids(&mut self, clients: &mut Clients, turn: &mut Turn<'_>) {
+        let is_forbidden = |id: ServerConnectionId, hub: HubIndex| {
+            let hub = clients.hub(hub);
+            let takes_servers = turn.settings.hub(&hub.name).mode.takes_hub_servers();
+            !takes_servers && hub.presence.servers.clients_of(id) == 0
+        };
+        let connections = self.servers.iter().filter(|(_, server)| server.takes_clients());
+        let forbidden: Vec<(ServerConnectionId, HubIndex)> =
+            connections.map(|(id, server)| (id, server.hub())).filter(|(id, hub)| is_forbidden(*id, *hub)).collect();
+        for (id, hub) in forbidden {
+            let error = handshake::not_for_hub_servers(&clients.hub(hub).name);
+            self.servers.send(turn, id, &ServiceMessage::ServiceError(ServiceError { error: &error }));
+            self.end_server(clients, turn, id, error);
+        }
+    }
+
+    /// Tells hub servers that the gateway stops; ends each once no client of its hub is left, on whatever shard.
+    pub(crate) fn drain(&mut self, clients: &mut Clients, turn: &mut Turn<'_>) {
+        for id in self.servers.all() {
+            self.servers.announce_drain(turn, id);
+            if self.servers.hub(id).is_some_and(|hub| clients.hub(hub).presence.clients() == 0) {
+                self.end_server(clients, turn, id, "the gateway stops".to_owned());
+            }
+        }
+    }
+
+    /// Lets all shards do what a hub server causes.
+    fn order_all(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, order: ServerOrder) {
+        if turn.shards > 1 {
+            turn.forward(Shards::AllOthers, &clients.hub(hub).name, Order::Server(order.clone()));
+        }
+        self.apply(clients, turn, hub, order);
+    }
+
+    /// Does what concerns a client and a hub server, one of which is here.
+    pub(crate) fn apply(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, order: ServerOrder) {
+        match order {
+            ServerOrder::Pass { to, messages } => {
+                self.servers.pass(turn, &clients.hub(hub).name, to, messages.into());
+            }
+            ServerOrder::PassToServer { first, server, message } => {
+                self.pass_to_any_of_server(clients, turn, hub, first, server, message);
+            }
+            ServerOrder::Says { from, to, payload, data_type } => {
+                let said = ServerPayload { payload: &payload, data_type };
+                relay::forward_from_server(self, clients, turn, (hub, from), to, said);
+            }
+            ServerOrder::Closes { from, client, error } => {
+                relay::server_closes(self, clients, turn, (hub, from), client, error.as_deref());
+            }
+            ServerOrder::Leaves { server, leaving } => self.clients_lose_server(clients, turn, server, leaving),
+            ServerOrder::Congested { server, is_congested } => {
+                self.hold_clients(clients, turn, server, is_congested);
+            }
+            ServerOrder::Invoke { from, origin, client, message } => {
+                invoke::invoke(self, clients, turn, hub, (from, origin), client, message);
+            }
+            ServerOrder::Complete { client, message } => {
+                client_result::completed(self, clients, turn, hub, client, &message);
+            }
+        }
+    }
+
+    /// A client's transport is open.
+    pub(crate) fn opened(&mut self, slot: Slot) {
+        if self.of_clients.len() <= slot.0 as usize {
+            self.of_clients.resize_with(slot.0 as usize + 1, || None);
+        }
+    }
+
+    /// The link of a client that a hub server answers.
+    #[inline]
+    pub(crate) fn get(&self, slot: Slot) -> Option<&ClientLink> {
+        self.of_clients[slot.0 as usize].as_deref()
+    }
+
+    #[inline]
+    fn get_mut(&mut self, slot: Slot) -> Option<&mut ClientLink> {
+        self.of_clients[slot.0 as usize].as_deref_mut()
+    }
+
+    /// When the link of a client is looked at next, after what is due was met.
+    pub(crate) fn check_deadlines(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+    ) -> Option<LinkTimes> {
+        let next = client_result::check(self, clients, turn, slot);
+        let moving = moving::check(self, clients, turn, slot);
+        let handshake = self.get(slot)?.deadline;
+        Some(LinkTimes { handshake, next, moving })
+    }
+
+    /// The clients of a server connection lose it.
+    fn clients_lose_server(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        server: ServerConnectionId,
+        leaving: Leaving,
+    ) {
+        for slot in self.clients_of(server) {
+            let Some(link) = self.get_mut(slot) else {
+                continue;
+            };
+            if link.server_knows_end || clients[slot].is_closed() {
+                // The server has ended it, perhaps after what filters look at.
+                continue;
+            }
+            let has_moved = match leaving {
+                Leaving::MovesClients => {
+                    moving::begin(self, clients, turn, slot);
+                    continue;
+                }
+                Leaving::DropsClients => false,
+                Leaving::Lost { moves } => {
+                    link.server_knows_end = true;
+                    // The beginning of a message is lost with the server that has it.
+                    let may_move = (moves || link.moving.is_some()) && link.from_client.is_between_messages();
+                    may_move && moving::end(self, clients, turn, slot)
+                }
+            };
+            if !has_moved {
+                clients.close(turn, slot, CloseCause::ServerConnectionClosed, Closing::with_error(true, ""));
+            }
+        }
+    }
+
+    /// Reads the clients of a server connection no more, or again.
+    fn hold_clients(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, server: ServerConnectionId, is_held: bool) {
+        for slot in self.clients_of(server) {
+            match is_held {
+                true => clients.hold(turn, slot, Hold::Server),
+                false => clients.release_hold(turn, slot, Hold::Server),
+            }
+        }
+    }
+
+    fn clients_of(&self, server: ServerConnectionId) -> Vec<Slot> {
+        self.clients_of.get(&server).into_iter().flatten().copied().collect()
+    }
+
+    /// A client is closed: its hub server is told, and nothing is left of the link. Gives whether there was one.
+    pub(crate) fn departed(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, departure: &Departure) -> bool {
+        let slot = departure.slot;
+        let Some(link) = self.of_clients[slot.0 as usize].take() else {
+            return false;
+        };
+        let (hub, id) = (clients[slot].hub(), clients[slot].id());
+        self.release(clients, slot, hub, &link.route);
+        for invocation in &link.invocations {
+            client_result::fail(self, clients, turn, (hub, id), invocation, "The connection ended before it answered.");
+        }
+        if !link.server_knows_end {
+            let error = departure.reason.as_deref();
+            let close = CloseConnection { connection_id: id.as_str(), error, ..CloseConnection::default() };
+            let message = written(&ServiceMessage::CloseConnection(close));
+            self.pass(clients, turn, hub, link.route.connection, message);
+        }
+        true
+    }
+
+    /// A client is no longer routed to a server connection.
+    fn release(&mut self, clients: &Clients, slot: Slot, hub: HubIndex, route: &Route) {
+        clients.hub(hub).presence.servers.released(route.connection);
+        if let Some(clients) = self.clients_of.get_mut(&route.connection) {
+            clients.swap_remove(&slot);
+            if clients.is_empty() {
+                self.clients_of.remove(&route.connection);
+            }
+        }
+    }
+
+    /// Sends messages to a hub server, on whatever shard it is.
+    fn pass(&self, clients: &Clients, turn: &mut Turn<'_>, hub: HubIndex, to: ServerConnectionId, messages: Vec<u8>) {
+        self.servers.pass(turn, &clients.hub(hub).name, to, messages);
+    }
+
+    /// Sends to a hub server, or to one that only sends, over one of its connections on whatever shard: `first` if that is still
+    /// there.
+    fn pass_to_any_of_server(
+        &self,
+        clients: &Clients,
+        turn: &mut Turn<'_>,
+        hub: HubIndex,
+        first: ServerConnectionId,
+        server: ServerId,
+        message: Bytes,
+    ) {
+        if self.servers.get(first).is_some() {
+            return turn.effect(Effect::ToServer { to: first, messages: message.into() });
+        }
+        let hub = clients.hub(hub);
+        let Some(to) = hub.presence.servers.connection_of(first, &server) else {
+            return;
+        };
+        if to.shard == turn.here {
+            return self.servers.pass(turn, &hub.name, to, message.into());
+        }
+        let order = ServerOrder::PassToServer { first: to, server, message };
+        turn.forward(Shards::One(to.shard), &hub.name, Order::Server(order));
+    }
+}

@@ -1,0 +1,261 @@
+//! What passes between a client and its hub server.
+
+use std::borrow::Cow;
+
+use hubgate_wire::signalr::framing;
+use hubgate_wire::signalr::handshake;
+use hubgate_wire::signalr::{HubMessage, HubProtocol};
+use hubgate_wire::websocket::Frame;
+
+use super::client_link::ClientLink;
+use super::{Links, moving, outgoing, to_server};
+use crate::client::held::HeldBack;
+use crate::client::read_holds::Hold;
+use crate::client::{CLOSED_WITH_ERROR, Clients, Closing, Phase};
+use crate::close_cause::CloseCause;
+use crate::failure;
+use crate::filter::Direction;
+use crate::hub::routing::{NoRoute, ServerAffinity};
+use crate::id::{ConnectionId, HubIndex, ServerConnectionId, Slot};
+use crate::turn::Turn;
+
+/// The kinds of data that a hub server names (`DataMessageType`).
+const HANDSHAKE_RESPONSE: i64 = 1;
+const CLOSE: i64 = 4;
+/// No Close message is longer: older servers do not say which message is one, so short ones are looked at.
+const LONGEST_CLOSE: usize = 4096;
+/// How a Close begins in JSON.
+const JSON_CLOSE: &[u8] = b"{\"type\":7";
+
+/// Bytes of a hub server for a client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerPayload<'a> {
+    pub(super) payload: &'a [u8],
+    /// What they are, if the server says so.
+    pub(super) data_type: Option<i64>,
+}
+
+/// Finds a hub server for a client whose handshake request came, and tells it of the client.
+pub(crate) fn route_client(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    slot: Slot,
+    protocol: HubProtocol,
+    request: &[u8],
+) {
+    let Phase::Handshaking { identity, .. } = clients[slot].phase() else {
+        return;
+    };
+    let servers = &clients.hub_of(slot).presence.servers;
+    let route = match servers.route(turn.here, ServerAffinity::of(&identity.claims)) {
+        Ok(route) => route,
+        Err(no_route) => {
+            let cause = match no_route {
+                NoRoute::NoServer => CloseCause::NoAvailableServerConnection,
+                NoRoute::NotTheRequired => CloseCause::ServerConnectionNotFound,
+            };
+            return clients.refuse(turn, slot, cause, failure::no_route(no_route).to_owned());
+        }
+    };
+    let deadline = turn.now + turn.settings.timeouts.handshake;
+    let is_congested = route.is_congested;
+    links.clients_of.entry(route.connection).or_default().insert(slot);
+    let link = ClientLink::new(route, protocol, request, deadline);
+    links.of_clients[slot.0 as usize] = Some(Box::new(link));
+    clients.register(turn, slot, protocol);
+    if is_congested {
+        clients.hold(turn, slot, Hold::Server);
+    }
+    to_server::open(links, clients, turn, slot, None);
+    clients.schedule(slot, deadline);
+}
+
+/// What a client says after its handshake request.
+#[inline]
+pub(crate) fn forward_from_client(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    slot: Slot,
+    bytes: &[u8],
+) {
+    let client = &mut clients[slot];
+    if client.has_unread() {
+        // Its messages were read one by one until now.
+        let unread = client.take_unread();
+        return forward_from_client(links, clients, turn, slot, &[&unread, bytes].concat());
+    }
+    let Some(link) = links.get_mut(slot) else {
+        return;
+    };
+    let said = match &link.moving {
+        // The rest of the message that is begun, and no more.
+        Some(_) => link.unfinished(bytes),
+        None => bytes.len(),
+    };
+    let (said, rest) = bytes.split_at(said);
+    if !rest.is_empty() {
+        client.add_unread(rest);
+    }
+    if said.is_empty() {
+        return;
+    }
+    let is_moving = link.moving.is_some();
+    to_server::forward(links, clients, turn, slot, said);
+    if is_moving {
+        moving::said_its_last(links, clients, turn, slot);
+    }
+}
+
+/// What a hub server says to its client.
+pub(super) fn forward_from_server(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    (hub, from): (HubIndex, ServerConnectionId),
+    to: ConnectionId,
+    said: ServerPayload<'_>,
+) {
+    let Some(slot) = client_of_server(links, clients, hub, from, to) else {
+        return;
+    };
+    match clients[slot].phase() {
+        Phase::Connecting { .. } => handshake_answered(links, clients, turn, slot, said.payload),
+        Phase::Open { .. } if said.data_type == Some(HANDSHAKE_RESPONSE) => {
+            // Of a server that it moved to, which answers the stored request.
+        }
+        Phase::Open { .. } => relay_to_client(links, clients, turn, slot, said),
+        Phase::Handshaking { .. } | Phase::Closed { .. } => {}
+    }
+    moving::go_on(links, clients, turn, slot);
+}
+
+/// A hub server ends its client.
+pub(super) fn server_closes(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    (hub, from): (HubIndex, ServerConnectionId),
+    client: ConnectionId,
+    error: Option<&str>,
+) {
+    let Some(slot) = client_of_server(links, clients, hub, from, client) else {
+        return;
+    };
+    let Some(link) = links.get_mut(slot) else {
+        return;
+    };
+    if std::mem::replace(&mut link.server_knows_end, true) {
+        // It has ended the client already, after what is held back.
+        return;
+    }
+    link.moving = None;
+    let error = error.map(str::to_owned);
+    let client = &mut clients[slot];
+    // Of one whose handshake is not answered nothing has been said that the end could overtake.
+    if client.is_open()
+        && let Some(held) = client.held_back_mut()
+    {
+        return held.push(HeldBack::End { error }, usize::MAX);
+    }
+    outgoing::end_by_server(links, clients, turn, slot, error);
+}
+
+/// The hub server answers a client's handshake, which is text in all protocols.
+fn handshake_answered(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, payload: &[u8]) {
+    let protocol = clients[slot].protocol();
+    let Some(link) = links.get_mut(slot) else {
+        return;
+    };
+    let mut bytes = std::mem::take(&mut link.partial);
+    bytes.extend_from_slice(payload);
+    let mut rest = &bytes[..];
+    let Some(answer) = framing::split_message(&mut rest) else {
+        if bytes.len() > handshake::LONGEST_REQUEST {
+            let error = CLOSED_WITH_ERROR.to_owned();
+            return clients.refuse(turn, slot, CloseCause::ClosedByAppServer, error);
+        }
+        link.partial = bytes;
+        return;
+    };
+    let frame = protocol.handshake_frame(&bytes[..answer.len() + 1]);
+    if handshake::is_refusal(answer) {
+        let detail = "the hub server refuses its handshake".to_owned();
+        return clients.end(turn, slot, CloseCause::HandshakeError, Some(frame), None, detail);
+    }
+    clients.let_in(turn, slot, frame);
+    if !rest.is_empty() {
+        // It is held back after what was sent before.
+        relay_to_client(links, clients, turn, slot, ServerPayload { payload: rest, data_type: None });
+    }
+    clients.release_hold(turn, slot, Hold::Admission);
+}
+
+/// Passes on what is whole of it; clients take whole messages only, and a send must not land inside one.
+fn relay_to_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, said: ServerPayload<'_>) {
+    let ServerPayload { payload, data_type } = said;
+    let limit = turn.settings.limits.server_message;
+    let protocol = clients[slot].protocol();
+    let Some(link) = links.get_mut(slot) else {
+        return;
+    };
+    link.calls.server_says(payload);
+    let followed = link.from_server.follow(payload);
+    let (whole, begun) = payload.split_at(followed.whole);
+    if whole.is_empty() && link.partial.len() + begun.len() > limit {
+        let detail =
+            format!("its hub server sent a message longer than the {limit} bytes of `server.limits.server-message`");
+        let closing = Closing::with_error(false, detail);
+        return clients.close(turn, slot, CloseCause::ClosedByAppServer, closing);
+    }
+    if whole.is_empty() {
+        return link.partial.extend_from_slice(begun);
+    }
+    let partial = std::mem::replace(&mut link.partial, begun.to_vec());
+    let messages = match partial.is_empty() {
+        true => Cow::Borrowed(whole),
+        false => Cow::Owned([&partial, whole].concat()),
+    };
+    if clients[slot].holds_back() || clients.hub_of(slot).filters.inspect(Direction::Outbound) {
+        return outgoing::filter_said(links, clients, turn, slot, &messages);
+    }
+    link.has_said_close |= match data_type {
+        Some(data_type) => data_type == CLOSE,
+        None => ends_with_close(protocol, &messages, followed.messages),
+    };
+    let frame = Frame::data(protocol.data_kind(), |out| out.extend_from_slice(&messages));
+    clients.send(turn, slot, frame);
+}
+
+/// The slot of a client that is on this shard and has this server connection.
+fn client_of_server(
+    links: &Links,
+    clients: &Clients,
+    hub: HubIndex,
+    server: ServerConnectionId,
+    id: ConnectionId,
+) -> Option<Slot> {
+    let slot = clients.find_in(hub, id)?;
+    (links.get(slot)?.route.connection == server).then_some(slot)
+}
+
+/// Whether the last of so many whole messages is a Close, as .NET writes one. Others are not decoded to find out.
+fn ends_with_close(protocol: HubProtocol, messages: &[u8], count: usize) -> bool {
+    if messages.len() > LONGEST_CLOSE {
+        return false;
+    }
+    if count == 1 && protocol == HubProtocol::Json && !messages.starts_with(JSON_CLOSE) {
+        // As a rule there is one, whose end need not be searched for again.
+        return false;
+    }
+    let (mut rest, mut last) = (messages, &[][..]);
+    while let Ok(Some(message)) = protocol.split_message(&mut rest) {
+        last = message;
+    }
+    let may_be = match protocol {
+        HubProtocol::Json => last.starts_with(JSON_CLOSE),
+        HubProtocol::MessagePack | HubProtocol::BlazorPack => last.get(1) == Some(&7),
+    };
+    may_be && matches!(protocol.parse(last), Ok(HubMessage::Close { .. }))
+}

@@ -1,0 +1,109 @@
+//! What clients say, on its way to their hub servers.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use hubgate_wire::service::{self, ConnectionData, Headers, OpenConnection, ServiceMessage, long_name};
+
+use super::Links;
+use super::servers::{protocol_extension, written};
+use crate::client::Clients;
+use crate::event::ConnectionFacts;
+use crate::id::{ConnectionId, ServerId, Slot};
+use crate::rates;
+use crate::turn::Turn;
+
+/// Hands over what a client says, as it is.
+#[inline]
+pub(super) fn forward(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8]) {
+    let Some(link) = links.get_mut(slot) else {
+        return;
+    };
+    let messages = link.from_client.follow(bytes).messages;
+    let hub = clients[slot].hub();
+    clients.hub_mut(hub).counters.messages_in += messages as u64;
+    rates::heard(clients, turn, slot, messages);
+    hand_over(links, clients, turn, slot, bytes);
+}
+
+/// What a client says, written for its hub server, if it has one.
+pub(crate) fn pass_on(
+    links: &mut Links,
+    clients: &Clients,
+    turn: &mut Turn<'_>,
+    slot: Slot,
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    if let Some(link) = links.get_mut(slot) {
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        if let Some(bytes) = link.hold_if_moving(bytes) {
+            hand_over(links, clients, turn, slot, &bytes);
+        }
+    }
+}
+
+/// Hands a client's bytes to its hub server.
+#[inline]
+pub(super) fn hand_over(links: &mut Links, clients: &Clients, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8]) {
+    let client = &clients[slot];
+    let Some(link) = links.get_mut(slot) else {
+        return;
+    };
+    link.has_spoken = true;
+    link.calls.client_says(bytes);
+    let to = link.route.connection;
+    links.pass(clients, turn, client.hub(), to, connection_data(client.id(), bytes));
+}
+
+/// Tells its hub server of a client, and gives it the handshake request. `from` is the server that it has moved from.
+pub(super) fn open(links: &Links, clients: &Clients, turn: &mut Turn<'_>, slot: Slot, from: Option<&ServerId>) {
+    let client = &clients[slot];
+    let (Some(facts), Some(link)) = (client.facts(), links.get(slot)) else {
+        return;
+    };
+    let names: Vec<(Cow<'_, str>, &str)> = facts.claims.iter().map(|(name, value)| (long_name(name), value)).collect();
+    let query = match &*facts.query {
+        "" => String::new(),
+        query => format!("?{query}"),
+    };
+    let id = client.id();
+    let open = OpenConnection {
+        connection_id: id.as_str(),
+        claims: names.iter().map(|(name, value)| (&**name, *value)).collect(),
+        headers: headers(facts, from),
+        query: &query,
+        extensions: protocol_extension(client.protocol().name()),
+    };
+    let mut messages = written(&ServiceMessage::OpenConnection(open));
+    messages.extend_from_slice(&connection_data(id, &link.handshake));
+    links.pass(clients, turn, client.hub(), link.route.connection, messages);
+}
+
+fn connection_data(id: ConnectionId, bytes: &[u8]) -> Vec<u8> {
+    let data = ConnectionData { connection_id: id.as_str(), payload: bytes, ..ConnectionData::default() };
+    let mut message = Vec::with_capacity(bytes.len() + 48);
+    service::write(&ServiceMessage::ConnectionData(data), &mut message);
+    message
+}
+
+/// The headers of a client's request as its hub server gets them: each name once, none that only the gateway may set, and the
+/// address that the gateway believes.
+fn headers<'a>(facts: &'a Arc<ConnectionFacts>, from: Option<&'a ServerId>) -> Headers<'a> {
+    let mut headers: Headers<'a> = Vec::new();
+    for (name, value) in facts.headers.iter() {
+        let is_ours = name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("asrs-"));
+        if is_ours || name.eq_ignore_ascii_case("x-forwarded-for") {
+            continue;
+        }
+        match headers.iter_mut().find(|(each, _)| each.eq_ignore_ascii_case(name)) {
+            Some((_, values)) => values.push(value),
+            None => headers.push((name, vec![value])),
+        }
+    }
+    headers.push(("X-Forwarded-For", vec![&facts.remote_address]));
+    if let Some(from) = from {
+        headers.push(("Asrs-Migrate-From", vec![from.as_str()]));
+    }
+    headers
+}

@@ -1,0 +1,121 @@
+//! What passes between shards.
+
+use bytes::Bytes;
+
+use crate::delivery::Action;
+use crate::event::{HubAnswer, HubQuestion};
+use crate::filter::Origin;
+use crate::id::{ConnectionId, ServerConnectionId, ServerId, ShardIndex};
+
+/// Shards other than the one that speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shards {
+    AllOthers,
+    One(ShardIndex),
+}
+
+/// What a shard does for another.
+#[derive(Debug, Clone)]
+pub enum Order {
+    /// What a sender asks of the hub. What is sent is encoded once for all shards.
+    Act(Action),
+    /// Between the shard of a client and that of a hub server.
+    Server(ServerOrder),
+    /// To be answered behind all that was ordered before.
+    Ask { question: HubQuestion, asker: ShardIndex, number: u32 },
+    /// The answer to question `number`.
+    Answer { number: u32, answer: HubAnswer },
+}
+
+/// What an order takes up in a queue beside what it carries, in bytes: its place, which doubles as the queue grows, and the
+/// headers of its allocations.
+const ORDER_OVERHEAD: usize = 2 * size_of::<Order>() + 64;
+
+impl Order {
+    /// What it takes up while it waits, about, in bytes.
+    pub fn cost(&self) -> usize {
+        let carried = match self {
+            Order::Act(action) => action.weight(),
+            Order::Server(order) => order.weight(),
+            Order::Ask { .. } => 0,
+            Order::Answer { answer: HubAnswer::Members(members), .. } => members.len() * 64,
+            Order::Answer { .. } => 0,
+        };
+        ORDER_OVERHEAD + carried
+    }
+}
+
+/// An order between a client and a hub server.
+#[derive(Debug, Clone)]
+pub enum ServerOrder {
+    /// Messages for a hub server, as they are on the wire.
+    Pass {
+        to: ServerConnectionId,
+        messages: Bytes,
+    },
+    /// A message for a server, over the connection that it asked on, or any other of its own.
+    PassToServer {
+        first: ServerConnectionId,
+        server: ServerId,
+        message: Bytes,
+    },
+    /// What a hub server says to its client. `data_type` is that of the message.
+    Says {
+        from: ServerConnectionId,
+        to: ConnectionId,
+        payload: Bytes,
+        data_type: Option<i64>,
+    },
+    /// A hub server ends its client.
+    Closes {
+        from: ServerConnectionId,
+        client: ConnectionId,
+        error: Option<Box<str>>,
+    },
+    Leaves {
+        server: ServerConnectionId,
+        leaving: Leaving,
+    },
+    Congested {
+        server: ServerConnectionId,
+        is_congested: bool,
+    },
+    /// The body of a hub server's call of a client, to be answered over `from`.
+    Invoke {
+        from: ServerConnectionId,
+        origin: Origin,
+        client: ConnectionId,
+        message: Bytes,
+    },
+    /// The body of the answer that a client's own hub server read.
+    Complete {
+        client: ConnectionId,
+        message: Bytes,
+    },
+}
+
+impl ServerOrder {
+    /// What it carries, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            ServerOrder::Pass { messages, .. } => messages.len(),
+            ServerOrder::PassToServer { message, .. }
+            | ServerOrder::Invoke { message, .. }
+            | ServerOrder::Complete { message, .. } => message.len(),
+            ServerOrder::Says { payload, .. } => payload.len(),
+            ServerOrder::Closes { error, .. } => error.as_ref().map_or(0, |error| error.len()),
+            ServerOrder::Leaves { .. } | ServerOrder::Congested { .. } => 0,
+        }
+    }
+}
+
+/// What becomes of the clients of a server connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// It stays for a while, but they are closed.
+    DropsClients,
+    /// It stays until they are with another server.
+    MovesClients,
+    /// It is gone. They are closed unless they can move.
+    Lost { moves: bool },
+}

@@ -1,0 +1,14 @@
+//! Why memberships are refused.
+
+use crate::id::PluginName;
+
+/// Why a user's membership of a group was not noted. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MembershipRefusal {
+    /// The user has as many memberships as a connection may be in groups.
+    UserFull,
+    /// The hub has as many as `server.limits.user-memberships` allows.
+    HubFull,
+    /// The plugin has half of what a hub may have, over all hubs.
+    PluginFull(PluginName),
+}

@@ -1,0 +1,102 @@
+//! What the parts of a shard need while they act on an input, and what they leave to each other.
+
+use std::sync::Arc;
+
+use crate::close_cause::CloseCause;
+use crate::delivery::Action;
+use crate::effect::Effect;
+use crate::event::{ConnectionFacts, HubQuestion};
+use crate::filter::Origin;
+use crate::id::{ConnectionId, HubIndex, HubName, ServerConnectionId, ShardIndex, Slot, Ticket};
+use crate::order::{Order, Shards};
+use crate::settings::Settings;
+use crate::time::Millis;
+
+/// One input's turn: when and where it is, what holds, and what comes of it.
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Millis,
+    pub(crate) here: ShardIndex,
+    /// How many shards the gateway has.
+    pub(crate) shards: u16,
+    pub(crate) settings: &'a Settings,
+    pub(crate) effects: &'a mut Vec<Effect>,
+    pub(crate) steps: &'a mut Vec<Step>,
+}
+
+/// What a part leaves to another one. The shard takes all steps in the order in which they were left, and those that a step
+/// leaves before what follows it.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Parse what is unread of a client, as far as it may be parsed now.
+    ReadClient(Slot),
+    /// The same for a hub server.
+    ReadServer(ServerConnectionId),
+    /// Send a client what was held back for it.
+    ReleaseHeld(Slot, ConnectionId),
+    /// Meet the deadlines of a client.
+    CheckDeadlines(Slot, ConnectionId),
+    /// A client is closed, and out of all indexes: whoever answers it is told.
+    Departed(Box<Departure>),
+    /// The slot of a client is free if nothing is left to be done for it.
+    ForgetIfOver(Slot),
+    /// Do what a sender asks of a hub, after the hub's filters.
+    Submit { hub: HubIndex, origin: Origin, actions: Vec<Action>, after: AfterSend },
+    /// What a hub server sent has left.
+    SendingEnded(ServerConnectionId),
+    /// The event of a client that is closed is over: others like it may have their turn.
+    NextDepartedCall(Slot),
+    /// The actions of upstream's answer are done: the client's call is completed.
+    CompleteCall(Slot),
+    /// The gateway stops: hub servers are told, and end once their hubs have no clients left.
+    DrainServers,
+    /// Ask for a hub server, and ack it when all who are asked have answered.
+    Ask { server: ServerConnectionId, ack_id: i64, asked: Asked, question: HubQuestion },
+}
+
+/// What happens when all is done that a sender asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum AfterSend {
+    /// The hub server's next messages are read.
+    ResumeServer(ServerConnectionId),
+    /// The client's call is completed.
+    CompleteCall(Slot),
+    /// Whoever waits for it is told.
+    Answer(Ticket),
+}
+
+/// Whom a question is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    All,
+    /// The shard of one connection.
+    One(ShardIndex),
+}
+
+/// A client that others have seen, and that is closed.
+#[derive(Debug)]
+pub(crate) struct Departure {
+    pub(crate) slot: Slot,
+    pub(crate) facts: Arc<ConnectionFacts>,
+    pub(crate) cause: CloseCause,
+    /// For whoever answers it; none of a normal end.
+    pub(crate) reason: Option<String>,
+}
+
+impl Turn<'_> {
+    /// Wants something done.
+    #[inline]
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Leaves something to another part.
+    #[inline]
+    pub(crate) fn then(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    /// Hands an order to other shards.
+    pub(crate) fn forward(&mut self, to: Shards, hub: &HubName, order: Order) {
+        self.effects.push(Effect::Forward { to, hub: hub.clone(), order });
+    }
+}

@@ -1,0 +1,425 @@
+//! Clients that the gateway itself answers: their messages, and the events that go to upstream for them.
+//!
+//! Source: Azure SignalR Service, "Upstream endpoints".
+
+mod calls;
+
+use std::sync::Arc;
+
+use hubgate_wire::payload::Payload;
+use hubgate_wire::signalr::handshake;
+use hubgate_wire::signalr::{CompletionOutcome, HubMessage, Invocation};
+
+use calls::{CALL_OVERHEAD, CallQueue, DepartedCalls, Excess, Running, WaitingCall};
+
+use crate::client::read_holds::Hold;
+use crate::client::{Clients, Closing, actions};
+use crate::close_cause::CloseCause;
+use crate::delivery::Target;
+use crate::effect::Effect;
+use crate::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
+use crate::failure;
+use crate::filter::{Direction, Inspected, InspectionNumber, LaneKind, Origin, Subject, Verdict};
+use crate::gate::Lane;
+use crate::id::{METHOD_TOO_LONG, Slot, is_short_enough};
+use crate::mode::ClientKind;
+use crate::settings::Handler;
+use crate::turn::{AfterSend, Departure, Step, Turn};
+
+const CONNECTIONS: &str = "connections";
+const MESSAGES: &str = "messages";
+
+/// The events of a shard's clients on their way to upstream.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    /// By slot.
+    calls: Vec<CallQueue>,
+    departed: DepartedCalls,
+    /// Answers to calls whose actions are being done.
+    completing: Vec<(Slot, Completing)>,
+    /// Completions that filters look at. The client's next call waits meanwhile.
+    lane: Lane<(Slot, Completing)>,
+}
+
+/// A call of a client that upstream has answered.
+#[derive(Debug)]
+struct Completing {
+    running: Running,
+    origin: Origin,
+    result: Result<Option<Payload>, UpstreamFailure>,
+}
+
+impl Completing {
+    /// The completion, if upstream says what is in it; none of a failure, which the gateway puts into words.
+    fn message(&self) -> Option<HubMessage<'_>> {
+        let Running::Invocation { id: Some(id), .. } = &self.running else {
+            return None;
+        };
+        let outcome = match &self.result {
+            Ok(None) => CompletionOutcome::Void,
+            Ok(Some(result)) => CompletionOutcome::Result(result.borrow()),
+            Err(UpstreamFailure::Rejected(error)) => CompletionOutcome::Error(error.into()),
+            Err(_) => return None,
+        };
+        Some(HubMessage::Completion { headers: Vec::new(), invocation_id: (&**id).into(), outcome })
+    }
+}
+
+impl Upstream {
+    pub(crate) fn new() -> Upstream {
+        Upstream {
+            calls: Vec::new(),
+            departed: DepartedCalls::default(),
+            completing: Vec::new(),
+            lane: Lane::new(LaneKind::Completions),
+        }
+    }
+
+    /// A client's transport is open.
+    pub(crate) fn opened(&mut self, slot: Slot) {
+        if self.calls.len() <= slot.0 as usize {
+            self.calls.resize_with(slot.0 as usize + 1, CallQueue::default);
+        }
+        self.calls[slot.0 as usize] = CallQueue::default();
+    }
+
+    fn calls(&mut self, slot: Slot) -> &mut CallQueue {
+        &mut self.calls[slot.0 as usize]
+    }
+
+    /// Whether nothing of a client runs and nothing waits.
+    pub(crate) fn is_over(&self, slot: Slot) -> bool {
+        self.calls[slot.0 as usize].is_over()
+    }
+
+    /// A hub message of an open client.
+    pub(crate) fn hub_message(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        message: HubMessage<'_>,
+    ) {
+        match message {
+            HubMessage::Invocation(invocation) => self.invocation(clients, turn, slot, invocation),
+            HubMessage::StreamInvocation(invocation) => {
+                let error = failure::streams_are_not_supported(&invocation.target);
+                clients.complete_with_error(turn, slot, invocation.invocation_id.as_deref(), &error);
+            }
+            HubMessage::Unbindable(call) => {
+                clients.complete_with_error(turn, slot, call.invocation_id.as_deref(), &call.error);
+            }
+            HubMessage::Close { .. } => {
+                let closing = Closing { error: None, allow_reconnect: false, detail: String::new() };
+                clients.close(turn, slot, CloseCause::Normal, closing);
+            }
+            // A ping needs no answer, and nothing that is left is about a call that the gateway made.
+            HubMessage::Ping
+            | HubMessage::StreamItem { .. }
+            | HubMessage::Completion { .. }
+            | HubMessage::CancelInvocation { .. }
+            | HubMessage::Ack { .. }
+            | HubMessage::Sequence { .. }
+            | HubMessage::Unknown { .. } => {}
+        }
+    }
+
+    fn invocation(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, invocation: Invocation<'_>) {
+        let handler = match find_handler(clients, turn, slot, &invocation) {
+            Ok(handler) => handler,
+            Err(error) => {
+                return clients.complete_with_error(turn, slot, invocation.invocation_id.as_deref(), &error);
+            }
+        };
+        let id: Option<Arc<str>> = invocation.invocation_id.as_deref().map(Arc::from);
+        let call = WaitingCall {
+            handler,
+            bytes: held_bytes(&invocation),
+            running: Running::Invocation { id: id.clone(), target: invocation.target.clone().into_owned() },
+            event: UpstreamEvent::Invocation {
+                invocation_id: id,
+                target: invocation.target.into_owned(),
+                arguments: invocation.arguments.to_payload(),
+                headers: invocation.headers.iter().map(|(name, value)| (name, value)).collect(),
+            },
+        };
+        self.call(clients, turn, slot, call);
+        let limits = &turn.settings.limits;
+        let calls = self.calls(slot);
+        if calls.len() >= limits.queued_calls || calls.bytes() >= limits.queued_bytes {
+            clients.hold(turn, slot, Hold::Calls);
+        }
+    }
+
+    /// Asks upstream whether a client may come, if any item wants to know.
+    pub(crate) fn call_connected(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
+        let settings = turn.settings;
+        match settings.route(&clients.hub_of(slot).name, CONNECTIONS, "connected").cloned() {
+            Some(handler) => {
+                if let Handler::Webhook(_) = handler {
+                    // The client is in before a webhook hears of it, but says nothing until the webhook has answered.
+                    let frame = clients[slot].protocol().handshake_frame(handshake::ACCEPTED);
+                    clients.let_in(turn, slot, frame);
+                    clients.hold(turn, slot, Hold::Admission);
+                }
+                let event = UpstreamEvent::Connected;
+                let call = WaitingCall { handler, event, running: Running::Connected, bytes: 0 };
+                self.call(clients, turn, slot, call);
+            }
+            None => clients.accept(turn, slot),
+        }
+    }
+
+    /// A client is closed: upstream is told, after all of its events that wait. These share the bound of all that have left.
+    pub(crate) fn departed(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        departure: Departure,
+        is_linked: bool,
+    ) {
+        let Departure { slot, facts, cause, reason } = departure;
+        // A client that upstream rejected was never connected: it gets no `disconnected`.
+        let was_connected = !is_linked && cause != CloseCause::InvokeUpstreamFailed;
+        if was_connected && clients[slot].kind() == ClientKind::Serverless {
+            self.call_disconnected(turn, slot, &facts, reason);
+        }
+        self.departed.enter(slot, &self.calls[slot.0 as usize]);
+        while let Excess::DropOneOf(largest) = self.departed.excess(turn.settings.limits.departed_bytes) {
+            let is_first = self.departed.drop_newest(largest, &mut self.calls[largest.0 as usize]);
+            let hub = clients.hub_mut(clients[largest].hub());
+            hub.counters.calls_dropped += 1;
+            if is_first {
+                turn.effect(Effect::CallsDropped { hub: hub.name.clone() });
+            }
+        }
+        if cause == CloseCause::InvokeUpstreamFailed {
+            // Nothing else that waits reaches upstream either.
+            self.departed.drop_all(slot, &mut self.calls[slot.0 as usize]);
+        }
+    }
+
+    fn call_disconnected(
+        &mut self,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        facts: &Arc<ConnectionFacts>,
+        reason: Option<String>,
+    ) {
+        let Some(handler) = turn.settings.route(&facts.hub, CONNECTIONS, "disconnected").cloned() else {
+            return;
+        };
+        let event = UpstreamEvent::Disconnected { reason };
+        let call = WaitingCall { handler, event, running: Running::Disconnected, bytes: 0 };
+        match self.calls(slot).running {
+            Some(_) => self.calls(slot).push(call),
+            None => self.start(turn, slot, facts.clone(), call),
+        }
+    }
+
+    /// What came of a client's call, whether the client is still there or not.
+    pub(crate) fn answered(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, answer: UpstreamAnswer) {
+        let Some((running, handler)) = &mut self.calls(slot).running else {
+            return;
+        };
+        // Until all is done that the answer asks for, the client's next events wait.
+        let running = std::mem::replace(running, Running::Answered);
+        let hub = clients[slot].hub();
+        if clients.hub(hub).filters.inspect(Direction::Outbound) {
+            let origin = Origin::from(handler.clone());
+            self.completing.push((slot, Completing { running, origin: origin.clone(), result: answer.result }));
+            let after = AfterSend::CompleteCall(slot);
+            return turn.then(Step::Submit { hub, origin, actions: answer.actions, after });
+        }
+        actions::act_all(clients, turn, hub, answer.actions);
+        self.answer_client(clients, turn, slot, running, answer.result);
+        self.next_call(clients, turn, slot);
+    }
+
+    fn answer_client(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        running: Running,
+        result: Result<Option<Payload>, UpstreamFailure>,
+    ) {
+        match running {
+            Running::Connected => self.connected_answered(clients, turn, slot, result.err()),
+            Running::Invocation { id: Some(id), target } => match result {
+                Ok(result) => {
+                    let frame = clients[slot].protocol().result_frame(&id, result.as_ref().map(Payload::borrow));
+                    clients.send(turn, slot, frame);
+                }
+                Err(failure) => {
+                    let error = failure::completion(&target, failure, turn.settings.detailed_errors);
+                    clients.complete_with_error(turn, slot, Some(&id), &error);
+                }
+            },
+            Running::Invocation { id: None, .. } | Running::Disconnected | Running::Answered => {}
+        }
+    }
+
+    /// The actions of an answer are done: completes the client's call, if the hub's filters let the answer pass.
+    pub(crate) fn complete(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
+        let Some(index) = self.completing.iter().position(|(each, _)| *each == slot) else {
+            return;
+        };
+        let (_, completing) = self.completing.swap_remove(index);
+        let (client, hub) = (&clients[slot], clients.hub_of(slot));
+        if let Some(completion) = completing.message()
+            && !client.is_closed()
+            && let Some(seen) = hub.filters.to_filter_message(Direction::Outbound, &completion)
+        {
+            let (to, origin) = (vec![Target::Connection(client.id())], completing.origin.clone());
+            let subject = Subject::Delivery { hub: hub.name.clone(), to, origin };
+            return self.lane.inspect(turn, hub.filters.clone(), subject, seen, (slot, completing));
+        }
+        self.answer_client(clients, turn, slot, completing.running, completing.result);
+        self.next_call(clients, turn, slot);
+    }
+
+    /// A hub's filters have looked at a completion.
+    pub(crate) fn inspected(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        number: InspectionNumber,
+        inspected: Inspected,
+    ) {
+        let Some((slot, completing)) = self.lane.take(number) else {
+            return;
+        };
+        let (hub, protocol) = (clients[slot].hub(), clients[slot].protocol());
+        actions::act_all(clients, turn, hub, inspected.actions);
+        match inspected.verdict {
+            Verdict::Pass => self.answer_client(clients, turn, slot, completing.running, completing.result),
+            Verdict::Replace(replacement) => {
+                if let Some(completion) = completing.message() {
+                    let frame = protocol.frame(&replacement.put_into(completion));
+                    clients.send(turn, slot, frame);
+                }
+            }
+            Verdict::Refuse(refusal) => {
+                if let Running::Invocation { id, .. } = completing.running {
+                    let error = failure::refused(None, refusal, turn.settings.detailed_errors);
+                    clients.complete_with_error(turn, slot, id.as_deref(), &error);
+                }
+            }
+            Verdict::Close(reason) => clients.close_by_filter(turn, slot, reason),
+        }
+        self.next_call(clients, turn, slot);
+    }
+
+    fn connected_answered(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        failure: Option<UpstreamFailure>,
+    ) {
+        let is_in = clients[slot].is_open();
+        let Some(failure) = failure else {
+            return match is_in {
+                true => clients.release_hold(turn, slot, Hold::Admission),
+                false => clients.accept(turn, slot),
+            };
+        };
+        let allow_reconnect = failure.may_pass();
+        let error = match is_in {
+            true => failure::connected_late(&failure).to_owned(),
+            false => failure::connected(failure, turn.settings.detailed_errors),
+        };
+        let closing = Closing { detail: error.clone(), error: Some(error), allow_reconnect };
+        if clients[slot].is_closed() {
+            // Upstream never accepted it: its queued events are dropped, `disconnected` too.
+            return self.departed.drop_all(slot, &mut self.calls[slot.0 as usize]);
+        }
+        clients.close(turn, slot, CloseCause::InvokeUpstreamFailed, closing);
+    }
+
+    /// Hands a call over, or lets it wait while another one of the client's runs.
+    fn call(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot, call: WaitingCall) {
+        let calls = self.calls(slot);
+        match calls.running {
+            Some(_) => calls.push(call),
+            None => self.start(turn, slot, facts_of(clients, slot), call),
+        }
+    }
+
+    fn start(&mut self, turn: &mut Turn<'_>, slot: Slot, client: Arc<ConnectionFacts>, call: WaitingCall) {
+        self.calls(slot).running = Some((call.running, call.handler.clone()));
+        turn.effect(Effect::Call { slot, handler: call.handler, client, event: call.event });
+    }
+
+    /// The event that upstream was busy with is over.
+    fn next_call(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
+        if clients[slot].is_closed() {
+            // It may have been closed just now: its end is told first.
+            return turn.then(Step::NextDepartedCall(slot));
+        }
+        self.calls(slot).running = None;
+        if let Some(call) = self.calls(slot).pop() {
+            self.start(turn, slot, facts_of(clients, slot), call);
+        }
+        let limits = &turn.settings.limits;
+        let calls = self.calls(slot);
+        let few = calls.len() <= limits.queued_calls / 2 && calls.bytes() <= limits.queued_bytes / 2;
+        if few && clients[slot].has_hold(Hold::Calls) {
+            clients.release_hold(turn, slot, Hold::Calls);
+        }
+    }
+
+    /// The running event of a client that has left is over: other such clients may have their turn before its next one.
+    pub(crate) fn next_departed_call(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot) {
+        let calls = &mut self.calls[slot.0 as usize];
+        calls.running = None;
+        self.departed.ended(slot, calls);
+        if !calls.waits_for_turn() {
+            self.start_departed(clients, turn, slot);
+        }
+        while let Some(next) = self.departed.next_turn(turn.settings.limits.departed_calls) {
+            self.start_departed(clients, turn, next);
+        }
+    }
+
+    fn start_departed(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot) {
+        let calls = &mut self.calls[slot.0 as usize];
+        if let Some(call) = self.departed.take(slot, calls, turn.settings.limits.departed_bytes) {
+            self.start(turn, slot, facts_of(clients, slot), call);
+        }
+        turn.then(Step::ForgetIfOver(slot));
+    }
+}
+
+fn facts_of(clients: &Clients, slot: Slot) -> Arc<ConnectionFacts> {
+    clients[slot].facts().expect("events come from clients whose handshake was read").clone()
+}
+
+/// Who answers a call, or why nobody does.
+fn find_handler(
+    clients: &Clients,
+    turn: &Turn<'_>,
+    slot: Slot,
+    invocation: &Invocation<'_>,
+) -> Result<Handler, String> {
+    if !invocation.stream_ids.is_empty() {
+        return Err(failure::streams_are_not_supported(&invocation.target));
+    }
+    if !is_short_enough(&invocation.target) {
+        return Err(METHOD_TOO_LONG.to_owned());
+    }
+    if clients[slot].kind() == ClientKind::Unserved {
+        return Err(failure::no_server_for_calls(&invocation.target));
+    }
+    let handler = turn.settings.route(&clients.hub_of(slot).name, MESSAGES, &invocation.target);
+    handler.cloned().ok_or_else(|| failure::nobody_answers(&invocation.target))
+}
+
+/// What a call holds while it waits, in bytes.
+fn held_bytes(call: &Invocation<'_>) -> usize {
+    let headers: usize = call.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let id = call.invocation_id.as_ref().map_or(0, |id| id.len());
+    // The target is kept for the handler and for the text of an error.
+    CALL_OVERHEAD + call.arguments.len() + 2 * call.target.len() + id + headers
+}
