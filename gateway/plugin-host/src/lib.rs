@@ -25,7 +25,8 @@
 //! | `log`, `printable`, `limits` | what plugins write, and may use |
 //! | `metrics`, `collector` | what is counted, and told to a registry |
 //! | `offload` | long work of host calls, done while the shard goes on |
-//! | `regular_file`, `worker` | files and threads that nobody waits for without a bound |
+//! | `regular_file`, `file_stamp` | files that nobody waits for without a bound, and what tells that they have changed |
+//! | `worker` | threads that nobody waits for without a bound |
 
 mod bindings;
 mod breaker;
@@ -36,6 +37,7 @@ mod component;
 mod convert;
 mod digest;
 mod engine;
+mod file_stamp;
 mod health;
 mod host;
 mod inspect;
@@ -69,6 +71,7 @@ mod watch;
 mod worker;
 
 pub use compiler::{Compilation, compile_here};
+pub use file_stamp::FileStamp;
 pub use host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
 pub use inspect::{PluginReport, inspect, try_plugin};
 pub use journal::{Journal, ReplayError};

@@ -1,13 +1,12 @@
 //! Follows the configuration while the gateway runs.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
 use hubgate_net::{Change, Panicked, on_a_thread};
-use hubgate_plugin_host::PluginHost;
+use hubgate_plugin_host::{FileStamp, PluginHost};
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -123,21 +122,7 @@ impl Reload {
     }
 }
 
-/// What changes with a file, also when another one takes its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    modified: (i64, i64),
-    length: u64,
-}
-
 /// Of each file; `None` for one that is not there.
-fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
-    let stamp = |file: &PathBuf| {
-        let metadata = std::fs::metadata(file).ok()?;
-        let modified = (metadata.mtime(), metadata.mtime_nsec());
-        Some(Stamp { device: metadata.dev(), inode: metadata.ino(), modified, length: metadata.len() })
-    };
-    files.iter().map(stamp).collect()
+fn stamps(files: &[PathBuf]) -> Vec<Option<FileStamp>> {
+    files.iter().map(|file| FileStamp::at(file)).collect()
 }

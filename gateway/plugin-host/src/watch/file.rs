@@ -1,14 +1,13 @@
 //! A plugin's file: what was seen of it, and when it is tried again.
 
-use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::component::Loader;
 use crate::digest::Digest;
+use crate::file_stamp::FileStamp;
 use crate::limits::MAX_COMPONENT_BYTES;
 use crate::load_error::LoadError;
 use crate::plugin::Plugin;
@@ -16,8 +15,6 @@ use crate::regular_file::{FileError, RegularFile};
 use crate::settings::PluginSource;
 use crate::version::Loaded;
 
-/// A file changed less long ago than this may change again without its times telling: clocks of file systems are coarse.
-const SETTLED: Duration = Duration::from_secs(2);
 /// After how long a file is tried again that could not be loaded for want of something of the machine's; twice as long each time.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(300);
@@ -33,7 +30,7 @@ pub(super) struct WatchedFile {
 /// What was seen of a file, so that the same is not tried twice.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
-    Content { identity: Identity, settled: bool, digest: Digest },
+    Content { stamp: FileStamp, settled: bool, digest: Digest },
     TooLarge,
     NotRegular,
     Unreadable(io::ErrorKind),
@@ -44,34 +41,6 @@ enum Seen {
 struct Retry {
     at: Instant,
     pause: Duration,
-}
-
-/// What changes whenever a file does, unless it does so twice within a tick of the file system's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Identity {
-    fn of(metadata: &Metadata) -> Identity {
-        Identity {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// Has it been the same for so long that a change would show?
-    fn is_settled(&self) -> bool {
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs() as i64;
-        now.saturating_sub(self.changed.0.max(self.modified.0)) > SETTLED.as_secs() as i64
-    }
 }
 
 /// What came of a look at a file.
@@ -118,9 +87,9 @@ impl WatchedFile {
         self.plugin.record();
         self.plugin.prepare_version_before(loader);
         let is_retry_due = self.retry_in(Instant::now()).is_some_and(|left| left.is_zero());
-        if let Some(Seen::Content { identity, settled: true, .. }) = &self.seen
+        if let Some(Seen::Content { stamp, settled: true, .. }) = &self.seen
             && !is_retry_due
-            && self.is_unchanged_since(identity)
+            && self.is_unchanged_since(stamp)
         {
             return;
         }
@@ -162,12 +131,12 @@ impl WatchedFile {
                 return bad(Seen::Unreadable(error.kind()), format!("it cannot be read: {error}"));
             }
         };
-        let (identity, digest) = (Identity::of(&file.metadata), Digest::of(&file.bytes));
-        let seen = Seen::Content { identity, settled: identity.is_settled(), digest };
+        let (stamp, digest) = (FileStamp::of(&file.metadata), Digest::of(&file.bytes));
+        let seen = Seen::Content { stamp, settled: stamp.is_settled(), digest };
         let is_known = match &self.seen {
             // What was not the file's fault is worth another try when it is written again, too.
-            Some(Seen::Content { digest: seen, identity: before, .. }) => {
-                *seen == digest && !is_retry_due && (self.retry.is_none() || *before == identity)
+            Some(Seen::Content { digest: seen, stamp: before, .. }) => {
+                *seen == digest && !is_retry_due && (self.retry.is_none() || *before == stamp)
             }
             Some(Seen::TooLarge | Seen::NotRegular | Seen::Unreadable(_)) => false,
             None => self.plugin.bad_at_start == Some(digest),
@@ -175,12 +144,12 @@ impl WatchedFile {
         self.plugin.file_has(digest);
         let outcome = if is_known {
             Outcome::SameAsBefore
-        } else if self.plugin.rolled_back() == Some(digest) {
+        } else if self.plugin.versions().rolled_back == Some(digest) {
             Outcome::Bad("it was rolled back, and is refused until the file changes".to_owned())
-        } else if self.plugin.serves(digest) {
+        } else if self.plugin.versions().serves(digest) {
             Outcome::SameAsServing
         } else {
-            let is_outdated = || !self.is_unchanged_since(&identity);
+            let is_outdated = || !self.is_unchanged_since(&stamp);
             match loader.load(&file.bytes, &self.plugin.surroundings, &is_outdated) {
                 Ok(loaded) => Outcome::New(Box::new(loaded)),
                 Err(LoadError::Cancelled) => Outcome::Outdated,
@@ -192,8 +161,8 @@ impl WatchedFile {
     }
 
     /// A file that is away for the moment has not changed.
-    fn is_unchanged_since(&self, identity: &Identity) -> bool {
-        fs::metadata(&self.path).map_or(true, |metadata| Identity::of(&metadata) == *identity)
+    fn is_unchanged_since(&self, stamp: &FileStamp) -> bool {
+        FileStamp::at(&self.path).is_none_or(|now| now == *stamp)
     }
 
     fn try_again_later(&mut self, reason: &str, repeated: bool) {
