@@ -19,7 +19,7 @@ use crate::kept_components::KeptComponents;
 use crate::metrics::{CallCounters, CallTotals, Outcome, SwapCounters};
 use crate::settings::PluginSource;
 use crate::version::{Loaded, Version};
-use crate::versions::{Admission, Before, History, PluginError, RollbackError, Versions};
+use crate::versions::{Admission, PluginError, Previous, RollbackError, SwapPoint, Versions};
 
 /// The plugins as they are now; replaced as a whole.
 pub(crate) type PluginList = ArcSwap<Vec<Arc<Plugin>>>;
@@ -28,10 +28,7 @@ pub(crate) type PluginList = ArcSwap<Vec<Arc<Plugin>>>;
 pub(crate) struct Plugin {
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) swaps: Arc<SwapCounters>,
-    /// Of the version that serves; both, as long as none does: what passes through a filter that cannot serve is up to its
-    /// `on-error`.
-    pub(crate) halves: Arc<Halves>,
-    versions: Versions,
+    versions: SwapPoint,
     health: Health,
     /// Of what the file had at the start and that does not serve.
     pub(crate) bad_at_start: Option<Digest>,
@@ -120,27 +117,35 @@ impl Plugin {
         beginning: Beginning,
         before: Option<&Plugin>,
     ) -> Plugin {
-        let (loaded, bad_file, component) = match beginning {
-            Beginning::Component(loaded, component) => (Some(loaded), None, Some(component)),
-            Beginning::Embedded(loaded) => (Some(loaded), None, None),
-            Beginning::LastGood(loaded, bad_file) => (Some(loaded), Some(bad_file), None),
-            Beginning::Refused(bad_file) => (None, Some(bad_file), None),
+        let mut versions =
+            Versions { generation: before.map_or(0, |before| before.versions().generation), ..Versions::default() };
+        let error = |bad_file: &BadFile| PluginError::now(bad_file.reason.clone());
+        let (admission, bad_file, component) = match beginning {
+            Beginning::Component(loaded, component) => (Some(Admission::New(loaded)), None, Some(component)),
+            Beginning::Embedded(loaded) => (Some(Admission::New(loaded)), None, None),
+            Beginning::LastGood(loaded, bad_file) => {
+                (Some(Admission::LastGood(loaded, error(&bad_file))), Some(bad_file), None)
+            }
+            Beginning::Refused(bad_file) => {
+                versions.last_error = Some(error(&bad_file));
+                (None, Some(bad_file), None)
+            }
         };
-        let record = kept.record(surroundings.name());
-        let is_rolled_back = bad_file.as_ref().is_some_and(|bad_file| bad_file.is_rolled_back);
-        let present = loaded.as_ref().map(|loaded| loaded.digest);
-        let served = [record.serving, record.before].into_iter().flatten().find(|digest| Some(*digest) != present);
-        let history = History {
-            generation: before.map_or(0, |before| before.versions.history().generation),
-            last_error: bad_file.as_ref().map(|bad_file| PluginError::now(bad_file.reason.clone())),
-            before: served.filter(|_| !is_rolled_back).map(Before::Kept),
-            rolled_back: bad_file.as_ref().filter(|_| is_rolled_back).and_then(|bad_file| bad_file.digest),
-        };
+        // What is new, or was good, is admitted whatever came before.
+        let admitted = admission.and_then(|admission| versions.admit(admission).ok());
+        match &bad_file {
+            Some(bad_file) if bad_file.is_rolled_back => versions.rolled_back = bad_file.digest,
+            Some(_) | None => {
+                let record = kept.record(surroundings.name());
+                let present = admitted.map(|version| version.digest);
+                let served = [record.serving, record.before].into_iter().flatten();
+                versions.previous = served.map(Previous::Kept).find(|served| Some(served.digest()) != present);
+            }
+        }
         let plugin = Plugin {
             swaps: before.map(|before| before.swaps.clone()).unwrap_or_default(),
-            // Its own: until the shards have followed, `before` serves.
-            halves: Arc::default(),
-            versions: Versions::new(loaded, history),
+            // With halves of its own: until the shards have followed, `before` serves.
+            versions: SwapPoint::new(versions),
             health: Health::new(surroundings.settings.rollback.clone()),
             surroundings,
             bad_at_start: bad_file.as_ref().and_then(|bad_file| bad_file.digest),
@@ -150,7 +155,6 @@ impl Plugin {
             watcher: OnceLock::new(),
             counters: Mutex::new(before.map(|before| before.counters().clone()).unwrap_or_default()),
         };
-        plugin.tell_halves();
         if let Some(component) = component {
             plugin.keep(Some(&component));
         }
@@ -164,34 +168,26 @@ impl Plugin {
         self.surroundings.name()
     }
 
-    /// The version that serves. Calls keep the one they began with.
-    pub(crate) fn version(&self) -> arc_swap::Guard<Option<Arc<Version>>> {
-        self.versions.serving()
+    /// The versions as they are now. Calls keep the one they began with.
+    pub(crate) fn versions(&self) -> arc_swap::Guard<Arc<Versions>> {
+        self.versions.present()
     }
 
-    /// Whether this component serves.
-    pub(crate) fn serves(&self, digest: Digest) -> bool {
-        self.version().as_ref().is_some_and(|version| version.digest == digest)
-    }
-
-    /// The component that was rolled back, as long as the plugin's file has it.
-    pub(crate) fn rolled_back(&self) -> Option<Digest> {
-        self.versions.history().rolled_back
+    /// Which halves of a filter the plugin has, now and after each swap.
+    pub(crate) fn halves(&self) -> &Arc<Halves> {
+        self.versions.halves()
     }
 
     /// Lets a new version, made of `component`, serve from the next call on. Only the watcher's thread swaps.
     pub(crate) fn swap(&self, loaded: Loaded, component: &[u8]) {
-        let before = self.versions.history().generation;
-        let was_bad = self.health.is_bad(before, Instant::now()).is_some();
+        let was_bad = self.health.is_bad(self.versions().generation, Instant::now()).is_some();
         // What is new is admitted whatever came before.
-        let Ok(version) = self.versions.admit(Admission::New(loaded), None) else { return };
+        let Ok(version) = self.admit(Admission::New(loaded)) else { return };
         if was_bad {
             self.health.spare(version.generation);
         }
         let (plugin, generation) = (self.name(), version.generation);
         tracing::info!(%plugin, generation, digest = %version.digest, "the plugin was swapped");
-        self.breakers().close();
-        self.tell_halves();
         self.swaps.swapped.fetch_add(1, Ordering::Relaxed);
         self.keep(Some(component));
     }
@@ -214,7 +210,7 @@ impl Plugin {
         (caller, passages): (Caller<'_>, Passages),
         now: Instant,
     ) {
-        if self.version().as_ref().is_none_or(|version| version.generation != generation) {
+        if self.versions().serving.as_ref().is_none_or(|version| version.generation != generation) {
             return;
         }
         let (plugin, breakers, hub) = (self.name(), self.breakers(), caller.hub);
@@ -251,17 +247,22 @@ impl Plugin {
         Ok(())
     }
 
+    /// Lets a version serve from the next call on: all calls are tried again.
+    fn admit(&self, admission: Admission) -> Result<Arc<Version>, RollbackError> {
+        let version = self.versions.change(|versions| versions.admit(admission))?;
+        self.breakers().close();
+        Ok(version)
+    }
+
     fn bring_back(&self, why: &str, of_generation: Option<u64>) -> Result<(), RollbackError> {
-        let Some(digest) = self.version().as_ref().map(|version| version.digest) else {
+        let Some(digest) = self.versions().serving.as_ref().map(|version| version.digest) else {
             return Err(RollbackError::NoVersionBefore);
         };
         let reason = format!("{}{digest} was rolled back: {why}; it is refused until the file changes", self.file());
         let error = PluginError::now(reason.clone());
-        let version = self.versions.admit(Admission::Before { of_generation }, Some(error))?;
+        let version = self.admit(Admission::Previous { of_generation, error })?;
         let (plugin, generation) = (self.name(), version.generation);
         tracing::error!(%plugin, generation, digest = %version.digest, reason, "the plugin was rolled back");
-        self.breakers().close();
-        self.tell_halves();
         self.swaps.rolled_back.fetch_add(1, Ordering::Relaxed);
         self.is_unrecorded.store(true, Ordering::SeqCst);
         if let Some(watcher) = self.watcher.get() {
@@ -273,38 +274,36 @@ impl Plugin {
 
     /// Loads the version before, if it is only kept: so that it can be brought back at once.
     pub(crate) fn prepare_version_before(&self, loader: &Loader) {
-        let Some(Before::Kept(digest)) = self.versions.history().before.clone() else { return };
+        let Some(Previous::Kept(digest)) = self.versions().previous else { return };
         let component = self.kept.component(digest);
         let loaded = component.map(|component| loader.link(&component, &self.surroundings, &|| false));
         let ready = match loaded {
-            Some(Ok(loaded)) => Some(Before::Ready(digest, Arc::new(loaded.exports))),
+            Some(Ok(loaded)) => Some(Previous::Ready(digest, Arc::new(loaded.exports))),
             Some(Err(error)) => {
                 tracing::warn!(plugin = %self.name(), %digest, %error, "the version before cannot be brought back");
                 None
             }
             None => None,
         };
-        let mut history = self.versions.history();
-        if matches!(history.before, Some(Before::Kept(_))) {
-            history.before = ready;
-        }
+        self.versions.change(|versions| {
+            if matches!(versions.previous, Some(Previous::Kept(_))) {
+                versions.previous = ready;
+            }
+        });
     }
 
     /// The plugin's file has this content now.
     pub(crate) fn file_has(&self, digest: Digest) {
-        let mut history = self.versions.history();
-        if history.rolled_back.is_some_and(|rolled_back| rolled_back != digest) {
-            history.rolled_back = None;
-            drop(history);
+        if self.versions().rolled_back.is_some_and(|rolled_back| rolled_back != digest) {
+            self.versions.change(|versions| versions.rolled_back = None);
             self.keep(None);
         }
     }
 
     /// Remembers why the plugin's file does not serve; the version that serves goes on.
     pub(crate) fn keep_last_good(&self, reason: String) {
-        let mut history = self.versions.history();
-        let (plugin, generation) = (self.name(), history.generation);
-        match self.version().is_some() {
+        let (plugin, generation) = (self.name(), self.versions().generation);
+        match self.versions().serving.is_some() {
             true => tracing::error!(
                 %plugin, generation, reason,
                 "the plugin's file does not serve; the last good version goes on"
@@ -312,12 +311,14 @@ impl Plugin {
             false => tracing::error!(%plugin, reason, "the plugin's file does not serve; the plugin stays refused"),
         }
         self.swaps.failed.fetch_add(1, Ordering::Relaxed);
-        history.last_error = Some(PluginError::now(reason));
+        self.versions.change(|versions| versions.last_error = Some(PluginError::now(reason)));
     }
 
     /// The plugin's file is again what serves.
     pub(crate) fn clear_error(&self) {
-        self.versions.history().last_error = None;
+        if self.versions().last_error.is_some() {
+            self.versions.change(|versions| versions.last_error = None);
+        }
     }
 
     /// Is watched by the thread that this wakes.
@@ -351,29 +352,29 @@ impl Plugin {
     }
 
     pub(crate) fn status(&self) -> PluginStatus {
-        let history = self.versions.history();
-        let (version, totals) = (self.version(), self.totals());
+        let (versions, totals) = (self.versions(), self.totals());
+        let version = versions.serving.as_ref();
         PluginStatus {
             name: self.name().clone(),
-            generation: history.generation,
-            digest: version.as_ref().map(|version| version.digest.to_string()),
+            generation: versions.generation,
+            digest: version.map(|version| version.digest.to_string()),
             state: match version.is_some() {
                 true => PluginState::Serving,
                 false => PluginState::Refused,
             },
-            loaded_at: version.as_ref().map(|version| version.loaded_at),
+            loaded_at: version.map(|version| version.loaded_at),
             calls: totals.calls(),
             half_within: totals.half_within(),
             traps: totals.traps(),
             memory_bytes: self.surroundings.memory.held(),
-            last_error: history.last_error.clone(),
-            rolled_back_from: history.rolled_back.map(|digest| digest.to_string()),
+            last_error: versions.last_error.clone(),
+            rolled_back_from: versions.rolled_back.map(|digest| digest.to_string()),
         }
     }
 
     /// Keeps what is to be known of the versions at the next start, and the component that is new.
     fn keep(&self, component: Option<&[u8]>) {
-        self.kept.keep(self.name(), || self.versions.record(), component);
+        self.kept.keep(self.name(), || self.versions().record(), component);
     }
 
     /// How an error about the plugin's file begins.
@@ -385,8 +386,8 @@ impl Plugin {
     }
 
     fn log_beginning(&self, reason: &str) {
-        let (plugin, version) = (self.name(), self.version());
-        match version.as_ref() {
+        let (plugin, versions) = (self.name(), self.versions());
+        match &versions.serving {
             Some(version) => tracing::error!(
                 %plugin, digest = %version.digest, reason,
                 "the plugin's file does not serve; the last good version does"
@@ -395,18 +396,6 @@ impl Plugin {
                 %plugin, reason,
                 "the plugin's file does not serve, and no earlier version is there: what needs the plugin is refused"
             ),
-        }
-    }
-
-    fn tell_halves(&self) {
-        // Nobody else admits a version in between, and tells of it first.
-        let _history = self.versions.history();
-        match self.version().as_ref() {
-            Some(version) => {
-                let exports = &version.exports;
-                self.halves.set(exports.inbound_filter.is_some(), exports.outbound_filter.is_some());
-            }
-            None => self.halves.set(true, true),
         }
     }
 

@@ -225,7 +225,7 @@ impl PluginHost {
             },
             PluginSource::File(file) => {
                 let record = self.0.kept.record(&plugin);
-                let rolled_back = before.map_or(record.rolled_back, Plugin::rolled_back);
+                let rolled_back = before.map_or(record.rolled_back, |before| before.versions().rolled_back);
                 match self.load_file(&plugin, file, rolled_back, load) {
                     Ok((loaded, component)) => Beginning::Component(loaded, component),
                     Err(unusable) => {

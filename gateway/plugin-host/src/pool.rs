@@ -146,7 +146,7 @@ impl ShardPlugins {
 
     /// Which halves of a filter the plugins have, now and after each swap.
     pub fn halves(&self) -> HalvesByPlugin {
-        self.host.plugins().iter().map(|plugin| (plugin.name().clone(), plugin.halves.clone())).collect()
+        self.host.plugins().iter().map(|plugin| (plugin.name().clone(), plugin.halves().clone())).collect()
     }
 }
 
@@ -167,8 +167,6 @@ struct Pool {
     handling: Semaphore,
     filtering: Semaphore,
     idle: Arc<IdleInstances>,
-    /// Of the version that the idle instances were made of.
-    generation: Cell<u64>,
 }
 
 impl Pool {
@@ -185,7 +183,6 @@ impl Pool {
             handling: permits(),
             filtering: permits(),
             idle,
-            generation: Cell::new(0),
         }
     }
 
@@ -319,30 +316,26 @@ impl Pool {
         call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
         attempt: &Attempt<'_>,
     ) -> Result<T, Broken> {
-        let mut instance = match self.take() {
-            Some(instance) => instance,
+        let mut instance = match self.take(attempt)? {
+            Taken::Idle(instance) => instance,
             // Boxed, so that the future of every call is not as large as the rare one that makes an instance.
-            None => Box::pin(self.make(attempt)).await?,
+            Taken::None(version) => Box::pin(self.make(&version, attempt)).await?,
         };
-        attempt.generation.set(instance.generation);
         let answer = call(&mut instance).await?;
         self.give_back(instance);
         Ok(answer)
     }
 
-    fn take(&self) -> Option<Instance> {
-        let generation = self.plugin.version().as_ref().map_or(0, |version| version.generation);
-        if self.generation.replace(generation) != generation {
-            // Of the version before.
-            self.idle.clear();
-        }
-        self.idle.take()
+    /// Chooses the version that the call comes to, and takes an instance of it.
+    fn take(&self, attempt: &Attempt<'_>) -> Result<Taken, Broken> {
+        let versions = self.plugin.versions();
+        let version = versions.serving.as_ref().ok_or(Broken::NotServing)?;
+        attempt.generation.set(version.generation);
+        Ok(self.idle.take(version.generation).map_or_else(|| Taken::None(version.clone()), Taken::Idle))
     }
 
-    async fn make(&self, attempt: &Attempt<'_>) -> Result<Instance, Broken> {
-        let version = self.plugin.version().clone().ok_or(Broken::NotServing)?;
-        attempt.generation.set(version.generation);
-        Instance::start(&version.exports, version.generation, self.guest(&version, attempt.deadline)).await
+    async fn make(&self, version: &Version, attempt: &Attempt<'_>) -> Result<Instance, Broken> {
+        Instance::start(&version.exports, version.generation, self.guest(version, attempt.deadline)).await
     }
 
     fn guest(&self, version: &Version, deadline: Instant) -> Guest {
@@ -356,7 +349,7 @@ impl Pool {
         let started = Instant::now();
         let deadline = self.deadline(started);
         let attempt = Attempt::new(started, deadline, Caller { hub: &client.hub, peer: Peer::of_client(client) });
-        let version = self.plugin.version().clone().ok_or(UpstreamFailure::NotServing)?;
+        let version = self.plugin.versions().serving.clone().ok_or(UpstreamFailure::NotServing)?;
         let recording = Recording::default();
         let guest = self.guest(&version, deadline).on(Tape::Recording(recording.clone()));
         let _running = self.shard.caller.run();
@@ -371,7 +364,9 @@ impl Pool {
     }
 
     fn give_back(&self, instance: Instance) {
-        if instance.generation == self.generation.get() && !instance.is_spent() {
+        let versions = self.plugin.versions();
+        let serves = versions.serving.as_ref().is_some_and(|version| version.generation == instance.generation);
+        if serves && !instance.is_spent() {
             self.idle.put(instance);
         }
     }
@@ -412,23 +407,35 @@ impl<'a> Attempt<'a> {
     }
 }
 
+/// What a call begins with.
+enum Taken {
+    Idle(Instance),
+    /// An instance of this version is to be made.
+    None(Arc<Version>),
+}
+
 /// Instances between two calls. Other threads give them up where all plugins together are short of memory.
 #[derive(Default)]
 struct IdleInstances(Mutex<Vec<Instance>>);
 
 impl IdleInstances {
-    /// The last one used: its memory is still in the processor's caches.
-    fn take(&self) -> Option<Instance> {
-        self.instances().pop()
+    /// The last one used, if it is of this version: its memory is still in the processor's caches. Those of other versions are not used
+    /// any more.
+    fn take(&self, generation: u64) -> Option<Instance> {
+        let outdated = {
+            let mut instances = self.instances();
+            match instances.pop()? {
+                last if last.generation == generation => return Some(last),
+                last => (last, std::mem::take(&mut *instances)),
+            }
+        };
+        // Without the lock.
+        drop(outdated);
+        None
     }
 
     fn put(&self, instance: Instance) {
         self.instances().push(instance);
-    }
-
-    fn clear(&self) {
-        let all = std::mem::take(&mut *self.instances());
-        drop(all);
     }
 
     fn instances(&self) -> MutexGuard<'_, Vec<Instance>> {

@@ -1,32 +1,38 @@
 //! The versions of a plugin: the one that serves, the one before it, and the one that was rolled back. Whatever is to serve is
 //! admitted here, and nowhere else.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
+use hubgate_core::filter::Halves;
 
 use crate::digest::Digest;
 use crate::kept_components::Record;
 use crate::version::{Exports, Loaded, Version};
 
-/// The versions of one plugin.
-pub(crate) struct Versions {
-    serving: ArcSwapOption<Version>,
-    history: Mutex<History>,
-}
-
-/// What became of the plugin's versions.
+/// The versions of one plugin at one moment.
 #[derive(Clone, Default)]
-pub(crate) struct History {
+pub(crate) struct Versions {
+    /// The one that serves.
+    pub(crate) serving: Option<Arc<Version>>,
+    /// The one that served before it, to be brought back.
+    pub(crate) previous: Option<Previous>,
+    /// The one that was rolled back, which is refused as long as the plugin's file has it.
+    pub(crate) rolled_back: Option<Digest>,
     /// Of the version that was there last; 0 before the first one.
     pub(crate) generation: u64,
     /// Why the plugin's file as it is now does not serve.
     pub(crate) last_error: Option<PluginError>,
-    /// The version that served before the present one, to be brought back.
-    pub(crate) before: Option<Before>,
-    /// Of the version that was rolled back, which is refused as long as the file has it.
-    pub(crate) rolled_back: Option<Digest>,
+}
+
+/// Where the versions of one plugin are swapped, all that belongs to them at once.
+pub(crate) struct SwapPoint {
+    present: ArcSwap<Versions>,
+    /// Of the version that serves; both, as long as none does: what passes through a filter that cannot serve is up to its
+    /// `on-error`. Never fewer than that version has, whatever the moment.
+    halves: Arc<Halves>,
+    changing: Mutex<()>,
 }
 
 /// Why a plugin's file does not serve, and since when.
@@ -44,7 +50,7 @@ impl PluginError {
 
 /// A version that has served.
 #[derive(Clone)]
-pub(crate) enum Before {
+pub(crate) enum Previous {
     /// A component that is kept, and not loaded yet.
     Kept(Digest),
     Ready(Digest, Arc<Exports>),
@@ -52,10 +58,12 @@ pub(crate) enum Before {
 
 /// What is to serve from the next call on.
 pub(crate) enum Admission {
-    /// What the plugin's file has.
+    /// What the plugin's file has, or the program itself.
     New(Loaded),
+    /// What served last, at a start at which the plugin's file cannot.
+    LastGood(Loaded, PluginError),
     /// The version before, in the place of the one with this generation, or of whichever serves.
-    Before { of_generation: Option<u64> },
+    Previous { of_generation: Option<u64>, error: PluginError },
 }
 
 /// Why the version before cannot be brought back.
@@ -67,72 +75,95 @@ pub enum RollbackError {
     NoVersionBefore,
 }
 
-impl Before {
+impl Previous {
     pub(crate) fn digest(&self) -> Digest {
         match self {
-            Before::Kept(digest) | Before::Ready(digest, _) => *digest,
+            Previous::Kept(digest) | Previous::Ready(digest, _) => *digest,
         }
     }
 }
 
 impl Versions {
-    /// Begins with what is loaded, at the next generation of `history`.
-    pub(crate) fn new(loaded: Option<Loaded>, mut history: History) -> Versions {
-        history.generation += u64::from(loaded.is_some());
-        let version = loaded.map(|loaded| Version::new(history.generation, loaded.digest, Arc::new(loaded.exports)));
-        Versions { serving: ArcSwapOption::from_pointee(version), history: Mutex::new(history) }
-    }
-
-    /// The version that serves. Calls keep the one they began with.
-    pub(crate) fn serving(&self) -> arc_swap::Guard<Option<Arc<Version>>> {
-        self.serving.load()
-    }
-
-    /// Lets a version serve from the next call on. `error` says why the plugin's file does not serve then.
-    pub(crate) fn admit(
-        &self,
-        admission: Admission,
-        error: Option<PluginError>,
-    ) -> Result<Arc<Version>, RollbackError> {
-        let mut history = self.history();
-        let present = self.serving.load_full();
+    /// Lets a version serve.
+    pub(crate) fn admit(&mut self, admission: Admission) -> Result<Arc<Version>, RollbackError> {
         let (digest, exports) = match admission {
             Admission::New(loaded) => {
-                history.before = present.map(|version| Before::Ready(version.digest, version.exports.clone()));
-                history.rolled_back = None;
+                let ready = |version: Arc<Version>| Previous::Ready(version.digest, version.exports.clone());
+                self.previous = self.serving.take().map(ready).or(self.previous.take());
+                (self.rolled_back, self.last_error) = (None, None);
                 (loaded.digest, Arc::new(loaded.exports))
             }
-            Admission::Before { of_generation } => {
-                if of_generation.is_some_and(|generation| generation != history.generation) {
+            Admission::LastGood(loaded, error) => {
+                self.last_error = Some(error);
+                (loaded.digest, Arc::new(loaded.exports))
+            }
+            Admission::Previous { of_generation, error } => {
+                if of_generation.is_some_and(|generation| generation != self.generation) {
                     return Err(RollbackError::NoVersionBefore);
                 }
-                let (Some(present), Some(Before::Ready(digest, exports))) = (present, history.before.clone()) else {
+                let (Some(present), Some(Previous::Ready(digest, exports))) = (&self.serving, self.previous.clone())
+                else {
                     return Err(RollbackError::NoVersionBefore);
                 };
-                history.before = None;
-                history.rolled_back = Some(present.digest);
+                (self.rolled_back, self.last_error, self.previous) = (Some(present.digest), Some(error), None);
                 (digest, exports)
             }
         };
-        history.generation += 1;
-        // Before the version is seen: whoever sees it sees no error of the file before.
-        history.last_error = error;
-        let version = Arc::new(Version::new(history.generation, digest, exports));
-        self.serving.store(Some(version.clone()));
+        self.generation += 1;
+        let version = Arc::new(Version::new(self.generation, digest, exports));
+        self.serving = Some(version.clone());
         Ok(version)
+    }
+
+    /// Whether this component serves.
+    pub(crate) fn serves(&self, digest: Digest) -> bool {
+        self.serving.as_ref().is_some_and(|version| version.digest == digest)
     }
 
     /// What is to be known of them at the next start.
     pub(crate) fn record(&self) -> Record {
-        let history = self.history();
         Record {
-            serving: self.serving().as_ref().map(|version| version.digest),
-            before: history.before.as_ref().map(Before::digest),
-            rolled_back: history.rolled_back,
+            serving: self.serving.as_ref().map(|version| version.digest),
+            before: self.previous.as_ref().map(Previous::digest),
+            rolled_back: self.rolled_back,
         }
     }
 
-    pub(crate) fn history(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether the version that serves has a half for messages from clients, and one for those to them.
+    fn halves(&self) -> (bool, bool) {
+        let exports = self.serving.as_ref().map(|version| &version.exports);
+        exports.map_or((true, true), |exports| (exports.inbound_filter.is_some(), exports.outbound_filter.is_some()))
+    }
+}
+
+impl SwapPoint {
+    pub(crate) fn new(versions: Versions) -> SwapPoint {
+        let halves = Arc::new(Halves::default());
+        let (inbound, outbound) = versions.halves();
+        halves.set(inbound, outbound);
+        SwapPoint { present: ArcSwap::from_pointee(versions), halves, changing: Mutex::new(()) }
+    }
+
+    /// The versions as they are now. Calls keep the one they began with.
+    pub(crate) fn present(&self) -> arc_swap::Guard<Arc<Versions>> {
+        self.present.load()
+    }
+
+    /// Puts what `change` makes of the versions into their place.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Versions) -> T) -> T {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.present.load_full();
+        let mut next = Versions::clone(&before);
+        let output = change(&mut next);
+        let ((inbound, outbound), (was_inbound, was_outbound)) = (next.halves(), before.halves());
+        // A half that the present version lacks passes everything; one that is not asked would let pass what it must see.
+        self.halves.set(inbound || was_inbound, outbound || was_outbound);
+        self.present.store(Arc::new(next));
+        self.halves.set(inbound, outbound);
+        output
+    }
+
+    pub(crate) fn halves(&self) -> &Arc<Halves> {
+        &self.halves
     }
 }
