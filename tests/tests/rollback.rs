@@ -140,7 +140,8 @@ async fn a_version_that_was_as_bad_itself_is_not_brought_back() {
     let mut client = gateway.client("probe").connect().await;
     call_often(&mut client, "trap", 20).await;
     gateway.replace_plugin("probe", &guests::bytes(&guests::probe_2()));
-    answers(&mut client, "2").await;
+    // Without calls until then: those that end speak for the first version.
+    until("the swap", async || (gateway.plugin_status("probe").await["generation"] == 2).then_some(())).await;
     call_often(&mut client, "trap", 40).await;
     answers(&mut client, "2").await;
     assert_eq!(gateway.plugin_status("probe").await["generation"], 2);
