@@ -47,15 +47,31 @@ fn the_bench_uses_wire_alone() {
     assert!(ours.is_empty() || ours == ["hubgate-wire"], "{ours:?}");
 }
 
+/// All that the crates use that know no runtime, no engine, no clock and no random source.
+const PURE: [(&str, &[&str]); 2] = [
+    (
+        "hubgate-wire",
+        &[
+            "aws-lc-rs",
+            "base64",
+            "bytes",
+            "form_urlencoded",
+            "http",
+            "memchr",
+            "percent-encoding",
+            "serde",
+            "serde_json",
+            "thiserror",
+        ],
+    ),
+    ("hubgate-core", &["base64", "bytes", "foldhash", "hubgate-wire", "indexmap", "slab", "thiserror"]),
+];
+
 #[test]
 fn wire_and_core_know_no_runtime_no_engine_and_no_random_source() {
-    const FORBIDDEN: [&str; 9] =
-        ["tokio", "hyper", "wasmtime", "getrandom", "rand", "socket2", "libc", "tracing", "tokio-util"];
     let dependencies = dependencies();
-    for crate_name in ["hubgate-wire", "hubgate-core"] {
-        for name in &dependencies[crate_name] {
-            assert!(!FORBIDDEN.contains(&name.as_str()), "{crate_name} uses {name}");
-        }
+    for (crate_name, expected) in PURE {
+        assert_eq!(dependencies[crate_name], expected, "{crate_name} uses other libraries than it may");
     }
 }
 
@@ -128,6 +144,61 @@ fn a_circle_of_modules_is_found_and_parents_and_children_are_none() {
     sources[4].1 = "fn d(_: crate::a::A) {}".to_owned();
     let found = circle(&uses_of_modules("gateway/x/src/", &sources)).expect("a uses b, b uses c, and c uses a");
     assert_eq!(BTreeSet::from_iter(found), BTreeSet::from(["a".to_owned(), "b".to_owned(), "c".to_owned()]));
+}
+
+/// Where the code map is, which is made of the first sentences of modules.
+const CODE_MAP: &str = "docs/code-map.md";
+
+#[test]
+fn the_code_map_has_each_module_with_its_first_sentence() {
+    let path = repository().join(CODE_MAP);
+    let expected = code_map(&sources());
+    if std::env::var_os("HUBGATE_BLESS").is_some() {
+        fs::write(&path, &expected).expect("the code map can be written");
+    }
+    let found = fs::read_to_string(&path).expect("the code map is a file");
+    let differs = expected.lines().zip(found.lines()).find(|(expected, found)| expected != found);
+    assert!(
+        expected == found,
+        "{CODE_MAP} is not what the modules say of themselves: {differs:?}; run this test with HUBGATE_BLESS=1"
+    );
+}
+
+fn code_map(sources: &[(String, String)]) -> String {
+    let mut map =
+        "# Code map\n\nEach module of the gateway, with the sentence that it begins with. A test writes this page \
+                   (`HUBGATE_BLESS=1 cargo test --release --workspace --test layers`) and\nfails when it is not true.\n"
+            .to_owned();
+    for crate_name in ["wire", "core", "plugin-host", "net", "cli"] {
+        map.push_str(&format!("\n## {crate_name}\n\n| module | what it is |\n|---|---|\n"));
+        let folder = format!("gateway/{crate_name}/src/");
+        let modules: BTreeMap<String, String> = sources
+            .iter()
+            .filter_map(|(path, text)| Some((path.strip_prefix(&folder)?, text)))
+            .filter(|(path, _)| !["lib.rs", "main.rs"].contains(path))
+            .map(|(path, text)| (module_path(path), first_sentence(text)))
+            .collect();
+        for (module, sentence) in modules {
+            assert!(!sentence.is_empty(), "{crate_name}: {module} does not say what it is");
+            map.push_str(&format!("| `{module}` | {} |\n", sentence.replace('|', "\\|")));
+        }
+    }
+    map
+}
+
+/// The module that a file of a crate is.
+fn module_path(path: &str) -> String {
+    path.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::")
+}
+
+/// The first sentence of a file's own documentation.
+fn first_sentence(text: &str) -> String {
+    let lines = text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim);
+    let paragraph = lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    match paragraph.split_once(". ") {
+        Some((sentence, _)) => sentence.to_owned(),
+        None => paragraph.trim_end_matches('.').to_owned(),
+    }
 }
 
 /// Which modules, without what is inside of them, use which others of a crate.
