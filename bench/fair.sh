@@ -22,8 +22,9 @@ for round in $(seq "${1:-3}"); do
     for beside in nothing spin trap version; do
         calls=0
         if [ $beside != nothing ]; then
+            rm -f "$work/calling"
             bench/callers.py "$work/hubgate.json" other $beside 32 12 >"$work/calls" & callers=$!
-            sleep 1
+            until [ -e "$work/calling" ]; do sleep 0.1; done
         fi
         "$hubgate" bench echo --clients 50 --rate 1000 --time 10s --rounds 1 --no-floor --json \
             --connection-string "$connection" --hub echo 2>/dev/null | sed "s/^{/{\"beside\":\"$beside\",/"
