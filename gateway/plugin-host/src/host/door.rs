@@ -70,7 +70,8 @@ impl Guest {
             HostCall::Config { key } => self.surroundings.config(&key).into_reply(),
             HostCall::Log { level, message, fields } => {
                 let fields = convert::fields(&fields);
-                self.surroundings.log_line(convert::level(level), &message, fields).into_reply()
+                self.surroundings.log_line(convert::level(level), &message, fields);
+                HostReply::Done(())
             }
             HostCall::Fact { fact, connection } => {
                 let facts = self.facts(&connection).await;
@@ -83,7 +84,10 @@ impl Guest {
                 }
             }
             HostCall::Submit(actions) => self.queue(actions).await?.into_reply(),
-            HostCall::Flush => self.run_what_is_queued().await.into_reply(),
+            HostCall::Flush => {
+                self.run_what_is_queued().await;
+                HostReply::Done(())
+            }
             HostCall::Exists(target) => self.target_exists(target).await.into_reply(),
             HostCall::Get { key } => self.kept_value(&key).into_reply(),
             HostCall::Change { key, operation, ttl_ms } => {
