@@ -24,6 +24,7 @@ mod mode_switch;
 mod order;
 mod outgoing;
 pub mod pairs;
+mod parts;
 mod query;
 mod rate;
 mod rates;

@@ -339,6 +339,7 @@ impl Upstream {
     }
 
     /// Hands a call over, or lets it wait while another one of the client's runs.
+    #[inline]
     fn call(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot, call: WaitingCall) {
         let calls = self.calls(slot);
         match calls.running {
@@ -358,13 +359,14 @@ impl Upstream {
             // It may have been closed just now: its end is told first.
             return turn.then(Step::NextDepartedCall(slot));
         }
-        self.calls(slot).running = None;
-        if let Some(call) = self.calls(slot).pop() {
+        let calls = self.calls(slot);
+        calls.running = None;
+        let next = calls.pop();
+        let limits = &turn.settings.limits;
+        let few = calls.len() <= limits.queued_calls / 2 && calls.bytes() <= limits.queued_bytes / 2;
+        if let Some(call) = next {
             self.start(turn, slot, facts_of(clients, slot), call);
         }
-        let limits = &turn.settings.limits;
-        let calls = self.calls(slot);
-        let few = calls.len() <= limits.queued_calls / 2 && calls.bytes() <= limits.queued_bytes / 2;
         if few && clients[slot].has_hold(Hold::Calls) {
             clients.release_hold(turn, slot, Hold::Calls);
         }

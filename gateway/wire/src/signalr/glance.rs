@@ -92,9 +92,9 @@ fn look_at_text(message: &[u8]) -> Option<(u32, bool)> {
     if let Some([kind, b',' | b'}', rest @ ..]) = message.strip_prefix(b"{\"type\":") {
         let kind = digit(kind)?;
         return match kind {
-            INVOCATION | STREAM_INVOCATION if rest.starts_with(ID) => Some((kind, true)),
+            _ if rest.starts_with(ID) => Some((kind, true)),
             INVOCATION | STREAM_INVOCATION => memchr::memmem::find(rest, NAME).is_none().then_some((kind, false)),
-            // Whether it names an invocation does not matter.
+            // Whether it names an invocation further on does not matter.
             _ => Some((kind, false)),
         };
     }

@@ -1,0 +1,540 @@
+//! The parts of a shard: inputs go to the part that owns what they change, and what one part leaves to another is taken in order.
+
+use bytes::Buf;
+use hubgate_wire::negotiate::Transport;
+use hubgate_wire::signalr::HubMessage;
+use hubgate_wire::signalr::handshake::HandshakeRequest;
+use hubgate_wire::websocket::DataKind;
+
+use crate::client::read_holds::Hold;
+use crate::client::{Clients, Phase, actions};
+use crate::close_cause::CloseCause;
+use crate::delivery::{Action, Member};
+use crate::drain::{self, Answerers, Drain};
+use crate::effect::Effect;
+use crate::event::HubAnswer;
+use crate::failure;
+use crate::filter::{Direction, HalvesByPlugin, Inspected, InspectionNumber, LaneKind, Refusal, Verdict};
+use crate::gate::inbound::{Gate, Inbound, Refused, is_filtered, refused};
+use crate::gate::senders::Senders;
+use crate::id::{HubName, ServerConnectionId, Slot};
+use crate::input::Input;
+use crate::link::{self, Links, Took};
+use crate::mode::ClientKind;
+use crate::mode_switch::ModeSwitch;
+use crate::order::{Order, Shards};
+use crate::query::{self, Ack, Acks, Gathered};
+use crate::rates::{Rates, has_rate, heard};
+use crate::settings::Settings;
+use crate::turn::{AfterSend, Departure, Step, Turn};
+use crate::upstream::Upstream;
+
+/// The parts of a shard. Clients and their hubs are the ground; the others stand on it, and do not know each other: what one
+/// leaves to another is a [`Step`].
+#[derive(Debug)]
+pub(crate) struct Parts {
+    clients: Clients,
+    rates: Rates,
+    inbound: Inbound,
+    senders: Senders,
+    upstream: Upstream,
+    links: Links,
+    acks: Acks,
+    mode_switch: ModeSwitch,
+    drain: Drain,
+}
+
+impl Parts {
+    pub(crate) fn new(clients: Clients) -> Parts {
+        Parts {
+            clients,
+            rates: Rates::new(),
+            inbound: Inbound::new(),
+            senders: Senders::new(),
+            upstream: Upstream::new(),
+            links: Links::new(),
+            acks: Acks::default(),
+            mode_switch: ModeSwitch::default(),
+            drain: Drain::default(),
+        }
+    }
+
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    pub(crate) fn clients_mut(&mut self) -> &mut Clients {
+        &mut self.clients
+    }
+
+    pub(crate) fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// Other settings hold from now on.
+    pub(crate) fn configure(&mut self, before: &Settings, settings: &Settings, halves: HalvesByPlugin) {
+        self.mode_switch.begin(&mut self.clients, before, settings);
+        self.clients.hubs_mut().configure(settings, halves);
+    }
+
+    /// Gives an input to the part that owns what it changes, and takes all steps that follow.
+    #[inline(always)]
+    pub(crate) fn act_on(&mut self, turn: &mut Turn<'_>, input: Input<'_, '_>) {
+        self.take(turn, input);
+        self.settle(turn, 0);
+    }
+
+    #[inline(always)]
+    fn take(&mut self, turn: &mut Turn<'_>, input: Input<'_, '_>) {
+        match input {
+            Input::ClientData { slot, bytes, most } => self.client_data(turn, slot, bytes, most),
+            Input::ServerData { id, bytes, most } => self.server_data(turn, id, bytes, most),
+            Input::UpstreamAnswered { slot, answer } => {
+                self.upstream.answered(&mut self.clients, turn, slot, answer);
+            }
+            other => self.take_other(turn, other),
+        }
+    }
+
+    /// The same for what does not come with each message.
+    #[inline(never)]
+    fn take_other(&mut self, turn: &mut Turn<'_>, input: Input<'_, '_>) {
+        let Parts { clients, links, upstream, .. } = self;
+        match input {
+            Input::ClientOpened { slot, client } => {
+                clients.open(turn, slot, *client);
+                upstream.opened(slot);
+                links.opened(slot);
+            }
+            Input::TokenRenewed { slot, expiry } => clients[slot].token_renewed(expiry),
+            Input::SaidLastWords(slot) => {
+                self.drain.said_last_words(clients, turn, Answerers { links, upstream }, slot);
+            }
+            Input::ClientGone { slot, cause } => clients.gone(turn, slot, cause),
+            Input::ServerOpened { id, server } => links.open_server(clients, turn, id, server),
+            Input::ServerCongested { id, is_congested } => links.server_congested(clients, turn, id, is_congested),
+            Input::ServerGone(id) => links.server_gone(clients, turn, id),
+            Input::Inspected { number, inspected } => self.inspected(turn, number, inspected),
+            Input::InspectionWaits(number) => self.inspection_waits(turn, number),
+            Input::Order { hub, order } => self.order(turn, &hub, order),
+            Input::Submit { hub, origin, actions, ticket } => {
+                let hub = clients.hubs_mut().get(&hub, turn.settings);
+                let after = AfterSend::Answer(ticket);
+                self.senders.submit(clients, turn, hub, origin, actions, after);
+            }
+            Input::SubmitByFilter { hub, actions } => {
+                let hub = clients.hubs_mut().get(&hub, turn.settings);
+                actions::act_all(clients, turn, hub, actions);
+            }
+            Input::JoinUser { hub, user, group, ttl_seconds, ticket } => {
+                let hub = clients.hubs_mut().get(&hub, turn.settings);
+                let join = Action::Join { member: Member::User(user), group, ttl_seconds, plugin: None };
+                let answer = HubAnswer::UserJoined(actions::try_act(clients, turn, hub, join));
+                turn.effect(Effect::Answered { ticket, answer });
+            }
+            Input::Ask { hub, question, ticket } => {
+                let answer = query::answer(clients, turn, &hub, question);
+                turn.effect(Effect::Answered { ticket, answer });
+            }
+            Input::Tick => self.tick(turn),
+            Input::Configure { .. }
+            | Input::ClientData { .. }
+            | Input::ServerData { .. }
+            | Input::UpstreamAnswered { .. } => {}
+            Input::Drain { per_second } => {
+                self.drain.go_on(clients, turn, Answerers { links, upstream }, per_second);
+                turn.then(Step::DrainServers);
+            }
+            Input::DrainNow => {
+                clients.all().into_iter().for_each(|slot| drain::send_away(clients, turn, slot));
+                turn.then(Step::DrainServers);
+            }
+        }
+    }
+
+    /// Takes the steps that were left since there were `base` of them, in order; those that a step leaves come before what
+    /// follows it. Most messages leave none.
+    #[inline]
+    fn settle(&mut self, turn: &mut Turn<'_>, base: usize) {
+        if turn.steps.len() > base {
+            self.take_steps(turn, base);
+        }
+    }
+
+    #[inline(never)]
+    fn take_steps(&mut self, turn: &mut Turn<'_>, base: usize) {
+        turn.steps[base..].reverse();
+        while turn.steps.len() > base
+            && let Some(step) = turn.steps.pop()
+        {
+            let rest = turn.steps.len();
+            self.step(turn, step);
+            turn.steps[rest..].reverse();
+        }
+    }
+
+    fn step(&mut self, turn: &mut Turn<'_>, step: Step) {
+        let Parts { clients, links, upstream, .. } = self;
+        match step {
+            Step::ReadClient(slot) => self.read_client(turn, slot),
+            Step::ReadServer(id) => self.read_server(turn, id),
+            Step::ReleaseHeld(slot, id) => {
+                if clients.is_still(slot, id) {
+                    link::release_held(links, clients, turn, slot, id);
+                }
+            }
+            Step::CheckDeadlines(slot, id) => {
+                if clients.is_still(slot, id) {
+                    self.check_deadlines(turn, slot);
+                }
+            }
+            Step::Departed(departure) => self.departed(turn, *departure),
+            Step::ForgetIfOver(slot) => {
+                if clients[slot].is_gone() && upstream.is_over(slot) {
+                    clients.forget(turn, slot);
+                }
+            }
+            Step::Submit { hub, origin, actions, after } => {
+                self.senders.submit(clients, turn, hub, origin, actions, after);
+            }
+            Step::SendingEnded(server) => links.sending_ended(turn, server),
+            Step::CompleteCall(slot) => upstream.complete(clients, turn, slot),
+            Step::NextDepartedCall(slot) => upstream.next_departed_call(clients, turn, slot),
+            Step::Ask { server, ack_id, asked, question } => {
+                let Some(hub) = links.hub_of_server(server) else {
+                    return;
+                };
+                match self.acks.ask(clients, turn, hub, (server, ack_id), asked, question) {
+                    Gathered::All(Ack { status, page, .. }) => links.ack(turn, server, ack_id, status, page),
+                    Gathered::Waits => links.ack_waits(turn, server),
+                }
+            }
+            Step::DrainServers => links.drain(clients, turn),
+        }
+    }
+
+    fn client_data(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8], most: usize) {
+        let client = &mut self.clients[slot];
+        client.was_heard(turn.now);
+        let (hub, came) = (client.hub(), bytes.len());
+        let (mut taken, mut messages) = (*bytes, 0);
+        while !taken.is_empty() && messages < most && !self.rates.is_out_of_turn(&mut self.clients, turn, slot) {
+            messages += 1;
+            self.client_bytes(turn, slot, &mut taken);
+            self.settle(turn, 0);
+        }
+        self.clients.hub_mut(hub).counters.bytes_in += (came - taken.len()) as u64;
+        *bytes = taken;
+    }
+
+    /// Takes a message, or what is there of it, off the front of what a client says.
+    fn client_bytes(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8]) {
+        if let Some(link) = self.links.get(slot) {
+            if !is_filtered(&self.clients, slot) {
+                let said = match has_rate(&self.clients, turn.settings, slot) {
+                    true => link.split_message(bytes),
+                    false => std::mem::take(bytes),
+                };
+                return link::forward_from_client(&mut self.links, &mut self.clients, turn, slot, said);
+            }
+            let begun = link.unfinished(bytes);
+            if begun > 0 {
+                // Its beginning is with the hub server already.
+                let (begun, rest) = bytes.split_at(begun);
+                *bytes = rest;
+                return link::forward_from_client(&mut self.links, &mut self.clients, turn, slot, begun);
+            }
+        }
+        let client = &mut self.clients[slot];
+        if !client.is_parsing() {
+            return self.clients.keep_unread(turn, slot, std::mem::take(bytes));
+        }
+        let parsed = match client.has_unread() {
+            false => {
+                client.split_message(bytes).map(|message| message.map(|message| self.message(turn, slot, message)))
+            }
+            true => {
+                client.complete_message(bytes).map(|message| message.map(|message| self.message(turn, slot, &message)))
+            }
+        };
+        match parsed {
+            Ok(Some(())) => {}
+            Ok(None) => self.clients.keep_unread(turn, slot, std::mem::take(bytes)),
+            Err(error) => {
+                *bytes = &[];
+                self.clients.bad_request(turn, slot, error.to_string());
+            }
+        }
+    }
+
+    /// Parses what is unread of a client, as far as that may be parsed now.
+    fn read_client(&mut self, turn: &mut Turn<'_>, slot: Slot) {
+        let base = turn.steps.len();
+        let mut unread = self.clients[slot].take_unread();
+        while !unread.is_empty()
+            && self.clients[slot].is_parsing()
+            && !self.rates.is_out_of_turn(&mut self.clients, turn, slot)
+        {
+            let mut rest = &unread[..];
+            match self.clients[slot].split_message(&mut rest) {
+                Ok(Some(message)) => self.message(turn, slot, message),
+                Ok(None) => break,
+                Err(error) => return self.clients.bad_request(turn, slot, error.to_string()),
+            }
+            let parsed = unread.len() - rest.len();
+            unread.advance(parsed);
+            self.settle(turn, base);
+        }
+        self.clients.put_back(turn, slot, unread);
+    }
+
+    /// One message of a client.
+    fn message(&mut self, turn: &mut Turn<'_>, slot: Slot, message: &[u8]) {
+        if message.len() > turn.settings.limits.message {
+            return self.clients.too_large(turn, slot);
+        }
+        match self.clients[slot].phase() {
+            Phase::Handshaking { .. } => self.handshake(turn, slot, message),
+            Phase::Open { .. } => {
+                heard(&mut self.clients, turn, slot, 1);
+                self.open_message(turn, slot, message);
+            }
+            Phase::Connecting { .. } | Phase::Closed { .. } => {}
+        }
+    }
+
+    fn handshake(&mut self, turn: &mut Turn<'_>, slot: Slot, message: &[u8]) {
+        let Parts { clients, links, upstream, .. } = self;
+        let kind = clients[slot].kind();
+        let refuse = |clients: &mut Clients, turn: &mut Turn<'_>, error| {
+            clients.refuse(turn, slot, CloseCause::HandshakeError, error);
+        };
+        let request = match HandshakeRequest::parse(message) {
+            Ok(request) => request,
+            Err(malformed) => {
+                let error = failure::malformed_handshake(&malformed, turn.settings.detailed_errors);
+                return refuse(clients, turn, error);
+            }
+        };
+        let protocol = match kind {
+            ClientKind::Serverless | ClientKind::Unserved => request.accept(),
+            // Whether it speaks this version is the hub server's business.
+            ClientKind::Proxied => request.protocol(),
+        };
+        let protocol = match protocol {
+            Ok(protocol) => protocol,
+            Err(refusal) => return refuse(clients, turn, refusal.to_string()),
+        };
+        if protocol.data_kind() == DataKind::Binary && clients[slot].transport() == Transport::ServerSentEvents {
+            return refuse(clients, turn, failure::no_binary_transport(protocol));
+        }
+        match kind {
+            ClientKind::Serverless => {
+                clients.register(turn, slot, protocol);
+                upstream.call_connected(clients, turn, slot);
+            }
+            ClientKind::Unserved => {
+                clients.register(turn, slot, protocol);
+                clients.accept(turn, slot);
+            }
+            ClientKind::Proxied => link::route_client(links, clients, turn, slot, protocol, message),
+        }
+    }
+
+    /// A whole hub message of an open client, on its way to whoever answers it.
+    fn open_message(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8]) {
+        let Parts { clients, links, upstream, inbound, .. } = self;
+        let (hub, protocol) = (clients[slot].hub(), clients[slot].protocol());
+        clients.hub_mut(hub).counters.messages_in += 1;
+        let message = match protocol.parse(bytes) {
+            Ok(message) => message,
+            Err(malformed) => return clients.bad_request(turn, slot, malformed.to_string()),
+        };
+        let is_filtered = clients.hub(hub).filters.inspect(Direction::Inbound);
+        if is_filtered && inbound.show(clients, turn, slot, bytes, &message) == Gate::Waits {
+            return;
+        }
+        match (links.get(slot), &message) {
+            // What filters cannot read does not pass them by: it is answered here, as the gateway answers its own clients.
+            (Some(_), HubMessage::Unbindable(_)) | (None, _) => upstream.hub_message(clients, turn, slot, message),
+            (Some(_), _) => link::pass_on(links, clients, turn, slot, |out| protocol.write_framed(bytes, out)),
+        }
+    }
+
+    /// Filters have looked at what a client says.
+    fn inbound_inspected(&mut self, turn: &mut Turn<'_>, number: InspectionNumber, inspected: Inspected) {
+        let Parts { clients, links, upstream, inbound, .. } = self;
+        let Some(message) = inbound.take(number).filter(|message| clients.is_still(message.slot, message.client))
+        else {
+            return;
+        };
+        let (slot, hub, protocol) = (message.slot, clients[message.slot].hub(), clients[message.slot].protocol());
+        actions::act_all(clients, turn, hub, inspected.actions);
+        if !clients.is_still(slot, message.client) {
+            // The filter itself has closed it.
+            return;
+        }
+        let bytes = &message.bytes;
+        let is_linked = links.get(slot).is_some();
+        let parsed = || protocol.parse(bytes).expect("it was parsed before filters looked at it");
+        match inspected.verdict {
+            Verdict::Pass if is_linked => {
+                link::pass_on(links, clients, turn, slot, |out| protocol.write_framed(bytes, out));
+            }
+            Verdict::Pass => upstream.hub_message(clients, turn, slot, parsed()),
+            Verdict::Replace(replacement) => {
+                let message = replacement.put_into(parsed());
+                match is_linked {
+                    true => link::pass_on(links, clients, turn, slot, |out| protocol.write(&message, out)),
+                    false => upstream.hub_message(clients, turn, slot, message),
+                }
+            }
+            Verdict::Refuse(refusal) => self.refuse_message(turn, slot, parsed(), refusal),
+            Verdict::Close(reason) => clients.close_by_filter(turn, slot, reason),
+        }
+        self.clients[slot].set_inspected(false);
+        self.clients.release_hold(turn, slot, Hold::Inspection);
+    }
+
+    /// A client's message goes no further; who waits for an answer gets the error.
+    fn refuse_message(&mut self, turn: &mut Turn<'_>, slot: Slot, message: HubMessage<'_>, refusal: Refusal) {
+        match refused(message, refusal, turn.settings.detailed_errors) {
+            Refused::Call { id, error } => self.clients.complete_with_error(turn, slot, id.as_deref(), &error),
+            Refused::Result(message) => {
+                let protocol = self.clients[slot].protocol();
+                link::pass_on(&mut self.links, &self.clients, turn, slot, |out| protocol.write(&message, out));
+            }
+            Refused::Other => {}
+        }
+    }
+
+    /// A hub's filters have looked at a message.
+    fn inspected(&mut self, turn: &mut Turn<'_>, number: InspectionNumber, inspected: Inspected) {
+        let Parts { clients, links, upstream, senders, .. } = self;
+        match number.lane {
+            LaneKind::FromClients => self.inbound_inspected(turn, number, inspected),
+            LaneKind::Sends => senders.inspected(clients, turn, number, inspected),
+            LaneKind::Completions => upstream.inspected(clients, turn, number, inspected),
+            LaneKind::FromServers => link::inspected(links, clients, turn, number, inspected),
+        }
+    }
+
+    /// The filters of a message take a while: whoever it comes from is not read meanwhile.
+    fn inspection_waits(&mut self, turn: &mut Turn<'_>, number: InspectionNumber) {
+        match number.lane {
+            LaneKind::FromClients => {
+                if let Some((slot, id)) = self.inbound.client(number)
+                    && self.clients.is_still(slot, id)
+                {
+                    self.clients.hold(turn, slot, Hold::Inspection);
+                }
+            }
+            LaneKind::Sends => {
+                if let Some(server) = self.senders.server(number) {
+                    self.links.sending_waits(turn, server);
+                }
+            }
+            // What is held for one client is bounded, and so are the calls that wait.
+            LaneKind::Completions | LaneKind::FromServers => {}
+        }
+    }
+
+    fn server_data(&mut self, turn: &mut Turn<'_>, id: ServerConnectionId, bytes: &mut &[u8], most: usize) {
+        let mut left = most;
+        if self.links.was_heard(turn, id, bytes) {
+            self.read_server(turn, id);
+            left = left.saturating_sub(1);
+        }
+        if !self.links.has_unread(id) {
+            self.server_messages(turn, id, bytes, &mut left);
+            if left == 0 {
+                return;
+            }
+        }
+        self.links.add_unread(id, bytes);
+        *bytes = &[];
+    }
+
+    /// Goes on with what is unread of a hub server.
+    fn read_server(&mut self, turn: &mut Turn<'_>, id: ServerConnectionId) {
+        let mut unread = self.links.take_unread(id);
+        let mut input = &unread[..];
+        self.server_messages(turn, id, &mut input, &mut { usize::MAX });
+        let read = unread.len() - input.len();
+        unread.advance(read);
+        self.links.put_unread(id, unread);
+    }
+
+    /// The messages that `input` begins with, `most` of them and up to one that takes a while.
+    fn server_messages(&mut self, turn: &mut Turn<'_>, id: ServerConnectionId, input: &mut &[u8], most: &mut usize) {
+        let base = turn.steps.len();
+        while *most > 0
+            && ((self.senders.is_empty() && !self.links.is_any_crowded()) || self.links.is_parsing(id))
+            && self.links.take_message(&mut self.clients, turn, id, input) == Took::Message
+        {
+            *most -= 1;
+            self.settle(turn, base);
+        }
+    }
+
+    /// Does what another shard forwarded.
+    fn order(&mut self, turn: &mut Turn<'_>, name: &HubName, order: Order) {
+        let Parts { clients, links, acks, .. } = self;
+        match order {
+            Order::Act(action) => {
+                // A hub that this shard does not know has no clients here.
+                if let Some(hub) = clients.hubs().find(name) {
+                    actions::apply(clients, turn, hub, action);
+                }
+            }
+            Order::Server(order) => {
+                let hub = clients.hubs_mut().get(name, turn.settings);
+                links.apply(clients, turn, hub, order);
+            }
+            Order::Ask { question, asker, number } => {
+                let answer = query::answer(clients, turn, name, question);
+                turn.forward(Shards::One(asker), name, Order::Answer { number, answer });
+            }
+            Order::Answer { number, answer } => {
+                if let Some(ack) = acks.answered(number, answer) {
+                    self.ack_ended(turn, ack);
+                }
+            }
+        }
+    }
+
+    fn ack_ended(&mut self, turn: &mut Turn<'_>, Ack { server, ack_id, status, page }: Ack) {
+        self.links.ack(turn, server, ack_id, status, page);
+        self.links.ack_ended(turn, server);
+    }
+
+    /// A client that others have seen is closed: whoever answers it is told.
+    fn departed(&mut self, turn: &mut Turn<'_>, departure: Departure) {
+        let Parts { clients, links, upstream, rates, .. } = self;
+        rates.departed(clients, departure.slot);
+        let is_linked = links.departed(clients, turn, &departure);
+        upstream.departed(clients, turn, departure, is_linked);
+    }
+
+    fn check_deadlines(&mut self, turn: &mut Turn<'_>, slot: Slot) {
+        let link = self.links.check_deadlines(&mut self.clients, turn, slot);
+        self.clients.check_deadlines(turn, slot, link);
+    }
+
+    /// Time passed: meets all deadlines.
+    fn tick(&mut self, turn: &mut Turn<'_>) {
+        self.links.tick(&mut self.clients, turn);
+        while let Some(ack) = self.acks.next_late(turn.now) {
+            self.ack_ended(turn, ack);
+        }
+        self.settle(turn, 0);
+        self.mode_switch.close_some(&mut self.clients, turn);
+        self.rates.tick(&mut self.clients, turn);
+        self.settle(turn, 0);
+        self.clients.hubs_mut().tick(turn.now, turn.settings);
+        for slot in self.clients.due(turn.now) {
+            self.check_deadlines(turn, slot);
+            self.settle(turn, 0);
+        }
+    }
+}
