@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use tokio::net::TcpStream;
 
-use crate::gateway::Shared;
 use crate::http_places::{HttpLimit, HttpPlace, Newcomer};
-use crate::inbox::ShardMessage;
+use crate::inbox::LocalMessage;
 use crate::listeners::{Descriptors, Listener, Supply};
 use crate::shards::Shards;
+use crate::shared::Shared;
 
 /// What accepting needs.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ fn admit(
     descriptors: &mut Descriptors,
     stream: TcpStream,
     remote: SocketAddr,
-) -> Option<ShardMessage> {
+) -> Option<LocalMessage> {
     #[cfg(test)]
     shared.faults.strike(crate::faults::Fault::Accepting);
     let place = match place(shared, remote, descriptors.supply(&stream)) {
@@ -63,7 +63,7 @@ fn admit(
         }
     };
     match stream.into_std() {
-        Ok(stream) => Some(ShardMessage::Accepted { stream, remote, place }),
+        Ok(stream) => Some(LocalMessage::Accepted { stream, remote, place }),
         Err(error) => {
             tracing::debug!(%error, "an accepted connection is lost");
             None

@@ -20,13 +20,15 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::gateway::Shared;
-use crate::http::{Answer, Refusal, refuse, text, with_type};
+use crate::http::{Answer, refuse, text, with_type};
 use crate::listeners::Listener;
 use crate::metrics;
 use crate::patience::PatientStream;
+use crate::peer_task::PeerTask;
+use crate::refusal::Refusal;
 use crate::shards::Shards;
-use crate::tasks::{PeerTask, on_a_thread};
+use crate::shared::Shared;
+use crate::tasks::on_a_thread;
 
 const NOTHING_HERE: &str = "Nothing is here. Operators have /admin/plugins, /admin/hubs, /admin/hubs/NAME, /metrics, and \
                             POST /admin/plugins/NAME/rollback.\n";

@@ -3,12 +3,9 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
-use hubgate_core::time::Millis;
-use hubgate_core::{HashSeed, Presence};
 use hubgate_plugin_host::PluginHost;
 use hubgate_wire::endpoint::Endpoint;
 use prometheus_client::registry::Registry;
@@ -17,15 +14,10 @@ use tokio::task::AbortHandle;
 
 use crate::accepting::Accepting;
 use crate::admin::{self, Admin};
-use crate::admission::Admission;
-use crate::http_places::HttpPlaces;
 use crate::listeners::{Descriptors, Listener, ListeningSocket};
-use crate::loads::Loads;
-use crate::metrics::Metrics;
-use crate::outboxes::Outboxes;
-use crate::refusal_log::RefusalLog;
 use crate::settings::{Drain, Settings};
 use crate::shards::Shards;
+use crate::shared::Shared;
 use crate::tasks::{self, Caught, Panicked};
 use crate::vitals::Vitals;
 use crate::watchdog;
@@ -35,44 +27,6 @@ const LISTEN: &str = "server.listen";
 const ADMIN_LISTEN: &str = "admin.listen";
 /// How long the process may take to end once its clients have had their time to leave.
 const END_LIMIT: Duration = Duration::from_secs(15);
-
-/// What all threads of the gateway read.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    settings: ArcSwap<Settings>,
-    pub(crate) admin_address: SocketAddr,
-    pub(crate) vitals: Arc<Vitals>,
-    pub(crate) admission: Arc<Admission>,
-    pub(crate) loads: Loads,
-    pub(crate) http_places: Arc<HttpPlaces>,
-    pub(crate) presence: Arc<Presence>,
-    /// Of all shards.
-    pub(crate) hash_seed: HashSeed,
-    pub(crate) outboxes: Arc<Outboxes>,
-    pub(crate) metrics: Metrics,
-    pub(crate) refusal_log: RefusalLog,
-    /// What certificates of webhooks are checked by, once it is needed.
-    pub(crate) web_tls: OnceLock<rustls::ClientConfig>,
-    #[cfg(test)]
-    pub(crate) faults: crate::faults::Faults,
-    started: Instant,
-}
-
-impl Shared {
-    /// The settings as they are now, with at least one endpoint.
-    pub(crate) fn settings(&self) -> Guard<Arc<Settings>> {
-        self.settings.load()
-    }
-
-    pub(crate) fn now(&self) -> Millis {
-        self.started.elapsed().into()
-    }
-}
-
-/// Seconds since 1970, as tokens count them.
-pub(crate) fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -209,26 +163,7 @@ impl Gateway {
         let mut registry = Registry::default();
         plugins.register_metrics(&mut registry);
         let vitals = Arc::new(Vitals::new(settings.shards, Some(plugins.clone())));
-        let loads = Loads::new(settings.shards, vitals.clone());
-        let outboxes = Arc::new(Outboxes::new(settings.limits.outboxes));
-        let hash_seed = HashSeed::random();
-        let shared = Shared {
-            vitals,
-            settings: ArcSwap::from_pointee(listening_at(listen, settings)),
-            admin_address,
-            admission: Arc::default(),
-            loads,
-            http_places: Arc::default(),
-            presence: Arc::new(Presence::new(hash_seed.clone())),
-            hash_seed,
-            outboxes,
-            metrics: Metrics::new(registry),
-            refusal_log: RefusalLog::default(),
-            web_tls: OnceLock::new(),
-            #[cfg(test)]
-            faults: crate::faults::Faults::default(),
-            started: Instant::now(),
-        };
+        let shared = Shared::new(settings.listening_at(listen), admin_address, vitals, registry);
         let descriptors = Descriptors::new(max_descriptors);
         Ok(Gateway { shared: Arc::new(shared), plugins, listener, listen, admin, descriptors })
     }
@@ -306,8 +241,7 @@ impl Gateway {
             // Beside the others: a shard that stands still holds up the reload alone.
             let mut changing = std::pin::pin!(async {
                 while let Some(Change { settings, done }) = changes.recv().await {
-                    self.shared.outboxes.set_limit(settings.limits.outboxes);
-                    self.shared.settings.store(Arc::new(listening_at(self.listen, settings)));
+                    self.shared.set_settings(settings.listening_at(self.listen));
                     shards.configure().await;
                     // Who wanted it may be gone.
                     let _ = done.send(());
@@ -358,16 +292,6 @@ fn end_begins(shared: &Shared) -> Drain {
 /// How long the end takes at most.
 fn longest_end(drain: Drain) -> Duration {
     drain.delay.saturating_add(drain.timeout).saturating_add(END_LIMIT)
-}
-
-/// The settings with the bound address, which an inherited socket may have from elsewhere; it is the endpoint if they have none.
-pub(crate) fn listening_at(listen: SocketAddr, mut settings: Settings) -> Settings {
-    settings.listen = listen;
-    if settings.endpoints.is_empty() {
-        let url = format!("{}://{listen}", settings.scheme());
-        settings.endpoints.push(Endpoint::parse(&url).expect("an address makes a URL"));
-    }
-    settings
 }
 
 fn bind(key: &'static str, address: SocketAddr, inherited: Option<TcpListener>) -> Result<ListeningSocket, StartError> {

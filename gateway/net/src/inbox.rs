@@ -1,4 +1,4 @@
-//! What passes between the threads of the gateway. What passes between shards would pass between nodes, too.
+//! What comes to a shard from the other threads of this process.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,21 +6,32 @@ use std::sync::Arc;
 use hubgate_core::event::{HubAnswer, HubQuestion};
 use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_core::settings::Settings;
-use hubgate_core::{Order, ShardStatus, TooManyTokens};
+use hubgate_core::{ShardStatus, TooManyTokens};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::client::requests::ClientRequest;
+use crate::client_request::ClientRequest;
 use crate::entrant::{ClaimedToken, Entrant};
-use crate::http::Refusal;
+use crate::envelope::Envelope;
 use crate::http_places::HttpPlace;
+use crate::refusal::Refusal;
 use crate::upgraded::UpgradedStream;
 
 /// Messages that one inbox holds before its senders wait.
 pub(crate) const INBOX: usize = 1024;
 
-/// For a shard, from the front door, the admin listener or another shard.
+pub(crate) type Inbox = mpsc::Receiver<Message>;
+pub(crate) type InboxSender = mpsc::Sender<Message>;
+
+/// For a shard, in the order in which each sender has sent it.
 #[derive(Debug)]
-pub(crate) enum ShardMessage {
+pub(crate) enum Message {
+    Order(Envelope),
+    Local(LocalMessage),
+}
+
+/// From the front door, the admin listener or another shard. It never leaves the process: it has sockets, and ways to answer.
+#[derive(Debug)]
+pub(crate) enum LocalMessage {
     /// A connection that the front door accepted.
     Accepted {
         stream: std::net::TcpStream,
@@ -29,10 +40,6 @@ pub(crate) enum ShardMessage {
     },
     /// A client that was upgraded elsewhere, but whose id says that it belongs here.
     Adopt(Box<UpgradedClient>),
-    Order {
-        hub: HubName,
-        order: Order,
-    },
     /// A client negotiated that is to come here.
     Negotiated {
         hub: HubName,
@@ -63,6 +70,12 @@ pub(crate) enum ShardMessage {
     Stop,
 }
 
+impl From<LocalMessage> for Message {
+    fn from(message: LocalMessage) -> Message {
+        Message::Local(message)
+    }
+}
+
 /// How clients are sent away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Farewell {
@@ -72,14 +85,11 @@ pub(crate) enum Farewell {
     AtOnce,
 }
 
-/// A client's socket behind its upgrade to a WebSocket.
+/// A client's socket after its upgrade to a WebSocket.
 #[derive(Debug)]
 pub(crate) struct UpgradedClient {
     pub(crate) stream: UpgradedStream,
-    /// Bytes that came right behind the request.
+    /// Bytes that came right after the request.
     pub(crate) unread: Vec<u8>,
     pub(crate) entrant: Entrant,
 }
-
-pub(crate) type Inbox = mpsc::Receiver<ShardMessage>;
-pub(crate) type InboxSender = mpsc::Sender<ShardMessage>;

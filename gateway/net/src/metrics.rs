@@ -14,8 +14,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::peer_task::PeerTask;
 use crate::slow::SlowReason;
-use crate::tasks::PeerTask;
 
 /// The label of hubs that have none of their own.
 const OTHER: &str = "other";

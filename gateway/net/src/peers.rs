@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -11,9 +12,10 @@ use hubgate_core::id::{HubName, ShardIndex};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::http::Refusal;
-use crate::inbox::{INBOX, InboxSender, ShardMessage};
-use crate::shard::ShardThread;
+use crate::envelope::Envelope;
+use crate::inbox::{INBOX, InboxSender, LocalMessage, Message};
+use crate::refusal::Refusal;
+use crate::tasks::ShardTasks;
 
 /// Clients are not read while orders that cost more than so many bytes wait for one other shard.
 const MAX_WAITING: usize = 16 << 20;
@@ -21,49 +23,46 @@ const MAX_WAITING: usize = 16 << 20;
 /// How long another shard may take for what it does at once. One that takes longer stands still.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Hands something to a shard, and waits for what it answers; `None` if whoever was to answer is gone.
-pub(crate) async fn ask<T>(
-    inbox: &InboxSender,
-    message: ShardMessage,
-    answered: oneshot::Receiver<T>,
-    patience: Duration,
-) -> Result<Option<T>, Refusal> {
-    let asking = async {
-        drop(inbox.send(message).await);
-        answered.await.ok()
-    };
-    timeout(patience, asking).await.map_err(|_| Refusal::NoAnswer)
+/// All shards, and the ways to those that are not this one.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    own: ShardIndex,
+    all: Vec<Peer>,
+    /// Readers that wait because another shard is behind.
+    held_readers: RefCell<Vec<Waker>>,
+    tasks: ShardTasks,
 }
 
-/// Another shard, and what waits because its inbox is full.
-pub(crate) struct Peer {
-    pub(crate) inbox: InboxSender,
-    pub(crate) waiting: RefCell<Waiting>,
+/// A shard, and what waits because its inbox is full.
+#[derive(Debug)]
+struct Peer {
+    inbox: InboxSender,
+    waiting: RefCell<Waiting>,
 }
 
 /// Messages for another shard in their order, with what they take up in memory.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
-    messages: VecDeque<(ShardMessage, usize)>,
+struct Waiting {
+    messages: VecDeque<(Message, usize)>,
     /// In bytes.
     cost: usize,
 }
 
 impl Waiting {
-    pub(crate) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    pub(crate) fn push(&mut self, message: ShardMessage) {
+    fn push(&mut self, message: Message) {
         let cost = match &message {
-            ShardMessage::Order { order, .. } => order.cost(),
-            _ => size_of::<ShardMessage>(),
+            Message::Order(envelope) => envelope.order.cost(),
+            Message::Local(_) => size_of::<Message>(),
         };
         self.cost += cost;
         self.messages.push_back((message, cost));
     }
 
-    fn pop(&mut self) -> Option<ShardMessage> {
+    fn pop(&mut self) -> Option<Message> {
         let (message, cost) = self.messages.pop_front()?;
         self.cost -= cost;
         Some(message)
@@ -80,16 +79,15 @@ impl Waiting {
     }
 }
 
-impl Peer {
-    pub(crate) fn new(inbox: InboxSender) -> Peer {
-        Peer { inbox, waiting: RefCell::default() }
+impl Peers {
+    pub(crate) fn new(own: ShardIndex, inboxes: Vec<InboxSender>, tasks: ShardTasks) -> Peers {
+        let all = inboxes.into_iter().map(|inbox| Peer { inbox, waiting: RefCell::default() }).collect();
+        Peers { own, all, held_readers: RefCell::default(), tasks }
     }
-}
 
-impl ShardThread {
     /// Whether clients and callers may cause more: not while another shard takes no more of what they cause.
     pub(crate) fn poll_may_read(&self, cx: &Context<'_>) -> Poll<()> {
-        match self.peers.iter().any(|peer| peer.waiting.borrow().is_too_much()) {
+        match self.all.iter().any(|peer| peer.waiting.borrow().is_too_much()) {
             false => Poll::Ready(()),
             true => {
                 self.held_readers.borrow_mut().push(cx.waker().clone());
@@ -98,27 +96,41 @@ impl ShardThread {
         }
     }
 
-    /// The way to a shard, if there is such a one.
-    pub(crate) fn inbox_of(&self, shard: ShardIndex) -> Option<&InboxSender> {
-        self.peers.get(usize::from(shard.0)).map(|peer| &peer.inbox)
+    /// Until clients and callers may cause more.
+    pub(crate) async fn may_read(&self) {
+        poll_fn(|cx| self.poll_may_read(cx)).await;
     }
 
-    /// Hands an order to another shard, behind all that it was handed before.
+    /// The shard that has what an id names, unless it is this one; `None` if there is no such shard.
+    fn inbox_of(&self, shard: ShardIndex) -> Option<&InboxSender> {
+        self.all.get(usize::from(shard.0)).map(|peer| &peer.inbox)
+    }
+
+    /// Hands an order to another shard, after all that it was handed before.
     pub(crate) fn forward(self: &Rc<Self>, shard: ShardIndex, hub: HubName, order: Order) {
-        let peer = &self.peers[usize::from(shard.0)];
+        let envelope = Message::Order(Envelope { from: self.own, hub, order });
+        let Err(mpsc::error::TrySendError::Full(envelope)) = self.send_in_order(shard, envelope) else {
+            return;
+        };
+        self.all[usize::from(shard.0)].waiting.borrow_mut().push(envelope);
+        self.tasks.spawn_vital("the way to another shard", self.clone().hand_over_what_waits(shard));
+    }
+
+    /// Hands a message over, unless nothing waits yet and the inbox is full.
+    fn send_in_order(&self, shard: ShardIndex, message: Message) -> Result<(), mpsc::error::TrySendError<Message>> {
+        let peer = &self.all[usize::from(shard.0)];
         let mut waiting = peer.waiting.borrow_mut();
-        let message = ShardMessage::Order { hub, order };
-        if !waiting.is_empty() {
-            return waiting.push(message);
-        }
-        if let Err(mpsc::error::TrySendError::Full(message)) = peer.inbox.try_send(message) {
-            waiting.push(message);
-            self.spawn_vital("the way to another shard", self.clone().hand_over_what_waits(shard));
+        match waiting.is_empty() {
+            true => peer.inbox.try_send(message),
+            false => {
+                waiting.push(message);
+                Ok(())
+            }
         }
     }
 
     async fn hand_over_what_waits(self: Rc<Self>, shard: ShardIndex) {
-        let peer = &self.peers[usize::from(shard.0)];
+        let peer = &self.all[usize::from(shard.0)];
         loop {
             // The first message stays in the queue while it is handed over, so that nothing overtakes it.
             let Ok(permit) = peer.inbox.reserve().await else {
@@ -137,9 +149,61 @@ impl ShardThread {
         }
     }
 
-    pub(crate) fn other_shards(&self) -> impl Iterator<Item = ShardIndex> + use<> {
-        let own = self.index;
-        (0..self.peers.len() as u16).map(ShardIndex).filter(move |index| *index != own)
+    pub(crate) fn others(&self) -> impl Iterator<Item = ShardIndex> + use<> {
+        let own = self.own;
+        (0..self.all.len() as u16).map(ShardIndex).filter(move |index| *index != own)
+    }
+
+    /// Whether orders wait because another shard is behind.
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.all.iter().any(|peer| !peer.waiting.borrow().is_empty())
+    }
+
+    /// Hands something to a shard; `Err` if it takes nothing in time.
+    pub(crate) async fn hand(&self, shard: ShardIndex, message: LocalMessage) -> Result<(), Refusal> {
+        let Some(inbox) = self.inbox_of(shard) else {
+            return Ok(());
+        };
+        // One that has ended has no use for it.
+        timeout(ANSWER_TIMEOUT, async { drop(inbox.send(message.into()).await) }).await.map_err(|_| Refusal::NoAnswer)
+    }
+
+    /// Asks a shard, and waits for what it answers; `None` if there is no such shard, or whoever was to answer is gone.
+    pub(crate) async fn ask<T>(
+        &self,
+        shard: ShardIndex,
+        patience: Duration,
+        question: impl FnOnce(oneshot::Sender<T>) -> LocalMessage,
+    ) -> Result<Option<T>, Refusal> {
+        let Some(inbox) = self.inbox_of(shard) else {
+            return Ok(None);
+        };
+        let (answer, answered) = oneshot::channel();
+        let asking = async {
+            drop(inbox.send(question(answer).into()).await);
+            answered.await.ok()
+        };
+        timeout(patience, asking).await.map_err(|_| Refusal::NoAnswer)
+    }
+
+    /// Until the other shards have obeyed all that was forwarded to them.
+    pub(crate) async fn orders_obeyed(&self) {
+        let mut waiting = Vec::new();
+        for shard in self.others() {
+            let (answer, answered) = oneshot::channel();
+            let barrier = LocalMessage::Barrier(answer).into();
+            let unsent = match self.send_in_order(shard, barrier) {
+                Err(mpsc::error::TrySendError::Full(barrier)) => Some((shard, barrier)),
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
+            };
+            waiting.push((unsent, answered));
+        }
+        for (unsent, answered) in waiting {
+            if let Some((shard, barrier)) = unsent {
+                drop(self.all[usize::from(shard.0)].inbox.send(barrier).await);
+            }
+            drop(answered.await);
+        }
     }
 }
 
@@ -151,10 +215,11 @@ mod tests {
 
     use super::*;
 
-    fn order(length: usize) -> ShardMessage {
+    fn order(length: usize) -> Message {
         let message = Outgoing::encoded([(HubProtocol::Json, vec![b'x'; length])]);
         let action = Action::Send { to: Target::All, message, except: Except::default() };
-        ShardMessage::Order { hub: HubName::parse("chat").expect("a hub's name"), order: Order::Act(action) }
+        let hub = HubName::parse("chat").expect("a hub's name");
+        Message::Order(Envelope { from: ShardIndex(0), hub, order: Order::Act(action) })
     }
 
     #[test]

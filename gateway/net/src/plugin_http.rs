@@ -25,7 +25,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
-use crate::gateway::Shared;
+use crate::shared::Shared;
 use crate::tasks::spawn_awaited;
 use crate::web_client::{self, WebClient, whole_text};
 

@@ -3,17 +3,17 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use hubgate_core::Order;
 use hubgate_core::id::HubName;
 
-use crate::inbox::{INBOX, ShardMessage};
+use crate::envelope::Envelope;
+use crate::inbox::{INBOX, LocalMessage, Message};
 
 /// Orders of one hub that are obeyed before those of others.
 const ORDERS_PER_HUB: usize = 16;
 
 #[derive(Debug, Default)]
 pub(crate) struct Received {
-    orders: HashMap<HubName, VecDeque<Order>, foldhash::fast::RandomState>,
+    orders: HashMap<HubName, VecDeque<Envelope>, foldhash::fast::RandomState>,
     /// The hubs that have orders, in the order of their turns.
     hubs: VecDeque<HubName>,
     /// Orders of the first hub that were obeyed in its turn.
@@ -21,7 +21,7 @@ pub(crate) struct Received {
     /// All orders, in number.
     count: usize,
     /// What is no order, and comes after them.
-    next: Option<ShardMessage>,
+    next: Option<LocalMessage>,
 }
 
 impl Received {
@@ -34,27 +34,27 @@ impl Received {
         self.next.is_none() && self.count < INBOX
     }
 
-    pub(crate) fn add(&mut self, message: ShardMessage) {
+    pub(crate) fn add(&mut self, message: Message) {
         match message {
-            ShardMessage::Order { hub, order } => {
-                let orders = self.orders.entry(hub.clone()).or_default();
+            Message::Order(envelope) => {
+                let orders = self.orders.entry(envelope.hub.clone()).or_default();
                 if orders.is_empty() {
-                    self.hubs.push_back(hub);
+                    self.hubs.push_back(envelope.hub.clone());
                 }
-                orders.push_back(order);
+                orders.push_back(envelope);
                 self.count += 1;
             }
-            message => self.next = Some(message),
+            Message::Local(message) => self.next = Some(message),
         }
     }
 
     /// What is to be done next.
-    pub(crate) fn pop(&mut self) -> Option<ShardMessage> {
+    pub(crate) fn pop(&mut self) -> Option<Message> {
         let Some(hub) = self.hubs.front().cloned() else {
-            return self.next.take();
+            return self.next.take().map(Message::Local);
         };
         let orders = self.orders.get_mut(&hub)?;
-        let order = orders.pop_front()?;
+        let envelope = orders.pop_front()?;
         (self.count, self.in_turn) = (self.count - 1, self.in_turn + 1);
         if orders.is_empty() {
             self.orders.remove(&hub);
@@ -64,27 +64,29 @@ impl Received {
             self.hubs.rotate_left(1);
             self.in_turn = 0;
         }
-        Some(ShardMessage::Order { hub, order })
+        Some(Message::Order(envelope))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use hubgate_core::Order;
     use hubgate_core::id::ShardIndex;
     use tokio::sync::oneshot;
 
     use super::*;
 
-    fn order(hub: &str, number: u32) -> ShardMessage {
+    fn order(hub: &str, number: u32) -> Message {
         let (hub, question) = (HubName::parse(hub).expect("a name"), hubgate_core::event::HubQuestion::Barrier);
-        ShardMessage::Order { hub, order: Order::Ask { question, asker: ShardIndex(0), number } }
+        let order = Order::Ask { question, asker: ShardIndex(0), number };
+        Message::Order(Envelope { from: ShardIndex(0), hub, order })
     }
 
     /// What is done next, in few words.
     fn next(received: &mut Received) -> String {
         match received.pop() {
-            Some(ShardMessage::Order { hub, order: Order::Ask { number, .. } }) => format!("{hub} {number}"),
-            Some(ShardMessage::Barrier(_)) => "barrier".to_owned(),
+            Some(Message::Order(Envelope { hub, order: Order::Ask { number, .. }, .. })) => format!("{hub} {number}"),
+            Some(Message::Local(LocalMessage::Barrier(_))) => "barrier".to_owned(),
             other => format!("{other:?}"),
         }
     }
@@ -105,7 +107,7 @@ mod tests {
     fn what_is_no_order_comes_after_all_that_came_before_it_and_nothing_overtakes_it() {
         let mut received = Received::default();
         (0..40).for_each(|number| received.add(order(["a", "b"][number as usize % 2], number)));
-        received.add(ShardMessage::Barrier(oneshot::channel().0));
+        received.add(LocalMessage::Barrier(oneshot::channel().0).into());
         assert!(!received.takes_more());
         (0..40).for_each(|_| assert_ne!(next(&mut received), "barrier"));
         assert_eq!(next(&mut received), "barrier");

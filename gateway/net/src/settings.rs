@@ -60,6 +60,16 @@ impl Settings {
         self.trusted_proxies.iter().any(|network| network.contains(&peer))
     }
 
+    /// With the bound address, which an inherited socket may have from elsewhere; it is the endpoint if there is none.
+    pub(crate) fn listening_at(mut self, listen: SocketAddr) -> Settings {
+        self.listen = listen;
+        if self.endpoints.is_empty() {
+            let url = format!("{}://{listen}", self.scheme());
+            self.endpoints.push(Endpoint::parse(&url).expect("an address makes a URL"));
+        }
+        self
+    }
+
     pub fn hub(&self, hub: &HubName) -> &HubSettings {
         self.hubs.get(hub).unwrap_or(&self.other_hubs)
     }

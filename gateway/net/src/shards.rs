@@ -12,10 +12,10 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use crate::gateway::Shared;
-use crate::inbox::{Farewell, INBOX, Inbox, InboxSender, ShardMessage};
-use crate::shard;
+use crate::inbox::{Farewell, INBOX, Inbox, InboxSender, LocalMessage};
+use crate::shared::Shared;
 use crate::tasks::{Caught, start_thread};
+use crate::worker;
 
 /// Questions of plugins that wait for their shard.
 const QUESTIONS: usize = 256;
@@ -63,7 +63,7 @@ impl Shards {
     }
 
     /// Hands a connection to the shard whose turn it is, unless that one takes nothing: `turn` counts the turns.
-    pub(crate) async fn deal(&self, turn: &mut usize, connection: ShardMessage) {
+    pub(crate) async fn deal(&self, turn: &mut usize, connection: LocalMessage) {
         for only_responsive in [true, false] {
             for _ in &self.inboxes {
                 *turn = (*turn + 1) % self.inboxes.len();
@@ -79,7 +79,7 @@ impl Shards {
                         .unwrap_or(Err(mpsc::error::SendError(()))),
                 };
                 if let Ok(permit) = permit {
-                    return permit.send(connection);
+                    return permit.send(connection.into());
                 }
             }
         }
@@ -89,7 +89,7 @@ impl Shards {
     /// Lets all shards go on with the settings that are shared now.
     pub(crate) async fn configure(&self) {
         let core = self.shared.settings().core.clone();
-        let answers = self.ask(|answer| ShardMessage::Configure(core.clone(), answer), CONFIGURE_TIMEOUT).await;
+        let answers = self.ask(|answer| LocalMessage::Configure(core.clone(), answer), CONFIGURE_TIMEOUT).await;
         if answers.contains(&None) {
             tracing::warn!("a worker thread does not answer: it goes on with the configuration before, until it does");
         }
@@ -97,7 +97,7 @@ impl Shards {
 
     /// What all shards know: of one that does not answer, what it knew last.
     pub(crate) async fn statuses(&self) -> ShardStatus {
-        let answers = self.ask(ShardMessage::Status, STATUS_TIMEOUT).await;
+        let answers = self.ask(LocalMessage::Status, STATUS_TIMEOUT).await;
         let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
         for (status, answer) in statuses.iter_mut().zip(answers) {
             if let Some(answer) = answer {
@@ -114,7 +114,7 @@ impl Shards {
 
     /// Sends all clients away, and waits until they are gone.
     pub(crate) async fn drain_within(&self, timeout: Duration) {
-        let drain = |farewell, timeout| self.ask(move |gone| ShardMessage::Drain(farewell, gone), timeout);
+        let drain = |farewell, timeout| self.ask(move |gone| LocalMessage::Drain(farewell, gone), timeout);
         let began = Instant::now();
         // The second time those are met that were on their way from one shard to another.
         for _ in 0..2 {
@@ -127,13 +127,13 @@ impl Shards {
     }
 
     /// Asks all shards at once; `None` of those that have not answered in time.
-    async fn ask<T>(&self, question: impl Fn(oneshot::Sender<T>) -> ShardMessage, timeout: Duration) -> Vec<Option<T>> {
+    async fn ask<T>(&self, question: impl Fn(oneshot::Sender<T>) -> LocalMessage, timeout: Duration) -> Vec<Option<T>> {
         // A time beyond all clocks is none.
         let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         let mut asked = Vec::new();
         for inbox in &self.inboxes {
             let (answer, answered) = oneshot::channel();
-            asked.push((inbox, inbox.try_send(question(answer)), answered));
+            asked.push((inbox, inbox.try_send(question(answer).into()), answered));
         }
         let mut answers = Vec::new();
         for (inbox, sent, answered) in asked {
@@ -152,7 +152,7 @@ impl Shards {
     pub(crate) async fn stop(&self, threads: ShardThreads) -> Vec<String> {
         let deadline = Instant::now() + STOP_TIMEOUT;
         for inbox in &self.inboxes {
-            drop(timeout_at(deadline, inbox.send(ShardMessage::Stop)).await);
+            drop(timeout_at(deadline, inbox.send(LocalMessage::Stop.into())).await);
         }
         let mut stuck = Vec::new();
         for thread in threads.0 {
@@ -178,7 +178,7 @@ fn run(index: usize, shared: Arc<Shared>, plugins: &PluginHost, inboxes: Vec<Inb
     };
     let (ask, questions) = mpsc::channel(QUESTIONS);
     let plugins = plugins.shard(ask);
-    let serving = shard::run(ShardIndex(index as u16), shared, plugins, questions, inboxes, inbox);
+    let serving = worker::run(ShardIndex(index as u16), shared, plugins, questions, inboxes, inbox);
     if runtime.block_on(Caught::new(serving)).is_err() {
         vitals.fail(format!("shard {index} panicked"));
     }

@@ -7,68 +7,22 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::{io, thread};
 
+use hubgate_core::id::ShardIndex;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
-use crate::shard::ShardThread;
+use crate::peer_task::PeerTask;
+use crate::shared::Shared;
 use crate::vitals::Vitals;
 
 /// Work ended by a panic; the panic's own message in the log says where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the gateway panicked over it")]
 pub struct Panicked;
-
-/// What a task does for a peer, as metrics and the log name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PeerTask {
-    /// An accepted connection, and the WebSocket that it becomes.
-    Connection,
-    /// A client on Server-Sent Events or long polling.
-    Transport,
-    /// What such a client posts.
-    Request,
-    /// A request on a connection of HTTP/2.
-    Stream,
-    /// An event for upstream.
-    Call,
-    /// A look of filters at a message.
-    Filter,
-    /// A question of a plugin about its hub.
-    Question,
-    /// A connection of the admin listener.
-    Admin,
-}
-
-impl PeerTask {
-    pub(crate) const ALL: [PeerTask; 8] = [
-        PeerTask::Connection,
-        PeerTask::Transport,
-        PeerTask::Request,
-        PeerTask::Stream,
-        PeerTask::Call,
-        PeerTask::Filter,
-        PeerTask::Question,
-        PeerTask::Admin,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            PeerTask::Connection => "connection",
-            PeerTask::Transport => "transport",
-            PeerTask::Request => "request",
-            PeerTask::Stream => "stream",
-            PeerTask::Call => "call",
-            PeerTask::Filter => "filter",
-            PeerTask::Question => "question",
-            PeerTask::Admin => "admin",
-        }
-    }
-}
 
 pin_project_lite::pin_project! {
     /// A future whose panic is its outcome.
@@ -103,51 +57,61 @@ pin_project_lite::pin_project! {
         #[pin]
         task: Caught<F>,
         kind: PeerTask,
-        shard: Rc<ShardThread>,
+        tasks: ShardTasks,
         bury: Option<B>,
     }
 }
 
-impl<F: Future<Output = ()>, B: FnOnce(&Rc<ShardThread>)> Future for Guarded<F, B> {
+impl<F: Future<Output = ()>, B: FnOnce()> Future for Guarded<F, B> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         let outcome = ready!(this.task.poll(cx));
         if let (Err(Panicked), Some(bury)) = (outcome, this.bury.take()) {
-            this.shard.peer_task_panicked(*this.kind, bury);
+            this.tasks.peer_task_panicked(*this.kind, bury);
         }
         Poll::Ready(())
     }
 }
 
-impl ShardThread {
-    /// Starts a task of one peer. If it panics, `bury` removes what is left of the peer.
-    pub(crate) fn spawn(
-        self: &Rc<Self>,
-        kind: PeerTask,
-        task: impl Future<Output = ()> + 'static,
-        bury: impl FnOnce(&Rc<ShardThread>) + 'static,
-    ) {
-        let shard = self.clone();
-        tokio::task::spawn_local(Guarded { task: Caught::new(task), kind, shard, bury: Some(bury) });
+/// Starts the tasks of one shard on its thread, and hears of their panics.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardTasks {
+    shard: ShardIndex,
+    shared: Arc<Shared>,
+}
+
+impl ShardTasks {
+    pub(crate) fn new(shard: ShardIndex, shared: Arc<Shared>) -> ShardTasks {
+        ShardTasks { shard, shared }
     }
 
-    /// Starts a task without which this shard cannot go on.
-    pub(crate) fn spawn_vital(self: &Rc<Self>, name: &'static str, task: impl Future<Output = ()> + 'static) {
-        let shard = self.clone();
+    /// Starts a task of one peer. If it panics, `bury` removes what is left of the peer.
+    pub(crate) fn spawn(
+        &self,
+        kind: PeerTask,
+        task: impl Future<Output = ()> + 'static,
+        bury: impl FnOnce() + 'static,
+    ) {
+        tokio::task::spawn_local(Guarded { task: Caught::new(task), kind, tasks: self.clone(), bury: Some(bury) });
+    }
+
+    /// Starts a task without which the shard cannot go on.
+    pub(crate) fn spawn_vital(&self, name: &'static str, task: impl Future<Output = ()> + 'static) {
+        let tasks = self.clone();
         tokio::task::spawn_local(async move {
             if Caught::new(task).await.is_err() {
-                shard.shared.vitals.fail(format!("{name} of shard {} panicked", shard.index.0));
+                tasks.shared.vitals.fail(format!("{name} of shard {} panicked", tasks.shard.0));
             }
         });
     }
 
-    fn peer_task_panicked(self: &Rc<Self>, kind: PeerTask, bury: impl FnOnce(&Rc<ShardThread>)) {
+    fn peer_task_panicked(&self, kind: PeerTask, bury: impl FnOnce()) {
         self.shared.metrics.task_panicked(kind);
         tracing::error!(task = kind.name(), "a task panicked: its peer is closed, all others go on");
-        if catch_unwind(AssertUnwindSafe(|| bury(self))).is_err() {
-            let what = format!("shard {} panicked when it removed the peer of a panic", self.index.0);
+        if catch_unwind(AssertUnwindSafe(bury)).is_err() {
+            let what = format!("shard {} panicked when it removed the peer of a panic", self.shard.0);
             self.shared.vitals.fail(what);
         }
     }

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioTimer;
 use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
-use crate::gateway::Shared;
+use crate::shared::Shared;
 use crate::tasks::WebClientTasks;
 
 /// How long a connection without a request is kept for the next one.

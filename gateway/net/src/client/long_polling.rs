@@ -7,8 +7,9 @@ use std::time::Duration;
 use hubgate_core::CloseCause;
 use tokio::sync::mpsc;
 
-use super::http_client::{HttpClient, Poll, PollAnswer, State};
-use crate::shard::ShardThread;
+use crate::client_request::{Poll, PollAnswer};
+use crate::links::{HttpClient, State};
+use crate::shared::Shared;
 
 /// How long a poll is held when there is nothing to answer: less than the 100 seconds after which clients give it up.
 const LONGEST_POLL: Duration = Duration::from_secs(90);
@@ -16,7 +17,7 @@ const LONGEST_POLL: Duration = Duration::from_secs(90);
 /// Answers a client's polls until it has got all that it gets, or is lost. Between two of them it may be silent for
 /// `silence`.
 pub(crate) async fn serve(
-    shard: &ShardThread,
+    shared: &Shared,
     client: &HttpClient,
     polls: &mut mpsc::Receiver<Poll>,
     silence: Duration,
@@ -34,7 +35,7 @@ pub(crate) async fn serve(
             is_open = poll.send(PollAnswer::Opened).is_ok();
             continue;
         }
-        if let Some(cause) = answer(shard, client, polls, poll).await {
+        if let Some(cause) = answer(shared, client, polls, poll).await {
             return cause;
         }
     }
@@ -64,13 +65,13 @@ async fn next_poll(client: &HttpClient, polls: &mut mpsc::Receiver<Poll>, silenc
 
 /// Answers one poll as soon as there is something to say, or it has been held for long enough; gives the reason when that is the connection's end.
 async fn answer(
-    shard: &ShardThread,
+    shared: &Shared,
     client: &HttpClient,
     polls: &mut mpsc::Receiver<Poll>,
     mut poll: Poll,
 ) -> Option<CloseCause> {
     // At the end of its token, too, so that its next poll tells it to come with another one.
-    let valid = client.valid_until.get().0.saturating_sub(shard.now().0);
+    let valid = client.valid_until.get().0.saturating_sub(shared.now().0);
     let patience = tokio::time::sleep(LONGEST_POLL.min(Duration::from_millis(valid)));
     tokio::pin!(patience);
     loop {
@@ -87,7 +88,7 @@ async fn answer(
                     return None;
                 }
                 // The client polls again when it has it all, and is silent only from then on.
-                client.delivered(shard).await;
+                client.delivered(shared).await;
                 return is_last.then_some(CloseCause::Normal);
             }
             State::Finishing => {

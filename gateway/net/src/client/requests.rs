@@ -2,154 +2,126 @@
 //!
 //! Source: ASP.NET Core SignalR, "Transport Protocols"; its own answers to requests that do not fit.
 
-use std::future::poll_fn;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_core::{ClientTimes, CloseCause, NewClient, Slot};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::handshake;
 use tokio::sync::{mpsc, oneshot};
 
-use super::ClientLink;
-use super::delivery::DeliveryBody;
-use super::http_client::{HttpClient, LAST_WORDS, Poll, PollAnswer, State, TokenTimes, TransportRequest};
-use super::posts::{NoTurn, Turn};
 use super::{long_polling, server_sent_events};
 use crate::admission::{ClientPlace, NoRoom};
-use crate::http::Refusal;
-use crate::inbox::ShardMessage;
-use crate::peers::{self, ANSWER_TIMEOUT};
-use crate::shard::ShardThread;
+use crate::client_request::{
+    ClientRequest, LONGEST_WAIT, Poll, PollAnswer, PostTurn, Posted, TokenTimes, TransportRequest,
+};
+use crate::delivery::DeliveryBody;
+use crate::inbox::LocalMessage;
+use crate::links::{ClientLink, HttpClient, NoTurn, State, Turn};
+use crate::peer_task::PeerTask;
+use crate::refusal::Refusal;
+use crate::shard::ShardHandle;
+use crate::shared::Shared;
 use crate::slow::SlowReason;
-use crate::tasks::PeerTask;
 
 /// Polls that wait behind the one that is held; clients send one at a time.
 const POLLS: usize = 4;
-/// How long a post may wait for its turn: less than the 100 seconds after which clients give it up.
-const LONGEST_WAIT: Duration = Duration::from_secs(90);
 
-/// What a client's request asks of the shard that its connection belongs to.
-#[derive(Debug)]
-pub(crate) enum ClientRequest {
-    /// A stream of events; its text is answered.
-    Events(Box<TransportRequest>, oneshot::Sender<Result<DeliveryBody, Refusal>>),
-    Poll(Box<TransportRequest>, oneshot::Sender<Result<oneshot::Receiver<PollAnswer>, Refusal>>),
-    /// The client wants to say something; answered when its turn has come.
-    Post {
-        hub: HubName,
-        token: ConnectionId,
-        token_times: TokenTimes,
-        answer: oneshot::Sender<Result<PostTurn, Refusal>>,
-    },
-    /// The end of a connection that polls.
-    Delete {
-        hub: HubName,
-        token: ConnectionId,
-        answer: oneshot::Sender<Result<(), Refusal>>,
-    },
+/// The clients of one shard on Server-Sent Events and long polling.
+pub(crate) struct HttpClients {
+    shard: ShardHandle,
+    /// By what opens their connections.
+    by_token: RefCell<HashMap<ConnectionId, Rc<HttpClient>>>,
 }
 
-impl ClientRequest {
-    /// How long a shard that is well may take before it answers.
-    fn longest(&self) -> Duration {
-        match self {
-            ClientRequest::Events(..) | ClientRequest::Poll(..) => Duration::ZERO,
-            ClientRequest::Post { .. } => LONGEST_WAIT,
-            ClientRequest::Delete { .. } => LAST_WORDS,
-        }
+impl HttpClients {
+    pub(crate) fn new(shard: ShardHandle) -> HttpClients {
+        HttpClients { shard, by_token: RefCell::default() }
     }
-}
 
-/// A post whose turn has come. Its body is read only now: until then it is the client's to keep.
-#[derive(Debug)]
-pub(crate) struct PostTurn {
-    /// The longest body that is kept while no transport is open, in bytes.
-    pub(crate) early_limit: Option<usize>,
-    /// Dropped if the body does not come.
-    pub(crate) body: oneshot::Sender<Posted>,
-}
-
-/// What a client says in one request.
-#[derive(Debug)]
-pub(crate) struct Posted {
-    pub(crate) body: Bytes,
-    pub(crate) answer: oneshot::Sender<Result<(), Refusal>>,
-}
-
-impl ShardThread {
-    /// Asks the shard that owns `token`, which may be this one.
+    /// Asks the shard that owns `token`, which may be this one. One that is well answers within `patience`.
     pub(crate) async fn request<T>(
         self: &Rc<Self>,
         token: ConnectionId,
+        patience: Duration,
         request: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> ClientRequest,
     ) -> Result<T, Refusal> {
-        let (answer, answered) = oneshot::channel();
-        let request = request(answer);
-        let answered = match self.inbox_of(token.shard()) {
-            None => None,
-            Some(_) if token.shard() == self.index => {
-                self.clone().serve_request(request);
+        let answered = match token.shard() == self.shard.index() {
+            true => {
+                let (answer, answered) = oneshot::channel();
+                self.serve(request(answer));
                 answered.await.ok()
             }
-            Some(owner) => {
-                let patience = request.longest() + ANSWER_TIMEOUT;
-                peers::ask(owner, ShardMessage::Request(request), answered, patience).await?
+            false => {
+                let ask = |answer| LocalMessage::Request(request(answer));
+                self.shard.peers().ask(token.shard(), patience, ask).await?
             }
         };
         answered.unwrap_or(Err(Refusal::UnknownConnection))
     }
 
     /// Does what a client of this shard asks for.
-    pub(crate) fn serve_request(self: Rc<Self>, request: ClientRequest) {
+    pub(crate) fn serve(self: &Rc<Self>, request: ClientRequest) {
         match request {
             ClientRequest::Events(request, answer) => drop(answer.send(self.open_events(*request))),
             ClientRequest::Poll(request, answer) => drop(answer.send(self.poll(*request))),
             ClientRequest::Post { hub, token, token_times, answer } => {
-                if let Some(client) = self.http_client(&hub, token) {
+                if let Some(client) = self.find(&hub, token) {
                     self.renew(&client, token_times);
                 }
-                let (shard, of_hub) = (self.clone(), hub.clone());
-                let post = async move { shard.post(&hub, token, answer).await };
-                self.spawn(PeerTask::Request, post, move |shard| shard.break_off(&of_hub, token));
+                let (clients, of_hub) = (self.clone(), hub.clone());
+                let post = async move { clients.post(&hub, token, answer).await };
+                self.spawn_request(post, of_hub, token);
             }
             ClientRequest::Delete { hub, token, answer } => {
-                let (shard, of_hub) = (self.clone(), hub.clone());
-                let delete = async move { drop(answer.send(shard.delete(&hub, token).await)) };
-                self.spawn(PeerTask::Request, delete, move |shard| shard.break_off(&of_hub, token));
+                let (clients, of_hub) = (self.clone(), hub.clone());
+                let delete = async move { drop(answer.send(clients.delete(&hub, token).await)) };
+                self.spawn_request(delete, of_hub, token);
             }
         }
     }
 
+    /// When what a client asks for panics, its connection is over.
+    fn spawn_request(self: &Rc<Self>, request: impl Future<Output = ()> + 'static, hub: HubName, token: ConnectionId) {
+        let clients = self.clone();
+        self.shard.tasks().spawn(PeerTask::Request, request, move || {
+            if let Some(client) = clients.find(&hub, token) {
+                client.end(CloseCause::TransportLost);
+            }
+        });
+    }
+
     fn open_events(self: &Rc<Self>, request: TransportRequest) -> Result<DeliveryBody, Refusal> {
-        if let Some(client) = self.http_client(&request.hub, request.token) {
+        if let Some(client) = self.find(&request.hub, request.token) {
             return Err(match client.transport {
                 Transport::ServerSentEvents => Refusal::ConnectionInUse,
                 Transport::LongPolling | Transport::WebSockets => Refusal::OtherTransport,
             });
         }
         let (token, transport) = (request.token, Transport::ServerSentEvents);
-        let (valid_until, outboxes) = (request.token_times.valid_until, &self.shared.outboxes);
+        let (valid_until, outboxes) = (request.token_times.valid_until, &self.shard.shared().outboxes);
         let client = Rc::new(HttpClient::new(request.hub.clone(), transport, valid_until, None, outboxes));
         let place = self.open(request, &client)?;
         let (events, body) = client.stream();
-        let (shard, served) = (self.clone(), client.clone());
+        let (clients, served) = (self.clone(), client.clone());
         let serve = async move {
-            let lost = server_sent_events::serve(&shard, &client, events).await;
+            let lost = server_sent_events::serve(clients.shard.shared(), &client, events).await;
             client.end(lost);
             client.last_words().await;
             drop(place);
-            shard.forget(token, &client, lost);
+            clients.forget(token, &client, lost);
         };
-        self.spawn(PeerTask::Transport, serve, move |shard| shard.bury(token, &served));
+        let clients = self.clone();
+        self.shard.tasks().spawn(PeerTask::Transport, serve, move || clients.bury(token, &served));
         Ok(body)
     }
 
     fn poll(self: &Rc<Self>, request: TransportRequest) -> Result<oneshot::Receiver<PollAnswer>, Refusal> {
         let (poll, answered) = oneshot::channel();
-        if let Some(client) = self.http_client(&request.hub, request.token) {
+        if let Some(client) = self.find(&request.hub, request.token) {
             let polls = client.polls.as_ref().ok_or(Refusal::OtherTransport)?;
             self.renew(&client, request.token_times);
             return match polls.try_send(poll) {
@@ -162,24 +134,25 @@ impl ShardThread {
         drop(polls.try_send(poll));
         let (token, silence) = (request.token, request.silence);
         let (hub, valid_until) = (request.hub.clone(), request.token_times.valid_until);
-        let outboxes = &self.shared.outboxes;
+        let outboxes = &self.shard.shared().outboxes;
         let client = Rc::new(HttpClient::new(hub, Transport::LongPolling, valid_until, Some(polls), outboxes));
         let place = self.open(request, &client)?;
-        let (shard, served) = (self.clone(), client.clone());
+        let (clients, served) = (self.clone(), client.clone());
         let serve = async move {
-            let lost = long_polling::serve(&shard, &client, &mut received, silence).await;
+            let lost = long_polling::serve(clients.shard.shared(), &client, &mut received, silence).await;
             if client.state() == State::Open {
                 client.end(lost);
             }
             client.last_words().await;
             drop(place);
-            shard.leave(&client, lost);
+            clients.leave(&client, lost);
             if client.state() == State::Finishing {
                 long_polling::say_that_it_is_over(&mut received, silence).await;
             }
-            shard.forget(token, &client, lost);
+            clients.forget(token, &client, lost);
         };
-        self.spawn(PeerTask::Transport, serve, move |shard| shard.bury(token, &served));
+        let clients = self.clone();
+        self.shard.tasks().spawn(PeerTask::Transport, serve, move || clients.bury(token, &served));
         Ok(answered)
     }
 
@@ -189,7 +162,7 @@ impl ShardThread {
         token: ConnectionId,
         mut answer: oneshot::Sender<Result<PostTurn, Refusal>>,
     ) {
-        let Some(client) = self.http_client(hub, token) else {
+        let Some(client) = self.find(hub, token) else {
             return self.post_early(hub, token, answer).await;
         };
         let turn = tokio::select! {
@@ -212,14 +185,14 @@ impl ShardThread {
             NoTurn::Crowded => Refusal::PostsWait,
             NoTurn::Over => Refusal::UnknownConnection,
         })?;
-        poll_fn(|cx| self.poll_may_read(cx)).await;
+        self.shard.peers().may_read().await;
         client.readable().await.ok_or(Refusal::UnknownConnection)?;
         Ok(turn)
     }
 
     async fn posted(self: &Rc<Self>, client: &HttpClient, posted: Posted) {
         let Posted { body, answer } = posted;
-        poll_fn(|cx| self.poll_may_read(cx)).await;
+        self.shard.peers().may_read().await;
         // The client waits for its answer before it says more: as long as the core reads nothing of it.
         let slot = client.readable().await.ok_or(Refusal::UnknownConnection);
         // Answered before it has effects: clients expect no message before they know that theirs was taken.
@@ -231,7 +204,7 @@ impl ShardThread {
 
     /// Acts on what a client says, in its turns and as far as the core reads it.
     async fn hear(self: &Rc<Self>, client: &HttpClient, slot: Slot, mut said: &[u8]) {
-        let pass = self.turns.pass(&client.hub);
+        let pass = self.shard.turns().pass(&client.hub);
         while !said.is_empty() {
             let turn = client.turn(&pass).await;
             if client.slot.get() != Some(slot) {
@@ -239,7 +212,7 @@ impl ShardThread {
                 return;
             }
             while !said.is_empty() && !turn.is_spent() && client.is_read() {
-                self.client_data(slot, &mut said);
+                self.shard.client_data(slot, &mut said);
             }
         }
     }
@@ -251,29 +224,29 @@ impl ShardThread {
         token: ConnectionId,
         answer: oneshot::Sender<Result<PostTurn, Refusal>>,
     ) {
-        if self.has_web_socket(hub, token) {
+        if self.shard.has_web_socket(hub, token) {
             return drop(answer.send(Err(Refusal::PostToWebSocket)));
         }
-        if !self.posted_early(token, hub, &[]) {
+        if !self.shard.posted_early(token, hub, &[]) {
             return drop(answer.send(Err(Refusal::UnknownConnection)));
         }
         let Some(posted) = body_of(answer, Some(handshake::LONGEST_REQUEST)).await else {
             return;
         };
         // Its transport may have opened meanwhile.
-        if let Some(client) = self.http_client(hub, token) {
+        if let Some(client) = self.find(hub, token) {
             match self.turn(&client).await {
                 Ok(_turn) => self.posted(&client, posted).await,
                 Err(refusal) => drop(posted.answer.send(Err(refusal))),
             }
             return;
         }
-        let is_kept = self.posted_early(token, hub, &posted.body);
+        let is_kept = self.shard.posted_early(token, hub, &posted.body);
         drop(posted.answer.send(if is_kept { Ok(()) } else { Err(Refusal::UnknownConnection) }));
     }
 
     async fn delete(self: &Rc<Self>, hub: &HubName, token: ConnectionId) -> Result<(), Refusal> {
-        match self.http_client(hub, token) {
+        match self.find(hub, token) {
             Some(client) if client.transport == Transport::LongPolling => {
                 client.last_words().await;
                 client.end(CloseCause::Normal);
@@ -282,7 +255,7 @@ impl ShardThread {
                 Ok(())
             }
             Some(_) => Err(Refusal::NotToBeDeleted),
-            None if self.has_web_socket(hub, token) => Err(Refusal::NotToBeDeleted),
+            None if self.shard.has_web_socket(hub, token) => Err(Refusal::NotToBeDeleted),
             None => Err(Refusal::UnknownConnection),
         }
     }
@@ -291,24 +264,25 @@ impl ShardThread {
     fn open(self: &Rc<Self>, request: TransportRequest, client: &Rc<HttpClient>) -> Result<Rc<ClientPlace>, Refusal> {
         let TransportRequest { hub, token, access_token, address, identity, handshake, token_times, .. } = request;
         let times = ClientTimes { handshake, expiry: Some(token_times.end) };
-        let settings = self.shared.settings();
+        let settings = self.shard.shared().settings();
         let user = identity.user_id.as_ref();
         let place = self
-            .shared
+            .shard
+            .shared()
             .admission
             .enter_client(&settings.limits, address, &hub, user, &access_token)
-            .map_err(|full| self.no_room(full))?;
+            .map_err(|full| no_room(self.shard.shared(), full))?;
         let place = Rc::new(place);
-        let (id, early) = self.claim_own_token(token, &hub, client.transport)?;
+        let (id, early) = self.shard.claim_own_token(token, &hub, client.transport)?;
         tracing::debug!(%hub, connection = %id, %address, transport = client.transport.name(), "a client connected");
         let new = NewClient { hub, id, token: Some(token), transport: client.transport, identity, times };
-        let slot = self.client_opened(new, ClientLink::Http(client.clone()), place.clone());
+        let slot = self.shard.client_opened(new, ClientLink::Http(client.clone()), place.clone());
         client.slot.set(Some(slot));
         client.id.set(Some(id));
-        self.http_clients.borrow_mut().insert(token, client.clone());
+        self.by_token.borrow_mut().insert(token, client.clone());
         let mut rest = &early[..];
         while !rest.is_empty() && client.is_read() {
-            self.client_data(slot, &mut rest);
+            self.shard.client_data(slot, &mut rest);
         }
         if !rest.is_empty() {
             self.hear_the_rest(client, slot, rest.into());
@@ -318,51 +292,39 @@ impl ShardThread {
 
     /// The core reads no more of what a client has posted before its transport was open, for now. It comes before all other posts.
     fn hear_the_rest(self: &Rc<Self>, client: &Rc<HttpClient>, slot: Slot, rest: Box<[u8]>) {
-        let (shard, client) = (self.clone(), client.clone());
+        let (clients, client) = (self.clone(), client.clone());
         let served = client.clone();
         let hear = async move {
             if let Some(_turn) = client.posts.all_before().await {
-                shard.hear(&client, slot, &rest).await;
+                clients.hear(&client, slot, &rest).await;
             }
         };
-        self.spawn(PeerTask::Request, hear, move |_| served.end(CloseCause::TransportLost));
+        self.shard.tasks().spawn(PeerTask::Request, hear, move || served.end(CloseCause::TransportLost));
     }
 
     /// A client has come with a token that may be good for longer than those before.
     fn renew(self: &Rc<Self>, client: &HttpClient, times: TokenTimes) {
         client.valid_until.set(client.valid_until.get().max(times.valid_until));
         if let Some(slot) = client.slot.get() {
-            self.token_renewed(slot, times.end);
+            self.shard.token_renewed(slot, times.end);
         }
     }
 
-    /// The refusal of a client that a limit keeps out.
-    pub(crate) fn no_room(&self, full: NoRoom) -> Refusal {
-        Refusal::NoRoom { full, wait: self.shared.admission.retry_after(full, Instant::now()) }
-    }
-
-    fn http_client(&self, hub: &HubName, token: ConnectionId) -> Option<Rc<HttpClient>> {
-        self.http_clients.borrow().get(&token).filter(|client| client.hub == *hub).cloned()
+    fn find(&self, hub: &HubName, token: ConnectionId) -> Option<Rc<HttpClient>> {
+        self.by_token.borrow().get(&token).filter(|client| client.hub == *hub).cloned()
     }
 
     /// A client's task is over.
     fn forget(self: &Rc<Self>, token: ConnectionId, client: &HttpClient, lost: CloseCause) {
-        self.http_clients.borrow_mut().remove(&token);
+        self.by_token.borrow_mut().remove(&token);
         self.leave(client, lost);
         let slow = client.slow();
         if let Some(reason) = slow {
-            self.shared.metrics.slow_peer(reason);
+            self.shard.shared().metrics.slow_peer(reason);
         }
         if let Some(id) = client.id.get() {
             let (hub, cause, limit) = (&client.hub, client.ending(lost), slow.map(SlowReason::key));
             tracing::info!(%hub, connection = %id, cause = cause.name(), limit, "a client's connection ended");
-        }
-    }
-
-    /// What a client has posted made the gateway panic: its connection is over.
-    fn break_off(self: &Rc<Self>, hub: &HubName, token: ConnectionId) {
-        if let Some(client) = self.http_client(hub, token) {
-            client.end(CloseCause::TransportLost);
         }
     }
 
@@ -375,9 +337,14 @@ impl ShardThread {
     /// The core hears, once, that the client is gone.
     fn leave(self: &Rc<Self>, client: &HttpClient, cause: CloseCause) {
         if let Some(slot) = client.gone() {
-            self.client_gone(slot, cause);
+            self.shard.client_gone(slot, cause);
         }
     }
+}
+
+/// The refusal of a client that a limit keeps out.
+pub(crate) fn no_room(shared: &Shared, full: NoRoom) -> Refusal {
+    Refusal::NoRoom { full, wait: shared.admission.retry_after(full, Instant::now()) }
 }
 
 /// Asks for the body of a post; `None` if it does not come.

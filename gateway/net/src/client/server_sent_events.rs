@@ -6,13 +6,13 @@ use bytes::Bytes;
 use hubgate_core::CloseCause;
 use hubgate_wire::server_sent_events::{OPENING, write_event};
 
-use super::delivery::Delivery;
-use super::http_client::{HttpClient, State};
-use crate::shard::ShardThread;
+use crate::delivery::Delivery;
+use crate::links::{HttpClient, State};
+use crate::shared::Shared;
 use crate::slow::StallWatch;
 
 /// Brings a client its messages until one of the two has enough. `events` is the body of its request's answer.
-pub(crate) async fn serve(shard: &ShardThread, client: &HttpClient, events: Delivery) -> CloseCause {
+pub(crate) async fn serve(shared: &Shared, client: &HttpClient, events: Delivery) -> CloseCause {
     // Lets browsers know that the stream is open.
     events.push(Bytes::from_static(OPENING));
     let events = client.deliver_by(events);
@@ -28,14 +28,14 @@ pub(crate) async fn serve(shard: &ShardThread, client: &HttpClient, events: Deli
             State::Open => {}
             State::Finishing => {
                 events.complete();
-                client.delivered(shard).await;
+                client.delivered(shared).await;
                 return CloseCause::Normal;
             }
             State::Over(cause) => return cause,
         }
         tokio::select! {
             () = client.changed() => {}
-            () = client.check_stall(shard, &events, &mut watch) => {}
+            () = client.check_stall(shared, &events, &mut watch) => {}
             () = events.body_dropped() => return CloseCause::TransportLost,
         }
     }

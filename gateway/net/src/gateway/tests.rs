@@ -252,7 +252,7 @@ async fn a_reload_while_the_gateway_stops_changes_nothing_of_its_end() {
     assert!(is_pending, "load balancers have a while");
     let drain = settings.drain;
     settings.drain.timeout = 100 * DEADLINE;
-    shared.settings.store(Arc::new(settings));
+    shared.set_settings(settings);
     shared.vitals.fail("something else".to_owned());
     assert_eq!(ending.await, drain);
     assert_eq!(shared.vitals.end_limit(), Some(longest_end(drain)));

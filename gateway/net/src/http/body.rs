@@ -8,9 +8,9 @@ use http::header::{EXPECT, HeaderMap};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 
-use super::answer::Refusal;
-use crate::shard::ShardThread;
-use crate::tasks::PeerTask;
+use super::Service;
+use crate::peer_task::PeerTask;
+use crate::refusal::Refusal;
 
 /// How much is read of a body that nobody wants, in bytes: more than a client's library sends by mistake.
 const MOST_DISCARDED: usize = 16 << 20;
@@ -32,14 +32,14 @@ impl RequestBody {
     }
 
     /// Reads it whole.
-    pub(crate) async fn read(&mut self, shard: &ShardThread) -> Result<Bytes, Refusal> {
-        let limit = shard.shared.settings().limits.post;
-        self.read_up_to(limit, shard).await
+    pub(crate) async fn read(&mut self, service: &Service) -> Result<Bytes, Refusal> {
+        let limit = service.shared().settings().limits.post;
+        self.read_up_to(limit, service).await
     }
 
     /// Reads it whole, if it has at most `limit` bytes.
-    pub(crate) async fn read_up_to(&mut self, limit: usize, shard: &ShardThread) -> Result<Bytes, Refusal> {
-        let time = shard.shared.settings().timeouts.body;
+    pub(crate) async fn read_up_to(&mut self, limit: usize, service: &Service) -> Result<Bytes, Refusal> {
+        let time = service.shared().settings().timeouts.body;
         if self.incoming.size_hint().lower() > limit as u64 {
             return Err(Refusal::BodyTooLarge { limit });
         }
@@ -55,13 +55,13 @@ impl RequestBody {
 
     /// The request is answered. What is left is read beside the answer, within bounds: many peers read an answer only once
     /// they have sent everything, and lose it when the connection is closed before.
-    pub(crate) fn discard(self, shard: &Rc<ShardThread>) {
+    pub(crate) fn discard(self, service: &Rc<Service>) {
         if !self.is_coming || self.incoming.is_end_stream() {
             return;
         }
         let mut rest = Limited::new(self.incoming, MOST_DISCARDED);
         let discard = async move { while let Some(Ok(_)) = rest.frame().await {} };
         let discard = async { drop(tokio::time::timeout(LONGEST_DISCARD, discard).await) };
-        shard.spawn(PeerTask::Request, discard, |_| ());
+        service.shard().tasks().spawn(PeerTask::Request, discard, || ());
     }
 }

@@ -4,21 +4,20 @@
 use hubgate_core::id::HubName;
 use hubgate_wire::endpoint::{Endpoint, Resource};
 
-use super::answer::Refusal;
 use super::tokens::VerifiedTokens;
 use super::{negotiate, server};
-use crate::gateway::{listening_at, unix_seconds};
+use crate::refusal::Refusal;
 use crate::settings::Settings;
+use crate::shared::unix_seconds;
 
 /// The public base URLs, with the one that a gateway has that is given none.
 pub fn endpoints(settings: &Settings) -> Vec<Endpoint> {
-    listening_at(settings.listen, settings.clone()).endpoints
+    settings.clone().listening_at(settings.listen).endpoints
 }
 
 /// Whether a token opens `resource` now.
 pub fn token(settings: &Settings, token: &str, resource: Resource<'_>) -> Result<(), String> {
-    check_token(&listening_at(settings.listen, settings.clone()), token, resource)
-        .map_err(|refusal| refusal.to_string())
+    check_token(&settings.clone().listening_at(settings.listen), token, resource).map_err(|refusal| refusal.to_string())
 }
 
 /// What a client is told whose query does not name one hub.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
-use crate::shard::ShardThread;
+use super::Service;
 use crate::tls::HttpSocket;
 
 /// How much is read of a peer that has got its last answer, in bytes.
@@ -17,12 +17,12 @@ const MOST_DISCARDED: usize = 16 << 20;
 const LONGEST_LINGER: Duration = Duration::from_secs(2);
 
 /// Says that nothing more comes, and reads until the peer has heard it, within bounds.
-pub(super) async fn linger(shard: &ShardThread, mut socket: HttpSocket) {
+pub(super) async fn linger(service: &Service, mut socket: HttpSocket) {
     let last_words = async {
         socket.shutdown().await?;
         let mut read = 0;
         while read < MOST_DISCARDED {
-            match poll_fn(|cx| poll_discard(shard, &mut socket, cx)).await? {
+            match poll_fn(|cx| poll_discard(service, &mut socket, cx)).await? {
                 0 => break,
                 count => read += count,
             }
@@ -34,12 +34,12 @@ pub(super) async fn linger(shard: &ShardThread, mut socket: HttpSocket) {
 }
 
 /// Reads into the buffer that all connections of the shard share.
-fn poll_discard(shard: &ShardThread, socket: &mut HttpSocket, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    let mut buffer = shard.take_read_buffer();
+fn poll_discard(service: &Service, socket: &mut HttpSocket, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    let mut buffer = service.shard().read_buffer().take();
     let mut read = ReadBuf::new(&mut buffer);
     let polled = Pin::new(socket).poll_read(cx, &mut read);
     let count = read.filled().len();
-    shard.put_read_buffer(buffer);
+    service.shard().read_buffer().put_back(buffer);
     ready!(polled)?;
     Poll::Ready(Ok(count))
 }

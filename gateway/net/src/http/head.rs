@@ -3,7 +3,7 @@
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 
-use super::answer::Refusal;
+use crate::refusal::Refusal;
 
 /// Headers of one request, in number.
 pub(super) const MAX_HEADERS: usize = 100;

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use http::request::Parts;
 use http::uri::Authority;
 
-use super::answer::Refusal;
 use super::forwarded;
+use crate::refusal::Refusal;
 use crate::settings::Settings;
 
 /// What is repeated of a host that is refused, in characters.

@@ -21,13 +21,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerBody};
-use super::{Upgrade, Upgraded, count_broken_request, count_slow_peer, route};
-use crate::client::delivery::{CutOff, CutOffs};
+use super::{Service, Upgrade, Upgraded, count_broken_request, count_slow_peer, route};
+use crate::delivery::{CutOff, CutOffs};
 use crate::http_2_stream::{Http2Stream, StreamPlace, StreamPlaces};
 use crate::http_places::HttpPlace;
 use crate::patience::{TIMES_OF_WHOLE, Watched};
-use crate::shard::ShardThread;
-use crate::tasks::PeerTask;
+use crate::peer_task::PeerTask;
+use crate::shard::ShardHandle;
 use crate::tls::HttpSocket;
 use crate::upgraded::UpgradedStream;
 use crate::websocket;
@@ -41,20 +41,20 @@ const PIECE: usize = 16 * 1024;
 
 /// Serves one connection until it ends, nobody asks for anything for as long as a request's head may take, or an answer is
 /// not taken.
-pub(super) async fn serve(shard: &Rc<ShardThread>, socket: HttpSocket, remote: SocketAddr, place: &HttpPlace) {
+pub(super) async fn serve(service: &Rc<Service>, socket: HttpSocket, remote: SocketAddr, place: &HttpPlace) {
     let requests = Rc::new(Requests::new());
-    let service = service_fn(|mut request: Request<Incoming>| {
-        let (shard, running, place) = (shard.clone(), requests.begin(), place.clone());
+    let answering = service_fn(|mut request: Request<Incoming>| {
+        let (service, running, place) = (service.clone(), requests.begin(), place.clone());
         request.extensions_mut().insert(place.clone());
         async move {
             let (upgrade, upgrading) = (Upgrade::default(), hyper::upgrade::on(&mut request));
-            let answer = route::route(&shard, request, remote, &upgrade).await;
+            let answer = route::route(&service, request, remote, &upgrade).await;
             if let Some(upgraded) = upgrade.take() {
                 let stream = running.requests.websockets.enter(place.carry());
-                shard.spawn(
+                service.shard().tasks().spawn(
                     PeerTask::Connection,
-                    serve_websocket(shard.clone(), upgrading, stream, upgraded, place),
-                    |_| (),
+                    serve_websocket(service.clone(), upgrading, stream, upgraded, place),
+                    || (),
                 );
             }
             answer.body().on_connection(&running.requests.cut_offs);
@@ -62,20 +62,20 @@ pub(super) async fn serve(shard: &Rc<ShardThread>, socket: HttpSocket, remote: S
         }
     });
     let (headers, longest_pause, longest_write) = {
-        let settings = shard.shared.settings();
+        let settings = service.shared().settings();
         let headers = u32::try_from(settings.limits.headers).unwrap_or(u32::MAX);
         (headers, settings.timeouts.header, settings.timeouts.write)
     };
     let patience = socket.patience();
     // Answers pass each other: each has its own time.
     patience.watch(Watched::Bytes);
-    let connection = http2::Builder::new(OnThisThread(shard.clone()))
+    let connection = http2::Builder::new(OnThisThread(service.shard().clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(MOST_STREAMS)
         .max_header_list_size(headers)
         .keep_alive_interval(KEEP_ALIVE)
         .enable_connect_protocol()
-        .serve_connection(TokioIo::new(socket), service);
+        .serve_connection(TokioIo::new(socket), answering);
     let mut connection = pin!(connection);
     let mut pause = pin!(requests.pause(longest_pause));
     let mut stall = pin!(requests.stall(longest_write));
@@ -84,13 +84,13 @@ pub(super) async fn serve(shard: &Rc<ShardThread>, socket: HttpSocket, remote: S
         tokio::select! {
             served = connection.as_mut() => {
                 if let Err(error) = served {
-                    count_broken_request(shard, &error, &patience);
+                    count_broken_request(service, &error, &patience);
                 }
                 return;
             }
             () = pause.as_mut() => return,
-            () = stall.as_mut() => return count_slow_peer(shard),
-            () = shard.http.end_has_begun(), if !is_ending => {
+            () = stall.as_mut() => return count_slow_peer(service),
+            () = service.connections().end_has_begun(), if !is_ending => {
                 is_ending = true;
                 connection.as_mut().graceful_shutdown();
             }
@@ -100,7 +100,7 @@ pub(super) async fn serve(shard: &Rc<ShardThread>, socket: HttpSocket, remote: S
 
 /// Serves the WebSocket that a request has become, once its answer is on its way.
 async fn serve_websocket(
-    shard: Rc<ShardThread>,
+    service: Rc<Service>,
     upgrading: OnUpgrade,
     stream: StreamPlace,
     upgraded: Upgraded,
@@ -112,9 +112,9 @@ async fn serve_websocket(
     };
     tracing::debug!("a stream of HTTP/2 becomes a WebSocket");
     match upgraded {
-        Upgraded::Client(entrant) => shard.upgraded(stream, Vec::new(), *entrant).await,
+        Upgraded::Client(entrant) => service.upgraded(stream, Vec::new(), *entrant).await,
         Upgraded::Server(server) => {
-            websocket::serve_server(shard, stream, Vec::new(), server, place.carry()).await;
+            websocket::serve_server(service.shard().clone(), stream, Vec::new(), server, place.carry()).await;
         }
     }
 }
@@ -283,12 +283,12 @@ impl Body for CountedBody {
 
 /// Runs what a connection needs on the shard that it is on.
 #[derive(Clone)]
-struct OnThisThread(Rc<ShardThread>);
+struct OnThisThread(ShardHandle);
 
 impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThread {
     fn execute(&self, future: F) {
         // Its stream is reset when it is dropped.
-        self.0.spawn(PeerTask::Stream, async move { drop(future.await) }, |_| ());
+        self.0.tasks().spawn(PeerTask::Stream, async move { drop(future.await) }, || ());
     }
 }
 

@@ -4,7 +4,7 @@ mod answer;
 mod body;
 pub mod checks;
 mod closing;
-pub(crate) mod connections;
+mod connections;
 mod cors;
 mod forwarded;
 mod head;
@@ -18,6 +18,7 @@ mod refused;
 mod rest;
 mod route;
 mod server;
+mod service;
 mod tokens;
 mod transport;
 mod upgrade;
@@ -39,41 +40,40 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::client::delivery::CutOffs;
+use crate::delivery::CutOffs;
 use crate::entrant::Entrant;
 use crate::http_places::HttpPlace;
 use crate::patience::{Patience, PatientStream};
-use crate::shard::ShardThread;
 use crate::slow::SlowReason;
 use crate::tls::HttpSocket;
 use crate::upgraded::UpgradedStream;
 use crate::websocket;
 use persistence::Rest;
 
-pub(crate) use answer::{Answer, Refusal, no_membership, refuse, text, with_type};
-pub(crate) use tokens::VerifiedTokens;
+pub(crate) use answer::{Answer, refuse, text, with_type};
+pub(crate) use service::Service;
 
 /// Serves one connection: requests until it ends or is upgraded, then the client or hub server on it.
-pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: SocketAddr, http_place: HttpPlace) {
+pub(crate) async fn serve(service: Rc<Service>, stream: TcpStream, remote: SocketAddr, http_place: HttpPlace) {
     drop(stream.set_nodelay(true));
-    persistence::notice_dead_peers(&stream, shard.shared.settings().core.timeouts.client.into());
-    let open = shard.http.enter();
+    persistence::notice_dead_peers(&stream, service.shared().settings().core.timeouts.client.into());
+    let open = service.connections().enter();
     // Boxed, so that nothing of HTTP stays in memory while the client lives.
     let served = Box::pin(async {
-        let socket = secure(&shard, stream).await?;
+        let socket = secure(&service, stream).await?;
         match socket.is_http_2() {
             true => {
-                http_2::serve(&shard, socket, remote, &http_place).await;
+                http_2::serve(&service, socket, remote, &http_place).await;
                 None
             }
-            false => serve_http_1(shard.clone(), socket, remote, &http_place).await,
+            false => serve_http_1(service.clone(), socket, remote, &http_place).await,
         }
     });
     let served = tokio::select! {
         served = served => served,
         limit = http_place.lost() => {
             tracing::debug!(limit = limit.key(), "a connection gives way to another");
-            shard.shared.metrics.refused(limit.key());
+            service.shared().metrics.refused(limit.key());
             return;
         }
     };
@@ -81,19 +81,19 @@ pub(crate) async fn serve(shard: Rc<ShardThread>, stream: TcpStream, remote: Soc
     match served {
         Some((stream, unread, Upgraded::Client(entrant))) => {
             drop(http_place);
-            shard.upgraded(stream, unread, *entrant).await;
+            service.upgraded(stream, unread, *entrant).await;
         }
         Some((stream, unread, Upgraded::Server(server))) => {
-            websocket::serve_server(shard, stream, unread, server, http_place.carry()).await;
+            websocket::serve_server(service.shard().clone(), stream, unread, server, http_place.carry()).await;
         }
         None => {}
     }
 }
 
 /// The connection behind its TLS handshake, where TLS is configured.
-async fn secure(shard: &ShardThread, stream: TcpStream) -> Option<HttpSocket> {
+async fn secure(service: &Service, stream: TcpStream) -> Option<HttpSocket> {
     let (tls, time, stream) = {
-        let settings = shard.shared.settings();
+        let settings = service.shared().settings();
         (settings.tls.clone(), settings.timeouts.header, PatientStream::new(stream, settings.timeouts.write))
     };
     let Some(tls) = tls else {
@@ -105,7 +105,7 @@ async fn secure(shard: &ShardThread, stream: TcpStream) -> Option<HttpSocket> {
         Err(_) => "it took longer than `server.timeouts.http-header` allows".to_owned(),
     };
     tracing::debug!(error, "a TLS handshake failed");
-    shard.shared.metrics.refused("tls");
+    service.shared().metrics.refused("tls");
     None
 }
 
@@ -121,23 +121,23 @@ pub(crate) type Upgrade = Rc<RefCell<Option<Upgraded>>>;
 
 /// Answers requests; gives the stream of a connection that is upgraded, and what came right behind its request.
 async fn serve_http_1(
-    shard: Rc<ShardThread>,
+    service: Rc<Service>,
     mut socket: HttpSocket,
     remote: SocketAddr,
     place: &HttpPlace,
 ) -> Option<(UpgradedStream, Vec<u8>, Upgraded)> {
     let (upgrade, cut_offs, was_asked) = (Upgrade::default(), CutOffs::default(), Cell::new(false));
     let patience = socket.patience();
-    let rest = Rest::new(shard.shared.settings().timeouts.header);
-    let service = service_fn(|mut request: Request<Incoming>| {
+    let rest = Rest::new(service.shared().settings().timeouts.header);
+    let answering = service_fn(|mut request: Request<Incoming>| {
         was_asked.set(true);
         request.extensions_mut().insert(place.clone());
-        let (shard, upgrade, cut_offs) = (shard.clone(), upgrade.clone(), cut_offs.clone());
+        let (service, upgrade, cut_offs) = (service.clone(), upgrade.clone(), cut_offs.clone());
         let (rest, is_last) = (rest.clone(), persistence::is_last(request.headers()));
         let patience = patience.clone();
         Box::pin(async move {
-            let mut answer = route::route(&shard, request, remote, &upgrade).await;
-            if shard.http.are_ending() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let mut answer = route::route(&service, request, remote, &upgrade).await;
+            if service.connections().are_ending() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                 answer.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
             }
             rest.tell(is_last, answer.headers_mut());
@@ -146,7 +146,7 @@ async fn serve_http_1(
             Ok::<_, Infallible>(answer)
         })
     });
-    let settings = shard.shared.settings().clone();
+    let settings = service.shared().settings().clone();
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.timeouts.header)
@@ -154,9 +154,9 @@ async fn serve_http_1(
         .max_headers(head::MAX_HEADERS)
         // Answers are small: one buffer is written with less ado than a list of two.
         .writev(false)
-        .serve_connection(TokioIo::new(&mut socket), service);
+        .serve_connection(TokioIo::new(&mut socket), answering);
     drop(settings);
-    let (mut end, mut is_ending) = (Box::pin(shard.http.end_has_begun()), false);
+    let (mut end, mut is_ending) = (Box::pin(service.connections().end_has_begun()), false);
     let served = poll_fn(|cx| {
         is_ending = is_ending || end.as_mut().poll(cx).is_ready();
         // One on which nothing has come yet would be closed at once.
@@ -172,12 +172,12 @@ async fn serve_http_1(
     };
     let served = served.map(|()| connection.into_parts().read_buf.to_vec());
     if let Err(error) = &served {
-        count_broken_request(&shard, error, &patience);
+        count_broken_request(&service, error, &patience);
     }
     let Some(upgraded) = upgrade.take() else {
         // Who was silent for too long has had its time.
         if !patience.is_over() && !served.is_err_and(|error| error.is_timeout()) {
-            closing::linger(&shard, socket).await;
+            closing::linger(&service, socket).await;
         }
         return None;
     };
@@ -195,9 +195,9 @@ async fn serve_http_1(
 }
 
 /// Counts what the HTTP library refuses by itself, and peers that do not take their answers.
-fn count_broken_request(shard: &ShardThread, error: &hyper::Error, patience: &Patience) {
+fn count_broken_request(service: &Service, error: &hyper::Error, patience: &Patience) {
     if patience.is_over() {
-        return count_slow_peer(shard);
+        return count_slow_peer(service);
     }
     let reason = if error.is_timeout() {
         "http-header"
@@ -209,12 +209,12 @@ fn count_broken_request(shard: &ShardThread, error: &hyper::Error, patience: &Pa
         return;
     };
     tracing::debug!(%error, reason, "a request is refused");
-    shard.shared.metrics.refused(reason);
+    service.shared().metrics.refused(reason);
 }
 
 /// Counts a peer that does not take its answers.
-fn count_slow_peer(shard: &ShardThread) {
+fn count_slow_peer(service: &Service) {
     let reason = SlowReason::Write;
     tracing::debug!(limit = reason.key(), "a connection ends: its peer does not take what it is answered");
-    shard.shared.metrics.slow_peer(reason);
+    service.shared().metrics.slow_peer(reason);
 }

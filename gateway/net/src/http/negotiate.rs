@@ -13,54 +13,54 @@ use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion,
 use hubgate_wire::token::Claims;
 use hubgate_wire::webhook;
 
-use super::answer::{Answer, Refusal, json};
+use super::answer::{Answer, json};
 use super::query::Query;
-use super::{forwarded, host};
+use super::{Service, forwarded, host};
 use crate::http_places::HttpPlace;
+use crate::refusal::Refusal;
 use crate::settings::Settings;
-use crate::shard::ShardThread;
 
 /// How long the tokens live that the gateway gives out itself, in seconds.
 const TOKEN_LIFETIME: u64 = 3600;
 
 /// Gives a client the ids of its connection-to-be.
-pub(crate) async fn connection(shard: &Rc<ShardThread>, request: &Parts, hub: &HubName) -> Result<Answer, Refusal> {
+pub(crate) async fn connection(service: &Rc<Service>, request: &Parts, hub: &HubName) -> Result<Answer, Refusal> {
     let token = access_token(request).ok_or(Refusal::NoToken)?;
-    let transports = client_claims(shard, &token, hub)?.transports().ok_or(Refusal::NoTransport)?;
+    let transports = client_claims(service, &token, hub)?.transports().ok_or(Refusal::NoTransport)?;
     HttpPlace::of(&request.extensions).vouch();
-    check_rate(shard)?;
+    check_rate(service)?;
     let asked = Query::of(&request.uri).get("negotiateVersion");
     let version = match NegotiateVersion::choose(asked.as_deref()) {
         Ok(version) => version,
         Err(error) => return Ok(json(&NegotiateError { error: &error.to_string() })),
     };
     // Whatever connection its requests come over: a proxy asks for many clients over one.
-    let owner = shard.shared.loads.deal();
+    let owner = service.shared().loads.deal();
     let id = new_id(owner);
     // A version-0 client knows its connection by what opens it.
     let token = match version {
         NegotiateVersion::Zero => id,
         NegotiateVersion::One => new_id(owner),
     };
-    shard.negotiated(hub.clone(), id, token).await?;
+    service.shard().negotiated(hub.clone(), id, token).await?;
     Ok(json(&NegotiateAnswer::new(version, id.as_str(), token.as_str(), transports)))
 }
 
 /// Sends a client that has no host to ask on to the gateway's own endpoint, with a token.
 pub(crate) fn without_host(
-    shard: &Rc<ShardThread>,
+    service: &Rc<Service>,
     request: &Parts,
     hub: &HubName,
     remote: SocketAddr,
 ) -> Result<Answer, Refusal> {
-    let settings = shard.shared.settings();
+    let settings = service.shared().settings();
     check_open(&settings, hub)?;
     // Nothing else holds back a page that has made its name point here.
     host::check(&settings, remote.ip(), request)?;
-    check_rate(shard)?;
+    check_rate(service)?;
     let endpoint = forwarded::endpoint(&settings, remote.ip(), request);
     let audience = format!("{endpoint}/client/?hub={hub}");
-    let now = crate::gateway::unix_seconds();
+    let now = crate::shared::unix_seconds();
     let mut claims = serde_json::Map::new();
     claims.insert("aud".into(), audience.as_str().into());
     claims.insert("iat".into(), now.into());
@@ -83,9 +83,9 @@ pub(super) fn check_open(settings: &Settings, hub: &HubName) -> Result<(), Refus
     }
 }
 
-fn check_rate(shard: &ShardThread) -> Result<(), Refusal> {
-    let limits = &shard.shared.settings().limits;
-    shard.shared.admission.negotiate(limits, Instant::now()).map_err(|wait| Refusal::TooManyNegotiates { wait })
+fn check_rate(service: &Service) -> Result<(), Refusal> {
+    let limits = &service.shared().settings().limits;
+    service.shared().admission.negotiate(limits, Instant::now()).map_err(|wait| Refusal::TooManyNegotiates { wait })
 }
 
 /// The token that a request carries: in its header, or where browsers cannot set one, in its query.
@@ -101,9 +101,9 @@ pub(crate) fn bearer_token(header: &HeaderValue) -> Option<&str> {
 }
 
 /// The claims of a client's token for `hub`, which say without doubt who the client is.
-pub(crate) fn client_claims(shard: &ShardThread, token: &str, hub: &HubName) -> Result<Rc<Claims>, Refusal> {
-    let claims = shard.verify(token, Resource::Client { hub: hub.as_str() })?;
-    check_user(&shard.shared.settings(), &claims, hub)?;
+pub(crate) fn client_claims(service: &Service, token: &str, hub: &HubName) -> Result<Rc<Claims>, Refusal> {
+    let claims = service.verify(token, Resource::Client { hub: hub.as_str() })?;
+    check_user(&service.shared().settings(), &claims, hub)?;
     Ok(claims)
 }
 

@@ -9,10 +9,11 @@ use hubgate_plugin_host::PluginStatus;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Refusal, with_type};
+use super::Service;
+use super::answer::{Answer, with_type};
 use super::query::Query;
+use crate::refusal::Refusal;
 use crate::settings::Pages;
-use crate::shard::ShardThread;
 
 const NOT_FOUND: Refusal = Refusal::NotFound(
     "Nothing is here. Clients connect at /client/?hub=NAME with the token that their application's negotiation gives them; where there \
@@ -28,15 +29,15 @@ const TWO_SLASHES: Refusal = Refusal::NotFound(
 const STATUS_PATH: &str = "/hubgate/status";
 
 /// The file of the request's path; that of a folder is its `index.html`.
-pub(crate) async fn page(shard: &ShardThread, request: &Parts) -> Result<Answer, Refusal> {
-    let pages = shard.shared.settings().pages.clone();
+pub(crate) async fn page(service: &Service, request: &Parts) -> Result<Answer, Refusal> {
+    let pages = service.shared().settings().pages.clone();
     let not_found = || if request.uri.path().starts_with("//") { TWO_SLASHES } else { NOT_FOUND };
     let path = percent_decode_str(request.uri.path()).decode_utf8().map_err(|_| not_found())?;
     let is_read = matches!(request.method, Method::GET | Method::HEAD);
     let not_allowed = Refusal::method_not_allowed("GET, HEAD, OPTIONS");
     match &pages {
         Pages::None => Err(not_found()),
-        _ if path == STATUS_PATH && is_read => status(shard, request),
+        _ if path == STATUS_PATH && is_read => status(service, request),
         _ if path == STATUS_PATH => Err(not_allowed),
         Pages::Embedded(files) => {
             let path = if path == "/" { "/index.html" } else { &path };
@@ -56,7 +57,7 @@ pub(crate) async fn page(shard: &ShardThread, request: &Parts) -> Result<Answer,
 }
 
 /// How many clients the hub of the query has, and which version of each plugin serves since when.
-fn status(shard: &ShardThread, request: &Parts) -> Result<Answer, Refusal> {
+fn status(service: &Service, request: &Parts) -> Result<Answer, Refusal> {
     let hub = Query::of(&request.uri).hub()?;
     let plugin = |status: PluginStatus| {
         let loaded = status.loaded_at.and_then(|at| at.elapsed().ok());
@@ -70,8 +71,8 @@ fn status(shard: &ShardThread, request: &Parts) -> Result<Answer, Refusal> {
             "lastError": status.last_error.map(|error| error.reason),
         })
     };
-    let plugins: Vec<Value> = shard.plugin_statuses().into_iter().map(plugin).collect();
-    let body = json!({ "clients": shard.shared.presence.clients_of(&hub), "plugins": plugins });
+    let plugins: Vec<Value> = service.shard().plugin_statuses().into_iter().map(plugin).collect();
+    let body = json!({ "clients": service.shared().presence.clients_of(&hub), "plugins": plugins });
     let mut answer = with_type(StatusCode::OK, "application/json", body.to_string());
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use hubgate_core::id::HubName;
 
-use super::answer::Refusal;
+use crate::refusal::Refusal;
 
 /// Names of the query that open connections or only defeat caches. Handlers never see them.
 const OURS: [&str; 3] = ["access_token", "id", "_"];

@@ -8,21 +8,20 @@ use http::header::{ORIGIN, SEC_WEBSOCKET_KEY};
 use http::request::Parts;
 use hubgate_core::id::HubName;
 
-use super::answer::Refusal;
-use super::{cors, forwarded};
+use super::{Service, cors, forwarded};
+use crate::refusal::Refusal;
 use crate::settings::{CorsOrigins, Settings};
-use crate::shard::ShardThread;
 
 /// What is repeated of an origin, in characters.
 const LONGEST_SHOWN: usize = 200;
 
 /// Notes that a request is refused. `hub` is the one that it is for, if that is known.
-pub(super) fn note(shard: &ShardThread, request: &Parts, hub: Option<&HubName>, refusal: &Refusal) {
+pub(super) fn note(service: &Service, request: &Parts, hub: Option<&HubName>, refusal: &Refusal) {
     let (path, reason, hub) = (request.uri.path(), refusal.reason(), hub.map_or("", HubName::as_str));
-    shard.shared.metrics.refused(reason);
+    service.shared().metrics.refused(reason);
     let cause = || format!("{hub} {refusal}");
     let due = match refusal.is_to_be_mended() {
-        true => shard.shared.refusal_log.note(reason, &cause(), Instant::now()),
+        true => service.shared().refusal_log.note(reason, &cause(), Instant::now()),
         false => None,
     };
     match due {
@@ -35,7 +34,7 @@ pub(super) fn note(shard: &ShardThread, request: &Parts, hub: Option<&HubName>, 
 
 /// Notes a page that a browser will not let read the answer to its request.
 pub(super) fn note_origin(
-    shard: &ShardThread,
+    service: &Service,
     request: &Parts,
     hub: Option<&HubName>,
     origins: &CorsOrigins,
@@ -46,11 +45,14 @@ pub(super) fn note_origin(
     };
     // Browsers let pages read what comes over WebSockets, wherever they are from.
     let is_websocket = request.headers.contains_key(SEC_WEBSOCKET_KEY) || request.method == Method::CONNECT;
-    if is_websocket || cors::is_allowed(origins, origin) || is_own(&shard.shared.settings(), origin, request, remote) {
+    if is_websocket
+        || cors::is_allowed(origins, origin)
+        || is_own(&service.shared().settings(), origin, request, remote)
+    {
         return;
     }
     let (origin, hub) = (origin.chars().take(LONGEST_SHOWN).collect::<String>(), hub.map_or("*", HubName::as_str));
-    match shard.shared.refusal_log.note("origin", &format!("{hub} origin {origin}"), Instant::now()) {
+    match service.shared().refusal_log.note("origin", &format!("{hub} origin {origin}"), Instant::now()) {
         Some(due) => {
             tracing::warn!(
                 hub,

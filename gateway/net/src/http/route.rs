@@ -10,63 +10,63 @@ use hubgate_wire::path;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 
-use super::answer::{Answer, Refusal, refuse, text};
+use super::answer::{Answer, refuse, text};
 use super::body::RequestBody;
 use super::forwarded::path_below;
 use super::query::Query;
-use super::{Upgrade, cors, head, host, negotiate, pages, refused, rest, server, transport};
+use super::{Service, Upgrade, cors, head, host, negotiate, pages, refused, rest, server, transport};
+use crate::refusal::Refusal;
 use crate::settings::{CorsOrigins, Settings};
-use crate::shard::ShardThread;
 use crate::vitals::Readiness;
 
 /// Answers one request; a client that it made is left in `upgraded`.
 pub(crate) async fn route(
-    shard: &Rc<ShardThread>,
+    service: &Rc<Service>,
     request: Request<Incoming>,
     remote: SocketAddr,
     upgraded: &Upgrade,
 ) -> Answer {
     let (request, incoming) = request.into_parts();
     let mut body = RequestBody::new(incoming, &request.headers);
-    let answer = answer(shard, &request, &mut body, remote, upgraded).await;
-    body.discard(shard);
+    let answer = answer(service, &request, &mut body, remote, upgraded).await;
+    body.discard(service);
     answer
 }
 
 async fn answer(
-    shard: &Rc<ShardThread>,
+    service: &Rc<Service>,
     request: &Parts,
     body: &mut RequestBody,
     remote: SocketAddr,
     upgraded: &Upgrade,
 ) -> Answer {
-    let path = path_below(&shard.shared.settings(), request.uri.path());
+    let path = path_below(&service.shared().settings(), request.uri.path());
     let place = Place::of(&path);
     let hub = place.hub(request);
     let known_hub = hub.as_ref().and_then(|hub| hub.as_ref().ok());
-    let checked = head::check(request, shard.shared.settings().limits.headers);
-    if let Err(refusal) = checked.and_then(|()| check_host(shard, request, place, remote)) {
+    let checked = head::check(request, service.shared().settings().limits.headers);
+    if let Err(refusal) = checked.and_then(|()| check_host(service, request, place, remote)) {
         return match place {
-            Place::Rest => rest::refuse(shard, request, &refusal),
-            _ => finish(shard, known_hub, request, remote, Err(refusal)),
+            Place::Rest => rest::refuse(service, request, &refusal),
+            _ => finish(service, known_hub, request, remote, Err(refusal)),
         };
     }
     let answer = match (place, &hub) {
-        (Place::Rest, _) => return rest::answer(shard, request, body, &path).await,
+        (Place::Rest, _) => return rest::answer(service, request, body, &path).await,
         (Place::Health, _) => return text(StatusCode::OK, "ok\n"),
-        (Place::Ready, _) => return readiness(shard),
-        _ if request.method == Method::OPTIONS => return preflight(shard, known_hub, request, remote),
+        (Place::Ready, _) => return readiness(service),
+        _ if request.method == Method::OPTIONS => return preflight(service, known_hub, request, remote),
         (Place::ClientNegotiation | Place::HubNegotiation(_), _) if request.method != Method::POST => {
             Err(Refusal::method_not_allowed("POST, OPTIONS"))
         }
         (_, Some(Err(refusal))) => Err(refusal.clone()),
-        (Place::Client, Some(Ok(hub))) => transport::answer(shard, request, body, hub, remote, upgraded).await,
-        (Place::ClientNegotiation, Some(Ok(hub))) => negotiate::connection(shard, request, hub).await,
-        (Place::HubNegotiation(_), Some(Ok(hub))) => negotiate::without_host(shard, request, hub, remote),
-        (Place::Server, Some(Ok(hub))) => server::answer(shard, request, hub, upgraded),
-        (_, _) => pages::page(shard, request).await,
+        (Place::Client, Some(Ok(hub))) => transport::answer(service, request, body, hub, remote, upgraded).await,
+        (Place::ClientNegotiation, Some(Ok(hub))) => negotiate::connection(service, request, hub).await,
+        (Place::HubNegotiation(_), Some(Ok(hub))) => negotiate::without_host(service, request, hub, remote),
+        (Place::Server, Some(Ok(hub))) => server::answer(service, request, hub, upgraded),
+        (_, _) => pages::page(service, request).await,
     };
-    finish(shard, known_hub, request, remote, answer)
+    finish(service, known_hub, request, remote, answer)
 }
 
 /// What a path is. Its fixed parts are compared without case, as the routes of ASP.NET Core are.
@@ -121,8 +121,8 @@ impl<'p> Place<'p> {
     }
 }
 
-fn readiness(shard: &ShardThread) -> Answer {
-    match shard.shared.vitals.readiness() {
+fn readiness(service: &Service) -> Answer {
+    match service.shared().vitals.readiness() {
         Readiness::Ready => text(StatusCode::OK, "ready\n"),
         Readiness::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         Readiness::Unwell => text(StatusCode::SERVICE_UNAVAILABLE, "a part of the gateway does not answer\n"),
@@ -130,18 +130,18 @@ fn readiness(shard: &ShardThread) -> Answer {
 }
 
 /// A gateway for trying things out answers nothing under a foreign name, but whether it is there.
-fn check_host(shard: &ShardThread, request: &Parts, place: Place<'_>, remote: SocketAddr) -> Result<(), Refusal> {
-    let settings = shard.shared.settings();
+fn check_host(service: &Service, request: &Parts, place: Place<'_>, remote: SocketAddr) -> Result<(), Refusal> {
+    let settings = service.shared().settings();
     if !settings.checks_every_host || matches!(place, Place::Health | Place::Ready) {
         return Ok(());
     }
     host::check(&settings, remote.ip(), request)
 }
 
-fn preflight(shard: &ShardThread, hub: Option<&HubName>, request: &Parts, remote: SocketAddr) -> Answer {
-    let settings = shard.shared.settings();
+fn preflight(service: &Service, hub: Option<&HubName>, request: &Parts, remote: SocketAddr) -> Answer {
+    let settings = service.shared().settings();
     let origins = origins(&settings, hub);
-    refused::note_origin(shard, request, hub, origins, remote);
+    refused::note_origin(service, request, hub, origins, remote);
     cors::preflight(origins, &request.headers)
 }
 
@@ -153,7 +153,7 @@ fn origins<'a>(settings: &'a Settings, hub: Option<&HubName>) -> &'a CorsOrigins
 /// Notes what is refused, and lets the page that asked read the answer. What is no hub's is for no other page, unless it says
 /// what is wrong.
 fn finish(
-    shard: &ShardThread,
+    service: &Service,
     hub: Option<&HubName>,
     request: &Parts,
     remote: SocketAddr,
@@ -161,13 +161,13 @@ fn finish(
 ) -> Answer {
     let is_for_pages = hub.is_some() || answer.is_err();
     let mut answer = answer.unwrap_or_else(|refusal| {
-        refused::note(shard, request, hub, &refusal);
+        refused::note(service, request, hub, &refusal);
         refuse(&refusal)
     });
     if is_for_pages {
-        let settings = shard.shared.settings();
+        let settings = service.shared().settings();
         let origins = origins(&settings, hub);
-        refused::note_origin(shard, request, hub, origins, remote);
+        refused::note_origin(service, request, hub, origins, remote);
         cors::allow(origins, &request.headers, &mut answer);
     }
     answer

@@ -7,30 +7,25 @@ use hubgate_core::NewServerConnection;
 use hubgate_core::id::{HubName, ServerId, is_short_enough};
 use hubgate_wire::endpoint::Resource;
 
-use super::answer::{Answer, Refusal};
+use super::answer::Answer;
 use super::negotiate::{access_token, new_id};
 use super::query::Query;
 use super::upgrade::{Handshake, NoUpgrade};
-use super::{Upgrade, Upgraded};
+use super::{Service, Upgrade, Upgraded};
+use crate::refusal::Refusal;
 use crate::settings::Settings;
-use crate::shard::ShardThread;
 
 /// How the server SDK introduces itself. Its sibling that only sends, the management SDK, has another name.
 const SERVER_SDK: &str = "Microsoft.Azure.SignalR/";
 
 /// Answers a request of `/server`; the connection that it made is left in `upgraded`.
-pub(super) fn answer(
-    shard: &ShardThread,
-    request: &Parts,
-    hub: &HubName,
-    upgraded: &Upgrade,
-) -> Result<Answer, Refusal> {
+pub(super) fn answer(service: &Service, request: &Parts, hub: &HubName, upgraded: &Upgrade) -> Result<Answer, Refusal> {
     let token = access_token(request).ok_or(Refusal::NoToken)?;
-    let claims = shard.verify(&token, Resource::Server { hub: hub.as_str() })?;
+    let claims = service.verify(&token, Resource::Server { hub: hub.as_str() })?;
     let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
     // Of others the handshake tells whether clients are to be routed to them.
     if header("asrs-user-agent").is_some_and(|agent| agent.starts_with(SERVER_SDK)) {
-        check_mode(&shard.shared.settings(), hub)?;
+        check_mode(&service.shared().settings(), hub)?;
     }
     let handshake = Handshake::of(request).map_err(|no_upgrade| match no_upgrade {
         NoUpgrade::Wrong(why) => Refusal::bad_request(why),
@@ -47,7 +42,7 @@ pub(super) fn answer(
         // One without a name is a server of its own.
         None => match connection {
             Some(connection) => ServerId::new(&*connection),
-            None => ServerId::new(new_id(shard.index).as_str()),
+            None => ServerId::new(new_id(service.shard().index()).as_str()),
         },
     };
     *upgraded.borrow_mut() = Some(Upgraded::Server(NewServerConnection { hub: hub.clone(), server }));

@@ -19,21 +19,24 @@ use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::Claims;
 use tokio::sync::oneshot;
 
-use super::answer::{Answer, AnswerBody, Refusal, empty, messages, text, with_type};
+use super::answer::{Answer, AnswerBody, empty, messages, text, with_type};
 use super::body::RequestBody;
 use super::forwarded::{client_address, seen_headers};
 use super::negotiate::{access_token, client_claims, new_id};
 use super::query::Query;
 use super::upgrade::{Handshake, NoUpgrade};
-use super::{Upgrade, Upgraded};
-use crate::client::delivery::DeliveryBody;
-use crate::client::http_client::{PollAnswer, TokenTimes, TransportRequest};
-use crate::client::requests::{ClientRequest, Posted};
+use super::{Service, Upgrade, Upgraded};
+use crate::client::no_room;
+use crate::client_request::{
+    ClientRequest, LAST_WORDS, LONGEST_WAIT, PollAnswer, Posted, TokenTimes, TransportRequest,
+};
+use crate::delivery::DeliveryBody;
 use crate::entrant::{ClaimedToken, Entrant};
-use crate::gateway::unix_seconds;
 use crate::http_places::{Carrying, HttpPlace};
+use crate::peers::ANSWER_TIMEOUT;
+use crate::refusal::Refusal;
 use crate::settings::Settings;
-use crate::shard::ShardThread;
+use crate::shared::unix_seconds;
 
 /// What is kept of a client's token and request for as long as it is connected, in bytes.
 const MAX_IDENTITY: usize = 8 << 10;
@@ -49,7 +52,7 @@ const TIME_TO_RENEW: Millis = Millis(5_000);
 
 /// Answers a request of `/client`; a client that it made on a WebSocket is left in `upgraded`.
 pub(crate) async fn answer(
-    shard: &Rc<ShardThread>,
+    service: &Rc<Service>,
     request: &Parts,
     body: &mut RequestBody,
     hub: &HubName,
@@ -57,7 +60,7 @@ pub(crate) async fn answer(
     upgraded: &Upgrade,
 ) -> Result<Answer, Refusal> {
     let access_token = access_token(request).ok_or(Refusal::NoToken)?;
-    let claims = client_claims(shard, &access_token, hub)?;
+    let claims = client_claims(service, &access_token, hub)?;
     let place = HttpPlace::of(&request.extensions);
     place.vouch();
     let token = match Query::of(&request.uri).get("id") {
@@ -73,7 +76,7 @@ pub(crate) async fn answer(
     }
     let existing = token.ok_or(Refusal::bad_request("Connection ID required"));
     let transport_request = |token| -> Result<_, Refusal> {
-        let settings = shard.shared.settings();
+        let settings = service.shared().settings();
         let address = client_address(&settings, remote.ip(), &request.headers);
         Ok(Box::new(TransportRequest {
             hub: hub.clone(),
@@ -82,37 +85,44 @@ pub(crate) async fn answer(
             address,
             identity: identity(&settings, &claims, request, remote.ip())?,
             handshake: claims.handshake_timeout().map(|seconds| Millis(1000 * seconds)),
-            token_times: token_times(shard, &claims),
+            token_times: token_times(service, &claims),
             silence: claims.poll_interval().map_or(LONGEST_SILENCE, Duration::from_secs),
         }))
     };
     match asked {
         Asked::WebSocket(handshake) => {
-            let entrant = web_socket(shard, request, hub, remote, &access_token, &claims, token).await?;
+            let entrant = web_socket(service, request, hub, remote, &access_token, &claims, token).await?;
             *upgraded.borrow_mut() = Some(Upgraded::Client(Box::new(entrant)));
             Ok(handshake.answer())
         }
         Asked::Events => {
             let token = existing?;
             let request = transport_request(token)?;
-            let events = shard.request(token, |answer| ClientRequest::Events(request, answer)).await?;
+            let events = service
+                .clients()
+                .request(token, ANSWER_TIMEOUT, |answer| ClientRequest::Events(request, answer))
+                .await?;
             Ok(event_stream(events, place.carry()))
         }
         Asked::Poll => {
             let token = existing?;
             let request = transport_request(token)?;
-            let polled = shard.request(token, |answer| ClientRequest::Poll(request, answer)).await?;
+            let polled =
+                service.clients().request(token, ANSWER_TIMEOUT, |answer| ClientRequest::Poll(request, answer)).await?;
             let carrying = place.carry();
             // A connection whose task is gone is over.
             Ok(poll_answer(polled.await.unwrap_or(PollAnswer::Over), carrying))
         }
         Asked::Post => {
-            post(shard, hub, existing?, token_times(shard, &claims), body).await?;
+            post(service, hub, existing?, token_times(service, &claims), body).await?;
             Ok(text(StatusCode::OK, ""))
         }
         Asked::Delete => {
             let (token, hub) = (existing?, hub.clone());
-            shard.request(token, |answer| ClientRequest::Delete { hub, token, answer }).await?;
+            service
+                .clients()
+                .request(token, LAST_WORDS + ANSWER_TIMEOUT, |answer| ClientRequest::Delete { hub, token, answer })
+                .await?;
             Ok(text(StatusCode::ACCEPTED, ""))
         }
     }
@@ -173,22 +183,25 @@ fn accepts_events(headers: &HeaderMap) -> bool {
 
 /// Hands on what a client says, once its turn has come.
 async fn post(
-    shard: &Rc<ShardThread>,
+    service: &Rc<Service>,
     hub: &HubName,
     token: ConnectionId,
     token_times: TokenTimes,
     body: &mut RequestBody,
 ) -> Result<(), Refusal> {
     let hub = hub.clone();
-    let turn = shard.request(token, |answer| ClientRequest::Post { hub, token, token_times, answer }).await?;
-    let limit = shard.shared.settings().limits.post;
+    let turn = service
+        .clients()
+        .request(token, LONGEST_WAIT + ANSWER_TIMEOUT, |answer| ClientRequest::Post { hub, token, token_times, answer })
+        .await?;
+    let limit = service.shared().settings().limits.post;
     let body = match turn.early_limit {
-        Some(early) if early < limit => match body.read_up_to(early, shard).await {
+        Some(early) if early < limit => match body.read_up_to(early, service).await {
             // No client says so much before its transport is open.
             Err(Refusal::BodyTooLarge { .. }) => return Err(Refusal::UnknownConnection),
             read => read?,
         },
-        Some(_) | None => body.read(shard).await?,
+        Some(_) | None => body.read(service).await?,
     };
     let (answer, answered) = oneshot::channel();
     drop(turn.body.send(Posted { body, answer }));
@@ -197,7 +210,7 @@ async fn post(
 
 /// A client-to-be on a WebSocket.
 async fn web_socket(
-    shard: &Rc<ShardThread>,
+    service: &Rc<Service>,
     request: &Parts,
     hub: &HubName,
     remote: SocketAddr,
@@ -205,44 +218,44 @@ async fn web_socket(
     claims: &Claims,
     token: Option<ConnectionId>,
 ) -> Result<Entrant, Refusal> {
-    let settings = shard.shared.settings().clone();
+    let settings = service.shared().settings().clone();
     let address = client_address(&settings, remote.ip(), &request.headers);
     let identity = identity(&settings, claims, request, remote.ip())?;
-    let place = shard
-        .shared
+    let place = service
+        .shared()
         .admission
         .enter_client(&settings.limits, address, hub, identity.user_id.as_ref(), access_token)
-        .map_err(|full| shard.no_room(full))?;
+        .map_err(|full| no_room(service.shared(), full))?;
     let claimed = match token {
         None => None,
-        Some(token) => Some(shard.claim_token(token, hub).await?),
+        Some(token) => Some(service.shard().claim_token(token, hub).await?),
     };
-    let new_id = || new_id(shard.shared.loads.deal_near(shard.index));
+    let new_id = || new_id(service.shared().loads.deal_near(service.shard().index()));
     let id = claimed.as_ref().map_or_else(new_id, ClaimedToken::id);
-    let (transport, times) = (Transport::WebSockets, times(shard, claims));
+    let (transport, times) = (Transport::WebSockets, times(service, claims));
     let client = NewClient { hub: hub.clone(), id, token, transport, identity, times };
     Ok(Entrant { client, place, claimed })
 }
 
 /// What the token of a client on a WebSocket says of its times, on the gateway's clock: it was checked once for all.
-fn times(shard: &ShardThread, claims: &Claims) -> ClientTimes {
+fn times(service: &Service, claims: &Claims) -> ClientTimes {
     ClientTimes {
         handshake: claims.handshake_timeout().map(|seconds| Millis(1000 * seconds)),
-        expiry: claims.connection_end().map(|end| on_our_clock(shard, end)),
+        expiry: claims.connection_end().map(|end| on_our_clock(service, end)),
     }
 }
 
 /// The same of a client whose requests are checked one by one.
-fn token_times(shard: &ShardThread, claims: &Claims) -> TokenTimes {
-    let valid_until = on_our_clock(shard, claims.expiry());
-    let end = claims.connection_end().map(|end| on_our_clock(shard, end));
+fn token_times(service: &Service, claims: &Claims) -> TokenTimes {
+    let valid_until = on_our_clock(service, claims.expiry());
+    let end = claims.connection_end().map(|end| on_our_clock(service, end));
     let renewed_until = valid_until + TIME_TO_RENEW;
     TokenTimes { valid_until, end: end.map_or(renewed_until, |end| end.min(renewed_until)) }
 }
 
 /// A time in seconds since 1970.
-fn on_our_clock(shard: &ShardThread, time: u64) -> Millis {
-    shard.now() + Millis(time.saturating_sub(unix_seconds()).saturating_mul(1000))
+fn on_our_clock(service: &Service, time: u64) -> Millis {
+    service.shared().now() + Millis(time.saturating_sub(unix_seconds()).saturating_mul(1000))
 }
 
 fn event_stream(body: DeliveryBody, carrying: Carrying) -> Answer {

@@ -13,10 +13,11 @@ use hubgate_core::{CloseCause, Effect, Input, Shards, Slot};
 use hubgate_wire::websocket::{Frame, close_code};
 
 use super::ShardThread;
-use crate::client::ClientLink;
-use crate::http::no_membership;
+use crate::links::ClientLink;
 use crate::outbox::Sharing;
-use crate::tasks::{Caught, Panicked, PeerTask};
+use crate::peer_task::PeerTask;
+use crate::refusal::no_membership;
+use crate::tasks::{Caught, Panicked};
 
 /// What the log tells of why a client is closed, in bytes.
 const LONGEST_DETAIL: usize = 1024;
@@ -36,16 +37,16 @@ impl ShardThread {
                 // A handshake names its protocol at any length.
                 let detail = &detail[..detail.floor_char_boundary(LONGEST_DETAIL)];
                 tracing::debug!(cause = cause.name(), detail, "closing a client");
-                match self.link(slot) {
+                match self.connections.link(slot) {
                     Some(ClientLink::WebSocket(socket)) => {
                         socket.finish(code, Some(cause));
-                        self.flush_later(&socket);
+                        self.writer.flush_later(&socket);
                     }
                     Some(ClientLink::Http(client)) => client.finish(cause),
                     None => {}
                 }
             }
-            Effect::Forgotten(slot) => self.places.borrow_mut()[slot.0 as usize] = None,
+            Effect::Forgotten(slot) => self.connections.client_forgotten(slot),
             Effect::CallsDropped { hub } => {
                 tracing::warn!(
                     %hub,
@@ -57,14 +58,14 @@ impl ShardThread {
                 tracing::warn!(%hub, why, "a user was not put into a group; more that are refused are only counted");
             }
             Effect::Probe(slot) => {
-                if let Some(ClientLink::WebSocket(socket)) = self.link(slot) {
+                if let Some(ClientLink::WebSocket(socket)) = self.connections.link(slot) {
                     socket.ping();
-                    self.flush_later(&socket);
+                    self.writer.flush_later(&socket);
                 }
             }
-            Effect::PauseReading(slot) => self.set_reading(slot, false),
-            Effect::ResumeReading(slot) => self.set_reading(slot, true),
-            Effect::HearLastWords(slot) => match self.link(slot) {
+            Effect::PauseReading(slot) => self.connections.set_reading(slot, false),
+            Effect::ResumeReading(slot) => self.connections.set_reading(slot, true),
+            Effect::HearLastWords(slot) => match self.connections.link(slot) {
                 Some(ClientLink::WebSocket(socket)) => socket.hear_last_words(),
                 // What it posts is read as it comes.
                 Some(ClientLink::Http(_)) => return Some(Input::SaidLastWords(slot)),
@@ -78,12 +79,7 @@ impl ShardThread {
                 self.wait_for_answer(slot, Box::pin(Caught::new(call)));
             }
             Effect::Inspect { number, inspection } => return Some(self.inspect(number, inspection)),
-            Effect::Answered { ticket, answer } => {
-                if let Some(asker) = self.asked.borrow_mut().remove(&ticket) {
-                    // Whoever asked may be gone.
-                    let _ = asker.send(answer);
-                }
-            }
+            Effect::Answered { ticket, answer } => self.asked.answered(ticket, answer),
             Effect::TokenOver(token) => self.connection_tokens.borrow_mut().remove(token),
             Effect::Unreadable { hub } => {
                 tracing::warn!(%hub, "something for clients was not sent: it is no hub message that filters could look at");
@@ -91,57 +87,34 @@ impl ShardThread {
             Effect::PauseServer(id) => self.set_reading_server(id, false),
             Effect::ResumeServer(id) => self.set_reading_server(id, true),
             Effect::ToServer { to, messages } => {
-                if let Some(socket) = self.servers.borrow().get(&to) {
-                    socket.gather(&messages, self.server_outbox_limit.get());
-                    self.flush_later(socket);
-                }
+                self.connections.gather(to, &messages, |socket| self.writer.flush_later(socket));
             }
             Effect::FinishServer { to, detail } => {
-                let socket = self.servers.borrow().get(&to).cloned();
-                if let Some(socket) = socket {
+                if let Some(socket) = self.connections.server(to) {
                     tracing::info!(detail, "closing a hub server's connection");
                     socket.finish(close_code::NORMAL, None);
-                    self.flush_later(&socket);
+                    self.writer.flush_later(&socket);
                 }
             }
             Effect::ServerMessageSkipped { hub, what } => {
                 tracing::warn!(%hub, what, "a hub server's message is skipped; what more comes on its connection is only counted");
             }
-            Effect::Forward { to: Shards::One(shard), hub, order } => self.forward(shard, hub, order),
+            Effect::Forward { to: Shards::One(shard), hub, order } => self.peers.forward(shard, hub, order),
             Effect::Forward { to: Shards::AllOthers, hub, order } => {
-                for shard in self.other_shards() {
-                    self.forward(shard, hub.clone(), order.clone());
+                for shard in self.peers.others() {
+                    self.peers.forward(shard, hub.clone(), order.clone());
                 }
             }
         }
         None
     }
 
-    fn link(&self, slot: Slot) -> Option<ClientLink> {
-        self.links.borrow().get(slot.0 as usize)?.clone()
-    }
-
     fn queue(&self, slot: Slot, frame: Frame, sharing: Sharing) {
-        match self.links.borrow().get(slot.0 as usize) {
-            Some(Some(ClientLink::WebSocket(socket))) => {
-                socket.push(frame.into_bytes(), sharing, self.outbox_limit.get());
-                self.flush_later(socket);
-            }
-            Some(Some(ClientLink::Http(client))) => client.push(frame.payload(), sharing, self.outbox_limit.get()),
-            Some(None) | None => {}
-        }
-    }
-
-    fn set_reading(&self, slot: Slot, reading: bool) {
-        match self.link(slot) {
-            Some(ClientLink::WebSocket(socket)) => socket.set_reading(reading),
-            Some(ClientLink::Http(client)) => client.set_reading(reading),
-            None => {}
-        }
+        self.connections.queue(slot, frame, sharing, |socket| self.writer.flush_later(socket));
     }
 
     fn set_reading_server(&self, id: ServerConnectionId, reading: bool) {
-        if let Some(socket) = self.servers.borrow().get(&id) {
+        if let Some(socket) = self.connections.server(id) {
             socket.set_reading(reading);
         }
     }
@@ -158,8 +131,9 @@ impl ShardThread {
                     shard.feed(Input::Inspected { number, inspected });
                 };
                 // Whose message it is is not known here, and others wait for it.
-                self.spawn(PeerTask::Filter, tell, |shard| {
-                    shard.shared.vitals.fail(format!("shard {} panicked over what filters said", shard.index.0));
+                let (vitals, index) = (self.shared.vitals.clone(), self.index.0);
+                self.tasks.spawn(PeerTask::Filter, tell, move || {
+                    vitals.fail(format!("shard {index} panicked over what filters said"));
                 });
                 Input::InspectionWaits(number)
             }
@@ -188,18 +162,19 @@ impl ShardThread {
         let tell = async move {
             let answer = call.await.unwrap_or_else(failed);
             let tell = || shard.feed(Input::UpstreamAnswered { slot, answer });
-            match shard.link(slot) {
+            match shard.connections.link(slot) {
                 // It has asked for it.
                 Some(ClientLink::WebSocket(socket)) => socket.while_it_speaks(tell),
                 Some(ClientLink::Http(_)) | None => tell(),
             }
         };
-        self.spawn(PeerTask::Call, tell, move |shard| shard.break_off_client(slot));
+        let shard = self.clone();
+        self.tasks.spawn(PeerTask::Call, tell, move || shard.break_off_client(slot));
     }
 
     /// What a client has caused made the gateway panic: its connection is over.
     fn break_off_client(&self, slot: Slot) {
-        match self.link(slot) {
+        match self.connections.link(slot) {
             Some(ClientLink::WebSocket(socket)) => socket.break_off(),
             Some(ClientLink::Http(client)) => client.end(CloseCause::TransportLost),
             None => {}

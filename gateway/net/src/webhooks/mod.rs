@@ -28,7 +28,7 @@ use tokio::time::timeout_at;
 
 use self::error::WebhookError;
 use self::request::names;
-use crate::gateway::Shared;
+use crate::shared::Shared;
 use crate::web_client::{self, WebClient, whole_text};
 
 /// The longest answer that is read, in bytes (the service's limit).

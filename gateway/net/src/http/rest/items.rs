@@ -4,8 +4,8 @@ use std::num::IntErrorKind;
 
 use hubgate_core::id::ConnectionId;
 
-use super::super::answer::Refusal;
 use super::super::query::Query;
+use crate::refusal::Refusal;
 
 /// The longest id in a list of exclusions, in characters. The service's ids are shorter, too.
 const LONGEST_ID: usize = 128;

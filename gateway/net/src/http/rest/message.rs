@@ -13,13 +13,13 @@ use hubgate_wire::signalr::HubProtocol;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::http::answer::Refusal;
+use crate::http::Service;
 use crate::http::body::RequestBody;
-use crate::shard::ShardThread;
+use crate::refusal::Refusal;
 
 /// Reads what clients are to get, in the form that the body's type names.
 pub(super) async fn read(
-    shard: &Rc<ShardThread>,
+    service: &Rc<Service>,
     headers: &HeaderMap,
     body: &mut RequestBody,
 ) -> Result<Outgoing, Refusal> {
@@ -27,7 +27,7 @@ pub(super) async fn read(
         None => json,
         Some(value) => form(value.to_str().unwrap_or_default()).ok_or(Refusal::UnsupportedMediaType)?,
     };
-    parse(&body.read(shard).await?)
+    parse(&body.read(service).await?)
 }
 
 type Form = fn(&Bytes) -> Result<Outgoing, Refusal>;

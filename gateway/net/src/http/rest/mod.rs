@@ -19,13 +19,14 @@ use hubgate_wire::path;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
-use super::answer::{Answer, Refusal, empty, headers_of, text, with_type};
+use super::answer::{Answer, empty, text, with_type};
 use super::body::RequestBody;
 use super::negotiate::bearer_token;
 use super::query::Query;
 use super::refused;
+use crate::http::Service;
 use crate::http_places::HttpPlace;
-use crate::shard::ShardThread;
+use crate::refusal::Refusal;
 use operation::Operation;
 use table::{Names, Version};
 
@@ -36,13 +37,13 @@ const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 const RECIPIENTS: HeaderName = HeaderName::from_static("x-hubgate-recipients");
 
 /// Answers a request below `/api`; `path` is its path below the endpoint's.
-pub(crate) async fn answer(shard: &Rc<ShardThread>, request: &Parts, body: &mut RequestBody, path: &str) -> Answer {
+pub(crate) async fn answer(service: &Rc<Service>, request: &Parts, body: &mut RequestBody, path: &str) -> Answer {
     let is_probe = matches!(request.method, Method::GET | Method::HEAD);
     let is_at = |literal| path::is_same_literal(path, literal);
     if is_probe && (is_at("/api/health") || is_at("/api/v1/health")) {
         return text(StatusCode::OK, "");
     }
-    match operate(shard, request, body, path).await {
+    match operate(service, request, body, path).await {
         Ok((status, recipients)) => {
             let mut answer = empty(status);
             if let Some(recipients) = recipients {
@@ -50,24 +51,24 @@ pub(crate) async fn answer(shard: &Rc<ShardThread>, request: &Parts, body: &mut 
             }
             answer
         }
-        Err(refusal) => refuse(shard, request, &refusal),
+        Err(refusal) => refuse(service, request, &refusal),
     }
 }
 
 /// Refuses a request, in the service's form of an error.
-pub(super) fn refuse(shard: &ShardThread, request: &Parts, refusal: &Refusal) -> Answer {
-    refused::note(shard, request, None, refusal);
+pub(super) fn refuse(service: &Service, request: &Parts, refusal: &Refusal) -> Answer {
+    refused::note(service, request, None, refusal);
     error(refusal)
 }
 
 async fn operate(
-    shard: &Rc<ShardThread>,
+    service: &Rc<Service>,
     request: &Parts,
     body: &mut RequestBody,
     path: &str,
 ) -> Result<(StatusCode, Option<usize>), Refusal> {
     let (version, rest) = Version::of(path).ok_or(Refusal::NotFound(NOT_AN_OPERATION))?;
-    check_token(shard, &request.headers, path)?;
+    check_token(service, &request.headers, path)?;
     let _carrying = HttpPlace::of(&request.extensions).carry();
     let segments = decode(rest)?;
     let (hub, segments) = segments.split_first().ok_or(Refusal::NotFound(NOT_AN_OPERATION))?;
@@ -76,18 +77,18 @@ async fn operate(
     let (route, names) = table::find(&request.method, segments)?;
     check_names(&names)?;
     let operation = Operation::new(route, names, query)?;
-    let done = operation.run(shard, &hub, &request.headers, body).await;
+    let done = operation.run(service, &hub, &request.headers, body).await;
     let counted = done.as_ref().map_or_else(Refusal::status, |_| version.success(route));
-    shard.shared.metrics.rest_request(route.name, counted);
+    service.shared().metrics.rest_request(route.name, counted);
     done.map(|recipients| (counted, recipients))
 }
 
 const NOT_AN_OPERATION: &str = "No operation of the REST API has this path.";
 
 /// The token must be for the very path that it is sent to.
-fn check_token(shard: &ShardThread, headers: &HeaderMap, path: &str) -> Result<(), Refusal> {
+fn check_token(service: &Service, headers: &HeaderMap, path: &str) -> Result<(), Refusal> {
     let token = headers.get(AUTHORIZATION).and_then(bearer_token).ok_or(Refusal::NoToken)?;
-    shard.verify(token, Resource::Rest { path })?;
+    service.verify(token, Resource::Rest { path })?;
     Ok(())
 }
 
@@ -140,7 +141,7 @@ fn error(refusal: &Refusal) -> Answer {
     let code: String = status.canonical_reason().unwrap_or("Error").split([' ', '-']).collect();
     let body = json!({ "code": code, "message": refusal.to_string() });
     let mut answer = with_type(status, "application/json", body.to_string());
-    headers_of(refusal, answer.headers_mut());
+    refusal.add_headers(answer.headers_mut());
     if let Refusal::Absent(absent) = refusal {
         answer.headers_mut().insert(ERROR_CODE, HeaderValue::from_static(absent.code()));
     }

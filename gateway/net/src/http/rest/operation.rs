@@ -10,10 +10,11 @@ use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use super::items::{excluded, reason, ttl};
 use super::message;
 use super::table::{Kind, Names, Route};
-use crate::http::answer::{Absent, Refusal};
+use crate::http::Service;
 use crate::http::body::RequestBody;
 use crate::http::query::Query;
-use crate::shard::ShardThread;
+use crate::questions::HubAccess;
+use crate::refusal::{Absent, Refusal};
 
 /// The header of a send that asks how many connections it reaches.
 const COUNT: HeaderName = HeaderName::from_static("x-hubgate-count");
@@ -72,20 +73,21 @@ impl Operation {
     /// if its caller asks.
     pub(super) async fn run(
         self,
-        shard: &Rc<ShardThread>,
+        service: &Rc<Service>,
         hub: &HubName,
         headers: &HeaderMap,
         body: &mut RequestBody,
     ) -> Result<Option<usize>, Refusal> {
+        let access = HubAccess::new(service.shard(), hub);
         let done = match self {
             Operation::Send { to, except } => {
-                let message = message::read(shard, headers, body).await?;
+                let message = message::read(service, headers, body).await?;
                 let except = except.into();
                 let asks = headers.get(COUNT).is_some_and(|asks| asks == "1");
                 return Ok(match (to.target(), asks) {
-                    (Some(to), true) => Some(shard.send_and_count(hub, to, message, except).await),
+                    (Some(to), true) => Some(access.send_and_count(to, message, except).await?),
                     (Some(to), false) => {
-                        shard.send_to_hub(hub, Action::Send { to, message, except }).await;
+                        access.send(Action::Send { to, message, except }).await?;
                         None
                     }
                     (None, asks) => asks.then_some(0),
@@ -94,20 +96,20 @@ impl Operation {
             Operation::Exists(whom) => {
                 let absent = whom.absent();
                 match whom.target() {
-                    Some(target) => shard.exists(hub, target).await,
+                    Some(target) => access.exists(target).await?,
                     None => false,
                 }
                 .then_some(())
                 .ok_or(Refusal::Absent(absent))
             }
             Operation::UserInGroup { user, group } => {
-                let is_in_group = shard.user_in_group(hub, user, group).await;
+                let is_in_group = access.has_user_in_group(user, group).await?;
                 is_in_group.then_some(()).ok_or(Refusal::Absent(Absent::UserInGroup))
             }
-            Operation::Close { whom, except, reason } => close(shard, hub, whom, except, reason).await,
+            Operation::Close { whom, except, reason } => close(&access, whom, except, reason).await,
             Operation::AddConnection { connection, group } => {
                 let joined = match connection {
-                    Some(connection) => shard.join(hub, connection, group).await,
+                    Some(connection) => access.join(connection, group).await?,
                     None => Joined::NoSuchConnection,
                 };
                 match joined {
@@ -118,18 +120,16 @@ impl Operation {
                     )),
                 }
             }
-            Operation::AddUser { user, group, ttl_seconds } => {
-                shard.join_user(hub, user, group, ttl_seconds).await.map_err(Refusal::NoMembership)
-            }
+            Operation::AddUser { user, group, ttl_seconds } => access.join_user(user, group, ttl_seconds).await,
             Operation::Remove { member, group } => {
                 if let Some(member) = member {
-                    shard.change(hub, Action::Leave { member, group }).await;
+                    access.change(Action::Leave { member, group }).await?;
                 }
                 Ok(())
             }
             Operation::RemoveFromAllGroups(member) => {
                 if let Some(member) = member {
-                    shard.change(hub, Action::LeaveAll(member)).await;
+                    access.change(Action::LeaveAll(member)).await?;
                 }
                 Ok(())
             }
@@ -139,8 +139,7 @@ impl Operation {
 }
 
 async fn close(
-    shard: &Rc<ShardThread>,
-    hub: &HubName,
+    access: &HubAccess<'_>,
     whom: Whom,
     except: Vec<ConnectionId>,
     reason: Option<String>,
@@ -150,11 +149,10 @@ async fn close(
     let Some(target) = whom.target() else {
         return Err(absent);
     };
-    if is_one && !shard.exists(hub, target.clone()).await {
+    if is_one && !access.exists(target.clone()).await? {
         return Err(absent);
     }
-    shard.change(hub, Action::Close { target, except, reason, allow_reconnect: true }).await;
-    Ok(())
+    access.change(Action::Close { target, except, reason, allow_reconnect: true }).await
 }
 
 fn whom(connection: Option<Option<ConnectionId>>, user: Option<UserId>, group: Option<GroupName>) -> Whom {

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use hubgate_wire::path;
 
-use super::Refusal;
+use crate::refusal::Refusal;
 
 /// A version of the API, which path prefixes tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,7 +28,7 @@ const MAX_PONGS: usize = 4096;
 
 #[derive(Debug)]
 pub(crate) struct WebSocket {
-    pub(super) hub: HubName,
+    pub(crate) hub: HubName,
     writer: Writer,
     outbox: RefCell<Outbox>,
     /// Messages of the service protocol that leave in one WebSocket message at the end of the turn.
@@ -54,7 +54,7 @@ pub(crate) struct WebSocket {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SocketState {
+pub(crate) enum SocketState {
     Open,
     /// The socket takes no more for now; its task waits until it does.
     Blocked,
@@ -84,7 +84,7 @@ struct Pongs {
 }
 
 impl WebSocket {
-    pub(super) fn new(hub: HubName, writer: Writer, part: Part) -> WebSocket {
+    pub(crate) fn new(hub: HubName, writer: Writer, part: Part) -> WebSocket {
         WebSocket {
             hub,
             writer,
@@ -104,7 +104,7 @@ impl WebSocket {
         }
     }
 
-    pub(super) fn state(&self) -> SocketState {
+    pub(crate) fn state(&self) -> SocketState {
         self.state.get()
     }
 
@@ -137,7 +137,7 @@ impl WebSocket {
     }
 
     /// Answers a ping. A peer that does not read gets the answer to its latest one alone (RFC 6455, section 5.5.3).
-    pub(super) fn pong(&self, ping: &ControlPayload) {
+    pub(crate) fn pong(&self, ping: &ControlPayload) {
         if !self.takes_frames() {
             return;
         }
@@ -219,7 +219,7 @@ impl WebSocket {
         self.outbox.borrow().waiting() + self.gathered.borrow().len() + self.writer.unsent()
     }
 
-    pub(super) fn flow(&self) -> Flow {
+    pub(crate) fn flow(&self) -> Flow {
         let mut flow = self.outbox.borrow().flow();
         // What is encrypted has left the outbox, but not the gateway.
         flow.bytes = flow.bytes.saturating_sub(self.writer.unsent() as u64);
@@ -227,7 +227,7 @@ impl WebSocket {
     }
 
     /// Whether it has become congested, or has caught up, since this was asked last.
-    pub(super) fn congestion_change(&self) -> Option<bool> {
+    pub(crate) fn congestion_change(&self) -> Option<bool> {
         let waiting = self.waiting();
         let is_congested = match self.is_congested.get() {
             true => waiting > CAUGHT_UP,
@@ -238,7 +238,7 @@ impl WebSocket {
 
     /// Whether the peer is read. It is not while what it has caused itself cannot leave: a peer that asks for more than it
     /// takes is slowed down.
-    pub(super) fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         self.reading.get() && self.last_words.get() != LastWords::Read && !self.is_stuck_on_its_own()
     }
 
@@ -281,7 +281,7 @@ impl WebSocket {
     }
 
     /// Whether something that was queued has not left yet.
-    pub(super) fn has_unsent(&self) -> bool {
+    pub(crate) fn has_unsent(&self) -> bool {
         !self.outbox.borrow().is_empty() || self.writer.has_unsent()
     }
 
@@ -300,16 +300,16 @@ impl WebSocket {
     }
 
     /// Whether its peer is to be let go, because too much waits for all peers together.
-    pub(super) fn must_go(&self) -> bool {
+    pub(crate) fn must_go(&self) -> bool {
         self.outbox.borrow().must_go()
     }
 
-    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.writer.poll_write_ready(cx)
     }
 
     /// The socket takes more: sends what was encrypted before, then what is queued.
-    pub(super) fn unblock(&self) {
+    pub(crate) fn unblock(&self) {
         match self.writer.send() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(_) => return self.give_up(CloseCause::TransportLost),
@@ -321,7 +321,7 @@ impl WebSocket {
         self.flush();
     }
 
-    pub(super) fn say_goodbye(&self) {
+    pub(crate) fn say_goodbye(&self) {
         self.writer.say_goodbye();
     }
 
@@ -348,7 +348,7 @@ impl WebSocket {
     }
 
     /// So many bytes were read; none if nothing is there.
-    pub(super) fn has_read(&self, bytes: usize) {
+    pub(crate) fn has_read(&self, bytes: usize) {
         if let LastWords::Coming(in_socket) = self.last_words.get() {
             let still = if bytes == 0 { 0 } else { in_socket.saturating_sub(bytes) };
             self.last_words.set(LastWords::Coming(still));
@@ -356,7 +356,7 @@ impl WebSocket {
     }
 
     /// Whether the last words have just been read as a whole.
-    pub(super) fn last_words_end(&self) -> bool {
+    pub(crate) fn last_words_end(&self) -> bool {
         let end = self.last_words.get() == LastWords::Coming(0);
         if end {
             self.last_words.set(LastWords::Read);
@@ -370,7 +370,7 @@ impl WebSocket {
     }
 
     /// The peer is too slow for one of its limits.
-    pub(super) fn give_up_slow(&self, reason: SlowReason) {
+    pub(crate) fn give_up_slow(&self, reason: SlowReason) {
         self.slow.set(Some(reason));
         self.give_up(CloseCause::SlowClient);
     }
@@ -388,15 +388,15 @@ impl WebSocket {
     }
 
     /// Why the connection ended: the gateway's reason, if it had one, or else `cause`.
-    pub(super) fn ending(&self, cause: CloseCause) -> CloseCause {
+    pub(crate) fn ending(&self, cause: CloseCause) -> CloseCause {
         self.ending.get().unwrap_or(cause)
     }
 
-    pub(super) fn slow(&self) -> Option<SlowReason> {
+    pub(crate) fn slow(&self) -> Option<SlowReason> {
         self.slow.get()
     }
 
-    pub(super) fn listen_for_wakes(&self, cx: &Context<'_>) {
+    pub(crate) fn listen_for_wakes(&self, cx: &Context<'_>) {
         let mut task = self.task.borrow_mut();
         match task.as_mut() {
             Some(waker) => waker.clone_from(cx.waker()),

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
@@ -11,63 +10,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Identity, Slot};
+use hubgate_core::{CloseCause, Slot};
 use hubgate_wire::negotiate::Transport;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
-use super::delivery::{Delivery, DeliveryBody};
 use super::posts::Posts;
+use crate::client_request::{LAST_WORDS, Poll};
+use crate::delivery::{Delivery, DeliveryBody};
 use crate::outbox::{Cause, Outbox, Sharing};
 use crate::outboxes::Outboxes;
-use crate::shard::ShardThread;
+use crate::shared::Shared;
 use crate::slow::{SlowReason, StallWatch};
 use crate::turns::{Pass, Turn};
 
 /// How long the last messages of a client wait.
 const LINGER: Duration = Duration::from_millis(20);
-/// How long the end of a client waits for what it has posted before.
-pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// A request for a transport, for the shard that the connection belongs to.
-#[derive(Debug)]
-pub(crate) struct TransportRequest {
-    pub(crate) hub: HubName,
-    /// What opens the connection's transports.
-    pub(crate) token: ConnectionId,
-    pub(crate) access_token: Box<str>,
-    pub(crate) address: IpAddr,
-    pub(crate) identity: Identity,
-    /// How long its hub handshake may take, if its token says so.
-    pub(crate) handshake: Option<Millis>,
-    pub(crate) token_times: TokenTimes,
-    /// How long a client that polls may be without a poll.
-    pub(crate) silence: Duration,
-}
-
-/// The times of the token that a request came with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TokenTimes {
-    /// From then on requests with it are refused.
-    pub(crate) valid_until: Millis,
-    /// When the connection ends, unless a request with a later one comes.
-    pub(crate) end: Millis,
-}
-
-/// A poll that waits for its answer; dropped when its sender is gone.
-pub(crate) type Poll = oneshot::Sender<PollAnswer>;
-
-/// The answers to a poll (ASP.NET Core SignalR, "Transport Protocols", "Long Polling").
-#[derive(Debug)]
-pub(crate) enum PollAnswer {
-    /// To the first poll: the connection is there.
-    Opened,
-    /// Whole hub messages.
-    Messages(DeliveryBody),
-    /// Nothing came in time.
-    Empty,
-    /// The connection is over, or a newer poll has taken this one's place.
-    Over,
-}
 
 /// What its shard knows of a client on Server-Sent Events or long polling. Its own task brings what is queued to it.
 #[derive(Debug)]
@@ -207,37 +164,37 @@ impl HttpClient {
     }
 
     /// The next of what is queued.
-    pub(super) fn pop(&self) -> Option<Bytes> {
+    pub(crate) fn pop(&self) -> Option<Bytes> {
         self.outbox.borrow_mut().pop()
     }
 
     /// Moves all that is queued into an answer, on the same account.
-    pub(super) fn deliver(&self) -> DeliveryBody {
+    pub(crate) fn deliver(&self) -> DeliveryBody {
         let (delivery, body) = Delivery::whole(self.outbox.borrow_mut().take_all());
         self.delivery.replace(Some(Rc::new(delivery)));
         body
     }
 
     /// An answer to which can be added what is sent to the client.
-    pub(super) fn stream(&self) -> (Delivery, DeliveryBody) {
+    pub(crate) fn stream(&self) -> (Delivery, DeliveryBody) {
         Delivery::stream(self.outbox.borrow_mut().take_all(), self.waker())
     }
 
     /// Begins an answer to which is added what is sent to the client.
-    pub(super) fn deliver_by(&self, delivery: Delivery) -> Rc<Delivery> {
+    pub(crate) fn deliver_by(&self, delivery: Delivery) -> Rc<Delivery> {
         let delivery = Rc::new(delivery);
         self.delivery.replace(Some(delivery.clone()));
         delivery
     }
 
     /// The answer did not reach the request's connection.
-    pub(super) fn put_back(&self, body: DeliveryBody) {
+    pub(crate) fn put_back(&self, body: DeliveryBody) {
         self.outbox.replace(body.reclaim());
         self.delivery.take();
     }
 
     /// Until the client has taken its answer, or is given up.
-    pub(super) async fn delivered(&self, shard: &ShardThread) {
+    pub(crate) async fn delivered(&self, shared: &Shared) {
         let Some(delivery) = self.delivery.borrow().clone() else {
             return;
         };
@@ -245,7 +202,7 @@ impl HttpClient {
         while self.slow.get().is_none() {
             tokio::select! {
                 () = delivery.body_dropped() => break,
-                () = self.check_stall(shard, &delivery, &mut watch) => {}
+                () = self.check_stall(shared, &delivery, &mut watch) => {}
                 () = self.changed() => {}
             }
         }
@@ -255,9 +212,9 @@ impl HttpClient {
     }
 
     /// Gives the client up when it takes too little of its answer.
-    pub(super) async fn check_stall(&self, shard: &ShardThread, delivery: &Delivery, watch: &mut StallWatch) {
+    pub(crate) async fn check_stall(&self, shared: &Shared, delivery: &Delivery, watch: &mut StallWatch) {
         let too_slow = poll_fn(|cx| {
-            let settings = shard.shared.settings();
+            let settings = shared.settings();
             watch.poll(cx, delivery.blocked(), &settings.timeouts)
         });
         self.give_up_slow(too_slow.await);
@@ -287,7 +244,7 @@ impl HttpClient {
         }
     }
 
-    pub(super) fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         self.is_read.get()
     }
 
@@ -303,7 +260,7 @@ impl HttpClient {
     }
 
     /// Its turn to be heard, once what it posts may be read. Nobody of its hub waits for it until then.
-    pub(super) async fn turn(&self, pass: &Pass) -> Turn {
+    pub(crate) async fn turn(&self, pass: &Pass) -> Turn {
         if !self.is_read.get() {
             pass.give_way();
         }

@@ -1,9 +1,5 @@
 //! A WebSocket of a client or a hub server: one task reads it, and whoever has something to send writes to it directly.
 
-mod dirty;
-mod socket;
-mod transport;
-
 use std::future::Future;
 use std::future::poll_fn;
 use std::io;
@@ -13,23 +9,19 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hubgate_core::id::{HubName, ServerConnectionId};
-use hubgate_core::{CloseCause, NewServerConnection, Slot};
+use hubgate_core::id::HubName;
+use hubgate_core::{CloseCause, NewServerConnection};
 use hubgate_wire::websocket::{Decoder, Event, WebSocketError, close_code};
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
-use crate::client::ClientLink;
 use crate::entrant::Entrant;
 use crate::http_places::Carrying;
-use crate::shard::ShardThread;
+use crate::links::{ClientLink, Owner, Reader, SocketState, WebSocket, split};
+use crate::shard::ShardHandle;
 use crate::slow::{SlowReason, StallWatch};
 use crate::turns::{Pass, Turn};
 use crate::upgraded::UpgradedStream;
-pub(crate) use dirty::DirtySockets;
-use socket::SocketState;
-pub(crate) use socket::WebSocket;
-use transport::Reader;
 
 /// How long the other side may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,15 +30,8 @@ const LONGEST_FRAME: usize = 1 << 30;
 /// Reads of one client before others get their turn.
 const READS_PER_TURN: usize = 4;
 
-/// Whose WebSocket it is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Owner {
-    Client(Slot),
-    Server(ServerConnectionId),
-}
-
 /// Serves one client until its transport is gone. `unread` came right behind the upgrade.
-pub(crate) async fn serve_client(shard: Rc<ShardThread>, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
+pub(crate) async fn serve_client(shard: ShardHandle, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
     let Some((read, socket)) = open(&shard, stream, &entrant.client.hub) else {
         return;
     };
@@ -65,7 +50,7 @@ pub(crate) async fn serve_client(shard: Rc<ShardThread>, stream: UpgradedStream,
 
 /// Serves one connection of a hub server until its transport is gone. `unread` came right behind the upgrade.
 pub(crate) async fn serve_server(
-    shard: Rc<ShardThread>,
+    shard: ShardHandle,
     stream: UpgradedStream,
     unread: Vec<u8>,
     server: NewServerConnection,
@@ -82,14 +67,14 @@ pub(crate) async fn serve_server(
     tracing::info!(%hub, server = %name, cause = cause.name(), limit, "a hub server's connection ended");
 }
 
-fn open(shard: &ShardThread, stream: UpgradedStream, hub: &HubName) -> Option<(Reader, Rc<WebSocket>)> {
-    let (reader, writer) = transport::split(stream)?;
-    Some((reader, Rc::new(WebSocket::new(hub.clone(), writer, shard.shared.outboxes.part()))))
+fn open(shard: &ShardHandle, stream: UpgradedStream, hub: &HubName) -> Option<(Reader, Rc<WebSocket>)> {
+    let (reader, writer) = split(stream)?;
+    Some((reader, Rc::new(WebSocket::new(hub.clone(), writer, shard.shared().outboxes.part()))))
 }
 
 /// Reads until the transport is gone; gives the reason, and by which limit its peer was too slow, if it was.
 async fn serve(
-    shard: Rc<ShardThread>,
+    shard: ShardHandle,
     owner: Owner,
     read: Reader,
     socket: Rc<WebSocket>,
@@ -97,7 +82,7 @@ async fn serve(
 ) -> (CloseCause, Option<SlowReason>) {
     let decoder = Decoder::new(LONGEST_FRAME);
     let mut task = Task {
-        pass: shard.turns.pass(&socket.hub),
+        pass: shard.turns().pass(&socket.hub),
         shard,
         owner: Some(owner),
         socket,
@@ -116,13 +101,13 @@ async fn serve(
     task.socket.say_goodbye();
     let slow = task.socket.slow();
     if let Some(reason) = slow {
-        task.shard.shared.metrics.slow_peer(reason);
+        task.shard.shared().metrics.slow_peer(reason);
     }
     (task.socket.ending(lost), slow)
 }
 
 struct Task {
-    shard: Rc<ShardThread>,
+    shard: ShardHandle,
     /// Its place in the core, until the core has heard of its end.
     owner: Option<Owner>,
     socket: Rc<WebSocket>,
@@ -172,14 +157,14 @@ impl Task {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<CloseCause> {
-        let mut buffer = self.shard.take_read_buffer();
+        let mut buffer = self.shard.read_buffer().take();
         let polled = self.poll_read_into(cx, &mut buffer);
-        self.shard.put_read_buffer(buffer);
+        self.shard.read_buffer().put_back(buffer);
         polled
     }
 
     fn poll_read_into(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<CloseCause> {
-        if !self.may_be_read() || self.shard.poll_may_read(cx).is_pending() {
+        if !self.may_be_read() || self.shard.peers().poll_may_read(cx).is_pending() {
             self.pass.give_way();
             return Poll::Pending;
         }
@@ -376,7 +361,7 @@ impl Task {
             return self.socket.give_up_slow(SlowReason::Outboxes);
         }
         let blocked = (self.socket.state() == SocketState::Blocked).then(|| self.socket.flow());
-        let settings = self.shard.shared.settings();
+        let settings = self.shard.shared().settings();
         if let Poll::Ready(reason) = self.stall.poll(cx, blocked, &settings.timeouts) {
             self.socket.give_up_slow(reason);
         }

@@ -107,7 +107,7 @@ impl Content {
 impl Delivery {
     /// A body to which messages are added as they come, by way of an empty outbox. `client` lets its client notice that it
     /// [must go](Delivery::must_go).
-    pub(super) fn stream(outbox: Outbox, client: Waker) -> (Delivery, DeliveryBody) {
+    pub(crate) fn stream(outbox: Outbox, client: Waker) -> (Delivery, DeliveryBody) {
         Delivery::new(outbox, BodyState::Open, client)
     }
 
@@ -122,7 +122,7 @@ impl Delivery {
         (Delivery(shared.clone()), DeliveryBody(shared))
     }
 
-    pub(super) fn push(&self, text: Bytes) {
+    pub(crate) fn push(&self, text: Bytes) {
         let content = &mut *self.0.lock();
         if content.state == BodyState::Open {
             content.outbox.push(text, Cause::Others, Sharing::Alone);
@@ -132,7 +132,7 @@ impl Delivery {
     }
 
     /// Nothing is added any more.
-    pub(super) fn complete(&self) {
+    pub(crate) fn complete(&self) {
         let mut content = self.0.lock();
         if content.state == BodyState::Open {
             content.state = BodyState::Complete;
@@ -141,7 +141,7 @@ impl Delivery {
     }
 
     /// Drops what has not been sent.
-    pub(super) fn cut_off(&self) {
+    pub(crate) fn cut_off(&self) {
         let mut content = self.0.lock();
         content.outbox.clear();
         if let BodyState::Open | BodyState::Complete = content.state {
@@ -154,25 +154,25 @@ impl Delivery {
     }
 
     /// What has still to be sent, with what it costs to keep it, in bytes.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.0.lock().outbox.waiting()
     }
 
     /// Whether its client is to be let go, because too much waits for all peers together.
-    pub(super) fn must_go(&self) -> bool {
+    pub(crate) fn must_go(&self) -> bool {
         self.0.lock().outbox.must_go()
     }
 
     /// What has passed through, if not all has. The HTTP library keeps the body until it holds all of it; who watches the
     /// connection sees to the rest.
-    pub(super) fn blocked(&self) -> Option<Flow> {
+    pub(crate) fn blocked(&self) -> Option<Flow> {
         let content = self.0.lock();
         let is_blocked = !content.outbox.is_empty() || content.state == BodyState::Complete;
         is_blocked.then(|| content.outbox.flow())
     }
 
     /// Until all was sent, or the connection is lost.
-    pub(super) async fn body_dropped(&self) {
+    pub(crate) async fn body_dropped(&self) {
         loop {
             if self.0.lock().state == BodyState::Dropped {
                 return;
@@ -199,7 +199,7 @@ impl DeliveryBody {
     }
 
     /// Takes back what was not sent, of a body that nobody has seen.
-    pub(super) fn reclaim(self) -> Outbox {
+    pub(crate) fn reclaim(self) -> Outbox {
         std::mem::take(&mut self.0.lock().outbox)
     }
 }

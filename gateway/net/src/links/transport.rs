@@ -15,7 +15,7 @@ use crate::upgraded::UpgradedStream;
 
 /// The side that is read.
 #[derive(Debug)]
-pub(super) enum Reader {
+pub(crate) enum Reader {
     Plain(OwnedReadHalf),
     Tls(OwnedReadHalf, Rc<TlsSession>),
     Http2(Rc<Http2Stream>),
@@ -23,14 +23,14 @@ pub(super) enum Reader {
 
 /// The side that is written to.
 #[derive(Debug)]
-pub(super) enum Writer {
+pub(crate) enum Writer {
     Plain(OwnedWriteHalf),
     Tls(OwnedWriteHalf, Rc<TlsSession>),
     Http2(Rc<Http2Stream>),
 }
 
 /// Both sides; `None` if the thread cannot wait for the socket.
-pub(super) fn split(stream: UpgradedStream) -> Option<(Reader, Writer)> {
+pub(crate) fn split(stream: UpgradedStream) -> Option<(Reader, Writer)> {
     Some(match stream {
         UpgradedStream::Socket { tcp, tls: None } => {
             let (read, write) = TcpStream::from_std(tcp).ok()?.into_split();
@@ -50,7 +50,7 @@ pub(super) fn split(stream: UpgradedStream) -> Option<(Reader, Writer)> {
 
 impl Reader {
     /// Reads what the other side wrote; nothing at its end.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Reader::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Reader::Tls(tcp, session) => session.poll_read(cx, tcp, buffer),
@@ -61,7 +61,7 @@ impl Reader {
 
 impl Writer {
     /// Takes bytes, if all that was taken before has left. They may not have left when this returns.
-    pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match (self, slices) {
             // The kernel takes one buffer with less ado than a list of one.
             (Writer::Plain(tcp), [one]) => tcp.try_write(one),
@@ -72,7 +72,7 @@ impl Writer {
     }
 
     /// Sends what was taken, as far as the socket takes it.
-    pub(super) fn send(&self) -> io::Result<()> {
+    pub(crate) fn send(&self) -> io::Result<()> {
         match self {
             Writer::Tls(tcp, session) => session.send(tcp),
             Writer::Plain(_) | Writer::Http2(_) => Ok(()),
@@ -80,7 +80,7 @@ impl Writer {
     }
 
     /// Whether something that was taken has not left yet.
-    pub(super) fn has_unsent(&self) -> bool {
+    pub(crate) fn has_unsent(&self) -> bool {
         match self {
             Writer::Tls(_, session) => session.has_unsent(),
             Writer::Plain(_) | Writer::Http2(_) => false,
@@ -88,14 +88,14 @@ impl Writer {
     }
 
     /// How much that was taken has not left yet, in bytes.
-    pub(super) fn unsent(&self) -> usize {
+    pub(crate) fn unsent(&self) -> usize {
         match self {
             Writer::Tls(_, session) => session.unsent(),
             Writer::Plain(_) | Writer::Http2(_) => 0,
         }
     }
 
-    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Writer::Plain(tcp) | Writer::Tls(tcp, _) => tcp.as_ref().poll_write_ready(cx),
             Writer::Http2(stream) => stream.poll_write_ready(cx),
@@ -103,7 +103,7 @@ impl Writer {
     }
 
     /// How much that the other side has written may not have been read, in bytes.
-    pub(super) fn unread(&self) -> usize {
+    pub(crate) fn unread(&self) -> usize {
         match self {
             // Of TLS it is what is encrypted, which is more.
             Writer::Plain(tcp) | Writer::Tls(tcp, _) => {
@@ -115,7 +115,7 @@ impl Writer {
     }
 
     /// Tells the other side that nothing more comes.
-    pub(super) fn say_goodbye(&self) {
+    pub(crate) fn say_goodbye(&self) {
         match self {
             Writer::Plain(_) => {}
             Writer::Tls(tcp, session) => session.say_goodbye(tcp),

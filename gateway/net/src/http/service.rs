@@ -1,0 +1,72 @@
+//! What requests on one shard's connections are answered with.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use hubgate_wire::endpoint::Resource;
+use hubgate_wire::token::{Claims, TokenError};
+
+use super::connections::HttpConnections;
+use super::tokens::VerifiedTokens;
+use crate::client::HttpClients;
+use crate::entrant::Entrant;
+use crate::inbox::{LocalMessage, UpgradedClient};
+use crate::shard::ShardHandle;
+use crate::shared::{Shared, unix_seconds};
+use crate::upgraded::UpgradedStream;
+use crate::websocket;
+
+pub(crate) struct Service {
+    shard: ShardHandle,
+    clients: Rc<HttpClients>,
+    connections: Rc<HttpConnections>,
+    tokens: RefCell<VerifiedTokens>,
+}
+
+impl Service {
+    pub(crate) fn new(shard: ShardHandle, clients: Rc<HttpClients>) -> Service {
+        Service { shard, clients, connections: Rc::default(), tokens: RefCell::default() }
+    }
+
+    pub(crate) fn shard(&self) -> &ShardHandle {
+        &self.shard
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        self.shard.shared()
+    }
+
+    /// Clients on Server-Sent Events and long polling.
+    pub(crate) fn clients(&self) -> &Rc<HttpClients> {
+        &self.clients
+    }
+
+    pub(crate) fn connections(&self) -> &Rc<HttpConnections> {
+        &self.connections
+    }
+
+    /// The claims of a token that is signed with one of the gateway's keys, is valid now, and opens `resource`.
+    pub(crate) fn verify(&self, token: &str, resource: Resource<'_>) -> Result<Rc<Claims>, TokenError> {
+        self.tokens.borrow_mut().verify(token, resource, &self.shared().settings(), unix_seconds())
+    }
+
+    /// Keys or endpoints may be others.
+    pub(crate) fn forget_tokens(&self) {
+        self.tokens.borrow_mut().forget();
+    }
+
+    /// Serves a client whose upgrade was answered here, or hands it to the shard that its id names.
+    pub(crate) async fn upgraded(&self, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
+        let owner = entrant.client.id.shard();
+        if owner == self.shard.index() {
+            return websocket::serve_client(self.shard.clone(), stream, unread, entrant).await;
+        }
+        let client = Box::new(UpgradedClient { stream, unread, entrant });
+        if self.shard.peers().hand(owner, LocalMessage::Adopt(client)).await.is_err() {
+            tracing::warn!(
+                shard = owner.0,
+                "a client that has connected is dropped: its worker thread does not answer"
+            );
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Why requests are refused, and what a peer is told then.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hubgate_core::MembershipRefusal;
+use hubgate_wire::token::TokenError;
+
+use crate::admission::NoRoom;
+use crate::retries;
+
+/// Why a request is refused. The name counts it in `hubgate_requests_refused_total`.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("The request has no access token: send it as `Authorization: Bearer …` or as `access_token` in the query.")]
+    NoToken,
+    #[error("The access token is refused: {0}.")]
+    BadToken(#[from] TokenError),
+    #[error("The query needs exactly one `hub`.")]
+    NotOneHub,
+    #[error(transparent)]
+    BadHub(#[from] hubgate_core::id::InvalidHubName),
+    #[error("{0}")]
+    BadRequest(Cow<'static, str>),
+    #[error("The body is longer than the {limit} bytes that `server.limits.post` allows.")]
+    BodyTooLarge { limit: usize },
+    #[error("The head of the request is longer than the {limit} bytes that `server.limits.headers` allows.")]
+    HeadTooLarge { limit: usize },
+    #[error("The request has more than 100 headers.")]
+    TooManyHeaders,
+    #[error(
+        "The token's claims, the query and the headers take {kept} bytes: more than the {limit} that are kept of a client while \
+         it is connected."
+    )]
+    IdentityTooLarge { kept: usize, limit: usize },
+    #[error("The body took longer than `server.timeouts.http-body` allows.")]
+    BodyTooSlow,
+    #[error("The body must be `application/json`, `application/x-msgpack` or `application/octet-stream`.")]
+    UnsupportedMediaType,
+    #[error("{}", .0.text())]
+    Absent(Absent),
+    #[error("No Connection with that ID")]
+    UnknownConnection,
+    #[error("Another request has this connection already.")]
+    ConnectionInUse,
+    #[error(
+        "Too many requests of this connection wait for their turn, or this one has waited for too long: send one at a time."
+    )]
+    PostsWait,
+    #[error("Cannot change transports mid-connection")]
+    OtherTransport,
+    #[error("POST requests are not allowed for WebSocket connections.")]
+    PostToWebSocket,
+    #[error("Cannot terminate this connection using the DELETE endpoint.")]
+    NotToBeDeleted,
+    #[error("{0} transport not supported by this end point type")]
+    UnknownTransport(&'static str),
+    #[error(
+        "The token's `asrs.s.htt` claim allows no transport that exists: 1 is WebSockets, 2 Server-Sent Events, 4 long \
+         polling."
+    )]
+    NoTransport,
+    #[error("The gateway holds as many connections as `server.limits.{}` allows; try again later.", .full.key())]
+    NoRoom { full: NoRoom, wait: Duration },
+    #[error("More negotiations in a second than `server.limits.negotiates-per-second` allows; try again later.")]
+    TooManyNegotiates { wait: Duration },
+    #[error("As many negotiated connections as the gateway keeps wait for their clients; try again later.")]
+    TooManyNegotiated,
+    #[error("The worker thread of the gateway that has the connection does not answer; try again later.")]
+    NoAnswer,
+    #[error(
+        "Hub '{0}' is not open to everybody: let clients negotiate with your application, which gives them a token, or set \
+         `hubs.{0}.negotiate = {{ anonymous = true }}`."
+    )]
+    NotAnonymous(hubgate_core::id::HubName),
+    #[error(
+        "The token's user id cannot be told to the webhook of hub '{0}': no header can carry control characters, or a blank at \
+         its beginning or end."
+    )]
+    UserForWebhook(hubgate_core::id::HubName),
+    #[error("'{0}' is not this gateway's host: list its URL in `server.endpoints` if clients are to use it.")]
+    ForeignHost(String),
+    /// Of a gateway for trying things out, which has no other names than its machine's.
+    #[error(
+        "'{0}' is not this gateway's host: `hubgate dev` answers under the names of its own machine only. Another name needs \
+         `hubgate serve`, with its URL in `server.endpoints`."
+    )]
+    ForeignHostOfDev(String),
+    #[error("Hub '{0}' is in serverless mode: it takes no hub servers.")]
+    HubServerOfServerless(hubgate_core::id::HubName),
+    #[error("{}", no_membership(.0))]
+    NoMembership(MembershipRefusal),
+    #[error("{0}")]
+    NotFound(&'static str),
+    #[error("This path takes no other methods than {0}.")]
+    MethodNotAllowed(Cow<'static, str>),
+}
+
+/// What a REST caller asks for and is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    Connection,
+    /// One that a group should get.
+    ConnectionToAdd,
+    Group,
+    User,
+    UserInGroup,
+}
+
+impl Absent {
+    /// The value of `x-ms-error-code`, by which the .NET management SDK tells "no" from a failure.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Absent::Connection => "Warning.Connection.NotExisted",
+            Absent::ConnectionToAdd => "Error.Connection.NotExisted",
+            Absent::Group => "Warning.Group.NotExisted",
+            Absent::User => "Warning.User.NotExisted",
+            Absent::UserInGroup => "Info.User.NotInGroup",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Absent::Connection | Absent::ConnectionToAdd => "The hub has no connection with this id.",
+            Absent::Group => "The group has no connections.",
+            Absent::User => "The user has no connections.",
+            Absent::UserInGroup => "The user is not in the group.",
+        }
+    }
+}
+
+impl Refusal {
+    pub(crate) fn bad_request(text: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::BadRequest(text.into())
+    }
+
+    /// `allowed` are the methods that the path has, as the header `Allow` lists them.
+    pub(crate) const fn method_not_allowed(allowed: &'static str) -> Refusal {
+        Refusal::MethodNotAllowed(Cow::Borrowed(allowed))
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Refusal::BadToken(TokenError::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::NoToken | Refusal::BadToken(_) => StatusCode::UNAUTHORIZED,
+            Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::HeadTooLarge { .. } | Refusal::TooManyHeaders | Refusal::IdentityTooLarge { .. } => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
+            Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refusal::NotOneHub | Refusal::BadHub(_) | Refusal::BadRequest(_) | Refusal::UserForWebhook(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Refusal::UnknownConnection | Refusal::UnknownTransport(_) | Refusal::NotFound(_) | Refusal::Absent(_) => {
+                StatusCode::NOT_FOUND
+            }
+            Refusal::ConnectionInUse => StatusCode::CONFLICT,
+            Refusal::ForeignHost(_) | Refusal::ForeignHostOfDev(_) => StatusCode::MISDIRECTED_REQUEST,
+            Refusal::TooManyNegotiated | Refusal::NoAnswer | Refusal::NoRoom { full: NoRoom::Connections, .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Refusal::NoRoom {
+                full: NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken,
+                ..
+            }
+            | Refusal::TooManyNegotiates { .. }
+            | Refusal::PostsWait
+            | Refusal::NoMembership(MembershipRefusal::HubFull | MembershipRefusal::PluginFull(_)) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Refusal::NoMembership(MembershipRefusal::UserFull) => StatusCode::BAD_REQUEST,
+            Refusal::NotAnonymous(_) | Refusal::HubServerOfServerless(_) => StatusCode::FORBIDDEN,
+            Refusal::OtherTransport | Refusal::NotToBeDeleted | Refusal::NoTransport => StatusCode::BAD_REQUEST,
+            Refusal::MethodNotAllowed(_) | Refusal::PostToWebSocket => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+
+    /// Adds what tells a peer how to go on.
+    pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
+        match self {
+            Refusal::NoToken => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Refusal::BadToken(_) => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+            }
+            Refusal::NoRoom { wait, .. } | Refusal::TooManyNegotiates { wait } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(*wait)));
+            }
+            Refusal::PostsWait | Refusal::TooManyNegotiated | Refusal::NoAnswer => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(Duration::ZERO)));
+            }
+            Refusal::MethodNotAllowed(allowed) => {
+                headers.insert(ALLOW, HeaderValue::from_str(allowed).expect("methods are ASCII"));
+            }
+            Refusal::PostToWebSocket => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET, OPTIONS"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether it is likely that somebody who set the gateway, an application or a page up has to mend something.
+    pub(crate) fn is_to_be_mended(&self) -> bool {
+        matches!(self.reason(), "token" | "hub" | "anonymous" | "host" | "hub-server")
+            || matches!(self, Refusal::NoTransport)
+    }
+
+    /// The label of its metric.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Refusal::NoToken | Refusal::BadToken(_) | Refusal::UserForWebhook(_) => "token",
+            Refusal::NotOneHub | Refusal::BadHub(_) => "hub",
+            Refusal::BadRequest(_) | Refusal::MethodNotAllowed(_) | Refusal::UnsupportedMediaType => "request",
+            Refusal::BodyTooLarge { .. } => "post",
+            Refusal::HeadTooLarge { .. } | Refusal::TooManyHeaders | Refusal::IdentityTooLarge { .. } => "headers",
+            Refusal::BodyTooSlow => "http-body",
+            Refusal::PostsWait => "posts",
+            Refusal::Absent(_) => "absent",
+            Refusal::UnknownConnection
+            | Refusal::ConnectionInUse
+            | Refusal::OtherTransport
+            | Refusal::PostToWebSocket
+            | Refusal::NotToBeDeleted => "connection",
+            Refusal::UnknownTransport(_) | Refusal::NoTransport => "transport",
+            Refusal::NoRoom { full, .. } => full.key(),
+            Refusal::TooManyNegotiates { .. } => "negotiates-per-second",
+            Refusal::TooManyNegotiated => "negotiated",
+            Refusal::NoAnswer => "no-answer",
+            Refusal::NoMembership(_) => "user-memberships",
+            Refusal::NotAnonymous(_) => "anonymous",
+            Refusal::HubServerOfServerless(_) => "hub-server",
+            Refusal::NotFound(_) => "path",
+            Refusal::ForeignHost(_) | Refusal::ForeignHostOfDev(_) => "host",
+        }
+    }
+}
+
+/// Why a user is not put into a group.
+pub(crate) fn no_membership(refusal: &MembershipRefusal) -> String {
+    match refusal {
+        MembershipRefusal::UserFull => {
+            "The user has as many memberships as `server.limits.groups-per-connection` allows.".to_owned()
+        }
+        MembershipRefusal::HubFull => {
+            "The hub has as many memberships of users as `server.limits.user-memberships` allows.".to_owned()
+        }
+        MembershipRefusal::PluginFull(plugin) => format!(
+            "Plugin '{plugin}' has made half of the memberships of users that `server.limits.user-memberships` allows in a \
+             hub, which is all that one plugin may make."
+        ),
+    }
+}

@@ -1,0 +1,298 @@
+//! What the thread of a shard may ask of it: transports, requests, questions, and the other threads' messages.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hubgate_core::delivery::Action;
+use hubgate_core::event::{HubAnswer, HubQuestion};
+use hubgate_core::filter::Origin;
+use hubgate_core::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardIndex, UserId};
+use hubgate_core::settings::Settings;
+use hubgate_core::time::Millis;
+use hubgate_core::{CloseCause, Input, NewClient, NewServerConnection, ShardStatus, Slot, TokenRefusal, TooManyTokens};
+use hubgate_plugin_host::PluginStatus;
+use hubgate_wire::negotiate::Transport;
+use tokio::sync::oneshot;
+
+use super::ShardThread;
+use super::read_buffer::ReadBuffer;
+use crate::admission::ClientPlace;
+use crate::entrant::ClaimedToken;
+use crate::envelope::Envelope;
+#[cfg(test)]
+use crate::faults::Fault;
+use crate::inbox::{Farewell, LocalMessage};
+use crate::links::{ClientLink, Owner, WebSocket};
+use crate::peers::{ANSWER_TIMEOUT, Peers};
+use crate::refusal::Refusal;
+use crate::shared::Shared;
+use crate::tasks::ShardTasks;
+use crate::turns::{MESSAGES_PER_LOOK, Turns};
+
+/// Messages of one hub server that are acted on before the time is looked at. One may be for many clients.
+const SERVER_MESSAGES_PER_LOOK: usize = 4;
+
+/// The way to the shard of this thread.
+#[derive(Clone)]
+pub(crate) struct ShardHandle(Rc<ShardThread>);
+
+/// What it has for everybody.
+impl ShardHandle {
+    pub(super) fn new(shard: Rc<ShardThread>) -> ShardHandle {
+        ShardHandle(shard)
+    }
+
+    pub(crate) fn index(&self) -> ShardIndex {
+        self.0.index
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    pub(crate) fn tasks(&self) -> &ShardTasks {
+        &self.0.tasks
+    }
+
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.0.peers
+    }
+
+    pub(crate) fn turns(&self) -> &Rc<Turns> {
+        &self.0.turns
+    }
+
+    pub(crate) fn read_buffer(&self) -> &ReadBuffer {
+        &self.0.read_buffer
+    }
+
+    /// How all plugins are.
+    pub(crate) fn plugin_statuses(&self) -> Vec<PluginStatus> {
+        self.0.plugins.statuses()
+    }
+}
+
+/// Tokens that open connections.
+impl ShardHandle {
+    /// A client negotiated: `token` opens a transport of connection `id`, on the shard that both name.
+    pub(crate) async fn negotiated(&self, hub: HubName, id: ConnectionId, token: ConnectionId) -> Result<(), Refusal> {
+        let kept = match id.shard() == self.0.index {
+            true => self.keep_negotiated(hub, id, token),
+            false => {
+                let negotiated = |answer| LocalMessage::Negotiated { hub, id, token, answer };
+                let kept = self.0.peers.ask(id.shard(), ANSWER_TIMEOUT, negotiated).await?;
+                kept.unwrap_or(Err(TooManyTokens))
+            }
+        };
+        kept.map_err(|TooManyTokens| Refusal::TooManyNegotiated)
+    }
+
+    /// The same of a connection that is to be here.
+    pub(crate) fn keep_negotiated(
+        &self,
+        hub: HubName,
+        id: ConnectionId,
+        token: ConnectionId,
+    ) -> Result<(), TooManyTokens> {
+        let lifetime = self.0.shared.settings().core.timeouts.negotiate;
+        self.0.connection_tokens.borrow_mut().add(hub, id, token, lifetime, self.0.now())
+    }
+
+    /// Uses up a connection token for a WebSocket, on whichever shard it was made.
+    pub(crate) async fn claim_token(&self, token: ConnectionId, hub: &HubName) -> Result<ClaimedToken, Refusal> {
+        if token.shard() == self.0.index {
+            return self.claim_for_web_socket(token, hub);
+        }
+        let claim = |answer| LocalMessage::ClaimToken { token, hub: hub.clone(), answer };
+        let claimed = self.0.peers.ask(token.shard(), ANSWER_TIMEOUT, claim).await?;
+        claimed.unwrap_or(Err(Refusal::UnknownConnection))
+    }
+
+    /// The same of a token of this shard.
+    pub(crate) fn claim_for_web_socket(&self, token: ConnectionId, hub: &HubName) -> Result<ClaimedToken, Refusal> {
+        let (id, _) = self.claim_own_token(token, hub, Transport::WebSockets)?;
+        Ok(ClaimedToken::new(token, id, self.0.releases.clone()))
+    }
+
+    /// Uses up a connection token of this shard; gives the id, and what its client posted early.
+    pub(crate) fn claim_own_token(
+        &self,
+        token: ConnectionId,
+        hub: &HubName,
+        transport: Transport,
+    ) -> Result<(ConnectionId, Vec<u8>), Refusal> {
+        let claimed = self.0.connection_tokens.borrow_mut().claim(token, hub, transport, self.0.now());
+        claimed.map_err(|refusal| match refusal {
+            TokenRefusal::Unknown => Refusal::UnknownConnection,
+            TokenRefusal::InUse(present) if present == transport => Refusal::ConnectionInUse,
+            TokenRefusal::InUse(_) => Refusal::OtherTransport,
+        })
+    }
+
+    /// A claimed token was not used.
+    pub(crate) fn release_token(&self, token: ConnectionId) {
+        self.0.connection_tokens.borrow_mut().remove(token);
+    }
+
+    /// Keeps what a client posts before its transport is open, within bounds.
+    pub(crate) fn posted_early(&self, token: ConnectionId, hub: &HubName, bytes: &[u8]) -> bool {
+        self.0.connection_tokens.borrow_mut().posted_early(token, hub, bytes, self.0.now())
+    }
+
+    /// Whether `token` has opened a WebSocket of `hub`, on this shard.
+    pub(crate) fn has_web_socket(&self, hub: &HubName, token: ConnectionId) -> bool {
+        self.0.connection_tokens.borrow().transport(token, hub) == Some(Transport::WebSockets)
+    }
+}
+
+/// Transports.
+impl ShardHandle {
+    /// A client's transport is open. Its place is given up when its transport has dropped it and the core has forgotten the
+    /// client, whichever comes last.
+    pub(crate) fn client_opened(&self, client: NewClient, link: ClientLink, place: Rc<ClientPlace>) -> Slot {
+        let slot = self.0.core.borrow().next_slot();
+        self.0.connections.client_opened(slot, link, place);
+        self.0.feed(Input::ClientOpened { slot, client: Box::new(client) });
+        slot
+    }
+
+    /// Acts on some messages of a client, and takes them off the front of `bytes`; what is left when the client is not read is to come
+    /// again. No bytes at all are a sign of life.
+    pub(crate) fn client_data(&self, slot: Slot, bytes: &mut &[u8]) {
+        #[cfg(test)]
+        self.0.shared.faults.strike(Fault::Client);
+        self.0.feed(Input::ClientData { slot, bytes, most: MESSAGES_PER_LOOK });
+    }
+
+    /// A client has come with a token by which its connection ends at `expiry`, if it does not end later by another one.
+    pub(crate) fn token_renewed(&self, slot: Slot, expiry: Millis) {
+        self.0.feed(Input::TokenRenewed { slot, expiry });
+    }
+
+    pub(crate) fn said_last_words(&self, slot: Slot) {
+        self.0.feed(Input::SaidLastWords(slot));
+    }
+
+    pub(crate) fn client_gone(&self, slot: Slot, cause: CloseCause) {
+        self.0.connections.client_gone(slot);
+        self.0.feed(Input::ClientGone { slot, cause });
+    }
+
+    pub(crate) fn server_opened(&self, server: NewServerConnection, socket: Rc<WebSocket>) -> ServerConnectionId {
+        let id = self.0.core.borrow().next_server();
+        self.0.connections.server_opened(id, socket);
+        self.0.feed(Input::ServerOpened { id, server });
+        id
+    }
+
+    /// Acts on some messages of a hub server, and takes them off the front of `bytes`, as [`ShardHandle::client_data`] does.
+    pub(crate) fn server_data(&self, id: ServerConnectionId, bytes: &mut &[u8]) {
+        self.0.feed(Input::ServerData { id, bytes, most: SERVER_MESSAGES_PER_LOOK });
+    }
+
+    pub(crate) fn server_gone(&self, id: ServerConnectionId) {
+        self.0.connections.server_gone(id);
+        self.0.feed(Input::ServerGone(id));
+    }
+
+    pub(crate) fn server_congested(&self, id: ServerConnectionId, is_congested: bool) {
+        let hub = self.0.core.borrow().hub_of_server(id);
+        match (is_congested, hub) {
+            (true, Some(hub)) => {
+                tracing::warn!(%hub, "a hub server's connection is congested: its clients are not read meanwhile");
+            }
+            (false, Some(hub)) => tracing::info!(%hub, "a hub server's connection has caught up"),
+            (_, None) => {}
+        }
+        self.0.feed(Input::ServerCongested { id, is_congested });
+    }
+
+    /// What is queued leaves at the end of the turn.
+    pub(crate) fn flush_later(&self, socket: &Rc<WebSocket>) {
+        self.0.writer.flush_later(socket);
+    }
+
+    /// The task of a WebSocket was dropped before the core has heard of its end.
+    pub(crate) fn abandon(&self, owner: Owner) {
+        self.0.abandoned.borrow_mut().push(owner);
+    }
+
+    /// The core hears of the end of those whose tasks have panicked.
+    pub(crate) fn bury_abandoned(&self) {
+        for owner in self.0.abandoned.take() {
+            match owner {
+                Owner::Client(slot) => self.client_gone(slot, CloseCause::TransportLost),
+                Owner::Server(id) => self.server_gone(id),
+            }
+        }
+    }
+}
+
+/// Who asks or sends from outside of connections.
+impl ShardHandle {
+    /// Answers what somebody asks of a hub, as far as this shard knows; some answers come later.
+    pub(crate) fn answer(&self, hub: HubName, question: HubQuestion, asker: oneshot::Sender<HubAnswer>) {
+        let ticket = self.0.asked.begin(asker);
+        self.0.feed(Input::Ask { hub, question, ticket });
+    }
+
+    /// Does what a sender asks of a hub, after the filters that look at what it sends; answered when it is done here.
+    pub(crate) fn submit(&self, hub: HubName, origin: Origin, actions: Vec<Action>, asker: oneshot::Sender<HubAnswer>) {
+        let ticket = self.0.asked.begin(asker);
+        self.0.feed(Input::Submit { hub, origin, actions, ticket });
+    }
+
+    pub(crate) fn submit_by_filter(&self, hub: HubName, actions: Vec<Action>) {
+        self.0.feed(Input::SubmitByFilter { hub, actions });
+    }
+
+    pub(crate) fn join_user(
+        &self,
+        hub: HubName,
+        (user, group): (UserId, GroupName),
+        ttl_seconds: Option<u32>,
+        asker: oneshot::Sender<HubAnswer>,
+    ) {
+        let ticket = self.0.asked.begin(asker);
+        self.0.feed(Input::JoinUser { hub, user, group, ttl_seconds, ticket });
+    }
+}
+
+/// Other threads.
+impl ShardHandle {
+    /// Obeys an order of another shard.
+    pub(crate) fn obey(&self, Envelope { from, hub, order }: Envelope) {
+        tracing::trace!(from = from.0, %hub, "an order of another shard");
+        self.0.feed(Input::Order { hub, order });
+    }
+
+    pub(crate) fn status(&self) -> ShardStatus {
+        self.0.core.borrow().status()
+    }
+
+    /// Goes on with these settings, those that are shared, and the plugins that the host has now.
+    pub(crate) fn configure(&self, settings: Arc<Settings>) {
+        self.0.plugins.refresh();
+        self.0.connections.set_limits(&self.0.shared.settings().limits);
+        self.0.feed(Input::Configure { settings, halves: self.0.plugins.halves() });
+    }
+
+    /// Asks clients and hub servers to leave: once, or again those that have come meanwhile.
+    pub(crate) fn drain(&self, farewell: Farewell) {
+        let pace = self.0.shared.settings().drain.closes;
+        self.0.feed(match farewell {
+            Farewell::Orderly => Input::Drain { per_second: pace },
+            Farewell::AtOnce => Input::DrainNow,
+        });
+    }
+
+    /// Whether no client and no hub server is connected, and nobody waits for a send.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// It has become empty.
+    pub(crate) async fn drained(&self) {
+        self.0.is_drained.notified().await;
+    }
+}

@@ -1,0 +1,159 @@
+//! One thread's shard: it tells the core what happens, and carries out what the core wants done.
+
+mod asked;
+mod connections;
+mod effects;
+mod handle;
+mod read_buffer;
+mod writer;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hubgate_core::id::{ConnectionId, ShardIndex};
+use hubgate_core::time::Millis;
+use hubgate_core::{ConnectionTokens, Input, Shard};
+use hubgate_plugin_host::ShardPlugins;
+use tokio::sync::{Notify, mpsc};
+
+use crate::entrant::Releases;
+use crate::inbox::InboxSender;
+use crate::links::Owner;
+use crate::peers::Peers;
+use crate::recipients::SentLines;
+use crate::shared::Shared;
+use crate::tasks::ShardTasks;
+use crate::turns::Turns;
+use crate::webhooks::Webhooks;
+use asked::Asked;
+use connections::Connections;
+pub(crate) use handle::ShardHandle;
+use read_buffer::ReadBuffer;
+use writer::Writer;
+
+/// The state of one shard. Only its own thread touches it, so no call waits for another.
+struct ShardThread {
+    index: ShardIndex,
+    shared: Arc<Shared>,
+    tasks: ShardTasks,
+    core: RefCell<Shard>,
+    /// What negotiation has given out.
+    connection_tokens: RefCell<ConnectionTokens>,
+    connections: Connections,
+    plugins: ShardPlugins,
+    webhooks: Rc<Webhooks>,
+    peers: Rc<Peers>,
+    asked: Asked,
+    writer: Writer,
+    /// Whose turn it is.
+    turns: Rc<Turns>,
+    read_buffer: ReadBuffer,
+    releases: Releases,
+    is_drained: Notify,
+    /// Whose WebSockets were dropped before the core had heard of their end: the task of each has panicked.
+    abandoned: RefCell<Vec<Owner>>,
+}
+
+/// Starts a shard on this thread, with the tasks without which it cannot go on. Gives, beside the way to it, where tokens come that
+/// were claimed and not used.
+pub(crate) fn start(
+    index: ShardIndex,
+    shared: Arc<Shared>,
+    plugins: ShardPlugins,
+    inboxes: Vec<InboxSender>,
+) -> (ShardHandle, mpsc::UnboundedReceiver<ConnectionId>) {
+    let settings = shared.settings().clone();
+    let (count, presence) = (inboxes.len() as u16, shared.presence.clone());
+    let mut core =
+        Shard::new(index, count, settings.core.clone(), presence, plugins.halves(), shared.hash_seed.clone());
+    core.log_sends(Arc::new(SentLines));
+    let tasks = ShardTasks::new(index, shared.clone());
+    let (releases, released) = mpsc::unbounded_channel();
+    let shard = Rc::new(ShardThread {
+        index,
+        webhooks: Rc::new(Webhooks::new(shared.clone())),
+        core: RefCell::new(core),
+        connection_tokens: RefCell::default(),
+        connections: Connections::new(&settings.limits),
+        plugins,
+        peers: Rc::new(Peers::new(index, inboxes, tasks.clone())),
+        asked: Asked::default(),
+        writer: Writer::default(),
+        turns: Rc::default(),
+        read_buffer: ReadBuffer::new(),
+        releases,
+        is_drained: Notify::new(),
+        abandoned: RefCell::default(),
+        tasks,
+        shared,
+    });
+    shard.tasks.spawn_vital("the writer", shard.clone().write());
+    shard.tasks.spawn_vital("the clock", shard.clone().keep_time());
+    let turns = shard.turns.clone();
+    shard.tasks.spawn_vital("the dealer of turns", async move { turns.deal().await });
+    (ShardHandle::new(shard), released)
+}
+
+impl ShardThread {
+    fn now(&self) -> Millis {
+        self.shared.now()
+    }
+
+    /// Feeds the core an input, the only way into it, and does what it wants done.
+    fn feed(self: &Rc<Self>, input: Input<'_, '_>) {
+        let mut effects = Vec::new();
+        self.core.borrow_mut().handle(input, self.now(), &mut effects);
+        // What plugins answer at once brings effects of its own, after those that are there.
+        let mut answers = VecDeque::new();
+        loop {
+            for effect in effects.drain(..) {
+                if let Some(answer) = self.perform(effect) {
+                    answers.push_back(answer);
+                }
+            }
+            let Some(answer) = answers.pop_front() else {
+                break;
+            };
+            self.core.borrow_mut().handle(answer, self.now(), &mut effects);
+        }
+        if self.is_empty() {
+            self.is_drained.notify_waiters();
+        }
+    }
+
+    /// Whether no client and no hub server is connected, and nobody waits for a send.
+    fn is_empty(&self) -> bool {
+        self.core.borrow().is_empty() && !self.connections.has_servers() && self.asked.is_empty()
+    }
+
+    /// How many clients are here, and how many have negotiated that are still to come.
+    fn expected_clients(&self) -> usize {
+        self.core.borrow().clients() + self.connection_tokens.borrow().negotiated()
+    }
+
+    async fn write(self: Rc<Self>) {
+        let on_turn = || {
+            #[cfg(test)]
+            self.shared.faults.strike(crate::faults::Fault::Writer);
+        };
+        self.writer.flush_at_the_end_of_each_turn(on_turn, |hub| self.turns.has_more(hub)).await;
+    }
+
+    async fn keep_time(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(Shard::tick_period().into());
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let pulse = self.shared.vitals.shard(usize::from(self.index.0));
+        loop {
+            ticks.tick().await;
+            pulse.beat();
+            #[cfg(test)]
+            self.shared.faults.strike(crate::faults::Fault::Clock);
+            self.feed(Input::Tick);
+            self.connection_tokens.borrow_mut().expire(self.now());
+            self.shared.outboxes.relieve();
+            self.shared.loads.set(self.index, self.expected_clients());
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What all threads of the gateway share.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::{ArcSwap, Guard};
+use hubgate_core::time::Millis;
+use hubgate_core::{HashSeed, Presence};
+use prometheus_client::registry::Registry;
+
+use crate::admission::Admission;
+use crate::http_places::HttpPlaces;
+use crate::loads::Loads;
+use crate::metrics::Metrics;
+use crate::outboxes::Outboxes;
+use crate::refusal_log::RefusalLog;
+use crate::settings::Settings;
+use crate::vitals::Vitals;
+
+/// What all threads of the gateway read.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    settings: ArcSwap<Settings>,
+    pub(crate) admin_address: SocketAddr,
+    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) loads: Loads,
+    pub(crate) http_places: Arc<HttpPlaces>,
+    pub(crate) presence: Arc<Presence>,
+    /// Of all shards.
+    pub(crate) hash_seed: HashSeed,
+    pub(crate) outboxes: Arc<Outboxes>,
+    pub(crate) metrics: Metrics,
+    pub(crate) refusal_log: RefusalLog,
+    /// What certificates of webhooks are checked by, once it is needed.
+    pub(crate) web_tls: OnceLock<rustls::ClientConfig>,
+    #[cfg(test)]
+    pub(crate) faults: crate::faults::Faults,
+    started: Instant,
+}
+
+impl Shared {
+    /// `registry` has the metrics of plugins.
+    pub(crate) fn new(
+        settings: Settings,
+        admin_address: SocketAddr,
+        vitals: Arc<Vitals>,
+        registry: Registry,
+    ) -> Shared {
+        let hash_seed = HashSeed::random();
+        Shared {
+            loads: Loads::new(settings.shards, vitals.clone()),
+            vitals,
+            outboxes: Arc::new(Outboxes::new(settings.limits.outboxes)),
+            settings: ArcSwap::from_pointee(settings),
+            admin_address,
+            admission: Arc::default(),
+            http_places: Arc::default(),
+            presence: Arc::new(Presence::new(hash_seed.clone())),
+            hash_seed,
+            metrics: Metrics::new(registry),
+            refusal_log: RefusalLog::default(),
+            web_tls: OnceLock::new(),
+            #[cfg(test)]
+            faults: crate::faults::Faults::default(),
+            started: Instant::now(),
+        }
+    }
+
+    /// The settings as they are now, with at least one endpoint.
+    pub(crate) fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+
+    /// From now on these are the settings. The shards' cores have their own, and go on with them until they are told.
+    pub(crate) fn set_settings(&self, settings: Settings) {
+        self.outboxes.set_limit(settings.limits.outboxes);
+        self.settings.store(Arc::new(settings));
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        self.started.elapsed().into()
+    }
+}
+
+/// Seconds since 1970, as tokens count them.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
