@@ -1,8 +1,10 @@
 //! Log lines on standard error.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -28,8 +30,12 @@ const QUIET: &str = "cranelift_codegen=warn,wasmtime=warn,wasmtime_internal_cran
 /// What is logged where nobody says.
 const DEFAULT: &str = "info";
 
-/// How long the last lines may take to leave.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// What is logged whatever the filter says: that lines are lost, and panics.
+const ALWAYS: &str = "hubgate::lost_lines=error,hubgate::panic=error";
+
+/// How long each of the last lines may take to leave, and how long all of them.
+const LAST_LINE: Duration = Duration::from_secs(1);
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// The lines that wait, once anything is logged.
 static LINES: OnceLock<Lines> = OnceLock::new();
@@ -53,9 +59,10 @@ impl Logging {
             Format::Text => {
                 lines.fmt_fields(OneLine::default()).with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed()
             }
-            Format::Json => lines.json().flatten_event(true).boxed(),
+            Format::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
         };
         tracing_subscriber::registry().with(filter).with(lines).init();
+        std::panic::set_hook(Box::new(log_panic));
         Ok(Logging { is_fixed: fixed.is_some(), handle })
     }
 
@@ -77,8 +84,29 @@ impl Logging {
 fn lines() -> io::Result<Lines> {
     // Not the standard library's handle: its lock would hold up everybody else who writes there.
     let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-    let tell = |lines| tracing::error!(lines, "lines of the log are lost: they were not read as fast as they came");
-    Lines::write_to(stderr, tell)
+    Lines::write_to(stderr, tell_lost)
+}
+
+fn tell_lost(lines: u64) {
+    tracing::error!(
+        target: "hubgate::lost_lines",
+        lines,
+        "lines of the log are lost: they were not read as fast as they came, or could not be written"
+    );
+}
+
+/// Logs a panic like everything else: the thread that panics must not wait for whoever reads the log.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let (thread, what) = (thread.name().unwrap_or("?"), panic.payload_as_str().unwrap_or("?"));
+    let location = panic.location().map(ToString::to_string);
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(target: "hubgate::panic", thread, location, what, backtrace, "the gateway panicked");
+    if thread == "main" {
+        // The process may end with it.
+        flush();
+    }
 }
 
 /// Says something on standard error after all that was logged.
@@ -92,7 +120,7 @@ pub(crate) fn say(text: &str) {
 /// Waits for the last lines to leave, but not for ever.
 pub(crate) fn flush() {
     if let Some(lines) = LINES.get() {
-        lines.flush(LAST_LINES);
+        lines.flush(LAST_LINE, LAST_LINES);
     }
 }
 
@@ -118,5 +146,35 @@ fn filter(text: &str) -> Result<EnvFilter, InvalidFilter> {
     if let Some(word) = words.find(|word| !is_level(word) && !is_module(word)) {
         return Err(InvalidFilter::NoLevel(word.to_owned()));
     }
-    Ok(EnvFilter::try_new(format!("{QUIET},{text}"))?)
+    Ok(EnvFilter::try_new(format!("{QUIET},{text},{ALWAYS}"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::Context;
+
+    use super::*;
+
+    /// Counts the events that a filter lets through.
+    struct Count(std::sync::mpsc::Sender<()>);
+
+    impl<S: tracing::Subscriber> Layer<S> for Count {
+        fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
+            self.0.send(()).expect("the test counts");
+        }
+    }
+
+    #[test]
+    fn that_lines_are_lost_is_logged_whatever_the_filter_says() {
+        for text in ["info", "off", "hubgate_net=debug", "hubgate_net::shard[client]=trace", "hubgate=off"] {
+            let (count, counted) = std::sync::mpsc::channel();
+            let subscriber = Registry::default().with(filter(text).expect("a filter")).with(Count(count));
+            tracing::subscriber::with_default(subscriber, || {
+                tell_lost(7);
+                tracing::error!(target: "hubgate::elsewhere", "what only some filters let through");
+            });
+            let expected = if text == "info" { 2 } else { 1 };
+            assert_eq!(counted.iter().count(), expected, "{text}");
+        }
+    }
 }
