@@ -40,7 +40,9 @@ async fn a_page_may_ask_how_its_hub_and_its_component_are_and_only_one_of_dev() 
     assert!(plugin["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")), "{plugin}");
     assert!(plugin["calls"].as_u64().is_some_and(|calls| calls >= 2), "connected and join: {plugin}");
     assert!(plugin["halfWithinMicroseconds"].is_u64() && plugin["secondsSinceLoaded"].is_u64(), "{plugin}");
-    assert_eq!(gateway.get("/hubgate/status?hub=other").await.json()["clients"], 0);
+    let other = gateway.get("/hubgate/status?hub=other").await;
+    assert_eq!(other.status, 404, "nobody uses it: {}", other.body);
+    assert!(other.body.contains("names no hub of this name"), "{}", other.body);
     assert_eq!(gateway.get("/hubgate/status").await.status, 400);
     assert_eq!(Gateway::probe().start().await.get("/hubgate/status?hub=probe").await.status, 404);
 }

@@ -544,6 +544,26 @@ async fn of_the_tokens_of_a_connection_the_latest_counts_and_websockets_outlive_
 }
 
 #[tokio::test]
+async fn a_token_of_another_user_does_not_renew_a_connection() {
+    let gateway = Gateway::probe().start().await;
+    let connection = Connection::with_token(&gateway, gateway.token("probe").user("ann").expires_in(LIFE).sign()).await;
+    let (_, mut events) = connection.events().await;
+    assert_eq!(seen(&connection.post(HANDSHAKE).await), (200, ""));
+    assert_eq!(events.data().await, "{}\u{1e}");
+    let others = gateway.token("probe").user("ben").sign();
+    let post = gateway.request(Method::POST, &connection.path()).bearer(&others);
+    assert_eq!(post.body("text/plain", "{\"type\":6}\u{1e}").send().await.status, 200);
+    let end = loop {
+        let data = events.data().await;
+        if !data.contains("\"type\":6") {
+            break data;
+        }
+    };
+    assert!(end.contains("\"type\":7"), "its own token has ended: {end}");
+    events.ends().await;
+}
+
+#[tokio::test]
 async fn clients_are_counted_by_their_transport() {
     let gateway = Gateway::probe().start().await;
     let counts = async |web_sockets: f64, events: f64, polling: f64| {

@@ -153,7 +153,7 @@ async fn what_is_there_is_told_with_200_and_what_is_not_with_404_and_the_sdks_co
                 assert_eq!(ask(&gateway, method, &format!("{hub}/{there}")).await.status, 200, "{there}");
             }
         }
-        let other = format!("{}AAAA", &id[..20]);
+        let other = format!("AAAA{}", &id[4..]);
         for (absent, code) in [
             (format!("connections/{other}"), "Warning.Connection.NotExisted"),
             ("connections/x".to_owned(), "Warning.Connection.NotExisted"),

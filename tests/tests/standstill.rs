@@ -7,15 +7,19 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use http::Method;
 use hubgate_tests::Gateway;
+use hubgate_tests::client::HANDSHAKE;
 use hubgate_tests::command::binary;
 use hubgate_tests::frozen::Frozen;
 use hubgate_tests::gateway::signal;
 use hubgate_tests::http::raw;
+use hubgate_tests::token::Token;
 use hubgate_tests::wait::{soon, until};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// SIGABRT.
 const ABORTED: i32 = 6;
@@ -120,6 +124,121 @@ async fn whoever_asks_for_a_shard_that_stands_still_is_told_to_come_again() {
     let refused = refused.await;
     assert!(refused.starts_with("http/1.1 503") && refused.contains("\r\nretry-after: "), "{refused}");
     assert!(refused.contains("does not answer"), "{refused}");
+}
+
+/// Waits for the first refusal that comes over any of these connections. Those of a shard that stands still have no answer.
+async fn first_refusal(mut asking: JoinSet<Option<String>>) -> String {
+    soon("a refusal", async {
+        loop {
+            let answer = asking.join_next().await.expect("one of them is on the other shard");
+            match answer.expect("it does not panic") {
+                Some(answer) if !answer.starts_with("http/1.1 2") => return answer,
+                _ => {}
+            }
+        }
+    })
+    .await
+}
+
+fn is_told_to_come_again(answer: &str) {
+    assert!(answer.starts_with("http/1.1 503") && answer.contains("\r\nretry-after: "), "{answer}");
+    assert!(answer.contains("does not answer"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_rest_caller_does_not_wait_for_a_shard_that_stands_still() {
+    let gateway = Gateway::probe().start().await;
+    let mut operations = Vec::new();
+    for (method, path) in [
+        ("GET", "/api/v1/hubs/probe/users/nobody"),
+        ("PUT", "/api/v1/hubs/probe/groups/g/users/ann"),
+        ("DELETE", "/api/v1/hubs/probe/groups/g/users/ann"),
+    ] {
+        let token = Token::new(&format!("{}{path}", gateway.url()), gateway.key()).sign();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
+        );
+        let mut streams = Vec::new();
+        // One on each shard.
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(gateway.address()).await.expect("the gateway accepts");
+            let answer = ask_over(&mut stream, &request).await.expect("all is well");
+            assert!(!answer.starts_with("http/1.1 503"), "{answer}");
+            streams.push(stream);
+        }
+        operations.push((request, streams));
+    }
+    let _frozen = Frozen::thread(gateway.process_id(), "shard-1");
+    let mut asking = Vec::new();
+    for (request, streams) in operations {
+        let ask = |mut stream: TcpStream| {
+            let request = request.clone();
+            async move { ask_over(&mut stream, &request).await }
+        };
+        asking.push(streams.into_iter().map(ask).collect::<JoinSet<_>>());
+    }
+    for asking in asking {
+        is_told_to_come_again(&first_refusal(asking).await);
+    }
+}
+
+/// Posts of clients that poll, `length` bytes each, whose turn has come: the gateway asks for their bodies. Each shard has some of the
+/// clients, and some of the connections of each shard's clients.
+async fn posts_begun(gateway: &Gateway, length: usize) -> Vec<TcpStream> {
+    let token = gateway.token("probe").sign();
+    let mut posts = Vec::new();
+    for number in 0..8 {
+        if number == 4 {
+            // Clients and connections are dealt to the shards in turn: from here on the other way round.
+            drop(TcpStream::connect(gateway.address()).await.expect("the gateway accepts"));
+        }
+        let negotiated = gateway.client("probe").token(&token).negotiate("&negotiateVersion=1").await.json();
+        let id = negotiated["connectionToken"].as_str().expect("version 1 has one");
+        let path = format!("/client/?hub=probe&id={id}");
+        assert_eq!(gateway.request(Method::GET, &path).bearer(&token).send().await.status, 200);
+        let handshake = gateway.request(Method::POST, &path).bearer(&token).body("text/plain", HANDSHAKE);
+        assert_eq!(handshake.send().await.status, 200);
+        // Its answer.
+        assert_eq!(gateway.request(Method::GET, &path).bearer(&token).send().await.status, 200);
+        let mut post = TcpStream::connect(gateway.address()).await.expect("the gateway accepts");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\n\
+             Content-Length: {length}\r\n\r\n"
+        );
+        post.write_all(head.as_bytes()).await.expect("the gateway reads");
+        let mut asked = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+        soon("its turn", post.read_exact(&mut asked)).await.expect("the gateway asks for the body");
+        posts.push(post);
+    }
+    posts
+}
+
+#[tokio::test]
+async fn a_post_whose_turn_has_come_does_not_wait_for_a_shard_that_stands_still() {
+    let gateway = Gateway::probe().start().await;
+    let ping = "{\"type\":6}\u{1e}";
+    let posts = posts_begun(&gateway, ping.len()).await;
+    let _frozen = Frozen::thread(gateway.process_id(), "shard-1");
+    let asking = posts.into_iter().map(|mut post| async move { ask_over(&mut post, ping).await });
+    is_told_to_come_again(&first_refusal(asking.collect()).await);
+}
+
+#[tokio::test]
+async fn one_long_post_causes_no_more_for_a_shard_that_is_behind_than_may_wait_for_it() {
+    const MESSAGES: usize = 6_000;
+    let gateway = Gateway::probe().start().await;
+    let message = json!({"type": 1, "target": "sayTo", "arguments": ["nobody", "x"]});
+    let body = format!("{message}\u{1e}").repeat(MESSAGES);
+    let mut posts = posts_begun(&gateway, body.len()).await;
+    let _frozen = Frozen::thread(gateway.process_id(), "shard-1");
+    for post in &mut posts {
+        // More than the sockets hold may be left of those whose shard stands still.
+        drop(tokio::time::timeout(Duration::from_millis(100), post.write_all(body.as_bytes())).await);
+    }
+    until_unready(&gateway).await;
+    let calls = gateway.metric("hubgate_plugin_calls_total", [("plugin", "probe")]).await;
+    // What an inbox holds, as much again, and what the core has got already of two clients on the other shard.
+    assert!((2_048.0..6_000.0).contains(&calls), "{calls} calls were made");
 }
 
 #[tokio::test]

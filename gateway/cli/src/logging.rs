@@ -59,7 +59,7 @@ impl Logging {
             Format::Text => {
                 lines.fmt_fields(OneLine::default()).with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed()
             }
-            Format::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+            Format::Json => lines.json().flatten_event(true).boxed(),
         };
         tracing_subscriber::registry().with(filter).with(lines).init();
         std::panic::set_hook(Box::new(log_panic));

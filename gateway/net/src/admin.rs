@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, HOST};
-use http::{Method, Request, StatusCode};
+use http::{Request, StatusCode};
 use hubgate_core::HubStatus;
 use hubgate_core::id::HubName;
 use hubgate_plugin_host::{PluginHost, PluginStatus, RollbackError};
@@ -20,12 +20,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::http::{Answer, refuse, text, with_type};
+use crate::http::{AdminDoor, Answer, find_admin, refuse, text, with_type};
 use crate::listeners::Listener;
 use crate::metrics;
 use crate::patience::PatientStream;
 use crate::peer_task::PeerTask;
-use crate::refusal::Refusal;
 use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::tasks::on_a_thread;
@@ -127,44 +126,40 @@ impl Admin {
             let why = "The Host of the request is not this listener's: add it to `admin.hosts` if it should be.\n";
             return text(StatusCode::FORBIDDEN, why);
         }
-        let path = request.uri().path();
-        let is_open = path == "/metrics" && self.shared.settings().admin.metrics_open;
+        let found = find_admin(request.uri().path());
+        let door = found.map(|(row, _)| row.door);
+        let is_open = door == Some(AdminDoor::Metrics) && self.shared.settings().admin.metrics_open;
         if !is_open && !self.is_authorized(request) {
             let mut answer = text(StatusCode::UNAUTHORIZED, "The admin token is missing or wrong.\n");
             answer.headers_mut().insert(http::header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
             return answer;
         }
-        if let Some(name) = path.strip_prefix("/admin/plugins/").and_then(|rest| rest.strip_suffix("/rollback")) {
-            return match *request.method() {
-                Method::POST => self.roll_back(name).await,
-                _ => refuse(&Refusal::method_not_allowed("POST")),
-            };
+        let Some((row, name)) = found else {
+            return text(StatusCode::NOT_FOUND, NOTHING_HERE);
+        };
+        if let Err(refusal) = row.check(request.method()) {
+            return refuse(&refusal);
         }
-        if request.method() != Method::GET {
-            return refuse(&Refusal::method_not_allowed("GET"));
-        }
-        match path {
-            "/metrics" => match self.metrics().await {
+        match row.door {
+            AdminDoor::Metrics => match self.metrics().await {
                 Ok(metrics) => {
                     with_type(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics)
                 }
                 Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "The metrics cannot be written.\n"),
             },
-            "/admin/plugins" => {
+            AdminDoor::Plugins => {
                 let plugins: Vec<Value> = self.plugins.statuses().into_iter().map(plugin).collect();
                 reply(&json!({ "plugins": plugins }))
             }
-            "/admin/hubs" => {
+            AdminDoor::Rollback => self.roll_back(name).await,
+            AdminDoor::Hubs => {
                 let hubs: serde_json::Map<String, Value> = metrics::sum(self.shards.statuses().await.hubs)
                     .iter()
                     .map(|status| (status.hub.to_string(), hub(status)))
                     .collect();
                 reply(&json!({ "hubs": hubs }))
             }
-            path => match path.strip_prefix("/admin/hubs/") {
-                Some(name) => self.hub(name).await,
-                None => text(StatusCode::NOT_FOUND, NOTHING_HERE),
-            },
+            AdminDoor::Hub => self.hub(name).await,
         }
     }
 

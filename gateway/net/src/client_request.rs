@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hubgate_core::Identity;
-use hubgate_core::id::{ConnectionId, HubName};
+use hubgate_core::id::{ConnectionId, HubName, UserId};
 use hubgate_core::time::Millis;
 use tokio::sync::oneshot;
 
@@ -27,6 +27,8 @@ pub(crate) enum ClientRequest {
     Post {
         hub: HubName,
         token: ConnectionId,
+        /// Of its token.
+        user: Option<UserId>,
         token_times: TokenTimes,
         answer: oneshot::Sender<Result<PostTurn, Refusal>>,
     },

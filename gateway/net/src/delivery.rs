@@ -96,6 +96,16 @@ impl Shared {
 }
 
 impl Content {
+    /// The next piece.
+    fn take_piece(&mut self) -> Bytes {
+        let before = self.outbox.own_waiting();
+        let piece = self.outbox.take(PIECE);
+        if before > 0 && self.outbox.own_waiting() < before {
+            self.client.wake_by_ref();
+        }
+        piece
+    }
+
     /// Lets the body see a change.
     fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
@@ -106,14 +116,14 @@ impl Content {
 
 impl Delivery {
     /// A body to which messages are added as they come, by way of an empty outbox. `client` lets its client notice that it
-    /// [must go](Delivery::must_go).
+    /// [must go](Delivery::must_go), or may be read again.
     pub(crate) fn stream(outbox: Outbox, client: Waker) -> (Delivery, DeliveryBody) {
         Delivery::new(outbox, BodyState::Open, client)
     }
 
-    /// A body of these messages.
-    pub(crate) fn whole(messages: Outbox) -> (Delivery, DeliveryBody) {
-        Delivery::new(messages, BodyState::Complete, Waker::noop().clone())
+    /// A body of these messages. `client` lets its client notice that it may be read again.
+    pub(crate) fn whole(messages: Outbox, client: Waker) -> (Delivery, DeliveryBody) {
+        Delivery::new(messages, BodyState::Complete, client)
     }
 
     fn new(outbox: Outbox, state: BodyState, client: Waker) -> (Delivery, DeliveryBody) {
@@ -122,10 +132,10 @@ impl Delivery {
         (Delivery(shared.clone()), DeliveryBody(shared))
     }
 
-    pub(crate) fn push(&self, text: Bytes) {
+    pub(crate) fn push(&self, text: Bytes, cause: Cause) {
         let content = &mut *self.0.lock();
         if content.state == BodyState::Open {
-            content.outbox.push(text, Cause::Others, Sharing::Alone);
+            content.outbox.push(text, cause, Sharing::Alone);
             content.outbox.settle(Some(&content.client));
             content.wake();
         }
@@ -156,6 +166,11 @@ impl Delivery {
     /// What has still to be sent, with what it costs to keep it, in bytes.
     pub(crate) fn waiting(&self) -> usize {
         self.0.lock().outbox.waiting()
+    }
+
+    /// How much of it is there because of its client itself.
+    pub(crate) fn own_waiting(&self) -> usize {
+        self.0.lock().outbox.own_waiting()
     }
 
     /// Whether its client is to be let go, because too much waits for all peers together.
@@ -225,7 +240,7 @@ impl Body for DeliveryBody {
         let mut content = self.0.lock();
         match content.state {
             BodyState::CutOff => Poll::Ready(Some(Err(CutOff))),
-            _ if !content.outbox.is_empty() => Poll::Ready(Some(Ok(Frame::data(content.outbox.take(PIECE))))),
+            _ if !content.outbox.is_empty() => Poll::Ready(Some(Ok(Frame::data(content.take_piece())))),
             BodyState::Complete | BodyState::Dropped => Poll::Ready(None),
             BodyState::Open => {
                 content.reader = Some(cx.waker().clone());
@@ -263,7 +278,7 @@ mod tests {
     fn what_an_answer_carries_is_on_the_account_until_it_is_taken_or_the_body_is_dropped() {
         let mut messages = Outbox::default();
         messages.push(vec![b'x'; 3 * PIECE].into(), Cause::Others, Sharing::Alone);
-        let (delivery, mut body) = Delivery::whole(messages);
+        let (delivery, mut body) = Delivery::whole(messages, Waker::noop().clone());
         assert_eq!(body.size_hint().exact(), Some(3 * PIECE as u64));
         let before = delivery.waiting();
         let Poll::Ready(Some(Ok(piece))) = next(&mut body) else {
@@ -281,7 +296,7 @@ mod tests {
     #[test]
     fn a_body_that_is_cut_off_holds_nothing_and_ends_with_an_error() {
         let (delivery, mut body) = Delivery::stream(Outbox::default(), Waker::noop().clone());
-        delivery.push("text".into());
+        delivery.push("text".into(), Cause::Others);
         let cut_offs = CutOffs::default();
         body.on_connection(&cut_offs);
         delivery.cut_off();
@@ -295,7 +310,7 @@ mod tests {
     fn an_open_body_ends_when_nobody_can_add_to_it() {
         let (delivery, mut body) = Delivery::stream(Outbox::default(), Waker::noop().clone());
         assert!(next(&mut body).is_pending());
-        delivery.push("text".into());
+        delivery.push("text".into(), Cause::Others);
         drop(delivery);
         assert!(matches!(next(&mut body), Poll::Ready(Some(Ok(text))) if text == "text"));
         assert!(matches!(next(&mut body), Poll::Ready(None)));

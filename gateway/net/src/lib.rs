@@ -5,6 +5,7 @@ mod accepting;
 mod admin;
 mod admission;
 mod client;
+mod client_log;
 mod client_request;
 mod delivery;
 mod entrant;

@@ -11,6 +11,8 @@ use crate::outboxes::Part;
 
 /// Frames that one system call takes.
 const FRAMES_PER_WRITE: usize = 64;
+/// A peer for which more than so many bytes wait that it has caused itself is not read until they have left.
+pub(crate) const MAX_OWN_WAITING: usize = 64 * 1024;
 /// What a frame takes up here whose bytes are shared with others, in bytes: its slot in a queue that doubles as it grows.
 const SLOT: usize = 80;
 
@@ -37,6 +39,7 @@ pub(crate) struct Outbox {
 struct Queued {
     bytes: Bytes,
     sharing: Sharing,
+    cause: Cause,
 }
 
 /// Whether a frame is in one outbox or in many.
@@ -142,7 +145,7 @@ impl Outbox {
 
     pub(crate) fn push(&mut self, frame: Bytes, cause: Cause, sharing: Sharing) {
         let cost = cost(frame.len());
-        let frame = Queued { bytes: frame, sharing };
+        let frame = Queued { bytes: frame, sharing, cause };
         self.alone += frame.alone();
         self.cost += cost;
         self.flow.queued += 1;
@@ -158,10 +161,12 @@ impl Outbox {
         self.waiting() - self.frames.len() * FRAME_OVERHEAD
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        let frame = self.frames.front()?.bytes.slice(self.written..);
-        self.advance(frame.len());
-        Some(frame)
+    /// The next frame, with who caused it.
+    pub(crate) fn pop(&mut self) -> Option<(Bytes, Cause)> {
+        let Queued { bytes, cause, .. } = self.frames.front()?;
+        let (rest, cause) = (bytes.slice(self.written..), *cause);
+        self.advance(rest.len());
+        Some((rest, cause))
     }
 
     /// Takes up to `most` of the next bytes. They are copied, so that a small piece does not keep a large frame.
@@ -315,7 +320,7 @@ mod tests {
         assert_eq!((outbox.take(5), outbox.waiting()), (Bytes::new(), 0));
         outbox.push("three".into(), Cause::Others, Sharing::Alone);
         outbox.take(2);
-        assert_eq!(outbox.pop().as_deref(), Some(&b"ree"[..]));
+        assert_eq!(outbox.pop(), Some(("ree".into(), Cause::Others)));
         assert_eq!((outbox.pop(), outbox.waiting()), (None, 0));
     }
 

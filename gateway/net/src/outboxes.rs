@@ -1,5 +1,6 @@
 //! What waits for all peers together (`server.limits.outboxes`). When that is too much, those for whom most waits are let go.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,9 +36,19 @@ pub(crate) struct Outboxes {
     has_told: AtomicBool,
 }
 
+/// Whom an outbox is for. Whoever comes later here is let go later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Receiver {
+    Client,
+    /// Many clients depend on it, and what waits for it is what they have said. It has a limit of its own, and its clients are not
+    /// read when it is congested.
+    HubServer,
+}
+
 /// A peer for which much waits.
 #[derive(Debug)]
 struct Holder {
+    receiver: Receiver,
     /// In bytes, those included that others wait for, too.
     waiting: AtomicUsize,
     /// Those that nobody else waits for.
@@ -51,6 +62,7 @@ struct Holder {
 #[derive(Debug)]
 pub(crate) struct Part {
     all: Arc<Outboxes>,
+    receiver: Receiver,
     /// What it takes up alone, as the account has it, in bytes.
     held: usize,
     /// The same with what it shares.
@@ -113,8 +125,8 @@ impl Outboxes {
     }
 
     /// The part of an outbox that is empty.
-    pub(crate) fn part(self: &Arc<Self>) -> Part {
-        Part { all: self.clone(), held: 0, waiting: 0, place: None }
+    pub(crate) fn part(self: &Arc<Self>, receiver: Receiver) -> Part {
+        Part { all: self.clone(), receiver, held: 0, waiting: 0, place: None }
     }
 
     /// Looks again when so much more waits that it is worth it: a look goes through all large ones. The clock [looks](Outboxes::relieve)
@@ -158,7 +170,7 @@ impl Outboxes {
         if left <= limit {
             return false;
         }
-        staying.sort_by_cached_key(|holder| std::cmp::Reverse(holder.waiting.load(Ordering::Relaxed)));
+        staying.sort_by_cached_key(|holder| (holder.receiver, Reverse(holder.waiting.load(Ordering::Relaxed))));
         for holder in staying {
             // A little more than needed, so that not every byte makes another one go.
             if left <= limit - limit / 8 {
@@ -202,7 +214,7 @@ impl Part {
 
     /// Another outbox's part in the same account.
     pub(crate) fn another(&self) -> Part {
-        self.all.part()
+        self.all.part(self.receiver)
     }
 
     /// The outbox takes up `held` bytes alone, and `waiting` with what it shares. `waker` is the peer's; without one it does not become
@@ -229,7 +241,8 @@ impl Part {
             }
             (None, Some(waker)) if waiting >= LARGE => {
                 let (waiting, alone) = (AtomicUsize::new(waiting), AtomicUsize::new(held));
-                let holder = Holder { waiting, alone, must_go: AtomicBool::new(false), waker: waker.clone() };
+                let must_go = AtomicBool::new(false);
+                let holder = Holder { receiver: self.receiver, waiting, alone, must_go, waker: waker.clone() };
                 let holder = Arc::new(holder);
                 self.place = Some((self.all.large().insert(holder.clone()), holder));
             }
@@ -276,7 +289,11 @@ mod tests {
     }
 
     fn part(all: &Arc<Outboxes>, kib: usize) -> (Part, Arc<Wakes>) {
-        let (mut part, wakes) = (all.part(), Arc::<Wakes>::default());
+        part_of(all, Receiver::Client, kib)
+    }
+
+    fn part_of(all: &Arc<Outboxes>, receiver: Receiver, kib: usize) -> (Part, Arc<Wakes>) {
+        let (mut part, wakes) = (all.part(receiver), Arc::<Wakes>::default());
         part.settle(kib * KIB, kib * KIB, Some(&Waker::from(wakes.clone())));
         (part, wakes)
     }
@@ -294,6 +311,18 @@ mod tests {
         drop(parts);
         drop(last);
         assert_eq!((all.held(), all.large().len()), (0, 0));
+    }
+
+    #[test]
+    fn a_hub_server_for_which_most_waits_goes_after_the_clients_and_only_if_they_are_not_enough() {
+        let all = Arc::new(Outboxes::new(100 * KIB));
+        let (server, _) = part_of(&all, Receiver::HubServer, 60);
+        let clients = [20, 15, 10].map(|kib| part(&all, kib));
+        assert_eq!(clients.each_ref().map(|(client, _)| client.must_go()), [true, false, false]);
+        assert!(!server.must_go(), "there is room when the largest client has gone");
+        let (other, _) = part_of(&all, Receiver::HubServer, 90);
+        assert_eq!(clients.each_ref().map(|(client, _)| client.must_go()), [true; 3]);
+        assert_eq!((other.must_go(), server.must_go()), (true, false), "of servers, too, the largest goes first");
     }
 
     #[test]
@@ -335,7 +364,7 @@ mod tests {
     fn as_many_are_let_go_as_make_room_when_they_share_what_waits() {
         let all = Arc::new(Outboxes::new(100 * KIB));
         let bytes = all.share(vec![0; 90 * KIB].into());
-        let mut parts: Vec<_> = (0..9).map(|_| all.part()).collect();
+        let mut parts: Vec<_> = (0..9).map(|_| all.part(Receiver::Client)).collect();
         parts.iter_mut().for_each(|part| part.settle(KIB, 91 * KIB, Some(Waker::noop())));
         let (last, _) = part(&all, 20);
         // 119 KiB are held, and one that shares 90 KiB with eight others frees 11.

@@ -85,9 +85,14 @@ impl Peers {
         Peers { own, all, held_readers: RefCell::default(), tasks }
     }
 
+    /// Whether another shard takes no more of what clients and callers cause.
+    pub(crate) fn are_behind(&self) -> bool {
+        self.all.iter().any(|peer| peer.waiting.borrow().is_too_much())
+    }
+
     /// Whether clients and callers may cause more: not while another shard takes no more of what they cause.
     pub(crate) fn poll_may_read(&self, cx: &Context<'_>) -> Poll<()> {
-        match self.all.iter().any(|peer| peer.waiting.borrow().is_too_much()) {
+        match self.are_behind() {
             false => Poll::Ready(()),
             true => {
                 self.held_readers.borrow_mut().push(cx.waker().clone());

@@ -68,7 +68,7 @@ pub(crate) enum Refusal {
     TooManyNegotiates { wait: Duration },
     #[error("As many negotiated connections as the gateway keeps wait for their clients; try again later.")]
     TooManyNegotiated,
-    #[error("The worker thread of the gateway that has the connection does not answer; try again later.")]
+    #[error("A worker thread of the gateway does not answer; try again later.")]
     NoAnswer,
     #[error(
         "Hub '{0}' is not open to everybody: let clients negotiate with your application, which gives them a token, or set \

@@ -14,7 +14,7 @@ use crate::http_places::HttpPlaces;
 use crate::loads::Loads;
 use crate::metrics::Metrics;
 use crate::outboxes::Outboxes;
-use crate::refusal_log::RefusalLog;
+use crate::refusal_log::{Overdue, RefusalLog};
 use crate::settings::Settings;
 use crate::vitals::Vitals;
 
@@ -77,6 +77,13 @@ impl Shared {
     pub(crate) fn set_settings(&self, settings: Settings) {
         self.outboxes.set_limit(settings.limits.outboxes);
         self.settings.store(Arc::new(settings));
+    }
+
+    /// Tells what was counted of refusals whose causes do not come again. To be called every now and then.
+    pub(crate) fn tell_overdue_refusals(&self) {
+        for Overdue { kind, cause, untold } in self.refusal_log.sweep(Instant::now()) {
+            tracing::warn!(reason = kind, %cause, more = untold, "requests were refused since their cause was told");
+        }
     }
 
     pub(crate) fn now(&self) -> Millis {

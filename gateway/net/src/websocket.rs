@@ -15,9 +15,11 @@ use hubgate_wire::websocket::{Decoder, Event, WebSocketError, close_code};
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
+use crate::client_log::ClientLog;
 use crate::entrant::Entrant;
 use crate::http_places::Carrying;
 use crate::links::{ClientLink, Owner, Reader, SocketState, WebSocket, split};
+use crate::outboxes::Receiver;
 use crate::shard::ShardHandle;
 use crate::slow::{SlowReason, StallWatch};
 use crate::turns::{Pass, Turn};
@@ -32,20 +34,18 @@ const READS_PER_TURN: usize = 4;
 
 /// Serves one client until its transport is gone. `unread` came right behind the upgrade.
 pub(crate) async fn serve_client(shard: ShardHandle, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
-    let Some((read, socket)) = open(&shard, stream, &entrant.client.hub) else {
+    let Some((read, socket)) = open(&shard, stream, &entrant.client.hub, Receiver::Client) else {
         return;
     };
     let Entrant { client, place, claimed } = entrant;
-    let (hub, id) = (client.hub.clone(), client.id);
-    tracing::debug!(%hub, connection = %id, address = &*client.identity.remote_address, "a client connected");
+    let log = ClientLog::opened(&client);
     let place = Rc::new(place);
     let slot = shard.client_opened(client, ClientLink::WebSocket(socket.clone()), place.clone());
     if let Some(claimed) = claimed {
         claimed.transport_opened();
     }
-    let (cause, slow) = serve(shard, Owner::Client(slot), read, socket, unread).await;
-    let limit = slow.map(SlowReason::key);
-    tracing::info!(%hub, connection = %id, cause = cause.name(), limit, "a client's connection ended");
+    let (cause, slow) = serve(shard, Owner::Client(slot), Some(&log), read, socket, unread).await;
+    log.ended(cause, slow);
 }
 
 /// Serves one connection of a hub server until its transport is gone. `unread` came right behind the upgrade.
@@ -56,26 +56,32 @@ pub(crate) async fn serve_server(
     server: NewServerConnection,
     _place: Carrying,
 ) {
-    let Some((read, socket)) = open(&shard, stream, &server.hub) else {
+    let Some((read, socket)) = open(&shard, stream, &server.hub, Receiver::HubServer) else {
         return;
     };
     let (hub, name) = (server.hub.clone(), server.server.clone());
     tracing::info!(%hub, server = %name, "a hub server's connection is open");
     let id = shard.server_opened(server, socket.clone());
-    let (cause, slow) = serve(shard, Owner::Server(id), read, socket, unread).await;
+    let (cause, slow) = serve(shard, Owner::Server(id), None, read, socket, unread).await;
     let limit = slow.map(SlowReason::key);
     tracing::info!(%hub, server = %name, cause = cause.name(), limit, "a hub server's connection ended");
 }
 
-fn open(shard: &ShardHandle, stream: UpgradedStream, hub: &HubName) -> Option<(Reader, Rc<WebSocket>)> {
+fn open(
+    shard: &ShardHandle,
+    stream: UpgradedStream,
+    hub: &HubName,
+    receiver: Receiver,
+) -> Option<(Reader, Rc<WebSocket>)> {
     let (reader, writer) = split(stream)?;
-    Some((reader, Rc::new(WebSocket::new(hub.clone(), writer, shard.shared().outboxes.part()))))
+    Some((reader, Rc::new(WebSocket::new(hub.clone(), writer, shard.shared().outboxes.part(receiver)))))
 }
 
 /// Reads until the transport is gone; gives the reason, and by which limit its peer was too slow, if it was.
 async fn serve(
     shard: ShardHandle,
     owner: Owner,
+    log: Option<&ClientLog>,
     read: Reader,
     socket: Rc<WebSocket>,
     unread: Vec<u8>,
@@ -85,6 +91,7 @@ async fn serve(
         pass: shard.turns().pass(&socket.hub),
         shard,
         owner: Some(owner),
+        log,
         socket,
         read,
         undecoded: unread,
@@ -106,10 +113,12 @@ async fn serve(
     (task.socket.ending(lost), slow)
 }
 
-struct Task {
+struct Task<'a> {
     shard: ShardHandle,
     /// Its place in the core, until the core has heard of its end.
     owner: Option<Owner>,
+    /// Of a client.
+    log: Option<&'a ClientLog>,
     socket: Rc<WebSocket>,
     read: Reader,
     /// What came when nothing more was to be read, from `decoded` on; no more than one read holds.
@@ -128,7 +137,7 @@ struct Task {
     peer_closed: bool,
 }
 
-impl Drop for Task {
+impl Drop for Task<'_> {
     /// The task has panicked if the core has not heard of its end.
     fn drop(&mut self) {
         if let Some(owner) = self.owner.take() {
@@ -137,7 +146,7 @@ impl Drop for Task {
     }
 }
 
-impl Task {
+impl Task<'_> {
     /// Goes on with the connection; ready with the reason when it is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseCause> {
         self.socket.listen_for_wakes(cx);
@@ -299,7 +308,11 @@ impl Task {
     }
 
     fn broke_protocol(&mut self, error: WebSocketError) {
-        tracing::debug!(%error, "a peer broke the WebSocket protocol");
+        let tell = || tracing::debug!(%error, "a peer broke the WebSocket protocol");
+        match self.log {
+            Some(log) => log.in_span(tell),
+            None => tell(),
+        }
         self.end(CloseCause::BadRequest, error.close_code());
     }
 

@@ -95,6 +95,32 @@ async fn drained(mut stream: TcpStream) -> usize {
 }
 
 #[tokio::test]
+async fn a_client_that_polls_is_not_read_while_it_does_not_take_the_answers_to_what_it_said() {
+    // As many as one post may have.
+    const CALLS: usize = 90;
+    let (gateway, text) = (Gateway::probe().start().await, "x".repeat(10_000));
+    let connection = Connection::polling(&gateway, "probe").await;
+    let call = |id: usize| json!({"type": 1, "invocationId": id.to_string(), "target": "echo", "arguments": [text]});
+    assert_eq!(connection.post((0..CALLS).map(|id| format!("{}\u{1e}", call(id))).collect()).await, 200);
+    // Some on each shard: what is to be done for the client is done meanwhile.
+    for _ in 0..4 {
+        let mut other = gateway.client("probe").connect().await;
+        for number in 0..20 {
+            assert_eq!(other.call("echo", json!([number])).await, Ok(json!(number)));
+        }
+    }
+    let waiting = gateway.metric("hubgate_outbox_bytes", []).await;
+    assert!((64_000.0..256_000.0).contains(&waiting), "{waiting} bytes wait");
+    let mut answered = 0;
+    while answered < CALLS {
+        let poll = gateway.request(Method::GET, &connection.path).bearer(&connection.token).send().await;
+        assert_eq!(poll.status, 200);
+        answered += poll.body.matches("\"type\":3").count();
+    }
+    assert_eq!(answered, CALLS);
+}
+
+#[tokio::test]
 async fn an_answer_to_a_poll_is_on_the_clients_account_until_it_is_read() {
     let config = "server.limits.outbox = '8MiB'\nserver.timeouts = { write = '60s', outbox = '120s' }";
     let gateway = Gateway::probe().with(config).start().await;

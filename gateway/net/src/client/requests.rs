@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use hubgate_core::id::{ConnectionId, HubName};
+use hubgate_core::id::{ConnectionId, HubName, UserId};
 use hubgate_core::{ClientTimes, CloseCause, NewClient, Slot};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::handshake;
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{long_polling, server_sent_events};
 use crate::admission::{ClientPlace, NoRoom};
+use crate::client_log::ClientLog;
 use crate::client_request::{
     ClientRequest, LONGEST_WAIT, Poll, PollAnswer, PostTurn, Posted, TokenTimes, TransportRequest,
 };
@@ -25,8 +26,9 @@ use crate::peer_task::PeerTask;
 use crate::refusal::Refusal;
 use crate::shard::ShardHandle;
 use crate::shared::Shared;
-use crate::slow::SlowReason;
 
+/// Bytes of a post that the core gets at once, as many as one read of a WebSocket brings: it keeps what is not to be acted on yet.
+const PIECE: usize = 64 * 1024;
 /// Polls that wait behind the one that is held; clients send one at a time.
 const POLLS: usize = 4;
 
@@ -68,9 +70,9 @@ impl HttpClients {
         match request {
             ClientRequest::Events(request, answer) => drop(answer.send(self.open_events(*request))),
             ClientRequest::Poll(request, answer) => drop(answer.send(self.poll(*request))),
-            ClientRequest::Post { hub, token, token_times, answer } => {
+            ClientRequest::Post { hub, token, user, token_times, answer } => {
                 if let Some(client) = self.find(&hub, token) {
-                    self.renew(&client, token_times);
+                    self.renew(&client, user.as_ref(), token_times);
                 }
                 let (clients, of_hub) = (self.clone(), hub.clone());
                 let post = async move { clients.post(&hub, token, answer).await };
@@ -102,8 +104,9 @@ impl HttpClients {
             });
         }
         let (token, transport) = (request.token, Transport::ServerSentEvents);
+        let user = request.identity.user_id.clone();
         let (valid_until, outboxes) = (request.token_times.valid_until, &self.shard.shared().outboxes);
-        let client = Rc::new(HttpClient::new(request.hub.clone(), transport, valid_until, None, outboxes));
+        let client = Rc::new(HttpClient::new(request.hub.clone(), transport, user, valid_until, None, outboxes));
         let place = self.open(request, &client)?;
         let (events, body) = client.stream();
         let (clients, served) = (self.clone(), client.clone());
@@ -123,7 +126,7 @@ impl HttpClients {
         let (poll, answered) = oneshot::channel();
         if let Some(client) = self.find(&request.hub, request.token) {
             let polls = client.polls.as_ref().ok_or(Refusal::OtherTransport)?;
-            self.renew(&client, request.token_times);
+            self.renew(&client, request.identity.user_id.as_ref(), request.token_times);
             return match polls.try_send(poll) {
                 Ok(()) => Ok(answered),
                 Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::ConnectionInUse),
@@ -133,9 +136,10 @@ impl HttpClients {
         let (polls, mut received): (mpsc::Sender<Poll>, _) = mpsc::channel(POLLS);
         drop(polls.try_send(poll));
         let (token, silence) = (request.token, request.silence);
+        let user = request.identity.user_id.clone();
         let (hub, valid_until) = (request.hub.clone(), request.token_times.valid_until);
         let outboxes = &self.shard.shared().outboxes;
-        let client = Rc::new(HttpClient::new(hub, Transport::LongPolling, valid_until, Some(polls), outboxes));
+        let client = Rc::new(HttpClient::new(hub, Transport::LongPolling, user, valid_until, Some(polls), outboxes));
         let place = self.open(request, &client)?;
         let (clients, served) = (self.clone(), client.clone());
         let serve = async move {
@@ -205,14 +209,19 @@ impl HttpClients {
     /// Acts on what a client says, in its turns and as far as the core reads it.
     async fn hear(self: &Rc<Self>, client: &HttpClient, slot: Slot, mut said: &[u8]) {
         let pass = self.shard.turns().pass(&client.hub);
+        let peers = self.shard.peers();
         while !said.is_empty() {
+            peers.may_read().await;
             let turn = client.turn(&pass).await;
             if client.slot.get() != Some(slot) {
                 // It has left meanwhile.
                 return;
             }
-            while !said.is_empty() && !turn.is_spent() && client.is_read() {
-                self.shard.client_data(slot, &mut said);
+            while !said.is_empty() && !turn.is_spent() && client.is_read() && !peers.are_behind() {
+                let mut piece = &said[..said.len().min(PIECE)];
+                let given = piece.len();
+                client.while_it_speaks(|| self.shard.client_data(slot, &mut piece));
+                said = &said[given - piece.len()..];
             }
         }
     }
@@ -274,15 +283,15 @@ impl HttpClients {
             .map_err(|full| no_room(self.shard.shared(), full))?;
         let place = Rc::new(place);
         let (id, early) = self.shard.claim_own_token(token, &hub, client.transport)?;
-        tracing::debug!(%hub, connection = %id, %address, transport = client.transport.name(), "a client connected");
         let new = NewClient { hub, id, token: Some(token), transport: client.transport, identity, times };
+        let log = ClientLog::opened(&new);
         let slot = self.shard.client_opened(new, ClientLink::Http(client.clone()), place.clone());
         client.slot.set(Some(slot));
-        client.id.set(Some(id));
+        client.log.set(log).expect("it opens once");
         self.by_token.borrow_mut().insert(token, client.clone());
         let mut rest = &early[..];
         while !rest.is_empty() && client.is_read() {
-            self.shard.client_data(slot, &mut rest);
+            client.while_it_speaks(|| self.shard.client_data(slot, &mut rest));
         }
         if !rest.is_empty() {
             self.hear_the_rest(client, slot, rest.into());
@@ -302,8 +311,12 @@ impl HttpClients {
         self.shard.tasks().spawn(PeerTask::Request, hear, move || served.end(CloseCause::TransportLost));
     }
 
-    /// A client has come with a token that may be good for longer than those before.
-    fn renew(self: &Rc<Self>, client: &HttpClient, times: TokenTimes) {
+    /// A client has come with a token that may be good for longer than those before. One of another user says nothing about how long
+    /// this one may stay.
+    fn renew(&self, client: &HttpClient, user: Option<&UserId>, times: TokenTimes) {
+        if user != client.user.as_ref() {
+            return;
+        }
         client.valid_until.set(client.valid_until.get().max(times.valid_until));
         if let Some(slot) = client.slot.get() {
             self.shard.token_renewed(slot, times.end);
@@ -322,9 +335,8 @@ impl HttpClients {
         if let Some(reason) = slow {
             self.shard.shared().metrics.slow_peer(reason);
         }
-        if let Some(id) = client.id.get() {
-            let (hub, cause, limit) = (&client.hub, client.ending(lost), slow.map(SlowReason::key));
-            tracing::info!(%hub, connection = %id, cause = cause.name(), limit, "a client's connection ended");
+        if let Some(log) = client.log.get() {
+            log.ended(client.ending(lost), slow);
         }
     }
 

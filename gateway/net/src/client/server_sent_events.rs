@@ -8,21 +8,22 @@ use hubgate_wire::server_sent_events::{OPENING, write_event};
 
 use crate::delivery::Delivery;
 use crate::links::{HttpClient, State};
+use crate::outbox::Cause;
 use crate::shared::Shared;
 use crate::slow::StallWatch;
 
 /// Brings a client its messages until one of the two has enough. `events` is the body of its request's answer.
 pub(crate) async fn serve(shared: &Shared, client: &HttpClient, events: Delivery) -> CloseCause {
     // Lets browsers know that the stream is open.
-    events.push(Bytes::from_static(OPENING));
+    events.push(Bytes::from_static(OPENING), Cause::Others);
     let events = client.deliver_by(events);
     let mut watch = StallWatch::default();
     loop {
         client.linger().await;
-        while let Some(messages) = client.pop() {
+        while let Some((messages, cause)) = client.pop() {
             let mut text = Vec::with_capacity(messages.len() + 16);
             write_event(&messages, &mut text);
-            events.push(text.into());
+            events.push(text.into(), cause);
         }
         match client.state() {
             State::Open => {}
@@ -36,7 +37,13 @@ pub(crate) async fn serve(shared: &Shared, client: &HttpClient, events: Delivery
         tokio::select! {
             () = client.changed() => {}
             () = client.check_stall(shared, &events, &mut watch) => {}
-            () = events.body_dropped() => return CloseCause::TransportLost,
+            () = events.body_dropped() => {
+                return match client.state() {
+                    // It was given up, and so was its answer.
+                    State::Over(cause) => cause,
+                    State::Open | State::Finishing => CloseCause::TransportLost,
+                };
+            }
         }
     }
 }

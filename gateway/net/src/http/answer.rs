@@ -173,7 +173,7 @@ mod tests {
         let mut outbox = Outbox::default();
         // More than the kernel may still take, less than the HTTP library holds.
         outbox.push(vec![b'x'; 256 << 10].into(), Cause::Others, Sharing::Alone);
-        let (_delivery, body) = Delivery::whole(outbox);
+        let (_delivery, body) = Delivery::whole(outbox, std::task::Waker::noop().clone());
         let answer = Cell::new(Some(messages(body, place.carry())));
         let service = service_fn(|_: http::Request<Incoming>| {
             let mut answer = answer.take().expect("one request comes");

@@ -6,6 +6,7 @@ pub mod checks;
 mod closing;
 mod connections;
 mod cors;
+mod doors;
 mod forwarded;
 mod head;
 mod host;
@@ -51,6 +52,7 @@ use crate::websocket;
 use persistence::Rest;
 
 pub(crate) use answer::{Answer, refuse, text, with_type};
+pub(crate) use doors::{AdminDoor, find_admin};
 pub(crate) use service::Service;
 
 /// Serves one connection: requests until it ends or is upgraded, then the client or hub server on it.

@@ -25,6 +25,10 @@ const TWO_SLASHES: Refusal = Refusal::NotFound(
      clients connect, /server/?hub=NAME is where hub servers do, and the REST API is below /api/hubs/NAME.",
 );
 
+const NO_HUB: Refusal = Refusal::NotFound(
+    "The configuration names no hub of this name, and no client is connected to one: look at its spelling.",
+);
+
 /// Where a page asks how its hub and the plugins are. It goes before a file of the same name.
 const STATUS_PATH: &str = "/hubgate/status";
 
@@ -59,6 +63,10 @@ pub(crate) async fn page(service: &Service, request: &Parts) -> Result<Answer, R
 /// How many clients the hub of the query has, and which version of each plugin serves since when.
 fn status(service: &Service, request: &Parts) -> Result<Answer, Refusal> {
     let hub = Query::of(&request.uri).hub()?;
+    let clients = service.shared().presence.clients_of(&hub);
+    if clients == 0 && !service.shared().settings().core.names(&hub) {
+        return Err(NO_HUB);
+    }
     let plugin = |status: PluginStatus| {
         let loaded = status.loaded_at.and_then(|at| at.elapsed().ok());
         json!({
@@ -72,7 +80,7 @@ fn status(service: &Service, request: &Parts) -> Result<Answer, Refusal> {
         })
     };
     let plugins: Vec<Value> = service.shard().plugin_statuses().into_iter().map(plugin).collect();
-    let body = json!({ "clients": service.shared().presence.clients_of(&hub), "plugins": plugins });
+    let body = json!({ "clients": clients, "plugins": plugins });
     let mut answer = with_type(StatusCode::OK, "application/json", body.to_string());
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)

@@ -17,18 +17,30 @@ const LONGEST_SHOWN: usize = 200;
 
 /// Notes that a request is refused. `hub` is the one that it is for, if that is known.
 pub(super) fn note(service: &Service, request: &Parts, hub: Option<&HubName>, refusal: &Refusal) {
-    let (path, reason, hub) = (request.uri.path(), refusal.reason(), hub.map_or("", HubName::as_str));
+    let (path, reason) = (request.uri.path(), refusal.reason());
     service.shared().metrics.refused(reason);
-    let cause = || format!("{hub} {refusal}");
+    let cause = || cause(&service.shared().settings(), hub, refusal);
+    let hub = hub.map_or("", HubName::as_str);
     let due = match refusal.is_to_be_mended() {
         true => service.shared().refusal_log.note(reason, &cause(), Instant::now()),
         false => None,
     };
     match due {
         Some(due) => {
-            tracing::warn!(hub, path, reason, %refusal, more = due.untold, "a request is refused; the same cause is told once a minute");
+            let (more, note) = (due.untold, due.for_others);
+            tracing::warn!(hub, path, reason, %refusal, more, note, "a request is refused; the same cause is told once a minute");
         }
         None => tracing::debug!(hub, path, reason, %refusal, "a request is refused"),
+    }
+}
+
+/// What tells a cause from others. Whoever asks can name any hub: those that the configuration does not name are one.
+fn cause(settings: &Settings, hub: Option<&HubName>, refusal: &Refusal) -> String {
+    let is_named = |hub: &&HubName| settings.core.names(hub);
+    match (hub.filter(is_named), refusal) {
+        (Some(hub), refusal) => format!("{hub} {refusal}"),
+        (None, Refusal::NotAnonymous(_)) => "a hub that the configuration does not name is not open".to_owned(),
+        (None, refusal) => refusal.to_string(),
     }
 }
 
@@ -58,6 +70,7 @@ pub(super) fn note_origin(
                 hub,
                 origin,
                 more = due.untold,
+                note = due.for_others,
                 "pages of this origin are refused: `hubs.NAME.cors-origins` does not list it"
             );
         }

@@ -1,4 +1,4 @@
-//! Which path is what.
+//! The way of a request to its door.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -6,15 +6,15 @@ use std::rc::Rc;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use hubgate_core::id::HubName;
-use hubgate_wire::path;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 
 use super::answer::{Answer, refuse, text};
 use super::body::RequestBody;
+use super::doors::{Door, HubIn};
 use super::forwarded::path_below;
 use super::query::Query;
-use super::{Service, Upgrade, cors, head, host, negotiate, pages, refused, rest, server, transport};
+use super::{Service, Upgrade, cors, doors, head, host, negotiate, pages, refused, rest, server, transport};
 use crate::refusal::Refusal;
 use crate::settings::{CorsOrigins, Settings};
 use crate::vitals::Readiness;
@@ -41,83 +41,44 @@ async fn answer(
     upgraded: &Upgrade,
 ) -> Answer {
     let path = path_below(&service.shared().settings(), request.uri.path());
-    let place = Place::of(&path);
-    let hub = place.hub(request);
+    let found = doors::find(&path);
+    let (door, hub) = (found.map(|(row, _)| row.door), found.and_then(|(row, name)| hub(row.hub, name, request)));
     let known_hub = hub.as_ref().and_then(|hub| hub.as_ref().ok());
     let checked = head::check(request, service.shared().settings().limits.headers);
-    if let Err(refusal) = checked.and_then(|()| check_host(service, request, place, remote)) {
-        return match place {
-            Place::Rest => rest::refuse(service, request, &refusal),
+    if let Err(refusal) = checked.and_then(|()| check_host(service, request, door, remote)) {
+        return match door {
+            Some(Door::Rest) => rest::refuse(service, request, &refusal),
             _ => finish(service, known_hub, request, remote, Err(refusal)),
         };
     }
-    let answer = match (place, &hub) {
-        (Place::Rest, _) => return rest::answer(service, request, body, &path).await,
-        (Place::Health, _) => return text(StatusCode::OK, "ok\n"),
-        (Place::Ready, _) => return readiness(service),
+    match door {
+        Some(Door::Rest) => return rest::answer(service, request, body, &path).await,
+        Some(Door::Health) => return text(StatusCode::OK, "ok\n"),
+        Some(Door::Ready) => return readiness(service),
         _ if request.method == Method::OPTIONS => return preflight(service, known_hub, request, remote),
-        (Place::ClientNegotiation | Place::HubNegotiation(_), _) if request.method != Method::POST => {
-            Err(Refusal::method_not_allowed("POST, OPTIONS"))
+        _ => {}
+    }
+    let checked = found.map_or(Ok(()), |(row, _)| row.check(&request.method));
+    let answer = match (checked, door, &hub) {
+        (Err(refusal), ..) => Err(refusal),
+        (Ok(()), _, Some(Err(refusal))) => Err(refusal.clone()),
+        (Ok(()), Some(Door::Client), Some(Ok(hub))) => {
+            transport::answer(service, request, body, hub, remote, upgraded).await
         }
-        (_, Some(Err(refusal))) => Err(refusal.clone()),
-        (Place::Client, Some(Ok(hub))) => transport::answer(service, request, body, hub, remote, upgraded).await,
-        (Place::ClientNegotiation, Some(Ok(hub))) => negotiate::connection(service, request, hub).await,
-        (Place::HubNegotiation(_), Some(Ok(hub))) => negotiate::without_host(service, request, hub, remote),
-        (Place::Server, Some(Ok(hub))) => server::answer(service, request, hub, upgraded),
-        (_, _) => pages::page(service, request).await,
+        (Ok(()), Some(Door::ClientNegotiation), Some(Ok(hub))) => negotiate::connection(service, request, hub).await,
+        (Ok(()), Some(Door::HubNegotiation), Some(Ok(hub))) => negotiate::without_host(service, request, hub, remote),
+        (Ok(()), Some(Door::Server), Some(Ok(hub))) => server::answer(service, request, hub, upgraded),
+        (Ok(()), ..) => pages::page(service, request).await,
     };
     finish(service, known_hub, request, remote, answer)
 }
 
-/// What a path is. Its fixed parts are compared without case, as the routes of ASP.NET Core are.
-#[derive(Debug, Clone, Copy)]
-enum Place<'p> {
-    Rest,
-    Health,
-    Ready,
-    Client,
-    ClientNegotiation,
-    Server,
-    /// Of a hub without a host; its name is still encoded.
-    HubNegotiation(&'p str),
-    /// That of a file, perhaps.
-    Other,
-}
-
-impl<'p> Place<'p> {
-    fn of(path: &'p str) -> Place<'p> {
-        const FIXED: [(&str, Place<'static>); 5] = [
-            ("/client", Place::Client),
-            ("/client/negotiate", Place::ClientNegotiation),
-            ("/server", Place::Server),
-            ("/healthz", Place::Health),
-            ("/readyz", Place::Ready),
-        ];
-        if let Some((_, place)) = FIXED.iter().find(|(literal, _)| path::is_same_literal(path, literal)) {
-            return *place;
-        }
-        let mut segments = path::segments(path);
-        match [segments.next(), segments.next(), segments.next(), segments.next()] {
-            [Some(hubs), Some(hub), Some(negotiate), None]
-                if path::is_literal(hubs, "hubs") && path::is_literal(negotiate, "negotiate") =>
-            {
-                Place::HubNegotiation(hub)
-            }
-            [Some(api), Some(_), ..] if path::is_literal(api, "api") => Place::Rest,
-            _ => Place::Other,
-        }
-    }
-
-    /// The hub that a request is for, or why it is for none; `None` where there is no such thing as a hub, or where its name is
-    /// left to the REST API.
-    fn hub(self, request: &Parts) -> Option<Result<HubName, Refusal>> {
-        match self {
-            Place::Client | Place::ClientNegotiation | Place::Server => Some(Query::of(&request.uri).hub()),
-            Place::HubNegotiation(name) => {
-                Some(HubName::parse(&percent_decode_str(name).decode_utf8_lossy()).map_err(Refusal::from))
-            }
-            Place::Rest | Place::Health | Place::Ready | Place::Other => None,
-        }
+/// The hub that a request is for, or why it is for none; `None` where no hub is looked for. `name` is that of the path.
+fn hub(named: HubIn, name: &str, request: &Parts) -> Option<Result<HubName, Refusal>> {
+    match named {
+        HubIn::Query => Some(Query::of(&request.uri).hub()),
+        HubIn::Path => Some(HubName::parse(&percent_decode_str(name).decode_utf8_lossy()).map_err(Refusal::from)),
+        HubIn::Neither => None,
     }
 }
 
@@ -130,9 +91,9 @@ fn readiness(service: &Service) -> Answer {
 }
 
 /// A gateway for trying things out answers nothing under a foreign name, but whether it is there.
-fn check_host(service: &Service, request: &Parts, place: Place<'_>, remote: SocketAddr) -> Result<(), Refusal> {
+fn check_host(service: &Service, request: &Parts, door: Option<Door>, remote: SocketAddr) -> Result<(), Refusal> {
     let settings = service.shared().settings();
-    if !settings.checks_every_host || matches!(place, Place::Health | Place::Ready) {
+    if !settings.checks_every_host || matches!(door, Some(Door::Health | Door::Ready)) {
         return Ok(());
     }
     host::check(&settings, remote.ip(), request)
@@ -171,23 +132,4 @@ fn finish(
         cors::allow(origins, &request.headers, &mut answer);
     }
     answer
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_fixed_parts_of_a_path_have_any_case_and_a_hub_keeps_its_name() {
-        assert!(matches!(Place::of("/Client/"), Place::Client));
-        assert!(matches!(Place::of("/CLIENT/Negotiate"), Place::ClientNegotiation));
-        assert!(matches!(Place::of("/server/"), Place::Server));
-        assert!(matches!(Place::of("/Hubs/My%20Hub/Negotiate"), Place::HubNegotiation("My%20Hub")));
-        assert!(matches!(Place::of("/Api/V1/hubs/chat"), Place::Rest));
-        for other in
-            ["/", "//client/", "/client//negotiate", "/hubs/a/b/negotiate", "/api", "/hubs/negotiate", "/clients"]
-        {
-            assert!(matches!(Place::of(other), Place::Other), "{other}");
-        }
-    }
 }

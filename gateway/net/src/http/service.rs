@@ -3,14 +3,19 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use hubgate_core::id::ShardIndex;
 use hubgate_wire::endpoint::Resource;
 use hubgate_wire::token::{Claims, TokenError};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::connections::HttpConnections;
 use super::tokens::VerifiedTokens;
 use crate::client::HttpClients;
 use crate::entrant::Entrant;
 use crate::inbox::{LocalMessage, UpgradedClient};
+use crate::peers::ANSWER_TIMEOUT;
+use crate::refusal::Refusal;
 use crate::shard::ShardHandle;
 use crate::shared::{Shared, unix_seconds};
 use crate::upgraded::UpgradedStream;
@@ -53,6 +58,24 @@ impl Service {
     /// Keys or endpoints may be others.
     pub(crate) fn forget_tokens(&self) {
         self.tokens.borrow_mut().forget();
+    }
+
+    /// Waits for an answer of a shard that may take its time, as long as it shows signs of life; `None` if whoever was to answer is
+    /// gone.
+    pub(crate) async fn answered<T>(
+        &self,
+        shard: ShardIndex,
+        mut answered: oneshot::Receiver<T>,
+    ) -> Result<Option<T>, Refusal> {
+        loop {
+            match timeout(ANSWER_TIMEOUT, &mut answered).await {
+                Ok(answer) => return Ok(answer.ok()),
+                Err(_) if self.shared().vitals.shard(usize::from(shard.0)).is_silent() => {
+                    return Err(Refusal::NoAnswer);
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// Serves a client whose upgrade was answered here, or hands it to the shard that its id names.

@@ -114,7 +114,7 @@ pub(crate) async fn answer(
             Ok(poll_answer(polled.await.unwrap_or(PollAnswer::Over), carrying))
         }
         Asked::Post => {
-            post(service, hub, existing?, token_times(service, &claims), body).await?;
+            post(service, hub, existing?, &claims, body).await?;
             Ok(text(StatusCode::OK, ""))
         }
         Asked::Delete => {
@@ -186,14 +186,13 @@ async fn post(
     service: &Rc<Service>,
     hub: &HubName,
     token: ConnectionId,
-    token_times: TokenTimes,
+    claims: &Claims,
     body: &mut RequestBody,
 ) -> Result<(), Refusal> {
-    let hub = hub.clone();
-    let turn = service
-        .clients()
-        .request(token, LONGEST_WAIT + ANSWER_TIMEOUT, |answer| ClientRequest::Post { hub, token, token_times, answer })
-        .await?;
+    let (hub, token_times) = (hub.clone(), token_times(service, claims));
+    let user = claims.user_id()?.map(UserId::new);
+    let request = |answer| ClientRequest::Post { hub, token, user, token_times, answer };
+    let turn = service.clients().request(token, LONGEST_WAIT + ANSWER_TIMEOUT, request).await?;
     let limit = service.shared().settings().limits.post;
     let body = match turn.early_limit {
         Some(early) if early < limit => match body.read_up_to(early, service).await {
@@ -205,7 +204,8 @@ async fn post(
     };
     let (answer, answered) = oneshot::channel();
     drop(turn.body.send(Posted { body, answer }));
-    answered.await.unwrap_or(Err(Refusal::UnknownConnection))
+    // The client may be held for long, but not by a thread that stands still.
+    service.answered(token.shard(), answered).await?.unwrap_or(Err(Refusal::UnknownConnection))
 }
 
 /// A client-to-be on a WebSocket.

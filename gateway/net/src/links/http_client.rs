@@ -1,6 +1,6 @@
 //! A client that is served by HTTP requests: what waits for it, and what it posts.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,17 +8,18 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hubgate_core::id::{ConnectionId, HubName};
+use hubgate_core::id::{HubName, UserId};
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Slot};
 use hubgate_wire::negotiate::Transport;
 use tokio::sync::{Notify, mpsc};
 
 use super::posts::Posts;
+use crate::client_log::ClientLog;
 use crate::client_request::{LAST_WORDS, Poll};
 use crate::delivery::{Delivery, DeliveryBody};
-use crate::outbox::{Cause, Outbox, Sharing};
-use crate::outboxes::Outboxes;
+use crate::outbox::{Cause, MAX_OWN_WAITING, Outbox, Sharing};
+use crate::outboxes::{Outboxes, Receiver};
 use crate::shared::Shared;
 use crate::slow::{SlowReason, StallWatch};
 use crate::turns::{Pass, Turn};
@@ -31,12 +32,14 @@ const LINGER: Duration = Duration::from_millis(20);
 pub(crate) struct HttpClient {
     pub(crate) hub: HubName,
     pub(crate) transport: Transport,
+    pub(crate) user: Option<UserId>,
     /// By the latest of its tokens.
     pub(crate) valid_until: Cell<Millis>,
     /// To its task, if it polls.
     pub(crate) polls: Option<mpsc::Sender<Poll>>,
     pub(crate) slot: Cell<Option<Slot>>,
-    pub(crate) id: Cell<Option<ConnectionId>>,
+    /// Once its connection is open.
+    pub(crate) log: OnceCell<ClientLog>,
     /// Whole hub messages that are in no answer yet.
     outbox: RefCell<Outbox>,
     /// The answer that brings it what was in the outbox before.
@@ -50,6 +53,10 @@ pub(crate) struct HttpClient {
     /// Wakes its task.
     changed: Arc<Changed>,
     is_read: Cell<bool>,
+    /// Whether what the client said is being acted on: what is queued for it meanwhile is its own doing.
+    is_speaking: Cell<bool>,
+    /// Whether it was found not to be read because of what it has caused itself.
+    is_stuck: Cell<bool>,
     may_be_read: Notify,
     pub(crate) posts: Posts,
 }
@@ -77,6 +84,7 @@ impl HttpClient {
     pub(crate) fn new(
         hub: HubName,
         transport: Transport,
+        user: Option<UserId>,
         valid_until: Millis,
         polls: Option<mpsc::Sender<Poll>>,
         outboxes: &Arc<Outboxes>,
@@ -84,11 +92,12 @@ impl HttpClient {
         HttpClient {
             hub,
             transport,
+            user,
             valid_until: Cell::new(valid_until),
             polls,
             slot: Cell::new(None),
-            id: Cell::new(None),
-            outbox: RefCell::new(Outbox::counted(outboxes.part())),
+            log: OnceCell::new(),
+            outbox: RefCell::new(Outbox::counted(outboxes.part(Receiver::Client))),
             delivery: RefCell::default(),
             state: Cell::new(State::Open),
             ending: Cell::new(None),
@@ -96,6 +105,8 @@ impl HttpClient {
             has_lingered: Cell::new(false),
             changed: Arc::default(),
             is_read: Cell::new(true),
+            is_speaking: Cell::default(),
+            is_stuck: Cell::default(),
             may_be_read: Notify::new(),
             posts: Posts::new(),
         }
@@ -111,9 +122,24 @@ impl HttpClient {
             return self.give_up_slow(SlowReason::Outbox);
         }
         let mut outbox = self.outbox.borrow_mut();
-        outbox.push(messages, Cause::Others, sharing);
+        outbox.push(messages, self.cause(), sharing);
         outbox.settle(Some(&self.waker()));
         self.changed.0.notify_one();
+    }
+
+    /// Does what the client asks for: what this queues for it is its own doing.
+    pub(crate) fn while_it_speaks<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.is_speaking.set(true);
+        let output = act();
+        self.is_speaking.set(false);
+        output
+    }
+
+    fn cause(&self) -> Cause {
+        match self.is_speaking.get() {
+            true => Cause::Receiver,
+            false => Cause::Others,
+        }
     }
 
     fn waker(&self) -> Waker {
@@ -143,9 +169,11 @@ impl HttpClient {
         }
     }
 
-    /// The connection is over, and what is queued reaches nobody.
+    /// The connection is over, and what is queued reaches nobody. The first cause is the one.
     pub(crate) fn end(&self, cause: CloseCause) {
-        self.state.set(State::Over(cause));
+        if !matches!(self.state.get(), State::Over(_)) {
+            self.state.set(State::Over(cause));
+        }
         self.outbox.borrow_mut().clear();
         self.changed.0.notify_one();
     }
@@ -164,13 +192,13 @@ impl HttpClient {
     }
 
     /// The next of what is queued.
-    pub(crate) fn pop(&self) -> Option<Bytes> {
+    pub(crate) fn pop(&self) -> Option<(Bytes, Cause)> {
         self.outbox.borrow_mut().pop()
     }
 
     /// Moves all that is queued into an answer, on the same account.
     pub(crate) fn deliver(&self) -> DeliveryBody {
-        let (delivery, body) = Delivery::whole(self.outbox.borrow_mut().take_all());
+        let (delivery, body) = Delivery::whole(self.outbox.borrow_mut().take_all(), self.waker());
         self.delivery.replace(Some(Rc::new(delivery)));
         body
     }
@@ -235,6 +263,10 @@ impl HttpClient {
         if self.outbox.borrow().must_go() || in_answer() {
             self.give_up_slow(SlowReason::Outboxes);
         }
+        if self.is_stuck.get() && !self.is_stuck_on_its_own() {
+            self.is_stuck.set(false);
+            self.may_be_read.notify_waiters();
+        }
     }
 
     pub(crate) fn set_reading(&self, is_read: bool) {
@@ -244,15 +276,25 @@ impl HttpClient {
         }
     }
 
+    /// Whether what it posts is read: not while what it has caused itself waits for it, as on a WebSocket.
     pub(crate) fn is_read(&self) -> bool {
-        self.is_read.get()
+        if !self.is_read.get() {
+            return false;
+        }
+        self.is_stuck.set(self.state.get() == State::Open && self.is_stuck_on_its_own());
+        !self.is_stuck.get()
+    }
+
+    fn is_stuck_on_its_own(&self) -> bool {
+        let in_answer = || self.delivery.borrow().as_ref().map_or(0, |delivery| delivery.own_waiting());
+        self.outbox.borrow().own_waiting() + in_answer() > MAX_OWN_WAITING
     }
 
     /// Its slot, once what it posts may be read; `None` when it is gone.
     pub(crate) async fn readable(&self) -> Option<Slot> {
         loop {
             let resumed = self.may_be_read.notified();
-            if self.is_read.get() || self.slot.get().is_none() {
+            if self.slot.get().is_none() || self.is_read() {
                 return self.slot.get();
             }
             resumed.await;
@@ -261,7 +303,7 @@ impl HttpClient {
 
     /// Its turn to be heard, once what it posts may be read. Nobody of its hub waits for it until then.
     pub(crate) async fn turn(&self, pass: &Pass) -> Turn {
-        if !self.is_read.get() {
+        if !self.is_read() {
             pass.give_way();
         }
         self.readable().await;
@@ -289,8 +331,10 @@ impl HttpClient {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
+    use std::pin::{Pin, pin};
     use std::task::{Context, Poll};
+
+    use hyper::body::Body;
 
     use super::*;
     use crate::turns::Turns;
@@ -299,7 +343,7 @@ mod tests {
     fn a_client_that_is_interrupted_and_then_held_keeps_nobody_of_its_hub_waiting() {
         let (turns, hub) = (Rc::new(Turns::default()), HubName::parse("noisy").expect("a hub's name"));
         let outboxes = Arc::default();
-        let client = HttpClient::new(hub.clone(), Transport::ServerSentEvents, Millis(0), None, &outboxes);
+        let client = HttpClient::new(hub.clone(), Transport::ServerSentEvents, None, Millis(0), None, &outboxes);
         client.slot.set(Some(Slot(0)));
         let pass = turns.pass(&hub);
         let mut context = Context::from_waker(Waker::noop());
@@ -313,5 +357,44 @@ mod tests {
         assert!(!turns.has_more(&hub), "it says no more for now");
         client.set_reading(true);
         assert!(next.poll(&mut context).is_ready() || turns.has_more(&hub), "it has its turn, or waits for it");
+    }
+
+    fn client() -> HttpClient {
+        let hub = HubName::parse("chat").expect("a hub's name");
+        let client = HttpClient::new(hub, Transport::LongPolling, None, Millis(0), None, &Arc::default());
+        client.slot.set(Some(Slot(0)));
+        client
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_take_what_it_has_asked_for_is_not_read_until_it_has() {
+        let (client, large) = (client(), vec![b'x'; MAX_OWN_WAITING]);
+        let others = || client.push(large.clone().into(), Sharing::Alone, usize::MAX);
+        others();
+        others();
+        assert!(client.is_read(), "others have caused it");
+        client.while_it_speaks(others);
+        assert!(!client.is_read());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut readable = pin!(client.readable());
+        assert!(readable.as_mut().poll(&mut context).is_pending());
+        let mut body = client.deliver();
+        assert!(!client.is_read(), "it is on its way, and not there");
+        while !body.is_end_stream() {
+            assert!(Pin::new(&mut body).poll_frame(&mut context).is_ready(), "all of it is there");
+        }
+        client.changed().await;
+        assert_eq!(readable.await, Some(Slot(0)));
+        assert!(client.is_read());
+    }
+
+    #[test]
+    fn the_first_cause_of_an_end_is_the_one() {
+        let client = client();
+        client.push("what waits".into(), Sharing::Alone, 0);
+        client.push("one message too many".into(), Sharing::Alone, 0);
+        assert_eq!(client.state(), State::Over(CloseCause::SlowClient));
+        client.end(CloseCause::TransportLost);
+        assert_eq!(client.state(), State::Over(CloseCause::SlowClient));
     }
 }

@@ -10,7 +10,7 @@ use hubgate_core::id::HubName;
 use hubgate_wire::websocket::{ControlPayload, DataKind, Frame};
 
 use super::transport::Writer;
-use crate::outbox::{Cause, Flow, Flushed, Outbox, Sharing};
+use crate::outbox::{Cause, Flow, Flushed, MAX_OWN_WAITING, Outbox, Sharing};
 use crate::outboxes::Part;
 use crate::slow::SlowReason;
 
@@ -21,8 +21,6 @@ const CAUGHT_UP: usize = 256 * 1024;
 /// Messages for a hub server that reads slowly are gathered up to so many bytes before they become a frame; the buffer is
 /// not kept if it has become larger.
 const GATHERED: usize = 64 * 1024;
-/// A peer for which more than so many bytes wait that it has caused itself is not read until they have left.
-const MAX_OWN_WAITING: usize = 64 * 1024;
 /// Pongs that leave together, in bytes.
 const MAX_PONGS: usize = 4096;
 

@@ -165,7 +165,8 @@ impl ShardThread {
             match shard.connections.link(slot) {
                 // It has asked for it.
                 Some(ClientLink::WebSocket(socket)) => socket.while_it_speaks(tell),
-                Some(ClientLink::Http(_)) | None => tell(),
+                Some(ClientLink::Http(client)) => client.while_it_speaks(tell),
+                None => tell(),
             }
         };
         let shard = self.clone();

@@ -153,6 +153,7 @@ impl ShardThread {
             self.feed(Input::Tick);
             self.connection_tokens.borrow_mut().expire(self.now());
             self.shared.outboxes.relieve();
+            self.shared.tell_overdue_refusals();
             self.shared.loads.set(self.index, self.expected_clients());
         }
     }

@@ -1,0 +1,34 @@
+//! What the log tells of one client's connection, on whatever transport: each line has its hub and id.
+
+use hubgate_core::id::{ConnectionId, HubName};
+use hubgate_core::{CloseCause, NewClient};
+
+use crate::slow::SlowReason;
+
+#[derive(Debug)]
+pub(crate) struct ClientLog {
+    hub: HubName,
+    id: ConnectionId,
+}
+
+impl ClientLog {
+    /// A client's transport opens.
+    pub(crate) fn opened(client: &NewClient) -> ClientLog {
+        let log = ClientLog { hub: client.hub.clone(), id: client.id };
+        let (address, transport) = (&*client.identity.remote_address, client.transport.name());
+        tracing::debug!(hub = %log.hub, connection = %log.id, address, transport, "a client connected");
+        log
+    }
+
+    /// It is gone. `slow` is the limit that it was too slow for, if it was.
+    pub(crate) fn ended(&self, cause: CloseCause, slow: Option<SlowReason>) {
+        let limit = slow.map(SlowReason::key);
+        let (hub, connection, cause) = (&self.hub, &self.id, cause.name());
+        tracing::info!(%hub, %connection, cause, limit, "a client's connection ended");
+    }
+
+    /// Lines of whoever knows neither. The span is made for them: one that the transport's task was in would be entered whenever that is woken.
+    pub(crate) fn in_span(&self, tell: impl FnOnce()) {
+        tracing::info_span!("client", hub = %self.hub, connection = %self.id).in_scope(tell);
+    }
+}
