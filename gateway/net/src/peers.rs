@@ -106,7 +106,7 @@ impl Peers {
         poll_fn(|cx| self.poll_may_read(cx)).await;
     }
 
-    /// The shard that has what an id names, unless it is this one; `None` if there is no such shard.
+    /// The way to a shard, if there is such a one.
     fn inbox_of(&self, shard: ShardIndex) -> Option<&InboxSender> {
         self.all.get(usize::from(shard.0)).map(|peer| &peer.inbox)
     }
