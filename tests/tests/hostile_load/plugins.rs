@@ -73,7 +73,7 @@ async fn a_fifo_in_a_secrets_place_holds_up_neither_later_reloads_nor_the_end() 
     put_fifo(&token);
     gateway.logs(&["admin.token-file", "not a regular file"]).await;
     fs::remove_file(&token).expect("the folder is ours");
-    fs::write(&token, "another token").expect("the folder is ours");
+    fs::write(&token, "another token that nobody guesses").expect("the folder is ours");
     gateway.logs(&["the configuration was reloaded", "admin.token-file"]).await;
     put_fifo(&token);
     gateway.hang_up();

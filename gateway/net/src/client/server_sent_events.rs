@@ -47,3 +47,40 @@ pub(crate) async fn serve(shared: &Shared, client: &HttpClient, events: Delivery
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Waker};
+
+    use hubgate_core::id::HubName;
+    use hubgate_core::time::Millis;
+    use hubgate_wire::negotiate::Transport;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+    use crate::outbox::Sharing;
+    use crate::settings::tests::settings;
+    use crate::vitals::Vitals;
+
+    #[tokio::test]
+    async fn a_client_that_is_given_up_for_its_outbox_is_never_taken_for_a_lost_one() {
+        let settings = settings();
+        let (address, vitals) = (settings.listen, Arc::new(Vitals::new(1, None)));
+        let shared = Shared::new(settings, address, vitals, Registry::default());
+        let hub = HubName::parse("chat").expect("a hub's name");
+        // Both ends are there at once, and which one is seen first is a matter of chance.
+        for _ in 0..100 {
+            let transport = Transport::ServerSentEvents;
+            let client = HttpClient::new(hub.clone(), transport, None, Millis(0), None, &Arc::default());
+            let (events, body) = client.stream();
+            let mut serving = pin!(serve(&shared, &client, events));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(serving.as_mut().poll(&mut context).is_pending(), "the stream is open");
+            client.push("more than may wait".into(), Sharing::Alone, 0);
+            drop(body);
+            assert_eq!(serving.await, CloseCause::SlowClient);
+        }
+    }
+}
