@@ -72,7 +72,7 @@ fn an_address_that_is_taken_is_named() {
         refused(setup, key, "Another program listens there");
     }
     let elsewhere = Gateway::serve().with("server.listen = '192.0.2.1:8888'");
-    refused(elsewhere, "server.listen", "It is no address of this machine");
+    refused(elsewhere, "server.listen", "It is not an address of this machine");
     let (folder, file) =
         Gateway::serve().with(&format!("server.listen = '{address}'\nadmin.listen = '{address}'")).written();
     drop(taken);

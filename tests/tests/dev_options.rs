@@ -60,7 +60,7 @@ fn wrong_options_are_told_with_what_they_should_be() {
     for (option, value, why) in [
         ("--set", "greeting", "must be KEY=VALUE"),
         ("--allow-http", "api.example.com", "\"api.example.com\" is not scheme, host and port"),
-        ("--allow-http", "10.0.0.0/8", "--allow-http: lists networks, but nothing in them that may be asked"),
+        ("--allow-http", "10.0.0.0/8", "--allow-http: lists networks, but no URL in them that may be requested"),
         ("--listen", "192.0.2.1:8888", "--listen = \"192.0.2.1:8888\": cannot listen there"),
         ("--config", "/nowhere/hubgate.toml", "cannot read the configuration /nowhere/hubgate.toml"),
     ] {

@@ -82,8 +82,8 @@ fn a_token_that_is_refused_is_told_why_without_a_gateway() {
         (token().without_claim("aud").sign(), "no `aud` claim"),
         (token().claim("nameid", json!({ "id": 1 })).sign(), "`nameid` claim names no user"),
         (token().claim("asrs.s.htt", 8).sign(), "allows no transport that exists"),
-        (Token::new(&format!("{NOWHERE}/server/?hub=chat"), KEY).sign(), "it takes no hub servers"),
-        ("not a token".to_owned(), "is no JSON Web Token"),
+        (Token::new(&format!("{NOWHERE}/server/?hub=chat"), KEY).sign(), "it does not accept hub servers"),
+        ("not a token".to_owned(), "is not a JSON Web Token"),
     ] {
         case.finds(&["--token", &token], "--token", why);
         assert!(!case.ask(&["--token", &token]).stdout.contains(KEY), "no key is told");
@@ -147,10 +147,10 @@ fn a_url_that_leads_nowhere_is_told_so() {
     case.finds(&["--url", &format!("{NOWHERE}/client/?hub=1")], "--url", "Invalid hub name");
     case.finds(&["--url", &format!("{NOWHERE}/hubs/chat")], "hubs.chat.negotiate", "is not open to everybody");
     case.finds(&["--url", NOWHERE], "--url", "no answer");
-    case.finds(&["--url", &format!("{NOWHERE}/server/?hub=chat")], "hubs.chat.mode", "it takes no hub servers");
+    case.finds(&["--url", &format!("{NOWHERE}/server/?hub=chat")], "hubs.chat.mode", "it does not accept hub servers");
     let server = Token::new(&format!("{NOWHERE}/server/?hub=chat"), KEY).sign();
     let once = case.ask(&["--url", &format!("{NOWHERE}/server/?hub=chat"), "--token", &server]).stdout;
-    assert_eq!(once.matches("it takes no hub servers").count(), 1, "{once}");
+    assert_eq!(once.matches("it does not accept hub servers").count(), 1, "{once}");
     found(&doctor(&["--url", "localhost:8888"]), "--url", "must be an http or https URL");
 }
 
@@ -229,7 +229,7 @@ async fn without_the_configuration_the_gateway_at_the_url_is_asked() {
     }
     let serverless = Token::new(&format!("{url}/server/?hub=probe"), KEY).sign();
     let refused = doctor(&["--url", &format!("{url}/server/?hub=probe"), "--token", &serverless]);
-    found(&refused, "--token", "it takes no hub servers");
+    found(&refused, "--token", "it does not accept hub servers");
     let nowhere = doctor(&["--url", &url, "--origin", "https://app.example.com", "--token", &serverless]);
     assert_eq!(nowhere.code, Some(0), "{nowhere:?}");
     for warning in ["warning: --origin: it was not tried", "warning: --token: its signature was not checked"] {

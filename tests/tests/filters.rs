@@ -165,7 +165,7 @@ async fn a_plugin_reaches_by_http_what_it_is_allowed_to_and_nothing_else() {
         (web.url().replace("127.0.0.1", "127.1"), page.replace("127.0.0.1", "127.1"), "Error::Denied(\"".to_owned()),
         (web.url().replace("127.0.0.1", "localhost"), page.replace("127.0.0.1", "localhost"), "200 ".to_owned()),
         ("http://127.0.0.1:1".to_owned(), "http://127.0.0.1:1/".to_owned(), "Error::Failed(\"".to_owned()),
-        (web.url(), "no url".to_owned(), "Error::Failed(\"it is no URL\")".to_owned()),
+        (web.url(), "no url".to_owned(), "Error::Failed(\"it is not a URL\")".to_owned()),
     ] {
         let config = format!("plugins.filter = {{ allow-http = ['{allowed}'], config = {{ url = '{url}' }} }}");
         let gateway = filtered().with(&config).start().await;

@@ -89,7 +89,7 @@ async fn a_serverless_hub_refuses_the_server_sdk_at_the_door_and_others_in_the_h
     ordinary.send(&ServiceMessage::HandshakeRequest(request)).await;
     let answer = ordinary.next().await;
     let Ok(ServiceMessage::HandshakeResponse(response)) = service::parse(&answer) else { panic!("no answer") };
-    assert_eq!(response.error, "Hub 'chat' is in serverless mode: it takes no hub servers.");
+    assert_eq!(response.error, "Hub 'chat' is in serverless mode: it does not accept hub servers.");
     ordinary.end().await;
     assert_eq!(gateway.admin("/admin/hubs/chat").await["serverConnections"], 1);
 }

@@ -173,8 +173,8 @@ async fn each_says_what_is_wrong_and_pages_may_read_it() {
 async fn callers_of_the_rest_api_are_told_in_its_form() {
     let gateway = setup().start().await;
     for (method, path, status, text, allow) in [
-        (Method::PATCH, "/api/hubs/bare/connections/c", 405, "no other methods than", "DELETE, GET, POST, HEAD"),
-        (Method::GET, "/api/v1/hubs/bare", 405, "no other methods than POST", "POST"),
+        (Method::PATCH, "/api/hubs/bare/connections/c", 405, "accepts only", "DELETE, GET, POST, HEAD"),
+        (Method::GET, "/api/v1/hubs/bare", 405, "accepts only POST", "POST"),
         (Method::GET, "/api/hubs/my-hub/users/ann", 400, "Invalid hub name.", ""),
         (Method::GET, "/api/nothing", 404, "No operation of the REST API has this path.", ""),
     ] {

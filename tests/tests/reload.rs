@@ -104,7 +104,7 @@ async fn what_cannot_change_while_running_is_refused_by_name() {
         reloaded(&gateway, 1).await;
         // The address of clients is the command line's in these tests, so that of the file does not count.
         match key {
-            "" => gateway.logs(&["the configuration is what it was"]).await,
+            "" => gateway.logs(&["the configuration has not changed"]).await,
             key => gateway.logs(&["the configuration stays as it was", &format!("{key} cannot change")]).await,
         }
     }

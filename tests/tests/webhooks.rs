@@ -122,9 +122,9 @@ async fn every_answer_becomes_what_the_caller_is_told() {
         ("gone", "Invocation failed, error: the upstream broke off before it answered"),
         ("never", "Invocation failed, error: the upstream did not answer in time"),
         ("unending", "Invocation failed, response cancelled."),
-        ("garbage", "Invocation failed, error: the response is no Completion of this call."),
-        ("foreign", "Invocation failed, error: the response is no Completion of this call."),
-        ("two", "Invocation failed, error: the response is no Completion of this call."),
+        ("garbage", "Invocation failed, error: the response is not a Completion of this call."),
+        ("foreign", "Invocation failed, error: the response is not a Completion of this call."),
+        ("two", "Invocation failed, error: the response is not a Completion of this call."),
         ("..", "Invocation failed, error: no URL can hold the method's name."),
         ("line\r\nline", "Invocation failed, error: no header can carry the method's name."),
     ] {

@@ -72,7 +72,7 @@ pub enum Effect {
     },
     /// The connection that this token opened is over: it opens nothing any more.
     TokenOver(ConnectionId),
-    /// Log that something for clients of the hub was not sent, because it is no hub message that filters could look at.
+    /// Log that something for clients of the hub was not sent, because it is not a hub message that filters could look at.
     Unreadable {
         hub: HubName,
     },

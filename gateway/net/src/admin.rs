@@ -31,7 +31,7 @@ use crate::tasks::on_a_thread;
 
 const NOTHING_HERE: &str = "Nothing is here. Operators have /admin/plugins, /admin/hubs, /admin/hubs/NAME, /metrics, and \
                             POST /admin/plugins/NAME/rollback.\n";
-const NO_HUB: &str = "The configuration names no hub of this name, and nobody uses one.\n";
+const NO_HUB: &str = "The configuration does not name this hub, and nobody uses it.\n";
 
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -183,7 +183,7 @@ impl Admin {
 
     async fn hub(&self, name: &str) -> Answer {
         let Ok(name) = HubName::parse(&percent_decode_str(name).decode_utf8_lossy()) else {
-            return text(StatusCode::NOT_FOUND, "That is no hub's name.\n");
+            return text(StatusCode::NOT_FOUND, "That is not a hub's name.\n");
         };
         let met = metrics::sum(self.shards.statuses().await.hubs).into_iter().find(|status| status.hub == name);
         let core = self.shared.settings().core.clone();

@@ -33,7 +33,7 @@ const END_LIMIT: Duration = Duration::from_secs(15);
 pub enum StartError {
     #[error("{key} = \"{address}\": cannot listen there: {source}{}", cure(.source))]
     Listen { key: &'static str, address: SocketAddr, source: io::Error },
-    #[error("{key}: the socket that the service manager has passed is no TCP socket that listens: {source}")]
+    #[error("{key}: the socket that the service manager has passed is not a listening TCP socket: {source}")]
     Inherited { key: &'static str, source: io::Error },
     #[error("cannot start a worker thread: {0}")]
     Thread(#[from] io::Error),
@@ -53,7 +53,7 @@ impl StartError {
 fn cure(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => ". Another program listens there: stop it, or take another port; 0 is a free one",
-        io::ErrorKind::AddrNotAvailable => ". It is no address of this machine: 0.0.0.0 stands for all that it has",
+        io::ErrorKind::AddrNotAvailable => ". It is not an address of this machine: 0.0.0.0 means all of them",
         io::ErrorKind::PermissionDenied => {
             ". Ports below 1024 need a privilege (`AmbientCapabilities=CAP_NET_BIND_SERVICE` in a systemd unit)"
         }

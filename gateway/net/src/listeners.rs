@@ -134,11 +134,7 @@ impl Descriptors {
         }
         if self.trouble.is_due(Instant::now()) {
             let (limit, kept_back) = (self.max, self.kept_back);
-            tracing::warn!(
-                limit,
-                kept_back,
-                "clients are turned away: only file descriptors that are kept back are left"
-            );
+            tracing::warn!(limit, kept_back, "clients are turned away: only the reserved file descriptors are left");
         }
         // Who gives way needs a moment to close.
         match number < self.max - self.kept_back / 2 {

@@ -53,7 +53,7 @@ pub enum InvalidOrigin {
     NoScheme,
     #[error("has a path: an origin is scheme, host and port, such as \"https://app.example.com\"")]
     Path,
-    #[error("is no host that browsers send: letters of other scripts are written in their ASCII form, \"xn--…\"")]
+    #[error("is not a host that browsers send: letters of other scripts are written in their ASCII form, \"xn--…\"")]
     NotAHost,
     #[error(
         "has its \"*\" where none can be: \"https://*.example.com\", \"http://localhost:*\" and \"*\" are patterns"

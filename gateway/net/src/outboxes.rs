@@ -1,4 +1,4 @@
-//! What waits for all peers together (`server.limits.outboxes`). When that is too much, those for whom most waits are let go.
+//! What waits for all peers together (`server.limits.outboxes`). When that is too much, those with the most waiting are let go.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -153,7 +153,7 @@ impl Outboxes {
             tracing::warn!(
                 limit,
                 held,
-                "more waits for clients and hub servers than `server.limits.outboxes` allows: those for whom most waits are let go"
+                "more waits for clients and hub servers than `server.limits.outboxes` allows: those with the most waiting are let go"
             );
         }
     }

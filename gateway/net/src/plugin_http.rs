@@ -78,7 +78,7 @@ impl PluginHttp {
 
     fn request(&self, call: &mut HttpCall) -> Result<Request<Full<Bytes>>, HttpFailure> {
         let failed = |reason: &str| HttpFailure::Failed(reason.to_owned());
-        let uri: Uri = call.url.parse().map_err(|_| failed("it is no URL"))?;
+        let uri: Uri = call.url.parse().map_err(|_| failed("it is not a URL"))?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(failed("the URL needs a scheme and a host"));
         };
@@ -86,7 +86,7 @@ impl PluginHttp {
         if authority.as_str().contains('@') || !call.allowed.has(scheme, authority.as_str()) {
             return denied(format!("does not list {scheme}://{}", authority.as_str().rsplit('@').next().unwrap_or("")));
         }
-        let method = Method::from_bytes(call.method.as_bytes()).map_err(|_| failed("it is no method of HTTP"))?;
+        let method = Method::from_bytes(call.method.as_bytes()).map_err(|_| failed("it is not an HTTP method"))?;
         if method == Method::CONNECT {
             return Err(failed("CONNECT is not for plugins"));
         }
@@ -148,7 +148,7 @@ pub(crate) struct AllowedAddresses {
 
 /// A host has no address that a plugin may reach.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} has no address of the internet, and none of a network that `allow-http` lists")]
+#[error("{0} has no address on the internet, and none in a network that `allow-http` lists")]
 struct Forbidden(String);
 
 impl Service<Name> for AllowedAddresses {
@@ -212,7 +212,7 @@ mod tests {
         let refused = look_up(&[]).await.expect_err("it is this machine");
         assert_eq!(
             forbidden(&refused).as_deref(),
-            Some("127.1 has no address of the internet, and none of a network that `allow-http` lists")
+            Some("127.1 has no address on the internet, and none in a network that `allow-http` lists")
         );
         let found: Vec<SocketAddr> = look_up(&["127.0.0.0/8", "::1/128"]).await.expect("it is listed").collect();
         assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()), "{found:?}");

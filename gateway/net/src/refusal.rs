@@ -76,7 +76,7 @@ pub(crate) enum Refusal {
     )]
     NotAnonymous(hubgate_core::id::HubName),
     #[error(
-        "The token's user id cannot be told to the webhook of hub '{0}': no header can carry control characters, or a blank at \
+        "The token's user id cannot be passed to the webhook of hub '{0}': no header can carry control characters, or a blank at \
          its beginning or end."
     )]
     UserForWebhook(hubgate_core::id::HubName),
@@ -84,17 +84,17 @@ pub(crate) enum Refusal {
     ForeignHost(String),
     /// Of a gateway for trying things out, which has no other names than its machine's.
     #[error(
-        "'{0}' is not this gateway's host: `hubgate dev` answers under the names of its own machine only. Another name needs \
+        "'{0}' is not this gateway's host: `hubgate dev` answers only under the names of its own machine. Another name needs \
          `hubgate serve`, with its URL in `server.endpoints`."
     )]
     ForeignHostOfDev(String),
-    #[error("Hub '{0}' is in serverless mode: it takes no hub servers.")]
+    #[error("Hub '{0}' is in serverless mode: it does not accept hub servers.")]
     HubServerOfServerless(hubgate_core::id::HubName),
     #[error("{}", no_membership(.0))]
     NoMembership(MembershipRefusal),
     #[error("{0}")]
     NotFound(&'static str),
-    #[error("This path takes no other methods than {0}.")]
+    #[error("This path accepts only {0}.")]
     MethodNotAllowed(Cow<'static, str>),
 }
 

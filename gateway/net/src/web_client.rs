@@ -112,7 +112,7 @@ pub async fn ask(method: &str, url: &str, headers: &[(&str, &str)]) -> Result<We
 
 /// Connects to the server of a URL as the gateway connects to webhooks, with TLS where the URL says so, and asks nothing.
 pub async fn reach(url: &str) -> Result<(), String> {
-    let url: Uri = url.parse().map_err(|_| "it is no URL".to_owned())?;
+    let url: Uri = url.parse().map_err(|_| "it is not a URL".to_owned())?;
     let mut connector = connector_with(HttpConnector::new(), trusted_authorities());
     let connected = async {
         poll_fn(|cx| connector.poll_ready(cx)).await.map_err(|error| whole_text(error.as_ref()))?;

@@ -67,7 +67,7 @@ impl KeptComponents {
         if let Err(error) = self.try_to_keep(folder, plugin, record(), component) {
             tracing::warn!(
                 %plugin, folder = %folder.display(), %error,
-                "what serves cannot be kept: at the next start the plugin has its file alone"
+                "the component that serves cannot be kept: at the next start the plugin has only its file"
             );
         }
     }

@@ -15,7 +15,7 @@ pub enum LoadError {
     CoreModule,
     #[error("it is truncated: its last section ends {missing} bytes after its end")]
     Truncated { missing: u64 },
-    #[error("it is no valid component: {0}")]
+    #[error("it is not a valid component: {0}")]
     Invalid(String),
     #[error("it serves no world that this gateway has: it needs the export {missing}, it has {has}")]
     WrongWorld { missing: &'static str, has: String },

@@ -36,7 +36,7 @@ pub enum InvalidTemplate {
     NotHttp,
     #[error("must name its host as it is: {{hub}}, {{category}} and {{event}} may stand in path and query only")]
     ParameterInHost,
-    #[error("has {0}, which stands for nothing: there are {{hub}}, {{category}} and {{event}}; a brace itself is %7B")]
+    #[error("has {0}, which is not a parameter: there are {{hub}}, {{category}} and {{event}}; a brace itself is %7B")]
     UnknownParameter(String),
     #[error("Key Vault references cannot be resolved here: write the secret itself")]
     KeyVault,

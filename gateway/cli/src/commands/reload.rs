@@ -115,7 +115,7 @@ impl Reload {
         next.log_warnings();
         let changed: Vec<String> = changed.into_keys().collect();
         match changed.is_empty() {
-            true => tracing::info!("the configuration is what it was"),
+            true => tracing::info!("the configuration has not changed"),
             false => tracing::info!(changed = changed.join(", "), "the configuration was reloaded"),
         }
         Ok(next)

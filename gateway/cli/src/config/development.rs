@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_by_the_option_or_by_the_line_of_the_file() {
         let error = developed("", Some(handler(&[], &["10.0.0.0/8"]))).expect_err("no host").to_string();
-        assert!(error.starts_with("--allow-http: lists networks, but nothing"), "{error}");
+        assert!(error.starts_with("--allow-http: lists networks, but no URL"), "{error}");
         let error = developed("[server]\nshards = 'x'", None).expect_err("no number").to_string();
         assert!(error.contains("hubgate.toml, line 2: server.shards: "), "{error}");
     }

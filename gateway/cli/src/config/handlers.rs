@@ -109,7 +109,7 @@ fn allow_http(key: &str, entries: &[Allowed]) -> Result<AllowHttp, Problem> {
         }
     }
     match allowed.endpoints.is_empty() && !allowed.networks.is_empty() {
-        true => Err(Problem::new(key, "lists networks, but nothing in them that may be asked")),
+        true => Err(Problem::new(key, "lists networks, but no URL in them that may be requested")),
         false => Ok(allowed),
     }
 }

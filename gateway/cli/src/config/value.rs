@@ -157,7 +157,7 @@ pub(super) fn word<V: Clone>(found: &toml::Value, words: &[(&str, V)]) -> Result
     let value = words.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone());
     value.ok_or_else(|| {
         let known: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-        wrong(format!("\"{text}\" is none of {}", known.join(", ")))
+        wrong(format!("\"{text}\" is not one of {}", known.join(", ")))
     })
 }
 

@@ -100,7 +100,7 @@ fn unused_plugins(file: &File) -> Vec<Warning> {
         let is_filter = file.hubs.values().any(|hub| hub.filters.contains(name));
         let is_handler = file.upstream.iter().any(|item| item.events.plugin.as_ref() == Some(name));
         if !is_filter && !is_handler {
-            let text = "is used by nothing: name it in `[[upstream]]`, or in the `filters` of a hub".to_owned();
+            let text = "is not used by anything: name it in `[[upstream]]`, or in the `filters` of a hub".to_owned();
             warnings.push(Warning { key: key.clone(), text });
         }
         let set = [("targets", plugin.targets.is_some()), ("on-error", plugin.on_error != Plugin::default().on_error)];

@@ -74,5 +74,5 @@ impl Migration {
 }
 
 pub(super) fn not_for_hub_servers(hub: &HubName) -> String {
-    format!("Hub '{hub}' is in serverless mode: it takes no hub servers.")
+    format!("Hub '{hub}' is in serverless mode: it does not accept hub servers.")
 }

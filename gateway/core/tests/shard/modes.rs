@@ -249,7 +249,7 @@ fn clients_that_do_not_fit_go_a_few_at_a_time_and_their_server_behind_the_last()
     let told = rig.told(server);
     assert_eq!(
         told.last().map(String::as_str),
-        Some("error Hub 'chat' is in serverless mode: it takes no hub servers.")
+        Some("error Hub 'chat' is in serverless mode: it does not accept hub servers.")
     );
 }
 

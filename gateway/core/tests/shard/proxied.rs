@@ -70,7 +70,7 @@ fn a_hub_server_is_let_in_by_its_first_message_or_not_at_all() {
         (default_mode(), handshake(1, 1), "welcome"),
         (default_mode(), handshake(1, 2), "welcome"),
         (settings(), handshake(1, 2), "welcome"),
-        (settings(), handshake(1, 0), "refused: Hub 'chat' is in serverless mode: it takes no hub servers."),
+        (settings(), handshake(1, 0), "refused: Hub 'chat' is in serverless mode: it does not accept hub servers."),
         (default_mode(), handshake(2, 0), "refused: Version mismatch: version 1 is spoken here, not 2."),
         (default_mode(), handshake(1, 3), "refused: Server connections of type 3 are not known."),
         (default_mode(), ServiceMessage::Ping(Vec::new()), "refused: The first message must be a handshake request."),

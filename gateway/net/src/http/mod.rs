@@ -217,6 +217,6 @@ fn count_broken_request(service: &Service, error: &hyper::Error, patience: &Pati
 /// Counts a peer that does not take its answers.
 fn count_slow_peer(service: &Service) {
     let reason = SlowReason::Write;
-    tracing::debug!(limit = reason.key(), "a connection ends: its peer does not take what it is answered");
+    tracing::debug!(limit = reason.key(), "a connection ends: its peer does not read its answer");
     service.shared().metrics.slow_peer(reason);
 }

@@ -50,12 +50,12 @@ impl ShardThread {
             Effect::CallsDropped { hub } => {
                 tracing::warn!(
                     %hub,
-                    "calls of clients that have left are dropped: too much of theirs waits for upstream; more are only counted"
+                    "calls of clients that have left are dropped: too many of them wait for upstream; further ones are only counted"
                 );
             }
             Effect::MembershipRefused { hub, refusal } => {
                 let why = no_membership(&refusal);
-                tracing::warn!(%hub, why, "a user was not put into a group; more that are refused are only counted");
+                tracing::warn!(%hub, why, "a user was not added to a group; further refusals are only counted");
             }
             Effect::Probe(slot) => {
                 if let Some(ClientLink::WebSocket(socket)) = self.connections.link(slot) {
@@ -82,7 +82,7 @@ impl ShardThread {
             Effect::Answered { ticket, answer } => self.asked.answered(ticket, answer),
             Effect::TokenOver(token) => self.connection_tokens.borrow_mut().remove(token),
             Effect::Unreadable { hub } => {
-                tracing::warn!(%hub, "something for clients was not sent: it is no hub message that filters could look at");
+                tracing::warn!(%hub, "something for clients was not sent: it is not a hub message that filters could look at");
             }
             Effect::PauseServer(id) => self.set_reading_server(id, false),
             Effect::ResumeServer(id) => self.set_reading_server(id, true),
@@ -97,7 +97,7 @@ impl ShardThread {
                 }
             }
             Effect::ServerMessageSkipped { hub, what } => {
-                tracing::warn!(%hub, what, "a hub server's message is skipped; what more comes on its connection is only counted");
+                tracing::warn!(%hub, what, "a hub server's message is skipped; further ones on its connection are only counted");
             }
             Effect::Forward { to: Shards::One(shard), hub, order } => self.peers.forward(shard, hub, order),
             Effect::Forward { to: Shards::AllOthers, hub, order } => {

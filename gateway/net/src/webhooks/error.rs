@@ -44,7 +44,7 @@ impl WebhookError {
             WebhookError::TooLarge => "Invocation failed, response too large.".to_owned(),
             WebhookError::Broken(error) => format!("Invocation failed, error: {error}."),
             WebhookError::NoCompletion => {
-                "Invocation failed, error: the response is no Completion of this call.".to_owned()
+                "Invocation failed, error: the response is not a Completion of this call.".to_owned()
             }
             WebhookError::BadEvent => "Invocation failed, error: no URL can hold the method's name.".to_owned(),
             WebhookError::Unsendable(what) => format!("Invocation failed, error: no header can carry the {what}."),

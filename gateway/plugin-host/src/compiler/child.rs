@@ -38,7 +38,7 @@ const ALLOCATION_FAILED: &str = "memory allocation of ";
 pub fn compile_here(allocation: &str) -> u8 {
     let Some(allocation) = Allocation::parse(allocation) else {
         // It is all that this process has to say.
-        drop(io::stderr().lock().write_all(b"the argument is no kind of allocation"));
+        drop(io::stderr().lock().write_all(b"the argument is not a kind of allocation"));
         return 2;
     };
     if let Err(error) = confine() {

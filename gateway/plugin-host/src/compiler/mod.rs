@@ -91,7 +91,7 @@ impl Compiler {
             Err(CacheMiss::Damaged) => {
                 tracing::warn!(
                     file = %entry.file().display(),
-                    "a compiled component is damaged, and is compiled anew: is the disk sound?"
+                    "a compiled component is damaged and is compiled again: is the disk sound?"
                 );
                 None
             }

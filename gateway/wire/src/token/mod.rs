@@ -106,7 +106,7 @@ impl fmt::Debug for AccessKey {
 pub enum TokenError {
     #[error("the token is longer than {LONGEST_TOKEN} characters")]
     TooLong,
-    #[error("the token is no JSON Web Token signed with HS256 or HS512")]
+    #[error("the token is not a JSON Web Token signed with HS256 or HS512")]
     Malformed,
     #[error("the token's header demands extensions (`crit`), of which none is known")]
     Critical,
@@ -125,7 +125,7 @@ pub enum TokenError {
     NoExpiry,
     #[error("the token has expired")]
     Expired,
-    #[error("the token's `nbf` claim is no time, in seconds since 1970")]
+    #[error("the token's `nbf` claim is not a time, in seconds since 1970")]
     BadNotBefore,
     #[error("the token is not valid yet")]
     NotYetValid,

@@ -161,7 +161,7 @@ impl Case<'_> {
             (true, _) => Vec::new(),
             (false, true) => {
                 let text = format!(
-                    "{as_sent} is allowed without credentials alone, as \"*\" says: SignalR's clients need \
+                    "{as_sent} is allowed only without credentials, as \"*\" is: SignalR's clients need \
                      `withCredentials: false`, or list the origin itself"
                 );
                 vec![Finding::warning(key, text)]
@@ -189,5 +189,5 @@ fn hub_server(config: &Config, hub: &HubName) -> Option<Finding> {
         return None;
     }
     let key = if core.hubs.contains_key(hub) { format!("hubs.{hub}.mode") } else { "hubs.*.mode".to_owned() };
-    Some(Finding::error(key, format!("Hub '{hub}' is in serverless mode: it takes no hub servers.")))
+    Some(Finding::error(key, format!("Hub '{hub}' is in serverless mode: it does not accept hub servers.")))
 }

@@ -31,11 +31,11 @@ pub(super) async fn look_at(case: &Case<'_>, is_known: bool, findings: &mut Find
         return;
     }
     if case.arguments.token.is_some() && !answered.token {
-        let text = "its signature was not checked: that takes --config, or --url with the path that the token is for";
+        let text = "its signature was not checked: that needs --config, or --url with the path that the token is for";
         findings.push(Finding::warning("--token", text));
     }
     if case.arguments.origin.is_some() && !answered.origin && !findings.has_errors() {
-        let text = "it was not tried: that takes --config, or --url with a hub, such as https://HOST/client/?hub=NAME";
+        let text = "it was not tried: that needs --config, or --url with a hub, such as https://HOST/client/?hub=NAME";
         findings.push(Finding::warning("--origin", text));
     }
 }

@@ -48,7 +48,7 @@ fn encode(bytes: &[u8]) -> Result<Vec<u8>> {
         [0, b'a', b's', b'm', ..] => {
             // Without a world the encoder makes a component that is valid, and empty.
             if wit_component::metadata::decode(bytes)?.0.is_none() {
-                bail!("it says no world; build it with bindings of wit/plugin.wit, as plugins/sdk has them for Rust");
+                bail!("it names no world; build it with bindings of wit/plugin.wit, as plugins/sdk has them for Rust");
             }
             ComponentEncoder::default().module(bytes)?.validate(true).encode()
         }

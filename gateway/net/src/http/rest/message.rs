@@ -51,7 +51,7 @@ fn json(body: &Bytes) -> Result<Outgoing, Refusal> {
         return Err(Refusal::bad_request("Message in request body is required."));
     }
     let message: Message<'_> = serde_json::from_str(text)
-        .map_err(|error| Refusal::bad_request(format!("The body is no message in JSON: {error}")))?;
+        .map_err(|error| Refusal::bad_request(format!("The body is not a message in JSON: {error}")))?;
     let target = check_target(message.target)?;
     let arguments = match message.arguments.map(RawValue::get) {
         None | Some("null") => return Ok(Outgoing::call(target, Payload::no_arguments())),
@@ -65,7 +65,7 @@ fn json(body: &Bytes) -> Result<Outgoing, Refusal> {
 fn messagepack(body: &Bytes) -> Result<Outgoing, Refusal> {
     let malformed = |_| {
         let expected = "a map with `target` and `arguments`, or an array of both";
-        Refusal::bad_request(format!("The body is no message in MessagePack: it must be {expected}."))
+        Refusal::bad_request(format!("The body is not a message in MessagePack: it must be {expected}."))
     };
     let mut reader = Reader::new(body);
     let (mut target, mut arguments) = (None, None);
@@ -95,7 +95,7 @@ fn messagepack(body: &Bytes) -> Result<Outgoing, Refusal> {
 
 /// A MessagePack map of whole hub messages, one for the clients of each protocol.
 fn encoded(body: &Bytes) -> Result<Outgoing, Refusal> {
-    let malformed = |_| Refusal::bad_request("The body is no MessagePack map from protocol names to messages.");
+    let malformed = |_| Refusal::bad_request("The body is not a MessagePack map from protocol names to messages.");
     let mut reader = Reader::new(body);
     let mut messages = Vec::new();
     for _ in 0..reader.map().map_err(malformed)? {
