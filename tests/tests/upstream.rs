@@ -97,6 +97,15 @@ async fn a_slow_call_holds_up_its_own_client_only() {
 }
 
 #[tokio::test]
+async fn a_method_that_no_item_matches_is_in_the_log() {
+    let config = "upstream = [{ hubs = ['probe'], events = ['connected', 'ecoh'], plugin = 'probe' }]";
+    let gateway = Gateway::probe().with(config).start().await;
+    let mut client = gateway.client("probe").connect().await;
+    client.send(json!({ "type": 1, "target": "echo", "arguments": [1] })).await;
+    gateway.logs(&["no item of `[[upstream]]` matches a method", "hub=probe", "method=\"echo\""]).await;
+}
+
+#[tokio::test]
 async fn state_is_common_to_all_clients_and_all_shards() {
     let gateway = Gateway::probe().with("server.shards = 4").start().await;
     for number in 1..=12 {

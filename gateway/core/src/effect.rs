@@ -45,6 +45,11 @@ pub enum Effect {
         hub: HubName,
         refusal: MembershipRefusal,
     },
+    /// Log that clients of the hub call a method that no upstream item matches; once a minute.
+    Unmatched {
+        hub: HubName,
+        method: String,
+    },
     /// Ask a client whether it is there, by a ping of its WebSocket.
     Probe(Slot),
     /// Read no more of the client until [`Effect::ResumeReading`].

@@ -17,6 +17,7 @@ use crate::filter::Filters;
 use crate::hash::{HashSeed, SeededMap};
 use crate::id::{GroupName, HubName, Slot, UserId};
 use crate::target::Target;
+use crate::time::Millis;
 
 use presence::HubPresence;
 use status::HubCounters;
@@ -35,6 +36,8 @@ pub(crate) struct Hub {
     pub(crate) messages_per_second: u32,
     /// Whether the log has heard of a message that filters could not look at.
     has_unreadable: bool,
+    /// When the log heard last of a method that no upstream item matches.
+    unmatched_logged: Option<Millis>,
     clients: Slots,
     /// By the index of [`Transport`].
     by_transport: [usize; Transport::COUNT],
@@ -64,6 +67,7 @@ impl Hub {
             filters,
             messages_per_second,
             has_unreadable: false,
+            unmatched_logged: None,
             clients: Slots::default(),
             by_transport: [0; Transport::COUNT],
             users: SeededMap::with_hasher(seed.clone()),
@@ -97,6 +101,16 @@ impl Hub {
         self.counters.server_messages_skipped += 1;
         if !std::mem::replace(&mut self.has_unreadable, true) {
             effects.push(Effect::Unreadable { hub: self.name.clone() });
+        }
+    }
+
+    /// The log hears of a method that clients call and no upstream item matches, once a minute: a client that waits for no answer hears
+    /// nothing of it.
+    pub(crate) fn report_unmatched(&mut self, method: &str, now: Millis, effects: &mut Vec<Effect>) {
+        const PAUSE: Millis = Millis(60_000);
+        if self.unmatched_logged.is_none_or(|last| now - last >= PAUSE) {
+            self.unmatched_logged = Some(now);
+            effects.push(Effect::Unmatched { hub: self.name.clone(), method: method.to_owned() });
         }
     }
 

@@ -400,8 +400,8 @@ fn facts_of(clients: &Clients, slot: Slot) -> Arc<ConnectionFacts> {
 
 /// Who answers a call, or why nobody does.
 fn find_handler(
-    clients: &Clients,
-    turn: &Turn<'_>,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
     slot: Slot,
     invocation: &Invocation<'_>,
 ) -> Result<Handler, String> {
@@ -414,8 +414,14 @@ fn find_handler(
     if clients[slot].kind() == ClientKind::Unserved {
         return Err(failure::no_server_for_calls(&invocation.target));
     }
-    let handler = turn.settings.route(&clients.hub_of(slot).name, MESSAGES, &invocation.target);
-    handler.cloned().ok_or_else(|| failure::nobody_answers(&invocation.target))
+    let hub = clients[slot].hub();
+    match turn.settings.route(&clients.hub(hub).name, MESSAGES, &invocation.target) {
+        Some(handler) => Ok(handler.clone()),
+        None => {
+            clients.hub_mut(hub).report_unmatched(&invocation.target, turn.now, turn.effects);
+            Err(failure::nobody_answers(&invocation.target))
+        }
+    }
 }
 
 /// What a call holds while it waits, in bytes.

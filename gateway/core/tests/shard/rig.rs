@@ -50,6 +50,8 @@ pub(crate) struct Rig {
     pub(crate) forgotten: Vec<(usize, Slot)>,
     /// How often the log was told that calls are dropped.
     pub(crate) told_of_drops: usize,
+    /// Methods of which the log has heard that no upstream item matches them.
+    pub(crate) unmatched: Vec<String>,
     /// What the log was told of memberships that were refused.
     pub(crate) refusals: Vec<MembershipRefusal>,
     pub(crate) paused: Vec<(usize, Slot)>,
@@ -202,6 +204,7 @@ impl Rig {
             finished: BTreeMap::new(),
             forgotten: Vec::new(),
             told_of_drops: 0,
+            unmatched: Vec::new(),
             refusals: Vec::new(),
             paused: Vec::new(),
             probed: Vec::new(),
@@ -515,6 +518,7 @@ impl Rig {
             Effect::Finish { slot, cause, .. } => drop(self.finished.insert((shard, slot), cause)),
             Effect::Forgotten(slot) => self.forgotten.push((shard, slot)),
             Effect::CallsDropped { .. } => self.told_of_drops += 1,
+            Effect::Unmatched { method, .. } => self.unmatched.push(method),
             Effect::MembershipRefused { refusal, .. } => self.refusals.push(refusal),
             Effect::Probe(slot) => self.probed.push((shard, slot)),
             Effect::PauseReading(slot) => self.paused.push((shard, slot)),

@@ -498,3 +498,21 @@ fn who_is_left_out_may_be_named_many_times() {
     rig.run(0, vec![Action::Send { to: Target::All, message, except }]);
     assert_eq!([ann, bob, cid].map(|client| rig.received(client).len()), [0, 1, 0]);
 }
+
+#[test]
+fn a_method_that_no_upstream_item_matches_is_logged_once_a_minute_for_each_hub() {
+    let mut settings = settings();
+    settings.upstream[0].events = Pattern::OneOf(vec!["send".to_owned()]);
+    let mut rig = Rig::new(1, settings);
+    let client = rig.connect(0, None);
+    for method in ["send", "sned", "sned"] {
+        rig.data(client, &format!("{{\"type\":1,\"target\":\"{method}\",\"arguments\":[]}}\x1e"));
+    }
+    assert_eq!(rig.unmatched, ["sned"]);
+    for _ in 0..6 {
+        rig.pass(Millis(10_000));
+        rig.data(client, "{\"type\":6}\x1e");
+    }
+    rig.data(client, "{\"type\":1,\"target\":\"Send\",\"arguments\":[]}\x1e");
+    assert_eq!(rig.unmatched, ["sned", "Send"]);
+}

@@ -57,6 +57,14 @@ impl ShardThread {
                 let why = no_membership(&refusal);
                 tracing::warn!(%hub, why, "a user was not added to a group; further refusals are only counted");
             }
+            Effect::Unmatched { hub, method } => {
+                tracing::warn!(
+                    %hub,
+                    method,
+                    "no item of `[[upstream]]` matches a method that clients call: look at its `hubs`, `categories` and `events`, \
+                     which are compared with case; each thread tells of a hub once a minute"
+                );
+            }
             Effect::Probe(slot) => {
                 if let Some(ClientLink::WebSocket(socket)) = self.connections.link(slot) {
                     socket.ping();
