@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use http::Method;
-use hubgate_tests::command::{binary, hubgate};
+use hubgate_tests::command::{Finished, binary, hubgate};
 use hubgate_tests::http::Request;
 use hubgate_tests::wait::until;
 use hubgate_tests::{Client, Gateway, guests};
@@ -71,6 +71,22 @@ fn wrong_options_are_told_with_what_they_should_be() {
         assert!(refused.stderr.contains(why) && !refused.stderr.contains("plugins.probe"), "{refused:?}");
     }
     assert_eq!(hubgate(["dev", "--set", "a=b"]).code, Some(2), "of which plugin?");
+}
+
+#[test]
+fn what_a_component_lacks_is_told_by_the_option_that_gives_it() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let [data, filter] = [folder.path().join("data"), guests::filter()].map(|path| path.display().to_string());
+    let dev = |more: &[&str]| {
+        let own = ["dev", "--data-dir", &data, "--plugin", &filter, "--hub", "f", "--listen", "127.0.0.1:0"];
+        Finished::of(Command::new(binary()).args(own).args(["--admin-listen", "127.0.0.1:0"]).args(more))
+    };
+    let without = dev(&[]);
+    assert_eq!(without.code, Some(2), "{without:?}");
+    assert!(without.stderr.contains("say what it may reach in `--allow-http`"), "{without:?}");
+    let filter = dev(&["--allow-http", "http://127.0.0.1:1"]);
+    assert_eq!(filter.code, Some(2), "{filter:?}");
+    assert!(filter.stderr.contains("it is a filter, and `--plugin` names it as a handler"), "{filter:?}");
 }
 
 /// Is killed when the test is over.

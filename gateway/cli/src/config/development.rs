@@ -55,6 +55,7 @@ impl Development {
             // Nobody sees keys who has no file.
             draft.origins.is_given_by("server.listen", "--listen");
             draft.origins.is_given_by("admin.listen", "--admin-listen");
+            draft.origins.is_given_by("[[upstream]]", "--plugin");
         }
         if !has_admin_listen {
             draft.file.admin.listen = Listen(admin_beside(is_default));
