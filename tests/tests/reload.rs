@@ -12,7 +12,7 @@ const THIRD_KEY: &str = "dGVzdHMtb25seS10aGlyZC1hY2Nlc3Mta2V5LTAxMjM0NTY3ODk=";
 
 /// Waits until the log has told `count` times that a configuration was read and what came of it.
 async fn reloaded(gateway: &Gateway, count: usize) {
-    const ENDS: [&str; 3] = ["the configuration was", "the configuration is", "the configuration stays"];
+    const ENDS: [&str; 3] = ["the configuration was", "the configuration has", "the configuration stays"];
     let is_end = |line: &&str| ENDS.iter().any(|end| line.contains(end));
     until("the configuration to be read", async || {
         (gateway.log().lines().filter(is_end).count() >= count).then_some(())
