@@ -28,7 +28,7 @@ const TOLD: [&str; 14] = [
     "gateway/cli/src/logging.rs",
     "gateway/core/src/id.rs",
     "gateway/net/src/gateway.rs",
-    "gateway/net/src/http/answer.rs",
+    "gateway/net/src/refusal.rs",
     "gateway/net/src/origins.rs",
     "gateway/net/src/tls.rs",
     "gateway/plugin-host/src/load_error.rs",
