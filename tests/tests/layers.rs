@@ -75,6 +75,40 @@ fn wire_and_core_know_no_runtime_no_engine_and_no_random_source() {
     }
 }
 
+#[test]
+fn a_shard_has_one_door_and_routes_to_parts_with_a_few_methods_each() {
+    const MOST_METHODS: usize = 40;
+    let core: Vec<_> = sources().into_iter().filter(|(path, _)| path.starts_with("gateway/core/src/")).collect();
+    let mut methods = BTreeMap::<String, usize>::new();
+    for (path, text) in &core {
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        assert!(
+            path.ends_with("/shard.rs") || !code.contains("\nimpl Shard "),
+            "{path} is not where a shard's methods are"
+        );
+        for block in code.split("\nimpl").skip(1) {
+            let (head, body) = block.split_once('{').unwrap_or((block, ""));
+            if head.contains(" for ") {
+                // Of a trait.
+                continue;
+            }
+            let name: String =
+                head.chars().skip_while(|c| !c.is_uppercase()).take_while(|c| c.is_alphanumeric()).collect();
+            let body = body.split("\n}\n").next().unwrap_or_default();
+            let begins = |line: &str| line.starts_with("    fn ") || line.starts_with("    pub");
+            *methods.entry(name).or_default() +=
+                body.lines().filter(|line| begins(line) && line.contains("fn ")).count();
+        }
+    }
+    assert!(methods["Shard"] > 0 && methods["Clients"] > 0, "{methods:?}");
+    let loft: Vec<_> = methods.iter().filter(|(_, count)| **count > MOST_METHODS).collect();
+    assert!(loft.is_empty(), "these are to be several: {loft:?}");
+    let public = core.iter().filter(|(path, _)| path.ends_with("/shard.rs"));
+    let doors =
+        public.flat_map(|(_, text)| text.lines()).filter(|line| line.contains("pub fn ") && line.contains("effects"));
+    assert_eq!(doors.count(), 1, "effects come out of `Shard::handle` alone");
+}
+
 /// Where tasks and threads begin: the doors, and what is waited for where it begins.
 const DOORS: [(&str, &str); 6] = [
     ("gateway/net/src/tasks.rs", "the door of the gateway"),

@@ -18,7 +18,7 @@ pub enum CloseCause {
     ServerConnectionClosed,
     /// The client's hub server ended it.
     ClosedByAppServer,
-    /// The hub's mode was changed, and the client does not fit any more.
+    /// The hub's mode was changed, and no longer allows the client.
     ServiceModeSwitched,
     /// Upstream refused the client, or failed at `connected`.
     InvokeUpstreamFailed,

@@ -75,7 +75,7 @@ pub enum Effect {
         ticket: Ticket,
         answer: HubAnswer,
     },
-    /// The connection that this token opened is over: it opens nothing any more.
+    /// The connection that this token opened is over: it no longer opens anything.
     TokenOver(ConnectionId),
     /// Log that something for clients of the hub was not sent, because it is not a hub message that filters could look at.
     Unreadable {

@@ -119,9 +119,9 @@ pub enum HubQuestion {
     Join { connection: ConnectionId, group: GroupName },
     /// Take a connection out of a group, or out of all.
     Leave { connection: ConnectionId, group: Option<GroupName> },
-    /// The connections of a group whose ids come behind `after`, in their order, up to `most` of them.
+    /// The connections of a group whose ids come after `after`, in their order, up to `most` of them.
     Members { group: GroupName, after: Option<ConnectionId>, most: usize },
-    /// Nothing; answered behind what was ordered before.
+    /// Nothing; answered after what was ordered before.
     Barrier,
 }
 

@@ -21,7 +21,7 @@ pub enum Order {
     Act(Action),
     /// Between the shard of a client and that of a hub server.
     Server(ServerOrder),
-    /// To be answered behind all that was ordered before.
+    /// To be answered after all that was ordered before.
     Ask { question: HubQuestion, asker: ShardIndex, number: u32 },
     /// The answer to question `number`.
     Answer { number: u32, answer: HubAnswer },

@@ -135,7 +135,7 @@ impl ConnectionTokens {
         }
     }
 
-    /// A token opens nothing any more: its transport did not open after all, or its connection is over.
+    /// A token no longer opens anything: its transport did not open after all, or its connection is over.
     pub fn remove(&mut self, token: ConnectionId) {
         if let Some(TokenState::Negotiated { hub, early, .. }) = self.states.remove(&token) {
             self.early -= early.len();

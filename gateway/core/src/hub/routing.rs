@@ -134,7 +134,7 @@ impl HubServers {
         self.lock().all.iter().find(|each| each.id == id).map_or(0, |each| each.clients)
     }
 
-    /// A client that was routed to a connection is not there any more.
+    /// A client that was routed to a connection is no longer there.
     pub(crate) fn released(&self, id: ServerConnectionId) {
         if let Some(connected) = self.lock().all.iter_mut().find(|each| each.id == id) {
             connected.clients -= 1;

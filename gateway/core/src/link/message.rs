@@ -199,7 +199,7 @@ fn membership(
                 (Some(connection), Ok(group)) => {
                     let question = HubQuestion::Join { connection, group };
                     let asked = Asked::One(connection.shard());
-                    turn.then(Step::Ask { server: from, ack_id: join.ack_id, asked: asked, question });
+                    turn.then(Step::Ask { server: from, ack_id: join.ack_id, asked, question });
                 }
             }
         }
@@ -277,7 +277,7 @@ fn membership(
     }
 }
 
-/// Acks when the action is in effect on all shards: each answers behind what it was ordered before.
+/// Acks when the action is in effect on all shards: each answers after what it was ordered before.
 fn act_and_ack(
     links: &mut Links,
     clients: &mut Clients,

@@ -165,7 +165,7 @@ impl DepartedCalls {
         self.resize(slot, before, 0);
     }
 
-    /// The running call of a client is over. If its next event is a call, the client takes its place behind the others that
+    /// The running call of a client is over. If its next event is a call, the client takes its place after the others that
     /// wait for their turn.
     pub(crate) fn ended(&mut self, slot: Slot, calls: &mut CallQueue) {
         if std::mem::take(&mut calls.turn) == DepartedTurn::Runs {

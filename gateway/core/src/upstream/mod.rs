@@ -107,7 +107,7 @@ impl Upstream {
                 clients.complete_with_error(turn, slot, invocation.invocation_id.as_deref(), &error);
             }
             HubMessage::Unbindable(call) => {
-                clients.complete_with_error(turn, slot, call.invocation_id.as_deref(), &call.error);
+                clients.complete_with_error(turn, slot, call.invocation_id.as_deref(), call.error);
             }
             HubMessage::Close { .. } => {
                 let closing = Closing { error: None, allow_reconnect: false, detail: String::new() };
