@@ -114,22 +114,25 @@ impl Peers {
     /// Hands an order to another shard, after all that it was handed before.
     pub(crate) fn forward(self: &Rc<Self>, shard: ShardIndex, hub: HubName, order: Order) {
         let envelope = Message::Order(Envelope { from: self.own, hub, order });
-        let Err(mpsc::error::TrySendError::Full(envelope)) = self.send_in_order(shard, envelope) else {
+        let Some(envelope) = self.send_in_order(shard, envelope) else {
             return;
         };
         self.all[usize::from(shard.0)].waiting.borrow_mut().push(envelope);
         self.tasks.spawn_vital("the way to another shard", self.clone().hand_over_what_waits(shard));
     }
 
-    /// Hands a message over, unless nothing waits yet and the inbox is full.
-    fn send_in_order(&self, shard: ShardIndex, message: Message) -> Result<(), mpsc::error::TrySendError<Message>> {
+    /// Hands a message over; gives it back if nothing waits yet and the inbox is full. A shard that has ended has no use for it.
+    fn send_in_order(&self, shard: ShardIndex, message: Message) -> Option<Message> {
         let peer = &self.all[usize::from(shard.0)];
         let mut waiting = peer.waiting.borrow_mut();
         match waiting.is_empty() {
-            true => peer.inbox.try_send(message),
+            true => match peer.inbox.try_send(message) {
+                Err(mpsc::error::TrySendError::Full(message)) => Some(message),
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
+            },
             false => {
                 waiting.push(message);
-                Ok(())
+                None
             }
         }
     }
@@ -197,10 +200,7 @@ impl Peers {
         for shard in self.others() {
             let (answer, answered) = oneshot::channel();
             let barrier = LocalMessage::Barrier(answer).into();
-            let unsent = match self.send_in_order(shard, barrier) {
-                Err(mpsc::error::TrySendError::Full(barrier)) => Some((shard, barrier)),
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
-            };
+            let unsent = self.send_in_order(shard, barrier).map(|barrier| (shard, barrier));
             waiting.push((unsent, answered));
         }
         for (unsent, answered) in waiting {
