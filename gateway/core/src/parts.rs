@@ -29,8 +29,8 @@ use crate::settings::Settings;
 use crate::turn::{AfterSend, Departure, Step, Turn};
 use crate::upstream::Upstream;
 
-/// The parts of a shard. Clients and their hubs are the ground; the others stand on it, and do not know each other: what one
-/// leaves to another is a [`Step`].
+/// The parts of a shard. Clients and their hubs are the ground; the others stand on it. They form no circle: what one
+/// leaves to another that does not stand below it is a [`Step`].
 #[derive(Debug)]
 pub(crate) struct Parts {
     clients: Clients,
@@ -181,6 +181,11 @@ impl Parts {
             Step::ReleaseHeld(slot, id) => {
                 if clients.is_still(slot, id) {
                     link::release_held(links, clients, turn, slot, id);
+                }
+            }
+            Step::Relay(slot, id, payload) => {
+                if clients.is_still(slot, id) {
+                    link::relay(links, clients, turn, slot, &payload);
                 }
             }
             Step::CheckDeadlines(slot, id) => {
@@ -529,6 +534,7 @@ impl Parts {
         }
         self.settle(turn, 0);
         self.mode_switch.close_some(&mut self.clients, turn);
+        self.settle(turn, 0);
         self.rates.tick(&mut self.clients, turn);
         self.settle(turn, 0);
         self.clients.hubs_mut().tick(turn.now, turn.settings);

@@ -55,6 +55,8 @@ impl Shard {
             return self.configure(input);
         }
         let Shard { index, shards, settings, steps, parts } = self;
+        // What a panic has cut off is lost: it is about things as they were before that.
+        steps.clear();
         let mut turn = Turn { now, here: *index, shards: *shards, settings, effects, steps };
         parts.act_on(&mut turn, input);
     }

@@ -33,6 +33,8 @@ pub(crate) enum Step {
     ReadServer(ServerConnectionId),
     /// Send a client what was held back for it.
     ReleaseHeld(Slot, ConnectionId),
+    /// Send a client what its hub server has said with the answer to the handshake.
+    Relay(Slot, ConnectionId, Box<[u8]>),
     /// Meet the deadlines of a client.
     CheckDeadlines(Slot, ConnectionId),
     /// A client is closed, and out of all indexes: whoever answers it is told.

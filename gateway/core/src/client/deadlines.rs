@@ -2,6 +2,7 @@
 
 use hubgate_wire::negotiate::Transport;
 
+use super::timer_wheel::Due;
 use super::{Client, Clients, Closing, Phase};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
@@ -27,8 +28,8 @@ impl Clients {
     pub(crate) fn due(&mut self, now: Millis) -> Vec<Slot> {
         let expired = self.wheel.expire(now);
         // An entry whose client is gone or was rescheduled does not count.
-        let counts = |(slot, due): &(Slot, _)| {
-            self.arena.get(slot.0 as usize).is_some_and(|client| client.due.as_ref() == Some(due))
+        let counts = |(slot, due): &(Slot, Due)| {
+            self.arena.get_mut(slot.0 as usize).is_some_and(|client| due.counts(&mut client.due))
         };
         expired.into_iter().filter(counts).map(|(slot, _)| slot).collect()
     }

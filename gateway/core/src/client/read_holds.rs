@@ -51,10 +51,14 @@ impl ReadHolds {
 }
 
 impl Hold {
+    const LAST: Hold = Hold::Moving;
+
     fn bit(self) -> u8 {
         1 << self as u8
     }
 }
+
+const _: () = assert!((Hold::LAST as u32) < u8::BITS, "each reason has a bit of its own");
 
 #[cfg(test)]
 mod tests {

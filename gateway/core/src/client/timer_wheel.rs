@@ -12,6 +12,13 @@ const BUCKETS: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Due(u64);
 
+impl Due {
+    /// Whether an entry that is met is the one that counts. It counts once: of two entries for the same tick only the first.
+    pub(crate) fn counts(self, remembered: &mut Option<Due>) -> bool {
+        remembered.take_if(|due| *due == self).is_some()
+    }
+}
+
 /// Buckets of slots by the tick at which they are due. An entry is never searched for: whoever moves a deadline adds
 /// another entry and remembers its [`Due`].
 #[derive(Debug)]
@@ -61,6 +68,19 @@ mod tests {
         assert_eq!(wheel.expire(Millis(999)), []);
         assert_eq!(wheel.expire(Millis(1_000)), [(Slot(1), soon)]);
         assert_eq!(wheel.expire(Millis(1_250)), [(Slot(2), late)]);
+    }
+
+    #[test]
+    fn of_two_entries_for_the_same_tick_one_counts() {
+        let mut wheel = TimerWheel::new();
+        let first = wheel.schedule(Slot(1), Millis(1_000));
+        let mut remembered = Some(wheel.schedule(Slot(1), Millis(990)));
+        assert_eq!(remembered, Some(first));
+        let counts: Vec<bool> =
+            wheel.expire(Millis(1_000)).iter().map(|(_, due)| due.counts(&mut remembered)).collect();
+        assert_eq!(counts, [true, false]);
+        let late = wheel.schedule(Slot(1), Millis(2_000));
+        assert!(!late.counts(&mut Some(wheel.schedule(Slot(1), Millis(3_000)))), "it was rescheduled");
     }
 
     #[test]

@@ -49,13 +49,14 @@ impl Inbound {
         bytes: &[u8],
         message: &HubMessage<'_>,
     ) -> Gate {
-        let (client, filters) = (&clients[slot], clients.hub_of(slot).filters.clone());
+        let (client, filters) = (&clients[slot], &clients.hub_of(slot).filters);
         let (Some(seen), Some(facts)) =
             (filters.to_filter_message(Direction::Inbound, message), client.facts().cloned())
         else {
             return Gate::Passes;
         };
         let waits = InboundMessage { slot, client: client.id(), bytes: bytes.into() };
+        let filters = filters.clone();
         clients[slot].set_inspected(true);
         self.lane.inspect(turn, filters, Subject::Client(facts), seen, waits);
         Gate::Waits

@@ -23,7 +23,7 @@ use client_link::ClientLink;
 use outgoing::ToClient;
 pub(crate) use outgoing::{inspected, release_held};
 use relay::ServerPayload;
-pub(crate) use relay::{forward_from_client, route_client};
+pub(crate) use relay::{forward_from_client, relay, route_client};
 use servers::{Migration, ServerKind, ServerPhase, Servers, written};
 pub(crate) use to_server::pass_on;
 
@@ -315,6 +315,7 @@ impl Links {
         if self.of_clients.len() <= slot.0 as usize {
             self.of_clients.resize_with(slot.0 as usize + 1, || None);
         }
+        self.of_clients[slot.0 as usize] = None;
     }
 
     /// The link of a client that a hub server answers.

@@ -17,7 +17,7 @@ use crate::failure;
 use crate::filter::Direction;
 use crate::hub::routing::{NoRoute, ServerAffinity};
 use crate::id::{ConnectionId, HubIndex, ServerConnectionId, Slot};
-use crate::turn::Turn;
+use crate::turn::{Step, Turn};
 
 /// The kinds of data that a hub server names (`DataMessageType`).
 const HANDSHAKE_RESPONSE: i64 = 1;
@@ -186,10 +186,16 @@ fn handshake_answered(links: &mut Links, clients: &mut Clients, turn: &mut Turn<
     }
     clients.let_in(turn, slot, frame);
     if !rest.is_empty() {
-        // It is held back after what was sent before.
-        relay_to_client(links, clients, turn, slot, ServerPayload { payload: rest, data_type: None });
+        // It comes after what was held back, and need not fit there.
+        turn.then(Step::Relay(slot, clients[slot].id(), rest.into()));
     }
     clients.release_hold(turn, slot, Hold::Admission);
+}
+
+/// The hub server has said more to a client with its answer to the handshake.
+pub(crate) fn relay(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, payload: &[u8]) {
+    relay_to_client(links, clients, turn, slot, ServerPayload { payload, data_type: None });
+    moving::go_on(links, clients, turn, slot);
 }
 
 /// Passes on what is whole of it; clients take whole messages only, and a send must not land inside one.

@@ -84,6 +84,7 @@ impl Servers {
 
     /// A hub server's transport is open.
     pub(super) fn open(&mut self, turn: &Turn<'_>, id: ServerConnectionId, hub: HubIndex, server: ServerId) {
+        assert_eq!(id.number, self.next, "a hub server opens with the number that was next");
         self.next = id.number + 1;
         let connection = ServerConnection {
             hub,

@@ -65,7 +65,12 @@ impl Acks {
         let name = clients.hub(hub).name.clone();
         let page = match &question {
             HubQuestion::Members { most, .. } => Some(Page::new(*most)),
-            _ => None,
+            HubQuestion::Exists(_)
+            | HubQuestion::Facts(_)
+            | HubQuestion::UserInGroup { .. }
+            | HubQuestion::Join { .. }
+            | HubQuestion::Leave { .. }
+            | HubQuestion::Barrier => None,
         };
         let mut ack = Ack { server, ack_id, status: AckStatus::NotFound, page };
         let (to, waiting) = match asked {

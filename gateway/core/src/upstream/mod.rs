@@ -35,8 +35,8 @@ pub(crate) struct Upstream {
     /// By slot.
     calls: Vec<CallQueue>,
     departed: DepartedCalls,
-    /// Answers to calls whose actions are being done.
-    completing: Vec<(Slot, Completing)>,
+    /// Answers to calls whose actions are being done, by slot: each client has one at most.
+    completing: Vec<Option<Box<Completing>>>,
     /// Completions that filters look at. The client's next call waits meanwhile.
     lane: Lane<(Slot, Completing)>,
 }
@@ -79,8 +79,10 @@ impl Upstream {
     pub(crate) fn opened(&mut self, slot: Slot) {
         if self.calls.len() <= slot.0 as usize {
             self.calls.resize_with(slot.0 as usize + 1, CallQueue::default);
+            self.completing.resize_with(slot.0 as usize + 1, || None);
         }
         self.calls[slot.0 as usize] = CallQueue::default();
+        self.completing[slot.0 as usize] = None;
     }
 
     fn calls(&mut self, slot: Slot) -> &mut CallQueue {
@@ -227,7 +229,8 @@ impl Upstream {
         let hub = clients[slot].hub();
         if clients.hub(hub).filters.inspect(Direction::Outbound) {
             let origin = Origin::from(handler.clone());
-            self.completing.push((slot, Completing { running, origin: origin.clone(), result: answer.result }));
+            let completing = Completing { running, origin: origin.clone(), result: answer.result };
+            self.completing[slot.0 as usize] = Some(Box::new(completing));
             let after = AfterSend::CompleteCall(slot);
             return turn.then(Step::Submit { hub, origin, actions: answer.actions, after });
         }
@@ -262,10 +265,9 @@ impl Upstream {
 
     /// The actions of an answer are done: completes the client's call, if the hub's filters let the answer pass.
     pub(crate) fn complete(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
-        let Some(index) = self.completing.iter().position(|(each, _)| *each == slot) else {
+        let Some(completing) = self.completing[slot.0 as usize].take() else {
             return;
         };
-        let (_, completing) = self.completing.swap_remove(index);
         let (client, hub) = (&clients[slot], clients.hub_of(slot));
         if let Some(completion) = completing.message()
             && !client.is_closed()
@@ -273,9 +275,10 @@ impl Upstream {
         {
             let (to, origin) = (vec![Target::Connection(client.id())], completing.origin.clone());
             let subject = Subject::Delivery { hub: hub.name.clone(), to, origin };
-            return self.lane.inspect(turn, hub.filters.clone(), subject, seen, (slot, completing));
+            return self.lane.inspect(turn, hub.filters.clone(), subject, seen, (slot, *completing));
         }
-        self.answer_client(clients, turn, slot, completing.running, completing.result);
+        let Completing { running, result, .. } = *completing;
+        self.answer_client(clients, turn, slot, running, result);
         self.next_call(clients, turn, slot);
     }
 

@@ -158,6 +158,24 @@ fn what_is_sent_before_the_handshake_is_answered_comes_behind_the_answer() {
 }
 
 #[test]
+fn what_a_server_says_with_its_answer_to_the_handshake_need_not_fit_where_messages_are_held() {
+    let mut rig = Rig::new(1, default_mode());
+    let server = rig.server(0, "a", 0);
+    let client = rig.open(0, "chat", None);
+    rig.data(client, HANDSHAKE);
+    let (early, late) = ("x".repeat(400), "y".repeat(450));
+    for _ in 0..4 {
+        to_all(&mut rig, server, &format!("{early}\x1e"));
+    }
+    rig.answers(server, client, &format!("{{}}\x1e{late}\x1e{late}\x1e"));
+    let mut expected = vec!["{}"];
+    expected.extend([&*early; 4]);
+    expected.extend([&*late; 2]);
+    assert_eq!(rig.received(client), expected);
+    assert!(rig.finished.is_empty());
+}
+
+#[test]
 fn who_gets_too_much_before_its_handshake_is_answered_is_let_go() {
     let mut rig = Rig::new(1, default_mode());
     let server = rig.server(0, "a", 0);
