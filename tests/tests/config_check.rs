@@ -199,7 +199,7 @@ fn what_can_have_no_effect_is_named() {
     ] {
         let checked = check(Gateway::probe().with(config));
         assert_eq!(checked.code, Some(0), "{config}: {checked:?}");
-        let is_there = |line: &str| line.starts_with("warning: ") && line.contains(&format!("hubgate.toml, line "));
+        let is_there = |line: &str| line.starts_with("warning: ") && line.contains("hubgate.toml, line ");
         let is_told = |line: &str| is_there(line) && line.contains(&format!(": {warning}"));
         assert!(checked.stderr.lines().any(is_told), "{config}: {checked:?}");
     }

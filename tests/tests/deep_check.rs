@@ -25,7 +25,7 @@ fn refused(setup: Setup, key: &str, why: &str) {
     let checked = checked(setup);
     assert_eq!(checked.code, Some(2), "{checked:?}");
     let first = checked.stderr.lines().next().unwrap_or_default();
-    let is_about = first.starts_with("error: ") && first.contains(&format!("hubgate.toml, line "));
+    let is_about = first.starts_with("error: ") && first.contains("hubgate.toml, line ");
     assert!(is_about && first.contains(&format!("{key}: ")) && first.contains(why), "{key}, {why}: {checked:?}");
 }
 
