@@ -13,10 +13,11 @@ use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline
 
 use crate::bindings::exports::hubgate::plugin::{inbound_filter, outbound_filter, upstream};
 use crate::convert::{self, LentMessage, LentPayload};
-use crate::host::{EventOf, Exhausted, Guest};
+use crate::host::{EventOf, Exhausted, Guest, Term};
 use crate::limits::{CALLS_PER_INSTANCE, HOST_CALL_BYTES, REASON_BYTES};
 use crate::memory::Bound;
 use crate::metrics::{Budget, Outcome};
+use crate::offload::IN_PLACE_BYTES;
 use crate::printable::printable;
 use crate::ticker::TICK;
 use crate::version::Exports;
@@ -102,7 +103,7 @@ impl Instance {
         &mut self,
         client: &Arc<ConnectionFacts>,
         event: &UpstreamEvent,
-        deadline: Instant,
+        term: Term,
     ) -> Result<UpstreamAnswer, Broken> {
         self.calls_left = self.calls_left.saturating_sub(1);
         let Some(upstream) = &self.upstream else {
@@ -115,8 +116,9 @@ impl Instance {
         store.set_hostcall_fuel(HOST_CALL_BYTES);
         let answer = match event {
             UpstreamEvent::Invocation { target, arguments, invocation_id, headers } => {
-                store.data_mut().begin(EventOf::Client(Arc::clone(client)), headers.clone(), deadline);
                 let arguments = lend(store, arguments).await?;
+                let term = lent(term, arguments.len());
+                store.data_mut().begin(EventOf::Client(Arc::clone(client)), headers.clone(), term);
                 store.set_hostcall_fuel(HOST_CALL_BYTES + arguments.len());
                 let invocation = convert::invocation(target, &arguments, invocation_id.is_some());
                 match upstream.call_invoke(&mut *store, connection, invocation).await {
@@ -127,11 +129,11 @@ impl Instance {
                 }
             }
             UpstreamEvent::Connected => {
-                store.data_mut().begin(EventOf::Client(Arc::clone(client)), Pairs::default(), deadline);
+                store.data_mut().begin(EventOf::Client(Arc::clone(client)), Pairs::default(), term);
                 upstream.call_connected(&mut *store, connection).await.map(convert::no_result)
             }
             UpstreamEvent::Disconnected { reason } => {
-                store.data_mut().begin(EventOf::Client(Arc::clone(client)), Pairs::default(), deadline);
+                store.data_mut().begin(EventOf::Client(Arc::clone(client)), Pairs::default(), term);
                 upstream.call_disconnected(&mut *store, connection, reason.as_deref()).await.map(convert::no_result)
             }
         };
@@ -149,30 +151,31 @@ impl Instance {
         subject: &Subject,
         message: &FilterMessage,
         headers: &Pairs,
-        deadline: Instant,
+        term: Term,
     ) -> Result<(Result<Verdict, String>, Vec<Action>), Broken> {
         self.calls_left = self.calls_left.saturating_sub(1);
         let store = &mut self.store;
         store.set_epoch_deadline(1);
         let surroundings = store.data().surroundings();
-        let lent = LentMessage::new(message, surroundings.settings.payloads, &surroundings.offload).await;
-        let lent = lent.map_err(|error| broken(store, &error))?;
-        store.set_hostcall_fuel(HOST_CALL_BYTES + lent.len());
+        let content = LentMessage::new(message, surroundings.settings.payloads, &surroundings.offload).await;
+        let content = content.map_err(|error| broken(store, &error))?;
+        let term = lent(term, content.len());
+        store.set_hostcall_fuel(HOST_CALL_BYTES + content.len());
         let verdict = match subject {
             Subject::Client(client) => {
                 let Some(filter) = &self.inbound_filter else { return Ok((Ok(Verdict::Pass), Vec::new())) };
                 store.data_mut().begin(
                     EventOf::Filtered(client.hub.clone(), Some(client.clone())),
                     headers.clone(),
-                    deadline,
+                    term,
                 );
-                filter.call_inspect(&mut *store, convert::connection(client), lent.lend()).await
+                filter.call_inspect(&mut *store, convert::connection(client), content.lend()).await
             }
             Subject::Delivery { hub, to, origin } => {
                 let Some(filter) = &self.outbound_filter else { return Ok((Ok(Verdict::Pass), Vec::new())) };
-                store.data_mut().begin(EventOf::Filtered(hub.clone(), None), headers.clone(), deadline);
+                store.data_mut().begin(EventOf::Filtered(hub.clone(), None), headers.clone(), term);
                 let to = convert::lent_targets(to);
-                filter.call_inspect(&mut *store, convert::delivery(hub, &to, origin), lent.lend()).await
+                filter.call_inspect(&mut *store, convert::delivery(hub, &to, origin), content.lend()).await
             }
         };
         let verdict = match verdict {
@@ -201,6 +204,15 @@ async fn lend<'a>(store: &Store<Guest>, payload: &'a Payload) -> Result<LentPayl
     let surroundings = store.data().surroundings();
     let lent = LentPayload::new(payload, surroundings.settings.payloads, &surroundings.offload).await;
     lent.map_err(|error| broken(store, &error))
+}
+
+/// The time of a call whose value of so many bytes has been lent: a long one was converted beside the shard, which is no time of the
+/// guest's.
+fn lent(term: Term, bytes: usize) -> Term {
+    match bytes > IN_PLACE_BYTES {
+        true => Term { began: Instant::now(), ..term },
+        false => term,
+    }
 }
 
 /// At each tick a running guest lets the thread's other work go on if its turn is over, and is broken off when its time is.

@@ -7,7 +7,7 @@ use hubgate_core::event::{UpstreamAnswer, UpstreamCall};
 
 use crate::compiler::Compilation;
 use crate::digest::Digest;
-use crate::host::{Exchange, Guest, Playback, Recording, Tape};
+use crate::host::{Exchange, Guest, Playback, Recording, Tape, Term};
 use crate::instance::{Broken, Instance};
 use crate::load_error::LoadError;
 use crate::sandbox::Sandbox;
@@ -37,8 +37,7 @@ pub enum ReplayError {
 impl Journal {
     /// Of a call of this component, and what came of it.
     pub(crate) fn new(
-        settings: PluginSettings,
-        component: Digest,
+        (settings, component): (PluginSettings, Digest),
         call: UpstreamCall,
         recording: Recording,
         answer: UpstreamAnswer,
@@ -68,7 +67,8 @@ impl Journal {
         let call = async || {
             let guest = Guest::new(sandbox.surroundings.clone(), None, exports.numbers, deadline);
             let mut instance = Instance::start(&exports, 0, guest.on(Tape::Playing(playback.clone()))).await?;
-            instance.call(&self.call.client, &self.call.event, deadline).await
+            let term = Term { began: Instant::now(), deadline, hurry: None };
+            instance.call(&self.call.client, &self.call.event, term).await
         };
         let in_time = async || tokio::time::timeout_at(deadline.into(), call()).await.unwrap_or(Err(Broken::OutOfTime));
         let answer = sandbox.loader.run(in_time).map_err(LoadError::Init)?;

@@ -21,7 +21,7 @@ use tokio::time::Sleep;
 
 use crate::breakers::{Caller, Passages};
 use crate::health::ShardHealth;
-use crate::host::{Guest, Recording, ShardQuestion, ShardSide, Tape};
+use crate::host::{Guest, Recording, ShardQuestion, ShardSide, Tape, Term};
 use crate::instance::{Broken, Instance};
 use crate::journal::Journal;
 use crate::memory::Unused;
@@ -88,8 +88,9 @@ impl ShardPlugins {
         }
     }
 
-    /// The same on an instance of its own; gives the answer with all that the instance was told until then. Nothing of it is counted,
-    /// and the effects of what the instance does by itself (on values it keeps, for example) are real.
+    /// The same on an instance of its own; gives the answer with all that the instance was told until then, or says why there was no
+    /// instance. It waits for its turn and counts as every call, and the effects of what the instance does by itself (on values it keeps,
+    /// for example) are real.
     pub fn record(&self, call: UpstreamCall) -> impl Future<Output = Result<Journal, UpstreamFailure>> + use<> {
         let pool = self.pools.borrow().get(&call.plugin).map(Rc::clone);
         async move {
@@ -187,19 +188,52 @@ impl Pool {
     }
 
     async fn answer(&self, client: Arc<ConnectionFacts>, event: UpstreamEvent) -> UpstreamAnswer {
-        let started = Instant::now();
-        let deadline = self.deadline(started);
-        let attempt = Attempt::new(started, deadline, Caller { hub: &client.hub, peer: Peer::of_client(&client) });
-        let call = async |instance: &mut Instance| instance.call(&client, &event, deadline).await;
-        let (outcome, answer) = match self.run(&self.handling, call, &attempt).await {
+        let attempt = self.attempt(Caller { hub: &client.hub, peer: Peer::of_client(&client) });
+        let call = async |instance: &mut Instance, term| instance.call(&client, &event, term).await;
+        let ran = self.run(&self.handling, async || self.call(call, &attempt).await, &attempt).await;
+        self.answered(ran, (&client, &event), &attempt)
+    }
+
+    /// Calls an instance that is made for it.
+    async fn call_recorded(&self, call: UpstreamCall) -> Result<Journal, UpstreamFailure> {
+        let UpstreamCall { client, event, .. } = &call;
+        let attempt = self.attempt(Caller { hub: &client.hub, peer: Peer::of_client(client) });
+        let (recording, mut component) = (Recording::default(), None);
+        let record = async || {
+            let version = self.serving(&attempt)?;
+            component = Some(version.digest);
+            let guest = self.guest(&version, attempt.deadline).on(Tape::Recording(recording.clone()));
+            let mut instance = Box::pin(Instance::start(&version.exports, version.generation, guest)).await?;
+            instance.call(client, event, self.term(Instant::now(), &attempt)).await
+        };
+        let ran = self.run(&self.handling, record, &attempt).await;
+        let answer = self.answered(ran, (client, event), &attempt);
+        match (component, answer) {
+            (Some(component), answer) => {
+                let settings = self.plugin.surroundings.settings.clone();
+                Ok(Journal::new((settings, component), call, recording, answer))
+            }
+            (None, UpstreamAnswer { result: Err(failure), .. }) => Err(failure),
+            (None, UpstreamAnswer { result: Ok(_), .. }) => unreachable!("a component has answered"),
+        }
+    }
+
+    /// Counts and logs what came of an event.
+    fn answered(
+        &self,
+        ran: Result<UpstreamAnswer, Broken>,
+        (client, event): (&ConnectionFacts, &UpstreamEvent),
+        attempt: &Attempt<'_>,
+    ) -> UpstreamAnswer {
+        let (outcome, answer) = match ran {
             Ok(answer) => (Outcome::of(&answer.result), answer),
             Err(broken) => (broken.outcome(), broken.into()),
         };
-        self.record(started, outcome, &attempt);
+        self.record(outcome, attempt);
         if let Err(failure) = &answer.result
             && !attempt.passages.get().are_closed()
         {
-            let name = match &event {
+            let name = match event {
                 UpstreamEvent::Connected => "connected",
                 UpstreamEvent::Disconnected { .. } => "disconnected",
                 UpstreamEvent::Invocation { target, .. } => target,
@@ -215,20 +249,19 @@ impl Pool {
         message: &FilterMessage,
         headers: &Pairs,
     ) -> Result<(Verdict, Vec<Action>), UpstreamFailure> {
-        let started = Instant::now();
-        let deadline = self.deadline(started);
         let (hub, connection) = match subject {
             Subject::Client(client) => (&client.hub, Some(client.id)),
             Subject::Delivery { hub, .. } => (hub, None),
         };
-        let attempt = Attempt::new(started, deadline, Caller { hub, peer: Peer::of_subject(subject) });
-        let call = async |instance: &mut Instance| instance.inspect(subject, message, headers, deadline).await;
-        let (outcome, inspected) = match self.run(&self.filtering, call, &attempt).await {
+        let attempt = self.attempt(Caller { hub, peer: Peer::of_subject(subject) });
+        let call = async |instance: &mut Instance, term| instance.inspect(subject, message, headers, term).await;
+        let ran = self.run(&self.filtering, async || self.call(call, &attempt).await, &attempt).await;
+        let (outcome, inspected) = match ran {
             Ok((Ok(verdict), actions)) => (Outcome::Ok, Ok((verdict, actions))),
             Ok((Err(reason), _)) => (Outcome::Failed, Err(UpstreamFailure::Failed(reason))),
             Err(broken) => (broken.outcome(), Err(broken.into())),
         };
-        self.record(started, outcome, &attempt);
+        self.record(outcome, &attempt);
         self.counters.record_verdict(inspected.as_ref().map(|(verdict, _)| verdict).ok());
         if let Err(failure) = &inspected
             && !attempt.passages.get().are_closed()
@@ -239,13 +272,21 @@ impl Pool {
         inspected
     }
 
-    fn deadline(&self, started: Instant) -> Instant {
-        self.plugin.surroundings.settings.budgets.deadline(started)
+    /// A call that is to begin now.
+    fn attempt<'a>(&self, caller: Caller<'a>) -> Attempt<'a> {
+        let started = Instant::now();
+        Attempt::new(started, self.plugin.surroundings.settings.budgets.deadline(started), caller)
     }
 
-    fn record(&self, started: Instant, outcome: Outcome, attempt: &Attempt<'_>) {
+    /// The time of a call whose guest begins then.
+    fn term(&self, began: Instant, attempt: &Attempt<'_>) -> Term {
+        let hurry = attempt.passages.get().are_on_trial().then(|| self.shard.caller.hurry());
+        Term { began, deadline: attempt.deadline, hurry }
+    }
+
+    fn record(&self, outcome: Outcome, attempt: &Attempt<'_>) {
         let (now, generation) = (Instant::now(), attempt.generation.get());
-        self.counters.record(outcome, now.saturating_duration_since(started));
+        self.counters.record(outcome, now.saturating_duration_since(attempt.started));
         if !attempt.waits.get() {
             self.shard.turns.has_run(now.saturating_duration_since(attempt.began.get()));
         }
@@ -262,10 +303,10 @@ impl Pool {
     async fn run<T>(
         &self,
         permits: &Semaphore,
-        call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
+        work: impl AsyncFnOnce() -> Result<T, Broken>,
         attempt: &Attempt<'_>,
     ) -> Result<T, Broken> {
-        let ran = self.run_in_turn(permits, call, attempt).await;
+        let ran = self.run_in_turn(permits, work, attempt).await;
         if let Err(broken) = &ran
             && let Some(budget) = broken.budget()
         {
@@ -277,7 +318,7 @@ impl Pool {
     async fn run_in_turn<T>(
         &self,
         permits: &Semaphore,
-        call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
+        work: impl AsyncFnOnce() -> Result<T, Broken>,
         attempt: &Attempt<'_>,
     ) -> Result<T, Broken> {
         let (breakers, caller) = (self.plugin.breakers(), attempt.caller);
@@ -305,25 +346,30 @@ impl Pool {
             attempt.began.set(Instant::now());
         }
         let _running = self.shard.caller.run();
-        let _hurry = attempt.passages.get().are_on_trial().then(|| self.shard.caller.hurry());
-        let call = pin!(self.call(call, attempt));
-        attempt.within(call).await.unwrap_or(Err(Broken::OutOfTime))
+        attempt.within(pin!(work())).await.unwrap_or(Err(Broken::OutOfTime))
     }
 
     /// Takes an instance or makes one, and gives it back after a call that left it whole.
     async fn call<T>(
         &self,
-        call: impl AsyncFnOnce(&mut Instance) -> Result<T, Broken>,
+        call: impl AsyncFnOnce(&mut Instance, Term) -> Result<T, Broken>,
         attempt: &Attempt<'_>,
     ) -> Result<T, Broken> {
-        let mut instance = match self.take(attempt)? {
-            Taken::Idle(instance) => instance,
+        let (mut instance, began) = match self.take(attempt)? {
+            Taken::Idle(instance) => (instance, attempt.began.get()),
             // Boxed, so that the future of every call is not as large as the rare one that makes an instance.
-            Taken::None(version) => Box::pin(self.make(&version, attempt)).await?,
+            Taken::None(version) => (Box::pin(self.make(&version, attempt)).await?, Instant::now()),
         };
-        let answer = call(&mut instance).await?;
+        let answer = call(&mut instance, self.term(began, attempt)).await?;
         self.give_back(instance);
         Ok(answer)
+    }
+
+    /// The version that the call comes to.
+    fn serving(&self, attempt: &Attempt<'_>) -> Result<Arc<Version>, Broken> {
+        let version = self.plugin.versions().serving.clone().ok_or(Broken::NotServing)?;
+        attempt.generation.set(version.generation);
+        Ok(version)
     }
 
     /// Chooses the version that the call comes to, and takes an instance of it.
@@ -343,26 +389,6 @@ impl Pool {
         Guest::new(surroundings, shard, version.exports.numbers, deadline)
     }
 
-    /// Calls an instance that is made for it.
-    async fn call_recorded(&self, call: UpstreamCall) -> Result<Journal, UpstreamFailure> {
-        let UpstreamCall { client, event, .. } = &call;
-        let started = Instant::now();
-        let deadline = self.deadline(started);
-        let attempt = Attempt::new(started, deadline, Caller { hub: &client.hub, peer: Peer::of_client(client) });
-        let version = self.plugin.versions().serving.clone().ok_or(UpstreamFailure::NotServing)?;
-        let recording = Recording::default();
-        let guest = self.guest(&version, deadline).on(Tape::Recording(recording.clone()));
-        let _running = self.shard.caller.run();
-        let calling = async {
-            let mut instance = Instance::start(&version.exports, version.generation, guest).await?;
-            instance.call(client, event, deadline).await
-        };
-        let answer = attempt.within(pin!(calling)).await.unwrap_or(Err(Broken::OutOfTime));
-        let answer = answer.unwrap_or_else(UpstreamAnswer::from);
-        let settings = self.plugin.surroundings.settings.clone();
-        Ok(Journal::new(settings, version.digest, call, recording, answer))
-    }
-
     fn give_back(&self, instance: Instance) {
         let versions = self.plugin.versions();
         let serves = versions.serving.as_ref().is_some_and(|version| version.generation == instance.generation);
@@ -375,6 +401,7 @@ impl Pool {
 /// A call that is to be over by then, and the version that it came to.
 struct Attempt<'a> {
     caller: Caller<'a>,
+    started: Instant,
     /// When the guest began, or began to wait for its turn.
     began: Cell<Instant>,
     deadline: Instant,
@@ -388,7 +415,7 @@ struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     fn new(started: Instant, deadline: Instant, caller: Caller<'a>) -> Attempt<'a> {
         let (waits, generation, passages) = (Cell::new(false), Cell::new(0), Cell::new(Passages::FREE));
-        Attempt { caller, began: Cell::new(started), deadline, waits, generation, passages }
+        Attempt { caller, started, began: Cell::new(started), deadline, waits, generation, passages }
     }
 
     /// The future's output, or `None` when it takes longer than until the deadline. A future that is ready at once, as most

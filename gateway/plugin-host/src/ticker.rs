@@ -11,7 +11,7 @@ use wasmtime::Engine;
 
 use crate::worker::{VitalSign, start_thread};
 
-/// How long one epoch lasts: the longest that a guest holds its thread before others have their turn for the first time.
+/// How long one epoch lasts, and a guest's first turn at least. As turns end where epochs do, the first one may last nearly twice as long.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// How long one lasts while somebody is in a hurry. A turn costs some microseconds, which a guest that computes for long is to lose
 /// little of its time to.
@@ -34,8 +34,6 @@ struct Shared {
     ticks: AtomicU64,
     /// How many are in a hurry.
     hurries: AtomicUsize,
-    /// How long the last epoch was, in nanoseconds.
-    last_period: AtomicU64,
     callers: Mutex<Vec<Arc<RunningCalls>>>,
 }
 
@@ -131,11 +129,6 @@ impl Caller {
         }
         Hurry(Arc::clone(&self.shared))
     }
-
-    /// How long the last epoch was, at most [`TICK`].
-    pub(crate) fn last_period(&self) -> Duration {
-        Duration::from_nanos(self.shared.last_period.load(Ordering::Relaxed))
-    }
 }
 
 impl Drop for Hurry {
@@ -171,10 +164,7 @@ impl Shared {
                 last_running = last;
             }
             self.wait(last);
-            let now = Instant::now();
-            let period = now.saturating_duration_since(last).min(TICK);
-            last = now;
-            self.last_period.store(period.as_nanos() as u64, Ordering::Relaxed);
+            last = Instant::now();
             engine.increment_epoch();
             self.ticks.fetch_add(1, Ordering::Relaxed);
         }
@@ -232,6 +222,17 @@ mod tests {
         }
     }
 
+    /// Whether more epochs end than whole ticks pass.
+    fn are_short(ticker: &Ticker) -> bool {
+        const EPOCHS: u32 = 5;
+        let began = Instant::now();
+        let ticks = || ticker.shared.ticks.load(Ordering::Relaxed);
+        let last = ticks() + u64::from(EPOCHS);
+        until("epochs", || ticks() >= last);
+        // The first of them may have begun before.
+        began.elapsed() < TICK * (EPOCHS - 1)
+    }
+
     #[test]
     fn it_sleeps_while_no_guest_runs_and_not_while_one_does() {
         let ticker = Ticker::start(Engine::default()).unwrap();
@@ -262,15 +263,15 @@ mod tests {
         let ticker = Ticker::start(Engine::default()).unwrap();
         let caller = ticker.caller();
         let _running = caller.run();
-        until("an epoch", || caller.last_period() == TICK);
+        until("long epochs", || !are_short(&ticker));
         for _ in 0..3 {
             let (one, other) = (caller.hurry(), ticker.caller().hurry());
             drop(one);
             assert_eq!(ticker.shared.period(), SHORT_TICK);
-            until("a short epoch", || caller.last_period() < TICK);
+            until("short epochs", || are_short(&ticker));
             drop(other);
             assert_eq!(ticker.shared.period(), TICK);
-            until("a long epoch", || caller.last_period() == TICK);
+            until("long epochs", || !are_short(&ticker));
         }
     }
 }

@@ -15,10 +15,12 @@ impl Guest {
     /// Called at each tick while the guest runs: is the time of the call over? Remembers it, so that the trap that follows is
     /// known for what it is.
     pub(crate) fn must_stop(&mut self) -> bool {
-        let now = Instant::now();
+        self.must_stop_at(Instant::now())
+    }
+
+    fn must_stop_at(&mut self, now: Instant) -> bool {
         self.held_since = None;
-        let period = self.shard.as_ref().map_or(TICK, |shard| shard.caller.last_period());
-        self.cpu.tick(now, self.turn_began(), period);
+        self.cpu.tick(now, self.turn_began());
         self.out_of_time |= now >= self.deadline;
         // `init` has its own time.
         self.out_of_cpu_time |= self.event.is_some() && self.cpu.used > self.surroundings.settings.budgets.cpu_time;
@@ -72,8 +74,9 @@ impl Guest {
     }
 
     /// Called at each tick after [`Guest::must_stop`]: if the turn is over, what the guest waits for before it goes on. The first turn
-    /// is a whole tick, however short epochs are for others; the turns after it are as short as epochs can be, and so are all turns
-    /// of a guest whose caller's calls run into their budget.
+    /// is over at the first tick at which the guest has run for a whole one, wherever in an epoch it began and however short epochs
+    /// are for others; the turns after it are as short as epochs can be, and so are all turns of a guest whose caller's calls run
+    /// into their budget.
     pub(crate) fn end_turn(&mut self) -> Option<Turn> {
         let struggles = self.struggles();
         (self.is_long || struggles || self.cpu.used >= TICK).then(|| self.next_turn(struggles))
@@ -96,8 +99,8 @@ impl Guest {
         let Some(ShardSide { turns, caller, .. }) = &self.shard else { return Box::pin(tokio::task::yield_now()) };
         if is_first {
             turns.has_run(self.cpu.used);
-            self.hurry = Some(caller.hurry());
         }
+        self.hurry.get_or_insert_with(|| caller.hurry());
         match struggles {
             true => Box::pin(turns.clone().rest()),
             false => Box::pin(turns.clone().go_on()),
@@ -119,15 +122,37 @@ impl Guest {
 
     /// Waits for the host, which is no processor time of the guest's.
     pub(super) async fn wait_for<T>(&mut self, what: impl Future<Output = T>) -> T {
-        let now = Instant::now();
-        self.cpu.pause(now, self.turn_began());
+        let paused = self.pause();
         let output = what.await;
+        self.go_on(paused).await;
+        output
+    }
+
+    /// The guest waits for the host from now on. Nobody runs meanwhile for whom epochs would have to be short.
+    pub(super) fn pause(&mut self) -> Paused {
+        self.cpu.pause(Instant::now(), self.turn_began());
+        Paused { hurried: self.hurry.take().is_some() }
+    }
+
+    /// The host is done: the guest goes on when it is its turn.
+    pub(super) async fn go_on(&mut self, paused: Paused) {
         if self.is_long {
             self.next_turn(self.struggles()).await;
         }
+        if paused.hurried
+            && let Some(shard) = &self.shard
+        {
+            self.hurry.get_or_insert_with(|| shard.caller.hurry());
+        }
         self.cpu.go_on(Instant::now());
-        output
     }
+}
+
+/// A guest that waits for the host, and is to go on as it was.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Paused {
+    hurried: bool,
 }
 
 /// What a call may use only so much of.
@@ -142,31 +167,30 @@ pub(crate) enum Exhausted {
 pub(crate) type Turn = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The processor time of one call: what passes from one moment at which the guest is seen to run to the next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct CpuTime {
     used: Duration,
     /// Since when it runs, as far as is known; it may have waited for its turn since.
-    since: Option<Instant>,
+    since: Instant,
 }
 
 impl CpuTime {
-    /// The guest runs at a tick, after an epoch of this length; on its shard a guest last had its turn at `turn`.
-    fn tick(&mut self, now: Instant, turn: Option<Instant>, period: Duration) {
-        match self.since {
-            Some(_) => self.pause(now, turn),
-            // It began within the epoch.
-            None => self.add(period),
-        }
-        self.since = Some(now);
+    /// Of a guest that runs from then on.
+    pub(super) fn from(began: Instant) -> CpuTime {
+        CpuTime { used: Duration::ZERO, since: began }
+    }
+
+    /// The guest runs at a tick; on its shard a guest last had its turn at `turn`.
+    fn tick(&mut self, now: Instant, turn: Option<Instant>) {
+        self.pause(now, turn);
+        self.go_on(now);
     }
 
     /// The guest has run until now, and waits.
     fn pause(&mut self, now: Instant, turn: Option<Instant>) {
-        if let Some(since) = self.since {
-            // There is a tick before this is more, unless the thread or the ticker's has waited for a processor.
-            let began = turn.map_or(since, |turn| since.max(turn));
-            self.add(now.saturating_duration_since(began).min(TICK));
-        }
+        // There is a tick before this is more, unless the thread or the ticker's has waited for a processor.
+        let began = turn.map_or(self.since, |turn| self.since.max(turn));
+        self.add(now.saturating_duration_since(began).min(TICK));
     }
 
     /// Adds what was done for the guest elsewhere.
@@ -175,7 +199,7 @@ impl CpuTime {
     }
 
     fn go_on(&mut self, now: Instant) {
-        self.since = Some(now);
+        self.since = now;
     }
 }
 
@@ -192,10 +216,10 @@ mod tests {
     use super::*;
     use crate::breakers::{Breakers, Caller, Passages};
     use crate::host::tests::surroundings_of;
-    use crate::host::{EventOf, Machine};
+    use crate::host::{EventOf, Machine, Term};
     use crate::sections::Numbers;
     use crate::settings::Budgets;
-    use crate::ticker::{SHORT_TICK, Ticker};
+    use crate::ticker::{Hurry, SHORT_TICK, Ticker};
     use crate::turns::Turns;
 
     fn guest() -> Guest {
@@ -222,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_is_done_elsewhere_counts_as_processor_time() {
-        let mut cpu = CpuTime::default();
+        let mut cpu = CpuTime::from(Instant::now());
         cpu.add(TICK * 5 / 2);
         assert_eq!(cpu.used, TICK * 5 / 2);
     }
@@ -231,14 +255,16 @@ mod tests {
     fn processor_time_is_what_a_guest_has_run_however_long_epochs_are() {
         let start = Instant::now();
         for period in [TICK, SHORT_TICK] {
-            let (mut cpu, mut now) = (CpuTime::default(), start);
-            cpu.tick(now, Some(start), period);
-            assert_eq!(cpu.used, period, "it began within the first epoch");
+            // It begins shortly before the end of an epoch.
+            let (mut cpu, mut now) = (CpuTime::from(start), start + period / 7);
+            cpu.tick(now, Some(start));
+            assert_eq!(cpu.used, period / 7);
             for _ in 0..10 {
                 now += period;
-                cpu.tick(now, Some(start), period);
+                cpu.tick(now, Some(start));
             }
-            assert_eq!(cpu.used, period * 11);
+            let used = period * 10 + period / 7;
+            assert_eq!(cpu.used, used);
             // It waits for its turn, and then for the host.
             let turn = now + TICK * 5;
             now = turn + period / 3;
@@ -246,40 +272,88 @@ mod tests {
             now += TICK * 5;
             cpu.go_on(now);
             now += period / 3;
-            cpu.tick(now, Some(turn), period);
-            assert_eq!(cpu.used, period * 11 + period / 3 * 2);
+            cpu.tick(now, Some(turn));
+            assert_eq!(cpu.used, used + period / 3 * 2);
             // Its thread, or the ticker's, waits for a processor.
-            cpu.tick(now + TICK * 50, Some(turn), period);
-            assert_eq!(cpu.used, period * 11 + period / 3 * 2 + TICK);
+            cpu.tick(now + TICK * 50, Some(turn));
+            assert_eq!(cpu.used, used + period / 3 * 2 + TICK);
         }
     }
 
-    /// A guest on a shard of its own, at the call of a client, whose epochs last as long as a ticker's that nobody hurries.
-    fn guest_on_a_shard(breakers: Breakers) -> (Ticker, Guest) {
+    /// A guest on a shard of its own, at the call of a client that began then; its epochs last as long as a ticker's that nobody hurries.
+    fn guest_on_a_shard(breakers: Breakers) -> (Ticker, Guest, Instant) {
         let ticker = Ticker::start(Engine::default()).unwrap();
         let mut guest = guest();
         let (questions, _) = tokio::sync::mpsc::channel(1);
         guest.shard = Some(ShardSide { questions, turns: Turns::new(Arc::new(breakers)), caller: ticker.caller() });
-        guest.begin(EventOf::Filtered(hub(), None), Pairs::default(), guest.deadline);
-        (ticker, guest)
+        let began = begin(&mut guest, None);
+        (ticker, guest, began)
+    }
+
+    /// Begins a call, now.
+    fn begin(guest: &mut Guest, hurry: Option<Hurry>) -> Instant {
+        let (began, deadline) = (Instant::now(), guest.deadline);
+        guest.begin(EventOf::Filtered(hub(), None), Pairs::default(), Term { began, deadline, hurry });
+        began
     }
 
     fn hub() -> HubName {
         HubName::parse("chat").unwrap()
     }
 
+    /// Whether the guest's turn is over at a tick.
+    fn ends_turn(guest: &mut Guest, at: Instant) -> bool {
+        assert!(!guest.must_stop_at(at));
+        guest.end_turn().is_some()
+    }
+
     #[test]
     fn a_guests_first_turn_is_a_tick_and_hurries_nobody_and_those_after_it_are_short_until_the_call_ends() {
-        let (ticker, mut guest) = guest_on_a_shard(Breakers::new(1, TICK));
-        guest.cpu.add(TICK - Duration::from_nanos(1));
-        assert!(guest.end_turn().is_none() && !ticker.is_hurried());
-        guest.cpu.add(Duration::from_nanos(1));
-        assert!(guest.end_turn().is_some() && ticker.is_hurried());
-        assert!(guest.end_turn().is_some(), "however little it has run since");
+        let (ticker, mut guest, began) = guest_on_a_shard(Breakers::new(1, TICK));
+        assert!(!ends_turn(&mut guest, began + SHORT_TICK) && !ticker.is_hurried());
+        assert!(!ends_turn(&mut guest, began + TICK - Duration::from_nanos(1)) && !ticker.is_hurried());
+        assert!(ends_turn(&mut guest, began + TICK) && ticker.is_hurried());
+        assert!(ends_turn(&mut guest, began + TICK), "however little it has run since");
         guest.end();
         assert!(!ticker.is_hurried());
-        guest.begin(EventOf::Filtered(hub(), None), Pairs::default(), guest.deadline);
-        assert!(guest.end_turn().is_none() && !ticker.is_hurried());
+        let began = begin(&mut guest, None);
+        assert!(!ends_turn(&mut guest, began + SHORT_TICK) && !ticker.is_hurried());
+    }
+
+    #[test]
+    fn a_short_call_that_an_epoch_ends_in_goes_on_and_is_charged_what_it_has_run() {
+        let (ticker, mut guest, began) = guest_on_a_shard(Breakers::new(1, TICK));
+        let soon = Duration::from_micros(10);
+        assert!(!ends_turn(&mut guest, began + soon));
+        assert!(!guest.is_long && !ticker.is_hurried());
+        assert_eq!(guest.cpu.used, soon);
+    }
+
+    /// Lets the guest wait for the host; gives whether epochs are short while it waits, and when it goes on.
+    async fn is_hurried_in_a_wait(ticker: &Ticker, guest: &mut Guest) -> (bool, bool) {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let mut waiting = Box::pin(guest.wait_for(answered));
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let meanwhile = ticker.is_hurried();
+        answer.send(()).unwrap();
+        waiting.await.unwrap();
+        (meanwhile, ticker.is_hurried())
+    }
+
+    #[tokio::test]
+    async fn epochs_are_not_short_for_a_guest_while_it_waits_for_the_host() {
+        let (ticker, mut guest, _) = guest_on_a_shard(Breakers::new(1, TICK));
+        assert_eq!(is_hurried_in_a_wait(&ticker, &mut guest).await, (false, false), "it has run a moment only");
+        let whole_turn = guest.cpu.since + TICK;
+        assert!(ends_turn(&mut guest, whole_turn) && ticker.is_hurried());
+        assert_eq!(is_hurried_in_a_wait(&ticker, &mut guest).await, (false, true));
+        guest.end();
+        let hurry = guest.shard.as_ref().unwrap().caller.hurry();
+        begin(&mut guest, Some(hurry));
+        assert!(ticker.is_hurried(), "it is on trial");
+        assert_eq!(is_hurried_in_a_wait(&ticker, &mut guest).await, (false, true));
+        guest.end();
+        assert!(!ticker.is_hurried());
     }
 
     #[test]
@@ -288,7 +362,7 @@ mod tests {
         let (hub, peer) = (hub(), Peer::numbered(1));
         let caller = Caller { hub: &hub, peer };
         assert!(breakers.in_vain(caller, Passages::FREE, Instant::now()).is_some());
-        let (ticker, mut guest) = guest_on_a_shard(breakers);
-        assert!(guest.end_turn().is_some() && ticker.is_hurried());
+        let (ticker, mut guest, began) = guest_on_a_shard(breakers);
+        assert!(ends_turn(&mut guest, began + SHORT_TICK) && ticker.is_hurried());
     }
 }

@@ -191,7 +191,7 @@ pub(crate) struct Guest {
     out_of_host_calls: bool,
     /// Whether the call has had a whole turn.
     is_long: bool,
-    /// Makes its turns short from then on.
+    /// Makes its turns short from then on, or from the beginning of a call on trial. None while it waits for the host.
     hurry: Option<Hurry>,
     /// Since when the guest has held its shard with host calls, as far as is known.
     held_since: Option<Instant>,
@@ -209,6 +209,16 @@ pub(crate) enum EventOf {
     Client(Arc<ConnectionFacts>),
     /// A message of this hub that a filter looks at, and the client that has sent it.
     Filtered(HubName, Option<Arc<ConnectionFacts>>),
+}
+
+/// The time of a call.
+pub(crate) struct Term {
+    /// When the guest begins, about.
+    pub(crate) began: Instant,
+    /// When it must be over.
+    pub(crate) deadline: Instant,
+    /// Of a call on trial, whose turns are short from its beginning.
+    pub(crate) hurry: Option<Hurry>,
 }
 
 /// The event being handled.
@@ -235,7 +245,7 @@ impl Guest {
             deadline,
             out_of_time: false,
             out_of_cpu_time: false,
-            cpu: CpuTime::default(),
+            cpu: CpuTime::from(Instant::now()),
             host_calls: 0,
             out_of_host_calls: false,
             is_long: false,
@@ -254,12 +264,13 @@ impl Guest {
     }
 
     /// Prepares for a call.
-    pub(crate) fn begin(&mut self, of: EventOf, headers: Pairs, deadline: Instant) {
+    pub(crate) fn begin(&mut self, of: EventOf, headers: Pairs, term: Term) {
         self.memory.forgive();
-        self.deadline = deadline;
+        self.deadline = term.deadline;
+        self.hurry = term.hurry;
         self.now = None;
         self.event_id = None;
-        self.cpu = CpuTime::default();
+        self.cpu = CpuTime::from(term.began);
         self.host_calls = 0;
         self.is_long = false;
         self.held_since = None;
