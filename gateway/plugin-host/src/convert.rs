@@ -1,4 +1,4 @@
-//! Between the types of the WIT and those of the core. No other module knows both.
+//! Between the types of the WIT and those of the core. No other module converts one to the other.
 
 use std::borrow::Cow;
 

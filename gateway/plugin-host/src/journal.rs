@@ -9,16 +9,19 @@ use crate::compiler::Compilation;
 use crate::digest::Digest;
 use crate::host::{Exchange, Guest, Playback, Recording, Tape, Term};
 use crate::instance::{Broken, Instance};
+use crate::limits::JOURNAL_BYTES;
 use crate::load_error::LoadError;
 use crate::sandbox::Sandbox;
 use crate::settings::{PluginSettings, PluginSource};
 
-/// A call of a plugin, with all that its instance was told since it was made: enough for the same answer.
+/// A call of a plugin, with all that its instance was told since it was made: enough for the same answer. What an instance is told that
+/// asks for much, 16 MiB, is not kept.
 pub struct Journal {
     settings: PluginSettings,
     component: Digest,
     call: UpstreamCall,
-    exchanges: Vec<Exchange>,
+    /// `None` if they were too many.
+    exchanges: Option<Vec<Exchange>>,
     answer: UpstreamAnswer,
 }
 
@@ -27,6 +30,8 @@ pub struct Journal {
 pub enum ReplayError {
     #[error("{recorded} was recorded, and this component is {found}")]
     OtherComponent { recorded: String, found: String },
+    #[error("the journal is cut: the plugin asked and was told more than {JOURNAL_BYTES} bytes")]
+    Cut,
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The component did something else with the same replies.
@@ -50,6 +55,11 @@ impl Journal {
         &self.answer
     }
 
+    /// Whether what the instance was told was too much to be kept, so that the call cannot be made again.
+    pub fn is_cut(&self) -> bool {
+        self.exchanges.is_none()
+    }
+
     /// Brings the event to the same component again, which is told what it was told then; gives what it answers. Blocks meanwhile.
     pub fn replay(&self, component: &[u8], compilation: Compilation) -> Result<UpstreamAnswer, ReplayError> {
         let found = Digest::of(component);
@@ -57,12 +67,13 @@ impl Journal {
             let (recorded, found) = (self.component.to_string(), found.to_string());
             return Err(ReplayError::OtherComponent { recorded, found });
         }
+        let exchanges = self.exchanges.clone().ok_or(ReplayError::Cut)?;
         // All that it was told of its configuration is in the journal.
         let settings =
             PluginSettings { source: PluginSource::Embedded(&[]), config: Vec::new(), ..self.settings.clone() };
         let sandbox = Sandbox::new(settings, compilation)?;
         let exports = sandbox.loader.link(component, &sandbox.surroundings, &|| false)?.exports;
-        let playback = Playback::of(self.exchanges.clone());
+        let playback = Playback::of(exchanges);
         let deadline = self.settings.budgets.deadline(Instant::now());
         let call = async || {
             let guest = Guest::new(sandbox.surroundings.clone(), None, exports.numbers, deadline);

@@ -41,6 +41,9 @@ pub(crate) const WASI_RESOURCES: usize = 1_000;
 /// `check-write` gives. A write beyond it is a trap.
 pub(crate) const WASI_WRITE_BYTES: usize = 4 << 10;
 
+/// What a journal of a call may hold of what its guest asked and was told, in bytes; one that would be longer is of no use.
+pub(crate) const JOURNAL_BYTES: usize = 16 << 20;
+
 /// The longest key of the `state` import, in bytes.
 pub(crate) const STATE_KEY_BYTES: usize = 1 << 10;
 /// The largest value of the `state` import, in bytes.

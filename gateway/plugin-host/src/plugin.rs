@@ -188,8 +188,13 @@ impl Plugin {
         }
         let (plugin, generation) = (self.name(), version.generation);
         tracing::info!(%plugin, generation, digest = %version.digest, "the plugin was swapped");
-        self.swaps.swapped.fetch_add(1, Ordering::Relaxed);
+        self.count_swap();
         self.keep(Some(component));
+    }
+
+    /// Counts that something else serves: a new version, or the plugin with other settings.
+    pub(crate) fn count_swap(&self) {
+        self.swaps.swapped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A call has broken off: brings the version before back when too many of this one's have.

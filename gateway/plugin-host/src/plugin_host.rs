@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Instant;
@@ -190,7 +189,7 @@ impl PluginHost {
         for plugin in &next {
             let is_swapped = |before: &Arc<Plugin>| before.name() == plugin.name() && !Arc::ptr_eq(before, plugin);
             if present.iter().any(is_swapped) {
-                plugin.swaps.swapped.fetch_add(1, Ordering::Relaxed);
+                plugin.count_swap();
             }
         }
         self.watch(&next)?;

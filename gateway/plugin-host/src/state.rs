@@ -292,6 +292,19 @@ impl fmt::Debug for Entry {
     }
 }
 
+impl Operation {
+    /// Of all values in it, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Operation::Set(value) => value.len(),
+            Operation::CompareAndSet { expected, value } => {
+                expected.as_ref().map_or(0, Vec::len) + value.as_ref().map_or(0, Vec::len)
+            }
+            Operation::Delete | Operation::Increment(..) => 0,
+        }
+    }
+}
+
 impl fmt::Debug for Operation {
     /// Without the values: they may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

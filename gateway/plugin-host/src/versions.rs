@@ -109,6 +109,8 @@ impl Versions {
                 (digest, exports)
             }
         };
+        // What serves is nothing to bring back in its own place.
+        self.previous.take_if(|previous| previous.digest() == digest);
         self.generation += 1;
         let version = Arc::new(Version::new(self.generation, digest, exports));
         self.serving = Some(version.clone());

@@ -6,7 +6,7 @@ use std::fs;
 
 use hubgate_core::event::{HubAnswer, UpstreamAnswer, UpstreamFailure};
 use hubgate_plugin_host::{Compilation, Journal, PluginSource, ReplayError, ShardQuestion};
-use support::{Shard, about_hub, built_guest, client, guest, invocation, is_pending, on_a_shard, settings};
+use support::{Shard, about_hub, built_guest, client, guest, invocation, is_pending, on_a_shard, settings, wasi_guest};
 
 /// Records a call, which the shard answers as a live one.
 async fn record(shard: &mut Shard, method: &str) -> Journal {
@@ -79,6 +79,34 @@ fn a_call_that_broke_off_breaks_off_again() {
             let answer = journal.replay(&component, Compilation::default()).expect("it goes the same way");
             assert!(matches!(&answer.result, Err(UpstreamFailure::Trapped(_) | UpstreamFailure::Rejected(_))));
             assert_same(&answer, journal.answer());
+        }
+    });
+}
+
+#[test]
+fn a_journal_of_a_call_that_was_told_too_much_says_so_and_cannot_be_replayed() {
+    on_a_shard(async {
+        let draws = |count: usize| {
+            wasi_guest(&format!(
+                "(local $left i32)
+                (drop (memory.grow (i32.const 2)))
+                (local.set $left (i32.const {count}))
+                (loop $more
+                  (global.set $heap (i32.const 4096))
+                  (call $random (i32.const 65536) (i32.const 64))
+                  (br_if $more (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))"
+            ))
+        };
+        for (count, is_cut) in [(250, false), (260, true)] {
+            let component = draws(count);
+            let mut shard = Shard::embedded(component.clone(), |_| ());
+            let journal = record(&mut shard, "echo").await;
+            assert!(journal.answer().result.is_ok(), "{:?}", journal.answer());
+            assert_eq!(journal.is_cut(), is_cut, "{count} times 64 KiB");
+            match journal.replay(&component, Compilation::default()) {
+                Ok(answer) => assert_same(&answer, journal.answer()),
+                Err(error) => assert!(is_cut && matches!(error, ReplayError::Cut), "{error}"),
+            }
         }
     });
 }

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hubgate_core::event::HubAnswer;
-use hubgate_plugin_host::{PluginSource, StartError};
+use hubgate_plugin_host::{
+    BadPlugins, Compilation, Folders, HostSettings, PluginHost, PluginSource, RollbackError, StartError,
+};
 use support::{
-    Shard, about_hub, foreign_guest, future_guest, guest, http_guest, on_a_shard, settings, start, unready_guest, until,
+    Shard, about_hub, foreign_guest, future_guest, guest, host_settings, http_guest, on_a_shard, settings, start,
+    unready_guest, until,
 };
 use tempfile::TempDir;
 
@@ -207,5 +210,28 @@ fn stopping_ends_the_watch() {
         served.shard.host.stop();
         assert!(stopped_in.elapsed() < Duration::from_secs(5));
         assert_eq!(served.shard.version().await, "1.0.000");
+    });
+}
+
+#[test]
+fn a_version_that_serves_is_not_the_one_before_itself() {
+    on_a_shard(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("plugin.wasm");
+        fs::write(&file, guest("1.0.000")).expect("a file");
+        let plugins = || vec![settings(PluginSource::File(file.clone()))];
+        let start = |memory_bytes| {
+            let folders = Folders { components: Some(directory.path().join("components")), ..Folders::default() };
+            let settings = HostSettings { plugins: plugins(), memory_bytes };
+            PluginHost::start(settings, Compilation::default(), folders, BadPlugins::Refuse).expect("it starts")
+        };
+        start(1 << 30).stop();
+        // It has served, and now it cannot: there is no memory.
+        let host = start(1);
+        assert_eq!(host.statuses()[0].generation, 0, "{:?}", host.statuses());
+        host.configure(host_settings(plugins())).expect("the plugins are the same");
+        rename_over(&file, &guest("1.0.000"));
+        until("the version", || host.statuses()[0].generation == 1).await;
+        assert_eq!(host.roll_back("p").err(), Some(RollbackError::NoVersionBefore));
     });
 }

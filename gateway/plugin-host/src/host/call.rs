@@ -1,10 +1,14 @@
-//! What guests ask of the host, and what they are told, as data: it can be counted, written down and answered again.
+//! What guests ask of the host, and what they are told, as data: it can be counted, written down and answered again. It has no text of
+//! what was said, which may be secret.
 
+use std::fmt;
+
+use super::hub::{actions_weight, pairs_weight, target_weight};
 use crate::bindings::hubgate::plugin::{http, hub, log, state, types};
 use crate::state::{Changed, Operation};
 
 /// A call of an import.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) enum HostCall {
     /// Answered in place, without a look at whose turn it is.
     Glance(Glance),
@@ -100,6 +104,35 @@ impl HostCall {
             HostCall::Poll(_) | HostCall::IsReady(_) => "wasi:io/poll",
         }
     }
+
+    /// What it holds in memory beside its own size, about, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            HostCall::Glance(_)
+            | HostCall::Random { .. }
+            | HostCall::Flush
+            | HostCall::Outside(_)
+            | HostCall::IsReady(_) => 0,
+            HostCall::Config { key } | HostCall::Get { key } => key.len(),
+            HostCall::Log { message, fields, .. } => message.len() + pairs_weight(fields),
+            HostCall::Fact { connection, .. } => connection.len(),
+            HostCall::Submit(actions) => actions_weight(actions),
+            HostCall::Exists(target) => target_weight(target),
+            HostCall::Change { key, operation, .. } => key.len() + operation.weight(),
+            HostCall::Keys { prefix, after, .. } => prefix.len() + after.as_ref().map_or(0, String::len),
+            HostCall::Http(http::Request { method, url, headers, body, timeout_ms: _ }) => {
+                method.len() + url.len() + pairs_weight(headers) + body.len()
+            }
+            HostCall::Poll(pollables) => size_of_val(pollables.as_slice()),
+        }
+    }
+}
+
+impl fmt::Debug for HostCall {
+    /// Without what it says: it may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A kind of reply.
@@ -113,9 +146,18 @@ pub(crate) trait Reply: Sized {
 macro_rules! replies {
     ($($kind:ident($type:ty),)*) => {
         /// What a call of an import is told.
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Clone, PartialEq)]
         pub(crate) enum HostReply {
             $($kind($type),)*
+        }
+
+        impl fmt::Debug for HostReply {
+            /// Without what it says: it may be secret.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(HostReply::$kind(_) => stringify!($kind),)*
+                })
+            }
         }
 
         $(impl Reply for $type {
@@ -150,4 +192,52 @@ replies! {
     Response(Result<http::Response, http::Error>),
     Ready(Vec<u32>),
     IsReady(bool),
+}
+
+impl HostReply {
+    /// What it holds in memory beside its own size, about, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let error = |error: &state::Error| match error {
+            state::Error::TooLarge | state::Error::Quota => 0,
+            state::Error::Unavailable(reason) => reason.len(),
+        };
+        match self {
+            HostReply::Done(())
+            | HostReply::Milliseconds(_)
+            | HostReply::TimeLeft(_)
+            | HostReply::Clock(_)
+            | HostReply::Seed(_)
+            | HostReply::IsReady(_)
+            | HostReply::OptionalText(None)
+            | HostReply::OptionalPairs(None)
+            | HostReply::Queued(Ok(()))
+            | HostReply::Exists(Ok(_))
+            | HostReply::Value(Ok(None))
+            | HostReply::Changed(Ok(_)) => 0,
+            HostReply::Bytes(bytes) | HostReply::Value(Ok(Some(bytes))) => bytes.len(),
+            HostReply::Text(text)
+            | HostReply::OptionalText(Some(text))
+            | HostReply::Queued(Err(hub::Invalid { reason: text, .. }))
+            | HostReply::Exists(Err(text))
+            | HostReply::Response(Err(http::Error::Denied(text) | http::Error::Failed(text))) => text.len(),
+            HostReply::Pairs(pairs) | HostReply::OptionalPairs(Some(pairs)) => pairs_weight(pairs),
+            HostReply::Keys(Ok(keys)) => keys.iter().map(|key| size_of::<String>() + key.len()).sum(),
+            HostReply::Value(Err(why)) | HostReply::Changed(Err(why)) | HostReply::Keys(Err(why)) => error(why),
+            HostReply::Response(Ok(http::Response { status: _, headers, body })) => pairs_weight(headers) + body.len(),
+            HostReply::Response(Err(http::Error::TimedOut | http::Error::TooLarge)) => 0,
+            HostReply::Ready(ready) => size_of_val(ready.as_slice()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_has_no_text() {
+        let secret = || "hunter2".to_owned();
+        let call = HostCall::Get { key: secret() };
+        assert_eq!(format!("{call:?} {:?}", secret().into_reply()), "state.get Text");
+    }
 }

@@ -1,7 +1,6 @@
-//! The one door of the host: every call of an import comes in here as data, is counted and metered, and goes out as data. So it can be
-//! written down, and answered again without a host.
-
-use std::time::Instant;
+//! The one door of the host: every call of an import of the contract, and what WASI has of time, chance and waiting, comes in here as
+//! data and goes out as data. So it can be written down, and answered again without a host. It is counted here, and metered where it may
+//! take a while. The rest of WASI needs nothing of the outside, and is answered and counted in [`wasi`](super::wasi).
 
 use wasmtime::format_err;
 
@@ -53,10 +52,10 @@ impl Guest {
             (HostCall::Flush, _) => drop(self.take_actions()),
             (HostCall::Poll(pollables), HostReply::Ready(ready)) => {
                 for pollable in ready.iter().filter_map(|index| pollables.get(*index as usize)) {
-                    self.quiet_wasi().wait_for(*pollable).await?;
+                    self.poll_wasi(vec![*pollable]).await?;
                 }
             }
-            (HostCall::IsReady(pollable), HostReply::IsReady(true)) => self.quiet_wasi().wait_for(pollable).await?,
+            (HostCall::IsReady(pollable), HostReply::IsReady(true)) => drop(self.poll_wasi(vec![pollable]).await?),
             // All else it only tells the guest.
             _ => {}
         }
@@ -98,7 +97,7 @@ impl Guest {
             }
             HostCall::Http(request) => Box::pin(self.fetch(request)).await.into_reply(),
             HostCall::Outside(call) => wasi::answer(&*self.surroundings.source, call),
-            HostCall::Poll(pollables) => self.quiet_wasi().poll(pollables).await?.into_reply(),
+            HostCall::Poll(pollables) => self.poll_wasi(pollables).await?.into_reply(),
             HostCall::IsReady(pollable) => self.quiet_wasi().is_ready(pollable).await?.into_reply(),
         })
     }
@@ -117,7 +116,7 @@ impl Guest {
                 self.event.as_ref().map_or_else(Vec::new, |event| convert::pairs(&event.headers)).into_reply()
             }
             Glance::TimeLeft => {
-                let left = self.deadline.saturating_duration_since(Instant::now());
+                let left = self.surroundings.source.until(self.deadline);
                 u32::try_from(left.as_millis()).unwrap_or(u32::MAX).into_reply()
             }
         }

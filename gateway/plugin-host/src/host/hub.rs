@@ -132,6 +132,11 @@ impl ActionQueue {
     }
 }
 
+/// The same of several.
+pub(super) fn actions_weight(actions: &[hub::Action]) -> usize {
+    actions.iter().map(weight).sum()
+}
+
 /// What an action will hold in memory, about: all that it names counts.
 fn weight(action: &hub::Action) -> usize {
     let held = match action {
@@ -148,7 +153,7 @@ fn weight(action: &hub::Action) -> usize {
     ACTION_OVERHEAD_BYTES + held
 }
 
-fn target_weight(target: &types::TargetResult) -> usize {
+pub(super) fn target_weight(target: &types::TargetResult) -> usize {
     match target {
         types::TargetResult::All => 0,
         types::TargetResult::Group(name) | types::TargetResult::User(name) | types::TargetResult::Connection(name) => {
@@ -161,6 +166,10 @@ fn member_weight(member: &types::Member) -> usize {
     match member {
         types::Member::Connection(id) | types::Member::User(id) => id.len(),
     }
+}
+
+pub(super) fn pairs_weight(pairs: &[types::Pair]) -> usize {
+    pairs.iter().map(|pair| size_of::<types::Pair>() + pair.name.len() + pair.value.len()).sum()
 }
 
 /// Of ids as they were passed and as they are kept: both are there for a while.

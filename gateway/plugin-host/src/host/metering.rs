@@ -212,6 +212,10 @@ mod tests {
     use hubgate_core::id::HubName;
     use hubgate_core::pairs::Pairs;
     use wasmtime::Engine;
+    use wasmtime::component::Resource;
+    use wasmtime_wasi::clocks::WasiClocksView as _;
+    use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
+    use wasmtime_wasi_io::bindings::wasi::io::poll;
 
     use super::*;
     use crate::breakers::{Breakers, Caller, Passages};
@@ -354,6 +358,30 @@ mod tests {
         assert_eq!(is_hurried_in_a_wait(&ticker, &mut guest).await, (false, true));
         guest.end();
         assert!(!ticker.is_hurried());
+    }
+
+    #[tokio::test]
+    async fn a_wait_of_wasi_is_no_processor_time_and_hurries_nobody() {
+        let (ticker, mut guest, _) = guest_on_a_shard(Breakers::new(1, TICK));
+        let whole_turn = guest.cpu.since + TICK;
+        assert!(ends_turn(&mut guest, whole_turn) && ticker.is_hurried());
+        let asleep = Duration::from_millis(50);
+        for blocks in [true, false] {
+            // As after a tick.
+            (guest.host_calls, guest.held_since) = (0, None);
+            let began = Instant::now();
+            let timer =
+                monotonic_clock::Host::subscribe_duration(&mut guest.clocks(), asleep.as_nanos() as u64).unwrap();
+            let timer = || Resource::new_borrow(timer.rep());
+            let mut sleeping: Pin<Box<dyn Future<Output = bool>>> = match blocks {
+                true => Box::pin(async { poll::HostPollable::block(&mut guest, timer()).await.is_ok() }),
+                false => Box::pin(async { poll::Host::poll(&mut guest, vec![timer()]).await.is_ok() }),
+            };
+            assert!(sleeping.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert!(!ticker.is_hurried());
+            assert!(sleeping.await && ticker.is_hurried());
+            assert!(guest.cpu.since >= began + asleep, "it runs again only now");
+        }
     }
 
     #[test]

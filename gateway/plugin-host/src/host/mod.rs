@@ -388,6 +388,10 @@ pub(crate) mod tests {
             Duration::from_millis(2)
         }
 
+        fn until(&self, _: Instant) -> Duration {
+            Duration::from_millis(3)
+        }
+
         fn fill(&self, bytes: &mut [u8]) {
             bytes.fill(7);
         }
@@ -408,7 +412,7 @@ pub(crate) mod tests {
         let drawn = async || {
             let deadline = Instant::now() + Duration::from_secs(3_600);
             let mut guest = Guest::new(surroundings.clone(), None, Numbers::Exact, deadline);
-            assert_eq!(guest.now().unwrap(), 1_000);
+            assert_eq!((guest.now().unwrap(), guest.time_left().unwrap()), (1_000, 3));
             assert_eq!(context::Host::random(&mut guest, 3).await.unwrap(), [7; 3]);
             assert!(guest.event_id().unwrap().starts_with("0707070707070707"));
             wasi_draws(&mut guest)

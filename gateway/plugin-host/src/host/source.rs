@@ -11,6 +11,9 @@ pub(crate) trait Source: fmt::Debug + Send + Sync {
     /// The time since a moment before the first guest; it never goes back.
     fn monotonic_clock(&self) -> Duration;
 
+    /// How long it is until then.
+    fn until(&self, moment: Instant) -> Duration;
+
     /// Fills the bytes with random ones that nobody can guess.
     fn fill(&self, bytes: &mut [u8]);
 }
@@ -34,6 +37,10 @@ impl Source for Machine {
 
     fn monotonic_clock(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    fn until(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(Instant::now())
     }
 
     fn fill(&self, bytes: &mut [u8]) {

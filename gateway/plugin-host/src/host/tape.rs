@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::format_err;
 
 use super::call::{HostCall, HostReply};
+use crate::limits::JOURNAL_BYTES;
 
 /// A call of an import, and what came of it: a reply, or why the guest was broken off.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +27,15 @@ pub(crate) enum Tape {
 
 /// What is written down, in its order.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Recording(Arc<Mutex<Vec<Exchange>>>);
+pub(crate) struct Recording(Arc<Mutex<Written>>);
+
+#[derive(Debug, Default)]
+struct Written {
+    /// Empty when there were too many.
+    exchanges: Vec<Exchange>,
+    /// Of all that there were.
+    bytes: usize,
+}
 
 /// What is told again, in its order.
 #[derive(Debug, Clone)]
@@ -54,17 +63,40 @@ impl Tape {
 }
 
 impl Recording {
-    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// All that was written down; `None` if it was more than [`JOURNAL_BYTES`].
+    pub(crate) fn exchanges(&self) -> Option<Vec<Exchange>> {
+        let mut written = self.written();
+        let exchanges = std::mem::take(&mut written.exchanges);
+        (!written.is_too_long()).then_some(exchanges)
     }
 
     /// Writes down what came of a call.
     pub(super) fn add(&self, call: HostCall, reply: &wasmtime::Result<HostReply>) {
+        let mut written = self.written();
+        if written.is_too_long() {
+            return;
+        }
+        let said = reply.as_ref().map_or(0, HostReply::weight);
+        written.bytes += size_of::<Exchange>() + call.weight() + said;
+        if written.is_too_long() {
+            written.exchanges = Vec::new();
+            return;
+        }
         let reply = match reply {
             Ok(reply) => Ok(reply.clone()),
             Err(error) => Err(error.root_cause().to_string()),
         };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Exchange { call, reply });
+        written.exchanges.push(Exchange { call, reply });
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Written {
+    fn is_too_long(&self) -> bool {
+        self.bytes > JOURNAL_BYTES
     }
 }
 
@@ -112,7 +144,7 @@ mod tests {
         let tape = Tape::Recording(Recording::default());
         tape.answer(NOW, || 7_u64.into_reply()).expect("it is answered");
         let Tape::Recording(recording) = tape else { panic!("it records") };
-        Playback::of(recording.exchanges())
+        Playback::of(recording.exchanges().expect("it is short"))
     }
 
     #[test]
@@ -120,6 +152,19 @@ mod tests {
         let playback = playback();
         assert_eq!(playback.next(&NOW).ok(), Some(HostReply::Milliseconds(7)));
         assert_eq!(playback.divergence(), None);
+    }
+
+    #[test]
+    fn of_a_recording_that_is_too_long_nothing_is_kept() {
+        let recording = Recording::default();
+        let tape = Tape::Recording(recording.clone());
+        let half = || vec![0_u8; JOURNAL_BYTES / 2].into_reply();
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            tape.answer(NOW, half).expect("it is answered all the same");
+            held.push(recording.written().exchanges.len());
+        }
+        assert_eq!((held, recording.exchanges()), (vec![1, 0, 0], None));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A quiet WASI 0.2, so that ordinary toolchains work: clocks and random bytes are real, standard output goes to the
-//! plugin's log, `exit` traps, and there is no environment, no argument, no folder and no network. Its imports are counted and
-//! metered as those of the contract.
+//! plugin's log, `exit` traps, and there is no environment, no argument, no folder and no network. Its imports are counted as those of
+//! the contract. Clocks, random seeds and waits for pollables come in at the [door](super::door); streams, resources that are dropped,
+//! `exit` and the environment are answered from what the instance has.
 
 use std::io;
 use std::pin::Pin;
@@ -62,17 +63,13 @@ impl QuietWasi {
     }
 
     /// Which of these are ready, once one is.
-    pub(super) async fn poll(&mut self, pollables: Vec<u32>) -> wasmtime::Result<Vec<u32>> {
+    async fn poll(&mut self, pollables: Vec<u32>) -> wasmtime::Result<Vec<u32>> {
         let pollables = pollables.into_iter().map(Resource::new_borrow).collect();
         poll::Host::poll(&mut self.resources, pollables).await
     }
 
     pub(super) async fn is_ready(&mut self, pollable: u32) -> wasmtime::Result<bool> {
         poll::HostPollable::ready(&mut self.resources, Resource::new_borrow(pollable)).await
-    }
-
-    pub(super) async fn wait_for(&mut self, pollable: u32) -> wasmtime::Result<()> {
-        poll::HostPollable::block(&mut self.resources, Resource::new_borrow(pollable)).await
     }
 }
 
@@ -143,6 +140,14 @@ impl Guest {
         let (surroundings, tape) = (&self.surroundings, &self.tape);
         self.wasi.get_or_insert_with(|| Box::new(QuietWasi::new(surroundings, tape)))
     }
+
+    /// Waits until one of these is ready, which is no processor time of the guest's; gives which are.
+    pub(super) async fn poll_wasi(&mut self, pollables: Vec<u32>) -> wasmtime::Result<Vec<u32>> {
+        let paused = self.pause();
+        let ready = self.quiet_wasi().poll(pollables).await;
+        self.go_on(paused).await;
+        ready
+    }
 }
 
 /// Links the WASI that is there.
@@ -170,7 +175,9 @@ impl poll::Host for Guest {
 
 impl poll::HostPollable for Guest {
     async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        self.ctx().table.block(pollable).await
+        // The list says that it is the one pollable that is ready.
+        let _: Vec<u32> = self.perform(HostCall::Poll(vec![pollable.rep()])).await?;
+        Ok(())
     }
 
     async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
