@@ -157,7 +157,7 @@ async fn what_is_not_there_is_said_with_what_is() {
     };
     let unknown = ask(http::Method::GET, "/admin/hubs/unknown").await;
     assert_eq!(unknown.status, 404, "{}", unknown.body);
-    assert!(unknown.body.contains("names no hub of this name"), "{}", unknown.body);
+    assert!(unknown.body.contains("does not name this hub"), "{}", unknown.body);
     for known in ["/admin/hubs/probe", "/admin/hubs/named"] {
         assert_eq!(ask(http::Method::GET, known).await.status, 200, "{known}");
     }

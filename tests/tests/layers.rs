@@ -181,7 +181,7 @@ fn a_circle_of_modules_is_found_and_parents_and_children_are_none() {
 }
 
 /// Where the code map is, which is made of the first sentences of modules.
-const CODE_MAP: &str = "docs/code-map.md";
+const CODE_MAP: &str = "gateway/README.md";
 
 #[test]
 fn the_code_map_has_each_module_with_its_first_sentence() {

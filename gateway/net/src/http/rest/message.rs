@@ -217,9 +217,9 @@ mod tests {
             (r#"{"arguments":[]}"#, "`target`"),
             (r#"{"target":""}"#, "`target`"),
             (r#"{"target":null}"#, "`target`"),
-            (r#"{"target":1}"#, "no message in JSON"),
+            (r#"{"target":1}"#, "not a message in JSON"),
             (r#"{"target":"say","arguments":{}}"#, "`arguments` must be a JSON array"),
-            (r#"{"target":"say"} x"#, "no message in JSON"),
+            (r#"{"target":"say"} x"#, "not a message in JSON"),
         ] {
             assert!(message(text).expect_err(text).contains(reason), "{text}");
         }
@@ -237,10 +237,10 @@ mod tests {
         assert_eq!(read(b"\x92\xa3say\x92\x01\xa1a"), expected);
         assert_eq!(read(b"\x81\xa6target\xa3say"), Ok(call("say", "[]")));
         for (body, reason) in [
-            (&b""[..], "no message in MessagePack"),
+            (&b""[..], "not a message in MessagePack"),
             (b"\x80", "`target`"),
             (b"\x92\xa3say\x01", "`arguments` must be a MessagePack array"),
-            (b"\x92\xa3say\x92\x01", "no message in MessagePack"),
+            (b"\x92\xa3say\x92\x01", "not a message in MessagePack"),
         ] {
             assert!(read(body).expect_err("refused").contains(reason), "{body:x?}");
         }
@@ -257,7 +257,7 @@ mod tests {
             (b"\x81\xa3xml\xc4\x00", "other than"),
             (b"\x81\xa4json\xc4\x0a{\"type\":6}", "not a whole"),
             (b"\x81\xabmessagepack\xc4\x02\x05\x91", "not a whole"),
-            (b"\x81\xa4json", "no MessagePack map"),
+            (b"\x81\xa4json", "not a MessagePack map"),
         ] {
             assert!(read(body).expect_err("refused").contains(reason), "{body:x?}");
         }
