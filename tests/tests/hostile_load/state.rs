@@ -121,7 +121,7 @@ async fn memberships_of_invented_users_are_bounded_and_the_caller_is_told() {
     assert_eq!(gateway.metric("hubgate_user_memberships", [("hub", "hub")]).await, 100.0);
     assert_eq!(gateway.metric("hubgate_user_memberships_refused_total", [("hub", "hub")]).await, 1.0);
     assert_eq!(gateway.metric("hubgate_requests_refused_total", [("reason", "user-memberships")]).await, 1.0);
-    gateway.logs(&["a user was not put into a group", "server.limits.user-memberships", "hub"]).await;
+    gateway.logs(&["a user was not added to a group", "server.limits.user-memberships", "hub"]).await;
     let path = "/api/v1/hubs/hub/users/user7/groups";
     assert_eq!(gateway.rest(Method::DELETE, path).send().await.status, 200);
     assert_eq!(add_user(&gateway, "one-too-many", "").await.0, 202);
