@@ -199,11 +199,17 @@ mod tests {
         let (tell, is_told) = mpsc::channel();
         let lines = Lines::write_to(write, move |count| tell.send(count).expect("the test waits")).expect("a thread");
         let text = "x".repeat(1_000);
-        for number in 0..LINES {
+        lines.push(format!("0 {text}\n").as_bytes());
+        let deadline = Instant::now() + LONG;
+        while !lines.lock().is_writing {
+            assert!(Instant::now() < deadline, "the first line is not on its way");
+            thread::yield_now();
+        }
+        for number in 1..LINES {
             lines.push(format!("{number} {text}\n").as_bytes());
         }
         lines.flush(Duration::ZERO, Duration::ZERO);
-        // The thread that writes does not tell of a loss before something is read.
+        // The thread that writes is at the first line, and does not tell of a loss before something is read.
         let lost = lines.lock().lost;
         assert!(lines.lock().bytes <= MOST, "what waits is bounded");
         assert!(lost > 0, "the pipe holds less");
