@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::hub::{actions_weight, pairs_weight, target_weight};
+use super::weight::{actions_weight, pairs_weight, target_weight};
 use crate::bindings::hubgate::plugin::{http, hub, log, state, types};
 use crate::state::{Changed, Operation};
 

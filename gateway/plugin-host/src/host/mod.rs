@@ -11,6 +11,7 @@ mod source;
 mod state;
 mod tape;
 mod wasi;
+mod weight;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
