@@ -288,7 +288,7 @@ impl Pool {
         let (now, generation) = (Instant::now(), attempt.generation.get());
         self.counters.record(outcome, now.saturating_duration_since(attempt.started));
         if !attempt.waits.get() {
-            self.shard.turns.has_run(now.saturating_duration_since(attempt.began.get()));
+            self.shard.turns.has_run(now.saturating_duration_since(attempt.began.get()), now);
         }
         self.health.record(generation, outcome, attempt.caller.peer, now);
         if outcome.is_broken_off() {
@@ -334,7 +334,7 @@ impl Pool {
                 None => return Err(Broken::NoRoom),
             },
         };
-        if self.shard.turns.is_used_up() {
+        if self.shard.turns.is_used_up(attempt.began.get()) {
             attempt.within(pin!(self.shard.turns.begin())).await.ok_or(Broken::NoRoom)?;
         }
         // Those before it may have ended in vain.

@@ -83,11 +83,6 @@ impl Ticker {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn is_hurried(&self) -> bool {
-        self.shared.period() == SHORT_TICK
-    }
-
     /// Without it a guest that loops holds its thread for ever.
     pub(crate) fn vital_sign(&self) -> VitalSign {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,6 +114,11 @@ impl Caller {
             self.ticking.unpark();
         }
         Running(&self.running)
+    }
+
+    /// Whether epochs are short, for whatever guest.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.shared.period() == SHORT_TICK
     }
 
     /// Makes epochs short, from the present one on. A guest runs meanwhile.

@@ -1,7 +1,7 @@
 //! How the guests of one plugin share a shard with everybody else, however many of them run.
 //!
 //! For each turn that guests of a plugin have had, all of them wait until the shard has looked at its sockets and timers. Calls that
-//! begin share a tick of their own, so that short ones do not wait for long ones.
+//! begin share turns of their own, so that short ones do not wait for long ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use crate::breakers::Breakers;
-use crate::ticker::{SHORT_TICK, TICK};
+use crate::ticker::SHORT_TICK;
+
+/// What calls that begin may take of the thread at once, together. Half of the time that passes is given to them anew.
+const BEGINNERS_TURN: Duration = Duration::from_micros(100);
 
 /// How long a guest rests between two turns while its caller's calls run into their budget, at least: timers go off at whole milliseconds.
 const REST: Duration = SHORT_TICK.saturating_mul(10);
@@ -18,8 +21,10 @@ const REST: Duration = SHORT_TICK.saturating_mul(10);
 /// The turns of one plugin on one shard.
 #[derive(Debug)]
 pub(crate) struct Turns {
-    /// For how long calls have run that began since the shard had its turn, in nanoseconds.
+    /// What calls that begin have taken of their turn, in nanoseconds, as of `counted`, in nanoseconds from the start. Only the shard's
+    /// thread writes them.
     begun: AtomicU64,
+    counted: AtomicU64,
     /// One of the calls that wait to begin, or of the guests that wait to go on, has its turn next.
     beginning: Semaphore,
     going_on: Semaphore,
@@ -33,29 +38,44 @@ pub(crate) struct Turns {
 impl Turns {
     pub(crate) fn new(breakers: Arc<Breakers>) -> Arc<Turns> {
         let [beginning, going_on, resting] = [(); 3].map(|()| Semaphore::new(1));
-        let (begun, start, went_on) = (AtomicU64::new(0), Instant::now(), AtomicU64::new(0));
-        Arc::new(Turns { begun, beginning, going_on, resting, start, went_on, breakers })
+        let (begun, counted, went_on) = Default::default();
+        Arc::new(Turns { begun, counted, beginning, going_on, resting, start: Instant::now(), went_on, breakers })
     }
 
-    /// Must a call that is to begin wait for its turn?
-    pub(crate) fn is_used_up(&self) -> bool {
-        self.begun.load(Ordering::Relaxed) >= TICK.as_nanos() as u64
+    /// Must a call that is to begin at `now` wait for its turn?
+    pub(crate) fn is_used_up(&self, now: Instant) -> bool {
+        self.used(now) >= nanoseconds(BEGINNERS_TURN)
     }
 
     /// Waits until a call may begin.
     pub(crate) async fn begin(&self) {
         let _next = self.beginning.acquire().await;
-        if self.is_used_up() {
+        if self.is_used_up(Instant::now()) {
             tokio::task::yield_now().await;
             self.begun.store(0, Ordering::Relaxed);
         }
     }
 
-    /// A call has run for so long, without an end or to its end.
-    pub(crate) fn has_run(&self, time: Duration) {
-        // Only the shard's thread writes.
-        let begun = self.begun.load(Ordering::Relaxed);
-        self.begun.store(begun.saturating_add(time.min(TICK).as_nanos() as u64), Ordering::Relaxed);
+    /// A call has run for so long until `now`, without an end or to its end.
+    pub(crate) fn has_run(&self, time: Duration, now: Instant) {
+        let used = self.used(now).saturating_add(nanoseconds(time.min(BEGINNERS_TURN)));
+        self.begun.store(used, Ordering::Relaxed);
+        self.counted.store(nanoseconds(now.saturating_duration_since(self.start)), Ordering::Relaxed);
+    }
+
+    /// What calls that begin have taken of their turn and not been given anew since, in nanoseconds.
+    fn used(&self, now: Instant) -> u64 {
+        let since_start = nanoseconds(now.saturating_duration_since(self.start));
+        let passed = since_start.saturating_sub(self.counted.load(Ordering::Relaxed));
+        self.begun.load(Ordering::Relaxed).saturating_sub(passed / 2)
+    }
+
+    /// Waits until a guest that was interrupted soon after its beginning may go on: with those that begin.
+    pub(crate) async fn go_on_soon(self: Arc<Self>) {
+        let _next = self.beginning.acquire().await;
+        tokio::task::yield_now().await;
+        self.begun.store(0, Ordering::Relaxed);
+        self.guest_goes_on();
     }
 
     /// Waits until a guest that has had its turn may have another one.
@@ -74,13 +94,17 @@ impl Turns {
     }
 
     fn guest_goes_on(&self) {
-        self.went_on.store(self.start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        self.went_on.store(nanoseconds(self.start.elapsed()), Ordering::Relaxed);
     }
 
     /// When a guest last had its turn.
     pub(crate) fn went_on(&self) -> Instant {
         self.start + Duration::from_nanos(self.went_on.load(Ordering::Relaxed))
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -121,17 +145,38 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_begin_share_one_tick_for_each_turn_of_the_shard() {
+    fn calls_that_begin_share_a_turn_for_each_turn_of_the_shard() {
+        let began = Instant::now();
         let begin = |time: Duration| {
             most_at_once(move |turns: Arc<Turns>| async move {
-                if turns.is_used_up() {
+                // As if no time passed.
+                if turns.is_used_up(began) {
                     turns.begin().await;
                 }
-                turns.has_run(time);
+                turns.has_run(time, began);
             })
         };
-        assert_eq!(begin(TICK), 1);
-        assert_eq!(begin(TICK / 4), 4);
+        assert_eq!(begin(BEGINNERS_TURN), 1);
+        assert_eq!(begin(BEGINNERS_TURN / 4), 4);
         assert!(begin(Duration::ZERO) > 4);
+    }
+
+    #[test]
+    fn half_of_the_time_that_passes_is_given_anew_to_calls_that_begin() {
+        let turns = Turns::new(Arc::new(Breakers::new(20, Duration::from_secs(10))));
+        let mut now = turns.start;
+        let begins_at_once = |run: Duration, rest: Duration| {
+            (0..100).all(|_| {
+                let begins = !turns.is_used_up(now);
+                now += run;
+                turns.has_run(run, now);
+                now += rest;
+                begins
+            })
+        };
+        let run = BEGINNERS_TURN / 5;
+        assert!(begins_at_once(run, run), "it has half of the thread's time");
+        now += BEGINNERS_TURN * 2;
+        assert!(!begins_at_once(run, Duration::ZERO), "it has all of it");
     }
 }

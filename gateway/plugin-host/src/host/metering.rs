@@ -9,7 +9,10 @@ use super::{Event, Guest, ShardSide};
 use crate::limits::MAX_HOST_CALL_HOLD;
 use crate::metrics::Budget;
 use crate::peers::Peer;
-use crate::ticker::TICK;
+use crate::ticker::{SHORT_TICK, TICK};
+
+/// How long a guest's first turn lasts, at least, while epochs are short for another guest: long enough for an ordinary call.
+const FIRST_TURN_IN_A_HURRY: Duration = SHORT_TICK.saturating_mul(2);
 
 impl Guest {
     /// Called at each tick while the guest runs: is the time of the call over? Remembers it, so that the trap that follows is
@@ -74,12 +77,22 @@ impl Guest {
     }
 
     /// Called at each tick after [`Guest::must_stop`]: if the turn is over, what the guest waits for before it goes on. The first turn
-    /// is over at the first tick at which the guest has run for a whole one, wherever in an epoch it began and however short epochs
-    /// are for others; the turns after it are as short as epochs can be, and so are all turns of a guest whose caller's calls run
-    /// into their budget.
+    /// is over at the first tick at which the guest has run for a whole one, wherever in an epoch it began; the turns after it are as
+    /// short as epochs can be, and so are all turns of a guest whose caller's calls run into their budget. While epochs are short for
+    /// others, the first turn has breaks, in which calls of this plugin can begin.
     pub(crate) fn end_turn(&mut self) -> Option<Turn> {
         let struggles = self.struggles();
-        (self.is_long || struggles || self.cpu.used >= TICK).then(|| self.next_turn(struggles))
+        if self.is_long || struggles || self.cpu.used >= TICK {
+            return Some(self.next_turn(struggles));
+        }
+        let ShardSide { turns, caller, .. } = self.shard.as_ref()?;
+        let run = self.cpu.used - self.before_break;
+        if run < FIRST_TURN_IN_A_HURRY || !caller.is_hurried() {
+            return None;
+        }
+        self.before_break = self.cpu.used;
+        turns.has_run(run, Instant::now());
+        Some(Box::pin(turns.clone().go_on_soon()))
     }
 
     /// When a guest last had its turn on this shard: this one, if it has not begun or gone on otherwise since.
@@ -98,7 +111,7 @@ impl Guest {
         let is_first = !std::mem::replace(&mut self.is_long, true);
         let Some(ShardSide { turns, caller, .. }) = &self.shard else { return Box::pin(tokio::task::yield_now()) };
         if is_first {
-            turns.has_run(self.cpu.used);
+            turns.has_run(self.cpu.used - self.before_break, Instant::now());
         }
         self.hurry.get_or_insert_with(|| caller.hurry());
         match struggles {
@@ -314,14 +327,29 @@ mod tests {
     #[test]
     fn a_guests_first_turn_is_a_tick_and_hurries_nobody_and_those_after_it_are_short_until_the_call_ends() {
         let (ticker, mut guest, began) = guest_on_a_shard(Breakers::new(1, TICK));
-        assert!(!ends_turn(&mut guest, began + SHORT_TICK) && !ticker.is_hurried());
-        assert!(!ends_turn(&mut guest, began + TICK - Duration::from_nanos(1)) && !ticker.is_hurried());
-        assert!(ends_turn(&mut guest, began + TICK) && ticker.is_hurried());
+        assert!(!ends_turn(&mut guest, began + SHORT_TICK) && !ticker.caller().is_hurried());
+        assert!(!ends_turn(&mut guest, began + TICK - Duration::from_nanos(1)) && !ticker.caller().is_hurried());
+        assert!(ends_turn(&mut guest, began + TICK) && ticker.caller().is_hurried());
         assert!(ends_turn(&mut guest, began + TICK), "however little it has run since");
         guest.end();
-        assert!(!ticker.is_hurried());
+        assert!(!ticker.caller().is_hurried());
         let began = begin(&mut guest, None);
-        assert!(!ends_turn(&mut guest, began + SHORT_TICK) && !ticker.is_hurried());
+        assert!(!ends_turn(&mut guest, began + SHORT_TICK) && !ticker.caller().is_hurried());
+    }
+
+    #[test]
+    fn a_guests_first_turn_has_breaks_while_epochs_are_short_for_another_one() {
+        let (ticker, mut guest, began) = guest_on_a_shard(Breakers::new(1, TICK));
+        let another = guest.shard.as_ref().unwrap().caller.hurry();
+        assert!(!ends_turn(&mut guest, began + SHORT_TICK));
+        assert!(ends_turn(&mut guest, began + FIRST_TURN_IN_A_HURRY));
+        assert!(!ends_turn(&mut guest, began + FIRST_TURN_IN_A_HURRY + SHORT_TICK));
+        assert!(ends_turn(&mut guest, began + FIRST_TURN_IN_A_HURRY * 2));
+        assert!(!guest.is_long);
+        drop(another);
+        assert!(!ticker.caller().is_hurried(), "it hurries nobody itself");
+        assert!(!ends_turn(&mut guest, began + TICK - Duration::from_nanos(1)));
+        assert!(ends_turn(&mut guest, began + TICK) && ticker.caller().is_hurried());
     }
 
     #[test]
@@ -329,7 +357,7 @@ mod tests {
         let (ticker, mut guest, began) = guest_on_a_shard(Breakers::new(1, TICK));
         let soon = Duration::from_micros(10);
         assert!(!ends_turn(&mut guest, began + soon));
-        assert!(!guest.is_long && !ticker.is_hurried());
+        assert!(!guest.is_long && !ticker.caller().is_hurried());
         assert_eq!(guest.cpu.used, soon);
     }
 
@@ -338,10 +366,10 @@ mod tests {
         let (answer, answered) = tokio::sync::oneshot::channel();
         let mut waiting = Box::pin(guest.wait_for(answered));
         assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        let meanwhile = ticker.is_hurried();
+        let meanwhile = ticker.caller().is_hurried();
         answer.send(()).unwrap();
         waiting.await.unwrap();
-        (meanwhile, ticker.is_hurried())
+        (meanwhile, ticker.caller().is_hurried())
     }
 
     #[tokio::test]
@@ -349,22 +377,22 @@ mod tests {
         let (ticker, mut guest, _) = guest_on_a_shard(Breakers::new(1, TICK));
         assert_eq!(is_hurried_in_a_wait(&ticker, &mut guest).await, (false, false), "it has run a moment only");
         let whole_turn = guest.cpu.since + TICK;
-        assert!(ends_turn(&mut guest, whole_turn) && ticker.is_hurried());
+        assert!(ends_turn(&mut guest, whole_turn) && ticker.caller().is_hurried());
         assert_eq!(is_hurried_in_a_wait(&ticker, &mut guest).await, (false, true));
         guest.end();
         let hurry = guest.shard.as_ref().unwrap().caller.hurry();
         begin(&mut guest, Some(hurry));
-        assert!(ticker.is_hurried(), "it is on trial");
+        assert!(ticker.caller().is_hurried(), "it is on trial");
         assert_eq!(is_hurried_in_a_wait(&ticker, &mut guest).await, (false, true));
         guest.end();
-        assert!(!ticker.is_hurried());
+        assert!(!ticker.caller().is_hurried());
     }
 
     #[tokio::test]
     async fn a_wait_of_wasi_is_no_processor_time_and_hurries_nobody() {
         let (ticker, mut guest, _) = guest_on_a_shard(Breakers::new(1, TICK));
         let whole_turn = guest.cpu.since + TICK;
-        assert!(ends_turn(&mut guest, whole_turn) && ticker.is_hurried());
+        assert!(ends_turn(&mut guest, whole_turn) && ticker.caller().is_hurried());
         let asleep = Duration::from_millis(50);
         for blocks in [true, false] {
             // As after a tick.
@@ -378,8 +406,8 @@ mod tests {
                 false => Box::pin(async { poll::Host::poll(&mut guest, vec![timer()]).await.is_ok() }),
             };
             assert!(sleeping.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-            assert!(!ticker.is_hurried());
-            assert!(sleeping.await && ticker.is_hurried());
+            assert!(!ticker.caller().is_hurried());
+            assert!(sleeping.await && ticker.caller().is_hurried());
             assert!(guest.cpu.since >= began + asleep, "it runs again only now");
         }
     }
@@ -391,6 +419,6 @@ mod tests {
         let caller = Caller { hub: &hub, peer };
         assert!(breakers.in_vain(caller, Passages::FREE, Instant::now()).is_some());
         let (ticker, mut guest, began) = guest_on_a_shard(breakers);
-        assert!(ends_turn(&mut guest, began + SHORT_TICK) && ticker.is_hurried());
+        assert!(ends_turn(&mut guest, began + SHORT_TICK) && ticker.caller().is_hurried());
     }
 }

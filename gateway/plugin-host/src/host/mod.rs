@@ -15,7 +15,7 @@ mod weight;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hubgate_core::delivery::Action;
 use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion};
@@ -192,6 +192,8 @@ pub(crate) struct Guest {
     out_of_host_calls: bool,
     /// Whether the call has had a whole turn.
     is_long: bool,
+    /// What the call had used when its first turn had its last break.
+    before_break: Duration,
     /// Makes its turns short from then on, or from the beginning of a call on trial. None while it waits for the host.
     hurry: Option<Hurry>,
     /// Since when the guest has held its shard with host calls, as far as is known.
@@ -250,6 +252,7 @@ impl Guest {
             host_calls: 0,
             out_of_host_calls: false,
             is_long: false,
+            before_break: Duration::ZERO,
             hurry: None,
             held_since: None,
             now: None,
@@ -274,6 +277,7 @@ impl Guest {
         self.cpu = CpuTime::from(term.began);
         self.host_calls = 0;
         self.is_long = false;
+        self.before_break = Duration::ZERO;
         self.held_since = None;
         let actions = ActionQueue::new(self.surroundings.settings.budgets.actions);
         self.event = Some(Event { of, headers, actions });
