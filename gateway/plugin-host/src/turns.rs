@@ -146,14 +146,14 @@ mod tests {
 
     #[test]
     fn calls_that_begin_share_a_turn_for_each_turn_of_the_shard() {
-        let began = Instant::now();
+        // Nothing is given anew before then.
+        let later = Instant::now() + Duration::from_secs(3_600);
         let begin = |time: Duration| {
             most_at_once(move |turns: Arc<Turns>| async move {
-                // As if no time passed.
-                if turns.is_used_up(began) {
+                if turns.is_used_up(later) {
                     turns.begin().await;
                 }
-                turns.has_run(time, began);
+                turns.has_run(time, later);
             })
         };
         assert_eq!(begin(BEGINNERS_TURN), 1);
@@ -164,19 +164,16 @@ mod tests {
     #[test]
     fn half_of_the_time_that_passes_is_given_anew_to_calls_that_begin() {
         let turns = Turns::new(Arc::new(Breakers::new(20, Duration::from_secs(10))));
-        let mut now = turns.start;
-        let begins_at_once = |run: Duration, rest: Duration| {
+        let begin_at_once = |mut now: Instant, run: Duration, rest: Duration| {
             (0..100).all(|_| {
                 let begins = !turns.is_used_up(now);
-                now += run;
-                turns.has_run(run, now);
-                now += rest;
+                turns.has_run(run, now + run);
+                now += run + rest;
                 begins
             })
         };
-        let run = BEGINNERS_TURN / 5;
-        assert!(begins_at_once(run, run), "it has half of the thread's time");
-        now += BEGINNERS_TURN * 2;
-        assert!(!begins_at_once(run, Duration::ZERO), "it has all of it");
+        let (run, later) = (BEGINNERS_TURN / 5, turns.start + BEGINNERS_TURN * 1_000);
+        assert!(begin_at_once(turns.start, run, run), "they take half of the thread's time");
+        assert!(!begin_at_once(later, run, Duration::ZERO), "they take all of it");
     }
 }
