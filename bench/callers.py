@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Clients that call one method again as soon as the last call has ended, whatever came of it.
+"""Clients that call one method again some milliseconds after the last call has ended, whatever came of it.
 
     bench/callers.py READY-FILE HUB METHOD CLIENTS SECONDS     prints how many calls ended;
                                                               makes a file `calling` beside READY-FILE once they call
 """
 
 import base64
+import heapq
 import json
 import os
+import random
 import select
 import socket
 import sys
@@ -61,19 +63,26 @@ call = frame(json.dumps({"type": 1, "target": method, "arguments": [], "invocati
 sockets = [connect() for _ in range(int(clients))]
 # For whoever waits for them.
 open(os.path.join(os.path.dirname(ready), "calling"), "w").close()
-for client in sockets:
-    client.sendall(call)
+pause = random.Random(1)
 end = time.monotonic() + float(seconds)
 ended = 0
-while time.monotonic() < end:
-    readable, _, _ = select.select(sockets, [], [], 0.1)
-    for client in readable:
-        data = client.recv(65536)
+# Those that call again, by when they do.
+due = [(time.monotonic() + pause.uniform(0, 0.005), number) for number in range(len(sockets))]
+heapq.heapify(due)
+waiting = select.epoll()
+for number, client in enumerate(sockets):
+    waiting.register(client, select.EPOLLIN)
+numbers = {client.fileno(): number for number, client in enumerate(sockets)}
+while (now := time.monotonic()) < end:
+    while due and due[0][0] <= now:
+        sockets[heapq.heappop(due)[1]].sendall(call)
+    for descriptor, _ in waiting.poll(max(0.0002, due[0][0] - now) if due else 0.1):
+        number = numbers[descriptor]
+        data = sockets[number].recv(65536)
         if not data:
             sys.exit("a client was closed")
         if b'"type":3' in data:
             ended += 1
-            client.sendall(call)
-    # As people do, and not as fast as it goes.
-    time.sleep(0.005)
+            # As people do: not as fast as it goes, and not all at the same moment.
+            heapq.heappush(due, (time.monotonic() + pause.uniform(0.0025, 0.0075), number))
 print(ended)

@@ -51,7 +51,7 @@ impl Turns {
     pub(crate) async fn begin(&self) {
         let _next = self.beginning.acquire().await;
         if self.is_used_up(Instant::now()) {
-            tokio::task::yield_now().await;
+            others_turn().await;
             self.begun.store(0, Ordering::Relaxed);
         }
     }
@@ -73,7 +73,7 @@ impl Turns {
     /// Waits until a guest that was interrupted soon after its beginning may go on: with those that begin.
     pub(crate) async fn go_on_soon(self: Arc<Self>) {
         let _next = self.beginning.acquire().await;
-        tokio::task::yield_now().await;
+        others_turn().await;
         self.begun.store(0, Ordering::Relaxed);
         self.guest_goes_on();
     }
@@ -82,7 +82,7 @@ impl Turns {
     pub(crate) async fn go_on(self: Arc<Self>) {
         // Whoever is next waits for the shard only then, so that one of them goes on each time.
         let _next = self.going_on.acquire().await;
-        tokio::task::yield_now().await;
+        others_turn().await;
         self.guest_goes_on();
     }
 
@@ -90,6 +90,7 @@ impl Turns {
     pub(crate) async fn rest(self: Arc<Self>) {
         let _next = self.resting.acquire().await;
         tokio::time::sleep(REST).await;
+        others_turn().await;
         self.guest_goes_on();
     }
 
@@ -101,6 +102,13 @@ impl Turns {
     pub(crate) fn went_on(&self) -> Instant {
         self.start + Duration::from_nanos(self.went_on.load(Ordering::Relaxed))
     }
+}
+
+/// Waits until the shard has looked at its sockets and timers, and what that has caused has left: the task that writes is ready only
+/// after those that have something to write, and would have its turn after the guest.
+async fn others_turn() {
+    tokio::task::yield_now().await;
+    tokio::task::yield_now().await;
 }
 
 fn nanoseconds(time: Duration) -> u64 {
