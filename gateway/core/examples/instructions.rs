@@ -8,11 +8,11 @@ use hubgate_core::event::UpstreamAnswer;
 use hubgate_core::filter::{HalvesByPlugin, Origin};
 use hubgate_core::id::{ConnectionId, HubName, PluginName, ServerConnectionId, ServerId, ShardIndex};
 use hubgate_core::mode::Mode;
+use hubgate_core::question::Ticket;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
     ClientTimes, Effect, HashSeed, Identity, Input, NewClient, NewServerConnection, Outgoing, Presence, Shard, Slot,
-    Ticket,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -78,11 +78,9 @@ fn fan_out(times: usize) {
     for _ in 0..times {
         let message = Outgoing::call("said".to_owned(), arguments.clone());
         let send = Action::Send { to: Target::All, message, except: Default::default() };
-        let (hub, actions, ticket) = (hub.clone(), vec![send], Ticket(0));
+        let (hub, actions, ticket) = (hub.clone(), vec![send], Ticket::new(0));
         shard.handle(Input::Submit { hub, origin: Origin::Rest, actions, ticket }, Millis(1), &mut effects);
-        assert!(
-            matches!(effects.as_slice(), [Effect::Deliver { to, .. }, Effect::Answered { .. }] if to.len() == CLIENTS)
-        );
+        assert!(matches!(effects.as_slice(), [Effect::Deliver { to, .. }, Effect::Answered(_)] if to.len() == CLIENTS));
         effects.clear();
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use hubgate_wire::websocket::Frame;
 
 use crate::close_cause::CloseCause;
-use crate::event::{ConnectionFacts, HubAnswer, UpstreamEvent};
+use crate::event::{ConnectionFacts, UpstreamEvent};
 use crate::filter::{Inspection, InspectionNumber};
-use crate::id::{ConnectionId, HubName, ServerConnectionId, Slot, Ticket};
+use crate::id::{ConnectionId, HubName, ServerConnectionId, Slot};
 use crate::order::{Order, Shards};
+use crate::question::Answered;
 use crate::refusal::MembershipRefusal;
 use crate::settings::Handler;
 
@@ -70,11 +71,8 @@ pub enum Effect {
         number: InspectionNumber,
         inspection: Box<Inspection>,
     },
-    /// The answer to whoever has this ticket.
-    Answered {
-        ticket: Ticket,
-        answer: HubAnswer,
-    },
+    /// Whoever has the ticket is told what came of what it has asked for.
+    Answered(Answered),
     /// The connection that this token opened is over: it no longer opens anything.
     TokenOver(ConnectionId),
     /// Log that something for clients of the hub was not sent, because it is not a hub message that filters could look at.
@@ -99,7 +97,8 @@ pub enum Effect {
         hub: HubName,
         what: String,
     },
-    /// Hand an order to other shards. What is forwarded to one shard arrives in the order in which it was forwarded.
+    /// Hand an order to other shards. What is forwarded to one shard arrives in the order in which it was forwarded. One that has
+    /// ended takes none: [`crate::Input::Undelivered`].
     Forward {
         to: Shards,
         hub: HubName,

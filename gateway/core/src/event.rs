@@ -6,10 +6,8 @@ use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::HubProtocol;
 
 use crate::delivery::Action;
-use crate::id::{ConnectionId, GroupName, HubName, PluginName, UserId};
+use crate::id::{ConnectionId, HubName, PluginName, UserId};
 use crate::pairs::Pairs;
-use crate::refusal::MembershipRefusal;
-use crate::target::Target;
 
 /// What is known of a client for as long as it lives and during its own `disconnected`.
 #[derive(Debug)]
@@ -104,48 +102,4 @@ impl UpstreamFailure {
             | UpstreamFailure::NotServing => true,
         }
     }
-}
-
-/// What a running plugin asks of the hub of its event, and REST callers and hub servers of any hub.
-#[derive(Debug, Clone)]
-pub enum HubQuestion {
-    /// Does the target have a connection?
-    Exists(Target),
-    /// What is known of a connection of the hub other than the event's own.
-    Facts(ConnectionId),
-    /// Is the user in the group, by a membership of its own or with a connection?
-    UserInGroup { user: UserId, group: GroupName },
-    /// Put a connection into a group.
-    Join { connection: ConnectionId, group: GroupName },
-    /// Take a connection out of a group, or out of all.
-    Leave { connection: ConnectionId, group: Option<GroupName> },
-    /// The connections of a group whose ids come after `after`, in their order, up to `most` of them.
-    Members { group: GroupName, after: Option<ConnectionId>, most: usize },
-    /// Nothing; answered after what was ordered before.
-    Barrier,
-}
-
-/// What came of an attempt to put a connection into a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Joined {
-    /// It is in the group now, or was before.
-    Yes,
-    NoSuchConnection,
-    /// It is in as many groups as a connection may be in.
-    TooManyGroups,
-}
-
-/// The answer to a [`HubQuestion`].
-#[derive(Debug, Clone)]
-pub enum HubAnswer {
-    /// To [`HubQuestion::Exists`] and [`HubQuestion::UserInGroup`], and to [`HubQuestion::Leave`] whether the connection
-    /// exists.
-    Exists(bool),
-    Joined(Joined),
-    Facts(Option<Arc<ConnectionFacts>>),
-    Members(Vec<(ConnectionId, Option<UserId>)>),
-    /// To [`HubQuestion::Barrier`], and to [`crate::Input::Submit`].
-    InEffect,
-    /// To [`crate::Input::JoinUser`].
-    UserJoined(Result<(), MembershipRefusal>),
 }

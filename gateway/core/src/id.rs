@@ -160,10 +160,6 @@ impl From<ShardIndex> for ShardAddress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot(pub u32);
 
-/// Whoever asked for something: chosen by the asker, and given back with the answer in [`crate::Effect::Answered`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
-
 /// A hub of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HubIndex(pub(crate) u32);

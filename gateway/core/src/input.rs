@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::arrivals::{NewClient, NewServerConnection};
 use crate::close_cause::CloseCause;
 use crate::delivery::Action;
-use crate::event::{HubQuestion, UpstreamAnswer};
+use crate::event::UpstreamAnswer;
 use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, Origin};
-use crate::id::{GroupName, HubName, ServerConnectionId, Slot, Ticket, UserId};
+use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, Slot, UserId};
 use crate::order::Order;
+use crate::question::{CallerQuery, Joined, Ticket, UserJoined};
 use crate::settings::Settings;
 use crate::time::Millis;
 
@@ -44,15 +45,23 @@ pub enum Input<'i, 'b> {
     InspectionWaits(InspectionNumber),
     /// What another shard forwarded.
     Order { hub: HubName, order: Order },
-    /// A sender asks a hub for something, to be done in order. The hub's filters look at what is sent.
-    Submit { hub: HubName, origin: Origin, actions: Vec<Action>, ticket: Ticket },
+    /// What was forwarded to a shard that has ended.
+    Undelivered(Order),
+    /// A sender asks a hub for something, to be done in order. The hub's filters look at what is sent. Answered when it is done
+    /// here, and ordered where it concerns other shards.
+    Submit { hub: HubName, origin: Origin, actions: Vec<Action>, ticket: Ticket<()> },
     /// A filter asks its hub for something, to be done in order. Filters do not look at it.
     SubmitByFilter { hub: HubName, actions: Vec<Action> },
     /// A caller with an access key puts a user's present and later connections into a group. `ttl_seconds` is that of
     /// [`Action::Join`].
-    JoinUser { hub: HubName, user: UserId, group: GroupName, ttl_seconds: Option<u32>, ticket: Ticket },
-    /// A question about a hub, answered as far as this shard knows.
-    Ask { hub: HubName, question: HubQuestion, ticket: Ticket },
+    JoinUser { hub: HubName, user: UserId, group: GroupName, ttl_seconds: Option<u32>, ticket: Ticket<UserJoined> },
+    /// A caller with an access key puts a connection into a group. All shards that are asked for this, for a query or for a
+    /// barrier have to answer until `deadline`, which is met by the next [`Input::Tick`].
+    Join { hub: HubName, connection: ConnectionId, group: GroupName, deadline: Millis, ticket: Ticket<Joined> },
+    /// A plugin or a REST caller asks what all shards know of a hub.
+    Ask { hub: HubName, query: CallerQuery, deadline: Millis },
+    /// Somebody waits until all that was ordered before, of this hub, is in effect on all shards.
+    Barrier { hub: HubName, deadline: Millis, ticket: Ticket<()> },
     /// Time passed. The owner may wait [`crate::Shard::tick_period`] between two of these.
     Tick,
     /// Other settings hold from now on. Clients that are connected keep what they were promised: their deadlines change with

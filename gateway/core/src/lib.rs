@@ -5,6 +5,7 @@
 
 mod arrivals;
 mod client;
+mod client_message;
 mod close_cause;
 pub mod delivery;
 mod drain;
@@ -26,6 +27,7 @@ mod outgoing;
 pub mod pairs;
 mod parts;
 mod query;
+pub mod question;
 mod rate;
 mod rates;
 pub mod reach;
@@ -44,7 +46,7 @@ pub use effect::Effect;
 pub use hash::HashSeed;
 pub use hub::presence::Presence;
 pub use hub::status::{HubCounters, HubStatus, ShardStatus};
-pub use id::{Slot, Ticket};
+pub use id::Slot;
 pub use input::Input;
 pub use order::{Leaving, Order, ServerOrder, Shards};
 pub use outgoing::Outgoing;

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use crate::delivery::Action;
-use crate::event::{HubAnswer, HubQuestion};
 use crate::filter::Origin;
 use crate::id::{ConnectionId, ServerConnectionId, ServerId, ShardIndex};
+use crate::question::{Answer, Question};
 
 /// Shards other than the one that speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub enum Order {
     /// Between the shard of a client and that of a hub server.
     Server(ServerOrder),
     /// To be answered after all that was ordered before.
-    Ask { question: HubQuestion, asker: ShardIndex, number: u32 },
+    Ask { question: Question, asker: ShardIndex, number: u32 },
     /// The answer to question `number`.
-    Answer { number: u32, answer: HubAnswer },
+    Answer { number: u32, answer: Answer },
 }
 
 /// What an order takes up in a queue beside what it carries, in bytes: its place, which doubles as the queue grows, and the
@@ -38,7 +38,7 @@ impl Order {
             Order::Act(action) => action.weight(),
             Order::Server(order) => order.weight(),
             Order::Ask { .. } => 0,
-            Order::Answer { answer: HubAnswer::Members(members), .. } => members.len() * 64,
+            Order::Answer { answer: Answer::Members(members), .. } => members.len() * 64,
             Order::Answer { .. } => 0,
         };
         ORDER_OVERHEAD + carried

@@ -1,30 +1,24 @@
 //! The parts of a shard: inputs go to the part that owns what they change, and what one part leaves to another is taken in order.
 
 use bytes::Buf;
-use hubgate_wire::negotiate::Transport;
-use hubgate_wire::signalr::HubMessage;
-use hubgate_wire::signalr::handshake::HandshakeRequest;
-use hubgate_wire::websocket::DataKind;
 
 use crate::client::read_holds::Hold;
-use crate::client::{Clients, Phase, actions};
-use crate::close_cause::CloseCause;
+use crate::client::{Clients, actions};
+use crate::client_message::Listener;
 use crate::delivery::{Action, Member};
 use crate::drain::{self, Answerers, Drain};
 use crate::effect::Effect;
-use crate::event::HubAnswer;
-use crate::failure;
-use crate::filter::{Direction, HalvesByPlugin, Inspected, InspectionNumber, LaneKind, Refusal, Verdict};
-use crate::gate::inbound::{Gate, Inbound, Refused, is_filtered, refused};
+use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, LaneKind};
+use crate::gate::inbound::Inbound;
 use crate::gate::senders::Senders;
 use crate::id::{HubName, ServerConnectionId, Slot};
 use crate::input::Input;
 use crate::link::{self, Links, Took};
-use crate::mode::ClientKind;
 use crate::mode_switch::ModeSwitch;
 use crate::order::{Order, Shards};
-use crate::query::{self, Ack, Acks, Gathered};
-use crate::rates::{Rates, has_rate, heard};
+use crate::query::{self, Ack, Gathers};
+use crate::question::Answered;
+use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::turn::{AfterSend, Departure, Step, Turn};
 use crate::upstream::Upstream;
@@ -39,7 +33,7 @@ pub(crate) struct Parts {
     senders: Senders,
     upstream: Upstream,
     links: Links,
-    acks: Acks,
+    gathers: Gathers,
     mode_switch: ModeSwitch,
     drain: Drain,
 }
@@ -53,7 +47,7 @@ impl Parts {
             senders: Senders::new(),
             upstream: Upstream::new(),
             links: Links::new(),
-            acks: Acks::default(),
+            gathers: Gathers::default(),
             mode_switch: ModeSwitch::default(),
             drain: Drain::default(),
         }
@@ -99,7 +93,7 @@ impl Parts {
     /// The same for what does not come with each message.
     #[inline(never)]
     fn take_other(&mut self, turn: &mut Turn<'_>, input: Input<'_, '_>) {
-        let Parts { clients, links, upstream, .. } = self;
+        let Parts { clients, links, upstream, gathers, .. } = self;
         match input {
             Input::ClientOpened { slot, client } => {
                 clients.open(turn, slot, *client);
@@ -117,6 +111,7 @@ impl Parts {
             Input::Inspected { number, inspected } => self.inspected(turn, number, inspected),
             Input::InspectionWaits(number) => self.inspection_waits(turn, number),
             Input::Order { hub, order } => self.order(turn, &hub, order),
+            Input::Undelivered(order) => self.undelivered(turn, order),
             Input::Submit { hub, origin, actions, ticket } => {
                 let hub = clients.hubs_mut().get(&hub, turn.settings);
                 let after = AfterSend::Answer(ticket);
@@ -129,13 +124,14 @@ impl Parts {
             Input::JoinUser { hub, user, group, ttl_seconds, ticket } => {
                 let hub = clients.hubs_mut().get(&hub, turn.settings);
                 let join = Action::Join { member: Member::User(user), group, ttl_seconds, plugin: None };
-                let answer = HubAnswer::UserJoined(actions::try_act(clients, turn, hub, join));
-                turn.effect(Effect::Answered { ticket, answer });
+                let joined = actions::try_act(clients, turn, hub, join);
+                turn.effect(Effect::Answered(Answered::UserJoined(ticket.answered(joined))));
             }
-            Input::Ask { hub, question, ticket } => {
-                let answer = query::answer(clients, turn, &hub, question);
-                turn.effect(Effect::Answered { ticket, answer });
+            Input::Join { hub, connection, group, deadline, ticket } => {
+                gathers.join(clients, turn, &hub, (connection, group), (deadline, ticket));
             }
+            Input::Ask { hub, query, deadline } => gathers.query(clients, turn, &hub, query, deadline),
+            Input::Barrier { hub, deadline, ticket } => gathers.barrier(clients, turn, &hub, (deadline, ticket)),
             Input::Tick => self.tick(turn),
             Input::Configure { .. }
             | Input::ClientData { .. }
@@ -205,17 +201,24 @@ impl Parts {
             Step::SendingEnded(server) => links.sending_ended(turn, server),
             Step::CompleteCall(slot) => upstream.complete(clients, turn, slot),
             Step::NextDepartedCall(slot) => upstream.next_departed_call(clients, turn, slot),
-            Step::Ask { server, ack_id, asked, question } => {
+            Step::Ask { server, ack_id, question } => {
                 let Some(hub) = links.hub_of_server(server) else {
                     return;
                 };
-                match self.acks.ask(clients, turn, hub, (server, ack_id), asked, question) {
-                    Gathered::All(Ack { status, page, .. }) => links.ack(turn, server, ack_id, status, page),
-                    Gathered::Waits => links.ack_waits(turn, server),
+                let name = clients.hub(hub).name.clone();
+                match self.gathers.ask_for_server(clients, turn, &name, (server, ack_id), question) {
+                    Some(Ack { status, page, .. }) => links.ack(turn, server, ack_id, status, page),
+                    None => links.ack_waits(turn, server),
                 }
             }
             Step::DrainServers => links.drain(clients, turn),
         }
+    }
+
+    /// The parts that a client's message meets.
+    fn listener(&mut self) -> Listener<'_> {
+        let Parts { clients, links, upstream, inbound, .. } = self;
+        Listener { clients, links, upstream, inbound }
     }
 
     fn client_data(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8], most: usize) {
@@ -225,51 +228,11 @@ impl Parts {
         let (mut taken, mut messages) = (*bytes, 0);
         while !taken.is_empty() && messages < most && !self.rates.is_out_of_turn(&mut self.clients, turn, slot) {
             messages += 1;
-            self.client_bytes(turn, slot, &mut taken);
+            self.listener().hear(turn, slot, &mut taken);
             self.settle(turn, 0);
         }
         self.clients.hub_mut(hub).counters.bytes_in += (came - taken.len()) as u64;
         *bytes = taken;
-    }
-
-    /// Takes a message, or what is there of it, off the front of what a client says.
-    fn client_bytes(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8]) {
-        if let Some(link) = self.links.get(slot) {
-            if !is_filtered(&self.clients, slot) {
-                let said = match has_rate(&self.clients, turn.settings, slot) {
-                    true => link.split_message(bytes),
-                    false => std::mem::take(bytes),
-                };
-                return link::forward_from_client(&mut self.links, &mut self.clients, turn, slot, said);
-            }
-            let begun = link.unfinished(bytes);
-            if begun > 0 {
-                // Its beginning is with the hub server already.
-                let (begun, rest) = bytes.split_at(begun);
-                *bytes = rest;
-                return link::forward_from_client(&mut self.links, &mut self.clients, turn, slot, begun);
-            }
-        }
-        let client = &mut self.clients[slot];
-        if !client.is_parsing() {
-            return self.clients.keep_unread(turn, slot, std::mem::take(bytes));
-        }
-        let parsed = match client.has_unread() {
-            false => {
-                client.split_message(bytes).map(|message| message.map(|message| self.message(turn, slot, message)))
-            }
-            true => {
-                client.complete_message(bytes).map(|message| message.map(|message| self.message(turn, slot, &message)))
-            }
-        };
-        match parsed {
-            Ok(Some(())) => {}
-            Ok(None) => self.clients.keep_unread(turn, slot, std::mem::take(bytes)),
-            Err(error) => {
-                *bytes = &[];
-                self.clients.bad_request(turn, slot, error.to_string());
-            }
-        }
     }
 
     /// Parses what is unread of a client, as far as that may be parsed now.
@@ -282,7 +245,7 @@ impl Parts {
         {
             let mut rest = &unread[..];
             match self.clients[slot].split_message(&mut rest) {
-                Ok(Some(message)) => self.message(turn, slot, message),
+                Ok(Some(message)) => self.listener().message(turn, slot, message),
                 Ok(None) => break,
                 Err(error) => return self.clients.bad_request(turn, slot, error.to_string()),
             }
@@ -293,131 +256,11 @@ impl Parts {
         self.clients.put_back(turn, slot, unread);
     }
 
-    /// One message of a client.
-    fn message(&mut self, turn: &mut Turn<'_>, slot: Slot, message: &[u8]) {
-        if message.len() > turn.settings.limits.message {
-            return self.clients.too_large(turn, slot);
-        }
-        match self.clients[slot].phase() {
-            Phase::Handshaking { .. } => self.handshake(turn, slot, message),
-            Phase::Open { .. } => {
-                heard(&mut self.clients, turn, slot, 1);
-                self.open_message(turn, slot, message);
-            }
-            Phase::Connecting { .. } | Phase::Closed { .. } => {}
-        }
-    }
-
-    fn handshake(&mut self, turn: &mut Turn<'_>, slot: Slot, message: &[u8]) {
-        let Parts { clients, links, upstream, .. } = self;
-        let kind = clients[slot].kind();
-        let refuse = |clients: &mut Clients, turn: &mut Turn<'_>, error| {
-            clients.refuse(turn, slot, CloseCause::HandshakeError, error);
-        };
-        let request = match HandshakeRequest::parse(message) {
-            Ok(request) => request,
-            Err(malformed) => {
-                let error = failure::malformed_handshake(&malformed, turn.settings.detailed_errors);
-                return refuse(clients, turn, error);
-            }
-        };
-        let protocol = match kind {
-            ClientKind::Serverless | ClientKind::Unserved => request.accept(),
-            // Whether it speaks this version is the hub server's business.
-            ClientKind::Proxied => request.protocol(),
-        };
-        let protocol = match protocol {
-            Ok(protocol) => protocol,
-            Err(refusal) => return refuse(clients, turn, refusal.to_string()),
-        };
-        if protocol.data_kind() == DataKind::Binary && clients[slot].transport() == Transport::ServerSentEvents {
-            return refuse(clients, turn, failure::no_binary_transport(protocol));
-        }
-        match kind {
-            ClientKind::Serverless => {
-                clients.register(turn, slot, protocol);
-                upstream.call_connected(clients, turn, slot);
-            }
-            ClientKind::Unserved => {
-                clients.register(turn, slot, protocol);
-                clients.accept(turn, slot);
-            }
-            ClientKind::Proxied => link::route_client(links, clients, turn, slot, protocol, message),
-        }
-    }
-
-    /// A whole hub message of an open client, on its way to whoever answers it.
-    fn open_message(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8]) {
-        let Parts { clients, links, upstream, inbound, .. } = self;
-        let (hub, protocol) = (clients[slot].hub(), clients[slot].protocol());
-        clients.hub_mut(hub).counters.messages_in += 1;
-        let message = match protocol.parse(bytes) {
-            Ok(message) => message,
-            Err(malformed) => return clients.bad_request(turn, slot, malformed.to_string()),
-        };
-        let is_filtered = clients.hub(hub).filters.inspect(Direction::Inbound);
-        if is_filtered && inbound.show(clients, turn, slot, bytes, &message) == Gate::Waits {
-            return;
-        }
-        match (links.get(slot), &message) {
-            // What filters cannot read does not pass them by: it is answered here, as the gateway answers its own clients.
-            (Some(_), HubMessage::Unbindable(_)) | (None, _) => upstream.hub_message(clients, turn, slot, message),
-            (Some(_), _) => link::pass_on(links, clients, turn, slot, |out| protocol.write_framed(bytes, out)),
-        }
-    }
-
-    /// Filters have looked at what a client says.
-    fn inbound_inspected(&mut self, turn: &mut Turn<'_>, number: InspectionNumber, inspected: Inspected) {
-        let Parts { clients, links, upstream, inbound, .. } = self;
-        let Some(message) = inbound.take(number).filter(|message| clients.is_still(message.slot, message.client))
-        else {
-            return;
-        };
-        let (slot, hub, protocol) = (message.slot, clients[message.slot].hub(), clients[message.slot].protocol());
-        actions::act_all(clients, turn, hub, inspected.actions);
-        if !clients.is_still(slot, message.client) {
-            // The filter itself has closed it.
-            return;
-        }
-        let bytes = &message.bytes;
-        let is_linked = links.get(slot).is_some();
-        let parsed = || protocol.parse(bytes).expect("it was parsed before filters looked at it");
-        match inspected.verdict {
-            Verdict::Pass if is_linked => {
-                link::pass_on(links, clients, turn, slot, |out| protocol.write_framed(bytes, out));
-            }
-            Verdict::Pass => upstream.hub_message(clients, turn, slot, parsed()),
-            Verdict::Replace(replacement) => {
-                let message = replacement.put_into(parsed());
-                match is_linked {
-                    true => link::pass_on(links, clients, turn, slot, |out| protocol.write(&message, out)),
-                    false => upstream.hub_message(clients, turn, slot, message),
-                }
-            }
-            Verdict::Refuse(refusal) => self.refuse_message(turn, slot, parsed(), refusal),
-            Verdict::Close(reason) => clients.close_by_filter(turn, slot, reason),
-        }
-        self.clients[slot].set_inspected(false);
-        self.clients.release_hold(turn, slot, Hold::Inspection);
-    }
-
-    /// A client's message goes no further; who waits for an answer gets the error.
-    fn refuse_message(&mut self, turn: &mut Turn<'_>, slot: Slot, message: HubMessage<'_>, refusal: Refusal) {
-        match refused(message, refusal, turn.settings.detailed_errors) {
-            Refused::Call { id, error } => self.clients.complete_with_error(turn, slot, id.as_deref(), &error),
-            Refused::Result(message) => {
-                let protocol = self.clients[slot].protocol();
-                link::pass_on(&mut self.links, &self.clients, turn, slot, |out| protocol.write(&message, out));
-            }
-            Refused::Other => {}
-        }
-    }
-
     /// A hub's filters have looked at a message.
     fn inspected(&mut self, turn: &mut Turn<'_>, number: InspectionNumber, inspected: Inspected) {
         let Parts { clients, links, upstream, senders, .. } = self;
         match number.lane {
-            LaneKind::FromClients => self.inbound_inspected(turn, number, inspected),
+            LaneKind::FromClients => self.listener().inspected(turn, number, inspected),
             LaneKind::Sends => senders.inspected(clients, turn, number, inspected),
             LaneKind::Completions => upstream.inspected(clients, turn, number, inspected),
             LaneKind::FromServers => link::inspected(links, clients, turn, number, inspected),
@@ -484,7 +327,7 @@ impl Parts {
 
     /// Does what another shard forwarded.
     fn order(&mut self, turn: &mut Turn<'_>, name: &HubName, order: Order) {
-        let Parts { clients, links, acks, .. } = self;
+        let Parts { clients, links, gathers, .. } = self;
         match order {
             Order::Act(action) => {
                 // A hub that this shard does not know has no clients here.
@@ -501,10 +344,17 @@ impl Parts {
                 turn.forward(Shards::One(asker), name, Order::Answer { number, answer });
             }
             Order::Answer { number, answer } => {
-                if let Some(ack) = acks.answered(number, answer) {
-                    self.ack_ended(turn, ack);
-                }
+                let ack = gathers.answered(turn, number, answer);
+                ack.into_iter().for_each(|ack| self.ack_ended(turn, ack));
             }
+        }
+    }
+
+    /// A shard that has ended answers nothing, and does nothing that anybody could miss.
+    fn undelivered(&mut self, turn: &mut Turn<'_>, order: Order) {
+        if let Order::Ask { number, .. } = order {
+            let ack = self.gathers.undelivered(turn, number);
+            ack.into_iter().for_each(|ack| self.ack_ended(turn, ack));
         }
     }
 
@@ -529,7 +379,7 @@ impl Parts {
     /// Time passed: meets all deadlines.
     fn tick(&mut self, turn: &mut Turn<'_>) {
         self.links.tick(&mut self.clients, turn);
-        while let Some(ack) = self.acks.next_late(turn.now) {
+        for ack in self.gathers.tick(turn) {
             self.ack_ended(turn, ack);
         }
         self.settle(turn, 0);

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use crate::close_cause::CloseCause;
 use crate::delivery::Action;
 use crate::effect::Effect;
-use crate::event::{ConnectionFacts, HubQuestion};
+use crate::event::ConnectionFacts;
 use crate::filter::Origin;
-use crate::id::{ConnectionId, HubIndex, HubName, ServerConnectionId, ShardIndex, Slot, Ticket};
+use crate::id::{ConnectionId, HubIndex, HubName, ServerConnectionId, ShardIndex, Slot};
 use crate::order::{Order, Shards};
+use crate::query::AckQuestion;
+use crate::question::Ticket;
 use crate::settings::Settings;
 use crate::time::Millis;
 
@@ -52,7 +54,7 @@ pub(crate) enum Step {
     /// The gateway stops: hub servers are told, and end once their hubs have no clients left.
     DrainServers,
     /// Ask for a hub server, and ack it when all who are asked have answered.
-    Ask { server: ServerConnectionId, ack_id: i64, asked: Asked, question: HubQuestion },
+    Ask { server: ServerConnectionId, ack_id: i64, question: AckQuestion },
 }
 
 /// What happens when all is done that a sender asked for.
@@ -63,15 +65,7 @@ pub(crate) enum AfterSend {
     /// The client's call is completed.
     CompleteCall(Slot),
     /// Whoever waits for it is told.
-    Answer(Ticket),
-}
-
-/// Whom a question is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
-    All,
-    /// The shard of one connection.
-    One(ShardIndex),
+    Answer(Ticket<()>),
 }
 
 /// A client that others have seen, and that is closed.

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hubgate_core::event::{HubAnswer, HubQuestion};
 use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_core::settings::Settings;
 use hubgate_core::{ShardStatus, TooManyTokens};
@@ -54,13 +53,6 @@ pub(crate) enum LocalMessage {
     },
     /// Of a client whose connection is here.
     Request(ClientRequest),
-    Question {
-        hub: HubName,
-        question: HubQuestion,
-        answer: oneshot::Sender<HubAnswer>,
-    },
-    /// Answered when all that was sent before is in effect.
-    Barrier(oneshot::Sender<()>),
     Status(oneshot::Sender<ShardStatus>),
     /// Go on with these settings, and with the plugins that the host has now.
     Configure(Arc<Settings>, oneshot::Sender<()>),

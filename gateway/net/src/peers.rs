@@ -111,29 +111,26 @@ impl Peers {
         self.all.get(usize::from(shard.0)).map(|peer| &peer.inbox)
     }
 
-    /// Hands an order to another shard, after all that it was handed before.
-    pub(crate) fn forward(self: &Rc<Self>, shard: ShardIndex, hub: HubName, order: Order) {
-        let envelope = Message::Order(Envelope { from: self.own, hub, order });
-        let Some(envelope) = self.send_in_order(shard, envelope) else {
-            return;
-        };
-        self.all[usize::from(shard.0)].waiting.borrow_mut().push(envelope);
-        self.tasks.spawn_vital("the way to another shard", self.clone().hand_over_what_waits(shard));
-    }
-
-    /// Hands a message over; gives it back if nothing waits yet and the inbox is full. A shard that has ended has no use for it.
-    fn send_in_order(&self, shard: ShardIndex, message: Message) -> Option<Message> {
+    /// Hands an order to another shard, after all that it was handed before. Gives it back if the shard has ended.
+    pub(crate) fn forward(self: &Rc<Self>, shard: ShardIndex, hub: HubName, order: Order) -> Option<Order> {
         let peer = &self.all[usize::from(shard.0)];
+        let message = Message::Order(Envelope { from: self.own, hub, order });
         let mut waiting = peer.waiting.borrow_mut();
-        match waiting.is_empty() {
-            true => match peer.inbox.try_send(message) {
-                Err(mpsc::error::TrySendError::Full(message)) => Some(message),
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
-            },
-            false => {
+        if !waiting.is_empty() {
+            waiting.push(message);
+            return None;
+        }
+        match peer.inbox.try_send(message) {
+            Ok(()) => None,
+            Err(mpsc::error::TrySendError::Full(message)) => {
                 waiting.push(message);
+                self.tasks.spawn_vital("the way to another shard", self.clone().hand_over_what_waits(shard));
                 None
             }
+            Err(mpsc::error::TrySendError::Closed(message)) => match message {
+                Message::Order(envelope) => Some(envelope.order),
+                Message::Local(_) => None,
+            },
         }
     }
 
@@ -192,23 +189,6 @@ impl Peers {
             answered.await.ok()
         };
         timeout(patience, asking).await.map_err(|_| Refusal::NoAnswer)
-    }
-
-    /// Until the other shards have obeyed all that was forwarded to them.
-    pub(crate) async fn orders_obeyed(&self) {
-        let mut waiting = Vec::new();
-        for shard in self.others() {
-            let (answer, answered) = oneshot::channel();
-            let barrier = LocalMessage::Barrier(answer).into();
-            let unsent = self.send_in_order(shard, barrier).map(|barrier| (shard, barrier));
-            waiting.push((unsent, answered));
-        }
-        for (unsent, answered) in waiting {
-            if let Some((shard, barrier)) = unsent {
-                drop(self.all[usize::from(shard.0)].inbox.send(barrier).await);
-            }
-            drop(answered.await);
-        }
     }
 }
 

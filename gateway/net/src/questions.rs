@@ -1,22 +1,26 @@
-//! What plugins and REST callers ask of a hub, answered with what all shards know.
+//! What plugins and REST callers ask of a hub and do to it, on all shards.
 
 use std::rc::Rc;
+use std::time::Duration;
 
-use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Except, Target};
-use hubgate_core::event::{HubAnswer, HubQuestion, Joined};
 use hubgate_core::filter::Origin;
-use hubgate_core::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
+use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
+use hubgate_core::question::{CallerQuery, Facts, Joined, Sought, Ticket, Unanswered};
+use hubgate_core::time::Millis;
+use hubgate_core::{Input, Outgoing};
 use hubgate_plugin_host::ShardQuestion;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::inbox::LocalMessage;
 use crate::peers::ANSWER_TIMEOUT;
 use crate::plugin_http::PluginHttp;
 use crate::recipients::Recipients;
 use crate::refusal::Refusal;
-use crate::shard::ShardHandle;
+use crate::shard::{CoreAnswer, ShardHandle};
+
+/// What a plugin has flushed is waited for as long as its call may take, but not for ever: a shard that has not done it by then
+/// stands still, and has been found out.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Answers the plugins of one shard.
 pub(crate) struct PluginQuestions {
@@ -29,13 +33,18 @@ impl PluginQuestions {
         PluginQuestions { http: PluginHttp::new(shard.shared().clone()), shard }
     }
 
-    /// Answers a plugin that waits, with what all shards know. What it has flushed it waits for as long as its call may take.
+    /// Answers a plugin that waits, with what all shards know. One whose question has no answer is told so. What it has flushed it
+    /// waits for as long as its call may take.
     pub(crate) async fn answer(self: Rc<Self>, question: ShardQuestion) {
         match question {
-            ShardQuestion::Hub { hub, question, answer } => {
-                // A plugin whose question has no answer is told so.
-                if let Ok(answered) = self.answer_about(&hub, question).await {
-                    drop(answer.send(answered));
+            ShardQuestion::Exists { hub, target, answer } => {
+                if let Ok(exists) = HubAccess::new(&self.shard, &hub).exists(target).await {
+                    let _ = answer.send(exists);
+                }
+            }
+            ShardQuestion::Facts { hub, connection, answer } => {
+                if let Ok(facts) = HubAccess::new(&self.shard, &hub).facts(connection).await {
+                    let _ = answer.send(facts);
                 }
             }
             ShardQuestion::Run { hub, origin, actions, mut done } => {
@@ -48,34 +57,17 @@ impl PluginQuestions {
         }
     }
 
-    async fn answer_about(&self, hub: &HubName, question: HubQuestion) -> Result<HubAnswer, Refusal> {
-        let access = HubAccess::new(&self.shard, hub);
-        Ok(match question {
-            HubQuestion::Exists(target) => HubAnswer::Exists(access.exists(target).await?),
-            HubQuestion::Facts(id) => {
-                let answer = access.ask(id.shard(), HubQuestion::Facts(id)).await?;
-                answer.unwrap_or(HubAnswer::Facts(None))
-            }
-            HubQuestion::UserInGroup { user, group } => HubAnswer::Exists(access.has_user_in_group(user, group).await?),
-            HubQuestion::Join { connection, group } => HubAnswer::Joined(access.join(connection, group).await?),
-            // Only hub servers ask these, and their shard asks the others itself.
-            question @ (HubQuestion::Leave { .. } | HubQuestion::Members { .. } | HubQuestion::Barrier) => {
-                access.ask(self.shard.index(), question).await?.unwrap_or(HubAnswer::InEffect)
-            }
-        })
-    }
-
     async fn run(&self, hub: &HubName, origin: Option<Origin>, actions: Vec<Action>) {
+        let name = hub.clone();
         match origin {
             Some(origin) => {
                 self.shard.peers().may_read().await;
-                let (asker, is_done) = oneshot::channel();
-                self.shard.submit(hub.clone(), origin, actions, asker);
-                drop(is_done.await);
+                let submit = |ticket| Input::Submit { hub: name, origin, actions, ticket };
+                let _ = self.shard.ask(submit).await;
             }
-            None => self.shard.submit_by_filter(hub.clone(), actions),
+            None => self.shard.submit_by_filter(name, actions),
         }
-        self.shard.peers().orders_obeyed().await;
+        let _ = HubAccess::new(&self.shard, hub).barrier(FLUSH_TIMEOUT).await;
     }
 }
 
@@ -117,18 +109,15 @@ impl<'a> HubAccess<'a> {
     /// Does what a REST caller asks, after the filters that look at what it sends.
     async fn run(&self, action: Action) -> Result<(), Refusal> {
         self.may_cause_more().await?;
-        let (asker, is_done) = oneshot::channel();
-        self.shard.submit(self.hub.clone(), Origin::Rest, vec![action], asker);
-        drop(is_done.await);
-        Ok(())
+        let (hub, origin, actions) = (self.hub.clone(), Origin::Rest, vec![action]);
+        let submitted = self.shard.ask(|ticket| Input::Submit { hub, origin, actions, ticket }).await;
+        submitted.map_err(no_answer)
     }
 
     /// Puts a connection into a group, on the shard that it lives on.
     pub(crate) async fn join(&self, connection: ConnectionId, group: GroupName) -> Result<Joined, Refusal> {
-        Ok(match self.ask(connection.shard(), HubQuestion::Join { connection, group }).await? {
-            Some(HubAnswer::Joined(joined)) => joined,
-            _ => Joined::NoSuchConnection,
-        })
+        let hub = self.hub.clone();
+        self.ask(|deadline, ticket| Input::Join { hub, connection, group, deadline, ticket }).await
     }
 
     /// Puts a user into a group; in effect on all shards when this returns.
@@ -139,53 +128,37 @@ impl<'a> HubAccess<'a> {
         ttl_seconds: Option<u32>,
     ) -> Result<(), Refusal> {
         self.may_cause_more().await?;
-        let (asker, answered) = oneshot::channel();
-        self.shard.join_user(self.hub.clone(), (user, group), ttl_seconds, asker);
-        let answer = answered.await;
-        self.wait_for_orders().await?;
-        match answer {
-            Ok(HubAnswer::UserJoined(joined)) => joined.map_err(Refusal::NoMembership),
-            _ => Ok(()),
-        }
+        let hub = self.hub.clone();
+        let joined = self.shard.ask(|ticket| Input::JoinUser { hub, user, group, ttl_seconds, ticket }).await;
+        joined.map_err(no_answer)?.map_err(Refusal::NoMembership)?;
+        self.wait_for_orders().await
     }
 
     pub(crate) async fn has_user_in_group(&self, user: UserId, group: GroupName) -> Result<bool, Refusal> {
-        self.is_true_anywhere(|| HubQuestion::UserInGroup { user: user.clone(), group: group.clone() }).await
+        self.query(|ticket| CallerQuery::Find(Sought::UserInGroup { user, group }, ticket)).await
     }
 
     pub(crate) async fn exists(&self, target: Target) -> Result<bool, Refusal> {
-        match target {
-            Target::Connection(id) => {
-                let answer = self.ask(id.shard(), HubQuestion::Exists(target)).await?;
-                Ok(matches!(answer, Some(HubAnswer::Exists(true))))
-            }
-            target => self.is_true_anywhere(|| HubQuestion::Exists(target.clone())).await,
-        }
+        self.query(|ticket| CallerQuery::Find(Sought::ConnectionOf(target), ticket)).await
     }
 
-    /// Whether a shard, this one or another, says yes. A yes counts although another shard does not answer.
-    async fn is_true_anywhere(&self, question: impl Fn() -> HubQuestion) -> Result<bool, Refusal> {
-        let mut unanswered = Ok(false);
-        for shard in std::iter::once(self.shard.index()).chain(self.shard.peers().others()) {
-            match self.ask(shard, question()).await {
-                Ok(Some(HubAnswer::Exists(true))) => return Ok(true),
-                Ok(_) => {}
-                Err(refusal) => unanswered = Err(refusal),
-            }
-        }
-        unanswered
+    async fn facts(&self, connection: ConnectionId) -> Result<Facts, Refusal> {
+        self.query(|ticket| CallerQuery::Facts(connection, ticket)).await
     }
 
-    /// Asks one shard, this one or another; `None` if there is no such shard, or it has ended.
-    async fn ask(&self, shard: ShardIndex, question: HubQuestion) -> Result<Option<HubAnswer>, Refusal> {
+    async fn query<A: CoreAnswer>(&self, query: impl FnOnce(Ticket<A>) -> CallerQuery) -> Result<A, Refusal> {
         let hub = self.hub.clone();
-        if shard == self.shard.index() {
-            let (asker, answered) = oneshot::channel();
-            self.shard.answer(hub, question, asker);
-            return Ok(answered.await.ok());
-        }
-        let ask = |answer| LocalMessage::Question { hub, question, answer };
-        self.shard.peers().ask(shard, ANSWER_TIMEOUT, ask).await
+        self.ask(|deadline, ticket| Input::Ask { hub, query: query(ticket), deadline }).await
+    }
+
+    /// Asks all shards that know an answer.
+    async fn ask<A: CoreAnswer>(
+        &self,
+        input: impl FnOnce(Millis, Ticket<A>) -> Input<'static, 'static>,
+    ) -> Result<A, Refusal> {
+        let deadline = self.shard.deadline(ANSWER_TIMEOUT);
+        self.may_cause_more().await?;
+        self.shard.ask(|ticket| input(deadline, ticket)).await.map_err(no_answer)
     }
 
     async fn may_cause_more(&self) -> Result<(), Refusal> {
@@ -193,6 +166,16 @@ impl<'a> HubAccess<'a> {
     }
 
     async fn wait_for_orders(&self) -> Result<(), Refusal> {
-        timeout(ANSWER_TIMEOUT, self.shard.peers().orders_obeyed()).await.map_err(|_| Refusal::NoAnswer)
+        self.barrier(ANSWER_TIMEOUT).await.map_err(no_answer)
     }
+
+    /// Until all that was ordered before is in effect on all shards.
+    async fn barrier(&self, within: Duration) -> Result<(), Unanswered> {
+        let (hub, deadline) = (self.hub.clone(), self.shard.deadline(within));
+        self.shard.ask(|ticket| Input::Barrier { hub, deadline, ticket }).await
+    }
+}
+
+fn no_answer(Unanswered: Unanswered) -> Refusal {
+    Refusal::NoAnswer
 }

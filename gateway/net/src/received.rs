@@ -72,13 +72,14 @@ impl Received {
 mod tests {
     use hubgate_core::Order;
     use hubgate_core::id::ShardIndex;
+    use hubgate_core::question::Question;
     use tokio::sync::oneshot;
 
     use super::*;
 
     fn order(hub: &str, number: u32) -> Message {
-        let (hub, question) = (HubName::parse(hub).expect("a name"), hubgate_core::event::HubQuestion::Barrier);
-        let order = Order::Ask { question, asker: ShardIndex(0), number };
+        let hub = HubName::parse(hub).expect("a name");
+        let order = Order::Ask { question: Question::Barrier, asker: ShardIndex(0), number };
         Message::Order(Envelope { from: ShardIndex(0), hub, order })
     }
 
@@ -86,7 +87,7 @@ mod tests {
     fn next(received: &mut Received) -> String {
         match received.pop() {
             Some(Message::Order(Envelope { hub, order: Order::Ask { number, .. }, .. })) => format!("{hub} {number}"),
-            Some(Message::Local(LocalMessage::Barrier(_))) => "barrier".to_owned(),
+            Some(Message::Local(LocalMessage::Status(_))) => "status".to_owned(),
             other => format!("{other:?}"),
         }
     }
@@ -107,10 +108,10 @@ mod tests {
     fn what_is_no_order_comes_after_all_that_came_before_it_and_nothing_overtakes_it() {
         let mut received = Received::default();
         (0..40).for_each(|number| received.add(order(["a", "b"][number as usize % 2], number)));
-        received.add(LocalMessage::Barrier(oneshot::channel().0).into());
+        received.add(LocalMessage::Status(oneshot::channel().0).into());
         assert!(!received.takes_more());
-        (0..40).for_each(|_| assert_ne!(next(&mut received), "barrier"));
-        assert_eq!(next(&mut received), "barrier");
+        (0..40).for_each(|_| assert_ne!(next(&mut received), "status"));
+        assert_eq!(next(&mut received), "status");
         assert!(received.is_empty() && received.takes_more());
     }
 

@@ -123,8 +123,6 @@ impl Worker {
                 let _ = answer.send(shard.keep_negotiated(hub, id, token));
             }
             LocalMessage::Request(request) => self.clients.serve(request),
-            LocalMessage::Question { hub, question, answer } => shard.answer(hub, question, answer),
-            LocalMessage::Barrier(answer) => drop(answer.send(())),
             LocalMessage::Status(answer) => drop(answer.send(shard.status())),
             LocalMessage::Configure(settings, answer) => {
                 shard.configure(settings);

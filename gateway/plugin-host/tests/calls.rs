@@ -4,10 +4,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use hubgate_core::event::{HubAnswer, UpstreamEvent, UpstreamFailure};
+use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::PluginName;
 use hubgate_plugin_host::Rollback;
-use support::{Shard, about_hub, client, guest, is_pending, json, on_a_shard, until};
+use support::{Shard, asks_whether, client, guest, is_pending, json, on_a_shard, until};
 
 type IsExpected = fn(&UpstreamFailure) -> bool;
 
@@ -108,7 +108,7 @@ fn a_call_that_waits_for_the_shard_ends_with_its_time_too() {
         let mut shard =
             Shard::embedded(guest("1.0.000"), |settings| settings.budgets.call_time = Duration::from_millis(50));
         assert_eq!(shard.invoke("x", "[]").await.result, Err(UpstreamFailure::TimedOut));
-        let (_, answer) = about_hub(shard.questions.try_recv().ok());
+        let (_, answer) = asks_whether(shard.questions.try_recv().ok());
         assert!(answer.is_closed(), "nobody waits for the answer any more");
     });
 }
@@ -123,8 +123,8 @@ fn a_call_waits_for_a_free_instance_as_long_as_its_time() {
         let next = tokio::task::spawn_local(shard.invoke("echo", "[]"));
         tokio::task::yield_now().await;
         assert!(!next.is_finished());
-        let (_, answer) = about_hub(shard.questions.recv().await);
-        answer.send(HubAnswer::Exists(true)).expect("a guest waits");
+        let (_, answer) = asks_whether(shard.questions.recv().await);
+        answer.send(true).expect("a guest waits");
         assert_eq!(next.await.unwrap().result, Ok(Some(json("[]"))));
         shard.questions.close();
         while shard.questions.recv().await.is_some() {}
@@ -185,13 +185,13 @@ fn all_calls_pass_again_when_one_on_trial_ends_whatever_others_have_ended_meanwh
             settings.rollback = Rollback { errors: None, window: Duration::from_secs(5), calls: 2 };
         });
         let waiting = tokio::task::spawn_local(shard.invoke("x", "[]"));
-        let (_, answer) = about_hub(shard.questions.recv().await);
+        let (_, answer) = asks_whether(shard.questions.recv().await);
         for _ in 0..2 {
             let spun = shard.invoke("spin", "[]").await.result;
             assert!(matches!(spun, Err(UpstreamFailure::OutOfCpuTime { .. })), "{spun:?}");
         }
         assert_eq!(shard.invoke("echo", "[]").await.result, Err(UpstreamFailure::Busy));
-        answer.send(HubAnswer::Exists(true)).expect("the guest waits");
+        answer.send(true).expect("the guest waits");
         assert!(waiting.await.expect("no panic").result.is_ok(), "it has begun before");
 
         let deadline = Instant::now() + Duration::from_secs(30);

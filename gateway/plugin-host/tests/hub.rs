@@ -5,11 +5,11 @@ mod support;
 use std::sync::Arc;
 
 use hubgate_core::delivery::{Action, Member, Target};
-use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamFailure};
+use hubgate_core::event::{ConnectionFacts, UpstreamFailure};
 use hubgate_core::filter::Origin;
 use hubgate_core::id::{HubName, PluginName, UserId};
 use hubgate_plugin_host::ShardQuestion;
-use support::{Shard, about_hub, client, connection_id, guest, json, on_a_shard};
+use support::{Shard, asks_whether, client, connection_id, guest, json, on_a_shard};
 
 fn shard() -> Shard {
     Shard::embedded(guest("1.0.000"), |_| ())
@@ -65,9 +65,9 @@ fn the_shard_is_asked_whether_a_target_exists() {
     on_a_shard(async {
         let mut shard = shard();
         let call = tokio::task::spawn_local(shard.invoke("x", "[]"));
-        let (question, answer) = about_hub(shard.questions.recv().await);
-        assert!(matches!(question, HubQuestion::Exists(Target::All)));
-        answer.send(HubAnswer::Exists(true)).expect("the guest waits");
+        let (target, answer) = asks_whether(shard.questions.recv().await);
+        assert_eq!(target, Target::All);
+        answer.send(true).expect("the guest waits");
         call.await.expect("no panic").result.expect("it answers");
     });
 }
@@ -91,9 +91,11 @@ fn another_connection_is_asked_for_and_seen_in_the_own_hub_only() {
         let arguments = format!("[\"{}\"]", connection_id(2));
         for (facts, is_seen) in [(Some(other("chat")), true), (Some(other("secret")), false), (None, false)] {
             let call = tokio::task::spawn_local(shard.invoke("query", &arguments));
-            let (question, answer) = about_hub(shard.questions.recv().await);
-            assert!(matches!(question, HubQuestion::Facts(id) if id == connection_id(2)));
-            answer.send(HubAnswer::Facts(facts.clone())).expect("the guest waits");
+            let Some(ShardQuestion::Facts { connection, answer, .. }) = shard.questions.recv().await else {
+                panic!("the guest asks about a connection");
+            };
+            assert_eq!(connection, connection_id(2));
+            answer.send(facts.clone()).expect("the guest waits");
             assert_eq!(call.await.expect("no panic").result.is_ok(), is_seen, "{facts:?}");
         }
     });

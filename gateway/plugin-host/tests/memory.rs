@@ -2,9 +2,9 @@
 
 mod support;
 
-use hubgate_core::event::{HubAnswer, UpstreamFailure};
+use hubgate_core::event::UpstreamFailure;
 use hubgate_plugin_host::{BadPlugins, Compilation, Folders, HostSettings, PluginHost, PluginSource};
-use support::{Shard, about_hub, guest, json, on_a_shard, settings, until};
+use support::{Shard, asks_whether, guest, json, on_a_shard, settings, until};
 
 #[test]
 fn instances_between_two_calls_are_given_up_when_a_guest_needs_the_memory() {
@@ -23,12 +23,12 @@ fn instances_between_two_calls_are_given_up_when_a_guest_needs_the_memory() {
         }
         let mut answers = Vec::new();
         while answers.len() < CALLS {
-            answers.push(about_hub(shard.questions.recv().await).1);
+            answers.push(asks_whether(shard.questions.recv().await).1);
         }
         let of_all = memory(&shard);
         assert!(of_all > CALLS * (512 << 10), "{of_all}");
         for answer in answers {
-            answer.send(HubAnswer::Exists(true)).expect("the guest waits");
+            answer.send(true).expect("the guest waits");
         }
         for call in waiting {
             let result = call.await.expect("it is not dropped").result;

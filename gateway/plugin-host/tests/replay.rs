@@ -4,9 +4,11 @@ mod support;
 
 use std::fs;
 
-use hubgate_core::event::{HubAnswer, UpstreamAnswer, UpstreamFailure};
+use hubgate_core::event::{UpstreamAnswer, UpstreamFailure};
 use hubgate_plugin_host::{Compilation, Journal, PluginSource, ReplayError, ShardQuestion};
-use support::{Shard, about_hub, built_guest, client, guest, invocation, is_pending, on_a_shard, settings, wasi_guest};
+use support::{
+    Shard, asks_whether, built_guest, client, guest, invocation, is_pending, on_a_shard, settings, wasi_guest,
+};
 
 /// Records a call, which the shard answers as a live one.
 async fn record(shard: &mut Shard, method: &str) -> Journal {
@@ -18,7 +20,7 @@ async fn record(shard: &mut Shard, method: &str) -> Journal {
             question = shard.questions.recv() => match question {
                 Some(ShardQuestion::Run { done, .. }) => done.send(()).expect("the guest waits"),
                 question => {
-                    about_hub(question).1.send(HubAnswer::Exists(true)).expect("the guest waits");
+                    asks_whether(question).1.send(true).expect("the guest waits");
                 }
             },
         }
@@ -60,10 +62,10 @@ fn a_call_that_is_recorded_waits_for_its_turn_and_counts_as_every_call() {
         let mut recorded = Box::pin(shard.plugins.record(invocation(client("ann"), "x: asks the hub", "[]")));
         assert!(is_pending(&mut recorded).await);
         assert!(shard.questions.try_recv().is_err(), "it has not begun");
-        about_hub(asked).1.send(HubAnswer::Exists(true)).expect("the guest waits");
+        asks_whether(asked).1.send(true).expect("the guest waits");
         assert!(first.await.result.is_ok());
         assert!(is_pending(&mut recorded).await);
-        about_hub(shard.questions.recv().await).1.send(HubAnswer::Exists(true)).expect("the guest waits");
+        asks_whether(shard.questions.recv().await).1.send(true).expect("the guest waits");
         assert!(recorded.await.is_ok_and(|journal| journal.answer().result.is_ok()));
         assert_eq!(shard.host.statuses()[0].calls, 2);
     });

@@ -6,12 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hubgate_core::event::HubAnswer;
 use hubgate_plugin_host::{
     BadPlugins, Compilation, Folders, HostSettings, PluginHost, PluginSource, RollbackError, StartError,
 };
 use support::{
-    Shard, about_hub, foreign_guest, future_guest, guest, host_settings, http_guest, on_a_shard, settings, start,
+    Shard, asks_whether, foreign_guest, future_guest, guest, host_settings, http_guest, on_a_shard, settings, start,
     unready_guest, until,
 };
 use tempfile::TempDir;
@@ -136,11 +135,11 @@ fn a_call_ends_on_the_version_it_began_with() {
     on_a_shard(async {
         let mut served = served();
         let call = tokio::task::spawn_local(served.shard.invoke("x", "[]"));
-        let (_, answer) = about_hub(served.shard.questions.recv().await);
+        let (_, answer) = asks_whether(served.shard.questions.recv().await);
         rename_over(&served.file, &guest("2.0.000"));
         served.expect(2, "2.0.000").await;
         assert!(!call.is_finished());
-        answer.send(HubAnswer::Exists(true)).expect("the guest waits");
+        answer.send(true).expect("the guest waits");
         assert_eq!(call.await.unwrap().result, Ok(Some(support::json("\"1.0.000\""))));
         served.expect(2, "2.0.000").await;
     });

@@ -7,9 +7,9 @@ use super::Lane;
 use crate::client::{Clients, actions};
 use crate::delivery::{Action, Target};
 use crate::effect::Effect;
-use crate::event::HubAnswer;
 use crate::filter::{Direction, Inspected, InspectionNumber, LaneKind, Origin, Subject, Verdict};
 use crate::id::{HubIndex, ServerConnectionId};
+use crate::question::Answered;
 use crate::turn::{AfterSend, Step, Turn};
 
 /// Senders, some of which wait for filters.
@@ -89,7 +89,7 @@ impl Senders {
         match sending.after {
             AfterSend::ResumeServer(server) => turn.then(Step::SendingEnded(server)),
             AfterSend::CompleteCall(slot) => turn.then(Step::CompleteCall(slot)),
-            AfterSend::Answer(ticket) => turn.effect(Effect::Answered { ticket, answer: HubAnswer::InEffect }),
+            AfterSend::Answer(ticket) => turn.effect(Effect::Answered(Answered::InEffect(ticket.answered(())))),
         }
     }
 

@@ -16,12 +16,12 @@ use super::relay::{self, ServerPayload};
 use super::servers::{Migration, ServerConnection, ServerKind, ServerPhase, Servers};
 use crate::client::{Clients, actions};
 use crate::delivery::{Action, Except, Member, Target};
-use crate::event::HubQuestion;
 use crate::filter::Direction;
 use crate::id::{ConnectionId, GroupName, HubIndex, ServerConnectionId, ServerId, ShardIndex, UserId};
 use crate::order::{Leaving, Order, ServerOrder, Shards};
-use crate::query::{AckStatus, Page};
-use crate::turn::{AfterSend, Asked, Step, Turn};
+use crate::query::{AckQuestion, AckStatus, Page};
+use crate::question::{Command, Sought};
+use crate::turn::{AfterSend, Step, Turn};
 
 /// 100-nanosecond ticks in a millisecond, as .NET counts time.
 const TICKS: u64 = 10_000;
@@ -197,24 +197,17 @@ fn membership(
                 (_, Err(_)) => ack(&links.servers, turn, from, join.ack_id, AckStatus::Failed, None),
                 (None, Ok(_)) => ack(&links.servers, turn, from, join.ack_id, AckStatus::NotFound, None),
                 (Some(connection), Ok(group)) => {
-                    let question = HubQuestion::Join { connection, group };
-                    let asked = Asked::One(connection.shard());
-                    turn.then(Step::Ask { server: from, ack_id: join.ack_id, asked, question });
+                    ask(turn, from, join.ack_id, AckQuestion::Command(Command::Join { connection, group }));
                 }
             }
         }
-        ServiceMessage::LeaveGroupWithAck(leave) => {
-            let Some(connection) = ConnectionId::parse(leave.connection_id) else {
-                return ack(&links.servers, turn, from, leave.ack_id, AckStatus::NotFound, None);
-            };
-            let question = HubQuestion::Leave { connection, group: leave.group.map(GroupName::new) };
-            turn.then(Step::Ask {
-                server: from,
-                ack_id: leave.ack_id,
-                asked: Asked::One(connection.shard()),
-                question,
-            });
-        }
+        ServiceMessage::LeaveGroupWithAck(leave) => match ConnectionId::parse(leave.connection_id) {
+            Some(connection) => {
+                let command = Command::Leave { connection, group: leave.group.map(GroupName::new) };
+                ask(turn, from, leave.ack_id, AckQuestion::Command(command));
+            }
+            None => ack(&links.servers, turn, from, leave.ack_id, AckStatus::NotFound, None),
+        },
         ServiceMessage::UserJoinGroupWithAck(join) => match user_join(join.user_id, join.group, &join.extensions) {
             Some(action) => act_and_ack(links, clients, turn, from, hub, join.ack_id, action),
             None => ack(&links.servers, turn, from, join.ack_id, AckStatus::Failed, None),
@@ -224,29 +217,26 @@ fn membership(
         }
         ServiceMessage::CheckUserInGroupWithAck(check) => {
             let (user, group) = (UserId::new(check.user_id), GroupName::new(check.group));
-            let question = HubQuestion::UserInGroup { user, group };
-            turn.then(Step::Ask { server: from, ack_id: check.ack_id, asked: Asked::All, question });
+            ask(turn, from, check.ack_id, AckQuestion::Find(Sought::UserInGroup { user, group }));
         }
         ServiceMessage::CheckGroupExistenceWithAck(check) => {
-            let question = HubQuestion::Exists(Target::Group(GroupName::new(check.group)));
-            turn.then(Step::Ask { server: from, ack_id: check.ack_id, asked: Asked::All, question });
+            let group = Target::Group(GroupName::new(check.group));
+            ask(turn, from, check.ack_id, AckQuestion::Find(Sought::ConnectionOf(group)));
         }
         ServiceMessage::GroupMemberQuery(query) => {
             let (after, group) = (query.continuation_token.and_then(ConnectionId::parse), GroupName::new(query.group));
             let most = usize::try_from(query.max).unwrap_or(0).clamp(1, LONGEST_PAGE);
-            let question = HubQuestion::Members { group, after, most };
-            turn.then(Step::Ask { server: from, ack_id: query.ack_id, asked: Asked::All, question });
+            ask(turn, from, query.ack_id, AckQuestion::Members { group, after, most });
         }
         ServiceMessage::CheckConnectionExistenceWithAck(check) => match ConnectionId::parse(check.connection_id) {
             Some(id) => {
-                let question = HubQuestion::Exists(Target::Connection(id));
-                turn.then(Step::Ask { server: from, ack_id: check.ack_id, asked: Asked::One(id.shard()), question });
+                ask(turn, from, check.ack_id, AckQuestion::Find(Sought::ConnectionOf(Target::Connection(id))));
             }
             None => ack(&links.servers, turn, from, check.ack_id, AckStatus::NotFound, None),
         },
         ServiceMessage::CheckUserExistenceWithAck(check) => {
-            let question = HubQuestion::Exists(Target::User(UserId::new(check.user_id)));
-            turn.then(Step::Ask { server: from, ack_id: check.ack_id, asked: Asked::All, question });
+            let user = Target::User(UserId::new(check.user_id));
+            ask(turn, from, check.ack_id, AckQuestion::Find(Sought::ConnectionOf(user)));
         }
         ServiceMessage::CloseConnectionWithAck(close) => match ConnectionId::parse(close.connection_id) {
             Some(id) => {
@@ -277,6 +267,11 @@ fn membership(
     }
 }
 
+/// Acks when all shards that are asked have answered.
+fn ask(turn: &mut Turn<'_>, server: ServerConnectionId, ack_id: i64, question: AckQuestion) {
+    turn.then(Step::Ask { server, ack_id, question });
+}
+
 /// Acks when the action is in effect on all shards: each answers after what it was ordered before.
 fn act_and_ack(
     links: &mut Links,
@@ -288,7 +283,7 @@ fn act_and_ack(
     action: Action,
 ) {
     match actions::try_act(clients, turn, hub, action) {
-        Ok(()) => turn.then(Step::Ask { server: from, ack_id, asked: Asked::All, question: HubQuestion::Barrier }),
+        Ok(()) => ask(turn, from, ack_id, AckQuestion::Barrier),
         Err(_) => ack(&links.servers, turn, from, ack_id, AckStatus::Failed, None),
     }
 }

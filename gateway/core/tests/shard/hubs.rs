@@ -1,11 +1,11 @@
 //! Which hubs a gateway remembers, and for how long.
 
-use crate::rig::{Client, Rig, default_mode, filtered, hub, identity, json, settings};
+use crate::rig::{Client, PATIENCE, Rig, default_mode, filtered, hub, identity, json, settings};
 use hubgate_core::delivery::{Action, Member, Target};
-use hubgate_core::event::{HubAnswer, HubQuestion};
 use hubgate_core::filter::{Targets, Verdict};
 use hubgate_core::id::{ConnectionId, GroupName, PluginName, ShardIndex, UserId};
 use hubgate_core::mode::Mode;
+use hubgate_core::question::{Answered, CallerQuery, Joined, Sought};
 use hubgate_core::settings::{HubSettings, Settings};
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, HubCounters, Input, MembershipRefusal, Outgoing};
@@ -183,16 +183,23 @@ fn asking_for_a_hub_does_not_make_it() {
     let mut rig = Rig::new(1, quiet());
     let (user, group) = (UserId::new("ann"), GroupName::new("g"));
     let id = ConnectionId::new(ShardIndex(0).into(), [1; 12]);
-    for question in [
-        HubQuestion::Exists(Target::All),
-        HubQuestion::Facts(id),
-        HubQuestion::UserInGroup { user, group: group.clone() },
-        HubQuestion::Join { connection: id, group: group.clone() },
-        HubQuestion::Members { group, after: None, most: 1 },
-    ] {
-        let answer = rig.ask(0, "invented", question);
-        assert!(!matches!(answer, HubAnswer::Exists(true) | HubAnswer::Facts(Some(_))), "{answer:?}");
+    let member = Sought::UserInGroup { user, group: group.clone() };
+    for sought in [Sought::ConnectionOf(Target::All), Sought::ConnectionOf(Target::Connection(id)), member] {
+        assert!(!rig.finds(0, "invented", sought));
     }
+    let (hub, deadline) = (hub("invented"), PATIENCE);
+    let query = CallerQuery::Facts(id, rig.next_ticket());
+    rig.feed(0, Input::Ask { hub: hub.clone(), query, deadline });
+    let ticket = rig.next_ticket();
+    rig.feed(0, Input::Join { hub: hub.clone(), connection: id, group, deadline, ticket });
+    let ticket = rig.next_ticket();
+    rig.feed(0, Input::Barrier { hub, deadline, ticket });
+    let answers: Vec<Answered> = std::mem::take(&mut rig.answers).into_values().collect();
+    let [Answered::Facts(facts), Answered::Joined(joined), Answered::InEffect(_)] = &answers[..] else {
+        panic!("each has its own answer: {answers:?}");
+    };
+    assert!(matches!(facts.answer, Ok(None)));
+    assert_eq!(joined.answer, Ok(Joined::NoSuchConnection));
     assert_eq!(names(&rig, 0), [""; 0]);
 }
 
@@ -279,8 +286,7 @@ fn a_plugin_that_has_made_half_of_the_memberships_of_a_hub_makes_no_more() {
     rig.answer(Ok(None), joins.into());
     assert_eq!(rig.refusals, [MembershipRefusal::PluginFull(PluginName::new("plugin"))]);
     let in_group = |rig: &mut Rig, user: &str| {
-        let question = HubQuestion::UserInGroup { user: UserId::new(user), group: GroupName::new("g") };
-        matches!(rig.ask(1, "chat", question), HubAnswer::Exists(true))
+        rig.finds(1, "chat", Sought::UserInGroup { user: UserId::new(user), group: GroupName::new("g") })
     };
     assert_eq!(["a", "b", "c"].map(|user| in_group(&mut rig, user)), [true, true, false]);
     rig.run(1, vec![user_join(None, "c", None)]);

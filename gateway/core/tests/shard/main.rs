@@ -9,6 +9,7 @@ mod model;
 mod modes;
 mod moving;
 mod proxied;
+mod questions;
 mod rates;
 mod rig;
 mod serverless;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use hubgate_core::delivery::Action;
-use hubgate_core::event::{HubAnswer, HubQuestion, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
+use hubgate_core::event::{UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::filter::{
     FilterSettings, Halves, HalvesByPlugin, Inspected, Inspection, InspectionNumber, OnError, Origin, Targets, Verdict,
 };
@@ -13,15 +13,19 @@ use hubgate_core::id::{
     ConnectionId, GroupName, HubName, PluginName, ServerConnectionId, ServerId, ShardIndex, UserId,
 };
 use hubgate_core::mode::Mode;
+use hubgate_core::question::{Answered, CallerQuery, Reply, Sought, Ticket, Unanswered};
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
     ClientTimes, CloseCause, Effect, HashSeed, Identity, Input, MembershipRefusal, NewClient, NewServerConnection,
-    Order, Presence, Shard, Shards, Slot, Ticket,
+    Order, Presence, Shard, Shards, Slot,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
 use hubgate_wire::service::{self, ConnectionData, HandshakeRequest, ServiceMessage};
+
+/// How long a caller waits for other shards.
+pub(crate) const PATIENCE: Millis = Millis(5_000);
 
 /// A client as a test names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,14 +70,14 @@ pub(crate) struct Rig {
     pub(crate) skipped: Vec<String>,
     /// What filters look at, oldest first.
     pub(crate) inspections: VecDeque<(usize, InspectionNumber, Box<Inspection>)>,
-    /// Of senders and of whoever asked, until somebody takes them.
-    pub(crate) answers: BTreeMap<Ticket, HubAnswer>,
+    /// What came of what was asked for with tickets, by their numbers, until somebody takes it.
+    pub(crate) answers: BTreeMap<u64, Answered>,
     tickets: u64,
     pub(crate) unreadable: usize,
     pub(crate) paused_servers: Vec<ServerConnectionId>,
     /// Orders between shards wait in `unanswered`.
     pub(crate) is_alone: bool,
-    unanswered: Vec<(usize, HubName, Order)>,
+    pub(crate) unanswered: Vec<(usize, HubName, Order)>,
     /// Clients do not look at what they get.
     pub(crate) takes_garbage: bool,
     ids: u8,
@@ -392,22 +396,37 @@ impl Rig {
     ) -> Result<(), MembershipRefusal> {
         let ticket = self.next_ticket();
         self.feed(shard, Input::JoinUser { hub: hub(name), user, group, ttl_seconds, ticket });
-        match self.answers.remove(&ticket) {
-            Some(HubAnswer::UserJoined(joined)) => joined,
+        match self.answers.remove(&ticket.number()) {
+            Some(Answered::UserJoined(Reply { answer: Ok(joined), .. })) => joined,
             other => panic!("a user joins at once: {other:?}"),
         }
     }
 
-    /// What a shard knows of a hub.
-    pub(crate) fn ask(&mut self, shard: usize, name: &str, question: HubQuestion) -> HubAnswer {
-        let ticket = self.next_ticket();
-        self.feed(shard, Input::Ask { hub: hub(name), question, ticket });
-        self.answers.remove(&ticket).expect("a question is answered at once")
+    /// Whether a caller on `shard` finds something in a hub.
+    pub(crate) fn finds(&mut self, shard: usize, name: &str, sought: Sought) -> bool {
+        let ticket = self.seek(shard, name, sought);
+        self.found(ticket).expect("all shards answer at once").expect("they answer in time")
     }
 
-    fn next_ticket(&mut self) -> Ticket {
+    /// A caller on `shard` looks for something in a hub.
+    pub(crate) fn seek(&mut self, shard: usize, name: &str, sought: Sought) -> Ticket<bool> {
+        let ticket = self.next_ticket();
+        let deadline = self.now + PATIENCE;
+        self.feed(shard, Input::Ask { hub: hub(name), query: CallerQuery::Find(sought, ticket), deadline });
+        ticket
+    }
+
+    /// What a caller was told that looks for something, if it was.
+    pub(crate) fn found(&mut self, ticket: Ticket<bool>) -> Option<Result<bool, Unanswered>> {
+        match self.answers.remove(&ticket.number())? {
+            Answered::Found(reply) => Some(reply.answer),
+            other => panic!("another answer was asked for: {other:?}"),
+        }
+    }
+
+    pub(crate) fn next_ticket<A>(&mut self) -> Ticket<A> {
         self.tickets += 1;
-        Ticket(self.tickets)
+        Ticket::new(self.tickets)
     }
 
     /// What filters look at longest; they go on looking.
@@ -529,7 +548,7 @@ impl Rig {
             Effect::FinishServer { to, detail } => self.finished_servers.push((to, detail)),
             Effect::ServerMessageSkipped { what, .. } => self.skipped.push(what),
             Effect::Inspect { number, inspection } => self.inspections.push_back((shard, number, inspection)),
-            Effect::Answered { ticket, answer } => drop(self.answers.insert(ticket, answer)),
+            Effect::Answered(answered) => drop(self.answers.insert(number(&answered), answered)),
             Effect::TokenOver(_) => {}
             Effect::Unreadable { .. } => self.unreadable += 1,
             Effect::PauseServer(id) => self.paused_servers.push(id),
@@ -568,6 +587,17 @@ impl Rig {
         let text = std::str::from_utf8(payload).expect("text");
         let messages = text.strip_suffix('\x1e').expect("whole messages").split('\x1e').map(str::to_owned);
         self.received.entry((shard, slot)).or_default().extend(messages);
+    }
+}
+
+/// The number of the ticket that an answer is for.
+fn number(answered: &Answered) -> u64 {
+    match answered {
+        Answered::Found(reply) => reply.ticket.number(),
+        Answered::Facts(reply) => reply.ticket.number(),
+        Answered::Joined(reply) => reply.ticket.number(),
+        Answered::UserJoined(reply) => reply.ticket.number(),
+        Answered::InEffect(reply) => reply.ticket.number(),
     }
 }
 

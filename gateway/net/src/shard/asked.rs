@@ -1,34 +1,78 @@
-//! Where the answers of the core go that others wait for.
+//! Who waits for what the core answers, by ticket.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use hubgate_core::Ticket;
-use hubgate_core::event::HubAnswer;
+use hubgate_core::question::{Answered, Facts, Joined, Reply, Ticket, Unanswered, UserJoined};
 use tokio::sync::oneshot;
 
+/// Those that wait for answers of one type.
+pub(crate) type Waiting<A> = RefCell<HashMap<u64, oneshot::Sender<Result<A, Unanswered>>>>;
+
 #[derive(Debug, Default)]
-pub(super) struct Asked {
-    waiting: RefCell<HashMap<Ticket, oneshot::Sender<HubAnswer>>>,
+pub(crate) struct Asked {
     next_ticket: Cell<u64>,
+    found: Waiting<bool>,
+    facts: Waiting<Facts>,
+    joined: Waiting<Joined>,
+    user_joined: Waiting<UserJoined>,
+    in_effect: Waiting<()>,
+}
+
+/// What the core answers to a ticket.
+pub(crate) trait CoreAnswer: Sized {
+    fn waiting(asked: &Asked) -> &Waiting<Self>;
+}
+
+macro_rules! answers {
+    ($($answer:ty: $waiting:ident,)*) => {
+        $(impl CoreAnswer for $answer {
+            fn waiting(asked: &Asked) -> &Waiting<Self> {
+                &asked.$waiting
+            }
+        })*
+    };
+}
+
+answers! {
+    bool: found,
+    Facts: facts,
+    Joined: joined,
+    UserJoined: user_joined,
+    (): in_effect,
 }
 
 impl Asked {
     /// The ticket of one more that waits.
-    pub(super) fn begin(&self, asker: oneshot::Sender<HubAnswer>) -> Ticket {
-        let ticket = Ticket(self.next_ticket.replace(self.next_ticket.get() + 1));
-        self.waiting.borrow_mut().insert(ticket, asker);
-        ticket
+    pub(super) fn begin<A: CoreAnswer>(&self, asker: oneshot::Sender<Result<A, Unanswered>>) -> Ticket<A> {
+        let number = self.next_ticket.replace(self.next_ticket.get() + 1);
+        A::waiting(self).borrow_mut().insert(number, asker);
+        Ticket::new(number)
     }
 
-    pub(super) fn answered(&self, ticket: Ticket, answer: HubAnswer) {
-        if let Some(asker) = self.waiting.borrow_mut().remove(&ticket) {
+    pub(super) fn answered(&self, answered: Answered) {
+        match answered {
+            Answered::Found(reply) => self.tell(reply),
+            Answered::Facts(reply) => self.tell(reply),
+            Answered::Joined(reply) => self.tell(reply),
+            Answered::UserJoined(reply) => self.tell(reply),
+            Answered::InEffect(reply) => self.tell(reply),
+        }
+    }
+
+    fn tell<A: CoreAnswer>(&self, Reply { ticket, answer }: Reply<A>) {
+        if let Some(asker) = A::waiting(self).borrow_mut().remove(&ticket.number()) {
             // Whoever asked may be gone.
             let _ = asker.send(answer);
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.borrow().is_empty()
+        let Asked { next_ticket: _, found, facts, joined, user_joined, in_effect } = self;
+        found.borrow().is_empty()
+            && facts.borrow().is_empty()
+            && joined.borrow().is_empty()
+            && user_joined.borrow().is_empty()
+            && in_effect.borrow().is_empty()
     }
 }

@@ -1,5 +1,6 @@
 //! What the core wants done, and how it is done.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -23,8 +24,8 @@ use crate::tasks::{Caught, Panicked};
 const LONGEST_DETAIL: usize = 1024;
 
 impl ShardThread {
-    /// Does what the core wants done; gives what comes of it at once.
-    pub(super) fn perform(self: &Rc<Self>, effect: Effect) -> Option<Input<'static, 'static>> {
+    /// Does what the core wants done; what comes of it at once is added to `inputs`.
+    pub(super) fn perform(self: &Rc<Self>, effect: Effect, inputs: &mut VecDeque<Input<'static, 'static>>) {
         match effect {
             Effect::Send { to, frame } => self.queue(to, frame, Sharing::Alone),
             Effect::Deliver { to, frame } => {
@@ -76,18 +77,18 @@ impl ShardThread {
             Effect::HearLastWords(slot) => match self.connections.link(slot) {
                 Some(ClientLink::WebSocket(socket)) => socket.hear_last_words(),
                 // What it posts is read as it comes.
-                Some(ClientLink::Http(_)) => return Some(Input::SaidLastWords(slot)),
+                Some(ClientLink::Http(_)) => inputs.push_back(Input::SaidLastWords(slot)),
                 None => {}
             },
             Effect::Call { slot, handler: Handler::Plugin(plugin), client, event } => {
-                return self.call(slot, UpstreamCall { plugin, client, event });
+                inputs.extend(self.call(slot, UpstreamCall { plugin, client, event }));
             }
             Effect::Call { slot, handler: Handler::Webhook(webhook), client, event } => {
                 let call = self.webhooks.clone().call(webhook, client, event);
                 self.wait_for_answer(slot, Box::pin(Caught::new(call)));
             }
-            Effect::Inspect { number, inspection } => return Some(self.inspect(number, inspection)),
-            Effect::Answered { ticket, answer } => self.asked.answered(ticket, answer),
+            Effect::Inspect { number, inspection } => inputs.push_back(self.inspect(number, inspection)),
+            Effect::Answered(answered) => self.asked.answered(answered),
             Effect::TokenOver(token) => self.connection_tokens.borrow_mut().remove(token),
             Effect::Unreadable { hub } => {
                 tracing::warn!(%hub, "something for clients was not sent: it is not a hub message that filters could look at");
@@ -107,14 +108,16 @@ impl ShardThread {
             Effect::ServerMessageSkipped { hub, what } => {
                 tracing::warn!(%hub, what, "a hub server's message is skipped; further ones on its connection are only counted");
             }
-            Effect::Forward { to: Shards::One(shard), hub, order } => self.peers.forward(shard, hub, order),
+            Effect::Forward { to: Shards::One(shard), hub, order } => {
+                inputs.extend(self.peers.forward(shard, hub, order).map(Input::Undelivered));
+            }
             Effect::Forward { to: Shards::AllOthers, hub, order } => {
                 for shard in self.peers.others() {
-                    self.peers.forward(shard, hub.clone(), order.clone());
+                    let undelivered = self.peers.forward(shard, hub.clone(), order.clone());
+                    inputs.extend(undelivered.map(Input::Undelivered));
                 }
             }
         }
-        None
     }
 
     fn queue(&self, slot: Slot, frame: Frame, sharing: Sharing) {

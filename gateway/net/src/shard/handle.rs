@@ -2,19 +2,22 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hubgate_core::delivery::Action;
-use hubgate_core::event::{HubAnswer, HubQuestion};
-use hubgate_core::filter::Origin;
-use hubgate_core::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardIndex, UserId};
+use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
+use hubgate_core::question::{Ticket, Unanswered};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Input, NewClient, NewServerConnection, ShardStatus, Slot, TokenRefusal, TooManyTokens};
+use hubgate_core::{
+    CloseCause, Input, NewClient, NewServerConnection, Shard, ShardStatus, Slot, TokenRefusal, TooManyTokens,
+};
 use hubgate_plugin_host::PluginStatus;
 use hubgate_wire::negotiate::Transport;
 use tokio::sync::oneshot;
 
 use super::ShardThread;
+use super::asked::CoreAnswer;
 use super::read_buffer::ReadBuffer;
 use crate::admission::ClientPlace;
 use crate::entrant::ClaimedToken;
@@ -230,31 +233,24 @@ impl ShardHandle {
 
 /// Who asks or sends from outside of connections.
 impl ShardHandle {
-    /// Answers what somebody asks of a hub, as far as this shard knows; some answers come later.
-    pub(crate) fn answer(&self, hub: HubName, question: HubQuestion, asker: oneshot::Sender<HubAnswer>) {
+    /// Feeds the core what somebody wants, with a ticket for what comes of it, and waits for that.
+    pub(crate) async fn ask<A: CoreAnswer>(
+        &self,
+        input: impl FnOnce(Ticket<A>) -> Input<'static, 'static>,
+    ) -> Result<A, Unanswered> {
+        let (asker, answered) = oneshot::channel();
         let ticket = self.0.asked.begin(asker);
-        self.0.feed(Input::Ask { hub, question, ticket });
+        self.0.feed(input(ticket));
+        answered.await.unwrap_or(Err(Unanswered))
     }
 
-    /// Does what a sender asks of a hub, after the filters that look at what it sends; answered when it is done here.
-    pub(crate) fn submit(&self, hub: HubName, origin: Origin, actions: Vec<Action>, asker: oneshot::Sender<HubAnswer>) {
-        let ticket = self.0.asked.begin(asker);
-        self.0.feed(Input::Submit { hub, origin, actions, ticket });
+    /// A deadline for the core, which meets it at the latest when this time has passed: it looks at deadlines once a tick.
+    pub(crate) fn deadline(&self, within: Duration) -> Millis {
+        self.0.now() + within.saturating_sub(Shard::tick_period().into()).into()
     }
 
     pub(crate) fn submit_by_filter(&self, hub: HubName, actions: Vec<Action>) {
         self.0.feed(Input::SubmitByFilter { hub, actions });
-    }
-
-    pub(crate) fn join_user(
-        &self,
-        hub: HubName,
-        (user, group): (UserId, GroupName),
-        ttl_seconds: Option<u32>,
-        asker: oneshot::Sender<HubAnswer>,
-    ) {
-        let ticket = self.0.asked.begin(asker);
-        self.0.feed(Input::JoinUser { hub, user, group, ttl_seconds, ticket });
     }
 }
 

@@ -28,6 +28,7 @@ use crate::tasks::ShardTasks;
 use crate::turns::Turns;
 use crate::webhooks::Webhooks;
 use asked::Asked;
+pub(crate) use asked::CoreAnswer;
 use connections::Connections;
 pub(crate) use handle::ShardHandle;
 use read_buffer::ReadBuffer;
@@ -105,13 +106,11 @@ impl ShardThread {
     fn feed(self: &Rc<Self>, input: Input<'_, '_>) {
         let mut effects = Vec::new();
         self.core.borrow_mut().handle(input, self.now(), &mut effects);
-        // What plugins answer at once brings effects of its own, after those that are there.
+        // What plugins answer at once, and what is not delivered, brings effects of its own, after those that are there.
         let mut answers = VecDeque::new();
         loop {
             for effect in effects.drain(..) {
-                if let Some(answer) = self.perform(effect) {
-                    answers.push_back(answer);
-                }
+                self.perform(effect, &mut answers);
             }
             let Some(answer) = answers.pop_front() else {
                 break;

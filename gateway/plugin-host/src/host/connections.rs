@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion};
+use hubgate_core::event::ConnectionFacts;
 use hubgate_core::id::ConnectionId;
 
-use super::Guest;
 use super::call::{Fact, HostCall};
+use super::{Guest, ShardQuestion};
 use crate::bindings::hubgate::plugin::connections;
 use crate::bindings::hubgate::plugin::types::Pair;
 
@@ -43,14 +43,9 @@ impl Guest {
             return Some(Arc::clone(own));
         }
         let hub = event.hub().clone();
-        match self.ask(HubQuestion::Facts(id)).await? {
-            // A plugin sees one hub only, whatever the shard knows.
-            HubAnswer::Facts(facts) => facts.filter(|facts| facts.hub == hub),
-            HubAnswer::Exists(_)
-            | HubAnswer::Joined(_)
-            | HubAnswer::UserJoined(_)
-            | HubAnswer::Members(_)
-            | HubAnswer::InEffect => None,
-        }
+        let asked = hub.clone();
+        let facts = self.ask_shard(|answer| ShardQuestion::Facts { hub: asked, connection: id, answer }).await?;
+        // A plugin sees one hub only, whatever the shard knows.
+        facts.filter(|facts| facts.hub == hub)
     }
 }

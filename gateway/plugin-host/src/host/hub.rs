@@ -1,7 +1,6 @@
 //! The `hub` import: acting on the hub of the event.
 
 use hubgate_core::delivery::Action;
-use hubgate_core::event::{HubAnswer, HubQuestion};
 use hubgate_core::filter::Origin;
 
 use super::call::HostCall;
@@ -68,21 +67,13 @@ impl Guest {
     }
 
     pub(super) async fn target_exists(&mut self, target: types::TargetResult) -> Result<bool, String> {
-        if self.event.is_none() {
+        let Some(event) = &self.event else {
             return Err("there is no event, so there is no hub to ask".to_owned());
-        }
+        };
+        let hub = event.of.hub().clone();
         let Some(target) = convert::target(target)? else { return Ok(false) };
-        match self.ask(HubQuestion::Exists(target)).await {
-            Some(HubAnswer::Exists(exists)) => Ok(exists),
-            Some(
-                HubAnswer::Facts(_)
-                | HubAnswer::Joined(_)
-                | HubAnswer::UserJoined(_)
-                | HubAnswer::Members(_)
-                | HubAnswer::InEffect,
-            )
-            | None => Err("the gateway is stopping".to_owned()),
-        }
+        let exists = self.ask_shard(|answer| ShardQuestion::Exists { hub, target, answer }).await;
+        exists.ok_or_else(|| "the gateway is stopping".to_owned())
     }
 }
 

@@ -17,11 +17,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hubgate_core::delivery::Action;
-use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion};
+use hubgate_core::delivery::{Action, Target};
+use hubgate_core::event::ConnectionFacts;
 use hubgate_core::filter::Origin;
-use hubgate_core::id::{HubName, PluginName};
+use hubgate_core::id::{ConnectionId, HubName, PluginName};
 use hubgate_core::pairs::Pairs;
+use hubgate_core::question::Facts;
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::format_err;
@@ -51,8 +52,10 @@ use wasi::QuietWasi;
 /// What a plugin wants of the shard that called it. An answer that is dropped tells it that the shard stops.
 #[derive(Debug)]
 pub enum ShardQuestion {
-    /// About the hub of its event.
-    Hub { hub: HubName, question: HubQuestion, answer: oneshot::Sender<HubAnswer> },
+    /// Whether the target has a connection in the hub of its event.
+    Exists { hub: HubName, target: Target, answer: oneshot::Sender<bool> },
+    /// What is known of a connection of the hub of its event.
+    Facts { hub: HubName, connection: ConnectionId, answer: oneshot::Sender<Facts> },
     /// To do this to the hub of its event; answered when it is in effect.
     Run {
         hub: HubName,
@@ -293,13 +296,7 @@ impl Guest {
         self.event.take().map_or_else(Vec::new, |mut event| event.actions.take())
     }
 
-    /// Asks the shard about the hub of the event; `None` when nobody is there to answer.
-    async fn ask(&mut self, question: HubQuestion) -> Option<HubAnswer> {
-        let hub = self.event.as_ref()?.of.hub().clone();
-        self.ask_shard(|answer| ShardQuestion::Hub { hub, question, answer }).await
-    }
-
-    /// Waits for what the shard does or says, which is no processor time of the guest's.
+    /// Waits for what the shard does or says, which is no processor time of the guest's; `None` when nobody is there to answer.
     async fn ask_shard<T>(&mut self, question: impl FnOnce(oneshot::Sender<T>) -> ShardQuestion) -> Option<T> {
         let questions = self.shard.as_ref()?.questions.clone();
         let (answer, answered) = oneshot::channel();

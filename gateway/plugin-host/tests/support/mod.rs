@@ -8,7 +8,8 @@ use std::sync::{Arc, Once};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use hubgate_core::event::{ConnectionFacts, HubAnswer, HubQuestion, UpstreamAnswer, UpstreamCall, UpstreamEvent};
+use hubgate_core::delivery::Target;
+use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent};
 use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_plugin_host::{
@@ -238,11 +239,11 @@ pub(crate) fn connection_id(number: u8) -> ConnectionId {
     ConnectionId::new(ShardIndex(0).into(), [number; 12])
 }
 
-/// A question about a hub, and where its answer goes.
-pub(crate) fn about_hub(question: Option<ShardQuestion>) -> (HubQuestion, oneshot::Sender<HubAnswer>) {
+/// The target of which a guest asks whether it exists, and where the answer goes.
+pub(crate) fn asks_whether(question: Option<ShardQuestion>) -> (Target, oneshot::Sender<bool>) {
     match question {
-        Some(ShardQuestion::Hub { question, answer, .. }) => (question, answer),
-        other => panic!("the guest asks about the hub: {other:?}"),
+        Some(ShardQuestion::Exists { target, answer, .. }) => (target, answer),
+        other => panic!("the guest asks whether a target exists: {other:?}"),
     }
 }
 

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use http::header::{HeaderMap, HeaderName};
 use hubgate_core::delivery::{Action, Member, Target};
-use hubgate_core::event::Joined;
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
+use hubgate_core::question::Joined;
 
 use super::items::{excluded, reason, ttl};
 use super::message;

@@ -1,0 +1,189 @@
+//! What clients say, message by message: the handshake request, then hub messages on their way to whoever answers them.
+
+use hubgate_wire::negotiate::Transport;
+use hubgate_wire::signalr::HubMessage;
+use hubgate_wire::signalr::handshake::HandshakeRequest;
+use hubgate_wire::websocket::DataKind;
+
+use crate::client::read_holds::Hold;
+use crate::client::{Clients, Phase, actions};
+use crate::close_cause::CloseCause;
+use crate::failure;
+use crate::filter::{Direction, Inspected, InspectionNumber, Refusal, Verdict};
+use crate::gate::inbound::{Gate, Inbound, Refused, is_filtered, refused};
+use crate::id::Slot;
+use crate::link::{self, Links};
+use crate::mode::ClientKind;
+use crate::rates::{has_rate, heard};
+use crate::turn::Turn;
+use crate::upstream::Upstream;
+
+/// The parts that a client's message meets.
+pub(crate) struct Listener<'a> {
+    pub(crate) clients: &'a mut Clients,
+    pub(crate) links: &'a mut Links,
+    pub(crate) upstream: &'a mut Upstream,
+    pub(crate) inbound: &'a mut Inbound,
+}
+
+impl Listener<'_> {
+    /// Takes a message, or what is there of it, off the front of what a client says.
+    pub(crate) fn hear(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8]) {
+        if let Some(link) = self.links.get(slot) {
+            if !is_filtered(self.clients, slot) {
+                let said = match has_rate(self.clients, turn.settings, slot) {
+                    true => link.split_message(bytes),
+                    false => std::mem::take(bytes),
+                };
+                return link::forward_from_client(self.links, self.clients, turn, slot, said);
+            }
+            let begun = link.unfinished(bytes);
+            if begun > 0 {
+                // Its beginning is with the hub server already.
+                let (begun, rest) = bytes.split_at(begun);
+                *bytes = rest;
+                return link::forward_from_client(self.links, self.clients, turn, slot, begun);
+            }
+        }
+        let client = &mut self.clients[slot];
+        if !client.is_parsing() {
+            return self.clients.keep_unread(turn, slot, std::mem::take(bytes));
+        }
+        let parsed = match client.has_unread() {
+            false => {
+                client.split_message(bytes).map(|message| message.map(|message| self.message(turn, slot, message)))
+            }
+            true => {
+                client.complete_message(bytes).map(|message| message.map(|message| self.message(turn, slot, &message)))
+            }
+        };
+        match parsed {
+            Ok(Some(())) => {}
+            Ok(None) => self.clients.keep_unread(turn, slot, std::mem::take(bytes)),
+            Err(error) => {
+                *bytes = &[];
+                self.clients.bad_request(turn, slot, error.to_string());
+            }
+        }
+    }
+
+    /// One message of a client.
+    pub(crate) fn message(&mut self, turn: &mut Turn<'_>, slot: Slot, message: &[u8]) {
+        if message.len() > turn.settings.limits.message {
+            return self.clients.too_large(turn, slot);
+        }
+        match self.clients[slot].phase() {
+            Phase::Handshaking { .. } => self.handshake(turn, slot, message),
+            Phase::Open { .. } => {
+                heard(self.clients, turn, slot, 1);
+                self.open_message(turn, slot, message);
+            }
+            Phase::Connecting { .. } | Phase::Closed { .. } => {}
+        }
+    }
+
+    fn handshake(&mut self, turn: &mut Turn<'_>, slot: Slot, message: &[u8]) {
+        let Listener { clients, links, upstream, .. } = self;
+        let kind = clients[slot].kind();
+        let refuse = |clients: &mut Clients, turn: &mut Turn<'_>, error| {
+            clients.refuse(turn, slot, CloseCause::HandshakeError, error);
+        };
+        let request = match HandshakeRequest::parse(message) {
+            Ok(request) => request,
+            Err(malformed) => {
+                let error = failure::malformed_handshake(&malformed, turn.settings.detailed_errors);
+                return refuse(clients, turn, error);
+            }
+        };
+        let protocol = match kind {
+            ClientKind::Serverless | ClientKind::Unserved => request.accept(),
+            // Whether it speaks this version is the hub server's business.
+            ClientKind::Proxied => request.protocol(),
+        };
+        let protocol = match protocol {
+            Ok(protocol) => protocol,
+            Err(refusal) => return refuse(clients, turn, refusal.to_string()),
+        };
+        if protocol.data_kind() == DataKind::Binary && clients[slot].transport() == Transport::ServerSentEvents {
+            return refuse(clients, turn, failure::no_binary_transport(protocol));
+        }
+        match kind {
+            ClientKind::Serverless => {
+                clients.register(turn, slot, protocol);
+                upstream.call_connected(clients, turn, slot);
+            }
+            ClientKind::Unserved => {
+                clients.register(turn, slot, protocol);
+                clients.accept(turn, slot);
+            }
+            ClientKind::Proxied => link::route_client(links, clients, turn, slot, protocol, message),
+        }
+    }
+
+    /// A whole hub message of an open client, on its way to whoever answers it.
+    fn open_message(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8]) {
+        let Listener { clients, links, upstream, inbound } = self;
+        let (hub, protocol) = (clients[slot].hub(), clients[slot].protocol());
+        clients.hub_mut(hub).counters.messages_in += 1;
+        let message = match protocol.parse(bytes) {
+            Ok(message) => message,
+            Err(malformed) => return clients.bad_request(turn, slot, malformed.to_string()),
+        };
+        let is_filtered = clients.hub(hub).filters.inspect(Direction::Inbound);
+        if is_filtered && inbound.show(clients, turn, slot, bytes, &message) == Gate::Waits {
+            return;
+        }
+        match (links.get(slot), &message) {
+            // What filters cannot read does not pass them by: it is answered here, as the gateway answers its own clients.
+            (Some(_), HubMessage::Unbindable(_)) | (None, _) => upstream.hub_message(clients, turn, slot, message),
+            (Some(_), _) => link::pass_on(links, clients, turn, slot, |out| protocol.write_framed(bytes, out)),
+        }
+    }
+
+    /// Filters have looked at what a client says.
+    pub(crate) fn inspected(&mut self, turn: &mut Turn<'_>, number: InspectionNumber, inspected: Inspected) {
+        let Listener { clients, links, upstream, inbound } = self;
+        let Some(message) = inbound.take(number).filter(|message| clients.is_still(message.slot, message.client))
+        else {
+            return;
+        };
+        let (slot, hub, protocol) = (message.slot, clients[message.slot].hub(), clients[message.slot].protocol());
+        actions::act_all(clients, turn, hub, inspected.actions);
+        if !clients.is_still(slot, message.client) {
+            // The filter itself has closed it.
+            return;
+        }
+        let bytes = &message.bytes;
+        let is_linked = links.get(slot).is_some();
+        let parsed = || protocol.parse(bytes).expect("it was parsed before filters looked at it");
+        match inspected.verdict {
+            Verdict::Pass if is_linked => {
+                link::pass_on(links, clients, turn, slot, |out| protocol.write_framed(bytes, out));
+            }
+            Verdict::Pass => upstream.hub_message(clients, turn, slot, parsed()),
+            Verdict::Replace(replacement) => {
+                let message = replacement.put_into(parsed());
+                match is_linked {
+                    true => link::pass_on(links, clients, turn, slot, |out| protocol.write(&message, out)),
+                    false => upstream.hub_message(clients, turn, slot, message),
+                }
+            }
+            Verdict::Refuse(refusal) => self.refuse(turn, slot, parsed(), refusal),
+            Verdict::Close(reason) => clients.close_by_filter(turn, slot, reason),
+        }
+        self.clients[slot].set_inspected(false);
+        self.clients.release_hold(turn, slot, Hold::Inspection);
+    }
+
+    /// A client's message goes no further; who waits for an answer gets the error.
+    fn refuse(&mut self, turn: &mut Turn<'_>, slot: Slot, message: HubMessage<'_>, refusal: Refusal) {
+        match refused(message, refusal, turn.settings.detailed_errors) {
+            Refused::Call { id, error } => self.clients.complete_with_error(turn, slot, id.as_deref(), &error),
+            Refused::Result(message) => {
+                let protocol = self.clients[slot].protocol();
+                link::pass_on(self.links, self.clients, turn, slot, |out| protocol.write(&message, out));
+            }
+            Refused::Other => {}
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What hub servers ask for, and the acks that they get.
+
+use crate::id::{ConnectionId, GroupName, ServerConnectionId};
+use crate::question::{Answer, Command, Joined, Members, Query, Question, Sought};
+
+/// What a hub server may ask for.
+#[derive(Debug)]
+pub(crate) enum AckQuestion {
+    Find(Sought),
+    Members { group: GroupName, after: Option<ConnectionId>, most: usize },
+    Command(Command),
+    Barrier,
+}
+
+/// An ack of a hub server.
+#[derive(Debug)]
+pub(crate) struct Ack {
+    pub(crate) server: ServerConnectionId,
+    pub(crate) ack_id: i64,
+    /// The best that was answered so far.
+    pub(crate) status: AckStatus,
+    /// What the ack of a query for members carries.
+    pub(crate) page: Option<Page>,
+}
+
+/// What an ack says (Azure SignalR SDK for .NET, "Service Protocol", `Ack`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum AckStatus {
+    NotFound,
+    Ok,
+    TooLate,
+    Failed,
+    NotSupported,
+}
+
+/// One page of a group's members.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    most: usize,
+    members: Members,
+}
+
+impl Ack {
+    /// The ack of something that nobody has answered yet.
+    pub(super) fn new(server: ServerConnectionId, ack_id: i64, question: &AckQuestion) -> Ack {
+        let page = match question {
+            AckQuestion::Members { most, .. } => Some(Page { most: *most, members: Vec::new() }),
+            AckQuestion::Find(_) | AckQuestion::Command(_) | AckQuestion::Barrier => None,
+        };
+        Ack { server, ack_id, status: AckStatus::NotFound, page }
+    }
+
+    pub(super) fn add(&mut self, answer: Answer) {
+        self.status = self.status.max(AckStatus::of(&answer));
+        if let (Some(page), Answer::Members(members)) = (&mut self.page, answer) {
+            page.members.extend(members);
+        }
+    }
+}
+
+impl From<AckQuestion> for Question {
+    fn from(question: AckQuestion) -> Question {
+        match question {
+            AckQuestion::Find(sought) => Question::Query(Query::Find(sought)),
+            AckQuestion::Members { group, after, most } => Question::Query(Query::Members { group, after, most }),
+            AckQuestion::Command(command) => Question::Command(command),
+            AckQuestion::Barrier => Question::Barrier,
+        }
+    }
+}
+
+impl Page {
+    /// Its members in the order of their ids, and where the next page begins, if there is one.
+    pub(crate) fn finished(mut self) -> (Members, Option<ConnectionId>) {
+        self.members.sort_unstable_by_key(|(id, _)| *id);
+        let is_more = self.members.len() >= self.most;
+        self.members.truncate(self.most);
+        let last = self.members.last().map(|(id, _)| *id).filter(|_| is_more);
+        (self.members, last)
+    }
+}
+
+impl AckStatus {
+    fn of(answer: &Answer) -> AckStatus {
+        let found = |found| if found { AckStatus::Ok } else { AckStatus::NotFound };
+        match answer {
+            Answer::Found(is_there) => found(*is_there),
+            Answer::Facts(facts) => found(facts.is_some()),
+            Answer::Members(members) => found(!members.is_empty()),
+            Answer::Joined(Joined::Yes) | Answer::InEffect => AckStatus::Ok,
+            Answer::Joined(Joined::NoSuchConnection) => AckStatus::NotFound,
+            Answer::Joined(Joined::TooManyGroups) => AckStatus::Failed,
+        }
+    }
+
+    /// The number on the wire.
+    pub(crate) fn number(self) -> i64 {
+        match self {
+            AckStatus::Ok => 1,
+            AckStatus::NotFound => 2,
+            AckStatus::TooLate => 3,
+            AckStatus::Failed | AckStatus::NotSupported => 4,
+        }
+    }
+
+    /// For the server's log.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            AckStatus::Ok => "",
+            AckStatus::NotFound => "It does not exist.",
+            AckStatus::TooLate => "The gateway took too long: some of its threads have not answered.",
+            AckStatus::Failed => {
+                "The connection is in as many groups as it may be in, the hub has as many memberships of users as it may \
+                 have, or an id or a name is not valid."
+            }
+            AckStatus::NotSupported => "This gateway does not refresh the authentication of clients.",
+        }
+    }
+}

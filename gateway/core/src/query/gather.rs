@@ -1,0 +1,262 @@
+//! What several shards know together: all that a question is for are asked at once, and what they answer is put together for
+//! whoever asked. Nobody waits for longer than a while.
+
+use std::collections::BTreeSet;
+
+use super::ack::{Ack, AckQuestion, AckStatus};
+use super::answer;
+use crate::client::Clients;
+use crate::effect::Effect;
+use crate::hash::FixedMap;
+use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardIndex};
+use crate::order::{Order, Shards};
+use crate::question::{Answer, Answered, CallerQuery, Command, Facts, Joined, Query, Question, Sought, Ticket};
+use crate::target::Target;
+use crate::time::Millis;
+use crate::turn::Turn;
+
+/// How long other shards may take for an ack; then the hub server is told so. Its SDK gives an ack up after 10 seconds.
+const ACK_TIMEOUT: Millis = Millis(9_000);
+/// Plugins and REST callers of one shard that wait for others; more of them are told at once that there is no answer. (Of hub
+/// servers with many acks that wait no more is read.)
+const MAX_CALLERS: usize = 16_384;
+
+/// What other shards are still asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Gathers {
+    waiting: FixedMap<u32, Gather>,
+    deadlines: BTreeSet<(Millis, u32)>,
+    /// Those among them that are not for hub servers, in number.
+    callers: usize,
+    next: u32,
+}
+
+#[derive(Debug)]
+struct Gather {
+    asker: Asker,
+    /// Shards that have not answered, in number.
+    unanswered: usize,
+    deadline: Millis,
+}
+
+/// Whoever asked, with what is known so far.
+#[derive(Debug)]
+enum Asker {
+    HubServer(Ack),
+    Found(Ticket<bool>, bool),
+    Facts(Ticket<Facts>, Facts),
+    Joined(Ticket<Joined>, Joined),
+    InEffect(Ticket<()>),
+}
+
+/// Whom a question is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    All,
+    /// The shard of one connection.
+    One(ShardIndex),
+}
+
+impl Gathers {
+    /// Asks for a hub server. Gives its ack, if no other shard has to answer first.
+    pub(crate) fn ask_for_server(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        (server, ack_id): (ServerConnectionId, i64),
+        question: AckQuestion,
+    ) -> Option<Ack> {
+        let asker = Asker::HubServer(Ack::new(server, ack_id, &question));
+        let deadline = turn.now + ACK_TIMEOUT;
+        self.ask(clients, turn, hub, question.into(), Gather { asker, unanswered: 0, deadline })
+    }
+
+    /// Asks for a plugin or a REST caller, which is told what comes of it.
+    pub(crate) fn query(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        query: CallerQuery,
+        deadline: Millis,
+    ) {
+        let (query, asker) = match query {
+            CallerQuery::Find(sought, ticket) => (Query::Find(sought), Asker::Found(ticket, false)),
+            CallerQuery::Facts(id, ticket) => (Query::Facts(id), Asker::Facts(ticket, None)),
+        };
+        self.ask(clients, turn, hub, Question::Query(query), Gather { asker, unanswered: 0, deadline });
+    }
+
+    /// Puts a connection into a group, on whatever shard it is.
+    pub(crate) fn join(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        (connection, group): (ConnectionId, GroupName),
+        (deadline, ticket): (Millis, Ticket<Joined>),
+    ) {
+        let asker = Asker::Joined(ticket, Joined::NoSuchConnection);
+        let question = Question::Command(Command::Join { connection, group });
+        self.ask(clients, turn, hub, question, Gather { asker, unanswered: 0, deadline });
+    }
+
+    /// Tells when all is in effect, on all shards, that was ordered before.
+    pub(crate) fn barrier(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        (deadline, ticket): (Millis, Ticket<()>),
+    ) {
+        let gather = Gather { asker: Asker::InEffect(ticket), unanswered: 0, deadline };
+        self.ask(clients, turn, hub, Question::Barrier, gather);
+    }
+
+    fn ask(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        question: Question,
+        mut gather: Gather,
+    ) -> Option<Ack> {
+        let asked = question.asked();
+        let (to, others) = match asked {
+            Asked::All => (Shards::AllOthers, usize::from(turn.shards) - 1),
+            // An id from outside may name a shard that never was.
+            Asked::One(shard) => (Shards::One(shard), usize::from(shard != turn.here && shard.0 < turn.shards)),
+        };
+        if asked == Asked::All || asked == Asked::One(turn.here) {
+            gather.asker.add(answer(clients, turn, hub, question.clone()));
+        }
+        gather.unanswered = others;
+        if gather.is_complete() {
+            return gather.asker.finish(turn);
+        }
+        if gather.asker.is_caller() && self.callers >= MAX_CALLERS {
+            return gather.asker.give_up(turn);
+        }
+        let number = self.add(gather);
+        turn.forward(to, hub, Order::Ask { question, asker: turn.here, number });
+        None
+    }
+
+    /// Another shard has answered. Gives the ack of a hub server whose last answer that was.
+    pub(crate) fn answered(&mut self, turn: &mut Turn<'_>, number: u32, answer: Answer) -> Option<Ack> {
+        self.waiting.get_mut(&number)?.asker.add(answer);
+        self.one_less(turn, number)
+    }
+
+    /// A shard that was asked has ended: it knows nothing.
+    pub(crate) fn undelivered(&mut self, turn: &mut Turn<'_>, number: u32) -> Option<Ack> {
+        self.one_less(turn, number)
+    }
+
+    fn one_less(&mut self, turn: &mut Turn<'_>, number: u32) -> Option<Ack> {
+        let gather = self.waiting.get_mut(&number)?;
+        gather.unanswered -= 1;
+        match gather.is_complete() {
+            true => self.remove(number)?.asker.finish(turn),
+            false => None,
+        }
+    }
+
+    /// Gives up what other shards took too long for; gives the acks among it.
+    pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) -> Vec<Ack> {
+        let mut acks = Vec::new();
+        while let Some((deadline, number)) = self.deadlines.first().copied()
+            && deadline <= turn.now
+        {
+            acks.extend(self.remove(number).and_then(|gather| gather.asker.give_up(turn)));
+        }
+        acks
+    }
+
+    fn add(&mut self, gather: Gather) -> u32 {
+        let number = self.next;
+        self.next = number.wrapping_add(1);
+        self.deadlines.insert((gather.deadline, number));
+        self.callers += usize::from(gather.asker.is_caller());
+        self.waiting.insert(number, gather);
+        number
+    }
+
+    fn remove(&mut self, number: u32) -> Option<Gather> {
+        let gather = self.waiting.remove(&number)?;
+        self.deadlines.remove(&(gather.deadline, number));
+        self.callers -= usize::from(gather.asker.is_caller());
+        Some(gather)
+    }
+}
+
+impl Gather {
+    /// Whether no further answer changes anything.
+    fn is_complete(&self) -> bool {
+        self.unanswered == 0 || matches!(self.asker, Asker::Found(_, true))
+    }
+}
+
+impl Question {
+    fn asked(&self) -> Asked {
+        match self {
+            Question::Query(
+                Query::Find(Sought::ConnectionOf(Target::Connection(connection))) | Query::Facts(connection),
+            )
+            | Question::Command(Command::Join { connection, .. } | Command::Leave { connection, .. }) => {
+                Asked::One(connection.shard())
+            }
+            Question::Query(
+                Query::Find(
+                    Sought::ConnectionOf(Target::All | Target::Group(_) | Target::User(_)) | Sought::UserInGroup { .. },
+                )
+                | Query::Members { .. },
+            )
+            | Question::Barrier => Asked::All,
+        }
+    }
+}
+
+impl Asker {
+    fn is_caller(&self) -> bool {
+        !matches!(self, Asker::HubServer(_))
+    }
+
+    /// Adds what one shard answers. What answers another question says nothing.
+    fn add(&mut self, answer: Answer) {
+        match (self, answer) {
+            (Asker::HubServer(ack), answer) => ack.add(answer),
+            (Asker::Found(_, found), Answer::Found(is_here)) => *found |= is_here,
+            (Asker::Facts(_, facts), Answer::Facts(known)) => *facts = known,
+            (Asker::Joined(_, joined), Answer::Joined(answered)) => *joined = answered,
+            (Asker::Found(..) | Asker::Facts(..) | Asker::Joined(..) | Asker::InEffect(_), _) => {}
+        }
+    }
+
+    /// All have answered: tells a caller, or gives the ack of a hub server.
+    fn finish(self, turn: &mut Turn<'_>) -> Option<Ack> {
+        let answered = match self {
+            Asker::HubServer(ack) => return Some(ack),
+            Asker::Found(ticket, found) => Answered::Found(ticket.answered(found)),
+            Asker::Facts(ticket, facts) => Answered::Facts(ticket.answered(facts)),
+            Asker::Joined(ticket, joined) => Answered::Joined(ticket.answered(joined)),
+            Asker::InEffect(ticket) => Answered::InEffect(ticket.answered(())),
+        };
+        turn.effect(Effect::Answered(answered));
+        None
+    }
+
+    /// The same, where some have not answered.
+    fn give_up(self, turn: &mut Turn<'_>) -> Option<Ack> {
+        let answered = match self {
+            Asker::HubServer(ack) => return Some(Ack { status: AckStatus::TooLate, page: None, ..ack }),
+            Asker::Found(ticket, _) => Answered::Found(ticket.unanswered()),
+            Asker::Facts(ticket, _) => Answered::Facts(ticket.unanswered()),
+            Asker::Joined(ticket, _) => Answered::Joined(ticket.unanswered()),
+            Asker::InEffect(ticket) => Answered::InEffect(ticket.unanswered()),
+        };
+        turn.effect(Effect::Answered(answered));
+        None
+    }
+}

@@ -1,0 +1,153 @@
+//! What is asked of a hub on whatever shards, and what comes of it: queries change nothing, commands do.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::event::ConnectionFacts;
+use crate::id::{ConnectionId, GroupName, UserId};
+use crate::refusal::MembershipRefusal;
+use crate::target::Target;
+
+/// Whoever waits for an answer of type `A`: chosen by the asker, and given back with the answer in [`crate::Effect::Answered`].
+pub struct Ticket<A> {
+    number: u64,
+    answer: PhantomData<fn() -> A>,
+}
+
+/// What is looked for. One shard that finds it is enough.
+#[derive(Debug, Clone)]
+pub enum Sought {
+    /// A connection of the target.
+    ConnectionOf(Target),
+    /// The user in the group, by a membership of its own or with a connection.
+    UserInGroup { user: UserId, group: GroupName },
+}
+
+/// What can be known of a hub.
+#[derive(Debug, Clone)]
+pub enum Query {
+    Find(Sought),
+    /// What is known of a connection of the hub.
+    Facts(ConnectionId),
+    /// The connections of a group whose ids come after `after`, in their order, up to `most` of them.
+    Members {
+        group: GroupName,
+        after: Option<ConnectionId>,
+        most: usize,
+    },
+}
+
+/// What the shard of a connection does, and tells whoever asked for it.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Put a connection into a group.
+    Join { connection: ConnectionId, group: GroupName },
+    /// Take a connection out of a group, or out of all.
+    Leave { connection: ConnectionId, group: Option<GroupName> },
+}
+
+/// What one shard asks of others.
+#[derive(Debug, Clone)]
+pub enum Question {
+    Query(Query),
+    Command(Command),
+    /// Nothing: what was ordered before, of the same hub, is in effect when it is answered.
+    Barrier,
+}
+
+/// What one shard answers.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// To [`Query::Find`], and to [`Command::Leave`] whether the connection exists.
+    Found(bool),
+    Facts(Facts),
+    Members(Members),
+    Joined(Joined),
+    /// To [`Question::Barrier`].
+    InEffect,
+}
+
+/// What is known of a connection, if it is in the hub.
+pub type Facts = Option<Arc<ConnectionFacts>>;
+
+/// Connections of a group, each with its user.
+pub type Members = Vec<(ConnectionId, Option<UserId>)>;
+
+/// What came of an attempt to put a connection into a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// It is in the group now, or was before.
+    Yes,
+    NoSuchConnection,
+    /// It is in as many groups as a connection may be in.
+    TooManyGroups,
+}
+
+/// What came of an attempt to put a user into a group.
+pub type UserJoined = Result<(), MembershipRefusal>;
+
+/// What plugins and REST callers may ask of a hub, and who waits for the answer.
+#[derive(Debug, Clone)]
+pub enum CallerQuery {
+    Find(Sought, Ticket<bool>),
+    Facts(ConnectionId, Ticket<Facts>),
+}
+
+/// What came of something that was asked for with a ticket.
+#[derive(Debug)]
+pub enum Answered {
+    /// To [`CallerQuery::Find`].
+    Found(Reply<bool>),
+    /// To [`CallerQuery::Facts`].
+    Facts(Reply<Facts>),
+    /// To [`crate::Input::Join`].
+    Joined(Reply<Joined>),
+    /// To [`crate::Input::JoinUser`].
+    UserJoined(Reply<UserJoined>),
+    /// To [`crate::Input::Submit`] and [`crate::Input::Barrier`].
+    InEffect(Reply<()>),
+}
+
+/// An answer for whoever has the ticket.
+#[derive(Debug)]
+pub struct Reply<A> {
+    pub ticket: Ticket<A>,
+    pub answer: Result<A, Unanswered>,
+}
+
+/// Not all shards that were to answer have answered in time, or too many askers wait for that already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unanswered;
+
+impl<A> Ticket<A> {
+    pub fn new(number: u64) -> Ticket<A> {
+        Ticket { number, answer: PhantomData }
+    }
+
+    pub fn number(self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn answered(self, answer: A) -> Reply<A> {
+        Reply { ticket: self, answer: Ok(answer) }
+    }
+
+    pub(crate) fn unanswered(self) -> Reply<A> {
+        Reply { ticket: self, answer: Err(Unanswered) }
+    }
+}
+
+impl<A> Clone for Ticket<A> {
+    fn clone(&self) -> Ticket<A> {
+        *self
+    }
+}
+
+impl<A> Copy for Ticket<A> {}
+
+impl<A> fmt::Debug for Ticket<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({})", self.number)
+    }
+}
