@@ -7,7 +7,7 @@ use crate::pairs::Pairs;
 use crate::time::Millis;
 
 /// A client whose transport opens.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewClient {
     pub hub: HubName,
     pub id: ConnectionId,
@@ -29,7 +29,7 @@ pub struct ClientTimes {
 }
 
 /// Who a client is and how it came; the fields are those of [`crate::event::ConnectionFacts`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Identity {
     pub user_id: Option<UserId>,
     pub claims: Pairs,
@@ -39,7 +39,7 @@ pub struct Identity {
 }
 
 /// A hub server whose transport opens.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewServerConnection {
     pub hub: HubName,
     /// The header `X-ASRS-Server-Id`: one value per process.

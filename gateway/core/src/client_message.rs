@@ -14,7 +14,7 @@ use crate::gate::inbound::{Gate, Inbound, Refused, is_filtered, refused};
 use crate::id::Slot;
 use crate::link::{self, Links};
 use crate::mode::ClientKind;
-use crate::rates::{has_rate, heard};
+use crate::rates::{charge, has_rate};
 use crate::turn::Turn;
 use crate::upstream::Upstream;
 
@@ -75,7 +75,7 @@ impl Listener<'_> {
         match self.clients[slot].phase() {
             Phase::Handshaking { .. } => self.handshake(turn, slot, message),
             Phase::Open { .. } => {
-                heard(self.clients, turn, slot, 1);
+                charge(self.clients, turn, slot, 1);
                 self.open_message(turn, slot, message);
             }
             Phase::Connecting { .. } | Phase::Closed { .. } => {}
@@ -129,7 +129,7 @@ impl Listener<'_> {
             Ok(message) => message,
             Err(malformed) => return clients.bad_request(turn, slot, malformed.to_string()),
         };
-        let is_filtered = clients.hub(hub).filters.inspect(Direction::Inbound);
+        let is_filtered = clients.hub(hub).filters.inspects(Direction::Inbound);
         if is_filtered && inbound.show(clients, turn, slot, bytes, &message) == Gate::Waits {
             return;
         }

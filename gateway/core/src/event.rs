@@ -52,7 +52,7 @@ pub struct UpstreamCall {
 }
 
 /// What came of an [`UpstreamCall`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct UpstreamAnswer {
     /// The result of an invocation; `Ok(None)` for connection events and void methods.
     pub result: Result<Option<Payload>, UpstreamFailure>,

@@ -81,6 +81,9 @@ pub(crate) fn connected_late(failure: &UpstreamFailure) -> &'static str {
     }
 }
 
+/// The error of the handshake, for a client that has not been answered and is not going to be (.NET's own words).
+pub(crate) const HANDSHAKE_CANCELED: &str = "Handshake was canceled.";
+
 /// The error of the close, for a client that said nothing for so long.
 pub(crate) fn timed_out(timeout: Millis) -> String {
     let time = Duration::from(timeout);

@@ -77,7 +77,7 @@ pub enum Origin {
 }
 
 /// What a hub's filters made of a message.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Inspected {
     pub verdict: Verdict,
     /// What the filters asked for, in order. Filters do not see it.
@@ -163,7 +163,7 @@ impl Filters {
 
     /// Whether any of them looks at messages in this direction.
     #[inline]
-    pub(crate) fn inspect(&self, direction: Direction) -> bool {
+    pub(crate) fn inspects(&self, direction: Direction) -> bool {
         self.0.as_ref().is_some_and(|filters| filters.iter().any(|filter| filter.halves.has(direction)))
     }
 

@@ -1,19 +1,17 @@
 //! The parts of a shard: inputs go to the part that owns what they change, and what one part leaves to another is taken in order.
 
-use bytes::Buf;
+mod reading;
 
 use crate::client::read_holds::Hold;
 use crate::client::{Clients, actions};
-use crate::client_message::Listener;
-use crate::delivery::{Action, Member};
 use crate::drain::{self, Answerers, Drain};
 use crate::effect::Effect;
 use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, LaneKind};
 use crate::gate::inbound::Inbound;
 use crate::gate::senders::Senders;
-use crate::id::{HubName, ServerConnectionId, Slot};
+use crate::id::{HubName, Slot};
 use crate::input::Input;
-use crate::link::{self, Links, Took};
+use crate::link::{self, Links};
 use crate::mode_switch::ModeSwitch;
 use crate::order::{Order, Shards};
 use crate::query::{self, Ack, Gathers};
@@ -123,8 +121,7 @@ impl Parts {
             }
             Input::JoinUser { hub, user, group, ttl_seconds, ticket } => {
                 let hub = clients.hubs_mut().get(&hub, turn.settings);
-                let join = Action::Join { member: Member::User(user), group, ttl_seconds, plugin: None };
-                let joined = actions::try_act(clients, turn, hub, join);
+                let joined = actions::join_user(clients, turn, hub, user, group, ttl_seconds);
                 turn.effect(Effect::Answered(Answered::UserJoined(ticket.answered(joined))));
             }
             Input::Join { hub, connection, group, deadline, ticket } => {
@@ -215,47 +212,6 @@ impl Parts {
         }
     }
 
-    /// The parts that a client's message meets.
-    fn listener(&mut self) -> Listener<'_> {
-        let Parts { clients, links, upstream, inbound, .. } = self;
-        Listener { clients, links, upstream, inbound }
-    }
-
-    fn client_data(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8], most: usize) {
-        let client = &mut self.clients[slot];
-        client.was_heard(turn.now);
-        let (hub, came) = (client.hub(), bytes.len());
-        let (mut taken, mut messages) = (*bytes, 0);
-        while !taken.is_empty() && messages < most && !self.rates.is_out_of_turn(&mut self.clients, turn, slot) {
-            messages += 1;
-            self.listener().hear(turn, slot, &mut taken);
-            self.settle(turn, 0);
-        }
-        self.clients.hub_mut(hub).counters.bytes_in += (came - taken.len()) as u64;
-        *bytes = taken;
-    }
-
-    /// Parses what is unread of a client, as far as that may be parsed now.
-    fn read_client(&mut self, turn: &mut Turn<'_>, slot: Slot) {
-        let base = turn.steps.len();
-        let mut unread = self.clients[slot].take_unread();
-        while !unread.is_empty()
-            && self.clients[slot].is_parsing()
-            && !self.rates.is_out_of_turn(&mut self.clients, turn, slot)
-        {
-            let mut rest = &unread[..];
-            match self.clients[slot].split_message(&mut rest) {
-                Ok(Some(message)) => self.listener().message(turn, slot, message),
-                Ok(None) => break,
-                Err(error) => return self.clients.bad_request(turn, slot, error.to_string()),
-            }
-            let parsed = unread.len() - rest.len();
-            unread.advance(parsed);
-            self.settle(turn, base);
-        }
-        self.clients.put_back(turn, slot, unread);
-    }
-
     /// A hub's filters have looked at a message.
     fn inspected(&mut self, turn: &mut Turn<'_>, number: InspectionNumber, inspected: Inspected) {
         let Parts { clients, links, upstream, senders, .. } = self;
@@ -284,44 +240,6 @@ impl Parts {
             }
             // What is held for one client is bounded, and so are the calls that wait.
             LaneKind::Completions | LaneKind::FromServers => {}
-        }
-    }
-
-    fn server_data(&mut self, turn: &mut Turn<'_>, id: ServerConnectionId, bytes: &mut &[u8], most: usize) {
-        let mut left = most;
-        if self.links.was_heard(turn, id, bytes) {
-            self.read_server(turn, id);
-            left = left.saturating_sub(1);
-        }
-        if !self.links.has_unread(id) {
-            self.server_messages(turn, id, bytes, &mut left);
-            if left == 0 {
-                return;
-            }
-        }
-        self.links.add_unread(id, bytes);
-        *bytes = &[];
-    }
-
-    /// Goes on with what is unread of a hub server.
-    fn read_server(&mut self, turn: &mut Turn<'_>, id: ServerConnectionId) {
-        let mut unread = self.links.take_unread(id);
-        let mut input = &unread[..];
-        self.server_messages(turn, id, &mut input, &mut { usize::MAX });
-        let read = unread.len() - input.len();
-        unread.advance(read);
-        self.links.put_unread(id, unread);
-    }
-
-    /// The messages that `input` begins with, `most` of them and up to one that takes a while.
-    fn server_messages(&mut self, turn: &mut Turn<'_>, id: ServerConnectionId, input: &mut &[u8], most: &mut usize) {
-        let base = turn.steps.len();
-        while *most > 0
-            && ((self.senders.is_empty() && !self.links.is_any_crowded()) || self.links.is_parsing(id))
-            && self.links.take_message(&mut self.clients, turn, id, input) == Took::Message
-        {
-            *most -= 1;
-            self.settle(turn, base);
         }
     }
 

@@ -94,6 +94,15 @@ pub enum CallerQuery {
     Facts(ConnectionId, Ticket<Facts>),
 }
 
+/// What a hub server may ask for.
+#[derive(Debug)]
+pub(crate) enum AckQuestion {
+    Find(Sought),
+    Members { group: GroupName, after: Option<ConnectionId>, most: usize },
+    Command(Command),
+    Barrier,
+}
+
 /// What came of something that was asked for with a ticket.
 #[derive(Debug)]
 pub enum Answered {
@@ -119,6 +128,17 @@ pub struct Reply<A> {
 /// Not all shards that were to answer have answered in time, or too many askers wait for that already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unanswered;
+
+impl From<AckQuestion> for Question {
+    fn from(question: AckQuestion) -> Question {
+        match question {
+            AckQuestion::Find(sought) => Question::Query(Query::Find(sought)),
+            AckQuestion::Members { group, after, most } => Question::Query(Query::Members { group, after, most }),
+            AckQuestion::Command(command) => Question::Command(command),
+            AckQuestion::Barrier => Question::Barrier,
+        }
+    }
+}
 
 impl<A> Ticket<A> {
     pub fn new(number: u64) -> Ticket<A> {

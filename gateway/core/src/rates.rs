@@ -80,9 +80,9 @@ pub(crate) fn has_rate(clients: &Clients, settings: &Settings, slot: Slot) -> bo
     settings.limits.messages_per_second > 0 || clients.hub_of(slot).messages_per_second > 0
 }
 
-/// A client has said some messages.
+/// Counts what a client has said towards the rates.
 #[inline]
-pub(crate) fn heard(clients: &mut Clients, turn: &Turn<'_>, slot: Slot, messages: usize) {
+pub(crate) fn charge(clients: &mut Clients, turn: &Turn<'_>, slot: Slot, messages: usize) {
     if has_rate(clients, turn.settings, slot) {
         pay_for(clients, turn, slot, messages as u64);
     }

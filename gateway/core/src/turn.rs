@@ -9,8 +9,7 @@ use crate::event::ConnectionFacts;
 use crate::filter::Origin;
 use crate::id::{ConnectionId, HubIndex, HubName, ServerConnectionId, ShardIndex, Slot};
 use crate::order::{Order, Shards};
-use crate::query::AckQuestion;
-use crate::question::Ticket;
+use crate::question::{AckQuestion, Ticket};
 use crate::settings::Settings;
 use crate::time::Millis;
 

@@ -58,6 +58,19 @@ pub(crate) fn try_act(
     Ok(())
 }
 
+/// Puts a user's present and later connections into a group, for a caller with an access key.
+pub(crate) fn join_user(
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    hub: HubIndex,
+    user: UserId,
+    group: GroupName,
+    ttl_seconds: Option<u32>,
+) -> Result<(), MembershipRefusal> {
+    let join = Action::Join { member: Member::User(user), group, ttl_seconds, plugin: None };
+    try_act(clients, turn, hub, join)
+}
+
 /// To the shards that it can concern.
 fn forward_to_others(clients: &Clients, turn: &mut Turn<'_>, hub: HubIndex, action: &Action) {
     if turn.shards == 1 {

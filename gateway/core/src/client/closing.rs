@@ -7,6 +7,7 @@ use hubgate_wire::websocket::{Frame, close_code};
 use super::{Clients, Phase, TransportState};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
+use crate::failure;
 use crate::id::Slot;
 use crate::turn::{Departure, Step, Turn};
 
@@ -61,7 +62,7 @@ impl Clients {
         let last_message = match &client.phase {
             Phase::Closed { .. } => return,
             Phase::Handshaking { .. } | Phase::Connecting { .. } => {
-                let error = closing.error.as_deref().unwrap_or("Handshake was canceled.");
+                let error = closing.error.as_deref().unwrap_or(failure::HANDSHAKE_CANCELED);
                 protocol.handshake_frame(&handshake::refused(error))
             }
             Phase::Open { .. } => {

@@ -108,7 +108,7 @@ impl Clients {
 }
 
 fn miss_handshake(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
-    clients.refuse(turn, slot, CloseCause::HandshakeError, "Handshake was canceled.".to_owned());
+    clients.refuse(turn, slot, CloseCause::HandshakeError, failure::HANDSHAKE_CANCELED.to_owned());
 }
 
 impl Client {

@@ -61,7 +61,7 @@ impl Senders {
                 actions::act(clients, turn, hub, action);
                 continue;
             };
-            if !clients.hub(hub).filters.inspect(Direction::Outbound) {
+            if !clients.hub(hub).filters.inspects(Direction::Outbound) {
                 actions::act(clients, turn, hub, action);
                 continue;
             }

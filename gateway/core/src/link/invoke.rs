@@ -44,7 +44,7 @@ pub(super) fn invoke(
     if let Some(link) = links.get_mut(slot) {
         link.invocations.push(invocation);
     }
-    let is_held = clients[slot].holds_back() || clients.hub(hub).filters.inspect(Direction::Outbound);
+    let is_held = clients[slot].holds_back() || clients.hub(hub).filters.inspects(Direction::Outbound);
     let call = ClientCall { origin, message: message.clone(), outgoing, invocation_id };
     match is_held {
         true => lane::enqueue(links, clients, turn, slot, HeldBack::Message(HeldMessage::Call(call))),

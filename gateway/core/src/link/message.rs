@@ -19,8 +19,8 @@ use crate::delivery::{Action, Except, Member, Target};
 use crate::filter::Direction;
 use crate::id::{ConnectionId, GroupName, HubIndex, ServerConnectionId, ServerId, ShardIndex, UserId};
 use crate::order::{Leaving, Order, ServerOrder, Shards};
-use crate::query::{AckQuestion, AckStatus, Page};
-use crate::question::{Command, Sought};
+use crate::query::{AckStatus, Page};
+use crate::question::{AckQuestion, Command, Sought};
 use crate::turn::{AfterSend, Step, Turn};
 
 /// 100-nanosecond ticks in a millisecond, as .NET counts time.
@@ -315,7 +315,7 @@ fn send_for_server(
     let Some(server) = links.servers.get(from) else {
         return;
     };
-    if !clients.hub(hub).filters.inspect(Direction::Outbound) {
+    if !clients.hub(hub).filters.inspects(Direction::Outbound) {
         return actions::act_all(clients, turn, hub, actions);
     }
     let origin = server.origin();

@@ -78,7 +78,7 @@ fn filter(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: S
         HeldMessage::Call(call) => call.outgoing.with_call(see),
     };
     // It may have waited for something else: for the handshake, or after filters that are gone.
-    let seen = match hub.filters.inspect(Direction::Outbound) {
+    let seen = match hub.filters.inspects(Direction::Outbound) {
         true => seen,
         false => Some(None),
     };

@@ -223,7 +223,7 @@ fn relay_to_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>
         true => Cow::Borrowed(whole),
         false => Cow::Owned([&partial, whole].concat()),
     };
-    if clients[slot].holds_back() || clients.hub_of(slot).filters.inspect(Direction::Outbound) {
+    if clients[slot].holds_back() || clients.hub_of(slot).filters.inspects(Direction::Outbound) {
         return outgoing::filter_said(links, clients, turn, slot, &messages);
     }
     link.has_said_close |= match data_type {

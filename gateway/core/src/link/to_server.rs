@@ -22,7 +22,7 @@ pub(super) fn forward(links: &mut Links, clients: &mut Clients, turn: &mut Turn<
     let messages = link.from_client.follow(bytes).messages;
     let hub = clients[slot].hub();
     clients.hub_mut(hub).counters.messages_in += messages as u64;
-    rates::heard(clients, turn, slot, messages);
+    rates::charge(clients, turn, slot, messages);
     hand_over(links, clients, turn, slot, bytes);
 }
 

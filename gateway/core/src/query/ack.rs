@@ -1,16 +1,7 @@
-//! What hub servers ask for, and the acks that they get.
+//! The acks of hub servers: what several shards answer, in the words of the service protocol.
 
-use crate::id::{ConnectionId, GroupName, ServerConnectionId};
-use crate::question::{Answer, Command, Joined, Members, Query, Question, Sought};
-
-/// What a hub server may ask for.
-#[derive(Debug)]
-pub(crate) enum AckQuestion {
-    Find(Sought),
-    Members { group: GroupName, after: Option<ConnectionId>, most: usize },
-    Command(Command),
-    Barrier,
-}
+use crate::id::{ConnectionId, ServerConnectionId};
+use crate::question::{AckQuestion, Answer, Joined, Members};
 
 /// An ack of a hub server.
 #[derive(Debug)]
@@ -54,17 +45,6 @@ impl Ack {
         self.status = self.status.max(AckStatus::of(&answer));
         if let (Some(page), Answer::Members(members)) = (&mut self.page, answer) {
             page.members.extend(members);
-        }
-    }
-}
-
-impl From<AckQuestion> for Question {
-    fn from(question: AckQuestion) -> Question {
-        match question {
-            AckQuestion::Find(sought) => Question::Query(Query::Find(sought)),
-            AckQuestion::Members { group, after, most } => Question::Query(Query::Members { group, after, most }),
-            AckQuestion::Command(command) => Question::Command(command),
-            AckQuestion::Barrier => Question::Barrier,
         }
     }
 }

@@ -3,14 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use super::ack::{Ack, AckQuestion, AckStatus};
+use super::ack::{Ack, AckStatus};
 use super::answer;
 use crate::client::Clients;
 use crate::effect::Effect;
 use crate::hash::FixedMap;
 use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardIndex};
 use crate::order::{Order, Shards};
-use crate::question::{Answer, Answered, CallerQuery, Command, Facts, Joined, Query, Question, Sought, Ticket};
+use crate::question::{
+    AckQuestion, Answer, Answered, CallerQuery, Command, Facts, Joined, Query, Question, Sought, Ticket,
+};
 use crate::target::Target;
 use crate::time::Millis;
 use crate::turn::Turn;

@@ -5,7 +5,7 @@ mod gather;
 
 use std::sync::Arc;
 
-pub(crate) use ack::{Ack, AckQuestion, AckStatus, Page};
+pub(crate) use ack::{Ack, AckStatus, Page};
 pub(crate) use gather::Gathers;
 
 use crate::client::{Clients, actions};

@@ -227,7 +227,7 @@ impl Upstream {
         // Until all is done that the answer asks for, the client's next events wait.
         let running = std::mem::replace(running, Running::Answered);
         let hub = clients[slot].hub();
-        if clients.hub(hub).filters.inspect(Direction::Outbound) {
+        if clients.hub(hub).filters.inspects(Direction::Outbound) {
             let origin = Origin::from(handler.clone());
             let completing = Completing { running, origin: origin.clone(), result: answer.result };
             self.completing[slot.0 as usize] = Some(Box::new(completing));

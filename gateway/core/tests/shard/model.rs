@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::rig::{Client, Rig, Server, default_mode, json, settings};
+use crate::rig::{Client, Recorded, Rig, Server, default_mode, json, settings};
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::id::{GroupName, UserId};
+use hubgate_core::question::Sought;
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Input, Outgoing};
 use hubgate_wire::service::{
@@ -286,10 +287,10 @@ proptest! {
     }
 }
 
-/// What shards with hub servers are fed and what they want done, printed, while some time passes and at the end all leave.
-fn journal(events: &[(Event, usize)], shards: u16) -> Vec<String> {
+/// What happens to shards with hub servers while some time passes and at the end all leave.
+fn recording(events: &[(Event, usize)], shards: u16) -> Vec<Recorded> {
     let mut rig = Rig::new(shards, default_mode());
-    rig.journal = Some(Default::default());
+    rig.recording = Some(Vec::new());
     let servers: Vec<_> = (0..6).map(|index| rig.server(index % usize::from(shards), "s", 0)).collect();
     let (mut model, mut clients) = (Model::default(), Vec::new());
     for (event, which) in events.iter().filter(|(event, _)| !matches!(event, Event::Leave { .. })) {
@@ -306,20 +307,26 @@ fn journal(events: &[(Event, usize)], shards: u16) -> Vec<String> {
         }
         servers.iter().for_each(|server| drop(rig.told(*server)));
     }
+    rig.finds(0, "chat", Sought::ConnectionOf(Target::Group(group(0))));
     rig.pass(Millis(5_000));
     (0..usize::from(shards)).for_each(|shard| rig.feed(shard, Input::DrainNow));
     rig.pass(Millis(250));
-    rig.journal.take().unwrap_or_default().into_inner()
+    rig.recording.unwrap_or_default()
 }
 
 proptest! {
     #[test]
-    fn shards_do_the_same_whenever_they_are_fed_the_same(
+    fn what_shards_were_fed_has_the_same_effects_when_it_is_fed_to_others(
         events in proptest::collection::vec((event(), 0..4usize), 1..40),
         shards in 1..4u16,
     ) {
-        let first = journal(&events, shards);
-        prop_assert!(first.iter().any(|line| line.contains("ToServer")));
-        prop_assert_eq!(first, journal(&events, shards));
+        let recording = recording(&events, shards);
+        prop_assert!(recording.iter().any(|recorded| recorded.effects.contains("ToServer")));
+        let mut others = Rig::new(shards, default_mode()).shards;
+        for Recorded { shard, now, input, effects } in recording {
+            let (what, mut again) = (format!("{input:?}"), Vec::new());
+            input.feed(&mut others[shard], now, &mut again);
+            prop_assert_eq!(format!("{again:?}"), effects, "of {}", what);
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! Shards without a network: what they want done is done to lists.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Ti
 use hubgate_core::time::Millis;
 use hubgate_core::{
     ClientTimes, CloseCause, Effect, HashSeed, Identity, Input, MembershipRefusal, NewClient, NewServerConnection,
-    Order, Presence, Shard, Shards, Slot,
+    Order, Presence, RecordedInput, Shard, Shards, Slot,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -40,6 +39,15 @@ pub(crate) struct Client {
 pub(crate) struct Server {
     pub(crate) shard: usize,
     pub(crate) id: ServerConnectionId,
+}
+
+/// What a shard was fed, and the effects of that, printed.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) shard: usize,
+    pub(crate) now: Millis,
+    pub(crate) input: RecordedInput,
+    pub(crate) effects: String,
 }
 
 /// The shards of one gateway, and what became of their effects.
@@ -81,8 +89,8 @@ pub(crate) struct Rig {
     /// Clients do not look at what they get.
     pub(crate) takes_garbage: bool,
     ids: u8,
-    /// What the shards were fed and what they wanted, printed, if somebody wants to know.
-    pub(crate) journal: Option<RefCell<Vec<String>>>,
+    /// All that happens from now on, if somebody wants to know.
+    pub(crate) recording: Option<Vec<Recorded>>,
 }
 
 /// Serverless hubs with one plugin for everything; small bounds, so that tests reach them.
@@ -226,7 +234,7 @@ impl Rig {
             unanswered: Vec::new(),
             takes_garbage: false,
             ids: 0,
-            journal: None,
+            recording: None,
         }
     }
 
@@ -512,17 +520,13 @@ impl Rig {
     /// Feeds a shard, and does what it wants done.
     pub(crate) fn feed(&mut self, shard: usize, input: Input<'_, '_>) {
         let mut effects = Vec::new();
-        self.note(|| format!("{shard} {:?} {input:?}", self.now));
+        let recorded = self.recording.is_some().then(|| input.record());
         self.shards[shard].handle(input, self.now, &mut effects);
-        self.note(|| format!("{effects:?}"));
+        if let (Some(recording), Some(input)) = (&mut self.recording, recorded) {
+            recording.push(Recorded { shard, now: self.now, input, effects: format!("{effects:?}") });
+        }
         for effect in effects {
             self.perform(shard, effect);
-        }
-    }
-
-    fn note(&self, line: impl FnOnce() -> String) {
-        if let Some(journal) = &self.journal {
-            journal.borrow_mut().push(line());
         }
     }
 

@@ -1,0 +1,99 @@
+//! Inputs to keep: what one shard was fed can be fed to another one.
+
+use crate::effect::Effect;
+use crate::id::{ServerConnectionId, Slot};
+use crate::input::Input;
+use crate::shard::Shard;
+use crate::time::Millis;
+
+/// An [`Input`] that borrows nothing.
+#[derive(Debug)]
+pub enum RecordedInput {
+    ClientData { slot: Slot, bytes: Box<[u8]>, most: usize },
+    ServerData { id: ServerConnectionId, bytes: Box<[u8]>, most: usize },
+    Other(Input<'static, 'static>),
+}
+
+impl RecordedInput {
+    /// Feeds it to a shard. Gives how many of its bytes are left.
+    pub fn feed(self, shard: &mut Shard, now: Millis, effects: &mut Vec<Effect>) -> usize {
+        match self {
+            RecordedInput::ClientData { slot, bytes, most } => {
+                let mut bytes = &bytes[..];
+                shard.handle(Input::ClientData { slot, bytes: &mut bytes, most }, now, effects);
+                bytes.len()
+            }
+            RecordedInput::ServerData { id, bytes, most } => {
+                let mut bytes = &bytes[..];
+                shard.handle(Input::ServerData { id, bytes: &mut bytes, most }, now, effects);
+                bytes.len()
+            }
+            RecordedInput::Other(input) => {
+                shard.handle(input, now, effects);
+                0
+            }
+        }
+    }
+}
+
+impl Input<'_, '_> {
+    /// The input as it is before it is fed.
+    pub fn record(&self) -> RecordedInput {
+        RecordedInput::Other(match self {
+            Input::ClientData { slot, bytes, most } => {
+                return RecordedInput::ClientData { slot: *slot, bytes: (**bytes).into(), most: *most };
+            }
+            Input::ServerData { id, bytes, most } => {
+                return RecordedInput::ServerData { id: *id, bytes: (**bytes).into(), most: *most };
+            }
+            Input::ClientOpened { slot, client } => Input::ClientOpened { slot: *slot, client: client.clone() },
+            Input::TokenRenewed { slot, expiry } => Input::TokenRenewed { slot: *slot, expiry: *expiry },
+            Input::SaidLastWords(slot) => Input::SaidLastWords(*slot),
+            Input::ClientGone { slot, cause } => Input::ClientGone { slot: *slot, cause: *cause },
+            Input::ServerOpened { id, server } => Input::ServerOpened { id: *id, server: server.clone() },
+            Input::ServerCongested { id, is_congested } => {
+                Input::ServerCongested { id: *id, is_congested: *is_congested }
+            }
+            Input::ServerGone(id) => Input::ServerGone(*id),
+            Input::UpstreamAnswered { slot, answer } => Input::UpstreamAnswered { slot: *slot, answer: answer.clone() },
+            Input::Inspected { number, inspected } => {
+                Input::Inspected { number: *number, inspected: inspected.clone() }
+            }
+            Input::InspectionWaits(number) => Input::InspectionWaits(*number),
+            Input::Order { hub, order } => Input::Order { hub: hub.clone(), order: order.clone() },
+            Input::Undelivered(order) => Input::Undelivered(order.clone()),
+            Input::Submit { hub, origin, actions, ticket } => {
+                Input::Submit { hub: hub.clone(), origin: origin.clone(), actions: actions.clone(), ticket: *ticket }
+            }
+            Input::SubmitByFilter { hub, actions } => {
+                Input::SubmitByFilter { hub: hub.clone(), actions: actions.clone() }
+            }
+            Input::JoinUser { hub, user, group, ttl_seconds, ticket } => Input::JoinUser {
+                hub: hub.clone(),
+                user: user.clone(),
+                group: group.clone(),
+                ttl_seconds: *ttl_seconds,
+                ticket: *ticket,
+            },
+            Input::Join { hub, connection, group, deadline, ticket } => Input::Join {
+                hub: hub.clone(),
+                connection: *connection,
+                group: group.clone(),
+                deadline: *deadline,
+                ticket: *ticket,
+            },
+            Input::Ask { hub, query, deadline } => {
+                Input::Ask { hub: hub.clone(), query: query.clone(), deadline: *deadline }
+            }
+            Input::Barrier { hub, deadline, ticket } => {
+                Input::Barrier { hub: hub.clone(), deadline: *deadline, ticket: *ticket }
+            }
+            Input::Tick => Input::Tick,
+            Input::Configure { settings, halves } => {
+                Input::Configure { settings: settings.clone(), halves: halves.clone() }
+            }
+            Input::Drain { per_second } => Input::Drain { per_second: *per_second },
+            Input::DrainNow => Input::DrainNow,
+        })
+    }
+}
