@@ -288,7 +288,7 @@ impl Pool {
         let (now, generation) = (Instant::now(), attempt.generation.get());
         self.counters.record(outcome, now.saturating_duration_since(attempt.started));
         if !attempt.waits.get() {
-            self.shard.turns.has_run(now.saturating_duration_since(attempt.began.get()), now);
+            self.shard.turns.has_run(now.saturating_duration_since(attempt.began.get()));
         }
         self.health.record(generation, outcome, attempt.caller.peer, now);
         if outcome.is_broken_off() {

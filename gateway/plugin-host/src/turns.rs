@@ -21,8 +21,8 @@ const REST: Duration = SHORT_TICK.saturating_mul(10);
 /// The turns of one plugin on one shard.
 #[derive(Debug)]
 pub(crate) struct Turns {
-    /// What calls that begin have taken of their turn, in nanoseconds, as of `counted`, in nanoseconds from the start. Only the shard's
-    /// thread writes them.
+    /// What calls that begin have taken of their turn, in nanoseconds, and what was given to them anew until `counted`, in nanoseconds
+    /// from the start, is taken off. Only the shard's thread writes them.
     begun: AtomicU64,
     counted: AtomicU64,
     /// One of the calls that wait to begin, or of the guests that wait to go on, has its turn next.
@@ -44,7 +44,17 @@ impl Turns {
 
     /// Must a call that is to begin at `now` wait for its turn?
     pub(crate) fn is_used_up(&self, now: Instant) -> bool {
-        self.used(now) >= nanoseconds(BEGINNERS_TURN)
+        let is_enough = |used| used >= nanoseconds(BEGINNERS_TURN);
+        let begun = self.begun.load(Ordering::Relaxed);
+        if !is_enough(begun) {
+            return false;
+        }
+        // Only now, as most calls need not know it.
+        let now = nanoseconds(now.saturating_duration_since(self.start));
+        let passed = now.saturating_sub(self.counted.swap(now, Ordering::Relaxed));
+        let left = begun.saturating_sub(passed / 2);
+        self.begun.store(left, Ordering::Relaxed);
+        is_enough(left)
     }
 
     /// Waits until a call may begin.
@@ -56,18 +66,10 @@ impl Turns {
         }
     }
 
-    /// A call has run for so long until `now`, without an end or to its end.
-    pub(crate) fn has_run(&self, time: Duration, now: Instant) {
-        let used = self.used(now).saturating_add(nanoseconds(time.min(BEGINNERS_TURN)));
-        self.begun.store(used, Ordering::Relaxed);
-        self.counted.store(nanoseconds(now.saturating_duration_since(self.start)), Ordering::Relaxed);
-    }
-
-    /// What calls that begin have taken of their turn and not been given anew since, in nanoseconds.
-    fn used(&self, now: Instant) -> u64 {
-        let since_start = nanoseconds(now.saturating_duration_since(self.start));
-        let passed = since_start.saturating_sub(self.counted.load(Ordering::Relaxed));
-        self.begun.load(Ordering::Relaxed).saturating_sub(passed / 2)
+    /// A call has run for so long, without an end or to its end.
+    pub(crate) fn has_run(&self, time: Duration) {
+        let begun = self.begun.load(Ordering::Relaxed);
+        self.begun.store(begun.saturating_add(nanoseconds(time.min(BEGINNERS_TURN))), Ordering::Relaxed);
     }
 
     /// Waits until a guest that was interrupted soon after its beginning may go on: with those that begin.
@@ -154,14 +156,15 @@ mod tests {
 
     #[test]
     fn calls_that_begin_share_a_turn_for_each_turn_of_the_shard() {
-        // Nothing is given anew before then.
-        let later = Instant::now() + Duration::from_secs(3_600);
+        let now = Instant::now() + Duration::from_secs(3_600);
         let begin = |time: Duration| {
             most_at_once(move |turns: Arc<Turns>| async move {
-                if turns.is_used_up(later) {
+                // No time passes.
+                turns.counted.store(nanoseconds(now - turns.start), Ordering::Relaxed);
+                if turns.is_used_up(now) {
                     turns.begin().await;
                 }
-                turns.has_run(time, later);
+                turns.has_run(time);
             })
         };
         assert_eq!(begin(BEGINNERS_TURN), 1);
@@ -175,7 +178,7 @@ mod tests {
         let begin_at_once = |mut now: Instant, run: Duration, rest: Duration| {
             (0..100).all(|_| {
                 let begins = !turns.is_used_up(now);
-                turns.has_run(run, now + run);
+                turns.has_run(run);
                 now += run + rest;
                 begins
             })

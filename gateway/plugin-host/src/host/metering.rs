@@ -91,7 +91,7 @@ impl Guest {
             return None;
         }
         self.before_break = self.cpu.used;
-        turns.has_run(run, Instant::now());
+        turns.has_run(run);
         Some(Box::pin(turns.clone().go_on_soon()))
     }
 
@@ -111,7 +111,7 @@ impl Guest {
         let is_first = !std::mem::replace(&mut self.is_long, true);
         let Some(ShardSide { turns, caller, .. }) = &self.shard else { return Box::pin(tokio::task::yield_now()) };
         if is_first {
-            turns.has_run(self.cpu.used - self.before_break, Instant::now());
+            turns.has_run(self.cpu.used - self.before_break);
         }
         self.hurry.get_or_insert_with(|| caller.hurry());
         match struggles {
