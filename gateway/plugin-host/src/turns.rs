@@ -44,23 +44,24 @@ impl Turns {
 
     /// Must a call that is to begin at `now` wait for its turn?
     pub(crate) fn is_used_up(&self, now: Instant) -> bool {
-        let is_enough = |used| used >= nanoseconds(BEGINNERS_TURN);
-        let begun = self.begun.load(Ordering::Relaxed);
-        if !is_enough(begun) {
+        if !self.is_spent() {
             return false;
         }
         // Only now, as most calls need not know it.
         let now = nanoseconds(now.saturating_duration_since(self.start));
         let passed = now.saturating_sub(self.counted.swap(now, Ordering::Relaxed));
-        let left = begun.saturating_sub(passed / 2);
-        self.begun.store(left, Ordering::Relaxed);
-        is_enough(left)
+        self.begun.store(self.begun.load(Ordering::Relaxed).saturating_sub(passed / 2), Ordering::Relaxed);
+        self.is_spent()
+    }
+
+    fn is_spent(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) >= nanoseconds(BEGINNERS_TURN)
     }
 
     /// Waits until a call may begin.
     pub(crate) async fn begin(&self) {
         let _next = self.beginning.acquire().await;
-        if self.is_used_up(Instant::now()) {
+        if self.is_spent() {
             others_turn().await;
             self.begun.store(0, Ordering::Relaxed);
         }
