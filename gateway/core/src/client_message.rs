@@ -26,9 +26,31 @@ pub(crate) struct Listener<'a> {
     pub(crate) inbound: &'a mut Inbound,
 }
 
+/// What becomes of what a client says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Some of it is taken.
+    Taken,
+    /// It is to come again: the client says nothing more for now.
+    Waits,
+}
+
 impl Listener<'_> {
     /// Takes a message, or what is there of it, off the front of what a client says.
-    pub(crate) fn hear(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8]) {
+    pub(crate) fn hear(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8]) -> Heard {
+        if self.clients[slot].is_open() && !self.clients[slot].is_parsing() && self.reads_one_by_one(slot) {
+            return Heard::Waits;
+        }
+        self.take(turn, slot, bytes);
+        Heard::Taken
+    }
+
+    /// Whether the messages of a client are read one by one, and not only passed on.
+    fn reads_one_by_one(&self, slot: Slot) -> bool {
+        self.links.get(slot).is_none() || is_filtered(self.clients, slot)
+    }
+
+    fn take(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8]) {
         if let Some(link) = self.links.get(slot) {
             if !is_filtered(self.clients, slot) {
                 let said = match has_rate(self.clients, turn.settings, slot) {

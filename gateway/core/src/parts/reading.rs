@@ -3,7 +3,7 @@
 use bytes::Buf;
 
 use super::Parts;
-use crate::client_message::Listener;
+use crate::client_message::{Heard, Listener};
 use crate::id::{ServerConnectionId, Slot};
 use crate::link::Took;
 use crate::turn::Turn;
@@ -22,8 +22,10 @@ impl Parts {
         let (hub, came) = (client.hub(), bytes.len());
         let (mut taken, mut messages) = (*bytes, 0);
         while !taken.is_empty() && messages < most && !self.rates.is_out_of_turn(&mut self.clients, turn, slot) {
+            if self.listener().hear(turn, slot, &mut taken) == Heard::Waits {
+                break;
+            }
             messages += 1;
-            self.listener().hear(turn, slot, &mut taken);
             self.settle(turn, 0);
         }
         self.clients.hub_mut(hub).counters.bytes_in += (came - taken.len()) as u64;

@@ -667,3 +667,20 @@ fn a_hub_without_filters_shows_nothing() {
     rig.answer(Ok(None), vec![send(Target::All, "a")]);
     assert!(rig.inspections.is_empty());
 }
+
+#[test]
+fn while_filters_look_at_a_message_nothing_more_of_its_client_is_taken() {
+    let mut rig = Rig::new(1, filtered(Mode::Serverless, Targets::All));
+    let client = rig.connect(0, None);
+    let call = "{\"type\":1,\"target\":\"m\",\"arguments\":[]}\x1e";
+    let said = call.repeat(1_000);
+    let mut rest = said.as_bytes();
+    for left in (990..1_000).rev() {
+        rig.some_bytes(client, &mut rest, 16);
+        assert_eq!(rest.len(), left * call.len());
+        rig.some_bytes(client, &mut rest, 16);
+        assert_eq!(rest.len(), left * call.len(), "one is looked at");
+        rig.judge(Verdict::Refuse(Refusal::Dropped));
+        assert!(rig.inspections.is_empty(), "what was not taken has not been read");
+    }
+}

@@ -73,6 +73,8 @@ pub(crate) struct Rig {
     pub(crate) transport: Transport,
     /// Clients whose last words are to be heard.
     pub(crate) leaving: Vec<(usize, Slot)>,
+    /// What clients have said and was not taken yet.
+    said: BTreeMap<(usize, Slot), Vec<u8>>,
     to_servers: BTreeMap<ServerConnectionId, Vec<u8>>,
     pub(crate) finished_servers: Vec<(ServerConnectionId, String)>,
     pub(crate) skipped: Vec<String>,
@@ -222,6 +224,7 @@ impl Rig {
             probed: Vec::new(),
             transport: Transport::WebSockets,
             leaving: Vec::new(),
+            said: BTreeMap::new(),
             to_servers: BTreeMap::new(),
             finished_servers: Vec::new(),
             skipped: Vec::new(),
@@ -361,9 +364,32 @@ impl Rig {
         self.bytes(client, text.as_bytes());
     }
 
-    pub(crate) fn bytes(&mut self, client: Client, mut bytes: &[u8]) {
-        self.some_bytes(client, &mut bytes, usize::MAX);
-        assert!(bytes.is_empty(), "all of it is taken");
+    /// What is not taken is offered again when the client is read.
+    pub(crate) fn bytes(&mut self, client: Client, bytes: &[u8]) {
+        self.said.entry((client.shard, client.slot)).or_default().extend_from_slice(bytes);
+        self.offer(client.shard, client.slot);
+    }
+
+    fn offer(&mut self, shard: usize, slot: Slot) {
+        while !self.paused.contains(&(shard, slot))
+            && let Some(said) = self.said.remove(&(shard, slot))
+        {
+            let mut rest = &said[..];
+            self.feed(shard, Input::ClientData { slot, bytes: &mut rest, most: usize::MAX });
+            if rest.is_empty() {
+                return;
+            }
+            let is_stuck = rest.len() == said.len();
+            self.said.insert((shard, slot), rest.to_vec());
+            if is_stuck {
+                return;
+            }
+        }
+    }
+
+    fn offer_all(&mut self) {
+        let all: Vec<_> = self.said.keys().copied().collect();
+        all.into_iter().for_each(|(shard, slot)| self.offer(shard, slot));
     }
 
     /// At most so many messages off the front of what a client says.
@@ -380,6 +406,7 @@ impl Rig {
     }
 
     pub(crate) fn gone(&mut self, client: Client, cause: CloseCause) {
+        self.said.remove(&(client.shard, client.slot));
         self.feed(client.shard, Input::ClientGone { slot: client.slot, cause });
     }
 
@@ -452,6 +479,7 @@ impl Rig {
         let (shard, number, _) = self.inspections.pop_front().expect("filters look at something");
         let inspected = Inspected { verdict, actions };
         self.feed(shard, Input::Inspected { number, inspected });
+        self.offer_all();
     }
 
     /// The filters that look longest take their time.
@@ -539,13 +567,19 @@ impl Rig {
                 }
             }
             Effect::Finish { slot, cause, .. } => drop(self.finished.insert((shard, slot), cause)),
-            Effect::Forgotten(slot) => self.forgotten.push((shard, slot)),
+            Effect::Forgotten(slot) => {
+                self.said.remove(&(shard, slot));
+                self.forgotten.push((shard, slot));
+            }
             Effect::CallsDropped { .. } => self.told_of_drops += 1,
             Effect::Unmatched { method, .. } => self.unmatched.push(method),
             Effect::MembershipRefused { refusal, .. } => self.refusals.push(refusal),
             Effect::Probe(slot) => self.probed.push((shard, slot)),
             Effect::PauseReading(slot) => self.paused.push((shard, slot)),
-            Effect::ResumeReading(slot) => self.paused.retain(|each| *each != (shard, slot)),
+            Effect::ResumeReading(slot) => {
+                self.paused.retain(|each| *each != (shard, slot));
+                self.offer(shard, slot);
+            }
             Effect::HearLastWords(slot) => self.leaving.push((shard, slot)),
             Effect::Call { slot, event, .. } => self.calls.push_back((shard, slot, event)),
             Effect::ToServer { to, messages } => self.to_servers.entry(to).or_default().extend_from_slice(&messages),
