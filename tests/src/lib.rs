@@ -48,3 +48,11 @@ pub mod webhook;
 pub use client::Client;
 pub use gateway::Gateway;
 pub use token::Token;
+
+/// Ids of the same length, each of which differs from `id` in one character.
+pub fn ids_that_differ_in_one_character(id: &str) -> impl Iterator<Item = String> {
+    (0..id.len()).map(|place| {
+        let other = if id[place..].starts_with('A') { "B" } else { "A" };
+        format!("{}{other}{}", &id[..place], &id[place + 1..])
+    })
+}

@@ -343,6 +343,20 @@ async fn requests_without_a_connection_are_refused() {
 }
 
 #[tokio::test]
+async fn an_id_that_differs_anywhere_from_that_of_a_connection_is_nobodys() {
+    let gateway = Gateway::probe().start().await;
+    let connection = Connection::polling(&gateway).await;
+    let token = gateway.token("probe").sign();
+    for other in hubgate_tests::ids_that_differ_in_one_character(&connection.id) {
+        let path = format!("/client/?hub=probe&id={other}");
+        for method in [Method::GET, Method::POST, Method::DELETE] {
+            let answer = gateway.request(method.clone(), &path).bearer(&token).send().await;
+            assert_eq!(seen(&answer), (404, "No Connection with that ID"), "{method} {other}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_connection_is_of_one_hub() {
     let gateway = Gateway::probe().start().await;
     let connection = Connection::polling(&gateway).await;

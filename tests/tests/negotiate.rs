@@ -125,6 +125,17 @@ async fn an_unknown_id_opens_nothing() {
 }
 
 #[tokio::test]
+async fn an_id_that_differs_anywhere_from_one_that_was_given_out_opens_nothing() {
+    let gateway = Gateway::probe().start().await;
+    let token = negotiated(&gateway).await;
+    for other in hubgate_tests::ids_that_differ_in_one_character(&token) {
+        let answer = gateway.client("probe").id(&other).try_open().await.expect_err("the id is unknown");
+        assert_eq!((answer.status, answer.body.as_str()), (404, "No Connection with that ID"), "{other}");
+    }
+    gateway.client("probe").id(&token).connect().await;
+}
+
+#[tokio::test]
 async fn an_id_opens_one_transport_while_its_connection_lives_and_none_after() {
     let gateway = Gateway::probe().start().await;
     let token = negotiated(&gateway).await;

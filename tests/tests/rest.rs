@@ -243,6 +243,27 @@ async fn a_users_membership_is_for_later_connections_unless_its_time_to_live_is_
 }
 
 #[tokio::test]
+async fn an_id_that_differs_anywhere_from_that_of_a_connection_is_nobodys() {
+    let gateway = gateway().await;
+    let (mut ann, id) = client(&gateway, "ann").await;
+    let connection = format!("/api/v1/hubs/bare/connections/{id}");
+    for other in hubgate_tests::ids_that_differ_in_one_character(&id) {
+        for (method, path, status) in [
+            (Method::HEAD, format!("connections/{other}"), 404),
+            (Method::PUT, format!("groups/g/connections/{other}"), 404),
+            (Method::POST, format!("connections/{other}"), 202),
+            (Method::DELETE, format!("connections/{other}"), 404),
+        ] {
+            let request = gateway.rest(method.clone(), &format!("/api/v1/hubs/bare/{path}"));
+            assert_eq!(request.json(&message("lost")).send().await.status, status, "{method} {path}");
+        }
+    }
+    assert_eq!(ask(&gateway, Method::HEAD, "/api/v1/hubs/bare/groups/g").await.status, 404, "nobody has joined");
+    assert_eq!(post(&gateway, &connection, "found").await, 202);
+    assert_eq!(ann.event("said").await, json!(["found"]));
+}
+
+#[tokio::test]
 async fn whom_nobody_knows_cannot_be_added_and_need_not_be_removed() {
     let gateway = gateway().await;
     let added = ask(&gateway, Method::PUT, "/api/hubs/bare/groups/g/connections/nobody").await;

@@ -12,7 +12,8 @@ use hubgate_core::question::Ticket;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, Effect, HashSeed, Identity, Input, NewClient, NewServerConnection, Outgoing, Presence, Shard, Slot,
+    ClientTimes, Effect, HashSeed, Identity, Input, Neighbours, NewClient, NewServerConnection, Outgoing, Presence,
+    Shard, Slot,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -91,8 +92,13 @@ fn proxy(times: usize) {
         other_hubs: HubSettings { mode: Mode::Default, filters: Vec::new(), messages_per_second: 0 },
         ..settings()
     };
-    let mut shard =
-        Shard::new(ShardIndex(0), 1, Arc::new(settings), presence(), HalvesByPlugin::new(), HashSeed::fixed());
+    let mut shard = Shard::new(
+        Neighbours::new(ShardIndex(0).into(), 1),
+        Arc::new(settings),
+        presence(),
+        HalvesByPlugin::new(),
+        HashSeed::fixed(),
+    );
     let mut effects = Vec::new();
     let (id, new) = (shard.next_server(), NewServerConnection { hub: hub(), server: ServerId::new("s") });
     shard.handle(Input::ServerOpened { id, server: new }, Millis(0), &mut effects);
@@ -173,8 +179,13 @@ fn settings() -> Settings {
 
 /// A shard with connected clients.
 fn shard(clients: usize) -> (Shard, Vec<Slot>) {
-    let mut shard =
-        Shard::new(ShardIndex(0), 1, Arc::new(settings()), presence(), HalvesByPlugin::new(), HashSeed::fixed());
+    let mut shard = Shard::new(
+        Neighbours::new(ShardIndex(0).into(), 1),
+        Arc::new(settings()),
+        presence(),
+        HalvesByPlugin::new(),
+        HashSeed::fixed(),
+    );
     let mut effects = Vec::new();
     let slots = (0..clients).map(|number| open(&mut shard, number, &mut effects).0).collect();
     (shard, slots)

@@ -8,7 +8,7 @@ use crate::close_cause::CloseCause;
 use crate::event::{ConnectionFacts, UpstreamEvent};
 use crate::filter::{Inspection, InspectionNumber};
 use crate::id::{ConnectionId, HubName, ServerConnectionId, Slot};
-use crate::order::{Order, Shards};
+use crate::order::{Addressees, Order};
 use crate::question::Answered;
 use crate::refusal::MembershipRefusal;
 use crate::settings::Handler;
@@ -98,9 +98,9 @@ pub enum Effect {
         what: String,
     },
     /// Hand an order to other shards. What is forwarded to one shard arrives in the order in which it was forwarded. One that has
-    /// ended takes none: [`crate::Input::Undelivered`].
+    /// ended, or cannot be reached, takes none: [`crate::Input::Undelivered`].
     Forward {
-        to: Shards,
+        to: Addressees,
         hub: HubName,
         order: Order,
     },

@@ -45,7 +45,7 @@ pub enum Input<'i, 'b> {
     InspectionWaits(InspectionNumber),
     /// What another shard forwarded.
     Order { hub: HubName, order: Order },
-    /// What was forwarded to a shard that has ended.
+    /// What was forwarded to a shard that has ended, or that cannot be reached.
     Undelivered(Order),
     /// A sender asks a hub for something, to be done in order. The hub's filters look at what is sent. Answered when it is done
     /// here, and ordered where it concerns other shards.

@@ -33,7 +33,7 @@ impl ModeSwitch {
     /// Closes as many clients as one tick allows.
     pub(crate) fn close_some(&mut self, clients: &mut Clients, turn: &mut Turn<'_>) {
         let ticks_per_second = 1000 / TimerWheel::period().0 as usize;
-        let shares = ticks_per_second * usize::from(turn.shards);
+        let shares = ticks_per_second * usize::from(turn.neighbours.shards());
         let mut allowed = (turn.settings.limits.mode_switch_closes / shares).max(1);
         while allowed > 0
             && let Some((slot, id)) = self.backlog.pop_front()

@@ -4,14 +4,14 @@ use bytes::Bytes;
 
 use crate::delivery::Action;
 use crate::filter::Origin;
-use crate::id::{ConnectionId, ServerConnectionId, ServerId, ShardIndex};
+use crate::id::{ConnectionId, ServerConnectionId, ServerId, ShardAddress};
 use crate::question::{Answer, Question};
 
-/// Shards other than the one that speaks.
+/// The shards that an order is for, none of them the one that gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shards {
+pub enum Addressees {
     AllOthers,
-    One(ShardIndex),
+    One(ShardAddress),
 }
 
 /// What a shard does for another.
@@ -22,7 +22,7 @@ pub enum Order {
     /// Between the shard of a client and that of a hub server.
     Server(ServerOrder),
     /// To be answered after all that was ordered before.
-    Ask { question: Question, asker: ShardIndex, number: u32 },
+    Ask { question: Question, asker: ShardAddress, number: u32 },
     /// The answer to question `number`.
     Answer { number: u32, answer: Answer },
 }

@@ -13,7 +13,7 @@ use crate::id::{HubName, Slot};
 use crate::input::Input;
 use crate::link::{self, Links};
 use crate::mode_switch::ModeSwitch;
-use crate::order::{Order, Shards};
+use crate::order::{Addressees, Order};
 use crate::query::{self, Ack, Gathers};
 use crate::question::Answered;
 use crate::rates::Rates;
@@ -259,7 +259,7 @@ impl Parts {
             }
             Order::Ask { question, asker, number } => {
                 let answer = query::answer(clients, turn, name, question);
-                turn.forward(Shards::One(asker), name, Order::Answer { number, answer });
+                turn.forward(Addressees::One(asker), name, Order::Answer { number, answer });
             }
             Order::Answer { number, answer } => {
                 let ack = gathers.answered(turn, number, answer);

@@ -10,8 +10,9 @@ use crate::hash::HashSeed;
 use crate::hub::hubs::Hubs;
 use crate::hub::presence::Presence;
 use crate::hub::status::ShardStatus;
-use crate::id::{HubName, ServerConnectionId, ShardIndex, Slot};
+use crate::id::{HubName, ServerConnectionId, Slot};
 use crate::input::Input;
+use crate::neighbours::Neighbours;
 use crate::parts::Parts;
 use crate::reach::SendLog;
 use crate::settings::Settings;
@@ -21,9 +22,7 @@ use crate::turn::{Step, Turn};
 /// The connections of one worker thread. [`Shard::handle`] is its only way in, and the effects are its only way out.
 #[derive(Debug)]
 pub struct Shard {
-    index: ShardIndex,
-    /// How many shards the gateway has.
-    shards: u16,
+    neighbours: Neighbours,
     settings: Arc<Settings>,
     steps: Vec<Step>,
     parts: Parts,
@@ -33,15 +32,14 @@ impl Shard {
     /// `presence` is that of all shards of the gateway; `halves` those of the plugins that are there. Shards that are given the
     /// same seed and the same inputs do the same.
     pub fn new(
-        index: ShardIndex,
-        shards: u16,
+        neighbours: Neighbours,
         settings: Arc<Settings>,
         presence: Arc<Presence>,
         halves: HalvesByPlugin,
         seed: HashSeed,
     ) -> Shard {
         let clients = Clients::new(Hubs::new(presence, halves, seed.clone()), seed);
-        Shard { index, shards, settings, steps: Vec::new(), parts: Parts::new(clients) }
+        Shard { neighbours, settings, steps: Vec::new(), parts: Parts::new(clients) }
     }
 
     /// Tells this log of all sends from now on.
@@ -54,10 +52,10 @@ impl Shard {
         if let Input::Configure { .. } = &input {
             return self.configure(input);
         }
-        let Shard { index, shards, settings, steps, parts } = self;
+        let Shard { neighbours, settings, steps, parts } = self;
         // What a panic has cut off is lost: it is about things as they were before that.
         steps.clear();
-        let mut turn = Turn { now, here: *index, shards: *shards, settings, effects, steps };
+        let mut turn = Turn { now, neighbours, settings, effects, steps };
         parts.act_on(&mut turn, input);
     }
 
@@ -77,7 +75,7 @@ impl Shard {
 
     /// The id of the hub server's connection that opens next.
     pub fn next_server(&self) -> ServerConnectionId {
-        ServerConnectionId { shard: self.index, number: self.parts.links().next_server() }
+        ServerConnectionId { owner: self.neighbours.own(), number: self.parts.links().next_server() }
     }
 
     /// Whether no client is left, and upstream has heard of the end of all.

@@ -7,8 +7,9 @@ use crate::delivery::Action;
 use crate::effect::Effect;
 use crate::event::ConnectionFacts;
 use crate::filter::Origin;
-use crate::id::{ConnectionId, HubIndex, HubName, ServerConnectionId, ShardIndex, Slot};
-use crate::order::{Order, Shards};
+use crate::id::{ConnectionId, HubIndex, HubName, ServerConnectionId, ShardAddress, Slot};
+use crate::neighbours::{Location, Neighbours};
+use crate::order::{Addressees, Order};
 use crate::question::{AckQuestion, Ticket};
 use crate::settings::Settings;
 use crate::time::Millis;
@@ -16,9 +17,7 @@ use crate::time::Millis;
 /// One input's turn: when and where it is, what holds, and what comes of it.
 pub(crate) struct Turn<'a> {
     pub(crate) now: Millis,
-    pub(crate) here: ShardIndex,
-    /// How many shards the gateway has.
-    pub(crate) shards: u16,
+    pub(crate) neighbours: &'a Neighbours,
     pub(crate) settings: &'a Settings,
     pub(crate) effects: &'a mut Vec<Effect>,
     pub(crate) steps: &'a mut Vec<Step>,
@@ -90,8 +89,19 @@ impl Turn<'_> {
         self.steps.push(step);
     }
 
+    /// The address of the shard whose turn it is.
+    pub(crate) fn here(&self) -> ShardAddress {
+        self.neighbours.own()
+    }
+
+    /// Where an address leads from here.
+    #[inline]
+    pub(crate) fn locate(&self, address: ShardAddress) -> Location {
+        self.neighbours.locate(address)
+    }
+
     /// Hands an order to other shards.
-    pub(crate) fn forward(&mut self, to: Shards, hub: &HubName, order: Order) {
+    pub(crate) fn forward(&mut self, to: Addressees, hub: &HubName, order: Order) {
         self.effects.push(Effect::Forward { to, hub: hub.clone(), order });
     }
 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hubgate_core::Order;
 use hubgate_core::id::{HubName, ShardIndex};
+use hubgate_core::{Addressees, Location, Neighbours, Order};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -26,7 +26,7 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// All shards, and the ways to those that are not this one.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    own: ShardIndex,
+    neighbours: Neighbours,
     all: Vec<Peer>,
     /// Readers that wait because another shard is behind.
     held_readers: RefCell<Vec<Waker>>,
@@ -80,9 +80,9 @@ impl Waiting {
 }
 
 impl Peers {
-    pub(crate) fn new(own: ShardIndex, inboxes: Vec<InboxSender>, tasks: ShardTasks) -> Peers {
+    pub(crate) fn new(neighbours: Neighbours, inboxes: Vec<InboxSender>, tasks: ShardTasks) -> Peers {
         let all = inboxes.into_iter().map(|inbox| Peer { inbox, waiting: RefCell::default() }).collect();
-        Peers { own, all, held_readers: RefCell::default(), tasks }
+        Peers { neighbours, all, held_readers: RefCell::default(), tasks }
     }
 
     /// Whether another shard takes no more of what clients and callers cause.
@@ -111,10 +111,24 @@ impl Peers {
         self.all.get(usize::from(shard.0)).map(|peer| &peer.inbox)
     }
 
-    /// Hands an order to another shard, after all that it was handed before. Gives it back if the shard has ended.
-    pub(crate) fn forward(self: &Rc<Self>, shard: ShardIndex, hub: HubName, order: Order) -> Option<Order> {
+    /// Hands an order to other shards, to each after all that it was handed before. Gives it back for each that has ended, and for
+    /// one that cannot be reached.
+    pub(crate) fn forward(self: &Rc<Self>, to: Addressees, hub: HubName, order: Order) -> Vec<Order> {
+        match to {
+            Addressees::One(address) => match self.neighbours.locate(address) {
+                Location::OtherShard(shard) => self.forward_to(shard, hub, order).into_iter().collect(),
+                Location::Here | Location::Nowhere => vec![order],
+            },
+            Addressees::AllOthers => {
+                let others = self.neighbours.others();
+                others.filter_map(|shard| self.forward_to(shard, hub.clone(), order.clone())).collect()
+            }
+        }
+    }
+
+    fn forward_to(self: &Rc<Self>, shard: ShardIndex, hub: HubName, order: Order) -> Option<Order> {
         let peer = &self.all[usize::from(shard.0)];
-        let message = Message::Order(Envelope { from: self.own, hub, order });
+        let message = Message::Order(Envelope { from: self.neighbours.own(), hub, order });
         let mut waiting = peer.waiting.borrow_mut();
         if !waiting.is_empty() {
             waiting.push(message);
@@ -154,9 +168,8 @@ impl Peers {
         }
     }
 
-    pub(crate) fn others(&self) -> impl Iterator<Item = ShardIndex> + use<> {
-        let own = self.own;
-        (0..self.all.len() as u16).map(ShardIndex).filter(move |index| *index != own)
+    pub(crate) fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
     }
 
     /// Whether orders wait because another shard is behind.
@@ -173,7 +186,7 @@ impl Peers {
         timeout(ANSWER_TIMEOUT, async { drop(inbox.send(message.into()).await) }).await.map_err(|_| Refusal::NoAnswer)
     }
 
-    /// Asks a shard, and waits for what it answers; `None` if there is no such shard, or whoever was to answer is gone.
+    /// Asks a shard, and waits for what it answers; `None` if whoever was to answer is gone.
     pub(crate) async fn ask<T>(
         &self,
         shard: ShardIndex,
@@ -204,7 +217,7 @@ mod tests {
         let message = Outgoing::encoded([(HubProtocol::Json, vec![b'x'; length])]);
         let action = Action::Send { to: Target::All, message, except: Except::default() };
         let hub = HubName::parse("chat").expect("a hub's name");
-        Message::Order(Envelope { from: ShardIndex(0), hub, order: Order::Act(action) })
+        Message::Order(Envelope { from: ShardIndex(0).into(), hub, order: Order::Act(action) })
     }
 
     #[test]

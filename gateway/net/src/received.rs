@@ -79,8 +79,8 @@ mod tests {
 
     fn order(hub: &str, number: u32) -> Message {
         let hub = HubName::parse(hub).expect("a name");
-        let order = Order::Ask { question: Question::Barrier, asker: ShardIndex(0), number };
-        Message::Order(Envelope { from: ShardIndex(0), hub, order })
+        let order = Order::Ask { question: Question::Barrier, asker: ShardIndex(0).into(), number };
+        Message::Order(Envelope { from: ShardIndex(0).into(), hub, order })
     }
 
     /// What is done next, in few words.

@@ -7,8 +7,9 @@ use crate::effect::Effect;
 use crate::hash::SeededSet;
 use crate::hub::LocalTarget;
 use crate::hub::memberships::{Bounds, NewMembership, Refused};
-use crate::id::{ConnectionId, GroupName, HubIndex, HubName, ShardIndex, Slot, UserId};
-use crate::order::{Order, Shards};
+use crate::id::{ConnectionId, GroupName, HubIndex, HubName, ShardAddress, Slot, UserId};
+use crate::neighbours::Location;
+use crate::order::{Addressees, Order};
 use crate::outgoing::Outgoing;
 use crate::question::Joined;
 use crate::reach::SendLog;
@@ -42,13 +43,14 @@ pub(crate) fn try_act(
         action.begin(log, &clients.hubs[hub].name);
     }
     match action.owner() {
-        Some(owner) if owner == turn.here => apply(clients, turn, hub, action),
-        Some(owner) => {
-            // An id from outside may name a shard that never was: nobody's connection.
-            if owner.0 < turn.shards {
-                turn.forward(Shards::One(owner), &clients.hubs[hub].name, Order::Act(action));
+        Some(owner) => match turn.locate(owner) {
+            Location::Here => apply(clients, turn, hub, action),
+            Location::OtherShard(_) => {
+                turn.forward(Addressees::One(owner), &clients.hubs[hub].name, Order::Act(action));
             }
-        }
+            // Nobody's connection.
+            Location::Nowhere => {}
+        },
         None => {
             change_memberships(clients, turn, hub, &action)?;
             forward_to_others(clients, turn, hub, &action);
@@ -73,7 +75,7 @@ pub(crate) fn join_user(
 
 /// To the shards that it can concern.
 fn forward_to_others(clients: &Clients, turn: &mut Turn<'_>, hub: HubIndex, action: &Action) {
-    if turn.shards == 1 {
+    if turn.neighbours.shards() == 1 {
         return;
     }
     let hub = clients.hub(hub);
@@ -81,12 +83,12 @@ fn forward_to_others(clients: &Clients, turn: &mut Turn<'_>, hub: HubIndex, acti
     match action.user() {
         Some(user) => {
             for shard in hub.presence.users.shards_of(user) {
-                if shard != turn.here {
-                    turn.forward(Shards::One(shard), &hub.name, order());
+                if let Location::OtherShard(_) = turn.locate(shard) {
+                    turn.forward(Addressees::One(shard), &hub.name, order());
                 }
             }
         }
-        None => turn.forward(Shards::AllOthers, &hub.name, order()),
+        None => turn.forward(Addressees::AllOthers, &hub.name, order()),
     }
 }
 
@@ -298,13 +300,13 @@ impl Action {
     }
 
     /// The only shard that the action is about, if it is about one connection.
-    fn owner(&self) -> Option<ShardIndex> {
+    fn owner(&self) -> Option<ShardAddress> {
         match self {
             Action::Send { to: Target::Connection(id), .. }
             | Action::Join { member: Member::Connection(id), .. }
             | Action::Leave { member: Member::Connection(id), .. }
             | Action::LeaveAll(Member::Connection(id))
-            | Action::Close { target: Target::Connection(id), .. } => Some(id.shard()),
+            | Action::Close { target: Target::Connection(id), .. } => Some(id.owner()),
             Action::Send { to: Target::All | Target::Group(_) | Target::User(_), .. }
             | Action::Join { member: Member::User(_), .. }
             | Action::Leave { member: Member::User(_), .. }

@@ -118,7 +118,7 @@ impl Clients {
             if let Some(user) = &facts.user_id
                 && !hub.has_user(user)
             {
-                hub.presence.users.left(user, turn.here);
+                hub.presence.users.left(user, turn.here());
             }
             turn.then(Step::Departed(Box::new(Departure { slot, facts, cause, reason })));
         }

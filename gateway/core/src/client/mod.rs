@@ -174,7 +174,7 @@ impl Clients {
         if let Some(user) = &facts.user_id
             && !hub.has_user(user)
         {
-            hub.presence.users.entered(user, turn.here);
+            hub.presence.users.entered(user, turn.here());
         }
         hub.add(slot, transport, facts.user_id.as_ref());
         let groups = match &facts.user_id {

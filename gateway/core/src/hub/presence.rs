@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::hash::{HashSeed, SeededMap};
-use crate::id::{HubName, PluginName, ShardIndex, UserId};
+use crate::id::{HubName, PluginName, ShardAddress, UserId};
 use crate::rate::HeardOfHub;
 use crate::time::Millis;
 
@@ -225,7 +225,7 @@ pub(crate) struct Users {
     hasher: HashSeed,
 }
 
-type Part = SeededMap<UserId, Vec<ShardIndex>>;
+type Part = SeededMap<UserId, Vec<ShardAddress>>;
 
 impl Users {
     fn new(seed: &HashSeed) -> Users {
@@ -233,11 +233,11 @@ impl Users {
         Users { parts: std::array::from_fn(part), hasher: seed.clone() }
     }
 
-    pub(crate) fn entered(&self, user: &UserId, shard: ShardIndex) {
+    pub(crate) fn entered(&self, user: &UserId, shard: ShardAddress) {
         self.part(user).entry(user.clone()).or_default().push(shard);
     }
 
-    pub(crate) fn left(&self, user: &UserId, shard: ShardIndex) {
+    pub(crate) fn left(&self, user: &UserId, shard: ShardAddress) {
         let mut part = self.part(user);
         if let Some(shards) = part.get_mut(user) {
             shards.retain(|each| *each != shard);
@@ -248,7 +248,7 @@ impl Users {
     }
 
     /// In no order.
-    pub(crate) fn shards_of(&self, user: &UserId) -> Vec<ShardIndex> {
+    pub(crate) fn shards_of(&self, user: &UserId) -> Vec<ShardAddress> {
         self.part(user).get(user).cloned().unwrap_or_default()
     }
 
@@ -261,20 +261,25 @@ impl Users {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::ShardIndex;
+
+    fn at(shard: u16) -> ShardAddress {
+        ShardIndex(shard).into()
+    }
 
     #[test]
     fn a_user_is_where_its_connections_are() {
         let presence = Presence::new(HashSeed::fixed());
         let hub = |name| presence.hub(&HubName::parse(name).expect("a name"), false);
         let (ann, bob) = (UserId::new("ann"), UserId::new("bob"));
-        hub("chat").users.entered(&ann, ShardIndex(0));
-        hub("chat").users.entered(&ann, ShardIndex(2));
-        assert_eq!(hub("chat").users.shards_of(&ann), [ShardIndex(0), ShardIndex(2)]);
+        hub("chat").users.entered(&ann, at(0));
+        hub("chat").users.entered(&ann, at(2));
+        assert_eq!(hub("chat").users.shards_of(&ann), [at(0), at(2)]);
         assert!(hub("chat").users.shards_of(&bob).is_empty() && hub("other").users.shards_of(&ann).is_empty());
-        hub("chat").users.left(&ann, ShardIndex(0));
-        hub("chat").users.left(&bob, ShardIndex(2));
-        assert_eq!(hub("chat").users.shards_of(&ann), [ShardIndex(2)]);
-        hub("chat").users.left(&ann, ShardIndex(2));
+        hub("chat").users.left(&ann, at(0));
+        hub("chat").users.left(&bob, at(2));
+        assert_eq!(hub("chat").users.shards_of(&ann), [at(2)]);
+        hub("chat").users.left(&ann, at(2));
         assert!(hub("chat").users.parts.iter().all(|part| part.lock().expect("not poisoned").is_empty()));
     }
 }

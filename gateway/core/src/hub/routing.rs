@@ -5,7 +5,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::id::{ServerConnectionId, ServerId, ShardIndex};
+use crate::id::{ServerConnectionId, ServerId, ShardAddress};
 use crate::pairs::Pairs;
 
 /// The server connections of one hub, on all shards.
@@ -97,7 +97,7 @@ impl HubServers {
     }
 
     /// Finds a connection for a client of `shard`, and counts it there until [`HubServers::released`].
-    pub(crate) fn route(&self, shard: ShardIndex, affinity: ServerAffinity<'_>) -> Result<Route, NoRoute> {
+    pub(crate) fn route(&self, shard: ShardAddress, affinity: ServerAffinity<'_>) -> Result<Route, NoRoute> {
         let connections = &mut *self.lock();
         let required = match affinity {
             ServerAffinity::Any => None,
@@ -115,7 +115,7 @@ impl HubServers {
     }
 
     /// Finds a connection of another server for a client that leaves `server`, and counts it there.
-    pub(crate) fn route_away(&self, shard: ShardIndex, server: &ServerId) -> Option<Route> {
+    pub(crate) fn route_away(&self, shard: ShardAddress, server: &ServerId) -> Option<Route> {
         self.lock().pick(shard, |each| each != server)
     }
 
@@ -170,7 +170,7 @@ impl HubServers {
 impl Connections {
     /// The connection with the fewest clients among those of servers that `may` get the client, a congested one only if all
     /// are; of the same server one of `shard`, where nothing passes between threads, may have a quarter more.
-    fn pick(&mut self, shard: ShardIndex, may: impl Fn(&ServerId) -> bool) -> Option<Route> {
+    fn pick(&mut self, shard: ShardAddress, may: impl Fn(&ServerId) -> bool) -> Option<Route> {
         let count = self.all.len();
         let in_turn = (0..count).map(|offset| (self.turn + offset) % count);
         let candidates = in_turn.filter(|index| {
@@ -181,7 +181,7 @@ impl Connections {
         self.turn = (fewest + 1) % count;
         let bound = self.all[fewest].clients * 5 / 4;
         let is_near = |each: &Connected| {
-            each.id.shard == shard
+            each.id.owner == shard
                 && each.server == self.all[fewest].server
                 && !each.is_leaving
                 && each.is_congested == self.all[fewest].is_congested
@@ -198,9 +198,14 @@ impl Connections {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::ShardIndex;
+
+    fn at(shard: u16) -> ShardAddress {
+        ShardIndex(shard).into()
+    }
 
     fn id(shard: u16, number: u32) -> ServerConnectionId {
-        ServerConnectionId { shard: ShardIndex(shard), number }
+        ServerConnectionId { owner: at(shard), number }
     }
 
     fn servers(connections: &[(ServerConnectionId, &str)]) -> HubServers {
@@ -210,7 +215,7 @@ mod tests {
     }
 
     fn routes(servers: &HubServers, shard: u16, affinity: ServerAffinity<'_>, times: usize) -> Vec<ServerConnectionId> {
-        (0..times).map(|_| servers.route(ShardIndex(shard), affinity).expect("a server").connection).collect()
+        (0..times).map(|_| servers.route(at(shard), affinity).expect("a server").connection).collect()
     }
 
     #[test]
@@ -230,7 +235,7 @@ mod tests {
         let servers = servers(&[(id(0, 1), "a"), (id(1, 1), "a"), (id(2, 1), "b"), (id(2, 2), "b")]);
         let mut met = Vec::new();
         for _ in 0..8 {
-            let route = servers.route(ShardIndex(1), ServerAffinity::Any).expect("a server");
+            let route = servers.route(at(1), ServerAffinity::Any).expect("a server");
             servers.released(route.connection);
             met.push(route.server);
         }
@@ -260,10 +265,10 @@ mod tests {
         let servers = servers(&[(id(0, 1), "a"), (id(1, 1), "a"), (id(1, 2), "b")]);
         servers.congested(id(0, 1), true);
         assert!(!routes(&servers, 0, ServerAffinity::Any, 20).contains(&id(0, 1)));
-        let route = servers.route(ShardIndex(0), ServerAffinity::Required("a")).expect("a server");
+        let route = servers.route(at(0), ServerAffinity::Required("a")).expect("a server");
         assert_eq!((route.connection, route.is_congested), (id(1, 1), false));
         servers.congested(id(1, 1), true);
-        assert!(servers.route(ShardIndex(0), ServerAffinity::Required("a")).expect("a server").is_congested);
+        assert!(servers.route(at(0), ServerAffinity::Required("a")).expect("a server").is_congested);
         servers.congested(id(0, 1), false);
         assert_eq!(routes(&servers, 1, ServerAffinity::Required("a"), 1), [id(0, 1)]);
     }
@@ -275,10 +280,10 @@ mod tests {
             assert_eq!(routes(&servers, 0, ServerAffinity::Required("a"), 1), [id(0, 1)]);
             assert_eq!(routes(&servers, 0, ServerAffinity::Preferred("b"), 1), [id(0, 2)]);
         }
-        assert_eq!(servers.route(ShardIndex(0), ServerAffinity::Required("c")), Err(NoRoute::NotTheRequired));
-        assert!(servers.route(ShardIndex(0), ServerAffinity::Preferred("c")).is_ok());
+        assert_eq!(servers.route(at(0), ServerAffinity::Required("c")), Err(NoRoute::NotTheRequired));
+        assert!(servers.route(at(0), ServerAffinity::Preferred("c")).is_ok());
         servers.leaving(&ServerId::new("a"));
-        assert_eq!(servers.route(ShardIndex(0), ServerAffinity::Required("a")), Err(NoRoute::NotTheRequired));
+        assert_eq!(servers.route(at(0), ServerAffinity::Required("a")), Err(NoRoute::NotTheRequired));
     }
 
     #[test]
@@ -288,9 +293,9 @@ mod tests {
         servers.leaving(&ServerId::new("b"));
         assert_eq!(servers.servers(), [ServerId::new("a")]);
         assert_eq!(routes(&servers, 0, ServerAffinity::Any, 2), [id(0, 1), id(0, 1)]);
-        assert_eq!(servers.route_away(ShardIndex(0), &ServerId::new("a")), None);
+        assert_eq!(servers.route_away(at(0), &ServerId::new("a")), None);
         servers.disconnected(id(0, 1));
-        assert_eq!(servers.route(ShardIndex(0), ServerAffinity::Any), Err(NoRoute::NoServer));
+        assert_eq!(servers.route(at(0), ServerAffinity::Any), Err(NoRoute::NoServer));
     }
 
     #[test]
@@ -304,7 +309,7 @@ mod tests {
         assert_eq!(of_a(&servers), None);
         servers.sender_connected(id(1, 1), ServerId::new("a"));
         assert_eq!(of_a(&servers), Some(id(1, 1)), "also one that gets no clients");
-        assert_eq!(servers.route(ShardIndex(1), ServerAffinity::Required("a")), Err(NoRoute::NotTheRequired));
+        assert_eq!(servers.route(at(1), ServerAffinity::Required("a")), Err(NoRoute::NotTheRequired));
         servers.disconnected(id(1, 1));
         assert_eq!(of_a(&servers), None);
     }

@@ -17,8 +17,9 @@ use super::servers::{Migration, ServerConnection, ServerKind, ServerPhase, Serve
 use crate::client::{Clients, actions};
 use crate::delivery::{Action, Except, Member, Target};
 use crate::filter::Direction;
-use crate::id::{ConnectionId, GroupName, HubIndex, ServerConnectionId, ServerId, ShardIndex, UserId};
-use crate::order::{Leaving, Order, ServerOrder, Shards};
+use crate::id::{ConnectionId, GroupName, HubIndex, ServerConnectionId, ServerId, UserId};
+use crate::neighbours::Location;
+use crate::order::{Addressees, Leaving, Order, ServerOrder};
 use crate::query::{AckStatus, Page};
 use crate::question::{AckQuestion, Command, Sought};
 use crate::turn::{AfterSend, Step, Turn};
@@ -50,7 +51,7 @@ pub(super) fn act_on(
             };
             let (payload, data_type) = (data.payload, data.extensions.data_type);
             // As a rule it is here, and its bytes need not be copied to be handed on.
-            if to.shard() == turn.here {
+            if turn.locate(to.owner()) == Location::Here {
                 return relay::forward_from_server(
                     links,
                     clients,
@@ -61,7 +62,7 @@ pub(super) fn act_on(
                 );
             }
             let order = ServerOrder::Says { from, to, payload: Bytes::copy_from_slice(payload), data_type };
-            dispatch_to_shard(links, clients, turn, to.shard(), hub, order);
+            dispatch_to_owner(links, clients, turn, to, hub, order);
         }
         ServiceMessage::CloseConnection(close) => {
             let Some(client) = ConnectionId::parse(close.connection_id) else {
@@ -71,7 +72,7 @@ pub(super) fn act_on(
                 ServerKind::Hub { .. } => {
                     let error = close.error.filter(|error| !error.is_empty()).map(Into::into);
                     let order = ServerOrder::Closes { from, client, error };
-                    dispatch_to_shard(links, clients, turn, client.shard(), hub, order);
+                    dispatch_to_owner(links, clients, turn, client, hub, order);
                 }
                 ServerKind::Weak => {
                     let action = closing(Target::Connection(client), &[], close.error, false);
@@ -83,26 +84,19 @@ pub(super) fn act_on(
             let Some(origin) = links.servers.get(from).map(ServerConnection::origin) else {
                 return;
             };
-            // An id from outside may name a shard that never was.
-            let client = ConnectionId::parse(call.connection_id).filter(|id| id.shard().0 < turn.shards);
-            let Some(client) = client else {
+            let client = ConnectionId::parse(call.connection_id);
+            let Some(client) = client.filter(|id| turn.locate(id.owner()) != Location::Nowhere) else {
                 return client_result::refuse(&links.servers, turn, from, &call, NO_CONNECTION);
             };
             let message = Bytes::copy_from_slice(body);
-            dispatch_to_shard(
-                links,
-                clients,
-                turn,
-                client.shard(),
-                hub,
-                ServerOrder::Invoke { from, origin, client, message },
-            );
+            let order = ServerOrder::Invoke { from, origin, client, message };
+            dispatch_to_owner(links, clients, turn, client, hub, order);
         }
         ServiceMessage::ClientCompletion(ClientCompletion { connection_id, .. })
         | ServiceMessage::ErrorCompletion(ErrorCompletion { connection_id, .. }) => {
             if let Some(client) = ConnectionId::parse(connection_id) {
                 let message = Bytes::copy_from_slice(body);
-                dispatch_to_shard(links, clients, turn, client.shard(), hub, ServerOrder::Complete { client, message });
+                dispatch_to_owner(links, clients, turn, client, hub, ServerOrder::Complete { client, message });
             }
         }
         ServiceMessage::AccessKeyRequest(_) => {
@@ -288,19 +282,22 @@ fn act_and_ack(
     }
 }
 
-/// Lets one shard do something, if there is such a one.
-fn dispatch_to_shard(
+/// Lets the shard that owns a client do something, if there is such a one.
+fn dispatch_to_owner(
     links: &mut Links,
     clients: &mut Clients,
     turn: &mut Turn<'_>,
-    to: ShardIndex,
+    client: ConnectionId,
     hub: HubIndex,
     order: ServerOrder,
 ) {
-    if to == turn.here {
-        links.apply(clients, turn, hub, order);
-    } else if to.0 < turn.shards {
-        turn.forward(Shards::One(to), &clients.hub(hub).name, Order::Server(order));
+    let owner = client.owner();
+    match turn.locate(owner) {
+        Location::Here => links.apply(clients, turn, hub, order),
+        Location::OtherShard(_) => {
+            turn.forward(Addressees::One(owner), &clients.hub(hub).name, Order::Server(order));
+        }
+        Location::Nowhere => {}
     }
 }
 

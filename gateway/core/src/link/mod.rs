@@ -38,7 +38,8 @@ use crate::hash::FixedMap;
 use crate::hub::Slots;
 use crate::hub::routing::Route;
 use crate::id::{HubIndex, ServerConnectionId, ServerId, Slot};
-use crate::order::{Leaving, Order, ServerOrder, Shards};
+use crate::neighbours::Location;
+use crate::order::{Addressees, Leaving, Order, ServerOrder};
 use crate::query::{AckStatus, Page};
 use crate::turn::{Departure, Turn};
 
@@ -275,8 +276,8 @@ impl Links {
 
     /// Lets all shards do what a hub server causes.
     fn order_all(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, order: ServerOrder) {
-        if turn.shards > 1 {
-            turn.forward(Shards::AllOthers, &clients.hub(hub).name, Order::Server(order.clone()));
+        if turn.neighbours.shards() > 1 {
+            turn.forward(Addressees::AllOthers, &clients.hub(hub).name, Order::Server(order.clone()));
         }
         self.apply(clients, turn, hub, order);
     }
@@ -445,10 +446,13 @@ impl Links {
         let Some(to) = hub.presence.servers.connection_of(first, &server) else {
             return;
         };
-        if to.shard == turn.here {
-            return self.servers.pass(turn, &hub.name, to, message.into());
+        match turn.locate(to.owner) {
+            Location::Here => self.servers.pass(turn, &hub.name, to, message.into()),
+            Location::OtherShard(_) => {
+                let order = ServerOrder::PassToServer { first: to, server, message };
+                turn.forward(Addressees::One(to.owner), &hub.name, Order::Server(order));
+            }
+            Location::Nowhere => {}
         }
-        let order = ServerOrder::PassToServer { first: to, server, message };
-        turn.forward(Shards::One(to.shard), &hub.name, Order::Server(order));
     }
 }

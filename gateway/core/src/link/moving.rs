@@ -120,7 +120,7 @@ fn move_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, sl
         return false;
     }
     let from = link.route.clone();
-    let Some(to) = clients.hub(hub).presence.servers.route_away(turn.here, &from.server) else {
+    let Some(to) = clients.hub(hub).presence.servers.route_away(turn.here(), &from.server) else {
         return false;
     };
     let knows_end = std::mem::take(&mut link.server_knows_end);

@@ -48,7 +48,7 @@ pub(crate) fn route_client(
         return;
     };
     let servers = &clients.hub_of(slot).presence.servers;
-    let route = match servers.route(turn.here, ServerAffinity::of(&identity.claims)) {
+    let route = match servers.route(turn.here(), ServerAffinity::of(&identity.claims)) {
         Ok(route) => route,
         Err(no_route) => {
             let cause = match no_route {

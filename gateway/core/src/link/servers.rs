@@ -12,7 +12,8 @@ use crate::client::read_holds::{Hold, ReadHolds};
 use crate::effect::Effect;
 use crate::filter::Origin;
 use crate::id::{HubIndex, HubName, ServerConnectionId, ServerId};
-use crate::order::{Order, ServerOrder, Shards};
+use crate::neighbours::Location;
+use crate::order::{Addressees, Order, ServerOrder};
 use crate::time::Millis;
 use crate::turn::{Step, Turn};
 
@@ -295,14 +296,18 @@ impl Servers {
 
     /// Sends messages to a hub server, on whatever shard it is.
     pub(super) fn pass(&self, turn: &mut Turn<'_>, hub: &HubName, to: ServerConnectionId, messages: Vec<u8>) {
-        if to.shard == turn.here {
-            if self.connections.contains_key(&to) {
-                turn.effect(Effect::ToServer { to, messages });
+        match turn.locate(to.owner) {
+            Location::Here => {
+                if self.connections.contains_key(&to) {
+                    turn.effect(Effect::ToServer { to, messages });
+                }
             }
-            return;
+            Location::OtherShard(_) => {
+                let order = ServerOrder::Pass { to, messages: messages.into() };
+                turn.forward(Addressees::One(to.owner), hub, Order::Server(order));
+            }
+            Location::Nowhere => {}
         }
-        let order = ServerOrder::Pass { to, messages: messages.into() };
-        turn.forward(Shards::One(to.shard), hub, Order::Server(order));
     }
 }
 

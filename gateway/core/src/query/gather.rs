@@ -8,8 +8,9 @@ use super::answer;
 use crate::client::Clients;
 use crate::effect::Effect;
 use crate::hash::FixedMap;
-use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardIndex};
-use crate::order::{Order, Shards};
+use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardAddress};
+use crate::neighbours::Location;
+use crate::order::{Addressees, Order};
 use crate::question::{
     AckQuestion, Answer, Answered, CallerQuery, Command, Facts, Joined, Query, Question, Sought, Ticket,
 };
@@ -56,7 +57,7 @@ enum Asker {
 enum Asked {
     All,
     /// The shard of one connection.
-    One(ShardIndex),
+    One(ShardAddress),
 }
 
 impl Gathers {
@@ -124,13 +125,15 @@ impl Gathers {
         question: Question,
         mut gather: Gather,
     ) -> Option<Ack> {
-        let asked = question.asked();
-        let (to, others) = match asked {
-            Asked::All => (Shards::AllOthers, usize::from(turn.shards) - 1),
-            // An id from outside may name a shard that never was.
-            Asked::One(shard) => (Shards::One(shard), usize::from(shard != turn.here && shard.0 < turn.shards)),
+        let (to, is_for_this_one, others) = match question.asked() {
+            Asked::All => (Addressees::AllOthers, true, usize::from(turn.neighbours.shards()) - 1),
+            Asked::One(owner) => match turn.locate(owner) {
+                Location::Here => (Addressees::One(owner), true, 0),
+                Location::OtherShard(_) => (Addressees::One(owner), false, 1),
+                Location::Nowhere => (Addressees::One(owner), false, 0),
+            },
         };
-        if asked == Asked::All || asked == Asked::One(turn.here) {
+        if is_for_this_one {
             gather.asker.add(answer(clients, turn, hub, question.clone()));
         }
         gather.unanswered = others;
@@ -141,7 +144,7 @@ impl Gathers {
             return gather.asker.give_up(turn);
         }
         let number = self.add(gather);
-        turn.forward(to, hub, Order::Ask { question, asker: turn.here, number });
+        turn.forward(to, hub, Order::Ask { question, asker: turn.here(), number });
         None
     }
 
@@ -207,7 +210,7 @@ impl Question {
                 Query::Find(Sought::ConnectionOf(Target::Connection(connection))) | Query::Facts(connection),
             )
             | Question::Command(Command::Join { connection, .. } | Command::Leave { connection, .. }) => {
-                Asked::One(connection.shard())
+                Asked::One(connection.owner())
             }
             Question::Query(
                 Query::Find(

@@ -1,9 +1,9 @@
 //! Which hubs a gateway remembers, and for how long.
 
-use crate::rig::{Client, PATIENCE, Rig, default_mode, filtered, hub, identity, json, settings};
+use crate::rig::{Client, PATIENCE, Rig, at, default_mode, filtered, hub, identity, json, settings};
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::filter::{Targets, Verdict};
-use hubgate_core::id::{ConnectionId, GroupName, PluginName, ShardIndex, UserId};
+use hubgate_core::id::{ConnectionId, GroupName, PluginName, UserId};
 use hubgate_core::mode::Mode;
 use hubgate_core::question::{Answered, CallerQuery, Joined, Sought};
 use hubgate_core::settings::{HubSettings, Settings};
@@ -32,7 +32,7 @@ fn naming(mut settings: Settings, name: &str) -> Settings {
 fn open(rig: &mut Rig, shard: u16, hub_name: &str, number: u64) -> Client {
     let mut random = [7; 12];
     random[..8].copy_from_slice(&number.to_be_bytes());
-    rig.open_with(usize::from(shard), hub_name, ConnectionId::new(ShardIndex(shard).into(), random), identity(None))
+    rig.open_with(usize::from(shard), hub_name, ConnectionId::new(at(usize::from(shard)), random), identity(None))
 }
 
 fn names(rig: &Rig, shard: usize) -> Vec<String> {
@@ -182,7 +182,7 @@ fn a_hub_is_kept_while_filters_look_at_what_is_sent_to_it() {
 fn asking_for_a_hub_does_not_make_it() {
     let mut rig = Rig::new(1, quiet());
     let (user, group) = (UserId::new("ann"), GroupName::new("g"));
-    let id = ConnectionId::new(ShardIndex(0).into(), [1; 12]);
+    let id = ConnectionId::new(at(0), [1; 12]);
     let member = Sought::UserInGroup { user, group: group.clone() };
     for sought in [Sought::ConnectionOf(Target::All), Sought::ConnectionOf(Target::Connection(id)), member] {
         assert!(!rig.finds(0, "invented", sought));

@@ -1,7 +1,7 @@
 //! Calls of clients by hub servers, and by connections that only send.
 
 use hubgate_core::CloseCause;
-use hubgate_core::id::{ConnectionId, ShardIndex};
+use hubgate_core::id::ConnectionId;
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{HubSettings, Settings};
 use hubgate_core::time::Millis;
@@ -9,8 +9,9 @@ use hubgate_wire::service::{
     ClientCompletion, ClientInvocation, ErrorCompletion, GetConnectionClaims, RefreshAuth, ServiceMessage,
 };
 
+use crate::addresses::of_another_gateway;
 use crate::proxied::{both, fin, one_of_each};
-use crate::rig::{Client, Rig, Server, default_mode, settings};
+use crate::rig::{Client, Rig, Server, at, default_mode, settings};
 
 fn invoke(rig: &mut Rig, server: Server, caller: &str, client: ConnectionId, invocation: &str) {
     invoke_any(rig, server, caller, client.as_str(), invocation);
@@ -85,7 +86,7 @@ fn the_answer_finds_another_connection_of_a_caller_whose_own_is_lost() {
 #[test]
 fn a_call_that_cannot_be_answered_fails_at_once() {
     let (mut rig, a, b, client) = client_of_b();
-    let absent = ConnectionId::new(ShardIndex(1).into(), [99; 12]);
+    let absent = ConnectionId::new(at(1), [99; 12]);
     invoke(&mut rig, a, "a", absent, "i");
     assert_eq!(rig.told(a), ["failed i: The connection does not exist."]);
     for server_goes in [false, true] {
@@ -172,9 +173,10 @@ fn a_call_of_what_can_be_no_connection_fails_at_once() {
     settings.limits.server_message = 10_000;
     let mut rig = Rig::new(2, settings);
     let (server, weak) = (rig.server(0, "a", 0), rig.weak(1, "weak"));
-    let nowhere = ConnectionId::new(ShardIndex(9).into(), [99; 12]);
+    let nowhere = ConnectionId::new(at(9), [99; 12]);
     let long = "x".repeat(1_025);
-    for id in ["absent", "", "????????????????????????", "größe", nowhere.as_str(), &long] {
+    let elsewhere = of_another_gateway(ConnectionId::new(at(0), [1; 12]));
+    for id in ["absent", "", "????????????????????????", "größe", nowhere.as_str(), elsewhere.as_str(), &long] {
         for (asker, name) in [(server, "a"), (weak, "weak")] {
             invoke_any(&mut rig, asker, name, id, "i");
             let told = rig.told_raw(asker);

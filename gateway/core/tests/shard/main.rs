@@ -1,5 +1,6 @@
 //! The rules of a shard, and of several, without a network.
 
+mod addresses;
 mod departed;
 mod drain;
 mod filters;

@@ -8,7 +8,7 @@ use hubgate_core::settings::{HubSettings, Settings};
 use hubgate_core::time::Millis;
 use hubgate_wire::service::{HandshakeRequest, ServiceMessage};
 
-use crate::rig::{Client, Rig, Server, settings};
+use crate::rig::{Client, Rig, Server, at, settings};
 
 const ALL: [Mode; 3] = [Mode::Default, Mode::Serverless, Mode::Classic];
 const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\x1e";
@@ -158,14 +158,14 @@ fn the_gateway_pings_and_misses_the_clients_that_it_answers() {
 #[test]
 fn sticky_hints_count_where_there_are_hub_servers() {
     use hubgate_core::Identity;
-    use hubgate_core::id::{ConnectionId, ShardIndex};
+    use hubgate_core::id::ConnectionId;
     let expected = ["The server which the client is sticky to is not found.", "{}", "The server which"];
     for (mode, expected) in ALL.into_iter().zip(expected) {
         let mut rig = rig(mode);
         let _servers: Vec<_> = (mode != Mode::Serverless).then(|| rig.server(0, "s", 0)).into_iter().collect();
         let claims = [("asrs.s.ssticky", "Required"), ("asrs.s.sn", "gone")].into_iter().collect();
         let identity = Identity { claims, ..crate::rig::identity(None) };
-        let client = rig.open_with(1, "chat", ConnectionId::new(ShardIndex(1).into(), [9; 12]), identity);
+        let client = rig.open_with(1, "chat", ConnectionId::new(at(1), [9; 12]), identity);
         rig.data(client, HANDSHAKE);
         if !rig.calls.is_empty() {
             rig.answer(Ok(None), Vec::new());

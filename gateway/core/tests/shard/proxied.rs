@@ -2,7 +2,7 @@
 
 use hubgate_core::delivery::{Action, Target};
 use hubgate_core::filter::Targets;
-use hubgate_core::id::{ConnectionId, ShardIndex, UserId};
+use hubgate_core::id::{ConnectionId, UserId};
 use hubgate_core::mode::Mode;
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Identity, Outgoing};
@@ -16,7 +16,8 @@ use hubgate_wire::service::{
 
 use proptest::prelude::*;
 
-use crate::rig::{Client, Rig, Server, default_mode, filtered, identity, json, settings};
+use crate::addresses::of_another_gateway;
+use crate::rig::{Client, Rig, Server, at, default_mode, filtered, identity, json, settings};
 
 pub(crate) const HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":1}\x1e";
 pub(crate) const DROPPED: &str = r#"{"type":7,"error":"Connection closed with an error.","allowReconnect":true}"#;
@@ -112,7 +113,7 @@ fn a_hub_server_is_told_who_the_client_is() {
         .collect(),
         ..identity(Some("ann"))
     };
-    let id = ConnectionId::new(ShardIndex(0).into(), [7; 12]);
+    let id = ConnectionId::new(at(0), [7; 12]);
     let client = rig.open_with(0, "chat", id, identity);
     rig.data(client, &HANDSHAKE[..10]);
     assert!(rig.told(server).is_empty(), "not before its handshake request is there as a whole");
@@ -414,8 +415,8 @@ fn an_ack_says_what_came_of_it_on_whatever_shard() {
     let server = rig.server(0, "a", 0);
     let (client, _) = rig.connect_proxied(2, Some("ann"), &[server]);
     let id = client.id;
-    let absent = ConnectionId::new(ShardIndex(1).into(), [99; 12]);
-    let nowhere = ConnectionId::new(ShardIndex(9).into(), [99; 12]);
+    let absent = ConnectionId::new(at(1), [99; 12]);
+    let (nowhere, elsewhere) = (ConnectionId::new(at(9), [99; 12]), of_another_gateway(id));
     let join = |connection_id, group| {
         ServiceMessage::JoinGroupWithAck(JoinGroupWithAck {
             connection_id,
@@ -463,6 +464,7 @@ fn an_ack_says_what_came_of_it_on_whatever_shard() {
         (join(id.as_str(), "g"), 1),
         (join(absent.as_str(), "g"), 2),
         (join(nowhere.as_str(), "g"), 2),
+        (join(elsewhere.as_str(), "g"), 2),
         (join("?", "g"), 2),
         (join(id.as_str(), ""), 4),
         (join(id.as_str(), "g2"), 1),
@@ -475,10 +477,12 @@ fn an_ack_says_what_came_of_it_on_whatever_shard() {
         (leave(id.as_str(), Some("g")), 1),
         (group("g"), 2),
         (leave(absent.as_str(), Some("g")), 2),
+        (leave(elsewhere.as_str(), Some("g")), 2),
         (leave(id.as_str(), None), 1),
         (group("g2"), 2),
         (connection(id.as_str()), 1),
         (connection(absent.as_str()), 2),
+        (connection(elsewhere.as_str()), 2),
         (user("ann"), 1),
         (user("bob"), 2),
         (user_joins("bob", None), 1),
@@ -490,6 +494,7 @@ fn an_ack_says_what_came_of_it_on_whatever_shard() {
         (user_leaves("ann", None), 1),
         (user_in_group("ann", "u"), 2),
         (end(absent.as_str()), 1),
+        (end(elsewhere.as_str()), 1),
         (end(id.as_str()), 1),
         (connection(id.as_str()), 2),
     ] {

@@ -1,12 +1,12 @@
 //! What plugins and REST callers ask of all shards.
 
 use hubgate_core::delivery::{Action, Member, Target};
-use hubgate_core::id::{ConnectionId, GroupName, ShardIndex, UserId};
+use hubgate_core::id::{ConnectionId, GroupName, UserId};
 use hubgate_core::question::{Answer, Answered, CallerQuery, Joined, Question, Sought, Ticket, Unanswered};
 use hubgate_core::time::Millis;
 use hubgate_core::{Input, Order};
 
-use crate::rig::{Client, PATIENCE, Rig, hub, settings};
+use crate::rig::{Client, PATIENCE, Rig, at, hub, settings};
 
 /// More of a shard's callers than this do not wait for other shards.
 const MAX_CALLERS: usize = 16_384;
@@ -106,7 +106,7 @@ fn what_is_about_one_connection_is_asked_of_its_shard_alone() {
 #[test]
 fn a_connection_of_a_shard_that_never_was_is_nobodys() {
     let (mut rig, _client) = apart(2);
-    let nobody = ConnectionId::new(ShardIndex(7).into(), [9; 12]);
+    let nobody = ConnectionId::new(at(7), [9; 12]);
     let asked = rig.seek(0, "chat", Sought::ConnectionOf(Target::Connection(nobody)));
     assert_eq!((rig.found(asked), ordered(&rig)), (Some(Ok(false)), vec![]));
 }

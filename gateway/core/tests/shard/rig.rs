@@ -9,15 +9,16 @@ use hubgate_core::filter::{
     FilterSettings, Halves, HalvesByPlugin, Inspected, Inspection, InspectionNumber, OnError, Origin, Targets, Verdict,
 };
 use hubgate_core::id::{
-    ConnectionId, GroupName, HubName, PluginName, ServerConnectionId, ServerId, ShardIndex, UserId,
+    ConnectionId, GroupName, HubName, NodeId, PluginName, ServerConnectionId, ServerId, ShardAddress, ShardIndex,
+    UserId,
 };
 use hubgate_core::mode::Mode;
 use hubgate_core::question::{Answered, CallerQuery, Reply, Sought, Ticket, Unanswered};
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, CloseCause, Effect, HashSeed, Identity, Input, MembershipRefusal, NewClient, NewServerConnection,
-    Order, Presence, RecordedInput, Shard, Shards, Slot,
+    Addressees, ClientTimes, CloseCause, Effect, HashSeed, Identity, Input, MembershipRefusal, Neighbours, NewClient,
+    NewServerConnection, Order, Presence, RecordedInput, Shard, Slot,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -202,13 +203,21 @@ pub(crate) fn hub(name: &str) -> HubName {
     HubName::parse(name).expect("a name")
 }
 
+/// The gateway of the rig.
+const NODE: NodeId = NodeId(0x6e6f_6465);
+
+/// The address of a shard of the rig.
+pub(crate) fn at(shard: usize) -> ShardAddress {
+    ShardAddress { node: NODE, shard: ShardIndex(shard as u16) }
+}
+
 impl Rig {
     pub(crate) fn new(shards: u16, settings: Settings) -> Rig {
         let (halves, presence) = (halves(&settings), Arc::new(Presence::new(HashSeed::fixed())));
         let settings = Arc::new(settings);
         let shard = |index| {
             let (settings, presence, halves) = (settings.clone(), presence.clone(), halves.clone());
-            Shard::new(ShardIndex(index), shards, settings, presence, halves, HashSeed::fixed())
+            Shard::new(Neighbours::new(at(usize::from(index)), shards), settings, presence, halves, HashSeed::fixed())
         };
         Rig {
             shards: (0..shards).map(shard).collect(),
@@ -244,7 +253,7 @@ impl Rig {
     /// A client whose transport is open.
     pub(crate) fn open(&mut self, shard: usize, hub_name: &str, user: Option<&str>) -> Client {
         self.ids += 1;
-        let id = ConnectionId::new(ShardIndex(shard as u16).into(), [self.ids; 12]);
+        let id = ConnectionId::new(at(shard), [self.ids; 12]);
         self.open_with(shard, hub_name, id, identity(user))
     }
 
@@ -591,8 +600,11 @@ impl Rig {
             Effect::Unreadable { .. } => self.unreadable += 1,
             Effect::PauseServer(id) => self.paused_servers.push(id),
             Effect::ResumeServer(id) => self.paused_servers.retain(|each| *each != id),
-            Effect::Forward { to: Shards::One(to), hub, order } => self.forward(usize::from(to.0), &hub, order),
-            Effect::Forward { to: Shards::AllOthers, hub, order } => {
+            Effect::Forward { to: Addressees::One(to), hub, order } => {
+                assert_eq!(to.node, NODE, "no order is for another gateway");
+                self.forward(usize::from(to.shard.0), &hub, order);
+            }
+            Effect::Forward { to: Addressees::AllOthers, hub, order } => {
                 for other in (0..self.shards.len()).filter(|other| *other != shard) {
                     self.forward(other, &hub, order.clone());
                 }

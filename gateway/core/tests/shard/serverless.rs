@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::rig::{Client, Rig, json, settings};
+use crate::rig::{Client, Rig, at, json, settings};
 use hubgate_core::delivery::{Action, Except, Member, Target};
 use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
-use hubgate_core::id::{ConnectionId, GroupName, ShardIndex, UserId};
+use hubgate_core::id::{ConnectionId, GroupName, UserId};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{ClaimNames, ConnectFailure, Handler, Pattern, Settings, UpstreamItem, Webhook};
 use hubgate_core::time::Millis;
@@ -164,7 +164,7 @@ fn sends_reach_their_targets_on_every_shard() {
         (Target::Group(group("g")), [false, true, true]),
         (Target::User(UserId::new("ann")), [true, false, true]),
         (Target::Connection(clients[2].id), [false, false, true]),
-        (Target::Connection(ConnectionId::new(ShardIndex(9).into(), [0; 12])), [false, false, false]),
+        (Target::Connection(ConnectionId::new(at(9), [0; 12])), [false, false, false]),
         (Target::Group(group("G")), [false, false, false]),
     ] {
         rig.run(1, vec![send(to.clone(), "x")]);

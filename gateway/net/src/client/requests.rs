@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hubgate_core::id::{ConnectionId, HubName, UserId};
-use hubgate_core::{ClientTimes, CloseCause, NewClient, Slot};
+use hubgate_core::{ClientTimes, CloseCause, Location, NewClient, Slot};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::handshake;
 use tokio::sync::{mpsc, oneshot};
@@ -51,16 +51,17 @@ impl HttpClients {
         patience: Duration,
         request: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> ClientRequest,
     ) -> Result<T, Refusal> {
-        let answered = match token.shard() == self.shard.index() {
-            true => {
+        let answered = match self.shard.locate(token.owner()) {
+            Location::Here => {
                 let (answer, answered) = oneshot::channel();
                 self.serve(request(answer));
                 answered.await.ok()
             }
-            false => {
+            Location::OtherShard(shard) => {
                 let ask = |answer| LocalMessage::Request(request(answer));
-                self.shard.peers().ask(token.shard(), patience, ask).await?
+                self.shard.peers().ask(shard, patience, ask).await?
             }
+            Location::Nowhere => None,
         };
         answered.unwrap_or(Err(Refusal::UnknownConnection))
     }

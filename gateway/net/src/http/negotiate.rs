@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
-use hubgate_core::id::{ConnectionId, HubName, InvalidUserId, ShardIndex, is_short_enough};
+use hubgate_core::id::{ConnectionId, HubName, InvalidUserId, ShardAddress, is_short_enough};
 use hubgate_wire::endpoint::Resource;
 use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect};
 use hubgate_wire::token::Claims;
@@ -35,7 +35,7 @@ pub(crate) async fn connection(service: &Rc<Service>, request: &Parts, hub: &Hub
         Err(error) => return Ok(json(&NegotiateError { error: &error.to_string() })),
     };
     // Whatever connection its requests come over: a proxy asks for many clients over one.
-    let owner = service.shared().loads.deal();
+    let owner = service.shard().address_of(service.shared().loads.deal());
     let id = new_id(owner);
     // A version-0 client knows its connection by what opens it.
     let token = match version {
@@ -123,8 +123,8 @@ pub(super) fn check_user(settings: &Settings, claims: &Claims, hub: &HubName) ->
 }
 
 /// A new id on a shard. It may be a secret, so its bits come from the operating system.
-pub(crate) fn new_id(shard: ShardIndex) -> ConnectionId {
+pub(crate) fn new_id(owner: ShardAddress) -> ConnectionId {
     let mut random = [0; 12];
     getrandom::fill(&mut random).expect("the operating system has random bytes");
-    ConnectionId::new(shard.into(), random)
+    ConnectionId::new(owner, random)
 }

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use hubgate_core::id::ShardIndex;
+use hubgate_core::Location;
+use hubgate_core::id::ShardAddress;
 use hubgate_wire::endpoint::Resource;
 use hubgate_wire::token::{Claims, TokenError};
 use tokio::sync::oneshot;
@@ -64,9 +65,14 @@ impl Service {
     /// gone.
     pub(crate) async fn answered<T>(
         &self,
-        shard: ShardIndex,
+        shard: ShardAddress,
         mut answered: oneshot::Receiver<T>,
     ) -> Result<Option<T>, Refusal> {
+        let shard = match self.shard.locate(shard) {
+            Location::Here => self.shard.index(),
+            Location::OtherShard(shard) => shard,
+            Location::Nowhere => return Ok(None),
+        };
         loop {
             match timeout(ANSWER_TIMEOUT, &mut answered).await {
                 Ok(answer) => return Ok(answer.ok()),
@@ -80,16 +86,19 @@ impl Service {
 
     /// Serves a client whose upgrade was answered here, or hands it to the shard that its id names.
     pub(crate) async fn upgraded(&self, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
-        let owner = entrant.client.id.shard();
-        if owner == self.shard.index() {
-            return websocket::serve_client(self.shard.clone(), stream, unread, entrant).await;
-        }
-        let client = Box::new(UpgradedClient { stream, unread, entrant });
-        if self.shard.peers().hand(owner, LocalMessage::Adopt(client)).await.is_err() {
-            tracing::warn!(
-                shard = owner.0,
-                "a client that has connected is dropped: its worker thread does not answer"
-            );
+        match self.shard.locate(entrant.client.id.owner()) {
+            Location::Here => websocket::serve_client(self.shard.clone(), stream, unread, entrant).await,
+            Location::OtherShard(owner) => {
+                let client = Box::new(UpgradedClient { stream, unread, entrant });
+                if self.shard.peers().hand(owner, LocalMessage::Adopt(client)).await.is_err() {
+                    tracing::warn!(
+                        shard = owner.0,
+                        "a client that has connected is dropped: its worker thread does not answer"
+                    );
+                }
+            }
+            // Its id was made, or its token claimed, by a shard of this gateway.
+            Location::Nowhere => {}
         }
     }
 }

@@ -205,7 +205,7 @@ async fn post(
     let (answer, answered) = oneshot::channel();
     drop(turn.body.send(Posted { body, answer }));
     // The client may be held for long, but not by a thread that stands still.
-    service.answered(token.shard(), answered).await?.unwrap_or(Err(Refusal::UnknownConnection))
+    service.answered(token.owner(), answered).await?.unwrap_or(Err(Refusal::UnknownConnection))
 }
 
 /// A client-to-be on a WebSocket.
@@ -230,7 +230,8 @@ async fn web_socket(
         None => None,
         Some(token) => Some(service.shard().claim_token(token, hub).await?),
     };
-    let new_id = || new_id(service.shared().loads.deal_near(service.shard().index()));
+    let shard = service.shard();
+    let new_id = || new_id(shard.address_of(service.shared().loads.deal_near(shard.index())));
     let id = claimed.as_ref().map_or_else(new_id, ClaimedToken::id);
     let (transport, times) = (Transport::WebSockets, times(service, claims));
     let client = NewClient { hub: hub.clone(), id, token, transport, identity, times };

@@ -10,7 +10,7 @@ use hubgate_core::event::{UpstreamAnswer, UpstreamCall, UpstreamFailure};
 use hubgate_core::filter::{Inspected, Inspection, InspectionNumber, Refusal, Verdict};
 use hubgate_core::id::ServerConnectionId;
 use hubgate_core::settings::Handler;
-use hubgate_core::{CloseCause, Effect, Input, Shards, Slot};
+use hubgate_core::{CloseCause, Effect, Input, Slot};
 use hubgate_wire::websocket::{Frame, close_code};
 
 use super::ShardThread;
@@ -108,14 +108,8 @@ impl ShardThread {
             Effect::ServerMessageSkipped { hub, what } => {
                 tracing::warn!(%hub, what, "a hub server's message is skipped; further ones on its connection are only counted");
             }
-            Effect::Forward { to: Shards::One(shard), hub, order } => {
-                inputs.extend(self.peers.forward(shard, hub, order).map(Input::Undelivered));
-            }
-            Effect::Forward { to: Shards::AllOthers, hub, order } => {
-                for shard in self.peers.others() {
-                    let undelivered = self.peers.forward(shard, hub.clone(), order.clone());
-                    inputs.extend(undelivered.map(Input::Undelivered));
-                }
+            Effect::Forward { to, hub, order } => {
+                inputs.extend(self.peers.forward(to, hub, order).into_iter().map(Input::Undelivered));
             }
         }
     }

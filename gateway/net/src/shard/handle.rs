@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubgate_core::delivery::Action;
-use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
+use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardAddress, ShardIndex};
 use hubgate_core::question::{Ticket, Unanswered};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    CloseCause, Input, NewClient, NewServerConnection, Shard, ShardStatus, Slot, TokenRefusal, TooManyTokens,
+    CloseCause, Input, Location, NewClient, NewServerConnection, Shard, ShardStatus, Slot, TokenRefusal, TooManyTokens,
 };
 use hubgate_plugin_host::PluginStatus;
 use hubgate_wire::negotiate::Transport;
@@ -49,6 +49,20 @@ impl ShardHandle {
         self.0.index
     }
 
+    pub(crate) fn address(&self) -> ShardAddress {
+        self.0.peers.neighbours().own()
+    }
+
+    /// The address of a shard of this gateway.
+    pub(crate) fn address_of(&self, shard: ShardIndex) -> ShardAddress {
+        self.0.peers.neighbours().address_of(shard)
+    }
+
+    /// Where an address leads from this shard.
+    pub(crate) fn locate(&self, address: ShardAddress) -> Location {
+        self.0.peers.neighbours().locate(address)
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.0.shared
     }
@@ -79,13 +93,14 @@ impl ShardHandle {
 impl ShardHandle {
     /// A client negotiated: `token` opens a transport of connection `id`, on the shard that both name.
     pub(crate) async fn negotiated(&self, hub: HubName, id: ConnectionId, token: ConnectionId) -> Result<(), Refusal> {
-        let kept = match id.shard() == self.0.index {
-            true => self.keep_negotiated(hub, id, token),
-            false => {
+        let kept = match self.locate(id.owner()) {
+            Location::Here => self.keep_negotiated(hub, id, token),
+            Location::OtherShard(shard) => {
                 let negotiated = |answer| LocalMessage::Negotiated { hub, id, token, answer };
-                let kept = self.0.peers.ask(id.shard(), ANSWER_TIMEOUT, negotiated).await?;
+                let kept = self.0.peers.ask(shard, ANSWER_TIMEOUT, negotiated).await?;
                 kept.unwrap_or(Err(TooManyTokens))
             }
+            Location::Nowhere => Err(TooManyTokens),
         };
         kept.map_err(|TooManyTokens| Refusal::TooManyNegotiated)
     }
@@ -103,12 +118,15 @@ impl ShardHandle {
 
     /// Uses up a connection token for a WebSocket, on whichever shard it was made.
     pub(crate) async fn claim_token(&self, token: ConnectionId, hub: &HubName) -> Result<ClaimedToken, Refusal> {
-        if token.shard() == self.0.index {
-            return self.claim_for_web_socket(token, hub);
+        match self.locate(token.owner()) {
+            Location::Here => self.claim_for_web_socket(token, hub),
+            Location::OtherShard(shard) => {
+                let claim = |answer| LocalMessage::ClaimToken { token, hub: hub.clone(), answer };
+                let claimed = self.0.peers.ask(shard, ANSWER_TIMEOUT, claim).await?;
+                claimed.unwrap_or(Err(Refusal::UnknownConnection))
+            }
+            Location::Nowhere => Err(Refusal::UnknownConnection),
         }
-        let claim = |answer| LocalMessage::ClaimToken { token, hub: hub.clone(), answer };
-        let claimed = self.0.peers.ask(token.shard(), ANSWER_TIMEOUT, claim).await?;
-        claimed.unwrap_or(Err(Refusal::UnknownConnection))
     }
 
     /// The same of a token of this shard.
@@ -258,7 +276,7 @@ impl ShardHandle {
 impl ShardHandle {
     /// Obeys an order of another shard.
     pub(crate) fn obey(&self, Envelope { from, hub, order }: Envelope) {
-        tracing::trace!(from = from.0, %hub, "an order of another shard");
+        tracing::trace!(node = from.node.0, shard = from.shard.0, %hub, "an order of another shard");
         self.0.feed(Input::Order { hub, order });
     }
 

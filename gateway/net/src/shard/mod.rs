@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use hubgate_core::id::{ConnectionId, ShardIndex};
 use hubgate_core::time::Millis;
-use hubgate_core::{ConnectionTokens, Input, Shard};
+use hubgate_core::{ConnectionTokens, Input, Neighbours, Shard};
 use hubgate_plugin_host::ShardPlugins;
 use tokio::sync::{Notify, mpsc};
 
@@ -66,9 +66,9 @@ pub(crate) fn start(
     inboxes: Vec<InboxSender>,
 ) -> (ShardHandle, mpsc::UnboundedReceiver<ConnectionId>) {
     let settings = shared.settings().clone();
-    let (count, presence) = (inboxes.len() as u16, shared.presence.clone());
-    let mut core =
-        Shard::new(index, count, settings.core.clone(), presence, plugins.halves(), shared.hash_seed.clone());
+    let neighbours = Neighbours::new(index.into(), inboxes.len() as u16);
+    let (presence, hash_seed) = (shared.presence.clone(), shared.hash_seed.clone());
+    let mut core = Shard::new(neighbours, settings.core.clone(), presence, plugins.halves(), hash_seed);
     core.log_sends(Arc::new(SentLines));
     let tasks = ShardTasks::new(index, shared.clone());
     let (releases, released) = mpsc::unbounded_channel();
@@ -79,7 +79,7 @@ pub(crate) fn start(
         connection_tokens: RefCell::default(),
         connections: Connections::new(&settings.limits),
         plugins,
-        peers: Rc::new(Peers::new(index, inboxes, tasks.clone())),
+        peers: Rc::new(Peers::new(neighbours, inboxes, tasks.clone())),
         asked: Asked::default(),
         writer: Writer::default(),
         turns: Rc::default(),
