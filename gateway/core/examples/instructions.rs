@@ -12,7 +12,7 @@ use hubgate_core::question::Ticket;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, Effect, HashSeed, Identity, Input, Neighbours, NewClient, NewServerConnection, Outgoing, Presence,
+    ClientTimes, Directory, Effect, HashSeed, Identity, Input, Neighbours, NewClient, NewServerConnection, Outgoing,
     Shard, Slot,
 };
 use hubgate_wire::negotiate::Transport;
@@ -95,7 +95,7 @@ fn proxy(times: usize) {
     let mut shard = Shard::new(
         Neighbours::new(ShardIndex(0).into(), 1),
         Arc::new(settings),
-        presence(),
+        directory(),
         HalvesByPlugin::new(),
         HashSeed::fixed(),
     );
@@ -139,8 +139,8 @@ fn written(message: &ServiceMessage<'_>) -> Vec<u8> {
     bytes
 }
 
-fn presence() -> Arc<Presence> {
-    Arc::new(Presence::new(HashSeed::fixed()))
+fn directory() -> Arc<Directory> {
+    Arc::new(Directory::new(HashSeed::fixed()))
 }
 
 fn hub() -> HubName {
@@ -182,7 +182,7 @@ fn shard(clients: usize) -> (Shard, Vec<Slot>) {
     let mut shard = Shard::new(
         Neighbours::new(ShardIndex(0).into(), 1),
         Arc::new(settings()),
-        presence(),
+        directory(),
         HalvesByPlugin::new(),
         HashSeed::fixed(),
     );

@@ -55,7 +55,7 @@ impl Drain {
             if client.is_closed() {
                 continue;
             }
-            if client.leave() == Leave::No && clients.hubs().presence().pace.asks_one_more(due) {
+            if client.leave() == Leave::No && clients.hubs().directory().pace.asks_one_more(due) {
                 clients[slot].set_leave(Leave::Connecting(turn.now));
             }
             go_on_leaving(clients, turn, answerers, slot);

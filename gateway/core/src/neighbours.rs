@@ -42,12 +42,6 @@ impl Neighbours {
         self.shards
     }
 
-    /// The addresses of all shards, this one first.
-    pub fn all(&self) -> impl Iterator<Item = ShardAddress> + use<> {
-        let neighbours = *self;
-        std::iter::once(self.own).chain(self.others().map(move |shard| neighbours.address_of(shard)))
-    }
-
     /// The other shards.
     pub fn others(&self) -> impl Iterator<Item = ShardIndex> + use<> {
         let own = self.own.shard;

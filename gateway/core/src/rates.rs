@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::client::read_holds::Hold;
 use crate::client::{Clients, Phase};
-use crate::hub::presence::HubPresence;
+use crate::hub::directory::HubDirectory;
 use crate::id::{ConnectionId, HubIndex, Slot};
 use crate::rate::share;
 use crate::settings::Settings;
@@ -35,30 +35,30 @@ type Waiting = (Slot, ConnectionId);
 struct HubQueue {
     clients: VecDeque<Waiting>,
     /// Counts them among those of all shards.
-    presence: Arc<HubPresence>,
+    directory: Arc<HubDirectory>,
 }
 
 impl HubQueue {
     fn push(&mut self, client: Waiting) {
         self.clients.push_back(client);
-        self.presence.heard.begins_to_wait();
+        self.directory.heard().begins_to_wait();
     }
 
     fn retain(&mut self, stays: impl Fn(&Waiting) -> bool) {
         let before = self.clients.len();
         self.clients.retain(stays);
-        self.presence.heard.end_waiting(before - self.clients.len());
+        self.directory.heard().end_waiting(before - self.clients.len());
     }
 
     /// Takes those that wait longest.
     fn take(&mut self, count: usize) -> Vec<Waiting> {
-        self.presence.heard.end_waiting(count);
+        self.directory.heard().end_waiting(count);
         self.clients.drain(..count).collect()
     }
 
     /// How many of its clients have a turn now, and how many messages they may say together.
     fn turns(&self, rate: u32, now: Millis) -> (usize, u64) {
-        let (own, heard) = (self.clients.len(), &self.presence.heard);
+        let (own, heard) = (self.clients.len(), self.directory.heard());
         if rate == 0 {
             return (own, u64::MAX);
         }
@@ -70,7 +70,7 @@ impl HubQueue {
 
 impl Drop for HubQueue {
     fn drop(&mut self) {
-        self.presence.heard.end_waiting(self.clients.len());
+        self.directory.heard().end_waiting(self.clients.len());
     }
 }
 
@@ -93,7 +93,7 @@ fn pay_for(clients: &mut Clients, turn: &Turn<'_>, slot: Slot, messages: u64) {
     let unpaid = clients[slot].heard_mut().pay(rate, messages, turn.now);
     let hub = clients.hub_of(slot);
     if hub.messages_per_second > 0 {
-        hub.presence.heard.pay(hub.messages_per_second, unpaid, turn.now);
+        hub.directory.heard().pay(hub.messages_per_second, unpaid, turn.now);
     }
 }
 
@@ -101,7 +101,7 @@ fn pay_for(clients: &mut Clients, turn: &Turn<'_>, slot: Slot, messages: u64) {
 fn end_turn(clients: &mut Clients, slot: Slot) {
     let (unsaid, share) = clients[slot].heard_mut().end_turn();
     if unsaid > 0 {
-        clients.hub_of(slot).presence.heard.pay_back(share, unsaid);
+        clients.hub_of(slot).directory.heard().pay_back(share, unsaid);
     }
 }
 
@@ -133,8 +133,8 @@ impl Rates {
         }
         let waits = !self.may_say_to_hub(clients, slot, turn.now);
         if waits {
-            let presence = &clients.hub(hub).presence;
-            let begin = || HubQueue { clients: VecDeque::new(), presence: presence.clone() };
+            let directory = &clients.hub(hub).directory;
+            let begin = || HubQueue { clients: VecDeque::new(), directory: directory.clone() };
             self.hubs.entry(hub).or_insert_with(begin).push((slot, id));
             clients.hub_mut(hub).counters.slowed_by_hub += 1;
             clients.hold(turn, slot, Hold::HubRate);
@@ -146,7 +146,7 @@ impl Rates {
     /// waits for one.
     fn may_say_to_hub(&self, clients: &Clients, slot: Slot, now: Millis) -> bool {
         let hub = clients.hub_of(slot);
-        let (rate, heard) = (hub.messages_per_second, &hub.presence.heard);
+        let (rate, heard) = (hub.messages_per_second, &hub.directory.heard());
         match clients[slot].heard().may_speak(self.round) {
             _ if rate == 0 => true,
             Some(may_speak) => may_speak,
@@ -195,13 +195,13 @@ impl Rates {
     /// Deals what the rate of a hub allows to those that wait longest.
     fn deal_turns(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, mut queue: HubQueue) {
         let rate = clients.hub(hub).messages_per_second;
-        let presence = queue.presence.clone();
+        let directory = queue.directory.clone();
         let (turns, mut messages) = queue.turns(rate, turn.now);
         let mut called = queue.take(turns);
         let mut paid = 0;
         if rate > 0 {
             paid = share(rate);
-            presence.heard.pay(rate, messages, turn.now);
+            directory.heard().pay(rate, messages, turn.now);
         }
         // Those whose turn is over wait after these.
         if !queue.clients.is_empty() {
@@ -214,7 +214,7 @@ impl Rates {
             messages -= share;
             // Those before it may have closed it.
             if !clients.is_still(slot, id) {
-                presence.heard.pay_back(paid, share);
+                directory.heard().pay_back(paid, share);
                 continue;
             }
             clients[slot].heard_mut().begin_turn(self.round, share, paid);

@@ -7,8 +7,8 @@ use crate::client::timer_wheel::TimerWheel;
 use crate::effect::Effect;
 use crate::filter::HalvesByPlugin;
 use crate::hash::HashSeed;
+use crate::hub::directory::Directory;
 use crate::hub::hubs::Hubs;
-use crate::hub::presence::Presence;
 use crate::hub::status::ShardStatus;
 use crate::id::{HubName, ServerConnectionId, Slot};
 use crate::input::Input;
@@ -29,16 +29,16 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// `presence` is that of all shards of the gateway; `halves` those of the plugins that are there. Shards that are given the
+    /// `directory` is that of all shards of the gateway; `halves` those of the plugins that are there. Shards that are given the
     /// same seed and the same inputs do the same.
     pub fn new(
         neighbours: Neighbours,
         settings: Arc<Settings>,
-        presence: Arc<Presence>,
+        directory: Arc<Directory>,
         halves: HalvesByPlugin,
         seed: HashSeed,
     ) -> Shard {
-        let clients = Clients::new(Hubs::new(presence, halves, seed.clone()), seed);
+        let clients = Clients::new(Hubs::new(directory, halves, seed.clone()), seed);
         Shard { neighbours, settings, steps: Vec::new(), parts: Parts::new(clients) }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 use hubgate_core::time::Millis;
-use hubgate_core::{HashSeed, Presence};
+use hubgate_core::{Directory, HashSeed};
 use prometheus_client::registry::Registry;
 
 use crate::admission::Admission;
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) loads: Loads,
     pub(crate) http_places: Arc<HttpPlaces>,
-    pub(crate) presence: Arc<Presence>,
+    pub(crate) directory: Arc<Directory>,
     /// Of all shards.
     pub(crate) hash_seed: HashSeed,
     pub(crate) outboxes: Arc<Outboxes>,
@@ -57,7 +57,7 @@ impl Shared {
             admin_address,
             admission: Arc::default(),
             http_places: Arc::default(),
-            presence: Arc::new(Presence::new(hash_seed.clone())),
+            directory: Arc::new(Directory::new(hash_seed.clone())),
             hash_seed,
             metrics: Metrics::new(registry),
             refusal_log: RefusalLog::default(),

@@ -82,7 +82,7 @@ fn forward_to_others(clients: &Clients, turn: &mut Turn<'_>, hub: HubIndex, acti
     let order = || Order::Act(action.clone());
     match action.user() {
         Some(user) => {
-            for shard in hub.presence.users.shards_of(user) {
+            for shard in hub.directory.users().shards_of(user) {
                 if let Location::OtherShard(_) = turn.locate(shard) {
                     turn.forward(Addressees::One(shard), &hub.name, order());
                 }
@@ -233,7 +233,7 @@ fn change_memberships(
     action: &Action,
 ) -> Result<(), MembershipRefusal> {
     let name = &clients.hubs[hub].name;
-    let memberships = &clients.hubs.presence().memberships;
+    let memberships = &clients.hubs.directory().memberships;
     match action {
         // With a time to live of nothing, only present connections join.
         Action::Join { ttl_seconds: Some(0), .. } => {}

@@ -8,6 +8,7 @@ use super::{Clients, Phase, TransportState};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
 use crate::failure;
+use crate::hub::change::DirectoryChange;
 use crate::id::Slot;
 use crate::turn::{Departure, Step, Turn};
 
@@ -114,11 +115,11 @@ impl Clients {
         if let Some(facts) = facts {
             self.slots.remove(&id);
             hub.remove(slot, transport, facts.user_id.as_ref(), &groups);
-            hub.presence.client_left();
+            hub.directory.apply(DirectoryChange::ClientsLeft(1));
             if let Some(user) = &facts.user_id
                 && !hub.has_user(user)
             {
-                hub.presence.users.left(user, turn.here());
+                hub.directory.apply(DirectoryChange::UserLeft { user: user.clone(), shard: turn.here() });
             }
             turn.then(Step::Departed(Box::new(Departure { slot, facts, cause, reason })));
         }

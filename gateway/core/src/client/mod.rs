@@ -31,6 +31,7 @@ use crate::event::ConnectionFacts;
 use crate::failure;
 use crate::hash::{FixedMap, HashSeed};
 use crate::hub::Hub;
+use crate::hub::change::DirectoryChange;
 use crate::hub::hubs::Hubs;
 use crate::id::{ConnectionId, HubIndex, Slot};
 use crate::time::Millis;
@@ -126,7 +127,7 @@ impl Clients {
     /// A client's transport is open.
     pub(crate) fn open(&mut self, turn: &mut Turn<'_>, slot: Slot, new: NewClient) {
         let hub = self.hubs.occupy(&new.hub, turn.settings);
-        let is_server_there = self.hubs[hub].presence.servers.is_any_there();
+        let is_server_there = self.hubs[hub].directory.servers().is_any_there();
         let kind = turn.settings.hub(&new.hub).mode.of_new_client(is_server_there);
         let deadline = turn.now + new.times.handshake.unwrap_or(turn.settings.timeouts.handshake);
         let index = self.arena.insert(Client::new(new, hub, kind, deadline, turn.now));
@@ -170,15 +171,15 @@ impl Clients {
         let name = hub.name.clone();
         let facts =
             Arc::new(ConnectionFacts { hub: name, id, user_id, protocol, claims, query, headers, remote_address });
-        hub.presence.client_entered();
+        hub.directory.apply(DirectoryChange::ClientsEntered(1));
         if let Some(user) = &facts.user_id
             && !hub.has_user(user)
         {
-            hub.presence.users.entered(user, turn.here());
+            hub.directory.apply(DirectoryChange::UserEntered { user: user.clone(), shard: turn.here() });
         }
         hub.add(slot, transport, facts.user_id.as_ref());
         let groups = match &facts.user_id {
-            Some(user) => self.hubs.presence().memberships.groups_of(&facts.hub, user, turn.now),
+            Some(user) => self.hubs.directory().memberships.groups_of(&facts.hub, user, turn.now),
             None => Vec::new(),
         };
         self.slots.insert(id, slot);

@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::time::Millis;
 
 use super::Hub;
-use super::presence::Presence;
+use super::directory::Directory;
 use super::status::{HubCounters, HubStatus, ShardStatus};
 
 /// The hubs that a shard knows, by index and by name. An index is good for as long as something on the shard occupies the
@@ -22,7 +22,7 @@ use super::status::{HubCounters, HubStatus, ShardStatus};
 pub(crate) struct Hubs {
     all: Slab<Hub>,
     by_name: SeededMap<HubName, HubIndex>,
-    presence: Arc<Presence>,
+    directory: Arc<Directory>,
     /// What was counted in hubs that were forgotten.
     forgotten: HubCounters,
     /// How many hubs had been forgotten, on all shards, when this one last looked.
@@ -34,14 +34,14 @@ pub(crate) struct Hubs {
 }
 
 impl Hubs {
-    pub(crate) fn new(presence: Arc<Presence>, halves: HalvesByPlugin, seed: HashSeed) -> Hubs {
+    pub(crate) fn new(directory: Arc<Directory>, halves: HalvesByPlugin, seed: HashSeed) -> Hubs {
         Hubs {
             all: Slab::new(),
             by_name: SeededMap::with_hasher(seed.clone()),
             seed,
             halves,
             send_log: None,
-            presence,
+            directory,
             forgotten: HubCounters::default(),
             seen_forgotten: 0,
         }
@@ -56,8 +56,8 @@ impl Hubs {
         self.send_log.as_deref()
     }
 
-    pub(crate) fn presence(&self) -> &Presence {
-        &self.presence
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// The hub, if this shard knows it.
@@ -70,11 +70,11 @@ impl Hubs {
         if let Some(index) = self.find(name) {
             return index;
         }
-        let presence = self.presence.hub(name, settings.names(name));
+        let directory = self.directory.hub(name, settings.names(name));
         let own = settings.hub(name);
         let filters = Filters::new(&own.filters, &self.halves);
-        let has_own_label = settings.names(name) || presence.has_own_label();
-        let hub = Hub::new(name.clone(), presence, filters, own.messages_per_second, has_own_label, self.seed.clone());
+        let has_own_label = settings.names(name) || directory.has_own_label();
+        let hub = Hub::new(name.clone(), directory, filters, own.messages_per_second, has_own_label, self.seed.clone());
         let index = HubIndex(self.all.insert(hub) as u32);
         self.by_name.insert(name.clone(), index);
         index
@@ -93,12 +93,12 @@ impl Hubs {
         hub.occupants += 1;
         if hub.occupants == 1 {
             let is_configured = settings.names(&hub.name);
-            let presence = self.presence.occupy(&hub.name, is_configured);
-            if hub.presence.is_forgotten() {
+            let directory = self.directory.occupy(&hub.name, is_configured);
+            if hub.directory.is_forgotten() {
                 // It was forgotten, and this shard had not noticed yet.
                 self.forgotten += &std::mem::take(&mut hub.counters);
-                hub.has_own_label = is_configured || presence.has_own_label();
-                hub.presence = presence;
+                hub.has_own_label = is_configured || directory.has_own_label();
+                hub.directory = directory;
             }
         }
     }
@@ -107,20 +107,20 @@ impl Hubs {
         let hub = &mut self.all[index.0 as usize];
         hub.occupants -= 1;
         if hub.occupants == 0 {
-            self.presence.vacate(&hub.name, &hub.presence);
+            self.directory.vacate(&hub.name, &hub.directory);
         }
     }
 
     /// Time passed: hubs that no shard has used for a while are forgotten.
     pub(crate) fn tick(&mut self, now: Millis, settings: &Settings) {
-        self.presence.tick(now, |name| settings.names(name));
-        let forgotten = self.presence.forgotten();
+        self.directory.tick(now, |name| settings.names(name));
+        let forgotten = self.directory.forgotten();
         if std::mem::replace(&mut self.seen_forgotten, forgotten) == forgotten {
             return;
         }
         let Hubs { all, by_name, forgotten, .. } = self;
         all.retain(|_, hub| {
-            let is_over = hub.occupants == 0 && hub.presence.is_forgotten();
+            let is_over = hub.occupants == 0 && hub.directory.is_forgotten();
             if is_over {
                 *forgotten += &hub.counters;
                 by_name.remove(&hub.name);
@@ -136,14 +136,14 @@ impl Hubs {
             let own = settings.hub(&hub.name);
             hub.filters = Filters::new(&own.filters, &self.halves);
             hub.messages_per_second = own.messages_per_second;
-            let has_own_label = settings.names(&hub.name) || hub.presence.has_own_label();
+            let has_own_label = settings.names(&hub.name) || hub.directory.has_own_label();
             if has_own_label && !hub.has_own_label {
                 // What was counted with others stays there: no count goes back.
                 self.forgotten += &std::mem::take(&mut hub.counters);
             }
             hub.has_own_label = has_own_label;
         }
-        self.presence.reconfigured();
+        self.directory.reconfigured();
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (HubIndex, &Hub)> {
@@ -157,10 +157,10 @@ impl Hubs {
             mode: settings.hub(&hub.name).mode,
             clients: hub.clients_by_transport(),
             server_connections: hub.server_connections,
-            user_memberships: self.presence.memberships.of_hub(&hub.name),
+            user_memberships: self.directory.memberships.of_hub(&hub.name),
             counters: hub.counters.clone(),
             has_own_label: hub.has_own_label,
-            presence: Some(hub.presence.clone()),
+            directory: Some(hub.directory.clone()),
         };
         ShardStatus { hubs: self.iter().map(|(_, hub)| status(hub)).collect(), forgotten: self.forgotten.clone() }
     }

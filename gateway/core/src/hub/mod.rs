@@ -1,9 +1,10 @@
 //! Who is in a hub on this shard, by user and by group.
 
+pub(crate) mod change;
+pub(crate) mod directory;
 pub(crate) mod hubs;
 pub(crate) mod memberships;
 mod pace;
-pub(crate) mod presence;
 pub(crate) mod routing;
 pub(crate) mod status;
 
@@ -19,7 +20,7 @@ use crate::id::{GroupName, HubName, Slot, UserId};
 use crate::target::Target;
 use crate::time::Millis;
 
-use presence::HubPresence;
+use directory::HubDirectory;
 use status::HubCounters;
 
 /// A set of clients that is walked fast and changed in constant time.
@@ -30,7 +31,7 @@ pub(crate) type Slots = IndexSet<Slot, foldhash::fast::FixedState>;
 pub(crate) struct Hub {
     pub(crate) name: HubName,
     /// What all shards know of it together.
-    pub(crate) presence: Arc<HubPresence>,
+    pub(crate) directory: Arc<HubDirectory>,
     pub(crate) filters: Filters,
     /// As in the settings.
     pub(crate) messages_per_second: u32,
@@ -55,7 +56,7 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new(
         name: HubName,
-        presence: Arc<HubPresence>,
+        directory: Arc<HubDirectory>,
         filters: Filters,
         messages_per_second: u32,
         has_own_label: bool,
@@ -63,7 +64,7 @@ impl Hub {
     ) -> Hub {
         Hub {
             name,
-            presence,
+            directory,
             filters,
             messages_per_second,
             has_unreadable: false,

@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::id::{ServerConnectionId, ServerId, ShardAddress};
 use crate::pairs::Pairs;
 
+use super::change::DirectoryChange;
+
 /// The server connections of one hub, on all shards.
 #[derive(Debug, Default)]
 pub(crate) struct HubServers(Mutex<Connections>);
@@ -69,34 +71,34 @@ pub(crate) enum NoRoute {
 }
 
 impl HubServers {
-    pub(crate) fn connected(&self, id: ServerConnectionId, server: ServerId) {
+    pub(super) fn connected(&self, id: ServerConnectionId, server: ServerId) {
         self.lock().all.push(Connected { id, server, clients: 0, is_leaving: false, is_congested: false });
     }
 
     /// A connection that only sends, and waits for answers to what it asks.
-    pub(crate) fn sender_connected(&self, id: ServerConnectionId, server: ServerId) {
+    pub(super) fn sender_connected(&self, id: ServerConnectionId, server: ServerId) {
         self.lock().senders.push((id, server));
     }
 
-    pub(crate) fn disconnected(&self, id: ServerConnectionId) {
+    pub(super) fn disconnected(&self, id: ServerConnectionId) {
         let connections = &mut *self.lock();
         connections.all.retain(|each| each.id != id);
         connections.senders.retain(|(each, _)| *each != id);
     }
 
     /// No connection that this server has now gets new clients.
-    pub(crate) fn leaving(&self, server: &ServerId) {
+    pub(super) fn drains(&self, server: &ServerId) {
         self.lock().all.iter_mut().filter(|each| each.server == *server).for_each(|each| each.is_leaving = true);
     }
 
     /// A connection reads too slowly, or has caught up.
-    pub(crate) fn congested(&self, id: ServerConnectionId, is_congested: bool) {
-        if let Some(connected) = self.lock().all.iter_mut().find(|each| each.id == id) {
+    pub(super) fn congested(&self, id: ServerConnectionId, is_congested: bool) {
+        if let Some(connected) = self.lock().find(id) {
             connected.is_congested = is_congested;
         }
     }
 
-    /// Finds a connection for a client of `shard`, and counts it there until [`HubServers::released`].
+    /// Finds a connection for a client of `shard`, and counts it there until it is [released](HubServers::released).
     pub(crate) fn route(&self, shard: ShardAddress, affinity: ServerAffinity<'_>) -> Result<Route, NoRoute> {
         let connections = &mut *self.lock();
         let required = match affinity {
@@ -134,10 +136,17 @@ impl HubServers {
         self.lock().all.iter().find(|each| each.id == id).map_or(0, |each| each.clients)
     }
 
-    /// A client that was routed to a connection is no longer there.
-    pub(crate) fn released(&self, id: ServerConnectionId) {
-        if let Some(connected) = self.lock().all.iter_mut().find(|each| each.id == id) {
-            connected.clients -= 1;
+    /// Clients were routed to a connection elsewhere.
+    pub(super) fn routed(&self, to: ServerConnectionId, clients: usize) {
+        if let Some(connected) = self.lock().find(to) {
+            connected.clients += clients;
+        }
+    }
+
+    /// Clients that were routed to a connection are no longer there.
+    pub(super) fn released(&self, from: ServerConnectionId, clients: usize) {
+        if let Some(connected) = self.lock().find(from) {
+            connected.clients -= clients;
         }
     }
 
@@ -153,7 +162,7 @@ impl HubServers {
     }
 
     /// The servers that stay, each once.
-    pub(crate) fn servers(&self) -> Vec<ServerId> {
+    pub(crate) fn names(&self) -> Vec<ServerId> {
         let connections = self.lock();
         let staying = connections.all.iter().filter(|each| !each.is_leaving);
         let mut servers: Vec<ServerId> = staying.map(|each| each.server.clone()).collect();
@@ -162,12 +171,46 @@ impl HubServers {
         servers
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        let connections = self.lock();
+        connections.all.is_empty() && connections.senders.is_empty()
+    }
+
+    /// The changes that lead from no connection to these.
+    pub(super) fn snapshot(&self) -> Vec<DirectoryChange> {
+        let connections = self.lock();
+        let (leaving, staying): (Vec<_>, Vec<_>) = connections.all.iter().partition(|each| each.is_leaving);
+        let mut changes: Vec<_> = leaving.iter().flat_map(|each| each.snapshot()).collect();
+        // A server may have connections that have come since.
+        changes.extend(leaving.iter().map(|each| DirectoryChange::ServerDrains(each.server.clone())));
+        changes.extend(staying.iter().flat_map(|each| each.snapshot()));
+        let senders = connections.senders.iter();
+        changes
+            .extend(senders.map(|(id, server)| DirectoryChange::SenderConnected { id: *id, server: server.clone() }));
+        changes
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connections> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Connected {
+    fn snapshot(&self) -> impl Iterator<Item = DirectoryChange> + use<> {
+        let id = self.id;
+        let connected = DirectoryChange::ServerConnected { id, server: self.server.clone() };
+        let routed = DirectoryChange::ClientsRouted { to: id, clients: self.clients };
+        let congested = DirectoryChange::ServerCongested { id, is_congested: true };
+        let routed = (self.clients > 0).then_some(routed);
+        [Some(connected), routed, self.is_congested.then_some(congested)].into_iter().flatten()
+    }
+}
+
 impl Connections {
+    fn find(&mut self, id: ServerConnectionId) -> Option<&mut Connected> {
+        self.all.iter_mut().find(|each| each.id == id)
+    }
+
     /// The connection with the fewest clients among those of servers that `may` get the client, a congested one only if all
     /// are; of the same server one of `shard`, where nothing passes between threads, may have a quarter more.
     fn pick(&mut self, shard: ShardAddress, may: impl Fn(&ServerId) -> bool) -> Option<Route> {
@@ -236,7 +279,7 @@ mod tests {
         let mut met = Vec::new();
         for _ in 0..8 {
             let route = servers.route(at(1), ServerAffinity::Any).expect("a server");
-            servers.released(route.connection);
+            servers.released(route.connection, 1);
             met.push(route.server);
         }
         assert_eq!(met.iter().filter(|server| server.as_str() == "a").count(), 4, "{met:?}");
@@ -256,7 +299,7 @@ mod tests {
     fn who_was_released_makes_room() {
         let servers = servers(&[(id(0, 1), "a"), (id(0, 2), "b")]);
         let routed = routes(&servers, 0, ServerAffinity::Any, 2);
-        servers.released(routed[0]);
+        servers.released(routed[0], 1);
         assert_eq!(routes(&servers, 0, ServerAffinity::Any, 1), [routed[0]]);
     }
 
@@ -282,16 +325,16 @@ mod tests {
         }
         assert_eq!(servers.route(at(0), ServerAffinity::Required("c")), Err(NoRoute::NotTheRequired));
         assert!(servers.route(at(0), ServerAffinity::Preferred("c")).is_ok());
-        servers.leaving(&ServerId::new("a"));
+        servers.drains(&ServerId::new("a"));
         assert_eq!(servers.route(at(0), ServerAffinity::Required("a")), Err(NoRoute::NotTheRequired));
     }
 
     #[test]
     fn a_server_that_leaves_gets_no_client_and_is_not_named() {
         let servers = servers(&[(id(0, 1), "a"), (id(0, 2), "b"), (id(0, 3), "b")]);
-        assert_eq!(servers.servers(), [ServerId::new("a"), ServerId::new("b")]);
-        servers.leaving(&ServerId::new("b"));
-        assert_eq!(servers.servers(), [ServerId::new("a")]);
+        assert_eq!(servers.names(), [ServerId::new("a"), ServerId::new("b")]);
+        servers.drains(&ServerId::new("b"));
+        assert_eq!(servers.names(), [ServerId::new("a")]);
         assert_eq!(routes(&servers, 0, ServerAffinity::Any, 2), [id(0, 1), id(0, 1)]);
         assert_eq!(servers.route_away(at(0), &ServerId::new("a")), None);
         servers.disconnected(id(0, 1));

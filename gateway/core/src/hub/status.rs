@@ -9,7 +9,7 @@ use crate::close_cause::CloseCause;
 use crate::id::HubName;
 use crate::mode::Mode;
 
-use super::presence::HubPresence;
+use super::directory::HubDirectory;
 
 /// What a shard knows of hubs for an operator.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +32,7 @@ pub struct HubStatus {
     pub user_memberships: usize,
     pub counters: HubCounters,
     pub(crate) has_own_label: bool,
-    pub(crate) presence: Option<Arc<HubPresence>>,
+    pub(crate) directory: Option<Arc<HubDirectory>>,
 }
 
 impl HubStatus {
@@ -46,7 +46,7 @@ impl HubStatus {
             user_memberships: 0,
             counters: HubCounters::default(),
             has_own_label: false,
-            presence: None,
+            directory: None,
         }
     }
 
@@ -63,7 +63,7 @@ impl HubStatus {
 
     /// Whether the hub is no longer known, though this shard has not noticed yet.
     pub fn is_forgotten(&self) -> bool {
-        self.presence.as_ref().is_some_and(|presence| presence.is_forgotten())
+        self.directory.as_ref().is_some_and(|directory| directory.is_forgotten())
     }
 }
 

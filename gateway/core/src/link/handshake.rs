@@ -5,6 +5,7 @@ use hubgate_wire::service::{HandshakeResponse, MalformedMessage, ServiceMessage}
 use super::Links;
 use super::servers::{Migration, ServerKind};
 use crate::client::Clients;
+use crate::hub::change::DirectoryChange;
 use crate::id::{HubName, ServerConnectionId};
 use crate::turn::Turn;
 
@@ -36,7 +37,7 @@ impl Links {
             // One that was opened on demand is as good as any other.
             0 | 1 if turn.settings.hub(&hub.name).mode.takes_hub_servers() => {
                 let migration = Migration::of(request.migration_level);
-                hub.presence.servers.connected(id, server_id);
+                hub.directory.apply(DirectoryChange::ServerConnected { id, server: server_id });
                 ServerKind::Hub { migration }
             }
             0 | 1 => {
@@ -44,7 +45,7 @@ impl Links {
                 return self.refuse_server(clients, turn, id, error);
             }
             2 => {
-                hub.presence.servers.sender_connected(id, server_id);
+                hub.directory.apply(DirectoryChange::SenderConnected { id, server: server_id });
                 ServerKind::Weak
             }
             unknown => {

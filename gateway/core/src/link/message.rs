@@ -17,6 +17,7 @@ use super::servers::{Migration, ServerConnection, ServerKind, ServerPhase, Serve
 use crate::client::{Clients, actions};
 use crate::delivery::{Action, Except, Member, Target};
 use crate::filter::Direction;
+use crate::hub::change::DirectoryChange;
 use crate::id::{ConnectionId, GroupName, HubIndex, ServerConnectionId, ServerId, UserId};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Leaving, Order, ServerOrder};
@@ -330,13 +331,13 @@ fn ping(
 ) {
     match words {
         ["status", "1"] => {
-            let clients = clients.hub(hub).presence.clients();
+            let clients = clients.hub(hub).directory.clients();
             let (status, count) = (if clients > 0 { "1" } else { "0" }, clients.to_string());
             let news = vec!["status", status, "clientcount", &count];
             links.servers.send(turn, id, &ServiceMessage::Ping(news));
         }
         ["servers", ..] => {
-            let servers = clients.hub(hub).presence.servers.servers();
+            let servers = clients.hub(hub).directory.servers().names();
             let names: Vec<&str> = servers.iter().map(ServerId::as_str).collect();
             let list = format!("{}:{}", turn.now.0 * TICKS, names.join(";"));
             links.servers.send(turn, id, &ServiceMessage::Ping(vec!["servers", &list]));
@@ -359,7 +360,7 @@ fn server_leaves(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, 
         return;
     };
     let hub = connection.hub();
-    clients.hub(hub).presence.servers.leaving(connection.server());
+    clients.hub(hub).directory.apply(DirectoryChange::ServerDrains(connection.server().clone()));
     let leaving = match fin {
         "fin:0" => Leaving::DropsClients,
         "fin:1" if migration > Migration::Never => Leaving::MovesClients,

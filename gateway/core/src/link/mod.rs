@@ -36,6 +36,7 @@ use crate::filter::LaneKind;
 use crate::gate::Lane;
 use crate::hash::FixedMap;
 use crate::hub::Slots;
+use crate::hub::change::DirectoryChange;
 use crate::hub::routing::Route;
 use crate::id::{HubIndex, ServerConnectionId, ServerId, Slot};
 use crate::neighbours::Location;
@@ -209,7 +210,7 @@ impl Links {
             return;
         };
         let hub = server.hub();
-        clients.hub(hub).presence.servers.disconnected(id);
+        clients.hub(hub).directory.apply(DirectoryChange::ServerLeft(id));
         if let ServerPhase::Open(ServerKind::Hub { migration }) = server.phase() {
             let leaving = Leaving::Lost { moves: migration == Migration::WhenItIsLost };
             self.order_all(clients, turn, hub, ServerOrder::Leaves { server: id, leaving });
@@ -234,7 +235,7 @@ impl Links {
     ) {
         if let Some(hub) = self.servers.hub(id) {
             // Clients that are routed to it from now on read this; the others are told.
-            clients.hub(hub).presence.servers.congested(id, is_congested);
+            clients.hub(hub).directory.apply(DirectoryChange::ServerCongested { id, is_congested });
             self.order_all(clients, turn, hub, ServerOrder::Congested { server: id, is_congested });
         }
     }
@@ -252,7 +253,7 @@ impl Links {
         let is_forbidden = |id: ServerConnectionId, hub: HubIndex| {
             let hub = clients.hub(hub);
             let takes_servers = turn.settings.hub(&hub.name).mode.takes_hub_servers();
-            !takes_servers && hub.presence.servers.clients_of(id) == 0
+            !takes_servers && hub.directory.servers().clients_of(id) == 0
         };
         let connections = self.servers.iter().filter(|(_, server)| server.takes_clients());
         let forbidden: Vec<(ServerConnectionId, HubIndex)> =
@@ -268,7 +269,7 @@ impl Links {
     pub(crate) fn drain(&mut self, clients: &mut Clients, turn: &mut Turn<'_>) {
         for id in self.servers.all() {
             self.servers.announce_drain(turn, id);
-            if self.servers.hub(id).is_some_and(|hub| clients.hub(hub).presence.clients() == 0) {
+            if self.servers.hub(id).is_some_and(|hub| clients.hub(hub).directory.clients() == 0) {
                 self.end_server(clients, turn, id, "the gateway stops".to_owned());
             }
         }
@@ -414,7 +415,8 @@ impl Links {
 
     /// A client is no longer routed to a server connection.
     fn release(&mut self, clients: &Clients, slot: Slot, hub: HubIndex, route: &Route) {
-        clients.hub(hub).presence.servers.released(route.connection);
+        let from = route.connection;
+        clients.hub(hub).directory.apply(DirectoryChange::ClientsReleased { from, clients: 1 });
         if let Some(clients) = self.clients_of.get_mut(&route.connection) {
             clients.swap_remove(&slot);
             if clients.is_empty() {
@@ -443,7 +445,7 @@ impl Links {
             return turn.effect(Effect::ToServer { to: first, messages: message.into() });
         }
         let hub = clients.hub(hub);
-        let Some(to) = hub.presence.servers.connection_of(first, &server) else {
+        let Some(to) = hub.directory.servers().connection_of(first, &server) else {
             return;
         };
         match turn.locate(to.owner) {

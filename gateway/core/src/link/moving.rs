@@ -23,7 +23,7 @@ const LONGEST_MOVE: Millis = Millis(750);
 
 /// A client's hub server leaves: the client goes to another one, if there is one, once its calls are answered.
 pub(super) fn begin(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
-    let servers = &clients.hub_of(slot).presence.servers;
+    let servers = clients.hub_of(slot).directory.servers();
     let Some(link) = links.get_mut(slot) else {
         return;
     };
@@ -120,7 +120,7 @@ fn move_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, sl
         return false;
     }
     let from = link.route.clone();
-    let Some(to) = clients.hub(hub).presence.servers.route_away(turn.here(), &from.server) else {
+    let Some(to) = clients.hub(hub).directory.servers().route_away(turn.here(), &from.server) else {
         return false;
     };
     let knows_end = std::mem::take(&mut link.server_knows_end);

@@ -47,7 +47,7 @@ pub(crate) fn route_client(
     let Phase::Handshaking { identity, .. } = clients[slot].phase() else {
         return;
     };
-    let servers = &clients.hub_of(slot).presence.servers;
+    let servers = clients.hub_of(slot).directory.servers();
     let route = match servers.route(turn.here(), ServerAffinity::of(&identity.claims)) {
         Ok(route) => route,
         Err(no_route) => {

@@ -81,7 +81,7 @@ fn exists(clients: &Clients, hub: &HubName, target: &Target) -> bool {
 
 fn is_user_in_group(clients: &Clients, now: Millis, hub: &HubName, user: &UserId, group: &GroupName) -> bool {
     let user_connections = LocalTarget::User(user);
-    let is_member = clients.hubs().presence().memberships.has(hub, user, group, now);
+    let is_member = clients.hubs().directory().memberships.has(hub, user, group, now);
     let is_in_group = |slot| actions::is_in_group(clients, slot, group);
     is_member
         || clients.hubs().find(hub).is_some_and(|hub| clients.hub(hub).clients_of(&user_connections).any(is_in_group))

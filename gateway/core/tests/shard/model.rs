@@ -7,7 +7,7 @@ use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::id::{GroupName, UserId};
 use hubgate_core::question::Sought;
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Input, Outgoing};
+use hubgate_core::{CloseCause, Directory, HashSeed, Input, Outgoing};
 use hubgate_wire::service::{
     BroadcastData, GroupBroadcastData, JoinGroupWithAck, LeaveGroupWithAck, MultiConnectionData, ServiceMessage,
     UserData, UserJoinGroupWithAck, UserLeaveGroupWithAck,
@@ -249,6 +249,13 @@ fn by_server(rig: &mut Rig, server: Server, event: &Event, clients: &[Client]) {
     }
 }
 
+/// What a directory knows, in the order of the text.
+fn known(directory: &Directory) -> Vec<String> {
+    let mut known: Vec<String> = directory.snapshot().iter().map(|change| format!("{change:?}")).collect();
+    known.sort();
+    known
+}
+
 proptest! {
     /// The same through hub servers: what one of them asks for has happened when the next one sends.
     #[test]
@@ -284,6 +291,16 @@ proptest! {
                 }
             }
         }
+        let latecomer = Directory::new(HashSeed::fixed());
+        for (hub, change) in rig.directory.snapshot() {
+            latecomer.apply(&hub, false, change);
+        }
+        prop_assert_eq!(known(&latecomer), known(&rig.directory));
+        for (client, _) in clients.iter().zip(&model.clients).filter(|(_, model)| model.is_here) {
+            rig.gone(*client, CloseCause::Normal);
+        }
+        servers.iter().for_each(|server| rig.server_gone(*server));
+        prop_assert_eq!(known(&rig.directory), Vec::<String>::new());
     }
 }
 

@@ -17,8 +17,8 @@ use hubgate_core::question::{Answered, CallerQuery, Reply, Sought, Ticket, Unans
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    Addressees, ClientTimes, CloseCause, Effect, HashSeed, Identity, Input, MembershipRefusal, Neighbours, NewClient,
-    NewServerConnection, Order, Presence, RecordedInput, Shard, Slot,
+    Addressees, ClientTimes, CloseCause, Directory, Effect, HashSeed, Identity, Input, MembershipRefusal, Neighbours,
+    NewClient, NewServerConnection, Order, RecordedInput, Shard, Slot,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -53,6 +53,7 @@ pub(crate) struct Recorded {
 
 /// The shards of one gateway, and what became of their effects.
 pub(crate) struct Rig {
+    pub(crate) directory: Arc<Directory>,
     pub(crate) shards: Vec<Shard>,
     pub(crate) now: Millis,
     /// Calls of upstream that have no answer yet, oldest first.
@@ -213,14 +214,16 @@ pub(crate) fn at(shard: usize) -> ShardAddress {
 
 impl Rig {
     pub(crate) fn new(shards: u16, settings: Settings) -> Rig {
-        let (halves, presence) = (halves(&settings), Arc::new(Presence::new(HashSeed::fixed())));
+        let (halves, directory) = (halves(&settings), Arc::new(Directory::new(HashSeed::fixed())));
         let settings = Arc::new(settings);
         let shard = |index| {
-            let (settings, presence, halves) = (settings.clone(), presence.clone(), halves.clone());
-            Shard::new(Neighbours::new(at(usize::from(index)), shards), settings, presence, halves, HashSeed::fixed())
+            let (settings, directory, halves) = (settings.clone(), Arc::clone(&directory), halves.clone());
+            Shard::new(Neighbours::new(at(usize::from(index)), shards), settings, directory, halves, HashSeed::fixed())
         };
+        let all = (0..shards).map(shard).collect();
         Rig {
-            shards: (0..shards).map(shard).collect(),
+            directory,
+            shards: all,
             now: Millis(0),
             calls: VecDeque::new(),
             received: BTreeMap::new(),

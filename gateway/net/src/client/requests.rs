@@ -51,7 +51,7 @@ impl HttpClients {
         patience: Duration,
         request: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> ClientRequest,
     ) -> Result<T, Refusal> {
-        let answered = match self.shard.locate(token.owner()) {
+        let answered = match self.shard.neighbours().locate(token.owner()) {
             Location::Here => {
                 let (answer, answered) = oneshot::channel();
                 self.serve(request(answer));

@@ -35,7 +35,7 @@ pub(crate) async fn connection(service: &Rc<Service>, request: &Parts, hub: &Hub
         Err(error) => return Ok(json(&NegotiateError { error: &error.to_string() })),
     };
     // Whatever connection its requests come over: a proxy asks for many clients over one.
-    let owner = service.shard().address_of(service.shared().loads.deal());
+    let owner = service.shard().neighbours().address_of(service.shared().loads.deal());
     let id = new_id(owner);
     // A version-0 client knows its connection by what opens it.
     let token = match version {

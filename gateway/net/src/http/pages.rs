@@ -63,7 +63,7 @@ pub(crate) async fn page(service: &Service, request: &Parts) -> Result<Answer, R
 /// How many clients the hub of the query has, and which version of each plugin serves since when.
 fn status(service: &Service, request: &Parts) -> Result<Answer, Refusal> {
     let hub = Query::of(&request.uri).hub()?;
-    let clients = service.shared().presence.clients_of(&hub);
+    let clients = service.shared().directory.clients_of(&hub);
     if clients == 0 && !service.shared().settings().core.names(&hub) {
         return Err(NO_HUB);
     }

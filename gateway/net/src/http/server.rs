@@ -42,7 +42,7 @@ pub(super) fn answer(service: &Service, request: &Parts, hub: &HubName, upgraded
         // One without a name is a server of its own.
         None => match connection {
             Some(connection) => ServerId::new(&*connection),
-            None => ServerId::new(new_id(service.shard().address()).as_str()),
+            None => ServerId::new(new_id(service.shard().neighbours().own()).as_str()),
         },
     };
     *upgraded.borrow_mut() = Some(Upgraded::Server(NewServerConnection { hub: hub.clone(), server }));

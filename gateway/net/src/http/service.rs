@@ -68,7 +68,7 @@ impl Service {
         shard: ShardAddress,
         mut answered: oneshot::Receiver<T>,
     ) -> Result<Option<T>, Refusal> {
-        let shard = match self.shard.locate(shard) {
+        let shard = match self.shard.neighbours().locate(shard) {
             Location::Here => self.shard.index(),
             Location::OtherShard(shard) => shard,
             Location::Nowhere => return Ok(None),
@@ -86,7 +86,7 @@ impl Service {
 
     /// Serves a client whose upgrade was answered here, or hands it to the shard that its id names.
     pub(crate) async fn upgraded(&self, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
-        match self.shard.locate(entrant.client.id.owner()) {
+        match self.shard.neighbours().locate(entrant.client.id.owner()) {
             Location::Here => websocket::serve_client(self.shard.clone(), stream, unread, entrant).await,
             Location::OtherShard(owner) => {
                 let client = Box::new(UpgradedClient { stream, unread, entrant });

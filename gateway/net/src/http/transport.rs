@@ -231,7 +231,7 @@ async fn web_socket(
         Some(token) => Some(service.shard().claim_token(token, hub).await?),
     };
     let shard = service.shard();
-    let new_id = || new_id(shard.address_of(service.shared().loads.deal_near(shard.index())));
+    let new_id = || new_id(shard.neighbours().address_of(service.shared().loads.deal_near(shard.index())));
     let id = claimed.as_ref().map_or_else(new_id, ClaimedToken::id);
     let (transport, times) = (Transport::WebSockets, times(service, claims));
     let client = NewClient { hub: hub.clone(), id, token, transport, identity, times };

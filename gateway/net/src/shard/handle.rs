@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubgate_core::delivery::Action;
-use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardAddress, ShardIndex};
+use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
 use hubgate_core::question::{Ticket, Unanswered};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    CloseCause, Input, Location, NewClient, NewServerConnection, Shard, ShardStatus, Slot, TokenRefusal, TooManyTokens,
+    CloseCause, Input, Location, Neighbours, NewClient, NewServerConnection, Shard, ShardStatus, Slot, TokenRefusal,
+    TooManyTokens,
 };
 use hubgate_plugin_host::PluginStatus;
 use hubgate_wire::negotiate::Transport;
@@ -49,18 +50,8 @@ impl ShardHandle {
         self.0.index
     }
 
-    pub(crate) fn address(&self) -> ShardAddress {
-        self.0.peers.neighbours().own()
-    }
-
-    /// The address of a shard of this gateway.
-    pub(crate) fn address_of(&self, shard: ShardIndex) -> ShardAddress {
-        self.0.peers.neighbours().address_of(shard)
-    }
-
-    /// Where an address leads from this shard.
-    pub(crate) fn locate(&self, address: ShardAddress) -> Location {
-        self.0.peers.neighbours().locate(address)
+    pub(crate) fn neighbours(&self) -> &Neighbours {
+        self.0.peers.neighbours()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -93,7 +84,7 @@ impl ShardHandle {
 impl ShardHandle {
     /// A client negotiated: `token` opens a transport of connection `id`, on the shard that both name.
     pub(crate) async fn negotiated(&self, hub: HubName, id: ConnectionId, token: ConnectionId) -> Result<(), Refusal> {
-        let kept = match self.locate(id.owner()) {
+        let kept = match self.neighbours().locate(id.owner()) {
             Location::Here => self.keep_negotiated(hub, id, token),
             Location::OtherShard(shard) => {
                 let negotiated = |answer| LocalMessage::Negotiated { hub, id, token, answer };
@@ -118,7 +109,7 @@ impl ShardHandle {
 
     /// Uses up a connection token for a WebSocket, on whichever shard it was made.
     pub(crate) async fn claim_token(&self, token: ConnectionId, hub: &HubName) -> Result<ClaimedToken, Refusal> {
-        match self.locate(token.owner()) {
+        match self.neighbours().locate(token.owner()) {
             Location::Here => self.claim_for_web_socket(token, hub),
             Location::OtherShard(shard) => {
                 let claim = |answer| LocalMessage::ClaimToken { token, hub: hub.clone(), answer };

@@ -67,8 +67,8 @@ pub(crate) fn start(
 ) -> (ShardHandle, mpsc::UnboundedReceiver<ConnectionId>) {
     let settings = shared.settings().clone();
     let neighbours = Neighbours::new(index.into(), inboxes.len() as u16);
-    let (presence, hash_seed) = (shared.presence.clone(), shared.hash_seed.clone());
-    let mut core = Shard::new(neighbours, settings.core.clone(), presence, plugins.halves(), hash_seed);
+    let (directory, hash_seed) = (shared.directory.clone(), shared.hash_seed.clone());
+    let mut core = Shard::new(neighbours, settings.core.clone(), directory, plugins.halves(), hash_seed);
     core.log_sends(Arc::new(SentLines));
     let tasks = ShardTasks::new(index, shared.clone());
     let (releases, released) = mpsc::unbounded_channel();

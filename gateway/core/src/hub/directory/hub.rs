@@ -1,0 +1,123 @@
+//! What all shards know of one hub.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use super::users::Users;
+use crate::hash::HashSeed;
+use crate::hub::change::DirectoryChange;
+use crate::hub::routing::HubServers;
+use crate::rate::HeardOfHub;
+use crate::time::Millis;
+
+/// What all shards know of one hub.
+#[derive(Debug)]
+pub(crate) struct HubDirectory {
+    /// Shards that use the hub, in number. Changes under the lock of the [directory](super::Directory).
+    shards: AtomicUsize,
+    /// When it was last noted that nobody uses it, in [`Millis`].
+    idle_since: AtomicU64,
+    /// A shard that meets the name again begins anew.
+    is_forgotten: AtomicBool,
+    /// Whether it counts against those that may have labels of their own.
+    has_own_label: bool,
+    clients: AtomicUsize,
+    users: Users,
+    servers: HubServers,
+    /// For the rate at which its clients are read.
+    heard: HeardOfHub,
+}
+
+impl HubDirectory {
+    pub(super) fn new(has_own_label: bool, seed: &HashSeed) -> HubDirectory {
+        HubDirectory {
+            shards: AtomicUsize::default(),
+            idle_since: AtomicU64::default(),
+            is_forgotten: AtomicBool::default(),
+            has_own_label,
+            clients: AtomicUsize::default(),
+            users: Users::new(seed),
+            servers: HubServers::default(),
+            heard: HeardOfHub::default(),
+        }
+    }
+
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.is_forgotten.load(Ordering::Relaxed)
+    }
+
+    /// Whether the metrics count it under its own name although the configuration does not name it.
+    pub(crate) fn has_own_label(&self) -> bool {
+        self.has_own_label
+    }
+
+    pub(super) fn set_forgotten(&self) {
+        self.is_forgotten.store(true, Ordering::Relaxed);
+    }
+
+    /// One more shard uses the hub; gives whether it is the first one.
+    pub(super) fn occupy(&self) -> bool {
+        self.shards.fetch_add(1, Ordering::Relaxed) == 0
+    }
+
+    /// One shard less uses the hub; gives whether it was the last one.
+    pub(super) fn vacate(&self) -> bool {
+        self.shards.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+
+    pub(super) fn is_occupied(&self) -> bool {
+        self.shards.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn idle_since(&self) -> Millis {
+        Millis(self.idle_since.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_idle_since(&self, since: Millis) {
+        self.idle_since.store(since.0, Ordering::Relaxed);
+    }
+
+    /// Clients that others see, on all shards.
+    pub(crate) fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn users(&self) -> &Users {
+        &self.users
+    }
+
+    pub(crate) fn servers(&self) -> &HubServers {
+        &self.servers
+    }
+
+    pub(crate) fn heard(&self) -> &HeardOfHub {
+        &self.heard
+    }
+
+    /// Whether no client and no hub server is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.clients() == 0 && self.users.is_empty() && self.servers.is_empty()
+    }
+
+    /// Changes what is known.
+    pub(crate) fn apply(&self, change: DirectoryChange) {
+        match change {
+            DirectoryChange::ClientsEntered(clients) => drop(self.clients.fetch_add(clients, Ordering::Relaxed)),
+            DirectoryChange::ClientsLeft(clients) => drop(self.clients.fetch_sub(clients, Ordering::Relaxed)),
+            DirectoryChange::UserEntered { user, shard } => self.users.entered(user, shard),
+            DirectoryChange::UserLeft { user, shard } => self.users.left(&user, shard),
+            DirectoryChange::ServerConnected { id, server } => self.servers.connected(id, server),
+            DirectoryChange::SenderConnected { id, server } => self.servers.sender_connected(id, server),
+            DirectoryChange::ServerLeft(id) => self.servers.disconnected(id),
+            DirectoryChange::ServerDrains(server) => self.servers.drains(&server),
+            DirectoryChange::ServerCongested { id, is_congested } => self.servers.congested(id, is_congested),
+            DirectoryChange::ClientsRouted { to, clients } => self.servers.routed(to, clients),
+            DirectoryChange::ClientsReleased { from, clients } => self.servers.released(from, clients),
+        }
+    }
+
+    /// The changes that lead from nothing to what is known.
+    pub(super) fn snapshot(&self) -> Vec<DirectoryChange> {
+        let clients = Some(self.clients()).filter(|clients| *clients > 0).map(DirectoryChange::ClientsEntered);
+        clients.into_iter().chain(self.users.snapshot()).chain(self.servers.snapshot()).collect()
+    }
+}

@@ -1,0 +1,264 @@
+//! What all shards of a gateway know together: which hubs there are, of each hub the shards of its users, its hub servers,
+//! and how many clients it has, and which groups users are in. Everything else passes between shards as orders.
+//!
+//! It is one value for all shards, since a client that connects must find at once what has come to any of them. Its changes are data
+//! ([`DirectoryChange`]), so that those of another gateway can be applied as those of a shard are.
+
+mod hub;
+mod users;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::hash::HashSeed;
+use crate::id::{HubName, PluginName};
+use crate::time::Millis;
+
+use super::change::DirectoryChange;
+use super::memberships::Memberships;
+use super::pace::Pace;
+pub(crate) use hub::HubDirectory;
+
+/// Hubs that the configuration does not name and that have labels of their own in the metrics, in number: names come from
+/// outside, and each is some twenty series.
+const MAX_LABELS: usize = 1_000;
+/// A hub that nobody uses is remembered for so long, so that one client that comes and goes keeps its counters.
+const IDLE_TIME: Millis = Millis(60_000);
+/// But no more of them than this; the oldest goes.
+const MAX_IDLE: usize = 1_000;
+
+/// What all shards of a gateway know of all hubs.
+#[derive(Debug)]
+pub struct Directory {
+    hubs: Mutex<Hubs>,
+    pub(crate) memberships: Memberships,
+    /// How many hubs were forgotten so far, so that shards know when to look for hubs of theirs among them.
+    forgotten: AtomicU64,
+    /// At what pace clients leave when the gateway stops.
+    pub(crate) pace: Pace,
+}
+
+#[derive(Debug)]
+struct Hubs {
+    by_name: BTreeMap<HubName, Arc<HubDirectory>>,
+    /// Hubs that nobody uses, by the time since when.
+    idle: BTreeSet<(Millis, HubName)>,
+    /// Those that the configuration does not name and that have labels of their own, in number.
+    labelled: usize,
+    /// When a shard last looked at its deadlines.
+    now: Millis,
+    seed: HashSeed,
+}
+
+impl Directory {
+    pub fn new(seed: HashSeed) -> Directory {
+        let hubs = Hubs { by_name: BTreeMap::new(), idle: BTreeSet::new(), labelled: 0, now: Millis::default(), seed };
+        Directory {
+            hubs: Mutex::new(hubs),
+            memberships: Memberships::default(),
+            forgotten: AtomicU64::default(),
+            pace: Pace::default(),
+        }
+    }
+
+    /// What is known of one hub; it begins when it is first asked for.
+    pub(crate) fn hub(&self, name: &HubName, is_configured: bool) -> Arc<HubDirectory> {
+        self.hubs().hub(name, is_configured)
+    }
+
+    /// How many clients a hub has, on all shards.
+    pub fn clients_of(&self, name: &HubName) -> usize {
+        self.hubs().by_name.get(name).map_or(0, |hub| hub.clients())
+    }
+
+    /// A shard begins to use a hub; gives what is known of it, which begins anew if the hub was forgotten meanwhile.
+    pub(crate) fn occupy(&self, name: &HubName, is_configured: bool) -> Arc<HubDirectory> {
+        let mut hubs = self.hubs();
+        let hub = hubs.hub(name, is_configured);
+        if hub.occupy() {
+            hubs.idle.remove(&(hub.idle_since(), name.clone()));
+        }
+        hub
+    }
+
+    /// A shard uses a hub no longer.
+    pub(crate) fn vacate(&self, name: &HubName, hub: &HubDirectory) {
+        let mut hubs = self.hubs();
+        if hub.vacate() {
+            hubs.note_if_idle(name);
+        }
+    }
+
+    /// Changes what is known of a hub, for whoever is no shard that uses it.
+    pub fn apply(&self, name: &HubName, is_configured: bool, change: DirectoryChange) {
+        let mut hubs = self.hubs();
+        hubs.hub(name, is_configured).apply(change);
+        hubs.note_if_idle(name);
+    }
+
+    /// The changes that lead from an empty directory to one that knows of all hubs what this one does.
+    pub fn snapshot(&self) -> Vec<(HubName, DirectoryChange)> {
+        let hubs = self.hubs();
+        let changes =
+            hubs.by_name.iter().map(|(name, hub)| hub.snapshot().into_iter().map(|change| (name.clone(), change)));
+        changes.flatten().collect()
+    }
+
+    /// Forgets hubs that nobody has used for a while: that have no clients, no servers, no memberships, and are not named by
+    /// the configuration. Removes memberships that have ended.
+    pub(crate) fn tick(&self, now: Millis, is_configured: impl Fn(&HubName) -> bool) {
+        let emptied = self.memberships.sweep(now);
+        let mut hubs = self.hubs();
+        hubs.now = now;
+        emptied.iter().for_each(|name| hubs.note_if_idle(name));
+        while let Some((since, name)) = hubs.idle.first().cloned()
+            && (since + IDLE_TIME <= now || hubs.idle.len() > MAX_IDLE)
+        {
+            hubs.idle.remove(&(since, name.clone()));
+            // Whoever takes away the last that is known of it, or its name out of the configuration, notes it once more.
+            let is_known = hubs.by_name.get(&name).is_some_and(|hub| !hub.is_empty());
+            if is_known || is_configured(&name) || self.memberships.of_hub(&name) > 0 {
+                continue;
+            }
+            if let Some(hub) = hubs.by_name.remove(&name) {
+                hub.set_forgotten();
+                hubs.labelled -= usize::from(hub.has_own_label());
+                self.forgotten.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The configuration may name other hubs than before.
+    pub(crate) fn reconfigured(&self) {
+        let mut hubs = self.hubs();
+        let names: Vec<HubName> = hubs.by_name.keys().cloned().collect();
+        names.iter().for_each(|name| hubs.note_if_idle(name));
+    }
+
+    /// How many hubs were forgotten so far.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::Relaxed)
+    }
+
+    /// How many memberships of users each plugin has made, in all hubs. One with long names counts as several.
+    pub fn plugin_memberships(&self) -> Vec<(PluginName, usize)> {
+        self.memberships.of_plugins()
+    }
+
+    fn hubs(&self) -> MutexGuard<'_, Hubs> {
+        self.hubs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hubs {
+    fn hub(&mut self, name: &HubName, is_configured: bool) -> Arc<HubDirectory> {
+        if let Some(hub) = self.by_name.get(name) {
+            return hub.clone();
+        }
+        let has_own_label = !is_configured && self.labelled < MAX_LABELS;
+        self.labelled += usize::from(has_own_label);
+        let hub = Arc::new(HubDirectory::new(has_own_label, &self.seed));
+        self.by_name.insert(name.clone(), hub.clone());
+        self.note_if_idle(name);
+        hub
+    }
+
+    /// A hub that nobody uses is forgotten after a while, unless somebody does until then.
+    fn note_if_idle(&mut self, name: &HubName) {
+        let Some(hub) = self.by_name.get(name).filter(|hub| !hub.is_occupied()) else {
+            return;
+        };
+        self.idle.remove(&(hub.idle_since(), name.clone()));
+        hub.set_idle_since(self.now);
+        self.idle.insert((self.now, name.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::routing::{NoRoute, ServerAffinity};
+    use crate::id::{NodeId, ServerConnectionId, ServerId, ShardAddress, ShardIndex, UserId};
+
+    fn hub(name: &str) -> HubName {
+        HubName::parse(name).expect("a name")
+    }
+
+    fn at(node: u32, shard: u16) -> ShardAddress {
+        ShardAddress { node: NodeId(node), shard: ShardIndex(shard) }
+    }
+
+    fn id(node: u32, shard: u16, number: u32) -> ServerConnectionId {
+        ServerConnectionId { owner: at(node, shard), number }
+    }
+
+    fn connected(id: ServerConnectionId, server: &str) -> DirectoryChange {
+        DirectoryChange::ServerConnected { id, server: ServerId::new(server) }
+    }
+
+    fn told(changes: impl IntoIterator<Item = (HubName, DirectoryChange)>) -> Directory {
+        let directory = Directory::new(HashSeed::fixed());
+        changes.into_iter().for_each(|(hub, change)| directory.apply(&hub, false, change));
+        directory
+    }
+
+    /// What two gateways have told of the hub `chat`.
+    fn chat() -> Directory {
+        let ann = UserId::new("ann");
+        let changes = [
+            connected(id(1, 0, 0), "a"),
+            connected(id(2, 1, 0), "b"),
+            DirectoryChange::ServerDrains(ServerId::new("a")),
+            connected(id(1, 1, 7), "a"),
+            DirectoryChange::ClientsRouted { to: id(1, 1, 7), clients: 5 },
+            DirectoryChange::ClientsReleased { from: id(1, 1, 7), clients: 2 },
+            DirectoryChange::ClientsRouted { to: id(2, 1, 0), clients: 2 },
+            DirectoryChange::ServerCongested { id: id(2, 1, 0), is_congested: true },
+            DirectoryChange::SenderConnected { id: id(2, 0, 3), server: ServerId::new("weak") },
+            DirectoryChange::ClientsEntered(4),
+            DirectoryChange::ClientsLeft(1),
+            DirectoryChange::UserEntered { user: ann.clone(), shard: at(1, 0) },
+            DirectoryChange::UserEntered { user: ann.clone(), shard: at(2, 1) },
+            DirectoryChange::UserEntered { user: ann.clone(), shard: at(2, 0) },
+            DirectoryChange::UserLeft { user: ann, shard: at(2, 0) },
+        ];
+        told(changes.map(|change| (hub("chat"), change)))
+    }
+
+    #[test]
+    fn what_is_told_of_a_hub_is_known_on_all_shards_and_to_those_that_are_given_the_snapshot() {
+        let original = chat();
+        let latecomer = told(original.snapshot());
+        for directory in [original, latecomer] {
+            let chat = directory.hub(&hub("chat"), false);
+            assert_eq!((chat.clients(), directory.clients_of(&hub("other"))), (3, 0));
+            let mut shards = chat.users().shards_of(&UserId::new("ann"));
+            shards.sort();
+            assert_eq!(shards, [at(1, 0), at(2, 1)]);
+            let servers = chat.servers();
+            assert_eq!(servers.names(), ["a", "b"].map(ServerId::new));
+            assert_eq!((servers.clients_of(id(1, 1, 7)), servers.clients_of(id(2, 1, 0))), (3, 2));
+            assert_eq!(servers.connection_of(id(9, 9, 9), &ServerId::new("weak")), Some(id(2, 0, 3)));
+            let route = servers.route(at(0, 0), ServerAffinity::Any).expect("a server");
+            assert_eq!((route.connection, route.is_congested), (id(1, 1, 7), false), "the other one is congested");
+            let route = servers.route(at(0, 0), ServerAffinity::Required("b")).expect("a server");
+            assert_eq!((route.connection, route.is_congested), (id(2, 1, 0), true));
+            for left in [id(1, 1, 7), id(2, 1, 0)] {
+                chat.apply(DirectoryChange::ServerLeft(left));
+            }
+            assert_eq!(servers.route(at(0, 0), ServerAffinity::Any), Err(NoRoute::NoServer), "one of 'a' drains");
+        }
+    }
+
+    #[test]
+    fn a_hub_that_no_shard_uses_is_known_for_as_long_as_something_is_told_of_it() {
+        let directory = told([(hub("chat"), connected(id(1, 0, 0), "a"))]);
+        directory.tick(IDLE_TIME, |_| false);
+        directory.tick(IDLE_TIME + IDLE_TIME, |_| false);
+        assert_eq!((directory.forgotten(), directory.snapshot().len()), (0, 1));
+        directory.apply(&hub("chat"), false, DirectoryChange::ServerLeft(id(1, 0, 0)));
+        directory.tick(IDLE_TIME + IDLE_TIME + IDLE_TIME, |_| false);
+        assert_eq!((directory.forgotten(), directory.snapshot()), (1, Vec::new()));
+    }
+}
