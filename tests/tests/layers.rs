@@ -109,6 +109,27 @@ fn a_shard_has_one_door_and_routes_to_parts_with_a_few_methods_each() {
     assert_eq!(doors.count(), 1, "effects come out of `Shard::handle` alone");
 }
 
+/// What names a hub protocol in the core beside the dialect, and why.
+const HUB_PROTOCOLS: [(&str, &str); 5] = [
+    ("client/dialect.rs", "what a client speaks"),
+    ("event.rs", "what upstream is told of a client"),
+    ("failure.rs", "texts"),
+    ("link/payloads.rs", "what a hub server has encoded for each"),
+    ("outgoing.rs", "what is encoded once for each"),
+];
+
+#[test]
+fn what_clients_speak_is_known_to_the_dialect_alone() {
+    let core = sources()
+        .into_iter()
+        .filter_map(|(path, text)| Some((path.strip_prefix("gateway/core/src/")?.to_owned(), text)));
+    let known =
+        |text: &str| ["HubProtocol", "signalr::handshake", "signalr::framing"].iter().any(|name| text.contains(name));
+    let mut found: Vec<String> = core.filter(|(_, text)| known(text)).map(|(path, _)| path).collect();
+    found.sort();
+    assert_eq!(found, HUB_PROTOCOLS.map(|(path, _)| path));
+}
+
 /// Where tasks and threads begin: the doors, and what is waited for where it begins.
 const DOORS: [(&str, &str); 6] = [
     ("gateway/net/src/tasks.rs", "the door of the gateway"),

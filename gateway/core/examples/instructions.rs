@@ -13,7 +13,7 @@ use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Ti
 use hubgate_core::time::Millis;
 use hubgate_core::{
     ClientTimes, Directory, Effect, HashSeed, Identity, Input, Neighbours, NewClient, NewServerConnection, Outgoing,
-    Shard, Slot,
+    Shard, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -57,15 +57,15 @@ fn decode(times: usize) {
 
 /// One call, from its message to its completion.
 fn route(times: usize) {
-    let (mut shard, slots) = shard(1);
+    let (mut shard, transports) = shard(1);
     let mut effects = Vec::new();
     for _ in 0..times {
-        says(&mut shard, slots[0], CALL.as_bytes(), &mut effects);
-        assert!(matches!(effects.as_slice(), [Effect::Call { .. }]));
-        effects.clear();
+        says(&mut shard, transports[0], CALL.as_bytes(), &mut effects);
+        let Some(Effect::Call { client, .. }) = effects.pop() else { panic!("a call goes up") };
+        assert!(effects.is_empty());
         let result = Ok(Some(Payload::Json(JsonText::parse("\"an answer\"").expect("JSON"))));
         let answer = UpstreamAnswer { result, actions: Vec::new() };
-        shard.handle(Input::UpstreamAnswered { slot: slots[0], answer }, Millis(1), &mut effects);
+        shard.handle(Input::UpstreamAnswered { client, answer }, Millis(1), &mut effects);
         assert!(matches!(effects.as_slice(), [Effect::Send { .. }]));
         effects.clear();
     }
@@ -105,7 +105,7 @@ fn proxy(times: usize) {
     let request = HandshakeRequest { version: 1, ..HandshakeRequest::default() };
     let request = written(&ServiceMessage::HandshakeRequest(request));
     server_says(&mut shard, id, &request, &mut effects);
-    let (slot, client) = open(&mut shard, 0, &mut effects);
+    let (transport, client) = open(&mut shard, 0, &mut effects);
     let data = |payload| {
         let data = ConnectionData { connection_id: client.as_str(), payload, ..ConnectionData::default() };
         written(&ServiceMessage::ConnectionData(data))
@@ -114,7 +114,7 @@ fn proxy(times: usize) {
     let answer = data(b"{\"type\":3,\"invocationId\":\"12\",\"result\":\"an answer\"}\x1e");
     effects.clear();
     for _ in 0..times {
-        says(&mut shard, slot, CALL.as_bytes(), &mut effects);
+        says(&mut shard, transport, CALL.as_bytes(), &mut effects);
         assert!(matches!(effects.as_slice(), [Effect::ToServer { .. }]));
         effects.clear();
         server_says(&mut shard, id, &answer, &mut effects);
@@ -124,8 +124,8 @@ fn proxy(times: usize) {
 }
 
 /// A client says something.
-fn says(shard: &mut Shard, slot: Slot, mut bytes: &[u8], effects: &mut Vec<Effect>) {
-    shard.handle(Input::ClientData { slot, bytes: &mut bytes, most: usize::MAX }, Millis(1), effects);
+fn says(shard: &mut Shard, transport: TransportKey, mut bytes: &[u8], effects: &mut Vec<Effect>) {
+    shard.handle(Input::ClientData { transport, bytes: &mut bytes, most: usize::MAX }, Millis(1), effects);
 }
 
 /// A hub server does.
@@ -178,7 +178,7 @@ fn settings() -> Settings {
 }
 
 /// A shard with connected clients.
-fn shard(clients: usize) -> (Shard, Vec<Slot>) {
+fn shard(clients: usize) -> (Shard, Vec<TransportKey>) {
     let mut shard = Shard::new(
         Neighbours::new(ShardIndex(0).into(), 1),
         Arc::new(settings()),
@@ -187,12 +187,12 @@ fn shard(clients: usize) -> (Shard, Vec<Slot>) {
         HashSeed::fixed(),
     );
     let mut effects = Vec::new();
-    let slots = (0..clients).map(|number| open(&mut shard, number, &mut effects).0).collect();
-    (shard, slots)
+    let transports = (0..clients).map(|number| open(&mut shard, number, &mut effects).0).collect();
+    (shard, transports)
 }
 
 /// A client whose handshake request has come.
-fn open(shard: &mut Shard, number: usize, effects: &mut Vec<Effect>) -> (Slot, ConnectionId) {
+fn open(shard: &mut Shard, number: usize, effects: &mut Vec<Effect>) -> (TransportKey, ConnectionId) {
     let mut random = [0; 12];
     random[..8].copy_from_slice(&number.to_be_bytes());
     let id = ConnectionId::new(ShardIndex(0).into(), random);
@@ -205,8 +205,8 @@ fn open(shard: &mut Shard, number: usize, effects: &mut Vec<Effect>) -> (Slot, C
     };
     let (transport, times) = (Transport::WebSockets, ClientTimes::default());
     let client = NewClient { hub: hub(), id, token: None, transport, identity, times };
-    let slot = shard.next_slot();
-    shard.handle(Input::ClientOpened { slot, client: Box::new(client) }, Millis(0), effects);
-    says(shard, slot, b"{\"protocol\":\"json\",\"version\":1}\x1e", effects);
-    (slot, id)
+    let transport = shard.next_transport();
+    shard.handle(Input::ClientOpened { transport, client: Box::new(client) }, Millis(0), effects);
+    says(shard, transport, b"{\"protocol\":\"json\",\"version\":1}\x1e", effects);
+    (transport, id)
 }

@@ -1,14 +1,9 @@
-//! What clients say, message by message: the handshake request, then hub messages on their way to whoever answers them.
+//! What clients say, message by message: what they open with, then hub messages on their way to whoever answers them.
 
-use hubgate_wire::negotiate::Transport;
 use hubgate_wire::signalr::HubMessage;
-use hubgate_wire::signalr::handshake::HandshakeRequest;
-use hubgate_wire::websocket::DataKind;
 
 use crate::client::read_holds::Hold;
-use crate::client::{Clients, Phase, actions};
-use crate::close_cause::CloseCause;
-use crate::failure;
+use crate::client::{Clients, Phase, actions, opening};
 use crate::filter::{Direction, Inspected, InspectionNumber, Refusal, Verdict};
 use crate::gate::inbound::{Gate, Inbound, Refused, is_filtered, refused};
 use crate::id::Slot;
@@ -73,7 +68,7 @@ impl Listener<'_> {
         }
         let parsed = match client.has_unread() {
             false => {
-                client.split_message(bytes).map(|message| message.map(|message| self.message(turn, slot, message)))
+                client.dialect().split(bytes).map(|message| message.map(|message| self.message(turn, slot, message)))
             }
             true => {
                 client.complete_message(bytes).map(|message| message.map(|message| self.message(turn, slot, &message)))
@@ -95,7 +90,7 @@ impl Listener<'_> {
             return self.clients.too_large(turn, slot);
         }
         match self.clients[slot].phase() {
-            Phase::Handshaking { .. } => self.handshake(turn, slot, message),
+            Phase::Handshaking { .. } => self.opening(turn, slot, message),
             Phase::Open { .. } => {
                 charge(self.clients, turn, slot, 1);
                 self.open_message(turn, slot, message);
@@ -104,50 +99,31 @@ impl Listener<'_> {
         }
     }
 
-    fn handshake(&mut self, turn: &mut Turn<'_>, slot: Slot, message: &[u8]) {
+    /// What a client opens with: whoever answers it decides whether it is let in.
+    fn opening(&mut self, turn: &mut Turn<'_>, slot: Slot, request: &[u8]) {
         let Listener { clients, links, upstream, .. } = self;
-        let kind = clients[slot].kind();
-        let refuse = |clients: &mut Clients, turn: &mut Turn<'_>, error| {
-            clients.refuse(turn, slot, CloseCause::HandshakeError, error);
+        let Some(dialect) = opening::read(clients, turn, slot, request) else {
+            return;
         };
-        let request = match HandshakeRequest::parse(message) {
-            Ok(request) => request,
-            Err(malformed) => {
-                let error = failure::malformed_handshake(&malformed, turn.settings.detailed_errors);
-                return refuse(clients, turn, error);
-            }
-        };
-        let protocol = match kind {
-            ClientKind::Serverless | ClientKind::Unserved => request.accept(),
-            // Whether it speaks this version is the hub server's business.
-            ClientKind::Proxied => request.protocol(),
-        };
-        let protocol = match protocol {
-            Ok(protocol) => protocol,
-            Err(refusal) => return refuse(clients, turn, refusal.to_string()),
-        };
-        if protocol.data_kind() == DataKind::Binary && clients[slot].transport() == Transport::ServerSentEvents {
-            return refuse(clients, turn, failure::no_binary_transport(protocol));
-        }
-        match kind {
+        match clients[slot].kind() {
             ClientKind::Serverless => {
-                clients.register(turn, slot, protocol);
+                opening::register(clients, turn, slot, dialect);
                 upstream.call_connected(clients, turn, slot);
             }
             ClientKind::Unserved => {
-                clients.register(turn, slot, protocol);
-                clients.accept(turn, slot);
+                opening::register(clients, turn, slot, dialect);
+                opening::accept(clients, turn, slot);
             }
-            ClientKind::Proxied => link::route_client(links, clients, turn, slot, protocol, message),
+            ClientKind::Proxied => link::route_client(links, clients, turn, slot, dialect, request),
         }
     }
 
     /// A whole hub message of an open client, on its way to whoever answers it.
     fn open_message(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8]) {
         let Listener { clients, links, upstream, inbound } = self;
-        let (hub, protocol) = (clients[slot].hub(), clients[slot].protocol());
+        let (hub, dialect) = (clients[slot].hub(), clients[slot].dialect());
         clients.hub_mut(hub).counters.messages_in += 1;
-        let message = match protocol.parse(bytes) {
+        let message = match dialect.parse(bytes) {
             Ok(message) => message,
             Err(malformed) => return clients.bad_request(turn, slot, malformed.to_string()),
         };
@@ -158,35 +134,34 @@ impl Listener<'_> {
         match (links.get(slot), &message) {
             // What filters cannot read does not pass them by: it is answered here, as the gateway answers its own clients.
             (Some(_), HubMessage::Unbindable(_)) | (None, _) => upstream.hub_message(clients, turn, slot, message),
-            (Some(_), _) => link::pass_on(links, clients, turn, slot, |out| protocol.write_framed(bytes, out)),
+            (Some(_), _) => link::pass_on(links, clients, turn, slot, |out| dialect.write_encoded(bytes, out)),
         }
     }
 
     /// Filters have looked at what a client says.
     pub(crate) fn inspected(&mut self, turn: &mut Turn<'_>, number: InspectionNumber, inspected: Inspected) {
         let Listener { clients, links, upstream, inbound } = self;
-        let Some(message) = inbound.take(number).filter(|message| clients.is_still(message.slot, message.client))
-        else {
+        let Some(message) = inbound.take(number).filter(|message| clients.is_still(message.slot)) else {
             return;
         };
-        let (slot, hub, protocol) = (message.slot, clients[message.slot].hub(), clients[message.slot].protocol());
+        let (slot, hub, dialect) = (message.slot, clients[message.slot].hub(), clients[message.slot].dialect());
         actions::act_all(clients, turn, hub, inspected.actions);
-        if !clients.is_still(slot, message.client) {
+        if !clients.is_still(slot) {
             // The filter itself has closed it.
             return;
         }
         let bytes = &message.bytes;
         let is_linked = links.get(slot).is_some();
-        let parsed = || protocol.parse(bytes).expect("it was parsed before filters looked at it");
+        let parsed = || dialect.parse(bytes).expect("it was parsed before filters looked at it");
         match inspected.verdict {
             Verdict::Pass if is_linked => {
-                link::pass_on(links, clients, turn, slot, |out| protocol.write_framed(bytes, out));
+                link::pass_on(links, clients, turn, slot, |out| dialect.write_encoded(bytes, out));
             }
             Verdict::Pass => upstream.hub_message(clients, turn, slot, parsed()),
             Verdict::Replace(replacement) => {
                 let message = replacement.put_into(parsed());
                 match is_linked {
-                    true => link::pass_on(links, clients, turn, slot, |out| protocol.write(&message, out)),
+                    true => link::pass_on(links, clients, turn, slot, |out| dialect.write(&message, out)),
                     false => upstream.hub_message(clients, turn, slot, message),
                 }
             }
@@ -202,8 +177,8 @@ impl Listener<'_> {
         match refused(message, refusal, turn.settings.detailed_errors) {
             Refused::Call { id, error } => self.clients.complete_with_error(turn, slot, id.as_deref(), &error),
             Refused::Result(message) => {
-                let protocol = self.clients[slot].protocol();
-                link::pass_on(self.links, self.clients, turn, slot, |out| protocol.write(&message, out));
+                let dialect = self.clients[slot].dialect();
+                link::pass_on(self.links, self.clients, turn, slot, |out| dialect.write(&message, out));
             }
             Refused::Other => {}
         }

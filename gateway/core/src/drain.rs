@@ -83,7 +83,7 @@ fn go_on_leaving(clients: &mut Clients, turn: &mut Turn<'_>, answerers: Answerer
         (Leave::Connecting(_), Phase::Handshaking { .. }) => send_away(clients, turn, slot),
         (Leave::Connecting(_), _) => {
             clients[slot].set_leave(Leave::Asked);
-            turn.effect(Effect::HearLastWords(slot));
+            clients[slot].attachment().effect(turn, Effect::HearLastWords);
         }
         (Leave::Said, Phase::Open { .. }) if answerers.have_answered(clients, slot) => send_away(clients, turn, slot),
         (Leave::No | Leave::Asked | Leave::Said, _) => {}

@@ -7,7 +7,7 @@ use hubgate_wire::websocket::Frame;
 use crate::close_cause::CloseCause;
 use crate::event::{ConnectionFacts, UpstreamEvent};
 use crate::filter::{Inspection, InspectionNumber};
-use crate::id::{ConnectionId, HubName, ServerConnectionId, Slot};
+use crate::id::{ConnectionId, HubName, ServerConnectionId, Slot, TransportKey};
 use crate::order::{Addressees, Order};
 use crate::question::Answered;
 use crate::refusal::MembershipRefusal;
@@ -18,24 +18,24 @@ use crate::settings::Handler;
 pub enum Effect {
     /// Queue a frame for one client.
     Send {
-        to: Slot,
+        to: TransportKey,
         frame: Frame,
     },
     /// Queue the same frame for many clients.
     Deliver {
-        to: Vec<Slot>,
+        to: Vec<TransportKey>,
         frame: Frame,
     },
     /// End the transport once all that is queued has left, with the status `code`. The core has forgotten the client
     /// for everybody else already; it wants to hear when the transport is gone.
     Finish {
-        slot: Slot,
+        transport: TransportKey,
         code: u16,
         cause: CloseCause,
         detail: String,
     },
-    /// The core has forgotten the client: its transport is gone, and upstream has been told of its end. Its slot is free.
-    Forgotten(Slot),
+    /// The core has forgotten the client: its transport is gone, and upstream has been told of its end.
+    Forgotten(ConnectionId),
     /// Log that calls of clients of the hub were dropped, because these had left and too much was waiting; once until there
     /// is plenty of room again.
     CallsDropped {
@@ -52,17 +52,17 @@ pub enum Effect {
         method: String,
     },
     /// Ask a client whether it is there, by a ping of its WebSocket.
-    Probe(Slot),
+    Probe(TransportKey),
     /// Read no more of the client until [`Effect::ResumeReading`].
-    PauseReading(Slot),
-    ResumeReading(Slot),
+    PauseReading(TransportKey),
+    ResumeReading(TransportKey),
     /// Read what the client has said so far, and no more: [`crate::Input::SaidLastWords`] follows when that is done.
-    HearLastWords(Slot),
+    HearLastWords(TransportKey),
     /// Tell upstream; its answer comes back through [`crate::Input::UpstreamAnswered`].
     Call {
-        slot: Slot,
+        client: Slot,
         handler: Handler,
-        client: Arc<ConnectionFacts>,
+        facts: Arc<ConnectionFacts>,
         event: UpstreamEvent,
     },
     /// Let the hub's filters look at a message; what they make of it comes back through [`crate::Input::Inspected`]. If that

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::arena::key;
+
 /// A hub's name in lower case: hubs are compared without case.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HubName(Arc<str>);
@@ -156,9 +158,14 @@ impl From<ShardIndex> for ShardAddress {
     }
 }
 
-/// A client's place in its shard. Free for another client once the core has heard that its transport is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Slot(pub u32);
+key!(
+    /// A client of a shard, until nothing is left to be done for it. No later one has the same key.
+    Slot
+);
+key!(
+    /// What carries a client's messages: a connection, or the requests that stand for one. No later one has the same key.
+    TransportKey
+);
 
 /// A hub of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

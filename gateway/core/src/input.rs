@@ -7,7 +7,7 @@ use crate::close_cause::CloseCause;
 use crate::delivery::Action;
 use crate::event::UpstreamAnswer;
 use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, Origin};
-use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, Slot, UserId};
+use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, Slot, TransportKey, UserId};
 use crate::order::Order;
 use crate::question::{CallerQuery, Joined, Ticket, UserJoined};
 use crate::settings::Settings;
@@ -16,18 +16,18 @@ use crate::time::Millis;
 /// One thing that happened, for [`crate::Shard::handle`].
 #[derive(Debug)]
 pub enum Input<'i, 'b> {
-    /// A client's transport is open; its handshake request comes next. `slot` is [`crate::Shard::next_slot`].
-    ClientOpened { slot: Slot, client: Box<NewClient> },
-    /// Bytes came from a client: the content of its messages, cut anywhere. At most `most` messages are taken off the front of
+    /// A client's transport is open; what the client opens with comes next. `transport` is [`crate::Shard::next_transport`].
+    ClientOpened { transport: TransportKey, client: Box<NewClient> },
+    /// Bytes came over a client's transport: the content of its messages, cut anywhere. At most `most` messages are taken off the front of
     /// `bytes`, and no more than the client may say now. What is left is to come again once the client is read. No bytes at
     /// all are a sign of life.
-    ClientData { slot: Slot, bytes: &'i mut &'b [u8], most: usize },
+    ClientData { transport: TransportKey, bytes: &'i mut &'b [u8], most: usize },
     /// A client has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts.
-    TokenRenewed { slot: Slot, expiry: Millis },
+    TokenRenewed { transport: TransportKey, expiry: Millis },
     /// All is read that a client had said when [`crate::Effect::HearLastWords`] asked for it.
-    SaidLastWords(Slot),
-    /// A client's transport is gone; nothing is sent to `slot` from now on.
-    ClientGone { slot: Slot, cause: CloseCause },
+    SaidLastWords(TransportKey),
+    /// A client's transport is gone; nothing is wanted of it from now on, and what still comes of it is ignored.
+    ClientGone { transport: TransportKey, cause: CloseCause },
     /// A hub server's transport is open; its handshake request comes next. `id` is [`crate::Shard::next_server`].
     ServerOpened { id: ServerConnectionId, server: NewServerConnection },
     /// Bytes came from a hub server: the content of its WebSocket messages, cut anywhere. At most `most` messages are taken off
@@ -38,7 +38,7 @@ pub enum Input<'i, 'b> {
     /// A hub server's transport is gone; nothing is sent to it from now on.
     ServerGone(ServerConnectionId),
     /// What came of an [`crate::Effect::Call`] for the client, whether that is still there or not.
-    UpstreamAnswered { slot: Slot, answer: UpstreamAnswer },
+    UpstreamAnswered { client: Slot, answer: UpstreamAnswer },
     /// A hub's filters have looked at the message of an [`crate::Effect::Inspect`].
     Inspected { number: InspectionNumber, inspected: Inspected },
     /// The filters of a message take a while: whoever it comes from is not read meanwhile.

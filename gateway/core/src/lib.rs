@@ -3,6 +3,7 @@
 //! It does no input or output and knows no clock and no random source: what happened, the time and new ids are arguments,
 //! what is to be done comes out as [`Effect`]s.
 
+mod arena;
 mod arrivals;
 mod client;
 mod client_message;
@@ -49,7 +50,7 @@ pub use hash::HashSeed;
 pub use hub::change::DirectoryChange;
 pub use hub::directory::Directory;
 pub use hub::status::{HubCounters, HubStatus, ShardStatus};
-pub use id::Slot;
+pub use id::{Slot, TransportKey};
 pub use input::Input;
 pub use neighbours::{Location, Neighbours};
 pub use order::{Addressees, Leaving, Order, ServerOrder};
@@ -57,4 +58,4 @@ pub use outgoing::Outgoing;
 pub use recorded_input::RecordedInput;
 pub use refusal::MembershipRefusal;
 pub use shard::Shard;
-pub use tokens::{ConnectionTokens, TokenRefusal, TooManyTokens};
+pub use tokens::{ConnectionTokens, LONGEST_EARLY_POST, TokenRefusal, TooManyTokens};

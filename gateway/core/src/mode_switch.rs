@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use crate::client::timer_wheel::TimerWheel;
 use crate::client::{Clients, Closing};
 use crate::close_cause::CloseCause;
-use crate::id::{ConnectionId, HubIndex, Slot};
+use crate::id::{HubIndex, Slot};
 use crate::settings::Settings;
 use crate::turn::Turn;
 
 /// Clients that wait to be closed.
 #[derive(Debug, Default)]
 pub(crate) struct ModeSwitch {
-    backlog: VecDeque<(Slot, ConnectionId)>,
+    backlog: VecDeque<Slot>,
 }
 
 impl ModeSwitch {
@@ -24,7 +24,7 @@ impl ModeSwitch {
         for (hub, mode) in switched {
             for (slot, client) in clients.iter_mut().filter(|(_, client)| client.hub() == hub) {
                 if !client.switch(mode) {
-                    self.backlog.push_back((slot, client.id()));
+                    self.backlog.push_back(slot);
                 }
             }
         }
@@ -36,10 +36,10 @@ impl ModeSwitch {
         let shares = ticks_per_second * usize::from(turn.neighbours.shards());
         let mut allowed = (turn.settings.limits.mode_switch_closes / shares).max(1);
         while allowed > 0
-            && let Some((slot, id)) = self.backlog.pop_front()
+            && let Some(slot) = self.backlog.pop_front()
         {
             // It may have left by itself, or fit again.
-            let Some(client) = clients.get(slot, id).filter(|client| !client.is_closed()) else {
+            let Some(client) = clients.get(slot).filter(|client| !client.is_closed()) else {
                 continue;
             };
             let mode = turn.settings.hub(&clients.hub_of(slot).name).mode;

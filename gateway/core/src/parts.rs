@@ -3,7 +3,7 @@
 mod reading;
 
 use crate::client::read_holds::Hold;
-use crate::client::{Clients, actions};
+use crate::client::{Clients, Session, actions};
 use crate::drain::{self, Answerers, Drain};
 use crate::effect::Effect;
 use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, LaneKind};
@@ -79,10 +79,10 @@ impl Parts {
     #[inline(always)]
     fn take(&mut self, turn: &mut Turn<'_>, input: Input<'_, '_>) {
         match input {
-            Input::ClientData { slot, bytes, most } => self.client_data(turn, slot, bytes, most),
+            Input::ClientData { transport, bytes, most } => self.client_data(turn, transport, bytes, most),
             Input::ServerData { id, bytes, most } => self.server_data(turn, id, bytes, most),
-            Input::UpstreamAnswered { slot, answer } => {
-                self.upstream.answered(&mut self.clients, turn, slot, answer);
+            Input::UpstreamAnswered { client, answer } => {
+                self.upstream.answered(&mut self.clients, turn, client, answer);
             }
             other => self.take_other(turn, other),
         }
@@ -93,16 +93,22 @@ impl Parts {
     fn take_other(&mut self, turn: &mut Turn<'_>, input: Input<'_, '_>) {
         let Parts { clients, links, upstream, gathers, .. } = self;
         match input {
-            Input::ClientOpened { slot, client } => {
-                clients.open(turn, slot, *client);
+            Input::ClientOpened { transport, client } => {
+                let slot = clients.open(turn, transport, *client);
                 upstream.opened(slot);
                 links.opened(slot);
             }
-            Input::TokenRenewed { slot, expiry } => clients[slot].token_renewed(expiry),
-            Input::SaidLastWords(slot) => {
-                self.drain.said_last_words(clients, turn, Answerers { links, upstream }, slot);
+            Input::TokenRenewed { transport, expiry } => {
+                if let Some(slot) = clients.by_transport(transport) {
+                    clients[slot].token_renewed(expiry);
+                }
             }
-            Input::ClientGone { slot, cause } => clients.gone(turn, slot, cause),
+            Input::SaidLastWords(transport) => {
+                if let Some(slot) = clients.by_transport(transport) {
+                    self.drain.said_last_words(clients, turn, Answerers { links, upstream }, slot);
+                }
+            }
+            Input::ClientGone { transport, cause } => clients.gone(turn, transport, cause),
             Input::ServerOpened { id, server } => links.open_server(clients, turn, id, server),
             Input::ServerCongested { id, is_congested } => links.server_congested(clients, turn, id, is_congested),
             Input::ServerGone(id) => links.server_gone(clients, turn, id),
@@ -169,26 +175,30 @@ impl Parts {
     fn step(&mut self, turn: &mut Turn<'_>, step: Step) {
         let Parts { clients, links, upstream, .. } = self;
         match step {
-            Step::ReadClient(slot) => self.read_client(turn, slot),
-            Step::ReadServer(id) => self.read_server(turn, id),
-            Step::ReleaseHeld(slot, id) => {
-                if clients.is_still(slot, id) {
-                    link::release_held(links, clients, turn, slot, id);
+            Step::ReadClient(slot) => {
+                if clients.is_still(slot) {
+                    self.read_client(turn, slot);
                 }
             }
-            Step::Relay(slot, id, payload) => {
-                if clients.is_still(slot, id) {
+            Step::ReadServer(id) => self.read_server(turn, id),
+            Step::ReleaseHeld(slot) => {
+                if clients.is_still(slot) {
+                    link::release_held(links, clients, turn, slot);
+                }
+            }
+            Step::Relay(slot, payload) => {
+                if clients.is_still(slot) {
                     link::relay(links, clients, turn, slot, &payload);
                 }
             }
-            Step::CheckDeadlines(slot, id) => {
-                if clients.is_still(slot, id) {
+            Step::CheckDeadlines(slot) => {
+                if clients.is_still(slot) {
                     self.check_deadlines(turn, slot);
                 }
             }
             Step::Departed(departure) => self.departed(turn, *departure),
             Step::ForgetIfOver(slot) => {
-                if clients[slot].is_gone() && upstream.is_over(slot) {
+                if clients.get(slot).is_some_and(Session::is_gone) && upstream.is_over(slot) {
                     clients.forget(turn, slot);
                 }
             }
@@ -227,8 +237,8 @@ impl Parts {
     fn inspection_waits(&mut self, turn: &mut Turn<'_>, number: InspectionNumber) {
         match number.lane {
             LaneKind::FromClients => {
-                if let Some((slot, id)) = self.inbound.client(number)
-                    && self.clients.is_still(slot, id)
+                if let Some(slot) = self.inbound.client(number)
+                    && self.clients.is_still(slot)
                 {
                     self.clients.hold(turn, slot, Hold::Inspection);
                 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::client::read_holds::Hold;
 use crate::client::{Clients, Phase};
 use crate::hub::directory::HubDirectory;
-use crate::id::{ConnectionId, HubIndex, Slot};
+use crate::id::{HubIndex, Slot};
 use crate::rate::share;
 use crate::settings::Settings;
 use crate::time::Millis;
@@ -17,41 +17,39 @@ use crate::turn::Turn;
 #[derive(Debug)]
 pub(crate) struct Rates {
     /// Those that have said as much as one client may.
-    clients: Vec<Waiting>,
+    clients: Vec<Slot>,
     /// Those whose hub has heard as much as it may.
     hubs: BTreeMap<HubIndex, HubQueue>,
     /// Those that have their turn in this round.
-    called: Vec<Waiting>,
+    called: Vec<Slot>,
     /// How often it was looked whose turn it is, from 1.
     round: u32,
     /// Whether some of those that wait for their hub have left.
     has_gaps: bool,
 }
 
-type Waiting = (Slot, ConnectionId);
-
 /// Clients of one hub in the order of their turns; at least one.
 #[derive(Debug)]
 struct HubQueue {
-    clients: VecDeque<Waiting>,
+    clients: VecDeque<Slot>,
     /// Counts them among those of all shards.
     directory: Arc<HubDirectory>,
 }
 
 impl HubQueue {
-    fn push(&mut self, client: Waiting) {
+    fn push(&mut self, client: Slot) {
         self.clients.push_back(client);
         self.directory.heard().begins_to_wait();
     }
 
-    fn retain(&mut self, stays: impl Fn(&Waiting) -> bool) {
+    fn retain(&mut self, stays: impl Fn(&Slot) -> bool) {
         let before = self.clients.len();
         self.clients.retain(stays);
         self.directory.heard().end_waiting(before - self.clients.len());
     }
 
     /// Takes those that wait longest.
-    fn take(&mut self, count: usize) -> Vec<Waiting> {
+    fn take(&mut self, count: usize) -> Vec<Slot> {
         self.directory.heard().end_waiting(count);
         self.clients.drain(..count).collect()
     }
@@ -124,9 +122,9 @@ impl Rates {
         if client.has_hold(Hold::Rate) || client.has_hold(Hold::HubRate) {
             return true;
         }
-        let (hub, id, rate) = (client.hub(), client.id(), turn.settings.limits.messages_per_second);
+        let (hub, rate) = (client.hub(), turn.settings.limits.messages_per_second);
         if rate > 0 && client.heard().room(rate, turn.now) == 0 {
-            self.clients.push((slot, id));
+            self.clients.push(slot);
             clients.hub_mut(hub).counters.slowed += 1;
             clients.hold(turn, slot, Hold::Rate);
             return true;
@@ -135,7 +133,7 @@ impl Rates {
         if waits {
             let directory = &clients.hub(hub).directory;
             let begin = || HubQueue { clients: VecDeque::new(), directory: directory.clone() };
-            self.hubs.entry(hub).or_insert_with(begin).push((slot, id));
+            self.hubs.entry(hub).or_insert_with(begin).push(slot);
             clients.hub_mut(hub).counters.slowed_by_hub += 1;
             clients.hold(turn, slot, Hold::HubRate);
         }
@@ -163,20 +161,20 @@ impl Rates {
     /// Time passed: reads those again whose turn has come.
     pub(crate) fn tick(&mut self, clients: &mut Clients, turn: &mut Turn<'_>) {
         let rate = turn.settings.limits.messages_per_second;
-        for (slot, id) in std::mem::take(&mut self.clients) {
-            if !clients.is_still(slot, id) {
+        for slot in std::mem::take(&mut self.clients) {
+            if !clients.is_still(slot) {
                 continue;
             }
             match rate == 0 || clients[slot].heard().room(rate, turn.now) > 0 {
                 true => clients.release_hold(turn, slot, Hold::Rate),
-                false => self.clients.push((slot, id)),
+                false => self.clients.push(slot),
             }
         }
         self.end_round(clients);
         let has_gaps = std::mem::take(&mut self.has_gaps);
         for (hub, mut queue) in std::mem::take(&mut self.hubs) {
             if has_gaps {
-                queue.retain(|(slot, id)| clients.is_still(*slot, *id));
+                queue.retain(|slot| clients.is_still(*slot));
             }
             self.deal_turns(clients, turn, hub, queue);
         }
@@ -185,8 +183,8 @@ impl Rates {
     /// Those that have had their turn wait for another one.
     fn end_round(&mut self, clients: &mut Clients) {
         self.round = self.round.wrapping_add(1);
-        for (slot, id) in std::mem::take(&mut self.called) {
-            if clients.is_still(slot, id) {
+        for slot in std::mem::take(&mut self.called) {
+            if clients.is_still(slot) {
                 end_turn(clients, slot);
             }
         }
@@ -209,16 +207,16 @@ impl Rates {
         }
         // What cannot be divided is not always for the same ones.
         called.rotate_left(self.round as usize % turns.max(1));
-        for (index, (slot, id)) in called.into_iter().enumerate() {
+        for (index, slot) in called.into_iter().enumerate() {
             let share = messages.div_ceil((turns - index) as u64);
             messages -= share;
             // Those before it may have closed it.
-            if !clients.is_still(slot, id) {
+            if !clients.is_still(slot) {
                 directory.heard().pay_back(paid, share);
                 continue;
             }
             clients[slot].heard_mut().begin_turn(self.round, share, paid);
-            self.called.push((slot, id));
+            self.called.push(slot);
             clients.release_hold(turn, slot, Hold::HubRate);
         }
     }

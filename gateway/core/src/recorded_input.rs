@@ -1,7 +1,7 @@
 //! Inputs to keep: what one shard was fed can be fed to another one.
 
 use crate::effect::Effect;
-use crate::id::{ServerConnectionId, Slot};
+use crate::id::{ServerConnectionId, TransportKey};
 use crate::input::Input;
 use crate::shard::Shard;
 use crate::time::Millis;
@@ -9,7 +9,7 @@ use crate::time::Millis;
 /// An [`Input`] that borrows nothing.
 #[derive(Debug)]
 pub enum RecordedInput {
-    ClientData { slot: Slot, bytes: Box<[u8]>, most: usize },
+    ClientData { transport: TransportKey, bytes: Box<[u8]>, most: usize },
     ServerData { id: ServerConnectionId, bytes: Box<[u8]>, most: usize },
     Other(Input<'static, 'static>),
 }
@@ -18,9 +18,9 @@ impl RecordedInput {
     /// Feeds it to a shard. Gives how many of its bytes are left.
     pub fn feed(self, shard: &mut Shard, now: Millis, effects: &mut Vec<Effect>) -> usize {
         match self {
-            RecordedInput::ClientData { slot, bytes, most } => {
+            RecordedInput::ClientData { transport, bytes, most } => {
                 let mut bytes = &bytes[..];
-                shard.handle(Input::ClientData { slot, bytes: &mut bytes, most }, now, effects);
+                shard.handle(Input::ClientData { transport, bytes: &mut bytes, most }, now, effects);
                 bytes.len()
             }
             RecordedInput::ServerData { id, bytes, most } => {
@@ -40,22 +40,26 @@ impl Input<'_, '_> {
     /// The input as it is before it is fed.
     pub fn record(&self) -> RecordedInput {
         RecordedInput::Other(match self {
-            Input::ClientData { slot, bytes, most } => {
-                return RecordedInput::ClientData { slot: *slot, bytes: (**bytes).into(), most: *most };
+            Input::ClientData { transport, bytes, most } => {
+                return RecordedInput::ClientData { transport: *transport, bytes: (**bytes).into(), most: *most };
             }
             Input::ServerData { id, bytes, most } => {
                 return RecordedInput::ServerData { id: *id, bytes: (**bytes).into(), most: *most };
             }
-            Input::ClientOpened { slot, client } => Input::ClientOpened { slot: *slot, client: client.clone() },
-            Input::TokenRenewed { slot, expiry } => Input::TokenRenewed { slot: *slot, expiry: *expiry },
-            Input::SaidLastWords(slot) => Input::SaidLastWords(*slot),
-            Input::ClientGone { slot, cause } => Input::ClientGone { slot: *slot, cause: *cause },
+            Input::ClientOpened { transport, client } => {
+                Input::ClientOpened { transport: *transport, client: client.clone() }
+            }
+            Input::TokenRenewed { transport, expiry } => Input::TokenRenewed { transport: *transport, expiry: *expiry },
+            Input::SaidLastWords(transport) => Input::SaidLastWords(*transport),
+            Input::ClientGone { transport, cause } => Input::ClientGone { transport: *transport, cause: *cause },
             Input::ServerOpened { id, server } => Input::ServerOpened { id: *id, server: server.clone() },
             Input::ServerCongested { id, is_congested } => {
                 Input::ServerCongested { id: *id, is_congested: *is_congested }
             }
             Input::ServerGone(id) => Input::ServerGone(*id),
-            Input::UpstreamAnswered { slot, answer } => Input::UpstreamAnswered { slot: *slot, answer: answer.clone() },
+            Input::UpstreamAnswered { client, answer } => {
+                Input::UpstreamAnswered { client: *client, answer: answer.clone() }
+            }
             Input::Inspected { number, inspected } => {
                 Input::Inspected { number: *number, inspected: inspected.clone() }
             }

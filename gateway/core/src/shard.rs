@@ -10,7 +10,7 @@ use crate::hash::HashSeed;
 use crate::hub::directory::Directory;
 use crate::hub::hubs::Hubs;
 use crate::hub::status::ShardStatus;
-use crate::id::{HubName, ServerConnectionId, Slot};
+use crate::id::{HubName, ServerConnectionId, Slot, TransportKey};
 use crate::input::Input;
 use crate::neighbours::Neighbours;
 use crate::parts::Parts;
@@ -68,9 +68,14 @@ impl Shard {
         }
     }
 
-    /// The slot of the client that opens next.
-    pub fn next_slot(&self) -> Slot {
-        self.parts.clients().next_slot()
+    /// The key of the client's transport that opens next.
+    pub fn next_transport(&self) -> TransportKey {
+        self.parts.clients().next_transport()
+    }
+
+    /// What carries a client's messages, if anything does.
+    pub fn transport_of(&self, client: Slot) -> Option<TransportKey> {
+        self.parts.clients().get(client)?.attachment().transport()
     }
 
     /// The id of the hub server's connection that opens next.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use hubgate_wire::negotiate::Transport;
-use hubgate_wire::signalr::handshake;
 
+use crate::client::dialect::LONGEST_OPENING;
 use crate::hash::FixedMap;
 use crate::id::{ConnectionId, HubName};
 use crate::time::Millis;
@@ -28,6 +28,8 @@ pub struct ConnectionTokens {
 const TOKEN_COST: usize = 2 * (size_of::<(ConnectionId, TokenState)>() + size_of::<(Millis, ConnectionId)>()) + 192;
 /// What all unused tokens of a shard may take up, in bytes: some 40,000 that are to be used within seconds.
 const MAX_UNUSED: usize = 16 << 20;
+/// What a client may post before its transport is open, in bytes: what it opens with.
+pub const LONGEST_EARLY_POST: usize = LONGEST_OPENING;
 /// What the clients of a shard may have posted early, in bytes. They are few, and post a handshake request.
 const MAX_EARLY: usize = 4 << 20;
 
@@ -39,15 +41,9 @@ pub struct TooManyTokens;
 #[derive(Debug)]
 enum TokenState {
     /// `early` is what the client posted before it opened its transport.
-    Negotiated {
-        hub: HubName,
-        id: ConnectionId,
-        early: Vec<u8>,
-    },
-    InUse {
-        hub: HubName,
-        transport: Transport,
-    },
+    Negotiated { hub: HubName, id: ConnectionId, early: Vec<u8> },
+    /// Its connection is attached to a transport of this kind, and to no other one any more.
+    Attached { hub: HubName, transport: Transport },
 }
 
 /// Why a connection token opens no transport.
@@ -94,7 +90,7 @@ impl ConnectionTokens {
         match self.states.get_mut(&token) {
             Some(TokenState::Negotiated { hub: of, early, .. })
                 if of == hub
-                    && early.len() + bytes.len() <= handshake::LONGEST_REQUEST
+                    && early.len() + bytes.len() <= LONGEST_EARLY_POST
                     && self.early + bytes.len() <= MAX_EARLY =>
             {
                 early.extend_from_slice(bytes);
@@ -119,18 +115,18 @@ impl ConnectionTokens {
                 let claimed = (*id, std::mem::take(early));
                 self.early -= claimed.1.len();
                 self.no_longer_unused(hub);
-                self.states.insert(token, TokenState::InUse { hub: hub.clone(), transport });
+                self.states.insert(token, TokenState::Attached { hub: hub.clone(), transport });
                 Ok(claimed)
             }
-            Some(TokenState::InUse { hub: of, transport }) if of == hub => Err(TokenRefusal::InUse(*transport)),
-            Some(TokenState::Negotiated { .. } | TokenState::InUse { .. }) | None => Err(TokenRefusal::Unknown),
+            Some(TokenState::Attached { hub: of, transport }) if of == hub => Err(TokenRefusal::InUse(*transport)),
+            Some(TokenState::Negotiated { .. } | TokenState::Attached { .. }) | None => Err(TokenRefusal::Unknown),
         }
     }
 
     /// The transport of `hub` that a token has opened.
     pub fn transport(&self, token: ConnectionId, hub: &HubName) -> Option<Transport> {
         match self.states.get(&token) {
-            Some(TokenState::InUse { hub: of, transport }) if of == hub => Some(*transport),
+            Some(TokenState::Attached { hub: of, transport }) if of == hub => Some(*transport),
             Some(_) | None => None,
         }
     }
@@ -219,7 +215,7 @@ mod tests {
     #[test]
     fn what_is_posted_early_has_a_bound_over_all_tokens() {
         let mut tokens = ConnectionTokens::default();
-        let bytes = vec![0; handshake::LONGEST_REQUEST];
+        let bytes = vec![0; LONGEST_EARLY_POST];
         let mut kept = 0;
         while tokens.add(hub(), id(kept), id(kept), Millis(9), NOW).is_ok()
             && tokens.posted_early(id(kept), &hub(), &bytes, NOW)

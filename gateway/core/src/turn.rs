@@ -7,7 +7,7 @@ use crate::delivery::Action;
 use crate::effect::Effect;
 use crate::event::ConnectionFacts;
 use crate::filter::Origin;
-use crate::id::{ConnectionId, HubIndex, HubName, ServerConnectionId, ShardAddress, Slot};
+use crate::id::{HubIndex, HubName, ServerConnectionId, ShardAddress, Slot};
 use crate::neighbours::{Location, Neighbours};
 use crate::order::{Addressees, Order};
 use crate::question::{AckQuestion, Ticket};
@@ -32,14 +32,14 @@ pub(crate) enum Step {
     /// The same for a hub server.
     ReadServer(ServerConnectionId),
     /// Send a client what was held back for it.
-    ReleaseHeld(Slot, ConnectionId),
+    ReleaseHeld(Slot),
     /// Send a client what its hub server has said with the answer to the handshake.
-    Relay(Slot, ConnectionId, Box<[u8]>),
+    Relay(Slot, Box<[u8]>),
     /// Meet the deadlines of a client.
-    CheckDeadlines(Slot, ConnectionId),
+    CheckDeadlines(Slot),
     /// A client is closed, and out of all indexes: whoever answers it is told.
     Departed(Box<Departure>),
-    /// The slot of a client is free if nothing is left to be done for it.
+    /// A client is forgotten if nothing is left to be done for it.
     ForgetIfOver(Slot),
     /// Do what a sender asks of a hub, after the hub's filters.
     Submit { hub: HubIndex, origin: Origin, actions: Vec<Action>, after: AfterSend },

@@ -70,6 +70,18 @@ pub(crate) enum Cause {
     Others,
 }
 
+/// How much may wait for a peer, in bytes, with what each frame costs beside them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    pub(crate) limit: usize,
+    /// What waits for it outside the outbox, and counts with what is in it.
+    pub(crate) elsewhere: usize,
+}
+
+/// There is no room for this frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Full(pub(crate) Bytes);
+
 /// What came of a try to write.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Flushed {
@@ -122,11 +134,20 @@ impl Outbox {
         self.frames.is_empty()
     }
 
-    /// Whether one more frame of `length` bytes is within `limit`, beside what `else_waiting` costs the peer. One that
-    /// nothing waits for takes a frame of any size.
-    pub(crate) fn has_room(&self, length: usize, limit: usize, else_waiting: usize) -> bool {
-        let waiting = self.waiting() + else_waiting;
-        waiting == 0 || waiting + cost(length) <= limit
+    /// Queues a frame if there is room for it. A peer for which nothing waits is sent a frame of any size.
+    pub(crate) fn push_within(
+        &mut self,
+        Bound { limit, elsewhere }: Bound,
+        frame: Bytes,
+        cause: Cause,
+        sharing: Sharing,
+    ) -> Result<(), Full> {
+        let waiting = self.waiting() + elsewhere;
+        if waiting > 0 && waiting + cost(frame.len()) > limit {
+            return Err(Full(frame));
+        }
+        self.push(frame, cause, sharing);
+        Ok(())
     }
 
     /// What has still to leave, in bytes, with what each frame costs beside them.
@@ -143,6 +164,7 @@ impl Outbox {
         self.flow
     }
 
+    /// Queues what has to be said to the peer in any case, or waits on its account already.
     pub(crate) fn push(&mut self, frame: Bytes, cause: Cause, sharing: Sharing) {
         let cost = cost(frame.len());
         let frame = Queued { bytes: frame, sharing, cause };
@@ -284,12 +306,20 @@ mod tests {
     fn one_message_of_any_size_passes_when_nothing_else_waits() {
         let limit = 10 + 2 * FRAME_OVERHEAD;
         let mut outbox = Outbox::default();
-        assert!(outbox.has_room(10_000, limit, 0));
-        outbox.push(vec![0; 10_000].into(), Cause::Others, Sharing::Alone);
-        assert!(!outbox.has_room(1, limit, 0));
+        let push = |outbox: &mut Outbox, length, elsewhere| {
+            let bound = Bound { limit, elsewhere };
+            outbox
+                .push_within(bound, vec![0; length].into(), Cause::Others, Sharing::Alone)
+                .map_err(|Full(frame)| frame.len())
+        };
+        assert_eq!(push(&mut outbox, 10_000, 1), Err(10_000), "something waits elsewhere");
+        assert_eq!(push(&mut outbox, 10_000, 0), Ok(()));
+        assert_eq!(push(&mut outbox, 1, 0), Err(1));
         flush(&mut outbox, 9_995, 1);
-        assert!(!outbox.has_room(5, limit, 1));
-        assert!(outbox.has_room(5, limit, 0) && !outbox.has_room(6, limit, 0));
+        assert_eq!(push(&mut outbox, 6, 0), Err(6));
+        assert_eq!(push(&mut outbox, 5, 1), Err(5));
+        assert_eq!(push(&mut outbox, 5, 0), Ok(()));
+        assert_eq!(outbox.bytes(), 10, "what there was no room for is not in it");
     }
 
     #[test]

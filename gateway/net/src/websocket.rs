@@ -40,11 +40,11 @@ pub(crate) async fn serve_client(shard: ShardHandle, stream: UpgradedStream, unr
     let Entrant { client, place, claimed } = entrant;
     let log = ClientLog::opened(&client);
     let place = Rc::new(place);
-    let slot = shard.client_opened(client, ClientLink::WebSocket(socket.clone()), place.clone());
+    let transport = shard.client_opened(client, ClientLink::WebSocket(socket.clone()), place.clone());
     if let Some(claimed) = claimed {
         claimed.transport_opened();
     }
-    let (cause, slow) = serve(shard, Owner::Client(slot), Some(&log), read, socket, unread).await;
+    let (cause, slow) = serve(shard, Owner::Client(transport), Some(&log), read, socket, unread).await;
     log.ended(cause, slow);
 }
 
@@ -232,8 +232,8 @@ impl Task<'_> {
     /// The core hears, once, that all is read which a client had said before it was asked to leave.
     fn tell_last_words(&self) -> bool {
         let end = self.socket.last_words_end();
-        if end && let Some(Owner::Client(slot)) = self.owner {
-            self.shard.said_last_words(slot);
+        if end && let Some(Owner::Client(transport)) = self.owner {
+            self.shard.said_last_words(transport);
         }
         end
     }
@@ -300,8 +300,8 @@ impl Task<'_> {
 
     /// Acts on some of the peer's messages; none are a sign of life.
     fn step(&self, bytes: &mut &[u8]) {
-        self.socket.while_it_speaks(|| match self.owner {
-            Some(Owner::Client(slot)) => self.shard.client_data(slot, bytes),
+        self.socket.speaking.during(|| match self.owner {
+            Some(Owner::Client(transport)) => self.shard.client_data(transport, bytes),
             Some(Owner::Server(id)) => self.shard.server_data(id, bytes),
             None => *bytes = &[],
         });
@@ -328,7 +328,7 @@ impl Task<'_> {
     /// The core hears, once, that its peer is gone.
     fn leave(&mut self, cause: CloseCause) {
         match self.owner.take() {
-            Some(Owner::Client(slot)) => self.shard.client_gone(slot, cause),
+            Some(Owner::Client(transport)) => self.shard.client_gone(transport, cause),
             Some(Owner::Server(id)) => self.shard.server_gone(id),
             None => {}
         }

@@ -1,13 +1,17 @@
 //! How what a sender asks for reaches connections, here and on the other shards.
 
-use super::{Clients, Closing};
+use hubgate_wire::websocket::Frame;
+
+use super::session::Delivery;
+use super::{Clients, Closing, Session};
+use crate::arena::Arena;
 use crate::close_cause::CloseCause;
 use crate::delivery::{Action, Except, Member, Target};
 use crate::effect::Effect;
 use crate::hash::SeededSet;
 use crate::hub::LocalTarget;
 use crate::hub::memberships::{Bounds, NewMembership, Refused};
-use crate::id::{ConnectionId, GroupName, HubIndex, HubName, ShardAddress, Slot, UserId};
+use crate::id::{ConnectionId, GroupName, HubIndex, HubName, ShardAddress, Slot, TransportKey, UserId};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Order};
 use crate::outgoing::Outgoing;
@@ -16,8 +20,6 @@ use crate::reach::SendLog;
 use crate::refusal::MembershipRefusal;
 use crate::time::Millis;
 use crate::turn::Turn;
-
-use super::connection::Delivery;
 
 /// Does what a sender asks of a hub, in order. A sender that does not wait is not told of what is refused: that is counted and
 /// logged.
@@ -121,35 +123,77 @@ fn deliver(
     message: &Outgoing,
 ) {
     let (now, limit) = (turn.now, turn.settings.limits.held);
-    let mut slots = targets(clients, hub, to, &except.connections);
-    if !except.users.is_empty() {
-        leave_out(clients, &mut slots, &except.users);
-    }
-    // As a rule all speak one protocol, so that one round is enough.
-    while let Some(first) = slots.first() {
-        let protocol = clients[*first].protocol();
-        let frame = message.frame(protocol);
-        let (count, mut others) = (slots.len(), Vec::new());
-        slots.retain(|slot| {
-            let client = &mut clients[*slot];
-            if client.protocol() != protocol {
-                others.push(*slot);
-                return false;
+    let is_for_all = except.connections.is_empty() && except.users.is_empty();
+    // As a rule all speak alike, so that one round is enough.
+    let mut round = if is_for_all {
+        let target = local(clients, hub, to);
+        let Clients { arena, hubs, .. } = &mut *clients;
+        match (target, hubs[hub].many(&target)) {
+            (LocalTarget::One(slot), _) => Some(Round::of(arena, slot, std::iter::once(slot), message, now, limit)),
+            (_, Some(many)) => {
+                many.first().map(|first| Round::of(arena, *first, many.iter().copied(), message, now, limit))
             }
-            frame.is_some_and(|frame| client.accept_or_hold(frame, now, limit) == Delivery::Now)
-        });
+            (_, None) => None,
+        }
+    } else {
+        let mut slots = targets(clients, hub, to, &except.connections);
+        leave_out(clients, &mut slots, &except.users);
+        let first = slots.first().copied();
+        first.map(|first| Round::of(&mut clients.arena, first, slots.into_iter(), message, now, limit))
+    };
+    while let Some(Round { frame, count, to, others }) = round {
         if let Some(frame) = frame {
             if let Some(reach) = message.reach() {
-                reach.reached(count - others.len());
+                reach.reached(count);
             }
-            clients.hubs[hub].count_out(count - others.len(), frame.len());
-            match slots.as_slice() {
+            clients.hubs[hub].count_out(count, frame.len());
+            match to.as_slice() {
                 [] => {}
-                [slot] => turn.effect(Effect::Send { to: *slot, frame: frame.clone() }),
-                _ => turn.effect(Effect::Deliver { to: slots, frame: frame.clone() }),
+                [to] => turn.effect(Effect::Send { to: *to, frame: frame.clone() }),
+                _ => turn.effect(Effect::Deliver { to, frame: frame.clone() }),
             }
         }
-        slots = others;
+        let first = others.first().copied();
+        round = first.map(|first| Round::of(&mut clients.arena, first, others.into_iter(), message, now, limit));
+    }
+}
+
+/// The receivers of a message that speak alike.
+struct Round<'m> {
+    /// What they get, if there is anything for them.
+    frame: Option<&'m Frame>,
+    /// How many they are, those for whom it is held back among them.
+    count: usize,
+    /// The transports of those who get it now.
+    to: Vec<TransportKey>,
+    /// The receivers that speak otherwise.
+    others: Vec<Slot>,
+}
+
+impl<'m> Round<'m> {
+    /// Of these receivers, the first of which is named.
+    fn of(
+        arena: &mut Arena<Slot, Session>,
+        first: Slot,
+        receivers: impl ExactSizeIterator<Item = Slot>,
+        message: &'m Outgoing,
+        now: Millis,
+        limit: usize,
+    ) -> Round<'m> {
+        let dialect = arena[first].dialect();
+        let frame = dialect.frame_of(message);
+        let (mut to, mut others, all) = (Vec::with_capacity(receivers.len()), Vec::new(), receivers.len());
+        for slot in receivers {
+            let client = &mut arena[slot];
+            if client.dialect() != dialect {
+                others.push(slot);
+            } else if let Some(frame) = frame
+                && let Delivery::Now(transport) = client.accept_or_hold(frame, now, limit)
+            {
+                to.push(transport);
+            }
+        }
+        Round { frame, count: all - others.len(), to, others }
     }
 }
 
@@ -174,8 +218,11 @@ pub(crate) fn local<'t>(clients: &Clients, hub: HubIndex, target: &'t Target) ->
     LocalTarget::new(target, slot)
 }
 
-/// Leaves out the clients of these users. What it takes grows with the clients and with the list, and not with their product.
+/// Leaves out the clients of these users, if there are any. What it takes grows with the clients and with the list, and not with their product.
 fn leave_out(clients: &Clients, slots: &mut Vec<Slot>, users: &[UserId]) {
+    if users.is_empty() {
+        return;
+    }
     let user_of = |slot: &Slot| clients[*slot].facts()?.user_id.as_ref();
     let mut present = SeededSet::with_hasher(clients.seed.clone());
     present.extend(slots.iter().filter_map(user_of));
@@ -187,7 +234,7 @@ fn leave_out(clients: &Clients, slots: &mut Vec<Slot>, users: &[UserId]) {
 /// Puts a client into a group, unless it is in too many.
 pub(crate) fn join_client(clients: &mut Clients, turn: &Turn<'_>, slot: Slot, group: &GroupName) -> Joined {
     let limit = turn.settings.limits.groups_per_connection;
-    let client = &mut clients.arena[slot.0 as usize];
+    let client = &mut clients.arena[slot];
     if client.groups.contains(group) {
         return Joined::Yes;
     }
@@ -210,7 +257,7 @@ fn leave_group(clients: &mut Clients, hub: HubIndex, member: Member, group: Opti
 
 /// Takes a client out of a group, or out of all.
 pub(crate) fn remove_from_group(clients: &mut Clients, slot: Slot, group: Option<&GroupName>) {
-    let client = &mut clients.arena[slot.0 as usize];
+    let client = &mut clients.arena[slot];
     let left = match group {
         Some(group) => client.groups.extract_if(.., |each| each == group).collect(),
         None => std::mem::take(&mut client.groups),

@@ -1,10 +1,8 @@
 //! The end of a client: what it is told, and how it leaves all indexes.
 
-use hubgate_wire::signalr::HubMessage;
-use hubgate_wire::signalr::handshake;
 use hubgate_wire::websocket::{Frame, close_code};
 
-use super::{Clients, Phase, TransportState};
+use super::{Clients, Phase};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
 use crate::failure;
@@ -59,17 +57,13 @@ impl Clients {
     /// Ends a client: nobody sees it from here on, then it is told, then its transport ends.
     pub(crate) fn close(&mut self, turn: &mut Turn<'_>, slot: Slot, cause: CloseCause, closing: Closing) {
         let client = &self[slot];
-        let protocol = client.protocol();
+        let (dialect, error) = (client.dialect(), closing.error.as_deref());
         let last_message = match &client.phase {
             Phase::Closed { .. } => return,
             Phase::Handshaking { .. } | Phase::Connecting { .. } => {
-                let error = closing.error.as_deref().unwrap_or(failure::HANDSHAKE_CANCELED);
-                protocol.handshake_frame(&handshake::refused(error))
+                dialect.refused(error.unwrap_or(failure::HANDSHAKE_CANCELED))
             }
-            Phase::Open { .. } => {
-                let error = closing.error.as_deref().map(Into::into);
-                protocol.frame(&HubMessage::Close { error, allow_reconnect: closing.allow_reconnect })
-            }
+            Phase::Open { .. } => dialect.closing(error, closing.allow_reconnect),
         };
         self.end(turn, slot, cause, Some(last_message), closing.error, closing.detail);
     }
@@ -91,21 +85,23 @@ impl Clients {
         };
         let held = self[slot].take_held_frames();
         self.retire(turn, slot, cause, reason);
-        turn.effects.extend(held.into_iter().map(|frame| Effect::Send { to: slot, frame }));
-        turn.effects.extend(last_message.map(|frame| Effect::Send { to: slot, frame }));
-        turn.effect(Effect::Finish { slot, code: close_code::NORMAL, cause, detail });
+        let attachment = self[slot].attachment();
+        for frame in held.into_iter().chain(last_message) {
+            attachment.effect(turn, |to| Effect::Send { to, frame });
+        }
+        attachment.effect(turn, |transport| Effect::Finish { transport, code: close_code::NORMAL, cause, detail });
     }
 
     /// Takes a client out of all indexes. Whoever answers it hears of its end next.
     pub(super) fn retire(&mut self, turn: &mut Turn<'_>, slot: Slot, cause: CloseCause, reason: Option<String>) {
-        let closed = Phase::Closed { facts: None, transport: TransportState::Ending };
-        let client = &mut self.arena[slot.0 as usize];
+        let closed = Phase::Closed { facts: None };
+        let client = &mut self.arena[slot];
         let facts = match std::mem::replace(&mut client.phase, closed) {
             Phase::Handshaking { .. } => None,
             Phase::Connecting { facts, .. } | Phase::Open { facts } => Some(facts),
-            Phase::Closed { facts, .. } => facts,
+            Phase::Closed { facts } => facts,
         };
-        client.phase = Phase::Closed { facts: facts.clone(), transport: TransportState::Ending };
+        client.phase = Phase::Closed { facts: facts.clone() };
         client.take_unread();
         client.held_back = None;
         turn.effects.extend(client.token.take().map(Effect::TokenOver));

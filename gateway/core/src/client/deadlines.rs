@@ -3,7 +3,7 @@
 use hubgate_wire::negotiate::Transport;
 
 use super::timer_wheel::Due;
-use super::{Client, Clients, Closing, Phase};
+use super::{Clients, Closing, Phase, Session};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
 use crate::failure;
@@ -28,9 +28,8 @@ impl Clients {
     pub(crate) fn due(&mut self, now: Millis) -> Vec<Slot> {
         let expired = self.wheel.expire(now);
         // An entry whose client is gone or was rescheduled does not count.
-        let counts = |(slot, due): &(Slot, Due)| {
-            self.arena.get_mut(slot.0 as usize).is_some_and(|client| due.counts(&mut client.due))
-        };
+        let counts =
+            |(slot, due): &(Slot, Due)| self.arena.get_mut(*slot).is_some_and(|client| due.counts(&mut client.due));
         expired.into_iter().filter(counts).map(|(slot, _)| slot).collect()
     }
 
@@ -77,12 +76,12 @@ impl Clients {
     fn check_silence(&mut self, turn: &mut Turn<'_>, slot: Slot) -> Option<Millis> {
         let Timeouts { client: timeout, keep_alive, .. } = turn.settings.timeouts;
         let (now, half) = (turn.now, Millis(timeout.0.div_ceil(2)));
-        let client = &mut self.arena[slot.0 as usize];
+        let client = &mut self.arena[slot];
         let is_read = client.holds.is_empty();
         let may_be_probed = client.transport() == Transport::WebSockets;
         if is_read && may_be_probed && !client.is_probed() && now - client.last_heard >= half {
             client.last_probed = now;
-            turn.effect(Effect::Probe(slot));
+            client.attachment().effect(turn, Effect::Probe);
         }
         let deadline = match (is_read, client.is_probed()) {
             // Nobody listens.
@@ -100,8 +99,8 @@ impl Clients {
         }
         if now - client.last_sent >= keep_alive {
             client.last_sent = now;
-            let frame = self.pings[client.protocol() as usize].clone();
-            turn.effect(Effect::Send { to: slot, frame });
+            let frame = self.pings.of(client.dialect());
+            client.attachment().effect(turn, |to| Effect::Send { to, frame });
         }
         Some(deadline.min(self[slot].last_sent + keep_alive))
     }
@@ -111,7 +110,7 @@ fn miss_handshake(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
     clients.refuse(turn, slot, CloseCause::HandshakeError, failure::HANDSHAKE_CANCELED.to_owned());
 }
 
-impl Client {
+impl Session {
     /// It has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts.
     pub(crate) fn token_renewed(&mut self, expiry: Millis) {
         // It is looked at when it would have ended before.

@@ -1,63 +1,64 @@
 //! The clients of a shard and the hubs that they are in: who is there, what each of them waits for, and what it gets.
 
 pub(crate) mod actions;
+mod attachment;
 mod closing;
-mod connection;
 mod deadlines;
+pub(crate) mod dialect;
 pub(crate) mod held;
+pub(crate) mod opening;
 pub(crate) mod read_holds;
+mod session;
 pub(crate) mod timer_wheel;
 
 use std::ops::{Index, IndexMut};
-use std::sync::Arc;
 
 use bytes::BytesMut;
-use hubgate_wire::signalr::handshake;
-use hubgate_wire::signalr::{HubMessage, HubProtocol};
 use hubgate_wire::websocket::Frame;
-use slab::Slab;
 
+use attachment::Attachment;
 pub(crate) use closing::{CLOSED_WITH_ERROR, Closing};
-use connection::Delivery;
-pub(crate) use connection::{Client, Leave, Phase, TransportState};
 pub(crate) use deadlines::LinkTimes;
+use dialect::{LONGEST_OPENING, Pings};
 use read_holds::Hold;
+use session::Delivery;
+pub(crate) use session::{Leave, Phase, Session};
 use timer_wheel::TimerWheel;
 
-use crate::arrivals::{Identity, NewClient};
+use crate::arena::Arena;
+use crate::arrivals::NewClient;
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
-use crate::event::ConnectionFacts;
-use crate::failure;
 use crate::hash::{FixedMap, HashSeed};
 use crate::hub::Hub;
-use crate::hub::change::DirectoryChange;
 use crate::hub::hubs::Hubs;
-use crate::id::{ConnectionId, HubIndex, Slot};
+use crate::id::{ConnectionId, HubIndex, Slot, TransportKey};
 use crate::time::Millis;
 use crate::turn::{Step, Turn};
 
 /// The clients of a shard.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    arena: Slab<Client>,
+    arena: Arena<Slot, Session>,
+    /// The client of each transport.
+    transports: Arena<TransportKey, Slot>,
     /// Those that others see.
     slots: FixedMap<ConnectionId, Slot>,
     hubs: Hubs,
     wheel: TimerWheel,
-    /// By protocol.
-    pings: [Frame; HubProtocol::COUNT],
+    pings: Pings,
     seed: HashSeed,
 }
 
 impl Clients {
     pub(crate) fn new(hubs: Hubs, seed: HashSeed) -> Clients {
         Clients {
-            arena: Slab::new(),
+            arena: Arena::new(),
+            transports: Arena::new(),
             slots: FixedMap::default(),
             hubs,
             wheel: TimerWheel::new(),
-            pings: HubProtocol::ALL.map(|protocol| protocol.frame(&HubMessage::Ping)),
+            pings: Pings::new(),
             seed,
         }
     }
@@ -86,8 +87,14 @@ impl Clients {
         &self.hubs[self[slot].hub()]
     }
 
-    pub(crate) fn next_slot(&self) -> Slot {
-        Slot(self.arena.vacant_key() as u32)
+    pub(crate) fn next_transport(&self) -> TransportKey {
+        self.transports.next_key()
+    }
+
+    /// The client whose messages a transport carries; none if the transport is gone.
+    #[inline]
+    pub(crate) fn by_transport(&self, transport: TransportKey) -> Option<Slot> {
+        self.transports.get(transport).copied()
     }
 
     /// How many there are, those among them that are closed and not over.
@@ -95,13 +102,13 @@ impl Clients {
         self.arena.len()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Client)> {
-        self.arena.iter_mut().map(|(index, client)| (Slot(index as u32), client))
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Session)> {
+        self.arena.iter_mut()
     }
 
-    /// The slots of all that there are.
+    /// All that there are.
     pub(crate) fn all(&self) -> Vec<Slot> {
-        self.arena.iter().map(|(index, _)| Slot(index as u32)).collect()
+        self.arena.keys().collect()
     }
 
     /// The client that others see under this id.
@@ -114,29 +121,34 @@ impl Clients {
         self.find(id).filter(|slot| self[*slot].hub() == hub)
     }
 
-    /// The client in a slot, if it is the one for which the slot was noted.
-    pub(crate) fn get(&self, slot: Slot, id: ConnectionId) -> Option<&Client> {
-        self.arena.get(slot.0 as usize).filter(|client| client.id() == id)
+    /// A client, if it is not forgotten.
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Session> {
+        self.arena.get(slot)
     }
 
-    /// Whether the client for which a slot was noted is there and not closed.
-    pub(crate) fn is_still(&self, slot: Slot, id: ConnectionId) -> bool {
-        self.get(slot, id).is_some_and(|client| !client.is_closed())
+    /// Whether a client is there and not closed.
+    pub(crate) fn is_still(&self, slot: Slot) -> bool {
+        self.get(slot).is_some_and(|client| !client.is_closed())
     }
 
     /// A client's transport is open.
-    pub(crate) fn open(&mut self, turn: &mut Turn<'_>, slot: Slot, new: NewClient) {
+    pub(crate) fn open(&mut self, turn: &mut Turn<'_>, transport: TransportKey, new: NewClient) -> Slot {
         let hub = self.hubs.occupy(&new.hub, turn.settings);
         let is_server_there = self.hubs[hub].directory.servers().is_any_there();
         let kind = turn.settings.hub(&new.hub).mode.of_new_client(is_server_there);
         let deadline = turn.now + new.times.handshake.unwrap_or(turn.settings.timeouts.handshake);
-        let index = self.arena.insert(Client::new(new, hub, kind, deadline, turn.now));
-        assert_eq!(index, slot.0 as usize, "a client opens in the slot that was next");
+        let attachment = Attachment::Attached(transport);
+        let slot = self.arena.insert(Session::new(new, attachment, (hub, kind), deadline, turn.now));
+        assert_eq!(self.transports.insert(slot), transport, "a client opens with the transport that was next");
         self.schedule(slot, deadline);
+        slot
     }
 
     /// A client's transport is gone.
-    pub(crate) fn gone(&mut self, turn: &mut Turn<'_>, slot: Slot, cause: CloseCause) {
+    pub(crate) fn gone(&mut self, turn: &mut Turn<'_>, transport: TransportKey, cause: CloseCause) {
+        let Some(slot) = self.transports.remove(transport) else {
+            return;
+        };
         if !self[slot].is_closed() {
             let reason = match cause {
                 CloseCause::Normal => None,
@@ -144,80 +156,23 @@ impl Clients {
             };
             self.retire(turn, slot, cause, reason);
         }
-        if let Phase::Closed { transport, .. } = &mut self[slot].phase {
-            *transport = TransportState::Gone;
-        }
+        self[slot].detach();
         turn.then(Step::ForgetIfOver(slot));
     }
 
     /// Nothing is left to be done for a client whose transport is gone.
     pub(crate) fn forget(&mut self, turn: &mut Turn<'_>, slot: Slot) {
-        let client = self.arena.remove(slot.0 as usize);
-        self.hubs.vacate(client.hub());
-        turn.effect(Effect::Forgotten(slot));
-    }
-
-    /// Others see the client from here on; whoever answers it decides whether it stays.
-    pub(crate) fn register(&mut self, turn: &mut Turn<'_>, slot: Slot, protocol: HubProtocol) {
-        let closed = Phase::Closed { facts: None, transport: TransportState::Ending };
-        let client = &mut self.arena[slot.0 as usize];
-        let Phase::Handshaking { identity, .. } = std::mem::replace(&mut client.phase, closed) else {
-            unreachable!("only a handshaking client is registered");
-        };
-        let Identity { user_id, claims, query, headers, remote_address } = *identity;
-        client.speaks(protocol);
-        let (index, id, transport) = (client.hub(), client.id(), client.transport());
-        let hub = &mut self.hubs[index];
-        let name = hub.name.clone();
-        let facts =
-            Arc::new(ConnectionFacts { hub: name, id, user_id, protocol, claims, query, headers, remote_address });
-        hub.directory.apply(DirectoryChange::ClientsEntered(1));
-        if let Some(user) = &facts.user_id
-            && !hub.has_user(user)
-        {
-            hub.directory.apply(DirectoryChange::UserEntered { user: user.clone(), shard: turn.here() });
+        if let Some(client) = self.arena.remove(slot) {
+            self.hubs.vacate(client.hub());
+            turn.effect(Effect::Forgotten(client.id()));
         }
-        hub.add(slot, transport, facts.user_id.as_ref());
-        let groups = match &facts.user_id {
-            Some(user) => self.hubs.directory().memberships.groups_of(&facts.hub, user, turn.now),
-            None => Vec::new(),
-        };
-        self.slots.insert(id, slot);
-        let client = &mut self[slot];
-        client.phase = Phase::Connecting { facts };
-        client.hold_back();
-        for group in groups {
-            actions::join_client(self, turn, slot, &group);
-        }
-    }
-
-    /// Answers the handshake of a client that the gateway itself serves.
-    pub(crate) fn accept(&mut self, turn: &mut Turn<'_>, slot: Slot) {
-        let frame = self[slot].protocol().handshake_frame(handshake::ACCEPTED);
-        self.let_in(turn, slot, frame);
-        self.release_hold(turn, slot, Hold::Admission);
-    }
-
-    /// Sends the answer to the handshake, and after it what was held back.
-    pub(crate) fn let_in(&mut self, turn: &mut Turn<'_>, slot: Slot, answer: Frame) {
-        let client = &mut self[slot];
-        let Phase::Connecting { facts } = &client.phase else {
-            return;
-        };
-        client.phase = Phase::Open { facts: facts.clone() };
-        client.last_sent = turn.now;
-        client.last_heard = turn.now;
-        let id = client.id();
-        turn.effect(Effect::Send { to: slot, frame: answer });
-        turn.then(Step::ReleaseHeld(slot, id));
-        turn.then(Step::CheckDeadlines(slot, id));
     }
 
     /// Reads no more of a client until the hold is released.
     pub(crate) fn hold(&mut self, turn: &mut Turn<'_>, slot: Slot, hold: Hold) {
         let client = &mut self[slot];
         if !client.is_closed() && client.holds.add(hold) {
-            turn.effect(Effect::PauseReading(slot));
+            client.attachment().effect(turn, Effect::PauseReading);
         }
     }
 
@@ -227,7 +182,7 @@ impl Clients {
         if client.holds.remove(hold) && !client.is_closed() {
             // Its silence is not held against it: nobody listened.
             client.last_heard = turn.now;
-            turn.effect(Effect::ResumeReading(slot));
+            client.attachment().effect(turn, Effect::ResumeReading);
         }
         turn.then(Step::ReadClient(slot));
     }
@@ -255,13 +210,12 @@ impl Clients {
         let client = &self[slot];
         let unread = client.unread_message();
         match client.phase {
-            Phase::Handshaking { .. } if unread > handshake::LONGEST_REQUEST => {
-                let malformed = handshake::MalformedHandshake::TooLong;
-                let error = failure::malformed_handshake(&malformed, turn.settings.detailed_errors);
+            Phase::Handshaking { .. } if unread > LONGEST_OPENING => {
+                let error = client.dialect().opening_too_long(turn.settings.detailed_errors);
                 self.refuse(turn, slot, CloseCause::HandshakeError, error);
             }
             Phase::Open { .. } if client.is_parsing() && unread > limit => self.too_large(turn, slot),
-            Phase::Connecting { .. } if unread > handshake::LONGEST_REQUEST => {
+            Phase::Connecting { .. } if unread > LONGEST_OPENING => {
                 self.hold(turn, slot, Hold::Admission);
             }
             Phase::Handshaking { .. } | Phase::Connecting { .. } | Phase::Open { .. } | Phase::Closed { .. } => {}
@@ -270,28 +224,30 @@ impl Clients {
 
     /// Queues a frame for one client.
     pub(crate) fn send(&mut self, turn: &mut Turn<'_>, slot: Slot, frame: Frame) {
-        let client = &mut self.arena[slot.0 as usize];
+        let client = &mut self.arena[slot];
         if client.is_closed() {
             return;
         }
         self.hubs[client.hub()].count_out(1, frame.len());
-        if client.accept_or_hold(&frame, turn.now, turn.settings.limits.held) == Delivery::Now {
-            turn.effect(Effect::Send { to: slot, frame });
+        match client.accept_or_hold(&frame, turn.now, turn.settings.limits.held) {
+            Delivery::Now(to) => turn.effect(Effect::Send { to, frame }),
+            Delivery::NotNow => {}
         }
     }
 
     /// Queues a frame for one client that is open, before what is held back for it.
     pub(crate) fn send_at_once(&mut self, turn: &mut Turn<'_>, slot: Slot, frame: Frame) {
-        let client = &mut self.arena[slot.0 as usize];
+        let client = &mut self.arena[slot];
         self.hubs[client.hub()].count_out(1, frame.len());
         client.last_sent = turn.now;
-        turn.effect(Effect::Send { to: slot, frame });
+        client.attachment().effect(turn, |to| Effect::Send { to, frame });
     }
 
     /// Queues a frame that was held back, and counted then.
     pub(crate) fn send_held(&mut self, turn: &mut Turn<'_>, slot: Slot, frame: Frame) {
-        self[slot].last_sent = turn.now;
-        turn.effect(Effect::Send { to: slot, frame });
+        let client = &mut self[slot];
+        client.last_sent = turn.now;
+        client.attachment().effect(turn, |to| Effect::Send { to, frame });
     }
 
     /// Completes a client's call with an error, if the client waits for it.
@@ -303,7 +259,7 @@ impl Clients {
         error: &str,
     ) {
         if let Some(id) = invocation_id {
-            let frame = self[slot].protocol().error_frame(id, error);
+            let frame = self[slot].dialect().error(id, error);
             self.send(turn, slot, frame);
         }
     }
@@ -315,17 +271,17 @@ impl Clients {
 }
 
 impl Index<Slot> for Clients {
-    type Output = Client;
+    type Output = Session;
 
     #[inline]
-    fn index(&self, slot: Slot) -> &Client {
-        &self.arena[slot.0 as usize]
+    fn index(&self, slot: Slot) -> &Session {
+        &self.arena[slot]
     }
 }
 
 impl IndexMut<Slot> for Clients {
     #[inline]
-    fn index_mut(&mut self, slot: Slot) -> &mut Client {
-        &mut self.arena[slot.0 as usize]
+    fn index_mut(&mut self, slot: Slot) -> &mut Session {
+        &mut self.arena[slot]
     }
 }

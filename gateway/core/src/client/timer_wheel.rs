@@ -60,35 +60,39 @@ impl TimerWheel {
 mod tests {
     use super::*;
 
+    fn slot(index: u32) -> Slot {
+        Slot { index, generation: 7 }
+    }
+
     #[test]
     fn a_slot_is_due_at_its_tick_and_not_before() {
         let mut wheel = TimerWheel::new();
-        let soon = wheel.schedule(Slot(1), Millis(1_000));
-        let late = wheel.schedule(Slot(2), Millis(1_001));
+        let soon = wheel.schedule(slot(1), Millis(1_000));
+        let late = wheel.schedule(slot(2), Millis(1_001));
         assert_eq!(wheel.expire(Millis(999)), []);
-        assert_eq!(wheel.expire(Millis(1_000)), [(Slot(1), soon)]);
-        assert_eq!(wheel.expire(Millis(1_250)), [(Slot(2), late)]);
+        assert_eq!(wheel.expire(Millis(1_000)), [(slot(1), soon)]);
+        assert_eq!(wheel.expire(Millis(1_250)), [(slot(2), late)]);
     }
 
     #[test]
     fn of_two_entries_for_the_same_tick_one_counts() {
         let mut wheel = TimerWheel::new();
-        let first = wheel.schedule(Slot(1), Millis(1_000));
-        let mut remembered = Some(wheel.schedule(Slot(1), Millis(990)));
+        let first = wheel.schedule(slot(1), Millis(1_000));
+        let mut remembered = Some(wheel.schedule(slot(1), Millis(990)));
         assert_eq!(remembered, Some(first));
         let counts: Vec<bool> =
             wheel.expire(Millis(1_000)).iter().map(|(_, due)| due.counts(&mut remembered)).collect();
         assert_eq!(counts, [true, false]);
-        let late = wheel.schedule(Slot(1), Millis(2_000));
-        assert!(!late.counts(&mut Some(wheel.schedule(Slot(1), Millis(3_000)))), "it was rescheduled");
+        let late = wheel.schedule(slot(1), Millis(2_000));
+        assert!(!late.counts(&mut Some(wheel.schedule(slot(1), Millis(3_000)))), "it was rescheduled");
     }
 
     #[test]
     fn a_deadline_in_the_past_is_due_at_the_next_look_and_a_far_one_is_looked_at_before() {
         let mut wheel = TimerWheel::new();
         wheel.expire(Millis(10_000));
-        wheel.schedule(Slot(1), Millis(5));
-        wheel.schedule(Slot(2), Millis(10_000_000));
+        wheel.schedule(slot(1), Millis(5));
+        wheel.schedule(slot(2), Millis(10_000_000));
         assert_eq!(wheel.expire(Millis(10_250)).len(), 1);
         assert_eq!(wheel.expire(Millis(10_250 + TICK * BUCKETS as u64)).len(), 1);
     }

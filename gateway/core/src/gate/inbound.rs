@@ -8,7 +8,7 @@ use super::Lane;
 use crate::client::Clients;
 use crate::failure;
 use crate::filter::{Direction, InspectionNumber, LaneKind, Refusal, Subject};
-use crate::id::{ConnectionId, Slot};
+use crate::id::Slot;
 use crate::turn::Turn;
 
 /// What clients have said and filters look at. A client says nothing more meanwhile.
@@ -21,7 +21,6 @@ pub(crate) struct Inbound {
 #[derive(Debug)]
 pub(crate) struct InboundMessage {
     pub(crate) slot: Slot,
-    pub(crate) client: ConnectionId,
     /// Without what frames it.
     pub(crate) bytes: Box<[u8]>,
 }
@@ -55,7 +54,7 @@ impl Inbound {
         else {
             return Gate::Passes;
         };
-        let waits = InboundMessage { slot, client: client.id(), bytes: bytes.into() };
+        let waits = InboundMessage { slot, bytes: bytes.into() };
         let filters = filters.clone();
         clients[slot].set_inspected(true);
         self.lane.inspect(turn, filters, Subject::Client(facts), seen, waits);
@@ -63,8 +62,8 @@ impl Inbound {
     }
 
     /// The client whose message waits for a verdict.
-    pub(crate) fn client(&self, number: InspectionNumber) -> Option<(Slot, ConnectionId)> {
-        self.lane.get(number).map(|message| (message.slot, message.client))
+    pub(crate) fn client(&self, number: InspectionNumber) -> Option<Slot> {
+        self.lane.get(number).map(|message| message.slot)
     }
 
     /// The message that has waited for a verdict that has come.

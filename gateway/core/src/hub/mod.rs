@@ -144,14 +144,21 @@ impl Hub {
 
     /// The clients of a group or user, or all; in no order.
     pub(crate) fn clients_of(&self, target: &LocalTarget<'_>) -> impl Iterator<Item = Slot> {
-        let (clients, one) = match target {
-            LocalTarget::All => (Some(&self.clients), None),
-            LocalTarget::Group(group) => (self.groups.get(*group), None),
-            LocalTarget::User(user) => (self.users.get(*user), None),
-            LocalTarget::One(slot) => (None, Some(*slot)),
-            LocalTarget::Nobody => (None, None),
+        let one = match target {
+            LocalTarget::One(slot) => Some(*slot),
+            LocalTarget::All | LocalTarget::Group(_) | LocalTarget::User(_) | LocalTarget::Nobody => None,
         };
-        clients.into_iter().flatten().copied().chain(one)
+        self.many(target).into_iter().flatten().copied().chain(one)
+    }
+
+    /// The same, of a target that may be many.
+    pub(crate) fn many(&self, target: &LocalTarget<'_>) -> Option<&Slots> {
+        match target {
+            LocalTarget::All => Some(&self.clients),
+            LocalTarget::Group(group) => self.groups.get(*group),
+            LocalTarget::User(user) => self.users.get(*user),
+            LocalTarget::One(_) | LocalTarget::Nobody => None,
+        }
     }
 }
 
@@ -165,6 +172,7 @@ fn remove_from<K: std::hash::Hash + Eq>(index: &mut SeededMap<K, Slots>, key: &K
 }
 
 /// A [`Target`] with its connection looked up on this shard.
+#[derive(Clone, Copy)]
 pub(crate) enum LocalTarget<'a> {
     All,
     Group(&'a GroupName),

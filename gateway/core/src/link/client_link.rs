@@ -1,8 +1,8 @@
 //! The link of one client to its hub server.
 
-use hubgate_wire::signalr::framing::RECORD_SEPARATOR;
-use hubgate_wire::signalr::{HubProtocol, MessageStream, OpenCalls};
+use hubgate_wire::signalr::{MessageStream, OpenCalls};
 
+use crate::client::dialect::Dialect;
 use crate::hub::routing::Route;
 use crate::id::{ServerConnectionId, ServerId};
 use crate::time::Millis;
@@ -11,8 +11,8 @@ use crate::time::Millis;
 #[derive(Debug)]
 pub(crate) struct ClientLink {
     pub(super) route: Route,
-    /// The client's handshake request, with its separator: for another server that it moves to.
-    pub(super) handshake: Box<[u8]>,
+    /// What the client has opened with: for another server that it moves to.
+    pub(super) opening: Box<[u8]>,
     /// When the server must have answered the handshake.
     pub(super) deadline: Millis,
     pub(super) from_client: MessageStream,
@@ -55,17 +55,17 @@ pub(super) struct Moving {
 
 impl ClientLink {
     /// To the server of `route`, which must answer the handshake request until `deadline`.
-    pub(super) fn new(route: Route, protocol: HubProtocol, request: &[u8], deadline: Millis) -> ClientLink {
+    pub(super) fn new(route: Route, dialect: Dialect, request: &[u8], deadline: Millis) -> ClientLink {
         ClientLink {
             route,
-            handshake: [request, &[RECORD_SEPARATOR]].concat().into(),
+            opening: dialect.framed_opening(request),
             deadline,
-            from_client: MessageStream::new(protocol),
-            from_server: MessageStream::new(protocol),
+            from_client: dialect.stream(),
+            from_server: dialect.stream(),
             partial: Vec::new(),
             has_said_close: false,
             has_spoken: false,
-            calls: OpenCalls::new(protocol),
+            calls: dialect.open_calls(),
             moving: None,
             server_knows_end: false,
             invocations: Vec::new(),
@@ -73,13 +73,13 @@ impl ClientLink {
     }
 
     /// To another server from now on, which hears everything anew.
-    pub(super) fn reroute(&mut self, route: Route, protocol: HubProtocol, deadline: Millis) {
+    pub(super) fn reroute(&mut self, route: Route, dialect: Dialect, deadline: Millis) {
         self.route = route;
         self.deadline = deadline;
         self.partial = Vec::new();
-        self.from_server = MessageStream::new(protocol);
+        self.from_server = dialect.stream();
         self.has_spoken = false;
-        self.calls = OpenCalls::new(protocol);
+        self.calls = dialect.open_calls();
     }
 
     /// Whether the server has given the client all results that it has called for, and is not in the middle of a message.

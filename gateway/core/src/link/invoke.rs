@@ -50,7 +50,7 @@ pub(super) fn invoke(
         true => lane::enqueue(links, clients, turn, slot, HeldBack::Message(HeldMessage::Call(call))),
         false => client_result::call_client(links, clients, turn, slot, &call, frame),
     }
-    turn.then(Step::CheckDeadlines(slot, id));
+    turn.then(Step::CheckDeadlines(slot));
 }
 
 /// A client that may be called, and the call in its protocol; or why it cannot be.
@@ -62,14 +62,14 @@ fn find_callable(
     outgoing: &Outgoing,
 ) -> Result<(Slot, Frame), String> {
     let slot = clients.find_in(hub, id).ok_or(NO_CONNECTION)?;
-    let protocol = clients[slot].protocol();
+    let dialect = clients[slot].dialect();
     let link = links.get(slot).ok_or("The connection is not served by a hub server.")?;
     if link.moving.is_some() {
         // What it answers would not reach the server that is told of the call.
         return Err("The connection is moving to another server.".to_owned());
     }
-    let frame = outgoing.frame(protocol).cloned();
-    let frame = frame.ok_or_else(|| format!("The call has no payload for the protocol '{}'.", protocol.name()))?;
+    let frame = dialect.frame_of(outgoing).cloned();
+    let frame = frame.ok_or_else(|| format!("The call has no payload for the protocol '{}'.", dialect.name()))?;
     match link.invocations.len() < MAX_PENDING_CLIENT_RESULTS {
         true => Ok((slot, frame)),
         false => Err(format!("{MAX_PENDING_CLIENT_RESULTS} calls of the connection wait for their results.")),

@@ -27,6 +27,7 @@ pub(crate) use relay::{forward_from_client, relay, route_client};
 use servers::{Migration, ServerKind, ServerPhase, Servers, written};
 pub(crate) use to_server::pass_on;
 
+use crate::arena::Beside;
 use crate::arrivals::NewServerConnection;
 use crate::client::read_holds::Hold;
 use crate::client::{Clients, Closing, LinkTimes};
@@ -48,8 +49,8 @@ use crate::turn::{Departure, Turn};
 #[derive(Debug)]
 pub(crate) struct Links {
     servers: Servers,
-    /// By slot. None: the gateway answers the client.
-    of_clients: Vec<Option<Box<ClientLink>>>,
+    /// None: the gateway answers the client.
+    of_clients: Beside<Slot, Option<Box<ClientLink>>>,
     /// The clients of each server connection.
     clients_of: FixedMap<ServerConnectionId, Slots>,
     /// What hub servers say to single clients, while filters look at it.
@@ -68,7 +69,7 @@ impl Links {
     pub(crate) fn new() -> Links {
         Links {
             servers: Servers::default(),
-            of_clients: Vec::new(),
+            of_clients: Beside::new(),
             clients_of: FixedMap::default(),
             lane: Lane::new(LaneKind::FromServers),
         }
@@ -312,23 +313,20 @@ impl Links {
         }
     }
 
-    /// A client's transport is open.
+    /// A client opens.
     pub(crate) fn opened(&mut self, slot: Slot) {
-        if self.of_clients.len() <= slot.0 as usize {
-            self.of_clients.resize_with(slot.0 as usize + 1, || None);
-        }
-        self.of_clients[slot.0 as usize] = None;
+        self.of_clients.begin(slot);
     }
 
     /// The link of a client that a hub server answers.
     #[inline]
     pub(crate) fn get(&self, slot: Slot) -> Option<&ClientLink> {
-        self.of_clients[slot.0 as usize].as_deref()
+        self.of_clients[slot].as_deref()
     }
 
     #[inline]
     fn get_mut(&mut self, slot: Slot) -> Option<&mut ClientLink> {
-        self.of_clients[slot.0 as usize].as_deref_mut()
+        self.of_clients[slot].as_deref_mut()
     }
 
     /// When the link of a client is looked at next, after what is due was met.
@@ -396,7 +394,7 @@ impl Links {
     /// A client is closed: its hub server is told, and nothing is left of the link. Gives whether there was one.
     pub(crate) fn departed(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, departure: &Departure) -> bool {
         let slot = departure.slot;
-        let Some(link) = self.of_clients[slot.0 as usize].take() else {
+        let Some(link) = self.of_clients[slot].take() else {
             return false;
         };
         let (hub, id) = (clients[slot].hub(), clients[slot].id());

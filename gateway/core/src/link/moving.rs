@@ -37,7 +37,7 @@ pub(super) fn begin(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_
     link.moving = Some(Moving { earliest, latest: turn.now + LONGEST_MOVE, held: Vec::new() });
     go_on(links, clients, turn, slot);
     hold_for_move(links, clients, turn, slot);
-    turn.then(Step::CheckDeadlines(slot, clients[slot].id()));
+    turn.then(Step::CheckDeadlines(slot));
 }
 
 /// The message is over that had begun when the client was to move.
@@ -48,7 +48,7 @@ pub(super) fn said_its_last(links: &mut Links, clients: &mut Clients, turn: &mut
     {
         moving.earliest = turn.now + SETTLING;
         hold_for_move(links, clients, turn, slot);
-        turn.then(Step::CheckDeadlines(slot, clients[slot].id()));
+        turn.then(Step::CheckDeadlines(slot));
     }
 }
 
@@ -110,7 +110,7 @@ pub(super) fn end(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>,
 /// Lets another hub server have a client that is between two messages, if there is one.
 fn move_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) -> bool {
     let client = &clients[slot];
-    let (hub, id, protocol) = (client.hub(), client.id(), client.protocol());
+    let (hub, id, dialect) = (client.hub(), client.id(), client.dialect());
     // A client whose handshake is still unanswered starts over with the new server.
     let has_begun = client.is_open();
     let Some(link) = links.get_mut(slot) else {
@@ -126,7 +126,7 @@ fn move_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, sl
     let knows_end = std::mem::take(&mut link.server_knows_end);
     let invocations = std::mem::take(&mut link.invocations);
     let deadline = turn.now + turn.settings.timeouts.handshake;
-    link.reroute(to.clone(), protocol, deadline);
+    link.reroute(to.clone(), dialect, deadline);
     for invocation in &invocations {
         let error = "The connection has moved to another server.";
         client_result::fail(links, clients, turn, (hub, id), invocation, error);

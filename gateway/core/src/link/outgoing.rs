@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use hubgate_wire::signalr::HubMessage;
-use hubgate_wire::websocket::Frame;
 
 use super::{Links, client_result};
 use crate::client::held::{HeldBack, HeldMessage};
@@ -12,14 +11,13 @@ use crate::delivery::Target;
 use crate::failure;
 use crate::filter::{Direction, FilterMessage, Inspected, InspectionNumber, Refusal, Subject, Verdict};
 use crate::filter_message::method;
-use crate::id::{ConnectionId, Slot};
+use crate::id::Slot;
 use crate::turn::Turn;
 
 /// A message for one client that filters look at.
 #[derive(Debug)]
 pub(super) struct ToClient {
     slot: Slot,
-    client: ConnectionId,
     message: HeldMessage,
 }
 
@@ -32,12 +30,12 @@ pub(super) fn filter_said(
     slot: Slot,
     mut messages: &[u8],
 ) {
-    let (id, protocol) = (clients[slot].id(), clients[slot].protocol());
+    let dialect = clients[slot].dialect();
     let Some(by) = links.get(slot).map(|link| link.route.server.clone()) else {
         return;
     };
-    while clients.is_still(slot, id)
-        && let Ok(Some(message)) = protocol.split_message(&mut messages)
+    while clients.is_still(slot)
+        && let Ok(Some(message)) = dialect.split(&mut messages)
     {
         let said = HeldMessage::Said { by: by.clone(), message: Bytes::copy_from_slice(message) };
         enqueue(links, clients, turn, slot, HeldBack::Message(said));
@@ -64,11 +62,11 @@ fn send(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slo
 
 fn filter(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, message: HeldMessage) {
     let (client, hub) = (&clients[slot], clients.hub_of(slot));
-    let (id, protocol) = (client.id(), client.protocol());
+    let (id, dialect) = (client.id(), client.dialect());
     let see = |view: &HubMessage<'_>| hub.filters.to_filter_message(Direction::Outbound, view);
     let mut is_close = false;
     let seen = match &message {
-        HeldMessage::Said { message, .. } => match protocol.parse(message) {
+        HeldMessage::Said { message, .. } => match dialect.parse(message) {
             Ok(HubMessage::Unbindable(_)) | Err(_) => None,
             Ok(view) => {
                 is_close = matches!(view, HubMessage::Close { .. });
@@ -87,7 +85,7 @@ fn filter(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: S
             let (filters, to) = (hub.filters.clone(), vec![Target::Connection(id)]);
             let subject = Subject::Delivery { hub: hub.name.clone(), to, origin: message.origin() };
             clients[slot].hold_back();
-            links.lane.inspect(turn, filters, subject, seen, ToClient { slot, client: id, message });
+            links.lane.inspect(turn, filters, subject, seen, ToClient { slot, message });
         }
         Some(None) => {
             if let Some(link) = links.get_mut(slot) {
@@ -115,14 +113,14 @@ fn report_unreadable(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'
 }
 
 fn send_unchanged(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, message: HeldMessage) {
-    let protocol = clients[slot].protocol();
+    let dialect = clients[slot].dialect();
     match message {
         HeldMessage::Said { message, .. } => {
-            let frame = Frame::data(protocol.data_kind(), |out| protocol.write_framed(&message, out));
+            let frame = dialect.frame_encoded(&message);
             clients.send_at_once(turn, slot, frame);
         }
         HeldMessage::Call(call) => {
-            if let Some(frame) = call.outgoing.frame(protocol).cloned() {
+            if let Some(frame) = dialect.frame_of(&call.outgoing).cloned() {
                 client_result::call_client(links, clients, turn, slot, &call, frame);
             }
         }
@@ -137,15 +135,15 @@ pub(crate) fn inspected(
     number: InspectionNumber,
     inspected: Inspected,
 ) {
-    let Some(ToClient { slot, client, message }) = links.lane.take(number) else {
+    let Some(ToClient { slot, message }) = links.lane.take(number) else {
         return;
     };
-    if !clients.is_still(slot, client) {
+    if !clients.is_still(slot) {
         return;
     }
     let hub = clients[slot].hub();
     actions::act_all(clients, turn, hub, inspected.actions);
-    if !clients.is_still(slot, client) {
+    if !clients.is_still(slot) {
         // The filter itself has closed it.
         return;
     }
@@ -155,7 +153,7 @@ pub(crate) fn inspected(
         Verdict::Refuse(refusal) => report_refusal(links, clients, turn, slot, message, refusal),
         Verdict::Close(reason) => clients.close_by_filter(turn, slot, reason),
     }
-    release_held(links, clients, turn, slot, client);
+    release_held(links, clients, turn, slot);
 }
 
 fn send_replacement(
@@ -166,15 +164,15 @@ fn send_replacement(
     message: HeldMessage,
     replacement: &FilterMessage,
 ) {
-    let protocol = clients[slot].protocol();
+    let dialect = clients[slot].dialect();
     match message {
         HeldMessage::Said { message, .. } => {
-            let original = protocol.parse(&message).expect("it was parsed before filters looked at it");
-            let frame = protocol.frame(&replacement.put_into(original));
+            let original = dialect.parse(&message).expect("it was parsed before filters looked at it");
+            let frame = dialect.frame(&replacement.put_into(original));
             clients.send_at_once(turn, slot, frame);
         }
         HeldMessage::Call(call) => {
-            if let Some(frame) = call.outgoing.replaced(replacement).frame(protocol).cloned() {
+            if let Some(frame) = dialect.frame_of(&call.outgoing.replaced(replacement)).cloned() {
                 client_result::call_client(links, clients, turn, slot, &call, frame);
             }
         }
@@ -190,11 +188,11 @@ fn report_refusal(
     message: HeldMessage,
     refusal: Refusal,
 ) {
-    let (protocol, detailed) = (clients[slot].protocol(), turn.settings.detailed_errors);
+    let (dialect, detailed) = (clients[slot].dialect(), turn.settings.detailed_errors);
     match message {
         HeldMessage::Said { message, .. } => {
-            if let Ok(HubMessage::Completion { invocation_id, .. }) = protocol.parse(&message) {
-                let frame = protocol.error_frame(&invocation_id, &failure::refused(None, refusal, detailed));
+            if let Ok(HubMessage::Completion { invocation_id, .. }) = dialect.parse(&message) {
+                let frame = dialect.error(&invocation_id, &failure::refused(None, refusal, detailed));
                 clients.send_at_once(turn, slot, frame);
             }
         }
@@ -206,18 +204,12 @@ fn report_refusal(
 }
 
 /// Sends what was held back for a client, up to the next message that filters look at.
-pub(crate) fn release_held(
-    links: &mut Links,
-    clients: &mut Clients,
-    turn: &mut Turn<'_>,
-    slot: Slot,
-    client: ConnectionId,
-) {
+pub(crate) fn release_held(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
     let Some(mut held) = clients[slot].take_held_back() else {
         return;
     };
     while let Some(what) = held.pop() {
-        if !clients.is_still(slot, client) {
+        if !clients.is_still(slot) {
             return;
         }
         send(links, clients, turn, slot, what);
@@ -227,7 +219,7 @@ pub(crate) fn release_held(
             return;
         }
     }
-    if held.is_too_much() && clients.is_still(slot, client) {
+    if held.is_too_much() && clients.is_still(slot) {
         let detail = "more was sent to it than `server.limits.outbox` before its handshake was answered, or while \
                       filters of its hub looked at a message";
         clients.close(turn, slot, CloseCause::SlowClient, Closing::with_error(true, detail));

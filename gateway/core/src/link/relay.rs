@@ -2,16 +2,12 @@
 
 use std::borrow::Cow;
 
-use hubgate_wire::signalr::framing;
-use hubgate_wire::signalr::handshake;
-use hubgate_wire::signalr::{HubMessage, HubProtocol};
-use hubgate_wire::websocket::Frame;
-
 use super::client_link::ClientLink;
 use super::{Links, moving, outgoing, to_server};
+use crate::client::dialect::{Answer, Dialect, LONGEST_OPENING};
 use crate::client::held::HeldBack;
 use crate::client::read_holds::Hold;
-use crate::client::{CLOSED_WITH_ERROR, Clients, Closing, Phase};
+use crate::client::{CLOSED_WITH_ERROR, Clients, Closing, Phase, opening};
 use crate::close_cause::CloseCause;
 use crate::failure;
 use crate::filter::Direction;
@@ -22,10 +18,6 @@ use crate::turn::{Step, Turn};
 /// The kinds of data that a hub server names (`DataMessageType`).
 const HANDSHAKE_RESPONSE: i64 = 1;
 const CLOSE: i64 = 4;
-/// No Close message is longer: older servers do not say which message is one, so short ones are looked at.
-const LONGEST_CLOSE: usize = 4096;
-/// How a Close begins in JSON.
-const JSON_CLOSE: &[u8] = b"{\"type\":7";
 
 /// Bytes of a hub server for a client.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +33,7 @@ pub(crate) fn route_client(
     clients: &mut Clients,
     turn: &mut Turn<'_>,
     slot: Slot,
-    protocol: HubProtocol,
+    dialect: Dialect,
     request: &[u8],
 ) {
     let Phase::Handshaking { identity, .. } = clients[slot].phase() else {
@@ -61,9 +53,9 @@ pub(crate) fn route_client(
     let deadline = turn.now + turn.settings.timeouts.handshake;
     let is_congested = route.is_congested;
     links.clients_of.entry(route.connection).or_default().insert(slot);
-    let link = ClientLink::new(route, protocol, request, deadline);
-    links.of_clients[slot.0 as usize] = Some(Box::new(link));
-    clients.register(turn, slot, protocol);
+    let link = ClientLink::new(route, dialect, request, deadline);
+    links.of_clients[slot] = Some(Box::new(link));
+    opening::register(clients, turn, slot, dialect);
     if is_congested {
         clients.hold(turn, slot, Hold::Server);
     }
@@ -162,32 +154,30 @@ pub(super) fn server_closes(
     outgoing::end_by_server(links, clients, turn, slot, error);
 }
 
-/// The hub server answers a client's handshake, which is text in all protocols.
+/// The hub server answers what a client has opened with.
 fn handshake_answered(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, payload: &[u8]) {
-    let protocol = clients[slot].protocol();
+    let dialect = clients[slot].dialect();
     let Some(link) = links.get_mut(slot) else {
         return;
     };
     let mut bytes = std::mem::take(&mut link.partial);
     bytes.extend_from_slice(payload);
-    let mut rest = &bytes[..];
-    let Some(answer) = framing::split_message(&mut rest) else {
-        if bytes.len() > handshake::LONGEST_REQUEST {
+    let Some(Answer { frame, is_refusal, rest }) = dialect.split_answer(&bytes) else {
+        if bytes.len() > LONGEST_OPENING {
             let error = CLOSED_WITH_ERROR.to_owned();
             return clients.refuse(turn, slot, CloseCause::ClosedByAppServer, error);
         }
         link.partial = bytes;
         return;
     };
-    let frame = protocol.handshake_frame(&bytes[..answer.len() + 1]);
-    if handshake::is_refusal(answer) {
+    if is_refusal {
         let detail = "the hub server refuses its handshake".to_owned();
         return clients.end(turn, slot, CloseCause::HandshakeError, Some(frame), None, detail);
     }
-    clients.let_in(turn, slot, frame);
+    opening::let_in(clients, turn, slot, frame);
     if !rest.is_empty() {
         // It comes after what was held back, and need not fit there.
-        turn.then(Step::Relay(slot, clients[slot].id(), rest.into()));
+        turn.then(Step::Relay(slot, rest.into()));
     }
     clients.release_hold(turn, slot, Hold::Admission);
 }
@@ -202,7 +192,7 @@ pub(crate) fn relay(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_
 fn relay_to_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, said: ServerPayload<'_>) {
     let ServerPayload { payload, data_type } = said;
     let limit = turn.settings.limits.server_message;
-    let protocol = clients[slot].protocol();
+    let dialect = clients[slot].dialect();
     let Some(link) = links.get_mut(slot) else {
         return;
     };
@@ -228,10 +218,9 @@ fn relay_to_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>
     }
     link.has_said_close |= match data_type {
         Some(data_type) => data_type == CLOSE,
-        None => ends_with_close(protocol, &messages, followed.messages),
+        None => dialect.ends_with_closing(&messages, followed.messages),
     };
-    let frame = Frame::data(protocol.data_kind(), |out| out.extend_from_slice(&messages));
-    clients.send(turn, slot, frame);
+    clients.send(turn, slot, dialect.frame_framed(&messages));
 }
 
 /// The slot of a client that is on this shard and has this server connection.
@@ -244,24 +233,4 @@ fn client_of_server(
 ) -> Option<Slot> {
     let slot = clients.find_in(hub, id)?;
     (links.get(slot)?.route.connection == server).then_some(slot)
-}
-
-/// Whether the last of so many whole messages is a Close, as .NET writes one. Others are not decoded to find out.
-fn ends_with_close(protocol: HubProtocol, messages: &[u8], count: usize) -> bool {
-    if messages.len() > LONGEST_CLOSE {
-        return false;
-    }
-    if count == 1 && protocol == HubProtocol::Json && !messages.starts_with(JSON_CLOSE) {
-        // As a rule there is one, whose end need not be searched for again.
-        return false;
-    }
-    let (mut rest, mut last) = (messages, &[][..]);
-    while let Ok(Some(message)) = protocol.split_message(&mut rest) {
-        last = message;
-    }
-    let may_be = match protocol {
-        HubProtocol::Json => last.starts_with(JSON_CLOSE),
-        HubProtocol::MessagePack | HubProtocol::BlazorPack => last.get(1) == Some(&7),
-    };
-    may_be && matches!(protocol.parse(last), Ok(HubMessage::Close { .. }))
 }

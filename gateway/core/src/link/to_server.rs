@@ -56,7 +56,7 @@ pub(super) fn hand_over(links: &mut Links, clients: &Clients, turn: &mut Turn<'_
     links.pass(clients, turn, client.hub(), to, connection_data(client.id(), bytes));
 }
 
-/// Tells its hub server of a client, and gives it the handshake request. `from` is the server that it has moved from.
+/// Tells its hub server of a client, and gives it what the client has opened with. `from` is the server that it has moved from.
 pub(super) fn open(links: &Links, clients: &Clients, turn: &mut Turn<'_>, slot: Slot, from: Option<&ServerId>) {
     let client = &clients[slot];
     let (Some(facts), Some(link)) = (client.facts(), links.get(slot)) else {
@@ -73,10 +73,10 @@ pub(super) fn open(links: &Links, clients: &Clients, turn: &mut Turn<'_>, slot: 
         claims: names.iter().map(|(name, value)| (&**name, *value)).collect(),
         headers: headers(facts, from),
         query: &query,
-        extensions: protocol_extension(client.protocol().name()),
+        extensions: protocol_extension(client.dialect().name()),
     };
     let mut messages = written(&ServiceMessage::OpenConnection(open));
-    messages.extend_from_slice(&connection_data(id, &link.handshake));
+    messages.extend_from_slice(&connection_data(id, &link.opening));
     links.pass(clients, turn, client.hub(), link.route.connection, messages);
 }
 

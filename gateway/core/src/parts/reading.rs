@@ -4,7 +4,7 @@ use bytes::Buf;
 
 use super::Parts;
 use crate::client_message::{Heard, Listener};
-use crate::id::{ServerConnectionId, Slot};
+use crate::id::{ServerConnectionId, Slot, TransportKey};
 use crate::link::Took;
 use crate::turn::Turn;
 
@@ -16,7 +16,11 @@ impl Parts {
     }
 
     /// What a client has said, up to `most` messages of it.
-    pub(super) fn client_data(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8], most: usize) {
+    pub(super) fn client_data(&mut self, turn: &mut Turn<'_>, transport: TransportKey, bytes: &mut &[u8], most: usize) {
+        let Some(slot) = self.clients.by_transport(transport) else {
+            *bytes = &[];
+            return;
+        };
         let client = &mut self.clients[slot];
         client.was_heard(turn.now);
         let (hub, came) = (client.hub(), bytes.len());
@@ -41,7 +45,7 @@ impl Parts {
             && !self.rates.is_out_of_turn(&mut self.clients, turn, slot)
         {
             let mut rest = &unread[..];
-            match self.clients[slot].split_message(&mut rest) {
+            match self.clients[slot].dialect().split(&mut rest) {
                 Ok(Some(message)) => self.listener().message(turn, slot, message),
                 Ok(None) => break,
                 Err(error) => return self.clients.bad_request(turn, slot, error.to_string()),

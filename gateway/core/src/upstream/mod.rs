@@ -7,13 +7,13 @@ mod calls;
 use std::sync::Arc;
 
 use hubgate_wire::payload::Payload;
-use hubgate_wire::signalr::handshake;
 use hubgate_wire::signalr::{CompletionOutcome, HubMessage, Invocation};
 
 use calls::{CALL_OVERHEAD, CallQueue, DepartedCalls, Excess, Running, WaitingCall};
 
+use crate::arena::Beside;
 use crate::client::read_holds::Hold;
-use crate::client::{Clients, Closing, actions};
+use crate::client::{Clients, Closing, actions, opening};
 use crate::close_cause::CloseCause;
 use crate::delivery::Target;
 use crate::effect::Effect;
@@ -32,11 +32,10 @@ const MESSAGES: &str = "messages";
 /// The events of a shard's clients on their way to upstream.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    /// By slot.
-    calls: Vec<CallQueue>,
+    calls: Beside<Slot, CallQueue>,
     departed: DepartedCalls,
-    /// Answers to calls whose actions are being done, by slot: each client has one at most.
-    completing: Vec<Option<Box<Completing>>>,
+    /// Answers to calls whose actions are being done, of which each client has one at most.
+    completing: Beside<Slot, Option<Box<Completing>>>,
     /// Completions that filters look at. The client's next call waits meanwhile.
     lane: Lane<(Slot, Completing)>,
 }
@@ -68,30 +67,26 @@ impl Completing {
 impl Upstream {
     pub(crate) fn new() -> Upstream {
         Upstream {
-            calls: Vec::new(),
+            calls: Beside::new(),
             departed: DepartedCalls::default(),
-            completing: Vec::new(),
+            completing: Beside::new(),
             lane: Lane::new(LaneKind::Completions),
         }
     }
 
-    /// A client's transport is open.
+    /// A client opens.
     pub(crate) fn opened(&mut self, slot: Slot) {
-        if self.calls.len() <= slot.0 as usize {
-            self.calls.resize_with(slot.0 as usize + 1, CallQueue::default);
-            self.completing.resize_with(slot.0 as usize + 1, || None);
-        }
-        self.calls[slot.0 as usize] = CallQueue::default();
-        self.completing[slot.0 as usize] = None;
+        self.calls.begin(slot);
+        self.completing.begin(slot);
     }
 
     fn calls(&mut self, slot: Slot) -> &mut CallQueue {
-        &mut self.calls[slot.0 as usize]
+        &mut self.calls[slot]
     }
 
     /// Whether nothing of a client runs and nothing waits.
     pub(crate) fn is_over(&self, slot: Slot) -> bool {
-        self.calls[slot.0 as usize].is_over()
+        self.calls[slot].is_over()
     }
 
     /// A hub message of an open client.
@@ -160,15 +155,15 @@ impl Upstream {
             Some(handler) => {
                 if let Handler::Webhook(_) = handler {
                     // The client is in before a webhook hears of it, but says nothing until the webhook has answered.
-                    let frame = clients[slot].protocol().handshake_frame(handshake::ACCEPTED);
-                    clients.let_in(turn, slot, frame);
+                    let answer = clients[slot].dialect().accepted();
+                    opening::let_in(clients, turn, slot, answer);
                     clients.hold(turn, slot, Hold::Admission);
                 }
                 let event = UpstreamEvent::Connected;
                 let call = WaitingCall { handler, event, running: Running::Connected, bytes: 0 };
                 self.call(clients, turn, slot, call);
             }
-            None => clients.accept(turn, slot),
+            None => opening::accept(clients, turn, slot),
         }
     }
 
@@ -186,9 +181,9 @@ impl Upstream {
         if was_connected && clients[slot].kind() == ClientKind::Serverless {
             self.call_disconnected(turn, slot, &facts, reason);
         }
-        self.departed.enter(slot, &self.calls[slot.0 as usize]);
+        self.departed.enter(slot, &self.calls[slot]);
         while let Excess::DropOneOf(largest) = self.departed.excess(turn.settings.limits.departed_bytes) {
-            let is_first = self.departed.drop_newest(largest, &mut self.calls[largest.0 as usize]);
+            let is_first = self.departed.drop_newest(largest, &mut self.calls[largest]);
             let hub = clients.hub_mut(clients[largest].hub());
             hub.counters.calls_dropped += 1;
             if is_first {
@@ -197,7 +192,7 @@ impl Upstream {
         }
         if cause == CloseCause::InvokeUpstreamFailed {
             // Nothing else that waits reaches upstream either.
-            self.departed.drop_all(slot, &mut self.calls[slot.0 as usize]);
+            self.departed.drop_all(slot, &mut self.calls[slot]);
         }
     }
 
@@ -221,6 +216,9 @@ impl Upstream {
 
     /// What came of a client's call, whether the client is still there or not.
     pub(crate) fn answered(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, answer: UpstreamAnswer) {
+        if clients.get(slot).is_none() {
+            return;
+        }
         let Some((running, handler)) = &mut self.calls(slot).running else {
             return;
         };
@@ -230,7 +228,7 @@ impl Upstream {
         if clients.hub(hub).filters.inspects(Direction::Outbound) {
             let origin = Origin::from(handler.clone());
             let completing = Completing { running, origin: origin.clone(), result: answer.result };
-            self.completing[slot.0 as usize] = Some(Box::new(completing));
+            self.completing[slot] = Some(Box::new(completing));
             let after = AfterSend::CompleteCall(slot);
             return turn.then(Step::Submit { hub, origin, actions: answer.actions, after });
         }
@@ -251,7 +249,7 @@ impl Upstream {
             Running::Connected => self.connected_answered(clients, turn, slot, result.err()),
             Running::Invocation { id: Some(id), target } => match result {
                 Ok(result) => {
-                    let frame = clients[slot].protocol().result_frame(&id, result.as_ref().map(Payload::borrow));
+                    let frame = clients[slot].dialect().result(&id, result.as_ref());
                     clients.send(turn, slot, frame);
                 }
                 Err(failure) => {
@@ -265,7 +263,7 @@ impl Upstream {
 
     /// The actions of an answer are done: completes the client's call, if the hub's filters let the answer pass.
     pub(crate) fn complete(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
-        let Some(completing) = self.completing[slot.0 as usize].take() else {
+        let Some(completing) = self.completing[slot].take() else {
             return;
         };
         let (client, hub) = (&clients[slot], clients.hub_of(slot));
@@ -293,13 +291,13 @@ impl Upstream {
         let Some((slot, completing)) = self.lane.take(number) else {
             return;
         };
-        let (hub, protocol) = (clients[slot].hub(), clients[slot].protocol());
+        let (hub, dialect) = (clients[slot].hub(), clients[slot].dialect());
         actions::act_all(clients, turn, hub, inspected.actions);
         match inspected.verdict {
             Verdict::Pass => self.answer_client(clients, turn, slot, completing.running, completing.result),
             Verdict::Replace(replacement) => {
                 if let Some(completion) = completing.message() {
-                    let frame = protocol.frame(&replacement.put_into(completion));
+                    let frame = dialect.frame(&replacement.put_into(completion));
                     clients.send(turn, slot, frame);
                 }
             }
@@ -325,7 +323,7 @@ impl Upstream {
         let Some(failure) = failure else {
             return match is_in {
                 true => clients.release_hold(turn, slot, Hold::Admission),
-                false => clients.accept(turn, slot),
+                false => opening::accept(clients, turn, slot),
             };
         };
         let allow_reconnect = failure.may_pass();
@@ -336,7 +334,7 @@ impl Upstream {
         let closing = Closing { detail: error.clone(), error: Some(error), allow_reconnect };
         if clients[slot].is_closed() {
             // Upstream never accepted it: its queued events are dropped, `disconnected` too.
-            return self.departed.drop_all(slot, &mut self.calls[slot.0 as usize]);
+            return self.departed.drop_all(slot, &mut self.calls[slot]);
         }
         clients.close(turn, slot, CloseCause::InvokeUpstreamFailed, closing);
     }
@@ -351,9 +349,9 @@ impl Upstream {
         }
     }
 
-    fn start(&mut self, turn: &mut Turn<'_>, slot: Slot, client: Arc<ConnectionFacts>, call: WaitingCall) {
+    fn start(&mut self, turn: &mut Turn<'_>, slot: Slot, facts: Arc<ConnectionFacts>, call: WaitingCall) {
         self.calls(slot).running = Some((call.running, call.handler.clone()));
-        turn.effect(Effect::Call { slot, handler: call.handler, client, event: call.event });
+        turn.effect(Effect::Call { client: slot, handler: call.handler, facts, event: call.event });
     }
 
     /// The event that upstream was busy with is over.
@@ -377,7 +375,7 @@ impl Upstream {
 
     /// The running event of a client that has left is over: other such clients may have their turn before its next one.
     pub(crate) fn next_departed_call(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot) {
-        let calls = &mut self.calls[slot.0 as usize];
+        let calls = &mut self.calls[slot];
         calls.running = None;
         self.departed.ended(slot, calls);
         if !calls.waits_for_turn() {
@@ -389,7 +387,7 @@ impl Upstream {
     }
 
     fn start_departed(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot) {
-        let calls = &mut self.calls[slot.0 as usize];
+        let calls = &mut self.calls[slot];
         if let Some(call) = self.departed.take(slot, calls, turn.settings.limits.departed_bytes) {
             self.start(turn, slot, facts_of(clients, slot), call);
         }

@@ -22,7 +22,7 @@ pub(crate) fn of_another_gateway(id: ConnectionId) -> ConnectionId {
 
 fn assert_untouched(rig: &mut Rig, client: Client) {
     assert!(rig.received(client).is_empty());
-    assert!(!rig.finished.contains_key(&(client.shard, client.slot)));
+    assert!(!rig.finished.contains_key(&(client.shard, client.transport)));
 }
 
 #[test]

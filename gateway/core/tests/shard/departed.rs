@@ -59,7 +59,7 @@ fn a_client_is_forgotten_once_upstream_has_heard_its_end_and_not_when_its_socket
         assert!(rig.forgotten.is_empty(), "before {event} was answered");
         assert_eq!(name(&rig.answer(Ok(None), Vec::new())), event);
     }
-    assert_eq!(rig.forgotten, [(0, clients[0].slot)]);
+    assert_eq!(rig.forgotten, [(0, clients[0].id)]);
     assert!(rig.shards[0].is_empty());
 }
 
@@ -70,9 +70,9 @@ fn a_client_without_events_is_forgotten_when_its_transport_is_gone() {
     let mut rig = Rig::new(1, settings);
     let client = rig.connect(0, None);
     rig.data(client, "{\"type\":7}\x1e");
-    assert!(rig.finished.contains_key(&(0, client.slot)) && rig.forgotten.is_empty());
+    assert!(rig.finished.contains_key(&(0, client.transport)) && rig.forgotten.is_empty());
     rig.gone(client, CloseCause::Normal);
-    assert_eq!(rig.forgotten, [(0, client.slot)]);
+    assert_eq!(rig.forgotten, [(0, client.id)]);
 }
 
 #[test]
@@ -147,6 +147,6 @@ fn nothing_is_left_of_a_client_that_leaves_before_upstream_refuses_it() {
     rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
     rig.gone(client, CloseCause::TransportLost);
     rig.answer(Err(hubgate_core::event::UpstreamFailure::Rejected("no".into())), Vec::new());
-    assert_eq!(rig.forgotten, [(0, client.slot)]);
+    assert_eq!(rig.forgotten, [(0, client.id)]);
     assert!(rig.calls.is_empty());
 }

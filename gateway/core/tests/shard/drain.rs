@@ -98,11 +98,11 @@ fn clients_leave_at_the_pace_that_is_set() {
         for shard in 0..2 {
             rig.feed(shard, Input::Drain { per_second: 4 });
         }
-        for (shard, slot) in std::mem::take(&mut rig.leaving) {
-            let client = clients.iter().find(|client| (client.shard, client.slot) == (shard, slot));
+        for (shard, transport) in std::mem::take(&mut rig.leaving) {
+            let client = clients.iter().find(|client| (client.shard, client.transport) == (shard, transport));
             rig.said_all(*client.expect("it is one of them"));
         }
-        left.push(clients.iter().filter(|client| rig.finished.contains_key(&(client.shard, client.slot))).count());
+        left.push(clients.iter().filter(|client| rig.finished.contains_key(&(client.shard, client.transport))).count());
         rig.now = rig.now + Millis(250);
     }
     assert_eq!(left, (1..=12).collect::<Vec<_>>());

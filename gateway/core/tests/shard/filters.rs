@@ -90,7 +90,7 @@ fn a_client_is_not_read_while_its_filters_take_their_time() {
     rig.data(client, CALL);
     assert!(rig.paused.is_empty());
     rig.let_wait();
-    assert_eq!(rig.paused, [(client.shard, client.slot)]);
+    assert_eq!(rig.paused, [(client.shard, client.transport)]);
     rig.judge(Verdict::Pass);
     assert!(rig.paused.is_empty());
 }
@@ -163,7 +163,7 @@ fn a_filter_can_close_the_sender() {
     rig.data(client, CALL);
     rig.judge(Verdict::Close("Go away.".to_owned()));
     assert_eq!(rig.received(client), ["{\"type\":7,\"error\":\"Go away.\"}"]);
-    assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::ClosedByRequest);
+    assert_eq!(rig.finished[&(client.shard, client.transport)], CloseCause::ClosedByRequest);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_filter_sees_the_methods_that_it_wants_alone() {
 fn what_is_malformed_never_reaches_the_hub_server_past_a_filter() {
     let (mut rig, client, server) = proxied(1);
     rig.data(client, "{\"type\":1,\"target\":1}\x1e");
-    assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::BadRequest);
+    assert_eq!(rig.finished[&(client.shard, client.transport)], CloseCause::BadRequest);
     assert_eq!(rig.told(server), [format!("close {}", client.id)]);
 }
 
@@ -285,7 +285,7 @@ fn more_than_may_be_held_for_a_client_while_filters_take_their_time_closes_it_as
         rig.answers(server, client, &PING.repeat(20));
     }
     rig.judge(Verdict::Pass);
-    assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::SlowClient);
+    assert_eq!(rig.finished[&(client.shard, client.transport)], CloseCause::SlowClient);
 }
 
 const ANSWER: &str = "{\"type\":3,\"invocationId\":\"1\",\"result\":1}\x1e";
@@ -370,14 +370,14 @@ fn a_hub_server_that_asks_a_client_is_answered_whatever_becomes_of_the_client_an
         asks(rig, server, client);
         (0..10).for_each(|_| rig.answers(server, client, &PING.repeat(20)));
         rig.judge(Verdict::Pass);
-        assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::SlowClient);
+        assert_eq!(rig.finished[&(client.shard, client.transport)], CloseCause::SlowClient);
     });
     check("many small messages are held back", &|rig, client, server| {
         rig.answers(server, client, ANSWER);
         asks(rig, server, client);
         (0..10).for_each(|_| rig.answers(server, client, PING));
         rig.judge(Verdict::Pass);
-        assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::SlowClient);
+        assert_eq!(rig.finished[&(client.shard, client.transport)], CloseCause::SlowClient);
     });
     check("the filter asks for the client's end and lets the call pass", &|rig, client, server| {
         asks(rig, server, client);
@@ -493,7 +493,7 @@ fn what_a_hub_server_says_and_filters_cannot_read_ends_the_client_so_that_it_doe
     let (mut rig, client, server) = proxied(1);
     let deep = format!("{{\"type\":3,\"invocationId\":\"1\",\"result\":{}{}}}\x1e", "[".repeat(70), "]".repeat(70));
     rig.answers(server, client, &deep);
-    assert_eq!(rig.finished[&(client.shard, client.slot)], CloseCause::ClosedByAppServer);
+    assert_eq!(rig.finished[&(client.shard, client.transport)], CloseCause::ClosedByAppServer);
     assert_eq!(rig.received(client), ["{\"type\":7,\"error\":\"Connection closed with an error.\"}"]);
 }
 
@@ -551,7 +551,7 @@ fn a_verdict_about_a_client_that_has_left_does_nothing() {
         rig.told(server);
         rig.connect_proxied(0, None, &[server])
     };
-    assert_eq!(next.slot, client.slot);
+    assert_eq!(next.transport.index, client.transport.index, "it has taken its place");
     rig.judge(Verdict::Pass);
     assert_eq!((rig.told(server), rig.received(next)), (Vec::new(), Vec::new()));
 }

@@ -6,6 +6,7 @@ mod drain;
 mod filters;
 mod hubs;
 mod invocations;
+mod keys;
 mod model;
 mod modes;
 mod moving;

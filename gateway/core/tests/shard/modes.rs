@@ -151,7 +151,7 @@ fn the_gateway_pings_and_misses_the_clients_that_it_answers() {
         rig.pass_with_pings(Millis(15_000), &servers);
         assert_eq!(rig.received(client) == [r#"{"type":6}"#], is_pinged, "{mode:?}");
         rig.pass_with_pings(Millis(16_000), &servers);
-        assert_eq!(rig.finished.get(&(1, client.slot)) == Some(&CloseCause::PingTimeout), is_pinged, "{mode:?}");
+        assert_eq!(rig.finished.get(&(1, client.transport)) == Some(&CloseCause::PingTimeout), is_pinged, "{mode:?}");
     }
 }
 
@@ -205,7 +205,7 @@ fn when_the_mode_changes_what_fits_stays_and_the_rest_may_come_back() {
             let Some(client) = client else { continue };
             let expected: &[&str] = if stays { &[] } else { &[CLOSED] };
             assert_eq!(rig.received(client), expected, "{from:?} to {to:?}");
-            let cause = rig.finished.get(&(client.shard, client.slot)).copied();
+            let cause = rig.finished.get(&(client.shard, client.transport)).copied();
             assert_eq!(cause, (!stays).then_some(CloseCause::ServiceModeSwitched), "{from:?} to {to:?}");
         }
         if let Some(server) = server {
@@ -237,7 +237,7 @@ fn clients_that_do_not_fit_go_a_few_at_a_time_and_their_server_behind_the_last()
     switch(&mut rig, Mode::Serverless);
     assert!(!lets_in(&mut rig, 3, 0), "no more hub servers, at once");
     rig.finished_servers.clear();
-    let gone = |rig: &Rig| clients.iter().filter(|client| rig.finished.contains_key(&(1, client.slot))).count();
+    let gone = |rig: &Rig| clients.iter().filter(|client| rig.finished.contains_key(&(1, client.transport))).count();
     let mut steps = Vec::new();
     while rig.finished_servers.is_empty() {
         rig.pass(Millis(250));
@@ -262,7 +262,7 @@ fn a_mode_that_changes_back_spares_those_that_have_not_gone_yet() {
     rig.pass(Millis(250));
     switch(&mut rig, Mode::Default);
     rig.pass_with_pings(Millis(2_000), &[server]);
-    let gone = clients.iter().filter(|client| rig.finished.contains_key(&(1, client.slot))).count();
+    let gone = clients.iter().filter(|client| rig.finished.contains_key(&(1, client.transport))).count();
     assert_eq!((gone, rig.finished_servers.len()), (1, 0));
 }
 

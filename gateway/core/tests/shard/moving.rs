@@ -42,7 +42,7 @@ fn assert_moved(rig: &mut Rig, old: Server, new: Server, client: Client, held: &
 #[track_caller]
 fn assert_waits(rig: &mut Rig, old: Server, new: Server, client: Client) {
     assert!(rig.told(old).is_empty() && rig.told(new).is_empty());
-    assert_eq!(rig.paused, [(client.shard, client.slot)]);
+    assert_eq!(rig.paused, [(client.shard, client.transport)]);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_client_that_moves_away_from_a_congested_server_is_read_again() {
     let old = rig.server(0, "old", 1);
     let (client, _) = rig.connect_proxied(0, None, &[old]);
     rig.congested(old, true);
-    assert_eq!(rig.paused, [(0, client.slot)]);
+    assert_eq!(rig.paused, [(0, client.transport)]);
     rig.server(0, "new", 0);
     fin(&mut rig, old, "fin:1");
     assert!(rig.paused.is_empty());
@@ -267,7 +267,7 @@ fn what_filters_look_at_while_the_client_moves_goes_to_the_new_server_first() {
     leaves(&mut rig, old);
     rig.data(client, CALL);
     rig.judge(Verdict::Pass);
-    assert_eq!(rig.paused, [(0, client.slot)]);
+    assert_eq!(rig.paused, [(0, client.transport)]);
     rig.pass(Millis(1_000));
     assert_moved(&mut rig, old, new, client, &[NEXT]);
     rig.judge(Verdict::Pass);

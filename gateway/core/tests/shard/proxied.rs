@@ -92,7 +92,7 @@ fn without_a_hub_server_a_client_is_told_so_and_one_that_only_sends_is_none() {
     rig.data(client, HANDSHAKE);
     let [answer] = &rig.received(client)[..] else { panic!("one answer") };
     assert!(answer.contains("app servers are not connected"), "{answer}");
-    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::NoAvailableServerConnection);
+    assert_eq!(rig.finished[&(0, client.transport)], CloseCause::NoAvailableServerConnection);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn who_gets_too_much_before_its_handshake_is_answered_is_let_go() {
     }
     rig.answers(server, client, "{}\x1e");
     assert_eq!(rig.received(client), ["{}", DROPPED]);
-    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::SlowClient);
+    assert_eq!(rig.finished[&(0, client.transport)], CloseCause::SlowClient);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_handshake_that_the_server_refuses_ends_with_the_servers_words() {
     rig.data(client, HANDSHAKE);
     rig.answers(server, client, "{\"error\":\"not you\"}\x1e");
     assert_eq!(rig.received(client), [r#"{"error":"not you"}"#]);
-    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::HandshakeError);
+    assert_eq!(rig.finished[&(0, client.transport)], CloseCause::HandshakeError);
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn the_gateway_writes_the_close_that_the_server_did_not() {
         rig.says(server, &ServiceMessage::ConnectionData(data));
         rig.says(server, &ServiceMessage::CloseConnection(closing(client, error)));
         assert_eq!(rig.received(client), expected);
-        assert_eq!(rig.finished[&(0, client.slot)], CloseCause::ClosedByAppServer);
+        assert_eq!(rig.finished[&(0, client.transport)], CloseCause::ClosedByAppServer);
         rig.gone(client, CloseCause::Normal);
         assert!(rig.told(server).is_empty(), "it knows");
         assert!(rig.shards[0].is_empty());
@@ -281,7 +281,7 @@ fn only_a_clients_own_server_connection_speaks_for_the_hub() {
     let other = servers[usize::from(own == servers[0])];
     rig.answers(other, client, "false\x1e");
     rig.says(other, &ServiceMessage::CloseConnection(closing(client, None)));
-    assert!(rig.received(client).is_empty() && !rig.finished.contains_key(&(0, client.slot)));
+    assert!(rig.received(client).is_empty() && !rig.finished.contains_key(&(0, client.transport)));
 }
 
 #[test]
@@ -698,7 +698,7 @@ fn clients_of_a_congested_server_are_not_read_until_it_has_caught_up() {
         clients
             .iter()
             .filter(|(_, of)| *of == server)
-            .map(|(client, _)| (client.shard, client.slot))
+            .map(|(client, _)| (client.shard, client.transport))
             .collect::<Vec<_>>()
     };
     let (mut paused, mut expected) = (rig.paused.clone(), of_server(&clients));
@@ -715,7 +715,11 @@ fn a_client_that_is_routed_to_a_congested_server_is_not_read_until_it_has_caught
     let server = rig.server(0, "a", 0);
     rig.congested(server, true);
     let clients = [0, 1].map(|shard| rig.connect_proxied(shard, None, &[server]).0);
-    assert_eq!(rig.paused, clients.map(|client| (client.shard, client.slot)), "also when their handshake is answered");
+    assert_eq!(
+        rig.paused,
+        clients.map(|client| (client.shard, client.transport)),
+        "also when their handshake is answered"
+    );
     rig.congested(server, false);
     assert!(rig.paused.is_empty());
 }
@@ -727,11 +731,11 @@ fn the_answer_to_a_handshake_does_not_lift_what_else_holds_the_client() {
     let client = rig.open(0, "chat", None);
     rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
     rig.data(client, &"{\"type\":6}\x1e".repeat(7_000));
-    assert_eq!(rig.paused, [(0, client.slot)], "it has said as much as may wait");
+    assert_eq!(rig.paused, [(0, client.transport)], "it has said as much as may wait");
     rig.congested(server, true);
     rig.answers(server, client, "{}\x1e");
     assert_eq!(rig.received(client), ["{}"]);
-    assert_eq!(rig.paused, [(0, client.slot)]);
+    assert_eq!(rig.paused, [(0, client.transport)]);
     rig.congested(server, false);
     assert!(rig.paused.is_empty());
 }
@@ -803,7 +807,7 @@ fn upstream_and_the_gateways_pings_are_not_for_clients_of_hub_servers() {
         rig.says(server, &ServiceMessage::Ping(Vec::new()));
     }
     assert!(rig.calls.is_empty() && rig.received(client).is_empty());
-    assert!(!rig.finished.contains_key(&(0, client.slot)), "its silence is the server's business");
+    assert!(!rig.finished.contains_key(&(0, client.transport)), "its silence is the server's business");
 }
 
 #[test]

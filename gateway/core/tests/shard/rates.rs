@@ -42,7 +42,7 @@ impl Talker {
 
     /// Gives how many calls are heard now.
     fn talk(&mut self, rig: &mut Rig) -> usize {
-        if !self.unsaid.is_empty() && !rig.paused.contains(&(self.client.shard, self.client.slot)) {
+        if !self.unsaid.is_empty() && !rig.paused.contains(&(self.client.shard, self.client.transport)) {
             let mut rest = &self.unsaid[..];
             rig.some_bytes(self.client, &mut rest, usize::MAX);
             self.unsaid = rest.to_vec();
@@ -75,7 +75,7 @@ fn a_client_is_read_at_its_rate_and_hears_nothing_of_it() {
     let mut rig = Rig::new(1, of_client(unanswered(), 4));
     let (mut busy, other) = (Talker::new(rig.connect(0, None), &calls(0, 20)), rig.connect(0, None));
     assert_eq!(busy.talk(&mut rig), 4, "a second's worth comes at once");
-    assert_eq!(rig.paused, [(0, busy.client.slot)]);
+    assert_eq!(rig.paused, [(0, busy.client.transport)]);
     rig.invoke(other, "0", "m");
     assert_eq!(rig.received(other).len(), 1, "others have rates of their own");
     ticks(&mut rig, 16, |rig| assert_eq!(busy.talk(rig), 1));
@@ -186,7 +186,7 @@ fn what_a_client_that_leaves_has_not_said_in_its_turn_is_for_others() {
     let mut last = Talker::new(rig.connect(0, None), &calls(0, 10));
     assert_eq!((first.talk(&mut rig), gone.talk(&mut rig), last.talk(&mut rig)), (4, 0, 0));
     ticks(&mut rig, 1, |_| {});
-    assert_eq!(rig.paused, [(0, last.client.slot)], "it is the other one's turn");
+    assert_eq!(rig.paused, [(0, last.client.transport)], "it is the other one's turn");
     rig.gone(gone.client, CloseCause::Normal);
     ticks(&mut rig, 1, |_| {});
     assert_eq!(last.talk(&mut rig), 2, "its own share and the one that was left");
@@ -239,7 +239,8 @@ fn the_silence_of_a_client_that_waits_for_its_turn_is_not_held_against_it() {
     });
     assert!(talkers.iter().all(|talker| talker.heard == 1), "one a second");
     // Those that had their turns early are missed.
-    let closed: Vec<bool> = talkers.iter().map(|talker| rig.finished.contains_key(&(0, talker.client.slot))).collect();
+    let closed: Vec<bool> =
+        talkers.iter().map(|talker| rig.finished.contains_key(&(0, talker.client.transport))).collect();
     assert_eq!((closed[0], closed[59]), (true, false), "{closed:?}");
 }
 

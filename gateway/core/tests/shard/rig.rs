@@ -18,7 +18,7 @@ use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Ti
 use hubgate_core::time::Millis;
 use hubgate_core::{
     Addressees, ClientTimes, CloseCause, Directory, Effect, HashSeed, Identity, Input, MembershipRefusal, Neighbours,
-    NewClient, NewServerConnection, Order, RecordedInput, Shard, Slot,
+    NewClient, NewServerConnection, Order, RecordedInput, Shard, Slot, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -31,7 +31,7 @@ pub(crate) const PATIENCE: Millis = Millis(5_000);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Client {
     pub(crate) shard: usize,
-    pub(crate) slot: Slot,
+    pub(crate) transport: TransportKey,
     pub(crate) id: ConnectionId,
 }
 
@@ -58,25 +58,25 @@ pub(crate) struct Rig {
     pub(crate) now: Millis,
     /// Calls of upstream that have no answer yet, oldest first.
     pub(crate) calls: VecDeque<(usize, Slot, UpstreamEvent)>,
-    received: BTreeMap<(usize, Slot), Vec<String>>,
-    pub(crate) finished: BTreeMap<(usize, Slot), CloseCause>,
+    received: BTreeMap<(usize, TransportKey), Vec<String>>,
+    pub(crate) finished: BTreeMap<(usize, TransportKey), CloseCause>,
     /// Clients that the core has forgotten.
-    pub(crate) forgotten: Vec<(usize, Slot)>,
+    pub(crate) forgotten: Vec<(usize, ConnectionId)>,
     /// How often the log was told that calls are dropped.
     pub(crate) told_of_drops: usize,
     /// Methods of which the log has heard that no upstream item matches them.
     pub(crate) unmatched: Vec<String>,
     /// What the log was told of memberships that were refused.
     pub(crate) refusals: Vec<MembershipRefusal>,
-    pub(crate) paused: Vec<(usize, Slot)>,
+    pub(crate) paused: Vec<(usize, TransportKey)>,
     /// Clients that were asked whether they are there, as often as they were.
-    pub(crate) probed: Vec<(usize, Slot)>,
+    pub(crate) probed: Vec<(usize, TransportKey)>,
     /// Of clients that open from now on.
     pub(crate) transport: Transport,
     /// Clients whose last words are to be heard.
-    pub(crate) leaving: Vec<(usize, Slot)>,
+    pub(crate) leaving: Vec<(usize, TransportKey)>,
     /// What clients have said and was not taken yet.
-    said: BTreeMap<(usize, Slot), Vec<u8>>,
+    said: BTreeMap<(usize, TransportKey), Vec<u8>>,
     to_servers: BTreeMap<ServerConnectionId, Vec<u8>>,
     pub(crate) finished_servers: Vec<(ServerConnectionId, String)>,
     pub(crate) skipped: Vec<String>,
@@ -264,12 +264,9 @@ impl Rig {
     pub(crate) fn open_with(&mut self, shard: usize, hub_name: &str, id: ConnectionId, identity: Identity) -> Client {
         let (transport, times) = (self.transport, ClientTimes::default());
         let client = NewClient { hub: hub(hub_name), id, token: None, transport, identity, times };
-        let slot = self.shards[shard].next_slot();
-        self.feed(shard, Input::ClientOpened { slot, client: Box::new(client) });
-        self.received.remove(&(shard, slot));
-        self.finished.remove(&(shard, slot));
-        self.paused.retain(|each| *each != (shard, slot));
-        Client { shard, slot, id }
+        let transport = self.shards[shard].next_transport();
+        self.feed(shard, Input::ClientOpened { transport, client: Box::new(client) });
+        Client { shard, transport, id }
     }
 
     /// A connection of a hub server that was let in, of the hub `chat`.
@@ -378,21 +375,21 @@ impl Rig {
 
     /// What is not taken is offered again when the client is read.
     pub(crate) fn bytes(&mut self, client: Client, bytes: &[u8]) {
-        self.said.entry((client.shard, client.slot)).or_default().extend_from_slice(bytes);
-        self.offer(client.shard, client.slot);
+        self.said.entry((client.shard, client.transport)).or_default().extend_from_slice(bytes);
+        self.offer(client.shard, client.transport);
     }
 
-    fn offer(&mut self, shard: usize, slot: Slot) {
-        while !self.paused.contains(&(shard, slot))
-            && let Some(said) = self.said.remove(&(shard, slot))
+    fn offer(&mut self, shard: usize, transport: TransportKey) {
+        while !self.paused.contains(&(shard, transport))
+            && let Some(said) = self.said.remove(&(shard, transport))
         {
             let mut rest = &said[..];
-            self.feed(shard, Input::ClientData { slot, bytes: &mut rest, most: usize::MAX });
+            self.feed(shard, Input::ClientData { transport, bytes: &mut rest, most: usize::MAX });
             if rest.is_empty() {
                 return;
             }
             let is_stuck = rest.len() == said.len();
-            self.said.insert((shard, slot), rest.to_vec());
+            self.said.insert((shard, transport), rest.to_vec());
             if is_stuck {
                 return;
             }
@@ -401,12 +398,12 @@ impl Rig {
 
     fn offer_all(&mut self) {
         let all: Vec<_> = self.said.keys().copied().collect();
-        all.into_iter().for_each(|(shard, slot)| self.offer(shard, slot));
+        all.into_iter().for_each(|(shard, transport)| self.offer(shard, transport));
     }
 
     /// At most so many messages off the front of what a client says.
     pub(crate) fn some_bytes(&mut self, client: Client, bytes: &mut &[u8], most: usize) {
-        self.feed(client.shard, Input::ClientData { slot: client.slot, bytes, most });
+        self.feed(client.shard, Input::ClientData { transport: client.transport, bytes, most });
     }
 
     /// Calls `method`, waiting for an answer.
@@ -418,8 +415,8 @@ impl Rig {
     }
 
     pub(crate) fn gone(&mut self, client: Client, cause: CloseCause) {
-        self.said.remove(&(client.shard, client.slot));
-        self.feed(client.shard, Input::ClientGone { slot: client.slot, cause });
+        self.said.remove(&(client.shard, client.transport));
+        self.feed(client.shard, Input::ClientGone { transport: client.transport, cause });
     }
 
     /// Does what a REST caller on `shard` asks for.
@@ -513,9 +510,9 @@ impl Rig {
         result: Result<Option<Payload>, UpstreamFailure>,
         actions: Vec<Action>,
     ) -> UpstreamEvent {
-        let (shard, slot, event) = self.calls.pop_front().expect("a call waits");
+        let (shard, client, event) = self.calls.pop_front().expect("a call waits");
         let answer = UpstreamAnswer { result, actions };
-        self.feed(shard, Input::UpstreamAnswered { slot, answer });
+        self.feed(shard, Input::UpstreamAnswered { client, answer });
         event
     }
 
@@ -548,13 +545,13 @@ impl Rig {
 
     /// A client's transport has read what it had said when it was asked to leave.
     pub(crate) fn said_all(&mut self, client: Client) {
-        self.leaving.retain(|each| *each != (client.shard, client.slot));
-        self.feed(client.shard, Input::SaidLastWords(client.slot));
+        self.leaving.retain(|each| *each != (client.shard, client.transport));
+        self.feed(client.shard, Input::SaidLastWords(client.transport));
     }
 
     /// The messages that the client got since the last look, without their separators.
     pub(crate) fn received(&mut self, client: Client) -> Vec<String> {
-        self.received.remove(&(client.shard, client.slot)).unwrap_or_default()
+        self.received.remove(&(client.shard, client.transport)).unwrap_or_default()
     }
 
     /// Feeds a shard, and does what it wants done.
@@ -574,26 +571,23 @@ impl Rig {
         match effect {
             Effect::Send { to, frame } => self.receive(shard, to, frame.as_bytes()),
             Effect::Deliver { to, frame } => {
-                for slot in to {
-                    self.receive(shard, slot, frame.as_bytes());
+                for transport in to {
+                    self.receive(shard, transport, frame.as_bytes());
                 }
             }
-            Effect::Finish { slot, cause, .. } => drop(self.finished.insert((shard, slot), cause)),
-            Effect::Forgotten(slot) => {
-                self.said.remove(&(shard, slot));
-                self.forgotten.push((shard, slot));
-            }
+            Effect::Finish { transport, cause, .. } => drop(self.finished.insert((shard, transport), cause)),
+            Effect::Forgotten(id) => self.forgotten.push((shard, id)),
             Effect::CallsDropped { .. } => self.told_of_drops += 1,
             Effect::Unmatched { method, .. } => self.unmatched.push(method),
             Effect::MembershipRefused { refusal, .. } => self.refusals.push(refusal),
-            Effect::Probe(slot) => self.probed.push((shard, slot)),
-            Effect::PauseReading(slot) => self.paused.push((shard, slot)),
-            Effect::ResumeReading(slot) => {
-                self.paused.retain(|each| *each != (shard, slot));
-                self.offer(shard, slot);
+            Effect::Probe(transport) => self.probed.push((shard, transport)),
+            Effect::PauseReading(transport) => self.paused.push((shard, transport)),
+            Effect::ResumeReading(transport) => {
+                self.paused.retain(|each| *each != (shard, transport));
+                self.offer(shard, transport);
             }
-            Effect::HearLastWords(slot) => self.leaving.push((shard, slot)),
-            Effect::Call { slot, event, .. } => self.calls.push_back((shard, slot, event)),
+            Effect::HearLastWords(transport) => self.leaving.push((shard, transport)),
+            Effect::Call { client, event, .. } => self.calls.push_back((shard, client, event)),
             Effect::ToServer { to, messages } => self.to_servers.entry(to).or_default().extend_from_slice(&messages),
             Effect::FinishServer { to, detail } => self.finished_servers.push((to, detail)),
             Effect::ServerMessageSkipped { what, .. } => self.skipped.push(what),
@@ -631,7 +625,7 @@ impl Rig {
     }
 
     /// Takes a frame apart: a text message, unmasked, in one frame.
-    fn receive(&mut self, shard: usize, slot: Slot, frame: &[u8]) {
+    fn receive(&mut self, shard: usize, transport: TransportKey, frame: &[u8]) {
         if self.takes_garbage {
             return;
         }
@@ -639,7 +633,7 @@ impl Rig {
         let payload = if frame[1] == 126 { &frame[4..] } else { &frame[2..] };
         let text = std::str::from_utf8(payload).expect("text");
         let messages = text.strip_suffix('\x1e').expect("whole messages").split('\x1e').map(str::to_owned);
-        self.received.entry((shard, slot)).or_default().extend(messages);
+        self.received.entry((shard, transport)).or_default().extend(messages);
     }
 }
 

@@ -92,7 +92,7 @@ fn whom_upstream_refuses_gets_its_text_and_never_was() {
     let failure = UpstreamFailure::Rejected("not you".into());
     rig.answer(Err(failure), Vec::new());
     assert_eq!(rig.received(client), [r#"{"error":"not you"}"#]);
-    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::InvokeUpstreamFailed);
+    assert_eq!(rig.finished[&(0, client.transport)], CloseCause::InvokeUpstreamFailed);
     rig.gone(client, CloseCause::Normal);
     assert!(rig.calls.is_empty() && rig.shards[0].is_empty());
 }
@@ -198,10 +198,10 @@ fn too_many_waiting_calls_stop_reading_and_the_clients_silence_is_forgiven() {
     for index in 0..5 {
         rig.invoke(client, &index.to_string(), "m");
     }
-    assert_eq!(rig.paused, [(0, client.slot)]);
+    assert_eq!(rig.paused, [(0, client.transport)]);
     rig.invoke(client, "late", "late");
     rig.pass(Millis(60_000));
-    assert!(!rig.finished.contains_key(&(0, client.slot)));
+    assert!(!rig.finished.contains_key(&(0, client.transport)));
     let mut events = Vec::new();
     while !rig.calls.is_empty() {
         events.push(rig.answer(Ok(None), Vec::new()));
@@ -227,7 +227,7 @@ fn whatever_makes_waiting_calls_large_stops_reading() {
         for _ in 0..3 {
             rig.data(client, &format!("{call}\x1e"));
         }
-        assert_eq!(rig.paused, [(0, client.slot)], "one runs and two wait, which is too much: {call}");
+        assert_eq!(rig.paused, [(0, client.transport)], "one runs and two wait, which is too much: {call}");
     }
 }
 
@@ -243,7 +243,7 @@ fn a_silent_client_is_closed_and_an_idle_one_is_pinged() {
     assert_eq!(rig.received(client), [said("x")], "what was sent makes a ping needless");
     rig.pass(Millis(251));
     assert_eq!(rig.received(client), [TIMED_OUT]);
-    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::PingTimeout);
+    assert_eq!(rig.finished[&(0, client.transport)], CloseCause::PingTimeout);
 }
 
 const TIMED_OUT: &str = concat!(
@@ -255,7 +255,7 @@ const TIMED_OUT: &str = concat!(
 fn a_silent_web_socket_is_asked_for_a_sign_of_life_after_half_of_its_time() {
     let mut rig = Rig::new(1, settings());
     let client = rig.connect(0, None);
-    let asked = (0, client.slot);
+    let asked = (0, client.transport);
     for _ in 0..3 {
         rig.pass(Millis(14_750));
         assert!(rig.probed.is_empty());
@@ -279,11 +279,11 @@ fn no_web_socket_is_given_up_before_it_had_time_to_answer() {
     let client = rig.connect(0, None);
     // The whole machine stood still.
     rig.pass(Millis(100_000));
-    assert_eq!(rig.probed, [(0, client.slot)]);
+    assert_eq!(rig.probed, [(0, client.transport)]);
     rig.pass(Millis(14_750));
-    assert!(!rig.finished.contains_key(&(0, client.slot)));
+    assert!(!rig.finished.contains_key(&(0, client.transport)));
     rig.pass(Millis(250));
-    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::PingTimeout);
+    assert_eq!(rig.finished[&(0, client.transport)], CloseCause::PingTimeout);
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn what_has_no_pings_of_its_own_is_not_asked() {
         rig.pass(Millis(15_000));
         rig.pass(Millis(15_000));
         assert!(rig.probed.is_empty(), "{transport:?}");
-        assert_eq!(rig.finished.contains_key(&(0, client.slot)), is_closed, "{transport:?}");
+        assert_eq!(rig.finished.contains_key(&(0, client.transport)), is_closed, "{transport:?}");
     }
 }
 
@@ -316,7 +316,7 @@ fn a_client_of_a_hub_in_default_mode_is_told_that_no_server_is_there() {
     let client = rig.open(0, "chat", None);
     rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
     assert!(rig.received(client)[0].starts_with(r#"{"error":"SignalR Service is now in 'Default' service mode."#));
-    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::NoAvailableServerConnection);
+    assert_eq!(rig.finished[&(0, client.transport)], CloseCause::NoAvailableServerConnection);
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn a_message_may_come_in_any_pieces_but_not_be_larger_than_the_limit() {
     rig.data(client, &"x".repeat(51));
     let close = r#"{"type":7,"error":"Connection closed with an error.","allowReconnect":true}"#;
     assert_eq!(rig.received(client), [close]);
-    assert_eq!(rig.finished[&(0, client.slot)], CloseCause::BadRequest);
+    assert_eq!(rig.finished[&(0, client.transport)], CloseCause::BadRequest);
 }
 
 #[test]
@@ -422,7 +422,7 @@ fn a_webhook_hears_of_a_client_that_is_in_already_but_has_not_been_heard() {
     let client = rig.open(0, "chat", None);
     rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
     assert_eq!(rig.received(client), ["{}"]);
-    assert_eq!(rig.paused, [(0, client.slot)]);
+    assert_eq!(rig.paused, [(0, client.transport)]);
     rig.invoke(client, "1", "m");
     assert_eq!(rig.calls.len(), 1, "the call waits");
     rig.answer(Ok(None), Vec::new());
@@ -480,7 +480,7 @@ fn whom_a_webhook_refuses_is_closed_and_its_end_is_not_told() {
         rig.invoke(client, "1", "m");
         rig.answer(Err(failure), Vec::new());
         assert_eq!(rig.received(client), ["{}", close]);
-        assert_eq!(rig.finished[&(0, client.slot)], CloseCause::InvokeUpstreamFailed);
+        assert_eq!(rig.finished[&(0, client.transport)], CloseCause::InvokeUpstreamFailed);
         rig.gone(client, CloseCause::Normal);
         assert!(rig.calls.is_empty() && rig.shards[0].is_empty());
     }

@@ -8,9 +8,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hubgate_core::id::{ConnectionId, HubName, UserId};
-use hubgate_core::{ClientTimes, CloseCause, Location, NewClient, Slot};
+use hubgate_core::{ClientTimes, CloseCause, LONGEST_EARLY_POST, Location, NewClient, TransportKey};
 use hubgate_wire::negotiate::Transport;
-use hubgate_wire::signalr::handshake;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{long_polling, server_sent_events};
@@ -99,7 +98,7 @@ impl HttpClients {
 
     fn open_events(self: &Rc<Self>, request: TransportRequest) -> Result<DeliveryBody, Refusal> {
         if let Some(client) = self.find(&request.hub, request.token) {
-            return Err(match client.transport {
+            return Err(match client.kind {
                 Transport::ServerSentEvents => Refusal::ConnectionInUse,
                 Transport::LongPolling | Transport::WebSockets => Refusal::OtherTransport,
             });
@@ -199,29 +198,29 @@ impl HttpClients {
         let Posted { body, answer } = posted;
         self.shard.peers().may_read().await;
         // The client waits for its answer before it says more: as long as the core reads nothing of it.
-        let slot = client.readable().await.ok_or(Refusal::UnknownConnection);
+        let transport = client.readable().await.ok_or(Refusal::UnknownConnection);
         // Answered before it has effects: clients expect no message before they know that theirs was taken.
-        drop(answer.send(slot.as_ref().map(drop).map_err(Clone::clone)));
-        if let Ok(slot) = slot {
-            self.hear(client, slot, &body).await;
+        drop(answer.send(transport.as_ref().map(drop).map_err(Clone::clone)));
+        if let Ok(transport) = transport {
+            self.hear(client, transport, &body).await;
         }
     }
 
     /// Acts on what a client says, in its turns and as far as the core reads it.
-    async fn hear(self: &Rc<Self>, client: &HttpClient, slot: Slot, mut said: &[u8]) {
+    async fn hear(self: &Rc<Self>, client: &HttpClient, transport: TransportKey, mut said: &[u8]) {
         let pass = self.shard.turns().pass(&client.hub);
         let peers = self.shard.peers();
         while !said.is_empty() {
             peers.may_read().await;
             let turn = client.turn(&pass).await;
-            if client.slot.get() != Some(slot) {
+            if client.transport.get() != Some(transport) {
                 // It has left meanwhile.
                 return;
             }
             while !said.is_empty() && !turn.is_spent() && client.is_read() && !peers.are_behind() {
                 let mut piece = &said[..said.len().min(PIECE)];
                 let given = piece.len();
-                client.while_it_speaks(|| self.shard.client_data(slot, &mut piece));
+                client.speaking.during(|| self.shard.client_data(transport, &mut piece));
                 said = &said[given - piece.len()..];
             }
         }
@@ -240,7 +239,7 @@ impl HttpClients {
         if !self.shard.posted_early(token, hub, &[]) {
             return drop(answer.send(Err(Refusal::UnknownConnection)));
         }
-        let Some(posted) = body_of(answer, Some(handshake::LONGEST_REQUEST)).await else {
+        let Some(posted) = body_of(answer, Some(LONGEST_EARLY_POST)).await else {
             return;
         };
         // Its transport may have opened meanwhile.
@@ -257,7 +256,7 @@ impl HttpClients {
 
     async fn delete(self: &Rc<Self>, hub: &HubName, token: ConnectionId) -> Result<(), Refusal> {
         match self.find(hub, token) {
-            Some(client) if client.transport == Transport::LongPolling => {
+            Some(client) if client.kind == Transport::LongPolling => {
                 client.last_words().await;
                 client.end(CloseCause::Normal);
                 // At once, so that nobody sees it any more when its request is answered.
@@ -283,30 +282,30 @@ impl HttpClients {
             .enter_client(&settings.limits, address, &hub, user, &access_token)
             .map_err(|full| no_room(self.shard.shared(), full))?;
         let place = Rc::new(place);
-        let (id, early) = self.shard.claim_own_token(token, &hub, client.transport)?;
-        let new = NewClient { hub, id, token: Some(token), transport: client.transport, identity, times };
+        let (id, early) = self.shard.claim_own_token(token, &hub, client.kind)?;
+        let new = NewClient { hub, id, token: Some(token), transport: client.kind, identity, times };
         let log = ClientLog::opened(&new);
-        let slot = self.shard.client_opened(new, ClientLink::Http(client.clone()), place.clone());
-        client.slot.set(Some(slot));
+        let transport = self.shard.client_opened(new, ClientLink::Http(client.clone()), place.clone());
+        client.transport.set(Some(transport));
         client.log.set(log).expect("it opens once");
         self.by_token.borrow_mut().insert(token, client.clone());
         let mut rest = &early[..];
         while !rest.is_empty() && client.is_read() {
-            client.while_it_speaks(|| self.shard.client_data(slot, &mut rest));
+            client.speaking.during(|| self.shard.client_data(transport, &mut rest));
         }
         if !rest.is_empty() {
-            self.hear_the_rest(client, slot, rest.into());
+            self.hear_the_rest(client, transport, rest.into());
         }
         Ok(place)
     }
 
     /// The core reads no more of what a client has posted before its transport was open, for now. It comes before all other posts.
-    fn hear_the_rest(self: &Rc<Self>, client: &Rc<HttpClient>, slot: Slot, rest: Box<[u8]>) {
+    fn hear_the_rest(self: &Rc<Self>, client: &Rc<HttpClient>, transport: TransportKey, rest: Box<[u8]>) {
         let (clients, client) = (self.clone(), client.clone());
         let served = client.clone();
         let hear = async move {
             if let Some(_turn) = client.posts.all_before().await {
-                clients.hear(&client, slot, &rest).await;
+                clients.hear(&client, transport, &rest).await;
             }
         };
         self.shard.tasks().spawn(PeerTask::Request, hear, move || served.end(CloseCause::TransportLost));
@@ -319,8 +318,8 @@ impl HttpClients {
             return;
         }
         client.valid_until.set(client.valid_until.get().max(times.valid_until));
-        if let Some(slot) = client.slot.get() {
-            self.shard.token_renewed(slot, times.end);
+        if let Some(transport) = client.transport.get() {
+            self.shard.token_renewed(transport, times.end);
         }
     }
 
@@ -349,8 +348,8 @@ impl HttpClients {
 
     /// The core hears, once, that the client is gone.
     fn leave(self: &Rc<Self>, client: &HttpClient, cause: CloseCause) {
-        if let Some(slot) = client.gone() {
-            self.shard.client_gone(slot, cause);
+        if let Some(transport) = client.gone() {
+            self.shard.client_gone(transport, cause);
         }
     }
 }

@@ -10,15 +10,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use hubgate_core::id::{HubName, UserId};
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Slot};
+use hubgate_core::{CloseCause, TransportKey};
 use hubgate_wire::negotiate::Transport;
 use tokio::sync::{Notify, mpsc};
 
 use super::posts::Posts;
+use super::speaking::Speaking;
 use crate::client_log::ClientLog;
 use crate::client_request::{LAST_WORDS, Poll};
 use crate::delivery::{Delivery, DeliveryBody};
-use crate::outbox::{Cause, MAX_OWN_WAITING, Outbox, Sharing};
+use crate::outbox::{Bound, Cause, Full, MAX_OWN_WAITING, Outbox, Sharing};
 use crate::outboxes::{Outboxes, Receiver};
 use crate::shared::Shared;
 use crate::slow::{SlowReason, StallWatch};
@@ -31,13 +32,13 @@ const LINGER: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct HttpClient {
     pub(crate) hub: HubName,
-    pub(crate) transport: Transport,
+    pub(crate) kind: Transport,
     pub(crate) user: Option<UserId>,
     /// By the latest of its tokens.
     pub(crate) valid_until: Cell<Millis>,
     /// To its task, if it polls.
     pub(crate) polls: Option<mpsc::Sender<Poll>>,
-    pub(crate) slot: Cell<Option<Slot>>,
+    pub(crate) transport: Cell<Option<TransportKey>>,
     /// Once its connection is open.
     pub(crate) log: OnceCell<ClientLog>,
     /// Whole hub messages that are in no answer yet.
@@ -53,8 +54,7 @@ pub(crate) struct HttpClient {
     /// Wakes its task.
     changed: Arc<Changed>,
     is_read: Cell<bool>,
-    /// Whether what the client said is being acted on: what is queued for it meanwhile is its own doing.
-    is_speaking: Cell<bool>,
+    pub(crate) speaking: Speaking,
     /// Whether it was found not to be read because of what it has caused itself.
     is_stuck: Cell<bool>,
     may_be_read: Notify,
@@ -83,7 +83,7 @@ pub(crate) enum State {
 impl HttpClient {
     pub(crate) fn new(
         hub: HubName,
-        transport: Transport,
+        kind: Transport,
         user: Option<UserId>,
         valid_until: Millis,
         polls: Option<mpsc::Sender<Poll>>,
@@ -91,11 +91,11 @@ impl HttpClient {
     ) -> HttpClient {
         HttpClient {
             hub,
-            transport,
+            kind,
             user,
             valid_until: Cell::new(valid_until),
             polls,
-            slot: Cell::new(None),
+            transport: Cell::new(None),
             log: OnceCell::new(),
             outbox: RefCell::new(Outbox::counted(outboxes.part(Receiver::Client))),
             delivery: RefCell::default(),
@@ -105,7 +105,7 @@ impl HttpClient {
             has_lingered: Cell::new(false),
             changed: Arc::default(),
             is_read: Cell::new(true),
-            is_speaking: Cell::default(),
+            speaking: Speaking::default(),
             is_stuck: Cell::default(),
             may_be_read: Notify::new(),
             posts: Posts::new(),
@@ -118,28 +118,13 @@ impl HttpClient {
             return;
         }
         let in_answer = self.delivery.borrow().as_ref().map_or(0, |delivery| delivery.waiting());
-        if !self.outbox.borrow().has_room(messages.len(), limit, in_answer) {
+        let bound = Bound { limit, elsewhere: in_answer };
+        let pushed = self.outbox.borrow_mut().push_within(bound, messages, self.speaking.cause(), sharing);
+        if let Err(Full(_)) = pushed {
             return self.give_up_slow(SlowReason::Outbox);
         }
-        let mut outbox = self.outbox.borrow_mut();
-        outbox.push(messages, self.cause(), sharing);
-        outbox.settle(Some(&self.waker()));
+        self.outbox.borrow_mut().settle(Some(&self.waker()));
         self.changed.0.notify_one();
-    }
-
-    /// Does what the client asks for: what this queues for it is its own doing.
-    pub(crate) fn while_it_speaks<T>(&self, act: impl FnOnce() -> T) -> T {
-        self.is_speaking.set(true);
-        let output = act();
-        self.is_speaking.set(false);
-        output
-    }
-
-    fn cause(&self) -> Cause {
-        match self.is_speaking.get() {
-            true => Cause::Receiver,
-            false => Cause::Others,
-        }
     }
 
     fn waker(&self) -> Waker {
@@ -290,12 +275,12 @@ impl HttpClient {
         self.outbox.borrow().own_waiting() + in_answer() > MAX_OWN_WAITING
     }
 
-    /// Its slot, once what it posts may be read; `None` when it is gone.
-    pub(crate) async fn readable(&self) -> Option<Slot> {
+    /// Its transport, once what it posts may be read; `None` when it is gone.
+    pub(crate) async fn readable(&self) -> Option<TransportKey> {
         loop {
             let resumed = self.may_be_read.notified();
-            if self.slot.get().is_none() || self.is_read() {
-                return self.slot.get();
+            if self.transport.get().is_none() || self.is_read() {
+                return self.transport.get();
             }
             resumed.await;
         }
@@ -321,11 +306,11 @@ impl HttpClient {
     }
 
     /// The core has forgotten it.
-    pub(crate) fn gone(&self) -> Option<Slot> {
-        let slot = self.slot.take();
+    pub(crate) fn gone(&self) -> Option<TransportKey> {
+        let transport = self.transport.take();
         self.may_be_read.notify_waiters();
         self.posts.end();
-        slot
+        transport
     }
 }
 
@@ -339,12 +324,14 @@ mod tests {
     use super::*;
     use crate::turns::Turns;
 
+    const TRANSPORT: TransportKey = TransportKey { index: 0, generation: 0 };
+
     #[test]
     fn a_client_that_is_interrupted_and_then_held_keeps_nobody_of_its_hub_waiting() {
         let (turns, hub) = (Rc::new(Turns::default()), HubName::parse("noisy").expect("a hub's name"));
         let outboxes = Arc::default();
         let client = HttpClient::new(hub.clone(), Transport::ServerSentEvents, None, Millis(0), None, &outboxes);
-        client.slot.set(Some(Slot(0)));
+        client.transport.set(Some(TRANSPORT));
         let pass = turns.pass(&hub);
         let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(turn) = pin!(client.turn(&pass)).poll(&mut context) else { panic!("nobody else wants a turn") };
@@ -362,7 +349,7 @@ mod tests {
     fn client() -> HttpClient {
         let hub = HubName::parse("chat").expect("a hub's name");
         let client = HttpClient::new(hub, Transport::LongPolling, None, Millis(0), None, &Arc::default());
-        client.slot.set(Some(Slot(0)));
+        client.transport.set(Some(TRANSPORT));
         client
     }
 
@@ -373,7 +360,7 @@ mod tests {
         others();
         others();
         assert!(client.is_read(), "others have caused it");
-        client.while_it_speaks(others);
+        client.speaking.during(others);
         assert!(!client.is_read());
         let mut context = Context::from_waker(Waker::noop());
         let mut readable = pin!(client.readable());
@@ -384,7 +371,7 @@ mod tests {
             assert!(Pin::new(&mut body).poll_frame(&mut context).is_ready(), "all of it is there");
         }
         client.changed().await;
-        assert_eq!(readable.await, Some(Slot(0)));
+        assert_eq!(readable.await, Some(TRANSPORT));
         assert!(client.is_read());
     }
 

@@ -4,17 +4,19 @@ mod dirty;
 mod http_client;
 mod posts;
 mod socket;
+mod speaking;
 mod transport;
 
 use std::rc::Rc;
 
-use hubgate_core::Slot;
+use hubgate_core::TransportKey;
 use hubgate_core::id::ServerConnectionId;
 
 pub(crate) use dirty::DirtySockets;
 pub(crate) use http_client::{HttpClient, State};
 pub(crate) use posts::{NoTurn, Turn};
 pub(crate) use socket::{SocketState, WebSocket};
+pub(crate) use speaking::Speaking;
 pub(crate) use transport::{Reader, split};
 
 /// Where what is for a client goes.
@@ -25,9 +27,18 @@ pub(crate) enum ClientLink {
     Http(Rc<HttpClient>),
 }
 
+impl ClientLink {
+    pub(crate) fn speaking(&self) -> &Speaking {
+        match self {
+            ClientLink::WebSocket(socket) => &socket.speaking,
+            ClientLink::Http(client) => &client.speaking,
+        }
+    }
+}
+
 /// Whose WebSocket it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Owner {
-    Client(Slot),
+    Client(TransportKey),
     Server(ServerConnectionId),
 }

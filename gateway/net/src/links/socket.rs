@@ -9,8 +9,9 @@ use hubgate_core::CloseCause;
 use hubgate_core::id::HubName;
 use hubgate_wire::websocket::{ControlPayload, DataKind, Frame};
 
+use super::speaking::Speaking;
 use super::transport::Writer;
-use crate::outbox::{Cause, Flow, Flushed, MAX_OWN_WAITING, Outbox, Sharing};
+use crate::outbox::{Bound, Cause, Flow, Flushed, Full, MAX_OWN_WAITING, Outbox, Sharing};
 use crate::outboxes::Part;
 use crate::slow::SlowReason;
 
@@ -39,8 +40,7 @@ pub(crate) struct WebSocket {
     state: Cell<SocketState>,
     reading: Cell<bool>,
     last_words: Cell<LastWords>,
-    /// Whether what the peer said is being acted on: what is queued for it meanwhile is its own doing.
-    is_speaking: Cell<bool>,
+    pub(crate) speaking: Speaking,
     /// Whether the shard has it on its list of sockets to flush.
     pub(crate) is_dirty: Cell<bool>,
     /// Why the gateway ends the connection, if it does.
@@ -94,7 +94,7 @@ impl WebSocket {
             state: Cell::new(SocketState::Open),
             reading: Cell::new(true),
             last_words: Cell::new(LastWords::NotAsked),
-            is_speaking: Cell::new(false),
+            speaking: Speaking::default(),
             is_dirty: Cell::new(false),
             ending: Cell::new(None),
             slow: Cell::new(None),
@@ -118,13 +118,14 @@ impl WebSocket {
         if !self.takes_frames() {
             return;
         }
-        if !self.outbox.borrow().has_room(frame.len(), limit, 0) {
+        let bound = Bound { limit, elsewhere: 0 };
+        let push = |frame| self.outbox.borrow_mut().push_within(bound, frame, self.speaking.cause(), sharing);
+        if let Err(Full(frame)) = push(frame) {
             self.flush();
-            if !self.outbox.borrow().has_room(frame.len(), limit, 0) {
-                return self.give_up_slow(SlowReason::Outbox);
+            if push(frame).is_err() {
+                self.give_up_slow(SlowReason::Outbox);
             }
         }
-        self.outbox.borrow_mut().push(frame, self.cause(), sharing);
     }
 
     /// Asks the peer whether it is there.
@@ -157,7 +158,7 @@ impl WebSocket {
             return;
         }
         self.gathered.borrow_mut().extend_from_slice(messages);
-        if self.cause() == Cause::Receiver {
+        if self.speaking.cause() == Cause::Receiver {
             self.own_gathered.set(self.own_gathered.get() + messages.len());
         }
         if self.waiting() > limit {
@@ -165,21 +166,6 @@ impl WebSocket {
             if self.waiting() > limit {
                 self.give_up_slow(SlowReason::ServerOutbox);
             }
-        }
-    }
-
-    /// Does what the peer asks for: what this queues for it is its own doing.
-    pub(crate) fn while_it_speaks<T>(&self, act: impl FnOnce() -> T) -> T {
-        self.is_speaking.set(true);
-        let output = act();
-        self.is_speaking.set(false);
-        output
-    }
-
-    fn cause(&self) -> Cause {
-        match self.is_speaking.get() {
-            true => Cause::Receiver,
-            false => Cause::Others,
         }
     }
 

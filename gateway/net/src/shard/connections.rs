@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use hubgate_core::Slot;
-use hubgate_core::id::ServerConnectionId;
+use hubgate_core::TransportKey;
+use hubgate_core::id::{ConnectionId, ServerConnectionId};
 use hubgate_wire::websocket::Frame;
 
 use crate::admission::ClientPlace;
@@ -15,9 +15,10 @@ use crate::settings::Limits;
 
 #[derive(Debug)]
 pub(super) struct Connections {
-    links: RefCell<Vec<Option<ClientLink>>>,
-    /// The places of clients, by slot, until the core has forgotten them: what they asked for may outlive their sockets.
-    places: RefCell<Vec<Option<Rc<ClientPlace>>>>,
+    /// By the index of the transport, with its key: a later one may have the same index.
+    links: RefCell<Vec<Option<(TransportKey, ClientLink)>>>,
+    /// The places of clients until the core has forgotten them: what they asked for may outlive their transports.
+    places: RefCell<HashMap<ConnectionId, Rc<ClientPlace>, foldhash::fast::RandomState>>,
     /// The sockets of hub servers.
     servers: RefCell<HashMap<ServerConnectionId, Rc<WebSocket>>>,
     /// `server.limits.outbox`, in bytes.
@@ -44,39 +45,55 @@ impl Connections {
         self.server_outbox_limit.set(limits.server_outbox);
     }
 
-    pub(super) fn client_opened(&self, slot: Slot, link: ClientLink, place: Rc<ClientPlace>) {
-        put(&mut self.links.borrow_mut(), slot, link);
-        put(&mut self.places.borrow_mut(), slot, place);
+    pub(super) fn client_opened(
+        &self,
+        client: ConnectionId,
+        transport: TransportKey,
+        link: ClientLink,
+        place: Rc<ClientPlace>,
+    ) {
+        let (mut links, index) = (self.links.borrow_mut(), transport.index as usize);
+        if links.len() <= index {
+            links.resize_with(index + 1, || None);
+        }
+        links[index] = Some((transport, link));
+        self.places.borrow_mut().insert(client, place);
     }
 
-    /// Nothing more reaches the client.
-    pub(super) fn client_gone(&self, slot: Slot) {
-        self.links.borrow_mut()[slot.0 as usize] = None;
+    /// Nothing more reaches a client by this transport.
+    pub(super) fn client_gone(&self, transport: TransportKey) {
+        self.links.borrow_mut()[transport.index as usize].take_if(|(key, _)| *key == transport);
     }
 
     /// The core has forgotten the client.
-    pub(super) fn client_forgotten(&self, slot: Slot) {
-        self.places.borrow_mut()[slot.0 as usize] = None;
+    pub(super) fn client_forgotten(&self, client: ConnectionId) {
+        self.places.borrow_mut().remove(&client);
     }
 
-    pub(super) fn link(&self, slot: Slot) -> Option<ClientLink> {
-        self.links.borrow().get(slot.0 as usize)?.clone()
+    pub(super) fn link(&self, transport: TransportKey) -> Option<ClientLink> {
+        find(&self.links.borrow(), transport).cloned()
     }
 
     /// Queues a frame for a client; gives its socket, if it has one, to be flushed.
-    pub(super) fn queue(&self, slot: Slot, frame: Frame, sharing: Sharing, flush_later: impl FnOnce(&Rc<WebSocket>)) {
-        match self.links.borrow().get(slot.0 as usize) {
-            Some(Some(ClientLink::WebSocket(socket))) => {
+    pub(super) fn queue(
+        &self,
+        transport: TransportKey,
+        frame: Frame,
+        sharing: Sharing,
+        flush_later: impl FnOnce(&Rc<WebSocket>),
+    ) {
+        match find(&self.links.borrow(), transport) {
+            Some(ClientLink::WebSocket(socket)) => {
                 socket.push(frame.into_bytes(), sharing, self.outbox_limit.get());
                 flush_later(socket);
             }
-            Some(Some(ClientLink::Http(client))) => client.push(frame.payload(), sharing, self.outbox_limit.get()),
-            Some(None) | None => {}
+            Some(ClientLink::Http(client)) => client.push(frame.payload(), sharing, self.outbox_limit.get()),
+            None => {}
         }
     }
 
-    pub(super) fn set_reading(&self, slot: Slot, reading: bool) {
-        match self.link(slot) {
+    pub(super) fn set_reading(&self, transport: TransportKey, reading: bool) {
+        match self.link(transport) {
             Some(ClientLink::WebSocket(socket)) => socket.set_reading(reading),
             Some(ClientLink::Http(client)) => client.set_reading(reading),
             None => {}
@@ -108,11 +125,10 @@ impl Connections {
     }
 }
 
-/// Keeps something for a slot.
-fn put<T>(slots: &mut Vec<Option<T>>, slot: Slot, value: T) {
-    let index = slot.0 as usize;
-    if slots.len() <= index {
-        slots.resize_with(index + 1, || None);
+/// Where what is for this transport goes, and not for one that has had its index before or has it now.
+fn find(links: &[Option<(TransportKey, ClientLink)>], transport: TransportKey) -> Option<&ClientLink> {
+    match links.get(transport.index as usize)? {
+        Some((key, link)) if *key == transport => Some(link),
+        Some(_) | None => None,
     }
-    slots[index] = Some(value);
 }

@@ -10,7 +10,7 @@ use hubgate_core::event::{UpstreamAnswer, UpstreamCall, UpstreamFailure};
 use hubgate_core::filter::{Inspected, Inspection, InspectionNumber, Refusal, Verdict};
 use hubgate_core::id::ServerConnectionId;
 use hubgate_core::settings::Handler;
-use hubgate_core::{CloseCause, Effect, Input, Slot};
+use hubgate_core::{CloseCause, Effect, Input, Slot, TransportKey};
 use hubgate_wire::websocket::{Frame, close_code};
 
 use super::ShardThread;
@@ -30,15 +30,15 @@ impl ShardThread {
             Effect::Send { to, frame } => self.queue(to, frame, Sharing::Alone),
             Effect::Deliver { to, frame } => {
                 let frame = frame.kept_by(|bytes| self.shared.outboxes.share(bytes));
-                for slot in to {
-                    self.queue(slot, frame.clone(), Sharing::Shared);
+                for transport in to {
+                    self.queue(transport, frame.clone(), Sharing::Shared);
                 }
             }
-            Effect::Finish { slot, code, cause, detail } => {
+            Effect::Finish { transport, code, cause, detail } => {
                 // A handshake names its protocol at any length.
                 let detail = &detail[..detail.floor_char_boundary(LONGEST_DETAIL)];
                 tracing::debug!(cause = cause.name(), detail, "closing a client");
-                match self.connections.link(slot) {
+                match self.connections.link(transport) {
                     Some(ClientLink::WebSocket(socket)) => {
                         socket.finish(code, Some(cause));
                         self.writer.flush_later(&socket);
@@ -47,7 +47,7 @@ impl ShardThread {
                     None => {}
                 }
             }
-            Effect::Forgotten(slot) => self.connections.client_forgotten(slot),
+            Effect::Forgotten(client) => self.connections.client_forgotten(client),
             Effect::CallsDropped { hub } => {
                 tracing::warn!(
                     %hub,
@@ -66,26 +66,26 @@ impl ShardThread {
                      which are compared with case; each thread tells of a hub once a minute"
                 );
             }
-            Effect::Probe(slot) => {
-                if let Some(ClientLink::WebSocket(socket)) = self.connections.link(slot) {
+            Effect::Probe(transport) => {
+                if let Some(ClientLink::WebSocket(socket)) = self.connections.link(transport) {
                     socket.ping();
                     self.writer.flush_later(&socket);
                 }
             }
-            Effect::PauseReading(slot) => self.connections.set_reading(slot, false),
-            Effect::ResumeReading(slot) => self.connections.set_reading(slot, true),
-            Effect::HearLastWords(slot) => match self.connections.link(slot) {
+            Effect::PauseReading(transport) => self.connections.set_reading(transport, false),
+            Effect::ResumeReading(transport) => self.connections.set_reading(transport, true),
+            Effect::HearLastWords(transport) => match self.connections.link(transport) {
                 Some(ClientLink::WebSocket(socket)) => socket.hear_last_words(),
                 // What it posts is read as it comes.
-                Some(ClientLink::Http(_)) => inputs.push_back(Input::SaidLastWords(slot)),
+                Some(ClientLink::Http(_)) => inputs.push_back(Input::SaidLastWords(transport)),
                 None => {}
             },
-            Effect::Call { slot, handler: Handler::Plugin(plugin), client, event } => {
-                inputs.extend(self.call(slot, UpstreamCall { plugin, client, event }));
+            Effect::Call { client, handler: Handler::Plugin(plugin), facts, event } => {
+                inputs.extend(self.call(client, UpstreamCall { plugin, client: facts, event }));
             }
-            Effect::Call { slot, handler: Handler::Webhook(webhook), client, event } => {
-                let call = self.webhooks.clone().call(webhook, client, event);
-                self.wait_for_answer(slot, Box::pin(Caught::new(call)));
+            Effect::Call { client, handler: Handler::Webhook(webhook), facts, event } => {
+                let call = self.webhooks.clone().call(webhook, facts, event);
+                self.wait_for_answer(client, Box::pin(Caught::new(call)));
             }
             Effect::Inspect { number, inspection } => inputs.push_back(self.inspect(number, inspection)),
             Effect::Answered(answered) => self.asked.answered(answered),
@@ -114,8 +114,8 @@ impl ShardThread {
         }
     }
 
-    fn queue(&self, slot: Slot, frame: Frame, sharing: Sharing) {
-        self.connections.queue(slot, frame, sharing, |socket| self.writer.flush_later(socket));
+    fn queue(&self, transport: TransportKey, frame: Frame, sharing: Sharing) {
+        self.connections.queue(transport, frame, sharing, |socket| self.writer.flush_later(socket));
     }
 
     fn set_reading_server(&self, id: ServerConnectionId, reading: bool) {
@@ -146,12 +146,12 @@ impl ShardThread {
     }
 
     /// Calls a plugin. Most calls are over when they are first polled, so only one that waits gets a task.
-    fn call(self: &Rc<Self>, slot: Slot, call: UpstreamCall) -> Option<Input<'static, 'static>> {
+    fn call(self: &Rc<Self>, client: Slot, call: UpstreamCall) -> Option<Input<'static, 'static>> {
         let mut call: Pin<Box<dyn Future<Output = _>>> = Box::pin(Caught::new(self.plugins.call(call)));
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => Some(Input::UpstreamAnswered { slot, answer: answer.unwrap_or_else(failed) }),
+            Poll::Ready(answer) => Some(Input::UpstreamAnswered { client, answer: answer.unwrap_or_else(failed) }),
             Poll::Pending => {
-                self.wait_for_answer(slot, call);
+                self.wait_for_answer(client, call);
                 None
             }
         }
@@ -160,27 +160,32 @@ impl ShardThread {
     /// Waits for the answer to an event of a client. A call that panics has failed.
     fn wait_for_answer(
         self: &Rc<Self>,
-        slot: Slot,
+        client: Slot,
         call: Pin<Box<dyn Future<Output = Result<UpstreamAnswer, Panicked>>>>,
     ) {
         let shard = self.clone();
         let tell = async move {
             let answer = call.await.unwrap_or_else(failed);
-            let tell = || shard.feed(Input::UpstreamAnswered { slot, answer });
-            match shard.connections.link(slot) {
+            let tell = || shard.feed(Input::UpstreamAnswered { client, answer });
+            match shard.link_of(client) {
                 // It has asked for it.
-                Some(ClientLink::WebSocket(socket)) => socket.while_it_speaks(tell),
-                Some(ClientLink::Http(client)) => client.while_it_speaks(tell),
+                Some(link) => link.speaking().during(tell),
                 None => tell(),
             }
         };
         let shard = self.clone();
-        self.tasks.spawn(PeerTask::Call, tell, move || shard.break_off_client(slot));
+        self.tasks.spawn(PeerTask::Call, tell, move || shard.break_off_client(client));
+    }
+
+    /// Where what is for a client goes, if it is attached to anything.
+    fn link_of(&self, client: Slot) -> Option<ClientLink> {
+        let transport = self.core.borrow().transport_of(client)?;
+        self.connections.link(transport)
     }
 
     /// What a client has caused made the gateway panic: its connection is over.
-    fn break_off_client(&self, slot: Slot) {
-        match self.connections.link(slot) {
+    fn break_off_client(&self, client: Slot) {
+        match self.link_of(client) {
             Some(ClientLink::WebSocket(socket)) => socket.break_off(),
             Some(ClientLink::Http(client)) => client.end(CloseCause::TransportLost),
             None => {}

@@ -10,8 +10,8 @@ use hubgate_core::question::{Ticket, Unanswered};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    CloseCause, Input, Location, Neighbours, NewClient, NewServerConnection, Shard, ShardStatus, Slot, TokenRefusal,
-    TooManyTokens,
+    CloseCause, Input, Location, Neighbours, NewClient, NewServerConnection, Shard, ShardStatus, TokenRefusal,
+    TooManyTokens, TransportKey,
 };
 use hubgate_plugin_host::PluginStatus;
 use hubgate_wire::negotiate::Transport;
@@ -161,33 +161,33 @@ impl ShardHandle {
 impl ShardHandle {
     /// A client's transport is open. Its place is given up when its transport has dropped it and the core has forgotten the
     /// client, whichever comes last.
-    pub(crate) fn client_opened(&self, client: NewClient, link: ClientLink, place: Rc<ClientPlace>) -> Slot {
-        let slot = self.0.core.borrow().next_slot();
-        self.0.connections.client_opened(slot, link, place);
-        self.0.feed(Input::ClientOpened { slot, client: Box::new(client) });
-        slot
+    pub(crate) fn client_opened(&self, client: NewClient, link: ClientLink, place: Rc<ClientPlace>) -> TransportKey {
+        let transport = self.0.core.borrow().next_transport();
+        self.0.connections.client_opened(client.id, transport, link, place);
+        self.0.feed(Input::ClientOpened { transport, client: Box::new(client) });
+        transport
     }
 
     /// Acts on some messages of a client, and takes them off the front of `bytes`; what is left when the client is not read is to come
     /// again. No bytes at all are a sign of life.
-    pub(crate) fn client_data(&self, slot: Slot, bytes: &mut &[u8]) {
+    pub(crate) fn client_data(&self, transport: TransportKey, bytes: &mut &[u8]) {
         #[cfg(test)]
         self.0.shared.faults.strike(Fault::Client);
-        self.0.feed(Input::ClientData { slot, bytes, most: MESSAGES_PER_LOOK });
+        self.0.feed(Input::ClientData { transport, bytes, most: MESSAGES_PER_LOOK });
     }
 
     /// A client has come with a token by which its connection ends at `expiry`, if it does not end later by another one.
-    pub(crate) fn token_renewed(&self, slot: Slot, expiry: Millis) {
-        self.0.feed(Input::TokenRenewed { slot, expiry });
+    pub(crate) fn token_renewed(&self, transport: TransportKey, expiry: Millis) {
+        self.0.feed(Input::TokenRenewed { transport, expiry });
     }
 
-    pub(crate) fn said_last_words(&self, slot: Slot) {
-        self.0.feed(Input::SaidLastWords(slot));
+    pub(crate) fn said_last_words(&self, transport: TransportKey) {
+        self.0.feed(Input::SaidLastWords(transport));
     }
 
-    pub(crate) fn client_gone(&self, slot: Slot, cause: CloseCause) {
-        self.0.connections.client_gone(slot);
-        self.0.feed(Input::ClientGone { slot, cause });
+    pub(crate) fn client_gone(&self, transport: TransportKey, cause: CloseCause) {
+        self.0.connections.client_gone(transport);
+        self.0.feed(Input::ClientGone { transport, cause });
     }
 
     pub(crate) fn server_opened(&self, server: NewServerConnection, socket: Rc<WebSocket>) -> ServerConnectionId {
@@ -233,7 +233,7 @@ impl ShardHandle {
     pub(crate) fn bury_abandoned(&self) {
         for owner in self.0.abandoned.take() {
             match owner {
-                Owner::Client(slot) => self.client_gone(slot, CloseCause::TransportLost),
+                Owner::Client(transport) => self.client_gone(transport, CloseCause::TransportLost),
                 Owner::Server(id) => self.server_gone(id),
             }
         }

@@ -1,34 +1,36 @@
-//! One client as the core knows it.
+//! One client as the core knows it, whatever carries its messages.
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use hubgate_wire::negotiate::Transport;
-use hubgate_wire::signalr::HubProtocol;
-use hubgate_wire::signalr::framing::{self, TooLong};
-use hubgate_wire::websocket::{DataKind, Frame};
+use hubgate_wire::websocket::Frame;
 
+use super::attachment::Attachment;
+use super::dialect::{Dialect, TooLong};
 use super::held::{Held, HeldBack};
 use super::read_holds::{Hold, ReadHolds};
 use super::timer_wheel::Due;
 use crate::arrivals::{Identity, NewClient};
 use crate::event::ConnectionFacts;
-use crate::id::{ConnectionId, GroupName, HubIndex};
+use crate::id::{ConnectionId, GroupName, HubIndex, TransportKey};
 use crate::mode::{ClientKind, Mode};
 use crate::rate::HeardOfClient;
 use crate::time::Millis;
 
-/// A client, from the opening of its transport until nothing is left to be done for it.
+/// A client, from its opening until nothing is left to be done for it. What waits for it, what it waits for and how it is seen
+/// are its own, and not its transport's.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub(crate) struct Session {
     hub: HubIndex,
     /// Who answers it.
     kind: ClientKind,
     id: ConnectionId,
     pub(super) token: Option<ConnectionId>,
+    /// The kind of transport that it uses.
     transport: Transport,
-    /// JSON until the handshake says otherwise.
-    protocol: HubProtocol,
+    attachment: Attachment,
+    dialect: Dialect,
     pub(super) expiry: Option<Millis>,
     pub(super) last_heard: Millis,
     pub(super) last_sent: Millis,
@@ -68,7 +70,6 @@ pub(crate) enum Phase {
     /// Nobody sees it any longer. It stays until its transport is gone and upstream has heard of its end.
     Closed {
         facts: Option<Arc<ConnectionFacts>>,
-        transport: TransportState,
     },
 }
 
@@ -84,21 +85,22 @@ pub(crate) enum Leave {
     Said,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TransportState {
-    Ending,
-    Gone,
-}
-
-impl Client {
-    pub(super) fn new(client: NewClient, hub: HubIndex, kind: ClientKind, deadline: Millis, now: Millis) -> Client {
-        Client {
+impl Session {
+    pub(super) fn new(
+        client: NewClient,
+        attachment: Attachment,
+        (hub, kind): (HubIndex, ClientKind),
+        deadline: Millis,
+        now: Millis,
+    ) -> Session {
+        Session {
             hub,
             kind,
             id: client.id,
             token: client.token,
             transport: client.transport,
-            protocol: HubProtocol::Json,
+            attachment,
+            dialect: Dialect::CoreHandshake,
             expiry: client.times.expiry,
             last_heard: now,
             last_sent: now,
@@ -126,13 +128,13 @@ impl Client {
     }
 
     #[inline]
-    pub(crate) fn protocol(&self) -> HubProtocol {
-        self.protocol
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
-    /// The protocol that its handshake request asks for.
-    pub(super) fn speaks(&mut self, protocol: HubProtocol) {
-        self.protocol = protocol;
+    /// What it has opened with says how it goes on.
+    pub(super) fn speaks(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
     }
 
     pub(crate) fn kind(&self) -> ClientKind {
@@ -141,6 +143,16 @@ impl Client {
 
     pub(crate) fn transport(&self) -> Transport {
         self.transport
+    }
+
+    #[inline]
+    pub(crate) fn attachment(&self) -> Attachment {
+        self.attachment
+    }
+
+    /// Its transport is gone.
+    pub(super) fn detach(&mut self) {
+        self.attachment = Attachment::Ended;
     }
 
     #[inline]
@@ -153,7 +165,7 @@ impl Client {
         match &self.phase {
             Phase::Handshaking { .. } => None,
             Phase::Connecting { facts } | Phase::Open { facts } => Some(facts),
-            Phase::Closed { facts, .. } => facts.as_ref(),
+            Phase::Closed { facts } => facts.as_ref(),
         }
     }
 
@@ -167,7 +179,7 @@ impl Client {
 
     /// Whether it is closed, and its transport gone.
     pub(crate) fn is_gone(&self) -> bool {
-        matches!(self.phase, Phase::Closed { transport: TransportState::Gone, .. })
+        self.is_closed() && self.attachment == Attachment::Ended
     }
 
     /// The hub's mode changes. Gives whether the client fits the new one.
@@ -251,54 +263,17 @@ impl Client {
         self.unread.extend_from_slice(bytes);
     }
 
-    /// Splits the first whole message off the front of `bytes`; `None` if it is not there as a whole.
-    pub(crate) fn split_message<'b>(&self, bytes: &mut &'b [u8]) -> Result<Option<&'b [u8]>, TooLong> {
-        match self.phase {
-            Phase::Handshaking { .. } => Ok(framing::split_message(bytes)),
-            Phase::Connecting { .. } | Phase::Open { .. } | Phase::Closed { .. } => self.protocol.split_message(bytes),
-        }
-    }
-
     /// Takes what is unread and so much of `bytes` as makes it one message. `None` if `bytes` does not hold the message's
     /// end: then what is left of `bytes` belongs after what is unread.
     pub(crate) fn complete_message(&mut self, bytes: &mut &[u8]) -> Result<Option<BytesMut>, TooLong> {
-        let is_separated =
-            matches!(self.phase, Phase::Handshaking { .. }) || self.protocol.data_kind() == DataKind::Text;
-        if is_separated {
-            // Only the new bytes are searched: what is unread holds no separator.
-            return Ok(framing::split_message(bytes).map(|end| {
-                let mut message = std::mem::take(&mut self.unread);
-                message.extend_from_slice(end);
-                message
-            }));
-        }
-        loop {
-            let missing = match framing::length_prefix(&self.unread)? {
-                Some((length, prefix)) if self.unread.len() >= prefix + length => {
-                    return Ok(Some(self.unread.split_to(prefix + length).split_off(prefix)));
-                }
-                Some((length, prefix)) => prefix + length - self.unread.len(),
-                None => 1,
-            };
-            let Some((next, rest)) = bytes.split_at_checked(missing) else {
-                return Ok(None);
-            };
-            self.unread.extend_from_slice(next);
-            *bytes = rest;
-        }
+        self.dialect.complete(&mut self.unread, bytes)
     }
 
     /// How long the message is whose beginning is unread, in bytes, as far as is known.
     pub(super) fn unread_message(&self) -> usize {
-        let told = match (&self.phase, self.protocol) {
-            (Phase::Open { .. }, HubProtocol::MessagePack | HubProtocol::BlazorPack) => {
-                framing::length_prefix(&self.unread)
-            }
-            _ => Ok(None),
-        };
-        match told {
-            Ok(Some((length, _))) => length,
-            Ok(None) | Err(TooLong) => self.unread.len(),
+        match self.phase {
+            Phase::Open { .. } => self.dialect.length_begun(&self.unread),
+            Phase::Handshaking { .. } | Phase::Connecting { .. } | Phase::Closed { .. } => self.unread.len(),
         }
     }
 
@@ -306,15 +281,16 @@ impl Client {
     /// all.
     #[inline]
     pub(super) fn accept_or_hold(&mut self, frame: &Frame, now: Millis, limit: usize) -> Delivery {
-        match &mut self.held_back {
-            None => {
+        match (&mut self.held_back, self.attachment) {
+            (None, Attachment::Attached(transport)) => {
                 self.last_sent = now;
-                Delivery::Now
+                Delivery::Now(transport)
             }
-            Some(held) => {
+            (Some(held), _) => {
                 held.push(HeldBack::Frame(frame.clone()), limit);
-                Delivery::Held
+                Delivery::NotNow
             }
+            (None, Attachment::Ended) => Delivery::NotNow,
         }
     }
 
@@ -362,7 +338,8 @@ impl Client {
 /// When a client gets what is sent to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivery {
-    Now,
-    /// Once what it waits for has come.
-    Held,
+    /// By this transport.
+    Now(TransportKey),
+    /// Once what it waits for has come, if it is still there then.
+    NotNow,
 }

@@ -1,0 +1,83 @@
+//! How a client comes in: what it opens with is read, others see it, and it is answered.
+
+use std::sync::Arc;
+
+use hubgate_wire::websocket::Frame;
+
+use super::dialect::Dialect;
+use super::read_holds::Hold;
+use super::{Clients, Phase, actions};
+use crate::arrivals::Identity;
+use crate::close_cause::CloseCause;
+use crate::effect::Effect;
+use crate::event::ConnectionFacts;
+use crate::hub::change::DirectoryChange;
+use crate::id::Slot;
+use crate::turn::{Step, Turn};
+
+/// Reads what a client opens with. One that cannot be let in is told so, and none is given.
+pub(crate) fn read(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, request: &[u8]) -> Option<Dialect> {
+    let client = &clients[slot];
+    match client.dialect().open(request, client.kind(), client.transport(), turn.settings.detailed_errors) {
+        Ok(dialect) => Some(dialect),
+        Err(error) => {
+            clients.refuse(turn, slot, CloseCause::HandshakeError, error);
+            None
+        }
+    }
+}
+
+/// Others see the client from here on; whoever answers it decides whether it stays.
+pub(crate) fn register(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, dialect: Dialect) {
+    let closed = Phase::Closed { facts: None };
+    let client = &mut clients.arena[slot];
+    let Phase::Handshaking { identity, .. } = std::mem::replace(&mut client.phase, closed) else {
+        unreachable!("only a handshaking client is registered");
+    };
+    let Identity { user_id, claims, query, headers, remote_address } = *identity;
+    client.speaks(dialect);
+    let protocol = dialect.protocol();
+    let (index, id, transport) = (client.hub(), client.id(), client.transport());
+    let hub = &mut clients.hubs[index];
+    let name = hub.name.clone();
+    let facts = Arc::new(ConnectionFacts { hub: name, id, user_id, protocol, claims, query, headers, remote_address });
+    hub.directory.apply(DirectoryChange::ClientsEntered(1));
+    if let Some(user) = &facts.user_id
+        && !hub.has_user(user)
+    {
+        hub.directory.apply(DirectoryChange::UserEntered { user: user.clone(), shard: turn.here() });
+    }
+    hub.add(slot, transport, facts.user_id.as_ref());
+    let groups = match &facts.user_id {
+        Some(user) => clients.hubs.directory().memberships.groups_of(&facts.hub, user, turn.now),
+        None => Vec::new(),
+    };
+    clients.slots.insert(id, slot);
+    let client = &mut clients[slot];
+    client.phase = Phase::Connecting { facts };
+    client.hold_back();
+    for group in groups {
+        actions::join_client(clients, turn, slot, &group);
+    }
+}
+
+/// Lets in a client that the gateway itself serves.
+pub(crate) fn accept(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
+    let answer = clients[slot].dialect().accepted();
+    let_in(clients, turn, slot, answer);
+    clients.release_hold(turn, slot, Hold::Admission);
+}
+
+/// Sends the answer to what a client has opened with, and after it what was held back.
+pub(crate) fn let_in(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, answer: Frame) {
+    let client = &mut clients[slot];
+    let Phase::Connecting { facts } = &client.phase else {
+        return;
+    };
+    client.phase = Phase::Open { facts: facts.clone() };
+    client.last_sent = turn.now;
+    client.last_heard = turn.now;
+    client.attachment().effect(turn, |to| Effect::Send { to, frame: answer });
+    turn.then(Step::ReleaseHeld(slot));
+    turn.then(Step::CheckDeadlines(slot));
+}
