@@ -201,6 +201,26 @@ async fn a_hub_lets_nobody_in_without_a_token_unless_told_to() {
 }
 
 #[tokio::test]
+async fn a_token_where_clients_come_in_without_one_is_refused_and_told_where_it_belongs() {
+    let gateway = Gateway::probe().with("hubs.closed = { mode = 'serverless' }").start().await;
+    for hub in ["probe", "closed"] {
+        let token = gateway.token(hub).sign();
+        let path = format!("/hubs/{hub}/negotiate?negotiateVersion=1");
+        let in_header = gateway.request(Method::POST, &path).bearer(&token);
+        let in_query = gateway.request(Method::POST, &format!("{path}&access_token={token}"));
+        for request in [in_header, in_query] {
+            let answer = request.send().await;
+            assert_eq!(answer.status, 400, "{}", answer.body);
+            let place = format!("connect at {}/client/?hub={hub}", gateway.url());
+            assert!(answer.body.contains(&place), "{}", answer.body);
+        }
+    }
+    // What only guards the page, as proxies do, and a token that there is none of.
+    let basic = gateway.request(Method::POST, "/hubs/probe/negotiate?access_token=");
+    assert_eq!(basic.header("authorization", "Basic YTpi").send().await.status, 200);
+}
+
+#[tokio::test]
 async fn paths_that_mean_nothing_are_not_found() {
     let gateway = Gateway::probe().start().await;
     for path in

@@ -142,7 +142,7 @@ async fn each_says_what_is_wrong_and_pages_may_read_it() {
         ("POST", "/client/negotiate", &token, 400, "exactly one `hub`"),
         ("GET", "/client?hub=a&hub=b", &token, 400, "exactly one `hub`"),
         ("POST", "/hubs/my-hub/negotiate", &token, 400, "Invalid hub name."),
-        ("POST", "/hubs/closed/negotiate", &token, 403, "Hub 'closed' is not open to everybody"),
+        ("POST", "/hubs/closed/negotiate", &token, 400, "/client/?hub=closed"),
         ("POST", "/client/negotiate?hub=closed", &"x.y.z".to_owned(), 401, "not a JSON Web Token"),
         ("POST", "/client/negotiate?hub=closed", &elsewhere, 401, "/client/?hub=closed"),
         ("POST", "/client/negotiate?hub=closed", &elsewhere, 401, "/client/?hub=other"),

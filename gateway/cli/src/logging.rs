@@ -66,6 +66,12 @@ impl Logging {
         Ok(Logging { is_fixed: fixed.is_some(), handle })
     }
 
+    /// Logs nothing, whatever is set.
+    #[cfg(test)]
+    pub(crate) fn unchanging() -> Logging {
+        Logging { is_fixed: true, handle: reload::Layer::new(EnvFilter::default()).1 }
+    }
+
     /// Goes on with the configuration's filter, or the default, unless the command line has one.
     pub(crate) fn set(&self, configured: Option<&str>) {
         if self.is_fixed {

@@ -75,6 +75,12 @@ pub(crate) enum Refusal {
          `hubs.{0}.negotiate = {{ anonymous = true }}`."
     )]
     NotAnonymous(hubgate_core::id::HubName),
+    /// The token is an application's own: what negotiation gives out goes to the URL that it gives out.
+    #[error(
+        "Nobody looks at a token here: this path lets clients in without one. Clients that have a token connect at \
+         {endpoint}/client/?hub={hub}, and those that have none send none."
+    )]
+    TokenOfNoUse { hub: hubgate_core::id::HubName, endpoint: String },
     #[error(
         "The token's user id cannot be passed to the webhook of hub '{0}': no header can carry control characters, or a blank at \
          its beginning or end."
@@ -151,9 +157,11 @@ impl Refusal {
             }
             Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Refusal::NotOneHub | Refusal::BadHub(_) | Refusal::BadRequest(_) | Refusal::UserForWebhook(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Refusal::NotOneHub
+            | Refusal::BadHub(_)
+            | Refusal::BadRequest(_)
+            | Refusal::TokenOfNoUse { .. }
+            | Refusal::UserForWebhook(_) => StatusCode::BAD_REQUEST,
             Refusal::UnknownConnection | Refusal::UnknownTransport(_) | Refusal::NotFound(_) | Refusal::Absent(_) => {
                 StatusCode::NOT_FOUND
             }
@@ -212,7 +220,9 @@ impl Refusal {
     /// The label of its metric.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Refusal::NoToken | Refusal::BadToken(_) | Refusal::UserForWebhook(_) => "token",
+            Refusal::NoToken | Refusal::BadToken(_) | Refusal::TokenOfNoUse { .. } | Refusal::UserForWebhook(_) => {
+                "token"
+            }
             Refusal::NotOneHub | Refusal::BadHub(_) => "hub",
             Refusal::BadRequest(_) | Refusal::MethodNotAllowed(_) | Refusal::UnsupportedMediaType => "request",
             Refusal::BodyTooLarge { .. } => "post",

@@ -1,18 +1,17 @@
 //! Follows the configuration while the gateway runs.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
 use hubgate_net::{Change, Panicked, on_a_thread};
-use hubgate_plugin_host::{FileStamp, PluginHost};
+use hubgate_plugin_host::PluginHost;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::service_manager;
-use crate::config::{Change as When, Config, ConfigError};
+use crate::config::{Change as When, Config, ConfigError, ReadFile};
 use crate::logging::Logging;
 
 /// How often the files are looked at. A changed one is read once it has been the same for so long.
@@ -59,24 +58,25 @@ impl Reload {
     ) {
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut read = stamps(&current.files);
+        // As they were when they were read: what has changed since then is read next.
+        let mut read = current.files.clone();
         let mut seen = read.clone();
         loop {
             tokio::select! {
                 _ = hang_up.recv() => tracing::info!("SIGHUP: reading the configuration again"),
                 _ = rounds.tick() => {
-                    let before = std::mem::replace(&mut seen, stamps(&current.files));
+                    let before = std::mem::replace(&mut seen, now(&read));
                     let is_settled = before == seen;
                     if seen == read || !is_settled {
                         continue;
                     }
                 }
             }
-            read = stamps(&current.files);
+            read = now(&read);
             service_manager::reloading();
             match self.apply(&current, &plugins, &changes).await {
                 Ok(config) => {
-                    read = stamps(&config.files);
+                    read.clone_from(&config.files);
                     current = config;
                 }
                 Err(error) => tracing::error!(error = error.to_string(), "the configuration stays as it was"),
@@ -122,7 +122,55 @@ impl Reload {
     }
 }
 
-/// Of each file; `None` for one that is not there.
-fn stamps(files: &[PathBuf]) -> Vec<Option<FileStamp>> {
-    files.iter().map(|file| FileStamp::at(file)).collect()
+fn now(files: &[ReadFile]) -> Vec<ReadFile> {
+    files.iter().map(ReadFile::now).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use hubgate_plugin_host::{BadPlugins, Compilation, Folders};
+    use tokio::signal::unix::{SignalKind, signal};
+
+    use super::*;
+    use crate::config::Addresses;
+
+    /// Far longer than what is waited for takes.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn text(connections: usize) -> String {
+        format!("[server]\naccess-keys = ['{}']\nlimits.connections = {connections}\n", "k".repeat(32))
+    }
+
+    #[tokio::test]
+    async fn what_changes_while_the_gateway_starts_or_reads_its_configuration_is_read_next() {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let path = folder.path().join("hubgate.toml");
+        fs::write(&path, text(1)).expect("the folder is ours");
+        // Each time the file has been read, it changes at once, up to the third version.
+        let load = move || {
+            let config = Config::load(&path, Addresses::default())?;
+            let next = config.net.limits.connections + 1;
+            if next <= 3 {
+                // Of another length each time, whatever the clock of the file system says.
+                fs::write(&path, format!("{}{}", text(next), "#".repeat(next))).expect("the folder is ours");
+            }
+            Ok(config)
+        };
+        let first = load().expect("valid");
+        let compilation = Compilation { program: None, cache: None };
+        let folders = Folders { state: None, components: None };
+        let plugins = PluginHost::start(first.host.clone(), compilation, folders, BadPlugins::Refuse);
+        let hang_up = signal(SignalKind::hangup()).expect("signals can be listened for");
+        let (changes, mut changed) = mpsc::channel(1);
+        let reload = Reload { load: Arc::new(load), logging: Logging::unchanging() };
+        let following = tokio::spawn(reload.follow(first, plugins.expect("there are none"), changes, hang_up));
+        for expected in [2, 3] {
+            let change = tokio::time::timeout(PATIENCE, changed.recv()).await.expect("it is read").expect("it goes on");
+            assert_eq!(change.settings.limits.connections, expected);
+            change.done.send(()).expect("it is waited for");
+        }
+        following.abort();
+    }
 }

@@ -13,6 +13,7 @@ mod machine;
 mod origins;
 mod plain_words;
 mod problem;
+mod read_file;
 mod reading;
 mod rollback;
 mod schema;
@@ -36,6 +37,7 @@ pub(crate) use development::{DevelopedHandler, Development};
 use hubs::Hubs;
 pub(crate) use origins::Origins;
 use problem::Problems;
+pub(crate) use read_file::ReadFile;
 pub(crate) use table::Change;
 use tls::TlsFiles;
 pub(crate) use value::{Allowed, Listen};
@@ -53,7 +55,7 @@ pub(crate) struct Config {
     /// What is logged, unless the command line says.
     pub(crate) log: String,
     /// The files that all this was read from.
-    pub(crate) files: Vec<PathBuf>,
+    pub(crate) files: Vec<ReadFile>,
     /// What of it can have no effect.
     pub(crate) warnings: Vec<Warning>,
     /// Where its keys are set.
@@ -143,7 +145,7 @@ struct Draft {
     /// Where relative paths begin.
     folder: PathBuf,
     /// The files that it is read from.
-    files: Vec<PathBuf>,
+    files: Vec<ReadFile>,
     problems: Problems,
 }
 
@@ -160,9 +162,10 @@ impl Draft {
     }
 
     fn read(path: &Path) -> Result<Draft, ConfigError> {
+        let file = ReadFile::before_reading(path);
         let text = RegularFile::read_text(path, MAX_FILE_BYTES);
         let text = text.map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        Draft::parse(path, &text)
+        Ok(Draft { files: vec![file], ..Draft::parse(path, &text)? })
     }
 
     fn parse(path: &Path, text: &str) -> Result<Draft, ConfigError> {
@@ -174,7 +177,7 @@ impl Draft {
         let mut file = schema::File::default();
         let problems = reading::read(&mut file, found);
         let folder = absolute(path.parent().unwrap_or(Path::new("")));
-        Ok(Draft { file, origins: Origins::of_file(path, text), folder, files: vec![path.to_owned()], problems })
+        Ok(Draft { file, origins: Origins::of_file(path, text), folder, files: Vec::new(), problems })
     }
 
     fn take(&mut self, addresses: Addresses) {
@@ -195,6 +198,9 @@ impl Draft {
     fn settled(self) -> Result<Config, ConfigError> {
         let Draft { mut file, mut origins, folder, mut files, problems: unread } = self;
         settle::settle(&mut file, &mut origins, &folder);
+        let tls_files = &file.server.tls;
+        let named = [&file.server.access_keys_file, &file.admin.token_file, &tls_files.certificate, &tls_files.key];
+        files.extend(named.into_iter().flatten().map(|path| ReadFile::before_reading(path)));
         let mut problems = Problems::default();
         limits::check(&file.server.timeouts, &mut problems);
         listening::check(&file, &mut problems);
@@ -216,9 +222,7 @@ impl Draft {
         }
         let host = HostSettings { plugins, memory_bytes: limits::settled(file.server.limits.plugin_memory) };
         let data_dir = file.server.data_dir.clone().unwrap_or_default();
-        let (server, log) = (&file.server, file.server.log.0.clone());
-        let named = [&server.access_keys_file, &file.admin.token_file, &server.tls.certificate, &server.tls.key];
-        files.extend(named.into_iter().flatten().cloned());
+        let log = file.server.log.0.clone();
         Ok(Config { net, host, data_dir, log, files, warnings, origins, file, tls })
     }
 }

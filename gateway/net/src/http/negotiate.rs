@@ -54,11 +54,15 @@ pub(crate) fn without_host(
     remote: SocketAddr,
 ) -> Result<Answer, Refusal> {
     let settings = service.shared().settings();
+    let endpoint = forwarded::endpoint(&settings, remote.ip(), request);
+    if access_token(request).is_some_and(|token| !token.is_empty()) {
+        // Its client would be anonymous without noticing.
+        return Err(Refusal::TokenOfNoUse { hub: hub.clone(), endpoint: endpoint.to_string() });
+    }
     check_open(&settings, hub)?;
     // Nothing else holds back a page that has made its name point here.
     host::check(&settings, remote.ip(), request)?;
     check_rate(service)?;
-    let endpoint = forwarded::endpoint(&settings, remote.ip(), request);
     let audience = format!("{endpoint}/client/?hub={hub}");
     let now = crate::shared::unix_seconds();
     let mut claims = serde_json::Map::new();

@@ -40,6 +40,9 @@ fn cause(settings: &Settings, hub: Option<&HubName>, refusal: &Refusal) -> Strin
     match (hub.filter(is_named), refusal) {
         (Some(hub), refusal) => format!("{hub} {refusal}"),
         (None, Refusal::NotAnonymous(_)) => "a hub that the configuration does not name is not open".to_owned(),
+        (None, Refusal::TokenOfNoUse { .. }) => {
+            "a token came to negotiate where clients come in without one".to_owned()
+        }
         (None, refusal) => refusal.to_string(),
     }
 }
