@@ -5,6 +5,7 @@ use std::process::Command;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hubgate_tests::command::{Finished, binary, hubgate, repository};
+use hubgate_tests::script::require_packages;
 use hubgate_tests::wait::until;
 use hubgate_tests::{Gateway, guests};
 use serde_json::{Value, json};
@@ -257,6 +258,47 @@ fn a_project_that_cannot_be_compiled_names_the_command_that_may_help() {
     let built = Finished::of(&mut command);
     assert_eq!(built.code, Some(1), "{built:?}");
     assert!(built.stderr.contains("rustup target add wasm32-unknown-unknown"), "{built:?}");
+}
+
+#[test]
+fn a_script_without_what_its_world_needs_is_refused_when_it_is_built() {
+    require_packages("examples/chat-js");
+    let lifecycle = "export const lifecycle = { init() {} };\n";
+    let half = |name: &str, functions: &str| format!("{lifecycle}export const {name} = {{ {functions} }};");
+    for (world, script, told) in [
+        (
+            "handler",
+            half("upstream", "connected() {}, disconnected() {}, invok() {}"),
+            "did you mean to name `invok` `invoke`?",
+        ),
+        ("handler", half("Upstream", "connected() {}"), "did you mean to name `Upstream` `upstream`?"),
+        ("handler", "const upstream = {};".to_owned(), "there is no export `upstream`: the script exports nothing"),
+        (
+            "filter",
+            half("upstream", "connected() {}, disconnected() {}, invoke() {}"),
+            "there is no export `inboundFilter`: the script exports `lifecycle`, `upstream`",
+        ),
+        ("filter", half("upstream", "invoke() {}"), "did you mean \"hubgate\": { \"world\": \"handler\" }"),
+        ("filter", half("inboundFilter", "inspect() {}"), "{ \"world\": \"filter-inbound\" }"),
+        (
+            "handler",
+            half("upstream", "connected() {}, disconnected() {}, async invoke() {}"),
+            "`upstream.invoke` is async",
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let file = |name: &str| folder.path().join(name);
+        let package = json!({ "type": "module", "main": "main.js", "hubgate": { "world": world } });
+        std::fs::write(file("package.json"), package.to_string()).expect("the folder can be written");
+        std::fs::write(file("main.js"), &script).expect("the folder can be written");
+        std::os::unix::fs::symlink(repository().join("examples/chat-js/node_modules"), file("node_modules"))
+            .expect("the folder can be written");
+        let [source, output] = [folder.path().to_owned(), file("out.wasm")].map(|path| path.display().to_string());
+        let built = hubgate(["plugin", "build", &source, "-o", &output]);
+        assert_eq!(built.code, Some(1), "{built:?}");
+        assert!(built.stderr.contains(told), "{}", built.stderr);
+        assert!(!file("out.wasm").exists(), "{built:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `hubgate token`: signs tokens, for tests and scripts.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
 use hubgate_core::id::HubName;
@@ -9,7 +9,7 @@ use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
 use serde_json::{Map, Value};
 
-use crate::config::{Addresses, Config};
+use crate::config::{Addresses, Config, Span};
 use crate::{Failure, print};
 
 #[derive(Debug, clap::Subcommand)]
@@ -32,8 +32,8 @@ pub(crate) struct ClientArguments {
     /// A further claim; the same name again makes a list.
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
     claims: Vec<(String, String)>,
-    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
-    lifetime: Duration,
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    lifetime: Span,
     #[command(flatten)]
     key: KeySource,
 }
@@ -43,8 +43,8 @@ pub(crate) struct RestArguments {
     /// The URL of the requests; its query does not matter.
     #[arg(long)]
     url: String,
-    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
-    lifetime: Duration,
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    lifetime: Span,
     #[command(flatten)]
     key: KeySource,
 }
@@ -56,8 +56,8 @@ pub(crate) struct ServerArguments {
     /// What the gateway knows the server by, unless its requests say so.
     #[arg(long, value_name = "ID")]
     server_id: Option<String>,
-    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
-    lifetime: Duration,
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    lifetime: Span,
     #[command(flatten)]
     key: KeySource,
 }
@@ -124,7 +124,7 @@ fn server(arguments: &ServerArguments) -> Result<(), Failure> {
 }
 
 /// The claims of a token for `audience`, valid from now on.
-fn lasting(lifetime: Duration, audience: String) -> Map<String, Value> {
+fn lasting(Span(lifetime): Span, audience: String) -> Map<String, Value> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Map::from_iter([
         ("aud".to_owned(), audience.into()),

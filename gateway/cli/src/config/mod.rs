@@ -40,7 +40,7 @@ use problem::Problems;
 pub(crate) use read_file::ReadFile;
 pub(crate) use table::Change;
 use tls::TlsFiles;
-pub(crate) use value::{Allowed, Listen};
+pub(crate) use value::{Allowed, Listen, Span};
 
 /// The largest configuration file, in bytes.
 const MAX_FILE_BYTES: usize = 4 << 20;

@@ -76,15 +76,17 @@ fn componentize(tool: &Path, folder: &Path, package: &Package) -> Result<Vec<u8>
 fn entry(package: &Package) -> Result<String> {
     let main = package.main.to_str().context("`main` is not Unicode")?;
     let main = serde_json::to_string(&format!("../{main}"))?;
-    let halves: &[&str] = match package.hubgate.world.trim_end_matches("-with-http") {
-        "handler" => &["upstream"],
-        "filter-inbound" => &["inboundFilter"],
-        "filter-outbound" => &["outboundFilter"],
-        _ => &["inboundFilter", "outboundFilter"],
+    let world = &package.hubgate.world;
+    let halves: &[&str] = match world.trim_end_matches("-with-http") {
+        "handler" => &["lifecycle", "upstream"],
+        "filter-inbound" => &["lifecycle", "inboundFilter"],
+        "filter-outbound" => &["lifecycle", "outboundFilter"],
+        _ => &["lifecycle", "inboundFilter", "outboundFilter"],
     };
     // Modules run in the order of their imports.
-    let mut entry = format!("import {{ guard }} from \"./prelude.js\";\nimport * as script from {main};\n");
-    for half in ["lifecycle"].iter().chain(halves) {
+    let mut entry = format!("import {{ check, guard }} from \"./prelude.js\";\nimport * as script from {main};\n");
+    entry += &format!("check(script, {}, {});\n", serde_json::to_string(world)?, serde_json::to_string(halves)?);
+    for half in halves {
         entry += &format!("export const {half} = guard(script, \"{half}\");\n");
     }
     Ok(entry)

@@ -30,14 +30,84 @@ function words(error) {
   return typeof error === "string" ? error : (JSON.stringify(error) ?? String(error));
 }
 
+/** The functions of each half of a component. */
+const contract = {
+  __proto__: null,
+  lifecycle: ["init"],
+  upstream: ["connected", "disconnected", "invoke"],
+  inboundFilter: ["inspect"],
+  outboundFilter: ["inspect"],
+};
+
+/** Throws where the script does not export all that the halves of its world need: every call would break off. */
+export function check(script, world, halves) {
+  const wrong = halves.flatMap((half) => missing(script, half));
+  if (wrong.length === 0) return;
+  const shape = halves.map((half) => `export const ${half} = { ${contract[half].join(", ")} }`).join("; ");
+  throw new Error(`the script cannot serve in the world "${world}":\n${wrong.join("\n")}${otherWorld(script, world)}\nit needs: ${shape}`);
+}
+
+/** What of one half is not there, a line for each. */
+function missing(script, half) {
+  const functions = script[half];
+  const exported = Object.keys(script);
+  const unknown = exported.filter((name) => !(name in contract));
+  if (functions === undefined) return [`there is no export \`${half}\`: ${has(exported, half, "the script exports", unknown)}`];
+  if (typeof functions !== "object" || functions === null) return [`\`${half}\` is no object with the functions ${contract[half].join(", ")}`];
+  const names = functionNames(functions);
+  const absent = contract[half].filter((name) => typeof functions[name] !== "function");
+  // What is right is not what was misspelt.
+  const others = names.filter((name) => !contract[half].includes(name));
+  return absent.map((name) => `\`${half}\` has no function \`${name}\`: ${has(names, name, "it has", others)}`);
+}
+
+/** The names of an object's functions, and of those of its class. */
+function functionNames(functions) {
+  const names = new Set();
+  for (let object = functions; object && object !== Object.prototype; object = Object.getPrototypeOf(object)) {
+    for (const name of Object.getOwnPropertyNames(object)) {
+      if (name !== "constructor" && typeof functions[name] === "function") names.add(name);
+    }
+  }
+  return [...names];
+}
+
+/** What there is instead, and which of `candidates` was most likely meant. */
+function has(names, wanted, what, candidates) {
+  const alike = candidates.find((name) => isAlike(name, wanted));
+  const list = names.length === 0 ? "nothing" : names.map((name) => `\`${name}\``).join(", ");
+  return `${what} ${list}${alike === undefined ? "" : `; did you mean to name \`${alike}\` \`${wanted}\`?`}`;
+}
+
+/** Whether two names differ by a letter in four at most, whatever their case and hyphens. */
+function isAlike(one, other) {
+  const [a, b] = [one, other].map((name) => name.toLowerCase().replace(/[-_]/g, ""));
+  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length] <= Math.max(1, Math.floor(b.length / 4));
+}
+
+/** The world that the script's exports are those of, if it is another one. */
+function otherWorld(script, world) {
+  const [upstream, inbound, outbound] = ["upstream", "inboundFilter", "outboundFilter"].map((half) => half in script);
+  const http = world.endsWith("-with-http") ? "-with-http" : "";
+  const fitting = upstream ? `handler${http}` : inbound && outbound ? `filter${http}` : inbound ? "filter-inbound" : outbound ? "filter-outbound" : world;
+  if (fitting === world) return "";
+  return `\nwhat it exports is for the world "${fitting}": did you mean "hubgate": { "world": "${fitting}" } in package.json?`;
+}
+
 /** One half of what the script exports, with a word about what could not work. */
 export function guard(script, half) {
   const functions = script[half];
-  if (functions === undefined || functions === null) return functions;
   const guarded = {};
-  for (const name of ["init", "connected", "disconnected", "invoke", "inspect"]) {
+  for (const name of contract[half]) {
     const handle = functions[name];
-    if (typeof handle !== "function") continue;
     const place = `${half}.${name}`;
     if (handle instanceof AsyncFunction || handle instanceof AsyncGeneratorFunction) {
       throw new Error(`\`${place}\` is async, and nobody waits for it: the gateway wants the answer at once. Make it a plain function; the imports need no await`);
