@@ -105,3 +105,6 @@ pub enum Effect {
         order: Order,
     },
 }
+
+// What is larger is moved by a call, several times for each message.
+const _: () = assert!(size_of::<Effect>() <= 128);

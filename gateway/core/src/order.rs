@@ -83,7 +83,8 @@ pub enum ServerOrder {
     /// The body of a hub server's call of a client, to be answered over `from`.
     Invoke {
         from: ServerConnectionId,
-        origin: Origin,
+        /// In a box, because it would make all orders larger.
+        origin: Box<Origin>,
         client: ConnectionId,
         message: Bytes,
     },

@@ -48,7 +48,7 @@ fn long_arguments_are_converted_while_the_shard_goes_on() {
         let shard = Shard::embedded(guest("1.0.000"), |_| ());
         let packed = [&[0x91, 0xda, (LONG >> 8) as u8, LONG as u8], "x".repeat(LONG).as_bytes()].concat();
         let event = UpstreamEvent::Invocation {
-            target: "version".to_owned(),
+            target: "version".into(),
             arguments: Payload::MessagePack(MessagePackValue::parse_array(packed).expect("it is an array of one text")),
             invocation_id: Some("1".into()),
             headers: Pairs::default(),

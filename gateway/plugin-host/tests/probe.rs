@@ -155,7 +155,7 @@ fn state_is_shared_by_shards_and_outlives_traps_and_swaps_and_is_each_plugins_ow
         assert_ne!(one.version().await, first);
         assert_eq!(count(&two).await, Ok(Some(json("4"))));
         let event = UpstreamEvent::Invocation {
-            target: "count".to_owned(),
+            target: "count".into(),
             arguments: json("[\"k\"]"),
             invocation_id: Some("1".into()),
             headers: Default::default(),

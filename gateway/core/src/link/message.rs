@@ -13,7 +13,7 @@ use super::client_result::{self, NO_CONNECTION};
 use super::names::{ack_id, has_long_name};
 use super::payloads::outgoing;
 use super::relay::{self, ServerPayload};
-use super::servers::{Migration, ServerConnection, ServerKind, ServerPhase, Servers};
+use super::servers::{Migration, ServerKind, ServerPhase, Servers};
 use crate::client::{Clients, actions};
 use crate::delivery::{Action, Except, Member, Target};
 use crate::filter::Direction;
@@ -82,7 +82,7 @@ pub(super) fn act_on(
             }
         }
         ServiceMessage::ClientInvocation(call) => {
-            let Some(origin) = links.servers.get(from).map(ServerConnection::origin) else {
+            let Some(origin) = links.servers.get(from).map(|server| Box::new(server.origin())) else {
                 return;
             };
             let client = ConnectionId::parse(call.connection_id);

@@ -305,7 +305,7 @@ impl Links {
                 self.hold_clients(clients, turn, server, is_congested);
             }
             ServerOrder::Invoke { from, origin, client, message } => {
-                invoke::invoke(self, clients, turn, hub, (from, origin), client, message);
+                invoke::invoke(self, clients, turn, hub, (from, *origin), client, message);
             }
             ServerOrder::Complete { client, message } => {
                 client_result::completed(self, clients, turn, hub, client, &message);

@@ -135,7 +135,7 @@ impl Upstream {
             running: Running::Invocation { id: id.clone(), target: invocation.target.clone().into_owned() },
             event: UpstreamEvent::Invocation {
                 invocation_id: id,
-                target: invocation.target.into_owned(),
+                target: invocation.target.into_owned().into(),
                 arguments: invocation.arguments.to_payload(),
                 headers: invocation.headers.iter().map(|(name, value)| (name, value)).collect(),
             },

@@ -31,7 +31,7 @@ fn name(event: &UpstreamEvent) -> String {
     match event {
         UpstreamEvent::Connected => "connected".to_owned(),
         UpstreamEvent::Disconnected { .. } => "disconnected".to_owned(),
-        UpstreamEvent::Invocation { target, .. } => target.clone(),
+        UpstreamEvent::Invocation { target, .. } => target.to_string(),
     }
 }
 

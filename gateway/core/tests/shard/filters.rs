@@ -122,7 +122,7 @@ fn what_a_filter_puts_in_its_place_goes_on_for_a_message() {
     let UpstreamEvent::Invocation { target, arguments, .. } = rig.answer(Ok(None), Vec::new()) else {
         panic!("upstream is called");
     };
-    assert_eq!((target.as_str(), &*arguments.borrow().to_json()), ("sent", "[2]"));
+    assert_eq!((&*target, &*arguments.borrow().to_json()), ("sent", "[2]"));
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn methods(events: &[UpstreamEvent]) -> Vec<&str> {
     let name = |event: &'_ UpstreamEvent| match event {
         UpstreamEvent::Connected => "connected".to_owned(),
         UpstreamEvent::Disconnected { .. } => "disconnected".to_owned(),
-        UpstreamEvent::Invocation { target, .. } => target.clone(),
+        UpstreamEvent::Invocation { target, .. } => target.to_string(),
     };
     events.iter().map(|event| &*name(event).leak()).collect()
 }

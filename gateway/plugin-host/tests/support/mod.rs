@@ -210,7 +210,7 @@ impl Shard {
 
 pub(crate) fn invocation(client: Arc<ConnectionFacts>, method: &str, arguments: &str) -> UpstreamCall {
     let event = UpstreamEvent::Invocation {
-        target: method.to_owned(),
+        target: method.into(),
         arguments: json(arguments),
         invocation_id: Some("1".into()),
         headers: Pairs::from_iter([("traceparent", "00-1")]),
