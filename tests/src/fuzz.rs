@@ -1,14 +1,14 @@
 //! What any bytes may be done with, and must not break: one function for each kind of input from outside. `fuzz/` runs them
 //! with cargo-fuzz, and an ordinary test replays the corpora there, with mutations.
 
-use hubgate_wire::endpoint::{Endpoint, Resource};
+use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::negotiate::NegotiateVersion;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
 use hubgate_wire::service;
 use hubgate_wire::signalr::framing::{split_binary_message, split_message};
 use hubgate_wire::signalr::handshake::HandshakeRequest;
 use hubgate_wire::signalr::{CompletionOutcome, HubMessage, HubProtocol, json, messagepack};
-use hubgate_wire::token::{AccessKey, Claims};
+use hubgate_wire::token::{AccessKey, Claims, Resource};
 use hubgate_wire::websocket::Decoder;
 
 /// A kind of input: the name of its corpus, and what is done with it.

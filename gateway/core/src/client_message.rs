@@ -9,7 +9,7 @@ use crate::gate::inbound::{Gate, Inbound, Refused, is_filtered, refused};
 use crate::id::Slot;
 use crate::link::{self, Links};
 use crate::mode::ClientKind;
-use crate::rates::{charge, has_rate};
+use crate::slowed_clients::{charge, has_rate};
 use crate::turn::Turn;
 use crate::upstream::Upstream;
 

@@ -16,8 +16,8 @@ use crate::mode_switch::ModeSwitch;
 use crate::order::{Addressees, Order};
 use crate::query::{self, Ack, Gathers};
 use crate::question::Answered;
-use crate::rates::Rates;
 use crate::settings::Settings;
+use crate::slowed_clients::SlowedClients;
 use crate::turn::{AfterSend, Departure, Step, Turn};
 use crate::upstream::Upstream;
 
@@ -26,7 +26,7 @@ use crate::upstream::Upstream;
 #[derive(Debug)]
 pub(crate) struct Parts {
     clients: Clients,
-    rates: Rates,
+    slowed_clients: SlowedClients,
     inbound: Inbound,
     senders: Senders,
     upstream: Upstream,
@@ -40,7 +40,7 @@ impl Parts {
     pub(crate) fn new(clients: Clients) -> Parts {
         Parts {
             clients,
-            rates: Rates::new(),
+            slowed_clients: SlowedClients::new(),
             inbound: Inbound::new(),
             senders: Senders::new(),
             upstream: Upstream::new(),
@@ -293,8 +293,8 @@ impl Parts {
 
     /// A client that others have seen is closed: whoever answers it is told.
     fn departed(&mut self, turn: &mut Turn<'_>, departure: Departure) {
-        let Parts { clients, links, upstream, rates, .. } = self;
-        rates.departed(clients, departure.slot);
+        let Parts { clients, links, upstream, slowed_clients, .. } = self;
+        slowed_clients.departed(clients, departure.slot);
         let is_linked = links.departed(clients, turn, &departure);
         upstream.departed(clients, turn, departure, is_linked);
     }
@@ -313,7 +313,7 @@ impl Parts {
         self.settle(turn, 0);
         self.mode_switch.close_some(&mut self.clients, turn);
         self.settle(turn, 0);
-        self.rates.tick(&mut self.clients, turn);
+        self.slowed_clients.tick(&mut self.clients, turn);
         self.settle(turn, 0);
         self.clients.hubs_mut().tick(turn.now, turn.settings);
         for slot in self.clients.due(turn.now) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hubgate_core::id::PluginName;
 use hubgate_wire::endpoint::Endpoint;
 
+use crate::budgets::Budgets;
 use crate::compiler::Compilation;
 use crate::digest::Digest;
 use crate::kept_components::KeptComponents;
@@ -13,7 +14,7 @@ use crate::load_error::LoadError;
 use crate::plugin_host::{Folders, StartError};
 use crate::regular_file::RegularFile;
 use crate::sandbox::Sandbox;
-use crate::settings::{AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Rollback, Uses};
+use crate::settings::{AllowHttp, Payloads, PluginSettings, PluginSource, Rollback, Uses};
 use crate::version::{is_http, worlds};
 
 /// The memory that a component may have while it is inspected, in bytes.

@@ -22,7 +22,8 @@
 //! | `convert` | between the WIT's types and the core's |
 //! | `state`, `store` | what plugins keep, and where it lasts |
 //! | `memory` | the account of all instances' memory |
-//! | `log`, `printable`, `limits` | what plugins write, and may use |
+//! | `budgets`, `limits` | what a plugin may use: what the configuration says, and what it cannot change |
+//! | `log`, `printable`, `rate_limit` | what plugins write, and how often |
 //! | `metrics`, `collector` | what is counted, and told to a registry |
 //! | `offload` | long work of host calls, done while the shard goes on |
 //! | `regular_file`, `file_stamp` | files that nobody waits for without a bound, and what tells that they have changed |
@@ -31,6 +32,7 @@
 mod bindings;
 mod breaker;
 mod breakers;
+mod budgets;
 mod collector;
 mod compiler;
 mod component;
@@ -56,7 +58,7 @@ mod plugin_host;
 mod pool;
 mod printable;
 mod private_folder;
-mod rate;
+mod rate_limit;
 mod regular_file;
 mod sandbox;
 mod sections;
@@ -70,6 +72,7 @@ mod versions;
 mod watch;
 mod worker;
 
+pub use budgets::Budgets;
 pub use compiler::{Compilation, compile_here};
 pub use file_stamp::FileStamp;
 pub use host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
@@ -82,6 +85,6 @@ pub use plugin_host::{BadPlugins, Folders, PluginHost, StartError};
 pub use pool::ShardPlugins;
 pub use regular_file::{FileError, RegularFile};
 pub use sections::mark_numbers_as_doubles;
-pub use settings::{AllowHttp, Budgets, HostSettings, Payloads, PluginSettings, PluginSource, Rollback, Share, Uses};
+pub use settings::{AllowHttp, HostSettings, Payloads, PluginSettings, PluginSource, Rollback, Share, Uses};
 pub use versions::{PluginError, RollbackError};
 pub use worker::VitalSign;

@@ -1,4 +1,4 @@
-//! What a plugin may use: fixed limits.
+//! What a plugin may use, whatever its configuration says. What that can change is in [`budgets`](crate::budgets).
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use hubgate_core::id::{ConnectionId, HubName, PluginName};
 use crate::limits::{FAILURE_LINES, LOG_LINE_BYTES, REASON_BYTES};
 use crate::metrics::Outcome;
 use crate::printable::printable;
-use crate::rate::RateLimit;
+use crate::rate_limit::RateLimit;
 
 /// Of the name that a client calls, in a line about a failure.
 const EVENT_BYTES: usize = 100;

@@ -4,11 +4,13 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hubgate_core::id::PluginName;
 use hubgate_wire::endpoint::Endpoint;
 use ipnet::IpNet;
+
+use crate::budgets::Budgets;
 
 /// All plugins of a gateway.
 #[derive(Debug, Clone)]
@@ -41,52 +43,6 @@ pub struct Uses {
     pub upstream: bool,
     /// A hub names it among its filters.
     pub filter: bool,
-}
-
-/// What a plugin may use. Beyond a budget its own verdict holds, and a counter tells of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Budgets {
-    /// The linear memory that one instance may have, in bytes. The call is broken off.
-    pub memory_bytes: usize,
-    /// How long one call may take, waiting included. The call is broken off.
-    pub call_time: Duration,
-    /// How long one call may keep a processor busy, waiting not included. The call is broken off.
-    pub cpu_time: Duration,
-    /// Calls at a time on each shard, in number; from 1. Further calls wait, and are refused when their time is over.
-    pub concurrency: usize,
-    /// Actions that one call may have queued at a time, in number. More are refused to the guest.
-    pub actions: usize,
-    /// Calls of the host that one call may make, in number. The call is broken off.
-    pub host_calls: u32,
-    /// Lines that the plugin may log in a second, in number, and five times as many at once. More are dropped.
-    pub log_lines: u32,
-    /// What its values may weigh together, keys and bookkeeping included, in bytes. Writes are refused to the guest.
-    pub state_bytes: usize,
-    /// What it may write to its state in a second, and as much at once, in bytes. Further writes wait.
-    pub state_writes: usize,
-}
-
-impl Default for Budgets {
-    fn default() -> Budgets {
-        Budgets {
-            memory_bytes: 64 << 20,
-            call_time: Duration::from_secs(1),
-            cpu_time: Duration::from_secs(1),
-            concurrency: 64,
-            actions: 10_000,
-            host_calls: 10_000,
-            log_lines: 100,
-            state_bytes: 64 << 20,
-            state_writes: 16 << 20,
-        }
-    }
-}
-
-impl Budgets {
-    /// When a call that starts then is broken off.
-    pub(crate) fn deadline(&self, started: Instant) -> Instant {
-        started.checked_add(self.call_time).unwrap_or_else(|| started + Duration::from_secs(1 << 30))
-    }
 }
 
 /// When the version before is brought back by itself.

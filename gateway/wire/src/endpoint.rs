@@ -1,13 +1,8 @@
-//! The public base URLs of the gateway, and the audiences of tokens that are made for them.
-//!
-//! Source: Azure SignalR Service, "Authenticate via Azure SignalR Service AccessKey". An audience may have the endpoint's port or
-//! none, and on loopback all names of this machine are one host.
+//! The public base URLs of the gateway. On loopback all names of this machine are one host.
 
 use std::fmt;
 
 use http::Uri;
-
-use crate::path;
 
 /// A public base URL of the gateway: what tokens are made for and redirects point to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,89 +58,17 @@ impl Endpoint {
             .is_some_and(|other| self.scheme == other.scheme && self.host == other.host && self.port == other.port)
     }
 
-    /// Whether a token for this audience opens `resource` at the endpoint.
-    pub fn is_audience(&self, audience: &str, resource: Resource<'_>) -> bool {
-        Audience::parse(audience).is_some_and(|audience| {
-            audience.scheme.eq_ignore_ascii_case(&self.scheme)
-                && is_same_host(&self.host, audience.host)
-                && audience.port.is_none_or(|port| port == self.port)
-                && resource.is_at(&self.base_path, audience.path)
-                && audience.names_no_hub_but(resource.hub())
-        })
-    }
-}
-
-/// What a token can open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resource<'a> {
-    /// Negotiation and transports of a hub's clients.
-    Client { hub: &'a str },
-    /// Connections of a hub's servers.
-    Server { hub: &'a str },
-    /// One path of the REST API, as it stands in the request, below the base path of the endpoint.
-    Rest { path: &'a str },
-}
-
-impl<'a> Resource<'a> {
-    /// The path below the base path of the endpoint.
-    pub fn path(&self) -> &'a str {
-        match self {
-            Resource::Client { .. } => "/client",
-            Resource::Server { .. } => "/server",
-            Resource::Rest { path } => path,
-        }
-    }
-
-    /// The hub that an audience may name in its query.
-    pub fn hub(&self) -> Option<&'a str> {
-        match self {
-            Resource::Client { hub } | Resource::Server { hub } => Some(hub),
-            Resource::Rest { .. } => None,
-        }
-    }
-
-    /// Whether `path`, that of an audience, is the resource's. The SDKs of hub servers leave `base_path` out.
-    fn is_at(&self, base_path: &str, path: &str) -> bool {
-        let path = path::strip_base(path, base_path).unwrap_or(path);
-        match self {
-            Resource::Client { .. } | Resource::Server { .. } => path::is_same_literal(path, self.path()),
-            Resource::Rest { path: own } => path::is_same(path, own),
-        }
-    }
-}
-
-/// The parts of an audience. It is compared and never followed, so that it may hold what a URL has to escape: some
-/// signers take the URL as it was before it was escaped.
-struct Audience<'a> {
-    scheme: &'a str,
-    host: &'a str,
-    port: Option<u16>,
-    path: &'a str,
-    query: &'a str,
-}
-
-impl<'a> Audience<'a> {
-    fn parse(text: &'a str) -> Option<Audience<'a>> {
-        let (scheme, rest) = text.split_once("://")?;
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let (host, port) = match authority.rsplit_once(':') {
-            // The colons of an IPv6 address stand in brackets.
-            Some((host, port)) if !port.ends_with(']') => (host, Some(decimal(port)?)),
-            _ => (authority, None),
-        };
-        Some(Audience { scheme, host, port, path, query })
-    }
-
-    fn names_no_hub_but(&self, hub: Option<&str>) -> bool {
-        form_urlencoded::parse(self.query.as_bytes())
-            .filter(|(name, _)| name.eq_ignore_ascii_case("hub"))
-            .all(|(_, value)| hub.is_some_and(|hub| hub.eq_ignore_ascii_case(&value)))
+    /// Whether scheme, host and port of a URL are the endpoint's; one without a port has any. On loopback all names of this machine are
+    /// one.
+    pub(crate) fn has_origin(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
+        scheme.eq_ignore_ascii_case(&self.scheme)
+            && is_same_host(&self.host, host)
+            && port.is_none_or(|port| port == self.port)
     }
 }
 
 /// A port, written in digits alone.
-fn decimal(port: &str) -> Option<u16> {
+pub(crate) fn decimal(port: &str) -> Option<u16> {
     port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok())?
 }
 

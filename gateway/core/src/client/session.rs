@@ -14,8 +14,8 @@ use super::timer_wheel::Due;
 use crate::arrivals::{Identity, NewClient};
 use crate::event::ConnectionFacts;
 use crate::id::{ConnectionId, GroupName, HubIndex, TransportKey};
+use crate::message_rate::HeardOfClient;
 use crate::mode::{ClientKind, Mode};
-use crate::rate::HeardOfClient;
 use crate::time::Millis;
 
 /// A client, from its opening until nothing is left to be done for it. What waits for it, what it waits for and how it is seen

@@ -10,7 +10,7 @@ use super::servers::{protocol_extension, written};
 use crate::client::Clients;
 use crate::event::ConnectionFacts;
 use crate::id::{ConnectionId, ServerId, Slot};
-use crate::rates;
+use crate::slowed_clients;
 use crate::turn::Turn;
 
 /// Hands over what a client says, as it is.
@@ -22,7 +22,7 @@ pub(super) fn forward(links: &mut Links, clients: &mut Clients, turn: &mut Turn<
     let messages = link.from_client.follow(bytes).messages;
     let hub = clients[slot].hub();
     clients.hub_mut(hub).counters.messages_in += messages as u64;
-    rates::charge(clients, turn, slot, messages);
+    slowed_clients::charge(clients, turn, slot, messages);
     hand_over(links, clients, turn, slot, bytes);
 }
 

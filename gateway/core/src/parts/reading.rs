@@ -25,7 +25,8 @@ impl Parts {
         client.was_heard(turn.now);
         let (hub, came) = (client.hub(), bytes.len());
         let (mut taken, mut messages) = (*bytes, 0);
-        while !taken.is_empty() && messages < most && !self.rates.is_out_of_turn(&mut self.clients, turn, slot) {
+        while !taken.is_empty() && messages < most && !self.slowed_clients.is_out_of_turn(&mut self.clients, turn, slot)
+        {
             if self.listener().hear(turn, slot, &mut taken) == Heard::Waits {
                 break;
             }
@@ -42,7 +43,7 @@ impl Parts {
         let mut unread = self.clients[slot].take_unread();
         while !unread.is_empty()
             && self.clients[slot].is_parsing()
-            && !self.rates.is_out_of_turn(&mut self.clients, turn, slot)
+            && !self.slowed_clients.is_out_of_turn(&mut self.clients, turn, slot)
         {
             let mut rest = &unread[..];
             match self.clients[slot].dialect().split(&mut rest) {

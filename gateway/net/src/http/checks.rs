@@ -2,7 +2,8 @@
 //! would be told.
 
 use hubgate_core::id::HubName;
-use hubgate_wire::endpoint::{Endpoint, Resource};
+use hubgate_wire::endpoint::Endpoint;
+use hubgate_wire::token::Resource;
 
 use super::tokens::VerifiedTokens;
 use super::{negotiate, server};

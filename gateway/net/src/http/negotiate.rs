@@ -8,9 +8,8 @@ use std::time::Instant;
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
 use hubgate_core::id::{ConnectionId, HubName, InvalidUserId, ShardAddress, is_short_enough};
-use hubgate_wire::endpoint::Resource;
 use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect};
-use hubgate_wire::token::Claims;
+use hubgate_wire::token::{Claims, Resource};
 use hubgate_wire::webhook;
 
 use super::answer::{Answer, json};

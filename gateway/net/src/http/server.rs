@@ -5,7 +5,7 @@
 use http::request::Parts;
 use hubgate_core::NewServerConnection;
 use hubgate_core::id::{HubName, ServerId, is_short_enough};
-use hubgate_wire::endpoint::Resource;
+use hubgate_wire::token::Resource;
 
 use super::answer::Answer;
 use super::negotiate::{access_token, new_id};

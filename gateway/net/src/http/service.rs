@@ -5,8 +5,7 @@ use std::rc::Rc;
 
 use hubgate_core::Location;
 use hubgate_core::id::ShardAddress;
-use hubgate_wire::endpoint::Resource;
-use hubgate_wire::token::{Claims, TokenError};
+use hubgate_wire::token::{Claims, Resource, TokenError};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use hubgate_wire::endpoint::Resource;
-use hubgate_wire::token::{Claims, TokenError};
+use hubgate_wire::token::{Claims, Resource, TokenError};
 
 use crate::settings::Settings;
 

@@ -5,6 +5,7 @@
 
 mod error;
 mod request;
+mod signature;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;

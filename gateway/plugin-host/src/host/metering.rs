@@ -232,10 +232,10 @@ mod tests {
 
     use super::*;
     use crate::breakers::{Breakers, Caller, Passages};
+    use crate::budgets::Budgets;
     use crate::host::tests::surroundings_of;
     use crate::host::{EventOf, Machine, Term};
     use crate::sections::Numbers;
-    use crate::settings::Budgets;
     use crate::ticker::{Hurry, SHORT_TICK, Ticker};
     use crate::turns::Turns;
 

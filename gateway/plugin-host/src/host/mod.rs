@@ -34,7 +34,7 @@ use crate::log::PluginLog;
 use crate::memory::{InstanceMemory, PluginMemory};
 use crate::metrics::{Budget, BudgetCounters};
 use crate::offload::Offload;
-use crate::rate::Pace;
+use crate::rate_limit::Pace;
 use crate::sections::Numbers;
 use crate::settings::PluginSettings;
 use crate::store::{PluginValues, Store};
@@ -357,8 +357,9 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::bindings::hubgate::plugin::context::{self, Host as _};
+    use crate::budgets::Budgets;
     use crate::memory::MemoryAccount;
-    use crate::settings::{Budgets, Payloads, PluginSource, Rollback, Uses};
+    use crate::settings::{Payloads, PluginSource, Rollback, Uses};
 
     /// Of a plugin with these budgets, and with time and chance of `source`.
     pub(crate) fn surroundings_of(budgets: Budgets, source: Arc<dyn Source>) -> Arc<Surroundings> {

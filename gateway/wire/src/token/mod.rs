@@ -4,6 +4,7 @@
 //! UTF-8 text of the access key, the algorithms are HS256 and HS512. Of the header only `alg` counts: a token cannot
 //! choose its key (`kid`, `jwk`, `jku`, `x5u`), and `iss` and `iat` are not looked at either.
 
+mod audience;
 mod claims;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,8 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use crate::depth::DEEPEST_MESSAGE;
-use crate::endpoint::{Endpoint, Resource};
+use crate::endpoint::Endpoint;
+pub use audience::Resource;
 use value::{ClaimValue, UniqueMembers};
 
 /// The longest token that is read, in characters.
@@ -190,7 +192,7 @@ impl Claims {
 
     /// The token must be for `resource` at one of `endpoints`; where an audience names a hub in its query, for that hub.
     pub fn check_audience(&self, endpoints: &[Endpoint], resource: Resource<'_>) -> Result<(), TokenError> {
-        let is_ours = |audience| endpoints.iter().any(|endpoint| endpoint.is_audience(audience, resource));
+        let is_ours = |audience| endpoints.iter().any(|endpoint| resource.is_opened_by(audience, endpoint));
         match self.audiences().any(is_ours) {
             true => Ok(()),
             false => {

@@ -1,6 +1,7 @@
 //! Where a URL leads.
 
-use hubgate_wire::endpoint::{Endpoint, Resource};
+use hubgate_wire::endpoint::Endpoint;
+use hubgate_wire::token::Resource;
 
 /// A URL, taken apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Place {
 
     /// Whether it is below a public base URL.
     pub(super) fn is_at(&self, endpoint: &Endpoint) -> bool {
-        endpoint.is_audience(&format!("{}/client/", self.base), Resource::Client { hub: "" })
+        Resource::Client { hub: "" }.is_opened_by(&format!("{}/client/", self.base), endpoint)
     }
 }
 

@@ -6,7 +6,7 @@ use super::users::Users;
 use crate::hash::HashSeed;
 use crate::hub::change::DirectoryChange;
 use crate::hub::routing::HubServers;
-use crate::rate::HeardOfHub;
+use crate::message_rate::HeardOfHub;
 use crate::time::Millis;
 
 /// What all shards know of one hub.

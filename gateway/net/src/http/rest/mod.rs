@@ -14,8 +14,8 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use hubgate_core::id::{GroupName, HubName, UserId};
-use hubgate_wire::endpoint::Resource;
 use hubgate_wire::path;
+use hubgate_wire::token::Resource;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 

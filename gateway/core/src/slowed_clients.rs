@@ -8,14 +8,14 @@ use crate::client::read_holds::Hold;
 use crate::client::{Clients, Phase};
 use crate::hub::directory::HubDirectory;
 use crate::id::{HubIndex, Slot};
-use crate::rate::share;
+use crate::message_rate::share;
 use crate::settings::Settings;
 use crate::time::Millis;
 use crate::turn::Turn;
 
 /// The clients of a shard that are not read because of a rate.
 #[derive(Debug)]
-pub(crate) struct Rates {
+pub(crate) struct SlowedClients {
     /// Those that have said as much as one client may.
     clients: Vec<Slot>,
     /// Those whose hub has heard as much as it may.
@@ -103,9 +103,9 @@ fn end_turn(clients: &mut Clients, slot: Slot) {
     }
 }
 
-impl Rates {
-    pub(crate) fn new() -> Rates {
-        Rates { clients: Vec::new(), hubs: BTreeMap::new(), called: Vec::new(), round: 1, has_gaps: false }
+impl SlowedClients {
+    pub(crate) fn new() -> SlowedClients {
+        SlowedClients { clients: Vec::new(), hubs: BTreeMap::new(), called: Vec::new(), round: 1, has_gaps: false }
     }
 
     /// Whether a client has said as much as it may for now; if so, it is not read until its turn comes.
