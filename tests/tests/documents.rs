@@ -19,11 +19,12 @@ use tokio::net::TcpStream;
 const GATEWAY: &str = "127.0.0.1:8888";
 
 /// The documents that let their readers type something; each has a test here.
-const WITH_COMMANDS: [&str; 13] = [
+const WITH_COMMANDS: [&str; 14] = [
     "README.md",
     "docs/deploy.md",
     "docs/filters.md",
     "docs/functions.md",
+    "docs/let-users-in.md",
     "docs/move-from-azure.md",
     "docs/operations.md",
     "docs/plugins.md",
@@ -99,8 +100,7 @@ async fn the_readme_leads_from_a_chat_to_a_component_of_ones_own() {
     })
     .await;
     let snippet = reader.snippet("js");
-    let script = format!("import * as signalR from '@microsoft/signalr';\n{snippet}\nawait connection.stop();");
-    let printed = node(&reader, &script).await;
+    let printed = node(&reader, &with_signalr(&snippet)).await;
     assert!(printed.lines().any(|line| line == "Welcome back to lobby, me!"), "{printed}");
     reader.ends();
 }
@@ -176,7 +176,15 @@ fn link_packages(reader: &Reader, from: &str, to: &str) {
     require_packages(from);
     let folder = reader.folder().join(to);
     fs::create_dir_all(&folder).expect("there is room");
-    symlink(repository().join(from).join("node_modules"), folder.join("node_modules")).expect("it is new");
+    let installed = folder.join("node_modules");
+    if !installed.exists() {
+        symlink(repository().join(from).join("node_modules"), installed).expect("it is new");
+    }
+}
+
+/// A whole script that makes a `connection`.
+fn with_signalr(script: &str) -> String {
+    format!("import * as signalR from '@microsoft/signalr';\n{script}\nawait connection.stop();")
 }
 
 /// What Node.js prints that runs a script with the packages of the tests.
@@ -249,6 +257,7 @@ async fn the_applications_of_the_guide_to_webhooks_answer_and_know_who_asks() {
         return;
     }
     let mut reader = Reader::of("docs/webhooks.md");
+    let mut snippet = None;
     for language in ["JavaScript", "Python"] {
         reader.types_and_leaves_running().await;
         let application: SocketAddr = "127.0.0.1:7071".parse().expect("an address");
@@ -266,9 +275,41 @@ async fn the_applications_of_the_guide_to_webhooks_answer_and_know_who_asks() {
         let forged = forged.header("x-asrs-signature", &format!("sha256={}", "0".repeat(64)));
         assert_eq!(forged.json(&json!({})).send().await.status, 401, "{language}");
         client.leave().await;
+        snippet = snippet.or_else(|| Some(reader.snippet("js")));
+        let printed = node(&reader, &with_signalr(snippet.as_deref().unwrap_or_default())).await;
+        assert!(printed.contains("user: 'ann'"), "{language}: {printed}");
     }
     let checked = reader.types().await;
     assert!(checked.contains("imported.toml"), "{checked}");
+    reader.ends();
+}
+
+#[tokio::test]
+async fn an_application_without_an_sdk_lets_its_users_in_as_its_guide_says() {
+    if !private_network::enter() {
+        return;
+    }
+    let mut reader = Reader::of("docs/let-users-in.md");
+    let mut snippet = None;
+    for language in ["JavaScript", "Python"] {
+        reader.types_and_leaves_running().await;
+        let application: SocketAddr = "127.0.0.1:3000".parse().expect("an address");
+        until("the application to listen", async || TcpStream::connect(application).await.ok()).await;
+        reader.types().await;
+        let answer = Request::new(Method::POST, application, "/chat/negotiate?user=j%C3%BCrgen").send().await.json();
+        assert_eq!(answer["url"], "http://127.0.0.1:8888/client/?hub=chat", "{language}");
+        let token = answer["accessToken"].as_str().expect("a text");
+        let client = reader.client("chat").token(token).connect().await;
+        let user = "/api/hubs/chat/users/j%C3%BCrgen";
+        let caller = Token::new(&format!("http://{GATEWAY}{user}"), &access_key(&reader)).sign();
+        let asked = Request::new(Method::HEAD, address(), &format!("{user}?api-version=2022-06-01")).bearer(&caller);
+        assert_eq!(asked.send().await.status, 200, "{language}: the user is known");
+        client.leave().await;
+        snippet = snippet.or_else(|| Some(reader.snippet("js")));
+        let script = format!("{}\nconsole.log(connection.state);", snippet.as_deref().unwrap_or_default());
+        let printed = node(&reader, &with_signalr(&script)).await;
+        assert!(printed.lines().any(|line| line == "Connected"), "{language}: {printed}");
+    }
     reader.ends();
 }
 

@@ -51,9 +51,15 @@ impl WebhookError {
         }
     }
 
-    /// What the log is told.
+    /// What the log is told. Not every event is a call that somebody waits for.
     pub(super) fn detail(&self) -> String {
         match self {
+            WebhookError::Status(status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) => format!(
+                "it answered with status {}: does it check signatures with another access key than this gateway has, or does the \
+                 URL lack a secret?",
+                status.as_u16()
+            ),
+            WebhookError::Status(status) => format!("it answered with status {}", status.as_u16()),
             WebhookError::Unreachable(error) | WebhookError::BrokenOff(error) => error.clone(),
             WebhookError::TimedOut | WebhookError::Cancelled => {
                 "it took longer than the upstream item's `timeout`".to_owned()
@@ -61,7 +67,11 @@ impl WebhookError {
             WebhookError::Busy => {
                 format!("it was not asked: {REQUESTS} requests were under way for all of its `timeout`")
             }
-            other => other.text(),
+            WebhookError::TooLarge => "its answer is too large".to_owned(),
+            WebhookError::Broken(error) => format!("its answer broke off: {error}"),
+            WebhookError::NoCompletion => "its answer is not a Completion of the call".to_owned(),
+            WebhookError::BadEvent => "it was not asked: no URL can hold the method's name".to_owned(),
+            WebhookError::Unsendable(what) => format!("it was not asked: no header can carry the {what}"),
         }
     }
 

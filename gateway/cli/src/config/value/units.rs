@@ -219,7 +219,7 @@ impl FromStr for Listen {
                 Some(port) => format!("\"127.0.0.1:{port}\", or \"0.0.0.0:{port}\" for other machines"),
                 None => "\"127.0.0.1:8888\", \"localhost:8888\" or \"0.0.0.0:8888\"".to_owned(),
             };
-            format!("\"{text}\" is not an IP address with a port, such as {example}")
+            format!("\"{text}\" is not an IP address or `localhost` with a port, such as {example}")
         })
     }
 }
