@@ -379,6 +379,28 @@ async fn arguments_that_filters_cannot_read_do_not_pass_them_by() {
 }
 
 #[tokio::test]
+async fn a_message_of_which_filters_and_the_hub_server_could_read_different_parts_ends_its_client() {
+    let config = "hubs.chat = { mode = 'default', filters = ['filter'], negotiate = { anonymous = true } }";
+    let gateway = filtered().with(config).start().await;
+    let mut server = HubServer::connect(&gateway, "chat", "one").await;
+    for message in [
+        // .NET takes the arguments before the target.
+        r#"{"type":1,"arguments":["in:reject"],"target":"send","arguments":["fine"]}"#,
+        r#"{"type":1,"arguments":["in:reject"],"target":"send","\u0061rguments":["fine"]}"#,
+        r#"{"type":2,"item":"in:reject","invocationId":"1","item":"fine"}"#,
+        r#"{"type":3,"result":"in:reject","invocationId":"1","result":"fine"}"#,
+    ] {
+        let (mut client, id) = server.let_in(gateway.client("chat").open().await).await;
+        client.send_text(&format!("{message}\u{1e}")).await;
+        let end = client.end().await;
+        assert_eq!((end.error(), end.allows_reconnect()), ("Connection closed with an error.", true), "{message}");
+        let body = server.next().await;
+        let left = service::parse(&body).expect("a message");
+        assert!(matches!(&left, ServiceMessage::CloseConnection(close) if close.connection_id == id), "{left:?}");
+    }
+}
+
+#[tokio::test]
 async fn json_schema_refuses_arguments_that_do_not_fit() {
     let config = r#"
         hubs.probe.filters = ["json-schema"]

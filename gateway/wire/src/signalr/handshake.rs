@@ -4,7 +4,7 @@
 
 use serde_json::value::RawValue;
 
-use super::json::{Object, TokenType, string};
+use super::json::{Object, ObjectError, TokenType, string};
 use super::{HubProtocol, framing::RECORD_SEPARATOR};
 
 /// The longest handshake request that is read, in bytes; a longer one counts as malformed.
@@ -32,6 +32,8 @@ pub enum MalformedHandshake {
     NotAnObject(TokenType),
     #[error("Missing required property '{property}'. Message content: {content}")]
     Missing { property: &'static str, content: String },
+    #[error("The property '{0}' is repeated.")]
+    Repeated(&'static str),
     #[error("Expected '{property}' to be of type {expected}.")]
     WrongType { property: &'static str, expected: TokenType },
     #[error("The handshake request is longer than {LONGEST_REQUEST} bytes.")]
@@ -54,10 +56,9 @@ impl HandshakeRequest {
             return Err(MalformedHandshake::TooLong);
         }
         let object = Object::parse(message, &["protocol", "version"], |_, _| Ok(())).map_err(|error| match error {
-            super::json::ObjectError::NotAnObject(token) => MalformedHandshake::NotAnObject(token),
-            super::json::ObjectError::Syntax
-            | super::json::ObjectError::TooDeep
-            | super::json::ObjectError::Property(()) => MalformedHandshake::NotJson,
+            ObjectError::NotAnObject(token) => MalformedHandshake::NotAnObject(token),
+            ObjectError::Repeated(property) => MalformedHandshake::Repeated(property),
+            ObjectError::Syntax | ObjectError::TooDeep | ObjectError::Property(()) => MalformedHandshake::NotJson,
         })?;
         let [protocol, version] = object;
         let missing =
@@ -135,6 +136,10 @@ mod tests {
         );
         check(r#"{"version":"123"}"#, Err("Expected 'version' to be of type Number."));
         check(r#"{"protocol":null,"version":123}"#, Err("Expected 'protocol' to be of type String."));
+        check(
+            r#"{"protocol":"json","version":1,"protoco\u006c":"messagepack"}"#,
+            Err("The property 'protocol' is repeated."),
+        );
         check("{", Err("Error reading JSON."));
         check(&"{\"a\":".repeat(10_000), Err("Error reading JSON."));
     }

@@ -45,6 +45,8 @@ pub enum MalformedMessage {
     NotAnObject(TokenType),
     #[error("Missing required property '{0}'.")]
     Missing(&'static str),
+    #[error("The property '{0}' is repeated.")]
+    Repeated(&'static str),
     #[error("Expected '{property}' to be of type {expected}.")]
     WrongType { property: &'static str, expected: TokenType },
     #[error("Expected header '{0}' to be of type String.")]
@@ -128,6 +130,7 @@ impl<'a> Fields<'a> {
             ObjectError::Syntax => MalformedMessage::NotJson,
             ObjectError::TooDeep => MalformedMessage::TooDeep,
             ObjectError::NotAnObject(token) => MalformedMessage::NotAnObject(token),
+            ObjectError::Repeated(property) => MalformedMessage::Repeated(property),
             ObjectError::Property(error) => error,
         })?;
         let [
@@ -248,12 +251,14 @@ fn read_headers(raw: &RawValue) -> Result<Headers<'_>, MalformedMessage> {
     let mut headers: Headers<'_> = Vec::new();
     let entries = Entries(|name: Cow<'_, str>, value| {
         let Some(value) = string(value) else {
-            return Err(MalformedMessage::HeaderNotText(name.into_owned()));
+            return Err(ObjectError::Property(MalformedMessage::HeaderNotText(name.into_owned())));
         };
         match headers.iter().position(|(each, _)| *each == name) {
             // The last of equal ones counts, as in .NET.
             Some(earlier) => headers[earlier].1 = value,
-            None if headers.len() == MOST_HEADERS => return Err(MalformedMessage::TooManyHeaders),
+            None if headers.len() == MOST_HEADERS => {
+                return Err(ObjectError::Property(MalformedMessage::TooManyHeaders));
+            }
             // The names borrow from the text only where it holds no escapes; they are rare enough to be copied.
             None => headers.push((Cow::Owned(name.into_owned()), value)),
         }
@@ -261,7 +266,9 @@ fn read_headers(raw: &RawValue) -> Result<Headers<'_>, MalformedMessage> {
     });
     entries.read(raw.get()).map_err(|error| match error {
         ObjectError::Property(error) => error,
-        ObjectError::Syntax | ObjectError::TooDeep | ObjectError::NotAnObject(_) => wrong("headers", TokenType::Object),
+        ObjectError::Syntax | ObjectError::TooDeep | ObjectError::NotAnObject(_) | ObjectError::Repeated(_) => {
+            wrong("headers", TokenType::Object)
+        }
     })?;
     Ok(headers)
 }
@@ -299,14 +306,17 @@ pub(super) enum ObjectError<E> {
     Syntax,
     TooDeep,
     NotAnObject(TokenType),
+    /// A property that is asked for is there more than once.
+    Repeated(&'static str),
     Property(E),
 }
 
 impl Object {
-    /// The values of `properties`, in their order. Others are ignored, the last of equal ones counts, as in .NET.
+    /// The values of `properties`, in their order. Others are ignored. One that is repeated is refused: of equal ones readers take
+    /// the first or the last, .NET even what stands before another one, and filters must see what whoever answers takes.
     pub(super) fn parse<'a, const N: usize, E>(
         text: &'a [u8],
-        properties: &[&str; N],
+        properties: &[&'static str; N],
         mut check: impl FnMut(&str, &RawValue) -> Result<(), E>,
     ) -> Result<[Option<&'a RawValue>; N], ObjectError<E>> {
         // Checked once: a reader of bytes would check each value again.
@@ -317,8 +327,10 @@ impl Object {
         let mut values = [None; N];
         let entries = Entries(|name: Cow<'_, str>, value| {
             if let Some(index) = properties.iter().position(|property| *property == name) {
-                check(properties[index], value)?;
-                values[index] = Some(value);
+                check(properties[index], value).map_err(ObjectError::Property)?;
+                if values[index].replace(value).is_some() {
+                    return Err(ObjectError::Repeated(properties[index]));
+                }
             }
             Ok(())
         });
@@ -333,7 +345,7 @@ struct Entries<F>(F);
 impl<F> Entries<F> {
     fn read<'a, E>(self, text: &'a str) -> Result<(), ObjectError<E>>
     where
-        F: FnMut(Cow<'a, str>, &'a RawValue) -> Result<(), E>,
+        F: FnMut(Cow<'a, str>, &'a RawValue) -> Result<(), ObjectError<E>>,
     {
         match token_type_of(text.as_bytes()) {
             Some(TokenType::Object) => {}
@@ -348,7 +360,7 @@ impl<F> Entries<F> {
         let read = EntrySeed { each: self.0, refusal: &refusal }.deserialize(&mut reader).and_then(|()| reader.end());
         match (read, refusal.into_inner()) {
             (Ok(()), _) => Ok(()),
-            (Err(_), Some(refusal)) => Err(ObjectError::Property(refusal)),
+            (Err(_), Some(refusal)) => Err(refusal),
             (Err(_), None) => Err(ObjectError::Syntax),
         }
     }
@@ -356,12 +368,12 @@ impl<F> Entries<F> {
 
 struct EntrySeed<'c, F, E> {
     each: F,
-    refusal: &'c Cell<Option<E>>,
+    refusal: &'c Cell<Option<ObjectError<E>>>,
 }
 
 impl<'a, F, E> DeserializeSeed<'a> for EntrySeed<'_, F, E>
 where
-    F: FnMut(Cow<'a, str>, &'a RawValue) -> Result<(), E>,
+    F: FnMut(Cow<'a, str>, &'a RawValue) -> Result<(), ObjectError<E>>,
 {
     type Value = ();
 
@@ -372,7 +384,7 @@ where
 
 impl<'a, F, E> Visitor<'a> for EntrySeed<'_, F, E>
 where
-    F: FnMut(Cow<'a, str>, &'a RawValue) -> Result<(), E>,
+    F: FnMut(Cow<'a, str>, &'a RawValue) -> Result<(), ObjectError<E>>,
 {
     type Value = ();
 

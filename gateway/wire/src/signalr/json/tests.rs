@@ -62,11 +62,22 @@ fn a_message_nests_64_levels_and_no_more_whatever_part_of_it_does() {
 }
 
 #[test]
-fn the_last_of_equal_properties_and_headers_counts() {
-    assert_eq!(
-        rewrite(r#"{"type":6,"type":1,"target":"a","target":"b","arguments":[1],"arguments":[2]}"#).as_deref(),
-        Ok(r#"{"type":1,"target":"b","arguments":[2]}"#)
-    );
+fn a_property_that_readers_take_differently_when_it_is_repeated_makes_a_message_malformed() {
+    for property in PROPERTIES {
+        let value = if property == "headers" { "{}" } else { "1" };
+        let (first, escaped) = (&property[..1], format!("\\u{:04x}", property.as_bytes()[0]));
+        for repeated in [property.to_owned(), property.replacen(first, &escaped, 1)] {
+            let message = format!(r#"{{"{property}":{value},"other":0,"{repeated}":{value},"type":6}}"#);
+            assert_eq!(rewrite(&message).unwrap_err(), format!("The property '{property}' is repeated."), "{message}");
+        }
+    }
+    for ignored in ["Type", "TYPE", "item ", "unknown"] {
+        assert_eq!(rewrite(&format!(r#"{{"{ignored}":1,"type":6,"{ignored}":2}}"#)).as_deref(), Ok(r#"{"type":6}"#));
+    }
+}
+
+#[test]
+fn the_last_of_equal_headers_counts() {
     assert_eq!(
         rewrite(r#"{"type":5,"invocationId":"1","headers":{"a":"1","b":"2","\u0061":"3"}}"#).as_deref(),
         Ok(r#"{"type":5,"headers":{"a":"3","b":"2"},"invocationId":"1"}"#)
