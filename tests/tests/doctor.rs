@@ -5,6 +5,8 @@ use std::process::Command;
 
 use hubgate_tests::command::{Finished, binary};
 use hubgate_tests::gateway::{KEY, Setup};
+use hubgate_tests::hub_server::HubServer;
+use hubgate_tests::tls;
 use hubgate_tests::token::Token;
 use hubgate_tests::webhook::Webhook;
 use hubgate_tests::{Gateway, guests};
@@ -132,7 +134,19 @@ fn an_origin_is_told_why_browsers_keep_its_pages_away() {
     assert!(any.stdout.contains("hubs.open.cors-origins: ") && any.stdout.contains("withCredentials"), "{any:?}");
     assert_eq!(case.ask(&["--origin", "https://app.example.com"]).code, Some(0), "one hub lists it");
     let one = Case::of(setup().with("hubs.chat.cors-origins = ['https://app.example.com']"));
-    one.finds(&["--origin", "https://b.example.com"], "hubs.*.cors-origins", "is not among them");
+    // The key that counts, and no line of another one.
+    one.finds(&["--origin", "https://b.example.com"], "hubs.chat.cors-origins", "is not among them");
+    let told = one.ask(&["--origin", "https://b.example.com"]).stdout;
+    assert!(told.contains(", line ") && !told.contains("hubs.*"), "{told}");
+    let told = one.ask(&["--token", &at("other"), "--origin", "https://b.example.com"]).stdout;
+    assert!(told.contains("hubgate.toml: hubs.*.cors-origins: "), "{told}");
+    let inherited =
+        Case::of(setup().with("hubs.'*' = { mode = 'serverless', cors-origins = ['https://a.example.com'] }"));
+    inherited.finds(
+        &["--token", &at("chat"), "--origin", "https://b.example.com"],
+        "hubs.*.cors-origins",
+        "is not among",
+    );
 }
 
 #[test]
@@ -197,9 +211,51 @@ async fn a_gateway_that_runs_is_asked_where_a_url_names_it_and_not_disturbed() {
     assert_eq!(doctor(&["--url", &url, "--token", &token, "--origin", "https://app.example.com"]).code, Some(0));
     let hidden = doctor(&["--url", &url, "--token", &token, "--origin", "https://b.example.com"]);
     found(&hidden, "--origin", "browsers hide it");
+    let elsewhere = doctor(&["--url", &format!("{}/chat", gateway.url())]);
+    found(&elsewhere, "--url", "/chat leads nowhere: Nothing is here. Clients connect at /client/?hub=NAME");
+    let closed = format!("{}/hubs/closed", gateway.url());
+    let told = configured("hubs.closed.mode = 'serverless'").ask(&["--url", &closed]);
+    assert_eq!(told.stdout.matches("is not open to everybody").count(), 1, "{told:?}");
     let no_gateway = doctor(&["--url", &format!("http://{}", gateway.ready().admin)]);
     found(&no_gateway, "--url", "as no gateway answers");
     assert_eq!(gateway.clients_of("probe").await, 0);
+}
+
+#[tokio::test]
+async fn a_hub_in_default_mode_that_no_hub_server_serves_is_told() {
+    const ADMIN: &str = "an-admin-token-of-the-tests";
+    let setup = || Gateway::serve().file("admin-token", ADMIN);
+    let gateway = setup().with("admin.token-file = 'admin-token'\nhubs.chat.mode = 'default'").start().await;
+    let (listen, admin, data) = (gateway.ready().listen, gateway.ready().admin, gateway.folder().join("data"));
+    let own = format!(
+        "server.listen = '{listen}'\nadmin.listen = '{admin}'\nserver.data-dir = '{}'\nhubs.chat.mode = 'default'\n",
+        data.display()
+    );
+    let url = format!("{}/client/?hub=chat", gateway.url());
+    let knowing = Case::of(setup().with(&format!("{own}admin.token-file = 'admin-token'")));
+    for arguments in [&["--url", &url][..], &[]] {
+        let told = knowing.ask(arguments);
+        assert_eq!(told.code, Some(0), "{told:?}");
+        assert!(told.stdout.contains("hubs.chat.mode: no hub server of hub 'chat' is connected"), "{told:?}");
+    }
+    let unknowing = Case::of(setup().with(&own)).ask(&["--url", &url]);
+    assert!(
+        unknowing.stdout.contains("whether one is connected is told where `admin.token-file` is set"),
+        "{unknowing:?}"
+    );
+    let _server = HubServer::open(&gateway, "chat", "one").await;
+    knowing.finds_nothing(&["--url", &url]);
+}
+
+#[tokio::test]
+async fn a_url_with_the_wrong_scheme_and_a_certificate_that_is_not_trusted_are_told_in_plain_words() {
+    let gateway = tls::secure(Gateway::probe()).start().await;
+    let address = gateway.address();
+    found(&doctor(&["--url", &format!("http://{address}")]), "--url", "this port speaks TLS: use https://");
+    let untrusted = doctor(&["--url", &format!("https://{address}")]);
+    found(&untrusted, "--url", "its certificate comes from no authority that this machine trusts");
+    let plain = Gateway::probe().start().await;
+    found(&doctor(&["--url", &format!("https://{}", plain.address())]), "--url", "this port does not speak TLS");
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ mod websocket;
 mod worker;
 
 pub use crate::http::checks;
-pub use web_client::{WebAnswer, ask, reach};
+pub use web_client::{WebAnswer, ask, reach, speaks_tls};
 
 pub use gateway::{Change, Gateway, Inherited, RunError, Sockets, StartError, check_listening};
 pub use tasks::{Panicked, Working, on_a_thread};

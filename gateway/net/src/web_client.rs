@@ -1,7 +1,9 @@
 //! Requests of the gateway to web servers: what webhooks, plugins and those have in common who look for faults.
 
+use std::error::Error;
 use std::fmt::Write;
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioTimer;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tower_service::Service;
 
 use crate::shared::Shared;
@@ -65,15 +67,47 @@ fn trusted_authorities() -> ClientConfig {
     }
 }
 
-/// An error with all of its causes: the outermost one of a client says little.
-pub(crate) fn whole_text(error: &dyn std::error::Error) -> String {
+/// An error with all of its causes: the outermost one of a client says little. What is wrong with TLS is told in plain words.
+pub(crate) fn whole_text(error: &(dyn Error + 'static)) -> String {
+    if let Some(error) = causes(error).find_map(tls_error) {
+        return in_plain_words(error);
+    }
     let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
+    for cause in causes(error).skip(1) {
         write!(text, ": {cause}").expect("a String takes what is written");
-        source = cause.source();
     }
     text
+}
+
+/// An error, and what has brought it about.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// TLS's own error, which is inside of those of input and output.
+fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    error.downcast_ref().or_else(|| tls_error(error.downcast_ref::<io::Error>()?.get_ref()?))
+}
+
+fn in_plain_words(error: &rustls::Error) -> String {
+    let cause = match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "its certificate comes from no authority that this machine trusts, as one that signs itself does \
+             (`SSL_CERT_FILE` names other authorities)"
+        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "its certificate is for another name",
+        rustls::Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "its certificate has expired"
+        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        ) => "its certificate is not valid yet",
+        rustls::Error::InvalidMessage(_) => "this port does not speak TLS: use http://",
+        _ => return error.to_string(),
+    };
+    format!("{cause}: {error}")
 }
 
 /// The largest answer that is read by [`ask`], in bytes.
@@ -108,6 +142,24 @@ pub async fn ask(method: &str, url: &str, headers: &[(&str, &str)]) -> Result<We
         })
     };
     tokio::time::timeout(CONNECT, answered).await.unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
+}
+
+/// Whether the server of an https URL speaks TLS, whatever it thinks of the rest.
+pub async fn speaks_tls(url: &str) -> bool {
+    let Ok(url) = url.parse::<Uri>() else { return false };
+    let mut connector = connector_with(HttpConnector::new(), trusted_authorities());
+    let connected = async {
+        poll_fn(|cx| connector.poll_ready(cx)).await?;
+        connector.call(url).await.map(drop)
+    };
+    match tokio::time::timeout(CONNECT, connected).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            let error = causes(error.as_ref()).find_map(tls_error);
+            error.is_some_and(|error| !matches!(error, rustls::Error::InvalidMessage(_)))
+        }
+        Err(_) => false,
+    }
 }
 
 /// Connects to the server of a URL as the gateway connects to webhooks, with TLS where the URL says so, and asks nothing.

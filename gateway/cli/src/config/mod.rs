@@ -29,6 +29,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hubgate_core::id::HubName;
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
 use hubgate_plugin_host::{FileError, HostSettings, RegularFile};
@@ -117,6 +118,13 @@ impl Config {
     /// All keys with their values as TOML, and where these come from; secrets are not told.
     pub(crate) fn show(&self) -> String {
         entries::show(&self.file, &self.origins)
+    }
+
+    /// The key that says something of a hub: its own where it is set, or where none is set for all hubs.
+    pub(crate) fn hub_key(&self, hub: &HubName, name: &str) -> String {
+        let of_all = format!("hubs.{}.{name}", schema::ALL_HUBS);
+        let own = self.net.hubs.get_key_value(hub).map(|(known, _)| format!("hubs.{known}.{name}"));
+        own.filter(|own| self.origins.is_set(own) || !self.origins.is_set(&of_all)).unwrap_or(of_all)
     }
 
     /// The paths of the keys whose values differ, or the content of the files that they name, and when that counts.

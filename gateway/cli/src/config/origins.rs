@@ -73,9 +73,15 @@ impl Origins {
         }
     }
 
-    /// The line of a key, or of the innermost table around it that is there.
+    /// Whether a key is set, in the file or outside of it.
+    pub(crate) fn is_set(&self, key: &str) -> bool {
+        self.of(key) != Origin::Default
+    }
+
+    /// The line of a key, or of the innermost table around it that is there. Another hub or plugin is not where one belongs.
     fn line(&self, key: &str) -> Option<usize> {
-        outer(key).find_map(|key| self.lines.get(key)).copied()
+        let tables = outer(key).take_while(|table| *table == key || !NAMED_TABLES.contains(table));
+        tables.into_iter().find_map(|table| self.lines.get(table)).copied()
     }
 
     /// The problems with their places, in the order of the file.
@@ -94,6 +100,9 @@ impl Origins {
         text
     }
 }
+
+/// Tables of what has a name: as a rule they stand in no line of their own.
+const NAMED_TABLES: [&str; 2] = ["hubs", "plugins"];
 
 /// A path, and those of what holds it, the longest first.
 fn outer(key: &str) -> impl Iterator<Item = &str> {
@@ -159,6 +168,8 @@ mod tests {
             ("upstream[1].retries", "f, line 13: upstream[1].retries"),
             ("plugins.p.config.x", "f, line 16: plugins.p.config.x"),
             ("admin.listen", "f: admin.listen"),
+            ("hubs.*.cors-origins", "f: hubs.*.cors-origins"),
+            ("plugins.p.memory", "f, line 15: plugins.p.memory"),
         ] {
             assert_eq!(origins.place(key), place);
         }

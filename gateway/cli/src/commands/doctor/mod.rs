@@ -7,12 +7,13 @@ mod online;
 mod place;
 mod token;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use hubgate_core::id::HubName;
 use hubgate_net::checks;
-use hubgate_net::settings::OriginPattern;
+use hubgate_net::settings::{CorsOrigins, OriginPattern};
 use hubgate_wire::endpoint::Endpoint;
 
 use self::place::{Kind, Place};
@@ -92,15 +93,19 @@ async fn examine(arguments: &Arguments, config: Option<&Config>, findings: &mut 
     };
     let endpoints = config.map(|config| checks::endpoints(&config.net)).unwrap_or_default();
     let mut case = Case { arguments, config, endpoints, place, audience: None };
-    if let Some(config) = config {
-        configured::look_at(config, findings).await;
-    }
+    let runs = match config {
+        Some(config) => configured::look_at(config, findings).await,
+        None => false,
+    };
     findings.extend(case.url());
     let had_errors = findings.has_errors();
     if let Some(token) = &arguments.token {
         token::look_at(token, &mut case, findings);
     }
     findings.extend(case.origin());
+    if let Some(config) = config.filter(|_| runs) {
+        configured::look_for_hub_servers(config, case.hub().and_then(Result::ok), findings).await;
+    }
     // What is wrong already would come back as the gateway's answer.
     let is_known = findings.has_errors() && !had_errors;
     online::look_at(&case, is_known, findings).await;
@@ -137,7 +142,8 @@ impl Case<'_> {
             }
             (Kind::Open, Some(Ok(hub))) => {
                 let open = self.config.map_or(Ok(()), |config| checks::open_hub(&config.net, &hub));
-                findings.extend(open.err().map(|error| Finding::error(format!("hubs.{hub}.negotiate"), error)));
+                let key = || self.config.map_or_else(String::new, |config| config.hub_key(&hub, "negotiate"));
+                findings.extend(open.err().map(|error| Finding::error(key(), error)));
             }
             (_, _) => {}
         }
@@ -151,33 +157,52 @@ impl Case<'_> {
             Ok(pattern) => pattern.to_string(),
             Err(error) => return vec![Finding::error("--origin", format!("\"{origin}\" {error}"))],
         };
-        let Some(net) = self.config.map(|config| &config.net) else { return Vec::new() };
-        let (cors, key) = match self.hub().and_then(Result::ok) {
-            Some(hub) if net.hubs.contains_key(&hub) => (net.hub(&hub), format!("hubs.{hub}.cors-origins")),
-            Some(_) | None => (&net.other_hubs, "hubs.*.cors-origins".to_owned()),
-        };
-        let is_allowed_somewhere = net.hubs.values().any(|hub| hub.cors.allows(&as_sent) || hub.cors.any);
-        match (cors.cors.allows(&as_sent), cors.cors.any) {
-            (true, _) => Vec::new(),
-            (false, true) => {
-                let text = format!(
-                    "{as_sent} is allowed only without credentials, as \"*\" is: SignalR's clients need \
-                     `withCredentials: false`, or list the origin itself"
-                );
-                vec![Finding::warning(key, text)]
+        let Some(config) = self.config else { return Vec::new() };
+        match self.hub().and_then(Result::ok) {
+            Some(hub) => {
+                let key = config.hub_key(&hub, CORS_ORIGINS);
+                refused_origin(&config.net.hub(&hub).cors, &as_sent, key).into_iter().collect()
             }
-            (false, false) if self.hub().is_none() && is_allowed_somewhere => {
-                vec![Finding::warning(
-                    key,
-                    format!("{as_sent} is not among them; hubs with an entry of their own list it"),
-                )]
-            }
-            (false, false) => {
-                vec![Finding::error(
-                    key,
-                    format!("{as_sent} is not among them: browsers hide all answers from its pages"),
-                )]
-            }
+            None => origin_of_any_hub(config, &as_sent),
+        }
+    }
+}
+
+/// The key, below a hub, that lists origins.
+const CORS_ORIGINS: &str = "cors-origins";
+
+/// Whether pages of the origin may use some hub.
+fn origin_of_any_hub(config: &Config, origin: &str) -> Vec<Finding> {
+    let key_of_all = format!("hubs.*.{CORS_ORIGINS}");
+    let own = config.net.hubs.iter().map(|(hub, settings)| (config.hub_key(hub, CORS_ORIGINS), &settings.cors));
+    let mut lists: BTreeMap<String, &CorsOrigins> = own.collect();
+    if lists.is_empty() || config.origins.is_set(&key_of_all) {
+        lists.insert(key_of_all, &config.net.other_hubs.cors);
+    }
+    let is_allowed_somewhere = lists.values().any(|cors| cors.allows(origin) || cors.any);
+    let finding = |(key, cors): (String, &CorsOrigins)| {
+        let refused = refused_origin(cors, origin, key.clone());
+        refused.map(|error| match is_allowed_somewhere && !cors.any {
+            true => Finding::warning(key, format!("{origin} is not among them; other hubs list it")),
+            false => error,
+        })
+    };
+    lists.into_iter().filter_map(finding).collect()
+}
+
+/// Why pages of an origin may not use a hub whose list stands at `key`.
+fn refused_origin(cors: &CorsOrigins, origin: &str, key: String) -> Option<Finding> {
+    match (cors.allows(origin), cors.any) {
+        (true, _) => None,
+        (false, true) => {
+            let text = format!(
+                "{origin} is allowed only without credentials, as \"*\" is: SignalR's clients need `withCredentials: false`, or list \
+                 the origin itself"
+            );
+            Some(Finding::warning(key, text))
+        }
+        (false, false) => {
+            Some(Finding::error(key, format!("{origin} is not among them: browsers hide all answers from its pages")))
         }
     }
 }
@@ -188,6 +213,6 @@ fn hub_server(config: &Config, hub: &HubName) -> Option<Finding> {
     if core.hub(hub).mode.takes_hub_servers() {
         return None;
     }
-    let key = if core.hubs.contains_key(hub) { format!("hubs.{hub}.mode") } else { "hubs.*.mode".to_owned() };
+    let key = config.hub_key(hub, "mode");
     Some(Finding::error(key, format!("Hub '{hub}' is in serverless mode: it does not accept hub servers.")))
 }

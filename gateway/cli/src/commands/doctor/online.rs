@@ -70,8 +70,11 @@ async fn ask(case: &Case<'_>, place: &Place, is_known: bool, findings: &mut Find
     if is_refused && !lacks_token {
         let is_token = case.arguments.token.is_some() && matches!(answer.status, 400 | 401 | 403 | 413 | 431);
         let subject = if is_token { "--token" } else { "--url" };
-        let text = format!("{what} is answered with {}: {}", answer.status, answer.body.trim());
-        findings.push(Finding::error(subject, text));
+        // The configuration may have told as much.
+        if !findings.has_text(answer.body.trim()) {
+            let text = format!("{what} is answered with {}: {}", answer.status, answer.body.trim());
+            findings.push(Finding::error(subject, text));
+        }
     }
     if let Some(origin) = case.arguments.origin.as_deref().filter(|_| is_for_pages) {
         findings.extend(allowed(origin, &answer));
@@ -84,12 +87,24 @@ async fn is_there(place: &Place) -> Result<(), String> {
     let health = format!("{}/healthz", place.base);
     match hubgate_net::ask("GET", &health, &[]).await {
         Ok(answer) if answer.status == 200 && answer.body.trim() == "ok" => Ok(()),
+        // It is one, and has no such path.
+        Ok(answer) if answer.status == 404 && answer.body.starts_with(NOTHING_HERE) => {
+            Err(format!("{} leads nowhere: {}", place.base, answer.body.trim()))
+        }
         Ok(answer) => {
             Err(format!("{health} is answered with {}, as no gateway answers: what listens there?", answer.status))
         }
-        Err(error) => Err(format!("{}: no answer: {error}", place.base)),
+        Err(error) => Err(match place.base.strip_prefix("http://") {
+            Some(rest) if hubgate_net::speaks_tls(&health.replacen("http", "https", 1)).await => {
+                format!("{}: this port speaks TLS: use https://{rest}", place.base)
+            }
+            Some(_) | None => format!("{}: no answer: {error}", place.base),
+        }),
     }
 }
+
+/// How a gateway answers paths that it does not have, its admin listener apart.
+const NOTHING_HERE: &str = "Nothing is here. Clients connect at";
 
 /// A request that changes nothing, and that the gateway answers as it does the one that is made of the URL.
 struct Question {
