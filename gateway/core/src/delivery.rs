@@ -39,11 +39,17 @@ impl Action {
     /// What it carries, about, in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            Action::Send { message, except, .. } => {
-                message.weight() + size_of_val(&*except.connections) + size_of_val(&*except.users)
+            Action::Send { to, message, except } => {
+                let users: usize = except.users.iter().map(|user| user.as_str().len()).sum();
+                to.weight() + message.weight() + size_of_val(&*except.connections) + size_of_val(&*except.users) + users
             }
-            Action::Close { except, reason, .. } => size_of_val(&**except) + reason.as_ref().map_or(0, String::len),
-            Action::Join { .. } | Action::Leave { .. } | Action::LeaveAll(_) => 0,
+            Action::Close { target, except, reason, .. } => {
+                target.weight() + size_of_val(&**except) + reason.as_ref().map_or(0, String::len)
+            }
+            Action::Join { member, group, .. } | Action::Leave { member, group } => {
+                member.weight() + group.as_str().len()
+            }
+            Action::LeaveAll(member) => member.weight(),
         }
     }
 

@@ -37,7 +37,7 @@ impl Order {
         let carried = match self {
             Order::Act(action) => action.weight(),
             Order::Server(order) => order.weight(),
-            Order::Ask { .. } => 0,
+            Order::Ask { question, .. } => question.weight(),
             Order::Answer { answer: Answer::Members(members), .. } => members.len() * 64,
             Order::Answer { .. } => 0,
         };

@@ -139,7 +139,9 @@ impl Parts {
             Input::Configure { .. }
             | Input::ClientData { .. }
             | Input::ServerData { .. }
-            | Input::UpstreamAnswered { .. } => {}
+            | Input::UpstreamAnswered { .. } => {
+                unreachable!("they have ways of their own, in `act_on` and in the shard")
+            }
             Input::Drain { per_second } => {
                 self.drain.go_on(clients, turn, Answerers { links, upstream }, per_second);
                 turn.then(Step::DrainServers);
@@ -286,7 +288,7 @@ impl Parts {
         }
     }
 
-    fn ack_ended(&mut self, turn: &mut Turn<'_>, Ack { server, ack_id, status, page }: Ack) {
+    fn ack_ended(&mut self, turn: &mut Turn<'_>, Ack { server, ack_id, status, page, .. }: Ack) {
         self.links.ack(turn, server, ack_id, status, page);
         self.links.ack_ended(turn, server);
     }

@@ -129,6 +129,23 @@ pub struct Reply<A> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unanswered;
 
+impl Question {
+    /// The names in it, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Question::Query(Query::Find(Sought::ConnectionOf(target))) => target.weight(),
+            Question::Query(Query::Find(Sought::UserInGroup { user, group })) => {
+                user.as_str().len() + group.as_str().len()
+            }
+            Question::Query(Query::Members { group, .. }) | Question::Command(Command::Join { group, .. }) => {
+                group.as_str().len()
+            }
+            Question::Command(Command::Leave { group, .. }) => group.as_ref().map_or(0, |group| group.as_str().len()),
+            Question::Query(Query::Facts(_)) | Question::Barrier => 0,
+        }
+    }
+}
+
 impl From<AckQuestion> for Question {
     fn from(question: AckQuestion) -> Question {
         match question {

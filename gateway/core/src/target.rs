@@ -19,6 +19,27 @@ pub struct Except {
     pub users: Vec<UserId>,
 }
 
+impl Target {
+    /// The name in it, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Target::Group(group) => group.as_str().len(),
+            Target::User(user) => user.as_str().len(),
+            Target::All | Target::Connection(_) => 0,
+        }
+    }
+}
+
+impl Member {
+    /// The name in it, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Member::User(user) => user.as_str().len(),
+            Member::Connection(_) => 0,
+        }
+    }
+}
+
 impl From<Vec<ConnectionId>> for Except {
     fn from(connections: Vec<ConnectionId>) -> Except {
         Except { connections, users: Vec::new() }

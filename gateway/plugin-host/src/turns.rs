@@ -49,7 +49,8 @@ impl Turns {
         }
         // Only now, as most calls need not know it.
         let now = nanoseconds(now.saturating_duration_since(self.start));
-        let passed = now.saturating_sub(self.counted.swap(now, Ordering::Relaxed));
+        // A call may have waited for something else since then, and others been counted meanwhile.
+        let passed = now.saturating_sub(self.counted.fetch_max(now, Ordering::Relaxed));
         self.begun.store(self.begun.load(Ordering::Relaxed).saturating_sub(passed / 2), Ordering::Relaxed);
         self.is_spent()
     }

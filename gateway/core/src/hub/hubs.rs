@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::time::Millis;
 
 use super::Hub;
-use super::directory::Directory;
+use super::directory::{Directory, HubDirectory};
 use super::status::{HubCounters, HubStatus, ShardStatus};
 
 /// The hubs that a shard knows, by index and by name. An index is good for as long as something on the shard occupies the
@@ -68,6 +68,7 @@ impl Hubs {
     /// The hub, which begins when it is first asked for.
     pub(crate) fn get(&mut self, name: &HubName, settings: &Settings) -> HubIndex {
         if let Some(index) = self.find(name) {
+            self.notice_that_it_is_forgotten(index, settings);
             return index;
         }
         let directory = self.directory.hub(name, settings.names(name));
@@ -92,14 +93,27 @@ impl Hubs {
         let hub = &mut self.all[index.0 as usize];
         hub.occupants += 1;
         if hub.occupants == 1 {
-            let is_configured = settings.names(&hub.name);
-            let directory = self.directory.occupy(&hub.name, is_configured);
-            if hub.directory.is_forgotten() {
-                // It was forgotten, and this shard had not noticed yet.
-                self.forgotten += &std::mem::take(&mut hub.counters);
-                hub.has_own_label = is_configured || directory.has_own_label();
-                hub.directory = directory;
-            }
+            let directory = self.directory.occupy(&hub.name, settings.names(&hub.name));
+            self.begin_again(index, directory, settings);
+        }
+    }
+
+    /// A hub that other shards have forgotten, and may have begun again, is the one that they know.
+    fn notice_that_it_is_forgotten(&mut self, index: HubIndex, settings: &Settings) {
+        let hub = &self.all[index.0 as usize];
+        if hub.directory.is_forgotten() {
+            let directory = self.directory.hub(&hub.name, settings.names(&hub.name));
+            self.begin_again(index, directory, settings);
+        }
+    }
+
+    /// The hub goes on in this directory, if its own was forgotten.
+    fn begin_again(&mut self, index: HubIndex, directory: Arc<HubDirectory>, settings: &Settings) {
+        let hub = &mut self.all[index.0 as usize];
+        if hub.directory.is_forgotten() {
+            self.forgotten += &std::mem::take(&mut hub.counters);
+            hub.has_own_label = settings.names(&hub.name) || directory.has_own_label();
+            hub.directory = directory;
         }
     }
 

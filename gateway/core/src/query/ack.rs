@@ -12,6 +12,8 @@ pub(crate) struct Ack {
     pub(crate) status: AckStatus,
     /// What the ack of a query for members carries.
     pub(crate) page: Option<Page>,
+    /// Whether one shard that finds something is enough.
+    pub(super) looks: bool,
 }
 
 /// What an ack says (Azure SignalR SDK for .NET, "Service Protocol", `Ack`).
@@ -38,7 +40,13 @@ impl Ack {
             AckQuestion::Members { most, .. } => Some(Page { most: *most, members: Vec::new() }),
             AckQuestion::Find(_) | AckQuestion::Command(_) | AckQuestion::Barrier => None,
         };
-        Ack { server, ack_id, status: AckStatus::NotFound, page }
+        let looks = matches!(question, AckQuestion::Find(_));
+        Ack { server, ack_id, status: AckStatus::NotFound, page, looks }
+    }
+
+    /// Whether what was looked for is found.
+    pub(super) fn is_found(&self) -> bool {
+        self.looks && self.status == AckStatus::Ok
     }
 
     pub(super) fn add(&mut self, answer: Answer) {

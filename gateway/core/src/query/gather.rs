@@ -20,8 +20,8 @@ use crate::turn::Turn;
 
 /// How long other shards may take for an ack; then the hub server is told so. Its SDK gives an ack up after 10 seconds.
 const ACK_TIMEOUT: Millis = Millis(9_000);
-/// Plugins and REST callers of one shard that wait for others; more of them are told at once that there is no answer. (Of hub
-/// servers with many acks that wait no more is read.)
+/// Plugins and REST callers of one shard that wait for what others know or do; more of them are told at once that there is no answer.
+/// (Those that wait until something is in effect were let in before it was done; of hub servers with many acks that wait no more is read.)
 const MAX_CALLERS: usize = 16_384;
 
 /// What other shards are still asked for.
@@ -29,7 +29,7 @@ const MAX_CALLERS: usize = 16_384;
 pub(crate) struct Gathers {
     waiting: FixedMap<u32, Gather>,
     deadlines: BTreeSet<(Millis, u32)>,
-    /// Those among them that are not for hub servers, in number.
+    /// Those among them that [`MAX_CALLERS`] bounds, in number.
     callers: usize,
     next: u32,
 }
@@ -53,11 +53,10 @@ enum Asker {
 }
 
 /// Whom a question is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    All,
-    /// The shard of one connection.
-    One(ShardAddress),
+#[derive(Debug)]
+struct Asked {
+    is_this_one: bool,
+    addressees: Vec<Addressees>,
 }
 
 impl Gathers {
@@ -125,26 +124,21 @@ impl Gathers {
         question: Question,
         mut gather: Gather,
     ) -> Option<Ack> {
-        let (to, is_for_this_one, others) = match question.asked() {
-            Asked::All => (Addressees::AllOthers, true, usize::from(turn.neighbours.shards()) - 1),
-            Asked::One(owner) => match turn.locate(owner) {
-                Location::Here => (Addressees::One(owner), true, 0),
-                Location::OtherShard(_) => (Addressees::One(owner), false, 1),
-                Location::Nowhere => (Addressees::One(owner), false, 0),
-            },
-        };
-        if is_for_this_one {
+        let asked = Asked::by(&question, clients, turn, hub);
+        if asked.is_this_one {
             gather.asker.add(answer(clients, turn, hub, question.clone()));
         }
-        gather.unanswered = others;
+        gather.unanswered = asked.others(turn);
         if gather.is_complete() {
             return gather.asker.finish(turn);
         }
-        if gather.asker.is_caller() && self.callers >= MAX_CALLERS {
+        if gather.asker.is_bounded() && self.callers >= MAX_CALLERS {
             return gather.asker.give_up(turn);
         }
         let number = self.add(gather);
-        turn.forward(to, hub, Order::Ask { question, asker: turn.here(), number });
+        for to in asked.addressees {
+            turn.forward(to, hub, Order::Ask { question: question.clone(), asker: turn.here(), number });
+        }
         None
     }
 
@@ -183,7 +177,7 @@ impl Gathers {
         let number = self.next;
         self.next = number.wrapping_add(1);
         self.deadlines.insert((gather.deadline, number));
-        self.callers += usize::from(gather.asker.is_caller());
+        self.callers += usize::from(gather.asker.is_bounded());
         self.waiting.insert(number, gather);
         number
     }
@@ -191,7 +185,7 @@ impl Gathers {
     fn remove(&mut self, number: u32) -> Option<Gather> {
         let gather = self.waiting.remove(&number)?;
         self.deadlines.remove(&(gather.deadline, number));
-        self.callers -= usize::from(gather.asker.is_caller());
+        self.callers -= usize::from(gather.asker.is_bounded());
         Some(gather)
     }
 }
@@ -199,33 +193,60 @@ impl Gathers {
 impl Gather {
     /// Whether no further answer changes anything.
     fn is_complete(&self) -> bool {
-        self.unanswered == 0 || matches!(self.asker, Asker::Found(_, true))
+        self.unanswered == 0
+            || match &self.asker {
+                Asker::Found(_, found) => *found,
+                Asker::HubServer(ack) => ack.is_found(),
+                Asker::Facts(..) | Asker::Joined(..) | Asker::InEffect(_) => false,
+            }
     }
 }
 
-impl Question {
-    fn asked(&self) -> Asked {
-        match self {
+impl Asked {
+    fn by(question: &Question, clients: &Clients, turn: &Turn<'_>, hub: &HubName) -> Asked {
+        match question {
             Question::Query(
                 Query::Find(Sought::ConnectionOf(Target::Connection(connection))) | Query::Facts(connection),
             )
             | Question::Command(Command::Join { connection, .. } | Command::Leave { connection, .. }) => {
-                Asked::One(connection.owner())
+                Asked::shards(turn, &[connection.owner()])
+            }
+            Question::Query(Query::Find(
+                Sought::ConnectionOf(Target::User(user)) | Sought::UserInGroup { user, .. },
+            )) => {
+                let directory = clients.hubs().directory().find(hub);
+                let shards = directory.map(|hub| hub.users().shards_of(user)).unwrap_or_default();
+                // What users are in without a connection is known here.
+                Asked { is_this_one: true, ..Asked::shards(turn, &shards) }
             }
             Question::Query(
-                Query::Find(
-                    Sought::ConnectionOf(Target::All | Target::Group(_) | Target::User(_)) | Sought::UserInGroup { .. },
-                )
-                | Query::Members { .. },
+                Query::Find(Sought::ConnectionOf(Target::All | Target::Group(_))) | Query::Members { .. },
             )
-            | Question::Barrier => Asked::All,
+            | Question::Barrier => Asked { is_this_one: true, addressees: vec![Addressees::AllOthers] },
         }
+    }
+
+    fn shards(turn: &Turn<'_>, shards: &[ShardAddress]) -> Asked {
+        let others = shards.iter().filter(|shard| matches!(turn.locate(**shard), Location::OtherShard(_)));
+        Asked {
+            addressees: others.map(|shard| Addressees::One(*shard)).collect(),
+            is_this_one: shards.iter().any(|shard| matches!(turn.locate(*shard), Location::Here)),
+        }
+    }
+
+    /// How many answers are to come.
+    fn others(&self, turn: &Turn<'_>) -> usize {
+        let count = |to: &Addressees| match to {
+            Addressees::AllOthers => usize::from(turn.neighbours.shards()) - 1,
+            Addressees::One(_) => 1,
+        };
+        self.addressees.iter().map(count).sum()
     }
 }
 
 impl Asker {
-    fn is_caller(&self) -> bool {
-        !matches!(self, Asker::HubServer(_))
+    fn is_bounded(&self) -> bool {
+        matches!(self, Asker::Found(..) | Asker::Facts(..) | Asker::Joined(..))
     }
 
     /// Adds what one shard answers. What answers another question says nothing.

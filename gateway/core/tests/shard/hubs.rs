@@ -136,6 +136,23 @@ fn a_shard_that_has_not_noticed_that_a_hub_is_forgotten_goes_on_with_the_new_one
 }
 
 #[test]
+fn a_user_is_reached_from_a_shard_that_has_not_noticed_that_the_hub_is_forgotten() {
+    let mut rig = Rig::new(2, quiet());
+    let first = open(&mut rig, 0, "chat", 1);
+    rig.gone(first, CloseCause::Normal);
+    rig.now = rig.now + LONG;
+    rig.feed(1, Input::Tick);
+    let ann = rig.connect(1, Some("ann"));
+    let to = Target::User(UserId::new("ann"));
+    assert!(rig.finds(0, "chat", Sought::ConnectionOf(to.clone())));
+    rig.run(
+        0,
+        vec![Action::Send { to, message: Outgoing::call("said".into(), json("[]")), except: Default::default() }],
+    );
+    assert_eq!(rig.received(ann).len(), 1);
+}
+
+#[test]
 fn a_hub_with_servers_memberships_or_a_name_in_the_configuration_is_kept() {
     let mut rig = Rig::new(1, naming(default_mode(), "named"));
     let client = open(&mut rig, 0, "named", 1);

@@ -6,7 +6,9 @@ use hubgate_core::question::{Answer, Answered, CallerQuery, Joined, Question, So
 use hubgate_core::time::Millis;
 use hubgate_core::{Input, Order};
 
-use crate::rig::{Client, PATIENCE, Rig, at, hub, settings};
+use crate::proxied::join;
+use crate::rig::{Client, PATIENCE, Rig, at, default_mode, hub, settings};
+use hubgate_wire::service::{CheckGroupExistenceWithAck, ServiceMessage};
 
 /// More of a shard's callers than this do not wait for other shards.
 const MAX_CALLERS: usize = 16_384;
@@ -54,7 +56,7 @@ fn in_effect(rig: &mut Rig, ticket: Ticket<()>) -> Option<Result<(), Unanswered>
 #[test]
 fn all_shards_are_asked_at_once_and_one_that_finds_it_is_enough() {
     let (mut rig, _client) = apart(3);
-    let asked = rig.seek(0, "chat", user("ann"));
+    let asked = rig.seek(0, "chat", Sought::ConnectionOf(Target::All));
     assert_eq!(ordered(&rig), [1, 2]);
     obey(&mut rig, 2);
     obey(&mut rig, 0);
@@ -66,9 +68,25 @@ fn all_shards_are_asked_at_once_and_one_that_finds_it_is_enough() {
 }
 
 #[test]
+fn a_hub_server_is_told_at_once_of_what_one_shard_has_found() {
+    let mut rig = Rig::new(3, default_mode());
+    let server = rig.server(0, "a", 0);
+    let (client, _) = rig.connect_proxied(1, None, &[server]);
+    join(&mut rig, server, client, "g", 1);
+    rig.told(server);
+    rig.is_alone = true;
+    let check = CheckGroupExistenceWithAck { group: "g", ack_id: 7, ..CheckGroupExistenceWithAck::default() };
+    rig.says(server, &ServiceMessage::CheckGroupExistenceWithAck(check));
+    assert_eq!(ordered(&rig), [1, 2]);
+    obey(&mut rig, 1);
+    obey(&mut rig, 0);
+    assert_eq!(rig.told(server), ["ack 7 1"], "shard 2 has not answered");
+}
+
+#[test]
 fn nothing_is_found_once_all_shards_have_answered() {
     let (mut rig, _client) = apart(3);
-    let asked = rig.seek(0, "chat", user("bob"));
+    let asked = rig.seek(0, "chat", Sought::ConnectionOf(Target::Group(GroupName::new("nobody's"))));
     for shard in [1, 2] {
         assert_eq!(rig.found(asked), None);
         obey(&mut rig, shard);
@@ -101,6 +119,20 @@ fn what_is_about_one_connection_is_asked_of_its_shard_alone() {
     assert_eq!(facts.user_id, Some(UserId::new("ann")));
     let Some(Answered::Joined(joined)) = rig.answers.remove(&join.number()) else { panic!("it joins") };
     assert_eq!(joined.answer, Ok(Joined::Yes));
+}
+
+#[test]
+fn what_is_about_a_user_is_asked_of_the_users_shards_alone() {
+    let (mut rig, _client) = apart(3);
+    let group = GroupName::new("g");
+    let ann_in_group = Sought::UserInGroup { user: UserId::new("ann"), group };
+    let (exists, is_member) = (rig.seek(0, "chat", user("ann")), rig.seek(0, "chat", ann_in_group));
+    assert_eq!(ordered(&rig), [2, 2]);
+    let bob = rig.seek(0, "chat", user("bob"));
+    assert_eq!((rig.found(bob), ordered(&rig)), (Some(Ok(false)), vec![2, 2]));
+    obey(&mut rig, 2);
+    obey(&mut rig, 0);
+    assert_eq!((rig.found(exists), rig.found(is_member)), (Some(Ok(true)), Some(Ok(false))));
 }
 
 #[test]
@@ -160,6 +192,8 @@ fn no_more_callers_wait_for_other_shards_than_a_bound_allows() {
     let refused = rig.seek(0, "chat", user("ann"));
     assert_eq!(rig.found(refused), Some(Err(Unanswered)));
     assert_eq!(rig.unanswered.len(), MAX_CALLERS, "nobody is asked for it");
+    let in_effect_now = barrier(&mut rig, 0);
+    assert_eq!(in_effect(&mut rig, in_effect_now), None, "what was done already is waited for");
     rig.pass(PATIENCE);
     assert!(waiting.iter().all(|ticket| rig.found(*ticket) == Some(Err(Unanswered))));
     let next = rig.seek(0, "chat", user("ann"));

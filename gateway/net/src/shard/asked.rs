@@ -42,12 +42,30 @@ answers! {
     (): in_effect,
 }
 
+/// A place among those that wait: until this is dropped, whatever the core answers.
+pub(super) struct Place<'a, A: CoreAnswer> {
+    asked: &'a Asked,
+    ticket: Ticket<A>,
+}
+
+impl<A: CoreAnswer> Place<'_, A> {
+    pub(super) fn ticket(&self) -> Ticket<A> {
+        self.ticket
+    }
+}
+
+impl<A: CoreAnswer> Drop for Place<'_, A> {
+    fn drop(&mut self) {
+        A::waiting(self.asked).borrow_mut().remove(&self.ticket.number());
+    }
+}
+
 impl Asked {
-    /// The ticket of one more that waits.
-    pub(super) fn begin<A: CoreAnswer>(&self, asker: oneshot::Sender<Result<A, Unanswered>>) -> Ticket<A> {
+    /// One more waits.
+    pub(super) fn begin<A: CoreAnswer>(&self, asker: oneshot::Sender<Result<A, Unanswered>>) -> Place<'_, A> {
         let number = self.next_ticket.replace(self.next_ticket.get() + 1);
         A::waiting(self).borrow_mut().insert(number, asker);
-        Ticket::new(number)
+        Place { asked: self, ticket: Ticket::new(number) }
     }
 
     pub(super) fn answered(&self, answered: Answered) {

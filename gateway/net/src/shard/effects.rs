@@ -14,7 +14,7 @@ use hubgate_core::{CloseCause, Effect, Input, Slot, TransportKey};
 use hubgate_wire::websocket::{Frame, close_code};
 
 use super::ShardThread;
-use crate::links::ClientLink;
+use crate::links::{ClientLink, HttpClient};
 use crate::outbox::Sharing;
 use crate::peer_task::PeerTask;
 use crate::refusal::no_membership;
@@ -76,8 +76,7 @@ impl ShardThread {
             Effect::ResumeReading(transport) => self.connections.set_reading(transport, true),
             Effect::HearLastWords(transport) => match self.connections.link(transport) {
                 Some(ClientLink::WebSocket(socket)) => socket.hear_last_words(),
-                // What it posts is read as it comes.
-                Some(ClientLink::Http(_)) => inputs.push_back(Input::SaidLastWords(transport)),
+                Some(ClientLink::Http(client)) => self.hear_last_words(transport, client),
                 None => {}
             },
             Effect::Call { client, handler: Handler::Plugin(plugin), facts, event } => {
@@ -175,6 +174,16 @@ impl ShardThread {
         };
         let shard = self.clone();
         self.tasks.spawn(PeerTask::Call, tell, move || shard.break_off_client(client));
+    }
+
+    /// What a client has posted is read before it has said its last words: it was told that it is taken.
+    fn hear_last_words(self: &Rc<Self>, transport: TransportKey, client: Rc<HttpClient>) {
+        let (shard, served) = (self.clone(), client.clone());
+        let hear = async move {
+            client.last_words().await;
+            shard.feed(Input::SaidLastWords(transport));
+        };
+        self.tasks.spawn(PeerTask::Request, hear, move || served.end(CloseCause::TransportLost));
     }
 
     /// Where what is for a client goes, if it is attached to anything.

@@ -248,12 +248,12 @@ impl ShardHandle {
         input: impl FnOnce(Ticket<A>) -> Input<'static, 'static>,
     ) -> Result<A, Unanswered> {
         let (asker, answered) = oneshot::channel();
-        let ticket = self.0.asked.begin(asker);
-        self.0.feed(input(ticket));
+        let waiting = self.0.asked.begin(asker);
+        self.0.feed(input(waiting.ticket()));
         answered.await.unwrap_or(Err(Unanswered))
     }
 
-    /// A deadline for the core, which meets it at the latest when this time has passed: it looks at deadlines once a tick.
+    /// A deadline for the core, which meets it when about this time has passed: it looks at deadlines once a tick.
     pub(crate) fn deadline(&self, within: Duration) -> Millis {
         self.0.now() + within.saturating_sub(Shard::tick_period().into()).into()
     }
@@ -291,7 +291,7 @@ impl ShardHandle {
         });
     }
 
-    /// Whether no client and no hub server is connected, and nobody waits for a send.
+    /// Whether no client and no hub server is connected, and nobody waits for an answer of the core.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -122,7 +122,7 @@ impl ShardThread {
         }
     }
 
-    /// Whether no client and no hub server is connected, and nobody waits for a send.
+    /// Whether no client and no hub server is connected, and nobody waits for an answer of the core.
     fn is_empty(&self) -> bool {
         self.core.borrow().is_empty() && !self.connections.has_servers() && self.asked.is_empty()
     }

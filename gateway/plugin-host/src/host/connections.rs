@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use hubgate_core::event::ConnectionFacts;
 use hubgate_core::id::ConnectionId;
+use wasmtime::format_err;
 
 use super::call::{Fact, HostCall};
-use super::{Guest, ShardQuestion};
+use super::{Guest, ShardQuestion, UNANSWERED};
 use crate::bindings::hubgate::plugin::connections;
 use crate::bindings::hubgate::plugin::types::Pair;
 
@@ -33,19 +34,18 @@ impl connections::Host for Guest {
 }
 
 impl Guest {
-    /// The event's own connection is known here, also while it goes; others are asked for.
-    pub(super) async fn facts(&mut self, id: &str) -> Option<Arc<ConnectionFacts>> {
-        let event = &self.event.as_ref()?.of;
-        let id = ConnectionId::parse(id)?;
+    /// The event's own connection is known here, also while it goes; others are asked for. An error where nobody answers: that is not
+    /// to be taken for a connection that is gone.
+    pub(super) async fn facts(&mut self, id: &str) -> wasmtime::Result<Option<Arc<ConnectionFacts>>> {
+        let (Some(event), Some(id)) = (&self.event, ConnectionId::parse(id)) else { return Ok(None) };
+        let event = &event.of;
         if let Some(own) = event.client()
             && own.id == id
         {
-            return Some(Arc::clone(own));
+            return Ok(Some(Arc::clone(own)));
         }
         let hub = event.hub().clone();
-        let asked = hub.clone();
-        let facts = self.ask_shard(|answer| ShardQuestion::Facts { hub: asked, connection: id, answer }).await?;
-        // A plugin sees one hub only, whatever the shard knows.
-        facts.filter(|facts| facts.hub == hub)
+        let facts = self.ask_shard(|answer| ShardQuestion::Facts { hub, connection: id, answer }).await;
+        facts.ok_or_else(|| format_err!("what is known of another connection: {UNANSWERED}"))
     }
 }

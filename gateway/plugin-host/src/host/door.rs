@@ -73,7 +73,7 @@ impl Guest {
                 HostReply::Done(())
             }
             HostCall::Fact { fact, connection } => {
-                let facts = self.facts(&connection).await;
+                let facts = self.facts(&connection).await?;
                 match fact {
                     Fact::Claims => facts.map(|facts| convert::pairs(&facts.claims)).into_reply(),
                     Fact::Query => facts.map(|facts| facts.query.to_string()).into_reply(),

@@ -5,7 +5,7 @@ use hubgate_core::filter::Origin;
 
 use super::call::HostCall;
 use super::weight::weight;
-use super::{EventOf, Guest, ShardQuestion};
+use super::{EventOf, Guest, ShardQuestion, UNANSWERED};
 use crate::bindings::hubgate::plugin::{hub, types};
 use crate::convert;
 use crate::limits::ACTION_BYTES_PER_CALL;
@@ -73,7 +73,7 @@ impl Guest {
         let hub = event.of.hub().clone();
         let Some(target) = convert::target(target)? else { return Ok(false) };
         let exists = self.ask_shard(|answer| ShardQuestion::Exists { hub, target, answer }).await;
-        exists.ok_or_else(|| "the gateway is stopping".to_owned())
+        exists.ok_or_else(|| UNANSWERED.to_owned())
     }
 }
 

@@ -49,7 +49,10 @@ pub(crate) use source::{Machine, Source};
 pub(crate) use tape::{Exchange, Playback, Recording, Tape};
 use wasi::QuietWasi;
 
-/// What a plugin wants of the shard that called it. An answer that is dropped tells it that the shard stops.
+/// Why a question to a shard has no answer.
+const UNANSWERED: &str = "the gateway does not answer: it is stopping, or a part of it stands still";
+
+/// What a plugin wants of the shard that called it. An answer that is dropped tells it that there is none.
 #[derive(Debug)]
 pub enum ShardQuestion {
     /// Whether the target has a connection in the hub of its event.

@@ -67,9 +67,14 @@ impl Directory {
         self.hubs().hub(name, is_configured)
     }
 
+    /// What is known of one hub, if anything is.
+    pub(crate) fn find(&self, name: &HubName) -> Option<Arc<HubDirectory>> {
+        self.hubs().by_name.get(name).cloned()
+    }
+
     /// How many clients a hub has, on all shards.
     pub fn clients_of(&self, name: &HubName) -> usize {
-        self.hubs().by_name.get(name).map_or(0, |hub| hub.clients())
+        self.find(name).map_or(0, |hub| hub.clients())
     }
 
     /// A shard begins to use a hub; gives what is known of it, which begins anew if the hub was forgotten meanwhile.

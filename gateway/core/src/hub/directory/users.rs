@@ -10,7 +10,7 @@ use crate::id::{ShardAddress, UserId};
 /// How many parts there are, each with a lock of its own: shards seldom meet in one.
 const PARTS: usize = 16;
 
-/// The shards that have connections of a user, so that what is for a user wakes no other. It changes with the first and the
+/// The shards that have connections of a user, so that what is for a user, or asked about one, wakes no other. It changes with the first and the
 /// last connection of a user on a shard: before the first is told that it is connected, and after the last is out of all
 /// indexes.
 #[derive(Debug)]
