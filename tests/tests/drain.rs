@@ -65,7 +65,7 @@ async fn a_gateway_without_clients_ends_at_once() {
 
 #[tokio::test]
 async fn the_time_to_leave_may_be_longer_than_clocks_count() {
-    let mut gateway = Gateway::probe().with("server.drain-timeout = '500000000000 years'").start().await;
+    let mut gateway = Gateway::probe().with("server.drain-timeout = '180000000000000d'").start().await;
     let mut client = gateway.client("probe").connect().await;
     gateway.terminate();
     assert!(client.end().await.allows_reconnect());

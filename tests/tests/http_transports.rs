@@ -614,3 +614,23 @@ async fn clients_are_counted_by_their_transport() {
     polling.ask(Method::DELETE).await;
     counts(0.0, 0.0, 0.0).await;
 }
+
+#[tokio::test]
+async fn what_was_taken_is_answered_before_the_gateway_ends() {
+    const CALLS: usize = 2_000;
+    let gateway = Gateway::probe().start().await;
+    let connection = Connection::negotiated(&gateway).await;
+    let (_, mut events) = connection.events().await;
+    assert_eq!(seen(&connection.post(HANDSHAKE).await), (200, ""));
+    assert_eq!(events.data().await, "{}\u{1e}");
+    let call = |n| json!({"type": 1, "invocationId": format!("{n}"), "target": "echo", "arguments": [n]});
+    let batch: String = (0..CALLS).map(|n| format!("{}\u{1e}", call(n))).collect();
+    assert_eq!(seen(&connection.post(&batch).await), (200, ""));
+    gateway.terminate();
+    let mut answers = String::new();
+    while answers.matches("\"type\":3").count() < CALLS {
+        answers.push_str(&events.data().await);
+    }
+    assert!(events.data().await.contains("\"allowReconnect\":true"));
+    events.ends().await;
+}

@@ -150,7 +150,7 @@ async fn a_rest_caller_does_not_wait_for_a_shard_that_stands_still() {
     let gateway = Gateway::probe().start().await;
     let mut operations = Vec::new();
     for (method, path) in [
-        ("GET", "/api/v1/hubs/probe/users/nobody"),
+        ("GET", "/api/v1/hubs/probe/groups/nobodys"),
         ("PUT", "/api/v1/hubs/probe/groups/g/users/ann"),
         ("DELETE", "/api/v1/hubs/probe/groups/g/users/ann"),
     ] {
