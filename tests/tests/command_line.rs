@@ -107,7 +107,12 @@ fn wrong_usage_is_exit_code_2() {
         hubgate(["dev", "--plugin", "a.wasm"]),
         hubgate(["dev", "--hub", "chat"]),
         hubgate(["dev", "--www", "/nowhere/at/all"]),
-        hubgate(["token", "client", "--connection-string", "Endpoint=http://localhost;AccessKey=k;Version=1.0;"]),
+        hubgate([
+            "token",
+            "client",
+            "--connection-string",
+            "Endpoint=http://localhost;AccessKey=a-key-that-is-long-enough-for-HS256;Version=1.0;",
+        ]),
         hubgate(["token", "client", "--hub", "chat"]),
         hubgate(["token", "client", "--hub", "chat", "--connection-string", "nonsense"]),
         hubgate(["plugin", "check"]),
@@ -156,7 +161,9 @@ fn the_port_of_a_connection_string_is_that_of_the_endpoint() {
         let claims: Value = serde_json::from_slice(&claims).expect("claims are JSON");
         claims["aud"].as_str().expect("a text").to_owned()
     };
-    let with = |endpoint: &str, more: &str| format!("Endpoint={endpoint};AccessKey=k;Version=1.0;{more}");
+    let with = |endpoint: &str, more: &str| {
+        format!("Endpoint={endpoint};AccessKey=a-key-that-is-long-enough-for-HS256;Version=1.0;{more}")
+    };
     assert_eq!(audience(&with("http://localhost", "Port=8080;")), "http://localhost:8080/client/?hub=chat");
     assert_eq!(audience(&with("http://localhost:1/base/", "port=8080")), "http://localhost:8080/base/client/?hub=chat");
     assert_eq!(audience(&with("http://localhost", "")), "http://localhost/client/?hub=chat");
@@ -228,6 +235,17 @@ fn a_file_that_cannot_serve_is_exit_code_1_with_the_reason() {
     let missing = hubgate(["plugin", "check", "/nowhere/at/all.wasm"]);
     assert_eq!(missing.code, Some(1), "{missing:?}");
     assert!(missing.stderr.contains("/nowhere/at/all.wasm"), "{missing:?}");
+}
+
+#[test]
+fn a_key_that_the_gateway_would_refuse_signs_no_token() {
+    let connection = "Endpoint=http://127.0.0.1:8888;AccessKey=short;Version=1.0;";
+    let refused = hubgate(["token", "client", "--hub", "chat", "--connection-string", connection]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let why = "--connection-string: AccessKey: holds a key of 5 bytes: it must have at least 32";
+    assert!(refused.stderr.contains(why), "{refused:?}");
+    let unit = hubgate(["token", "client", "--hub", "chat", "--lifetime", "60", "--connection-string", connection]);
+    assert!(unit.stderr.contains("60 has no unit: write \"60s\""), "{unit:?}");
 }
 
 #[test]

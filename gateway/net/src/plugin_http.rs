@@ -82,7 +82,7 @@ impl PluginHttp {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(failed("the URL needs a scheme and a host"));
         };
-        let denied = |what: String| Err(HttpFailure::Denied(format!("plugins.{}.allow-http {what}", call.plugin)));
+        let denied = |what: String| Err(HttpFailure::Denied(format!("{} {what}", call.allowed.key)));
         if authority.as_str().contains('@') || !call.allowed.has(scheme, authority.as_str()) {
             return denied(format!("does not list {scheme}://{}", authority.as_str().rsplit('@').next().unwrap_or("")));
         }
@@ -204,7 +204,7 @@ mod tests {
     async fn a_name_that_leads_inside_is_refused_unless_the_network_is_listed() {
         let look_up = async |networks: &[&str]| {
             let networks = networks.iter().map(|network| network.parse().expect("a network")).collect();
-            let allowed = Arc::new(AllowHttp { endpoints: Vec::new(), networks });
+            let allowed = Arc::new(AllowHttp { networks, ..AllowHttp::default() });
             // This machine's address in a form that only the system reads as one.
             let name = "127.1".parse().expect("a name");
             AllowedAddresses { allowed, lookups: Arc::new(Semaphore::new(1)) }.call(name).await

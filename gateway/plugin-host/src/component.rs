@@ -149,21 +149,21 @@ fn names(component: &Component) -> (Vec<String>, Vec<String>) {
 
 /// Does it export what it is used for, and may it have everything that it imports? The linker checks the rest.
 fn check_names(imports: &[String], exports: &[String], settings: &PluginSettings) -> Result<(), LoadError> {
-    if imports.iter().any(|name| is_http(name)) && settings.allow_http.is_empty() {
-        return Err(LoadError::NeedsHttp(settings.name.clone()));
-    }
     let is_filter = has(exports, INBOUND_FILTER) || has(exports, OUTBOUND_FILTER);
     let is_handler = has(exports, UPSTREAM);
     let missing = match settings.uses {
         _ if !has(exports, LIFECYCLE) => "`hubgate:plugin/lifecycle@0.1`",
-        Uses { upstream: true, .. } if is_filter && !is_handler => return Err(LoadError::IsAFilter),
+        Uses { upstream: Some(place), .. } if is_filter && !is_handler => return Err(LoadError::IsAFilter(place)),
         Uses { filter: true, .. } if is_handler && !is_filter => return Err(LoadError::IsAHandler),
-        Uses { upstream: true, .. } if !is_handler => "`hubgate:plugin/upstream@0.1`",
+        Uses { upstream: Some(_), .. } if !is_handler => "`hubgate:plugin/upstream@0.1`",
         Uses { filter: true, .. } if !is_filter => {
             "`hubgate:plugin/inbound-filter@0.1` or `hubgate:plugin/outbound-filter@0.1`"
         }
         _ if !is_filter && !is_handler => {
             "`hubgate:plugin/upstream@0.1`, `hubgate:plugin/inbound-filter@0.1` or `hubgate:plugin/outbound-filter@0.1`"
+        }
+        _ if imports.iter().any(|name| is_http(name)) && settings.allow_http.is_empty() => {
+            return Err(LoadError::NeedsHttp(settings.allow_http.key.clone()));
         }
         _ => return Ok(()),
     };

@@ -53,7 +53,7 @@ pub fn inspect(component: &[u8], compilation: Compilation) -> Result<PluginRepor
         // Whether it is granted is not asked here.
         allow_http: Arc::new(AllowHttp {
             endpoints: Endpoint::parse("http://localhost").into_iter().collect(),
-            networks: Vec::new(),
+            ..AllowHttp::default()
         }),
     };
     examine(component, settings, compilation)

@@ -1,7 +1,5 @@
 //! Why a component cannot serve.
 
-use hubgate_core::id::PluginName;
-
 use crate::limits::{MAX_COMPILER_CPU_TIME, MAX_COMPILER_MEMORY_BYTES, MAX_COMPONENT_BYTES};
 
 /// Why a component cannot serve.
@@ -20,17 +18,18 @@ pub enum LoadError {
     #[error("it serves no world that this gateway has: it needs the export {missing}, it has {has}")]
     WrongWorld { missing: &'static str, has: String },
     #[error(
-        "it is a filter, and `[[upstream]]` names it as a handler, without the export `hubgate:plugin/upstream@0.1`: name it in \
+        "it is a filter, and `{0}` names it as a handler, without the export `hubgate:plugin/upstream@0.1`: name it in \
          the `filters` of a hub instead"
     )]
-    IsAFilter,
+    IsAFilter(&'static str),
     #[error(
         "it is a handler, and a hub names it among its `filters`, without the export `hubgate:plugin/inbound-filter@0.1` or \
          `hubgate:plugin/outbound-filter@0.1`: name it in `[[upstream]]` instead"
     )]
     IsAHandler,
-    #[error("it needs the `http` import: say what it may reach in `plugins.{0}.allow-http`, or build it without")]
-    NeedsHttp(PluginName),
+    #[error("it needs the `http` import: say what it may reach in `{0}`, or build it without")]
+    /// What would say so.
+    NeedsHttp(String),
     #[error("it imports what this gateway does not have: {0}")]
     UnknownImport(String),
     #[error("compiling it takes more than {} MiB of memory, the most that the compiler may use", MAX_COMPILER_MEMORY_BYTES >> 20)]

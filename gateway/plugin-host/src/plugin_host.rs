@@ -143,7 +143,8 @@ impl PluginHost {
         let shards = thread::available_parallelism().map_or(1, usize::from);
         let environment = |error: &dyn fmt::Display| StartError::Engine(error.to_string());
         // For all pools, and for the new versions that are tried out beside them.
-        let roles = |plugin: &PluginSettings| usize::from(plugin.uses.upstream) + usize::from(plugin.uses.filter);
+        let roles =
+            |plugin: &PluginSettings| usize::from(plugin.uses.upstream.is_some()) + usize::from(plugin.uses.filter);
         let instances = plugins.iter().map(|plugin| shards * roles(plugin) * plugin.budgets.concurrency + 1).sum();
         let (engine, allocation) =
             engine::pooling(instances).map_err(|error| StartError::Engine(format!("{error:#}")))?;

@@ -39,8 +39,8 @@ pub struct PluginSettings {
 /// What the configuration uses a plugin for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Uses {
-    /// An item of `[[upstream]]` names it.
-    pub upstream: bool,
+    /// What names it as a handler: an item of `[[upstream]]`, or an option.
+    pub upstream: Option<&'static str>,
     /// A hub names it among its filters.
     pub filter: bool,
 }
@@ -108,6 +108,8 @@ pub enum PluginSource {
 /// What a plugin may reach by HTTP.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowHttp {
+    /// What says so: a key of the configuration, or an option.
+    pub key: String,
     /// Scheme, host and port of what may be asked. One that names an address, or `localhost`, may have it.
     pub endpoints: Vec<Endpoint>,
     /// Other networks than the internet that the hosts may be in.
@@ -183,7 +185,7 @@ mod tests {
 
     #[test]
     fn only_addresses_of_the_internet_and_of_listed_networks_are_allowed() {
-        let allowed = AllowHttp { endpoints: Vec::new(), networks: vec!["10.1.0.0/16".parse().unwrap()] };
+        let allowed = AllowHttp { networks: vec!["10.1.0.0/16".parse().unwrap()], ..AllowHttp::default() };
         let check = |address: &str| allowed.has_address("api.example.com", address.parse().unwrap());
         for inside in [
             "127.0.0.1",

@@ -9,7 +9,7 @@ use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
 use serde_json::{Map, Value};
 
-use crate::config::{Addresses, Config, Span};
+use crate::config::{Addresses, Config, Span, access_key};
 use crate::{Failure, print};
 
 #[derive(Debug, clap::Subcommand)]
@@ -172,5 +172,6 @@ fn parse_connection_string(text: &str) -> anyhow::Result<(Endpoint, AccessKey)> 
         Some(Ok(port)) => endpoint.with_port(port),
         Some(Err(_)) => return Err(anyhow!("Port is not a number from 0 to 65535")),
     };
-    Ok((endpoint, AccessKey::new(key)))
+    let key = access_key(key).map_err(|why| anyhow!("AccessKey: {why}"))?;
+    Ok((endpoint, key))
 }

@@ -147,7 +147,8 @@ impl DevelopedHandler {
     fn answer(self, config: &mut Config) {
         let name = PluginName::new(self.hub.as_str());
         for plugin in config.host.plugins.iter_mut().filter(|plugin| plugin.name == name) {
-            plugin.uses.upstream = true;
+            plugin.uses.upstream = Some("--plugin");
+            Arc::make_mut(&mut plugin.allow_http).key = "--allow-http".to_owned();
             plugin.source = self.source.clone();
         }
         let unused = format!("plugins.{name}");
@@ -207,6 +208,8 @@ mod tests {
         let values: Vec<String> = plugin.config.iter().map(|(key, value)| format!("{key}{value}")).collect();
         assert_eq!(values, ["a1", "b2", "c3"]);
         assert_eq!((plugin.allow_http.endpoints.len(), plugin.allow_http.networks.len()), (2, 1));
+        // What says so of a version that comes later, too.
+        assert_eq!((plugin.allow_http.key.as_str(), plugin.uses.upstream), ("--allow-http", Some("--plugin")));
         assert_eq!(config.host.plugins.len(), 2, "it takes the place of the one of its name");
         let core = &config.net.core;
         assert_eq!((core.hub(&chat).mode, core.hub(&chat).filters.len()), (Mode::Serverless, 1));

@@ -59,6 +59,9 @@ fn pattern(names: &[String]) -> core::Pattern {
     }
 }
 
+/// What names plugins as handlers.
+const UPSTREAM: &str = "[[upstream]]";
+
 /// All plugins, in the order of their names.
 pub(super) fn plugins(file: &File, problems: &mut Problems) -> Vec<PluginSettings> {
     let mut plugins = Vec::new();
@@ -73,7 +76,11 @@ pub(super) fn plugins(file: &File, problems: &mut Problems) -> Vec<PluginSetting
             name: PluginName::new(name.as_str()),
             source: PluginSource::File(path.clone()),
             uses: Uses {
-                upstream: file.upstream.iter().any(|item| item.events.plugin.as_ref() == Some(name)),
+                upstream: file
+                    .upstream
+                    .iter()
+                    .any(|item| item.events.plugin.as_ref() == Some(name))
+                    .then_some(UPSTREAM),
                 filter: file.hubs.values().any(|hub| hub.filters.contains(name)),
             },
             config: plugin.config.0.clone().into_iter().collect(),
@@ -101,7 +108,7 @@ fn budgets(plugin: &Plugin) -> Budgets {
 }
 
 fn allow_http(key: &str, entries: &[Allowed]) -> Result<AllowHttp, Problem> {
-    let mut allowed = AllowHttp::default();
+    let mut allowed = AllowHttp { key: key.to_owned(), ..AllowHttp::default() };
     for entry in entries {
         match entry {
             Allowed::Endpoint(endpoint) => allowed.endpoints.push(endpoint.clone()),

@@ -39,6 +39,7 @@ use hubs::Hubs;
 pub(crate) use origins::Origins;
 use problem::Problems;
 pub(crate) use read_file::ReadFile;
+pub(crate) use secrets::access_key;
 pub(crate) use table::Change;
 use tls::TlsFiles;
 pub(crate) use value::{Allowed, Listen, Span};

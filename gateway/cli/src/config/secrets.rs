@@ -111,7 +111,7 @@ const MAKES_A_GOOD_ONE: &str = "`openssl rand -base64 48` makes a good one";
 pub(super) const SHORTEST_KEY: usize = 32;
 
 /// A key that can be one. What is wrong is told without a part of it.
-fn access_key(key: &str) -> Result<AccessKey, String> {
+pub(crate) fn access_key(key: &str) -> Result<AccessKey, String> {
     let is_connection_string = key.contains(';') || key.to_ascii_lowercase().contains("accesskey=");
     if is_connection_string {
         return Err("holds a connection string: keep what follows `AccessKey=` in it, up to the next `;`".to_owned());

@@ -13,8 +13,8 @@ use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, Upstrea
 use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_plugin_host::{
-    BadPlugins, Budgets, Compilation, Folders, HostSettings, Payloads, PluginHost, PluginSettings, PluginSource,
-    Rollback, ShardPlugins, ShardQuestion, StartError, Uses,
+    AllowHttp, BadPlugins, Budgets, Compilation, Folders, HostSettings, Payloads, PluginHost, PluginSettings,
+    PluginSource, Rollback, ShardPlugins, ShardQuestion, StartError, Uses,
 };
 use hubgate_wire::payload::{JsonText, Payload};
 use hubgate_wire::signalr::HubProtocol;
@@ -144,7 +144,7 @@ pub(crate) fn settings(source: PluginSource) -> PluginSettings {
         },
         payloads: Payloads::default(),
         rollback: Rollback::default(),
-        allow_http: Arc::default(),
+        allow_http: Arc::new(AllowHttp { key: "plugins.p.allow-http".to_owned(), ..AllowHttp::default() }),
     }
 }
 

@@ -84,6 +84,9 @@ async fn operate(
 }
 
 const NOT_AN_OPERATION: &str = "No operation of the REST API has this path.";
+const IS_IT_SEND: &str = "No operation of the REST API has this path: did you mean `:send`, with the colon?";
+const IS_IT_CLOSE: &str =
+    "No operation of the REST API has this path: did you mean `:closeConnections`, with the colon?";
 
 /// The token must be for the very path that it is sent to.
 fn check_token(service: &Service, headers: &HeaderMap, path: &str) -> Result<(), Refusal> {

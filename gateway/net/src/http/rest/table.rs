@@ -119,8 +119,20 @@ pub(super) fn find<'a>(method: &Method, segments: &'a [String]) -> Result<(&'sta
         allowed.push("HEAD");
     }
     match allowed.is_empty() {
-        true => Err(Refusal::NotFound(super::NOT_AN_OPERATION)),
+        true => Err(Refusal::NotFound(not_an_operation(segments))),
         false => Err(Refusal::MethodNotAllowed(allowed.join(", ").into())),
+    }
+}
+
+/// That no operation has the path, with the one that has it with a colon.
+fn not_an_operation(segments: &[String]) -> &'static str {
+    let Some((last, before)) = segments.split_last() else { return super::NOT_AN_OPERATION };
+    let meant = [before, &[format!(":{last}")]].concat();
+    let route = ROUTES.iter().find(|route| names(route.path, &meant).is_some());
+    match route.and_then(|route| route.path.rsplit('/').next()) {
+        Some(":send") => super::IS_IT_SEND,
+        Some(":closeConnections") => super::IS_IT_CLOSE,
+        _ => super::NOT_AN_OPERATION,
     }
 }
 
@@ -169,6 +181,23 @@ mod tests {
             matches!(&refused, Refusal::MethodNotAllowed(allowed) if allowed == "DELETE, GET, POST, HEAD"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn an_operation_without_its_colon_is_told_what_was_meant() {
+        for (path, meant) in [
+            ("send", Some("`:send`")),
+            ("groups/tea/Send", Some("`:send`")),
+            ("users/ann/closeConnections", Some("`:closeConnections`")),
+            ("users/ann/dance", None),
+            ("", None),
+            ("a/b/send", None),
+        ] {
+            let segments: Vec<String> = path.split('/').map(String::from).collect();
+            let refused = find(&Method::POST, &segments).expect_err("it has no such path").to_string();
+            assert_eq!(refused.contains("did you mean"), meant.is_some(), "{path}: {refused}");
+            assert!(refused.contains(meant.unwrap_or_default()), "{path}: {refused}");
+        }
     }
 
     #[test]
