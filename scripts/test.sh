@@ -27,15 +27,20 @@ fi
 command -v cargo >/dev/null || { echo "test: Rust is missing: https://rustup.rs" >&2; exit 1; }
 npm ci --no-audit --no-fund --prefix tests/clients/javascript
 npm ci --no-audit --no-fund --prefix examples/chat-rust/www
+npm ci --no-audit --no-fund --prefix tests/languages
 
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-python=$target/python
-if ! cmp -s tests/clients/python/requirements.txt "$python/requirements.txt"; then
-    rm -rf "$python"
-    python3 -m venv "$python"
-    "$python/bin/pip" install --quiet --disable-pip-version-check --requirement tests/clients/python/requirements.txt
-    cp tests/clients/python/requirements.txt "$python/"
-fi
+# install_python FOLDER REQUIREMENTS: a virtual environment in the target folder, made again when the requirements change.
+install_python() {
+    local folder=$target/$1
+    if cmp -s "$2" "$folder/requirements.txt"; then return; fi
+    rm -rf "$folder"
+    python3 -m venv "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
+    cp "$2" "$folder/"
+}
+install_python python tests/clients/python/requirements.txt
+install_python languages tests/languages/requirements.txt
 
 java=$target/java
 if ! cmp -s tests/clients/java/pom.xml "$java/pom.xml"; then

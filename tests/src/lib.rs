@@ -17,6 +17,7 @@
 //! | [`socket`] | connections of clients and hub servers, plain or with TLS |
 //! | [`tls`] | certificates |
 //! | [`token`] | good tokens and bad ones |
+//! | [`toolchains`] | what makes components of projects in many languages |
 //! | [`guests`] | the components that tests serve, and files that are none |
 //! | [`matrix`] | what the clients of others did |
 //! | [`script`] | the clients of others, which run in Node.js, Python, Java and Go |
@@ -42,6 +43,7 @@ pub mod script;
 pub mod socket;
 pub mod tls;
 pub mod token;
+pub mod toolchains;
 pub mod wait;
 pub mod webhook;
 

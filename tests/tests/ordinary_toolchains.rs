@@ -81,7 +81,11 @@ fn an_async_handler_is_no_component_and_the_build_names_it() {
     std::os::unix::fs::symlink(tools, file("node_modules")).expect("the folder can be written");
     let lifecycle = "export const lifecycle = { init() {} };";
     for (world, script, place) in [
-        ("handler", "export const upstream = { connected() {}, async invoke() {} };", "`upstream.invoke` is async"),
+        (
+            "handler",
+            "export const upstream = { connected() {}, disconnected() {}, async invoke() {} };",
+            "`upstream.invoke` is async",
+        ),
         (
             "filter-inbound",
             "export const inboundFilter = { inspect: async () => ({ tag: 'pass' }) };",

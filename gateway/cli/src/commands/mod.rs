@@ -11,6 +11,7 @@ mod findings;
 pub(crate) mod manual;
 pub(crate) mod plugin;
 mod plugin_build;
+mod plugin_new;
 mod reload;
 mod run_gateway;
 pub(crate) mod serve;

@@ -6,17 +6,33 @@ use anyhow::{Context, anyhow};
 use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile};
 
 use super::admin_client::{AdminClient, AdminOptions};
-use super::plugin_build;
+use super::plugin_build::{self, Language};
+use super::plugin_new::{self, Kind};
 use super::run_gateway::compilation;
 use crate::{Failure, print};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Builds a component from a project in Rust or JavaScript, or from a core module that another tool made.
+    /// Makes the folder of a new project, which builds and has a test.
+    New {
+        /// The folder; the plugin is named after it.
+        name: PathBuf,
+        #[arg(long)]
+        language: Language,
+        #[arg(long, default_value = "handler")]
+        kind: Kind,
+    },
+    /// Builds a component from a project in Rust, JavaScript, TypeScript, Python or C, or from a core module that another tool made.
     Build {
         /// The project's folder, or a `.wasm` file.
         source: PathBuf,
         #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Writes the contract with plugins, `plugin.wit`, for other tools to make bindings of.
+    Wit {
+        /// The folder that it is written into.
+        #[arg(short, long, value_name = "DIR", default_value = "wit")]
         output: PathBuf,
     },
     /// Says what a component can be used for; exit code 1 and the reason if for nothing.
@@ -36,9 +52,17 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Rollback { name, gateway, json } => roll_back(&name, &gateway, json),
+        Command::New { name, language, kind } => {
+            plugin_new::create(&name, language, kind)?;
+            print(format_args!("{0}: build it with `hubgate plugin build {0} -o {0}.wasm`", name.display()))
+        }
         Command::Build { source, output } => {
             let report = plugin_build::build(&source, &output)?;
             print(format_args!("{}: {} bytes", output.display(), report.size))
+        }
+        Command::Wit { output } => {
+            let file = plugin_build::write_contract(&output)?;
+            print(format_args!("{}", file.display()))
         }
         Command::Check { file } => {
             let component = RegularFile::read(&file, MAX_COMPONENT_BYTES)

@@ -1,15 +1,19 @@
-//! Projects in JavaScript, built by the npm package `componentize-qjs`: a component with the engine QuickJS inside.
+//! Projects in JavaScript and TypeScript, built by the npm package `componentize-qjs`: a component with the engine QuickJS
+//! inside. TypeScript becomes one script before, by the npm package `esbuild`.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use hubgate_plugin_host::mark_numbers_as_doubles;
 use serde::Deserialize;
 
-/// The contract that the script's imports and exports are checked against.
-const CONTRACT: &str = include_str!("../../../../../wit/plugin.wit");
-const TOOL: &str = "node_modules/.bin/componentize-qjs";
+use super::contract::{CONTRACT, World};
+use super::tool::{absolute, run};
+
+const COMPONENTIZE: &str = "componentize-qjs";
+const BUNDLER: &str = "esbuild";
+const NEEDS_NODE: &str = "needs Node.js: https://nodejs.org";
 /// Goes before the script, and around what it exports.
 const PRELUDE: &str = include_str!("javascript/prelude.js");
 
@@ -36,47 +40,93 @@ impl Default for Options {
     }
 }
 
+impl Package {
+    fn read(folder: &Path) -> Result<Package> {
+        let manifest = folder.join("package.json");
+        let package = std::fs::read(&manifest).with_context(|| format!("{}: cannot be read", manifest.display()))?;
+        serde_json::from_slice(&package)
+            .with_context(|| format!("{}: needs `main`, the script's file", manifest.display()))
+    }
+
+    fn is_typescript(&self) -> bool {
+        self.main.extension().is_some_and(|kind| kind == "ts" || kind == "mts")
+    }
+}
+
+/// Whether the project's script is in TypeScript.
+pub(super) fn is_typescript(folder: &Path) -> Result<bool> {
+    Package::read(folder).map(|package| package.is_typescript())
+}
+
 /// Gives the component. What the project depends on is installed the first time.
 pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
-    let folder = folder.canonicalize().with_context(|| format!("{}: cannot be found", folder.display()))?;
-    let manifest = folder.join("package.json");
-    let package = std::fs::read(&manifest).with_context(|| format!("{}: cannot be read", manifest.display()))?;
-    let package: Package = serde_json::from_slice(&package)
-        .with_context(|| format!("{}: needs `main`, the script's file", manifest.display()))?;
-    check_world(&package.hubgate.world).with_context(|| format!("{}: hubgate.world", manifest.display()))?;
-    let tool = folder.join(TOOL);
-    if !tool.exists() {
+    let folder = absolute(folder)?;
+    let package = Package::read(&folder)?;
+    let world = World::named(&package.hubgate.world)
+        .with_context(|| format!("{}: hubgate.world", folder.join("package.json").display()))?;
+    let mut tools = vec![COMPONENTIZE];
+    if package.is_typescript() {
+        tools.push(BUNDLER);
+    }
+    if !tools.iter().all(|name| tool(&folder, name).exists()) {
         install(&folder)?;
     }
-    if !tool.exists() {
-        bail!("{}: needs `componentize-qjs` among its devDependencies", manifest.display());
+    if let Some(name) = tools.iter().find(|name| !tool(&folder, name).exists()) {
+        bail!("{}: needs `{name}` among its devDependencies", folder.join("package.json").display());
     }
-    let mut component = componentize(&tool, &folder, &package)?;
+    let mut component = componentize(&folder, &package, world)?;
     mark_numbers_as_doubles(&mut component);
     Ok(component)
 }
 
-fn componentize(tool: &Path, folder: &Path, package: &Package) -> Result<Vec<u8>> {
+/// A program of the packages that the project depends on.
+fn tool(folder: &Path, name: &str) -> PathBuf {
+    folder.join("node_modules/.bin").join(name)
+}
+
+fn componentize(folder: &Path, package: &Package, world: World) -> Result<Vec<u8>> {
     // Beneath the project, where its script can be imported from.
     let work = tempfile::Builder::new().prefix(".hubgate-").tempdir_in(folder);
     let work = work.with_context(|| format!("{}: needs to be written for a moment", folder.display()))?;
     let file = |name: &str| work.path().join(name);
+    let main = package.main.to_str().context("`main` is not Unicode")?;
+    let script = match package.is_typescript() {
+        true => {
+            bundle(folder, &package.main, &file("script.js"))?;
+            "./script.js".to_owned()
+        }
+        false => format!("../{main}"),
+    };
     std::fs::write(file("plugin.wit"), CONTRACT)?;
     std::fs::write(file("prelude.js"), PRELUDE)?;
-    std::fs::write(file("entry.js"), entry(package)?)?;
-    let mut command = Command::new(tool);
-    command.arg("--wit").arg(file("plugin.wit")).args(["--world", &package.hubgate.world, "--sync"]);
+    std::fs::write(file("entry.js"), entry(&script, world)?)?;
+    let mut command = Command::new(tool(folder, COMPONENTIZE));
+    command.arg("--wit").arg(file("plugin.wit")).args(["--world", world.name(), "--sync"]);
     command.arg("--module-root").arg(folder).arg("--js").arg(file("entry.js"));
     command.arg("--output").arg(file("component.wasm")).current_dir(folder);
-    run(command, "componentize-qjs", "needs Node.js: https://nodejs.org")?;
+    run(command, COMPONENTIZE, NEEDS_NODE)?;
     std::fs::read(file("component.wasm")).context("componentize-qjs has written no component")
 }
 
+/// Makes one script of `main` and all that it imports, but for the contract's interfaces.
+fn bundle(folder: &Path, main: &Path, script: &Path) -> Result<()> {
+    let mut output = std::ffi::OsString::from("--outfile=");
+    output.push(script);
+    let mut command = Command::new(tool(folder, BUNDLER));
+    command.arg(Path::new(".").join(main)).args([
+        "--bundle",
+        "--format=esm",
+        "--target=es2023",
+        "--external:hubgate:*",
+    ]);
+    command.args(["--log-level=warning"]).arg(output).current_dir(folder);
+    run(command, BUNDLER, NEEDS_NODE)
+}
+
 /// The script that a component begins with.
-fn entry(package: &Package) -> Result<String> {
-    let main = package.main.to_str().context("`main` is not Unicode")?;
-    let main = serde_json::to_string(&format!("../{main}"))?;
-    let world = &package.hubgate.world;
+fn entry(script: &str, world: World) -> Result<String> {
+    let script = serde_json::to_string(script)?;
+    let world = world.name();
     let halves: &[&str] = match world.trim_end_matches("-with-http") {
         "handler" => &["lifecycle", "upstream"],
         "filter-inbound" => &["lifecycle", "inboundFilter"],
@@ -84,23 +134,12 @@ fn entry(package: &Package) -> Result<String> {
         _ => &["lifecycle", "inboundFilter", "outboundFilter"],
     };
     // Modules run in the order of their imports.
-    let mut entry = format!("import {{ check, guard }} from \"./prelude.js\";\nimport * as script from {main};\n");
+    let mut entry = format!("import {{ check, guard }} from \"./prelude.js\";\nimport * as script from {script};\n");
     entry += &format!("check(script, {}, {});\n", serde_json::to_string(world)?, serde_json::to_string(halves)?);
     for half in halves {
         entry += &format!("export const {half} = guard(script, \"{half}\");\n");
     }
     Ok(entry)
-}
-
-/// The worlds of the contract that the gateway serves.
-fn check_world(world: &str) -> Result<()> {
-    let half = world.strip_suffix("-with-http").unwrap_or(world);
-    match CONTRACT.contains(&format!("world {world} {{")) && (half == "handler" || half.starts_with("filter")) {
-        true => Ok(()),
-        false => {
-            bail!("\"{world}\" is not a world that the gateway serves; \"handler\" and \"filter\" are, among others")
-        }
-    }
 }
 
 fn install(folder: &Path) -> Result<()> {
@@ -112,16 +151,4 @@ fn install(folder: &Path) -> Result<()> {
     };
     command.args(["--no-audit", "--no-fund"]).current_dir(folder);
     run(command, "npm", "installs what the project depends on; it comes with Node.js: https://nodejs.org")
-}
-
-/// Runs a tool, whose own words go to standard error; `cure` says what it is needed for.
-fn run(mut command: Command, name: &str, cure: &str) -> Result<()> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{name} cannot be run; it {cure}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => {
-            let said = [output.stdout, output.stderr].concat();
-            bail!("{name} has failed ({}):\n{}", output.status, String::from_utf8_lossy(&said).trim_end())
-        }
-    }
 }

@@ -1,14 +1,26 @@
-//! `hubgate plugin build`: from a project in Rust or JavaScript, or a core module, to a component.
+//! `hubgate plugin build`: from a project in one of the languages, or a core module, to a component.
 
+mod c;
+mod contract;
 mod javascript;
+mod language;
+mod python;
 mod rust;
+mod tool;
 
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile};
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
 use wit_component::ComponentEncoder;
+
+pub(crate) use contract::write_contract;
+use language::Built;
+pub(crate) use language::Language;
 
 /// What was built.
 #[derive(Debug)]
@@ -20,24 +32,23 @@ pub(crate) struct BuildReport {
 /// Builds `source`, a project's folder or a `.wasm` file, into the component `output`, which changes all at once.
 pub(crate) fn build(source: &Path, output: &Path) -> Result<BuildReport> {
     let component = match source.is_dir() {
-        true if source.join("Cargo.toml").is_file() => component_of(&rust::build(source)?)?,
-        true if source.join("package.json").is_file() => javascript::build(source)?,
-        true => bail!(
-            "{}: there is no Cargo.toml and no package.json; projects in Rust and JavaScript, and .wasm files of any \
-             toolchain, can be built",
-            source.display()
-        ),
-        false => component_of(source)?,
+        true => match Language::of(source)?.build(source)? {
+            Built::Component(bytes) => bytes,
+            Built::Module(bytes) => component_of(&bytes, source)?,
+        },
+        false => {
+            let file = RegularFile::read(source, MAX_COMPONENT_BYTES)
+                .with_context(|| format!("{}: cannot be read", source.display()))?;
+            component_of(&file.bytes, source)?
+        }
     };
     replace(output, &component).with_context(|| format!("{}: cannot be written", output.display()))?;
     Ok(BuildReport { size: component.len() })
 }
 
-fn component_of(module: &Path) -> Result<Vec<u8>> {
-    let bytes = RegularFile::read(module, MAX_COMPONENT_BYTES)
-        .with_context(|| format!("{}: cannot be read", module.display()))?
-        .bytes;
-    encode(&bytes).with_context(|| format!("{}: cannot become a component", module.display()))
+/// Of what `source` gave.
+fn component_of(bytes: &[u8], source: &Path) -> Result<Vec<u8>> {
+    encode(bytes).with_context(|| format!("{}: cannot become a component", source.display()))
 }
 
 /// A core module as a component; a component as it is.
@@ -48,9 +59,11 @@ fn encode(bytes: &[u8]) -> Result<Vec<u8>> {
         [0, b'a', b's', b'm', ..] => {
             // Without a world the encoder makes a component that is valid, and empty.
             if wit_component::metadata::decode(bytes)?.0.is_none() {
-                bail!("it names no world; build it with bindings of wit/plugin.wit, as plugins/sdk has them for Rust");
+                bail!("it names no world; build it with bindings of wit/plugin.wit, as `wit-bindgen` makes them");
             }
-            ComponentEncoder::default().module(bytes)?.validate(true).encode()
+            // Only modules that ask for WASI's preview 1 get the adapter.
+            let (name, adapter) = (WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
+            ComponentEncoder::default().module(bytes)?.adapter(name, adapter)?.validate(true).encode()
         }
         _ => bail!("it is not WebAssembly"),
     }

@@ -1,0 +1,61 @@
+//! The languages that projects are written in.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::{c, javascript, python, rust};
+
+/// A language that a project can be in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Language {
+    Rust,
+    #[value(name = "js")]
+    JavaScript,
+    #[value(name = "ts")]
+    TypeScript,
+    Python,
+    C,
+}
+
+/// What a toolchain gives.
+pub(super) enum Built {
+    /// A core module, which names its world.
+    Module(Vec<u8>),
+    Component(Vec<u8>),
+}
+
+impl Language {
+    /// The language of the project in `folder`.
+    pub(super) fn of(folder: &Path) -> Result<Language> {
+        let has = |name: &str| folder.join(name).is_file();
+        match () {
+            () if has("Cargo.toml") => Ok(Language::Rust),
+            () if has("package.json") => Ok(match javascript::is_typescript(folder)? {
+                true => Language::TypeScript,
+                false => Language::JavaScript,
+            }),
+            () if has("pyproject.toml") || has("app.py") => Ok(Language::Python),
+            () if !c::sources(folder)?.is_empty() => Ok(Language::C),
+            () => bail!(
+                "{}: there is no project in a language that can be built: no Cargo.toml (Rust), package.json (JavaScript, \
+                 TypeScript), pyproject.toml or app.py (Python), .c file (C); a .wasm file of any toolchain can be given \
+                 instead",
+                folder.display()
+            ),
+        }
+    }
+
+    pub(super) fn build(self, folder: &Path) -> Result<Built> {
+        match self {
+            Language::Rust => {
+                let module = rust::build(folder)?;
+                let bytes = std::fs::read(&module).with_context(|| format!("{}: cannot be read", module.display()))?;
+                Ok(Built::Module(bytes))
+            }
+            Language::JavaScript | Language::TypeScript => javascript::build(folder).map(Built::Component),
+            Language::Python => python::build(folder).map(Built::Component),
+            Language::C => c::build(folder).map(Built::Module),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `hubgate plugin new`: a project to begin with, from a template of its language.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::plugin_build::Language;
+
+/// What a plugin is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    Handler,
+    Filter,
+}
+
+/// Files by their paths in the project.
+type Files = &'static [(&'static str, &'static str)];
+
+macro_rules! template {
+    ($folder:literal: $($file:literal),+) => {
+        &[$(($file, include_str!(concat!("../../templates/", $folder, "/", $file)))),+]
+    };
+}
+
+/// The gateway's crate for plugins and the contract, where the former looks for the latter.
+const RUST_SDK: Files = &[
+    ("hubgate/sdk/Cargo.toml", include_str!("../../../../plugins/sdk/Cargo.toml")),
+    ("hubgate/sdk/src/bindings.rs", include_str!("../../../../plugins/sdk/src/bindings.rs")),
+    ("hubgate/sdk/src/filter.rs", include_str!("../../../../plugins/sdk/src/filter.rs")),
+    ("hubgate/sdk/src/hub.rs", include_str!("../../../../plugins/sdk/src/hub.rs")),
+    ("hubgate/sdk/src/lib.rs", include_str!("../../../../plugins/sdk/src/lib.rs")),
+    ("wit/plugin.wit", include_str!("../../../../wit/plugin.wit")),
+];
+
+/// Makes the folder of a project, which is named after the folder; fails if something is there already.
+pub(crate) fn create(folder: &Path, language: Language, kind: Kind) -> Result<()> {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    check_name(name)?;
+    match std::fs::create_dir(folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            bail!("{}: is there already; a project is made in a new folder", folder.display())
+        }
+        Err(error) => return Err(error).with_context(|| format!("{}: cannot be made", folder.display())),
+    }
+    for (path, text) in files(language, kind) {
+        let file = folder.join(path);
+        if let Some(parent) = file.parent() {
+            std::fs::create_dir_all(parent).with_context(|| format!("{}: cannot be made", parent.display()))?;
+        }
+        let text = fill_in(text, name, language, kind);
+        std::fs::write(&file, text).with_context(|| format!("{}: cannot be written", file.display()))?;
+    }
+    Ok(())
+}
+
+/// What is a name of a package in all languages.
+fn check_name(name: &str) -> Result<()> {
+    let is_plain = name.starts_with(|letter: char| letter.is_ascii_lowercase())
+        && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-');
+    match is_plain {
+        true => Ok(()),
+        false => bail!("\"{name}\" cannot be a project's name: lower-case letters, digits and `-`, a letter first"),
+    }
+}
+
+fn files(language: Language, kind: Kind) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let (all, own): (&[Files], Files) = match (language, kind) {
+        (Language::Rust, Kind::Handler) => {
+            (&[RUST_SDK, template!("rust": "README.md", "Cargo.toml")], template!("rust/handler": "src/lib.rs"))
+        }
+        (Language::Rust, Kind::Filter) => {
+            (&[RUST_SDK, template!("rust": "README.md", "Cargo.toml")], template!("rust/filter": "src/lib.rs"))
+        }
+        (Language::JavaScript, Kind::Handler) => (
+            &[template!("js": "README.md")],
+            template!("js/handler": "package.json", "plugin.js", "answers.js", "answers.test.js"),
+        ),
+        (Language::JavaScript, Kind::Filter) => (
+            &[template!("js": "README.md")],
+            template!("js/filter": "package.json", "plugin.js", "hide.js", "hide.test.js"),
+        ),
+        (Language::TypeScript, Kind::Handler) => (
+            &[template!("ts": "README.md", "hubgate.d.ts", "tsconfig.json")],
+            template!("ts/handler": "package.json", "plugin.ts", "answers.ts", "answers.test.ts"),
+        ),
+        (Language::TypeScript, Kind::Filter) => (
+            &[template!("ts": "README.md", "hubgate.d.ts", "tsconfig.json")],
+            template!("ts/filter": "package.json", "plugin.ts", "hide.ts", "hide.test.ts"),
+        ),
+        (Language::Python, Kind::Handler) => (
+            &[template!("python": "README.md")],
+            template!("python/handler": "pyproject.toml", "app.py", "answers.py", "test_answers.py"),
+        ),
+        (Language::Python, Kind::Filter) => (
+            &[template!("python": "README.md")],
+            template!("python/filter": "pyproject.toml", "app.py", "hide.py", "test_hide.py"),
+        ),
+        (Language::C, Kind::Handler) => (
+            &[template!("c": "README.md")],
+            template!("c/handler": "plugin.c", "answers.c", "answers.h", "tests/test_answers.c"),
+        ),
+        (Language::C, Kind::Filter) => {
+            (&[template!("c": "README.md")], template!("c/filter": "plugin.c", "hide.c", "hide.h", "tests/test_hide.c"))
+        }
+    };
+    let ignored = (".gitignore", ignored_files(language));
+    all.iter().flat_map(|files| files.iter()).chain(own).copied().chain([ignored])
+}
+
+fn ignored_files(language: Language) -> &'static str {
+    match language {
+        Language::Rust => "/target\n*.wasm\n",
+        Language::JavaScript | Language::TypeScript => "/node_modules\n*.wasm\n",
+        Language::Python => "/.venv\n__pycache__\n*.wasm\n",
+        Language::C => "*.wasm\n",
+    }
+}
+
+fn fill_in(text: &str, name: &str, language: Language, kind: Kind) -> String {
+    let (kind_name, serve) = match kind {
+        Kind::Handler => ("handler", format!("hubgate dev --plugin {name}.wasm --hub {name}")),
+        Kind::Filter => (
+            "filter",
+            format!("# in hubgate.toml: plugins.{name}.path = \"{name}.wasm\" and hubs.\"*\".filters = [\"{name}\"]"),
+        ),
+    };
+    let test = match (language, kind) {
+        (Language::Rust, _) => "cargo test",
+        (Language::JavaScript | Language::TypeScript, _) => "npm test",
+        (Language::Python, _) => "python3 -m unittest",
+        (Language::C, Kind::Handler) => "cc -o /tmp/test tests/test_answers.c answers.c && /tmp/test",
+        (Language::C, Kind::Filter) => "cc -o /tmp/test tests/test_hide.c hide.c && /tmp/test",
+    };
+    let text = text.replace("{{name}}", name).replace("{{kind}}", kind_name);
+    text.replace("{{serve}}", &serve).replace("{{test}}", test)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn no_placeholder_is_left_in_any_project() {
+        for language in Language::value_variants() {
+            for kind in Kind::value_variants() {
+                for (path, text) in files(*language, *kind) {
+                    let text = fill_in(text, "hello", *language, *kind);
+                    assert!(!text.contains("{{name") && !text.contains("}}\n"), "{language:?} {path}: {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_packages() {
+        for name in ["hello", "a-2"] {
+            check_name(name).expect(name);
+        }
+        for name in ["", "2a", "A", "a_b", "..", "a b", "ä"] {
+            check_name(name).expect_err(name);
+        }
+    }
+}

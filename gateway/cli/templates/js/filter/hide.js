@@ -1,0 +1,3 @@
+// What the filter hides.
+
+export const hide = (text) => text.replaceAll("secret", "******");

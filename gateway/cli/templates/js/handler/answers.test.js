@@ -1,0 +1,6 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { greet } from "./answers.js";
+
+test("a greeting has the name", () => assert.equal(greet("ann"), "Hello, ann!"));
+test("what is no text is not greeted", () => assert.equal(greet(1), null));

@@ -1,0 +1,5 @@
+"""What the filter hides."""
+
+
+def hide(text: str) -> str:
+    return text.replace("secret", "******")

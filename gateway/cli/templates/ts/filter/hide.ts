@@ -1,0 +1,3 @@
+// What the filter hides.
+
+export const hide = (text: string): string => text.replaceAll("secret", "******");

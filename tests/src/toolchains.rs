@@ -1,0 +1,49 @@
+//! The tools that make components of projects in many languages, as `scripts/test.sh` installs them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::command::{binary, leavings, repository};
+use crate::script::require_packages;
+
+/// The packages of `tests/languages/package.json`.
+pub const PACKAGES: &str = "tests/languages";
+
+/// A command of the gateway in `folder`, with all tools in its reach.
+pub fn hubgate_in(folder: &Path) -> Command {
+    let path = std::env::var("PATH").expect("there is a PATH");
+    let mut command = Command::new(binary());
+    command.current_dir(folder).env("PATH", format!("{}:{path}", programs().display()));
+    command.envs(rust_target());
+    // Kept from run to run, so that what components are made of is built once.
+    command.env("CARGO_TARGET_DIR", leavings("languages-target")).env("CARGO_NET_OFFLINE", "true");
+    command
+}
+
+/// Gives a project in JavaScript or TypeScript its packages.
+pub fn link_packages(project: &Path) {
+    require_packages(PACKAGES);
+    let packages = repository().join(PACKAGES).join("node_modules");
+    std::os::unix::fs::symlink(packages, project.join("node_modules")).expect("the project can be written");
+}
+
+/// The folder of what `tests/languages/requirements.txt` names.
+fn programs() -> PathBuf {
+    let programs = leavings("languages").join("bin");
+    assert!(programs.is_dir(), "{} is not there: scripts/test.sh makes it", programs.display());
+    programs
+}
+
+/// The variables that a build needs where Rust's target for components is not installed.
+fn rust_target() -> Vec<(String, String)> {
+    let script = repository().join("scripts/wasm-target.sh");
+    let print = "variables=$(\"$0\") && eval \"$variables\" && env";
+    let printed = Command::new("bash").args(["-c", print]).arg(script).stderr(Stdio::inherit()).output();
+    let printed = printed.expect("bash can be run");
+    assert!(printed.status.success(), "scripts/wasm-target.sh finds a target");
+    let lines = String::from_utf8_lossy(&printed.stdout).into_owned();
+    let variables = lines.lines().filter_map(|line| line.split_once('='));
+    let of_rust =
+        variables.filter(|(name, _)| ["CARGO", "RUSTC"].contains(name) || name.starts_with("CARGO_TARGET_WASM"));
+    of_rust.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}

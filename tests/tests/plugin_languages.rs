@@ -1,0 +1,207 @@
+//! Projects that `hubgate plugin new` makes, in every language: they build, can serve, and do what they say.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use http::Method;
+use hubgate_tests::Gateway;
+use hubgate_tests::command::{Finished, hubgate, repository};
+use hubgate_tests::toolchains::{PACKAGES, hubgate_in, link_packages};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A project of a template, and what became of it.
+struct Project {
+    folder: TempDir,
+    language: &'static str,
+    kind: &'static str,
+}
+
+impl Project {
+    fn new(language: &'static str, kind: &'static str) -> Project {
+        let project = Project { folder: tempfile::tempdir().expect("there is room for a folder"), language, kind };
+        project.run(&["new", "hello", "--language", language, "--kind", kind]).success();
+        project
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("hello")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Finished {
+        Finished::of(hubgate_in(self.folder.path()).arg("plugin").args(arguments))
+    }
+
+    /// The component that `plugin build` makes, and that `plugin check` takes for what the template says.
+    fn component(&self) -> PathBuf {
+        match self.language {
+            "js" | "ts" => link_packages(&self.path()),
+            // The versions that are here already.
+            "rust" => {
+                let lock = fs::read(repository().join("plugins/Cargo.lock")).expect("it is there");
+                fs::write(self.path().join("Cargo.lock"), lock).expect("the project can be written");
+            }
+            _ => {}
+        }
+        self.run(&["build", "hello", "-o", "hello.wasm"]).success();
+        let checked = self.run(&["check", "hello.wasm"]).success();
+        assert!(checked.contains(&format!("can serve as {}", self.kind)), "{checked}");
+        self.folder.path().join("hello.wasm")
+    }
+}
+
+/// `hello` answers with the name, `count` with how often it was called, whoever calls it.
+async fn the_handler_answers(component: &Path) {
+    let config = "hubs.hello.mode = 'serverless'\nupstream = [{ plugin = 'hello' }]";
+    let gateway = Gateway::serve().plugin("hello", component).with(config);
+    // What an interpreter does first takes long on a busy machine.
+    let gateway = gateway.with("plugins.hello.call-time = '30s'").start().await;
+    let mut client = gateway.client("hello").connect().await;
+    for name in ["ann", "Zoë \"\\ 漢"] {
+        let greeting = client.call("hello", json!([name])).await.expect("it answers");
+        assert!(greeting.as_str().is_some_and(|text| text.contains(name)), "{greeting}");
+    }
+    for expected in [1, 2] {
+        assert_eq!(client.call("count", json!([])).await, Ok(json!(expected)));
+    }
+    let mut other = gateway.client("hello").connect().await;
+    assert_eq!(other.call("count", json!([])).await, Ok(json!(3)));
+    client.call("nothing", json!([])).await.expect_err("there is no such method");
+    client.call("hello", json!([])).await.expect_err("there is no name");
+    assert_eq!(client.call("count", json!([])).await, Ok(json!(4)), "an error harms nothing");
+}
+
+/// What clients say and what they are sent has no `secret`.
+async fn the_filter_hides_the_word(component: &Path) {
+    let config = "hubs.probe.filters = ['hello']\nplugins.hello.call-time = '30s'";
+    let gateway = Gateway::probe().plugin("hello", component).with(config).start().await;
+    let mut client = gateway.client("probe").connect().await;
+    let said = json!(["a secret, secrets"]);
+    // The probe counts under the key that it hears: both directions are told apart by it.
+    assert_eq!(client.call("echo", said.clone()).await, Ok(json!("a ******, ******s")));
+    assert_eq!(client.call("count", json!(["secret"])).await, Ok(json!(1)));
+    assert_eq!(client.call("count", json!(["******"])).await, Ok(json!(2)), "it was hidden before the handler saw it");
+    let message = json!({ "target": "said", "arguments": said });
+    let sent = gateway.rest(Method::POST, "/api/hubs/probe/:send?api-version=2022-06-01").json(&message).send().await;
+    assert_eq!(sent.status, 202, "{sent:?}");
+    assert_eq!(client.event("said").await, json!(["a ******, ******s"]));
+    assert_eq!(client.call("echo", json!(["Sécret"])).await, Ok(json!("Sécret")));
+}
+
+#[tokio::test]
+async fn a_handler_in_c() {
+    the_handler_answers(&Project::new("c", "handler").component()).await;
+}
+
+#[tokio::test]
+async fn a_filter_in_c() {
+    the_filter_hides_the_word(&Project::new("c", "filter").component()).await;
+}
+
+#[tokio::test]
+async fn a_handler_in_python() {
+    the_handler_answers(&Project::new("python", "handler").component()).await;
+}
+
+#[tokio::test]
+async fn a_filter_in_python() {
+    the_filter_hides_the_word(&Project::new("python", "filter").component()).await;
+}
+
+#[tokio::test]
+async fn a_handler_in_javascript() {
+    the_handler_answers(&Project::new("js", "handler").component()).await;
+}
+
+#[tokio::test]
+async fn a_filter_in_javascript() {
+    the_filter_hides_the_word(&Project::new("js", "filter").component()).await;
+}
+
+#[tokio::test]
+async fn a_handler_in_typescript() {
+    the_handler_answers(&Project::new("ts", "handler").component()).await;
+}
+
+#[tokio::test]
+async fn a_filter_in_typescript() {
+    the_filter_hides_the_word(&Project::new("ts", "filter").component()).await;
+}
+
+#[tokio::test]
+async fn a_handler_in_rust() {
+    the_handler_answers(&Project::new("rust", "handler").component()).await;
+}
+
+#[tokio::test]
+async fn a_filter_in_rust() {
+    the_filter_hides_the_word(&Project::new("rust", "filter").component()).await;
+}
+
+#[test]
+fn templates_ask_for_the_tools_that_were_tried() {
+    let tried = fs::read(repository().join(PACKAGES).join("package.json")).expect("it is there");
+    let tried: Value = serde_json::from_slice(&tried).expect("it is JSON");
+    for (language, kind) in [("js", "handler"), ("js", "filter"), ("ts", "handler"), ("ts", "filter")] {
+        let package = fs::read(Project::new(language, kind).path().join("package.json")).expect("it is there");
+        let package: Value = serde_json::from_slice(&package).expect("it is JSON");
+        assert_eq!(package["name"], "hello");
+        let asked = package["devDependencies"].as_object().expect("it depends on tools");
+        assert!(!asked.is_empty());
+        for (name, version) in asked {
+            assert_eq!(*version, tried["devDependencies"][name], "{name}");
+        }
+    }
+    let requirements = fs::read_to_string(repository().join(PACKAGES).join("requirements.txt")).expect("it is there");
+    let componentize = requirements.lines().find(|line| line.starts_with("componentize-py==")).expect("it is pinned");
+    let read_me = fs::read_to_string(Project::new("python", "handler").path().join("README.md")).expect("it is there");
+    assert!(read_me.contains(&format!("pip install {componentize} ")), "{read_me}");
+}
+
+#[test]
+fn what_is_there_is_not_overwritten_by_a_new_project() {
+    let project = Project::new("c", "handler");
+    let file = project.path().join("plugin.c");
+    fs::write(&file, "mine").expect("the project can be written");
+    let again = project.run(&["new", "hello", "--language", "python"]);
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(again.stderr.contains("is there already"), "{again:?}");
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), "mine");
+    assert!(!project.path().join("app.py").exists());
+}
+
+#[test]
+fn a_missing_tool_is_named_with_the_command_that_installs_it() {
+    for (language, cure) in [("c", "pip install ziglang"), ("python", "pip install componentize-py==")] {
+        let project = Project::new(language, "handler");
+        let mut command = hubgate_in(project.folder.path());
+        command.args(["plugin", "build", "hello", "-o", "hello.wasm"]).env("PATH", project.folder.path());
+        command.env_remove("WASI_SDK_PATH");
+        let built = Finished::of(&mut command);
+        assert_eq!(built.code, Some(1), "{built:?}");
+        assert!(built.stderr.contains("is not installed; install it with") && built.stderr.contains(cure), "{built:?}");
+        assert!(!project.folder.path().join("hello.wasm").exists());
+    }
+}
+
+#[test]
+fn a_folder_without_a_project_is_refused_with_what_makes_one() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let path = folder.path().display().to_string();
+    let built = hubgate(["plugin", "build", &path, "-o", &format!("{path}/out.wasm")]);
+    assert_eq!(built.code, Some(1), "{built:?}");
+    for mark in ["Cargo.toml", "package.json", "app.py", ".c file"] {
+        assert!(built.stderr.contains(mark), "{built:?}");
+    }
+}
+
+#[test]
+fn the_contract_is_written_as_it_stands() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let contract = fs::read(repository().join("wit/plugin.wit")).expect("it is there");
+    Finished::of(hubgate_in(folder.path()).args(["plugin", "wit"])).success();
+    Finished::of(hubgate_in(folder.path()).args(["plugin", "wit", "-o", "deep/er"])).success();
+    for file in ["wit/plugin.wit", "deep/er/plugin.wit"] {
+        assert_eq!(fs::read(folder.path().join(file)).expect("it was written"), contract);
+    }
+}
