@@ -30,7 +30,7 @@ pub enum Query {
     Find(Sought),
     /// What is known of a connection of the hub.
     Facts(ConnectionId),
-    /// The connections of a group whose ids come after `after`, in their order, up to `most` of them.
+    /// The connections of a group whose ids come after `after`, in their order: `most` of them, and one more if there is one.
     Members {
         group: GroupName,
         after: Option<ConnectionId>,

@@ -146,7 +146,11 @@ fn refuse_long_name(
         return client_result::refuse(&links.servers, turn, from, call, LONG_ID);
     }
     match ack_id(message) {
-        Some(ack_id) => ack(&links.servers, turn, from, ack_id, AckStatus::Failed, None),
+        Some(ack_id) => {
+            // The SDK demands a page of each ack to its query.
+            let page = matches!(message, ServiceMessage::GroupMemberQuery(_)).then(Page::default);
+            ack(&links.servers, turn, from, ack_id, AckStatus::Failed, page);
+        }
         None => {
             let what = "a message with an id or a name of more than 1024 characters";
             links.servers.skip_message(clients, turn, from, what);
@@ -220,7 +224,8 @@ fn membership(
         }
         ServiceMessage::GroupMemberQuery(query) => {
             let (after, group) = (query.continuation_token.and_then(ConnectionId::parse), GroupName::new(query.group));
-            let most = usize::try_from(query.max).unwrap_or(0).clamp(1, LONGEST_PAGE);
+            let size = |size: Option<i64>| size.map_or(LONGEST_PAGE, |size| usize::try_from(size).unwrap_or(0));
+            let most = size(query.top).min(size(query.max_page_size).clamp(1, LONGEST_PAGE));
             ask(turn, from, query.ack_id, AckQuestion::Members { group, after, most });
         }
         ServiceMessage::CheckConnectionExistenceWithAck(check) => match ConnectionId::parse(check.connection_id) {

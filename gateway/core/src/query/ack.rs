@@ -61,7 +61,7 @@ impl Page {
     /// Its members in the order of their ids, and where the next page begins, if there is one.
     pub(crate) fn finished(mut self) -> (Members, Option<ConnectionId>) {
         self.members.sort_unstable_by_key(|(id, _)| *id);
-        let is_more = self.members.len() >= self.most;
+        let is_more = self.members.len() > self.most;
         self.members.truncate(self.most);
         let last = self.members.last().map(|(id, _)| *id).filter(|_| is_more);
         (self.members, last)

@@ -63,7 +63,8 @@ fn members(clients: &Clients, hub: &HubName, group: &GroupName, after: Option<Co
     let mut members: Members =
         later.map(|client| (client.id(), client.facts().and_then(|facts| facts.user_id.clone()))).collect();
     members.sort_unstable_by_key(|(id, _)| *id);
-    members.truncate(most);
+    // One more tells that there is a further page.
+    members.truncate(most + 1);
     members
 }
 

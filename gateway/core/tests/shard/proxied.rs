@@ -507,7 +507,9 @@ fn an_ack_says_what_came_of_it_on_whatever_shard() {
 
 #[test]
 fn the_members_of_a_group_are_told_page_by_page() {
-    let mut rig = Rig::new(3, default_mode());
+    let mut settings = default_mode();
+    settings.limits.server_message = 2_000;
+    let mut rig = Rig::new(3, settings);
     let server = rig.server(0, "a", 0);
     let mut members = Vec::new();
     for (shard, user) in [(0, Some("ann")), (1, None), (2, Some("ben")), (2, None), (1, Some("ann"))] {
@@ -520,19 +522,53 @@ fn the_members_of_a_group_are_told_page_by_page() {
     let mut next: Option<String> = None;
     for (page, rest) in [(&members[..2], true), (&members[2..4], true), (&members[4..], false)] {
         let token = next.as_deref();
-        let query = GroupMemberQuery { group: "g", ack_id: 5, max: 2, continuation_token: token, ..Default::default() };
-        rig.says(server, &ServiceMessage::GroupMemberQuery(query));
-        let told = rig.told_raw(server);
-        let Ok(ServiceMessage::Ack(ack)) = service::parse(&told[0]) else { panic!("no ack") };
-        let page: Vec<_> = page.iter().map(|(id, user)| (id.as_str(), *user)).collect();
-        let last = page.last().expect("a member").0;
-        let expected = service::group_members(&page, rest.then_some(last));
-        assert_eq!((ack.status, ack.payload), (1, Some(&expected[..])));
-        next = Some(last.to_owned());
+        let sizes = GroupMemberQuery { max_page_size: Some(2), continuation_token: token, ..Default::default() };
+        assert_eq!(asked_for_members(&mut rig, server, sizes), told_members(page, rest));
+        next = page.last().map(|(id, _)| id.clone());
     }
-    let query = GroupMemberQuery { group: "nobody", ack_id: 6, max: 2, ..Default::default() };
+    let query = GroupMemberQuery { group: "nobody", ack_id: 6, top: Some(2), ..Default::default() };
     rig.says(server, &ServiceMessage::GroupMemberQuery(query));
     assert_eq!(rig.told(server), ["ack 6 2 [92, 90, c0]"], "an empty page is one, too");
+    let long = "g".repeat(1025);
+    rig.says(server, &ServiceMessage::GroupMemberQuery(GroupMemberQuery { group: &long, ..query_of(7) }));
+    assert_eq!(rig.told(server), ["ack 7 4 [92, 90, c0]"], "and so is that of a group that cannot be");
+    for (top, max_page_size, members, rest) in [
+        // As the SDK asks by default.
+        (None, None, &members[..], false),
+        (Some(5), None, &members[..], false),
+        (Some(9), Some(0), &members[..1], true),
+        (Some(3), Some(50), &members[..3], true),
+        (Some(3), Some(2), &members[..2], true),
+        (Some(0), None, &[], false),
+        (Some(-1), Some(-1), &[], false),
+    ] {
+        let sizes = GroupMemberQuery { top, max_page_size, ..Default::default() };
+        assert_eq!(
+            asked_for_members(&mut rig, server, sizes),
+            told_members(members, rest),
+            "{top:?} {max_page_size:?}"
+        );
+    }
+}
+
+fn query_of(ack_id: i64) -> GroupMemberQuery<'static> {
+    GroupMemberQuery { group: "g", ack_id, ..GroupMemberQuery::default() }
+}
+
+/// The status and payload of the ack to a query for the members of the group `g`.
+fn asked_for_members(rig: &mut Rig, server: Server, sizes: GroupMemberQuery<'_>) -> (i64, Vec<u8>) {
+    let query = GroupMemberQuery { group: "g", ack_id: 5, ..sizes };
+    rig.says(server, &ServiceMessage::GroupMemberQuery(query));
+    let told = rig.told_raw(server);
+    let Ok(ServiceMessage::Ack(ack)) = service::parse(&told[0]) else { panic!("no ack") };
+    (ack.status, ack.payload.expect("a page").to_vec())
+}
+
+/// The same, for these members, where others follow and where none do.
+fn told_members(page: &[(String, Option<&str>)], others_follow: bool) -> (i64, Vec<u8>) {
+    let page: Vec<_> = page.iter().map(|(id, user)| (id.as_str(), *user)).collect();
+    let next = page.last().map(|(id, _)| *id).filter(|_| others_follow);
+    (1, service::group_members(&page, next))
 }
 
 fn ask_for_a_group(rig: &mut Rig, server: Server, ack_id: i64) {

@@ -228,6 +228,10 @@ fn write_time(time: &[u8], out: &mut Vec<u8>) {
         }
         _ => return out.extend_from_slice(b"null"),
     };
+    // A part of a second and no more, as the specification demands.
+    if nanoseconds >= 1_000_000_000 {
+        return out.extend_from_slice(b"null");
+    }
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let Some((year, month, day)) = date(days) else {
         return out.extend_from_slice(b"null");
@@ -333,6 +337,16 @@ mod tests {
         assert_eq!(json(b"\xd7\xff\x77\x35\x94\x00\x58\xec\x1c\x80"), "\"2017-04-11T00:00:00.5Z\"");
         assert_eq!(json(b"\xc7\x0c\xff\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"), "\"1969-12-31T23:59:59Z\"");
         assert_eq!(json(b"\xd6\xff\x38\xbb\xb4\xc0"), "\"2000-02-29T12:00:00Z\"");
+        assert_eq!(json(b"\xd7\xff\xee\x6b\x27\xfc\0\0\0\0"), "\"1970-01-01T00:00:00.999999999Z\"");
+        for no_time in [
+            &b"\xd7\xff\xee\x6b\x28\0\0\0\0\0"[..],
+            b"\xd7\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\xc7\x0c\xff\x3b\x9a\xca\0\0\0\0\0\0\0\0\0",
+            b"\xc7\x0c\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0",
+            b"\xd4\xff\0",
+        ] {
+            assert_eq!(json(no_time), "null", "{no_time:x?}");
+        }
         assert_eq!(json(b"\xd4\x05\x00"), "null", "an application's extension");
         assert_eq!(json(b"\xcb\x7f\xf8\0\0\0\0\0\0"), "null", "not a number");
         assert_eq!(json(b"\xca\x3f\x80\0\0"), "1.0");

@@ -121,6 +121,23 @@ impl<'a> Field<'a> for i64 {
     }
 }
 
+impl<'a> Field<'a> for Option<i64> {
+    fn read(reader: &mut Reader<'a>) -> Result<Option<i64>, Unexpected> {
+        match reader.head()? {
+            Head::Nil => Ok(None),
+            Head::Integer(value) => Ok(Some(value)),
+            _ => Err(Unexpected),
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Some(value) => write_integer(*value, out),
+            None => out.extend_from_slice(NIL),
+        }
+    }
+}
+
 impl<'a> Field<'a> for FixedInteger {
     fn read(reader: &mut Reader<'a>) -> Result<FixedInteger, Unexpected> {
         i32::try_from(reader.integer()?).map(FixedInteger).map_err(|_| Unexpected)

@@ -306,13 +306,14 @@ messages! {
         operation: FixedInteger,
         extensions: Extensions<'a>,
     }
-    /// Asks for the members of a group, page by page.
+    /// Asks for the members of a group, page by page: `top` of them in all, `max_page_size` at a time. Without these, whoever answers decides.
     40 GroupMemberQuery {
         extensions: Extensions<'a>,
         group: &'a str,
         ack_id: i64,
-        max: i64,
+        top: Option<i64>,
         continuation_token: Option<&'a str>,
+        max_page_size: Option<i64>,
     }
     /// Asks to go on with other claims and another expiry of a client.
     41 RefreshAuth {
