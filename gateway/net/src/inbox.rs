@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_core::settings::Settings;
-use hubgate_core::{ShardStatus, TooManyTokens};
+use hubgate_core::{Order, ShardStatus, TooManyTokens};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::client_request::ClientRequest;
@@ -54,6 +54,8 @@ pub(crate) enum LocalMessage {
     /// Of a client whose connection is here.
     Request(ClientRequest),
     Status(oneshot::Sender<ShardStatus>),
+    /// Orders that waited for a shard which has ended.
+    Undelivered(Vec<Order>),
     /// Go on with these settings, and with the plugins that the host has now.
     Configure(Arc<Settings>, oneshot::Sender<()>),
     /// Send all clients away; answered when they are gone and upstream has heard of it.

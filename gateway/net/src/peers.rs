@@ -153,7 +153,7 @@ impl Peers {
         loop {
             // The first message stays in the queue while it is handed over, so that nothing overtakes it.
             let Ok(permit) = peer.inbox.reserve().await else {
-                return;
+                return self.give_back_what_waits(shard).await;
             };
             let mut waiting = peer.waiting.borrow_mut();
             if let Some(message) = waiting.pop() {
@@ -165,6 +165,21 @@ impl Peers {
             if waiting.is_empty() {
                 return;
             }
+        }
+    }
+
+    /// Gives this shard the orders back that waited for one that has ended. Nobody waits for that one any more.
+    async fn give_back_what_waits(&self, ended: ShardIndex) {
+        let waiting = self.all[usize::from(ended.0)].waiting.take();
+        self.held_readers.borrow_mut().drain(..).for_each(Waker::wake);
+        let orders = waiting.messages.into_iter().filter_map(|(message, _)| match message {
+            Message::Order(envelope) => Some(envelope.order),
+            Message::Local(_) => None,
+        });
+        let undelivered = LocalMessage::Undelivered(orders.collect());
+        if let Some(inbox) = self.inbox_of(self.neighbours.own().shard) {
+            // It has ended, too, if it takes none.
+            drop(inbox.send(undelivered.into()).await);
         }
     }
 
@@ -207,11 +222,61 @@ impl Peers {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use hubgate_core::Outgoing;
     use hubgate_core::delivery::{Action, Except, Target};
+    use hubgate_core::question::Question;
     use hubgate_wire::signalr::HubProtocol;
+    use prometheus_client::registry::Registry;
+    use tokio::task::LocalSet;
 
     use super::*;
+    use crate::settings::tests::settings;
+    use crate::shared::Shared;
+    use crate::vitals::Vitals;
+
+    #[tokio::test]
+    async fn orders_that_wait_for_a_shard_that_ends_come_back_and_nobody_waits_for_it_any_more() {
+        let (own, mut own_inbox) = mpsc::channel(INBOX);
+        let (other, mut other_inbox) = mpsc::channel(1);
+        let settings = settings();
+        let address = settings.listen;
+        let shared = Shared::new(settings, address, Arc::new(Vitals::new(2, None)), Registry::default());
+        let neighbours = Neighbours::new(ShardIndex(0).into(), 2);
+        let tasks = ShardTasks::new(ShardIndex(0), Arc::new(shared));
+        let peers = Rc::new(Peers::new(neighbours, vec![own, other], tasks));
+        let hub = HubName::parse("chat").expect("a hub's name");
+        let ask = |number| {
+            let order = Order::Ask { question: Question::Barrier, asker: ShardIndex(0).into(), number };
+            peers.forward(Addressees::AllOthers, hub.clone(), order).len()
+        };
+        let test = async {
+            let given_back = (0..INBOX as u32 + 3).map(ask).sum::<usize>();
+            assert_eq!((given_back, peers.are_behind()), (0, true));
+            let reader = tokio::task::spawn_local({
+                let peers = peers.clone();
+                async move { peers.may_read().await }
+            });
+            tokio::task::yield_now().await;
+            assert!(matches!(other_inbox.recv().await, Some(Message::Order(_))), "the first had arrived");
+            drop(other_inbox);
+            let Some(Message::Local(LocalMessage::Undelivered(orders))) = own_inbox.recv().await else {
+                panic!("nothing comes back");
+            };
+            let number = |order: &Order| match order {
+                Order::Ask { number, .. } => *number,
+                other => panic!("{other:?}"),
+            };
+            let last = INBOX as u32 + 2;
+            let numbers: Vec<u32> = orders.iter().map(number).collect();
+            assert!(numbers.len() > INBOX && numbers.last() == Some(&last), "{numbers:?}");
+            assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
+            reader.await.expect("it goes on");
+            assert_eq!((ask(last + 1), peers.has_backlog()), (1, false), "later ones come back at once");
+        };
+        LocalSet::new().run_until(test).await;
+    }
 
     fn order(length: usize) -> Message {
         let message = Outgoing::encoded([(HubProtocol::Json, vec![b'x'; length])]);

@@ -124,6 +124,7 @@ impl Worker {
             }
             LocalMessage::Request(request) => self.clients.serve(request),
             LocalMessage::Status(answer) => drop(answer.send(shard.status())),
+            LocalMessage::Undelivered(orders) => shard.take_back(orders),
             LocalMessage::Configure(settings, answer) => {
                 shard.configure(settings);
                 self.http.forget_tokens();

@@ -10,7 +10,7 @@ use hubgate_core::question::{Ticket, Unanswered};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    CloseCause, Input, Location, Neighbours, NewClient, NewServerConnection, Shard, ShardStatus, TokenRefusal,
+    CloseCause, Input, Location, Neighbours, NewClient, NewServerConnection, Order, Shard, ShardStatus, TokenRefusal,
     TooManyTokens, TransportKey,
 };
 use hubgate_plugin_host::PluginStatus;
@@ -269,6 +269,11 @@ impl ShardHandle {
     pub(crate) fn obey(&self, Envelope { from, hub, order }: Envelope) {
         tracing::trace!(node = from.node.0, shard = from.shard.0, %hub, "an order of another shard");
         self.0.feed(Input::Order { hub, order });
+    }
+
+    /// Takes back orders that the shard they were for can obey no more.
+    pub(crate) fn take_back(&self, orders: Vec<Order>) {
+        orders.into_iter().for_each(|order| self.0.feed(Input::Undelivered(order)));
     }
 
     pub(crate) fn status(&self) -> ShardStatus {
