@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt};
 use hubgate_tests::Gateway;
 use hubgate_tests::command::repository;
 use hubgate_tests::fuzz::{Random, mutated};
+use hubgate_tests::http::raw;
 use hubgate_tests::wait::soon;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,6 +43,52 @@ async fn whatever_is_asked_is_answered_or_refused_and_others_are_served() {
     assert!(answered > inputs.len() / 2, "{answered} of {} were answered", inputs.len());
     assert_eq!(bystander.call("echo", json!(["fine"])).await, Ok(json!("fine")));
     assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_name_one_host_is_refused_on_both_listeners_and_that_of_the_target_counts() {
+    let gateway = Gateway::probe().with("hubs.probe.negotiate.anonymous = true").start().await;
+    let (clients, admin) = (gateway.address(), gateway.ready().admin);
+    let token = &gateway.ready().admin_token;
+    for (address, method, path) in [(clients, "POST", "/hubs/probe/negotiate"), (admin, "GET", "/admin/hubs")] {
+        let status = async |target: &str, headers: &str| {
+            let request = format!(
+                "{method} {target}{path} HTTP/1.1\r\n{headers}Authorization: bearer {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                if address == admin { token } else { "" },
+            );
+            let answer = raw(address, request.as_bytes()).await;
+            answer.split(' ').nth(1).unwrap_or_default().to_owned()
+        };
+        let own = format!("Host: {address}\r\n");
+        assert_eq!(status("", &own).await, "200", "{path}");
+        for headers in
+            [format!("{own}{own}"), format!("{own}Host: evil.example\r\n"), "Host: a b\r\n".into(), "".into()]
+        {
+            assert_eq!(status("", &headers).await, "400", "{path} with {headers:?}");
+        }
+        let foreign = if address == admin { "403" } else { "421" };
+        assert_eq!(status("http://evil.example", &own).await, foreign, "{path}");
+        assert_eq!(status("", "Host: evil.example\r\n").await, foreign, "{path}");
+        assert_eq!(status("", "Host: 127.0.0.1,evil.example\r\n").await, foreign, "{path}");
+        assert_eq!(status(&format!("http://{address}"), "Host: evil.example\r\n").await, "200", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn no_websocket_is_opened_over_http_1_0() {
+    let gateway = Gateway::probe().start().await;
+    let token = gateway.token("probe").sign();
+    for (version, status) in [("1.0", "HTTP/1.0 400"), ("1.1", "HTTP/1.1 101")] {
+        let request = format!(
+            "GET /client/?hub=probe HTTP/{version}\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Bearer {token}\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(gateway.address()).await.expect("the gateway accepts connections");
+        stream.write_all(request.as_bytes()).await.expect("it is read");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(str::from_utf8(&answer), Ok(status));
+    }
 }
 
 fn corpus() -> Vec<Vec<u8>> {

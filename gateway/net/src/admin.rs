@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use http::header::{AUTHORIZATION, HOST};
 use http::{Request, StatusCode};
 use hubgate_core::HubStatus;
 use hubgate_core::id::HubName;
@@ -20,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::http::{AdminDoor, Answer, find_admin, refuse, text, with_type};
+use crate::http::{AdminDoor, Answer, asked_host, bearer_token, check_host, find_admin, refuse, text, with_type};
 use crate::listeners::Listener;
 use crate::metrics;
 use crate::patience::PatientStream;
@@ -122,6 +121,9 @@ impl Admin {
     }
 
     async fn answer(&self, request: &Request<Incoming>) -> Answer {
+        if let Err(refusal) = check_host(request.version(), request.headers()) {
+            return refuse(&refusal);
+        }
         if !self.is_for_us(request) {
             let why = "The Host of the request is not this listener's: add it to `admin.hosts` if it should be.\n";
             return text(StatusCode::FORBIDDEN, why);
@@ -205,7 +207,7 @@ impl Admin {
 
     /// A page of a browser must not reach the listener through a name that it made point here.
     fn is_for_us(&self, request: &Request<Incoming>) -> bool {
-        let Some(host) = request.headers().get(HOST).and_then(|host| host.to_str().ok()) else {
+        let Some(host) = asked_host(request.uri(), request.headers()) else {
             return false;
         };
         let host = host.to_ascii_lowercase();
@@ -222,11 +224,11 @@ impl Admin {
     }
 
     fn is_authorized(&self, request: &Request<Incoming>) -> bool {
-        let header = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
-        let token = header.and_then(|value| value.strip_prefix(b"Bearer "));
         let settings = self.shared.settings();
         let expected = settings.admin.token.as_bytes();
-        token.is_some_and(|token| aws_lc_rs::constant_time::verify_slices_are_equal(token, expected).is_ok())
+        let is_expected =
+            |token: &str| aws_lc_rs::constant_time::verify_slices_are_equal(token.as_bytes(), expected).is_ok();
+        bearer_token(request.headers()).is_some_and(is_expected)
     }
 }
 

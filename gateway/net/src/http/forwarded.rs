@@ -6,12 +6,12 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{HOST, HeaderMap, HeaderName};
+use http::header::{HeaderMap, HeaderName};
 use http::request::Parts;
-use http::uri::Authority;
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::path;
 
+use super::head;
 use crate::settings::Settings;
 
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -46,9 +46,7 @@ pub(crate) fn endpoint<'a>(settings: &'a Settings, peer: IpAddr, request: &Parts
 /// The host, perhaps with a port, that the client asked for.
 pub(crate) fn host<'r>(settings: &Settings, peer: IpAddr, request: &'r Parts) -> Option<&'r str> {
     let forwarded = of_proxy(settings, peer, &request.headers, &FORWARDED_HOST);
-    // HTTP/2 has it in the URI.
-    let asked = || request.uri.authority().map(Authority::as_str).or_else(|| first(&request.headers, &HOST));
-    forwarded.or_else(asked)
+    forwarded.or_else(|| head::host(&request.uri, &request.headers))
 }
 
 /// The headers of a client's request as handlers and hub servers may see them. What proxies say of a client counts from
@@ -110,6 +108,8 @@ fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use http::header::HOST;
+
     use super::*;
     use crate::settings::tests::settings;
 

@@ -1,6 +1,7 @@
 //! HTTP on the clients' listener: which path is what, and the way from a request to a WebSocket.
 
 mod answer;
+mod authorization;
 mod body;
 pub mod checks;
 mod closing;
@@ -52,7 +53,9 @@ use crate::websocket;
 use persistence::Rest;
 
 pub(crate) use answer::{Answer, refuse, text, with_type};
+pub(crate) use authorization::bearer_token;
 pub(crate) use doors::{AdminDoor, find_admin};
+pub(crate) use head::{check_host, host as asked_host};
 pub(crate) use service::Service;
 
 /// Serves one connection: requests until it ends or is upgraded, then the client or hub server on it.

@@ -1,11 +1,9 @@
 //! Negotiation, with a token and without one.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
 use hubgate_core::id::{ConnectionId, HubName, InvalidUserId, ShardAddress, is_short_enough};
 use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect};
@@ -13,6 +11,7 @@ use hubgate_wire::token::{Claims, Resource};
 use hubgate_wire::webhook;
 
 use super::answer::{Answer, json};
+use super::authorization::access_token;
 use super::query::Query;
 use super::{Service, forwarded, host};
 use crate::http_places::HttpPlace;
@@ -89,18 +88,6 @@ pub(super) fn check_open(settings: &Settings, hub: &HubName) -> Result<(), Refus
 fn check_rate(service: &Service) -> Result<(), Refusal> {
     let limits = &service.shared().settings().limits;
     service.shared().admission.negotiate(limits, Instant::now()).map_err(|wait| Refusal::TooManyNegotiates { wait })
-}
-
-/// The token that a request carries: in its header, or where browsers cannot set one, in its query.
-pub(crate) fn access_token(request: &Parts) -> Option<Cow<'_, str>> {
-    let bearer = request.headers.get(AUTHORIZATION).and_then(bearer_token);
-    bearer.map(Cow::Borrowed).or_else(|| Query::of(&request.uri).get("access_token"))
-}
-
-/// The token of an `Authorization: Bearer …` header.
-pub(crate) fn bearer_token(header: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The claims of a client's token for `hub`, which say without doubt who the client is.

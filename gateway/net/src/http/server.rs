@@ -8,7 +8,8 @@ use hubgate_core::id::{HubName, ServerId, is_short_enough};
 use hubgate_wire::token::Resource;
 
 use super::answer::Answer;
-use super::negotiate::{access_token, new_id};
+use super::authorization::access_token;
+use super::negotiate::new_id;
 use super::query::Query;
 use super::upgrade::{Handshake, NoUpgrade};
 use super::{Service, Upgrade, Upgraded};

@@ -20,9 +20,10 @@ use hubgate_wire::token::Claims;
 use tokio::sync::oneshot;
 
 use super::answer::{Answer, AnswerBody, empty, messages, text, with_type};
+use super::authorization::access_token;
 use super::body::RequestBody;
 use super::forwarded::{client_address, seen_headers};
-use super::negotiate::{access_token, client_claims, new_id};
+use super::negotiate::{client_claims, new_id};
 use super::query::Query;
 use super::upgrade::{Handshake, NoUpgrade};
 use super::{Service, Upgrade, Upgraded};

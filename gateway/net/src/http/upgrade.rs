@@ -58,6 +58,11 @@ impl<'r> Handshake<'r> {
         if !is_asked {
             return Err(NoUpgrade::of(request));
         }
+        if request.version < Version::HTTP_11 {
+            return Err(NoUpgrade::Wrong(
+                "A WebSocket needs HTTP/1.1: a proxy may speak HTTP/1.0 with the gateway (nginx does without `proxy_http_version 1.1`).",
+            ));
+        }
         if !has(headers, SEC_WEBSOCKET_VERSION, "13") {
             return Err(NoUpgrade::Wrong("The WebSocket version must be 13."));
         }

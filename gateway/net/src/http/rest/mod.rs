@@ -10,7 +10,7 @@ mod table;
 
 use std::rc::Rc;
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use hubgate_core::id::{GroupName, HubName, UserId};
@@ -20,8 +20,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::answer::{Answer, empty, text, with_type};
+use super::authorization::bearer_token;
 use super::body::RequestBody;
-use super::negotiate::bearer_token;
 use super::query::Query;
 use super::refused;
 use crate::http::Service;
@@ -90,7 +90,7 @@ const IS_IT_CLOSE: &str =
 
 /// The token must be for the very path that it is sent to.
 fn check_token(service: &Service, headers: &HeaderMap, path: &str) -> Result<(), Refusal> {
-    let token = headers.get(AUTHORIZATION).and_then(bearer_token).ok_or(Refusal::NoToken)?;
+    let token = bearer_token(headers).ok_or(Refusal::NoToken)?;
     service.verify(token, Resource::Rest { path })?;
     Ok(())
 }
