@@ -11,9 +11,16 @@ pub const DEEPEST_PAYLOAD: usize = DEEPEST_MESSAGE - 1;
 
 /// Whether objects and arrays nest at most `limit` deep in the JSON text `json`. Of other texts the answer says nothing.
 pub(crate) fn is_within(json: &str, limit: usize) -> bool {
-    // As a rule there are fewer brackets than may nest, which is cheap to know; to tell them from text is not.
-    let brackets = memchr::memchr2_iter(b'[', b'{', json.as_bytes()).take(limit + 1).count();
-    brackets <= limit || deepest_is_within(json.as_bytes(), limit)
+    // As a rule a text is too short to nest so deep, as each level takes two bytes, or has fewer brackets than may nest. Both are
+    // cheap to know; to tell brackets from text is not.
+    json.len() <= 2 * limit || opening_brackets(json.as_bytes()) <= limit || deepest_is_within(json.as_bytes(), limit)
+}
+
+/// How many bytes open an object or an array, or stand for that in a text.
+fn opening_brackets(json: &[u8]) -> usize {
+    // Counted in bytes, many at a time: that is why a piece is no longer than a byte counts.
+    let count = |piece: &[u8]| piece.iter().map(|byte| u8::from(byte | 0x20 == b'{')).sum::<u8>();
+    json.chunks(u8::MAX.into()).map(|piece| usize::from(count(piece))).sum()
 }
 
 fn deepest_is_within(mut json: &[u8], limit: usize) -> bool {
@@ -61,13 +68,16 @@ mod tests {
         assert!(!is_within(&"[{\"a\":".repeat(33), 64));
         assert!(is_within(&"[".repeat(64), 64), "an open end is the parser's matter");
         assert!(is_within(&format!("[{}]", "[],{},".repeat(1000)), 2));
+        // Brackets are counted in pieces: these are in several of them.
+        let apart = |depth: usize| format!("{}{}", format!("[{}", " ".repeat(99)).repeat(depth), "]".repeat(depth));
+        assert!(is_within(&apart(64), 64) && !is_within(&apart(65), 64));
     }
 
     #[test]
     fn brackets_in_texts_do_not_count() {
         assert!(is_within(&format!("[\"{}\"]", "[{".repeat(100)), 1));
         assert!(is_within(&format!(r#"["\"{}\\",["{}"]]"#, "[".repeat(100), "{".repeat(100)), 2));
-        assert!(!is_within(&format!(r#"["\\",{}]"#, "[".repeat(100)), 64));
+        assert!(!is_within(&format!(r#"["\\",{}]"#, "[".repeat(150)), 64));
         assert!(is_within(&format!("{}\"", "[".repeat(64)), 64));
         assert!(is_within(&format!("[\"\\{}", "[".repeat(100)), 64));
     }

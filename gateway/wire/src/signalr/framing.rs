@@ -65,7 +65,12 @@ pub fn write_binary_message(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>))
         }
         prefix[count - 1] |= 0x80;
     }
-    out.splice(start..=start, prefix[..count].iter().copied());
+    if count > 1 {
+        let end = out.len();
+        out.resize(end + count - 1, 0);
+        out.copy_within(start + 1..end, start + count);
+    }
+    out[start..start + count].copy_from_slice(&prefix[..count]);
 }
 
 #[cfg(test)]
