@@ -34,7 +34,7 @@ pub enum UpstreamEvent {
         reason: Option<String>,
     },
     Invocation {
-        target: Box<str>,
+        target: Arc<str>,
         arguments: Payload,
         /// None: nobody waits for the result.
         invocation_id: Option<Arc<str>>,

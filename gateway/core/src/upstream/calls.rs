@@ -28,7 +28,7 @@ pub(crate) enum Running {
     Connected,
     Invocation {
         id: Option<Arc<str>>,
-        target: String,
+        target: Arc<str>,
     },
     Disconnected,
     /// Upstream has answered, and the actions of its answer are being carried out.

@@ -129,13 +129,14 @@ impl Upstream {
             }
         };
         let id: Option<Arc<str>> = invocation.invocation_id.as_deref().map(Arc::from);
+        let target: Arc<str> = Arc::from(&*invocation.target);
         let call = WaitingCall {
             handler,
             bytes: held_bytes(&invocation),
-            running: Running::Invocation { id: id.clone(), target: invocation.target.clone().into_owned() },
+            running: Running::Invocation { id: id.clone(), target: target.clone() },
             event: UpstreamEvent::Invocation {
                 invocation_id: id,
-                target: invocation.target.into_owned().into(),
+                target,
                 arguments: invocation.arguments.to_payload(),
                 headers: invocation.headers.iter().map(|(name, value)| (name, value)).collect(),
             },
@@ -429,6 +430,5 @@ fn find_handler(
 fn held_bytes(call: &Invocation<'_>) -> usize {
     let headers: usize = call.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     let id = call.invocation_id.as_ref().map_or(0, |id| id.len());
-    // The target is kept for the handler and for the text of an error.
-    CALL_OVERHEAD + call.arguments.len() + 2 * call.target.len() + id + headers
+    CALL_OVERHEAD + call.arguments.len() + call.target.len() + id + headers
 }

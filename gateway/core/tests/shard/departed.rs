@@ -78,7 +78,7 @@ fn a_client_without_events_is_forgotten_when_its_transport_is_gone() {
 #[test]
 fn the_waiting_calls_of_all_clients_that_left_share_one_bound_and_the_greediest_loses_its_newest() {
     let big = "x".repeat(1_024);
-    let (mut rig, _) = departed(bounds(5_000, 8), &[&["a", "small"], &["b", "1", "2", &big, "3"]]);
+    let (mut rig, _) = departed(bounds(2_700, 8), &[&["a", "small"], &["b", "1", "2", &big, "3"]]);
     // What the greedy client has waiting is more than half of the bound, and each further one makes it worse.
     assert_eq!((dropped(&rig), rig.told_of_drops), (0, 0));
     let other = rig.connect(0, None);
