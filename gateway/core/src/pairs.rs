@@ -5,6 +5,9 @@
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Pairs(Box<[u8]>);
 
+/// What a short entry takes up, in bytes.
+const SHORT_ENTRY: usize = 32;
+
 impl Pairs {
     /// The entries in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -32,7 +35,8 @@ fn take<'a>(rest: &mut &'a [u8]) -> &'a str {
 
 impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Pairs {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(entries: I) -> Pairs {
-        let mut bytes = Vec::new();
+        let entries = entries.into_iter();
+        let mut bytes = Vec::with_capacity(entries.size_hint().0 * SHORT_ENTRY);
         for (name, value) in entries {
             for text in [name.as_ref(), value.as_ref()] {
                 bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
