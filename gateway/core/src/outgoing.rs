@@ -64,7 +64,7 @@ impl Outgoing {
     pub fn encoded(messages: impl IntoIterator<Item = (HubProtocol, impl AsRef<[u8]>)>) -> Outgoing {
         let mut frames: [OnceLock<Frame>; HubProtocol::COUNT] = Default::default();
         for (protocol, message) in messages {
-            let frame = Frame::data(protocol.data_kind(), |out| out.extend_from_slice(message.as_ref()));
+            let frame = Frame::of_payload(protocol.data_kind(), message.as_ref());
             frames[protocol as usize] = OnceLock::from(frame);
         }
         Outgoing(Arc::new(Message { source: Source::Encoded, frames, reach: None }))

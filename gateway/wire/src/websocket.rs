@@ -3,7 +3,7 @@
 //! Source: RFC 6455, sections 5 to 8. No extension is spoken. A connection without unread bytes costs a [`Decoder`] and
 //! no buffer.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 /// Says "this frame ends its message" in a frame's first byte.
 const FIN: u8 = 0x80;
@@ -27,6 +27,15 @@ pub mod close_code {
 pub enum DataKind {
     Text,
     Binary,
+}
+
+impl DataKind {
+    fn opcode(self) -> u8 {
+        match self {
+            DataKind::Text => 1,
+            DataKind::Binary => 2,
+        }
+    }
 }
 
 /// What the bytes of a client mean.
@@ -404,26 +413,27 @@ const LONGEST_HEADER: usize = 10;
 impl Frame {
     /// A data message in one frame, of the payload that `write` appends.
     pub fn data(kind: DataKind, write: impl FnOnce(&mut Vec<u8>)) -> Frame {
-        let opcode = match kind {
-            DataKind::Text => 1,
-            DataKind::Binary => 2,
-        };
-        Frame::build(opcode, write)
+        Frame::build(kind.opcode(), MAX_SLACK, write)
+    }
+
+    /// The same, of this payload.
+    pub fn of_payload(kind: DataKind, payload: &[u8]) -> Frame {
+        Frame::build(kind.opcode(), LONGEST_HEADER + payload.len(), |out| out.extend_from_slice(payload))
     }
 
     /// Asks whether the other side is there.
     pub fn ping() -> Frame {
-        Frame::build(9, |_| {})
+        Frame::build(9, MAX_SLACK, |_| {})
     }
 
     /// Answers a ping.
     pub fn pong(payload: &ControlPayload) -> Frame {
-        Frame::build(10, |out| out.extend_from_slice(payload.as_bytes()))
+        Frame::build(10, MAX_SLACK, |out| out.extend_from_slice(payload.as_bytes()))
     }
 
     /// The last frame, without a reason.
     pub fn close(code: u16) -> Frame {
-        Frame::build(8, |out| out.extend_from_slice(&code.to_be_bytes()))
+        Frame::build(8, MAX_SLACK, |out| out.extend_from_slice(&code.to_be_bytes()))
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -464,9 +474,10 @@ impl Frame {
         self.0
     }
 
-    /// Leaves room for the longest header, so that the payload is written once and the header put right before it.
-    fn build(opcode: u8, write: impl FnOnce(&mut Vec<u8>)) -> Frame {
-        let mut out = Vec::with_capacity(MAX_SLACK);
+    /// Leaves room for the longest header, so that the payload is written once and the header put right before it. `capacity` is that
+    /// of the buffer to begin with.
+    fn build(opcode: u8, capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Frame {
+        let mut out = Vec::with_capacity(capacity);
         out.resize(LONGEST_HEADER, 0);
         write(&mut out);
         let length = out.len() - LONGEST_HEADER;
@@ -491,7 +502,9 @@ impl Frame {
             // It may wait for a slow receiver for long.
             out.shrink_to_fit();
         }
-        Frame(Bytes::from(out).slice(start..))
+        let mut bytes = Bytes::from(out);
+        bytes.advance(start);
+        Frame(bytes)
     }
 }
 

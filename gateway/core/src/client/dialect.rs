@@ -224,7 +224,7 @@ impl Dialect {
 
     /// Whole messages with what frames them.
     pub(crate) fn frame_framed(self, messages: &[u8]) -> Frame {
-        Frame::data(self.protocol().data_kind(), |out| out.extend_from_slice(messages))
+        Frame::of_payload(self.protocol().data_kind(), messages)
     }
 
     /// What is sent to many clients, as this one gets it; `None` if there is nothing for it.

@@ -175,7 +175,7 @@ impl WebSocket {
         if gathered.is_empty() {
             return;
         }
-        let frame = Frame::data(DataKind::Binary, |out| out.extend_from_slice(&gathered));
+        let frame = Frame::of_payload(DataKind::Binary, &gathered);
         match gathered.capacity() > GATHERED {
             true => *gathered = Vec::new(),
             false => gathered.clear(),

@@ -163,6 +163,6 @@ impl HubProtocol {
 
     /// A text of the handshake, which is JSON in all protocols.
     pub fn handshake_frame(self, text: &[u8]) -> Frame {
-        Frame::data(self.data_kind(), |out| out.extend_from_slice(text))
+        Frame::of_payload(self.data_kind(), text)
     }
 }
