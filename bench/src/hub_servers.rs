@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use hubgate_wire::payload::PayloadRef;
-use hubgate_wire::service::{self, ConnectionData, HandshakeRequest, ServiceMessage};
+use hubgate_wire::service::{self, AnyText, ConnectionData, HandshakeRequest, ServiceMessage};
 use hubgate_wire::signalr::framing::split_message;
 use hubgate_wire::signalr::{HubMessage, HubProtocol, json};
 
@@ -153,7 +153,7 @@ fn answer(data: &ConnectionData<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn say(connection_id: &str, payload: &[u8], out: &mut Vec<u8>) {
+fn say(connection_id: AnyText<'_>, payload: &[u8], out: &mut Vec<u8>) {
     let data = ConnectionData { connection_id, payload, ..ConnectionData::default() };
     service::write(&ServiceMessage::ConnectionData(data), out);
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
-use hubgate_wire::service::{self, ConnectionData, HandshakeRequest, ServiceMessage};
+use hubgate_wire::service::{self, AnyText, ConnectionData, HandshakeRequest, ServiceMessage};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::WebSocketStream;
@@ -124,7 +124,11 @@ impl HubServer {
     }
 
     pub async fn tell_client(&mut self, client: &str, text: &str) {
-        let data = ConnectionData { connection_id: client, payload: text.as_bytes(), ..ConnectionData::default() };
+        let data = ConnectionData {
+            connection_id: AnyText(client.as_bytes()),
+            payload: text.as_bytes(),
+            ..ConnectionData::default()
+        };
         self.send(&ServiceMessage::ConnectionData(data)).await;
     }
 

@@ -11,7 +11,7 @@ use hubgate_tests::matrix::WAYS;
 use hubgate_tests::script::Script;
 use hubgate_tests::wait::until;
 use hubgate_tests::{Client, Gateway, guests};
-use hubgate_wire::service::{self, BroadcastData, ConnectionData, ServiceMessage};
+use hubgate_wire::service::{self, AnyText, BroadcastData, ConnectionData, ServiceMessage};
 use serde_json::json;
 
 /// The hub `probe`, with the filter that does what messages tell it.
@@ -202,7 +202,11 @@ async fn proxied(gateway: &Gateway) -> (Client, HubServer, String) {
 }
 
 async fn says(server: &mut HubServer, client: &str, text: &str) {
-    let data = ConnectionData { connection_id: client, payload: text.as_bytes(), ..ConnectionData::default() };
+    let data = ConnectionData {
+        connection_id: AnyText(client.as_bytes()),
+        payload: text.as_bytes(),
+        ..ConnectionData::default()
+    };
     server.send(&ServiceMessage::ConnectionData(data)).await;
 }
 

@@ -17,7 +17,7 @@ use hubgate_core::{
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
-use hubgate_wire::service::{self, ConnectionData, HandshakeRequest, ServiceMessage};
+use hubgate_wire::service::{self, AnyText, ConnectionData, HandshakeRequest, ServiceMessage};
 use hubgate_wire::websocket::{Decoder, Event};
 
 const CLIENTS: usize = 1_000;
@@ -107,7 +107,7 @@ fn proxy(times: usize) {
     server_says(&mut shard, id, &request, &mut effects);
     let (transport, client) = open(&mut shard, 0, &mut effects);
     let data = |payload| {
-        let data = ConnectionData { connection_id: client.as_str(), payload, ..ConnectionData::default() };
+        let data = ConnectionData { connection_id: AnyText(client.as_bytes()), payload, ..ConnectionData::default() };
         written(&ServiceMessage::ConnectionData(data))
     };
     server_says(&mut shard, id, &data(b"{}\x1e"), &mut effects);

@@ -210,10 +210,11 @@ impl ConnectionId {
     }
 
     /// Reads an id from outside; `None` if it cannot be one of ours, so that no such connection exists.
-    pub fn parse(text: &str) -> Option<ConnectionId> {
-        let text: [u8; 24] = text.as_bytes().try_into().ok()?;
-        let is_digit = |byte: &u8| DIGITS[usize::from(*byte)] != NO_DIGIT;
-        text.iter().all(is_digit).then_some(ConnectionId(text))
+    pub fn parse(text: impl AsRef<[u8]>) -> Option<ConnectionId> {
+        let text: [u8; 24] = text.as_ref().try_into().ok()?;
+        // All values at once: only that of no digit has its bit.
+        let values = text.iter().fold(0, |values, byte| values | DIGITS[usize::from(*byte)]);
+        (values & NO_DIGIT == 0).then_some(ConnectionId(text))
     }
 
     /// The shard that owns the connection.
@@ -222,6 +223,10 @@ impl ConnectionId {
         let digits = self.0[16..].iter().map(|byte| u64::from(DIGITS[usize::from(*byte)]));
         let bits = digits.fold(0, |bits, digit| bits << 6 | digit);
         ShardAddress { node: NodeId((bits >> 16) as u32), shard: ShardIndex(bits as u16) }
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     pub fn as_str(&self) -> &str {

@@ -96,6 +96,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The bytes of a text, whether they are UTF-8 or not; none of nil.
+    pub fn text_bytes(&mut self) -> Result<&'a [u8], Unexpected> {
+        match self.head()? {
+            Head::Nil => Ok(&[]),
+            Head::Text(length) => self.take(length),
+            _ => Err(Unexpected),
+        }
+    }
+
     pub fn binary(&mut self) -> Result<&'a [u8], Unexpected> {
         match self.head()? {
             Head::Binary(length) => self.take(length),
@@ -254,12 +263,17 @@ pub fn write_float(value: f64, out: &mut Vec<u8>) {
 }
 
 pub fn write_text(value: &str, out: &mut Vec<u8>) {
+    write_text_bytes(value.as_bytes(), out);
+}
+
+/// A text that is UTF-8 if it has come as such.
+pub(crate) fn write_text_bytes(value: &[u8], out: &mut Vec<u8>) {
     match value.len() {
         length @ 0..32 => out.push(0xa0 | length as u8),
         length @ 32..0x100 => out.extend_from_slice(&[0xd9, length as u8]),
         length => write_length(0xda, length, out),
     }
-    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(value);
 }
 
 pub fn write_optional_text(value: Option<&str>, out: &mut Vec<u8>) {

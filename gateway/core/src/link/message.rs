@@ -47,7 +47,7 @@ pub(super) fn act_on(
     match message {
         ServiceMessage::Ping(words) => ping(links, clients, turn, (from, hub), &words),
         ServiceMessage::ConnectionData(data) => {
-            let Some(to) = ConnectionId::parse(data.connection_id) else {
+            let Some(to) = ConnectionId::parse(data.connection_id.0) else {
                 return;
             };
             let (payload, data_type) = (data.payload, data.extensions.data_type);

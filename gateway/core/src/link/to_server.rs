@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use hubgate_wire::service::{self, ConnectionData, Headers, OpenConnection, ServiceMessage, long_name};
+use hubgate_wire::service::{self, AnyText, ConnectionData, Headers, OpenConnection, ServiceMessage, long_name};
 
 use super::Links;
 use super::servers::{protocol_extension, written};
@@ -81,7 +81,7 @@ pub(super) fn open(links: &Links, clients: &Clients, turn: &mut Turn<'_>, slot: 
 }
 
 fn connection_data(id: ConnectionId, bytes: &[u8]) -> Vec<u8> {
-    let data = ConnectionData { connection_id: id.as_str(), payload: bytes, ..ConnectionData::default() };
+    let data = ConnectionData { connection_id: AnyText(id.as_bytes()), payload: bytes, ..ConnectionData::default() };
     let mut message = Vec::with_capacity(bytes.len() + 48);
     service::write(&ServiceMessage::ConnectionData(data), &mut message);
     message

@@ -5,7 +5,8 @@ use hubgate_core::id::{ConnectionId, GroupName, NodeId, ShardAddress};
 use hubgate_core::question::{Answered, Joined, Sought};
 use hubgate_core::{Input, Outgoing};
 use hubgate_wire::service::{
-    ClientCompletion, CloseConnection, ConnectionData, JoinGroup, LeaveGroup, MultiConnectionData, ServiceMessage,
+    AnyText, ClientCompletion, CloseConnection, ConnectionData, JoinGroup, LeaveGroup, MultiConnectionData,
+    ServiceMessage,
 };
 
 use crate::proxied::both;
@@ -61,7 +62,11 @@ fn what_a_hub_server_says_to_a_client_of_another_gateway_reaches_nobody_here() {
         let (client, _) = rig.connect_proxied(shard, None, &[server]);
         let id = of_another_gateway(client.id);
         let connection_id = id.as_str();
-        let data = ConnectionData { connection_id, payload: b"x\x1e", ..ConnectionData::default() };
+        let data = ConnectionData {
+            connection_id: AnyText(connection_id.as_bytes()),
+            payload: b"x\x1e",
+            ..ConnectionData::default()
+        };
         let to_many =
             MultiConnectionData { connection_ids: vec![connection_id], payloads: both("x\x1e"), ..Default::default() };
         let completion = ClientCompletion { invocation_id: "i", connection_id, ..ClientCompletion::default() };

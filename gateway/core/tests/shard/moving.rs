@@ -4,7 +4,7 @@ use hubgate_core::CloseCause;
 use hubgate_core::filter::{Targets, Verdict};
 use hubgate_core::mode::Mode;
 use hubgate_core::time::Millis;
-use hubgate_wire::service::{ConnectionData, Extensions, GroupBroadcastData, ServiceMessage};
+use hubgate_wire::service::{AnyText, ConnectionData, Extensions, GroupBroadcastData, ServiceMessage};
 
 use crate::proxied::{DROPPED, HANDSHAKE, both, closing, fin, join};
 use crate::rig::{Client, Rig, Server, default_mode, filtered};
@@ -71,7 +71,7 @@ fn clients_move_to_another_server_between_two_messages_and_do_not_notice() {
     rig.says(old, &ServiceMessage::CloseConnection(closing(client, None)));
     let answer = Extensions { data_type: Some(1), ..Extensions::default() };
     let id = client.id;
-    let again = ConnectionData { connection_id: id.as_str(), payload: b"{}\x1e", extensions: answer };
+    let again = ConnectionData { connection_id: AnyText(id.as_bytes()), payload: b"{}\x1e", extensions: answer };
     rig.says(new, &ServiceMessage::ConnectionData(again));
     assert!(rig.received(client).is_empty(), "it hears neither the old server's Close nor a second answer");
     rig.answers(new, client, "{\"type\":6}\x1e");

@@ -7,10 +7,10 @@ use hubgate_core::mode::Mode;
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Identity, Outgoing};
 use hubgate_wire::service::{
-    self, BroadcastData, CheckConnectionExistenceWithAck, CheckGroupExistenceWithAck, CheckUserExistenceWithAck,
-    CheckUserInGroupWithAck, ClientCompletion, ClientInvocation, CloseConnection, CloseConnectionWithAck,
-    CloseGroupConnectionsWithAck, CloseUserConnectionsWithAck, ConnectionData, Extensions, GroupBroadcastData,
-    GroupMemberQuery, HandshakeRequest, JoinGroupWithAck, LeaveGroupWithAck, MultiConnectionData,
+    self, AnyText, BroadcastData, CheckConnectionExistenceWithAck, CheckGroupExistenceWithAck,
+    CheckUserExistenceWithAck, CheckUserInGroupWithAck, ClientCompletion, ClientInvocation, CloseConnection,
+    CloseConnectionWithAck, CloseGroupConnectionsWithAck, CloseUserConnectionsWithAck, ConnectionData, Extensions,
+    GroupBroadcastData, GroupMemberQuery, HandshakeRequest, JoinGroupWithAck, LeaveGroupWithAck, MultiConnectionData,
     MultiGroupBroadcastData, MultiUserData, ServiceMessage, UserData, UserJoinGroupWithAck, UserLeaveGroupWithAck,
 };
 
@@ -250,7 +250,7 @@ fn the_gateway_writes_the_close_that_the_server_did_not() {
         let (mut rig, server, client) = one_of_each();
         let extensions = Extensions { data_type, ..Extensions::default() };
         let id = client.id;
-        let data = ConnectionData { connection_id: id.as_str(), payload: said.as_bytes(), extensions };
+        let data = ConnectionData { connection_id: AnyText(id.as_bytes()), payload: said.as_bytes(), extensions };
         rig.says(server, &ServiceMessage::ConnectionData(data));
         rig.says(server, &ServiceMessage::CloseConnection(closing(client, error)));
         assert_eq!(rig.received(client), expected);
@@ -912,7 +912,7 @@ fn any_message<'a>(kind: usize, id: &'a str, group: &'a str) -> ServiceMessage<'
         3 => ServiceMessage::Ping(vec!["servers", ""]),
         4 => ServiceMessage::CloseConnection(CloseConnection { connection_id: id, ..Default::default() }),
         5 | 6 => ServiceMessage::ConnectionData(ConnectionData {
-            connection_id: id,
+            connection_id: AnyText(id.as_bytes()),
             payload: b"{\"type\":7}\x1e",
             ..Default::default()
         }),

@@ -22,7 +22,7 @@ use hubgate_core::{
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
-use hubgate_wire::service::{self, ConnectionData, HandshakeRequest, ServiceMessage};
+use hubgate_wire::service::{self, AnyText, ConnectionData, HandshakeRequest, ServiceMessage};
 
 /// How long a caller waits for other shards.
 pub(crate) const PATIENCE: Millis = Millis(5_000);
@@ -322,8 +322,11 @@ impl Rig {
 
     /// A hub server's words for one client.
     pub(crate) fn answers(&mut self, server: Server, client: Client, text: &str) {
-        let data =
-            ConnectionData { connection_id: client.id.as_str(), payload: text.as_bytes(), ..ConnectionData::default() };
+        let data = ConnectionData {
+            connection_id: AnyText(client.id.as_bytes()),
+            payload: text.as_bytes(),
+            ..ConnectionData::default()
+        };
         self.says(server, &ServiceMessage::ConnectionData(data));
     }
 

@@ -65,7 +65,7 @@ pub(crate) async fn answer(
     let place = HttpPlace::of(&request.extensions);
     place.vouch();
     let token = match Query::of(&request.uri).get("id") {
-        Some(id) => Some(ConnectionId::parse(&id).ok_or(Refusal::UnknownConnection)?),
+        Some(id) => Some(ConnectionId::parse(&*id).ok_or(Refusal::UnknownConnection)?),
         None => None,
     };
     let asked = Asked::of(request)?;

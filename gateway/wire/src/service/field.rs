@@ -3,7 +3,7 @@
 use super::MalformedMessage;
 use crate::messagepack::{
     Head, Reader, Unexpected, write_array, write_binary, write_boolean, write_integer, write_map, write_optional_text,
-    write_text, write_unsigned,
+    write_text, write_text_bytes, write_unsigned,
 };
 
 /// Claims: a name may repeat.
@@ -30,6 +30,10 @@ impl Default for AnyValue<'_> {
 }
 
 const NIL: &[u8] = &[0xc0];
+
+/// A text that is not looked at, as its own bytes: whether they are UTF-8 is not checked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AnyText<'a>(pub &'a [u8]);
 
 /// The map that most messages carry ("Extension members").
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -176,6 +180,16 @@ impl<'a> Field<'a> for &'a str {
 
     fn write(&self, out: &mut Vec<u8>) {
         write_text(self, out);
+    }
+}
+
+impl<'a> Field<'a> for AnyText<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<AnyText<'a>, Unexpected> {
+        reader.text_bytes().map(AnyText)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_text_bytes(self.0, out);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The messages of the service protocol, with their elements in the order of the wire.
 
 use super::MalformedMessage;
-use super::field::{AnyValue, Extensions, Field, Fields, FixedInteger, Headers, Pairs, Payloads};
+use super::field::{AnyText, AnyValue, Extensions, Field, Fields, FixedInteger, Headers, Pairs, Payloads};
 use crate::messagepack::{write_array, write_integer, write_text};
 
 /// The number of pings, whose elements are a list of their own.
@@ -94,7 +94,7 @@ messages! {
     }
     /// Bytes of a client, or for it.
     6 ConnectionData {
-        connection_id: &'a str,
+        connection_id: AnyText<'a>,
         payload: &'a [u8],
         extensions: Extensions<'a>,
     }

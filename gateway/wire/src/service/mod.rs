@@ -10,7 +10,7 @@ mod message;
 
 pub use crate::signalr::framing::{TooLong, length_prefix, split_binary_message as split_message};
 pub use claims::long_name;
-pub use field::{AnyValue, Extensions, FixedInteger, Headers, Pairs, Payloads};
+pub use field::{AnyText, AnyValue, Extensions, FixedInteger, Headers, Pairs, Payloads};
 pub use message::*;
 
 use crate::messagepack::{Reader, Unexpected, write_array, write_optional_text, write_text};
