@@ -64,15 +64,14 @@ impl Parts {
         if self.links.was_heard(turn, id, bytes) {
             self.read_server(turn, id);
             left = left.saturating_sub(1);
-        }
-        if !self.links.has_unread(id) {
-            self.server_messages(turn, id, bytes, &mut left);
-            if left == 0 {
-                return;
+            if self.links.has_unread(id) {
+                return self.links.add_unread(id, std::mem::take(bytes));
             }
         }
-        self.links.add_unread(id, bytes);
-        *bytes = &[];
+        self.server_messages(turn, id, bytes, &mut left);
+        if left > 0 && !bytes.is_empty() {
+            self.links.add_unread(id, std::mem::take(bytes));
+        }
     }
 
     /// Goes on with what is unread of a hub server.
