@@ -6,7 +6,7 @@ use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::framing;
 pub(crate) use hubgate_wire::signalr::framing::TooLong;
 use hubgate_wire::signalr::handshake::{self, HandshakeRequest, MalformedHandshake};
-use hubgate_wire::signalr::{HubMessage, HubProtocol, MalformedMessage, MessageStream, OpenCalls};
+use hubgate_wire::signalr::{Exchange, HubMessage, HubProtocol, MalformedMessage};
 use hubgate_wire::websocket::{DataKind, Frame};
 
 use crate::failure;
@@ -167,14 +167,9 @@ impl Dialect {
         self.protocol().parse(message)
     }
 
-    /// What finds the ends of messages that are passed on.
-    pub(crate) fn stream(self) -> MessageStream {
-        MessageStream::new(self.protocol())
-    }
-
-    /// What counts the calls in messages that are passed on.
-    pub(crate) fn open_calls(self) -> OpenCalls {
-        OpenCalls::new(self.protocol())
+    /// What follows messages that are passed on.
+    pub(crate) fn exchange(self) -> Exchange {
+        Exchange::new(self.protocol())
     }
 
     /// The name that hub servers know it by.

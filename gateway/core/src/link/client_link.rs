@@ -1,6 +1,6 @@
 //! The link of one client to its hub server.
 
-use hubgate_wire::signalr::{MessageStream, OpenCalls};
+use hubgate_wire::signalr::Exchange;
 
 use crate::client::dialect::Dialect;
 use crate::hub::routing::Route;
@@ -15,16 +15,14 @@ pub(crate) struct ClientLink {
     pub(super) opening: Box<[u8]>,
     /// When the server must have answered the handshake.
     pub(super) deadline: Millis,
-    pub(super) from_client: MessageStream,
-    pub(super) from_server: MessageStream,
+    /// What the two say to each other.
+    pub(super) exchange: Exchange,
     /// The beginning of a message of the server's whose end has not come.
     pub(super) partial: Vec<u8>,
     /// The server's last message was a Close.
     pub(super) has_said_close: bool,
     /// Whether the server was handed anything but the handshake request.
     pub(super) has_spoken: bool,
-    /// The client's calls that the server has not answered.
-    pub(super) calls: OpenCalls,
     /// It moves to another server, which takes a while.
     pub(super) moving: Option<Moving>,
     /// The server has ended the client itself, or is gone.
@@ -60,12 +58,10 @@ impl ClientLink {
             route,
             opening: dialect.framed_opening(request),
             deadline,
-            from_client: dialect.stream(),
-            from_server: dialect.stream(),
+            exchange: dialect.exchange(),
             partial: Vec::new(),
             has_said_close: false,
             has_spoken: false,
-            calls: dialect.open_calls(),
             moving: None,
             server_knows_end: false,
             invocations: Vec::new(),
@@ -77,32 +73,36 @@ impl ClientLink {
         self.route = route;
         self.deadline = deadline;
         self.partial = Vec::new();
-        self.from_server = dialect.stream();
+        self.exchange = dialect.exchange();
         self.has_spoken = false;
-        self.calls = dialect.open_calls();
     }
 
     /// Whether the server has given the client all results that it has called for, and is not in the middle of a message.
     pub(crate) fn has_given_results(&self) -> bool {
-        self.partial.is_empty() && self.calls.waiting_for_results() == 0
+        self.partial.is_empty() && self.exchange.waiting_for_results() == 0
     }
 
     /// Whether the server has answered all that the client has called, and is not in the middle of a message.
     pub(super) fn is_answered(&self) -> bool {
-        self.partial.is_empty() && self.calls.waiting() == 0
+        self.partial.is_empty() && self.exchange.waiting() == 0
+    }
+
+    /// Whether no message of the client's is begun.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.exchange.from_client().is_between_messages()
     }
 
     /// How many of the client's next bytes belong to a message whose beginning was passed on.
     pub(crate) fn unfinished(&self, bytes: &[u8]) -> usize {
-        match self.from_client.is_between_messages() {
+        match self.is_between_messages() {
             true => 0,
-            false => self.from_client.clone().next_end(bytes).unwrap_or(bytes.len()),
+            false => self.exchange.from_client().next_end(bytes).unwrap_or(bytes.len()),
         }
     }
 
     /// Splits the rest of the client's message off the front of what it says next.
     pub(crate) fn split_message<'b>(&self, bytes: &mut &'b [u8]) -> &'b [u8] {
-        let end = self.from_client.clone().next_end(bytes).unwrap_or(bytes.len());
+        let end = self.exchange.from_client().next_end(bytes).unwrap_or(bytes.len());
         let (message, rest) = bytes.split_at(end);
         *bytes = rest;
         message
@@ -111,7 +111,7 @@ impl ClientLink {
     /// Keeps what filters have let pass of a client that is moving; gives it back if the client's server may have it.
     pub(super) fn hold_if_moving(&mut self, bytes: Vec<u8>) -> Option<Vec<u8>> {
         match &mut self.moving {
-            Some(moving) if self.from_client.is_between_messages() => {
+            Some(moving) if self.exchange.from_client().is_between_messages() => {
                 moving.held.extend_from_slice(&bytes);
                 None
             }

@@ -367,7 +367,7 @@ impl Links {
                 Leaving::Lost { moves } => {
                     link.server_knows_end = true;
                     // The beginning of a message is lost with the server that has it.
-                    let may_move = (moves || link.moving.is_some()) && link.from_client.is_between_messages();
+                    let may_move = (moves || link.moving.is_some()) && link.is_between_messages();
                     may_move && moving::end(self, clients, turn, slot)
                 }
             };

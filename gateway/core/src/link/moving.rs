@@ -43,7 +43,7 @@ pub(super) fn begin(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_
 /// The message is over that had begun when the client was to move.
 pub(super) fn said_its_last(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
     if let Some(link) = links.get_mut(slot)
-        && link.from_client.is_between_messages()
+        && link.is_between_messages()
         && let Some(moving) = &mut link.moving
     {
         moving.earliest = turn.now + SETTLING;
@@ -54,7 +54,7 @@ pub(super) fn said_its_last(links: &mut Links, clients: &mut Clients, turn: &mut
 
 /// Reads no more of a client that is to move, unless it is in the middle of a message.
 fn hold_for_move(links: &Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
-    if links.get(slot).is_some_and(|link| link.moving.is_some() && link.from_client.is_between_messages()) {
+    if links.get(slot).is_some_and(|link| link.moving.is_some() && link.is_between_messages()) {
         clients.hold(turn, slot, Hold::Moving);
     }
 }
@@ -82,7 +82,7 @@ fn may_move(links: &Links, clients: &Clients, slot: Slot, now: Millis) -> bool {
     let Some(moving) = &link.moving else {
         return false;
     };
-    if now < moving.earliest || !link.from_client.is_between_messages() || client.is_closed() {
+    if now < moving.earliest || !link.is_between_messages() || client.is_closed() {
         return false;
     }
     // What it has said may still be on its way to a server that is congested.

@@ -196,8 +196,7 @@ fn relay_to_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>
     let Some(link) = links.get_mut(slot) else {
         return;
     };
-    link.calls.server_says(payload);
-    let followed = link.from_server.follow(payload);
+    let followed = link.exchange.server_says(payload);
     let (whole, begun) = payload.split_at(followed.whole);
     if whole.is_empty() && link.partial.len() + begun.len() > limit {
         let detail =

@@ -16,14 +16,10 @@ use crate::turn::Turn;
 /// Hands over what a client says, as it is.
 #[inline]
 pub(super) fn forward(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8]) {
-    let Some(link) = links.get_mut(slot) else {
-        return;
-    };
-    let messages = link.from_client.follow(bytes).messages;
+    let messages = hand_over(links, clients, turn, slot, bytes);
     let hub = clients[slot].hub();
     clients.hub_mut(hub).counters.messages_in += messages as u64;
     slowed_clients::charge(clients, turn, slot, messages);
-    hand_over(links, clients, turn, slot, bytes);
 }
 
 /// What a client says, written for its hub server, if it has one.
@@ -43,17 +39,18 @@ pub(crate) fn pass_on(
     }
 }
 
-/// Hands a client's bytes to its hub server.
+/// Hands a client's bytes to its hub server. Gives how many messages end in them.
 #[inline]
-pub(super) fn hand_over(links: &mut Links, clients: &Clients, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8]) {
+pub(super) fn hand_over(links: &mut Links, clients: &Clients, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8]) -> usize {
     let client = &clients[slot];
     let Some(link) = links.get_mut(slot) else {
-        return;
+        return 0;
     };
     link.has_spoken = true;
-    link.calls.client_says(bytes);
+    let messages = link.exchange.client_says(bytes).messages;
     let to = link.route.connection;
     links.pass(clients, turn, client.hub(), to, connection_data(client.id(), bytes));
+    messages
 }
 
 /// Tells its hub server of a client, and gives it what the client has opened with. `from` is the server that it has moved from.

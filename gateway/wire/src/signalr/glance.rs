@@ -1,4 +1,4 @@
-//! What kind each message is in a stream of hub messages that is passed on and not decoded.
+//! Where each message ends in a stream of hub messages that is passed on and not decoded, and what kind it is.
 
 use super::HubProtocol;
 use super::framing::RECORD_SEPARATOR;
@@ -13,6 +13,10 @@ const STREAM_INVOCATION: u32 = 4;
 /// What a piece of a stream held.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Seen {
+    /// Messages that ended in it, in number.
+    pub(super) messages: usize,
+    /// Where the last of them ended; 0 if none did.
+    pub(super) whole: usize,
     /// Calls that are to be answered, in number.
     pub(super) begun: usize,
     /// Those of them that want a stream.
@@ -23,7 +27,8 @@ pub(super) struct Seen {
 
 impl Seen {
     /// One more message. `has_id`: whether it names an invocation.
-    fn add(&mut self, kind: u32, has_id: bool) {
+    fn add(&mut self, (kind, has_id): (u32, bool)) {
+        self.messages += 1;
         match kind {
             INVOCATION if has_id => self.begun += 1,
             STREAM_INVOCATION if has_id => {
@@ -36,51 +41,79 @@ impl Seen {
     }
 }
 
-/// A look at the kind of each message of one direction. What it keeps does not grow with the messages.
+/// A look at each message of one direction. What it keeps does not grow with the messages.
 #[derive(Debug)]
-pub(super) enum Glance {
+pub(super) struct Glance {
+    stream: MessageStream,
+    /// The message that is begun.
+    begun: Begun,
+}
+
+#[derive(Debug)]
+enum Begun {
     Text(Text),
     Binary(Binary),
 }
 
 impl Glance {
     pub(super) fn new(protocol: HubProtocol) -> Glance {
-        match protocol.data_kind() {
-            DataKind::Text => Glance::Text(Text::default()),
-            DataKind::Binary => Glance::Binary(Binary::new(protocol)),
+        let begun = match protocol.data_kind() {
+            DataKind::Text => Begun::Text(Text::default()),
+            DataKind::Binary => Begun::Binary(Binary::default()),
+        };
+        Glance { stream: MessageStream::new(protocol), begun }
+    }
+
+    /// Where it is in the stream.
+    pub(super) fn stream(&self) -> MessageStream {
+        self.stream
+    }
+
+    /// Goes over the next bytes.
+    pub(super) fn follow(&mut self, bytes: &[u8]) -> Seen {
+        let mut seen = Seen::default();
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let is_at_start = self.stream.is_between_messages();
+            let Some(end) = self.stream.next_end(rest) else {
+                self.begun.read(rest);
+                break;
+            };
+            let (message, next) = rest.split_at(end);
+            seen.add(self.begun.end(message, is_at_start));
+            rest = next;
+            seen.whole = bytes.len() - rest.len();
+        }
+        seen
+    }
+}
+
+impl Begun {
+    fn read(&mut self, bytes: &[u8]) {
+        match self {
+            Begun::Text(text) => text.read(bytes),
+            Begun::Binary(binary) => binary.read(bytes),
         }
     }
 
-    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> Seen {
-        let mut seen = Seen::default();
+    /// What the message is that ends with `bytes`, and whether it names an invocation; `is_whole`: whether it also begins with them.
+    fn end(&mut self, bytes: &[u8], is_whole: bool) -> (u32, bool) {
         match self {
-            Glance::Text(text) => {
-                while !bytes.is_empty()
-                    && let Some(end) = memchr::memchr(RECORD_SEPARATOR, bytes)
-                {
-                    let (message, rest) = (&bytes[..end], &bytes[end + 1..]);
-                    let at_once = if text.is_at_start() { look_at_text(message) } else { None };
-                    let (kind, has_id) = at_once.unwrap_or_else(|| {
-                        text.read(message);
-                        let Text { kind, has_id, .. } = std::mem::take(text);
-                        (kind, has_id)
-                    });
-                    seen.add(kind, has_id);
-                    bytes = rest;
-                }
-                text.read(bytes);
+            Begun::Text(text) => {
+                let message = bytes.strip_suffix(&[RECORD_SEPARATOR]).unwrap_or(bytes);
+                let at_once = if is_whole { look_at_text(message) } else { None };
+                at_once.unwrap_or_else(|| {
+                    text.read(message);
+                    let Text { kind, has_id, .. } = std::mem::take(text);
+                    (kind, has_id)
+                })
             }
-            Glance::Binary(binary) => {
-                while let Some(end) = binary.stream.next_end(bytes) {
-                    binary.read(&bytes[..end]);
-                    let (kind, has_id) = binary.end();
-                    seen.add(kind, has_id);
-                    bytes = &bytes[end..];
-                }
+            Begun::Binary(binary) => {
                 binary.read(bytes);
+                let Binary { kind, has_id, .. } = std::mem::take(binary);
+                (kind, has_id)
             }
         }
-        seen
     }
 }
 
@@ -111,7 +144,7 @@ const LONGEST_NAME: usize = "invocationId".len();
 
 /// A place in a JSON message, whose members may come in any order.
 #[derive(Debug, Default)]
-pub(super) struct Text {
+struct Text {
     /// How many objects and arrays are open.
     depth: usize,
     is_in_text: bool,
@@ -127,10 +160,6 @@ pub(super) struct Text {
 }
 
 impl Text {
-    fn is_at_start(&self) -> bool {
-        self.depth == 0 && !self.is_in_text && self.kind == 0
-    }
-
     fn read(&mut self, mut bytes: &[u8]) {
         while let Some((byte, rest)) = bytes.split_first() {
             bytes = rest;
@@ -197,10 +226,9 @@ impl Text {
 /// The longest beginning of a value that tells how long the rest is.
 const LONGEST_HEAD: usize = 9;
 
-/// A place in a stream of MessagePack messages.
-#[derive(Debug)]
-pub(super) struct Binary {
-    stream: MessageStream,
+/// A place in a MessagePack message.
+#[derive(Debug, Default)]
+struct Binary {
     part: Part,
     /// The beginning of a value, with its length.
     head: [u8; LONGEST_HEAD],
@@ -212,8 +240,9 @@ pub(super) struct Binary {
 }
 
 /// What comes next in a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Part {
+    #[default]
     Length,
     Fields,
     Kind,
@@ -226,18 +255,6 @@ enum Part {
 }
 
 impl Binary {
-    fn new(protocol: HubProtocol) -> Binary {
-        Binary {
-            stream: MessageStream::new(protocol),
-            part: Part::Length,
-            head: [0; LONGEST_HEAD],
-            length: 0,
-            skipped: 0,
-            kind: 0,
-            has_id: false,
-        }
-    }
-
     fn read(&mut self, mut bytes: &[u8]) {
         while self.part != Part::Rest {
             let skipped = self.skipped.min(bytes.len());
@@ -295,13 +312,6 @@ impl Binary {
             }
             _ => Part::Rest,
         }
-    }
-
-    /// What the message is that has ended; the next one begins.
-    fn end(&mut self) -> (u32, bool) {
-        self.part = Part::Length;
-        (self.length, self.skipped) = (0, 0);
-        (std::mem::take(&mut self.kind), std::mem::take(&mut self.has_id))
     }
 }
 

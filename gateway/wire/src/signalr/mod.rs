@@ -1,6 +1,6 @@
 //! The SignalR hub protocol between clients and the gateway.
 
-mod calls;
+mod exchange;
 pub mod framing;
 mod glance;
 pub mod handshake;
@@ -11,9 +11,9 @@ mod stream;
 
 use std::borrow::Cow;
 
-pub use calls::OpenCalls;
+pub use exchange::{Exchange, Followed};
 pub use message::{CompletionOutcome, Headers, HubMessage, Invocation, Unbindable};
-pub use stream::{Followed, MessageStream};
+pub use stream::MessageStream;
 
 use crate::payload::PayloadRef;
 use crate::websocket::{DataKind, Frame};

@@ -25,15 +25,6 @@ enum Place {
     Lost,
 }
 
-/// What a piece of a stream held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Followed {
-    /// Messages that ended in it, in number.
-    pub messages: usize,
-    /// Where the last of them ended; 0 if none did.
-    pub whole: usize,
-}
-
 impl MessageStream {
     pub fn new(protocol: HubProtocol) -> MessageStream {
         MessageStream { kind: protocol.data_kind(), place: Place::Between }
@@ -42,18 +33,6 @@ impl MessageStream {
     /// Whether no message is begun.
     pub fn is_between_messages(&self) -> bool {
         self.place == Place::Between
-    }
-
-    /// Goes over the next bytes.
-    pub fn follow(&mut self, bytes: &[u8]) -> Followed {
-        let mut followed = Followed { messages: 0, whole: 0 };
-        while followed.whole < bytes.len()
-            && let Some(end) = self.next_end(&bytes[followed.whole..])
-        {
-            followed.messages += 1;
-            followed.whole += end;
-        }
-        followed
     }
 
     /// Goes over the next bytes up to the end of one message, and gives where that is; over all of them if no message ends
@@ -106,34 +85,7 @@ impl MessageStream {
 
 #[cfg(test)]
 mod tests {
-    use super::super::framing::write_binary_message;
     use super::*;
-
-    #[test]
-    fn messages_end_where_they_end_however_their_bytes_are_cut() {
-        let mut packed = Vec::new();
-        for length in [0, 1, 127, 128, 300, 20_000] {
-            write_binary_message(&mut packed, |out| out.resize(out.len() + length, 0x1e));
-        }
-        packed.extend_from_slice(b"\x05abc");
-        let text = b"{}\x1e\x1e{\"a\":1}\x1e{";
-        for (protocol, bytes, messages, rest) in
-            [(HubProtocol::MessagePack, &packed[..], 6, 4), (HubProtocol::Json, text, 3, 1)]
-        {
-            for cut in [1, 2, 3, 7, 100, 1_000, bytes.len()] {
-                let mut stream = MessageStream::new(protocol);
-                let (mut ended, mut last, mut position) = (0, 0, 0);
-                for piece in bytes.chunks(cut) {
-                    let followed = stream.follow(piece);
-                    ended += followed.messages;
-                    last = if followed.messages > 0 { position + followed.whole } else { last };
-                    position += piece.len();
-                }
-                assert_eq!((ended, bytes.len() - last), (messages, rest), "{protocol:?} in pieces of {cut}");
-                assert!(!stream.is_between_messages());
-            }
-        }
-    }
 
     #[test]
     fn the_end_of_the_message_that_is_begun_is_found() {
@@ -149,8 +101,8 @@ mod tests {
     #[test]
     fn behind_a_length_that_is_too_long_nothing_ends() {
         let mut stream = MessageStream::new(HubProtocol::MessagePack);
-        assert_eq!(stream.follow(b"\xff\xff\xff\xff\xff").messages, 0);
-        assert_eq!(stream.follow(&[0; 100]).messages, 0);
+        assert_eq!(stream.next_end(b"\xff\xff\xff\xff\xff"), None);
+        assert_eq!(stream.next_end(&[0; 100]), None);
         assert!(!stream.is_between_messages());
     }
 }

@@ -1,13 +1,15 @@
-//! Which calls begin and end in streams of hub messages that are passed on and not decoded.
+//! What a client and whoever answers it say to each other, passed on and not decoded: where messages end, and which calls wait.
 
 use super::HubProtocol;
 use super::glance::Glance;
+use super::stream::MessageStream;
 
-/// The calls of one client that wait for their completions, in number.
+/// Both directions of one client's hub messages, whose bytes come cut anywhere.
 ///
-/// They are not told apart: a call that is completed twice hides another one that waits.
+/// The calls that wait for their completions are counted and not told apart: a call that is completed twice hides another one
+/// that waits.
 #[derive(Debug)]
-pub struct OpenCalls {
+pub struct Exchange {
     from_client: Glance,
     from_server: Glance,
     waiting: usize,
@@ -15,24 +17,41 @@ pub struct OpenCalls {
     streams: usize,
 }
 
-impl OpenCalls {
-    pub fn new(protocol: HubProtocol) -> OpenCalls {
-        OpenCalls { from_client: Glance::new(protocol), from_server: Glance::new(protocol), waiting: 0, streams: 0 }
+/// What a piece of a stream held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Followed {
+    /// Messages that ended in it, in number.
+    pub messages: usize,
+    /// Where the last of them ended; 0 if none did.
+    pub whole: usize,
+}
+
+impl Exchange {
+    pub fn new(protocol: HubProtocol) -> Exchange {
+        Exchange { from_client: Glance::new(protocol), from_server: Glance::new(protocol), waiting: 0, streams: 0 }
     }
 
-    /// The client's next bytes, cut anywhere.
-    pub fn client_says(&mut self, bytes: &[u8]) {
+    /// The client's next bytes.
+    pub fn client_says(&mut self, bytes: &[u8]) -> Followed {
         let seen = self.from_client.follow(bytes);
         self.waiting += seen.begun;
         self.streams += seen.streams;
+        Followed { messages: seen.messages, whole: seen.whole }
     }
 
-    /// The next bytes of whoever answers it, cut anywhere.
-    pub fn server_says(&mut self, bytes: &[u8]) {
-        self.waiting = self.waiting.saturating_sub(self.from_server.follow(bytes).ended);
+    /// The next bytes of whoever answers it.
+    pub fn server_says(&mut self, bytes: &[u8]) -> Followed {
+        let seen = self.from_server.follow(bytes);
+        self.waiting = self.waiting.saturating_sub(seen.ended);
         if self.waiting == 0 {
             self.streams = 0;
         }
+        Followed { messages: seen.messages, whole: seen.whole }
+    }
+
+    /// Where the client is among its messages.
+    pub fn from_client(&self) -> MessageStream {
+        self.from_client.stream()
     }
 
     /// How many wait for their completions.
@@ -50,6 +69,7 @@ impl OpenCalls {
 mod tests {
     use std::borrow::Cow;
 
+    use super::super::framing::write_binary_message;
     use super::super::{CompletionOutcome, HubMessage, Invocation};
     use super::*;
     use crate::payload::PayloadRef;
@@ -58,11 +78,42 @@ mod tests {
     #[track_caller]
     fn waiting(protocol: HubProtocol, client: &[u8], server: &[u8], expected: [usize; 2]) {
         for cut in [1, 2, 3, 7, 50, 10_000] {
-            let mut calls = OpenCalls::new(protocol);
-            client.chunks(cut).for_each(|piece| calls.client_says(piece));
+            let mut calls = Exchange::new(protocol);
+            for piece in client.chunks(cut) {
+                calls.client_says(piece);
+            }
             assert_eq!(calls.waiting(), expected[0], "begun, in pieces of {cut}");
-            server.chunks(cut).for_each(|piece| calls.server_says(piece));
+            for piece in server.chunks(cut) {
+                calls.server_says(piece);
+            }
             assert_eq!(calls.waiting(), expected[1], "left, in pieces of {cut}");
+        }
+    }
+
+    #[test]
+    fn messages_end_where_they_end_however_their_bytes_are_cut() {
+        let mut packed = Vec::new();
+        for length in [0, 1, 127, 128, 300, 20_000] {
+            write_binary_message(&mut packed, |out| out.resize(out.len() + length, 0x1e));
+        }
+        packed.extend_from_slice(b"\x05abc");
+        let text = b"{}\x1e\x1e{\"a\":1}\x1e{";
+        for (protocol, bytes, messages, rest) in
+            [(HubProtocol::MessagePack, &packed[..], 6, 4), (HubProtocol::Json, text, 3, 1)]
+        {
+            for cut in [1, 2, 3, 7, 100, 1_000, bytes.len()] {
+                let mut exchange = Exchange::new(protocol);
+                let (mut ended, mut last, mut position) = (0, 0, 0);
+                for piece in bytes.chunks(cut) {
+                    let followed = exchange.client_says(piece);
+                    assert_eq!(exchange.server_says(piece), followed, "both directions are followed alike");
+                    ended += followed.messages;
+                    last = if followed.messages > 0 { position + followed.whole } else { last };
+                    position += piece.len();
+                }
+                assert_eq!((ended, bytes.len() - last), (messages, rest), "{protocol:?} in pieces of {cut}");
+                assert!(!exchange.from_client().is_between_messages());
+            }
         }
     }
 
@@ -180,7 +231,7 @@ mod tests {
 
     #[test]
     fn streams_are_no_results_that_are_waited_for() {
-        let mut calls = OpenCalls::new(HubProtocol::Json);
+        let mut calls = Exchange::new(HubProtocol::Json);
         calls.client_says(b"{\"type\":4,\"invocationId\":\"1\"}\x1e");
         assert_eq!((calls.waiting(), calls.waiting_for_results()), (1, 0));
         calls.client_says(b"{\"type\":1,\"invocationId\":\"2\"}\x1e");
@@ -194,7 +245,7 @@ mod tests {
 
     #[test]
     fn no_completion_is_counted_for_a_call_that_never_was() {
-        let mut calls = OpenCalls::new(HubProtocol::Json);
+        let mut calls = Exchange::new(HubProtocol::Json);
         calls.server_says(b"{\"type\":3,\"invocationId\":\"1\"}\x1e");
         calls.client_says(b"{\"type\":1,\"invocationId\":\"1\"}\x1e");
         assert_eq!(calls.waiting(), 1);
