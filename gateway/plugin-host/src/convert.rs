@@ -111,7 +111,9 @@ pub(crate) fn result(
 /// One value.
 fn value(value: types::PayloadResult) -> Result<Payload, String> {
     match value {
-        types::PayloadResult::Json(text) => JsonText::parse(text).map(Payload::Json).map_err(|error| error.to_string()),
+        types::PayloadResult::Json(text) => {
+            JsonText::parse_text(text).map(Payload::Json).map_err(|error| error.to_string())
+        }
         types::PayloadResult::Msgpack(bytes) => {
             MessagePackValue::parse(bytes).map(Payload::MessagePack).map_err(|error| error.to_string())
         }

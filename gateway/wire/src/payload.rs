@@ -128,12 +128,14 @@ impl JsonText {
     pub fn parse(text: impl Into<Bytes>) -> Result<JsonText, NotJson> {
         let bytes = text.into();
         // Checked once: a reader of bytes would check each value again.
-        let text = std::str::from_utf8(&bytes)?;
-        serde_json::from_str::<&RawValue>(text)?;
-        match depth::is_within(text, DEEPEST_PAYLOAD) {
-            true => Ok(JsonText(bytes)),
-            false => Err(NotJson::TooDeep),
-        }
+        check_json(std::str::from_utf8(&bytes)?)?;
+        Ok(JsonText(bytes))
+    }
+
+    /// The same for a text that is known to be UTF-8.
+    pub fn parse_text(text: impl Into<Bytes> + AsRef<str>) -> Result<JsonText, NotJson> {
+        check_json(text.as_ref())?;
+        Ok(JsonText(text.into()))
     }
 
     /// Takes `text` if it is exactly one JSON array, as arguments must be.
@@ -151,6 +153,16 @@ impl JsonText {
 
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// Whether `text` is exactly one JSON value that a hub message can carry.
+#[inline]
+fn check_json(text: &str) -> Result<(), NotJson> {
+    serde_json::from_str::<&RawValue>(text)?;
+    match depth::is_within(text, DEEPEST_PAYLOAD) {
+        true => Ok(()),
+        false => Err(NotJson::TooDeep),
     }
 }
 
@@ -205,6 +217,9 @@ mod tests {
     #[test]
     fn a_value_may_nest_as_deep_as_a_message_can_carry() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(JsonText::parse_text(nested(DEEPEST_PAYLOAD)).is_ok());
+        assert!(matches!(JsonText::parse_text(nested(DEEPEST_PAYLOAD + 1)), Err(NotJson::TooDeep)));
+        assert!(matches!(JsonText::parse_text("[1] 2"), Err(NotJson::Syntax(_))));
         assert!(JsonText::parse(nested(DEEPEST_PAYLOAD)).is_ok());
         assert!(matches!(JsonText::parse_array(nested(DEEPEST_PAYLOAD + 1)), Err(NotJson::TooDeep)));
         assert!(matches!(JsonText::parse(nested(1_000_000)), Err(NotJson::TooDeep)));
