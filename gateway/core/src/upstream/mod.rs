@@ -217,15 +217,15 @@ impl Upstream {
 
     /// What came of a client's call, whether the client is still there or not.
     pub(crate) fn answered(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, answer: UpstreamAnswer) {
-        if clients.get(slot).is_none() {
+        let Some(client) = clients.get(slot) else {
             return;
-        }
+        };
         let Some((running, handler)) = &mut self.calls(slot).running else {
             return;
         };
         // Until all is done that the answer asks for, the client's next events wait.
         let running = std::mem::replace(running, Running::Answered);
-        let hub = clients[slot].hub();
+        let hub = client.hub();
         if clients.hub(hub).filters.inspects(Direction::Outbound) {
             let origin = Origin::from(handler.clone());
             let completing = Completing { running, origin: origin.clone(), result: answer.result };
@@ -413,10 +413,11 @@ fn find_handler(
     if !is_short_enough(&invocation.target) {
         return Err(METHOD_TOO_LONG.to_owned());
     }
-    if clients[slot].kind() == ClientKind::Unserved {
+    let client = &clients[slot];
+    if client.kind() == ClientKind::Unserved {
         return Err(failure::no_server_for_calls(&invocation.target));
     }
-    let hub = clients[slot].hub();
+    let hub = client.hub();
     match turn.settings.route(&clients.hub(hub).name, MESSAGES, &invocation.target) {
         Some(handler) => Ok(handler.clone()),
         None => {
