@@ -43,6 +43,24 @@ pub enum UpstreamEvent {
     },
 }
 
+impl UpstreamEvent {
+    /// Those of a hub message; none of others.
+    pub fn headers(&self) -> Pairs {
+        match self {
+            UpstreamEvent::Invocation { headers, .. } => headers.clone(),
+            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => Pairs::default(),
+        }
+    }
+
+    /// The same, without a copy: the event has none from now on.
+    pub fn take_headers(&mut self) -> Pairs {
+        match self {
+            UpstreamEvent::Invocation { headers, .. } => std::mem::take(headers),
+            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => Pairs::default(),
+        }
+    }
+}
+
 /// One call of a plugin: an event of one client.
 #[derive(Debug)]
 pub struct UpstreamCall {

@@ -31,15 +31,21 @@ const HOST_CALL_FUEL_EXHAUSTED: &str = "too much data is being copied between th
 /// An instance in its own store. It is used until it is spent, and dropped at once when a call breaks it.
 pub(crate) struct Instance {
     store: Store<Guest>,
-    upstream: Option<upstream::Guest>,
-    inbound_filter: Option<inbound_filter::Guest>,
-    outbound_filter: Option<outbound_filter::Guest>,
+    /// Boxed, because each call moves the instance several times.
+    loaded: Box<Loaded>,
     /// Of the version that it was made of.
     pub(crate) generation: u64,
     calls_left: u32,
     /// Memory from which on the instance is not used again: half of what it may gain beyond its start. A guest's memory
     /// never shrinks, so a fresh one takes over before the old one is refused any.
     spent_above: usize,
+}
+
+/// What it exports beside `init`.
+struct Loaded {
+    upstream: Option<upstream::Guest>,
+    inbound_filter: Option<inbound_filter::Guest>,
+    outbound_filter: Option<outbound_filter::Guest>,
 }
 
 /// How an instance was lost, or why there is none.
@@ -79,11 +85,13 @@ impl Instance {
         let loaded = (|| {
             let lifecycle = exports.lifecycle.load(&mut store, &instance)?;
             let upstream = exports.upstream.as_ref().map(|each| each.load(&mut store, &instance)).transpose()?;
-            let inbound = exports.inbound_filter.as_ref().map(|each| each.load(&mut store, &instance)).transpose()?;
-            let outbound = exports.outbound_filter.as_ref().map(|each| each.load(&mut store, &instance)).transpose()?;
-            wasmtime::Result::Ok((lifecycle, upstream, inbound, outbound))
+            let inbound_filter =
+                exports.inbound_filter.as_ref().map(|each| each.load(&mut store, &instance)).transpose()?;
+            let outbound_filter =
+                exports.outbound_filter.as_ref().map(|each| each.load(&mut store, &instance)).transpose()?;
+            wasmtime::Result::Ok((lifecycle, Box::new(Loaded { upstream, inbound_filter, outbound_filter })))
         })();
-        let (lifecycle, upstream, inbound_filter, outbound_filter) = match loaded {
+        let (lifecycle, loaded) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => return Err(broken(&store, &error)),
         };
@@ -95,18 +103,18 @@ impl Instance {
         let used = store.data().memory.used();
         let gain = store.data().surroundings().settings.budgets.memory_bytes.saturating_sub(used);
         let (calls_left, spent_above) = (CALLS_PER_INSTANCE, used + gain / 2);
-        Ok(Instance { store, upstream, inbound_filter, outbound_filter, generation, calls_left, spent_above })
+        Ok(Instance { store, loaded, generation, calls_left, spent_above })
     }
 
-    /// Brings an event to the guest. After an error the instance must not be used again.
+    /// Brings an event to the guest, which may ask for the hub message's `headers`. After an error the instance must not be used again.
     pub(crate) async fn call(
         &mut self,
         client: &Arc<ConnectionFacts>,
-        event: &UpstreamEvent,
+        (event, headers): (&UpstreamEvent, Pairs),
         term: Term,
     ) -> Result<UpstreamAnswer, Broken> {
         self.calls_left = self.calls_left.saturating_sub(1);
-        let Some(upstream) = &self.upstream else {
+        let Some(upstream) = &self.loaded.upstream else {
             let failure = UpstreamFailure::Failed("the plugin exports no `upstream`".to_owned());
             return Ok(UpstreamAnswer { result: Err(failure), actions: Vec::new() });
         };
@@ -115,10 +123,10 @@ impl Instance {
         store.set_epoch_deadline(1);
         store.set_hostcall_fuel(HOST_CALL_BYTES);
         let answer = match event {
-            UpstreamEvent::Invocation { target, arguments, invocation_id, headers } => {
+            UpstreamEvent::Invocation { target, arguments, invocation_id, headers: _ } => {
                 let arguments = lend(store, arguments).await?;
                 let term = lent(term, arguments.len());
-                store.data_mut().begin(EventOf::Client(Arc::clone(client)), headers.clone(), term);
+                store.data_mut().begin(EventOf::Client(Arc::clone(client)), headers, term);
                 store.set_hostcall_fuel(HOST_CALL_BYTES + arguments.len());
                 let invocation = convert::invocation(target, &arguments, invocation_id.is_some());
                 match upstream.call_invoke(&mut *store, connection, invocation).await {
@@ -129,11 +137,11 @@ impl Instance {
                 }
             }
             UpstreamEvent::Connected => {
-                store.data_mut().begin(EventOf::Client(Arc::clone(client)), Pairs::default(), term);
+                store.data_mut().begin(EventOf::Client(Arc::clone(client)), headers, term);
                 upstream.call_connected(&mut *store, connection).await.map(convert::no_result)
             }
             UpstreamEvent::Disconnected { reason } => {
-                store.data_mut().begin(EventOf::Client(Arc::clone(client)), Pairs::default(), term);
+                store.data_mut().begin(EventOf::Client(Arc::clone(client)), headers, term);
                 upstream.call_disconnected(&mut *store, connection, reason.as_deref()).await.map(convert::no_result)
             }
         };
@@ -163,7 +171,7 @@ impl Instance {
         store.set_hostcall_fuel(HOST_CALL_BYTES + content.len());
         let verdict = match subject {
             Subject::Client(client) => {
-                let Some(filter) = &self.inbound_filter else { return Ok((Ok(Verdict::Pass), Vec::new())) };
+                let Some(filter) = &self.loaded.inbound_filter else { return Ok((Ok(Verdict::Pass), Vec::new())) };
                 store.data_mut().begin(
                     EventOf::Filtered(client.hub.clone(), Some(client.clone())),
                     headers.clone(),
@@ -172,7 +180,7 @@ impl Instance {
                 filter.call_inspect(&mut *store, convert::connection(client), content.lend()).await
             }
             Subject::Delivery { hub, to, origin } => {
-                let Some(filter) = &self.outbound_filter else { return Ok((Ok(Verdict::Pass), Vec::new())) };
+                let Some(filter) = &self.loaded.outbound_filter else { return Ok((Ok(Verdict::Pass), Vec::new())) };
                 store.data_mut().begin(EventOf::Filtered(hub.clone(), None), headers.clone(), term);
                 let to = convert::lent_targets(to);
                 filter.call_inspect(&mut *store, convert::delivery(hub, &to, origin), content.lend()).await

@@ -79,7 +79,7 @@ impl Journal {
             let guest = Guest::new(sandbox.surroundings.clone(), None, exports.numbers, deadline);
             let mut instance = Instance::start(&exports, 0, guest.on(Tape::Playing(playback.clone()))).await?;
             let term = Term { began: Instant::now(), deadline, hurry: None };
-            instance.call(&self.call.client, &self.call.event, term).await
+            instance.call(&self.call.client, (&self.call.event, self.call.event.headers()), term).await
         };
         let in_time = async || tokio::time::timeout_at(deadline.into(), call()).await.unwrap_or(Err(Broken::OutOfTime));
         let answer = sandbox.loader.run(in_time).map_err(LoadError::Init)?;

@@ -187,11 +187,12 @@ impl Pool {
         }
     }
 
-    async fn answer(&self, client: Arc<ConnectionFacts>, event: UpstreamEvent) -> UpstreamAnswer {
+    async fn answer(&self, client: Arc<ConnectionFacts>, mut event: UpstreamEvent) -> UpstreamAnswer {
         let attempt = self.attempt(Caller { hub: &client.hub, peer: Peer::of_client(&client) });
-        let call = async |instance: &mut Instance, term| instance.call(&client, &event, term).await;
+        let (headers, client, event) = (event.take_headers(), &client, &event);
+        let call = async move |instance: &mut Instance, term| instance.call(client, (event, headers), term).await;
         let ran = self.run(&self.handling, async || self.call(call, &attempt).await, &attempt).await;
-        self.answered(ran, (&client, &event), &attempt)
+        self.answered(ran, (client, event), &attempt)
     }
 
     /// Calls an instance that is made for it.
@@ -204,7 +205,7 @@ impl Pool {
             component = Some(version.digest);
             let guest = self.guest(&version, attempt.deadline).on(Tape::Recording(recording.clone()));
             let mut instance = Box::pin(Instance::start(&version.exports, version.generation, guest)).await?;
-            instance.call(client, event, self.term(Instant::now(), &attempt)).await
+            instance.call(client, (event, event.headers()), self.term(Instant::now(), &attempt)).await
         };
         let ran = self.run(&self.handling, record, &attempt).await;
         let answer = self.answered(ran, (client, event), &attempt);
@@ -286,9 +287,12 @@ impl Pool {
 
     fn record(&self, outcome: Outcome, attempt: &Attempt<'_>) {
         let (now, generation) = (Instant::now(), attempt.generation.get());
-        self.counters.record(outcome, now.saturating_duration_since(attempt.started));
+        let (took, began) = (now.saturating_duration_since(attempt.started), attempt.began.get());
+        self.counters.record(outcome, took);
         if !attempt.waits.get() {
-            self.shard.turns.has_run(now.saturating_duration_since(attempt.began.get()));
+            // As a rule it has begun at once.
+            let ran = if began == attempt.started { took } else { now.saturating_duration_since(began) };
+            self.shard.turns.has_run(ran);
         }
         self.health.record(generation, outcome, attempt.caller.peer, now);
         if outcome.is_broken_off() {

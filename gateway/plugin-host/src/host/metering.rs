@@ -8,6 +8,7 @@ use wasmtime::format_err;
 use super::{Event, Guest, ShardSide};
 use crate::limits::MAX_HOST_CALL_HOLD;
 use crate::metrics::Budget;
+use crate::offload::IN_PLACE_BYTES;
 use crate::peers::Peer;
 use crate::ticker::{SHORT_TICK, TICK};
 
@@ -127,6 +128,10 @@ impl Guest {
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> wasmtime::Result<T> {
+        if bytes <= IN_PLACE_BYTES {
+            // It runs on, as it were.
+            return Ok(work());
+        }
         let surroundings = self.surroundings.clone();
         let (output, took) = self.wait_for(surroundings.offload.run(bytes, work)).await?;
         self.cpu.add(took);
