@@ -66,20 +66,20 @@ fn a_clients_frame_is_decoded() {
 
 #[test]
 fn a_call_goes_up_and_its_answer_comes_back() {
-    check(&CORE, "route", 6_883.0);
+    check(&CORE, "route", 6_628.0);
 }
 
 #[test]
 fn a_call_goes_through_a_hub_server() {
-    check(&CORE, "proxy", 4_127.0);
+    check(&CORE, "proxy", 3_530.0);
 }
 
 #[test]
 fn a_message_fans_out_to_1000_clients() {
-    check(&CORE, "fan-out", 44_151.0);
+    check(&CORE, "fan-out", 40_113.0);
 }
 
 #[test]
 fn a_handler_is_called() {
-    check(&PLUGIN_HOST, "call", 14_981.0);
+    check(&PLUGIN_HOST, "call", 13_250.0);
 }
