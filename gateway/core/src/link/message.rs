@@ -432,7 +432,7 @@ fn sends<'a>(message: &ServiceMessage<'a>) -> Option<(Extensions<'a>, Vec<Action
 
 /// Ids that can be those of connections.
 fn connections(ids: &[&str]) -> Vec<ConnectionId> {
-    ids.iter().filter_map(|id| ConnectionId::parse(id)).collect()
+    ids.iter().filter_map(ConnectionId::parse).collect()
 }
 
 fn closing(target: Target, except: &[&str], reason: Option<&str>, allow_reconnect: bool) -> Action {
