@@ -322,7 +322,7 @@ fn group(name: &str) -> Result<GroupName, String> {
 }
 
 fn connections(ids: &[String]) -> Vec<ConnectionId> {
-    ids.iter().filter_map(|id| ConnectionId::parse(id)).collect()
+    ids.iter().filter_map(ConnectionId::parse).collect()
 }
 
 pub(crate) fn pairs(pairs: &Pairs) -> Vec<types::Pair> {
