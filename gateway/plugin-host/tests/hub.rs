@@ -85,18 +85,30 @@ fn the_own_connection_is_known_without_asking() {
 }
 
 #[test]
-fn another_connection_is_asked_for_and_seen_in_the_own_hub_only() {
+fn a_call_that_asks_about_another_connection_and_has_no_answer_is_broken_off() {
+    on_a_shard(async {
+        let mut shard = shard();
+        let call = tokio::task::spawn_local(shard.invoke("query", &format!("[\"{}\"]", connection_id(2))));
+        drop(shard.questions.recv().await.expect("the guest asks about a connection"));
+        let failure =
+            call.await.expect("no panic").result.expect_err("it is not told that there is no such connection");
+        assert!(matches!(&failure, UpstreamFailure::Trapped(_)), "{failure:?}");
+    });
+}
+
+#[test]
+fn another_connection_is_asked_for_in_the_own_hub() {
     on_a_shard(async {
         let mut shard = shard();
         let arguments = format!("[\"{}\"]", connection_id(2));
-        for (facts, is_seen) in [(Some(other("chat")), true), (Some(other("secret")), false), (None, false)] {
+        for facts in [Some(other("chat")), None] {
             let call = tokio::task::spawn_local(shard.invoke("query", &arguments));
-            let Some(ShardQuestion::Facts { connection, answer, .. }) = shard.questions.recv().await else {
+            let Some(ShardQuestion::Facts { hub, connection, answer }) = shard.questions.recv().await else {
                 panic!("the guest asks about a connection");
             };
-            assert_eq!(connection, connection_id(2));
+            assert_eq!((hub.as_str(), connection), ("chat", connection_id(2)));
             answer.send(facts.clone()).expect("the guest waits");
-            assert_eq!(call.await.expect("no panic").result.is_ok(), is_seen, "{facts:?}");
+            assert_eq!(call.await.expect("no panic").result.is_ok(), facts.is_some(), "{facts:?}");
         }
     });
 }

@@ -122,6 +122,19 @@ fn what_is_about_one_connection_is_asked_of_its_shard_alone() {
 }
 
 #[test]
+fn a_connection_is_known_in_its_own_hub_alone() {
+    let (mut rig, client) = apart(2);
+    rig.reunite();
+    for (shard, name, is_known) in [(0, "chat", true), (0, "other", false), (1, "chat", true), (1, "other", false)] {
+        let ticket = rig.next_ticket();
+        let (query, deadline) = (CallerQuery::Facts(client.id, ticket), rig.now + PATIENCE);
+        rig.feed(shard, Input::Ask { hub: hub(name), query, deadline });
+        let Some(Answered::Facts(facts)) = rig.answers.remove(&ticket.number()) else { panic!("an answer") };
+        assert_eq!(facts.answer.expect("in time").is_some(), is_known, "{name}, asked by shard {shard}");
+    }
+}
+
+#[test]
 fn what_is_about_a_user_is_asked_of_the_users_shards_alone() {
     let (mut rig, _client) = apart(3);
     let group = GroupName::new("g");
