@@ -204,7 +204,7 @@ async fn a_hub_lets_nobody_in_without_a_token_unless_told_to() {
 async fn a_token_where_clients_come_in_without_one_is_refused_and_told_where_it_belongs() {
     let gateway = Gateway::probe().with("hubs.closed = { mode = 'serverless' }").start().await;
     for hub in ["probe", "closed"] {
-        let token = gateway.token(hub).sign();
+        let token = gateway.token(hub).user("ann").sign();
         let path = format!("/hubs/{hub}/negotiate?negotiateVersion=1");
         let in_header = gateway.request(Method::POST, &path).bearer(&token);
         let in_query = gateway.request(Method::POST, &format!("{path}&access_token={token}"));
@@ -310,4 +310,21 @@ async fn clients_without_a_negotiation_are_dealt_out_wherever_their_connections_
         others.push(TcpStream::connect(gateway.address()).await.expect("the gateway accepts connections"));
     }
     assert_dealt_out(&ids);
+}
+
+#[tokio::test]
+async fn a_token_that_negotiation_gave_out_may_be_brought_there_again() {
+    let gateway = Gateway::probe().start().await;
+    let negotiate = || gateway.request(Method::POST, "/hubs/probe/negotiate?negotiateVersion=1");
+    let given = negotiate().send().await.json()["accessToken"].as_str().expect("a token").to_owned();
+    // However old it is, and whatever key has signed it.
+    let old = gateway.token("probe").expires_in(-60).sign();
+    let of_another_key = gateway.token("probe").key(&"k".repeat(32)).sign();
+    for token in [given, old, of_another_key] {
+        let answer = negotiate().bearer(&token).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(answer.json()["accessToken"].is_string(), "{}", answer.body);
+    }
+    let with_roles = gateway.token("probe").claim("role", "admin").sign();
+    assert_eq!(negotiate().bearer(&with_roles).send().await.status, 400);
 }

@@ -27,6 +27,7 @@ pub(crate) const PAGES: &[(&str, &str, &[u8])] = &[
     document!("errors.md"),
     document!("filters.md"),
     document!("functions.md"),
+    document!("let-users-in.md"),
     document!("metrics.md"),
     document!("modes.md"),
     document!("move-from-azure.md"),

@@ -53,7 +53,8 @@ pub(crate) fn without_host(
 ) -> Result<Answer, Refusal> {
     let settings = service.shared().settings();
     let endpoint = forwarded::endpoint(&settings, remote.ip(), request);
-    if access_token(request).is_some_and(|token| !token.is_empty()) {
+    let is_of_no_use = |token: &str| !token.is_empty() && !is_given_out_here(&settings, token, hub);
+    if access_token(request).is_some_and(|token| is_of_no_use(&token)) {
         // Its client would be anonymous without noticing.
         return Err(Refusal::TokenOfNoUse { hub: hub.clone(), endpoint: endpoint.to_string() });
     }
@@ -75,6 +76,20 @@ pub(crate) fn without_host(
     let query = Query::of(&request.uri).without(&["hub", "negotiateVersion"]);
     let url = if query.is_empty() { audience } else { format!("{audience}&{query}") };
     Ok(json(&Redirect { url: &url, access_token }))
+}
+
+/// Whether a token says no more than those that such negotiation gives out. `@microsoft/signalr` brings the one that it was given when
+/// it connects again, however old it is and whatever key has signed it.
+fn is_given_out_here(settings: &Settings, token: &str, hub: &HubName) -> bool {
+    // The claims prove nothing, and need not.
+    let Ok(claims) = Claims::check_without_key(token, 0) else { return false };
+    let audience = format!("/client/?hub={hub}");
+    claims.audiences().any(|given| given.ends_with(&audience))
+        && claims.flatten().all(|(name, value)| match name {
+            "aud" | "iat" | "exp" => true,
+            "asrs.s.uid" => Some(value) == settings.anonymous_user.as_deref(),
+            _ => false,
+        })
 }
 
 /// Whether clients without a token may come in.
