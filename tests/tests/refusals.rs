@@ -136,13 +136,15 @@ async fn each_says_what_is_wrong_and_pages_may_read_it() {
     let config = format!("[hubs.'*']\n{origins}\n[hubs.closed]\nmode = 'serverless'\n{origins}");
     let gateway = Gateway::serve().with(&config).start().await;
     let token = gateway.token("closed").sign();
+    let anns = gateway.token("closed").user("ann").sign();
     let elsewhere = gateway.token("other").sign();
     for (method, path, token, status, text) in [
         ("POST", "/client/negotiate?hub=my-hub", &token, 400, "Invalid hub name."),
         ("POST", "/client/negotiate", &token, 400, "exactly one `hub`"),
         ("GET", "/client?hub=a&hub=b", &token, 400, "exactly one `hub`"),
         ("POST", "/hubs/my-hub/negotiate", &token, 400, "Invalid hub name."),
-        ("POST", "/hubs/closed/negotiate", &token, 400, "/client/?hub=closed"),
+        ("POST", "/hubs/closed/negotiate", &token, 403, "Hub 'closed' is not open to everybody"),
+        ("POST", "/hubs/closed/negotiate", &anns, 400, "/client/?hub=closed"),
         ("POST", "/client/negotiate?hub=closed", &"x.y.z".to_owned(), 401, "not a JSON Web Token"),
         ("POST", "/client/negotiate?hub=closed", &elsewhere, 401, "/client/?hub=closed"),
         ("POST", "/client/negotiate?hub=closed", &elsewhere, 401, "/client/?hub=other"),
