@@ -31,7 +31,7 @@ pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
     let folder = absolute(folder)?;
     let sources = sources(&folder)?;
     let world = world_of(&sources).with_context(|| format!("{}", folder.display()))?;
-    let work = tool::workshop()?;
+    let work = tool::temporary_folder()?;
     let bindings = write_bindings(world, work.path())?;
     let module = work.path().join("module.wasm");
     let mut compiler = compiler()?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 
 /// The text of `wit/plugin.wit`.
 pub(super) const CONTRACT: &str = include_str!("../../../../../wit/plugin.wit");
@@ -39,6 +40,20 @@ impl World {
 
     pub(super) fn name(self) -> &'static str {
         self.0
+    }
+}
+
+/// What a project's manifest says for Hubgate alone.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Options {
+    /// The name of a [`World`].
+    pub(super) world: String,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { world: World::HANDLER.name().to_owned() }
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use hubgate_plugin_host::mark_numbers_as_doubles;
 use serde::Deserialize;
 
-use super::contract::{CONTRACT, World};
+use super::contract::{CONTRACT, Options, World};
 use super::tool::{absolute, run};
 
 const COMPONENTIZE: &str = "componentize-qjs";
@@ -24,20 +24,6 @@ struct Package {
     main: PathBuf,
     #[serde(default)]
     hubgate: Options,
-}
-
-/// What a package says for Hubgate alone.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {
-    /// What the script exports and may import, by its name in the contract.
-    world: String,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options { world: "handler".to_owned() }
-    }
 }
 
 impl Package {

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::contract::{CONTRACT, World};
+use super::contract::{CONTRACT, Options, World};
 use super::tool::{self, absolute, run};
 
 /// The module that a component begins with, without its `.py`.
@@ -25,20 +25,6 @@ struct Tools {
     hubgate: Options,
 }
 
-/// What a project says for Hubgate alone.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {
-    /// What `app.py` implements, by its name in the contract.
-    world: String,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options { world: World::HANDLER.name().to_owned() }
-    }
-}
-
 /// Gives the component.
 pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
     let folder = absolute(folder)?;
@@ -46,7 +32,7 @@ pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
         bail!("{}: there is no {MODULE}.py, which a plugin in Python begins with", folder.display());
     }
     let world = world_of(&folder.join("pyproject.toml"))?;
-    let work = tool::workshop()?;
+    let work = tool::temporary_folder()?;
     let contract = work.path().join("plugin.wit");
     std::fs::write(&contract, CONTRACT).with_context(|| format!("{}: cannot be written", contract.display()))?;
     let component = work.path().join("component.wasm");

@@ -24,7 +24,7 @@ pub(super) fn run(mut command: Command, name: &str, cure: &str) -> Result<()> {
 }
 
 /// A folder inside of the system's temporary one, gone with the value.
-pub(super) fn workshop() -> Result<tempfile::TempDir> {
+pub(super) fn temporary_folder() -> Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("hubgate-").tempdir().context("the temporary folder cannot be written")
 }
 
