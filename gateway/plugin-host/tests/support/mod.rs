@@ -247,10 +247,11 @@ pub(crate) fn asks_whether(question: Option<ShardQuestion>) -> (Target, oneshot:
     }
 }
 
-/// Runs a test as a shard runs: on one thread with its own runtime.
+/// Runs a test as a shard runs: on one thread with its own runtime. A test that waits for what does not come fails.
 pub(crate) fn on_a_shard<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let local = tokio::task::LocalSet::new();
+    let test = async { tokio::time::timeout(Duration::from_secs(300), test).await.expect("it ends within 5 minutes") };
     local.block_on(&runtime, test)
 }
 
