@@ -23,7 +23,8 @@ thread_local! {
 
 /// Lines that wait to be written. A clone is the same.
 ///
-/// While the state is locked nothing is allocated or freed, since whoever writes a line would wait for that.
+/// While the state is locked nothing is allocated or freed, since whoever writes a line would wait for that. Each wake-up is a
+/// system call, so nobody is woken who does not wait.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines(Arc<Queue>);
 
@@ -47,6 +48,10 @@ struct State {
     lost: u64,
     /// Lines that have left, or could not.
     done: u64,
+    /// Whether the thread that writes waits for lines.
+    is_idle: bool,
+    /// How many threads wait for lines to leave.
+    flushing: u32,
 }
 
 impl State {
@@ -63,7 +68,16 @@ impl Lines {
     ) -> io::Result<Lines> {
         // One more for the line that always finds room.
         let waiting = VecDeque::with_capacity(MOST / OVERHEAD + 1);
-        let state = State { waiting, bytes: 0, is_writing: false, is_broken: false, lost: 0, done: 0 };
+        let state = State {
+            waiting,
+            bytes: 0,
+            is_writing: false,
+            is_broken: false,
+            lost: 0,
+            done: 0,
+            is_idle: false,
+            flushing: 0,
+        };
         let lines = Lines(Arc::new(Queue { state: Mutex::new(state), changed: Condvar::new() }));
         let written = lines.clone();
         thread::Builder::new().name("hubgate-log".to_owned()).spawn(move || written.write_all_to(out, tell))?;
@@ -88,8 +102,10 @@ impl Lines {
                 continue;
             }
             let Some(line) = state.waiting.pop_front() else {
-                self.0.changed.notify_all();
+                self.tell_flushing(&state);
+                state.is_idle = true;
                 state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.is_idle = false;
                 continue;
             };
             state.bytes -= line.len() + OVERHEAD;
@@ -103,6 +119,12 @@ impl Lines {
             // There is nobody to whom the error could be told, but once a line can be written again.
             state.lost += u64::from(state.is_broken);
             state.done += 1;
+            self.tell_flushing(&state);
+        }
+    }
+
+    fn tell_flushing(&self, state: &State) {
+        if state.flushing > 0 {
             self.0.changed.notify_all();
         }
     }
@@ -117,7 +139,9 @@ impl Lines {
         }
         state.bytes += line.len() + OVERHEAD;
         state.waiting.push_back(line);
-        self.0.changed.notify_all();
+        if state.is_idle {
+            self.0.changed.notify_all();
+        }
     }
 
     /// Waits until all lines are written, but no longer than `patience` for each, and `most` for all.
@@ -127,8 +151,10 @@ impl Lines {
         while state.owes_lines() {
             let (done, left) = (state.done, deadline.saturating_duration_since(Instant::now()));
             let is_still = |state: &mut State| state.owes_lines() && state.done == done;
+            state.flushing += 1;
             let waited = self.0.changed.wait_timeout_while(state, patience.min(left), is_still);
-            let (now, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            let (mut now, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            now.flushing -= 1;
             if timeout.timed_out() {
                 return;
             }
