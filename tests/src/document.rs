@@ -414,7 +414,7 @@ fn environment(place: &Path, programs: &Path) -> Vec<(String, String)> {
     assert!(printed.status.success(), "scripts/wasm-target.sh finds a target");
     let target = String::from_utf8_lossy(&printed.stdout).into_owned();
     let own = [
-        ("PATH", format!("{}:{path}", programs.display())),
+        ("PATH", format!("{}:{path}:{}", programs.display(), leavings("languages").join("bin").display())),
         ("READER_PATH", path.clone()),
         ("READER_PLACE", place.display().to_string()),
         ("READER_GATEWAY", binary().display().to_string()),

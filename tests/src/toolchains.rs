@@ -1,5 +1,6 @@
 //! The tools that make components of projects in many languages, as `scripts/test.sh` installs them.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,8 +12,13 @@ pub const PACKAGES: &str = "tests/languages";
 
 /// A command of the gateway in `folder`, with all tools in its reach.
 pub fn hubgate_in(folder: &Path) -> Command {
+    tool_in(folder, binary())
+}
+
+/// Any command in `folder`, among them the tools that are in the gateway's reach.
+pub fn tool_in(folder: &Path, program: impl AsRef<OsStr>) -> Command {
     let path = std::env::var("PATH").expect("there is a PATH");
-    let mut command = Command::new(binary());
+    let mut command = Command::new(program);
     command.current_dir(folder).env("PATH", format!("{}:{path}", programs().display()));
     command.envs(rust_target());
     // Kept from run to run, so that what components are made of is built once.

@@ -17,13 +17,22 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 /// Asks `condition` again and again until it gives something.
-pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
+pub async fn until<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(DEADLINE, what, condition).await
+}
+
+/// The same where a gateway first has to compile a component with an interpreter inside, which gives way to everything else.
+pub async fn until_compiled<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(8 * DEADLINE, what, condition).await
+}
+
+async fn until_within<T>(limit: Duration, what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
     loop {
         if let Some(output) = condition().await {
             return output;
         }
-        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain for {what}");
+        assert!(Instant::now() < deadline, "waited {limit:?} in vain for {what}");
         pause().await;
     }
 }

@@ -10,7 +10,7 @@ use hubgate_tests::command::repository;
 use hubgate_tests::document::{Block, Reader};
 use hubgate_tests::http::{Answer, Request};
 use hubgate_tests::script::{Script, require_packages};
-use hubgate_tests::wait::{soon, until};
+use hubgate_tests::wait::{soon, until, until_compiled};
 use hubgate_tests::{Client, Token, dotnet, private_network};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -19,11 +19,12 @@ use tokio::net::TcpStream;
 const GATEWAY: &str = "127.0.0.1:8888";
 
 /// The documents that let their readers type something; each has a test here.
-const WITH_COMMANDS: [&str; 14] = [
+const WITH_COMMANDS: [&str; 15] = [
     "README.md",
     "docs/deploy.md",
     "docs/filters.md",
     "docs/functions.md",
+    "docs/languages/python.md",
     "docs/let-users-in.md",
     "docs/move-from-azure.md",
     "docs/operations.md",
@@ -38,7 +39,8 @@ const WITH_COMMANDS: [&str; 14] = [
 
 #[test]
 fn whatever_a_document_lets_its_readers_type_is_typed_here() {
-    let folders = ["docs", "examples/chat-dotnet", "examples/chat-js", "examples/chat-rust"].map(markdown);
+    let folders =
+        ["docs", "docs/languages", "examples/chat-dotnet", "examples/chat-js", "examples/chat-rust"].map(markdown);
     let mut typed: Vec<String> = [vec!["README.md".to_owned()], folders.concat()]
         .concat()
         .into_iter()
@@ -50,7 +52,7 @@ fn whatever_a_document_lets_its_readers_type_is_typed_here() {
 
 #[test]
 fn links_of_documents_lead_somewhere() {
-    let documents: Vec<String> = markdown("docs").into_iter().chain(["README.md".to_owned()]).collect();
+    let documents = [markdown("docs"), markdown("docs/languages"), vec!["README.md".to_owned()]].concat();
     for document in documents {
         let page = fs::read_to_string(repository().join(&document)).expect("it can be read");
         for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
@@ -218,6 +220,25 @@ async fn the_guide_to_plugins_makes_handlers_that_serve() {
     assert_eq!(reader.client("hello").refused().await, "Sign in first.");
     reader.types().await;
     assert_eq!(generation(&reader).await, 3, "the version in Rust is back");
+    reader.ends();
+}
+
+#[tokio::test]
+async fn the_page_about_python_leads_from_nothing_to_a_handler_that_was_swapped() {
+    if !private_network::enter() {
+        return;
+    }
+    let mut reader = Reader::of("docs/languages/python.md");
+    let tested = reader.types().await;
+    assert!(tested.contains("OK"), "{tested}");
+    reader.types().await;
+    let mut open = reader.client("hello").connect().await;
+    assert_eq!(open.call("hello", json!(["Ann"])).await, Ok(json!("Hello, Ann!")));
+    reader.types().await;
+    until_compiled("the new greeting", async || {
+        (open.call("hello", json!(["Ann"])).await == Ok(json!("Welcome, Ann!"))).then_some(())
+    })
+    .await;
     reader.ends();
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::plugin_build::Language;
+use super::plugin_build::{Language, PYTHON_SDK};
 
 /// What a plugin is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -89,12 +89,12 @@ fn files(language: Language, kind: Kind) -> impl Iterator<Item = (&'static str, 
             template!("ts/filter": "package.json", "plugin.ts", "hide.ts", "hide.test.ts"),
         ),
         (Language::Python, Kind::Handler) => (
-            &[template!("python": "README.md")],
-            template!("python/handler": "pyproject.toml", "app.py", "answers.py", "test_answers.py"),
+            &[PYTHON_SDK, template!("python": "README.md")],
+            template!("python/handler": "pyproject.toml", "app.py", "test_app.py"),
         ),
         (Language::Python, Kind::Filter) => (
-            &[template!("python": "README.md")],
-            template!("python/filter": "pyproject.toml", "app.py", "hide.py", "test_hide.py"),
+            &[PYTHON_SDK, template!("python": "README.md")],
+            template!("python/filter": "pyproject.toml", "app.py", "test_app.py"),
         ),
         (Language::C, Kind::Handler) => (
             &[template!("c": "README.md")],

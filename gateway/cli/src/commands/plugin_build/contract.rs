@@ -41,6 +41,16 @@ impl World {
     pub(super) fn name(self) -> &'static str {
         self.0
     }
+
+    /// The interfaces that a component of this world exports, in upper camel case.
+    pub(super) fn exports(self) -> &'static [&'static str] {
+        match self.0 {
+            "handler" | "handler-with-http" => &["Lifecycle", "Upstream"],
+            "filter-inbound" => &["Lifecycle", "InboundFilter"],
+            "filter-outbound" => &["Lifecycle", "OutboundFilter"],
+            _ => &["Lifecycle", "InboundFilter", "OutboundFilter"],
+        }
+    }
 }
 
 /// What a project's manifest says for Hubgate alone.

@@ -21,6 +21,7 @@ use wit_component::ComponentEncoder;
 pub(crate) use contract::write_contract;
 use language::Built;
 pub(crate) use language::Language;
+pub(crate) use python::SDK as PYTHON_SDK;
 
 /// What was built.
 #[derive(Debug)]

@@ -9,8 +9,50 @@ use serde::Deserialize;
 use super::contract::{CONTRACT, Options, World};
 use super::tool::{self, absolute, run};
 
-/// The module that a component begins with, without its `.py`.
+/// The module that a project begins with, without its `.py`.
 const MODULE: &str = "app";
+/// The module that a component begins with: it exports what the project's own module does, or has decorated.
+const ENTRY: &str = "hubgate_entry";
+
+macro_rules! sdk {
+    ($($file:literal),+ $(,)?) => {
+        &[$((concat!("hubgate/", $file), include_str!(concat!("../../../../../sdk/python/hubgate/", $file)))),+]
+    };
+}
+
+/// The package `hubgate`: files by their paths in a project. A project without one of its own is built with this.
+pub(crate) const SDK: &[(&str, &str)] = sdk![
+    "__init__.py",
+    "arguments.py",
+    "contract/componentize_py_types.py",
+    "contract/wit_world/__init__.py",
+    "contract/wit_world/exports/__init__.py",
+    "contract/wit_world/exports/inbound_filter.py",
+    "contract/wit_world/exports/lifecycle.py",
+    "contract/wit_world/exports/outbound_filter.py",
+    "contract/wit_world/exports/upstream.py",
+    "contract/wit_world/imports/__init__.py",
+    "contract/wit_world/imports/config.py",
+    "contract/wit_world/imports/connections.py",
+    "contract/wit_world/imports/context.py",
+    "contract/wit_world/imports/filtering.py",
+    "contract/wit_world/imports/http.py",
+    "contract/wit_world/imports/hub.py",
+    "contract/wit_world/imports/log.py",
+    "contract/wit_world/imports/state.py",
+    "contract/wit_world/imports/types.py",
+    "errors.py",
+    "exports.py",
+    "filter.py",
+    "handler.py",
+    "http.py",
+    "hub.py",
+    "log.py",
+    "payloads.py",
+    "py.typed",
+    "state.py",
+    "testing.py",
+];
 
 /// What of `pyproject.toml` counts.
 #[derive(Deserialize, Default)]
@@ -35,13 +77,47 @@ pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
     let work = tool::temporary_folder()?;
     let contract = work.path().join("plugin.wit");
     std::fs::write(&contract, CONTRACT).with_context(|| format!("{}: cannot be written", contract.display()))?;
+    let libraries = work.path().join("libraries");
+    write_libraries(world, &libraries).with_context(|| format!("{}: cannot be written", libraries.display()))?;
     let component = work.path().join("component.wasm");
     // With `--stub-wasi` the text of an exception would be lost.
     let mut command = componentize(&folder)?;
-    command.arg("-d").arg(&contract).args(["-w", world.name(), "componentize", MODULE]);
-    command.arg("-p").arg(&folder).arg("-o").arg(&component).current_dir(work.path());
-    run(command, "componentize-py", "builds projects in Python")?;
+    command.arg("-d").arg(&contract).args(["-w", world.name(), "componentize", ENTRY]);
+    command.arg("-p").arg(&folder).arg("-p").arg(&libraries).arg("-o").arg(&component).current_dir(work.path());
+    // Where its own program was is of no use to anybody.
+    command.env("RUST_BACKTRACE", "0");
+    run(command, "componentize-py", "builds projects in Python").map_err(shorten)?;
     std::fs::read(&component).context("componentize-py has written no component")
+}
+
+/// What a component has beside the project: the package and the module that it begins with.
+fn write_libraries(world: World, folder: &Path) -> std::io::Result<()> {
+    for (path, text) in SDK {
+        let file = folder.join(path);
+        std::fs::create_dir_all(file.parent().unwrap_or(folder))?;
+        std::fs::write(file, text)?;
+    }
+    std::fs::write(folder.join(format!("{ENTRY}.py")), entry(world))
+}
+
+/// The module that exports the classes of a world: those of the project's module, or else those that the package makes of what
+/// it has decorated.
+fn entry(world: World) -> String {
+    let mut text = format!("import {MODULE}\n");
+    for class in world.exports() {
+        text += &format!("if hasattr({MODULE}, '{class}'):\n    {class} = {MODULE}.{class}\n");
+        text += &format!("else:\n    from hubgate.exports import export\n    {class} = export('{class}')\n");
+    }
+    text
+}
+
+/// Leaves Python's own words of the tool's complaint: what went wrong in the project, and where.
+fn shorten(error: anyhow::Error) -> anyhow::Error {
+    let text = error.to_string();
+    let python = text.split_once("AssertionError: ").map_or(text.as_str(), |(_, python)| python);
+    let python = python.split("\n\nCaused by:").next().unwrap_or(python).trim_end();
+    // The tool sees the project and the package under these names.
+    anyhow::anyhow!("{}", python.replace("\"/0/", "\"").replace("\"/1/", "\""))
 }
 
 fn world_of(manifest: &Path) -> Result<World> {

@@ -1,34 +1,30 @@
-"""The filter: it hides a word in what clients send, and in what they are sent. `wit_world` is made from the contract by
-`hubgate plugin build`."""
+"""The filter: it hides a word in what clients send, and in what they are sent."""
 
 from dataclasses import replace
 
-from wit_world import exports
-from wit_world.imports.filtering import Verdict_Pass, Verdict_Replace
-from wit_world.imports.types import Payload_Json
-
-from hide import hide
+from hubgate import Connection, Payload_Json
+from hubgate.filter import Delivery, Message, Pass, Replace, Verdict, inbound, outbound
 
 
-class Lifecycle(exports.Lifecycle):
-    def init(self):
-        pass
+@inbound
+def from_client(client: Connection, message: Message) -> Verdict:
+    return look(message)
 
 
-class InboundFilter(exports.InboundFilter):
-    def inspect(self, client, message):
-        return inspect(message)
+@outbound
+def to_clients(delivery: Delivery, message: Message) -> Verdict:
+    return look(message)
 
 
-class OutboundFilter(exports.OutboundFilter):
-    def inspect(self, delivery, message):
-        return inspect(message)
-
-
-def inspect(message):
+def look(message: Message) -> Verdict:
     content = message.content
+    # The other kind, MessagePack, comes to plugins with `payload = "native"` alone.
     if isinstance(content, Payload_Json):
         content = Payload_Json(hide(content.value))
     error = None if message.error is None else hide(message.error)
     hidden = replace(message, content=content, error=error)
-    return Verdict_Pass() if hidden == message else Verdict_Replace(hidden)
+    return Pass() if hidden == message else Replace(hidden)
+
+
+def hide(text: str) -> str:
+    return text.replace("secret", "******")

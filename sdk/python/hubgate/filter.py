@@ -1,0 +1,89 @@
+"""Look at the messages of a hub: decorate a function with `@inbound`, one with `@outbound`, or both.
+
+    from hubgate import Connection
+    from hubgate.filter import Message, Pass, Reject, Verdict, inbound
+
+    @inbound
+    def look(client: Connection, message: Message) -> Verdict:
+        return Reject("Please do not shout.") if message.target == "shout" else Pass()
+
+The project's world is `filter`, or `filter-inbound` or `filter-outbound`: a half that is missing costs nothing.
+"""
+
+from typing import Any, Callable, TypeVar
+
+from wit_world.imports.types import Connection
+
+from .arguments import refuse_async
+
+try:
+    from wit_world.imports.filtering import Delivery, Kind, Message, Origin, Verdict
+    from wit_world.imports.filtering import Verdict_Close as Close
+    from wit_world.imports.filtering import Verdict_Drop as Drop
+    from wit_world.imports.filtering import Verdict_Pass as Pass
+    from wit_world.imports.filtering import Verdict_Reject as Reject
+    from wit_world.imports.filtering import Verdict_Replace as Replace
+except ImportError:
+    raise ImportError(
+        'the world of this project is no filter: say `world = "filter"` (or "filter-inbound", "filter-outbound") in '
+        "`[tool.hubgate]` of pyproject.toml"
+    ) from None
+
+__all__ = [
+    "Close",
+    "Delivery",
+    "Drop",
+    "Kind",
+    "Message",
+    "Origin",
+    "Pass",
+    "Reject",
+    "Replace",
+    "Verdict",
+    "inbound",
+    "outbound",
+]
+
+Inbound = TypeVar("Inbound", bound=Callable[[Connection, Message], Verdict])
+Outbound = TypeVar("Outbound", bound=Callable[[Delivery, Message], Verdict])
+
+Half = TypeVar("Half", bound=Callable[..., Verdict])
+
+_halves: dict[str, Callable[[Any, Message], Verdict]] = {}
+
+
+def inbound(function: Inbound) -> Inbound:
+    """Looks at what a client says."""
+    return _on("inbound", function)
+
+
+def outbound(function: Outbound) -> Outbound:
+    """Looks at what is sent to clients, once whomever it is for."""
+    return _on("outbound", function)
+
+
+def _on(half: str, function: Half) -> Half:
+    if half in _halves:
+        raise TypeError(f"there are two functions for @{half}")
+    refuse_async(function)
+    _halves[half] = function
+    return function
+
+
+class InboundFilter:
+    """What the contract calls the first half."""
+
+    def inspect(self, client: Connection, message: Message) -> Verdict:
+        return _halves["inbound"](client, message)
+
+
+class OutboundFilter:
+    """What the contract calls the second half."""
+
+    def inspect(self, delivery: Delivery, message: Message) -> Verdict:
+        return _halves["outbound"](delivery, message)
+
+
+def has(half: str) -> bool:
+    """Whether `inbound` or `outbound` was decorated."""
+    return half in _halves

@@ -1,0 +1,138 @@
+"""A gateway in memory, for tests of a plugin's functions with Python alone:
+
+    import app
+    from hubgate.testing import Gateway
+
+    gateway = Gateway()
+    ann = gateway.connect("ann")
+    assert gateway.call(ann, "hello", "Ann") == "Hello, Ann!"
+    assert gateway.sent == [(ALL, "said", ["Ann"])]
+
+One test has one gateway at a time: the newest answers the imports. `hubgate plugin test` runs the component itself.
+"""
+
+import json
+import os
+from typing import Any, Callable, Mapping, Optional
+
+from componentize_py_types import Err
+from wit_world.exports.upstream import Invocation
+from wit_world.imports import config, connections, context, http, hub, log, state
+from wit_world.imports.types import Connection, Error_Failed, Pair, Payload, Payload_Json, Target
+
+from . import exports
+from .errors import Failed, Rejected
+from .handler import Upstream
+from .payloads import reply
+
+
+class Gateway:
+    """What a plugin asks for, and what it did. `state` has bytes, and knows no time to live."""
+
+    def __init__(self, config: Mapping[str, str] = {}, state: Mapping[str, bytes] = {}) -> None:
+        self.config = dict(config)
+        self.state = dict(state)
+        self.actions: list[hub.Action] = []
+        """What the hub was asked for, by calls that have not failed."""
+        self.log: list[tuple[str, str]] = []
+        """Levels and texts."""
+        self.claims: dict[str, list[Pair]] = {}
+        """Of connections, by their ids."""
+        self.now = 0
+        self.respond: Callable[[http.Request], http.Response] = _no_response
+        """Answers HTTP requests."""
+        self._queued: list[hub.Action] = []
+        self._clients = 0
+        self._answer_imports()
+        exports.Lifecycle().init()
+
+    @property
+    def sent(self) -> list[tuple[Target, str, Any]]:
+        """Targets, methods and arguments of the messages among the actions."""
+        messages = [action.value for action in self.actions if isinstance(action, hub.Action_Send)]
+        return [(message.to, message.method, _value(message.arguments)) for message in messages]
+
+    def connect(self, user_id: Optional[str] = None) -> Connection:
+        """A new client; raises `Rejected` if the plugin refuses it."""
+        self._clients += 1
+        client = Connection("test", f"connection-{self._clients}", user_id)
+        self._event(lambda: Upstream().connected(client))
+        return client
+
+    def call(self, client: Connection, method: str, *arguments: Any) -> Any:
+        """The value that the client gets; raises `Rejected` or `Failed`, and what the method lets pass."""
+        call = Invocation(method, reply(arguments), True)
+        answer = self._event(lambda: Upstream().invoke(client, call))
+        return None if answer is None else _value(answer)
+
+    def disconnect(self, client: Connection, reason: Optional[str] = None) -> None:
+        self._event(lambda: Upstream().disconnected(client, reason))
+
+    def _event(self, run: Callable[[], Any]) -> Any:
+        try:
+            answer = run()
+        except Err as error:
+            kind = Failed if isinstance(error.value, Error_Failed) else Rejected
+            raise kind(error.value.value) from None
+        else:
+            hub.flush()
+            return answer
+        finally:
+            self._queued.clear()
+
+    def _flush(self) -> None:
+        self.actions += self._queued
+        self._queued.clear()
+
+    def _answer_imports(self) -> None:
+        imports: dict[Any, dict[str, Callable[..., Any]]] = {
+            config: {"get": self.config.get},
+            connections: dict.fromkeys(["query", "headers", "remote_address"], lambda id: None)
+            | {"claims": self.claims.get, "protocol": lambda id: "json"},
+            context: {
+                "now": lambda: self.now,
+                "random": os.urandom,
+                "event_id": lambda: "event",
+                "message_headers": lambda: [],
+                "time_left": lambda: 1000,
+            },
+            http: {"send": lambda request: self.respond(request)},
+            hub: {"submit": self._queued.extend, "flush": self._flush, "exists": lambda target: True},
+            log: {"write": lambda level, text, fields: self.log.append((level.name, text))},
+            state: {
+                "get": self.state.get,
+                "set": lambda key, value, ttl_ms: self.state.update({key: value}),
+                "delete": lambda key: self.state.pop(key, None) and None,
+                "increment": self._increment,
+                "compare_and_set": self._compare_and_set,
+                "keys": lambda prefix, after, limit: [
+                    key for key in sorted(self.state) if key.startswith(prefix) and (after is None or key > after)
+                ][:limit],
+            },
+        }
+        for module, functions in imports.items():
+            for name, function in functions.items():
+                setattr(module, name, function)
+
+    def _increment(self, key: str, by: int, ttl_ms: Optional[int]) -> int:
+        total = int(self.state.get(key, b"0")) + by
+        self.state[key] = str(total).encode()
+        return total
+
+    def _compare_and_set(
+        self, key: str, expected: Optional[bytes], value: Optional[bytes], ttl_ms: Optional[int]
+    ) -> bool:
+        is_expected = self.state.get(key) == expected
+        if is_expected and value is None:
+            self.state.pop(key, None)
+        elif is_expected and value is not None:
+            self.state[key] = value
+        return is_expected
+
+
+def _value(payload: Payload) -> Any:
+    return json.loads(payload.value) if isinstance(payload, Payload_Json) else payload.value
+
+
+def _no_response(request: http.Request) -> http.Response:
+    raise Err(http.Error_Denied(f"the test says nothing about {request.url}: set `gateway.respond`"))

@@ -1,0 +1,220 @@
+"""The package on the host's own Python: what methods get and give, and what is refused at once."""
+
+import unittest
+from typing import Literal, Optional
+
+from hubgate import Connection, Payload, Payload_Json, config, connected, disconnected, exports, fail, handler, hub, init
+from hubgate import log, method, reject, reply, state
+from hubgate.errors import Failed, Rejected
+from hubgate.testing import Gateway
+
+from componentize_py_types import Err
+from wit_world.imports.types import Target_Group, Target_User
+
+
+class Plugin(unittest.TestCase):
+    """Begins without methods."""
+
+    def setUp(self) -> None:
+        handler._methods.clear()
+        handler._events.clear()
+        self.gateway = Gateway(config={"greeting": "hi"})
+        self.client = Connection("test", "c1", None)
+
+    def call(self, name: str, *arguments: object) -> object:
+        return self.gateway.call(self.client, name, *arguments)
+
+    def refused(self, name: str, *arguments: object) -> str:
+        with self.assertRaises(Rejected) as caught:
+            self.call(name, *arguments)
+        return str(caught.exception)
+
+
+class Arguments(Plugin):
+    def test_are_those_that_the_client_gave(self) -> None:
+        @method
+        def add(client: Connection, a: int, b: float = 1.5) -> float:
+            return a + b
+
+        self.assertEqual(self.call("add", 2, 3), 5)
+        self.assertEqual(self.call("add", 2**70), 2**70 + 1.5)
+        self.assertEqual(self.refused("add"), "Wrong arguments: add(a, b) takes 1 to 2, got 0.")
+        self.assertEqual(self.refused("add", "2"), "Wrong arguments: a must be an integer, not a string.")
+        self.assertEqual(self.refused("add", True), "Wrong arguments: a must be an integer, not true or false.")
+        self.assertEqual(self.refused("add", 1, None), "Wrong arguments: b must be a number, not null.")
+
+    def test_may_be_any_number_of_one_type(self) -> None:
+        @method
+        def join(client: Connection, between: str, *texts: str) -> str:
+            return between.join(texts)
+
+        self.assertEqual(self.call("join", "-", "a", "b", "c"), "a-b-c")
+        self.assertIn("texts must be a string", self.refused("join", "-", "a", 1))
+        self.assertIn("takes at least 1, got 0", self.refused("join"))
+
+    def test_have_the_types_of_json(self) -> None:
+        @method
+        def take(
+            client: Connection,
+            maybe: Optional[str],
+            either: int | Literal["all"],
+            names: list[str],
+            places: dict[str, float],
+            anything: list,  # type: ignore[type-arg]
+        ) -> None:
+            pass
+
+        right = [None, "all", ["a"], {"x": 1}, [1, "x", None]]
+        self.assertIsNone(self.call("take", *right))
+        for place, wrong in enumerate([1, "some", ["a", 1], {"x": "1"}, {}]):
+            self.assertIn("must be", self.refused("take", *right[:place], wrong, *right[place + 1 :]))
+
+    def test_of_a_type_that_json_has_not_are_refused_where_the_method_is_defined(self) -> None:
+        with self.assertRaisesRegex(TypeError, "`when` of `ask` has the type <class 'set'>"):
+
+            @method
+            def ask(client: Connection, when: set) -> None:  # type: ignore[type-arg]
+                pass
+
+    def test_are_given_as_they_came_to_a_method_that_takes_the_payload(self) -> None:
+        @method
+        def echo(client: Connection, arguments: Payload) -> Payload:
+            return arguments
+
+        self.assertEqual(self.call("echo", 1, "x"), [1, "x"])
+
+
+class Methods(Plugin):
+    def test_have_the_name_that_clients_use(self) -> None:
+        @method("sayTo")
+        def say_to(client: Connection, group: str, text: str) -> None:
+            hub.send_group(group, "said", text)
+
+        self.assertIsNone(self.call("sayTo", "a", "hi"))
+        self.assertEqual(self.gateway.sent, [(Target_Group("a"), "said", ["hi"])])
+        self.assertEqual(self.refused("say_to", "a", "hi"), "There is no method 'say_to'.")
+
+    def test_that_are_async_are_refused_where_they_are_defined(self) -> None:
+        async def later(client: Connection) -> None:
+            pass
+
+        for decorate in (method, connected, disconnected):
+            with self.assertRaisesRegex(TypeError, "`later` is `async def`, .* write `def`"):
+                decorate(later)  # type: ignore[type-var]
+
+    def test_need_the_client_and_a_name_of_their_own(self) -> None:
+        with self.assertRaisesRegex(TypeError, "needs the client"):
+
+            @method
+            def nothing() -> None:
+                pass
+
+        @method
+        def twice(client: Connection) -> None:
+            pass
+
+        with self.assertRaisesRegex(TypeError, "two methods 'twice'"):
+            method(twice)
+
+    def test_that_raise_have_done_nothing_but_what_they_flushed(self) -> None:
+        @method
+        def say(client: Connection, how: str) -> None:
+            hub.send_all("said", 1)
+            hub.flush()
+            hub.send_all("said", 2)
+            if how == "reject":
+                reject("no")
+            if how == "fail":
+                fail("broken")
+            raise KeyError(how)
+
+        self.assertEqual(self.refused("say", "reject"), "no")
+        with self.assertRaisesRegex(Failed, "broken"):
+            self.call("say", "fail")
+        with self.assertRaises(KeyError):
+            self.call("say", "otherwise")
+        self.assertEqual([arguments for _, _, arguments in self.gateway.sent], [[1], [1], [1]])
+
+    def test_answer_with_values_that_are_json(self) -> None:
+        answers = {"null": reply(None), "half": "\ud800", "list": [1.5, "ä"], "nan": float("nan"), "set": {1}}
+
+        @method
+        def answer(client: Connection, name: str) -> object:
+            return answers[name]
+
+        self.assertIsNone(self.call("answer", "null"))
+        self.assertEqual(self.call("answer", "half"), "\ud800")
+        self.assertEqual(self.call("answer", "list"), [1.5, "ä"])
+        for name in ("nan", "set"):
+            with self.assertRaisesRegex(Failed, "a value is not JSON"):
+                self.call("answer", name)
+        self.assertEqual(reply("ä"), Payload_Json('"ä"'))
+        self.assertEqual(reply("\ud800"), Payload_Json('"\\ud800"'))
+
+
+class Events(Plugin):
+    def test_are_told(self) -> None:
+        heard: list[object] = []
+
+        @connected
+        def come(client: Connection) -> None:
+            if client.user_id is None:
+                reject("Sign in first.")
+
+        @disconnected
+        def go(client: Connection, reason: Optional[str]) -> None:
+            heard.append((client.user_id, reason))
+
+        with self.assertRaisesRegex(Rejected, "Sign in first."):
+            self.gateway.connect()
+        self.gateway.disconnect(self.gateway.connect("ann"), "gone")
+        self.assertEqual(heard, [("ann", "gone")])
+
+    def test_of_the_start_fails_with_the_text_of_its_exception(self) -> None:
+        @init
+        def start() -> None:
+            log.info("started", greeting=config.get("greeting"))
+            raise ValueError("no greeting")
+
+        with self.assertRaises(Err) as caught:
+            exports.Lifecycle().init()
+        self.assertEqual(caught.exception.value, "ValueError: no greeting")
+        self.assertEqual(self.gateway.log, [("INFO", "started")])
+
+
+class Imports(Plugin):
+    def test_keep_values_and_bytes(self) -> None:
+        state.set("a", {"x": [1, "ä"]})
+        self.assertEqual(state.get("a"), {"x": [1, "ä"]})
+        self.assertEqual(state.get("b", 7), 7)
+        self.assertTrue(state.compare_and_set("b", None, b"1"))
+        self.assertFalse(state.compare_and_set("b", None, b"2"))
+        self.assertEqual(state.increment("b", 4), 5)
+        self.assertEqual(state.keys(), ["a", "b"])
+        state.delete("a")
+        self.assertEqual(state.keys(after="a"), ["b"])
+
+    def test_take_users_and_connections_into_groups(self) -> None:
+        hub.join(self.client.id, "g")
+        hub.leave(hub.user("ann"), "g")
+        hub.send(hub.user("ann"), "m", except_=["c2"])
+        hub.flush()
+        actions = [type(action).__name__ for action in self.gateway.actions]
+        self.assertEqual(actions, ["Action_Join", "Action_Leave", "Action_Send"])
+        self.assertEqual(self.gateway.sent, [(Target_User("ann"), "m", [])])
+
+
+class Exports(Plugin):
+    def test_of_a_project_that_decorated_nothing_are_refused_with_what_to_do(self) -> None:
+        with self.assertRaisesRegex(TypeError, "decorate a function with `@hubgate.method`"):
+            exports.export("Upstream")
+        with self.assertRaisesRegex(TypeError, "decorate one with `@hubgate.filter.inbound`, or say \"filter-outbound\""):
+            exports.export("InboundFilter")
+
+    def test_of_a_handler_are_the_contracts(self) -> None:
+        connected(lambda client: None)
+        self.assertEqual(exports.export("Upstream").__name__, "Upstream")
+
+
+if __name__ == "__main__":
+    unittest.main()
