@@ -6,9 +6,7 @@ use std::fs;
 
 use hubgate_core::event::{UpstreamAnswer, UpstreamFailure};
 use hubgate_plugin_host::{Compilation, Journal, PluginSource, ReplayError, ShardQuestion};
-use support::{
-    Shard, asks_whether, built_guest, client, guest, invocation, on_a_shard, settings, wasi_guest,
-};
+use support::{Shard, asks_whether, built_guest, client, guest, invocation, on_a_shard, settings, wasi_guest};
 
 /// Records a call, which the shard answers as a live one.
 async fn record(shard: &mut Shard, method: &str) -> Journal {
