@@ -73,6 +73,8 @@ export HUBGATE_GUESTS=$target/guests
 scripts/build-guests.sh "$HUBGATE_GUESTS"
 
 step "the SDK and the filters"
+cargo test --manifest-path sdk/rust/Cargo.toml
+cargo package --quiet --allow-dirty --manifest-path sdk/rust/Cargo.toml
 cargo test --manifest-path plugins/Cargo.toml
 
 step "the tests"

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use http::Method;
 use hubgate_tests::Gateway;
@@ -9,6 +10,8 @@ use hubgate_tests::command::{Finished, hubgate, repository};
 use hubgate_tests::toolchains::{PACKAGES, hubgate_in, link_packages};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+static BUILDING: Mutex<()> = Mutex::new(());
 
 /// A project of a template, and what became of it.
 struct Project {
@@ -38,12 +41,15 @@ impl Project {
             "js" | "ts" => link_packages(&self.path()),
             // The versions that are here already.
             "rust" => {
-                let lock = fs::read(repository().join("plugins/Cargo.lock")).expect("it is there");
+                let lock = fs::read(repository().join("sdk/rust/Cargo.lock")).expect("it is there");
                 fs::write(self.path().join("Cargo.lock"), lock).expect("the project can be written");
             }
             _ => {}
         }
+        // Cargo's folder is shared, and has one file for all packages of a name.
+        let building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
         self.run(&["build", "hello", "-o", "hello.wasm"]).success();
+        drop(building);
         let checked = self.run(&["check", "hello.wasm"]).success();
         assert!(checked.contains(&format!("can serve as {}", self.kind)), "{checked}");
         self.folder.path().join("hello.wasm")

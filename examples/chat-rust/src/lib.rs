@@ -68,26 +68,22 @@ mod seats {
     }
 
     pub(super) fn take(client: &Connection, room: &str, name: &str) -> Result<(), Error> {
-        state::set(&key(client, room), name.as_bytes(), None).map_err(failed)
+        state::set_bytes(&key(client, room), name, None)
     }
 
     pub(super) fn name(client: &Connection, room: &str) -> Result<Option<String>, Error> {
-        let name = state::get(&key(client, room)).map_err(failed)?;
+        let name = state::get_bytes(&key(client, room))?;
         Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
     }
 
     pub(super) fn free(client: &Connection, room: &str) -> Result<(), Error> {
-        state::delete(&key(client, room)).map_err(failed)
+        state::delete(&key(client, room))
     }
 
     pub(super) fn rooms(client: &Connection) -> Result<Vec<String>, Error> {
         let prefix = key(client, "");
-        let keys = state::keys(&prefix, None, 1000).map_err(failed)?;
+        let keys = state::keys(&prefix, None, 1000)?;
         Ok(keys.iter().filter_map(|key| key.strip_prefix(&prefix)).map(str::to_owned).collect())
-    }
-
-    fn failed(error: state::Error) -> Error {
-        Error::Failed(format!("the state does not answer: {error:?}"))
     }
 }
 

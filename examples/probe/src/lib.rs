@@ -107,7 +107,7 @@ fn whoami(client: &Connection) -> Value {
 }
 
 fn count(key: &str) -> Result<i64, Error> {
-    state::increment(key, 1, None).map_err(|error| Error::Failed(format!("the state cannot be written: {error:?}")))
+    state::increment(key, 1, None)
 }
 
 hubgate_plugin::export!(Probe);

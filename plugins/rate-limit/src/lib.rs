@@ -6,6 +6,7 @@
 //! that cannot be counted is a failure of the filter: its `on-error` says what becomes of the call.
 
 use std::cell::OnceCell;
+use std::time::Duration;
 
 use hubgate_plugin::filter::{Filter, Kind, Message, Verdict, folded};
 use hubgate_plugin::{Connection, config, context, state};
@@ -50,7 +51,7 @@ impl Filter for RateLimit {
             for limit in limits.iter().filter(|limit| limit.method.as_ref().is_none_or(|each| *each == method)) {
                 let window = now / limit.window;
                 let key = format!("{}\n{who}\n{}\n{window}", client.hub, limit.text);
-                match state::increment(&key, 1, Some(limit.window)) {
+                match state::increment(&key, 1, Some(Duration::from_millis(limit.window))) {
                     Ok(calls) if calls > limit.calls => {
                         return Verdict::Reject(format!("Too many calls: the limit is {}.", limit.text));
                     }

@@ -22,15 +22,25 @@ macro_rules! template {
     };
 }
 
-/// The gateway's crate for plugins and the contract, where the former looks for the latter.
-const RUST_SDK: Files = &[
-    ("hubgate/sdk/Cargo.toml", include_str!("../../../../plugins/sdk/Cargo.toml")),
-    ("hubgate/sdk/src/bindings.rs", include_str!("../../../../plugins/sdk/src/bindings.rs")),
-    ("hubgate/sdk/src/filter.rs", include_str!("../../../../plugins/sdk/src/filter.rs")),
-    ("hubgate/sdk/src/hub.rs", include_str!("../../../../plugins/sdk/src/hub.rs")),
-    ("hubgate/sdk/src/lib.rs", include_str!("../../../../plugins/sdk/src/lib.rs")),
-    ("wit/plugin.wit", include_str!("../../../../wit/plugin.wit")),
-];
+macro_rules! rust_sdk {
+    ($($file:literal),+) => {
+        &[$((concat!("hubgate/", $file), include_str!(concat!("../../../../sdk/rust/", $file)))),+]
+    };
+}
+
+/// The gateway's crate for plugins, as its package has it.
+const RUST_SDK: Files = rust_sdk!(
+    "Cargo.toml",
+    "README.md",
+    "src/bindings.rs",
+    "src/filter.rs",
+    "src/http.rs",
+    "src/hub.rs",
+    "src/lib.rs",
+    "src/log.rs",
+    "src/state.rs",
+    "wit/plugin.wit"
+);
 
 /// Makes the folder of a project, which is named after the folder; fails if something is there already.
 pub(crate) fn create(folder: &Path, language: Language, kind: Kind) -> Result<()> {

@@ -48,7 +48,7 @@ impl Handler for Hostile {
                 let value = vec![0; bytes];
                 for key in 0..count {
                     let key = format!("{}/{key}", client.id);
-                    state::set(&key, &value, None).map_err(|error| Error::Failed(format!("{error:?}")))?;
+                    state::set_bytes(&key, &value, None)?;
                 }
                 done()
             }

@@ -17,10 +17,7 @@ impl Handler for Plugin {
                 reply(&greet(&name))
             }
             // The gateway keeps the number: variables of a plugin may vanish between two calls.
-            "count" => match state::increment("count", 1, None) {
-                Ok(calls) => reply(&calls),
-                Err(error) => Err(Error::Failed(format!("the count cannot be kept: {error:?}"))),
-            },
+            "count" => reply(&state::increment("count", 1, None)?),
             unknown => reject(format!("there is no method '{unknown}'; 'hello' and 'count' are")),
         }
     }

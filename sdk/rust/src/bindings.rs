@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "wit",
     inline: "
         package hubgate:sdk;
         world plugin {
@@ -22,7 +22,7 @@ wit_bindgen::generate!({
 
 pub mod upstream {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         inline: "package hubgate:sdk; world upstream { export hubgate:plugin/upstream@0.1.0; }",
         world: "hubgate:sdk/upstream",
         with: { "hubgate:plugin/types@0.1.0": super::hubgate::plugin::types, "hubgate:plugin/upstream@0.1.0": generate },
@@ -34,7 +34,7 @@ pub mod upstream {
 
 pub mod inbound_filter {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         inline: "package hubgate:sdk; world inbound-filter { export hubgate:plugin/inbound-filter@0.1.0; }",
         world: "hubgate:sdk/inbound-filter",
         with: {
@@ -50,7 +50,7 @@ pub mod inbound_filter {
 
 pub mod outbound_filter {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         inline: "package hubgate:sdk; world outbound-filter { export hubgate:plugin/outbound-filter@0.1.0; }",
         world: "hubgate:sdk/outbound-filter",
         with: {

@@ -1,6 +1,9 @@
 //! Write Hubgate plugins in Rust: implement [`Handler`], say [`export!`], build with `hubgate plugin build`. Filters are in
 //! [`filter`].
 //!
+//! What a plugin may ask of the gateway: act on its [`hub`], keep values in [`state`], read its [`config`], write to the [`log`],
+//! look at [`connections`], ask the [`context`] for the time, and send requests by [`http`].
+//!
 //! ```no_run
 //! use hubgate_plugin::{Arguments, Connection, Handler, Reply, hub, reply};
 //!
@@ -21,10 +24,15 @@
 
 pub mod bindings;
 pub mod filter;
+pub mod http;
 pub mod hub;
+pub mod log;
+pub mod state;
 
+/// The contract's imports as they are, for what is not wrapped.
+pub use bindings::hubgate::plugin as contract;
 pub use bindings::hubgate::plugin::types::{Connection, Error, Payload};
-pub use bindings::hubgate::plugin::{config, connections, context, http, log, state};
+pub use bindings::hubgate::plugin::{config, connections, context};
 pub use serde_json::value::RawValue;
 
 use serde::{Deserialize, Serialize};
@@ -98,6 +106,11 @@ pub fn reject<T>(text: impl Into<String>) -> Result<T, Error> {
     Err(Error::Rejected(text.into()))
 }
 
+/// Fails a call with a text for the log. The caller is told a general one, unless `server.detailed-errors` is on.
+pub fn fail<T>(text: impl Into<String>) -> Result<T, Error> {
+    Err(Error::Failed(text.into()))
+}
+
 fn json(value: &(impl Serialize + ?Sized)) -> Result<Payload, Error> {
     serde_json::to_string(value)
         .map(Payload::Json)
@@ -165,4 +178,44 @@ macro_rules! export {
             $crate::bindings::upstream::export_upstream! { Component with_types_in $crate::bindings::upstream }
         };
     };
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(json: &str) -> Arguments {
+        Arguments::new(Payload::Json(json.to_owned()))
+    }
+
+    #[test]
+    fn arguments_become_a_tuple_and_wrong_ones_an_error_for_the_caller() {
+        assert_eq!(arguments("[\"ann\", 3]").parse::<(String, u8)>().unwrap(), ("ann".to_owned(), 3));
+        arguments("[]").parse::<()>().unwrap_err();
+        let raw = arguments("[1.50]");
+        assert_eq!(raw.parse::<(&RawValue,)>().unwrap().0.get(), "1.50", "its own text");
+        for wrong in ["[\"ann\"]", "[\"ann\", \"three\"]", "[\"ann\", 3, 4]"] {
+            let error = arguments(wrong).parse::<(String, u8)>().unwrap_err();
+            assert!(matches!(&error, Error::Rejected(text) if text.starts_with("Wrong arguments: ")), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_came_in_messagepack_is_there_as_bytes() {
+        let arguments = Arguments::new(Payload::Msgpack(vec![0x91, 0x07]));
+        assert!(matches!(arguments.raw(), Payload::Msgpack(bytes) if bytes == &[0x91, 0x07]));
+        assert!(matches!(arguments.parse::<(u8,)>().unwrap_err(), Error::Failed(_)));
+    }
+
+    #[test]
+    fn answers_are_values_nothing_and_errors() {
+        assert!(matches!(reply("hello"), Ok(Some(Payload::Json(text))) if text == "\"hello\""));
+        assert!(matches!(done(), Ok(None)));
+        assert!(matches!(reject::<()>("No."), Err(Error::Rejected(text)) if text == "No."));
+        assert!(matches!(fail::<()>("a fault"), Err(Error::Failed(text)) if text == "a fault"));
+    }
 }
