@@ -33,6 +33,7 @@ impl Accepting<'_> {
             }
         };
         let ended = loop {
+            listener.notice_dead_peers(shared.settings().core.timeouts.client.into());
             tokio::select! {
                 biased;
                 ended = end.as_mut() => break ended,

@@ -13,7 +13,7 @@ use crate::entrant::{ClaimedToken, Entrant};
 use crate::envelope::Envelope;
 use crate::http_places::HttpPlace;
 use crate::refusal::Refusal;
-use crate::upgraded::UpgradedStream;
+use crate::upgraded::DetachedStream;
 
 /// Messages that one inbox holds before its senders wait.
 pub(crate) const INBOX: usize = 1024;
@@ -82,7 +82,7 @@ pub(crate) enum Farewell {
 /// A client's socket after its upgrade to a WebSocket.
 #[derive(Debug)]
 pub(crate) struct UpgradedClient {
-    pub(crate) stream: UpgradedStream,
+    pub(crate) stream: DetachedStream,
     /// Bytes that came right after the request.
     pub(crate) unread: Vec<u8>,
     pub(crate) entrant: Entrant,

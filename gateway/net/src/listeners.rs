@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -19,6 +19,10 @@ const LOG_PERIOD: Duration = Duration::from_secs(10);
 const KEPT_BACK_SHARE: usize = 8;
 /// No more than so many are kept back: 64 for operators, and as many for what their requests need.
 const MAX_KEPT_BACK: usize = 128;
+/// Probes of a silent peer that may stay without an answer.
+const PROBES: u32 = 3;
+/// The longest time that Linux takes for an option of probing.
+const MAX_PROBING_TIME: Duration = Duration::from_secs(32_767);
 
 fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let domain = socket2::Domain::for_address(address);
@@ -62,7 +66,7 @@ impl ListeningSocket {
     }
 }
 
-/// A listening socket.
+/// A listening socket. Connections inherit its options, which costs them nothing.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: tokio::net::TcpListener,
@@ -70,6 +74,8 @@ pub(crate) struct Listener {
     key: &'static str,
     /// Whether the service manager has it, too, and passes it to the next gateway.
     is_shared: bool,
+    /// After how much silence a peer is gone that does not answer the system's probes.
+    silence: Option<Duration>,
     trouble: Trouble,
 }
 
@@ -77,8 +83,25 @@ impl Listener {
     /// Needs the runtime that it is going to accept on.
     pub(crate) fn new(socket: ListeningSocket, key: &'static str) -> io::Result<Listener> {
         let ListeningSocket { socket, is_shared } = socket;
+        // Messages are written whole, so none has to wait for more to go with it. Without that it still arrives.
+        drop(SockRef::from(&socket).set_tcp_nodelay(true));
         let socket = tokio::net::TcpListener::from_std(socket)?;
-        Ok(Listener { socket, key, is_shared, trouble: Trouble::default() })
+        Ok(Listener { socket, key, is_shared, silence: None, trouble: Trouble::default() })
+    }
+
+    /// Lets the system ask peers of connections from now on whether they are there, when they say nothing: one that is not is gone
+    /// after `silence`. Some peers have nothing to say for long, as those that poll.
+    pub(crate) fn notice_dead_peers(&mut self, silence: Duration) {
+        if self.silence == Some(silence) {
+            return;
+        }
+        self.silence = Some(silence);
+        let (idle, interval) = probing(silence);
+        let options = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(PROBES);
+        // Without it connections still work.
+        if let Err(error) = SockRef::from(&self.socket).set_tcp_keepalive(&options) {
+            tracing::warn!(%error, listener = self.key, "the system does not probe silent peers");
+        }
     }
 
     /// Closes the socket; gives the connections that nobody else would accept. Those that go on coming until it is closed are
@@ -108,6 +131,13 @@ impl Listener {
             }
         }
     }
+}
+
+/// After which time a silent peer is asked first, and how often from then on. The system takes whole seconds.
+fn probing(silence: Duration) -> (Duration, Duration) {
+    let seconds = |time: Duration| Duration::from_secs(time.as_secs().max(1)).min(MAX_PROBING_TIME);
+    let interval = seconds(silence / (2 * PROBES));
+    (seconds(silence.saturating_sub(PROBES * interval)), interval)
 }
 
 /// How many file descriptors the process may have, and how many of them clients do not get, so that there are some for
@@ -218,6 +248,44 @@ mod tests {
             waiting.pop_front();
         }
         assert_eq!(accepted, BACKLOG);
+    }
+
+    #[tokio::test]
+    async fn connections_inherit_what_is_set_for_them() {
+        let socket = ListeningSocket::bind(([127, 0, 0, 1], 0).into()).expect("a port is free");
+        let address = socket.address().expect("it is bound");
+        socket.listen().expect("nobody else does");
+        let mut listener = Listener::new(socket, "server.listen").expect("a runtime");
+        for (silence, idle) in [(30, 15), (60, 30)] {
+            listener.notice_dead_peers(Duration::from_secs(silence));
+            let peer = std::net::TcpStream::connect(address).expect("it is accepted");
+            let (stream, remote) = listener.accept().await;
+            assert_eq!(remote, peer.local_addr().expect("it is connected"));
+            let options = SockRef::from(&stream);
+            assert!(options.tcp_nodelay().expect("it is a socket") && options.nonblocking().expect("it is a socket"));
+            assert!(options.keepalive().expect("it is a socket"));
+            assert_eq!(options.tcp_keepalive_time().expect("it is a socket"), Duration::from_secs(idle));
+        }
+    }
+
+    #[test]
+    fn a_dead_peer_is_gone_after_the_silence_that_a_client_may_keep() {
+        for silence in [4, 6, 30, 31, 60, 3_600] {
+            let silence = Duration::from_secs(silence);
+            let (idle, interval) = probing(silence);
+            let gone = idle + PROBES * interval;
+            assert_eq!(gone, silence);
+        }
+        assert_eq!(probing(Duration::from_secs(30)), (Duration::from_secs(15), Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn the_system_takes_times_of_any_length() {
+        for silence in [Duration::ZERO, Duration::from_millis(300), Duration::MAX] {
+            let (idle, interval) = probing(silence);
+            assert!(idle >= Duration::from_secs(1) && idle <= MAX_PROBING_TIME, "{idle:?}");
+            assert!(interval >= Duration::from_secs(1) && interval <= MAX_PROBING_TIME, "{interval:?}");
+        }
     }
 
     #[test]

@@ -34,9 +34,7 @@ const READS_PER_TURN: usize = 4;
 
 /// Serves one client until its transport is gone. `unread` came right behind the upgrade.
 pub(crate) async fn serve_client(shard: ShardHandle, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
-    let Some((read, socket)) = open(&shard, stream, &entrant.client.hub, Receiver::Client) else {
-        return;
-    };
+    let (read, socket) = open(&shard, stream, &entrant.client.hub, Receiver::Client);
     let Entrant { client, place, claimed } = entrant;
     let log = ClientLog::opened(&client);
     let place = Rc::new(place);
@@ -56,9 +54,7 @@ pub(crate) async fn serve_server(
     server: NewServerConnection,
     _place: Carrying,
 ) {
-    let Some((read, socket)) = open(&shard, stream, &server.hub, Receiver::HubServer) else {
-        return;
-    };
+    let (read, socket) = open(&shard, stream, &server.hub, Receiver::HubServer);
     let (hub, name) = (server.hub.clone(), server.server.clone());
     tracing::info!(%hub, server = %name, "a hub server's connection is open");
     let id = shard.server_opened(server, socket.clone());
@@ -67,14 +63,9 @@ pub(crate) async fn serve_server(
     tracing::info!(%hub, server = %name, cause = cause.name(), limit, "a hub server's connection ended");
 }
 
-fn open(
-    shard: &ShardHandle,
-    stream: UpgradedStream,
-    hub: &HubName,
-    receiver: Receiver,
-) -> Option<(Reader, Rc<WebSocket>)> {
-    let (reader, writer) = split(stream)?;
-    Some((reader, Rc::new(WebSocket::new(hub.clone(), writer, shard.shared().outboxes.part(receiver)))))
+fn open(shard: &ShardHandle, stream: UpgradedStream, hub: &HubName, receiver: Receiver) -> (Reader, Rc<WebSocket>) {
+    let (reader, writer) = split(stream);
+    (reader, Rc::new(WebSocket::new(hub.clone(), writer, shard.shared().outboxes.part(receiver))))
 }
 
 /// Reads until the transport is gone; gives the reason, and by which limit its peer was too slow, if it was.

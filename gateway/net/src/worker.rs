@@ -113,7 +113,12 @@ impl Worker {
             }
             LocalMessage::Adopt(upgraded) => {
                 let UpgradedClient { stream, unread, entrant } = *upgraded;
-                self.spawn_connection(websocket::serve_client(shard.clone(), stream, unread, entrant));
+                match stream.attach() {
+                    Ok(stream) => {
+                        self.spawn_connection(websocket::serve_client(shard.clone(), stream, unread, entrant));
+                    }
+                    Err(error) => tracing::debug!(%error, "an upgraded connection cannot be served"),
+                }
             }
             LocalMessage::ClaimToken { token, hub, answer } => {
                 // The token is free again if the answer is dropped.

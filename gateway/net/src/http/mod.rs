@@ -60,8 +60,6 @@ pub(crate) use service::Service;
 
 /// Serves one connection: requests until it ends or is upgraded, then the client or hub server on it.
 pub(crate) async fn serve(service: Rc<Service>, stream: TcpStream, remote: SocketAddr, http_place: HttpPlace) {
-    drop(stream.set_nodelay(true));
-    persistence::notice_dead_peers(&stream, service.shared().settings().core.timeouts.client.into());
     let open = service.connections().enter();
     // Boxed, so that nothing of HTTP stays in memory while the client lives.
     let served = Box::pin(async {
@@ -186,14 +184,10 @@ async fn serve_http_1(
         }
         return None;
     };
-    let stream = served.map_err(|error| error.to_string()).and_then(|unread| match UpgradedStream::try_from(socket) {
-        Ok(stream) => Ok((stream, unread)),
-        Err(error) => Err(error.to_string()),
-    });
-    match stream {
-        Ok((stream, unread)) => Some((stream, unread, upgraded)),
+    match served {
+        Ok(unread) => Some((UpgradedStream::from(socket), unread, upgraded)),
         Err(error) => {
-            tracing::debug!(error, "a connection was lost while it was upgraded");
+            tracing::debug!(%error, "a connection was lost while it was upgraded");
             None
         }
     }

@@ -88,6 +88,10 @@ impl Service {
         match self.shard.neighbours().locate(entrant.client.id.owner()) {
             Location::Here => websocket::serve_client(self.shard.clone(), stream, unread, entrant).await,
             Location::OtherShard(owner) => {
+                let stream = match stream.detach() {
+                    Ok(stream) => stream,
+                    Err(error) => return tracing::debug!(%error, "a connection was lost while it was upgraded"),
+                };
                 let client = Box::new(UpgradedClient { stream, unread, entrant });
                 if self.shard.peers().hand(owner, LocalMessage::Adopt(client)).await.is_err() {
                     tracing::warn!(

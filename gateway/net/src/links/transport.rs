@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::http_2_stream::Http2Stream;
@@ -29,15 +28,15 @@ pub(crate) enum Writer {
     Http2(Rc<Http2Stream>),
 }
 
-/// Both sides; `None` if the thread cannot wait for the socket.
-pub(crate) fn split(stream: UpgradedStream) -> Option<(Reader, Writer)> {
-    Some(match stream {
+/// Both sides.
+pub(crate) fn split(stream: UpgradedStream) -> (Reader, Writer) {
+    match stream {
         UpgradedStream::Socket { tcp, tls: None } => {
-            let (read, write) = TcpStream::from_std(tcp).ok()?.into_split();
+            let (read, write) = tcp.into_split();
             (Reader::Plain(read), Writer::Plain(write))
         }
         UpgradedStream::Socket { tcp, tls: Some(session) } => {
-            let (read, write) = TcpStream::from_std(tcp).ok()?.into_split();
+            let (read, write) = tcp.into_split();
             let session = Rc::new(TlsSession::new(*session));
             (Reader::Tls(read, session.clone()), Writer::Tls(write, session))
         }
@@ -45,7 +44,7 @@ pub(crate) fn split(stream: UpgradedStream) -> Option<(Reader, Writer)> {
             let stream = Rc::new(*stream);
             (Reader::Http2(stream.clone()), Writer::Http2(stream))
         }
-    })
+    }
 }
 
 impl Reader {
