@@ -53,13 +53,15 @@ async fn a_changed_file_is_read_without_being_asked() {
 
 #[tokio::test]
 async fn a_changed_keys_file_is_read_too() {
-    let setup = Gateway::probe().with("server.access-keys = []\nserver.access-keys-file = 'keys'");
-    let setup = setup.file("keys", KEY);
-    let gateway = setup.start().await;
-    assert_eq!([status(&gateway, KEY).await, status(&gateway, THIRD_KEY).await], [200, 401]);
-    fs::write(gateway.folder().join("keys"), format!("{KEY}\n{THIRD_KEY}\n")).expect("the folder can be written");
-    reloaded(&gateway, 1).await;
-    assert_eq!([status(&gateway, KEY).await, status(&gateway, THIRD_KEY).await], [200, 200]);
+    let by_configuration = Gateway::probe().with("server.access-keys = []\nserver.access-keys-file = 'keys'");
+    let by_variable = Gateway::probe().with("server.access-keys = []").environment("HUBGATE_ACCESS_KEYS_FILE", "keys");
+    for setup in [by_configuration, by_variable] {
+        let gateway = setup.file("keys", KEY).start().await;
+        assert_eq!([status(&gateway, KEY).await, status(&gateway, THIRD_KEY).await], [200, 401]);
+        fs::write(gateway.folder().join("keys"), format!("{KEY}\n{THIRD_KEY}\n")).expect("the folder can be written");
+        reloaded(&gateway, 1).await;
+        assert_eq!([status(&gateway, KEY).await, status(&gateway, THIRD_KEY).await], [200, 200]);
+    }
 }
 
 #[tokio::test]

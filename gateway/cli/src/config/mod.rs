@@ -208,7 +208,8 @@ impl Draft {
         let Draft { mut file, mut origins, folder, mut files, problems: unread } = self;
         settle::settle(&mut file, &mut origins, &folder);
         let tls_files = &file.server.tls;
-        let named = [&file.server.access_keys_file, &file.admin.token_file, &tls_files.certificate, &tls_files.key];
+        let keys_file = secrets::keys_file(&file.server);
+        let named = [&keys_file, &file.admin.token_file, &tls_files.certificate, &tls_files.key];
         files.extend(named.into_iter().flatten().map(|path| ReadFile::before_reading(path)));
         let mut problems = Problems::default();
         limits::check(&file.server.timeouts, &mut problems);

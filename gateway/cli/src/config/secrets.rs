@@ -76,6 +76,15 @@ pub(super) fn unused(server: &schema::Server) -> Vec<Warning> {
     variables.map(warning).collect()
 }
 
+/// The file that access keys are read from, if they are.
+pub(super) fn keys_file(server: &schema::Server) -> Option<PathBuf> {
+    match sources(server).into_iter().next()? {
+        Source::File(file) => Some(file.to_owned()),
+        Source::FileVariable(file) => Some(file),
+        Source::Keys(_) | Source::Variable(_) => None,
+    }
+}
+
 /// One or two keys, from the configuration or else from the environment; each of them has one source at most.
 pub(super) fn access_keys(server: &schema::Server, origins: &mut Origins, problems: &mut Problems) -> Vec<AccessKey> {
     let sources = sources(server);
