@@ -19,11 +19,12 @@ use tokio::net::TcpStream;
 const GATEWAY: &str = "127.0.0.1:8888";
 
 /// The documents that let their readers type something; each has a test here.
-const WITH_COMMANDS: [&str; 15] = [
+const WITH_COMMANDS: [&str; 16] = [
     "README.md",
     "docs/deploy.md",
     "docs/filters.md",
     "docs/functions.md",
+    "docs/languages/go.md",
     "docs/languages/python.md",
     "docs/let-users-in.md",
     "docs/move-from-azure.md",
@@ -220,6 +221,25 @@ async fn the_guide_to_plugins_makes_handlers_that_serve() {
     assert_eq!(reader.client("hello").refused().await, "Sign in first.");
     reader.types().await;
     assert_eq!(generation(&reader).await, 3, "the version in Rust is back");
+    reader.ends();
+}
+
+#[tokio::test]
+async fn the_page_about_go_leads_from_nothing_to_a_handler_that_was_swapped() {
+    if !private_network::enter() {
+        return;
+    }
+    let mut reader = Reader::of("docs/languages/go.md");
+    let tested = reader.types().await;
+    assert!(tested.contains("ok"), "{tested}");
+    reader.types().await;
+    let mut open = reader.client("hello").connect().await;
+    assert_eq!(open.call("hello", json!(["Ann"])).await, Ok(json!("Hello, Ann!")));
+    reader.types().await;
+    until_compiled("the new greeting", async || {
+        (open.call("hello", json!(["Ann"])).await == Ok(json!("Welcome, Ann!"))).then_some(())
+    })
+    .await;
     reader.ends();
 }
 

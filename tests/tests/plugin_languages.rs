@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use http::Method;
@@ -95,8 +96,71 @@ async fn the_filter_hides_the_word(component: &Path) {
 }
 
 #[tokio::test]
+async fn a_handler_in_go() {
+    let project = Project::new("go", "handler");
+    let component = project.component();
+    test_in_go(&project);
+    the_handler_answers(&component).await;
+}
+
+#[tokio::test]
+async fn a_filter_in_go() {
+    let project = Project::new("go", "filter");
+    let component = project.component();
+    test_in_go(&project);
+    the_filter_hides_the_word(&component).await;
+}
+
+/// Its collector may not start by itself, as it would trap where the gateway allocates.
+#[tokio::test]
+async fn a_handler_in_go_collects_its_garbage_in_time() {
+    let project = Project::new("go", "handler");
+    let component = project.component();
+    let config = "hubs.hello.mode = 'serverless'\nupstream = [{ plugin = 'hello' }]";
+    let gateway = Gateway::serve().plugin("hello", &component).with(config);
+    let gateway = gateway.with("plugins.hello.call-time = '30s'\nplugins.hello.memory = '24MiB'").start().await;
+    let mut client = gateway.client("hello").connect().await;
+    // More than ten times the memory that it has.
+    let name = "x".repeat(30_000);
+    for _ in 0..3000 {
+        let greeting = client.call("hello", json!([name])).await.expect("it answers");
+        assert!(greeting.as_str().is_some_and(|text| text.contains(&name)), "it is whole");
+    }
+    assert_eq!(client.call("count", json!([])).await, Ok(json!(1)));
+}
+
+/// The project's own test, on this machine.
+fn test_in_go(project: &Project) {
+    let tested = Finished::of(Command::new("go").arg("test").current_dir(project.path()).env("GOPROXY", "off"));
+    assert!(tested.success().contains("ok"), "a test has run");
+}
+
+#[tokio::test]
 async fn a_handler_in_c() {
     the_handler_answers(&Project::new("c", "handler").component()).await;
+}
+
+#[tokio::test]
+async fn a_handler_in_c_is_made_by_its_makefile() {
+    let project = Project::new("c", "handler");
+    let source = project.path().join("src");
+    fs::create_dir(&source).expect("the project can be written");
+    for name in ["plugin.c", "answers.c", "answers.h"] {
+        fs::rename(project.path().join(name), source.join(name)).expect("the project can be written");
+    }
+    let rule = "plugin.wasm: src/plugin.c src/answers.c\n\
+        \t$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(HUBGATE)/handler.c $(HUBGATE)/handler_component_type.o\n";
+    fs::write(project.path().join("Makefile"), rule).expect("the project can be written");
+    the_handler_answers(&project.component()).await;
+}
+
+#[test]
+fn a_makefile_without_the_rule_is_refused_with_what_make_says() {
+    let project = Project::new("c", "handler");
+    fs::write(project.path().join("Makefile"), "all:\n\ttrue\n").expect("the project can be written");
+    let built = project.run(&["build", "hello", "-o", "hello.wasm"]);
+    assert_eq!(built.code, Some(1), "{built:?}");
+    assert!(built.stderr.contains("make has failed") && built.stderr.contains("plugin.wasm"), "{built:?}");
 }
 
 #[tokio::test]
@@ -178,14 +242,16 @@ fn what_is_there_is_not_overwritten_by_a_new_project() {
 
 #[test]
 fn a_missing_tool_is_named_with_the_command_that_installs_it() {
-    for (language, cure) in [("c", "pip install ziglang"), ("python", "pip install componentize-py==")] {
+    let cures =
+        [("c", "pip install ziglang"), ("go", "https://go.dev/dl"), ("python", "pip install componentize-py==")];
+    for (language, cure) in cures {
         let project = Project::new(language, "handler");
         let mut command = hubgate_in(project.folder.path());
         command.args(["plugin", "build", "hello", "-o", "hello.wasm"]).env("PATH", project.folder.path());
         command.env_remove("WASI_SDK_PATH");
         let built = Finished::of(&mut command);
         assert_eq!(built.code, Some(1), "{built:?}");
-        assert!(built.stderr.contains("is not installed; install it with") && built.stderr.contains(cure), "{built:?}");
+        assert!(built.stderr.contains("is not installed; install it") && built.stderr.contains(cure), "{built:?}");
         assert!(!project.folder.path().join("hello.wasm").exists());
     }
 }
@@ -196,7 +262,7 @@ fn a_folder_without_a_project_is_refused_with_what_makes_one() {
     let path = folder.path().display().to_string();
     let built = hubgate(["plugin", "build", &path, "-o", &format!("{path}/out.wasm")]);
     assert_eq!(built.code, Some(1), "{built:?}");
-    for mark in ["Cargo.toml", "package.json", "app.py", ".c file"] {
+    for mark in ["Cargo.toml", "package.json", "app.py", "go.mod", ".c file"] {
         assert!(built.stderr.contains(mark), "{built:?}");
     }
 }

@@ -22,7 +22,7 @@ pub(crate) enum Command {
         #[arg(long, default_value = "handler")]
         kind: Kind,
     },
-    /// Builds a component from a project in Rust, JavaScript, TypeScript, Python or C, or from a core module that another tool made.
+    /// Builds a component from a project in Rust, JavaScript, TypeScript, Python, Go or C, or from a core module that another tool made.
     Build {
         /// The project's folder, or a `.wasm` file.
         source: PathBuf,
@@ -58,7 +58,8 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Build { source, output } => {
             let report = plugin_build::build(&source, &output)?;
-            print(format_args!("{}: {} bytes", output.display(), report.size))
+            let remark = report.remark.map(|remark| format!("\n{remark}")).unwrap_or_default();
+            print(format_args!("{}: {} bytes{remark}", output.display(), report.size))
         }
         Command::Wit { output } => {
             let file = plugin_build::write_contract(&output)?;

@@ -42,6 +42,33 @@ const RUST_SDK: Files = rust_sdk!(
     "wit/plugin.wit"
 );
 
+macro_rules! go_sdk {
+    ($($file:literal),+ $(,)?) => {
+        &[$((concat!("hubgate/", $file), include_str!(concat!("../../../../sdk/go/", $file)))),+]
+    };
+}
+
+const GO_SDK: Files = go_sdk![
+    "config/config.go",
+    "connections/connections.go",
+    "context/context.go",
+    "filter/filter.go",
+    "go.mod",
+    "handler/handler.go",
+    "http/http.go",
+    "hub/hub.go",
+    "hubgate.go",
+    "inbound/inbound.go",
+    "internal/abi/collect.go",
+    "internal/abi/imports_elsewhere.go",
+    "internal/abi/imports_wasip1.go",
+    "internal/abi/memory.go",
+    "internal/values/values.go",
+    "log/log.go",
+    "outbound/outbound.go",
+    "state/state.go",
+];
+
 /// Makes the folder of a project, which is named after the folder; fails if something is there already.
 pub(crate) fn create(folder: &Path, language: Language, kind: Kind) -> Result<()> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -106,6 +133,14 @@ fn files(language: Language, kind: Kind) -> impl Iterator<Item = (&'static str, 
             &[PYTHON_SDK, template!("python": "README.md")],
             template!("python/filter": "pyproject.toml", "app.py", "test_app.py"),
         ),
+        (Language::Go, Kind::Handler) => (
+            &[GO_SDK, template!("go": "README.md", "go.mod")],
+            template!("go/handler": "plugin.go", "answers.go", "answers_test.go"),
+        ),
+        (Language::Go, Kind::Filter) => (
+            &[GO_SDK, template!("go": "README.md", "go.mod")],
+            template!("go/filter": "plugin.go", "hide.go", "hide_test.go"),
+        ),
         (Language::C, Kind::Handler) => (
             &[template!("c": "README.md")],
             template!("c/handler": "plugin.c", "answers.c", "answers.h", "tests/test_answers.c"),
@@ -123,7 +158,7 @@ fn ignored_files(language: Language) -> &'static str {
         Language::Rust => "/target\n*.wasm\n",
         Language::JavaScript | Language::TypeScript => "/node_modules\n*.wasm\n",
         Language::Python => "/.venv\n__pycache__\n*.wasm\n",
-        Language::C => "*.wasm\n",
+        Language::Go | Language::C => "*.wasm\n",
     }
 }
 
@@ -139,6 +174,7 @@ fn fill_in(text: &str, name: &str, language: Language, kind: Kind) -> String {
         (Language::Rust, _) => "cargo test",
         (Language::JavaScript | Language::TypeScript, _) => "npm test",
         (Language::Python, _) => "python3 -m unittest",
+        (Language::Go, _) => "go test",
         (Language::C, Kind::Handler) => "cc -o /tmp/test tests/test_answers.c answers.c && /tmp/test",
         (Language::C, Kind::Filter) => "cc -o /tmp/test tests/test_hide.c hide.c && /tmp/test",
     };

@@ -1,5 +1,6 @@
-//! Projects in C, built by zig or by the WASI SDK's clang.
+//! Projects in C, built by zig or by the WASI SDK's clang, which make is given where there is a Makefile.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,14 +11,29 @@ use wit_parser::Resolve;
 use super::contract::{CONTRACT, World};
 use super::tool::{self, absolute, run};
 
-const TARGET: &[&str] = &["-target", "wasm32-wasi", "-mexec-model=reactor"];
-/// Small code, and a stack that makes an instance 128 KiB instead of zig's 16 MiB.
-const FLAGS: &[&str] = &["-Os", "-s", "-Wl,-z,stack-size=65536"];
+const TARGET: &[&str] = &["-target", "wasm32-wasi"];
+/// Small code.
+const COMPILED: &[&str] = &["-Os"];
+/// A stack that makes an instance 128 KiB instead of zig's 16 MiB.
+const LINKED: &[&str] = &["-mexec-model=reactor", "-s", "-Wl,-z,stack-size=65536"];
+const MAKEFILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
+/// The target of a Makefile, and the file that it makes.
+const MADE: &str = "plugin.wasm";
+/// The folder of the SDK in a project.
+const SDK: &str = "hubgate";
 const MISSING: &str = "projects in C are built by zig, which is not installed; install it with `pip install ziglang` or \
                        from https://ziglang.org (or set WASI_SDK_PATH to a WASI SDK)";
 
+pub(super) fn is_project(folder: &Path) -> Result<bool> {
+    Ok(has_makefile(folder) || !sources(folder)?.is_empty())
+}
+
+fn has_makefile(folder: &Path) -> bool {
+    MAKEFILES.iter().any(|name| folder.join(name).is_file())
+}
+
 /// The folder's own `.c` files; those of folders in it are not the plugin's.
-pub(super) fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("{}: cannot be read", folder.display()))?;
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let mut sources: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|kind| kind == "c")).collect();
@@ -25,24 +41,65 @@ pub(super) fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(sources)
 }
 
-/// Compiles all `.c` files of the folder together with the bindings of the world whose header they include; gives the core
-/// module.
+/// Gives the core module.
 pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
     let folder = absolute(folder)?;
-    let sources = sources(&folder)?;
-    let world = world_of(&sources).with_context(|| format!("{}", folder.display()))?;
+    let compiler = compiler()?;
     let work = tool::temporary_folder()?;
-    let bindings = write_bindings(world, work.path())?;
-    let module = work.path().join("module.wasm");
-    let mut compiler = compiler()?;
-    compiler.args(TARGET).args(FLAGS).arg("-I").arg(work.path()).arg("-o").arg(&module);
-    compiler.args(sources).args(bindings).current_dir(&folder);
-    run(compiler, "the C compiler", "builds projects in C")?;
+    match has_makefile(&folder) {
+        true => make(&folder, &compiler, work.path()),
+        false => compile(&folder, &compiler, work.path()),
+    }
+}
+
+/// Compiles all `.c` files of the folder, together with those of the SDK in it, or with the bindings of the world whose header
+/// they include.
+fn compile(folder: &Path, compiler: &[OsString], work: &Path) -> Result<Vec<u8>> {
+    let mut sources = sources(folder)?;
+    let world = world_of(&sources).with_context(|| format!("{}", folder.display()))?;
+    match (world, folder.join(SDK)) {
+        (Some(world), _) => sources.extend(write_bindings(world, work)?),
+        (None, sdk) if sdk.is_dir() => sources.extend(self::sources(&sdk)?),
+        (None, _) => bail!(
+            "{}: no .c file includes the header of a world: write `#include \"handler.h\"` for a handler, `#include \
+             \"filter.h\"` for a filter",
+            folder.display()
+        ),
+    }
+    let module = work.join("module.wasm");
+    let mut command = Command::new(&compiler[0]);
+    command.args(&compiler[1..]).args(COMPILED).args(LINKED).arg("-I").arg(work).arg("-o").arg(&module);
+    command.args(sources).current_dir(folder);
+    run(command, "the C compiler", "builds projects in C")?;
     std::fs::read(&module).context("the C compiler has written no module")
 }
 
-/// The world that the sources implement: its header is what they include.
-fn world_of(sources: &[PathBuf]) -> Result<World> {
+/// Lets make make the module, with the compiler and its flags in the environment, and the bindings of all worlds in `$HUBGATE`.
+fn make(folder: &Path, compiler: &[OsString], work: &Path) -> Result<Vec<u8>> {
+    if tool::find("make").is_none() {
+        bail!("{}: projects in C with a Makefile are built by make, which is not installed", folder.display());
+    }
+    for world in World::all() {
+        write_bindings(world, work)?;
+    }
+    let mut includes = OsString::from(" -I");
+    includes.push(work);
+    let mut compiled = words(&COMPILED.iter().map(OsString::from).collect::<Vec<_>>());
+    compiled.push(includes);
+    let mut command = Command::new("make");
+    command.arg(MADE).current_dir(folder).env("HUBGATE", work).env("CC", words(compiler));
+    command.env("CFLAGS", compiled).env("LDFLAGS", LINKED.join(" "));
+    run(command, "make", "builds projects in C that have a Makefile")?;
+    let module = folder.join(MADE);
+    std::fs::read(&module).with_context(|| format!("{}: cannot be read after `make {MADE}`", module.display()))
+}
+
+fn words(command: &[OsString]) -> OsString {
+    command.join(OsStr::new(" "))
+}
+
+/// The world whose header the sources include, if they do.
+fn world_of(sources: &[PathBuf]) -> Result<Option<World>> {
     let mut texts = Vec::new();
     for source in sources {
         texts.push(std::fs::read(source).with_context(|| format!("{}: cannot be read", source.display()))?);
@@ -55,11 +112,8 @@ fn world_of(sources: &[PathBuf]) -> Result<World> {
     };
     let worlds: Vec<World> = World::all().filter(includes).collect();
     match worlds[..] {
-        [world] => Ok(world),
-        [] => bail!(
-            "no .c file includes the header of a world: write `#include \"handler.h\"` for a handler, `#include \
-             \"filter.h\"` for a filter"
-        ),
+        [world] => Ok(Some(world)),
+        [] => Ok(None),
         [one, other, ..] => bail!(
             "the .c files include the headers of two worlds, {} and {}; a component is of one",
             one.name(),
@@ -87,21 +141,16 @@ fn file_stem(world: World) -> String {
     world.name().replace('-', "_")
 }
 
-fn compiler() -> Result<Command> {
-    if let Some(sdk) = std::env::var_os("WASI_SDK_PATH") {
-        return Ok(Command::new(Path::new(&sdk).join("bin/clang")));
-    }
+/// The command with its first arguments.
+fn compiler() -> Result<Vec<OsString>> {
     let zig = ["zig", "python-zig"].into_iter().find_map(tool::find);
-    let mut command = match zig {
-        Some(zig) => Command::new(zig),
-        None if has_python_zig() => {
-            let mut python = Command::new("python3");
-            python.args(["-m", "ziglang"]);
-            python
-        }
-        None => bail!(MISSING),
+    let mut command: Vec<OsString> = match (std::env::var_os("WASI_SDK_PATH"), zig) {
+        (Some(sdk), _) => vec![Path::new(&sdk).join("bin/clang").into()],
+        (None, Some(zig)) => vec![zig.into(), "cc".into()],
+        (None, None) if has_python_zig() => ["python3", "-m", "ziglang", "cc"].map(OsString::from).to_vec(),
+        (None, None) => bail!(MISSING),
     };
-    command.arg("cc");
+    command.extend(TARGET.iter().map(OsString::from));
     Ok(command)
 }
 
@@ -115,7 +164,7 @@ fn has_python_zig() -> bool {
 mod tests {
     use super::*;
 
-    fn world_of(text: &str) -> Result<World> {
+    fn world_of(text: &str) -> Result<Option<World>> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plugin.c");
         std::fs::write(&file, text).unwrap();
@@ -124,13 +173,14 @@ mod tests {
 
     #[test]
     fn the_header_says_the_world() {
-        assert_eq!(world_of("#include <stdio.h>\n#include \"handler.h\"\n").unwrap(), World::HANDLER);
-        assert_eq!(world_of("#include  \"filter_with_http.h\"\r\n").unwrap().name(), "filter-with-http");
+        assert_eq!(world_of("#include <stdio.h>\n#include \"handler.h\"\n").unwrap(), Some(World::HANDLER));
+        let filter = world_of("#include  \"filter_with_http.h\"\r\n").unwrap();
+        assert_eq!(filter.map(World::name), Some("filter-with-http"));
+        assert_eq!(world_of("// #include \"handler.h\"\n").unwrap(), None);
     }
 
     #[test]
-    fn no_header_of_a_world_and_two_of_them_are_refused() {
-        assert!(world_of("// #include \"handler.h\"\n").unwrap_err().to_string().contains("#include \"handler.h\""));
+    fn the_headers_of_two_worlds_are_refused() {
         let two = world_of("#include \"handler.h\"\n#include \"filter.h\"").unwrap_err().to_string();
         assert!(two.contains("handler and filter"), "{two}");
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{c, javascript, python, rust};
+use super::{c, go, javascript, python, rust};
 
 /// A language that a project can be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -15,12 +15,14 @@ pub(crate) enum Language {
     #[value(name = "ts")]
     TypeScript,
     Python,
+    /// Experimental.
+    Go,
     C,
 }
 
 /// What a toolchain gives.
 pub(super) enum Built {
-    /// A core module, which names its world.
+    /// A core module, which names its world or has the exports of one.
     Module(Vec<u8>),
     Component(Vec<u8>),
 }
@@ -36,13 +38,22 @@ impl Language {
                 false => Language::JavaScript,
             }),
             () if has("pyproject.toml") || has("app.py") => Ok(Language::Python),
-            () if !c::sources(folder)?.is_empty() => Ok(Language::C),
+            () if has("go.mod") => Ok(Language::Go),
+            () if c::is_project(folder)? => Ok(Language::C),
             () => bail!(
                 "{}: there is no project in a language that can be built: no Cargo.toml (Rust), package.json (JavaScript, \
-                 TypeScript), pyproject.toml or app.py (Python), .c file (C); a .wasm file of any toolchain can be given \
+                 TypeScript), pyproject.toml or app.py (Python), go.mod (Go), Makefile or .c file (C); a .wasm file of any toolchain can be given \
                  instead",
                 folder.display()
             ),
+        }
+    }
+
+    /// What whoever builds has to know.
+    pub(super) fn remark(self) -> Option<&'static str> {
+        match self {
+            Language::Go => Some("Go is experimental: see docs/languages/go.md"),
+            Language::Rust | Language::JavaScript | Language::TypeScript | Language::Python | Language::C => None,
         }
     }
 
@@ -55,6 +66,7 @@ impl Language {
             }
             Language::JavaScript | Language::TypeScript => javascript::build(folder).map(Built::Component),
             Language::Python => python::build(folder).map(Built::Component),
+            Language::Go => go::build(folder).map(Built::Module),
             Language::C => c::build(folder).map(Built::Module),
         }
     }

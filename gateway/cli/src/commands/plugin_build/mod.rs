@@ -2,8 +2,10 @@
 
 mod c;
 mod contract;
+mod go;
 mod javascript;
 mod language;
+mod module;
 mod python;
 mod rust;
 mod tool;
@@ -13,10 +15,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile};
-use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
-};
-use wit_component::ComponentEncoder;
 
 pub(crate) use contract::write_contract;
 use language::Built;
@@ -28,15 +26,22 @@ pub(crate) use python::SDK as PYTHON_SDK;
 pub(crate) struct BuildReport {
     /// Bytes of the component.
     pub(crate) size: usize,
+    /// What is to be known about the language.
+    pub(crate) remark: Option<&'static str>,
 }
 
 /// Builds `source`, a project's folder or a `.wasm` file, into the component `output`, which changes all at once.
 pub(crate) fn build(source: &Path, output: &Path) -> Result<BuildReport> {
+    let mut remark = None;
     let component = match source.is_dir() {
-        true => match Language::of(source)?.build(source)? {
-            Built::Component(bytes) => bytes,
-            Built::Module(bytes) => component_of(&bytes, source)?,
-        },
+        true => {
+            let language = Language::of(source)?;
+            remark = language.remark();
+            match language.build(source)? {
+                Built::Component(bytes) => bytes,
+                Built::Module(bytes) => component_of(&bytes, source)?,
+            }
+        }
         false => {
             let file = RegularFile::read(source, MAX_COMPONENT_BYTES)
                 .with_context(|| format!("{}: cannot be read", source.display()))?;
@@ -44,7 +49,7 @@ pub(crate) fn build(source: &Path, output: &Path) -> Result<BuildReport> {
         }
     };
     replace(output, &component).with_context(|| format!("{}: cannot be written", output.display()))?;
-    Ok(BuildReport { size: component.len() })
+    Ok(BuildReport { size: component.len(), remark })
 }
 
 /// Of what `source` gave.
@@ -57,15 +62,7 @@ fn encode(bytes: &[u8]) -> Result<Vec<u8>> {
     match bytes {
         // The fourth to seventh byte tell the layers apart: a component has 1 in the upper half.
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(bytes.to_vec()),
-        [0, b'a', b's', b'm', ..] => {
-            // Without a world the encoder makes a component that is valid, and empty.
-            if wit_component::metadata::decode(bytes)?.0.is_none() {
-                bail!("it names no world; build it with bindings of wit/plugin.wit, as `wit-bindgen` makes them");
-            }
-            // Only modules that ask for WASI's preview 1 get the adapter.
-            let (name, adapter) = (WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
-            ComponentEncoder::default().module(bytes)?.adapter(name, adapter)?.validate(true).encode()
-        }
+        [0, b'a', b's', b'm', ..] => module::encode(bytes),
         _ => bail!("it is not WebAssembly"),
     }
 }

@@ -1,0 +1,9 @@
+package main
+
+import "testing"
+
+func TestWhoeverComesIsGreetedByName(t *testing.T) {
+	if said := greeting("Zoë"); said != "Hello, Zoë!" {
+		t.Errorf("said %q", said)
+	}
+}

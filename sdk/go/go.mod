@@ -1,0 +1,3 @@
+module hubgate
+
+go 1.24

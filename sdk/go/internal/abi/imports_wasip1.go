@@ -1,0 +1,69 @@
+package abi
+
+import "unsafe"
+
+//go:wasmimport hubgate:plugin/context@0.1.0 now
+func ContextNow() uint64
+
+//go:wasmimport hubgate:plugin/context@0.1.0 random
+func ContextRandom(length uint32, bytes unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/context@0.1.0 event-id
+func ContextEventID(id unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/context@0.1.0 message-headers
+func ContextMessageHeaders(headers unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/context@0.1.0 time-left
+func ContextTimeLeft() uint32
+
+//go:wasmimport hubgate:plugin/config@0.1.0 get
+func ConfigGet(key string, value unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/log@0.1.0 write
+func LogWrite(level uint32, text string, fields, length uint32)
+
+//go:wasmimport hubgate:plugin/connections@0.1.0 claims
+func ConnectionsClaims(id string, claims unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/connections@0.1.0 query
+func ConnectionsQuery(id string, query unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/connections@0.1.0 headers
+func ConnectionsHeaders(id string, headers unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/connections@0.1.0 remote-address
+func ConnectionsRemoteAddress(id string, address unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/connections@0.1.0 protocol
+func ConnectionsProtocol(id string, protocol unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/hub@0.1.0 submit
+func HubSubmit(actions, length uint32, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/hub@0.1.0 flush
+func HubFlush()
+
+//go:wasmimport hubgate:plugin/hub@0.1.0 exists
+func HubExists(kind uint32, name string, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/state@0.1.0 get
+func StateGet(key string, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/state@0.1.0 set
+func StateSet(key string, value, length, hasTTL uint32, ttl uint64, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/state@0.1.0 compare-and-set
+func StateCompareAndSet(key string, hasExpected, expected, expectedLength, hasValue, value, length, hasTTL uint32, ttl uint64, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/state@0.1.0 delete
+func StateDelete(key string, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/state@0.1.0 increment
+func StateIncrement(key string, by int64, hasTTL uint32, ttl uint64, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/state@0.1.0 keys
+func StateKeys(prefix string, hasAfter uint32, after string, limit uint32, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/http@0.1.0 send
+func HTTPSend(method, url string, headers, headersLength, body, bodyLength, hasTimeout, timeout uint32, result unsafe.Pointer)
