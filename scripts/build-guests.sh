@@ -1,26 +1,51 @@
 #!/usr/bin/env bash
 # Builds the components that tests serve into the folder $1: probe.wasm and probe-2.wasm (versions 1 and 2), chat.wasm,
 # chat-js.wasm and ordinary-js.wasm, wasi.wasm, which asks for all of WASI, hostile.wasm, which turns on its host, filter.wasm,
-# which does what messages tell it, filter-js.wasm and the filters of plugins/.
-# Needs the built gateway: HUBGATE_BIN, or the one in cargo's target folder.
+# which does what messages tell it, filter-js.wasm, the filters of plugins/, and conformance-LANGUAGE-handler.wasm and -filter.wasm.
+# What neither its sources, nor the SDKs, nor the builder have changed is not built again.
+# Needs the built gateway: HUBGATE_BIN, or the one in cargo's target folder, and the tools of tests/languages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 output=${1:?the folder to build into}
-hubgate=${HUBGATE_BIN:-$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/hubgate}
+target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+hubgate=${HUBGATE_BIN:-$target/release/hubgate}
 variables=$(scripts/wasm-target.sh)
 eval "$variables"
+export PATH=$target/languages/bin:$PATH
 mkdir -p "$output"
 
-PROBE_VERSION=2 "$hubgate" plugin build examples/probe -o "$output/probe-2.wasm"
-PROBE_VERSION=1 "$hubgate" plugin build examples/probe -o "$output/probe.wasm"
-"$hubgate" plugin build examples/chat-rust -o "$output/chat.wasm"
-"$hubgate" plugin build examples/chat-js -o "$output/chat-js.wasm"
-"$hubgate" plugin build tests/guests/javascript -o "$output/ordinary-js.wasm"
-"$hubgate" plugin build tests/guests/wasi -o "$output/wasi.wasm"
-"$hubgate" plugin build tests/guests/hostile -o "$output/hostile.wasm"
-"$hubgate" plugin build tests/guests/filter -o "$output/filter.wasm"
-"$hubgate" plugin build tests/guests/filter-javascript -o "$output/filter-js.wasm"
+# digest FOLDER: of its files, of the SDKs and the contract that it may use, of the builder and of the tools.
+digest() {
+    {
+        echo "${PROBE_VERSION-} $(rustc --version) $(go version)"
+        find "$1" sdk wit plugins gateway/cli/src/commands/plugin_build Cargo.lock tests/languages/*.* -type f -not -path '*/node_modules/*' -not -path '*/target/*' -not -path '*/__pycache__/*' -print0 |
+            LC_ALL=C sort -z | xargs -0 sha256sum
+    } | sha256sum
+}
+
+# build FOLDER NAME: the project in the folder, as NAME.wasm.
+build() {
+    local made
+    made=$(digest "$1")
+    if [ -f "$output/$2.wasm" ] && [ "$(cat "$output/$2.digest" 2>/dev/null)" = "$made" ]; then return; fi
+    "$hubgate" plugin build "$1" -o "$output/$2.wasm"
+    echo "$made" >"$output/$2.digest"
+}
+
+PROBE_VERSION=2 build examples/probe probe-2
+PROBE_VERSION=1 build examples/probe probe
+build examples/chat-rust chat
+build examples/chat-js chat-js
+build tests/guests/javascript ordinary-js
+build tests/guests/wasi wasi
+build tests/guests/hostile hostile
+build tests/guests/filter filter
+build tests/guests/filter-javascript filter-js
 for filter in redact rate-limit json-schema; do
-    "$hubgate" plugin build "plugins/$filter" -o "$output/$filter.wasm"
+    build "plugins/$filter" "$filter"
+done
+for project in tests/guests/conformance/*/*/; do
+    language=$(basename "$(dirname "$project")")
+    build "${project%/}" "conformance-$language-$(basename "$project")"
 done

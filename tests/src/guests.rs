@@ -45,6 +45,11 @@ pub fn hostile() -> PathBuf {
     guest("hostile.wasm")
 }
 
+/// The `handler` or the `filter` of `tests/guests/conformance` in a language.
+pub fn conformance(language: &str, kind: &str) -> PathBuf {
+    guest(&format!("conformance-{language}-{kind}.wasm"))
+}
+
 /// A filter of `plugins/`.
 pub fn ready_made(name: &str) -> PathBuf {
     guest(&format!("{name}.wasm"))

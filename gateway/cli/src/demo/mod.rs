@@ -27,6 +27,8 @@ pub(crate) const PAGES: &[(&str, &str, &[u8])] = &[
     document!("errors.md"),
     document!("filters.md"),
     document!("functions.md"),
+    document!("languages.md"),
+    document!("languages/python.md"),
     document!("let-users-in.md"),
     document!("metrics.md"),
     document!("modes.md"),
