@@ -1,6 +1,7 @@
 //! The tools that make components of projects in many languages, as `scripts/test.sh` installs them.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -26,11 +27,16 @@ pub fn tool_in(folder: &Path, program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Gives a project in JavaScript or TypeScript its packages.
+/// Gives a project in JavaScript or TypeScript its packages, and the SDK that is in its folder `hubgate`, as npm does.
 pub fn link_packages(project: &Path) {
     require_packages(PACKAGES);
-    let packages = repository().join(PACKAGES).join("node_modules");
-    std::os::unix::fs::symlink(packages, project.join("node_modules")).expect("the project can be written");
+    let packages = project.join("node_modules");
+    std::fs::create_dir(&packages).expect("the project can be written");
+    let installed = std::fs::read_dir(repository().join(PACKAGES).join("node_modules")).expect("it can be listed");
+    for package in installed.map(|entry| entry.expect("it can be listed").path()) {
+        symlink(&package, packages.join(package.file_name().expect("it has a name"))).expect("it is new");
+    }
+    symlink("../hubgate", packages.join("hubgate")).expect("it is new");
 }
 
 /// The folder of what `tests/languages/requirements.txt` names.

@@ -22,14 +22,15 @@ macro_rules! template {
     };
 }
 
-macro_rules! rust_sdk {
-    ($($file:literal),+) => {
-        &[$((concat!("hubgate/", $file), include_str!(concat!("../../../../sdk/rust/", $file)))),+]
+/// Files of a folder in `sdk`, which projects have as `hubgate`.
+macro_rules! sdk {
+    ($folder:literal: $($file:literal),+ $(,)?) => {
+        &[$((concat!("hubgate/", $file), include_str!(concat!("../../../../sdk/", $folder, "/", $file)))),+]
     };
 }
 
 /// The gateway's crate for plugins, as its package has it.
-const RUST_SDK: Files = rust_sdk!(
+const RUST_SDK: Files = sdk!("rust":
     "Cargo.toml",
     "README.md",
     "src/bindings.rs",
@@ -42,13 +43,7 @@ const RUST_SDK: Files = rust_sdk!(
     "wit/plugin.wit"
 );
 
-macro_rules! go_sdk {
-    ($($file:literal),+ $(,)?) => {
-        &[$((concat!("hubgate/", $file), include_str!(concat!("../../../../sdk/go/", $file)))),+]
-    };
-}
-
-const GO_SDK: Files = go_sdk![
+const GO_SDK: Files = sdk!["go":
     "config/config.go",
     "connections/connections.go",
     "context/context.go",
@@ -68,6 +63,11 @@ const GO_SDK: Files = go_sdk![
     "outbound/outbound.go",
     "state/state.go",
 ];
+
+/// The gateway's package for plugins in JavaScript and TypeScript.
+const JAVASCRIPT_SDK: Files = sdk!("js": "package.json", "answers.js", "contract.d.ts", "filter.js", "globals.d.ts", "handler.js",
+    "http.d.ts", "http.js", "hub.d.ts", "hub.js", "index.d.ts", "index.js", "log.d.ts", "log.js", "parts.js", "payload.js",
+    "state.d.ts", "state.js");
 
 /// Makes the folder of a project, which is named after the folder; fails if something is there already.
 pub(crate) fn create(folder: &Path, language: Language, kind: Kind) -> Result<()> {
@@ -110,19 +110,19 @@ fn files(language: Language, kind: Kind) -> impl Iterator<Item = (&'static str, 
             (&[RUST_SDK, template!("rust": "README.md", "Cargo.toml")], template!("rust/filter": "src/lib.rs"))
         }
         (Language::JavaScript, Kind::Handler) => (
-            &[template!("js": "README.md")],
+            &[JAVASCRIPT_SDK, template!("js": "README.md", "jsconfig.json")],
             template!("js/handler": "package.json", "plugin.js", "answers.js", "answers.test.js"),
         ),
         (Language::JavaScript, Kind::Filter) => (
-            &[template!("js": "README.md")],
+            &[JAVASCRIPT_SDK, template!("js": "README.md", "jsconfig.json")],
             template!("js/filter": "package.json", "plugin.js", "hide.js", "hide.test.js"),
         ),
         (Language::TypeScript, Kind::Handler) => (
-            &[template!("ts": "README.md", "hubgate.d.ts", "tsconfig.json")],
+            &[JAVASCRIPT_SDK, template!("ts": "README.md", "tsconfig.json")],
             template!("ts/handler": "package.json", "plugin.ts", "answers.ts", "answers.test.ts"),
         ),
         (Language::TypeScript, Kind::Filter) => (
-            &[template!("ts": "README.md", "hubgate.d.ts", "tsconfig.json")],
+            &[JAVASCRIPT_SDK, template!("ts": "README.md", "tsconfig.json")],
             template!("ts/filter": "package.json", "plugin.ts", "hide.ts", "hide.test.ts"),
         ),
         (Language::Python, Kind::Handler) => (

@@ -1,6 +1,9 @@
 //! Projects in JavaScript and TypeScript, built by the npm package `componentize-qjs`: a component with the engine QuickJS
 //! inside. TypeScript becomes one script before, by the npm package `esbuild`.
 
+mod hints;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,8 +17,26 @@ use super::tool::{absolute, run};
 const COMPONENTIZE: &str = "componentize-qjs";
 const BUNDLER: &str = "esbuild";
 const NEEDS_NODE: &str = "needs Node.js: https://nodejs.org";
+
+macro_rules! prelude {
+    ($($file:literal),+) => {
+        &[$(($file, include_str!(concat!("javascript/", $file)))),+]
+    };
+}
+
 /// Goes before the script, and around what it exports.
-const PRELUDE: &str = include_str!("javascript/prelude.js");
+const PRELUDE: &[(&str, &str)] = prelude![
+    "guard.js",
+    "globals/index.js",
+    "globals/call.js",
+    "globals/clone.js",
+    "globals/console.js",
+    "globals/encoding.js",
+    "globals/random.js",
+    "globals/url.js",
+    "globals/url-host.js",
+    "globals/url-search.js"
+];
 
 /// What of `package.json` counts.
 #[derive(Deserialize)]
@@ -24,6 +45,9 @@ struct Package {
     main: PathBuf,
     #[serde(default)]
     hubgate: Options,
+    /// The packages that the script may import.
+    #[serde(default)]
+    dependencies: BTreeMap<String, serde_json::Value>,
 }
 
 impl Package {
@@ -54,7 +78,8 @@ pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
     if package.is_typescript() {
         tools.push(BUNDLER);
     }
-    if !tools.iter().all(|name| tool(&folder, name).exists()) {
+    let is_there = |name: &String| folder.join("node_modules").join(name).exists();
+    if !tools.iter().all(|name| tool(&folder, name).exists()) || !package.dependencies.keys().all(is_there) {
         install(&folder)?;
     }
     if let Some(name) = tools.iter().find(|name| !tool(&folder, name).exists()) {
@@ -84,14 +109,27 @@ fn componentize(folder: &Path, package: &Package, world: World) -> Result<Vec<u8
         false => format!("../{main}"),
     };
     std::fs::write(file("plugin.wit"), CONTRACT)?;
-    std::fs::write(file("prelude.js"), PRELUDE)?;
+    std::fs::create_dir(file("globals"))?;
+    for (path, text) in PRELUDE {
+        std::fs::write(file(path), text)?;
+    }
     std::fs::write(file("entry.js"), entry(&script, world)?)?;
     let mut command = Command::new(tool(folder, COMPONENTIZE));
     command.arg("--wit").arg(file("plugin.wit")).args(["--world", world.name(), "--sync"]);
-    command.arg("--module-root").arg(folder).arg("--js").arg(file("entry.js"));
+    command.arg("--module-root").arg(module_root(folder, package)).arg("--js").arg(file("entry.js"));
     command.arg("--output").arg(file("component.wasm")).current_dir(folder);
-    run(command, COMPONENTIZE, NEEDS_NODE)?;
+    run(command, COMPONENTIZE, NEEDS_NODE).map_err(hints::explained)?;
     std::fs::read(file("component.wasm")).context("componentize-qjs has written no component")
+}
+
+/// The innermost folder that holds the project and all packages that its script may import: npm links those that are folders.
+fn module_root(folder: &Path, package: &Package) -> PathBuf {
+    let real = |name: &String| folder.join("node_modules").join(name).canonicalize().ok();
+    let packages = package.dependencies.keys().filter_map(real);
+    packages.fold(folder.to_owned(), |root, package| {
+        let holds_both = |ancestor: &&Path| package.starts_with(ancestor);
+        root.ancestors().find(holds_both).unwrap_or(Path::new("/")).to_owned()
+    })
 }
 
 /// Makes one script of `main` and all that it imports, but for the contract's interfaces.
@@ -120,7 +158,7 @@ fn entry(script: &str, world: World) -> Result<String> {
         _ => &["lifecycle", "inboundFilter", "outboundFilter"],
     };
     // Modules run in the order of their imports.
-    let mut entry = format!("import {{ check, guard }} from \"./prelude.js\";\nimport * as script from {script};\n");
+    let mut entry = format!("import {{ check, guard }} from \"./guard.js\";\nimport * as script from {script};\n");
     entry += &format!("check(script, {}, {});\n", serde_json::to_string(world)?, serde_json::to_string(halves)?);
     for half in halves {
         entry += &format!("export const {half} = guard(script, \"{half}\");\n");

@@ -1,5 +1,10 @@
 // What the gateway's build runs before a script, and puts around what it exports.
 
+import log from "hubgate:plugin/log@0.1.0";
+import "./globals/index.js";
+import { inspectError } from "./globals/console.js";
+import { begin, forgetMicrotasks, runMicrotasks } from "./globals/call.js";
+
 const { parse, rawJSON } = JSON;
 const SIXTEEN_DIGITS = /\d{16}/;
 const INTEGER = /^-?\d+$/;
@@ -17,17 +22,46 @@ BigInt.prototype.toJSON = function () {
 const AsyncFunction = (async () => {}).constructor;
 const AsyncGeneratorFunction = (async function* () {}).constructor;
 
-/** How an error of the script's becomes one of the contract's; what this gives breaks the call off if it is an Error. */
+/** How an error of the script's becomes one of the contract's; filters have none, theirs break the call off. */
 const errors = {
   __proto__: null,
-  lifecycle: (error) => (typeof error === "string" ? error : words(error)),
-  upstream: (error) => (["rejected", "failed"].includes(error?.tag) ? error : { tag: "failed", val: words(error) }),
-  inboundFilter: (error) => new Error(words(error)),
-  outboundFilter: (error) => new Error(words(error)),
+  lifecycle: (error) => words(isOfContract(error) ? error.val : error),
+  upstream: (error) => (isOfContract(error) ? error : { tag: "failed", val: words(error) }),
+  inboundFilter: null,
+  outboundFilter: null,
 };
 
+const isOfContract = (error) => ["rejected", "failed"].includes(error?.tag);
+
 function words(error) {
-  return typeof error === "string" ? error : (JSON.stringify(error) ?? String(error));
+  if (typeof error === "string") return error;
+  if (typeof error?.tag === "string") return [error.tag, error.val].filter((part) => part !== undefined).map(words).join(": ");
+  return JSON.stringify(error) ?? String(error);
+}
+
+/** What scripts ask for that is nowhere in a component, and what there is instead. */
+const absent = [
+  [/\b(setTimeout|setInterval|setImmediate)\b/, "a call is over when its function returns, and nothing runs between calls: there are no timers"],
+  [/\b(fetch|XMLHttpRequest|WebSocket)\b/, "HTTP goes through the interface `http`, `send` of \"hubgate/http\", in the world \"handler-with-http\" or \"filter-with-http\""],
+  [/\b(require|module|exports)\b/, "modules are ES modules: import and export them"],
+  [/\b(process|Buffer|__dirname|__filename)\b/, "this is not Node.js: settings come from `config`, bytes are Uint8Arrays, texts become bytes by TextEncoder"],
+  [/\b(window|document|localStorage)\b/, "this is no browser: what lasts is in `state`"],
+];
+
+function explained(error) {
+  const cure = error instanceof ReferenceError ? absent.find(([name]) => name.test(error.message))?.[1] : undefined;
+  if (cure !== undefined) error.message += `: ${cure}`;
+  return error;
+}
+
+const failure = (half, place, error) => errors[half]?.(error) ?? broken(place, words(error));
+
+/** Logs an error that nothing has caught; gives what breaks the call off. */
+function broken(place, text) {
+  log.write("error", `\`${place}\` has thrown ${text}`, []);
+  const short = new Error(`\`${place}\` has thrown an error, which the line before shows`);
+  short.stack = "";
+  return short;
 }
 
 /** The functions of each half of a component. */
@@ -117,17 +151,23 @@ export function guard(script, half) {
   return guarded;
 }
 
+/** What the contract says of an error of an import; where the SDK has said it better, its words. */
+const sayings = ({ message, payload }) => (message.endsWith("(see error.payload)") ? payload : message);
+
 function call(half, place, handle) {
   let answer;
   try {
+    begin();
     answer = handle();
+    runMicrotasks();
   } catch (error) {
+    forgetMicrotasks();
     // Errors of imports are Errors with what the contract says of them.
-    if (error instanceof Error && error.payload === undefined) throw error;
-    throw errors[half](error instanceof Error ? error.payload : error);
+    if (error instanceof Error && error.payload === undefined) throw broken(place, inspectError(explained(error)));
+    throw failure(half, place, error instanceof Error ? sayings(error) : error);
   }
   if (typeof answer?.then === "function") {
-    throw errors[half](`\`${place}\` has answered with a promise, and nobody waits for it: answer at once, without async`);
+    throw failure(half, place, `\`${place}\` has answered with a promise, and nobody waits for it: answer at once, without async`);
   }
   return answer;
 }

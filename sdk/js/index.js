@@ -1,0 +1,13 @@
+// Write Hubgate plugins in JavaScript: `export const { lifecycle, upstream } = handler({ … })`, then `hubgate plugin build`.
+// What is not wrapped here is in the contract's own modules, "hubgate:plugin/hub@0.1.0" and so on.
+
+export { default as config } from "hubgate:plugin/config@0.1.0";
+export { default as connections } from "hubgate:plugin/connections@0.1.0";
+export { default as context } from "hubgate:plugin/context@0.1.0";
+export { close, drop, fail, reject } from "./answers.js";
+export { Message, filter } from "./filter.js";
+export { handler, takes } from "./handler.js";
+export * as hub from "./hub.js";
+export * as log from "./log.js";
+export { json, msgpack } from "./payload.js";
+export * as state from "./state.js";
