@@ -53,7 +53,28 @@ impl Project {
         drop(building);
         let checked = self.run(&["check", "hello.wasm"]).success();
         assert!(checked.contains(&format!("can serve as {}", self.kind)), "{checked}");
+        self.its_test_passes_and_can_fail();
         self.folder.path().join("hello.wasm")
+    }
+
+    /// The project's script is played to what is built of it; another answer than the expected one is a failure.
+    fn its_test_passes_and_can_fail(&self) {
+        let played = self.run(&["test", "hello"]).success();
+        assert!(played.ends_with("all as expected\n"), "{played}");
+        let script = self.path().join("tests/hello.toml");
+        let text = fs::read_to_string(&script).expect("the project has a script");
+        let (mine, other) = match self.kind {
+            "handler" => ("Hello, ann!", "Hello, bob!"),
+            _ => ("\"a ******\"", "\"a secret\""),
+        };
+        assert!(text.contains(mine), "{text}");
+        fs::write(&script, text.replace(mine, other)).expect("the project can be written");
+        // Of the component that is there: a project is not built twice for it.
+        let played = self.run(&["test", "hello.wasm", "--script", "hello/tests/hello.toml"]);
+        assert_eq!(played.code, Some(1), "{played:?}");
+        let lines: Vec<&str> = played.stdout.lines().map(str::trim_start).collect();
+        let has = |sign: char, text: &str| lines.iter().any(|line| line.starts_with(sign) && line.contains(text));
+        assert!(has('-', other) && has('+', mine), "{played:?}");
     }
 }
 

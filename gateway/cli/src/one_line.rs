@@ -26,7 +26,7 @@ impl<'writer> FormatFields<'writer> for OneLine {
 }
 
 /// Whether a reader of the log may do something else than to show the character in its place.
-fn is_active(character: char) -> bool {
+pub(crate) fn is_active(character: char) -> bool {
     const LINES: [char; 2] = ['\u{2028}', '\u{2029}'];
     let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     character.is_control() || turns || LINES.contains(&character)

@@ -78,6 +78,14 @@ impl Outgoing {
         }
     }
 
+    /// The method and the arguments, unless its sender has encoded it.
+    pub fn as_call(&self) -> Option<(&str, &Payload)> {
+        match &self.0.source {
+            Source::Call { method, arguments, .. } => Some((method, arguments)),
+            Source::Encoded => None,
+        }
+    }
+
     /// The frame for clients that speak `protocol`, if there is one for them.
     pub fn frame(&self, protocol: HubProtocol) -> Option<&Frame> {
         let Message { source, frames, .. } = &*self.0;

@@ -42,7 +42,12 @@ pub struct PluginReport {
 /// Compiles, checks and tries out a component as a gateway does before it lets it serve, with an empty configuration.
 /// Blocks meanwhile. The error says why the component cannot serve, whatever its configuration.
 pub fn inspect(component: &[u8], compilation: Compilation) -> Result<PluginReport, LoadError> {
-    let settings = PluginSettings {
+    examine(component, settings_of_anything(), compilation)
+}
+
+/// Those with which each component is loaded that can serve at all, with whatever it needs.
+pub(crate) fn settings_of_anything() -> PluginSettings {
+    PluginSettings {
         name: PluginName::new("inspected"),
         source: PluginSource::Embedded(&[]),
         uses: Uses::default(),
@@ -55,8 +60,7 @@ pub fn inspect(component: &[u8], compilation: Compilation) -> Result<PluginRepor
             endpoints: Endpoint::parse("http://localhost").into_iter().collect(),
             ..AllowHttp::default()
         }),
-    };
-    examine(component, settings, compilation)
+    }
 }
 
 /// Tries out a plugin as it is configured, as a start does, but with nothing of what it keeps. Blocks meanwhile. The error says why

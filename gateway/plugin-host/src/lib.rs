@@ -18,9 +18,9 @@
 //! | `breaker`, `breakers`, `turns` | what keeps a plugin whose calls hang from holding everybody up |
 //! | `pool`, `instance` | instances of one plugin on one shard, and a call of one |
 //! | `host` | the imports of guests, which all come in at one door (`host::door`) as data |
-//! | `sandbox`, `inspect`, `journal` | a component beside any gateway: tried out, or told again what it was told |
+//! | `sandbox`, `inspect`, `rehearsal`, `journal` | a component beside any gateway: tried out, brought the events of a script, or told again what it was told |
 //! | `convert` | between the WIT's types and the core's |
-//! | `state`, `store` | what plugins keep, and where it lasts |
+//! | `state`, `store`, `clock` | what plugins keep, where it lasts, and how long |
 //! | `memory` | the account of all instances' memory |
 //! | `budgets`, `limits` | what a plugin may use: what the configuration says, and what it cannot change |
 //! | `log`, `printable`, `rate_limit` | what plugins write, and how often |
@@ -33,6 +33,7 @@ mod bindings;
 mod breaker;
 mod breakers;
 mod budgets;
+mod clock;
 mod collector;
 mod compiler;
 mod component;
@@ -60,6 +61,7 @@ mod printable;
 mod private_folder;
 mod rate_limit;
 mod regular_file;
+mod rehearsal;
 mod sandbox;
 mod sections;
 mod settings;
@@ -84,6 +86,7 @@ pub use plugin::{PluginState, PluginStatus};
 pub use plugin_host::{BadPlugins, Folders, PluginHost, StartError};
 pub use pool::ShardPlugins;
 pub use regular_file::{FileError, RegularFile};
+pub use rehearsal::{Prompter, Rehearsal, RehearsalError, Stage};
 pub use sections::mark_numbers_as_doubles;
 pub use settings::{AllowHttp, HostSettings, Payloads, PluginSettings, PluginSource, Rollback, Share, Uses};
 pub use versions::{PluginError, RollbackError};

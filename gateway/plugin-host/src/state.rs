@@ -141,6 +141,12 @@ impl State {
         Page { seen_to: None, ..page }
     }
 
+    /// All values with their keys, in byte order of these.
+    pub(crate) fn all(&self, now: Instant) -> Vec<(String, Vec<u8>)> {
+        let live = self.entries.iter().filter(|(_, entry)| entry.is_live(now));
+        live.map(|(key, entry)| (key.to_string(), entry.value.clone())).collect()
+    }
+
     /// All or nothing of the change; what it has replaced is remembered.
     pub(crate) fn change(&mut self, change: Change, now: Instant) -> Result<Changed, StateError> {
         let Change { key, operation, time_to_live, allowed } = change;

@@ -12,6 +12,7 @@ pub(crate) mod manual;
 pub(crate) mod plugin;
 mod plugin_build;
 mod plugin_new;
+mod plugin_test;
 mod reload;
 mod run_gateway;
 pub(crate) mod serve;

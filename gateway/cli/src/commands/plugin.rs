@@ -8,6 +8,7 @@ use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile};
 use super::admin_client::{AdminClient, AdminOptions};
 use super::plugin_build::{self, Language};
 use super::plugin_new::{self, Kind};
+use super::plugin_test;
 use super::run_gateway::compilation;
 use crate::{Failure, print};
 
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     },
     /// Says what a component can be used for; exit code 1 and the reason if for nothing.
     Check { file: PathBuf },
+    /// Brings a plugin the events of scripts, without a gateway, and says what does not come as they expect it; exit code 1 then.
+    Test(plugin_test::Arguments),
     /// Brings back the version of a plugin that served before the present one, in a running gateway.
     Rollback {
         /// The plugin's name in the configuration.
@@ -65,6 +68,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             let file = plugin_build::write_contract(&output)?;
             print(format_args!("{}", file.display()))
         }
+        Command::Test(arguments) => plugin_test::run(&arguments),
         Command::Check { file } => {
             let component = RegularFile::read(&file, MAX_COMPONENT_BYTES)
                 .with_context(|| format!("{}: cannot be read", file.display()))?

@@ -149,8 +149,12 @@ fn files(language: Language, kind: Kind) -> impl Iterator<Item = (&'static str, 
             (&[template!("c": "README.md")], template!("c/filter": "plugin.c", "hide.c", "hide.h", "tests/test_hide.c"))
         }
     };
+    let tests: Files = match kind {
+        Kind::Handler => template!("tests/handler": "tests/hello.toml"),
+        Kind::Filter => template!("tests/filter": "tests/hello.toml"),
+    };
     let ignored = (".gitignore", ignored_files(language));
-    all.iter().flat_map(|files| files.iter()).chain(own).copied().chain([ignored])
+    all.iter().flat_map(|files| files.iter()).chain(own).chain(tests).copied().chain([ignored])
 }
 
 fn ignored_files(language: Language) -> &'static str {

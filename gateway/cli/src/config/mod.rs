@@ -42,7 +42,7 @@ pub(crate) use read_file::ReadFile;
 pub(crate) use secrets::access_key;
 pub(crate) use table::Change;
 use tls::TlsFiles;
-pub(crate) use value::{Allowed, Listen, Span};
+pub(crate) use value::{Allowed, Listen, Size, Span};
 
 /// The largest configuration file, in bytes.
 const MAX_FILE_BYTES: usize = 4 << 20;

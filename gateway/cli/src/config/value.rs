@@ -12,8 +12,8 @@ pub(crate) use texts::Allowed;
 pub(super) use texts::{CorsOrigin, LogFilter, Network, SecretTexts, Secrets};
 #[cfg(test)]
 pub(super) use units::LONGEST_SPAN;
-pub(crate) use units::{Listen, Span};
-pub(super) use units::{Size, kib, mib, millis, seconds};
+pub(crate) use units::{Listen, Size, Span};
+pub(super) use units::{kib, mib, millis, seconds};
 
 /// Whether a value that may be secret is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

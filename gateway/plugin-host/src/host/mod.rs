@@ -37,6 +37,7 @@ use crate::offload::Offload;
 use crate::rate_limit::Pace;
 use crate::sections::Numbers;
 use crate::settings::PluginSettings;
+use crate::state::{Change, Operation, StateError};
 use crate::store::{PluginValues, Store};
 use crate::ticker::{self, Hurry};
 use crate::turns::Turns;
@@ -45,7 +46,7 @@ pub use http::{HttpAnswer, HttpCall, HttpFailure};
 use hub::ActionQueue;
 use metering::CpuTime;
 pub(crate) use metering::Exhausted;
-pub(crate) use source::{Machine, Source};
+pub(crate) use source::{Machine, Scripted, Source};
 pub(crate) use tape::{Exchange, Playback, Recording, Tape};
 use wasi::QuietWasi;
 
@@ -137,6 +138,24 @@ impl Surroundings {
 
     pub(crate) fn name(&self) -> &PluginName {
         &self.settings.name
+    }
+
+    /// Keeps a value that is there before anything happens.
+    pub(crate) async fn keep_at_start(&self, key: &str, value: &[u8]) -> Result<(), String> {
+        let operation = Operation::Set(value.to_vec());
+        let allowed = self.settings.budgets.state_bytes;
+        let change = Change { key: key.to_owned(), operation, time_to_live: None, allowed };
+        match self.store.change(&self.values, change).await {
+            Ok(_) => Ok(()),
+            Err(StateError::TooLarge) => Err("its key or its value is too long".to_owned()),
+            Err(StateError::Quota) => Err("there is no room for it".to_owned()),
+            Err(StateError::Unavailable(reason)) => Err(reason),
+        }
+    }
+
+    /// What the plugin keeps now, by its keys' order.
+    pub(crate) fn kept(&self) -> Vec<(String, Vec<u8>)> {
+        self.values.look(|state| Ok(state.all(self.store.now()))).unwrap_or_default()
     }
 
     /// A value of the gateway's configuration for the plugin.

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Guest;
 use super::call::HostCall;
+use super::{Guest, Surroundings};
 use crate::bindings::hubgate::plugin::state;
 use crate::convert::state_error;
 use crate::limits::STATE_KEYS_PER_PAGE;
@@ -67,7 +67,7 @@ impl Guest {
     }
 
     pub(super) fn kept_value(&self, key: &str) -> Answer<Option<Vec<u8>>> {
-        self.look(|state| Ok(state.get(key, Instant::now())?.map(<[u8]>::to_vec)))
+        self.look(|state, now| Ok(state.get(key, now)?.map(<[u8]>::to_vec)))
     }
 
     pub(super) async fn kept_keys(
@@ -80,7 +80,7 @@ impl Guest {
         let mut keys = Vec::new();
         loop {
             let left = limit - keys.len();
-            let found = self.look(|state| Ok(state.keys(prefix, after.as_deref(), left, Instant::now())));
+            let found = self.look(|state, now| Ok(state.keys(prefix, after.as_deref(), left, now)));
             let Page { keys: more, seen_to } = match found {
                 Ok(page) => page,
                 Err(error) => return Ok(Err(error)),
@@ -94,9 +94,10 @@ impl Guest {
         }
     }
 
-    fn look<T>(&self, at: impl FnOnce(&State) -> Result<T, StateError>) -> Answer<T> {
+    fn look<T>(&self, at: impl FnOnce(&State, Instant) -> Result<T, StateError>) -> Answer<T> {
+        let Surroundings { store, values, .. } = &*self.surroundings;
         match self.event {
-            Some(_) => self.surroundings.values.look(at).map_err(state_error),
+            Some(_) => values.look(|state| at(state, store.now())).map_err(state_error),
             None => Err(state_error(no_event())),
         }
     }

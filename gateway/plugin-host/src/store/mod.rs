@@ -19,6 +19,7 @@ use hubgate_core::id::PluginName;
 use rusqlite::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock::Clock;
 use crate::private_folder;
 use crate::state::{Change, Changed, State, StateError};
 use crate::worker::{VitalSign, Worker};
@@ -38,6 +39,8 @@ pub(crate) struct Store {
 }
 
 struct Shared {
+    /// The clock by which values live.
+    clock: Clock,
     disk: Mutex<Disk>,
     /// A plugin has its values in memory once, as long as anybody uses them.
     states: Mutex<HashMap<PluginName, Weak<PluginValues>>>,
@@ -100,7 +103,17 @@ impl Store {
     /// Opens or makes the database in `folder`, for this process alone. Blocks meanwhile, and waits a while for a gateway
     /// that is just going. Without a folder nothing lasts; on a disk that cannot be written nothing changes.
     pub(crate) fn open(folder: Option<&Path>) -> Result<Store, StoreError> {
-        Store::open_with(folder, Database::open)
+        Store::open_with(folder, Database::open, Clock::Machine)
+    }
+
+    /// A store of which nothing lasts, whose values live by `clock`.
+    pub(crate) fn in_memory(clock: Clock) -> Result<Store, StoreError> {
+        Store::open_with(None, Database::open, clock)
+    }
+
+    /// The moment by which values live.
+    pub(crate) fn now(&self) -> Instant {
+        self.shared.clock.now()
     }
 
     /// Whether [`Store::open`] would open the database in `folder` for writing. Changes nothing, and waits for nobody.
@@ -110,9 +123,9 @@ impl Store {
         database::check(folder)
     }
 
-    fn open_with(folder: Option<&Path>, open: Opener) -> Result<Store, StoreError> {
+    fn open_with(folder: Option<&Path>, open: Opener, clock: Clock) -> Result<Store, StoreError> {
         let disk = Mutex::new(Disk::open(folder, open)?);
-        let shared = Arc::new(Shared { disk, states: Mutex::default() });
+        let shared = Arc::new(Shared { clock, disk, states: Mutex::default() });
         let (changes, wanted) = mpsc::channel(QUEUE);
         let writer = Writer::new(shared.clone());
         let run = move || match tokio::runtime::Builder::new_current_thread().enable_time().build() {
@@ -136,7 +149,7 @@ impl Store {
         }
         let (state, is_loaded) = (Mutex::default(), AtomicBool::new(false));
         let values = Arc::new(PluginValues { plugin: plugin.clone(), state, is_loaded });
-        values.load(&lock(&self.shared.disk));
+        values.load(&lock(&self.shared.disk), self.now());
         states.insert(plugin.clone(), Arc::downgrade(&values));
         values
     }
@@ -178,8 +191,8 @@ impl PluginValues {
     }
 
     /// Reads what was kept.
-    fn load(&self, disk: &Disk) {
-        let (mut state, now) = (State::default(), (Instant::now(), SystemTime::now()));
+    fn load(&self, disk: &Disk, now: Instant) {
+        let (mut state, now) = (State::default(), (now, SystemTime::now()));
         match disk.read(&self.plugin, now, &mut state) {
             Ok(()) => {
                 state.take_replaced();
@@ -340,7 +353,7 @@ mod tests {
         }
         drop(before);
 
-        let store = Store::open_with(Some(&crashed), open_on_a_failing_disk).unwrap();
+        let store = Store::open_with(Some(&crashed), open_on_a_failing_disk, Clock::Machine).unwrap();
         let values = store.values(&PluginName::new("p"));
         let plugin = Plugin(store, values);
         assert_eq!(plugin.keys(), ["kept"]);

@@ -89,7 +89,7 @@ impl Writer {
 
     /// Makes changes in one transaction, and answers them.
     fn commit(&mut self, batch: Vec<Wanted>) {
-        let now = Instant::now();
+        let now = self.shared.clock.now();
         let mut answers = Vec::with_capacity(batch.len());
         let mut replaced = Vec::new();
         let unavailable = || StateError::Unavailable("the store cannot be written".to_owned());
@@ -127,13 +127,16 @@ impl Writer {
             return;
         }
         tracing::info!("the state of plugins can be written again");
-        states.iter().filter(|values| !values.is_loaded()).for_each(|values| values.load(&disk));
+        states
+            .iter()
+            .filter(|values| !values.is_loaded())
+            .for_each(|values| values.load(&disk, self.shared.clock.now()));
     }
 
     /// Removes what is over, a little at a time, because shards look at the values meanwhile; says whether nothing will be.
     fn sweep(&mut self) -> bool {
         let states: Vec<_> = lock(&self.shared.states).values().filter_map(Weak::upgrade).collect();
-        let now = Instant::now();
+        let now = self.shared.clock.now();
         for values in &states {
             loop {
                 let mut state = values.state();
@@ -150,7 +153,7 @@ impl Writer {
 
     /// Brings what was changed in memory into the database, or undoes it. The log has the first of several failures.
     fn store(&mut self, replaced: Vec<(Arc<PluginValues>, Vec<Replaced>)>) -> bool {
-        let rows = rows(&replaced);
+        let rows = rows(&replaced, self.shared.clock.now());
         if rows.is_empty() {
             return true;
         }
@@ -194,8 +197,8 @@ impl Writer {
 }
 
 /// What memory says of the keys that were replaced, each once.
-fn rows(replaced: &[(Arc<PluginValues>, Vec<Replaced>)]) -> Vec<Row<'_>> {
-    let now = (Instant::now(), SystemTime::now());
+fn rows(replaced: &[(Arc<PluginValues>, Vec<Replaced>)], now: Instant) -> Vec<Row<'_>> {
+    let now = (now, SystemTime::now());
     let (mut rows, mut seen) = (Vec::new(), HashSet::new());
     for (values, replaced) in replaced {
         let (plugin, state) = (values.plugin.as_str(), values.state());

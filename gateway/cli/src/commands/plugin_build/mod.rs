@@ -30,26 +30,33 @@ pub(crate) struct BuildReport {
     pub(crate) remark: Option<&'static str>,
 }
 
+/// A component that was built.
+pub(crate) struct BuiltComponent {
+    pub(crate) bytes: Vec<u8>,
+    /// What is to be known about the language.
+    pub(crate) remark: Option<&'static str>,
+}
+
 /// Builds `source`, a project's folder or a `.wasm` file, into the component `output`, which changes all at once.
 pub(crate) fn build(source: &Path, output: &Path) -> Result<BuildReport> {
-    let mut remark = None;
-    let component = match source.is_dir() {
-        true => {
-            let language = Language::of(source)?;
-            remark = language.remark();
-            match language.build(source)? {
-                Built::Component(bytes) => bytes,
-                Built::Module(bytes) => component_of(&bytes, source)?,
-            }
-        }
-        false => {
-            let file = RegularFile::read(source, MAX_COMPONENT_BYTES)
-                .with_context(|| format!("{}: cannot be read", source.display()))?;
-            component_of(&file.bytes, source)?
-        }
+    let BuiltComponent { bytes, remark } = component(source)?;
+    replace(output, &bytes).with_context(|| format!("{}: cannot be written", output.display()))?;
+    Ok(BuildReport { size: bytes.len(), remark })
+}
+
+/// The component of `source`, a project's folder or a `.wasm` file.
+pub(crate) fn component(source: &Path) -> Result<BuiltComponent> {
+    if !source.is_dir() {
+        let file = RegularFile::read(source, MAX_COMPONENT_BYTES)
+            .with_context(|| format!("{}: cannot be read", source.display()))?;
+        return Ok(BuiltComponent { bytes: component_of(&file.bytes, source)?, remark: None });
+    }
+    let language = Language::of(source)?;
+    let bytes = match language.build(source)? {
+        Built::Component(bytes) => bytes,
+        Built::Module(bytes) => component_of(&bytes, source)?,
     };
-    replace(output, &component).with_context(|| format!("{}: cannot be written", output.display()))?;
-    Ok(BuildReport { size: component.len(), remark })
+    Ok(BuiltComponent { bytes, remark: language.remark() })
 }
 
 /// Of what `source` gave.

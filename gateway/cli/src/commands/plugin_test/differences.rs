@@ -1,0 +1,112 @@
+//! What came beside what was expected.
+
+use serde::Serialize;
+
+use super::forms::ActionForm;
+use super::performance::{Came, is_kept, kept_in_line};
+use super::script::ExpectForm;
+use super::values::in_line;
+
+/// What of a step is not as expected, as lines of TOML.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Difference {
+    pub(super) expected: Vec<String>,
+    pub(super) got: Vec<String>,
+}
+
+impl Difference {
+    fn new(expected: Option<String>, got: Option<String>) -> Difference {
+        Difference { expected: expected.into_iter().collect(), got: got.into_iter().collect() }
+    }
+}
+
+/// What differs. Without an expectation that is only a call that was broken off.
+pub(super) fn differences(expect: Option<&ExpectForm>, came: &Came) -> Vec<Difference> {
+    let Some(expect) = expect else {
+        let trap = came.error.as_ref().filter(|error| error.is_trap());
+        return trap.map(|trap| Difference::new(None, Some(line("error", trap)))).into_iter().collect();
+    };
+    let mut differences: Vec<Difference> =
+        [answer(expect, came), actions(expect, came)].into_iter().flatten().collect();
+    differences.extend(state(expect, came));
+    differences
+}
+
+fn line(key: &str, value: &impl Serialize) -> String {
+    format!("{key} = {}", in_line(value))
+}
+
+/// What came instead of an answer or of an error, whatever it is.
+pub(super) fn answer_line(came: &Came) -> Option<String> {
+    let result = || came.result.as_ref().map(|result| result.line("result"));
+    let verdict = || came.verdict.as_ref().map(|verdict| line("verdict", verdict));
+    came.error.as_ref().map(|error| line("error", error)).or_else(result).or_else(verdict)
+}
+
+fn answer(expect: &ExpectForm, came: &Came) -> Option<Difference> {
+    let result = expect.result().ok().flatten();
+    let is_as_expected = match (&expect.error, &came.error) {
+        (Some(expected), Some(error)) => expected.has_come_as(error),
+        (None, None) => {
+            let result =
+                result.as_ref().is_none_or(|expected| came.result.as_ref().is_some_and(|came| expected.is(came)));
+            let verdict = expect.verdict.as_ref();
+            result && verdict.is_none_or(|expected| came.verdict.as_ref().is_some_and(|came| expected.is(came)))
+        }
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if is_as_expected {
+        return None;
+    }
+    let error = expect.error.as_ref().map(|error| line("error", error));
+    let result = result.map(|result| result.line("result"));
+    let verdict = expect.verdict.as_ref().map(|verdict| line("verdict", verdict));
+    let got = answer_line(came).unwrap_or_else(|| "# no answer".to_owned());
+    let expected = [error, result, verdict].into_iter().flatten().collect();
+    Some(Difference { expected, got: vec![got] })
+}
+
+/// From the first action that differs to the last one.
+fn actions(expect: &ExpectForm, came: &Came) -> Option<Difference> {
+    let (mut expected, mut got) = (expect.actions.as_deref()?, came.actions.as_slice());
+    while let ([one, expected_rest @ ..], [other, got_rest @ ..]) = (expected, got)
+        && one.is(other)
+    {
+        (expected, got) = (expected_rest, got_rest);
+    }
+    while let ([expected_rest @ .., one], [got_rest @ .., other]) = (expected, got)
+        && one.is(other)
+    {
+        (expected, got) = (expected_rest, got_rest);
+    }
+    if expected.is_empty() && got.is_empty() {
+        return None;
+    }
+    // Where one list has nothing more, the other says what is missing.
+    let lines = |actions: &[ActionForm]| actions.iter().map(|action| format!("actions: {}", in_line(action))).collect();
+    Some(Difference { expected: lines(expected), got: lines(got) })
+}
+
+fn state(expect: &ExpectForm, came: &Came) -> Vec<Difference> {
+    let Some(expected) = &expect.state else { return Vec::new() };
+    let named = |key: &str, value: String| format!("state.{} = {value}", key_in_line(key));
+    let mut differences = Vec::new();
+    for (key, value) in expected {
+        let kept = came.state.get(key);
+        if !kept.is_some_and(|kept| is_kept(value, kept)) {
+            let got =
+                kept.map_or_else(|| format!("# no state.{}", key_in_line(key)), |kept| named(key, kept_in_line(kept)));
+            differences.push(Difference::new(Some(named(key, in_line(value))), Some(got)));
+        }
+    }
+    for (key, kept) in came.state.iter().filter(|(key, _)| !expected.contains_key(*key)) {
+        differences.push(Difference::new(None, Some(named(key, kept_in_line(kept)))));
+    }
+    differences
+}
+
+/// A key as TOML writes it.
+fn key_in_line(key: &str) -> String {
+    let is_bare = !key.is_empty() && key.chars().all(|char| char.is_ascii_alphanumeric() || "-_".contains(char));
+    if is_bare { key.to_owned() } else { in_line(&key) }
+}
