@@ -142,9 +142,33 @@ impl Content {
 /// A value as one line of TOML.
 pub(super) fn in_line(value: &impl Serialize) -> String {
     let mut text = String::new();
-    match value.serialize(toml::ser::ValueSerializer::new(&mut text)) {
-        Ok(_) => text,
-        Err(error) => format!("({error})"),
+    if let Err(error) = value.serialize(toml::ser::ValueSerializer::new(&mut text)) {
+        return format!("({error})");
+    }
+    // Texts of several lines are written as such.
+    if text.contains('\n')
+        && let Ok(mut value) = text.parse()
+    {
+        join_lines(&mut value);
+        return value.to_string();
+    }
+    text
+}
+
+/// Writes each text in a value on one line.
+fn join_lines(value: &mut toml_edit::Value) {
+    match value {
+        toml_edit::Value::String(text) => {
+            // JSON's escapes are TOML's, but for one character that it need not escape.
+            let escaped = Json::from(text.value().as_str()).to_string().replace('\u{7f}', "\\u007f");
+            if let Ok(mut one_line) = escaped.parse::<toml_edit::Value>() {
+                *one_line.decor_mut() = text.decor().clone();
+                *value = one_line;
+            }
+        }
+        toml_edit::Value::Array(items) => items.iter_mut().for_each(join_lines),
+        toml_edit::Value::InlineTable(table) => table.iter_mut().for_each(|(_, value)| join_lines(value)),
+        _ => {}
     }
 }
 
