@@ -33,6 +33,9 @@ type JSON string
 // MessagePack is one value. It comes to plugins that are configured with payload = "native".
 type MessagePack []byte
 
+// MarshalJSON is the text itself, so that it can stand among other values.
+func (text JSON) MarshalJSON() ([]byte, error) { return []byte(text), nil }
+
 func (JSON) isPayload() {}
 
 func (MessagePack) isPayload() {}

@@ -19,11 +19,12 @@ use tokio::net::TcpStream;
 const GATEWAY: &str = "127.0.0.1:8888";
 
 /// The documents that let their readers type something; each has a test here.
-const WITH_COMMANDS: [&str; 16] = [
+const WITH_COMMANDS: [&str; 18] = [
     "README.md",
     "docs/deploy.md",
     "docs/filters.md",
     "docs/functions.md",
+    "docs/languages/c.md",
     "docs/languages/go.md",
     "docs/languages/python.md",
     "docs/let-users-in.md",
@@ -36,12 +37,20 @@ const WITH_COMMANDS: [&str; 16] = [
     "examples/chat-dotnet/README.md",
     "examples/chat-js/README.md",
     "examples/chat-rust/README.md",
+    "examples/sensor-c/README.md",
 ];
 
 #[test]
 fn whatever_a_document_lets_its_readers_type_is_typed_here() {
-    let folders =
-        ["docs", "docs/languages", "examples/chat-dotnet", "examples/chat-js", "examples/chat-rust"].map(markdown);
+    let folders = [
+        "docs",
+        "docs/languages",
+        "examples/chat-dotnet",
+        "examples/chat-js",
+        "examples/chat-rust",
+        "examples/sensor-c",
+    ]
+    .map(markdown);
     let mut typed: Vec<String> = [vec!["README.md".to_owned()], folders.concat()]
         .concat()
         .into_iter()
@@ -221,6 +230,25 @@ async fn the_guide_to_plugins_makes_handlers_that_serve() {
     assert_eq!(reader.client("hello").refused().await, "Sign in first.");
     reader.types().await;
     assert_eq!(generation(&reader).await, 3, "the version in Rust is back");
+    reader.ends();
+}
+
+#[tokio::test]
+async fn the_page_about_c_leads_from_nothing_to_a_handler_that_was_swapped() {
+    if !private_network::enter() {
+        return;
+    }
+    let mut reader = Reader::of("docs/languages/c.md");
+    let tested = reader.types().await;
+    assert!(tested.contains("passed"), "{tested}");
+    reader.types().await;
+    let mut open = reader.client("hello").connect().await;
+    assert_eq!(open.call("hello", json!(["Ann"])).await, Ok(json!("Hello, Ann!")));
+    reader.types().await;
+    until_compiled("the new greeting", async || {
+        (open.call("hello", json!(["Ann"])).await == Ok(json!("Welcome, Ann!"))).then_some(())
+    })
+    .await;
     reader.ends();
 }
 
@@ -450,6 +478,34 @@ async fn the_examples_are_started_as_they_say() {
     dotnet.types().await;
     assert!(dotnet.gateway().connection_string.starts_with("Endpoint=http://127.0.0.1:8888;AccessKey="));
     dotnet.ends();
+}
+
+#[tokio::test]
+async fn sensors_publish_binary_to_whoever_watches_them() {
+    if !private_network::enter() {
+        return;
+    }
+    let mut reader = Reader::of("examples/sensor-c/README.md");
+    reader.types().await;
+    let snippet = reader.snippet("js");
+    let more = r#"
+        console.log("last", await connection.invoke("watch", "boiler"));
+        await connection.invoke("unwatch", "boiler");
+        console.log(await connection.invoke("publish", "boiler", new Uint8Array(3)).catch((error) => error.message));
+        console.log(await connection.invoke("publish", "boiler", "text").catch((error) => error.message));
+        console.log("none", await connection.invoke("watch", "another"));
+        await connection.stop();"#;
+    let printed = node(&reader, &(snippet + more)).await;
+    for line in ["boiler 3 samples", "mean 21", "none null"] {
+        assert!(printed.lines().any(|printed| printed == line), "{line}: {printed}");
+    }
+    for text in ["last Uint8Array(12)", "Samples have four bytes each.", "Use the hub protocol messagepack"] {
+        assert!(printed.contains(text), "{text}: {printed}");
+    }
+    let mut client = reader.client("sensor").connect().await;
+    let refused = client.call("watch", json!(["boiler"])).await.expect_err("it speaks JSON");
+    assert!(refused.contains("Use the hub protocol messagepack"), "{refused}");
+    reader.ends();
 }
 
 #[tokio::test]

@@ -150,6 +150,14 @@ async fn a_handler_in_go_collects_its_garbage_in_time() {
     assert_eq!(client.call("count", json!([])).await, Ok(json!(1)));
 }
 
+/// The project's own test, as its first line says.
+fn test_in_c(project: &Project) {
+    let name = if project.kind == "handler" { "tests/test_answers.c" } else { "tests/test_hide.c" };
+    let text = fs::read_to_string(project.path().join(name)).expect("it is there");
+    let command = text.lines().next().and_then(|line| line.strip_prefix("// ")).expect("it begins with a command");
+    Finished::of(Command::new("sh").args(["-c", command]).current_dir(project.path())).success();
+}
+
 /// The project's own test, on this machine.
 fn test_in_go(project: &Project) {
     let tested = Finished::of(Command::new("go").arg("test").current_dir(project.path()).env("GOPROXY", "off"));
@@ -158,7 +166,9 @@ fn test_in_go(project: &Project) {
 
 #[tokio::test]
 async fn a_handler_in_c() {
-    the_handler_answers(&Project::new("c", "handler").component()).await;
+    let project = Project::new("c", "handler");
+    test_in_c(&project);
+    the_handler_answers(&project.component()).await;
 }
 
 #[tokio::test]
@@ -169,10 +179,38 @@ async fn a_handler_in_c_is_made_by_its_makefile() {
     for name in ["plugin.c", "answers.c", "answers.h"] {
         fs::rename(project.path().join(name), source.join(name)).expect("the project can be written");
     }
-    let rule = "plugin.wasm: src/plugin.c src/answers.c\n\
-        \t$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(HUBGATE)/handler.c $(HUBGATE)/handler_component_type.o\n";
+    let rule = "plugin.wasm: src/plugin.c src/answers.c hubgate/hubgate.c hubgate/values.c\n\
+        \t$(CC) $(CFLAGS) $(LDFLAGS) -I. -o $@ $^\n";
     fs::write(project.path().join("Makefile"), rule).expect("the project can be written");
     the_handler_answers(&project.component()).await;
+}
+
+/// The bindings of the contract, which the build makes, instead of the SDK.
+#[test]
+fn a_filter_in_c_may_use_the_bare_bindings_of_its_world_with_and_without_a_makefile() {
+    let project = Project::new("c", "filter");
+    fs::remove_dir_all(project.path()).expect("it is there");
+    fs::create_dir(project.path()).expect("the project can be written");
+    let source = r#"
+        #include "filter_inbound.h"
+        bool exports_hubgate_plugin_lifecycle_init(filter_inbound_string_t *error) { return true; }
+        void exports_hubgate_plugin_inbound_filter_inspect(exports_hubgate_plugin_inbound_filter_connection_t *client,
+            exports_hubgate_plugin_inbound_filter_message_t *message, exports_hubgate_plugin_inbound_filter_verdict_t *verdict) {
+            exports_hubgate_plugin_inbound_filter_connection_free(client);
+            exports_hubgate_plugin_inbound_filter_message_free(message);
+            verdict->tag = HUBGATE_PLUGIN_FILTERING_VERDICT_PASS;
+        }"#;
+    fs::write(project.path().join("plugin.c"), source).expect("the project can be written");
+    let serves = || {
+        project.run(&["build", "hello", "-o", "hello.wasm"]).success();
+        let checked = project.run(&["check", "hello.wasm"]).success();
+        assert!(checked.contains("filter"), "{checked}");
+    };
+    serves();
+    let rule = "plugin.wasm: plugin.c\n\t$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(HUBGATE)/filter_inbound.c \
+        $(HUBGATE)/filter_inbound_component_type.o\n";
+    fs::write(project.path().join("Makefile"), rule).expect("the project can be written");
+    serves();
 }
 
 #[test]
@@ -186,7 +224,9 @@ fn a_makefile_without_the_rule_is_refused_with_what_make_says() {
 
 #[tokio::test]
 async fn a_filter_in_c() {
-    the_filter_hides_the_word(&Project::new("c", "filter").component()).await;
+    let project = Project::new("c", "filter");
+    test_in_c(&project);
+    the_filter_hides_the_word(&project.component()).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::plugin_build::{Language, PYTHON_SDK};
+use super::plugin_build::{C_SDK, Language, PYTHON_SDK};
 
 /// What a plugin is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -142,12 +142,13 @@ fn files(language: Language, kind: Kind) -> impl Iterator<Item = (&'static str, 
             template!("go/filter": "plugin.go", "hide.go", "hide_test.go"),
         ),
         (Language::C, Kind::Handler) => (
-            &[template!("c": "README.md")],
+            &[C_SDK, template!("c": "README.md")],
             template!("c/handler": "plugin.c", "answers.c", "answers.h", "tests/test_answers.c"),
         ),
-        (Language::C, Kind::Filter) => {
-            (&[template!("c": "README.md")], template!("c/filter": "plugin.c", "hide.c", "hide.h", "tests/test_hide.c"))
-        }
+        (Language::C, Kind::Filter) => (
+            &[C_SDK, template!("c": "README.md")],
+            template!("c/filter": "plugin.c", "hide.c", "hide.h", "tests/test_hide.c"),
+        ),
     };
     let tests: Files = match kind {
         Kind::Handler => template!("tests/handler": "tests/hello.toml"),
@@ -162,7 +163,8 @@ fn ignored_files(language: Language) -> &'static str {
         Language::Rust => "/target\n*.wasm\n",
         Language::JavaScript | Language::TypeScript => "/node_modules\n*.wasm\n",
         Language::Python => "/.venv\n__pycache__\n*.wasm\n",
-        Language::Go | Language::C => "*.wasm\n",
+        Language::Go => "*.wasm\n",
+        Language::C => "/test\n*.wasm\n",
     }
 }
 
@@ -179,8 +181,8 @@ fn fill_in(text: &str, name: &str, language: Language, kind: Kind) -> String {
         (Language::JavaScript | Language::TypeScript, _) => "npm test",
         (Language::Python, _) => "python3 -m unittest",
         (Language::Go, _) => "go test",
-        (Language::C, Kind::Handler) => "cc -o /tmp/test tests/test_answers.c answers.c && /tmp/test",
-        (Language::C, Kind::Filter) => "cc -o /tmp/test tests/test_hide.c hide.c && /tmp/test",
+        (Language::C, Kind::Handler) => "cc -I. -o test tests/test_answers.c answers.c hubgate/values.c && ./test",
+        (Language::C, Kind::Filter) => "cc -I. -o test tests/test_hide.c hide.c hubgate/values.c && ./test",
     };
     let text = text.replace("{{name}}", name).replace("{{kind}}", kind_name);
     text.replace("{{serve}}", &serve).replace("{{test}}", test)

@@ -44,33 +44,10 @@ func inUse() uint64 {
 	return objects[0].Value.Uint64()
 }
 
-// The adapter to WASI takes room before Go is ready to give any: a page for its stack, and one for what it knows.
-var (
-	isReady bool
-	early   [3 << 16]byte
-	taken   uintptr
-)
-
-func init() { isReady = true }
-
 // The gateway's room for what it passes. No collection runs before it has been taken.
 //
 //go:wasmexport cabi_realloc
-//go:nosplit
 func allocate(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer {
-	if isReady {
-		return room(old, oldSize, align, size)
-	}
-	start := uintptr(unsafe.Pointer(&early))
-	first := (start + taken + uintptr(align) - 1) &^ (uintptr(align) - 1)
-	taken = first + uintptr(size) - start
-	if taken > unsafe.Sizeof(early) {
-		panic("the adapter to WASI takes more room than there is")
-	}
-	return unsafe.Pointer(first)
-}
-
-func room(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer {
 	if size == 0 {
 		return pointer(align)
 	}
@@ -81,4 +58,22 @@ func room(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer {
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(&room[0])), size), unsafe.Slice((*byte)(old), oldSize))
 	}
 	return unsafe.Pointer(&room[0])
+}
+
+// The adapter to WASI takes a page for its stack and one for what it knows, before Go is ready to give any.
+var (
+	adapter [3 << 16]byte
+	taken   uintptr
+)
+
+//go:wasmexport cabi_realloc_adapter
+//go:nosplit
+func allocateForAdapter(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer {
+	start := uintptr(unsafe.Pointer(&adapter))
+	first := (start + taken + uintptr(align) - 1) &^ (uintptr(align) - 1)
+	taken = first + uintptr(size) - start
+	if taken > unsafe.Sizeof(adapter) {
+		panic("the adapter to WASI takes more room than there is")
+	}
+	return unsafe.Pointer(first)
 }

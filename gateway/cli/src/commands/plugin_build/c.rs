@@ -19,8 +19,17 @@ const LINKED: &[&str] = &["-mexec-model=reactor", "-s", "-Wl,-z,stack-size=65536
 const MAKEFILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
 /// The target of a Makefile, and the file that it makes.
 const MADE: &str = "plugin.wasm";
-/// The folder of the SDK in a project.
+/// The folder of the SDK in a project, which need not be there.
 const SDK: &str = "hubgate";
+/// Its header, as sources include it.
+const SDK_HEADER: &str = "hubgate/hubgate.h";
+/// The files of `sdk/c` by their paths in a project.
+pub(crate) const C_SDK: &[(&str, &str)] = &[
+    ("hubgate/hubgate.c", include_str!("../../../../../sdk/c/hubgate.c")),
+    ("hubgate/hubgate.h", include_str!("../../../../../sdk/c/hubgate.h")),
+    ("hubgate/hubgate_macros.h", include_str!("../../../../../sdk/c/hubgate_macros.h")),
+    ("hubgate/values.c", include_str!("../../../../../sdk/c/values.c")),
+];
 const MISSING: &str = "projects in C are built by zig, which is not installed; install it with `pip install ziglang` or \
                        from https://ziglang.org (or set WASI_SDK_PATH to a WASI SDK)";
 
@@ -52,19 +61,14 @@ pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// Compiles all `.c` files of the folder, together with those of the SDK in it, or with the bindings of the world whose header
-/// they include.
+/// Compiles all `.c` files of the folder, together with the bindings of the world whose header they include, or with the SDK:
+/// that of the project if it has one.
 fn compile(folder: &Path, compiler: &[OsString], work: &Path) -> Result<Vec<u8>> {
     let mut sources = sources(folder)?;
-    let world = world_of(&sources).with_context(|| format!("{}", folder.display()))?;
-    match (world, folder.join(SDK)) {
-        (Some(world), _) => sources.extend(write_bindings(world, work)?),
-        (None, sdk) if sdk.is_dir() => sources.extend(self::sources(&sdk)?),
-        (None, _) => bail!(
-            "{}: no .c file includes the header of a world: write `#include \"handler.h\"` for a handler, `#include \
-             \"filter.h\"` for a filter",
-            folder.display()
-        ),
+    match used(&sources).with_context(|| format!("{}", folder.display()))? {
+        Used::Bindings(world) => sources.extend(write_bindings(world, work)?),
+        Used::Sdk if folder.join(SDK).is_dir() => sources.extend(self::sources(&folder.join(SDK))?),
+        Used::Sdk => sources.extend(write_sdk(work)?),
     }
     let module = work.join("module.wasm");
     let mut command = Command::new(&compiler[0]);
@@ -82,6 +86,7 @@ fn make(folder: &Path, compiler: &[OsString], work: &Path) -> Result<Vec<u8>> {
     for world in World::all() {
         write_bindings(world, work)?;
     }
+    write_sdk(work)?;
     let mut includes = OsString::from(" -I");
     includes.push(work);
     let mut compiled = words(&COMPILED.iter().map(OsString::from).collect::<Vec<_>>());
@@ -98,22 +103,30 @@ fn words(command: &[OsString]) -> OsString {
     command.join(OsStr::new(" "))
 }
 
-/// The world whose header the sources include, if they do.
-fn world_of(sources: &[PathBuf]) -> Result<Option<World>> {
+/// What sources are written with.
+#[derive(Debug, PartialEq, Eq)]
+enum Used {
+    Bindings(World),
+    Sdk,
+}
+
+/// What the sources include the header of.
+fn used(sources: &[PathBuf]) -> Result<Used> {
     let mut texts = Vec::new();
     for source in sources {
         texts.push(std::fs::read(source).with_context(|| format!("{}: cannot be read", source.display()))?);
     }
     let lines = || texts.iter().flat_map(|text| text.split(|byte| *byte == b'\n'));
-    let includes = |world: &World| {
-        let header = format!("\"{}.h\"", file_stem(*world));
+    let includes = |header: &str| {
+        let header = format!("\"{header}\"");
         lines()
             .any(|line| String::from_utf8_lossy(line).trim().strip_prefix("#include").map(str::trim) == Some(&header))
     };
-    let worlds: Vec<World> = World::all().filter(includes).collect();
+    let worlds: Vec<World> = World::all().filter(|world| includes(&format!("{}.h", file_stem(*world)))).collect();
     match worlds[..] {
-        [world] => Ok(Some(world)),
-        [] => Ok(None),
+        [world] => Ok(Used::Bindings(world)),
+        [] if includes(SDK_HEADER) => Ok(Used::Sdk),
+        [] => bail!("no .c file includes what a plugin is made with: write `#include \"{SDK_HEADER}\"`"),
         [one, other, ..] => bail!(
             "the .c files include the headers of two worlds, {} and {}; a component is of one",
             one.name(),
@@ -134,6 +147,15 @@ fn write_bindings(world: World, folder: &Path) -> Result<[PathBuf; 2]> {
     }
     let stem = file_stem(world);
     Ok([folder.join(format!("{stem}.c")), folder.join(format!("{stem}_component_type.o"))])
+}
+
+/// Writes the SDK; gives the files to compile.
+fn write_sdk(folder: &Path) -> Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(folder.join(SDK))?;
+    for (path, text) in C_SDK {
+        std::fs::write(folder.join(path), text).with_context(|| format!("{path}: cannot be written"))?;
+    }
+    sources(&folder.join(SDK))
 }
 
 /// How the world's files begin.
@@ -164,24 +186,25 @@ fn has_python_zig() -> bool {
 mod tests {
     use super::*;
 
-    fn world_of(text: &str) -> Result<Option<World>> {
+    fn used(text: &str) -> Result<Used> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plugin.c");
         std::fs::write(&file, text).unwrap();
-        super::world_of(&[file])
+        super::used(&[file])
     }
 
     #[test]
-    fn the_header_says_the_world() {
-        assert_eq!(world_of("#include <stdio.h>\n#include \"handler.h\"\n").unwrap(), Some(World::HANDLER));
-        let filter = world_of("#include  \"filter_with_http.h\"\r\n").unwrap();
-        assert_eq!(filter.map(World::name), Some("filter-with-http"));
-        assert_eq!(world_of("// #include \"handler.h\"\n").unwrap(), None);
+    fn headers_say_what_is_used() {
+        assert_eq!(used("#include <stdio.h>\n#include \"handler.h\"\n").unwrap(), Used::Bindings(World::HANDLER));
+        let filter = World::named("filter-with-http").unwrap();
+        assert_eq!(used("#include  \"filter_with_http.h\"\r\n").unwrap(), Used::Bindings(filter));
+        assert_eq!(used("#include \"hubgate/hubgate.h\"\n").unwrap(), Used::Sdk);
+        assert!(used("// #include \"handler.h\"\n").unwrap_err().to_string().contains("hubgate/hubgate.h"));
     }
 
     #[test]
     fn the_headers_of_two_worlds_are_refused() {
-        let two = world_of("#include \"handler.h\"\n#include \"filter.h\"").unwrap_err().to_string();
+        let two = used("#include \"handler.h\"\n#include \"filter.h\"").unwrap_err().to_string();
         assert!(two.contains("handler and filter"), "{two}");
     }
 }

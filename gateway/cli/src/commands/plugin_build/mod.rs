@@ -16,6 +16,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile};
 
+pub(crate) use c::C_SDK;
 pub(crate) use contract::write_contract;
 use language::Built;
 pub(crate) use language::Language;

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "hubgate/hubgate.h"
 
-// Replaces each `secret` in `text` by `******`, in place; says whether there was one.
-bool hide(char *text, size_t length);
+// Makes `text` one in which each `secret` is `******`; says whether there was one.
+bool hide(hubgate_text *text);

@@ -1,18 +1,16 @@
-// cc -o /tmp/test tests/test_hide.c hide.c && /tmp/test
+// {{test}}
 
 #include "../hide.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static int failures = 0;
 
 static void expect(const char *text, const char *expected) {
-  char hidden[64];
-  strcpy(hidden, text);
-  bool is_found = hide(hidden, strlen(hidden));
-  if (strcmp(hidden, expected) == 0 && is_found == (strcmp(text, expected) != 0)) return;
-  printf("%s: %s instead of %s\n", text, hidden, expected);
+  hubgate_text hidden = hubgate_text_of(text);
+  bool is_found = hide(&hidden);
+  if (hubgate_equals(hidden, expected) && is_found == !hubgate_equals(hidden, text)) return;
+  printf("%s: %.*s instead of %s\n", text, (int)hidden.length, hidden.at, expected);
   failures++;
 }
 
