@@ -29,6 +29,8 @@ pub(crate) enum Command {
         source: PathBuf,
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
+        #[command(flatten)]
+        order: plugin_build::Order,
     },
     /// Writes the contract with plugins, `plugin.wit`, for other tools to make bindings of.
     Wit {
@@ -59,10 +61,10 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             plugin_new::create(&name, language, kind)?;
             print(format_args!("{0}: build it with `hubgate plugin build {0} -o {0}.wasm`", name.display()))
         }
-        Command::Build { source, output } => {
-            let report = plugin_build::build(&source, &output)?;
-            let remark = report.remark.map(|remark| format!("\n{remark}")).unwrap_or_default();
-            print(format_args!("{}: {} bytes{remark}", output.display(), report.size))
+        Command::Build { source, output, order } => {
+            let report = plugin_build::build(&source, &output, &order)?;
+            let remark = report.language.and_then(Language::remark).map(|remark| format!("\n{remark}"));
+            print(format_args!("{}: {report}{}", output.display(), remark.unwrap_or_default()))
         }
         Command::Wit { output } => {
             let file = plugin_build::write_contract(&output)?;

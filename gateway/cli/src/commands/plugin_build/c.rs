@@ -9,7 +9,8 @@ use wit_bindgen_core::Files;
 use wit_parser::Resolve;
 
 use super::contract::{CONTRACT, World};
-use super::tool::{self, absolute, run};
+use super::order::Order;
+use super::tool::{self, CLANG, MAKE, Tool, ZIG, absolute};
 
 const TARGET: &[&str] = &["-target", "wasm32-wasi"];
 /// Small code.
@@ -30,8 +31,6 @@ pub(crate) const C_SDK: &[(&str, &str)] = &[
     ("hubgate/hubgate_macros.h", include_str!("../../../../../sdk/c/hubgate_macros.h")),
     ("hubgate/values.c", include_str!("../../../../../sdk/c/values.c")),
 ];
-const MISSING: &str = "projects in C are built by zig, which is not installed; install it with `pip install ziglang` or \
-                       from https://ziglang.org (or set WASI_SDK_PATH to a WASI SDK)";
 
 pub(super) fn is_project(folder: &Path) -> Result<bool> {
     Ok(has_makefile(folder) || !sources(folder)?.is_empty())
@@ -51,19 +50,19 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Gives the core module.
-pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
+pub(super) fn build(folder: &Path, order: &Order) -> Result<Vec<u8>> {
     let folder = absolute(folder)?;
-    let compiler = compiler()?;
+    let compiler = Compiler::find()?;
     let work = tool::temporary_folder()?;
     match has_makefile(&folder) {
-        true => make(&folder, &compiler, work.path()),
-        false => compile(&folder, &compiler, work.path()),
+        true => make(&folder, &compiler, work.path(), order),
+        false => compile(&folder, &compiler, work.path(), order),
     }
 }
 
 /// Compiles all `.c` files of the folder, together with the bindings of the world whose header they include, or with the SDK:
 /// that of the project if it has one.
-fn compile(folder: &Path, compiler: &[OsString], work: &Path) -> Result<Vec<u8>> {
+fn compile(folder: &Path, compiler: &Compiler, work: &Path, order: &Order) -> Result<Vec<u8>> {
     let mut sources = sources(folder)?;
     match used(&sources).with_context(|| format!("{}", folder.display()))? {
         Used::Bindings(world) => sources.extend(write_bindings(world, work)?),
@@ -71,36 +70,29 @@ fn compile(folder: &Path, compiler: &[OsString], work: &Path) -> Result<Vec<u8>>
         Used::Sdk => sources.extend(write_sdk(work)?),
     }
     let module = work.join("module.wasm");
-    let mut command = Command::new(&compiler[0]);
-    command.args(&compiler[1..]).args(COMPILED).args(LINKED).arg("-I").arg(work).arg("-o").arg(&module);
+    let mut command = compiler.command(&compiler.arguments);
+    command.args(TARGET).args(COMPILED).args(LINKED).arg("-I").arg(work).arg("-o").arg(&module);
     command.args(sources).current_dir(folder);
-    run(command, "the C compiler", "builds projects in C")?;
+    compiler.tool.run(command, order)?;
     std::fs::read(&module).context("the C compiler has written no module")
 }
 
 /// Lets make make the module, with the compiler and its flags in the environment, and the bindings of all worlds in `$HUBGATE`.
-fn make(folder: &Path, compiler: &[OsString], work: &Path) -> Result<Vec<u8>> {
-    if tool::find("make").is_none() {
-        bail!("{}: projects in C with a Makefile are built by make, which is not installed", folder.display());
-    }
+fn make(folder: &Path, compiler: &Compiler, work: &Path, order: &Order) -> Result<Vec<u8>> {
     for world in World::all() {
         write_bindings(world, work)?;
     }
     write_sdk(work)?;
     let mut includes = OsString::from(" -I");
     includes.push(work);
-    let mut compiled = words(&COMPILED.iter().map(OsString::from).collect::<Vec<_>>());
+    let mut compiled = OsString::from(COMPILED.join(" "));
     compiled.push(includes);
     let mut command = Command::new("make");
-    command.arg(MADE).current_dir(folder).env("HUBGATE", work).env("CC", words(compiler));
+    command.arg(MADE).current_dir(folder).env("HUBGATE", work).env("CC", compiler.words());
     command.env("CFLAGS", compiled).env("LDFLAGS", LINKED.join(" "));
-    run(command, "make", "builds projects in C that have a Makefile")?;
+    MAKE.run(command, order)?;
     let module = folder.join(MADE);
     std::fs::read(&module).with_context(|| format!("{}: cannot be read after `make {MADE}`", module.display()))
-}
-
-fn words(command: &[OsString]) -> OsString {
-    command.join(OsStr::new(" "))
 }
 
 /// What sources are written with.
@@ -163,17 +155,48 @@ fn file_stem(world: World) -> String {
     world.name().replace('-', "_")
 }
 
-/// The command with its first arguments.
-fn compiler() -> Result<Vec<OsString>> {
-    let zig = ["zig", "python-zig"].into_iter().find_map(tool::find);
-    let mut command: Vec<OsString> = match (std::env::var_os("WASI_SDK_PATH"), zig) {
-        (Some(sdk), _) => vec![Path::new(&sdk).join("bin/clang").into()],
-        (None, Some(zig)) => vec![zig.into(), "cc".into()],
-        (None, None) if has_python_zig() => ["python3", "-m", "ziglang", "cc"].map(OsString::from).to_vec(),
-        (None, None) => bail!(MISSING),
-    };
-    command.extend(TARGET.iter().map(OsString::from));
-    Ok(command)
+/// What compiles C.
+struct Compiler {
+    tool: &'static Tool,
+    program: OsString,
+    /// Those that come first.
+    arguments: Vec<&'static str>,
+}
+
+impl Compiler {
+    /// Fails where there is none, or one that is too old.
+    fn find() -> Result<Compiler> {
+        if let Some(sdk) = std::env::var_os("WASI_SDK_PATH") {
+            let program = Path::new(&sdk).join("bin/clang").into();
+            return Compiler { tool: &CLANG, program, arguments: vec![] }.not_too_old(&["--version"]);
+        }
+        let zig = ["zig", "python-zig"].into_iter().find_map(tool::find);
+        let (program, module): (OsString, &[&'static str]) = match zig {
+            Some(zig) => (zig.into(), &[]),
+            None if has_python_zig() => ("python3".into(), &["-m", "ziglang"]),
+            None => return Err(ZIG.missing()),
+        };
+        let arguments = [module, &["cc"]].concat();
+        Compiler { tool: &ZIG, program, arguments }.not_too_old(&[module, &["version"]].concat())
+    }
+
+    fn not_too_old(self, asked: &[&str]) -> Result<Compiler> {
+        self.tool.check_version_of(self.command(asked))?;
+        Ok(self)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments);
+        command
+    }
+
+    /// The command and its arguments, as a Makefile has them.
+    fn words(&self) -> OsString {
+        let arguments = self.arguments.iter().chain(TARGET).map(OsString::from);
+        let all: Vec<OsString> = std::iter::once(self.program.clone()).chain(arguments).collect();
+        all.join(OsStr::new(" "))
+    }
 }
 
 fn has_python_zig() -> bool {

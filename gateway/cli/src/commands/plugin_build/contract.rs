@@ -7,6 +7,8 @@ use serde::Deserialize;
 
 /// The text of `wit/plugin.wit`.
 pub(super) const CONTRACT: &str = include_str!("../../../../../wit/plugin.wit");
+/// The version of the contract.
+pub(super) const VERSION: &str = "0.1.0";
 /// The worlds that the gateway serves, the most usual ones first.
 const WORLDS: [&str; 6] =
     ["handler", "filter", "handler-with-http", "filter-with-http", "filter-inbound", "filter-outbound"];
@@ -21,7 +23,7 @@ pub(crate) fn write_contract(folder: &Path) -> Result<PathBuf> {
 
 /// What a component exports and may import, by its name in the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct World(&'static str);
+pub(crate) struct World(&'static str);
 
 impl World {
     pub(super) const HANDLER: World = World(WORLDS[0]);
@@ -42,13 +44,13 @@ impl World {
         self.0
     }
 
-    /// The interfaces that a component of this world exports, in upper camel case.
+    /// The interfaces that a component of this world exports.
     pub(super) fn exports(self) -> &'static [&'static str] {
         match self.0 {
-            "handler" | "handler-with-http" => &["Lifecycle", "Upstream"],
-            "filter-inbound" => &["Lifecycle", "InboundFilter"],
-            "filter-outbound" => &["Lifecycle", "OutboundFilter"],
-            _ => &["Lifecycle", "InboundFilter", "OutboundFilter"],
+            "handler" | "handler-with-http" => &["lifecycle", "upstream"],
+            "filter-inbound" => &["lifecycle", "inbound-filter"],
+            "filter-outbound" => &["lifecycle", "outbound-filter"],
+            _ => &["lifecycle", "inbound-filter", "outbound-filter"],
         }
     }
 }
@@ -70,6 +72,11 @@ impl Default for Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_is_the_contracts() {
+        assert!(CONTRACT.starts_with(&format!("package hubgate:plugin@{VERSION};\n")));
+    }
 
     #[test]
     fn the_contract_has_every_world_that_a_project_may_name() {

@@ -12,11 +12,8 @@ use hubgate_plugin_host::mark_numbers_as_doubles;
 use serde::Deserialize;
 
 use super::contract::{CONTRACT, Options, World};
-use super::tool::{absolute, run};
-
-const COMPONENTIZE: &str = "componentize-qjs";
-const BUNDLER: &str = "esbuild";
-const NEEDS_NODE: &str = "needs Node.js: https://nodejs.org";
+use super::order::Order;
+use super::tool::{COMPONENTIZE_QJS, ESBUILD, NPM, Tool, absolute};
 
 macro_rules! prelude {
     ($($file:literal),+) => {
@@ -69,33 +66,51 @@ pub(super) fn is_typescript(folder: &Path) -> Result<bool> {
 }
 
 /// Gives the component. What the project depends on is installed the first time.
-pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
+pub(super) fn build(folder: &Path, order: &Order) -> Result<Vec<u8>> {
     let folder = absolute(folder)?;
     let package = Package::read(&folder)?;
-    let world = World::named(&package.hubgate.world)
-        .with_context(|| format!("{}: hubgate.world", folder.join("package.json").display()))?;
-    let mut tools = vec![COMPONENTIZE];
+    let world = order.world_or(|| {
+        let manifest = folder.join("package.json");
+        World::named(&package.hubgate.world).with_context(|| format!("{}: hubgate.world", manifest.display()))
+    })?;
+    let mut tools = vec![&COMPONENTIZE_QJS];
     if package.is_typescript() {
-        tools.push(BUNDLER);
+        tools.push(&ESBUILD);
     }
     let is_there = |name: &String| folder.join("node_modules").join(name).exists();
-    if !tools.iter().all(|name| tool(&folder, name).exists()) || !package.dependencies.keys().all(is_there) {
-        install(&folder)?;
+    let has_tools = tools.iter().all(|tool| program(&folder, tool).exists());
+    if !has_tools || !package.dependencies.keys().all(is_there) {
+        install(&folder, order)?;
     }
-    if let Some(name) = tools.iter().find(|name| !tool(&folder, name).exists()) {
-        bail!("{}: needs `{name}` among its devDependencies", folder.join("package.json").display());
+    if let Some(tool) = tools.iter().find(|tool| !program(&folder, tool).exists()) {
+        bail!("{}: needs `{}` among its devDependencies", folder.join("package.json").display(), tool.name);
     }
-    let mut component = componentize(&folder, &package, world)?;
+    for tool in tools {
+        tool.check_version(&installed_version(&folder, tool)?)?;
+    }
+    let mut component = componentize(&folder, &package, world, order)?;
     mark_numbers_as_doubles(&mut component);
     Ok(component)
 }
 
 /// A program of the packages that the project depends on.
-fn tool(folder: &Path, name: &str) -> PathBuf {
-    folder.join("node_modules/.bin").join(name)
+fn program(folder: &Path, tool: &Tool) -> PathBuf {
+    folder.join("node_modules/.bin").join(tool.name)
 }
 
-fn componentize(folder: &Path, package: &Package, world: World) -> Result<Vec<u8>> {
+fn installed_version(folder: &Path, tool: &Tool) -> Result<String> {
+    #[derive(Deserialize)]
+    struct Installed {
+        version: String,
+    }
+    let manifest = folder.join("node_modules").join(tool.name).join("package.json");
+    let package = std::fs::read(&manifest).with_context(|| format!("{}: cannot be read", manifest.display()))?;
+    let package: Installed =
+        serde_json::from_slice(&package).with_context(|| format!("{}: has no version", manifest.display()))?;
+    Ok(package.version)
+}
+
+fn componentize(folder: &Path, package: &Package, world: World, order: &Order) -> Result<Vec<u8>> {
     // Beneath the project, where its script can be imported from.
     let work = tempfile::Builder::new().prefix(".hubgate-").tempdir_in(folder);
     let work = work.with_context(|| format!("{}: needs to be written for a moment", folder.display()))?;
@@ -103,7 +118,7 @@ fn componentize(folder: &Path, package: &Package, world: World) -> Result<Vec<u8
     let main = package.main.to_str().context("`main` is not Unicode")?;
     let script = match package.is_typescript() {
         true => {
-            bundle(folder, &package.main, &file("script.js"))?;
+            bundle(folder, &package.main, &file("script.js"), order)?;
             "./script.js".to_owned()
         }
         false => format!("../{main}"),
@@ -114,11 +129,11 @@ fn componentize(folder: &Path, package: &Package, world: World) -> Result<Vec<u8
         std::fs::write(file(path), text)?;
     }
     std::fs::write(file("entry.js"), entry(&script, world)?)?;
-    let mut command = Command::new(tool(folder, COMPONENTIZE));
+    let mut command = Command::new(program(folder, &COMPONENTIZE_QJS));
     command.arg("--wit").arg(file("plugin.wit")).args(["--world", world.name(), "--sync"]);
     command.arg("--module-root").arg(module_root(folder, package)).arg("--js").arg(file("entry.js"));
     command.arg("--output").arg(file("component.wasm")).current_dir(folder);
-    run(command, COMPONENTIZE, NEEDS_NODE).map_err(hints::explained)?;
+    COMPONENTIZE_QJS.run(command, order).map_err(hints::explained)?;
     std::fs::read(file("component.wasm")).context("componentize-qjs has written no component")
 }
 
@@ -133,10 +148,10 @@ fn module_root(folder: &Path, package: &Package) -> PathBuf {
 }
 
 /// Makes one script of `main` and all that it imports, but for the contract's interfaces.
-fn bundle(folder: &Path, main: &Path, script: &Path) -> Result<()> {
+fn bundle(folder: &Path, main: &Path, script: &Path, order: &Order) -> Result<()> {
     let mut output = std::ffi::OsString::from("--outfile=");
     output.push(script);
-    let mut command = Command::new(tool(folder, BUNDLER));
+    let mut command = Command::new(program(folder, &ESBUILD));
     command.arg(Path::new(".").join(main)).args([
         "--bundle",
         "--format=esm",
@@ -144,7 +159,7 @@ fn bundle(folder: &Path, main: &Path, script: &Path) -> Result<()> {
         "--external:hubgate:*",
     ]);
     command.args(["--log-level=warning"]).arg(output).current_dir(folder);
-    run(command, BUNDLER, NEEDS_NODE)
+    ESBUILD.run(command, order)
 }
 
 /// The script that a component begins with.
@@ -166,7 +181,7 @@ fn entry(script: &str, world: World) -> Result<String> {
     Ok(entry)
 }
 
-fn install(folder: &Path) -> Result<()> {
+fn install(folder: &Path, order: &Order) -> Result<()> {
     let is_locked = ["package-lock.json", "npm-shrinkwrap.json"].iter().any(|lock| folder.join(lock).is_file());
     let mut command = Command::new("npm");
     match is_locked {
@@ -174,5 +189,5 @@ fn install(folder: &Path) -> Result<()> {
         false => command.args(["install", "--no-package-lock"]),
     };
     command.args(["--no-audit", "--no-fund"]).current_dir(folder);
-    run(command, "npm", "installs what the project depends on; it comes with Node.js: https://nodejs.org")
+    NPM.run(command, order)
 }

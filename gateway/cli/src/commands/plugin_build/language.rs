@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use super::order::Order;
 use super::{c, go, javascript, python, rust};
 
 /// A language that a project can be in.
@@ -50,24 +51,35 @@ impl Language {
     }
 
     /// What whoever builds has to know.
-    pub(super) fn remark(self) -> Option<&'static str> {
+    pub(crate) fn remark(self) -> Option<&'static str> {
         match self {
             Language::Go => Some("Go is experimental: see docs/languages/go.md"),
             Language::Rust | Language::JavaScript | Language::TypeScript | Language::Python | Language::C => None,
         }
     }
 
-    pub(super) fn build(self, folder: &Path) -> Result<Built> {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Language::Rust => "Rust",
+            Language::JavaScript => "JavaScript",
+            Language::TypeScript => "TypeScript",
+            Language::Python => "Python",
+            Language::Go => "Go",
+            Language::C => "C",
+        }
+    }
+
+    pub(super) fn build(self, folder: &Path, order: &Order) -> Result<Built> {
         match self {
             Language::Rust => {
-                let module = rust::build(folder)?;
+                let module = rust::build(folder, order)?;
                 let bytes = std::fs::read(&module).with_context(|| format!("{}: cannot be read", module.display()))?;
                 Ok(Built::Module(bytes))
             }
-            Language::JavaScript | Language::TypeScript => javascript::build(folder).map(Built::Component),
-            Language::Python => python::build(folder).map(Built::Component),
-            Language::Go => go::build(folder).map(Built::Module),
-            Language::C => c::build(folder).map(Built::Module),
+            Language::JavaScript | Language::TypeScript => javascript::build(folder, order).map(Built::Component),
+            Language::Python => python::build(folder, order).map(Built::Component),
+            Language::Go => go::build(folder, order).map(Built::Module),
+            Language::C => c::build(folder, order).map(Built::Module),
         }
     }
 }

@@ -6,12 +6,16 @@ mod go;
 mod javascript;
 mod language;
 mod module;
+mod order;
+mod purpose;
 mod python;
 mod rust;
 mod tool;
 
+use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile};
@@ -20,44 +24,70 @@ pub(crate) use c::C_SDK;
 pub(crate) use contract::write_contract;
 use language::Built;
 pub(crate) use language::Language;
+pub(crate) use order::Order;
 pub(crate) use python::SDK as PYTHON_SDK;
+use tool::{Seconds, Size};
 
 /// What was built.
 #[derive(Debug)]
 pub(crate) struct BuildReport {
+    /// What it is, such as "handler with http".
+    pub(crate) purpose: String,
+    /// Unless a `.wasm` file was given.
+    pub(crate) language: Option<Language>,
     /// Bytes of the component.
     pub(crate) size: usize,
-    /// What is to be known about the language.
-    pub(crate) remark: Option<&'static str>,
+    /// What it took.
+    pub(crate) time: Duration,
+}
+
+impl Display for BuildReport {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.purpose)?;
+        if let Some(language) = self.language {
+            write!(formatter, " in {}", language.name())?;
+        }
+        write!(formatter, ", {}, built in {}", Size(self.size), Seconds(self.time))
+    }
 }
 
 /// A component that was built.
 pub(crate) struct BuiltComponent {
     pub(crate) bytes: Vec<u8>,
-    /// What is to be known about the language.
-    pub(crate) remark: Option<&'static str>,
+    /// What it is, such as "handler with http".
+    purpose: String,
+    /// Unless a `.wasm` file was given.
+    language: Option<Language>,
 }
 
 /// Builds `source`, a project's folder or a `.wasm` file, into the component `output`, which changes all at once.
-pub(crate) fn build(source: &Path, output: &Path) -> Result<BuildReport> {
-    let BuiltComponent { bytes, remark } = component(source)?;
+pub(crate) fn build(source: &Path, output: &Path, order: &Order) -> Result<BuildReport> {
+    let begun = Instant::now();
+    let BuiltComponent { bytes, purpose, language } = component(source, order)?;
     replace(output, &bytes).with_context(|| format!("{}: cannot be written", output.display()))?;
-    Ok(BuildReport { size: bytes.len(), remark })
+    Ok(BuildReport { purpose, language, size: bytes.len(), time: begun.elapsed() })
 }
 
 /// The component of `source`, a project's folder or a `.wasm` file.
-pub(crate) fn component(source: &Path) -> Result<BuiltComponent> {
-    if !source.is_dir() {
-        let file = RegularFile::read(source, MAX_COMPONENT_BYTES)
-            .with_context(|| format!("{}: cannot be read", source.display()))?;
-        return Ok(BuiltComponent { bytes: component_of(&file.bytes, source)?, remark: None });
-    }
-    let language = Language::of(source)?;
-    let bytes = match language.build(source)? {
+pub(crate) fn component(source: &Path, order: &Order) -> Result<BuiltComponent> {
+    let (built, language) = match source.is_dir() {
+        true => {
+            let language = Language::of(source)?;
+            (language.build(source, order)?, Some(language))
+        }
+        false => {
+            let file = RegularFile::read(source, MAX_COMPONENT_BYTES)
+                .with_context(|| format!("{}: cannot be read", source.display()))?;
+            (Built::Module(file.bytes), None)
+        }
+    };
+    let bytes = match built {
         Built::Component(bytes) => bytes,
         Built::Module(bytes) => component_of(&bytes, source)?,
     };
-    Ok(BuiltComponent { bytes, remark: language.remark() })
+    let purpose =
+        purpose::of(&bytes, language, order.world).with_context(|| format!("{}: cannot serve", source.display()))?;
+    Ok(BuiltComponent { bytes, purpose, language })
 }
 
 /// Of what `source` gave.

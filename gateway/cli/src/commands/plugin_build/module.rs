@@ -30,11 +30,11 @@ pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>> {
     ComponentEncoder::default().module(&module)?.adapter(name, adapter)?.validate(true).encode()
 }
 
-/// The contract's interfaces of a world or a module, by their whole names.
+/// The interfaces of a world, or the contract's of a module, by their whole names.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Interfaces {
-    exports: BTreeSet<String>,
-    imports: BTreeSet<String>,
+pub(super) struct Interfaces {
+    pub(super) exports: BTreeSet<String>,
+    pub(super) imports: BTreeSet<String>,
 }
 
 impl Interfaces {
@@ -60,7 +60,7 @@ impl Interfaces {
         Ok(interfaces)
     }
 
-    fn of_world(resolve: &Resolve, world: WorldId) -> Interfaces {
+    pub(super) fn of_world(resolve: &Resolve, world: WorldId) -> Interfaces {
         let names = |keys: Vec<&WorldKey>| {
             let interfaces = keys.into_iter().filter_map(|key| match key {
                 WorldKey::Interface(id) => resolve.id_of(*id),

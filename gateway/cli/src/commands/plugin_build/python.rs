@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::contract::{CONTRACT, Options, World};
-use super::tool::{self, absolute, run};
+use super::order::Order;
+use super::tool::{self, COMPONENTIZE_PY, absolute};
 
 /// The module that a project begins with, without its `.py`.
 const MODULE: &str = "app";
@@ -68,25 +69,28 @@ struct Tools {
 }
 
 /// Gives the component.
-pub(super) fn build(folder: &Path) -> Result<Vec<u8>> {
+pub(super) fn build(folder: &Path, order: &Order) -> Result<Vec<u8>> {
     let folder = absolute(folder)?;
     if !folder.join(format!("{MODULE}.py")).is_file() {
         bail!("{}: there is no {MODULE}.py, which a plugin in Python begins with", folder.display());
     }
-    let world = world_of(&folder.join("pyproject.toml"))?;
+    let world = order.world_or(|| world_of(&folder.join("pyproject.toml")))?;
     let work = tool::temporary_folder()?;
     let contract = work.path().join("plugin.wit");
     std::fs::write(&contract, CONTRACT).with_context(|| format!("{}: cannot be written", contract.display()))?;
     let libraries = work.path().join("libraries");
     write_libraries(world, &libraries).with_context(|| format!("{}: cannot be written", libraries.display()))?;
     let component = work.path().join("component.wasm");
+    let mut asked = componentize(&folder)?;
+    asked.arg("--version");
+    COMPONENTIZE_PY.check_version_of(asked)?;
     // With `--stub-wasi` the text of an exception would be lost.
     let mut command = componentize(&folder)?;
     command.arg("-d").arg(&contract).args(["-w", world.name(), "componentize", ENTRY]);
     command.arg("-p").arg(&folder).arg("-p").arg(&libraries).arg("-o").arg(&component).current_dir(work.path());
     // Where its own program was is of no use to anybody.
     command.env("RUST_BACKTRACE", "0");
-    run(command, "componentize-py", "builds projects in Python").map_err(shorten)?;
+    COMPONENTIZE_PY.run(command, order).map_err(shorten)?;
     std::fs::read(&component).context("componentize-py has written no component")
 }
 
@@ -104,11 +108,17 @@ fn write_libraries(world: World, folder: &Path) -> std::io::Result<()> {
 /// it has decorated.
 fn entry(world: World) -> String {
     let mut text = format!("import {MODULE}\n");
-    for class in world.exports() {
+    for class in world.exports().iter().map(|interface| upper_camel(interface)) {
         text += &format!("if hasattr({MODULE}, '{class}'):\n    {class} = {MODULE}.{class}\n");
         text += &format!("else:\n    from hubgate.exports import export\n    {class} = export('{class}')\n");
     }
     text
+}
+
+/// What a class is called that has an interface's functions.
+fn upper_camel(interface: &str) -> String {
+    let words = interface.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
+    words.collect()
 }
 
 /// Leaves Python's own words of the tool's complaint: what went wrong in the project, and where.
@@ -141,9 +151,6 @@ fn componentize(folder: &Path) -> Result<Command> {
     }
     match tool::find("componentize-py") {
         Some(found) => Ok(Command::new(found)),
-        None => bail!(
-            "projects in Python are built by componentize-py, which is not installed; install it with `pip install \
-             componentize-py==0.25.1`, in the project's .venv or for all"
-        ),
+        None => Err(COMPONENTIZE_PY.missing()),
     }
 }

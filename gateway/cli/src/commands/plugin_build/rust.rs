@@ -1,35 +1,46 @@
 //! Projects in Rust, built by cargo.
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use super::order::Order;
+use super::tool::CARGO;
+
 const TARGET: &str = "wasm32-unknown-unknown";
 const ADD_TARGET: &str = "rustup target add wasm32-unknown-unknown";
 
 /// Runs cargo; gives the file of the core module.
-pub(super) fn build(folder: &Path) -> Result<PathBuf> {
+pub(super) fn build(folder: &Path, order: &Order) -> Result<PathBuf> {
     let manifest = folder.join("Cargo.toml");
     let manifest = manifest.canonicalize().with_context(|| format!("{}: cannot be found", manifest.display()))?;
-    let cargo = tool("CARGO", "cargo");
-    let output = Command::new(&cargo)
-        .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
-        .args(["--config", &flags()])
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("{} cannot be run", cargo.display()))?;
+    let mut command = Command::new(program("CARGO", "cargo"));
+    command.args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"]);
+    command.args(["--config", &flags()]).current_dir(folder);
+    if !order.verbose {
+        command.arg("--quiet");
+    }
+    if std::io::stderr().is_terminal() {
+        command.args(["--color", "always"]);
+    }
+    let output = CARGO.output(command, order)?;
     match output.status.success() {
         true => module_of(&manifest, &output.stdout).with_context(|| format!("{}", folder.display())),
         false if lacks_target(folder) => bail!(
             "Rust's target {TARGET} is not installed; install it with `{ADD_TARGET}` (where rustup cannot, \
              scripts/wasm-target.sh in Hubgate's sources makes it)"
         ),
-        false => bail!("{}: cargo has not built it", folder.display()),
+        false => {
+            let mut asked = Command::new(program("CARGO", "cargo"));
+            asked.arg("--version").current_dir(folder);
+            let too_old = CARGO.check_version_of(asked).err().map(|error| format!("\n{error}")).unwrap_or_default();
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("{}: cargo has not built it\n{}{too_old}", folder.display(), said.trim_end())
+        }
     }
 }
 
@@ -46,7 +57,7 @@ fn flags() -> String {
     format!("target.{TARGET}.rustflags={flags:?}")
 }
 
-fn tool(variable: &str, name: &str) -> OsString {
+fn program(variable: &str, name: &str) -> OsString {
     std::env::var_os(variable).unwrap_or_else(|| OsString::from(name))
 }
 
@@ -56,7 +67,7 @@ fn lacks_target(folder: &Path) -> bool {
     if flags.iter().filter_map(std::env::var_os).any(|flags| flags.to_string_lossy().contains("--sysroot")) {
         return false;
     }
-    let libraries = Command::new(tool("RUSTC", "rustc"))
+    let libraries = Command::new(program("RUSTC", "rustc"))
         .args(["--print", "target-libdir", "--target", TARGET])
         .current_dir(folder)
         .stdin(Stdio::null())

@@ -16,7 +16,7 @@ use hubgate_core::id::PluginName;
 use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile, Stage};
 use serde_json::json;
 
-use super::plugin_build;
+use super::plugin_build::{self, Order};
 use super::run_gateway::compilation;
 use crate::{Failure, print};
 use differences::{Difference, differences};
@@ -119,7 +119,7 @@ fn scripts(arguments: &Arguments) -> Result<Vec<PathBuf>> {
 /// The component of the project, or in the file, ready to be called.
 fn stage(source: &Path) -> Result<Stage> {
     let component = match source.is_dir() {
-        true => plugin_build::component(source)?.bytes,
+        true => plugin_build::component(source, &Order::default())?.bytes,
         false => {
             let file = RegularFile::read(source, MAX_COMPONENT_BYTES);
             file.with_context(|| format!("{}: cannot be read", source.display()))?.bytes
