@@ -40,3 +40,13 @@ async fn rust() {
 async fn python() {
     conforms(&Language::PYTHON).await;
 }
+
+#[tokio::test]
+async fn go() {
+    conforms(&Language::GO).await;
+}
+
+#[tokio::test]
+async fn c() {
+    conforms(&Language::C).await;
+}

@@ -25,6 +25,8 @@ impl Language {
         Language { name: "Rust", id: "rust", source: "src/lib.rs", types: "hubgate/src/lib.rs" };
     pub(crate) const PYTHON: Language =
         Language { name: "Python", id: "python", source: "app.py", types: "hubgate/py.typed" };
+    pub(crate) const GO: Language = Language { name: "Go", id: "go", source: "plugin.go", types: "hubgate/hubgate.go" };
+    pub(crate) const C: Language = Language { name: "C", id: "c", source: "plugin.c", types: "hubgate/hubgate.h" };
 }
 
 /// What the server for `fetch` answers.
