@@ -45,7 +45,16 @@ build tests/guests/filter-javascript filter-js
 for filter in redact rate-limit json-schema; do
     build "plugins/$filter" "$filter"
 done
+# link_packages PROJECT: the packages of tests/languages and the SDK, as npm installs them.
+link_packages() {
+    rm -rf "$1/node_modules"
+    mkdir "$1/node_modules"
+    ln -s "$PWD"/tests/languages/node_modules/{.bin,*} "$1/node_modules/"
+    ln -s "$PWD/sdk/js" "$1/node_modules/hubgate"
+}
+
 for project in tests/guests/conformance/*/*/; do
     language=$(basename "$(dirname "$project")")
+    case $language in js | ts) link_packages "${project%/}" ;; esac
     build "${project%/}" "conformance-$language-$(basename "$project")"
 done

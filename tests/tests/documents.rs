@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 const GATEWAY: &str = "127.0.0.1:8888";
 
 /// The documents that let their readers type something; each has a test here.
-const WITH_COMMANDS: [&str; 18] = [
+const WITH_COMMANDS: [&str; 19] = [
     "README.md",
     "docs/deploy.md",
     "docs/filters.md",
@@ -38,6 +38,7 @@ const WITH_COMMANDS: [&str; 18] = [
     "examples/chat-js/README.md",
     "examples/chat-rust/README.md",
     "examples/sensor-c/README.md",
+    "examples/webhook-python/README.md",
 ];
 
 #[test]
@@ -49,6 +50,7 @@ fn whatever_a_document_lets_its_readers_type_is_typed_here() {
         "examples/chat-js",
         "examples/chat-rust",
         "examples/sensor-c",
+        "examples/webhook-python",
     ]
     .map(markdown);
     let mut typed: Vec<String> = [vec!["README.md".to_owned()], folders.concat()]
@@ -287,6 +289,26 @@ async fn the_page_about_python_leads_from_nothing_to_a_handler_that_was_swapped(
         (open.call("hello", json!(["Ann"])).await == Ok(json!("Welcome, Ann!"))).then_some(())
     })
     .await;
+    reader.ends();
+}
+
+#[tokio::test]
+async fn the_example_of_a_webhook_asks_again_when_it_fails_and_once_when_it_answers() {
+    if !private_network::enter() {
+        return;
+    }
+    let mut reader = Reader::of("examples/webhook-python/README.md");
+    reader.types_and_leaves_running().await;
+    reader.types().await;
+    let snippet = reader.snippet("js");
+    let printed = node(&reader, &with_signalr(&snippet)).await;
+    // The client's own log has lines between them.
+    let lines: Vec<&str> = printed.lines().filter(|line| !line.starts_with('[')).collect();
+    let [tea, again, coffee, gold] = lines[..] else { panic!("{printed}") };
+    let price = |line: &str| serde_json::from_str::<Value>(line).expect("it is JSON");
+    assert_eq!((&price(tea)["price"], &price(coffee)["price"]), (&json!(3), &json!(4)));
+    assert_eq!(tea, again, "the price is kept");
+    assert!(gold.contains("There is no product 'gold'."), "{gold}");
     reader.ends();
 }
 

@@ -37,6 +37,15 @@ fn new_projects_pass_their_tests_and_a_strict_checker() {
 }
 
 #[test]
+fn the_example_of_a_webhook_passes_its_tests() {
+    let example = repository().join("examples/webhook-python");
+    let mut tests = tool_in(&example, "python3");
+    tests.args(["-m", "unittest"]).env("PYTHONPATH", repository().join(PACKAGE)).env("PYTHONDONTWRITEBYTECODE", "1");
+    let tested = Finished::of(&mut tests);
+    assert_eq!(tested.code, Some(0), "{tested:?}");
+}
+
+#[test]
 fn what_cannot_be_a_plugin_is_refused_by_the_build_with_what_to_do() {
     let mistakes = [
         (

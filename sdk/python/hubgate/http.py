@@ -16,9 +16,9 @@ except ImportError:
         "`[tool.hubgate]` of pyproject.toml, and name what it may reach in `allow-http` of the gateway's configuration"
     ) from None
 
-from wit_world.imports.http import Response
+from wit_world.imports.http import Request, Response
 
-__all__ = ["Error", "Response", "get", "send"]
+__all__ = ["Error", "Request", "Response", "get", "send"]
 
 
 class Error(Failed):

@@ -7,7 +7,7 @@ use hubgate_tests::command::{Finished, repository};
 use hubgate_tests::toolchains::hubgate_in;
 use serde_json::json;
 
-use crate::rig::{Language, Rig};
+use crate::rig::{Integers, Language, Rig};
 use crate::values::sums;
 
 const PAGE: &str = "docs/languages.md";
@@ -32,7 +32,7 @@ impl Abilities {
             ("random numbers", yes(has_random_numbers(rig).await)),
             ("clock", yes(has_a_clock(rig).await)),
             ("types in an editor", yes(has_types)),
-            ("tests on your machine", test_command(&read_me)),
+            ("tests on your machine", yes(read_me.contains("test: `"))),
             ("support", if read_me.contains("experimental") { "experimental" } else { "full" }.to_owned()),
         ];
         Abilities { language: rig.language, cells }
@@ -62,14 +62,6 @@ fn project(language: &Language) -> (String, bool) {
     (fs::read_to_string(file("README.md")).expect("it is there"), file(language.types).is_file())
 }
 
-/// What the README calls the test.
-fn test_command(read_me: &str) -> String {
-    match read_me.split_once("test: `").and_then(|(_, rest)| rest.split_once('`')) {
-        Some((command, _)) => format!("`{command}`"),
-        None => "–".to_owned(),
-    }
-}
-
 /// A call of the probe that gets MessagePack as it was sent, and gives it back.
 async fn gets_messagepack(rig: &Rig) -> bool {
     // An array with an application's extension and with bytes, which JSON cannot carry.
@@ -92,6 +84,7 @@ async fn exact_integers(rig: &Rig) -> String {
             return "to 2^53".to_owned();
         }
     }
+    assert!(rig.language.integers == Integers::Of64Bits, "it can do more than it is thought to");
     "64 bits".to_owned()
 }
 

@@ -16,7 +16,7 @@ async fn conforms(language: &'static Language) {
     let rig = Rig::of(language).await;
     values::come_back_as_they_were(&rig).await;
     values::of_wrong_types_are_refused(&rig).await;
-    values::of_integers_are_exact(&rig).await;
+    values::of_integers_are_exact_as_far_as_the_language_goes(&rig).await;
     handler::decides_who_comes_and_hears_who_goes(&rig).await;
     handler::answers_with_errors(&rig).await;
     handler::keeps_state(&rig).await;
@@ -39,6 +39,16 @@ async fn rust() {
 #[tokio::test]
 async fn python() {
     conforms(&Language::PYTHON).await;
+}
+
+#[tokio::test]
+async fn javascript() {
+    conforms(&Language::JAVASCRIPT).await;
+}
+
+#[tokio::test]
+async fn typescript() {
+    conforms(&Language::TYPESCRIPT).await;
 }
 
 #[tokio::test]

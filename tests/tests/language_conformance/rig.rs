@@ -14,19 +14,60 @@ pub(crate) struct Language {
     pub(crate) name: &'static str,
     /// As `plugin new` has it, and the folder of its probes.
     pub(crate) id: &'static str,
+    /// The integers that come back from a calculation as they are.
+    pub(crate) integers: Integers,
     /// The file with the handler's `crash`, where a logged traceback leads to.
     pub(crate) source: &'static str,
     /// The file of a new project that an editor learns the contract from.
     pub(crate) types: &'static str,
 }
 
+/// How far integers are exact.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Integers {
+    Of64Bits,
+    /// Doubles.
+    Of53Bits,
+}
+
 impl Language {
-    pub(crate) const RUST: Language =
-        Language { name: "Rust", id: "rust", source: "src/lib.rs", types: "hubgate/src/lib.rs" };
-    pub(crate) const PYTHON: Language =
-        Language { name: "Python", id: "python", source: "app.py", types: "hubgate/py.typed" };
-    pub(crate) const GO: Language = Language { name: "Go", id: "go", source: "plugin.go", types: "hubgate/hubgate.go" };
-    pub(crate) const C: Language = Language { name: "C", id: "c", source: "plugin.c", types: "hubgate/hubgate.h" };
+    pub(crate) const RUST: Language = Language {
+        name: "Rust",
+        id: "rust",
+        integers: Integers::Of64Bits,
+        source: "src/lib.rs",
+        types: "hubgate/src/lib.rs",
+    };
+    pub(crate) const JAVASCRIPT: Language = Language {
+        name: "JavaScript",
+        id: "js",
+        integers: Integers::Of53Bits,
+        source: "plugin.js",
+        types: "hubgate/index.d.ts",
+    };
+    pub(crate) const TYPESCRIPT: Language = Language {
+        name: "TypeScript",
+        id: "ts",
+        integers: Integers::Of53Bits,
+        source: "plugin.ts",
+        types: "hubgate/index.d.ts",
+    };
+    pub(crate) const GO: Language = Language {
+        name: "Go",
+        id: "go",
+        integers: Integers::Of64Bits,
+        source: "plugin.go",
+        types: "hubgate/hubgate.go",
+    };
+    pub(crate) const C: Language =
+        Language { name: "C", id: "c", integers: Integers::Of64Bits, source: "plugin.c", types: "hubgate/hubgate.h" };
+    pub(crate) const PYTHON: Language = Language {
+        name: "Python",
+        id: "python",
+        integers: Integers::Of64Bits,
+        source: "app.py",
+        types: "hubgate/py.typed",
+    };
 }
 
 /// What the server for `fetch` answers.
