@@ -199,8 +199,16 @@ async fn a_client_token_expires_when_it_was_told_to() {
 fn a_component_that_can_serve_is_described() {
     for guest in [guests::probe(), guests::probe_2(), guests::chat()] {
         let described = hubgate(["plugin", "check", &guest.display().to_string()]).success();
-        assert!(described.contains("handler"), "its world is named: {described}");
-        assert!(described.contains("hubgate:plugin/hub"), "its imports are named: {described}");
+        assert!(described.contains("can serve as handler\n"), "its world is named: {described}");
+        assert!(!described.contains("hubgate:plugin/hub"), "its imports are not: {described}");
+        for tried in ["upstream.connected answers", "upstream.invoke refuses: ", "upstream.disconnected answers"] {
+            assert!(described.contains(tried), "{tried}: {described}");
+        }
+        for figure in [" to compile, ", " for an instance of ", "half of those that use an instance again"] {
+            assert!(described.contains(figure), "{figure}: {described}");
+        }
+        let verbose = hubgate(["plugin", "check", &guest.display().to_string(), "--verbose"]).success();
+        assert!(verbose.contains("hubgate:plugin/hub"), "its imports are named: {verbose}");
         let size = guests::bytes(&guest).len();
         assert!(described.contains(&size.to_string()), "its size, {size} bytes, is named: {described}");
     }
@@ -216,21 +224,50 @@ fn a_component_that_serves_with_a_configuration_alone_is_described_and_says_so()
 }
 
 #[test]
+fn a_program_is_told_of_a_component_as_one_json_object() {
+    let check = |file: &std::path::Path| hubgate(["plugin", "check", &file.display().to_string(), "--json"]);
+    let told = |checked: &str| serde_json::from_str::<serde_json::Value>(checked).expect("it is one JSON object");
+    let filter = told(&check(&guests::filter()).success());
+    assert_eq!((&filter["canServe"], &filter["worlds"]), (&true.into(), &serde_json::json!(["filter"])));
+    assert_eq!(filter["needsHttp"], true);
+    assert_eq!(
+        filter["calls"][1],
+        serde_json::json!({ "export": "outbound-filter.inspect", "outcome": "answered", "reason": null })
+    );
+    assert!(filter["callMs"].as_f64().is_some_and(|time| time > 0.0) && filter["compileMs"].is_f64(), "{filter}");
+    let configured = told(&check(&guests::ready_made("rate-limit")).success());
+    assert_eq!(configured["configuration"], serde_json::json!(["limits"]));
+    let file = tempfile::NamedTempFile::new().expect("there is room for a file");
+    std::fs::write(file.path(), guests::core_module()).expect("the file can be written");
+    let refused = check(file.path());
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let told = told(&refused.stdout);
+    assert_eq!(told["canServe"], false);
+    assert!(told["reason"].as_str().is_some_and(|reason| reason.contains("core WebAssembly module")), "{told}");
+}
+
+#[test]
+fn a_component_that_needs_http_is_told_what_grants_it() {
+    let described = hubgate(["plugin", "check", &guests::filter().display().to_string()]).success();
+    assert!(described.contains("can serve as filter; needs http: say `allow-http`\n"), "{described}");
+}
+
+#[test]
 fn a_file_that_cannot_serve_is_exit_code_1_with_the_reason() {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let probe = guests::bytes(&guests::probe());
-    for (name, content) in [
-        ("truncated.wasm", &probe[..probe.len() / 2]),
-        ("text.wasm", b"This is no WebAssembly."),
-        ("empty.wasm", b""),
-        ("module.wasm", &guests::core_module()),
-        ("no-world.wasm", &guests::of_no_world()),
+    for (name, content, reason) in [
+        ("truncated.wasm", &probe[..probe.len() / 2], "it is truncated"),
+        ("text.wasm", b"This is no WebAssembly.", "`hubgate plugin build` makes one of a project"),
+        ("empty.wasm", b"", "it is truncated"),
+        ("module.wasm", &guests::core_module(), "`hubgate plugin build` makes one of it"),
+        ("no-world.wasm", &guests::of_no_world(), "build it for the world `handler` or `filter`"),
     ] {
         let file = folder.path().join(name);
         std::fs::write(&file, content).expect("the folder can be written");
         let checked = hubgate(["plugin", "check", &file.display().to_string()]);
         assert_eq!(checked.code, Some(1), "{checked:?}");
-        assert!(checked.stderr.contains(name), "{checked:?}");
+        assert!(checked.stderr.contains(name) && checked.stderr.contains(reason), "{checked:?}");
     }
     let missing = hubgate(["plugin", "check", "/nowhere/at/all.wasm"]);
     assert_eq!(missing.code, Some(1), "{missing:?}");

@@ -17,7 +17,9 @@ use crate::printable::printable;
 use crate::sections::{Numbers, PREAMBLE_BYTES, Truncated, sections};
 use crate::settings::{PluginSettings, Uses};
 use crate::ticker::{Caller, Ticker};
-use crate::version::{Exports, INBOUND_FILTER, LIFECYCLE, Loaded, OUTBOUND_FILTER, UPSTREAM, has, is_http};
+use crate::version::{
+    Exports, INBOUND_FILTER, LIFECYCLE, Loaded, OUTBOUND_FILTER, UPSTREAM, has, is_http, other_contract,
+};
 use crate::worker::start_scoped;
 
 /// Makes versions.
@@ -149,10 +151,16 @@ fn names(component: &Component) -> (Vec<String>, Vec<String>) {
 
 /// Does it export what it is used for, and may it have everything that it imports? The linker checks the rest.
 fn check_names(imports: &[String], exports: &[String], settings: &PluginSettings) -> Result<(), LoadError> {
+    if let Some(found) = other_contract(exports.iter().chain(imports)) {
+        return Err(LoadError::OtherContract { found: printable(&found, REASON_BYTES) });
+    }
+    if let Some(import) = imports.iter().find(|name| name.starts_with("wasi:http/")) {
+        return Err(LoadError::WasiHttp(printable(import, REASON_BYTES)));
+    }
     let is_filter = has(exports, INBOUND_FILTER) || has(exports, OUTBOUND_FILTER);
     let is_handler = has(exports, UPSTREAM);
     let missing = match settings.uses {
-        _ if !has(exports, LIFECYCLE) => "`hubgate:plugin/lifecycle@0.1`",
+        _ if !has(exports, LIFECYCLE) && (is_filter || is_handler) => return Err(LoadError::NoLifecycle),
         Uses { upstream: Some(place), .. } if is_filter && !is_handler => return Err(LoadError::IsAFilter(place)),
         Uses { filter: true, .. } if is_handler && !is_filter => return Err(LoadError::IsAHandler),
         Uses { upstream: Some(_), .. } if !is_handler => "`hubgate:plugin/upstream@0.1`",

@@ -18,7 +18,7 @@
 //! | `breaker`, `breakers`, `turns` | what keeps a plugin whose calls hang from holding everybody up |
 //! | `pool`, `instance` | instances of one plugin on one shard, and a call of one |
 //! | `host` | the imports of guests, which all come in at one door (`host::door`) as data |
-//! | `sandbox`, `inspect`, `rehearsal`, `journal` | a component beside any gateway: tried out, brought the events of a script, or told again what it was told |
+//! | `sandbox`, `inspect`, `rehearsal`, `dry_run`, `journal` | a component beside any gateway: tried out, brought the events of a script, or told again what it was told |
 //! | `convert` | between the WIT's types and the core's |
 //! | `state`, `store`, `clock` | what plugins keep, where it lasts, and how long |
 //! | `memory` | the account of all instances' memory |
@@ -39,6 +39,7 @@ mod compiler;
 mod component;
 mod convert;
 mod digest;
+mod dry_run;
 mod engine;
 mod file_stamp;
 mod health;
@@ -76,6 +77,7 @@ mod worker;
 
 pub use budgets::Budgets;
 pub use compiler::{Compilation, compile_here};
+pub use dry_run::{DryCall, DryRun, DryRunOutcome, dry_run};
 pub use file_stamp::FileStamp;
 pub use host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
 pub use inspect::{PluginReport, inspect, try_plugin};

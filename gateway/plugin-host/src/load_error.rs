@@ -1,21 +1,39 @@
 //! Why a component cannot serve.
 
 use crate::limits::{MAX_COMPILER_CPU_TIME, MAX_COMPILER_MEMORY_BYTES, MAX_COMPONENT_BYTES};
+use crate::version::CONTRACT;
 
 /// Why a component cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("it is larger than {MAX_COMPONENT_BYTES} bytes")]
     TooLarge,
-    #[error("it is not a WebAssembly component")]
+    #[error("it is not a WebAssembly component: `hubgate plugin build` makes one of a project, or of a core module")]
     NotAComponent,
-    #[error("it is a core WebAssembly module and not a component")]
+    #[error("it is a core WebAssembly module and not a component: `hubgate plugin build` makes one of it")]
     CoreModule,
     #[error("it is truncated: its last section ends {missing} bytes after its end")]
     Truncated { missing: u64 },
     #[error("it is not a valid component: {0}")]
     Invalid(String),
-    #[error("it serves no world that this gateway has: it needs the export {missing}, it has {has}")]
+    #[error(
+        "it was built for contract {found}, and this gateway serves {CONTRACT}: build it with this gateway's contract, which `hubgate \
+         plugin wit` writes"
+    )]
+    OtherContract { found: String },
+    #[error(
+        "it exports no `hubgate:plugin/lifecycle@0.1`, which each world of the contract has: export its `init`, which may do nothing"
+    )]
+    NoLifecycle,
+    #[error(
+        "it asks for HTTP by `{0}`, which no plugin gets: use the contract's import `http` (world `handler-with-http` or \
+         `filter-with-http`), and say what it may reach in `allow-http`"
+    )]
+    WasiHttp(String),
+    #[error(
+        "it serves no world that this gateway has: it needs the export {missing}, it has {has}; build it for the world `handler` or \
+         `filter` of `hubgate plugin wit` (in Rust, `export!` names what is exported)"
+    )]
     WrongWorld { missing: &'static str, has: String },
     #[error(
         "it is a filter, and `{0}` names it as a handler, without the export `hubgate:plugin/upstream@0.1`: name it in \

@@ -27,7 +27,8 @@ use crate::version::{Loaded, worlds};
 /// A component that is ready for rehearsals. It is compiled once for all of them.
 pub struct Stage {
     sandbox: Sandbox,
-    loaded: Loaded,
+    pub(crate) loaded: Loaded,
+    pub(crate) compile_time: Duration,
 }
 
 /// A plugin that is brought one event after the other. What it keeps lasts as long as the rehearsal; its instance is used again until a
@@ -49,8 +50,9 @@ impl Stage {
     /// Compiles, checks and links a component, whatever it is for. Blocks meanwhile.
     pub fn load(component: &[u8], compilation: Compilation) -> Result<Stage, LoadError> {
         let sandbox = Sandbox::pooled(settings_of_anything(), compilation)?;
+        let began = Instant::now();
         let loaded = sandbox.loader.link(component, &sandbox.surroundings, &|| false)?;
-        Ok(Stage { sandbox, loaded })
+        Ok(Stage { sandbox, loaded, compile_time: began.elapsed() })
     }
 
     /// The worlds that the component serves: `handler`, and `filter`, `filter-inbound` or `filter-outbound`.
@@ -66,13 +68,23 @@ impl Stage {
         now: u64,
         state: &[(String, Vec<u8>)],
     ) -> Result<Rehearsal<'_>, RehearsalError> {
+        self.rehearse_on(Tape::Off, settings, now, state)
+    }
+
+    /// The same, with what the plugin asks on a tape.
+    pub(crate) fn rehearse_on(
+        &self,
+        tape: Tape,
+        settings: PluginSettings,
+        now: u64,
+        state: &[(String, Vec<u8>)],
+    ) -> Result<Rehearsal<'_>, RehearsalError> {
         let clock = Arc::new(ScriptedClock::at(now));
         let surroundings = self.sandbox.surroundings_with(settings, clock.clone())?;
         let (ask, questions) = mpsc::channel(1);
         let breakers = Arc::new(Breakers::new(u64::MAX, Duration::from_secs(1)));
         let shard = ShardSide { questions: ask, turns: Turns::new(breakers), caller: self.sandbox.caller() };
-        let rehearsal =
-            Rehearsal { stage: self, clock, surroundings, shard, questions, instance: None, tape: Tape::Off };
+        let rehearsal = Rehearsal { stage: self, clock, surroundings, shard, questions, instance: None, tape };
         for (key, value) in state {
             let kept = rehearsal.run(async || rehearsal.surroundings.keep_at_start(key, value).await)?;
             kept.map_err(|reason| RehearsalError::State { key: key.clone(), reason })?;
@@ -124,6 +136,40 @@ impl<'a> Rehearsal<'a> {
         let inspect = async |instance: &mut Instance, term| instance.inspect(subject, message, headers, term).await;
         let (verdict, actions) = self.play(prompter, inspect)?;
         Ok((verdict.map_err(UpstreamFailure::Failed)?, actions))
+    }
+
+    /// Makes an instance, if there is none, and lets its `init` run; gives the time that it took, and what the instance's memories hold,
+    /// in bytes.
+    pub(crate) fn begin(&mut self) -> Result<(Duration, usize), Broken> {
+        let (stage, surroundings, shard, tape) = (self.stage, &self.surroundings, &self.shard, &self.tape);
+        let work = async || {
+            let began = Instant::now();
+            let instance = start(stage, (surroundings, shard), tape).await?;
+            Ok((began.elapsed(), instance))
+        };
+        let (took, instance) = stage.sandbox.loader.run(work).unwrap_or_else(|reason| Err(Broken::Trapped(reason)))?;
+        let bytes = instance.memory_bytes();
+        self.instance = Some(instance);
+        Ok((took, bytes))
+    }
+
+    /// How long each of many equal events took that follow one another, for as long as `time` lasts.
+    pub(crate) fn time(
+        &mut self,
+        (most, time): (usize, Duration),
+        prompter: Prompter<'_>,
+        call: impl AsyncFn(&mut Instance, Term) -> Result<(), Broken> + Send,
+    ) -> Result<Vec<Duration>, Broken> {
+        let until = Instant::now() + time;
+        self.play(prompter, async move |instance, term| {
+            let (deadline, mut took) = (term.deadline, Vec::with_capacity(most));
+            while took.len() < most && Instant::now() < until {
+                let began = Instant::now();
+                call(instance, Term { began, deadline, hurry: None }).await?;
+                took.push(began.elapsed());
+            }
+            Ok(took)
+        })
     }
 
     /// Calls the instance, or a new one, and answers what it asks meanwhile.

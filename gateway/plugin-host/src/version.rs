@@ -10,6 +10,9 @@ use crate::digest::Digest;
 use crate::host::Guest;
 use crate::sections::Numbers;
 
+/// The version of the contract that is served.
+pub(crate) const CONTRACT: &str = "0.1";
+
 pub(crate) const LIFECYCLE: &str = "hubgate:plugin/lifecycle@0.1";
 pub(crate) const UPSTREAM: &str = "hubgate:plugin/upstream@0.1";
 pub(crate) const INBOUND_FILTER: &str = "hubgate:plugin/inbound-filter@0.1";
@@ -78,6 +81,17 @@ pub(crate) fn worlds(exports: &[String]) -> Vec<&'static str> {
 /// Whether an import is what may ask others by HTTP.
 pub(crate) fn is_http(import: &str) -> bool {
     import.starts_with("hubgate:plugin/http@")
+}
+
+/// The version of another contract that an import or export is of.
+pub(crate) fn other_contract<'a>(mut names: impl Iterator<Item = &'a String>) -> Option<String> {
+    names.find_map(|name| {
+        let (_, version) = name.strip_prefix("hubgate:plugin/")?.split_once('@')?;
+        let served = version.strip_prefix(CONTRACT).is_some_and(|rest| rest.starts_with('.'));
+        // Of a version 0.2.0 the contract is 0.2.
+        let contract = version.rsplit_once('.').map_or(version, |(contract, _)| contract);
+        (!served).then(|| contract.to_owned())
+    })
 }
 
 pub(crate) fn has(exports: &[String], interface: &str) -> bool {

@@ -102,7 +102,7 @@ fn a_bad_file_leaves_the_last_good_version_serving_and_says_why() {
             (b"hello", "not a WebAssembly component"),
             (&wat::parse_str("(module)").unwrap(), "core WebAssembly module"),
             (&foreign_guest(), "it serves no world that this gateway has"),
-            (&future_guest(), "it serves no world that this gateway has"),
+            (&future_guest(), "it was built for contract 0.2, and this gateway serves 0.1"),
             (&http_guest(), "needs the `http` import: say what it may reach in `plugins.p.allow-http`"),
             (&unready_guest(), "`init` failed: no thanks"),
         ];

@@ -123,5 +123,5 @@ fn no_name_is_resolved_and_no_socket_reaches_even_this_machine() {
 #[test]
 fn http_is_no_part_of_it() {
     let error = inspect(&wasi_http_guest(), Compilation::default()).expect_err("the component cannot serve");
-    assert!(matches!(&error, LoadError::UnknownImport(why) if why.contains("wasi:http")), "{error:?}");
+    assert!(matches!(&error, LoadError::WasiHttp(import) if import == "wasi:http/outgoing-handler@0.2.0"), "{error:?}");
 }

@@ -11,6 +11,7 @@ mod findings;
 pub(crate) mod manual;
 pub(crate) mod plugin;
 mod plugin_build;
+mod plugin_check;
 mod plugin_new;
 mod plugin_test;
 mod reload;

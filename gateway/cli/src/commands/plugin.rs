@@ -2,14 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
-use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile};
-
 use super::admin_client::{AdminClient, AdminOptions};
 use super::plugin_build::{self, Language};
+use super::plugin_check;
 use super::plugin_new::{self, Kind};
 use super::plugin_test;
-use super::run_gateway::compilation;
 use crate::{Failure, print};
 
 #[derive(Debug, clap::Subcommand)]
@@ -38,8 +35,8 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "DIR", default_value = "wit")]
         output: PathBuf,
     },
-    /// Says what a component can be used for; exit code 1 and the reason if for nothing.
-    Check { file: PathBuf },
+    /// Says what a component can be used for, and tries each of its exports; exit code 1 and the reason if it cannot serve.
+    Check(plugin_check::Arguments),
     /// Brings a plugin the events of scripts, without a gateway, and says what does not come as they expect it; exit code 1 then.
     Test(plugin_test::Arguments),
     /// Brings back the version of a plugin that served before the present one, in a running gateway.
@@ -71,26 +68,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             print(format_args!("{}", file.display()))
         }
         Command::Test(arguments) => plugin_test::run(&arguments),
-        Command::Check { file } => {
-            let component = RegularFile::read(&file, MAX_COMPONENT_BYTES)
-                .with_context(|| format!("{}: cannot be read", file.display()))?
-                .bytes;
-            let report = hubgate_plugin_host::inspect(&component, compilation(None))
-                .map_err(|error| anyhow!(error).context(format!("{}: cannot serve", file.display())))?;
-            let instance = match &report.memory_bytes {
-                Ok(bytes) => format!("{bytes} bytes of memory for an instance"),
-                Err(reason) => format!("no instance without configuration: {reason}"),
-            };
-            print(format_args!(
-                "{}: can serve as {}\n  size      {} bytes, {instance}\n  digest    {}\n  imports   {}\n  exports   {}",
-                file.display(),
-                report.worlds.join(", "),
-                report.size_bytes,
-                report.digest,
-                report.imports.join(", "),
-                report.exports.join(", "),
-            ))
-        }
+        Command::Check(arguments) => plugin_check::run(&arguments),
     }
 }
 

@@ -41,7 +41,7 @@ use crate::state::{Change, Operation, StateError};
 use crate::store::{PluginValues, Store};
 use crate::ticker::{self, Hurry};
 use crate::turns::Turns;
-use call::HostCall;
+pub(crate) use call::HostCall;
 pub use http::{HttpAnswer, HttpCall, HttpFailure};
 use hub::ActionQueue;
 use metering::CpuTime;

@@ -3,7 +3,7 @@
 ;; w(rites them to the log), a(cts: submits, flushes and submits once more), b (submits and rejects), c (submits and
 ;; traps), q (answers if it gets the query of the connection that is named), j (submits a message to all that has them, and
 ;; answers with the version), d(raws: submits, flushes, submits once more, and answers with letters of the event's id, random bytes,
-;; the time, and whether there is anybody), y (grows its memory to 5 MiB and answers with 4 MiB and 64 KiB and 3 bytes of it).
+;; the time, and whether there is anybody), h (says no, as to the method that a dry run calls), y (grows its memory to 5 MiB and answers with 4 MiB and 64 KiB and 3 bytes of it).
 (module
   (import "hubgate:plugin/hub@0.1.0" "exists" (func $exists (param i32 i32 i32 i32)))
   (import "hubgate:plugin/hub@0.1.0" "submit" (func $submit (param i32 i32 i32)))
@@ -127,6 +127,8 @@
     (if (i32.eq (local.get $letter) (i32.const 99)) (then
       (call $act)
       unreachable))
+    (if (i32.eq (local.get $letter) (i32.const 104)) (then
+      (return (call $error (i32.const 0) (i32.const 768) (i32.const 9)))))
     (if (i32.eq (local.get $letter) (i32.const 121)) (then
       (if (i32.eq (memory.grow (i32.const 80)) (i32.const -1)) (then unreachable))
       (return (call $json (i32.const 4096) (i32.const 4259843)))))

@@ -44,6 +44,24 @@ pub(crate) fn looping_guest() -> Vec<u8> {
     component(&GUEST.replace("INIT", "(loop $forever (br $forever)) unreachable"), WIT, "handler")
 }
 
+/// A guest that breaks off at a method that it does not know.
+pub(crate) fn trapping_guest() -> Vec<u8> {
+    let says_no = "(i32.const 104)) (then";
+    assert!(GUEST.contains(says_no), "it does otherwise");
+    component(
+        &GUEST.replace("INIT", "(call $ok)").replace(says_no, "(i32.const 104)) (then unreachable"),
+        WIT,
+        "handler",
+    )
+}
+
+/// A guest without a `lifecycle`.
+pub(crate) fn lifeless_guest() -> Vec<u8> {
+    let wit = WIT.replace("world handler { include imports; export lifecycle;", "world handler { include imports;");
+    let module = GUEST.replace("INIT", "(call $ok)").replace("hubgate:plugin/lifecycle@0.1.0#init", "unused");
+    component(&module, &wit, "handler")
+}
+
 /// A guest that asks for the `http` import.
 pub(crate) fn http_guest() -> Vec<u8> {
     let import = "(module (import \"hubgate:plugin/http@0.1.0\" \"send\" (func PARAMETERS))"

@@ -22,7 +22,7 @@ use crate::{Failure, print};
 use differences::{Difference, differences};
 use performance::Came;
 use script::{ExpectForm, ScriptError, ScriptFile};
-use values::shown;
+pub(super) use values::shown;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {

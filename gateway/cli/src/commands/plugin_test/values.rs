@@ -173,7 +173,7 @@ fn join_lines(value: &mut toml_edit::Value) {
 }
 
 /// The beginning of a text, of which nothing ends its line or steers a terminal.
-pub(super) fn shown(text: &str) -> String {
+pub(in crate::commands) fn shown(text: &str) -> String {
     let mut shown = String::new();
     for (count, character) in text.chars().enumerate() {
         if count == SHOWN {
