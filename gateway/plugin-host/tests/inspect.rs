@@ -35,7 +35,7 @@ fn a_component_that_cannot_serve_is_refused_with_the_reason() {
         assert!(expected(&error), "{error:?}");
     };
     check(&foreign_guest(), |error| matches!(error, LoadError::WrongWorld { .. }));
-    check(&future_guest(), |error| matches!(error, LoadError::WrongWorld { .. }));
+    check(&future_guest(), |error| matches!(error, LoadError::OtherContract { found } if found == "0.2"));
     check(&stranger_guest(), |error| matches!(error, LoadError::UnknownImport(why) if why.contains("`stranger`")));
     check(&looping_guest(), |error| matches!(error, LoadError::Transient(why) if why.contains("too long")));
     check(&wat::parse_str("(component)").unwrap(), |error| matches!(error, LoadError::WrongWorld { .. }));
