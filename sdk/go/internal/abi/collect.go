@@ -13,7 +13,7 @@ func init() { debug.SetGCPercent(-1) }
 
 const (
 	// Bytes of objects that are never worth a collection.
-	least = 4 << 20
+	least = 1 << 20
 	// Calls, and bytes of the gateway, after which it looks how much there is.
 	callsBetween = 16
 	bytesBetween = 256 << 10

@@ -1,6 +1,7 @@
-//! The live poll in Go and in C.
+//! The SDKs in Go and in C by themselves, and the live poll in both.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use hubgate_tests::Gateway;
 use hubgate_tests::command::{Finished, repository};
@@ -47,4 +48,25 @@ async fn everybody_votes_once_in_the_poll_in_go() {
 #[tokio::test]
 async fn everybody_votes_once_in_the_poll_in_c() {
     everybody_votes_once_and_all_see_the_counts("c", "C").await;
+}
+
+/// The first line of the test says how it is built, with the sanitizers of memory and of undefined behaviour.
+#[test]
+fn the_sdk_in_c_reads_and_writes_values_and_nothing_beyond_them() {
+    let sdk = repository().join("sdk/c");
+    let test = std::fs::read_to_string(sdk.join("tests/test_values.c")).expect("it is there");
+    let line = test.lines().next().and_then(|line| line.strip_prefix("// ")).expect("it begins with a command");
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let program = folder.path().join("test").display().to_string();
+    let command = line.replace("-o test ", &format!("-o {program} ")).replace("./test", &program);
+    assert!(command.contains("-fsanitize=address,undefined") && !command.contains("./test"), "{command}");
+    Finished::of(Command::new("sh").args(["-c", &command]).current_dir(&sdk)).success();
+}
+
+#[test]
+fn the_sdk_in_go_reads_and_writes_values() {
+    let mut go = Command::new("go");
+    go.args(["test", "./..."]).current_dir(repository().join("sdk/go")).env("GOPROXY", "off");
+    let tested = Finished::of(&mut go).success();
+    assert!(tested.contains("ok  \thubgate\t"), "{tested}");
 }
