@@ -5,6 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use tempfile::TempDir;
+
 use crate::command::{binary, leavings, repository};
 use crate::script::require_packages;
 
@@ -37,6 +39,47 @@ pub fn link_packages(project: &Path) {
         symlink(&package, packages.join(package.file_name().expect("it has a name"))).expect("it is new");
     }
     symlink("../hubgate", packages.join("hubgate")).expect("it is new");
+}
+
+/// A project of an example, which a build may write to. In JavaScript and TypeScript it is a copy with its packages.
+#[derive(Debug)]
+pub enum Project {
+    InPlace(PathBuf),
+    Copy(TempDir),
+}
+
+impl Project {
+    pub fn path(&self) -> &Path {
+        match self {
+            Project::InPlace(path) => path,
+            Project::Copy(folder) => folder.path(),
+        }
+    }
+}
+
+/// `example` is a folder in the repository.
+pub fn project_of(example: &str) -> Project {
+    let original = repository().join(example);
+    if !original.join("package.json").is_file() {
+        return Project::InPlace(original);
+    }
+    let copy = tempfile::tempdir().expect("there is room for a folder");
+    copy_files(&original, copy.path());
+    copy_files(&repository().join("sdk/js"), &copy.path().join("hubgate"));
+    link_packages(copy.path());
+    Project::Copy(copy)
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("there is room for a folder");
+    for file in std::fs::read_dir(from).expect("it can be listed").map(|entry| entry.expect("it can be listed").path()) {
+        let name = file.file_name().expect("it has a name");
+        match file.is_dir() {
+            true if name == "node_modules" => {}
+            true => copy_files(&file, &to.join(name)),
+            false => drop(std::fs::copy(&file, to.join(name)).expect("there is room for a file")),
+        }
+    }
 }
 
 /// The folder of what `tests/languages/requirements.txt` names.
