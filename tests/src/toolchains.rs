@@ -72,7 +72,8 @@ pub fn project_of(example: &str) -> Project {
 
 fn copy_files(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("there is room for a folder");
-    for file in std::fs::read_dir(from).expect("it can be listed").map(|entry| entry.expect("it can be listed").path()) {
+    for file in std::fs::read_dir(from).expect("it can be listed").map(|entry| entry.expect("it can be listed").path())
+    {
         let name = file.file_name().expect("it has a name");
         match file.is_dir() {
             true if name == "node_modules" => {}

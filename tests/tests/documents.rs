@@ -26,7 +26,9 @@ const WITH_COMMANDS: [&str; 19] = [
     "docs/functions.md",
     "docs/languages/c.md",
     "docs/languages/go.md",
+    "docs/languages/javascript.md",
     "docs/languages/python.md",
+    "docs/languages/typescript.md",
     "docs/let-users-in.md",
     "docs/move-from-azure.md",
     "docs/operations.md",
@@ -271,6 +273,28 @@ async fn the_page_about_go_leads_from_nothing_to_a_handler_that_was_swapped() {
     })
     .await;
     reader.ends();
+}
+
+#[tokio::test]
+async fn the_pages_about_javascript_and_typescript_lead_from_nothing_to_a_handler_that_was_swapped() {
+    if !private_network::enter() {
+        return;
+    }
+    for (document, language) in [("docs/languages/javascript.md", "js"), ("docs/languages/typescript.md", "ts")] {
+        let mut reader = Reader::of(document);
+        // What the document lets npm install, which no network of one's own has.
+        Finished::of(hubgate_in(&reader.folder()).args(["plugin", "new", "hello", "--language", language])).success();
+        toolchains::link_packages(&reader.folder().join("hello"));
+        reader.types().await;
+        let mut open = reader.client("hello").connect().await;
+        assert_eq!(open.call("hello", json!(["Ann"])).await, Ok(json!("Hello, Ann!")));
+        reader.types().await;
+        until_compiled("the new greeting", async || {
+            (open.call("hello", json!(["Ann"])).await == Ok(json!("Welcome, Ann!"))).then_some(())
+        })
+        .await;
+        reader.ends();
+    }
 }
 
 #[tokio::test]

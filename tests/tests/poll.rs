@@ -44,10 +44,8 @@ fn counts(tea: u64, coffee: u64) -> Value {
 }
 
 async fn is_answered_in(client: &mut Client, language: &str) {
-    until_compiled(language, async || {
-        (client.call("language", json!([])).await == Ok(json!(language))).then_some(())
-    })
-    .await;
+    until_compiled(language, async || (client.call("language", json!([])).await == Ok(json!(language))).then_some(()))
+        .await;
 }
 
 #[tokio::test]
