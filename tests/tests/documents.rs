@@ -6,10 +6,11 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
 use http::Method;
-use hubgate_tests::command::repository;
+use hubgate_tests::command::{Finished, repository};
 use hubgate_tests::document::{Block, Reader};
 use hubgate_tests::http::{Answer, Request};
 use hubgate_tests::script::{Script, require_packages};
+use hubgate_tests::toolchains::{self, hubgate_in};
 use hubgate_tests::wait::{soon, until, until_compiled};
 use hubgate_tests::{Client, Token, dotnet, private_network};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use tokio::net::TcpStream;
 const GATEWAY: &str = "127.0.0.1:8888";
 
 /// The documents that let their readers type something; each has a test here.
-const WITH_COMMANDS: [&str; 19] = [
+const WITH_COMMANDS: [&str; 21] = [
     "README.md",
     "docs/deploy.md",
     "docs/filters.md",
