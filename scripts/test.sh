@@ -27,6 +27,7 @@ fi
 command -v cargo >/dev/null || { echo "test: Rust is missing: https://rustup.rs" >&2; exit 1; }
 npm ci --no-audit --no-fund --prefix tests/clients/javascript
 npm ci --no-audit --no-fund --prefix examples/chat-rust/www
+npm ci --no-audit --no-fund --prefix examples/poll/www
 npm ci --no-audit --no-fund --prefix tests/languages
 
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')

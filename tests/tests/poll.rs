@@ -26,7 +26,7 @@ impl Polls {
         let languages = there.map(|(name, language)| {
             let project = project_of(&format!("examples/poll/{name}"));
             let output = folder.path().join(format!("{language}.wasm"));
-            let mut build = hubgate_in(&repository());
+            let mut build = hubgate_in(repository());
             build.args(["plugin", "build"]).arg(project.path()).arg("-o").arg(output);
             Finished::of(&mut build).success();
             *language
