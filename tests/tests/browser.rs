@@ -3,9 +3,10 @@
 
 use std::fs;
 
-use hubgate_tests::command::{leavings, repository};
+use hubgate_tests::command::{Finished, leavings, repository};
 use hubgate_tests::matrix::{WAYS, did};
 use hubgate_tests::script::{Script, require_packages};
+use hubgate_tests::toolchains::{hubgate_in, project_of};
 use hubgate_tests::{Gateway, guests};
 
 #[tokio::test]
@@ -46,6 +47,29 @@ fn greeting_otherwise(component: &[u8]) -> Vec<u8> {
     let mut changed = component.to_vec();
     changed[at..at + new.len()].copy_from_slice(new);
     changed
+}
+
+#[tokio::test]
+async fn two_windows_vote_on_the_page_of_the_poll_while_its_language_is_swapped() {
+    require_packages("examples/poll/www");
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let built = |language: &str| {
+        let project = project_of(&format!("examples/poll/{language}"));
+        let output = folder.path().join(format!("{language}.wasm"));
+        let mut build = hubgate_in(repository());
+        Finished::of(build.args(["plugin", "build"]).arg(project.path()).arg("-o").arg(&output)).success();
+        output
+    };
+    let (component, swapped) = (built("js"), built("ts"));
+    let www = repository().join("examples/poll/www").display().to_string();
+    let plugin = component.display().to_string();
+    let gateway = Gateway::dev(["--plugin", &plugin, "--hub", "poll", "--www", &www]).start().await;
+    let screenshots = leavings("screenshots/poll");
+    fs::create_dir_all(&screenshots).expect("there is room for a folder");
+    let mut script = Script::start("poll_page.mjs", &[&gateway.url(), &screenshots.display().to_string()]);
+    script.says("swap the component").await;
+    fs::rename(&swapped, &component).expect("the folder can be written");
+    script.succeeds().await;
 }
 
 #[tokio::test]

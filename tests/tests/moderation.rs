@@ -48,5 +48,8 @@ async fn it_masks_or_refuses_words_and_repeats_and_says_why() {
     let gateway = behind("action = 'shout'").start().await;
     let status = gateway.plugin_status("moderation").await;
     assert_eq!(status["state"], "refused", "{status}");
-    assert!(status["lastError"]["reason"].as_str().is_some_and(|error| error.contains("config.action is \"shout\"")), "{status}");
+    assert!(
+        status["lastError"]["reason"].as_str().is_some_and(|error| error.contains("config.action is \"shout\"")),
+        "{status}"
+    );
 }
