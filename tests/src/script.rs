@@ -72,11 +72,20 @@ impl Script {
 
     /// Waits until the script says exactly this.
     pub async fn says(&mut self, line: &str) {
-        let what = format!("{} to say {line:?}", self.name);
+        self.says_what(line, |said| said == line).await;
+    }
+
+    /// Waits until the script says a line with this in it.
+    pub async fn says_something_with(&mut self, part: &str) {
+        self.says_what(part, |said| said.contains(part)).await;
+    }
+
+    async fn says_what(&mut self, wanted: &str, is_wanted: impl Fn(&str) -> bool) {
+        let what = format!("{} to say {wanted:?}", self.name);
         let said = crate::wait::soon(&what, async {
             loop {
                 match self.lines.next_line().await.expect("the script writes text") {
-                    Some(said) if said == line => return true,
+                    Some(said) if is_wanted(&said) => return true,
                     Some(said) => self.said.push_back(said),
                     None => return false,
                 }
