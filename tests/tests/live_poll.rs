@@ -13,7 +13,8 @@ use hubgate_tests::{Client, Gateway};
 use serde_json::{Value, json};
 
 /// The folders of `examples/poll`, and what their components say of themselves.
-const LANGUAGES: [(&str, &str); 3] = [("rust", "Rust"), ("go", "Go"), ("c", "C")];
+const LANGUAGES: [(&str, &str); 6] =
+    [("rust", "Rust"), ("js", "JavaScript"), ("python", "Python"), ("go", "Go"), ("ts", "TypeScript"), ("c", "C")];
 const CHOICES: [&str; 3] = ["tea", "coffee", "water"];
 
 #[tokio::test]

@@ -65,6 +65,11 @@ pub(crate) struct ClientPlace {
 }
 
 impl Admission {
+    /// How many clients are connected.
+    pub(crate) fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
     /// Counts one more client, if `limits` allow one more from this address, of this user and with this token.
     pub(crate) fn enter_client(
         self: &Arc<Self>,

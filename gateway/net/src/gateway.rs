@@ -188,6 +188,12 @@ impl Gateway {
         move || longest_end(shared.settings().drain)
     }
 
+    /// How many clients are connected now, in all hubs.
+    pub fn clients(&self) -> impl Fn() -> usize + use<> {
+        let shared = self.shared.clone();
+        move || shared.admission.clients()
+    }
+
     /// Starts a task without which the gateway cannot go on: it stops, in order, if the task panics.
     pub fn spawn_vital(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         tasks::spawn_vital(self.shared.vitals.clone(), name, task)

@@ -17,7 +17,7 @@ url, protocol, token = sys.argv[1:]
 protocols = {"json": JSONProtocol, "messagepack": MessagepackProtocol}
 # One try only: an end is to be seen.
 client = SignalRClient(
-    f"{url}/client/?hub=poll", protocol=protocols[protocol](), access_token_factory=lambda: token, retry_count=0
+    f"{url}/client/?hub=poll", protocol=protocols[protocol](), headers={"Authorization": f"Bearer {token}"}, retry_count=0
 )
 
 

@@ -8,12 +8,14 @@ use hubgate_core::mode::Mode;
 use hubgate_net::settings::Pages;
 use hubgate_plugin_host::{BadPlugins, PluginSource};
 
-use super::run_gateway::{self, RunOptions, Started};
+use super::run_gateway::{self, Follows, RunOptions, Started};
+use super::watch::WatchedProject;
 use crate::config::{Allowed, DevelopedHandler, Development};
 use crate::logging::Logging;
 use crate::{Failure, demo};
 
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("made").args(["plugin", "watch"]))]
 pub(crate) struct Arguments {
     /// A configuration file, which is read first: options win.
     #[arg(long, value_name = "FILE")]
@@ -24,14 +26,17 @@ pub(crate) struct Arguments {
     /// A component that answers the clients of --hub. Without it and without --config, an embedded chat serves hub `chat`.
     #[arg(long, value_name = "FILE", requires = "hub")]
     plugin: Option<PathBuf>,
-    /// The hub of --plugin: serverless, open to everybody on this machine. Of a plugin of this name, the configuration's settings count.
-    #[arg(long, value_name = "NAME", requires = "plugin")]
+    /// A project instead of --plugin, which is built, and built and swapped again whenever one of its files is saved.
+    #[arg(long, value_name = "FOLDER", requires = "hub", conflicts_with = "plugin")]
+    watch: Option<PathBuf>,
+    /// The hub of --plugin or --watch: serverless, open to everybody on this machine. Of a plugin of this name, the configuration's settings count.
+    #[arg(long, value_name = "NAME", requires = "made")]
     hub: Option<String>,
-    /// A value that the `config` import of --plugin answers with; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = set, requires = "plugin")]
+    /// A value that the `config` import of --plugin or --watch answers with; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = set, requires = "made")]
     values: Vec<(String, String)>,
-    /// What the `http` import of --plugin may reach, such as https://api.example.com; may be repeated.
-    #[arg(long, value_name = "ORIGIN", requires = "plugin")]
+    /// What the `http` import of --plugin or --watch may reach, such as https://api.example.com; may be repeated.
+    #[arg(long, value_name = "ORIGIN", requires = "made")]
     allow_http: Vec<Allowed>,
     /// Whom clients without a token are signed in as.
     #[arg(long = "as", value_name = "USER")]
@@ -62,6 +67,13 @@ fn set(text: &str) -> Result<(String, String), String> {
 
 pub(crate) fn run(arguments: Arguments, logging: &Logging) -> Result<(), Failure> {
     let hub = hub(&arguments)?;
+    if let Some(folder) = arguments.plugin.as_ref().filter(|plugin| plugin.is_dir()) {
+        let folder = folder.display();
+        return Err(Failure::Usage(anyhow!(
+            "--plugin {folder}: is a folder; say --watch {folder} to build and serve it"
+        )));
+    }
+    let project = arguments.watch.as_deref().map(WatchedProject::new).transpose().map_err(Failure::Usage)?;
     let config = Development {
         file: arguments.config.clone(),
         addresses: arguments.options.addresses(),
@@ -73,9 +85,10 @@ pub(crate) fn run(arguments: Arguments, logging: &Logging) -> Result<(), Failure
         pages: pages(&arguments, hub.as_ref())?,
         handler: hub.clone().map(|hub| DevelopedHandler {
             hub,
-            source: match &arguments.plugin {
-                Some(file) => PluginSource::File(file.clone()),
-                None => PluginSource::Embedded(demo::COMPONENT),
+            source: match (&arguments.plugin, &project) {
+                (Some(file), _) => PluginSource::File(file.clone()),
+                (None, Some(project)) => PluginSource::File(project.component()),
+                (None, None) => PluginSource::Embedded(demo::COMPONENT),
             },
             config: arguments.values.clone(),
             allow_http: arguments.allow_http.clone(),
@@ -87,7 +100,11 @@ pub(crate) fn run(arguments: Arguments, logging: &Logging) -> Result<(), Failure
     logging.set(Some(&config.log));
     config.log_warnings();
     let announce = |started: &Started<'_>| announce(started, &arguments, hub.as_ref());
-    run_gateway::run(config, &arguments.options, BadPlugins::Fail, None, announce)
+    let (bad_plugins, follows) = match (project, &hub) {
+        (Some(project), Some(hub)) => (BadPlugins::Refuse, Follows::Project(hub.to_string(), project)),
+        _ => (BadPlugins::Fail, Follows::Nothing),
+    };
+    run_gateway::run(config, &arguments.options, bad_plugins, follows, announce)
 }
 
 /// The hub that is answered by --plugin, or by the chat where nothing else is configured.
@@ -125,9 +142,10 @@ fn announce(started: &Started<'_>, arguments: &Arguments, hub: Option<&HubName>)
     if let Some(hub) = hub {
         let to_whom = if is_open { "no token needed" } else { "no token needed on this machine" };
         println!("hub `{hub}`          {url}/hubs/{hub} ({to_whom})");
-        match &arguments.plugin {
-            Some(plugin) => println!("  answered by       {} (replaced when the file changes)", plugin.display()),
-            None => println!("  answered by       the embedded chat component"),
+        match (&arguments.plugin, &arguments.watch) {
+            (Some(plugin), _) => println!("  answered by       {} (replaced when the file changes)", plugin.display()),
+            (None, Some(folder)) => println!("  answered by       {} (built on each save)", folder.display()),
+            (None, None) => println!("  answered by       the embedded chat component"),
         }
     }
     if let Some(user) = &arguments.user {

@@ -19,3 +19,4 @@ mod run_gateway;
 pub(crate) mod serve;
 mod service_manager;
 pub(crate) mod token;
+mod watch;

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::reload::Reload;
 use super::service_manager;
+use super::watch::WatchedProject;
 use crate::config::{Addresses, Config, Listen};
 use crate::{COMPILE_COMMAND, Failure, logging, process};
 
@@ -64,13 +65,22 @@ impl Started<'_> {
     }
 }
 
-/// Runs until a signal asks for the end; `announce` tells the user once it listens. With `reload` it follows the
-/// configuration meanwhile; without, nothing changes, and clients are told URLs that they can use wherever it listens.
+/// What is followed while the gateway runs.
+#[derive(Debug)]
+pub(crate) enum Follows {
+    Configuration(Reload),
+    /// The project of a plugin of this name. Clients are told URLs that they can use wherever it listens.
+    Project(String, WatchedProject),
+    /// As before, and nothing changes.
+    Nothing,
+}
+
+/// Runs until a signal asks for the end; `announce` tells the user once it listens.
 pub(crate) fn run(
     mut config: Config,
     options: &RunOptions,
     bad_plugins: BadPlugins,
-    reload: Option<Reload>,
+    follows: Follows,
     announce: impl FnOnce(&Started<'_>),
 ) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
@@ -81,7 +91,7 @@ pub(crate) fn run(
         let sockets = Sockets::bind(&config.net, service_manager::sockets()?);
         let in_own_words = |error: &dyn std::fmt::Display| anyhow!(config.origins.in_own_words(&error.to_string()));
         let sockets = sockets.map_err(|error| Failure::Failed(in_own_words(&error)))?;
-        if reload.is_none() && config.net.endpoints.is_empty() {
+        if !matches!(follows, Follows::Configuration(_)) && config.net.endpoints.is_empty() {
             config.net.endpoints = usable_urls(config.net.scheme(), sockets.listen_address().context("no address")?);
         }
         let hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
@@ -99,10 +109,14 @@ pub(crate) fn run(
         let ready = ReadyFile::new(options.ready_file.as_deref(), &started)?;
         announce(&started);
         let (changes, changed) = mpsc::channel(1);
-        let following = gateway.spawn_vital("following the configuration", async move {
-            match reload {
-                Some(reload) => reload.follow(config, plugins, changes, hang_up).await,
-                None => ignore(hang_up).await,
+        let clients = gateway.clients();
+        let following = gateway.spawn_vital("following what changes", async move {
+            match follows {
+                Follows::Configuration(reload) => reload.follow(config, plugins, changes, hang_up).await,
+                Follows::Project(plugin, project) => {
+                    tokio::join!(project.follow(plugin, plugins, clients), ignore(hang_up));
+                }
+                Follows::Nothing => ignore(hang_up).await,
             }
         });
         let on_ready = || {
@@ -161,13 +175,7 @@ fn connection_string(endpoint: &Endpoint, key: &AccessKey) -> String {
 
 /// Components are compiled by this very program, in a process of its own; what comes of it is kept in `cache`.
 pub(crate) fn compilation(cache: Option<PathBuf>) -> Compilation {
-    // Names the program that runs, even when another version has been put in its place.
-    let own = Path::new("/proc/self/exe");
-    let program = match own.exists() {
-        true => Ok(own.to_owned()),
-        false => std::env::current_exe(),
-    };
-    let program = match program {
+    let program = match own_program() {
         Ok(program) => Some((program, vec![COMPILE_COMMAND.to_owned()])),
         Err(error) => {
             tracing::warn!(%error, "components are compiled in this process, without bounds: its program cannot be found");
@@ -175,6 +183,15 @@ pub(crate) fn compilation(cache: Option<PathBuf>) -> Compilation {
         }
     };
     Compilation { program, cache }
+}
+
+/// The program that runs, even when another version has been put in its place.
+pub(super) fn own_program() -> std::io::Result<PathBuf> {
+    let own = Path::new("/proc/self/exe");
+    match own.exists() {
+        true => Ok(own.to_owned()),
+        false => std::env::current_exe(),
+    }
 }
 
 /// Ready when the process is asked to end, by SIGTERM or from its terminal.

@@ -7,7 +7,7 @@ use hubgate_core::settings::{Handler, Pattern, UpstreamItem};
 use hubgate_plugin_host::{BadPlugins, PluginStatus};
 
 use super::reload::Reload;
-use super::run_gateway::{self, RunOptions, Started};
+use super::run_gateway::{self, Follows, RunOptions, Started};
 use crate::Failure;
 use crate::config::Config;
 use crate::logging::Logging;
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: Arguments, logging: Logging) -> Result<(), Failure>
     config.log_warnings();
     let reload = Reload { load: Arc::new(load), logging };
     let bad_plugins = if strict { BadPlugins::Fail } else { BadPlugins::Refuse };
-    run_gateway::run(config, &options, bad_plugins, Some(reload), announce)
+    run_gateway::run(config, &options, bad_plugins, Follows::Configuration(reload), announce)
 }
 
 /// Logs where it listens and what it serves, a line for each thing.
