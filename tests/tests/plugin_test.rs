@@ -333,6 +333,8 @@ fn a_script_or_a_component_that_cannot_be_used_ends_with_exit_code_2() {
         bench.play("[[step]]\nevent = 'inbound'\nmessage = { target = 'a', arguments = [] }\n", &[]),
         &["a.toml:1:", "filter"],
     );
+    let list = "step = [{ event = 'invoke', target = 'echo', arguments = [1] }]\n";
+    check(bench.play(list, &["--update"]), &["a.toml", "[[step]]"]);
     check(bench.play_file(&bench.path("none.toml"), &[]), &["none.toml:1:", "cannot be read"]);
     fs::write(bench.path("bad.toml"), b"now = 1\n# \xff\n").expect("the folder can be written");
     check(bench.play_file(&bench.path("bad.toml"), &[]), &["bad.toml:2:", "UTF-8"]);

@@ -176,6 +176,12 @@ async fn an_operator_brings_the_version_before_back_with_the_command() {
     let ready = gateway.folder().join("ready.json").display().to_string();
     let before = gateway.plugin_status("probe").await;
 
+    let listed = hubgate(["plugin", "ls", "--ready-file", &ready]).success();
+    assert!(listed.starts_with("probe: serving, generation "), "{listed}");
+    let listed = hubgate(["plugin", "ls", "--ready-file", &ready, "--json"]).success();
+    assert_eq!(listed.lines().count(), 1, "one object a plugin: {listed}");
+    let listed: Value = serde_json::from_str(&listed).expect("it is JSON");
+    assert_eq!((&listed["name"], &listed["state"]), (&json!("probe"), &json!("serving")));
     let done = hubgate(["plugin", "rollback", "probe", "--ready-file", &ready, "--json"]);
     let status: Value = serde_json::from_str(&done.success()).expect("it is one object");
     assert_eq!((&status["name"], &status["rolledBackFrom"]), (&json!("probe"), &before["digest"]), "{status}");

@@ -1,6 +1,7 @@
 //! What the operating system may show of this process, and what it gives it.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Keeps the memory of this process, which holds keys, out of core files, and out of reach of other processes of its user:
 /// whoever attaches a debugger or reads `/proc/PID/mem` needs to be root, or to have `CAP_SYS_PTRACE`.
@@ -17,6 +18,25 @@ pub(crate) fn hide_memory() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Does work that leaves something behind when the process ends in the middle of it. Ctrl-C reaches the programs that it runs, which end,
+/// and this process after them, when the work is over.
+pub(crate) fn uninterrupted<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    extern "C" fn note(_: libc::c_int) {
+        IS_INTERRUPTED.store(true, Ordering::SeqCst);
+    }
+    // SAFETY: the handler only stores a flag. Programs that are started do not inherit a handler.
+    let before = unsafe { libc::signal(libc::SIGINT, note as *const () as libc::sighandler_t) };
+    let done = work();
+    // SAFETY: as it was before.
+    unsafe { libc::signal(libc::SIGINT, before) };
+    match IS_INTERRUPTED.swap(false, Ordering::SeqCst) {
+        true => Err(anyhow::anyhow!("it was interrupted")),
+        false => done,
+    }
 }
 
 /// How many files and sockets this process may have open at once.

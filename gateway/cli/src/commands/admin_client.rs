@@ -70,7 +70,16 @@ impl AdminClient {
 
     /// Posts a request without a body; gives the answer's JSON. An answer that says no is an error with its text.
     pub(crate) fn post(&self, path: &str) -> Result<Value> {
-        let answer = self.exchange("POST", path).with_context(|| format!("the gateway at {}", self.address))?;
+        self.ask("POST", path)
+    }
+
+    /// The same without a change of anything.
+    pub(crate) fn get(&self, path: &str) -> Result<Value> {
+        self.ask("GET", path)
+    }
+
+    fn ask(&self, method: &str, path: &str) -> Result<Value> {
+        let answer = self.exchange(method, path).with_context(|| format!("the gateway at {}", self.address))?;
         let (status, body) = parse(&answer).ok_or_else(|| anyhow!("{} gave no answer in HTTP", self.address))?;
         match status {
             200..=299 => serde_json::from_str(body).context("the gateway's answer is not JSON"),

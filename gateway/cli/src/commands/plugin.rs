@@ -6,7 +6,8 @@ use super::admin_client::{AdminClient, AdminOptions};
 use super::plugin_build::{self, Language};
 use super::plugin_check;
 use super::plugin_new::{self, Kind};
-use super::plugin_test;
+use super::plugin_test::{self, shown};
+use crate::process::uninterrupted;
 use crate::{Failure, print};
 
 #[derive(Debug, clap::Subcommand)]
@@ -28,6 +29,9 @@ pub(crate) enum Command {
         output: PathBuf,
         #[command(flatten)]
         order: plugin_build::Order,
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Writes the contract with plugins, `plugin.wit`, for other tools to make bindings of.
     Wit {
@@ -39,6 +43,14 @@ pub(crate) enum Command {
     Check(plugin_check::Arguments),
     /// Brings a plugin the events of scripts, without a gateway, and says what does not come as they expect it; exit code 1 then.
     Test(plugin_test::Arguments),
+    /// Lists the plugins of a running gateway.
+    Ls {
+        #[command(flatten)]
+        gateway: AdminOptions,
+        /// Prints each plugin as a JSON object on a line.
+        #[arg(long)]
+        json: bool,
+    },
     /// Brings back the version of a plugin that served before the present one, in a running gateway.
     Rollback {
         /// The plugin's name in the configuration.
@@ -54,12 +66,16 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Rollback { name, gateway, json } => roll_back(&name, &gateway, json),
+        Command::Ls { gateway, json } => list(&gateway, json),
         Command::New { name, language, kind } => {
             plugin_new::create(&name, language, kind)?;
             print(format_args!("{0}: build it with `hubgate plugin build {0} -o {0}.wasm`", name.display()))
         }
-        Command::Build { source, output, order } => {
-            let report = plugin_build::build(&source, &output, &order)?;
+        Command::Build { source, output, order, json } => {
+            let report = uninterrupted(|| plugin_build::build(&source, &output, &order))?;
+            if json {
+                return print(report.as_json(&output));
+            }
             let remark = report.language.and_then(Language::remark).map(|remark| format!("\n{remark}"));
             print(format_args!("{}: {report}{}", output.display(), remark.unwrap_or_default()))
         }
@@ -70,6 +86,30 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Test(arguments) => plugin_test::run(&arguments),
         Command::Check(arguments) => plugin_check::run(&arguments),
     }
+}
+
+fn list(gateway: &AdminOptions, json: bool) -> Result<(), Failure> {
+    let answer = AdminClient::new(gateway)?.get("/admin/plugins")?;
+    for plugin in answer["plugins"].as_array().into_iter().flatten() {
+        if json {
+            print(plugin)?;
+            continue;
+        }
+        let field = |field: &str| shown(plugin[field].as_str().unwrap_or("-"));
+        print(format_args!(
+            "{}: {}, generation {}, {} calls, {} broke off, {}",
+            field("name"),
+            field("state"),
+            plugin["generation"],
+            plugin["calls"],
+            plugin["traps"],
+            field("digest")
+        ))?;
+        if let Some(reason) = plugin["lastError"]["reason"].as_str() {
+            print(format_args!("  its file does not serve: {}", shown(reason)))?;
+        }
+    }
+    Ok(())
 }
 
 fn roll_back(name: &str, gateway: &AdminOptions, json: bool) -> Result<(), Failure> {

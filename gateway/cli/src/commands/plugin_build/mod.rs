@@ -41,6 +41,20 @@ pub(crate) struct BuildReport {
     pub(crate) time: Duration,
 }
 
+impl BuildReport {
+    /// With the file that was written.
+    pub(crate) fn as_json(&self, output: &Path) -> serde_json::Value {
+        serde_json::json!({
+            "file": output.display().to_string(),
+            "purpose": self.purpose,
+            "language": self.language.map(Language::name),
+            "remark": self.language.and_then(Language::remark),
+            "sizeBytes": self.size,
+            "buildMs": self.time.as_secs_f64() * 1e3,
+        })
+    }
+}
+
 impl Display for BuildReport {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{}", self.purpose)?;

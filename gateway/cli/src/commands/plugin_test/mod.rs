@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::plugin_build::{self, Order};
 use super::run_gateway::compilation;
+use crate::process::uninterrupted;
 use crate::{Failure, print};
 use differences::{Difference, differences};
 use performance::Came;
@@ -119,7 +120,7 @@ fn scripts(arguments: &Arguments) -> Result<Vec<PathBuf>> {
 /// The component of the project, or in the file, ready to be called.
 fn stage(source: &Path) -> Result<Stage> {
     let component = match source.is_dir() {
-        true => plugin_build::component(source, &Order::default())?.bytes,
+        true => uninterrupted(|| plugin_build::component(source, &Order::default()))?.bytes,
         false => {
             let file = RegularFile::read(source, MAX_COMPONENT_BYTES);
             file.with_context(|| format!("{}: cannot be read", source.display()))?.bytes
@@ -135,7 +136,8 @@ fn name_of(source: &Path) -> String {
 }
 
 fn write_what_came(file: &ScriptFile, came: &[(Option<&ExpectForm>, Came)]) -> Result<(), Failure> {
-    let text = update::updated(&file.text, came).with_context(|| format!("{}", file.path.display()))?;
+    let text = update::updated(&file.text, came).with_context(|| format!("{}", file.path.display()));
+    let text = text.map_err(Failure::Usage)?;
     if text != file.text {
         update::write(&file.path, &text)?;
     }
