@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hubgate_tests::command::{Finished, repository};
 use hubgate_tests::toolchains::hubgate_in;
+use hubgate_tests::wait::until;
 use serde_json::json;
 
 use crate::rig::{Integers, Language, Rig};
@@ -92,9 +93,11 @@ async fn exact_integers(rig: &Rig) -> String {
 async fn traceback(rig: &Rig) -> String {
     let mut client = rig.client().await;
     let text = "what the call died of";
+    let of_crashes = || rig.gateway.log().matches("event=\"crash\"").count();
+    let before = of_crashes();
     client.call("crash", json!([text])).await.expect_err("it breaks off");
-    rig.gateway.logs(&["plugin=probe", "crash"]).await;
     // The lines of a guest come before the host's own.
+    until("the host's line about the crash", async || (of_crashes() > before).then_some(())).await;
     let log = rig.gateway.log();
     match (log.contains(text), log.contains(rig.language.source)) {
         (true, true) => "with the place",
