@@ -27,7 +27,45 @@ static union {
   hubgate_verdict verdict;
 } answered;
 
-static const void *done(hubgate_answer answer) {
+// ---- What leaves: the gateway ends a call that gives it a text which is not well-formed.
+
+static void mend(hubgate_text *text) { *text = hubgate_well_formed(*text); }
+
+static void mend_optional(hubgate_optional *text) {
+  if (text->is_there) mend(&text->text);
+}
+
+static void mend_payload(hubgate_payload *payload) {
+  if (payload->format == HUBGATE_JSON_TEXT) mend(&payload->bytes);
+}
+
+static hubgate_texts mended_texts(hubgate_texts texts) {
+  hubgate_text *mended = hubgate_allocate(texts.length * sizeof *mended);
+  for (size_t index = 0; index < texts.length; index++) mended[index] = hubgate_well_formed(texts.at[index]);
+  return (hubgate_texts){mended, texts.length};
+}
+
+static hubgate_pairs mended_pairs(hubgate_pairs pairs) {
+  hubgate_pair *mended = hubgate_allocate(pairs.length * sizeof *mended);
+  for (size_t index = 0; index < pairs.length; index++) {
+    mended[index] = (hubgate_pair){hubgate_well_formed(pairs.at[index].name), hubgate_well_formed(pairs.at[index].value)};
+  }
+  return (hubgate_pairs){mended, pairs.length};
+}
+
+static hubgate_answer leaving(hubgate_answer answer) {
+  hubgate_optional mistake = hubgate_mistake();
+  if (!answer.is_error && mistake.is_there) answer = hubgate_fail_text(mistake.text);
+  if (answer.is_error) {
+    mend(&answer.error.text);
+  } else if (answer.value.is_there) {
+    mend_payload(&answer.value.payload);
+  }
+  return answer;
+}
+
+static const void *done(hubgate_answer given) {
+  hubgate_answer answer = leaving(given);
   memset(&answered, 0, sizeof answered);
   if (answer.is_error) {
     answered.done.is_error = 1;
@@ -37,8 +75,26 @@ static const void *done(hubgate_answer answer) {
   return &answered;
 }
 
+static const void *decided(hubgate_verdict verdict) {
+  hubgate_optional mistake = hubgate_mistake();
+  if (mistake.is_there) {
+    // A verdict has no failure, so that breaking off is one.
+    hubgate_log(3, &mistake.text, 1);
+    __builtin_trap();
+  }
+  if (verdict.kind == 1) {
+    mend_optional(&verdict.message.method);
+    if (verdict.message.content.is_there) mend_payload(&verdict.message.content.payload);
+    mend_optional(&verdict.message.error);
+  } else if (verdict.kind == 2 || verdict.kind == 4) {
+    mend(&verdict.text);
+  }
+  answered.verdict = verdict;
+  return &answered;
+}
+
 const void *hubgate_run_init(hubgate_answer (*init)(void)) {
-  hubgate_answer answer = init != NULL ? init() : hubgate_done();
+  hubgate_answer answer = leaving(init != NULL ? init() : hubgate_done());
   memset(&answered, 0, sizeof answered);
   if (answer.is_error) {
     answered.init.is_error = 1;
@@ -65,7 +121,7 @@ static hubgate_answer answer_to(const hubgate_handler *handler, const hubgate_ca
 }
 
 const void *hubgate_run_invoke(const hubgate_handler *handler, const hubgate_call *call) {
-  answered.invoke = answer_to(handler, call);
+  answered.invoke = leaving(answer_to(handler, call));
   return &answered;
 }
 
@@ -74,8 +130,7 @@ const void *hubgate_run_inbound(const hubgate_filter *filter, const void *given)
     hubgate_client client;
     hubgate_message message;
   } *arguments = given;
-  answered.verdict = filter->inbound != NULL ? filter->inbound(&arguments->client, &arguments->message) : hubgate_pass();
-  return &answered;
+  return decided(filter->inbound != NULL ? filter->inbound(&arguments->client, &arguments->message) : hubgate_pass());
 }
 
 const void *hubgate_run_outbound(const hubgate_filter *filter, const void *given) {
@@ -83,13 +138,18 @@ const void *hubgate_run_outbound(const hubgate_filter *filter, const void *given
     hubgate_delivery delivery;
     hubgate_message message;
   } *arguments = given;
-  answered.verdict = filter->outbound != NULL ? filter->outbound(&arguments->delivery, &arguments->message) : hubgate_pass();
-  return &answered;
+  return decided(filter->outbound != NULL ? filter->outbound(&arguments->delivery, &arguments->message) : hubgate_pass());
 }
 
 static hubgate_result with(hubgate_result result, hubgate_text text) {
   hubgate_set_problem(text);
   return result;
+}
+
+// Nobody need look at what the hub says: the call fails, too.
+static hubgate_result refused(hubgate_text text) {
+  hubgate_set_mistake(text);
+  return HUBGATE_INVALID;
 }
 
 // ---- hub
@@ -141,29 +201,33 @@ IMPORT("hub", "exists") void import_exists(int kind, const char *name, size_t le
 static hubgate_result submit(action action) {
   submitted result;
   import_submit(&action, 1, &result);
-  return result.is_error ? with(HUBGATE_INVALID, result.reason) : HUBGATE_OK;
+  return result.is_error ? refused(result.reason) : HUBGATE_OK;
 }
 
 hubgate_result hubgate_send_payload(hubgate_target to, hubgate_text method, hubgate_payload arguments, hubgate_texts except) {
-  return submit((action){0, .send = {to, method, arguments, except}});
+  mend(&to.name);
+  mend(&method);
+  mend_payload(&arguments);
+  return submit((action){0, .send = {to, method, arguments, mended_texts(except)}});
 }
 
 // Connections and users alone can be members.
 static bool is_member(hubgate_target target, member *member) {
   member->kind = target.kind == 3 ? 0 : 1;
-  member->name = target.name;
+  member->name = hubgate_well_formed(target.name);
   if (target.kind >= 2) return true;
-  hubgate_set_problem(hubgate_text_of("all and groups cannot be in groups: connections and users can"));
+  refused(hubgate_text_of("all and groups cannot be in groups: connections and users can"));
   return false;
 }
 
-hubgate_result hubgate_join_for(hubgate_target target, hubgate_text group, uint32_t seconds) {
-  action join = {1, .join = {.group = group, .has_seconds = seconds > 0, .seconds = seconds}};
+hubgate_result hubgate_join_for(hubgate_target target, hubgate_text group, int64_t seconds) {
+  action join = {1, .join = {.group = hubgate_well_formed(group), .has_seconds = seconds != HUBGATE_FOR_EVER}};
+  join.join.seconds = seconds < 1 ? 1 : seconds > UINT32_MAX ? UINT32_MAX : (uint32_t)seconds;
   return is_member(target, &join.join.member) ? submit(join) : HUBGATE_INVALID;
 }
 
 hubgate_result hubgate_leave_group(hubgate_target target, hubgate_text group) {
-  action leave = {2, .leave = {.group = group}};
+  action leave = {2, .leave = {.group = hubgate_well_formed(group)}};
   return is_member(target, &leave.leave.member) ? submit(leave) : HUBGATE_INVALID;
 }
 
@@ -173,7 +237,9 @@ hubgate_result hubgate_leave_all(hubgate_target target) {
 }
 
 hubgate_result hubgate_close_target(hubgate_target target, hubgate_texts except, hubgate_optional reason, bool allow_reconnect) {
-  return submit((action){4, .close = {target, except, reason, allow_reconnect}});
+  mend(&target.name);
+  mend_optional(&reason);
+  return submit((action){4, .close = {target, mended_texts(except), reason, allow_reconnect}});
 }
 
 void hubgate_flush(void) { import_flush(); }
@@ -186,8 +252,9 @@ hubgate_result hubgate_exists(hubgate_target target, bool *exists) {
       hubgate_text reason;
     };
   } result;
+  mend(&target.name);
   import_exists(target.kind, target.name.at, target.name.length, &result);
-  if (result.is_error) return with(HUBGATE_INVALID, result.reason);
+  if (result.is_error) return refused(result.reason);
   *exists = result.exists;
   return HUBGATE_OK;
 }
@@ -247,8 +314,12 @@ static hubgate_result state_ended(const state_result *result) {
   return result->is_error ? state_failed(result->error) : HUBGATE_OK;
 }
 
+// A time that is over already ends as soon as one can.
+static uint64_t at_least_one(int64_t ttl) { return ttl < 1 ? 1 : (uint64_t)ttl; }
+
 hubgate_result hubgate_state_read(hubgate_text key, hubgate_text *bytes) {
   state_result result;
+  mend(&key);
   import_get(key.at, key.length, &result);
   if (result.is_error) return state_failed(result.error);
   if (!result.value.is_there) return with(HUBGATE_NONE, hubgate_text_of("state: there is no such value"));
@@ -256,30 +327,34 @@ hubgate_result hubgate_state_read(hubgate_text key, hubgate_text *bytes) {
   return HUBGATE_OK;
 }
 
-hubgate_result hubgate_state_write(hubgate_text key, hubgate_text bytes, uint64_t ttl) {
+hubgate_result hubgate_state_write(hubgate_text key, hubgate_text bytes, int64_t ttl) {
   state_result result;
-  import_set(key.at, key.length, bytes.at, bytes.length, ttl > 0, ttl, &result);
+  mend(&key);
+  import_set(key.at, key.length, bytes.at, bytes.length, ttl != HUBGATE_FOR_EVER, at_least_one(ttl), &result);
   return state_ended(&result);
 }
 
-hubgate_result hubgate_state_exchange(hubgate_text key, hubgate_optional expected, hubgate_optional value, uint64_t ttl,
+hubgate_result hubgate_state_exchange(hubgate_text key, hubgate_optional expected, hubgate_optional value, int64_t ttl,
                                       bool *is_done) {
   state_result result;
+  mend(&key);
   import_compare_and_set(key.at, key.length, expected.is_there, expected.text.at, expected.text.length, value.is_there,
-                         value.text.at, value.text.length, ttl > 0, ttl, &result);
+                         value.text.at, value.text.length, ttl != HUBGATE_FOR_EVER, at_least_one(ttl), &result);
   if (!result.is_error) *is_done = result.is_done;
   return state_ended(&result);
 }
 
 hubgate_result hubgate_state_forget(hubgate_text key) {
   state_result result;
+  mend(&key);
   import_delete(key.at, key.length, &result);
   return state_ended(&result);
 }
 
-hubgate_result hubgate_state_add(hubgate_text key, int64_t by, uint64_t ttl, int64_t *sum) {
+hubgate_result hubgate_state_add(hubgate_text key, int64_t by, int64_t ttl, int64_t *sum) {
   state_sum result;
-  import_increment(key.at, key.length, by, ttl > 0, ttl, &result);
+  mend(&key);
+  import_increment(key.at, key.length, by, ttl != HUBGATE_FOR_EVER, at_least_one(ttl), &result);
   if (result.is_error) return state_failed(result.error);
   *sum = result.sum;
   return HUBGATE_OK;
@@ -287,6 +362,8 @@ hubgate_result hubgate_state_add(hubgate_text key, int64_t by, uint64_t ttl, int
 
 hubgate_result hubgate_state_keys(hubgate_text prefix, hubgate_optional after, uint32_t limit, hubgate_texts *keys) {
   state_result result;
+  mend(&prefix);
+  mend_optional(&after);
   import_keys(prefix.at, prefix.length, after.is_there, after.text.at, after.text.length, limit, &result);
   if (!result.is_error) *keys = result.keys;
   return state_ended(&result);
@@ -316,13 +393,17 @@ IMPORT("connections", "protocol") void import_protocol(const char *id, size_t le
 
 hubgate_optional hubgate_config_value(hubgate_text key) {
   hubgate_optional value;
+  mend(&key);
   import_config(key.at, key.length, &value);
   return value;
 }
 
 void hubgate_log(int level, const hubgate_text *texts, size_t count) {
-  // Names and values in turn lie in memory as pairs do.
-  import_log(level, texts[0].at, texts[0].length, (const hubgate_pair *)(texts + 1), (count - 1) / 2);
+  // Names and values in turn lie in memory as pairs do. The last name may have no value.
+  hubgate_text *mended = hubgate_allocate((count + 1) * sizeof *mended);
+  for (size_t index = 0; index < count; index++) mended[index] = hubgate_well_formed(texts[index]);
+  mended[count] = hubgate_text_of("(missing)");
+  import_log(level, mended[0].at, mended[0].length, (const hubgate_pair *)(mended + 1), count / 2);
 }
 
 uint64_t hubgate_now(void) { return import_now(); }
@@ -349,6 +430,7 @@ hubgate_pairs hubgate_message_headers(void) {
 
 bool hubgate_claims(hubgate_text id, hubgate_pairs *claims) {
   optional_pairs result;
+  mend(&id);
   import_claims(id.at, id.length, &result);
   *claims = result.is_there ? result.pairs : (hubgate_pairs){0};
   return result.is_there;
@@ -356,6 +438,7 @@ bool hubgate_claims(hubgate_text id, hubgate_pairs *claims) {
 
 bool hubgate_headers(hubgate_text id, hubgate_pairs *headers) {
   optional_pairs result;
+  mend(&id);
   import_headers(id.at, id.length, &result);
   *headers = result.is_there ? result.pairs : (hubgate_pairs){0};
   return result.is_there;
@@ -363,18 +446,21 @@ bool hubgate_headers(hubgate_text id, hubgate_pairs *headers) {
 
 hubgate_optional hubgate_query(hubgate_text id) {
   hubgate_optional query;
+  mend(&id);
   import_query(id.at, id.length, &query);
   return query;
 }
 
 hubgate_optional hubgate_remote_address(hubgate_text id) {
   hubgate_optional address;
+  mend(&id);
   import_remote_address(id.at, id.length, &address);
   return address;
 }
 
 hubgate_optional hubgate_protocol(hubgate_text id) {
   hubgate_optional protocol;
+  mend(&id);
   import_protocol(id.at, id.length, &protocol);
   return protocol;
 }
@@ -399,8 +485,10 @@ void import_http(const char *method, size_t method_length, const char *url, size
 
 hubgate_result hubgate_http_send(const hubgate_http_request *request, hubgate_http_response *response) {
   http_result result;
-  import_http(request->method.at, request->method.length, request->url.at, request->url.length, request->headers.at,
-              request->headers.length, request->body.at, request->body.length, request->timeout > 0, request->timeout, &result);
+  hubgate_text method = hubgate_well_formed(request->method), url = hubgate_well_formed(request->url);
+  hubgate_pairs headers = mended_pairs(request->headers);
+  import_http(method.at, method.length, url.at, url.length, headers.at, headers.length,
+              request->body.at, request->body.length, request->timeout > 0, request->timeout, &result);
   if (!result.is_error) {
     *response = result.response;
     return HUBGATE_OK;

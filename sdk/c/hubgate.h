@@ -14,7 +14,8 @@
 
 // ---- Texts and values
 
-// UTF-8, or bytes. A NUL follows if it comes from here or from the gateway; there may be others in it.
+// UTF-8, or bytes. What is not well-formed in a text is U+FFFD when it leaves. A NUL follows if it comes from here or from the
+// gateway; there may be others in it.
 typedef struct {
   const char *at;
   size_t length;
@@ -51,7 +52,8 @@ bool hubgate_split(hubgate_text *rest, char separator, hubgate_text *part);
 // One text of up to nine texts and integers.
 #define hubgate_concat(...) hubgate_text_join((hubgate_text[]){HUBGATE_EACH(HUBGATE_PIECE, __VA_ARGS__)}, HUBGATE_COUNT(__VA_ARGS__))
 
-// A VALUE as JSON, an array of up to nine of them, and what makes longer ones and objects, value by value.
+// A VALUE as JSON, an array of up to nine of them, and what makes longer ones and objects, value by value: these extend what they
+// are given in place, so go on with what they return, and with nothing else. What is no array or object fails the call.
 #define hubgate_value(value) HUBGATE_VALUE(value)
 #define hubgate_array(...) hubgate_json_array((hubgate_json[]){HUBGATE_EACH(HUBGATE_VALUE, __VA_ARGS__)}, HUBGATE_COUNT(__VA_ARGS__))
 #define hubgate_append(array, value) hubgate_json_append(array, HUBGATE_VALUE(value))
@@ -85,11 +87,11 @@ typedef struct {
   bool wants_result;
 } hubgate_call;
 
-// Reads the arguments into what is pointed to: hubgate_text, integers of 32 and 64 bits, double, bool, hubgate_json. If it is
+// Reads the arguments into what is pointed to: hubgate_text, integers of 8 to 64 bits, double, bool, hubgate_json. If it is
 // false, their number or a type is wrong: answer with `hubgate_wrong_arguments()`.
-#define hubgate_read(call, ...) hubgate_read_all((call)->arguments, (hubgate_slot[]){HUBGATE_EACH(HUBGATE_SLOT, __VA_ARGS__)}, HUBGATE_COUNT(__VA_ARGS__))
+#define hubgate_read(call, ...) hubgate_read_all(call, (hubgate_slot[]){HUBGATE_EACH(HUBGATE_SLOT, __VA_ARGS__)}, HUBGATE_COUNT(__VA_ARGS__))
 // Reads one argument, from 0; false if it is missing or of another type.
-#define hubgate_read_at(call, index, into) hubgate_read_one((call)->arguments, index, HUBGATE_SLOT(into))
+#define hubgate_read_at(call, index, into) hubgate_read_one(call, index, HUBGATE_SLOT(into))
 // Reads a value, such as one of state.
 #define hubgate_json_read(json, into) hubgate_read_json(json, HUBGATE_SLOT(into))
 size_t hubgate_count(const hubgate_call *call);
@@ -149,6 +151,8 @@ typedef enum {
 } hubgate_result;
 // What the last result that was not HUBGATE_OK means, for a log or for `hubgate_fail`.
 hubgate_text hubgate_problem(void);
+// A hub that refuses fails the call even if nobody looks at the result, unless a plugin that has dealt with it says so here.
+void hubgate_forgive(void);
 #define HUBGATE_CHECKED __attribute__((warn_unused_result))
 
 typedef struct {
@@ -182,9 +186,11 @@ typedef struct {
   hubgate_send_payload(to, HUBGATE_TEXT(method), (hubgate_payload){HUBGATE_JSON_TEXT, (arguments).text}, except)
 #define HUBGATE_NOBODY ((hubgate_texts){0})
 hubgate_result hubgate_send_payload(hubgate_target to, hubgate_text method, hubgate_payload arguments, hubgate_texts except);
-// A member is HUBGATE_CONNECTION(id) or HUBGATE_USER(id). `seconds` is how long it stays, 0 for ever.
-#define hubgate_join(member, group) hubgate_join_for(member, HUBGATE_TEXT(group), 0)
-hubgate_result hubgate_join_for(hubgate_target member, hubgate_text group, uint32_t seconds);
+// A time that never ends. One of zero or less ends as soon as it can.
+#define HUBGATE_FOR_EVER INT64_MAX
+// A member is HUBGATE_CONNECTION(id) or HUBGATE_USER(id). `seconds` is how long it stays, one at least, or HUBGATE_FOR_EVER.
+#define hubgate_join(member, group) hubgate_join_for(member, HUBGATE_TEXT(group), HUBGATE_FOR_EVER)
+hubgate_result hubgate_join_for(hubgate_target member, hubgate_text group, int64_t seconds);
 #define hubgate_leave(member, group) hubgate_leave_group(member, HUBGATE_TEXT(group))
 hubgate_result hubgate_leave_group(hubgate_target member, hubgate_text group);
 hubgate_result hubgate_leave_all(hubgate_target member);
@@ -194,7 +200,7 @@ hubgate_result hubgate_close_target(hubgate_target target, hubgate_texts except,
 void hubgate_flush(void);  // runs what is queued now
 hubgate_result hubgate_exists(hubgate_target target, bool *exists) HUBGATE_CHECKED;
 
-// Values that the gateway keeps. `ttl` is in milliseconds, 0 for ever.
+// Values that the gateway keeps. `ttl` is in milliseconds, or HUBGATE_FOR_EVER.
 #define hubgate_state_get(key, json) hubgate_state_get_bytes(key, &(json)->text)
 #define hubgate_state_set(key, value, ttl) hubgate_state_set_bytes(key, HUBGATE_VALUE(value).text, ttl)
 #define hubgate_state_get_bytes(key, bytes) hubgate_state_read(HUBGATE_TEXT(key), bytes)
@@ -207,10 +213,10 @@ hubgate_result hubgate_exists(hubgate_target target, bool *exists) HUBGATE_CHECK
 #define hubgate_state_compare_and_set(key, expected, value, ttl, is_done) \
   hubgate_state_exchange(HUBGATE_TEXT(key), expected, value, ttl, is_done)
 hubgate_result hubgate_state_read(hubgate_text key, hubgate_text *bytes) HUBGATE_CHECKED;  // HUBGATE_NONE if there is none
-hubgate_result hubgate_state_write(hubgate_text key, hubgate_text bytes, uint64_t ttl) HUBGATE_CHECKED;
+hubgate_result hubgate_state_write(hubgate_text key, hubgate_text bytes, int64_t ttl) HUBGATE_CHECKED;
 hubgate_result hubgate_state_forget(hubgate_text key) HUBGATE_CHECKED;
-hubgate_result hubgate_state_add(hubgate_text key, int64_t by, uint64_t ttl, int64_t *sum) HUBGATE_CHECKED;
-hubgate_result hubgate_state_exchange(hubgate_text key, hubgate_optional expected, hubgate_optional value, uint64_t ttl, bool *is_done) HUBGATE_CHECKED;
+hubgate_result hubgate_state_add(hubgate_text key, int64_t by, int64_t ttl, int64_t *sum) HUBGATE_CHECKED;
+hubgate_result hubgate_state_exchange(hubgate_text key, hubgate_optional expected, hubgate_optional value, int64_t ttl, bool *is_done) HUBGATE_CHECKED;
 // Up to `limit` keys that begin with `prefix`, after the key `after` if it is there.
 hubgate_result hubgate_state_keys(hubgate_text prefix, hubgate_optional after, uint32_t limit, hubgate_texts *keys) HUBGATE_CHECKED;
 

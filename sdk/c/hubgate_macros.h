@@ -5,16 +5,21 @@
   _Generic((value), hubgate_text: hubgate_text_same, char *: hubgate_text_of, const char *: hubgate_text_of)(value)
 #define HUBGATE_PIECE(value)                                                                                          \
   _Generic((value), hubgate_text: hubgate_text_same, char *: hubgate_text_of, const char *: hubgate_text_of,           \
-      int: hubgate_digits, long: hubgate_digits, long long: hubgate_digits, unsigned: hubgate_unsigned_digits,        \
+      signed char: hubgate_digits, short: hubgate_digits, char: hubgate_digits, unsigned char: hubgate_unsigned_digits,       \
+      unsigned short: hubgate_unsigned_digits, int: hubgate_digits, long: hubgate_digits, long long: hubgate_digits, unsigned: hubgate_unsigned_digits,        \
       unsigned long: hubgate_unsigned_digits, unsigned long long: hubgate_unsigned_digits)(value)
 #define HUBGATE_VALUE(value)                                                                                                      \
   _Generic((value), hubgate_json: hubgate_json_same, hubgate_text: hubgate_json_text, char *: hubgate_json_string,                \
-      const char *: hubgate_json_string, bool: hubgate_json_bool, int: hubgate_json_integer, long: hubgate_json_integer,          \
+      const char *: hubgate_json_string, bool: hubgate_json_bool, signed char: hubgate_json_integer, char: hubgate_json_integer,   \
+      unsigned char: hubgate_json_unsigned, short: hubgate_json_integer, unsigned short: hubgate_json_unsigned, int: hubgate_json_integer, long: hubgate_json_integer,          \
       long long: hubgate_json_integer, unsigned: hubgate_json_unsigned, unsigned long: hubgate_json_unsigned,                     \
       unsigned long long: hubgate_json_unsigned, float: hubgate_json_number, double: hubgate_json_number)(value)
 #define HUBGATE_SLOT(into)                                                                                                         \
   ((hubgate_slot){_Generic((into), hubgate_text *: hubgate_read_text, hubgate_json *: hubgate_read_raw, bool *: hubgate_read_bool, \
-                      int *: hubgate_read_32, long *: hubgate_read_long, long long *: hubgate_read_64, double *: hubgate_read_double), \
+                      int *: hubgate_read_32, long *: hubgate_read_long, long long *: hubgate_read_64, double *: hubgate_read_double, \
+                      signed char *: hubgate_read_8, short *: hubgate_read_16, unsigned char *: hubgate_read_unsigned_8,           \
+                      unsigned short *: hubgate_read_unsigned_16, unsigned *: hubgate_read_unsigned_32,                            \
+                      unsigned long *: hubgate_read_unsigned_long, unsigned long long *: hubgate_read_unsigned_64), \
                   into})
 
 #define HUBGATE_COUNT(...) HUBGATE_TENTH(__VA_ARGS__, 9, 8, 7, 6, 5, 4, 3, 2, 1, )
@@ -33,6 +38,11 @@
 #define HUBGATE_9(f, a, ...) f(a), HUBGATE_8(f, __VA_ARGS__)
 
 void hubgate_set_problem(hubgate_text text);
+// A problem that the call ends with, unless the plugin forgives it. The first one counts.
+void hubgate_set_mistake(hubgate_text text);
+hubgate_optional hubgate_mistake(void);
+// The text, with U+FFFD in the place of each byte that is not well-formed UTF-8.
+hubgate_text hubgate_well_formed(hubgate_text text);
 hubgate_text hubgate_text_same(hubgate_text text);
 hubgate_text hubgate_digits(int64_t value);
 hubgate_text hubgate_unsigned_digits(uint64_t value);
@@ -47,9 +57,16 @@ bool hubgate_read_bool(hubgate_text json, void *into);
 bool hubgate_read_32(hubgate_text json, void *into);
 bool hubgate_read_long(hubgate_text json, void *into);
 bool hubgate_read_64(hubgate_text json, void *into);
+bool hubgate_read_8(hubgate_text json, void *into);
+bool hubgate_read_16(hubgate_text json, void *into);
+bool hubgate_read_unsigned_8(hubgate_text json, void *into);
+bool hubgate_read_unsigned_16(hubgate_text json, void *into);
+bool hubgate_read_unsigned_32(hubgate_text json, void *into);
+bool hubgate_read_unsigned_long(hubgate_text json, void *into);
+bool hubgate_read_unsigned_64(hubgate_text json, void *into);
 bool hubgate_read_double(hubgate_text json, void *into);
-bool hubgate_read_all(hubgate_payload arguments, const hubgate_slot *slots, size_t count);
-bool hubgate_read_one(hubgate_payload arguments, size_t index, hubgate_slot slot);
+bool hubgate_read_all(const hubgate_call *call, const hubgate_slot *slots, size_t count);
+bool hubgate_read_one(const hubgate_call *call, size_t index, hubgate_slot slot);
 bool hubgate_read_json(hubgate_json json, hubgate_slot slot);
 
 #ifdef __wasm__

@@ -1,6 +1,7 @@
 // Memory, texts, answers, and values as JSON: all that asks the gateway nothing, so that tests run on any machine.
 #include "hubgate.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,21 @@ typedef struct block {
 enum { SMALL = 4096 - sizeof(block) };
 static block *blocks;
 static hubgate_text problem = {"", 0};
+// What went wrong in this call unless the plugin deals with it, and what was wrong with its arguments.
+static hubgate_optional mistake, wrong_arguments;
 
 hubgate_text hubgate_problem(void) { return problem; }
 
 void hubgate_set_problem(hubgate_text text) { problem = text; }
+
+void hubgate_set_mistake(hubgate_text text) {
+  problem = text;
+  if (!mistake.is_there) mistake = (hubgate_optional){true, text};
+}
+
+hubgate_optional hubgate_mistake(void) { return mistake; }
+
+void hubgate_forgive(void) { mistake = (hubgate_optional){0}; }
 
 void *hubgate_allocate(size_t size) {
   // Aligned for every type.
@@ -39,9 +51,18 @@ void *hubgate_allocate(size_t size) {
   return allocated;
 }
 
+// Arrays and objects that are being extended, with the room that they have; those that were touched last.
+static struct {
+  char *at;
+  size_t length, room;
+} growing[8];
+static size_t oldest;
+
 void hubgate_end(const void *answer) {
   (void)answer;
   problem = (hubgate_text){"", 0};
+  mistake = wrong_arguments = (hubgate_optional){0};
+  memset(growing, 0, sizeof growing);
   while (blocks != NULL && (blocks->next != NULL || blocks->size > SMALL)) {
     block *next = blocks->next;
     free(blocks);
@@ -91,7 +112,7 @@ hubgate_text hubgate_text_same(hubgate_text text) { return text; }
 hubgate_text hubgate_text_of(const char *text) { return (hubgate_text){text, strlen(text)}; }
 
 bool hubgate_text_equals(hubgate_text one, hubgate_text other) {
-  return one.length == other.length && memcmp(one.at, other.at, one.length) == 0;
+  return one.length == other.length && (one.length == 0 || memcmp(one.at, other.at, one.length) == 0);
 }
 
 hubgate_text hubgate_text_join(const hubgate_text *texts, size_t count) {
@@ -99,6 +120,7 @@ hubgate_text hubgate_text_join(const hubgate_text *texts, size_t count) {
   for (size_t index = 0; index < count; index++) length += texts[index].length;
   char *joined = hubgate_allocate(length + 1), *end = joined;
   for (size_t index = 0; index < count; index++) {
+    if (texts[index].length == 0) continue;
     memcpy(end, texts[index].at, texts[index].length);
     end += texts[index].length;
   }
@@ -107,6 +129,38 @@ hubgate_text hubgate_text_join(const hubgate_text *texts, size_t count) {
 }
 
 static hubgate_text copied(hubgate_text text) { return hubgate_text_join(&text, 1); }
+
+// The length of the letter that the text begins with, 0 if it is none in UTF-8.
+static size_t letter_length(const unsigned char *at, size_t length) {
+  if (at[0] < 0x80) return 1;
+  size_t needed = at[0] >= 0xc2 && at[0] < 0xe0 ? 2 : at[0] >= 0xe0 && at[0] < 0xf0 ? 3 : at[0] >= 0xf0 && at[0] < 0xf5 ? 4 : 0;
+  if (needed == 0 || needed > length) return 0;
+  // Neither longer than it need be, nor half of a pair of surrogates, nor beyond Unicode.
+  if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f)) return 0;
+  if ((at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f)) return 0;
+  for (size_t index = 1; index < needed; index++) {
+    if ((at[index] & 0xc0) != 0x80) return 0;
+  }
+  return needed;
+}
+
+hubgate_text hubgate_well_formed(hubgate_text text) {
+  const unsigned char *at = (const unsigned char *)text.at;
+  size_t wrong = 0, letter;
+  for (size_t index = 0; index < text.length; index += letter > 0 ? letter : 1) {
+    letter = at[index] < 0x80 ? 1 : letter_length(at + index, text.length - index);
+    wrong += letter == 0;
+  }
+  if (wrong == 0) return text;
+  char *mended = hubgate_allocate(text.length + 2 * wrong + 1), *end = mended;
+  for (size_t index = 0; index < text.length; index += letter > 0 ? letter : 1) {
+    letter = letter_length(at + index, text.length - index);
+    memcpy(end, letter > 0 ? text.at + index : "\xef\xbf\xbd", letter > 0 ? letter : 3);
+    end += letter > 0 ? letter : 3;
+  }
+  *end = 0;
+  return (hubgate_text){mended, (size_t)(end - mended)};
+}
 
 bool hubgate_split(hubgate_text *rest, char separator, hubgate_text *part) {
   if (rest->at == NULL) return false;
@@ -143,13 +197,18 @@ hubgate_json hubgate_json_bool(bool value) { return hubgate_json_raw(value ? "tr
 
 hubgate_json hubgate_json_number(double value) {
   char text[32];
-  snprintf(text, sizeof text, "%.17g", value);
+  // The fewest digits that read back; 17 always do.
+  for (int digits = 15; digits <= 17; digits++) {
+    snprintf(text, sizeof text, "%.*g", digits, value);
+    if (strtod(text, NULL) == value) break;
+  }
   // JSON has no infinities.
-  bool is_finite = text[0] != 'i' && text[1] != 'i' && text[0] != 'n' && text[1] != 'n';
+  bool is_finite = value - value == 0;
   return (hubgate_json){is_finite ? copied(hubgate_text_of(text)) : hubgate_text_of("null")};
 }
 
-hubgate_json hubgate_json_text(hubgate_text text) {
+hubgate_json hubgate_json_text(hubgate_text given) {
+  hubgate_text text = hubgate_well_formed(given);
   static const char hexadecimal[] = "0123456789abcdef";
   // `\u0000` is the longest that a byte becomes.
   size_t length = 2;
@@ -188,27 +247,6 @@ hubgate_json hubgate_json_array(const hubgate_json *values, size_t count) {
   return (hubgate_json){hubgate_text_join(pieces, length)};
 }
 
-// An array or an object with one more entry before its last letter.
-static hubgate_json extended(hubgate_text whole, hubgate_text entry) {
-  if (whole.length < 2) __builtin_trap();
-  hubgate_text pieces[] = {
-      {whole.at, whole.length - 1},
-      hubgate_text_of(whole.length > 2 ? "," : ""),
-      entry,
-      {whole.at + whole.length - 1, 1},
-  };
-  return (hubgate_json){hubgate_text_join(pieces, 4)};
-}
-
-hubgate_json hubgate_json_append(hubgate_json array, hubgate_json value) { return extended(array.text, value.text); }
-
-hubgate_json hubgate_json_with(hubgate_json object, hubgate_text key, hubgate_json value) {
-  hubgate_text entry[] = {hubgate_json_text(key).text, hubgate_text_of(":"), value.text};
-  return extended(object.text, hubgate_text_join(entry, 3));
-}
-
-// ---- Values that are read. The gateway has checked that they are JSON; whatever they are, nothing beyond their end is read.
-
 static bool is_space(char letter) { return letter == ' ' || letter == '\t' || letter == '\r' || letter == '\n'; }
 
 static hubgate_text trimmed(hubgate_text text) {
@@ -216,6 +254,66 @@ static hubgate_text trimmed(hubgate_text text) {
   while (text.length > 0 && is_space(text.at[text.length - 1])) text.length--;
   return text;
 }
+
+// The array or object is written where it is if it has room for so many bytes more, or copied to where there is.
+static char *with_room(hubgate_text whole, size_t more) {
+  size_t length = whole.length + more;
+  size_t place = 0, count = sizeof growing / sizeof growing[0];
+  while (place < count && (growing[place].at != whole.at || growing[place].length != whole.length)) place++;
+  if (place < count && length < growing[place].room) {
+    growing[place].length = length;
+    return growing[place].at;
+  }
+  if (place == count) place = oldest++ % count;
+  // Twice as much each time: all copies together take no more than the last one.
+  size_t room = length < 32 ? 64 : 2 * length;
+  char *copy = hubgate_allocate(room);
+  memcpy(copy, whole.at, whole.length);
+  growing[place].at = copy;
+  growing[place].length = length;
+  growing[place].room = room;
+  return copy;
+}
+
+// One more entry before the bracket that ends it.
+static hubgate_json extended(hubgate_text whole, const char *brackets, hubgate_text key, hubgate_text value) {
+  if (value.at == whole.at) value = copied(value);
+  hubgate_text inside = {whole.at + 1, whole.length - 2};
+  bool is_empty = trimmed(inside).length == 0;
+  if (is_empty) whole = (hubgate_text){brackets, 2};
+  size_t more = !is_empty + key.length + value.length;
+  char *at = with_room(whole, more), *end = at + whole.length - 1;
+  if (!is_empty) *end++ = ',';
+  if (key.length > 0) memcpy(end, key.at, key.length);
+  end += key.length;
+  memcpy(end, value.at, value.length);
+  end += value.length;
+  *end = brackets[1];
+  end[1] = 0;
+  return (hubgate_json){{at, whole.length + more}};
+}
+
+// What is wrong is a mistake that the call ends with, as there is no result that could say it.
+static hubgate_json checked(hubgate_json given, const char *brackets, const char *wrong, hubgate_text key, hubgate_text value) {
+  hubgate_text whole = trimmed(given.text), entry = trimmed(value);
+  bool is_whole = whole.length >= 2 && whole.at[0] == brackets[0] && whole.at[whole.length - 1] == brackets[1];
+  if (is_whole && entry.length > 0) return extended(whole, brackets, key, entry);
+  whole.length = whole.length < 40 ? whole.length : 40;
+  hubgate_set_mistake(is_whole ? hubgate_text_of("the value of an entry is an empty text, which is no JSON") : hubgate_concat(wrong, whole));
+  return given;
+}
+
+hubgate_json hubgate_json_append(hubgate_json array, hubgate_json value) {
+  const char *wrong = "hubgate_append extends an array, and each only once: ";
+  return checked(array, "[]", wrong, (hubgate_text){"", 0}, value.text);
+}
+
+hubgate_json hubgate_json_with(hubgate_json object, hubgate_text key, hubgate_json value) {
+  const char *wrong = "hubgate_with extends an object, and each only once: ";
+  return checked(object, "{}", wrong, hubgate_concat(hubgate_json_text(key).text, ":"), value.text);
+}
+
+// ---- Values that are read. The gateway has checked that they are JSON; whatever they are, nothing beyond their end is read.
 
 // The next entry of an array whose rest begins after `[` or `,`; false at its end.
 static bool next_entry(hubgate_text *rest, hubgate_text *entry) {
@@ -257,26 +355,71 @@ static size_t count_of(hubgate_payload arguments) {
 
 size_t hubgate_count(const hubgate_call *call) { return count_of(call->arguments); }
 
-hubgate_answer hubgate_wrong_arguments(void) { return hubgate_reject_text(problem); }
-
-bool hubgate_read_one(hubgate_payload arguments, size_t index, hubgate_slot slot) {
-  hubgate_text rest, entry;
-  if (!array_of(arguments, &rest)) return false;
-  do {
-    if (!next_entry(&rest, &entry)) return false;
-  } while (index-- > 0);
-  return slot.read(entry, slot.into);
+hubgate_answer hubgate_wrong_arguments(void) {
+  return hubgate_reject_text(wrong_arguments.is_there ? wrong_arguments.text : hubgate_text_of("Wrong arguments."));
 }
 
-bool hubgate_read_all(hubgate_payload arguments, const hubgate_slot *slots, size_t count) {
-  size_t given = count_of(arguments);
-  problem = hubgate_text_of("Wrong arguments: this method reads JSON.");
-  if (arguments.format != HUBGATE_JSON_TEXT) return false;
-  problem = hubgate_concat("Wrong arguments: ", given, " instead of ", count, ".");
-  if (given != count) return false;
+static bool are_wrong(hubgate_text text) {
+  problem = text;
+  wrong_arguments = (hubgate_optional){true, text};
+  return false;
+}
+
+static bool is_number(hubgate_text json, bool *is_integer);
+
+// What a client calls a value.
+static const char *kind_of(hubgate_text json) {
+  bool is_integer;
+  if (is_number(json, &is_integer)) return is_integer ? "an integer" : "a number";
+  char first = json.length > 0 ? json.at[0] : 0;
+  if (first == '"') return "a string";
+  if (first == '[') return "a list";
+  if (first == '{') return "an object";
+  return first == 't' || first == 'f' ? "true or false" : first == 'n' ? "null" : "no JSON";
+}
+
+static const char *kind_into(hubgate_slot slot) {
+  if (slot.read == hubgate_read_text) return "a string";
+  if (slot.read == hubgate_read_bool) return "true or false";
+  if (slot.read == hubgate_read_double) return "a number";
+  return slot.read == hubgate_read_raw ? "a value" : "an integer";
+}
+
+static bool read_entry(hubgate_text entry, size_t index, hubgate_slot slot) {
+  if (slot.read(entry, slot.into)) return true;
+  hubgate_text wanted = hubgate_text_of(kind_into(slot)), found = hubgate_text_of(kind_of(entry));
+  hubgate_text place = hubgate_concat("Wrong arguments: argument ", index + 1);
+  if (hubgate_equals(wanted, found)) return are_wrong(hubgate_concat(place, " is out of range."));
+  return are_wrong(hubgate_concat(place, " must be ", wanted, ", not ", found, "."));
+}
+
+static bool is_json(const hubgate_call *call) {
+  wrong_arguments = (hubgate_optional){0};
+  if (call->arguments.format == HUBGATE_JSON_TEXT) return true;
+  return are_wrong(hubgate_text_of("Wrong arguments: this method reads JSON."));
+}
+
+bool hubgate_read_one(const hubgate_call *call, size_t index, hubgate_slot slot) {
+  hubgate_text rest = {"", 0}, entry;
+  if (!is_json(call)) return false;
+  size_t left = index;
+  bool is_there = array_of(call->arguments, &rest);
+  do {
+    is_there = is_there && next_entry(&rest, &entry);
+  } while (is_there && left-- > 0);
+  if (is_there) return read_entry(entry, index, slot);
+  size_t given = count_of(call->arguments);
+  return are_wrong(hubgate_concat("Wrong arguments: ", call->method, " takes at least ", index + 1, ", got ", given, "."));
+}
+
+bool hubgate_read_all(const hubgate_call *call, const hubgate_slot *slots, size_t count) {
+  if (!is_json(call)) return false;
+  size_t given = count_of(call->arguments);
+  if (given != count) return are_wrong(hubgate_concat("Wrong arguments: ", call->method, " takes ", count, ", got ", given, "."));
+  hubgate_text rest, entry;
+  if (count > 0 && !array_of(call->arguments, &rest)) return false;
   for (size_t index = 0; index < count; index++) {
-    problem = hubgate_concat("Wrong argument ", index + 1, ": it has another type.");
-    if (!hubgate_read_one(arguments, index, slots[index])) return false;
+    if (!next_entry(&rest, &entry) || !read_entry(entry, index, slots[index])) return false;
   }
   return true;
 }
@@ -293,34 +436,86 @@ bool hubgate_read_bool(hubgate_text json, void *into) {
   return *(bool *)into || hubgate_equals(json, "false");
 }
 
-bool hubgate_read_64(hubgate_text json, void *into) {
-  bool is_negative = json.length > 0 && json.at[0] == '-';
-  uint64_t value = 0, most = is_negative ? (uint64_t)1 << 63 : INT64_MAX;
-  for (size_t index = is_negative; index < json.length; index++) {
-    unsigned digit = (unsigned)(json.at[index] - '0');
-    if (digit > 9 || value > (most - digit) / 10) return false;
-    value = 10 * value + digit;
+static size_t digits_at(hubgate_text json, size_t at) {
+  size_t count = 0;
+  while (at + count < json.length && json.at[at + count] >= '0' && json.at[at + count] <= '9') count++;
+  return count;
+}
+
+static bool has(hubgate_text json, size_t at, const char *letters) {
+  return at < json.length && json.at[at] != 0 && strchr(letters, json.at[at]) != NULL;
+}
+
+// As JSON writes numbers: no zero before other digits, no hexadecimal digits, no infinities.
+static bool is_number(hubgate_text json, bool *is_integer) {
+  size_t at = has(json, 0, "-"), count = digits_at(json, at);
+  if (count == 0 || (count > 1 && json.at[at] == '0')) return false;
+  at += count;
+  *is_integer = at == json.length;
+  if (has(json, at, ".")) {
+    count = digits_at(json, ++at);
+    if (count == 0) return false;
+    at += count;
   }
-  *(long long *)into = is_negative ? (long long)(0 - value) : (long long)value;
-  return json.length > is_negative;
+  if (has(json, at, "eE")) {
+    at += 1 + has(json, at + 1, "+-");
+    count = digits_at(json, at);
+    if (count == 0) return false;
+    at += count;
+  }
+  return at == json.length;
 }
 
-bool hubgate_read_32(hubgate_text json, void *into) {
-  long long value;
-  if (!hubgate_read_64(json, &value) || value < INT32_MIN || value > INT32_MAX) return false;
-  *(int *)into = (int)value;
+// The digits, and whether a minus stands before them.
+static bool read_digits(hubgate_text json, bool *is_negative, uint64_t *value) {
+  bool is_integer;
+  if (!is_number(json, &is_integer) || !is_integer) return false;
+  *is_negative = json.at[0] == '-';
+  *value = 0;
+  for (size_t index = *is_negative; index < json.length; index++) {
+    unsigned digit = (unsigned)(json.at[index] - '0');
+    if (*value > (UINT64_MAX - digit) / 10) return false;
+    *value = 10 * *value + digit;
+  }
   return true;
 }
 
-bool hubgate_read_long(hubgate_text json, void *into) {
-  long long value;
-  if (!hubgate_read_64(json, &value) || (long)value != value) return false;
-  *(long *)into = (long)value;
-  return true;
+static bool read_signed(hubgate_text json, int64_t least, int64_t most, int64_t *value) {
+  bool is_negative;
+  uint64_t digits;
+  if (!read_digits(json, &is_negative, &digits) || digits > (uint64_t)INT64_MAX + is_negative) return false;
+  *value = is_negative ? (int64_t)(0 - digits) : (int64_t)digits;
+  return *value >= least && *value <= most;
 }
+
+static bool read_unsigned(hubgate_text json, uint64_t most, uint64_t *value) {
+  bool is_negative;
+  return read_digits(json, &is_negative, value) && *value <= most && (!is_negative || *value == 0);
+}
+
+#define READER(name, type, wide, reads)         \
+  bool name(hubgate_text json, void *into) {    \
+    wide value;                                 \
+    if (!reads) return false;                   \
+    *(type *)into = (type)value;                \
+    return true;                                \
+  }
+#define SIGNED_READER(name, type, least, most) READER(name, type, int64_t, read_signed(json, least, most, &value))
+#define UNSIGNED_READER(name, type, most) READER(name, type, uint64_t, read_unsigned(json, most, &value))
+SIGNED_READER(hubgate_read_8, signed char, SCHAR_MIN, SCHAR_MAX)
+SIGNED_READER(hubgate_read_16, short, SHRT_MIN, SHRT_MAX)
+SIGNED_READER(hubgate_read_32, int, INT_MIN, INT_MAX)
+SIGNED_READER(hubgate_read_long, long, LONG_MIN, LONG_MAX)
+SIGNED_READER(hubgate_read_64, long long, LLONG_MIN, LLONG_MAX)
+UNSIGNED_READER(hubgate_read_unsigned_8, unsigned char, UCHAR_MAX)
+UNSIGNED_READER(hubgate_read_unsigned_16, unsigned short, USHRT_MAX)
+UNSIGNED_READER(hubgate_read_unsigned_32, unsigned, UINT_MAX)
+UNSIGNED_READER(hubgate_read_unsigned_long, unsigned long, ULONG_MAX)
+UNSIGNED_READER(hubgate_read_unsigned_64, unsigned long long, ULLONG_MAX)
 
 bool hubgate_read_double(hubgate_text json, void *into) {
-  if (json.length == 0 || (json.at[0] != '-' && (json.at[0] < '0' || json.at[0] > '9'))) return false;
+  bool is_integer;
+  if (!is_number(json, &is_integer)) return false;
   *(double *)into = strtod(copied(json).at, NULL);
   return true;
 }

@@ -8,10 +8,12 @@ package hubgate
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"unsafe"
 
 	"hubgate/internal/abi"
+	"hubgate/internal/arguments"
 )
 
 // Client is whom an event is about. Package connections knows more.
@@ -36,6 +38,17 @@ type MessagePack []byte
 // MarshalJSON is the text itself, so that it can stand among other values.
 func (text JSON) MarshalJSON() ([]byte, error) { return []byte(text), nil }
 
+// UnmarshalJSON takes the text as it came.
+func (text *JSON) UnmarshalJSON(value []byte) error {
+	*text = JSON(value)
+	return nil
+}
+
+// MarshalJSON fails: MessagePack is all arguments, or a whole result, and cannot stand among values in JSON.
+func (MessagePack) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("MessagePack cannot stand among values in JSON: hub.Send takes it as all of the arguments")
+}
+
 func (JSON) isPayload() {}
 
 func (MessagePack) isPayload() {}
@@ -55,23 +68,17 @@ func PayloadOf(value any) (Payload, error) {
 }
 
 // Parse reads the arguments of a call into what is pointed to, one for each. A wrong number or type is an error that the
-// caller is told.
-func Parse(arguments Payload, into ...any) error {
-	text, is := arguments.(JSON)
+// caller is told. Null is for pointers, any and [JSON] alone; a number in an any is a [json.Number], which keeps its digits.
+func Parse(payload Payload, into ...any) error { return ParseOf("the method", payload, into...) }
+
+// ParseOf is [Parse], with the method's name for the text of a wrong number.
+func ParseOf(method string, payload Payload, into ...any) error {
+	text, is := payload.(JSON)
 	if !is {
 		return Fail("the arguments are MessagePack: read their bytes")
 	}
-	var given []json.RawMessage
-	if err := json.Unmarshal([]byte(text), &given); err != nil {
-		return Reject("Wrong arguments: " + err.Error())
-	}
-	if len(given) != len(into) {
-		return Reject(fmt.Sprintf("Wrong arguments: %d instead of %d.", len(given), len(into)))
-	}
-	for at, text := range given {
-		if err := json.Unmarshal(text, into[at]); err != nil {
-			return Reject(fmt.Sprintf("Wrong argument %d: %v.", at+1, err))
-		}
+	if mistake := arguments.Read(method, []byte(text), into); mistake != "" {
+		return Reject(mistake)
 	}
 	return nil
 }
@@ -98,11 +105,11 @@ var initialize = func() error { return nil }
 // in it.
 func Init(function func() error) { initialize = function }
 
-var initialized abi.Text
+var initialized abi.Choice
 
 //go:wasmexport hubgate:plugin/lifecycle@0.1.0#init
 func exportInit() unsafe.Pointer {
-	initialized = abi.Text{}
+	initialized = abi.Choice{}
 	if err := initialize(); err != nil {
 		initialized = abi.Variant(1, abi.LendString(err.Error()))
 	}

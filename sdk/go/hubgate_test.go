@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"testing"
+	"time"
 )
 
 func TestArgumentsAreReadAsTheyWereWritten(t *testing.T) {
@@ -19,21 +20,74 @@ func TestArgumentsAreReadAsTheyWereWritten(t *testing.T) {
 	}
 }
 
-func TestWrongArgumentsAreToldToTheCaller(t *testing.T) {
-	for arguments, expected := range map[string]string{
-		`[]`:       "Wrong arguments: 0 instead of 1.",
-		`["a", 1]`: "Wrong arguments: 2 instead of 1.",
-		`[1]`:      "Wrong argument 1: json: cannot unmarshal number into Go value of type string.",
+func TestWrongArgumentsAreToldToTheCallerInItsOwnWords(t *testing.T) {
+	var text string
+	var number int8
+	var ratio float64
+	var is bool
+	var texts []string
+	var record struct{ A int }
+	var moment time.Time
+	for _, each := range []struct {
+		arguments string
+		into      any
+		expected  string
+	}{
+		{`[]`, &text, "Wrong arguments: greet takes 1, got 0."},
+		{`["a", 1]`, &text, "Wrong arguments: greet takes 1, got 2."},
+		{`[1]`, &text, "Wrong arguments: argument 1 must be a string, not an integer."},
+		{`[null]`, &text, "Wrong arguments: argument 1 must be a string, not null."},
+		{`["1"]`, &number, "Wrong arguments: argument 1 must be an integer, not a string."},
+		{`[1.5]`, &number, "Wrong arguments: argument 1 must be an integer, not a number."},
+		{`[null]`, &number, "Wrong arguments: argument 1 must be an integer, not null."},
+		{`[300]`, &number, "Wrong arguments: argument 1 is out of range."},
+		{`[[]]`, &ratio, "Wrong arguments: argument 1 must be a number, not a list."},
+		{`[{}]`, &is, "Wrong arguments: argument 1 must be true or false, not an object."},
+		{`[true]`, &texts, "Wrong arguments: argument 1 must be a list, not true or false."},
+		{`[null]`, &texts, "Wrong arguments: argument 1 must be a list, not null."},
+		{`["a"]`, &record, "Wrong arguments: argument 1 must be an object, not a string."},
+		{`[["a", 1]]`, &texts, "Wrong arguments: something in argument 1 must be a string, not an integer."},
+		{`[{"A": 1.5}]`, &record, "Wrong arguments: something in argument 1 must be an integer, not a number."},
+		{`["soon"]`, &moment, "Wrong arguments: argument 1 cannot be read."},
+		{`{}`, &text, "Wrong arguments: they are not a list."},
 	} {
-		var text string
 		var rejection Rejection
-		if err := Parse(JSON(arguments), &text); !errors.As(err, &rejection) || err.Error() != expected {
-			t.Errorf("%s: %v", arguments, err)
+		if err := ParseOf("greet", JSON(each.arguments), each.into); !errors.As(err, &rejection) || err.Error() != each.expected {
+			t.Errorf("%s: %v instead of %s", each.arguments, err, each.expected)
 		}
 	}
 	var rejection Rejection
 	if err := Parse(MessagePack{0x90}); err == nil || errors.As(err, &rejection) {
 		t.Errorf("MessagePack: %v", err)
+	}
+}
+
+func TestNullIsForWhatCanBeNull(t *testing.T) {
+	text := new(string)
+	var anything any = 1
+	var raw json.RawMessage
+	var value JSON
+	if err := Parse(JSON(`[null, null, null, null]`), &text, &anything, &raw, &value); err != nil {
+		t.Fatal(err)
+	}
+	if text != nil || anything != nil || string(raw) != "null" || value != "null" {
+		t.Errorf("read %v, %v, %s, %s", text, anything, raw, value)
+	}
+}
+
+func TestNumbersKeepTheirDigitsInAnyType(t *testing.T) {
+	var anything any
+	if err := Parse(JSON(`[[9007199254740993, 1.50]]`), &anything); err != nil {
+		t.Fatal(err)
+	}
+	if payload, err := PayloadOf(anything); err != nil || payload != JSON("[9007199254740993,1.50]") {
+		t.Errorf("%v, %v", payload, err)
+	}
+}
+
+func TestMessagePackCannotStandAmongValues(t *testing.T) {
+	if payload, err := PayloadOf([]any{MessagePack{0xc0}}); err == nil {
+		t.Errorf("it became %s", payload)
 	}
 }
 

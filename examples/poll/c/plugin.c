@@ -13,7 +13,7 @@ static bool read_counts(hubgate_json *counts) {
   *counts = hubgate_object();
   while (hubgate_split(&rest, ',', &choice)) {
     int64_t votes;
-    if (hubgate_state_increment(hubgate_concat("count/", choice), 0, 0, &votes) != HUBGATE_OK) return false;
+    if (hubgate_state_increment(hubgate_concat("count/", choice), 0, HUBGATE_FOR_EVER, &votes) != HUBGATE_OK) return false;
     *counts = hubgate_with(*counts, choice, votes);
   }
   return true;
@@ -38,13 +38,13 @@ static hubgate_answer vote(const hubgate_call *call) {
   if (!is_choice(choice)) return hubgate_reject(hubgate_concat("There is no choice '", choice, "'."));
   bool is_first;
   hubgate_text key = hubgate_concat("vote/", voter);
-  if (hubgate_state_compare_and_set(key, HUBGATE_MISSING, HUBGATE_THERE(choice), 0, &is_first) != HUBGATE_OK) {
+  if (hubgate_state_compare_and_set(key, HUBGATE_MISSING, HUBGATE_THERE(choice), HUBGATE_FOR_EVER, &is_first) != HUBGATE_OK) {
     return hubgate_fail(hubgate_problem());
   }
   if (!is_first) return hubgate_reject("You have voted already.");
   int64_t votes;
   hubgate_json counts;
-  if (hubgate_state_increment(hubgate_concat("count/", choice), 1, 0, &votes) != HUBGATE_OK || !read_counts(&counts)) {
+  if (hubgate_state_increment(hubgate_concat("count/", choice), 1, HUBGATE_FOR_EVER, &votes) != HUBGATE_OK || !read_counts(&counts)) {
     return hubgate_fail(hubgate_problem());
   }
   hubgate_send_all("counts", hubgate_array(counts));

@@ -3,6 +3,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -56,7 +57,11 @@ func counts() (hubgate.Payload, error) {
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, fmt.Sprintf("%q:%d", choice, votes))
+		name, err := json.Marshal(choice)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, fmt.Sprintf("%s:%d", name, votes))
 	}
 	return hubgate.JSON("{" + strings.Join(entries, ",") + "}"), nil
 }

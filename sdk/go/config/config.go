@@ -10,8 +10,8 @@ import (
 // Get gives a value, and whether there is one.
 func Get(key string) (string, bool) {
 	abi.Collect()
-	var value abi.Text
-	abi.ConfigGet(key, unsafe.Pointer(&value))
+	var value abi.Choice
+	abi.ConfigGet(abi.TextOf(key), unsafe.Pointer(&value))
 	if value.Tag == 0 {
 		return "", false
 	}

@@ -25,20 +25,20 @@ func RemoteAddress(id string) (string, bool) { return text(abi.ConnectionsRemote
 // Protocol is the hub protocol's name: json or messagepack.
 func Protocol(id string) (string, bool) { return text(abi.ConnectionsProtocol, id) }
 
-func text(ask func(string, unsafe.Pointer), id string) (string, bool) {
+func text(ask func(abi.Text, unsafe.Pointer), id string) (string, bool) {
 	abi.Collect()
-	var answer abi.Text
-	ask(id, unsafe.Pointer(&answer))
+	var answer abi.Choice
+	ask(abi.TextOf(id), unsafe.Pointer(&answer))
 	if answer.Tag == 0 {
 		return "", false
 	}
 	return abi.TakeString(answer.Value), true
 }
 
-func pairs(ask func(string, unsafe.Pointer), id string) ([]hubgate.Pair, bool) {
+func pairs(ask func(abi.Text, unsafe.Pointer), id string) ([]hubgate.Pair, bool) {
 	abi.Collect()
-	var answer abi.Text
-	ask(id, unsafe.Pointer(&answer))
+	var answer abi.Choice
+	ask(abi.TextOf(id), unsafe.Pointer(&answer))
 	if answer.Tag == 0 {
 		return nil, false
 	}

@@ -91,16 +91,16 @@ func Close(reason string) Verdict { return Verdict{tag: shut, text: reason} }
 type (
 	LentMessage struct {
 		kind    abi.Case
-		method  abi.Text
+		method  abi.Choice
 		content struct {
 			abi.Case
-			payload abi.Text
+			payload abi.Choice
 		}
-		err abi.Text
+		err abi.Choice
 	}
 	LentDelivery struct {
 		hub, to abi.List
-		from    abi.Text
+		from    abi.Choice
 	}
 	LentVerdict struct {
 		abi.Case
@@ -124,7 +124,7 @@ func (lent *LentDelivery) Take() Delivery {
 	if delivery.From.Kind <= Plugin {
 		delivery.From.Name = abi.TakeString(lent.from.Value)
 	}
-	for _, target := range abi.Take[abi.Text](lent.to) {
+	for _, target := range abi.Take[abi.Choice](lent.to) {
 		delivery.To = append(delivery.To, hub.TakeTarget(target))
 	}
 	return delivery
@@ -155,7 +155,7 @@ func lendMessage(message Message) LentMessage {
 	return lent
 }
 
-func takeOption(option abi.Text) *string {
+func takeOption(option abi.Choice) *string {
 	if option.Tag == 0 {
 		return nil
 	}
@@ -163,9 +163,9 @@ func takeOption(option abi.Text) *string {
 	return &text
 }
 
-func lendOption(text *string) abi.Text {
+func lendOption(text *string) abi.Choice {
 	if text == nil {
-		return abi.Text{}
+		return abi.Choice{}
 	}
 	return abi.Option(true, abi.LendString(*text))
 }

@@ -30,9 +30,14 @@ type Call struct {
 }
 
 // Parse reads the arguments into what is pointed to, one for each. A wrong number or type is an error that the caller is told.
-func (call *Call) Parse(into ...any) error { return hubgate.Parse(call.Arguments, into...) }
+func (call *Call) Parse(into ...any) error {
+	return hubgate.ParseOf(call.Method, call.Arguments, into...)
+}
 
 var (
+	otherwise = func(call *Call) (any, error) {
+		return nil, hubgate.Reject(fmt.Sprintf("There is no method '%s'.", call.Method))
+	}
 	methods      = map[string]func(call *Call) (any, error){}
 	connected    = func(hubgate.Client) error { return nil }
 	disconnected = func(hubgate.Client, string) error { return nil }
@@ -41,6 +46,9 @@ var (
 // Method says what answers the calls of a method: with a [hubgate.Payload] or a value that becomes JSON, with nil for nothing,
 // or with an error.
 func Method(name string, function func(call *Call) (any, error)) { methods[name] = function }
+
+// Otherwise says what answers the methods that nothing else does. Without it they are rejected with their name.
+func Otherwise(function func(call *Call) (any, error)) { otherwise = function }
 
 // Connected says what decides whether a client may come. [hubgate.Reject] refuses it with that text.
 func Connected(function func(client hubgate.Client) error) { connected = function }
@@ -51,7 +59,7 @@ func Disconnected(function func(client hubgate.Client, reason string) error) { d
 func invoke(call *Call) (hubgate.Payload, error) {
 	method, is := methods[call.Method]
 	if !is {
-		return nil, hubgate.Reject(fmt.Sprintf("There is no method '%s'.", call.Method))
+		method = otherwise
 	}
 	value, err := method(call)
 	if err != nil || value == nil {
@@ -64,19 +72,19 @@ var (
 	// What the gateway reads after an export has returned.
 	done struct {
 		abi.Case
-		err abi.Text
+		err abi.Choice
 	}
 	answer struct {
 		abi.Case
 		// An option of a payload, or an error.
 		option  abi.Case
-		payload abi.Text
+		payload abi.Choice
 	}
 )
 
 func ended(err error) unsafe.Pointer {
 	abi.Collect()
-	done.Tag, done.err = 0, abi.Text{}
+	done.Tag, done.err = 0, abi.Choice{}
 	if err != nil {
 		done.Tag, done.err = 1, values.Error(err)
 	}
@@ -110,7 +118,7 @@ func exportInvoke(hub, hubLength, id, idLength, hasUser, user, userLength, metho
 	switch {
 	case err != nil:
 		answer.Tag = 1
-		*(*abi.Text)(unsafe.Pointer(&answer.option)) = values.Error(err)
+		*(*abi.Choice)(unsafe.Pointer(&answer.option)) = values.Error(err)
 	case payload != nil:
 		answer.option.Tag, answer.payload = 1, values.LendPayload(payload)
 	}

@@ -40,21 +40,25 @@ var (
 func Send(request Request) (Response, error) {
 	abi.Collect()
 	headers, body := values.LendPairs(request.Headers), abi.Lend(request.Body)
-	hasTimeout, milliseconds := abi.TimeToLive([]time.Duration{request.Timeout})
+	var timeout []time.Duration
+	if request.Timeout != 0 {
+		timeout = []time.Duration{request.Timeout}
+	}
+	hasTimeout, milliseconds := abi.TimeToLive(timeout)
 	var result struct {
 		abi.Case
 		status        uint32
 		headers, body abi.List
 	}
-	abi.HTTPSend(request.Method, request.URL, headers.At, headers.Length, body.At, body.Length, hasTimeout, uint32(milliseconds),
+	abi.HTTPSend(abi.TextOf(request.Method), abi.TextOf(request.URL), headers.At, headers.Length, body.At, body.Length, hasTimeout, uint32(milliseconds),
 		unsafe.Pointer(&result))
 	if result.Tag == 1 {
-		return Response{}, failure(*(*abi.Text)(unsafe.Pointer(&result.status)))
+		return Response{}, failure(*(*abi.Choice)(unsafe.Pointer(&result.status)))
 	}
 	return Response{uint16(result.status), values.TakePairs(result.headers), abi.Take[byte](result.body)}, nil
 }
 
-func failure(lent abi.Text) error {
+func failure(lent abi.Choice) error {
 	switch lent.Tag {
 	case 0:
 		return fmt.Errorf("%w: %s", ErrDenied, abi.TakeString(lent.Value))

@@ -5,6 +5,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 	"unsafe"
 
@@ -13,7 +14,8 @@ import (
 	"hubgate/internal/values"
 )
 
-// SendAll calls a method on all clients.
+// SendAll calls a method on all clients. Each argument becomes JSON; a [hubgate.JSON] is one argument among the others. [Send]
+// takes all arguments as one payload.
 func SendAll(method string, arguments ...any) error { return Send(All(), method, list(arguments), nil) }
 
 // SendGroup calls a method on the clients of a group.
@@ -48,6 +50,11 @@ func Join(connection, group string) error {
 // JoinUser puts a user into a group.
 func JoinUser(user, group string) error { return Submit(Membership{Member: User(user), Group: group}) }
 
+// JoinFor puts a connection or a user into a group for some time, in whole seconds, and one second at least.
+func JoinFor(member Target, group string, lifetime time.Duration) error {
+	return Submit(Membership{Member: member, Group: group, For: &lifetime})
+}
+
 // Leave takes a connection out of a group.
 func Leave(connection, group string) error {
 	return Submit(Leaving{Member: Connection(connection), Group: group})
@@ -78,7 +85,7 @@ func Exists(target Target) (bool, error) {
 		// An error, or a byte at the same place.
 		reason abi.List
 	}
-	abi.HubExists(uint32(target.kind), target.name, unsafe.Pointer(&result))
+	abi.HubExists(uint32(target.kind), abi.TextOf(target.name), unsafe.Pointer(&result))
 	if result.Tag == 1 {
 		return false, errors.New(abi.TakeString(result.reason))
 	}
@@ -114,21 +121,21 @@ func (target Target) String() string {
 	return [...]string{"all", "group ", "user ", "connection "}[target.kind] + target.name
 }
 
-func (target Target) lend() abi.Text { return abi.Variant(target.kind, abi.LendString(target.name)) }
+func (target Target) lend() abi.Choice { return abi.Variant(target.kind, abi.LendString(target.name)) }
 
 // lendMember is for what has no other members than connections and users.
-func (target Target) lendMember() (abi.Text, error) {
+func (target Target) lendMember() (abi.Choice, error) {
 	switch target.kind {
 	case connection:
 		return abi.Variant(0, abi.LendString(target.name)), nil
 	case user:
 		return abi.Variant(1, abi.LendString(target.name)), nil
 	}
-	return abi.Text{}, fmt.Errorf("%v cannot be in groups: connections and users can", target)
+	return abi.Choice{}, fmt.Errorf("%v cannot be in groups: connections and users can", target)
 }
 
 // TakeTarget is for package filter.
-func TakeTarget(lent abi.Text) Target {
+func TakeTarget(lent abi.Choice) Target {
 	if lent.Tag == all {
 		return All()
 	}
@@ -148,11 +155,12 @@ type (
 		Arguments hubgate.Payload
 		Except    []string
 	}
-	// Membership puts a connection or a user into a group, for some time if it says so (in whole seconds).
+	// Membership puts a connection or a user into a group.
 	Membership struct {
 		Member Target
 		Group  string
-		For    time.Duration
+		// For is how long, in whole seconds, and one second at least; nil is for ever.
+		For *time.Duration
 	}
 	// Leaving takes a connection or a user out of a group.
 	Leaving struct {
@@ -199,9 +207,9 @@ type lentAction struct {
 }
 
 type lentMessage struct {
-	to        abi.Text
+	to        abi.Choice
 	method    abi.List
-	arguments abi.Text
+	arguments abi.Choice
 	except    abi.List
 }
 
@@ -218,7 +226,7 @@ func (message Message) lend(into *lentAction) error {
 
 func (membership Membership) lend(into *lentAction) (err error) {
 	lent := (*struct {
-		member  abi.Text
+		member  abi.Choice
 		group   abi.List
 		hasTime abi.Case
 		seconds uint32
@@ -226,15 +234,20 @@ func (membership Membership) lend(into *lentAction) (err error) {
 	into.Tag = 1
 	lent.member, err = membership.Member.lendMember()
 	lent.group = abi.LendString(membership.Group)
-	if membership.For > 0 {
-		lent.hasTime.Tag, lent.seconds = 1, uint32(max(membership.For/time.Second, 1))
+	if membership.For != nil {
+		lent.hasTime.Tag, lent.seconds = 1, seconds(*membership.For)
 	}
 	return err
 }
 
+// seconds gives at least one: a time that is over is not for ever.
+func seconds(lifetime time.Duration) uint32 {
+	return uint32(min(max(lifetime/time.Second, 1), math.MaxUint32))
+}
+
 func (leaving Leaving) lend(into *lentAction) (err error) {
 	lent := (*struct {
-		member abi.Text
+		member abi.Choice
 		group  abi.List
 	})(unsafe.Pointer(&into.message))
 	into.Tag = 2
@@ -245,15 +258,15 @@ func (leaving Leaving) lend(into *lentAction) (err error) {
 
 func (leaving LeavingAll) lend(into *lentAction) (err error) {
 	into.Tag = 3
-	*(*abi.Text)(unsafe.Pointer(&into.message)), err = leaving.Member.lendMember()
+	*(*abi.Choice)(unsafe.Pointer(&into.message)), err = leaving.Member.lendMember()
 	return err
 }
 
 func (closing Closing) lend(into *lentAction) error {
 	lent := (*struct {
-		target         abi.Text
+		target         abi.Choice
 		except         abi.List
-		reason         abi.Text
+		reason         abi.Choice
 		allowReconnect bool
 	})(unsafe.Pointer(&into.message))
 	into.Tag = 4

@@ -28,13 +28,13 @@ func Error(text string, fields ...any) { Write(LevelError, text, pairs(fields)) 
 func Write(level Level, text string, fields []hubgate.Pair) {
 	abi.Collect()
 	lent := values.LendPairs(fields)
-	abi.LogWrite(uint32(level), text, lent.At, lent.Length)
+	abi.LogWrite(uint32(level), abi.TextOf(text), lent.At, lent.Length)
 }
 
 func pairs(fields []any) []hubgate.Pair {
 	var pairs []hubgate.Pair
 	for at := 0; at < len(fields); at += 2 {
-		pair := hubgate.Pair{Name: fmt.Sprint(fields[at])}
+		pair := hubgate.Pair{Name: fmt.Sprint(fields[at]), Value: "(missing)"}
 		if at+1 < len(fields) {
 			pair.Value = fmt.Sprint(fields[at+1])
 		}

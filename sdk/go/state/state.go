@@ -1,5 +1,5 @@
 // Package state has small values that the gateway keeps for the plugin, over swaps and restarts. Writes take effect at once. A
-// time to live may follow as the last argument.
+// time to live may follow as the last argument. Without one a value stays for ever; with one of zero or less it ends at once.
 package state
 
 import (
@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"hubgate/internal/abi"
+	"hubgate/internal/arguments"
 )
 
 var (
@@ -27,7 +28,7 @@ func Get(key string, into any) (bool, error) {
 	if err != nil || !is {
 		return false, err
 	}
-	if err := json.Unmarshal(value, into); err != nil {
+	if err := arguments.Decode(value, into); err != nil {
 		return false, fmt.Errorf("state: the value of %q: %w", key, err)
 	}
 	return true, nil
@@ -48,16 +49,16 @@ func GetBytes(key string) ([]byte, bool, error) {
 	var result struct {
 		abi.Case
 		// An option of a value, or an error.
-		abi.Text
+		abi.Choice
 	}
-	abi.StateGet(key, unsafe.Pointer(&result))
+	abi.StateGet(abi.TextOf(key), unsafe.Pointer(&result))
 	if result.Case.Tag == 1 {
-		return nil, false, failure(result.Text)
+		return nil, false, failure(result.Choice)
 	}
-	if result.Text.Tag == 0 {
+	if result.Choice.Tag == 0 {
 		return nil, false, nil
 	}
-	return abi.Take[byte](result.Text.Value), true, nil
+	return abi.Take[byte](result.Choice.Value), true, nil
 }
 
 // SetBytes keeps a value.
@@ -66,7 +67,7 @@ func SetBytes(key string, value []byte, timeToLive ...time.Duration) error {
 	lent := abi.Lend(value)
 	hasTime, milliseconds := abi.TimeToLive(timeToLive)
 	var result outcome
-	abi.StateSet(key, lent.At, lent.Length, hasTime, milliseconds, unsafe.Pointer(&result))
+	abi.StateSet(abi.TextOf(key), lent.At, lent.Length, hasTime, milliseconds, unsafe.Pointer(&result))
 	return result.err()
 }
 
@@ -78,19 +79,19 @@ func CompareAndSet(key string, expected, value []byte, timeToLive ...time.Durati
 	hasValue, after := option(value)
 	hasTime, milliseconds := abi.TimeToLive(timeToLive)
 	var result outcome
-	abi.StateCompareAndSet(key, hasExpected, before.At, before.Length, hasValue, after.At, after.Length, hasTime, milliseconds,
+	abi.StateCompareAndSet(abi.TextOf(key), hasExpected, before.At, before.Length, hasValue, after.At, after.Length, hasTime, milliseconds,
 		unsafe.Pointer(&result))
 	if err := result.err(); err != nil {
 		return false, err
 	}
-	return result.Text.Tag == 1, nil
+	return result.Choice.Tag == 1, nil
 }
 
 // Delete forgets a value, if there is one.
 func Delete(key string) error {
 	abi.Collect()
 	var result outcome
-	abi.StateDelete(key, unsafe.Pointer(&result))
+	abi.StateDelete(abi.TextOf(key), unsafe.Pointer(&result))
 	return result.err()
 }
 
@@ -104,9 +105,9 @@ func Increment(key string, by int64, timeToLive ...time.Duration) (int64, error)
 		sum int64
 		_   uint32
 	}
-	abi.StateIncrement(key, by, hasTime, milliseconds, unsafe.Pointer(&result))
+	abi.StateIncrement(abi.TextOf(key), by, hasTime, milliseconds, unsafe.Pointer(&result))
 	if result.Tag == 1 {
-		return 0, failure(*(*abi.Text)(unsafe.Pointer(&result.sum)))
+		return 0, failure(*(*abi.Choice)(unsafe.Pointer(&result.sum)))
 	}
 	return result.sum, nil
 }
@@ -120,9 +121,9 @@ func Keys(prefix, after string, limit uint32) ([]string, error) {
 	}
 	var result struct {
 		abi.Case
-		value abi.Text
+		value abi.Choice
 	}
-	abi.StateKeys(prefix, hasAfter, after, limit, unsafe.Pointer(&result))
+	abi.StateKeys(abi.TextOf(prefix), hasAfter, abi.TextOf(after), limit, unsafe.Pointer(&result))
 	if result.Tag == 1 {
 		return nil, failure(result.value)
 	}
@@ -137,17 +138,17 @@ func Keys(prefix, after string, limit uint32) ([]string, error) {
 // outcome is a result of nothing or a bool: the latter lies where the tag of an error does.
 type outcome struct {
 	abi.Case
-	abi.Text
+	abi.Choice
 }
 
 func (result *outcome) err() error {
 	if result.Case.Tag == 0 {
 		return nil
 	}
-	return failure(result.Text)
+	return failure(result.Choice)
 }
 
-func failure(lent abi.Text) error {
+func failure(lent abi.Choice) error {
 	switch lent.Tag {
 	case 0:
 		return ErrTooLarge

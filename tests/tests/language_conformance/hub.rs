@@ -54,6 +54,13 @@ pub(crate) async fn does_what_was_asked_when_the_call_succeeds_and_nothing_other
     assert_eq!(heard(&mut other).await, ["flushed"]);
 }
 
+pub(crate) async fn fails_when_the_hub_refuses(rig: &Rig) {
+    let mut client = rig.client().await;
+    let error = client.call("join", json!(["x".repeat(3_000)])).await.expect_err("no group has such a name");
+    assert!(error.starts_with(UNEXPECTED), "{error}");
+    done(&mut client, "join", json!(["short"])).await;
+}
+
 pub(crate) async fn closes(rig: &Rig) {
     let mut client = rig.client().await;
     client.notify("quit", json!(["Enough: ä."])).await;

@@ -16,6 +16,7 @@ async fn conforms(language: &'static Language) {
     let rig = Rig::of(language).await;
     values::come_back_as_they_were(&rig).await;
     values::of_wrong_types_are_refused(&rig).await;
+    values::of_half_characters_hurt_nobody(&rig).await;
     values::of_integers_are_exact_as_far_as_the_language_goes(&rig).await;
     handler::decides_who_comes_and_hears_who_goes(&rig).await;
     handler::answers_with_errors(&rig).await;
@@ -24,6 +25,7 @@ async fn conforms(language: &'static Language) {
     handler::asks_other_servers(&rig).await;
     hub::reaches_whom_it_names(&rig).await;
     hub::does_what_was_asked_when_the_call_succeeds_and_nothing_otherwise(&rig).await;
+    hub::fails_when_the_hub_refuses(&rig).await;
     hub::closes(&rig).await;
     limits::break_off_what_goes_beyond_and_nothing_else(&rig).await;
     filter::decides_in_both_directions(&rig).await;

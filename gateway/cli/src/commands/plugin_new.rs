@@ -58,6 +58,7 @@ const GO_SDK: Files = sdk!["go":
     "internal/abi/imports_elsewhere.go",
     "internal/abi/imports_wasip1.go",
     "internal/abi/memory.go",
+    "internal/arguments/arguments.go",
     "internal/values/values.go",
     "log/log.go",
     "outbound/outbound.go",

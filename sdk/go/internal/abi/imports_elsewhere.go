@@ -26,44 +26,44 @@ func ContextTimeLeft() uint32 {
 	return 0
 }
 
-func ConfigGet(key string, value unsafe.Pointer) { missing() }
+func ConfigGet(key Text, value unsafe.Pointer) { missing() }
 
-func LogWrite(level uint32, text string, fields, length uint32) { missing() }
+func LogWrite(level uint32, text Text, fields, length uint32) { missing() }
 
-func ConnectionsClaims(id string, claims unsafe.Pointer) { missing() }
+func ConnectionsClaims(id Text, claims unsafe.Pointer) { missing() }
 
-func ConnectionsQuery(id string, query unsafe.Pointer) { missing() }
+func ConnectionsQuery(id Text, query unsafe.Pointer) { missing() }
 
-func ConnectionsHeaders(id string, headers unsafe.Pointer) { missing() }
+func ConnectionsHeaders(id Text, headers unsafe.Pointer) { missing() }
 
-func ConnectionsRemoteAddress(id string, address unsafe.Pointer) { missing() }
+func ConnectionsRemoteAddress(id Text, address unsafe.Pointer) { missing() }
 
-func ConnectionsProtocol(id string, protocol unsafe.Pointer) { missing() }
+func ConnectionsProtocol(id Text, protocol unsafe.Pointer) { missing() }
 
 func HubSubmit(actions, length uint32, result unsafe.Pointer) { missing() }
 
 func HubFlush() { missing() }
 
-func HubExists(kind uint32, name string, result unsafe.Pointer) { missing() }
+func HubExists(kind uint32, name Text, result unsafe.Pointer) { missing() }
 
-func StateGet(key string, result unsafe.Pointer) { missing() }
+func StateGet(key Text, result unsafe.Pointer) { missing() }
 
-func StateSet(key string, value, length, hasTTL uint32, ttl uint64, result unsafe.Pointer) { missing() }
+func StateSet(key Text, value, length, hasTTL uint32, ttl uint64, result unsafe.Pointer) { missing() }
 
-func StateCompareAndSet(key string, hasExpected, expected, expectedLength, hasValue, value, length, hasTTL uint32, ttl uint64, result unsafe.Pointer) {
+func StateCompareAndSet(key Text, hasExpected, expected, expectedLength, hasValue, value, length, hasTTL uint32, ttl uint64, result unsafe.Pointer) {
 	missing()
 }
 
-func StateDelete(key string, result unsafe.Pointer) { missing() }
+func StateDelete(key Text, result unsafe.Pointer) { missing() }
 
-func StateIncrement(key string, by int64, hasTTL uint32, ttl uint64, result unsafe.Pointer) {
+func StateIncrement(key Text, by int64, hasTTL uint32, ttl uint64, result unsafe.Pointer) {
 	missing()
 }
 
-func StateKeys(prefix string, hasAfter uint32, after string, limit uint32, result unsafe.Pointer) {
+func StateKeys(prefix Text, hasAfter uint32, after Text, limit uint32, result unsafe.Pointer) {
 	missing()
 }
 
-func HTTPSend(method, url string, headers, headersLength, body, bodyLength, hasTimeout, timeout uint32, result unsafe.Pointer) {
+func HTTPSend(method, url Text, headers, headersLength, body, bodyLength, hasTimeout, timeout uint32, result unsafe.Pointer) {
 	missing()
 }

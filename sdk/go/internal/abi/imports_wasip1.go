@@ -18,25 +18,25 @@ func ContextMessageHeaders(headers unsafe.Pointer)
 func ContextTimeLeft() uint32
 
 //go:wasmimport hubgate:plugin/config@0.1.0 get
-func ConfigGet(key string, value unsafe.Pointer)
+func ConfigGet(key Text, value unsafe.Pointer)
 
 //go:wasmimport hubgate:plugin/log@0.1.0 write
-func LogWrite(level uint32, text string, fields, length uint32)
+func LogWrite(level uint32, text Text, fields, length uint32)
 
 //go:wasmimport hubgate:plugin/connections@0.1.0 claims
-func ConnectionsClaims(id string, claims unsafe.Pointer)
+func ConnectionsClaims(id Text, claims unsafe.Pointer)
 
 //go:wasmimport hubgate:plugin/connections@0.1.0 query
-func ConnectionsQuery(id string, query unsafe.Pointer)
+func ConnectionsQuery(id Text, query unsafe.Pointer)
 
 //go:wasmimport hubgate:plugin/connections@0.1.0 headers
-func ConnectionsHeaders(id string, headers unsafe.Pointer)
+func ConnectionsHeaders(id Text, headers unsafe.Pointer)
 
 //go:wasmimport hubgate:plugin/connections@0.1.0 remote-address
-func ConnectionsRemoteAddress(id string, address unsafe.Pointer)
+func ConnectionsRemoteAddress(id Text, address unsafe.Pointer)
 
 //go:wasmimport hubgate:plugin/connections@0.1.0 protocol
-func ConnectionsProtocol(id string, protocol unsafe.Pointer)
+func ConnectionsProtocol(id Text, protocol unsafe.Pointer)
 
 //go:wasmimport hubgate:plugin/hub@0.1.0 submit
 func HubSubmit(actions, length uint32, result unsafe.Pointer)
@@ -45,25 +45,25 @@ func HubSubmit(actions, length uint32, result unsafe.Pointer)
 func HubFlush()
 
 //go:wasmimport hubgate:plugin/hub@0.1.0 exists
-func HubExists(kind uint32, name string, result unsafe.Pointer)
+func HubExists(kind uint32, name Text, result unsafe.Pointer)
 
 //go:wasmimport hubgate:plugin/state@0.1.0 get
-func StateGet(key string, result unsafe.Pointer)
+func StateGet(key Text, result unsafe.Pointer)
 
 //go:wasmimport hubgate:plugin/state@0.1.0 set
-func StateSet(key string, value, length, hasTTL uint32, ttl uint64, result unsafe.Pointer)
+func StateSet(key Text, value, length, hasTTL uint32, ttl uint64, result unsafe.Pointer)
 
 //go:wasmimport hubgate:plugin/state@0.1.0 compare-and-set
-func StateCompareAndSet(key string, hasExpected, expected, expectedLength, hasValue, value, length, hasTTL uint32, ttl uint64, result unsafe.Pointer)
+func StateCompareAndSet(key Text, hasExpected, expected, expectedLength, hasValue, value, length, hasTTL uint32, ttl uint64, result unsafe.Pointer)
 
 //go:wasmimport hubgate:plugin/state@0.1.0 delete
-func StateDelete(key string, result unsafe.Pointer)
+func StateDelete(key Text, result unsafe.Pointer)
 
 //go:wasmimport hubgate:plugin/state@0.1.0 increment
-func StateIncrement(key string, by int64, hasTTL uint32, ttl uint64, result unsafe.Pointer)
+func StateIncrement(key Text, by int64, hasTTL uint32, ttl uint64, result unsafe.Pointer)
 
 //go:wasmimport hubgate:plugin/state@0.1.0 keys
-func StateKeys(prefix string, hasAfter uint32, after string, limit uint32, result unsafe.Pointer)
+func StateKeys(prefix Text, hasAfter uint32, after Text, limit uint32, result unsafe.Pointer)
 
 //go:wasmimport hubgate:plugin/http@0.1.0 send
-func HTTPSend(method, url string, headers, headersLength, body, bodyLength, hasTimeout, timeout uint32, result unsafe.Pointer)
+func HTTPSend(method, url Text, headers, headersLength, body, bodyLength, hasTimeout, timeout uint32, result unsafe.Pointer)

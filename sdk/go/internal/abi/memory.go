@@ -3,9 +3,22 @@
 package abi
 
 import (
+	"strings"
 	"time"
+	"unicode/utf8"
 	"unsafe"
 )
+
+// Text is a string that the gateway takes: it ends a call that lends it one which is not well-formed. [TextOf] alone makes it.
+type Text string
+
+// TextOf puts U+FFFD in the place of what is not well-formed. A text that is well-formed is not copied.
+func TextOf(text string) Text {
+	if utf8.ValidString(text) {
+		return Text(text)
+	}
+	return Text(strings.ToValidUTF8(text, "\uFFFD"))
+}
 
 // List is a string or a list of the contract: an address, and the number of bytes or entries.
 type List struct{ At, Length uint32 }
@@ -21,7 +34,8 @@ func at(pointer unsafe.Pointer) uint32 {
 func pointer(at uint32) unsafe.Pointer { return unsafe.Pointer(uintptr(at)) }
 
 // LendString lends a string to the gateway until the import or the export returns.
-func LendString(text string) List {
+func LendString(given string) List {
+	text := string(TextOf(given))
 	return List{at(unsafe.Pointer(unsafe.StringData(text))), uint32(len(text))}
 }
 
@@ -52,29 +66,30 @@ type Case struct {
 	_   [3]uint8
 }
 
-// Text is a variant whose cases have a string or a list, or nothing.
-type Text struct {
+// Choice is a variant whose cases have a string or a list, or nothing.
+type Choice struct {
 	Case
 	Value List
 }
 
 // Option is an option of a string or a list: case 1 if it is there.
-func Option(there bool, value List) Text {
+func Option(there bool, value List) Choice {
 	if !there {
-		return Text{}
+		return Choice{}
 	}
-	return Text{Case{Tag: 1}, value}
+	return Choice{Case{Tag: 1}, value}
 }
 
 // Variant is a case with a string or a list.
-func Variant(tag uint8, value List) Text { return Text{Case{Tag: tag}, value} }
+func Variant(tag uint8, value List) Choice { return Choice{Case{Tag: tag}, value} }
 
 // Pair is the contract's `pair`.
 type Pair struct{ Name, Value List }
 
-// TimeToLive is the contract's option of milliseconds, flat.
+// TimeToLive is the contract's option of milliseconds, flat. Only what is not given is for ever: a time that is over already ends
+// as soon as one can.
 func TimeToLive(given []time.Duration) (isThere uint32, milliseconds uint64) {
-	if len(given) == 0 || given[0] <= 0 {
+	if len(given) == 0 {
 		return 0, 0
 	}
 	return 1, uint64(max(given[0].Milliseconds(), 1))

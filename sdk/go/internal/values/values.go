@@ -13,7 +13,7 @@ const (
 	messagePack
 )
 
-func LendPayload(payload hubgate.Payload) abi.Text {
+func LendPayload(payload hubgate.Payload) abi.Choice {
 	switch payload := payload.(type) {
 	case hubgate.JSON:
 		return abi.Variant(json, abi.LendString(string(payload)))
@@ -67,7 +67,7 @@ func TakeStrings(list abi.List) []string {
 // Connection is the contract's `connection`.
 type Connection struct {
 	Hub, ID abi.List
-	User    abi.Text
+	User    abi.Choice
 }
 
 func (connection Connection) Take() hubgate.Client {
@@ -79,7 +79,7 @@ func (connection Connection) Take() hubgate.Client {
 }
 
 // Error is the contract's `error`.
-func Error(err error) abi.Text {
+func Error(err error) abi.Choice {
 	var rejection hubgate.Rejection
 	if errors.As(err, &rejection) {
 		return abi.Variant(0, abi.LendString(string(rejection)))

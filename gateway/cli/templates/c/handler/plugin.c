@@ -15,7 +15,7 @@ static hubgate_answer hello(const hubgate_call *call) {
 static hubgate_answer count(const hubgate_call *call) {
   (void)call;
   int64_t calls;
-  if (hubgate_state_increment("count", 1, 0, &calls) != HUBGATE_OK) return hubgate_fail(hubgate_problem());
+  if (hubgate_state_increment("count", 1, HUBGATE_FOR_EVER, &calls) != HUBGATE_OK) return hubgate_fail(hubgate_problem());
   return hubgate_reply(calls);
 }
 

@@ -33,14 +33,15 @@ func init() {
 	})
 	handler.Method("echo", func(call *handler.Call) (any, error) {
 		var x json.RawMessage
-		return x, call.Parse(&x)
+		err := call.Parse(&x)
+		return x, err
 	})
 	handler.Method("add", func(call *handler.Call) (any, error) {
-		var a, b *int64
+		var a, b int64
 		if err := call.Parse(&a, &b); err != nil {
 			return nil, err
 		}
-		return *a + *b, nil
+		return a + b, nil
 	})
 	handler.Method("raw", func(call *handler.Call) (any, error) { return call.Arguments, nil })
 	handler.Method("chance", func(*handler.Call) (any, error) { return rand.Uint64(), nil })
@@ -76,14 +77,11 @@ func init() {
 // With one, two texts as arguments.
 func one(name string, function func(call *handler.Call, text string) (any, error)) {
 	handler.Method(name, func(call *handler.Call) (any, error) {
-		var text *string
+		var text string
 		if err := call.Parse(&text); err != nil {
 			return nil, err
 		}
-		if text == nil {
-			return nil, hubgate.Reject("The argument has to be a text.")
-		}
-		return function(call, *text)
+		return function(call, text)
 	})
 }
 
@@ -150,11 +148,14 @@ func initOfTexts() {
 
 func set(call *handler.Call) (any, error) {
 	var key, value string
-	var milliseconds int64
+	var milliseconds *int64
 	if err := call.Parse(&key, &value, &milliseconds); err != nil {
 		return nil, err
 	}
-	return nil, state.SetBytes(key, []byte(value), time.Duration(milliseconds)*time.Millisecond)
+	if milliseconds == nil {
+		return nil, state.SetBytes(key, []byte(value))
+	}
+	return nil, state.SetBytes(key, []byte(value), time.Duration(*milliseconds)*time.Millisecond)
 }
 
 func swap(call *handler.Call) (any, error) {
