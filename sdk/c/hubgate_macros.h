@@ -3,24 +3,28 @@
 
 #define HUBGATE_TEXT(value) \
   _Generic((value), hubgate_text: hubgate_text_same, char *: hubgate_text_of, const char *: hubgate_text_of)(value)
-#define HUBGATE_PIECE(value)                                                                                          \
-  _Generic((value), hubgate_text: hubgate_text_same, char *: hubgate_text_of, const char *: hubgate_text_of,           \
-      signed char: hubgate_digits, short: hubgate_digits, char: hubgate_digits, unsigned char: hubgate_unsigned_digits,       \
-      unsigned short: hubgate_unsigned_digits, int: hubgate_digits, long: hubgate_digits, long long: hubgate_digits, unsigned: hubgate_unsigned_digits,        \
+#define HUBGATE_PIECE(value)                                                                                                                            \
+  _Generic((value), hubgate_text: hubgate_text_same, char *: hubgate_text_of, const char *: hubgate_text_of,                                            \
+      signed char: hubgate_digits, short: hubgate_digits, char: hubgate_digits, unsigned char: hubgate_unsigned_digits,                                 \
+      unsigned short: hubgate_unsigned_digits, int: hubgate_digits, long: hubgate_digits, long long: hubgate_digits, unsigned: hubgate_unsigned_digits, \
       unsigned long: hubgate_unsigned_digits, unsigned long long: hubgate_unsigned_digits)(value)
-#define HUBGATE_VALUE(value)                                                                                                      \
-  _Generic((value), hubgate_json: hubgate_json_same, hubgate_text: hubgate_json_text, char *: hubgate_json_string,                \
-      const char *: hubgate_json_string, bool: hubgate_json_bool, signed char: hubgate_json_integer, char: hubgate_json_integer,   \
-      unsigned char: hubgate_json_unsigned, short: hubgate_json_integer, unsigned short: hubgate_json_unsigned, int: hubgate_json_integer, long: hubgate_json_integer,          \
-      long long: hubgate_json_integer, unsigned: hubgate_json_unsigned, unsigned long: hubgate_json_unsigned,                     \
+#define HUBGATE_VALUE(value)                                                                                                                                           \
+  _Generic((value), hubgate_json: hubgate_json_same, hubgate_text: hubgate_json_text, char *: hubgate_json_string,                                                     \
+      const char *: hubgate_json_string, bool: hubgate_json_bool, signed char: hubgate_json_integer, char: hubgate_json_integer,                                       \
+      unsigned char: hubgate_json_unsigned, short: hubgate_json_integer, unsigned short: hubgate_json_unsigned, int: hubgate_json_integer, long: hubgate_json_integer, \
+      long long: hubgate_json_integer, unsigned: hubgate_json_unsigned, unsigned long: hubgate_json_unsigned,                                                          \
       unsigned long long: hubgate_json_unsigned, float: hubgate_json_number, double: hubgate_json_number)(value)
-#define HUBGATE_SLOT(into)                                                                                                         \
-  ((hubgate_slot){_Generic((into), hubgate_text *: hubgate_read_text, hubgate_json *: hubgate_read_raw, bool *: hubgate_read_bool, \
+#define HUBGATE_SLOT(into)                                                                                                            \
+  ((hubgate_slot){_Generic((into), hubgate_text *: hubgate_read_text, hubgate_json *: hubgate_read_raw, bool *: hubgate_read_bool,    \
                       int *: hubgate_read_32, long *: hubgate_read_long, long long *: hubgate_read_64, double *: hubgate_read_double, \
-                      signed char *: hubgate_read_8, short *: hubgate_read_16, unsigned char *: hubgate_read_unsigned_8,           \
-                      unsigned short *: hubgate_read_unsigned_16, unsigned *: hubgate_read_unsigned_32,                            \
-                      unsigned long *: hubgate_read_unsigned_long, unsigned long long *: hubgate_read_unsigned_64), \
-                  into})
+                      signed char *: hubgate_read_8, short *: hubgate_read_16, unsigned char *: hubgate_read_unsigned_8,              \
+                      unsigned short *: hubgate_read_unsigned_16, unsigned *: hubgate_read_unsigned_32,                               \
+                      unsigned long *: hubgate_read_unsigned_long, unsigned long long *: hubgate_read_unsigned_64),                   \
+                  into, HUBGATE_KIND(into)})
+// What a client calls a value that is read into what is pointed to.
+#define HUBGATE_KIND(into)                                                                                               \
+  _Generic((into), hubgate_text *: "a string", bool *: "true or false", double *: "a number", hubgate_json *: "a value", \
+      default: "an integer")
 
 #define HUBGATE_COUNT(...) HUBGATE_TENTH(__VA_ARGS__, 9, 8, 7, 6, 5, 4, 3, 2, 1, )
 #define HUBGATE_TENTH(a, b, c, d, e, f, g, h, i, j, ...) j
@@ -50,6 +54,7 @@ hubgate_text hubgate_unsigned_digits(uint64_t value);
 typedef struct {
   bool (*read)(hubgate_text json, void *into);
   void *into;
+  const char *kind;
 } hubgate_slot;
 bool hubgate_read_text(hubgate_text json, void *into);
 bool hubgate_read_raw(hubgate_text json, void *into);

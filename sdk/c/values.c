@@ -378,16 +378,9 @@ static const char *kind_of(hubgate_text json) {
   return first == 't' || first == 'f' ? "true or false" : first == 'n' ? "null" : "no JSON";
 }
 
-static const char *kind_into(hubgate_slot slot) {
-  if (slot.read == hubgate_read_text) return "a string";
-  if (slot.read == hubgate_read_bool) return "true or false";
-  if (slot.read == hubgate_read_double) return "a number";
-  return slot.read == hubgate_read_raw ? "a value" : "an integer";
-}
-
 static bool read_entry(hubgate_text entry, size_t index, hubgate_slot slot) {
   if (slot.read(entry, slot.into)) return true;
-  hubgate_text wanted = hubgate_text_of(kind_into(slot)), found = hubgate_text_of(kind_of(entry));
+  hubgate_text wanted = hubgate_text_of(slot.kind), found = hubgate_text_of(kind_of(entry));
   hubgate_text place = hubgate_concat("Wrong arguments: argument ", index + 1);
   if (hubgate_equals(wanted, found)) return are_wrong(hubgate_concat(place, " is out of range."));
   return are_wrong(hubgate_concat(place, " must be ", wanted, ", not ", found, "."));

@@ -191,6 +191,30 @@ async fn a_handler_in_c_is_made_by_its_makefile() {
     the_handler_answers(&project.component()).await;
 }
 
+/// In a temporary folder whose name has a blank, and with an SDK whose header comes by way of another.
+#[test]
+fn a_makefile_in_c_gets_the_sdk_wherever_temporary_files_are() {
+    let project = Project::new("c", "handler");
+    fs::remove_dir_all(project.path().join("hubgate")).expect("it is there");
+    let plugin = project.path().join("plugin.c");
+    let source = fs::read_to_string(&plugin).expect("it is there");
+    let includes = source.replace("#include \"hubgate/hubgate.h\"", "#include \"answers.h\" // has the SDK");
+    assert_ne!(source, includes);
+    fs::write(&plugin, includes).expect("the project can be written");
+    let temporary = project.path().join("with a blank");
+    fs::create_dir(&temporary).expect("the project can be written");
+    let builds = || {
+        let mut hubgate = hubgate_in(project.folder.path());
+        hubgate.args(["plugin", "build", "hello", "-o", "hello.wasm"]).env("TMPDIR", &temporary);
+        Finished::of(&mut hubgate).success();
+    };
+    builds();
+    let rule = "plugin.wasm: plugin.c answers.c $(HUBGATE)/hubgate/hubgate.c $(HUBGATE)/hubgate/values.c\n\
+        \t$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^\n";
+    fs::write(project.path().join("Makefile"), rule).expect("the project can be written");
+    builds();
+}
+
 /// The bindings of the contract, which the build makes, instead of the SDK.
 #[test]
 fn a_filter_in_c_may_use_the_bare_bindings_of_its_world_with_and_without_a_makefile() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 use wit_bindgen_core::Files;
 use wit_parser::Resolve;
 
@@ -22,8 +23,6 @@ const MAKEFILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
 const MADE: &str = "plugin.wasm";
 /// The folder of the SDK in a project, which need not be there.
 const SDK: &str = "hubgate";
-/// Its header, as sources include it.
-const SDK_HEADER: &str = "hubgate/hubgate.h";
 /// The files of `sdk/c` by their paths in a project.
 pub(crate) const C_SDK: &[(&str, &str)] = &[
     ("hubgate/hubgate.c", include_str!("../../../../../sdk/c/hubgate.c")),
@@ -42,29 +41,33 @@ fn has_makefile(folder: &Path) -> bool {
 
 /// The folder's own `.c` files; those of folders in it are not the plugin's.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+    files(folder, "c")
+}
+
+fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("{}: cannot be read", folder.display()))?;
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut sources: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|kind| kind == "c")).collect();
-    sources.sort();
-    Ok(sources)
+    let mut files: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|kind| kind == extension)).collect();
+    files.sort();
+    Ok(files)
 }
 
 /// Gives the core module.
 pub(super) fn build(folder: &Path, order: &Order) -> Result<Vec<u8>> {
     let folder = absolute(folder)?;
     let compiler = Compiler::find()?;
-    let work = tool::temporary_folder()?;
     match has_makefile(&folder) {
-        true => make(&folder, &compiler, work.path(), order),
-        false => compile(&folder, &compiler, work.path(), order),
+        true => make(&folder, &compiler, folder_for_make()?.path(), order),
+        false => compile(&folder, &compiler, tool::temporary_folder()?.path(), order),
     }
 }
 
-/// Compiles all `.c` files of the folder, together with the bindings of the world whose header they include, or with the SDK:
-/// that of the project if it has one.
+/// Compiles all `.c` files of the folder, together with the bindings of the world whose header they or the folder's headers
+/// include, or else with the SDK: that of the project if it has one.
 fn compile(folder: &Path, compiler: &Compiler, work: &Path, order: &Order) -> Result<Vec<u8>> {
     let mut sources = sources(folder)?;
-    match used(&sources).with_context(|| format!("{}", folder.display()))? {
+    let written = [&sources[..], &files(folder, "h")?].concat();
+    match used(&written).with_context(|| format!("{}", folder.display()))? {
         Used::Bindings(world) => sources.extend(write_bindings(world, work)?),
         Used::Sdk if folder.join(SDK).is_dir() => sources.extend(self::sources(&folder.join(SDK))?),
         Used::Sdk => sources.extend(write_sdk(work)?),
@@ -75,6 +78,23 @@ fn compile(folder: &Path, compiler: &Compiler, work: &Path, order: &Order) -> Re
     command.args(sources).current_dir(folder);
     compiler.tool.run(command, order)?;
     std::fs::read(&module).context("the C compiler has written no module")
+}
+
+/// A temporary folder whose path make and the shell take for one word.
+fn folder_for_make() -> Result<TempDir> {
+    let usual = tool::temporary_folder()?;
+    let is_one_word = |path: &Path| path.to_str().is_some_and(|path| !path.contains(|c: char| !is_plain(c)));
+    if is_one_word(usual.path()) {
+        return Ok(usual);
+    }
+    let folder = tempfile::Builder::new().prefix("hubgate-").tempdir_in("/tmp");
+    folder.context(
+        "the temporary folder's path has a blank or the like, which make cannot use, and /tmp cannot be written",
+    )
+}
+
+fn is_plain(letter: char) -> bool {
+    letter.is_alphanumeric() || "/._-+".contains(letter)
 }
 
 /// Lets make make the module, with the compiler and its flags in the environment, and the bindings of all worlds in `$HUBGATE`.
@@ -102,29 +122,33 @@ enum Used {
     Sdk,
 }
 
-/// What the sources include the header of.
-fn used(sources: &[PathBuf]) -> Result<Used> {
+/// What the files include the header of: that of a world, or none of them.
+fn used(files: &[PathBuf]) -> Result<Used> {
     let mut texts = Vec::new();
-    for source in sources {
-        texts.push(std::fs::read(source).with_context(|| format!("{}: cannot be read", source.display()))?);
+    for file in files {
+        texts.push(std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?);
     }
     let lines = || texts.iter().flat_map(|text| text.split(|byte| *byte == b'\n'));
     let includes = |header: &str| {
         let header = format!("\"{header}\"");
-        lines()
-            .any(|line| String::from_utf8_lossy(line).trim().strip_prefix("#include").map(str::trim) == Some(&header))
+        lines().any(|line| included(&String::from_utf8_lossy(line)).is_some_and(|name| name.starts_with(&header)))
     };
     let worlds: Vec<World> = World::all().filter(|world| includes(&format!("{}.h", file_stem(*world)))).collect();
     match worlds[..] {
         [world] => Ok(Used::Bindings(world)),
-        [] if includes(SDK_HEADER) => Ok(Used::Sdk),
-        [] => bail!("no .c file includes what a plugin is made with: write `#include \"{SDK_HEADER}\"`"),
+        // Its header may come by way of others.
+        [] => Ok(Used::Sdk),
         [one, other, ..] => bail!(
-            "the .c files include the headers of two worlds, {} and {}; a component is of one",
+            "the files include the headers of two worlds, {} and {}; a component is of one",
             one.name(),
             other.name()
         ),
     }
+}
+
+/// What a line includes, and whatever follows it.
+fn included(line: &str) -> Option<&str> {
+    Some(line.trim_start().strip_prefix('#')?.trim_start().strip_prefix("include")?.trim_start())
 }
 
 /// Writes the world's header, its code and its types; gives the files to compile and link.
@@ -221,8 +245,15 @@ mod tests {
         assert_eq!(used("#include <stdio.h>\n#include \"handler.h\"\n").unwrap(), Used::Bindings(World::HANDLER));
         let filter = World::named("filter-with-http").unwrap();
         assert_eq!(used("#include  \"filter_with_http.h\"\r\n").unwrap(), Used::Bindings(filter));
-        assert_eq!(used("#include \"hubgate/hubgate.h\"\n").unwrap(), Used::Sdk);
-        assert!(used("// #include \"handler.h\"\n").unwrap_err().to_string().contains("hubgate/hubgate.h"));
+        assert_eq!(
+            used("  # include \"filter.h\" // the contract\n").unwrap(),
+            Used::Bindings(World::named("filter").unwrap())
+        );
+        for sdk in
+            ["#include \"hubgate/hubgate.h\" // the SDK\n", "#include \"mine.h\"\n", "// #include \"handler.h\"\n"]
+        {
+            assert_eq!(used(sdk).unwrap(), Used::Sdk, "{sdk}");
+        }
     }
 
     #[test]
