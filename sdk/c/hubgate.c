@@ -222,7 +222,7 @@ static bool is_member(hubgate_target target, member *member) {
 
 hubgate_result hubgate_join_for(hubgate_target target, hubgate_text group, int64_t seconds) {
   action join = {1, .join = {.group = hubgate_well_formed(group), .has_seconds = seconds != HUBGATE_FOR_EVER}};
-  join.join.seconds = seconds < 1 ? 1 : seconds > UINT32_MAX ? UINT32_MAX : (uint32_t)seconds;
+  join.join.seconds = seconds < 0 ? 0 : seconds > UINT32_MAX ? UINT32_MAX : (uint32_t)seconds;
   return is_member(target, &join.join.member) ? submit(join) : HUBGATE_INVALID;
 }
 
@@ -314,8 +314,8 @@ static hubgate_result state_ended(const state_result *result) {
   return result->is_error ? state_failed(result->error) : HUBGATE_OK;
 }
 
-// A time that is over already ends as soon as one can.
-static uint64_t at_least_one(int64_t ttl) { return ttl < 1 ? 1 : (uint64_t)ttl; }
+// Zero is over at once, and less is no time either.
+static uint64_t milliseconds(int64_t ttl) { return ttl < 0 ? 0 : (uint64_t)ttl; }
 
 hubgate_result hubgate_state_read(hubgate_text key, hubgate_text *bytes) {
   state_result result;
@@ -330,7 +330,7 @@ hubgate_result hubgate_state_read(hubgate_text key, hubgate_text *bytes) {
 hubgate_result hubgate_state_write(hubgate_text key, hubgate_text bytes, int64_t ttl) {
   state_result result;
   mend(&key);
-  import_set(key.at, key.length, bytes.at, bytes.length, ttl != HUBGATE_FOR_EVER, at_least_one(ttl), &result);
+  import_set(key.at, key.length, bytes.at, bytes.length, ttl != HUBGATE_FOR_EVER, milliseconds(ttl), &result);
   return state_ended(&result);
 }
 
@@ -339,7 +339,7 @@ hubgate_result hubgate_state_exchange(hubgate_text key, hubgate_optional expecte
   state_result result;
   mend(&key);
   import_compare_and_set(key.at, key.length, expected.is_there, expected.text.at, expected.text.length, value.is_there,
-                         value.text.at, value.text.length, ttl != HUBGATE_FOR_EVER, at_least_one(ttl), &result);
+                         value.text.at, value.text.length, ttl != HUBGATE_FOR_EVER, milliseconds(ttl), &result);
   if (!result.is_error) *is_done = result.is_done;
   return state_ended(&result);
 }
@@ -354,7 +354,7 @@ hubgate_result hubgate_state_forget(hubgate_text key) {
 hubgate_result hubgate_state_add(hubgate_text key, int64_t by, int64_t ttl, int64_t *sum) {
   state_sum result;
   mend(&key);
-  import_increment(key.at, key.length, by, ttl != HUBGATE_FOR_EVER, at_least_one(ttl), &result);
+  import_increment(key.at, key.length, by, ttl != HUBGATE_FOR_EVER, milliseconds(ttl), &result);
   if (result.is_error) return state_failed(result.error);
   *sum = result.sum;
   return HUBGATE_OK;

@@ -186,9 +186,9 @@ typedef struct {
   hubgate_send_payload(to, HUBGATE_TEXT(method), (hubgate_payload){HUBGATE_JSON_TEXT, (arguments).text}, except)
 #define HUBGATE_NOBODY ((hubgate_texts){0})
 hubgate_result hubgate_send_payload(hubgate_target to, hubgate_text method, hubgate_payload arguments, hubgate_texts except);
-// A time that never ends. One of zero or less ends as soon as it can.
+// A time that never ends. One of zero or less is over at once.
 #define HUBGATE_FOR_EVER INT64_MAX
-// A member is HUBGATE_CONNECTION(id) or HUBGATE_USER(id). `seconds` is how long it stays, one at least, or HUBGATE_FOR_EVER.
+// A member is HUBGATE_CONNECTION(id) or HUBGATE_USER(id). `seconds` is how long it stays, or HUBGATE_FOR_EVER.
 #define hubgate_join(member, group) hubgate_join_for(member, HUBGATE_TEXT(group), HUBGATE_FOR_EVER)
 hubgate_result hubgate_join_for(hubgate_target member, hubgate_text group, int64_t seconds);
 #define hubgate_leave(member, group) hubgate_leave_group(member, HUBGATE_TEXT(group))

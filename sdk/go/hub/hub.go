@@ -50,7 +50,7 @@ func Join(connection, group string) error {
 // JoinUser puts a user into a group.
 func JoinUser(user, group string) error { return Submit(Membership{Member: User(user), Group: group}) }
 
-// JoinFor puts a connection or a user into a group for some time, in whole seconds, and one second at least.
+// JoinFor puts a connection or a user into a group for some time, in whole seconds; for one of zero or less it does nothing.
 func JoinFor(member Target, group string, lifetime time.Duration) error {
 	return Submit(Membership{Member: member, Group: group, For: &lifetime})
 }
@@ -159,7 +159,7 @@ type (
 	Membership struct {
 		Member Target
 		Group  string
-		// For is how long, in whole seconds, and one second at least; nil is for ever.
+		// For is how long, in whole seconds; nil is for ever, and zero or less does not join.
 		For *time.Duration
 	}
 	// Leaving takes a connection or a user out of a group.
@@ -240,9 +240,13 @@ func (membership Membership) lend(into *lentAction) (err error) {
 	return err
 }
 
-// seconds gives at least one: a time that is over is not for ever.
+// seconds rounds up: what has some time has a second.
 func seconds(lifetime time.Duration) uint32 {
-	return uint32(min(max(lifetime/time.Second, 1), math.MaxUint32))
+	whole := lifetime / time.Second
+	if lifetime%time.Second > 0 {
+		whole++
+	}
+	return uint32(min(max(whole, 0), math.MaxUint32))
 }
 
 func (leaving Leaving) lend(into *lentAction) (err error) {

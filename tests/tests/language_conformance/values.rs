@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::handler::UNEXPECTED;
 use crate::rig::{Integers, Rig};
 
 const MEBIBYTE: usize = 1 << 20;
@@ -72,27 +71,6 @@ pub(crate) async fn of_wrong_types_are_refused(rig: &Rig) {
     assert_eq!(client.call("add", json!([1, 2])).await, Ok(json!(3)), "an error harms nothing");
     let error = client.call("nothing", json!([])).await.expect_err("there is no such method");
     assert!(error.contains("nothing"), "{error}");
-}
-
-/// JSON can say half of a pair of surrogates, which no text in UTF-8 is.
-pub(crate) async fn of_half_characters_hurt_nobody(rig: &Rig) {
-    let mut client = rig.client().await;
-    for (method, arguments) in [
-        ("join", r#""\ud800""#),
-        ("leave", r#""\ud800""#),
-        ("note", r#""a \udc00 line""#),
-        ("fail", r#""\ud800""#),
-        ("say", r#""\ud800""#),
-        ("set", r#""\ud800","\udc00",null"#),
-        ("get", r#""\ud800""#),
-    ] {
-        let call = format!(r#"{{"type":1,"invocationId":"{method}","target":"{method}","arguments":[{arguments}]}}"#);
-        client.send_text(&format!("{call}\u{1e}")).await;
-        let completion = client.completion(method).await;
-        let error = completion["error"].as_str().unwrap_or_default();
-        assert!(!error.starts_with(UNEXPECTED), "{method}({arguments}): {completion}");
-    }
-    assert_eq!(client.call("echo", json!(["fine"])).await, Ok(json!("fine")));
 }
 
 /// The sums that a language with 64 bits gets right.

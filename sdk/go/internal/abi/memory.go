@@ -86,11 +86,11 @@ func Variant(tag uint8, value List) Choice { return Choice{Case{Tag: tag}, value
 // Pair is the contract's `pair`.
 type Pair struct{ Name, Value List }
 
-// TimeToLive is the contract's option of milliseconds, flat. Only what is not given is for ever: a time that is over already ends
-// as soon as one can.
+// TimeToLive is the contract's option of milliseconds, flat. Only what is not given is for ever: zero or less is over at once.
 func TimeToLive(given []time.Duration) (isThere uint32, milliseconds uint64) {
 	if len(given) == 0 {
 		return 0, 0
 	}
-	return 1, uint64(max(given[0].Milliseconds(), 1))
+	// Rounded up: what has some time has a millisecond.
+	return 1, uint64((max(given[0], 0) + time.Millisecond - 1) / time.Millisecond)
 }

@@ -27,7 +27,7 @@ func TestOnlyATimeThatIsNotGivenIsForEver(t *testing.T) {
 		t.Error("a time that is not given is there")
 	}
 	for given, expected := range map[time.Duration]uint64{
-		-5 * time.Second: 1, 0: 1, time.Microsecond: 1, time.Millisecond: 1, 90 * time.Second: 90_000,
+		-5 * time.Second: 0, 0: 0, time.Microsecond: 1, time.Millisecond: 1, 90 * time.Second: 90_000,
 	} {
 		if isThere, milliseconds := TimeToLive([]time.Duration{given}); isThere != 1 || milliseconds != expected {
 			t.Errorf("%v became %d, %d", given, isThere, milliseconds)
