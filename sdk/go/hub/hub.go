@@ -240,13 +240,8 @@ func (membership Membership) lend(into *lentAction) (err error) {
 	return err
 }
 
-// seconds rounds up: what has some time has a second.
 func seconds(lifetime time.Duration) uint32 {
-	whole := lifetime / time.Second
-	if lifetime%time.Second > 0 {
-		whole++
-	}
-	return uint32(min(max(whole, 0), math.MaxUint32))
+	return uint32(min(abi.Whole(lifetime, time.Second), math.MaxUint32))
 }
 
 func (leaving Leaving) lend(into *lentAction) (err error) {

@@ -91,6 +91,14 @@ func TimeToLive(given []time.Duration) (isThere uint32, milliseconds uint64) {
 	if len(given) == 0 {
 		return 0, 0
 	}
-	// Rounded up: what has some time has a millisecond.
-	return 1, uint64((max(given[0], 0) + time.Millisecond - 1) / time.Millisecond)
+	return 1, uint64(Whole(given[0], time.Millisecond))
+}
+
+// Whole is how many units a time has, rounded up: what has some time has one. Less than zero is none.
+func Whole(given, unit time.Duration) time.Duration {
+	whole := max(given, 0) / unit
+	if given > whole*unit {
+		whole++
+	}
+	return whole
 }

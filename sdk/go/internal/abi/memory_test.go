@@ -1,6 +1,7 @@
 package abi
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -27,7 +28,7 @@ func TestOnlyATimeThatIsNotGivenIsForEver(t *testing.T) {
 		t.Error("a time that is not given is there")
 	}
 	for given, expected := range map[time.Duration]uint64{
-		-5 * time.Second: 0, 0: 0, time.Microsecond: 1, time.Millisecond: 1, 90 * time.Second: 90_000,
+		-5 * time.Second: 0, 0: 0, time.Microsecond: 1, time.Millisecond: 1, 90 * time.Second: 90_000, math.MaxInt64: 9_223_372_036_855,
 	} {
 		if isThere, milliseconds := TimeToLive([]time.Duration{given}); isThere != 1 || milliseconds != expected {
 			t.Errorf("%v became %d, %d", given, isThere, milliseconds)
