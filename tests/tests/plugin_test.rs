@@ -138,8 +138,9 @@ fn an_answer_that_differs_is_shown_beside_the_expected_one_with_its_place() {
 }
 
 #[test]
-fn without_an_expectation_only_a_call_that_is_broken_off_differs() {
-    passes(&format!("{}{}", invoke("fail", "arguments = ['no']"), invoke("echo", "arguments = []")));
+fn without_an_expectation_any_error_differs_and_any_answer_passes() {
+    passes(&format!("{}{}", invoke("echo", "arguments = [1]"), invoke("say", "arguments = [1]")));
+    differs(&invoke("fail", "arguments = ['no']"), &["a.toml:1: step 1, c1 invokes fail", "+ error = \"no\""]);
     differs(&invoke("trap", ""), &["a.toml:1: step 1, c1 invokes trap"]);
     // The budgets are the gateway's.
     differs(&invoke("grow", ""), &["+ error = { trapped = \"it wanted more than its memory\" }"]);
@@ -157,14 +158,15 @@ fn an_error_is_expected_as_a_text_or_with_its_kind() {
     for other in ["'n'", "{ failed = 'no' }", "{ trapped = 'no' }"] {
         differs(&invoke("fail", &format!("arguments = ['no']\nexpect.error = {other}")), &["+ error = \"no\""]);
     }
-    for expected in ["'unreachable'", "{ trapped = 'unreachable' }"] {
-        passes(&invoke("trap", &format!("expect.error = {expected}")));
+    passes(&invoke("trap", "expect.error = { trapped = 'unreachable' }"));
+    for other in ["''", "'in'", "'unreachable'", "{ failed = 'unreachable' }"] {
+        differs(&invoke("trap", &format!("expect.error = {other}")), &["a.toml:1: step 1, c1 invokes trap"]);
     }
 }
 
 #[test]
 fn what_was_queued_before_an_error_is_no_action_and_what_was_flushed_is_one() {
-    passes(&invoke("sayAndTrap", "arguments = [1]\nexpect = { error = 'unreachable', actions = [] }"));
+    passes(&invoke("sayAndTrap", "arguments = [1]\nexpect = { error = { trapped = 'unreachable' }, actions = [] }"));
     let sent = "[{ send = { to = { connection = 'c1' }, method = 'said', arguments = ['1', 7] } }]";
     passes(&invoke("versions", &format!("arguments = [7]\nexpect = {{ result = ['1', 7], actions = {sent} }}")));
 }
@@ -172,7 +174,7 @@ fn what_was_queued_before_an_error_is_no_action_and_what_was_flushed_is_one() {
 #[test]
 fn state_lasts_over_the_steps_of_a_script_and_not_beyond_even_if_an_instance_breaks() {
     let count = |expected: u32| invoke("count", &format!("arguments = ['n']\nexpect.result = {expected}"));
-    let trap = invoke("trap", "expect.error = 'unreachable'");
+    let trap = invoke("trap", "expect.error = { trapped = 'unreachable' }");
     let script = format!("{}{trap}{}", count(1), count(2));
     let bench = probe();
     let (one, other) = (bench.path("one.toml"), bench.path("other.toml"));
@@ -251,6 +253,7 @@ arguments = ["no"]
 
 [step.expect]
 error = "no"
+actions = []
 "#;
     let bench = probe();
     let link = bench.path("link.toml");
@@ -262,6 +265,36 @@ error = "no"
     assert!(link.is_symlink());
     let again = bench.play_file(&file, &[]).success();
     assert!(again.contains("4 steps: all as expected"), "{again}");
+}
+
+#[test]
+fn update_pins_that_nothing_was_done_and_what_of_a_trap_is_the_same_in_each_build() {
+    let bench = Bench::new(&guests::ordinary_js());
+    let steps = [("connected", ""), ("invoke", "target = 'none'\n")];
+    let steps = steps.map(|(event, call)| format!("[[step]]\nevent = '{event}'\n{call}")).concat();
+    bench.play(&steps, &["--update"]).success();
+    let script = fs::read_to_string(bench.path("a.toml")).expect("it is there");
+    assert_eq!(script.matches("[step.expect]").count(), 2, "{script}");
+    assert_eq!(script.matches("actions = []").count(), 2, "{script}");
+
+    let bench = probe();
+    bench.play(&invoke("trap", ""), &["--update"]).success();
+    let script = fs::read_to_string(bench.path("a.toml")).expect("it is there");
+    assert!(script.contains("error = { trapped = \"wasm trap: wasm `unreachable` instruction executed\" }"), "{script}");
+    bench.play_file(&bench.path("a.toml"), &[]).success();
+}
+
+#[test]
+fn all_json_that_the_gateway_takes_is_taken_and_written() {
+    let calls = [r#"["\ud800"]"#, "[1e400]", "[null]"].map(|json| {
+        ["echo", "say"].map(|method| invoke(method, &format!("arguments-json = '{json}'"))).concat()
+    });
+    let bench = probe();
+    bench.play(&calls.concat(), &["--update"]).success();
+    let played = bench.play_file(&bench.path("a.toml"), &[]).success();
+    assert!(played.contains("6 steps: all as expected"), "{played}");
+    let expected = invoke("echo", "arguments-json = '[1e400]'\nexpect.result-json = 'null'");
+    differs(&expected, &["- result-json = \"null\"", "+ result-json = \"1e400\""]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the operating system may show of this process, and what it gives it.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Keeps the memory of this process, which holds keys, out of core files, and out of reach of other processes of its user:
@@ -36,6 +37,15 @@ pub(crate) fn uninterrupted<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyh
     match IS_INTERRUPTED.swap(false, Ordering::SeqCst) {
         true => Err(anyhow::anyhow!("it was interrupted")),
         false => done,
+    }
+}
+
+/// The program that runs, even when another version has been put in its place.
+pub(crate) fn own_program() -> io::Result<PathBuf> {
+    let own = Path::new("/proc/self/exe");
+    match own.exists() {
+        true => Ok(own.to_owned()),
+        false => std::env::current_exe(),
     }
 }
 

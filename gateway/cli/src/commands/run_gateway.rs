@@ -175,7 +175,7 @@ fn connection_string(endpoint: &Endpoint, key: &AccessKey) -> String {
 
 /// Components are compiled by this very program, in a process of its own; what comes of it is kept in `cache`.
 pub(crate) fn compilation(cache: Option<PathBuf>) -> Compilation {
-    let program = match own_program() {
+    let program = match process::own_program() {
         Ok(program) => Some((program, vec![COMPILE_COMMAND.to_owned()])),
         Err(error) => {
             tracing::warn!(%error, "components are compiled in this process, without bounds: its program cannot be found");
@@ -183,15 +183,6 @@ pub(crate) fn compilation(cache: Option<PathBuf>) -> Compilation {
         }
     };
     Compilation { program, cache }
-}
-
-/// The program that runs, even when another version has been put in its place.
-pub(super) fn own_program() -> std::io::Result<PathBuf> {
-    let own = Path::new("/proc/self/exe");
-    match own.exists() {
-        true => Ok(own.to_owned()),
-        false => std::env::current_exe(),
-    }
 }
 
 /// Ready when the process is asked to end, by SIGTERM or from its terminal.

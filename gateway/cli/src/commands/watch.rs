@@ -13,7 +13,7 @@ use hubgate_plugin_host::{PluginHost, PluginStatus};
 use tokio::process::Command;
 use tokio::time::MissedTickBehavior;
 
-use super::run_gateway::own_program;
+use crate::process::own_program;
 
 /// How often the folder is looked at. What has changed is built once nothing has changed for so long.
 const ROUND: Duration = Duration::from_millis(250);

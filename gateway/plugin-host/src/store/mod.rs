@@ -72,7 +72,7 @@ pub(crate) enum StoreError {
     #[error("{}: {source}", folder.display())]
     Database { folder: PathBuf, source: rusqlite::Error },
     #[error(
-        "{}: another gateway has it open; each needs a folder of its own (`server.data-dir`, or --data-dir)",
+        "{}: another gateway has it open; each needs a folder of its own (`server.data-dir`)",
         folder.display()
     )]
     Locked { folder: PathBuf },

@@ -20,11 +20,11 @@ impl Difference {
     }
 }
 
-/// What differs. Without an expectation that is only a call that was broken off.
+/// What differs. Without an expectation that is an error alone, of any kind.
 pub(super) fn differences(expect: Option<&ExpectForm>, came: &Came) -> Vec<Difference> {
     let Some(expect) = expect else {
-        let trap = came.error.as_ref().filter(|error| error.is_trap());
-        return trap.map(|trap| Difference::new(None, Some(line("error", trap)))).into_iter().collect();
+        let error = came.error.as_ref().map(|error| Difference::new(None, Some(line("error", error))));
+        return error.into_iter().collect();
     };
     let mut differences: Vec<Difference> =
         [answer(expect, came), actions(expect, came)].into_iter().flatten().collect();

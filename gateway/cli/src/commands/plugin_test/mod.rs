@@ -5,6 +5,7 @@ mod forms;
 mod hub;
 mod performance;
 mod script;
+mod script_file;
 mod step;
 mod update;
 mod values;
@@ -22,7 +23,8 @@ use crate::process::uninterrupted;
 use crate::{Failure, print};
 use differences::{Difference, differences};
 use performance::Came;
-use script::{ExpectForm, ScriptError, ScriptFile};
+use script::ExpectForm;
+use script_file::{ScriptError, ScriptFile};
 pub(super) use values::shown;
 
 #[derive(Debug, clap::Args)]

@@ -16,7 +16,8 @@ use hubgate_plugin_host::{
 
 use super::forms::{ActionForm, ErrorForm, VerdictForm};
 use super::hub::Hub;
-use super::script::{PayloadForm, Script, ScriptError, ScriptFile};
+use super::script::{PayloadForm, Script};
+use super::script_file::{ScriptError, ScriptFile};
 use super::step::Event;
 use super::values::{Content, alike, in_line, to_json, to_toml};
 use crate::config::{Size, Span};

@@ -30,9 +30,9 @@ pub(super) fn updated(text: &str, came: &[(Option<&ExpectForm>, Came)]) -> Resul
 
 fn update_step(step: &mut Table, expect: Option<&ExpectForm>, came: &Came) -> Result<()> {
     let nothing = ExpectForm::default();
+    let is_new = expect.is_none();
     let expect = expect.unwrap_or(&nothing);
     let mut new = Table::new();
-    let is_new = !step.contains_key("expect");
     let table: &mut dyn TableLike = match step.get_mut("expect") {
         Some(item) => item.as_table_like_mut().ok_or_else(|| anyhow!("`expect` is not a table"))?,
         None => &mut new,
@@ -47,14 +47,17 @@ fn update_step(step: &mut Table, expect: Option<&ExpectForm>, came: &Came) -> Re
         set(table, "result-json", json.map(|json| in_line(&json)))?;
     }
     if !matches!((&expect.error, &came.error), (Some(expected), Some(error)) if expected.has_come_as(error)) {
-        set(table, "error", came.error.as_ref().map(in_line))?;
+        set(table, "error", came.error.as_ref().map(|error| in_line(&error.in_any_build())))?;
     }
     if !matches!((&expect.verdict, &came.verdict), (Some(expected), Some(verdict)) if expected.is(verdict)) {
         set(table, "verdict", came.verdict.as_ref().map(in_line))?;
     }
-    update_actions(table, expect, came)?;
+    // A new expectation says of a plugin that has done nothing that it does nothing.
+    if is_new || expect.actions.is_some() || !came.actions.is_empty() {
+        update_actions(table, expect, came)?;
+    }
     update_state(table, expect, came)?;
-    if is_new && !new.is_empty() {
+    if is_new {
         step.insert("expect", Item::Table(new));
     }
     Ok(())
@@ -65,10 +68,8 @@ fn update_actions(table: &mut dyn TableLike, expect: &ExpectForm, came: &Came) -
         expected.len() == came.actions.len()
             && expected.iter().zip(&came.actions).all(|(one, other)| super::forms::ActionForm::is(one, other))
     };
-    match &expect.actions {
-        Some(expected) if is_same(expected) => return Ok(()),
-        None if came.actions.is_empty() => return Ok(()),
-        Some(_) | None => {}
+    if expect.actions.as_ref().is_some_and(is_same) {
+        return Ok(());
     }
     let actions: Vec<String> = came.actions.iter().map(in_line).collect();
     let one_line = format!("[{}]", actions.join(", "));

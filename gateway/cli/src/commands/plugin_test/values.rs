@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use hubgate_wire::payload::PayloadRef;
+use hubgate_wire::payload::{JsonText, PayloadRef};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -28,9 +28,17 @@ pub(super) fn to_json(value: &toml::Value) -> Result<Json, &'static str> {
     })
 }
 
-/// A value of JSON as TOML; `None` if it has what TOML does not: `null`, or an integer beyond 64 bits with a sign.
+/// Levels of lists and tables within each other that are written as TOML, whose reader takes 80, those around the value too.
+const DEEPEST_TOML: usize = 64;
+
+/// A value of JSON as TOML; `None` if it has what TOML does not: `null`, an integer beyond 64 bits with a sign, or too many levels.
 pub(super) fn to_toml(value: &Json) -> Option<toml::Value> {
+    within(DEEPEST_TOML, value)
+}
+
+fn within(levels: usize, value: &Json) -> Option<toml::Value> {
     Some(match value {
+        Json::Array(_) | Json::Object(_) if levels == 0 => return None,
         Json::Null => return None,
         Json::Bool(boolean) => toml::Value::Boolean(*boolean),
         Json::Number(number) => match number.as_i64() {
@@ -39,9 +47,9 @@ pub(super) fn to_toml(value: &Json) -> Option<toml::Value> {
             None => return None,
         },
         Json::String(text) => toml::Value::String(text.clone()),
-        Json::Array(items) => toml::Value::Array(items.iter().map(to_toml).collect::<Option<_>>()?),
+        Json::Array(items) => toml::Value::Array(items.iter().map(|item| within(levels - 1, item)).collect::<Option<_>>()?),
         Json::Object(members) => {
-            let members = members.iter().map(|(name, value)| Some((name.clone(), to_toml(value)?)));
+            let members = members.iter().map(|(name, value)| Some((name.clone(), within(levels - 1, value)?)));
             toml::Value::Table(members.collect::<Option<_>>()?)
         }
     })
@@ -94,29 +102,33 @@ impl Content {
                 Ok(_) => Ok(Some(Content::Toml(value.clone()))),
                 Err(reason) => Err(format!("`{name}`: {reason}")),
             },
-            (None, Some(text)) => match serde_json::from_str::<Json>(text) {
+            // What the gateway takes: more than can be read as a value here.
+            (None, Some(text)) => match JsonText::parse_text(text.to_owned()) {
                 Ok(_) => Ok(Some(Content::Json(text.to_owned()))),
-                Err(error) => Err(format!("`{name}-json` is not valid JSON: {error}")),
+                Err(error) => Err(format!("`{name}-json` {error}")),
             },
             (Some(_), Some(_)) => Err(format!("`{name}` and `{name}-json` say the same thing: write one of them")),
         }
     }
 
-    pub(super) fn to_json(&self) -> Json {
-        self.read_json().unwrap_or_default()
+    pub(super) fn is_list(&self) -> bool {
+        match self {
+            Content::Toml(value) => value.is_array(),
+            Content::Json(text) => text.trim_start().starts_with('['),
+        }
     }
 
     /// Its text in JSON, with the digits that it was written with.
     pub(super) fn to_text(&self) -> String {
         match self {
-            Content::Toml(value) => to_json(value).unwrap_or_default().to_string(),
+            Content::Toml(value) => to_json(value).expect("it was checked when it was read").to_string(),
             Content::Json(text) => text.clone(),
         }
     }
 
     pub(super) fn is(&self, other: &Content) -> bool {
         let both = || Some((self.read_json()?, other.read_json()?));
-        // Numbers beyond what is read here are compared as they are written.
+        // What cannot be read here, such as numbers beyond all bounds, is compared as it is written.
         self.to_text() == other.to_text() || both().is_some_and(|(one, other)| alike(&one, &other))
     }
 
@@ -223,6 +235,29 @@ mod tests {
         let content = |text: &str| Content::Json(text.to_owned());
         assert!(content("[1e400]").is(&content("[1e400]")) && !content("[1e400]").is(&content("[1e500]")));
         assert!(content("[null, 1.0]").is(&content("[null,1]")) && !content("null").is(&content("1e400")));
+        assert!(!content("null").is(&content("\"\\ud800\"")));
+    }
+
+    #[test]
+    fn json_is_what_the_gateway_takes_for_it() {
+        let read = |text: &str| Content::read("arguments", None, Some(text));
+        for text in ["[1e400]", "[\"\\ud800\"]"] {
+            let content = read(text).expect(text).expect("it is there");
+            assert!(content.is_list() && content.is(&Content::Json(text.to_owned())), "{text}");
+        }
+        let error = read("[1").expect_err("it has no end");
+        assert!(error.starts_with("`arguments-json` is not valid JSON: "), "{error}");
+    }
+
+    #[test]
+    fn what_is_written_as_toml_is_read_again_however_deep_it_is() {
+        for levels in [1, DEEPEST_TOML, DEEPEST_TOML + 1, 120] {
+            let json = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+            let value = to_toml(&serde_json::from_str(&json).expect("it is JSON"));
+            assert_eq!(value.is_some(), levels <= DEEPEST_TOML);
+            let written = value.map(|value| format!("a = {{ b = [{{ c = {{ d = {} }} }}] }}", in_line(&value)));
+            assert!(written.is_none_or(|written| toml::from_str::<toml::Table>(&written).is_ok()), "{levels}");
+        }
     }
 
     #[test]
