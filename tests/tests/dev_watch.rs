@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-use hubgate_tests::command::{Finished, hubgate};
+use hubgate_tests::command::{Finished, binary, hubgate};
 use hubgate_tests::gateway::signal;
 use hubgate_tests::toolchains::hubgate_in;
 use hubgate_tests::wait::{until, until_compiled};
@@ -110,6 +111,22 @@ async fn the_end_ends_the_processes_of_a_build() {
     gateway.terminate();
     assert!(gateway.ended().await.success());
     until("the build's processes to end", async || (!signal(sleeper, "0")).then_some(())).await;
+}
+
+#[tokio::test]
+async fn whoever_stops_to_read_what_is_printed_does_not_end_the_gateway() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let ready = folder.path().join("ready.json");
+    let mut dev = Command::new(binary());
+    dev.args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ready-file"]).arg(&ready);
+    dev.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut running = dev.spawn().expect("the binary can be run");
+    drop(running.stdout.take());
+    let ready = async || (ready.exists() || running.try_wait().expect("it is a child").is_some()).then_some(());
+    until("the gateway to listen", ready).await;
+    signal(running.id(), "TERM");
+    let ended = running.wait().expect("it is a child");
+    assert!(ended.success(), "{ended}");
 }
 
 #[test]

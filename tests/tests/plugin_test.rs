@@ -280,15 +280,17 @@ fn update_pins_that_nothing_was_done_and_what_of_a_trap_is_the_same_in_each_buil
     let bench = probe();
     bench.play(&invoke("trap", ""), &["--update"]).success();
     let script = fs::read_to_string(bench.path("a.toml")).expect("it is there");
-    assert!(script.contains("error = { trapped = \"wasm trap: wasm `unreachable` instruction executed\" }"), "{script}");
+    assert!(
+        script.contains("error = { trapped = \"wasm trap: wasm `unreachable` instruction executed\" }"),
+        "{script}"
+    );
     bench.play_file(&bench.path("a.toml"), &[]).success();
 }
 
 #[test]
 fn all_json_that_the_gateway_takes_is_taken_and_written() {
-    let calls = [r#"["\ud800"]"#, "[1e400]", "[null]"].map(|json| {
-        ["echo", "say"].map(|method| invoke(method, &format!("arguments-json = '{json}'"))).concat()
-    });
+    let calls = [r#"["\ud800"]"#, "[1e400]", "[null]"]
+        .map(|json| ["echo", "say"].map(|method| invoke(method, &format!("arguments-json = '{json}'"))).concat());
     let bench = probe();
     bench.play(&calls.concat(), &["--update"]).success();
     let played = bench.play_file(&bench.path("a.toml"), &[]).success();

@@ -112,6 +112,11 @@ pub(crate) fn print(text: impl std::fmt::Display) -> Result<(), Failure> {
     }
 }
 
+/// The same for whoever is told what goes on, and may have stopped to read.
+pub(crate) fn tell(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stdout(), "{text}").and_then(|()| io::stdout().flush());
+}
+
 fn main() -> ExitCode {
     let mut own = std::env::args_os().skip(1);
     if own.next().is_some_and(|command| command == COMPILE_COMMAND) {

@@ -1,8 +1,10 @@
-//! What the operating system may show of this process, and what it gives it.
+//! What the operating system may show of this process, what it gives it, and the programs that it runs.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// Keeps the memory of this process, which holds keys, out of core files, and out of reach of other processes of its user:
 /// whoever attaches a debugger or reads `/proc/PID/mem` needs to be root, or to have `CAP_SYS_PTRACE`.
@@ -22,21 +24,49 @@ pub(crate) fn hide_memory() -> io::Result<()> {
 }
 
 static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// The process group of the program that `run` waits for; 0 for none.
+static GROUP: AtomicI32 = AtomicI32::new(0);
 
-/// Does work that leaves something behind when the process ends in the middle of it. Ctrl-C reaches the programs that it runs, which end,
-/// and this process after them, when the work is over.
+/// Does work that leaves something behind when the process ends in the middle of it. SIGINT and SIGTERM end the program that `run` waits
+/// for, and no other is run; this process ends after it, when the work is over.
 pub(crate) fn uninterrupted<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     extern "C" fn note(_: libc::c_int) {
         IS_INTERRUPTED.store(true, Ordering::SeqCst);
+        end_group();
     }
-    // SAFETY: the handler only stores a flag. Programs that are started do not inherit a handler.
-    let before = unsafe { libc::signal(libc::SIGINT, note as *const () as libc::sighandler_t) };
+    let signals = [libc::SIGINT, libc::SIGTERM];
+    // SAFETY: the handler uses atomics and one system call. Programs that are started do not inherit a handler.
+    let before = signals.map(|signal| unsafe { libc::signal(signal, note as *const () as libc::sighandler_t) });
     let done = work();
-    // SAFETY: as it was before.
-    unsafe { libc::signal(libc::SIGINT, before) };
+    for (signal, before) in signals.into_iter().zip(before) {
+        // SAFETY: as it was before.
+        unsafe { libc::signal(signal, before) };
+    }
     match IS_INTERRUPTED.swap(false, Ordering::SeqCst) {
         true => Err(anyhow::anyhow!("it was interrupted")),
         false => done,
+    }
+}
+
+/// Runs a program to its end, inside of `uninterrupted`. It gets a process group of its own, so that the programs that it runs
+/// itself end with it.
+pub(crate) fn run(command: &mut Command) -> io::Result<Output> {
+    let child = command.process_group(0).spawn()?;
+    GROUP.store(i32::try_from(child.id()).unwrap_or_default(), Ordering::SeqCst);
+    // A signal may have come before the group was known.
+    if IS_INTERRUPTED.load(Ordering::SeqCst) {
+        end_group();
+    }
+    let output = child.wait_with_output();
+    GROUP.store(0, Ordering::SeqCst);
+    output
+}
+
+fn end_group() {
+    let group = GROUP.load(Ordering::SeqCst);
+    if group > 0 {
+        // SAFETY: a system call without pointers.
+        unsafe { libc::killpg(group, libc::SIGTERM) };
     }
 }
 

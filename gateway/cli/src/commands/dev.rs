@@ -12,7 +12,7 @@ use super::run_gateway::{self, Follows, RunOptions, Started};
 use super::watch::WatchedProject;
 use crate::config::{Allowed, DevelopedHandler, Development};
 use crate::logging::Logging;
-use crate::{Failure, demo};
+use crate::{Failure, demo, tell};
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("made").args(["plugin", "watch"]))]
@@ -138,27 +138,29 @@ fn user(arguments: &Arguments) -> Result<Option<String>, Failure> {
 fn announce(started: &Started<'_>, arguments: &Arguments, hub: Option<&HubName>) {
     let url = started.url();
     let is_open = !started.listen_address().ip().is_loopback();
-    println!("connection string   {}", started.connection_string);
+    tell(format_args!("connection string   {}", started.connection_string));
     if let Some(hub) = hub {
         let to_whom = if is_open { "no token needed" } else { "no token needed on this machine" };
-        println!("hub `{hub}`          {url}/hubs/{hub} ({to_whom})");
+        tell(format_args!("hub `{hub}`          {url}/hubs/{hub} ({to_whom})"));
         match (&arguments.plugin, &arguments.watch) {
-            (Some(plugin), _) => println!("  answered by       {} (replaced when the file changes)", plugin.display()),
-            (None, Some(folder)) => println!("  answered by       {} (built on each save)", folder.display()),
-            (None, None) => println!("  answered by       the embedded chat component"),
+            (Some(plugin), _) => {
+                tell(format_args!("  answered by       {} (replaced when the file changes)", plugin.display()))
+            }
+            (None, Some(folder)) => tell(format_args!("  answered by       {} (built on each save)", folder.display())),
+            (None, None) => tell(format_args!("  answered by       the embedded chat component")),
         }
     }
     if let Some(user) = &arguments.user {
-        println!("  signed in as      {user}");
+        tell(format_args!("  signed in as      {user}"));
     }
     if let Some(file) = &arguments.config {
-        println!("configuration       {}", file.display());
+        tell(format_args!("configuration       {}", file.display()));
     }
     if arguments.www.is_some() || hub.is_some_and(|hub| hub.as_str() == demo::HUB) {
-        println!("page                {url}/");
+        tell(format_args!("page                {url}/"));
     }
-    println!("admin               {} (token {})", started.admin_url(), started.admin_token);
+    tell(format_args!("admin               {} (token {})", started.admin_url(), started.admin_token));
     if is_open {
-        println!("OPEN                everybody who reaches {} may use it", started.listen_address());
+        tell(format_args!("OPEN                everybody who reaches {} may use it", started.listen_address()));
     }
 }

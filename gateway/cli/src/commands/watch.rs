@@ -13,7 +13,8 @@ use hubgate_plugin_host::{PluginHost, PluginStatus};
 use tokio::process::Command;
 use tokio::time::MissedTickBehavior;
 
-use crate::process::own_program;
+use crate::process::{self, own_program, uninterrupted};
+use crate::tell;
 
 /// How often the folder is looked at. What has changed is built once nothing has changed for so long.
 const ROUND: Duration = Duration::from_millis(250);
@@ -24,8 +25,9 @@ const LONGEST_SWAP: Duration = Duration::from_secs(300);
 /// Files that are looked at; a project has fewer.
 const MOST_FILES: usize = 20_000;
 /// What tools write is no reason to build; neither are hidden folders.
-const OF_TOOLS: [&str; 8] =
-    ["node_modules", "target", "dist", "build", "venv", "__pycache__", "zig-cache", "Cargo.lock"];
+const OF_TOOLS: [&str; 5] = ["node_modules", "venv", "__pycache__", "zig-cache", "Cargo.lock"];
+/// The same at the top of a project alone: below, sources may be called so.
+const OF_TOOLS_AT_THE_TOP: [&str; 3] = ["target", "dist", "build"];
 const MADE: [&str; 4] = ["wasm", "o", "pyc", "tmp"];
 
 /// A project, and where its component goes.
@@ -52,8 +54,9 @@ impl WatchedProject {
         let place = tempfile::Builder::new().prefix("hubgate-watch-").tempdir();
         let place = place.context("the temporary folder cannot be written")?;
         let project = WatchedProject { built: files(&folder), folder, place };
-        let built = project.command(std::process::Command::new(own_program()?)).status();
-        match built.context("the build cannot be run")?.success() {
+        let mut build = project.command(std::process::Command::new(own_program()?));
+        let built = uninterrupted(|| Ok(process::run(&mut build)?.status));
+        match built.context("the build has no end")?.success() {
             true => {}
             false => say("it is built again when a file is saved; until then no new version serves"),
         }
@@ -122,15 +125,15 @@ impl WatchedProject {
         Ok(())
     }
 
-    /// The processes of the build end with the future.
+    /// The build is asked to end with the future: it ends its tools, and takes away what is half done.
     async fn build(&self) -> Result<ExitStatus> {
         let mut command = self.command(std::process::Command::new(own_program()?));
-        // Of their own group, so that all of them can be ended.
+        // Of its own group, so that Ctrl-C reaches it by the gateway alone.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut child = Command::from(command).kill_on_drop(true).spawn().context("the build cannot be run")?;
-        let group = Group(child.id());
+        let mut child = Command::from(command).spawn().context("the build cannot be run")?;
+        let build = Build(child.id());
         let status = child.wait().await.context("the build cannot be waited for")?;
-        std::mem::forget(group);
+        std::mem::forget(build);
         Ok(status)
     }
 
@@ -148,14 +151,14 @@ impl WatchedProject {
     }
 }
 
-/// The processes of a build, which end when this is dropped.
-struct Group(Option<u32>);
+/// The process of a build, which is asked to end when this is dropped.
+struct Build(Option<u32>);
 
-impl Drop for Group {
+impl Drop for Build {
     fn drop(&mut self) {
-        if let Some(leader) = self.0.and_then(|leader| i32::try_from(leader).ok()) {
-            // SAFETY: a system call without pointers. The leader was not waited for, so that its number is nobody else's.
-            unsafe { libc::killpg(leader, libc::SIGTERM) };
+        if let Some(process) = self.0.and_then(|process| i32::try_from(process).ok()) {
+            // SAFETY: a system call without pointers. The process was not waited for, so that its number is nobody else's.
+            unsafe { libc::kill(process, libc::SIGTERM) };
         }
     }
 }
@@ -180,18 +183,26 @@ fn told(now: &PluginStatus, stayed: usize) -> String {
 }
 
 fn say(text: impl Display) {
-    println!("watch: {text}");
+    tell(format_args!("watch: {text}"));
 }
 
 /// The project's files, those in its folders too.
-fn files(folder: &Path) -> Files {
-    let (mut found, mut folders) = (Files::new(), vec![folder.to_owned()]);
-    while let Some(entries) = folders.pop().and_then(|folder| std::fs::read_dir(folder).ok()) {
-        for entry in entries.flatten() {
+fn files(project: &Path) -> Files {
+    files_in(project, vec![project.to_owned()])
+}
+
+/// Those in `folders`, and in folders in these.
+fn files_in(project: &Path, mut folders: Vec<PathBuf>) -> Files {
+    let mut found = Files::new();
+    while let Some(folder) = folders.pop() {
+        let is_top = folder == project;
+        // One that cannot be read, or is there no more, hides none of the others.
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let (name, path) = (entry.file_name(), entry.path());
             let name = name.to_string_lossy();
             let is_made = path.extension().is_some_and(|kind| MADE.iter().any(|made| kind == *made));
-            if name.starts_with('.') || name.ends_with('~') || is_made || OF_TOOLS.contains(&&*name) {
+            let is_of_tools = OF_TOOLS.contains(&&*name) || is_top && OF_TOOLS_AT_THE_TOP.contains(&&*name);
+            if name.starts_with('.') || name.ends_with('~') || is_made || is_of_tools {
                 continue;
             }
             // Links are not followed: they may lead round in a circle.
@@ -212,16 +223,34 @@ fn files(folder: &Path) -> Files {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_tools_write_is_not_looked_at() {
+    fn project(files: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        for path in ["src/a.c", "src/deep/b.h", "node_modules/x.js", "target/y.rs", ".venv/z.py", "made.wasm", ".a.swp"]
-        {
+        for path in files {
             let file = folder.path().join(path);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, "").unwrap();
         }
-        let found: Vec<PathBuf> = files(folder.path()).into_keys().collect();
-        assert_eq!(found, [folder.path().join("src/a.c"), folder.path().join("src/deep/b.h")]);
+        folder
+    }
+
+    fn names(folder: &Path, found: Files) -> Vec<String> {
+        let name = |path: PathBuf| path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+        found.into_keys().map(name).collect()
+    }
+
+    #[test]
+    fn what_tools_write_is_not_looked_at_but_sources_may_be_called_as_their_folders() {
+        let sources = ["src/a.c", "src/build/c.c", "src/deep/b.h", "src/dist/d.js", "src/target/e.rs"];
+        let made = ["node_modules/x.js", "target/y.rs", "build/y.o", "dist/y.js", ".venv/z.py", "made.wasm", ".a.swp"];
+        let hidden = [".hubgate-x4Xhi5/entry.js", "src/node_modules/x.js"];
+        let project = project(&[&sources[..], &made, &hidden].concat());
+        assert_eq!(names(project.path(), files(project.path())), sources);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_hides_no_other() {
+        let project = project(&["a.c", "src/b.c"]);
+        let folders = ["", "gone"].map(|folder| project.path().join(folder));
+        assert_eq!(names(project.path(), files_in(project.path(), folders.to_vec())), ["a.c", "src/b.c"]);
     }
 }

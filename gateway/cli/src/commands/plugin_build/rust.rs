@@ -20,7 +20,7 @@ pub(super) fn build(folder: &Path, order: &Order) -> Result<PathBuf> {
     let manifest = manifest.canonicalize().with_context(|| format!("{}: cannot be found", manifest.display()))?;
     let mut command = Command::new(program("CARGO", "cargo"));
     command.args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"]);
-    command.args(["--config", &flags()]).current_dir(folder);
+    command.args(["--config", &flags()]).current_dir(folder).stdout(Stdio::piped());
     if !order.verbose {
         command.arg("--quiet");
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Error, Result, anyhow, bail};
 
 use super::order::Order;
+use crate::process;
 
 /// A program that builds projects.
 #[derive(Debug)]
@@ -146,7 +147,7 @@ impl Tool {
         }
     }
 
-    /// Runs it, and says so; gives what it has printed, as far as it was not shown.
+    /// Runs it, and says so; gives what it has printed, where that is piped.
     pub(super) fn output(&self, mut command: Command, order: &Order) -> Result<Output> {
         match order.verbose {
             true => command.stderr(Stdio::inherit()),
@@ -154,7 +155,7 @@ impl Tool {
         };
         let (begun, after) = (Instant::now(), if order.verbose { "\n" } else { "" });
         say(format_args!("{} …{after}", self.name));
-        let child = command.stdin(Stdio::null()).output();
+        let child = process::run(command.stdin(Stdio::null()));
         match order.verbose {
             true => say(format_args!("{}: {}\n", self.name, Seconds(begun.elapsed()))),
             false => say(format_args!(" {}\n", Seconds(begun.elapsed()))),

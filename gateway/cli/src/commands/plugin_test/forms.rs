@@ -381,9 +381,7 @@ impl MessageForm {
         let arguments = Content::read("arguments", self.arguments.as_ref(), self.arguments_json.as_deref())?;
         let content = Content::read("content", self.content.as_ref(), self.content_json.as_deref())?;
         match (self.kind.is_call(), arguments, content) {
-            (true, Some(arguments), None) if !arguments.is_list() => {
-                Err("`arguments` of a call are a list".to_owned())
-            }
+            (true, Some(arguments), None) if !arguments.is_list() => Err("`arguments` of a call are a list".to_owned()),
             (true, content, None) | (false, None, content) => Ok(content),
             (true, _, Some(_)) => Err("a call has `arguments`, and no `content`".to_owned()),
             (false, Some(_), _) => Err("only a call has `arguments`: others have `content`".to_owned()),

@@ -47,7 +47,9 @@ fn within(levels: usize, value: &Json) -> Option<toml::Value> {
             None => return None,
         },
         Json::String(text) => toml::Value::String(text.clone()),
-        Json::Array(items) => toml::Value::Array(items.iter().map(|item| within(levels - 1, item)).collect::<Option<_>>()?),
+        Json::Array(items) => {
+            toml::Value::Array(items.iter().map(|item| within(levels - 1, item)).collect::<Option<_>>()?)
+        }
         Json::Object(members) => {
             let members = members.iter().map(|(name, value)| Some((name.clone(), within(levels - 1, value)?)));
             toml::Value::Table(members.collect::<Option<_>>()?)
