@@ -46,25 +46,52 @@ function refusePromise(place, value) {
 }
 
 /**
- * A method that is called only with arguments of these kinds: "string", "number", "boolean", "object", "array" or "any"; a kind
- * that ends with `?` may be missing. Others are refused with a text for the client.
+ * A method that is called only with arguments of these kinds: "string", "integer" (up to 2^53), "number", "boolean", "object",
+ * "array" or "any"; a kind that ends with `?` may be missing or null. Others are refused with a text for the client.
  */
 export function takes(kinds, method) {
   checkParts("takes", { method }, null);
-  const required = kinds.filter((kind) => !kind.endsWith("?")).length;
-  return function (client, ...values) {
-    const isFit = values.length >= required && values.length <= kinds.length && values.every((value, at) => isOf(kinds[at], value));
-    if (!isFit) reject(`Expected the arguments (${kinds.join(", ")}), not (${values.map(kindOf).join(", ")}).`);
+  const required = kinds.filter((kind) => !isOptional(kind)).length;
+  return function checked(client, ...values) {
+    if (values.length < required || values.length > kinds.length) {
+      const number = required === kinds.length ? required : `${required} to ${kinds.length}`;
+      reject(`Wrong arguments: ${nameIn(this, checked)} takes ${number}, got ${values.length}.`);
+    }
+    const wrong = values.findIndex((value, at) => !isOf(kinds[at], value));
+    if (wrong !== -1) reject(`Wrong arguments: argument ${wrong + 1} must be ${words(kinds[wrong])}, not ${wordsFor(values[wrong])}.`);
     return method.call(this, client, ...values);
   };
 }
 
+/** What clients call a method. */
+const nameIn = (methods, method) => Object.keys(methods ?? {}).find((name) => methods[name] === method) ?? "the method";
+
+const isOptional = (kind) => kind.endsWith("?");
+const plainOf = (kind) => kind.replace(/\?$/, "");
+
 function isOf(kind, value) {
-  const plain = kind.replace(/\?$/, "");
-  return plain === "any" || kindOf(value) === plain || (plain !== kind && value === null);
+  const plain = plainOf(kind);
+  if (value === null && isOptional(kind)) return true;
+  if (plain === "integer") return Number.isSafeInteger(value);
+  return plain === "any" || kindOf(value) === plain;
 }
 
 function kindOf(value) {
   if (value === null) return "null";
-  return Array.isArray(value) ? "array" : typeof value === "bigint" ? "integer beyond 2^53" : typeof value;
+  return Array.isArray(value) ? "array" : typeof value;
 }
+
+/** As the packages of all languages say it. */
+const WORDS = {
+  string: "a string",
+  integer: "an integer",
+  number: "a number",
+  boolean: "true or false",
+  array: "a list",
+  object: "an object",
+  null: "null",
+  bigint: "an integer beyond 2^53",
+};
+
+const words = (kind) => `${WORDS[plainOf(kind)]}${isOptional(kind) ? " or null" : ""}`;
+const wordsFor = (value) => WORDS[Number.isInteger(value) ? "integer" : kindOf(value)];

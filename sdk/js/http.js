@@ -1,7 +1,10 @@
 // HTTP, for plugins of the worlds "handler-with-http" and "filter-with-http", to what `plugins.NAME.allow-http` lists. It waits for
 // the answer.
 
-import raw from "hubgate:plugin/http@0.1.0";
+import contract from "hubgate:plugin/http@0.1.0";
+import { imports } from "./imports.js";
+
+const raw = imports(contract);
 
 /** Asks. Errors have the contract's own as `payload`. */
 export function send({ method = "GET", url, headers = {}, body = "", timeoutMs = null }) {

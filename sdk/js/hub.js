@@ -1,9 +1,13 @@
 // Act on the hub of the event that is being handled. What is asked for is done in order, before the caller is answered, when
 // the handler returns; it is thrown away when the handler throws.
 
-import raw from "hubgate:plugin/hub@0.1.0";
+import contract from "hubgate:plugin/hub@0.1.0";
 import { fail } from "./answers.js";
+import { imports, timeToLive } from "./imports.js";
 import { argumentsOf } from "./payload.js";
+
+const raw = imports(contract);
+const LONGEST_SECONDS = 2 ** 32 - 1;
 
 export const all = Object.freeze({ tag: "all" });
 export const group = (name) => ({ tag: "group", val: name });
@@ -23,7 +27,7 @@ export function send(to, method, values, except = []) {
 
 /** Puts a member into a group: a client, a connection's id, or `hub.user(id)`; for some seconds, or as long as it is there. */
 export function join(member, group, ttlSeconds = null) {
-  act({ tag: "join", val: { member: memberOf(member), group, ttlSeconds } });
+  act({ tag: "join", val: { member: memberOf(member), group, ttlSeconds: timeToLive(ttlSeconds, LONGEST_SECONDS) } });
 }
 
 export const leave = (member, group) => act({ tag: "leave", val: [memberOf(member), group] });
@@ -33,7 +37,7 @@ export const leaveAll = (member) => act({ tag: "leave-all", val: memberOf(member
 
 /** Closes a connection, or all that a target has, but for those in `except`. It is told the reason, and whether to come again. */
 export function close(target, reason = null, allowReconnect = false, except = []) {
-  act({ tag: "close", val: { target: memberOf(target), except, reason, allowReconnect } });
+  act({ tag: "close", val: { target: targetOf(target), except, reason, allowReconnect } });
 }
 
 /** Queues an action of the contract. */
@@ -50,10 +54,18 @@ export function act(action) {
 export const flush = () => raw.flush();
 
 /** Whether the target has a connection. */
-export const exists = (target) => raw.exists(memberOf(target));
+export const exists = (target) => raw.exists(targetOf(target));
+
+function memberOf(member) {
+  const target = targetOf(member);
+  if (target.tag !== "connection" && target.tag !== "user") throw new TypeError(`a client, the id of a connection or hub.user(id) is a member of groups, not ${JSON.stringify(member)}`);
+  return target;
+}
 
 /** Of a client, the id of a connection, or what is one already. */
-function memberOf(member) {
-  if (typeof member === "string") return connection(member);
-  return member.tag === undefined ? connection(member.id) : member;
+function targetOf(target) {
+  if (typeof target === "string") return connection(target);
+  if (["all", "group", "user", "connection"].includes(target?.tag)) return target;
+  if (typeof target?.id === "string") return connection(target.id);
+  throw new TypeError(`a client, the id of a connection, hub.user(id), hub.group(name) or hub.all is meant, not ${JSON.stringify(target)}`);
 }

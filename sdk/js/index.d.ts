@@ -56,6 +56,7 @@ export function handler(parts: HandlerParts): { lifecycle: Lifecycle; upstream: 
 
 interface Kinds {
   string: string;
+  integer: number;
   number: number;
   boolean: boolean;
   object: Record<string, unknown>;
@@ -67,8 +68,8 @@ type ValueOf<Name> = Name extends KindName ? Kinds[Name] : Name extends `${infer
 type ValuesOf<Names extends readonly unknown[]> = { -readonly [At in keyof Names]: ValueOf<Names[At]> };
 
 /**
- * A method that is called only with arguments of these kinds: "string", "number", "boolean", "object", "array" or "any"; a kind
- * that ends with `?` may be missing. Others are refused with a text for the client.
+ * A method that is called only with arguments of these kinds: "string", "integer" (up to 2^53), "number", "boolean", "object",
+ * "array" or "any"; a kind that ends with `?` may be missing or null. Others are refused with a text for the client.
  */
 export function takes<const Names extends readonly (KindName | `${KindName}?`)[]>(
   kinds: Names,

@@ -1,9 +1,13 @@
 // Write Hubgate plugins in JavaScript: `export const { lifecycle, upstream } = handler({ … })`, then `hubgate plugin build`.
 // What is not wrapped here is in the contract's own modules, "hubgate:plugin/hub@0.1.0" and so on.
 
-export { default as config } from "hubgate:plugin/config@0.1.0";
-export { default as connections } from "hubgate:plugin/connections@0.1.0";
+import configOfContract from "hubgate:plugin/config@0.1.0";
+import connectionsOfContract from "hubgate:plugin/connections@0.1.0";
+import { imports } from "./imports.js";
+
 export { default as context } from "hubgate:plugin/context@0.1.0";
+export const config = imports(configOfContract);
+export const connections = imports(connectionsOfContract);
 export { close, drop, fail, reject } from "./answers.js";
 export { Message, filter } from "./filter.js";
 export { handler, takes } from "./handler.js";

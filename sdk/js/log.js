@@ -1,6 +1,9 @@
 // The plugin's log. Fields are an object of texts and numbers; `console` writes here, too.
 
-import raw from "hubgate:plugin/log@0.1.0";
+import contract from "hubgate:plugin/log@0.1.0";
+import { imports } from "./imports.js";
+
+const raw = imports(contract);
 
 export const debug = (text, fields) => write("debug", text, fields);
 export const info = (text, fields) => write("info", text, fields);

@@ -1,14 +1,17 @@
 """The package on the host's own Python: what methods get and give, and what is refused at once."""
 
+import math
 import unittest
 from typing import Literal, Optional
 
 from hubgate import Connection, Payload, Payload_Json, config, connected, disconnected, exports, fail, handler, hub, init
-from hubgate import log, method, reject, reply, state
+from hubgate import filter, log, method, reject, reply, state
 from hubgate.errors import Failed, Rejected
 from hubgate.testing import Gateway
+from hubgate.texts import time_to_live
 
 from componentize_py_types import Err
+from wit_world.imports.state import Error_Quota
 from wit_world.imports.types import Target_Group, Target_User
 
 
@@ -38,10 +41,10 @@ class Arguments(Plugin):
 
         self.assertEqual(self.call("add", 2, 3), 5)
         self.assertEqual(self.call("add", 2**70), 2**70 + 1.5)
-        self.assertEqual(self.refused("add"), "Wrong arguments: add(a, b) takes 1 to 2, got 0.")
-        self.assertEqual(self.refused("add", "2"), "Wrong arguments: a must be an integer, not a string.")
-        self.assertEqual(self.refused("add", True), "Wrong arguments: a must be an integer, not true or false.")
-        self.assertEqual(self.refused("add", 1, None), "Wrong arguments: b must be a number, not null.")
+        self.assertEqual(self.refused("add"), "Wrong arguments: add takes 1 to 2, got 0.")
+        self.assertEqual(self.refused("add", "2"), "Wrong arguments: argument 1 must be an integer, not a string.")
+        self.assertEqual(self.refused("add", True), "Wrong arguments: argument 1 must be an integer, not true or false.")
+        self.assertEqual(self.refused("add", 1, None), "Wrong arguments: argument 2 must be a number, not null.")
 
     def test_may_be_any_number_of_one_type(self) -> None:
         @method
@@ -49,7 +52,7 @@ class Arguments(Plugin):
             return between.join(texts)
 
         self.assertEqual(self.call("join", "-", "a", "b", "c"), "a-b-c")
-        self.assertIn("texts must be a string", self.refused("join", "-", "a", 1))
+        self.assertIn("argument 3 must be a string, not an integer", self.refused("join", "-", "a", 1))
         self.assertIn("takes at least 1, got 0", self.refused("join"))
 
     def test_have_the_types_of_json(self) -> None:
@@ -93,6 +96,14 @@ class Methods(Plugin):
         self.assertIsNone(self.call("sayTo", "a", "hi"))
         self.assertEqual(self.gateway.sent, [(Target_Group("a"), "said", ["hi"])])
         self.assertEqual(self.refused("say_to", "a", "hi"), "There is no method 'say_to'.")
+        self.assertEqual(self.refused("sayTo", "a"), "Wrong arguments: sayTo takes 2, got 1.")
+
+    def test_take_no_keywords(self) -> None:
+        with self.assertRaisesRegex(TypeError, "`loud` of `sayTo` takes a keyword"):
+
+            @method("sayTo")
+            def say_to(client: Connection, *, loud: bool) -> None:
+                pass
 
     def test_that_are_async_are_refused_where_they_are_defined(self) -> None:
         async def later(client: Connection) -> None:
@@ -202,6 +213,71 @@ class Imports(Plugin):
         actions = [type(action).__name__ for action in self.gateway.actions]
         self.assertEqual(actions, ["Action_Join", "Action_Leave", "Action_Send"])
         self.assertEqual(self.gateway.sent, [(Target_User("ann"), "m", [])])
+
+
+    def test_get_what_is_unicode(self) -> None:
+        half = "a\ud800b\udc00"
+
+        @method
+        def tell(client: Connection, text: str) -> None:
+            log.info(text, name=text)
+            hub.join(client.id, text)
+            hub.send_group(text, text, text)
+            state.set(text, text)
+            reject(text)
+
+        self.assertEqual(self.refused("tell", half), "a\ufffdb\ufffd")
+        self.assertEqual(self.gateway.log, [("INFO", "a\ufffdb\ufffd")])
+        self.assertEqual(self.gateway.state, {"a\ufffdb\ufffd": b'"a\\ud800b\\udc00"'})
+        self.gateway._queued.clear()
+        hub.join(half, half)
+        hub.send_group(half, half, half)
+        hub.flush()
+        self.assertNotIn("\\ud800", repr(self.gateway.actions).replace("\\\\ud800", ""))
+        self.assertEqual(self.gateway.sent[0][:2], (Target_Group("a\ufffdb\ufffd"), "a\ufffdb\ufffd"))
+
+    def test_have_times_to_live_that_are_over_at_once_or_never_or_in_between(self) -> None:
+        times = [(None, None), (0, 0), (-5, 0), (0.5, 1), (1500, 1500), (1e300, 2**64 - 1)]
+        for given, told in times:
+            self.assertEqual(time_to_live(given, 2**64 - 1), told)
+        for given in (math.nan, math.inf, -math.inf):
+            with self.assertRaisesRegex(ValueError, "a time to live is a finite number, or None to last for ever, not"):
+                state.set("k", 1, given)
+
+    def test_of_the_state_name_the_key_in_the_words_of_all_languages(self) -> None:
+        refusal = state.Error("k", Error_Quota())
+        self.assertEqual(str(refusal), "state, key 'k': there is no room left (plugins.NAME.state)")
+        state.set_bytes("k", b"{")
+        with self.assertRaisesRegex(Failed, "state, key 'k': it is not of the expected type: "):
+            state.get("k")
+
+
+class Filters(unittest.TestCase):
+    def setUp(self) -> None:
+        filter._halves.clear()
+
+    def verdict(self) -> object:
+        message = filter.Message(filter.Kind.INVOCATION, "say", Payload_Json("[]"), None)
+        return filter.InboundFilter().inspect(Connection("test", "c1", None), message)
+
+    def test_decide_by_what_they_give_or_reject(self) -> None:
+        answers: list[object] = [None, filter.Drop(), filter.Reject("\ud800")]
+        filter.inbound(lambda client, message: answers.pop(0))  # type: ignore[type-var]
+        self.assertEqual(self.verdict(), filter.Pass())
+        self.assertEqual(self.verdict(), filter.Drop())
+        self.assertEqual(self.verdict(), filter.Reject("\ufffd"))
+        filter._halves.clear()
+        filter.inbound(lambda client, message: reject("no"))
+        self.assertEqual(self.verdict(), filter.Reject("no"))
+
+    def test_break_off_when_they_fail_or_give_no_verdict(self) -> None:
+        filter.inbound(lambda client, message: fail("for the log"))
+        with self.assertRaisesRegex(Failed, "for the log"):
+            self.verdict()
+        filter._halves.clear()
+        filter.inbound(lambda client, message: True)  # type: ignore[type-var]
+        with self.assertRaisesRegex(TypeError, "@inbound has given True, which is no verdict"):
+            self.verdict()
 
 
 class Exports(Plugin):

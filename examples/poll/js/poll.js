@@ -11,7 +11,7 @@ export const { lifecycle, upstream } = handler({
     vote(client, choice) {
       if (!choices().includes(choice)) reject(`There is no choice '${choice}'.`);
       const key = `vote/${client.userId ?? client.id}`;
-      if (!state.compareAndSetBytes(key, null, new TextEncoder().encode(choice))) reject("You have voted already.");
+      if (!state.compareAndSet(key, null, new TextEncoder().encode(choice))) reject("You have voted already.");
       state.increment(`count/${choice}`);
       const now = counts();
       hub.sendAll("counts", [now]);

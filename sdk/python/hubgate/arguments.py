@@ -32,14 +32,17 @@ def refuse_async(function: Callable[..., Any]) -> None:
 class Parameters:
     """What a method takes after the client."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        name = function.__name__
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        """`name` is what clients call it."""
         refuse_async(function)
         self._name = name
         parameters = list(inspect.signature(function).parameters.values())
         by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         if not parameters or parameters[0].kind not in by_place:
-            raise TypeError(f"`{name}` needs the client as its first parameter: `def {name}(client, ...)`")
+            raise TypeError(f"`{name}` needs the client as its first parameter: `def {function.__name__}(client, ...)`")
+        for one in parameters:
+            if one.kind is inspect.Parameter.KEYWORD_ONLY and one.default is inspect.Parameter.empty:
+                raise TypeError(f"`{one.name}` of `{name}` takes a keyword, but a client gives arguments by their place: leave out the `*`")
         self._rest = [one for one in parameters[1:] if one.kind is inspect.Parameter.VAR_POSITIONAL]
         self._plain = [one for one in parameters[1:] if one.kind in by_place]
         hints = typing.get_type_hints(function)
@@ -56,21 +59,20 @@ class Parameters:
         values: list[Any] = parse(payload)
         self._count(len(values))
         parameters = self._plain + self._rest * (len(values) - len(self._plain))
-        for parameter, value in zip(parameters, values):
+        for place, (parameter, value) in enumerate(zip(parameters, values), 1):
             kind = self._types[parameter.name]
             if not _fits(value, kind):
                 found = NAMES[type(value)]
-                raise Rejected(f"Wrong arguments: {parameter.name} must be {_describe(kind)}, not {found}.")
+                raise Rejected(f"Wrong arguments: argument {place} must be {_describe(kind)}, not {found}.")
         return values
 
     def _count(self, given: int) -> None:
         least = sum(one.default is inspect.Parameter.empty for one in self._plain)
         most = len(self._plain)
         if given < least or (given > most and not self._rest):
-            names = ", ".join(one.name for one in self._plain + self._rest)
             number = f"{least}" if least == most else f"{least} to {most}"
             number = f"at least {least}" if self._rest else number
-            raise Rejected(f"Wrong arguments: {self._name}({names}) takes {number}, got {given}.")
+            raise Rejected(f"Wrong arguments: {self._name} takes {number}, got {given}.")
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -6,6 +6,8 @@ from typing import Iterator, NoReturn
 from componentize_py_types import Err
 from wit_world.imports.types import Error_Failed, Error_Rejected
 
+from .texts import text as text_of, with_texts
+
 
 class Rejected(Exception):
     """The client is told the text."""
@@ -31,11 +33,11 @@ def answered() -> Iterator[None]:
     try:
         yield
     except Rejected as error:
-        raise Err(Error_Rejected(str(error))) from None
+        raise Err(Error_Rejected(text_of(str(error)))) from None
     except Failed as error:
-        raise Err(Error_Failed(str(error))) from None
+        raise Err(Error_Failed(text_of(str(error)))) from None
     except Err as error:
         if isinstance(error.value, (Error_Rejected, Error_Failed)):
-            raise
+            raise Err(with_texts(error.value)) from None
         # Of an import of the contract that the plugin has called itself.
-        raise Err(Error_Failed(f"the gateway refused: {error.value}")) from None
+        raise Err(Error_Failed(text_of(f"the gateway refused: {error.value}"))) from None

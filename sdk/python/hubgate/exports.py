@@ -7,6 +7,7 @@ from componentize_py_types import Err
 from wit_world.imports import context
 
 from . import handler
+from .texts import text
 
 WORLD = "`world` in `[tool.hubgate]` of pyproject.toml"
 
@@ -20,7 +21,7 @@ class Lifecycle:
         try:
             handler.run_init()
         except Exception as error:
-            raise Err(f"{type(error).__name__}: {error}") from error
+            raise Err(text(f"{type(error).__name__}: {error}")) from error
 
 
 def export(name: str) -> Any:

@@ -7,14 +7,19 @@
     def look(client: Connection, message: Message) -> Verdict:
         return Reject("Please do not shout.") if message.target == "shout" else Pass()
 
+`None` lets a message pass as `Pass()` does, and `hubgate.reject(text)` is the verdict `Reject(text)`. Any other exception, that of
+`hubgate.fail` too, breaks the filter off.
+
 The project's world is `filter`, or `filter-inbound` or `filter-outbound`: a half that is missing costs nothing.
 """
 
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 from wit_world.imports.types import Connection
 
 from .arguments import refuse_async
+from .errors import Rejected
+from .texts import with_texts
 
 try:
     from wit_world.imports.filtering import Delivery, Kind, Message, Origin, Verdict
@@ -44,12 +49,12 @@ __all__ = [
     "outbound",
 ]
 
-Inbound = TypeVar("Inbound", bound=Callable[[Connection, Message], Verdict])
-Outbound = TypeVar("Outbound", bound=Callable[[Delivery, Message], Verdict])
+Inbound = TypeVar("Inbound", bound=Callable[[Connection, Message], Optional[Verdict]])
+Outbound = TypeVar("Outbound", bound=Callable[[Delivery, Message], Optional[Verdict]])
 
-Half = TypeVar("Half", bound=Callable[..., Verdict])
+Half = TypeVar("Half", bound=Callable[..., Optional[Verdict]])
 
-_halves: dict[str, Callable[[Any, Message], Verdict]] = {}
+_halves: dict[str, Callable[[Any, Message], Optional[Verdict]]] = {}
 
 
 def inbound(function: Inbound) -> Inbound:
@@ -70,18 +75,31 @@ def _on(half: str, function: Half) -> Half:
     return function
 
 
+def _verdict(half: str, source: Any, message: Message) -> Verdict:
+    try:
+        verdict = _halves[half](source, message)
+    except Rejected as error:
+        verdict = Reject(str(error))
+    if verdict is None:
+        return Pass()
+    if not isinstance(verdict, (Close, Drop, Pass, Reject, Replace)):
+        raise TypeError(f"@{half} has given {verdict!r}, which is no verdict: give Pass(), Replace(message) or another one")
+    well_formed: Verdict = with_texts(verdict)
+    return well_formed
+
+
 class InboundFilter:
     """What the contract calls the first half."""
 
     def inspect(self, client: Connection, message: Message) -> Verdict:
-        return _halves["inbound"](client, message)
+        return _verdict("inbound", client, message)
 
 
 class OutboundFilter:
     """What the contract calls the second half."""
 
     def inspect(self, delivery: Delivery, message: Message) -> Verdict:
-        return _halves["outbound"](delivery, message)
+        return _verdict("outbound", delivery, message)
 
 
 def has(half: str) -> bool:

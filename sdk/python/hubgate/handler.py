@@ -8,6 +8,7 @@ from wit_world.imports.types import Connection, Payload, Payload_Json, Payload_M
 from .arguments import Parameters, refuse_async
 from .errors import Rejected, answered
 from .payloads import reply
+from .texts import with_texts
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 Init = TypeVar("Init", bound=Callable[[], None])
@@ -35,7 +36,7 @@ def method(function: Any) -> Any:
 def _add(name: str, function: Method) -> Method:
     if name in _methods:
         raise TypeError(f"there are two methods '{name}'")
-    _methods[name] = (function, Parameters(function))
+    _methods[name] = (function, Parameters(name, function))
     return function
 
 
@@ -84,7 +85,7 @@ class Upstream:
             function, parameters = _methods[call.target]
             answer = function(client, *parameters.read(call.arguments))
             is_ready = answer is None or isinstance(answer, (Payload_Json, Payload_Msgpack))
-            return answer if is_ready else reply(answer)
+            return with_texts(answer) if is_ready else reply(answer)
 
 
 def is_handler() -> bool:

@@ -7,6 +7,7 @@ from componentize_py_types import Err
 from wit_world.imports.types import Pair
 
 from .errors import Failed
+from .texts import with_texts
 
 try:
     from wit_world.imports import http as contract
@@ -48,7 +49,7 @@ def send(
     """Waits for the response, whatever its status; the gateway serves others meanwhile."""
     pairs = [Pair(name, value) for name, value in headers.items()]
     try:
-        return contract.send(contract.Request(method, url, pairs, body, timeout_ms))
+        return contract.send(with_texts(contract.Request(method, url, pairs, body, timeout_ms)))
     except Err as error:
         raise Error(error.value) from None
 

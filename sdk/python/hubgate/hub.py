@@ -23,6 +23,9 @@ from wit_world.imports.types import (
 
 from .errors import Failed
 from .payloads import reply
+from .texts import time_to_live, with_texts
+
+LONGEST_SECONDS = 2**32 - 1
 
 ALL: Target = Target_All()
 """All clients of the hub."""
@@ -73,9 +76,10 @@ def send_connection(id: str, method: str, *arguments: Any) -> None:
     send(Target_Connection(id), method, *arguments)
 
 
-def join(member: WhoJoins, group: str, ttl_seconds: Optional[int] = None) -> None:
+def join(member: WhoJoins, group: str, ttl_seconds: Optional[float] = None) -> None:
     """Puts a connection or a user into a group, for good or for some seconds."""
-    act(contract.Action_Join(contract.Membership(_member(member), group, ttl_seconds)))
+    seconds = time_to_live(ttl_seconds, LONGEST_SECONDS)
+    act(contract.Action_Join(contract.Membership(_member(member), group, seconds)))
 
 
 def leave(member: WhoJoins, group: str) -> None:
@@ -96,7 +100,7 @@ def close(connection: str, reason: Optional[str] = None, allow_reconnect: bool =
 def act(*actions: contract.Action) -> None:
     """Queues any actions of the contract, all or none."""
     try:
-        contract.submit(list(actions))
+        contract.submit([with_texts(action) for action in actions])
     except Err as error:
         raise Failed(f"an action is invalid: {error.value.reason}") from None
 
@@ -109,7 +113,7 @@ def flush() -> None:
 def exists(target: Target) -> bool:
     """Whether a target has a client at all."""
     try:
-        return contract.exists(target)
+        return contract.exists(with_texts(target))
     except Err as error:
         raise Failed(f"the gateway cannot tell who is connected: {error.value}") from None
 

@@ -3,6 +3,8 @@
 from wit_world.imports import log as contract
 from wit_world.imports.types import Pair
 
+from .texts import text as text_of
+
 
 def debug(text: str, **fields: object) -> None:
     _write(contract.Level.DEBUG, text, fields)
@@ -21,4 +23,4 @@ def error(text: str, **fields: object) -> None:
 
 
 def _write(level: contract.Level, text: str, fields: dict[str, object]) -> None:
-    contract.write(level, text, [Pair(name, str(value)) for name, value in fields.items()])
+    contract.write(level, text_of(text), [Pair(text_of(name), text_of(str(value))) for name, value in fields.items()])

@@ -64,6 +64,8 @@ pub(crate) async fn keeps_state(rig: &Rig) {
         (call("get", json!(["brief"])).await == Ok(json!(null))).then_some(())
     })
     .await;
+    assert_eq!(call("set", json!(["over", "x", 0])).await, Ok(json!(null)));
+    assert_eq!(call("get", json!(["over"])).await, Ok(json!(null)), "no time to live is no time");
     assert_eq!(call("set", json!(["long", "x", 3_600_000])).await, Ok(json!(null)));
     assert_eq!(call("get", json!(["long"])).await, Ok(json!("x")));
 

@@ -16,6 +16,7 @@ async fn conforms(language: &'static Language) {
     let rig = Rig::of(language).await;
     values::come_back_as_they_were(&rig).await;
     values::of_wrong_types_are_refused(&rig).await;
+    values::that_are_not_unicode_end_nothing(&rig).await;
     values::of_integers_are_exact_as_far_as_the_language_goes(&rig).await;
     handler::decides_who_comes_and_hears_who_goes(&rig).await;
     handler::answers_with_errors(&rig).await;

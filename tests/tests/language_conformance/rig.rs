@@ -16,6 +16,10 @@ pub(crate) struct Language {
     pub(crate) id: &'static str,
     /// The integers that come back from a calculation as they are.
     pub(crate) integers: Integers,
+    /// What becomes of "\ud800", half of a surrogate pair, in an argument.
+    pub(crate) halves: Halves,
+    /// How it refuses wrong arguments.
+    pub(crate) refusals: Refusals,
     /// The file with the handler's `crash`, where a logged traceback leads to.
     pub(crate) source: &'static str,
     /// The file of a new project that an editor learns the contract from.
@@ -30,11 +34,30 @@ pub(crate) enum Integers {
     Of53Bits,
 }
 
+/// UTF-8 has nothing for half of a surrogate pair, which JSON can carry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Halves {
+    /// U+FFFD stands for it.
+    Replaced,
+    /// The call is refused.
+    Refused,
+}
+
+/// The words after "Wrong arguments: ".
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusals {
+    OfAllLanguages,
+    /// Those of the library that reads JSON.
+    OfItsOwn,
+}
+
 impl Language {
     pub(crate) const RUST: Language = Language {
         name: "Rust",
         id: "rust",
         integers: Integers::Of64Bits,
+        halves: Halves::Refused,
+        refusals: Refusals::OfItsOwn,
         source: "src/lib.rs",
         types: "hubgate/src/lib.rs",
     };
@@ -42,6 +65,8 @@ impl Language {
         name: "JavaScript",
         id: "js",
         integers: Integers::Of53Bits,
+        halves: Halves::Replaced,
+        refusals: Refusals::OfAllLanguages,
         source: "plugin.js",
         types: "hubgate/index.d.ts",
     };
@@ -49,6 +74,8 @@ impl Language {
         name: "TypeScript",
         id: "ts",
         integers: Integers::Of53Bits,
+        halves: Halves::Replaced,
+        refusals: Refusals::OfAllLanguages,
         source: "plugin.ts",
         types: "hubgate/index.d.ts",
     };
@@ -56,15 +83,26 @@ impl Language {
         name: "Go",
         id: "go",
         integers: Integers::Of64Bits,
+        halves: Halves::Replaced,
+        refusals: Refusals::OfItsOwn,
         source: "plugin.go",
         types: "hubgate/hubgate.go",
     };
-    pub(crate) const C: Language =
-        Language { name: "C", id: "c", integers: Integers::Of64Bits, source: "plugin.c", types: "hubgate/hubgate.h" };
+    pub(crate) const C: Language = Language {
+        name: "C",
+        id: "c",
+        integers: Integers::Of64Bits,
+        halves: Halves::Replaced,
+        refusals: Refusals::OfItsOwn,
+        source: "plugin.c",
+        types: "hubgate/hubgate.h",
+    };
     pub(crate) const PYTHON: Language = Language {
         name: "Python",
         id: "python",
         integers: Integers::Of64Bits,
+        halves: Halves::Replaced,
+        refusals: Refusals::OfAllLanguages,
         source: "app.py",
         types: "hubgate/py.typed",
     };

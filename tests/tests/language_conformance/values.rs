@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::rig::{Integers, Rig};
+use crate::rig::{Halves, Integers, Refusals, Rig};
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -56,21 +56,61 @@ fn shortened(answer: &Result<Value, String>, value: &Value) -> String {
 pub(crate) async fn of_wrong_types_are_refused(rig: &Rig) {
     let mut client = rig.client().await;
     let wrong = [
-        ("length", json!([])),
-        ("length", json!([5])),
-        ("length", json!([null])),
-        ("length", json!(["one", "more"])),
-        ("add", json!(["1", 2])),
-        ("add", json!([1.5, 2])),
-        ("add", json!([1])),
+        ("length", json!([]), "length takes 1, got 0."),
+        ("length", json!([5]), "argument 1 must be a string, not an integer."),
+        ("length", json!([null]), "argument 1 must be a string, not null."),
+        ("length", json!([[]]), "argument 1 must be a string, not a list."),
+        ("length", json!([{}]), "argument 1 must be a string, not an object."),
+        ("length", json!([true]), "argument 1 must be a string, not true or false."),
+        ("length", json!(["one", "more"]), "length takes 1, got 2."),
+        ("add", json!(["1", 2]), "argument 1 must be an integer, not a string."),
+        ("add", json!([1, 1.5]), "argument 2 must be an integer, not a number."),
+        ("add", json!([1]), "add takes 2, got 1."),
     ];
-    for (method, arguments) in wrong {
+    for (method, arguments, words) in wrong {
         let error = client.call(method, arguments.clone()).await.expect_err("it is refused");
-        assert!(!error.is_empty() && !error.starts_with("An unexpected error"), "{method}{arguments}: {error}");
+        let told = error.strip_prefix("Wrong arguments: ");
+        let is_right = match rig.language.refusals {
+            Refusals::OfAllLanguages => told == Some(words),
+            Refusals::OfItsOwn => told.is_some(),
+        };
+        assert!(is_right, "{method}{arguments}: {error}");
     }
     assert_eq!(client.call("add", json!([1, 2])).await, Ok(json!(3)), "an error harms nothing");
     let error = client.call("nothing", json!([])).await.expect_err("there is no such method");
     assert!(error.contains("nothing"), "{error}");
+}
+
+/// Half of a surrogate pair harms no instance, wherever it goes.
+pub(crate) async fn that_are_not_unicode_end_nothing(rig: &Rig) {
+    let mut client = rig.client().await;
+    let calls = [
+        ("note", r#""\ud800""#, Ok(json!(null))),
+        ("join", r#""\ud800""#, Ok(json!(null))),
+        ("exists", r#""\ud800""#, Ok(json!(true))),
+        ("sayTo", r#""\ud800","heard""#, Ok(json!(null))),
+        ("fail", r#""\ud800""#, Err("\u{fffd}")),
+        ("set", r#""\ud800","\udc00",null"#, Ok(json!(null))),
+        ("get", r#""\ud800""#, Ok(json!("\u{fffd}"))),
+        ("keys", r#""\ud800""#, Ok(json!(["\u{fffd}"]))),
+        ("delete", r#""\ud800""#, Ok(json!(null))),
+    ];
+    for (method, arguments, expected) in calls {
+        let call = format!(r#"{{"type":1,"invocationId":"half","target":"{method}","arguments":[{arguments}]}}"#);
+        client.send_text(&format!("{call}\u{1e}")).await;
+        let answer = client.completion("half").await;
+        let error = answer["error"].as_str();
+        match (rig.language.halves, expected) {
+            (Halves::Refused, _) => {
+                assert!(error.is_some_and(|text| text.starts_with("Wrong arguments: ")), "{method}: {answer}");
+            }
+            (Halves::Replaced, Err(text)) => assert_eq!(error, Some(text), "{method}: {answer}"),
+            (Halves::Replaced, Ok(value)) => {
+                assert!(error.is_none() && answer["result"] == value, "{method}: {answer}");
+            }
+        }
+    }
+    client.call("echo", json!(["fine"])).await.expect("it answers");
 }
 
 /// The sums that a language with 64 bits gets right.

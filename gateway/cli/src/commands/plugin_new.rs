@@ -67,7 +67,7 @@ const GO_SDK: Files = sdk!["go":
 
 /// The gateway's package for plugins in JavaScript and TypeScript.
 const JAVASCRIPT_SDK: Files = sdk!("js": "package.json", "answers.js", "contract.d.ts", "filter.js", "globals.d.ts", "handler.js",
-    "http.d.ts", "http.js", "hub.d.ts", "hub.js", "index.d.ts", "index.js", "log.d.ts", "log.js", "parts.js", "payload.js",
+    "http.d.ts", "http.js", "hub.d.ts", "hub.js", "imports.js", "index.d.ts", "index.js", "log.d.ts", "log.js", "parts.js", "payload.js",
     "state.d.ts", "state.js");
 
 /// Makes the folder of a project, which is named after the folder; fails if something is there already.

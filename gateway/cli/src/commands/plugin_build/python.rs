@@ -15,6 +15,23 @@ const MODULE: &str = "app";
 /// The module that a component begins with: it exports what the project's own module does, or has decorated.
 const ENTRY: &str = "hubgate_entry";
 
+/// What is so before the project's own modules run. Printed text that is not Unicode must not break a call off; and what chance
+/// gives to them is part of the component: each instance would have the same.
+const SURROUNDINGS: &str = "\
+import os, random, sys
+for stream in (sys.stdout, sys.stderr):
+    stream.reconfigure(errors='backslashreplace')
+def no_chance(*_):
+    raise RuntimeError('there is no chance while modules are imported, which happens once, when the component is built: '
+                       'each instance would have the same. Ask for it in a method, or in a function with @init')
+def no_chance_of_its_own(self, a=None, version=2):
+    return no_chance() if a is None else seed(self, a, version)
+chance, os.urandom, random._urandom = os.urandom, no_chance, no_chance
+seed, random.Random.seed = random.Random.seed, no_chance_of_its_own
+";
+/// What is so from then on.
+const CHANCE: &str = "os.urandom = random._urandom = chance\nrandom.Random.seed = seed\n";
+
 macro_rules! sdk {
     ($($file:literal),+ $(,)?) => {
         &[$((concat!("hubgate/", $file), include_str!(concat!("../../../../../sdk/python/hubgate/", $file)))),+]
@@ -53,6 +70,7 @@ pub(crate) const SDK: &[(&str, &str)] = sdk![
     "py.typed",
     "state.py",
     "testing.py",
+    "texts.py",
 ];
 
 /// What of `pyproject.toml` counts.
@@ -107,7 +125,7 @@ fn write_libraries(world: World, folder: &Path) -> std::io::Result<()> {
 /// The module that exports the classes of a world: those of the project's module, or else those that the package makes of what
 /// it has decorated.
 fn entry(world: World) -> String {
-    let mut text = format!("import {MODULE}\n");
+    let mut text = format!("{SURROUNDINGS}import {MODULE}\n{CHANCE}");
     for class in world.exports().iter().map(|interface| upper_camel(interface)) {
         text += &format!("if hasattr({MODULE}, '{class}'):\n    {class} = {MODULE}.{class}\n");
         text += &format!("else:\n    from hubgate.exports import export\n    {class} = export('{class}')\n");

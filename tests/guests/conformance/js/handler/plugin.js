@@ -9,8 +9,7 @@ const decoder = new TextDecoder();
 const bytes = (value) => (value === null || value === undefined ? null : new TextEncoder().encode(value));
 
 function add(client, a, b) {
-  const isExact = Number.isSafeInteger(a) && Number.isSafeInteger(b) && Number.isSafeInteger(a + b);
-  return isExact ? a + b : reject("Wrong arguments: two integers whose sum is below 2^53.");
+  return Number.isSafeInteger(a + b) ? a + b : reject("Wrong arguments: two integers whose sum is below 2^53.");
 }
 
 export const { lifecycle, upstream } = handler({
@@ -24,7 +23,7 @@ export const { lifecycle, upstream } = handler({
 
   methods: {
     echo: takes(["any"], (client, x) => x),
-    add: takes(["number", "number"], add),
+    add: takes(["integer", "integer"], add),
     length: text((client, value) => [...value].length),
     fail: text((client, value) => reject(value)),
     failed: text((client, value) => fail(value)),
@@ -81,7 +80,7 @@ export const { lifecycle, upstream } = handler({
       return value === null ? null : decoder.decode(value);
     }),
     swap: takes(["string", "string?", "string?"], (client, key, expected, value) =>
-      state.compareAndSetBytes(key, bytes(expected), bytes(value)),
+      state.compareAndSet(key, bytes(expected), bytes(value)),
     ),
     delete: text((client, key) => state.delete(key)),
     keys: text((client, prefix) => state.keys(prefix)),

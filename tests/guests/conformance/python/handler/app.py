@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from hubgate import Connection, Pair, Payload, config, connected, connections, context, disconnected, fail, http, hub
 from hubgate import log, method, reject, reply, state
+from hubgate.texts import text
 
 
 @connected
@@ -158,7 +159,7 @@ def count(client: Connection, key: str) -> int:
 
 @method("set")
 def set_(client: Connection, key: str, value: str, ttl: Optional[int]) -> None:
-    state.set_bytes(key, value.encode(), ttl)
+    state.set_bytes(key, text(value).encode(), ttl)
 
 
 @method

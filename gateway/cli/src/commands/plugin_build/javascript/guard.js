@@ -54,11 +54,11 @@ function explained(error) {
   return error;
 }
 
-const failure = (half, place, error) => errors[half]?.(error) ?? broken(place, words(error));
+const failure = (half, place, error) => wellFormed(errors[half]?.(error) ?? broken(place, words(error)));
 
 /** Logs an error that nothing has caught; gives what breaks the call off. */
 function broken(place, text) {
-  log.write("error", `\`${place}\` has thrown ${text}`, []);
+  log.write("error", `\`${place}\` has thrown ${text}`.toWellFormed(), []);
   const short = new Error(`\`${place}\` has thrown an error, which the line before shows`);
   short.stack = "";
   return short;
@@ -169,5 +169,13 @@ function call(half, place, handle) {
   if (typeof answer?.then === "function") {
     throw failure(half, place, `\`${place}\` has answered with a promise, and nobody waits for it: answer at once, without async`);
   }
-  return answer;
+  return wellFormed(answer);
+}
+
+/** What a script has answered, with U+FFFD for each half of a surrogate pair: UTF-8 has nothing for it. */
+function wellFormed(value) {
+  if (typeof value === "string") return value.toWellFormed();
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || value instanceof Error) return value;
+  if (Array.isArray(value)) return value.map(wellFormed);
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, wellFormed(item)]));
 }

@@ -11,7 +11,8 @@ const MOST_WAITING = 100;
 let waiting = 0;
 
 function write(level, values) {
-  const text = format(values).slice(0, LONGEST);
+  // The log takes UTF-8, which has nothing for half of a surrogate pair; the end may be one, too.
+  const text = format(values).slice(0, LONGEST).toWellFormed();
   if (!serves() && waiting++ >= MOST_WAITING) return;
   whenServing(() => log.write(level, text, []));
 }

@@ -6,7 +6,7 @@ import { percentDecoded, percentEncode } from "./url-host.js";
 export let follow;
 /** Reads the query of a URL that has changed. */
 export let reread;
-const FORM = /[^a-z0-9*._-]/giu;
+const FORM = /[^A-Za-z0-9*._-]/gu;
 
 const encode = (text) => percentEncode(text, FORM).replace(/%20/g, "+");
 const decode = (text) => percentDecoded(text.replace(/\+/g, " "));

@@ -258,7 +258,7 @@ class URL {
   }
   set search(text) {
     const query = clean(text).replace(/^\?/, "");
-    this.#parts.query = clean(text) === "" ? null : encodeQuery(query, this.#parts);
+    this.#parts.query = `${text}` === "" ? null : encodeQuery(query, this.#parts);
     reread(this.#search, query);
   }
   get searchParams() {
@@ -268,7 +268,7 @@ class URL {
     return this.#parts.fragment ? `#${this.#parts.fragment}` : "";
   }
   set hash(text) {
-    this.#parts.fragment = clean(text) === "" ? null : percentEncode(clean(text).replace(/^#/, ""), FRAGMENT);
+    this.#parts.fragment = `${text}` === "" ? null : percentEncode(clean(text).replace(/^#/, ""), FRAGMENT);
   }
   toString() {
     return this.href;
