@@ -1,13 +1,13 @@
 //! The live poll, whose component is swapped from language to language while its voters stay connected.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use http::Method;
-use hubgate_tests::command::{Finished, repository};
+use hubgate_tests::command::{Finished, leavings, repository};
 use hubgate_tests::script::Script;
-use hubgate_tests::toolchains::{hubgate_in, link_packages};
+use hubgate_tests::toolchains::{hubgate_in, project_of};
 use hubgate_tests::wait::until_compiled;
 use hubgate_tests::{Client, Gateway};
 use serde_json::{Value, json};
@@ -19,15 +19,15 @@ const CHOICES: [&str; 3] = ["tea", "coffee", "water"];
 
 #[tokio::test]
 async fn the_poll_goes_on_in_another_language_and_nobody_votes_twice_or_is_closed() {
-    let folder = tempfile::tempdir().expect("there is room for a folder");
-    let components: Vec<(PathBuf, &str)> =
-        LANGUAGES.map(|(language, name)| (component(language, folder.path()), name)).into();
+    let components = components();
     // What an interpreter does first takes long on a busy machine.
     let config = "hubs.poll.mode = 'serverless'\nupstream = [{ plugin = 'poll' }]\nplugins.poll.call-time = '30s'";
     let gateway = Gateway::serve().plugin("poll", &components[0].0).with(config).start().await;
     let mut poll = Poll { gateway: &gateway, voters: Vec::new(), counts: [0; 3] };
     poll.enter_real_clients().await;
     let mut guest = gateway.client("poll").user("guest").connect().await;
+    // One vote a user holds, wherever it came from.
+    let mut twin = gateway.client("poll").user("ann").connect().await;
 
     for (index, (component, language)) in components.iter().enumerate() {
         if index > 0 {
@@ -41,9 +41,11 @@ async fn the_poll_goes_on_in_another_language_and_nobody_votes_twice_or_is_close
         // Each time somebody votes for the first time, and all those that have voted before try again.
         poll.everybody_votes_who_may(index, language).await;
         the_rules_hold(&mut guest, &poll, language).await;
+        is_refused(&mut twin, "coffee", "You have voted already.", language).await;
+        poll.a_stranger_votes(&mut guest, language).await;
     }
 
-    assert_eq!(gateway.clients_of("poll").await, 5, "nobody has left");
+    assert_eq!(gateway.clients_of("poll").await, 6, "nobody has left");
     for voter in &mut poll.voters {
         push(&gateway, &voter.user, "goHome", json!([])).await;
         voter.script.succeeds().await;
@@ -107,6 +109,22 @@ impl Poll<'_> {
         }
     }
 
+    /// Whoever has no user votes as a connection; all hear of it.
+    async fn a_stranger_votes(&mut self, guest: &mut Client, language: &str) {
+        guest.everything_so_far().await;
+        let mut stranger = self.gateway.client("poll").connect().await;
+        self.counts[0] += 1;
+        let counts = self.counts_in_order();
+        let told: Value = serde_json::from_str(&counts).expect("it is JSON");
+        assert_eq!(stranger.call("vote", json!([CHOICES[0]])).await, Ok(told.clone()), "{language}");
+        is_refused(&mut stranger, CHOICES[0], "You have voted already.", language).await;
+        assert_eq!(guest.event("counts").await, json!([told]), "{language}");
+        for voter in &mut self.voters {
+            voter.script.says(&format!("counts {counts}")).await;
+        }
+        stranger.leave().await;
+    }
+
     /// As JSON, in the order of the choices.
     fn counts_in_order(&self) -> String {
         let entries: Vec<String> =
@@ -120,10 +138,31 @@ async fn the_rules_hold(guest: &mut Client, poll: &Poll<'_>, language: &str) {
     assert_eq!(guest.call("language", json!([])).await, Ok(json!(language)));
     let counts: Value = serde_json::from_str(&poll.counts_in_order()).expect("it is JSON");
     assert_eq!(guest.call("counts", json!([])).await, Ok(counts), "{language}");
-    let error = guest.call("vote", json!(["milk"])).await.expect_err("there is none");
-    assert!(error.contains("There is no choice 'milk'."), "{language}: {error}");
+    is_refused(guest, "milk", "There is no choice 'milk'.", language).await;
     let error = guest.call("dance", json!([])).await.expect_err("there is no such method");
     assert!(error.contains("dance"), "{language}: {error}");
+}
+
+async fn is_refused(client: &mut Client, choice: &str, words: &str, language: &str) {
+    let error = client.call("vote", json!([choice])).await.expect_err("the vote is refused");
+    assert!(error.ends_with(words), "{language}: {error}");
+}
+
+#[tokio::test]
+async fn the_choices_of_a_poll_are_those_of_its_configuration_in_their_order() {
+    for (component, language) in components() {
+        let gateway = Gateway::serve().plugin("poll", component);
+        let config = "hubs.poll.mode = 'serverless'\nupstream = [{ plugin = 'poll' }]
+            plugins.poll = { call-time = '30s', config = { choices = 'red,green,blue' } }";
+        let gateway = gateway.with(config).start().await;
+        let mut client = gateway.client("poll").connect().await;
+        let id = client.start_call("counts", json!([])).await;
+        // As a value the fields would have no order.
+        let answered = client.next_text().await;
+        assert!(answered.contains(&format!("\"{id}\"")), "{language}: {answered}");
+        let answered = answered.replace(' ', "");
+        assert!(answered.contains(r#"{"red":0,"green":0,"blue":0}"#), "{language}: {answered}");
+    }
 }
 
 /// Calls a method of a user's client, as an application does.
@@ -134,24 +173,18 @@ async fn push(gateway: &Gateway, user: &str, method: &str, arguments: Value) {
     assert_eq!(sent.status, 202, "{sent:?}");
 }
 
-/// Builds an example as its reader does.
-fn component(language: &str, folder: &Path) -> PathBuf {
-    let output = folder.join(format!("{language}.wasm"));
-    let mut source = repository().join("examples/poll").join(language);
-    if language == "js" || language == "ts" {
-        // With the packages that are installed for tests.
-        let copied = folder.join(language);
-        copy(&source, &copied);
-        let _ = fs::remove_dir_all(copied.join("node_modules"));
-        copy(&repository().join("sdk/js"), &copied.join("hubgate"));
-        link_packages(&copied);
-        source = copied;
-    }
-    let mut command = hubgate_in(folder);
-    Finished::of(command.args(["plugin", "build"]).arg(source).arg("-o").arg(&output)).success();
-    output
-}
-
-fn copy(from: &Path, to: &Path) {
-    Finished::of(Command::new("cp").arg("-r").arg(from).arg(to)).success();
+/// The components in their order, built once for all tests as their readers do.
+fn components() -> &'static [(PathBuf, &'static str)] {
+    static COMPONENTS: OnceLock<Vec<(PathBuf, &str)>> = OnceLock::new();
+    COMPONENTS.get_or_init(|| {
+        let folder = leavings("poll");
+        let built = LANGUAGES.map(|(language, name)| {
+            let project = project_of(&format!("examples/poll/{language}"));
+            let output = folder.join(format!("{language}.wasm"));
+            let mut build = hubgate_in(repository());
+            Finished::of(build.args(["plugin", "build"]).arg(project.path()).arg("-o").arg(&output)).success();
+            (output, name)
+        });
+        built.into()
+    })
 }

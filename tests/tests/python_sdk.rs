@@ -53,6 +53,11 @@ fn what_cannot_be_a_plugin_is_refused_by_the_build_with_what_to_do() {
             "`hello` is `async def`, but a plugin answers at once: write `def`",
         ),
         ("import hubgate", "decorate a function with `@hubgate.method`"),
+        (
+            "import os\nfrom hubgate import method\nSALT = os.urandom(4)",
+            "there is no chance while modules are imported",
+        ),
+        ("import random\nDICE = random.Random()", "Ask for it in a method, or in a function with @init"),
         ("import hubgate.http", "say `world = \"handler-with-http\"`"),
     ];
     for (text, cure) in mistakes {
