@@ -84,7 +84,7 @@ impl Language {
         id: "go",
         integers: Integers::Of64Bits,
         halves: Halves::Replaced,
-        refusals: Refusals::OfItsOwn,
+        refusals: Refusals::OfAllLanguages,
         source: "plugin.go",
         types: "hubgate/hubgate.go",
     };
@@ -93,7 +93,7 @@ impl Language {
         id: "c",
         integers: Integers::Of64Bits,
         halves: Halves::Replaced,
-        refusals: Refusals::OfItsOwn,
+        refusals: Refusals::OfAllLanguages,
         source: "plugin.c",
         types: "hubgate/hubgate.h",
     };
