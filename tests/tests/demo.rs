@@ -53,8 +53,11 @@ async fn the_page_leads_to_documents_that_it_has() {
     let page = gateway.get("/").await.body;
     let links: Vec<&str> = page.split("href=\"docs/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(links.len() > 5, "{links:?}");
-    let names = fs::read_dir(repository().join("docs")).expect("it can be listed");
-    let names = names.map(|entry| entry.expect("it can be listed").file_name().to_string_lossy().into_owned());
+    let names = ["", "languages/"].into_iter().flat_map(|folder| {
+        let entries = fs::read_dir(repository().join("docs").join(folder)).expect("it can be listed");
+        let name = |entry: fs::DirEntry| format!("{folder}{}", entry.file_name().to_string_lossy());
+        entries.map(move |entry| name(entry.expect("it can be listed")))
+    });
     // They lead to each other.
     for name in names.filter(|name| name.ends_with(".md")) {
         let answer = gateway.get(&format!("/docs/{name}")).await;

@@ -34,7 +34,7 @@ impl Handler for Chat {
                 done()
             }
             "rooms" => reply(&seats::rooms(&client)?),
-            unknown => reject(format!("The chat has no method '{unknown}'.")),
+            unknown => reject(format!("There is no method '{unknown}'.")),
         }
     }
 
