@@ -55,7 +55,7 @@ async fn the_page_leads_to_documents_that_it_has() {
     assert!(links.len() > 5, "{links:?}");
     let names = ["", "languages/"].into_iter().flat_map(|folder| {
         let entries = fs::read_dir(repository().join("docs").join(folder)).expect("it can be listed");
-        let name = |entry: fs::DirEntry| format!("{folder}{}", entry.file_name().to_string_lossy());
+        let name = move |entry: fs::DirEntry| format!("{folder}{}", entry.file_name().to_string_lossy());
         entries.map(move |entry| name(entry.expect("it can be listed")))
     });
     // They lead to each other.
