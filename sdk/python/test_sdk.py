@@ -2,7 +2,7 @@
 
 import math
 import unittest
-from typing import Literal, Optional
+from typing import Any, Callable, Literal, Optional
 
 from hubgate import Connection, Payload, Payload_Json, config, connected, disconnected, exports, fail, handler, hub, init
 from hubgate import filter, log, method, reject, reply, state
@@ -120,12 +120,23 @@ class Methods(Plugin):
             def nothing() -> None:
                 pass
 
+        with self.assertRaisesRegex(TypeError, r"write `def hello\(client: Connection, name: str, \*rest: int\)`"):
+
+            @method
+            def hello(name: str, *rest: int) -> str:
+                return name
+
+        method("any")(lambda whoever: None)
+        self.assertIsNone(self.call("any"))
+
         @method
         def twice(client: Connection) -> None:
             pass
 
         with self.assertRaisesRegex(TypeError, "two methods 'twice'"):
             method(twice)
+        with self.assertRaisesRegex(TypeError, "write `@method`"):
+            method()  # type: ignore[call-overload]
 
     def test_that_raise_have_done_nothing_but_what_they_flushed(self) -> None:
         @method
@@ -181,6 +192,16 @@ class Events(Plugin):
         self.gateway.disconnect(self.gateway.connect("ann"), "gone")
         self.assertEqual(heard, [("ann", "gone")])
 
+    def test_are_refused_to_functions_that_do_not_take_them(self) -> None:
+        wrong: list[tuple[Callable[..., Any], Callable[..., None], str]] = [
+            (connected, lambda: None, r"\(client: Connection\)"),
+            (disconnected, lambda client: None, r"\(client: Connection, reason: Optional\[str\]\)"),
+            (init, lambda client: None, r"\(\)"),
+        ]
+        for decorate, function, cure in wrong:
+            with self.assertRaisesRegex(TypeError, f"must be `def <lambda>{cure}`"):
+                decorate(function)
+
     def test_of_the_start_fails_with_the_text_of_its_exception(self) -> None:
         @init
         def start() -> None:
@@ -204,6 +225,21 @@ class Imports(Plugin):
         self.assertEqual(state.keys(), ["a", "b"])
         state.delete("a")
         self.assertEqual(state.keys(after="a"), ["b"])
+
+    def test_forget_values_whose_time_to_live_is_over(self) -> None:
+        state.set("a", 1, ttl_ms=1000)
+        state.set("b", 1, ttl_ms=1000)
+        state.set("b", 2)
+        state.increment("c", ttl_ms=1000)
+        self.gateway.now = 500
+        state.increment("c", ttl_ms=1000)
+        state.compare_and_set("d", None, b"1", ttl_ms=1000)
+        self.gateway.now = 999
+        self.assertEqual(state.keys(), ["a", "b", "c", "d"])
+        self.gateway.now = 1000
+        self.assertEqual(self.gateway.state, {"b": b"2", "d": b"1"})
+        self.gateway.now = 1500
+        self.assertEqual(state.keys(), ["b"])
 
     def test_take_users_and_connections_into_groups(self) -> None:
         hub.join(self.client.id, "g")
@@ -278,6 +314,22 @@ class Filters(unittest.TestCase):
         filter.inbound(lambda client, message: True)  # type: ignore[type-var]
         with self.assertRaisesRegex(TypeError, "@inbound has given True, which is no verdict"):
             self.verdict()
+
+
+class Tests(Plugin):
+    def test_that_an_error_of_the_plugin_ends_are_reported(self) -> None:
+        @method
+        def no(client: Connection) -> None:
+            reject("no")
+
+        class Project(unittest.TestCase):
+            def runTest(self) -> None:
+                test.call("no")
+
+        test, result = self, unittest.TestResult()
+        Project().run(result)
+        [(_, text)] = result.errors
+        self.assertRegex(text, "hubgate.errors.Rejected: no\n$")
 
 
 class Exports(Plugin):

@@ -5,7 +5,7 @@ import types
 import typing
 from typing import Any, Callable, Literal, Sequence, Union
 
-from wit_world.imports.types import Payload
+from wit_world.imports.types import Connection, Payload
 
 from .errors import Rejected
 from .payloads import parse
@@ -29,6 +29,15 @@ def refuse_async(function: Callable[..., Any]) -> None:
         )
 
 
+def refuse_other_counts(function: Callable[..., Any], event: str, *parameters: str) -> None:
+    """The function of an event is called with so many arguments; `parameters` are their names and types."""
+    try:
+        inspect.signature(function).bind(*parameters)
+    except TypeError:
+        name = function.__name__
+        raise TypeError(f"`{name}` for @{event} must be `def {name}({', '.join(parameters)})`") from None
+
+
 class Parameters:
     """What a method takes after the client."""
 
@@ -46,6 +55,12 @@ class Parameters:
         self._rest = [one for one in parameters[1:] if one.kind is inspect.Parameter.VAR_POSITIONAL]
         self._plain = [one for one in parameters[1:] if one.kind in by_place]
         hints = typing.get_type_hints(function)
+        if hints.get(parameters[0].name, Connection) not in (Connection, Any, object):
+            given = str(inspect.signature(function)).split(" -> ")[0][1:]
+            raise TypeError(
+                f"`{name}` gets the client as its first parameter, which cannot be `{parameters[0]}`: "
+                f"write `def {name}(client: Connection, {given}`"
+            )
         self._types = {one.name: hints.get(one.name, Any) for one in self._plain + self._rest}
         self.is_raw = len(parameters) == 2 and self._types.get(parameters[1].name) == Payload
         if not self.is_raw:

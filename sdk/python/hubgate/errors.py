@@ -8,6 +8,9 @@ from wit_world.imports.types import Error_Failed, Error_Rejected
 
 from .texts import text as text_of, with_texts
 
+# The class is frozen, also for Python, which keeps a traceback on each exception: contextlib and unittest set it again.
+setattr(Err, "__setattr__", Exception.__setattr__)
+
 
 class Rejected(Exception):
     """The client is told the text."""

@@ -5,7 +5,7 @@ from typing import Any, Callable, Optional, TypeVar, overload
 
 from wit_world.imports.types import Connection, Payload, Payload_Json, Payload_Msgpack
 
-from .arguments import Parameters, refuse_async
+from .arguments import Parameters, refuse_async, refuse_other_counts
 from .errors import Rejected, answered
 from .payloads import reply
 from .texts import with_texts
@@ -24,12 +24,14 @@ _events: dict[str, Callable[..., None]] = {}
 def method(function: Method) -> Method: ...
 @overload
 def method(function: str) -> Callable[[Method], Method]: ...
-def method(function: Any) -> Any:
+def method(function: Any = None) -> Any:
     """Lets clients call the function, by its name or by the one that is given: `@method("sayTo")`. It gets the client and the
     call's arguments, which are checked against its annotations. What it returns answers the call; None answers it without
     a value."""
     if isinstance(function, str):
         return lambda named: _add(function, named)
+    if not callable(function):
+        raise TypeError("write `@method`, or `@method(\"name\")` for another name than the function's")
     return _add(function.__name__, function)
 
 
@@ -43,23 +45,24 @@ def _add(name: str, function: Method) -> Method:
 def init(function: Init) -> Init:
     """Runs once in each new instance; an exception keeps the plugin from serving. Only `config`, `log` and `context` answer
     in it."""
-    return _on("init", function)
+    return _on(function, "init")
 
 
 def connected(function: Connected) -> Connected:
     """Decides whether a client may come: `reject(text)` refuses it."""
-    return _on("connected", function)
+    return _on(function, "connected", "client: Connection")
 
 
 def disconnected(function: Disconnected) -> Disconnected:
     """A client is gone; the reason is there if it did not leave by itself."""
-    return _on("disconnected", function)
+    return _on(function, "disconnected", "client: Connection", "reason: Optional[str]")
 
 
-def _on(event: str, function: Function) -> Function:
+def _on(function: Function, event: str, *parameters: str) -> Function:
     if event in _events:
         raise TypeError(f"there are two functions for @{event}")
     refuse_async(function)
+    refuse_other_counts(function, event, *parameters)
     _events[event] = function
     return function
 

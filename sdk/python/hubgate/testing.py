@@ -27,7 +27,8 @@ from .payloads import reply
 
 
 class Gateway:
-    """What a plugin asks for, and what it did. `state` has bytes, and knows no time to live."""
+    """What a plugin asks for, and what it did. `state` has bytes; what had a time to live is gone from it
+    once `now` has reached its end."""
 
     def __init__(self, config: Mapping[str, str] = {}, state: Mapping[str, bytes] = {}) -> None:
         self.config = dict(config)
@@ -38,13 +39,25 @@ class Gateway:
         """Levels and texts."""
         self.claims: dict[str, list[Pair]] = {}
         """Of connections, by their ids."""
-        self.now = 0
         self.respond: Callable[[http.Request], http.Response] = _no_response
         """Answers HTTP requests."""
+        self._now = 0
+        self._ends: dict[str, int] = {}
         self._queued: list[hub.Action] = []
         self._clients = 0
         self._answer_imports()
         exports.Lifecycle().init()
+
+    @property
+    def now(self) -> int:
+        """The time that the plugin is told, in milliseconds since 1970. A test sets it."""
+        return self._now
+
+    @now.setter
+    def now(self, now: int) -> None:
+        self._now = now
+        for key in [key for key, end in self._ends.items() if end <= now]:
+            self._delete(key)
 
     @property
     def sent(self) -> list[tuple[Target, str, Any]]:
@@ -101,8 +114,8 @@ class Gateway:
             log: {"write": lambda level, text, fields: self.log.append((level.name, text))},
             state: {
                 "get": self.state.get,
-                "set": lambda key, value, ttl_ms: self.state.update({key: value}),
-                "delete": lambda key: self.state.pop(key, None) and None,
+                "set": self._set,
+                "delete": self._delete,
                 "increment": self._increment,
                 "compare_and_set": self._compare_and_set,
                 "keys": lambda prefix, after, limit: [
@@ -114,8 +127,20 @@ class Gateway:
             for name, function in functions.items():
                 setattr(module, name, function)
 
+    def _set(self, key: str, value: bytes, ttl_ms: Optional[int]) -> None:
+        self._delete(key)
+        self.state[key] = value
+        if ttl_ms is not None:
+            self._ends[key] = self._now + ttl_ms
+
+    def _delete(self, key: str) -> None:
+        self.state.pop(key, None)
+        self._ends.pop(key, None)
+
     def _increment(self, key: str, by: int, ttl_ms: Optional[int]) -> int:
-        total = int(self.state.get(key, b"0")) + by
+        if key not in self.state:
+            self._set(key, b"0", ttl_ms)
+        total = int(self.state[key]) + by
         self.state[key] = str(total).encode()
         return total
 
@@ -124,9 +149,9 @@ class Gateway:
     ) -> bool:
         is_expected = self.state.get(key) == expected
         if is_expected and value is None:
-            self.state.pop(key, None)
+            self._delete(key)
         elif is_expected and value is not None:
-            self.state[key] = value
+            self._set(key, value, ttl_ms)
         return is_expected
 
 
