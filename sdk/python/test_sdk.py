@@ -168,7 +168,7 @@ class Methods(Plugin):
         self.assertEqual(self.call("answer", "half"), "\ud800")
         self.assertEqual(self.call("answer", "list"), [1.5, "ä"])
         for name in ("nan", "set"):
-            with self.assertRaisesRegex(Failed, "a value is not JSON"):
+            with self.assertRaisesRegex(Failed, "^what answer returned cannot be sent: a value is not JSON"):
                 self.call("answer", name)
         self.assertEqual(reply("ä"), Payload_Json('"ä"'))
         self.assertEqual(reply("\ud800"), Payload_Json('"\\ud800"'))

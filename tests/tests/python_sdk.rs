@@ -59,15 +59,58 @@ fn what_cannot_be_a_plugin_is_refused_by_the_build_with_what_to_do() {
         ),
         ("import random\nDICE = random.Random()", "Ask for it in a method, or in a function with @init"),
         ("import hubgate.http", "say `world = \"handler-with-http\"`"),
+        ("import hubgate.filter", "say `world = \"filter\"`"),
+        (
+            "from hubgate import method\n@method\ndef hello(name: str): pass",
+            "write `def hello(client: Connection, name: str)`",
+        ),
     ];
     for (text, cure) in mistakes {
-        let folder = tempfile::tempdir().expect("there is room for a folder");
-        fs::write(folder.path().join("app.py"), text).expect("it can be written");
-        let built = Finished::of(hubgate_in(folder.path()).args(["plugin", "build", ".", "-o", "made.wasm"]));
+        let folder = project_of(text);
+        let built = build(&folder);
         assert_eq!(built.code, Some(1), "{built:?}");
         assert!(built.stderr.contains(cure), "{built:?}");
         assert!(!built.stderr.contains("Stack backtrace") && !folder.path().join("made.wasm").exists(), "{built:?}");
+        assert!(!built.stderr.contains("componentize-py"), "no component is begun: {built:?}");
     }
+}
+
+#[test]
+fn a_mistake_is_told_before_a_component_is_made() {
+    let text = "from hubgate import method\nimport requests\n@method\ndef hello(client): pass";
+    let missing = build(&project_of(text));
+    assert_eq!(missing.code, Some(1), "{missing:?}");
+    let at_once = missing.stderr.split("componentize-py").next().unwrap_or_default();
+    assert!(at_once.contains("File \"app.py\", line 2, in <module>\n"), "{missing:?}");
+    assert!(at_once.contains("a component has no sockets, which requests needs"), "{missing:?}");
+    // An interpreter that is older than the component's tells it, and lets the component's decide.
+    let typo = build(&project_of("from hubgate import method\n@method\ndef hello(client) pass"));
+    assert_eq!(typo.code, Some(1), "{typo:?}");
+    let at_once = typo.stderr.split("componentize-py").next().unwrap_or_default();
+    assert!(at_once.contains("File \"app.py\", line 3\n") && at_once.contains("SyntaxError"), "{typo:?}");
+}
+
+/// The first import is on this machine, whose Python has other modules than a component's.
+#[test]
+fn what_only_this_machine_lacks_does_not_end_the_build() {
+    let text = "import sys\nfrom hubgate import method\nif sys.platform != 'wasi': import not_there\n\
+        @method\ndef hello(client): pass";
+    let folder = project_of(text);
+    let built = build(&folder);
+    assert_eq!(built.code, Some(0), "{built:?}");
+    assert!(built.stderr.contains("No module named 'not_there'"), "{built:?}");
+    assert!(!folder.path().join("__pycache__").exists(), "{built:?}");
+}
+
+/// A folder with an `app.py`.
+fn project_of(app: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    fs::write(folder.path().join("app.py"), app).expect("it can be written");
+    folder
+}
+
+fn build(folder: &tempfile::TempDir) -> Finished {
+    Finished::of(hubgate_in(folder.path()).args(["plugin", "build", ".", "-o", "made.wasm"]))
 }
 
 #[test]

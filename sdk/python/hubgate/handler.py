@@ -6,7 +6,7 @@ from typing import Any, Callable, Optional, TypeVar, overload
 from wit_world.imports.types import Connection, Payload, Payload_Json, Payload_Msgpack
 
 from .arguments import Parameters, refuse_async, refuse_other_counts
-from .errors import Rejected, answered
+from .errors import Failed, Rejected, answered
 from .payloads import reply
 from .texts import with_texts
 
@@ -87,8 +87,12 @@ class Upstream:
                 raise Rejected(f"There is no method '{call.target}'.")
             function, parameters = _methods[call.target]
             answer = function(client, *parameters.read(call.arguments))
-            is_ready = answer is None or isinstance(answer, (Payload_Json, Payload_Msgpack))
-            return with_texts(answer) if is_ready else reply(answer)
+            if answer is None or isinstance(answer, (Payload_Json, Payload_Msgpack)):
+                return with_texts(answer)
+            try:
+                return reply(answer)
+            except Failed as error:
+                raise Failed(f"what {call.target} returned cannot be sent: {error}") from None
 
 
 def is_handler() -> bool:

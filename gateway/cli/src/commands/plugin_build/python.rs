@@ -1,6 +1,8 @@
 //! Projects in Python, built by `componentize-py`: a component with the interpreter CPython inside.
 
-use std::path::{Path, PathBuf};
+mod first_import;
+
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -102,6 +104,7 @@ pub(super) fn build(folder: &Path, order: &Order) -> Result<Vec<u8>> {
     let mut asked = componentize(&folder)?;
     asked.arg("--version");
     COMPONENTIZE_PY.check_version_of(asked)?;
+    first_import::check(&folder, &libraries, world)?;
     // With `--stub-wasi` the text of an exception would be lost.
     let mut command = componentize(&folder)?;
     command.arg("-d").arg(&contract).args(["-w", world.name(), "componentize", ENTRY]);
@@ -145,7 +148,7 @@ fn shorten(error: anyhow::Error) -> anyhow::Error {
     let python = text.split_once("AssertionError: ").map_or(text.as_str(), |(_, python)| python);
     let python = python.split("\n\nCaused by:").next().unwrap_or(python).trim_end();
     // The tool sees the project and the package under these names.
-    anyhow::anyhow!("{}", python.replace("\"/0/", "\"").replace("\"/1/", "\""))
+    anyhow::anyhow!("{}", first_import::advised(&python.replace("\"/0/", "\"").replace("\"/1/", "\"")))
 }
 
 fn world_of(manifest: &Path) -> Result<World> {
@@ -158,17 +161,14 @@ fn world_of(manifest: &Path) -> Result<World> {
     World::named(&project.tool.hubgate.world).with_context(|| format!("{}: tool.hubgate.world", manifest.display()))
 }
 
-/// The tool of the project's own environment if it has one, whose packages it finds as well; otherwise that of `PATH`.
+/// The tool of the project's own environment if it is there, otherwise that of `PATH`; either finds the environment's packages.
 fn componentize(folder: &Path) -> Result<Command> {
     let environment = folder.join(".venv");
-    let own: PathBuf = environment.join("bin/componentize-py");
-    if own.is_file() {
-        let mut command = Command::new(own);
+    let own = environment.join("bin/componentize-py");
+    let found = if own.is_file() { Some(own) } else { tool::find("componentize-py") };
+    let mut command = Command::new(found.ok_or_else(|| COMPONENTIZE_PY.missing())?);
+    if environment.is_dir() {
         command.env("VIRTUAL_ENV", environment);
-        return Ok(command);
     }
-    match tool::find("componentize-py") {
-        Some(found) => Ok(Command::new(found)),
-        None => Err(COMPONENTIZE_PY.missing()),
-    }
+    Ok(command)
 }

@@ -173,7 +173,7 @@ impl Tool {
 }
 
 /// Says on standard error how far the build is; nothing is lost where that is closed.
-fn say(text: impl Display) {
+pub(super) fn say(text: impl Display) {
     let _ = write!(std::io::stderr(), "{text}");
 }
 
