@@ -185,6 +185,11 @@ fn fill_in(text: &str, name: &str, language: Language, kind: Kind) -> String {
         (Language::C, Kind::Handler) => "cc -I. -o test tests/test_answers.c answers.c hubgate/values.c && ./test",
         (Language::C, Kind::Filter) => "cc -I. -o test tests/test_hide.c hide.c hubgate/values.c && ./test",
     };
+    let watched = match kind {
+        Kind::Handler => format!("hubgate dev --watch . --hub {name}    # builds and serves it, again on each save\n"),
+        Kind::Filter => String::new(),
+    };
+    let text = text.replace("{{try}}\n", &watched);
     let text = text.replace("{{name}}", name).replace("{{kind}}", kind_name);
     text.replace("{{serve}}", &serve).replace("{{test}}", test)
 }
