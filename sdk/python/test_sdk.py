@@ -240,6 +240,8 @@ class Imports(Plugin):
         self.assertEqual(self.gateway.state, {"b": b"2", "d": b"1"})
         self.gateway.now = 1500
         self.assertEqual(state.keys(), ["b"])
+        state.set("b", 3, ttl_ms=0)
+        self.assertEqual((state.increment("e", 2, ttl_ms=0), state.keys()), (2, []))
 
     def test_take_users_and_connections_into_groups(self) -> None:
         hub.join(self.client.id, "g")

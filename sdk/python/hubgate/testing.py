@@ -56,8 +56,7 @@ class Gateway:
     @now.setter
     def now(self, now: int) -> None:
         self._now = now
-        for key in [key for key, end in self._ends.items() if end <= now]:
-            self._delete(key)
+        self._forget()
 
     @property
     def sent(self) -> list[tuple[Target, str, Any]]:
@@ -132,16 +131,23 @@ class Gateway:
         self.state[key] = value
         if ttl_ms is not None:
             self._ends[key] = self._now + ttl_ms
+            self._forget()
+
+    def _forget(self) -> None:
+        for key in [key for key, end in self._ends.items() if end <= self._now]:
+            self._delete(key)
 
     def _delete(self, key: str) -> None:
         self.state.pop(key, None)
         self._ends.pop(key, None)
 
     def _increment(self, key: str, by: int, ttl_ms: Optional[int]) -> int:
-        if key not in self.state:
-            self._set(key, b"0", ttl_ms)
-        total = int(self.state[key]) + by
-        self.state[key] = str(total).encode()
+        total = int(self.state.get(key, b"0")) + by
+        value = str(total).encode()
+        if key in self.state:
+            self.state[key] = value
+        else:
+            self._set(key, value, ttl_ms)
         return total
 
     def _compare_and_set(
