@@ -21,7 +21,8 @@ impl Project {
         let project = Project { folder };
         let programs = project.path("project/.venv/bin");
         fs::create_dir_all(&programs).expect("there is room for a folder");
-        fs::write(project.path("project/app.py"), "").expect("the folder can be written");
+        let classes = "class Lifecycle: pass\nclass Upstream: pass\nclass InboundFilter: pass\n";
+        fs::write(project.path("project/app.py"), classes).expect("the folder can be written");
         let builder = programs.join("componentize-py");
         let script = format!(
             "#!/bin/sh\nif [ \"$1\" = --version ]; then echo \"componentize-py {version}\"; exit; fi\n\
