@@ -87,10 +87,9 @@ class Upstream:
                 raise Rejected(f"There is no method '{call.target}'.")
             function, parameters = _methods[call.target]
             answer = function(client, *parameters.read(call.arguments))
-            if answer is None or isinstance(answer, (Payload_Json, Payload_Msgpack)):
-                return with_texts(answer)
+            is_ready = answer is None or isinstance(answer, (Payload_Json, Payload_Msgpack))
             try:
-                return reply(answer)
+                return with_texts(answer) if is_ready else reply(answer)
             except Failed as error:
                 raise Failed(f"what {call.target} returned cannot be sent: {error}") from None
 
