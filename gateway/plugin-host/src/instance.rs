@@ -9,7 +9,8 @@ use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, Upstre
 use hubgate_core::filter::{FilterMessage, Subject, Verdict};
 use hubgate_core::pairs::Pairs;
 use hubgate_wire::payload::Payload;
-use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
 
 use crate::bindings::exports::hubgate::plugin::{inbound_filter, outbound_filter, upstream};
 use crate::convert::{self, LentMessage, LentPayload};
@@ -251,7 +252,7 @@ fn broken(store: &Store<Guest>, error: &wasmtime::Error) -> Broken {
         (None, Some(Bound::Instance)) => Broken::OutOfMemory,
         (None, Some(Bound::AllPlugins)) => Broken::OutOfPluginMemory,
         (None, None) if error.is::<PoolConcurrencyLimitError>() => Broken::NoRoom,
-        (None, None) => Broken::Trapped(trap_reason(error)),
+        (None, None) => Broken::Trapped(own_reason(guest, error).unwrap_or_else(|| trap_reason(error))),
     }
 }
 
@@ -265,6 +266,12 @@ impl From<Exhausted> for Broken {
             }
         }
     }
+}
+
+/// What the guest has said of its error before it gave up; what breaks it off from outside is no such error.
+fn own_reason(guest: &Guest, error: &wasmtime::Error) -> Option<String> {
+    let has_given_up = matches!(error.downcast_ref(), Some(Trap::UnreachableCodeReached)) || error.is::<I32Exit>();
+    has_given_up.then(|| guest.last_words())?
 }
 
 /// What trapped, and the innermost frames of the guest's stack.

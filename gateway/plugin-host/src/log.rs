@@ -79,7 +79,7 @@ impl PluginLog {
             UpstreamFailure::Failed(reason) | UpstreamFailure::Unavailable(reason) => {
                 format!("failed: {}", printable(reason, REASON_BYTES))
             }
-            UpstreamFailure::Trapped(reason) => format!("trapped: {}", printable(reason, REASON_BYTES)),
+            UpstreamFailure::Trapped(reason) => format!("broke off: {}", printable(reason, REASON_BYTES)),
             UpstreamFailure::TimedOut => "ran longer than its call-time".to_owned(),
             UpstreamFailure::OutOfCpuTime { ticks } => {
                 format!("used more processor time than its cpu-time: {ticks} ms")
@@ -97,6 +97,10 @@ impl PluginLog {
         }
         let (plugin, event) = (&self.plugin, printable(event, EVENT_BYTES));
         let connection = connection.map(tracing::field::display);
+        if let UpstreamFailure::Trapped(_) = failure {
+            tracing::error!(%plugin, %hub, connection, event, "a call of the plugin {reason}");
+            return;
+        }
         tracing::warn!(%plugin, %hub, connection, event, "a call of the plugin {reason}");
     }
 }

@@ -43,7 +43,8 @@ fn a_failed_call_is_logged_with_plugin_and_reason_and_a_rejection_is_not() {
             shard.invoke(method, "[]").await.result.unwrap_err();
         }
     });
-    for reason in ["unreachable", "longer than its call-time", "more than its memory", "failed: no thanks"] {
+    assert!(log.has(&["ERROR", "plugin=p", "hub=chat", "broke off", "unreachable"]), "{}", log.text());
+    for reason in ["longer than its call-time", "more than its memory", "failed: no thanks"] {
         assert!(log.has(&["WARN", "plugin=p", "hub=chat", reason]), "no {reason} in\n{}", log.text());
     }
     assert_eq!(log.text().matches("no thanks").count(), 1, "{}", log.text());

@@ -8,7 +8,7 @@ use hubgate_core::id::{HubName, PluginName};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
-use hubgate_plugin_host::PluginSource;
+use hubgate_plugin_host::{PluginSource, Rollback};
 
 use super::origins::Origin;
 use super::schema::{ADMIN_LISTEN, ALL_HUBS};
@@ -129,7 +129,12 @@ impl DevelopedHandler {
         for (key, option) in [("path", "--plugin"), ("config", "--set"), ("allow-http", "--allow-http")] {
             origins.is_given_by(format!("plugins.{name}.{key}"), option);
         }
+        let keeps_rollback = origins.is_set(&format!("plugins.{name}.rollback"));
         let plugin = file.plugins.entry(name.to_owned()).or_default();
+        if !keeps_rollback {
+            // Whoever makes a plugin wants to see the error of what was saved last, however often it is called.
+            plugin.rollback = Rollback { errors: None, ..Rollback::default() };
+        }
         plugin.path = Some(match &self.source {
             PluginSource::File(path) => absolute(path),
             PluginSource::Embedded(_) => "(embedded)".into(),
@@ -218,6 +223,23 @@ mod tests {
         assert_eq!(config.net.listen.port(), 9999, "the configuration's address");
         assert_eq!(config.net.admin.listen.port(), 0);
         assert_eq!(config.net.anonymous_user.as_deref(), Some("ann"));
+    }
+
+    #[test]
+    fn a_plugin_that_is_being_made_is_rolled_back_only_where_the_configuration_says_so() {
+        let errors = |file: &str| {
+            let config = developed(file, Some(handler(&[], &[]))).expect("valid");
+            config.host.plugins.iter().map(|plugin| (plugin.name.to_string(), plugin.rollback.errors.is_some())).collect()
+        };
+        let found: [Vec<(String, bool)>; 3] = [
+            "[plugins.other]\npath = 'other.wasm'\n[hubs.x]\nfilters = ['other']",
+            "[plugins.chat]\nrollback = { calls = 5 }",
+            "[plugins.chat]\nmemory = '1MiB'",
+        ]
+        .map(errors);
+        let named = |name: &str, is_rolled_back| (name.to_owned(), is_rolled_back);
+        assert_eq!(found[0], [named("chat", false), named("other", true)]);
+        assert_eq!(found[1..], [vec![named("chat", true)], vec![named("chat", false)]]);
     }
 
     #[test]

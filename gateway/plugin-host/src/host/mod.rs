@@ -6,6 +6,7 @@ mod context;
 mod door;
 mod http;
 mod hub;
+mod last_words;
 mod metering;
 mod source;
 mod state;
@@ -44,6 +45,7 @@ use crate::turns::Turns;
 pub(crate) use call::HostCall;
 pub use http::{HttpAnswer, HttpCall, HttpFailure};
 use hub::ActionQueue;
+use last_words::LastWords;
 use metering::CpuTime;
 pub(crate) use metering::Exhausted;
 pub(crate) use source::{Machine, Scripted, Source};
@@ -227,6 +229,7 @@ pub(crate) struct Guest {
     now: Option<u64>,
     event_id: Option<String>,
     event: Option<Event>,
+    last_words: Arc<LastWords>,
     /// Made when first needed: most guests never ask for it.
     wasi: Option<Box<QuietWasi>>,
 }
@@ -283,6 +286,7 @@ impl Guest {
             now: None,
             event_id: None,
             event: None,
+            last_words: Arc::default(),
             wasi: None,
         }
     }
@@ -295,6 +299,7 @@ impl Guest {
     /// Prepares for a call.
     pub(crate) fn begin(&mut self, of: EventOf, headers: Pairs, term: Term) {
         self.memory.forgive();
+        self.last_words.forget();
         self.deadline = term.deadline;
         self.hurry = term.hurry;
         self.now = None;
@@ -310,6 +315,11 @@ impl Guest {
 
     pub(crate) fn surroundings(&self) -> &Surroundings {
         &self.surroundings
+    }
+
+    /// What it has said itself of the error that broke the call off.
+    pub(crate) fn last_words(&self) -> Option<String> {
+        self.last_words.get()
     }
 
     /// Ends the call and gives the actions that are still queued.
@@ -364,6 +374,7 @@ impl config::Host for Guest {
 
 impl log::Host for Guest {
     async fn write(&mut self, level: log::Level, message: String, fields: Vec<types::Pair>) -> wasmtime::Result<()> {
+        self.last_words.logged(&message);
         self.perform(HostCall::Log { level, message, fields }).await
     }
 }

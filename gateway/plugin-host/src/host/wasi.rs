@@ -23,6 +23,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_io::bindings::wasi::io::poll;
 
 use super::call::{HostCall, HostReply, Outside, Reply};
+use super::last_words::{LastWords, Line};
 use super::source::Source;
 use super::tape::Tape;
 use super::{Guest, Surroundings};
@@ -38,15 +39,20 @@ pub(super) struct QuietWasi {
 }
 
 impl QuietWasi {
-    fn new(surroundings: &Arc<Surroundings>, tape: &Tape) -> QuietWasi {
+    fn new(surroundings: &Arc<Surroundings>, tape: &Tape, last_words: &Arc<LastWords>) -> QuietWasi {
         let clock = || Clock { surroundings: Arc::clone(surroundings), tape: tape.clone() };
         let seed = clock().ask(Outside::Seed).unwrap_or_default();
         let mut seeds = StdRng::from_seed(seed);
         let permit = Arc::new(AtomicUsize::new(WASI_WRITE_BYTES));
-        let output = |level| Output { surroundings: Arc::clone(surroundings), level, permit: Arc::clone(&permit) };
+        let output = |level, heard_by| Output {
+            surroundings: Arc::clone(surroundings),
+            level,
+            heard_by,
+            permit: Arc::clone(&permit),
+        };
         let context = WasiCtx::builder()
-            .stdout(output(tracing::Level::INFO))
-            .stderr(output(tracing::Level::WARN))
+            .stdout(output(tracing::Level::INFO, None))
+            .stderr(output(tracing::Level::WARN, Some(Arc::clone(last_words))))
             .wall_clock(clock())
             .monotonic_clock(clock())
             .insecure_random_seed(seeds.random())
@@ -137,8 +143,8 @@ impl WasiView for Guest {
 
 impl Guest {
     pub(super) fn quiet_wasi(&mut self) -> &mut QuietWasi {
-        let (surroundings, tape) = (&self.surroundings, &self.tape);
-        self.wasi.get_or_insert_with(|| Box::new(QuietWasi::new(surroundings, tape)))
+        let (surroundings, tape, words) = (&self.surroundings, &self.tape, &self.last_words);
+        self.wasi.get_or_insert_with(|| Box::new(QuietWasi::new(surroundings, tape, words)))
     }
 
     /// Waits until one of these is ready, which is no processor time of the guest's; gives which are.
@@ -193,6 +199,8 @@ impl poll::HostPollable for Guest {
 struct Output {
     surroundings: Arc<Surroundings>,
     level: tracing::Level,
+    /// Of standard error.
+    heard_by: Option<Arc<LastWords>>,
     permit: Arc<AtomicUsize>,
 }
 
@@ -201,6 +209,7 @@ impl Output {
         Lines {
             surroundings: Arc::clone(&self.surroundings),
             level: self.level,
+            heard_by: self.heard_by.clone(),
             begun: Vec::new(),
             permit: Arc::clone(&self.permit),
         }
@@ -227,6 +236,7 @@ impl StdoutStream for Output {
 struct Lines {
     surroundings: Arc<Surroundings>,
     level: tracing::Level,
+    heard_by: Option<Arc<LastWords>>,
     begun: Vec<u8>,
     /// What all streams of the instance may write before the shard's other work has its turn, in bytes.
     permit: Arc<AtomicUsize>,
@@ -252,7 +262,8 @@ impl Lines {
     fn end_line(&mut self) {
         let line = String::from_utf8_lossy(&self.begun);
         let line = line.trim_end();
-        if !line.is_empty() {
+        let heard = self.heard_by.as_ref().map(|words| words.printed(line));
+        if !line.is_empty() && heard != Some(Line::Noise) {
             self.surroundings.log_line(self.level, line, std::iter::empty());
         }
         self.begun.clear();

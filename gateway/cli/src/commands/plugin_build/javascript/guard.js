@@ -58,7 +58,8 @@ const failure = (half, place, error) => wellFormed(errors[half]?.(error) ?? brok
 
 /** Logs an error that nothing has caught; gives what breaks the call off. */
 function broken(place, text) {
-  log.write("error", `\`${place}\` has thrown ${text}`.toWellFormed(), []);
+  // The gateway's own line about the call is the one error of it.
+  log.write("warn", `\`${place}\` has thrown ${text}`.toWellFormed(), []);
   const short = new Error(`\`${place}\` has thrown an error, which the line before shows`);
   short.stack = "";
   return short;
