@@ -224,6 +224,18 @@ fn a_component_that_serves_with_a_configuration_alone_is_described_and_says_so()
 }
 
 #[test]
+fn a_folder_and_an_empty_file_are_no_component_and_that_is_said() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let refused = |path: &std::path::Path| hubgate(["plugin", "check", &path.display().to_string()]).stderr;
+    let text = refused(folder.path());
+    assert!(text.contains("it is a folder: build it first") && text.contains("hubgate plugin build"), "{text}");
+    let file = folder.path().join("empty.wasm");
+    std::fs::write(&file, "").expect("the folder is ours");
+    let text = refused(&file);
+    assert!(text.contains("the file is empty"), "{text}");
+}
+
+#[test]
 fn a_program_is_told_of_a_component_as_one_json_object() {
     let check = |file: &std::path::Path| hubgate(["plugin", "check", &file.display().to_string(), "--json"]);
     let told = |checked: &str| serde_json::from_str::<serde_json::Value>(checked).expect("it is one JSON object");

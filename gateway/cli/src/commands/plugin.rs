@@ -1,6 +1,6 @@
 //! `hubgate plugin`: makes components and says whether the gateway can serve them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::admin_client::{AdminClient, AdminOptions};
 use super::plugin_build::{self, Language};
@@ -63,13 +63,28 @@ pub(crate) enum Command {
     },
 }
 
+/// What to do with a new project.
+fn next_steps(project: &Path, kind: Kind) -> String {
+    let name = project.file_name().unwrap_or_default().display();
+    let project = project.display();
+    let serve = match kind {
+        Kind::Handler => format!("\nserve it, built again on each save: hubgate dev --watch {project} --hub {name}"),
+        Kind::Filter => String::new(),
+    };
+    format!(
+        "{project}: README.md says what it needs\n\
+         build it: hubgate plugin build {project} -o {project}.wasm\n\
+         test it: hubgate plugin test {project}{serve}"
+    )
+}
+
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Rollback { name, gateway, json } => roll_back(&name, &gateway, json),
         Command::Ls { gateway, json } => list(&gateway, json),
         Command::New { name, language, kind } => {
             plugin_new::create(&name, language, kind)?;
-            print(format_args!("{0}: build it with `hubgate plugin build {0} -o {0}.wasm`", name.display()))
+            print(next_steps(&name, kind))
         }
         Command::Build { source, output, order, json } => {
             let report = uninterrupted(|| plugin_build::build(&source, &output, &order))?;

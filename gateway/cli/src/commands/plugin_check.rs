@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use hubgate_plugin_host::{Budgets, DryRun, DryRunOutcome, MAX_COMPONENT_BYTES, RegularFile, dry_run};
 use serde_json::{Value, json};
 
@@ -44,7 +44,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn check(file: &Path) -> Result<DryRun> {
+    if file.is_dir() {
+        bail!("it is a folder: build it first, with `hubgate plugin build {0} -o {0}.wasm`", file.display());
+    }
     let component = RegularFile::read(file, MAX_COMPONENT_BYTES).context("it cannot be read")?.bytes;
+    if component.is_empty() {
+        bail!("the file is empty");
+    }
     Ok(dry_run(&component, compilation(None))?)
 }
 

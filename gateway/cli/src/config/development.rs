@@ -229,7 +229,12 @@ mod tests {
     fn a_plugin_that_is_being_made_is_rolled_back_only_where_the_configuration_says_so() {
         let errors = |file: &str| {
             let config = developed(file, Some(handler(&[], &[]))).expect("valid");
-            config.host.plugins.iter().map(|plugin| (plugin.name.to_string(), plugin.rollback.errors.is_some())).collect()
+            config
+                .host
+                .plugins
+                .iter()
+                .map(|plugin| (plugin.name.to_string(), plugin.rollback.errors.is_some()))
+                .collect()
         };
         let found: [Vec<(String, bool)>; 3] = [
             "[plugins.other]\npath = 'other.wasm'\n[hubs.x]\nfilters = ['other']",

@@ -62,6 +62,14 @@ pub(super) const NPM: Tool = Tool {
     oldest: Version([7, 0, 0]),
     says: Says::Chatter,
 };
+/// What runs the packages of npm.
+const NODE: Tool = Tool {
+    name: "Node.js",
+    projects: "projects in JavaScript and TypeScript",
+    cure: "from https://nodejs.org, or with your system's package `nodejs`",
+    oldest: Version([18, 0, 0]),
+    says: Says::Chatter,
+};
 pub(super) const COMPONENTIZE_PY: Tool = Tool {
     name: "componentize-py",
     projects: "projects in Python",
@@ -141,6 +149,9 @@ impl Tool {
             false => {
                 let said = [output.stdout, output.stderr].concat();
                 let said = String::from_utf8_lossy(&said);
+                if lacks_node(&said) {
+                    return Err(NODE.missing());
+                }
                 let said = [":\n", said.trim_end()].concat();
                 bail!("{} has failed ({}){}", self.name, output.status, if said.len() > 2 { &said } else { "" })
             }
@@ -170,6 +181,13 @@ impl Tool {
         }
         Ok(output)
     }
+}
+
+/// Whether a script of npm's has not found what runs it, in the words of `env`.
+fn lacks_node(said: &str) -> bool {
+    ["env: 'node': No such file", "env: node: No such file", "env: can't execute 'node'"]
+        .iter()
+        .any(|words| said.contains(words))
 }
 
 /// Says on standard error how far the build is; nothing is lost where that is closed.
@@ -252,6 +270,13 @@ mod tests {
         ] {
             assert_eq!(Version::in_text(text), version.map(Version), "{text}");
         }
+    }
+
+    #[test]
+    fn a_script_of_npms_that_does_not_find_node_is_told_apart() {
+        assert!(lacks_node("/usr/bin/env: 'node': No such file or directory\n"));
+        assert!(!lacks_node("/usr/bin/env: 'python3': No such file or directory\n"));
+        assert!(NODE.missing().to_string().contains("install it from https://nodejs.org"));
     }
 
     #[test]
