@@ -270,7 +270,8 @@ impl From<Exhausted> for Broken {
 
 /// What the guest has said of its error before it gave up; what breaks it off from outside is no such error.
 fn own_reason(guest: &Guest, error: &wasmtime::Error) -> Option<String> {
-    let has_given_up = matches!(error.downcast_ref(), Some(Trap::UnreachableCodeReached)) || error.is::<I32Exit>();
+    let has_given_up =
+        matches!(error.downcast_ref::<Trap>(), Some(Trap::UnreachableCodeReached)) || error.is::<I32Exit>();
     has_given_up.then(|| guest.last_words())?
 }
 

@@ -89,6 +89,9 @@ enum Now {
 
 impl Heard {
     fn printed(&mut self, line: &str) -> Line {
+        if line.is_empty() {
+            return Line::Logged;
+        }
         if self.now == Now::Noise || line.starts_with("note: run with `RUST_BACKTRACE=1`") {
             return Line::Noise;
         }
@@ -119,7 +122,7 @@ impl Heard {
         match self.now {
             Now::Traceback => match line.trim_start().strip_prefix("File \"") {
                 Some(frame) => self.place = python_place(frame).or(self.place.take()),
-                None if line.starts_with(char::is_whitespace) => {}
+                None if line.starts_with(' ') => {}
                 None => {
                     self.text = Some(line.to_owned());
                     self.now = Now::Anything;
@@ -144,12 +147,12 @@ impl Heard {
     /// An error of JavaScript with its stack.
     fn thrown(&mut self, error: &str) {
         let (text, stack) = error.split_once("\n    at ").unwrap_or((error, ""));
-        let places = stack.lines().filter_map(|frame| {
+        let mut places = stack.lines().filter_map(|frame| {
             let place = frame.rsplit_once('(').map_or(frame, |(_, place)| place.trim_end_matches(')'));
             Some(place.trim_start_matches("at ").trim_start_matches('/'))
                 .filter(|place| place.ends_with(|end: char| end.is_ascii_digit()))
         });
-        let place = places.into_iter().find(|place| !place.starts_with("hubgate/")).map(str::to_owned);
+        let place = places.find(|place| !place.starts_with("hubgate/")).map(str::to_owned);
         *self = Heard { text: Some(text.to_owned()), place, now: Now::Anything };
     }
 }
@@ -176,7 +179,7 @@ mod tests {
     use super::*;
 
     /// What is told after these lines of standard error, and those that the log has.
-    fn told<'a>(lines: &'a str) -> (Option<String>, Vec<&'a str>) {
+    fn told(lines: &str) -> (Option<String>, Vec<&str>) {
         let words = LastWords::default();
         let logged = lines.lines().filter(|line| words.printed(line) == Line::Logged).collect();
         (words.get(), logged)
