@@ -118,7 +118,9 @@ impl WatchedProject {
         let now = tokio::time::timeout(LONGEST_SWAP, swapped).await.context("the component is not compiled yet")?;
         match &now.last_error {
             Some(error) => {
-                say(format_args!("it cannot serve: {}; generation {} goes on", error.reason, now.generation))
+                // The component's file is the watch's own, and temporary: its path helps nobody.
+                let reason = error.reason.replace(&format!("{}: ", self.component().display()), "");
+                say(format_args!("it cannot serve: {reason}; generation {} goes on", now.generation))
             }
             None => say(told(&now, stay.min(clients()))),
         }

@@ -159,7 +159,7 @@ fn bundle(folder: &Path, main: &Path, script: &Path, order: &Order) -> Result<()
         "--external:hubgate:*",
     ]);
     command.args(["--log-level=warning"]).arg(output).current_dir(folder);
-    ESBUILD.run(command, order)
+    ESBUILD.run(command, order).map_err(hints::explained)
 }
 
 /// The script that a component begins with.

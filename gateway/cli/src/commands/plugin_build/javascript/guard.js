@@ -78,7 +78,7 @@ const contract = {
 export function check(script, world, halves) {
   const wrong = halves.flatMap((half) => missing(script, half));
   if (wrong.length === 0) return;
-  const shape = halves.map((half) => `export const ${half} = { ${contract[half].join(", ")} }`).join("; ");
+  const shape = `export const { ${halves.join(", ")} } = ${halves.includes("upstream") ? "handler" : "filter"}({ … })`;
   throw new Error(`the script cannot serve in the world "${world}":\n${wrong.join("\n")}${otherWorld(script, world)}\nit needs: ${shape}`);
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Error;
 
 /// A mark of what went wrong, and what helps.
-const HINTS: [(&str, &str); 9] = [
+const HINTS: [(&str, &str); 12] = [
     (
         "unknown import: `hubgate:plugin/",
         "the script calls the gateway at its top level, which runs once, when the component is built: call it in a handler or \
@@ -24,6 +24,17 @@ const HINTS: [(&str, &str); 9] = [
         "say `\"dependencies\": { \"hubgate\": \"file:hubgate\" }` in package.json; `hubgate plugin new` writes the folder \
          `hubgate` into new projects",
     ),
+    (
+        "Could not resolve \"hubgate\"",
+        "say `\"dependencies\": { \"hubgate\": \"file:hubgate\" }` in package.json; `hubgate plugin new` writes the folder \
+         `hubgate` into new projects",
+    ),
+    (
+        "Could not resolve \"",
+        "a file is named with its place (`./answers.ts`); a package is installed with `npm install NAME` in the project; there are \
+         no modules of Node.js in a component",
+    ),
+    ("Buffer is not defined", "this is not Node.js: bytes are Uint8Arrays, texts become bytes by TextEncoder"),
     ("'node:", "this is not Node.js: its modules are not there. docs/languages/javascript.md says what is"),
     (
         "require is not defined",
@@ -63,6 +74,9 @@ mod tests {
         assert!(resolving("hubgate:plugin/http@0.1.0").to_string().contains("handler-with-http"));
         assert!(resolving("hubgate:plugin/nothing").to_string().contains("plugin wit"));
         assert!(resolving("hubgate").to_string().contains("file:hubgate"));
+        let bundling = |module: &str| explained(Error::msg(format!("Could not resolve \"{module}\""))).to_string();
+        assert!(bundling("hubgate").contains("file:hubgate"));
+        assert!(bundling("left-pad").contains("npm install NAME") && bundling("fs").contains("no modules of Node.js"));
         assert!(resolving("node:fs").to_string().contains("not Node.js"));
         assert!(resolving("./answers").to_string().contains("with its ending"));
         assert_eq!(explained(Error::msg("no")).to_string(), "no");
