@@ -271,7 +271,7 @@ fn a_file_that_cannot_serve_is_exit_code_1_with_the_reason() {
     for (name, content, reason) in [
         ("truncated.wasm", &probe[..probe.len() / 2], "it is truncated"),
         ("text.wasm", b"This is no WebAssembly.", "`hubgate plugin build` makes one of a project"),
-        ("empty.wasm", b"", "it is truncated"),
+        ("empty.wasm", b"", "the file is empty"),
         ("module.wasm", &guests::core_module(), "`hubgate plugin build` makes one of it"),
         ("no-world.wasm", &guests::of_no_world(), "build it for the world `handler` or `filter`"),
     ] {
