@@ -7,6 +7,7 @@ use std::process::Command;
 use hubgate_tests::command::{Finished, repository};
 use hubgate_tests::guests;
 use hubgate_tests::toolchains::hubgate_in;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A project in Python, and a builder of such projects that does what a test says.
@@ -60,6 +61,22 @@ fn a_build_names_its_tool_and_says_what_it_has_made_and_how_long_it_took() {
     let said = format!("made.wasm: handler in Python, {size:.1} kB, built in ");
     assert!(built.stdout.starts_with(&said) && built.stdout.ends_with(" s\n"), "{built:?}");
     assert_eq!(built.code, Some(0), "{built:?}");
+}
+
+#[test]
+fn a_program_is_told_of_a_build_as_one_json_object() {
+    let project = Project::built_by("0.25.1", &makes_the_probe());
+    let built = project.build(&["--json"]);
+    assert_eq!((built.code, built.stdout.lines().count()), (Some(0), 1), "{built:?}");
+    let mut report: Value = serde_json::from_str(&built.stdout).expect("it is JSON");
+    assert!(report["buildMs"].take().as_f64().is_some_and(|time| time > 0.0), "{built:?}");
+    let remark = report["remark"].take();
+    assert!(remark.is_null() || remark.is_string(), "{built:?}");
+    let size = fs::metadata(project.path("made.wasm")).expect("it is there").len();
+    let expected = json!({
+        "file": "made.wasm", "purpose": "handler", "language": "Python", "remark": null, "sizeBytes": size, "buildMs": null,
+    });
+    assert_eq!(report, expected);
 }
 
 #[test]

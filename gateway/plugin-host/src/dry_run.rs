@@ -12,10 +12,11 @@ use hubgate_core::pairs::Pairs;
 use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::HubProtocol;
 
+use crate::budgets::Budgets;
 use crate::compiler::Compilation;
 use crate::host::{HostCall, HttpFailure, Recording, ShardQuestion, Tape, Term};
 use crate::inspect::settings_of_anything;
-use crate::instance::Instance;
+use crate::instance::{Broken, Instance};
 use crate::load_error::LoadError;
 use crate::rehearsal::{Rehearsal, RehearsalError, Stage};
 use crate::version::{INBOUND_FILTER, OUTBOUND_FILTER, UPSTREAM, has, is_http, worlds};
@@ -24,6 +25,10 @@ use crate::version::{INBOUND_FILTER, OUTBOUND_FILTER, UPSTREAM, has, is_http, wo
 const METHOD: &str = "hubgate-check";
 /// So many calls are timed, for so long at most.
 const TIMED: (usize, Duration) = (200, Duration::from_millis(500));
+
+/// What is told of an instance that wants more than [`Budgets::memory_bytes`] of a plugin whose configuration does not say another number.
+const BEYOND_MEMORY: &str =
+    "an instance wants more memory than a plugin has whose configuration does not say `memory`: 64 MiB";
 
 /// What a component is like, and what came of its calls.
 #[derive(Debug, Clone)]
@@ -88,7 +93,10 @@ pub fn dry_run(component: &[u8], compilation: Compilation) -> Result<DryRun, Loa
     let stage = Stage::load(component, compilation)?;
     let recording = Recording::default();
     let mut rehearsal = rehearse(&stage, Tape::Recording(recording.clone()))?;
-    let start = rehearsal.begin().map_err(|broken| broken.to_string());
+    let start = rehearsal.begin().map_err(|broken| match broken {
+        Broken::OutOfMemory => BEYOND_MEMORY.to_owned(),
+        broken => broken.to_string(),
+    });
     let calls = if start.is_ok() { call_each(&mut rehearsal, &stage) } else { Vec::new() };
     let is_whole = calls.iter().all(|call| !matches!(call.outcome, DryRunOutcome::BrokenOff(_)));
     let call_time = if start.is_ok() && is_whole { time(&stage)? } else { None };
@@ -117,7 +125,10 @@ pub fn dry_run(component: &[u8], compilation: Compilation) -> Result<DryRun, Loa
 }
 
 fn rehearse(stage: &Stage, tape: Tape) -> Result<Rehearsal<'_>, LoadError> {
-    stage.rehearse_on(tape, settings_of_anything(), 0, &[]).map_err(|error| match error {
+    let mut settings = settings_of_anything();
+    // What is checked is nobody's yet, and may be made to take all that it gets.
+    settings.budgets.memory_bytes = Budgets::default().memory_bytes;
+    stage.rehearse_on(tape, settings, 0, &[]).map_err(|error| match error {
         RehearsalError::Load(error) => error,
         RehearsalError::State { .. } => unreachable!("no state is given"),
     })

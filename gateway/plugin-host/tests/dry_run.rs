@@ -4,8 +4,8 @@ mod support;
 
 use hubgate_plugin_host::{Compilation, DryRun, DryRunOutcome, LoadError, dry_run};
 use support::{
-    foreign_guest, future_guest, guest, http_guest, lifeless_guest, looping_guest, stranger_guest, trapping_guest,
-    unready_guest, wasi_http_guest,
+    foreign_guest, future_guest, growing_guest, guest, http_guest, lifeless_guest, looping_guest, stranger_guest,
+    trapping_guest, unready_guest, wasi_http_guest,
 };
 
 fn run(component: &[u8]) -> Result<DryRun, LoadError> {
@@ -38,6 +38,12 @@ fn an_init_that_refuses_or_never_ends_without_a_look_at_its_configuration_is_a_f
     let failure = |component: &[u8]| run(component).unwrap().failure().expect("it has no instance");
     assert_eq!(failure(&unready_guest()), "`init` failed: no thanks");
     assert_eq!(failure(&looping_guest()), "`init` took too long");
+}
+
+#[test]
+fn an_init_has_the_memory_that_a_plugin_has_by_default() {
+    let failure = run(&growing_guest()).unwrap().failure().expect("it has no instance");
+    assert!(failure.contains("more memory") && failure.contains("64 MiB"), "{failure}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod plugin_new;
 mod plugin_test;
 mod reload;
 mod run_gateway;
+mod sdk;
 pub(crate) mod serve;
 mod service_manager;
 pub(crate) mod token;

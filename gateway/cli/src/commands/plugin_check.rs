@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use hubgate_plugin_host::{Budgets, DryRun, DryRunOutcome, MAX_COMPONENT_BYTES, RegularFile, dry_run};
+use hubgate_plugin_host::{DryRun, DryRunOutcome, MAX_COMPONENT_BYTES, RegularFile, dry_run};
 use serde_json::{Value, json};
 
 use super::run_gateway::compilation;
@@ -79,10 +79,6 @@ fn in_words(file: &Path, dry_run: &DryRun, is_verbose: bool) -> String {
     }
     if !dry_run.configuration.is_empty() {
         line("config", format!("it asks for {}", super::plugin_test::shown(&dry_run.configuration.join(", "))));
-    }
-    let memory = Budgets::default().memory_bytes;
-    if matches!(dry_run.start, Ok((_, bytes)) if bytes > memory) {
-        line("memory", format!("an instance has more than {}: say `memory` in its configuration", size(memory)));
     }
     if is_verbose {
         line("imports", dry_run.imports.join(", "));

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::plugin_build::{C_SDK, Language, PYTHON_SDK};
+use super::plugin_build::Language;
+use super::sdk::{self, Files};
 
 /// What a plugin is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -13,62 +14,11 @@ pub(crate) enum Kind {
     Filter,
 }
 
-/// Files by their paths in the project.
-type Files = &'static [(&'static str, &'static str)];
-
 macro_rules! template {
     ($folder:literal: $($file:literal),+) => {
         &[$(($file, include_str!(concat!("../../templates/", $folder, "/", $file)))),+]
     };
 }
-
-/// Files of a folder in `sdk`, which projects have as `hubgate`.
-macro_rules! sdk {
-    ($folder:literal: $($file:literal),+ $(,)?) => {
-        &[$((concat!("hubgate/", $file), include_str!(concat!("../../../../sdk/", $folder, "/", $file)))),+]
-    };
-}
-
-/// The gateway's crate for plugins, as its package has it.
-const RUST_SDK: Files = sdk!("rust":
-    "Cargo.toml",
-    "README.md",
-    "src/bindings.rs",
-    "src/filter.rs",
-    "src/http.rs",
-    "src/hub.rs",
-    "src/lib.rs",
-    "src/log.rs",
-    "src/state.rs",
-    "wit/plugin.wit"
-);
-
-const GO_SDK: Files = sdk!["go":
-    "config/config.go",
-    "connections/connections.go",
-    "context/context.go",
-    "filter/filter.go",
-    "go.mod",
-    "handler/handler.go",
-    "http/http.go",
-    "hub/hub.go",
-    "hubgate.go",
-    "inbound/inbound.go",
-    "internal/abi/collect.go",
-    "internal/abi/imports_elsewhere.go",
-    "internal/abi/imports_wasip1.go",
-    "internal/abi/memory.go",
-    "internal/arguments/arguments.go",
-    "internal/values/values.go",
-    "log/log.go",
-    "outbound/outbound.go",
-    "state/state.go",
-];
-
-/// The gateway's package for plugins in JavaScript and TypeScript.
-const JAVASCRIPT_SDK: Files = sdk!("js": "package.json", "answers.js", "contract.d.ts", "filter.js", "globals.d.ts", "handler.js",
-    "http.d.ts", "http.js", "hub.d.ts", "hub.js", "imports.js", "index.d.ts", "index.js", "log.d.ts", "log.js", "parts.js", "payload.js",
-    "state.d.ts", "state.js");
 
 /// Makes the folder of a project, which is named after the folder; fails if something is there already.
 pub(crate) fn create(folder: &Path, language: Language, kind: Kind) -> Result<()> {
@@ -105,49 +55,49 @@ fn check_name(name: &str) -> Result<()> {
 fn files(language: Language, kind: Kind) -> impl Iterator<Item = (&'static str, &'static str)> {
     let (all, own): (&[Files], Files) = match (language, kind) {
         (Language::Rust, Kind::Handler) => {
-            (&[RUST_SDK, template!("rust": "README.md", "Cargo.toml")], template!("rust/handler": "src/lib.rs"))
+            (&[sdk::RUST, template!("rust": "README.md", "Cargo.toml")], template!("rust/handler": "src/lib.rs"))
         }
         (Language::Rust, Kind::Filter) => {
-            (&[RUST_SDK, template!("rust": "README.md", "Cargo.toml")], template!("rust/filter": "src/lib.rs"))
+            (&[sdk::RUST, template!("rust": "README.md", "Cargo.toml")], template!("rust/filter": "src/lib.rs"))
         }
         (Language::JavaScript, Kind::Handler) => (
-            &[JAVASCRIPT_SDK, template!("js": "README.md", "jsconfig.json")],
+            &[sdk::JAVASCRIPT, template!("js": "README.md", "jsconfig.json")],
             template!("js/handler": "package.json", "plugin.js", "answers.js", "answers.test.js"),
         ),
         (Language::JavaScript, Kind::Filter) => (
-            &[JAVASCRIPT_SDK, template!("js": "README.md", "jsconfig.json")],
+            &[sdk::JAVASCRIPT, template!("js": "README.md", "jsconfig.json")],
             template!("js/filter": "package.json", "plugin.js", "hide.js", "hide.test.js"),
         ),
         (Language::TypeScript, Kind::Handler) => (
-            &[JAVASCRIPT_SDK, template!("ts": "README.md", "tsconfig.json")],
+            &[sdk::JAVASCRIPT, template!("ts": "README.md", "tsconfig.json")],
             template!("ts/handler": "package.json", "plugin.ts", "answers.ts", "answers.test.ts"),
         ),
         (Language::TypeScript, Kind::Filter) => (
-            &[JAVASCRIPT_SDK, template!("ts": "README.md", "tsconfig.json")],
+            &[sdk::JAVASCRIPT, template!("ts": "README.md", "tsconfig.json")],
             template!("ts/filter": "package.json", "plugin.ts", "hide.ts", "hide.test.ts"),
         ),
         (Language::Python, Kind::Handler) => (
-            &[PYTHON_SDK, template!("python": "README.md")],
+            &[sdk::PYTHON, template!("python": "README.md")],
             template!("python/handler": "pyproject.toml", "app.py", "test_app.py"),
         ),
         (Language::Python, Kind::Filter) => (
-            &[PYTHON_SDK, template!("python": "README.md")],
+            &[sdk::PYTHON, template!("python": "README.md")],
             template!("python/filter": "pyproject.toml", "app.py", "test_app.py"),
         ),
         (Language::Go, Kind::Handler) => (
-            &[GO_SDK, template!("go": "README.md", "go.mod")],
+            &[sdk::GO, template!("go": "README.md", "go.mod")],
             template!("go/handler": "plugin.go", "answers.go", "answers_test.go"),
         ),
         (Language::Go, Kind::Filter) => (
-            &[GO_SDK, template!("go": "README.md", "go.mod")],
+            &[sdk::GO, template!("go": "README.md", "go.mod")],
             template!("go/filter": "plugin.go", "hide.go", "hide_test.go"),
         ),
         (Language::C, Kind::Handler) => (
-            &[C_SDK, template!("c": "README.md")],
+            &[sdk::C, template!("c": "README.md")],
             template!("c/handler": "plugin.c", "answers.c", "answers.h", "tests/test_answers.c"),
         ),
         (Language::C, Kind::Filter) => (
-            &[C_SDK, template!("c": "README.md")],
+            &[sdk::C, template!("c": "README.md")],
             template!("c/filter": "plugin.c", "hide.c", "hide.h", "tests/test_hide.c"),
         ),
     };

@@ -44,6 +44,12 @@ pub(crate) fn looping_guest() -> Vec<u8> {
     component(&GUEST.replace("INIT", "(loop $forever (br $forever)) unreachable"), WIT, "handler")
 }
 
+/// A guest whose `init` takes memory, 1 MiB after the other, and traps when there is no more.
+pub(crate) fn growing_guest() -> Vec<u8> {
+    let init = "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable";
+    component(&GUEST.replace("INIT", init), WIT, "handler")
+}
+
 /// A guest that breaks off at a method that it does not know.
 pub(crate) fn trapping_guest() -> Vec<u8> {
     let says_no = "(i32.const 104)) (then";

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use wit_bindgen_core::Files;
 use wit_parser::Resolve;
 
+use super::super::sdk;
 use super::contract::{CONTRACT, World};
 use super::order::Order;
 use super::tool::{self, CLANG, MAKE, Tool, ZIG, absolute};
@@ -23,13 +24,6 @@ const MAKEFILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
 const MADE: &str = "plugin.wasm";
 /// The folder of the SDK in a project, which need not be there.
 const SDK: &str = "hubgate";
-/// The files of `sdk/c` by their paths in a project.
-pub(crate) const C_SDK: &[(&str, &str)] = &[
-    ("hubgate/hubgate.c", include_str!("../../../../../sdk/c/hubgate.c")),
-    ("hubgate/hubgate.h", include_str!("../../../../../sdk/c/hubgate.h")),
-    ("hubgate/hubgate_macros.h", include_str!("../../../../../sdk/c/hubgate_macros.h")),
-    ("hubgate/values.c", include_str!("../../../../../sdk/c/values.c")),
-];
 
 pub(super) fn is_project(folder: &Path) -> Result<bool> {
     Ok(has_makefile(folder) || !sources(folder)?.is_empty())
@@ -168,7 +162,7 @@ fn write_bindings(world: World, folder: &Path) -> Result<[PathBuf; 2]> {
 /// Writes the SDK; gives the files to compile.
 fn write_sdk(folder: &Path) -> Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder.join(SDK))?;
-    for (path, text) in C_SDK {
+    for (path, text) in sdk::C {
         std::fs::write(folder.join(path), text).with_context(|| format!("{path}: cannot be written"))?;
     }
     sources(&folder.join(SDK))

@@ -20,12 +20,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile};
 
-pub(crate) use c::C_SDK;
 pub(crate) use contract::write_contract;
 use language::Built;
 pub(crate) use language::Language;
 pub(crate) use order::Order;
-pub(crate) use python::SDK as PYTHON_SDK;
 use tool::{Seconds, Size};
 
 /// What was built.

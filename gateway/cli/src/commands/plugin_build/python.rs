@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use super::super::sdk;
 use super::contract::{CONTRACT, Options, World};
 use super::order::Order;
 use super::tool::{self, COMPONENTIZE_PY, absolute};
@@ -33,47 +34,6 @@ seed, random.Random.seed = random.Random.seed, no_chance_of_its_own
 ";
 /// What is so from then on.
 const CHANCE: &str = "os.urandom = random._urandom = chance\nrandom.Random.seed = seed\n";
-
-macro_rules! sdk {
-    ($($file:literal),+ $(,)?) => {
-        &[$((concat!("hubgate/", $file), include_str!(concat!("../../../../../sdk/python/hubgate/", $file)))),+]
-    };
-}
-
-/// The package `hubgate`: files by their paths in a project. A project without one of its own is built with this.
-pub(crate) const SDK: &[(&str, &str)] = sdk![
-    "__init__.py",
-    "arguments.py",
-    "contract/componentize_py_types.py",
-    "contract/wit_world/__init__.py",
-    "contract/wit_world/exports/__init__.py",
-    "contract/wit_world/exports/inbound_filter.py",
-    "contract/wit_world/exports/lifecycle.py",
-    "contract/wit_world/exports/outbound_filter.py",
-    "contract/wit_world/exports/upstream.py",
-    "contract/wit_world/imports/__init__.py",
-    "contract/wit_world/imports/config.py",
-    "contract/wit_world/imports/connections.py",
-    "contract/wit_world/imports/context.py",
-    "contract/wit_world/imports/filtering.py",
-    "contract/wit_world/imports/http.py",
-    "contract/wit_world/imports/hub.py",
-    "contract/wit_world/imports/log.py",
-    "contract/wit_world/imports/state.py",
-    "contract/wit_world/imports/types.py",
-    "errors.py",
-    "exports.py",
-    "filter.py",
-    "handler.py",
-    "http.py",
-    "hub.py",
-    "log.py",
-    "payloads.py",
-    "py.typed",
-    "state.py",
-    "testing.py",
-    "texts.py",
-];
 
 /// What of `pyproject.toml` counts.
 #[derive(Deserialize, Default)]
@@ -117,7 +77,7 @@ pub(super) fn build(folder: &Path, order: &Order) -> Result<Vec<u8>> {
 
 /// What a component has beside the project: the package and the module that it begins with.
 fn write_libraries(world: World, folder: &Path) -> std::io::Result<()> {
-    for (path, text) in SDK {
+    for (path, text) in sdk::PYTHON {
         let file = folder.join(path);
         std::fs::create_dir_all(file.parent().unwrap_or(folder))?;
         std::fs::write(file, text)?;
