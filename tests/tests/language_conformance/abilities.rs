@@ -33,7 +33,7 @@ impl Abilities {
             ("random numbers", yes(has_random_numbers(rig).await)),
             ("clock", yes(has_a_clock(rig).await)),
             ("types in an editor", yes(has_types)),
-            ("tests on your machine", yes(read_me.contains("test: `"))),
+            ("tests on your machine", yes(read_me.contains(rig.language.tested_by))),
             ("support", if read_me.contains("experimental") { "experimental" } else { "full" }.to_owned()),
         ];
         Abilities { language: rig.language, cells }

@@ -24,6 +24,8 @@ pub(crate) struct Language {
     pub(crate) source: &'static str,
     /// The file of a new project that an editor learns the contract from.
     pub(crate) types: &'static str,
+    /// The command that tests a new project's functions without a component, as its README has it.
+    pub(crate) tested_by: &'static str,
 }
 
 /// How far integers are exact.
@@ -60,6 +62,7 @@ impl Language {
         refusals: Refusals::OfItsOwn,
         source: "src/lib.rs",
         types: "hubgate/src/lib.rs",
+        tested_by: "cargo test",
     };
     pub(crate) const JAVASCRIPT: Language = Language {
         name: "JavaScript",
@@ -69,6 +72,7 @@ impl Language {
         refusals: Refusals::OfAllLanguages,
         source: "plugin.js",
         types: "hubgate/index.d.ts",
+        tested_by: "npm test",
     };
     pub(crate) const TYPESCRIPT: Language = Language {
         name: "TypeScript",
@@ -78,6 +82,7 @@ impl Language {
         refusals: Refusals::OfAllLanguages,
         source: "plugin.ts",
         types: "hubgate/index.d.ts",
+        tested_by: "npm test",
     };
     pub(crate) const GO: Language = Language {
         name: "Go",
@@ -87,6 +92,7 @@ impl Language {
         refusals: Refusals::OfAllLanguages,
         source: "plugin.go",
         types: "hubgate/hubgate.go",
+        tested_by: "go test",
     };
     pub(crate) const C: Language = Language {
         name: "C",
@@ -96,6 +102,7 @@ impl Language {
         refusals: Refusals::OfAllLanguages,
         source: "plugin.c",
         types: "hubgate/hubgate.h",
+        tested_by: "cc -I. -o test",
     };
     pub(crate) const PYTHON: Language = Language {
         name: "Python",
@@ -105,6 +112,7 @@ impl Language {
         refusals: Refusals::OfAllLanguages,
         source: "app.py",
         types: "hubgate/py.typed",
+        tested_by: "python3 -m unittest",
     };
 }
 
