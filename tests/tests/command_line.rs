@@ -204,7 +204,7 @@ fn a_component_that_can_serve_is_described() {
         for tried in ["upstream.connected answers", "upstream.invoke refuses: ", "upstream.disconnected answers"] {
             assert!(described.contains(tried), "{tried}: {described}");
         }
-        for figure in [" to compile, ", " for an instance of ", "half of those that use an instance again"] {
+        for figure in [" to compile, ", " for an instance of ", "median, in an instance that is reused"] {
             assert!(described.contains(figure), "{figure}: {described}");
         }
         let verbose = hubgate(["plugin", "check", &guest.display().to_string(), "--verbose"]).success();

@@ -71,7 +71,7 @@ async fn what_is_saved_answers_the_next_call_and_what_does_not_compile_changes_n
     answers(&mut client, "Hello, ann!").await;
     project.save("Hello", "Howdy");
     answers(&mut client, "Howdy, ann!").await;
-    prints(&gateway, "watch: generation 2, half of the calls so far within ").await;
+    prints(&gateway, "watch: generation 2, median call within ").await;
     assert!(gateway.printed().contains(" µs, 1 client stayed"), "{}", gateway.printed());
 
     project.save("Howdy", "Howdy\" oops \"");

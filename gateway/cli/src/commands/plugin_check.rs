@@ -67,7 +67,7 @@ fn in_words(file: &Path, dry_run: &DryRun, is_verbose: bool) -> String {
         Err(reason) => line("start", format!("no instance without configuration: {}", what_init_said(reason))),
     }
     if let Some(took) = dry_run.call_time {
-        line("call", format!("{} (half of those that use an instance again take no longer)", time(took)));
+        line("call", format!("{} (median, in an instance that is reused)", time(took)));
     }
     for call in &dry_run.calls {
         let outcome = match &call.outcome {

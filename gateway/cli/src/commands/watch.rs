@@ -174,7 +174,7 @@ fn is_settled(before: &PluginStatus, now: &PluginStatus) -> bool {
 /// What serves now. The time is of all calls until then, since a new version has had none.
 fn told(now: &PluginStatus, stayed: usize) -> String {
     let calls = match (now.calls, now.half_within) {
-        (1.., Some(time)) => format!("half of the calls so far within {} µs", time.as_micros()),
+        (1.., Some(time)) => format!("median call within {} µs", time.as_micros()),
         _ => "no calls yet".to_owned(),
     };
     let clients = match stayed {
