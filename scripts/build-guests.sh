@@ -33,6 +33,19 @@ build() {
     echo "$made" >"$output/$2.digest"
 }
 
+# link_packages PROJECT: the packages of tests/languages and the SDK, as npm installs them.
+link_packages() {
+    rm -rf "$1/node_modules"
+    mkdir "$1/node_modules"
+    ln -s "$PWD"/tests/languages/node_modules/{.bin,*} "$1/node_modules/"
+    ln -s "$PWD/sdk/js" "$1/node_modules/hubgate"
+}
+
+# Tests build projects with these packages, also where what they are built into is at hand.
+for project in examples/chat-js tests/guests/javascript; do
+    link_packages "$project"
+done
+
 PROBE_VERSION=2 build examples/probe probe-2
 PROBE_VERSION=1 build examples/probe probe
 build examples/chat-rust chat
@@ -45,14 +58,6 @@ build tests/guests/filter-javascript filter-js
 for filter in redact rate-limit json-schema; do
     build "plugins/$filter" "$filter"
 done
-# link_packages PROJECT: the packages of tests/languages and the SDK, as npm installs them.
-link_packages() {
-    rm -rf "$1/node_modules"
-    mkdir "$1/node_modules"
-    ln -s "$PWD"/tests/languages/node_modules/{.bin,*} "$1/node_modules/"
-    ln -s "$PWD/sdk/js" "$1/node_modules/hubgate"
-}
-
 for project in tests/guests/conformance/*/*/; do
     language=$(basename "$(dirname "$project")")
     case $language in js | ts) link_packages "${project%/}" ;; esac

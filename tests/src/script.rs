@@ -105,8 +105,8 @@ impl Script {
     }
 }
 
-/// Fails if `npm ci` was not run in `folder` of the repository.
+/// Fails if `folder` of the repository has no packages.
 pub fn require_packages(folder: &str) {
     let installed = repository().join(folder).join("node_modules").is_dir();
-    assert!(installed, "{folder}/node_modules is not there: run npm ci --prefix {folder}");
+    assert!(installed, "{folder}/node_modules is not there: scripts/test.sh installs it");
 }
