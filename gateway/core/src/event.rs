@@ -6,7 +6,7 @@ use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::HubProtocol;
 
 use crate::delivery::Action;
-use crate::id::{ConnectionId, HubName, PluginName, UserId};
+use crate::id::{ConnectionId, GroupName, HubName, PluginName, UserId};
 use crate::pairs::Pairs;
 
 /// What is known of a client for as long as it lives and during its own `disconnected`.
@@ -120,4 +120,30 @@ impl UpstreamFailure {
             | UpstreamFailure::NotServing => true,
         }
     }
+}
+
+/// What happens to a hub and is told to a plugin, without a client that has caused it.
+#[derive(Debug)]
+pub enum HubEvent {
+    /// A version of the plugin begins to serve the hub.
+    Started,
+    /// A timer of the plugin is due.
+    TimerFired { name: Arc<str>, payload: Arc<[u8]> },
+    /// These have joined and left a group that the plugin watches.
+    PresenceChanged { group: GroupName, joined: Vec<PresentMember>, left: Vec<PresentMember> },
+}
+
+/// A connection that is, or was, in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresentMember {
+    pub connection: ConnectionId,
+    pub user_id: Option<UserId>,
+}
+
+/// One call of a plugin for a hub. Its answer is an [`UpstreamAnswer`] without a result.
+#[derive(Debug)]
+pub struct HubCall {
+    pub plugin: PluginName,
+    pub hub: HubName,
+    pub event: HubEvent,
 }

@@ -8,7 +8,7 @@ wasmtime::component::bindgen!({
     inline: "
         package hubgate:gateway;
         world everything {
-            include hubgate:plugin/handler-with-http@0.1.0;
+            include hubgate:plugin/whole-hub-with-http@0.1.0;
             include hubgate:plugin/filter@0.1.0;
         }
     ",

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Member, Target};
-use hubgate_core::event::{ConnectionFacts, UpstreamFailure};
+use hubgate_core::event::{ConnectionFacts, PresentMember, UpstreamFailure};
 use hubgate_core::filter::{FilterMessage, MessageKind, Origin, Refusal, Verdict};
 use hubgate_core::id::{
     ConnectionId, GroupName, HubName, InvalidGroupName, InvalidUserId, METHOD_TOO_LONG, PluginName, UserId,
@@ -14,7 +14,7 @@ use hubgate_core::pairs::Pairs;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
 
 use crate::bindings::exports::hubgate::plugin::upstream::Invocation;
-use crate::bindings::hubgate::plugin::{filtering, hub, log, state, types};
+use crate::bindings::hubgate::plugin::{filtering, hub, log, presence, state, types};
 use crate::offload::Offload;
 use crate::settings::Payloads;
 use crate::state::StateError;
@@ -25,6 +25,18 @@ pub(crate) fn connection(client: &ConnectionFacts) -> types::Connection<'_> {
         hub: client.hub.as_str(),
         id: client.id.as_str(),
         user_id: client.user_id.as_ref().map(UserId::as_str),
+    }
+}
+
+/// Lends members of a group to a guest.
+pub(crate) fn lent_members(members: &[PresentMember]) -> Vec<presence::MemberParam<'_>> {
+    members.iter().map(lent_member).collect()
+}
+
+fn lent_member(member: &PresentMember) -> presence::MemberParam<'_> {
+    presence::MemberParam {
+        connection: member.connection.as_str(),
+        user_id: member.user_id.as_ref().map(UserId::as_str),
     }
 }
 
@@ -325,11 +337,11 @@ fn connections(ids: &[String]) -> Vec<ConnectionId> {
     ids.iter().filter_map(ConnectionId::parse).collect()
 }
 
-pub(crate) fn pairs(pairs: &Pairs) -> Vec<types::Pair> {
-    pairs.iter().map(|(name, value)| types::Pair { name: name.to_owned(), value: value.to_owned() }).collect()
+pub(crate) fn pairs(pairs: &Pairs) -> Vec<types::PairResult> {
+    pairs.iter().map(|(name, value)| types::PairResult { name: name.to_owned(), value: value.to_owned() }).collect()
 }
 
-pub(crate) fn fields(pairs: &[types::Pair]) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn fields(pairs: &[types::PairResult]) -> impl Iterator<Item = (&str, &str)> {
     pairs.iter().map(|pair| (pair.name.as_str(), pair.value.as_str()))
 }
 

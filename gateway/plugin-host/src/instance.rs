@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hubgate_core::delivery::Action;
-use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
+use hubgate_core::event::{ConnectionFacts, HubCall, HubEvent, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::filter::{FilterMessage, Subject, Verdict};
 use hubgate_core::pairs::Pairs;
 use hubgate_wire::payload::Payload;
 use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use crate::bindings::exports::hubgate::plugin::{inbound_filter, outbound_filter, upstream};
+use crate::bindings::exports::hubgate::plugin::{
+    hub_lifetime, inbound_filter, outbound_filter, presence_events, scheduled, upstream,
+};
 use crate::convert::{self, LentMessage, LentPayload};
 use crate::host::{EventOf, Exhausted, Guest, Term};
 use crate::limits::{CALLS_PER_INSTANCE, HOST_CALL_BYTES, REASON_BYTES};
@@ -45,6 +47,9 @@ pub(crate) struct Instance {
 /// What it exports beside `init`.
 struct Loaded {
     upstream: Option<upstream::Guest>,
+    scheduled: Option<scheduled::Guest>,
+    presence_events: Option<presence_events::Guest>,
+    hub_lifetime: Option<hub_lifetime::Guest>,
     inbound_filter: Option<inbound_filter::Guest>,
     outbound_filter: Option<outbound_filter::Guest>,
 }
@@ -84,13 +89,21 @@ impl Instance {
             Err(error) => return Err(broken(&store, &error)),
         };
         let loaded = (|| {
+            macro_rules! load {
+                ($interface:ident) => {
+                    exports.$interface.as_ref().map(|each| each.load(&mut store, &instance)).transpose()?
+                };
+            }
             let lifecycle = exports.lifecycle.load(&mut store, &instance)?;
-            let upstream = exports.upstream.as_ref().map(|each| each.load(&mut store, &instance)).transpose()?;
-            let inbound_filter =
-                exports.inbound_filter.as_ref().map(|each| each.load(&mut store, &instance)).transpose()?;
-            let outbound_filter =
-                exports.outbound_filter.as_ref().map(|each| each.load(&mut store, &instance)).transpose()?;
-            wasmtime::Result::Ok((lifecycle, Box::new(Loaded { upstream, inbound_filter, outbound_filter })))
+            let loaded = Loaded {
+                upstream: load!(upstream),
+                scheduled: load!(scheduled),
+                presence_events: load!(presence_events),
+                hub_lifetime: load!(hub_lifetime),
+                inbound_filter: load!(inbound_filter),
+                outbound_filter: load!(outbound_filter),
+            };
+            wasmtime::Result::Ok((lifecycle, Box::new(loaded)))
         })();
         let (lifecycle, loaded) = match loaded {
             Ok(loaded) => loaded,
@@ -116,8 +129,7 @@ impl Instance {
     ) -> Result<UpstreamAnswer, Broken> {
         self.calls_left = self.calls_left.saturating_sub(1);
         let Some(upstream) = &self.loaded.upstream else {
-            let failure = UpstreamFailure::Failed("the plugin exports no `upstream`".to_owned());
-            return Ok(UpstreamAnswer { result: Err(failure), actions: Vec::new() });
+            return Ok(missing("upstream"));
         };
         let store = &mut self.store;
         let connection = convert::connection(client);
@@ -151,6 +163,37 @@ impl Instance {
             Ok(result) => Ok(UpstreamAnswer { result: Ok(result), actions }),
             Err(failure) => Ok(UpstreamAnswer { result: Err(failure), actions: Vec::new() }),
         }
+    }
+
+    /// Tells the guest of an event of a hub that no client has caused. After an error the instance must not be used again.
+    pub(crate) async fn call_hub(&mut self, call: &HubCall, term: Term) -> Result<UpstreamAnswer, Broken> {
+        self.calls_left = self.calls_left.saturating_sub(1);
+        let (store, loaded, hub) = (&mut self.store, &self.loaded, call.hub.as_str());
+        store.set_epoch_deadline(1);
+        store.set_hostcall_fuel(HOST_CALL_BYTES);
+        store.data_mut().begin(EventOf::Hub(call.hub.clone()), Pairs::default(), term);
+        let answer = match &call.event {
+            HubEvent::Started => match &loaded.hub_lifetime {
+                Some(exports) => exports.call_started(&mut *store, hub).await,
+                None => return Ok(missing("hub-lifetime")),
+            },
+            HubEvent::TimerFired { name, payload } => match &loaded.scheduled {
+                Some(exports) => exports.call_fired(&mut *store, hub, name, payload).await,
+                None => return Ok(missing("scheduled")),
+            },
+            HubEvent::PresenceChanged { group, joined, left } => match &loaded.presence_events {
+                Some(exports) => {
+                    let (joined, left) = (convert::lent_members(joined), convert::lent_members(left));
+                    exports.call_changed(&mut *store, hub, group.as_str(), &joined, &left).await
+                }
+                None => return Ok(missing("presence-events")),
+            },
+        };
+        let actions = store.data_mut().end();
+        Ok(match completed(store, answer)? {
+            Ok(()) => UpstreamAnswer { result: Ok(None), actions },
+            Err(reason) => UpstreamAnswer { result: Err(UpstreamFailure::Failed(reason)), actions: Vec::new() },
+        })
     }
 
     /// Shows a message to the guest's half for it. The error in the answer says why it is no verdict. After an error of its
@@ -207,6 +250,12 @@ impl Instance {
     pub(crate) fn memory_bytes(&self) -> usize {
         self.store.data().memory.used()
     }
+}
+
+/// The answer of a version without the export that an event is for.
+fn missing(interface: &str) -> UpstreamAnswer {
+    let failure = UpstreamFailure::Failed(format!("the plugin exports no `{interface}`"));
+    UpstreamAnswer { result: Err(failure), actions: Vec::new() }
 }
 
 async fn lend<'a>(store: &Store<Guest>, payload: &'a Payload) -> Result<LentPayload<'a>, Broken> {

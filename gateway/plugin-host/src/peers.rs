@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hubgate_core::event::ConnectionFacts;
 use hubgate_core::filter::{Origin, Subject};
+use hubgate_core::id::HubName;
 
 /// Its keys are unknown outside, so that nobody chooses names that look like another's.
 static HASHER: LazyLock<foldhash::fast::RandomState> = LazyLock::new(foldhash::fast::RandomState::default);
@@ -20,6 +21,11 @@ impl Peer {
             Some(user) => Peer::named(&(client.hub.as_str(), user.as_str())),
             None => Peer::named(&client.id),
         }
+    }
+
+    /// What no client has caused.
+    pub(crate) fn of_hub(hub: &HubName) -> Peer {
+        Peer::named(&(hub.as_str(), 5))
     }
 
     pub(crate) fn of_subject(subject: &Subject) -> Peer {

@@ -10,11 +10,13 @@ use std::task::Poll;
 use std::time::Instant;
 
 use hubgate_core::delivery::Action;
-use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure};
+use hubgate_core::event::{
+    ConnectionFacts, HubCall, HubEvent, UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure,
+};
 use hubgate_core::filter::{
     Direction, FilterMessage, HalvesByPlugin, Inspected, Inspection, OnError, Refusal, Subject, Verdict,
 };
-use hubgate_core::id::PluginName;
+use hubgate_core::id::{ConnectionId, HubName, PluginName};
 use hubgate_core::pairs::Pairs;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Sleep;
@@ -83,6 +85,17 @@ impl ShardPlugins {
         async move {
             match pool {
                 Some(pool) => pool.answer(call.client, call.event).await,
+                None => failed(UpstreamFailure::Failed(format!("there is no plugin {:?}", call.plugin))),
+            }
+        }
+    }
+
+    /// Tells a plugin of an event of a hub that no client has caused, in the same way. What its answer asks for is to be done on the hub.
+    pub fn call_hub(&self, call: HubCall) -> impl Future<Output = UpstreamAnswer> + use<> {
+        let pool = self.pools.borrow().get(&call.plugin).map(Rc::clone);
+        async move {
+            match pool {
+                Some(pool) => pool.answer_for_hub(call).await,
                 None => failed(UpstreamFailure::Failed(format!("there is no plugin {:?}", call.plugin))),
             }
         }
@@ -195,6 +208,18 @@ impl Pool {
         self.answered(ran, (client, event), &attempt)
     }
 
+    async fn answer_for_hub(&self, call: HubCall) -> UpstreamAnswer {
+        let attempt = self.attempt(Caller { hub: &call.hub, peer: Peer::of_hub(&call.hub) });
+        let tell = async |instance: &mut Instance, term| instance.call_hub(&call, term).await;
+        let ran = self.run(&self.handling, async || self.call(tell, &attempt).await, &attempt).await;
+        let name = match &call.event {
+            HubEvent::Started => "started",
+            HubEvent::TimerFired { name, .. } => name,
+            HubEvent::PresenceChanged { group, .. } => group.as_str(),
+        };
+        self.ended(ran, (&call.hub, None, name), &attempt)
+    }
+
     /// Calls an instance that is made for it.
     async fn call_recorded(&self, call: UpstreamCall) -> Result<Journal, UpstreamFailure> {
         let UpstreamCall { client, event, .. } = &call;
@@ -219,11 +244,26 @@ impl Pool {
         }
     }
 
-    /// Counts and logs what came of an event.
+    /// Counts and logs what came of a client's event.
     fn answered(
         &self,
         ran: Result<UpstreamAnswer, Broken>,
         (client, event): (&ConnectionFacts, &UpstreamEvent),
+        attempt: &Attempt<'_>,
+    ) -> UpstreamAnswer {
+        let name = match event {
+            UpstreamEvent::Connected => "connected",
+            UpstreamEvent::Disconnected { .. } => "disconnected",
+            UpstreamEvent::Invocation { target, .. } => target,
+        };
+        self.ended(ran, (&client.hub, Some(client.id), name), attempt)
+    }
+
+    /// Counts and logs what came of a call that has this name.
+    fn ended(
+        &self,
+        ran: Result<UpstreamAnswer, Broken>,
+        (hub, client, name): (&HubName, Option<ConnectionId>, &str),
         attempt: &Attempt<'_>,
     ) -> UpstreamAnswer {
         let (outcome, answer) = match ran {
@@ -234,12 +274,7 @@ impl Pool {
         if let Err(failure) = &answer.result
             && !attempt.passages.get().are_closed()
         {
-            let name = match event {
-                UpstreamEvent::Connected => "connected",
-                UpstreamEvent::Disconnected { .. } => "disconnected",
-                UpstreamEvent::Invocation { target, .. } => target,
-            };
-            self.plugin.surroundings.log.failure(&client.hub, Some(client.id), name, (outcome, failure));
+            self.plugin.surroundings.log.failure(hub, client, name, (outcome, failure));
         }
         answer
     }

@@ -5,7 +5,9 @@ use std::time::SystemTime;
 
 use wasmtime::component::InstancePre;
 
-use crate::bindings::exports::hubgate::plugin::{inbound_filter, lifecycle, outbound_filter, upstream};
+use crate::bindings::exports::hubgate::plugin::{
+    hub_lifetime, inbound_filter, lifecycle, outbound_filter, presence_events, scheduled, upstream,
+};
 use crate::digest::Digest;
 use crate::host::Guest;
 use crate::sections::Numbers;
@@ -15,6 +17,11 @@ pub(crate) const CONTRACT: &str = "0.1";
 
 pub(crate) const LIFECYCLE: &str = "hubgate:plugin/lifecycle@0.1";
 pub(crate) const UPSTREAM: &str = "hubgate:plugin/upstream@0.1";
+pub(crate) const UPSTREAM_STREAMS: &str = "hubgate:plugin/upstream-streams@0.1";
+pub(crate) const SCHEDULED: &str = "hubgate:plugin/scheduled@0.1";
+pub(crate) const PRESENCE_EVENTS: &str = "hubgate:plugin/presence-events@0.1";
+pub(crate) const HUB_LIFETIME: &str = "hubgate:plugin/hub-lifetime@0.1";
+pub(crate) const AUTHORIZER: &str = "hubgate:plugin/authorizer@0.1";
 pub(crate) const INBOUND_FILTER: &str = "hubgate:plugin/inbound-filter@0.1";
 pub(crate) const OUTBOUND_FILTER: &str = "hubgate:plugin/outbound-filter@0.1";
 
@@ -32,6 +39,9 @@ pub(crate) struct Exports {
     pub(crate) linked: InstancePre<Guest>,
     pub(crate) lifecycle: lifecycle::GuestIndices,
     pub(crate) upstream: Option<upstream::GuestIndices>,
+    pub(crate) scheduled: Option<scheduled::GuestIndices>,
+    pub(crate) presence_events: Option<presence_events::GuestIndices>,
+    pub(crate) hub_lifetime: Option<hub_lifetime::GuestIndices>,
     pub(crate) inbound_filter: Option<inbound_filter::GuestIndices>,
     pub(crate) outbound_filter: Option<outbound_filter::GuestIndices>,
     pub(crate) numbers: Numbers,
@@ -59,6 +69,9 @@ impl Exports {
         Ok(Exports {
             lifecycle: lifecycle::GuestIndices::new(&linked)?,
             upstream: has(UPSTREAM).then(|| upstream::GuestIndices::new(&linked)).transpose()?,
+            scheduled: has(SCHEDULED).then(|| scheduled::GuestIndices::new(&linked)).transpose()?,
+            presence_events: has(PRESENCE_EVENTS).then(|| presence_events::GuestIndices::new(&linked)).transpose()?,
+            hub_lifetime: has(HUB_LIFETIME).then(|| hub_lifetime::GuestIndices::new(&linked)).transpose()?,
             inbound_filter: has(INBOUND_FILTER).then(|| inbound_filter::GuestIndices::new(&linked)).transpose()?,
             outbound_filter: has(OUTBOUND_FILTER).then(|| outbound_filter::GuestIndices::new(&linked)).transpose()?,
             linked,
@@ -75,7 +88,12 @@ pub(crate) fn worlds(exports: &[String]) -> Vec<&'static str> {
         (false, true) => Some("filter-outbound"),
         (false, false) => None,
     };
-    has(exports, UPSTREAM).then_some("handler").into_iter().chain(filter).collect()
+    let handler = match has(exports, UPSTREAM) {
+        true if has(exports, UPSTREAM_STREAMS) => Some("whole-hub"),
+        true => Some("handler"),
+        false => has(exports, AUTHORIZER).then_some("negotiator"),
+    };
+    handler.into_iter().chain(filter).collect()
 }
 
 /// Whether an import is what may ask others by HTTP.

@@ -21,7 +21,7 @@ pub(crate) enum HostCall {
     Log {
         level: log::Level,
         message: String,
-        fields: Vec<types::Pair>,
+        fields: Vec<types::PairResult>,
     },
     Fact {
         fact: Fact,
@@ -182,8 +182,8 @@ replies! {
     Bytes(Vec<u8>),
     Text(String),
     OptionalText(Option<String>),
-    Pairs(Vec<types::Pair>),
-    OptionalPairs(Option<Vec<types::Pair>>),
+    Pairs(Vec<types::PairResult>),
+    OptionalPairs(Option<Vec<types::PairResult>>),
     Queued(Result<(), hub::Invalid>),
     Exists(Result<bool, String>),
     Value(Result<Option<Vec<u8>>, state::Error>),

@@ -9,10 +9,10 @@ use wasmtime::format_err;
 use super::call::{Fact, HostCall};
 use super::{Guest, ShardQuestion, UNANSWERED};
 use crate::bindings::hubgate::plugin::connections;
-use crate::bindings::hubgate::plugin::types::Pair;
+use crate::bindings::hubgate::plugin::types::PairResult;
 
 impl connections::Host for Guest {
-    async fn claims(&mut self, connection: String) -> wasmtime::Result<Option<Vec<Pair>>> {
+    async fn claims(&mut self, connection: String) -> wasmtime::Result<Option<Vec<PairResult>>> {
         self.perform(HostCall::Fact { fact: Fact::Claims, connection }).await
     }
 
@@ -20,7 +20,7 @@ impl connections::Host for Guest {
         self.perform(HostCall::Fact { fact: Fact::Query, connection }).await
     }
 
-    async fn headers(&mut self, connection: String) -> wasmtime::Result<Option<Vec<Pair>>> {
+    async fn headers(&mut self, connection: String) -> wasmtime::Result<Option<Vec<PairResult>>> {
         self.perform(HostCall::Fact { fact: Fact::Headers, connection }).await
     }
 

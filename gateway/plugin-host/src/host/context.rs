@@ -3,7 +3,7 @@
 use super::Guest;
 use super::call::{Glance, HostCall};
 use crate::bindings::hubgate::plugin::context;
-use crate::bindings::hubgate::plugin::types::Pair;
+use crate::bindings::hubgate::plugin::types::PairResult;
 
 impl context::Host for Guest {
     fn now(&mut self) -> wasmtime::Result<u64> {
@@ -18,7 +18,7 @@ impl context::Host for Guest {
         self.glance(Glance::EventId)
     }
 
-    fn message_headers(&mut self) -> wasmtime::Result<Vec<Pair>> {
+    fn message_headers(&mut self) -> wasmtime::Result<Vec<PairResult>> {
         self.glance(Glance::MessageHeaders)
     }
 

@@ -93,7 +93,7 @@ impl Guest {
         match self.ask_shard(call).await {
             Some(Ok(answer)) => Ok(http::Response {
                 status: answer.status,
-                headers: answer.headers.into_iter().map(|(name, value)| types::Pair { name, value }).collect(),
+                headers: answer.headers.into_iter().map(|(name, value)| types::PairResult { name, value }).collect(),
                 body: answer.body,
             }),
             Some(Err(HttpFailure::Denied(reason))) => {

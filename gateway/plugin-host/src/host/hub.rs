@@ -58,7 +58,7 @@ impl Guest {
         let Some(event) = &self.event else { return };
         let hub = event.of.hub().clone();
         let origin = match event.of {
-            EventOf::Client(_) => Some(Origin::Plugin(self.surroundings.name().clone())),
+            EventOf::Client(_) | EventOf::Hub(_) => Some(Origin::Plugin(self.surroundings.name().clone())),
             EventOf::Filtered(..) => None,
         };
         if !actions.is_empty() {

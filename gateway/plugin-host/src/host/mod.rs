@@ -1,6 +1,7 @@
 //! What a guest may ask of the host: the imports of its world, answered from the [`Guest`] that its store holds.
 
 pub(crate) mod call;
+mod client_results;
 mod connections;
 mod context;
 mod door;
@@ -8,9 +9,12 @@ mod http;
 mod hub;
 mod last_words;
 mod metering;
+mod presence;
 mod source;
 mod state;
+mod streams;
 mod tape;
+mod timers;
 mod wasi;
 mod weight;
 
@@ -238,6 +242,8 @@ pub(crate) struct Guest {
 pub(crate) enum EventOf {
     /// An event of this client.
     Client(Arc<ConnectionFacts>),
+    /// An event of this hub that no client has caused.
+    Hub(HubName),
     /// A message of this hub that a filter looks at, and the client that has sent it.
     Filtered(HubName, Option<Arc<ConnectionFacts>>),
 }
@@ -344,13 +350,14 @@ impl EventOf {
     fn hub(&self) -> &HubName {
         match self {
             EventOf::Client(client) => &client.hub,
-            EventOf::Filtered(hub, _) => hub,
+            EventOf::Hub(hub) | EventOf::Filtered(hub, _) => hub,
         }
     }
 
     fn client(&self) -> Option<&Arc<ConnectionFacts>> {
         match self {
             EventOf::Client(client) => Some(client),
+            EventOf::Hub(_) => None,
             EventOf::Filtered(_, client) => client.as_ref(),
         }
     }
@@ -373,7 +380,12 @@ impl config::Host for Guest {
 }
 
 impl log::Host for Guest {
-    async fn write(&mut self, level: log::Level, message: String, fields: Vec<types::Pair>) -> wasmtime::Result<()> {
+    async fn write(
+        &mut self,
+        level: log::Level,
+        message: String,
+        fields: Vec<types::PairResult>,
+    ) -> wasmtime::Result<()> {
         self.last_words.logged(&message);
         self.perform(HostCall::Log { level, message, fields }).await
     }

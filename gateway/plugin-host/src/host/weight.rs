@@ -42,8 +42,8 @@ fn member_weight(member: &types::Member) -> usize {
     }
 }
 
-pub(super) fn pairs_weight(pairs: &[types::Pair]) -> usize {
-    pairs.iter().map(|pair| size_of::<types::Pair>() + pair.name.len() + pair.value.len()).sum()
+pub(super) fn pairs_weight(pairs: &[types::PairResult]) -> usize {
+    pairs.iter().map(|pair| size_of::<types::PairResult>() + pair.name.len() + pair.value.len()).sum()
 }
 
 /// Of ids as they were passed and as they are kept: both are there for a while.
