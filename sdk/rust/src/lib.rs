@@ -1,5 +1,5 @@
-//! Write Hubgate plugins in Rust: implement [`Handler`], say [`export!`], build with `hubgate plugin build`. Filters are in
-//! [`filter`].
+//! Write Hubgate plugins in Rust: implement [`Handler`], say [`export!`], build with `hubgate plugin build`. A [`Hub`] also
+//! streams, and acts later; say [`export_hub!`]. Filters are in [`filter`].
 //!
 //! What a plugin may ask of the gateway: act on its [`hub`], keep values in [`state`], read its [`config`], write to the [`log`],
 //! look at [`connections`], ask the [`context`] for the time, and send requests by [`http`].
@@ -22,18 +22,24 @@
 
 #![warn(missing_docs)]
 
+pub mod authorizer;
 pub mod bindings;
 pub mod filter;
 pub mod http;
 pub mod hub;
 pub mod log;
+pub mod presence;
 pub mod state;
+pub mod streams;
+#[doc(hidden)]
+pub mod whole_hub;
 
 /// The contract's imports as they are, for what is not wrapped.
 pub use bindings::hubgate::plugin as contract;
 pub use bindings::hubgate::plugin::types::{Connection, Error, Payload};
 pub use bindings::hubgate::plugin::{config, connections, context};
 pub use serde_json::value::RawValue;
+pub use whole_hub::Hub;
 
 use serde::{Deserialize, Serialize};
 
