@@ -30,9 +30,11 @@ pub enum Query {
     Find(Sought),
     /// What is known of a connection of the hub.
     Facts(ConnectionId),
-    /// The connections of a group whose ids come after `after`, in their order: `most` of them, and one more if there is one.
+    /// How many connections the target has.
+    Count(Target),
+    /// The connections of the target whose ids come after `after`, in their order: `most` of them, and one more if there is one.
     Members {
-        group: GroupName,
+        of: Target,
         after: Option<ConnectionId>,
         most: usize,
     },
@@ -62,6 +64,7 @@ pub enum Answer {
     /// To [`Query::Find`], and to [`Command::Leave`] whether the connection exists.
     Found(bool),
     Facts(Facts),
+    Count(u64),
     Members(Members),
     Joined(Joined),
     /// To [`Question::Barrier`].
@@ -71,7 +74,7 @@ pub enum Answer {
 /// What is known of a connection, if it is in the hub.
 pub type Facts = Option<Arc<ConnectionFacts>>;
 
-/// Connections of a group, each with its user.
+/// Connections, each with its user.
 pub type Members = Vec<(ConnectionId, Option<UserId>)>;
 
 /// What came of an attempt to put a connection into a group.
@@ -92,6 +95,14 @@ pub type UserJoined = Result<(), MembershipRefusal>;
 pub enum CallerQuery {
     Find(Sought, Ticket<bool>),
     Facts(ConnectionId, Ticket<Facts>),
+    Count(Target, Ticket<u64>),
+    /// At most `most` connections of the target whose ids come after `after`, in their order.
+    Members {
+        of: Target,
+        after: Option<ConnectionId>,
+        most: usize,
+        ticket: Ticket<Members>,
+    },
 }
 
 /// What a hub server may ask for.
@@ -110,6 +121,10 @@ pub enum Answered {
     Found(Reply<bool>),
     /// To [`CallerQuery::Facts`].
     Facts(Reply<Facts>),
+    /// To [`CallerQuery::Count`].
+    Count(Reply<u64>),
+    /// To [`CallerQuery::Members`].
+    Members(Reply<Members>),
     /// To [`crate::Input::Join`].
     Joined(Reply<Joined>),
     /// To [`crate::Input::JoinUser`].
@@ -133,13 +148,13 @@ impl Question {
     /// The names in it, in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            Question::Query(Query::Find(Sought::ConnectionOf(target))) => target.weight(),
+            Question::Query(
+                Query::Find(Sought::ConnectionOf(target)) | Query::Count(target) | Query::Members { of: target, .. },
+            ) => target.weight(),
             Question::Query(Query::Find(Sought::UserInGroup { user, group })) => {
                 user.as_str().len() + group.as_str().len()
             }
-            Question::Query(Query::Members { group, .. }) | Question::Command(Command::Join { group, .. }) => {
-                group.as_str().len()
-            }
+            Question::Command(Command::Join { group, .. }) => group.as_str().len(),
             Question::Command(Command::Leave { group, .. }) => group.as_ref().map_or(0, |group| group.as_str().len()),
             Question::Query(Query::Facts(_)) | Question::Barrier => 0,
         }
@@ -150,7 +165,9 @@ impl From<AckQuestion> for Question {
     fn from(question: AckQuestion) -> Question {
         match question {
             AckQuestion::Find(sought) => Question::Query(Query::Find(sought)),
-            AckQuestion::Members { group, after, most } => Question::Query(Query::Members { group, after, most }),
+            AckQuestion::Members { group, after, most } => {
+                Question::Query(Query::Members { of: Target::Group(group), after, most })
+            }
             AckQuestion::Command(command) => Question::Command(command),
             AckQuestion::Barrier => Question::Barrier,
         }

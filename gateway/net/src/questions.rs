@@ -6,7 +6,7 @@ use std::time::Duration;
 use hubgate_core::delivery::{Action, Except, Target};
 use hubgate_core::filter::Origin;
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
-use hubgate_core::question::{CallerQuery, Facts, Joined, Sought, Ticket, Unanswered};
+use hubgate_core::question::{CallerQuery, Facts, Joined, Members, Sought, Ticket, Unanswered};
 use hubgate_core::time::Millis;
 use hubgate_core::{Input, Outgoing};
 use hubgate_plugin_host::ShardQuestion;
@@ -51,6 +51,16 @@ impl PluginQuestions {
                 tokio::select! {
                     () = self.run(&hub, origin, actions) => drop(done.send(())),
                     () = done.closed() => {}
+                }
+            }
+            ShardQuestion::Count { hub, target, answer } => {
+                if let Ok(count) = HubAccess::new(&self.shard, &hub).count(target).await {
+                    let _ = answer.send(count);
+                }
+            }
+            ShardQuestion::Members { hub, of, after, most, answer } => {
+                if let Ok(members) = HubAccess::new(&self.shard, &hub).members(of, after, most).await {
+                    let _ = answer.send(members);
                 }
             }
             ShardQuestion::Http(call) => self.http.serve(call).await,
@@ -140,6 +150,16 @@ impl<'a> HubAccess<'a> {
 
     pub(crate) async fn exists(&self, target: Target) -> Result<bool, Refusal> {
         self.query(|ticket| CallerQuery::Find(Sought::ConnectionOf(target), ticket)).await
+    }
+
+    /// How many connections the target has.
+    async fn count(&self, target: Target) -> Result<u64, Refusal> {
+        self.query(|ticket| CallerQuery::Count(target, ticket)).await
+    }
+
+    /// A page of the target's connections, in the order of their ids.
+    async fn members(&self, of: Target, after: Option<ConnectionId>, most: usize) -> Result<Members, Refusal> {
+        self.query(|ticket| CallerQuery::Members { of, after, most, ticket }).await
     }
 
     async fn facts(&self, connection: ConnectionId) -> Result<Facts, Refusal> {

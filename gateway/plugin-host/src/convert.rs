@@ -325,11 +325,11 @@ fn member(member: &types::Member) -> Result<Option<Member>, String> {
     })
 }
 
-fn user(id: &str) -> Result<UserId, String> {
+pub(crate) fn user(id: &str) -> Result<UserId, String> {
     UserId::parse(id).map_err(|reason: InvalidUserId| reason.to_string())
 }
 
-fn group(name: &str) -> Result<GroupName, String> {
+pub(crate) fn group(name: &str) -> Result<GroupName, String> {
     GroupName::parse(name).map_err(|reason: InvalidGroupName| reason.to_string())
 }
 

@@ -203,6 +203,8 @@ fn nobody(question: ShardQuestion) {
     match question {
         ShardQuestion::Exists { answer, .. } => drop(answer.send(false)),
         ShardQuestion::Facts { answer, .. } => drop(answer.send(None)),
+        ShardQuestion::Count { answer, .. } => drop(answer.send(0)),
+        ShardQuestion::Members { answer, .. } => drop(answer.send(Vec::new())),
         ShardQuestion::Run { done, .. } => {
             let _ = done.send(());
         }

@@ -50,6 +50,8 @@ pub(crate) const STATE_KEY_BYTES: usize = 1 << 10;
 pub(crate) const STATE_VALUE_BYTES: usize = 1 << 20;
 /// The longest page of keys, and the number of values that are looked at in one go to find them.
 pub(crate) const STATE_KEYS_PER_PAGE: usize = 1_000;
+/// The longest page of the `presence` import, in connections.
+pub(crate) const PRESENCE_PAGE: usize = 1_000;
 
 /// Core instances, memories and tables that one component instance may consist of. Components made of interpreters
 /// link some 25 modules.

@@ -26,7 +26,7 @@ pub(crate) enum AckStatus {
     NotSupported,
 }
 
-/// One page of a group's members.
+/// One page of connections.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     most: usize,
@@ -37,7 +37,7 @@ impl Ack {
     /// The ack of something that nobody has answered yet.
     pub(super) fn new(server: ServerConnectionId, ack_id: i64, question: &AckQuestion) -> Ack {
         let page = match question {
-            AckQuestion::Members { most, .. } => Some(Page { most: *most, members: Vec::new() }),
+            AckQuestion::Members { most, .. } => Some(Page::new(*most)),
             AckQuestion::Find(_) | AckQuestion::Command(_) | AckQuestion::Barrier => None,
         };
         let looks = matches!(question, AckQuestion::Find(_));
@@ -52,12 +52,21 @@ impl Ack {
     pub(super) fn add(&mut self, answer: Answer) {
         self.status = self.status.max(AckStatus::of(&answer));
         if let (Some(page), Answer::Members(members)) = (&mut self.page, answer) {
-            page.members.extend(members);
+            page.add(members);
         }
     }
 }
 
 impl Page {
+    pub(super) fn new(most: usize) -> Page {
+        Page { most, members: Vec::new() }
+    }
+
+    /// Adds what one shard has of it.
+    pub(super) fn add(&mut self, members: Members) {
+        self.members.extend(members);
+    }
+
     /// Its members in the order of their ids, and where the next page begins, if there is one.
     pub(crate) fn finished(mut self) -> (Members, Option<ConnectionId>) {
         self.members.sort_unstable_by_key(|(id, _)| *id);
@@ -74,6 +83,7 @@ impl AckStatus {
         match answer {
             Answer::Found(is_there) => found(*is_there),
             Answer::Facts(facts) => found(facts.is_some()),
+            Answer::Count(count) => found(*count > 0),
             Answer::Members(members) => found(!members.is_empty()),
             Answer::Joined(Joined::Yes) | Answer::InEffect => AckStatus::Ok,
             Answer::Joined(Joined::NoSuchConnection) => AckStatus::NotFound,

@@ -3,16 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use super::ack::{Ack, AckStatus};
+use super::ack::{Ack, AckStatus, Page};
 use super::answer;
 use crate::client::Clients;
 use crate::effect::Effect;
 use crate::hash::FixedMap;
-use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardAddress};
+use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardAddress, UserId};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Order};
 use crate::question::{
-    AckQuestion, Answer, Answered, CallerQuery, Command, Facts, Joined, Query, Question, Sought, Ticket,
+    AckQuestion, Answer, Answered, CallerQuery, Command, Facts, Joined, Members, Query, Question, Sought, Ticket,
 };
 use crate::target::Target;
 use crate::time::Millis;
@@ -48,6 +48,8 @@ enum Asker {
     HubServer(Ack),
     Found(Ticket<bool>, bool),
     Facts(Ticket<Facts>, Facts),
+    Count(Ticket<u64>, u64),
+    Members(Ticket<Members>, Page),
     Joined(Ticket<Joined>, Joined),
     InEffect(Ticket<()>),
 }
@@ -86,6 +88,10 @@ impl Gathers {
         let (query, asker) = match query {
             CallerQuery::Find(sought, ticket) => (Query::Find(sought), Asker::Found(ticket, false)),
             CallerQuery::Facts(id, ticket) => (Query::Facts(id), Asker::Facts(ticket, None)),
+            CallerQuery::Count(target, ticket) => (Query::Count(target), Asker::Count(ticket, 0)),
+            CallerQuery::Members { of, after, most, ticket } => {
+                (Query::Members { of, after, most }, Asker::Members(ticket, Page::new(most)))
+            }
         };
         self.ask(clients, turn, hub, Question::Query(query), Gather { asker, unanswered: 0, deadline });
     }
@@ -197,7 +203,9 @@ impl Gather {
             || match &self.asker {
                 Asker::Found(_, found) => *found,
                 Asker::HubServer(ack) => ack.is_found(),
-                Asker::Facts(..) | Asker::Joined(..) | Asker::InEffect(_) => false,
+                Asker::Facts(..) | Asker::Count(..) | Asker::Members(..) | Asker::Joined(..) | Asker::InEffect(_) => {
+                    false
+                }
             }
     }
 }
@@ -205,25 +213,31 @@ impl Gather {
 impl Asked {
     fn by(question: &Question, clients: &Clients, turn: &Turn<'_>, hub: &HubName) -> Asked {
         match question {
-            Question::Query(
-                Query::Find(Sought::ConnectionOf(Target::Connection(connection))) | Query::Facts(connection),
-            )
+            Question::Query(Query::Facts(connection))
             | Question::Command(Command::Join { connection, .. } | Command::Leave { connection, .. }) => {
                 Asked::shards(turn, &[connection.owner()])
             }
-            Question::Query(Query::Find(
-                Sought::ConnectionOf(Target::User(user)) | Sought::UserInGroup { user, .. },
-            )) => {
-                let directory = clients.hubs().directory().find(hub);
-                let shards = directory.map(|hub| hub.users().shards_of(user)).unwrap_or_default();
-                // What users are in without a connection is known here.
-                Asked { is_this_one: true, ..Asked::shards(turn, &shards) }
-            }
+            Question::Query(Query::Find(Sought::UserInGroup { user, .. })) => Asked::of_user(user, clients, turn, hub),
             Question::Query(
-                Query::Find(Sought::ConnectionOf(Target::All | Target::Group(_))) | Query::Members { .. },
-            )
-            | Question::Barrier => Asked { is_this_one: true, addressees: vec![Addressees::AllOthers] },
+                Query::Find(Sought::ConnectionOf(target)) | Query::Count(target) | Query::Members { of: target, .. },
+            ) => match target {
+                Target::Connection(connection) => Asked::shards(turn, &[connection.owner()]),
+                Target::User(user) => Asked::of_user(user, clients, turn, hub),
+                Target::All | Target::Group(_) => Asked::all(),
+            },
+            Question::Barrier => Asked::all(),
         }
+    }
+
+    fn all() -> Asked {
+        Asked { is_this_one: true, addressees: vec![Addressees::AllOthers] }
+    }
+
+    /// The shards that the user is on, and this one: what users are in without a connection is known here.
+    fn of_user(user: &UserId, clients: &Clients, turn: &Turn<'_>, hub: &HubName) -> Asked {
+        let directory = clients.hubs().directory().find(hub);
+        let shards = directory.map(|hub| hub.users().shards_of(user)).unwrap_or_default();
+        Asked { is_this_one: true, ..Asked::shards(turn, &shards) }
     }
 
     fn shards(turn: &Turn<'_>, shards: &[ShardAddress]) -> Asked {
@@ -246,7 +260,10 @@ impl Asked {
 
 impl Asker {
     fn is_bounded(&self) -> bool {
-        matches!(self, Asker::Found(..) | Asker::Facts(..) | Asker::Joined(..))
+        match self {
+            Asker::Found(..) | Asker::Facts(..) | Asker::Count(..) | Asker::Members(..) | Asker::Joined(..) => true,
+            Asker::HubServer(_) | Asker::InEffect(_) => false,
+        }
     }
 
     /// Adds what one shard answers. What answers another question says nothing.
@@ -255,8 +272,18 @@ impl Asker {
             (Asker::HubServer(ack), answer) => ack.add(answer),
             (Asker::Found(_, found), Answer::Found(is_here)) => *found |= is_here,
             (Asker::Facts(_, facts), Answer::Facts(known)) => *facts = known,
+            (Asker::Count(_, sum), Answer::Count(count)) => *sum += count,
+            (Asker::Members(_, page), Answer::Members(members)) => page.add(members),
             (Asker::Joined(_, joined), Answer::Joined(answered)) => *joined = answered,
-            (Asker::Found(..) | Asker::Facts(..) | Asker::Joined(..) | Asker::InEffect(_), _) => {}
+            (
+                Asker::Found(..)
+                | Asker::Facts(..)
+                | Asker::Count(..)
+                | Asker::Members(..)
+                | Asker::Joined(..)
+                | Asker::InEffect(_),
+                _,
+            ) => {}
         }
     }
 
@@ -266,6 +293,8 @@ impl Asker {
             Asker::HubServer(ack) => return Some(ack),
             Asker::Found(ticket, found) => Answered::Found(ticket.answered(found)),
             Asker::Facts(ticket, facts) => Answered::Facts(ticket.answered(facts)),
+            Asker::Count(ticket, sum) => Answered::Count(ticket.answered(sum)),
+            Asker::Members(ticket, page) => Answered::Members(ticket.answered(page.finished().0)),
             Asker::Joined(ticket, joined) => Answered::Joined(ticket.answered(joined)),
             Asker::InEffect(ticket) => Answered::InEffect(ticket.answered(())),
         };
@@ -279,6 +308,8 @@ impl Asker {
             Asker::HubServer(ack) => return Some(Ack { status: AckStatus::TooLate, page: None, ..ack }),
             Asker::Found(ticket, _) => Answered::Found(ticket.unanswered()),
             Asker::Facts(ticket, _) => Answered::Facts(ticket.unanswered()),
+            Asker::Count(ticket, _) => Answered::Count(ticket.unanswered()),
+            Asker::Members(ticket, _) => Answered::Members(ticket.unanswered()),
             Asker::Joined(ticket, _) => Answered::Joined(ticket.unanswered()),
             Asker::InEffect(ticket) => Answered::InEffect(ticket.unanswered()),
         };

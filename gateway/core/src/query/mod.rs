@@ -33,7 +33,8 @@ fn look_up(clients: &Clients, now: Millis, hub: &HubName, query: Query) -> Answe
             Answer::Found(is_user_in_group(clients, now, hub, &user, &group))
         }
         Query::Facts(id) => Answer::Facts(facts(clients, hub, id)),
-        Query::Members { group, after, most } => Answer::Members(members(clients, hub, &group, after, most)),
+        Query::Count(target) => Answer::Count(count(clients, hub, &target)),
+        Query::Members { of, after, most } => Answer::Members(members(clients, hub, &of, after, most)),
     }
 }
 
@@ -53,19 +54,30 @@ fn obey(clients: &mut Clients, turn: &Turn<'_>, hub: &HubName, command: Command)
     }
 }
 
-fn members(clients: &Clients, hub: &HubName, group: &GroupName, after: Option<ConnectionId>, most: usize) -> Members {
+fn members(clients: &Clients, hub: &HubName, of: &Target, after: Option<ConnectionId>, most: usize) -> Members {
     let Some(hub) = clients.hubs().find(hub) else {
         return Vec::new();
     };
-    let target = LocalTarget::Group(group);
-    let members = clients.hub(hub).clients_of(&target).map(|slot| &clients[slot]);
-    let later = members.filter(|client| after.is_none_or(|after| client.id() > after));
-    let mut members: Members =
-        later.map(|client| (client.id(), client.facts().and_then(|facts| facts.user_id.clone()))).collect();
-    members.sort_unstable_by_key(|(id, _)| *id);
+    let target = actions::local(clients, hub, of);
+    let members = clients.hub(hub).clients_of(&target);
+    let members = members.map(|slot| (clients[slot].id(), slot));
+    let mut page: Vec<_> = members.filter(|(id, _)| after.is_none_or(|after| *id > after)).collect();
     // One more tells that there is a further page.
-    members.truncate(most + 1);
-    members
+    if page.len() > most + 1 {
+        page.select_nth_unstable_by_key(most, |(id, _)| *id);
+        page.truncate(most + 1);
+    }
+    page.sort_unstable_by_key(|(id, _)| *id);
+    let user = |slot: Slot| clients[slot].facts().and_then(|facts| facts.user_id.clone());
+    page.into_iter().map(|(id, slot)| (id, user(slot))).collect()
+}
+
+fn count(clients: &Clients, hub: &HubName, of: &Target) -> u64 {
+    let Some(index) = clients.hubs().find(hub) else {
+        return 0;
+    };
+    let (hub, target) = (clients.hub(index), actions::local(clients, index, of));
+    hub.many(&target).map_or_else(|| hub.clients_of(&target).count(), |many| many.len()) as u64
 }
 
 /// The slot of a connection of the hub on this shard.

@@ -10,6 +10,7 @@ mod keys;
 mod model;
 mod modes;
 mod moving;
+mod presence;
 mod proxied;
 mod questions;
 mod rates;

@@ -645,6 +645,8 @@ fn number(answered: &Answered) -> u64 {
     match answered {
         Answered::Found(reply) => reply.ticket.number(),
         Answered::Facts(reply) => reply.ticket.number(),
+        Answered::Count(reply) => reply.ticket.number(),
+        Answered::Members(reply) => reply.ticket.number(),
         Answered::Joined(reply) => reply.ticket.number(),
         Answered::UserJoined(reply) => reply.ticket.number(),
         Answered::InEffect(reply) => reply.ticket.number(),

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use hubgate_core::question::{Answered, Facts, Joined, Reply, Ticket, Unanswered, UserJoined};
+use hubgate_core::question::{Answered, Facts, Joined, Members, Reply, Ticket, Unanswered, UserJoined};
 use tokio::sync::oneshot;
 
 /// Those that wait for answers of one type.
@@ -14,6 +14,8 @@ pub(crate) struct Asked {
     next_ticket: Cell<u64>,
     found: Waiting<bool>,
     facts: Waiting<Facts>,
+    count: Waiting<u64>,
+    members: Waiting<Members>,
     joined: Waiting<Joined>,
     user_joined: Waiting<UserJoined>,
     in_effect: Waiting<()>,
@@ -37,6 +39,8 @@ macro_rules! answers {
 answers! {
     bool: found,
     Facts: facts,
+    u64: count,
+    Members: members,
     Joined: joined,
     UserJoined: user_joined,
     (): in_effect,
@@ -72,6 +76,8 @@ impl Asked {
         match answered {
             Answered::Found(reply) => self.tell(reply),
             Answered::Facts(reply) => self.tell(reply),
+            Answered::Count(reply) => self.tell(reply),
+            Answered::Members(reply) => self.tell(reply),
             Answered::Joined(reply) => self.tell(reply),
             Answered::UserJoined(reply) => self.tell(reply),
             Answered::InEffect(reply) => self.tell(reply),
@@ -86,9 +92,11 @@ impl Asked {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        let Asked { next_ticket: _, found, facts, joined, user_joined, in_effect } = self;
+        let Asked { next_ticket: _, found, facts, count, members, joined, user_joined, in_effect } = self;
         found.borrow().is_empty()
             && facts.borrow().is_empty()
+            && count.borrow().is_empty()
+            && members.borrow().is_empty()
             && joined.borrow().is_empty()
             && user_joined.borrow().is_empty()
             && in_effect.borrow().is_empty()

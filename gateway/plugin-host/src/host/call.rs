@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::weight::{actions_weight, pairs_weight, target_weight};
-use crate::bindings::hubgate::plugin::{http, hub, log, state, types};
+use crate::bindings::hubgate::plugin::{http, hub, log, presence, state, types};
 use crate::state::{Changed, Operation};
 
 /// A call of an import.
@@ -44,6 +44,17 @@ pub(crate) enum HostCall {
         limit: u32,
     },
     Http(http::Request),
+    Count(types::TargetResult),
+    Members {
+        group: String,
+        after: Option<String>,
+        limit: u32,
+    },
+    ConnectionsOf {
+        user: String,
+        after: Option<String>,
+        limit: u32,
+    },
     Outside(Outside),
     /// Of WASI: which of these pollables are ready, once one is.
     Poll(Vec<u32>),
@@ -98,6 +109,9 @@ impl HostCall {
             HostCall::Change { .. } => "state, to change a value",
             HostCall::Keys { .. } => "state.keys",
             HostCall::Http(_) => "http.send",
+            HostCall::Count(_) => "presence.count",
+            HostCall::Members { .. } => "presence.members",
+            HostCall::ConnectionsOf { .. } => "presence.connections",
             HostCall::Outside(Outside::WallClock) => "wasi:clocks/wall-clock",
             HostCall::Outside(Outside::MonotonicClock) => "wasi:clocks/monotonic-clock",
             HostCall::Outside(Outside::Seed) => "wasi:random",
@@ -117,9 +131,11 @@ impl HostCall {
             HostCall::Log { message, fields, .. } => message.len() + pairs_weight(fields),
             HostCall::Fact { connection, .. } => connection.len(),
             HostCall::Submit(actions) => actions_weight(actions),
-            HostCall::Exists(target) => target_weight(target),
+            HostCall::Exists(target) | HostCall::Count(target) => target_weight(target),
             HostCall::Change { key, operation, .. } => key.len() + operation.weight(),
-            HostCall::Keys { prefix, after, .. } => prefix.len() + after.as_ref().map_or(0, String::len),
+            HostCall::Keys { prefix: name, after, .. }
+            | HostCall::Members { group: name, after, .. }
+            | HostCall::ConnectionsOf { user: name, after, .. } => name.len() + after.as_ref().map_or(0, String::len),
             HostCall::Http(http::Request { method, url, headers, body, timeout_ms: _ }) => {
                 method.len() + url.len() + pairs_weight(headers) + body.len()
             }
@@ -190,6 +206,9 @@ replies! {
     Changed(Result<Changed, state::Error>),
     Keys(Result<Vec<String>, state::Error>),
     Response(Result<http::Response, http::Error>),
+    Count(Result<u64, String>),
+    Members(Result<Vec<presence::MemberResult>, String>),
+    Connections(Result<Vec<String>, String>),
     Ready(Vec<u32>),
     IsReady(bool),
 }
@@ -212,6 +231,7 @@ impl HostReply {
             | HostReply::OptionalPairs(None)
             | HostReply::Queued(Ok(()))
             | HostReply::Exists(Ok(_))
+            | HostReply::Count(Ok(_))
             | HostReply::Value(Ok(None))
             | HostReply::Changed(Ok(_)) => 0,
             HostReply::Bytes(bytes) | HostReply::Value(Ok(Some(bytes))) => bytes.len(),
@@ -219,15 +239,25 @@ impl HostReply {
             | HostReply::OptionalText(Some(text))
             | HostReply::Queued(Err(hub::Invalid { reason: text, .. }))
             | HostReply::Exists(Err(text))
+            | HostReply::Count(Err(text))
+            | HostReply::Members(Err(text))
+            | HostReply::Connections(Err(text))
             | HostReply::Response(Err(http::Error::Denied(text) | http::Error::Failed(text))) => text.len(),
             HostReply::Pairs(pairs) | HostReply::OptionalPairs(Some(pairs)) => pairs_weight(pairs),
-            HostReply::Keys(Ok(keys)) => keys.iter().map(|key| size_of::<String>() + key.len()).sum(),
+            HostReply::Keys(Ok(texts)) | HostReply::Connections(Ok(texts)) => {
+                texts.iter().map(|text| size_of::<String>() + text.len()).sum()
+            }
+            HostReply::Members(Ok(members)) => members.iter().map(member_weight).sum(),
             HostReply::Value(Err(why)) | HostReply::Changed(Err(why)) | HostReply::Keys(Err(why)) => error(why),
             HostReply::Response(Ok(http::Response { status: _, headers, body })) => pairs_weight(headers) + body.len(),
             HostReply::Response(Err(http::Error::TimedOut | http::Error::TooLarge)) => 0,
             HostReply::Ready(ready) => size_of_val(ready.as_slice()),
         }
     }
+}
+
+fn member_weight(member: &presence::MemberResult) -> usize {
+    size_of_val(member) + member.connection.len() + member.user_id.as_ref().map_or(0, String::len)
 }
 
 #[cfg(test)]

@@ -96,6 +96,13 @@ impl Guest {
                 Box::pin(self.kept_keys(&prefix, after, limit)).await?.into_reply()
             }
             HostCall::Http(request) => Box::pin(self.fetch(request)).await.into_reply(),
+            HostCall::Count(target) => self.count(target).await.into_reply(),
+            HostCall::Members { group, after, limit } => {
+                Box::pin(self.members(&group, after.as_deref(), limit)).await.into_reply()
+            }
+            HostCall::ConnectionsOf { user, after, limit } => {
+                Box::pin(self.connections_of(&user, after.as_deref(), limit)).await.into_reply()
+            }
             HostCall::Outside(call) => wasi::answer(&*self.surroundings.source, call),
             HostCall::Poll(pollables) => self.poll_wasi(pollables).await?.into_reply(),
             HostCall::IsReady(pollable) => self.quiet_wasi().is_ready(pollable).await?.into_reply(),

@@ -27,7 +27,7 @@ use hubgate_core::event::ConnectionFacts;
 use hubgate_core::filter::Origin;
 use hubgate_core::id::{ConnectionId, HubName, PluginName};
 use hubgate_core::pairs::Pairs;
-use hubgate_core::question::Facts;
+use hubgate_core::question::{Facts, Members};
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::format_err;
@@ -66,6 +66,10 @@ pub enum ShardQuestion {
     Exists { hub: HubName, target: Target, answer: oneshot::Sender<bool> },
     /// What is known of a connection of the hub of its event.
     Facts { hub: HubName, connection: ConnectionId, answer: oneshot::Sender<Facts> },
+    /// How many connections the target has in the hub of its event.
+    Count { hub: HubName, target: Target, answer: oneshot::Sender<u64> },
+    /// At most `most` connections of the target in the hub of its event, those after `after`, in the order of their ids.
+    Members { hub: HubName, of: Target, after: Option<ConnectionId>, most: usize, answer: oneshot::Sender<Members> },
     /// To do this to the hub of its event; answered when it is in effect.
     Run {
         hub: HubName,

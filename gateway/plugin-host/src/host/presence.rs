@@ -1,30 +1,41 @@
-//! The `presence` import: who is there.
+//! The `presence` import: who is in the hub of the event.
 
-use super::Guest;
+use hubgate_core::delivery::Target;
+use hubgate_core::id::{ConnectionId, HubName, UserId};
+use hubgate_core::question::Members;
+
+use super::call::HostCall;
+use super::{Guest, ShardQuestion, UNANSWERED};
 use crate::bindings::hubgate::plugin::presence::{self, MemberResult, WatchError};
 use crate::bindings::hubgate::plugin::types;
+use crate::convert;
+use crate::limits::PRESENCE_PAGE;
+
+/// What a call without an event is told: while a component starts, it is in no hub.
+const NO_HUB: &str = "there is no event, so there is no hub to ask";
+const NO_ID: &str = "`after` is not the id of a connection";
 
 impl presence::Host for Guest {
-    async fn count(&mut self, _target: types::TargetResult) -> wasmtime::Result<Result<u64, String>> {
-        Ok(Ok(0))
+    async fn count(&mut self, target: types::TargetResult) -> wasmtime::Result<Result<u64, String>> {
+        self.perform(HostCall::Count(target)).await
     }
 
     async fn members(
         &mut self,
-        _group: String,
-        _after: Option<String>,
-        _limit: u32,
+        group: String,
+        after: Option<String>,
+        limit: u32,
     ) -> wasmtime::Result<Result<Vec<MemberResult>, String>> {
-        Ok(Ok(Vec::new()))
+        self.perform(HostCall::Members { group, after, limit }).await
     }
 
     async fn connections(
         &mut self,
-        _user: String,
-        _after: Option<String>,
-        _limit: u32,
+        user: String,
+        after: Option<String>,
+        limit: u32,
     ) -> wasmtime::Result<Result<Vec<String>, String>> {
-        Ok(Ok(Vec::new()))
+        self.perform(HostCall::ConnectionsOf { user, after, limit }).await
     }
 
     async fn watch(&mut self, _group: String) -> wasmtime::Result<Result<(), WatchError>> {
@@ -33,5 +44,56 @@ impl presence::Host for Guest {
 
     async fn unwatch(&mut self, _group: String) -> wasmtime::Result<Result<(), WatchError>> {
         Ok(Ok(()))
+    }
+}
+
+impl Guest {
+    pub(super) async fn count(&mut self, target: types::TargetResult) -> Result<u64, String> {
+        let hub = self.present_hub()?;
+        let Some(target) = convert::target(target)? else { return Ok(0) };
+        let count = self.ask_shard(|answer| ShardQuestion::Count { hub, target, answer }).await;
+        count.ok_or_else(|| UNANSWERED.to_owned())
+    }
+
+    pub(super) async fn members(
+        &mut self,
+        group: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<MemberResult>, String> {
+        let of = Target::Group(convert::group(group)?);
+        let members = self.page(of, after, limit).await?;
+        let member = |(id, user): (ConnectionId, Option<UserId>)| MemberResult {
+            connection: id.to_string(),
+            user_id: user.map(|user| user.to_string()),
+        };
+        Ok(members.into_iter().map(member).collect())
+    }
+
+    pub(super) async fn connections_of(
+        &mut self,
+        user: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<String>, String> {
+        let of = Target::User(convert::user(user)?);
+        let connections = self.page(of, after, limit).await?;
+        Ok(connections.into_iter().map(|(id, _)| id.to_string()).collect())
+    }
+
+    /// At most [`PRESENCE_PAGE`] connections, however many are asked for.
+    async fn page(&mut self, of: Target, after: Option<&str>, limit: u32) -> Result<Members, String> {
+        let hub = self.present_hub()?;
+        let after = after.map(|after| ConnectionId::parse(after).ok_or(NO_ID)).transpose()?;
+        let most = (limit as usize).min(PRESENCE_PAGE);
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        let members = self.ask_shard(|answer| ShardQuestion::Members { hub, of, after, most, answer }).await;
+        members.ok_or_else(|| UNANSWERED.to_owned())
+    }
+
+    fn present_hub(&self) -> Result<HubName, String> {
+        self.event.as_ref().map(|event| event.of.hub().clone()).ok_or_else(|| NO_HUB.to_owned())
     }
 }

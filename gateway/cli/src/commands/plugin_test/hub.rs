@@ -7,6 +7,7 @@ use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::ConnectionFacts;
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::pairs::Pairs;
+use hubgate_core::question::Members;
 use hubgate_plugin_host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
 use hubgate_wire::signalr::HubProtocol;
 
@@ -160,10 +161,19 @@ impl Hub {
     /// Answers a question of the plugin. It may have gone on without an answer, then nobody hears it.
     pub(super) fn answer(&mut self, question: ShardQuestion) {
         match question {
-            ShardQuestion::Exists { target, answer, .. } => drop(answer.send(self.exists(&target))),
+            ShardQuestion::Exists { target, answer, .. } => drop(answer.send(!self.members(&target).is_empty())),
             ShardQuestion::Facts { connection, answer, .. } => {
                 let client = self.clients.get(&connection).filter(|client| client.is_present);
                 drop(answer.send(client.map(|client| client.facts.clone())));
+            }
+            ShardQuestion::Count { target, answer, .. } => {
+                let _ = answer.send(self.members(&target).len() as u64);
+            }
+            ShardQuestion::Members { of, after, most, answer, .. } => {
+                let mut members = self.members(&of);
+                members.retain(|(id, _)| after.is_none_or(|after| *id > after));
+                members.truncate(most);
+                drop(answer.send(members));
             }
             ShardQuestion::Run { actions, done, .. } => {
                 self.run(&actions);
@@ -178,17 +188,22 @@ impl Hub {
         }
     }
 
-    fn exists(&self, target: &Target) -> bool {
-        let mut present = self.clients.values().filter(|client| client.is_present);
-        match target {
-            Target::All => present.next().is_some(),
-            Target::Connection(id) => present.any(|client| client.facts.id == *id),
-            Target::User(user) => present.any(|client| client.facts.user_id.as_ref() == Some(user)),
-            Target::Group(group) => self.groups.get(group).into_iter().flatten().any(|member| match member {
-                Member::Connection(id) => self.exists(&Target::Connection(*id)),
-                Member::User(user) => self.exists(&Target::User(user.clone())),
-            }),
-        }
+    /// Who of the target is connected, by connection id.
+    fn members(&self, target: &Target) -> Members {
+        let is_member = |facts: &ConnectionFacts, member: &Member| match member {
+            Member::Connection(id) => facts.id == *id,
+            Member::User(user) => facts.user_id.as_ref() == Some(user),
+        };
+        let is_in = |facts: &ConnectionFacts| match target {
+            Target::All => true,
+            Target::Connection(id) => facts.id == *id,
+            Target::User(user) => facts.user_id.as_ref() == Some(user),
+            Target::Group(group) => {
+                self.groups.get(group).is_some_and(|members| members.iter().any(|each| is_member(facts, each)))
+            }
+        };
+        let present = self.clients.values().filter(|client| client.is_present).map(|client| &client.facts);
+        present.filter(|facts| is_in(facts)).map(|facts| (facts.id, facts.user_id.clone())).collect()
     }
 
     fn fetch(&mut self, call: &HttpCall) -> Result<HttpAnswer, HttpFailure> {
