@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds the components that tests serve into the folder $1: probe.wasm and probe-2.wasm (versions 1 and 2), chat.wasm,
-# chat-js.wasm and ordinary-js.wasm, wasi.wasm, which asks for all of WASI, hostile.wasm, which turns on its host, filter.wasm,
-# which does what messages tell it, filter-js.wasm, the filters of plugins/, and conformance-LANGUAGE-handler.wasm and -filter.wasm.
+# Builds the components that tests serve into the folder $1: probe.wasm and probe-2.wasm (versions 1 and 2), probe-hub.wasm and
+# probe-hub-2.wasm likewise, chat.wasm, chat-js.wasm and ordinary-js.wasm, wasi.wasm, which asks for all of WASI, hostile.wasm, which
+# turns on its host, filter.wasm, which does what messages tell it, filter-js.wasm, the filters of plugins/, and
+# conformance-LANGUAGE-handler.wasm and -filter.wasm.
 # What neither its sources, nor the SDKs, nor the builder have changed is not built again.
 # Needs the built gateway: HUBGATE_BIN, or the one in cargo's target folder, and the tools of tests/languages.
 set -euo pipefail
@@ -48,6 +49,8 @@ done
 
 PROBE_VERSION=2 build examples/probe probe-2
 PROBE_VERSION=1 build examples/probe probe
+PROBE_VERSION=2 build examples/probe-hub probe-hub-2
+PROBE_VERSION=1 build examples/probe-hub probe-hub
 build examples/chat-rust chat
 build examples/chat-js chat-js
 build tests/guests/javascript ordinary-js

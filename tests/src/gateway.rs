@@ -93,6 +93,11 @@ impl Gateway {
         )
     }
 
+    /// The same with the probe of a whole hub.
+    pub fn probe_hub() -> Setup {
+        Gateway::probe().plugin("probe", &guests::probe_hub())
+    }
+
     /// `hubgate dev`.
     pub fn dev<const N: usize>(arguments: [&str; N]) -> Setup {
         let folder = TempDir::new().expect("there is room for a folder");

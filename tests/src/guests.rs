@@ -15,6 +15,16 @@ pub fn probe_2() -> PathBuf {
     guest("probe-2.wasm")
 }
 
+/// `examples/probe-hub`, whose `version` answers `1`.
+pub fn probe_hub() -> PathBuf {
+    guest("probe-hub.wasm")
+}
+
+/// `examples/probe-hub`, whose `version` answers `2`.
+pub fn probe_hub_2() -> PathBuf {
+    guest("probe-hub-2.wasm")
+}
+
 /// `examples/chat-rust`.
 pub fn chat() -> PathBuf {
     guest("chat.wasm")

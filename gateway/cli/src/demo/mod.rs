@@ -27,6 +27,7 @@ pub(crate) const PAGES: &[(&str, &str, &[u8])] = &[
     document!("errors.md"),
     document!("filters.md"),
     document!("functions.md"),
+    document!("hub-in-a-component.md"),
     document!("languages.md"),
     document!("languages/c.md"),
     document!("languages/go.md"),

@@ -1,0 +1,27 @@
+//! The component by which the gateway's tests drive what a whole hub can do. Each ability has a module of its own.
+
+mod asks;
+mod presence;
+mod sign_in;
+mod streams;
+mod timers;
+
+use hubgate_plugin::{Arguments, Connection, Handler, Reply, reject, reply};
+
+struct ProbeHub;
+
+impl Handler for ProbeHub {
+    fn invoke(client: Connection, method: &str, arguments: Arguments) -> Reply {
+        const ABILITIES: [fn(&Connection, &str, &Arguments) -> Option<Reply>; 4] =
+            [streams::invoke, asks::invoke, timers::invoke, presence::invoke];
+        match method {
+            "version" => reply(env!("PROBE_VERSION")),
+            _ => ABILITIES
+                .iter()
+                .find_map(|invoke| invoke(&client, method, &arguments))
+                .unwrap_or_else(|| reject(format!("The probe has no method '{method}'."))),
+        }
+    }
+}
+
+hubgate_plugin::export!(ProbeHub);
