@@ -131,7 +131,83 @@ declare module "hubgate:plugin/state@0.1.0" {
   export default state;
 }
 
-/** Of the worlds `handler-with-http` and `filter-with-http` alone. */
+/** Of the worlds `whole-hub` and `whole-hub-with-http` alone. */
+declare module "hubgate:plugin/streams@0.1.0" {
+  import type { Payload, PluginError } from "hubgate:plugin/types@0.1.0";
+  /** How many items, and bytes of them, may still be pushed before the client has taken some. */
+  export interface Room {
+    items: number;
+    bytes: number;
+  }
+  /** Thrown by both functions. */
+  export type PushError = { tag: "no-such-stream" | "too-large" } | { tag: "full"; val: Room } | { tag: "invalid"; val: string };
+  export type Outcome = { tag: "ok"; val: Payload | null } | { tag: "err"; val: PluginError };
+  /** All items or none. After `full`, `upstreamStreams.writable` is called once there is room. */
+  export function push(id: string, items: Payload[]): Room;
+  /** Ends a stream, or answers an invocation that `begin` left open. */
+  export function finish(id: string, outcome: Outcome): void;
+  const streams: { push: typeof push; finish: typeof finish };
+  export default streams;
+}
+
+/** Of the worlds `whole-hub` and `whole-hub-with-http` alone. */
+declare module "hubgate:plugin/client-results@0.1.0" {
+  import type { Payload } from "hubgate:plugin/types@0.1.0";
+  /** Thrown by `ask`. */
+  export type AskError = { tag: "no-such-connection" | "timed-out" | "left" | "busy" } | { tag: "failed"; val: string };
+  /** Null is the answer of a client that answers without a value. */
+  export function ask(connection: string, method: string, values: Payload, timeoutMs: number): Payload | null;
+  const clientResults: { ask: typeof ask };
+  export default clientResults;
+}
+
+/** Of the worlds `whole-hub` and `whole-hub-with-http` alone. */
+declare module "hubgate:plugin/timers@0.1.0" {
+  /** Milliseconds: from now, since 1970, or between two times. */
+  export type Schedule = { tag: "after" | "at" | "every"; val: number };
+  export interface Timer {
+    name: string;
+    when: Schedule;
+    due: number;
+    payload: Uint8Array;
+    durable: boolean;
+  }
+  /** Thrown by all functions. */
+  export type TimerError = { tag: "too-many" | "too-short" | "too-large" } | { tag: "unavailable"; val: string };
+  export function set(name: string, when: Schedule, payload: Uint8Array, durable: boolean): void;
+  /** Says whether there was one. */
+  export function cancel(name: string): boolean;
+  /** By name, after `after`. */
+  export function list(after: string | null, limit: number): Timer[];
+  const timers: { set: typeof set; cancel: typeof cancel; list: typeof list };
+  export default timers;
+}
+
+/** Of the worlds `whole-hub` and `whole-hub-with-http` alone. */
+declare module "hubgate:plugin/presence@0.1.0" {
+  import type { Target } from "hubgate:plugin/types@0.1.0";
+  export interface PresentMember {
+    connection: string;
+    userId: string | null;
+  }
+  /** Thrown by `watch` and `unwatch`; the others throw a text. */
+  export type WatchError = { tag: "too-many" } | { tag: "invalid"; val: string };
+  export function count(target: Target): number;
+  export function members(group: string, after: string | null, limit: number): PresentMember[];
+  export function connections(user: string, after: string | null, limit: number): string[];
+  export function watch(group: string): void;
+  export function unwatch(group: string): void;
+  const presence: {
+    count: typeof count;
+    members: typeof members;
+    connections: typeof connections;
+    watch: typeof watch;
+    unwatch: typeof unwatch;
+  };
+  export default presence;
+}
+
+/** Of the worlds whose names end with `-with-http` alone. */
 declare module "hubgate:plugin/http@0.1.0" {
   import type { Pair } from "hubgate:plugin/types@0.1.0";
   export interface Request {
@@ -174,6 +250,76 @@ declare module "hubgate:plugin/upstream@0.1.0" {
     connected(client: Connection): void;
     disconnected(client: Connection, reason: string | null): void;
     invoke(client: Connection, call: Invocation): Payload | null;
+  }
+}
+
+/** What a whole hub exports as `upstreamStreams`. */
+declare module "hubgate:plugin/upstream-streams@0.1.0" {
+  import type { Room } from "hubgate:plugin/streams@0.1.0";
+  import type { Connection, Payload } from "hubgate:plugin/types@0.1.0";
+  export type Answer = "items" | "value" | "nothing";
+  /** `id`: for `streams`. `uploads`: the ids of the streams that come with the call. `answer`: what the client waits for. */
+  export interface Opening {
+    id: string;
+    target: string;
+    arguments: Payload;
+    uploads: string[];
+    answer: Answer;
+  }
+  /** `begin`, `item` and `ended` throw a `PluginError`. */
+  export interface UpstreamStreams {
+    begin(client: Connection, opening: Opening): void;
+    writable(client: Connection, id: string, room: Room): void;
+    cancelled(client: Connection, id: string): void;
+    item(client: Connection, upload: string, item: Payload): void;
+    ended(client: Connection, upload: string, error: string | null): void;
+  }
+}
+
+/** What a whole hub exports as `scheduled`. */
+declare module "hubgate:plugin/scheduled@0.1.0" {
+  export interface Scheduled {
+    /** Throws a text. */
+    fired(hub: string, name: string, payload: Uint8Array): void;
+  }
+}
+
+/** What a whole hub exports as `presenceEvents`. */
+declare module "hubgate:plugin/presence-events@0.1.0" {
+  import type { PresentMember } from "hubgate:plugin/presence@0.1.0";
+  export interface PresenceEvents {
+    /** Throws a text. */
+    changed(hub: string, group: string, joined: PresentMember[], left: PresentMember[]): void;
+  }
+}
+
+/** What a whole hub exports as `hubLifetime`. */
+declare module "hubgate:plugin/hub-lifetime@0.1.0" {
+  export interface HubLifetime {
+    /** Throws a text. */
+    started(hub: string): void;
+  }
+}
+
+/** What a whole hub and a negotiator export as `authorizer`. */
+declare module "hubgate:plugin/authorizer@0.1.0" {
+  import type { Pair } from "hubgate:plugin/types@0.1.0";
+  export interface AuthorizeRequest {
+    hub: string;
+    headers: Pair[];
+    query: Pair[];
+    remoteAddress: string;
+  }
+  export interface Grant {
+    userId: string | null;
+    claims: Pair[];
+    groups: string[];
+    lifetimeSeconds: number | null;
+  }
+  /** Thrown by `authorize`. */
+  export type Refusal = { tag: "unauthorized" | "forbidden" | "failed"; val: string };
+  export interface Authorizer {
+    authorize(request: AuthorizeRequest): Grant;
   }
 }
 

@@ -1,6 +1,7 @@
 // Filters: a look at what clients say, and at what they are sent.
 
 import { fail } from "./answers.js";
+import { lifecycle } from "./handler.js";
 import { checkParts } from "./parts.js";
 import { json } from "./payload.js";
 
@@ -10,10 +11,10 @@ import { json } from "./payload.js";
  * place, or end with `reject`, `drop` or `close`.
  */
 export function filter(parts) {
-  const { init, inbound, outbound } = parts;
+  const { inbound, outbound } = parts;
   checkParts("filter", parts, ["init", "inbound", "outbound"]);
   return {
-    lifecycle: { init: () => void init?.() },
+    lifecycle: lifecycle(parts),
     inboundFilter: { inspect: (client, raw) => verdict("inbound", inbound, client, raw) },
     outboundFilter: { inspect: (delivery, raw) => verdict("outbound", outbound, delivery, raw) },
   };

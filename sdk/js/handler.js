@@ -1,48 +1,47 @@
 // Handlers: the serverless hub.
 
 import { fail, reject } from "./answers.js";
-import { checkParts } from "./parts.js";
+import { checkParts, done, refusePromise } from "./parts.js";
 import { json } from "./payload.js";
 
-const PARTS = ["init", "connected", "disconnected", "methods", "invoke"];
+export const PARTS = ["init", "connected", "disconnected", "methods", "invoke"];
 
 /**
  * What a script exports that is a handler: `export const { lifecycle, upstream } = handler({ … })`. Variables of a script
  * are a cache that may vanish between two calls: what must stay belongs into `state`.
  */
 export function handler(parts) {
-  const { init, connected, disconnected, methods = {}, invoke } = parts;
   checkParts("handler", parts, PARTS);
-  checkParts("handler.methods", methods, null);
+  checkParts("handler.methods", parts.methods ?? {}, null);
+  return { lifecycle: lifecycle(parts), upstream: upstream(parts, (client) => client) };
+}
+
+/** The export `lifecycle` of what may have `init`. */
+export const lifecycle = ({ init }) => ({ init: () => void init?.() });
+
+/** The export `upstream` of a handler's parts; `clientOf` makes of a connection what they get. */
+export function upstream({ connected, disconnected, methods = {}, invoke }, clientOf) {
   return {
-    lifecycle: { init: () => void init?.() },
-    upstream: {
-      connected: (client) => done("connected", connected?.(client)),
-      disconnected: (client, reason) => done("disconnected", disconnected?.(client, reason)),
-      invoke(client, call) {
-        const { target, arguments: payload } = call;
-        const method = Object.hasOwn(methods, target) ? methods[target] : undefined;
-        if (method !== undefined && payload.tag === "json") return answer(target, method.call(methods, client, ...JSON.parse(payload.val)));
-        if (invoke !== undefined) return invoke(client, call) ?? null;
-        if (method === undefined) reject(`There is no method '${target}'.`);
-        return fail(`'${target}' was called with MessagePack, which \`methods\` do not get: answer it in \`invoke(client, call)\`, or leave the plugin's \`payload\` to be "json"`);
-      },
+    connected: (client) => done("connected", connected?.(clientOf(client))),
+    disconnected: (client, reason) => done("disconnected", disconnected?.(clientOf(client), reason)),
+    invoke(client, call) {
+      const { target, arguments: payload } = call;
+      const method = named(methods, target);
+      if (method !== undefined && payload.tag === "json") return answer(target, method.call(methods, clientOf(client), ...JSON.parse(payload.val)));
+      if (invoke !== undefined) return invoke(clientOf(client), call) ?? null;
+      if (method === undefined) reject(`There is no method '${target}'.`);
+      return fail(`'${target}' was called with MessagePack, which \`methods\` do not get: answer it in \`invoke(client, call)\`, or leave the plugin's \`payload\` to be "json"`);
     },
   };
 }
+
+/** The method of this name, and none that every object has. */
+export const named = (methods, name) => (Object.hasOwn(methods, name) ? methods[name] : undefined);
 
 function answer(method, value) {
   if (value === undefined) return null;
   refusePromise(`the method '${method}'`, value);
   return json(value);
-}
-
-function done(event, value) {
-  refusePromise(`\`${event}\``, value);
-}
-
-function refusePromise(place, value) {
-  if (typeof value?.then === "function") fail(`${place} has answered with a promise, and nobody waits for it: answer at once, without async`);
 }
 
 /**
@@ -51,20 +50,25 @@ function refusePromise(place, value) {
  */
 export function takes(kinds, method) {
   checkParts("takes", { method }, null);
-  const required = kinds.filter((kind) => !isOptional(kind)).length;
   return function checked(client, ...values) {
-    if (values.length < required || values.length > kinds.length) {
-      const number = required === kinds.length ? required : `${required} to ${kinds.length}`;
-      reject(`Wrong arguments: ${nameIn(this, checked)} takes ${number}, got ${values.length}.`);
-    }
-    const wrong = values.findIndex((value, at) => !isOf(kinds[at], value));
-    if (wrong !== -1) reject(`Wrong arguments: argument ${wrong + 1} must be ${words(kinds[wrong])}, not ${wordsFor(values[wrong])}.`);
+    checkArguments(kinds, values, nameIn(this, checked));
     return method.call(this, client, ...values);
   };
 }
 
+/** Refuses arguments that are not of these kinds. */
+export function checkArguments(kinds, values, name) {
+  const required = kinds.filter((kind) => !isOptional(kind)).length;
+  if (values.length < required || values.length > kinds.length) {
+    const number = required === kinds.length ? required : `${required} to ${kinds.length}`;
+    reject(`Wrong arguments: ${name} takes ${number}, got ${values.length}.`);
+  }
+  const wrong = values.findIndex((value, at) => !isOf(kinds[at], value));
+  if (wrong !== -1) reject(`Wrong arguments: argument ${wrong + 1} must be ${words(kinds[wrong])}, not ${wordsFor(values[wrong])}.`);
+}
+
 /** What clients call a method. */
-const nameIn = (methods, method) => Object.keys(methods ?? {}).find((name) => methods[name] === method) ?? "the method";
+export const nameIn = (methods, method) => Object.keys(methods ?? {}).find((name) => methods[name] === method) ?? "the method";
 
 const isOptional = (kind) => kind.endsWith("?");
 const plainOf = (kind) => kind.replace(/\?$/, "");

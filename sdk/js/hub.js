@@ -63,7 +63,7 @@ function memberOf(member) {
 }
 
 /** Of a client, the id of a connection, or what is one already. */
-function targetOf(target) {
+export function targetOf(target) {
   if (typeof target === "string") return connection(target);
   if (["all", "group", "user", "connection"].includes(target?.tag)) return target;
   if (typeof target?.id === "string") return connection(target.id);

@@ -16,6 +16,7 @@ export { default as connections } from "hubgate:plugin/connections@0.1.0";
 export { default as context } from "hubgate:plugin/context@0.1.0";
 export * as hub from "./hub.js";
 export * as log from "./log.js";
+export { AuthorizeRequest, forbidden, negotiator, unauthorized, type Grant, type NegotiatorParts } from "./negotiator.js";
 export * as state from "./state.js";
 
 /** Refuses: the client sees the text. */
@@ -54,7 +55,7 @@ export interface HandlerParts {
  */
 export function handler(parts: HandlerParts): { lifecycle: Lifecycle; upstream: Upstream };
 
-interface Kinds {
+interface ValueOfKind {
   string: string;
   integer: number;
   number: number;
@@ -63,15 +64,18 @@ interface Kinds {
   array: unknown[];
   any: unknown;
 }
-type KindName = keyof Kinds;
-type ValueOf<Name> = Name extends KindName ? Kinds[Name] : Name extends `${infer Plain extends KindName}?` ? Kinds[Plain] | null | undefined : never;
-type ValuesOf<Names extends readonly unknown[]> = { -readonly [At in keyof Names]: ValueOf<Names[At]> };
+type KindName = keyof ValueOfKind;
+type ValueOf<Name> = Name extends KindName ? ValueOfKind[Name] : Name extends `${infer Plain extends KindName}?` ? ValueOfKind[Plain] | null | undefined : never;
+/** What `takes` takes. */
+export type Kinds = readonly (KindName | `${KindName}?`)[];
+/** What the method gets then. */
+export type ValuesOf<Names extends readonly unknown[]> = { -readonly [At in keyof Names]: ValueOf<Names[At]> };
 
 /**
  * A method that is called only with arguments of these kinds: "string", "integer" (up to 2^53), "number", "boolean", "object",
  * "array" or "any"; a kind that ends with `?` may be missing or null. Others are refused with a text for the client.
  */
-export function takes<const Names extends readonly (KindName | `${KindName}?`)[]>(
+export function takes<const Names extends Kinds>(
   kinds: Names,
   method: (client: Connection, ...values: ValuesOf<Names>) => unknown,
 ): Method;

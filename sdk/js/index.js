@@ -13,5 +13,6 @@ export { Message, filter } from "./filter.js";
 export { handler, takes } from "./handler.js";
 export * as hub from "./hub.js";
 export * as log from "./log.js";
+export { AuthorizeRequest, forbidden, negotiator, unauthorized } from "./negotiator.js";
 export { json, msgpack } from "./payload.js";
 export * as state from "./state.js";

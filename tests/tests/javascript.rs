@@ -307,7 +307,11 @@ fn what_cannot_work_is_refused_by_the_build_with_what_to_do() {
     refused("import fs from 'node:fs';", &["not Node.js"]);
     refused("import { greet } from './answers';\nimport x from './nothing';", &["with its ending"]);
     refused("const fs = require('fs');", &["ES modules"]);
-    refused("setTimeout(() => {}, 1);", &["no timers"]);
+    refused("setTimeout(() => {}, 1);", &["nothing runs between calls", "`timers` of"]);
+    refused(
+        "import { wholeHub } from 'hubgate/whole-hub';\nexport default wholeHub({});",
+        &["\"world\": \"whole-hub\""],
+    );
 }
 
 #[tokio::test]
@@ -394,7 +398,7 @@ fn projects_are_checked_and_tested_by_npm() {
         Finished::of(Command::new("npm").args(arguments).current_dir(project.path()))
     };
     for language in ["js", "ts"] {
-        for kind in ["handler", "filter"] {
+        for kind in ["handler", "filter", "hub"] {
             let project = Project(tempfile::tempdir().expect("there is room for a folder"));
             let new = ["plugin", "new", "hello", "--language", language, "--kind", kind];
             Finished::of(hubgate_in(project.0.path()).args(new)).success();
@@ -416,15 +420,37 @@ fn projects_are_checked_and_tested_by_npm() {
                 e: () => require('fs'),
             },
         });";
-    let checked = npm(&Project::new("ts", misused), &["run", "check"]);
-    assert_ne!(checked.code, Some(0), "{checked:?}");
-    for line in 5..=9 {
-        assert!(checked.stdout.contains(&format!("plugin.ts({line},")), "line {line}: {checked:?}");
+    let misused_hub = "
+        import { streams, takes, timers, wholeHub } from 'hubgate/whole-hub';
+        export default wholeHub({
+            streams: {
+                a: streams(['string'], (client, stream, name) => { stream.push(name.nothing); }),
+                b: (client, stream) => { stream.send(1); },
+                c: (client) => { client.ask('x', 'no array'); },
+                d: () => { timers.every('tick', '100'); },
+            },
+            authorize: () => 'ann',
+        });";
+    for (script, lines) in [(misused, vec![5, 6, 7, 8, 9]), (misused_hub, vec![5, 6, 7, 8, 10])] {
+        let checked = npm(&Project::new("ts", script), &["run", "check"]);
+        assert_ne!(checked.code, Some(0), "{checked:?}");
+        for line in lines {
+            assert!(checked.stdout.contains(&format!("plugin.ts({line},")), "line {line}: {checked:?}");
+        }
     }
 }
 
 #[test]
 fn what_scripts_get_does_what_it_does_in_node() {
-    let comparison = repository().join("tests/languages/globals.test.js");
-    Finished::of(Command::new("node").args(["--no-warnings", "--test"]).arg(comparison)).success();
+    passes_in_node("globals.test.js");
+}
+
+#[test]
+fn a_whole_hub_has_the_vocabulary_of_all_languages() {
+    passes_in_node("whole-hub.test.js");
+}
+
+fn passes_in_node(tests: &str) {
+    let tests = repository().join("tests/languages").join(tests);
+    Finished::of(Command::new("node").args(["--no-warnings", "--test"]).arg(tests)).success();
 }

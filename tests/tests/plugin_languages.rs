@@ -52,7 +52,8 @@ impl Project {
         self.run(&["build", "hello", "-o", "hello.wasm"]).success();
         drop(building);
         let checked = self.run(&["check", "hello.wasm"]).success();
-        assert!(checked.contains(&format!("can serve as {}", self.kind)), "{checked}");
+        let world = if self.kind == "hub" { "whole-hub" } else { self.kind };
+        assert!(checked.contains(&format!("can serve as {world}")), "{checked}");
         self.its_test_passes_and_can_fail();
         self.folder.path().join("hello.wasm")
     }
@@ -64,7 +65,7 @@ impl Project {
         let script = self.path().join("tests/hello.toml");
         let text = fs::read_to_string(&script).expect("the project has a script");
         let (mine, other) = match self.kind {
-            "handler" => ("Hello, ann!", "Hello, bob!"),
+            "handler" | "hub" => ("Hello, ann!", "Hello, bob!"),
             _ => ("\"a ******\"", "\"a secret\""),
         };
         assert!(text.contains(mine), "{text}");
@@ -270,6 +271,11 @@ async fn a_filter_in_python() {
 }
 
 #[tokio::test]
+async fn a_whole_hub_in_python() {
+    the_handler_answers(&Project::new("python", "hub").component()).await;
+}
+
+#[tokio::test]
 async fn a_handler_in_javascript() {
     the_handler_answers(&Project::new("js", "handler").component()).await;
 }
@@ -277,6 +283,16 @@ async fn a_handler_in_javascript() {
 #[tokio::test]
 async fn a_filter_in_javascript() {
     the_filter_hides_the_word(&Project::new("js", "filter").component()).await;
+}
+
+#[tokio::test]
+async fn a_whole_hub_in_javascript() {
+    the_handler_answers(&Project::new("js", "hub").component()).await;
+}
+
+#[tokio::test]
+async fn a_whole_hub_in_typescript() {
+    the_handler_answers(&Project::new("ts", "hub").component()).await;
 }
 
 #[tokio::test]
@@ -303,7 +319,9 @@ async fn a_filter_in_rust() {
 fn templates_ask_for_the_tools_that_were_tried() {
     let tried = fs::read(repository().join(PACKAGES).join("package.json")).expect("it is there");
     let tried: Value = serde_json::from_slice(&tried).expect("it is JSON");
-    for (language, kind) in [("js", "handler"), ("js", "filter"), ("ts", "handler"), ("ts", "filter")] {
+    for (language, kind) in
+        [("js", "handler"), ("js", "filter"), ("js", "hub"), ("ts", "handler"), ("ts", "filter"), ("ts", "hub")]
+    {
         let package = fs::read(Project::new(language, kind).path().join("package.json")).expect("it is there");
         let package: Value = serde_json::from_slice(&package).expect("it is JSON");
         assert_eq!(package["name"], "hello");

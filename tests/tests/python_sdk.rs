@@ -23,12 +23,13 @@ fn is_tested_and_checked(folder: &Path, files: &[&str]) {
 
 #[test]
 fn the_package_passes_its_tests_and_a_strict_checker() {
-    is_tested_and_checked(&repository().join(PACKAGE), &["test_sdk.py", "hubgate/filter.py", "hubgate/http.py"]);
+    let files = ["test_sdk.py", "test_whole_hub.py", "hubgate/filter.py", "hubgate/http.py"];
+    is_tested_and_checked(&repository().join(PACKAGE), &files);
 }
 
 #[test]
 fn new_projects_pass_their_tests_and_a_strict_checker() {
-    for kind in ["handler", "filter"] {
+    for kind in ["handler", "filter", "hub"] {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let new = ["plugin", "new", "hello", "--language", "python", "--kind", kind];
         Finished::of(hubgate_in(folder.path()).args(new)).success();
@@ -55,6 +56,7 @@ fn what_cannot_be_a_plugin_is_refused_by_the_build_with_what_to_do() {
         ("import hubgate", "decorate a function with `@hubgate.method`"),
         ("import hubgate.http", "say `world = \"handler-with-http\"`"),
         ("import hubgate.filter", "say `world = \"filter\"`"),
+        ("import hubgate.whole_hub", "say `world = \"whole-hub\"`"),
         (
             "from hubgate import method\n@method\ndef hello(name: str): pass",
             "write `def hello(client: Connection, name: str)`",
@@ -123,7 +125,7 @@ fn the_packages_contract_is_what_the_builder_makes_of_it() {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let mut builder = tool_in(folder.path(), "componentize-py");
     builder.arg("-d").arg(repository().join("wit/plugin.wit"));
-    builder.args(["-w", "handler-with-http", "-w", "filter-with-http", "bindings", "made"]);
+    builder.args(["-w", "whole-hub-with-http", "-w", "filter-with-http", "bindings", "made"]);
     Finished::of(&mut builder).success();
     let package = repository().join(PACKAGE).join(CONTRACT);
     for file in python_files(&package) {

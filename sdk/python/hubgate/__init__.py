@@ -9,7 +9,8 @@ A handler is functions with decorators:
         hub.send_all("said", name, "hello")
         return f"Hello, {name}!"
 
-`hubgate plugin build` makes a component of `app.py` and what it imports. Filters are in `hubgate.filter`, HTTP requests in
+`hubgate plugin build` makes a component of `app.py` and what it imports. Streams, timers and all else of a whole hub are in
+`hubgate.whole_hub`, who may come is decided with `hubgate.authorizer`. Filters are in `hubgate.filter`, HTTP requests in
 `hubgate.http`, tests without a gateway in `hubgate.testing`. What is not wrapped is in `wit_world`, the contract itself:
 `from wit_world.imports import hub`.
 """

@@ -3,7 +3,7 @@
 import inspect
 import types
 import typing
-from typing import Any, Callable, Literal, Sequence, Union
+from typing import Any, Callable, Literal, Optional, Sequence, Union
 
 from wit_world.imports.types import Connection, Payload
 
@@ -39,33 +39,38 @@ def refuse_other_counts(function: Callable[..., Any], event: str, *parameters: s
 
 
 class Parameters:
-    """What a method takes after the client."""
+    """What a method takes after the client, and what a streaming one takes after its stream."""
 
-    def __init__(self, name: str, function: Callable[..., Any]) -> None:
-        """`name` is what clients call it."""
+    def __init__(self, name: str, function: Callable[..., Any], stream: Optional[type] = None) -> None:
+        """`name` is what clients call it; `stream` the class of the second parameter of a streaming method."""
         refuse_async(function)
         self._name = name
+        given = [("client", Connection)] + ([("stream", stream)] if stream is not None else [])
         parameters = list(inspect.signature(function).parameters.values())
         by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        if not parameters or parameters[0].kind not in by_place:
-            raise TypeError(f"`{name}` needs the client as its first parameter: `def {function.__name__}(client, ...)`")
+        names = ", ".join(one for one, _ in given)
+        if len(parameters) < len(given) or any(one.kind not in by_place for one in parameters[: len(given)]):
+            needs = "the client as its first parameter" if stream is None else "the client and the stream as its first parameters"
+            raise TypeError(f"`{name}` needs {needs}: `def {function.__name__}({names}, ...)`")
         for one in parameters:
             if one.kind is inspect.Parameter.KEYWORD_ONLY and one.default is inspect.Parameter.empty:
                 raise TypeError(f"`{one.name}` of `{name}` takes a keyword, but a client gives arguments by their place: leave out the `*`")
-        self._rest = [one for one in parameters[1:] if one.kind is inspect.Parameter.VAR_POSITIONAL]
-        self._plain = [one for one in parameters[1:] if one.kind in by_place]
+        rest = parameters[len(given) :]
+        self._rest = [one for one in rest if one.kind is inspect.Parameter.VAR_POSITIONAL]
+        self._plain = [one for one in rest if one.kind in by_place]
         hints = typing.get_type_hints(function)
-        if hints.get(parameters[0].name, Connection) not in (Connection, Any, object):
-            given = str(inspect.signature(function)).split(" -> ")[0][1:]
-            raise TypeError(
-                f"`{name}` gets the client as its first parameter, which cannot be `{parameters[0]}`: "
-                f"write `def {name}(client: Connection, {given}`"
-            )
+        for place, (parameter, (wanted, one_type)) in enumerate(zip(parameters, given)):
+            if hints.get(parameter.name, one_type) not in (one_type, Any, object):
+                written = ", ".join([f"{one}: {one_type.__name__}" for one, one_type in given] + [str(one) for one in parameters[place:]])
+                raise TypeError(
+                    f"`{name}` gets the {wanted} as its {('first', 'second')[place]} parameter, which cannot be `{parameter}`: "
+                    f"write `def {name}({written})`"
+                )
         self._types = {one.name: hints.get(one.name, Any) for one in self._plain + self._rest}
-        self.is_raw = len(parameters) == 2 and self._types.get(parameters[1].name) == Payload
+        self.is_raw = len(rest) == 1 and self._types.get(rest[0].name) == Payload
         if not self.is_raw:
-            for parameter, kind in self._types.items():
-                _describe(kind, f"`{parameter}` of `{name}`")
+            for name_of_one, kind in self._types.items():
+                _describe(kind, f"`{name_of_one}` of `{name}`")
 
     def read(self, payload: Payload) -> Sequence[Any]:
         """Raises `Rejected` for a wrong number or wrong types."""

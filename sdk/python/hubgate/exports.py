@@ -1,6 +1,7 @@
 """What a component exports, made of what `app.py` has decorated. `hubgate plugin build` asks for it."""
 
 import random
+import sys
 from typing import Any
 
 from componentize_py_types import Err
@@ -9,6 +10,7 @@ from wit_world.imports import context
 from . import handler
 from .texts import text
 
+WHOLE_HUB = "hubgate.whole_hub"
 WORLD = "`world` in `[tool.hubgate]` of pyproject.toml"
 
 
@@ -30,12 +32,26 @@ def export(name: str) -> Any:
         case "Lifecycle":
             return Lifecycle
         case "Upstream":
+            whole_hub = sys.modules.get(WHOLE_HUB)
+            if whole_hub is not None and whole_hub.is_whole_hub():
+                return whole_hub.Upstream
             if not handler.is_handler():
                 raise TypeError(
                     "app.py answers nothing: decorate a function with `@hubgate.method`, or, for a filter, say "
                     f'"filter" as {WORLD}'
                 )
             return handler.Upstream
+        case "UpstreamStreams" | "Scheduled" | "PresenceEvents" | "HubLifetime":
+            from . import whole_hub as module
+
+            return getattr(module, name)
+        case "Authorizer":
+            from . import authorizer
+
+            # A whole hub need not decide who may come; whoever does nothing else does.
+            if WHOLE_HUB not in sys.modules and not authorizer.is_negotiator():
+                raise TypeError("app.py decides nothing: decorate a function with `@hubgate.authorizer.authorize`")
+            return authorizer.Authorizer
         case "InboundFilter":
             return _half("inbound", "filter-outbound", name)
         case "OutboundFilter":

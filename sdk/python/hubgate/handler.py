@@ -59,11 +59,16 @@ def disconnected(function: Disconnected) -> Disconnected:
 
 
 def _on(function: Function, event: str, *parameters: str) -> Function:
-    if event in _events:
+    return on(_events, function, event, *parameters)
+
+
+def on(events: dict[str, Callable[..., None]], function: Function, event: str, *parameters: str) -> Function:
+    """Keeps the function of an event among `events`."""
+    if event in events:
         raise TypeError(f"there are two functions for @{event}")
     refuse_async(function)
     refuse_other_counts(function, event, *parameters)
-    _events[event] = function
+    events[event] = function
     return function
 
 
@@ -97,6 +102,11 @@ class Upstream:
 def is_handler() -> bool:
     """Whether anything was decorated."""
     return bool(_methods) or any(event in _events for event in ("connected", "disconnected"))
+
+
+def has_method(name: str) -> bool:
+    """Whether clients can call it."""
+    return name in _methods
 
 
 def run_init() -> None:

@@ -8,22 +8,30 @@
     assert gateway.call(ann, "hello", "Ann") == "Hello, Ann!"
     assert gateway.sent == [(ALL, "said", ["Ann"])]
 
+A whole hub's streams and timers are there, too:
+
+    stream = gateway.stream(ann, "countdown", 3)
+    assert stream.items == [3, 2, 1] and not stream.is_open
+    gateway.fire("tick")
+
 One test has one gateway at a time: the newest answers the imports. `hubgate plugin test` runs the component itself.
 """
 
-import json
 import os
 from typing import Any, Callable, Mapping, Optional
 
 from componentize_py_types import Err
 from wit_world.exports.upstream import Invocation
+from wit_world.exports.upstream_streams import Answer, Opening
 from wit_world.imports import config, connections, context, http, hub, log, state
-from wit_world.imports.types import Connection, Error_Failed, Pair, Payload, Payload_Json, Target
+from wit_world.imports.timers import Timer
+from wit_world.imports.types import Connection, Error_Failed, Pair, Target
 
 from . import exports
 from .errors import Failed, Rejected
-from .handler import Upstream
 from .payloads import reply
+from .testing_hub import Asks, OpenedStream, Presence, Streams, Timers, value
+from .whole_hub import Scheduled, Upstream, UpstreamStreams
 
 
 class Gateway:
@@ -41,6 +49,12 @@ class Gateway:
         """Of connections, by their ids."""
         self.respond: Callable[[http.Request], http.Response] = _no_response
         """Answers HTTP requests."""
+        self.asks = Asks()
+        """What clients answer: `gateway.asks.answer = lambda client, method, *arguments: True`."""
+        self.presence = Presence()
+        """Who is in which group: `gateway.presence.groups["lobby"] = [ann]`."""
+        self._streams = Streams()
+        self._timers = Timers(lambda: self.now)
         self._now = 0
         self._ends: dict[str, int] = {}
         self._queued: list[hub.Action] = []
@@ -62,7 +76,7 @@ class Gateway:
     def sent(self) -> list[tuple[Target, str, Any]]:
         """Targets, methods and arguments of the messages among the actions."""
         messages = [action.value for action in self.actions if isinstance(action, hub.Action_Send)]
-        return [(message.to, message.method, _value(message.arguments)) for message in messages]
+        return [(message.to, message.method, value(message.arguments)) for message in messages]
 
     def connect(self, user_id: Optional[str] = None) -> Connection:
         """A new client; raises `Rejected` if the plugin refuses it."""
@@ -75,15 +89,48 @@ class Gateway:
         """The value that the client gets; raises `Rejected` or `Failed`, and what the method lets pass."""
         call = Invocation(method, reply(arguments), True)
         answer = self._event(lambda: Upstream().invoke(client, call))
-        return None if answer is None else _value(answer)
+        return None if answer is None else value(answer)
 
     def disconnect(self, client: Connection, reason: Optional[str] = None) -> None:
         self._event(lambda: Upstream().disconnected(client, reason))
+
+    def stream(self, client: Connection, method: str, *arguments: Any, uploads: int = 0) -> OpenedStream:
+        """What becomes of a stream that the client opens; or, with uploads, of a call that brings so many."""
+        opened = self._streams.open(client, uploads)
+        answer = Answer.VALUE if uploads else Answer.ITEMS
+        opening = Opening(opened.id, method, reply(arguments), opened.uploads, answer)
+        self._event(lambda: UpstreamStreams().begin(client, opening))
+        return opened
+
+    def send_item(self, stream: OpenedStream, item: Any, upload: int = 0) -> None:
+        """The client sends an item of one of its streams."""
+        self._event(lambda: UpstreamStreams().item(stream.client, stream.uploads[upload], reply(item)))
+
+    def end(self, stream: OpenedStream, error: Optional[str] = None, upload: int = 0) -> None:
+        """The client's stream is complete, or has failed."""
+        self._event(lambda: UpstreamStreams().ended(stream.client, stream.uploads[upload], error))
+
+    def cancel(self, stream: OpenedStream) -> None:
+        """The client wants no more of it."""
+        stream.is_open = False
+        self._event(lambda: UpstreamStreams().cancelled(stream.client, stream.id))
+
+    @property
+    def timers(self) -> dict[str, Timer]:
+        """Those that are set, by name."""
+        return self._timers.set
+
+    def fire(self, name: str) -> None:
+        """The timer is due."""
+        timer = self._timers.fire(name)
+        self._event(lambda: Scheduled().fired("test", name, timer.payload))
 
     def _event(self, run: Callable[[], Any]) -> Any:
         try:
             answer = run()
         except Err as error:
+            if isinstance(error.value, str):
+                raise Failed(error.value) from None
             kind = Failed if isinstance(error.value, Error_Failed) else Rejected
             raise kind(error.value.value) from None
         else:
@@ -122,6 +169,8 @@ class Gateway:
                 ][:limit],
             },
         }
+        for answering in (self._streams, self._timers, self.asks, self.presence):
+            imports |= answering.imports()
         for module, functions in imports.items():
             for name, function in functions.items():
                 setattr(module, name, function)
@@ -159,10 +208,6 @@ class Gateway:
         elif is_expected and value is not None:
             self._set(key, value, ttl_ms)
         return is_expected
-
-
-def _value(payload: Payload) -> Any:
-    return json.loads(payload.value) if isinstance(payload, Payload_Json) else payload.value
 
 
 def _no_response(request: http.Request) -> http.Response:

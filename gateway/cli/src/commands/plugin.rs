@@ -68,7 +68,9 @@ fn next_steps(project: &Path, kind: Kind) -> String {
     let name = project.file_name().unwrap_or_default().display();
     let project = project.display();
     let serve = match kind {
-        Kind::Handler => format!("\nserve it, built again on each save: hubgate dev --watch {project} --hub {name}"),
+        Kind::Handler | Kind::Hub => {
+            format!("\nserve it, built again on each save: hubgate dev --watch {project} --hub {name}")
+        }
         Kind::Filter => String::new(),
     };
     format!(

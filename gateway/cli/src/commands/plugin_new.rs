@@ -12,6 +12,8 @@ use super::sdk::{self, Files};
 pub(crate) enum Kind {
     Handler,
     Filter,
+    /// A handler that has streams, timers and all else of a whole hub.
+    Hub,
 }
 
 macro_rules! template {
@@ -24,6 +26,9 @@ macro_rules! template {
 pub(crate) fn create(folder: &Path, language: Language, kind: Kind) -> Result<()> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     check_name(name)?;
+    if own_files(language, kind).is_empty() {
+        bail!("there is a whole hub to begin with in `js`, `ts` and `python`, and not yet in other languages");
+    }
     match std::fs::create_dir(folder) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -53,60 +58,61 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 fn files(language: Language, kind: Kind) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let (all, own): (&[Files], Files) = match (language, kind) {
-        (Language::Rust, Kind::Handler) => {
-            (&[sdk::RUST, template!("rust": "README.md", "Cargo.toml")], template!("rust/handler": "src/lib.rs"))
-        }
-        (Language::Rust, Kind::Filter) => {
-            (&[sdk::RUST, template!("rust": "README.md", "Cargo.toml")], template!("rust/filter": "src/lib.rs"))
-        }
-        (Language::JavaScript, Kind::Handler) => (
-            &[sdk::JAVASCRIPT, template!("js": "README.md", "jsconfig.json")],
-            template!("js/handler": "package.json", "plugin.js", "answers.js", "answers.test.js"),
-        ),
-        (Language::JavaScript, Kind::Filter) => (
-            &[sdk::JAVASCRIPT, template!("js": "README.md", "jsconfig.json")],
-            template!("js/filter": "package.json", "plugin.js", "hide.js", "hide.test.js"),
-        ),
-        (Language::TypeScript, Kind::Handler) => (
-            &[sdk::JAVASCRIPT, template!("ts": "README.md", "tsconfig.json")],
-            template!("ts/handler": "package.json", "plugin.ts", "answers.ts", "answers.test.ts"),
-        ),
-        (Language::TypeScript, Kind::Filter) => (
-            &[sdk::JAVASCRIPT, template!("ts": "README.md", "tsconfig.json")],
-            template!("ts/filter": "package.json", "plugin.ts", "hide.ts", "hide.test.ts"),
-        ),
-        (Language::Python, Kind::Handler) => (
-            &[sdk::PYTHON, template!("python": "README.md")],
-            template!("python/handler": "pyproject.toml", "app.py", "test_app.py"),
-        ),
-        (Language::Python, Kind::Filter) => (
-            &[sdk::PYTHON, template!("python": "README.md")],
-            template!("python/filter": "pyproject.toml", "app.py", "test_app.py"),
-        ),
-        (Language::Go, Kind::Handler) => (
-            &[sdk::GO, template!("go": "README.md", "go.mod")],
-            template!("go/handler": "plugin.go", "answers.go", "answers_test.go"),
-        ),
-        (Language::Go, Kind::Filter) => (
-            &[sdk::GO, template!("go": "README.md", "go.mod")],
-            template!("go/filter": "plugin.go", "hide.go", "hide_test.go"),
-        ),
-        (Language::C, Kind::Handler) => (
-            &[sdk::C, template!("c": "README.md")],
-            template!("c/handler": "plugin.c", "answers.c", "answers.h", "tests/test_answers.c"),
-        ),
-        (Language::C, Kind::Filter) => (
-            &[sdk::C, template!("c": "README.md")],
-            template!("c/filter": "plugin.c", "hide.c", "hide.h", "tests/test_hide.c"),
-        ),
-    };
     let tests: Files = match kind {
-        Kind::Handler => template!("tests/handler": "tests/hello.toml"),
+        // A hub answers what a handler does, and more.
+        Kind::Handler | Kind::Hub => template!("tests/handler": "tests/hello.toml"),
         Kind::Filter => template!("tests/filter": "tests/hello.toml"),
     };
     let ignored = (".gitignore", ignored_files(language));
-    all.iter().flat_map(|files| files.iter()).chain(own).chain(tests).copied().chain([ignored])
+    let (package, shared) = shared_files(language);
+    [package, shared, own_files(language, kind), tests].into_iter().flatten().copied().chain([ignored])
+}
+
+/// The package of a language, and what its projects have whatever they are for.
+fn shared_files(language: Language) -> (Files, Files) {
+    match language {
+        Language::Rust => (sdk::RUST, template!("rust": "README.md", "Cargo.toml")),
+        Language::JavaScript => (sdk::JAVASCRIPT, template!("js": "README.md", "jsconfig.json")),
+        Language::TypeScript => (sdk::JAVASCRIPT, template!("ts": "README.md", "tsconfig.json")),
+        Language::Python => (sdk::PYTHON, template!("python": "README.md")),
+        Language::Go => (sdk::GO, template!("go": "README.md", "go.mod")),
+        Language::C => (sdk::C, template!("c": "README.md")),
+    }
+}
+
+fn own_files(language: Language, kind: Kind) -> Files {
+    match (language, kind) {
+        (Language::Rust, Kind::Handler) => template!("rust/handler": "src/lib.rs"),
+        (Language::Rust, Kind::Filter) => template!("rust/filter": "src/lib.rs"),
+        (Language::JavaScript, Kind::Handler) => {
+            template!("js/handler": "package.json", "plugin.js", "answers.js", "answers.test.js")
+        }
+        (Language::JavaScript, Kind::Filter) => {
+            template!("js/filter": "package.json", "plugin.js", "hide.js", "hide.test.js")
+        }
+        (Language::JavaScript, Kind::Hub) => {
+            template!("js/hub": "package.json", "plugin.js", "answers.js", "answers.test.js")
+        }
+        (Language::TypeScript, Kind::Handler) => {
+            template!("ts/handler": "package.json", "plugin.ts", "answers.ts", "answers.test.ts")
+        }
+        (Language::TypeScript, Kind::Filter) => {
+            template!("ts/filter": "package.json", "plugin.ts", "hide.ts", "hide.test.ts")
+        }
+        (Language::TypeScript, Kind::Hub) => {
+            template!("ts/hub": "package.json", "plugin.ts", "answers.ts", "answers.test.ts")
+        }
+        (Language::Python, Kind::Handler) => template!("python/handler": "pyproject.toml", "app.py", "test_app.py"),
+        (Language::Python, Kind::Filter) => template!("python/filter": "pyproject.toml", "app.py", "test_app.py"),
+        (Language::Go, Kind::Handler) => template!("go/handler": "plugin.go", "answers.go", "answers_test.go"),
+        (Language::Go, Kind::Filter) => template!("go/filter": "plugin.go", "hide.go", "hide_test.go"),
+        (Language::C, Kind::Handler) => {
+            template!("c/handler": "plugin.c", "answers.c", "answers.h", "tests/test_answers.c")
+        }
+        (Language::C, Kind::Filter) => template!("c/filter": "plugin.c", "hide.c", "hide.h", "tests/test_hide.c"),
+        (Language::Python, Kind::Hub) => template!("python/hub": "pyproject.toml", "app.py", "test_app.py"),
+        (Language::Rust | Language::Go | Language::C, Kind::Hub) => &[],
+    }
 }
 
 fn ignored_files(language: Language) -> &'static str {
@@ -120,8 +126,10 @@ fn ignored_files(language: Language) -> &'static str {
 }
 
 fn fill_in(text: &str, name: &str, language: Language, kind: Kind) -> String {
+    let dev = format!("hubgate dev --plugin {name}.wasm --hub {name}");
     let (kind_name, serve) = match kind {
-        Kind::Handler => ("handler", format!("hubgate dev --plugin {name}.wasm --hub {name}")),
+        Kind::Handler => ("handler", dev),
+        Kind::Hub => ("whole hub", dev),
         Kind::Filter => (
             "filter",
             format!("# in hubgate.toml: plugins.{name}.path = \"{name}.wasm\" and hubs.\"*\".filters = [\"{name}\"]"),
@@ -132,11 +140,15 @@ fn fill_in(text: &str, name: &str, language: Language, kind: Kind) -> String {
         (Language::JavaScript | Language::TypeScript, _) => "npm test",
         (Language::Python, _) => "python3 -m unittest",
         (Language::Go, _) => "go test",
-        (Language::C, Kind::Handler) => "cc -I. -o test tests/test_answers.c answers.c hubgate/values.c && ./test",
+        (Language::C, Kind::Handler | Kind::Hub) => {
+            "cc -I. -o test tests/test_answers.c answers.c hubgate/values.c && ./test"
+        }
         (Language::C, Kind::Filter) => "cc -I. -o test tests/test_hide.c hide.c hubgate/values.c && ./test",
     };
     let watched = match kind {
-        Kind::Handler => format!("hubgate dev --watch . --hub {name}    # builds and serves it, again on each save\n"),
+        Kind::Handler | Kind::Hub => {
+            format!("hubgate dev --watch . --hub {name}    # builds and serves it, again on each save\n")
+        }
         Kind::Filter => String::new(),
     };
     let text = text.replace("{{try}}\n", &watched);

@@ -10,8 +10,18 @@ pub(super) const CONTRACT: &str = include_str!("../../../../../wit/plugin.wit");
 /// The version of the contract.
 pub(super) const VERSION: &str = "0.1.0";
 /// The worlds that the gateway serves, the most usual ones first.
-const WORLDS: [&str; 6] =
-    ["handler", "filter", "handler-with-http", "filter-with-http", "filter-inbound", "filter-outbound"];
+const WORLDS: [&str; 10] = [
+    "handler",
+    "filter",
+    "whole-hub",
+    "handler-with-http",
+    "filter-with-http",
+    "whole-hub-with-http",
+    "filter-inbound",
+    "filter-outbound",
+    "negotiator",
+    "negotiator-with-http",
+];
 
 /// Writes the contract into `folder`, which is made if need be; gives the file.
 pub(crate) fn write_contract(folder: &Path) -> Result<PathBuf> {
@@ -48,6 +58,16 @@ impl World {
     pub(super) fn exports(self) -> &'static [&'static str] {
         match self.0 {
             "handler" | "handler-with-http" => &["lifecycle", "upstream"],
+            "whole-hub" | "whole-hub-with-http" => &[
+                "lifecycle",
+                "upstream",
+                "upstream-streams",
+                "scheduled",
+                "presence-events",
+                "hub-lifetime",
+                "authorizer",
+            ],
+            "negotiator" | "negotiator-with-http" => &["lifecycle", "authorizer"],
             "filter-inbound" => &["lifecycle", "inbound-filter"],
             "filter-outbound" => &["lifecycle", "outbound-filter"],
             _ => &["lifecycle", "inbound-filter", "outbound-filter"],

@@ -165,20 +165,24 @@ fn bundle(folder: &Path, main: &Path, script: &Path, order: &Order) -> Result<()
 /// The script that a component begins with.
 fn entry(script: &str, world: World) -> Result<String> {
     let script = serde_json::to_string(script)?;
-    let world = world.name();
-    let halves: &[&str] = match world.trim_end_matches("-with-http") {
-        "handler" => &["lifecycle", "upstream"],
-        "filter-inbound" => &["lifecycle", "inboundFilter"],
-        "filter-outbound" => &["lifecycle", "outboundFilter"],
-        _ => &["lifecycle", "inboundFilter", "outboundFilter"],
-    };
+    let halves: Vec<String> = world.exports().iter().map(|interface| lower_camel(interface)).collect();
     // Modules run in the order of their imports.
-    let mut entry = format!("import {{ check, guard }} from \"./guard.js\";\nimport * as script from {script};\n");
-    entry += &format!("check(script, {}, {});\n", serde_json::to_string(world)?, serde_json::to_string(halves)?);
+    let mut entry =
+        format!("import {{ check, exportsOf, guard }} from \"./guard.js\";\nimport * as script from {script};\n");
+    entry += "const exported = exportsOf(script);\n";
+    entry +=
+        &format!("check(exported, {}, {});\n", serde_json::to_string(world.name())?, serde_json::to_string(&halves)?);
     for half in halves {
-        entry += &format!("export const {half} = guard(script, \"{half}\");\n");
+        entry += &format!("export const {half} = guard(exported, \"{half}\");\n");
     }
     Ok(entry)
+}
+
+/// What a script calls an interface.
+fn lower_camel(interface: &str) -> String {
+    let mut words = interface.split('-');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..])
 }
 
 fn install(folder: &Path, order: &Order) -> Result<()> {

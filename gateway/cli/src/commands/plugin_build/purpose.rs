@@ -9,16 +9,11 @@ use super::contract::{VERSION, World};
 use super::language::Language;
 use super::module::Interfaces;
 
-/// What the gateway calls, by its name in the contract, and what a component is that has it.
-const CALLED: [(&str, &str); 3] =
-    [("upstream", "handler"), ("inbound-filter", "inbound filter"), ("outbound-filter", "outbound filter")];
-
 /// What a component is, in words: "handler with http". Fails if the gateway would not call it, or if it is not of the world that
 /// was asked for.
 pub(super) fn of(component: &[u8], language: Option<Language>, asked: Option<World>) -> Result<String> {
     let Interfaces { exports, imports } = interfaces(component).context("it cannot be read")?;
-    let parts: Vec<&str> =
-        CALLED.iter().filter(|(name, _)| exports.contains(&ours(name))).map(|(_, part)| *part).collect();
+    let parts = parts(&exports);
     if parts.is_empty() {
         return Err(uncalled(&exports, language));
     }
@@ -34,12 +29,25 @@ pub(super) fn of(component: &[u8], language: Option<Language>, asked: Option<Wor
             );
         }
     }
-    let what = match &parts[..] {
-        ["inbound filter", "outbound filter"] => "filter".to_owned(),
-        ["handler", "inbound filter", "outbound filter"] => "handler and filter".to_owned(),
-        parts => parts.join(" and "),
-    };
+    let what = parts.join(" and ");
     Ok(if imports.contains(&ours("http")) { format!("{what} with http") } else { what })
+}
+
+/// What a component is that exports these; nothing if the gateway calls none of them.
+fn parts(exports: &BTreeSet<String>) -> Vec<&'static str> {
+    let has = |name| exports.contains(&ours(name));
+    let serving = match has("upstream") {
+        true if has("upstream-streams") => Some("whole hub"),
+        true => Some("handler"),
+        false => has("authorizer").then_some("negotiator"),
+    };
+    let filter = match (has("inbound-filter"), has("outbound-filter")) {
+        (true, true) => Some("filter"),
+        (true, false) => Some("inbound filter"),
+        (false, true) => Some("outbound filter"),
+        (false, false) => None,
+    };
+    serving.into_iter().chain(filter).collect()
 }
 
 /// Those of a component.
@@ -71,7 +79,9 @@ fn uncalled(exports: &BTreeSet<String>, language: Option<Language>) -> Error {
             "say `hubgate_plugin::export!(Name);` of the type that implements `Handler`, or `export_filter!` of one that \
              implements `Filter`"
         }
-        _ => "a handler exports `upstream`, a filter `inbound-filter`, `outbound-filter` or both",
+        _ => {
+            "a handler exports `upstream`, a filter `inbound-filter`, `outbound-filter` or both, a negotiator `authorizer`"
+        }
     };
     anyhow!("{found}: {cure}")
 }
@@ -91,6 +101,18 @@ mod tests {
 
     fn exports(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_a_component_is_follows_from_what_it_exports() {
+        let is = |names: &[&str]| parts(&names.iter().map(|name| ours(name)).collect()).join(" and ");
+        assert_eq!(is(&["lifecycle", "upstream"]), "handler");
+        assert_eq!(is(&["lifecycle", "upstream", "scheduled", "authorizer"]), "handler");
+        assert_eq!(is(&["lifecycle", "upstream", "upstream-streams"]), "whole hub");
+        assert_eq!(is(&["lifecycle", "authorizer"]), "negotiator");
+        assert_eq!(is(&["upstream", "inbound-filter", "outbound-filter"]), "handler and filter");
+        assert_eq!(is(&["upstream", "inbound-filter"]), "handler and inbound filter");
+        assert_eq!(is(&["lifecycle", "scheduled"]), "");
     }
 
     #[test]

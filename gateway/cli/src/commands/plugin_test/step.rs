@@ -88,7 +88,7 @@ impl Event {
     /// The worlds of which a component must serve one to see it.
     pub(super) fn worlds(&self) -> &'static [&'static str] {
         match self {
-            Event::Connected { .. } | Event::Invoke { .. } | Event::Disconnected { .. } => &["handler"],
+            Event::Connected { .. } | Event::Invoke { .. } | Event::Disconnected { .. } => &["handler", "whole-hub"],
             Event::Inbound { .. } => &["filter", "filter-inbound"],
             Event::Outbound { .. } => &["filter", "filter-outbound"],
         }

@@ -22,16 +22,43 @@ BigInt.prototype.toJSON = function () {
 const AsyncFunction = (async () => {}).constructor;
 const AsyncGeneratorFunction = (async function* () {}).constructor;
 
-/** How an error of the script's becomes one of the contract's; filters have none, theirs break the call off. */
-const errors = {
+const isOf = (tags, error) => tags.includes(error?.tag);
+/** An error of the contract's type `error`. */
+const asError = (error) => (isOf(["rejected", "failed"], error) ? { tag: error.tag, val: error.val } : { tag: "failed", val: words(error) });
+const asText = (error) => words(isOf(["rejected", "failed"], error) ? error.val : error);
+const asRefusal = (error) => (isOf(["unauthorized", "forbidden", "failed"], error) ? error : { tag: "failed", val: asText(error) });
+/** Of a function that has no error: one of the script's breaks the call off. */
+const breaksOff = null;
+
+/** The functions of each half of a component, and how an error of the script's becomes one of the contract's. */
+const contract = {
   __proto__: null,
-  lifecycle: (error) => words(isOfContract(error) ? error.val : error),
-  upstream: (error) => (isOfContract(error) ? error : { tag: "failed", val: words(error) }),
-  inboundFilter: null,
-  outboundFilter: null,
+  lifecycle: { init: asText },
+  upstream: { connected: asError, disconnected: asError, invoke: asError },
+  upstreamStreams: { begin: asError, writable: breaksOff, cancelled: breaksOff, item: asError, ended: asError },
+  scheduled: { fired: asText },
+  presenceEvents: { changed: asText },
+  hubLifetime: { started: asText },
+  authorizer: { authorize: asRefusal },
+  inboundFilter: { inspect: breaksOff },
+  outboundFilter: { inspect: breaksOff },
+};
+/** What of the package makes the exports of a world. */
+const makers = {
+  __proto__: null,
+  handler: "export const { lifecycle, upstream } = handler({ … })",
+  "whole-hub": "export default wholeHub({ … })",
+  negotiator: "export const { lifecycle, authorizer } = negotiator({ … })",
+  "filter-inbound": "export const { lifecycle, inboundFilter } = filter({ … })",
+  "filter-outbound": "export const { lifecycle, outboundFilter } = filter({ … })",
+  filter: "export const { lifecycle, inboundFilter, outboundFilter } = filter({ … })",
 };
 
-const isOfContract = (error) => ["rejected", "failed"].includes(error?.tag);
+/** What the script exports: by name, or all of it as its default. */
+export function exportsOf(script) {
+  const whole = script.default;
+  return typeof whole === "object" && whole !== null && Object.keys(whole).some((name) => name in contract) ? whole : script;
+}
 
 function words(error) {
   if (typeof error === "string") return error;
@@ -41,8 +68,8 @@ function words(error) {
 
 /** What scripts ask for that is nowhere in a component, and what there is instead. */
 const absent = [
-  [/\b(setTimeout|setInterval|setImmediate)\b/, "a call is over when its function returns, and nothing runs between calls: there are no timers"],
-  [/\b(fetch|XMLHttpRequest|WebSocket)\b/, "HTTP goes through the interface `http`, `send` of \"hubgate/http\", in the world \"handler-with-http\" or \"filter-with-http\""],
+  [/\b(setTimeout|setInterval|setImmediate)\b/, "a call is over when its function returns, and nothing runs between calls: a whole hub sets `timers` of \"hubgate/whole-hub\", and has its `fired` called"],
+  [/\b(fetch|XMLHttpRequest|WebSocket)\b/, "HTTP goes through the interface `http`, `send` of \"hubgate/http\", in a world whose name ends with \"-with-http\""],
   [/\b(require|module|exports)\b/, "modules are ES modules: import and export them"],
   [/\b(process|Buffer|__dirname|__filename)\b/, "this is not Node.js: settings come from `config`, bytes are Uint8Arrays, texts become bytes by TextEncoder"],
   [/\b(window|document|localStorage)\b/, "this is no browser: what lasts is in `state`"],
@@ -54,7 +81,7 @@ function explained(error) {
   return error;
 }
 
-const failure = (half, place, error) => wellFormed(errors[half]?.(error) ?? broken(place, words(error)));
+const failure = (made, place, error) => wellFormed(made?.(error) ?? broken(place, words(error)));
 
 /** Logs an error that nothing has caught; gives what breaks the call off. */
 function broken(place, text) {
@@ -65,21 +92,12 @@ function broken(place, text) {
   return short;
 }
 
-/** The functions of each half of a component. */
-const contract = {
-  __proto__: null,
-  lifecycle: ["init"],
-  upstream: ["connected", "disconnected", "invoke"],
-  inboundFilter: ["inspect"],
-  outboundFilter: ["inspect"],
-};
-
 /** Throws where the script does not export all that the halves of its world need: every call would break off. */
 export function check(script, world, halves) {
   const wrong = halves.flatMap((half) => missing(script, half));
   if (wrong.length === 0) return;
-  const shape = `export const { ${halves.join(", ")} } = ${halves.includes("upstream") ? "handler" : "filter"}({ … })`;
-  throw new Error(`the script cannot serve in the world "${world}":\n${wrong.join("\n")}${otherWorld(script, world)}\nit needs: ${shape}`);
+  const maker = makers[world.replace(/-with-http$/, "")];
+  throw new Error(`the script cannot serve in the world "${world}":\n${wrong.join("\n")}${otherWorld(script, world)}\nit needs: ${maker}`);
 }
 
 /** What of one half is not there, a line for each. */
@@ -88,11 +106,12 @@ function missing(script, half) {
   const exported = Object.keys(script);
   const unknown = exported.filter((name) => !(name in contract));
   if (functions === undefined) return [`there is no export \`${half}\`: ${has(exported, half, "the script exports", unknown)}`];
-  if (typeof functions !== "object" || functions === null) return [`\`${half}\` is no object with the functions ${contract[half].join(", ")}`];
+  const wanted = Object.keys(contract[half]);
+  if (typeof functions !== "object" || functions === null) return [`\`${half}\` is no object with the functions ${wanted.join(", ")}`];
   const names = functionNames(functions);
-  const absent = contract[half].filter((name) => typeof functions[name] !== "function");
+  const absent = wanted.filter((name) => typeof functions[name] !== "function");
   // What is right is not what was misspelt.
-  const others = names.filter((name) => !contract[half].includes(name));
+  const others = names.filter((name) => !wanted.includes(name));
   return absent.map((name) => `\`${half}\` has no function \`${name}\`: ${has(names, name, "it has", others)}`);
 }
 
@@ -130,9 +149,10 @@ function isAlike(one, other) {
 
 /** The world that the script's exports are those of, if it is another one. */
 function otherWorld(script, world) {
-  const [upstream, inbound, outbound] = ["upstream", "inboundFilter", "outboundFilter"].map((half) => half in script);
+  const gives = (half) => half in script;
   const http = world.endsWith("-with-http") ? "-with-http" : "";
-  const fitting = upstream ? `handler${http}` : inbound && outbound ? `filter${http}` : inbound ? "filter-inbound" : outbound ? "filter-outbound" : world;
+  const filter = gives("inboundFilter") && gives("outboundFilter") ? `filter${http}` : gives("inboundFilter") ? "filter-inbound" : gives("outboundFilter") ? "filter-outbound" : world;
+  const fitting = gives("upstreamStreams") ? `whole-hub${http}` : gives("upstream") ? `handler${http}` : gives("authorizer") ? `negotiator${http}` : filter;
   if (fitting === world) return "";
   return `\nwhat it exports is for the world "${fitting}": did you mean "hubgate": { "world": "${fitting}" } in package.json?`;
 }
@@ -141,13 +161,13 @@ function otherWorld(script, world) {
 export function guard(script, half) {
   const functions = script[half];
   const guarded = {};
-  for (const name of contract[half]) {
+  for (const [name, made] of Object.entries(contract[half])) {
     const handle = functions[name];
     const place = `${half}.${name}`;
     if (handle instanceof AsyncFunction || handle instanceof AsyncGeneratorFunction) {
       throw new Error(`\`${place}\` is async, and nobody waits for it: the gateway wants the answer at once. Make it a plain function; the imports need no await`);
     }
-    guarded[name] = (...values) => call(half, place, () => handle.apply(functions, values));
+    guarded[name] = (...values) => call(made, place, () => handle.apply(functions, values));
   }
   return guarded;
 }
@@ -155,7 +175,8 @@ export function guard(script, half) {
 /** What the contract says of an error of an import; where the SDK has said it better, its words. */
 const sayings = ({ message, payload }) => (message.endsWith("(see error.payload)") ? payload : message);
 
-function call(half, place, handle) {
+/** `made` makes the contract's errors of the script's. */
+function call(made, place, handle) {
   let answer;
   try {
     begin();
@@ -163,12 +184,12 @@ function call(half, place, handle) {
     runMicrotasks();
   } catch (error) {
     forgetMicrotasks();
-    // Errors of imports are Errors with what the contract says of them.
+    // Errors of imports are Errors with what the contract says of them; some end a call as one of the contract's own.
     if (error instanceof Error && error.payload === undefined) throw broken(place, inspectError(explained(error)));
-    throw failure(half, place, error instanceof Error ? sayings(error) : error);
+    throw failure(made, place, error instanceof Error && error.tag === undefined ? sayings(error) : error);
   }
   if (typeof answer?.then === "function") {
-    throw failure(half, place, `\`${place}\` has answered with a promise, and nobody waits for it: answer at once, without async`);
+    throw failure(made, place, `\`${place}\` has answered with a promise, and nobody waits for it: answer at once, without async`);
   }
   return wellFormed(answer);
 }

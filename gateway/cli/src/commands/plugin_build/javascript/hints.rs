@@ -2,8 +2,11 @@
 
 use anyhow::Error;
 
+const WHOLE_HUB: &str = "the script imports what only a whole hub has: say `\"hubgate\": { \"world\": \"whole-hub\" }` in package.json; \
+    of other worlds \"hubgate\" has all there is";
+
 /// A mark of what went wrong, and what helps.
-const HINTS: [(&str, &str); 12] = [
+const HINTS: [(&str, &str); 16] = [
     (
         "unknown import: `hubgate:plugin/",
         "the script calls the gateway at its top level, which runs once, when the component is built: call it in a handler or \
@@ -12,8 +15,12 @@ const HINTS: [(&str, &str); 12] = [
     (
         "'hubgate:plugin/http@",
         "the script imports `http`, which its world does not have: say `\"hubgate\": { \"world\": \"handler-with-http\" }` in \
-         package.json (`filter-with-http` for a filter)",
+         package.json (`filter-with-http` for a filter, `whole-hub-with-http` for a whole hub)",
     ),
+    ("'hubgate:plugin/streams@", WHOLE_HUB),
+    ("'hubgate:plugin/client-results@", WHOLE_HUB),
+    ("'hubgate:plugin/timers@", WHOLE_HUB),
+    ("'hubgate:plugin/presence@", WHOLE_HUB),
     (
         "'hubgate:plugin/",
         "the contract has no such interface; `hubgate plugin wit` writes it, and an import names the version: \
@@ -47,7 +54,8 @@ const HINTS: [(&str, &str); 12] = [
     ),
     (
         "setTimeout is not defined",
-        "a call is over when its function returns, and nothing runs between calls: there are no timers",
+        "a call is over when its function returns, and nothing runs between calls: a whole hub sets `timers` of \
+         \"hubgate/whole-hub\", and has its `fired` called",
     ),
     (
         "Error resolving module",
@@ -72,6 +80,7 @@ mod tests {
     fn an_error_whose_cause_is_known_says_what_to_do() {
         let resolving = |module: &str| explained(Error::msg(format!("Error resolving module '{module}' from '/a.js'")));
         assert!(resolving("hubgate:plugin/http@0.1.0").to_string().contains("handler-with-http"));
+        assert!(resolving("hubgate:plugin/timers@0.1.0").to_string().contains("\"world\": \"whole-hub\""));
         assert!(resolving("hubgate:plugin/nothing").to_string().contains("plugin wit"));
         assert!(resolving("hubgate").to_string().contains("file:hubgate"));
         let bundling = |module: &str| explained(Error::msg(format!("Could not resolve \"{module}\""))).to_string();

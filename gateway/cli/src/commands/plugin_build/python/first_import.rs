@@ -36,11 +36,16 @@ pub(super) fn check(folder: &Path, libraries: &Path, world: World) -> Result<()>
     Ok(())
 }
 
-/// The interfaces that some worlds import and this one does not.
+/// The interfaces that some worlds import and this one does not. An authorizer's own types are in a module that needs all but `http`.
 fn missing(world: World) -> impl Iterator<Item = &'static str> {
+    let is = |kind: &str| world.name().starts_with(kind);
     let http = (!world.name().ends_with("-with-http")).then_some("http");
-    let filtering = world.name().starts_with("handler").then_some("filtering");
-    http.into_iter().chain(filtering)
+    let filtering = is("handler").then_some("filtering");
+    let of_whole_hubs: &[&str] = match is("handler") || is("filter") {
+        true => &["streams", "client_results", "timers", "presence"],
+        false => &[],
+    };
+    http.into_iter().chain(filtering).chain(of_whole_hubs.iter().copied())
 }
 
 /// The interpreter whose packages the project gets: that of its own environment if it has one, otherwise that of `PATH`.
@@ -56,8 +61,8 @@ pub(super) fn advised(complaint: &str) -> String {
     let advice = match package {
         None => return complaint.to_owned(),
         Some(package) if PACKAGES_WITH_SOCKETS.contains(&package) => format!(
-            "a component has no sockets, which {package} needs: send HTTP requests with `hubgate.http`, in the world \
-             `handler-with-http`"
+            "a component has no sockets, which {package} needs: send HTTP requests with `hubgate.http`, in a world \
+             whose name ends with `-with-http`"
         ),
         Some(package) if package.starts_with('_') => {
             format!("a component's standard library is without {package}, which is written in C")

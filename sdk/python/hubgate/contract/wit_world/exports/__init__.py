@@ -11,6 +11,10 @@ from componentize_py_types import Result, Ok, Err, Some
 from ..imports import types
 from ..exports import upstream
 from ..imports import filtering
+from ..imports import streams
+from ..imports import presence
+from ..exports import upstream_streams
+from ..exports import authorizer
 
 class Lifecycle(Protocol):
 
@@ -59,6 +63,88 @@ class OutboundFilter(Protocol):
 
     @abstractmethod
     def inspect(self, delivery: filtering.Delivery, message: filtering.Message) -> filtering.Verdict:
+        raise NotImplementedError
+
+
+class UpstreamStreams(Protocol):
+
+    @abstractmethod
+    def begin(self, client: types.Connection, opening: upstream_streams.Opening) -> None:
+        """
+        Every stream invocation, and every invocation with uploads; others go to `upstream.invoke`. An error ends it.
+        
+        Raises: `componentize_py_types.Err(wit_world.imports.types.Error)`
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def writable(self, client: types.Connection, id: str, room: streams.Room) -> None:
+        """
+        There is room again after `full`.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def cancelled(self, client: types.Connection, id: str) -> None:
+        """
+        The client wants no more of it, or has left.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def item(self, client: types.Connection, upload: str, item: types.Payload) -> None:
+        """
+        Raises: `componentize_py_types.Err(wit_world.imports.types.Error)`
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def ended(self, client: types.Connection, upload: str, error: Optional[str]) -> None:
+        """
+        An upload is complete, or has failed with the client's error.
+        
+        Raises: `componentize_py_types.Err(wit_world.imports.types.Error)`
+        """
+        raise NotImplementedError
+
+
+class Scheduled(Protocol):
+
+    @abstractmethod
+    def fired(self, hub: str, name: str, payload: bytes) -> None:
+        """
+        Raises: `componentize_py_types.Err(wit_world.imports.str)`
+        """
+        raise NotImplementedError
+
+
+class PresenceEvents(Protocol):
+
+    @abstractmethod
+    def changed(self, hub: str, group: str, joined: List[presence.Member], left: List[presence.Member]) -> None:
+        """
+        Raises: `componentize_py_types.Err(wit_world.imports.str)`
+        """
+        raise NotImplementedError
+
+
+class HubLifetime(Protocol):
+
+    @abstractmethod
+    def started(self, hub: str) -> None:
+        """
+        Raises: `componentize_py_types.Err(wit_world.imports.str)`
+        """
+        raise NotImplementedError
+
+
+class Authorizer(Protocol):
+
+    @abstractmethod
+    def authorize(self, request: authorizer.Request) -> authorizer.Grant:
+        """
+        Raises: `componentize_py_types.Err(wit_world.imports.authorizer.Refusal)`
+        """
         raise NotImplementedError
 
 
