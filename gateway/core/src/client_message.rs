@@ -4,6 +4,7 @@ use hubgate_wire::signalr::HubMessage;
 
 use crate::client::read_holds::Hold;
 use crate::client::{Clients, Phase, actions, opening};
+use crate::client_results::ClientResults;
 use crate::filter::{Direction, Inspected, InspectionNumber, Refusal, Verdict};
 use crate::gate::inbound::{Gate, Inbound, Refused, is_filtered, refused};
 use crate::id::Slot;
@@ -19,6 +20,7 @@ pub(crate) struct Listener<'a> {
     pub(crate) links: &'a mut Links,
     pub(crate) upstream: &'a mut Upstream,
     pub(crate) inbound: &'a mut Inbound,
+    pub(crate) client_results: &'a mut ClientResults,
 }
 
 /// What becomes of what a client says.
@@ -120,7 +122,7 @@ impl Listener<'_> {
 
     /// A whole hub message of an open client, on its way to whoever answers it.
     fn open_message(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8]) {
-        let Listener { clients, links, upstream, inbound } = self;
+        let Listener { clients, links, inbound, .. } = self;
         let (hub, dialect) = (clients[slot].hub(), clients[slot].dialect());
         clients.hub_mut(hub).counters.messages_in += 1;
         let message = match dialect.parse(bytes) {
@@ -133,14 +135,25 @@ impl Listener<'_> {
         }
         match (links.get(slot), &message) {
             // What filters cannot read does not pass them by: it is answered here, as the gateway answers its own clients.
-            (Some(_), HubMessage::Unbindable(_)) | (None, _) => upstream.hub_message(clients, turn, slot, message),
+            (Some(_), HubMessage::Unbindable(_)) | (None, _) => self.own_message(turn, slot, message),
             (Some(_), _) => link::pass_on(links, clients, turn, slot, |out| dialect.write_encoded(bytes, out)),
+        }
+    }
+
+    /// A message of a client that the gateway itself answers.
+    fn own_message(&mut self, turn: &mut Turn<'_>, slot: Slot, message: HubMessage<'_>) {
+        let Listener { clients, upstream, client_results, .. } = self;
+        match message {
+            HubMessage::Completion { invocation_id, outcome, .. } => {
+                client_results.completed(clients, turn, slot, (&invocation_id, outcome));
+            }
+            message => upstream.hub_message(clients, turn, slot, message),
         }
     }
 
     /// Filters have looked at what a client says.
     pub(crate) fn inspected(&mut self, turn: &mut Turn<'_>, number: InspectionNumber, inspected: Inspected) {
-        let Listener { clients, links, upstream, inbound } = self;
+        let Listener { clients, links, inbound, .. } = self;
         let Some(message) = inbound.take(number).filter(|message| clients.is_still(message.slot)) else {
             return;
         };
@@ -157,12 +170,12 @@ impl Listener<'_> {
             Verdict::Pass if is_linked => {
                 link::pass_on(links, clients, turn, slot, |out| dialect.write_encoded(bytes, out));
             }
-            Verdict::Pass => upstream.hub_message(clients, turn, slot, parsed()),
+            Verdict::Pass => self.own_message(turn, slot, parsed()),
             Verdict::Replace(replacement) => {
                 let message = replacement.put_into(parsed());
                 match is_linked {
                     true => link::pass_on(links, clients, turn, slot, |out| dialect.write(&message, out)),
-                    false => upstream.hub_message(clients, turn, slot, message),
+                    false => self.own_message(turn, slot, message),
                 }
             }
             Verdict::Refuse(refusal) => self.refuse(turn, slot, parsed(), refusal),
@@ -176,6 +189,7 @@ impl Listener<'_> {
     fn refuse(&mut self, turn: &mut Turn<'_>, slot: Slot, message: HubMessage<'_>, refusal: Refusal) {
         match refused(message, refusal, turn.settings.detailed_errors) {
             Refused::Call { id, error } => self.clients.complete_with_error(turn, slot, id.as_deref(), &error),
+            Refused::Result(message) if self.links.get(slot).is_none() => self.own_message(turn, slot, message),
             Refused::Result(message) => {
                 let dialect = self.clients[slot].dialect();
                 link::pass_on(self.links, self.clients, turn, slot, |out| dialect.write(&message, out));

@@ -125,6 +125,8 @@ pub(crate) enum LaneKind {
     Completions,
     /// What hub servers say to single clients.
     FromServers,
+    /// What plugins ask clients.
+    Questions,
 }
 
 impl Halves {

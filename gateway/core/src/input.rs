@@ -9,7 +9,7 @@ use crate::event::UpstreamAnswer;
 use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, Origin};
 use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, Slot, TransportKey, UserId};
 use crate::order::Order;
-use crate::question::{CallerQuery, Joined, Ticket, UserJoined};
+use crate::question::{CallerQuery, ClientAnswer, ClientQuestion, Joined, Ticket, UserJoined};
 use crate::settings::Settings;
 use crate::time::Millis;
 
@@ -62,6 +62,8 @@ pub enum Input<'i, 'b> {
     Ask { hub: HubName, query: CallerQuery, deadline: Millis },
     /// Somebody waits until all that was ordered before, of this hub, is in effect on all shards.
     Barrier { hub: HubName, deadline: Millis, ticket: Ticket<()> },
+    /// A plugin asks a client of a hub, which may answer until `deadline`; that is met by the next [`Input::Tick`].
+    AskClient { hub: HubName, question: ClientQuestion, deadline: Millis, ticket: Ticket<ClientAnswer> },
     /// Time passed. The owner may wait [`crate::Shard::tick_period`] between two of these.
     Tick,
     /// Other settings hold from now on. Clients that are connected keep what they were promised: their deadlines change with

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use crate::delivery::Action;
 use crate::filter::Origin;
 use crate::id::{ConnectionId, ServerConnectionId, ServerId, ShardAddress};
-use crate::question::{Answer, Question};
+use crate::question::{Answer, AskError, ClientAnswer, ClientQuestion, Question};
+use crate::time::Millis;
 
 /// The shards that an order is for, none of them the one that gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,20 @@ pub enum Order {
     Ask { question: Question, asker: ShardAddress, number: u32 },
     /// The answer to question `number`.
     Answer { number: u32, answer: Answer },
+    /// To be asked of a client. In a box, because it would make all orders larger.
+    AskClient(Box<ForwardedQuestion>),
+    /// What a client has answered to question `number`.
+    ClientAnswered { number: u32, answer: Box<ClientAnswer> },
+}
+
+/// What a plugin of one shard asks a client of another.
+#[derive(Debug, Clone)]
+pub struct ForwardedQuestion {
+    pub question: ClientQuestion,
+    /// How long the answer is waited for.
+    pub within: Millis,
+    pub asker: ShardAddress,
+    pub number: u32,
 }
 
 /// What an order takes up in a queue beside what it carries, in bytes: its place, which doubles as the queue grows, and the
@@ -40,8 +55,18 @@ impl Order {
             Order::Ask { question, .. } => question.weight(),
             Order::Answer { answer: Answer::Members(members), .. } => members.len() * 64,
             Order::Answer { .. } => 0,
+            Order::AskClient(forwarded) => size_of::<ForwardedQuestion>() + forwarded.question.weight(),
+            Order::ClientAnswered { answer, .. } => size_of::<ClientAnswer>() + answer_weight(answer),
         };
         ORDER_OVERHEAD + carried
+    }
+}
+
+fn answer_weight(answer: &ClientAnswer) -> usize {
+    match answer {
+        Ok(Some(value)) => value.borrow().len(),
+        Err(AskError::Failed(error)) => error.len(),
+        Ok(None) | Err(_) => 0,
     }
 }
 

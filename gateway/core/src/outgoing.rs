@@ -31,7 +31,7 @@ enum Source {
     Encoded,
 }
 
-/// What a call of a hub server has beside its method and arguments.
+/// What a call that may be answered has beside its method and arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Answerable {
     headers: Pairs,
@@ -44,6 +44,16 @@ impl Outgoing {
     pub fn call(method: String, arguments: Payload) -> Outgoing {
         Outgoing(Arc::new(Message {
             source: Source::Call { method, arguments, answer: None },
+            frames: Default::default(),
+            reach: None,
+        }))
+    }
+
+    /// A call that its receiver answers.
+    pub(crate) fn question(method: String, arguments: Payload, invocation_id: &str) -> Outgoing {
+        let answer = Answerable { headers: Pairs::default(), invocation_id: Some(invocation_id.into()) };
+        Outgoing(Arc::new(Message {
+            source: Source::Call { method, arguments, answer: Some(Box::new(answer)) },
             frames: Default::default(),
             reach: None,
         }))

@@ -4,6 +4,7 @@ mod reading;
 
 use crate::client::read_holds::Hold;
 use crate::client::{Clients, Session, actions};
+use crate::client_results::ClientResults;
 use crate::drain::{self, Answerers, Drain};
 use crate::effect::Effect;
 use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, LaneKind};
@@ -32,6 +33,7 @@ pub(crate) struct Parts {
     upstream: Upstream,
     links: Links,
     gathers: Gathers,
+    client_results: ClientResults,
     mode_switch: ModeSwitch,
     drain: Drain,
 }
@@ -46,6 +48,7 @@ impl Parts {
             upstream: Upstream::new(),
             links: Links::new(),
             gathers: Gathers::default(),
+            client_results: ClientResults::new(),
             mode_switch: ModeSwitch::default(),
             drain: Drain::default(),
         }
@@ -91,7 +94,7 @@ impl Parts {
     /// The same for what does not come with each message.
     #[inline(never)]
     fn take_other(&mut self, turn: &mut Turn<'_>, input: Input<'_, '_>) {
-        let Parts { clients, links, upstream, gathers, .. } = self;
+        let Parts { clients, links, upstream, gathers, client_results, .. } = self;
         match input {
             Input::ClientOpened { transport, client } => {
                 let slot = clients.open(turn, transport, *client);
@@ -105,6 +108,8 @@ impl Parts {
             }
             Input::SaidLastWords(transport) => {
                 if let Some(slot) = clients.by_transport(transport) {
+                    // Its answers would not be read.
+                    client_results.left(clients, turn, slot);
                     self.drain.said_last_words(clients, turn, Answerers { links, upstream }, slot);
                 }
             }
@@ -135,6 +140,9 @@ impl Parts {
             }
             Input::Ask { hub, query, deadline } => gathers.query(clients, turn, &hub, query, deadline),
             Input::Barrier { hub, deadline, ticket } => gathers.barrier(clients, turn, &hub, (deadline, ticket)),
+            Input::AskClient { hub, question, deadline, ticket } => {
+                client_results.ask(clients, turn, &hub, question, (deadline, ticket));
+            }
             Input::Tick => self.tick(turn),
             Input::Configure { .. }
             | Input::ClientData { .. }
@@ -220,6 +228,12 @@ impl Parts {
                     None => links.ack_waits(turn, server),
                 }
             }
+            Step::JudgeReading(slot) => {
+                if clients.is_still(slot) {
+                    upstream.judge_reading(clients, turn, slot);
+                }
+            }
+            Step::GiveUpQuestions(slot) => self.client_results.give_up(clients, turn, slot),
             Step::DrainServers => links.drain(clients, turn),
         }
     }
@@ -232,6 +246,7 @@ impl Parts {
             LaneKind::Sends => senders.inspected(clients, turn, number, inspected),
             LaneKind::Completions => upstream.inspected(clients, turn, number, inspected),
             LaneKind::FromServers => link::inspected(links, clients, turn, number, inspected),
+            LaneKind::Questions => self.client_results.inspected(clients, turn, number, inspected),
         }
     }
 
@@ -250,8 +265,8 @@ impl Parts {
                     self.links.sending_waits(turn, server);
                 }
             }
-            // What is held for one client is bounded, and so are the calls that wait.
-            LaneKind::Completions | LaneKind::FromServers => {}
+            // What is held for one client is bounded, and so are the calls that wait, and what plugins ask.
+            LaneKind::Completions | LaneKind::FromServers | LaneKind::Questions => {}
         }
     }
 
@@ -277,14 +292,22 @@ impl Parts {
                 let ack = gathers.answered(turn, number, answer);
                 ack.into_iter().for_each(|ack| self.ack_ended(turn, ack));
             }
+            Order::AskClient(forwarded) => self.client_results.ask_for(clients, turn, name, *forwarded),
+            Order::ClientAnswered { number, answer } => {
+                self.client_results.answered_elsewhere(turn, number, *answer);
+            }
         }
     }
 
     /// A shard that has ended answers nothing, and does nothing that anybody could miss.
     fn undelivered(&mut self, turn: &mut Turn<'_>, order: Order) {
-        if let Order::Ask { number, .. } = order {
-            let ack = self.gathers.undelivered(turn, number);
-            ack.into_iter().for_each(|ack| self.ack_ended(turn, ack));
+        match order {
+            Order::Ask { number, .. } => {
+                let ack = self.gathers.undelivered(turn, number);
+                ack.into_iter().for_each(|ack| self.ack_ended(turn, ack));
+            }
+            Order::AskClient(forwarded) => self.client_results.undelivered(turn, forwarded.number),
+            Order::Act(_) | Order::Server(_) | Order::Answer { .. } | Order::ClientAnswered { .. } => {}
         }
     }
 
@@ -295,8 +318,9 @@ impl Parts {
 
     /// A client that others have seen is closed: whoever answers it is told.
     fn departed(&mut self, turn: &mut Turn<'_>, departure: Departure) {
-        let Parts { clients, links, upstream, slowed_clients, .. } = self;
+        let Parts { clients, links, upstream, slowed_clients, client_results, .. } = self;
         slowed_clients.departed(clients, departure.slot);
+        client_results.left(clients, turn, departure.slot);
         let is_linked = links.departed(clients, turn, &departure);
         upstream.departed(clients, turn, departure, is_linked);
     }
@@ -312,6 +336,8 @@ impl Parts {
         for ack in self.gathers.tick(turn) {
             self.ack_ended(turn, ack);
         }
+        self.settle(turn, 0);
+        self.client_results.tick(&mut self.clients, turn);
         self.settle(turn, 0);
         self.mode_switch.close_some(&mut self.clients, turn);
         self.settle(turn, 0);

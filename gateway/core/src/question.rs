@@ -4,7 +4,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use hubgate_wire::payload::Payload;
+
 use crate::event::ConnectionFacts;
+use crate::filter::Origin;
 use crate::id::{ConnectionId, GroupName, UserId};
 use crate::refusal::MembershipRefusal;
 use crate::target::Target;
@@ -90,6 +93,40 @@ pub enum Joined {
 /// What came of an attempt to put a user into a group.
 pub type UserJoined = Result<(), MembershipRefusal>;
 
+/// What a client is asked: a call whose result somebody waits for.
+#[derive(Debug, Clone)]
+pub struct ClientQuestion {
+    pub connection: ConnectionId,
+    pub origin: Origin,
+    pub method: String,
+    /// One array.
+    pub arguments: Payload,
+}
+
+impl ClientQuestion {
+    /// The method and the arguments, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        self.method.len() + self.arguments.borrow().len()
+    }
+}
+
+/// What a client answers, which may be no value.
+pub type ClientAnswer = Result<Option<Payload>, AskError>;
+
+/// Why a client does not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskError {
+    /// There is none with this id in the hub, or it is not let in yet.
+    NoSuchConnection,
+    /// The client's own error, or a filter's, or why the client is not asked.
+    Failed(String),
+    TimedOut,
+    /// It has left, or leaves.
+    Left,
+    /// It was asked too much that it has not answered.
+    Busy,
+}
+
 /// What plugins and REST callers may ask of a hub, and who waits for the answer.
 #[derive(Debug, Clone)]
 pub enum CallerQuery {
@@ -131,6 +168,8 @@ pub enum Answered {
     UserJoined(Reply<UserJoined>),
     /// To [`crate::Input::Submit`] and [`crate::Input::Barrier`].
     InEffect(Reply<()>),
+    /// To [`crate::Input::AskClient`].
+    Client(Reply<ClientAnswer>),
 }
 
 /// An answer for whoever has the ticket.

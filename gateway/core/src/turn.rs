@@ -49,6 +49,10 @@ pub(crate) enum Step {
     NextDepartedCall(Slot),
     /// The actions of upstream's answer are done: the client's call is completed.
     CompleteCall(Slot),
+    /// Too many calls of a client wait, or not too many any more: it is read as long as it may be.
+    JudgeReading(Slot),
+    /// So many calls of a client wait that what it was asked is given up.
+    GiveUpQuestions(Slot),
     /// The gateway stops: hub servers are told, and end once their hubs have no clients left.
     DrainServers,
     /// Ask for a hub server, and ack it when all who are asked have answered.

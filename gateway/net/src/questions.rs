@@ -6,7 +6,9 @@ use std::time::Duration;
 use hubgate_core::delivery::{Action, Except, Target};
 use hubgate_core::filter::Origin;
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
-use hubgate_core::question::{CallerQuery, Facts, Joined, Members, Sought, Ticket, Unanswered};
+use hubgate_core::question::{
+    AskError, CallerQuery, ClientAnswer, ClientQuestion, Facts, Joined, Members, Sought, Ticket, Unanswered,
+};
 use hubgate_core::time::Millis;
 use hubgate_core::{Input, Outgoing};
 use hubgate_plugin_host::ShardQuestion;
@@ -64,7 +66,32 @@ impl PluginQuestions {
                 }
             }
             ShardQuestion::Http(call) => self.http.serve(call).await,
+            ShardQuestion::AskClient { hub, question, within, mut answer } => {
+                tokio::select! {
+                    answered = self.ask_client(hub, question, within) => {
+                        if let Ok(answered) = answered {
+                            let _ = answer.send(answered);
+                        }
+                    }
+                    () = answer.closed() => {}
+                }
+            }
         }
+    }
+
+    /// The core meets the deadline too, but only at its ticks.
+    async fn ask_client(
+        &self,
+        hub: HubName,
+        question: ClientQuestion,
+        within: Duration,
+    ) -> Result<ClientAnswer, Unanswered> {
+        let deadline = self.shard.deadline(within);
+        let asked = async {
+            self.shard.peers().may_read().await;
+            self.shard.ask(|ticket| Input::AskClient { hub, question, deadline, ticket }).await
+        };
+        timeout(within, asked).await.unwrap_or(Ok(Err(AskError::TimedOut)))
     }
 
     async fn run(&self, hub: &HubName, origin: Option<Origin>, actions: Vec<Action>) {

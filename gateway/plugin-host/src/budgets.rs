@@ -23,6 +23,10 @@ pub struct Budgets {
     pub state_bytes: usize,
     /// What it may write to its state in a second, and as much at once, in bytes. Further writes wait.
     pub state_writes: usize,
+    /// Calls that wait for what clients answer, on all shards, in number. More questions are refused to the guest.
+    pub asks: usize,
+    /// How long a client's answer is waited for at most. The guest is told that it was too long.
+    pub ask_time: Duration,
 }
 
 impl Default for Budgets {
@@ -37,6 +41,8 @@ impl Default for Budgets {
             log_lines: 100,
             state_bytes: 64 << 20,
             state_writes: 16 << 20,
+            asks: 1_000,
+            ask_time: Duration::from_secs(60),
         }
     }
 }

@@ -11,10 +11,11 @@ use hubgate_core::id::{
     is_short_enough,
 };
 use hubgate_core::pairs::Pairs;
+use hubgate_core::question::{AskError, ClientQuestion};
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
 
 use crate::bindings::exports::hubgate::plugin::upstream::Invocation;
-use crate::bindings::hubgate::plugin::{filtering, hub, log, presence, state, types};
+use crate::bindings::hubgate::plugin::{client_results, filtering, hub, log, presence, state, types};
 use crate::offload::Offload;
 use crate::settings::Payloads;
 use crate::state::StateError;
@@ -79,6 +80,18 @@ impl<'a> LentPayload<'a> {
             LentPayload::MessagePack(bytes) => types::PayloadParam::Msgpack(bytes),
         }
     }
+}
+
+/// A value for a guest, in the form that its plugin wants it in.
+pub(crate) async fn owned_payload(
+    payload: &Payload,
+    wanted: Payloads,
+    offload: &Offload,
+) -> wasmtime::Result<types::PayloadResult> {
+    Ok(match LentPayload::new(payload, wanted, offload).await? {
+        LentPayload::Json(text) => types::PayloadResult::Json(text.into_owned()),
+        LentPayload::MessagePack(bytes) => types::PayloadResult::Msgpack(bytes.to_vec()),
+    })
 }
 
 /// Lends an invocation to a guest.
@@ -254,6 +267,40 @@ fn arguments(arguments: types::PayloadResult) -> Result<Payload, String> {
     }
 }
 
+/// What a guest asks a client; `None` of a connection that cannot exist.
+pub(crate) fn question(
+    connection: &str,
+    origin: Origin,
+    method: String,
+    values: types::PayloadResult,
+) -> Result<Option<ClientQuestion>, String> {
+    check_method(&method)?;
+    let arguments = arguments(values)?;
+    let connection = ConnectionId::parse(connection);
+    Ok(connection.map(|connection| ClientQuestion { connection, origin, method, arguments }))
+}
+
+pub(crate) fn ask_error(error: AskError) -> client_results::AskError {
+    match error {
+        AskError::NoSuchConnection => client_results::AskError::NoSuchConnection,
+        AskError::Failed(text) => client_results::AskError::Failed(text),
+        AskError::TimedOut => client_results::AskError::TimedOut,
+        AskError::Left => client_results::AskError::Left,
+        AskError::Busy => client_results::AskError::Busy,
+    }
+}
+
+/// Whether clients can be called by this name.
+fn check_method(method: &str) -> Result<(), String> {
+    if method.is_empty() {
+        return Err("the method must not be empty".to_owned());
+    }
+    if !is_short_enough(method) {
+        return Err(METHOD_TOO_LONG.to_owned());
+    }
+    Ok(())
+}
+
 /// All of the actions of a plugin's guest, or the first that is invalid. Those for somebody who cannot exist are left out: nothing
 /// would happen, and nobody is told.
 pub(crate) fn actions(asked: Vec<hub::Action>, plugin: &PluginName) -> Result<Vec<Action>, hub::Invalid> {
@@ -275,12 +322,7 @@ fn action(asked: hub::Action, plugin: &PluginName) -> Result<Option<Action>, Str
     let action = match asked {
         hub::Action::Send(message) => {
             let hub::Message { to, method, arguments: values, except } = message;
-            if method.is_empty() {
-                return Err("the method must not be empty".to_owned());
-            }
-            if !is_short_enough(&method) {
-                return Err(METHOD_TOO_LONG.to_owned());
-            }
+            check_method(&method)?;
             let (message, except) = (Outgoing::call(method, arguments(values)?), connections(&except).into());
             target(to)?.map(|to| Action::Send { to, message, except })
         }

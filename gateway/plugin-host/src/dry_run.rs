@@ -8,6 +8,7 @@ use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, Upstre
 use hubgate_core::filter::{FilterMessage, MessageKind, Origin, Subject};
 use hubgate_core::id::{ConnectionId, HubName, ShardIndex, UserId};
 use hubgate_core::pairs::Pairs;
+use hubgate_core::question::AskError;
 
 use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::HubProtocol;
@@ -212,6 +213,7 @@ fn nobody(question: ShardQuestion) {
             let reason = "no web server is asked while a component is checked".to_owned();
             drop(call.answer.send(Err(HttpFailure::Denied(reason))));
         }
+        ShardQuestion::AskClient { answer, .. } => drop(answer.send(Err(AskError::NoSuchConnection))),
     }
 }
 

@@ -12,6 +12,7 @@ use hubgate_wire::payload::Payload;
 use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use crate::absence::Absence;
 use crate::bindings::exports::hubgate::plugin::{
     hub_lifetime, inbound_filter, outbound_filter, presence_events, scheduled, upstream,
 };
@@ -39,6 +40,8 @@ pub(crate) struct Instance {
     /// Of the version that it was made of.
     pub(crate) generation: u64,
     calls_left: u32,
+    /// Shared with its guest. None while it is lent.
+    absence: Option<Arc<Absence>>,
     /// Memory from which on the instance is not used again: half of what it may gain beyond its start. A guest's memory
     /// never shrinks, so a fresh one takes over before the old one is refused any.
     spent_above: usize,
@@ -117,7 +120,8 @@ impl Instance {
         let used = store.data().memory.used();
         let gain = store.data().surroundings().settings.budgets.memory_bytes.saturating_sub(used);
         let (calls_left, spent_above) = (CALLS_PER_INSTANCE, used + gain / 2);
-        Ok(Instance { store, loaded, generation, calls_left, spent_above })
+        let absence = Some(store.data().absence.clone());
+        Ok(Instance { store, loaded, generation, calls_left, absence, spent_above })
     }
 
     /// Brings an event to the guest, which may ask for the hub message's `headers`. After an error the instance must not be used again.
@@ -244,6 +248,16 @@ impl Instance {
     /// Should a fresh instance take its place?
     pub(crate) fn is_spent(&self) -> bool {
         self.calls_left == 0 || self.memory_bytes() > self.spent_above
+    }
+
+    /// Lends where it is seen whether its guest is away, which is to be given back.
+    pub(crate) fn lend_absence(&mut self) -> Option<Arc<Absence>> {
+        self.absence.take()
+    }
+
+    /// Gives that back.
+    pub(crate) fn return_absence(&mut self, absence: Option<Arc<Absence>>) {
+        self.absence = absence;
     }
 
     /// What the instance's linear memories hold, in bytes.

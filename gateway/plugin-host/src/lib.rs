@@ -17,6 +17,7 @@
 //! | `kept_components` | what serves, kept for a start at which a plugin's file does not |
 //! | `breaker`, `breakers`, `turns` | what keeps a plugin whose calls hang from holding everybody up |
 //! | `pool`, `instance` | instances of one plugin on one shard, and a call of one |
+//! | `attempt`, `absence` | the time of a call and its place among those that run, also while its guest waits for a client |
 //! | `host` | the imports of guests, which all come in at one door (`host::door`) as data |
 //! | `sandbox`, `inspect`, `rehearsal`, `dry_run`, `journal` | a component beside any gateway: tried out, brought the events of a script, or told again what it was told |
 //! | `convert` | between the WIT's types and the core's |
@@ -29,6 +30,8 @@
 //! | `regular_file`, `file_stamp` | files that nobody waits for without a bound, and what tells that they have changed |
 //! | `worker` | threads that nobody waits for without a bound |
 
+mod absence;
+mod attempt;
 mod bindings;
 mod breaker;
 mod breakers;

@@ -107,10 +107,11 @@ pub(crate) enum Budget {
     LogLines,
     State,
     StateWrites,
+    Asks,
 }
 
 impl Budget {
-    pub(crate) const ALL: [Budget; 10] = [
+    pub(crate) const ALL: [Budget; 11] = [
         Budget::Memory,
         Budget::PluginMemory,
         Budget::CallTime,
@@ -121,6 +122,7 @@ impl Budget {
         Budget::LogLines,
         Budget::State,
         Budget::StateWrites,
+        Budget::Asks,
     ];
 
     /// The key of the configuration.
@@ -136,6 +138,7 @@ impl Budget {
             Budget::LogLines => "log-lines",
             Budget::State => "state",
             Budget::StateWrites => "state-writes",
+            Budget::Asks => "asks",
         }
     }
 }

@@ -145,7 +145,10 @@ impl PluginHost {
         // For all pools, and for the new versions that are tried out beside them.
         let roles =
             |plugin: &PluginSettings| usize::from(plugin.uses.upstream.is_some()) + usize::from(plugin.uses.filter);
-        let instances = plugins.iter().map(|plugin| shards * roles(plugin) * plugin.budgets.concurrency + 1).sum();
+        // Handlers may wait for clients beside.
+        let asks = |plugin: &PluginSettings| plugin.uses.upstream.map_or(0, |_| plugin.budgets.asks);
+        let slots = |plugin: &PluginSettings| shards * roles(plugin) * plugin.budgets.concurrency + asks(plugin) + 1;
+        let instances = plugins.iter().map(slots).fold(0, usize::saturating_add);
         let (engine, allocation) =
             engine::pooling(instances).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| environment(&error))?;

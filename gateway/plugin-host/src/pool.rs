@@ -1,12 +1,11 @@
 //! The plugins of one shard: for each a pool of instances, reused from call to call.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::Poll;
 use std::time::Instant;
 
 use hubgate_core::delivery::Action;
@@ -19,8 +18,8 @@ use hubgate_core::filter::{
 use hubgate_core::id::{ConnectionId, HubName, PluginName};
 use hubgate_core::pairs::Pairs;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::Sleep;
 
+use crate::attempt::{Attempt, Place};
 use crate::breakers::{Caller, Passages};
 use crate::health::ShardHealth;
 use crate::host::{Guest, Recording, ShardQuestion, ShardSide, Tape, Term};
@@ -228,8 +227,9 @@ impl Pool {
         let record = async || {
             let version = self.serving(&attempt)?;
             component = Some(version.digest);
-            let guest = self.guest(&version, attempt.deadline).on(Tape::Recording(recording.clone()));
+            let guest = self.guest(&version, attempt.deadline()).on(Tape::Recording(recording.clone()));
             let mut instance = Box::pin(Instance::start(&version.exports, version.generation, guest)).await?;
+            attempt.begin(instance.lend_absence());
             instance.call(client, (event, event.headers()), self.term(Instant::now(), &attempt)).await
         };
         let ran = self.run(&self.handling, record, &attempt).await;
@@ -317,12 +317,13 @@ impl Pool {
     /// The time of a call whose guest begins then.
     fn term(&self, began: Instant, attempt: &Attempt<'_>) -> Term {
         let hurry = attempt.passages.get().are_on_trial().then(|| self.shard.caller.hurry());
-        Term { began, deadline: attempt.deadline, hurry }
+        Term { began, deadline: attempt.deadline(), hurry }
     }
 
     fn record(&self, outcome: Outcome, attempt: &Attempt<'_>) {
         let (now, generation) = (Instant::now(), attempt.generation.get());
-        let (took, began) = (now.saturating_duration_since(attempt.started), attempt.began.get());
+        let took = now.saturating_duration_since(attempt.started).saturating_sub(attempt.absent());
+        let began = attempt.began.get();
         self.counters.record(outcome, took);
         if !attempt.waits.get() {
             // As a rule it has begun at once.
@@ -366,7 +367,7 @@ impl Pool {
         if attempt.passages.get().are_closed() {
             return Err(Broken::Resting);
         }
-        let _permit = match permits.try_acquire() {
+        let permit = match permits.try_acquire() {
             Ok(permit) => permit,
             Err(_) => match attempt.within(pin!(permits.acquire())).await {
                 Some(permit) => permit.expect("the semaphore is never closed"),
@@ -384,8 +385,8 @@ impl Pool {
         if attempt.waits.replace(false) {
             attempt.began.set(Instant::now());
         }
-        let _running = self.shard.caller.run();
-        attempt.within(pin!(work())).await.unwrap_or(Err(Broken::OutOfTime))
+        let place = Place::new(permits, permit, &self.shard.caller);
+        attempt.run(pin!(work()), place).await.unwrap_or(Err(Broken::OutOfTime))
     }
 
     /// Takes an instance or makes one, and gives it back after a call that left it whole.
@@ -399,7 +400,9 @@ impl Pool {
             // Boxed, so that the future of every call is not as large as the rare one that makes an instance.
             Taken::None(version) => (Box::pin(self.make(&version, attempt)).await?, Instant::now()),
         };
+        attempt.begin(instance.lend_absence());
         let answer = call(&mut instance, self.term(began, attempt)).await?;
+        instance.return_absence(attempt.end());
         self.give_back(instance);
         Ok(answer)
     }
@@ -420,7 +423,7 @@ impl Pool {
     }
 
     async fn make(&self, version: &Version, attempt: &Attempt<'_>) -> Result<Instance, Broken> {
-        Instance::start(&version.exports, version.generation, self.guest(version, attempt.deadline)).await
+        Instance::start(&version.exports, version.generation, self.guest(version, attempt.deadline())).await
     }
 
     fn guest(&self, version: &Version, deadline: Instant) -> Guest {
@@ -434,42 +437,6 @@ impl Pool {
         if serves && !instance.is_spent() {
             self.idle.put(instance);
         }
-    }
-}
-
-/// A call that is to be over by then, and the version that it came to.
-struct Attempt<'a> {
-    caller: Caller<'a>,
-    started: Instant,
-    /// When the guest began, or began to wait for its turn.
-    began: Cell<Instant>,
-    deadline: Instant,
-    /// Whether it is not over at once.
-    waits: Cell<bool>,
-    /// 0 as long as there is none.
-    generation: Cell<u64>,
-    passages: Cell<Passages>,
-}
-
-impl<'a> Attempt<'a> {
-    fn new(started: Instant, deadline: Instant, caller: Caller<'a>) -> Attempt<'a> {
-        let (waits, generation, passages) = (Cell::new(false), Cell::new(0), Cell::new(Passages::FREE));
-        Attempt { caller, started, began: Cell::new(started), deadline, waits, generation, passages }
-    }
-
-    /// The future's output, or `None` when it takes longer than until the deadline. A future that is ready at once, as most
-    /// calls are, makes no timer; each poll polls it once, because that is how long a guest holds the thread.
-    async fn within<F: Future>(&self, mut future: Pin<&mut F>) -> Option<F::Output> {
-        let mut timer: Option<Pin<Box<Sleep>>> = None;
-        std::future::poll_fn(|context| match future.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => {
-                self.waits.set(true);
-                let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline.into())));
-                timer.as_mut().poll(context).map(|()| None)
-            }
-        })
-        .await
     }
 }
 

@@ -104,6 +104,8 @@ fn budgets(plugin: &Plugin) -> Budgets {
         log_lines: plugin.log_lines,
         state_bytes: plugin.state.0,
         state_writes: plugin.state_writes.0,
+        asks: plugin.asks,
+        ask_time: plugin.ask_time.0,
     }
 }
 

@@ -228,6 +228,8 @@ table! {
         state: Size = Size(Budgets::default().state_bytes);
         // Less in a second is taken for a mistake.
         state_writes: Size = Size(Budgets::default().state_writes), least(kib(64));
+        asks: usize = Budgets::default().asks;
+        ask_time: Span = Span(Budgets::default().ask_time), least(millis(1));
         allow_http: Vec<Allowed> = Vec::new();
         targets: Option<Vec<String>> = None;
         on_error: OnError = OnError::Closed;

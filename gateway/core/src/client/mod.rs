@@ -36,6 +36,9 @@ use crate::id::{ConnectionId, HubIndex, Slot, TransportKey};
 use crate::time::Millis;
 use crate::turn::{Step, Turn};
 
+/// Calls of one client, by whoever answers it, that wait for their results, in number.
+pub(crate) const MAX_PENDING_CLIENT_RESULTS: usize = 1_000;
+
 /// The clients of a shard.
 #[derive(Debug)]
 pub(crate) struct Clients {

@@ -77,7 +77,7 @@ impl Inbound {
 pub(crate) enum Refused<'m> {
     /// The client is told why, if it waits.
     Call { id: Option<Cow<'m, str>>, error: String },
-    /// The hub server that waits for the client's result gets this one.
+    /// Whoever waits for the client's result gets this one.
     Result(HubMessage<'m>),
     /// Nobody waits for anything.
     Other,

@@ -18,8 +18,6 @@ use crate::turn::Turn;
 
 /// How long an answer is waited for.
 pub(super) const CLIENT_RESULT_TIMEOUT: Millis = Millis(600_000);
-/// Calls of one client that wait for their answers, in number.
-pub(super) const MAX_PENDING_CLIENT_RESULTS: usize = 1_000;
 /// Why a call fails whose client is not there.
 pub(super) const NO_CONNECTION: &str = "The connection does not exist.";
 /// What hub servers know the gateway by, where they ask which of several instances has a client.

@@ -5,10 +5,10 @@ use hubgate_wire::service::{self, ServiceMessage};
 use hubgate_wire::websocket::Frame;
 
 use super::client_link::ClientInvocation;
-use super::client_result::{self, CLIENT_RESULT_TIMEOUT, MAX_PENDING_CLIENT_RESULTS, NO_CONNECTION};
+use super::client_result::{self, CLIENT_RESULT_TIMEOUT, NO_CONNECTION};
 use super::payloads::outgoing;
 use super::{Links, outgoing as lane};
-use crate::client::Clients;
+use crate::client::{Clients, MAX_PENDING_CLIENT_RESULTS};
 use crate::client::held::{ClientCall, HeldBack, HeldMessage};
 use crate::filter::{Direction, Origin};
 use crate::id::{ConnectionId, HubIndex, ServerConnectionId, ServerId, Slot};

@@ -11,8 +11,8 @@ use crate::turn::Turn;
 impl Parts {
     /// The parts that a client's message meets.
     pub(super) fn listener(&mut self) -> Listener<'_> {
-        let Parts { clients, links, upstream, inbound, .. } = self;
-        Listener { clients, links, upstream, inbound }
+        let Parts { clients, links, upstream, inbound, client_results, .. } = self;
+        Listener { clients, links, upstream, inbound, client_results }
     }
 
     /// What a client has said, up to `most` messages of it.

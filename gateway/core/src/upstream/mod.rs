@@ -110,7 +110,7 @@ impl Upstream {
                 let closing = Closing { error: None, allow_reconnect: false, detail: String::new() };
                 clients.close(turn, slot, CloseCause::Normal, closing);
             }
-            // A ping needs no answer, and nothing that is left is about a call that the gateway made.
+            // A ping needs no answer, and nothing that is left is about a call that upstream answers.
             HubMessage::Ping
             | HubMessage::StreamItem { .. }
             | HubMessage::Completion { .. }
@@ -142,10 +142,21 @@ impl Upstream {
             },
         };
         self.call(clients, turn, slot, call);
-        let limits = &turn.settings.limits;
-        let calls = self.calls(slot);
-        if calls.len() >= limits.queued_calls || calls.bytes() >= limits.queued_bytes {
-            clients.hold(turn, slot, Hold::Calls);
+        self.judge_reading(clients, turn, slot);
+    }
+
+    /// Reads no more of a client of which too many calls wait. One that was asked something is read for longer, because its answer comes
+    /// after them; when twice as many wait, it is not waited for.
+    pub(crate) fn judge_reading(&self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
+        let (limits, calls, is_asked) = (&turn.settings.limits, &self.calls[slot], clients[slot].questions() > 0);
+        let times = if is_asked { 2 } else { 1 };
+        let is_full = calls.len() >= limits.queued_calls.saturating_mul(times)
+            || calls.bytes() >= limits.queued_bytes.saturating_mul(times);
+        match (is_full, is_asked) {
+            (true, false) => clients.hold(turn, slot, Hold::Calls),
+            (true, true) => turn.then(Step::GiveUpQuestions(slot)),
+            (false, true) if clients[slot].has_hold(Hold::Calls) => clients.release_hold(turn, slot, Hold::Calls),
+            (false, _) => {}
         }
     }
 

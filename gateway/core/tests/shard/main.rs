@@ -1,6 +1,7 @@
 //! The rules of a shard, and of several, without a network.
 
 mod addresses;
+mod client_results;
 mod departed;
 mod drain;
 mod filters;

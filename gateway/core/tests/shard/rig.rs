@@ -650,6 +650,7 @@ fn number(answered: &Answered) -> u64 {
         Answered::Joined(reply) => reply.ticket.number(),
         Answered::UserJoined(reply) => reply.ticket.number(),
         Answered::InEffect(reply) => reply.ticket.number(),
+        Answered::Client(reply) => reply.ticket.number(),
     }
 }
 

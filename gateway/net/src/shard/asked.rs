@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use hubgate_core::question::{Answered, Facts, Joined, Members, Reply, Ticket, Unanswered, UserJoined};
+use hubgate_core::question::{Answered, ClientAnswer, Facts, Joined, Members, Reply, Ticket, Unanswered, UserJoined};
 use tokio::sync::oneshot;
 
 /// Those that wait for answers of one type.
@@ -19,6 +19,7 @@ pub(crate) struct Asked {
     joined: Waiting<Joined>,
     user_joined: Waiting<UserJoined>,
     in_effect: Waiting<()>,
+    client: Waiting<ClientAnswer>,
 }
 
 /// What the core answers to a ticket.
@@ -44,6 +45,7 @@ answers! {
     Joined: joined,
     UserJoined: user_joined,
     (): in_effect,
+    ClientAnswer: client,
 }
 
 /// A place among those that wait: until this is dropped, whatever the core answers.
@@ -81,6 +83,7 @@ impl Asked {
             Answered::Joined(reply) => self.tell(reply),
             Answered::UserJoined(reply) => self.tell(reply),
             Answered::InEffect(reply) => self.tell(reply),
+            Answered::Client(reply) => self.tell(reply),
         }
     }
 
@@ -92,7 +95,7 @@ impl Asked {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        let Asked { next_ticket: _, found, facts, count, members, joined, user_joined, in_effect } = self;
+        let Asked { next_ticket: _, found, facts, count, members, joined, user_joined, in_effect, client } = self;
         found.borrow().is_empty()
             && facts.borrow().is_empty()
             && count.borrow().is_empty()
@@ -100,5 +103,6 @@ impl Asked {
             && joined.borrow().is_empty()
             && user_joined.borrow().is_empty()
             && in_effect.borrow().is_empty()
+            && client.borrow().is_empty()
     }
 }

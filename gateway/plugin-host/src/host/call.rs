@@ -4,7 +4,10 @@
 use std::fmt;
 
 use super::weight::{actions_weight, pairs_weight, target_weight};
+use super::client_results::Answer as ClientAnswer;
+use crate::bindings::hubgate::plugin::client_results::AskError;
 use crate::bindings::hubgate::plugin::{http, hub, log, presence, state, types};
+use crate::convert::payload_bytes;
 use crate::state::{Changed, Operation};
 
 /// A call of an import.
@@ -60,6 +63,12 @@ pub(crate) enum HostCall {
     Poll(Vec<u32>),
     /// Of WASI: whether a pollable is ready now.
     IsReady(u32),
+    Ask {
+        connection: String,
+        method: String,
+        arguments: types::PayloadResult,
+        timeout_ms: u32,
+    },
 }
 
 /// A call that takes a moment at most.
@@ -116,6 +125,7 @@ impl HostCall {
             HostCall::Outside(Outside::MonotonicClock) => "wasi:clocks/monotonic-clock",
             HostCall::Outside(Outside::Seed) => "wasi:random",
             HostCall::Poll(_) | HostCall::IsReady(_) => "wasi:io/poll",
+            HostCall::Ask { .. } => "client-results.ask",
         }
     }
 
@@ -140,6 +150,9 @@ impl HostCall {
                 method.len() + url.len() + pairs_weight(headers) + body.len()
             }
             HostCall::Poll(pollables) => size_of_val(pollables.as_slice()),
+            HostCall::Ask { connection, method, arguments, timeout_ms: _ } => {
+                connection.len() + method.len() + payload_bytes(arguments)
+            }
         }
     }
 }
@@ -211,6 +224,7 @@ replies! {
     Connections(Result<Vec<String>, String>),
     Ready(Vec<u32>),
     IsReady(bool),
+    ClientAnswer(ClientAnswer),
 }
 
 impl HostReply {
@@ -233,7 +247,8 @@ impl HostReply {
             | HostReply::Exists(Ok(_))
             | HostReply::Count(Ok(_))
             | HostReply::Value(Ok(None))
-            | HostReply::Changed(Ok(_)) => 0,
+            | HostReply::Changed(Ok(_))
+            | HostReply::ClientAnswer(Ok(None)) => 0,
             HostReply::Bytes(bytes) | HostReply::Value(Ok(Some(bytes))) => bytes.len(),
             HostReply::Text(text)
             | HostReply::OptionalText(Some(text))
@@ -252,6 +267,9 @@ impl HostReply {
             HostReply::Response(Ok(http::Response { status: _, headers, body })) => pairs_weight(headers) + body.len(),
             HostReply::Response(Err(http::Error::TimedOut | http::Error::TooLarge)) => 0,
             HostReply::Ready(ready) => size_of_val(ready.as_slice()),
+            HostReply::ClientAnswer(Ok(Some(value))) => payload_bytes(value),
+            HostReply::ClientAnswer(Err(AskError::Failed(error))) => error.len(),
+            HostReply::ClientAnswer(Err(_)) => 0,
         }
     }
 }

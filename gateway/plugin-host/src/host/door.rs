@@ -106,6 +106,9 @@ impl Guest {
             HostCall::Outside(call) => wasi::answer(&*self.surroundings.source, call),
             HostCall::Poll(pollables) => self.poll_wasi(pollables).await?.into_reply(),
             HostCall::IsReady(pollable) => self.quiet_wasi().is_ready(pollable).await?.into_reply(),
+            HostCall::Ask { connection, method, arguments, timeout_ms } => {
+                Box::pin(self.ask_client(connection, method, arguments, timeout_ms)).await?.into_reply()
+            }
         })
     }
 

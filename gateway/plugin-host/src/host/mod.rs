@@ -27,11 +27,12 @@ use hubgate_core::event::ConnectionFacts;
 use hubgate_core::filter::Origin;
 use hubgate_core::id::{ConnectionId, HubName, PluginName};
 use hubgate_core::pairs::Pairs;
-use hubgate_core::question::{Facts, Members};
+use hubgate_core::question::{ClientAnswer, ClientQuestion, Facts, Members};
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::format_err;
 
+use crate::absence::Absence;
 use crate::bindings::Everything;
 use crate::bindings::hubgate::plugin::{config, filtering, log, types};
 use crate::limits::{LOG_BURST, RANDOM_BYTES};
@@ -47,6 +48,7 @@ use crate::store::{PluginValues, Store};
 use crate::ticker::{self, Hurry};
 use crate::turns::Turns;
 pub(crate) use call::HostCall;
+use client_results::Asks;
 pub use http::{HttpAnswer, HttpCall, HttpFailure};
 use hub::ActionQueue;
 use last_words::LastWords;
@@ -80,6 +82,8 @@ pub enum ShardQuestion {
     },
     /// To ask a web server.
     Http(HttpCall),
+    /// To ask a client of the hub of its event, which may take so long to answer.
+    AskClient { hub: HubName, question: ClientQuestion, within: Duration, answer: oneshot::Sender<ClientAnswer> },
 }
 
 /// What the instances of a plugin have of the shard that they are on.
@@ -98,6 +102,7 @@ pub(crate) struct Surroundings {
     pub(crate) exceeded: Arc<BudgetCounters>,
     pub(crate) offload: Offload,
     pub(crate) memory: Arc<PluginMemory>,
+    asks: Asks,
     state_writes: Pace,
     store: Arc<Store>,
     values: Arc<PluginValues>,
@@ -118,6 +123,7 @@ impl Surroundings {
             exceeded: Arc::default(),
             offload: Offload::default(),
             memory,
+            asks: Asks::default(),
             state_writes: Pace::new(settings.budgets.state_writes, Instant::now()),
             values: store.values(&settings.name),
             store,
@@ -130,8 +136,8 @@ impl Surroundings {
     /// The same plugin with other settings: its state stays.
     pub(crate) fn with_settings(&self, settings: PluginSettings) -> Surroundings {
         let (store, memory, source) = (self.store.clone(), self.memory.clone(), self.source.clone());
-        let (values, exceeded) = (self.values.clone(), self.exceeded.clone());
-        Surroundings { values, exceeded, ..Surroundings::new(settings, store, memory, source) }
+        let (values, exceeded, asks) = (self.values.clone(), self.exceeded.clone(), self.asks.clone());
+        Surroundings { values, exceeded, asks, ..Surroundings::new(settings, store, memory, source) }
     }
 
     /// Writes a line of the plugin's own, within its budget.
@@ -237,6 +243,8 @@ pub(crate) struct Guest {
     now: Option<u64>,
     event_id: Option<String>,
     event: Option<Event>,
+    /// Shared with the pool that calls it.
+    pub(crate) absence: Arc<Absence>,
     last_words: Arc<LastWords>,
     /// Made when first needed: most guests never ask for it.
     wasi: Option<Box<QuietWasi>>,
@@ -296,6 +304,7 @@ impl Guest {
             now: None,
             event_id: None,
             event: None,
+            absence: Arc::default(),
             last_words: Arc::default(),
             wasi: None,
         }

@@ -7,7 +7,7 @@ use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::event::ConnectionFacts;
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::pairs::Pairs;
-use hubgate_core::question::Members;
+use hubgate_core::question::{AskError, Members};
 use hubgate_plugin_host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
 use hubgate_wire::signalr::HubProtocol;
 
@@ -184,6 +184,13 @@ impl Hub {
             ShardQuestion::Http(call) => {
                 let answered = self.fetch(&call);
                 drop(call.answer.send(answered));
+            }
+            ShardQuestion::AskClient { question, answer, .. } => {
+                let error = match self.exists(&Target::Connection(question.connection)) {
+                    true => AskError::Failed("the script does not say what its clients answer".to_owned()),
+                    false => AskError::NoSuchConnection,
+                };
+                drop(answer.send(Err(error)));
             }
         }
     }

@@ -1,0 +1,263 @@
+//! Plugins that ask a client, and wait for what it answers.
+//!
+//! The shard of the plugin remembers who asks, the shard of the client what the client was asked. Each of them has the deadline, so that
+//! nobody waits for a shard that has ended. What a client answers after that is nobody's.
+
+mod asked;
+mod elsewhere;
+
+use hubgate_wire::payload::PayloadRef;
+use hubgate_wire::signalr::CompletionOutcome;
+
+use asked::{Asker, Clients as AskedClients};
+use elsewhere::Elsewhere;
+
+use crate::client::read_holds::Hold;
+use crate::client::{Clients, Leave, MAX_PENDING_CLIENT_RESULTS, actions};
+use crate::effect::Effect;
+use crate::failure;
+use crate::filter::{Direction, Inspected, InspectionNumber, LaneKind, Subject, Verdict};
+use crate::gate::Lane;
+use crate::id::{HubIndex, HubName, Slot};
+use crate::mode::ClientKind;
+use crate::neighbours::Location;
+use crate::order::{Addressees, ForwardedQuestion, Order};
+use crate::outgoing::Outgoing;
+use crate::question::{Answered, AskError, ClientAnswer, ClientQuestion, Ticket};
+use crate::target::Target;
+use crate::time::Millis;
+use crate::turn::{Step, Turn};
+
+/// Why a client is not asked that hub servers answer.
+const OF_HUB_SERVERS: &str = "the connection is answered by a hub server, which asks it";
+
+/// What clients were asked, and who waits for it.
+#[derive(Debug)]
+pub(crate) struct ClientResults {
+    /// Of this shard.
+    clients: AskedClients,
+    /// Plugins of this shard that ask clients of others.
+    elsewhere: Elsewhere,
+    /// Questions that filters look at.
+    lane: Lane<Unsent>,
+}
+
+/// A question that has not been sent.
+#[derive(Debug)]
+struct Unsent {
+    hub: HubIndex,
+    slot: Slot,
+    number: u64,
+    method: String,
+    message: Outgoing,
+}
+
+impl ClientResults {
+    pub(crate) fn new() -> ClientResults {
+        ClientResults {
+            clients: AskedClients::default(),
+            elsewhere: Elsewhere::default(),
+            lane: Lane::new(LaneKind::Questions),
+        }
+    }
+
+    /// Asks a client of a hub, on whatever shard it is. Whoever has the ticket is told what it answers, or why it does not.
+    pub(crate) fn ask(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        question: ClientQuestion,
+        (deadline, ticket): (Millis, Ticket<ClientAnswer>),
+    ) {
+        let owner = question.connection.owner();
+        match turn.locate(owner) {
+            Location::Here => self.ask_here(clients, turn, hub, question, (deadline, Asker::Here(ticket))),
+            Location::OtherShard(_) => {
+                let number = self.elsewhere.add(ticket, deadline);
+                let (within, asker) = (deadline - turn.now, turn.here());
+                let question = Box::new(ForwardedQuestion { question, within, asker, number });
+                turn.forward(Addressees::One(owner), hub, Order::AskClient(question));
+            }
+            Location::Nowhere => tell(turn, ticket, Err(AskError::NoSuchConnection)),
+        }
+    }
+
+    /// A plugin of another shard asks a client of this one.
+    pub(crate) fn ask_for(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        forwarded: ForwardedQuestion,
+    ) {
+        let ForwardedQuestion { question, within, asker, number } = forwarded;
+        let asker = Asker::Elsewhere { shard: asker, number, hub: hub.clone() };
+        self.ask_here(clients, turn, hub, question, (turn.now + within, asker));
+    }
+
+    /// Another shard has answered.
+    pub(crate) fn answered_elsewhere(&mut self, turn: &mut Turn<'_>, number: u32, answer: ClientAnswer) {
+        if let Some(ticket) = self.elsewhere.take(number) {
+            tell(turn, ticket, answer);
+        }
+    }
+
+    fn ask_here(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        question: ClientQuestion,
+        (deadline, asker): (Millis, Asker),
+    ) {
+        let ClientQuestion { connection, origin, method, arguments } = question;
+        let found = clients.hubs().find(hub).and_then(|hub| clients.find_in(hub, connection));
+        let slot = match may_be_asked(clients, found) {
+            Ok(slot) => slot,
+            Err(error) => return asker.tell(turn, Err(error)),
+        };
+        let number = self.clients.add(slot, deadline, asker);
+        clients[slot].open_question();
+        let message = Outgoing::question(method.clone(), arguments, &invocation_id(number));
+        let filters = clients.hub_of(slot).filters.clone();
+        match message.with_call(|call| filters.to_filter_message(Direction::Outbound, call)).flatten() {
+            Some(seen) => {
+                let subject = Subject::Delivery { hub: hub.clone(), to: vec![Target::Connection(connection)], origin };
+                let hub = clients[slot].hub();
+                clients.hubs_mut().occupy_again(hub, turn.settings);
+                self.lane.inspect(turn, filters, subject, seen, Unsent { hub, slot, number, method, message });
+            }
+            None => send(clients, turn, slot, &message),
+        }
+        turn.then(Step::JudgeReading(slot));
+    }
+
+    /// A hub's filters have looked at a question.
+    pub(crate) fn inspected(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        number: InspectionNumber,
+        inspected: Inspected,
+    ) {
+        let Some(Unsent { hub, slot, number, method, message }) = self.lane.take(number) else {
+            return;
+        };
+        actions::act_all(clients, turn, hub, inspected.actions);
+        // It may have ended, or its client have left.
+        if self.clients.has(slot, number) && clients.is_still(slot) {
+            match inspected.verdict {
+                Verdict::Pass => send(clients, turn, slot, &message),
+                Verdict::Replace(replacement) => send(clients, turn, slot, &message.replaced(&replacement)),
+                Verdict::Refuse(refusal) => {
+                    let error = failure::refused(Some(&method), refusal, turn.settings.detailed_errors);
+                    self.end(clients, turn, (slot, number), Err(AskError::Failed(error)));
+                }
+                Verdict::Close(reason) => clients.close_by_filter(turn, slot, reason),
+            }
+        }
+        clients.hubs_mut().vacate(hub);
+    }
+
+    /// A completion of a client. One that answers nothing that the client was asked, or comes too late, has no effect.
+    pub(crate) fn completed(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        (invocation_id, outcome): (&str, CompletionOutcome<'_>),
+    ) {
+        let Some(number) = number_of(invocation_id) else {
+            return;
+        };
+        let answer = match outcome {
+            CompletionOutcome::Void => Ok(None),
+            CompletionOutcome::Result(result) => Ok(Some(PayloadRef::to_payload(result))),
+            CompletionOutcome::Error(error) => Err(AskError::Failed(error.into_owned())),
+        };
+        self.end(clients, turn, (slot, number), answer);
+    }
+
+    /// A client is closed, or is not listened to any more.
+    pub(crate) fn left(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
+        self.end_all(clients, turn, slot, &AskError::Left);
+    }
+
+    /// Too many calls of a client wait for the answers to what it was asked to be waited for.
+    pub(crate) fn give_up(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
+        self.end_all(clients, turn, slot, &AskError::TimedOut);
+    }
+
+    /// A shard that was to ask a client has ended, and the client with it.
+    pub(crate) fn undelivered(&mut self, turn: &mut Turn<'_>, number: u32) {
+        self.answered_elsewhere(turn, number, Err(AskError::NoSuchConnection));
+    }
+
+    /// Gives up what took too long.
+    pub(crate) fn tick(&mut self, clients: &mut Clients, turn: &mut Turn<'_>) {
+        while let Some((slot, number)) = self.clients.first_due(turn.now) {
+            self.end(clients, turn, (slot, number), Err(AskError::TimedOut));
+        }
+        while let Some(ticket) = self.elsewhere.take_due(turn.now) {
+            tell(turn, ticket, Err(AskError::TimedOut));
+        }
+    }
+
+    fn end_all(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, error: &AskError) {
+        while let Some(number) = self.clients.first_of(slot) {
+            self.end(clients, turn, (slot, number), Err(error.clone()));
+        }
+    }
+
+    fn end(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        (slot, number): (Slot, u64),
+        answer: ClientAnswer,
+    ) {
+        let Some(asker) = self.clients.remove(slot, number) else {
+            return;
+        };
+        asker.tell(turn, answer);
+        clients[slot].close_question();
+        turn.then(Step::JudgeReading(slot));
+    }
+}
+
+/// The client, if it may be asked now.
+fn may_be_asked(clients: &Clients, found: Option<Slot>) -> Result<Slot, AskError> {
+    // One that upstream has not let in cannot answer.
+    let is_in = |slot: &Slot| clients[*slot].is_open() && !clients[*slot].has_hold(Hold::Admission);
+    let slot = found.filter(is_in).ok_or(AskError::NoSuchConnection)?;
+    let client = &clients[slot];
+    match (client.kind(), client.leave()) {
+        (ClientKind::Proxied | ClientKind::Unserved, _) => Err(AskError::Failed(OF_HUB_SERVERS.to_owned())),
+        // Nobody listens to it any more.
+        (ClientKind::Serverless, Leave::Said) => Err(AskError::Left),
+        (ClientKind::Serverless, _) if client.questions() >= MAX_PENDING_CLIENT_RESULTS => Err(AskError::Busy),
+        (ClientKind::Serverless, _) => Ok(slot),
+    }
+}
+
+fn send(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, message: &Outgoing) {
+    if let Some(frame) = clients[slot].dialect().frame_of(message).cloned() {
+        clients.send(turn, slot, frame);
+    }
+}
+
+fn tell(turn: &mut Turn<'_>, ticket: Ticket<ClientAnswer>, answer: ClientAnswer) {
+    turn.effect(Effect::Answered(Answered::Client(ticket.answered(answer))));
+}
+
+/// What begins the ids of the gateway's own invocations: no stream that a client names itself has one by chance.
+const INVOCATION: &str = "hubgate-";
+
+fn invocation_id(number: u64) -> String {
+    format!("{INVOCATION}{number}")
+}
+
+fn number_of(invocation_id: &str) -> Option<u64> {
+    invocation_id.strip_prefix(INVOCATION)?.parse().ok()
+}

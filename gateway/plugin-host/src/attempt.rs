@@ -1,0 +1,169 @@
+//! One call on its way to a guest and back: its time, and its place among those that run.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Sleep;
+
+use crate::absence::{Absence, Whereabouts};
+use crate::breakers::{Caller, Passages};
+use crate::ticker;
+
+/// A call that is to be over by then, and the version that it came to. What its guest waits for a client adds to its time.
+pub(crate) struct Attempt<'a> {
+    pub(crate) caller: Caller<'a>,
+    pub(crate) started: Instant,
+    /// When the guest began, or began to wait for its turn.
+    pub(crate) began: Cell<Instant>,
+    deadline: Instant,
+    /// Whether it is not over at once.
+    pub(crate) waits: Cell<bool>,
+    /// 0 as long as there is none.
+    pub(crate) generation: Cell<u64>,
+    pub(crate) passages: Cell<Passages>,
+    /// That of the instance that has the call, and how long it had been away before.
+    absence: RefCell<Option<(Arc<Absence>, Duration)>>,
+    /// How long the guest was away that has had the call.
+    absent: Cell<Duration>,
+}
+
+/// What a call has while it runs.
+pub(crate) struct Place<'a> {
+    permits: &'a Semaphore,
+    caller: &'a ticker::Caller,
+    taken: Option<(SemaphorePermit<'a>, ticker::Running<'a>)>,
+}
+
+/// Waits for a permit.
+type Acquiring<'a> = Pin<Box<dyn Future<Output = SemaphorePermit<'a>> + 'a>>;
+
+/// Goes off at a deadline, which may be put off.
+#[derive(Default)]
+struct Timer(Option<(Instant, Pin<Box<Sleep>>)>);
+
+impl<'a> Attempt<'a> {
+    pub(crate) fn new(started: Instant, deadline: Instant, caller: Caller<'a>) -> Attempt<'a> {
+        Attempt {
+            caller,
+            started,
+            began: Cell::new(started),
+            deadline,
+            waits: Cell::new(false),
+            generation: Cell::new(0),
+            passages: Cell::new(Passages::FREE),
+            absence: RefCell::new(None),
+            absent: Cell::new(Duration::ZERO),
+        }
+    }
+
+    /// An instance has the call from now on, whose guest may be away.
+    pub(crate) fn begin(&self, absence: Option<Arc<Absence>>) {
+        self.absence.replace(absence.map(|absence| {
+            let before = absence.total();
+            (absence, before)
+        }));
+    }
+
+    /// The instance has answered.
+    pub(crate) fn end(&self) -> Option<Arc<Absence>> {
+        self.absent.set(self.absent());
+        self.absence.take().map(|(absence, _)| absence)
+    }
+
+    /// How long the guest was away.
+    pub(crate) fn absent(&self) -> Duration {
+        match &*self.absence.borrow() {
+            Some((absence, before)) => absence.total().saturating_sub(*before),
+            None => self.absent.get(),
+        }
+    }
+
+    /// When the call must be over, as far as is known.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline + self.absent()
+    }
+
+    /// The future's output, or `None` when it takes longer than until the deadline. A future that is ready at once, as most
+    /// calls are, makes no timer; each poll polls it once, because that is how long a guest holds the thread.
+    pub(crate) async fn within<F: Future>(&self, mut future: Pin<&mut F>) -> Option<F::Output> {
+        let mut timer = Timer::default();
+        std::future::poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => {
+                self.waits.set(true);
+                timer.poll(self.deadline(), context).map(|()| None)
+            }
+        })
+        .await
+    }
+
+    /// The same of a call of a guest, which gives its place up while the guest is away.
+    pub(crate) async fn run<F: Future>(&self, mut work: Pin<&mut F>, mut place: Place<'_>) -> Option<F::Output> {
+        let (mut timer, mut acquiring) = (Timer::default(), None::<Acquiring<'_>>);
+        std::future::poll_fn(|context| {
+            loop {
+                if let Some(next) = &mut acquiring {
+                    let Poll::Ready(permit) = next.as_mut().poll(context) else {
+                        return timer.poll(self.deadline(), context).map(|()| None);
+                    };
+                    acquiring = None;
+                    place.take(permit);
+                    self.absence(Absence::let_back);
+                }
+                if let Poll::Ready(output) = work.as_mut().poll(context) {
+                    return Poll::Ready(Some(output));
+                }
+                self.waits.set(true);
+                match self.absence(Absence::whereabouts) {
+                    Some(Whereabouts::Away | Whereabouts::Displaced) => {
+                        // It waits for no longer than it may.
+                        place.give_up();
+                        self.absence(Absence::displace);
+                        return Poll::Pending;
+                    }
+                    Some(Whereabouts::Returning) => acquiring = Some(place.acquire()),
+                    Some(Whereabouts::Here) | None => return timer.poll(self.deadline(), context).map(|()| None),
+                }
+            }
+        })
+        .await
+    }
+
+    fn absence<T>(&self, what: impl FnOnce(&Absence) -> T) -> Option<T> {
+        self.absence.borrow().as_ref().map(|(absence, _)| what(absence))
+    }
+}
+
+impl<'a> Place<'a> {
+    /// Of a call that has this permit. A guest may run from now on.
+    pub(crate) fn new(permits: &'a Semaphore, permit: SemaphorePermit<'a>, caller: &'a ticker::Caller) -> Place<'a> {
+        Place { permits, caller, taken: Some((permit, caller.run())) }
+    }
+
+    fn take(&mut self, permit: SemaphorePermit<'a>) {
+        self.taken = Some((permit, self.caller.run()));
+    }
+
+    fn give_up(&mut self) {
+        self.taken = None;
+    }
+
+    fn acquire(&self) -> Acquiring<'a> {
+        let permits = self.permits;
+        Box::pin(async move { permits.acquire().await.expect("the semaphore is never closed") })
+    }
+}
+
+impl Timer {
+    fn poll(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let timer = match &mut self.0 {
+            Some((at, timer)) if *at == deadline => timer,
+            _ => &mut self.0.insert((deadline, Box::pin(tokio::time::sleep_until(deadline.into())))).1,
+        };
+        timer.as_mut().poll(context)
+    }
+}
