@@ -6,11 +6,15 @@ mod sign_in;
 mod streams;
 mod timers;
 
-use hubgate_plugin::{Arguments, Connection, Handler, Reply, reject, reply};
+use hubgate_plugin::{Arguments, Connection, Error, Handler, Reply, reject, reply};
 
 struct ProbeHub;
 
 impl Handler for ProbeHub {
+    fn connected(client: Connection) -> Result<(), Error> {
+        asks::connected(&client)
+    }
+
     fn invoke(client: Connection, method: &str, arguments: Arguments) -> Reply {
         const ABILITIES: [fn(&Connection, &str, &Arguments) -> Option<Reply>; 4] =
             [streams::invoke, asks::invoke, timers::invoke, presence::invoke];

@@ -24,6 +24,7 @@
 
 pub mod authorizer;
 pub mod bindings;
+pub mod client_results;
 pub mod filter;
 pub mod http;
 pub mod hub;

@@ -186,7 +186,8 @@ impl Hub {
                 drop(call.answer.send(answered));
             }
             ShardQuestion::AskClient { question, answer, .. } => {
-                let error = match self.exists(&Target::Connection(question.connection)) {
+                let is_there = !self.members(&Target::Connection(question.connection)).is_empty();
+                let error = match is_there {
                     true => AskError::Failed("the script does not say what its clients answer".to_owned()),
                     false => AskError::NoSuchConnection,
                 };
