@@ -131,8 +131,7 @@ async fn a_client_that_is_not_let_in_yet_cannot_be_asked() {
 #[tokio::test]
 async fn who_asks_a_client_that_leaves_is_told() {
     let gateway = Gateway::probe_hub().start().await;
-    let (mut caller, mut other) =
-        (gateway.client("probe").connect().await, gateway.client("probe").connect().await);
+    let (mut caller, mut other) = (gateway.client("probe").connect().await, gateway.client("probe").connect().await);
     for vanishes in [true, false] {
         let id = connection_id(&mut other).await;
         let call = caller.start_call("askOther", json!([id, "add", 1, 0])).await;
@@ -160,8 +159,7 @@ async fn who_asks_when_the_gateway_stops_is_told() {
 #[tokio::test]
 async fn an_answer_is_waited_for_as_long_as_the_handler_says_and_as_ask_time_allows() {
     let gateway = Gateway::probe_hub().with("plugins.probe.ask-time = '300ms'").start().await;
-    let (mut caller, mut other) =
-        (gateway.client("probe").connect().await, gateway.client("probe").connect().await);
+    let (mut caller, mut other) = (gateway.client("probe").connect().await, gateway.client("probe").connect().await);
     let id = connection_id(&mut other).await;
     for milliseconds in [50, 0, 60_000] {
         let error = caller.call("askOther", json!([id, "add", 1, milliseconds])).await;
@@ -234,10 +232,8 @@ async fn calls_that_wait_for_clients_end_on_the_version_that_they_began_with() {
     let (question, _) = asked(&mut client).await;
     let version_2 = fs::read(guests::probe_hub_2()).expect("the guests are built");
     gateway.replace_plugin("probe", &version_2);
-    until("the new version to serve", async || {
-        (gateway.plugin_status("probe").await["generation"] == 2).then_some(())
-    })
-    .await;
+    until("the new version to serve", async || (gateway.plugin_status("probe").await["generation"] == 2).then_some(()))
+        .await;
     assert_eq!(other.call("version", json!([])).await, Ok(json!("2")));
     client.send(json!({ "type": 3, "invocationId": question })).await;
     assert_eq!(client.completion(&call).await["result"], "1");

@@ -92,12 +92,9 @@ impl Input<'_, '_> {
             Input::Barrier { hub, deadline, ticket } => {
                 Input::Barrier { hub: hub.clone(), deadline: *deadline, ticket: *ticket }
             }
-            Input::AskClient { hub, question, deadline, ticket } => Input::AskClient {
-                hub: hub.clone(),
-                question: question.clone(),
-                deadline: *deadline,
-                ticket: *ticket,
-            },
+            Input::AskClient { hub, question, deadline, ticket } => {
+                Input::AskClient { hub: hub.clone(), question: question.clone(), deadline: *deadline, ticket: *ticket }
+            }
             Input::Tick => Input::Tick,
             Input::Configure { settings, halves } => {
                 Input::Configure { settings: settings.clone(), halves: halves.clone() }

@@ -63,7 +63,8 @@ fn read<T: DeserializeOwned>(answer: Option<Payload>) -> Result<T, AskError> {
             return Err(AskError::Failed(reason.to_owned()));
         }
     };
-    serde_json::from_str(&text).map_err(|error| AskError::Failed(format!("the client's answer is another one: {error}")))
+    serde_json::from_str(&text)
+        .map_err(|error| AskError::Failed(format!("the client's answer is another one: {error}")))
 }
 
 /// The caller is told why, word by word.

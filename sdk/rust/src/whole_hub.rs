@@ -99,9 +99,9 @@ macro_rules! export_hub {
 
         const _: () = {
             struct Component;
-            $crate::export_hub!(@streams $hub);
-            $crate::export_hub!(@events $hub);
-            $crate::export_hub!(@authorizer $hub);
+    $crate::export_hub!(@streams $hub);
+    $crate::export_hub!(@events $hub);
+    $crate::export_hub!(@authorizer $hub);
         };
     };
     (@streams $hub:ty) => {
@@ -123,19 +123,11 @@ macro_rules! export_hub {
                 <$hub as $crate::Hub>::cancelled(client, $crate::streams::Stream::from_id(id))
             }
 
-            fn item(
-                client: $crate::Connection,
-                upload: String,
-                item: $crate::Payload,
-            ) -> Result<(), $crate::Error> {
+            fn item(client: $crate::Connection, upload: String, item: $crate::Payload) -> Result<(), $crate::Error> {
                 <$hub as $crate::Hub>::item(client, &upload, $crate::streams::Item::new(item))
             }
 
-            fn ended(
-                client: $crate::Connection,
-                upload: String,
-                error: Option<String>,
-            ) -> Result<(), $crate::Error> {
+            fn ended(client: $crate::Connection, upload: String, error: Option<String>) -> Result<(), $crate::Error> {
                 <$hub as $crate::Hub>::ended(client, &upload, error)
             }
         }

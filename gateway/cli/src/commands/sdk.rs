@@ -15,6 +15,7 @@ pub(super) const RUST: Files = sdk!["rust":
     "README.md",
     "src/authorizer.rs",
     "src/bindings.rs",
+    "src/client_results.rs",
     "src/filter.rs",
     "src/http.rs",
     "src/hub.rs",

@@ -210,13 +210,7 @@ impl ClientResults {
         }
     }
 
-    fn end(
-        &mut self,
-        clients: &mut Clients,
-        turn: &mut Turn<'_>,
-        (slot, number): (Slot, u64),
-        answer: ClientAnswer,
-    ) {
+    fn end(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, (slot, number): (Slot, u64), answer: ClientAnswer) {
         let Some(asker) = self.clients.remove(slot, number) else {
             return;
         };

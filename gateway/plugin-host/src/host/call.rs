@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::weight::{actions_weight, pairs_weight, target_weight};
 use super::client_results::Answer as ClientAnswer;
+use super::weight::{actions_weight, pairs_weight, target_weight};
 use crate::bindings::hubgate::plugin::client_results::AskError;
 use crate::bindings::hubgate::plugin::{http, hub, log, presence, state, types};
 use crate::convert::payload_bytes;
