@@ -202,6 +202,7 @@ fn open(shard: &mut Shard, number: usize, effects: &mut Vec<Effect>) -> (Transpo
         query: "".into(),
         headers: Default::default(),
         remote_address: "".into(),
+        groups: Vec::new(),
     };
     let (transport, times) = (Transport::WebSockets, ClientTimes::default());
     let client = NewClient { hub: hub(), id, token: None, transport, identity, times };

@@ -2,7 +2,7 @@
 
 use hubgate_wire::negotiate::Transport;
 
-use crate::id::{ConnectionId, HubName, ServerId, UserId};
+use crate::id::{ConnectionId, GroupName, HubName, ServerId, UserId};
 use crate::pairs::Pairs;
 use crate::time::Millis;
 
@@ -28,7 +28,7 @@ pub struct ClientTimes {
     pub expiry: Option<Millis>,
 }
 
-/// Who a client is and how it came; the fields are those of [`crate::event::ConnectionFacts`].
+/// Who a client is and how it came; the fields up to the last one are those of [`crate::event::ConnectionFacts`].
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub user_id: Option<UserId>,
@@ -36,6 +36,8 @@ pub struct Identity {
     pub query: Box<str>,
     pub headers: Pairs,
     pub remote_address: Box<str>,
+    /// The groups that it is in from its start.
+    pub groups: Vec<GroupName>,
 }
 
 /// A hub server whose transport opens.

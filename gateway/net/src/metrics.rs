@@ -21,9 +21,11 @@ use crate::slow::SlowReason;
 const OTHER: &str = "other";
 
 /// Why requests and connections are refused.
-const REFUSALS: [&str; 28] = [
+const REFUSALS: [&str; 30] = [
     "absent",
     "anonymous",
+    "authorizer",
+    "authorizer-failed",
     "connection",
     "connections",
     "connections-per-ip",
@@ -66,7 +68,34 @@ pub(crate) struct Metrics {
     slow_peers: Family<LimitLabel, Counter>,
     outbox_bytes: Gauge,
     task_panics: Family<TaskLabel, Counter>,
+    sign_ins: Family<SignInLabels, Counter>,
 }
+
+/// By what a hub's own negotiation lets clients in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignIn {
+    Anonymous,
+    Authorizer,
+}
+
+impl SignIn {
+    const ALL: [SignIn; 2] = [SignIn::Anonymous, SignIn::Authorizer];
+
+    fn name(self) -> &'static str {
+        match self {
+            SignIn::Anonymous => "anonymous",
+            SignIn::Authorizer => "authorizer",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SignInLabels {
+    by: &'static str,
+    outcome: &'static str,
+}
+
+const SIGN_IN_OUTCOMES: [&str; 3] = ["granted", "refused", "failed"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
@@ -149,6 +178,9 @@ impl Metrics {
         let task_panics = Family::default();
         let help = "Tasks that panicked; what each did for one peer ended with that peer";
         registry.register("hubgate_task_panics", help, task_panics.clone());
+        let sign_ins = Family::default();
+        let help = "Negotiations of hubs' own endpoints, by who decided about them";
+        registry.register("hubgate_sign_ins", help, sign_ins.clone());
         let metrics = Metrics {
             registry,
             requests_refused,
@@ -158,6 +190,7 @@ impl Metrics {
             slow_peers,
             outbox_bytes,
             task_panics,
+            sign_ins,
         };
         metrics.begin();
         metrics
@@ -180,10 +213,26 @@ impl Metrics {
         for task in PeerTask::ALL {
             self.task_panics.get_or_create(&TaskLabel { task: task.name() }).inc_by(0);
         }
+        for by in SignIn::ALL {
+            for outcome in SIGN_IN_OUTCOMES {
+                self.sign_ins.get_or_create(&SignInLabels { by: by.name(), outcome }).inc_by(0);
+            }
+        }
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {
         self.requests_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A hub's own negotiation was answered; `refused` is the status of a refusal.
+    pub(crate) fn sign_in(&self, by: SignIn, refused: Option<StatusCode>) {
+        let [granted, denied, failed] = SIGN_IN_OUTCOMES;
+        let outcome = match refused {
+            None => granted,
+            Some(status) if status.is_server_error() => failed,
+            Some(_) => denied,
+        };
+        self.sign_ins.get_or_create(&SignInLabels { by: by.name(), outcome }).inc();
     }
 
     /// A client or a hub server was too slow.

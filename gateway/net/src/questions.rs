@@ -145,10 +145,14 @@ impl<'a> HubAccess<'a> {
 
     /// Does what a REST caller asks, after the filters that look at what it sends.
     async fn run(&self, action: Action) -> Result<(), Refusal> {
+        self.submit(Origin::Rest, vec![action]).await
+    }
+
+    /// Does what somebody asks for who is no REST caller, in order.
+    pub(crate) async fn submit(&self, origin: Origin, actions: Vec<Action>) -> Result<(), Refusal> {
         self.may_cause_more().await?;
-        let (hub, origin, actions) = (self.hub.clone(), Origin::Rest, vec![action]);
-        let submitted = self.shard.ask(|ticket| Input::Submit { hub, origin, actions, ticket }).await;
-        submitted.map_err(no_answer)
+        let hub = self.hub.clone();
+        self.shard.ask(|ticket| Input::Submit { hub, origin, actions, ticket }).await.map_err(no_answer)
     }
 
     /// Puts a connection into a group, on the shard that it lives on.

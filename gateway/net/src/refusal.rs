@@ -75,6 +75,18 @@ pub(crate) enum Refusal {
          `hubs.{0}.negotiate = {{ anonymous = true }}`."
     )]
     NotAnonymous(hubgate_core::id::HubName),
+    /// Its authorizer does not know who it is. The text is the plugin's.
+    #[error("{}", or_else(.0, "The authorizer of the hub does not know who you are."))]
+    NotSignedIn(String),
+    /// Its authorizer does not let it in. The text is the plugin's.
+    #[error("{}", or_else(.0, "The authorizer of the hub does not let you in."))]
+    NotLetIn(String),
+    /// The text is how the sentence ends.
+    #[error("The authorizer of the hub failed{0}")]
+    AuthorizerFailed(String),
+    /// The text is what it does.
+    #[error("The authorizer of the hub {0}; try again later.")]
+    AuthorizerUnavailable(String),
     /// The token is an application's own: what negotiation gives out goes to the URL that it gives out.
     #[error(
         "Nobody looks at a token here: this path lets clients in without one. Clients that have a token connect at \
@@ -150,7 +162,7 @@ impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Refusal::BadToken(TokenError::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::NoToken | Refusal::BadToken(_) => StatusCode::UNAUTHORIZED,
+            Refusal::NoToken | Refusal::BadToken(_) | Refusal::NotSignedIn(_) => StatusCode::UNAUTHORIZED,
             Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::HeadTooLarge { .. } | Refusal::TooManyHeaders | Refusal::IdentityTooLarge { .. } => {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -167,9 +179,10 @@ impl Refusal {
             }
             Refusal::ConnectionInUse => StatusCode::CONFLICT,
             Refusal::ForeignHost(_) | Refusal::ForeignHostOfDev(_) => StatusCode::MISDIRECTED_REQUEST,
-            Refusal::TooManyNegotiated | Refusal::NoAnswer | Refusal::NoRoom { full: NoRoom::Connections, .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Refusal::TooManyNegotiated
+            | Refusal::NoAnswer
+            | Refusal::AuthorizerUnavailable(_)
+            | Refusal::NoRoom { full: NoRoom::Connections, .. } => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::NoRoom {
                 full: NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken,
                 ..
@@ -180,7 +193,10 @@ impl Refusal {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Refusal::NoMembership(MembershipRefusal::UserFull) => StatusCode::BAD_REQUEST,
-            Refusal::NotAnonymous(_) | Refusal::HubServerOfServerless(_) => StatusCode::FORBIDDEN,
+            Refusal::NotAnonymous(_) | Refusal::HubServerOfServerless(_) | Refusal::NotLetIn(_) => {
+                StatusCode::FORBIDDEN
+            }
+            Refusal::AuthorizerFailed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Refusal::OtherTransport | Refusal::NotToBeDeleted | Refusal::NoTransport => StatusCode::BAD_REQUEST,
             Refusal::MethodNotAllowed(_) | Refusal::PostToWebSocket => StatusCode::METHOD_NOT_ALLOWED,
         }
@@ -189,7 +205,7 @@ impl Refusal {
     /// Adds what tells a peer how to go on.
     pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
         match self {
-            Refusal::NoToken => {
+            Refusal::NoToken | Refusal::NotSignedIn(_) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Refusal::BadToken(_) => {
@@ -198,7 +214,7 @@ impl Refusal {
             Refusal::NoRoom { wait, .. } | Refusal::TooManyNegotiates { wait } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(*wait)));
             }
-            Refusal::PostsWait | Refusal::TooManyNegotiated | Refusal::NoAnswer => {
+            Refusal::PostsWait | Refusal::TooManyNegotiated | Refusal::NoAnswer | Refusal::AuthorizerUnavailable(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(Duration::ZERO)));
             }
             Refusal::MethodNotAllowed(allowed) => {
@@ -242,11 +258,17 @@ impl Refusal {
             Refusal::NoAnswer => "no-answer",
             Refusal::NoMembership(_) => "user-memberships",
             Refusal::NotAnonymous(_) => "anonymous",
+            Refusal::NotSignedIn(_) | Refusal::NotLetIn(_) => "authorizer",
+            Refusal::AuthorizerFailed(_) | Refusal::AuthorizerUnavailable(_) => "authorizer-failed",
             Refusal::HubServerOfServerless(_) => "hub-server",
             Refusal::NotFound(_) => "path",
             Refusal::ForeignHost(_) | Refusal::ForeignHostOfDev(_) => "host",
         }
     }
+}
+
+fn or_else<'a>(text: &'a str, general: &'a str) -> &'a str {
+    if text.is_empty() { general } else { text }
 }
 
 /// Why a user is not put into a group.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hubgate_core::id::HubName;
+use hubgate_core::id::{HubName, PluginName};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
 use ipnet::IpNet;
@@ -131,8 +131,16 @@ pub struct Timeouts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubSettings {
     pub cors: CorsOrigins,
-    /// Whether `POST /hubs/{hub}/negotiate` lets anybody in.
-    pub anonymous_negotiate: bool,
+    pub negotiate: Negotiate,
+}
+
+/// Whom `POST /hubs/{hub}/negotiate` lets in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Negotiate {
+    Nobody,
+    Anybody,
+    /// Whom this plugin lets in.
+    Authorizer(PluginName),
 }
 
 #[derive(Clone)]
@@ -174,7 +182,7 @@ pub(crate) mod tests {
 
     /// Without keys, endpoints or hubs; no limit lets anything in.
     pub(crate) fn settings() -> Settings {
-        let hub = HubSettings { cors: CorsOrigins::NONE, anonymous_negotiate: false };
+        let hub = HubSettings { cors: CorsOrigins::NONE, negotiate: Negotiate::Nobody };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let core = core::Settings {
             hubs: Default::default(),

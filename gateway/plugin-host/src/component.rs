@@ -18,7 +18,7 @@ use crate::sections::{Numbers, PREAMBLE_BYTES, Truncated, sections};
 use crate::settings::{PluginSettings, Uses};
 use crate::ticker::{Caller, Ticker};
 use crate::version::{
-    Exports, INBOUND_FILTER, LIFECYCLE, Loaded, OUTBOUND_FILTER, UPSTREAM, has, is_http, other_contract,
+    AUTHORIZER, Exports, INBOUND_FILTER, LIFECYCLE, Loaded, OUTBOUND_FILTER, UPSTREAM, has, is_http, other_contract,
 };
 use crate::worker::start_scoped;
 
@@ -159,16 +159,23 @@ fn check_names(imports: &[String], exports: &[String], settings: &PluginSettings
     }
     let is_filter = has(exports, INBOUND_FILTER) || has(exports, OUTBOUND_FILTER);
     let is_handler = has(exports, UPSTREAM);
+    let is_authorizer = has(exports, AUTHORIZER);
     let missing = match settings.uses {
-        _ if !has(exports, LIFECYCLE) && (is_filter || is_handler) => return Err(LoadError::NoLifecycle),
+        _ if !has(exports, LIFECYCLE) && (is_filter || is_handler || is_authorizer) => {
+            return Err(LoadError::NoLifecycle);
+        }
+        Uses { authorizer: true, .. } if !is_authorizer && (is_filter || is_handler) => {
+            return Err(LoadError::NoAuthorizer);
+        }
         Uses { upstream: Some(place), .. } if is_filter && !is_handler => return Err(LoadError::IsAFilter(place)),
         Uses { filter: true, .. } if is_handler && !is_filter => return Err(LoadError::IsAHandler),
         Uses { upstream: Some(_), .. } if !is_handler => "`hubgate:plugin/upstream@0.1`",
         Uses { filter: true, .. } if !is_filter => {
             "`hubgate:plugin/inbound-filter@0.1` or `hubgate:plugin/outbound-filter@0.1`"
         }
-        _ if !is_filter && !is_handler => {
-            "`hubgate:plugin/upstream@0.1`, `hubgate:plugin/inbound-filter@0.1` or `hubgate:plugin/outbound-filter@0.1`"
+        _ if !is_filter && !is_handler && !is_authorizer => {
+            "`hubgate:plugin/upstream@0.1`, `hubgate:plugin/inbound-filter@0.1`, `hubgate:plugin/outbound-filter@0.1` or \
+             `hubgate:plugin/authorizer@0.1`"
         }
         _ if imports.iter().any(|name| is_http(name)) && settings.allow_http.is_empty() => {
             return Err(LoadError::NeedsHttp(settings.allow_http.key.clone()));

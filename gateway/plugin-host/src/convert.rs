@@ -1,5 +1,7 @@
 //! Between the types of the WIT and those of the core. No other module converts one to the other.
 
+mod authorization;
+
 use std::borrow::Cow;
 
 use hubgate_core::Outgoing;
@@ -19,6 +21,7 @@ use crate::bindings::hubgate::plugin::{client_results, filtering, hub, log, pres
 use crate::offload::Offload;
 use crate::settings::Payloads;
 use crate::state::StateError;
+pub(crate) use authorization::{authorization, lent_pairs, request};
 
 /// Lends a client to a guest.
 pub(crate) fn connection(client: &ConnectionFacts) -> types::Connection<'_> {

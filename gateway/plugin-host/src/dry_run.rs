@@ -13,6 +13,7 @@ use hubgate_core::question::AskError;
 use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::HubProtocol;
 
+use crate::authorization::{AuthorizeCall, Refused};
 use crate::budgets::Budgets;
 use crate::compiler::Compilation;
 use crate::host::{HostCall, HttpFailure, Recording, ShardQuestion, Tape, Term};
@@ -20,7 +21,7 @@ use crate::inspect::settings_of_anything;
 use crate::instance::{Broken, Instance};
 use crate::load_error::LoadError;
 use crate::rehearsal::{Rehearsal, RehearsalError, Stage};
-use crate::version::{INBOUND_FILTER, OUTBOUND_FILTER, UPSTREAM, has, is_http, worlds};
+use crate::version::{AUTHORIZER, INBOUND_FILTER, OUTBOUND_FILTER, UPSTREAM, has, is_http, worlds};
 
 /// The method that is called, which no handler need have.
 const METHOD: &str = "hubgate-check";
@@ -181,6 +182,14 @@ fn call_each(rehearsal: &mut Rehearsal<'_>, stage: &Stage) -> Vec<DryCall> {
             calls.push(DryCall { export, outcome: outcome(inspected.map(drop)) });
         }
     }
+    if has(exports, AUTHORIZER) {
+        let result = match rehearsal.authorize(&request(), &mut nobody).result {
+            Ok(_) => Ok(()),
+            Err(Refused::Unauthorized(text) | Refused::Forbidden(text)) => Err(UpstreamFailure::Rejected(text)),
+            Err(Refused::Failed(failure)) => Err(failure),
+        };
+        calls.push(DryCall { export: "authorizer.authorize", outcome: outcome(result) });
+    }
     calls
 }
 
@@ -232,6 +241,16 @@ fn client() -> Arc<ConnectionFacts> {
         headers: Pairs::default(),
         remote_address: "127.0.0.1".into(),
     })
+}
+
+fn request() -> AuthorizeCall {
+    AuthorizeCall {
+        plugin: settings_of_anything().name,
+        hub: hub(),
+        headers: Pairs::default(),
+        query: Pairs::default(),
+        remote_address: "127.0.0.1".into(),
+    }
 }
 
 fn call() -> UpstreamEvent {

@@ -1,5 +1,7 @@
 //! One instance of a component, and calls of it.
 
+mod authorize;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::absence::Absence;
 use crate::bindings::exports::hubgate::plugin::{
-    hub_lifetime, inbound_filter, outbound_filter, presence_events, scheduled, upstream,
+    authorizer, hub_lifetime, inbound_filter, outbound_filter, presence_events, scheduled, upstream,
 };
 use crate::convert::{self, LentMessage, LentPayload};
 use crate::host::{EventOf, Exhausted, Guest, Term};
@@ -53,6 +55,7 @@ struct Loaded {
     scheduled: Option<scheduled::Guest>,
     presence_events: Option<presence_events::Guest>,
     hub_lifetime: Option<hub_lifetime::Guest>,
+    authorizer: Option<authorizer::Guest>,
     inbound_filter: Option<inbound_filter::Guest>,
     outbound_filter: Option<outbound_filter::Guest>,
 }
@@ -103,6 +106,7 @@ impl Instance {
                 scheduled: load!(scheduled),
                 presence_events: load!(presence_events),
                 hub_lifetime: load!(hub_lifetime),
+                authorizer: load!(authorizer),
                 inbound_filter: load!(inbound_filter),
                 outbound_filter: load!(outbound_filter),
             };
@@ -268,8 +272,11 @@ impl Instance {
 
 /// The answer of a version without the export that an event is for.
 fn missing(interface: &str) -> UpstreamAnswer {
-    let failure = UpstreamFailure::Failed(format!("the plugin exports no `{interface}`"));
-    UpstreamAnswer { result: Err(failure), actions: Vec::new() }
+    UpstreamAnswer { result: Err(no_export(interface)), actions: Vec::new() }
+}
+
+fn no_export(interface: &str) -> UpstreamFailure {
+    UpstreamFailure::Failed(format!("the plugin exports no `{interface}`"))
 }
 
 async fn lend<'a>(store: &Store<Guest>, payload: &'a Payload) -> Result<LentPayload<'a>, Broken> {

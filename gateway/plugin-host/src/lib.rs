@@ -18,6 +18,7 @@
 //! | `breaker`, `breakers`, `turns` | what keeps a plugin whose calls hang from holding everybody up |
 //! | `pool`, `instance` | instances of one plugin on one shard, and a call of one |
 //! | `attempt`, `absence` | the time of a call and its place among those that run, also while its guest waits for a client |
+//! | `authorization` | what an authorizer is asked about a request, and what it says |
 //! | `host` | the imports of guests, which all come in at one door (`host::door`) as data |
 //! | `sandbox`, `inspect`, `rehearsal`, `dry_run`, `journal` | a component beside any gateway: tried out, brought the events of a script, or told again what it was told |
 //! | `convert` | between the WIT's types and the core's |
@@ -32,6 +33,7 @@
 
 mod absence;
 mod attempt;
+mod authorization;
 mod bindings;
 mod breaker;
 mod breakers;
@@ -78,6 +80,7 @@ mod versions;
 mod watch;
 mod worker;
 
+pub use authorization::{Authorization, AuthorizeCall, Grant, Refused};
 pub use budgets::Budgets;
 pub use compiler::{Compilation, compile_here};
 pub use dry_run::{DryCall, DryRun, DryRunOutcome, dry_run};

@@ -45,6 +45,11 @@ pub enum LoadError {
          `hubgate:plugin/outbound-filter@0.1`: name it in `[[upstream]]` instead"
     )]
     IsAHandler,
+    #[error(
+        "`hubs.NAME.negotiate.plugin` names it as the authorizer of a hub, and it has no export `hubgate:plugin/authorizer@0.1`: build \
+         it for the world `negotiator` or `whole-hub` of `hubgate plugin wit`"
+    )]
+    NoAuthorizer,
     #[error("it needs the `http` import: say what it may reach in `{0}`, or build it without")]
     /// What would say so.
     NeedsHttp(String),

@@ -28,6 +28,11 @@ impl Peer {
         Peer::named(&(hub.as_str(), 5))
     }
 
+    /// Whoever wants to become a client.
+    pub(crate) fn of_address(hub: &HubName, address: &str) -> Peer {
+        Peer::named(&(hub.as_str(), 6, address))
+    }
+
     pub(crate) fn of_subject(subject: &Subject) -> Peer {
         match subject {
             Subject::Client(client) => Peer::of_client(client),

@@ -1,5 +1,7 @@
 //! The plugins of one shard: for each a pool of instances, reused from call to call.
 
+mod authorize;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
@@ -169,8 +171,8 @@ impl fmt::Debug for ShardPlugins {
     }
 }
 
-/// The instances of one plugin on one shard. So many calls may run at a time as handler, and as many as filter: a handler that
-/// waits for what it sends waits for filters, which may be the same plugin. Further calls wait in their order, as many as the
+/// The instances of one plugin on one shard. So many calls may run at a time as handler, as many as filter, and as many as authorizer: a
+/// handler that waits for what it sends waits for filters, which may be the same plugin. Further calls wait in their order, as many as the
 /// shard has connections at most, since each has one event at a time.
 struct Pool {
     plugin: Arc<Plugin>,
@@ -179,6 +181,8 @@ struct Pool {
     health: Arc<ShardHealth>,
     handling: Semaphore,
     filtering: Semaphore,
+    /// Whoever wants to come takes nothing from those who are there.
+    authorizing: Semaphore,
     idle: Arc<IdleInstances>,
 }
 
@@ -195,6 +199,7 @@ impl Pool {
             health: plugin.shard_health(),
             handling: permits(),
             filtering: permits(),
+            authorizing: permits(),
             idle,
         }
     }

@@ -11,6 +11,7 @@ use hubgate_core::filter::{FilterMessage, Subject, Verdict};
 use hubgate_core::pairs::Pairs;
 use tokio::sync::mpsc;
 
+use crate::authorization::{Authorization, AuthorizeCall};
 use crate::breakers::Breakers;
 use crate::clock::ScriptedClock;
 use crate::compiler::Compilation;
@@ -136,6 +137,12 @@ impl<'a> Rehearsal<'a> {
         let inspect = async |instance: &mut Instance, term| instance.inspect(subject, message, headers, term).await;
         let (verdict, actions) = self.play(prompter, inspect)?;
         Ok((verdict.map_err(UpstreamFailure::Failed)?, actions))
+    }
+
+    /// Asks the plugin whether a request may become a client. Blocks meanwhile.
+    pub fn authorize(&mut self, call: &AuthorizeCall, prompter: Prompter<'_>) -> Authorization {
+        let asked = self.play(prompter, async |instance, term| instance.authorize(call, term).await);
+        asked.unwrap_or_else(|broken| UpstreamFailure::from(broken).into())
     }
 
     /// Makes an instance, if there is none, and lets its `init` run; gives the time that it took, and what the instance's memories hold,

@@ -43,6 +43,8 @@ pub struct Uses {
     pub upstream: Option<&'static str>,
     /// A hub names it among its filters.
     pub filter: bool,
+    /// A hub asks it who may come.
+    pub authorizer: bool,
 }
 
 /// When the version before is brought back by itself.

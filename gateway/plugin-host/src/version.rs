@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use wasmtime::component::InstancePre;
 
 use crate::bindings::exports::hubgate::plugin::{
-    hub_lifetime, inbound_filter, lifecycle, outbound_filter, presence_events, scheduled, upstream,
+    authorizer, hub_lifetime, inbound_filter, lifecycle, outbound_filter, presence_events, scheduled, upstream,
 };
 use crate::digest::Digest;
 use crate::host::Guest;
@@ -42,6 +42,7 @@ pub(crate) struct Exports {
     pub(crate) scheduled: Option<scheduled::GuestIndices>,
     pub(crate) presence_events: Option<presence_events::GuestIndices>,
     pub(crate) hub_lifetime: Option<hub_lifetime::GuestIndices>,
+    pub(crate) authorizer: Option<authorizer::GuestIndices>,
     pub(crate) inbound_filter: Option<inbound_filter::GuestIndices>,
     pub(crate) outbound_filter: Option<outbound_filter::GuestIndices>,
     pub(crate) numbers: Numbers,
@@ -72,6 +73,7 @@ impl Exports {
             scheduled: has(SCHEDULED).then(|| scheduled::GuestIndices::new(&linked)).transpose()?,
             presence_events: has(PRESENCE_EVENTS).then(|| presence_events::GuestIndices::new(&linked)).transpose()?,
             hub_lifetime: has(HUB_LIFETIME).then(|| hub_lifetime::GuestIndices::new(&linked)).transpose()?,
+            authorizer: has(AUTHORIZER).then(|| authorizer::GuestIndices::new(&linked)).transpose()?,
             inbound_filter: has(INBOUND_FILTER).then(|| inbound_filter::GuestIndices::new(&linked)).transpose()?,
             outbound_filter: has(OUTBOUND_FILTER).then(|| outbound_filter::GuestIndices::new(&linked)).transpose()?,
             linked,

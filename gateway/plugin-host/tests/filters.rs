@@ -20,7 +20,7 @@ use support::{Shard, built_guest, client, guest, on_a_shard, until};
 fn settings(name: &str, mark: &str) -> PluginSettings {
     let mut settings = support::settings(PluginSource::File(built_guest("filter.wasm")));
     settings.name = PluginName::new(name);
-    settings.uses = Uses { upstream: None, filter: true };
+    settings.uses = Uses { filter: true, ..Uses::default() };
     settings.config = vec![("mark".to_owned(), mark.to_owned()), ("url".to_owned(), "https://example.com/".to_owned())];
     let endpoints = vec![Endpoint::parse("https://example.com").expect("a URL")];
     settings.allow_http = Arc::new(AllowHttp { endpoints, ..AllowHttp::default() });

@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(config.host.plugins.len(), 2, "it takes the place of the one of its name");
         let core = &config.net.core;
         assert_eq!((core.hub(&chat).mode, core.hub(&chat).filters.len()), (Mode::Serverless, 1));
-        assert!(config.net.hub(&chat).anonymous_negotiate && config.net.checks_every_host);
+        assert!(config.net.hub(&chat).negotiate == net::Negotiate::Anybody && config.net.checks_every_host);
         assert_eq!(core.upstream.len(), 2);
         assert_eq!(config.net.listen.port(), 9999, "the configuration's address");
         assert_eq!(config.net.admin.listen.port(), 0);

@@ -82,6 +82,7 @@ pub(super) fn plugins(file: &File, problems: &mut Problems) -> Vec<PluginSetting
                     .any(|item| item.events.plugin.as_ref() == Some(name))
                     .then_some(UPSTREAM),
                 filter: file.hubs.values().any(|hub| hub.filters.contains(name)),
+                authorizer: file.hubs.values().any(|hub| hub.negotiate.plugin.as_ref() == Some(name)),
             },
             config: plugin.config.0.clone().into_iter().collect(),
             budgets: budgets(plugin),

@@ -10,6 +10,7 @@ use hubgate_net::settings as net;
 use super::plain_words::no_plugin;
 use super::problem::Problems;
 use super::schema::{ALL_HUBS, File, Hub};
+use super::sign_in;
 use super::value::CorsOrigin;
 
 /// The settings of all hubs, for one of their readers.
@@ -30,7 +31,10 @@ pub(super) fn hubs(file: &File, problems: &mut Problems) -> Settings {
     let inherited = filters(file, ALL_HUBS, all, problems);
     let mut hubs = Settings {
         core: Hubs { named: BTreeMap::new(), others: core_settings(all, inherited.clone()) },
-        net: Hubs { named: BTreeMap::new(), others: net_settings(all) },
+        net: Hubs {
+            named: BTreeMap::new(),
+            others: net_settings(all, sign_in::negotiate(file, ALL_HUBS, all, problems)),
+        },
     };
     for (entry, hub) in file.hubs.iter().filter(|(entry, _)| *entry != ALL_HUBS) {
         let key = format!("hubs.{entry}");
@@ -46,7 +50,12 @@ pub(super) fn hubs(file: &File, problems: &mut Problems) -> Settings {
             true => inherited.clone(),
             false => filters(file, entry, hub, problems),
         };
-        hubs.net.named.insert(name.clone(), net_settings(hub));
+        // The same holds for its authorizer.
+        let negotiate = match hub.negotiate.plugin == all.negotiate.plugin {
+            true => sign_in::negotiate(file, entry, hub, &mut Problems::default()),
+            false => sign_in::negotiate(file, entry, hub, problems),
+        };
+        hubs.net.named.insert(name.clone(), net_settings(hub, negotiate));
         if hubs.core.named.insert(name, core_settings(hub, filters)).is_some() {
             problems.push(key, "the hub has another entry; hub names are compared without case");
         }
@@ -79,7 +88,7 @@ fn core_settings(hub: &Hub, filters: Vec<FilterSettings>) -> core::HubSettings {
     core::HubSettings { mode: hub.mode, filters, messages_per_second: hub.messages_per_second }
 }
 
-fn net_settings(hub: &Hub) -> net::HubSettings {
+fn net_settings(hub: &Hub, negotiate: net::Negotiate) -> net::HubSettings {
     let mut cors = net::CorsOrigins::NONE;
     for origin in &hub.cors_origins {
         match origin {
@@ -87,5 +96,5 @@ fn net_settings(hub: &Hub) -> net::HubSettings {
             CorsOrigin::Pattern(pattern) => cors.patterns.push(pattern.clone()),
         }
     }
-    net::HubSettings { cors, anonymous_negotiate: hub.negotiate.anonymous }
+    net::HubSettings { cors, negotiate }
 }

@@ -19,6 +19,7 @@ mod rollback;
 mod schema;
 mod secrets;
 mod settle;
+mod sign_in;
 mod table;
 mod tls;
 mod value;

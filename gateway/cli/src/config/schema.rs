@@ -137,6 +137,7 @@ table! {
         cors_origins: Vec<CorsOrigin> = Vec::new();
         filters: Vec<String> = Vec::new();
         messages_per_second: u32 = 0;
+        jwt: NotYet = NotYet;
         [negotiate]: Negotiate;
     }
 }
@@ -144,7 +145,7 @@ table! {
 table! {
     Negotiate {
         anonymous: bool = false;
-        plugin: NotYet = NotYet;
+        plugin: Option<String> = None;
     }
 }
 

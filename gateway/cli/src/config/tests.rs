@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use hubgate_core::id::HubName;
 use hubgate_core::mode::Mode;
-use hubgate_net::settings::OriginPattern;
+use hubgate_net::settings::{Negotiate, OriginPattern};
 use hubgate_plugin_host::PluginSource;
 
 use super::value::LONGEST_SPAN;
@@ -88,7 +88,7 @@ fn no_value_of_a_wrong_kind_is_answered_in_the_words_of_the_parser() {
 
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
-    refused("[hubs.chat]\nnegotiate = { plugin = \"a\" }", "hubs.chat.negotiate.plugin: not supported yet");
+    refused("[hubs.chat]\njwt = {}", "hubs.chat.jwt: not supported yet");
 }
 
 #[test]
@@ -100,9 +100,9 @@ fn a_named_hub_inherits_what_it_does_not_set() {
     let chat = HubName::parse("chat").expect("a name");
     assert_eq!(config.net.core.hub(&chat).mode, Mode::Serverless);
     assert_eq!(config.net.hub(&chat).cors.patterns, [OriginPattern::parse("https://a").expect("an origin")]);
-    assert!(config.net.hub(&chat).anonymous_negotiate);
+    assert_eq!(config.net.hub(&chat).negotiate, Negotiate::Anybody);
     let other = HubName::parse("other").expect("a name");
-    assert!(!config.net.hub(&other).anonymous_negotiate);
+    assert_eq!(config.net.hub(&other).negotiate, Negotiate::Nobody);
     assert_eq!(config.net.core.hub(&other).mode, Mode::Serverless);
 }
 

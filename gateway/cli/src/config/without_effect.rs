@@ -99,8 +99,11 @@ fn unused_plugins(file: &File) -> Vec<Warning> {
         let key = format!("plugins.{name}");
         let is_filter = file.hubs.values().any(|hub| hub.filters.contains(name));
         let is_handler = file.upstream.iter().any(|item| item.events.plugin.as_ref() == Some(name));
-        if !is_filter && !is_handler {
-            let text = "is not used by anything: name it in `[[upstream]]`, or in the `filters` of a hub".to_owned();
+        let is_authorizer = file.hubs.values().any(|hub| hub.negotiate.plugin.as_ref() == Some(name));
+        if !is_filter && !is_handler && !is_authorizer {
+            let text =
+                "is not used by anything: name it in `[[upstream]]`, or in the `filters` or `negotiate` of a hub";
+            let text = text.to_owned();
             warnings.push(Warning { key: key.clone(), text });
         }
         let set = [("targets", plugin.targets.is_some()), ("on-error", plugin.on_error != Plugin::default().on_error)];

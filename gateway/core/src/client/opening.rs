@@ -34,7 +34,7 @@ pub(crate) fn register(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, d
     let Phase::Handshaking { identity, .. } = std::mem::replace(&mut client.phase, closed) else {
         unreachable!("only a handshaking client is registered");
     };
-    let Identity { user_id, claims, query, headers, remote_address } = *identity;
+    let Identity { user_id, claims, query, headers, remote_address, mut groups } = *identity;
     client.speaks(dialect);
     let protocol = dialect.protocol();
     let (index, id, transport) = (client.hub(), client.id(), client.transport());
@@ -48,10 +48,9 @@ pub(crate) fn register(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, d
         hub.directory.apply(DirectoryChange::UserEntered { user: user.clone(), shard: turn.here() });
     }
     hub.add(slot, transport, facts.user_id.as_ref());
-    let groups = match &facts.user_id {
-        Some(user) => clients.hubs.directory().memberships.groups_of(&facts.hub, user, turn.now),
-        None => Vec::new(),
-    };
+    if let Some(user) = &facts.user_id {
+        groups.extend(clients.hubs.directory().memberships.groups_of(&facts.hub, user, turn.now));
+    }
     clients.slots.insert(id, slot);
     let client = &mut clients[slot];
     client.phase = Phase::Connecting { facts };

@@ -146,6 +146,7 @@ pub(crate) fn identity(user: Option<&str>) -> Identity {
         query: "".into(),
         headers: Default::default(),
         remote_address: "192.0.2.1".into(),
+        groups: Vec::new(),
     }
 }
 

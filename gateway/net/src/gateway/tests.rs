@@ -46,7 +46,7 @@ fn gateway_settings() -> Settings {
     (times.negotiate, times.handshake, times.client, times.keep_alive) = (minute, minute, minute, minute);
     settings.core = Arc::new(core);
     settings.access_keys = vec![AccessKey::new("a-key-that-only-this-test-knows-0123456789")];
-    settings.other_hubs.anonymous_negotiate = true;
+    settings.other_hubs.negotiate = crate::settings::Negotiate::Anybody;
     (settings.shards, settings.drain.timeout) = (2, Duration::from_secs(2));
     let limits = &mut settings.limits;
     (limits.outbox, limits.post, limits.headers) = (1 << 20, 1 << 20, 16 << 10);

@@ -2,8 +2,10 @@
 
 mod answer;
 mod authorization;
+mod authorizer;
 mod body;
 pub mod checks;
+mod client_token;
 mod closing;
 mod connections;
 mod cors;

@@ -6,20 +6,20 @@ use std::time::Instant;
 
 use http::request::Parts;
 use hubgate_core::id::{ConnectionId, HubName, InvalidUserId, ShardAddress, is_short_enough};
-use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect};
+use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion};
 use hubgate_wire::token::{Claims, Resource};
 use hubgate_wire::webhook;
 
 use super::answer::{Answer, json};
 use super::authorization::access_token;
+use super::client_token::{SignedIn, own_claims, redirect};
 use super::query::Query;
-use super::{Service, forwarded, host};
+use super::{Service, authorizer, forwarded, host};
 use crate::http_places::HttpPlace;
+use crate::metrics::SignIn;
 use crate::refusal::Refusal;
-use crate::settings::Settings;
-
-/// How long the tokens live that the gateway gives out itself, in seconds.
-const TOKEN_LIFETIME: u64 = 3600;
+use crate::settings::{Negotiate, Settings};
+use crate::shared::unix_seconds;
 
 /// Gives a client the ids of its connection-to-be.
 pub(crate) async fn connection(service: &Rc<Service>, request: &Parts, hub: &HubName) -> Result<Answer, Refusal> {
@@ -44,59 +44,72 @@ pub(crate) async fn connection(service: &Rc<Service>, request: &Parts, hub: &Hub
     Ok(json(&NegotiateAnswer::new(version, id.as_str(), token.as_str(), transports)))
 }
 
-/// Sends a client that has no host to ask on to the gateway's own endpoint, with a token.
-pub(crate) fn without_host(
+/// Sends a client that has no host to ask on to the gateway's own endpoint, with a token, if it may come.
+pub(crate) async fn without_host(
     service: &Rc<Service>,
     request: &Parts,
     hub: &HubName,
     remote: SocketAddr,
 ) -> Result<Answer, Refusal> {
-    let settings = service.shared().settings();
-    let endpoint = forwarded::endpoint(&settings, remote.ip(), request);
-    let is_of_no_use = |token: &str| !token.is_empty() && !is_given_out_here(&settings, token, hub);
-    if access_token(request).is_some_and(|token| is_of_no_use(&token)) {
-        // Its client would be anonymous without noticing.
-        return Err(Refusal::TokenOfNoUse { hub: hub.clone(), endpoint: endpoint.to_string() });
+    // Kept by the answer: a reload meanwhile changes nothing for it.
+    let settings = service.shared().settings().clone();
+    let endpoint = forwarded::endpoint(&settings, remote.ip(), request).to_string();
+    let is_anonymous = match &settings.hub(hub).negotiate {
+        Negotiate::Nobody | Negotiate::Anybody => true,
+        Negotiate::Authorizer(_) => false,
+    };
+    if is_anonymous {
+        check_token(&settings, request, hub, &endpoint)?;
     }
     check_open(&settings, hub)?;
     // Nothing else holds back a page that has made its name point here.
     host::check(&settings, remote.ip(), request)?;
     check_rate(service)?;
-    let audience = format!("{endpoint}/client/?hub={hub}");
-    let now = crate::shared::unix_seconds();
-    let mut claims = serde_json::Map::new();
-    claims.insert("aud".into(), audience.as_str().into());
-    claims.insert("iat".into(), now.into());
-    claims.insert("exp".into(), (now + TOKEN_LIFETIME).into());
-    if let Some(user) = &settings.anonymous_user {
-        claims.insert("asrs.s.uid".into(), user.as_str().into());
+    let place = (endpoint.as_str(), hub);
+    let (by, negotiated) = match &settings.hub(hub).negotiate {
+        Negotiate::Nobody | Negotiate::Anybody => (SignIn::Anonymous, anonymously(&settings, request, place)),
+        Negotiate::Authorizer(plugin) => {
+            let negotiated = authorizer::negotiate(service, request, place, (plugin.clone(), remote)).await;
+            (SignIn::Authorizer, negotiated)
+        }
+    };
+    service.shared().metrics.sign_in(by, negotiated.as_ref().err().map(Refusal::status));
+    negotiated
+}
+
+/// A token is of no use where clients come in without one, unless it is one that was given out here.
+fn check_token(settings: &Settings, request: &Parts, hub: &HubName, endpoint: &str) -> Result<(), Refusal> {
+    let is_of_no_use = |token: &str| !token.is_empty() && !is_given_out_here(settings, token, hub);
+    match access_token(request).is_some_and(|token| is_of_no_use(&token)) {
+        // Its client would be anonymous without noticing.
+        true => Err(Refusal::TokenOfNoUse { hub: hub.clone(), endpoint: endpoint.to_owned() }),
+        false => Ok(()),
     }
-    let access_token = &settings.access_keys[0].sign(&claims);
-    // The client's own query goes with it, as it does through an application's negotiate.
-    let query = Query::of(&request.uri).without(&["hub", "negotiateVersion"]);
-    let url = if query.is_empty() { audience } else { format!("{audience}&{query}") };
-    Ok(json(&Redirect { url: &url, access_token }))
 }
 
-/// Whether a token says no more than those that such negotiation gives out. `@microsoft/signalr` brings the one that it was given when
-/// it connects again, however old it is and whatever key has signed it.
+fn anonymously(settings: &Settings, request: &Parts, place: (&str, &HubName)) -> Result<Answer, Refusal> {
+    let signed_in = SignedIn { user: settings.anonymous_user.as_deref(), ..SignedIn::default() };
+    let answer = redirect(settings, place, Query::of(&request.uri), &signed_in, unix_seconds());
+    Ok(answer.expect("the token of an anonymous client is short"))
+}
+
+/// Whether a token says no more than those that such negotiation gives out.
 fn is_given_out_here(settings: &Settings, token: &str, hub: &HubName) -> bool {
-    // The claims prove nothing, and need not.
-    let Ok(claims) = Claims::check_without_key(token, 0) else { return false };
-    let audience = format!("/client/?hub={hub}");
-    claims.audiences().any(|given| given.ends_with(&audience))
-        && claims.flatten().all(|(name, value)| match name {
-            "aud" | "iat" | "exp" => true,
-            "asrs.s.uid" => Some(value) == settings.anonymous_user.as_deref(),
-            _ => false,
-        })
+    own_claims(token, hub).is_some_and(|claims| {
+        claims.groups().next().is_none()
+            && claims.flatten().all(|(name, value)| match name {
+                "aud" | "iat" | "exp" => true,
+                "asrs.s.uid" => Some(value) == settings.anonymous_user.as_deref(),
+                _ => false,
+            })
+    })
 }
 
-/// Whether clients without a token may come in.
+/// Whether clients may come in that bring no token of an application's.
 pub(super) fn check_open(settings: &Settings, hub: &HubName) -> Result<(), Refusal> {
-    match settings.hub(hub).anonymous_negotiate {
-        true => Ok(()),
-        false => Err(Refusal::NotAnonymous(hub.clone())),
+    match settings.hub(hub).negotiate {
+        Negotiate::Nobody => Err(Refusal::NotAnonymous(hub.clone())),
+        Negotiate::Anybody | Negotiate::Authorizer(_) => Ok(()),
     }
 }
 

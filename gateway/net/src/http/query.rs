@@ -30,6 +30,11 @@ impl<'a> Query<'a> {
             .map(|(_, value)| value)
     }
 
+    /// All of its items with their values.
+    pub(crate) fn items(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + Clone {
+        form_urlencoded::parse(self.0.as_bytes())
+    }
+
     /// All values of the list `name`, in the spellings that HTTP libraries have for it: `name=a&name=b`, `name[]=a` and
     /// `name[0]=a`.
     pub(crate) fn list(self, name: &str) -> impl Iterator<Item = Cow<'a, str>> {

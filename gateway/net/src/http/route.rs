@@ -66,7 +66,9 @@ async fn answer(
             transport::answer(service, request, body, hub, remote, upgraded).await
         }
         (Ok(()), Some(Door::ClientNegotiation), Some(Ok(hub))) => negotiate::connection(service, request, hub).await,
-        (Ok(()), Some(Door::HubNegotiation), Some(Ok(hub))) => negotiate::without_host(service, request, hub, remote),
+        (Ok(()), Some(Door::HubNegotiation), Some(Ok(hub))) => {
+            negotiate::without_host(service, request, hub, remote).await
+        }
         (Ok(()), Some(Door::Server), Some(Ok(hub))) => server::answer(service, request, hub, upgraded),
         (Ok(()), ..) => pages::page(service, request).await,
     };

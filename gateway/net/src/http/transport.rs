@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Method, StatusCode};
-use hubgate_core::id::{ConnectionId, HubName, UserId};
+use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::time::Millis;
 use hubgate_core::{ClientTimes, Identity, NewClient};
 use hubgate_wire::negotiate::Transport;
@@ -293,6 +293,11 @@ fn identity(settings: &Settings, claims: &Claims, request: &Parts, peer: IpAddr)
         query: Query::of(&request.uri).without(&[]).into(),
         headers: headers.collect(),
         remote_address: client_address(settings, peer, &request.headers).to_string().into(),
+        groups: claims
+            .groups()
+            .map(GroupName::parse)
+            .collect::<Result<_, _>>()
+            .map_err(|error| Refusal::bad_request(error.to_string()))?,
     };
     match kept(&identity) {
         0..=MAX_IDENTITY => Ok(identity),
@@ -304,7 +309,8 @@ fn identity(settings: &Settings, claims: &Claims, request: &Parts, peer: IpAddr)
 fn kept(identity: &Identity) -> usize {
     let pairs = identity.claims.iter().chain(identity.headers.iter());
     let pairs = pairs.map(|(name, value)| name.len() + value.len() + PAIR_OVERHEAD).sum::<usize>();
-    pairs + identity.query.len()
+    let groups = identity.groups.iter().map(|group| group.as_str().len() + PAIR_OVERHEAD).sum::<usize>();
+    pairs + identity.query.len() + groups
 }
 
 /// Headers that carry credentials, or concern this connection alone.

@@ -13,7 +13,7 @@ use hubgate_core::{
     CloseCause, Input, Location, Neighbours, NewClient, NewServerConnection, Order, Shard, ShardStatus, TokenRefusal,
     TooManyTokens, TransportKey,
 };
-use hubgate_plugin_host::PluginStatus;
+use hubgate_plugin_host::{Authorization, AuthorizeCall, PluginStatus};
 use hubgate_wire::negotiate::Transport;
 use tokio::sync::oneshot;
 
@@ -72,6 +72,11 @@ impl ShardHandle {
 
     pub(crate) fn read_buffer(&self) -> &ReadBuffer {
         &self.0.read_buffer
+    }
+
+    /// Asks a plugin whether a request may become a client.
+    pub(crate) fn authorize(&self, call: AuthorizeCall) -> impl Future<Output = Authorization> + use<> {
+        self.0.plugins.authorize(call)
     }
 
     /// How all plugins are.

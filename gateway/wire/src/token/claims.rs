@@ -6,6 +6,9 @@ use super::value::{ClaimValue, whole_number};
 use super::{Claims, TokenError};
 use crate::negotiate::Transports;
 
+/// The claim that names the groups that a client is in from its start: a text, or a list of them.
+pub const GROUPS: &str = "hubgate.groups";
+
 impl Claims {
     /// The user of the token: `asrs.s.uid`, else the name identifier in its short or long form, else `sub`. Numbers and
     /// booleans are their JSON text, as the claims of .NET are. A claim that is there without naming exactly one user is an
@@ -45,9 +48,15 @@ impl Claims {
         closes.then(|| self.number("asrs.s.aeo").unwrap_or_else(|| self.expiry()))
     }
 
-    /// Each claim as the texts that .NET makes of it: one for each element of an array, none for `null`.
+    /// The groups that the client is in from its start, by its claim [`GROUPS`].
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.values(GROUPS).filter_map(ClaimValue::as_claim)
+    }
+
+    /// Each claim as the texts that .NET makes of it: one for each element of an array, none for `null`. [`GROUPS`] is none of them.
     pub fn flatten(&self) -> impl Iterator<Item = (&str, &str)> {
-        let claims = self.0.iter().flat_map(|(name, value)| value.elements().iter().map(move |value| (name, value)));
+        let claims = self.0.iter().filter(|(name, _)| *name != GROUPS);
+        let claims = claims.flat_map(|(name, value)| value.elements().iter().map(move |value| (name, value)));
         claims.filter_map(|(name, value)| Some((name, value.as_claim()?)))
     }
 

@@ -21,6 +21,7 @@ use serde_json::Value;
 use crate::depth::DEEPEST_MESSAGE;
 use crate::endpoint::Endpoint;
 pub use audience::Resource;
+pub use claims::GROUPS;
 use value::{ClaimValue, UniqueMembers};
 
 /// The longest token that is read, in characters.
