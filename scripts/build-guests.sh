@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the components that tests serve into the folder $1: probe.wasm and probe-2.wasm (versions 1 and 2), probe-hub.wasm and
 # probe-hub-2.wasm likewise, chat.wasm, chat-js.wasm and ordinary-js.wasm, wasi.wasm, which asks for all of WASI, hostile.wasm, which
-# turns on its host, filter.wasm, which does what messages tell it, filter-js.wasm, the filters of plugins/, and
-# conformance-LANGUAGE-handler.wasm and -filter.wasm.
+# turns on its host, filter.wasm, which does what messages tell it, filter-js.wasm, door.wasm and door-2.wasm, which do what requests
+# tell them, the filters of plugins/, and conformance-LANGUAGE-handler.wasm and -filter.wasm.
 # What neither its sources, nor the SDKs, nor the builder have changed is not built again.
 # Needs the built gateway: HUBGATE_BIN, or the one in cargo's target folder, and the tools of tests/languages.
 set -euo pipefail
@@ -19,7 +19,7 @@ mkdir -p "$output"
 # digest FOLDER: of its files, of the SDKs and the contract that it may use, of the builder and of the tools.
 digest() {
     {
-        echo "${PROBE_VERSION-} $(rustc --version) $(go version)"
+        echo "${PROBE_VERSION-} ${DOOR_VERSION-} $(rustc --version) $(go version)"
         find "$1" sdk wit plugins gateway/cli/src/commands/plugin_build Cargo.lock tests/languages/*.* -type f -not -path '*/node_modules/*' -not -path '*/target/*' -not -path '*/__pycache__/*' -print0 |
             LC_ALL=C sort -z | xargs -0 sha256sum
     } | sha256sum
@@ -57,6 +57,8 @@ build tests/guests/javascript ordinary-js
 build tests/guests/wasi wasi
 build tests/guests/hostile hostile
 build tests/guests/filter filter
+DOOR_VERSION=2 build tests/guests/door door-2
+DOOR_VERSION=1 build tests/guests/door door
 build tests/guests/filter-javascript filter-js
 for filter in redact rate-limit json-schema; do
     build "plugins/$filter" "$filter"

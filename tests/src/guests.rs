@@ -45,6 +45,16 @@ pub fn filter() -> PathBuf {
     guest("filter.wasm")
 }
 
+/// The authorizer of `tests/guests/door`, which does what requests tell it, and whose claim `door` is `1`.
+pub fn door() -> PathBuf {
+    guest("door.wasm")
+}
+
+/// The same, whose claim `door` is `2`.
+pub fn door_2() -> PathBuf {
+    guest("door-2.wasm")
+}
+
 /// `tests/guests/filter-javascript`.
 pub fn filter_js() -> PathBuf {
     guest("filter-js.wasm")

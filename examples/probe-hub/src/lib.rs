@@ -6,7 +6,8 @@ mod sign_in;
 mod streams;
 mod timers;
 
-use hubgate_plugin::{Arguments, Connection, Error, Handler, Reply, reject, reply};
+use hubgate_plugin::authorizer::{Grant, Refusal, Request};
+use hubgate_plugin::{Arguments, Connection, Error, Handler, Hub, Reply, reject, reply};
 
 struct ProbeHub;
 
@@ -28,4 +29,10 @@ impl Handler for ProbeHub {
     }
 }
 
-hubgate_plugin::export!(ProbeHub);
+impl Hub for ProbeHub {
+    fn authorize(request: Request) -> Result<Grant, Refusal> {
+        sign_in::authorize(&request)
+    }
+}
+
+hubgate_plugin::export_hub!(ProbeHub);

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::rig::{Client, Rig, at, json, settings};
+use crate::rig::{Client, Rig, at, identity, json, settings};
 use hubgate_core::delivery::{Action, Except, Member, Target};
 use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::{ConnectionId, GroupName, UserId};
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{ClaimNames, ConnectFailure, Handler, Pattern, Settings, UpstreamItem, Webhook};
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Outgoing};
+use hubgate_core::{CloseCause, Identity, Outgoing};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::webhook::UrlTemplate;
 
@@ -399,6 +399,20 @@ fn a_users_membership_is_for_its_later_connections_too_until_it_ends() {
         let got = [present, next, late].map(|client| rig.received(client).contains(&said("x")));
         assert_eq!(got, [true, joins_at_once, joins_later], "{ttl:?}");
     }
+}
+
+#[test]
+fn a_client_is_in_the_groups_that_it_comes_with_before_upstream_hears_of_it() {
+    let mut rig = Rig::new(2, settings());
+    let groups = vec![group("g"), group("h"), group("g")];
+    let id = ConnectionId::new(at(0), [200; 12]);
+    let client = rig.open_with(0, "chat", id, Identity { groups, ..identity(Some("ann")) });
+    rig.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
+    for name in ["g", "h", "other"] {
+        rig.run(1, vec![send(Target::Group(group(name)), name)]);
+    }
+    rig.answer(Ok(None), Vec::new());
+    assert_eq!(rig.received(client), ["{}", &said("g"), &said("h")]);
 }
 
 /// Everything goes to a webhook.

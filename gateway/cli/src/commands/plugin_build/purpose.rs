@@ -77,7 +77,7 @@ fn uncalled(exports: &BTreeSet<String>, language: Option<Language>) -> Error {
     let cure = match language {
         Some(Language::Rust) => {
             "say `hubgate_plugin::export!(Name);` of the type that implements `Handler`, or `export_filter!` of one that \
-             implements `Filter`"
+             implements `Filter`, or `export_authorizer!` of one that implements `Authorizer`"
         }
         _ => {
             "a handler exports `upstream`, a filter `inbound-filter`, `outbound-filter` or both, a negotiator `authorizer`"
