@@ -194,7 +194,7 @@ async fn hubs_in_default_mode_have_one_too_and_their_servers_see_what_was_grante
     let told = "{\"type\":1,\"target\":\"told\",\"arguments\":[]}\u{1e}";
     let payloads = vec![("json", told.as_bytes())];
     server.send(&ServiceMessage::GroupBroadcastData(GroupBroadcastData {
-        group_name: "room",
+        group: "room",
         payloads,
         ..GroupBroadcastData::default()
     })).await;
