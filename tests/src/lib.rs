@@ -20,6 +20,7 @@
 //! | [`toolchains`] | what makes components of projects in many languages |
 //! | [`guests`] | the components that tests serve, and files that are none |
 //! | [`matrix`] | what the clients of others did |
+//! | [`provider`] | an identity provider: keys that it signs tokens with, and publishes |
 //! | [`script`] | the clients of others, which run in Node.js, Python, Java and Go |
 //! | [`python`] | what is installed for tests from PyPI |
 //! | [`wait`] | deadlines |
@@ -38,6 +39,7 @@ pub mod http_2;
 pub mod hub_server;
 pub mod matrix;
 pub mod private_network;
+pub mod provider;
 pub mod python;
 pub mod script;
 pub mod socket;

@@ -57,15 +57,10 @@ async fn whom_it_lets_in_is_who_it_says_with_the_claims_that_it_grants() {
     let mut client = connect(&gateway, &headers).await;
     let me = client.call("whoami", json!([])).await.expect("it answers");
     assert_eq!(me["userId"], "ann");
-    let claims = me["claims"].as_array().expect("a list").iter();
-    let claims: Vec<(&str, &str)> = claims.map(|pair| (text(&pair[0]), text(&pair[1]))).collect();
-    let granted: Vec<_> = claims.into_iter().filter(|(name, _)| !["aud", "exp", "iat", "asrs.s.uid"].contains(name)).collect();
-    assert_eq!(sorted(granted), [("door", "1"), ("role", "admin"), ("role", "chief"), ("team", "a b")]);
+    let mut claims = me["claims"].as_object().expect("a map").clone();
+    claims.retain(|name, _| !["aud", "exp", "iat", "asrs.s.uid"].contains(&name.as_str()));
+    assert_eq!(Value::from(claims), json!({ "door": "1", "role": ["admin", "chief"], "team": "a b" }));
     assert_eq!(gateway.metric("hubgate_sign_ins_total", [("by", "authorizer"), ("outcome", "granted")]).await, 1.0);
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().expect("text")
 }
 
 fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
@@ -124,7 +119,10 @@ async fn one_that_never_answers_holds_nobody_up() {
     let spinning = negotiate(&gateway, &[("x-do", "spin")]).send();
     let (answer, echo) = tokio::join!(spinning, present.call("echo", json!([1])));
     assert_eq!(echo, Ok(json!(1)));
-    assert_eq!((answer.status, answer.body.as_str()), (503, "The authorizer of the hub took too long and was stopped; try again later."));
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (503, "The authorizer of the hub took too long and was stopped; try again later.")
+    );
     connect(&gateway, &[("x-user", "bob")]).await;
 }
 
@@ -169,7 +167,9 @@ async fn a_token_lasts_as_long_as_is_granted_and_an_hour_at_most() {
     for (granted, seconds) in [("60", 60), ("86400", 3600)] {
         let answer = negotiate(&gateway, &[("x-user", "ann"), ("x-lifetime", granted)]).send().await;
         let claims = hubgate_wire::token::Claims::check_without_key(&token(&answer), 0).expect("a token");
-        let of = |name: &str| claims.flatten().find_map(|(each, value)| (each == name).then(|| value.parse::<u64>().ok())?);
+        let of = |name: &str| {
+            claims.flatten().find_map(|(each, value)| (each == name).then(|| value.parse::<u64>().ok())?)
+        };
         assert_eq!(of("exp").zip(of("iat")).map(|(exp, iat)| exp - iat), Some(seconds), "{granted}");
     }
 }
@@ -193,18 +193,22 @@ async fn hubs_in_default_mode_have_one_too_and_their_servers_see_what_was_grante
     assert_eq!(client.message().await, json!({}));
     let told = "{\"type\":1,\"target\":\"told\",\"arguments\":[]}\u{1e}";
     let payloads = vec![("json", told.as_bytes())];
-    server.send(&ServiceMessage::GroupBroadcastData(GroupBroadcastData {
-        group: "room",
-        payloads,
-        ..GroupBroadcastData::default()
-    })).await;
+    server
+        .send(&ServiceMessage::GroupBroadcastData(GroupBroadcastData {
+            group: "room",
+            payloads,
+            ..GroupBroadcastData::default()
+        }))
+        .await;
     assert_eq!(client.event("told").await, json!([]));
 }
 
 #[tokio::test]
 async fn pages_of_other_origins_read_its_answers_where_the_hub_says_so() {
     let gateway = guarded().with("hubs.probe.cors-origins = ['https://app.example.com']").start().await;
-    for headers in [&[("origin", "https://app.example.com"), ("x-user", "ann")][..], &[("origin", "https://app.example.com")]] {
+    for headers in
+        [&[("origin", "https://app.example.com"), ("x-user", "ann")][..], &[("origin", "https://app.example.com")]]
+    {
         let answer = negotiate(&gateway, headers).send().await;
         assert_eq!(answer.header("access-control-allow-origin"), "https://app.example.com");
         assert_eq!(answer.header("access-control-allow-credentials"), "true");
@@ -232,7 +236,8 @@ async fn negotiation_goes_on_while_it_is_swapped() {
     }
     for (generation, door) in [(2, guests::door_2()), (3, guests::door()), (4, guests::door_2())] {
         gateway.replace_plugin("door", &guests::bytes(&door));
-        until("the swap", async || (gateway.plugin_status("door").await["generation"] == generation).then_some(())).await;
+        until("the swap", async || (gateway.plugin_status("door").await["generation"] == generation).then_some(()))
+            .await;
     }
     connect(&gateway, &[("x-user", "ann")]).await;
     stop.send(true).expect("somebody asks");
@@ -256,7 +261,8 @@ async fn who_decides_changes_while_the_gateway_runs() {
 #[tokio::test]
 async fn a_component_that_only_decides_is_no_handler_and_a_handler_does_not_decide() {
     let (folder, file) = Gateway::probe().with("hubs.probe.negotiate = { plugin = 'probe' }").written();
-    let checked = hubgate_tests::command::hubgate(["config", "check", "--deep", "--config", file.to_str().expect("UTF-8")]);
+    let checked =
+        hubgate_tests::command::hubgate(["config", "check", "--deep", "--config", file.to_str().expect("UTF-8")]);
     let text = format!("{}{}", checked.stdout, checked.stderr);
     assert_eq!(checked.code, Some(2), "{text}");
     assert!(text.contains("hubs.NAME.negotiate.plugin") && text.contains("authorizer@0.1"), "{text}");
@@ -271,7 +277,7 @@ async fn nothing_that_proves_who_somebody_is_reaches_the_log() {
     const SECRET: &str = "a-secret-that-nobody-reads";
     let gateway = guarded().with("server.log = 'trace'").start().await;
     let (cookie, bearer) = (format!("session={SECRET}"), format!("Bearer {SECRET}"));
-    for wish in ["", "fail", "trap", "show"] {
+    for wish in ["", "fail", "trap"] {
         let path = format!("/hubs/probe/negotiate?access_token={SECRET}");
         let request = gateway.request(Method::POST, &path).header("cookie", &cookie).header("authorization", &bearer);
         request.header("x-do", wish).send().await;
@@ -297,6 +303,8 @@ async fn a_whole_hub_says_itself_who_may_come() {
 async fn the_javascript_client_comes_in_and_comes_back() {
     let gateway = guarded().start().await;
     for transport in ["WebSockets", "ServerSentEvents", "LongPolling"] {
-        Script::start("sign_in.mjs", &[&format!("{}/hubs/probe", gateway.url()), transport, "authorizer"]).succeeds().await;
+        Script::start("sign_in.mjs", &[&format!("{}/hubs/probe", gateway.url()), transport, "authorizer"])
+            .succeeds()
+            .await;
     }
 }

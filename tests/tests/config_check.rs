@@ -259,12 +259,6 @@ fn no_access_keys_are_left_out_without_a_word() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_by_name() {
-    let key = "hubs.chat.negotiate.plugin";
-    refused(&format!("{key} = 'probe'"), &[key, "not supported yet"]);
-}
-
-#[test]
 fn a_file_that_is_no_toml_or_not_there_is_refused() {
     let checked = check_text("[server\n");
     assert_eq!(checked.code, Some(2), "{checked:?}");

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 
 use crate::accepting::Accepting;
 use crate::admin::{self, Admin};
+use crate::key_fetching;
 use crate::listeners::{Descriptors, Listener, ListeningSocket};
 use crate::settings::{Drain, Settings};
 use crate::shards::Shards;
@@ -231,6 +232,7 @@ impl Gateway {
         let admin = Admin { shared: self.shared.clone(), plugins: self.plugins.clone(), shards: shards.clone() };
         let listener = Listener::new(self.listener, LISTEN)?;
         let mut operators = std::pin::pin!(admin::serve(Listener::new(self.admin, ADMIN_LISTEN)?, admin));
+        key_fetching::follow(&self.shared, self.shared.settings().key_urls());
         vitals.set_ready(true);
         on_ready();
         {
@@ -247,6 +249,7 @@ impl Gateway {
             // Beside the others: a shard that stands still holds up the reload alone.
             let mut changing = std::pin::pin!(async {
                 while let Some(Change { settings, done }) = changes.recv().await {
+                    key_fetching::follow(&self.shared, settings.key_urls());
                     self.shared.set_settings(settings.listening_at(self.listen));
                     shards.configure().await;
                     // Who wanted it may be gone.

@@ -17,6 +17,7 @@ mod http;
 mod http_2_stream;
 mod http_places;
 mod inbox;
+mod key_fetching;
 mod links;
 mod listeners;
 mod loads;
@@ -28,6 +29,7 @@ mod patience;
 mod peer_task;
 mod peers;
 mod plugin_http;
+mod provider_keys;
 mod questions;
 mod received;
 mod recipients;
@@ -52,6 +54,9 @@ mod worker;
 
 pub use crate::http::checks;
 pub use web_client::{WebAnswer, ask, reach, speaks_tls};
+
+pub use http::check_claim_name;
+pub use provider_keys::{InvalidKeyUrl, KeyUrl};
 
 pub use gateway::{Change, Gateway, Inherited, RunError, Sockets, StartError, check_listening};
 pub use tasks::{Panicked, Working, on_a_thread};

@@ -21,7 +21,7 @@ use crate::slow::SlowReason;
 const OTHER: &str = "other";
 
 /// Why requests and connections are refused.
-const REFUSALS: [&str; 30] = [
+const REFUSALS: [&str; 31] = [
     "absent",
     "anonymous",
     "authorizer",
@@ -46,6 +46,7 @@ const REFUSALS: [&str; 30] = [
     "no-answer",
     "path",
     "post",
+    "provider-keys",
     "posts",
     "request",
     "tls",
@@ -76,15 +77,17 @@ pub(crate) struct Metrics {
 pub(crate) enum SignIn {
     Anonymous,
     Authorizer,
+    IdentityProvider,
 }
 
 impl SignIn {
-    const ALL: [SignIn; 2] = [SignIn::Anonymous, SignIn::Authorizer];
+    const ALL: [SignIn; 3] = [SignIn::Anonymous, SignIn::Authorizer, SignIn::IdentityProvider];
 
     fn name(self) -> &'static str {
         match self {
             SignIn::Anonymous => "anonymous",
             SignIn::Authorizer => "authorizer",
+            SignIn::IdentityProvider => "jwt",
         }
     }
 }

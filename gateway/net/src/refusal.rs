@@ -7,6 +7,7 @@ use http::StatusCode;
 use http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hubgate_core::MembershipRefusal;
 use hubgate_wire::token::TokenError;
+use hubgate_wire::token::identity::IdentityError;
 
 use crate::admission::NoRoom;
 use crate::retries;
@@ -18,6 +19,11 @@ pub(crate) enum Refusal {
     NoToken,
     #[error("The access token is refused: {0}.")]
     BadToken(#[from] TokenError),
+    /// One of an identity provider's.
+    #[error("The access token is refused: {0}.")]
+    BadIdentity(IdentityError),
+    #[error("The keys of the hub's identity provider have not come yet; try again later.")]
+    NoProviderKeys,
     #[error("The query needs exactly one `hub`.")]
     NotOneHub,
     #[error(transparent)]
@@ -161,8 +167,12 @@ impl Refusal {
 
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Refusal::BadToken(TokenError::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::NoToken | Refusal::BadToken(_) | Refusal::NotSignedIn(_) => StatusCode::UNAUTHORIZED,
+            Refusal::BadToken(TokenError::TooLong) | Refusal::BadIdentity(IdentityError::TooLong) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            Refusal::NoToken | Refusal::BadToken(_) | Refusal::BadIdentity(_) | Refusal::NotSignedIn(_) => {
+                StatusCode::UNAUTHORIZED
+            }
             Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::HeadTooLarge { .. } | Refusal::TooManyHeaders | Refusal::IdentityTooLarge { .. } => {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -182,6 +192,7 @@ impl Refusal {
             Refusal::TooManyNegotiated
             | Refusal::NoAnswer
             | Refusal::AuthorizerUnavailable(_)
+            | Refusal::NoProviderKeys
             | Refusal::NoRoom { full: NoRoom::Connections, .. } => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::NoRoom {
                 full: NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken,
@@ -208,13 +219,17 @@ impl Refusal {
             Refusal::NoToken | Refusal::NotSignedIn(_) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Refusal::BadToken(_) => {
+            Refusal::BadToken(_) | Refusal::BadIdentity(_) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
             }
             Refusal::NoRoom { wait, .. } | Refusal::TooManyNegotiates { wait } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(*wait)));
             }
-            Refusal::PostsWait | Refusal::TooManyNegotiated | Refusal::NoAnswer | Refusal::AuthorizerUnavailable(_) => {
+            Refusal::PostsWait
+            | Refusal::TooManyNegotiated
+            | Refusal::NoAnswer
+            | Refusal::AuthorizerUnavailable(_)
+            | Refusal::NoProviderKeys => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(Duration::ZERO)));
             }
             Refusal::MethodNotAllowed(allowed) => {
@@ -236,9 +251,12 @@ impl Refusal {
     /// The label of its metric.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Refusal::NoToken | Refusal::BadToken(_) | Refusal::TokenOfNoUse { .. } | Refusal::UserForWebhook(_) => {
-                "token"
-            }
+            Refusal::NoToken
+            | Refusal::BadToken(_)
+            | Refusal::BadIdentity(_)
+            | Refusal::TokenOfNoUse { .. }
+            | Refusal::UserForWebhook(_) => "token",
+            Refusal::NoProviderKeys => "provider-keys",
             Refusal::NotOneHub | Refusal::BadHub(_) => "hub",
             Refusal::BadRequest(_) | Refusal::MethodNotAllowed(_) | Refusal::UnsupportedMediaType => "request",
             Refusal::BodyTooLarge { .. } => "post",

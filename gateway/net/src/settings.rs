@@ -10,9 +10,11 @@ use std::time::Duration;
 use hubgate_core::id::{HubName, PluginName};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
+use hubgate_wire::token::identity::{KeySet, Rules};
 use ipnet::IpNet;
 
 pub use crate::origins::{CorsOrigins, InvalidOrigin, OriginPattern};
+pub use crate::provider_keys::KeyUrl;
 use crate::tls::Tls;
 
 /// All settings of a gateway but its plugins.
@@ -68,6 +70,17 @@ impl Settings {
             self.endpoints.push(Endpoint::parse(&url).expect("an address makes a URL"));
         }
         self
+    }
+
+    /// Where identity providers publish the keys that hubs check tokens with.
+    pub(crate) fn key_urls(&self) -> impl Iterator<Item = &KeyUrl> {
+        self.hubs.values().chain([&self.other_hubs]).filter_map(|hub| match &hub.negotiate {
+            Negotiate::IdentityProvider(provider) => match &provider.keys {
+                ProviderKeys::At(url) => Some(url),
+                ProviderKeys::Known(_) => None,
+            },
+            Negotiate::Nobody | Negotiate::Anybody | Negotiate::Authorizer(_) => None,
+        })
     }
 
     pub fn hub(&self, hub: &HubName) -> &HubSettings {
@@ -141,6 +154,25 @@ pub enum Negotiate {
     Anybody,
     /// Whom this plugin lets in.
     Authorizer(PluginName),
+    /// Who brings a token of this provider.
+    IdentityProvider(Arc<IdentityProvider>),
+}
+
+/// Who signs the tokens that clients bring.
+#[derive(Debug, PartialEq, Eq)]
+pub struct IdentityProvider {
+    pub keys: ProviderKeys,
+    pub rules: Rules,
+    /// Whether those without a token are let in as nobody in particular.
+    pub anonymous: bool,
+}
+
+/// The public keys of a provider.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ProviderKeys {
+    Known(KeySet),
+    /// They are published there, and may change.
+    At(KeyUrl),
 }
 
 #[derive(Clone)]

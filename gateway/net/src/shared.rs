@@ -14,6 +14,7 @@ use crate::http_places::HttpPlaces;
 use crate::loads::Loads;
 use crate::metrics::Metrics;
 use crate::outboxes::Outboxes;
+use crate::provider_keys::ProviderKeys;
 use crate::refusal_log::{Overdue, RefusalLog};
 use crate::settings::Settings;
 use crate::vitals::Vitals;
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) outboxes: Arc<Outboxes>,
     pub(crate) metrics: Metrics,
     pub(crate) refusal_log: RefusalLog,
+    pub(crate) provider_keys: ProviderKeys,
     /// What certificates of webhooks are checked by, once it is needed.
     pub(crate) web_tls: OnceLock<rustls::ClientConfig>,
     #[cfg(test)]
@@ -61,6 +63,7 @@ impl Shared {
             hash_seed,
             metrics: Metrics::new(registry),
             refusal_log: RefusalLog::default(),
+            provider_keys: ProviderKeys::default(),
             web_tls: OnceLock::new(),
             #[cfg(test)]
             faults: crate::faults::Faults::default(),

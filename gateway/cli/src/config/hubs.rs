@@ -7,6 +7,7 @@ use hubgate_core::id::{HubName, PluginName};
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
 
+use super::Warning;
 use super::plain_words::no_plugin;
 use super::problem::Problems;
 use super::schema::{ALL_HUBS, File, Hub};
@@ -23,18 +24,19 @@ pub(super) struct Hubs<T> {
 pub(super) struct Settings {
     pub(super) core: Hubs<core::HubSettings>,
     pub(super) net: Hubs<net::HubSettings>,
+    /// What of their own can have no effect.
+    pub(super) warnings: Vec<Warning>,
 }
 
 /// Of a file that has an entry for all hubs.
 pub(super) fn hubs(file: &File, problems: &mut Problems) -> Settings {
     let all = &file.hubs[ALL_HUBS];
     let inherited = filters(file, ALL_HUBS, all, problems);
+    let negotiate = sign_in::negotiate(file, ALL_HUBS, all, problems);
     let mut hubs = Settings {
+        warnings: sign_in::unusable_keys(ALL_HUBS, &negotiate),
         core: Hubs { named: BTreeMap::new(), others: core_settings(all, inherited.clone()) },
-        net: Hubs {
-            named: BTreeMap::new(),
-            others: net_settings(all, sign_in::negotiate(file, ALL_HUBS, all, problems)),
-        },
+        net: Hubs { named: BTreeMap::new(), others: net_settings(all, negotiate) },
     };
     for (entry, hub) in file.hubs.iter().filter(|(entry, _)| *entry != ALL_HUBS) {
         let key = format!("hubs.{entry}");
@@ -50,11 +52,12 @@ pub(super) fn hubs(file: &File, problems: &mut Problems) -> Settings {
             true => inherited.clone(),
             false => filters(file, entry, hub, problems),
         };
-        // The same holds for its authorizer.
-        let negotiate = match hub.negotiate.plugin == all.negotiate.plugin {
-            true => sign_in::negotiate(file, entry, hub, &mut Problems::default()),
-            false => sign_in::negotiate(file, entry, hub, problems),
-        };
+        // The same holds for who may come.
+        let (is_inherited, mut own) = (hub.negotiate == all.negotiate && hub.jwt == all.jwt, Problems::default());
+        let negotiate = sign_in::negotiate(file, entry, hub, if is_inherited { &mut own } else { problems });
+        if !is_inherited {
+            hubs.warnings.extend(sign_in::unusable_keys(entry, &negotiate));
+        }
         hubs.net.named.insert(name.clone(), net_settings(hub, negotiate));
         if hubs.core.named.insert(name, core_settings(hub, filters)).is_some() {
             problems.push(key, "the hub has another entry; hub names are compared without case");

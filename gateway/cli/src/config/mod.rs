@@ -136,6 +136,9 @@ impl Config {
             config.net.access_keys.iter().map(|key| key.expose().to_owned()).collect()
         };
         let tls = |config: &Config| config.tls.as_ref().map(|files| files.version);
+        for entry in sign_in::changed_key_sets(&self.net, &next.net) {
+            changes.entry(entry).or_insert(Change::Live);
+        }
         let contents = [
             (keys(self) != keys(next), "server.access-keys"),
             (self.net.admin.token != next.net.admin.token, "admin.token-file"),
@@ -211,7 +214,8 @@ impl Draft {
         let tls_files = &file.server.tls;
         let keys_file = secrets::keys_file(&file.server);
         let named = [&keys_file, &file.admin.token_file, &tls_files.certificate, &tls_files.key];
-        files.extend(named.into_iter().flatten().map(|path| ReadFile::before_reading(path)));
+        let key_sets = file.hubs.values().map(|hub| &hub.jwt.jwks_file);
+        files.extend(named.into_iter().chain(key_sets).flatten().map(|path| ReadFile::before_reading(path)));
         let mut problems = Problems::default();
         limits::check(&file.server.timeouts, &mut problems);
         listening::check(&file, &mut problems);
@@ -220,6 +224,7 @@ impl Draft {
         let hubs = hubs::hubs(&file, &mut problems);
         let core = core_settings(&file, hubs.core, &mut problems);
         let mut warnings = without_effect::warnings(&file, &core);
+        warnings.extend(hubs.warnings);
         warnings.extend(secrets::unused(&file.server));
         let net = net::Settings {
             access_keys: secrets::access_keys(&file.server, &mut origins, &mut problems),

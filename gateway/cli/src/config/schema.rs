@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use hubgate_core::filter::OnError;
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{ClaimNames, ConnectFailure};
+use hubgate_net::KeyUrl;
 use hubgate_plugin_host::{Budgets, Payloads, Rollback};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::webhook::UrlTemplate;
 
 use super::table::{Refusing, Table, Visitor, table};
 use super::value::{
-    Allowed, CorsOrigin, Listen, LogFilter, Network, NotYet, SecretTexts, Secrets, Size, Span, kib, mib, millis,
+    Allowed, CorsOrigin, Listen, LogFilter, Network, SecretTexts, Secrets, Size, Span, Texts, kib, mib, millis,
     seconds, words,
 };
 
@@ -137,15 +138,29 @@ table! {
         cors_origins: Vec<CorsOrigin> = Vec::new();
         filters: Vec<String> = Vec::new();
         messages_per_second: u32 = 0;
-        jwt: NotYet = NotYet;
         [negotiate]: Negotiate;
+        [jwt]: Jwt;
     }
 }
 
 table! {
+    #[derive(PartialEq)]
     Negotiate {
         anonymous: bool = false;
         plugin: Option<String> = None;
+    }
+}
+
+table! {
+    /// With the keys in a file or at a URL, if a hub takes tokens of an identity provider at all.
+    #[derive(PartialEq)]
+    Jwt {
+        jwks_file: Option<PathBuf> = None;
+        jwks_url: Option<KeyUrl> = None;
+        issuer: Option<String> = None;
+        audience: Option<String> = None;
+        user: String = "sub".to_owned();
+        claims: Texts = Texts::default();
     }
 }
 

@@ -30,6 +30,11 @@ pub(super) fn settle(file: &mut File, origins: &mut Origins, folder: &Path) {
     limits.plugin_memory.get_or_insert_with(|| part(2, LEAST_PLUGIN_MEMORY));
     file.admin.hosts.iter_mut().for_each(|host| host.make_ascii_lowercase());
     file.hubs.entry(ALL_HUBS.to_owned()).or_default();
+    for hub in file.hubs.values_mut() {
+        if let Some(file) = &mut hub.jwt.jwks_file {
+            *file = folder.join(&*file);
+        }
+    }
     for item in &mut file.upstream {
         item.events.hubs.iter_mut().for_each(|hub| hub.make_ascii_lowercase());
     }

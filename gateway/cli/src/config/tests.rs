@@ -87,11 +87,6 @@ fn no_value_of_a_wrong_kind_is_answered_in_the_words_of_the_parser() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_by_name() {
-    refused("[hubs.chat]\njwt = {}", "hubs.chat.jwt: not supported yet");
-}
-
-#[test]
 fn a_named_hub_inherits_what_it_does_not_set() {
     let config = load(
         "[hubs.\"*\"]\nmode = \"serverless\"\ncors-origins = [\"https://a\"]\n[hubs.Chat]\nnegotiate = { anonymous = true }",

@@ -9,7 +9,7 @@ use super::plain_words::in_words;
 use super::problem::Problems;
 
 pub(crate) use texts::Allowed;
-pub(super) use texts::{CorsOrigin, LogFilter, Network, SecretTexts, Secrets};
+pub(super) use texts::{CorsOrigin, LogFilter, Network, SecretTexts, Secrets, Texts};
 #[cfg(test)]
 pub(super) use units::LONGEST_SPAN;
 pub(crate) use units::{Listen, Size, Span};
@@ -159,18 +159,4 @@ pub(super) fn word<V: Clone>(found: &toml::Value, words: &[(&str, V)]) -> Result
         let known: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         wrong(format!("\"{text}\" is not one of {}", known.join(", ")))
     })
-}
-
-/// A key that is known but not built yet, whatever its value.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct NotYet;
-
-impl Value for NotYet {
-    fn read(_: &toml::Value) -> Result<NotYet, Problems> {
-        Err(wrong("not supported yet"))
-    }
-
-    fn write(&self, _: Secrecy) -> Option<toml::Value> {
-        None
-    }
 }

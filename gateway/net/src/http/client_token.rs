@@ -52,6 +52,11 @@ pub(crate) enum Unfit {
     TooLong(usize),
 }
 
+/// Checks a name for a claim that clients of the gateway's own tokens are to have.
+pub fn check_claim_name(name: &str) -> Result<(), String> {
+    check_name(name).map_err(|unfit| unfit.to_string())
+}
+
 fn check_name(name: &str) -> Result<(), Unfit> {
     let is_reserved = RESERVED.contains(&name) || RESERVED_BEGINNINGS.iter().any(|start| name.starts_with(start));
     match name {

@@ -1,5 +1,6 @@
 //! HTTP on the clients' listener: which path is what, and the way from a request to a WebSocket.
 
+mod anonymous;
 mod answer;
 mod authorization;
 mod authorizer;
@@ -14,6 +15,7 @@ mod forwarded;
 mod head;
 mod host;
 mod http_2;
+mod identity_provider;
 mod negotiate;
 mod pages;
 mod persistence;
@@ -56,6 +58,7 @@ use persistence::Rest;
 
 pub(crate) use answer::{Answer, refuse, text, with_type};
 pub(crate) use authorization::bearer_token;
+pub use client_token::check_claim_name;
 pub(crate) use doors::{AdminDoor, find_admin};
 pub(crate) use head::{check_host, host as asked_host};
 pub(crate) use service::Service;

@@ -12,14 +12,12 @@ use hubgate_wire::webhook;
 
 use super::answer::{Answer, json};
 use super::authorization::access_token;
-use super::client_token::{SignedIn, own_claims, redirect};
 use super::query::Query;
-use super::{Service, authorizer, forwarded, host};
+use super::{Service, anonymous, authorizer, forwarded, host, identity_provider};
 use crate::http_places::HttpPlace;
 use crate::metrics::SignIn;
 use crate::refusal::Refusal;
 use crate::settings::{Negotiate, Settings};
-use crate::shared::unix_seconds;
 
 /// Gives a client the ids of its connection-to-be.
 pub(crate) async fn connection(service: &Rc<Service>, request: &Parts, hub: &HubName) -> Result<Answer, Refusal> {
@@ -56,10 +54,10 @@ pub(crate) async fn without_host(
     let endpoint = forwarded::endpoint(&settings, remote.ip(), request).to_string();
     let is_anonymous = match &settings.hub(hub).negotiate {
         Negotiate::Nobody | Negotiate::Anybody => true,
-        Negotiate::Authorizer(_) => false,
+        Negotiate::Authorizer(_) | Negotiate::IdentityProvider(_) => false,
     };
     if is_anonymous {
-        check_token(&settings, request, hub, &endpoint)?;
+        anonymous::check_token(&settings, request, hub, &endpoint)?;
     }
     check_open(&settings, hub)?;
     // Nothing else holds back a page that has made its name point here.
@@ -67,49 +65,25 @@ pub(crate) async fn without_host(
     check_rate(service)?;
     let place = (endpoint.as_str(), hub);
     let (by, negotiated) = match &settings.hub(hub).negotiate {
-        Negotiate::Nobody | Negotiate::Anybody => (SignIn::Anonymous, anonymously(&settings, request, place)),
+        Negotiate::Nobody | Negotiate::Anybody => (SignIn::Anonymous, anonymous::negotiate(&settings, request, place)),
         Negotiate::Authorizer(plugin) => {
             let negotiated = authorizer::negotiate(service, request, place, (plugin.clone(), remote)).await;
             (SignIn::Authorizer, negotiated)
+        }
+        Negotiate::IdentityProvider(provider) => {
+            let negotiated = identity_provider::negotiate(service, &settings, request, place, provider).await;
+            (SignIn::IdentityProvider, negotiated)
         }
     };
     service.shared().metrics.sign_in(by, negotiated.as_ref().err().map(Refusal::status));
     negotiated
 }
 
-/// A token is of no use where clients come in without one, unless it is one that was given out here.
-fn check_token(settings: &Settings, request: &Parts, hub: &HubName, endpoint: &str) -> Result<(), Refusal> {
-    let is_of_no_use = |token: &str| !token.is_empty() && !is_given_out_here(settings, token, hub);
-    match access_token(request).is_some_and(|token| is_of_no_use(&token)) {
-        // Its client would be anonymous without noticing.
-        true => Err(Refusal::TokenOfNoUse { hub: hub.clone(), endpoint: endpoint.to_owned() }),
-        false => Ok(()),
-    }
-}
-
-fn anonymously(settings: &Settings, request: &Parts, place: (&str, &HubName)) -> Result<Answer, Refusal> {
-    let signed_in = SignedIn { user: settings.anonymous_user.as_deref(), ..SignedIn::default() };
-    let answer = redirect(settings, place, Query::of(&request.uri), &signed_in, unix_seconds());
-    Ok(answer.expect("the token of an anonymous client is short"))
-}
-
-/// Whether a token says no more than those that such negotiation gives out.
-fn is_given_out_here(settings: &Settings, token: &str, hub: &HubName) -> bool {
-    own_claims(token, hub).is_some_and(|claims| {
-        claims.groups().next().is_none()
-            && claims.flatten().all(|(name, value)| match name {
-                "aud" | "iat" | "exp" => true,
-                "asrs.s.uid" => Some(value) == settings.anonymous_user.as_deref(),
-                _ => false,
-            })
-    })
-}
-
 /// Whether clients may come in that bring no token of an application's.
 pub(super) fn check_open(settings: &Settings, hub: &HubName) -> Result<(), Refusal> {
     match settings.hub(hub).negotiate {
         Negotiate::Nobody => Err(Refusal::NotAnonymous(hub.clone())),
-        Negotiate::Anybody | Negotiate::Authorizer(_) => Ok(()),
+        Negotiate::Anybody | Negotiate::Authorizer(_) | Negotiate::IdentityProvider(_) => Ok(()),
     }
 }
 

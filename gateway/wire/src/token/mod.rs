@@ -6,6 +6,7 @@
 
 mod audience;
 mod claims;
+pub mod identity;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -14,7 +14,7 @@ use crate::depth::{DEEPEST_MESSAGE, is_within};
 pub(super) const LATEST_TIME: u64 = 253_402_300_799;
 
 /// The value of a claim.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ClaimValue {
     Null,
     Text(String),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
+use hubgate_net::KeyUrl;
 use hubgate_net::settings::OriginPattern;
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::webhook::UrlTemplate;
@@ -42,17 +43,46 @@ impl fmt::Debug for SecretTexts {
     }
 }
 
+fn texts(found: &toml::Value) -> Result<BTreeMap<String, String>, Problems> {
+    let table = found.as_table().ok_or_else(|| not(found, "a table, such as { … }"))?;
+    let (mut texts, mut problems) = (BTreeMap::new(), Problems::default());
+    for (name, found) in table {
+        match found.as_str() {
+            Some(text) => drop(texts.insert(name.clone(), text.to_owned())),
+            None => problems.push(name, "must be a text in quotes"),
+        }
+    }
+    if problems.is_empty() { Ok(texts) } else { Err(problems) }
+}
+
+/// Texts by names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Texts(pub(crate) BTreeMap<String, String>);
+
+impl Value for Texts {
+    fn read(found: &toml::Value) -> Result<Texts, Problems> {
+        texts(found).map(Texts)
+    }
+
+    fn write(&self, _: Secrecy) -> Option<toml::Value> {
+        let texts: toml::Table = self.0.iter().map(|(name, text)| (name.clone(), text.as_str().into())).collect();
+        Some(texts.into())
+    }
+}
+
+impl Value for KeyUrl {
+    fn read(found: &toml::Value) -> Result<KeyUrl, Problems> {
+        KeyUrl::parse(text(found)?).map_err(wrong)
+    }
+
+    fn write(&self, _: Secrecy) -> Option<toml::Value> {
+        Some(self.to_string().into())
+    }
+}
+
 impl Value for SecretTexts {
     fn read(found: &toml::Value) -> Result<SecretTexts, Problems> {
-        let table = found.as_table().ok_or_else(|| not(found, "a table, such as { … }"))?;
-        let (mut texts, mut problems) = (BTreeMap::new(), Problems::default());
-        for (name, found) in table {
-            match found.as_str() {
-                Some(text) => drop(texts.insert(name.clone(), text.to_owned())),
-                None => problems.push(name, "must be a text in quotes"),
-            }
-        }
-        if problems.is_empty() { Ok(SecretTexts(texts)) } else { Err(problems) }
+        texts(found).map(SecretTexts)
     }
 
     fn write(&self, secrecy: Secrecy) -> Option<toml::Value> {
