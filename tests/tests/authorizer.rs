@@ -39,7 +39,10 @@ async fn connect(gateway: &Gateway, headers: &[(&str, &str)]) -> Client {
     gateway.client("probe").token(&token).connect().await
 }
 
-fn refused_texts() -> [(&'static [(&'static str, &'static str)], u16, &'static str); 6] {
+/// The headers of a request, and what it is refused with.
+type Refused = (&'static [(&'static str, &'static str)], u16, &'static str);
+
+fn refused_texts() -> [Refused; 6] {
     [
         (&[], 401, "Who are you?"),
         (&[("x-user", "nobody")], 403, "Nobody may not come."),

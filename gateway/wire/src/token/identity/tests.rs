@@ -137,6 +137,9 @@ fn rsa_sign(pair: &RsaKeyPair, padding: &'static dyn RsaEncoding, message: &[u8]
     signature
 }
 
+/// Signs a message.
+type Sign = dyn Fn(&[u8]) -> Vec<u8>;
+
 #[test]
 fn every_algorithm_checks_what_its_own_keys_have_signed_and_no_other() {
     let rsa = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
@@ -153,7 +156,7 @@ fn every_algorithm_checks_what_its_own_keys_have_signed_and_no_other() {
         move |message: &[u8]| rsa_sign(rsa, padding, message)
     };
     let sign_edwards = |message: &[u8]| ed25519.sign(message).as_ref().to_vec();
-    let signers: [(&str, usize, &dyn Fn(&[u8]) -> Vec<u8>); 10] = [
+    let signers: [(&str, usize, &Sign); 10] = [
         ("RS256", 0, &rsa_by(&RSA_PKCS1_SHA256)),
         ("RS384", 0, &rsa_by(&RSA_PKCS1_SHA384)),
         ("RS512", 0, &rsa_by(&RSA_PKCS1_SHA512)),
