@@ -138,7 +138,7 @@ fn rsa_sign(pair: &RsaKeyPair, padding: &'static dyn RsaEncoding, message: &[u8]
 }
 
 /// Signs a message.
-type Sign = dyn Fn(&[u8]) -> Vec<u8>;
+type Sign<'a> = dyn Fn(&[u8]) -> Vec<u8> + 'a;
 
 #[test]
 fn every_algorithm_checks_what_its_own_keys_have_signed_and_no_other() {
@@ -156,7 +156,7 @@ fn every_algorithm_checks_what_its_own_keys_have_signed_and_no_other() {
         move |message: &[u8]| rsa_sign(rsa, padding, message)
     };
     let sign_edwards = |message: &[u8]| ed25519.sign(message).as_ref().to_vec();
-    let signers: [(&str, usize, &Sign); 10] = [
+    let signers: [(&str, usize, &Sign<'_>); 10] = [
         ("RS256", 0, &rsa_by(&RSA_PKCS1_SHA256)),
         ("RS384", 0, &rsa_by(&RSA_PKCS1_SHA384)),
         ("RS512", 0, &rsa_by(&RSA_PKCS1_SHA512)),
