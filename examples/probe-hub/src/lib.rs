@@ -30,6 +30,14 @@ impl Handler for ProbeHub {
 }
 
 impl Hub for ProbeHub {
+    fn fired(_: &str, timer: &str, payload: Vec<u8>) -> Result<(), Error> {
+        timers::fired(timer, &payload)
+    }
+
+    fn started(_: &str) -> Result<(), Error> {
+        timers::started()
+    }
+
     fn authorize(request: Request) -> Result<Grant, Refusal> {
         sign_in::authorize(&request)
     }

@@ -1,6 +1,6 @@
 //! The settings that the core decides by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hubgate_wire::webhook::UrlTemplate;
@@ -151,6 +151,23 @@ impl Settings {
     pub fn names(&self, hub: &HubName) -> bool {
         let is_in = |pattern: &Pattern| *pattern != Pattern::Any && pattern.matches(hub.as_str());
         self.hubs.contains_key(hub) || self.upstream.iter().any(|item| is_in(&item.hubs))
+    }
+
+    /// Whether events of the hub go to upstream.
+    pub fn asks_upstream(&self, hub: &HubName) -> bool {
+        self.hub(hub).mode.asks_upstream()
+    }
+
+    /// The hubs that upstream items name for plugins, whose events go to upstream: each with its plugin, once.
+    pub fn hubs_of_plugins(&self) -> Vec<(PluginName, HubName)> {
+        let mut hubs = BTreeSet::new();
+        for item in &self.upstream {
+            if let (Handler::Plugin(plugin), Pattern::OneOf(names)) = (&item.handler, &item.hubs) {
+                let named = names.iter().filter_map(|name| HubName::parse(name).ok());
+                hubs.extend(named.filter(|hub| self.asks_upstream(hub)).map(|hub| (plugin.clone(), hub)));
+            }
+        }
+        hubs.into_iter().collect()
     }
 
     /// Who gets an event, if anybody does.

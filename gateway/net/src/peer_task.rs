@@ -17,12 +17,14 @@ pub(crate) enum PeerTask {
     Filter,
     /// A question of a plugin about its hub.
     Question,
+    /// A timer of a plugin, or the start of one of its versions in a hub.
+    Timer,
     /// A connection of the admin listener.
     Admin,
 }
 
 impl PeerTask {
-    pub(crate) const ALL: [PeerTask; 8] = [
+    pub(crate) const ALL: [PeerTask; 9] = [
         PeerTask::Connection,
         PeerTask::Transport,
         PeerTask::Request,
@@ -30,6 +32,7 @@ impl PeerTask {
         PeerTask::Call,
         PeerTask::Filter,
         PeerTask::Question,
+        PeerTask::Timer,
         PeerTask::Admin,
     ];
 
@@ -42,6 +45,7 @@ impl PeerTask {
             PeerTask::Call => "call",
             PeerTask::Filter => "filter",
             PeerTask::Question => "question",
+            PeerTask::Timer => "timer",
             PeerTask::Admin => "admin",
         }
     }

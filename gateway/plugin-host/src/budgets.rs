@@ -27,6 +27,10 @@ pub struct Budgets {
     pub asks: usize,
     /// How long a client's answer is waited for at most. The guest is told that it was too long.
     pub ask_time: Duration,
+    /// Timers that it may have at a time, in number. More are refused to the guest.
+    pub timers: usize,
+    /// The shortest time between two of a timer's fires. Shorter ones are refused to the guest.
+    pub shortest_period: Duration,
 }
 
 impl Default for Budgets {
@@ -43,6 +47,8 @@ impl Default for Budgets {
             state_writes: 16 << 20,
             asks: 1_000,
             ask_time: Duration::from_secs(60),
+            timers: 10_000,
+            shortest_period: Duration::from_millis(10),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Clock {
@@ -24,6 +24,14 @@ impl Clock {
         match self {
             Clock::Machine => Instant::now(),
             Clock::Scripted(clock) => clock.start + clock.passed(),
+        }
+    }
+
+    /// The time since 1970.
+    pub(crate) fn since_1970(&self) -> Duration {
+        match self {
+            Clock::Machine => SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
+            Clock::Scripted(clock) => clock.since_1970(),
         }
     }
 }

@@ -11,6 +11,7 @@ use prometheus_client::metrics::MetricType;
 
 use crate::metrics::{BUCKETS, Budget, CallTotals, Outcome, VERDICTS};
 use crate::plugin::{Plugin, PluginList, PluginState, PluginStatus};
+use crate::timers::TimerEvent;
 
 /// Tells a registry what has been counted of all plugins.
 pub(crate) struct PluginCollector(pub(crate) Arc<PluginList>);
@@ -27,6 +28,7 @@ impl Collector for PluginCollector {
         let totals: Vec<(&Plugin, CallTotals)> = plugins.iter().map(|plugin| (&**plugin, plugin.totals())).collect();
         self.encode_calls(&totals, &mut encoder)?;
         encode_memory(&plugins, &mut encoder)?;
+        encode_timers(&plugins, &mut encoder)?;
         encode_breakers(&plugins, &mut encoder)?;
         encode_versions(&plugins, &mut encoder)
     }
@@ -75,6 +77,26 @@ impl PluginCollector {
         }
         Ok(())
     }
+}
+
+fn encode_timers(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Timers that the plugin has set and that are not over";
+    let mut timers = encoder.encode_descriptor("hubgate_plugin_timers", help, None, MetricType::Gauge)?;
+    for plugin in plugins {
+        let labels = [("plugin", plugin.name().as_str())];
+        let count = plugin.surroundings.timers.account().timers();
+        timers.encode_family(&labels)?.encode_gauge(&(count as u64))?;
+    }
+    let help = "What has happened to timers of plugins";
+    let mut events = encoder.encode_descriptor("hubgate_plugin_timer_events", help, None, MetricType::Counter)?;
+    for plugin in plugins {
+        for event in TimerEvent::ALL {
+            let labels = [("plugin", plugin.name().as_str()), ("event", event.label())];
+            let count = plugin.surroundings.timers.account().counted(event);
+            events.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+    }
+    Ok(())
 }
 
 fn encode_breakers(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

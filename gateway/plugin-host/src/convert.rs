@@ -17,10 +17,11 @@ use hubgate_core::question::{AskError, ClientQuestion};
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
 
 use crate::bindings::exports::hubgate::plugin::upstream::Invocation;
-use crate::bindings::hubgate::plugin::{client_results, filtering, hub, log, presence, state, types};
+use crate::bindings::hubgate::plugin::{client_results, filtering, hub, log, presence, state, timers, types};
 use crate::offload::Offload;
 use crate::settings::Payloads;
 use crate::state::StateError;
+use crate::timers::{Lifetime, Schedule, Timer, TimerError};
 pub(crate) use authorization::{authorization, lent_pairs, request};
 
 /// Lends a client to a guest.
@@ -404,6 +405,41 @@ pub(crate) fn state_error(error: StateError) -> state::Error {
         StateError::TooLarge => state::Error::TooLarge,
         StateError::Quota => state::Error::Quota,
         StateError::Unavailable(reason) => state::Error::Unavailable(reason),
+    }
+}
+
+pub(crate) fn schedule(when: timers::Schedule) -> Schedule {
+    match when {
+        timers::Schedule::After(time) => Schedule::After(time),
+        timers::Schedule::At(time) => Schedule::At(time),
+        timers::Schedule::Every(period) => Schedule::Every(period),
+    }
+}
+
+/// A timer as its plugin sees it.
+pub(crate) fn timer(name: &str, timer: &Timer) -> timers::Timer {
+    timers::Timer {
+        name: name.to_owned(),
+        when: match timer.when {
+            Schedule::After(time) => timers::Schedule::After(time),
+            Schedule::At(time) => timers::Schedule::At(time),
+            Schedule::Every(period) => timers::Schedule::Every(period),
+        },
+        due: timer.due,
+        payload: timer.payload.to_vec(),
+        durable: timer.lifetime == Lifetime::Durable,
+    }
+}
+
+pub(crate) fn timer_error(error: TimerError) -> timers::Error {
+    match error {
+        TimerError::TooMany => timers::Error::TooMany,
+        TimerError::TooShort => timers::Error::TooShort,
+        TimerError::TooLarge => timers::Error::TooLarge,
+        TimerError::Quota => {
+            timers::Error::Unavailable("the plugin's timers and values would weigh more than its `state`".to_owned())
+        }
+        TimerError::Unavailable(reason) => timers::Error::Unavailable(reason),
     }
 }
 

@@ -183,18 +183,18 @@ impl Instance {
         let answer = match &call.event {
             HubEvent::Started => match &loaded.hub_lifetime {
                 Some(exports) => exports.call_started(&mut *store, hub).await,
-                None => return Ok(missing("hub-lifetime")),
+                None => return Ok(absent("hub-lifetime")),
             },
             HubEvent::TimerFired { name, payload } => match &loaded.scheduled {
                 Some(exports) => exports.call_fired(&mut *store, hub, name, payload).await,
-                None => return Ok(missing("scheduled")),
+                None => return Ok(absent("scheduled")),
             },
             HubEvent::PresenceChanged { group, joined, left } => match &loaded.presence_events {
                 Some(exports) => {
                     let (joined, left) = (convert::lent_members(joined), convert::lent_members(left));
                     exports.call_changed(&mut *store, hub, group.as_str(), &joined, &left).await
                 }
-                None => return Ok(missing("presence-events")),
+                None => return Ok(absent("presence-events")),
             },
         };
         let actions = store.data_mut().end();
@@ -277,6 +277,12 @@ fn missing(interface: &str) -> UpstreamAnswer {
 
 fn no_export(interface: &str) -> UpstreamFailure {
     UpstreamFailure::Failed(format!("the plugin exports no `{interface}`"))
+}
+
+/// The same of an event that a later version may take.
+fn absent(interface: &str) -> UpstreamAnswer {
+    let failure = UpstreamFailure::Unavailable(format!("the plugin exports no `{interface}`"));
+    UpstreamAnswer { result: Err(failure), actions: Vec::new() }
 }
 
 async fn lend<'a>(store: &Store<Guest>, payload: &'a Payload) -> Result<LentPayload<'a>, Broken> {

@@ -23,6 +23,7 @@
 //! | `sandbox`, `inspect`, `rehearsal`, `dry_run`, `journal` | a component beside any gateway: tried out, brought the events of a script, or told again what it was told |
 //! | `convert` | between the WIT's types and the core's |
 //! | `state`, `store`, `clock` | what plugins keep, where it lasts, and how long |
+//! | `timers` | what plugins are told later, and that a version begins to serve a hub |
 //! | `memory` | the account of all instances' memory |
 //! | `budgets`, `limits` | what a plugin may use: what the configuration says, and what it cannot change |
 //! | `log`, `printable`, `rate_limit` | what plugins write, and how often |
@@ -74,6 +75,7 @@ mod settings;
 mod state;
 mod store;
 mod ticker;
+mod timers;
 mod turns;
 mod version;
 mod versions;
@@ -97,5 +99,6 @@ pub use regular_file::{FileError, RegularFile};
 pub use rehearsal::{Prompter, Rehearsal, RehearsalError, Stage};
 pub use sections::mark_numbers_as_doubles;
 pub use settings::{AllowHttp, HostSettings, Payloads, PluginSettings, PluginSource, Rollback, Share, Uses};
+pub use timers::Firing;
 pub use versions::{PluginError, RollbackError};
 pub use worker::VitalSign;

@@ -48,6 +48,8 @@ pub(crate) const JOURNAL_BYTES: usize = 16 << 20;
 pub(crate) const STATE_KEY_BYTES: usize = 1 << 10;
 /// The largest value of the `state` import, in bytes.
 pub(crate) const STATE_VALUE_BYTES: usize = 1 << 20;
+/// The longest page of timers.
+pub(crate) const TIMERS_PER_PAGE: usize = 1_000;
 /// The longest page of keys, and the number of values that are looked at in one go to find them.
 pub(crate) const STATE_KEYS_PER_PAGE: usize = 1_000;
 /// The longest page of the `presence` import, in connections.

@@ -108,10 +108,12 @@ pub(crate) enum Budget {
     State,
     StateWrites,
     Asks,
+    Timers,
+    ShortestPeriod,
 }
 
 impl Budget {
-    pub(crate) const ALL: [Budget; 11] = [
+    pub(crate) const ALL: [Budget; 13] = [
         Budget::Memory,
         Budget::PluginMemory,
         Budget::CallTime,
@@ -123,6 +125,8 @@ impl Budget {
         Budget::State,
         Budget::StateWrites,
         Budget::Asks,
+        Budget::Timers,
+        Budget::ShortestPeriod,
     ];
 
     /// The key of the configuration.
@@ -139,6 +143,8 @@ impl Budget {
             Budget::State => "state",
             Budget::StateWrites => "state-writes",
             Budget::Asks => "asks",
+            Budget::Timers => "timers",
+            Budget::ShortestPeriod => "shortest-period",
         }
     }
 }

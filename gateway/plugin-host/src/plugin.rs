@@ -256,7 +256,17 @@ impl Plugin {
     fn admit(&self, admission: Admission) -> Result<Arc<Version>, RollbackError> {
         let version = self.versions.change(|versions| versions.admit(admission))?;
         self.breakers().close();
+        self.begin();
         Ok(version)
+    }
+
+    /// Lets the version that serves know of its hubs, if it wants to and has not been told.
+    pub(crate) fn begin(&self) {
+        if let Some(version) = &self.versions().serving
+            && version.exports.hub_lifetime.is_some()
+        {
+            self.surroundings.timers.begin(version.generation);
+        }
     }
 
     fn bring_back(&self, why: &str, of_generation: Option<u64>) -> Result<(), RollbackError> {

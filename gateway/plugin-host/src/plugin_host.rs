@@ -3,12 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread;
 use std::time::Instant;
 
-use hubgate_core::id::PluginName;
+use hubgate_core::id::{HubName, PluginName};
 use prometheus_client::registry::Registry;
 
+use crate::clock::Clock;
 use crate::collector::PluginCollector;
 use crate::compiler::Compilation;
 use crate::component::Loader;
@@ -25,6 +25,7 @@ use crate::regular_file::{FileError, RegularFile};
 use crate::settings::{HostSettings, PluginSettings, PluginSource};
 use crate::store::Store;
 use crate::ticker::{Caller, Ticker};
+use crate::timers::Timers;
 use crate::version::Loaded;
 use crate::versions::RollbackError;
 use crate::watch::Watcher;
@@ -43,6 +44,7 @@ struct Inner {
     state_folder: Option<PathBuf>,
     memory: Arc<MemoryAccount>,
     source: Arc<dyn Source>,
+    timers: Arc<Timers>,
     /// Opened when there is a first plugin.
     store: Mutex<Option<Arc<Store>>>,
     /// Started when a first plugin has a file.
@@ -139,8 +141,7 @@ impl PluginHost {
         folders: Folders,
         bad_plugins: BadPlugins,
     ) -> Result<PluginHost, StartError> {
-        let HostSettings { plugins, memory_bytes } = settings;
-        let shards = thread::available_parallelism().map_or(1, usize::from);
+        let HostSettings { plugins, hubs, shards, memory_bytes } = settings;
         let environment = |error: &dyn fmt::Display| StartError::Engine(error.to_string());
         // For all pools, and for the new versions that are tried out beside them.
         let roles =
@@ -160,11 +161,12 @@ impl PluginHost {
             state_folder: folders.state,
             memory: MemoryAccount::new(memory_bytes, allocation == Allocation::Pooled),
             source: Arc::new(Machine::new()),
+            timers: Arc::new(Timers::new(shards, Clock::Machine)),
             store: Mutex::default(),
             watcher: Mutex::default(),
             ticker,
         }));
-        host.replace(plugins, bad_plugins)?;
+        host.replace((plugins, hubs), bad_plugins)?;
         Ok(host)
     }
 
@@ -172,12 +174,16 @@ impl PluginHost {
     /// the others stay as they are. If one of them cannot serve, nothing changes. Shards follow with
     /// [`ShardPlugins::refresh`]. Blocks as [`PluginHost::start`] does.
     pub fn configure(&self, settings: HostSettings) -> Result<(), StartError> {
-        self.replace(settings.plugins, BadPlugins::Fail)?;
+        self.replace((settings.plugins, settings.hubs), BadPlugins::Fail)?;
         self.0.memory.allow(settings.memory_bytes);
         Ok(())
     }
 
-    fn replace(&self, plugins: Vec<PluginSettings>, bad_plugins: BadPlugins) -> Result<(), StartError> {
+    fn replace(
+        &self,
+        (plugins, hubs): (Vec<PluginSettings>, Vec<(PluginName, HubName)>),
+        bad_plugins: BadPlugins,
+    ) -> Result<(), StartError> {
         let present = self.0.plugins.load_full();
         let mut next: Vec<Arc<Plugin>> = Vec::new();
         for settings in plugins {
@@ -198,7 +204,11 @@ impl PluginHost {
         }
         self.watch(&next)?;
         self.0.kept.retain(next.iter().map(|plugin| plugin.name()));
-        self.0.plugins.store(Arc::new(next));
+        self.0.timers.retain(next.iter().map(|plugin| plugin.name()));
+        self.0.timers.name_hubs(hubs);
+        let next = Arc::new(next);
+        self.0.plugins.store(next.clone());
+        next.iter().for_each(|plugin| plugin.begin());
         Ok(())
     }
 
@@ -212,7 +222,11 @@ impl PluginHost {
         let (plugin, source) = (settings.name.clone(), settings.source.clone());
         let surroundings = Arc::new(match before {
             Some(before) => before.surroundings.with_settings(settings),
-            None => Surroundings::new(settings, self.store()?, self.0.memory.plugin(), self.0.source.clone()),
+            None => {
+                let store = self.store()?;
+                let timers = self.0.timers.of(&settings.name, &store);
+                Surroundings::new(settings, (store, timers), self.0.memory.plugin(), self.0.source.clone())
+            }
         });
         let load = |component: &[u8]| {
             let began = Instant::now();
@@ -307,6 +321,10 @@ impl PluginHost {
     /// What is known of every plugin now, in the order they were given.
     pub fn statuses(&self) -> Vec<PluginStatus> {
         self.plugins().iter().map(|plugin| plugin.status()).collect()
+    }
+
+    pub(crate) fn timers(&self) -> &Arc<Timers> {
+        &self.0.timers
     }
 
     pub(crate) fn plugins(&self) -> Arc<Vec<Arc<Plugin>>> {

@@ -1,6 +1,7 @@
 //! The plugins of one shard: for each a pool of instances, reused from call to call.
 
 mod authorize;
+mod firing;
 
 use std::cell::RefCell;
 use std::collections::HashMap;

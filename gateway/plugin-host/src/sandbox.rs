@@ -14,6 +14,7 @@ use crate::memory::MemoryAccount;
 use crate::settings::PluginSettings;
 use crate::store::Store;
 use crate::ticker::{self, Ticker};
+use crate::timers::Timers;
 
 /// An engine for one plugin.
 pub(crate) struct Sandbox {
@@ -68,9 +69,10 @@ fn surroundings(
     clock: Clock,
     source: Arc<dyn Source>,
 ) -> Result<Arc<Surroundings>, LoadError> {
-    let nothing_lasts = Arc::new(Store::in_memory(clock).map_err(cannot_run)?);
+    let nothing_lasts = Arc::new(Store::in_memory(clock.clone()).map_err(cannot_run)?);
+    let timers = Arc::new(Timers::new(1, clock)).of(&settings.name, &nothing_lasts);
     let memory = MemoryAccount::new(usize::MAX, false).plugin();
-    Ok(Arc::new(Surroundings::new(settings, nothing_lasts, memory, source)))
+    Ok(Arc::new(Surroundings::new(settings, (nothing_lasts, timers), memory, source)))
 }
 
 fn cannot_run(error: impl ToString) -> LoadError {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hubgate_core::id::PluginName;
+use hubgate_core::id::{HubName, PluginName};
 use hubgate_wire::endpoint::Endpoint;
 use ipnet::IpNet;
 
@@ -16,6 +16,10 @@ use crate::budgets::Budgets;
 #[derive(Debug, Clone)]
 pub struct HostSettings {
     pub plugins: Vec<PluginSettings>,
+    /// The hubs that each plugin is told of when one of its versions begins to serve.
+    pub hubs: Vec<(PluginName, HubName)>,
+    /// The shards that timers are dealt out to, in number. Only the start goes by it.
+    pub shards: usize,
     /// What all instances of all plugins may hold together, in bytes. Growth beyond it is refused to the guest.
     pub memory_bytes: usize,
 }

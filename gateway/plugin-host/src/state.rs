@@ -189,6 +189,11 @@ impl State {
         }
     }
 
+    /// What all values weigh together, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Removes values whose time is over, up to so many; what it has removed is remembered.
     pub(crate) fn sweep(&mut self, most: usize, now: Instant) {
         let expired = self.expiries.iter().take_while(|(expires, _)| *expires <= now).take(most);

@@ -4,14 +4,14 @@ mod support;
 
 use hubgate_core::event::UpstreamFailure;
 use hubgate_plugin_host::{BadPlugins, Compilation, Folders, HostSettings, PluginHost, PluginSource};
-use support::{Shard, asks_whether, guest, json, on_a_shard, settings, until};
+use support::{Shard, asks_whether, guest, host_settings, json, on_a_shard, settings, until};
 
 #[test]
 fn instances_between_two_calls_are_given_up_when_a_guest_needs_the_memory() {
     const CALLS: usize = 20;
     on_a_shard(async {
         let plugins = vec![settings(PluginSource::Embedded(guest("1.0.000").leak()))];
-        let host_settings = HostSettings { plugins, memory_bytes: 16 << 20 };
+        let host_settings = HostSettings { memory_bytes: 16 << 20, ..host_settings(plugins) };
         let host = PluginHost::start(host_settings, Compilation::default(), Folders::default(), BadPlugins::Fail);
         let mut shard = Shard::of(&host.expect("the plugin serves"));
         let memory = |shard: &Shard| shard.host.statuses()[0].memory_bytes;
@@ -47,7 +47,7 @@ fn a_call_without_memory_for_an_instance_is_refused_and_later_ones_are_not() {
     on_a_shard(async {
         let mut plugin = settings(PluginSource::Embedded(guest("1.0.000").leak()));
         plugin.budgets.concurrency = 1_000;
-        let host_settings = HostSettings { plugins: vec![plugin], memory_bytes: 16 << 20 };
+        let host_settings = HostSettings { memory_bytes: 16 << 20, ..host_settings(vec![plugin]) };
         let host = PluginHost::start(host_settings, Compilation::default(), Folders::default(), BadPlugins::Fail);
         let shard = Shard::of(&host.expect("the plugin serves"));
         let calls: Vec<_> = (0..100).map(|_| tokio::task::spawn_local(shard.invoke("x", "[]"))).collect();

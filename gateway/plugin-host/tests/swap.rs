@@ -221,7 +221,7 @@ fn a_version_that_serves_is_not_the_one_before_itself() {
         let plugins = || vec![settings(PluginSource::File(file.clone()))];
         let start = |memory_bytes| {
             let folders = Folders { components: Some(directory.path().join("components")), ..Folders::default() };
-            let settings = HostSettings { plugins: plugins(), memory_bytes };
+            let settings = HostSettings { memory_bytes, ..host_settings(plugins()) };
             PluginHost::start(settings, Compilation::default(), folders, BadPlugins::Refuse).expect("it starts")
         };
         start(1 << 30).stop();

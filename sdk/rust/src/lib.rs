@@ -2,7 +2,7 @@
 //! streams, and acts later; say [`export_hub!`]. Filters are in [`filter`].
 //!
 //! What a plugin may ask of the gateway: act on its [`hub`], keep values in [`state`], read its [`config`], write to the [`log`],
-//! look at [`connections`], ask the [`context`] for the time, and send requests by [`http`].
+//! look at [`connections`], act later by [`timers`], ask the [`context`] for the time, and send requests by [`http`].
 //!
 //! ```no_run
 //! use hubgate_plugin::{Arguments, Connection, Handler, Reply, hub, reply};
@@ -32,6 +32,7 @@ pub mod log;
 pub mod presence;
 pub mod state;
 pub mod streams;
+pub mod timers;
 #[doc(hidden)]
 pub mod whole_hub;
 

@@ -24,6 +24,7 @@ pub(super) const RUST: Files = sdk!["rust":
     "src/presence.rs",
     "src/state.rs",
     "src/streams.rs",
+    "src/timers.rs",
     "src/whole_hub.rs",
     "wit/plugin.wit",
 ];

@@ -107,6 +107,8 @@ fn budgets(plugin: &Plugin) -> Budgets {
         state_writes: plugin.state_writes.0,
         asks: plugin.asks,
         ask_time: plugin.ask_time.0,
+        timers: plugin.timers,
+        shortest_period: plugin.shortest_period.0,
     }
 }
 

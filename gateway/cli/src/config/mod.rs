@@ -236,7 +236,12 @@ impl Draft {
         if !problems.is_empty() {
             return Err(ConfigError::Invalid(origins.placed(problems)));
         }
-        let host = HostSettings { plugins, memory_bytes: limits::settled(file.server.limits.plugin_memory) };
+        let host = HostSettings {
+            plugins,
+            hubs: net.core.hubs_of_plugins(),
+            shards: net.shards.into(),
+            memory_bytes: limits::settled(file.server.limits.plugin_memory),
+        };
         let data_dir = file.server.data_dir.clone().unwrap_or_default();
         let log = file.server.log.0.clone();
         Ok(Config { net, host, data_dir, log, files, warnings, origins, file, tls })

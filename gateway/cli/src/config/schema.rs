@@ -246,6 +246,8 @@ table! {
         state_writes: Size = Size(Budgets::default().state_writes), least(kib(64));
         asks: usize = Budgets::default().asks;
         ask_time: Span = Span(Budgets::default().ask_time), least(millis(1));
+        timers: usize = Budgets::default().timers;
+        shortest_period: Span = Span(Budgets::default().shortest_period), least(millis(1));
         allow_http: Vec<Allowed> = Vec::new();
         targets: Option<Vec<String>> = None;
         on_error: OnError = OnError::Closed;

@@ -58,7 +58,7 @@ fn gateway_settings() -> Settings {
 
 fn gateway(settings: Settings, inherited: Inherited) -> Gateway {
     let plugins = PluginHost::start(
-        HostSettings { plugins: Vec::new(), memory_bytes: 0 },
+        HostSettings { plugins: Vec::new(), hubs: Vec::new(), shards: 1, memory_bytes: 0 },
         Compilation::default(),
         Folders::default(),
         BadPlugins::Fail,

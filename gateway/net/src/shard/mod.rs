@@ -5,6 +5,7 @@ mod connections;
 mod effects;
 mod handle;
 mod read_buffer;
+mod timers;
 mod writer;
 
 use std::cell::RefCell;
@@ -92,6 +93,7 @@ pub(crate) fn start(
     });
     shard.tasks.spawn_vital("the writer", shard.clone().write());
     shard.tasks.spawn_vital("the clock", shard.clone().keep_time());
+    shard.tasks.spawn_vital("the timers of plugins", shard.clone().fire_timers());
     let turns = shard.turns.clone();
     shard.tasks.spawn_vital("the dealer of turns", async move { turns.deal().await });
     (ShardHandle::new(shard), released)

@@ -6,7 +6,7 @@ use std::fmt;
 use super::client_results::Answer as ClientAnswer;
 use super::weight::{actions_weight, pairs_weight, target_weight};
 use crate::bindings::hubgate::plugin::client_results::AskError;
-use crate::bindings::hubgate::plugin::{http, hub, log, presence, state, types};
+use crate::bindings::hubgate::plugin::{http, hub, log, presence, state, timers, types};
 use crate::convert::payload_bytes;
 use crate::state::{Changed, Operation};
 
@@ -47,6 +47,19 @@ pub(crate) enum HostCall {
         limit: u32,
     },
     Http(http::Request),
+    SetTimer {
+        name: String,
+        when: timers::Schedule,
+        payload: Vec<u8>,
+        durable: bool,
+    },
+    CancelTimer {
+        name: String,
+    },
+    Timers {
+        after: Option<String>,
+        limit: u32,
+    },
     Count(types::TargetResult),
     Members {
         group: String,
@@ -118,6 +131,9 @@ impl HostCall {
             HostCall::Change { .. } => "state, to change a value",
             HostCall::Keys { .. } => "state.keys",
             HostCall::Http(_) => "http.send",
+            HostCall::SetTimer { .. } => "timers.set",
+            HostCall::CancelTimer { .. } => "timers.cancel",
+            HostCall::Timers { .. } => "timers.list",
             HostCall::Count(_) => "presence.count",
             HostCall::Members { .. } => "presence.members",
             HostCall::ConnectionsOf { .. } => "presence.connections",
@@ -149,6 +165,9 @@ impl HostCall {
             HostCall::Http(http::Request { method, url, headers, body, timeout_ms: _ }) => {
                 method.len() + url.len() + pairs_weight(headers) + body.len()
             }
+            HostCall::SetTimer { name, payload, .. } => name.len() + payload.len(),
+            HostCall::CancelTimer { name } => name.len(),
+            HostCall::Timers { after, .. } => after.as_ref().map_or(0, String::len),
             HostCall::Poll(pollables) => size_of_val(pollables.as_slice()),
             HostCall::Ask { connection, method, arguments, timeout_ms: _ } => {
                 connection.len() + method.len() + payload_bytes(arguments)
@@ -219,6 +238,9 @@ replies! {
     Changed(Result<Changed, state::Error>),
     Keys(Result<Vec<String>, state::Error>),
     Response(Result<http::Response, http::Error>),
+    TimerSet(Result<(), timers::Error>),
+    TimerCancelled(Result<bool, timers::Error>),
+    Timers(Result<Vec<timers::Timer>, timers::Error>),
     Count(Result<u64, String>),
     Members(Result<Vec<presence::MemberResult>, String>),
     Connections(Result<Vec<String>, String>),
@@ -266,12 +288,24 @@ impl HostReply {
             HostReply::Value(Err(why)) | HostReply::Changed(Err(why)) | HostReply::Keys(Err(why)) => error(why),
             HostReply::Response(Ok(http::Response { status: _, headers, body })) => pairs_weight(headers) + body.len(),
             HostReply::Response(Err(http::Error::TimedOut | http::Error::TooLarge)) => 0,
+            HostReply::Timers(Ok(timers)) => timers.iter().map(timer_weight).sum(),
+            HostReply::TimerSet(Ok(())) | HostReply::TimerCancelled(Ok(_)) => 0,
+            HostReply::TimerSet(Err(why)) | HostReply::TimerCancelled(Err(why)) | HostReply::Timers(Err(why)) => {
+                match why {
+                    timers::Error::TooMany | timers::Error::TooShort | timers::Error::TooLarge => 0,
+                    timers::Error::Unavailable(reason) => reason.len(),
+                }
+            }
             HostReply::Ready(ready) => size_of_val(ready.as_slice()),
             HostReply::ClientAnswer(Ok(Some(value))) => payload_bytes(value),
             HostReply::ClientAnswer(Err(AskError::Failed(error))) => error.len(),
             HostReply::ClientAnswer(Err(_)) => 0,
         }
     }
+}
+
+fn timer_weight(timer: &timers::Timer) -> usize {
+    size_of_val(timer) + timer.name.len() + timer.payload.len()
 }
 
 fn member_weight(member: &presence::MemberResult) -> usize {

@@ -96,6 +96,11 @@ impl Guest {
                 Box::pin(self.kept_keys(&prefix, after, limit)).await?.into_reply()
             }
             HostCall::Http(request) => Box::pin(self.fetch(request)).await.into_reply(),
+            HostCall::SetTimer { name, when, payload, durable } => {
+                Box::pin(self.set_timer(name, when, payload, durable)).await.into_reply()
+            }
+            HostCall::CancelTimer { name } => Box::pin(self.cancel_timer(&name)).await.into_reply(),
+            HostCall::Timers { after, limit } => self.timers(after.as_deref(), limit).into_reply(),
             HostCall::Count(target) => self.count(target).await.into_reply(),
             HostCall::Members { group, after, limit } => {
                 Box::pin(self.members(&group, after.as_deref(), limit)).await.into_reply()

@@ -46,6 +46,7 @@ use crate::settings::PluginSettings;
 use crate::state::{Change, Operation, StateError};
 use crate::store::{PluginValues, Store};
 use crate::ticker::{self, Hurry};
+use crate::timers::PluginTimers;
 use crate::turns::Turns;
 pub(crate) use call::HostCall;
 use client_results::Asks;
@@ -106,15 +107,16 @@ pub(crate) struct Surroundings {
     state_writes: Pace,
     store: Arc<Store>,
     values: Arc<PluginValues>,
+    pub(crate) timers: PluginTimers,
     source: Arc<dyn Source>,
     event_ids: EventIds,
 }
 
 impl Surroundings {
-    /// With what `store` has of the plugin's values, on the account `memory`, and with time and chance of `source`.
+    /// With what `store` has of the plugin's values and its timers, on the account `memory`, and with time and chance of `source`.
     pub(crate) fn new(
         settings: PluginSettings,
-        store: Arc<Store>,
+        (store, timers): (Arc<Store>, PluginTimers),
         memory: Arc<PluginMemory>,
         source: Arc<dyn Source>,
     ) -> Surroundings {
@@ -126,6 +128,7 @@ impl Surroundings {
             asks: Asks::default(),
             state_writes: Pace::new(settings.budgets.state_writes, Instant::now()),
             values: store.values(&settings.name),
+            timers,
             store,
             event_ids: EventIds::new(&*source),
             source,
@@ -135,9 +138,10 @@ impl Surroundings {
 
     /// The same plugin with other settings: its state stays.
     pub(crate) fn with_settings(&self, settings: PluginSettings) -> Surroundings {
-        let (store, memory, source) = (self.store.clone(), self.memory.clone(), self.source.clone());
+        let (store, timers) = (self.store.clone(), self.timers.clone());
+        let (memory, source) = (self.memory.clone(), self.source.clone());
         let (values, exceeded, asks) = (self.values.clone(), self.exceeded.clone(), self.asks.clone());
-        Surroundings { values, exceeded, asks, ..Surroundings::new(settings, store, memory, source) }
+        Surroundings { values, exceeded, asks, ..Surroundings::new(settings, (store, timers), memory, source) }
     }
 
     /// Writes a line of the plugin's own, within its budget.
@@ -416,8 +420,10 @@ pub(crate) mod tests {
     use super::*;
     use crate::bindings::hubgate::plugin::context::{self, Host as _};
     use crate::budgets::Budgets;
+    use crate::clock::Clock;
     use crate::memory::MemoryAccount;
     use crate::settings::{Payloads, PluginSource, Rollback, Uses};
+    use crate::timers::Timers;
 
     /// Of a plugin with these budgets, and with time and chance of `source`.
     pub(crate) fn surroundings_of(budgets: Budgets, source: Arc<dyn Source>) -> Arc<Surroundings> {
@@ -432,8 +438,9 @@ pub(crate) mod tests {
             allow_http: Arc::default(),
         };
         let store = Arc::new(Store::open(None).unwrap());
+        let timers = Arc::new(Timers::new(1, Clock::Machine)).of(&settings.name, &store);
         let memory = MemoryAccount::new(1 << 20, false).plugin();
-        Arc::new(Surroundings::new(settings, store, memory, source))
+        Arc::new(Surroundings::new(settings, (store, timers), memory, source))
     }
 
     /// It is always the same moment, and all is sevens.

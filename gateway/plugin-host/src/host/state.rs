@@ -108,17 +108,23 @@ impl Guest {
             return Err(state_error(no_event()));
         }
         let surroundings = self.surroundings.clone();
-        let (time_to_live, allowed) = (ttl_ms.map(Duration::from_millis), surroundings.settings.budgets.state_bytes);
+        let time_to_live = ttl_ms.map(Duration::from_millis);
+        let allowed = surroundings.settings.budgets.state_bytes.saturating_sub(surroundings.timers.account().bytes());
         let change = Change { key, operation, time_to_live, allowed };
-        if let Some(admitted_at) = surroundings.state_writes.admit(change.weight(), Instant::now()) {
-            surroundings.exceeded.add(Budget::StateWrites);
-            self.wait_for(tokio::time::sleep_until(admitted_at.into())).await;
-        }
+        self.wait_to_write(change.weight()).await;
         let changed = self.wait_for(surroundings.store.change(&surroundings.values, change)).await;
         if let Err(StateError::Quota) = &changed {
             surroundings.exceeded.add(Budget::State);
         }
         changed.map_err(state_error)
+    }
+
+    /// Keeps to the pace at which the plugin may write.
+    pub(super) async fn wait_to_write(&mut self, bytes: usize) {
+        if let Some(admitted_at) = self.surroundings.state_writes.admit(bytes, Instant::now()) {
+            self.surroundings.exceeded.add(Budget::StateWrites);
+            self.wait_for(tokio::time::sleep_until(admitted_at.into())).await;
+        }
     }
 }
 

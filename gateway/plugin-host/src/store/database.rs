@@ -11,6 +11,7 @@ use hubgate_core::id::PluginName;
 use rusqlite::{Connection, ErrorCode, params};
 
 use super::StoreError;
+use super::timers::{self, TimerChange, TimerRow};
 use crate::private_folder::is_private;
 use crate::state::{Entry, State};
 
@@ -40,11 +41,15 @@ pub(super) struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// What the row takes in the log, at most: the pages of its value, and those of the table and of its index.
     fn log_bytes(&self) -> usize {
         let value = self.value.as_ref().map_or(0, |(value, _)| value.len());
-        ((self.key.len() + value) / PAGE_BYTES + 4) * LOG_PAGE_BYTES
+        log_bytes(self.key.len() + value)
     }
+}
+
+/// What a row of so many bytes takes in the log, at most: the pages of its value, and those of the table and of its index.
+fn log_bytes(row: usize) -> usize {
+    (row / PAGE_BYTES + 4) * LOG_PAGE_BYTES
 }
 
 impl Database {
@@ -94,8 +99,13 @@ impl Database {
         Ok(())
     }
 
-    /// All of the rows or none; with the operating system when this returns. Gives about what the log grows by, in bytes.
-    pub(super) fn write(&mut self, rows: &[Row<'_>]) -> rusqlite::Result<usize> {
+    /// The durable timers of a plugin.
+    pub(super) fn timers(&self, plugin: &PluginName) -> rusqlite::Result<Vec<TimerRow>> {
+        timers::read(&self.0, plugin)
+    }
+
+    /// All of the rows and timers or none; with the operating system when this returns. Gives about what the log grows by, in bytes.
+    pub(super) fn write(&mut self, rows: &[Row<'_>], timers: &[TimerChange]) -> rusqlite::Result<usize> {
         let transaction = self.0.transaction()?;
         {
             let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO plugin_values VALUES (?1, ?2, ?3, ?4)")?;
@@ -107,8 +117,10 @@ impl Database {
                 };
             }
         }
+        timers.iter().try_for_each(|change| timers::write(&transaction, change))?;
         transaction.commit()?;
-        Ok(rows.iter().map(Row::log_bytes).sum())
+        let of_timers: usize = timers.iter().map(|change| log_bytes(change.weight())).sum();
+        Ok(rows.iter().map(Row::log_bytes).sum::<usize>() + of_timers)
     }
 
     /// Waits for the disk. So does the first commit behind a checkpoint, which begins the log anew: here, one that changes nothing.
@@ -200,6 +212,8 @@ fn prepare(database: &Connection) -> rusqlite::Result<bool> {
              PRIMARY KEY (plugin, key)
          );",
     )?;
+    // Beside what earlier versions know, which pass it over.
+    database.execute_batch(timers::TABLE)?;
     if schema < SCHEMA {
         database.pragma_update(None, "user_version", SCHEMA)?;
     }

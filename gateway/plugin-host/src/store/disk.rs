@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use super::StoreError;
 use super::database::{Database, FILE, LOG_FILE, Row};
+use super::timers::{TimerChange, TimerRow};
 use crate::state::State;
 
 /// How a database is opened for writing.
@@ -79,11 +80,22 @@ impl Disk {
         }
     }
 
-    /// All of the rows or none; with the operating system when this returns. Gives what the log of the database grows by.
-    pub(super) fn write(&mut self, rows: &[Row<'_>]) -> Result<usize, String> {
+    /// The durable timers of a plugin.
+    pub(super) fn timers(&self, plugin: &PluginName) -> Result<Vec<TimerRow>, String> {
+        match &self.access {
+            Access::Memory | Access::Empty => Ok(Vec::new()),
+            Access::Writable(database) | Access::Readable(database, _) => {
+                database.timers(plugin).map_err(|error| error.to_string())
+            }
+            Access::Unreadable(reason) => Err(reason.clone()),
+        }
+    }
+
+    /// All of the rows and timers or none; with the operating system when this returns. Gives what the log of the database grows by.
+    pub(super) fn write(&mut self, rows: &[Row<'_>], timers: &[TimerChange]) -> Result<usize, String> {
         match &mut self.access {
             Access::Memory => Ok(0),
-            Access::Writable(database) => database.write(rows).map_err(|error| error.to_string()),
+            Access::Writable(database) => database.write(rows, timers).map_err(|error| error.to_string()),
             Access::Readable(..) | Access::Empty | Access::Unreadable(_) => {
                 Err("the database could not be opened for writing".to_owned())
             }

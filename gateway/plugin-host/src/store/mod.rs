@@ -6,6 +6,7 @@
 
 mod database;
 mod disk;
+mod timers;
 mod writer;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use crate::state::{Change, Changed, State, StateError};
 use crate::worker::{VitalSign, Worker};
 use database::Database;
 use disk::{Disk, Opener};
+pub(crate) use timers::{TimerChange, TimerRow, TimerWrite};
 use writer::Writer;
 
 /// Changes that wait for the thread; further ones wait outside.
@@ -56,11 +58,13 @@ pub(crate) struct PluginValues {
 }
 
 /// A change on its way to the thread.
-struct Wanted {
-    values: Arc<PluginValues>,
-    change: Change,
-    answer: oneshot::Sender<Result<Changed, StateError>>,
+enum Wanted {
+    Value { values: Arc<PluginValues>, change: Change, answer: oneshot::Sender<Result<Changed, StateError>> },
+    Timer { change: TimerChange, made: Made, answer: oneshot::Sender<Result<(), StateError>> },
 }
+
+/// Is called on the thread when it is known whether a change is stored, in the order of the changes.
+pub(crate) type Made = Box<dyn FnOnce(bool) + Send>;
 
 /// Why there is no store.
 #[derive(Debug, thiserror::Error)]
@@ -159,8 +163,22 @@ impl Store {
         let stopped = || StateError::Unavailable("the gateway is stopping".to_owned());
         let (answer, answered) = oneshot::channel();
         let changes = self.changes.as_ref().ok_or_else(stopped)?;
-        changes.send(Wanted { values: values.clone(), change, answer }).await.map_err(|_| stopped())?;
+        changes.send(Wanted::Value { values: values.clone(), change, answer }).await.map_err(|_| stopped())?;
         answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Changes the row of a timer, and then has it `made` elsewhere; answered after that.
+    pub(crate) async fn change_timer(&self, change: TimerChange, made: Made) -> Result<(), StateError> {
+        let stopped = || StateError::Unavailable("the gateway is stopping".to_owned());
+        let (answer, answered) = oneshot::channel();
+        let changes = self.changes.as_ref().ok_or_else(stopped)?;
+        changes.send(Wanted::Timer { change, made, answer }).await.map_err(|_| stopped())?;
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// The durable timers of a plugin. Blocks while they are read.
+    pub(crate) fn timers(&self, plugin: &PluginName) -> Result<Vec<TimerRow>, String> {
+        lock(&self.shared.disk).timers(plugin)
     }
 }
 
@@ -180,6 +198,11 @@ impl PluginValues {
             true => look(&self.state()),
             false => Err(StateError::Unavailable("what was kept cannot be read".to_owned())),
         }
+    }
+
+    /// What the values weigh together, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state().bytes()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
 use super::database::Row;
+use super::timers::TimerChange;
 use super::{PluginValues, Shared, Wanted, lock};
 use crate::state::{Replaced, StateError};
 
@@ -76,7 +77,7 @@ impl Writer {
         let mut transaction = Vec::new();
         let mut bytes = 0;
         for wanted in batch.drain(..) {
-            let weight = wanted.change.weight();
+            let weight = wanted.weight();
             if !transaction.is_empty() && bytes + weight > TRANSACTION_BYTES {
                 self.commit(std::mem::take(&mut transaction));
                 bytes = 0;
@@ -91,23 +92,33 @@ impl Writer {
     fn commit(&mut self, batch: Vec<Wanted>) {
         let now = self.shared.clock.now();
         let mut answers = Vec::with_capacity(batch.len());
-        let mut replaced = Vec::new();
-        let unavailable = || StateError::Unavailable("the store cannot be written".to_owned());
-        for Wanted { values, change, answer } in batch {
-            if !values.is_loaded() {
-                answers.push((answer, Err(unavailable())));
-                continue;
+        let (mut replaced, mut timers, mut of_timers) = (Vec::new(), Vec::new(), Vec::new());
+        for wanted in batch {
+            match wanted {
+                Wanted::Value { values, answer, .. } if !values.is_loaded() => {
+                    answers.push((answer, Err(unavailable())));
+                }
+                Wanted::Value { values, change, answer } => {
+                    let mut state = values.state();
+                    answers.push((answer, state.change(change, now)));
+                    let own = state.take_replaced();
+                    drop(state);
+                    replaced.push((values, own));
+                }
+                Wanted::Timer { change, made, answer } => {
+                    timers.push(change);
+                    of_timers.push((made, answer));
+                }
             }
-            let mut state = values.state();
-            answers.push((answer, state.change(change, now)));
-            let own = state.take_replaced();
-            drop(state);
-            replaced.push((values, own));
         }
-        let is_stored = self.store(replaced);
+        let is_stored = self.store(replaced, &timers);
         for (answer, changed) in answers {
             // Nothing of the transaction has happened, so nothing that was decided in it is true.
             drop(answer.send(if is_stored { changed } else { Err(unavailable()) }));
+        }
+        for (made, answer) in of_timers {
+            made(is_stored);
+            drop(answer.send(if is_stored { Ok(()) } else { Err(unavailable()) }));
         }
         if self.unsynced_bytes > MAX_LOG_BYTES {
             self.sync();
@@ -143,7 +154,7 @@ impl Writer {
                 state.sweep(SWEEP, now);
                 let replaced = state.take_replaced();
                 drop(state);
-                if replaced.is_empty() || !self.store(vec![(values.clone(), replaced)]) {
+                if replaced.is_empty() || !self.store(vec![(values.clone(), replaced)], &[]) {
                     break;
                 }
             }
@@ -152,12 +163,12 @@ impl Writer {
     }
 
     /// Brings what was changed in memory into the database, or undoes it. The log has the first of several failures.
-    fn store(&mut self, replaced: Vec<(Arc<PluginValues>, Vec<Replaced>)>) -> bool {
+    fn store(&mut self, replaced: Vec<(Arc<PluginValues>, Vec<Replaced>)>, timers: &[TimerChange]) -> bool {
         let rows = rows(&replaced, self.shared.clock.now());
-        if rows.is_empty() {
+        if rows.is_empty() && timers.is_empty() {
             return true;
         }
-        let written = lock(&self.shared.disk).write(&rows);
+        let written = lock(&self.shared.disk).write(&rows, timers);
         match written {
             Ok(bytes) => {
                 self.unsynced_bytes += bytes;
@@ -194,6 +205,20 @@ impl Writer {
         }
         self.unsynced_bytes == 0
     }
+}
+
+impl Wanted {
+    /// What it may add to what is written, in bytes.
+    fn weight(&self) -> usize {
+        match self {
+            Wanted::Value { change, .. } => change.weight(),
+            Wanted::Timer { change, .. } => change.weight(),
+        }
+    }
+}
+
+fn unavailable() -> StateError {
+    StateError::Unavailable("the store cannot be written".to_owned())
 }
 
 /// What memory says of the keys that were replaced, each once.

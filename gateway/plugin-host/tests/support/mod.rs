@@ -179,7 +179,7 @@ pub(crate) fn start(plugins: Vec<PluginSettings>) -> Result<PluginHost, StartErr
 
 /// With a gibibyte for all instances.
 pub(crate) fn host_settings(plugins: Vec<PluginSettings>) -> HostSettings {
-    HostSettings { plugins, memory_bytes: 1 << 30 }
+    HostSettings { plugins, hubs: Vec::new(), shards: 1, memory_bytes: 1 << 30 }
 }
 
 /// One plugin `p` and one shard.

@@ -68,7 +68,7 @@ Error = Union[Error_TooMany, Error_TooShort, Error_TooLarge, Error_Unavailable]
 def set(name: str, when: Schedule, payload: bytes, durable: bool) -> None:
     """
     Sets a timer in the place of the one with that name, if there is one. A durable one is kept as `state` is; others last as long as the
-    gateway runs, over swaps too.
+    gateway runs, over swaps too, and write nothing.
     
     Raises: `componentize_py_types.Err(wit_world.imports.timers.Error)`
     """
@@ -82,7 +82,7 @@ def cancel(name: str) -> bool:
     raise NotImplementedError
 def list(after: Optional[str], limit: int) -> List[Timer]:
     """
-    By name, after `after`.
+    By name, after `after`: at most 1,000, and fewer where they are large. There are no more when none come.
     
     Raises: `componentize_py_types.Err(wit_world.imports.timers.Error)`
     """
