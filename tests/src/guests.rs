@@ -70,7 +70,7 @@ pub fn conformance(language: &str, kind: &str) -> PathBuf {
     guest(&format!("conformance-{language}-{kind}.wasm"))
 }
 
-/// A filter of `plugins/`.
+/// A plugin of `plugins/`.
 pub fn ready_made(name: &str) -> PathBuf {
     guest(&format!("{name}.wasm"))
 }

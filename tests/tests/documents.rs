@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 const GATEWAY: &str = "127.0.0.1:8888";
 
 /// The documents that let their readers type something; each has a test here.
-const WITH_COMMANDS: [&str; 21] = [
+const WITH_COMMANDS: [&str; 22] = [
     "README.md",
     "docs/deploy.md",
     "docs/filters.md",
@@ -34,6 +34,7 @@ const WITH_COMMANDS: [&str; 21] = [
     "docs/move-from-azure.md",
     "docs/operations.md",
     "docs/plugins.md",
+    "docs/ready-made-hubs.md",
     "docs/rest-api.md",
     "docs/tutorial.md",
     "docs/webhooks.md",
@@ -351,6 +352,22 @@ async fn the_guide_to_filters_makes_filters_that_look_at_messages() {
     assert_eq!(states, ["serving", "serving"], "{}", plugins.body);
     let checked = reader.types().await;
     assert!(checked.contains("quiet.wasm"), "{checked}");
+    reader.ends();
+}
+
+#[tokio::test]
+async fn who_joins_the_ready_made_history_gets_what_was_said_before_and_nothing_twice() {
+    if !private_network::enter() {
+        return;
+    }
+    let mut reader = Reader::of("docs/ready-made-hubs.md");
+    reader.types().await;
+    let script = with_signalr(&reader.snippet("js"));
+    for hellos in [1, 2, 3] {
+        let printed = node(&reader, &script).await;
+        let told: Vec<&str> = printed.lines().filter(|line| line.starts_with("lobby: ")).collect();
+        assert_eq!(told, vec!["lobby: Hello!"; hellos], "one in each run before, and its own");
+    }
     reader.ends();
 }
 

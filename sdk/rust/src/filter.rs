@@ -50,8 +50,18 @@ pub fn folded(method: &str) -> String {
 }
 
 /// Makes a [`Filter`] the plugin that this crate builds, with both of its halves.
+///
+/// Where the plugin is a handler as well, [`export!`](crate::export) has its `init`, and filters are exported beside it, this macro's
+/// and those of one half alike: `export_filter!(Chat, beside handler)`. [`Filter::init`] is not called then.
 #[macro_export]
 macro_rules! export_filter {
+    ($filter:ty, beside handler) => {
+        const _: () = {
+            struct Component;
+    $crate::export_filter!(@inbound $filter);
+    $crate::export_filter!(@outbound $filter);
+        };
+    };
     ($filter:ty) => {
         const _: () = {
             struct Component;
@@ -100,6 +110,12 @@ macro_rules! export_filter {
 /// Makes a [`Filter`] the plugin that this crate builds, to look at what clients say and at nothing else.
 #[macro_export]
 macro_rules! export_inbound_filter {
+    ($filter:ty, beside handler) => {
+        const _: () = {
+            struct Component;
+    $crate::export_filter!(@inbound $filter);
+        };
+    };
     ($filter:ty) => {
         const _: () = {
             struct Component;
@@ -112,6 +128,12 @@ macro_rules! export_inbound_filter {
 /// Makes a [`Filter`] the plugin that this crate builds, to look at what is sent to clients and at nothing else.
 #[macro_export]
 macro_rules! export_outbound_filter {
+    ($filter:ty, beside handler) => {
+        const _: () = {
+            struct Component;
+    $crate::export_filter!(@outbound $filter);
+        };
+    };
     ($filter:ty) => {
         const _: () = {
             struct Component;

@@ -43,6 +43,7 @@ pub(crate) const PAGES: &[(&str, &str, &[u8])] = &[
     document!("plugin-test.md"),
     document!("plugins.md"),
     document!("proxy.md"),
+    document!("ready-made-hubs.md"),
     document!("rest-api.md"),
     document!("tutorial.md"),
     document!("webhooks.md"),
