@@ -23,7 +23,7 @@ static union {
   struct {
     uint8_t is_error;
     hubgate_text text;
-  } init;
+  } text;
   hubgate_verdict verdict;
 } answered;
 
@@ -39,13 +39,13 @@ static void mend_payload(hubgate_payload *payload) {
   if (payload->format == HUBGATE_JSON_TEXT) mend(&payload->bytes);
 }
 
-static hubgate_texts mended_texts(hubgate_texts texts) {
+hubgate_texts hubgate_mended_texts(hubgate_texts texts) {
   hubgate_text *mended = hubgate_allocate(texts.length * sizeof *mended);
   for (size_t index = 0; index < texts.length; index++) mended[index] = hubgate_well_formed(texts.at[index]);
   return (hubgate_texts){mended, texts.length};
 }
 
-static hubgate_pairs mended_pairs(hubgate_pairs pairs) {
+hubgate_pairs hubgate_mended_pairs(hubgate_pairs pairs) {
   hubgate_pair *mended = hubgate_allocate(pairs.length * sizeof *mended);
   for (size_t index = 0; index < pairs.length; index++) {
     mended[index] = (hubgate_pair){hubgate_well_formed(pairs.at[index].name), hubgate_well_formed(pairs.at[index].value)};
@@ -64,7 +64,7 @@ static hubgate_answer leaving(hubgate_answer answer) {
   return answer;
 }
 
-static const void *done(hubgate_answer given) {
+const void *hubgate_leaves(hubgate_answer given) {
   hubgate_answer answer = leaving(given);
   memset(&answered, 0, sizeof answered);
   if (answer.is_error) {
@@ -75,13 +75,16 @@ static const void *done(hubgate_answer given) {
   return &answered;
 }
 
-static const void *decided(hubgate_verdict verdict) {
+void hubgate_break_off_if_refused(void) {
   hubgate_optional mistake = hubgate_mistake();
-  if (mistake.is_there) {
-    // A verdict has no failure, so that breaking off is one.
-    hubgate_log(3, &mistake.text, 1);
-    __builtin_trap();
-  }
+  if (!mistake.is_there) return;
+  hubgate_log(3, &mistake.text, 1);
+  __builtin_trap();
+}
+
+static const void *decided(hubgate_verdict verdict) {
+  // A verdict has no failure, so that breaking off is one.
+  hubgate_break_off_if_refused();
   if (verdict.kind == 1) {
     mend_optional(&verdict.message.method);
     if (verdict.message.content.is_there) mend_payload(&verdict.message.content.payload);
@@ -93,22 +96,24 @@ static const void *decided(hubgate_verdict verdict) {
   return &answered;
 }
 
-const void *hubgate_run_init(hubgate_answer (*init)(void)) {
-  hubgate_answer answer = leaving(init != NULL ? init() : hubgate_done());
+const void *hubgate_leaves_text(hubgate_answer given) {
+  hubgate_answer answer = leaving(given);
   memset(&answered, 0, sizeof answered);
   if (answer.is_error) {
-    answered.init.is_error = 1;
-    answered.init.text = answer.error.text;
+    answered.text.is_error = 1;
+    answered.text.text = answer.error.text;
   }
   return &answered;
 }
 
+const void *hubgate_run_init(hubgate_answer (*init)(void)) { return hubgate_leaves_text(init != NULL ? init() : hubgate_done()); }
+
 const void *hubgate_run_connected(const hubgate_handler *handler, hubgate_client client) {
-  return done(handler->connected != NULL ? handler->connected(&client) : hubgate_done());
+  return hubgate_leaves(handler->connected != NULL ? handler->connected(&client) : hubgate_done());
 }
 
 const void *hubgate_run_disconnected(const hubgate_handler *handler, hubgate_client client, hubgate_optional reason) {
-  return done(handler->disconnected != NULL ? handler->disconnected(&client, reason) : hubgate_done());
+  return hubgate_leaves(handler->disconnected != NULL ? handler->disconnected(&client, reason) : hubgate_done());
 }
 
 static hubgate_answer answer_to(const hubgate_handler *handler, const hubgate_call *call) {
@@ -208,7 +213,7 @@ hubgate_result hubgate_send_payload(hubgate_target to, hubgate_text method, hubg
   mend(&to.name);
   mend(&method);
   mend_payload(&arguments);
-  return submit((action){0, .send = {to, method, arguments, mended_texts(except)}});
+  return submit((action){0, .send = {to, method, arguments, hubgate_mended_texts(except)}});
 }
 
 // Connections and users alone can be members.
@@ -239,7 +244,7 @@ hubgate_result hubgate_leave_all(hubgate_target target) {
 hubgate_result hubgate_close_target(hubgate_target target, hubgate_texts except, hubgate_optional reason, bool allow_reconnect) {
   mend(&target.name);
   mend_optional(&reason);
-  return submit((action){4, .close = {target, mended_texts(except), reason, allow_reconnect}});
+  return submit((action){4, .close = {target, hubgate_mended_texts(except), reason, allow_reconnect}});
 }
 
 void hubgate_flush(void) { import_flush(); }
@@ -486,7 +491,7 @@ void import_http(const char *method, size_t method_length, const char *url, size
 hubgate_result hubgate_http_send(const hubgate_http_request *request, hubgate_http_response *response) {
   http_result result;
   hubgate_text method = hubgate_well_formed(request->method), url = hubgate_well_formed(request->url);
-  hubgate_pairs headers = mended_pairs(request->headers);
+  hubgate_pairs headers = hubgate_mended_pairs(request->headers);
   import_http(method.at, method.length, url.at, url.length, headers.at, headers.length,
               request->body.at, request->body.length, request->timeout > 0, request->timeout, &result);
   if (!result.is_error) {

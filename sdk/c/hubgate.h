@@ -1,5 +1,6 @@
 // Plugins of Hubgate in C. Include this, and say once what the plugin is: HUBGATE_HANDLER, HUBGATE_FILTER,
-// HUBGATE_INBOUND_FILTER or HUBGATE_OUTBOUND_FILTER. The whole contract is covered: wit/plugin.wit of Hubgate.
+// HUBGATE_INBOUND_FILTER or HUBGATE_OUTBOUND_FILTER; a whole hub includes whole_hub.h. The whole contract is covered: wit/plugin.wit of
+// Hubgate.
 //
 // Memory: all that a function is given, reads or makes here lives until the call ends, and is freed then by itself. Nothing is to
 // be freed, and nothing may be kept for later: a copy may (malloc, strdup), and what must stay belongs into state.
@@ -148,6 +149,12 @@ typedef enum {
   HUBGATE_DENIED,
   HUBGATE_TIMED_OUT,
   HUBGATE_FAILED,
+  HUBGATE_FULL,
+  HUBGATE_OVER,
+  HUBGATE_LEFT,
+  HUBGATE_BUSY,
+  HUBGATE_TOO_MANY,
+  HUBGATE_TOO_SHORT,
 } hubgate_result;
 // What the last result that was not HUBGATE_OK means, for a log or for `hubgate_fail`.
 hubgate_text hubgate_problem(void);
@@ -166,6 +173,9 @@ typedef struct {
   const hubgate_text *at;
   size_t length;
 } hubgate_texts;
+// The first value of this name, in whatever case.
+#define hubgate_find(pairs, name) hubgate_find_text(pairs, HUBGATE_TEXT(name))
+hubgate_optional hubgate_find_text(hubgate_pairs pairs, hubgate_text name);
 
 typedef struct {
   uint8_t kind;

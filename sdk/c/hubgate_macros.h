@@ -90,6 +90,13 @@ const void *hubgate_run_invoke(const hubgate_handler *handler, const hubgate_cal
 const void *hubgate_run_inbound(const hubgate_filter *filter, const void *given);
 const void *hubgate_run_outbound(const hubgate_filter *filter, const void *given);
 void hubgate_end(const void *answer);
+// What an export gives back that has nothing to say but an error; a text alone, for the log.
+const void *hubgate_leaves(hubgate_answer answer);
+const void *hubgate_leaves_text(hubgate_answer answer);
+// Logs what a hub has refused that nobody has dealt with, and breaks the call off: for what has no error to give back.
+void hubgate_break_off_if_refused(void);
+hubgate_texts hubgate_mended_texts(hubgate_texts texts);
+hubgate_pairs hubgate_mended_pairs(hubgate_pairs pairs);
 
 #define HUBGATE_LIFECYCLE(plugin)                                                                                  \
   HUBGATE_EXPORT("lifecycle@0.1.0#init") const void *hubgate_init(void) { return hubgate_run_init(plugin.init); }  \
@@ -99,16 +106,20 @@ void hubgate_end(const void *answer);
 #define HUBGATE_CLIENT_GIVEN \
   const char *hub, size_t hub_length, const char *id, size_t id_length, int has_user, const char *user, size_t user_length
 
-#define HUBGATE_HANDLER(...)                                                                                                       \
-  static const hubgate_handler hubgate_plugin = {__VA_ARGS__};                                                                     \
-  HUBGATE_LIFECYCLE(hubgate_plugin)                                                                                                \
+#define HUBGATE_HANDLER(...)                                   \
+  static const hubgate_handler hubgate_plugin = {__VA_ARGS__}; \
+  HUBGATE_LIFECYCLE(hubgate_plugin)                            \
+  HUBGATE_UPSTREAM(&hubgate_plugin, hubgate_run_invoke(&hubgate_plugin, &call))
+
+// `answer` is what a call, `call`, is answered with.
+#define HUBGATE_UPSTREAM(handler, answer)                                                                                          \
   HUBGATE_EXPORT("upstream@0.1.0#connected") const void *hubgate_connected(HUBGATE_CLIENT_GIVEN) {                                 \
-    return hubgate_run_connected(&hubgate_plugin, HUBGATE_CLIENT);                                                                 \
+    return hubgate_run_connected(handler, HUBGATE_CLIENT);                                                                         \
   }                                                                                                                                \
   HUBGATE_ENDS("upstream@0.1.0#connected", hubgate_connected_ends)                                                                 \
   HUBGATE_EXPORT("upstream@0.1.0#disconnected")                                                                                    \
   const void *hubgate_disconnected(HUBGATE_CLIENT_GIVEN, int has_reason, const char *reason, size_t reason_length) {               \
-    return hubgate_run_disconnected(&hubgate_plugin, HUBGATE_CLIENT, (hubgate_optional){has_reason, {reason, reason_length}});     \
+    return hubgate_run_disconnected(handler, HUBGATE_CLIENT, (hubgate_optional){has_reason, {reason, reason_length}});             \
   }                                                                                                                                \
   HUBGATE_ENDS("upstream@0.1.0#disconnected", hubgate_disconnected_ends)                                                           \
   HUBGATE_EXPORT("upstream@0.1.0#invoke")                                                                                          \
@@ -116,7 +127,7 @@ void hubgate_end(const void *answer);
                              size_t arguments_length, int wants_result) {                                                          \
     hubgate_client client = HUBGATE_CLIENT;                                                                                        \
     hubgate_call call = {&client, {method, method_length}, {(uint8_t)format, {arguments, arguments_length}}, wants_result};        \
-    return hubgate_run_invoke(&hubgate_plugin, &call);                                                                             \
+    return answer;                                                                                                                 \
   }                                                                                                                                \
   HUBGATE_ENDS("upstream@0.1.0#invoke", hubgate_invoke_ends)
 

@@ -115,6 +115,18 @@ bool hubgate_text_equals(hubgate_text one, hubgate_text other) {
   return one.length == other.length && (one.length == 0 || memcmp(one.at, other.at, one.length) == 0);
 }
 
+static char lower(char letter) { return letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter; }
+
+hubgate_optional hubgate_find_text(hubgate_pairs pairs, hubgate_text name) {
+  for (size_t index = 0; index < pairs.length; index++) {
+    hubgate_text other = pairs.at[index].name;
+    size_t alike = 0;
+    while (alike < name.length && alike < other.length && lower(name.at[alike]) == lower(other.at[alike])) alike++;
+    if (alike == name.length && alike == other.length) return (hubgate_optional){true, pairs.at[index].value};
+  }
+  return (hubgate_optional){0};
+}
+
 hubgate_text hubgate_text_join(const hubgate_text *texts, size_t count) {
   size_t length = 0;
   for (size_t index = 0; index < count; index++) length += texts[index].length;

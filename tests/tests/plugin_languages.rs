@@ -159,7 +159,7 @@ async fn a_handler_in_go_collects_its_garbage_while_a_call_lasts() {
 
 /// The project's own test, as its first line says.
 fn test_in_c(project: &Project) {
-    let name = if project.kind == "handler" { "tests/test_answers.c" } else { "tests/test_hide.c" };
+    let name = if project.kind == "filter" { "tests/test_hide.c" } else { "tests/test_answers.c" };
     let text = fs::read_to_string(project.path().join(name)).expect("it is there");
     let command = text.lines().next().and_then(|line| line.strip_prefix("// ")).expect("it begins with a command");
     Finished::of(Command::new("sh").args(["-c", command]).current_dir(project.path())).success();
@@ -169,6 +169,21 @@ fn test_in_c(project: &Project) {
 fn test_in_go(project: &Project) {
     let tested = Finished::of(Command::new("go").arg("test").current_dir(project.path()).env("GOPROXY", "off"));
     assert!(tested.success().contains("ok"), "a test has run");
+}
+
+#[tokio::test]
+async fn a_whole_hub_in_go() {
+    let project = Project::new("go", "hub");
+    let component = project.component();
+    test_in_go(&project);
+    the_handler_answers(&component).await;
+}
+
+#[tokio::test]
+async fn a_whole_hub_in_c() {
+    let project = Project::new("c", "hub");
+    test_in_c(&project);
+    the_handler_answers(&project.component()).await;
 }
 
 #[tokio::test]
@@ -308,6 +323,11 @@ async fn a_filter_in_typescript() {
 #[tokio::test]
 async fn a_handler_in_rust() {
     the_handler_answers(&Project::new("rust", "handler").component()).await;
+}
+
+#[tokio::test]
+async fn a_whole_hub_in_rust() {
+    the_handler_answers(&Project::new("rust", "hub").component()).await;
 }
 
 #[tokio::test]

@@ -209,6 +209,14 @@ static void reads_whatever_comes(const char *arguments) {
   }
 }
 
+static void finds_pairs_by_their_names(void) {
+  hubgate_pair all[] = {{{"X-User", 6}, {"ann", 3}}, {{"x-user", 6}, {"bob", 3}}};
+  hubgate_pairs pairs = {all, 2};
+  hubgate_optional found = hubgate_find(pairs, "x-USER");
+  expect(found.is_there && hubgate_equals(found.text, "ann"), "the first one, in whatever case");
+  expect(!hubgate_find(pairs, "x-use").is_there && !hubgate_find(pairs, "x-users").is_there, "a whole name");
+}
+
 int main(void) {
   reads_text("[\"\"]", "");
   reads_text("[\"\\u00e4\\ud83d\\ude00\\/\\n\\\"\\\\\"]", "ä😀/\n\"\\");
@@ -238,6 +246,7 @@ int main(void) {
   extends_what_can_be_extended();
   extends_in_linear_room();
   takes_every_integer();
+  finds_pairs_by_their_names();
   hubgate_end(NULL);
   return failures;
 }

@@ -126,8 +126,5 @@ func exportInvoke(hub, hubLength, id, idLength, hasUser, user, userLength, metho
 }
 
 func client(hub, hubLength, id, idLength, hasUser, user, userLength uint32) hubgate.Client {
-	list := func(at, length uint32) abi.List { return abi.List{At: at, Length: length} }
-	return values.Connection{
-		Hub: list(hub, hubLength), ID: list(id, idLength), User: abi.Option(hasUser == 1, list(user, userLength)),
-	}.Take()
+	return values.TakeConnection(hub, hubLength, id, idLength, hasUser, user, userLength)
 }

@@ -85,7 +85,8 @@ func Exists(target Target) (bool, error) {
 		// An error, or a byte at the same place.
 		reason abi.List
 	}
-	abi.HubExists(uint32(target.kind), abi.TextOf(target.name), unsafe.Pointer(&result))
+	kind, name := target.Flat()
+	abi.HubExists(kind, name, unsafe.Pointer(&result))
 	if result.Tag == 1 {
 		return false, errors.New(abi.TakeString(result.reason))
 	}
@@ -122,6 +123,11 @@ func (target Target) String() string {
 }
 
 func (target Target) lend() abi.Choice { return abi.Variant(target.kind, abi.LendString(target.name)) }
+
+// Flat is for package presence.
+func (target Target) Flat() (kind uint32, name abi.Text) {
+	return uint32(target.kind), abi.TextOf(target.name)
+}
 
 // lendMember is for what has no other members than connections and users.
 func (target Target) lendMember() (abi.Choice, error) {

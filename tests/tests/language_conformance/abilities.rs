@@ -32,6 +32,7 @@ impl Abilities {
             ("traceback in the log", traceback(rig).await),
             ("random numbers", yes(has_random_numbers(rig).await)),
             ("clock", yes(has_a_clock(rig).await)),
+            ("whole hub", yes(begins_with_a_hub(rig.language))),
             ("types in an editor", yes(has_types)),
             ("tests on your machine", yes(read_me.contains(rig.language.tested_by))),
             ("support", if read_me.contains("experimental") { "experimental" } else { "full" }.to_owned()),
@@ -61,6 +62,13 @@ fn project(language: &Language) -> (String, bool) {
     Finished::of(hubgate_in(folder.path()).args(["plugin", "new", "hello", "--language", language.id])).success();
     let file = |name: &str| folder.path().join("hello").join(name);
     (fs::read_to_string(file("README.md")).expect("it is there"), file(language.types).is_file())
+}
+
+/// Whether there is a project to begin with; other tests build it.
+fn begins_with_a_hub(language: &Language) -> bool {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let arguments = ["plugin", "new", "hello", "--language", language.id, "--kind", "hub"];
+    Finished::of(hubgate_in(folder.path()).args(arguments)).code == Some(0)
 }
 
 /// A call of the probe that gets MessagePack as it was sent, and gives it back.

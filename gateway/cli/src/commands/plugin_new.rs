@@ -26,9 +26,6 @@ macro_rules! template {
 pub(crate) fn create(folder: &Path, language: Language, kind: Kind) -> Result<()> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     check_name(name)?;
-    if own_files(language, kind).is_empty() {
-        bail!("there is a whole hub to begin with in `js`, `ts` and `python`, and not yet in other languages");
-    }
     match std::fs::create_dir(folder) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -84,6 +81,7 @@ fn own_files(language: Language, kind: Kind) -> Files {
     match (language, kind) {
         (Language::Rust, Kind::Handler) => template!("rust/handler": "src/lib.rs"),
         (Language::Rust, Kind::Filter) => template!("rust/filter": "src/lib.rs"),
+        (Language::Rust, Kind::Hub) => template!("rust/hub": "src/lib.rs"),
         (Language::JavaScript, Kind::Handler) => {
             template!("js/handler": "package.json", "plugin.js", "answers.js", "answers.test.js")
         }
@@ -106,12 +104,13 @@ fn own_files(language: Language, kind: Kind) -> Files {
         (Language::Python, Kind::Filter) => template!("python/filter": "pyproject.toml", "app.py", "test_app.py"),
         (Language::Go, Kind::Handler) => template!("go/handler": "plugin.go", "answers.go", "answers_test.go"),
         (Language::Go, Kind::Filter) => template!("go/filter": "plugin.go", "hide.go", "hide_test.go"),
+        (Language::Go, Kind::Hub) => template!("go/hub": "plugin.go", "answers.go", "answers_test.go"),
         (Language::C, Kind::Handler) => {
             template!("c/handler": "plugin.c", "answers.c", "answers.h", "tests/test_answers.c")
         }
         (Language::C, Kind::Filter) => template!("c/filter": "plugin.c", "hide.c", "hide.h", "tests/test_hide.c"),
+        (Language::C, Kind::Hub) => template!("c/hub": "plugin.c", "answers.c", "answers.h", "tests/test_answers.c"),
         (Language::Python, Kind::Hub) => template!("python/hub": "pyproject.toml", "app.py", "test_app.py"),
-        (Language::Rust | Language::Go | Language::C, Kind::Hub) => &[],
     }
 }
 

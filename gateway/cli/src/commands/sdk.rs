@@ -116,6 +116,7 @@ pub(super) const PYTHON: Files = sdk!["python/hubgate":
 ];
 
 pub(super) const GO: Files = sdk!["go":
+    "authorizer/authorizer.go",
     "config/config.go",
     "connections/connections.go",
     "context/context.go",
@@ -134,7 +135,13 @@ pub(super) const GO: Files = sdk!["go":
     "internal/values/values.go",
     "log/log.go",
     "outbound/outbound.go",
+    "presence/presence.go",
     "state/state.go",
+    "timers/timers.go",
+    "wholehub/ask.go",
+    "wholehub/exports.go",
+    "wholehub/streams.go",
+    "wholehub/wholehub.go",
 ];
 
 pub(super) const C: Files = sdk!["c":
@@ -142,6 +149,9 @@ pub(super) const C: Files = sdk!["c":
     "hubgate.h",
     "hubgate_macros.h",
     "values.c",
+    "whole_hub.c",
+    "whole_hub.h",
+    "whole_hub_macros.h",
 ];
 
 #[cfg(test)]

@@ -67,3 +67,35 @@ func StateKeys(prefix Text, hasAfter uint32, after Text, limit uint32, result un
 func HTTPSend(method, url Text, headers, headersLength, body, bodyLength, hasTimeout, timeout uint32, result unsafe.Pointer) {
 	missing()
 }
+
+func StreamsPush(id Text, items, length uint32, result unsafe.Pointer) { missing() }
+
+func StreamsFinish(id Text, outcome, first, second, third, fourth uint32, result unsafe.Pointer) {
+	missing()
+}
+
+func ClientResultsAsk(connection, method Text, kind, arguments, length, timeout uint32, result unsafe.Pointer) {
+	missing()
+}
+
+func TimersSet(name Text, kind uint32, time uint64, payload, length, durable uint32, result unsafe.Pointer) {
+	missing()
+}
+
+func TimersCancel(name Text, result unsafe.Pointer) { missing() }
+
+func TimersList(hasAfter uint32, after Text, limit uint32, result unsafe.Pointer) { missing() }
+
+func PresenceCount(kind uint32, name Text, result unsafe.Pointer) { missing() }
+
+func PresenceMembers(group Text, hasAfter uint32, after Text, limit uint32, result unsafe.Pointer) {
+	missing()
+}
+
+func PresenceConnections(user Text, hasAfter uint32, after Text, limit uint32, result unsafe.Pointer) {
+	missing()
+}
+
+func PresenceWatch(group Text, result unsafe.Pointer) { missing() }
+
+func PresenceUnwatch(group Text, result unsafe.Pointer) { missing() }

@@ -67,3 +67,36 @@ func StateKeys(prefix Text, hasAfter uint32, after Text, limit uint32, result un
 
 //go:wasmimport hubgate:plugin/http@0.1.0 send
 func HTTPSend(method, url Text, headers, headersLength, body, bodyLength, hasTimeout, timeout uint32, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/streams@0.1.0 push
+func StreamsPush(id Text, items, length uint32, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/streams@0.1.0 finish
+func StreamsFinish(id Text, outcome, first, second, third, fourth uint32, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/client-results@0.1.0 ask
+func ClientResultsAsk(connection, method Text, kind, arguments, length, timeout uint32, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/timers@0.1.0 set
+func TimersSet(name Text, kind uint32, time uint64, payload, length, durable uint32, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/timers@0.1.0 cancel
+func TimersCancel(name Text, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/timers@0.1.0 list
+func TimersList(hasAfter uint32, after Text, limit uint32, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/presence@0.1.0 count
+func PresenceCount(kind uint32, name Text, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/presence@0.1.0 members
+func PresenceMembers(group Text, hasAfter uint32, after Text, limit uint32, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/presence@0.1.0 connections
+func PresenceConnections(user Text, hasAfter uint32, after Text, limit uint32, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/presence@0.1.0 watch
+func PresenceWatch(group Text, result unsafe.Pointer)
+
+//go:wasmimport hubgate:plugin/presence@0.1.0 unwatch
+func PresenceUnwatch(group Text, result unsafe.Pointer)

@@ -78,6 +78,14 @@ func (connection Connection) Take() hubgate.Client {
 	return client
 }
 
+// TakeConnection takes the flat values of a connection.
+func TakeConnection(hub, hubLength, id, idLength, hasUser, user, userLength uint32) hubgate.Client {
+	list := func(at, length uint32) abi.List { return abi.List{At: at, Length: length} }
+	return Connection{
+		Hub: list(hub, hubLength), ID: list(id, idLength), User: abi.Option(hasUser == 1, list(user, userLength)),
+	}.Take()
+}
+
 // Error is the contract's `error`.
 func Error(err error) abi.Choice {
 	var rejection hubgate.Rejection
