@@ -144,6 +144,8 @@ pub(crate) fn own_claims(token: &str, hub: &HubName) -> Option<Claims> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::settings::tests::settings;
     use hubgate_wire::token::AccessKey;
@@ -152,7 +154,9 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
 
     fn with_key() -> Settings {
-        Settings { access_keys: vec![AccessKey::new("a-key-of-these-tests")], ..settings() }
+        let mut settings = Settings { access_keys: vec![AccessKey::new("a-key-of-these-tests")], ..settings() };
+        Arc::make_mut(&mut settings.core).limits.groups_per_connection = 3;
+        settings
     }
 
     fn claims(signed_in: &SignedIn<'_>) -> Result<Vec<(String, String)>, Unfit> {
