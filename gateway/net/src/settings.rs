@@ -76,8 +76,8 @@ impl Settings {
     pub(crate) fn key_urls(&self) -> impl Iterator<Item = &KeyUrl> {
         self.hubs.values().chain([&self.other_hubs]).filter_map(|hub| match &hub.negotiate {
             Negotiate::IdentityProvider(provider) => match &provider.keys {
-                ProviderKeys::At(url) => Some(url),
-                ProviderKeys::Known(_) => None,
+                KeySource::At(url) => Some(url),
+                KeySource::Known(_) => None,
             },
             Negotiate::Nobody | Negotiate::Anybody | Negotiate::Authorizer(_) => None,
         })
@@ -161,7 +161,7 @@ pub enum Negotiate {
 /// Who signs the tokens that clients bring.
 #[derive(Debug, PartialEq, Eq)]
 pub struct IdentityProvider {
-    pub keys: ProviderKeys,
+    pub keys: KeySource,
     pub rules: Rules,
     /// Whether those without a token are let in as nobody in particular.
     pub anonymous: bool,
@@ -169,7 +169,7 @@ pub struct IdentityProvider {
 
 /// The public keys of a provider.
 #[derive(Debug, PartialEq, Eq)]
-pub enum ProviderKeys {
+pub enum KeySource {
     Known(KeySet),
     /// They are published there, and may change.
     At(KeyUrl),

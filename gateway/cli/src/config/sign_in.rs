@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hubgate_core::id::PluginName;
 use hubgate_net::check_claim_name;
-use hubgate_net::settings::{self as net, IdentityProvider, Negotiate, ProviderKeys};
+use hubgate_net::settings::{self as net, IdentityProvider, Negotiate, KeySource};
 use hubgate_plugin_host::RegularFile;
 use hubgate_wire::token::identity::{KeySet, LONGEST_KEY_SET, Rules};
 
@@ -48,8 +48,8 @@ fn provider(key: &str, hub: &Hub) -> Result<Option<IdentityProvider>, Problem> {
         return Ok(None);
     }
     let keys = match (&jwt.jwks_file, &jwt.jwks_url) {
-        (Some(file), None) => ProviderKeys::Known(key_set(&format!("{key}.jwks-file"), file)?),
-        (None, Some(url)) => ProviderKeys::At(url.clone()),
+        (Some(file), None) => KeySource::Known(key_set(&format!("{key}.jwks-file"), file)?),
+        (None, Some(url)) => KeySource::At(url.clone()),
         (Some(_), Some(_)) => {
             return Err(Problem::new(key, "has both `jwks-file` and `jwks-url`; the keys come from one of them"));
         }
@@ -83,7 +83,7 @@ fn key_set(key: &str, file: &Path) -> Result<KeySet, Problem> {
 /// The keys in files that check nothing.
 pub(super) fn unusable_keys(entry: &str, negotiate: &Negotiate) -> Vec<Warning> {
     let Negotiate::IdentityProvider(provider) = negotiate else { return Vec::new() };
-    let ProviderKeys::Known(keys) = &provider.keys else { return Vec::new() };
+    let KeySource::Known(keys) = &provider.keys else { return Vec::new() };
     let warning = |key: &hubgate_wire::token::identity::UnusableKey| Warning {
         key: format!("hubs.{entry}.jwt.jwks-file"),
         text: format!("its key `{}` is skipped: it {}", key.name, key.why),
@@ -99,7 +99,7 @@ pub(super) fn changed_key_sets(before: &net::Settings, after: &net::Settings) ->
     };
     let has_changed = |before: &net::HubSettings, after: &net::HubSettings| match (known(before), known(after)) {
         (Some(before), Some(after)) => match (&before.keys, &after.keys) {
-            (ProviderKeys::Known(before), ProviderKeys::Known(after)) => before != after,
+            (KeySource::Known(before), KeySource::Known(after)) => before != after,
             _ => false,
         },
         _ => false,

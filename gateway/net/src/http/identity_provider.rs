@@ -15,7 +15,7 @@ use super::query::Query;
 use super::{Service, anonymous};
 use crate::http_places::HttpPlace;
 use crate::refusal::Refusal;
-use crate::settings::{IdentityProvider, ProviderKeys, Settings};
+use crate::settings::{IdentityProvider, KeySource, Settings};
 use crate::shared::unix_seconds;
 
 /// The token that a request brings.
@@ -76,8 +76,8 @@ fn brought<'a>(request: &'a Parts, hub: &HubName) -> Brought<'a> {
 async fn look_up(service: &Service, token: &str, provider: &IdentityProvider, now: u64) -> Result<Identified, Refusal> {
     let check = |keys: &KeySet| identify(token, keys, &provider.rules, now);
     let checked = match &provider.keys {
-        ProviderKeys::Known(keys) => check(keys),
-        ProviderKeys::At(url) => {
+        KeySource::Known(keys) => check(keys),
+        KeySource::At(url) => {
             let source = service.shared().provider_keys.at(url).ok_or(Refusal::NoProviderKeys)?;
             let keys: Arc<KeySet> = source.keys().await.ok_or(Refusal::NoProviderKeys)?;
             match check(&keys) {
