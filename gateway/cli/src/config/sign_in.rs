@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hubgate_core::id::PluginName;
 use hubgate_net::check_claim_name;
-use hubgate_net::settings::{self as net, IdentityProvider, Negotiate, KeySource};
+use hubgate_net::settings::{self as net, IdentityProvider, KeySource, Negotiate};
 use hubgate_plugin_host::RegularFile;
 use hubgate_wire::token::identity::{KeySet, LONGEST_KEY_SET, Rules};
 
