@@ -84,3 +84,58 @@ impl Guest {
 fn unavailable(reason: &str) -> Error {
     Error::Unavailable(reason.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use hubgate_core::pairs::Pairs;
+    use timers::Host as _;
+
+    use super::super::call::HostReply;
+    use super::super::tests::surroundings_of;
+    use super::super::{Exchange, Machine, Playback, Surroundings, Tape, Term};
+    use super::*;
+    use crate::budgets::Budgets;
+    use crate::sections::Numbers;
+
+    /// A guest in a call about this, with the plugin that it is of.
+    fn guest(of: EventOf, tape: Tape) -> (Guest, Arc<Surroundings>) {
+        let surroundings = surroundings_of(Budgets::default(), Arc::new(Machine::new()));
+        let began = Instant::now();
+        let deadline = began + Duration::from_secs(3_600);
+        let mut guest = Guest::new(surroundings.clone(), None, Numbers::Exact, deadline).on(tape);
+        guest.begin(of, Pairs::default(), Term { began, deadline, hurry: None });
+        (guest, surroundings)
+    }
+
+    fn hub() -> HubName {
+        HubName::parse("hub").expect("it is a hub's name")
+    }
+
+    async fn sets(guest: &mut Guest) -> Result<(), Error> {
+        guest.set("t".to_owned(), Schedule::Every(50), vec![1, 2], false).await.expect("it does not trap")
+    }
+
+    #[tokio::test]
+    async fn timers_are_of_who_handles_a_hub_and_not_of_filters() {
+        let (mut handler, surroundings) = guest(EventOf::Hub(hub()), Tape::Off);
+        assert_eq!(sets(&mut handler).await, Ok(()));
+        assert_eq!(surroundings.timers.page(&hub(), None, 9).len(), 1);
+        let (mut filter, surroundings) = guest(EventOf::Filtered(hub(), None), Tape::Off);
+        let refused = sets(&mut filter).await;
+        assert!(matches!(&refused, Err(Error::Unavailable(why)) if why.contains("filter")), "{refused:?}");
+        assert!(surroundings.timers.page(&hub(), None, 9).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_told_again_what_it_was_told_sets_nothing() {
+        let set =
+            HostCall::SetTimer { name: "t".to_owned(), when: Schedule::Every(50), payload: vec![1, 2], durable: false };
+        let recorded = Exchange { call: set, reply: Ok(HostReply::TimerSet(Err(Error::TooMany))) };
+        let (mut replayed, surroundings) = guest(EventOf::Hub(hub()), Tape::Playing(Playback::of(vec![recorded])));
+        assert_eq!(sets(&mut replayed).await, Err(Error::TooMany));
+        assert!(surroundings.timers.page(&hub(), None, 9).is_empty());
+    }
+}
