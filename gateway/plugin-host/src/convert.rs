@@ -21,7 +21,8 @@ use crate::bindings::hubgate::plugin::{client_results, filtering, hub, log, pres
 use crate::offload::Offload;
 use crate::settings::Payloads;
 use crate::state::StateError;
-use crate::timers::{Lifetime, Schedule, Timer, TimerError};
+use crate::timer::{Lifetime, Schedule, Timer};
+use crate::timers::TimerError;
 pub(crate) use authorization::{authorization, lent_pairs, request};
 
 /// Lends a client to a guest.

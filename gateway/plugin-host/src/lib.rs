@@ -23,7 +23,7 @@
 //! | `sandbox`, `inspect`, `rehearsal`, `dry_run`, `journal` | a component beside any gateway: tried out, brought the events of a script, or told again what it was told |
 //! | `convert` | between the WIT's types and the core's |
 //! | `state`, `store`, `clock` | what plugins keep, where it lasts, and how long |
-//! | `timers` | what plugins are told later, and that a version begins to serve a hub |
+//! | `timer`, `timers` | what plugins are told later, and that a version begins to serve a hub |
 //! | `memory` | the account of all instances' memory |
 //! | `budgets`, `limits` | what a plugin may use: what the configuration says, and what it cannot change |
 //! | `log`, `printable`, `rate_limit` | what plugins write, and how often |
@@ -75,6 +75,7 @@ mod settings;
 mod state;
 mod store;
 mod ticker;
+mod timer;
 mod timers;
 mod turns;
 mod version;

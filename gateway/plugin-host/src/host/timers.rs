@@ -8,7 +8,8 @@ use crate::bindings::hubgate::plugin::timers::{self, Error, Schedule, Timer};
 use crate::convert;
 use crate::limits::TIMERS_PER_PAGE;
 use crate::metrics::Budget;
-use crate::timers::{Lifetime, TimerError, Wish};
+use crate::timer::Lifetime;
+use crate::timers::{TimerError, Wish};
 
 impl timers::Host for Guest {
     async fn set(

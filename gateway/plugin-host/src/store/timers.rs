@@ -3,7 +3,7 @@
 use hubgate_core::id::PluginName;
 use rusqlite::{Connection, Transaction, params};
 
-use crate::timers::{Schedule, Timer, TimerKey};
+use crate::timer::{Schedule, Timer, TimerKey};
 
 /// A timer that is kept.
 #[derive(Debug)]

@@ -7,10 +7,11 @@ use hubgate_core::event::{HubCall, HubEvent, UpstreamFailure};
 use hubgate_core::id::{HubName, PluginName};
 
 use super::account::{Account, TimerEvent};
-use super::queue::{Fired, Lifetime, Next, Taken};
+use super::queue::{Fired, Next, Taken};
 use super::starts::Start;
-use super::{Lane, PluginTimers, TimerKey, Timers};
+use super::{Lane, PluginTimers, Timers};
 use crate::store::{TimerChange, TimerWrite};
+use crate::timer::{Lifetime, TimerKey};
 
 /// A timer that is fired later counts as late, in milliseconds.
 const LATE: u64 = 1_000;

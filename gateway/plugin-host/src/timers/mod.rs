@@ -24,12 +24,12 @@ use crate::clock::Clock;
 use crate::limits::STATE_VALUE_BYTES;
 use crate::state::StateError;
 use crate::store::{PluginValues, Store, TimerChange, TimerRow, TimerWrite};
+use crate::timer::{Lifetime, Schedule, Timer, TimerKey};
 pub(crate) use account::TimerEvent;
 use account::{Account, Place, weight};
 pub use firing::Firing;
 pub(crate) use firing::Wanted;
 use queue::Queue;
-pub(crate) use queue::{Lifetime, Schedule, Timer, TimerKey};
 use starts::Starts;
 
 /// The timers of all plugins.

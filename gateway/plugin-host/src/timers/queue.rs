@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hubgate_core::id::{HubName, PluginName};
 
 use super::account::Place;
+use crate::timer::{Lifetime, Schedule, Timer, TimerKey};
 
 /// How often a timer is fired whose call breaks off, in number, before it counts as fired.
 pub(crate) const MOST_TRIES: u32 = 7;
@@ -17,52 +18,6 @@ const FIRST_BACKOFF: u64 = 100;
 const WAIT: u64 = 1_000;
 /// What a page of timers may hold, in bytes; the first one of a page passes in any case.
 const PAGE_BYTES: usize = 1 << 20;
-
-/// Whose timer it is, and its name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct TimerKey {
-    pub(crate) plugin: PluginName,
-    pub(crate) hub: HubName,
-    pub(crate) name: Arc<str>,
-}
-
-/// When a timer fires. Times are in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Schedule {
-    After(u64),
-    /// Since 1970.
-    At(u64),
-    Every(u64),
-}
-
-impl Schedule {
-    /// When a timer is due for the first time that is set now.
-    pub(crate) fn first_due(self, now: u64) -> u64 {
-        match self {
-            Schedule::At(due) => due,
-            Schedule::After(time) | Schedule::Every(time) => now.saturating_add(time),
-        }
-    }
-}
-
-/// Whether a timer is kept for the next start of the gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lifetime {
-    Durable,
-    Process,
-}
-
-/// A timer as it was set.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Timer {
-    pub(crate) when: Schedule,
-    /// In milliseconds since 1970.
-    pub(crate) due: u64,
-    pub(crate) payload: Arc<[u8]>,
-    pub(crate) lifetime: Lifetime,
-    /// That no other setting of a timer has.
-    pub(crate) number: u64,
-}
 
 /// A timer whose time has come.
 #[derive(Debug)]
@@ -232,13 +187,6 @@ impl Queue {
             self.waiting.remove(&(before, key.clone()));
         }
         self.waiting.insert((wakes, key));
-    }
-}
-
-impl std::fmt::Debug for Timer {
-    /// Without the payload: it may be a secret.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Timer").field("when", &self.when).field("due", &self.due).finish_non_exhaustive()
     }
 }
 
