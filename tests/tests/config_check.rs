@@ -64,6 +64,7 @@ fn a_wrong_value_is_named_with_the_path_of_its_key() {
         ("hubs.chat.filters = ['probe', 'probe']", "hubs.chat.filters"),
         ("plugins.probe.concurrency = 0", "plugins.probe.concurrency"),
         ("plugins.probe.state-writes = '1KiB'", "plugins.probe.state-writes"),
+        ("plugins.probe.presence-batch = '1ms'", "plugins.probe.presence-batch"),
         ("plugins.probe.rollback = 'never'", "plugins.probe.rollback"),
         ("plugins.probe.rollback = true", "plugins.probe.rollback"),
         ("plugins.probe.rollback = { error = 0.5 }", "plugins.probe.rollback"),

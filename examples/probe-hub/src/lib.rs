@@ -7,6 +7,7 @@ mod streams;
 mod timers;
 
 use hubgate_plugin::authorizer::{Grant, Refusal, Request};
+use hubgate_plugin::presence::Member;
 use hubgate_plugin::{Arguments, Connection, Error, Handler, Hub, Reply, reject, reply};
 
 struct ProbeHub;
@@ -40,6 +41,10 @@ impl Hub for ProbeHub {
 
     fn authorize(request: Request) -> Result<Grant, Refusal> {
         sign_in::authorize(&request)
+    }
+
+    fn presence_changed(_: &str, group: &str, joined: Vec<Member>, left: Vec<Member>) -> Result<(), Error> {
+        presence::changed(group, &joined, &left)
     }
 }
 

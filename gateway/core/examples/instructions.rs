@@ -1,6 +1,7 @@
 //! Work to count the instructions of: `instructions WHAT TIMES`. What one piece of work costs is the difference between
 //! two runs, divided by the difference of their times, so that the set-up does not count.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hubgate_core::delivery::{Action, Target};
@@ -154,6 +155,7 @@ fn settings() -> Settings {
         hubs: Default::default(),
         other_hubs: HubSettings { mode: Mode::Serverless, filters: Vec::new(), messages_per_second: 0 },
         upstream: vec![UpstreamItem { hubs: Pattern::Any, categories: messages, events: Pattern::Any, handler }],
+        presence: BTreeMap::new(),
         limits: Limits {
             message: 1 << 20,
             messages_per_second: 0,

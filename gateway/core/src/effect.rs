@@ -5,13 +5,14 @@ use std::sync::Arc;
 use hubgate_wire::websocket::Frame;
 
 use crate::close_cause::CloseCause;
-use crate::event::{ConnectionFacts, UpstreamEvent};
+use crate::event::{ConnectionFacts, HubCall, UpstreamEvent};
 use crate::filter::{Inspection, InspectionNumber};
 use crate::id::{ConnectionId, HubName, ServerConnectionId, Slot, TransportKey};
 use crate::order::{Addressees, Order};
 use crate::question::Answered;
 use crate::refusal::MembershipRefusal;
 use crate::settings::Handler;
+use crate::time::Millis;
 
 /// One thing to be done.
 #[derive(Debug)]
@@ -104,6 +105,11 @@ pub enum Effect {
         hub: HubName,
         order: Order,
     },
+    /// Feed a [`crate::Input::Tick`] at this time, beside those that come anyway.
+    WakeAt(Millis),
+    /// Tell a plugin who has joined and left a group that it watches. When that is over, and what its answer asks for is submitted,
+    /// [`crate::Input::PresenceTold`] follows.
+    TellPresence(Box<HubCall>),
 }
 
 // What is larger is moved by a call, several times for each message.

@@ -7,9 +7,9 @@ use crate::close_cause::CloseCause;
 use crate::delivery::Action;
 use crate::event::UpstreamAnswer;
 use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, Origin};
-use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, Slot, TransportKey, UserId};
+use crate::id::{ConnectionId, GroupName, HubName, PluginName, ServerConnectionId, Slot, TransportKey, UserId};
 use crate::order::Order;
-use crate::question::{CallerQuery, ClientAnswer, ClientQuestion, Joined, Ticket, UserJoined};
+use crate::question::{CallerQuery, ClientAnswer, ClientQuestion, Joined, Ticket, UserJoined, Watched};
 use crate::settings::Settings;
 use crate::time::Millis;
 
@@ -64,6 +64,12 @@ pub enum Input<'i, 'b> {
     Barrier { hub: HubName, deadline: Millis, ticket: Ticket<()> },
     /// A plugin asks a client of a hub, which may answer until `deadline`; that is met by the next [`Input::Tick`].
     AskClient { hub: HubName, question: ClientQuestion, deadline: Millis, ticket: Ticket<ClientAnswer> },
+    /// A plugin wants to be told who joins and leaves a group. In effect on all shards when it is answered.
+    Watch { hub: HubName, plugin: PluginName, group: GroupName, ticket: Ticket<Watched> },
+    /// It wants to be told no longer. In effect at once.
+    Unwatch { hub: HubName, plugin: PluginName, group: GroupName },
+    /// What came of an [`crate::Effect::TellPresence`] is done.
+    PresenceTold { hub: HubName, plugin: PluginName },
     /// Time passed. The owner may wait [`crate::Shard::tick_period`] between two of these.
     Tick,
     /// Other settings hold from now on. Clients that are connected keep what they were promised: their deadlines change with

@@ -57,6 +57,6 @@ pub use neighbours::{Location, Neighbours};
 pub use order::{Addressees, ForwardedQuestion, Leaving, Order, ServerOrder};
 pub use outgoing::Outgoing;
 pub use recorded_input::RecordedInput;
-pub use refusal::MembershipRefusal;
+pub use refusal::{MembershipRefusal, WatchRefusal};
 pub use shard::Shard;
 pub use tokens::{ConnectionTokens, LONGEST_EARLY_POST, TokenRefusal, TooManyTokens};

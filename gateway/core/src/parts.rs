@@ -143,6 +143,15 @@ impl Parts {
             Input::AskClient { hub, question, deadline, ticket } => {
                 client_results.ask(clients, turn, &hub, question, (deadline, ticket));
             }
+            Input::Watch { hub, plugin, group, ticket } => {
+                let watched = query::watch(clients, turn, &hub, (plugin, group));
+                turn.effect(Effect::Answered(Answered::Watched(ticket.answered(watched))));
+            }
+            Input::Unwatch { hub, plugin, group } => clients.hubs().directory().unwatch(&hub, &plugin, &group),
+            Input::PresenceTold { hub, plugin } => {
+                let (presence, directory) = clients.presence();
+                presence.told(turn, directory, hub, plugin);
+            }
             Input::Tick => self.tick(turn),
             Input::Configure { .. }
             | Input::ClientData { .. }
@@ -344,6 +353,8 @@ impl Parts {
         self.slowed_clients.tick(&mut self.clients, turn);
         self.settle(turn, 0);
         self.clients.hubs_mut().tick(turn.now, turn.settings);
+        let (presence, directory) = self.clients.presence();
+        presence.tick(turn, directory);
         for slot in self.clients.due(turn.now) {
             self.check_deadlines(turn, slot);
             self.settle(turn, 0);

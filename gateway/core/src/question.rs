@@ -9,7 +9,7 @@ use hubgate_wire::payload::Payload;
 use crate::event::ConnectionFacts;
 use crate::filter::Origin;
 use crate::id::{ConnectionId, GroupName, UserId};
-use crate::refusal::MembershipRefusal;
+use crate::refusal::{MembershipRefusal, WatchRefusal};
 use crate::target::Target;
 
 /// Whoever waits for an answer of type `A`: chosen by the asker, and given back with the answer in [`crate::Effect::Answered`].
@@ -126,6 +126,8 @@ pub enum AskError {
     /// It was asked too much that it has not answered.
     Busy,
 }
+/// What came of a plugin's wish to watch a group.
+pub type Watched = Result<(), WatchRefusal>;
 
 /// What plugins and REST callers may ask of a hub, and who waits for the answer.
 #[derive(Debug, Clone)]
@@ -166,6 +168,8 @@ pub enum Answered {
     Joined(Reply<Joined>),
     /// To [`crate::Input::JoinUser`].
     UserJoined(Reply<UserJoined>),
+    /// To [`crate::Input::Watch`].
+    Watched(Reply<Watched>),
     /// To [`crate::Input::Submit`] and [`crate::Input::Barrier`].
     InEffect(Reply<()>),
     /// To [`crate::Input::AskClient`].

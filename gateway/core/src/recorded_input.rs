@@ -95,6 +95,13 @@ impl Input<'_, '_> {
             Input::AskClient { hub, question, deadline, ticket } => {
                 Input::AskClient { hub: hub.clone(), question: question.clone(), deadline: *deadline, ticket: *ticket }
             }
+            Input::Watch { hub, plugin, group, ticket } => {
+                Input::Watch { hub: hub.clone(), plugin: plugin.clone(), group: group.clone(), ticket: *ticket }
+            }
+            Input::Unwatch { hub, plugin, group } => {
+                Input::Unwatch { hub: hub.clone(), plugin: plugin.clone(), group: group.clone() }
+            }
+            Input::PresenceTold { hub, plugin } => Input::PresenceTold { hub: hub.clone(), plugin: plugin.clone() },
             Input::Tick => Input::Tick,
             Input::Configure { settings, halves } => {
                 Input::Configure { settings: settings.clone(), halves: halves.clone() }

@@ -17,6 +17,8 @@ pub struct Settings {
     pub other_hubs: HubSettings,
     /// The first item that matches an event gets it.
     pub upstream: Vec<UpstreamItem>,
+    /// What plugins may watch: of all that are configured.
+    pub presence: BTreeMap<PluginName, PresenceSettings>,
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// Whether clients are told the text of a failure that is not theirs.
@@ -30,6 +32,15 @@ pub struct HubSettings {
     pub filters: Vec<FilterSettings>,
     /// Messages that all of its clients may say in a second, in number; 0: no limit. They are read later beyond it.
     pub messages_per_second: u32,
+}
+
+/// How a plugin is told who joins and leaves groups that it watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PresenceSettings {
+    /// Groups that it may watch, in number, in all hubs.
+    pub groups: usize,
+    /// From the first change until it is told, with all that has changed meanwhile.
+    pub batch: Millis,
 }
 
 /// Where events go, by hub, category and event.
@@ -145,6 +156,11 @@ impl Settings {
         let is_webhook = |item: &UpstreamItem| matches!(item.handler, Handler::Webhook(_));
         self.hub(hub).mode.asks_upstream()
             && self.upstream.iter().any(|item| is_webhook(item) && item.hubs.matches(hub.as_str()))
+    }
+
+    /// Whether a plugin may be told who joins and leaves groups of the hub.
+    pub(crate) fn tells_presence(&self, hub: &HubName, plugin: &PluginName) -> bool {
+        self.presence.contains_key(plugin) && self.hub(hub).mode.asks_upstream()
     }
 
     /// Whether the configuration names the hub.

@@ -202,7 +202,7 @@ impl Admin {
     async fn metrics(&self) -> Result<String, std::fmt::Error> {
         let statuses = self.shards.statuses().await;
         self.shared.metrics.set_outboxes(self.shared.outboxes.held());
-        self.shared.metrics.encode(statuses, &self.shared.directory.plugin_memberships())
+        self.shared.metrics.encode(statuses, &self.shared.directory)
     }
 
     /// A page of a browser must not reach the listener through a name that it made point here.

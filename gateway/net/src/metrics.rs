@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::StatusCode;
 use hubgate_core::id::{HubName, PluginName};
-use hubgate_core::{CloseCause, HubCounters, HubStatus, ShardStatus};
+use hubgate_core::{CloseCause, Directory, HubCounters, HubStatus, ShardStatus};
 use hubgate_wire::negotiate::Transport;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -267,15 +267,12 @@ impl Metrics {
         self.rest_requests.get_or_create(&RestLabels { operation, status: status.as_u16() }).inc();
     }
 
-    /// All metrics as text: `status` is what all shards know, `memberships` how many each plugin has made.
-    pub(crate) fn encode(
-        &self,
-        status: ShardStatus,
-        memberships: &[(PluginName, usize)],
-    ) -> Result<String, fmt::Error> {
+    /// All metrics as text: `status` is what all shards know, `directory` what they know together.
+    pub(crate) fn encode(&self, status: ShardStatus, directory: &Directory) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
-        encode_registry(&mut text, &hub_metrics(&labelled(status), memberships))?;
+        encode_registry(&mut text, &hub_metrics(&labelled(status)))?;
+        encode_registry(&mut text, &plugin_metrics(directory))?;
         encode_eof(&mut text)?;
         Ok(text)
     }
@@ -333,9 +330,26 @@ fn labelled(status: ShardStatus) -> BTreeMap<String, Labelled> {
     sums
 }
 
+/// What plugins have in all hubs.
+fn plugin_metrics(directory: &Directory) -> Registry {
+    let by_plugin = |counts: Vec<(PluginName, usize)>| {
+        let gauges = Family::<PluginLabel, Gauge>::default();
+        for (plugin, count) in counts {
+            gauges.get_or_create(&PluginLabel { plugin: plugin.to_string() }).set(count as i64);
+        }
+        gauges
+    };
+    let mut registry = Registry::default();
+    let help = "Memberships of users that a plugin has made, in all hubs";
+    registry.register("hubgate_plugin_user_memberships", help, by_plugin(directory.plugin_memberships()));
+    let help = "Groups that a plugin watches, in all hubs";
+    registry.register("hubgate_plugin_presence_groups", help, by_plugin(directory.watched_groups()));
+    registry
+}
+
 /// Labels never name a user, group or connection, and hubs that the configuration does not name share one beyond a number, so
 /// that the number of series stays bounded.
-fn hub_metrics(hubs: &BTreeMap<String, Labelled>, plugin_memberships: &[(PluginName, usize)]) -> Registry {
+fn hub_metrics(hubs: &BTreeMap<String, Labelled>) -> Registry {
     let connections = Family::<TransportLabels, Gauge>::default();
     let servers = Family::<HubLabel, Gauge>::default();
     let skipped = Family::<HubLabel, Counter>::default();
@@ -348,10 +362,6 @@ fn hub_metrics(hubs: &BTreeMap<String, Labelled>, plugin_memberships: &[(PluginN
     let bytes = Family::<DirectionLabels, Counter>::default();
     let memberships = Family::<HubLabel, Gauge>::default();
     let memberships_refused = Family::<HubLabel, Counter>::default();
-    let memberships_of_plugins = Family::<PluginLabel, Gauge>::default();
-    for (plugin, count) in plugin_memberships {
-        memberships_of_plugins.get_or_create(&PluginLabel { plugin: plugin.to_string() }).set(*count as i64);
-    }
     for (label, status) in hubs {
         let hub = || label.clone();
         let counters = &status.counters;
@@ -397,8 +407,6 @@ fn hub_metrics(hubs: &BTreeMap<String, Labelled>, plugin_memberships: &[(PluginN
     registry.register("hubgate_user_memberships", "Memberships of users in groups; long names count more", memberships);
     let help = "Memberships of users that were refused because of a bound";
     registry.register("hubgate_user_memberships_refused", help, memberships_refused);
-    let help = "Memberships of users that a plugin has made, in all hubs";
-    registry.register("hubgate_plugin_user_memberships", help, memberships_of_plugins);
     let help = "Calls that were dropped because their clients had left and too much was waiting";
     registry.register("hubgate_calls_dropped", help, calls_dropped);
     registry.register("hubgate_messages", "Hub messages from and to clients", messages);

@@ -65,6 +65,15 @@ impl PluginQuestions {
                     let _ = answer.send(members);
                 }
             }
+            ShardQuestion::Watch { hub, plugin, group, answer } => {
+                if let Ok(watched) = self.shard.ask(|ticket| Input::Watch { hub, plugin, group, ticket }).await {
+                    let _ = answer.send(watched);
+                }
+            }
+            ShardQuestion::Unwatch { hub, plugin, group, done } => {
+                self.shard.unwatch(hub, plugin, group);
+                let _ = done.send(());
+            }
             ShardQuestion::Http(call) => self.http.serve(call).await,
             ShardQuestion::AskClient { hub, question, within, mut answer } => {
                 tokio::select! {

@@ -220,6 +220,7 @@ pub(crate) mod tests {
             hubs: Default::default(),
             other_hubs: core::HubSettings { mode: Mode::Default, filters: Vec::new(), messages_per_second: 0 },
             upstream: Vec::new(),
+            presence: Default::default(),
             limits: core::Limits {
                 message: 0,
                 messages_per_second: 0,

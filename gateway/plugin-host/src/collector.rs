@@ -9,7 +9,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use crate::metrics::{BUCKETS, Budget, CallTotals, Outcome, VERDICTS};
+use crate::metrics::{BUCKETS, Budget, CallTotals, Outcome, Telling, VERDICTS};
 use crate::plugin::{Plugin, PluginList, PluginState, PluginStatus};
 use crate::timers::TimerEvent;
 
@@ -27,6 +27,7 @@ impl Collector for PluginCollector {
         let plugins = self.0.load();
         let totals: Vec<(&Plugin, CallTotals)> = plugins.iter().map(|plugin| (&**plugin, plugin.totals())).collect();
         self.encode_calls(&totals, &mut encoder)?;
+        encode_presence(&totals, &mut encoder)?;
         encode_memory(&plugins, &mut encoder)?;
         encode_timers(&plugins, &mut encoder)?;
         encode_breakers(&plugins, &mut encoder)?;
@@ -94,6 +95,21 @@ fn encode_timers(plugins: &[Arc<Plugin>], encoder: &mut DescriptorEncoder<'_>) -
             let labels = [("plugin", plugin.name().as_str()), ("event", event.label())];
             let count = plugin.surroundings.timers.account().counted(event);
             events.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_presence(totals: &[(&Plugin, CallTotals)], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Members that have joined or left groups that plugins watch, by what became of telling that";
+    let mut presence = encoder.encode_descriptor("hubgate_plugin_presence_changes", help, None, MetricType::Counter)?;
+    for (plugin, totals) in totals {
+        if totals.presence.iter().all(|count| *count == 0) {
+            continue;
+        }
+        for (telling, count) in Telling::ALL.into_iter().zip(totals.presence) {
+            let labels = [("plugin", plugin.name().as_str()), ("outcome", telling.label())];
+            presence.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
     }
     Ok(())

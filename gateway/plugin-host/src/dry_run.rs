@@ -215,7 +215,8 @@ fn nobody(question: ShardQuestion) {
         ShardQuestion::Facts { answer, .. } => drop(answer.send(None)),
         ShardQuestion::Count { answer, .. } => drop(answer.send(0)),
         ShardQuestion::Members { answer, .. } => drop(answer.send(Vec::new())),
-        ShardQuestion::Run { done, .. } => {
+        ShardQuestion::Watch { answer, .. } => drop(answer.send(Ok(()))),
+        ShardQuestion::Run { done, .. } | ShardQuestion::Unwatch { done, .. } => {
             let _ = done.send(());
         }
         ShardQuestion::Http(call) => {

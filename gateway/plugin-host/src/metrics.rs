@@ -110,10 +110,11 @@ pub(crate) enum Budget {
     Asks,
     Timers,
     ShortestPeriod,
+    PresenceGroups,
 }
 
 impl Budget {
-    pub(crate) const ALL: [Budget; 13] = [
+    pub(crate) const ALL: [Budget; 14] = [
         Budget::Memory,
         Budget::PluginMemory,
         Budget::CallTime,
@@ -127,6 +128,7 @@ impl Budget {
         Budget::Asks,
         Budget::Timers,
         Budget::ShortestPeriod,
+        Budget::PresenceGroups,
     ];
 
     /// The key of the configuration.
@@ -145,6 +147,7 @@ impl Budget {
             Budget::Asks => "asks",
             Budget::Timers => "timers",
             Budget::ShortestPeriod => "shortest-period",
+            Budget::PresenceGroups => "presence-groups",
         }
     }
 }
@@ -177,6 +180,28 @@ fn index_of(verdict: Option<&Verdict>) -> usize {
     }
 }
 
+/// What became of the news that a member has joined or left a watched group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Telling {
+    Told,
+    /// With the call that was to tell of it.
+    Failed,
+    /// The version that serves is not to be told.
+    Dropped,
+}
+
+impl Telling {
+    pub(crate) const ALL: [Telling; 3] = [Telling::Told, Telling::Failed, Telling::Dropped];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Telling::Told => "told",
+            Telling::Failed => "failed",
+            Telling::Dropped => "dropped",
+        }
+    }
+}
+
 /// Upper bounds of the histogram's buckets, in nanoseconds; beyond the last there is one more bucket.
 pub(crate) const BUCKETS: [u64; 14] = [
     1_000,
@@ -202,6 +227,7 @@ pub(crate) struct CallCounters {
     buckets: [AtomicU64; BUCKETS.len() + 1],
     nanoseconds: AtomicU64,
     verdicts: [AtomicU64; VERDICTS.len()],
+    presence: [AtomicU64; Telling::ALL.len()],
 }
 
 /// One thread writes, so a load and a store lose nothing and cost less than an atomic addition.
@@ -213,6 +239,11 @@ impl CallCounters {
     /// What a filter has said; `None` if it failed.
     pub(crate) fn record_verdict(&self, verdict: Option<&Verdict>) {
         add(&self.verdicts[index_of(verdict)], 1);
+    }
+
+    /// What became of the news of so many members.
+    pub(crate) fn record_presence(&self, telling: Telling, members: usize) {
+        add(&self.presence[telling as usize], members as u64);
     }
 
     pub(crate) fn record(&self, outcome: Outcome, took: Duration) {
@@ -231,6 +262,7 @@ pub(crate) struct CallTotals {
     pub(crate) buckets: [u64; BUCKETS.len() + 1],
     pub(crate) nanoseconds: u64,
     pub(crate) verdicts: [u64; VERDICTS.len()],
+    pub(crate) presence: [u64; Telling::ALL.len()],
 }
 
 impl CallTotals {
@@ -240,6 +272,7 @@ impl CallTotals {
         self.buckets.iter_mut().zip(&counters.buckets).for_each(|(sum, counter)| *sum += read(counter));
         self.nanoseconds += read(&counters.nanoseconds);
         self.verdicts.iter_mut().zip(&counters.verdicts).for_each(|(sum, counter)| *sum += read(counter));
+        self.presence.iter_mut().zip(&counters.presence).for_each(|(sum, counter)| *sum += read(counter));
     }
 
     pub(crate) fn calls(&self) -> u64 {

@@ -342,7 +342,7 @@ impl PluginHost {
     }
 
     /// Adds `hubgate_plugin_calls_total`, `hubgate_plugin_call_seconds`, `hubgate_filter_verdicts_total`,
-    /// `hubgate_plugin_budget_exceeded_total`, `hubgate_plugin_memory_bytes`, `hubgate_plugin_generation`,
+    /// `hubgate_plugin_presence_changes_total`, `hubgate_plugin_budget_exceeded_total`, `hubgate_plugin_memory_bytes`, `hubgate_plugin_generation`,
     /// `hubgate_plugin_serving` and `hubgate_plugin_swaps_total` to a registry without a prefix.
     pub fn register_metrics(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(PluginCollector(Arc::clone(&self.0.plugins))));

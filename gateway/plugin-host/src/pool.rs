@@ -29,7 +29,7 @@ use crate::host::{Guest, Recording, ShardQuestion, ShardSide, Tape, Term};
 use crate::instance::{Broken, Instance};
 use crate::journal::Journal;
 use crate::memory::Unused;
-use crate::metrics::{CallCounters, Outcome};
+use crate::metrics::{CallCounters, Outcome, Telling};
 use crate::peers::Peer;
 use crate::plugin::{Plugin, PluginStatus};
 use crate::plugin_host::PluginHost;
@@ -214,8 +214,28 @@ impl Pool {
     }
 
     async fn answer_for_hub(&self, call: HubCall) -> UpstreamAnswer {
+        if let HubEvent::PresenceChanged { joined, left, .. } = &call.event {
+            return self.tell_presence(joined.len() + left.len(), &call).await;
+        }
+        self.tell(&call).await
+    }
+
+    /// Tells of members that have come and gone. A version that is not to be told has nothing to do with them.
+    async fn tell_presence(&self, members: usize, call: &HubCall) -> UpstreamAnswer {
+        let serving = self.plugin.versions().serving.clone();
+        if serving.is_some_and(|version| version.exports.presence_events.is_none()) {
+            self.counters.record_presence(Telling::Dropped, members);
+            return UpstreamAnswer { result: Ok(None), actions: Vec::new() };
+        }
+        let answer = self.tell(call).await;
+        let telling = if answer.result.is_ok() { Telling::Told } else { Telling::Failed };
+        self.counters.record_presence(telling, members);
+        answer
+    }
+
+    async fn tell(&self, call: &HubCall) -> UpstreamAnswer {
         let attempt = self.attempt(Caller { hub: &call.hub, peer: Peer::of_hub(&call.hub) });
-        let tell = async |instance: &mut Instance, term| instance.call_hub(&call, term).await;
+        let tell = async |instance: &mut Instance, term| instance.call_hub(call, term).await;
         let ran = self.run(&self.handling, async || self.call(tell, &attempt).await, &attempt).await;
         let name = match &call.event {
             HubEvent::Started => "started",

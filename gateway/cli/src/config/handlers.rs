@@ -1,5 +1,6 @@
 //! `[[upstream]]` and `[plugins.NAME]` for those who serve them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hubgate_core::id::PluginName;
@@ -92,6 +93,15 @@ pub(super) fn plugins(file: &File, problems: &mut Problems) -> Vec<PluginSetting
         });
     }
     plugins
+}
+
+/// How each plugin is told who joins and leaves groups that it watches.
+pub(super) fn presence(file: &File) -> BTreeMap<PluginName, core::PresenceSettings> {
+    let settings = |plugin: &Plugin| core::PresenceSettings {
+        groups: plugin.presence_groups,
+        batch: plugin.presence_batch.0.into(),
+    };
+    file.plugins.iter().map(|(name, plugin)| (PluginName::new(name.as_str()), settings(plugin))).collect()
 }
 
 fn budgets(plugin: &Plugin) -> Budgets {

@@ -248,6 +248,8 @@ table! {
         ask_time: Span = Span(Budgets::default().ask_time), least(millis(1));
         timers: usize = Budgets::default().timers;
         shortest_period: Span = Span(Budgets::default().shortest_period), least(millis(1));
+        presence_groups: usize = 1_000;
+        presence_batch: Span = millis(250), least(millis(10)), most(seconds(60));
         allow_http: Vec<Allowed> = Vec::new();
         targets: Option<Vec<String>> = None;
         on_error: OnError = OnError::Closed;

@@ -3,7 +3,7 @@
 use hubgate_wire::websocket::Frame;
 
 use super::session::Delivery;
-use super::{Clients, Closing, Session};
+use super::{Clients, Closing, Session, groups};
 use crate::arena::Arena;
 use crate::close_cause::CloseCause;
 use crate::delivery::{Action, Except, Member, Target};
@@ -15,7 +15,6 @@ use crate::id::{ConnectionId, GroupName, HubIndex, HubName, ShardAddress, Slot, 
 use crate::neighbours::Location;
 use crate::order::{Addressees, Order};
 use crate::outgoing::Outgoing;
-use crate::question::Joined;
 use crate::reach::SendLog;
 use crate::refusal::MembershipRefusal;
 use crate::time::Millis;
@@ -100,11 +99,11 @@ pub(crate) fn apply(clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, a
         Action::Send { to, message, except } => deliver(clients, turn, hub, &to, &except, &message),
         Action::Join { member, group, .. } => {
             for slot in targets(clients, hub, &member.into_target(), &[]) {
-                join_client(clients, turn, slot, &group);
+                groups::join(clients, turn, slot, &group);
             }
         }
-        Action::Leave { member, group } => leave_group(clients, hub, member, Some(&group)),
-        Action::LeaveAll(member) => leave_group(clients, hub, member, None),
+        Action::Leave { member, group } => leave_groups(clients, turn, hub, member, Some(&group)),
+        Action::LeaveAll(member) => leave_groups(clients, turn, hub, member, None),
         Action::Close { target, except, reason, allow_reconnect } => {
             for slot in targets(clients, hub, &target, &except) {
                 let closing = Closing { error: reason.clone(), allow_reconnect, detail: String::new() };
@@ -231,39 +230,10 @@ fn leave_out(clients: &Clients, slots: &mut Vec<Slot>, users: &[UserId]) {
     slots.retain(|slot| user_of(slot).is_none_or(|user| !left_out.contains(user)));
 }
 
-/// Puts a client into a group, unless it is in too many.
-pub(crate) fn join_client(clients: &mut Clients, turn: &Turn<'_>, slot: Slot, group: &GroupName) -> Joined {
-    let limit = turn.settings.limits.groups_per_connection;
-    let client = &mut clients.arena[slot];
-    if client.groups.contains(group) {
-        return Joined::Yes;
-    }
-    let hub = &mut clients.hubs[client.hub()];
-    if client.groups.len() >= limit {
-        hub.counters.joins_refused += 1;
-        return Joined::TooManyGroups;
-    }
-    client.groups.push(group.clone());
-    hub.join(slot, group.clone());
-    Joined::Yes
-}
-
 /// Takes a member's connections out of a group, or out of all.
-fn leave_group(clients: &mut Clients, hub: HubIndex, member: Member, group: Option<&GroupName>) {
+fn leave_groups(clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, member: Member, group: Option<&GroupName>) {
     for slot in targets(clients, hub, &member.into_target(), &[]) {
-        remove_from_group(clients, slot, group);
-    }
-}
-
-/// Takes a client out of a group, or out of all.
-pub(crate) fn remove_from_group(clients: &mut Clients, slot: Slot, group: Option<&GroupName>) {
-    let client = &mut clients.arena[slot];
-    let left = match group {
-        Some(group) => client.groups.extract_if(.., |each| each == group).collect(),
-        None => std::mem::take(&mut client.groups),
-    };
-    for group in left {
-        clients.hubs[client.hub()].leave(slot, &group);
+        groups::leave(clients, turn, slot, group);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use hubgate_wire::websocket::{Frame, close_code};
 
-use super::{Clients, Phase};
+use super::{Clients, Phase, groups};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
 use crate::failure;
@@ -105,12 +105,14 @@ impl Clients {
         client.take_unread();
         client.held_back = None;
         turn.effects.extend(client.token.take().map(Effect::TokenOver));
-        let (id, transport, groups) = (client.id(), client.transport(), std::mem::take(&mut client.groups));
+        groups::leave(self, turn, slot, None);
+        let client = &self.arena[slot];
+        let (id, transport) = (client.id(), client.transport());
         let hub = &mut self.hubs[client.hub()];
         hub.counters.closed[cause as usize] += 1;
         if let Some(facts) = facts {
             self.slots.remove(&id);
-            hub.remove(slot, transport, facts.user_id.as_ref(), &groups);
+            hub.remove(slot, transport, facts.user_id.as_ref());
             hub.directory.apply(DirectoryChange::ClientsLeft(1));
             if let Some(user) = &facts.user_id
                 && !hub.has_user(user)

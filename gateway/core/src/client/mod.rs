@@ -5,6 +5,7 @@ mod attachment;
 mod closing;
 mod deadlines;
 pub(crate) mod dialect;
+pub(crate) mod groups;
 pub(crate) mod held;
 pub(crate) mod opening;
 pub(crate) mod read_holds;
@@ -31,7 +32,9 @@ use crate::close_cause::CloseCause;
 use crate::effect::Effect;
 use crate::hash::{FixedMap, HashSeed};
 use crate::hub::Hub;
+use crate::hub::directory::Directory;
 use crate::hub::hubs::Hubs;
+use crate::hub::presence::Presence;
 use crate::id::{ConnectionId, HubIndex, Slot, TransportKey};
 use crate::time::Millis;
 use crate::turn::{Step, Turn};
@@ -48,6 +51,8 @@ pub(crate) struct Clients {
     /// Those that others see.
     slots: FixedMap<ConnectionId, Slot>,
     hubs: Hubs,
+    /// What plugins are to be told of groups that they watch.
+    presence: Presence,
     wheel: TimerWheel,
     pings: Pings,
     seed: HashSeed,
@@ -60,6 +65,7 @@ impl Clients {
             transports: Arena::new(),
             slots: FixedMap::default(),
             hubs,
+            presence: Presence::default(),
             wheel: TimerWheel::new(),
             pings: Pings::new(),
             seed,
@@ -223,6 +229,11 @@ impl Clients {
             }
             Phase::Handshaking { .. } | Phase::Connecting { .. } | Phase::Open { .. } | Phase::Closed { .. } => {}
         }
+    }
+
+    /// What plugins are to be told of groups that they watch, and who knows which these are.
+    pub(crate) fn presence(&mut self) -> (&mut Presence, &Directory) {
+        (&mut self.presence, self.hubs.directory())
     }
 
     /// Queues a frame for one client.

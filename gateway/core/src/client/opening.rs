@@ -6,7 +6,7 @@ use hubgate_wire::websocket::Frame;
 
 use super::dialect::Dialect;
 use super::read_holds::Hold;
-use super::{Clients, Phase, actions};
+use super::{Clients, Phase, groups};
 use crate::arrivals::Identity;
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
@@ -56,7 +56,7 @@ pub(crate) fn register(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, d
     client.phase = Phase::Connecting { facts };
     client.hold_back();
     for group in groups {
-        actions::join_client(clients, turn, slot, &group);
+        groups::join(clients, turn, slot, &group);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can change in what all shards know of a hub.
 
-use crate::id::{ServerConnectionId, ServerId, ShardAddress, UserId};
+use crate::id::{GroupName, PluginName, ServerConnectionId, ServerId, ShardAddress, UserId};
 
 /// One change, in the order in which its shard makes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,4 +27,8 @@ pub enum DirectoryChange {
     ClientsRouted { to: ServerConnectionId, clients: usize },
     /// So many fewer are.
     ClientsReleased { from: ServerConnectionId, clients: usize },
+    /// A plugin is told from now on who joins and leaves a group.
+    GroupWatched { plugin: PluginName, group: GroupName },
+    /// It is not told any longer.
+    GroupUnwatched { plugin: PluginName, group: GroupName },
 }

@@ -157,6 +157,7 @@ impl Hubs {
             }
             hub.has_own_label = has_own_label;
         }
+        self.directory.keep_watches(|hub, plugin| settings.tells_presence(hub, plugin));
         self.directory.reconfigured();
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod directory;
 pub(crate) mod hubs;
 pub(crate) mod memberships;
 mod pace;
+pub(crate) mod presence;
 pub(crate) mod routing;
 pub(crate) mod status;
 
@@ -123,14 +124,12 @@ impl Hub {
         }
     }
 
-    pub(crate) fn remove(&mut self, slot: Slot, transport: Transport, user: Option<&UserId>, groups: &[GroupName]) {
+    /// Takes a client out that is in no group.
+    pub(crate) fn remove(&mut self, slot: Slot, transport: Transport, user: Option<&UserId>) {
         self.clients.swap_remove(&slot);
         self.by_transport[transport as usize] -= 1;
         if let Some(user) = user {
             remove_from(&mut self.users, user, slot);
-        }
-        for group in groups {
-            remove_from(&mut self.groups, group, slot);
         }
     }
 

@@ -8,17 +8,19 @@ use std::sync::Arc;
 pub(crate) use ack::{Ack, AckStatus, Page};
 pub(crate) use gather::Gathers;
 
-use crate::client::{Clients, actions};
+use crate::client::{Clients, actions, groups};
 use crate::event::ConnectionFacts;
 use crate::hub::LocalTarget;
-use crate::id::{ConnectionId, GroupName, HubName, Slot, UserId};
-use crate::question::{Answer, Command, Joined, Members, Query, Question, Sought};
+use crate::hub::directory::TooManyGroups;
+use crate::id::{ConnectionId, GroupName, HubName, PluginName, Slot, UserId};
+use crate::question::{Answer, Command, Joined, Members, Query, Question, Sought, Watched};
+use crate::refusal::WatchRefusal;
 use crate::target::Target;
 use crate::time::Millis;
 use crate::turn::Turn;
 
 /// Answers a question about a hub, as far as it concerns this shard.
-pub(crate) fn answer(clients: &mut Clients, turn: &Turn<'_>, hub: &HubName, question: Question) -> Answer {
+pub(crate) fn answer(clients: &mut Clients, turn: &mut Turn<'_>, hub: &HubName, question: Question) -> Answer {
     match question {
         Question::Query(query) => look_up(clients, turn.now, hub, query),
         Question::Command(command) => obey(clients, turn, hub, command),
@@ -38,16 +40,16 @@ fn look_up(clients: &Clients, now: Millis, hub: &HubName, query: Query) -> Answe
     }
 }
 
-fn obey(clients: &mut Clients, turn: &Turn<'_>, hub: &HubName, command: Command) -> Answer {
+fn obey(clients: &mut Clients, turn: &mut Turn<'_>, hub: &HubName, command: Command) -> Answer {
     match command {
         Command::Join { connection, group } => Answer::Joined(match find(clients, hub, connection) {
-            Some(slot) => actions::join_client(clients, turn, slot, &group),
+            Some(slot) => groups::join(clients, turn, slot, &group),
             None => Joined::NoSuchConnection,
         }),
         Command::Leave { connection, group } => {
             let slot = find(clients, hub, connection);
             if let Some(slot) = slot {
-                actions::remove_from_group(clients, slot, group.as_ref());
+                groups::leave(clients, turn, slot, group.as_ref());
             }
             Answer::Found(slot.is_some())
         }
@@ -103,4 +105,15 @@ fn is_user_in_group(clients: &Clients, now: Millis, hub: &HubName, user: &UserId
 fn facts(clients: &Clients, hub: &HubName, id: ConnectionId) -> Option<Arc<ConnectionFacts>> {
     let facts = clients[clients.find(id)?].facts()?;
     (facts.hub == *hub).then(|| facts.clone())
+}
+
+/// Lets a plugin watch a group, as a shard of any gateway may: all of them know it at once.
+pub(crate) fn watch(clients: &Clients, turn: &Turn<'_>, hub: &HubName, watch: (PluginName, GroupName)) -> Watched {
+    let (settings, mode) = (turn.settings, turn.settings.hub(hub).mode);
+    if !mode.asks_upstream() {
+        return Err(WatchRefusal::NotServerless(mode));
+    }
+    let most = settings.presence.get(&watch.0).map_or(0, |presence| presence.groups);
+    let watched = clients.hubs().directory().watch((hub, settings.names(hub)), watch, most);
+    watched.map_err(|TooManyGroups| WatchRefusal::TooMany)
 }

@@ -17,3 +17,4 @@ mod questions;
 mod rates;
 mod rig;
 mod serverless;
+mod watches;

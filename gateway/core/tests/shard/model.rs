@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::rig::{Client, Recorded, Rig, Server, default_mode, json, settings};
+use crate::watches::{Attendance, watch};
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::id::{GroupName, UserId};
 use hubgate_core::question::Sought;
@@ -16,14 +17,41 @@ use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
 enum Event {
-    Connect { user: u8 },
-    Leave { client: usize },
-    Join { client: usize, group: u8 },
-    Part { client: usize, group: u8 },
-    PartAll { client: usize },
-    JoinUser { user: u8, group: u8 },
-    PartUser { user: u8, group: u8 },
-    Send { to: To, except: Option<usize> },
+    Connect {
+        user: u8,
+    },
+    Leave {
+        client: usize,
+    },
+    Join {
+        client: usize,
+        group: u8,
+    },
+    Part {
+        client: usize,
+        group: u8,
+    },
+    PartAll {
+        client: usize,
+    },
+    JoinUser {
+        user: u8,
+        group: u8,
+    },
+    PartUser {
+        user: u8,
+        group: u8,
+    },
+    Send {
+        to: To,
+        except: Option<usize>,
+    },
+    /// Time passes.
+    Wait {
+        milliseconds: u64,
+    },
+    /// The plugin has heard what it is being told.
+    Hear,
 }
 
 #[derive(Debug, Clone)]
@@ -50,6 +78,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => client.clone().prop_map(|client| Event::PartAll { client }),
         1 => (user.clone(), group.clone()).prop_map(|(user, group)| Event::JoinUser { user, group }),
         1 => (user, group).prop_map(|(user, group)| Event::PartUser { user, group }),
+        1 => (1..120u64).prop_map(|milliseconds| Event::Wait { milliseconds }),
+        1 => Just(Event::Hear),
         6 => (to, proptest::option::of(client)).prop_map(|(to, except)| Event::Send { to, except }),
     ]
 }
@@ -103,7 +133,7 @@ impl Model {
                     client.groups.remove(group);
                 }
             }
-            Event::Send { .. } => {}
+            Event::Send { .. } | Event::Wait { .. } | Event::Hear => {}
         }
     }
 }
@@ -119,7 +149,7 @@ fn user(user: u8) -> UserId {
 fn action(event: &Event, clients: &[Client]) -> Option<Action> {
     let connection = |client: &usize| Member::Connection(clients[*client].id);
     Some(match event {
-        Event::Connect { .. } | Event::Leave { .. } => return None,
+        Event::Connect { .. } | Event::Leave { .. } | Event::Wait { .. } | Event::Hear => return None,
         Event::Join { client, group: name } => {
             Action::Join { member: connection(client), group: group(*name), ttl_seconds: None, plugin: None }
         }
@@ -154,7 +184,7 @@ fn is_possible(event: &Event, model: &Model) -> bool {
         Event::Join { client, .. } | Event::Part { client, .. } | Event::PartAll { client } => known(client),
         Event::Send { to: To::Client(client), except } => known(client) && except.as_ref().is_none_or(known),
         Event::Send { except, .. } => except.as_ref().is_none_or(known),
-        Event::JoinUser { .. } | Event::PartUser { .. } => true,
+        Event::JoinUser { .. } | Event::PartUser { .. } | Event::Wait { .. } | Event::Hear => true,
     }
 }
 
@@ -168,6 +198,10 @@ proptest! {
         settings.upstream.clear();
         let mut rig = Rig::new(shards, settings);
         let (mut model, mut clients) = (Model::default(), Vec::new());
+        let mut attendance = Attendance::default();
+        for group in ["g0", "g1"] {
+            prop_assert_eq!(watch(&mut rig, 0, "chat", ("plugin", group)), Ok(()));
+        }
         for (event, shard) in events {
             if !is_possible(&event, &model) {
                 continue;
@@ -177,6 +211,8 @@ proptest! {
             match &event {
                 Event::Connect { user } => clients.push(rig.connect(shard, Some(&format!("u{user}")))),
                 Event::Leave { client } => rig.gone(clients[*client], CloseCause::Normal),
+                Event::Wait { milliseconds } => rig.pass(Millis(*milliseconds)),
+                Event::Hear => attendance.hear_some(&mut rig),
                 other => rig.run(shard, action(other, &clients).into_iter().collect()),
             }
             if let Event::Send { to, except } = &event {
@@ -186,6 +222,14 @@ proptest! {
                 }
             }
         }
+        // What plugins are told of watched groups adds up to who is in them.
+        attendance.hear_all(&mut rig);
+        for group in 0..3 {
+            let is_told = |client: &ModelClient| group < 2 && client.is_here && client.groups.contains(&group);
+            let members = clients.iter().zip(&model.clients).filter(|(_, client)| is_told(client));
+            let expected = members.map(|(client, _)| client.id).collect();
+            prop_assert_eq!(attendance.of("plugin", &format!("g{group}")), expected);
+        }
     }
 }
 
@@ -194,7 +238,7 @@ fn by_server(rig: &mut Rig, server: Server, event: &Event, clients: &[Client]) {
     let id = |client: &usize| clients[*client].id.to_string();
     let payloads = || vec![("json", &b"x\x1e"[..])];
     match event {
-        Event::Connect { .. } | Event::Leave { .. } => {}
+        Event::Connect { .. } | Event::Leave { .. } | Event::Wait { .. } | Event::Hear => {}
         Event::Join { client, group } => {
             let (connection_id, group) = (&id(client), &format!("g{group}"));
             let join = JoinGroupWithAck { connection_id, group, ..Default::default() };

@@ -1,9 +1,9 @@
 //! Who is there, on all shards.
 
-use hubgate_core::Input;
 use hubgate_core::delivery::Target;
 use hubgate_core::id::{ConnectionId, GroupName, UserId};
 use hubgate_core::question::{Answered, CallerQuery, Members};
+use hubgate_core::{CloseCause, Input};
 
 use crate::rig::{Client, PATIENCE, Rig, hub, settings};
 
@@ -57,7 +57,7 @@ fn connections_are_counted_on_all_shards() {
         is(&mut rig, user("dan"), 0);
         is(&mut rig, Target::Connection(clients[4].id), 1);
     }
-    rig.gone(clients[1], hubgate_core::CloseCause::Normal);
+    rig.gone(clients[1], CloseCause::Normal);
     assert_eq!(count(&mut rig, 2, group("g")), 5);
     assert_eq!(count(&mut rig, 2, Target::Connection(clients[1].id)), 0);
 }
@@ -90,7 +90,7 @@ fn a_users_connections_are_told_by_id_after_any_that_was_there() {
     let ids = |members: Members| members.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
     assert_eq!(ids(members(&mut rig, 0, user("bob"), None, 10)), of_bob);
     let first = *clients.iter().find(|client| client.id == of_bob[0]).expect("one of them");
-    rig.gone(first, hubgate_core::CloseCause::Normal);
+    rig.gone(first, CloseCause::Normal);
     assert_eq!(ids(members(&mut rig, 1, user("bob"), Some(of_bob[0]), 1)), of_bob[1..2]);
     assert_eq!(ids(members(&mut rig, 1, user("bob"), Some(of_bob[2]), 1)), []);
 }

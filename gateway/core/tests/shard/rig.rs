@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use hubgate_core::delivery::Action;
-use hubgate_core::event::{UpstreamAnswer, UpstreamEvent, UpstreamFailure};
+use hubgate_core::event::{HubCall, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::filter::{
     FilterSettings, Halves, HalvesByPlugin, Inspected, Inspection, InspectionNumber, OnError, Origin, Targets, Verdict,
 };
@@ -14,7 +14,9 @@ use hubgate_core::id::{
 };
 use hubgate_core::mode::Mode;
 use hubgate_core::question::{Answered, CallerQuery, Reply, Sought, Ticket, Unanswered};
-use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
+use hubgate_core::settings::{
+    Handler, HubSettings, Limits, Pattern, PresenceSettings, Settings, Timeouts, UpstreamItem,
+};
 use hubgate_core::time::Millis;
 use hubgate_core::{
     Addressees, ClientTimes, CloseCause, Directory, Effect, HashSeed, Identity, Input, MembershipRefusal, Neighbours,
@@ -60,6 +62,10 @@ pub(crate) struct Rig {
     pub(crate) calls: VecDeque<(usize, Slot, UpstreamEvent)>,
     received: BTreeMap<(usize, TransportKey), Vec<String>>,
     pub(crate) finished: BTreeMap<(usize, TransportKey), CloseCause>,
+    /// What plugins are told of groups that they watch, oldest first; the calls are under way.
+    pub(crate) tellings: VecDeque<(usize, HubCall)>,
+    /// When a shard wants a tick beside those that come anyway.
+    pub(crate) wakes: Vec<(usize, Millis)>,
     /// Clients that the core has forgotten.
     pub(crate) forgotten: Vec<(usize, ConnectionId)>,
     /// How often the log was told that calls are dropped.
@@ -108,6 +114,9 @@ pub(crate) fn settings() -> Settings {
             events: Pattern::Any,
             handler: Handler::Plugin(PluginName::new("plugin")),
         }],
+        presence: BTreeMap::from(
+            ["plugin", "other"].map(|name| (PluginName::new(name), PresenceSettings { groups: 3, batch: Millis(250) })),
+        ),
         limits: Limits {
             message: 200,
             messages_per_second: 0,
@@ -229,6 +238,8 @@ impl Rig {
             calls: VecDeque::new(),
             received: BTreeMap::new(),
             finished: BTreeMap::new(),
+            tellings: VecDeque::new(),
+            wakes: Vec::new(),
             forgotten: Vec::new(),
             told_of_drops: 0,
             unmatched: Vec::new(),
@@ -610,6 +621,8 @@ impl Rig {
                     self.forward(other, &hub, order.clone());
                 }
             }
+            Effect::WakeAt(at) => self.wakes.push((shard, at)),
+            Effect::TellPresence(call) => self.tellings.push_back((shard, *call)),
         }
     }
 
@@ -650,6 +663,7 @@ fn number(answered: &Answered) -> u64 {
         Answered::Members(reply) => reply.ticket.number(),
         Answered::Joined(reply) => reply.ticket.number(),
         Answered::UserJoined(reply) => reply.ticket.number(),
+        Answered::Watched(reply) => reply.ticket.number(),
         Answered::InEffect(reply) => reply.ticket.number(),
         Answered::Client(reply) => reply.ticket.number(),
     }

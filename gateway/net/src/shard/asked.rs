@@ -3,7 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use hubgate_core::question::{Answered, ClientAnswer, Facts, Joined, Members, Reply, Ticket, Unanswered, UserJoined};
+use hubgate_core::question::{
+    Answered, ClientAnswer, Facts, Joined, Members, Reply, Ticket, Unanswered, UserJoined, Watched,
+};
 use tokio::sync::oneshot;
 
 /// Those that wait for answers of one type.
@@ -18,6 +20,7 @@ pub(crate) struct Asked {
     members: Waiting<Members>,
     joined: Waiting<Joined>,
     user_joined: Waiting<UserJoined>,
+    watched: Waiting<Watched>,
     in_effect: Waiting<()>,
     client: Waiting<ClientAnswer>,
 }
@@ -44,6 +47,7 @@ answers! {
     Members: members,
     Joined: joined,
     UserJoined: user_joined,
+    Watched: watched,
     (): in_effect,
     ClientAnswer: client,
 }
@@ -82,6 +86,7 @@ impl Asked {
             Answered::Members(reply) => self.tell(reply),
             Answered::Joined(reply) => self.tell(reply),
             Answered::UserJoined(reply) => self.tell(reply),
+            Answered::Watched(reply) => self.tell(reply),
             Answered::InEffect(reply) => self.tell(reply),
             Answered::Client(reply) => self.tell(reply),
         }
@@ -95,13 +100,15 @@ impl Asked {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        let Asked { next_ticket: _, found, facts, count, members, joined, user_joined, in_effect, client } = self;
+        let Asked { next_ticket: _, found, facts, count, members, joined, user_joined, watched, in_effect, client } =
+            self;
         found.borrow().is_empty()
             && facts.borrow().is_empty()
             && count.borrow().is_empty()
             && members.borrow().is_empty()
             && joined.borrow().is_empty()
             && user_joined.borrow().is_empty()
+            && watched.borrow().is_empty()
             && in_effect.borrow().is_empty()
             && client.borrow().is_empty()
     }

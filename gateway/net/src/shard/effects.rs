@@ -110,6 +110,8 @@ impl ShardThread {
             Effect::Forward { to, hub, order } => {
                 inputs.extend(self.peers.forward(to, hub, order).into_iter().map(Input::Undelivered));
             }
+            Effect::WakeAt(at) => self.wakes.add(at),
+            Effect::TellPresence(call) => self.tell_presence(*call),
         }
     }
 

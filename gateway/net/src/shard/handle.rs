@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubgate_core::delivery::Action;
-use hubgate_core::id::{ConnectionId, HubName, ServerConnectionId, ShardIndex};
+use hubgate_core::id::{ConnectionId, GroupName, HubName, PluginName, ServerConnectionId, ShardIndex};
 use hubgate_core::question::{Ticket, Unanswered};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
@@ -261,6 +261,10 @@ impl ShardHandle {
     /// A deadline for the core, which meets it when about this time has passed: it looks at deadlines once a tick.
     pub(crate) fn deadline(&self, within: Duration) -> Millis {
         self.0.now() + within.saturating_sub(Shard::tick_period().into()).into()
+    }
+
+    pub(crate) fn unwatch(&self, hub: HubName, plugin: PluginName, group: GroupName) {
+        self.0.feed(Input::Unwatch { hub, plugin, group });
     }
 
     pub(crate) fn submit_by_filter(&self, hub: HubName, actions: Vec<Action>) {

@@ -4,8 +4,10 @@ mod asked;
 mod connections;
 mod effects;
 mod handle;
+mod presence;
 mod read_buffer;
 mod timers;
+mod wakes;
 mod writer;
 
 use std::cell::RefCell;
@@ -33,6 +35,7 @@ pub(crate) use asked::CoreAnswer;
 use connections::Connections;
 pub(crate) use handle::ShardHandle;
 use read_buffer::ReadBuffer;
+use wakes::Wakes;
 use writer::Writer;
 
 /// The state of one shard. Only its own thread touches it, so no call waits for another.
@@ -48,6 +51,7 @@ struct ShardThread {
     webhooks: Rc<Webhooks>,
     peers: Rc<Peers>,
     asked: Asked,
+    wakes: Wakes,
     writer: Writer,
     /// Whose turn it is.
     turns: Rc<Turns>,
@@ -82,6 +86,7 @@ pub(crate) fn start(
         plugins,
         peers: Rc::new(Peers::new(neighbours, inboxes, tasks.clone())),
         asked: Asked::default(),
+        wakes: Wakes::default(),
         writer: Writer::default(),
         turns: Rc::default(),
         read_buffer: ReadBuffer::new(),
@@ -147,7 +152,13 @@ impl ShardThread {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let pulse = self.shared.vitals.shard(usize::from(self.index.0));
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.wakes.next(|| self.now()) => {
+                    self.feed(Input::Tick);
+                    continue;
+                }
+            }
             pulse.beat();
             #[cfg(test)]
             self.shared.faults.strike(crate::faults::Fault::Clock);

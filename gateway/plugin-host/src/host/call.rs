@@ -71,6 +71,12 @@ pub(crate) enum HostCall {
         after: Option<String>,
         limit: u32,
     },
+    Watch {
+        group: String,
+    },
+    Unwatch {
+        group: String,
+    },
     Outside(Outside),
     /// Of WASI: which of these pollables are ready, once one is.
     Poll(Vec<u32>),
@@ -137,6 +143,8 @@ impl HostCall {
             HostCall::Count(_) => "presence.count",
             HostCall::Members { .. } => "presence.members",
             HostCall::ConnectionsOf { .. } => "presence.connections",
+            HostCall::Watch { .. } => "presence.watch",
+            HostCall::Unwatch { .. } => "presence.unwatch",
             HostCall::Outside(Outside::WallClock) => "wasi:clocks/wall-clock",
             HostCall::Outside(Outside::MonotonicClock) => "wasi:clocks/monotonic-clock",
             HostCall::Outside(Outside::Seed) => "wasi:random",
@@ -153,7 +161,10 @@ impl HostCall {
             | HostCall::Flush
             | HostCall::Outside(_)
             | HostCall::IsReady(_) => 0,
-            HostCall::Config { key } | HostCall::Get { key } => key.len(),
+            HostCall::Config { key: name }
+            | HostCall::Get { key: name }
+            | HostCall::Watch { group: name }
+            | HostCall::Unwatch { group: name } => name.len(),
             HostCall::Log { message, fields, .. } => message.len() + pairs_weight(fields),
             HostCall::Fact { connection, .. } => connection.len(),
             HostCall::Submit(actions) => actions_weight(actions),
@@ -244,6 +255,7 @@ replies! {
     Count(Result<u64, String>),
     Members(Result<Vec<presence::MemberResult>, String>),
     Connections(Result<Vec<String>, String>),
+    Watched(Result<(), presence::WatchError>),
     Ready(Vec<u32>),
     IsReady(bool),
     ClientAnswer(ClientAnswer),
@@ -268,6 +280,7 @@ impl HostReply {
             | HostReply::Queued(Ok(()))
             | HostReply::Exists(Ok(_))
             | HostReply::Count(Ok(_))
+            | HostReply::Watched(Ok(()) | Err(presence::WatchError::TooMany))
             | HostReply::Value(Ok(None))
             | HostReply::Changed(Ok(_))
             | HostReply::ClientAnswer(Ok(None)) => 0,
@@ -279,6 +292,7 @@ impl HostReply {
             | HostReply::Count(Err(text))
             | HostReply::Members(Err(text))
             | HostReply::Connections(Err(text))
+            | HostReply::Watched(Err(presence::WatchError::Invalid(text)))
             | HostReply::Response(Err(http::Error::Denied(text) | http::Error::Failed(text))) => text.len(),
             HostReply::Pairs(pairs) | HostReply::OptionalPairs(Some(pairs)) => pairs_weight(pairs),
             HostReply::Keys(Ok(texts)) | HostReply::Connections(Ok(texts)) => {

@@ -108,6 +108,8 @@ impl Guest {
             HostCall::ConnectionsOf { user, after, limit } => {
                 Box::pin(self.connections_of(&user, after.as_deref(), limit)).await.into_reply()
             }
+            HostCall::Watch { group } => self.watch_group(&group).await.into_reply(),
+            HostCall::Unwatch { group } => self.unwatch_group(&group).await.into_reply(),
             HostCall::Outside(call) => wasi::answer(&*self.surroundings.source, call),
             HostCall::Poll(pollables) => self.poll_wasi(pollables).await?.into_reply(),
             HostCall::IsReady(pollable) => self.quiet_wasi().is_ready(pollable).await?.into_reply(),

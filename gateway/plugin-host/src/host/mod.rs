@@ -25,9 +25,9 @@ use std::time::{Duration, Instant};
 use hubgate_core::delivery::{Action, Target};
 use hubgate_core::event::ConnectionFacts;
 use hubgate_core::filter::Origin;
-use hubgate_core::id::{ConnectionId, HubName, PluginName};
+use hubgate_core::id::{ConnectionId, GroupName, HubName, PluginName};
 use hubgate_core::pairs::Pairs;
-use hubgate_core::question::{ClientAnswer, ClientQuestion, Facts, Members};
+use hubgate_core::question::{ClientAnswer, ClientQuestion, Facts, Members, Watched};
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::format_err;
@@ -73,6 +73,10 @@ pub enum ShardQuestion {
     Count { hub: HubName, target: Target, answer: oneshot::Sender<u64> },
     /// At most `most` connections of the target in the hub of its event, those after `after`, in the order of their ids.
     Members { hub: HubName, of: Target, after: Option<ConnectionId>, most: usize, answer: oneshot::Sender<Members> },
+    /// To be told from now on who joins and leaves a group of the hub of its event.
+    Watch { hub: HubName, plugin: PluginName, group: GroupName, answer: oneshot::Sender<Watched> },
+    /// To be told no longer.
+    Unwatch { hub: HubName, plugin: PluginName, group: GroupName, done: oneshot::Sender<()> },
     /// To do this to the hub of its event; answered when it is in effect.
     Run {
         hub: HubName,

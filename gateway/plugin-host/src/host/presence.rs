@@ -1,7 +1,8 @@
 //! The `presence` import: who is in the hub of the event.
 
+use hubgate_core::WatchRefusal;
 use hubgate_core::delivery::Target;
-use hubgate_core::id::{ConnectionId, HubName, UserId};
+use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::question::Members;
 
 use super::call::HostCall;
@@ -10,6 +11,7 @@ use crate::bindings::hubgate::plugin::presence::{self, MemberResult, WatchError}
 use crate::bindings::hubgate::plugin::types;
 use crate::convert;
 use crate::limits::PRESENCE_PAGE;
+use crate::metrics::Budget;
 
 /// What a call without an event is told: while a component starts, it is in no hub.
 const NO_HUB: &str = "there is no event, so there is no hub to ask";
@@ -38,12 +40,12 @@ impl presence::Host for Guest {
         self.perform(HostCall::ConnectionsOf { user, after, limit }).await
     }
 
-    async fn watch(&mut self, _group: String) -> wasmtime::Result<Result<(), WatchError>> {
-        Ok(Err(WatchError::TooMany))
+    async fn watch(&mut self, group: String) -> wasmtime::Result<Result<(), WatchError>> {
+        self.perform(HostCall::Watch { group }).await
     }
 
-    async fn unwatch(&mut self, _group: String) -> wasmtime::Result<Result<(), WatchError>> {
-        Ok(Ok(()))
+    async fn unwatch(&mut self, group: String) -> wasmtime::Result<Result<(), WatchError>> {
+        self.perform(HostCall::Unwatch { group }).await
     }
 }
 
@@ -79,6 +81,38 @@ impl Guest {
         let of = Target::User(convert::user(user)?);
         let connections = self.page(of, after, limit).await?;
         Ok(connections.into_iter().map(|(id, _)| id.to_string()).collect())
+    }
+
+    pub(super) async fn watch_group(&mut self, group: &str) -> Result<(), WatchError> {
+        let (hub, group) = self.watched(group)?;
+        let plugin = self.surroundings.name().clone();
+        let watched = self.ask_shard(|answer| ShardQuestion::Watch { hub, plugin, group, answer }).await;
+        match watched {
+            Some(Ok(())) => Ok(()),
+            Some(Err(WatchRefusal::TooMany)) => {
+                self.surroundings.exceeded.add(Budget::PresenceGroups);
+                Err(WatchError::TooMany)
+            }
+            Some(Err(WatchRefusal::NotServerless(mode))) => {
+                let mode = mode.name();
+                Err(WatchError::Invalid(format!(
+                    "the hub is in {mode} mode: hub servers answer it, and presence is told of serverless hubs alone"
+                )))
+            }
+            None => Err(WatchError::Invalid(UNANSWERED.to_owned())),
+        }
+    }
+
+    pub(super) async fn unwatch_group(&mut self, group: &str) -> Result<(), WatchError> {
+        let (hub, group) = self.watched(group)?;
+        let plugin = self.surroundings.name().clone();
+        let ended = self.ask_shard(|done| ShardQuestion::Unwatch { hub, plugin, group, done }).await;
+        ended.ok_or_else(|| WatchError::Invalid(UNANSWERED.to_owned()))
+    }
+
+    fn watched(&self, group: &str) -> Result<(HubName, GroupName), WatchError> {
+        let hub = self.present_hub().map_err(WatchError::Invalid)?;
+        Ok((hub, convert::group(group).map_err(WatchError::Invalid)?))
     }
 
     /// At most [`PRESENCE_PAGE`] connections, however many are asked for.

@@ -175,6 +175,10 @@ impl Hub {
                 members.truncate(most);
                 drop(answer.send(members));
             }
+            ShardQuestion::Watch { answer, .. } => drop(answer.send(Ok(()))),
+            ShardQuestion::Unwatch { done, .. } => {
+                let _ = done.send(());
+            }
             ShardQuestion::Run { actions, done, .. } => {
                 self.run(&actions);
                 self.flushed.extend(actions);

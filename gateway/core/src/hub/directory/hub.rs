@@ -1,8 +1,10 @@
 //! What all shards know of one hub.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::users::Users;
+use super::watches::{WatchCounts, Watches};
 use crate::hash::HashSeed;
 use crate::hub::change::DirectoryChange;
 use crate::hub::routing::HubServers;
@@ -25,10 +27,11 @@ pub(crate) struct HubDirectory {
     servers: HubServers,
     /// For the rate at which its clients are read.
     heard: HeardOfHub,
+    watches: Watches,
 }
 
 impl HubDirectory {
-    pub(super) fn new(has_own_label: bool, seed: &HashSeed) -> HubDirectory {
+    pub(super) fn new(has_own_label: bool, watch_counts: Arc<WatchCounts>, seed: &HashSeed) -> HubDirectory {
         HubDirectory {
             shards: AtomicUsize::default(),
             idle_since: AtomicU64::default(),
@@ -38,6 +41,7 @@ impl HubDirectory {
             users: Users::new(seed),
             servers: HubServers::default(),
             heard: HeardOfHub::default(),
+            watches: Watches::new(watch_counts),
         }
     }
 
@@ -93,9 +97,13 @@ impl HubDirectory {
         &self.heard
     }
 
-    /// Whether no client and no hub server is known.
+    pub(crate) fn watches(&self) -> &Watches {
+        &self.watches
+    }
+
+    /// Whether no client and no hub server is known, and no plugin watches a group.
     pub(super) fn is_empty(&self) -> bool {
-        self.clients() == 0 && self.users.is_empty() && self.servers.is_empty()
+        self.clients() == 0 && self.users.is_empty() && self.servers.is_empty() && self.watches.is_empty()
     }
 
     /// Changes what is known.
@@ -112,12 +120,16 @@ impl HubDirectory {
             DirectoryChange::ServerCongested { id, is_congested } => self.servers.congested(id, is_congested),
             DirectoryChange::ClientsRouted { to, clients } => self.servers.routed(to, clients),
             DirectoryChange::ClientsReleased { from, clients } => self.servers.released(from, clients),
+            // Whoever lets a plugin watch has looked at the bound.
+            DirectoryChange::GroupWatched { plugin, group } => drop(self.watches.begin(plugin, group, usize::MAX)),
+            DirectoryChange::GroupUnwatched { plugin, group } => self.watches.end(&plugin, &group),
         }
     }
 
     /// The changes that lead from nothing to what is known.
     pub(super) fn snapshot(&self) -> Vec<DirectoryChange> {
         let clients = Some(self.clients()).filter(|clients| *clients > 0).map(DirectoryChange::ClientsEntered);
-        clients.into_iter().chain(self.users.snapshot()).chain(self.servers.snapshot()).collect()
+        let known = clients.into_iter().chain(self.users.snapshot()).chain(self.servers.snapshot());
+        known.chain(self.watches.snapshot()).collect()
     }
 }

@@ -1,24 +1,27 @@
 //! What all shards of a gateway know together: which hubs there are, of each hub the shards of its users, its hub servers,
-//! and how many clients it has, and which groups users are in. Everything else passes between shards as orders.
+//! and how many clients it has, which groups plugins watch, and which groups users are in. Everything else passes between shards as orders.
 //!
 //! It is one value for all shards, since a client that connects must find at once what has come to any of them. Its changes are data
 //! ([`DirectoryChange`]), so that those of another gateway can be applied as those of a shard are.
 
 mod hub;
 mod users;
+mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::hash::HashSeed;
-use crate::id::{HubName, PluginName};
+use crate::id::{GroupName, HubName, PluginName};
 use crate::time::Millis;
 
 use super::change::DirectoryChange;
 use super::memberships::Memberships;
 use super::pace::Pace;
 pub(crate) use hub::HubDirectory;
+use watches::WatchCounts;
+pub(crate) use watches::{TooManyGroups, WatchNumber};
 
 /// Hubs that the configuration does not name and that have labels of their own in the metrics, in number: names come from
 /// outside, and each is some twenty series.
@@ -33,6 +36,7 @@ const MAX_IDLE: usize = 1_000;
 pub struct Directory {
     hubs: Mutex<Hubs>,
     pub(crate) memberships: Memberships,
+    watch_counts: Arc<WatchCounts>,
     /// How many hubs were forgotten so far, so that shards know when to look for hubs of theirs among them.
     forgotten: AtomicU64,
     /// At what pace clients leave when the gateway stops.
@@ -48,15 +52,25 @@ struct Hubs {
     labelled: usize,
     /// When a shard last looked at its deadlines.
     now: Millis,
+    watch_counts: Arc<WatchCounts>,
     seed: HashSeed,
 }
 
 impl Directory {
     pub fn new(seed: HashSeed) -> Directory {
-        let hubs = Hubs { by_name: BTreeMap::new(), idle: BTreeSet::new(), labelled: 0, now: Millis::default(), seed };
+        let watch_counts = Arc::<WatchCounts>::default();
+        let hubs = Hubs {
+            by_name: BTreeMap::new(),
+            idle: BTreeSet::new(),
+            labelled: 0,
+            now: Millis::default(),
+            watch_counts: watch_counts.clone(),
+            seed,
+        };
         Directory {
             hubs: Mutex::new(hubs),
             memberships: Memberships::default(),
+            watch_counts,
             forgotten: AtomicU64::default(),
             pace: Pace::default(),
         }
@@ -100,6 +114,42 @@ impl Directory {
         let mut hubs = self.hubs();
         hubs.hub(name, is_configured).apply(change);
         hubs.note_if_idle(name);
+    }
+
+    /// A plugin is told from now on who joins and leaves a group, unless it watches `most` groups of all hubs already.
+    pub(crate) fn watch(
+        &self,
+        (name, is_configured): (&HubName, bool),
+        (plugin, group): (PluginName, GroupName),
+        most: usize,
+    ) -> Result<(), TooManyGroups> {
+        // No hub is forgotten meanwhile.
+        let mut hubs = self.hubs();
+        let watched = hubs.hub(name, is_configured).watches().begin(plugin, group, most);
+        hubs.note_if_idle(name);
+        watched
+    }
+
+    /// It is not told any longer.
+    pub(crate) fn unwatch(&self, name: &HubName, plugin: &PluginName, group: &GroupName) {
+        let mut hubs = self.hubs();
+        if let Some(hub) = hubs.by_name.get(name) {
+            hub.watches().end(plugin, group);
+            hubs.note_if_idle(name);
+        }
+    }
+
+    /// Plugins watch groups of these hubs alone from now on.
+    pub(crate) fn keep_watches(&self, is_kept: impl Fn(&HubName, &PluginName) -> bool) {
+        let hubs = self.hubs();
+        for (name, hub) in &hubs.by_name {
+            hub.watches().retain(|plugin, _| is_kept(name, plugin));
+        }
+    }
+
+    /// How many groups each plugin watches, in all hubs.
+    pub fn watched_groups(&self) -> Vec<(PluginName, usize)> {
+        self.watch_counts.by_plugin()
     }
 
     /// The changes that lead from an empty directory to one that knows of all hubs what this one does.
@@ -163,7 +213,7 @@ impl Hubs {
         }
         let has_own_label = !is_configured && self.labelled < MAX_LABELS;
         self.labelled += usize::from(has_own_label);
-        let hub = Arc::new(HubDirectory::new(has_own_label, &self.seed));
+        let hub = Arc::new(HubDirectory::new(has_own_label, self.watch_counts.clone(), &self.seed));
         self.by_name.insert(name.clone(), hub.clone());
         self.note_if_idle(name);
         hub
