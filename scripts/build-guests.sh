@@ -2,7 +2,7 @@
 # Builds the components that tests serve into the folder $1: probe.wasm and probe-2.wasm (versions 1 and 2), probe-hub.wasm and
 # probe-hub-2.wasm likewise, chat.wasm, chat-js.wasm and ordinary-js.wasm, wasi.wasm, which asks for all of WASI, hostile.wasm, which
 # turns on its host, filter.wasm, which does what messages tell it, filter-js.wasm, door.wasm and door-2.wasm, which do what requests
-# tell them, the plugins of plugins/, and conformance-LANGUAGE-handler.wasm and -filter.wasm.
+# tell them, the plugins of plugins/, hub-SAMPLE.wasm of examples/hubs, and conformance-LANGUAGE-handler.wasm and -filter.wasm.
 # What neither its sources, nor the SDKs, nor the builder have changed is not built again.
 # Needs the built gateway: HUBGATE_BIN, or the one in cargo's target folder, and the tools of tests/languages.
 set -euo pipefail
@@ -62,6 +62,10 @@ DOOR_VERSION=1 build tests/guests/door door
 build tests/guests/filter-javascript filter-js
 for plugin in redact rate-limit json-schema history; do
     build "plugins/$plugin" "$plugin"
+done
+for sample in shape ask; do
+    link_packages "examples/hubs/$sample"
+    build "examples/hubs/$sample" "hub-$sample"
 done
 for project in tests/guests/conformance/*/*/; do
     language=$(basename "$(dirname "$project")")

@@ -28,6 +28,7 @@ command -v cargo >/dev/null || { echo "test: Rust is missing: https://rustup.rs"
 npm ci --no-audit --no-fund --prefix tests/clients/javascript
 npm ci --no-audit --no-fund --prefix examples/chat-rust/www
 npm ci --no-audit --no-fund --prefix examples/poll/www
+npm ci --no-audit --no-fund --prefix examples/hubs/www
 npm ci --no-audit --no-fund --prefix tests/languages
 
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')

@@ -75,6 +75,11 @@ pub fn ready_made(name: &str) -> PathBuf {
     guest(&format!("{name}.wasm"))
 }
 
+/// A sample of `examples/hubs`.
+pub fn sample(name: &str) -> PathBuf {
+    guest(&format!("hub-{name}.wasm"))
+}
+
 /// A component that exports nothing.
 pub fn of_no_world() -> Vec<u8> {
     wat::parse_str("(component)").expect("the text is a component")
