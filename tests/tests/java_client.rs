@@ -7,7 +7,10 @@ use hubgate_tests::script::Script;
 const NAME: &str = "`com.microsoft.signalr` 9.0.3, Java";
 
 async fn run(transport: &str, scenarios: &[&str]) {
-    let gateway = Gateway::probe().start().await;
+    run_on(Gateway::probe().start().await, transport, scenarios).await;
+}
+
+async fn run_on(gateway: Gateway, transport: &str, scenarios: &[&str]) {
     let token = gateway.token("probe").user("ann").sign();
     for scenario in scenarios {
         Script::java(&[scenario, &gateway.url(), transport, &token]).succeeds().await;
@@ -35,4 +38,9 @@ async fn it_talks_on_websockets() {
 async fn it_talks_by_long_polling() {
     // Its posts run side by side, so that they come in no order.
     run("LongPolling", &SCENARIOS).await;
+}
+
+#[tokio::test]
+async fn it_streams_both_ways_with_a_component() {
+    run_on(Gateway::probe_hub().start().await, "WebSockets", &["streams both ways"]).await;
 }

@@ -74,6 +74,12 @@ async fn its_streams_are_errors() {
 }
 
 #[tokio::test]
+async fn it_streams_both_ways_with_a_component() {
+    let gateway = Gateway::probe_hub().start().await;
+    run_on(&gateway, "streams both ways", "ann", &WAYS).await;
+}
+
+#[tokio::test]
 async fn it_receives_from_another_client() {
     run("receiving from another client").await;
 }

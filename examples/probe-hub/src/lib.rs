@@ -8,6 +8,7 @@ mod timers;
 
 use hubgate_plugin::authorizer::{Grant, Refusal, Request};
 use hubgate_plugin::presence::Member;
+use hubgate_plugin::streams::{Item, Opening, Room, Stream};
 use hubgate_plugin::{Arguments, Connection, Error, Handler, Hub, Reply, reject, reply};
 
 struct ProbeHub;
@@ -31,8 +32,28 @@ impl Handler for ProbeHub {
 }
 
 impl Hub for ProbeHub {
+    fn begin(_: Connection, method: &str, arguments: Arguments, opening: Opening) -> Result<(), Error> {
+        streams::begin(method, &arguments, opening)
+    }
+
+    fn writable(_: Connection, stream: Stream, _: Room) {
+        streams::writable(&stream);
+    }
+
+    fn cancelled(_: Connection, stream: Stream) {
+        streams::cancelled(&stream);
+    }
+
+    fn item(_: Connection, upload: &str, item: Item) -> Result<(), Error> {
+        streams::item(upload, &item)
+    }
+
+    fn ended(_: Connection, upload: &str, error: Option<String>) -> Result<(), Error> {
+        streams::ended(upload, error)
+    }
+
     fn fired(_: &str, timer: &str, payload: Vec<u8>) -> Result<(), Error> {
-        timers::fired(timer, &payload)
+        streams::fired(timer, &payload).unwrap_or_else(|| timers::fired(timer, &payload))
     }
 
     fn started(_: &str) -> Result<(), Error> {

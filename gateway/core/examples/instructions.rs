@@ -175,6 +175,7 @@ fn settings() -> Settings {
             client: Millis(30_000),
             keep_alive: Millis(15_000),
         },
+        streams: Default::default(),
         detailed_errors: false,
     }
 }

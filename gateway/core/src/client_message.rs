@@ -144,7 +144,8 @@ impl Listener<'_> {
     fn own_message(&mut self, turn: &mut Turn<'_>, slot: Slot, message: HubMessage<'_>) {
         let Listener { clients, upstream, client_results, .. } = self;
         match message {
-            HubMessage::Completion { invocation_id, outcome, .. } => {
+            // An upload has the id that its client has given it, a question the gateway's.
+            HubMessage::Completion { invocation_id, outcome, .. } if !upstream.has_upload(slot, &invocation_id) => {
                 client_results.completed(clients, turn, slot, (&invocation_id, outcome));
             }
             message => upstream.hub_message(clients, turn, slot, message),

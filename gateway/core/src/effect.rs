@@ -7,11 +7,12 @@ use hubgate_wire::websocket::Frame;
 use crate::close_cause::CloseCause;
 use crate::event::{ConnectionFacts, HubCall, UpstreamEvent};
 use crate::filter::{Inspection, InspectionNumber};
-use crate::id::{ConnectionId, HubName, ServerConnectionId, Slot, TransportKey};
+use crate::id::{ConnectionId, HubName, PluginName, ServerConnectionId, Slot, TransportKey};
 use crate::order::{Addressees, Order};
 use crate::question::Answered;
 use crate::refusal::MembershipRefusal;
 use crate::settings::Handler;
+use crate::stream::TooManyStreams;
 use crate::time::Millis;
 
 /// One thing to be done.
@@ -19,6 +20,11 @@ use crate::time::Millis;
 pub enum Effect {
     /// Queue a frame for one client.
     Send {
+        to: TransportKey,
+        frame: Frame,
+    },
+    /// Queue a frame for one client; [`crate::Input::Taken`] follows once it has left.
+    SendMarked {
         to: TransportKey,
         frame: Frame,
     },
@@ -79,6 +85,11 @@ pub enum Effect {
     /// Log that something for clients of the hub was not sent, because it is not a hub message that filters could look at.
     Unreadable {
         hub: HubName,
+    },
+    /// Count that a client could not open a stream.
+    StreamsExceeded {
+        plugin: PluginName,
+        bound: TooManyStreams,
     },
     /// Read no more of the hub server until [`Effect::ResumeServer`].
     PauseServer(ServerConnectionId),

@@ -8,6 +8,7 @@ use hubgate_wire::signalr::HubProtocol;
 use crate::delivery::Action;
 use crate::id::{ConnectionId, GroupName, HubName, PluginName, UserId};
 use crate::pairs::Pairs;
+use crate::stream::StreamEvent;
 
 /// What is known of a client for as long as it lives and during its own `disconnected`.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub enum UpstreamEvent {
         /// Headers of the hub message.
         headers: Pairs,
     },
+    /// Only plugins are told of streams.
+    Stream(StreamEvent),
 }
 
 impl UpstreamEvent {
@@ -48,7 +51,11 @@ impl UpstreamEvent {
     pub fn headers(&self) -> Pairs {
         match self {
             UpstreamEvent::Invocation { headers, .. } => headers.clone(),
-            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => Pairs::default(),
+            UpstreamEvent::Stream(StreamEvent::Begin(opening)) => opening.headers.clone(),
+            UpstreamEvent::Stream(StreamEvent::Item(item)) => item.headers.clone(),
+            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::Stream(_) => {
+                Pairs::default()
+            }
         }
     }
 
@@ -56,7 +63,11 @@ impl UpstreamEvent {
     pub fn take_headers(&mut self) -> Pairs {
         match self {
             UpstreamEvent::Invocation { headers, .. } => std::mem::take(headers),
-            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => Pairs::default(),
+            UpstreamEvent::Stream(StreamEvent::Begin(opening)) => std::mem::take(&mut opening.headers),
+            UpstreamEvent::Stream(StreamEvent::Item(item)) => std::mem::take(&mut item.headers),
+            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::Stream(_) => {
+                Pairs::default()
+            }
         }
     }
 }

@@ -8,6 +8,8 @@ use hubgate_wire::signalr::handshake::MalformedHandshake;
 use crate::event::UpstreamFailure;
 use crate::filter::Refusal;
 use crate::hub::routing::NoRoute;
+use crate::id::PluginName;
+use crate::stream::TooManyStreams;
 use crate::time::Millis;
 
 /// The error of a completion, for a call of `target` that has no answer.
@@ -125,7 +127,43 @@ pub(crate) fn no_server_for_calls(target: &str) -> String {
     format!("Failed to invoke '{target}': no hub server was connected when this connection began.")
 }
 
-/// The error of a completion, for a call with streams.
-pub(crate) fn streams_are_not_supported(target: &str) -> String {
-    format!("Failed to invoke '{target}': streaming is not supported in serverless mode.")
+/// The error of a completion, for a call with streams that a webhook would have to answer.
+pub(crate) fn webhooks_have_no_streams(target: &str) -> String {
+    format!("Failed to invoke '{target}': a webhook answers it, and streaming is not supported by webhooks.")
 }
+
+/// The same for a plugin whose version that serves answers none.
+pub(crate) fn plugin_has_no_streams(target: &str, plugin: &PluginName) -> String {
+    format!("Failed to invoke '{target}': streaming is not supported by the plugin '{plugin}'.")
+}
+
+/// The error of a stream whose plugin had streams when it began.
+pub(crate) fn stream_lost_its_handler(plugin: &PluginName) -> String {
+    format!("The stream has ended: streaming is not supported by the version of the plugin '{plugin}' that serves now.")
+}
+
+/// The error of a completion, for a call whose streams have ids that are taken or too long.
+pub(crate) fn bad_stream_id(target: &str) -> String {
+    format!(
+        "Failed to invoke '{target}': the id of a stream that it sends is that of another stream, or is longer than 1024 \
+         characters."
+    )
+}
+
+/// The error of a completion, for a call that would open more streams than there may be.
+pub(crate) fn too_many_streams(target: &str, bound: TooManyStreams, most: usize) -> String {
+    match bound {
+        TooManyStreams::OfClient => {
+            format!("Failed to invoke '{target}': the connection may have {most} streams at a time.")
+        }
+        TooManyStreams::OfPlugin => {
+            format!("Failed to invoke '{target}': too many streams are open already; try again later.")
+        }
+    }
+}
+
+/// The error of an upload that its client has not completed, for the plugin.
+pub(crate) const UPLOADER_LEFT: &str = "The client has left.";
+
+/// The same for one whose end was dropped because too much waits for the plugin.
+pub(crate) const UPLOAD_DROPPED: &str = "The client has left, and the rest of what it said was dropped.";

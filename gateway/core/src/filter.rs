@@ -25,11 +25,13 @@ pub enum Direction {
     Outbound,
 }
 
-/// Which halves the component has that serves as a filter now. A swap may change them.
+/// What the component of a plugin has that serves now, beside answers to calls: the halves of a filter, and streams. A swap may change
+/// them.
 #[derive(Debug, Default)]
 pub struct Halves {
     inbound: AtomicBool,
     outbound: AtomicBool,
+    streams: AtomicBool,
 }
 
 /// The halves of all plugins that may be filters.
@@ -127,12 +129,23 @@ pub(crate) enum LaneKind {
     FromServers,
     /// What plugins ask clients.
     Questions,
+    /// Items and ends of streams to clients.
+    Streams,
 }
 
 impl Halves {
     pub fn set(&self, inbound: bool, outbound: bool) {
         self.inbound.store(inbound, Ordering::Relaxed);
         self.outbound.store(outbound, Ordering::Relaxed);
+    }
+
+    /// Whether it answers streams.
+    pub fn set_streams(&self, streams: bool) {
+        self.streams.store(streams, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_streams(&self) -> bool {
+        self.streams.load(Ordering::Relaxed)
     }
 
     fn has(&self, direction: Direction) -> bool {

@@ -11,6 +11,7 @@ use crate::id::{ConnectionId, GroupName, HubName, PluginName, ServerConnectionId
 use crate::order::Order;
 use crate::question::{CallerQuery, ClientAnswer, ClientQuestion, Joined, Ticket, UserJoined, Watched};
 use crate::settings::Settings;
+use crate::stream::{StreamCommand, StreamReply};
 use crate::time::Millis;
 
 /// One thing that happened, for [`crate::Shard::handle`].
@@ -58,6 +59,10 @@ pub enum Input<'i, 'b> {
     /// A caller with an access key puts a connection into a group. All shards that are asked for this, for a query or for a
     /// barrier have to answer until `deadline`, which is met by the next [`Input::Tick`].
     Join { hub: HubName, connection: ConnectionId, group: GroupName, deadline: Millis, ticket: Ticket<Joined> },
+    /// A plugin pushes items to a stream of a client, or ends it, on whatever shard the client is.
+    Stream { hub: HubName, command: StreamCommand, deadline: Millis, ticket: Ticket<StreamReply> },
+    /// A client has taken what an [`crate::Effect::SendMarked`] has sent it. They come in the order of these.
+    Taken(TransportKey),
     /// A plugin or a REST caller asks what all shards know of a hub.
     Ask { hub: HubName, query: CallerQuery, deadline: Millis },
     /// Somebody waits until all that was ordered before, of this hub, is in effect on all shards.

@@ -38,6 +38,8 @@ mod refusal;
 pub mod settings;
 mod shard;
 mod slowed_clients;
+pub mod stream;
+mod streams;
 mod target;
 pub mod time;
 mod tokens;

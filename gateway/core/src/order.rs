@@ -6,6 +6,7 @@ use crate::delivery::Action;
 use crate::filter::Origin;
 use crate::id::{ConnectionId, ServerConnectionId, ServerId, ShardAddress};
 use crate::question::{Answer, AskError, ClientAnswer, ClientQuestion, Question};
+use crate::stream::StreamCommand;
 use crate::time::Millis;
 
 /// The shards that an order is for, none of them the one that gives it.
@@ -24,6 +25,8 @@ pub enum Order {
     Server(ServerOrder),
     /// To be answered after all that was ordered before.
     Ask { question: Question, asker: ShardAddress, number: u32 },
+    /// To be done to a stream of a client there, and answered as a question is.
+    Stream { command: Box<StreamCommand>, asker: ShardAddress, number: u32 },
     /// The answer to question `number`.
     Answer { number: u32, answer: Answer },
     /// To be asked of a client. In a box, because it would make all orders larger.
@@ -53,6 +56,7 @@ impl Order {
             Order::Act(action) => action.weight(),
             Order::Server(order) => order.weight(),
             Order::Ask { question, .. } => question.weight(),
+            Order::Stream { command, .. } => command.weight(),
             Order::Answer { answer: Answer::Members(members), .. } => members.len() * 64,
             Order::Answer { .. } => 0,
             Order::AskClient(forwarded) => size_of::<ForwardedQuestion>() + forwarded.question.weight(),

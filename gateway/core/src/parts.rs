@@ -14,9 +14,10 @@ use crate::id::{HubName, Slot};
 use crate::input::Input;
 use crate::link::{self, Links};
 use crate::mode_switch::ModeSwitch;
+use crate::neighbours::Location;
 use crate::order::{Addressees, Order};
 use crate::query::{self, Ack, Gathers};
-use crate::question::Answered;
+use crate::question::{Answer, Answered};
 use crate::settings::Settings;
 use crate::slowed_clients::SlowedClients;
 use crate::turn::{AfterSend, Departure, Step, Turn};
@@ -138,6 +139,18 @@ impl Parts {
             Input::Join { hub, connection, group, deadline, ticket } => {
                 gathers.join(clients, turn, &hub, (connection, group), (deadline, ticket));
             }
+            Input::Stream { hub, command, deadline, ticket } => match turn.locate(command.stream.connection.owner()) {
+                Location::OtherShard(_) => gathers.forward(turn, &hub, command, (deadline, ticket)),
+                Location::Here | Location::Nowhere => {
+                    let reply = upstream.obey(clients, turn, command);
+                    turn.effect(Effect::Answered(Answered::Stream(ticket.answered(reply))));
+                }
+            },
+            Input::Taken(transport) => {
+                if let Some(slot) = clients.by_transport(transport) {
+                    upstream.taken(clients, turn, slot);
+                }
+            }
             Input::Ask { hub, query, deadline } => gathers.query(clients, turn, &hub, query, deadline),
             Input::Barrier { hub, deadline, ticket } => gathers.barrier(clients, turn, &hub, (deadline, ticket)),
             Input::AskClient { hub, question, deadline, ticket } => {
@@ -219,6 +232,7 @@ impl Parts {
             Step::ForgetIfOver(slot) => {
                 if clients.get(slot).is_some_and(Session::is_gone) && upstream.is_over(slot) {
                     clients.forget(turn, slot);
+                    upstream.forget(slot);
                 }
             }
             Step::Submit { hub, origin, actions, after } => {
@@ -227,6 +241,7 @@ impl Parts {
             Step::SendingEnded(server) => links.sending_ended(turn, server),
             Step::CompleteCall(slot) => upstream.complete(clients, turn, slot),
             Step::NextDepartedCall(slot) => upstream.next_departed_call(clients, turn, slot),
+            Step::TellOfRoom(slot, plugin, stream) => upstream.tell_of_room(clients, turn, slot, (plugin, stream)),
             Step::Ask { server, ack_id, question } => {
                 let Some(hub) = links.hub_of_server(server) else {
                     return;
@@ -256,6 +271,7 @@ impl Parts {
             LaneKind::Completions => upstream.inspected(clients, turn, number, inspected),
             LaneKind::FromServers => link::inspected(links, clients, turn, number, inspected),
             LaneKind::Questions => self.client_results.inspected(clients, turn, number, inspected),
+            LaneKind::Streams => upstream.stream_inspected(clients, turn, number, inspected),
         }
     }
 
@@ -274,14 +290,14 @@ impl Parts {
                     self.links.sending_waits(turn, server);
                 }
             }
-            // What is held for one client is bounded, and so are the calls that wait, and what plugins ask.
-            LaneKind::Completions | LaneKind::FromServers | LaneKind::Questions => {}
+            // What is held for one client is bounded, and so are the calls that wait, what plugins ask, and the items of streams.
+            LaneKind::Completions | LaneKind::FromServers | LaneKind::Questions | LaneKind::Streams => {}
         }
     }
 
     /// Does what another shard forwarded.
     fn order(&mut self, turn: &mut Turn<'_>, name: &HubName, order: Order) {
-        let Parts { clients, links, gathers, .. } = self;
+        let Parts { clients, links, upstream, gathers, .. } = self;
         match order {
             Order::Act(action) => {
                 // A hub that this shard does not know has no clients here.
@@ -295,6 +311,10 @@ impl Parts {
             }
             Order::Ask { question, asker, number } => {
                 let answer = query::answer(clients, turn, name, question);
+                turn.forward(Addressees::One(asker), name, Order::Answer { number, answer });
+            }
+            Order::Stream { command, asker, number } => {
+                let answer = Answer::Stream(upstream.obey(clients, turn, *command));
                 turn.forward(Addressees::One(asker), name, Order::Answer { number, answer });
             }
             Order::Answer { number, answer } => {
@@ -311,7 +331,7 @@ impl Parts {
     /// A shard that has ended answers nothing, and does nothing that anybody could miss.
     fn undelivered(&mut self, turn: &mut Turn<'_>, order: Order) {
         match order {
-            Order::Ask { number, .. } => {
+            Order::Ask { number, .. } | Order::Stream { number, .. } => {
                 let ack = self.gathers.undelivered(turn, number);
                 ack.into_iter().for_each(|ack| self.ack_ended(turn, ack));
             }
@@ -351,6 +371,8 @@ impl Parts {
         self.mode_switch.close_some(&mut self.clients, turn);
         self.settle(turn, 0);
         self.slowed_clients.tick(&mut self.clients, turn);
+        self.settle(turn, 0);
+        self.upstream.tick(&mut self.clients, turn);
         self.settle(turn, 0);
         self.clients.hubs_mut().tick(turn.now, turn.settings);
         let (presence, directory) = self.clients.presence();

@@ -10,6 +10,7 @@ use crate::event::ConnectionFacts;
 use crate::filter::Origin;
 use crate::id::{ConnectionId, GroupName, UserId};
 use crate::refusal::{MembershipRefusal, WatchRefusal};
+use crate::stream::StreamReply;
 use crate::target::Target;
 
 /// Whoever waits for an answer of type `A`: chosen by the asker, and given back with the answer in [`crate::Effect::Answered`].
@@ -72,6 +73,8 @@ pub enum Answer {
     Joined(Joined),
     /// To [`Question::Barrier`].
     InEffect,
+    /// To [`crate::Order::Stream`].
+    Stream(StreamReply),
 }
 
 /// What is known of a connection, if it is in the hub.
@@ -170,6 +173,8 @@ pub enum Answered {
     UserJoined(Reply<UserJoined>),
     /// To [`crate::Input::Watch`].
     Watched(Reply<Watched>),
+    /// To [`crate::Input::Stream`].
+    Stream(Reply<StreamReply>),
     /// To [`crate::Input::Submit`] and [`crate::Input::Barrier`].
     InEffect(Reply<()>),
     /// To [`crate::Input::AskClient`].

@@ -86,6 +86,10 @@ impl Input<'_, '_> {
                 deadline: *deadline,
                 ticket: *ticket,
             },
+            Input::Stream { hub, command, deadline, ticket } => {
+                Input::Stream { hub: hub.clone(), command: command.clone(), deadline: *deadline, ticket: *ticket }
+            }
+            Input::Taken(transport) => Input::Taken(*transport),
             Input::Ask { hub, query, deadline } => {
                 Input::Ask { hub: hub.clone(), query: query.clone(), deadline: *deadline }
             }

@@ -1,12 +1,13 @@
 //! The settings that the core decides by.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use hubgate_wire::webhook::UrlTemplate;
 
 use crate::id::{HubName, PluginName};
 use crate::mode::Mode;
+use crate::stream::StreamBounds;
 use crate::time::Millis;
 
 /// The settings of all hubs.
@@ -19,6 +20,8 @@ pub struct Settings {
     pub upstream: Vec<UpstreamItem>,
     /// What plugins may watch: of all that are configured.
     pub presence: BTreeMap<PluginName, PresenceSettings>,
+    /// Of plugins; the default ones of those that are not here.
+    pub streams: BTreeMap<PluginName, StreamBounds>,
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// Whether clients are told the text of a failure that is not theirs.
@@ -149,6 +152,12 @@ pub struct Timeouts {
 impl Settings {
     pub fn hub(&self, hub: &HubName) -> &HubSettings {
         self.hubs.get(hub).unwrap_or(&self.other_hubs)
+    }
+
+    /// How many streams a plugin may have, and how much may wait in each.
+    pub(crate) fn stream_bounds(&self, plugin: &PluginName) -> &StreamBounds {
+        static DEFAULT: LazyLock<StreamBounds> = LazyLock::new(StreamBounds::default);
+        self.streams.get(plugin).unwrap_or(&DEFAULT)
     }
 
     /// Whether a webhook hears of clients of the hub.

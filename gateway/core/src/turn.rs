@@ -7,11 +7,12 @@ use crate::delivery::Action;
 use crate::effect::Effect;
 use crate::event::ConnectionFacts;
 use crate::filter::Origin;
-use crate::id::{HubIndex, HubName, ServerConnectionId, ShardAddress, Slot};
+use crate::id::{HubIndex, HubName, PluginName, ServerConnectionId, ShardAddress, Slot};
 use crate::neighbours::{Location, Neighbours};
 use crate::order::{Addressees, Order};
 use crate::question::{AckQuestion, Ticket};
 use crate::settings::Settings;
+use crate::stream::StreamId;
 use crate::time::Millis;
 
 /// One input's turn: when and where it is, what holds, and what comes of it.
@@ -53,6 +54,8 @@ pub(crate) enum Step {
     JudgeReading(Slot),
     /// So many calls of a client wait that what it was asked is given up.
     GiveUpQuestions(Slot),
+    /// Tell a plugin that a stream of the client has room again, after the client's other events.
+    TellOfRoom(Slot, PluginName, StreamId),
     /// The gateway stops: hub servers are told, and end once their hubs have no clients left.
     DrainServers,
     /// Ask for a hub server, and ack it when all who are asked have answered.

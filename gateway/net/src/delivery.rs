@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 
-use crate::outbox::{Cause, Flow, Outbox, Sharing};
+use crate::outbox::{Cause, Flow, Mark, Outbox, Sharing};
 
 /// Bytes that the HTTP library gets at once. It keeps what it has got and cannot send, so they are few.
 const PIECE: usize = 64 * 1024;
@@ -132,10 +132,11 @@ impl Delivery {
         (Delivery(shared.clone()), DeliveryBody(shared))
     }
 
-    pub(crate) fn push(&self, text: Bytes, cause: Cause) {
+    pub(crate) fn push(&self, text: Bytes, cause: Cause, mark: Option<Mark>) {
         let content = &mut *self.0.lock();
         if content.state == BodyState::Open {
             content.outbox.push(text, cause, Sharing::Alone);
+            mark.into_iter().for_each(|mark| content.outbox.mark(mark));
             content.outbox.settle(Some(&content.client));
             content.wake();
         }
@@ -296,7 +297,7 @@ mod tests {
     #[test]
     fn a_body_that_is_cut_off_holds_nothing_and_ends_with_an_error() {
         let (delivery, mut body) = Delivery::stream(Outbox::default(), Waker::noop().clone());
-        delivery.push("text".into(), Cause::Others);
+        delivery.push("text".into(), Cause::Others, None);
         let cut_offs = CutOffs::default();
         body.on_connection(&cut_offs);
         delivery.cut_off();
@@ -310,7 +311,7 @@ mod tests {
     fn an_open_body_ends_when_nobody_can_add_to_it() {
         let (delivery, mut body) = Delivery::stream(Outbox::default(), Waker::noop().clone());
         assert!(next(&mut body).is_pending());
-        delivery.push("text".into(), Cause::Others);
+        delivery.push("text".into(), Cause::Others, None);
         drop(delivery);
         assert!(matches!(next(&mut body), Poll::Ready(Some(Ok(text))) if text == "text"));
         assert!(matches!(next(&mut body), Poll::Ready(None)));

@@ -5,7 +5,9 @@ use std::io::{self, IoSlice};
 use std::task::Waker;
 
 use bytes::Bytes;
+use hubgate_core::TransportKey;
 use hubgate_wire::websocket::FRAME_OVERHEAD;
+use tokio::sync::mpsc;
 
 use crate::outboxes::Part;
 
@@ -31,8 +33,25 @@ pub(crate) struct Outbox {
     /// What all frames take up without what they share with other outboxes.
     alone: usize,
     flow: Flow,
+    /// What tells that a frame has left, by the frame's number of [`Flow::queued`].
+    marks: VecDeque<(u64, Mark)>,
     /// In the account of all outboxes.
     part: Option<Part>,
+}
+
+/// Goes with a frame. It tells the shard of the frame's client, by being dropped, that the frame has left, or never will.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    client: TransportKey,
+    taken: mpsc::UnboundedSender<TransportKey>,
+}
+
+/// What was next to leave.
+#[derive(Debug)]
+pub(crate) struct Popped {
+    pub(crate) bytes: Bytes,
+    pub(crate) cause: Cause,
+    pub(crate) mark: Option<Mark>,
 }
 
 #[derive(Debug)]
@@ -93,6 +112,19 @@ pub(crate) enum Flushed {
 /// What a queued frame of so many bytes takes up.
 fn cost(length: usize) -> usize {
     length + FRAME_OVERHEAD
+}
+
+impl Mark {
+    pub(crate) fn new(client: TransportKey, taken: mpsc::UnboundedSender<TransportKey>) -> Mark {
+        Mark { client, taken }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        // A shard that has ended has no use for it.
+        let _ = self.taken.send(self.client);
+    }
 }
 
 impl Queued {
@@ -178,17 +210,25 @@ impl Outbox {
         self.frames.push_back(frame);
     }
 
+    /// Lets a mark go with the frame that was queued last.
+    pub(crate) fn mark(&mut self, mark: Mark) {
+        self.marks.push_back((self.flow.queued, mark));
+    }
+
     /// What has still to leave, in bytes, without what it costs to keep it.
     pub(crate) fn bytes(&self) -> usize {
         self.waiting() - self.frames.len() * FRAME_OVERHEAD
     }
 
-    /// The next frame, with who caused it.
-    pub(crate) fn pop(&mut self) -> Option<(Bytes, Cause)> {
+    /// The next frame, with what goes with it.
+    pub(crate) fn pop(&mut self) -> Option<Popped> {
         let Queued { bytes, cause, .. } = self.frames.front()?;
-        let (rest, cause) = (bytes.slice(self.written..), *cause);
-        self.advance(rest.len());
-        Some((rest, cause))
+        let (bytes, cause) = (bytes.slice(self.written..), *cause);
+        let next = self.flow.left + 1;
+        let is_marked = self.marks.front().is_some_and(|(frame, _)| *frame == next);
+        let mark = if is_marked { self.marks.pop_front().map(|(_, mark)| mark) } else { None };
+        self.advance(bytes.len());
+        Some(Popped { bytes, cause, mark })
     }
 
     /// Takes up to `most` of the next bytes. They are copied, so that a small piece does not keep a large frame.
@@ -249,6 +289,9 @@ impl Outbox {
             self.alone -= front.alone();
             self.flow.left += 1;
             self.frames.pop_front();
+        }
+        while self.marks.front().is_some_and(|(frame, _)| *frame <= self.flow.left) {
+            self.marks.pop_front();
         }
         if self.flow.left >= self.last_own {
             self.own_cost = 0;
@@ -350,8 +393,36 @@ mod tests {
         assert_eq!((outbox.take(5), outbox.waiting()), (Bytes::new(), 0));
         outbox.push("three".into(), Cause::Others, Sharing::Alone);
         outbox.take(2);
-        assert_eq!(outbox.pop(), Some(("ree".into(), Cause::Others)));
-        assert_eq!((outbox.pop(), outbox.waiting()), (None, 0));
+        assert_eq!(outbox.pop().map(|popped| popped.bytes), Some("ree".into()));
+        assert!(outbox.pop().is_none() && outbox.waiting() == 0);
+    }
+
+    #[test]
+    fn a_mark_tells_once_its_frame_has_left_as_a_whole_or_is_dropped_and_stays_with_it_until_then() {
+        let (taken, mut told) = mpsc::unbounded_channel();
+        let client = TransportKey { index: 1, generation: 2 };
+        let marked = |outbox: &mut Outbox, frame: &'static str| {
+            outbox.push(frame.into(), Cause::Others, Sharing::Alone);
+            outbox.mark(Mark::new(client, taken.clone()));
+        };
+        let mut outbox = Outbox::default();
+        outbox.push("one ".into(), Cause::Others, Sharing::Alone);
+        marked(&mut outbox, "two");
+        flush(&mut outbox, 6, 1);
+        assert!(told.try_recv().is_err(), "a byte of it is still here");
+        flush(&mut outbox, 1, 1);
+        assert_eq!(told.try_recv(), Ok(client));
+        outbox.push("three".into(), Cause::Others, Sharing::Alone);
+        marked(&mut outbox, "four");
+        let mut moved = outbox.take_all();
+        assert!(moved.pop().is_some_and(|popped| popped.mark.is_none()), "the frame before it has none");
+        let popped = moved.pop().expect("a frame");
+        assert!(popped.mark.is_some() && told.try_recv().is_err(), "it is with whoever has the frame");
+        drop(popped);
+        assert_eq!(told.try_recv(), Ok(client));
+        marked(&mut outbox, "five");
+        outbox.clear();
+        assert_eq!((told.try_recv(), told.try_recv().is_err()), (Ok(client), true), "it never will");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::question::{
     AskError, CallerQuery, ClientAnswer, ClientQuestion, Facts, Joined, Members, Sought, Ticket, Unanswered,
 };
+use hubgate_core::stream::{StreamCommand, StreamReply};
 use hubgate_core::time::Millis;
 use hubgate_core::{Input, Outgoing};
 use hubgate_plugin_host::ShardQuestion;
@@ -73,6 +74,11 @@ impl PluginQuestions {
             ShardQuestion::Unwatch { hub, plugin, group, done } => {
                 self.shard.unwatch(hub, plugin, group);
                 let _ = done.send(());
+            }
+            ShardQuestion::Stream { hub, command, answer } => {
+                if let Ok(reply) = HubAccess::new(&self.shard, &hub).do_to_stream(command).await {
+                    let _ = answer.send(reply);
+                }
             }
             ShardQuestion::Http(call) => self.http.serve(call).await,
             ShardQuestion::AskClient { hub, question, within, mut answer } => {
@@ -204,6 +210,12 @@ impl<'a> HubAccess<'a> {
 
     async fn facts(&self, connection: ConnectionId) -> Result<Facts, Refusal> {
         self.query(|ticket| CallerQuery::Facts(connection, ticket)).await
+    }
+
+    /// Does what a plugin wants of a client's stream, on the shard that the client lives on.
+    async fn do_to_stream(&self, command: StreamCommand) -> Result<StreamReply, Refusal> {
+        let hub = self.hub.clone();
+        self.ask(|deadline, ticket| Input::Stream { hub, command, deadline, ticket }).await
     }
 
     async fn query<A: CoreAnswer>(&self, query: impl FnOnce(Ticket<A>) -> CallerQuery) -> Result<A, Refusal> {

@@ -240,6 +240,7 @@ pub(crate) mod tests {
                 client: Millis(0),
                 keep_alive: Millis(0),
             },
+            streams: Default::default(),
             detailed_errors: false,
         };
         Settings {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use hubgate_core::stream::StreamBounds;
+
 /// What a plugin may use. Beyond a budget its own verdict holds, and a counter tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budgets {
@@ -31,6 +33,8 @@ pub struct Budgets {
     pub timers: usize,
     /// The shortest time between two of a timer's fires. Shorter ones are refused to the guest.
     pub shortest_period: Duration,
+    /// Streams of clients, and what may wait in each. More of them, and more items, are refused.
+    pub streams: StreamBounds,
 }
 
 impl Default for Budgets {
@@ -49,6 +53,7 @@ impl Default for Budgets {
             ask_time: Duration::from_secs(60),
             timers: 10_000,
             shortest_period: Duration::from_millis(10),
+            streams: StreamBounds::default(),
         }
     }
 }

@@ -14,10 +14,12 @@ use hubgate_core::id::{
 };
 use hubgate_core::pairs::Pairs;
 use hubgate_core::question::{AskError, ClientQuestion};
+use hubgate_core::stream::{Expected, Finish, Opening, Room, StreamId};
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
 
 use crate::bindings::exports::hubgate::plugin::upstream::Invocation;
-use crate::bindings::hubgate::plugin::{client_results, filtering, hub, log, presence, state, timers, types};
+use crate::bindings::exports::hubgate::plugin::upstream_streams;
+use crate::bindings::hubgate::plugin::{client_results, filtering, hub, log, presence, state, streams, timers, types};
 use crate::offload::Offload;
 use crate::settings::Payloads;
 use crate::state::StateError;
@@ -79,7 +81,7 @@ impl<'a> LentPayload<'a> {
         }
     }
 
-    fn lend(&self) -> types::PayloadParam<'_> {
+    pub(crate) fn lend(&self) -> types::PayloadParam<'_> {
         match self {
             LentPayload::Json(text) => types::PayloadParam::Json(text),
             LentPayload::MessagePack(bytes) => types::PayloadParam::Msgpack(bytes),
@@ -128,6 +130,45 @@ pub(crate) fn payload_bytes(payload: &types::PayloadResult) -> usize {
         types::PayloadResult::Json(text) => text.len(),
         types::PayloadResult::Msgpack(bytes) => bytes.len(),
     }
+}
+
+/// Lends a call with streams to a guest.
+pub(crate) fn opening<'a>(
+    (id, uploads): (&'a str, &'a [&'a str]),
+    opening: &'a Opening,
+    arguments: &'a LentPayload<'_>,
+) -> upstream_streams::Opening<'a> {
+    let answer = match opening.answer {
+        Expected::Items => upstream_streams::Answer::Items,
+        Expected::Value => upstream_streams::Answer::Value,
+        Expected::Nothing => upstream_streams::Answer::Nothing,
+    };
+    upstream_streams::Opening { id, target: &opening.target, arguments: arguments.lend(), uploads, answer }
+}
+
+pub(crate) fn stream_ids(ids: &[StreamId]) -> Vec<String> {
+    ids.iter().map(StreamId::to_string).collect()
+}
+
+pub(crate) fn room(Room { items, bytes }: Room) -> streams::Room {
+    let number = |number: usize| number.try_into().unwrap_or(u32::MAX);
+    streams::Room { items: number(items), bytes: number(bytes) }
+}
+
+/// All items that a guest pushes, or why one of them is none.
+pub(crate) fn items(items: Vec<types::PayloadResult>) -> Result<Vec<Payload>, String> {
+    let item = |(index, item)| value(item).map_err(|reason| format!("item {index} {reason}"));
+    items.into_iter().enumerate().map(item).collect()
+}
+
+/// How a guest ends a stream, or why what it ends it with is no value.
+pub(crate) fn finish(outcome: Result<Option<types::PayloadResult>, types::Error>) -> Result<Finish, String> {
+    Ok(match outcome {
+        Ok(Some(result)) => Finish::Value(value(result).map_err(|reason| format!("the value {reason}"))?),
+        Ok(None) => Finish::Void,
+        Err(types::Error::Rejected(text)) => Finish::Rejected(text),
+        Err(types::Error::Failed(text)) => Finish::Failed(text),
+    })
 }
 
 /// What a guest answered to an invocation.

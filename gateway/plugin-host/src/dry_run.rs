@@ -9,6 +9,7 @@ use hubgate_core::filter::{FilterMessage, MessageKind, Origin, Subject};
 use hubgate_core::id::{ConnectionId, HubName, ShardIndex, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_core::question::AskError;
+use hubgate_core::stream::StreamError;
 
 use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::HubProtocol;
@@ -219,6 +220,7 @@ fn nobody(question: ShardQuestion) {
         ShardQuestion::Run { done, .. } | ShardQuestion::Unwatch { done, .. } => {
             let _ = done.send(());
         }
+        ShardQuestion::Stream { answer, .. } => drop(answer.send(Err(StreamError::NoSuchStream))),
         ShardQuestion::Http(call) => {
             let reason = "no web server is asked while a component is checked".to_owned();
             drop(call.answer.send(Err(HttpFailure::Denied(reason))));

@@ -10,13 +10,14 @@ use hubgate_core::delivery::Action;
 use hubgate_core::event::{ConnectionFacts, HubCall, HubEvent, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::filter::{FilterMessage, Subject, Verdict};
 use hubgate_core::pairs::Pairs;
+use hubgate_core::stream::StreamEvent;
 use hubgate_wire::payload::Payload;
 use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::absence::Absence;
 use crate::bindings::exports::hubgate::plugin::{
-    authorizer, hub_lifetime, inbound_filter, outbound_filter, presence_events, scheduled, upstream,
+    authorizer, hub_lifetime, inbound_filter, outbound_filter, presence_events, scheduled, upstream, upstream_streams,
 };
 use crate::convert::{self, LentMessage, LentPayload};
 use crate::host::{EventOf, Exhausted, Guest, Term};
@@ -25,6 +26,7 @@ use crate::memory::Bound;
 use crate::metrics::{Budget, Outcome};
 use crate::offload::IN_PLACE_BYTES;
 use crate::printable::printable;
+use crate::stream_events;
 use crate::ticker::TICK;
 use crate::version::Exports;
 
@@ -52,6 +54,7 @@ pub(crate) struct Instance {
 /// What it exports beside `init`.
 struct Loaded {
     upstream: Option<upstream::Guest>,
+    upstream_streams: Option<upstream_streams::Guest>,
     scheduled: Option<scheduled::Guest>,
     presence_events: Option<presence_events::Guest>,
     hub_lifetime: Option<hub_lifetime::Guest>,
@@ -103,6 +106,7 @@ impl Instance {
             let lifecycle = exports.lifecycle.load(&mut store, &instance)?;
             let loaded = Loaded {
                 upstream: load!(upstream),
+                upstream_streams: load!(upstream_streams),
                 scheduled: load!(scheduled),
                 presence_events: load!(presence_events),
                 hub_lifetime: load!(hub_lifetime),
@@ -136,6 +140,9 @@ impl Instance {
         term: Term,
     ) -> Result<UpstreamAnswer, Broken> {
         self.calls_left = self.calls_left.saturating_sub(1);
+        if let UpstreamEvent::Stream(event) = event {
+            return Box::pin(self.tell_of_stream(client, (event, headers), term)).await;
+        }
         let Some(upstream) = &self.loaded.upstream else {
             return Ok(missing("upstream"));
         };
@@ -165,7 +172,35 @@ impl Instance {
                 store.data_mut().begin(EventOf::Client(Arc::clone(client)), headers, term);
                 upstream.call_disconnected(&mut *store, connection, reason.as_deref()).await.map(convert::no_result)
             }
+            UpstreamEvent::Stream(_) => unreachable!("another export is for it"),
         };
+        let actions = store.data_mut().end();
+        match completed(store, answer)? {
+            Ok(result) => Ok(UpstreamAnswer { result: Ok(result), actions }),
+            Err(failure) => Ok(UpstreamAnswer { result: Err(failure), actions: Vec::new() }),
+        }
+    }
+
+    /// Tells the guest of an event of a client's stream.
+    async fn tell_of_stream(
+        &mut self,
+        client: &Arc<ConnectionFacts>,
+        (event, headers): (&StreamEvent, Pairs),
+        term: Term,
+    ) -> Result<UpstreamAnswer, Broken> {
+        let Some(exports) = &self.loaded.upstream_streams else {
+            return Ok(missing("upstream-streams"));
+        };
+        let store = &mut self.store;
+        store.set_epoch_deadline(1);
+        let value = match stream_events::value(event) {
+            Some(value) => Some(lend(store, value).await?),
+            None => None,
+        };
+        let bytes = value.as_ref().map_or(0, LentPayload::len);
+        store.data_mut().begin(EventOf::Client(Arc::clone(client)), headers, lent(term, bytes));
+        store.set_hostcall_fuel(HOST_CALL_BYTES + bytes);
+        let answer = stream_events::tell(exports, store, client, event, value.as_ref()).await;
         let actions = store.data_mut().end();
         match completed(store, answer)? {
             Ok(result) => Ok(UpstreamAnswer { result: Ok(result), actions }),

@@ -16,7 +16,7 @@
 //! | `versions`, `health`, `peers` | what serves, and what is brought back when calls of many break off |
 //! | `kept_components` | what serves, kept for a start at which a plugin's file does not |
 //! | `breaker`, `breakers`, `turns` | what keeps a plugin whose calls hang from holding everybody up |
-//! | `pool`, `instance` | instances of one plugin on one shard, and a call of one |
+//! | `pool`, `instance`, `stream_events` | instances of one plugin on one shard, and a call of one |
 //! | `attempt`, `absence` | the time of a call and its place among those that run, also while its guest waits for a client |
 //! | `authorization` | what an authorizer is asked about a request, and what it says |
 //! | `host` | the imports of guests, which all come in at one door (`host::door`) as data |
@@ -74,6 +74,7 @@ mod sections;
 mod settings;
 mod state;
 mod store;
+mod stream_events;
 mod ticker;
 mod timer;
 mod timers;

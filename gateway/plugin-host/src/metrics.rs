@@ -111,10 +111,14 @@ pub(crate) enum Budget {
     Timers,
     ShortestPeriod,
     PresenceGroups,
+    StreamItems,
+    StreamBytes,
+    StreamsPerClient,
+    Streams,
 }
 
 impl Budget {
-    pub(crate) const ALL: [Budget; 14] = [
+    pub(crate) const ALL: [Budget; 18] = [
         Budget::Memory,
         Budget::PluginMemory,
         Budget::CallTime,
@@ -129,6 +133,10 @@ impl Budget {
         Budget::Timers,
         Budget::ShortestPeriod,
         Budget::PresenceGroups,
+        Budget::StreamItems,
+        Budget::StreamBytes,
+        Budget::StreamsPerClient,
+        Budget::Streams,
     ];
 
     /// The key of the configuration.
@@ -148,6 +156,10 @@ impl Budget {
             Budget::Timers => "timers",
             Budget::ShortestPeriod => "shortest-period",
             Budget::PresenceGroups => "presence-groups",
+            Budget::StreamItems => "stream-items",
+            Budget::StreamBytes => "stream-bytes",
+            Budget::StreamsPerClient => "streams-per-client",
+            Budget::Streams => "streams",
         }
     }
 }

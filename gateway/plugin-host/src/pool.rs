@@ -20,6 +20,7 @@ use hubgate_core::filter::{
 };
 use hubgate_core::id::{ConnectionId, HubName, PluginName};
 use hubgate_core::pairs::Pairs;
+use hubgate_core::stream::{StreamEvent, TooManyStreams};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::attempt::{Attempt, Place};
@@ -29,7 +30,7 @@ use crate::host::{Guest, Recording, ShardQuestion, ShardSide, Tape, Term};
 use crate::instance::{Broken, Instance};
 use crate::journal::Journal;
 use crate::memory::Unused;
-use crate::metrics::{CallCounters, Outcome, Telling};
+use crate::metrics::{Budget, CallCounters, Outcome, Telling};
 use crate::peers::Peer;
 use crate::plugin::{Plugin, PluginStatus};
 use crate::plugin_host::PluginHost;
@@ -160,6 +161,16 @@ impl ShardPlugins {
         }
     }
 
+    /// Counts that a client could not open a stream.
+    pub fn streams_exceeded(&self, plugin: &PluginName, bound: TooManyStreams) {
+        if let Some(pool) = self.pools.borrow().get(plugin) {
+            pool.plugin.surroundings.exceeded.add(match bound {
+                TooManyStreams::OfClient => Budget::StreamsPerClient,
+                TooManyStreams::OfPlugin => Budget::Streams,
+            });
+        }
+    }
+
     /// Which halves of a filter the plugins have, now and after each swap.
     pub fn halves(&self) -> HalvesByPlugin {
         self.host.plugins().iter().map(|plugin| (plugin.name().clone(), plugin.halves().clone())).collect()
@@ -281,6 +292,11 @@ impl Pool {
             UpstreamEvent::Connected => "connected",
             UpstreamEvent::Disconnected { .. } => "disconnected",
             UpstreamEvent::Invocation { target, .. } => target,
+            UpstreamEvent::Stream(StreamEvent::Begin(opening)) => &opening.target,
+            UpstreamEvent::Stream(StreamEvent::Writable { .. }) => "writable",
+            UpstreamEvent::Stream(StreamEvent::Cancelled { .. }) => "cancelled",
+            UpstreamEvent::Stream(StreamEvent::Item(_)) => "item",
+            UpstreamEvent::Stream(StreamEvent::Ended { .. }) => "ended",
         };
         self.ended(ran, (&client.hub, Some(client.id), name), attempt)
     }

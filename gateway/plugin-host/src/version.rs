@@ -7,6 +7,7 @@ use wasmtime::component::InstancePre;
 
 use crate::bindings::exports::hubgate::plugin::{
     authorizer, hub_lifetime, inbound_filter, lifecycle, outbound_filter, presence_events, scheduled, upstream,
+    upstream_streams,
 };
 use crate::digest::Digest;
 use crate::host::Guest;
@@ -39,6 +40,7 @@ pub(crate) struct Exports {
     pub(crate) linked: InstancePre<Guest>,
     pub(crate) lifecycle: lifecycle::GuestIndices,
     pub(crate) upstream: Option<upstream::GuestIndices>,
+    pub(crate) upstream_streams: Option<upstream_streams::GuestIndices>,
     pub(crate) scheduled: Option<scheduled::GuestIndices>,
     pub(crate) presence_events: Option<presence_events::GuestIndices>,
     pub(crate) hub_lifetime: Option<hub_lifetime::GuestIndices>,
@@ -70,6 +72,9 @@ impl Exports {
         Ok(Exports {
             lifecycle: lifecycle::GuestIndices::new(&linked)?,
             upstream: has(UPSTREAM).then(|| upstream::GuestIndices::new(&linked)).transpose()?,
+            upstream_streams: has(UPSTREAM_STREAMS)
+                .then(|| upstream_streams::GuestIndices::new(&linked))
+                .transpose()?,
             scheduled: has(SCHEDULED).then(|| scheduled::GuestIndices::new(&linked)).transpose()?,
             presence_events: has(PRESENCE_EVENTS).then(|| presence_events::GuestIndices::new(&linked)).transpose()?,
             hub_lifetime: has(HUB_LIFETIME).then(|| hub_lifetime::GuestIndices::new(&linked)).transpose()?,

@@ -136,6 +136,11 @@ impl Versions {
         let exports = self.serving.as_ref().map(|version| &version.exports);
         exports.map_or((true, true), |exports| (exports.inbound_filter.is_some(), exports.outbound_filter.is_some()))
     }
+
+    /// Whether the version that serves answers streams. While none serves, streams stay open: the next one may.
+    fn has_streams(&self) -> bool {
+        self.serving.as_ref().is_none_or(|version| version.exports.upstream_streams.is_some())
+    }
 }
 
 impl SwapPoint {
@@ -143,6 +148,7 @@ impl SwapPoint {
         let halves = Arc::new(Halves::default());
         let (inbound, outbound) = versions.halves();
         halves.set(inbound, outbound);
+        halves.set_streams(versions.has_streams());
         SwapPoint { present: ArcSwap::from_pointee(versions), halves, changing: Mutex::new(()) }
     }
 
@@ -157,11 +163,13 @@ impl SwapPoint {
         let before = self.present.load_full();
         let mut next = Versions::clone(&before);
         let output = change(&mut next);
+        let has_streams = next.has_streams();
         let ((inbound, outbound), (was_inbound, was_outbound)) = (next.halves(), before.halves());
         // A half that the present version lacks passes everything; one that is not asked would let pass what it must see.
         self.halves.set(inbound || was_inbound, outbound || was_outbound);
         self.present.store(Arc::new(next));
         self.halves.set(inbound, outbound);
+        self.halves.set_streams(has_streams);
         output
     }
 

@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { once, until } from "./wait.mjs";
 
 const [client, scenario, url, transport, protocol, token] = process.argv.slice(2);
-const { HubConnectionBuilder, HubConnectionState, HttpTransportType, LogLevel } = await import(client);
+const { HubConnectionBuilder, HubConnectionState, HttpTransportType, LogLevel, Subject } = await import(client);
 const { MessagePackHubProtocol } = await import(client === "signalr-7" ? "msgpack-7" : `${client}-protocol-msgpack`);
 
 const scenarios = {
@@ -107,6 +107,43 @@ const scenarios = {
       connection.stream("echo", 1).subscribe({ next() {}, complete: () => resolve(undefined), error: resolve }),
     );
     assert.match(String(error), /stream/);
+    await connection.stop();
+  },
+
+  async "streams both ways"() {
+    const connection = await started();
+    const numbers = (count) => Array.from({ length: count }, (_, number) => number);
+    const items = (stream) =>
+      new Promise((resolve, reject) => {
+        const heard = [];
+        stream.subscribe({ next: (item) => void heard.push(item), complete: () => resolve(heard), error: reject });
+      });
+    const [some, many] = [items(connection.stream("numbers", 3, 0)), items(connection.stream("numbers", 2000, 0))];
+    assert.deepEqual(await some, numbers(3));
+    assert.deepEqual(await many, numbers(2000));
+    await assert.rejects(items(connection.stream("failAfter", 3)), /enough/);
+    const first = once((resolve) => {
+      const subscription = connection.stream("numbers", 3000, 0).subscribe({
+        next() {
+          subscription.dispose();
+          resolve();
+        },
+        complete() {},
+        error() {},
+      });
+    });
+    await first;
+    const [one, left, right] = [new Subject(), new Subject(), new Subject()];
+    // The client overlooks a stream right after another one.
+    const [sum, counts] = [connection.invoke("sum", one), connection.invoke("zip", left, "and", right)];
+    for (const number of numbers(100)) {
+      one.next(number);
+      (number % 4 === 0 ? right : left).next(number);
+    }
+    [right, one, left].forEach((subject) => subject.complete());
+    assert.equal(await sum, 4950);
+    assert.deepEqual(await counts, [75, 25]);
+    assert.equal(await connection.invoke("version"), "1");
     await connection.stop();
   },
 

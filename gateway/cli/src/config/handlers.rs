@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hubgate_core::id::PluginName;
 use hubgate_core::settings as core;
+use hubgate_core::stream::StreamBounds;
 use hubgate_plugin_host::{AllowHttp, Budgets, PluginSettings, PluginSource, Uses};
 
 use super::plain_words::no_plugin;
@@ -119,6 +120,21 @@ fn budgets(plugin: &Plugin) -> Budgets {
         ask_time: plugin.ask_time.0,
         timers: plugin.timers,
         shortest_period: plugin.shortest_period.0,
+        streams: stream_bounds(plugin),
+    }
+}
+
+/// Of all plugins.
+pub(super) fn streams(file: &File) -> BTreeMap<PluginName, StreamBounds> {
+    file.plugins.iter().map(|(name, plugin)| (PluginName::new(name.as_str()), stream_bounds(plugin))).collect()
+}
+
+fn stream_bounds(plugin: &Plugin) -> StreamBounds {
+    StreamBounds {
+        items: plugin.stream_items,
+        bytes: plugin.stream_bytes.0,
+        per_client: plugin.streams_per_client,
+        calls: plugin.streams,
     }
 }
 

@@ -254,6 +254,7 @@ fn core_settings(file: &schema::File, hubs: Hubs<core::HubSettings>, problems: &
         other_hubs: hubs.others,
         upstream: handlers::upstream(file, problems),
         presence: handlers::presence(file),
+        streams: handlers::streams(file),
         limits: limits::core_limits(&file.server.limits),
         timeouts: limits::core_timeouts(&file.server.timeouts),
         detailed_errors: file.server.detailed_errors,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use hubgate_core::filter::OnError;
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{ClaimNames, ConnectFailure};
+use hubgate_core::stream::StreamBounds;
 use hubgate_net::KeyUrl;
 use hubgate_plugin_host::{Budgets, Payloads, Rollback};
 use hubgate_wire::endpoint::Endpoint;
@@ -250,6 +251,10 @@ table! {
         shortest_period: Span = Span(Budgets::default().shortest_period), least(millis(1));
         presence_groups: usize = 1_000;
         presence_batch: Span = millis(250), least(millis(10)), most(seconds(60));
+        stream_items: usize = StreamBounds::default().items, least(1);
+        stream_bytes: Size = Size(StreamBounds::default().bytes), least(kib(1));
+        streams_per_client: usize = StreamBounds::default().per_client;
+        streams: usize = StreamBounds::default().calls;
         allow_http: Vec<Allowed> = Vec::new();
         targets: Option<Vec<String>> = None;
         on_error: OnError = OnError::Closed;

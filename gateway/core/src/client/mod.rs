@@ -7,6 +7,7 @@ mod deadlines;
 pub(crate) mod dialect;
 pub(crate) mod groups;
 pub(crate) mod held;
+pub(crate) mod marked;
 pub(crate) mod opening;
 pub(crate) mod read_holds;
 mod session;
@@ -22,8 +23,7 @@ pub(crate) use closing::{CLOSED_WITH_ERROR, Closing};
 pub(crate) use deadlines::LinkTimes;
 use dialect::{LONGEST_OPENING, Pings};
 use read_holds::Hold;
-use session::Delivery;
-pub(crate) use session::{Leave, Phase, Session};
+pub(crate) use session::{Delivery, Leave, Phase, Session};
 use timer_wheel::TimerWheel;
 
 use crate::arena::Arena;

@@ -353,7 +353,7 @@ impl Session {
 
 /// When a client gets what is sent to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Delivery {
+pub(crate) enum Delivery {
     /// By this transport.
     Now(TransportKey),
     /// Once what it waits for has come, if it is still there then.

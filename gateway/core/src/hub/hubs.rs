@@ -7,7 +7,7 @@ use slab::Slab;
 
 use crate::filter::{Filters, HalvesByPlugin};
 use crate::hash::{HashSeed, SeededMap};
-use crate::id::{HubIndex, HubName};
+use crate::id::{HubIndex, HubName, PluginName};
 use crate::reach::SendLog;
 use crate::settings::Settings;
 use crate::time::Millis;
@@ -58,6 +58,11 @@ impl Hubs {
 
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// Whether the version of a plugin that serves answers streams.
+    pub(crate) fn has_streams(&self, plugin: &PluginName) -> bool {
+        self.halves.get(plugin).is_some_and(|halves| halves.has_streams())
     }
 
     /// The hub, if this shard knows it.

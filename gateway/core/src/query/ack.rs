@@ -85,6 +85,7 @@ impl AckStatus {
             Answer::Facts(facts) => found(facts.is_some()),
             Answer::Count(count) => found(*count > 0),
             Answer::Members(members) => found(!members.is_empty()),
+            Answer::Stream(reply) => found(reply.is_ok()),
             Answer::Joined(Joined::Yes) | Answer::InEffect => AckStatus::Ok,
             Answer::Joined(Joined::NoSuchConnection) => AckStatus::NotFound,
             Answer::Joined(Joined::TooManyGroups) => AckStatus::Failed,

@@ -14,6 +14,7 @@ use crate::order::{Addressees, Order};
 use crate::question::{
     AckQuestion, Answer, Answered, CallerQuery, Command, Facts, Joined, Members, Query, Question, Sought, Ticket,
 };
+use crate::stream::{StreamCommand, StreamError, StreamReply};
 use crate::target::Target;
 use crate::time::Millis;
 use crate::turn::Turn;
@@ -51,6 +52,7 @@ enum Asker {
     Count(Ticket<u64>, u64),
     Members(Ticket<Members>, Page),
     Joined(Ticket<Joined>, Joined),
+    Stream(Ticket<StreamReply>, StreamReply),
     InEffect(Ticket<()>),
 }
 
@@ -120,6 +122,27 @@ impl Gathers {
     ) {
         let gather = Gather { asker: Asker::InEffect(ticket), unanswered: 0, deadline };
         self.ask(clients, turn, hub, Question::Barrier, gather);
+    }
+
+    /// Hands what a plugin wants of a stream to the shard of its client.
+    pub(crate) fn forward(
+        &mut self,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        command: StreamCommand,
+        (deadline, ticket): (Millis, Ticket<StreamReply>),
+    ) {
+        let owner = command.stream.connection.owner();
+        let asker = Asker::Stream(ticket, Err(StreamError::NoSuchStream));
+        if self.callers >= MAX_CALLERS {
+            return drop(asker.give_up(turn));
+        }
+        let number = self.add(Gather { asker, unanswered: 1, deadline });
+        turn.forward(
+            Addressees::One(owner),
+            hub,
+            Order::Stream { command: Box::new(command), asker: turn.here(), number },
+        );
     }
 
     fn ask(
@@ -203,9 +226,12 @@ impl Gather {
             || match &self.asker {
                 Asker::Found(_, found) => *found,
                 Asker::HubServer(ack) => ack.is_found(),
-                Asker::Facts(..) | Asker::Count(..) | Asker::Members(..) | Asker::Joined(..) | Asker::InEffect(_) => {
-                    false
-                }
+                Asker::Facts(..)
+                | Asker::Count(..)
+                | Asker::Members(..)
+                | Asker::Joined(..)
+                | Asker::Stream(..)
+                | Asker::InEffect(_) => false,
             }
     }
 }
@@ -261,7 +287,12 @@ impl Asked {
 impl Asker {
     fn is_bounded(&self) -> bool {
         match self {
-            Asker::Found(..) | Asker::Facts(..) | Asker::Count(..) | Asker::Members(..) | Asker::Joined(..) => true,
+            Asker::Found(..)
+            | Asker::Facts(..)
+            | Asker::Count(..)
+            | Asker::Members(..)
+            | Asker::Joined(..)
+            | Asker::Stream(..) => true,
             Asker::HubServer(_) | Asker::InEffect(_) => false,
         }
     }
@@ -275,12 +306,14 @@ impl Asker {
             (Asker::Count(_, sum), Answer::Count(count)) => *sum += count,
             (Asker::Members(_, page), Answer::Members(members)) => page.add(members),
             (Asker::Joined(_, joined), Answer::Joined(answered)) => *joined = answered,
+            (Asker::Stream(_, reply), Answer::Stream(answered)) => *reply = answered,
             (
                 Asker::Found(..)
                 | Asker::Facts(..)
                 | Asker::Count(..)
                 | Asker::Members(..)
                 | Asker::Joined(..)
+                | Asker::Stream(..)
                 | Asker::InEffect(_),
                 _,
             ) => {}
@@ -296,6 +329,7 @@ impl Asker {
             Asker::Count(ticket, sum) => Answered::Count(ticket.answered(sum)),
             Asker::Members(ticket, page) => Answered::Members(ticket.answered(page.finished().0)),
             Asker::Joined(ticket, joined) => Answered::Joined(ticket.answered(joined)),
+            Asker::Stream(ticket, reply) => Answered::Stream(ticket.answered(reply)),
             Asker::InEffect(ticket) => Answered::InEffect(ticket.answered(())),
         };
         turn.effect(Effect::Answered(answered));
@@ -311,6 +345,7 @@ impl Asker {
             Asker::Count(ticket, _) => Answered::Count(ticket.unanswered()),
             Asker::Members(ticket, _) => Answered::Members(ticket.unanswered()),
             Asker::Joined(ticket, _) => Answered::Joined(ticket.unanswered()),
+            Asker::Stream(ticket, _) => Answered::Stream(ticket.unanswered()),
             Asker::InEffect(ticket) => Answered::InEffect(ticket.unanswered()),
         };
         turn.effect(Effect::Answered(answered));

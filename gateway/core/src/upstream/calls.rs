@@ -4,8 +4,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::event::UpstreamEvent;
+use crate::failure::UPLOAD_DROPPED;
 use crate::id::Slot;
 use crate::settings::Handler;
+use crate::stream::StreamEvent;
+use crate::streams::About;
 
 /// What a waiting call takes up beside its own text, in bytes: its place in the queue and the headers of its allocations.
 pub(crate) const CALL_OVERHEAD: usize = size_of::<WaitingCall>() + 4 * 16;
@@ -31,6 +34,8 @@ pub(crate) enum Running {
         target: Arc<str>,
     },
     Disconnected,
+    /// What a plugin is told of a stream.
+    Stream(About),
     /// Upstream has answered, and the actions of its answer are being carried out.
     Answered,
 }
@@ -40,7 +45,8 @@ pub(crate) struct WaitingCall {
     pub(crate) handler: Handler,
     pub(crate) event: UpstreamEvent,
     pub(crate) running: Running,
-    /// What it holds in memory, overhead included. 0 for the two connection events, of which a client has one each.
+    /// What it holds in memory, overhead included. 0 of what the client has not caused by what it said: of connection events it has
+    /// one each, of what is told of its streams as many as it has streams.
     pub(crate) bytes: usize,
 }
 
@@ -88,12 +94,17 @@ impl CallQueue {
         self.bytes = 0;
     }
 
-    /// Removes the last call of a hub method; the client's `disconnected` stays.
-    fn drop_newest_invocation(&mut self) {
-        let is_invocation = |call: &WaitingCall| matches!(call.running, Running::Invocation { .. });
-        if let Some(call) = self.waiting.iter().rposition(is_invocation).and_then(|newest| self.waiting.remove(newest))
-        {
-            self.bytes -= call.bytes;
+    /// Removes the last thing that the client has said; its `disconnected` stays. A plugin that waits for the end of an upload is told
+    /// that the rest of it was dropped.
+    fn drop_newest(&mut self) {
+        let Some(newest) = self.waiting.iter().rposition(WaitingCall::was_said) else {
+            return;
+        };
+        let call = &mut self.waiting[newest];
+        self.bytes -= std::mem::take(&mut call.bytes);
+        match &mut call.event {
+            UpstreamEvent::Stream(StreamEvent::Ended { error, .. }) => *error = Some(UPLOAD_DROPPED.to_owned()),
+            _ => drop(self.waiting.remove(newest)),
         }
     }
 
@@ -102,8 +113,15 @@ impl CallQueue {
         self.turn == DepartedTurn::Waits
     }
 
-    fn next_is_invocation(&self) -> bool {
-        matches!(self.waiting.front(), Some(WaitingCall { running: Running::Invocation { .. }, .. }))
+    fn next_was_said(&self) -> bool {
+        self.waiting.front().is_some_and(WaitingCall::was_said)
+    }
+}
+
+impl WaitingCall {
+    /// Whether it is there because of what the client said, and not because of its coming or going.
+    fn was_said(&self) -> bool {
+        self.bytes > 0
     }
 }
 
@@ -153,7 +171,7 @@ impl DepartedCalls {
     /// Drops the newest call of a client. Gives whether it is the first one since there was plenty of room.
     pub(crate) fn drop_newest(&mut self, slot: Slot, calls: &mut CallQueue) -> bool {
         let before = calls.bytes;
-        calls.drop_newest_invocation();
+        calls.drop_newest();
         self.resize(slot, before, calls.bytes);
         !std::mem::replace(&mut self.is_dropping, true)
     }
@@ -171,7 +189,7 @@ impl DepartedCalls {
         if std::mem::take(&mut calls.turn) == DepartedTurn::Runs {
             self.running -= 1;
         }
-        if calls.next_is_invocation() {
+        if calls.next_was_said() {
             calls.turn = DepartedTurn::Waits;
             self.turns.push_back(slot);
         }
@@ -188,7 +206,7 @@ impl DepartedCalls {
     /// Takes the client's next event. `limit`: the bytes that may wait in all.
     pub(crate) fn take(&mut self, slot: Slot, calls: &mut CallQueue, limit: usize) -> Option<WaitingCall> {
         calls.turn = DepartedTurn::None;
-        if calls.next_is_invocation() {
+        if calls.next_was_said() {
             self.running += 1;
             calls.turn = DepartedTurn::Runs;
         }
@@ -197,6 +215,13 @@ impl DepartedCalls {
         self.resize(slot, before, calls.bytes);
         self.is_dropping &= self.bytes > limit / 2;
         call
+    }
+
+    /// What was taken is not told to anybody.
+    pub(crate) fn give_back(&mut self, calls: &mut CallQueue) {
+        if std::mem::take(&mut calls.turn) == DepartedTurn::Runs {
+            self.running -= 1;
+        }
     }
 
     fn resize(&mut self, slot: Slot, before: usize, after: usize) {

@@ -3,6 +3,7 @@
 //! Source: Azure SignalR Service, "Upstream endpoints".
 
 mod calls;
+mod streaming;
 
 use std::sync::Arc;
 
@@ -23,7 +24,9 @@ use crate::filter::{Direction, Inspected, InspectionNumber, LaneKind, Origin, Su
 use crate::gate::Lane;
 use crate::id::{METHOD_TOO_LONG, Slot, is_short_enough};
 use crate::mode::ClientKind;
-use crate::settings::Handler;
+use crate::settings::{Handler, Settings};
+use crate::stream::Expected;
+use crate::streams::Streams;
 use crate::turn::{AfterSend, Departure, Step, Turn};
 
 const CONNECTIONS: &str = "connections";
@@ -38,6 +41,7 @@ pub(crate) struct Upstream {
     completing: Beside<Slot, Option<Box<Completing>>>,
     /// Completions that filters look at. The client's next call waits meanwhile.
     lane: Lane<(Slot, Completing)>,
+    streams: Streams,
 }
 
 /// A call of a client that upstream has answered.
@@ -71,6 +75,7 @@ impl Upstream {
             departed: DepartedCalls::default(),
             completing: Beside::new(),
             lane: Lane::new(LaneKind::Completions),
+            streams: Streams::new(),
         }
     }
 
@@ -78,6 +83,7 @@ impl Upstream {
     pub(crate) fn opened(&mut self, slot: Slot) {
         self.calls.begin(slot);
         self.completing.begin(slot);
+        self.streams.opened(slot);
     }
 
     fn calls(&mut self, slot: Slot) -> &mut CallQueue {
@@ -98,10 +104,27 @@ impl Upstream {
         message: HubMessage<'_>,
     ) {
         match message {
-            HubMessage::Invocation(invocation) => self.invocation(clients, turn, slot, invocation),
+            HubMessage::Invocation(invocation) if invocation.stream_ids.is_empty() => {
+                self.invocation(clients, turn, slot, invocation);
+            }
+            HubMessage::Invocation(invocation) => {
+                let answer = match invocation.invocation_id {
+                    Some(_) => Expected::Value,
+                    None => Expected::Nothing,
+                };
+                self.open_streams(clients, turn, slot, (&invocation, answer));
+            }
             HubMessage::StreamInvocation(invocation) => {
-                let error = failure::streams_are_not_supported(&invocation.target);
-                clients.complete_with_error(turn, slot, invocation.invocation_id.as_deref(), &error);
+                self.open_streams(clients, turn, slot, (&invocation, Expected::Items));
+            }
+            HubMessage::StreamItem { headers, invocation_id, item } => {
+                self.uploaded_item(clients, turn, slot, &invocation_id, (item, &headers));
+            }
+            HubMessage::Completion { invocation_id, outcome, .. } => {
+                self.upload_ended(clients, turn, slot, &invocation_id, outcome);
+            }
+            HubMessage::CancelInvocation { invocation_id, .. } => {
+                self.cancel_stream(clients, turn, slot, &invocation_id);
             }
             HubMessage::Unbindable(call) => {
                 clients.complete_with_error(turn, slot, call.invocation_id.as_deref(), call.error);
@@ -111,13 +134,7 @@ impl Upstream {
                 clients.close(turn, slot, CloseCause::Normal, closing);
             }
             // A ping needs no answer, and nothing that is left is about a call that upstream answers.
-            HubMessage::Ping
-            | HubMessage::StreamItem { .. }
-            | HubMessage::Completion { .. }
-            | HubMessage::CancelInvocation { .. }
-            | HubMessage::Ack { .. }
-            | HubMessage::Sequence { .. }
-            | HubMessage::Unknown { .. } => {}
+            HubMessage::Ping | HubMessage::Ack { .. } | HubMessage::Sequence { .. } | HubMessage::Unknown { .. } => {}
         }
     }
 
@@ -189,6 +206,7 @@ impl Upstream {
     ) {
         let Departure { slot, facts, cause, reason } = departure;
         // A client that upstream rejected was never connected: it gets no `disconnected`.
+        self.end_streams(clients, turn, slot);
         let was_connected = !is_linked && cause != CloseCause::InvokeUpstreamFailed;
         if was_connected && clients[slot].kind() == ClientKind::Serverless {
             self.call_disconnected(turn, slot, &facts, reason);
@@ -269,6 +287,7 @@ impl Upstream {
                     clients.complete_with_error(turn, slot, Some(&id), &error);
                 }
             },
+            Running::Stream(about) => self.streams.answered(clients, turn, slot, about, result.map(drop)),
             Running::Invocation { id: None, .. } | Running::Disconnected | Running::Answered => {}
         }
     }
@@ -353,11 +372,21 @@ impl Upstream {
 
     /// Hands a call over, or lets it wait while another one of the client's runs.
     #[inline]
-    fn call(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot, call: WaitingCall) {
+    fn call(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot, mut call: WaitingCall) {
         let calls = self.calls(slot);
-        match calls.running {
-            Some(_) => calls.push(call),
-            None => self.start(turn, slot, facts_of(clients, slot), call),
+        if calls.running.is_some() {
+            calls.push(call);
+        } else if self.is_wanted(turn.settings, slot, &mut call) {
+            self.start(turn, slot, facts_of(clients, slot), call);
+        }
+    }
+
+    /// Whether an event that has come to its turn is still to be told.
+    #[inline]
+    fn is_wanted(&mut self, settings: &Settings, slot: Slot, call: &mut WaitingCall) -> bool {
+        match &mut call.event {
+            UpstreamEvent::Stream(event) => self.streams.begins(settings, slot, event),
+            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::Invocation { .. } => true,
         }
     }
 
@@ -372,10 +401,14 @@ impl Upstream {
             // It may have been closed just now: its end is told first.
             return turn.then(Step::NextDepartedCall(slot));
         }
-        let calls = self.calls(slot);
-        calls.running = None;
-        let next = calls.pop();
-        let limits = &turn.settings.limits;
+        self.calls[slot].running = None;
+        let mut next = self.calls[slot].pop();
+        while let Some(call) = &mut next
+            && !self.is_wanted(turn.settings, slot, call)
+        {
+            next = self.calls[slot].pop();
+        }
+        let (limits, calls) = (&turn.settings.limits, &self.calls[slot]);
         let few = calls.len() <= limits.queued_calls / 2 && calls.bytes() <= limits.queued_bytes / 2;
         if let Some(call) = next {
             self.start(turn, slot, facts_of(clients, slot), call);
@@ -399,9 +432,13 @@ impl Upstream {
     }
 
     fn start_departed(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot) {
-        let calls = &mut self.calls[slot];
-        if let Some(call) = self.departed.take(slot, calls, turn.settings.limits.departed_bytes) {
-            self.start(turn, slot, facts_of(clients, slot), call);
+        let limit = turn.settings.limits.departed_bytes;
+        while let Some(mut call) = self.departed.take(slot, &mut self.calls[slot], limit) {
+            if self.is_wanted(turn.settings, slot, &mut call) {
+                self.start(turn, slot, facts_of(clients, slot), call);
+                break;
+            }
+            self.departed.give_back(&mut self.calls[slot]);
         }
         turn.then(Step::ForgetIfOver(slot));
     }
@@ -418,9 +455,6 @@ fn find_handler(
     slot: Slot,
     invocation: &Invocation<'_>,
 ) -> Result<Handler, String> {
-    if !invocation.stream_ids.is_empty() {
-        return Err(failure::streams_are_not_supported(&invocation.target));
-    }
     if !is_short_enough(&invocation.target) {
         return Err(METHOD_TOO_LONG.to_owned());
     }

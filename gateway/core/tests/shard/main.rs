@@ -17,4 +17,5 @@ mod questions;
 mod rates;
 mod rig;
 mod serverless;
+mod streams;
 mod watches;

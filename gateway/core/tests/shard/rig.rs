@@ -17,6 +17,7 @@ use hubgate_core::question::{Answered, CallerQuery, Reply, Sought, Ticket, Unans
 use hubgate_core::settings::{
     Handler, HubSettings, Limits, Pattern, PresenceSettings, Settings, Timeouts, UpstreamItem,
 };
+use hubgate_core::stream::TooManyStreams;
 use hubgate_core::time::Millis;
 use hubgate_core::{
     Addressees, ClientTimes, CloseCause, Directory, Effect, HashSeed, Identity, Input, MembershipRefusal, Neighbours,
@@ -57,6 +58,7 @@ pub(crate) struct Recorded {
 pub(crate) struct Rig {
     pub(crate) directory: Arc<Directory>,
     pub(crate) shards: Vec<Shard>,
+    pub(crate) halves: HalvesByPlugin,
     pub(crate) now: Millis,
     /// Calls of upstream that have no answer yet, oldest first.
     pub(crate) calls: VecDeque<(usize, Slot, UpstreamEvent)>,
@@ -99,6 +101,9 @@ pub(crate) struct Rig {
     /// Clients do not look at what they get.
     pub(crate) takes_garbage: bool,
     ids: u8,
+    /// Of what clients were sent and have not taken, oldest first.
+    pub(crate) marks: VecDeque<(usize, TransportKey)>,
+    pub(crate) streams_exceeded: Vec<TooManyStreams>,
     /// All that happens from now on, if somebody wants to know.
     pub(crate) recording: Option<Vec<Recorded>>,
 }
@@ -136,6 +141,7 @@ pub(crate) fn settings() -> Settings {
             client: Millis(30_000),
             keep_alive: Millis(15_000),
         },
+        streams: BTreeMap::new(),
         detailed_errors: false,
     }
 }
@@ -165,7 +171,7 @@ pub(crate) fn filtered(mode: Mode, targets: Targets) -> Settings {
     Settings { other_hubs: HubSettings { mode, filters: vec![filter], messages_per_second: 0 }, ..settings() }
 }
 
-/// Both halves of all filters.
+/// Both halves of all filters, and streams of the plugins whose streams have bounds.
 fn halves(settings: &Settings) -> HalvesByPlugin {
     let hubs = settings.hubs.values().chain([&settings.other_hubs]);
     let filters = hubs.flat_map(|hub| &hub.filters);
@@ -174,7 +180,12 @@ fn halves(settings: &Settings) -> HalvesByPlugin {
         halves.set(true, true);
         (filter.plugin.clone(), Arc::new(halves))
     };
-    filters.map(halves).collect()
+    let with_streams = |plugin: &PluginName| {
+        let halves = Halves::default();
+        halves.set_streams(true);
+        (plugin.clone(), Arc::new(halves))
+    };
+    filters.map(halves).chain(settings.streams.keys().map(with_streams)).collect()
 }
 
 /// What matters of a message in most tests.
@@ -234,6 +245,7 @@ impl Rig {
         Rig {
             directory,
             shards: all,
+            halves,
             now: Millis(0),
             calls: VecDeque::new(),
             received: BTreeMap::new(),
@@ -261,6 +273,8 @@ impl Rig {
             unanswered: Vec::new(),
             takes_garbage: false,
             ids: 0,
+            marks: VecDeque::new(),
+            streams_exceeded: Vec::new(),
             recording: None,
         }
     }
@@ -585,6 +599,11 @@ impl Rig {
     fn perform(&mut self, shard: usize, effect: Effect) {
         match effect {
             Effect::Send { to, frame } => self.receive(shard, to, frame.as_bytes()),
+            Effect::SendMarked { to, frame } => {
+                self.receive(shard, to, frame.as_bytes());
+                self.marks.push_back((shard, to));
+            }
+            Effect::StreamsExceeded { bound, .. } => self.streams_exceeded.push(bound),
             Effect::Deliver { to, frame } => {
                 for transport in to {
                     self.receive(shard, transport, frame.as_bytes());
@@ -666,6 +685,7 @@ fn number(answered: &Answered) -> u64 {
         Answered::Watched(reply) => reply.ticket.number(),
         Answered::InEffect(reply) => reply.ticket.number(),
         Answered::Client(reply) => reply.ticket.number(),
+        Answered::Stream(reply) => reply.ticket.number(),
     }
 }
 

@@ -35,6 +35,7 @@ fn methods(events: &[UpstreamEvent]) -> Vec<&str> {
         UpstreamEvent::Connected => "connected".to_owned(),
         UpstreamEvent::Disconnected { .. } => "disconnected".to_owned(),
         UpstreamEvent::Invocation { target, .. } => target.to_string(),
+        UpstreamEvent::Stream(event) => panic!("a stream: {event:?}"),
     };
     events.iter().map(|event| &*name(event).leak()).collect()
 }

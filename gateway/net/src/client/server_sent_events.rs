@@ -8,22 +8,22 @@ use hubgate_wire::server_sent_events::{OPENING, write_event};
 
 use crate::delivery::Delivery;
 use crate::links::{HttpClient, State};
-use crate::outbox::Cause;
+use crate::outbox::{Cause, Popped};
 use crate::shared::Shared;
 use crate::slow::StallWatch;
 
 /// Brings a client its messages until one of the two has enough. `events` is the body of its request's answer.
 pub(crate) async fn serve(shared: &Shared, client: &HttpClient, events: Delivery) -> CloseCause {
     // Lets browsers know that the stream is open.
-    events.push(Bytes::from_static(OPENING), Cause::Others);
+    events.push(Bytes::from_static(OPENING), Cause::Others, None);
     let events = client.deliver_by(events);
     let mut watch = StallWatch::default();
     loop {
         client.linger().await;
-        while let Some((messages, cause)) = client.pop() {
+        while let Some(Popped { bytes: messages, cause, mark }) = client.pop() {
             let mut text = Vec::with_capacity(messages.len() + 16);
             write_event(&messages, &mut text);
-            events.push(text.into(), cause);
+            events.push(text.into(), cause, mark);
         }
         match client.state() {
             State::Open => {}
@@ -78,7 +78,7 @@ mod tests {
             let mut serving = pin!(serve(&shared, &client, events));
             let mut context = Context::from_waker(Waker::noop());
             assert!(serving.as_mut().poll(&mut context).is_pending(), "the stream is open");
-            client.push("more than may wait".into(), Sharing::Alone, 0);
+            client.push("more than may wait".into(), None, Sharing::Alone, 0);
             drop(body);
             assert_eq!(serving.await, CloseCause::SlowClient);
         }

@@ -19,7 +19,7 @@ use super::speaking::Speaking;
 use crate::client_log::ClientLog;
 use crate::client_request::{LAST_WORDS, Poll};
 use crate::delivery::{Delivery, DeliveryBody};
-use crate::outbox::{Bound, Cause, Full, MAX_OWN_WAITING, Outbox, Sharing};
+use crate::outbox::{Bound, Full, MAX_OWN_WAITING, Mark, Outbox, Popped, Sharing};
 use crate::outboxes::{Outboxes, Receiver};
 use crate::shared::Shared;
 use crate::slow::{SlowReason, StallWatch};
@@ -112,8 +112,8 @@ impl HttpClient {
         }
     }
 
-    /// Queues whole hub messages; a client that lets more than `limit` bytes wait is given up.
-    pub(crate) fn push(&self, messages: Bytes, sharing: Sharing, limit: usize) {
+    /// Queues whole hub messages, with what tells that they have left; a client that lets more than `limit` bytes wait is given up.
+    pub(crate) fn push(&self, messages: Bytes, mark: Option<Mark>, sharing: Sharing, limit: usize) {
         if self.state.get() != State::Open {
             return;
         }
@@ -123,6 +123,7 @@ impl HttpClient {
         if let Err(Full(_)) = pushed {
             return self.give_up_slow(SlowReason::Outbox);
         }
+        mark.into_iter().for_each(|mark| self.outbox.borrow_mut().mark(mark));
         self.outbox.borrow_mut().settle(Some(&self.waker()));
         self.changed.0.notify_one();
     }
@@ -177,7 +178,7 @@ impl HttpClient {
     }
 
     /// The next of what is queued.
-    pub(crate) fn pop(&self) -> Option<(Bytes, Cause)> {
+    pub(crate) fn pop(&self) -> Option<Popped> {
         self.outbox.borrow_mut().pop()
     }
 
@@ -356,7 +357,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_does_not_take_what_it_has_asked_for_is_not_read_until_it_has() {
         let (client, large) = (client(), vec![b'x'; MAX_OWN_WAITING]);
-        let others = || client.push(large.clone().into(), Sharing::Alone, usize::MAX);
+        let others = || client.push(large.clone().into(), None, Sharing::Alone, usize::MAX);
         others();
         others();
         assert!(client.is_read(), "others have caused it");
@@ -378,8 +379,8 @@ mod tests {
     #[test]
     fn the_first_cause_of_an_end_is_the_one() {
         let client = client();
-        client.push("what waits".into(), Sharing::Alone, 0);
-        client.push("one message too many".into(), Sharing::Alone, 0);
+        client.push("what waits".into(), None, Sharing::Alone, 0);
+        client.push("one message too many".into(), None, Sharing::Alone, 0);
         assert_eq!(client.state(), State::Over(CloseCause::SlowClient));
         client.end(CloseCause::TransportLost);
         assert_eq!(client.state(), State::Over(CloseCause::SlowClient));

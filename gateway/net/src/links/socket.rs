@@ -11,7 +11,7 @@ use hubgate_wire::websocket::{ControlPayload, DataKind, Frame};
 
 use super::speaking::Speaking;
 use super::transport::Writer;
-use crate::outbox::{Bound, Cause, Flow, Flushed, Full, MAX_OWN_WAITING, Outbox, Sharing};
+use crate::outbox::{Bound, Cause, Flow, Flushed, Full, MAX_OWN_WAITING, Mark, Outbox, Sharing};
 use crate::outboxes::Part;
 use crate::slow::SlowReason;
 
@@ -113,8 +113,8 @@ impl WebSocket {
         }
     }
 
-    /// Queues a frame; a peer that lets more than `limit` bytes wait is given up.
-    pub(crate) fn push(&self, frame: Bytes, sharing: Sharing, limit: usize) {
+    /// Queues a frame, with what tells that it has left; a peer that lets more than `limit` bytes wait is given up.
+    pub(crate) fn push(&self, frame: Bytes, mark: Option<Mark>, sharing: Sharing, limit: usize) {
         if !self.takes_frames() {
             return;
         }
@@ -123,9 +123,10 @@ impl WebSocket {
         if let Err(Full(frame)) = push(frame) {
             self.flush();
             if push(frame).is_err() {
-                self.give_up_slow(SlowReason::Outbox);
+                return self.give_up_slow(SlowReason::Outbox);
             }
         }
+        mark.into_iter().for_each(|mark| self.outbox.borrow_mut().mark(mark));
     }
 
     /// Asks the peer whether it is there.

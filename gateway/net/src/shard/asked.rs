@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use hubgate_core::question::{
     Answered, ClientAnswer, Facts, Joined, Members, Reply, Ticket, Unanswered, UserJoined, Watched,
 };
+use hubgate_core::stream::StreamReply;
 use tokio::sync::oneshot;
 
 /// Those that wait for answers of one type.
@@ -23,6 +24,7 @@ pub(crate) struct Asked {
     watched: Waiting<Watched>,
     in_effect: Waiting<()>,
     client: Waiting<ClientAnswer>,
+    streams: Waiting<StreamReply>,
 }
 
 /// What the core answers to a ticket.
@@ -50,6 +52,7 @@ answers! {
     Watched: watched,
     (): in_effect,
     ClientAnswer: client,
+    StreamReply: streams,
 }
 
 /// A place among those that wait: until this is dropped, whatever the core answers.
@@ -89,6 +92,7 @@ impl Asked {
             Answered::Watched(reply) => self.tell(reply),
             Answered::InEffect(reply) => self.tell(reply),
             Answered::Client(reply) => self.tell(reply),
+            Answered::Stream(reply) => self.tell(reply),
         }
     }
 
@@ -100,8 +104,19 @@ impl Asked {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        let Asked { next_ticket: _, found, facts, count, members, joined, user_joined, watched, in_effect, client } =
-            self;
+        let Asked {
+            next_ticket: _,
+            found,
+            facts,
+            count,
+            members,
+            joined,
+            user_joined,
+            watched,
+            in_effect,
+            client,
+            streams,
+        } = self;
         found.borrow().is_empty()
             && facts.borrow().is_empty()
             && count.borrow().is_empty()
@@ -111,5 +126,6 @@ impl Asked {
             && watched.borrow().is_empty()
             && in_effect.borrow().is_empty()
             && client.borrow().is_empty()
+            && streams.borrow().is_empty()
     }
 }

@@ -10,7 +10,7 @@ use hubgate_wire::websocket::Frame;
 
 use crate::admission::ClientPlace;
 use crate::links::{ClientLink, WebSocket};
-use crate::outbox::Sharing;
+use crate::outbox::{Mark, Sharing};
 use crate::settings::Limits;
 
 #[derive(Debug)]
@@ -74,20 +74,21 @@ impl Connections {
         find(&self.links.borrow(), transport).cloned()
     }
 
-    /// Queues a frame for a client; gives its socket, if it has one, to be flushed.
+    /// Queues a frame for a client, with what tells that it has left; gives its socket, if it has one, to be flushed.
     pub(super) fn queue(
         &self,
         transport: TransportKey,
         frame: Frame,
+        mark: Option<Mark>,
         sharing: Sharing,
         flush_later: impl FnOnce(&Rc<WebSocket>),
     ) {
         match find(&self.links.borrow(), transport) {
             Some(ClientLink::WebSocket(socket)) => {
-                socket.push(frame.into_bytes(), sharing, self.outbox_limit.get());
+                socket.push(frame.into_bytes(), mark, sharing, self.outbox_limit.get());
                 flush_later(socket);
             }
-            Some(ClientLink::Http(client)) => client.push(frame.payload(), sharing, self.outbox_limit.get()),
+            Some(ClientLink::Http(client)) => client.push(frame.payload(), mark, sharing, self.outbox_limit.get()),
             None => {}
         }
     }

@@ -15,7 +15,7 @@ use hubgate_wire::websocket::{Frame, close_code};
 
 use super::ShardThread;
 use crate::links::{ClientLink, HttpClient};
-use crate::outbox::Sharing;
+use crate::outbox::{Mark, Sharing};
 use crate::peer_task::PeerTask;
 use crate::refusal::no_membership;
 use crate::tasks::{Caught, Panicked};
@@ -27,11 +27,14 @@ impl ShardThread {
     /// Does what the core wants done; what comes of it at once is added to `inputs`.
     pub(super) fn perform(self: &Rc<Self>, effect: Effect, inputs: &mut VecDeque<Input<'static, 'static>>) {
         match effect {
-            Effect::Send { to, frame } => self.queue(to, frame, Sharing::Alone),
+            Effect::Send { to, frame } => self.queue(to, frame, None, Sharing::Alone),
+            Effect::SendMarked { to, frame } => {
+                self.queue(to, frame, Some(Mark::new(to, self.taken.clone())), Sharing::Alone);
+            }
             Effect::Deliver { to, frame } => {
                 let frame = frame.kept_by(|bytes| self.shared.outboxes.share(bytes));
                 for transport in to {
-                    self.queue(transport, frame.clone(), Sharing::Shared);
+                    self.queue(transport, frame.clone(), None, Sharing::Shared);
                 }
             }
             Effect::Finish { transport, code, cause, detail } => {
@@ -92,6 +95,7 @@ impl ShardThread {
             Effect::Unreadable { hub } => {
                 tracing::warn!(%hub, "something for clients was not sent: it is not a hub message that filters could look at");
             }
+            Effect::StreamsExceeded { plugin, bound } => self.plugins.streams_exceeded(&plugin, bound),
             Effect::PauseServer(id) => self.set_reading_server(id, false),
             Effect::ResumeServer(id) => self.set_reading_server(id, true),
             Effect::ToServer { to, messages } => {
@@ -115,8 +119,8 @@ impl ShardThread {
         }
     }
 
-    fn queue(&self, transport: TransportKey, frame: Frame, sharing: Sharing) {
-        self.connections.queue(transport, frame, sharing, |socket| self.writer.flush_later(socket));
+    fn queue(&self, transport: TransportKey, frame: Frame, mark: Option<Mark>, sharing: Sharing) {
+        self.connections.queue(transport, frame, mark, sharing, |socket| self.writer.flush_later(socket));
     }
 
     fn set_reading_server(&self, id: ServerConnectionId, reading: bool) {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use hubgate_core::id::{ConnectionId, ShardIndex};
 use hubgate_core::time::Millis;
-use hubgate_core::{ConnectionTokens, Input, Neighbours, Shard};
+use hubgate_core::{ConnectionTokens, Input, Neighbours, Shard, TransportKey};
 use hubgate_plugin_host::ShardPlugins;
 use tokio::sync::{Notify, mpsc};
 
@@ -57,6 +57,8 @@ struct ShardThread {
     turns: Rc<Turns>,
     read_buffer: ReadBuffer,
     releases: Releases,
+    /// Where marks of frames tell that their clients have taken them.
+    taken: mpsc::UnboundedSender<TransportKey>,
     is_drained: Notify,
     /// Whose WebSockets were dropped before the core had heard of their end: the task of each has panicked.
     abandoned: RefCell<Vec<Owner>>,
@@ -77,6 +79,7 @@ pub(crate) fn start(
     core.log_sends(Arc::new(SentLines));
     let tasks = ShardTasks::new(index, shared.clone());
     let (releases, released) = mpsc::unbounded_channel();
+    let (taken, has_left) = mpsc::unbounded_channel();
     let shard = Rc::new(ShardThread {
         index,
         webhooks: Rc::new(Webhooks::new(shared.clone())),
@@ -91,6 +94,7 @@ pub(crate) fn start(
         turns: Rc::default(),
         read_buffer: ReadBuffer::new(),
         releases,
+        taken,
         is_drained: Notify::new(),
         abandoned: RefCell::default(),
         tasks,
@@ -99,6 +103,7 @@ pub(crate) fn start(
     shard.tasks.spawn_vital("the writer", shard.clone().write());
     shard.tasks.spawn_vital("the clock", shard.clone().keep_time());
     shard.tasks.spawn_vital("the timers of plugins", shard.clone().fire_timers());
+    shard.tasks.spawn_vital("what clients take of streams", shard.clone().hear_what_is_taken(has_left));
     let turns = shard.turns.clone();
     shard.tasks.spawn_vital("the dealer of turns", async move { turns.deal().await });
     (ShardHandle::new(shard), released)
@@ -145,6 +150,15 @@ impl ShardThread {
             self.shared.faults.strike(crate::faults::Fault::Writer);
         };
         self.writer.flush_at_the_end_of_each_turn(on_turn, |hub| self.turns.has_more(hub)).await;
+    }
+
+    /// The core hears what clients have taken of what it wants to hear of.
+    async fn hear_what_is_taken(self: Rc<Self>, mut taken: mpsc::UnboundedReceiver<TransportKey>) {
+        const AT_ONCE: usize = 64;
+        let mut clients = Vec::new();
+        while taken.recv_many(&mut clients, AT_ONCE).await > 0 {
+            clients.drain(..).for_each(|client| self.feed(Input::Taken(client)));
+        }
     }
 
     async fn keep_time(self: Rc<Self>) {

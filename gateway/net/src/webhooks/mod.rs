@@ -101,7 +101,7 @@ impl Webhooks {
         // That a client came or went can be told twice. A call may have had its effect as soon as any of it was sent.
         let is_repeated = match event {
             UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => WebhookError::may_pass,
-            UpstreamEvent::Invocation { .. } => WebhookError::is_unsent,
+            UpstreamEvent::Invocation { .. } | UpstreamEvent::Stream(_) => WebhookError::is_unsent,
         };
         let mut place = None;
         for _ in 0..webhook.retries {
@@ -190,7 +190,9 @@ impl Webhooks {
         let status = answer.status();
         let is_good = match event {
             UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => status.is_success(),
-            UpstreamEvent::Invocation { .. } => [StatusCode::OK, StatusCode::NO_CONTENT].contains(&status),
+            UpstreamEvent::Invocation { .. } | UpstreamEvent::Stream(_) => {
+                [StatusCode::OK, StatusCode::NO_CONTENT].contains(&status)
+            }
         };
         match event {
             UpstreamEvent::Invocation { invocation_id: Some(id), .. } if is_good => {
@@ -200,7 +202,10 @@ impl Webhooks {
                     false => outcome(client.protocol, &body, id).map(Some),
                 }
             }
-            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::Invocation { .. } => {
+            UpstreamEvent::Connected
+            | UpstreamEvent::Disconnected { .. }
+            | UpstreamEvent::Invocation { .. }
+            | UpstreamEvent::Stream(_) => {
                 let deadline = deadline.min(tokio::time::Instant::now() + IDLE_BODY_TIME);
                 drop(timeout_at(deadline, Limited::new(answer.into_body(), IDLE_BODY).collect()).await);
                 if is_good { Ok(None) } else { Err(WebhookError::Status(status)) }

@@ -35,6 +35,8 @@ pub(super) fn request(
             let id = invocation_id.as_deref();
             (content_type, webhook::invocation(client.protocol, id, target, arguments.borrow(), headers).into())
         }
+        // The core tells plugins alone of streams.
+        UpstreamEvent::Stream(_) => return Err(WebhookError::BadEvent),
     };
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
@@ -52,6 +54,7 @@ pub(super) fn names(event: &UpstreamEvent) -> (&'static str, &str) {
         UpstreamEvent::Connected => ("connections", "connected"),
         UpstreamEvent::Disconnected { .. } => ("connections", "disconnected"),
         UpstreamEvent::Invocation { target, .. } => ("messages", target),
+        UpstreamEvent::Stream(_) => ("messages", "stream"),
     }
 }
 

@@ -4,9 +4,10 @@
 use std::fmt;
 
 use super::client_results::Answer as ClientAnswer;
-use super::weight::{actions_weight, pairs_weight, target_weight};
+use super::streams::Outcome;
+use super::weight::{actions_weight, outcome_weight, pairs_weight, payloads_weight, target_weight};
 use crate::bindings::hubgate::plugin::client_results::AskError;
-use crate::bindings::hubgate::plugin::{http, hub, log, presence, state, timers, types};
+use crate::bindings::hubgate::plugin::{http, hub, log, presence, state, streams, timers, types};
 use crate::convert::payload_bytes;
 use crate::state::{Changed, Operation};
 
@@ -45,6 +46,14 @@ pub(crate) enum HostCall {
         prefix: String,
         after: Option<String>,
         limit: u32,
+    },
+    Push {
+        id: String,
+        items: Vec<types::PayloadResult>,
+    },
+    Finish {
+        id: String,
+        outcome: Outcome,
     },
     Http(http::Request),
     SetTimer {
@@ -136,6 +145,8 @@ impl HostCall {
             HostCall::Get { .. } => "state.get",
             HostCall::Change { .. } => "state, to change a value",
             HostCall::Keys { .. } => "state.keys",
+            HostCall::Push { .. } => "streams.push",
+            HostCall::Finish { .. } => "streams.finish",
             HostCall::Http(_) => "http.send",
             HostCall::SetTimer { .. } => "timers.set",
             HostCall::CancelTimer { .. } => "timers.cancel",
@@ -173,6 +184,8 @@ impl HostCall {
             HostCall::Keys { prefix: name, after, .. }
             | HostCall::Members { group: name, after, .. }
             | HostCall::ConnectionsOf { user: name, after, .. } => name.len() + after.as_ref().map_or(0, String::len),
+            HostCall::Push { id, items } => id.len() + payloads_weight(items),
+            HostCall::Finish { id, outcome } => id.len() + outcome_weight(outcome),
             HostCall::Http(http::Request { method, url, headers, body, timeout_ms: _ }) => {
                 method.len() + url.len() + pairs_weight(headers) + body.len()
             }
@@ -248,6 +261,8 @@ replies! {
     Value(Result<Option<Vec<u8>>, state::Error>),
     Changed(Result<Changed, state::Error>),
     Keys(Result<Vec<String>, state::Error>),
+    Pushed(Result<streams::Room, streams::PushError>),
+    Finished(Result<(), streams::PushError>),
     Response(Result<http::Response, http::Error>),
     TimerSet(Result<(), timers::Error>),
     TimerCancelled(Result<bool, timers::Error>),
@@ -301,6 +316,9 @@ impl HostReply {
             HostReply::Members(Ok(members)) => members.iter().map(member_weight).sum(),
             HostReply::Value(Err(why)) | HostReply::Changed(Err(why)) | HostReply::Keys(Err(why)) => error(why),
             HostReply::Response(Ok(http::Response { status: _, headers, body })) => pairs_weight(headers) + body.len(),
+            HostReply::Pushed(Err(streams::PushError::Invalid(reason)))
+            | HostReply::Finished(Err(streams::PushError::Invalid(reason))) => reason.len(),
+            HostReply::Pushed(_) | HostReply::Finished(_) => 0,
             HostReply::Response(Err(http::Error::TimedOut | http::Error::TooLarge)) => 0,
             HostReply::Timers(Ok(timers)) => timers.iter().map(timer_weight).sum(),
             HostReply::TimerSet(Ok(())) | HostReply::TimerCancelled(Ok(_)) => 0,

@@ -95,6 +95,8 @@ impl Guest {
             HostCall::Keys { prefix, after, limit } => {
                 Box::pin(self.kept_keys(&prefix, after, limit)).await?.into_reply()
             }
+            HostCall::Push { id, items } => Box::pin(self.push_items(&id, items)).await?.into_reply(),
+            HostCall::Finish { id, outcome } => Box::pin(self.finish_stream(&id, outcome)).await?.into_reply(),
             HostCall::Http(request) => Box::pin(self.fetch(request)).await.into_reply(),
             HostCall::SetTimer { name, when, payload, durable } => {
                 Box::pin(self.set_timer(name, when, payload, durable)).await.into_reply()

@@ -28,6 +28,7 @@ use hubgate_core::filter::Origin;
 use hubgate_core::id::{ConnectionId, GroupName, HubName, PluginName};
 use hubgate_core::pairs::Pairs;
 use hubgate_core::question::{ClientAnswer, ClientQuestion, Facts, Members, Watched};
+use hubgate_core::stream::{StreamCommand, StreamReply};
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::format_err;
@@ -85,6 +86,8 @@ pub enum ShardQuestion {
         actions: Vec<Action>,
         done: oneshot::Sender<()>,
     },
+    /// To do this to a stream of a client, on whatever shard that is.
+    Stream { hub: HubName, command: StreamCommand, answer: oneshot::Sender<StreamReply> },
     /// To ask a web server.
     Http(HttpCall),
     /// To ask a client of the hub of its event, which may take so long to answer.

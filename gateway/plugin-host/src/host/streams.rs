@@ -1,23 +1,90 @@
 //! The `streams` import: what clients are sent item by item.
 
-use super::Guest;
+use hubgate_core::stream::{StreamCommand, StreamDeed, StreamError, StreamId, StreamReply};
+
+use super::call::HostCall;
+use super::{Guest, ShardQuestion, UNANSWERED};
 use crate::bindings::hubgate::plugin::streams::{self, PushError, Room};
 use crate::bindings::hubgate::plugin::types;
+use crate::convert;
+use crate::metrics::Budget;
+
+/// How a stream ends, as a guest says it.
+pub(crate) type Outcome = Result<Option<types::PayloadResult>, types::Error>;
 
 impl streams::Host for Guest {
     async fn push(
         &mut self,
-        _id: String,
-        _items: Vec<types::PayloadResult>,
+        id: String,
+        items: Vec<types::PayloadResult>,
     ) -> wasmtime::Result<Result<Room, PushError>> {
-        Ok(Err(PushError::NoSuchStream))
+        self.perform(HostCall::Push { id, items }).await
     }
 
-    async fn finish(
+    async fn finish(&mut self, id: String, outcome: Outcome) -> wasmtime::Result<Result<(), PushError>> {
+        self.perform(HostCall::Finish { id, outcome }).await
+    }
+}
+
+impl Guest {
+    pub(super) async fn push_items(
         &mut self,
-        _id: String,
-        _outcome: Result<Option<types::PayloadResult>, types::Error>,
+        id: &str,
+        items: Vec<types::PayloadResult>,
+    ) -> wasmtime::Result<Result<Room, PushError>> {
+        let (count, bytes) = (items.len(), items.iter().map(convert::payload_bytes).sum());
+        let budgets = &self.surroundings.settings.budgets.streams;
+        if count > budgets.items || bytes > budgets.bytes {
+            let exceeded = if count > budgets.items { Budget::StreamItems } else { Budget::StreamBytes };
+            self.surroundings.exceeded.add(exceeded);
+            return Ok(Err(PushError::TooLarge));
+        }
+        let items = match self.offload(bytes, || convert::items(items)).await? {
+            Ok(items) => items,
+            Err(reason) => return Ok(Err(PushError::Invalid(reason))),
+        };
+        let pushed = self.do_to_stream(id, StreamDeed::Push(items)).await;
+        if let Err(PushError::Full(room)) = &pushed {
+            let exceeded = if count > room.items as usize { Budget::StreamItems } else { Budget::StreamBytes };
+            self.surroundings.exceeded.add(exceeded);
+        }
+        Ok(pushed)
+    }
+
+    pub(super) async fn finish_stream(
+        &mut self,
+        id: &str,
+        outcome: Outcome,
     ) -> wasmtime::Result<Result<(), PushError>> {
-        Ok(Err(PushError::NoSuchStream))
+        let bytes = convert::answer_bytes(&outcome);
+        // What is no value is for the plugin to hear, and not for the client.
+        let finish = match self.offload(bytes, || convert::finish(outcome)).await? {
+            Ok(finish) => finish,
+            Err(reason) => return Ok(Err(PushError::Invalid(reason))),
+        };
+        Ok(self.do_to_stream(id, StreamDeed::Finish(finish)).await.map(drop))
+    }
+
+    async fn do_to_stream(&mut self, id: &str, does: StreamDeed) -> Result<Room, PushError> {
+        // Before its first event an instance knows of no stream.
+        let (Some(event), Some(stream)) = (&self.event, StreamId::parse(id)) else {
+            return Err(PushError::NoSuchStream);
+        };
+        let (hub, plugin) = (event.of.hub().clone(), self.surroundings.name().clone());
+        let command = StreamCommand { stream, plugin, does };
+        let reply: Option<StreamReply> = self.ask_shard(|answer| ShardQuestion::Stream { hub, command, answer }).await;
+        match reply {
+            Some(reply) => reply.map(convert::room).map_err(push_error),
+            None => Err(PushError::Invalid(UNANSWERED.to_owned())),
+        }
+    }
+}
+
+fn push_error(error: StreamError) -> PushError {
+    match error {
+        StreamError::NoSuchStream => PushError::NoSuchStream,
+        StreamError::Full(room) => PushError::Full(convert::room(room)),
+        StreamError::TooLarge => PushError::TooLarge,
+        StreamError::Invalid(reason) => PushError::Invalid(reason.to_owned()),
     }
 }

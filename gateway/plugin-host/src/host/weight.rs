@@ -2,6 +2,7 @@
 
 use hubgate_core::id::ConnectionId;
 
+use super::streams::Outcome;
 use crate::bindings::hubgate::plugin::{hub, types};
 use crate::convert;
 use crate::limits::ACTION_OVERHEAD_BYTES;
@@ -25,6 +26,17 @@ pub(super) fn weight(action: &hub::Action) -> usize {
         }
     };
     ACTION_OVERHEAD_BYTES + held
+}
+
+pub(super) fn payloads_weight(payloads: &[types::PayloadResult]) -> usize {
+    payloads.iter().map(|payload| size_of::<types::PayloadResult>() + convert::payload_bytes(payload)).sum()
+}
+
+pub(super) fn outcome_weight(outcome: &Outcome) -> usize {
+    match outcome {
+        Ok(value) => value.as_ref().map_or(0, convert::payload_bytes),
+        Err(types::Error::Rejected(text) | types::Error::Failed(text)) => text.len(),
+    }
 }
 
 pub(super) fn target_weight(target: &types::TargetResult) -> usize {

@@ -8,6 +8,7 @@ use hubgate_core::event::ConnectionFacts;
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_core::question::{AskError, Members};
+use hubgate_core::stream::StreamError;
 use hubgate_plugin_host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
 use hubgate_wire::signalr::HubProtocol;
 
@@ -185,6 +186,8 @@ impl Hub {
                 // It may wait no longer.
                 let _ = done.send(());
             }
+            // A script brings no streams.
+            ShardQuestion::Stream { answer, .. } => drop(answer.send(Err(StreamError::NoSuchStream))),
             ShardQuestion::Http(call) => {
                 let answered = self.fetch(&call);
                 drop(call.answer.send(answered));

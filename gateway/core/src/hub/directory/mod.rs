@@ -5,6 +5,7 @@
 //! ([`DirectoryChange`]), so that those of another gateway can be applied as those of a shard are.
 
 mod hub;
+mod open_streams;
 mod users;
 mod watches;
 
@@ -20,6 +21,7 @@ use super::change::DirectoryChange;
 use super::memberships::Memberships;
 use super::pace::Pace;
 pub(crate) use hub::HubDirectory;
+use open_streams::OpenStreams;
 use watches::WatchCounts;
 pub(crate) use watches::{TooManyGroups, WatchNumber};
 
@@ -41,6 +43,7 @@ pub struct Directory {
     forgotten: AtomicU64,
     /// At what pace clients leave when the gateway stops.
     pub(crate) pace: Pace,
+    pub(crate) streams: OpenStreams,
 }
 
 #[derive(Debug)]
@@ -73,6 +76,7 @@ impl Directory {
             watch_counts,
             forgotten: AtomicU64::default(),
             pace: Pace::default(),
+            streams: OpenStreams::default(),
         }
     }
 

@@ -3,6 +3,7 @@ import com.microsoft.signalr.HubConnectionBuilder;
 import com.microsoft.signalr.HubConnectionState;
 import com.microsoft.signalr.TransportEnum;
 import io.reactivex.rxjava3.core.Single;
+import io.reactivex.rxjava3.subjects.ReplaySubject;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -33,6 +34,7 @@ public final class Scenarios {
             case "receiving from another client" -> receivingFromAnotherClient();
             case "groups" -> groups();
             case "order" -> order();
+            case "streams both ways" -> streamsBothWays();
             case "close with a reason" -> closeWithAReason();
             case "a token that is refused" -> aTokenThatIsRefused();
             default -> throw new IllegalArgumentException(arguments[0]);
@@ -113,6 +115,26 @@ public final class Scenarios {
         for (String expected : sent) {
             check(expected.equals(heard.poll(PATIENCE, TimeUnit.SECONDS)), expected);
         }
+        connection.stop().blockingAwait();
+    }
+
+    private static void streamsBothWays() {
+        HubConnection connection = started(token);
+        List<Integer> numbers = new ArrayList<>();
+        for (int number = 0; number < 2000; number++) {
+            numbers.add(number);
+        }
+        List<Integer> heard = connection.stream(Integer.class, "numbers", 2000, 0).timeout(PATIENCE, TimeUnit.SECONDS).toList().blockingGet();
+        check(heard.equals(numbers), "all of them, in order");
+        refused(connection.stream(Integer.class, "failAfter", 3).lastOrError(), "enough");
+        int first = connection.stream(Integer.class, "numbers", 100_000_000, 0).take(1).blockingSingle();
+        check(first == 0, "one, and no more is wanted");
+        ReplaySubject<Integer> one = ReplaySubject.create();
+        Single<Integer> sum = connection.invoke(Integer.class, "sum", one).cache();
+        sum.subscribe(number -> {}, error -> {});
+        numbers.subList(0, 100).forEach(one::onNext);
+        one.onComplete();
+        check(sum.timeout(PATIENCE, TimeUnit.SECONDS).blockingGet() == 4950, "the sum");
         connection.stop().blockingAwait();
     }
 

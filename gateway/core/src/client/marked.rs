@@ -1,0 +1,23 @@
+//! Frames of which the core is told once their clients have taken them.
+
+use hubgate_wire::websocket::Frame;
+
+use super::Clients;
+use super::session::Delivery;
+use crate::effect::Effect;
+use crate::id::Slot;
+use crate::turn::Turn;
+
+/// Queues a frame for one client; [`crate::Input::Taken`] follows if it goes there now.
+pub(crate) fn send(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, frame: Frame) -> Delivery {
+    let client = &mut clients.arena[slot];
+    if client.is_closed() {
+        return Delivery::NotNow;
+    }
+    clients.hubs[client.hub()].count_out(1, frame.len());
+    let delivery = client.accept_or_hold(&frame, turn.now, turn.settings.limits.held);
+    if let Delivery::Now(to) = delivery {
+        turn.effect(Effect::SendMarked { to, frame });
+    }
+    delivery
+}

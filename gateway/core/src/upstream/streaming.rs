@@ -1,0 +1,147 @@
+//! Streams of clients among their other events.
+
+use hubgate_wire::signalr::{CompletionOutcome, Headers, Invocation};
+
+use hubgate_wire::payload::PayloadRef;
+
+use super::calls::{CALL_OVERHEAD, Running, WaitingCall};
+use super::{Upstream, find_handler, held_bytes};
+use crate::client::Clients;
+use crate::event::UpstreamEvent;
+use crate::failure;
+use crate::filter::{Inspected, InspectionNumber};
+use crate::id::{PluginName, Slot};
+use crate::settings::Handler;
+use crate::stream::{Expected, Room, StreamCommand, StreamEvent, StreamId, StreamReply};
+use crate::streams::{About, Telling, Uploaded};
+use crate::turn::Turn;
+
+impl Upstream {
+    /// A client's call that has streams.
+    pub(super) fn open_streams(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        (invocation, answer): (&Invocation<'_>, Expected),
+    ) {
+        let opened = match find_handler(clients, turn, slot, invocation) {
+            Ok(Handler::Plugin(plugin)) => self.streams.open(clients, turn, slot, plugin, (invocation, answer)),
+            Ok(Handler::Webhook(_)) => Err(failure::webhooks_have_no_streams(&invocation.target)),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok(telling) => self.tell(clients, turn, slot, telling, held_bytes(invocation)),
+            Err(error) => clients.complete_with_error(turn, slot, invocation.invocation_id.as_deref(), &error),
+        }
+    }
+
+    /// An item of a stream that a client sends.
+    pub(super) fn uploaded_item(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        id: &str,
+        (item, headers): (PayloadRef<'_>, &Headers<'_>),
+    ) {
+        if let Some(telling) = self.streams.uploaded(clients, slot, id, Uploaded::Item(item, headers)) {
+            let in_headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+            self.tell(clients, turn, slot, telling, CALL_OVERHEAD + item.len() + in_headers);
+        }
+    }
+
+    /// Whether a client sends a stream that it knows by this id.
+    pub(crate) fn has_upload(&self, slot: Slot, id: &str) -> bool {
+        self.streams.has_upload(slot, id)
+    }
+
+    /// The end of a stream that a client sends.
+    pub(super) fn upload_ended(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        id: &str,
+        outcome: CompletionOutcome<'_>,
+    ) {
+        let error = match outcome {
+            CompletionOutcome::Void | CompletionOutcome::Result(_) => None,
+            CompletionOutcome::Error(error) => Some(error.into_owned()),
+        };
+        let bytes = CALL_OVERHEAD + error.as_ref().map_or(0, String::len);
+        if let Some(telling) = self.streams.uploaded(clients, slot, id, Uploaded::End(error)) {
+            self.tell(clients, turn, slot, telling, bytes);
+        }
+    }
+
+    /// A client wants no more of a stream.
+    pub(super) fn cancel_stream(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, id: &str) {
+        if let Some(telling) = self.streams.cancel(clients, turn, slot, id) {
+            self.tell(clients, turn, slot, telling, CALL_OVERHEAD);
+        }
+    }
+
+    fn tell(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, telling: Telling, bytes: usize) {
+        self.call(clients, turn, slot, waiting(telling, bytes));
+        self.judge_reading(clients, turn, slot);
+    }
+
+    /// A plugin is to be told that a stream has room again.
+    pub(crate) fn tell_of_room(
+        &mut self,
+        clients: &Clients,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        (plugin, stream): (PluginName, StreamId),
+    ) {
+        if clients.is_still(slot) {
+            // How much there is, is seen when it is told.
+            let event = StreamEvent::Writable { stream, room: Room::default() };
+            self.call(clients, turn, slot, waiting(Telling { plugin, about: About::Nothing, event }, 0));
+        }
+    }
+
+    /// A client has left: its streams are over, after all that it has said.
+    pub(super) fn end_streams(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot) {
+        for telling in self.streams.departed(clients, slot) {
+            self.call(clients, turn, slot, waiting(telling, 0));
+        }
+    }
+
+    /// Does what a plugin wants of a stream that is here, if it is anywhere.
+    pub(crate) fn obey(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, command: StreamCommand) -> StreamReply {
+        self.streams.obey(clients, turn, command)
+    }
+
+    /// A client has taken what it was sent of a stream.
+    pub(crate) fn taken(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot) {
+        self.streams.taken(clients, turn, slot);
+    }
+
+    /// A hub's filters have looked at what a stream sends.
+    pub(crate) fn stream_inspected(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        number: InspectionNumber,
+        inspected: Inspected,
+    ) {
+        self.streams.inspected(clients, turn, number, inspected);
+    }
+
+    /// Time passed.
+    pub(crate) fn tick(&mut self, clients: &mut Clients, turn: &mut Turn<'_>) {
+        self.streams.tick(clients, turn);
+    }
+
+    /// Nothing is left to be done for a client.
+    pub(crate) fn forget(&mut self, slot: Slot) {
+        self.streams.forget(slot);
+    }
+}
+
+fn waiting(Telling { plugin, about, event }: Telling, bytes: usize) -> WaitingCall {
+    let (handler, event) = (Handler::Plugin(plugin), UpstreamEvent::Stream(event));
+    WaitingCall { handler, event, running: Running::Stream(about), bytes }
+}
