@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 // ---- Memory: blocks, of which all but a small one are given back when a call ends.
 
@@ -115,14 +116,9 @@ bool hubgate_text_equals(hubgate_text one, hubgate_text other) {
   return one.length == other.length && (one.length == 0 || memcmp(one.at, other.at, one.length) == 0);
 }
 
-static char lower(char letter) { return letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter; }
-
 hubgate_optional hubgate_find_text(hubgate_pairs pairs, hubgate_text name) {
-  for (size_t index = 0; index < pairs.length; index++) {
-    hubgate_text other = pairs.at[index].name;
-    size_t alike = 0;
-    while (alike < name.length && alike < other.length && lower(name.at[alike]) == lower(other.at[alike])) alike++;
-    if (alike == name.length && alike == other.length) return (hubgate_optional){true, pairs.at[index].value};
+  for (const hubgate_pair *pair = pairs.at; pair < pairs.at + pairs.length; pair++) {
+    if (pair->name.length == name.length && strncasecmp(pair->name.at, name.at, name.length) == 0) return (hubgate_optional){true, pair->value};
   }
   return (hubgate_optional){0};
 }

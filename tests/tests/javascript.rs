@@ -392,6 +392,42 @@ async fn a_filter_answers_with_nothing_or_another_message_or_ends_it() {
     assert!(ann.end().await.error().contains("Out."));
 }
 
+#[tokio::test]
+async fn a_negotiator_grants_and_refuses() {
+    let script = r#"
+        import { fail, forbidden, negotiator, reject, unauthorized } from "hubgate";
+        export default negotiator({
+          authorize(request) {
+            const userId = request.header("x-user") ?? unauthorized("Who are you? \ud800");
+            if (userId === "nobody") forbidden("Not you.");
+            if (userId === "fault") fail("for the log");
+            if (userId === "typo") nothing();
+            return { userId, claims: { role: ["a", "b"] }, lifetimeSeconds: 60 };
+          },
+        });
+    "#;
+    let project = Project::new("js", script).in_world("negotiator");
+    let gateway = Gateway::probe().plugin("door", &project.component());
+    let config = "hubs.probe.negotiate = { plugin = 'door' }\nplugins.door.call-time = '30s'";
+    let gateway = gateway.with(config).start().await;
+    let ask = async |user: Option<&str>| {
+        let request = gateway.request(Method::POST, "/hubs/probe/negotiate?negotiateVersion=1");
+        user.into_iter().fold(request, |request, user| request.header("x-user", user)).send().await
+    };
+    let granted = ask(Some("ann")).await.json()["accessToken"].as_str().expect("a grant has a token").to_owned();
+    let mut client = gateway.client("probe").token(&granted).connect().await;
+    let me = client.call("whoami", json!([])).await.expect("it answers");
+    assert_eq!((&me["userId"], &me["claims"]["role"]), (&json!("ann"), &json!(["a", "b"])));
+    for (user, status, text) in [(None, 401, "Who are you? \u{fffd}"), (Some("nobody"), 403, "Not you.")] {
+        let answer = ask(user).await;
+        assert_eq!((answer.status, answer.body.as_str()), (status, text));
+    }
+    assert_eq!(ask(Some("fault")).await.status, 500);
+    assert_eq!(ask(Some("typo")).await.status, 503);
+    gateway.logs(&["a call of the plugin failed", "for the log"]).await;
+    gateway.logs(&["`authorizer.authorize` has thrown ReferenceError"]).await;
+}
+
 #[test]
 fn projects_are_checked_and_tested_by_npm() {
     let npm = |project: &Project, arguments: &[&str]| {

@@ -79,12 +79,29 @@ impl Project {
     }
 }
 
-/// `hello` answers with the name, `count` with how often it was called, whoever calls it.
-async fn the_handler_answers(component: &Path) {
+async fn served(component: &Path) -> Gateway {
     let config = "hubs.hello.mode = 'serverless'\nupstream = [{ plugin = 'hello' }]";
     let gateway = Gateway::serve().plugin("hello", component).with(config);
     // What an interpreter does first takes long on a busy machine.
-    let gateway = gateway.with("plugins.hello.call-time = '30s'").start().await;
+    gateway.with("plugins.hello.call-time = '30s'").start().await
+}
+
+async fn the_handler_answers(component: &Path) {
+    answers_as_a_handler(&served(component).await).await;
+}
+
+/// A hub also does something by itself, later.
+async fn the_hub_answers(component: &Path) {
+    let gateway = served(component).await;
+    answers_as_a_handler(&gateway).await;
+    let mut client = gateway.client("hello").connect().await;
+    client.call("remind", json!([1, "Zoë"])).await.expect("it sets a timer");
+    assert_eq!(client.event("reminded").await, json!(["Zoë"]));
+    client.call("countdown", json!([3])).await.expect_err("it is streamed, and not called");
+}
+
+/// `hello` answers with the name, `count` with how often it was called, whoever calls it.
+async fn answers_as_a_handler(gateway: &Gateway) {
     let mut client = gateway.client("hello").connect().await;
     for name in ["ann", "Zoë \"\\ 漢"] {
         let greeting = client.call("hello", json!([name])).await.expect("it answers");
@@ -176,14 +193,14 @@ async fn a_whole_hub_in_go() {
     let project = Project::new("go", "hub");
     let component = project.component();
     test_in_go(&project);
-    the_handler_answers(&component).await;
+    the_hub_answers(&component).await;
 }
 
 #[tokio::test]
 async fn a_whole_hub_in_c() {
     let project = Project::new("c", "hub");
     test_in_c(&project);
-    the_handler_answers(&project.component()).await;
+    the_hub_answers(&project.component()).await;
 }
 
 #[tokio::test]
@@ -287,7 +304,7 @@ async fn a_filter_in_python() {
 
 #[tokio::test]
 async fn a_whole_hub_in_python() {
-    the_handler_answers(&Project::new("python", "hub").component()).await;
+    the_hub_answers(&Project::new("python", "hub").component()).await;
 }
 
 #[tokio::test]
@@ -302,12 +319,12 @@ async fn a_filter_in_javascript() {
 
 #[tokio::test]
 async fn a_whole_hub_in_javascript() {
-    the_handler_answers(&Project::new("js", "hub").component()).await;
+    the_hub_answers(&Project::new("js", "hub").component()).await;
 }
 
 #[tokio::test]
 async fn a_whole_hub_in_typescript() {
-    the_handler_answers(&Project::new("ts", "hub").component()).await;
+    the_hub_answers(&Project::new("ts", "hub").component()).await;
 }
 
 #[tokio::test]
@@ -327,7 +344,7 @@ async fn a_handler_in_rust() {
 
 #[tokio::test]
 async fn a_whole_hub_in_rust() {
-    the_handler_answers(&Project::new("rust", "hub").component()).await;
+    the_hub_answers(&Project::new("rust", "hub").component()).await;
 }
 
 #[tokio::test]
