@@ -60,7 +60,7 @@ build tests/guests/filter filter
 DOOR_VERSION=2 build tests/guests/door door-2
 DOOR_VERSION=1 build tests/guests/door door
 build tests/guests/filter-javascript filter-js
-for plugin in redact rate-limit json-schema history; do
+for plugin in redact rate-limit json-schema history presence; do
     build "plugins/$plugin" "$plugin"
 done
 for sample in shape ask; do
