@@ -7,10 +7,10 @@ use hubgate_tests::script::Script;
 const NAME: &str = "`com.microsoft.signalr` 9.0.3, Java";
 
 async fn run(transport: &str, scenarios: &[&str]) {
-    run_on(Gateway::probe().start().await, transport, scenarios).await;
+    run_on(&Gateway::probe().start().await, transport, scenarios).await;
 }
 
-async fn run_on(gateway: Gateway, transport: &str, scenarios: &[&str]) {
+async fn run_on(gateway: &Gateway, transport: &str, scenarios: &[&str]) {
     let token = gateway.token("probe").user("ann").sign();
     for scenario in scenarios {
         Script::java(&[scenario, &gateway.url(), transport, &token]).succeeds().await;
@@ -42,5 +42,13 @@ async fn it_talks_by_long_polling() {
 
 #[tokio::test]
 async fn it_streams_both_ways_with_a_component() {
-    run_on(Gateway::probe_hub().start().await, "WebSockets", &["streams both ways"]).await;
+    run_on(&Gateway::probe_hub().start().await, "WebSockets", &["streams both ways"]).await;
+}
+
+#[tokio::test]
+async fn it_answers_what_the_hub_asks_it() {
+    let gateway = Gateway::probe_hub().start().await;
+    for transport in ["WebSockets", "LongPolling"] {
+        run_on(&gateway, transport, &["client results"]).await;
+    }
 }

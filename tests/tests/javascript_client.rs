@@ -90,6 +90,12 @@ async fn it_hears_the_groups_that_it_is_in() {
 }
 
 #[tokio::test]
+async fn it_answers_what_the_hub_asks_it() {
+    let gateway = Gateway::probe_hub().start().await;
+    run_on(&gateway, "client results", "ann", &WAYS).await;
+}
+
+#[tokio::test]
 async fn it_is_closed_with_a_reason_and_stays_away() {
     run("close with a reason").await;
 }

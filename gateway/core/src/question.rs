@@ -100,6 +100,8 @@ pub type UserJoined = Result<(), MembershipRefusal>;
 #[derive(Debug, Clone)]
 pub struct ClientQuestion {
     pub connection: ConnectionId,
+    /// The client, of the shard that asks, whose event is handled meanwhile; none of another event.
+    pub caller: Option<ConnectionId>,
     pub origin: Origin,
     pub method: String,
     /// One array.

@@ -167,3 +167,66 @@ impl Timer {
         timer.as_mut().poll(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use hubgate_core::id::HubName;
+    use tokio::sync::oneshot;
+    use wasmtime::Engine;
+
+    use super::*;
+    use crate::peers::Peer;
+    use crate::ticker::Ticker;
+
+    /// Whether a call ends well whose time is over when its guest begins to wait for somebody; a place is free for it then, or not.
+    async fn ends_well(is_free: bool) -> bool {
+        let (ticker, permits) = (Ticker::start(Engine::default()).unwrap(), Semaphore::new(1));
+        let (ticks, hub, now) = (ticker.caller(), HubName::parse("chat").unwrap(), Instant::now());
+        let attempt = Attempt::new(now, now, Caller { hub: &hub, peer: Peer::numbered(1) });
+        let absence = Arc::<Absence>::default();
+        attempt.begin(Some(absence.clone()));
+        let (answer, answered) = oneshot::channel();
+        let mut work = pin!(absence.while_away(answered));
+        let place = Place::new(&permits, permits.try_acquire().unwrap(), &ticks);
+        let mut run = pin!(attempt.run(work.as_mut(), place));
+        for _ in 0..2 {
+            assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "its time stands still");
+        }
+        let others = permits.try_acquire().expect("it has given its place up");
+        answer.send(()).unwrap();
+        if is_free {
+            drop(others);
+        }
+        let output = run.await;
+        assert!(attempt.deadline() > now, "what it has waited is added");
+        assert_eq!(absence.whereabouts() == Whereabouts::Here, is_free);
+        output.is_some()
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_guest_is_away_has_no_place_and_no_time_passes_for_it() {
+        assert!(ends_well(true).await);
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_guest_comes_back_waits_for_a_place_in_its_own_time() {
+        assert!(!ends_well(false).await);
+    }
+
+    #[tokio::test]
+    async fn what_calls_before_have_waited_is_no_time_of_a_call() {
+        let (absence, hub, now) = (Arc::<Absence>::default(), HubName::parse("chat").unwrap(), Instant::now());
+        absence.while_away(tokio::task::yield_now()).await;
+        assert!(absence.total() > Duration::ZERO);
+        let attempt = Attempt::new(now, now, Caller { hub: &hub, peer: Peer::numbered(1) });
+        attempt.begin(Some(absence.clone()));
+        assert_eq!((attempt.absent(), attempt.deadline()), (Duration::ZERO, now));
+        absence.while_away(tokio::task::yield_now()).await;
+        let absent = attempt.absent();
+        assert!(absent > Duration::ZERO && attempt.end().is_some());
+        assert_eq!(attempt.absent(), absent);
+    }
+}

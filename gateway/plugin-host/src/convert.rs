@@ -316,14 +316,14 @@ fn arguments(arguments: types::PayloadResult) -> Result<Payload, String> {
 /// What a guest asks a client; `None` of a connection that cannot exist.
 pub(crate) fn question(
     connection: &str,
-    origin: Origin,
+    (caller, origin): (Option<ConnectionId>, Origin),
     method: String,
     values: types::PayloadResult,
 ) -> Result<Option<ClientQuestion>, String> {
     check_method(&method)?;
     let arguments = arguments(values)?;
     let connection = ConnectionId::parse(connection);
-    Ok(connection.map(|connection| ClientQuestion { connection, origin, method, arguments }))
+    Ok(connection.map(|connection| ClientQuestion { connection, caller, origin, method, arguments }))
 }
 
 pub(crate) fn ask_error(error: AskError) -> client_results::AskError {
@@ -552,6 +552,9 @@ mod tests {
                 types::PayloadParam::Msgpack(bytes) => bytes,
             };
             assert_eq!((bytes, lent.len()), (expected, expected.len()));
+            let owned = owned_payload(payload, wanted, &offload).await.unwrap();
+            assert_eq!(payload_bytes(&owned), expected.len());
+            assert_eq!(matches!(owned, types::PayloadResult::Msgpack(_)), expected[0] == 0x92, "{owned:?}");
         }
     }
 

@@ -173,6 +173,34 @@ const scenarios = {
     await bob.stop();
   },
 
+  async "client results"() {
+    const [connection, other] = [await started(), await started()];
+    for (const each of [connection, other]) {
+      each.on("add", (x) => x + 1);
+      each.on("later", async (x) => {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return { x };
+      });
+      each.on("no", () => {
+        throw new Error("I cannot.");
+      });
+      each.on("nothing", () => null);
+    }
+    assert.equal(await connection.invoke("askMe", "add", 41), 42);
+    assert.deepEqual(await connection.invoke("askMe", "later", ["ü 👋", 1.5]), { x: ["ü 👋", 1.5] });
+    assert.equal(await connection.invoke("askMe", "nothing", 1), null);
+    await assert.rejects(connection.invoke("askMe", "no", 1), /I cannot\./);
+    await assert.rejects(connection.invoke("askMe", "no such method", 1), /didn't provide a result/);
+    const id = await other.invoke("connectionId");
+    // Its own calls wait for their turn; the other's do not wait for it.
+    const all = [...Array(20).keys()].map((x) => connection.invoke("askOther", id, "later", x, 10_000));
+    assert.equal(await other.invoke("askMe", "add", 1), 2);
+    assert.deepEqual(await Promise.all(all), [...Array(20).keys()].map((x) => ({ x })));
+    await other.stop();
+    await assert.rejects(connection.invoke("askOther", id, "add", 1, 10_000), /The connection does not exist\./);
+    await connection.stop();
+  },
+
   async "close with a reason"() {
     // Who is sent away stays away, even with the wish to come back.
     const connection = await started({ reconnect: true });

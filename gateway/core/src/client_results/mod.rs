@@ -31,6 +31,9 @@ use crate::turn::{Step, Turn};
 /// Why a client is not asked that hub servers answer.
 const OF_HUB_SERVERS: &str = "the connection is answered by a hub server, which asks it";
 
+/// Why nobody is asked for a client that has left: what such clients have called runs in turn, and would hold up that of others.
+const FOR_WHO_HAS_LEFT: &str = "the client whose event this is has left: nobody is asked for it any more";
+
 /// What clients were asked, and who waits for it.
 #[derive(Debug)]
 pub(crate) struct ClientResults {
@@ -70,6 +73,9 @@ impl ClientResults {
         question: ClientQuestion,
         (deadline, ticket): (Millis, Ticket<ClientAnswer>),
     ) {
+        if question.caller.is_some_and(|caller| clients.find(caller).is_none()) {
+            return tell(turn, ticket, Err(AskError::Failed(FOR_WHO_HAS_LEFT.to_owned())));
+        }
         let owner = question.connection.owner();
         match turn.locate(owner) {
             Location::Here => self.ask_here(clients, turn, hub, question, (deadline, Asker::Here(ticket))),
@@ -111,7 +117,7 @@ impl ClientResults {
         question: ClientQuestion,
         (deadline, asker): (Millis, Asker),
     ) {
-        let ClientQuestion { connection, origin, method, arguments } = question;
+        let ClientQuestion { connection, caller: _, origin, method, arguments } = question;
         let found = clients.hubs().find(hub).and_then(|hub| clients.find_in(hub, connection));
         let slot = match may_be_asked(clients, found) {
             Ok(slot) => slot,

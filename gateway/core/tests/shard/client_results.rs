@@ -14,9 +14,15 @@ type Asked = Ticket<ClientAnswer>;
 
 /// A plugin on `shard` asks a connection of a hub for `arguments` back.
 fn ask_in(rig: &mut Rig, shard: usize, name: &str, connection: ConnectionId) -> Asked {
+    ask_for(rig, None, (shard, name, connection))
+}
+
+/// The same in an event of `caller`.
+fn ask_for(rig: &mut Rig, caller: Option<Client>, (shard, name, connection): (usize, &str, ConnectionId)) -> Asked {
     let (ticket, deadline) = (rig.next_ticket(), rig.now + PATIENCE);
-    let origin = Origin::Plugin(PluginName::new("plugin"));
-    let question = ClientQuestion { connection, origin, method: "add".to_owned(), arguments: json("[1.0]") };
+    let (caller, origin) = (caller.map(|caller| caller.id), Origin::Plugin(PluginName::new("plugin")));
+    let (method, arguments) = ("add".to_owned(), json("[1.0]"));
+    let question = ClientQuestion { connection, caller, origin, method, arguments };
     rig.feed(shard, Input::AskClient { hub: hub(name), question, deadline, ticket });
     ticket
 }
@@ -162,6 +168,23 @@ fn who_asks_a_client_that_leaves_is_told() {
     }
     let asked = ask(&mut rig, 0, client);
     assert_eq!(told(&mut rig, asked), NO_SUCH_CONNECTION);
+}
+
+#[test]
+fn nobody_is_asked_for_a_client_that_has_left() {
+    let mut rig = Rig::new(2, settings());
+    let (caller, client) = (rig.connect(0, None), rig.connect(1, None));
+    let before = ask_for(&mut rig, Some(caller), (0, "chat", client.id));
+    let id = invocation(&mut rig, client);
+    rig.gone(caller, CloseCause::TransportLost);
+    let after = ask_for(&mut rig, Some(caller), (0, "chat", client.id));
+    assert_eq!(
+        told(&mut rig, after),
+        failed("the client whose event this is has left: nobody is asked for it any more")
+    );
+    assert_eq!(rig.received(client), Vec::<String>::new());
+    complete(&mut rig, client, &id, r#","result":1"#);
+    assert_eq!(told(&mut rig, before), Some(Ok(Some(json("1")))), "it was asked before");
 }
 
 #[test]

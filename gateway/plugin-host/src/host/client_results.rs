@@ -38,18 +38,18 @@ impl Guest {
         timeout_ms: u32,
     ) -> wasmtime::Result<Answer> {
         let refuse = |reason: &str| Ok(Err(AskError::Failed(reason.to_owned())));
-        let hub = match &self.event {
+        let (hub, caller) = match &self.event {
             Some(event) if matches!(event.of, EventOf::Filtered(..)) => {
                 return refuse("a filter asks no client: the message of the client that it looks at would wait for it");
             }
-            Some(event) => event.of.hub().clone(),
+            Some(event) => (event.of.hub().clone(), event.of.client().map(|client| client.id)),
             None => return refuse("there is no event, so there is no hub whose clients could be asked"),
         };
         let Some(shard) = &self.shard else { return refuse(UNANSWERED) };
         let (questions, surroundings) = (shard.questions.clone(), self.surroundings.clone());
-        let origin = Origin::Plugin(surroundings.name().clone());
+        let whose = (caller, Origin::Plugin(surroundings.name().clone()));
         let bytes = convert::payload_bytes(&arguments);
-        let asked = self.offload(bytes, move || convert::question(&connection, origin, method, arguments)).await?;
+        let asked = self.offload(bytes, move || convert::question(&connection, whose, method, arguments)).await?;
         let question = match asked {
             Ok(Some(question)) => question,
             Ok(None) => return Ok(Err(AskError::NoSuchConnection)),

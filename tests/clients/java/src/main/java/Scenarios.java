@@ -35,6 +35,7 @@ public final class Scenarios {
             case "groups" -> groups();
             case "order" -> order();
             case "streams both ways" -> streamsBothWays();
+            case "client results" -> clientResults();
             case "close with a reason" -> closeWithAReason();
             case "a token that is refused" -> aTokenThatIsRefused();
             default -> throw new IllegalArgumentException(arguments[0]);
@@ -135,6 +136,16 @@ public final class Scenarios {
         numbers.subList(0, 100).forEach(one::onNext);
         one.onComplete();
         check(sum.timeout(PATIENCE, TimeUnit.SECONDS).blockingGet() == 4950, "the sum");
+        connection.stop().blockingAwait();
+    }
+
+    private static void clientResults() {
+        HubConnection connection = started(token);
+        connection.onWithResult("add", x -> Single.just(x + 1), Integer.class);
+        connection.onWithResult("no", x -> Single.error(new IllegalStateException("I cannot.")), Integer.class);
+        check(connection.invoke(Integer.class, "askMe", "add", 41).timeout(PATIENCE, TimeUnit.SECONDS).blockingGet() == 42, "a value");
+        refused(connection.invoke(Object.class, "askMe", "no", 1), "I cannot.");
+        refused(connection.invoke(Object.class, "askMe", "no such method", 1), "didn't provide a result");
         connection.stop().blockingAwait();
     }
 
