@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hubgate_plugin::client_results::{AskError, ask};
-use hubgate_plugin::{Arguments, Connection, Error, RawValue, Reply, hub, reply};
+use hubgate_plugin::contract::client_results;
+use hubgate_plugin::{Arguments, Connection, Error, Payload, RawValue, Reply, hub, reply};
 
 /// As long as the gateway lets it.
 const AS_LONG_AS_MAY_BE: Duration = Duration::ZERO;
@@ -20,20 +20,18 @@ pub fn invoke(client: &Connection, method: &str, arguments: &Arguments) -> Optio
 
 fn ask_me(client: &Connection, arguments: &Arguments) -> Reply {
     let (method, x): (String, &RawValue) = arguments.parse()?;
-    answer(client.ask(&method, &(x,), AS_LONG_AS_MAY_BE))
+    ask(&client.id, &method, x, 0)
 }
 
 fn ask_other(arguments: &Arguments) -> Reply {
-    let (connection, method, x, milliseconds): (String, String, &RawValue, u64) = arguments.parse()?;
-    answer(ask(&connection, &method, &(x,), Duration::from_millis(milliseconds)))
+    let (connection, method, x, milliseconds): (String, String, &RawValue, u32) = arguments.parse()?;
+    ask(&connection, &method, x, milliseconds)
 }
 
-/// The value that the client answers, in its own words.
-fn answer(answer: Result<Option<Box<RawValue>>, AskError>) -> Reply {
-    match answer? {
-        Some(value) => reply(&value),
-        None => Ok(None),
-    }
+/// What the client answers as it is: `null` is a value.
+fn ask(connection: &str, method: &str, x: &RawValue, milliseconds: u32) -> Reply {
+    let arguments = Payload::Json(format!("[{x}]"));
+    Ok(client_results::ask(connection, method, &arguments, milliseconds)?)
 }
 
 /// Says `before`, which it flushes, and `after`, and asks the caller between them; answers with its own version.

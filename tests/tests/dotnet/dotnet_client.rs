@@ -39,7 +39,7 @@ async fn it_answers_what_the_hub_asks_it() {
             let arguments = [
                 &["client", "--connection-string", &gateway.ready().connection_string, "--hub", "probe"][..],
                 &["--transport", transport, "--protocol", protocol, "--client-version", version, "--answer", "ask=yes"],
-                &["--invoke", "askMe", "--args", "[\"ask\", 1]"],
+                &["--invoke", "askMe", "--args", "[\"ask\", \"x\"]"],
             ];
             let Some((succeeded, printed)) = dotnet::run(&arguments.concat()).await else { return };
             assert!(succeeded, "{version} {transport} {protocol}: {printed}");

@@ -145,7 +145,7 @@ public final class Scenarios {
         connection.onWithResult("no", x -> Single.error(new IllegalStateException("I cannot.")), Integer.class);
         check(connection.invoke(Integer.class, "askMe", "add", 41).timeout(PATIENCE, TimeUnit.SECONDS).blockingGet() == 42, "a value");
         refused(connection.invoke(Object.class, "askMe", "no", 1), "I cannot.");
-        refused(connection.invoke(Object.class, "askMe", "no such method", 1), "didn't provide a result");
+        refused(connection.invoke(Object.class, "askMe", "no such method", 1), "Client failed to parse argument(s).");
         connection.stop().blockingAwait();
     }
 
