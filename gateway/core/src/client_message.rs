@@ -146,7 +146,7 @@ impl Listener<'_> {
         match message {
             // An upload has the id that its client has given it, a question the gateway's.
             HubMessage::Completion { invocation_id, outcome, .. } if !upstream.has_upload(slot, &invocation_id) => {
-                client_results.completed(clients, turn, slot, (&invocation_id, outcome));
+                client_results.completed(turn, slot, (&invocation_id, outcome));
             }
             message => upstream.hub_message(clients, turn, slot, message),
         }

@@ -110,7 +110,7 @@ impl Parts {
             Input::SaidLastWords(transport) => {
                 if let Some(slot) = clients.by_transport(transport) {
                     // Its answers would not be read.
-                    client_results.left(clients, turn, slot);
+                    client_results.left(turn, slot);
                     self.drain.said_last_words(clients, turn, Answerers { links, upstream }, slot);
                 }
             }
@@ -252,12 +252,12 @@ impl Parts {
                     None => links.ack_waits(turn, server),
                 }
             }
-            Step::JudgeReading(slot) => {
+            Step::Asked { slot, waits_for_answers } => {
                 if clients.is_still(slot) {
-                    upstream.judge_reading(clients, turn, slot);
+                    upstream.asked(clients, turn, slot, waits_for_answers);
                 }
             }
-            Step::GiveUpQuestions(slot) => self.client_results.give_up(clients, turn, slot),
+            Step::GiveUpQuestions(slot) => self.client_results.give_up(turn, slot),
             Step::DrainServers => links.drain(clients, turn),
         }
     }
@@ -349,7 +349,7 @@ impl Parts {
     fn departed(&mut self, turn: &mut Turn<'_>, departure: Departure) {
         let Parts { clients, links, upstream, slowed_clients, client_results, .. } = self;
         slowed_clients.departed(clients, departure.slot);
-        client_results.left(clients, turn, departure.slot);
+        client_results.left(turn, departure.slot);
         let is_linked = links.departed(clients, turn, &departure);
         upstream.departed(clients, turn, departure, is_linked);
     }
@@ -366,7 +366,7 @@ impl Parts {
             self.ack_ended(turn, ack);
         }
         self.settle(turn, 0);
-        self.client_results.tick(&mut self.clients, turn);
+        self.client_results.tick(turn);
         self.settle(turn, 0);
         self.mode_switch.close_some(&mut self.clients, turn);
         self.settle(turn, 0);

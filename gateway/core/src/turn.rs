@@ -50,8 +50,8 @@ pub(crate) enum Step {
     NextDepartedCall(Slot),
     /// The actions of upstream's answer are done: the client's call is completed.
     CompleteCall(Slot),
-    /// Too many calls of a client wait, or not too many any more: it is read as long as it may be.
-    JudgeReading(Slot),
+    /// A client was asked something that somebody waits for, or nobody waits any more.
+    Asked { slot: Slot, waits_for_answers: bool },
     /// So many calls of a client wait that what it was asked is given up.
     GiveUpQuestions(Slot),
     /// Tell a plugin that a stream of the client has room again, after the client's other events.

@@ -48,8 +48,6 @@ pub(crate) struct Session {
     unread: BytesMut,
     pub(super) groups: Vec<GroupName>,
     leave: Leave,
-    /// What it was asked and has not answered, in number.
-    questions: usize,
     /// For the rates at which clients are read.
     heard: HeardOfClient,
 }
@@ -115,7 +113,6 @@ impl Session {
             unread: BytesMut::new(),
             groups: Vec::new(),
             leave: Leave::No,
-            questions: 0,
             heard: HeardOfClient::default(),
         }
     }
@@ -212,19 +209,6 @@ impl Session {
 
     pub(crate) fn set_leave(&mut self, leave: Leave) {
         self.leave = leave;
-    }
-
-    /// What it was asked and has not answered, in number.
-    pub(crate) fn questions(&self) -> usize {
-        self.questions
-    }
-
-    pub(crate) fn open_question(&mut self) {
-        self.questions += 1;
-    }
-
-    pub(crate) fn close_question(&mut self) {
-        self.questions -= 1;
     }
 
     #[inline]

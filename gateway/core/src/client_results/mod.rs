@@ -3,14 +3,14 @@
 //! The shard of the plugin remembers who asks, the shard of the client what the client was asked. Each of them has the deadline, so that
 //! nobody waits for a shard that has ended. What a client answers after that is nobody's.
 
-mod asked;
 mod elsewhere;
+mod questions;
 
 use hubgate_wire::payload::PayloadRef;
 use hubgate_wire::signalr::CompletionOutcome;
 
-use asked::{Asker, Clients as AskedClients};
 use elsewhere::Elsewhere;
+use questions::{Asker, Questions};
 
 use crate::client::read_holds::Hold;
 use crate::client::{Clients, Leave, MAX_PENDING_CLIENT_RESULTS, actions};
@@ -37,8 +37,8 @@ const FOR_WHO_HAS_LEFT: &str = "the client whose event this is has left: nobody 
 /// What clients were asked, and who waits for it.
 #[derive(Debug)]
 pub(crate) struct ClientResults {
-    /// Of this shard.
-    clients: AskedClients,
+    /// That clients of this shard have not answered.
+    questions: Questions,
     /// Plugins of this shard that ask clients of others.
     elsewhere: Elsewhere,
     /// Questions that filters look at.
@@ -58,7 +58,7 @@ struct Unsent {
 impl ClientResults {
     pub(crate) fn new() -> ClientResults {
         ClientResults {
-            clients: AskedClients::default(),
+            questions: Questions::default(),
             elsewhere: Elsewhere::default(),
             lane: Lane::new(LaneKind::Questions),
         }
@@ -119,12 +119,11 @@ impl ClientResults {
     ) {
         let ClientQuestion { connection, caller: _, origin, method, arguments } = question;
         let found = clients.hubs().find(hub).and_then(|hub| clients.find_in(hub, connection));
-        let slot = match may_be_asked(clients, found) {
+        let slot = match self.may_be_asked(clients, found) {
             Ok(slot) => slot,
             Err(error) => return asker.tell(turn, Err(error)),
         };
-        let number = self.clients.add(slot, deadline, asker);
-        clients[slot].open_question();
+        let number = self.questions.add(slot, deadline, asker);
         let message = Outgoing::question(method.clone(), arguments, &invocation_id(number));
         let filters = clients.hub_of(slot).filters.clone();
         match message.with_call(|call| filters.to_filter_message(Direction::Outbound, call)).flatten() {
@@ -136,7 +135,9 @@ impl ClientResults {
             }
             None => send(clients, turn, slot, &message),
         }
-        turn.then(Step::JudgeReading(slot));
+        if self.questions.count(slot) == 1 {
+            turn.then(Step::Asked { slot, waits_for_answers: true });
+        }
     }
 
     /// A hub's filters have looked at a question.
@@ -152,13 +153,13 @@ impl ClientResults {
         };
         actions::act_all(clients, turn, hub, inspected.actions);
         // It may have ended, or its client have left.
-        if self.clients.has(slot, number) && clients.is_still(slot) {
+        if self.questions.has(slot, number) && clients.is_still(slot) {
             match inspected.verdict {
                 Verdict::Pass => send(clients, turn, slot, &message),
                 Verdict::Replace(replacement) => send(clients, turn, slot, &message.replaced(&replacement)),
                 Verdict::Refuse(refusal) => {
                     let error = failure::refused(Some(&method), refusal, turn.settings.detailed_errors);
-                    self.end(clients, turn, (slot, number), Err(AskError::Failed(error)));
+                    self.end(turn, (slot, number), Err(AskError::Failed(error)));
                 }
                 Verdict::Close(reason) => clients.close_by_filter(turn, slot, reason),
             }
@@ -169,7 +170,6 @@ impl ClientResults {
     /// A completion of a client. One that answers nothing that the client was asked, or comes too late, has no effect.
     pub(crate) fn completed(
         &mut self,
-        clients: &mut Clients,
         turn: &mut Turn<'_>,
         slot: Slot,
         (invocation_id, outcome): (&str, CompletionOutcome<'_>),
@@ -182,17 +182,17 @@ impl ClientResults {
             CompletionOutcome::Result(result) => Ok(Some(PayloadRef::to_payload(result))),
             CompletionOutcome::Error(error) => Err(AskError::Failed(error.into_owned())),
         };
-        self.end(clients, turn, (slot, number), answer);
+        self.end(turn, (slot, number), answer);
     }
 
     /// A client is closed, or is not listened to any more.
-    pub(crate) fn left(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
-        self.end_all(clients, turn, slot, &AskError::Left);
+    pub(crate) fn left(&mut self, turn: &mut Turn<'_>, slot: Slot) {
+        self.end_all(turn, slot, &AskError::Left);
     }
 
     /// Too many calls of a client wait for the answers to what it was asked to be waited for.
-    pub(crate) fn give_up(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
-        self.end_all(clients, turn, slot, &AskError::TimedOut);
+    pub(crate) fn give_up(&mut self, turn: &mut Turn<'_>, slot: Slot) {
+        self.end_all(turn, slot, &AskError::TimedOut);
     }
 
     /// A shard that was to ask a client has ended, and the client with it.
@@ -201,43 +201,45 @@ impl ClientResults {
     }
 
     /// Gives up what took too long.
-    pub(crate) fn tick(&mut self, clients: &mut Clients, turn: &mut Turn<'_>) {
-        while let Some((slot, number)) = self.clients.first_due(turn.now) {
-            self.end(clients, turn, (slot, number), Err(AskError::TimedOut));
+    pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) {
+        while let Some((slot, number)) = self.questions.first_due(turn.now) {
+            self.end(turn, (slot, number), Err(AskError::TimedOut));
         }
         while let Some(ticket) = self.elsewhere.take_due(turn.now) {
             tell(turn, ticket, Err(AskError::TimedOut));
         }
     }
 
-    fn end_all(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, error: &AskError) {
-        while let Some(number) = self.clients.first_of(slot) {
-            self.end(clients, turn, (slot, number), Err(error.clone()));
+    fn end_all(&mut self, turn: &mut Turn<'_>, slot: Slot, error: &AskError) {
+        while let Some(number) = self.questions.first_of(slot) {
+            self.end(turn, (slot, number), Err(error.clone()));
         }
     }
 
-    fn end(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, (slot, number): (Slot, u64), answer: ClientAnswer) {
-        let Some(asker) = self.clients.remove(slot, number) else {
+    fn end(&mut self, turn: &mut Turn<'_>, (slot, number): (Slot, u64), answer: ClientAnswer) {
+        let Some(asker) = self.questions.remove(slot, number) else {
             return;
         };
         asker.tell(turn, answer);
-        clients[slot].close_question();
-        turn.then(Step::JudgeReading(slot));
+        if self.questions.count(slot) == 0 {
+            turn.then(Step::Asked { slot, waits_for_answers: false });
+        }
     }
-}
 
-/// The client, if it may be asked now.
-fn may_be_asked(clients: &Clients, found: Option<Slot>) -> Result<Slot, AskError> {
-    // One that upstream has not let in cannot answer.
-    let is_in = |slot: &Slot| clients[*slot].is_open() && !clients[*slot].has_hold(Hold::Admission);
-    let slot = found.filter(is_in).ok_or(AskError::NoSuchConnection)?;
-    let client = &clients[slot];
-    match (client.kind(), client.leave()) {
-        (ClientKind::Proxied | ClientKind::Unserved, _) => Err(AskError::Failed(OF_HUB_SERVERS.to_owned())),
-        // Nobody listens to it any more.
-        (ClientKind::Serverless, Leave::Said) => Err(AskError::Left),
-        (ClientKind::Serverless, _) if client.questions() >= MAX_PENDING_CLIENT_RESULTS => Err(AskError::Busy),
-        (ClientKind::Serverless, _) => Ok(slot),
+    /// The client, if it may be asked now.
+    fn may_be_asked(&self, clients: &Clients, found: Option<Slot>) -> Result<Slot, AskError> {
+        // One that upstream has not let in cannot answer.
+        let is_in = |slot: &Slot| clients[*slot].is_open() && !clients[*slot].has_hold(Hold::Admission);
+        let slot = found.filter(is_in).ok_or(AskError::NoSuchConnection)?;
+        match (clients[slot].kind(), clients[slot].leave()) {
+            (ClientKind::Proxied | ClientKind::Unserved, _) => Err(AskError::Failed(OF_HUB_SERVERS.to_owned())),
+            // Nobody listens to it any more.
+            (ClientKind::Serverless, Leave::Said) => Err(AskError::Left),
+            (ClientKind::Serverless, _) if self.questions.count(slot) >= MAX_PENDING_CLIENT_RESULTS => {
+                Err(AskError::Busy)
+            }
+            (ClientKind::Serverless, _) => Ok(slot),
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct CallQueue {
     waiting: VecDeque<WaitingCall>,
     /// The size of what waits, in bytes.
     bytes: usize,
+    /// Whether somebody waits for what the client was asked.
+    pub(crate) is_asked: bool,
     /// How the next call of a client that has left comes to its turn.
     turn: DepartedTurn,
 }

@@ -162,10 +162,17 @@ impl Upstream {
         self.judge_reading(clients, turn, slot);
     }
 
+    /// Somebody waits for what a client was asked, or nobody does any more.
+    pub(crate) fn asked(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, is_asked: bool) {
+        self.calls(slot).is_asked = is_asked;
+        self.judge_reading(clients, turn, slot);
+    }
+
     /// Reads no more of a client of which too many calls wait. One that was asked something is read for longer, because its answer comes
     /// after them; when twice as many wait, it is not waited for.
-    pub(crate) fn judge_reading(&self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
-        let (limits, calls, is_asked) = (&turn.settings.limits, &self.calls[slot], clients[slot].questions() > 0);
+    fn judge_reading(&self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
+        let (limits, calls) = (&turn.settings.limits, &self.calls[slot]);
+        let is_asked = calls.is_asked;
         let times = if is_asked { 2 } else { 1 };
         let is_full = calls.len() >= limits.queued_calls.saturating_mul(times)
             || calls.bytes() >= limits.queued_bytes.saturating_mul(times);

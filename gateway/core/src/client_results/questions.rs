@@ -9,10 +9,12 @@ use crate::question::{ClientAnswer, Ticket};
 use crate::time::Millis;
 use crate::turn::Turn;
 
-/// What they were asked, each by its number.
+/// Each by its number.
 #[derive(Debug, Default)]
-pub(super) struct Clients {
+pub(super) struct Questions {
     open: BTreeMap<(Slot, u64), Open>,
+    /// How many of them each client has, if it has any.
+    counts: BTreeMap<Slot, usize>,
     deadlines: BTreeSet<(Millis, Slot, u64)>,
     next: u64,
 }
@@ -35,14 +37,20 @@ pub(super) enum Asker {
     },
 }
 
-impl Clients {
+impl Questions {
     /// A client is asked; gives the number by which it answers. No other client answers by it.
     pub(super) fn add(&mut self, slot: Slot, deadline: Millis, asker: Asker) -> u64 {
         let number = self.next;
         self.next += 1;
         self.open.insert((slot, number), Open { asker, deadline });
         self.deadlines.insert((deadline, slot, number));
+        *self.counts.entry(slot).or_default() += 1;
         number
+    }
+
+    /// How many a client has not answered.
+    pub(super) fn count(&self, slot: Slot) -> usize {
+        self.counts.get(&slot).copied().unwrap_or_default()
     }
 
     /// Whether somebody waits for the answer.
@@ -54,6 +62,10 @@ impl Clients {
     pub(super) fn remove(&mut self, slot: Slot, number: u64) -> Option<Asker> {
         let Open { asker, deadline } = self.open.remove(&(slot, number))?;
         self.deadlines.remove(&(deadline, slot, number));
+        match self.count(slot) {
+            0 | 1 => self.counts.remove(&slot),
+            more => self.counts.insert(slot, more - 1),
+        };
         Some(asker)
     }
 
