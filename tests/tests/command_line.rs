@@ -215,6 +215,43 @@ fn a_component_that_can_serve_is_described() {
 }
 
 #[test]
+fn each_export_of_a_whole_hub_is_tried_once() {
+    let hub = guests::probe_hub();
+    let described = hubgate(["plugin", "check", &hub.display().to_string()]).success();
+    assert!(described.contains("can serve as whole-hub\n"), "{described}");
+    let tried: Vec<&str> = described.lines().filter_map(|line| line.trim().strip_prefix("tried")).collect();
+    let tried: Vec<&str> = tried.into_iter().map(str::trim).collect();
+    let outcomes = [
+        "hub-lifetime.started answers",
+        "upstream.connected answers",
+        "upstream.invoke refuses: The probe has no method 'hubgate-check'.",
+        "upstream-streams.begin refuses: The probe has no method 'hubgate-check' with streams.",
+        "upstream-streams.item refuses: ",
+        "upstream-streams.ended answers",
+        "upstream-streams.writable answers",
+        "upstream-streams.cancelled answers",
+        "scheduled.fired answers",
+        "presence-events.changed answers",
+        "upstream.disconnected answers",
+        "authorizer.authorize refuses: Who are you?",
+    ];
+    assert_eq!(tried.len(), outcomes.len(), "{described}");
+    for (tried, outcome) in tried.iter().zip(outcomes) {
+        assert!(tried.starts_with(outcome), "{outcome}: {described}");
+    }
+}
+
+#[test]
+fn a_component_that_only_decides_who_may_come_is_tried_as_that() {
+    let door = guests::door().display().to_string();
+    let checked = hubgate(["plugin", "check", &door, "--json"]).success();
+    let told: serde_json::Value = serde_json::from_str(&checked).expect("it is one JSON object");
+    assert_eq!(told["worlds"], serde_json::json!(["negotiator"]));
+    assert_eq!(told["calls"].as_array().map(Vec::len), Some(1), "{told}");
+    assert_eq!(told["calls"][0]["export"], "authorizer.authorize");
+}
+
+#[test]
 fn a_component_that_serves_with_a_configuration_alone_is_described_and_says_so() {
     for name in ["redact", "rate-limit", "json-schema"] {
         let described = hubgate(["plugin", "check", &guests::ready_made(name).display().to_string()]).success();

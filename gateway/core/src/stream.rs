@@ -158,6 +158,21 @@ pub enum TooManyStreams {
     OfPlugin,
 }
 
+impl StreamDeed {
+    /// The error says why it is nothing for a client that waits for this.
+    pub fn suits(&self, expected: Expected) -> Result<(), StreamError> {
+        match (self, expected) {
+            (StreamDeed::Push(_), Expected::Value | Expected::Nothing) => {
+                Err(StreamError::Invalid("the client waits for no items; `finish` answers its call"))
+            }
+            (StreamDeed::Finish(Finish::Value(_)), Expected::Items) => {
+                Err(StreamError::Invalid("a stream of items ends without a value"))
+            }
+            (StreamDeed::Push(_) | StreamDeed::Finish(_), _) => Ok(()),
+        }
+    }
+}
+
 impl StreamCommand {
     /// What it carries, in bytes.
     pub(crate) fn weight(&self) -> usize {

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubgate_core::delivery::Target;
-use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
+use hubgate_core::event::{ConnectionFacts, HubCall, HubEvent, PresentMember, UpstreamEvent, UpstreamFailure};
 use hubgate_core::filter::{FilterMessage, MessageKind, Origin, Subject};
-use hubgate_core::id::{ConnectionId, HubName, ShardIndex, UserId};
+use hubgate_core::id::{ConnectionId, GroupName, HubName, ShardIndex, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_core::question::AskError;
-use hubgate_core::stream::StreamError;
-
+use hubgate_core::stream::{Expected, Opening, StreamBounds, StreamEvent, StreamId, UploadedItem};
 use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::HubProtocol;
 
@@ -22,9 +21,13 @@ use crate::inspect::settings_of_anything;
 use crate::instance::{Broken, Instance};
 use crate::load_error::LoadError;
 use crate::rehearsal::{Rehearsal, RehearsalError, Stage};
-use crate::version::{AUTHORIZER, INBOUND_FILTER, OUTBOUND_FILTER, UPSTREAM, has, is_http, worlds};
+use crate::rehearsed_streams::RehearsedStreams;
+use crate::version::{
+    AUTHORIZER, HUB_LIFETIME, INBOUND_FILTER, OUTBOUND_FILTER, PRESENCE_EVENTS, SCHEDULED, UPSTREAM, UPSTREAM_STREAMS,
+    has, is_http, worlds,
+};
 
-/// The method that is called, which no handler need have.
+/// The method that is called, the timer that fires and the group that changes. No plugin need have them.
 const METHOD: &str = "hubgate-check";
 /// So many calls are timed, for so long at most.
 const TIMED: (usize, Duration) = (200, Duration::from_millis(500));
@@ -36,7 +39,7 @@ const BEYOND_MEMORY: &str =
 /// What a component is like, and what came of its calls.
 #[derive(Debug, Clone)]
 pub struct DryRun {
-    /// The worlds that it serves: `handler`, and `filter`, `filter-inbound` or `filter-outbound`.
+    /// The worlds that it serves: `handler`, `whole-hub` or `negotiator`, and `filter`, `filter-inbound` or `filter-outbound`.
     pub worlds: Vec<&'static str>,
     /// The interfaces that it imports and exports, with package and version.
     pub imports: Vec<String>,
@@ -141,16 +144,20 @@ fn rehearse(stage: &Stage, tape: Tape) -> Result<Rehearsal<'_>, LoadError> {
 fn time(stage: &Stage) -> Result<Option<Duration>, LoadError> {
     let mut rehearsal = rehearse(stage, Tape::Off)?;
     let exports = &stage.loaded.interfaces;
-    let (client, call, message) = (client(), call(), message());
+    let (client, call, message, request) = (client(), call(), message(), request());
     let subject = match has(exports, INBOUND_FILTER) {
         true => Subject::Client(client.clone()),
         false => delivery(),
     };
-    let timed = match has(exports, UPSTREAM) {
-        true => rehearsal.time(TIMED, &mut nobody, async |instance: &mut Instance, term: Term| {
+    let mut nobody = nobody();
+    let timed = match (has(exports, UPSTREAM), has(exports, AUTHORIZER)) {
+        (true, _) => rehearsal.time(TIMED, &mut nobody, async |instance: &mut Instance, term: Term| {
             instance.call(&client, (&call, call.headers()), term).await.map(drop)
         }),
-        false => rehearsal.time(TIMED, &mut nobody, async |instance: &mut Instance, term: Term| {
+        (false, true) => rehearsal.time(TIMED, &mut nobody, async |instance: &mut Instance, term: Term| {
+            instance.authorize(&request, term).await.map(drop)
+        }),
+        (false, false) => rehearsal.time(TIMED, &mut nobody, async |instance: &mut Instance, term: Term| {
             instance.inspect(&subject, &message, &Pairs::default(), term).await.map(drop)
         }),
     };
@@ -159,39 +166,59 @@ fn time(stage: &Stage) -> Result<Option<Duration>, LoadError> {
     Ok(timed.get(timed.len() / 2).copied())
 }
 
+/// How an export is called.
+enum Trial {
+    Event(UpstreamEvent),
+    Hub(HubEvent),
+    Filter(Subject),
+    Authorize,
+}
+
+/// Each export with the interface that it is of, in the order in which a hub would call it.
+fn trials() -> [(&'static str, &'static str, Trial); 14] {
+    let ended = StreamEvent::Ended { upload: stream(2), error: None };
+    let room = RehearsedStreams::new(StreamBounds::default()).all_room();
+    let streams = |event| Trial::Event(UpstreamEvent::Stream(event));
+    [
+        (HUB_LIFETIME, "hub-lifetime.started", Trial::Hub(HubEvent::Started)),
+        (UPSTREAM, "upstream.connected", Trial::Event(UpstreamEvent::Connected)),
+        (UPSTREAM, "upstream.invoke", Trial::Event(call())),
+        (UPSTREAM_STREAMS, "upstream-streams.begin", streams(StreamEvent::Begin(Box::new(opening())))),
+        (UPSTREAM_STREAMS, "upstream-streams.item", streams(StreamEvent::Item(Box::new(item())))),
+        (UPSTREAM_STREAMS, "upstream-streams.ended", streams(ended)),
+        (UPSTREAM_STREAMS, "upstream-streams.writable", streams(StreamEvent::Writable { stream: stream(1), room })),
+        (UPSTREAM_STREAMS, "upstream-streams.cancelled", streams(StreamEvent::Cancelled { stream: stream(1) })),
+        (SCHEDULED, "scheduled.fired", Trial::Hub(timer())),
+        (PRESENCE_EVENTS, "presence-events.changed", Trial::Hub(joined())),
+        (UPSTREAM, "upstream.disconnected", Trial::Event(UpstreamEvent::Disconnected { reason: None })),
+        (INBOUND_FILTER, "inbound-filter.inspect", Trial::Filter(Subject::Client(client()))),
+        (OUTBOUND_FILTER, "outbound-filter.inspect", Trial::Filter(delivery())),
+        (AUTHORIZER, "authorizer.authorize", Trial::Authorize),
+    ]
+}
+
 fn call_each(rehearsal: &mut Rehearsal<'_>, stage: &Stage) -> Vec<DryCall> {
-    let exports = &stage.loaded.interfaces;
-    let mut calls = Vec::new();
-    if has(exports, UPSTREAM) {
-        let events = [
-            ("upstream.connected", UpstreamEvent::Connected),
-            ("upstream.invoke", call()),
-            ("upstream.disconnected", UpstreamEvent::Disconnected { reason: None }),
-        ];
-        for (export, event) in events {
-            let UpstreamAnswer { result, .. } = rehearsal.call(&client(), &event, &mut nobody);
-            calls.push(DryCall { export, outcome: outcome(result.map(drop)) });
-        }
-    }
-    let subjects = [
-        (INBOUND_FILTER, "inbound-filter.inspect", Subject::Client(client())),
-        (OUTBOUND_FILTER, "outbound-filter.inspect", delivery()),
-    ];
-    for (interface, export, subject) in subjects {
-        if has(exports, interface) {
-            let inspected = rehearsal.inspect(&subject, (&message(), &Pairs::default()), &mut nobody);
-            calls.push(DryCall { export, outcome: outcome(inspected.map(drop)) });
-        }
-    }
-    if has(exports, AUTHORIZER) {
-        let result = match rehearsal.authorize(&request(), &mut nobody).result {
-            Ok(_) => Ok(()),
-            Err(Refused::Unauthorized(text) | Refused::Forbidden(text)) => Err(UpstreamFailure::Rejected(text)),
-            Err(Refused::Failed(failure)) => Err(failure),
+    let mut nobody = nobody();
+    let exported = trials().into_iter().filter(|(interface, ..)| has(&stage.loaded.interfaces, interface));
+    let call = |(_, export, trial)| {
+        let result = match trial {
+            Trial::Event(event) => rehearsal.call(&client(), &event, &mut nobody).result.map(drop),
+            Trial::Hub(event) => {
+                let call = HubCall { plugin: settings_of_anything().name, hub: hub(), event };
+                rehearsal.call_hub(&call, &mut nobody).result.map(drop)
+            }
+            Trial::Filter(subject) => {
+                rehearsal.inspect(&subject, (&message(), &Pairs::default()), &mut nobody).map(drop)
+            }
+            Trial::Authorize => match rehearsal.authorize(&request(), &mut nobody).result {
+                Ok(_) => Ok(()),
+                Err(Refused::Unauthorized(text) | Refused::Forbidden(text)) => Err(UpstreamFailure::Rejected(text)),
+                Err(Refused::Failed(failure)) => Err(failure),
+            },
         };
-        calls.push(DryCall { export: "authorizer.authorize", outcome: outcome(result) });
-    }
-    calls
+        DryCall { export, outcome: outcome(result) }
+    };
+    exported.map(call).collect()
 }
 
 fn outcome(answer: Result<(), UpstreamFailure>) -> DryRunOutcome {
@@ -209,9 +236,12 @@ fn outcome(answer: Result<(), UpstreamFailure>) -> DryRunOutcome {
     }
 }
 
-/// A hub in which nobody is, and nothing happens. Who asks may have gone on without an answer.
-fn nobody(question: ShardQuestion) {
-    match question {
+/// A hub in which nobody is, and nothing happens: only the stream that is begun is open from the beginning. Who asks may have gone on
+/// without an answer.
+fn nobody() -> impl FnMut(ShardQuestion) + Send {
+    let mut streams = RehearsedStreams::new(StreamBounds::default());
+    streams.open(stream(1), Expected::Items);
+    move |question| match question {
         ShardQuestion::Exists { answer, .. } => drop(answer.send(false)),
         ShardQuestion::Facts { answer, .. } => drop(answer.send(None)),
         ShardQuestion::Count { answer, .. } => drop(answer.send(0)),
@@ -220,7 +250,7 @@ fn nobody(question: ShardQuestion) {
         ShardQuestion::Run { done, .. } | ShardQuestion::Unwatch { done, .. } => {
             let _ = done.send(());
         }
-        ShardQuestion::Stream { answer, .. } => drop(answer.send(Err(StreamError::NoSuchStream))),
+        ShardQuestion::Stream { command, answer, .. } => drop(answer.send(streams.obey(&command))),
         ShardQuestion::Http(call) => {
             let reason = "no web server is asked while a component is checked".to_owned();
             drop(call.answer.send(Err(HttpFailure::Denied(reason))));
@@ -244,6 +274,36 @@ fn client() -> Arc<ConnectionFacts> {
         headers: Pairs::default(),
         remote_address: "127.0.0.1".into(),
     })
+}
+
+/// A stream of the client, or an upload.
+fn stream(number: u32) -> StreamId {
+    StreamId { connection: client().id, number }
+}
+
+fn opening() -> Opening {
+    Opening {
+        id: stream(1),
+        target: METHOD.into(),
+        arguments: Payload::no_arguments(),
+        uploads: vec![stream(2)],
+        answer: Expected::Items,
+        headers: Pairs::default(),
+    }
+}
+
+fn item() -> UploadedItem {
+    UploadedItem { upload: stream(2), item: Payload::no_arguments(), headers: Pairs::default() }
+}
+
+fn timer() -> HubEvent {
+    HubEvent::TimerFired { name: METHOD.into(), payload: Arc::default() }
+}
+
+fn joined() -> HubEvent {
+    let client = client();
+    let joined = vec![PresentMember { connection: client.id, user_id: client.user_id.clone() }];
+    HubEvent::PresenceChanged { group: GroupName::new(METHOD), joined, left: Vec::new() }
 }
 
 fn request() -> AuthorizeCall {

@@ -20,7 +20,7 @@
 //! | `attempt`, `absence` | the time of a call and its place among those that run, also while its guest waits for a client |
 //! | `authorization` | what an authorizer is asked about a request, and what it says |
 //! | `host` | the imports of guests, which all come in at one door (`host::door`) as data |
-//! | `sandbox`, `inspect`, `rehearsal`, `dry_run`, `journal` | a component beside any gateway: tried out, brought the events of a script, or told again what it was told |
+//! | `sandbox`, `inspect`, `rehearsal`, `rehearsed_streams`, `dry_run`, `journal` | a component beside any gateway: tried out, brought the events of a script, or told again what it was told |
 //! | `convert` | between the WIT's types and the core's |
 //! | `state`, `store`, `clock` | what plugins keep, where it lasts, and how long |
 //! | `timer`, `timers` | what plugins are told later, and that a version begins to serve a hub |
@@ -69,6 +69,7 @@ mod private_folder;
 mod rate_limit;
 mod regular_file;
 mod rehearsal;
+mod rehearsed_streams;
 mod sandbox;
 mod sections;
 mod settings;
@@ -99,6 +100,7 @@ pub use plugin_host::{BadPlugins, Folders, PluginHost, StartError};
 pub use pool::ShardPlugins;
 pub use regular_file::{FileError, RegularFile};
 pub use rehearsal::{Prompter, Rehearsal, RehearsalError, Stage};
+pub use rehearsed_streams::RehearsedStreams;
 pub use sections::mark_numbers_as_doubles;
 pub use settings::{AllowHttp, HostSettings, Payloads, PluginSettings, PluginSource, Rollback, Share, Uses};
 pub use timers::Firing;

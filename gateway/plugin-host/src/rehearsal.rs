@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hubgate_core::delivery::Action;
-use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
+use hubgate_core::event::{ConnectionFacts, HubCall, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::filter::{FilterMessage, Subject, Verdict};
 use hubgate_core::pairs::Pairs;
 use tokio::sync::mpsc;
@@ -56,7 +56,7 @@ impl Stage {
         Ok(Stage { sandbox, loaded, compile_time: began.elapsed() })
     }
 
-    /// The worlds that the component serves: `handler`, and `filter`, `filter-inbound` or `filter-outbound`.
+    /// The worlds that the component serves: `handler`, `whole-hub` or `negotiator`, and `filter`, `filter-inbound` or `filter-outbound`.
     pub fn worlds(&self) -> Vec<&'static str> {
         worlds(&self.loaded.interfaces)
     }
@@ -123,6 +123,12 @@ impl<'a> Rehearsal<'a> {
     ) -> UpstreamAnswer {
         let answer =
             self.play(prompter, async |instance, term| instance.call(client, (event, event.headers()), term).await);
+        answer.unwrap_or_else(UpstreamAnswer::from)
+    }
+
+    /// Tells the plugin of an event of its hub that no client has caused. Blocks meanwhile.
+    pub fn call_hub(&mut self, call: &HubCall, prompter: Prompter<'_>) -> UpstreamAnswer {
+        let answer = self.play(prompter, async |instance, term| instance.call_hub(call, term).await);
         answer.unwrap_or_else(UpstreamAnswer::from)
     }
 

@@ -278,15 +278,10 @@ impl Streams {
         let streams = self.of_clients[slot].as_ref().ok_or(StreamError::NoSuchStream)?;
         let is_its_own = |call: &&Call| call.plugin == plugin && call.state == CallState::Open;
         let call = streams.calls.get(&number).filter(is_its_own).ok_or(StreamError::NoSuchStream)?;
-        match (does, call.answer) {
-            (StreamDeed::Push(items), Expected::Items) => self.push(clients, turn, slot, number, items),
-            (StreamDeed::Push(_), Expected::Value | Expected::Nothing) => {
-                Err(StreamError::Invalid("the client waits for no items; `finish` answers its call"))
-            }
-            (StreamDeed::Finish(Finish::Value(_)), Expected::Items) => {
-                Err(StreamError::Invalid("a stream of items ends without a value"))
-            }
-            (StreamDeed::Finish(finish), _) => {
+        does.suits(call.answer)?;
+        match does {
+            StreamDeed::Push(items) => self.push(clients, turn, slot, number, items),
+            StreamDeed::Finish(finish) => {
                 let details = turn.settings.detailed_errors;
                 self.end(clients, turn, slot, number, |target| match finish {
                     Finish::Void => Ending::Void,
