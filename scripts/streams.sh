@@ -4,4 +4,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export HUBGATE_STREAMS=${1:-1000} HUBGATE_STREAM_ITEMS=${2:-1000}
-cargo test --release --workspace --test streams -- many_streams
+cargo test --release --workspace --test streams -- --exact many_streams_of_many_clients_run_beside_each_other_and_beside_calls

@@ -18,12 +18,13 @@ pub fn begin(method: &str, arguments: &Arguments, opening: Opening) -> Result<()
     let Opening { stream, uploads, .. } = opening;
     match method {
         "numbers" => {
-            let (last, delay_ms): (i64, u64) = arguments.parse()?;
-            go_on(&Numbers { stream, next: 0, last, delay_ms, error: None })
+            // Some clients send all numbers as floating-point ones.
+            let (last, delay_ms): (f64, f64) = arguments.parse()?;
+            go_on(&Numbers { stream, next: 0, last: last as i64, delay_ms: delay_ms as u64, error: None })
         }
         "failAfter" => {
-            let (last,): (i64,) = arguments.parse()?;
-            go_on(&Numbers { stream, next: 0, last, delay_ms: 0, error: Some("enough".to_owned()) })
+            let (last,): (f64,) = arguments.parse()?;
+            go_on(&Numbers { stream, next: 0, last: last as i64, delay_ms: 0, error: Some("enough".to_owned()) })
         }
         "sum" | "zip" => {
             for (index, upload) in uploads.iter().enumerate() {
@@ -116,13 +117,13 @@ pub fn fired(timer: &str, payload: &[u8]) -> Option<Result<(), Error>> {
 }
 
 pub fn item(upload: &str, item: &Item) -> Result<(), Error> {
-    let number: i64 = item.parse()?;
+    let number: f64 = item.parse()?;
     let Some((stream, index, mut call)) = call_of(upload)? else {
         return Ok(());
     };
     let is_sum = call["method"] == "sum";
     let total = call["totals"][index].as_i64().unwrap_or_default();
-    call["totals"][index] = (total + if is_sum { number } else { 1 }).into();
+    call["totals"][index] = (total + if is_sum { number as i64 } else { 1 }).into();
     state::set(&call_key(&stream), &call, None)
 }
 
