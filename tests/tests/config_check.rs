@@ -163,7 +163,7 @@ fn origins_are_shown_as_browsers_send_them() {
 }
 
 #[test]
-fn what_can_have_no_effect_is_named() {
+fn what_can_have_no_effect_or_is_not_safe_is_named() {
     let plugin = "plugins.spare = { path = 'spare.wasm' }\n";
     for (config, warning) in [
         ("upstream = [{ hubs = ['chat'], plugin = 'probe' }]", "upstream[0].hubs: gets no events from hub 'chat'"),
@@ -199,6 +199,10 @@ fn what_can_have_no_effect_is_named() {
             "upstream = [{ categories = ['messages'], events = ['connected'], plugin = 'probe' }]",
             "upstream[0].events: \"connected\" is a method of that name, and not the event",
         ),
+        (
+            "hubs.probe.jwt = { jwks-url = 'http://id.example.com/keys', issuer = 'i', audience = 'a' }",
+            "hubs.probe.jwt.jwks-url: fetches keys by http://",
+        ),
     ] {
         let checked = check(Gateway::probe().with(config));
         assert_eq!(checked.code, Some(0), "{config}: {checked:?}");
@@ -207,6 +211,8 @@ fn what_can_have_no_effect_is_named() {
         assert!(checked.stderr.lines().any(is_told), "{config}: {checked:?}");
     }
     assert!(check(Gateway::probe()).stderr.is_empty(), "nothing is wrong");
+    let local = "hubs.probe.jwt = { jwks-url = 'http://[::1]:9/keys', issuer = 'i', audience = 'a' }";
+    assert!(check(Gateway::probe().with(local)).stderr.is_empty(), "nothing leaves this machine");
 }
 
 #[test]

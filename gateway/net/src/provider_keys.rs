@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,6 +38,13 @@ impl KeyUrl {
 }
 
 impl KeyUrl {
+    /// Whether what comes from there crosses a network unprotected.
+    pub fn is_open_to_others(&self) -> bool {
+        let host = self.0.host().unwrap_or_default().trim_matches(['[', ']']);
+        let is_this_machine = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        self.0.scheme_str() == Some("http") && !is_this_machine
+    }
+
     pub(crate) fn uri(&self) -> &Uri {
         &self.0
     }

@@ -22,7 +22,7 @@ use crate::memory::MemoryAccount;
 use crate::plugin::{BadFile, Beginning, Plugin, PluginList, PluginStatus};
 use crate::private_folder;
 use crate::regular_file::{FileError, RegularFile};
-use crate::settings::{HostSettings, PluginSettings, PluginSource};
+use crate::settings::{HostSettings, PluginSettings, PluginSource, Uses};
 use crate::store::Store;
 use crate::ticker::{Caller, Ticker};
 use crate::timers::Timers;
@@ -144,8 +144,11 @@ impl PluginHost {
         let HostSettings { plugins, hubs, shards, memory_bytes } = settings;
         let environment = |error: &dyn fmt::Display| StartError::Engine(error.to_string());
         // For all pools, and for the new versions that are tried out beside them.
-        let roles =
-            |plugin: &PluginSettings| usize::from(plugin.uses.upstream.is_some()) + usize::from(plugin.uses.filter);
+        let roles = |plugin: &PluginSettings| {
+            let Uses { upstream, filter, authorizer } = plugin.uses;
+            // Handlers are told of events of hubs beside those of clients.
+            2 * usize::from(upstream.is_some()) + usize::from(filter) + usize::from(authorizer)
+        };
         // Handlers may wait for clients beside.
         let asks = |plugin: &PluginSettings| plugin.uses.upstream.map_or(0, |_| plugin.budgets.asks);
         let slots = |plugin: &PluginSettings| shards * roles(plugin) * plugin.budgets.concurrency + asks(plugin) + 1;
@@ -179,7 +182,20 @@ impl PluginHost {
         Ok(())
     }
 
+    /// Timers that were read for a plugin which is not to serve after all are forgotten: nobody would fire them.
     fn replace(
+        &self,
+        wanted: (Vec<PluginSettings>, Vec<(PluginName, HubName)>),
+        bad_plugins: BadPlugins,
+    ) -> Result<(), StartError> {
+        let replaced = self.replace_all(wanted, bad_plugins);
+        if replaced.is_err() {
+            self.0.timers.retain(self.0.plugins.load().iter().map(|plugin| plugin.name()));
+        }
+        replaced
+    }
+
+    fn replace_all(
         &self,
         (plugins, hubs): (Vec<PluginSettings>, Vec<(PluginName, HubName)>),
         bad_plugins: BadPlugins,

@@ -183,8 +183,8 @@ impl fmt::Debug for ShardPlugins {
     }
 }
 
-/// The instances of one plugin on one shard. So many calls may run at a time as handler, as many as filter, and as many as authorizer: a
-/// handler that waits for what it sends waits for filters, which may be the same plugin. Further calls wait in their order, as many as the
+/// The instances of one plugin on one shard. So many calls may run at a time as handler, as many as filter, as many as authorizer, and as many for events of
+/// hubs: a handler that waits for what it sends waits for filters, which may be the same plugin. Further calls wait in their order, as many as the
 /// shard has connections at most, since each has one event at a time.
 struct Pool {
     plugin: Arc<Plugin>,
@@ -195,6 +195,8 @@ struct Pool {
     filtering: Semaphore,
     /// Whoever wants to come takes nothing from those who are there.
     authorizing: Semaphore,
+    /// Many timers that are due at once take nothing from clients.
+    telling: Semaphore,
     idle: Arc<IdleInstances>,
 }
 
@@ -212,6 +214,7 @@ impl Pool {
             handling: permits(),
             filtering: permits(),
             authorizing: permits(),
+            telling: permits(),
             idle,
         }
     }
@@ -247,7 +250,7 @@ impl Pool {
     async fn tell(&self, call: &HubCall) -> UpstreamAnswer {
         let attempt = self.attempt(Caller { hub: &call.hub, peer: Peer::of_hub(&call.hub) });
         let tell = async |instance: &mut Instance, term| instance.call_hub(call, term).await;
-        let ran = self.run(&self.handling, async || self.call(tell, &attempt).await, &attempt).await;
+        let ran = self.run(&self.telling, async || self.call(tell, &attempt).await, &attempt).await;
         let name = match &call.event {
             HubEvent::Started => "started",
             HubEvent::TimerFired { name, .. } => name,

@@ -34,7 +34,7 @@ pub(super) fn hubs(file: &File, problems: &mut Problems) -> Settings {
     let inherited = filters(file, ALL_HUBS, all, problems);
     let negotiate = sign_in::negotiate(file, ALL_HUBS, all, problems);
     let mut hubs = Settings {
-        warnings: sign_in::unusable_keys(ALL_HUBS, &negotiate),
+        warnings: sign_in::doubtful_keys(ALL_HUBS, &negotiate),
         core: Hubs { named: BTreeMap::new(), others: core_settings(all, inherited.clone()) },
         net: Hubs { named: BTreeMap::new(), others: net_settings(all, negotiate) },
     };
@@ -56,7 +56,7 @@ pub(super) fn hubs(file: &File, problems: &mut Problems) -> Settings {
         let (is_inherited, mut own) = (hub.negotiate == all.negotiate && hub.jwt == all.jwt, Problems::default());
         let negotiate = sign_in::negotiate(file, entry, hub, if is_inherited { &mut own } else { problems });
         if !is_inherited {
-            hubs.warnings.extend(sign_in::unusable_keys(entry, &negotiate));
+            hubs.warnings.extend(sign_in::doubtful_keys(entry, &negotiate));
         }
         hubs.net.named.insert(name.clone(), net_settings(hub, negotiate));
         if hubs.core.named.insert(name, core_settings(hub, filters)).is_some() {

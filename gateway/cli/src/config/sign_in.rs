@@ -80,10 +80,19 @@ fn key_set(key: &str, file: &Path) -> Result<KeySet, Problem> {
     KeySet::parse(&read.bytes).map_err(|error| wrong(format!("{}: {error}", file.display())))
 }
 
-/// The keys in files that check nothing.
-pub(super) fn unusable_keys(entry: &str, negotiate: &Negotiate) -> Vec<Warning> {
+/// Keys that check nothing, and keys that somebody else may have put in the place of the provider's.
+pub(super) fn doubtful_keys(entry: &str, negotiate: &Negotiate) -> Vec<Warning> {
     let Negotiate::IdentityProvider(provider) = negotiate else { return Vec::new() };
-    let KeySource::Known(keys) = &provider.keys else { return Vec::new() };
+    let keys = match &provider.keys {
+        KeySource::Known(keys) => keys,
+        KeySource::At(url) if url.is_open_to_others() => {
+            let key = format!("hubs.{entry}.jwt.jwks-url");
+            let text = "fetches keys by http://: who is on the way to them can replace them, and sign in as anybody; \
+                        use https://";
+            return vec![Warning { key, text: text.to_owned() }];
+        }
+        KeySource::At(_) => return Vec::new(),
+    };
     let warning = |key: &hubgate_wire::token::identity::UnusableKey| Warning {
         key: format!("hubs.{entry}.jwt.jwks-file"),
         text: format!("its key `{}` is skipped: it {}", key.name, key.why),

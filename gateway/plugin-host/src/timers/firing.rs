@@ -179,7 +179,8 @@ impl Drop for Firing {
     fn drop(&mut self) {
         match self.due.take() {
             Some(Due::Timer(Taken { key, number, .. })) => self.put_back(key, number, Fired::BrokenOff),
-            Some(Due::Start(_)) | None => {}
+            Some(Due::Start(start)) => self.try_again(start),
+            None => {}
         }
     }
 }

@@ -130,6 +130,7 @@ impl Timers {
             }
             is_kept
         });
+        self.starts.retain(|plugin| accounts.contains_key(plugin));
         for lane in &self.lanes {
             let mut waiting = lane.waiting();
             waiting.timers.retain(|plugin| accounts.contains_key(plugin));
@@ -252,10 +253,18 @@ impl PluginTimers {
     pub(crate) async fn cancel(&self, hub: &HubName, name: &str) -> Result<bool, TimerError> {
         let key = self.key(hub, name);
         let lane = self.timers.lane_of(&key.plugin, hub).clone();
-        let present = lane.waiting().timers.get(&key).map(|(timer, _)| timer.lifetime);
+        let present = {
+            let mut waiting = lane.waiting();
+            let present = waiting.timers.get(&key).map(|(timer, _)| timer.lifetime);
+            if present == Some(Lifetime::Process) {
+                // At once: a durable one that is being set comes after it.
+                waiting.timers.remove(&key);
+            }
+            present
+        };
         match present {
             None => Ok(false),
-            Some(Lifetime::Process) => Ok(lane.waiting().timers.remove(&key).is_some()),
+            Some(Lifetime::Process) => Ok(true),
             Some(Lifetime::Durable) => {
                 let change = TimerChange { key: key.clone(), write: TimerWrite::Remove };
                 let made = move |is_stored| {

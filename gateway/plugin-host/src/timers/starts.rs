@@ -53,6 +53,13 @@ impl Queue {
     }
 }
 
+impl Starts {
+    /// Forgets what all plugins but these were told: one that comes back begins anew.
+    pub(super) fn retain(&self, is_kept: impl Fn(&PluginName) -> bool) {
+        lock(&self.0).told.retain(|(plugin, _), _| is_kept(plugin));
+    }
+}
+
 impl Timers {
     /// From now on the configuration names these hubs.
     pub(crate) fn name_hubs(&self, hubs: Vec<(PluginName, HubName)>) {

@@ -200,4 +200,22 @@ async fn a_version_is_told_of_each_hub_once_and_the_next_one_again() {
     assert_eq!(told().await, ["d"]);
     rig.clock.set(START_AGAIN);
     assert_eq!(told().await, ["a"]);
+    rig.plugin.begin(3);
+    drop(rig.due().expect("it is due"));
+    assert_eq!(told().await, ["d"]);
+    rig.clock.set(2 * START_AGAIN);
+    assert_eq!(told().await, ["a"], "what is dropped is tried again");
+}
+
+#[tokio::test]
+async fn a_plugin_that_comes_back_is_told_of_its_hubs_again() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), 0);
+    rig.timers.name_hubs(vec![(name(), rig.hub.clone())]);
+    rig.plugin.begin(1);
+    assert!(rig.fires(Ok(())).await.is_some());
+    rig.timers.retain([].into_iter());
+    let again = rig.timers.of(&name(), &rig.store);
+    again.begin(1);
+    assert!(rig.fires(Ok(())).await.is_some());
 }
