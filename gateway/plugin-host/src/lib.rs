@@ -103,6 +103,7 @@ pub use rehearsal::{Prompter, Rehearsal, RehearsalError, Stage};
 pub use rehearsed_streams::RehearsedStreams;
 pub use sections::mark_numbers_as_doubles;
 pub use settings::{AllowHttp, HostSettings, Payloads, PluginSettings, PluginSource, Rollback, Share, Uses};
+pub use timer::{Lifetime, Schedule, Timer};
 pub use timers::Firing;
 pub use versions::{PluginError, RollbackError};
 pub use worker::VitalSign;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use hubgate_core::delivery::Action;
 use hubgate_core::event::{ConnectionFacts, HubCall, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::filter::{FilterMessage, Subject, Verdict};
+use hubgate_core::id::HubName;
 use hubgate_core::pairs::Pairs;
 use tokio::sync::mpsc;
 
@@ -18,10 +19,11 @@ use crate::compiler::Compilation;
 use crate::host::{Guest, ShardQuestion, ShardSide, Surroundings, Tape, Term};
 use crate::inspect::settings_of_anything;
 use crate::instance::{Broken, Instance};
-use crate::limits::TRIAL_TIME;
+use crate::limits::{TIMERS_PER_PAGE, TRIAL_TIME};
 use crate::load_error::LoadError;
 use crate::sandbox::Sandbox;
 use crate::settings::PluginSettings;
+use crate::timer::Timer;
 use crate::turns::Turns;
 use crate::version::{Loaded, worlds};
 
@@ -130,6 +132,33 @@ impl<'a> Rehearsal<'a> {
     pub fn call_hub(&mut self, call: &HubCall, prompter: Prompter<'_>) -> UpstreamAnswer {
         let answer = self.play(prompter, async |instance, term| instance.call_hub(call, term).await);
         answer.unwrap_or_else(UpstreamAnswer::from)
+    }
+
+    /// When one of the plugin's timers is to be looked at next, in milliseconds since 1970.
+    pub fn next_timer(&self) -> Option<u64> {
+        self.surroundings.timers.next_wake()
+    }
+
+    /// Fires the timer that is due first, if one is by now. Blocks until the plugin has answered, and the timer is over or waits again.
+    pub fn fire(&mut self, prompter: Prompter<'_>) -> Result<Option<UpstreamAnswer>, LoadError> {
+        let Some(firing) = self.surroundings.timers.take_due() else { return Ok(None) };
+        let answer = self.call_hub(&firing.call(), prompter);
+        let result = answer.result.as_ref().map(drop);
+        self.run(async || firing.settle(result, &self.surroundings.timers).await)?;
+        Ok(Some(answer))
+    }
+
+    /// The plugin's timers in a hub, by their names.
+    pub fn timers(&self, hub: &HubName) -> Vec<(Arc<str>, Timer)> {
+        let mut timers: Vec<(Arc<str>, Timer)> = Vec::new();
+        loop {
+            let after = timers.last().map(|(name, _)| name.clone());
+            let page = self.surroundings.timers.page(hub, after.as_deref(), TIMERS_PER_PAGE);
+            if page.is_empty() {
+                return timers;
+            }
+            timers.extend(page);
+        }
     }
 
     /// Shows a message to the plugin's half for it, and gives its verdict with what it asks for. Blocks meanwhile. The error says why it

@@ -15,7 +15,7 @@ pub(crate) struct TimerKey {
 
 /// When a timer fires. Times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Schedule {
+pub enum Schedule {
     After(u64),
     /// Since 1970.
     At(u64),
@@ -34,19 +34,19 @@ impl Schedule {
 
 /// Whether a timer is kept for the next start of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lifetime {
+pub enum Lifetime {
     Durable,
     Process,
 }
 
 /// A timer as it was set.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Timer {
-    pub(crate) when: Schedule,
+pub struct Timer {
+    pub when: Schedule,
     /// In milliseconds since 1970.
-    pub(crate) due: u64,
-    pub(crate) payload: Arc<[u8]>,
-    pub(crate) lifetime: Lifetime,
+    pub due: u64,
+    pub payload: Arc<[u8]>,
+    pub lifetime: Lifetime,
     /// That no other setting of a timer has.
     pub(crate) number: u64,
 }

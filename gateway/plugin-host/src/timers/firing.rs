@@ -47,13 +47,9 @@ impl Timers {
         let lane = &self.lanes[lane % self.lanes.len()];
         loop {
             let now = self.now();
-            let wakes = {
-                let mut waiting = lane.waiting();
-                let start = waiting.starts.take(now).map(Due::Start);
-                if let Some(due) = start.or_else(|| waiting.timers.take(now).map(Due::Timer)) {
-                    return Firing { due: Some(due), timers: self.clone(), lane: lane.clone() };
-                }
-                waiting.wakes()
+            let wakes = match self.take(lane, now) {
+                Ok(firing) => return firing,
+                Err(wakes) => wakes,
             };
             let is_earlier = lane.is_earlier.notified();
             match wakes {
@@ -61,6 +57,31 @@ impl Timers {
                 None => is_earlier.await,
             }
         }
+    }
+}
+
+impl Timers {
+    /// What is due on a lane, or when something is to be looked at.
+    fn take(self: &Arc<Timers>, lane: &Arc<Lane>, now: u64) -> Result<Firing, Option<u64>> {
+        let mut waiting = lane.waiting();
+        let start = waiting.starts.take(now).map(Due::Start);
+        match start.or_else(|| waiting.timers.take(now).map(Due::Timer)) {
+            Some(due) => Ok(Firing { due: Some(due), timers: self.clone(), lane: lane.clone() }),
+            None => Err(waiting.wakes()),
+        }
+    }
+}
+
+/// Where all timers have one lane, and are of one plugin: beside any gateway.
+impl PluginTimers {
+    /// When a timer is to be looked at next, in milliseconds since 1970.
+    pub(crate) fn next_wake(&self) -> Option<u64> {
+        self.timers.lanes[0].waiting().wakes()
+    }
+
+    /// The timer that is due first by now.
+    pub(crate) fn take_due(&self) -> Option<Firing> {
+        self.timers.take(&self.timers.lanes[0], self.timers.now()).ok()
     }
 }
 

@@ -5,6 +5,8 @@ use serde::Serialize;
 use super::forms::ActionForm;
 use super::performance::{Came, is_kept, kept_in_line};
 use super::script::ExpectForm;
+use super::sign_in::GrantForm;
+use super::timers::TimerForm;
 use super::values::in_line;
 
 /// What of a step is not as expected, as lines of TOML.
@@ -29,6 +31,7 @@ pub(super) fn differences(expect: Option<&ExpectForm>, came: &Came) -> Vec<Diffe
     let mut differences: Vec<Difference> =
         [answer(expect, came), actions(expect, came)].into_iter().flatten().collect();
     differences.extend(state(expect, came));
+    differences.extend(timers(expect, came));
     differences
 }
 
@@ -40,7 +43,10 @@ fn line(key: &str, value: &impl Serialize) -> String {
 pub(super) fn answer_line(came: &Came) -> Option<String> {
     let result = || came.result.as_ref().map(|result| result.line("result"));
     let verdict = || came.verdict.as_ref().map(|verdict| line("verdict", verdict));
-    came.error.as_ref().map(|error| line("error", error)).or_else(result).or_else(verdict)
+    let grant = || came.grant.as_ref().map(|grant| line("grant", grant));
+    let refused = || came.refused.as_ref().map(|refused| line("refused", refused));
+    let error = came.error.as_ref().map(|error| line("error", error));
+    error.or_else(result).or_else(verdict).or_else(grant).or_else(refused)
 }
 
 fn answer(expect: &ExpectForm, came: &Came) -> Option<Difference> {
@@ -51,7 +57,8 @@ fn answer(expect: &ExpectForm, came: &Came) -> Option<Difference> {
             let result =
                 result.as_ref().is_none_or(|expected| came.result.as_ref().is_some_and(|came| expected.is(came)));
             let verdict = expect.verdict.as_ref();
-            result && verdict.is_none_or(|expected| came.verdict.as_ref().is_some_and(|came| expected.is(came)))
+            let verdict = verdict.is_none_or(|expected| came.verdict.as_ref().is_some_and(|came| expected.is(came)));
+            result && verdict && is_signed_in(expect, came)
         }
         (Some(_), None) | (None, Some(_)) => false,
     };
@@ -62,20 +69,38 @@ fn answer(expect: &ExpectForm, came: &Came) -> Option<Difference> {
     let result = result.map(|result| result.line("result"));
     let verdict = expect.verdict.as_ref().map(|verdict| line("verdict", verdict));
     let got = answer_line(came).unwrap_or_else(|| "# no answer".to_owned());
-    let expected = [error, result, verdict].into_iter().flatten().collect();
+    let grant = expect.grant.as_ref().map(|grant| line("grant", grant));
+    let refused = expect.refused.as_ref().map(|refused| line("refused", refused));
+    let expected = [error, result, verdict, grant, refused].into_iter().flatten().collect();
     Some(Difference { expected, got: vec![got] })
 }
 
-/// From the first action that differs to the last one.
+fn is_signed_in(expect: &ExpectForm, came: &Came) -> bool {
+    let is_granted = |expected: &GrantForm| came.grant.as_ref().is_some_and(|came| expected.is(came));
+    expect.grant.as_ref().is_none_or(is_granted) && (expect.refused.is_none() || expect.refused == came.refused)
+}
+
 fn actions(expect: &ExpectForm, came: &Came) -> Option<Difference> {
-    let (mut expected, mut got) = (expect.actions.as_deref()?, came.actions.as_slice());
+    list("actions", (expect.actions.as_deref()?, &came.actions), ActionForm::is)
+}
+
+fn timers(expect: &ExpectForm, came: &Came) -> Option<Difference> {
+    list("timers", (expect.timers.as_deref()?, &came.timers), TimerForm::is)
+}
+
+/// From the first of a list that differs to the last one.
+fn list<T: Serialize>(
+    key: &str,
+    (mut expected, mut got): (&[T], &[T]),
+    is: impl Fn(&T, &T) -> bool,
+) -> Option<Difference> {
     while let ([one, expected_rest @ ..], [other, got_rest @ ..]) = (expected, got)
-        && one.is(other)
+        && is(one, other)
     {
         (expected, got) = (expected_rest, got_rest);
     }
     while let ([expected_rest @ .., one], [got_rest @ .., other]) = (expected, got)
-        && one.is(other)
+        && is(one, other)
     {
         (expected, got) = (expected_rest, got_rest);
     }
@@ -83,7 +108,7 @@ fn actions(expect: &ExpectForm, came: &Came) -> Option<Difference> {
         return None;
     }
     // Where one list has nothing more, the other says what is missing.
-    let lines = |actions: &[ActionForm]| actions.iter().map(|action| format!("actions: {}", in_line(action))).collect();
+    let lines = |list: &[T]| list.iter().map(|each| format!("{key}: {}", in_line(each))).collect();
     Some(Difference { expected: lines(expected), got: lines(got) })
 }
 

@@ -7,6 +7,7 @@ use hubgate_core::id::{ConnectionId, GroupName, PluginName, ServerId, UserId};
 use hubgate_wire::payload::{JsonText, Payload};
 use serde::{Deserialize, Serialize};
 
+use super::deeds::{AskForm, FinishForm, PushForm};
 use super::values::Content;
 
 /// Characters of a connection's id.
@@ -47,6 +48,9 @@ pub(super) enum ActionForm {
     Leave(MembershipForm),
     LeaveAll(MemberForm),
     Close(ClosingForm),
+    Push(PushForm),
+    Finish(FinishForm),
+    Ask(AskForm),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -235,7 +239,10 @@ impl ActionForm {
             ActionForm::Leave(MembershipForm { ttl_seconds: Some(_), .. }) => {
                 Err("`ttl-seconds` is of a join alone".to_owned())
             }
-            _ => Ok(()),
+            ActionForm::Push(push) => push.check(),
+            ActionForm::Finish(finish) => finish.check(),
+            ActionForm::Ask(ask) => ask.check(),
+            ActionForm::Join(_) | ActionForm::Leave(_) | ActionForm::LeaveAll(_) | ActionForm::Close(_) => Ok(()),
         }
     }
 
@@ -249,6 +256,9 @@ impl ActionForm {
                 };
                 arguments && (one.to, one.method, one.except) == (other.to, other.method, other.except)
             }
+            (ActionForm::Push(one), ActionForm::Push(other)) => one.is(&other),
+            (ActionForm::Finish(one), ActionForm::Finish(other)) => one.is(&other),
+            (ActionForm::Ask(one), ActionForm::Ask(other)) => one.is(&other),
             (one, other) => one == other,
         }
     }
@@ -278,6 +288,7 @@ impl ActionForm {
                     *id = name_of(id);
                 }
             }
+            ActionForm::Push(_) | ActionForm::Finish(_) | ActionForm::Ask(_) => {}
         }
         named
     }

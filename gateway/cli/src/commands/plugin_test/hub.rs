@@ -4,17 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hubgate_core::delivery::{Action, Member, Target};
-use hubgate_core::event::ConnectionFacts;
+use hubgate_core::event::{ConnectionFacts, PresentMember, UpstreamEvent};
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_core::question::{AskError, Members};
-use hubgate_core::stream::StreamError;
-use hubgate_plugin_host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
+use hubgate_core::stream::{StreamCommand, StreamEvent, StreamId, StreamReply};
+use hubgate_plugin_host::{HttpAnswer, HttpCall, HttpFailure, RehearsedStreams, ShardQuestion};
 use hubgate_wire::signalr::HubProtocol;
 
-use super::forms::connection_id;
+use super::asks::Asks;
+use super::deeds::Done;
+use super::forms::{ActionForm, connection_id};
 use super::script::{ClientForm, HttpForm, OneOrMany, Script};
 use super::step::{Event, speaks_messagepack};
+use super::streams::bounds;
 use super::values::to_json;
 
 /// What a hub is called whose script does not say so.
@@ -26,8 +29,12 @@ pub(super) struct Hub {
     clients: BTreeMap<ConnectionId, Client>,
     groups: BTreeMap<GroupName, Vec<Member>>,
     http: Vec<Canned>,
-    /// What the present step has flushed.
-    flushed: Vec<Action>,
+    asks: Asks,
+    streams: RehearsedStreams,
+    /// What the script calls them.
+    stream_names: BTreeMap<StreamId, String>,
+    /// What has taken effect in the present step.
+    done: Done,
 }
 
 #[derive(Debug)]
@@ -50,9 +57,23 @@ impl Hub {
     pub(super) fn new(script: &Script, events: &[Event]) -> Result<Hub, String> {
         let name = script.hub.as_ref().map_or(HUB, |name| name.as_ref());
         let name = HubName::parse(name).map_err(|error| format!("`hub`: {error}"))?;
-        let mut hub =
-            Hub { name, clients: BTreeMap::new(), groups: BTreeMap::new(), http: Vec::new(), flushed: Vec::new() };
-        let of_steps = events.iter().filter_map(Event::client);
+        let stream_name = |event: &Event| match event {
+            Event::Stream { name, event: UpstreamEvent::Stream(StreamEvent::Begin(opening)), .. } => {
+                Some((opening.id, name.clone()))
+            }
+            _ => None,
+        };
+        let mut hub = Hub {
+            name,
+            clients: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            http: Vec::new(),
+            asks: Asks::new(script.ask.iter().map(|form| form.as_ref().clone())),
+            streams: RehearsedStreams::new(bounds(script)),
+            stream_names: events.iter().filter_map(stream_name).collect(),
+            done: Done::default(),
+        };
+        let of_steps = events.iter().flat_map(Event::clients);
         let names: BTreeSet<&str> = script.clients.keys().map(String::as_str).chain(of_steps).collect();
         for name in names {
             let form = script.clients.get(name).map(|form| form.as_ref().clone()).unwrap_or_default();
@@ -131,15 +152,57 @@ impl Hub {
             client.is_present = false;
         }
         self.groups.values_mut().for_each(|members| members.retain(|member| *member != Member::Connection(id)));
+        self.streams.close_all_of(id);
     }
 
-    /// What was flushed since it was asked last.
-    pub(super) fn take_flushed(&mut self) -> Vec<Action> {
-        std::mem::take(&mut self.flushed)
+    /// The client of this name, as a plugin is told of who joins and leaves.
+    pub(super) fn member(&mut self, name: &str) -> Result<PresentMember, String> {
+        let client = self.client(name, None)?;
+        Ok(PresentMember { connection: client.id, user_id: client.user_id.clone() })
+    }
+
+    /// These have joined and left a group, whoever has made them.
+    pub(super) fn change(&mut self, group: &GroupName, joined: &[PresentMember], left: &[PresentMember]) {
+        let members = self.groups.entry(group.clone()).or_default();
+        let is_one_of = |member: &Member, these: &[PresentMember]| {
+            these.iter().any(|each| *member == Member::Connection(each.connection))
+        };
+        members.retain(|member| !is_one_of(member, left) && !is_one_of(member, joined));
+        members.extend(joined.iter().map(|each| Member::Connection(each.connection)));
+    }
+
+    /// What a stream's event means before the plugin is told.
+    pub(super) fn stream_happens(&mut self, event: &UpstreamEvent) {
+        match event {
+            UpstreamEvent::Stream(StreamEvent::Begin(opening)) => self.streams.open(opening.id, opening.answer),
+            UpstreamEvent::Stream(StreamEvent::Cancelled { stream }) => self.streams.close(*stream),
+            _ => {}
+        }
+    }
+
+    /// A call has ended with an error.
+    pub(super) fn stream_fails(&mut self, call: StreamId) {
+        self.streams.close(call);
+    }
+
+    /// A step begins: the clients have taken what they were pushed.
+    pub(super) fn begin_step(&mut self) {
+        self.streams.take();
+    }
+
+    /// A call of the plugin has ended well, and these actions take effect.
+    pub(super) fn end_call(&mut self, actions: &[Action]) {
+        self.run(actions);
+        self.done.add_actions(actions);
+    }
+
+    /// What has taken effect since it was asked last, in order.
+    pub(super) fn take_done(&mut self) -> Vec<ActionForm> {
+        self.done.take()
     }
 
     /// Does what concerns groups; nobody is sent anything.
-    pub(super) fn run(&mut self, actions: &[Action]) {
+    fn run(&mut self, actions: &[Action]) {
         for action in actions {
             match action {
                 Action::Join { member, group, .. } => {
@@ -181,26 +244,33 @@ impl Hub {
                 let _ = done.send(());
             }
             ShardQuestion::Run { actions, done, .. } => {
-                self.run(&actions);
-                self.flushed.extend(actions);
+                self.end_call(&actions);
                 // It may wait no longer.
                 let _ = done.send(());
             }
-            // A script brings no streams.
-            ShardQuestion::Stream { answer, .. } => drop(answer.send(Err(StreamError::NoSuchStream))),
+            ShardQuestion::Stream { command, answer, .. } => drop(answer.send(self.obey(&command))),
             ShardQuestion::Http(call) => {
                 let answered = self.fetch(&call);
                 drop(call.answer.send(answered));
             }
             ShardQuestion::AskClient { question, answer, .. } => {
                 let is_there = !self.members(&Target::Connection(question.connection)).is_empty();
-                let error = match is_there {
-                    true => AskError::Failed("the script does not say what its clients answer".to_owned()),
-                    false => AskError::NoSuchConnection,
+                let answered = match is_there {
+                    true => {
+                        self.done.add_question(&question);
+                        self.asks.answer(&question)
+                    }
+                    false => Err(AskError::NoSuchConnection),
                 };
-                drop(answer.send(Err(error)));
+                drop(answer.send(answered));
             }
         }
+    }
+
+    fn obey(&mut self, command: &StreamCommand) -> StreamReply {
+        let reply = self.streams.obey(command)?;
+        self.done.add_command(command, &self.stream_names);
+        Ok(reply)
     }
 
     /// Who of the target is connected, by connection id.

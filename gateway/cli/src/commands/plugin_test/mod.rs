@@ -1,12 +1,17 @@
 //! `hubgate plugin test`: brings a plugin the events of scripts, without a gateway, and compares what comes with what they expect.
 
+mod asks;
+mod deeds;
 mod differences;
 mod forms;
 mod hub;
 mod performance;
 mod script;
 mod script_file;
+mod sign_in;
 mod step;
+mod streams;
+mod timers;
 mod update;
 mod values;
 

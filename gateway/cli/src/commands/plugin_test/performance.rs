@@ -6,21 +6,30 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hubgate_core::delivery::Action;
-use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
+use hubgate_core::event::{
+    ConnectionFacts, HubCall, HubEvent, PresentMember, UpstreamAnswer, UpstreamEvent, UpstreamFailure,
+};
 use hubgate_core::filter::{FilterMessage, Subject};
 use hubgate_core::id::PluginName;
 use hubgate_core::pairs::Pairs;
 use hubgate_plugin_host::{
-    AllowHttp, Budgets, Payloads, PluginSettings, PluginSource, Rehearsal, RehearsalError, Rollback, Stage, Uses,
+    AllowHttp, Authorization, AuthorizeCall, Budgets, Payloads, PluginSettings, PluginSource, Refused, Rehearsal,
+    RehearsalError, Rollback, Stage, Uses,
 };
 
 use super::forms::{ActionForm, ErrorForm, VerdictForm};
 use super::hub::Hub;
 use super::script::{PayloadForm, Script};
 use super::script_file::{ScriptError, ScriptFile};
-use super::step::Event;
+use super::sign_in::{GrantForm, RefusalForm};
+use super::step::{Call, Event};
+use super::streams::bounds;
+use super::timers::TimerForm;
 use super::values::{Content, alike, in_line, to_json, to_toml};
 use crate::config::{Size, Span};
+
+/// The most timers that fire in one step.
+const MOST_FIRED: usize = 10_000;
 
 /// What came of a step.
 #[derive(Debug, Default)]
@@ -28,9 +37,15 @@ pub(super) struct Came {
     pub(super) result: Option<Content>,
     pub(super) error: Option<ErrorForm>,
     pub(super) verdict: Option<VerdictForm>,
+    pub(super) grant: Option<GrantForm>,
+    pub(super) refused: Option<RefusalForm>,
     pub(super) actions: Vec<ActionForm>,
     /// All that is kept afterwards.
     pub(super) state: BTreeMap<String, Vec<u8>>,
+    /// All that are set afterwards.
+    pub(super) timers: Vec<TimerForm>,
+    /// Whether others were set before.
+    pub(super) changes_timers: bool,
 }
 
 /// Plays all steps; gives what came of each.
@@ -57,76 +72,176 @@ pub(super) fn play(
         }
         RehearsalError::Load(_) => file.error(None, error.to_string()),
     })?;
-    let mut came = Vec::with_capacity(events.len());
+    let (mut came, mut now): (Vec<Came>, u64) = (Vec::with_capacity(events.len()), script.now);
     for (step, event) in script.step.iter().zip(events) {
         let form = step.as_ref();
-        if let Some(now) = form.now {
+        now = form.clock(now);
+        // Timers set it themselves, from one to the next.
+        if !matches!(event, Event::Timers) {
             rehearsal.set_clock(now);
         }
-        let played = play_step(&mut rehearsal, &mut hub, event, form.user.as_deref());
-        came.push(played.map_err(|reason| file.error(Some(step.span()), reason))?);
+        hub.begin_step();
+        let mut scene = Scene { rehearsal: &mut rehearsal, hub: &mut hub, plugin };
+        let played = scene.play(event, form.user.as_deref(), now);
+        let mut played = played.map_err(|reason| file.error(Some(step.span()), reason))?;
+        played.changes_timers = came.last().map_or(&[][..], |before| &before.timers) != played.timers;
+        came.push(played);
     }
     Ok(came)
 }
 
-fn play_step(rehearsal: &mut Rehearsal<'_>, hub: &mut Hub, event: &Event, user: Option<&str>) -> Result<Came, String> {
-    let client = event.client().map(|client| hub.client(client, user)).transpose()?;
-    let upstream_event = match event {
-        Event::Connected { .. } => UpstreamEvent::Connected,
-        Event::Disconnected { reason, .. } => UpstreamEvent::Disconnected { reason: reason.clone() },
-        Event::Invoke { call, .. } => UpstreamEvent::Invocation {
-            target: Arc::from(call.target.as_str()),
-            arguments: call.arguments.clone(),
-            invocation_id: call.wants_result.then(|| Arc::from("1")),
-            headers: call.headers.clone(),
-        },
-        Event::Inbound { message, headers, .. } => {
-            let subject = Subject::Client(client.ok_or("an inbound message has a client")?);
-            return Ok(look(rehearsal, hub, &subject, (message, headers)));
-        }
-        Event::Outbound { to, origin, message, headers } => {
-            let subject = Subject::Delivery { hub: hub.name().clone(), to: to.clone(), origin: origin.clone() };
-            return Ok(look(rehearsal, hub, &subject, (message, headers)));
-        }
-    };
-    let client = client.ok_or("an event has a client")?;
-    if let Event::Disconnected { .. } = event {
-        hub.disconnects(client.id);
-    }
-    let answer = rehearsal.call(&client, &upstream_event, &mut |question| hub.answer(question));
-    if let (Event::Connected { .. }, Ok(_)) = (event, &answer.result) {
-        hub.connects(client.id);
-    }
-    let mut came = end(rehearsal, hub, answer.actions);
-    match answer.result {
-        Ok(result) => came.result = result.map(|result| Content::of(result.borrow())),
-        Err(failure) => came.error = Some(failure.into()),
-    }
-    Ok(came)
+/// Where a step is played.
+struct Scene<'a, 'stage> {
+    rehearsal: &'a mut Rehearsal<'stage>,
+    hub: &'a mut Hub,
+    plugin: &'a PluginName,
 }
 
-fn look(rehearsal: &mut Rehearsal<'_>, hub: &mut Hub, subject: &Subject, message: (&FilterMessage, &Pairs)) -> Came {
-    let inspected = rehearsal.inspect(subject, message, &mut |question| hub.answer(question));
-    let (verdict, actions) = match inspected {
-        Ok((verdict, actions)) => (Ok(verdict), actions),
-        Err(failure) => (Err::<_, UpstreamFailure>(failure), Vec::new()),
-    };
-    let mut came = end(rehearsal, hub, actions);
-    match verdict {
-        Ok(verdict) => came.verdict = Some(verdict.into()),
-        Err(failure) => came.error = Some(failure.into()),
+impl Scene<'_, '_> {
+    /// Plays a step after which the clock stands at `until`.
+    fn play(&mut self, event: &Event, user: Option<&str>, until: u64) -> Result<Came, String> {
+        let client = event.client().map(|client| self.hub.client(client, user)).transpose()?;
+        let hub_event = match event {
+            Event::Timers => return self.fire(until),
+            Event::Authorize { headers, query, remote_address } => {
+                return Ok(self.authorize(headers, query, remote_address));
+            }
+            Event::Outbound { to, origin, message, headers } => {
+                let hub = self.hub.name().clone();
+                let subject = Subject::Delivery { hub, to: to.clone(), origin: origin.clone() };
+                return Ok(self.look(&subject, (message, headers)));
+            }
+            Event::Started => HubEvent::Started,
+            Event::Presence { group, joined, left } => {
+                let joined = self.members(joined)?;
+                let left = self.members(left)?;
+                self.hub.change(group, &joined, &left);
+                HubEvent::PresenceChanged { group: group.clone(), joined, left }
+            }
+            of_client => {
+                let client = client.ok_or("the event has a client")?;
+                return Ok(self.happens_to(&client, of_client));
+            }
+        };
+        let call = HubCall { plugin: self.plugin.clone(), hub: self.hub.name().clone(), event: hub_event };
+        let answer = self.rehearsal.call_hub(&call, &mut |question| self.hub.answer(question));
+        Ok(self.answered(answer))
     }
-    came
+
+    fn members(&mut self, names: &[String]) -> Result<Vec<PresentMember>, String> {
+        names.iter().map(|name| self.hub.member(name)).collect()
+    }
+
+    fn happens_to(&mut self, client: &Arc<ConnectionFacts>, event: &Event) -> Came {
+        match event {
+            Event::Inbound { message, headers, .. } => {
+                return self.look(&Subject::Client(client.clone()), (message, headers));
+            }
+            Event::Stream { event, .. } => self.hub.stream_happens(event),
+            Event::Disconnected { .. } => self.hub.disconnects(client.id),
+            _ => {}
+        }
+        let made;
+        let upstream_event = match event {
+            Event::Stream { event, .. } => event,
+            Event::Disconnected { reason, .. } => {
+                made = UpstreamEvent::Disconnected { reason: reason.clone() };
+                &made
+            }
+            Event::Invoke { call, .. } => {
+                made = invocation(call);
+                &made
+            }
+            _ => &UpstreamEvent::Connected,
+        };
+        let answer = self.rehearsal.call(client, upstream_event, &mut |question| self.hub.answer(question));
+        match (event, &answer.result) {
+            (Event::Connected { .. }, Ok(_)) => self.hub.connects(client.id),
+            (Event::Stream { call, .. }, Err(_)) => self.hub.stream_fails(*call),
+            _ => {}
+        }
+        self.answered(answer)
+    }
+
+    /// Moves the clock on, from one timer that is due to the next.
+    fn fire(&mut self, until: u64) -> Result<Came, String> {
+        let (mut failure, mut fired) = (None, 0);
+        while let Some(due) = self.rehearsal.next_timer().filter(|due| *due <= until) {
+            if fired == MOST_FIRED {
+                return Err(format!("more than {MOST_FIRED} timers fire in one step: move the clock on less"));
+            }
+            fired += 1;
+            self.rehearsal.set_clock(due);
+            let answer = self.rehearsal.fire(&mut |question| self.hub.answer(question));
+            let Some(answer) = answer.map_err(|error| error.to_string())? else { break };
+            self.hub.end_call(&answer.actions);
+            failure = failure.or(answer.result.err());
+        }
+        self.rehearsal.set_clock(until);
+        Ok(Came { error: failure.map(ErrorForm::from), ..self.end(&[]) })
+    }
+
+    fn authorize(&mut self, headers: &Pairs, query: &Pairs, remote_address: &str) -> Came {
+        let call = AuthorizeCall {
+            plugin: self.plugin.clone(),
+            hub: self.hub.name().clone(),
+            headers: headers.clone(),
+            query: query.clone(),
+            remote_address: remote_address.into(),
+        };
+        let Authorization { result, actions } =
+            self.rehearsal.authorize(&call, &mut |question| self.hub.answer(question));
+        let mut came = self.end(&actions);
+        match result {
+            Ok(grant) => came.grant = Some(grant.into()),
+            Err(Refused::Unauthorized(text)) => came.refused = Some(RefusalForm::Unauthorized(text)),
+            Err(Refused::Forbidden(text)) => came.refused = Some(RefusalForm::Forbidden(text)),
+            Err(Refused::Failed(failure)) => came.error = Some(failure.into()),
+        }
+        came
+    }
+
+    fn look(&mut self, subject: &Subject, message: (&FilterMessage, &Pairs)) -> Came {
+        let inspected = self.rehearsal.inspect(subject, message, &mut |question| self.hub.answer(question));
+        let (verdict, actions) = match inspected {
+            Ok((verdict, actions)) => (Ok(verdict), actions),
+            Err(failure) => (Err::<_, UpstreamFailure>(failure), Vec::new()),
+        };
+        let mut came = self.end(&actions);
+        match verdict {
+            Ok(verdict) => came.verdict = Some(verdict.into()),
+            Err(failure) => came.error = Some(failure.into()),
+        }
+        came
+    }
+
+    fn answered(&mut self, answer: UpstreamAnswer) -> Came {
+        let mut came = self.end(&answer.actions);
+        match answer.result {
+            Ok(result) => came.result = result.map(|result| Content::of(result.borrow())),
+            Err(failure) => came.error = Some(failure.into()),
+        }
+        came
+    }
+
+    /// What has taken effect, at once or now, and what is kept now.
+    fn end(&mut self, actions: &[Action]) -> Came {
+        self.hub.end_call(actions);
+        Came {
+            actions: self.hub.take_done(),
+            state: self.rehearsal.kept().into_iter().collect(),
+            timers: self.rehearsal.timers(self.hub.name()).into_iter().map(TimerForm::from).collect(),
+            ..Came::default()
+        }
+    }
 }
 
-/// What was asked for, flushed or not, and what is kept now.
-fn end(rehearsal: &Rehearsal<'_>, hub: &mut Hub, actions: Vec<Action>) -> Came {
-    hub.run(&actions);
-    let asked = hub.take_flushed().into_iter().chain(actions);
-    Came {
-        actions: asked.map(|action| ActionForm::from(&action)).collect(),
-        state: rehearsal.kept().into_iter().collect(),
-        ..Came::default()
+fn invocation(call: &Call) -> UpstreamEvent {
+    UpstreamEvent::Invocation {
+        target: Arc::from(call.target.as_str()),
+        arguments: call.arguments.clone(),
+        invocation_id: call.wants_result.then(|| Arc::from("1")),
+        headers: call.headers.clone(),
     }
 }
 
@@ -142,6 +257,7 @@ fn settings(plugin: &PluginName, file: &ScriptFile, script: &Script) -> Result<P
         budgets.call_time = span.map_err(|reason| file.error(Some(time.span()), reason))?.0;
         budgets.cpu_time = budgets.call_time;
     }
+    budgets.streams = bounds(script);
     let config = script.config.iter().map(|(key, value)| match value.as_ref() {
         toml::Value::String(text) => (key.clone(), text.clone()),
         other => (key.clone(), to_json(other).unwrap_or_default().to_string()),

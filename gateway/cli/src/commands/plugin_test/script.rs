@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::forms::{ActionForm, ErrorForm, MessageForm, OriginForm, TargetForm, VerdictForm};
+use super::sign_in::{GrantForm, RefusalForm};
+use super::timers::TimerForm;
 use super::values::{Content, to_json};
 
 #[derive(Debug, Deserialize)]
@@ -30,6 +32,8 @@ pub(super) struct Script {
     #[serde(default)]
     pub(super) http: Vec<Spanned<HttpForm>>,
     #[serde(default)]
+    pub(super) ask: Vec<Spanned<AskedForm>>,
+    #[serde(default)]
     pub(super) step: Vec<Spanned<StepForm>>,
 }
 
@@ -48,6 +52,8 @@ pub(super) struct SettingsForm {
     pub(super) memory: Option<Spanned<String>>,
     /// Processor time, too.
     pub(super) call_time: Option<Spanned<String>>,
+    /// Items that wait for the client of a stream.
+    pub(super) stream_items: Option<usize>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -72,7 +78,7 @@ pub(super) enum ProtocolForm {
 }
 
 /// One, or a list.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum OneOrMany<T> {
     One(T),
@@ -103,6 +109,28 @@ pub(super) struct HttpForm {
     pub(super) error: Option<String>,
 }
 
+/// What a client answers to the plugin that asks it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct AskedForm {
+    /// Any client, if it is not said.
+    pub(super) client: Option<String>,
+    pub(super) method: String,
+    pub(super) answer: Option<toml::Value>,
+    pub(super) answer_json: Option<String>,
+    /// In place of an answer: `timed-out`, `left`, `busy`, or the text of the client's own error.
+    pub(super) error: Option<String>,
+}
+
+/// What a client waits for that has opened streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum AnswerForm {
+    Items,
+    Value,
+    Nothing,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum EventForm {
@@ -111,6 +139,15 @@ pub(super) enum EventForm {
     Disconnected,
     Inbound,
     Outbound,
+    Stream,
+    Item,
+    Ended,
+    Cancelled,
+    Writable,
+    Timers,
+    Presence,
+    Started,
+    Authorize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -119,6 +156,8 @@ pub(super) struct StepForm {
     pub(super) event: EventForm,
     /// The clock from this step on, milliseconds since 1970.
     pub(super) now: Option<u64>,
+    /// In place of `now`: how far the clock moves on.
+    pub(super) advance: Option<u64>,
     pub(super) client: Option<String>,
     pub(super) user: Option<String>,
     pub(super) target: Option<String>,
@@ -132,7 +171,30 @@ pub(super) struct StepForm {
     pub(super) message: Option<MessageForm>,
     pub(super) to: Option<OneOrMany<TargetForm>>,
     pub(super) from: Option<OriginForm>,
+    /// The name of a stream, and those of its uploads.
+    pub(super) stream: Option<String>,
+    #[serde(default)]
+    pub(super) uploads: Vec<String>,
+    pub(super) answer: Option<AnswerForm>,
+    pub(super) upload: Option<String>,
+    pub(super) item: Option<toml::Value>,
+    pub(super) item_json: Option<String>,
+    pub(super) error: Option<String>,
+    pub(super) group: Option<String>,
+    #[serde(default)]
+    pub(super) joined: Vec<String>,
+    #[serde(default)]
+    pub(super) left: Vec<String>,
+    pub(super) query: Option<BTreeMap<String, OneOrMany<String>>>,
+    pub(super) remote_address: Option<String>,
     pub(super) expect: Option<Spanned<ExpectForm>>,
+}
+
+impl StepForm {
+    /// Where the clock stands after the step, if it stood at `now` before it.
+    pub(super) fn clock(&self, now: u64) -> u64 {
+        self.now.unwrap_or(now).saturating_add(self.advance.unwrap_or(0))
+    }
 }
 
 /// What is to come of a step. What is not said may be anything, but an error has to be said.
@@ -143,9 +205,13 @@ pub(super) struct ExpectForm {
     pub(super) result_json: Option<String>,
     pub(super) error: Option<ErrorForm>,
     pub(super) verdict: Option<VerdictForm>,
+    pub(super) grant: Option<GrantForm>,
+    pub(super) refused: Option<RefusalForm>,
     pub(super) actions: Option<Vec<ActionForm>>,
     /// All that is kept afterwards.
     pub(super) state: Option<BTreeMap<String, toml::Value>>,
+    /// All that are set afterwards, by their names' order.
+    pub(super) timers: Option<Vec<TimerForm>>,
 }
 
 impl ExpectForm {
@@ -161,6 +227,9 @@ impl ExpectForm {
         }
         for (index, action) in self.actions.iter().flatten().enumerate() {
             action.check().map_err(|reason| format!("`actions`, number {}: {reason}", index + 1))?;
+        }
+        for (index, timer) in self.timers.iter().flatten().enumerate() {
+            timer.check().map_err(|reason| format!("`timers`, number {}: {reason}", index + 1))?;
         }
         for (key, value) in self.state.iter().flatten() {
             to_json(value).map_err(|reason| format!("`state.{key}`: {reason}"))?;

@@ -7,6 +7,7 @@ use hubgate_plugin_host::RegularFile;
 
 use super::script::{HttpForm, Script};
 use super::step::Event;
+use super::streams::Streams;
 use super::values::to_json;
 
 /// The longest script, in bytes.
@@ -53,15 +54,18 @@ impl ScriptFile {
             return Err(self.error(None, "the script has no [[step]]".to_owned()));
         }
         self.check(&script)?;
-        let (mut events, mut now) = (Vec::new(), script.now);
+        let (mut events, mut streams, mut now) = (Vec::new(), Streams::default(), script.now);
         for step in &script.step {
             let error = |reason| self.error(Some(step.span()), reason);
             let form = step.as_ref();
             if form.now.is_some_and(|later| later < now) {
                 return Err(error(format!("`now` is {now} already, and a clock does not go back")));
             }
-            now = form.now.unwrap_or(now);
-            events.push(Event::of(form, &script).map_err(error)?);
+            if form.now.is_some() && form.advance.is_some() {
+                return Err(error("`now` and `advance` both set the clock: write one of them".to_owned()));
+            }
+            now = form.clock(now);
+            events.push(Event::of(form, &script, &mut streams).map_err(error)?);
             if let Some(expect) = &form.expect {
                 expect.as_ref().check().map_err(|reason| self.error(Some(expect.span()), reason))?;
             }
@@ -76,6 +80,9 @@ impl ScriptFile {
         for (table, key, value) in values {
             to_json(value.as_ref())
                 .map_err(|reason| self.error(Some(value.span()), format!("`{table}.{key}`: {reason}")))?;
+        }
+        for ask in &script.ask {
+            ask.as_ref().check().map_err(|reason| self.error(Some(ask.span()), reason))?;
         }
         for http in &script.http {
             let problem = match http.as_ref() {

@@ -3,12 +3,16 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hubgate_core::delivery::Target;
+use hubgate_core::event::UpstreamEvent;
 use hubgate_core::filter::{FilterMessage, Origin};
+use hubgate_core::id::GroupName;
 use hubgate_core::pairs::Pairs;
+use hubgate_core::stream::{StreamEvent, StreamId};
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload};
 
 use super::forms::connection_id;
 use super::script::{EventForm, PayloadForm, ProtocolForm, Script, StepForm};
+use super::streams::Streams;
 use super::values::Content;
 
 /// Who speaks if a step does not say so.
@@ -16,11 +20,48 @@ pub(super) const CLIENT: &str = "c1";
 
 #[derive(Debug)]
 pub(super) enum Event {
-    Connected { client: String },
-    Invoke { client: String, call: Call },
-    Disconnected { client: String, reason: Option<String> },
-    Inbound { client: String, message: FilterMessage, headers: Pairs },
-    Outbound { to: Vec<Target>, origin: Origin, message: FilterMessage, headers: Pairs },
+    Connected {
+        client: String,
+    },
+    Invoke {
+        client: String,
+        call: Call,
+    },
+    Disconnected {
+        client: String,
+        reason: Option<String>,
+    },
+    Inbound {
+        client: String,
+        message: FilterMessage,
+        headers: Pairs,
+    },
+    Outbound {
+        to: Vec<Target>,
+        origin: Origin,
+        message: FilterMessage,
+        headers: Pairs,
+    },
+    /// `name` is what the script calls the stream or the upload, and `call` the id of the call that has opened it.
+    Stream {
+        client: String,
+        name: String,
+        call: StreamId,
+        event: UpstreamEvent,
+    },
+    /// The clock moves on, and timers fire.
+    Timers,
+    Presence {
+        group: GroupName,
+        joined: Vec<String>,
+        left: Vec<String>,
+    },
+    Started,
+    Authorize {
+        headers: Pairs,
+        query: Pairs,
+        remote_address: String,
+    },
 }
 
 #[derive(Debug)]
@@ -33,7 +74,7 @@ pub(super) struct Call {
 
 impl Event {
     /// The error says why there can be no such event.
-    pub(super) fn of(form: &StepForm, script: &Script) -> Result<Event, String> {
+    pub(super) fn of(form: &StepForm, script: &Script, streams: &mut Streams) -> Result<Event, String> {
         refuse_strangers(form)?;
         let client = form.client.clone().unwrap_or_else(|| CLIENT.to_owned());
         if connection_id(&client).is_none() {
@@ -70,6 +111,20 @@ impl Event {
                     headers,
                 }
             }
+            EventForm::Stream | EventForm::Item | EventForm::Ended | EventForm::Cancelled | EventForm::Writable => {
+                streams.event(form, client, script)?
+            }
+            EventForm::Timers => Event::Timers,
+            EventForm::Presence => presence(form)?,
+            EventForm::Started => Event::Started,
+            EventForm::Authorize => {
+                let query = form.query.iter().flatten();
+                Event::Authorize {
+                    headers,
+                    query: query.flat_map(|(name, values)| values.iter().map(move |value| (name, value))).collect(),
+                    remote_address: form.remote_address.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
+                }
+            }
         })
     }
 
@@ -82,6 +137,11 @@ impl Event {
             Event::Invoke { client, call } => format!("{client} invokes {}", call.target),
             Event::Inbound { client, message, .. } => format!("{client} sends {}", of(message)),
             Event::Outbound { message, .. } => format!("{} is sent", of(message)),
+            Event::Stream { client, name, event, .. } => of_stream(client, name, event),
+            Event::Timers => "timers that are due".to_owned(),
+            Event::Presence { group, .. } => format!("the group {} changes", group.as_str()),
+            Event::Started => "started".to_owned(),
+            Event::Authorize { .. } => "a request wants to become a client".to_owned(),
         }
     }
 
@@ -91,6 +151,8 @@ impl Event {
             Event::Connected { .. } | Event::Invoke { .. } | Event::Disconnected { .. } => &["handler", "whole-hub"],
             Event::Inbound { .. } => &["filter", "filter-inbound"],
             Event::Outbound { .. } => &["filter", "filter-outbound"],
+            Event::Stream { .. } | Event::Timers | Event::Presence { .. } | Event::Started => &["whole-hub"],
+            Event::Authorize { .. } => &["whole-hub", "negotiator"],
         }
     }
 
@@ -100,10 +162,43 @@ impl Event {
             Event::Connected { client }
             | Event::Invoke { client, .. }
             | Event::Disconnected { client, .. }
-            | Event::Inbound { client, .. } => Some(client),
-            Event::Outbound { .. } => None,
+            | Event::Inbound { client, .. }
+            | Event::Stream { client, .. } => Some(client),
+            Event::Outbound { .. }
+            | Event::Timers
+            | Event::Presence { .. }
+            | Event::Started
+            | Event::Authorize { .. } => None,
         }
     }
+
+    /// All clients that it names.
+    pub(super) fn clients(&self) -> impl Iterator<Item = &str> {
+        let members = match self {
+            Event::Presence { joined, left, .. } => [joined.as_slice(), left.as_slice()],
+            _ => [&[][..], &[]],
+        };
+        self.client().into_iter().chain(members.into_iter().flatten().map(String::as_str))
+    }
+}
+
+fn of_stream(client: &str, name: &str, event: &UpstreamEvent) -> String {
+    match event {
+        UpstreamEvent::Stream(StreamEvent::Begin(opening)) => format!("{client} opens {name} by {}", opening.target),
+        UpstreamEvent::Stream(StreamEvent::Item(_)) => format!("{client} sends an item of {name}"),
+        UpstreamEvent::Stream(StreamEvent::Ended { .. }) => format!("{client} ends {name}"),
+        UpstreamEvent::Stream(StreamEvent::Cancelled { .. }) => format!("{client} cancels {name}"),
+        _ => format!("{name} of {client} has room again"),
+    }
+}
+
+fn presence(form: &StepForm) -> Result<Event, String> {
+    let group = form.group.as_deref().ok_or("a step of `presence` needs a `group`")?;
+    let group = GroupName::parse(group).map_err(|error| format!("`group`: {error}"))?;
+    if let Some(name) = form.joined.iter().chain(&form.left).find(|name| connection_id(name).is_none()) {
+        return Err(format!("\"{name}\" cannot be a client's name"));
+    }
+    Ok(Event::Presence { group, joined: form.joined.clone(), left: form.left.clone() })
 }
 
 /// Whether what the client says is MessagePack.
@@ -117,20 +212,35 @@ pub(super) fn speaks_messagepack(client: &str, script: &Script) -> bool {
 
 /// Keys that other events have.
 fn refuse_strangers(form: &StepForm) -> Result<(), String> {
-    use EventForm::{Connected, Disconnected, Inbound, Invoke, Outbound};
+    use EventForm::{
+        Authorize, Cancelled, Connected, Disconnected, Ended, Inbound, Invoke, Item, Outbound, Presence, Stream,
+        Writable,
+    };
     let present = [
-        ("client", form.client.is_some(), &[Connected, Invoke, Disconnected, Inbound][..]),
-        ("user", form.user.is_some(), &[Connected, Invoke, Disconnected, Inbound]),
-        ("target", form.target.is_some(), &[Invoke]),
-        ("arguments", form.arguments.is_some(), &[Invoke]),
-        ("arguments-json", form.arguments_json.is_some(), &[Invoke]),
-        ("arguments-base64", form.arguments_base64.is_some(), &[Invoke]),
+        ("client", form.client.is_some(), &[Connected, Invoke, Disconnected, Inbound, Stream][..]),
+        ("user", form.user.is_some(), &[Connected, Invoke, Disconnected, Inbound, Stream]),
+        ("target", form.target.is_some(), &[Invoke, Stream]),
+        ("arguments", form.arguments.is_some(), &[Invoke, Stream]),
+        ("arguments-json", form.arguments_json.is_some(), &[Invoke, Stream]),
+        ("arguments-base64", form.arguments_base64.is_some(), &[Invoke, Stream]),
         ("wants-result", form.wants_result.is_some(), &[Invoke]),
-        ("headers", form.headers.is_some(), &[Invoke, Inbound, Outbound]),
+        ("headers", form.headers.is_some(), &[Invoke, Inbound, Outbound, Stream, Item, Authorize]),
         ("reason", form.reason.is_some(), &[Disconnected]),
         ("message", form.message.is_some(), &[Inbound, Outbound]),
         ("to", form.to.is_some(), &[Outbound]),
         ("from", form.from.is_some(), &[Outbound]),
+        ("stream", form.stream.is_some(), &[Stream, Cancelled, Writable]),
+        ("uploads", !form.uploads.is_empty(), &[Stream]),
+        ("answer", form.answer.is_some(), &[Stream]),
+        ("upload", form.upload.is_some(), &[Item, Ended]),
+        ("item", form.item.is_some(), &[Item]),
+        ("item-json", form.item_json.is_some(), &[Item]),
+        ("error", form.error.is_some(), &[Ended]),
+        ("group", form.group.is_some(), &[Presence]),
+        ("joined", !form.joined.is_empty(), &[Presence]),
+        ("left", !form.left.is_empty(), &[Presence]),
+        ("query", form.query.is_some(), &[Authorize]),
+        ("remote-address", form.remote_address.is_some(), &[Authorize]),
     ];
     let is_stranger = |(_, is_present, events): &&(_, bool, &[EventForm])| *is_present && !events.contains(&form.event);
     match present.iter().find(is_stranger) {
@@ -143,26 +253,30 @@ fn refuse_strangers(form: &StepForm) -> Result<(), String> {
     }
 }
 
-fn arguments(form: &StepForm, as_messagepack: bool) -> Result<Payload, String> {
+pub(super) fn arguments(form: &StepForm, as_messagepack: bool) -> Result<Payload, String> {
     let content = Content::read("arguments", form.arguments.as_ref(), form.arguments_json.as_deref())?;
-    let json = match (content, &form.arguments_base64) {
+    let content = match (content, &form.arguments_base64) {
         (Some(_), Some(_)) => return Err("`arguments-base64` and `arguments` say the same thing: write one".to_owned()),
         (None, Some(encoded)) => {
             let bytes = BASE64_STANDARD.decode(encoded).map_err(|error| format!("`arguments-base64`: {error}"))?;
             let value = MessagePackValue::parse_array(bytes);
             return value.map(Payload::MessagePack).map_err(|error| format!("`arguments-base64` {error}"));
         }
-        (Some(content), None) => JsonText::parse_array(content.to_text()),
-        (None, None) => JsonText::parse_array("[]"),
+        (Some(content), None) if !content.is_list() => return Err("`arguments` are a list".to_owned()),
+        (Some(content), None) => content,
+        (None, None) => Content::Json("[]".to_owned()),
     };
-    let json = Payload::Json(json.map_err(|error| match error {
-        hubgate_wire::payload::NotJson::NotAnArray => "`arguments` are a list".to_owned(),
-        error => format!("the text of `arguments` {error}"),
-    })?);
+    spoken("arguments", &content, as_messagepack)
+}
+
+/// A value in the form in which its client says it.
+pub(super) fn spoken(key: &str, content: &Content, as_messagepack: bool) -> Result<Payload, String> {
+    let json = JsonText::parse_text(content.to_text());
+    let json = Payload::Json(json.map_err(|error| format!("the text of `{key}` {error}"))?);
     if !as_messagepack {
         return Ok(json);
     }
     let mut bytes = Vec::new();
     json.borrow().write_messagepack(&mut bytes);
-    MessagePackValue::parse_array(bytes).map(Payload::MessagePack).map_err(|error| format!("`arguments` {error}"))
+    MessagePackValue::parse(bytes).map(Payload::MessagePack).map_err(|error| format!("`{key}` {error}"))
 }

@@ -4,11 +4,13 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use serde::Serialize;
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use super::differences::differences;
 use super::performance::{Came, from_kept, is_kept};
 use super::script::ExpectForm;
+use super::timers::TimerForm;
 use super::values::{Content, in_line};
 
 /// The longest list that stays on one line, in characters.
@@ -52,10 +54,12 @@ fn update_step(step: &mut Table, expect: Option<&ExpectForm>, came: &Came) -> Re
     if !matches!((&expect.verdict, &came.verdict), (Some(expected), Some(verdict)) if expected.is(verdict)) {
         set(table, "verdict", came.verdict.as_ref().map(in_line))?;
     }
+    update_sign_in(table, expect, came)?;
     // A new expectation says of a plugin that has done nothing that it does nothing.
     if is_new || expect.actions.is_some() || !came.actions.is_empty() {
         update_actions(table, expect, came)?;
     }
+    update_timers(table, expect, (came, is_new))?;
     update_state(table, expect, came)?;
     if is_new {
         step.insert("expect", Item::Table(new));
@@ -71,13 +75,36 @@ fn update_actions(table: &mut dyn TableLike, expect: &ExpectForm, came: &Came) -
     if expect.actions.as_ref().is_some_and(is_same) {
         return Ok(());
     }
-    let actions: Vec<String> = came.actions.iter().map(in_line).collect();
-    let one_line = format!("[{}]", actions.join(", "));
-    let list = match one_line.chars().count() > LINE && actions.len() > 1 {
-        true => format!("[\n{}]", actions.iter().map(|action| format!("    {action},\n")).collect::<String>()),
-        false => one_line,
+    set(table, "actions", Some(list(&came.actions)))
+}
+
+fn update_sign_in(table: &mut dyn TableLike, expect: &ExpectForm, came: &Came) -> Result<()> {
+    if !matches!((&expect.grant, &came.grant), (Some(expected), Some(grant)) if expected.is(grant)) {
+        set(table, "grant", came.grant.as_ref().map(in_line))?;
+    }
+    set(table, "refused", came.refused.as_ref().map(in_line))
+}
+
+/// A new expectation says which timers are set where others were set before.
+fn update_timers(table: &mut dyn TableLike, expect: &ExpectForm, (came, is_new): (&Came, bool)) -> Result<()> {
+    let is_same = |expected: &Vec<TimerForm>| {
+        expected.len() == came.timers.len() && expected.iter().zip(&came.timers).all(|(one, other)| one.is(other))
     };
-    set(table, "actions", Some(list))
+    match &expect.timers {
+        Some(expected) if !is_same(expected) => set(table, "timers", Some(list(&came.timers))),
+        None if is_new && came.changes_timers => set(table, "timers", Some(list(&came.timers))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// On one line, or with one for each.
+fn list(values: &[impl Serialize]) -> String {
+    let values: Vec<String> = values.iter().map(in_line).collect();
+    let one_line = format!("[{}]", values.join(", "));
+    match one_line.chars().count() > LINE && values.len() > 1 {
+        true => format!("[\n{}]", values.iter().map(|value| format!("    {value},\n")).collect::<String>()),
+        false => one_line,
+    }
 }
 
 fn update_state(table: &mut dyn TableLike, expect: &ExpectForm, came: &Came) -> Result<()> {
