@@ -63,7 +63,7 @@ build tests/guests/filter-javascript filter-js
 for plugin in redact rate-limit json-schema history presence; do
     build "plugins/$plugin" "$plugin"
 done
-for sample in shape ask; do
+for sample in chat ticker shape upload ask; do
     link_packages "examples/hubs/$sample"
     build "examples/hubs/$sample" "hub-$sample"
 done

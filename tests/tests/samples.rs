@@ -1,12 +1,36 @@
 //! The samples of `examples/hubs`: unmodified JavaScript clients see their rules hold, and a real browser uses their pages.
 
 use std::fs;
+use std::process::Command;
 
-use hubgate_tests::command::{leavings, repository};
+use hubgate_tests::command::{Finished, binary, leavings, repository};
+use hubgate_tests::gateway::KEY;
 use hubgate_tests::script::{Script, require_packages};
 use hubgate_tests::{Gateway, guests};
 
-const SAMPLES: [&str; 2] = ["shape", "ask"];
+const SAMPLES: [&str; 5] = ["chat", "ticker", "shape", "upload", "ask"];
+
+#[tokio::test]
+async fn the_chat_has_rooms_members_and_a_streamed_history() {
+    let rules = [
+        "a room that is not there, words of somebody in none, and too many words are refused",
+        "members of a room are told who is there, whoever comes, moves or leaves",
+        "what is said is heard in its room, and in no other",
+        "whoever comes later is streamed what was said last",
+    ];
+    hold(rules, "chat").await;
+}
+
+#[tokio::test]
+async fn the_ticker_moves_prices_by_a_timer_and_streams_them() {
+    let rules = [
+        "of a closed market there is one stream of its prices, which ends",
+        "while the market is open a timer moves the prices for everybody",
+        "each client has one stream of them: its next one ends the last",
+        "a market that closes ends the streams, and can then be reset",
+    ];
+    hold(rules, "ticker").await;
+}
 
 #[tokio::test]
 async fn the_shape_moves_for_all_others() {
@@ -15,6 +39,16 @@ async fn the_shape_moves_for_all_others() {
         "the mover hears nothing, and what is no place moves nothing",
     ];
     hold(rules, "shape").await;
+}
+
+#[tokio::test]
+async fn the_upload_tells_its_progress_and_answers_with_the_total() {
+    let rules = [
+        "each piece is progress, before the end, and the answer is the number of bytes",
+        "files that come at once are counted apart",
+        "a file without a byte has none, and one that breaks off has an error",
+    ];
+    hold(rules, "upload").await;
 }
 
 #[tokio::test]
@@ -27,35 +61,31 @@ async fn a_client_is_asked_what_another_waits_for() {
     hold(rules, "ask").await;
 }
 
-/// The client says of each rule that it holds.
+/// The client says of each rule that it holds, then two windows use the page. Only one gateway, because it compiles the component.
 async fn hold<const N: usize>(rules: [&str; N], sample: &str) {
+    require_packages("examples/hubs/www");
     let component = guests::sample(sample).display().to_string();
-    let gateway = Gateway::dev(["--plugin", &component, "--hub", sample]).start().await;
-    let mut script = Script::start("samples.mjs", &[sample, &gateway.url()]);
+    let www = repository().join("examples/hubs/www").display().to_string();
+    let gateway = Gateway::dev(["--plugin", &component, "--hub", sample, "--www", &www]).start().await;
+    let mut client = Script::start("samples.mjs", &[sample, &gateway.url()]);
     for rule in rules {
-        assert_eq!(script.line().await, rule);
+        assert_eq!(client.line().await, rule);
     }
-    script.succeeds().await;
+    client.succeeds().await;
+    let screenshots = leavings("screenshots/samples").display().to_string();
+    Script::start("sample_pages.mjs", &[sample, &gateway.url(), &screenshots]).succeeds().await;
 }
 
-#[tokio::test]
-async fn the_pages_of_all_samples_work_in_two_windows() {
-    require_packages("examples/hubs/www");
-    let folder = tempfile::tempdir().expect("there is room for a folder");
-    let config = folder.path().join("hubgate.toml");
-    fs::copy(repository().join("examples/hubs/hubgate.toml"), &config).expect("there is room for a file");
+#[test]
+fn one_configuration_serves_all_samples() {
+    let file = repository().join("examples/hubs/hubgate.toml");
+    let mut check = Command::new(binary());
+    Finished::of(check.args(["config", "check", "--config"]).arg(&file).env("HUBGATE_ACCESS_KEYS", KEY)).success();
+    let config: toml::Table = read("hubgate.toml").parse().expect("it is right");
     for sample in SAMPLES {
-        let component = folder.path().join(sample).with_extension("wasm");
-        fs::copy(guests::sample(sample), component).expect("there is room for a file");
+        assert_eq!(config["hubs"][sample]["mode"].as_str(), Some("serverless"));
+        assert_eq!(config["plugins"][sample]["path"].as_str(), Some(format!("{sample}.wasm").as_str()));
     }
-    let www = repository().join("examples/hubs/www").display().to_string();
-    let gateway = Gateway::dev(["--config", &config.display().to_string(), "--www", &www]).start().await;
-    let screenshots = leavings("screenshots/samples").display().to_string();
-    let mut script = Script::start("sample_pages.mjs", &[&gateway.url(), &screenshots]);
-    for page in ["Shape", "Ask"] {
-        assert_eq!(script.line().await, page);
-    }
-    script.succeeds().await;
 }
 
 #[test]

@@ -1,12 +1,12 @@
-// The pages of examples/hubs in headless Chromium, each in two windows.
+// A page of examples/hubs in headless Chromium, in two windows.
 //
-//   node sample_pages.mjs URL SCREENSHOTS
+//   node sample_pages.mjs SAMPLE URL SCREENSHOTS
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-const [url, screenshots, only] = process.argv.slice(2);
+const [sample, url, screenshots] = process.argv.slice(2);
 const TIMEOUT = 20_000;
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -24,7 +24,36 @@ async function window(options) {
 }
 
 const pages = {
-  async Shape(wide, narrow) {
+  async chat(wide, narrow) {
+    for (const [page, name] of [[wide, "Ann"], [narrow, "Bob"]]) {
+      await page.getByLabel("Your name").fill(name);
+      await page.keyboard.press("Enter");
+      await page.getByRole("button", { name: "lobby", pressed: true }).waitFor();
+      await page.keyboard.type(`Hello from ${name}`);
+      await page.keyboard.press("Enter");
+    }
+    for (const page of [wide, narrow]) {
+      await page.getByText("Here: Ann, Bob").waitFor();
+      for (const name of ["Ann", "Bob"]) await page.getByText(`Hello from ${name}`).waitFor();
+    }
+    await narrow.getByRole("button", { name: "garden" }).click();
+    await wide.getByText("Here: Ann", { exact: true }).waitFor();
+    await narrow.getByRole("button", { name: "lobby" }).click();
+    await narrow.getByText("Hello from Ann").waitFor();
+    await wide.getByText("Here: Ann, Bob").waitFor();
+  },
+
+  async ticker(wide, narrow) {
+    await wide.getByRole("button", { name: "Open" }).click();
+    for (const page of [wide, narrow]) {
+      await page.getByText("The market is open").waitFor();
+      await page.locator("td.up, td.down").first().waitFor();
+      // Each price that came is a point of the line.
+      await page.waitForFunction(() => document.querySelector("polyline").getAttribute("points").split(" ").length > 8);
+    }
+  },
+
+  async shape(wide, narrow) {
     const piece = (page) => page.getByRole("button", { name: "The shape" });
     const { x, y } = await piece(wide).boundingBox();
     await wide.mouse.move(x + 20, y + 20);
@@ -45,7 +74,17 @@ const pages = {
     await wide.waitForFunction(isThere, await place(narrow));
   },
 
-  async Ask(wide, narrow) {
+  async upload(wide, narrow) {
+    for (const page of [wide, narrow]) {
+      const file = (name, bytes) => ({ name, mimeType: "application/octet-stream", buffer: Buffer.alloc(bytes, name) });
+      await page.getByLabel("Choose files").setInputFiles([file("photo.jpg", 300_000), file("notes.txt", 1_234)]);
+      await page.getByText("300,000 bytes arrived").waitFor();
+      await page.getByText("1,234 bytes arrived").waitFor();
+      assert.equal(await page.locator("progress").last().evaluate(({ position }) => position), 1);
+    }
+  },
+
+  async ask(wide, narrow) {
     await wide.getByRole("button", { name: "Ask" }).click();
     await narrow.getByLabel("waits for a message of yours").fill("Tea, please");
     await narrow.screenshot({ path: join(screenshots, "ask-asked.png") });
@@ -56,22 +95,16 @@ const pages = {
 
 const wide = await window({ viewport: { width: 900, height: 720 } });
 const narrow = await window({ viewport: { width: 380, height: 720 }, colorScheme: "dark" });
-for (const [name, use] of Object.entries(pages).filter(([name]) => only === undefined || name === only)) {
-  for (const page of [wide, narrow]) {
-    await page.goto(url);
-    await page.getByRole("link", { name }).click();
-    await page.locator("#status[data-state=connected]").waitFor();
-  }
-  await use(wide, narrow);
-  await wide.screenshot({ path: join(screenshots, `${name.toLowerCase()}-wide.png`) });
-  await narrow.screenshot({ path: join(screenshots, `${name.toLowerCase()}-narrow.png`) });
-  const fits = await narrow.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
-  assert.ok(fits, `${name}: nothing is wider than a narrow window`);
-  assert.equal(await wide.locator("#problem:visible").count(), 0, name);
-  console.log(name);
+for (const page of [wide, narrow]) {
+  await page.locator(`a[href="${sample}.html"]`).click();
+  await page.locator("#status[data-state=connected]").waitFor();
 }
-await wide.goto(url);
-await wide.screenshot({ path: join(screenshots, "index-wide.png") });
+await pages[sample](wide, narrow);
+await wide.screenshot({ path: join(screenshots, `${sample}-wide.png`) });
+await narrow.screenshot({ path: join(screenshots, `${sample}-narrow.png`) });
+const fits = await narrow.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
+assert.ok(fits, "nothing is wider than a narrow window");
+assert.equal(await wide.locator("#problem:visible").count(), 0);
 assert.deepEqual(complaints, []);
 await browser.close();
 console.log("done");
