@@ -165,6 +165,7 @@ impl DevelopedHandler {
             handler: core::Handler::Plugin(name),
         };
         Arc::make_mut(&mut config.net.core).upstream.insert(0, item);
+        config.host.hubs = config.net.core.hubs_of_plugins();
     }
 }
 
@@ -220,6 +221,7 @@ mod tests {
         assert_eq!((core.hub(&chat).mode, core.hub(&chat).filters.len()), (Mode::Serverless, 1));
         assert!(config.net.hub(&chat).negotiate == net::Negotiate::Anybody && config.net.checks_every_host);
         assert_eq!(core.upstream.len(), 2);
+        assert_eq!(config.host.hubs, [(PluginName::new("chat"), chat)], "it is told that it begins to serve");
         assert_eq!(config.net.listen.port(), 9999, "the configuration's address");
         assert_eq!(config.net.admin.listen.port(), 0);
         assert_eq!(config.net.anonymous_user.as_deref(), Some("ann"));
