@@ -142,6 +142,11 @@ pub(crate) fn stream_lost_its_handler(plugin: &PluginName) -> String {
     format!("The stream has ended: streaming is not supported by the version of the plugin '{plugin}' that serves now.")
 }
 
+/// The error of a completion, for a call with streams whose own id is too long.
+pub(crate) fn invocation_id_too_long(target: &str) -> String {
+    format!("Failed to invoke '{target}': the invocation id of a call with streams is longer than 1024 characters.")
+}
+
 /// The error of a completion, for a call whose streams have ids that are taken or too long.
 pub(crate) fn bad_stream_id(target: &str) -> String {
     format!(

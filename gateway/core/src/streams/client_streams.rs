@@ -37,6 +37,8 @@ pub(super) struct Call {
     /// The client's own.
     pub(super) invocation_id: Option<Arc<str>>,
     pub(super) answer: Expected,
+    /// Its uploads that the client has not completed.
+    open_uploads: usize,
     pub(super) state: CallState,
     /// Whether the plugin has been told of it.
     pub(super) has_begun: bool,
@@ -79,6 +81,8 @@ struct Upload {
 pub(super) struct Batch {
     pub(super) call: u32,
     pub(super) size: Room,
+    /// What they cost while they wait, in bytes.
+    pub(super) cost: usize,
 }
 
 impl Room {
@@ -92,10 +96,30 @@ impl Room {
         self.bytes -= other.bytes;
     }
 
-    /// What items of this size cost while they wait.
-    pub(super) fn cost(self) -> usize {
-        self.bytes + self.items * FRAME_OVERHEAD
+    /// What items of this size cost while they wait, in bytes: each has the id of its stream with it.
+    fn cost(self, invocation_id: &str) -> usize {
+        self.bytes + self.items * item_overhead(invocation_id)
     }
+
+    /// Items of this size, of a call that its client knows by this id.
+    pub(super) fn of(self, call: u32, invocation_id: &str) -> Batch {
+        Batch { call, size: self, cost: self.cost(invocation_id) }
+    }
+}
+
+/// What an item costs beside its own bytes: its frame, and the id as JSON has it.
+fn item_overhead(invocation_id: &str) -> usize {
+    let written = |byte| match byte {
+        b'"' | b'\\' => 2,
+        0..b' ' => r"\u0000".len(),
+        _ => 1,
+    };
+    FRAME_OVERHEAD + invocation_id.bytes().map(written).sum::<usize>()
+}
+
+/// As how many streams a call counts: one that only waits for its answer is kept as well.
+pub(super) fn streams_of(uploads: usize, answer: Expected) -> usize {
+    (uploads + usize::from(answer == Expected::Items)).max(1)
 }
 
 /// What may wait for a client.
@@ -112,18 +136,18 @@ impl Bounds<'_> {
     }
 
     /// Whether so much would never fit.
-    pub(super) fn exclude(self, size: Room) -> bool {
+    pub(super) fn exclude(self, Batch { size, cost, .. }: Batch) -> bool {
         let StreamBounds { items, bytes, .. } = *self.of_stream;
         // A single item passes when nothing else waits, whatever it costs.
-        size.items > items || size.bytes > bytes || (size.items > 1 && size.cost() > self.of_client())
+        size.items > items || size.bytes > bytes || (size.items > 1 && cost > self.of_client())
     }
 }
 
 impl ClientStreams {
-    /// Streams that are open, in number.
+    /// Streams that are open, in number; a call of which none is open any more counts as one.
     pub(super) fn count(&self) -> usize {
-        let is_stream = |call: &&Call| call.state == CallState::Open && call.answer == Expected::Items;
-        self.calls.values().filter(is_stream).count() + self.uploads.values().filter(|each| !each.is_complete).count()
+        let open = self.calls.values().filter(|call| call.state == CallState::Open);
+        open.map(|call| streams_of(call.open_uploads, call.answer)).sum()
     }
 
     pub(super) fn add_call(&mut self, call: Call) -> u32 {
@@ -135,6 +159,9 @@ impl ClientStreams {
     pub(super) fn add_upload(&mut self, client_id: &str, call: u32) -> u32 {
         let number = self.next_number();
         self.uploads.insert(number, Upload { client_id: client_id.into(), call, is_complete: false });
+        if let Some(call) = self.calls.get_mut(&call) {
+            call.open_uploads += 1;
+        }
         number
     }
 
@@ -152,13 +179,19 @@ impl ClientStreams {
 
     /// A client has said all of an upload.
     pub(super) fn complete_upload(&mut self, number: u32) {
-        if let Some(upload) = self.uploads.get_mut(&number) {
+        if let Some(upload) = self.uploads.get_mut(&number).filter(|upload| !upload.is_complete) {
             upload.is_complete = true;
+            if let Some(call) = self.calls.get_mut(&upload.call) {
+                call.open_uploads -= 1;
+            }
         }
     }
 
     /// Completes the uploads of a call that the client has not completed.
     pub(super) fn break_off_uploads(&mut self, call: u32) -> Vec<u32> {
+        if let Some(call) = self.calls.get_mut(&call) {
+            call.open_uploads = 0;
+        }
         let open = self.uploads.iter_mut().filter(|(_, upload)| upload.call == call && !upload.is_complete);
         open.map(|(number, upload)| {
             upload.is_complete = true;
@@ -189,29 +222,29 @@ impl ClientStreams {
     pub(super) fn room(&self, call: &Call, bounds: Bounds<'_>) -> Room {
         let left = bounds.of_client().saturating_sub(self.waiting);
         Room {
-            items: bounds.of_stream.items.saturating_sub(call.waiting.items).min(left / FRAME_OVERHEAD),
+            items: bounds.of_stream.items.saturating_sub(call.waiting.items).min(left / call.item_overhead()),
             bytes: bounds.of_stream.bytes.saturating_sub(call.waiting.bytes).min(left),
         }
     }
 
     /// Whether so much may be pushed to a stream now.
-    pub(super) fn fits(&self, call: &Call, size: Room, bounds: Bounds<'_>) -> bool {
+    pub(super) fn fits(&self, call: &Call, Batch { size, cost, .. }: Batch, bounds: Bounds<'_>) -> bool {
         let StreamBounds { items, bytes, .. } = *bounds.of_stream;
         let fits_in_stream = call.waiting.items + size.items <= items && call.waiting.bytes + size.bytes <= bytes;
-        fits_in_stream && (self.waiting == 0 || self.waiting + size.cost() <= bounds.of_client())
+        fits_in_stream && (self.waiting == 0 || self.waiting + cost <= bounds.of_client())
     }
 
     /// These items of a stream wait for the client from now on.
-    pub(super) fn begin_waiting(&mut self, Batch { call, size }: Batch) {
-        self.waiting += size.cost();
+    pub(super) fn begin_waiting(&mut self, Batch { call, size, cost }: Batch) {
+        self.waiting += cost;
         if let Some(call) = self.calls.get_mut(&call) {
             call.waiting.add(size);
         }
     }
 
     /// They do no longer.
-    pub(super) fn end_waiting(&mut self, Batch { call, size }: Batch) {
-        self.waiting -= size.cost();
+    pub(super) fn end_waiting(&mut self, Batch { call, size, cost }: Batch) {
+        self.waiting -= cost;
         if let Some(call) = self.calls.get_mut(&call) {
             call.waiting.remove(size);
         }
@@ -247,10 +280,15 @@ impl Call {
             target,
             invocation_id,
             answer,
+            open_uploads: 0,
             state: CallState::Open,
             has_begun: false,
             waiting: Room::default(),
             fullness: Fullness::Roomy,
         }
+    }
+
+    fn item_overhead(&self) -> usize {
+        item_overhead(self.invocation_id.as_deref().unwrap_or_default())
     }
 }

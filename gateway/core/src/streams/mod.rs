@@ -12,7 +12,7 @@ use std::sync::Arc;
 use hubgate_wire::payload::{Payload, PayloadRef};
 use hubgate_wire::signalr::{Headers, Invocation};
 
-use client_streams::{Batch, Bounds, Call, CallState, ClientStreams, Fullness};
+use client_streams::{Bounds, Call, CallState, ClientStreams, Fullness, streams_of};
 use outgoing::{Content, Ending, Outgoing};
 
 use crate::arena::Beside;
@@ -87,6 +87,10 @@ impl Streams {
         if !clients.hubs().has_streams(&plugin) {
             return Err(failure::plugin_has_no_streams(&invocation.target, &plugin));
         }
+        if invocation.invocation_id.as_deref().is_some_and(|id| !is_short_enough(id)) {
+            // It would be kept, and be said again with each item. The one completion has it as any other.
+            return Err(failure::invocation_id_too_long(&invocation.target));
+        }
         let streams = self.of_clients[slot].get_or_insert_default();
         for (index, id) in invocation.stream_ids.iter().enumerate() {
             let is_taken = streams.find_upload(id).is_some() || invocation.stream_ids[..index].contains(id);
@@ -95,7 +99,7 @@ impl Streams {
             }
         }
         let bounds = turn.settings.stream_bounds(&plugin);
-        let new = invocation.stream_ids.len() + usize::from(answer == Expected::Items);
+        let new = streams_of(invocation.stream_ids.len(), answer);
         let directory = clients.hubs().directory();
         let refused = match streams.count() + new > bounds.per_client {
             true => Some((TooManyStreams::OfClient, bounds.per_client)),
@@ -307,20 +311,21 @@ impl Streams {
         let plugin = call.plugin.clone();
         let bounds = bounds(turn.settings, &plugin);
         let size = Room { items: items.len(), bytes: items.iter().map(|item| item.borrow().len()).sum() };
-        if bounds.exclude(size) {
+        let Some(invocation_id) = call.invocation_id.clone() else {
+            return Err(StreamError::NoSuchStream);
+        };
+        let batch = size.of(number, &invocation_id);
+        if bounds.exclude(batch) {
             return Err(StreamError::TooLarge);
         }
-        if !streams.fits(call, size, bounds) {
+        if !streams.fits(call, batch, bounds) {
             let room = streams.room(call, bounds);
             if let Some(call) = streams.calls.get_mut(&number) {
                 call.fullness = Fullness::Full;
             }
             return Err(StreamError::Full(room));
         }
-        let Some(invocation_id) = call.invocation_id.clone() else {
-            return Err(StreamError::NoSuchStream);
-        };
-        streams.begin_waiting(Batch { call: number, size });
+        streams.begin_waiting(batch);
         let room = streams.room(&streams.calls[&number], bounds);
         self.send_items(clients, turn, slot, (number, plugin, invocation_id), items);
         Ok(room)

@@ -60,7 +60,10 @@ impl Outgoing {
     /// The item alone, as it counts while it waits.
     fn batch(&self) -> Option<Batch> {
         match &self.content {
-            Content::Item(item) => Some(Batch { call: self.call, size: Room { items: 1, bytes: item.borrow().len() } }),
+            Content::Item(item) => {
+                let size = Room { items: 1, bytes: item.borrow().len() };
+                Some(size.of(self.call, &self.invocation_id))
+            }
             Content::End(_) => None,
         }
     }
@@ -94,12 +97,15 @@ impl Streams {
             return self.go_on(clients, turn, slot);
         }
         let (dialect, last) = (clients[slot].dialect(), items.len().saturating_sub(1));
-        let mut batch = Batch { call, size: Room::default() };
+        let mut size = Room::default();
         for (index, item) in items.iter().enumerate() {
-            batch.size.add(Room { items: 1, bytes: item.borrow().len() });
+            size.add(Room { items: 1, bytes: item.borrow().len() });
             let frame = dialect.frame(&item_message(&invocation_id, item));
-            match index == last || batch.size.items == ITEMS_PER_MARK {
-                true => send_marked(streams, clients, turn, slot, frame, std::mem::take(&mut batch.size).of(call)),
+            match index == last || size.items == ITEMS_PER_MARK {
+                true => {
+                    let batch = std::mem::take(&mut size).of(call, &invocation_id);
+                    send_marked(streams, clients, turn, slot, frame, batch);
+                }
                 false => clients.send(turn, slot, frame),
             }
         }
@@ -182,12 +188,6 @@ impl Streams {
             Verdict::Close(reason) => return clients.close_by_filter(turn, slot, reason),
         }
         self.go_on(clients, turn, slot);
-    }
-}
-
-impl Room {
-    fn of(self, call: u32) -> Batch {
-        Batch { call, size: self }
     }
 }
 

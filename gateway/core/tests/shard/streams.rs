@@ -337,6 +337,51 @@ fn a_client_and_a_plugin_have_only_so_many_streams_at_a_time() {
 }
 
 #[test]
+fn a_stream_whose_id_is_too_long_is_refused() {
+    let mut rig = rig();
+    let client = rig.connect(0, None);
+    let id = "x".repeat(1_025);
+    says(&mut rig, client, &format!(r#"{{"type":4,"invocationId":"{id}","target":"numbers","arguments":[]}}"#));
+    assert!(rig.calls.is_empty(), "the plugin is not told");
+    let refused = rig.received(client);
+    assert!(refused[0].contains("'numbers': the invocation id of a call with streams is longer"), "{refused:?}");
+    opens(&mut rig, client, &id[1..]);
+}
+
+#[test]
+fn each_item_that_waits_counts_with_the_id_of_its_stream_as_it_is_written() {
+    let mut settings = with_streams(settings());
+    settings.limits.held = 4 * 1_000;
+    let mut rig = Rig::new(1, settings);
+    let client = rig.connect(0, None);
+    // A hundred characters that JSON writes as 600.
+    let stream = opens(&mut rig, client, &r"\u0001".repeat(100));
+    assert_eq!(push(&mut rig, 0, stream, &["1", "2"]), Err(StreamError::TooLarge), "two never fit");
+    assert_eq!(push(&mut rig, 0, stream, &["1"]), Ok(Room { items: 0, bytes: 79 }));
+    takes(&mut rig, 1);
+    assert_eq!(push(&mut rig, 0, stream, &["1"]), Ok(Room { items: 0, bytes: 79 }), "all of it is free again");
+}
+
+#[test]
+fn calls_whose_uploads_have_ended_count_until_they_are_answered() {
+    let mut rig = rig();
+    let client = rig.connect(0, None);
+    let uploads = |rig: &mut Rig, id: usize| {
+        let call = format!(r#"{{"type":1,"invocationId":"{id}","target":"sum","arguments":[],"streamIds":["a{id}"]}}"#);
+        says(rig, client, &call);
+        says(rig, client, &completion(&format!("a{id}")));
+    };
+    for id in 0..=bounds().per_client {
+        uploads(&mut rig, id);
+    }
+    assert_eq!(rig.streams_exceeded, [TooManyStreams::OfClient]);
+    let stream = began(&mut rig).id;
+    finish(&mut rig, stream).expect("it waits for its answer");
+    uploads(&mut rig, 9);
+    assert_eq!(rig.streams_exceeded, [TooManyStreams::OfClient], "the one that was answered made room");
+}
+
+#[test]
 fn items_that_wait_stop_the_reading_of_their_client() {
     let mut rig = rig();
     let client = rig.connect(0, None);
