@@ -98,6 +98,12 @@ async fn the_hub_answers(component: &Path) {
     client.call("remind", json!([1, "Zoë"])).await.expect("it sets a timer");
     assert_eq!(client.event("reminded").await, json!(["Zoë"]));
     client.call("countdown", json!([3])).await.expect_err("it is streamed, and not called");
+    let id = client.next_id();
+    client.send(json!({ "type": 4, "invocationId": id, "target": "countdown", "arguments": [3] })).await;
+    for number in [3, 2, 1] {
+        assert_eq!(client.message().await, json!({ "type": 2, "invocationId": id, "item": number }));
+    }
+    assert_eq!(client.message().await, json!({ "type": 3, "invocationId": id }));
 }
 
 /// `hello` answers with the name, `count` with how often it was called, whoever calls it.
