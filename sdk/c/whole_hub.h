@@ -155,7 +155,7 @@ typedef struct {
   hubgate_streaming streams[64];
   // There is room again in a stream that was full.
   void (*writable)(const hubgate_client *client, hubgate_stream stream, hubgate_room room);
-  // The client wants no more of it, or has left.
+  // The client wants no more of it, or has left, or a filter has ended it.
   void (*cancelled)(const hubgate_client *client, hubgate_stream stream);
   // An item of a client's stream. An error ends the call that came with it.
   hubgate_answer (*item)(const hubgate_client *client, hubgate_text upload, hubgate_payload item);

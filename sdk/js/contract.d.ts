@@ -142,7 +142,7 @@ declare module "hubgate:plugin/streams@0.1.0" {
   /** Thrown by both functions. */
   export type PushError = { tag: "no-such-stream" | "too-large" } | { tag: "full"; val: Room } | { tag: "invalid"; val: string };
   export type Outcome = { tag: "ok"; val: Payload | null } | { tag: "err"; val: PluginError };
-  /** All items or none. After `full`, `upstreamStreams.writable` is called once there is room. */
+  /** All items or none. After `full`, `upstreamStreams.writable` is called once there is room. An answer that comes too late is `invalid`, and whether it was done is unknown. */
   export function push(id: string, items: Payload[]): Room;
   /** Ends a stream, or answers an invocation that `begin` left open. */
   export function finish(id: string, outcome: Outcome): void;

@@ -195,6 +195,8 @@ impl Listener<'_> {
                 let dialect = self.clients[slot].dialect();
                 link::pass_on(self.links, self.clients, turn, slot, |out| dialect.write(&message, out));
             }
+            // Uploads to hub servers are not known here: the item is left out.
+            Refused::Item { id, refusal } => self.upstream.refuse_upload(self.clients, turn, slot, (&id, refusal)),
             Refused::Other => {}
         }
     }

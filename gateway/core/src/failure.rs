@@ -170,5 +170,8 @@ pub(crate) fn too_many_streams(target: &str, bound: TooManyStreams, most: usize)
 /// The error of an upload that its client has not completed, for the plugin.
 pub(crate) const UPLOADER_LEFT: &str = "The client has left.";
 
+/// The same, of a call of which a filter let something go no further.
+pub(crate) const CALL_REFUSED: &str = "A filter of the hub has ended the call.";
+
 /// The same for one whose end was dropped because too much waits for the plugin.
 pub(crate) const UPLOAD_DROPPED: &str = "The client has left, and the rest of what it said was dropped.";

@@ -79,6 +79,8 @@ pub(crate) enum Refused<'m> {
     Call { id: Option<Cow<'m, str>>, error: String },
     /// Whoever waits for the client's result gets this one.
     Result(HubMessage<'m>),
+    /// The call of whose upload it is an item ends.
+    Item { id: Cow<'m, str>, refusal: Refusal },
     /// Nobody waits for anything.
     Other,
 }
@@ -94,6 +96,7 @@ pub(crate) fn refused(message: HubMessage<'_>, refusal: Refusal, detailed_errors
             let outcome = CompletionOutcome::Error(failure::refused(None, refusal, detailed_errors).into());
             Refused::Result(HubMessage::Completion { headers, invocation_id, outcome })
         }
+        HubMessage::StreamItem { invocation_id, .. } => Refused::Item { id: invocation_id, refusal },
         _ => Refused::Other,
     }
 }

@@ -52,8 +52,8 @@ pub(super) enum CallState {
     Open,
     /// By the client; the plugin is still to be told.
     Cancelled,
-    /// The client has left; the plugin is still to be told what it said before.
-    Left,
+    /// The client has left, or a filter has ended it; the plugin is still to be told what the client said before.
+    BrokenOff,
 }
 
 /// Whether a plugin waits for room.

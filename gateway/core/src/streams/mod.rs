@@ -13,14 +13,14 @@ use hubgate_wire::payload::{Payload, PayloadRef};
 use hubgate_wire::signalr::{Headers, Invocation};
 
 use client_streams::{Bounds, Call, CallState, ClientStreams, Fullness, streams_of};
-use outgoing::{Content, Ending, Outgoing};
+use outgoing::{Content, Ending, Outgoing, Unsent};
 
 use crate::arena::Beside;
 use crate::client::Clients;
 use crate::effect::Effect;
 use crate::event::UpstreamFailure;
 use crate::failure;
-use crate::filter::LaneKind;
+use crate::filter::{LaneKind, Refusal};
 use crate::gate::Lane;
 use crate::id::{PluginName, Slot, is_short_enough};
 use crate::settings::Settings;
@@ -38,7 +38,7 @@ pub(crate) struct Streams {
     /// Calls that are open, by the plugin that answers them.
     open: BTreeMap<PluginName, BTreeSet<(Slot, u32)>>,
     /// What filters look at of each client.
-    lane: Lane<Slot>,
+    lane: Lane<Unsent>,
 }
 
 /// What a plugin is told of a stream of a client, and of which call it decides.
@@ -189,28 +189,60 @@ impl Streams {
         let Some(streams) = &mut self.of_clients[slot] else {
             return Vec::new();
         };
-        let (connection, mut tellings) = (clients[slot].id(), Vec::new());
         streams.outgoing.clear();
         let open = |(number, call): (&u32, &Call)| (call.state == CallState::Open).then_some(*number);
         let open: Vec<u32> = streams.calls.iter().filter_map(open).collect();
-        for number in open {
-            let broken_off = streams.break_off_uploads(number);
-            let Some(call) = streams.calls.get_mut(&number) else { continue };
-            call.state = CallState::Left;
-            let (plugin, answer) = (call.plugin.clone(), call.answer);
-            for upload in broken_off {
-                let (upload, error) =
-                    (StreamId { connection, number: upload }, Some(failure::UPLOADER_LEFT.to_owned()));
-                let event = StreamEvent::Ended { upload, error };
-                tellings.push(Telling { plugin: plugin.clone(), about: About::LastOf(number), event });
-            }
-            if answer != Expected::Nothing {
-                let event = StreamEvent::Cancelled { stream: StreamId { connection, number } };
-                tellings.push(Telling { plugin: plugin.clone(), about: About::Nothing, event });
-            }
-            forget_open(&mut self.open, (slot, number), &plugin);
-            clients.hubs().directory().streams.end(&plugin);
+        open.into_iter().flat_map(|call| self.break_off(clients, slot, call, failure::UPLOADER_LEFT)).collect()
+    }
+
+    /// Filters let an item of an upload go no further: the call that it belongs to ends, because without the item it is another one.
+    /// What the plugin is to be told.
+    pub(crate) fn refuse_upload(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        (client_id, refusal): (&str, Refusal),
+    ) -> Vec<Telling> {
+        let Some(streams) = &self.of_clients[slot] else {
+            return Vec::new();
+        };
+        let Some((number, call)) =
+            streams.find_upload(client_id).and_then(|(_, number)| Some((number, streams.calls.get(&number)?)))
+        else {
+            return Vec::new();
+        };
+        let error = failure::refused(Some(&call.target), refusal, turn.settings.detailed_errors);
+        let end = call.ending(number, Ending::OwnError(error));
+        let tellings = self.break_off(clients, slot, number, failure::CALL_REFUSED);
+        if let Some(end) = end {
+            self.send_end(clients, turn, slot, end);
         }
+        tellings
+    }
+
+    /// An open call is over, and not because its plugin or its client has ended it. What the plugin is told of that, after what the
+    /// client said before; `error` is that of the uploads.
+    fn break_off(&mut self, clients: &Clients, slot: Slot, number: u32, error: &str) -> Vec<Telling> {
+        let Some(streams) = &mut self.of_clients[slot] else {
+            return Vec::new();
+        };
+        let Some(call) = streams.calls.get_mut(&number).filter(|call| call.state == CallState::Open) else {
+            return Vec::new();
+        };
+        call.state = CallState::BrokenOff;
+        let (plugin, answer, connection) = (call.plugin.clone(), call.answer, clients[slot].id());
+        let mut tellings: Vec<Telling> = Vec::new();
+        for upload in streams.break_off_uploads(number) {
+            let upload = StreamId { connection, number: upload };
+            let event = StreamEvent::Ended { upload, error: Some(error.to_owned()) };
+            tellings.push(Telling { plugin: plugin.clone(), about: About::LastOf(number), event });
+        }
+        if answer != Expected::Nothing {
+            let event = StreamEvent::Cancelled { stream: StreamId { connection, number } };
+            tellings.push(Telling { plugin: plugin.clone(), about: About::Nothing, event });
+        }
+        self.no_longer_open(clients, slot, number, &plugin);
         tellings
     }
 

@@ -1,17 +1,18 @@
 //! Items and ends of streams on their way to clients, through the filters of their hub and in their order.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hubgate_wire::payload::Payload;
 use hubgate_wire::signalr::{CompletionOutcome, HubMessage};
 use hubgate_wire::websocket::Frame;
 
-use super::Streams;
 use super::client_streams::{Batch, ClientStreams};
+use super::{Streams, Telling};
 use crate::client::{Clients, Delivery, actions, marked};
 use crate::failure;
 use crate::filter::{Direction, Inspected, InspectionNumber, Origin, Subject, Verdict};
-use crate::id::{PluginName, Slot};
+use crate::id::{HubIndex, PluginName, Slot};
 use crate::stream::Room;
 use crate::target::Target;
 use crate::turn::Turn;
@@ -32,6 +33,14 @@ pub(super) struct Outgoing {
 pub(super) enum Content {
     Item(Payload),
     End(Ending),
+}
+
+/// What filters look at: the first that goes to a client, which may leave meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unsent {
+    slot: Slot,
+    /// Kept for what the filters ask for.
+    hub: HubIndex,
 }
 
 /// How a stream ends, or what answers a call.
@@ -128,42 +137,41 @@ impl Streams {
         while !streams.is_inspected
             && let Some(next) = streams.outgoing.front()
         {
-            let (message, hub) = (next.message(), clients.hub_of(slot));
+            let (message, hub, index) = (next.message(), clients.hub_of(slot), clients[slot].hub());
             let is_shown = !matches!(next.content, Content::End(Ending::OwnError(_)));
             if is_shown && let Some(seen) = hub.filters.to_filter_message(Direction::Outbound, &message) {
                 let to = vec![Target::Connection(clients[slot].id())];
                 let subject =
                     Subject::Delivery { hub: hub.name.clone(), to, origin: Origin::Plugin(next.plugin.clone()) };
+                let filters = hub.filters.clone();
                 streams.is_inspected = true;
-                return lane.inspect(turn, hub.filters.clone(), subject, seen, slot);
+                clients.hubs_mut().occupy_again(index, turn.settings);
+                return lane.inspect(turn, filters, subject, seen, Unsent { slot, hub: index });
             }
             let frame = clients[slot].dialect().frame(&message);
             send_first(streams, clients, turn, slot, frame);
         }
     }
 
-    /// A hub's filters have looked at what is next.
+    /// A hub's filters have looked at what is next. Gives what plugins are to be told.
     pub(crate) fn inspected(
         &mut self,
         clients: &mut Clients,
         turn: &mut Turn<'_>,
         number: InspectionNumber,
         inspected: Inspected,
-    ) {
-        let Some(slot) = self.lane.take(number).filter(|slot| clients.is_still(*slot)) else {
-            return;
-        };
-        let (hub, dialect) = (clients[slot].hub(), clients[slot].dialect());
+    ) -> Option<(Slot, Vec<Telling>)> {
+        let Unsent { slot, hub } = self.lane.take(number)?;
         actions::act_all(clients, turn, hub, inspected.actions);
-        // The filter itself may have closed it.
-        let is_still = clients.is_still(slot);
-        let Some(streams) = self.of_clients[slot].as_mut().filter(|_| is_still) else {
-            return;
-        };
+        clients.hubs_mut().vacate(hub);
+        // The client may have left, and the filter itself may have closed it.
+        if !clients.is_still(slot) {
+            return None;
+        }
+        let streams = self.of_clients[slot].as_mut()?;
         streams.is_inspected = false;
-        let Some(next) = streams.outgoing.front() else {
-            return;
-        };
+        let next = streams.outgoing.front()?;
+        let (dialect, mut tellings) = (clients[slot].dialect(), Vec::new());
         match inspected.verdict {
             Verdict::Pass => {
                 let frame = dialect.frame(&next.message());
@@ -173,21 +181,37 @@ impl Streams {
                 let frame = dialect.frame(&replacement.put_into(next.message()));
                 send_first(streams, clients, turn, slot, frame);
             }
-            Verdict::Refuse(refusal) => match next.batch() {
-                Some(batch) => {
-                    streams.outgoing.pop_front();
-                    streams.end_waiting(batch);
-                    self.tell_of_room(clients, turn, slot);
-                }
-                None => {
-                    let error = failure::refused(None, refusal, turn.settings.detailed_errors);
-                    let frame = dialect.error(&next.invocation_id, &error);
-                    send_first(streams, clients, turn, slot, frame);
-                }
-            },
-            Verdict::Close(reason) => return clients.close_by_filter(turn, slot, reason),
+            Verdict::Refuse(refusal) => {
+                let error = failure::refused(None, refusal, turn.settings.detailed_errors);
+                let call = next.call;
+                streams.end_with_error(error);
+                tellings = self.break_off(clients, slot, call, failure::CALL_REFUSED);
+                self.tell_of_room(clients, turn, slot);
+            }
+            Verdict::Close(reason) => {
+                clients.close_by_filter(turn, slot, reason);
+                return None;
+            }
         }
         self.go_on(clients, turn, slot);
+        Some((slot, tellings))
+    }
+}
+
+impl ClientStreams {
+    /// The call of what is next ends with this error, in place of all that was to go to its client.
+    fn end_with_error(&mut self, error: String) {
+        let Some(mut end) = self.outgoing.pop_front() else {
+            return;
+        };
+        let (rest, others) = std::mem::take(&mut self.outgoing).into_iter().partition(|each| each.call == end.call);
+        self.outgoing = others;
+        let rest: VecDeque<Outgoing> = rest;
+        for batch in end.batch().into_iter().chain(rest.iter().filter_map(Outgoing::batch)) {
+            self.end_waiting(batch);
+        }
+        end.content = Content::End(Ending::OwnError(error));
+        self.outgoing.push_front(end);
     }
 }
 

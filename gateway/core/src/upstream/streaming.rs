@@ -9,7 +9,7 @@ use super::{Upstream, find_handler, held_bytes};
 use crate::client::Clients;
 use crate::event::UpstreamEvent;
 use crate::failure;
-use crate::filter::{Inspected, InspectionNumber};
+use crate::filter::{Inspected, InspectionNumber, Refusal};
 use crate::id::{PluginName, Slot};
 use crate::settings::Handler;
 use crate::stream::{Expected, Room, StreamCommand, StreamEvent, StreamId, StreamReply};
@@ -75,6 +75,19 @@ impl Upstream {
         }
     }
 
+    /// Filters let an item of a stream that a client sends go no further.
+    pub(crate) fn refuse_upload(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        slot: Slot,
+        refused: (&str, Refusal),
+    ) {
+        for telling in self.streams.refuse_upload(clients, turn, slot, refused) {
+            self.tell(clients, turn, slot, telling, CALL_OVERHEAD);
+        }
+    }
+
     /// A client wants no more of a stream.
     pub(super) fn cancel_stream(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, id: &str) {
         if let Some(telling) = self.streams.cancel(clients, turn, slot, id) {
@@ -127,7 +140,12 @@ impl Upstream {
         number: InspectionNumber,
         inspected: Inspected,
     ) {
-        self.streams.inspected(clients, turn, number, inspected);
+        let Some((slot, tellings)) = self.streams.inspected(clients, turn, number, inspected) else {
+            return;
+        };
+        for telling in tellings {
+            self.tell(clients, turn, slot, telling, CALL_OVERHEAD);
+        }
     }
 
     /// Time passed.

@@ -1,5 +1,6 @@
 //! Streams of clients, to them and from them.
 
+use hubgate_core::delivery::{Action, Target};
 use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
 use hubgate_core::filter::{Refusal, Targets, Verdict};
 use hubgate_core::id::PluginName;
@@ -398,31 +399,114 @@ fn items_that_wait_stop_the_reading_of_their_client() {
     assert_eq!(rig.paused, []);
 }
 
-#[test]
-fn what_a_stream_sends_passes_filters_in_order_and_what_they_drop_makes_room() {
+/// A stream of a client whose hub has filters.
+fn filtered_stream() -> (Rig, Client, StreamId) {
     let mut rig = Rig::new(1, with_streams(filtered(Mode::Serverless, Targets::All)));
     let client = rig.connect(0, None);
     says(&mut rig, client, r#"{"type":4,"invocationId":"7","target":"numbers","arguments":[]}"#);
     rig.judge(Verdict::Pass);
     let stream = began(&mut rig).id;
-    push(&mut rig, 0, stream, &["1", "2", "3"]).expect("there is room");
+    (rig, client, stream)
+}
+
+/// The error of the only completion that a client was sent.
+fn error_of(rig: &mut Rig, client: Client, id: &str) -> String {
+    let received = rig.received(client);
+    let [completion] = &received[..] else { panic!("one completion: {received:?}") };
+    let error = completion.strip_prefix(&format!(r#"{{"type":3,"invocationId":"{id}","error":""#));
+    error.and_then(|error| error.strip_suffix("\"}")).expect("an error").to_owned()
+}
+
+#[test]
+fn what_a_stream_sends_passes_filters_in_order() {
+    let (mut rig, client, stream) = filtered_stream();
+    push(&mut rig, 0, stream, &["1", "2"]).expect("there is room");
     finish(&mut rig, stream).expect("it is open");
     assert_eq!(rig.inspections.len(), 1, "one after the other");
-    let content = rig.inspected().message.content.clone();
-    assert_eq!(content, Some(json("1")));
-    let replacement = |rig: &Rig| {
-        let mut message = rig.inspected().message.clone();
-        message.content = Some(json("\"other\""));
-        message
-    };
-    let replaced = replacement(&rig);
-    rig.judge(Verdict::Replace(replaced));
-    rig.judge(Verdict::Refuse(Refusal::Dropped));
+    let mut message = rig.inspected().message.clone();
+    assert_eq!(message.content, Some(json("1")));
+    message.content = Some(json("\"other\""));
+    rig.judge(Verdict::Replace(message));
     rig.judge(Verdict::Pass);
-    assert_eq!(rig.received(client), [item("7", "\"other\""), item("7", "3")]);
+    assert_eq!(rig.received(client), [item("7", "\"other\""), item("7", "2")]);
     rig.judge(Verdict::Refuse(Refusal::Rejected("No.".to_owned())));
     assert_eq!(rig.received(client), [r#"{"type":3,"invocationId":"7","error":"No."}"#]);
-    assert_eq!(rig.marks.len(), 2, "of what was sent");
+    assert_eq!((rig.marks.len(), told_all(&mut rig).len()), (2, 0), "the plugin has ended it itself");
+}
+
+#[test]
+fn a_stream_of_which_a_filter_refuses_an_item_ends_with_its_error_and_is_cancelled() {
+    let refusals = [
+        (Refusal::Rejected("No.".to_owned()), "No."),
+        (Refusal::Dropped, "The result cannot be passed on: a filter of the hub dropped it."),
+    ];
+    for (refusal, error) in refusals {
+        let (mut rig, client, stream) = filtered_stream();
+        push(&mut rig, 0, stream, &["1", "2", "3"]).expect("there is room");
+        rig.judge(Verdict::Refuse(refusal));
+        assert_eq!(error_of(&mut rig, client, "7"), error);
+        assert!(rig.inspections.is_empty(), "what comes after it is not sent");
+        assert_eq!(told_all(&mut rig), [format!("cancelled {}", stream.number)]);
+        assert_eq!(push(&mut rig, 0, stream, &["4"]), Err(StreamError::NoSuchStream));
+    }
+}
+
+#[test]
+fn a_call_of_whose_upload_a_filter_refuses_an_item_ends_with_its_error() {
+    let refusals = [
+        (Refusal::Rejected("No.".to_owned()), "No."),
+        (Refusal::Dropped, "Failed to invoke 'sum': a filter of the hub dropped it."),
+    ];
+    for (refusal, error) in refusals {
+        let mut rig = Rig::new(1, with_streams(filtered(Mode::Serverless, Targets::All)));
+        let client = rig.connect(0, None);
+        says(&mut rig, client, r#"{"type":1,"invocationId":"7","target":"sum","arguments":[],"streamIds":["a"]}"#);
+        rig.judge(Verdict::Pass);
+        let opening = began(&mut rig);
+        says(&mut rig, client, &item("a", "1"));
+        rig.judge(Verdict::Pass);
+        says(&mut rig, client, &item("a", "2"));
+        rig.judge(Verdict::Refuse(refusal));
+        assert_eq!(error_of(&mut rig, client, "7"), error);
+        says(&mut rig, client, &item("a", "3"));
+        rig.judge(Verdict::Pass);
+        let (call, upload) = (opening.id.number, opening.uploads[0].number);
+        let ended = format!("ended {upload} Some(\"A filter of the hub has ended the call.\")");
+        assert_eq!(told_all(&mut rig), [format!("item {upload} 1"), ended, format!("cancelled {call}")]);
+        assert_eq!(finish(&mut rig, opening.id), Err(StreamError::NoSuchStream));
+    }
+}
+
+#[test]
+fn a_call_without_an_answer_of_whose_upload_a_filter_refuses_an_item_is_over() {
+    let mut rig = Rig::new(1, with_streams(filtered(Mode::Serverless, Targets::All)));
+    let client = rig.connect(0, None);
+    for _ in 0..2 * bounds().calls {
+        says(&mut rig, client, r#"{"type":1,"target":"note","arguments":[],"streamIds":["a"]}"#);
+        rig.judge(Verdict::Pass);
+        let upload = began(&mut rig).uploads[0].number;
+        says(&mut rig, client, &item("a", "1"));
+        rig.judge(Verdict::Refuse(Refusal::Dropped));
+        let ended = format!("ended {upload} Some(\"A filter of the hub has ended the call.\")");
+        assert_eq!(told_all(&mut rig), [ended]);
+    }
+    assert_eq!((rig.received(client), rig.streams_exceeded.len()), (Vec::new(), 0));
+}
+
+#[test]
+fn what_a_filter_asks_for_is_done_although_the_client_of_the_stream_has_left() {
+    let (mut rig, client, stream) = filtered_stream();
+    let other = rig.connect(0, None);
+    push(&mut rig, 0, stream, &["1"]).expect("there is room");
+    rig.gone(client, CloseCause::TransportLost);
+    let close = Action::Close {
+        target: Target::Connection(other.id),
+        except: Vec::new(),
+        reason: None,
+        allow_reconnect: false,
+    };
+    rig.judge_and_ask(Verdict::Pass, vec![close]);
+    assert!(rig.finished.contains_key(&(other.shard, other.transport)));
 }
 
 #[test]

@@ -44,9 +44,13 @@ impl Guest {
             Err(reason) => return Ok(Err(PushError::Invalid(reason))),
         };
         let pushed = self.do_to_stream(id, StreamDeed::Push(items)).await;
-        if let Err(PushError::Full(room)) = &pushed {
-            let exceeded = if count > room.items as usize { Budget::StreamItems } else { Budget::StreamBytes };
-            self.surroundings.exceeded.add(exceeded);
+        match &pushed {
+            Err(PushError::Full(room)) if count > room.items as usize => {
+                self.surroundings.exceeded.add(Budget::StreamItems);
+            }
+            // What is too large only there is more than all streams of a client may have.
+            Err(PushError::Full(_) | PushError::TooLarge) => self.surroundings.exceeded.add(Budget::StreamBytes),
+            Ok(_) | Err(PushError::NoSuchStream | PushError::Invalid(_)) => {}
         }
         Ok(pushed)
     }
@@ -75,7 +79,7 @@ impl Guest {
         let reply: Option<StreamReply> = self.ask_shard(|answer| ShardQuestion::Stream { hub, command, answer }).await;
         match reply {
             Some(reply) => reply.map(convert::room).map_err(push_error),
-            None => Err(PushError::Invalid(UNANSWERED.to_owned())),
+            None => Err(PushError::Invalid(format!("it is unknown whether it was done: {UNANSWERED}"))),
         }
     }
 }

@@ -87,7 +87,7 @@ class UpstreamStreams(Protocol):
     @abstractmethod
     def cancelled(self, client: types.Connection, id: str) -> None:
         """
-        The client wants no more of it, or has left.
+        The client wants no more of it, or has left, or a filter has ended it.
         """
         raise NotImplementedError
 

@@ -49,7 +49,8 @@ PushError = Union[PushError_NoSuchStream, PushError_Full, PushError_TooLarge, Pu
 
 def push(id: str, items: List[types.Payload]) -> Room:
     """
-    All items or none. After `full`, `upstream-streams.writable` is called once there is room.
+    All items or none. After `full`, `upstream-streams.writable` is called once there is room. An answer that comes too late is `invalid`,
+    and whether it was done is unknown; so it is with `finish`.
     
     Raises: `componentize_py_types.Err(wit_world.imports.streams.PushError)`
     """
