@@ -37,10 +37,31 @@ pub(crate) fn authorization(answer: Result<authorizer::Grant, authorizer::Refusa
 fn grant(granted: authorizer::Grant) -> Result<Grant, String> {
     let authorizer::Grant { user_id, claims, groups, lifetime_seconds } = granted;
     let wrong = |reason: String| format!("the grant of its authorizer is wrong: {reason}");
+    if user_id.as_deref() == Some("") {
+        return Err(wrong("the user id is empty; a client that is no user is granted none".to_owned()));
+    }
     Ok(Grant {
         user_id: user_id.as_deref().map(user).transpose().map_err(wrong)?,
         claims: claims.into_iter().map(|claim| (claim.name, claim.value)).collect(),
         groups: groups.iter().map(|name| group(name)).collect::<Result<_, _>>().map_err(wrong)?,
         lifetime_seconds,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_user_id_is_no_grant() {
+        let granted = |user_id: Option<&str>| authorizer::Grant {
+            user_id: user_id.map(str::to_owned),
+            claims: Vec::new(),
+            groups: Vec::new(),
+            lifetime_seconds: None,
+        };
+        assert!(grant(granted(Some(""))).is_err_and(|reason| reason.contains("the user id is empty")));
+        assert_eq!(grant(granted(None)).map(|grant| grant.user_id), Ok(None));
+        assert!(grant(granted(Some("ann"))).is_ok_and(|grant| grant.user_id.is_some()));
+    }
 }
