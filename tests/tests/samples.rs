@@ -13,7 +13,7 @@ const SAMPLES: [&str; 5] = ["chat", "ticker", "shape", "upload", "ask"];
 #[tokio::test]
 async fn the_chat_has_rooms_members_and_a_streamed_history() {
     let rules = [
-        "a room that is not there, words of somebody in none, and too many words are refused",
+        "a room that is not there, and words of somebody in none, are refused",
         "members of a room are told who is there, whoever comes, moves or leaves",
         "what is said is heard in its room, and in no other",
         "whoever comes later is streamed what was said last",
@@ -46,7 +46,7 @@ async fn the_upload_tells_its_progress_and_answers_with_the_total() {
     let rules = [
         "each piece is progress, before the end, and the answer is the number of bytes",
         "files that come at once are counted apart",
-        "a file without a byte has none, and one that breaks off has an error",
+        "a file without a byte has none; one that breaks off, and one that is no text, have an error",
     ];
     hold(rules, "upload").await;
 }

@@ -4,28 +4,28 @@ import { hub, presence, reject, state, takes, wholeHub } from "hubgate/whole-hub
 
 const ROOMS = ["lobby", "kitchen", "garden"];
 
-const seat = (id) => state.get(`seat/${id}`) ?? reject("Join a room first.");
+const seat = (client) => state.get(client.id) ?? reject("Join a room first.");
 
 export default wholeHub({
-  presenceChanged(_, room) {
-    const seats = presence.members(room).map(({ connection }) => state.get(`seat/${connection}`));
-    hub.sendGroup(room, "people", [seats.flatMap((seat) => seat?.name ?? [])]);
+  disconnected(client) {
+    hub.sendGroup(state.get(client.id)?.room ?? ROOMS[0], "peopleChanged", []);
+    state.delete(client.id);
   },
-
-  disconnected: (client) => state.delete(`seat/${client.id}`),
 
   methods: {
     Join: takes(["string", "string"], (client, room, name) => {
       if (!ROOMS.includes(room)) reject(`There is no room '${room}'.`);
-      state.set(`seat/${client.id}`, { room, name });
-      presence.watch(room);
+      const before = state.get(client.id)?.room ?? room;
+      state.set(client.id, { room, name });
       hub.leaveAll(client);
       hub.join(client, room);
+      for (const changed of new Set([before, room])) hub.sendGroup(changed, "peopleChanged", []);
     }),
 
+    People: (client) => presence.members(seat(client).room).flatMap(({ connection }) => state.get(connection)?.name ?? []),
+
     Say: takes(["string"], (client, text) => {
-      if (text.length > 1000) reject("Say it in 1,000 characters.");
-      const { room, name } = seat(client.id);
+      const { room, name } = seat(client);
       const message = { number: state.increment(`count/${room}`), name, text };
       state.set(`said/${room}/${message.number % 50}`, message);
       hub.sendGroup(room, "said", [message]);
@@ -34,7 +34,7 @@ export default wholeHub({
 
   streams: {
     History(client, stream) {
-      const messages = state.keys(`said/${seat(client.id).room}/`).map((key) => state.get(key));
+      const messages = state.keys(`said/${seat(client).room}/`).map((key) => state.get(key));
       stream.pushAll(messages.sort((one, other) => one.number - other.number));
       stream.finish();
     },

@@ -5,7 +5,7 @@ import { attempt, connect, element, make } from "./hubs.js";
 const ROOMS = ["lobby", "kitchen", "garden"];
 let room = null;
 
-const connection = connect("chat", { said: show, people: showPeople }, () => room && enter(room));
+const connection = connect("chat", { said: show, peopleChanged: look }, () => room && enter(room));
 
 /** History and what is said now may overlap: messages have numbers. */
 function show({ number, name, text }) {
@@ -18,7 +18,8 @@ function show({ number, name, text }) {
   said.scrollTop = said.scrollHeight;
 }
 
-function showPeople(names) {
+async function look() {
+  const names = await connection.invoke("People");
   element("people").textContent = `Here: ${names.sort().join(", ")}`;
 }
 
@@ -28,6 +29,7 @@ async function enter(name) {
   element("said").replaceChildren();
   element("enter").hidden = true;
   element("room").hidden = false;
+  element("text").focus();
   for (const button of element("rooms").children) button.setAttribute("aria-pressed", String(button.textContent === room));
   await new Promise((complete, error) => connection.stream("History").subscribe({ next: show, complete, error }));
 }
@@ -37,10 +39,9 @@ for (const name of ROOMS) {
   button.addEventListener("click", () => attempt(() => enter(name)));
   element("rooms").append(button);
 }
-element("enter").addEventListener("submit", async (event) => {
+element("enter").addEventListener("submit", (event) => {
   event.preventDefault();
-  await attempt(() => enter(ROOMS[0]));
-  element("text").focus();
+  attempt(() => enter(ROOMS[0]));
 });
 element("say").addEventListener("submit", (event) => {
   event.preventDefault();
