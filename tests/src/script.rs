@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::command::{leavings, repository};
 use crate::python::python_program;
-use crate::wait::until;
+use crate::wait::{DEADLINE, until_within, within};
 
 /// A program of `tests/clients` that runs. It says in lines how far it is, and `done` at its end.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Script {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
     said: VecDeque<String>,
+    /// How long it may take until it says its next line.
+    patience: Duration,
 }
 
 impl Script {
@@ -25,7 +28,13 @@ impl Script {
         Script::start_with(name, arguments, &[])
     }
 
-    /// The same with variables of the environment.
+    /// Starts a script that uses a page in a browser. Much has to be read from the disk before a browser runs, and it takes its time
+    /// where much else runs: its steps have deadlines of their own.
+    pub fn in_browser(name: &str, arguments: &[&str]) -> Script {
+        Script { patience: 8 * DEADLINE, ..Script::start(name, arguments) }
+    }
+
+    /// The same as [`Script::start`] with variables of the environment.
     pub fn start_with(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Script {
         require_packages("tests/clients/javascript");
         let folder = repository().join("tests/clients/javascript");
@@ -60,13 +69,13 @@ impl Script {
         let mut process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = process.stdout.take().expect("it is piped");
         let name = format!("{name} {}", arguments.join(" "));
-        Script { name, process, lines: BufReader::new(stdout).lines(), said: VecDeque::new() }
+        Script { name, process, lines: BufReader::new(stdout).lines(), said: VecDeque::new(), patience: DEADLINE }
     }
 
     /// The next line that the script says.
     pub async fn line(&mut self) -> String {
         let what = format!("{} to say something", self.name);
-        let line = crate::wait::soon(&what, self.lines.next_line()).await.expect("the script writes text");
+        let line = within(self.patience, &what, self.lines.next_line()).await.expect("the script writes text");
         line.unwrap_or_else(|| panic!("{what} in vain"))
     }
 
@@ -82,7 +91,7 @@ impl Script {
 
     async fn says_what(&mut self, wanted: &str, is_wanted: impl Fn(&str) -> bool) {
         let what = format!("{} to say {wanted:?}", self.name);
-        let said = crate::wait::soon(&what, async {
+        let said = within(self.patience, &what, async {
             loop {
                 match self.lines.next_line().await.expect("the script writes text") {
                     Some(said) if is_wanted(&said) => return true,
@@ -100,7 +109,8 @@ impl Script {
         self.says("done").await;
         let process = &mut self.process;
         let what = format!("{} to end", self.name);
-        let status = until(&what, async || process.try_wait().expect("a child can be waited for")).await;
+        let status =
+            until_within(self.patience, &what, async || process.try_wait().expect("a child can be waited for")).await;
         assert!(status.success(), "{}: {status}", self.name);
     }
 }

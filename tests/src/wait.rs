@@ -10,9 +10,14 @@ const PERIOD: Duration = Duration::from_millis(10);
 
 /// The output of `future`, which must come before the deadline.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, future).await {
+    within(DEADLINE, what, future).await
+}
+
+/// The same with this deadline, where something takes longer by its nature.
+pub async fn within<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(limit, future).await {
         Ok(output) => output,
-        Err(_) => panic!("waited {DEADLINE:?} in vain for {what}"),
+        Err(_) => panic!("waited {limit:?} in vain for {what}"),
     }
 }
 
@@ -26,7 +31,8 @@ pub async fn until_compiled<T>(what: &str, condition: impl AsyncFnMut() -> Optio
     until_within(8 * DEADLINE, what, condition).await
 }
 
-async fn until_within<T>(limit: Duration, what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+/// The same as [`until`] with this deadline.
+pub async fn until_within<T>(limit: Duration, what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(output) = condition().await {

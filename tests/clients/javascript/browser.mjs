@@ -10,10 +10,9 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { STEP, launchWithProfile } from "./chromium.mjs";
 
 const [url, screenshots, newGreeting] = process.argv.slice(2);
-const TIMEOUT = 20_000;
 const MARKUP = "<img src=x onerror=\"document.title='taken over'\"><b>bold</b>";
 
 /** What a browser finds wrong with the page; a lost connection is no fault of the page's. */
@@ -21,22 +20,9 @@ const complaints = [];
 
 async function window(name, options) {
   const profile = mkdtempSync(join(tmpdir(), "hubgate-browser-"));
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    headless: true,
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-    ...options,
-  });
+  const context = await launchWithProfile(profile, options);
   const page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(TIMEOUT);
+  page.setDefaultTimeout(STEP);
   page.on("pageerror", (error) => complaints.push(`${name}: ${error}`));
   page.on("console", (message) => {
     if (message.type() === "error" && !/ERR_|WebSocket|connection|negotiat/i.test(message.text())) {

@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { launchWithProfile } from "./chromium.mjs";
 
 const [url, origin] = process.argv.slice(2);
 const bundle = (name) => readFileSync(`node_modules/@microsoft/${name}/dist/browser/${name}.min.js`, "utf8");
@@ -20,15 +20,8 @@ const files = {
 };
 
 const profile = mkdtempSync(join(tmpdir(), "hubgate-browser-"));
-const context = await chromium.launchPersistentContext(profile, {
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  headless: true,
+const context = await launchWithProfile(profile, {
   args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-sync",
     // A page that comes from nowhere may ask loopback addresses only where nobody would have to be asked first.
     "--disable-features=LocalNetworkAccessChecks",
     // The gateway's certificate is one that it has signed itself.

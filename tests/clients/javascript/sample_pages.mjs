@@ -4,19 +4,15 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { STEP, launch } from "./chromium.mjs";
 
 const [sample, url, screenshots] = process.argv.slice(2);
-const TIMEOUT = 20_000;
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
+const browser = await launch();
 const complaints = [];
 
 async function window(options) {
   const page = await (await browser.newContext(options)).newPage();
-  page.setDefaultTimeout(TIMEOUT);
+  page.setDefaultTimeout(STEP);
   page.on("pageerror", (error) => complaints.push(`${error}`));
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   await page.goto(url);
