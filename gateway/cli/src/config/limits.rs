@@ -1,6 +1,7 @@
 //! Limits and time-outs of `[server]` for those who keep them.
 
 use hubgate_core::settings as core;
+use hubgate_core::time::Millis;
 use hubgate_net::settings as net;
 
 use super::problem::Problems;
@@ -16,6 +17,7 @@ pub(super) fn core_limits(limits: &Limits) -> core::Limits {
         departed_bytes: 16 << 20,
         departed_calls: 8,
         held: limits.outbox.0,
+        replay: 1 << 20,
         server_message: limits.server_message.0,
         mode_switch_closes: limits.mode_switch_closes,
         groups_per_connection: limits.groups_per_connection,
@@ -60,6 +62,7 @@ pub(super) fn core_timeouts(timeouts: &Timeouts) -> core::Timeouts {
         handshake: timeouts.handshake.0.into(),
         client: timeouts.client.0.into(),
         keep_alive: timeouts.keep_alive.0.into(),
+        reconnect: Millis(30_000),
     }
 }
 

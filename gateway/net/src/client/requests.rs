@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hubgate_core::id::{ConnectionId, HubName, UserId};
-use hubgate_core::{ClientTimes, CloseCause, LONGEST_EARLY_POST, Location, NewClient, TransportKey};
+use hubgate_core::{ClientTimes, CloseCause, LONGEST_EARLY_POST, Location, NewClient, Reconnect, TransportKey};
 use hubgate_wire::negotiate::Transport;
 use tokio::sync::{mpsc, oneshot};
 
@@ -283,7 +283,8 @@ impl HttpClients {
             .map_err(|full| no_room(self.shard.shared(), full))?;
         let place = Rc::new(place);
         let (id, early) = self.shard.claim_own_token(token, &hub, client.kind)?;
-        let new = NewClient { hub, id, token: Some(token), transport: client.kind, identity, times };
+        let (transport, reconnect) = (client.kind, Reconnect::No);
+        let new = NewClient { hub, id, token: Some(token), transport, identity, times, reconnect };
         let log = ClientLog::opened(&new);
         let transport = self.shard.client_opened(new, ClientLink::Http(client.clone()), place.clone());
         client.transport.set(Some(transport));

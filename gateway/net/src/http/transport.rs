@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::time::Millis;
-use hubgate_core::{ClientTimes, Identity, NewClient};
+use hubgate_core::{ClientTimes, Identity, NewClient, Reconnect};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::Claims;
 use tokio::sync::oneshot;
@@ -235,7 +235,7 @@ async fn web_socket(
     let new_id = || new_id(shard.neighbours().address_of(service.shared().loads.deal_near(shard.index())));
     let id = claimed.as_ref().map_or_else(new_id, ClaimedToken::id);
     let (transport, times) = (Transport::WebSockets, times(service, claims));
-    let client = NewClient { hub: hub.clone(), id, token, transport, identity, times };
+    let client = NewClient { hub: hub.clone(), id, token, transport, identity, times, reconnect: Reconnect::No };
     Ok(Entrant { client, place, claimed })
 }
 

@@ -10,8 +10,8 @@ use hubgate_core::question::{Ticket, Unanswered};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    CloseCause, Input, Location, Neighbours, NewClient, NewServerConnection, Order, Shard, ShardStatus, TokenRefusal,
-    TooManyTokens, TransportKey,
+    Claimed, CloseCause, Input, Location, Neighbours, NewClient, NewServerConnection, Order, Reconnect, Shard,
+    ShardStatus, TokenRefusal, TooManyTokens, TransportKey,
 };
 use hubgate_plugin_host::{Authorization, AuthorizeCall, PluginStatus};
 use hubgate_wire::negotiate::Transport;
@@ -109,7 +109,7 @@ impl ShardHandle {
         token: ConnectionId,
     ) -> Result<(), TooManyTokens> {
         let lifetime = self.0.shared.settings().core.timeouts.negotiate;
-        self.0.connection_tokens.borrow_mut().add(hub, id, token, lifetime, self.0.now())
+        self.0.connection_tokens.borrow_mut().add(hub, id, token, Reconnect::No, lifetime, self.0.now())
     }
 
     /// Uses up a connection token for a WebSocket, on whichever shard it was made.
@@ -139,6 +139,10 @@ impl ShardHandle {
         transport: Transport,
     ) -> Result<(ConnectionId, Vec<u8>), Refusal> {
         let claimed = self.0.connection_tokens.borrow_mut().claim(token, hub, transport, self.0.now());
+        let claimed = claimed.map(|claimed| match claimed {
+            Claimed::First { id, early, .. } => (id, early),
+            Claimed::Again { id } => (id, Vec::new()),
+        });
         claimed.map_err(|refusal| match refusal {
             TokenRefusal::Unknown => Refusal::UnknownConnection,
             TokenRefusal::InUse(present) if present == transport => Refusal::ConnectionInUse,
