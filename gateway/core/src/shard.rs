@@ -79,6 +79,11 @@ impl Shard {
         self.parts.clients().get(client)?.attachment().transport()
     }
 
+    /// The client that others see under this id, whether it has a transport or waits for one.
+    pub fn find(&self, client: ConnectionId) -> Option<Slot> {
+        self.parts.clients().find(client)
+    }
+
     /// Whether a WebSocket of this user may go on with a client of this shard, by [`Input::ClientResumed`].
     pub fn may_resume(
         &self,

@@ -237,7 +237,12 @@ fn reply(body: &Value) -> Answer {
 }
 
 fn hub(status: &HubStatus) -> Value {
-    json!({ "mode": status.mode.name(), "clients": status.client_count(), "serverConnections": status.server_connections })
+    json!({
+        "mode": status.mode.name(),
+        "clients": status.client_count(),
+        "waitingClients": status.waiting_clients,
+        "serverConnections": status.server_connections,
+    })
 }
 
 fn plugin(status: PluginStatus) -> Value {

@@ -1,5 +1,6 @@
 //! Who may come in: how many connections there are, in all and of one address, user or token, and how many may be.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,8 +62,31 @@ impl NoRoom {
 #[derive(Debug)]
 pub(crate) struct ClientPlace {
     admission: Arc<Admission>,
-    counted: Box<[Counted]>,
+    counted: RefCell<Vec<Counted>>,
 }
+
+/// Where else a client is counted that has a place and comes again, by another address or with another token. Given up when dropped, unless
+/// its client [moves](ClientPlace::move_to) there.
+#[derive(Debug)]
+pub(crate) struct Move {
+    admission: Arc<Admission>,
+    /// All that the client is to be counted by.
+    wanted: Vec<Counted>,
+    /// Those by which it was not counted before, and is now.
+    added: Vec<Counted>,
+}
+
+/// Who comes, from where, and with which token.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Visitor<'a> {
+    pub(crate) address: IpAddr,
+    pub(crate) hub: &'a HubName,
+    pub(crate) user: Option<&'a UserId>,
+    pub(crate) token: &'a str,
+}
+
+/// What a client is to be counted by, how many of it there may be, and what says so.
+type Wanted = Vec<(Counted, usize, NoRoom)>;
 
 impl Admission {
     /// How many clients are connected.
@@ -71,44 +95,47 @@ impl Admission {
     }
 
     /// Counts one more client, if `limits` allow one more from this address, of this user and with this token.
-    pub(crate) fn enter_client(
-        self: &Arc<Self>,
-        limits: &Limits,
-        address: IpAddr,
-        hub: &HubName,
-        user: Option<&UserId>,
-        token: &str,
-    ) -> Result<ClientPlace, NoRoom> {
-        let mut wanted = Vec::new();
-        if limits.connections_per_ip > 0 {
-            wanted.push((Counted::Address(address), limits.connections_per_ip, NoRoom::ConnectionsPerIp));
-        }
-        if let (Some(user), 1..) = (user, limits.connections_per_user) {
-            let counted = Counted::User(hub.clone(), user.clone());
-            wanted.push((counted, limits.connections_per_user, NoRoom::ConnectionsPerUser));
-        }
-        if limits.connections_per_token > 0 {
-            let digest = digest(&SHA256, token.as_bytes());
-            let beginning = *digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes");
-            wanted.push((Counted::Token(beginning), limits.connections_per_token, NoRoom::ConnectionsPerToken));
-        }
-        if !wanted.is_empty() {
-            let mut by = self.by();
-            let full =
-                |(counted, limit, _): &&(Counted, usize, NoRoom)| by.get(counted).is_some_and(|count| count >= limit);
-            if let Some((_, _, full)) = wanted.iter().find(full) {
-                return Err(*full);
-            }
-            for (counted, _, _) in &wanted {
-                *by.entry(counted.clone()).or_default() += 1;
-            }
-        }
-        let counted = wanted.into_iter().map(|(counted, _, _)| counted).collect();
+    pub(crate) fn enter_client(self: &Arc<Self>, limits: &Limits, visitor: Visitor<'_>) -> Result<ClientPlace, NoRoom> {
+        let wanted = wanted(limits, visitor);
+        self.count(&wanted)?;
+        let counted: Vec<Counted> = wanted.into_iter().map(|(counted, ..)| counted).collect();
         if !enter(&self.clients, limits.connections) {
             self.leave(counted);
             return Err(NoRoom::Connections);
         }
-        Ok(ClientPlace { admission: self.clone(), counted })
+        Ok(ClientPlace { admission: self.clone(), counted: RefCell::new(counted) })
+    }
+
+    /// Counts a client that has a place already where it has not been counted before, if `limits` allow it.
+    pub(crate) fn enter_again(
+        self: &Arc<Self>,
+        limits: &Limits,
+        place: &ClientPlace,
+        visitor: Visitor<'_>,
+    ) -> Result<Move, NoRoom> {
+        let wanted = wanted(limits, visitor);
+        let new = |(counted, ..): &&(Counted, usize, NoRoom)| !place.counted.borrow().contains(counted);
+        let added: Wanted = wanted.iter().filter(new).cloned().collect();
+        self.count(&added)?;
+        let only_counted = |wanted: Wanted| wanted.into_iter().map(|(counted, ..)| counted).collect();
+        Ok(Move { admission: self.clone(), wanted: only_counted(wanted), added: only_counted(added) })
+    }
+
+    /// Counts one more of each, if there is room for one more of all.
+    fn count(&self, wanted: &Wanted) -> Result<(), NoRoom> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut by = self.by();
+        let full =
+            |(counted, limit, _): &&(Counted, usize, NoRoom)| by.get(counted).is_some_and(|count| count >= limit);
+        if let Some((_, _, full)) = wanted.iter().find(full) {
+            return Err(*full);
+        }
+        for (counted, ..) in wanted {
+            *by.entry(counted.clone()).or_default() += 1;
+        }
+        Ok(())
     }
 
     /// When a client that found no room may come again.
@@ -131,7 +158,7 @@ impl Admission {
         }
     }
 
-    fn leave(&self, counted: Box<[Counted]>) {
+    fn leave(&self, counted: Vec<Counted>) {
         if counted.is_empty() {
             return;
         }
@@ -156,10 +183,47 @@ fn enter(count: &AtomicUsize, limit: usize) -> bool {
     count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
 }
 
+fn wanted(limits: &Limits, Visitor { address, hub, user, token }: Visitor<'_>) -> Wanted {
+    let mut wanted = Vec::new();
+    if limits.connections_per_ip > 0 {
+        wanted.push((Counted::Address(address), limits.connections_per_ip, NoRoom::ConnectionsPerIp));
+    }
+    if let (Some(user), 1..) = (user, limits.connections_per_user) {
+        let counted = Counted::User(hub.clone(), user.clone());
+        wanted.push((counted, limits.connections_per_user, NoRoom::ConnectionsPerUser));
+    }
+    if limits.connections_per_token > 0 {
+        let digest = digest(&SHA256, token.as_bytes());
+        let beginning = *digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes");
+        wanted.push((Counted::Token(beginning), limits.connections_per_token, NoRoom::ConnectionsPerToken));
+    }
+    wanted
+}
+
+impl ClientPlace {
+    /// The client is counted there from now on, and no more where it was.
+    pub(crate) fn move_to(&self, mut to: Move) {
+        let mut before = std::mem::take(&mut to.added);
+        before.append(&mut self.counted.borrow_mut());
+        // What another move has given up meanwhile is not counted again: there may be no room for it any more.
+        let mut take =
+            |wanted: &Counted| before.iter().position(|each| each == wanted).map(|at| before.swap_remove(at));
+        let now = to.wanted.iter().filter_map(&mut take).collect();
+        self.counted.replace(now);
+        self.admission.leave(before);
+    }
+}
+
 impl Drop for ClientPlace {
     fn drop(&mut self) {
         self.admission.clients.fetch_sub(1, Ordering::Relaxed);
-        self.admission.leave(std::mem::take(&mut self.counted));
+        self.admission.leave(self.counted.take());
+    }
+}
+
+impl Drop for Move {
+    fn drop(&mut self) {
+        self.admission.leave(std::mem::take(&mut self.added));
     }
 }
 
@@ -199,8 +263,65 @@ mod tests {
         user: &str,
         token: &str,
     ) -> Result<ClientPlace, NoRoom> {
-        let hub = HubName::parse("chat").expect("a name");
-        admission.enter_client(limits, IpAddr::from([127, 0, 0, address]), &hub, Some(&UserId::new(user)), token)
+        let (hub, user) = (HubName::parse("chat").expect("a name"), UserId::new(user));
+        admission.enter_client(limits, visitor(address, &hub, &user, token))
+    }
+
+    fn visitor<'a>(address: u8, hub: &'a HubName, user: &'a UserId, token: &'a str) -> Visitor<'a> {
+        Visitor { address: IpAddr::from([127, 0, 0, address]), hub, user: Some(user), token }
+    }
+
+    /// One that has a place as [`enter`] gives it comes again.
+    fn enter_again(
+        admission: &Arc<Admission>,
+        limits: &Limits,
+        place: &ClientPlace,
+        address: u8,
+        token: &str,
+    ) -> Result<Move, NoRoom> {
+        let (hub, user) = (HubName::parse("chat").expect("a name"), UserId::new("u"));
+        admission.enter_again(limits, place, visitor(address, &hub, &user, token))
+    }
+
+    #[test]
+    fn who_comes_again_is_counted_once_where_it_comes_from_now() {
+        let limits = Limits { connections_per_ip: 1, connections_per_user: 1, connections_per_token: 1, ..limits() };
+        let admission = Arc::default();
+        let place = enter(&admission, &limits, 1, "u", "t").expect("the first one");
+        place.move_to(enter_again(&admission, &limits, &place, 1, "t").expect("it is counted there already"));
+        place.move_to(enter_again(&admission, &limits, &place, 2, "v").expect("there is room"));
+        assert_eq!(admission.clients(), 1);
+        let at_its_first = enter(&admission, &limits, 1, "another", "t").expect("it is counted there no more");
+        assert!(enter(&admission, &limits, 2, "another", "w").is_err());
+        drop((place, at_its_first));
+        assert!(admission.by().is_empty(), "nothing stays behind");
+    }
+
+    #[test]
+    fn who_comes_again_where_there_is_no_room_keeps_its_place() {
+        let limits = Limits { connections_per_ip: 1, ..limits() };
+        let admission = Arc::default();
+        let place = enter(&admission, &limits, 1, "u", "t").expect("the first one");
+        let other = enter(&admission, &limits, 2, "v", "w").expect("another one");
+        assert_eq!(enter_again(&admission, &limits, &place, 2, "t").expect_err("full"), NoRoom::ConnectionsPerIp);
+        assert!(enter(&admission, &limits, 1, "w", "x").is_err(), "its place is taken by itself");
+        drop(other);
+        drop(enter_again(&admission, &limits, &place, 2, "t").expect("there is room"));
+        drop(enter(&admission, &limits, 2, "v", "w").expect("it did not move there after all"));
+        drop(place);
+        assert!(admission.by().is_empty(), "nothing stays behind");
+    }
+
+    #[test]
+    fn who_comes_again_twice_at_once_is_counted_once() {
+        let limits = Limits { connections_per_ip: 2, ..limits() };
+        let admission = Arc::default();
+        let place = enter(&admission, &limits, 1, "u", "t").expect("the first one");
+        let moves = [1, 2].map(|_| enter_again(&admission, &limits, &place, 2, "t").expect("there is room"));
+        moves.into_iter().for_each(|each| place.move_to(each));
+        assert_eq!(admission.by().values().collect::<Vec<_>>(), [&1]);
+        drop(place);
+        assert!(admission.by().is_empty(), "nothing stays behind");
     }
 
     #[test]

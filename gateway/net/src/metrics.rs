@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::StatusCode;
 use hubgate_core::id::{HubName, PluginName};
-use hubgate_core::{CloseCause, Directory, HubCounters, HubStatus, ShardStatus};
+use hubgate_core::{CloseCause, Directory, HubCounters, HubStatus, ResumeOutcome, ShardStatus};
 use hubgate_wire::negotiate::Transport;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -21,7 +21,7 @@ use crate::slow::SlowReason;
 const OTHER: &str = "other";
 
 /// Why requests and connections are refused.
-const REFUSALS: [&str; 31] = [
+const REFUSALS: [&str; 32] = [
     "absent",
     "anonymous",
     "authorizer",
@@ -49,6 +49,7 @@ const REFUSALS: [&str; 31] = [
     "provider-keys",
     "posts",
     "request",
+    "resumes",
     "tls",
     "token",
     "transport",
@@ -152,6 +153,12 @@ struct CauseLabels {
 struct HubLimitLabels {
     hub: String,
     limit: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HubOutcomeLabels {
+    hub: String,
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -286,6 +293,7 @@ pub(crate) fn sum(statuses: impl IntoIterator<Item = HubStatus>) -> Vec<HubStatu
             None => drop(sums.insert(status.hub.clone(), status)),
             Some(sum) => {
                 add(&mut sum.clients, status.clients);
+                sum.waiting_clients += status.waiting_clients;
                 sum.server_connections += status.server_connections;
                 sum.counters += &status.counters;
             }
@@ -303,6 +311,7 @@ fn add(sums: &mut [usize; Transport::COUNT], counts: [usize; Transport::COUNT]) 
 #[derive(Debug, Default)]
 struct Labelled {
     clients: [usize; Transport::COUNT],
+    waiting_clients: usize,
     server_connections: usize,
     user_memberships: usize,
     counters: HubCounters,
@@ -317,6 +326,7 @@ fn labelled(status: ShardStatus) -> BTreeMap<String, Labelled> {
         let label = if status.has_own_label() { status.hub.to_string() } else { OTHER.to_owned() };
         let sum = sums.entry(label).or_default();
         add(&mut sum.clients, status.clients);
+        sum.waiting_clients += status.waiting_clients;
         sum.server_connections += status.server_connections;
         sum.counters += &status.counters;
         // All shards tell of the same ones.
@@ -351,6 +361,8 @@ fn plugin_metrics(directory: &Directory) -> Registry {
 /// that the number of series stays bounded.
 fn hub_metrics(hubs: &BTreeMap<String, Labelled>) -> Registry {
     let connections = Family::<TransportLabels, Gauge>::default();
+    let waiting = Family::<HubLabel, Gauge>::default();
+    let resumes = Family::<HubOutcomeLabels, Counter>::default();
     let servers = Family::<HubLabel, Gauge>::default();
     let skipped = Family::<HubLabel, Counter>::default();
     let closed = Family::<CauseLabels, Counter>::default();
@@ -368,6 +380,11 @@ fn hub_metrics(hubs: &BTreeMap<String, Labelled>) -> Registry {
         for transport in Transport::ALL {
             let labels = TransportLabels { hub: hub(), transport: transport.name() };
             connections.get_or_create(&labels).set(status.clients[transport as usize] as i64);
+        }
+        waiting.get_or_create(&HubLabel { hub: hub() }).set(status.waiting_clients as i64);
+        for outcome in ResumeOutcome::ALL {
+            let labels = HubOutcomeLabels { hub: hub(), outcome: outcome.name() };
+            resumes.get_or_create(&labels).inc_by(counters.resumes[outcome as usize]);
         }
         servers.get_or_create(&HubLabel { hub: hub() }).set(status.server_connections as i64);
         skipped.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.server_messages_skipped);
@@ -396,6 +413,11 @@ fn hub_metrics(hubs: &BTreeMap<String, Labelled>) -> Registry {
     }
     let mut registry = Registry::default();
     registry.register("hubgate_client_connections", "Clients connected now", connections);
+    let help = "Clients that have lost their WebSocket and may come back by another one";
+    registry.register("hubgate_client_connections_waiting", help, waiting);
+    let help =
+        "What came of clients with stateful reconnect that had lost their WebSocket, or for which another one came";
+    registry.register("hubgate_client_resumes", help, resumes);
     registry.register("hubgate_server_connections", "Connections of hub servers that are open now", servers);
     let help = "Messages of hub servers that have no effect, because nobody knows what they mean";
     registry.register("hubgate_server_messages_skipped", help, skipped);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use hubgate_core::MembershipRefusal;
+use hubgate_core::{MembershipRefusal, ResumeRefusal};
 use hubgate_wire::token::TokenError;
 use hubgate_wire::token::identity::IdentityError;
 
@@ -55,6 +55,11 @@ pub(crate) enum Refusal {
         "Too many requests of this connection wait for their turn, or this one has waited for too long: send one at a time."
     )]
     PostsWait,
+    /// A client that lives was to go on by another WebSocket.
+    #[error("The access token is of another user than the connection is.")]
+    OtherUser,
+    #[error("This connection has gone on by another WebSocket too often of late; try again later.")]
+    ResumesTooOften,
     #[error("Cannot change transports mid-connection")]
     OtherTransport,
     #[error("POST requests are not allowed for WebSocket connections.")]
@@ -200,13 +205,15 @@ impl Refusal {
             }
             | Refusal::TooManyNegotiates { .. }
             | Refusal::PostsWait
+            | Refusal::ResumesTooOften
             | Refusal::NoMembership(MembershipRefusal::HubFull | MembershipRefusal::PluginFull(_)) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Refusal::NoMembership(MembershipRefusal::UserFull) => StatusCode::BAD_REQUEST,
-            Refusal::NotAnonymous(_) | Refusal::HubServerOfServerless(_) | Refusal::NotLetIn(_) => {
-                StatusCode::FORBIDDEN
-            }
+            Refusal::NotAnonymous(_)
+            | Refusal::HubServerOfServerless(_)
+            | Refusal::NotLetIn(_)
+            | Refusal::OtherUser => StatusCode::FORBIDDEN,
             Refusal::AuthorizerFailed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Refusal::OtherTransport | Refusal::NotToBeDeleted | Refusal::NoTransport => StatusCode::BAD_REQUEST,
             Refusal::MethodNotAllowed(_) | Refusal::PostToWebSocket => StatusCode::METHOD_NOT_ALLOWED,
@@ -226,6 +233,7 @@ impl Refusal {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(*wait)));
             }
             Refusal::PostsWait
+            | Refusal::ResumesTooOften
             | Refusal::TooManyNegotiated
             | Refusal::NoAnswer
             | Refusal::AuthorizerUnavailable(_)
@@ -255,7 +263,8 @@ impl Refusal {
             | Refusal::BadToken(_)
             | Refusal::BadIdentity(_)
             | Refusal::TokenOfNoUse { .. }
-            | Refusal::UserForWebhook(_) => "token",
+            | Refusal::UserForWebhook(_)
+            | Refusal::OtherUser => "token",
             Refusal::NoProviderKeys => "provider-keys",
             Refusal::NotOneHub | Refusal::BadHub(_) => "hub",
             Refusal::BadRequest(_) | Refusal::MethodNotAllowed(_) | Refusal::UnsupportedMediaType => "request",
@@ -263,6 +272,7 @@ impl Refusal {
             Refusal::HeadTooLarge { .. } | Refusal::TooManyHeaders | Refusal::IdentityTooLarge { .. } => "headers",
             Refusal::BodyTooSlow => "http-body",
             Refusal::PostsWait => "posts",
+            Refusal::ResumesTooOften => "resumes",
             Refusal::Absent(_) => "absent",
             Refusal::UnknownConnection
             | Refusal::ConnectionInUse
@@ -287,6 +297,16 @@ impl Refusal {
 
 fn or_else<'a>(text: &'a str, general: &'a str) -> &'a str {
     if text.is_empty() { general } else { text }
+}
+
+/// What is answered where nobody may go on with a client that is here, or was.
+pub(crate) fn no_resume(refusal: ResumeRefusal) -> Refusal {
+    match refusal {
+        ResumeRefusal::Unknown => Refusal::UnknownConnection,
+        ResumeRefusal::NotStateful => Refusal::ConnectionInUse,
+        ResumeRefusal::OtherUser => Refusal::OtherUser,
+        ResumeRefusal::TooOften => Refusal::ResumesTooOften,
+    }
 }
 
 /// Why a user is not put into a group.

@@ -1,7 +1,6 @@
 //! Limits and time-outs of `[server]` for those who keep them.
 
 use hubgate_core::settings as core;
-use hubgate_core::time::Millis;
 use hubgate_net::settings as net;
 
 use super::problem::Problems;
@@ -17,7 +16,7 @@ pub(super) fn core_limits(limits: &Limits) -> core::Limits {
         departed_bytes: 16 << 20,
         departed_calls: 8,
         held: limits.outbox.0,
-        replay: 1 << 20,
+        replay: limits.replay.0,
         server_message: limits.server_message.0,
         mode_switch_closes: limits.mode_switch_closes,
         groups_per_connection: limits.groups_per_connection,
@@ -62,7 +61,7 @@ pub(super) fn core_timeouts(timeouts: &Timeouts) -> core::Timeouts {
         handshake: timeouts.handshake.0.into(),
         client: timeouts.client.0.into(),
         keep_alive: timeouts.keep_alive.0.into(),
-        reconnect: Millis(30_000),
+        reconnect: timeouts.reconnect.0.into(),
     }
 }
 

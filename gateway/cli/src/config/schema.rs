@@ -79,6 +79,8 @@ table! {
         // The handshake of official clients and their pings fit.
         message: Size = mib(16), least(kib(1));
         outbox: Size = mib(8), least(kib(1));
+        // A handful of messages that are not acknowledged yet.
+        replay: Size = mib(1), least(kib(1));
         server_message: Size = mib(64), least(kib(1));
         server_outbox: Size = mib(64), least(kib(1));
         /// By the memory that there is, if it is not set.
@@ -120,6 +122,8 @@ table! {
         http_body: Span = seconds(10), least(SHORTEST);
         write: Span = seconds(10), least(SHORTEST);
         outbox: Span = seconds(60), least(SHORTEST);
+        // Clients and what is kept for them hold memory and their places so long.
+        reconnect: Span = seconds(30), least(SHORTEST), most(seconds(600));
     }
 }
 

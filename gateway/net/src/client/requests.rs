@@ -13,12 +13,13 @@ use hubgate_wire::negotiate::Transport;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{long_polling, server_sent_events};
-use crate::admission::{ClientPlace, NoRoom};
+use crate::admission::{ClientPlace, NoRoom, Visitor};
 use crate::client_log::ClientLog;
 use crate::client_request::{
     ClientRequest, LONGEST_WAIT, Poll, PollAnswer, PostTurn, Posted, TokenTimes, TransportRequest,
 };
 use crate::delivery::DeliveryBody;
+use crate::entrant::FirstTransport;
 use crate::inbox::LocalMessage;
 use crate::links::{ClientLink, HttpClient, NoTurn, State, Turn};
 use crate::peer_task::PeerTask;
@@ -233,10 +234,10 @@ impl HttpClients {
         token: ConnectionId,
         answer: oneshot::Sender<Result<PostTurn, Refusal>>,
     ) {
-        if self.shard.has_web_socket(hub, token) {
+        if self.shard.tokens().has_web_socket(hub, token) {
             return drop(answer.send(Err(Refusal::PostToWebSocket)));
         }
-        if !self.shard.posted_early(token, hub, &[]) {
+        if !self.shard.tokens().posted_early(token, hub, &[]) {
             return drop(answer.send(Err(Refusal::UnknownConnection)));
         }
         let Some(posted) = body_of(answer, Some(LONGEST_EARLY_POST)).await else {
@@ -250,7 +251,7 @@ impl HttpClients {
             }
             return;
         }
-        let is_kept = self.shard.posted_early(token, hub, &posted.body);
+        let is_kept = self.shard.tokens().posted_early(token, hub, &posted.body);
         drop(posted.answer.send(if is_kept { Ok(()) } else { Err(Refusal::UnknownConnection) }));
     }
 
@@ -264,7 +265,7 @@ impl HttpClients {
                 Ok(())
             }
             Some(_) => Err(Refusal::NotToBeDeleted),
-            None if self.shard.has_web_socket(hub, token) => Err(Refusal::NotToBeDeleted),
+            None if self.shard.tokens().has_web_socket(hub, token) => Err(Refusal::NotToBeDeleted),
             None => Err(Refusal::UnknownConnection),
         }
     }
@@ -274,17 +275,13 @@ impl HttpClients {
         let TransportRequest { hub, token, access_token, address, identity, handshake, token_times, .. } = request;
         let times = ClientTimes { handshake, expiry: Some(token_times.end) };
         let settings = self.shard.shared().settings();
-        let user = identity.user_id.as_ref();
-        let place = self
-            .shard
-            .shared()
-            .admission
-            .enter_client(&settings.limits, address, &hub, user, &access_token)
-            .map_err(|full| no_room(self.shard.shared(), full))?;
+        let visitor = Visitor { address, hub: &hub, user: identity.user_id.as_ref(), token: &access_token };
+        let shared = self.shard.shared();
+        let place = shared.admission.enter_client(&settings.limits, visitor).map_err(|full| no_room(shared, full))?;
         let place = Rc::new(place);
-        let (id, early) = self.shard.claim_own_token(token, &hub, client.kind)?;
-        let (transport, reconnect) = (client.kind, Reconnect::No);
-        let new = NewClient { hub, id, token: Some(token), transport, identity, times, reconnect };
+        let FirstTransport { id, early, .. } = self.shard.tokens().claim_first(token, &hub, client.kind)?;
+        let (token_of, transport, reconnect) = (Some(token), client.kind, Reconnect::No);
+        let new = NewClient { hub, id, token: token_of, transport, identity, times, reconnect };
         let log = ClientLog::opened(&new);
         let transport = self.shard.client_opened(new, ClientLink::Http(client.clone()), place.clone());
         client.transport.set(Some(transport));

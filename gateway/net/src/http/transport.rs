@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::time::Millis;
-use hubgate_core::{ClientTimes, Identity, NewClient, Reconnect};
+use hubgate_core::{ClientTimes, Identity, NewClient, Reconnect, ResumedClient};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::Claims;
 use tokio::sync::oneshot;
@@ -27,12 +27,13 @@ use super::negotiate::{client_claims, new_id};
 use super::query::Query;
 use super::upgrade::{Handshake, NoUpgrade};
 use super::{Service, Upgrade, Upgraded};
+use crate::admission::Visitor;
 use crate::client::no_room;
 use crate::client_request::{
     ClientRequest, LAST_WORDS, LONGEST_WAIT, PollAnswer, Posted, TokenTimes, TransportRequest,
 };
 use crate::delivery::DeliveryBody;
-use crate::entrant::{ClaimedToken, Entrant};
+use crate::entrant::{Entrant, NewEntrant, Opening, ReturningClient, TokenClaim};
 use crate::http_places::{Carrying, HttpPlace};
 use crate::peers::ANSWER_TIMEOUT;
 use crate::refusal::Refusal;
@@ -209,7 +210,7 @@ async fn post(
     service.answered(token.owner(), answered).await?.unwrap_or(Err(Refusal::UnknownConnection))
 }
 
-/// A client-to-be on a WebSocket.
+/// A client-to-be on a WebSocket, or one that lives and has come with another one.
 async fn web_socket(
     service: &Rc<Service>,
     request: &Parts,
@@ -222,21 +223,29 @@ async fn web_socket(
     let settings = service.shared().settings().clone();
     let address = client_address(&settings, remote.ip(), &request.headers);
     let identity = identity(&settings, claims, request, remote.ip())?;
-    let place = service
-        .shared()
-        .admission
-        .enter_client(&settings.limits, address, hub, identity.user_id.as_ref(), access_token)
-        .map_err(|full| no_room(service.shared(), full))?;
-    let claimed = match token {
-        None => None,
-        Some(token) => Some(service.shard().claim_token(token, hub).await?),
+    let (shard, transport, times) = (service.shard(), Transport::WebSockets, times(service, claims));
+    let user = identity.user_id.as_ref();
+    let Some(token) = token else {
+        let visitor = Visitor { address, hub, user, token: access_token };
+        let place = service.shared().admission.enter_client(&settings.limits, visitor);
+        let place = place.map_err(|full| no_room(service.shared(), full))?;
+        let id = new_id(shard.neighbours().address_of(service.shared().loads.deal_near(shard.index())));
+        let reconnect = Reconnect::No;
+        let client = NewClient { hub: hub.clone(), id, token: None, transport, reconnect, identity, times };
+        return Ok(Entrant::New(NewEntrant { client, place, claimed: None }));
     };
-    let shard = service.shard();
-    let new_id = || new_id(shard.neighbours().address_of(service.shared().loads.deal_near(shard.index())));
-    let id = claimed.as_ref().map_or_else(new_id, ClaimedToken::id);
-    let (transport, times) = (Transport::WebSockets, times(service, claims));
-    let client = NewClient { hub: hub.clone(), id, token, transport, identity, times, reconnect: Reconnect::No };
-    Ok(Entrant { client, place, claimed })
+    let claim = TokenClaim { token, hub: hub.clone(), user: user.cloned(), address, access_token: access_token.into() };
+    Ok(match shard.tokens().claim_anywhere(claim).await? {
+        Opening::First { token: claimed, reconnect, place } => {
+            let (hub, id, token) = (hub.clone(), claimed.id(), Some(token));
+            let client = NewClient { hub, id, token, transport, reconnect, identity, times };
+            Entrant::New(NewEntrant { client, place, claimed: Some(claimed) })
+        }
+        Opening::Again { id, to } => {
+            let client = ResumedClient { id, expiry: times.expiry };
+            Entrant::Returning(ReturningClient { hub: hub.clone(), client, to })
+        }
+    })
 }
 
 /// What the token of a client on a WebSocket says of its times, on the gateway's clock: it was checked once for all.
