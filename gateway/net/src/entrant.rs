@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use hubgate_core::id::{ConnectionId, HubName, UserId};
+use hubgate_core::pairs::Pairs;
 use hubgate_core::{NewClient, Reconnect, ResumedClient};
 use tokio::sync::mpsc;
 
@@ -74,14 +75,16 @@ pub(crate) struct TokenClaim {
     pub(crate) token: ConnectionId,
     pub(crate) hub: HubName,
     pub(crate) user: Option<UserId>,
+    /// Those by which clients are counted.
+    pub(crate) claims: Pairs,
     pub(crate) address: IpAddr,
     pub(crate) access_token: Box<str>,
 }
 
 impl TokenClaim {
     pub(crate) fn visitor(&self) -> Visitor<'_> {
-        let TokenClaim { hub, user, address, access_token, .. } = self;
-        Visitor { address: *address, hub, user: user.as_ref(), token: access_token }
+        let TokenClaim { hub, user, claims, address, access_token, .. } = self;
+        Visitor { address: *address, hub, user: user.as_ref(), claims, token: access_token }
     }
 }
 

@@ -14,6 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::network_rules::RequestKind;
 use crate::peer_task::PeerTask;
 use crate::slow::SlowReason;
 
@@ -21,13 +22,14 @@ use crate::slow::SlowReason;
 const OTHER: &str = "other";
 
 /// Why requests and connections are refused.
-const REFUSALS: [&str; 32] = [
+const REFUSALS: [&str; 34] = [
     "absent",
     "anonymous",
     "authorizer",
     "authorizer-failed",
     "connection",
     "connections",
+    "connections-per-claim",
     "connections-per-ip",
     "connections-per-token",
     "connections-per-user",
@@ -43,6 +45,7 @@ const REFUSALS: [&str; 32] = [
     "malformed",
     "negotiated",
     "negotiates-per-second",
+    "network-rules",
     "no-answer",
     "path",
     "post",
@@ -64,6 +67,7 @@ pub(crate) struct Metrics {
     /// Also has the plugins' metrics.
     registry: Registry,
     requests_refused: Family<ReasonLabel, Counter>,
+    network_refusals: Family<KindLabel, Counter>,
     rest_requests: Family<RestLabels, Counter>,
     webhook_requests: Family<OutcomeLabel, Counter>,
     plugin_http_requests: Family<OutcomeLabel, Counter>,
@@ -104,6 +108,11 @@ const SIGN_IN_OUTCOMES: [&str; 3] = ["granted", "refused", "failed"];
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -172,6 +181,9 @@ impl Metrics {
     pub(crate) fn new(mut registry: Registry) -> Metrics {
         let requests_refused = Family::default();
         registry.register("hubgate_requests_refused", "Requests that were refused", requests_refused.clone());
+        let network_refusals = Family::default();
+        let help = "Requests that network rules have denied, by what they were for";
+        registry.register("hubgate_network_refusals", help, network_refusals.clone());
         let rest_requests = Family::default();
         registry.register("hubgate_rest_requests", "Operations of the REST API by their status", rest_requests.clone());
         let webhook_requests = Family::default();
@@ -194,6 +206,7 @@ impl Metrics {
         let metrics = Metrics {
             registry,
             requests_refused,
+            network_refusals,
             rest_requests,
             webhook_requests,
             plugin_http_requests,
@@ -210,6 +223,9 @@ impl Metrics {
     fn begin(&self) {
         for reason in REFUSALS {
             self.requests_refused.get_or_create(&ReasonLabel { reason }).inc_by(0);
+        }
+        for kind in RequestKind::ALL {
+            self.network_refusals.get_or_create(&KindLabel { kind: kind.name() }).inc_by(0);
         }
         for outcome in WEBHOOK_OUTCOMES {
             self.webhook_requests.get_or_create(&OutcomeLabel { outcome }).inc_by(0);
@@ -232,6 +248,11 @@ impl Metrics {
 
     pub(crate) fn refused(&self, reason: &'static str) {
         self.requests_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A network rule has denied a request. It is counted as refused beside this.
+    pub(crate) fn denied(&self, kind: RequestKind) {
+        self.network_refusals.get_or_create(&KindLabel { kind: kind.name() }).inc();
     }
 
     /// A hub's own negotiation was answered; `refused` is the status of a refusal.

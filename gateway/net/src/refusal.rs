@@ -1,6 +1,7 @@
 //! Why requests are refused, and what a peer is told then.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -10,6 +11,7 @@ use hubgate_wire::token::TokenError;
 use hubgate_wire::token::identity::IdentityError;
 
 use crate::admission::NoRoom;
+use crate::network_rules::{RequestKind, rule_key};
 use crate::retries;
 
 /// Why a request is refused. The name counts it in `hubgate_requests_refused_total`.
@@ -41,6 +43,8 @@ pub(crate) enum Refusal {
          it is connected."
     )]
     IdentityTooLarge { kept: usize, limit: usize },
+    #[error("The token has more than {limit} values of claims by which `server.limits.connections-per-claim` counts.")]
+    TooManyCountedClaims { limit: usize },
     #[error("The body took longer than `server.timeouts.http-body` allows.")]
     BodyTooSlow,
     #[error("The body must be `application/json`, `application/x-msgpack` or `application/octet-stream`.")]
@@ -73,7 +77,7 @@ pub(crate) enum Refusal {
          polling."
     )]
     NoTransport,
-    #[error("The gateway holds as many connections as `server.limits.{}` allows; try again later.", .full.key())]
+    #[error("The gateway holds as many connections as `server.limits.{}` allows; try again later.", .full.rule())]
     NoRoom { full: NoRoom, wait: Duration },
     #[error("More negotiations in a second than `server.limits.negotiates-per-second` allows; try again later.")]
     TooManyNegotiates { wait: Duration },
@@ -117,6 +121,9 @@ pub(crate) enum Refusal {
          `hubgate serve`, with its URL in `server.endpoints`."
     )]
     ForeignHostOfDev(String),
+    /// Its text does not tell the address: behind a proxy that is not trusted it is one of the network's own.
+    #[error("`{}` does not allow {} requests from your address.", rule_key(*.rule), .kind.name())]
+    DeniedByRule { rule: usize, kind: RequestKind, address: IpAddr },
     #[error("Hub '{0}' is in serverless mode: it does not accept hub servers.")]
     HubServerOfServerless(hubgate_core::id::HubName),
     #[error("{}", no_membership(.0))]
@@ -179,9 +186,10 @@ impl Refusal {
                 StatusCode::UNAUTHORIZED
             }
             Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::HeadTooLarge { .. } | Refusal::TooManyHeaders | Refusal::IdentityTooLarge { .. } => {
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-            }
+            Refusal::HeadTooLarge { .. }
+            | Refusal::TooManyHeaders
+            | Refusal::IdentityTooLarge { .. }
+            | Refusal::TooManyCountedClaims { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::NotOneHub
@@ -200,7 +208,11 @@ impl Refusal {
             | Refusal::NoProviderKeys
             | Refusal::NoRoom { full: NoRoom::Connections, .. } => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::NoRoom {
-                full: NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken,
+                full:
+                    NoRoom::ConnectionsPerIp
+                    | NoRoom::ConnectionsPerUser
+                    | NoRoom::ConnectionsPerToken
+                    | NoRoom::ConnectionsPerClaim(_),
                 ..
             }
             | Refusal::TooManyNegotiates { .. }
@@ -213,7 +225,8 @@ impl Refusal {
             Refusal::NotAnonymous(_)
             | Refusal::HubServerOfServerless(_)
             | Refusal::NotLetIn(_)
-            | Refusal::OtherUser => StatusCode::FORBIDDEN,
+            | Refusal::OtherUser
+            | Refusal::DeniedByRule { .. } => StatusCode::FORBIDDEN,
             Refusal::AuthorizerFailed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Refusal::OtherTransport | Refusal::NotToBeDeleted | Refusal::NoTransport => StatusCode::BAD_REQUEST,
             Refusal::MethodNotAllowed(_) | Refusal::PostToWebSocket => StatusCode::METHOD_NOT_ALLOWED,
@@ -252,7 +265,7 @@ impl Refusal {
 
     /// Whether it is likely that somebody who set the gateway, an application or a page up has to mend something.
     pub(crate) fn is_to_be_mended(&self) -> bool {
-        matches!(self.reason(), "token" | "hub" | "anonymous" | "host" | "hub-server")
+        matches!(self.reason(), "token" | "hub" | "anonymous" | "host" | "hub-server" | "network-rules")
             || matches!(self, Refusal::NoTransport)
     }
 
@@ -269,7 +282,10 @@ impl Refusal {
             Refusal::NotOneHub | Refusal::BadHub(_) => "hub",
             Refusal::BadRequest(_) | Refusal::MethodNotAllowed(_) | Refusal::UnsupportedMediaType => "request",
             Refusal::BodyTooLarge { .. } => "post",
-            Refusal::HeadTooLarge { .. } | Refusal::TooManyHeaders | Refusal::IdentityTooLarge { .. } => "headers",
+            Refusal::HeadTooLarge { .. }
+            | Refusal::TooManyHeaders
+            | Refusal::IdentityTooLarge { .. }
+            | Refusal::TooManyCountedClaims { .. } => "headers",
             Refusal::BodyTooSlow => "http-body",
             Refusal::PostsWait => "posts",
             Refusal::ResumesTooOften => "resumes",
@@ -289,6 +305,7 @@ impl Refusal {
             Refusal::NotSignedIn(_) | Refusal::NotLetIn(_) => "authorizer",
             Refusal::AuthorizerFailed(_) | Refusal::AuthorizerUnavailable(_) => "authorizer-failed",
             Refusal::HubServerOfServerless(_) => "hub-server",
+            Refusal::DeniedByRule { .. } => "network-rules",
             Refusal::NotFound(_) => "path",
             Refusal::ForeignHost(_) | Refusal::ForeignHostOfDev(_) => "host",
         }

@@ -10,13 +10,14 @@ use hubgate_core::mode::Mode;
 use hubgate_core::settings::{ClaimNames, ConnectFailure};
 use hubgate_core::stream::StreamBounds;
 use hubgate_net::KeyUrl;
+use hubgate_net::settings::{RequestKind, RuleAction};
 use hubgate_plugin_host::{Budgets, Payloads, Rollback};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::webhook::UrlTemplate;
 
 use super::table::{Refusing, Table, Visitor, table};
 use super::value::{
-    Allowed, CorsOrigin, Listen, LogFilter, Network, SecretTexts, Secrets, Size, Span, Texts, kib, mib, millis,
+    Allowed, CorsOrigin, Counts, Listen, LogFilter, Network, SecretTexts, Secrets, Size, Span, Texts, kib, mib, millis,
     seconds, words,
 };
 
@@ -28,6 +29,7 @@ pub(crate) struct File {
     pub(crate) server: Server,
     pub(crate) admin: Admin,
     pub(crate) hubs: BTreeMap<String, Hub>,
+    pub(crate) network_rules: Vec<NetworkRule>,
     pub(crate) upstream: Vec<UpstreamItem>,
     pub(crate) plugins: BTreeMap<String, Plugin>,
 }
@@ -37,6 +39,7 @@ impl Table for File {
         visitor.table("server", &mut self.server);
         visitor.table("admin", &mut self.admin);
         visitor.tables("hubs", &mut self.hubs, Some(ALL_HUBS));
+        visitor.list("network-rules", &mut self.network_rules);
         visitor.list("upstream", &mut self.upstream);
         visitor.tables("plugins", &mut self.plugins, None);
     }
@@ -96,6 +99,7 @@ table! {
         connections_per_ip: usize = 0;
         connections_per_user: usize = 0;
         connections_per_token: usize = 0;
+        connections_per_claim: Counts = Counts::default();
         negotiates_per_second: u32 = 0;
         http_connections: usize = 10_000, least(1);
         http_connections_per_ip: usize = 1_000;
@@ -166,6 +170,14 @@ table! {
         audience: Option<String> = None;
         user: String = "sub".to_owned();
         claims: Texts = Texts::default();
+    }
+}
+
+table! {
+    NetworkRule {
+        action: Option<RuleAction> = None;
+        kinds: Vec<RequestKind> = RequestKind::ALL.to_vec();
+        networks: Vec<Network> = Vec::new();
     }
 }
 
@@ -272,6 +284,13 @@ words! {
     Category { Category::Connections = "connections", Category::Messages = "messages", Category::Any = "*", }
     ConnectFailure { ConnectFailure::Close = "close", ConnectFailure::Log = "log", }
     ClaimNames { ClaimNames::Token = "token", ClaimNames::Dotnet = "dotnet", }
+    RuleAction { RuleAction::Allow = "allow", RuleAction::Deny = "deny", }
+    RequestKind {
+        RequestKind::Client = "client",
+        RequestKind::Server = "server",
+        RequestKind::Rest = "rest",
+        RequestKind::Admin = "admin",
+    }
     OnError { OnError::Closed = "closed", OnError::Open = "open", }
     Payloads { Payloads::Json = "json", Payloads::Native = "native", }
 }

@@ -275,7 +275,8 @@ impl HttpClients {
         let TransportRequest { hub, token, access_token, address, identity, handshake, token_times, .. } = request;
         let times = ClientTimes { handshake, expiry: Some(token_times.end) };
         let settings = self.shard.shared().settings();
-        let visitor = Visitor { address, hub: &hub, user: identity.user_id.as_ref(), token: &access_token };
+        let (user, claims) = (identity.user_id.as_ref(), &identity.claims);
+        let visitor = Visitor { address, hub: &hub, user, claims, token: &access_token };
         let shared = self.shard.shared();
         let place = shared.admission.enter_client(&settings.limits, visitor).map_err(|full| no_room(shared, full))?;
         let place = Rc::new(place);
@@ -354,7 +355,8 @@ impl HttpClients {
 
 /// The refusal of a client that a limit keeps out.
 pub(crate) fn no_room(shared: &Shared, full: NoRoom) -> Refusal {
-    Refusal::NoRoom { full, wait: shared.admission.retry_after(full, Instant::now()) }
+    let wait = shared.admission.retry_after(&full, Instant::now());
+    Refusal::NoRoom { full, wait }
 }
 
 /// Asks for the body of a post; `None` if it does not come.

@@ -45,6 +45,9 @@ const MAX_IDENTITY: usize = 8 << 10;
 /// What a name and a value take beside their own bytes.
 const PAIR_OVERHEAD: usize = 8;
 
+/// How many values a client may have of claims by which clients are counted: each takes some 100 bytes to count.
+const MAX_COUNTED_CLAIMS: usize = 64;
+
 /// How long a client that polls may be without a poll, if its token does not say.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 
@@ -226,7 +229,7 @@ async fn web_socket(
     let (shard, transport, times) = (service.shard(), Transport::WebSockets, times(service, claims));
     let user = identity.user_id.as_ref();
     let Some(token) = token else {
-        let visitor = Visitor { address, hub, user, token: access_token };
+        let visitor = Visitor { address, hub, user, claims: &identity.claims, token: access_token };
         let place = service.shared().admission.enter_client(&settings.limits, visitor);
         let place = place.map_err(|full| no_room(service.shared(), full))?;
         let id = new_id(shard.neighbours().address_of(service.shared().loads.deal_near(shard.index())));
@@ -234,7 +237,9 @@ async fn web_socket(
         let client = NewClient { hub: hub.clone(), id, token: None, transport, reconnect, identity, times };
         return Ok(Entrant::New(NewEntrant { client, place, claimed: None }));
     };
-    let claim = TokenClaim { token, hub: hub.clone(), user: user.cloned(), address, access_token: access_token.into() };
+    let claims = settings.limits.counted_claims(&identity.claims);
+    let (user, access_token) = (user.cloned(), access_token.into());
+    let claim = TokenClaim { token, hub: hub.clone(), user, claims, address, access_token };
     Ok(match shard.tokens().claim_anywhere(claim).await? {
         Opening::First { token: claimed, reconnect, place } => {
             let (hub, id, token) = (hub.clone(), claimed.id(), Some(token));
@@ -308,6 +313,10 @@ fn identity(settings: &Settings, claims: &Claims, request: &Parts, peer: IpAddr)
             .collect::<Result<_, _>>()
             .map_err(|error| Refusal::bad_request(error.to_string()))?,
     };
+    let is_counted = |(name, _): &(&str, &str)| settings.limits.counts_claim(name);
+    if identity.claims.iter().filter(is_counted).count() > MAX_COUNTED_CLAIMS {
+        return Err(Refusal::TooManyCountedClaims { limit: MAX_COUNTED_CLAIMS });
+    }
     match kept(&identity) {
         0..=MAX_IDENTITY => Ok(identity),
         kept => Err(Refusal::IdentityTooLarge { kept, limit: MAX_IDENTITY }),
