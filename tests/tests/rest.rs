@@ -400,6 +400,11 @@ async fn a_wrong_request_is_answered_with_what_is_wrong() {
         (Method::POST, "/api/hubs/bare/:sned", 404, "No operation"),
         (Method::POST, "/api/v2/hubs/bare", 404, "No operation"),
         (Method::PUT, "/api/hubs/bare/:send", 405, ""),
+        (Method::POST, "/api/hubs/bare/:send?filter=userId%20ne%20null", 400, "'filter'"),
+        (Method::POST, "/api/v1/hubs/bare/groups/g?$filter=x", 400, "'filter'"),
+        (Method::GET, "/api/hubs/bare/groups/g/connections?top=-1", 400, "'top'"),
+        (Method::GET, "/api/hubs/bare/groups/g/connections?maxpagesize=0", 400, "'maxPageSize'"),
+        (Method::GET, "/api/hubs/bare/groups/g/connections?continuationToken=x", 400, "'continuationToken'"),
     ] {
         let answer = gateway.rest(method, path).json(&message("x")).send().await;
         assert_eq!(answer.status, status, "{path}: {}", answer.body);
@@ -431,6 +436,112 @@ async fn health_is_told_to_everybody() {
         }
     }
     assert_eq!(gateway.request(Method::GET, "/api/health").bearer("nonsense").send().await.status, 200);
+    for method in [Method::PUT, Method::POST, Method::DELETE] {
+        let answer = gateway.request(method, "/api/health").send().await;
+        assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD"), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn every_operation_takes_the_newest_api_version() {
+    let gateway = gateway().await;
+    let (_ann, id) = client(&gateway, "ann").await;
+    let version = "?api-version=2024-12-01";
+    for (method, path, status) in [
+        (Method::HEAD, "/api/health".to_owned(), 200),
+        (Method::POST, "/api/hubs/bare/:send".to_owned(), 202),
+        (Method::PUT, format!("/api/hubs/bare/groups/g/connections/{id}"), 200),
+        (Method::GET, "/api/hubs/bare/groups/g/connections".to_owned(), 200),
+        (Method::HEAD, "/api/hubs/bare/users/ann".to_owned(), 200),
+        (Method::DELETE, format!("/api/hubs/bare/connections/{id}"), 200),
+    ] {
+        let answer = gateway.rest(method, &format!("{path}{version}")).json(&message("x")).send().await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_caller_without_a_token_is_told_where_it_is_looked_for() {
+    let gateway = gateway().await;
+    let path = "/api/hubs/bare/:send";
+    let token = Token::new(&format!("{}{path}", gateway.url()), gateway.key()).sign();
+    let answer = gateway.post(&format!("{path}?access_token={token}")).await;
+    assert_eq!((answer.status, answer.header("www-authenticate")), (401, "Bearer"));
+    assert!(answer.body.contains("Authorization: Bearer") && !answer.body.contains("query"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn null_is_a_list_without_arguments() {
+    let gateway = gateway().await;
+    let (mut ann, _) = client(&gateway, "ann").await;
+    for body in [r#"{"target":"said","arguments":null}"#, r#"{"Target":"said"}"#] {
+        let sent = gateway.rest(Method::POST, "/api/hubs/bare/:send").body("application/json", body).send().await;
+        assert_eq!(sent.status, 202, "{body}: {}", sent.body);
+        assert_eq!(ann.event("said").await, json!([]), "{body}");
+    }
+}
+
+/// The pages from `path` on, each followed by its `nextLink` as it is.
+async fn pages(gateway: &Gateway, path: &str) -> Vec<Vec<Value>> {
+    let (mut pages, mut path) = (Vec::new(), path.to_owned());
+    loop {
+        let page = ask(gateway, Method::GET, &path).await.json();
+        pages.push(page["value"].as_array().expect("a list").clone());
+        match page["nextLink"].as_str() {
+            Some(link) => path = link.strip_prefix(&gateway.url()).expect("it is an absolute URL").to_owned(),
+            None => return pages,
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_connections_of_a_group_are_listed_page_by_page_on_all_shards() {
+    let gateway = Gateway::serve().with("hubs.app_bare.mode = 'serverless'\nserver.shards = 4").start().await;
+    let (mut clients, mut ids) = (Vec::new(), Vec::new());
+    for number in 0..9 {
+        let user = format!("u/{number}");
+        let connecting = gateway.client("app_bare");
+        let connecting = if number == 0 { connecting } else { connecting.user(&user) };
+        let negotiated = connecting.negotiate("&negotiateVersion=1").await.json();
+        let [id, token] =
+            ["connectionId", "connectionToken"].map(|name| negotiated[name].as_str().expect("ids").to_owned());
+        clients.push(connecting.id(&token).connect().await);
+        let join = format!("/api/hubs/bare/groups/a%2Fb/connections/{id}?application=app");
+        assert_eq!(ask(&gateway, Method::PUT, &join).await.status, 200);
+        ids.push(match number {
+            0 => json!({ "connectionId": id }),
+            _ => json!({ "connectionId": id, "userId": user }),
+        });
+    }
+    let list = "/api/hubs/bare/groups/a%2Fb/connections?application=app&api-version=2024-12-01";
+    let sizes = |pages: &[Vec<Value>]| pages.iter().map(Vec::len).collect::<Vec<_>>();
+    for (query, expected) in [
+        ("", vec![9]),
+        ("&maxPageSize=4", vec![4, 4, 1]),
+        ("&maxpagesize=3", vec![3, 3, 3]),
+        ("&top=5&maxPageSize=2", vec![2, 2, 1]),
+        ("&top=4&maxPageSize=2", vec![2, 2]),
+        ("&top=100&maxPageSize=1000", vec![9]),
+        ("&top=0", vec![0]),
+    ] {
+        let pages = pages(&gateway, &format!("{list}{query}")).await;
+        assert_eq!(sizes(&pages), expected, "{query}");
+        let listed = pages.concat();
+        assert!(listed.iter().all(|each| ids.contains(each)), "{query}: {listed:?}");
+        let mut seen: Vec<String> = listed.iter().map(Value::to_string).collect();
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), expected.iter().sum::<usize>(), "{query}: nobody comes twice");
+    }
+    let first = ask(&gateway, Method::GET, &format!("{list}&top=5&maxPageSize=2")).await.json();
+    let link = first["nextLink"].as_str().expect("there are more");
+    for kept in ["/groups/a%2Fb/connections?", "application=app", "api-version=2024-12-01", "top=3", "maxPageSize=2"] {
+        assert!(link.contains(kept), "{link}");
+    }
+    assert_eq!(
+        ask(&gateway, Method::GET, "/api/hubs/bare/groups/nobody/connections").await.json(),
+        json!({"value": []})
+    );
 }
 
 #[tokio::test]

@@ -204,7 +204,12 @@ impl<'a> HubAccess<'a> {
     }
 
     /// A page of the target's connections, in the order of their ids.
-    async fn members(&self, of: Target, after: Option<ConnectionId>, most: usize) -> Result<Members, Refusal> {
+    pub(crate) async fn members(
+        &self,
+        of: Target,
+        after: Option<ConnectionId>,
+        most: usize,
+    ) -> Result<Members, Refusal> {
         self.query(|ticket| CallerQuery::Members { of, after, most, ticket }).await
     }
 

@@ -19,6 +19,9 @@ use crate::retries;
 pub(crate) enum Refusal {
     #[error("The request has no access token: send it as `Authorization: Bearer …` or as `access_token` in the query.")]
     NoToken,
+    /// Of a REST caller: nobody looks for it elsewhere.
+    #[error("The request has no access token: send it as `Authorization: Bearer …`.")]
+    NoRestToken,
     #[error("The access token is refused: {0}.")]
     BadToken(#[from] TokenError),
     /// One of an identity provider's.
@@ -182,9 +185,11 @@ impl Refusal {
             Refusal::BadToken(TokenError::TooLong) | Refusal::BadIdentity(IdentityError::TooLong) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
-            Refusal::NoToken | Refusal::BadToken(_) | Refusal::BadIdentity(_) | Refusal::NotSignedIn(_) => {
-                StatusCode::UNAUTHORIZED
-            }
+            Refusal::NoToken
+            | Refusal::NoRestToken
+            | Refusal::BadToken(_)
+            | Refusal::BadIdentity(_)
+            | Refusal::NotSignedIn(_) => StatusCode::UNAUTHORIZED,
             Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::HeadTooLarge { .. }
             | Refusal::TooManyHeaders
@@ -236,7 +241,7 @@ impl Refusal {
     /// Adds what tells a peer how to go on.
     pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
         match self {
-            Refusal::NoToken | Refusal::NotSignedIn(_) => {
+            Refusal::NoToken | Refusal::NoRestToken | Refusal::NotSignedIn(_) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Refusal::BadToken(_) | Refusal::BadIdentity(_) => {
@@ -273,6 +278,7 @@ impl Refusal {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Refusal::NoToken
+            | Refusal::NoRestToken
             | Refusal::BadToken(_)
             | Refusal::BadIdentity(_)
             | Refusal::TokenOfNoUse { .. }

@@ -52,7 +52,7 @@ async fn answer(
         };
     }
     match door {
-        Some(Door::Rest) => return rest::answer(service, request, body, &path).await,
+        Some(Door::Rest) => return rest::answer(service, request, body, &path, remote).await,
         Some(Door::Health) => return text(StatusCode::OK, "ok\n"),
         Some(Door::Ready) => return readiness(service),
         _ if request.method == Method::OPTIONS => return preflight(service, known_hub, request, remote),

@@ -27,6 +27,16 @@ pub(super) fn excluded(query: Query<'_>) -> Result<Vec<ConnectionId>, Refusal> {
     Ok(excluded)
 }
 
+/// Refuses a send to those whom an expression selects: nobody here can read one, and without it the send would reach others.
+pub(super) fn refuse_filter(query: Query<'_>) -> Result<(), Refusal> {
+    match query.get("filter").or_else(|| query.get("$filter")) {
+        None => Ok(()),
+        Some(_) => Err(Refusal::bad_request(
+            "Invalid value of 'filter'. No send of this gateway has a filter: name a group, a user or a connection in the path.",
+        )),
+    }
+}
+
 /// What closed clients are told.
 pub(super) fn reason(query: Query<'_>) -> Option<String> {
     query.get("reason").filter(|reason| !reason.is_empty()).map(|reason| reason.into_owned())

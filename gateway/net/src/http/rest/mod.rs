@@ -1,13 +1,15 @@
 //! The REST API: how an application sends to clients, manages groups, and asks who is there, without a connection.
 //!
 //! Source: Azure SignalR Service, "Data plane REST API", in its versions v1 (`/api/v1/hubs/{hub}`) and 2022-06-01
-//! (`/api/hubs/{hub}`). Both have the same operations here; `api-version` is not looked at.
+//! (`/api/hubs/{hub}`), and of 2024-12-01 the list of a group's connections. All have the same operations here; `api-version` is not looked at.
 
 mod items;
+mod members;
 mod message;
 mod operation;
 mod table;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -22,12 +24,13 @@ use serde_json::json;
 use super::answer::{Answer, empty, text, with_type};
 use super::authorization::bearer_token;
 use super::body::RequestBody;
+use super::forwarded::endpoint;
 use super::query::Query;
 use super::refused;
 use crate::http::Service;
 use crate::http_places::HttpPlace;
 use crate::refusal::Refusal;
-use operation::Operation;
+use operation::{Done, Operation};
 use table::{Names, Version};
 
 /// The .NET management SDK reads a 404 as "no" only where this header says what is not there.
@@ -37,19 +40,31 @@ const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 const RECIPIENTS: HeaderName = HeaderName::from_static("x-hubgate-recipients");
 
 /// Answers a request below `/api`; `path` is its path below the endpoint's.
-pub(crate) async fn answer(service: &Rc<Service>, request: &Parts, body: &mut RequestBody, path: &str) -> Answer {
-    let is_probe = matches!(request.method, Method::GET | Method::HEAD);
+pub(crate) async fn answer(
+    service: &Rc<Service>,
+    request: &Parts,
+    body: &mut RequestBody,
+    path: &str,
+    remote: SocketAddr,
+) -> Answer {
     let is_at = |literal| path::is_same_literal(path, literal);
-    if is_probe && (is_at("/api/health") || is_at("/api/v1/health")) {
-        return text(StatusCode::OK, "");
+    if is_at("/api/health") || is_at("/api/v1/health") {
+        return match request.method {
+            Method::GET | Method::HEAD => text(StatusCode::OK, ""),
+            _ => refuse(service, request, &Refusal::method_not_allowed("GET, HEAD")),
+        };
     }
     match operate(service, request, body, path).await {
-        Ok((status, recipients)) => {
+        Ok((status, Done::Changed)) => empty(status),
+        Ok((status, Done::Reached(recipients))) => {
             let mut answer = empty(status);
-            if let Some(recipients) = recipients {
-                answer.headers_mut().insert(RECIPIENTS, recipients.into());
-            }
+            answer.headers_mut().insert(RECIPIENTS, recipients.into());
             answer
+        }
+        Ok((status, Done::Listed(page))) => {
+            let settings = service.shared().settings();
+            let url = format!("{}{path}", endpoint(&settings, remote.ip(), request));
+            with_type(status, "application/json", page.body(&url, Query::of(&request.uri)).to_string())
         }
         Err(refusal) => refuse(service, request, &refusal),
     }
@@ -66,7 +81,7 @@ async fn operate(
     request: &Parts,
     body: &mut RequestBody,
     path: &str,
-) -> Result<(StatusCode, Option<usize>), Refusal> {
+) -> Result<(StatusCode, Done), Refusal> {
     let (version, rest) = Version::of(path).ok_or(Refusal::NotFound(NOT_AN_OPERATION))?;
     check_token(service, &request.headers, path)?;
     let _carrying = HttpPlace::of(&request.extensions).carry();
@@ -80,7 +95,7 @@ async fn operate(
     let done = operation.run(service, &hub, &request.headers, body).await;
     let counted = done.as_ref().map_or_else(Refusal::status, |_| version.success(route));
     service.shared().metrics.rest_request(route.name, counted);
-    done.map(|recipients| (counted, recipients))
+    done.map(|done| (counted, done))
 }
 
 const NOT_AN_OPERATION: &str = "No operation of the REST API has this path.";
@@ -90,7 +105,7 @@ const IS_IT_CLOSE: &str =
 
 /// The token must be for the very path that it is sent to.
 fn check_token(service: &Service, headers: &HeaderMap, path: &str) -> Result<(), Refusal> {
-    let token = bearer_token(headers).ok_or(Refusal::NoToken)?;
+    let token = bearer_token(headers).ok_or(Refusal::NoRestToken)?;
     service.verify(token, Resource::Rest { path })?;
     Ok(())
 }

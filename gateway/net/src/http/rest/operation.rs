@@ -7,7 +7,8 @@ use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::question::Joined;
 
-use super::items::{excluded, reason, ttl};
+use super::items::{excluded, reason, refuse_filter, ttl};
+use super::members::{MembersQuery, Page};
 use super::message;
 use super::table::{Kind, Names, Route};
 use crate::http::Service;
@@ -30,6 +31,16 @@ pub(super) enum Operation {
     AddUser { user: UserId, group: GroupName, ttl_seconds: Option<u32> },
     Remove { member: Option<Member>, group: GroupName },
     RemoveFromAllGroups(Option<Member>),
+    List { group: GroupName, query: MembersQuery },
+}
+
+/// What came of an operation that was done.
+#[derive(Debug)]
+pub(super) enum Done {
+    Changed,
+    /// A send to so many connections, whose caller has asked.
+    Reached(usize),
+    Listed(Page),
 }
 
 /// Whom a path names. An id that is none of ours is that of no connection.
@@ -58,6 +69,7 @@ impl Operation {
                 Operation::RemoveFromAllGroups(member(connection, user))
             }
             (Kind::Send, connection, user, group) => {
+                refuse_filter(query)?;
                 Operation::Send { to: whom(connection, user, group), except: excluded(query)? }
             }
             (Kind::Exists, connection, user, group) => Operation::Exists(whom(connection, user, group)),
@@ -65,19 +77,19 @@ impl Operation {
                 let (whom, except) = (whom(connection, user, group), excluded(query)?);
                 Operation::Close { whom, except, reason: reason(query) }
             }
-            (Kind::Add | Kind::Remove, ..) => unreachable!("their paths name a group and a member"),
+            (Kind::List, _, _, Some(group)) => Operation::List { group, query: MembersQuery::of(query)? },
+            (Kind::Add | Kind::Remove | Kind::List, ..) => unreachable!("their paths name a group"),
         })
     }
 
-    /// Does it. What it changes is in effect, on all shards, when this returns. Gives how many connections a send has reached,
-    /// if its caller asks.
+    /// Does it. What it changes is in effect, on all shards, when this returns.
     pub(super) async fn run(
         self,
         service: &Rc<Service>,
         hub: &HubName,
         headers: &HeaderMap,
         body: &mut RequestBody,
-    ) -> Result<Option<usize>, Refusal> {
+    ) -> Result<Done, Refusal> {
         let access = HubAccess::new(service.shard(), hub);
         let done = match self {
             Operation::Send { to, except } => {
@@ -85,12 +97,13 @@ impl Operation {
                 let except = except.into();
                 let asks = headers.get(COUNT).is_some_and(|asks| asks == "1");
                 return Ok(match (to.target(), asks) {
-                    (Some(to), true) => Some(access.send_and_count(to, message, except).await?),
+                    (Some(to), true) => Done::Reached(access.send_and_count(to, message, except).await?),
                     (Some(to), false) => {
                         access.send(Action::Send { to, message, except }).await?;
-                        None
+                        Done::Changed
                     }
-                    (None, asks) => asks.then_some(0),
+                    (None, true) => Done::Reached(0),
+                    (None, false) => Done::Changed,
                 });
             }
             Operation::Exists(whom) => {
@@ -133,8 +146,9 @@ impl Operation {
                 }
                 Ok(())
             }
+            Operation::List { group, query } => return query.answer(&access, group).await.map(Done::Listed),
         };
-        done.map(|()| None)
+        done.map(|()| Done::Changed)
     }
 }
 

@@ -55,6 +55,8 @@ pub(super) enum Kind {
     /// From the group of the path.
     Remove,
     RemoveFromAllGroups,
+    /// The connections of a group, page by page.
+    List,
 }
 
 /// The names in a path.
@@ -82,6 +84,7 @@ const ROUTES: &[Route] = &[
     route(Method::GET,    "users/{u}",                     Kind::Exists, "userExists",                    200, 200),
     route(Method::GET,    "groups/{g}/users/{u}",          Kind::Exists, "userInGroup",                   200, 200),
     route(Method::GET,    "users/{u}/groups/{g}",          Kind::Exists, "userInGroup",                   200, 200),
+    route(Method::GET,    "groups/{g}/connections",        Kind::List,   "listGroupConnections",          200, 200),
     route(Method::DELETE, "connections/{c}",               Kind::Close,  "closeConnection",               202, 200),
     route(Method::POST,   ":closeConnections",             Kind::Close,  "closeAll",                      204, 204),
     route(Method::POST,   "groups/{g}/:closeConnections",  Kind::Close,  "closeGroup",                    204, 204),
@@ -167,6 +170,7 @@ mod tests {
         assert_eq!(find_in(Method::POST, ""), Ok("sendToAll"));
         assert_eq!(find_in(Method::HEAD, "users/u/groups/g"), Ok("userInGroup"));
         assert_eq!(find_in(Method::DELETE, "connections/c"), Ok("closeConnection"));
+        assert_eq!(find_in(Method::GET, "groups/g/connections"), Ok("listGroupConnections"));
         assert_eq!(find_in(Method::POST, "Users/u/:Send"), Ok("sendToUser"));
         assert_eq!(find_in(Method::PUT, "connections/c"), Err(StatusCode::METHOD_NOT_ALLOWED));
         assert_eq!(find_in(Method::POST, "users/u/:sned"), Err(StatusCode::NOT_FOUND));
