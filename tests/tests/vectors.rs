@@ -336,3 +336,17 @@ fn hex(digits: &Value) -> Vec<u8> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).expect("a digit") as u8;
     text(digits).as_bytes().chunks(2).map(|pair| digit(&pair[0]) << 4 | digit(&pair[1])).collect()
 }
+
+#[test]
+fn the_members_of_a_group_are_told_as_the_newest_server_sdk_reads_them() {
+    let Some(vectors) = vectors("service-protocol-1.34.json") else { return };
+    let cases = cases(&vectors, &["ack_payloads"]).into_iter();
+    let of_members: Vec<_> = cases.filter(|case| case["type"] == "GroupMemberQueryResponse").collect();
+    assert!(of_members.len() >= 3, "{of_members:?}");
+    for case in of_members {
+        let members = list(&case["value"][0]).iter().map(|member| (text(&member[0]), member[1].as_str()));
+        let members: Vec<(&str, Option<&str>)> = members.collect();
+        let payload = service::group_members(&members, case["value"][1].as_str());
+        assert_eq!(payload, base64(&case["payload_base64"]), "{case}");
+    }
+}

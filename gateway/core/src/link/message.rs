@@ -149,7 +149,7 @@ fn refuse_long_name(
         Some(ack_id) => {
             // The SDK demands a page of each ack to its query.
             let page = matches!(message, ServiceMessage::GroupMemberQuery(_)).then(Page::default);
-            ack(&links.servers, turn, from, ack_id, AckStatus::Failed, page);
+            ack(&links.servers, turn, from, ack_id, AckStatus::Refused, page);
         }
         None => {
             let what = "a message with an id or a name of more than 1024 characters";
@@ -193,7 +193,7 @@ fn membership(
         }
         ServiceMessage::JoinGroupWithAck(join) => {
             match (ConnectionId::parse(join.connection_id), GroupName::parse(join.group)) {
-                (_, Err(_)) => ack(&links.servers, turn, from, join.ack_id, AckStatus::Failed, None),
+                (_, Err(_)) => ack(&links.servers, turn, from, join.ack_id, AckStatus::Refused, None),
                 (None, Ok(_)) => ack(&links.servers, turn, from, join.ack_id, AckStatus::NotFound, None),
                 (Some(connection), Ok(group)) => {
                     ask(turn, from, join.ack_id, AckQuestion::Command(Command::Join { connection, group }));
@@ -209,7 +209,7 @@ fn membership(
         },
         ServiceMessage::UserJoinGroupWithAck(join) => match user_join(join.user_id, join.group, &join.extensions) {
             Some(action) => act_and_ack(links, clients, turn, from, hub, join.ack_id, action),
-            None => ack(&links.servers, turn, from, join.ack_id, AckStatus::Failed, None),
+            None => ack(&links.servers, turn, from, join.ack_id, AckStatus::Refused, None),
         },
         ServiceMessage::UserLeaveGroupWithAck(leave) => {
             act_and_ack(links, clients, turn, from, hub, leave.ack_id, user_leave(leave.user_id, leave.group));
@@ -284,7 +284,7 @@ fn act_and_ack(
 ) {
     match actions::try_act(clients, turn, hub, action) {
         Ok(()) => ask(turn, from, ack_id, AckQuestion::Barrier),
-        Err(_) => ack(&links.servers, turn, from, ack_id, AckStatus::Failed, None),
+        Err(_) => ack(&links.servers, turn, from, ack_id, AckStatus::Refused, None),
     }
 }
 

@@ -22,7 +22,8 @@ pub(crate) enum AckStatus {
     NotFound,
     Ok,
     TooLate,
-    Failed,
+    /// What is asked for cannot be.
+    Refused,
     NotSupported,
 }
 
@@ -88,7 +89,7 @@ impl AckStatus {
             Answer::Stream(reply) => found(reply.is_ok()),
             Answer::Joined(Joined::Yes) | Answer::InEffect => AckStatus::Ok,
             Answer::Joined(Joined::NoSuchConnection) => AckStatus::NotFound,
-            Answer::Joined(Joined::TooManyGroups) => AckStatus::Failed,
+            Answer::Joined(Joined::TooManyGroups) => AckStatus::Refused,
         }
     }
 
@@ -98,7 +99,10 @@ impl AckStatus {
             AckStatus::Ok => 1,
             AckStatus::NotFound => 2,
             AckStatus::TooLate => 3,
-            AckStatus::Failed | AckStatus::NotSupported => 4,
+            AckStatus::NotSupported => 4,
+            // None of the SDK's own. It takes 3 and 4 for time-outs, after which callers try again, and of 5 it thinks that others may
+            // do it; of a number that it does not know it throws an error that names it.
+            AckStatus::Refused => 6,
         }
     }
 
@@ -108,7 +112,7 @@ impl AckStatus {
             AckStatus::Ok => "",
             AckStatus::NotFound => "It does not exist.",
             AckStatus::TooLate => "The gateway took too long: some of its threads have not answered.",
-            AckStatus::Failed => {
+            AckStatus::Refused => {
                 "The connection is in as many groups as it may be in, the hub has as many memberships of users as it may \
                  have, or an id or a name is not valid."
             }

@@ -283,7 +283,7 @@ fn a_membership_beyond_the_bound_is_refused_and_whoever_waits_is_told() {
     }
     for _ in 0..2 {
         rig.says(server, &join("e"));
-        assert_eq!(rig.told(server), ["ack 7 4"]);
+        assert_eq!(rig.told(server), ["ack 7 6"]);
     }
     let joined = rig.join_user(1, "chat", (UserId::new("e"), GroupName::new("g")), None);
     assert_eq!(joined, Err(MembershipRefusal::HubFull));

@@ -174,7 +174,7 @@ messages! {
         ack_id: i64,
         extensions: Extensions<'a>,
     }
-    /// The answer to a message with an `ack_id`: 1 done, 2 not found, 3 too late, 4 failed.
+    /// The answer to a message with an `ack_id`: 1 done, 2 not found, 3 too late, 4 failed, 5 forbidden, 6 (of this gateway alone) refused.
     20 Ack {
         ack_id: i64,
         status: i64,
