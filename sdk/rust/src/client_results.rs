@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::hubgate::plugin::client_results as contract;
-use crate::{Connection, Error, Payload, json};
+use crate::{Connection, Error, Payload, call_arguments};
 
 pub use crate::bindings::hubgate::plugin::client_results::AskError;
 
@@ -33,7 +33,7 @@ pub fn ask<T: DeserializeOwned>(
     arguments: &impl Serialize,
     timeout: Duration,
 ) -> Result<T, AskError> {
-    let arguments = json(arguments).map_err(|error| AskError::Failed(crate::whole_hub::text(error)))?;
+    let arguments = call_arguments(arguments).map_err(|error| AskError::Failed(crate::whole_hub::text(error)))?;
     read(contract::ask(connection, method, &arguments, milliseconds(timeout))?)
 }
 

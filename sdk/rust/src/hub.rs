@@ -20,12 +20,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::bindings::hubgate::plugin::hub::{self as contract, Invalid};
-use crate::{Connection, Error, json};
+use crate::{Connection, Error, call_arguments};
 
 pub use crate::bindings::hubgate::plugin::hub::{Action, Closing, Membership, Message, flush};
 pub use crate::bindings::hubgate::plugin::types::{Member, Target};
 
-/// Calls `method` on all clients of the hub. `arguments` is a tuple, a `Vec` or a slice.
+/// Calls `method` on all clients of the hub. `arguments` is a tuple, a `Vec` or a slice; `&()` is none.
 pub fn send_all(method: &str, arguments: &impl Serialize) -> Result<(), Error> {
     send(Target::All, method, arguments, Vec::new())
 }
@@ -47,7 +47,7 @@ pub fn send_connection(id: &str, method: &str, arguments: &impl Serialize) -> Re
 
 /// Calls `method` on the clients of a target but for the connections in `except`.
 pub fn send(to: Target, method: &str, arguments: &impl Serialize, except: Vec<String>) -> Result<(), Error> {
-    let arguments = json(arguments)?;
+    let arguments = call_arguments(arguments)?;
     act(Action::Send(Message { to, method: method.to_owned(), arguments, except }))
 }
 

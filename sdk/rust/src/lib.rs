@@ -125,6 +125,14 @@ fn json(value: &(impl Serialize + ?Sized)) -> Result<Payload, Error> {
         .map_err(|error| Error::Failed(format!("a value is not JSON: {error}")))
 }
 
+/// The arguments of a call, in one array. The empty tuple, which is `null` in JSON, is no arguments.
+fn call_arguments(arguments: &impl Serialize) -> Result<Payload, Error> {
+    Ok(match json(arguments)? {
+        Payload::Json(text) if text == "null" => Payload::Json("[]".to_owned()),
+        other => other,
+    })
+}
+
 /// Where the crate `getrandom` finds random bytes: `wasm32-unknown-unknown` has none of its own.
 #[cfg(getrandom_backend = "custom")]
 mod random {
@@ -225,5 +233,16 @@ mod tests {
         assert!(matches!(done(), Ok(None)));
         assert!(matches!(reject::<()>("No."), Err(Error::Rejected(text)) if text == "No."));
         assert!(matches!(fail::<()>("a fault"), Err(Error::Failed(text)) if text == "a fault"));
+    }
+
+    #[test]
+    fn a_call_without_arguments_has_an_empty_array() {
+        let text = |payload| match payload {
+            Payload::Json(text) => text,
+            Payload::Msgpack(_) => panic!("it is JSON"),
+        };
+        assert_eq!(text(call_arguments(&()).unwrap()), "[]");
+        assert_eq!(text(call_arguments(&((),)).unwrap()), "[null]");
+        assert_eq!(text(call_arguments(&("a", 1)).unwrap()), r#"["a",1]"#);
     }
 }
