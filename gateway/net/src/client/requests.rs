@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hubgate_core::id::{ConnectionId, HubName, UserId};
 use hubgate_core::{ClientTimes, CloseCause, LONGEST_EARLY_POST, Location, NewClient, Reconnect, TransportKey};
@@ -13,7 +13,7 @@ use hubgate_wire::negotiate::Transport;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{long_polling, server_sent_events};
-use crate::admission::{ClientPlace, NoRoom, Visitor};
+use crate::admission::{ClientPlace, Visitor};
 use crate::client_log::ClientLog;
 use crate::client_request::{
     ClientRequest, LONGEST_WAIT, Poll, PollAnswer, PostTurn, Posted, TokenTimes, TransportRequest,
@@ -25,7 +25,6 @@ use crate::links::{ClientLink, HttpClient, NoTurn, State, Turn};
 use crate::peer_task::PeerTask;
 use crate::refusal::Refusal;
 use crate::shard::ShardHandle;
-use crate::shared::Shared;
 
 /// Bytes of a post that the core gets at once, as many as one read of a WebSocket brings: it keeps what is not to be acted on yet.
 const PIECE: usize = 64 * 1024;
@@ -278,7 +277,7 @@ impl HttpClients {
         let (user, claims) = (identity.user_id.as_ref(), &identity.claims);
         let visitor = Visitor { address, hub: &hub, user, claims, token: &access_token };
         let shared = self.shard.shared();
-        let place = shared.admission.enter_client(&settings.limits, visitor).map_err(|full| no_room(shared, full))?;
+        let place = shared.admission.enter_client(&settings.limits, visitor).map_err(|full| shared.no_room(full))?;
         let place = Rc::new(place);
         let FirstTransport { id, early, .. } = self.shard.tokens().claim_first(token, &hub, client.kind)?;
         let (token_of, transport, reconnect) = (Some(token), client.kind, Reconnect::No);
@@ -351,12 +350,6 @@ impl HttpClients {
             self.shard.client_gone(transport, cause);
         }
     }
-}
-
-/// The refusal of a client that a limit keeps out.
-pub(crate) fn no_room(shared: &Shared, full: NoRoom) -> Refusal {
-    let wait = shared.admission.retry_after(&full, Instant::now());
-    Refusal::NoRoom { full, wait }
 }
 
 /// Asks for the body of a post; `None` if it does not come.

@@ -28,7 +28,6 @@ use super::query::Query;
 use super::upgrade::{Handshake, NoUpgrade};
 use super::{Service, Upgrade, Upgraded};
 use crate::admission::Visitor;
-use crate::client::no_room;
 use crate::client_request::{
     ClientRequest, LAST_WORDS, LONGEST_WAIT, PollAnswer, Posted, TokenTimes, TransportRequest,
 };
@@ -231,7 +230,7 @@ async fn web_socket(
     let Some(token) = token else {
         let visitor = Visitor { address, hub, user, claims: &identity.claims, token: access_token };
         let place = service.shared().admission.enter_client(&settings.limits, visitor);
-        let place = place.map_err(|full| no_room(service.shared(), full))?;
+        let place = place.map_err(|full| service.shared().no_room(full))?;
         let id = new_id(shard.neighbours().address_of(service.shared().loads.deal_near(shard.index())));
         let reconnect = Reconnect::No;
         let client = NewClient { hub: hub.clone(), id, token: None, transport, reconnect, identity, times };

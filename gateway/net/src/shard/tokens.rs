@@ -7,7 +7,6 @@ use hubgate_core::{Claimed, Input, Location, Reconnect, TokenRefusal, TooManyTok
 use hubgate_wire::negotiate::Transport;
 
 use super::ShardThread;
-use crate::client::no_room;
 use crate::entrant::{ClaimedToken, FirstTransport, Negotiated, Opening, TokenClaim};
 use crate::inbox::LocalMessage;
 use crate::peers::ANSWER_TIMEOUT;
@@ -71,7 +70,7 @@ impl Tokens {
         }
         let shared = &self.0.shared;
         let place = shared.admission.enter_client(&shared.settings().limits, claim.visitor());
-        let place = place.map_err(|full| no_room(shared, full))?;
+        let place = place.map_err(|full| shared.no_room(full))?;
         let FirstTransport { id, reconnect, .. } = self.claim_first(*token, hub, Transport::WebSockets)?;
         Ok(Opening::First { token: ClaimedToken::new(*token, id, self.0.releases.clone()), reconnect, place })
     }
@@ -90,7 +89,7 @@ impl Tokens {
         let shared = &self.0.shared;
         let place = self.0.connections.place(id).ok_or(Refusal::UnknownConnection)?;
         let to = shared.admission.enter_again(&shared.settings().limits, &place, claim.visitor());
-        Ok(Opening::Again { id, to: to.map_err(|full| no_room(shared, full))? })
+        Ok(Opening::Again { id, to: to.map_err(|full| shared.no_room(full))? })
     }
 
     /// Uses up a connection token of this shard for the first transport of its connection.
