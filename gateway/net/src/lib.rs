@@ -22,7 +22,6 @@ mod links;
 mod listeners;
 mod loads;
 mod metrics;
-mod network_rules;
 mod origins;
 mod outbox;
 mod outboxes;

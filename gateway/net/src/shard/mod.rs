@@ -4,11 +4,9 @@ mod asked;
 mod connections;
 mod effects;
 mod handle;
-mod kept;
 mod presence;
 mod read_buffer;
 mod timers;
-mod tokens;
 mod wakes;
 mod writer;
 
@@ -36,7 +34,6 @@ use asked::Asked;
 pub(crate) use asked::CoreAnswer;
 use connections::Connections;
 pub(crate) use handle::ShardHandle;
-use kept::Kept;
 use read_buffer::ReadBuffer;
 use wakes::Wakes;
 use writer::Writer;
@@ -50,7 +47,6 @@ struct ShardThread {
     /// What negotiation has given out.
     connection_tokens: RefCell<ConnectionTokens>,
     connections: Connections,
-    kept: Kept,
     plugins: ShardPlugins,
     webhooks: Rc<Webhooks>,
     peers: Rc<Peers>,
@@ -90,7 +86,6 @@ pub(crate) fn start(
         core: RefCell::new(core),
         connection_tokens: RefCell::default(),
         connections: Connections::new(&settings.limits),
-        kept: Kept::new(&shared.outboxes),
         plugins,
         peers: Rc::new(Peers::new(neighbours, inboxes, tasks.clone())),
         asked: Asked::default(),
@@ -183,7 +178,6 @@ impl ShardThread {
             self.shared.faults.strike(crate::faults::Fault::Clock);
             self.feed(Input::Tick);
             self.connection_tokens.borrow_mut().expire(self.now());
-            self.settle_kept();
             self.shared.outboxes.relieve();
             self.shared.tell_overdue_refusals();
             self.shared.loads.set(self.index, self.expected_clients());
