@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::socket::Dialing;
 use crate::wait::soon;
 
 /// A request, not sent yet. It has no body unless one is given.
@@ -21,6 +22,7 @@ pub struct Request {
     path: String,
     builder: Builder,
     body: Bytes,
+    dialing: Dialing,
 }
 
 /// What came back.
@@ -35,7 +37,12 @@ impl Request {
     /// `path` may have a query.
     pub fn new(method: Method, address: SocketAddr, path: &str) -> Request {
         let builder = HttpRequest::builder().method(method).uri(path);
-        Request { address, path: path.to_owned(), builder, body: Bytes::new() }
+        Request { address, path: path.to_owned(), builder, body: Bytes::new(), dialing: Dialing::default() }
+    }
+
+    /// On a connection of this kind.
+    pub fn dialing(self, dialing: Dialing) -> Request {
+        Request { dialing, ..self }
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Request {
@@ -69,7 +76,7 @@ impl Request {
         headers.insert(CONTENT_LENGTH, self.body.len().into());
         let request = self.builder.body(Full::new(self.body)).expect("tests make valid requests");
 
-        let stream = TcpStream::connect(self.address).await.expect("the gateway accepts connections");
+        let stream = self.dialing.dial(self.address).await;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake sends nothing");
         let exchange = async {

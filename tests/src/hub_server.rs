@@ -78,9 +78,20 @@ impl HubServer {
         server
     }
 
+    /// The same of a server that lets its clients go on by another WebSocket.
+    pub async fn connect_allowing_stateful_reconnect(gateway: &Gateway, hub: &str, name: &str) -> HubServer {
+        let mut server = HubServer::open(gateway, hub, name).await;
+        let request = HandshakeRequest { version: 1, allow_stateful_reconnects: true, ..HandshakeRequest::default() };
+        server.shake_hands_with(request).await;
+        server
+    }
+
     /// Introduces itself with this type of connection, and is let in.
     pub async fn shake_hands(&mut self, connection_type: i64) {
-        let request = HandshakeRequest { version: 1, connection_type, ..HandshakeRequest::default() };
+        self.shake_hands_with(HandshakeRequest { version: 1, connection_type, ..HandshakeRequest::default() }).await;
+    }
+
+    async fn shake_hands_with(&mut self, request: HandshakeRequest<'_>) {
         self.send(&ServiceMessage::HandshakeRequest(request)).await;
         let answer = self.next().await;
         match service::parse(&answer).expect("a message") {

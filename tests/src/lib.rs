@@ -14,6 +14,7 @@
 //! | [`http`] | requests and answers |
 //! | [`http_2`] | the same over HTTP/2, and peers that never let an answer's body come |
 //! | [`private_network`] | a network that a test has for itself |
+//! | [`stateful`] | a client that goes on by another WebSocket, and counts, keeps and acknowledges only when a test says so |
 //! | [`socket`] | connections of clients and hub servers, plain or with TLS |
 //! | [`tls`] | certificates |
 //! | [`token`] | good tokens and bad ones |
@@ -43,6 +44,7 @@ pub mod provider;
 pub mod python;
 pub mod script;
 pub mod socket;
+pub mod stateful;
 pub mod tls;
 pub mod token;
 pub mod toolchains;
@@ -51,6 +53,7 @@ pub mod webhook;
 
 pub use client::Client;
 pub use gateway::Gateway;
+pub use stateful::StatefulClient;
 pub use token::Token;
 
 /// Ids of the same length, each of which differs from `id` in one character.

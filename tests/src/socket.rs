@@ -1,7 +1,7 @@
 //! The TCP connections of clients and hub servers: plain or with TLS, and with a receive buffer of any size.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -25,6 +25,8 @@ pub type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 pub struct Dialing {
     /// None: the kernel's choice.
     pub receive_buffer: Option<u32>,
+    /// The address that it comes from, of the loopback network; none: the kernel's choice.
+    pub source: Option<IpAddr>,
     /// None: plain.
     pub tls: Option<Arc<ClientConfig>>,
 }
@@ -41,8 +43,16 @@ impl Dialing {
         Dialing { tls: Some(Arc::new(builder.with_no_client_auth())), ..Dialing::default() }
     }
 
+    /// From an address of 127.0.0.0/8.
+    pub fn from(source: [u8; 4]) -> Dialing {
+        Dialing { source: Some(source.into()), ..Dialing::default() }
+    }
+
     pub async fn dial(&self, address: SocketAddr) -> Socket {
         let socket = TcpSocket::new_v4().expect("there is a socket");
+        if let Some(source) = self.source {
+            socket.bind(SocketAddr::new(source, 0)).expect("all of 127.0.0.0/8 are this machine's");
+        }
         if let Some(size) = self.receive_buffer {
             socket.set_recv_buffer_size(size).expect("a TCP socket has the option");
         }

@@ -84,7 +84,7 @@ async fn hubs_are_shown_with_their_clients() {
     for _ in 0..5 {
         clients.push(gateway.client("probe").connect().await);
     }
-    let expected = json!({ "mode": "serverless", "clients": 5, "serverConnections": 0 });
+    let expected = json!({ "mode": "serverless", "clients": 5, "waitingClients": 0, "serverConnections": 0 });
     assert_eq!(gateway.admin("/admin/hubs/probe").await, expected);
     assert_eq!(gateway.admin("/admin/hubs/PROBE").await, expected, "hubs are the same in any case");
     assert!(gateway.admin("/admin/hubs").await.to_string().contains("probe"));

@@ -51,6 +51,16 @@ fn a_wrong_value_is_named_with_the_path_of_its_key() {
         ("server.limits.message = 'lots'", "server.limits.message"),
         ("server.limits.user-memberships = 99", "server.limits.user-memberships"),
         ("server.limits.plugin-memory = '1MiB'", "server.limits.plugin-memory"),
+        ("server.limits.connections-per-claim = 100", "server.limits.connections-per-claim"),
+        ("server.limits.connections-per-claim = { tenant = -1 }", "server.limits.connections-per-claim.tenant"),
+        ("network-rules = { action = 'deny' }", "network-rules"),
+        ("network-rules = [{ networks = ['::/0'] }]", "network-rules[0].action"),
+        ("network-rules = [{ action = 'drop', networks = ['::/0'] }]", "network-rules[0].action"),
+        ("network-rules = [{ action = 'deny' }]", "network-rules[0].networks"),
+        ("network-rules = [{ action = 'deny', networks = ['10.0.0.0/33'] }]", "network-rules[0].networks[0]"),
+        ("network-rules = [{ action = 'deny', networks = ['::/0', 'localhost'] }]", "network-rules[0].networks[1]"),
+        ("network-rules = [{ action = 'deny', networks = ['::/0'], kinds = ['users'] }]", "network-rules[0].kinds[0]"),
+        ("network-rules = [{ action = 'deny', networks = ['::/0'], kinds = [] }]", "network-rules[0].kinds"),
         ("server.limits.outboxes = '1KiB'", "server.limits.outboxes"),
         ("server.endpoints = ['ftp://example.com']", "server.endpoints[0]"),
         ("server.endpoints = ['http://a.example.com', 'b.example.com']", "server.endpoints[1]"),
@@ -181,6 +191,18 @@ fn what_can_have_no_effect_or_is_not_safe_is_named() {
         ),
         (plugin, "plugins.spare: is not used by anything"),
         ("hubs.probe.mode = 'classic'\nupstream = [{ plugin = 'probe' }]", "upstream[0]: gets no event"),
+        (
+            "network-rules = [{ action = 'deny', networks = ['10.0.0.0/9', '10.128.0.0/9'] }, { action = 'deny', networks = ['10.1.0.0/16'], kinds = ['rest'] }]",
+            "network-rules[1]: is met by no request: network-rules[0] decides",
+        ),
+        (
+            "network-rules = [{ action = 'deny', networks = ['10.0.0.0/8'] }, { action = 'allow', networks = ['::ffff:10.1.0.0/112', '192.0.2.0/24'] }, { action = 'deny', networks = ['0.0.0.0/0'] }]",
+            "network-rules[1].networks: 10.1.0.0/16 is met by no request: network-rules[0] decides",
+        ),
+        (
+            "network-rules = [{ action = 'allow', networks = ['10.0.0.0/8'] }]",
+            "network-rules[0]: changes nothing: what no rule is about is allowed",
+        ),
         ("plugins.probe.targets = ['send']", "plugins.probe.targets: has no effect: it is for filters"),
         ("plugins.probe.on-error = 'open'", "plugins.probe.on-error: has no effect: it is for filters"),
         (
@@ -211,6 +233,8 @@ fn what_can_have_no_effect_or_is_not_safe_is_named() {
         assert!(checked.stderr.lines().any(is_told), "{config}: {checked:?}");
     }
     assert!(check(Gateway::probe()).stderr.is_empty(), "nothing is wrong");
+    let rules = "network-rules = [{ action = 'allow', networks = ['10.1.0.0/16'] }, { action = 'deny', networks = ['10.0.0.0/8'], kinds = ['rest'] }, { action = 'deny', networks = ['10.0.0.0/8'] }]";
+    assert!(check(Gateway::probe().with(rules)).stderr.is_empty(), "each rule decides about something");
     let local = "hubs.probe.jwt = { jwks-url = 'http://[::1]:9/keys', issuer = 'i', audience = 'a' }";
     assert!(check(Gateway::probe().with(local)).stderr.is_empty(), "nothing leaves this machine");
 }

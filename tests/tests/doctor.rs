@@ -301,3 +301,36 @@ fn it_has_to_be_said_what_does_not_work() {
         assert!(asked.stderr.contains("give at least one of --config FILE, --url URL and --token TOKEN"), "{asked:?}");
     }
 }
+
+#[test]
+fn the_rule_that_an_address_meets_is_told_for_each_kind() {
+    let rules = "server.trusted-proxies = ['192.0.2.9']\n\
+                 network-rules = [{ action = 'allow', networks = ['203.0.113.0/24'], kinds = ['client'] }, \
+                 { action = 'deny', networks = ['0.0.0.0/0'], kinds = ['client', 'rest'] }]";
+    let case = Case::of(setup().with(rules));
+    for (address, verdicts) in [
+        ("203.0.113.7", ["client: allowed by ", "server: allowed, as no", "rest: denied by ", "admin: allowed, as no"]),
+        (
+            "::ffff:198.51.100.1",
+            ["client: denied by ", "server: allowed, as", "rest: denied by ", "admin: allowed, as no"],
+        ),
+        ("2001:db8::1", ["client: allowed, as", "server: allowed, as", "rest: allowed, as", "admin: allowed, as no"]),
+    ] {
+        let asked = case.ask(&["--as-if", address]);
+        assert_eq!(asked.code, Some(0), "{asked:?}");
+        let shown = address.trim_start_matches("::ffff:");
+        let lines: Vec<&str> = asked.stdout.lines().collect();
+        assert!(lines.len() >= 4, "{asked:?}");
+        for (line, verdict) in lines.iter().zip(verdicts) {
+            assert!(line.starts_with(&format!("{shown}, {verdict}")), "{line}: {verdict}");
+        }
+    }
+    let denied = case.ask(&["--as-if", "203.0.113.7"]).stdout;
+    let rest = denied.lines().nth(2).expect("there are four lines");
+    assert!(rest.contains("hubgate.toml, line ") && rest.ends_with("network-rules[1]"), "{rest}");
+    let proxy = case.ask(&["--as-if", "192.0.2.9"]).stdout;
+    assert!(proxy.contains("192.0.2.9 is a trusted proxy"), "{proxy}");
+    let without = doctor(&["--as-if", "203.0.113.7"]);
+    assert_eq!(without.code, Some(2), "rules are the configuration's: {without:?}");
+    assert_eq!(case.ask(&["--as-if", "localhost"]).code, Some(2));
+}

@@ -65,6 +65,65 @@ async fn connections_with_one_token_are_limited() {
 }
 
 #[tokio::test]
+async fn connections_with_one_value_of_a_claim_are_limited() {
+    let gateway =
+        gateway("server.limits.connections-per-claim = { tenant = 1, plan = 0 }\nhubs.other.mode = 'serverless'");
+    let gateway = gateway.await;
+    let of = |tenants: serde_json::Value| gateway.client("bare").with_claim("tenant", tenants).with_claim("plan", "x");
+    let first = of(json!(["a", "b"])).connect().await;
+    for tenants in [json!("a"), json!("b"), json!(["c", "b"])] {
+        let answer = of(tenants).try_open().await.expect_err("the place is taken");
+        assert_eq!(answer.status, 429, "{}", answer.body);
+        assert!(answer.body.contains("`server.limits.connections-per-claim.tenant`"), "{}", answer.body);
+        assert!(answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0), "{:?}", answer.headers);
+    }
+    assert_eq!(refused(&gateway, "connections-per-claim").await, 3.0);
+    let _c = of(json!("c")).connect().await;
+    let _elsewhere = gateway.client("other").with_claim("tenant", "a").connect().await;
+    let _nobody = gateway.client("bare").connect().await;
+    let _nobody_again = gateway.client("bare").connect().await;
+    first.leave().await;
+    until("the places to be free", async || of(json!(["a", "b"])).try_open().await.ok()).await;
+}
+
+#[tokio::test]
+async fn connections_that_poll_are_limited_by_claims_too() {
+    let gateway = gateway("server.limits.connections-per-claim = { tenant = 1 }").await;
+    let connecting = gateway.client("bare").with_claim("tenant", "a");
+    let _first = connecting.connect().await;
+    let token = gateway.token("bare").claim("tenant", "a").sign();
+    let negotiated = connecting.negotiate("&negotiateVersion=1").await.json();
+    let path = format!("/client/?hub=bare&id={}", negotiated["connectionToken"].as_str().expect("a token"));
+    let answer = gateway.request(Method::GET, &path).bearer(&token).send().await;
+    assert_eq!(answer.status, 429, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_limit_by_claim_that_changes_counts_who_comes_after() {
+    let mut gateway = gateway("server.limits.connections-per-claim = { tenant = 1 }").await;
+    let connecting = gateway.client("bare").with_claim("tenant", "a");
+    let _first = connecting.connect().await;
+    assert_eq!(connecting.try_open().await.expect_err("the place is taken").status, 429);
+    gateway.reconfigure("server.limits.connections-per-claim = { tenant = 2 }");
+    gateway.hang_up();
+    let _second = until("the new limit", async || connecting.try_open().await.ok()).await;
+    assert_eq!(connecting.try_open().await.expect_err("both places are taken").status, 429);
+}
+
+#[tokio::test]
+async fn a_token_cannot_make_the_gateway_count_without_end() {
+    let gateway = gateway("server.limits.connections-per-claim = { tenant = 1 }").await;
+    let of = |count: usize| gateway.client("bare").with_claim("tenant", json!((0..count).collect::<Vec<_>>()));
+    let answer = of(65).try_open().await.expect_err("it has too many values");
+    assert_eq!(answer.status, 431, "{}", answer.body);
+    assert!(answer.body.contains("`server.limits.connections-per-claim`"), "{}", answer.body);
+    let _most = of(64).connect().await;
+    let long = gateway.client("bare").with_claim("tenant", "x".repeat(2_000));
+    let _long = long.connect().await;
+    assert_eq!(long.try_open().await.expect_err("the place is taken").status, 429);
+}
+
+#[tokio::test]
 async fn negotiations_in_a_second_are_limited() {
     let gateway = gateway("server.limits.negotiates-per-second = 2").await;
     let connecting = gateway.client("bare");

@@ -58,10 +58,9 @@ async fn names_in_the_query_are_read_without_case() {
 }
 
 #[tokio::test]
-async fn only_what_is_built_is_offered() {
+async fn all_transports_are_offered_in_the_order_of_preference() {
     let gateway = Gateway::probe().start().await;
-    let answer = gateway.client("probe").negotiate("&negotiateVersion=1&useStatefulReconnect=true").await.json();
-    assert_eq!(answer.get("useStatefulReconnect"), None, "stateful reconnect comes later");
+    let answer = gateway.client("probe").negotiate("&negotiateVersion=1").await.json();
     assert_eq!(answer.get("ProtocolVersion"), None, "it would make clients take this for classic ASP.NET SignalR");
     let transports = answer["availableTransports"].as_array().expect("it is a list");
     let offered = |transport: &Value| (transport["transport"].clone(), transport["transferFormats"].clone());

@@ -14,7 +14,7 @@ use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Ti
 use hubgate_core::time::Millis;
 use hubgate_core::{
     ClientTimes, Directory, Effect, HashSeed, Identity, Input, Neighbours, NewClient, NewServerConnection, Outgoing,
-    Shard, TransportKey,
+    Reconnect, Shard, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -164,6 +164,7 @@ fn settings() -> Settings {
             departed_bytes: 1 << 20,
             departed_calls: 8,
             held: 1 << 20,
+            replay: 1 << 20,
             server_message: 1 << 20,
             mode_switch_closes: 1_000,
             groups_per_connection: 1_000,
@@ -174,6 +175,7 @@ fn settings() -> Settings {
             handshake: Millis(15_000),
             client: Millis(30_000),
             keep_alive: Millis(15_000),
+            reconnect: Millis(30_000),
         },
         streams: Default::default(),
         detailed_errors: false,
@@ -208,7 +210,7 @@ fn open(shard: &mut Shard, number: usize, effects: &mut Vec<Effect>) -> (Transpo
         groups: Vec::new(),
     };
     let (transport, times) = (Transport::WebSockets, ClientTimes::default());
-    let client = NewClient { hub: hub(), id, token: None, transport, identity, times };
+    let client = NewClient { hub: hub(), id, token: None, transport, identity, times, reconnect: Reconnect::No };
     let transport = shard.next_transport();
     shard.handle(Input::ClientOpened { transport, client: Box::new(client) }, Millis(0), effects);
     says(shard, transport, b"{\"protocol\":\"json\",\"version\":1}\x1e", effects);

@@ -17,6 +17,24 @@ pub struct NewClient {
     pub identity: Identity,
     /// What its token says of its times.
     pub times: ClientTimes,
+    pub reconnect: Reconnect,
+}
+
+/// Whether a client may go on by another transport when its own breaks. It may only if it has negotiated that, is on a WebSocket, and asks for
+/// version 2 of its hub protocol in the handshake.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reconnect {
+    #[default]
+    No,
+    Stateful,
+}
+
+/// A client that is still here and comes by another WebSocket; [`crate::Shard::may_resume`] has let it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResumedClient {
+    pub id: ConnectionId,
+    /// When the connection ends because the token that it came with does.
+    pub expiry: Option<Millis>,
 }
 
 /// The times that a client's token sets (Azure SignalR Service's claims `asrs.s.cht`, `asrs.s.coae` and `asrs.s.aeo`).

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::arrivals::{NewClient, NewServerConnection};
+use crate::arrivals::{NewClient, NewServerConnection, ResumedClient};
 use crate::close_cause::CloseCause;
 use crate::delivery::Action;
 use crate::event::UpstreamAnswer;
@@ -10,6 +10,7 @@ use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, Origin};
 use crate::id::{ConnectionId, GroupName, HubName, PluginName, ServerConnectionId, Slot, TransportKey, UserId};
 use crate::order::Order;
 use crate::question::{CallerQuery, ClientAnswer, ClientQuestion, Joined, Ticket, UserJoined, Watched};
+use crate::refusal::ResumeRefusal;
 use crate::settings::Settings;
 use crate::stream::{StreamCommand, StreamReply};
 use crate::time::Millis;
@@ -25,9 +26,17 @@ pub enum Input<'i, 'b> {
     ClientData { transport: TransportKey, bytes: &'i mut &'b [u8], most: usize },
     /// A client has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts.
     TokenRenewed { transport: TransportKey, expiry: Millis },
+    /// A client goes on by another transport, which is open. `transport` is [`crate::Shard::next_transport`]. What carried its messages before
+    /// is severed, and what comes late of it is ignored. The client is sent its Sequence first, and then what it has not acknowledged.
+    ClientResumed { transport: TransportKey, client: ResumedClient },
+    /// Somebody has come with a client's token and may not resume it. It is counted.
+    ResumeRefused { hub: HubName, refusal: ResumeRefusal },
+    /// Too much is kept for clients, all together, and most of it for this one: it is closed as slow.
+    KeepsTooMuch(Slot),
     /// All is read that a client had said when [`crate::Effect::HearLastWords`] asked for it.
     SaidLastWords(TransportKey),
-    /// A client's transport is gone; nothing is wanted of it from now on, and what still comes of it is ignored.
+    /// A client's transport is gone; nothing is wanted of it from now on, and what still comes of it is ignored. A client that may resume
+    /// stays if the transport broke ([`CloseCause::TransportLost`]).
     ClientGone { transport: TransportKey, cause: CloseCause },
     /// A hub server's transport is open; its handshake request comes next. `id` is [`crate::Shard::next_server`].
     ServerOpened { id: ServerConnectionId, server: NewServerConnection },

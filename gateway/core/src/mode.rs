@@ -50,6 +50,17 @@ impl Mode {
         }
     }
 
+    /// Whether clients that come now may resume after their transport broke. `servers_allow`: what the hub servers that are there have
+    /// said; none if none is there.
+    pub fn offers_stateful_reconnect(self, servers_allow: Option<bool>) -> bool {
+        match self {
+            Mode::Serverless => true,
+            Mode::Default => servers_allow == Some(true),
+            // Without a server the gateway answers the client itself.
+            Mode::Classic => servers_allow.unwrap_or(true),
+        }
+    }
+
     /// What a client becomes when its transport opens.
     pub fn of_new_client(self, is_server_there: bool) -> ClientKind {
         match (self, is_server_there) {

@@ -115,6 +115,9 @@ impl Parts {
                 }
             }
             Input::ClientGone { transport, cause } => clients.gone(turn, transport, cause),
+            Input::ClientResumed { transport, client } => clients.resumed(turn, transport, client),
+            Input::ResumeRefused { hub, refusal } => clients.resume_refused(turn, &hub, refusal),
+            Input::KeepsTooMuch(slot) => clients.keeps_too_much(turn, slot),
             Input::ServerOpened { id, server } => links.open_server(clients, turn, id, server),
             Input::ServerCongested { id, is_congested } => links.server_congested(clients, turn, id, is_congested),
             Input::ServerGone(id) => links.server_gone(clients, turn, id),

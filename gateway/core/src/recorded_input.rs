@@ -50,6 +50,11 @@ impl Input<'_, '_> {
                 Input::ClientOpened { transport: *transport, client: client.clone() }
             }
             Input::TokenRenewed { transport, expiry } => Input::TokenRenewed { transport: *transport, expiry: *expiry },
+            Input::ClientResumed { transport, client } => {
+                Input::ClientResumed { transport: *transport, client: client.clone() }
+            }
+            Input::ResumeRefused { hub, refusal } => Input::ResumeRefused { hub: hub.clone(), refusal: *refusal },
+            Input::KeepsTooMuch(client) => Input::KeepsTooMuch(*client),
             Input::SaidLastWords(transport) => Input::SaidLastWords(*transport),
             Input::ClientGone { transport, cause } => Input::ClientGone { transport: *transport, cause: *cause },
             Input::ServerOpened { id, server } => Input::ServerOpened { id: *id, server: server.clone() },

@@ -1,4 +1,4 @@
-//! Why memberships and watches are refused.
+//! Why memberships, watches and resumed clients are refused.
 
 use crate::id::PluginName;
 use crate::mode::Mode;
@@ -21,4 +21,17 @@ pub enum WatchRefusal {
     TooMany,
     /// The hub has this mode: hub servers answer its clients.
     NotServerless(Mode),
+}
+
+/// Why nobody goes on with a client that is here, or was. The client is none the worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResumeRefusal {
+    /// No client of the hub has this id, or it is over.
+    Unknown,
+    /// It has one transport for its whole life: it did not negotiate more, speaks version 1, or is not let in yet.
+    NotStateful,
+    /// The client is another user's.
+    OtherUser,
+    /// It has resumed too often of late.
+    TooOften,
 }

@@ -126,6 +126,8 @@ pub struct Limits {
     /// What is held for a client until its handshake is answered, or while filters look at what goes before. One that gets
     /// more is closed as slow.
     pub held: usize,
+    /// What is kept for a client that may resume, until the client acknowledges it. One for which more is kept is closed as slow.
+    pub replay: usize,
     /// One message of a hub server.
     pub server_message: usize,
     /// Clients of all shards that are closed in a second when their hub's mode was changed, in number.
@@ -147,6 +149,8 @@ pub struct Timeouts {
     pub client: Millis,
     /// A client to which nothing was sent for so long gets a ping.
     pub keep_alive: Millis,
+    /// How long a client that may resume is waited for after its transport broke.
+    pub reconnect: Millis,
 }
 
 impl Settings {

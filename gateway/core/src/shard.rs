@@ -10,11 +10,12 @@ use crate::hash::HashSeed;
 use crate::hub::directory::Directory;
 use crate::hub::hubs::Hubs;
 use crate::hub::status::ShardStatus;
-use crate::id::{HubName, ServerConnectionId, Slot, TransportKey};
+use crate::id::{ConnectionId, HubName, ServerConnectionId, Slot, TransportKey, UserId};
 use crate::input::Input;
 use crate::neighbours::Neighbours;
 use crate::parts::Parts;
 use crate::reach::SendLog;
+use crate::refusal::ResumeRefusal;
 use crate::settings::Settings;
 use crate::time::Millis;
 use crate::turn::{Step, Turn};
@@ -76,6 +77,41 @@ impl Shard {
     /// What carries a client's messages, if anything does.
     pub fn transport_of(&self, client: Slot) -> Option<TransportKey> {
         self.parts.clients().get(client)?.attachment().transport()
+    }
+
+    /// The client that others see under this id, whether it has a transport or waits for one.
+    pub fn find(&self, client: ConnectionId) -> Option<Slot> {
+        self.parts.clients().find(client)
+    }
+
+    /// Whether a WebSocket of this user may go on with a client of this shard, by [`Input::ClientResumed`].
+    pub fn may_resume(
+        &self,
+        client: ConnectionId,
+        hub: &HubName,
+        user: Option<&UserId>,
+        now: Millis,
+    ) -> Result<(), ResumeRefusal> {
+        self.parts.clients().may_resume(client, hub, user, now)
+    }
+
+    /// Whether a client that comes to a hub now, and asks for it, may resume: where the gateway answers it, and where all hub servers
+    /// that are there have allowed it.
+    pub fn may_offer_stateful_reconnect(&self, hub: &HubName) -> bool {
+        let clients = self.parts.clients();
+        let answerable = clients.hubs().directory().servers_allow_stateful_reconnect(hub);
+        self.settings.hub(hub).mode.offers_stateful_reconnect(answerable)
+    }
+
+    /// What is kept for all clients that may resume, in bytes.
+    pub fn kept_for_resumes(&self) -> usize {
+        self.parts.clients().kept_for_resumes()
+    }
+
+    /// The client for which most is kept, and how much, in bytes. It looks at all clients: for one who has to find somebody to let go
+    /// ([`Input::KeepsTooMuch`]).
+    pub fn most_kept_for_resumes(&self) -> Option<(Slot, usize)> {
+        self.parts.clients().most_kept_for_resumes()
     }
 
     /// The id of the hub server's connection that opens next.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use hubgate_wire::negotiate::Transport;
 
+use crate::arrivals::Reconnect;
 use crate::client::dialect::LONGEST_OPENING;
 use crate::hash::FixedMap;
 use crate::id::{ConnectionId, HubName};
@@ -41,9 +42,18 @@ pub struct TooManyTokens;
 #[derive(Debug)]
 enum TokenState {
     /// `early` is what the client posted before it opened its transport.
-    Negotiated { hub: HubName, id: ConnectionId, early: Vec<u8> },
-    /// Its connection is attached to a transport of this kind, and to no other one any more.
-    Attached { hub: HubName, transport: Transport },
+    Negotiated { hub: HubName, id: ConnectionId, reconnect: Reconnect, early: Vec<u8> },
+    /// Its connection is attached to a transport of this kind, and to no other kind any more.
+    Attached { hub: HubName, id: ConnectionId, reconnect: Reconnect, transport: Transport },
+}
+
+/// What a connection token is used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// The first transport of its connection. `early` is what the client posted before.
+    First { id: ConnectionId, reconnect: Reconnect, early: Vec<u8> },
+    /// Another WebSocket of a connection that has negotiated stateful reconnect, if [`crate::Shard::may_resume`] lets it.
+    Again { id: ConnectionId },
 }
 
 /// Why a connection token opens no transport.
@@ -63,6 +73,7 @@ impl ConnectionTokens {
         hub: HubName,
         id: ConnectionId,
         token: ConnectionId,
+        reconnect: Reconnect,
         lifetime: Millis,
         now: Millis,
     ) -> Result<(), TooManyTokens> {
@@ -73,7 +84,7 @@ impl ConnectionTokens {
         }
         self.unused += TOKEN_COST;
         self.unused_of.insert(hub.clone(), of_hub + TOKEN_COST);
-        self.states.insert(token, TokenState::Negotiated { hub, id, early: Vec::new() });
+        self.states.insert(token, TokenState::Negotiated { hub, id, reconnect, early: Vec::new() });
         self.expiring.push_back((now + lifetime, token));
         Ok(())
     }
@@ -101,24 +112,30 @@ impl ConnectionTokens {
         }
     }
 
-    /// Uses up a token for a transport; gives the id of its connection, and what its client posted early.
+    /// Uses a token for a transport. Its connection has one transport for its life, or one WebSocket after another.
     pub fn claim(
         &mut self,
         token: ConnectionId,
         hub: &HubName,
         transport: Transport,
         now: Millis,
-    ) -> Result<(ConnectionId, Vec<u8>), TokenRefusal> {
+    ) -> Result<Claimed, TokenRefusal> {
         self.expire(now);
         match self.states.get_mut(&token) {
-            Some(TokenState::Negotiated { hub: of, id, early }) if of == hub => {
-                let claimed = (*id, std::mem::take(early));
-                self.early -= claimed.1.len();
+            Some(TokenState::Negotiated { hub: of, id, reconnect, early }) if of == hub => {
+                let (id, reconnect, early) = (*id, *reconnect, std::mem::take(early));
+                self.early -= early.len();
                 self.no_longer_unused(hub);
-                self.states.insert(token, TokenState::Attached { hub: hub.clone(), transport });
-                Ok(claimed)
+                let hub = hub.clone();
+                self.states.insert(token, TokenState::Attached { hub, id, reconnect, transport });
+                Ok(Claimed::First { id, reconnect, early })
             }
-            Some(TokenState::Attached { hub: of, transport }) if of == hub => Err(TokenRefusal::InUse(*transport)),
+            Some(TokenState::Attached { hub: of, id, reconnect: Reconnect::Stateful, transport: present })
+                if of == hub && (*present, transport) == (Transport::WebSockets, Transport::WebSockets) =>
+            {
+                Ok(Claimed::Again { id: *id })
+            }
+            Some(TokenState::Attached { hub: of, transport, .. }) if of == hub => Err(TokenRefusal::InUse(*transport)),
             Some(TokenState::Negotiated { .. } | TokenState::Attached { .. }) | None => Err(TokenRefusal::Unknown),
         }
     }
@@ -126,7 +143,7 @@ impl ConnectionTokens {
     /// The transport of `hub` that a token has opened.
     pub fn transport(&self, token: ConnectionId, hub: &HubName) -> Option<Transport> {
         match self.states.get(&token) {
-            Some(TokenState::Attached { hub: of, transport }) if of == hub => Some(*transport),
+            Some(TokenState::Attached { hub: of, transport, .. }) if of == hub => Some(*transport),
             Some(_) | None => None,
         }
     }
@@ -179,19 +196,22 @@ mod tests {
         HubName::parse("chat").expect("a hub's name")
     }
 
+    fn add(tokens: &mut ConnectionTokens, hub: HubName, number: u32) -> Result<(), TooManyTokens> {
+        tokens.add(hub, id(number), id(number), Reconnect::No, Millis(9), NOW)
+    }
+
     #[test]
     fn tokens_that_nobody_uses_have_a_bound_and_make_room_when_they_are_used_or_expire() {
         let mut tokens = ConnectionTokens::default();
-        let given =
-            (0..).take_while(|number| tokens.add(hub(), id(*number), id(*number), Millis(9), NOW).is_ok()).count();
+        let given = (0..).take_while(|number| add(&mut tokens, hub(), *number).is_ok()).count();
         assert!((10_000..100_000).contains(&given), "{given}");
         assert!(tokens.claim(id(0), &hub(), Transport::WebSockets, NOW).is_ok());
         tokens.remove(id(1));
         tokens.remove(id(1));
         for number in 0..2 {
-            assert_eq!(tokens.add(hub(), id(9_000_000 + number), id(9_000_000 + number), Millis(9), NOW), Ok(()));
+            assert_eq!(add(&mut tokens, hub(), 9_000_000 + number), Ok(()));
         }
-        assert_eq!(tokens.add(hub(), id(9_000_002), id(9_000_002), Millis(9), NOW), Err(TooManyTokens));
+        assert_eq!(add(&mut tokens, hub(), 9_000_002), Err(TooManyTokens));
         tokens.expire(Millis(9));
         assert_eq!((tokens.unused, tokens.early), (0, 0));
     }
@@ -201,8 +221,7 @@ mod tests {
         let mut tokens = ConnectionTokens::default();
         let fill = |tokens: &mut ConnectionTokens, name: &str, first: u32| {
             let hub = HubName::parse(name).expect("a hub's name");
-            let added = (first..)
-                .take_while(|number| tokens.add(hub.clone(), id(*number), id(*number), Millis(9), NOW).is_ok());
+            let added = (first..).take_while(|number| add(tokens, hub.clone(), *number).is_ok());
             added.count()
         };
         let noisy = fill(&mut tokens, "noisy", 0);
@@ -217,15 +236,13 @@ mod tests {
         let mut tokens = ConnectionTokens::default();
         let bytes = vec![0; LONGEST_EARLY_POST];
         let mut kept = 0;
-        while tokens.add(hub(), id(kept), id(kept), Millis(9), NOW).is_ok()
-            && tokens.posted_early(id(kept), &hub(), &bytes, NOW)
-        {
+        while add(&mut tokens, hub(), kept).is_ok() && tokens.posted_early(id(kept), &hub(), &bytes, NOW) {
             kept += 1;
         }
         assert_eq!(kept as usize, MAX_EARLY / bytes.len());
         assert_eq!(
-            tokens.claim(id(0), &hub(), Transport::WebSockets, NOW).map(|(_, early)| early.len()),
-            Ok(bytes.len())
+            tokens.claim(id(0), &hub(), Transport::WebSockets, NOW),
+            Ok(Claimed::First { id: id(0), reconnect: Reconnect::No, early: bytes.clone() })
         );
         assert!(tokens.posted_early(id(kept), &hub(), &bytes, NOW));
         tokens.expire(Millis(9));
@@ -236,13 +253,32 @@ mod tests {
     fn a_token_opens_one_transport_of_its_hub_in_time() {
         let mut tokens = ConnectionTokens::default();
         let other = HubName::parse("other").expect("a hub's name");
-        tokens.add(hub(), id(1), id(2), Millis(5_000), NOW).expect("there is room");
+        tokens.add(hub(), id(1), id(2), Reconnect::Stateful, Millis(5_000), NOW).expect("there is room");
         let mut claim = |token, hub: &HubName, at| tokens.claim(token, hub, Transport::LongPolling, Millis(at));
         assert_eq!(claim(id(2), &other, 1), Err(TokenRefusal::Unknown));
-        assert_eq!(claim(id(2), &hub(), 4_999), Ok((id(1), Vec::new())));
+        let first = Claimed::First { id: id(1), reconnect: Reconnect::Stateful, early: Vec::new() };
+        assert_eq!(claim(id(2), &hub(), 4_999), Ok(first));
         assert_eq!(claim(id(2), &hub(), 4_999), Err(TokenRefusal::InUse(Transport::LongPolling)));
         assert_eq!(claim(id(2), &other, 4_999), Err(TokenRefusal::Unknown));
-        tokens.add(hub(), id(1), id(3), Millis(5_000), NOW).expect("there is room");
+        tokens.add(hub(), id(1), id(3), Reconnect::No, Millis(5_000), NOW).expect("there is room");
         assert_eq!(tokens.claim(id(3), &hub(), Transport::WebSockets, Millis(5_000)), Err(TokenRefusal::Unknown));
+    }
+
+    #[test]
+    fn a_token_that_was_negotiated_for_it_opens_one_web_socket_after_another() {
+        let mut tokens = ConnectionTokens::default();
+        for (token, reconnect) in [(2, Reconnect::Stateful), (3, Reconnect::No)] {
+            tokens.add(hub(), id(1), id(token), reconnect, Millis(5_000), NOW).expect("there is room");
+            assert!(tokens.claim(id(token), &hub(), Transport::WebSockets, NOW).is_ok());
+        }
+        let mut again = |token, transport| tokens.claim(id(token), &hub(), transport, Millis(9_000));
+        for _ in 0..2 {
+            assert_eq!(again(2, Transport::WebSockets), Ok(Claimed::Again { id: id(1) }));
+        }
+        let in_use = Err(TokenRefusal::InUse(Transport::WebSockets));
+        assert_eq!((again(2, Transport::LongPolling), again(3, Transport::WebSockets)), (in_use.clone(), in_use));
+        tokens.remove(id(2));
+        let over = tokens.claim(id(2), &hub(), Transport::WebSockets, NOW);
+        assert_eq!(over, Err(TokenRefusal::Unknown), "its connection is over");
     }
 }

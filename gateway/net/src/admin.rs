@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -19,9 +20,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::http::{AdminDoor, Answer, asked_host, bearer_token, check_host, find_admin, refuse, text, with_type};
+use crate::http::{
+    AdminDoor, Answer, asked_host, bearer_token, check_host, check_network, find_admin, note_refusal, refuse, text,
+    with_type,
+};
 use crate::listeners::Listener;
 use crate::metrics;
+use crate::network_rules::RequestKind;
 use crate::patience::PatientStream;
 use crate::peer_task::PeerTask;
 use crate::shards::Shards;
@@ -49,10 +54,10 @@ pub(crate) async fn serve(mut listener: Listener, admin: Admin) -> Infallible {
     let mut connections = Connections::default();
     loop {
         tokio::select! {
-            (stream, _) = listener.accept() => {
+            (stream, remote) = listener.accept() => {
                 if connections.make_room() {
                     let is_operators = Arc::default();
-                    let task = tasks.spawn(admin.clone().serve(stream, Arc::clone(&is_operators)));
+                    let task = tasks.spawn(admin.clone().serve(stream, remote, Arc::clone(&is_operators)));
                     connections.0.push_back(Connection { task, is_operators });
                 }
             }
@@ -99,7 +104,7 @@ impl Connections {
 
 impl Admin {
     /// Serves one connection, and notes whether it is an operator's.
-    async fn serve(self, stream: TcpStream, is_operators: Arc<AtomicBool>) {
+    async fn serve(self, stream: TcpStream, remote: SocketAddr, is_operators: Arc<AtomicBool>) {
         let timeouts = self.shared.settings().timeouts.clone();
         let service = service_fn(|request| {
             let (admin, is_operators) = (&self, &is_operators);
@@ -107,7 +112,7 @@ impl Admin {
                 if admin.is_authorized(&request) {
                     is_operators.store(true, Ordering::Relaxed);
                 }
-                Ok::<_, Infallible>(admin.answer(&request).await)
+                Ok::<_, Infallible>(admin.answer(&request, remote).await)
             }
         });
         let mut builder = http1::Builder::new();
@@ -120,8 +125,13 @@ impl Admin {
         }
     }
 
-    async fn answer(&self, request: &Request<Incoming>) -> Answer {
+    async fn answer(&self, request: &Request<Incoming>, remote: SocketAddr) -> Answer {
         if let Err(refusal) = check_host(request.version(), request.headers()) {
+            return refuse(&refusal);
+        }
+        let allowed = check_network(&self.shared.settings(), RequestKind::Admin, remote.ip(), request.headers());
+        if let Err(refusal) = allowed {
+            note_refusal(&self.shared, request.uri().path(), None, &refusal);
             return refuse(&refusal);
         }
         if !self.is_for_us(request) {
@@ -237,7 +247,12 @@ fn reply(body: &Value) -> Answer {
 }
 
 fn hub(status: &HubStatus) -> Value {
-    json!({ "mode": status.mode.name(), "clients": status.client_count(), "serverConnections": status.server_connections })
+    json!({
+        "mode": status.mode.name(),
+        "clients": status.client_count(),
+        "waitingClients": status.waiting_clients,
+        "serverConnections": status.server_connections,
+    })
 }
 
 fn plugin(status: PluginStatus) -> Value {

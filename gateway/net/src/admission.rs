@@ -1,13 +1,15 @@
-//! Who may come in: how many connections there are, in all and of one address, user or token, and how many may be.
+//! Who may come in: how many connections there are, in all and of one address, user, token or claim, and how many may be.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256};
 use hubgate_core::id::{HubName, UserId};
+use hubgate_core::pairs::Pairs;
 
 use crate::retries::Retries;
 use crate::settings::Limits;
@@ -17,7 +19,7 @@ const SOONEST_RETRY: Duration = Duration::from_secs(5);
 /// How far those are apart that found the gateway full.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Counts of what is connected now, for all threads. Only limits that are set are counted by address, user or token: a
+/// Counts of what is connected now, for all threads. Only limits that are set are counted by address, user, token or claim: a
 /// limit that comes while the gateway runs counts the clients that come behind it.
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
@@ -34,25 +36,38 @@ enum Counted {
     User(HubName, UserId),
     /// The beginning of the token's SHA-256 digest: tokens are secrets, and long.
     Token([u8; 16]),
+    /// The same of a hub's name, a claim's and its value.
+    Claim([u8; 16]),
 }
 
 /// Why a client may not come in. Each names its limit's key below `server.limits`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NoRoom {
     Connections,
     ConnectionsPerIp,
     ConnectionsPerUser,
     ConnectionsPerToken,
+    /// Of the claim of this name.
+    ConnectionsPerClaim(Arc<str>),
 }
 
 impl NoRoom {
     /// The limit's key below `server.limits`.
-    pub(crate) fn key(self) -> &'static str {
+    pub(crate) fn key(&self) -> &'static str {
         match self {
             NoRoom::Connections => "connections",
             NoRoom::ConnectionsPerIp => "connections-per-ip",
             NoRoom::ConnectionsPerUser => "connections-per-user",
             NoRoom::ConnectionsPerToken => "connections-per-token",
+            NoRoom::ConnectionsPerClaim(_) => "connections-per-claim",
+        }
+    }
+
+    /// The path, below `server.limits`, of what is full.
+    pub(crate) fn rule(&self) -> String {
+        match self {
+            NoRoom::ConnectionsPerClaim(claim) => format!("{}.{claim}", self.key()),
+            _ => self.key().to_owned(),
         }
     }
 }
@@ -61,8 +76,32 @@ impl NoRoom {
 #[derive(Debug)]
 pub(crate) struct ClientPlace {
     admission: Arc<Admission>,
-    counted: Box<[Counted]>,
+    counted: RefCell<Vec<Counted>>,
 }
+
+/// Where else a client is counted that has a place and comes again, by another address or with another token. Given up when dropped, unless
+/// its client [moves](ClientPlace::move_to) there.
+#[derive(Debug)]
+pub(crate) struct Move {
+    admission: Arc<Admission>,
+    /// All that the client is to be counted by.
+    wanted: Vec<Counted>,
+    /// Those by which it was not counted before, and is now.
+    added: Vec<Counted>,
+}
+
+/// Who comes, from where, and with which token and claims.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Visitor<'a> {
+    pub(crate) address: IpAddr,
+    pub(crate) hub: &'a HubName,
+    pub(crate) user: Option<&'a UserId>,
+    pub(crate) claims: &'a Pairs,
+    pub(crate) token: &'a str,
+}
+
+/// What a client is to be counted by, how many of it there may be, and what says so.
+type Wanted = Vec<(Counted, usize, NoRoom)>;
 
 impl Admission {
     /// How many clients are connected.
@@ -70,56 +109,63 @@ impl Admission {
         self.clients.load(Ordering::Relaxed)
     }
 
-    /// Counts one more client, if `limits` allow one more from this address, of this user and with this token.
-    pub(crate) fn enter_client(
-        self: &Arc<Self>,
-        limits: &Limits,
-        address: IpAddr,
-        hub: &HubName,
-        user: Option<&UserId>,
-        token: &str,
-    ) -> Result<ClientPlace, NoRoom> {
-        let mut wanted = Vec::new();
-        if limits.connections_per_ip > 0 {
-            wanted.push((Counted::Address(address), limits.connections_per_ip, NoRoom::ConnectionsPerIp));
-        }
-        if let (Some(user), 1..) = (user, limits.connections_per_user) {
-            let counted = Counted::User(hub.clone(), user.clone());
-            wanted.push((counted, limits.connections_per_user, NoRoom::ConnectionsPerUser));
-        }
-        if limits.connections_per_token > 0 {
-            let digest = digest(&SHA256, token.as_bytes());
-            let beginning = *digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes");
-            wanted.push((Counted::Token(beginning), limits.connections_per_token, NoRoom::ConnectionsPerToken));
-        }
-        if !wanted.is_empty() {
-            let mut by = self.by();
-            let full =
-                |(counted, limit, _): &&(Counted, usize, NoRoom)| by.get(counted).is_some_and(|count| count >= limit);
-            if let Some((_, _, full)) = wanted.iter().find(full) {
-                return Err(*full);
-            }
-            for (counted, _, _) in &wanted {
-                *by.entry(counted.clone()).or_default() += 1;
-            }
-        }
-        let counted = wanted.into_iter().map(|(counted, _, _)| counted).collect();
+    /// Counts one more client, if `limits` allow one more from this address, of this user, with this token and with
+    /// each of these claims.
+    pub(crate) fn enter_client(self: &Arc<Self>, limits: &Limits, visitor: Visitor<'_>) -> Result<ClientPlace, NoRoom> {
+        let wanted = wanted(limits, visitor);
+        self.count(&wanted)?;
+        let counted: Vec<Counted> = wanted.into_iter().map(|(counted, ..)| counted).collect();
         if !enter(&self.clients, limits.connections) {
             self.leave(counted);
             return Err(NoRoom::Connections);
         }
-        Ok(ClientPlace { admission: self.clone(), counted })
+        Ok(ClientPlace { admission: self.clone(), counted: RefCell::new(counted) })
+    }
+
+    /// Counts a client that has a place already where it has not been counted before, if `limits` allow it.
+    pub(crate) fn enter_again(
+        self: &Arc<Self>,
+        limits: &Limits,
+        place: &ClientPlace,
+        visitor: Visitor<'_>,
+    ) -> Result<Move, NoRoom> {
+        let wanted = wanted(limits, visitor);
+        let new = |(counted, ..): &&(Counted, usize, NoRoom)| !place.counted.borrow().contains(counted);
+        let added: Wanted = wanted.iter().filter(new).cloned().collect();
+        self.count(&added)?;
+        let only_counted = |wanted: Wanted| wanted.into_iter().map(|(counted, ..)| counted).collect();
+        Ok(Move { admission: self.clone(), wanted: only_counted(wanted), added: only_counted(added) })
+    }
+
+    /// Counts one more of each, if there is room for one more of all.
+    fn count(&self, wanted: &Wanted) -> Result<(), NoRoom> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut by = self.by();
+        let full =
+            |(counted, limit, _): &&(Counted, usize, NoRoom)| by.get(counted).is_some_and(|count| count >= limit);
+        if let Some((_, _, full)) = wanted.iter().find(full) {
+            return Err(full.clone());
+        }
+        for (counted, ..) in wanted {
+            *by.entry(counted.clone()).or_default() += 1;
+        }
+        Ok(())
     }
 
     /// When a client that found no room may come again.
-    pub(crate) fn retry_after(&self, full: NoRoom, now: Instant) -> Duration {
+    pub(crate) fn retry_after(&self, full: &NoRoom, now: Instant) -> Duration {
         match full {
             NoRoom::Connections => {
                 let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
                 retries.join(SOONEST_RETRY, RETRY_INTERVAL, now)
             }
             // Those who share one of these limits are few, and no reason to keep others waiting.
-            NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken => SOONEST_RETRY,
+            NoRoom::ConnectionsPerIp
+            | NoRoom::ConnectionsPerUser
+            | NoRoom::ConnectionsPerToken
+            | NoRoom::ConnectionsPerClaim(_) => SOONEST_RETRY,
         }
     }
 
@@ -131,7 +177,7 @@ impl Admission {
         }
     }
 
-    fn leave(&self, counted: Box<[Counted]>) {
+    fn leave(&self, counted: Vec<Counted>) {
         if counted.is_empty() {
             return;
         }
@@ -156,10 +202,64 @@ fn enter(count: &AtomicUsize, limit: usize) -> bool {
     count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
 }
 
+fn wanted(limits: &Limits, Visitor { address, hub, user, claims, token }: Visitor<'_>) -> Wanted {
+    let mut wanted = Vec::new();
+    if limits.connections_per_ip > 0 {
+        wanted.push((Counted::Address(address), limits.connections_per_ip, NoRoom::ConnectionsPerIp));
+    }
+    if let (Some(user), 1..) = (user, limits.connections_per_user) {
+        let counted = Counted::User(hub.clone(), user.clone());
+        wanted.push((counted, limits.connections_per_user, NoRoom::ConnectionsPerUser));
+    }
+    if limits.connections_per_token > 0 {
+        let counted = Counted::Token(digest_of([token]));
+        wanted.push((counted, limits.connections_per_token, NoRoom::ConnectionsPerToken));
+    }
+    for (claim, limit) in &limits.connections_per_claim {
+        let values = claims.iter().filter(|(name, _)| **name == **claim).map(|(_, value)| value);
+        // One that is there twice counts once.
+        for value in values.collect::<HashSet<_>>() {
+            let counted = Counted::Claim(digest_of([hub.as_str(), claim, value]));
+            wanted.push((counted, *limit, NoRoom::ConnectionsPerClaim(claim.clone())));
+        }
+    }
+    wanted
+}
+
+/// The beginning of a digest of texts, each of which counts with its length: no other list has the same one.
+fn digest_of<const N: usize>(texts: [&str; N]) -> [u8; 16] {
+    let mut context = Context::new(&SHA256);
+    for text in texts {
+        context.update(&text.len().to_le_bytes());
+        context.update(text.as_bytes());
+    }
+    *context.finish().as_ref().first_chunk().expect("SHA-256 has 32 bytes")
+}
+
+impl ClientPlace {
+    /// The client is counted there from now on, and no more where it was.
+    pub(crate) fn move_to(&self, mut to: Move) {
+        let mut before = std::mem::take(&mut to.added);
+        before.append(&mut self.counted.borrow_mut());
+        // What another move has given up meanwhile is not counted again: there may be no room for it any more.
+        let mut take =
+            |wanted: &Counted| before.iter().position(|each| each == wanted).map(|at| before.swap_remove(at));
+        let now = to.wanted.iter().filter_map(&mut take).collect();
+        self.counted.replace(now);
+        self.admission.leave(before);
+    }
+}
+
 impl Drop for ClientPlace {
     fn drop(&mut self) {
         self.admission.clients.fetch_sub(1, Ordering::Relaxed);
-        self.admission.leave(std::mem::take(&mut self.counted));
+        self.admission.leave(self.counted.take());
+    }
+}
+
+impl Drop for Move {
+    fn drop(&mut self) {
+        self.admission.leave(std::mem::take(&mut self.added));
     }
 }
 
@@ -199,8 +299,118 @@ mod tests {
         user: &str,
         token: &str,
     ) -> Result<ClientPlace, NoRoom> {
-        let hub = HubName::parse("chat").expect("a name");
-        admission.enter_client(limits, IpAddr::from([127, 0, 0, address]), &hub, Some(&UserId::new(user)), token)
+        let (hub, claims) = (HubName::parse("chat").expect("a name"), Pairs::from_iter([("tenant", user)]));
+        admission.enter_client(limits, visitor(address, &hub, (&UserId::new(user), &claims), token))
+    }
+
+    fn visitor<'a>(
+        address: u8,
+        hub: &'a HubName,
+        (user, claims): (&'a UserId, &'a Pairs),
+        token: &'a str,
+    ) -> Visitor<'a> {
+        Visitor { address: IpAddr::from([127, 0, 0, address]), hub, user: Some(user), claims, token }
+    }
+
+    fn per_claim(limits: &[(&str, usize)]) -> Limits {
+        let limits = limits.iter().map(|(claim, limit)| (Arc::from(*claim), *limit)).collect();
+        Limits { connections_per_claim: limits, connections: 100, ..self::limits() }
+    }
+
+    #[test]
+    fn each_value_of_a_claim_is_counted_once_and_by_its_hub_and_name() {
+        let limits = per_claim(&[("tenant", 2), ("plan", 1)]);
+        let admission: Arc<Admission> = Arc::default();
+        let enter = |hub: &str, claims: &[(&str, &str)]| {
+            let (hub, claims) = (HubName::parse(hub).expect("a name"), claims.iter().copied().collect());
+            admission.enter_client(&limits, visitor(1, &hub, (&UserId::new("u"), &claims), "t"))
+        };
+        let of_tenant = NoRoom::ConnectionsPerClaim("tenant".into());
+        let both = enter("chat", &[("tenant", "a"), ("tenant", "b"), ("tenant", "a")]).expect("room");
+        let first = enter("chat", &[("tenant", "a")]).expect("its value counts once, however often it is there");
+        assert_eq!(enter("chat", &[("tenant", "c"), ("tenant", "a")]).expect_err("no room"), of_tenant);
+        let second = enter("chat", &[("tenant", "b")]).expect("each value for itself");
+        let others =
+            [("other", ("tenant", "a")), ("chat", ("role", "a")), ("chat", ("plan", "a")), ("chat", ("tenant", "c"))]
+                .map(|(hub, claim)| enter(hub, &[claim]).expect("another hub, claim or value"));
+        assert_eq!(enter("chat", &[("plan", "a")]).expect_err("no room"), NoRoom::ConnectionsPerClaim("plan".into()));
+        drop(both);
+        drop(enter("chat", &[("tenant", "a"), ("tenant", "b")]).expect("both are free again"));
+        drop((first, second, others));
+        assert!(admission.by().is_empty(), "nothing stays behind");
+    }
+
+    #[test]
+    fn who_comes_again_with_other_values_of_a_claim_is_counted_by_those() {
+        let (limits, admission) = (per_claim(&[("tenant", 1)]), Arc::<Admission>::default());
+        let (hub, user) = (HubName::parse("chat").expect("a name"), UserId::new("u"));
+        let of = |tenant: &str| Pairs::from_iter([("tenant", tenant)]);
+        let place = enter(&admission, &limits, 1, "a", "t").expect("the first one");
+        let other = enter(&admission, &limits, 1, "b", "t").expect("another value");
+        let again = |tenant: &str| {
+            let claims = of(tenant);
+            admission.enter_again(&limits, &place, visitor(1, &hub, (&user, &claims), "t"))
+        };
+        assert!(again("b").is_err(), "the other one has it");
+        place.move_to(again("c").expect("nobody has it"));
+        drop(enter(&admission, &limits, 1, "a", "t").expect("it is counted there no more"));
+        assert!(enter(&admission, &limits, 1, "c", "t").is_err());
+        drop((place, other));
+        assert!(admission.by().is_empty(), "nothing stays behind");
+    }
+
+    /// One that has a place as [`enter`] gives it comes again.
+    fn enter_again(
+        admission: &Arc<Admission>,
+        limits: &Limits,
+        place: &ClientPlace,
+        address: u8,
+        token: &str,
+    ) -> Result<Move, NoRoom> {
+        let (hub, user) = (HubName::parse("chat").expect("a name"), UserId::new("u"));
+        let claims = Pairs::from_iter([("tenant", "u")]);
+        admission.enter_again(limits, place, visitor(address, &hub, (&user, &claims), token))
+    }
+
+    #[test]
+    fn who_comes_again_is_counted_once_where_it_comes_from_now() {
+        let limits = Limits { connections_per_ip: 1, connections_per_user: 1, connections_per_token: 1, ..limits() };
+        let admission = Arc::default();
+        let place = enter(&admission, &limits, 1, "u", "t").expect("the first one");
+        place.move_to(enter_again(&admission, &limits, &place, 1, "t").expect("it is counted there already"));
+        place.move_to(enter_again(&admission, &limits, &place, 2, "v").expect("there is room"));
+        assert_eq!(admission.clients(), 1);
+        let at_its_first = enter(&admission, &limits, 1, "another", "t").expect("it is counted there no more");
+        assert!(enter(&admission, &limits, 2, "another", "w").is_err());
+        drop((place, at_its_first));
+        assert!(admission.by().is_empty(), "nothing stays behind");
+    }
+
+    #[test]
+    fn who_comes_again_where_there_is_no_room_keeps_its_place() {
+        let limits = Limits { connections_per_ip: 1, ..limits() };
+        let admission = Arc::default();
+        let place = enter(&admission, &limits, 1, "u", "t").expect("the first one");
+        let other = enter(&admission, &limits, 2, "v", "w").expect("another one");
+        assert_eq!(enter_again(&admission, &limits, &place, 2, "t").expect_err("full"), NoRoom::ConnectionsPerIp);
+        assert!(enter(&admission, &limits, 1, "w", "x").is_err(), "its place is taken by itself");
+        drop(other);
+        drop(enter_again(&admission, &limits, &place, 2, "t").expect("there is room"));
+        drop(enter(&admission, &limits, 2, "v", "w").expect("it did not move there after all"));
+        drop(place);
+        assert!(admission.by().is_empty(), "nothing stays behind");
+    }
+
+    #[test]
+    fn who_comes_again_twice_at_once_is_counted_once() {
+        let limits = Limits { connections_per_ip: 2, ..limits() };
+        let admission = Arc::default();
+        let place = enter(&admission, &limits, 1, "u", "t").expect("the first one");
+        let moves = [1, 2].map(|_| enter_again(&admission, &limits, &place, 2, "t").expect("there is room"));
+        moves.into_iter().for_each(|each| place.move_to(each));
+        assert_eq!(admission.by().values().collect::<Vec<_>>(), [&1]);
+        drop(place);
+        assert!(admission.by().is_empty(), "nothing stays behind");
     }
 
     #[test]
@@ -209,6 +419,7 @@ mod tests {
             (Limits { connections_per_ip: 1, ..limits() }, NoRoom::ConnectionsPerIp),
             (Limits { connections_per_user: 1, ..limits() }, NoRoom::ConnectionsPerUser),
             (Limits { connections_per_token: 1, ..limits() }, NoRoom::ConnectionsPerToken),
+            (per_claim(&[("tenant", 1)]), NoRoom::ConnectionsPerClaim("tenant".into())),
             (Limits { connections: 1, ..limits() }, NoRoom::Connections),
         ] {
             let admission = Arc::default();

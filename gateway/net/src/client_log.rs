@@ -20,6 +20,28 @@ impl ClientLog {
         log
     }
 
+    /// A client that lives has come with another WebSocket.
+    pub(crate) fn returned(hub: HubName, id: ConnectionId) -> ClientLog {
+        tracing::debug!(%hub, connection = %id, "a client goes on by another WebSocket");
+        ClientLog { hub, id }
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Its transport is gone, and the client is not.
+    pub(crate) fn outlived_its_transport(&self, slow: Option<SlowReason>) {
+        let (hub, connection, limit) = (&self.hub, &self.id, slow.map(SlowReason::key));
+        tracing::debug!(%hub, %connection, limit, "a client's WebSocket broke off or was replaced; the client stays");
+    }
+
+    /// It is gone, and did not come back by another WebSocket.
+    pub(crate) fn ended_without_transport(&self) {
+        let (hub, connection) = (&self.hub, &self.id);
+        tracing::info!(%hub, %connection, "a client's connection ended: it had lost its WebSocket and did not come back");
+    }
+
     /// It is gone. `slow` is the limit that it was too slow for, if it was.
     pub(crate) fn ended(&self, cause: CloseCause, slow: Option<SlowReason>) {
         let limit = slow.map(SlowReason::key);

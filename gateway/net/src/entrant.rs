@@ -1,18 +1,100 @@
 //! A client between the request that lets it in and its open transport. If it never comes, nothing of it stays behind.
 
-use hubgate_core::NewClient;
-use hubgate_core::id::ConnectionId;
+use std::net::IpAddr;
+
+use hubgate_core::id::{ConnectionId, HubName, UserId};
+use hubgate_core::pairs::Pairs;
+use hubgate_core::{NewClient, Reconnect, ResumedClient};
 use tokio::sync::mpsc;
 
-use crate::admission::ClientPlace;
+use crate::admission::{ClientPlace, Move, Visitor};
+
+/// Whom a request for a client's WebSocket has made of its connection.
+#[derive(Debug)]
+pub(crate) enum Entrant {
+    New(NewEntrant),
+    Returning(ReturningClient),
+}
+
+impl Entrant {
+    pub(crate) fn hub(&self) -> &HubName {
+        match self {
+            Entrant::New(entrant) => &entrant.client.hub,
+            Entrant::Returning(returning) => &returning.hub,
+        }
+    }
+
+    /// Its connection, which says whose shard it is.
+    pub(crate) fn id(&self) -> ConnectionId {
+        match self {
+            Entrant::New(entrant) => entrant.client.id,
+            Entrant::Returning(returning) => returning.client.id,
+        }
+    }
+}
 
 /// A client whose WebSocket is not open yet.
 #[derive(Debug)]
-pub(crate) struct Entrant {
+pub(crate) struct NewEntrant {
     pub(crate) client: NewClient,
     pub(crate) place: ClientPlace,
     /// `None`: it came without a token.
     pub(crate) claimed: Option<ClaimedToken>,
+}
+
+/// A client that lives, and has come with another WebSocket.
+#[derive(Debug)]
+pub(crate) struct ReturningClient {
+    pub(crate) hub: HubName,
+    pub(crate) client: ResumedClient,
+    pub(crate) to: Move,
+}
+
+/// A connection-to-be of a client that has negotiated.
+#[derive(Debug)]
+pub(crate) struct Negotiated {
+    pub(crate) hub: HubName,
+    pub(crate) id: ConnectionId,
+    /// What opens its transport, on the same shard.
+    pub(crate) token: ConnectionId,
+    pub(crate) reconnect: Reconnect,
+}
+
+/// What a connection token was made for, once its client opens a transport.
+#[derive(Debug)]
+pub(crate) struct FirstTransport {
+    pub(crate) id: ConnectionId,
+    pub(crate) reconnect: Reconnect,
+    /// What the client has posted before.
+    pub(crate) early: Vec<u8>,
+}
+
+/// What a request for a WebSocket asks of the shard that its connection token names.
+#[derive(Debug)]
+pub(crate) struct TokenClaim {
+    pub(crate) token: ConnectionId,
+    pub(crate) hub: HubName,
+    pub(crate) user: Option<UserId>,
+    /// Those by which clients are counted.
+    pub(crate) claims: Pairs,
+    pub(crate) address: IpAddr,
+    pub(crate) access_token: Box<str>,
+}
+
+impl TokenClaim {
+    pub(crate) fn visitor(&self) -> Visitor<'_> {
+        let TokenClaim { hub, user, claims, address, access_token, .. } = self;
+        Visitor { address: *address, hub, user: user.as_ref(), claims, token: access_token }
+    }
+}
+
+/// What a connection token opens a WebSocket for.
+#[derive(Debug)]
+pub(crate) enum Opening {
+    /// The client that has negotiated it.
+    First { token: ClaimedToken, reconnect: Reconnect, place: ClientPlace },
+    /// The client with this id, which lives.
+    Again { id: ConnectionId, to: Move },
 }
 
 /// Where a shard hears of claimed tokens that were not used. It needs no bound of its own: each token is sent once at most.

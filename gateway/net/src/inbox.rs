@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hubgate_core::id::{ConnectionId, HubName};
 use hubgate_core::settings::Settings;
 use hubgate_core::{Order, ShardStatus, TooManyTokens};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::client_request::ClientRequest;
-use crate::entrant::{ClaimedToken, Entrant};
+use crate::entrant::{Entrant, Negotiated, Opening, TokenClaim};
 use crate::envelope::Envelope;
 use crate::http_places::HttpPlace;
 use crate::refusal::Refusal;
@@ -40,17 +39,8 @@ pub(crate) enum LocalMessage {
     /// A client that was upgraded elsewhere, but whose id says that it belongs here.
     Adopt(Box<UpgradedClient>),
     /// A client negotiated that is to come here.
-    Negotiated {
-        hub: HubName,
-        id: ConnectionId,
-        token: ConnectionId,
-        answer: oneshot::Sender<Result<(), TooManyTokens>>,
-    },
-    ClaimToken {
-        token: ConnectionId,
-        hub: HubName,
-        answer: oneshot::Sender<Result<ClaimedToken, Refusal>>,
-    },
+    Negotiated(Negotiated, oneshot::Sender<Result<(), TooManyTokens>>),
+    ClaimToken(Box<TokenClaim>, oneshot::Sender<Result<Opening, Refusal>>),
     /// Of a client whose connection is here.
     Request(ClientRequest),
     Status(oneshot::Sender<ShardStatus>),

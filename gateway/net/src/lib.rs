@@ -22,6 +22,7 @@ mod links;
 mod listeners;
 mod loads;
 mod metrics;
+mod network_rules;
 mod origins;
 mod outbox;
 mod outboxes;

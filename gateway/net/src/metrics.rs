@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::StatusCode;
 use hubgate_core::id::{HubName, PluginName};
-use hubgate_core::{CloseCause, Directory, HubCounters, HubStatus, ShardStatus};
+use hubgate_core::{CloseCause, Directory, HubCounters, HubStatus, ResumeOutcome, ShardStatus};
 use hubgate_wire::negotiate::Transport;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -14,6 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::network_rules::RequestKind;
 use crate::peer_task::PeerTask;
 use crate::slow::SlowReason;
 
@@ -21,13 +22,14 @@ use crate::slow::SlowReason;
 const OTHER: &str = "other";
 
 /// Why requests and connections are refused.
-const REFUSALS: [&str; 31] = [
+const REFUSALS: [&str; 34] = [
     "absent",
     "anonymous",
     "authorizer",
     "authorizer-failed",
     "connection",
     "connections",
+    "connections-per-claim",
     "connections-per-ip",
     "connections-per-token",
     "connections-per-user",
@@ -43,12 +45,14 @@ const REFUSALS: [&str; 31] = [
     "malformed",
     "negotiated",
     "negotiates-per-second",
+    "network-rules",
     "no-answer",
     "path",
     "post",
     "provider-keys",
     "posts",
     "request",
+    "resumes",
     "tls",
     "token",
     "transport",
@@ -63,6 +67,7 @@ pub(crate) struct Metrics {
     /// Also has the plugins' metrics.
     registry: Registry,
     requests_refused: Family<ReasonLabel, Counter>,
+    network_refusals: Family<KindLabel, Counter>,
     rest_requests: Family<RestLabels, Counter>,
     webhook_requests: Family<OutcomeLabel, Counter>,
     plugin_http_requests: Family<OutcomeLabel, Counter>,
@@ -103,6 +108,11 @@ const SIGN_IN_OUTCOMES: [&str; 3] = ["granted", "refused", "failed"];
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -155,6 +165,12 @@ struct HubLimitLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HubOutcomeLabels {
+    hub: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DirectionLabels {
     hub: String,
     direction: &'static str,
@@ -165,6 +181,9 @@ impl Metrics {
     pub(crate) fn new(mut registry: Registry) -> Metrics {
         let requests_refused = Family::default();
         registry.register("hubgate_requests_refused", "Requests that were refused", requests_refused.clone());
+        let network_refusals = Family::default();
+        let help = "Requests that network rules have denied, by what they were for";
+        registry.register("hubgate_network_refusals", help, network_refusals.clone());
         let rest_requests = Family::default();
         registry.register("hubgate_rest_requests", "Operations of the REST API by their status", rest_requests.clone());
         let webhook_requests = Family::default();
@@ -187,6 +206,7 @@ impl Metrics {
         let metrics = Metrics {
             registry,
             requests_refused,
+            network_refusals,
             rest_requests,
             webhook_requests,
             plugin_http_requests,
@@ -203,6 +223,9 @@ impl Metrics {
     fn begin(&self) {
         for reason in REFUSALS {
             self.requests_refused.get_or_create(&ReasonLabel { reason }).inc_by(0);
+        }
+        for kind in RequestKind::ALL {
+            self.network_refusals.get_or_create(&KindLabel { kind: kind.name() }).inc_by(0);
         }
         for outcome in WEBHOOK_OUTCOMES {
             self.webhook_requests.get_or_create(&OutcomeLabel { outcome }).inc_by(0);
@@ -225,6 +248,11 @@ impl Metrics {
 
     pub(crate) fn refused(&self, reason: &'static str) {
         self.requests_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A network rule has denied a request. It is counted as refused beside this.
+    pub(crate) fn denied(&self, kind: RequestKind) {
+        self.network_refusals.get_or_create(&KindLabel { kind: kind.name() }).inc();
     }
 
     /// A hub's own negotiation was answered; `refused` is the status of a refusal.
@@ -286,6 +314,7 @@ pub(crate) fn sum(statuses: impl IntoIterator<Item = HubStatus>) -> Vec<HubStatu
             None => drop(sums.insert(status.hub.clone(), status)),
             Some(sum) => {
                 add(&mut sum.clients, status.clients);
+                sum.waiting_clients += status.waiting_clients;
                 sum.server_connections += status.server_connections;
                 sum.counters += &status.counters;
             }
@@ -303,6 +332,7 @@ fn add(sums: &mut [usize; Transport::COUNT], counts: [usize; Transport::COUNT]) 
 #[derive(Debug, Default)]
 struct Labelled {
     clients: [usize; Transport::COUNT],
+    waiting_clients: usize,
     server_connections: usize,
     user_memberships: usize,
     counters: HubCounters,
@@ -317,6 +347,7 @@ fn labelled(status: ShardStatus) -> BTreeMap<String, Labelled> {
         let label = if status.has_own_label() { status.hub.to_string() } else { OTHER.to_owned() };
         let sum = sums.entry(label).or_default();
         add(&mut sum.clients, status.clients);
+        sum.waiting_clients += status.waiting_clients;
         sum.server_connections += status.server_connections;
         sum.counters += &status.counters;
         // All shards tell of the same ones.
@@ -351,6 +382,8 @@ fn plugin_metrics(directory: &Directory) -> Registry {
 /// that the number of series stays bounded.
 fn hub_metrics(hubs: &BTreeMap<String, Labelled>) -> Registry {
     let connections = Family::<TransportLabels, Gauge>::default();
+    let waiting = Family::<HubLabel, Gauge>::default();
+    let resumes = Family::<HubOutcomeLabels, Counter>::default();
     let servers = Family::<HubLabel, Gauge>::default();
     let skipped = Family::<HubLabel, Counter>::default();
     let closed = Family::<CauseLabels, Counter>::default();
@@ -368,6 +401,11 @@ fn hub_metrics(hubs: &BTreeMap<String, Labelled>) -> Registry {
         for transport in Transport::ALL {
             let labels = TransportLabels { hub: hub(), transport: transport.name() };
             connections.get_or_create(&labels).set(status.clients[transport as usize] as i64);
+        }
+        waiting.get_or_create(&HubLabel { hub: hub() }).set(status.waiting_clients as i64);
+        for outcome in ResumeOutcome::ALL {
+            let labels = HubOutcomeLabels { hub: hub(), outcome: outcome.name() };
+            resumes.get_or_create(&labels).inc_by(counters.resumes[outcome as usize]);
         }
         servers.get_or_create(&HubLabel { hub: hub() }).set(status.server_connections as i64);
         skipped.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.server_messages_skipped);
@@ -396,6 +434,11 @@ fn hub_metrics(hubs: &BTreeMap<String, Labelled>) -> Registry {
     }
     let mut registry = Registry::default();
     registry.register("hubgate_client_connections", "Clients connected now", connections);
+    let help = "Clients that have lost their WebSocket and may come back by another one";
+    registry.register("hubgate_client_connections_waiting", help, waiting);
+    let help =
+        "What came of clients with stateful reconnect that had lost their WebSocket, or for which another one came";
+    registry.register("hubgate_client_resumes", help, resumes);
     registry.register("hubgate_server_connections", "Connections of hub servers that are open now", servers);
     let help = "Messages of hub servers that have no effect, because nobody knows what they mean";
     registry.register("hubgate_server_messages_skipped", help, skipped);

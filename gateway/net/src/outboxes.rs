@@ -1,4 +1,5 @@
-//! What waits for all peers together (`server.limits.outboxes`). When that is too much, those with the most waiting are let go.
+//! What waits for all peers together (`server.limits.outboxes`), and what is kept for those that may come back. When that is too much, those
+//! with the most waiting are let go.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -110,6 +111,11 @@ impl Outboxes {
     /// What waits, in bytes, as far as it is counted.
     pub(crate) fn held(&self) -> usize {
         self.alone.load(Ordering::Relaxed) + self.in_common.load(Ordering::Relaxed)
+    }
+
+    /// Whether more is held than may be.
+    pub(crate) fn hold_too_much(&self) -> bool {
+        self.held() > self.limit.load(Ordering::Relaxed)
     }
 
     /// Bytes that are to be in several outboxes, and may be in others on other shards.

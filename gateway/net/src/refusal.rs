@@ -1,15 +1,17 @@
 //! Why requests are refused, and what a peer is told then.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use hubgate_core::MembershipRefusal;
+use hubgate_core::{MembershipRefusal, ResumeRefusal};
 use hubgate_wire::token::TokenError;
 use hubgate_wire::token::identity::IdentityError;
 
 use crate::admission::NoRoom;
+use crate::network_rules::{RequestKind, rule_key};
 use crate::retries;
 
 /// Why a request is refused. The name counts it in `hubgate_requests_refused_total`.
@@ -44,6 +46,8 @@ pub(crate) enum Refusal {
          it is connected."
     )]
     IdentityTooLarge { kept: usize, limit: usize },
+    #[error("The token has more than {limit} values of claims by which `server.limits.connections-per-claim` counts.")]
+    TooManyCountedClaims { limit: usize },
     #[error("The body took longer than `server.timeouts.http-body` allows.")]
     BodyTooSlow,
     #[error("The body must be `application/json`, `application/x-msgpack` or `application/octet-stream`.")]
@@ -58,6 +62,11 @@ pub(crate) enum Refusal {
         "Too many requests of this connection wait for their turn, or this one has waited for too long: send one at a time."
     )]
     PostsWait,
+    /// A client that lives was to go on by another WebSocket.
+    #[error("The access token is of another user than the connection is.")]
+    OtherUser,
+    #[error("This connection has gone on by another WebSocket too often of late; try again later.")]
+    ResumesTooOften,
     #[error("Cannot change transports mid-connection")]
     OtherTransport,
     #[error("POST requests are not allowed for WebSocket connections.")]
@@ -71,7 +80,7 @@ pub(crate) enum Refusal {
          polling."
     )]
     NoTransport,
-    #[error("The gateway holds as many connections as `server.limits.{}` allows; try again later.", .full.key())]
+    #[error("The gateway holds as many connections as `server.limits.{}` allows; try again later.", .full.rule())]
     NoRoom { full: NoRoom, wait: Duration },
     #[error("More negotiations in a second than `server.limits.negotiates-per-second` allows; try again later.")]
     TooManyNegotiates { wait: Duration },
@@ -115,6 +124,9 @@ pub(crate) enum Refusal {
          `hubgate serve`, with its URL in `server.endpoints`."
     )]
     ForeignHostOfDev(String),
+    /// Its text does not tell the address: behind a proxy that is not trusted it is one of the network's own.
+    #[error("`{}` does not allow {} requests from your address.", rule_key(*.rule), .kind.name())]
+    DeniedByRule { rule: usize, kind: RequestKind, address: IpAddr },
     #[error("Hub '{0}' is in serverless mode: it does not accept hub servers.")]
     HubServerOfServerless(hubgate_core::id::HubName),
     #[error("{}", no_membership(.0))]
@@ -179,9 +191,10 @@ impl Refusal {
             | Refusal::BadIdentity(_)
             | Refusal::NotSignedIn(_) => StatusCode::UNAUTHORIZED,
             Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::HeadTooLarge { .. } | Refusal::TooManyHeaders | Refusal::IdentityTooLarge { .. } => {
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-            }
+            Refusal::HeadTooLarge { .. }
+            | Refusal::TooManyHeaders
+            | Refusal::IdentityTooLarge { .. }
+            | Refusal::TooManyCountedClaims { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::NotOneHub
@@ -200,18 +213,25 @@ impl Refusal {
             | Refusal::NoProviderKeys
             | Refusal::NoRoom { full: NoRoom::Connections, .. } => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::NoRoom {
-                full: NoRoom::ConnectionsPerIp | NoRoom::ConnectionsPerUser | NoRoom::ConnectionsPerToken,
+                full:
+                    NoRoom::ConnectionsPerIp
+                    | NoRoom::ConnectionsPerUser
+                    | NoRoom::ConnectionsPerToken
+                    | NoRoom::ConnectionsPerClaim(_),
                 ..
             }
             | Refusal::TooManyNegotiates { .. }
             | Refusal::PostsWait
+            | Refusal::ResumesTooOften
             | Refusal::NoMembership(MembershipRefusal::HubFull | MembershipRefusal::PluginFull(_)) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Refusal::NoMembership(MembershipRefusal::UserFull) => StatusCode::BAD_REQUEST,
-            Refusal::NotAnonymous(_) | Refusal::HubServerOfServerless(_) | Refusal::NotLetIn(_) => {
-                StatusCode::FORBIDDEN
-            }
+            Refusal::NotAnonymous(_)
+            | Refusal::HubServerOfServerless(_)
+            | Refusal::NotLetIn(_)
+            | Refusal::OtherUser
+            | Refusal::DeniedByRule { .. } => StatusCode::FORBIDDEN,
             Refusal::AuthorizerFailed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Refusal::OtherTransport | Refusal::NotToBeDeleted | Refusal::NoTransport => StatusCode::BAD_REQUEST,
             Refusal::MethodNotAllowed(_) | Refusal::PostToWebSocket => StatusCode::METHOD_NOT_ALLOWED,
@@ -231,6 +251,7 @@ impl Refusal {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(*wait)));
             }
             Refusal::PostsWait
+            | Refusal::ResumesTooOften
             | Refusal::TooManyNegotiated
             | Refusal::NoAnswer
             | Refusal::AuthorizerUnavailable(_)
@@ -249,7 +270,7 @@ impl Refusal {
 
     /// Whether it is likely that somebody who set the gateway, an application or a page up has to mend something.
     pub(crate) fn is_to_be_mended(&self) -> bool {
-        matches!(self.reason(), "token" | "hub" | "anonymous" | "host" | "hub-server")
+        matches!(self.reason(), "token" | "hub" | "anonymous" | "host" | "hub-server" | "network-rules")
             || matches!(self, Refusal::NoTransport)
     }
 
@@ -261,14 +282,19 @@ impl Refusal {
             | Refusal::BadToken(_)
             | Refusal::BadIdentity(_)
             | Refusal::TokenOfNoUse { .. }
-            | Refusal::UserForWebhook(_) => "token",
+            | Refusal::UserForWebhook(_)
+            | Refusal::OtherUser => "token",
             Refusal::NoProviderKeys => "provider-keys",
             Refusal::NotOneHub | Refusal::BadHub(_) => "hub",
             Refusal::BadRequest(_) | Refusal::MethodNotAllowed(_) | Refusal::UnsupportedMediaType => "request",
             Refusal::BodyTooLarge { .. } => "post",
-            Refusal::HeadTooLarge { .. } | Refusal::TooManyHeaders | Refusal::IdentityTooLarge { .. } => "headers",
+            Refusal::HeadTooLarge { .. }
+            | Refusal::TooManyHeaders
+            | Refusal::IdentityTooLarge { .. }
+            | Refusal::TooManyCountedClaims { .. } => "headers",
             Refusal::BodyTooSlow => "http-body",
             Refusal::PostsWait => "posts",
+            Refusal::ResumesTooOften => "resumes",
             Refusal::Absent(_) => "absent",
             Refusal::UnknownConnection
             | Refusal::ConnectionInUse
@@ -285,6 +311,7 @@ impl Refusal {
             Refusal::NotSignedIn(_) | Refusal::NotLetIn(_) => "authorizer",
             Refusal::AuthorizerFailed(_) | Refusal::AuthorizerUnavailable(_) => "authorizer-failed",
             Refusal::HubServerOfServerless(_) => "hub-server",
+            Refusal::DeniedByRule { .. } => "network-rules",
             Refusal::NotFound(_) => "path",
             Refusal::ForeignHost(_) | Refusal::ForeignHostOfDev(_) => "host",
         }
@@ -293,6 +320,16 @@ impl Refusal {
 
 fn or_else<'a>(text: &'a str, general: &'a str) -> &'a str {
     if text.is_empty() { general } else { text }
+}
+
+/// What is answered where nobody may go on with a client that is here, or was.
+pub(crate) fn no_resume(refusal: ResumeRefusal) -> Refusal {
+    match refusal {
+        ResumeRefusal::Unknown => Refusal::UnknownConnection,
+        ResumeRefusal::NotStateful => Refusal::ConnectionInUse,
+        ResumeRefusal::OtherUser => Refusal::OtherUser,
+        ResumeRefusal::TooOften => Refusal::ResumesTooOften,
+    }
 }
 
 /// Why a user is not put into a group.

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubgate_core::id::{HubName, PluginName};
+use hubgate_core::pairs::Pairs;
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
 use hubgate_wire::token::identity::{KeySet, Rules};
 use ipnet::IpNet;
 
+pub use crate::network_rules::{NetworkRule, NetworkRules, RequestKind, RuleAction, rule_key};
 pub use crate::origins::{CorsOrigins, InvalidOrigin, OriginPattern};
 pub use crate::provider_keys::KeyUrl;
 use crate::tls::Tls;
@@ -34,6 +36,7 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// The networks whose `X-Forwarded-*` headers count.
     pub trusted_proxies: Vec<IpNet>,
+    pub network_rules: NetworkRules,
     /// Whether the host of every request must be the gateway's, and not only where clients come in without a token.
     pub checks_every_host: bool,
     /// Whom clients without a token are signed in as, where a hub lets them in; None: they are nobody.
@@ -57,7 +60,7 @@ impl Settings {
     }
 
     /// Whether a peer's `X-Forwarded-*` headers count.
-    pub(crate) fn is_trusted(&self, peer: IpAddr) -> bool {
+    pub fn is_trusted(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.trusted_proxies.iter().any(|network| network.contains(&peer))
     }
@@ -120,12 +123,29 @@ pub struct Limits {
     pub connections_per_user: usize,
     /// The same with one token.
     pub connections_per_token: usize,
+    /// The same of one hub with one value of a claim, by the claim's name.
+    pub connections_per_claim: Vec<(Arc<str>, usize)>,
     /// Connections at once that are no client's, or not yet, in number.
     pub http_connections: usize,
     /// Those of them from one address that carry no admitted client and no hub server, in number; 0: no limit of their own.
     pub http_connections_per_ip: usize,
     /// Negotiations in a second, in number; 0: no limit.
     pub negotiates_per_second: u32,
+}
+
+impl Limits {
+    /// Whether clients are counted by a claim.
+    pub(crate) fn counts_claim(&self, name: &str) -> bool {
+        self.connections_per_claim.iter().any(|(counted, _)| **counted == *name)
+    }
+
+    /// Those of a client's claims by which clients are counted.
+    pub(crate) fn counted_claims(&self, claims: &Pairs) -> Pairs {
+        match self.connections_per_claim.is_empty() {
+            true => Pairs::default(),
+            false => claims.iter().filter(|(name, _)| self.counts_claim(name)).collect(),
+        }
+    }
 }
 
 /// How long a peer may take.
@@ -229,6 +249,7 @@ pub(crate) mod tests {
                 departed_bytes: 0,
                 departed_calls: 0,
                 held: 0,
+                replay: 0,
                 server_message: 0,
                 mode_switch_closes: 0,
                 groups_per_connection: 0,
@@ -239,6 +260,7 @@ pub(crate) mod tests {
                 handshake: Millis(0),
                 client: Millis(0),
                 keep_alive: Millis(0),
+                reconnect: Millis(0),
             },
             streams: Default::default(),
             detailed_errors: false,
@@ -258,6 +280,7 @@ pub(crate) mod tests {
             },
             tls: None,
             trusted_proxies: Vec::new(),
+            network_rules: NetworkRules::default(),
             checks_every_host: false,
             anonymous_user: None,
             hubs: HashMap::new(),
@@ -286,6 +309,7 @@ pub(crate) mod tests {
             connections_per_ip: 0,
             connections_per_user: 0,
             connections_per_token: 0,
+            connections_per_claim: Vec::new(),
             http_connections: 0,
             http_connections_per_ip: 0,
             negotiates_per_second: 0,

@@ -9,12 +9,13 @@ use hubgate_core::time::Millis;
 use hubgate_core::{Directory, HashSeed};
 use prometheus_client::registry::Registry;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, NoRoom};
 use crate::http_places::HttpPlaces;
 use crate::loads::Loads;
 use crate::metrics::Metrics;
 use crate::outboxes::Outboxes;
 use crate::provider_keys::ProviderKeys;
+use crate::refusal::Refusal;
 use crate::refusal_log::{Overdue, RefusalLog};
 use crate::settings::Settings;
 use crate::vitals::Vitals;
@@ -87,6 +88,12 @@ impl Shared {
         for Overdue { kind, cause, untold } in self.refusal_log.sweep(Instant::now()) {
             tracing::warn!(reason = kind, %cause, more = untold, "requests were refused since their cause was told");
         }
+    }
+
+    /// The refusal of a client that a limit keeps out.
+    pub(crate) fn no_room(&self, full: NoRoom) -> Refusal {
+        let wait = self.admission.retry_after(&full, Instant::now());
+        Refusal::NoRoom { full, wait }
     }
 
     pub(crate) fn now(&self) -> Millis {

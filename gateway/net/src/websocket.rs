@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hubgate_core::id::HubName;
-use hubgate_core::{CloseCause, NewServerConnection};
+use hubgate_core::{CloseCause, NewServerConnection, Reconnect};
 use hubgate_wire::websocket::{Decoder, Event, WebSocketError, close_code};
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use crate::client_log::ClientLog;
-use crate::entrant::Entrant;
+use crate::entrant::{Entrant, NewEntrant, ReturningClient};
 use crate::http_places::Carrying;
 use crate::links::{ClientLink, Owner, Reader, SocketState, WebSocket, split};
 use crate::outboxes::Receiver;
@@ -34,16 +34,28 @@ const READS_PER_TURN: usize = 4;
 
 /// Serves one client until its transport is gone. `unread` came right behind the upgrade.
 pub(crate) async fn serve_client(shard: ShardHandle, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
-    let (read, socket) = open(&shard, stream, &entrant.client.hub, Receiver::Client);
-    let Entrant { client, place, claimed } = entrant;
-    let log = ClientLog::opened(&client);
-    let place = Rc::new(place);
-    let transport = shard.client_opened(client, ClientLink::WebSocket(socket.clone()), place.clone());
-    if let Some(claimed) = claimed {
-        claimed.transport_opened();
-    }
-    let (cause, slow) = serve(shard, Owner::Client(transport), Some(&log), read, socket, unread).await;
-    log.ended(cause, slow);
+    let (read, socket) = open(&shard, stream, entrant.hub(), Receiver::Client);
+    let link = ClientLink::WebSocket(socket.clone());
+    // The place is given up when the transport has ended.
+    let (transport, reconnect, log, _place) = match entrant {
+        Entrant::New(NewEntrant { client, place, claimed }) => {
+            let (reconnect, log, place) = (client.reconnect, ClientLog::opened(&client), Rc::new(place));
+            let transport = shard.client_opened(client, link, place.clone());
+            if let Some(claimed) = claimed {
+                claimed.transport_opened();
+            }
+            (transport, reconnect, log, place)
+        }
+        Entrant::Returning(ReturningClient { hub, client, to }) => {
+            let log = ClientLog::returned(hub, client.id);
+            // It may have ended since its request was granted: then nobody has its place.
+            let Some((transport, place)) = shard.client_resumed(client, link, to) else { return };
+            (transport, Reconnect::Stateful, log, place)
+        }
+    };
+    let (cause, slow) =
+        serve(shard.clone(), Owner::Client(transport, reconnect), Some(&log), read, socket, unread).await;
+    shard.transport_ended(log, cause, slow);
 }
 
 /// Serves one connection of a hub server until its transport is gone. `unread` came right behind the upgrade.
@@ -223,7 +235,7 @@ impl Task<'_> {
     /// The core hears, once, that all is read which a client had said before it was asked to leave.
     fn tell_last_words(&self) -> bool {
         let end = self.socket.last_words_end();
-        if end && let Some(Owner::Client(transport)) = self.owner {
+        if end && let Some(Owner::Client(transport, _)) = self.owner {
             self.shard.said_last_words(transport);
         }
         end
@@ -264,7 +276,7 @@ impl Task<'_> {
                 self.shard.flush_later(&self.socket);
             }
             // A sign of life of a client; hub servers have to say something.
-            Event::Pong if matches!(self.owner, Some(Owner::Client(_))) => self.step(&mut &[][..]),
+            Event::Pong if matches!(self.owner, Some(Owner::Client(..))) => self.step(&mut &[][..]),
             Event::Pong => {}
             // The answer carries the status that came (RFC 6455, section 5.5.1).
             Event::Close(code) => self.end(CloseCause::Normal, code.unwrap_or(close_code::NORMAL)),
@@ -292,7 +304,7 @@ impl Task<'_> {
     /// Acts on some of the peer's messages; none are a sign of life.
     fn step(&self, bytes: &mut &[u8]) {
         self.socket.speaking.during(|| match self.owner {
-            Some(Owner::Client(transport)) => self.shard.client_data(transport, bytes),
+            Some(Owner::Client(transport, _)) => self.shard.client_data(transport, bytes),
             Some(Owner::Server(id)) => self.shard.server_data(id, bytes),
             None => *bytes = &[],
         });
@@ -319,7 +331,7 @@ impl Task<'_> {
     /// The core hears, once, that its peer is gone.
     fn leave(&mut self, cause: CloseCause) {
         match self.owner.take() {
-            Some(Owner::Client(transport)) => self.shard.client_gone(transport, cause),
+            Some(Owner::Client(transport, _)) => self.shard.client_gone(transport, cause),
             Some(Owner::Server(id)) => self.shard.server_gone(id),
             None => {}
         }
@@ -367,7 +379,11 @@ impl Task<'_> {
         let blocked = (self.socket.state() == SocketState::Blocked).then(|| self.socket.flow());
         let settings = self.shard.shared().settings();
         if let Poll::Ready(reason) = self.stall.poll(cx, blocked, &settings.timeouts) {
-            self.socket.give_up_slow(reason);
+            match (reason, self.owner) {
+                // As likely as not its network is gone: it may come back by another one.
+                (SlowReason::Write, Some(Owner::Client(_, Reconnect::Stateful))) => self.socket.cut_off_slow(reason),
+                _ => self.socket.give_up_slow(reason),
+            }
         }
     }
 

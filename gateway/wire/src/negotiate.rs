@@ -70,6 +70,8 @@ pub struct NegotiateAnswer<'a> {
     connection_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     connection_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    use_stateful_reconnect: bool,
     available_transports: Vec<AvailableTransport>,
 }
 
@@ -134,6 +136,7 @@ impl<'a> NegotiateAnswer<'a> {
             negotiate_version,
             connection_id,
             connection_token,
+            use_stateful_reconnect: false,
             available_transports: Transport::ALL
                 .into_iter()
                 .filter(|transport| transports.contains(*transport))
@@ -141,6 +144,17 @@ impl<'a> NegotiateAnswer<'a> {
                 .collect(),
         }
     }
+
+    /// The connection may go on with another WebSocket. To be said only to a client that has [asked](asks_for_stateful_reconnect): others
+    /// take the answer for a mistake.
+    pub fn with_stateful_reconnect(self) -> NegotiateAnswer<'a> {
+        NegotiateAnswer { use_stateful_reconnect: true, ..self }
+    }
+}
+
+/// Whether a client's `useStatefulReconnect`, if it has one, asks for it. Read as .NET reads a Boolean.
+pub fn asks_for_stateful_reconnect(asked: Option<&str>) -> bool {
+    asked.is_some_and(|asked| asked.trim().eq_ignore_ascii_case("true"))
 }
 
 #[cfg(test)]
@@ -172,6 +186,25 @@ mod tests {
         for none in [0, 8, 256, 1 << 63] {
             assert_eq!(names(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn stateful_reconnect_is_asked_for_by_a_boolean_as_dotnet_writes_it() {
+        for (asked, asks) in
+            [(Some("true"), true), (Some(" True"), true), (Some("false"), false), (Some("1"), false), (None, false)]
+        {
+            assert_eq!(asks_for_stateful_reconnect(asked), asks, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn an_offer_of_stateful_reconnect_is_named_as_clients_read_it() {
+        let transports = Transports::from_bits(0b1).expect("known bits");
+        let answer = NegotiateAnswer::new(NegotiateVersion::One, "id", "token", transports).with_stateful_reconnect();
+        assert_eq!(
+            serde_json::to_string(&answer).expect("JSON"),
+            r#"{"negotiateVersion":1,"connectionId":"id","connectionToken":"token","useStatefulReconnect":true,"availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]}]}"#
+        );
     }
 
     #[test]

@@ -74,7 +74,8 @@ impl Development {
             handler.answer(&mut config);
         }
         // Its keys, and the URLs that clients use, are its own choice.
-        config.warnings.retain(|warning| warning.key.starts_with("upstream") || warning.key.starts_with("plugins"));
+        const KEPT: [&str; 3] = ["network-rules", "plugins", "upstream"];
+        config.warnings.retain(|warning| KEPT.iter().any(|table| warning.key.starts_with(table)));
         let net = &mut config.net;
         net.checks_every_host = true;
         net.anonymous_user = self.user;

@@ -5,11 +5,13 @@ use std::path::Path;
 
 use super::entries::{Entry, entries};
 use super::reading;
-use super::schema::{ALL_HUBS, File, Hub, Plugin, UpstreamItem};
+use super::schema::{ALL_HUBS, File, Hub, NetworkRule, Plugin, UpstreamItem};
 use super::table::Change;
 use super::value::Secrecy;
 
 const PAGE: &str = "../../docs/configuration.md";
+/// The tables that a file may have several of.
+const LISTS: [&str; 2] = ["network-rules", "upstream"];
 /// What stands for a value that is not set, or that is no constant.
 const NONE: &str = "–";
 
@@ -17,6 +19,7 @@ const NONE: &str = "–";
 fn defaults() -> File {
     File {
         hubs: BTreeMap::from([(ALL_HUBS.to_owned(), Hub::default())]),
+        network_rules: vec![NetworkRule::default()],
         upstream: vec![UpstreamItem::default()],
         plugins: BTreeMap::from([("NAME".to_owned(), Plugin::default())]),
         ..File::default()
@@ -33,7 +36,7 @@ fn rows(page: &str) -> BTreeMap<String, Row> {
         let cells: Vec<String> = line.split('|').map(|cell| cell.trim().to_owned()).collect();
         if let Some(heading) = line.strip_prefix("## ") {
             let name = heading.trim_matches(['`', '[', ']']).replace("hubs.NAME", "hubs.*");
-            table = if name == "upstream" { "upstream[0]".to_owned() } else { name };
+            table = if LISTS.contains(&name.as_str()) { format!("{name}[0]") } else { name };
         } else if line.starts_with("| key |") {
             columns = cells;
         } else if line.starts_with("| `") {
@@ -55,12 +58,13 @@ fn row_of<'a>(rows: &'a BTreeMap<String, Row>, path: &str) -> Option<(bool, &'a 
 /// The file with a key set as the page has it.
 fn with(path: &str, value: &str) -> File {
     let path = path.replace("hubs.*", "hubs.'*'");
-    let text = match path.strip_prefix("upstream[0].") {
-        Some(key) => format!("[[upstream]]\n{key} = {value}"),
+    let text = match path.split_once("[0].") {
+        Some((list, key)) => format!("[[{list}]]\n{key} = {value}"),
         None => format!("{path} = {value}"),
     };
     let mut file = defaults();
     file.upstream.clear();
+    file.network_rules.clear();
     let problems: Vec<_> = reading::read(&mut file, text.parse().expect(&text)).into_iter().collect();
     assert!(problems.is_empty(), "{text}: {problems:?}");
     file

@@ -1,5 +1,7 @@
 //! Limits and time-outs of `[server]` for those who keep them.
 
+use std::sync::Arc;
+
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
 
@@ -16,6 +18,7 @@ pub(super) fn core_limits(limits: &Limits) -> core::Limits {
         departed_bytes: 16 << 20,
         departed_calls: 8,
         held: limits.outbox.0,
+        replay: limits.replay.0,
         server_message: limits.server_message.0,
         mode_switch_closes: limits.mode_switch_closes,
         groups_per_connection: limits.groups_per_connection,
@@ -34,10 +37,17 @@ pub(super) fn net_limits(limits: &Limits) -> net::Limits {
         connections_per_ip: limits.connections_per_ip,
         connections_per_user: limits.connections_per_user,
         connections_per_token: limits.connections_per_token,
+        connections_per_claim: per_claim(limits),
         http_connections: limits.http_connections,
         http_connections_per_ip: limits.http_connections_per_ip,
         negotiates_per_second: limits.negotiates_per_second,
     }
+}
+
+/// Of claims that have a limit.
+fn per_claim(limits: &Limits) -> Vec<(Arc<str>, usize)> {
+    let claims = limits.connections_per_claim.0.iter().filter(|(_, limit)| **limit > 0);
+    claims.map(|(claim, limit)| (claim.as_str().into(), *limit)).collect()
 }
 
 /// In bytes.
@@ -60,6 +70,7 @@ pub(super) fn core_timeouts(timeouts: &Timeouts) -> core::Timeouts {
         handshake: timeouts.handshake.0.into(),
         client: timeouts.client.0.into(),
         keep_alive: timeouts.keep_alive.0.into(),
+        reconnect: timeouts.reconnect.0.into(),
     }
 }
 

@@ -10,6 +10,7 @@ mod hubs;
 mod limits;
 mod listening;
 mod machine;
+mod network_rules;
 mod origins;
 mod plain_words;
 mod problem;
@@ -225,6 +226,7 @@ impl Draft {
         let core = core_settings(&file, hubs.core, &mut problems);
         let mut warnings = without_effect::warnings(&file, &core);
         warnings.extend(hubs.warnings);
+        warnings.extend(network_rules::without_effect(&file.network_rules));
         warnings.extend(secrets::unused(&file.server));
         let net = net::Settings {
             access_keys: secrets::access_keys(&file.server, &mut origins, &mut problems),
@@ -279,6 +281,7 @@ fn net_settings(
         timeouts: limits::net_timeouts(&server.timeouts),
         tls: None,
         trusted_proxies: server.trusted_proxies.iter().map(|network| network.0).collect(),
+        network_rules: network_rules::rules(&file.network_rules, problems),
         checks_every_host: false,
         anonymous_user: None,
         hubs: hubs.named.into_iter().collect(),

@@ -10,13 +10,14 @@ use hubgate_core::mode::Mode;
 use hubgate_core::settings::{ClaimNames, ConnectFailure};
 use hubgate_core::stream::StreamBounds;
 use hubgate_net::KeyUrl;
+use hubgate_net::settings::{RequestKind, RuleAction};
 use hubgate_plugin_host::{Budgets, Payloads, Rollback};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::webhook::UrlTemplate;
 
 use super::table::{Refusing, Table, Visitor, table};
 use super::value::{
-    Allowed, CorsOrigin, Listen, LogFilter, Network, SecretTexts, Secrets, Size, Span, Texts, kib, mib, millis,
+    Allowed, CorsOrigin, Counts, Listen, LogFilter, Network, SecretTexts, Secrets, Size, Span, Texts, kib, mib, millis,
     seconds, words,
 };
 
@@ -28,6 +29,7 @@ pub(crate) struct File {
     pub(crate) server: Server,
     pub(crate) admin: Admin,
     pub(crate) hubs: BTreeMap<String, Hub>,
+    pub(crate) network_rules: Vec<NetworkRule>,
     pub(crate) upstream: Vec<UpstreamItem>,
     pub(crate) plugins: BTreeMap<String, Plugin>,
 }
@@ -37,6 +39,7 @@ impl Table for File {
         visitor.table("server", &mut self.server);
         visitor.table("admin", &mut self.admin);
         visitor.tables("hubs", &mut self.hubs, Some(ALL_HUBS));
+        visitor.list("network-rules", &mut self.network_rules);
         visitor.list("upstream", &mut self.upstream);
         visitor.tables("plugins", &mut self.plugins, None);
     }
@@ -79,6 +82,8 @@ table! {
         // The handshake of official clients and their pings fit.
         message: Size = mib(16), least(kib(1));
         outbox: Size = mib(8), least(kib(1));
+        // A handful of messages that are not acknowledged yet.
+        replay: Size = mib(1), least(kib(1));
         server_message: Size = mib(64), least(kib(1));
         server_outbox: Size = mib(64), least(kib(1));
         /// By the memory that there is, if it is not set.
@@ -94,6 +99,7 @@ table! {
         connections_per_ip: usize = 0;
         connections_per_user: usize = 0;
         connections_per_token: usize = 0;
+        connections_per_claim: Counts = Counts::default();
         negotiates_per_second: u32 = 0;
         http_connections: usize = 10_000, least(1);
         http_connections_per_ip: usize = 1_000;
@@ -120,6 +126,8 @@ table! {
         http_body: Span = seconds(10), least(SHORTEST);
         write: Span = seconds(10), least(SHORTEST);
         outbox: Span = seconds(60), least(SHORTEST);
+        // Clients and what is kept for them hold memory and their places so long.
+        reconnect: Span = seconds(30), least(SHORTEST), most(seconds(600));
     }
 }
 
@@ -162,6 +170,14 @@ table! {
         audience: Option<String> = None;
         user: String = "sub".to_owned();
         claims: Texts = Texts::default();
+    }
+}
+
+table! {
+    NetworkRule {
+        action: Option<RuleAction> = None;
+        kinds: Vec<RequestKind> = RequestKind::ALL.to_vec();
+        networks: Vec<Network> = Vec::new();
     }
 }
 
@@ -268,6 +284,13 @@ words! {
     Category { Category::Connections = "connections", Category::Messages = "messages", Category::Any = "*", }
     ConnectFailure { ConnectFailure::Close = "close", ConnectFailure::Log = "log", }
     ClaimNames { ClaimNames::Token = "token", ClaimNames::Dotnet = "dotnet", }
+    RuleAction { RuleAction::Allow = "allow", RuleAction::Deny = "deny", }
+    RequestKind {
+        RequestKind::Client = "client",
+        RequestKind::Server = "server",
+        RequestKind::Rest = "rest",
+        RequestKind::Admin = "admin",
+    }
     OnError { OnError::Closed = "closed", OnError::Open = "open", }
     Payloads { Payloads::Json = "json", Payloads::Native = "native", }
 }

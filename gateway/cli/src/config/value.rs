@@ -9,7 +9,7 @@ use super::plain_words::in_words;
 use super::problem::Problems;
 
 pub(crate) use texts::Allowed;
-pub(super) use texts::{CorsOrigin, LogFilter, Network, SecretTexts, Secrets, Texts};
+pub(super) use texts::{CorsOrigin, Counts, LogFilter, Network, SecretTexts, Secrets, Texts};
 #[cfg(test)]
 pub(super) use units::LONGEST_SPAN;
 pub(crate) use units::{Listen, Size, Span};

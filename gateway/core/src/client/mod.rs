@@ -10,6 +10,7 @@ pub(crate) mod held;
 pub(crate) mod marked;
 pub(crate) mod opening;
 pub(crate) mod read_holds;
+mod resuming;
 mod session;
 pub(crate) mod timer_wheel;
 

@@ -1,5 +1,6 @@
 //! What can change in what all shards know of a hub.
 
+use crate::arrivals::Reconnect;
 use crate::id::{GroupName, PluginName, ServerConnectionId, ServerId, ShardAddress, UserId};
 
 /// One change, in the order in which its shard makes them.
@@ -13,8 +14,8 @@ pub enum DirectoryChange {
     UserEntered { user: UserId, shard: ShardAddress },
     /// A user has no connection on a shard any longer.
     UserLeft { user: UserId, shard: ShardAddress },
-    /// A connection of a hub server gets clients from now on.
-    ServerConnected { id: ServerConnectionId, server: ServerId },
+    /// A connection of a hub server gets clients from now on. `reconnect`: what its clients may have.
+    ServerConnected { id: ServerConnectionId, server: ServerId, reconnect: Reconnect },
     /// A connection that only sends waits for answers to what it asks.
     SenderConnected { id: ServerConnectionId, server: ServerId },
     /// A connection of either kind is gone.

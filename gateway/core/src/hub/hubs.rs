@@ -176,6 +176,7 @@ impl Hubs {
             hub: hub.name.clone(),
             mode: settings.hub(&hub.name).mode,
             clients: hub.clients_by_transport(),
+            waiting_clients: hub.waiting_clients,
             server_connections: hub.server_connections,
             user_memberships: self.directory.memberships.of_hub(&hub.name),
             counters: hub.counters.clone(),

@@ -47,6 +47,8 @@ pub(crate) struct Hub {
     groups: SeededMap<GroupName, Slots>,
     /// Connections of hub servers that are open, and of others that only send.
     pub(crate) server_connections: usize,
+    /// Clients that wait for another transport.
+    pub(crate) waiting_clients: usize,
     /// Slots, connections of hub servers, and senders that wait: the hub is forgotten only without them.
     pub(crate) occupants: usize,
     /// Whether metrics count it under its own name.
@@ -75,6 +77,7 @@ impl Hub {
             users: SeededMap::with_hasher(seed.clone()),
             groups: SeededMap::with_hasher(seed),
             server_connections: 0,
+            waiting_clients: 0,
             occupants: 0,
             has_own_label,
             counters: HubCounters::default(),

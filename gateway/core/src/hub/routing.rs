@@ -5,6 +5,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::arrivals::Reconnect;
 use crate::id::{ServerConnectionId, ServerId, ShardAddress};
 use crate::pairs::Pairs;
 
@@ -27,6 +28,8 @@ struct Connections {
 struct Connected {
     id: ServerConnectionId,
     server: ServerId,
+    /// What its clients may have.
+    reconnect: Reconnect,
     clients: usize,
     /// Its server gets no new clients.
     is_leaving: bool,
@@ -71,8 +74,8 @@ pub(crate) enum NoRoute {
 }
 
 impl HubServers {
-    pub(super) fn connected(&self, id: ServerConnectionId, server: ServerId) {
-        self.lock().all.push(Connected { id, server, clients: 0, is_leaving: false, is_congested: false });
+    pub(super) fn connected(&self, id: ServerConnectionId, server: ServerId, reconnect: Reconnect) {
+        self.lock().all.push(Connected { id, server, reconnect, clients: 0, is_leaving: false, is_congested: false });
     }
 
     /// A connection that only sends, and waits for answers to what it asks.
@@ -129,6 +132,12 @@ impl HubServers {
     /// Whether a connection is there that gets new clients.
     pub(crate) fn is_any_there(&self) -> bool {
         self.lock().all.iter().any(|each| !each.is_leaving)
+    }
+
+    /// Whether all connections that get clients have allowed stateful reconnect; none if there is no connection.
+    pub(crate) fn allow_stateful_reconnect(&self) -> Option<bool> {
+        let connections = self.lock();
+        (!connections.all.is_empty()).then(|| connections.all.iter().all(|each| each.reconnect == Reconnect::Stateful))
     }
 
     /// Clients that are routed to a connection, on all shards.
@@ -198,7 +207,7 @@ impl HubServers {
 impl Connected {
     fn snapshot(&self) -> impl Iterator<Item = DirectoryChange> + use<> {
         let id = self.id;
-        let connected = DirectoryChange::ServerConnected { id, server: self.server.clone() };
+        let connected = DirectoryChange::ServerConnected { id, server: self.server.clone(), reconnect: self.reconnect };
         let routed = DirectoryChange::ClientsRouted { to: id, clients: self.clients };
         let congested = DirectoryChange::ServerCongested { id, is_congested: true };
         let routed = (self.clients > 0).then_some(routed);
@@ -253,7 +262,7 @@ mod tests {
 
     fn servers(connections: &[(ServerConnectionId, &str)]) -> HubServers {
         let servers = HubServers::default();
-        connections.iter().for_each(|(id, server)| servers.connected(*id, ServerId::new(*server)));
+        connections.iter().for_each(|(id, server)| servers.connected(*id, ServerId::new(*server), Reconnect::No));
         servers
     }
 

@@ -8,6 +8,7 @@ use hubgate_wire::negotiate::Transport;
 use crate::close_cause::CloseCause;
 use crate::id::HubName;
 use crate::mode::Mode;
+use crate::refusal::ResumeRefusal;
 
 use super::directory::HubDirectory;
 
@@ -26,6 +27,8 @@ pub struct HubStatus {
     pub mode: Mode,
     /// By the index of [`Transport`].
     pub clients: [usize; Transport::COUNT],
+    /// Those among them that wait for another transport.
+    pub waiting_clients: usize,
     /// Those that are open, of hub servers and of others that only send.
     pub server_connections: usize,
     /// Memberships of users, which all shards have together. One with long names counts as several.
@@ -42,6 +45,7 @@ impl HubStatus {
             hub,
             mode,
             clients: [0; Transport::COUNT],
+            waiting_clients: 0,
             server_connections: 0,
             user_memberships: 0,
             counters: HubCounters::default(),
@@ -88,6 +92,62 @@ pub struct HubCounters {
     pub server_messages_skipped: u64,
     /// By the index of [`crate::CloseCause`].
     pub closed: [u64; CloseCause::COUNT],
+    /// By the index of [`ResumeOutcome`].
+    pub resumes: [u64; ResumeOutcome::COUNT],
+}
+
+/// What came of a client that may resume, once its transport was gone or another one came for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResumeOutcome {
+    /// It goes on by another transport.
+    Resumed,
+    /// It did not come back in time.
+    GraceEnded,
+    /// Somebody came for a client that is over, or was never here.
+    Unknown,
+    /// Somebody came for a client that has one transport for its life.
+    NotStateful,
+    /// Somebody came for another user's client.
+    OtherUser,
+    /// It had come too often of late.
+    TooOften,
+}
+
+impl ResumeOutcome {
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    pub const ALL: [ResumeOutcome; 6] = [
+        ResumeOutcome::Resumed,
+        ResumeOutcome::GraceEnded,
+        ResumeOutcome::Unknown,
+        ResumeOutcome::NotStateful,
+        ResumeOutcome::OtherUser,
+        ResumeOutcome::TooOften,
+    ];
+
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            ResumeOutcome::Resumed => "resumed",
+            ResumeOutcome::GraceEnded => "grace_ended",
+            ResumeOutcome::Unknown => "unknown",
+            ResumeOutcome::NotStateful => "not_stateful",
+            ResumeOutcome::OtherUser => "other_user",
+            ResumeOutcome::TooOften => "too_often",
+        }
+    }
+}
+
+impl From<ResumeRefusal> for ResumeOutcome {
+    fn from(refusal: ResumeRefusal) -> ResumeOutcome {
+        match refusal {
+            ResumeRefusal::Unknown => ResumeOutcome::Unknown,
+            ResumeRefusal::NotStateful => ResumeOutcome::NotStateful,
+            ResumeRefusal::OtherUser => ResumeOutcome::OtherUser,
+            ResumeRefusal::TooOften => ResumeOutcome::TooOften,
+        }
+    }
 }
 
 impl AddAssign<&HubCounters> for HubCounters {
@@ -103,6 +163,9 @@ impl AddAssign<&HubCounters> for HubCounters {
         self.slowed_by_hub += other.slowed_by_hub;
         self.server_messages_skipped += other.server_messages_skipped;
         for (sum, count) in self.closed.iter_mut().zip(other.closed) {
+            *sum += count;
+        }
+        for (sum, count) in self.resumes.iter_mut().zip(other.resumes) {
             *sum += count;
         }
     }

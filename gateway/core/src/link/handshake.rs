@@ -4,6 +4,7 @@ use hubgate_wire::service::{HandshakeResponse, MalformedMessage, ServiceMessage}
 
 use super::Links;
 use super::servers::{Migration, ServerKind};
+use crate::arrivals::Reconnect;
 use crate::client::Clients;
 use crate::hub::change::DirectoryChange;
 use crate::id::{HubName, ServerConnectionId};
@@ -37,7 +38,11 @@ impl Links {
             // One that was opened on demand is as good as any other.
             0 | 1 if turn.settings.hub(&hub.name).mode.takes_hub_servers() => {
                 let migration = Migration::of(request.migration_level);
-                hub.directory.apply(DirectoryChange::ServerConnected { id, server: server_id });
+                let reconnect = match request.allow_stateful_reconnects {
+                    true => Reconnect::Stateful,
+                    false => Reconnect::No,
+                };
+                hub.directory.apply(DirectoryChange::ServerConnected { id, server: server_id, reconnect });
                 ServerKind::Hub { migration }
             }
             0 | 1 => {

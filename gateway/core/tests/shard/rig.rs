@@ -21,7 +21,7 @@ use hubgate_core::stream::TooManyStreams;
 use hubgate_core::time::Millis;
 use hubgate_core::{
     Addressees, ClientTimes, CloseCause, Directory, Effect, HashSeed, Identity, Input, MembershipRefusal, Neighbours,
-    NewClient, NewServerConnection, Order, RecordedInput, Shard, Slot, TransportKey,
+    NewClient, NewServerConnection, Order, Reconnect, RecordedInput, Shard, Slot, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -79,6 +79,8 @@ pub(crate) struct Rig {
     pub(crate) paused: Vec<(usize, TransportKey)>,
     /// Clients that were asked whether they are there, as often as they were.
     pub(crate) probed: Vec<(usize, TransportKey)>,
+    /// Transports that were cut because their clients go on by others, or may.
+    pub(crate) severed: Vec<(usize, TransportKey)>,
     /// Of clients that open from now on.
     pub(crate) transport: Transport,
     /// Clients whose last words are to be heard.
@@ -130,6 +132,7 @@ pub(crate) fn settings() -> Settings {
             departed_bytes: 4_000,
             departed_calls: 2,
             held: 5_000,
+            replay: 5_000,
             server_message: 1_000,
             mode_switch_closes: 8,
             groups_per_connection: 3,
@@ -140,6 +143,7 @@ pub(crate) fn settings() -> Settings {
             handshake: Millis(15_000),
             client: Millis(30_000),
             keep_alive: Millis(15_000),
+            reconnect: Millis(30_000),
         },
         streams: BTreeMap::new(),
         detailed_errors: false,
@@ -258,6 +262,7 @@ impl Rig {
             refusals: Vec::new(),
             paused: Vec::new(),
             probed: Vec::new(),
+            severed: Vec::new(),
             transport: Transport::WebSockets,
             leaving: Vec::new(),
             said: BTreeMap::new(),
@@ -289,7 +294,8 @@ impl Rig {
     /// A client whose transport is open, and who is this.
     pub(crate) fn open_with(&mut self, shard: usize, hub_name: &str, id: ConnectionId, identity: Identity) -> Client {
         let (transport, times) = (self.transport, ClientTimes::default());
-        let client = NewClient { hub: hub(hub_name), id, token: None, transport, identity, times };
+        let client =
+            NewClient { hub: hub(hub_name), id, token: None, transport, identity, times, reconnect: Reconnect::No };
         let transport = self.shards[shard].next_transport();
         self.feed(shard, Input::ClientOpened { transport, client: Box::new(client) });
         Client { shard, transport, id }
@@ -641,6 +647,7 @@ impl Rig {
                 }
             }
             Effect::WakeAt(at) => self.wakes.push((shard, at)),
+            Effect::Sever(transport) => self.severed.push((shard, transport)),
             Effect::TellPresence(call) => self.tellings.push_back((shard, *call)),
         }
     }

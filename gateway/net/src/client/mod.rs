@@ -4,4 +4,4 @@ mod long_polling;
 mod requests;
 mod server_sent_events;
 
-pub(crate) use requests::{HttpClients, no_room};
+pub(crate) use requests::HttpClients;

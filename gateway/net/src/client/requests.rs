@@ -5,26 +5,26 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hubgate_core::id::{ConnectionId, HubName, UserId};
-use hubgate_core::{ClientTimes, CloseCause, LONGEST_EARLY_POST, Location, NewClient, TransportKey};
+use hubgate_core::{ClientTimes, CloseCause, LONGEST_EARLY_POST, Location, NewClient, Reconnect, TransportKey};
 use hubgate_wire::negotiate::Transport;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{long_polling, server_sent_events};
-use crate::admission::{ClientPlace, NoRoom};
+use crate::admission::{ClientPlace, Visitor};
 use crate::client_log::ClientLog;
 use crate::client_request::{
     ClientRequest, LONGEST_WAIT, Poll, PollAnswer, PostTurn, Posted, TokenTimes, TransportRequest,
 };
 use crate::delivery::DeliveryBody;
+use crate::entrant::FirstTransport;
 use crate::inbox::LocalMessage;
 use crate::links::{ClientLink, HttpClient, NoTurn, State, Turn};
 use crate::peer_task::PeerTask;
 use crate::refusal::Refusal;
 use crate::shard::ShardHandle;
-use crate::shared::Shared;
 
 /// Bytes of a post that the core gets at once, as many as one read of a WebSocket brings: it keeps what is not to be acted on yet.
 const PIECE: usize = 64 * 1024;
@@ -233,10 +233,10 @@ impl HttpClients {
         token: ConnectionId,
         answer: oneshot::Sender<Result<PostTurn, Refusal>>,
     ) {
-        if self.shard.has_web_socket(hub, token) {
+        if self.shard.tokens().has_web_socket(hub, token) {
             return drop(answer.send(Err(Refusal::PostToWebSocket)));
         }
-        if !self.shard.posted_early(token, hub, &[]) {
+        if !self.shard.tokens().posted_early(token, hub, &[]) {
             return drop(answer.send(Err(Refusal::UnknownConnection)));
         }
         let Some(posted) = body_of(answer, Some(LONGEST_EARLY_POST)).await else {
@@ -250,7 +250,7 @@ impl HttpClients {
             }
             return;
         }
-        let is_kept = self.shard.posted_early(token, hub, &posted.body);
+        let is_kept = self.shard.tokens().posted_early(token, hub, &posted.body);
         drop(posted.answer.send(if is_kept { Ok(()) } else { Err(Refusal::UnknownConnection) }));
     }
 
@@ -264,7 +264,7 @@ impl HttpClients {
                 Ok(())
             }
             Some(_) => Err(Refusal::NotToBeDeleted),
-            None if self.shard.has_web_socket(hub, token) => Err(Refusal::NotToBeDeleted),
+            None if self.shard.tokens().has_web_socket(hub, token) => Err(Refusal::NotToBeDeleted),
             None => Err(Refusal::UnknownConnection),
         }
     }
@@ -274,16 +274,14 @@ impl HttpClients {
         let TransportRequest { hub, token, access_token, address, identity, handshake, token_times, .. } = request;
         let times = ClientTimes { handshake, expiry: Some(token_times.end) };
         let settings = self.shard.shared().settings();
-        let user = identity.user_id.as_ref();
-        let place = self
-            .shard
-            .shared()
-            .admission
-            .enter_client(&settings.limits, address, &hub, user, &access_token)
-            .map_err(|full| no_room(self.shard.shared(), full))?;
+        let (user, claims) = (identity.user_id.as_ref(), &identity.claims);
+        let visitor = Visitor { address, hub: &hub, user, claims, token: &access_token };
+        let shared = self.shard.shared();
+        let place = shared.admission.enter_client(&settings.limits, visitor).map_err(|full| shared.no_room(full))?;
         let place = Rc::new(place);
-        let (id, early) = self.shard.claim_own_token(token, &hub, client.kind)?;
-        let new = NewClient { hub, id, token: Some(token), transport: client.kind, identity, times };
+        let FirstTransport { id, early, .. } = self.shard.tokens().claim_first(token, &hub, client.kind)?;
+        let (token_of, transport, reconnect) = (Some(token), client.kind, Reconnect::No);
+        let new = NewClient { hub, id, token: token_of, transport, identity, times, reconnect };
         let log = ClientLog::opened(&new);
         let transport = self.shard.client_opened(new, ClientLink::Http(client.clone()), place.clone());
         client.transport.set(Some(transport));
@@ -352,11 +350,6 @@ impl HttpClients {
             self.shard.client_gone(transport, cause);
         }
     }
-}
-
-/// The refusal of a client that a limit keeps out.
-pub(crate) fn no_room(shared: &Shared, full: NoRoom) -> Refusal {
-    Refusal::NoRoom { full, wait: shared.admission.retry_after(full, Instant::now()) }
 }
 
 /// Asks for the body of a post; `None` if it does not come.

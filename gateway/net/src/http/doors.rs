@@ -5,6 +5,7 @@
 use http::Method;
 use hubgate_wire::path;
 
+use crate::network_rules::RequestKind;
 use crate::refusal::Refusal;
 
 /// What clients, hub servers, callers of the REST API and load balancers come for.
@@ -19,6 +20,18 @@ pub(super) enum Door {
     Rest,
     Health,
     Ready,
+}
+
+impl Door {
+    /// What network rules tell its requests by; `None`: they are for load balancers, and no rule is about them.
+    pub(super) fn kind(self) -> Option<RequestKind> {
+        match self {
+            Door::Client | Door::ClientNegotiation | Door::HubNegotiation => Some(RequestKind::Client),
+            Door::Server => Some(RequestKind::Server),
+            Door::Rest => Some(RequestKind::Rest),
+            Door::Health | Door::Ready => None,
+        }
+    }
 }
 
 /// What operators and their tools come for.

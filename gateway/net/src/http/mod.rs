@@ -17,6 +17,7 @@ mod host;
 mod http_2;
 mod identity_provider;
 mod negotiate;
+mod network;
 mod pages;
 mod persistence;
 mod query;
@@ -61,6 +62,8 @@ pub(crate) use authorization::bearer_token;
 pub use client_token::check_claim_name;
 pub(crate) use doors::{AdminDoor, find_admin};
 pub(crate) use head::{check_host, host as asked_host};
+pub(crate) use network::check as check_network;
+pub(crate) use refused::note_refusal;
 pub(crate) use service::Service;
 
 /// Serves one connection: requests until it ends or is upgraded, then the client or hub server on it.

@@ -5,8 +5,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use http::request::Parts;
+use hubgate_core::Reconnect;
 use hubgate_core::id::{ConnectionId, HubName, InvalidUserId, ShardAddress, is_short_enough};
-use hubgate_wire::negotiate::{NegotiateAnswer, NegotiateError, NegotiateVersion};
+use hubgate_wire::negotiate::{
+    NegotiateAnswer, NegotiateError, NegotiateVersion, Transport, asks_for_stateful_reconnect,
+};
 use hubgate_wire::token::{Claims, Resource};
 use hubgate_wire::webhook;
 
@@ -14,6 +17,7 @@ use super::answer::{Answer, json};
 use super::authorization::access_token;
 use super::query::Query;
 use super::{Service, anonymous, authorizer, forwarded, host, identity_provider};
+use crate::entrant::Negotiated;
 use crate::http_places::HttpPlace;
 use crate::metrics::SignIn;
 use crate::refusal::Refusal;
@@ -25,8 +29,8 @@ pub(crate) async fn connection(service: &Rc<Service>, request: &Parts, hub: &Hub
     let transports = client_claims(service, &token, hub)?.transports().ok_or(Refusal::NoTransport)?;
     HttpPlace::of(&request.extensions).vouch();
     check_rate(service)?;
-    let asked = Query::of(&request.uri).get("negotiateVersion");
-    let version = match NegotiateVersion::choose(asked.as_deref()) {
+    let query = Query::of(&request.uri);
+    let version = match NegotiateVersion::choose(query.get("negotiateVersion").as_deref()) {
         Ok(version) => version,
         Err(error) => return Ok(json(&NegotiateError { error: &error.to_string() })),
     };
@@ -38,8 +42,17 @@ pub(crate) async fn connection(service: &Rc<Service>, request: &Parts, hub: &Hub
         NegotiateVersion::Zero => id,
         NegotiateVersion::One => new_id(owner),
     };
-    service.shard().negotiated(hub.clone(), id, token).await?;
-    Ok(json(&NegotiateAnswer::new(version, id.as_str(), token.as_str(), transports)))
+    let is_asked = asks_for_stateful_reconnect(query.get("useStatefulReconnect").as_deref());
+    let reconnect = match is_asked && transports.contains(Transport::WebSockets) {
+        true => service.shard().tokens().offered_reconnect(hub),
+        false => Reconnect::No,
+    };
+    service.shard().tokens().negotiated(Negotiated { hub: hub.clone(), id, token, reconnect }).await?;
+    let answer = NegotiateAnswer::new(version, id.as_str(), token.as_str(), transports);
+    Ok(match reconnect {
+        Reconnect::Stateful => json(&answer.with_stateful_reconnect()),
+        Reconnect::No => json(&answer),
+    })
 }
 
 /// Sends a client that has no host to ask on to the gateway's own endpoint, with a token, if it may come.

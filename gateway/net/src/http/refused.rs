@@ -11,26 +11,40 @@ use hubgate_core::id::HubName;
 use super::{Service, cors, forwarded};
 use crate::refusal::Refusal;
 use crate::settings::{CorsOrigins, Settings};
+use crate::shared::Shared;
 
 /// What is repeated of an origin, in characters.
 const LONGEST_SHOWN: usize = 200;
 
 /// Notes that a request is refused. `hub` is the one that it is for, if that is known.
 pub(super) fn note(service: &Service, request: &Parts, hub: Option<&HubName>, refusal: &Refusal) {
-    let (path, reason) = (request.uri.path(), refusal.reason());
-    service.shared().metrics.refused(reason);
-    let cause = || cause(&service.shared().settings(), hub, refusal);
+    note_refusal(service.shared(), request.uri.path(), hub, refusal);
+}
+
+/// The same on any listener.
+pub(crate) fn note_refusal(shared: &Shared, path: &str, hub: Option<&HubName>, refusal: &Refusal) {
+    let reason = refusal.reason();
+    shared.metrics.refused(reason);
+    let mut address = None;
+    if let Refusal::DeniedByRule { kind, address: denied, .. } = refusal {
+        shared.metrics.denied(*kind);
+        address = Some(tracing::field::display(denied));
+    }
+    let cause = || cause(&shared.settings(), hub, refusal);
     let hub = hub.map_or("", HubName::as_str);
     let due = match refusal.is_to_be_mended() {
-        true => service.shared().refusal_log.note(reason, &cause(), Instant::now()),
+        true => shared.refusal_log.note(reason, &cause(), Instant::now()),
         false => None,
     };
     match due {
         Some(due) => {
             let (more, note) = (due.untold, due.for_others);
-            tracing::warn!(hub, path, reason, %refusal, more, note, "a request is refused; the same cause is told once a minute");
+            tracing::warn!(
+                hub, path, reason, address, %refusal, more, note,
+                "a request is refused; the same cause is told once a minute"
+            );
         }
-        None => tracing::debug!(hub, path, reason, %refusal, "a request is refused"),
+        None => tracing::debug!(hub, path, reason, address, %refusal, "a request is refused"),
     }
 }
 

@@ -14,7 +14,8 @@ use super::body::RequestBody;
 use super::doors::{Door, HubIn};
 use super::forwarded::path_below;
 use super::query::Query;
-use super::{Service, Upgrade, cors, doors, head, host, negotiate, pages, refused, rest, server, transport};
+use super::{Service, Upgrade, cors, doors, head, host, negotiate, network, pages, refused, rest, server, transport};
+use crate::network_rules::RequestKind;
 use crate::refusal::Refusal;
 use crate::settings::{CorsOrigins, Settings};
 use crate::vitals::Readiness;
@@ -44,8 +45,7 @@ async fn answer(
     let found = doors::find(&path);
     let (door, hub) = (found.map(|(row, _)| row.door), found.and_then(|(row, name)| hub(row.hub, name, request)));
     let known_hub = hub.as_ref().and_then(|hub| hub.as_ref().ok());
-    let checked = head::check(request, service.shared().settings().limits.headers);
-    if let Err(refusal) = checked.and_then(|()| check_host(service, request, door, remote)) {
+    if let Err(refusal) = check(service, request, door, remote) {
         return match door {
             Some(Door::Rest) => rest::refuse(service, request, &refusal),
             _ => finish(service, known_hub, request, remote, Err(refusal)),
@@ -92,13 +92,23 @@ fn readiness(service: &Service) -> Answer {
     }
 }
 
-/// A gateway for trying things out answers nothing under a foreign name, but whether it is there.
-fn check_host(service: &Service, request: &Parts, door: Option<Door>, remote: SocketAddr) -> Result<(), Refusal> {
+/// What holds for all doors.
+fn check(service: &Service, request: &Parts, door: Option<Door>, remote: SocketAddr) -> Result<(), Refusal> {
     let settings = service.shared().settings();
+    head::check(request, settings.limits.headers)?;
+    // What is no door is a page, or nothing.
+    if let Some(kind) = door.map_or(Some(RequestKind::Client), Door::kind) {
+        network::check(&settings, kind, remote.ip(), &request.headers)?;
+    }
+    check_host(&settings, request, door, remote)
+}
+
+/// A gateway for trying things out answers nothing under a foreign name, but whether it is there.
+fn check_host(settings: &Settings, request: &Parts, door: Option<Door>, remote: SocketAddr) -> Result<(), Refusal> {
     if !settings.checks_every_host || matches!(door, Some(Door::Health | Door::Ready)) {
         return Ok(());
     }
-    host::check(&settings, remote.ip(), request)
+    host::check(settings, remote.ip(), request)
 }
 
 fn preflight(service: &Service, hub: Option<&HubName>, request: &Parts, remote: SocketAddr) -> Answer {

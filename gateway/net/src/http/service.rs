@@ -85,7 +85,7 @@ impl Service {
 
     /// Serves a client whose upgrade was answered here, or hands it to the shard that its id names.
     pub(crate) async fn upgraded(&self, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
-        match self.shard.neighbours().locate(entrant.client.id.owner()) {
+        match self.shard.neighbours().locate(entrant.id().owner()) {
             Location::Here => websocket::serve_client(self.shard.clone(), stream, unread, entrant).await,
             Location::OtherShard(owner) => {
                 let stream = match stream.detach() {

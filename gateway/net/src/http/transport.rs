@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::time::Millis;
-use hubgate_core::{ClientTimes, Identity, NewClient};
+use hubgate_core::{ClientTimes, Identity, NewClient, Reconnect, ResumedClient};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::Claims;
 use tokio::sync::oneshot;
@@ -27,12 +27,12 @@ use super::negotiate::{client_claims, new_id};
 use super::query::Query;
 use super::upgrade::{Handshake, NoUpgrade};
 use super::{Service, Upgrade, Upgraded};
-use crate::client::no_room;
+use crate::admission::Visitor;
 use crate::client_request::{
     ClientRequest, LAST_WORDS, LONGEST_WAIT, PollAnswer, Posted, TokenTimes, TransportRequest,
 };
 use crate::delivery::DeliveryBody;
-use crate::entrant::{ClaimedToken, Entrant};
+use crate::entrant::{Entrant, NewEntrant, Opening, ReturningClient, TokenClaim};
 use crate::http_places::{Carrying, HttpPlace};
 use crate::peers::ANSWER_TIMEOUT;
 use crate::refusal::Refusal;
@@ -43,6 +43,9 @@ use crate::shared::unix_seconds;
 const MAX_IDENTITY: usize = 8 << 10;
 /// What a name and a value take beside their own bytes.
 const PAIR_OVERHEAD: usize = 8;
+
+/// How many values a client may have of claims by which clients are counted: each takes some 100 bytes to count.
+const MAX_COUNTED_CLAIMS: usize = 64;
 
 /// How long a client that polls may be without a poll, if its token does not say.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
@@ -209,7 +212,7 @@ async fn post(
     service.answered(token.owner(), answered).await?.unwrap_or(Err(Refusal::UnknownConnection))
 }
 
-/// A client-to-be on a WebSocket.
+/// A client-to-be on a WebSocket, or one that lives and has come with another one.
 async fn web_socket(
     service: &Rc<Service>,
     request: &Parts,
@@ -222,21 +225,31 @@ async fn web_socket(
     let settings = service.shared().settings().clone();
     let address = client_address(&settings, remote.ip(), &request.headers);
     let identity = identity(&settings, claims, request, remote.ip())?;
-    let place = service
-        .shared()
-        .admission
-        .enter_client(&settings.limits, address, hub, identity.user_id.as_ref(), access_token)
-        .map_err(|full| no_room(service.shared(), full))?;
-    let claimed = match token {
-        None => None,
-        Some(token) => Some(service.shard().claim_token(token, hub).await?),
+    let (shard, transport, times) = (service.shard(), Transport::WebSockets, times(service, claims));
+    let user = identity.user_id.as_ref();
+    let Some(token) = token else {
+        let visitor = Visitor { address, hub, user, claims: &identity.claims, token: access_token };
+        let place = service.shared().admission.enter_client(&settings.limits, visitor);
+        let place = place.map_err(|full| service.shared().no_room(full))?;
+        let id = new_id(shard.neighbours().address_of(service.shared().loads.deal_near(shard.index())));
+        let reconnect = Reconnect::No;
+        let client = NewClient { hub: hub.clone(), id, token: None, transport, reconnect, identity, times };
+        return Ok(Entrant::New(NewEntrant { client, place, claimed: None }));
     };
-    let shard = service.shard();
-    let new_id = || new_id(shard.neighbours().address_of(service.shared().loads.deal_near(shard.index())));
-    let id = claimed.as_ref().map_or_else(new_id, ClaimedToken::id);
-    let (transport, times) = (Transport::WebSockets, times(service, claims));
-    let client = NewClient { hub: hub.clone(), id, token, transport, identity, times };
-    Ok(Entrant { client, place, claimed })
+    let claims = settings.limits.counted_claims(&identity.claims);
+    let (user, access_token) = (user.cloned(), access_token.into());
+    let claim = TokenClaim { token, hub: hub.clone(), user, claims, address, access_token };
+    Ok(match shard.tokens().claim_anywhere(claim).await? {
+        Opening::First { token: claimed, reconnect, place } => {
+            let (hub, id, token) = (hub.clone(), claimed.id(), Some(token));
+            let client = NewClient { hub, id, token, transport, reconnect, identity, times };
+            Entrant::New(NewEntrant { client, place, claimed: Some(claimed) })
+        }
+        Opening::Again { id, to } => {
+            let client = ResumedClient { id, expiry: times.expiry };
+            Entrant::Returning(ReturningClient { hub: hub.clone(), client, to })
+        }
+    })
 }
 
 /// What the token of a client on a WebSocket says of its times, on the gateway's clock: it was checked once for all.
@@ -299,6 +312,10 @@ fn identity(settings: &Settings, claims: &Claims, request: &Parts, peer: IpAddr)
             .collect::<Result<_, _>>()
             .map_err(|error| Refusal::bad_request(error.to_string()))?,
     };
+    let is_counted = |(name, _): &(&str, &str)| settings.limits.counts_claim(name);
+    if identity.claims.iter().filter(is_counted).count() > MAX_COUNTED_CLAIMS {
+        return Err(Refusal::TooManyCountedClaims { limit: MAX_COUNTED_CLAIMS });
+    }
     match kept(&identity) {
         0..=MAX_IDENTITY => Ok(identity),
         kept => Err(Refusal::IdentityTooLarge { kept, limit: MAX_IDENTITY }),

@@ -9,8 +9,8 @@ mod transport;
 
 use std::rc::Rc;
 
-use hubgate_core::TransportKey;
 use hubgate_core::id::ServerConnectionId;
+use hubgate_core::{Reconnect, TransportKey};
 
 pub(crate) use dirty::DirtySockets;
 pub(crate) use http_client::{HttpClient, State};
@@ -39,6 +39,7 @@ impl ClientLink {
 /// Whose WebSocket it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Owner {
-    Client(TransportKey),
+    /// With whether it may have negotiated to go on by another one.
+    Client(TransportKey, Reconnect),
     Server(ServerConnectionId),
 }

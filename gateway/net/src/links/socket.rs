@@ -360,7 +360,13 @@ impl WebSocket {
         self.give_up(CloseCause::SlowClient);
     }
 
-    /// Ends the connection at once: what its peer has caused made the gateway panic.
+    /// The same of a client that may come back: what it took nothing of was perhaps never brought to it.
+    pub(crate) fn cut_off_slow(&self, reason: SlowReason) {
+        self.slow.set(Some(reason));
+        self.give_up(CloseCause::TransportLost);
+    }
+
+    /// Ends the connection at once: its client goes on by another one, or what its peer has caused made the gateway panic.
     pub(crate) fn break_off(&self) {
         self.give_up(CloseCause::TransportLost);
     }

@@ -9,6 +9,7 @@ use hubgate_core::id::{ConnectionId, ServerConnectionId};
 use hubgate_wire::websocket::Frame;
 
 use crate::admission::ClientPlace;
+use crate::client_log::ClientLog;
 use crate::links::{ClientLink, WebSocket};
 use crate::outbox::{Mark, Sharing};
 use crate::settings::Limits;
@@ -19,6 +20,8 @@ pub(super) struct Connections {
     links: RefCell<Vec<Option<(TransportKey, ClientLink)>>>,
     /// The places of clients until the core has forgotten them: what they asked for may outlive their transports.
     places: RefCell<HashMap<ConnectionId, Rc<ClientPlace>, foldhash::fast::RandomState>>,
+    /// Of clients that have lost their transports and may come back.
+    waiting: RefCell<HashMap<ConnectionId, ClientLog, foldhash::fast::RandomState>>,
     /// The sockets of hub servers.
     servers: RefCell<HashMap<ServerConnectionId, Rc<WebSocket>>>,
     /// `server.limits.outbox`, in bytes.
@@ -32,6 +35,7 @@ impl Connections {
         let connections = Connections {
             links: RefCell::default(),
             places: RefCell::default(),
+            waiting: RefCell::default(),
             servers: RefCell::default(),
             outbox_limit: Cell::default(),
             server_outbox_limit: Cell::default(),
@@ -52,12 +56,27 @@ impl Connections {
         link: ClientLink,
         place: Rc<ClientPlace>,
     ) {
+        self.attach(transport, link);
+        self.places.borrow_mut().insert(client, place);
+    }
+
+    /// A client that had no transport has one again.
+    pub(super) fn client_waits_no_more(&self, client: ConnectionId) {
+        self.waiting.borrow_mut().remove(&client);
+    }
+
+    /// A client has no transport, and may come by another one.
+    pub(super) fn client_waits(&self, log: ClientLog) {
+        self.waiting.borrow_mut().insert(log.id(), log);
+    }
+
+    /// What is for this transport goes there.
+    pub(super) fn attach(&self, transport: TransportKey, link: ClientLink) {
         let (mut links, index) = (self.links.borrow_mut(), transport.index as usize);
         if links.len() <= index {
             links.resize_with(index + 1, || None);
         }
         links[index] = Some((transport, link));
-        self.places.borrow_mut().insert(client, place);
     }
 
     /// Nothing more reaches a client by this transport.
@@ -68,6 +87,14 @@ impl Connections {
     /// The core has forgotten the client.
     pub(super) fn client_forgotten(&self, client: ConnectionId) {
         self.places.borrow_mut().remove(&client);
+        if let Some(log) = self.waiting.borrow_mut().remove(&client) {
+            log.ended_without_transport();
+        }
+    }
+
+    /// The place of a client that the core has not forgotten.
+    pub(super) fn place(&self, client: ConnectionId) -> Option<Rc<ClientPlace>> {
+        self.places.borrow().get(&client).cloned()
     }
 
     pub(super) fn link(&self, transport: TransportKey) -> Option<ClientLink> {

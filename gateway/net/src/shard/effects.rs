@@ -50,6 +50,11 @@ impl ShardThread {
                     None => {}
                 }
             }
+            Effect::Sever(transport) => match self.connections.link(transport) {
+                Some(ClientLink::WebSocket(socket)) => socket.break_off(),
+                Some(ClientLink::Http(client)) => client.end(CloseCause::TransportLost),
+                None => {}
+            },
             Effect::Forgotten(client) => self.connections.client_forgotten(client),
             Effect::CallsDropped { hub } => {
                 tracing::warn!(

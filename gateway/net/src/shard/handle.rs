@@ -5,31 +5,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubgate_core::delivery::Action;
-use hubgate_core::id::{ConnectionId, GroupName, HubName, PluginName, ServerConnectionId, ShardIndex};
+use hubgate_core::id::{GroupName, HubName, PluginName, ServerConnectionId, ShardIndex};
 use hubgate_core::question::{Ticket, Unanswered};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    CloseCause, Input, Location, Neighbours, NewClient, NewServerConnection, Order, Shard, ShardStatus, TokenRefusal,
-    TooManyTokens, TransportKey,
+    CloseCause, Input, Neighbours, NewClient, NewServerConnection, Order, ResumedClient, Shard, ShardStatus,
+    TransportKey,
 };
 use hubgate_plugin_host::{Authorization, AuthorizeCall, PluginStatus};
-use hubgate_wire::negotiate::Transport;
 use tokio::sync::oneshot;
 
 use super::ShardThread;
 use super::asked::CoreAnswer;
 use super::read_buffer::ReadBuffer;
-use crate::admission::ClientPlace;
-use crate::entrant::ClaimedToken;
+use super::tokens::Tokens;
+use crate::admission::{ClientPlace, Move};
+use crate::client_log::ClientLog;
 use crate::envelope::Envelope;
 #[cfg(test)]
 use crate::faults::Fault;
-use crate::inbox::{Farewell, LocalMessage};
+use crate::inbox::Farewell;
 use crate::links::{ClientLink, Owner, WebSocket};
-use crate::peers::{ANSWER_TIMEOUT, Peers};
-use crate::refusal::Refusal;
+use crate::peers::Peers;
 use crate::shared::Shared;
+use crate::slow::SlowReason;
 use crate::tasks::ShardTasks;
 use crate::turns::{MESSAGES_PER_LOOK, Turns};
 
@@ -56,6 +56,11 @@ impl ShardHandle {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.0.shared
+    }
+
+    /// What opens connections.
+    pub(crate) fn tokens(&self) -> Tokens {
+        Tokens::new(self.0.clone())
     }
 
     pub(crate) fn tasks(&self) -> &ShardTasks {
@@ -85,83 +90,6 @@ impl ShardHandle {
     }
 }
 
-/// Tokens that open connections.
-impl ShardHandle {
-    /// A client negotiated: `token` opens a transport of connection `id`, on the shard that both name.
-    pub(crate) async fn negotiated(&self, hub: HubName, id: ConnectionId, token: ConnectionId) -> Result<(), Refusal> {
-        let kept = match self.neighbours().locate(id.owner()) {
-            Location::Here => self.keep_negotiated(hub, id, token),
-            Location::OtherShard(shard) => {
-                let negotiated = |answer| LocalMessage::Negotiated { hub, id, token, answer };
-                let kept = self.0.peers.ask(shard, ANSWER_TIMEOUT, negotiated).await?;
-                kept.unwrap_or(Err(TooManyTokens))
-            }
-            Location::Nowhere => Err(TooManyTokens),
-        };
-        kept.map_err(|TooManyTokens| Refusal::TooManyNegotiated)
-    }
-
-    /// The same of a connection that is to be here.
-    pub(crate) fn keep_negotiated(
-        &self,
-        hub: HubName,
-        id: ConnectionId,
-        token: ConnectionId,
-    ) -> Result<(), TooManyTokens> {
-        let lifetime = self.0.shared.settings().core.timeouts.negotiate;
-        self.0.connection_tokens.borrow_mut().add(hub, id, token, lifetime, self.0.now())
-    }
-
-    /// Uses up a connection token for a WebSocket, on whichever shard it was made.
-    pub(crate) async fn claim_token(&self, token: ConnectionId, hub: &HubName) -> Result<ClaimedToken, Refusal> {
-        match self.neighbours().locate(token.owner()) {
-            Location::Here => self.claim_for_web_socket(token, hub),
-            Location::OtherShard(shard) => {
-                let claim = |answer| LocalMessage::ClaimToken { token, hub: hub.clone(), answer };
-                let claimed = self.0.peers.ask(shard, ANSWER_TIMEOUT, claim).await?;
-                claimed.unwrap_or(Err(Refusal::UnknownConnection))
-            }
-            Location::Nowhere => Err(Refusal::UnknownConnection),
-        }
-    }
-
-    /// The same of a token of this shard.
-    pub(crate) fn claim_for_web_socket(&self, token: ConnectionId, hub: &HubName) -> Result<ClaimedToken, Refusal> {
-        let (id, _) = self.claim_own_token(token, hub, Transport::WebSockets)?;
-        Ok(ClaimedToken::new(token, id, self.0.releases.clone()))
-    }
-
-    /// Uses up a connection token of this shard; gives the id, and what its client posted early.
-    pub(crate) fn claim_own_token(
-        &self,
-        token: ConnectionId,
-        hub: &HubName,
-        transport: Transport,
-    ) -> Result<(ConnectionId, Vec<u8>), Refusal> {
-        let claimed = self.0.connection_tokens.borrow_mut().claim(token, hub, transport, self.0.now());
-        claimed.map_err(|refusal| match refusal {
-            TokenRefusal::Unknown => Refusal::UnknownConnection,
-            TokenRefusal::InUse(present) if present == transport => Refusal::ConnectionInUse,
-            TokenRefusal::InUse(_) => Refusal::OtherTransport,
-        })
-    }
-
-    /// A claimed token was not used.
-    pub(crate) fn release_token(&self, token: ConnectionId) {
-        self.0.connection_tokens.borrow_mut().remove(token);
-    }
-
-    /// Keeps what a client posts before its transport is open, within bounds.
-    pub(crate) fn posted_early(&self, token: ConnectionId, hub: &HubName, bytes: &[u8]) -> bool {
-        self.0.connection_tokens.borrow_mut().posted_early(token, hub, bytes, self.0.now())
-    }
-
-    /// Whether `token` has opened a WebSocket of `hub`, on this shard.
-    pub(crate) fn has_web_socket(&self, hub: &HubName, token: ConnectionId) -> bool {
-        self.0.connection_tokens.borrow().transport(token, hub) == Some(Transport::WebSockets)
-    }
-}
-
 /// Transports.
 impl ShardHandle {
     /// A client's transport is open. Its place is given up when its transport has dropped it and the core has forgotten the
@@ -188,6 +116,43 @@ impl ShardHandle {
 
     pub(crate) fn said_last_words(&self, transport: TransportKey) {
         self.0.feed(Input::SaidLastWords(transport));
+    }
+
+    /// A client that lives goes on by another transport, which is open. `None` if it may no longer: it has ended since its request was
+    /// [granted](ShardHandle::claim_for_web_socket).
+    pub(crate) fn client_resumed(
+        &self,
+        client: ResumedClient,
+        link: ClientLink,
+        to: Move,
+    ) -> Option<(TransportKey, Rc<ClientPlace>)> {
+        let (core, connections) = (&self.0.core, &self.0.connections);
+        let place = connections.place(client.id)?;
+        let (id, transport) = (client.id, core.borrow().next_transport());
+        connections.attach(transport, link);
+        self.0.feed(Input::ClientResumed { transport, client });
+        let carries = core.borrow().find(id).and_then(|slot| core.borrow().transport_of(slot)) == Some(transport);
+        if carries {
+            connections.client_waits_no_more(id);
+            place.move_to(to);
+            return Some((transport, place));
+        }
+        connections.client_gone(transport);
+        None
+    }
+
+    /// A client's WebSocket has ended, by `cause` if the client has.
+    pub(crate) fn transport_ended(&self, log: ClientLog, cause: CloseCause, slow: Option<SlowReason>) {
+        let client = self.0.core.borrow().find(log.id());
+        match client {
+            None => log.ended(cause, slow),
+            Some(client) => {
+                log.outlived_its_transport(slow);
+                if self.0.core.borrow().transport_of(client).is_none() {
+                    self.0.connections.client_waits(log);
+                }
+            }
+        }
     }
 
     pub(crate) fn client_gone(&self, transport: TransportKey, cause: CloseCause) {
@@ -238,7 +203,7 @@ impl ShardHandle {
     pub(crate) fn bury_abandoned(&self) {
         for owner in self.0.abandoned.take() {
             match owner {
-                Owner::Client(transport) => self.client_gone(transport, CloseCause::TransportLost),
+                Owner::Client(transport, _) => self.client_gone(transport, CloseCause::TransportLost),
                 Owner::Server(id) => self.server_gone(id),
             }
         }

@@ -4,9 +4,11 @@ mod asked;
 mod connections;
 mod effects;
 mod handle;
+mod kept;
 mod presence;
 mod read_buffer;
 mod timers;
+mod tokens;
 mod wakes;
 mod writer;
 
@@ -34,6 +36,7 @@ use asked::Asked;
 pub(crate) use asked::CoreAnswer;
 use connections::Connections;
 pub(crate) use handle::ShardHandle;
+use kept::Kept;
 use read_buffer::ReadBuffer;
 use wakes::Wakes;
 use writer::Writer;
@@ -47,6 +50,7 @@ struct ShardThread {
     /// What negotiation has given out.
     connection_tokens: RefCell<ConnectionTokens>,
     connections: Connections,
+    kept: Kept,
     plugins: ShardPlugins,
     webhooks: Rc<Webhooks>,
     peers: Rc<Peers>,
@@ -86,6 +90,7 @@ pub(crate) fn start(
         core: RefCell::new(core),
         connection_tokens: RefCell::default(),
         connections: Connections::new(&settings.limits),
+        kept: Kept::new(&shared.outboxes),
         plugins,
         peers: Rc::new(Peers::new(neighbours, inboxes, tasks.clone())),
         asked: Asked::default(),
@@ -178,6 +183,7 @@ impl ShardThread {
             self.shared.faults.strike(crate::faults::Fault::Clock);
             self.feed(Input::Tick);
             self.connection_tokens.borrow_mut().expire(self.now());
+            self.settle_kept();
             self.shared.outboxes.relieve();
             self.shared.tell_overdue_refusals();
             self.shared.loads.set(self.index, self.expected_clients());

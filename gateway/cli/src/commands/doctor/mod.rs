@@ -2,12 +2,14 @@
 //! own checks. As much as possible is found out from the configuration and the token alone; only the server of a URL that is named, and
 //! those of webhooks, are asked.
 
+mod address;
 mod configured;
 mod online;
 mod place;
 mod token;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -35,6 +37,9 @@ pub(crate) struct Arguments {
     /// The origin of a page that a browser keeps away, such as https://app.example.com.
     #[arg(long)]
     origin: Option<String>,
+    /// An address: which of the configuration's network rules meets its requests is told.
+    #[arg(long, value_name = "ADDRESS", requires = "config")]
+    as_if: Option<IpAddr>,
 }
 
 /// What is looked at.
@@ -50,7 +55,7 @@ struct Case<'a> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Arguments { config, url, token, origin } = arguments;
+    let Arguments { config, url, token, origin, as_if } = arguments;
     if config.is_none() && url.is_none() && token.is_none() {
         let alone = if origin.is_some() { " with --origin" } else { "" };
         return Err(Failure::Usage(anyhow!("give at least one of --config FILE, --url URL and --token TOKEN{alone}")));
@@ -61,6 +66,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     runtime.block_on(examine(arguments, config.as_ref(), &mut findings));
     let nowhere = Origins::default();
     let origins = config.as_ref().map_or(&nowhere, |config| &config.origins);
+    if let (Some(config), Some(address)) = (&config, as_if) {
+        address::verdicts(config, *address).into_iter().try_for_each(print)?;
+    }
     for finding in findings.worst_first() {
         print(finding.line(origins))?;
     }

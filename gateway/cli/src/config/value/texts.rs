@@ -70,6 +70,30 @@ impl Value for Texts {
     }
 }
 
+/// Numbers by names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Counts(pub(crate) BTreeMap<String, usize>);
+
+impl Value for Counts {
+    fn read(found: &toml::Value) -> Result<Counts, Problems> {
+        let table = found.as_table().ok_or_else(|| not(found, "a table, such as { tenant = 100 }"))?;
+        let (mut counts, mut problems) = (BTreeMap::new(), Problems::default());
+        for (name, found) in table {
+            match usize::read(found) {
+                Ok(count) => drop(counts.insert(name.clone(), count)),
+                Err(wrong) => problems.extend_below(name, wrong),
+            }
+        }
+        if problems.is_empty() { Ok(Counts(counts)) } else { Err(problems) }
+    }
+
+    fn write(&self, _: Secrecy) -> Option<toml::Value> {
+        let number = |count: usize| toml::Value::from(i64::try_from(count).unwrap_or(i64::MAX));
+        let counts: toml::Table = self.0.iter().map(|(name, count)| (name.clone(), number(*count))).collect();
+        Some(counts.into())
+    }
+}
+
 impl Value for KeyUrl {
     fn read(found: &toml::Value) -> Result<KeyUrl, Problems> {
         KeyUrl::parse(text(found)?).map_err(wrong)
@@ -135,13 +159,25 @@ impl Value for Network {
         let address = || text.parse().map(|address: IpAddr| IpNet::from(address.to_canonical()));
         let network = text.parse().or_else(|_| address());
         network
-            .map(Network)
+            .map(|network| Network(canonical(network)))
             .map_err(|_| wrong(format!("\"{text}\" is neither an address nor a network such as \"10.0.0.0/8\"")))
     }
 
     fn write(&self, _: Secrecy) -> Option<toml::Value> {
         Some(self.0.to_string().into())
     }
+}
+
+/// As addresses are compared with it: without what IPv6 adds to addresses of IPv4, and without bits beyond the prefix.
+fn canonical(network: IpNet) -> IpNet {
+    /// The bits before the address of IPv4.
+    const MAPPED: u8 = 96;
+    let within = match network {
+        IpNet::V6(own) if own.prefix_len() >= MAPPED => own.addr().to_ipv4_mapped(),
+        IpNet::V6(_) | IpNet::V4(_) => None,
+    };
+    let mapped = within.and_then(|address| IpNet::new(address.into(), network.prefix_len() - MAPPED).ok());
+    mapped.unwrap_or(network).trunc()
 }
 
 /// Origins of pages, with credentials or, if it is any, without.

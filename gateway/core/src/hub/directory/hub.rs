@@ -113,7 +113,7 @@ impl HubDirectory {
             DirectoryChange::ClientsLeft(clients) => drop(self.clients.fetch_sub(clients, Ordering::Relaxed)),
             DirectoryChange::UserEntered { user, shard } => self.users.entered(user, shard),
             DirectoryChange::UserLeft { user, shard } => self.users.left(&user, shard),
-            DirectoryChange::ServerConnected { id, server } => self.servers.connected(id, server),
+            DirectoryChange::ServerConnected { id, server, reconnect } => self.servers.connected(id, server, reconnect),
             DirectoryChange::SenderConnected { id, server } => self.servers.sender_connected(id, server),
             DirectoryChange::ServerLeft(id) => self.servers.disconnected(id),
             DirectoryChange::ServerDrains(server) => self.servers.drains(&server),

@@ -90,6 +90,11 @@ impl Directory {
         self.hubs().by_name.get(name).cloned()
     }
 
+    /// Whether all hub servers of a hub have allowed stateful reconnect, on all shards; none if none is there.
+    pub(crate) fn servers_allow_stateful_reconnect(&self, name: &HubName) -> Option<bool> {
+        self.find(name)?.servers().allow_stateful_reconnect()
+    }
+
     /// How many clients a hub has, on all shards.
     pub fn clients_of(&self, name: &HubName) -> usize {
         self.find(name).map_or(0, |hub| hub.clients())
@@ -237,6 +242,7 @@ impl Hubs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arrivals::Reconnect;
     use crate::hub::routing::{NoRoute, ServerAffinity};
     use crate::id::{NodeId, ServerConnectionId, ServerId, ShardAddress, ShardIndex, UserId};
 
@@ -253,7 +259,7 @@ mod tests {
     }
 
     fn connected(id: ServerConnectionId, server: &str) -> DirectoryChange {
-        DirectoryChange::ServerConnected { id, server: ServerId::new(server) }
+        DirectoryChange::ServerConnected { id, server: ServerId::new(server), reconnect: Reconnect::Stateful }
     }
 
     fn told(changes: impl IntoIterator<Item = (HubName, DirectoryChange)>) -> Directory {
