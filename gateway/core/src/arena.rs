@@ -77,6 +77,11 @@ impl<K: Key, T> Arena<K, T> {
         key
     }
 
+    /// The key that was next is nobody's.
+    pub(crate) fn skip_key(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+
     pub(crate) fn remove(&mut self, key: K) -> Option<T> {
         self.get(key)?;
         Some(self.entries.remove(key.index()).1)
@@ -100,6 +105,10 @@ impl<K: Key, T> Arena<K, T> {
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &T)> {
+        self.entries.iter().map(|(index, (generation, value))| (K::new(index as u32, *generation), value))
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = K> {

@@ -2,8 +2,9 @@
 
 use hubgate_wire::signalr::HubMessage;
 
+use crate::client::link_log::Said;
 use crate::client::read_holds::Hold;
-use crate::client::{Clients, Phase, actions, opening};
+use crate::client::{Clients, Heed, Phase, actions, opening};
 use crate::client_results::ClientResults;
 use crate::filter::{Direction, Inspected, InspectionNumber, Refusal, Verdict};
 use crate::gate::inbound::{Gate, Inbound, Refused, is_filtered, refused};
@@ -125,10 +126,20 @@ impl Listener<'_> {
         let Listener { clients, links, inbound, .. } = self;
         let (hub, dialect) = (clients[slot].hub(), clients[slot].dialect());
         clients.hub_mut(hub).counters.messages_in += 1;
+        if clients[slot].has_log() && !is_read(links, clients, slot) {
+            // It is looked at for the log alone.
+            if clients.log_said(turn, slot, dialect.said(bytes), bytes.len()) == Heed::Yes {
+                link::pass_on(links, clients, turn, slot, |out| dialect.write_encoded(bytes, out));
+            }
+            return;
+        }
         let message = match dialect.parse(bytes) {
             Ok(message) => message,
             Err(malformed) => return clients.bad_request(turn, slot, malformed.to_string()),
         };
+        if clients[slot].has_log() && clients.log_said(turn, slot, Said::of(&message), bytes.len()) == Heed::No {
+            return;
+        }
         let is_filtered = clients.hub(hub).filters.inspects(Direction::Inbound);
         if is_filtered && inbound.show(clients, turn, slot, bytes, &message) == Gate::Waits {
             return;
@@ -200,4 +211,9 @@ impl Listener<'_> {
             Refused::Other => {}
         }
     }
+}
+
+/// Whether somebody here wants to know what a client's messages say: the gateway that answers it, or filters.
+fn is_read(links: &Links, clients: &Clients, slot: Slot) -> bool {
+    links.get(slot).is_none() || clients.hub_of(slot).filters.inspects(Direction::Inbound)
 }

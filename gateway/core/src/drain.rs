@@ -55,6 +55,11 @@ impl Drain {
             if client.is_closed() {
                 continue;
             }
+            if client.is_waiting() {
+                // It has nothing to hear, and comes back elsewhere.
+                send_away(clients, turn, slot);
+                continue;
+            }
             if client.leave() == Leave::No && clients.hubs().directory().pace.asks_one_more(due) {
                 clients[slot].set_leave(Leave::Connecting(turn.now));
             }

@@ -231,6 +231,13 @@ impl Parts {
                     self.check_deadlines(turn, slot);
                 }
             }
+            Step::CloseSlow(slot) => clients.keeps_too_much(turn, slot),
+            Step::Taken(slot, count) => {
+                if clients.is_still(slot) {
+                    (0..count).for_each(|_| upstream.taken(clients, turn, slot));
+                }
+            }
+            Step::Resumed(slot) => links.resumed(clients, turn, slot),
             Step::Departed(departure) => self.departed(turn, *departure),
             Step::ForgetIfOver(slot) => {
                 if clients.get(slot).is_some_and(Session::is_gone) && upstream.is_over(slot) {

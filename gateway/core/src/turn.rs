@@ -38,6 +38,12 @@ pub(crate) enum Step {
     Relay(Slot, Box<[u8]>),
     /// Meet the deadlines of a client.
     CheckDeadlines(Slot),
+    /// Too much is kept for a client that may resume.
+    CloseSlow(Slot),
+    /// A client has acknowledged so many messages of which somebody wants to know that it has taken them.
+    Taken(Slot, usize),
+    /// A client goes on by another transport: whoever answers it is told.
+    Resumed(Slot),
     /// A client is closed, and out of all indexes: whoever answers it is told.
     Departed(Box<Departure>),
     /// A client is forgotten if nothing is left to be done for it.

@@ -17,8 +17,9 @@ use crate::order::{Addressees, Order};
 use crate::outgoing::Outgoing;
 use crate::reach::SendLog;
 use crate::refusal::MembershipRefusal;
+use crate::settings::Limits;
 use crate::time::Millis;
-use crate::turn::Turn;
+use crate::turn::{Step, Turn};
 
 /// Does what a sender asks of a hub, in order. A sender that does not wait is not told of what is refused: that is counted and
 /// logged.
@@ -121,16 +122,16 @@ fn deliver(
     except: &Except,
     message: &Outgoing,
 ) {
-    let (now, limit) = (turn.now, turn.settings.limits.held);
+    let (now, limits) = (turn.now, &turn.settings.limits);
     let is_for_all = except.connections.is_empty() && except.users.is_empty();
     // As a rule all speak alike, so that one round is enough.
     let mut round = if is_for_all {
         let target = local(clients, hub, to);
         let Clients { arena, hubs, .. } = &mut *clients;
         match (target, hubs[hub].many(&target)) {
-            (LocalTarget::One(slot), _) => Some(Round::of(arena, slot, std::iter::once(slot), message, now, limit)),
+            (LocalTarget::One(slot), _) => Some(Round::of(arena, slot, std::iter::once(slot), message, now, limits)),
             (_, Some(many)) => {
-                many.first().map(|first| Round::of(arena, *first, many.iter().copied(), message, now, limit))
+                many.first().map(|first| Round::of(arena, *first, many.iter().copied(), message, now, limits))
             }
             (_, None) => None,
         }
@@ -138,9 +139,9 @@ fn deliver(
         let mut slots = targets(clients, hub, to, &except.connections);
         leave_out(clients, &mut slots, &except.users);
         let first = slots.first().copied();
-        first.map(|first| Round::of(&mut clients.arena, first, slots.into_iter(), message, now, limit))
+        first.map(|first| Round::of(&mut clients.arena, first, slots.into_iter(), message, now, limits))
     };
-    while let Some(Round { frame, count, to, others }) = round {
+    while let Some(Round { frame, count, to, slow, others }) = round {
         if let Some(frame) = frame {
             if let Some(reach) = message.reach() {
                 reach.reached(count);
@@ -152,8 +153,9 @@ fn deliver(
                 _ => turn.effect(Effect::Deliver { to, frame: frame.clone() }),
             }
         }
+        slow.into_iter().for_each(|slot| turn.then(Step::CloseSlow(slot)));
         let first = others.first().copied();
-        round = first.map(|first| Round::of(&mut clients.arena, first, others.into_iter(), message, now, limit));
+        round = first.map(|first| Round::of(&mut clients.arena, first, others.into_iter(), message, now, limits));
     }
 }
 
@@ -165,6 +167,8 @@ struct Round<'m> {
     count: usize,
     /// The transports of those who get it now.
     to: Vec<TransportKey>,
+    /// Those for whom too much is kept.
+    slow: Vec<Slot>,
     /// The receivers that speak otherwise.
     others: Vec<Slot>,
 }
@@ -177,22 +181,25 @@ impl<'m> Round<'m> {
         receivers: impl ExactSizeIterator<Item = Slot>,
         message: &'m Outgoing,
         now: Millis,
-        limit: usize,
+        limits: &Limits,
     ) -> Round<'m> {
         let dialect = arena[first].dialect();
         let frame = dialect.frame_of(message);
         let (mut to, mut others, all) = (Vec::with_capacity(receivers.len()), Vec::new(), receivers.len());
+        let mut slow = Vec::new();
         for slot in receivers {
             let client = &mut arena[slot];
             if client.dialect() != dialect {
                 others.push(slot);
-            } else if let Some(frame) = frame
-                && let Delivery::Now(transport) = client.accept_or_hold(frame, now, limit)
-            {
-                to.push(transport);
+            } else if let Some(frame) = frame {
+                match client.accept_or_hold(frame, now, limits) {
+                    Delivery::Now(transport) => to.push(transport),
+                    Delivery::NotNow | Delivery::OnResume => {}
+                    Delivery::TooMuch => slow.push(slot),
+                }
             }
         }
-        Round { frame, count: all - others.len(), to, others }
+        Round { frame, count: all - others.len(), to, slow, others }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use hubgate_wire::websocket::{Frame, close_code};
 
+use super::attachment::Attachment;
 use super::{Clients, Phase, groups};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
@@ -90,6 +91,9 @@ impl Clients {
             attachment.effect(turn, |to| Effect::Send { to, frame });
         }
         attachment.effect(turn, |transport| Effect::Finish { transport, code: close_code::NORMAL, cause, detail });
+        if attachment.transport().is_none() {
+            turn.then(Step::ForgetIfOver(slot));
+        }
     }
 
     /// Takes a client out of all indexes. Whoever answers it hears of its end next.
@@ -104,6 +108,11 @@ impl Clients {
         client.phase = Phase::Closed { facts: facts.clone() };
         client.take_unread();
         client.held_back = None;
+        client.log = None;
+        if client.is_waiting() {
+            client.attach(Attachment::Ended);
+            self.hubs[client.hub()].waiting_clients -= 1;
+        }
         turn.effects.extend(client.token.take().map(Effect::TokenOver));
         groups::leave(self, turn, slot, None);
         let client = &self.arena[slot];

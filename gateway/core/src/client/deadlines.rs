@@ -2,6 +2,7 @@
 
 use hubgate_wire::negotiate::Transport;
 
+use super::attachment::Attachment;
 use super::timer_wheel::Due;
 use super::{Clients, Closing, Phase, Session};
 use crate::close_cause::CloseCause;
@@ -35,6 +36,7 @@ impl Clients {
 
     /// Meets the deadlines of a client that are due, and schedules the next one. `link`: of one that a hub server answers.
     pub(crate) fn check_deadlines(&mut self, turn: &mut Turn<'_>, slot: Slot, link: Option<LinkTimes>) {
+        self.acknowledge(turn, slot);
         let client = &self[slot];
         let next = match &client.phase {
             Phase::Handshaking { deadline, .. } if turn.now >= *deadline => return miss_handshake(self, turn, slot),
@@ -52,9 +54,17 @@ impl Clients {
                 let closing = Closing::with_error(true, "");
                 return self.close(turn, slot, CloseCause::Unauthorized, closing);
             }
+            Phase::Open { .. } if let Attachment::Waiting { until, cause } = client.attachment() => {
+                if turn.now >= until {
+                    return self.grace_ended(turn, slot, cause);
+                }
+                let of_link = link.into_iter().flat_map(|link| [link.next, link.moving]).flatten();
+                of_link.chain(client.expiry).fold(until, Millis::min)
+            }
             // Its hub server pings it, and misses it.
             Phase::Open { .. } if let Some(link) = link => {
-                match client.expiry.into_iter().chain(link.next).chain(link.moving).min() {
+                let ack_due = client.log.as_ref().and_then(|log| log.ack_due());
+                match client.expiry.into_iter().chain(link.next).chain(link.moving).chain(ack_due).min() {
                     Some(next) => next,
                     None => return,
                 }
@@ -65,7 +75,11 @@ impl Clients {
                 None => return,
             },
             Phase::Open { .. } => match self.check_silence(turn, slot) {
-                Some(next) => self[slot].expiry.map_or(next, |expiry| next.min(expiry)),
+                Some(next) => {
+                    let client = &self[slot];
+                    let ack_due = client.log.as_ref().and_then(|log| log.ack_due());
+                    client.expiry.into_iter().chain(ack_due).fold(next, Millis::min)
+                }
                 None => return,
             },
         };
@@ -91,6 +105,10 @@ impl Clients {
             // Whatever held the gateway up, it has time to answer.
             (true, true) => (client.last_heard + timeout).max(client.last_probed + half),
         };
+        if now >= deadline && self[slot].may_come_back(CloseCause::PingTimeout) {
+            self.cut(turn, slot, CloseCause::PingTimeout);
+            return None;
+        }
         if now >= deadline {
             let error = Some(failure::timed_out(timeout));
             let closing = Closing { error, allow_reconnect: true, detail: String::new() };

@@ -9,12 +9,16 @@ use hubgate_wire::signalr::handshake::{self, HandshakeRequest, MalformedHandshak
 use hubgate_wire::signalr::{Exchange, HubMessage, HubProtocol, MalformedMessage};
 use hubgate_wire::websocket::{DataKind, Frame};
 
+use super::link_log::Said;
+use crate::arrivals::Reconnect;
 use crate::failure;
 use crate::mode::ClientKind;
 use crate::outgoing::Outgoing;
 
 /// The longest message that a client may open with, in bytes.
 pub(crate) const LONGEST_OPENING: usize = handshake::LONGEST_REQUEST;
+/// The first version of the hub protocols that has Ack and Sequence messages.
+const FIRST_WITH_RESUMES: i64 = 2;
 /// No Close message is longer: older hub servers do not say which message is one, so short ones are looked at.
 const LONGEST_CLOSE: usize = 4096;
 /// How a Close begins in JSON.
@@ -49,14 +53,14 @@ pub(crate) struct Answer<'a> {
 
 /// Opening.
 impl Dialect {
-    /// What a client speaks from now on that opens with `request`; or the error that it is told.
+    /// What a client speaks from now on that opens with `request`, and whether it can resume then; or the error that it is told.
     pub(crate) fn open(
         self,
         request: &[u8],
         kind: ClientKind,
         transport: Transport,
         detailed_errors: bool,
-    ) -> Result<Dialect, String> {
+    ) -> Result<(Dialect, Reconnect), String> {
         match self {
             Dialect::CoreHandshake => {
                 let malformed = |malformed| failure::malformed_handshake(&malformed, detailed_errors);
@@ -70,9 +74,13 @@ impl Dialect {
                 if protocol.data_kind() == DataKind::Binary && transport == Transport::ServerSentEvents {
                     return Err(failure::no_binary_transport(protocol));
                 }
-                Ok(Dialect::Core(protocol))
+                let reconnect = match request.version >= FIRST_WITH_RESUMES {
+                    true => Reconnect::Stateful,
+                    false => Reconnect::No,
+                };
+                Ok((Dialect::Core(protocol), reconnect))
             }
-            Dialect::Core(_) => Ok(self),
+            Dialect::Core(_) => Ok((self, Reconnect::No)),
         }
     }
 
@@ -165,6 +173,15 @@ impl Dialect {
     #[inline]
     pub(crate) fn parse(self, message: &[u8]) -> Result<HubMessage<'_>, MalformedMessage> {
         self.protocol().parse(message)
+    }
+
+    /// What a message that is not read is to the client's log.
+    pub(crate) fn said(self, message: &[u8]) -> Said {
+        match self.protocol().kind_of(message) {
+            1..=5 => Said::Counted,
+            7..=9 => self.parse(message).map_or(Said::Uncounted, |message| Said::of(&message)),
+            _ => Said::Uncounted,
+        }
     }
 
     /// What follows messages that are passed on.

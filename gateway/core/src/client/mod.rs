@@ -7,6 +7,7 @@ mod deadlines;
 pub(crate) mod dialect;
 pub(crate) mod groups;
 pub(crate) mod held;
+pub(crate) mod link_log;
 pub(crate) mod marked;
 pub(crate) mod opening;
 pub(crate) mod read_holds;
@@ -15,6 +16,8 @@ mod session;
 pub(crate) mod timer_wheel;
 
 use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::BytesMut;
 use hubgate_wire::websocket::Frame;
@@ -23,7 +26,9 @@ use attachment::Attachment;
 pub(crate) use closing::{CLOSED_WITH_ERROR, Closing};
 pub(crate) use deadlines::LinkTimes;
 use dialect::{LONGEST_OPENING, Pings};
+use link_log::Mark;
 use read_holds::Hold;
+pub(crate) use resuming::Heed;
 pub(crate) use session::{Delivery, Leave, Phase, Session};
 use timer_wheel::TimerWheel;
 
@@ -56,6 +61,8 @@ pub(crate) struct Clients {
     presence: Presence,
     wheel: TimerWheel,
     pings: Pings,
+    /// What is kept for those that may resume, in bytes.
+    kept: Arc<AtomicUsize>,
     seed: HashSeed,
 }
 
@@ -69,6 +76,7 @@ impl Clients {
             presence: Presence::default(),
             wheel: TimerWheel::new(),
             pings: Pings::new(),
+            kept: Arc::default(),
             seed,
         }
     }
@@ -159,6 +167,9 @@ impl Clients {
         let Some(slot) = self.transports.remove(transport) else {
             return;
         };
+        if self[slot].may_come_back(cause) && turn.settings.timeouts.reconnect > Millis(0) {
+            return self.wait(turn, slot, cause);
+        }
         if !self[slot].is_closed() {
             let reason = match cause {
                 CloseCause::Normal => None,
@@ -166,7 +177,7 @@ impl Clients {
             };
             self.retire(turn, slot, cause, reason);
         }
-        self[slot].detach();
+        self[slot].attach(Attachment::Ended);
         turn.then(Step::ForgetIfOver(slot));
     }
 
@@ -244,25 +255,21 @@ impl Clients {
             return;
         }
         self.hubs[client.hub()].count_out(1, frame.len());
-        match client.accept_or_hold(&frame, turn.now, turn.settings.limits.held) {
-            Delivery::Now(to) => turn.effect(Effect::Send { to, frame }),
-            Delivery::NotNow => {}
-        }
+        let delivery = client.accept_or_hold(&frame, turn.now, &turn.settings.limits);
+        deliver(turn, slot, delivery, frame);
     }
 
     /// Queues a frame for one client that is open, before what is held back for it.
     pub(crate) fn send_at_once(&mut self, turn: &mut Turn<'_>, slot: Slot, frame: Frame) {
-        let client = &mut self.arena[slot];
-        self.hubs[client.hub()].count_out(1, frame.len());
-        client.last_sent = turn.now;
-        client.attachment().effect(turn, |to| Effect::Send { to, frame });
+        let hub = self.arena[slot].hub();
+        self.hubs[hub].count_out(1, frame.len());
+        self.send_held(turn, slot, frame);
     }
 
     /// Queues a frame that was held back, and counted then.
     pub(crate) fn send_held(&mut self, turn: &mut Turn<'_>, slot: Slot, frame: Frame) {
-        let client = &mut self[slot];
-        client.last_sent = turn.now;
-        client.attachment().effect(turn, |to| Effect::Send { to, frame });
+        let delivery = self[slot].accept(&frame, Mark::None, turn.now, &turn.settings.limits);
+        deliver(turn, slot, delivery, frame);
     }
 
     /// Completes a client's call with an error, if the client waits for it.
@@ -282,6 +289,22 @@ impl Clients {
     pub(crate) fn schedule(&mut self, slot: Slot, at: Millis) {
         let due = self.wheel.schedule(slot, at);
         self[slot].due = Some(due);
+    }
+
+    /// The same unless it is due before anyway.
+    fn schedule_by(&mut self, slot: Slot, at: Millis) {
+        if self[slot].due.is_none_or(|due| due.is_after(at)) {
+            self.schedule(slot, at);
+        }
+    }
+}
+
+/// Does what a client's session makes of a frame for it.
+fn deliver(turn: &mut Turn<'_>, slot: Slot, delivery: Delivery, frame: Frame) {
+    match delivery {
+        Delivery::Now(to) => turn.effect(Effect::Send { to, frame }),
+        Delivery::NotNow | Delivery::OnResume => {}
+        Delivery::TooMuch => turn.then(Step::CloseSlow(slot)),
     }
 }
 

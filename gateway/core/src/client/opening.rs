@@ -5,9 +5,10 @@ use std::sync::Arc;
 use hubgate_wire::websocket::Frame;
 
 use super::dialect::Dialect;
+use super::link_log::LinkLog;
 use super::read_holds::Hold;
 use super::{Clients, Phase, groups};
-use crate::arrivals::Identity;
+use crate::arrivals::{Identity, Reconnect};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
 use crate::event::ConnectionFacts;
@@ -19,7 +20,13 @@ use crate::turn::{Step, Turn};
 pub(crate) fn read(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, request: &[u8]) -> Option<Dialect> {
     let client = &clients[slot];
     match client.dialect().open(request, client.kind(), client.transport(), turn.settings.detailed_errors) {
-        Ok(dialect) => Some(dialect),
+        Ok((dialect, reconnect)) => {
+            if let (Reconnect::Stateful, Reconnect::Stateful) = (reconnect, client.reconnect) {
+                let log = LinkLog::new(clients.kept.clone());
+                clients[slot].log = Some(Box::new(log));
+            }
+            Some(dialect)
+        }
         Err(error) => {
             clients.refuse(turn, slot, CloseCause::HandshakeError, error);
             None

@@ -9,13 +9,15 @@ use hubgate_wire::websocket::Frame;
 use super::attachment::Attachment;
 use super::dialect::{Dialect, TooLong};
 use super::held::{Held, HeldBack};
+use super::link_log::{LinkLog, Mark};
 use super::read_holds::{Hold, ReadHolds};
 use super::timer_wheel::Due;
-use crate::arrivals::{Identity, NewClient};
+use crate::arrivals::{Identity, NewClient, Reconnect};
 use crate::event::ConnectionFacts;
 use crate::id::{ConnectionId, GroupName, HubIndex, TransportKey};
 use crate::message_rate::HeardOfClient;
 use crate::mode::{ClientKind, Mode};
+use crate::settings::Limits;
 use crate::time::Millis;
 
 /// A client, from its opening until nothing is left to be done for it. What waits for it, what it waits for and how it is seen
@@ -50,6 +52,10 @@ pub(crate) struct Session {
     leave: Leave,
     /// For the rates at which clients are read.
     heard: HeardOfClient,
+    /// What it has negotiated.
+    pub(super) reconnect: Reconnect,
+    /// Of one that may resume: it has negotiated that, and its handshake has asked for it.
+    pub(super) log: Option<Box<LinkLog>>,
 }
 
 #[derive(Debug)]
@@ -114,6 +120,8 @@ impl Session {
             groups: Vec::new(),
             leave: Leave::No,
             heard: HeardOfClient::default(),
+            reconnect: client.reconnect,
+            log: None,
         }
     }
 
@@ -150,9 +158,8 @@ impl Session {
         self.attachment
     }
 
-    /// Its transport is gone.
-    pub(super) fn detach(&mut self) {
-        self.attachment = Attachment::Ended;
+    pub(super) fn attach(&mut self, attachment: Attachment) {
+        self.attachment = attachment;
     }
 
     #[inline]
@@ -277,20 +284,19 @@ impl Session {
         }
     }
 
-    /// Sends the client, which others see, `frame` now, or keeps it for one that has to wait for it, up to `limit` bytes in
-    /// all.
+    /// Sends the client, which others see, `frame` now, or keeps it for one that has to wait for it, within bounds.
     #[inline]
-    pub(super) fn accept_or_hold(&mut self, frame: &Frame, now: Millis, limit: usize) -> Delivery {
-        match (&mut self.held_back, self.attachment) {
-            (None, Attachment::Attached(transport)) => {
+    pub(super) fn accept_or_hold(&mut self, frame: &Frame, now: Millis, limits: &Limits) -> Delivery {
+        match (&mut self.held_back, &self.log, self.attachment) {
+            (None, None, Attachment::Attached(transport)) => {
                 self.last_sent = now;
                 Delivery::Now(transport)
             }
-            (Some(held), _) => {
-                held.push(HeldBack::Frame(frame.clone()), limit);
+            (Some(held), _, _) => {
+                held.push(HeldBack::Frame(frame.clone()), limits.held);
                 Delivery::NotNow
             }
-            (None, Attachment::Ended) => Delivery::NotNow,
+            (None, _, _) => self.accept(frame, Mark::None, now, limits),
         }
     }
 
@@ -342,4 +348,8 @@ pub(crate) enum Delivery {
     Now(TransportKey),
     /// Once what it waits for has come, if it is still there then.
     NotNow,
+    /// Once it comes by another transport.
+    OnResume,
+    /// Never: too much is kept for it already, and it is to be closed.
+    TooMuch,
 }

@@ -13,6 +13,11 @@ const BUCKETS: usize = 256;
 pub(crate) struct Due(u64);
 
 impl Due {
+    /// Whether it is later than a deadline at `at` would be.
+    pub(crate) fn is_after(self, at: Millis) -> bool {
+        self.0 > at.0.div_ceil(TICK)
+    }
+
     /// Whether an entry that is met is the one that counts. It counts once: of two entries for the same tick only the first.
     pub(crate) fn counts(self, remembered: &mut Option<Due>) -> bool {
         remembered.take_if(|due| *due == self).is_some()

@@ -104,5 +104,6 @@ pub(crate) fn refused(message: HubMessage<'_>, refusal: Refusal, detailed_errors
 /// Whether the messages of a client that a hub server answers are read one by one, and not only passed on.
 #[inline]
 pub(crate) fn is_filtered(clients: &Clients, slot: Slot) -> bool {
-    clients[slot].is_inspected() || clients.hub_of(slot).filters.inspects(Direction::Inbound)
+    let client = &clients[slot];
+    client.has_log() || client.is_inspected() || clients.hub_of(slot).filters.inspects(Direction::Inbound)
 }

@@ -17,7 +17,7 @@ mod servers;
 mod to_server;
 
 use bytes::{Bytes, BytesMut};
-use hubgate_wire::service::{self, CloseConnection, MalformedMessage, ServiceError, ServiceMessage};
+use hubgate_wire::service::{self, CloseConnection, ConnectionReconnect, Extensions, MalformedMessage, ServiceError, ServiceMessage};
 
 use client_link::ClientLink;
 use outgoing::ToClient;
@@ -409,6 +409,16 @@ impl Links {
             self.pass(clients, turn, hub, link.route.connection, message);
         }
         true
+    }
+
+    /// A client goes on by another transport: its hub server is told.
+    pub(crate) fn resumed(&self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot) {
+        if let Some(link) = self.get(slot).filter(|link| !link.server_knows_end) {
+            let client = &clients[slot];
+            let (id, extensions) = (client.id(), Extensions::default());
+            let message = ServiceMessage::ConnectionReconnect(ConnectionReconnect { connection_id: id.as_str(), extensions });
+            self.pass(clients, turn, client.hub(), link.route.connection, written(&message));
+        }
     }
 
     /// A client is no longer routed to a server connection.

@@ -116,8 +116,7 @@ fn send_unchanged(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>,
     let dialect = clients[slot].dialect();
     match message {
         HeldMessage::Said { message, .. } => {
-            let frame = dialect.frame_encoded(&message);
-            clients.send_at_once(turn, slot, frame);
+            clients.send_said(turn, slot, &message);
         }
         HeldMessage::Call(call) => {
             if let Some(frame) = dialect.frame_of(&call.outgoing).cloned() {

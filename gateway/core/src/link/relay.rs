@@ -219,7 +219,16 @@ fn relay_to_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>
         Some(data_type) => data_type == CLOSE,
         None => dialect.ends_with_closing(&messages, followed.messages),
     };
-    clients.send(turn, slot, dialect.frame_framed(&messages));
+    if !clients[slot].has_log() {
+        return clients.send(turn, slot, dialect.frame_framed(&messages));
+    }
+    // Each is acknowledged, and sent again, by itself.
+    let mut rest = &*messages;
+    while clients.is_still(slot)
+        && let Ok(Some(message)) = dialect.split(&mut rest)
+    {
+        clients.send_said(turn, slot, message);
+    }
 }
 
 /// The slot of a client that is on this shard and has this server connection.

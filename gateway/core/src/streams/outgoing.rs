@@ -233,7 +233,7 @@ fn send_marked(
     batch: Batch,
 ) {
     match marked::send(clients, turn, slot, frame) {
-        Delivery::Now(_) => streams.sent(batch),
-        Delivery::NotNow => streams.end_waiting(batch),
+        Delivery::Now(_) | Delivery::OnResume => streams.sent(batch),
+        Delivery::NotNow | Delivery::TooMuch => streams.end_waiting(batch),
     }
 }

@@ -117,6 +117,25 @@ impl Begun {
     }
 }
 
+/// The type of a whole message without what frames it; 0 if it has none.
+pub(super) fn kind_of(protocol: HubProtocol, message: &[u8]) -> u32 {
+    match protocol.data_kind() {
+        DataKind::Text => {
+            let read = || {
+                let mut text = Text::default();
+                text.read(message);
+                text.kind
+            };
+            look_at_text(message).map_or_else(read, |(kind, _)| kind)
+        }
+        DataKind::Binary => {
+            let mut binary = Binary { part: Part::Fields, ..Binary::default() };
+            binary.read(message);
+            binary.kind
+        }
+    }
+}
+
 /// What a whole message is, where its members are in the order that .NET or JavaScript writes them in; others are read.
 fn look_at_text(message: &[u8]) -> Option<(u32, bool)> {
     const ID: &[u8] = b"\"invocationId\":\"";

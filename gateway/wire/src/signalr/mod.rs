@@ -80,6 +80,11 @@ impl HubProtocol {
         }
     }
 
+    /// The type of one message without what frames it, which is not decoded; 0 if it has none.
+    pub fn kind_of(self, message: &[u8]) -> u32 {
+        glance::kind_of(self, message)
+    }
+
     /// Reads one message without what frames it.
     pub fn parse(self, message: &[u8]) -> Result<HubMessage<'_>, MalformedMessage> {
         match self {
