@@ -6,6 +6,7 @@
 //! | [`gateway`] | a running gateway: its configuration, its process, its admin listener |
 //! | [`command`] | one run of the binary that ends by itself |
 //! | [`client`] | a SignalR client that hides nothing: every hub message and every frame can be sent and seen |
+//! | [`cutting_proxy`] | a TCP proxy that cuts the WebSockets of clients |
 //! | [`document`] | a document as its reader goes through it |
 //! | [`dotnet`] | real hub servers, clients and checks in .NET |
 //! | [`hub_server`] | a hub server that misbehaves |
@@ -29,6 +30,7 @@
 
 pub mod client;
 pub mod command;
+pub mod cutting_proxy;
 pub mod document;
 pub mod dotnet;
 pub mod frozen;
