@@ -82,15 +82,35 @@ cargo test --manifest-path plugins/Cargo.toml
 step "the tests"
 rm -rf "$target/clients"
 cargo test --release --workspace --no-run
-# Those with .NET wait for time-outs for most of their time: they run all at once, beside the others.
-dotnet=$target/dotnet.log
-cargo test --release --workspace --test dotnet -- --test-threads=16 >"$dotnet" 2>&1 &
-with_dotnet=$!
-trap 'kill "$with_dotnet" 2>/dev/null || true' EXIT
+# In lanes beside each other, because much of it waits. Those that build components share the folders of their tools; those with .NET wait
+# for time-outs for most of their time, and run all at once.
+builders=(browser command_line dev_watch documents go_and_c javascript language_conformance live_poll moderation ordinary_toolchains
+    plugin_build plugin_languages python_sdk sdk)
+mapfile -t others < <(cargo metadata --format-version 1 --no-deps | python3 -c '
+import json, sys
+targets = [target for package in json.load(sys.stdin)["packages"] for target in package["targets"]]
+print(*sorted({target["name"] for target in targets if "test" in target["kind"]} - set(sys.argv[1:])), sep="\n")
+' "${builders[@]}" dotnet)
+names() { printf -- '--test %s ' "$@"; }
+lane() {
+    local name=$1
+    shift
+    cargo test --release --workspace --no-fail-fast "$@" >"$target/$name.log" 2>&1
+}
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+lane dotnet --test dotnet -- --test-threads=16 &
+dotnet=$!
+# shellcheck disable=SC2046 # a list of arguments
+lane builders $(names "${builders[@]}") &
+builders=$!
 failed=()
-cargo test --release --workspace --no-fail-fast -- --skip dotnet_server:: --skip dotnet_client:: || failed+=("tests")
-wait "$with_dotnet" || failed+=("tests with .NET")
-cat "$dotnet"
+# shellcheck disable=SC2046
+cargo test --release --workspace --no-fail-fast --lib --bins $(names "${others[@]}") || failed+=("tests")
+cargo test --release --workspace --quiet --doc || failed+=("examples in comments")
+wait "$builders" || failed+=("tests that build components")
+cat "$target/builders.log"
+wait "$dotnet" || failed+=("tests with .NET")
+cat "$target/dotnet.log"
 if [ ${#failed[@]} -gt 0 ]; then
     echo "test: failed: ${failed[*]}" >&2
     exit 1

@@ -12,7 +12,7 @@ use hubgate_tests::toolchains::{PACKAGES, hubgate_in, link_packages};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-static BUILDING: Mutex<()> = Mutex::new(());
+static CARGO: Mutex<()> = Mutex::new(());
 
 /// A project of a template, and what became of it.
 struct Project {
@@ -48,7 +48,7 @@ impl Project {
             _ => {}
         }
         // Cargo's folder is shared, and has one file for all packages of a name.
-        let building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+        let building = (self.language == "rust").then(|| CARGO.lock().unwrap_or_else(PoisonError::into_inner));
         self.run(&["build", "hello", "-o", "hello.wasm"]).success();
         drop(building);
         let checked = self.run(&["check", "hello.wasm"]).success();
