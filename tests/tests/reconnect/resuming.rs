@@ -29,7 +29,14 @@ async fn the_connection_is_the_same_with_its_id_user_and_groups() {
     send(&gateway, "/groups/g", "still in it").await;
     assert_eq!(client.event("said").await, json!(["still in it"]));
     assert_eq!(resumes(&gateway, "resumed").await, 1.0);
-    gateway.client("probe").connect().await.call("count", json!(["gone"])).await.map(|gone| assert_eq!(gone, 1)).expect("it answers");
+    gateway
+        .client("probe")
+        .connect()
+        .await
+        .call("count", json!(["gone"]))
+        .await
+        .map(|gone| assert_eq!(gone, 1))
+        .expect("it answers");
 }
 
 #[tokio::test]
@@ -250,4 +257,3 @@ async fn a_hub_server_hears_that_its_client_has_come_back_and_nothing_of_its_end
     client.start_call("greet", json!([])).await;
     assert!(server.client_says().await.contains("greet"));
 }
-

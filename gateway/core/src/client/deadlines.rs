@@ -105,11 +105,11 @@ impl Clients {
             // Whatever held the gateway up, it has time to answer.
             (true, true) => (client.last_heard + timeout).max(client.last_probed + half),
         };
-        if now >= deadline && self[slot].may_come_back(CloseCause::PingTimeout) {
-            self.cut(turn, slot, CloseCause::PingTimeout);
-            return None;
-        }
         if now >= deadline {
+            if client.may_come_back(CloseCause::PingTimeout) {
+                self.cut(turn, slot, CloseCause::PingTimeout);
+                return None;
+            }
             let error = Some(failure::timed_out(timeout));
             let closing = Closing { error, allow_reconnect: true, detail: String::new() };
             self.close(turn, slot, CloseCause::PingTimeout, closing);

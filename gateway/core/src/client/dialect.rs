@@ -334,7 +334,7 @@ mod tests {
             Dialect::CoreHandshake.open(request.as_bytes(), kind, transport, false)
         };
         let (by_us, by_server) = (ClientKind::Serverless, ClientKind::Proxied);
-        let speaks = |protocol| Ok(Dialect::Core(protocol));
+        let speaks = |protocol| Ok((Dialect::Core(protocol), Reconnect::No));
         assert_eq!(open("json", by_us, Transport::ServerSentEvents), speaks(HubProtocol::Json));
         assert_eq!(open("messagepack", by_us, Transport::WebSockets), speaks(HubProtocol::MessagePack));
         assert_eq!(open("blazorpack", by_server, Transport::LongPolling), speaks(HubProtocol::BlazorPack));

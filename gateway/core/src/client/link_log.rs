@@ -442,7 +442,9 @@ mod tests {
             let (mut log, _) = log();
             send(&mut log, &["a"]);
             log.hear(Said::Counted, 1, NOW);
-            (0..resumes).for_each(|_| drop(log.resume(NOW)));
+            for _ in 0..resumes {
+                log.resume(NOW);
+            }
             match log.hear(said, 0, NOW) {
                 Logged::Breach(breach) => Some(breach),
                 Logged::New | Logged::Over | Logged::Taken(_) => None,

@@ -3,8 +3,8 @@
 use hubgate_wire::websocket::Frame;
 
 use super::link_log::Mark;
-use super::{Clients, deliver};
 use super::session::Delivery;
+use super::{Clients, deliver};
 use crate::effect::Effect;
 use crate::id::Slot;
 use crate::turn::Turn;

@@ -17,7 +17,9 @@ mod servers;
 mod to_server;
 
 use bytes::{Bytes, BytesMut};
-use hubgate_wire::service::{self, CloseConnection, ConnectionReconnect, Extensions, MalformedMessage, ServiceError, ServiceMessage};
+use hubgate_wire::service::{
+    self, CloseConnection, ConnectionReconnect, Extensions, MalformedMessage, ServiceError, ServiceMessage,
+};
 
 use client_link::ClientLink;
 use outgoing::ToClient;
@@ -416,7 +418,8 @@ impl Links {
         if let Some(link) = self.get(slot).filter(|link| !link.server_knows_end) {
             let client = &clients[slot];
             let (id, extensions) = (client.id(), Extensions::default());
-            let message = ServiceMessage::ConnectionReconnect(ConnectionReconnect { connection_id: id.as_str(), extensions });
+            let message =
+                ServiceMessage::ConnectionReconnect(ConnectionReconnect { connection_id: id.as_str(), extensions });
             self.pass(clients, turn, client.hub(), link.route.connection, written(&message));
         }
     }
