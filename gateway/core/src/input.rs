@@ -9,7 +9,9 @@ use crate::event::UpstreamAnswer;
 use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, Origin};
 use crate::id::{ConnectionId, GroupName, HubName, PluginName, ServerConnectionId, Slot, TransportKey, UserId};
 use crate::order::Order;
+use crate::pairs::Pairs;
 use crate::question::{CallerQuery, ClientAnswer, ClientQuestion, Joined, Ticket, UserJoined, Watched};
+use crate::refresh::{Refresh, Refreshed};
 use crate::refusal::ResumeRefusal;
 use crate::settings::Settings;
 use crate::stream::{StreamCommand, StreamReply};
@@ -24,8 +26,9 @@ pub enum Input<'i, 'b> {
     /// `bytes`, and no more than the client may say now. What is left is to come again once the client is read. No bytes at
     /// all are a sign of life.
     ClientData { transport: TransportKey, bytes: &'i mut &'b [u8], most: usize },
-    /// A client has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts.
-    TokenRenewed { transport: TransportKey, expiry: Millis },
+    /// A client has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts. `claims`
+    /// are those of a token that is newer than all before.
+    TokenRenewed { transport: TransportKey, expiry: Millis, claims: Option<Pairs> },
     /// A client goes on by another transport, which is open. `transport` is [`crate::Shard::next_transport`]. What carried its messages before
     /// is severed, and what comes late of it is ignored. The client is sent its Sequence first, and then what it has not acknowledged.
     ClientResumed { transport: TransportKey, client: ResumedClient },
@@ -68,6 +71,8 @@ pub enum Input<'i, 'b> {
     /// A caller with an access key puts a connection into a group. All shards that are asked for this, for a query or for a
     /// barrier have to answer until `deadline`, which is met by the next [`Input::Tick`].
     Join { hub: HubName, connection: ConnectionId, group: GroupName, deadline: Millis, ticket: Ticket<Joined> },
+    /// Whoever has let a connection in lets it go on with other claims and another end, on whatever shard it is.
+    Refresh { hub: HubName, refresh: Box<Refresh>, deadline: Millis, ticket: Ticket<Refreshed> },
     /// A plugin pushes items to a stream of a client, or ends it, on whatever shard the client is.
     Stream { hub: HubName, command: StreamCommand, deadline: Millis, ticket: Ticket<StreamReply> },
     /// A client has taken what an [`crate::Effect::SendMarked`] has sent it. They come in the order of these.
@@ -84,6 +89,8 @@ pub enum Input<'i, 'b> {
     Unwatch { hub: HubName, plugin: PluginName, group: GroupName },
     /// What came of an [`crate::Effect::TellPresence`] is done.
     PresenceTold { hub: HubName, plugin: PluginName },
+    /// It is so many milliseconds since 1970. To be told now and then: the clock that says so may be set.
+    TimeOfDay(u64),
     /// Time passed. The owner may wait [`crate::Shard::tick_period`] between two of these.
     Tick,
     /// Other settings hold from now on. Clients that are connected keep what they were promised: their deadlines change with

@@ -34,6 +34,7 @@ mod query;
 pub mod question;
 pub mod reach;
 mod recorded_input;
+pub mod refresh;
 mod refusal;
 pub mod settings;
 mod shard;

@@ -3,7 +3,7 @@
 mod reading;
 
 use crate::client::read_holds::Hold;
-use crate::client::{Clients, Session, actions};
+use crate::client::{Clients, Session, actions, renewal};
 use crate::client_results::ClientResults;
 use crate::drain::{self, Answerers, Drain};
 use crate::effect::Effect;
@@ -102,9 +102,9 @@ impl Parts {
                 upstream.opened(slot);
                 links.opened(slot);
             }
-            Input::TokenRenewed { transport, expiry } => {
+            Input::TokenRenewed { transport, expiry, claims } => {
                 if let Some(slot) = clients.by_transport(transport) {
-                    clients[slot].token_renewed(expiry);
+                    renewal::token_renewed(clients, turn, slot, expiry, claims);
                 }
             }
             Input::SaidLastWords(transport) => {
@@ -142,6 +142,9 @@ impl Parts {
             Input::Join { hub, connection, group, deadline, ticket } => {
                 gathers.join(clients, turn, &hub, (connection, group), (deadline, ticket));
             }
+            Input::Refresh { hub, refresh, deadline, ticket } => {
+                gathers.refresh(clients, turn, &hub, refresh, (deadline, ticket));
+            }
             Input::Stream { hub, command, deadline, ticket } => match turn.locate(command.stream.connection.owner()) {
                 Location::OtherShard(_) => gathers.forward(turn, &hub, command, (deadline, ticket)),
                 Location::Here | Location::Nowhere => {
@@ -168,6 +171,7 @@ impl Parts {
                 let (presence, directory) = clients.presence();
                 presence.told(turn, directory, hub, plugin);
             }
+            Input::TimeOfDay(time) => clients.set_time_of_day(turn.now, time),
             Input::Tick => self.tick(turn),
             Input::Configure { .. }
             | Input::ClientData { .. }
@@ -238,6 +242,11 @@ impl Parts {
                 }
             }
             Step::Resumed(slot) => links.resumed(clients, turn, slot),
+            Step::ClaimsChanged(slot) => {
+                if clients.is_still(slot) {
+                    link::tell_claims(links, clients, turn, slot);
+                }
+            }
             Step::Departed(departure) => self.departed(turn, *departure),
             Step::ForgetIfOver(slot) => {
                 if clients.get(slot).is_some_and(Session::is_gone) && upstream.is_over(slot) {
@@ -258,7 +267,7 @@ impl Parts {
                 };
                 let name = clients.hub(hub).name.clone();
                 match self.gathers.ask_for_server(clients, turn, &name, (server, ack_id), question) {
-                    Some(Ack { status, page, .. }) => links.ack(turn, server, ack_id, status, page),
+                    Some(Ack { status, carried, .. }) => links.ack(turn, server, ack_id, status, carried),
                     None => links.ack_waits(turn, server),
                 }
             }
@@ -350,8 +359,8 @@ impl Parts {
         }
     }
 
-    fn ack_ended(&mut self, turn: &mut Turn<'_>, Ack { server, ack_id, status, page, .. }: Ack) {
-        self.links.ack(turn, server, ack_id, status, page);
+    fn ack_ended(&mut self, turn: &mut Turn<'_>, Ack { server, ack_id, status, carried, .. }: Ack) {
+        self.links.ack(turn, server, ack_id, status, carried);
         self.links.ack_ended(turn, server);
     }
 

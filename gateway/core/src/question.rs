@@ -9,6 +9,7 @@ use hubgate_wire::payload::Payload;
 use crate::event::ConnectionFacts;
 use crate::filter::Origin;
 use crate::id::{ConnectionId, GroupName, UserId};
+use crate::refresh::{Refresh, Refreshed};
 use crate::refusal::{MembershipRefusal, WatchRefusal};
 use crate::stream::StreamReply;
 use crate::target::Target;
@@ -34,6 +35,8 @@ pub enum Query {
     Find(Sought),
     /// What is known of a connection of the hub.
     Facts(ConnectionId),
+    /// The same of the one whose transports this opens.
+    FactsByToken(ConnectionId),
     /// How many connections the target has.
     Count(Target),
     /// The connections of the target whose ids come after `after`, in their order: `most` of them, and one more if there is one.
@@ -51,6 +54,8 @@ pub enum Command {
     Join { connection: ConnectionId, group: GroupName },
     /// Take a connection out of a group, or out of all.
     Leave { connection: ConnectionId, group: Option<GroupName> },
+    /// Go on with other claims and another end. In a box, because it would make all questions larger.
+    Refresh(Box<Refresh>),
 }
 
 /// What one shard asks of others.
@@ -71,6 +76,7 @@ pub enum Answer {
     Count(u64),
     Members(Members),
     Joined(Joined),
+    Refreshed(Refreshed),
     /// To [`Question::Barrier`].
     InEffect,
     /// To [`crate::Order::Stream`].
@@ -139,6 +145,8 @@ pub type Watched = Result<(), WatchRefusal>;
 pub enum CallerQuery {
     Find(Sought, Ticket<bool>),
     Facts(ConnectionId, Ticket<Facts>),
+    /// The same of the connection whose transports this opens.
+    FactsByToken(ConnectionId, Ticket<Facts>),
     Count(Target, Ticket<u64>),
     /// At most `most` connections of the target whose ids come after `after`, in their order.
     Members {
@@ -153,7 +161,13 @@ pub enum CallerQuery {
 #[derive(Debug)]
 pub(crate) enum AckQuestion {
     Find(Sought),
-    Members { group: GroupName, after: Option<ConnectionId>, most: usize },
+    Members {
+        group: GroupName,
+        after: Option<ConnectionId>,
+        most: usize,
+    },
+    /// The claims of the connection whose transports this opens.
+    Claims(ConnectionId),
     Command(Command),
     Barrier,
 }
@@ -171,6 +185,8 @@ pub enum Answered {
     Members(Reply<Members>),
     /// To [`crate::Input::Join`].
     Joined(Reply<Joined>),
+    /// To [`crate::Input::Refresh`].
+    Refreshed(Reply<Refreshed>),
     /// To [`crate::Input::JoinUser`].
     UserJoined(Reply<UserJoined>),
     /// To [`crate::Input::Watch`].
@@ -206,7 +222,8 @@ impl Question {
             }
             Question::Command(Command::Join { group, .. }) => group.as_str().len(),
             Question::Command(Command::Leave { group, .. }) => group.as_ref().map_or(0, |group| group.as_str().len()),
-            Question::Query(Query::Facts(_)) | Question::Barrier => 0,
+            Question::Command(Command::Refresh(refresh)) => size_of::<Refresh>() + refresh.weight(),
+            Question::Query(Query::Facts(_) | Query::FactsByToken(_)) | Question::Barrier => 0,
         }
     }
 }
@@ -218,6 +235,7 @@ impl From<AckQuestion> for Question {
             AckQuestion::Members { group, after, most } => {
                 Question::Query(Query::Members { of: Target::Group(group), after, most })
             }
+            AckQuestion::Claims(token) => Question::Query(Query::FactsByToken(token)),
             AckQuestion::Command(command) => Question::Command(command),
             AckQuestion::Barrier => Question::Barrier,
         }

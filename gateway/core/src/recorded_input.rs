@@ -49,7 +49,9 @@ impl Input<'_, '_> {
             Input::ClientOpened { transport, client } => {
                 Input::ClientOpened { transport: *transport, client: client.clone() }
             }
-            Input::TokenRenewed { transport, expiry } => Input::TokenRenewed { transport: *transport, expiry: *expiry },
+            Input::TokenRenewed { transport, expiry, claims } => {
+                Input::TokenRenewed { transport: *transport, expiry: *expiry, claims: claims.clone() }
+            }
             Input::ClientResumed { transport, client } => {
                 Input::ClientResumed { transport: *transport, client: client.clone() }
             }
@@ -91,6 +93,9 @@ impl Input<'_, '_> {
                 deadline: *deadline,
                 ticket: *ticket,
             },
+            Input::Refresh { hub, refresh, deadline, ticket } => {
+                Input::Refresh { hub: hub.clone(), refresh: refresh.clone(), deadline: *deadline, ticket: *ticket }
+            }
             Input::Stream { hub, command, deadline, ticket } => {
                 Input::Stream { hub: hub.clone(), command: command.clone(), deadline: *deadline, ticket: *ticket }
             }
@@ -111,6 +116,7 @@ impl Input<'_, '_> {
                 Input::Unwatch { hub: hub.clone(), plugin: plugin.clone(), group: group.clone() }
             }
             Input::PresenceTold { hub, plugin } => Input::PresenceTold { hub: hub.clone(), plugin: plugin.clone() },
+            Input::TimeOfDay(time) => Input::TimeOfDay(*time),
             Input::Tick => Input::Tick,
             Input::Configure { settings, halves } => {
                 Input::Configure { settings: settings.clone(), halves: halves.clone() }

@@ -44,6 +44,8 @@ pub(crate) enum Step {
     Taken(Slot, usize),
     /// A client goes on by another transport: whoever answers it is told.
     Resumed(Slot),
+    /// A client has other claims: its hub server is told.
+    ClaimsChanged(Slot),
     /// A client is closed, and out of all indexes: whoever answers it is told.
     Departed(Box<Departure>),
     /// A client is forgotten if nothing is left to be done for it.

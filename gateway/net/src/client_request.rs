@@ -1,12 +1,14 @@
 //! What requests of clients on Server-Sent Events and long polling ask of the shard that has their connection, and what it answers.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hubgate_core::Identity;
 use hubgate_core::id::{ConnectionId, HubName, UserId};
 use hubgate_core::time::Millis;
+use hubgate_wire::token::Claims;
 use tokio::sync::oneshot;
 
 use crate::delivery::DeliveryBody;
@@ -29,6 +31,7 @@ pub(crate) enum ClientRequest {
         token: ConnectionId,
         /// Of its token.
         user: Option<UserId>,
+        claims: Arc<Claims>,
         token_times: TokenTimes,
         answer: oneshot::Sender<Result<PostTurn, Refusal>>,
     },

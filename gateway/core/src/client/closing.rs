@@ -113,7 +113,10 @@ impl Clients {
             client.attach(Attachment::Ended);
             self.hubs[client.hub()].waiting_clients -= 1;
         }
-        turn.effects.extend(client.token.take().map(Effect::TokenOver));
+        if let Some(token) = client.token.take() {
+            turn.effect(Effect::TokenOver(token));
+            self.by_token.remove(&token);
+        }
         groups::leave(self, turn, slot, None);
         let client = &self.arena[slot];
         let (id, transport) = (client.id(), client.transport());

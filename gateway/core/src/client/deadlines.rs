@@ -4,7 +4,7 @@ use hubgate_wire::negotiate::Transport;
 
 use super::attachment::Attachment;
 use super::timer_wheel::Due;
-use super::{Clients, Closing, Phase, Session};
+use super::{Clients, Closing, Phase};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
 use crate::failure;
@@ -126,12 +126,4 @@ impl Clients {
 
 fn miss_handshake(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
     clients.refuse(turn, slot, CloseCause::HandshakeError, failure::HANDSHAKE_CANCELED.to_owned());
-}
-
-impl Session {
-    /// It has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts.
-    pub(crate) fn token_renewed(&mut self, expiry: Millis) {
-        // It is looked at when it would have ended before.
-        self.expiry = self.expiry.map(|before| before.max(expiry));
-    }
 }

@@ -11,6 +11,7 @@ pub(crate) mod link_log;
 pub(crate) mod marked;
 pub(crate) mod opening;
 pub(crate) mod read_holds;
+pub(crate) mod renewal;
 mod resuming;
 mod session;
 pub(crate) mod timer_wheel;
@@ -56,6 +57,8 @@ pub(crate) struct Clients {
     transports: Arena<TransportKey, Slot>,
     /// Those that others see.
     slots: FixedMap<ConnectionId, Slot>,
+    /// The same by what has opened them, where that is not their id.
+    by_token: FixedMap<ConnectionId, Slot>,
     hubs: Hubs,
     /// What plugins are to be told of groups that they watch.
     presence: Presence,
@@ -64,6 +67,8 @@ pub(crate) struct Clients {
     /// What is kept for those that may resume, in bytes.
     kept: Arc<AtomicUsize>,
     seed: HashSeed,
+    /// When the clock of the gateway began, in milliseconds since 1970.
+    epoch: u64,
 }
 
 impl Clients {
@@ -72,12 +77,14 @@ impl Clients {
             arena: Arena::new(),
             transports: Arena::new(),
             slots: FixedMap::default(),
+            by_token: FixedMap::default(),
             hubs,
             presence: Presence::default(),
             wheel: TimerWheel::new(),
             pings: Pings::new(),
             kept: Arc::default(),
             seed,
+            epoch: 0,
         }
     }
 
@@ -137,6 +144,22 @@ impl Clients {
     /// The same, if it is in this hub.
     pub(crate) fn find_in(&self, hub: HubIndex, id: ConnectionId) -> Option<Slot> {
         self.find(id).filter(|slot| self[*slot].hub() == hub)
+    }
+
+    /// The client that others see, and whose transports this opens.
+    pub(crate) fn find_by_token(&self, token: ConnectionId) -> Option<Slot> {
+        let slot = self.by_token.get(&token).or_else(|| self.slots.get(&token)).copied()?;
+        (self[slot].token == Some(token)).then_some(slot)
+    }
+
+    /// It is so many milliseconds since 1970.
+    pub(crate) fn set_time_of_day(&mut self, now: Millis, time: u64) {
+        self.epoch = time.saturating_sub(now.0);
+    }
+
+    /// A time in milliseconds since 1970.
+    pub(crate) fn on_our_clock(&self, time: u64) -> Millis {
+        Millis(time.saturating_sub(self.epoch))
     }
 
     /// A client, if it is not forgotten.

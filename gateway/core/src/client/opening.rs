@@ -59,6 +59,9 @@ pub(crate) fn register(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, d
         groups.extend(clients.hubs.directory().memberships.groups_of(&facts.hub, user, turn.now));
     }
     clients.slots.insert(id, slot);
+    if let Some(token) = clients[slot].token.filter(|token| *token != id) {
+        clients.by_token.insert(token, slot);
+    }
     let client = &mut clients[slot];
     client.phase = Phase::Connecting { facts };
     client.hold_back();

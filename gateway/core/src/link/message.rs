@@ -4,8 +4,7 @@
 
 use bytes::Bytes;
 use hubgate_wire::service::{
-    self, AccessKeyResponse, Ack, ClientCompletion, ErrorCompletion, Extensions, GetConnectionClaims, Payloads,
-    RefreshAuth, ServiceMessage,
+    self, AccessKeyResponse, Ack, ClientCompletion, ErrorCompletion, Extensions, Payloads, ServiceMessage,
 };
 
 use super::Links;
@@ -14,6 +13,7 @@ use super::names::{ack_id, has_long_name};
 use super::payloads::outgoing;
 use super::relay::{self, ServerPayload};
 use super::servers::{Migration, ServerKind, ServerPhase, Servers};
+use super::to_server::claims_for_server;
 use crate::client::{Clients, actions};
 use crate::delivery::{Action, Except, Member, Target};
 use crate::filter::Direction;
@@ -21,8 +21,9 @@ use crate::hub::change::DirectoryChange;
 use crate::id::{ConnectionId, GroupName, HubIndex, ServerConnectionId, ServerId, UserId};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Leaving, Order, ServerOrder};
-use crate::query::{AckStatus, Page};
+use crate::query::{AckStatus, Carried, Page};
 use crate::question::{AckQuestion, Command, Sought};
+use crate::refresh::Refresh;
 use crate::turn::{AfterSend, Step, Turn};
 
 /// 100-nanosecond ticks in a millisecond, as .NET counts time.
@@ -123,6 +124,7 @@ pub(super) fn act_on(
         | ServiceMessage::AccessKeyResponse(_)
         | ServiceMessage::ServiceMapping(_)
         | ServiceMessage::ConnectionReconnect(_)
+        | ServiceMessage::UpdateConnectionClaims(_)
         | ServiceMessage::ConnectionFlowControl(_) => {}
         message => match sends(&message) {
             Some((extensions, _)) if extensions.filter.is_some() => {
@@ -148,7 +150,8 @@ fn refuse_long_name(
     match ack_id(message) {
         Some(ack_id) => {
             // The SDK demands a page of each ack to its query.
-            let page = matches!(message, ServiceMessage::GroupMemberQuery(_)).then(Page::default);
+            let is_query = matches!(message, ServiceMessage::GroupMemberQuery(_));
+            let page = is_query.then(|| Carried::Page(Page::default()));
             ack(&links.servers, turn, from, ack_id, AckStatus::Refused, page);
         }
         None => {
@@ -259,10 +262,18 @@ fn membership(
             let action = closing(target, &close.excluded, close.reason, true);
             act_and_ack(links, clients, turn, from, hub, close.ack_id, action);
         }
-        ServiceMessage::RefreshAuth(RefreshAuth { ack_id, .. })
-        | ServiceMessage::GetConnectionClaims(GetConnectionClaims { ack_id, .. }) => {
-            ack(&links.servers, turn, from, ack_id, AckStatus::NotSupported, None);
-        }
+        ServiceMessage::RefreshAuth(refresh) => match ConnectionId::parse(refresh.connection_token) {
+            Some(token) => {
+                let (claims, end) = (refresh.claims.into_iter().collect(), refresh.expiry.into());
+                let command = Command::Refresh(Box::new(Refresh { token, claims, end }));
+                ask(turn, from, refresh.ack_id, AckQuestion::Command(command));
+            }
+            None => ack(&links.servers, turn, from, refresh.ack_id, AckStatus::NotFound, None),
+        },
+        ServiceMessage::GetConnectionClaims(get) => match ConnectionId::parse(get.connection_token) {
+            Some(token) => ask(turn, from, get.ack_id, AckQuestion::Claims(token)),
+            None => ack(&links.servers, turn, from, get.ack_id, AckStatus::NotFound, None),
+        },
         _ => links.servers.skip_message(clients, turn, from, "a message that nobody here acts on"),
     }
 }
@@ -380,14 +391,21 @@ pub(super) fn ack(
     to: ServerConnectionId,
     ack_id: i64,
     status: AckStatus,
-    page: Option<Page>,
+    carried: Option<Carried>,
 ) {
-    let payload = page.map(|page| {
-        let (members, next) = page.finished();
-        let members: Vec<_> =
-            members.iter().map(|(id, user)| (id.as_str(), user.as_ref().map(UserId::as_str))).collect();
-        service::group_members(&members, next.as_ref().map(ConnectionId::as_str))
-    });
+    let payload = match carried {
+        Some(Carried::Page(page)) => {
+            let (members, next) = page.finished();
+            let members: Vec<_> =
+                members.iter().map(|(id, user)| (id.as_str(), user.as_ref().map(UserId::as_str))).collect();
+            Some(service::group_members(&members, next.as_ref().map(ConnectionId::as_str)))
+        }
+        Some(Carried::Claims(Some(facts))) => {
+            let claims = claims_for_server(&facts);
+            Some(service::connection_claims(claims.iter().map(|(name, value)| (&**name, *value))))
+        }
+        Some(Carried::Claims(None)) | None => None,
+    };
     let ack =
         Ack { ack_id, status: status.number(), message: status.text(), payload: payload.as_deref(), ..Ack::default() };
     servers.send(turn, to, &ServiceMessage::Ack(ack));

@@ -27,7 +27,7 @@ pub(crate) use outgoing::{inspected, release_held};
 use relay::ServerPayload;
 pub(crate) use relay::{forward_from_client, relay, route_client};
 use servers::{Migration, ServerKind, ServerPhase, Servers, written};
-pub(crate) use to_server::pass_on;
+pub(crate) use to_server::{pass_on, tell_claims};
 
 use crate::arena::Beside;
 use crate::arrivals::NewServerConnection;
@@ -44,7 +44,7 @@ use crate::hub::routing::Route;
 use crate::id::{HubIndex, ServerConnectionId, ServerId, Slot};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Leaving, Order, ServerOrder};
-use crate::query::{AckStatus, Page};
+use crate::query::{AckStatus, Carried};
 use crate::turn::{Departure, Turn};
 
 /// The hub servers of a shard, and the links of its clients to hub servers on whatever shard.
@@ -197,9 +197,9 @@ impl Links {
         to: ServerConnectionId,
         ack_id: i64,
         status: AckStatus,
-        page: Option<Page>,
+        carried: Option<Carried>,
     ) {
-        message::ack(&self.servers, turn, to, ack_id, status, page);
+        message::ack(&self.servers, turn, to, ack_id, status, carried);
     }
 
     /// The hub of a server connection.

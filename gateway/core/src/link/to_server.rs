@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use hubgate_wire::service::{self, AnyText, ConnectionData, Headers, OpenConnection, ServiceMessage, long_name};
+use hubgate_wire::service::{
+    self, AnyText, ConnectionData, Headers, OpenConnection, ServiceMessage, UpdateConnectionClaims, long_name,
+};
 
 use super::Links;
 use super::servers::{protocol_extension, written};
@@ -59,7 +61,7 @@ pub(super) fn open(links: &Links, clients: &Clients, turn: &mut Turn<'_>, slot: 
     let (Some(facts), Some(link)) = (client.facts(), links.get(slot)) else {
         return;
     };
-    let names: Vec<(Cow<'_, str>, &str)> = facts.claims.iter().map(|(name, value)| (long_name(name), value)).collect();
+    let claims = claims_for_server(facts);
     let query = match &*facts.query {
         "" => String::new(),
         query => format!("?{query}"),
@@ -67,7 +69,7 @@ pub(super) fn open(links: &Links, clients: &Clients, turn: &mut Turn<'_>, slot: 
     let id = client.id();
     let open = OpenConnection {
         connection_id: id.as_str(),
-        claims: names.iter().map(|(name, value)| (&**name, *value)).collect(),
+        claims: claims.iter().map(|(name, value)| (&**name, *value)).collect(),
         headers: headers(facts, from),
         query: &query,
         extensions: protocol_extension(client.dialect().name()),
@@ -75,6 +77,30 @@ pub(super) fn open(links: &Links, clients: &Clients, turn: &mut Turn<'_>, slot: 
     let mut messages = written(&ServiceMessage::OpenConnection(open));
     messages.extend_from_slice(&connection_data(id, &link.opening));
     links.pass(clients, turn, client.hub(), link.route.connection, messages);
+}
+
+/// Tells its hub server, if it has one, that a client has other claims.
+pub(crate) fn tell_claims(links: &Links, clients: &Clients, turn: &mut Turn<'_>, slot: Slot) {
+    let client = &clients[slot];
+    let (Some(facts), Some(link)) = (client.facts(), links.get(slot)) else {
+        return;
+    };
+    if link.server_knows_end {
+        return;
+    }
+    let (id, claims) = (client.id(), claims_for_server(facts));
+    let update = UpdateConnectionClaims {
+        connection_id: id.as_str(),
+        claims: claims.iter().map(|(name, value)| (&**name, *value)).collect(),
+        ..UpdateConnectionClaims::default()
+    };
+    let message = written(&ServiceMessage::UpdateConnectionClaims(update));
+    links.pass(clients, turn, client.hub(), link.route.connection, message);
+}
+
+/// The claims of a client under the names that hub servers know them by.
+pub(super) fn claims_for_server(facts: &ConnectionFacts) -> Vec<(Cow<'_, str>, &str)> {
+    facts.claims.iter().map(|(name, value)| (long_name(name), value)).collect()
 }
 
 fn connection_data(id: ConnectionId, bytes: &[u8]) -> Vec<u8> {

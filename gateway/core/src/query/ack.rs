@@ -1,7 +1,11 @@
 //! The acks of hub servers: what several shards answer, in the words of the service protocol.
 
+use std::sync::Arc;
+
+use crate::event::ConnectionFacts;
 use crate::id::{ConnectionId, ServerConnectionId};
-use crate::question::{AckQuestion, Answer, Joined, Members};
+use crate::question::{AckQuestion, Answer, Command, Joined, Members};
+use crate::refresh::RefreshRefusal;
 
 /// An ack of a hub server.
 #[derive(Debug)]
@@ -10,10 +14,19 @@ pub(crate) struct Ack {
     pub(crate) ack_id: i64,
     /// The best that was answered so far.
     pub(crate) status: AckStatus,
-    /// What the ack of a query for members carries.
-    pub(crate) page: Option<Page>,
+    /// What the ack carries, beside its status.
+    pub(crate) carried: Option<Carried>,
     /// Whether one shard that finds something is enough.
     pub(super) looks: bool,
+}
+
+/// What the acks of some questions carry.
+#[derive(Debug)]
+pub(crate) enum Carried {
+    /// Of a query for members.
+    Page(Page),
+    /// The claims of a client.
+    Claims(Option<Arc<ConnectionFacts>>),
 }
 
 /// What an ack says (Azure SignalR SDK for .NET, "Service Protocol", `Ack`).
@@ -24,7 +37,8 @@ pub(crate) enum AckStatus {
     TooLate,
     /// What is asked for cannot be.
     Refused,
-    NotSupported,
+    /// Others may do it.
+    Forbidden,
 }
 
 /// One page of connections.
@@ -37,12 +51,13 @@ pub(crate) struct Page {
 impl Ack {
     /// The ack of something that nobody has answered yet.
     pub(super) fn new(server: ServerConnectionId, ack_id: i64, question: &AckQuestion) -> Ack {
-        let page = match question {
-            AckQuestion::Members { most, .. } => Some(Page::new(*most)),
+        let carried = match question {
+            AckQuestion::Members { most, .. } => Some(Carried::Page(Page::new(*most))),
+            AckQuestion::Claims(_) | AckQuestion::Command(Command::Refresh(_)) => Some(Carried::Claims(None)),
             AckQuestion::Find(_) | AckQuestion::Command(_) | AckQuestion::Barrier => None,
         };
         let looks = matches!(question, AckQuestion::Find(_));
-        Ack { server, ack_id, status: AckStatus::NotFound, page, looks }
+        Ack { server, ack_id, status: AckStatus::NotFound, carried, looks }
     }
 
     /// Whether what was looked for is found.
@@ -52,8 +67,12 @@ impl Ack {
 
     pub(super) fn add(&mut self, answer: Answer) {
         self.status = self.status.max(AckStatus::of(&answer));
-        if let (Some(page), Answer::Members(members)) = (&mut self.page, answer) {
-            page.add(members);
+        match (&mut self.carried, answer) {
+            (Some(Carried::Page(page)), Answer::Members(members)) => page.add(members),
+            (Some(Carried::Claims(facts)), Answer::Facts(Some(known)) | Answer::Refreshed(Ok(known))) => {
+                *facts = Some(known);
+            }
+            _ => {}
         }
     }
 }
@@ -87,9 +106,14 @@ impl AckStatus {
             Answer::Count(count) => found(*count > 0),
             Answer::Members(members) => found(!members.is_empty()),
             Answer::Stream(reply) => found(reply.is_ok()),
-            Answer::Joined(Joined::Yes) | Answer::InEffect => AckStatus::Ok,
-            Answer::Joined(Joined::NoSuchConnection) => AckStatus::NotFound,
-            Answer::Joined(Joined::TooManyGroups) => AckStatus::Refused,
+            Answer::Joined(Joined::Yes) | Answer::Refreshed(Ok(_)) | Answer::InEffect => AckStatus::Ok,
+            Answer::Joined(Joined::NoSuchConnection) | Answer::Refreshed(Err(RefreshRefusal::NoSuchConnection)) => {
+                AckStatus::NotFound
+            }
+            Answer::Joined(Joined::TooManyGroups) | Answer::Refreshed(Err(RefreshRefusal::TooLarge)) => {
+                AckStatus::Refused
+            }
+            Answer::Refreshed(Err(RefreshRefusal::AnotherUser)) => AckStatus::Forbidden,
         }
     }
 
@@ -99,7 +123,7 @@ impl AckStatus {
             AckStatus::Ok => 1,
             AckStatus::NotFound => 2,
             AckStatus::TooLate => 3,
-            AckStatus::NotSupported => 4,
+            AckStatus::Forbidden => 5,
             // None of the SDK's own. It takes 3 and 4 for time-outs, after which callers try again, and of 5 it thinks that others may
             // do it; of a number that it does not know it throws an error that names it.
             AckStatus::Refused => 6,
@@ -114,9 +138,9 @@ impl AckStatus {
             AckStatus::TooLate => "The gateway took too long: some of its threads have not answered.",
             AckStatus::Refused => {
                 "The connection is in as many groups as it may be in, the hub has as many memberships of users as it may \
-                 have, or an id or a name is not valid."
+                 have, or an id or a name is not valid, or claims take more than is kept of them."
             }
-            AckStatus::NotSupported => "This gateway does not refresh the authentication of clients.",
+            AckStatus::Forbidden => "The claims are those of another user than the connection's.",
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::order::{Addressees, Order};
 use crate::question::{
     AckQuestion, Answer, Answered, CallerQuery, Command, Facts, Joined, Members, Query, Question, Sought, Ticket,
 };
+use crate::refresh::{Refresh, RefreshRefusal, Refreshed};
 use crate::stream::{StreamCommand, StreamError, StreamReply};
 use crate::target::Target;
 use crate::time::Millis;
@@ -52,6 +53,7 @@ enum Asker {
     Count(Ticket<u64>, u64),
     Members(Ticket<Members>, Page),
     Joined(Ticket<Joined>, Joined),
+    Refreshed(Ticket<Refreshed>, Refreshed),
     Stream(Ticket<StreamReply>, StreamReply),
     InEffect(Ticket<()>),
 }
@@ -90,6 +92,7 @@ impl Gathers {
         let (query, asker) = match query {
             CallerQuery::Find(sought, ticket) => (Query::Find(sought), Asker::Found(ticket, false)),
             CallerQuery::Facts(id, ticket) => (Query::Facts(id), Asker::Facts(ticket, None)),
+            CallerQuery::FactsByToken(token, ticket) => (Query::FactsByToken(token), Asker::Facts(ticket, None)),
             CallerQuery::Count(target, ticket) => (Query::Count(target), Asker::Count(ticket, 0)),
             CallerQuery::Members { of, after, most, ticket } => {
                 (Query::Members { of, after, most }, Asker::Members(ticket, Page::new(most)))
@@ -109,6 +112,20 @@ impl Gathers {
     ) {
         let asker = Asker::Joined(ticket, Joined::NoSuchConnection);
         let question = Question::Command(Command::Join { connection, group });
+        self.ask(clients, turn, hub, question, Gather { asker, unanswered: 0, deadline });
+    }
+
+    /// Lets a connection go on with other claims and another end, on whatever shard it is.
+    pub(crate) fn refresh(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        refresh: Box<Refresh>,
+        (deadline, ticket): (Millis, Ticket<Refreshed>),
+    ) {
+        let asker = Asker::Refreshed(ticket, Err(RefreshRefusal::NoSuchConnection));
+        let question = Question::Command(Command::Refresh(refresh));
         self.ask(clients, turn, hub, question, Gather { asker, unanswered: 0, deadline });
     }
 
@@ -230,6 +247,7 @@ impl Gather {
                 | Asker::Count(..)
                 | Asker::Members(..)
                 | Asker::Joined(..)
+                | Asker::Refreshed(..)
                 | Asker::Stream(..)
                 | Asker::InEffect(_) => false,
             }
@@ -243,6 +261,9 @@ impl Asked {
             | Question::Command(Command::Join { connection, .. } | Command::Leave { connection, .. }) => {
                 Asked::shards(turn, &[connection.owner()])
             }
+            // A connection is where its token is.
+            Question::Query(Query::FactsByToken(token)) => Asked::shards(turn, &[token.owner()]),
+            Question::Command(Command::Refresh(refresh)) => Asked::shards(turn, &[refresh.token.owner()]),
             Question::Query(Query::Find(Sought::UserInGroup { user, .. })) => Asked::of_user(user, clients, turn, hub),
             Question::Query(
                 Query::Find(Sought::ConnectionOf(target)) | Query::Count(target) | Query::Members { of: target, .. },
@@ -292,6 +313,7 @@ impl Asker {
             | Asker::Count(..)
             | Asker::Members(..)
             | Asker::Joined(..)
+            | Asker::Refreshed(..)
             | Asker::Stream(..) => true,
             Asker::HubServer(_) | Asker::InEffect(_) => false,
         }
@@ -306,6 +328,7 @@ impl Asker {
             (Asker::Count(_, sum), Answer::Count(count)) => *sum += count,
             (Asker::Members(_, page), Answer::Members(members)) => page.add(members),
             (Asker::Joined(_, joined), Answer::Joined(answered)) => *joined = answered,
+            (Asker::Refreshed(_, refreshed), Answer::Refreshed(answered)) => *refreshed = answered,
             (Asker::Stream(_, reply), Answer::Stream(answered)) => *reply = answered,
             (
                 Asker::Found(..)
@@ -313,6 +336,7 @@ impl Asker {
                 | Asker::Count(..)
                 | Asker::Members(..)
                 | Asker::Joined(..)
+                | Asker::Refreshed(..)
                 | Asker::Stream(..)
                 | Asker::InEffect(_),
                 _,
@@ -329,6 +353,7 @@ impl Asker {
             Asker::Count(ticket, sum) => Answered::Count(ticket.answered(sum)),
             Asker::Members(ticket, page) => Answered::Members(ticket.answered(page.finished().0)),
             Asker::Joined(ticket, joined) => Answered::Joined(ticket.answered(joined)),
+            Asker::Refreshed(ticket, refreshed) => Answered::Refreshed(ticket.answered(refreshed)),
             Asker::Stream(ticket, reply) => Answered::Stream(ticket.answered(reply)),
             Asker::InEffect(ticket) => Answered::InEffect(ticket.answered(())),
         };
@@ -339,12 +364,13 @@ impl Asker {
     /// The same, where some have not answered.
     fn give_up(self, turn: &mut Turn<'_>) -> Option<Ack> {
         let answered = match self {
-            Asker::HubServer(ack) => return Some(Ack { status: AckStatus::TooLate, page: None, ..ack }),
+            Asker::HubServer(ack) => return Some(Ack { status: AckStatus::TooLate, carried: None, ..ack }),
             Asker::Found(ticket, _) => Answered::Found(ticket.unanswered()),
             Asker::Facts(ticket, _) => Answered::Facts(ticket.unanswered()),
             Asker::Count(ticket, _) => Answered::Count(ticket.unanswered()),
             Asker::Members(ticket, _) => Answered::Members(ticket.unanswered()),
             Asker::Joined(ticket, _) => Answered::Joined(ticket.unanswered()),
+            Asker::Refreshed(ticket, _) => Answered::Refreshed(ticket.unanswered()),
             Asker::Stream(ticket, _) => Answered::Stream(ticket.unanswered()),
             Asker::InEffect(ticket) => Answered::InEffect(ticket.unanswered()),
         };

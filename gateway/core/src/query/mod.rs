@@ -5,10 +5,10 @@ mod gather;
 
 use std::sync::Arc;
 
-pub(crate) use ack::{Ack, AckStatus, Page};
+pub(crate) use ack::{Ack, AckStatus, Carried, Page};
 pub(crate) use gather::Gathers;
 
-use crate::client::{Clients, actions, groups};
+use crate::client::{Clients, actions, groups, renewal};
 use crate::event::ConnectionFacts;
 use crate::hub::LocalTarget;
 use crate::hub::directory::TooManyGroups;
@@ -35,6 +35,7 @@ fn look_up(clients: &Clients, now: Millis, hub: &HubName, query: Query) -> Answe
             Answer::Found(is_user_in_group(clients, now, hub, &user, &group))
         }
         Query::Facts(id) => Answer::Facts(facts(clients, hub, id)),
+        Query::FactsByToken(token) => Answer::Facts(renewal::facts(clients, hub, token)),
         Query::Count(target) => Answer::Count(count(clients, hub, &target)),
         Query::Members { of, after, most } => Answer::Members(members(clients, hub, &of, after, most)),
     }
@@ -53,6 +54,7 @@ fn obey(clients: &mut Clients, turn: &mut Turn<'_>, hub: &HubName, command: Comm
             }
             Answer::Found(slot.is_some())
         }
+        Command::Refresh(refresh) => Answer::Refreshed(renewal::refresh(clients, turn, hub, &refresh)),
     }
 }
 

@@ -5,9 +5,7 @@ use hubgate_core::id::ConnectionId;
 use hubgate_core::mode::Mode;
 use hubgate_core::settings::{HubSettings, Settings};
 use hubgate_core::time::Millis;
-use hubgate_wire::service::{
-    ClientCompletion, ClientInvocation, ErrorCompletion, GetConnectionClaims, RefreshAuth, ServiceMessage,
-};
+use hubgate_wire::service::{ClientCompletion, ClientInvocation, ErrorCompletion, ServiceMessage};
 
 use crate::addresses::of_another_gateway;
 use crate::proxied::{both, fin, one_of_each};
@@ -196,17 +194,4 @@ fn a_call_of_what_can_be_no_connection_fails_at_once() {
     let error = "An id of the call, or of its server, has more than 1024 characters.";
     assert_eq!(rig.told(server), [format!("failed {long}: {error}")]);
     assert!(rig.skipped.is_empty());
-}
-
-#[test]
-fn who_asks_for_the_claims_of_a_client_or_their_refresh_is_told_at_once_that_there_is_none() {
-    let (mut rig, server, client) = one_of_each();
-    let token = client.id.to_string();
-    for connection_token in [&token, "absent"] {
-        let claims = GetConnectionClaims { connection_token, ack_id: 5, ..GetConnectionClaims::default() };
-        rig.says(server, &ServiceMessage::GetConnectionClaims(claims));
-        let refresh = RefreshAuth { connection_token, ack_id: 6, ..RefreshAuth::default() };
-        rig.says(server, &ServiceMessage::RefreshAuth(refresh));
-        assert_eq!(rig.told(server), ["ack 5 4", "ack 6 4"]);
-    }
 }

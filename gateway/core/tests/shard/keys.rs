@@ -23,7 +23,7 @@ fn what_comes_late_of_a_transport_that_is_gone_does_not_reach_the_client_at_its_
     let (first, second) = one_after_another(&mut rig);
     rig.invoke(first, "1", "late");
     assert!(rig.calls.is_empty(), "nobody has said it");
-    rig.feed(0, Input::TokenRenewed { transport: first.transport, expiry: Millis(1) });
+    rig.feed(0, Input::TokenRenewed { transport: first.transport, expiry: Millis(1), claims: None });
     rig.said_all(first);
     rig.gone(first, CloseCause::TransportLost);
     assert!(rig.finished.is_empty() && rig.forgotten.len() == 1, "the second is still there");

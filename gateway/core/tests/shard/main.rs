@@ -15,6 +15,7 @@ mod presence;
 mod proxied;
 mod questions;
 mod rates;
+mod refresh;
 mod rig;
 mod serverless;
 mod streams;

@@ -219,6 +219,7 @@ fn in_few_words(message: &ServiceMessage<'_>) -> String {
         ServiceMessage::ServiceMapping(mapping) => format!("mapping {}", mapping.invocation_id),
         ServiceMessage::ClientCompletion(done) => format!("done {} {}", done.invocation_id, text(done.payload)),
         ServiceMessage::ErrorCompletion(failed) => format!("failed {}: {}", failed.invocation_id, failed.error),
+        ServiceMessage::UpdateConnectionClaims(update) => format!("claims {:?}", update.claims),
         ServiceMessage::ServiceError(error) => format!("error {}", error.error),
         ServiceMessage::AccessKeyResponse(response) => format!("no key: {}", response.error_type.unwrap_or_default()),
         other => panic!("the gateway never sends {other:?}"),
@@ -551,7 +552,7 @@ impl Rig {
         event
     }
 
-    fn answer_last(&mut self, result: Result<Option<Payload>, UpstreamFailure>, actions: Vec<Action>) {
+    pub(crate) fn answer_last(&mut self, result: Result<Option<Payload>, UpstreamFailure>, actions: Vec<Action>) {
         let last = self.calls.pop_back().expect("a call waits");
         self.calls.push_front(last);
         self.answer(result, actions);
@@ -692,6 +693,7 @@ fn number(answered: &Answered) -> u64 {
         Answered::Watched(reply) => reply.ticket.number(),
         Answered::InEffect(reply) => reply.ticket.number(),
         Answered::Client(reply) => reply.ticket.number(),
+        Answered::Refreshed(reply) => reply.ticket.number(),
         Answered::Stream(reply) => reply.ticket.number(),
     }
 }

@@ -8,7 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hubgate_core::id::{ConnectionId, HubName, UserId};
-use hubgate_core::{ClientTimes, CloseCause, LONGEST_EARLY_POST, Location, NewClient, Reconnect, TransportKey};
+use hubgate_core::pairs::Pairs;
+use hubgate_core::{
+    ClientTimes, CloseCause, Identity, LONGEST_EARLY_POST, Location, NewClient, Reconnect, TransportKey,
+};
 use hubgate_wire::negotiate::Transport;
 use tokio::sync::{mpsc, oneshot};
 
@@ -70,9 +73,9 @@ impl HttpClients {
         match request {
             ClientRequest::Events(request, answer) => drop(answer.send(self.open_events(*request))),
             ClientRequest::Poll(request, answer) => drop(answer.send(self.poll(*request))),
-            ClientRequest::Post { hub, token, user, token_times, answer } => {
+            ClientRequest::Post { hub, token, user, claims, token_times, answer } => {
                 if let Some(client) = self.find(&hub, token) {
-                    self.renew(&client, user.as_ref(), token_times);
+                    self.renew(&client, user.as_ref(), token_times, || claims.flatten().collect());
                 }
                 let (clients, of_hub) = (self.clone(), hub.clone());
                 let post = async move { clients.post(&hub, token, answer).await };
@@ -126,7 +129,8 @@ impl HttpClients {
         let (poll, answered) = oneshot::channel();
         if let Some(client) = self.find(&request.hub, request.token) {
             let polls = client.polls.as_ref().ok_or(Refusal::OtherTransport)?;
-            self.renew(&client, request.identity.user_id.as_ref(), request.token_times);
+            let Identity { user_id, claims, .. } = request.identity;
+            self.renew(&client, user_id.as_ref(), request.token_times, || claims);
             return match polls.try_send(poll) {
                 Ok(()) => Ok(answered),
                 Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::ConnectionInUse),
@@ -311,13 +315,16 @@ impl HttpClients {
 
     /// A client has come with a token that may be good for longer than those before. One of another user says nothing about how long
     /// this one may stay.
-    fn renew(&self, client: &HttpClient, user: Option<&UserId>, times: TokenTimes) {
+    fn renew(&self, client: &HttpClient, user: Option<&UserId>, times: TokenTimes, claims: impl FnOnce() -> Pairs) {
         if user != client.user.as_ref() {
             return;
         }
-        client.valid_until.set(client.valid_until.get().max(times.valid_until));
+        let is_newer = times.valid_until > client.valid_until.get();
+        if is_newer {
+            client.valid_until.set(times.valid_until);
+        }
         if let Some(transport) = client.transport.get() {
-            self.shard.token_renewed(transport, times.end);
+            self.shard.token_renewed(transport, times.end, is_newer.then(claims));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::request::Parts;
@@ -106,7 +107,7 @@ fn check_rate(service: &Service) -> Result<(), Refusal> {
 }
 
 /// The claims of a client's token for `hub`, which say without doubt who the client is.
-pub(crate) fn client_claims(service: &Service, token: &str, hub: &HubName) -> Result<Rc<Claims>, Refusal> {
+pub(crate) fn client_claims(service: &Service, token: &str, hub: &HubName) -> Result<Arc<Claims>, Refusal> {
     let claims = service.verify(token, Resource::Client { hub: hub.as_str() })?;
     check_user(&service.shared().settings(), &claims, hub)?;
     Ok(claims)

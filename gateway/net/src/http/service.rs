@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hubgate_core::Location;
 use hubgate_core::id::ShardAddress;
@@ -51,7 +52,7 @@ impl Service {
     }
 
     /// The claims of a token that is signed with one of the gateway's keys, is valid now, and opens `resource`.
-    pub(crate) fn verify(&self, token: &str, resource: Resource<'_>) -> Result<Rc<Claims>, TokenError> {
+    pub(crate) fn verify(&self, token: &str, resource: Resource<'_>) -> Result<Arc<Claims>, TokenError> {
         self.tokens.borrow_mut().verify(token, resource, &self.shared().settings(), unix_seconds())
     }
 

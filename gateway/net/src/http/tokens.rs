@@ -1,7 +1,7 @@
 //! Tokens that were verified, so that one that comes again costs no signature.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use hubgate_wire::token::{Claims, Resource, TokenError};
 
@@ -17,7 +17,7 @@ pub(crate) struct VerifiedTokens(HashMap<Box<str>, Verified, foldhash::fast::Ran
 
 #[derive(Debug)]
 struct Verified {
-    claims: Rc<Claims>,
+    claims: Arc<Claims>,
     /// What it was last good for.
     path: Box<str>,
     hub: Option<Box<str>>,
@@ -38,12 +38,12 @@ impl VerifiedTokens {
         resource: Resource<'_>,
         settings: &Settings,
         now: u64,
-    ) -> Result<Rc<Claims>, TokenError> {
+    ) -> Result<Arc<Claims>, TokenError> {
         let known = self.0.get_mut(token).filter(|known| known.claims.expiry() > now);
         let claims = match &known {
             Some(known) if known.opens(resource) => return Ok(known.claims.clone()),
             Some(known) => known.claims.clone(),
-            None => Rc::new(Claims::verify(token, &settings.access_keys, now)?),
+            None => Arc::new(Claims::verify(token, &settings.access_keys, now)?),
         };
         claims.check_audience(&settings.endpoints, resource)?;
         let (path, hub) = (resource.path().into(), resource.hub().map(Box::from));

@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{
@@ -190,12 +191,12 @@ async fn post(
     service: &Rc<Service>,
     hub: &HubName,
     token: ConnectionId,
-    claims: &Claims,
+    claims: &Arc<Claims>,
     body: &mut RequestBody,
 ) -> Result<(), Refusal> {
-    let (hub, token_times) = (hub.clone(), token_times(service, claims));
+    let (hub, token_times, claims) = (hub.clone(), token_times(service, claims), claims.clone());
     let user = claims.user_id()?.map(UserId::new);
-    let request = |answer| ClientRequest::Post { hub, token, user, token_times, answer };
+    let request = |answer| ClientRequest::Post { hub, token, user, claims, token_times, answer };
     let turn = service.clients().request(token, LONGEST_WAIT + ANSWER_TIMEOUT, request).await?;
     let limit = service.shared().settings().limits.post;
     let body = match turn.early_limit {

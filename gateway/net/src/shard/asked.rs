@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use hubgate_core::question::{
     Answered, ClientAnswer, Facts, Joined, Members, Reply, Ticket, Unanswered, UserJoined, Watched,
 };
+use hubgate_core::refresh::Refreshed;
 use hubgate_core::stream::StreamReply;
 use tokio::sync::oneshot;
 
@@ -20,6 +21,7 @@ pub(crate) struct Asked {
     count: Waiting<u64>,
     members: Waiting<Members>,
     joined: Waiting<Joined>,
+    refreshed: Waiting<Refreshed>,
     user_joined: Waiting<UserJoined>,
     watched: Waiting<Watched>,
     in_effect: Waiting<()>,
@@ -48,6 +50,7 @@ answers! {
     u64: count,
     Members: members,
     Joined: joined,
+    Refreshed: refreshed,
     UserJoined: user_joined,
     Watched: watched,
     (): in_effect,
@@ -88,6 +91,7 @@ impl Asked {
             Answered::Count(reply) => self.tell(reply),
             Answered::Members(reply) => self.tell(reply),
             Answered::Joined(reply) => self.tell(reply),
+            Answered::Refreshed(reply) => self.tell(reply),
             Answered::UserJoined(reply) => self.tell(reply),
             Answered::Watched(reply) => self.tell(reply),
             Answered::InEffect(reply) => self.tell(reply),
@@ -111,6 +115,7 @@ impl Asked {
             count,
             members,
             joined,
+            refreshed,
             user_joined,
             watched,
             in_effect,
@@ -122,6 +127,7 @@ impl Asked {
             && count.borrow().is_empty()
             && members.borrow().is_empty()
             && joined.borrow().is_empty()
+            && refreshed.borrow().is_empty()
             && user_joined.borrow().is_empty()
             && watched.borrow().is_empty()
             && in_effect.borrow().is_empty()

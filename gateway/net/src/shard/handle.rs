@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hubgate_core::delivery::Action;
 use hubgate_core::id::{GroupName, HubName, PluginName, ServerConnectionId, ShardIndex};
+use hubgate_core::pairs::Pairs;
 use hubgate_core::question::{Ticket, Unanswered};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
@@ -109,9 +110,10 @@ impl ShardHandle {
         self.0.feed(Input::ClientData { transport, bytes, most: MESSAGES_PER_LOOK });
     }
 
-    /// A client has come with a token by which its connection ends at `expiry`, if it does not end later by another one.
-    pub(crate) fn token_renewed(&self, transport: TransportKey, expiry: Millis) {
-        self.0.feed(Input::TokenRenewed { transport, expiry });
+    /// A client has come with a token by which its connection ends at `expiry`, if it does not end later by another one. `claims` are
+    /// those of a token that is newer than all before.
+    pub(crate) fn token_renewed(&self, transport: TransportKey, expiry: Millis, claims: Option<Pairs>) {
+        self.0.feed(Input::TokenRenewed { transport, expiry, claims });
     }
 
     pub(crate) fn said_last_words(&self, transport: TransportKey) {

@@ -28,7 +28,7 @@ use crate::inbox::InboxSender;
 use crate::links::Owner;
 use crate::peers::Peers;
 use crate::recipients::SentLines;
-use crate::shared::Shared;
+use crate::shared::{Shared, unix_milliseconds};
 use crate::tasks::ShardTasks;
 use crate::turns::Turns;
 use crate::webhooks::Webhooks;
@@ -81,6 +81,7 @@ pub(crate) fn start(
     let (directory, hash_seed) = (shared.directory.clone(), shared.hash_seed.clone());
     let mut core = Shard::new(neighbours, settings.core.clone(), directory, plugins.halves(), hash_seed);
     core.log_sends(Arc::new(SentLines));
+    core.handle(Input::TimeOfDay(unix_milliseconds()), shared.now(), &mut Vec::new());
     let tasks = ShardTasks::new(index, shared.clone());
     let (releases, released) = mpsc::unbounded_channel();
     let (taken, has_left) = mpsc::unbounded_channel();
@@ -181,6 +182,7 @@ impl ShardThread {
             pulse.beat();
             #[cfg(test)]
             self.shared.faults.strike(crate::faults::Fault::Clock);
+            self.feed(Input::TimeOfDay(unix_milliseconds()));
             self.feed(Input::Tick);
             self.connection_tokens.borrow_mut().expire(self.now());
             self.settle_kept();

@@ -6,103 +6,132 @@ use std::borrow::Cow;
 
 /// The name of a claim as a hub server wants it: a short name that stands for a long one becomes that, others stay.
 pub fn long_name(name: &str) -> Cow<'_, str> {
-    match long(name) {
-        Some((base, word)) => Cow::Owned(format!("{base}{}", if word.is_empty() { name } else { word })),
+    let mut found = NAMES.iter().flat_map(|(base, names)| names.iter().map(move |(short, word)| (*short, base, word)));
+    match found.find(|(short, ..)| *short == name) {
+        Some((_, base, word)) => Cow::Owned(format!("{base}{word}")),
         None => Cow::Borrowed(name),
     }
 }
 
-/// The beginning of the long name, and its last word unless that is the short name.
-fn long(name: &str) -> Option<(&'static str, &'static str)> {
-    Some(match name {
-        "nameid" | "sub" => ("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/", "nameidentifier"),
-        "unique_name" => ("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/", "name"),
-        "email" => ("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/", "emailaddress"),
-        "given_name" => ("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/", "givenname"),
-        "family_name" => ("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/", "surname"),
-        "birthdate" => ("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/", "dateofbirth"),
-        "website" => ("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/", "webpage"),
-        "ppid" => ("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/", "privatepersonalidentifier"),
-        "certpublickey" => ("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/", "rsa"),
-        "certthumbprint" => ("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/", "thumbprint"),
-        "gender" | "upn" | "denyonlysid" => ("http://schemas.xmlsoap.org/ws/2005/05/identity/claims/", ""),
-        "roles" => ("http://schemas.microsoft.com/ws/2008/06/identity/claims/", "role"),
-        "authmethod" => ("http://schemas.microsoft.com/ws/2008/06/identity/claims/", "authenticationmethod"),
-        "winaccountname" => ("http://schemas.microsoft.com/ws/2008/06/identity/claims/", "windowsaccountname"),
-        "certserialnumber" => ("http://schemas.microsoft.com/ws/2008/06/identity/claims/", "serialnumber"),
-        "role" | "groupsid" | "primarygroupsid" | "primarysid" | "denyonlyprimarygroupsid" | "denyonlyprimarysid" => {
-            ("http://schemas.microsoft.com/ws/2008/06/identity/claims/", "")
-        }
-        "actort" => ("http://schemas.xmlsoap.org/ws/2009/09/identity/claims/", "actor"),
-        "oid" => ("http://schemas.microsoft.com/identity/claims/", "objectidentifier"),
-        "scp" => ("http://schemas.microsoft.com/identity/claims/", "scope"),
-        "tid" => ("http://schemas.microsoft.com/identity/claims/", "tenantid"),
-        "idp" => ("http://schemas.microsoft.com/identity/claims/", "identityprovider"),
-        "acr" => ("http://schemas.microsoft.com/claims/", "authnclassreference"),
-        "amr" => ("http://schemas.microsoft.com/claims/", "authnmethodsreferences"),
-        "adfs1email" => ("http://schemas.xmlsoap.org/claims/", "EmailAddress"),
-        "adfs1upn" => ("http://schemas.xmlsoap.org/claims/", "UPN"),
-        "commonname" => ("http://schemas.xmlsoap.org/claims/", "CommonName"),
-        "group" => ("http://schemas.xmlsoap.org/claims/", "Group"),
-        "pwdchgurl" => ("http://schemas.microsoft.com/ws/2012/01/", "passwordchangeurl"),
-        "pwdexpdays" => ("http://schemas.microsoft.com/ws/2012/01/", "passwordexpirationdays"),
-        "pwdexptime" => ("http://schemas.microsoft.com/ws/2012/01/", "passwordexpirationtime"),
-        "insidecorporatenetwork" => ("http://schemas.microsoft.com/ws/2012/01/", ""),
-        "clientapplication" => {
-            ("http://schemas.microsoft.com/2012/01/requestcontext/claims/", "x-ms-client-application")
-        }
-        "clientip" => ("http://schemas.microsoft.com/2012/01/requestcontext/claims/", "x-ms-client-ip"),
-        "clientuseragent" => ("http://schemas.microsoft.com/2012/01/requestcontext/claims/", "x-ms-client-user-agent"),
-        "endpointpath" => {
-            ("http://schemas.microsoft.com/2012/01/requestcontext/claims/", "x-ms-endpoint-absolute-path")
-        }
-        "forwardedclientip" | "fwt" => {
-            ("http://schemas.microsoft.com/2012/01/requestcontext/claims/", "x-ms-forwarded-client-ip")
-        }
-        "proxy" => ("http://schemas.microsoft.com/2012/01/requestcontext/claims/", "x-ms-proxy"),
-        "relyingpartytrustid" => ("http://schemas.microsoft.com/2012/01/requestcontext/claims/", ""),
-        "devicedispname" => ("http://schemas.microsoft.com/2012/01/devicecontext/claims/", "displayname"),
-        "deviceid" => ("http://schemas.microsoft.com/2012/01/devicecontext/claims/", "identifier"),
-        "deviceismanaged" => ("http://schemas.microsoft.com/2012/01/devicecontext/claims/", "ismanaged"),
-        "deviceostype" => ("http://schemas.microsoft.com/2012/01/devicecontext/claims/", "ostype"),
-        "deviceosver" => ("http://schemas.microsoft.com/2012/01/devicecontext/claims/", "osversion"),
-        "deviceowner" => ("http://schemas.microsoft.com/2012/01/devicecontext/claims/", "userowner"),
-        "deviceregid" => ("http://schemas.microsoft.com/2012/01/devicecontext/claims/", "registrationid"),
-        "isregistereduser" => ("http://schemas.microsoft.com/2012/01/devicecontext/claims/", ""),
-        "certapppolicy" => ("http://schemas.microsoft.com/2012/12/certificatecontext/extension/", "applicationpolicy"),
-        "certauthoritykeyidentifier" => {
-            ("http://schemas.microsoft.com/2012/12/certificatecontext/extension/", "authoritykeyidentifier")
-        }
-        "certbasicconstraints" => {
-            ("http://schemas.microsoft.com/2012/12/certificatecontext/extension/", "basicconstraints")
-        }
-        "certeku" => ("http://schemas.microsoft.com/2012/12/certificatecontext/extension/", "eku"),
-        "certkeyusage" => ("http://schemas.microsoft.com/2012/12/certificatecontext/extension/", "keyusage"),
-        "certpolicy" => ("http://schemas.microsoft.com/2012/12/certificatecontext/extension/", "certificatepolicy"),
-        "certsubjectaltname" => ("http://schemas.microsoft.com/2012/12/certificatecontext/extension/", "san"),
-        "certsubjectkeyidentifier" => {
-            ("http://schemas.microsoft.com/2012/12/certificatecontext/extension/", "subjectkeyidentifier")
-        }
-        "certtemplateinformation" => {
-            ("http://schemas.microsoft.com/2012/12/certificatecontext/extension/", "certificatetemplateinformation")
-        }
-        "certtemplatename" => {
-            ("http://schemas.microsoft.com/2012/12/certificatecontext/extension/", "certificatetemplatename")
-        }
-        "certissuer" => ("http://schemas.microsoft.com/2012/12/certificatecontext/field/", "issuer"),
-        "certissuername" => ("http://schemas.microsoft.com/2012/12/certificatecontext/field/", "issuername"),
-        "certnotafter" => ("http://schemas.microsoft.com/2012/12/certificatecontext/field/", "notafter"),
-        "certnotbefore" => ("http://schemas.microsoft.com/2012/12/certificatecontext/field/", "notbefore"),
-        "certrawdata" => ("http://schemas.microsoft.com/2012/12/certificatecontext/field/", "rawdata"),
-        "certsignaturealgorithm" => {
-            ("http://schemas.microsoft.com/2012/12/certificatecontext/field/", "signaturealgorithm")
-        }
-        "certsubject" => ("http://schemas.microsoft.com/2012/12/certificatecontext/field/", "subject"),
-        "certsubjectname" => ("http://schemas.microsoft.com/2012/12/certificatecontext/field/", "subjectname"),
-        "certx509version" => ("http://schemas.microsoft.com/2012/12/certificatecontext/field/", "x509version"),
-        _ => return None,
-    })
+/// The name of a claim as tokens have it: a long name that a short one stands for becomes that, others stay.
+pub fn short_name(name: &str) -> &str {
+    let names = NAMES.iter().filter_map(|(base, names)| Some((name.strip_prefix(base)?, names)));
+    let mut found = names.flat_map(|(word, names)| names.iter().filter(move |(_, long)| *long == word));
+    found.next().map_or(name, |(short, _)| short)
 }
+
+/// The names by the beginnings of the long ones: each short name with the last word of its long one. Of two short names for one long name
+/// the first is what the Azure SignalR SDK for .NET writes.
+const NAMES: &[(&str, &[(&str, &str)])] = &[
+    (
+        "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/",
+        &[
+            ("nameid", "nameidentifier"),
+            ("sub", "nameidentifier"),
+            ("unique_name", "name"),
+            ("email", "emailaddress"),
+            ("given_name", "givenname"),
+            ("family_name", "surname"),
+            ("birthdate", "dateofbirth"),
+            ("website", "webpage"),
+            ("ppid", "privatepersonalidentifier"),
+            ("certpublickey", "rsa"),
+            ("certthumbprint", "thumbprint"),
+            ("gender", "gender"),
+            ("upn", "upn"),
+            ("denyonlysid", "denyonlysid"),
+        ],
+    ),
+    (
+        "http://schemas.microsoft.com/ws/2008/06/identity/claims/",
+        &[
+            ("role", "role"),
+            ("roles", "role"),
+            ("authmethod", "authenticationmethod"),
+            ("winaccountname", "windowsaccountname"),
+            ("certserialnumber", "serialnumber"),
+            ("groupsid", "groupsid"),
+            ("primarygroupsid", "primarygroupsid"),
+            ("primarysid", "primarysid"),
+            ("denyonlyprimarygroupsid", "denyonlyprimarygroupsid"),
+            ("denyonlyprimarysid", "denyonlyprimarysid"),
+        ],
+    ),
+    ("http://schemas.xmlsoap.org/ws/2009/09/identity/claims/", &[("actort", "actor")]),
+    (
+        "http://schemas.microsoft.com/identity/claims/",
+        &[("oid", "objectidentifier"), ("scp", "scope"), ("tid", "tenantid"), ("idp", "identityprovider")],
+    ),
+    ("http://schemas.microsoft.com/claims/", &[("acr", "authnclassreference"), ("amr", "authnmethodsreferences")]),
+    (
+        "http://schemas.xmlsoap.org/claims/",
+        &[("adfs1email", "EmailAddress"), ("adfs1upn", "UPN"), ("commonname", "CommonName"), ("group", "Group")],
+    ),
+    (
+        "http://schemas.microsoft.com/ws/2012/01/",
+        &[
+            ("pwdchgurl", "passwordchangeurl"),
+            ("pwdexpdays", "passwordexpirationdays"),
+            ("pwdexptime", "passwordexpirationtime"),
+            ("insidecorporatenetwork", "insidecorporatenetwork"),
+        ],
+    ),
+    (
+        "http://schemas.microsoft.com/2012/01/requestcontext/claims/",
+        &[
+            ("clientapplication", "x-ms-client-application"),
+            ("clientip", "x-ms-client-ip"),
+            ("clientuseragent", "x-ms-client-user-agent"),
+            ("endpointpath", "x-ms-endpoint-absolute-path"),
+            ("forwardedclientip", "x-ms-forwarded-client-ip"),
+            ("fwt", "x-ms-forwarded-client-ip"),
+            ("proxy", "x-ms-proxy"),
+            ("relyingpartytrustid", "relyingpartytrustid"),
+        ],
+    ),
+    (
+        "http://schemas.microsoft.com/2012/01/devicecontext/claims/",
+        &[
+            ("devicedispname", "displayname"),
+            ("deviceid", "identifier"),
+            ("deviceismanaged", "ismanaged"),
+            ("deviceostype", "ostype"),
+            ("deviceosver", "osversion"),
+            ("deviceowner", "userowner"),
+            ("deviceregid", "registrationid"),
+            ("isregistereduser", "isregistereduser"),
+        ],
+    ),
+    (
+        "http://schemas.microsoft.com/2012/12/certificatecontext/extension/",
+        &[
+            ("certapppolicy", "applicationpolicy"),
+            ("certauthoritykeyidentifier", "authoritykeyidentifier"),
+            ("certbasicconstraints", "basicconstraints"),
+            ("certeku", "eku"),
+            ("certkeyusage", "keyusage"),
+            ("certpolicy", "certificatepolicy"),
+            ("certsubjectaltname", "san"),
+            ("certsubjectkeyidentifier", "subjectkeyidentifier"),
+            ("certtemplateinformation", "certificatetemplateinformation"),
+            ("certtemplatename", "certificatetemplatename"),
+        ],
+    ),
+    (
+        "http://schemas.microsoft.com/2012/12/certificatecontext/field/",
+        &[
+            ("certissuer", "issuer"),
+            ("certissuername", "issuername"),
+            ("certnotafter", "notafter"),
+            ("certnotbefore", "notbefore"),
+            ("certrawdata", "rawdata"),
+            ("certsignaturealgorithm", "signaturealgorithm"),
+            ("certsubject", "subject"),
+            ("certsubjectname", "subjectname"),
+            ("certx509version", "x509version"),
+        ],
+    ),
+];
 
 #[cfg(test)]
 mod tests {
@@ -121,6 +150,20 @@ mod tests {
             ("exp", "exp"),
         ] {
             assert_eq!(long_name(name), long);
+        }
+    }
+
+    #[test]
+    fn long_names_become_what_stands_for_them_in_tokens() {
+        let identity = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/";
+        assert_eq!(short_name(&format!("{identity}nameidentifier")), "nameid");
+        assert_eq!(short_name("http://schemas.microsoft.com/ws/2008/06/identity/claims/role"), "role");
+        for name in ["nameid", "exp", "Role", &format!("{identity}nothing"), identity] {
+            assert_eq!(short_name(name), name);
+        }
+        for (short, _) in NAMES.iter().flat_map(|(_, names)| *names) {
+            let long = long_name(short);
+            assert_eq!(long_name(short_name(&long)), long, "{short}");
         }
     }
 }

@@ -19,15 +19,15 @@ pub type Payloads<'a> = Vec<(&'a str, &'a [u8])>;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FixedInteger(pub i32);
 
-/// A value that is not looked at, as its own bytes.
+/// A point in time, since 1970 (MessagePack specification, "Timestamp extension type").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AnyValue<'a>(pub &'a [u8]);
-
-impl Default for AnyValue<'_> {
-    fn default() -> Self {
-        AnyValue(NIL)
-    }
+pub struct Timestamp {
+    pub seconds: i64,
+    pub nanoseconds: u32,
 }
+
+/// The kind of extension that a timestamp is.
+const TIMESTAMP: i8 = -1;
 
 const NIL: &[u8] = &[0xc0];
 
@@ -153,15 +153,63 @@ impl<'a> Field<'a> for FixedInteger {
     }
 }
 
-impl<'a> Field<'a> for AnyValue<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<AnyValue<'a>, Unexpected> {
-        reader.value().map(AnyValue)
+/// A point in time, or none.
+impl<'a> Field<'a> for Option<Timestamp> {
+    fn read(reader: &mut Reader<'a>) -> Result<Option<Timestamp>, Unexpected> {
+        let length = match reader.head()? {
+            Head::Nil => return Ok(None),
+            Head::Extension { kind: TIMESTAMP, length } => length,
+            _ => return Err(Unexpected),
+        };
+        Timestamp::from_bytes(reader.take(length)?).map(Some)
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.0);
+        match self {
+            Some(time) => time.write(out),
+            None => out.extend_from_slice(NIL),
+        }
     }
 }
+
+impl Timestamp {
+    /// The content of the extension, in one of its three forms.
+    fn from_bytes(bytes: &[u8]) -> Result<Timestamp, Unexpected> {
+        if let Ok(seconds) = <[u8; 4]>::try_from(bytes) {
+            return Ok(Timestamp { seconds: u32::from_be_bytes(seconds).into(), nanoseconds: 0 });
+        }
+        if let Ok(both) = <[u8; 8]>::try_from(bytes).map(u64::from_be_bytes) {
+            return Ok(Timestamp { seconds: (both & SECONDS_34_BITS) as i64, nanoseconds: (both >> 34) as u32 });
+        }
+        let (nanoseconds, seconds) = bytes.split_first_chunk().ok_or(Unexpected)?;
+        let seconds = seconds.try_into().map_err(|_| Unexpected)?;
+        Ok(Timestamp { seconds: i64::from_be_bytes(seconds), nanoseconds: u32::from_be_bytes(*nanoseconds) })
+    }
+
+    /// In the shortest form.
+    fn write(self, out: &mut Vec<u8>) {
+        let Timestamp { seconds, nanoseconds } = self;
+        let kind = TIMESTAMP as u8;
+        match u64::try_from(seconds) {
+            Ok(seconds) if nanoseconds == 0 && seconds <= u64::from(u32::MAX) => {
+                out.extend_from_slice(&[0xd6, kind]);
+                out.extend_from_slice(&(seconds as u32).to_be_bytes());
+            }
+            Ok(seconds) if seconds <= SECONDS_34_BITS => {
+                out.extend_from_slice(&[0xd7, kind]);
+                out.extend_from_slice(&(u64::from(nanoseconds) << 34 | seconds).to_be_bytes());
+            }
+            _ => {
+                out.extend_from_slice(&[0xc7, 12, kind]);
+                out.extend_from_slice(&nanoseconds.to_be_bytes());
+                out.extend_from_slice(&seconds.to_be_bytes());
+            }
+        }
+    }
+}
+
+/// The seconds in a timestamp of eight bytes.
+const SECONDS_34_BITS: u64 = (1 << 34) - 1;
 
 impl<'a> Field<'a> for bool {
     fn read(reader: &mut Reader<'a>) -> Result<bool, Unexpected> {
@@ -332,6 +380,40 @@ impl<'a> Field<'a> for Extensions<'a> {
         if is_partial {
             key(6, out);
             write_boolean(true, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_in_time_come_back_from_their_shortest_form() {
+        let the_last_one = Timestamp { seconds: 253_402_300_799, nanoseconds: 999_999_900 };
+        for (time, length) in [
+            (Timestamp { seconds: 0, nanoseconds: 0 }, 6),
+            (Timestamp { seconds: u32::MAX.into(), nanoseconds: 0 }, 6),
+            (Timestamp { seconds: 1, nanoseconds: 1 }, 10),
+            (Timestamp { seconds: 1 << 32, nanoseconds: 999_999_999 }, 10),
+            (Timestamp { seconds: (1 << 34) - 1, nanoseconds: 0 }, 10),
+            (Timestamp { seconds: 1 << 34, nanoseconds: 0 }, 15),
+            (the_last_one, 15),
+            (Timestamp { seconds: -1, nanoseconds: 5 }, 15),
+        ] {
+            let mut out = Vec::new();
+            Some(time).write(&mut out);
+            assert_eq!(out.len(), length, "{time:?}");
+            assert_eq!(Field::read(&mut Reader::new(&out)), Ok(Some(time)), "{out:x?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_point_in_time_is_refused_and_nil_is_none() {
+        let read = |bytes: &[u8]| <Option<Timestamp> as Field>::read(&mut Reader::new(bytes));
+        assert_eq!(read(NIL), Ok(None));
+        for bytes in [&b"\x05"[..], b"\xd6\x01\0\0\0\0", b"\xd4\xff\0", b"\xc7\x0d\xff0123456789abc", b"\xd7\xff\0"] {
+            assert_eq!(read(bytes), Err(Unexpected), "{bytes:x?}");
         }
     }
 }

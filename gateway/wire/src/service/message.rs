@@ -1,7 +1,7 @@
 //! The messages of the service protocol, with their elements in the order of the wire.
 
 use super::MalformedMessage;
-use super::field::{AnyText, AnyValue, Extensions, Field, Fields, FixedInteger, Headers, Pairs, Payloads};
+use super::field::{AnyText, Extensions, Field, Fields, FixedInteger, Headers, Pairs, Payloads, Timestamp};
 use crate::messagepack::{write_array, write_integer, write_text};
 
 /// The number of pings, whose elements are a list of their own.
@@ -315,11 +315,11 @@ messages! {
         continuation_token: Option<&'a str>,
         max_page_size: Option<i64>,
     }
-    /// Asks to go on with other claims and another expiry of a client.
+    /// Asks to go on with other claims and another expiry of a client. Without claims: those that it has.
     41 RefreshAuth {
         connection_token: &'a str,
         claims: Pairs<'a>,
-        expiry: AnyValue<'a>,
+        expiry: Option<Timestamp>,
         ack_id: i64,
         extensions: Extensions<'a>,
     }
@@ -327,6 +327,12 @@ messages! {
     42 GetConnectionClaims {
         connection_token: &'a str,
         ack_id: i64,
+        extensions: Extensions<'a>,
+    }
+    /// A client has other claims from now on.
+    43 UpdateConnectionClaims {
+        connection_id: &'a str,
+        claims: Pairs<'a>,
         extensions: Extensions<'a>,
     }
 }

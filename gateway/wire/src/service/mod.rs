@@ -9,11 +9,11 @@ mod field;
 mod message;
 
 pub use crate::signalr::framing::{TooLong, length_prefix, split_binary_message as split_message};
-pub use claims::long_name;
-pub use field::{AnyText, AnyValue, Extensions, FixedInteger, Headers, Pairs, Payloads};
+pub use claims::{long_name, short_name};
+pub use field::{AnyText, Extensions, FixedInteger, Headers, Pairs, Payloads, Timestamp};
 pub use message::*;
 
-use crate::messagepack::{Reader, Unexpected, write_array, write_optional_text, write_text};
+use crate::messagepack::{Reader, Unexpected, write_array, write_map, write_nil, write_optional_text, write_text};
 use crate::signalr::framing::write_binary_message;
 use field::Fields;
 
@@ -47,6 +47,20 @@ pub fn group_members(members: &[(&str, Option<&str>)], next: Option<&str>) -> Ve
         write_optional_text(*user_id, &mut out);
     }
     write_optional_text(next, &mut out);
+    out
+}
+
+/// The payload of an ack to a [`RefreshAuth`] and to a [`GetConnectionClaims`]: the claims of the client, whose names may repeat.
+pub fn connection_claims<'c>(claims: impl ExactSizeIterator<Item = (&'c str, &'c str)>) -> Vec<u8> {
+    let mut out = Vec::new();
+    match claims.len() {
+        0 => write_nil(&mut out),
+        count => write_map(count, &mut out),
+    }
+    for (name, value) in claims {
+        write_text(name, &mut out);
+        write_text(value, &mut out);
+    }
     out
 }
 

@@ -1,0 +1,84 @@
+//! Clients that go on with a newer token: it has other claims, or another end.
+
+use std::sync::Arc;
+
+use super::{Clients, Phase, Session};
+use crate::event::ConnectionFacts;
+use crate::id::{ConnectionId, HubName, Slot};
+use crate::pairs::Pairs;
+use crate::refresh::{NewEnd, Refresh, RefreshRefusal, Refreshed, is_change, is_kept, refreshed_claims};
+use crate::time::Millis;
+use crate::turn::{Step, Turn};
+
+/// Lets a connection go on with what whoever has let it in says of it now.
+pub(crate) fn refresh(clients: &mut Clients, turn: &mut Turn<'_>, hub: &HubName, refresh: &Refresh) -> Refreshed {
+    let slot = find(clients, hub, refresh.token).ok_or(RefreshRefusal::NoSuchConnection)?;
+    let facts = clients[slot].facts().ok_or(RefreshRefusal::NoSuchConnection)?;
+    if refresh.claims != Pairs::default() {
+        let claims = refreshed_claims(facts, &refresh.claims)?;
+        replace_claims(clients, turn, slot, claims);
+    }
+    if let NewEnd::At(time) = refresh.end {
+        let end = clients.on_our_clock(time);
+        // One that outlives its token goes on doing so.
+        if let Some(expiry) = &mut clients[slot].expiry {
+            *expiry = end;
+            turn.then(Step::CheckDeadlines(slot));
+        }
+    }
+    clients[slot].facts().cloned().ok_or(RefreshRefusal::NoSuchConnection)
+}
+
+/// A client has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts. A token that
+/// is newer than those before brings its claims.
+pub(crate) fn token_renewed(
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    slot: Slot,
+    expiry: Millis,
+    claims: Option<Pairs>,
+) {
+    clients[slot].token_renewed(expiry);
+    if let Some(claims) = claims.filter(is_kept) {
+        replace_claims(clients, turn, slot, claims);
+    }
+}
+
+impl Session {
+    /// It has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts.
+    pub(super) fn token_renewed(&mut self, expiry: Millis) {
+        // It is looked at when it would have ended before.
+        self.expiry = self.expiry.map(|before| before.max(expiry));
+    }
+}
+
+/// What is known of the connection that a token has opened.
+pub(crate) fn facts(clients: &Clients, hub: &HubName, token: ConnectionId) -> Option<Arc<ConnectionFacts>> {
+    clients[find(clients, hub, token)?].facts().cloned()
+}
+
+fn find(clients: &Clients, hub: &HubName, token: ConnectionId) -> Option<Slot> {
+    clients.find_by_token(token).filter(|slot| clients[*slot].facts().is_some_and(|facts| facts.hub == *hub))
+}
+
+/// Filters and whoever answers the client see other claims from its next message on; its hub server is told.
+fn replace_claims(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, claims: Pairs) {
+    let Session { phase: Phase::Connecting { facts } | Phase::Open { facts }, .. } = &mut clients[slot] else {
+        return;
+    };
+    if !is_change(&facts.claims, &claims) {
+        return;
+    }
+    let ConnectionFacts { hub, id, user_id, protocol, claims: _, query, headers, remote_address } = &**facts;
+    *facts = Arc::new(ConnectionFacts {
+        hub: hub.clone(),
+        id: *id,
+        user_id: user_id.clone(),
+        protocol: *protocol,
+        claims,
+        query: query.clone(),
+        headers: headers.clone(),
+        remote_address: remote_address.clone(),
+    });
+    turn.then(Step::ClaimsChanged(slot));
+}
