@@ -39,6 +39,10 @@ pub(crate) struct LinkLog {
     over_since: Option<Millis>,
     /// What is kept for all clients of the shard.
     account: Arc<AtomicUsize>,
+    /// The client goes on with this number, or with a later one, or ends the connection.
+    surely_next: u64,
+    /// How many messages had been sent when the client last came by another transport.
+    sent_before: u64,
     /// The number of the message that comes next.
     next: u64,
     /// The number of the last message that was new.
@@ -114,6 +118,18 @@ pub(crate) enum Logged {
     Breach(Breach),
 }
 
+/// What a client is sent before what was kept.
+///
+/// A client may acknowledge messages that it had before while these are sent again. If it is cut off then, before the last of them, official
+/// clients go back to the one that they expected: a Sequence with a later number ends their connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Again {
+    /// That of its Sequence.
+    pub(crate) sequence_id: i64,
+    /// So many messages are not kept, because they were acknowledged, and have to be counted once more. The client does not look at them.
+    pub(crate) placeholders: usize,
+}
+
 /// How a client breaks the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Breach {
@@ -135,6 +151,8 @@ impl LinkLog {
             cost: 0,
             over_since: None,
             account,
+            surely_next: 1,
+            sent_before: 0,
             next: 1,
             last: 0,
             awaits_sequence: false,
@@ -210,6 +228,10 @@ impl LinkLog {
             taken += usize::from(mark == Mark::Awaited);
             self.over_since = None;
         }
+        if number > self.sent_before {
+            // Nothing is new to it that comes before all that is sent again.
+            self.surely_next = self.first();
+        }
         if self.kept.is_empty() {
             // A burst may have made it large.
             self.kept.shrink_to(32);
@@ -223,7 +245,7 @@ impl LinkLog {
         }
         match u64::try_from(number) {
             Ok(0) | Err(_) => Logged::Breach(Breach::NoNumber(number)),
-            Ok(first) if first > self.next => Logged::Breach(Breach::Gap(number, self.last)),
+            Ok(first) if first > self.last + 1 => Logged::Breach(Breach::Gap(number, self.last)),
             Ok(first) => {
                 self.next = first;
                 if first <= self.last {
@@ -248,11 +270,12 @@ impl LinkLog {
         Some(self.last as i64)
     }
 
-    /// The client goes on by another transport. Gives the number of the first message that it is sent there.
-    pub(crate) fn resume(&mut self, now: Millis) -> i64 {
+    /// The client goes on by another transport.
+    pub(crate) fn resume(&mut self, now: Millis) -> Again {
         self.awaits_sequence = true;
         self.resumes_paid_until = self.resumes_paid_until.max(now) + RESUME_SHARE;
-        self.first() as i64
+        self.sent_before = self.sent;
+        Again { sequence_id: self.surely_next as i64, placeholders: (self.first() - self.surely_next) as usize }
     }
 
     /// Whether it has not resumed too often of late.
@@ -332,6 +355,10 @@ mod tests {
         Frame::of_payload(DataKind::Text, text.as_bytes())
     }
 
+    fn again(sequence_id: i64, placeholders: usize) -> Again {
+        Again { sequence_id, placeholders }
+    }
+
     fn kept(log: &LinkLog) -> Vec<Frame> {
         log.kept().cloned().collect()
     }
@@ -344,17 +371,47 @@ mod tests {
     #[test]
     fn what_is_not_acknowledged_is_sent_again_from_the_oldest() {
         let (mut log, account) = log();
-        assert_eq!(log.resume(NOW), 1, "nothing was sent");
+        assert_eq!(log.resume(NOW), again(1, 0), "nothing was sent");
         log.hear(Said::Sequence(1), 0, NOW);
         send(&mut log, &["a", "b", "c"]);
         assert_eq!(log.hear(Said::Ack(1), 0, NOW), Logged::Taken(0));
         assert_eq!(log.hear(Said::Ack(1), 0, NOW), Logged::Taken(0), "again");
         assert_eq!(log.hear(Said::Ack(0), 0, NOW), Logged::Taken(0), "an old one");
-        assert_eq!((log.resume(NOW), kept(&log)), (2, vec![frame("b"), frame("c")]));
+        assert_eq!((log.resume(NOW), kept(&log)), (again(2, 0), vec![frame("b"), frame("c")]));
         log.hear(Said::Sequence(1), 0, NOW);
         assert_eq!(log.hear(Said::Ack(3), 0, NOW), Logged::Taken(0));
-        assert_eq!((log.resume(NOW), kept(&log)), (4, Vec::new()));
+        assert_eq!(kept(&log), Vec::new());
         assert_eq!((log.cost(), account.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn what_is_acknowledged_while_it_is_sent_again_is_counted_once_more_until_something_new_has_come() {
+        let (mut log, _) = log();
+        send(&mut log, &["a", "b", "c"]);
+        assert_eq!(log.resume(NOW), again(1, 0));
+        log.hear(Said::Sequence(1), 0, NOW);
+        // It had two of them before the cut; how many it has had since is not known.
+        log.hear(Said::Ack(2), 0, NOW);
+        assert_eq!((log.resume(NOW), kept(&log)), (again(1, 2), vec![frame("c")]));
+        log.hear(Said::Sequence(1), 0, NOW);
+        log.hear(Said::Ack(3), 0, NOW);
+        assert_eq!((log.resume(NOW), kept(&log)), (again(1, 3), Vec::new()));
+        log.hear(Said::Sequence(1), 0, NOW);
+        send(&mut log, &["d", "e"]);
+        log.hear(Said::Ack(4), 0, NOW);
+        assert_eq!((log.resume(NOW), kept(&log)), (again(5, 0), vec![frame("e")]));
+    }
+
+    #[test]
+    fn a_client_goes_on_with_any_message_up_to_the_first_that_has_not_come() {
+        let (mut log, _) = log();
+        (0..3).for_each(|_| assert_eq!(log.hear(Said::Counted, 1, NOW), Logged::New));
+        log.resume(NOW);
+        log.hear(Said::Sequence(1), 0, NOW);
+        // It was told that all had come, and was cut off before it had said them again.
+        log.resume(NOW);
+        assert_eq!(log.hear(Said::Sequence(4), 0, NOW), Logged::Over);
+        assert_eq!(log.hear(Said::Counted, 1, NOW), Logged::New);
     }
 
     #[test]
@@ -365,7 +422,7 @@ mod tests {
         assert_eq!(first.send(&frame("x"), Mark::None, BOUND), Room::TooLittle);
         send(&mut second, &["y"]);
         assert_eq!(account.load(Ordering::Relaxed), first.cost() + second.cost());
-        assert_eq!(first.resume(NOW), 1, "what was not kept was not sent");
+        assert_eq!((first.resume(NOW), first.sent), (again(1, 0), 1), "what was not kept was not sent");
         drop(first);
         assert_eq!(account.load(Ordering::Relaxed), second.cost());
         drop(second);

@@ -6,7 +6,7 @@ use hubgate_wire::signalr::HubMessage;
 use hubgate_wire::websocket::Frame;
 
 use super::attachment::Attachment;
-use super::link_log::{Bound, Link, Logged, Mark, Room, Said};
+use super::link_log::{Again, Bound, Link, Logged, Mark, Room, Said};
 use super::session::Delivery;
 use super::{Clients, Closing, Leave, Session};
 use crate::arrivals::ResumedClient;
@@ -243,9 +243,10 @@ impl Session {
         }
         let dialect = self.dialect();
         if let Some(log) = &mut self.log {
-            let sequence_id = log.resume(turn.now);
+            let Again { sequence_id, placeholders } = log.resume(turn.now);
             let sequence = dialect.frame(&HubMessage::Sequence { sequence_id });
-            for frame in std::iter::once(&sequence).chain(log.kept()) {
+            let placeholders = (placeholders > 0).then(|| dialect.placeholders(placeholders));
+            for frame in std::iter::once(&sequence).chain(&placeholders).chain(log.kept()) {
                 turn.effect(Effect::Send { to: transport, frame: frame.clone() });
             }
         }
