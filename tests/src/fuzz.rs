@@ -1,6 +1,8 @@
 //! What any bytes may be done with, and must not break: one function for each kind of input from outside. `fuzz/` runs them
 //! with cargo-fuzz, and an ordinary test replays the corpora there, with mutations.
 
+mod link;
+
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::negotiate::NegotiateVersion;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
@@ -11,13 +13,16 @@ use hubgate_wire::signalr::{CompletionOutcome, HubMessage, HubProtocol, json, me
 use hubgate_wire::token::{AccessKey, Claims, Resource};
 use hubgate_wire::websocket::Decoder;
 
+pub use link::link;
+
 /// A kind of input: the name of its corpus, and what is done with it.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All kinds.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("hub_messages", hub_messages),
     ("handshake", handshake),
+    ("link", link),
     ("messagepack", messagepack),
     ("negotiate", negotiate),
     ("rest_arguments", rest_arguments),
