@@ -1,9 +1,10 @@
 //! A TCP proxy that cuts the WebSockets of clients, as a phone does that changes from one network to another.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -11,9 +12,9 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 use crate::fuzz::Random;
-use crate::wait::until;
+use crate::wait::{let_pass, until};
 
-/// How a connection is cut. The client hears of it at once either way: clients come back when they do.
+/// How a WebSocket is cut. The client hears of it at once either way: clients come back when they do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     /// Both ends are reset.
@@ -29,24 +30,22 @@ pub enum Direction {
     ToClient,
 }
 
-/// A cut that one WebSocket meets.
+/// A cut of a WebSocket once so many bytes more have passed in one direction, in the middle of a frame as a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlannedCut {
+pub struct CutAfter {
     pub how: Cut,
     pub direction: Direction,
-    /// Bytes that pass in this direction before it, frames with their headers; the upgrade does not count.
-    pub after: usize,
+    pub bytes: usize,
 }
 
-impl PlannedCut {
-    /// So many cuts, each after fewer than `bytes`.
-    pub fn random(count: usize, bytes: usize, random: &mut Random) -> Vec<PlannedCut> {
-        let mut planned = || PlannedCut {
+impl CutAfter {
+    /// Any cut, after fewer than `bytes`.
+    pub fn random(bytes: usize, random: &mut Random) -> CutAfter {
+        CutAfter {
             how: *random.one_of(&[Cut::Reset, Cut::HalfOpen]),
             direction: *random.one_of(&[Direction::ToGateway, Direction::ToClient]),
-            after: random.below(bytes),
-        };
-        (0..count).map(|_| planned()).collect()
+            bytes: random.below(bytes),
+        }
     }
 }
 
@@ -61,17 +60,15 @@ pub struct CuttingProxy {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    cut_now: broadcast::Sender<Cut>,
+    orders: broadcast::Sender<CutAfter>,
 }
 
+/// In number.
 #[derive(Debug, Default)]
 struct State {
-    /// The next WebSocket meets the first.
-    planned: VecDeque<PlannedCut>,
+    /// WebSockets whose clients have said something on them.
+    open: usize,
     cuts: usize,
-    upgrades: usize,
-    /// Connections that are still to be refused.
-    refusals: usize,
 }
 
 impl CuttingProxy {
@@ -79,13 +76,9 @@ impl CuttingProxy {
     pub async fn before(gateway: SocketAddr) -> CuttingProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there are ports");
         let address = listener.local_addr().expect("it is bound");
-        let shared = Arc::new(Shared { state: Mutex::default(), cut_now: broadcast::channel(64).0 });
+        let shared = Arc::new(Shared { state: Mutex::default(), orders: broadcast::channel(64).0 });
         let accepting = tokio::spawn(accept(listener, gateway, shared.clone()));
         CuttingProxy { address, shared, accepting }
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     pub fn url(&self) -> String {
@@ -93,38 +86,33 @@ impl CuttingProxy {
     }
 
     /// Cuts all WebSockets that are open.
-    pub fn cut(&self, how: Cut) {
+    pub fn cut(&self, cut: CutAfter) {
         // There may be none.
-        let _ = self.shared.cut_now.send(how);
+        let _ = self.shared.orders.send(cut);
     }
 
-    /// WebSockets that open from now on meet these, one each, after those that were planned before.
-    pub fn plan(&self, cuts: impl IntoIterator<Item = PlannedCut>) {
-        self.shared.state().planned.extend(cuts);
+    /// Cuts what is open, again and again, so many times in all: each time once `clients` WebSockets are open again, after some time, in the middle
+    /// of whatever passes.
+    pub async fn cut_again_and_again(&self, clients: usize, times: usize, random: &mut Random) {
+        /// As many bytes pass at most, in one direction, between two cuts beside what passes in that time.
+        const BYTES: usize = 4_000;
+        for time in 1..=times {
+            self.has_open(clients).await;
+            // The gateway takes ten resumes a second of one client.
+            let_pass(Duration::from_millis(80 + random.below(60) as u64)).await;
+            self.cut(CutAfter::random(BYTES, random));
+            self.has_cut(time * clients).await;
+        }
     }
 
-    /// The next `count` connections are reset before anything passes.
-    pub fn refuse(&self, count: usize) {
-        self.shared.state().refusals += count;
+    /// Waits until so many WebSockets are open, and their clients know it: official ones do not come back that have not heard so.
+    pub async fn has_open(&self, count: usize) {
+        until(&format!("{count} open WebSockets"), async || (self.shared.state().open == count).then_some(())).await;
     }
 
     /// Waits until it has cut so many WebSockets in all.
     pub async fn has_cut(&self, count: usize) {
         until(&format!("{count} cuts"), async || (self.shared.state().cuts >= count).then_some(())).await;
-    }
-
-    /// The same, for as long as it takes while there is a cut now and then.
-    pub async fn has_cut_in_a_long_time(&self, count: usize) {
-        const STEP: usize = 20;
-        for step in (STEP..count).step_by(STEP) {
-            self.has_cut(step).await;
-        }
-        self.has_cut(count).await;
-    }
-
-    /// Waits until so many WebSockets have opened in all.
-    pub async fn has_opened(&self, count: usize) {
-        until(&format!("{count} WebSockets"), async || (self.shared.state().upgrades >= count).then_some(())).await;
     }
 }
 
@@ -139,28 +127,20 @@ impl Shared {
         self.state.lock().expect("nobody panics with it")
     }
 
-    /// Another WebSocket is open; the cut that it meets, if any.
-    fn opened(&self) -> Option<PlannedCut> {
-        let mut state = self.state();
-        state.upgrades += 1;
-        state.planned.pop_front()
+    fn opened(&self) {
+        self.state().open += 1;
     }
 
-    fn takes_refusal(&self) -> bool {
+    fn ended(&self, cut: Option<Cut>) {
         let mut state = self.state();
-        let refuses = state.refusals > 0;
-        state.refusals -= usize::from(refuses);
-        refuses
+        state.open -= 1;
+        state.cuts += usize::from(cut.is_some());
     }
 }
 
 async fn accept(listener: TcpListener, gateway: SocketAddr, shared: Arc<Shared>) {
     loop {
         let (client, _) = listener.accept().await.expect("a listener accepts");
-        if shared.takes_refusal() {
-            reset(client);
-            continue;
-        }
         let shared = shared.clone();
         tokio::spawn(async move {
             // An end that is gone is the end of the other.
@@ -174,21 +154,15 @@ async fn carry(mut client: TcpStream, gateway: SocketAddr, shared: &Shared) -> i
     let mut server = TcpStream::connect(gateway).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let mut orders = shared.cut_now.subscribe();
-    let Some(first) = until_upgraded(&mut client, &mut server).await? else {
-        return Ok(());
-    };
-    let planned = shared.opened();
-    let allowed = |direction| planned.filter(|cut| cut.direction == direction).map(|cut| cut.after);
-    let (mut from_client, mut to_client) = client.split();
-    let (mut from_server, mut to_server) = server.split();
-    let cut = tokio::select! {
-        end = pass(&[], &mut from_client, &mut to_server, allowed(Direction::ToGateway)) => end?.then_some(planned).flatten().map(|cut| cut.how),
-        end = pass(&first, &mut from_server, &mut to_client, allowed(Direction::ToClient)) => end?.then_some(planned).flatten().map(|cut| cut.how),
-        ordered = orders.recv() => ordered.ok(),
-    };
+    let Some(answered) = until_upgraded(&mut client, &mut server).await? else { return Ok(()) };
+    client.write_all(&answered).await?;
+    let Some(said) = until_spoken(&mut client, &mut server).await? else { return Ok(()) };
+    server.write_all(&said).await?;
+    let orders = shared.orders.subscribe();
+    shared.opened();
+    let cut = until_cut(&mut client, &mut server, orders).await.unwrap_or(None);
+    shared.ended(cut);
     let Some(how) = cut else { return Ok(()) };
-    shared.state().cuts += 1;
     reset(client);
     match how {
         Cut::Reset => reset(server),
@@ -197,7 +171,7 @@ async fn carry(mut client: TcpStream, gateway: SocketAddr, shared: &Shared) -> i
     Ok(())
 }
 
-/// What came after the answer that has upgraded the connection; `None` if an end was closed before.
+/// Passes on requests and answers. Gives what upgrades the connection, and what came after it; `None` if an end was closed before.
 async fn until_upgraded(client: &mut TcpStream, server: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     const UPGRADED: &[u8] = b"HTTP/1.1 101 ";
     const HEAD_END: &[u8] = b"\r\n\r\n";
@@ -217,35 +191,79 @@ async fn until_upgraded(client: &mut TcpStream, server: &mut TcpStream) -> io::R
         if !may_upgrade {
             client.write_all(&answer).await?;
             answer.clear();
-        } else if let Some(end) = answer.windows(HEAD_END.len()).position(|window| window == HEAD_END) {
-            let first = answer.split_off(end + HEAD_END.len());
-            client.write_all(&answer).await?;
-            return Ok(Some(first));
+        } else if answer.windows(HEAD_END.len()).any(|window| window == HEAD_END) {
+            return Ok(Some(answer));
         }
     }
 }
 
-/// Passes on `first` and what is read after it, up to so many bytes. Whether these were reached: otherwise, the end was.
-async fn pass(
-    first: &[u8],
-    from: &mut (impl AsyncRead + Unpin),
-    to: &mut (impl AsyncWrite + Unpin),
-    mut allowed: Option<usize>,
-) -> io::Result<bool> {
-    let mut buffer = vec![0; 16 * 1024];
-    let mut chunk = first.to_vec();
+/// Passes on what the gateway says until the client says something, and gives that; `None` if an end was closed before.
+async fn until_spoken(client: &mut TcpStream, server: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
+    let (mut up, mut down) = ([0; 4096], [0; 4096]);
     loop {
-        let passes = allowed.map_or(chunk.len(), |allowed| allowed.min(chunk.len()));
-        to.write_all(&chunk[..passes]).await?;
-        if let Some(left) = &mut allowed {
-            *left -= passes;
-            if *left == 0 {
-                return Ok(true);
+        tokio::select! {
+            read = client.read(&mut up) => match read? {
+                0 => return Ok(None),
+                read => return Ok(Some(up[..read].to_vec())),
+            },
+            read = server.read(&mut down) => match read? {
+                0 => return Ok(None),
+                read => client.write_all(&down[..read]).await?,
+            },
+        }
+    }
+}
+
+/// Passes on everything until the WebSocket is to be cut; `None` if an end was closed before.
+async fn until_cut(
+    client: &mut TcpStream,
+    server: &mut TcpStream,
+    mut orders: broadcast::Receiver<CutAfter>,
+) -> io::Result<Option<Cut>> {
+    let [up, down] = [const { AtomicUsize::new(usize::MAX) }; 2];
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    let upwards = pass(&mut from_client, &mut to_server, &up);
+    let downwards = pass(&mut from_server, &mut to_client, &down);
+    tokio::pin!(upwards, downwards);
+    let mut ordered = None;
+    loop {
+        tokio::select! {
+            end = &mut upwards => return Ok(ordered.filter(|_| end.is_ok_and(|is_cut| is_cut))),
+            end = &mut downwards => return Ok(ordered.filter(|_| end.is_ok_and(|is_cut| is_cut))),
+            Ok(cut) = orders.recv(), if ordered.is_none() => {
+                let allowed = match cut.direction {
+                    Direction::ToGateway => &up,
+                    Direction::ToClient => &down,
+                };
+                allowed.store(cut.bytes, Ordering::Relaxed);
+                ordered = Some(cut.how);
             }
         }
-        match from.read(&mut buffer).await? {
-            0 => return Ok(false),
-            read => buffer[..read].clone_into(&mut chunk),
+    }
+}
+
+/// Passes on what is read, up to so many bytes as are allowed. Whether these were reached: otherwise, the end was.
+async fn pass(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    allowed: &AtomicUsize,
+) -> io::Result<bool> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(false);
+        }
+        let passes = read.min(allowed.load(Ordering::Relaxed));
+        to.write_all(&buffer[..passes]).await?;
+        // Less may be allowed by now.
+        let _ = allowed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |allowed| match allowed {
+            usize::MAX => None,
+            allowed => Some(allowed.saturating_sub(passes)),
+        });
+        if passes < read {
+            return Ok(true);
         }
     }
 }

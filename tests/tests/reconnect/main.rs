@@ -3,6 +3,7 @@
 mod ends;
 mod hostile;
 mod offering;
+mod official_clients;
 mod resuming;
 
 use http::Method;
