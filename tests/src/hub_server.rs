@@ -82,8 +82,14 @@ impl HubServer {
     pub async fn connect_allowing_stateful_reconnect(gateway: &Gateway, hub: &str, name: &str) -> HubServer {
         let mut server = HubServer::open(gateway, hub, name).await;
         let request = HandshakeRequest { version: 1, allow_stateful_reconnects: true, ..HandshakeRequest::default() };
-        server.shake_hands_with(request).await;
+        // Its clients may be moved to another one when it leaves.
+        server.shake_hands_with(HandshakeRequest { migration_level: 1, ..request }).await;
         server
+    }
+
+    /// Leaves: its clients are to go to other hub servers.
+    pub async fn hand_its_clients_over(&mut self) {
+        self.send(&ServiceMessage::Ping(vec!["shutdown", "fin:1"])).await;
     }
 
     /// Introduces itself with this type of connection, and is let in.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, Connecting, End, Received};
 use crate::http::Answer;
+use crate::hub_server::HubServer;
 
 /// What official clients say first after they were offered stateful reconnect.
 pub const STATEFUL_HANDSHAKE: &str = "{\"protocol\":\"json\",\"version\":2}\u{1e}";
@@ -33,6 +34,19 @@ impl StatefulClient {
         let mut client = StatefulClient::negotiate(connecting).await;
         let mut link = client.open().await.expect("the gateway opens a WebSocket");
         link.send_text(STATEFUL_HANDSHAKE).await;
+        assert_eq!(link.message().await, json!({}), "the handshake is accepted");
+        client.link = Some(link);
+        client
+    }
+
+    /// The same of one that is routed to this hub server.
+    pub async fn connect_to(server: &mut HubServer, connecting: Connecting) -> StatefulClient {
+        let mut client = StatefulClient::negotiate(connecting).await;
+        let mut link = client.open().await.expect("the gateway opens a WebSocket");
+        link.send_text(STATEFUL_HANDSHAKE).await;
+        assert_eq!(server.told_of_client().await, client.id);
+        assert_eq!(server.client_says().await, STATEFUL_HANDSHAKE);
+        server.tell_client(&client.id, "{}\u{1e}").await;
         assert_eq!(link.message().await, json!({}), "the handshake is accepted");
         client.link = Some(link);
         client

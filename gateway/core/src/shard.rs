@@ -79,6 +79,11 @@ impl Shard {
         self.parts.clients().get(client)?.attachment().transport()
     }
 
+    /// Whether a transport carries a client's messages, be it one that is closed and has not heard of it.
+    pub fn carries(&self, transport: TransportKey) -> bool {
+        self.parts.clients().by_transport(transport).is_some()
+    }
+
     /// The client that others see under this id, whether it has a transport or waits for one.
     pub fn find(&self, client: ConnectionId) -> Option<Slot> {
         self.parts.clients().find(client)

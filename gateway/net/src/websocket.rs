@@ -47,10 +47,10 @@ pub(crate) async fn serve_client(shard: ShardHandle, stream: UpgradedStream, unr
             (transport, reconnect, log, place)
         }
         Entrant::Returning(ReturningClient { hub, client, to }) => {
-            let log = ClientLog::returned(hub, client.id);
+            let id = client.id;
             // It may have ended since its request was granted: then nobody has its place.
             let Some((transport, place)) = shard.client_resumed(client, link, to) else { return };
-            (transport, Reconnect::Stateful, log, place)
+            (transport, Reconnect::Stateful, ClientLog::returned(hub, id), place)
         }
     };
     let (cause, slow) =

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use hubgate_tests::token::now;
+use hubgate_tests::wait::until;
+use hubgate_tests::webhook::Webhook;
 use hubgate_tests::{Gateway, StatefulClient};
 use serde_json::json;
 
@@ -20,7 +22,7 @@ async fn upstream_hears_of_the_end_when_the_grace_ends_and_not_at_the_cut() {
     until_one_waits(&gateway).await;
     assert_eq!(gone().await, 1);
     let left = async || (gateway.clients_of("probe").await == 1).then_some(());
-    hubgate_tests::wait::until("the grace to end", left).await;
+    until("the grace to end", left).await;
     assert!(cut.elapsed() >= Duration::from_millis(1_700), "{:?} is too early", cut.elapsed());
     assert_eq!(gone().await, 3);
     assert_eq!(resumes(&gateway, "grace_ended").await, 1.0);
@@ -53,7 +55,7 @@ async fn a_client_that_is_closed_while_it_is_away_does_not_come_back() {
     client.cut();
     until_one_waits(&gateway).await;
     let path = format!("/api/v1/hubs/probe/connections/{}", client.id());
-    assert_eq!(gateway.rest(http::Method::DELETE, &path).send().await.status, 200);
+    assert_eq!(gateway.rest(http::Method::DELETE, &path).send().await.status, 202);
     until_all_have_left(&gateway).await;
     assert_eq!(client.open().await.expect_err("it is over").status, 404);
     assert_eq!(waiting_clients(&gateway).await, 0);
@@ -71,11 +73,12 @@ async fn a_client_for_which_too_much_is_kept_is_closed_as_slow_connected_or_not(
     }
     until_all_have_left(&gateway).await;
     let mut never_acknowledges = client(&gateway).await;
-    for _ in 0..10 {
+    let has_left = async || {
         send(&gateway, "", &text).await;
-    }
+        (gateway.clients_of("probe").await == 0).then_some(())
+    };
+    until("the one that is connected to have left", has_left).await;
     assert!(never_acknowledges.end().await.allows_reconnect());
-    until_all_have_left(&gateway).await;
     assert_eq!(gateway.metric("hubgate_slow_clients_closed_total", [("hub", "probe")]).await, 2.0);
 }
 
@@ -94,15 +97,62 @@ async fn the_end_of_its_token_ends_a_client_that_is_away() {
 }
 
 #[tokio::test]
-async fn a_mode_that_does_not_allow_it_ends_a_client_that_is_away() {
-    let mut gateway = Gateway::probe().with("server.timeouts.reconnect = '10m'").start().await;
-    let mut client = client(&gateway).await;
+async fn the_end_of_its_token_ends_a_client_that_is_connected() {
+    let gateway = Gateway::probe().start().await;
+    let connecting = gateway.client("probe").with_claim("asrs.s.coae", true).with_claim("asrs.s.aeo", now() + 3);
+    let mut client = StatefulClient::connect(connecting).await;
+    assert!(client.end().await.allows_reconnect());
+    assert_eq!(client.open().await.expect_err("it is over").status, 404);
+}
+
+#[tokio::test]
+async fn a_client_lives_as_long_as_the_latest_token_that_it_came_with() {
+    let gateway = Gateway::probe().start().await;
+    let first = now() + 3;
+    let ending = |end: i64| gateway.client("probe").with_claim("asrs.s.coae", true).with_claim("asrs.s.aeo", end);
+    let mut client = StatefulClient::connect(ending(first)).await;
     client.cut();
+    let with_later = ending(first + 3_600).id(client.connection_token());
+    client.resume_on(with_later.open().await).await;
+    // An earlier one takes nothing from it.
+    client.cut();
+    client.resume().await;
+    until("the first token to have ended", async || (now() > first + 1).then_some(())).await;
+    assert_eq!(client.call("echo", json!(["alive"])).await, Ok(json!("alive")));
+}
+
+#[tokio::test]
+async fn a_mode_that_does_not_allow_it_ends_clients_that_are_away_and_those_that_are_not() {
+    let mut gateway = Gateway::probe().with("server.timeouts.reconnect = '10m'").start().await;
+    let (mut away, mut here) = (client(&gateway).await, client(&gateway).await);
+    away.cut();
     until_one_waits(&gateway).await;
     gateway.reconfigure("hubs.probe = { mode = 'default', negotiate = { anonymous = false } }\nupstream = []");
     gateway.hang_up();
+    assert!(here.end().await.allows_reconnect());
     until_all_have_left(&gateway).await;
-    assert_eq!(client.open().await.expect_err("it is over").status, 404);
+    for client in [away, here] {
+        assert_eq!(client.open().await.expect_err("it is over").status, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_hears_of_the_end_when_the_grace_ends_and_not_at_the_cut() {
+    let webhook = Webhook::silent().await;
+    webhook.answer();
+    let config =
+        format!("server.timeouts.reconnect = '2s'\nupstream = [{{ hubs = ['probe'], url = '{}' }}]", webhook.url());
+    let gateway = Gateway::probe().with(&config).start().await;
+    let mut client = client(&gateway).await;
+    client.cut();
+    until_one_waits(&gateway).await;
+    client.resume().await;
+    let cut = Instant::now();
+    client.cut();
+    until("it to be told", async || (webhook.count("/connections/disconnected") == 1).then_some(())).await;
+    assert!(cut.elapsed() >= Duration::from_millis(1_700), "{:?} is too early", cut.elapsed());
+    until_all_have_left(&gateway).await;
+    assert_eq!(webhook.count("/connections/connected"), 1, "it has connected once");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Who may not come back, and who does it wrongly.
 
+use futures_util::future::join_all;
 use hubgate_tests::wait::until;
 use hubgate_tests::{Gateway, StatefulClient};
 use serde_json::json;
@@ -69,20 +70,49 @@ async fn who_comes_back_again_and_again_is_refused_by_name_and_loses_nothing() {
 
 #[tokio::test]
 async fn a_client_that_is_away_keeps_its_place_and_takes_no_second_one() {
-    let limits = "server.limits = { connections = 1, connections-per-user = 1, connections-per-ip = 1, connections-per-token = 1 }";
-    let gateway = Gateway::probe().with(limits).start().await;
-    let connecting = gateway.client("probe").user("ann");
-    let mut client = StatefulClient::connect(connecting.clone()).await;
-    for _ in 0..3 {
-        client.cut();
-        until_one_waits(&gateway).await;
-        connecting.try_open().await.expect_err("its place is taken");
-        client.resume().await;
-        connecting.try_open().await.expect_err("its place is taken");
+    for limit in [
+        "connections = 1",
+        "connections-per-user = 1",
+        "connections-per-ip = 1",
+        "connections-per-token = 1",
+        "connections-per-claim = { tenant = 1 }",
+    ] {
+        let gateway = Gateway::probe().with(&format!("server.limits = {{ {limit} }}")).start().await;
+        let connecting = gateway.client("probe").user("ann").with_claim("tenant", "a");
+        let is_full = async || connecting.try_open().await.is_err_and(|answer| matches!(answer.status, 429 | 503));
+        let mut client = StatefulClient::connect(connecting.clone()).await;
+        for _ in 0..3 {
+            client.cut();
+            until_one_waits(&gateway).await;
+            assert!(is_full().await, "its place is taken: {limit}");
+            client.resume().await;
+            assert!(is_full().await, "its place is taken: {limit}");
+        }
+        client.link().send(json!({ "type": 7 })).await;
+        client.end().await;
+        until("the place to be free", async || connecting.try_open().await.ok()).await;
     }
-    client.link().send(json!({ "type": 7 })).await;
-    client.end().await;
-    until("the place to be free", async || connecting.try_open().await.ok()).await;
+}
+
+#[tokio::test]
+async fn many_that_come_at_once_are_bounded_and_one_of_them_goes_on() {
+    let gateway = Gateway::probe().with("server.shards = 4").start().await;
+    let mut client = client(&gateway).await;
+    send(&gateway, "", "kept").await;
+    assert_eq!(client.event("said").await, json!(["kept"]));
+    client.cut();
+    until_one_waits(&gateway).await;
+    let came = join_all((0..200).map(|_| client.open())).await;
+    let (links, refused): (Vec<_>, Vec<_>) = came.into_iter().partition(Result::is_ok);
+    assert!(refused.iter().all(|refused| refused.as_ref().is_err_and(|answer| answer.status == 429)));
+    // Some were let in, and found when their turn came that others had come before them.
+    let resumed = resumes(&gateway, "resumed").await;
+    assert!((1.0..=100.0).contains(&resumed), "{resumed} of {}", links.len());
+    drop(links);
+    let link = until("another one to be let in", async || client.open().await.ok()).await;
+    client.resume_on(link).await;
+    assert_eq!(client.call("echo", json!(["still here"])).await, Ok(json!("still here")));
+    assert_eq!(gateway.clients_of("probe").await, 1);
 }
 
 #[tokio::test]
@@ -103,6 +133,37 @@ async fn who_has_a_place_only_elsewhere_may_not_come_back_where_there_is_none() 
     // It is counted with the token that it has come back with.
     assert!(connecting(2).try_open().await.is_err());
     connecting(1).connect().await;
+}
+
+#[tokio::test]
+async fn numbers_that_cannot_be_end_the_connection_and_are_named() {
+    let gateway = Gateway::probe().with("server.detailed-errors = true").start().await;
+    for (message, why) in [
+        (json!({ "type": 8, "sequenceId": 1 }), "It acknowledges message 1, and 0 have been sent."),
+        (json!({ "type": 8, "sequenceId": -1 }), "It acknowledges message -1, and 0 have been sent."),
+        (
+            json!({ "type": 9, "sequenceId": 1 }),
+            "A Sequence message is the first message after a reconnect, and comes once.",
+        ),
+    ] {
+        let mut client = client(&gateway).await;
+        client.link().send(message).await;
+        let end = client.end().await;
+        assert!(end.error().ends_with(why) && end.allows_reconnect(), "{end:?}");
+        assert_eq!(client.open().await.expect_err("it is over").status, 404);
+    }
+    for (number, why) in [
+        (3, "It goes on with message 3, and 1 have been received: messages are lost."),
+        (0, "It goes on with message 0, and messages are counted from 1."),
+    ] {
+        let mut client = client(&gateway).await;
+        client.call("echo", json!([1])).await.expect("it answers");
+        client.cut();
+        let mut link = client.open().await.expect("it comes back");
+        link.send(json!({ "type": 9, "sequenceId": number })).await;
+        let end = link.end().await;
+        assert!(end.error().ends_with(why) && end.allows_reconnect(), "{end:?}");
+    }
 }
 
 #[tokio::test]

@@ -2,8 +2,10 @@
 
 mod ends;
 mod hostile;
+mod hub_servers;
 mod offering;
 mod official_clients;
+mod others;
 mod resuming;
 
 use http::Method;
@@ -16,17 +18,30 @@ async fn client(gateway: &Gateway) -> StatefulClient {
     StatefulClient::connect(gateway.client("probe")).await
 }
 
+async fn waiting_clients_of(gateway: &Gateway, hub: &str) -> u64 {
+    gateway.admin(&format!("/admin/hubs/{hub}")).await["waitingClients"].as_u64().expect("a number")
+}
+
 async fn waiting_clients(gateway: &Gateway) -> u64 {
-    gateway.admin("/admin/hubs/probe").await["waitingClients"].as_u64().expect("a number")
+    waiting_clients_of(gateway, "probe").await
 }
 
 /// The gateway has noticed a cut.
 async fn until_one_waits(gateway: &Gateway) {
-    until("a client to be waited for", async || (waiting_clients(gateway).await == 1).then_some(())).await;
+    until_one_waits_in(gateway, "probe").await;
+}
+
+async fn until_one_waits_in(gateway: &Gateway, hub: &str) {
+    let is_waited_for = async || (waiting_clients_of(gateway, hub).await == 1).then_some(());
+    until("a client to be waited for", is_waited_for).await;
 }
 
 async fn until_all_have_left(gateway: &Gateway) {
-    until("the client to have left", async || (gateway.clients_of("probe").await == 0).then_some(())).await;
+    until_all_have_left_from(gateway, "probe").await;
+}
+
+async fn until_all_have_left_from(gateway: &Gateway, hub: &str) {
+    until("the client to have left", async || (gateway.clients_of(hub).await == 0).then_some(())).await;
 }
 
 /// Sends by REST to whom the path names.

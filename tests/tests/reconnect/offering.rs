@@ -7,7 +7,7 @@ use hubgate_tests::wait::until;
 use hubgate_tests::{Gateway, StatefulClient};
 use serde_json::json;
 
-use super::{client, until_all_have_left, until_one_waits, waiting_clients};
+use super::{client, resumes, until_all_have_left, until_one_waits, waiting_clients};
 
 async fn is_offered(connecting: &Connecting, query: &str) -> bool {
     let answer = connecting.negotiate(&format!("&negotiateVersion=1{query}")).await.json();
@@ -33,6 +33,20 @@ async fn it_is_offered_to_who_asks_for_it_and_may_have_a_web_socket() {
     // Server-Sent Events and long polling alone.
     let without = gateway.client("probe").with_claim("asrs.s.htt", 6);
     assert!(!is_offered(&without, "&useStatefulReconnect=true").await);
+}
+
+#[tokio::test]
+async fn it_is_not_offered_where_the_public_id_would_open_the_connection_again() {
+    let gateway = Gateway::probe().start().await;
+    let connecting = gateway.client("probe");
+    let answer = connecting.negotiate("&useStatefulReconnect=true").await.json();
+    assert_eq!((&answer["negotiateVersion"], answer.get("useStatefulReconnect")), (&json!(0), None), "{answer}");
+    let connecting = connecting.id(answer["connectionId"].as_str().expect("an id"));
+    let mut client = connecting.open().await;
+    client.send_text(STATEFUL_HANDSHAKE).await;
+    assert_eq!(client.message().await, json!({}));
+    assert_eq!(connecting.try_open().await.expect_err("whoever knows its id").status, 409);
+    assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
 }
 
 #[tokio::test]
@@ -80,6 +94,7 @@ async fn with_version_1_in_the_handshake_a_cut_ends_the_client_and_nothing_is_ac
     }
     let answer = negotiated.open().await.expect_err("it has one transport for its life");
     assert_eq!(answer.status, 409, "{}", answer.body);
+    assert_eq!(resumes(&gateway, "not_stateful").await, 1.0);
     older.vanish();
     until_all_have_left(&gateway).await;
 }

@@ -44,7 +44,9 @@ pub(crate) async fn connection(service: &Rc<Service>, request: &Parts, hub: &Hub
         NegotiateVersion::One => new_id(owner),
     };
     let is_asked = asks_for_stateful_reconnect(query.get("useStatefulReconnect").as_deref());
-    let reconnect = match is_asked && transports.contains(Transport::WebSockets) {
+    // What opens the connection again has to be a secret, and of version 0 it is the public id.
+    let may_resume = version == NegotiateVersion::One && transports.contains(Transport::WebSockets);
+    let reconnect = match is_asked && may_resume {
         true => service.shard().tokens().offered_reconnect(hub),
         false => Reconnect::No,
     };

@@ -121,7 +121,7 @@ impl ShardHandle {
     }
 
     /// A client that lives goes on by another transport, which is open. `None` if it may no longer: it has ended since its request was
-    /// [granted](ShardHandle::claim_for_web_socket).
+    /// [granted](Tokens::claim_for_web_socket).
     pub(crate) fn client_resumed(
         &self,
         client: ResumedClient,
@@ -133,7 +133,8 @@ impl ShardHandle {
         let (id, transport) = (client.id, core.borrow().next_transport());
         connections.attach(transport, link);
         self.0.feed(Input::ClientResumed { transport, client });
-        let carries = core.borrow().find(id).and_then(|slot| core.borrow().transport_of(slot)) == Some(transport);
+        // Also for one whose end the same turn has brought, which it is to be told.
+        let carries = core.borrow().carries(transport);
         if carries {
             connections.client_waits_no_more(id);
             place.move_to(to);
