@@ -1,7 +1,7 @@
 //! What a call costs, in microseconds: `cargo bench -p hubgate-plugin-host`. With `HUBGATE_GUESTS` set, the probe (Rust)
 //! is measured beside a guest written in WAT.
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/host/support/mod.rs"]
 mod support;
 
 use std::time::{Duration, Instant};

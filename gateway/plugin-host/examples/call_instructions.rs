@@ -1,7 +1,7 @@
 //! Calls to count the instructions of: `call_instructions call TIMES`. What one call costs is the difference between two
 //! runs, divided by the difference of their times, so that compiling the guest does not count.
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/host/support/mod.rs"]
 mod support;
 
 use hubgate_plugin_host::PluginSource;

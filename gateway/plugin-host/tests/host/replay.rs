@@ -1,12 +1,11 @@
 //! What is written down of a call makes the same answer again, without a host.
 
-mod support;
-
 use std::fs;
 
 use hubgate_core::event::{UpstreamAnswer, UpstreamFailure};
 use hubgate_plugin_host::{Compilation, Journal, PluginSource, ReplayError, ShardQuestion};
-use support::{Shard, asks_whether, built_guest, client, guest, invocation, on_a_shard, settings, wasi_guest};
+
+use crate::support::{Shard, asks_whether, built_guest, client, guest, invocation, on_a_shard, settings, wasi_guest};
 
 /// Records a call, which the shard answers as a live one.
 async fn record(shard: &mut Shard, method: &str) -> Journal {

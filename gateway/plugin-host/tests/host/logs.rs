@@ -1,11 +1,10 @@
 //! What plugins write, what is written about them, and the quiet WASI.
 
-mod support;
-
 use std::time::Duration;
 
 use hubgate_plugin_host::{Compilation, LoadError, inspect};
-use support::{Shard, capture_log, guest, is_pending, json, on_a_shard, wasi_guest};
+
+use crate::support::{Shard, capture_log, guest, is_pending, json, on_a_shard, wasi_guest};
 
 #[test]
 fn a_plugin_writes_lines_with_its_name() {

@@ -1,7 +1,5 @@
 //! The probe: a guest built as users build theirs, so that toolchain, SDK and host are tried together.
 
-mod support;
-
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +10,8 @@ use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, Upstre
 use hubgate_core::id::{GroupName, PluginName, UserId};
 use hubgate_plugin_host::{Compilation, PluginSettings, PluginSource, inspect};
 use hubgate_wire::payload::Payload;
-use support::{Shard, built_guest, client, connection_id, json, on_a_shard, settings, start, until};
+
+use crate::support::{Shard, built_guest, client, connection_id, json, on_a_shard, settings, start, until};
 
 type IsExpected = fn(&UpstreamFailure) -> bool;
 

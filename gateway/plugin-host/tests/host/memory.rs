@@ -1,10 +1,9 @@
 //! The memory of all instances together.
 
-mod support;
-
 use hubgate_core::event::UpstreamFailure;
 use hubgate_plugin_host::{BadPlugins, Compilation, Folders, HostSettings, PluginHost, PluginSource};
-use support::{Shard, asks_whether, guest, host_settings, json, on_a_shard, settings, until};
+
+use crate::support::{Shard, asks_whether, guest, host_settings, json, on_a_shard, settings, until};
 
 #[test]
 fn instances_between_two_calls_are_given_up_when_a_guest_needs_the_memory() {

@@ -1,5 +1,5 @@
 //! Guests made of WAT, and a shard for them, so that most tests need no toolchain of a guest's language.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, reason = "the benchmark and the example use their parts")]
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-const WIT: &str = include_str!("../../../../wit/plugin.wit");
+const WIT: &str = include_str!("../../../../../wit/plugin.wit");
 const WASI: &str = include_str!("wasi.wit");
 const GUEST: &str = include_str!("guest.wat");
 

@@ -1,7 +1,5 @@
 //! Plugins whose files change while they serve.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,11 +7,12 @@ use std::time::Duration;
 use hubgate_plugin_host::{
     BadPlugins, Compilation, Folders, HostSettings, PluginHost, PluginSource, RollbackError, StartError,
 };
-use support::{
+use tempfile::TempDir;
+
+use crate::support::{
     Shard, asks_whether, foreign_guest, future_guest, guest, host_settings, http_guest, on_a_shard, settings, start,
     unready_guest, until,
 };
-use tempfile::TempDir;
 
 /// A plugin whose file is `plugin.wasm` in a directory of its own.
 struct Served {
@@ -140,7 +139,7 @@ fn a_call_ends_on_the_version_it_began_with() {
         served.expect(2, "2.0.000").await;
         assert!(!call.is_finished());
         answer.send(true).expect("the guest waits");
-        assert_eq!(call.await.unwrap().result, Ok(Some(support::json("\"1.0.000\""))));
+        assert_eq!(call.await.unwrap().result, Ok(Some(crate::support::json("\"1.0.000\""))));
         served.expect(2, "2.0.000").await;
     });
 }

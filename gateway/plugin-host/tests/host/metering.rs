@@ -1,7 +1,5 @@
 //! How long a guest can hold its shard: calls of imports are counted and metered like its own instructions.
 
-mod support;
-
 use std::time::Duration;
 
 use hubgate_core::delivery::{Action, Target};
@@ -10,7 +8,8 @@ use hubgate_core::id::PluginName;
 use hubgate_core::pairs::Pairs;
 use hubgate_plugin_host::{Compilation, LoadError, inspect};
 use hubgate_wire::payload::{MessagePackValue, Payload};
-use support::{Shard, client, guest, is_pending, json, on_a_shard, wasi_guest};
+
+use crate::support::{Shard, client, guest, is_pending, json, on_a_shard, wasi_guest};
 
 /// More than a host call looks through in place.
 const LONG: usize = 40_000;

@@ -1,7 +1,5 @@
 //! What plugins ask of the hub of their event, and what becomes of it.
 
-mod support;
-
 use std::sync::Arc;
 
 use hubgate_core::delivery::{Action, Member, Target};
@@ -9,7 +7,8 @@ use hubgate_core::event::{ConnectionFacts, UpstreamFailure};
 use hubgate_core::filter::Origin;
 use hubgate_core::id::{HubName, PluginName, UserId};
 use hubgate_plugin_host::ShardQuestion;
-use support::{Shard, asks_whether, client, connection_id, guest, json, on_a_shard};
+
+use crate::support::{Shard, asks_whether, client, connection_id, guest, json, on_a_shard};
 
 fn shard() -> Shard {
     Shard::embedded(guest("1.0.000"), |_| ())

@@ -1,9 +1,8 @@
 //! What `inspect` says of components.
 
-mod support;
-
 use hubgate_plugin_host::{Compilation, LoadError, PluginReport, inspect};
-use support::{foreign_guest, future_guest, guest, looping_guest, stranger_guest, unready_guest};
+
+use crate::support::{foreign_guest, future_guest, guest, looping_guest, stranger_guest, unready_guest};
 
 fn inspect_here(component: &[u8]) -> Result<PluginReport, LoadError> {
     inspect(component, Compilation::default())

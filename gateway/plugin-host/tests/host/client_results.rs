@@ -1,15 +1,14 @@
 //! A guest asks clients, which its shard answers for.
 
-mod support;
-
 use std::fs;
 use std::time::Duration;
 
 use hubgate_core::event::UpstreamFailure;
 use hubgate_core::question::{AskError, ClientAnswer, ClientQuestion};
 use hubgate_plugin_host::{Compilation, ShardQuestion};
-use support::{Shard, built_guest, client, connection_id, invocation, json, on_a_shard};
 use tokio::sync::oneshot;
+
+use crate::support::{Shard, built_guest, client, connection_id, invocation, json, on_a_shard};
 
 /// The probe of a whole hub.
 fn probe() -> Vec<u8> {

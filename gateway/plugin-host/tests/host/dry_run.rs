@@ -1,9 +1,8 @@
 //! What a dry run says of components, and that it is dry.
 
-mod support;
-
 use hubgate_plugin_host::{Compilation, DryRun, DryRunOutcome, LoadError, dry_run};
-use support::{
+
+use crate::support::{
     foreign_guest, future_guest, growing_guest, guest, http_guest, lifeless_guest, looping_guest, stranger_guest,
     trapping_guest, unready_guest, wasi_http_guest,
 };

@@ -1,13 +1,12 @@
 //! What comes of calls: answers, and each way to fail.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
 use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::PluginName;
 use hubgate_plugin_host::Rollback;
-use support::{Shard, asks_whether, client, guest, is_pending, json, on_a_shard, until};
+
+use crate::support::{Shard, asks_whether, client, guest, is_pending, json, on_a_shard, until};
 
 type IsExpected = fn(&UpstreamFailure) -> bool;
 

@@ -1,7 +1,5 @@
 //! Filters as a shard shows messages to them, and what guests may use. The guest is `tests/guests/filter`.
 
-mod support;
-
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +13,11 @@ use hubgate_core::id::PluginName;
 use hubgate_plugin_host::{AllowHttp, PluginSettings, PluginSource, ShardQuestion, Uses};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::payload::{JsonText, Payload};
-use support::{Shard, built_guest, client, guest, on_a_shard, until};
+
+use crate::support::{Shard, built_guest, client, guest, on_a_shard, until};
 
 fn settings(name: &str, mark: &str) -> PluginSettings {
-    let mut settings = support::settings(PluginSource::File(built_guest("filter.wasm")));
+    let mut settings = crate::support::settings(PluginSource::File(built_guest("filter.wasm")));
     settings.name = PluginName::new(name);
     settings.uses = Uses { filter: true, ..Uses::default() };
     settings.config = vec![("mark".to_owned(), mark.to_owned()), ("url".to_owned(), "https://example.com/".to_owned())];
@@ -28,7 +27,7 @@ fn settings(name: &str, mark: &str) -> PluginSettings {
 }
 
 fn start(plugins: Vec<PluginSettings>) -> Shard {
-    Shard::of(&support::start(plugins).expect("the filters serve"))
+    Shard::of(&crate::support::start(plugins).expect("the filters serve"))
 }
 
 fn call(argument: &str) -> FilterMessage {

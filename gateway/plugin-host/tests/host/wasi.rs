@@ -1,7 +1,5 @@
 //! The quiet WASI 0.2: what ordinary toolchains count on is there, and nothing of the machine is reachable through it.
 
-mod support;
-
 use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +7,8 @@ use hubgate_core::event::UpstreamFailure;
 use hubgate_plugin_host::{Compilation, LoadError, PluginSource, inspect};
 use hubgate_wire::payload::Payload;
 use serde_json::{Value, json};
-use support::{Shard, built_guest, capture_log, client, invocation, on_a_shard, settings, wasi_http_guest};
+
+use crate::support::{Shard, built_guest, capture_log, client, invocation, on_a_shard, settings, wasi_http_guest};
 
 /// The guest of `tests/guests/wasi`.
 fn wasi() -> Shard {
