@@ -82,8 +82,8 @@ cargo test --manifest-path plugins/Cargo.toml
 step "the tests"
 rm -rf "$target/clients"
 cargo test --release --workspace --no-run
-# In lanes beside each other, because much of it waits. Those that build components share the folders of their tools; those with .NET wait
-# for time-outs for most of their time, and run all at once.
+# In lanes beside each other, because much of them waits. Tests with .NET wait for time-outs for most of their time, and run all at once. Those
+# that build components share the folders of their tools; they give way to the others, some of which look at the clock.
 builders=(browser command_line dev_watch documents go_and_c javascript language_conformance live_poll moderation ordinary_toolchains
     plugin_build plugin_languages python_sdk sdk)
 mapfile -t others < <(cargo metadata --format-version 1 --no-deps | python3 -c '
@@ -91,28 +91,56 @@ import json, sys
 targets = [target for package in json.load(sys.stdin)["packages"] for target in package["targets"]]
 print(*sorted({target["name"] for target in targets if "test" in target["kind"]} - set(sys.argv[1:])), sep="\n")
 ' "${builders[@]}" dotnet)
-names() { printf -- '--test %s ' "$@"; }
-lane() {
-    local name=$1
-    shift
-    cargo test --release --workspace --no-fail-fast "$@" >"$target/$name.log" 2>&1
+named=()
+# name TEST…: the arguments that make cargo run these.
+name() {
+    named=()
+    for test in "$@"; do named+=(--test "$test"); done
 }
-trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
-lane dotnet --test dotnet -- --test-threads=16 &
-dotnet=$!
-# shellcheck disable=SC2046 # a list of arguments
-lane builders $(names "${builders[@]}") &
-builders=$!
-failed=()
-# shellcheck disable=SC2046
-cargo test --release --workspace --no-fail-fast --lib --bins $(names "${others[@]}") || failed+=("tests")
-cargo test --release --workspace --quiet --doc || failed+=("examples in comments")
-wait "$builders" || failed+=("tests that build components")
-cat "$target/builders.log"
-wait "$dotnet" || failed+=("tests with .NET")
-cat "$target/dotnet.log"
+longest=20m
+lanes=() failed=()
+# lane NICENESS ARGUMENT…: runs tests in a process group of their own, which ends when its leader is told to, and in any case some day.
+lane() {
+    local niceness=$1
+    shift
+    exec timeout --kill-after=30s "$longest" nice -n "$niceness" cargo test --release --workspace --no-fail-fast "$@"
+}
+# ended WHAT PROCESS [LOG]: waits for a lane, shows what it has written, and notes it if it has failed.
+ended() {
+    local status=0
+    wait "$2" || status=$?
+    if [ -n "${3:-}" ]; then cat "$3"; fi
+    case $status in
+        0) ;;
+        124 | 137) failed+=("$1 (not over after $longest)") ;;
+        *) failed+=("$1") ;;
+    esac
+}
+# Whatever ends this script ends the lanes: an interrupt does not reach them.
+end_lanes() {
+    kill "${lanes[@]}" 2>/dev/null || true
+    wait
+}
+trap end_lanes EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+lane 0 --test dotnet -- --test-threads=16 >"$target/dotnet.log" 2>&1 &
+lanes+=($!)
+name "${builders[@]}"
+lane 5 "${named[@]}" >"$target/builders.log" 2>&1 &
+lanes+=($!)
+name "${others[@]}"
+lane 0 --lib --bins "${named[@]}" &
+lanes+=($!)
+ended "tests" "${lanes[2]}"
+lane 0 --quiet --doc &
+lanes+=($!)
+ended "examples in comments" "${lanes[3]}"
+ended "tests that build components" "${lanes[1]}" "$target/builders.log"
+ended "tests with .NET" "${lanes[0]}" "$target/dotnet.log"
 if [ ${#failed[@]} -gt 0 ]; then
-    echo "test: failed: ${failed[*]}" >&2
+    printf 'test: failed: %s\n' "${failed[@]}" >&2
     exit 1
 fi
 
