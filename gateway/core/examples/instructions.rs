@@ -37,6 +37,7 @@ fn main() {
         "decode" => decode(times),
         "route" => route(times),
         "fan-out" => fan_out(times),
+        "fan-out-kept" => fan_out_kept(times),
         "proxy" => proxy(times),
         unknown => panic!("there is no work {unknown}"),
     }
@@ -75,16 +76,38 @@ fn route(times: usize) {
 /// One message to all of a hub's clients.
 fn fan_out(times: usize) {
     let (mut shard, _) = shard(CLIENTS);
-    let (hub, arguments) = (hub(), Payload::Json(JsonText::parse("[\"hello\"]").expect("JSON")));
     let mut effects = Vec::new();
     for _ in 0..times {
-        let message = Outgoing::call("said".to_owned(), arguments.clone());
-        let send = Action::Send { to: Target::All, message, except: Default::default() };
-        let (hub, actions, ticket) = (hub.clone(), vec![send], Ticket::new(0));
-        shard.handle(Input::Submit { hub, origin: Origin::Rest, actions, ticket }, Millis(1), &mut effects);
-        assert!(matches!(effects.as_slice(), [Effect::Deliver { to, .. }, Effect::Answered(_)] if to.len() == CLIENTS));
-        effects.clear();
+        send_to_all(&mut shard, &mut effects);
     }
+}
+
+/// The same to clients that may resume: it is kept for each of them, and they acknowledge each hundredth.
+fn fan_out_kept(times: usize) {
+    let mut shard = empty_shard();
+    let mut effects = Vec::new();
+    let mut resumable = |number| open_with(&mut shard, number, Reconnect::Stateful, &mut effects).0;
+    let transports: Vec<_> = (0..CLIENTS).map(&mut resumable).collect();
+    effects.clear();
+    for number in 1..=times {
+        send_to_all(&mut shard, &mut effects);
+        if number.is_multiple_of(100) {
+            let ack = format!("{{\"type\":8,\"sequenceId\":{number}}}\x1e");
+            transports.iter().for_each(|transport| says(&mut shard, *transport, ack.as_bytes(), &mut effects));
+            assert!(effects.is_empty());
+        }
+    }
+    assert!(times.is_multiple_of(100) && shard.kept_for_resumes() == 0, "what was acknowledged is not kept");
+}
+
+fn send_to_all(shard: &mut Shard, effects: &mut Vec<Effect>) {
+    let arguments = Payload::Json(JsonText::parse("[\"hello\"]").expect("JSON"));
+    let message = Outgoing::call("said".to_owned(), arguments);
+    let send = Action::Send { to: Target::All, message, except: Default::default() };
+    let (hub, actions, ticket) = (hub(), vec![send], Ticket::new(0));
+    shard.handle(Input::Submit { hub, origin: Origin::Rest, actions, ticket }, Millis(1), effects);
+    assert!(matches!(effects.as_slice(), [Effect::Deliver { to, .. }, Effect::Answered(_)] if to.len() == CLIENTS));
+    effects.clear();
 }
 
 /// One call that a hub server answers, on the same shard.
@@ -182,15 +205,19 @@ fn settings() -> Settings {
     }
 }
 
-/// A shard with connected clients.
-fn shard(clients: usize) -> (Shard, Vec<TransportKey>) {
-    let mut shard = Shard::new(
+fn empty_shard() -> Shard {
+    Shard::new(
         Neighbours::new(ShardIndex(0).into(), 1),
         Arc::new(settings()),
         directory(),
         HalvesByPlugin::new(),
         HashSeed::fixed(),
-    );
+    )
+}
+
+/// A shard with connected clients.
+fn shard(clients: usize) -> (Shard, Vec<TransportKey>) {
+    let mut shard = empty_shard();
     let mut effects = Vec::new();
     let transports = (0..clients).map(|number| open(&mut shard, number, &mut effects).0).collect();
     (shard, transports)
@@ -198,6 +225,15 @@ fn shard(clients: usize) -> (Shard, Vec<TransportKey>) {
 
 /// A client whose handshake request has come.
 fn open(shard: &mut Shard, number: usize, effects: &mut Vec<Effect>) -> (TransportKey, ConnectionId) {
+    open_with(shard, number, Reconnect::No, effects)
+}
+
+fn open_with(
+    shard: &mut Shard,
+    number: usize,
+    reconnect: Reconnect,
+    effects: &mut Vec<Effect>,
+) -> (TransportKey, ConnectionId) {
     let mut random = [0; 12];
     random[..8].copy_from_slice(&number.to_be_bytes());
     let id = ConnectionId::new(ShardIndex(0).into(), random);
@@ -210,9 +246,10 @@ fn open(shard: &mut Shard, number: usize, effects: &mut Vec<Effect>) -> (Transpo
         groups: Vec::new(),
     };
     let (transport, times) = (Transport::WebSockets, ClientTimes::default());
-    let client = NewClient { hub: hub(), id, token: None, transport, identity, times, reconnect: Reconnect::No };
+    let client = NewClient { hub: hub(), id, token: None, transport, identity, times, reconnect };
     let transport = shard.next_transport();
     shard.handle(Input::ClientOpened { transport, client: Box::new(client) }, Millis(0), effects);
-    says(shard, transport, b"{\"protocol\":\"json\",\"version\":1}\x1e", effects);
+    let version = if reconnect == Reconnect::Stateful { 2 } else { 1 };
+    says(shard, transport, format!("{{\"protocol\":\"json\",\"version\":{version}}}\x1e").as_bytes(), effects);
     (transport, id)
 }

@@ -107,5 +107,5 @@ assert.equal(cut.connectionId, identity);
 assert.equal(await methods.identity(cut), identity, "the hub knows it by the same id");
 await cut.stop();
 await other.stop();
-console.log(`${byCut.words + byOther.words} words, each heard twice, and ${byCut.calls + byOther.calls} calls`);
+console.error(`${byCut.words + byOther.words} words, each heard twice, and ${byCut.calls + byOther.calls} calls`);
 console.log("done");

@@ -3,3 +3,4 @@
 
 mod dotnet_client;
 mod dotnet_server;
+mod reconnect;
