@@ -22,11 +22,12 @@ fn each_text_of_the_catalogue_stands_in_the_sources() {
 }
 
 /// The files with the errors of which clients, applications and operators are told.
-const TOLD: [&str; 14] = [
+const TOLD: [&str; 15] = [
     "gateway/cli/src/commands/reload.rs",
     "gateway/cli/src/config/mod.rs",
     "gateway/cli/src/logging.rs",
     "gateway/core/src/id.rs",
+    "gateway/core/src/refresh.rs",
     "gateway/net/src/gateway.rs",
     "gateway/net/src/refusal.rs",
     "gateway/net/src/origins.rs",

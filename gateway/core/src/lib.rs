@@ -53,7 +53,7 @@ pub use effect::Effect;
 pub use hash::HashSeed;
 pub use hub::change::DirectoryChange;
 pub use hub::directory::Directory;
-pub use hub::status::{HubCounters, HubStatus, ResumeOutcome, ShardStatus};
+pub use hub::status::{HubCounters, HubStatus, RefreshOutcome, ResumeOutcome, ShardStatus};
 pub use id::{Slot, TransportKey};
 pub use input::Input;
 pub use neighbours::{Location, Neighbours};

@@ -171,7 +171,7 @@ impl Parts {
                 let (presence, directory) = clients.presence();
                 presence.told(turn, directory, hub, plugin);
             }
-            Input::TimeOfDay(time) => clients.set_time_of_day(turn.now, time),
+            Input::TimeOfDay(time) => renewal::set_time_of_day(clients, turn.now, time),
             Input::Tick => self.tick(turn),
             Input::Configure { .. }
             | Input::ClientData { .. }

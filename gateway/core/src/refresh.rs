@@ -26,9 +26,19 @@ const INSTRUCTIONS: &str = "asrs.s.";
 pub struct Refresh {
     /// What opens the connection's transports: its id, which others know, refreshes nothing.
     pub token: ConnectionId,
-    /// The claims of its user; none: those that it has. Names may be long or short.
+    /// The claims of its user; none: those that it has.
     pub claims: Pairs,
+    pub user: NewUser,
     pub end: NewEnd,
+}
+
+/// Whose claims a connection is to go on with. They have to be those of its own user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewUser {
+    /// The claims say it, as an application writes them: names may be long or short, and what instructs the service may be missing.
+    InClaims,
+    /// The one that a token names; the claims are all of the token's.
+    OfToken(Option<UserId>),
 }
 
 /// When a connection ends that ends with its token.
@@ -70,6 +80,11 @@ impl From<Option<Timestamp>> for NewEnd {
 }
 
 impl Refresh {
+    /// Whether it says something of the user. A token always does.
+    pub(crate) fn has_claims(&self) -> bool {
+        self.user != NewUser::InClaims || self.claims != Pairs::default()
+    }
+
     /// The claims that it carries, in bytes.
     pub(crate) fn weight(&self) -> usize {
         weight(&self.claims)
@@ -85,20 +100,35 @@ pub(crate) fn is_kept(claims: &Pairs) -> bool {
     weight(claims) <= MAX_CLAIMS
 }
 
-/// The claims of a connection that goes on with `given` for its user: they have the names that tokens give them, and what
-/// instructs the service stays.
-pub(crate) fn refreshed_claims(facts: &ConnectionFacts, given: &Pairs) -> Result<Pairs, RefreshRefusal> {
+/// The claims of a connection that goes on with `given` for its user. Those of an application get the names that tokens give them, and
+/// what instructs the service stays.
+pub(crate) fn refreshed_claims(
+    (own, before): (Option<&UserId>, &Pairs),
+    user: &NewUser,
+    given: &Pairs,
+) -> Result<Pairs, RefreshRefusal> {
     if !is_kept(given) {
         return Err(RefreshRefusal::TooLarge);
     }
-    if !is_of_same_user(facts, given) {
+    let is_same = match user {
+        NewUser::InClaims => is_of_same_user((own.map(UserId::as_str), before), given),
+        NewUser::OfToken(user) => user.as_ref() == own,
+    };
+    if !is_same {
         return Err(RefreshRefusal::AnotherUser);
     }
-    let before = &facts.claims;
+    if *user != NewUser::InClaims {
+        return Ok(given.clone());
+    }
     let name = |name| if before.get(name).is_some() { name } else { short_name(name) };
     let stays = |name: &str| name.starts_with(INSTRUCTIONS) && given.get(name).is_none();
     let stay = before.iter().filter(|(name, _)| stays(name));
     Ok(given.iter().map(|(each, value)| (name(each), value)).chain(stay).collect())
+}
+
+/// The claims of a connection that a next token of its client may have: what the one before has said of itself is not among them.
+pub fn claims_for_next_token(facts: &ConnectionFacts) -> impl Iterator<Item = (&str, &str)> {
+    facts.claims.iter().filter(|(name, _)| !OF_THE_TOKEN.contains(name))
 }
 
 /// Whether claims say something else of the client than those before.
@@ -115,12 +145,11 @@ pub(crate) fn is_change(before: &Pairs, after: &Pairs) -> bool {
 
 /// Whether claims are those of the connection's user: who is named to the service is its user, or else the name identifier is the
 /// one that it had, or its user. Without a name, nobody had one.
-fn is_of_same_user(facts: &ConnectionFacts, given: &Pairs) -> bool {
-    let user = facts.user_id.as_ref().map(UserId::as_str);
+fn is_of_same_user((user, before): (Option<&str>, &Pairs), given: &Pairs) -> bool {
     if let Some(named) = given.get("asrs.s.uid") {
         return Some(named) == user;
     }
-    match (name_identifier(given), name_identifier(&facts.claims)) {
+    match (name_identifier(given), name_identifier(before)) {
         (Ok(given), Ok(before)) if given == before => true,
         (Ok(Some(given)), _) => Some(given) == user,
         (Ok(None) | Err(Ambiguous), _) => false,
@@ -146,39 +175,31 @@ fn name_identifier(claims: &Pairs) -> Result<Option<&str>, Ambiguous> {
 
 #[cfg(test)]
 mod tests {
-    use hubgate_wire::signalr::HubProtocol;
-
     use super::*;
-    use crate::id::{HubName, ShardIndex};
 
     const LONG: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier";
 
-    fn facts(user: Option<&str>, claims: &[(&str, &str)]) -> ConnectionFacts {
-        ConnectionFacts {
-            hub: HubName::parse("chat").expect("a name"),
-            id: ConnectionId::new(ShardIndex(0).into(), [1; 12]),
-            user_id: user.map(UserId::new),
-            protocol: HubProtocol::Json,
-            claims: claims.iter().copied().collect(),
-            query: "".into(),
-            headers: Pairs::default(),
-            remote_address: "192.0.2.1".into(),
-        }
+    /// A connection's user and claims.
+    type Known = (Option<UserId>, Pairs);
+
+    fn known(user: Option<&str>, claims: &[(&str, &str)]) -> Known {
+        (user.map(UserId::new), claims.iter().copied().collect())
     }
 
-    fn refreshed(before: &ConnectionFacts, given: &[(&str, &str)]) -> Result<Vec<(String, String)>, RefreshRefusal> {
-        let claims = refreshed_claims(before, &given.iter().copied().collect())?;
+    fn refreshed((own, before): &Known, given: &[(&str, &str)]) -> Result<Vec<(String, String)>, RefreshRefusal> {
+        let given = given.iter().copied().collect();
+        let claims = refreshed_claims((own.as_ref(), before), &NewUser::InClaims, &given)?;
         Ok(claims.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
     #[test]
     fn the_claims_of_another_user_are_refused() {
-        let by_uid = facts(Some("ann"), &[("asrs.s.uid", "ann")]);
-        let by_name = facts(Some("ann"), &[("nameid", "ann")]);
-        let by_sub = facts(Some("ann"), &[("sub", "ann")]);
+        let by_uid = known(Some("ann"), &[("asrs.s.uid", "ann")]);
+        let by_name = known(Some("ann"), &[("nameid", "ann")]);
+        let by_sub = known(Some("ann"), &[("sub", "ann")]);
         // The application calls its users by something else than their name identifier.
-        let by_mail = facts(Some("a@x"), &[("asrs.s.uid", "a@x"), ("nameid", "ann")]);
-        let nobody = facts(None, &[("role", "guest")]);
+        let by_mail = known(Some("a@x"), &[("asrs.s.uid", "a@x"), ("nameid", "ann")]);
+        let nobody = known(None, &[("role", "guest")]);
         for (before, given, is_same) in [
             (&by_uid, &[("asrs.s.uid", "ann")][..], true),
             (&by_uid, &[("nameid", "ann")], true),
@@ -201,13 +222,28 @@ mod tests {
             (&nobody, &[("asrs.s.uid", "eve")], false),
         ] {
             let refused = refreshed(before, given).err();
-            assert_eq!(refused, (!is_same).then_some(RefreshRefusal::AnotherUser), "{:?} {given:?}", before.claims);
+            assert_eq!(refused, (!is_same).then_some(RefreshRefusal::AnotherUser), "{:?} {given:?}", before.1);
+        }
+    }
+
+    #[test]
+    fn a_token_names_its_user_whatever_its_claims_say() {
+        let refreshed = |before: Option<&str>, user: Option<&str>| {
+            let (own, before) = known(before, &[("nameid", "ann"), ("asrs.s.coae", "true")]);
+            let given: Pairs = [("nameid", "ann"), ("level", "2")].into_iter().collect();
+            let user = NewUser::OfToken(user.map(UserId::new));
+            refreshed_claims((own.as_ref(), &before), &user, &given).map(|claims| claims == given)
+        };
+        assert_eq!(refreshed(Some("ann"), Some("ann")), Ok(true), "they are all of the token's");
+        assert_eq!(refreshed(None, None), Ok(true));
+        for (before, user) in [(Some("ann"), None), (None, Some("ann")), (Some("ann"), Some("Ann"))] {
+            assert_eq!(refreshed(before, user), Err(RefreshRefusal::AnotherUser), "{before:?} {user:?}");
         }
     }
 
     #[test]
     fn claims_are_called_as_in_tokens_and_instructions_stay() {
-        let before = facts(Some("ann"), &[("nameid", "ann"), ("level", "1"), ("exp", "5"), ("asrs.s.aut", "Cookie")]);
+        let before = known(Some("ann"), &[("nameid", "ann"), ("level", "1"), ("exp", "5"), ("asrs.s.aut", "Cookie")]);
         let role = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role";
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
@@ -241,7 +277,7 @@ mod tests {
     #[test]
     fn more_claims_than_are_kept_of_a_client_are_refused() {
         let long = "x".repeat(MAX_CLAIMS - CLAIM_OVERHEAD);
-        let refused = |name| refreshed(&facts(None, &[]), &[(name, &long)]).err();
+        let refused = |name| refreshed(&known(None, &[]), &[(name, &long)]).err();
         assert_eq!((refused(""), refused("a")), (None, Some(RefreshRefusal::TooLarge)));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::StatusCode;
 use hubgate_core::id::{HubName, PluginName};
-use hubgate_core::{CloseCause, Directory, HubCounters, HubStatus, ResumeOutcome, ShardStatus};
+use hubgate_core::{CloseCause, Directory, HubCounters, HubStatus, RefreshOutcome, ResumeOutcome, ShardStatus};
 use hubgate_wire::negotiate::Transport;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -384,6 +384,7 @@ fn hub_metrics(hubs: &BTreeMap<String, Labelled>) -> Registry {
     let connections = Family::<TransportLabels, Gauge>::default();
     let waiting = Family::<HubLabel, Gauge>::default();
     let resumes = Family::<HubOutcomeLabels, Counter>::default();
+    let refreshes = Family::<HubOutcomeLabels, Counter>::default();
     let servers = Family::<HubLabel, Gauge>::default();
     let skipped = Family::<HubLabel, Counter>::default();
     let closed = Family::<CauseLabels, Counter>::default();
@@ -406,6 +407,10 @@ fn hub_metrics(hubs: &BTreeMap<String, Labelled>) -> Registry {
         for outcome in ResumeOutcome::ALL {
             let labels = HubOutcomeLabels { hub: hub(), outcome: outcome.name() };
             resumes.get_or_create(&labels).inc_by(counters.resumes[outcome as usize]);
+        }
+        for outcome in RefreshOutcome::ALL {
+            let labels = HubOutcomeLabels { hub: hub(), outcome: outcome.name() };
+            refreshes.get_or_create(&labels).inc_by(counters.refreshes[outcome as usize]);
         }
         servers.get_or_create(&HubLabel { hub: hub() }).set(status.server_connections as i64);
         skipped.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.server_messages_skipped);
@@ -439,6 +444,8 @@ fn hub_metrics(hubs: &BTreeMap<String, Labelled>) -> Registry {
     let help =
         "What came of clients with stateful reconnect that had lost their WebSocket, or for which another one came";
     registry.register("hubgate_client_resumes", help, resumes);
+    let help = "Clients that were to go on with a newer token";
+    registry.register("hubgate_client_refreshes", help, refreshes);
     registry.register("hubgate_server_connections", "Connections of hub servers that are open now", servers);
     let help = "Messages of hub servers that have no effect, because nobody knows what they mean";
     registry.register("hubgate_server_messages_skipped", help, skipped);

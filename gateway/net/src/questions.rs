@@ -1,14 +1,17 @@
 //! What plugins and REST callers ask of a hub and do to it, on all shards.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hubgate_core::delivery::{Action, Except, Target};
+use hubgate_core::event::ConnectionFacts;
 use hubgate_core::filter::Origin;
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::question::{
     AskError, CallerQuery, ClientAnswer, ClientQuestion, Facts, Joined, Members, Sought, Ticket, Unanswered,
 };
+use hubgate_core::refresh::{Refresh, RefreshRefusal};
 use hubgate_core::stream::{StreamCommand, StreamReply};
 use hubgate_core::time::Millis;
 use hubgate_core::{Input, Outgoing};
@@ -211,6 +214,19 @@ impl<'a> HubAccess<'a> {
         most: usize,
     ) -> Result<Members, Refusal> {
         self.query(|ticket| CallerQuery::Members { of, after, most, ticket }).await
+    }
+
+    /// Lets a connection go on with other claims and another end, on the shard that it lives on. Gives what is known of it then.
+    pub(crate) async fn refresh(&self, refresh: Refresh) -> Result<Arc<ConnectionFacts>, Refusal> {
+        let (hub, refresh) = (self.hub.clone(), Box::new(refresh));
+        let refreshed = self.ask(|deadline, ticket| Input::Refresh { hub, refresh, deadline, ticket }).await?;
+        Ok(refreshed?)
+    }
+
+    /// What is known of the connection that a token has opened.
+    pub(crate) async fn facts_by_token(&self, token: ConnectionId) -> Result<Arc<ConnectionFacts>, Refusal> {
+        let facts = self.query(|ticket| CallerQuery::FactsByToken(token, ticket)).await?;
+        Ok(facts.ok_or(RefreshRefusal::NoSuchConnection)?)
     }
 
     async fn facts(&self, connection: ConnectionId) -> Result<Facts, Refusal> {

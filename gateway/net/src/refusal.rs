@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hubgate_core::refresh::RefreshRefusal;
 use hubgate_core::{MembershipRefusal, ResumeRefusal};
 use hubgate_wire::token::TokenError;
 use hubgate_wire::token::identity::IdentityError;
@@ -67,6 +68,14 @@ pub(crate) enum Refusal {
     OtherUser,
     #[error("This connection has gone on by another WebSocket too often of late; try again later.")]
     ResumesTooOften,
+    #[error(
+        "The request does not say which connection it is for: send its connection token as `X-SignalR-Connection-Token`, or as \
+         `id` in the query."
+    )]
+    NoConnectionToken,
+    /// A connection was to go on with a newer token.
+    #[error(transparent)]
+    NotRefreshed(#[from] RefreshRefusal),
     #[error("Cannot change transports mid-connection")]
     OtherTransport,
     #[error("POST requests are not allowed for WebSocket connections.")]
@@ -190,7 +199,9 @@ impl Refusal {
             | Refusal::BadToken(_)
             | Refusal::BadIdentity(_)
             | Refusal::NotSignedIn(_) => StatusCode::UNAUTHORIZED,
-            Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::BodyTooLarge { .. } | Refusal::NotRefreshed(RefreshRefusal::TooLarge) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Refusal::HeadTooLarge { .. }
             | Refusal::TooManyHeaders
             | Refusal::IdentityTooLarge { .. }
@@ -200,11 +211,14 @@ impl Refusal {
             Refusal::NotOneHub
             | Refusal::BadHub(_)
             | Refusal::BadRequest(_)
+            | Refusal::NoConnectionToken
             | Refusal::TokenOfNoUse { .. }
             | Refusal::UserForWebhook(_) => StatusCode::BAD_REQUEST,
-            Refusal::UnknownConnection | Refusal::UnknownTransport(_) | Refusal::NotFound(_) | Refusal::Absent(_) => {
-                StatusCode::NOT_FOUND
-            }
+            Refusal::UnknownConnection
+            | Refusal::NotRefreshed(RefreshRefusal::NoSuchConnection)
+            | Refusal::UnknownTransport(_)
+            | Refusal::NotFound(_)
+            | Refusal::Absent(_) => StatusCode::NOT_FOUND,
             Refusal::ConnectionInUse => StatusCode::CONFLICT,
             Refusal::ForeignHost(_) | Refusal::ForeignHostOfDev(_) => StatusCode::MISDIRECTED_REQUEST,
             Refusal::TooManyNegotiated
@@ -231,6 +245,7 @@ impl Refusal {
             | Refusal::HubServerOfServerless(_)
             | Refusal::NotLetIn(_)
             | Refusal::OtherUser
+            | Refusal::NotRefreshed(RefreshRefusal::AnotherUser)
             | Refusal::DeniedByRule { .. } => StatusCode::FORBIDDEN,
             Refusal::AuthorizerFailed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Refusal::OtherTransport | Refusal::NotToBeDeleted | Refusal::NoTransport => StatusCode::BAD_REQUEST,
@@ -283,7 +298,8 @@ impl Refusal {
             | Refusal::BadIdentity(_)
             | Refusal::TokenOfNoUse { .. }
             | Refusal::UserForWebhook(_)
-            | Refusal::OtherUser => "token",
+            | Refusal::OtherUser
+            | Refusal::NotRefreshed(RefreshRefusal::AnotherUser) => "token",
             Refusal::NoProviderKeys => "provider-keys",
             Refusal::NotOneHub | Refusal::BadHub(_) => "hub",
             Refusal::BadRequest(_) | Refusal::MethodNotAllowed(_) | Refusal::UnsupportedMediaType => "request",
@@ -291,12 +307,15 @@ impl Refusal {
             Refusal::HeadTooLarge { .. }
             | Refusal::TooManyHeaders
             | Refusal::IdentityTooLarge { .. }
+            | Refusal::NotRefreshed(RefreshRefusal::TooLarge)
             | Refusal::TooManyCountedClaims { .. } => "headers",
             Refusal::BodyTooSlow => "http-body",
             Refusal::PostsWait => "posts",
             Refusal::ResumesTooOften => "resumes",
             Refusal::Absent(_) => "absent",
             Refusal::UnknownConnection
+            | Refusal::NoConnectionToken
+            | Refusal::NotRefreshed(RefreshRefusal::NoSuchConnection)
             | Refusal::ConnectionInUse
             | Refusal::OtherTransport
             | Refusal::PostToWebSocket

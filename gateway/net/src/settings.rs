@@ -165,6 +165,15 @@ pub struct Timeouts {
 pub struct HubSettings {
     pub cors: CorsOrigins,
     pub negotiate: Negotiate,
+    pub close_on_expiry: CloseOnExpiry,
+}
+
+/// Whether clients that the gateway lets in itself are closed when their tokens expire, whatever their transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseOnExpiry {
+    Yes,
+    /// WebSockets outlive their tokens.
+    No,
 }
 
 /// Whom `POST /hubs/{hub}/negotiate` lets in.
@@ -234,7 +243,8 @@ pub(crate) mod tests {
 
     /// Without keys, endpoints or hubs; no limit lets anything in.
     pub(crate) fn settings() -> Settings {
-        let hub = HubSettings { cors: CorsOrigins::NONE, negotiate: Negotiate::Nobody };
+        let hub =
+            HubSettings { cors: CorsOrigins::NONE, negotiate: Negotiate::Nobody, close_on_expiry: CloseOnExpiry::No };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let core = core::Settings {
             hubs: Default::default(),

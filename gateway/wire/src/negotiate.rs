@@ -88,6 +88,23 @@ struct AvailableTransport {
 pub struct Redirect<'a> {
     pub url: &'a str,
     pub access_token: &'a str,
+    /// How long that token is valid. Clients that can refresh it do so before.
+    pub token_lifetime_seconds: u64,
+}
+
+/// The answer to a client that goes on with a newer token: the one to use from now on.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefreshAnswer<'a> {
+    pub access_token: &'a str,
+    pub token_lifetime_seconds: u64,
+}
+
+/// Why a client may not go on with a newer token: a name that its application can compare, and a text for people.
+#[derive(Debug, Serialize)]
+pub struct RefreshError<'a> {
+    pub error: &'static str,
+    pub message: &'a str,
 }
 
 /// An answer that makes the client's start fail with this text.

@@ -32,6 +32,14 @@ async fn the_checks_of_classic_mode_pass_with_four_shards() {
 }
 
 #[tokio::test]
+async fn the_checks_of_refreshed_tokens_pass() {
+    let arguments = ["default", "--with", "refresh", "--filter", "refresh.*"];
+    if let Some(passed) = dotnet::suite(&gateway().await, &arguments).await {
+        assert_eq!(passed, 6);
+    }
+}
+
+#[tokio::test]
 async fn they_pass_on_server_sent_events() {
     // Without those that pass on no hub by this transport: they break TCP connections, or are about WebSockets or bytes.
     let not_these = "result.disconnect-while-waiting,result.across-servers-disconnect,life.client-crash,\

@@ -99,5 +99,9 @@ fn net_settings(hub: &Hub, negotiate: net::Negotiate) -> net::HubSettings {
             CorsOrigin::Pattern(pattern) => cors.patterns.push(pattern.clone()),
         }
     }
-    net::HubSettings { cors, negotiate }
+    let close_on_expiry = match hub.close_on_expiry {
+        true => net::CloseOnExpiry::Yes,
+        false => net::CloseOnExpiry::No,
+    };
+    net::HubSettings { cors, negotiate, close_on_expiry }
 }

@@ -147,6 +147,7 @@ table! {
         cors_origins: Vec<CorsOrigin> = Vec::new();
         filters: Vec<String> = Vec::new();
         messages_per_second: u32 = 0;
+        close_on_expiry: bool = false;
         [negotiate]: Negotiate;
         [jwt]: Jwt;
     }

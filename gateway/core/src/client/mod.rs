@@ -146,22 +146,6 @@ impl Clients {
         self.find(id).filter(|slot| self[*slot].hub() == hub)
     }
 
-    /// The client that others see, and whose transports this opens.
-    pub(crate) fn find_by_token(&self, token: ConnectionId) -> Option<Slot> {
-        let slot = self.by_token.get(&token).or_else(|| self.slots.get(&token)).copied()?;
-        (self[slot].token == Some(token)).then_some(slot)
-    }
-
-    /// It is so many milliseconds since 1970.
-    pub(crate) fn set_time_of_day(&mut self, now: Millis, time: u64) {
-        self.epoch = time.saturating_sub(now.0);
-    }
-
-    /// A time in milliseconds since 1970.
-    pub(crate) fn on_our_clock(&self, time: u64) -> Millis {
-        Millis(time.saturating_sub(self.epoch))
-    }
-
     /// A client, if it is not forgotten.
     pub(crate) fn get(&self, slot: Slot) -> Option<&Session> {
         self.arena.get(slot)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Clients, Phase, Session};
 use crate::event::ConnectionFacts;
+use crate::hub::status::RefreshOutcome;
 use crate::id::{ConnectionId, HubName, Slot};
 use crate::pairs::Pairs;
 use crate::refresh::{NewEnd, Refresh, RefreshRefusal, Refreshed, is_change, is_kept, refreshed_claims};
@@ -12,14 +13,23 @@ use crate::turn::{Step, Turn};
 
 /// Lets a connection go on with what whoever has let it in says of it now.
 pub(crate) fn refresh(clients: &mut Clients, turn: &mut Turn<'_>, hub: &HubName, refresh: &Refresh) -> Refreshed {
+    let refreshed = refresh_one(clients, turn, hub, refresh);
+    // One that nobody uses is not remembered for this.
+    if let Some(hub) = clients.hubs.find(hub) {
+        clients.hubs[hub].counters.refreshes[RefreshOutcome::of(&refreshed) as usize] += 1;
+    }
+    refreshed
+}
+
+fn refresh_one(clients: &mut Clients, turn: &mut Turn<'_>, hub: &HubName, refresh: &Refresh) -> Refreshed {
     let slot = find(clients, hub, refresh.token).ok_or(RefreshRefusal::NoSuchConnection)?;
     let facts = clients[slot].facts().ok_or(RefreshRefusal::NoSuchConnection)?;
-    if refresh.claims != Pairs::default() {
-        let claims = refreshed_claims(facts, &refresh.claims)?;
+    if refresh.has_claims() {
+        let claims = refreshed_claims((facts.user_id.as_ref(), &facts.claims), &refresh.user, &refresh.claims)?;
         replace_claims(clients, turn, slot, claims);
     }
     if let NewEnd::At(time) = refresh.end {
-        let end = clients.on_our_clock(time);
+        let end = Millis(time.saturating_sub(clients.epoch));
         // One that outlives its token goes on doing so.
         if let Some(expiry) = &mut clients[slot].expiry {
             *expiry = end;
@@ -44,6 +54,11 @@ pub(crate) fn token_renewed(
     }
 }
 
+/// It is so many milliseconds since 1970.
+pub(crate) fn set_time_of_day(clients: &mut Clients, now: Millis, time: u64) {
+    clients.epoch = time.saturating_sub(now.0);
+}
+
 impl Session {
     /// It has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts.
     pub(super) fn token_renewed(&mut self, expiry: Millis) {
@@ -57,8 +72,10 @@ pub(crate) fn facts(clients: &Clients, hub: &HubName, token: ConnectionId) -> Op
     clients[find(clients, hub, token)?].facts().cloned()
 }
 
+/// The client that others see, and whose transports this secret opens. One whose id opens them has none.
 fn find(clients: &Clients, hub: &HubName, token: ConnectionId) -> Option<Slot> {
-    clients.find_by_token(token).filter(|slot| clients[*slot].facts().is_some_and(|facts| facts.hub == *hub))
+    let slot = clients.by_token.get(&token).copied();
+    slot.filter(|slot| clients[*slot].facts().is_some_and(|facts| facts.hub == *hub))
 }
 
 /// Filters and whoever answers the client see other claims from its next message on; its hub server is told.

@@ -8,6 +8,7 @@ use hubgate_wire::negotiate::Transport;
 use crate::close_cause::CloseCause;
 use crate::id::HubName;
 use crate::mode::Mode;
+use crate::refresh::{RefreshRefusal, Refreshed};
 use crate::refusal::ResumeRefusal;
 
 use super::directory::HubDirectory;
@@ -94,6 +95,8 @@ pub struct HubCounters {
     pub closed: [u64; CloseCause::COUNT],
     /// By the index of [`ResumeOutcome`].
     pub resumes: [u64; ResumeOutcome::COUNT],
+    /// By the index of [`RefreshOutcome`].
+    pub refreshes: [u64; RefreshOutcome::COUNT],
 }
 
 /// What came of a client that may resume, once its transport was gone or another one came for it.
@@ -150,6 +153,45 @@ impl From<ResumeRefusal> for ResumeOutcome {
     }
 }
 
+/// What came of a client that was to go on with a newer token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshOutcome {
+    Refreshed,
+    /// No client has this connection token.
+    Unknown,
+    /// The claims are another user's.
+    OtherUser,
+    /// The claims are more than is kept of a client.
+    TooLarge,
+}
+
+impl RefreshOutcome {
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    pub const ALL: [RefreshOutcome; 4] =
+        [RefreshOutcome::Refreshed, RefreshOutcome::Unknown, RefreshOutcome::OtherUser, RefreshOutcome::TooLarge];
+
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            RefreshOutcome::Refreshed => "refreshed",
+            RefreshOutcome::Unknown => "unknown",
+            RefreshOutcome::OtherUser => "other_user",
+            RefreshOutcome::TooLarge => "too_large",
+        }
+    }
+
+    pub(crate) fn of(refreshed: &Refreshed) -> RefreshOutcome {
+        match refreshed {
+            Ok(_) => RefreshOutcome::Refreshed,
+            Err(RefreshRefusal::NoSuchConnection) => RefreshOutcome::Unknown,
+            Err(RefreshRefusal::AnotherUser) => RefreshOutcome::OtherUser,
+            Err(RefreshRefusal::TooLarge) => RefreshOutcome::TooLarge,
+        }
+    }
+}
+
 impl AddAssign<&HubCounters> for HubCounters {
     fn add_assign(&mut self, other: &HubCounters) {
         self.messages_in += other.messages_in;
@@ -166,6 +208,9 @@ impl AddAssign<&HubCounters> for HubCounters {
             *sum += count;
         }
         for (sum, count) in self.resumes.iter_mut().zip(other.resumes) {
+            *sum += count;
+        }
+        for (sum, count) in self.refreshes.iter_mut().zip(other.refreshes) {
             *sum += count;
         }
     }

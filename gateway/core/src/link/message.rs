@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use hubgate_wire::service::{
-    self, AccessKeyResponse, Ack, ClientCompletion, ErrorCompletion, Extensions, Payloads, ServiceMessage,
+    self, AccessKeyResponse, Ack, ClientCompletion, ErrorCompletion, Extensions, Payloads, ServiceMessage, long_name,
 };
 
 use super::Links;
@@ -13,7 +13,6 @@ use super::names::{ack_id, has_long_name};
 use super::payloads::outgoing;
 use super::relay::{self, ServerPayload};
 use super::servers::{Migration, ServerKind, ServerPhase, Servers};
-use super::to_server::claims_for_server;
 use crate::client::{Clients, actions};
 use crate::delivery::{Action, Except, Member, Target};
 use crate::filter::Direction;
@@ -23,7 +22,7 @@ use crate::neighbours::Location;
 use crate::order::{Addressees, Leaving, Order, ServerOrder};
 use crate::query::{AckStatus, Carried, Page};
 use crate::question::{AckQuestion, Command, Sought};
-use crate::refresh::Refresh;
+use crate::refresh::{NewUser, Refresh, claims_for_next_token};
 use crate::turn::{AfterSend, Step, Turn};
 
 /// 100-nanosecond ticks in a millisecond, as .NET counts time.
@@ -265,8 +264,8 @@ fn membership(
         ServiceMessage::RefreshAuth(refresh) => match ConnectionId::parse(refresh.connection_token) {
             Some(token) => {
                 let (claims, end) = (refresh.claims.into_iter().collect(), refresh.expiry.into());
-                let command = Command::Refresh(Box::new(Refresh { token, claims, end }));
-                ask(turn, from, refresh.ack_id, AckQuestion::Command(command));
+                let command = Refresh { token, claims, user: NewUser::InClaims, end };
+                ask(turn, from, refresh.ack_id, AckQuestion::Command(Command::Refresh(Box::new(command))));
             }
             None => ack(&links.servers, turn, from, refresh.ack_id, AckStatus::NotFound, None),
         },
@@ -401,7 +400,8 @@ pub(super) fn ack(
             Some(service::group_members(&members, next.as_ref().map(ConnectionId::as_str)))
         }
         Some(Carried::Claims(Some(facts))) => {
-            let claims = claims_for_server(&facts);
+            // Its application makes the client's next token of them.
+            let claims: Vec<_> = claims_for_next_token(&facts).map(|(name, value)| (long_name(name), value)).collect();
             Some(service::connection_claims(claims.iter().map(|(name, value)| (&**name, *value))))
         }
         Some(Carried::Claims(None)) | None => None,

@@ -99,7 +99,7 @@ pub(crate) fn tell_claims(links: &Links, clients: &Clients, turn: &mut Turn<'_>,
 }
 
 /// The claims of a client under the names that hub servers know them by.
-pub(super) fn claims_for_server(facts: &ConnectionFacts) -> Vec<(Cow<'_, str>, &str)> {
+fn claims_for_server(facts: &ConnectionFacts) -> Vec<(Cow<'_, str>, &str)> {
     facts.claims.iter().map(|(name, value)| (long_name(name), value)).collect()
 }
 

@@ -6,8 +6,9 @@ use hubgate_core::event::{ConnectionFacts, UpstreamEvent};
 use hubgate_core::filter::{Subject, Targets, Verdict};
 use hubgate_core::id::{ConnectionId, UserId};
 use hubgate_core::mode::Mode;
+use hubgate_core::pairs::Pairs;
 use hubgate_core::question::{Answered, CallerQuery, Reply};
-use hubgate_core::refresh::{NewEnd, Refresh, RefreshRefusal, Refreshed};
+use hubgate_core::refresh::{NewEnd, NewUser, Refresh, RefreshRefusal, Refreshed};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
 use hubgate_core::{ClientTimes, CloseCause, Identity, Input, NewClient, Reconnect};
@@ -113,6 +114,10 @@ fn claims_in(payload: &[u8]) -> Vec<(String, String)> {
 
 fn has(claims: &Option<Vec<(String, String)>>, name: &str, value: &str) -> bool {
     claims.as_ref().is_some_and(|claims| claims.iter().any(|(each, of)| each == name && of == value))
+}
+
+fn by_claims(token: ConnectionId, claims: Pairs, end: NewEnd) -> Refresh {
+    Refresh { token, claims, user: NewUser::InClaims, end }
 }
 
 /// Refreshes for a caller on `shard`.
@@ -241,7 +246,7 @@ fn a_token_of_another_hub_names_nobody() {
 }
 
 #[test]
-fn a_client_of_version_0_is_named_by_the_id_that_opens_its_transports() {
+fn a_client_whose_id_opens_its_transports_is_not_refreshed() {
     let mut rig = gateway(1, default_mode());
     let server = rig.server(0, "a", 0);
     let id = ConnectionId::new(at(0), [9; 12]);
@@ -259,9 +264,7 @@ fn a_client_of_version_0_is_named_by_the_id_that_opens_its_transports() {
     rig.data(Client { shard: 0, transport, id }, HANDSHAKE);
     rig.told(server);
     get_claims(&mut rig, server, id.as_str());
-    // It has none.
-    let told = rig.told(server);
-    assert_eq!(told, ["ack 1 1 [c0]"]);
+    assert_eq!(acked(&mut rig, server), (2, None));
 }
 
 #[test]
@@ -316,7 +319,7 @@ fn upstream_sees_refreshed_claims_from_the_next_call_on() {
     rig.invoke(tokened.client, "1", "before");
     let before = facts_by_token(&mut rig, tokened.token);
     let claims = [("nameid", "ann"), ("level", "2")].into_iter().collect();
-    let refreshed = refresh_for_caller(&mut rig, 0, Refresh { token: tokened.token, claims, end: NewEnd::AsBefore });
+    let refreshed = refresh_for_caller(&mut rig, 0, by_claims(tokened.token, claims, NewEnd::AsBefore));
     assert_eq!(level(&refreshed.expect("it is ann")).as_deref(), Some("2"));
     assert_eq!(level(&before).as_deref(), Some("1"), "a call under way keeps what it had");
     assert_eq!(level(&facts_by_token(&mut rig, tokened.token)).as_deref(), Some("2"));
@@ -339,7 +342,7 @@ fn a_caller_is_told_why_a_connection_stays_as_it_was() {
     let tokened = serverless(&mut rig, 1);
     let mut refused = |token, claims: &[(&str, &str)]| {
         let claims = claims.iter().copied().collect();
-        refresh_for_caller(&mut rig, 0, Refresh { token, claims, end: NewEnd::At(EPOCH + 1_000) }).err()
+        refresh_for_caller(&mut rig, 0, by_claims(token, claims, NewEnd::At(EPOCH + 1_000))).err()
     };
     assert_eq!(refused(tokened.client.id, &[]), Some(RefreshRefusal::NoSuchConnection));
     assert_eq!(refused(tokened.token, &[("nameid", "eve")]), Some(RefreshRefusal::AnotherUser));

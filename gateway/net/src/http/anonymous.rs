@@ -3,10 +3,8 @@
 use http::request::Parts;
 use hubgate_core::id::HubName;
 
-use super::answer::Answer;
 use super::authorization::access_token;
-use super::client_token::{SignedIn, own_claims, redirect};
-use super::query::Query;
+use super::client_token::{CLOSES, CLOSES_AT, OwnToken, SignedIn, own_claims};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::shared::unix_seconds;
@@ -21,11 +19,11 @@ pub(super) fn check_token(settings: &Settings, request: &Parts, hub: &HubName, e
     }
 }
 
-/// Sends a client on to `place`, the gateway's own endpoint, as nobody in particular.
-pub(super) fn negotiate(settings: &Settings, request: &Parts, place: (&str, &HubName)) -> Result<Answer, Refusal> {
+/// Lets a client in at `place`, the gateway's own endpoint, as nobody in particular.
+pub(super) fn let_in(settings: &Settings, place: (&str, &HubName)) -> OwnToken {
     let signed_in = SignedIn { user: settings.anonymous_user.as_deref(), ..SignedIn::default() };
-    let answer = redirect(settings, place, Query::of(&request.uri), &signed_in, unix_seconds());
-    Ok(answer.expect("the token of an anonymous client is short"))
+    let token = OwnToken::sign(settings, place, &signed_in, unix_seconds());
+    token.expect("the token of an anonymous client is short")
 }
 
 /// Whether a token says no more than those that such negotiation gives out.
@@ -33,7 +31,7 @@ pub(super) fn is_given_out_here(settings: &Settings, token: &str, hub: &HubName)
     own_claims(token, hub).is_some_and(|claims| {
         claims.groups().next().is_none()
             && claims.flatten().all(|(name, value)| match name {
-                "aud" | "iat" | "exp" => true,
+                "aud" | "iat" | "exp" | CLOSES | CLOSES_AT => true,
                 "asrs.s.uid" => Some(value) == settings.anonymous_user.as_deref(),
                 _ => false,
             })

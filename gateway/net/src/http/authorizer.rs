@@ -8,14 +8,14 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use hubgate_core::event::UpstreamFailure;
 use hubgate_core::filter::Origin;
-use hubgate_core::id::{HubName, PluginName};
+use hubgate_core::id::{ConnectionId, HubName, PluginName};
 use hubgate_core::pairs::Pairs;
 use hubgate_plugin_host::{AuthorizeCall, Grant, Refused};
 
-use super::answer::Answer;
 use super::authorization::bearer_token;
-use super::client_token::{SignedIn, Unfit, is_for_clients_of, redirect};
+use super::client_token::{OwnToken, SignedIn, Unfit, is_for_clients_of};
 use super::query::Query;
+use super::refresh::{CONNECTION_TOKEN, CONNECTION_TOKEN_ITEM};
 use super::{Service, forwarded};
 use crate::http_places::HttpPlace;
 use crate::questions::HubAccess;
@@ -26,19 +26,19 @@ use crate::shared::unix_seconds;
 const MAX_QUERY_ITEMS: usize = 256;
 const TOKEN: &str = "access_token";
 
-/// Asks the plugin, and sends a client that it lets in on to `endpoint`.
-pub(crate) async fn negotiate(
+/// Asks the plugin; a client that it lets in gets a token for `endpoint`.
+pub(crate) async fn ask(
     service: &Rc<Service>,
     request: &Parts,
     (endpoint, hub): (&str, &HubName),
     (plugin, remote): (PluginName, SocketAddr),
-) -> Result<Answer, Refusal> {
+) -> Result<OwnToken, Refusal> {
     let call = call(service, request, hub, (plugin.clone(), remote))?;
     // The future is large.
     let authorization = Box::pin(service.shard().authorize(call)).await;
     let detailed = service.shared().settings().core.detailed_errors;
     let granted = authorization.result.map_err(|refused| refusal(refused, detailed))?;
-    let answer = let_in(service, request, (endpoint, hub), &granted).map_err(|unfit| {
+    let token = let_in(service, (endpoint, hub), &granted).map_err(|unfit| {
         note_unfit(service, hub, &plugin, &unfit);
         failed(&unfit.to_string(), detailed)
     })?;
@@ -46,11 +46,11 @@ pub(crate) async fn negotiate(
     if !authorization.actions.is_empty() {
         HubAccess::new(service.shard(), hub).submit(Origin::Plugin(plugin), authorization.actions).await?;
     }
-    Ok(answer)
+    Ok(token)
 }
 
 /// What the plugin is told of a request: all of it, but for the token that the client was given here, and brings because it connects
-/// again.
+/// again, and what opens a connection's transports.
 fn call(
     service: &Service,
     request: &Parts,
@@ -62,11 +62,16 @@ fn call(
     let has_own_token = bearer_token(&request.headers).is_some_and(is_ours);
     let headers = forwarded::seen_headers(&settings, remote.ip(), &request.headers);
     let headers = headers.filter(|(name, _)| !(has_own_token && **name == AUTHORIZATION));
+    let headers = headers.filter(|(name, _)| **name != CONNECTION_TOKEN);
     let items = Query::of(&request.uri).items();
     if items.clone().nth(MAX_QUERY_ITEMS).is_some() {
         return Err(Refusal::bad_request(format!("The query has more than {MAX_QUERY_ITEMS} items.")));
     }
-    let items = items.filter(|(name, value)| !(name.eq_ignore_ascii_case(TOKEN) && is_ours(value)));
+    let is_secret = |name: &str, value: &str| match name {
+        name if name.eq_ignore_ascii_case(TOKEN) => is_ours(value),
+        name => name.eq_ignore_ascii_case(CONNECTION_TOKEN_ITEM) && ConnectionId::parse(value).is_some(),
+    };
+    let items = items.filter(|(name, value)| !is_secret(name, value));
     Ok(AuthorizeCall {
         plugin,
         hub: hub.clone(),
@@ -76,14 +81,14 @@ fn call(
     })
 }
 
-fn let_in(service: &Service, request: &Parts, place: (&str, &HubName), granted: &Grant) -> Result<Answer, Unfit> {
+fn let_in(service: &Service, place: (&str, &HubName), granted: &Grant) -> Result<OwnToken, Unfit> {
     let signed_in = SignedIn {
         user: granted.user_id.as_ref().map(|user| user.as_str()),
         claims: &granted.claims,
         groups: &granted.groups,
         lifetime: granted.lifetime_seconds.map(u64::from),
     };
-    redirect(&service.shared().settings(), place, Query::of(&request.uri), &signed_in, unix_seconds())
+    OwnToken::sign(&service.shared().settings(), place, &signed_in, unix_seconds())
 }
 
 fn note_unfit(service: &Service, hub: &HubName, plugin: &PluginName, unfit: &Unfit) {

@@ -1,13 +1,15 @@
 //! Tokens that the gateway itself gives to clients, and where it sends them with these.
+//!
+//! Source for the claims by which a connection ends with its token: Azure SignalR SDK for .NET, "CloseOnAuthenticationExpire".
 
 use hubgate_core::id::{GroupName, HubName};
-use hubgate_wire::negotiate::Redirect;
+use hubgate_wire::negotiate::{Redirect, RefreshAnswer};
 use hubgate_wire::token::{Claims, GROUPS, LONGEST_TOKEN};
 use serde_json::Value;
 
 use super::answer::{Answer, json};
 use super::query::Query;
-use crate::settings::Settings;
+use crate::settings::{CloseOnExpiry, Settings};
 
 /// How long the tokens live at most that the gateway gives out itself, in seconds.
 pub(crate) const LONGEST_LIFETIME: u64 = 3600;
@@ -25,6 +27,10 @@ const RESERVED: [&str; 9] = [
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier",
 ];
 const RESERVED_BEGINNINGS: [&str; 2] = ["asrs.", "hubgate."];
+
+/// By these a connection ends when its token does.
+pub(super) const CLOSES: &str = "asrs.s.coae";
+pub(super) const CLOSES_AT: &str = "asrs.s.aeo";
 
 /// Who is let in.
 #[derive(Debug, Default)]
@@ -75,25 +81,55 @@ fn why_reserved(name: &str) -> &'static str {
     }
 }
 
-/// Sends a client on to `endpoint`, the gateway's own, with a token that lasts from `now`, in seconds since 1970.
-pub(crate) fn redirect(
-    settings: &Settings,
-    (endpoint, hub): (&str, &HubName),
-    query: Query<'_>,
-    signed_in: &SignedIn<'_>,
-    now: u64,
-) -> Result<Answer, Unfit> {
-    let audience = format!("{endpoint}/client/?hub={hub}");
-    let access_token = &token(settings, &audience, signed_in, now)?;
-    // The client's own query goes with it, as it does through an application's negotiate.
-    let query = query.without(&["hub", "negotiateVersion"]);
-    let url = if query.is_empty() { audience } else { format!("{audience}&{query}") };
-    Ok(json(&Redirect { url: &url, access_token }))
+/// A token that the gateway has signed for a client of a hub.
+pub(crate) struct OwnToken {
+    text: String,
+    /// Its audience: where the client connects with it.
+    url: String,
+    /// In seconds.
+    lifetime: u64,
 }
 
-fn token(settings: &Settings, audience: &str, signed_in: &SignedIn<'_>, now: u64) -> Result<String, Unfit> {
-    let SignedIn { user, claims: given, groups, lifetime } = signed_in;
-    let lifetime = lifetime.unwrap_or(LONGEST_LIFETIME).min(LONGEST_LIFETIME);
+impl OwnToken {
+    /// Signs one that lasts from `now`, in seconds since 1970, and opens a hub at `endpoint`, the gateway's own.
+    pub(crate) fn sign(
+        settings: &Settings,
+        (endpoint, hub): (&str, &HubName),
+        signed_in: &SignedIn<'_>,
+        now: u64,
+    ) -> Result<OwnToken, Unfit> {
+        let url = format!("{endpoint}/client/?hub={hub}");
+        let lifetime = signed_in.lifetime.unwrap_or(LONGEST_LIFETIME).min(LONGEST_LIFETIME);
+        let text = token(settings, (&url, hub), signed_in, (now, lifetime))?;
+        Ok(OwnToken { text, url, lifetime })
+    }
+
+    /// Sends a client on with it.
+    pub(crate) fn redirect(&self, query: Query<'_>) -> Answer {
+        // The client's own query goes with it, as it does through an application's negotiate.
+        let query = query.without(&["hub", "negotiateVersion"]);
+        let url = if query.is_empty() { self.url.clone() } else { format!("{}&{query}", self.url) };
+        json(&Redirect { url: &url, access_token: &self.text, token_lifetime_seconds: self.lifetime })
+    }
+
+    /// Gives it to a client that goes on.
+    pub(crate) fn refreshed(&self) -> Answer {
+        json(&RefreshAnswer { access_token: &self.text, token_lifetime_seconds: self.lifetime })
+    }
+
+    /// Its claims, as they are read when a client connects with it.
+    pub(crate) fn claims(&self) -> Claims {
+        Claims::check_without_key(&self.text, 0).expect("it was signed here")
+    }
+}
+
+fn token(
+    settings: &Settings,
+    (audience, hub): (&str, &HubName),
+    signed_in: &SignedIn<'_>,
+    (now, lifetime): (u64, u64),
+) -> Result<String, Unfit> {
+    let SignedIn { user, claims: given, groups, lifetime: _ } = signed_in;
     let limit = settings.core.limits.groups_per_connection;
     if lifetime == 0 {
         return Err(Unfit::NoLifetime);
@@ -105,6 +141,10 @@ fn token(settings: &Settings, audience: &str, signed_in: &SignedIn<'_>, now: u64
     claims.insert("aud".into(), audience.into());
     claims.insert("iat".into(), now.into());
     claims.insert("exp".into(), (now + lifetime).into());
+    if settings.hub(hub).close_on_expiry == CloseOnExpiry::Yes {
+        claims.insert(CLOSES.into(), "true".into());
+        claims.insert(CLOSES_AT.into(), (now + lifetime).to_string().into());
+    }
     if let Some(user) = user {
         claims.insert("asrs.s.uid".into(), (*user).into());
     }
@@ -159,10 +199,17 @@ mod tests {
         settings
     }
 
+    fn hub(name: &str) -> HubName {
+        HubName::parse(name).expect("a name")
+    }
+
     fn claims(signed_in: &SignedIn<'_>) -> Result<Vec<(String, String)>, Unfit> {
-        let settings = with_key();
-        let token = token(&settings, AUDIENCE, signed_in, NOW)?;
-        let claims = Claims::verify(&token, &settings.access_keys, NOW).expect("it is ours");
+        claims_under(&with_key(), signed_in)
+    }
+
+    fn claims_under(settings: &Settings, signed_in: &SignedIn<'_>) -> Result<Vec<(String, String)>, Unfit> {
+        let token = OwnToken::sign(settings, ("http://localhost", &hub("chat")), signed_in, NOW)?;
+        let claims = Claims::verify(&token.text, &settings.access_keys, NOW).expect("it is ours");
         Ok(claims.flatten().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
@@ -227,9 +274,22 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_ends_with_its_token_where_the_hub_is_set_so() {
+        let mut settings = with_key();
+        let end = |settings: &Settings| {
+            let signed_in = SignedIn { lifetime: Some(60), ..SignedIn::default() };
+            let token = OwnToken::sign(settings, ("http://localhost", &hub("chat")), &signed_in, NOW).expect("it fits");
+            token.claims().connection_end()
+        };
+        assert_eq!(end(&settings), None);
+        settings.other_hubs.close_on_expiry = CloseOnExpiry::Yes;
+        assert_eq!(end(&settings), Some(NOW + 60));
+    }
+
+    #[test]
     fn a_token_of_ours_is_known_for_its_own_hub_alone() {
-        let token = token(&with_key(), AUDIENCE, &SignedIn::default(), NOW).expect("it fits");
-        let hub = |name| HubName::parse(name).expect("a name");
+        let place = ("http://localhost", &hub("chat"));
+        let token = OwnToken::sign(&with_key(), place, &SignedIn::default(), NOW).expect("it fits").text;
         assert!(is_for_clients_of(&token, &hub("chat")));
         assert!(!is_for_clients_of(&token, &hub("other")) && !is_for_clients_of("a.b.c", &hub("chat")));
     }

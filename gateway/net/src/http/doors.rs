@@ -15,6 +15,8 @@ pub(super) enum Door {
     ClientNegotiation,
     /// Of a hub without a host.
     HubNegotiation,
+    /// Of a client of such a hub, for a newer token.
+    HubRefresh,
     Server,
     /// Its own table says which operation a path is.
     Rest,
@@ -26,7 +28,9 @@ impl Door {
     /// What network rules tell its requests by; `None`: they are for load balancers, and no rule is about them.
     pub(super) fn kind(self) -> Option<RequestKind> {
         match self {
-            Door::Client | Door::ClientNegotiation | Door::HubNegotiation => Some(RequestKind::Client),
+            Door::Client | Door::ClientNegotiation | Door::HubNegotiation | Door::HubRefresh => {
+                Some(RequestKind::Client)
+            }
             Door::Server => Some(RequestKind::Server),
             Door::Rest => Some(RequestKind::Rest),
             Door::Health | Door::Ready => None,
@@ -69,6 +73,7 @@ const DOORS: &[Row<Door>] = &[
     row("/client",               Door::Client,            HubIn::Query,   None),
     row("/client/negotiate",     Door::ClientNegotiation, HubIn::Query,   Some("POST, OPTIONS")),
     row("/hubs/{}/negotiate",    Door::HubNegotiation,    HubIn::Path,    Some("POST, OPTIONS")),
+    row("/hubs/{}/refresh",      Door::HubRefresh,        HubIn::Path,    Some("POST, OPTIONS")),
     row("/server",               Door::Server,            HubIn::Query,   None),
     row("/api/{}/..",            Door::Rest,              HubIn::Neither, None),
     row("/healthz",              Door::Health,            HubIn::Neither, None),
@@ -139,6 +144,7 @@ mod tests {
         assert_eq!(door("/CLIENT/Negotiate"), Some((Door::ClientNegotiation, "")));
         assert_eq!(door("/server/"), Some((Door::Server, "")));
         assert_eq!(door("/Hubs/My%20Hub/Negotiate"), Some((Door::HubNegotiation, "My%20Hub")));
+        assert_eq!(door("/hubs/chat/Refresh"), Some((Door::HubRefresh, "chat")));
         assert_eq!(door("/Api/V1/hubs/chat").map(|(door, _)| door), Some(Door::Rest));
         for other in
             ["/", "//client/", "/client//negotiate", "/hubs/a/b/negotiate", "/api", "/hubs/negotiate", "/clients"]

@@ -8,9 +8,8 @@ use http::request::Parts;
 use hubgate_core::id::{HubName, InvalidUserId, is_short_enough};
 use hubgate_wire::token::identity::{Identified, IdentityError, KeySet, identify};
 
-use super::answer::Answer;
 use super::authorization::bearer_token;
-use super::client_token::{SignedIn, is_for_clients_of, redirect};
+use super::client_token::{OwnToken, SignedIn, is_for_clients_of};
 use super::query::Query;
 use super::{Service, anonymous};
 use crate::http_places::HttpPlace;
@@ -26,20 +25,20 @@ enum Brought<'a> {
     Theirs(Cow<'a, str>),
 }
 
-/// Sends a client on to `place`, the gateway's own endpoint, whose token the provider has signed.
-pub(crate) async fn negotiate(
+/// A token for `place`, the gateway's own endpoint, for a client whose token the provider has signed.
+pub(crate) async fn check(
     service: &Rc<Service>,
     settings: &Settings,
     request: &Parts,
     place: (&str, &HubName),
     provider: &IdentityProvider,
-) -> Result<Answer, Refusal> {
+) -> Result<OwnToken, Refusal> {
     let token = match brought(request, place.1) {
         Brought::Theirs(token) => token,
         Brought::Ours(token) if provider.anonymous && anonymous::is_given_out_here(settings, &token, place.1) => {
-            return anonymous::negotiate(settings, request, place);
+            return Ok(anonymous::let_in(settings, place));
         }
-        Brought::Nothing if provider.anonymous => return anonymous::negotiate(settings, request, place),
+        Brought::Nothing if provider.anonymous => return Ok(anonymous::let_in(settings, place)),
         Brought::Nothing | Brought::Ours(_) => return Err(Refusal::NoToken),
     };
     let now = unix_seconds();
@@ -53,10 +52,10 @@ pub(crate) async fn negotiate(
         groups: &[],
         lifetime: Some(identified.expiry.saturating_sub(now)),
     };
-    let answer = redirect(settings, place, Query::of(&request.uri), &signed_in, now);
-    let answer = answer.map_err(|unfit| Refusal::bad_request(format!("The client cannot be let in: {unfit}.")))?;
+    let token = OwnToken::sign(settings, place, &signed_in, now);
+    let token = token.map_err(|unfit| Refusal::bad_request(format!("The client cannot be let in: {unfit}.")))?;
     HttpPlace::of(&request.extensions).vouch();
-    Ok(answer)
+    Ok(token)
 }
 
 /// The first token that is not ours, else one that is.

@@ -21,6 +21,7 @@ mod network;
 mod pages;
 mod persistence;
 mod query;
+mod refresh;
 mod refused;
 mod rest;
 mod route;

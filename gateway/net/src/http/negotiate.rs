@@ -16,6 +16,7 @@ use hubgate_wire::webhook;
 
 use super::answer::{Answer, json};
 use super::authorization::access_token;
+use super::client_token::OwnToken;
 use super::query::Query;
 use super::{Service, anonymous, authorizer, forwarded, host, identity_provider};
 use crate::entrant::Negotiated;
@@ -65,6 +66,17 @@ pub(crate) async fn without_host(
     hub: &HubName,
     remote: SocketAddr,
 ) -> Result<Answer, Refusal> {
+    let token = own_token(service, request, hub, remote).await?;
+    Ok(token.redirect(Query::of(&request.uri)))
+}
+
+/// A token for a client that has no host to ask, if it may come.
+pub(super) async fn own_token(
+    service: &Rc<Service>,
+    request: &Parts,
+    hub: &HubName,
+    remote: SocketAddr,
+) -> Result<OwnToken, Refusal> {
     // Kept by the answer: a reload meanwhile changes nothing for it.
     let settings = service.shared().settings().clone();
     let endpoint = forwarded::endpoint(&settings, remote.ip(), request).to_string();
@@ -80,19 +92,17 @@ pub(crate) async fn without_host(
     host::check(&settings, remote.ip(), request)?;
     check_rate(service)?;
     let place = (endpoint.as_str(), hub);
-    let (by, negotiated) = match &settings.hub(hub).negotiate {
-        Negotiate::Nobody | Negotiate::Anybody => (SignIn::Anonymous, anonymous::negotiate(&settings, request, place)),
+    let (by, token) = match &settings.hub(hub).negotiate {
+        Negotiate::Nobody | Negotiate::Anybody => (SignIn::Anonymous, Ok(anonymous::let_in(&settings, place))),
         Negotiate::Authorizer(plugin) => {
-            let negotiated = authorizer::negotiate(service, request, place, (plugin.clone(), remote)).await;
-            (SignIn::Authorizer, negotiated)
+            (SignIn::Authorizer, authorizer::ask(service, request, place, (plugin.clone(), remote)).await)
         }
         Negotiate::IdentityProvider(provider) => {
-            let negotiated = identity_provider::negotiate(service, &settings, request, place, provider).await;
-            (SignIn::IdentityProvider, negotiated)
+            (SignIn::IdentityProvider, identity_provider::check(service, &settings, request, place, provider).await)
         }
     };
-    service.shared().metrics.sign_in(by, negotiated.as_ref().err().map(Refusal::status));
-    negotiated
+    service.shared().metrics.sign_in(by, token.as_ref().err().map(Refusal::status));
+    token
 }
 
 /// Whether clients may come in that bring no token of an application's.

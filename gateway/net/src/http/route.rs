@@ -14,7 +14,9 @@ use super::body::RequestBody;
 use super::doors::{Door, HubIn};
 use super::forwarded::path_below;
 use super::query::Query;
-use super::{Service, Upgrade, cors, doors, head, host, negotiate, network, pages, refused, rest, server, transport};
+use super::{
+    Service, Upgrade, cors, doors, head, host, negotiate, network, pages, refresh, refused, rest, server, transport,
+};
 use crate::network_rules::RequestKind;
 use crate::refusal::Refusal;
 use crate::settings::{CorsOrigins, Settings};
@@ -48,7 +50,7 @@ async fn answer(
     if let Err(refusal) = check(service, request, door, remote) {
         return match door {
             Some(Door::Rest) => rest::refuse(service, request, &refusal),
-            _ => finish(service, known_hub, request, remote, Err(refusal)),
+            _ => finish(service, (door, known_hub), request, remote, Err(refusal)),
         };
     }
     match door {
@@ -69,10 +71,11 @@ async fn answer(
         (Ok(()), Some(Door::HubNegotiation), Some(Ok(hub))) => {
             negotiate::without_host(service, request, hub, remote).await
         }
+        (Ok(()), Some(Door::HubRefresh), Some(Ok(hub))) => refresh::answer(service, request, hub, remote).await,
         (Ok(()), Some(Door::Server), Some(Ok(hub))) => server::answer(service, request, hub, upgraded),
         (Ok(()), ..) => pages::page(service, request).await,
     };
-    finish(service, known_hub, request, remote, answer)
+    finish(service, (door, known_hub), request, remote, answer)
 }
 
 /// The hub that a request is for, or why it is for none; `None` where no hub is looked for. `name` is that of the path.
@@ -127,7 +130,7 @@ fn origins<'a>(settings: &'a Settings, hub: Option<&HubName>) -> &'a CorsOrigins
 /// what is wrong.
 fn finish(
     service: &Service,
-    hub: Option<&HubName>,
+    (door, hub): (Option<Door>, Option<&HubName>),
     request: &Parts,
     remote: SocketAddr,
     answer: Result<Answer, Refusal>,
@@ -135,7 +138,10 @@ fn finish(
     let is_for_pages = hub.is_some() || answer.is_err();
     let mut answer = answer.unwrap_or_else(|refusal| {
         refused::note(service, request, hub, &refusal);
-        refuse(&refusal)
+        match door {
+            Some(Door::HubRefresh) => refresh::refuse(&refusal),
+            _ => refuse(&refusal),
+        }
     });
     if is_for_pages {
         let settings = service.shared().settings();

@@ -53,7 +53,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 
 /// How long after the end of its token a client whose requests are checked one by one may come with a later one. Clients learn
 /// from an answer of 401 that they need one.
-const TIME_TO_RENEW: Millis = Millis(5_000);
+pub(super) const SECONDS_TO_RENEW: u64 = 5;
 
 /// Answers a request of `/client`; a client that it made on a WebSocket is left in `upgraded`.
 pub(crate) async fn answer(
@@ -265,7 +265,7 @@ fn times(service: &Service, claims: &Claims) -> ClientTimes {
 fn token_times(service: &Service, claims: &Claims) -> TokenTimes {
     let valid_until = on_our_clock(service, claims.expiry());
     let end = claims.connection_end().map(|end| on_our_clock(service, end));
-    let renewed_until = valid_until + TIME_TO_RENEW;
+    let renewed_until = valid_until + Millis(1_000 * SECONDS_TO_RENEW);
     TokenTimes { valid_until, end: end.map_or(renewed_until, |end| end.min(renewed_until)) }
 }
 

@@ -1,12 +1,14 @@
 //! The REST API: how an application sends to clients, manages groups, and asks who is there, without a connection.
 //!
 //! Source: Azure SignalR Service, "Data plane REST API", in its versions v1 (`/api/v1/hubs/{hub}`) and 2022-06-01
-//! (`/api/hubs/{hub}`), and of 2024-12-01 the list of a group's connections. All have the same operations here; `api-version` is not looked at.
+//! (`/api/hubs/{hub}`), of 2024-12-01 the list of a group's connections, and of 2026-07-01 refreshed claims. All have the same operations here; `api-version` is not looked at.
 
 mod items;
 mod members;
 mod message;
+mod moment;
 mod operation;
+mod refresh;
 mod table;
 
 use std::net::SocketAddr;
@@ -66,6 +68,7 @@ pub(crate) async fn answer(
             let url = format!("{}{path}", endpoint(&settings, remote.ip(), request));
             with_type(status, "application/json", page.body(&url, Query::of(&request.uri)).to_string())
         }
+        Ok((status, Done::Told(body))) => with_type(status, "application/json", body.to_string()),
         Err(refusal) => refuse(service, request, &refusal),
     }
 }

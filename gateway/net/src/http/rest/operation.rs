@@ -6,10 +6,12 @@ use http::header::{HeaderMap, HeaderName};
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::question::Joined;
+use serde_json::Value;
 
 use super::items::{excluded, reason, refuse_filter, ttl};
 use super::members::{MembersQuery, Page};
 use super::message;
+use super::refresh::{Named, claims_of};
 use super::table::{Kind, Names, Route};
 use crate::http::Service;
 use crate::http::body::RequestBody;
@@ -32,6 +34,8 @@ pub(super) enum Operation {
     Remove { member: Option<Member>, group: GroupName },
     RemoveFromAllGroups(Option<Member>),
     List { group: GroupName, query: MembersQuery },
+    Refresh,
+    Claims,
 }
 
 /// What came of an operation that was done.
@@ -41,6 +45,8 @@ pub(super) enum Done {
     /// A send to so many connections, whose caller has asked.
     Reached(usize),
     Listed(Page),
+    /// The claims that a connection has now.
+    Told(Value),
 }
 
 /// Whom a path names. An id that is none of ours is that of no connection.
@@ -78,6 +84,8 @@ impl Operation {
                 Operation::Close { whom, except, reason: reason(query) }
             }
             (Kind::List, _, _, Some(group)) => Operation::List { group, query: MembersQuery::of(query)? },
+            (Kind::Refresh, ..) => Operation::Refresh,
+            (Kind::Claims, ..) => Operation::Claims,
             (Kind::Add | Kind::Remove | Kind::List, ..) => unreachable!("their paths name a group"),
         })
     }
@@ -145,6 +153,16 @@ impl Operation {
                     access.change(Action::LeaveAll(member)).await?;
                 }
                 Ok(())
+            }
+            Operation::Refresh => {
+                let refresh = Named::read(&body.read(service).await?)?.refresh()?;
+                let facts = access.refresh(refresh).await?;
+                return Ok(Done::Told(claims_of(&facts)));
+            }
+            Operation::Claims => {
+                let token = Named::read(&body.read(service).await?)?.connection()?;
+                let facts = access.facts_by_token(token).await?;
+                return Ok(Done::Told(claims_of(&facts)));
             }
             Operation::List { group, query } => return query.answer(&access, group).await.map(Done::Listed),
         };

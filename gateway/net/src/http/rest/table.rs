@@ -34,7 +34,7 @@ impl Version {
 /// A row of [`ROUTES`].
 #[derive(Debug)]
 pub(super) struct Route {
-    method: Method,
+    method: &'static str,
     /// Behind the hub. `{c}` is a connection, `{g}` a group and `{u}` a user.
     path: &'static str,
     pub(super) kind: Kind,
@@ -57,6 +57,10 @@ pub(super) enum Kind {
     RemoveFromAllGroups,
     /// The connections of a group, page by page.
     List,
+    /// Lets a connection that the body names go on with other claims and another end.
+    Refresh,
+    /// The claims of a connection that the body names.
+    Claims,
 }
 
 /// The names in a path.
@@ -67,55 +71,58 @@ pub(super) struct Names<'a> {
     pub(super) user: Option<&'a str>,
 }
 
-/// Every operation. Each version has both its own paths and those of the other, and each membership can be named from
+/// Every operation; the first row that a path fits is its own. Each version has both its own paths and those of the other, and each membership can be named from
 /// either side.
 #[rustfmt::skip]
 const ROUTES: &[Route] = &[
-    route(Method::POST,   "",                              Kind::Send,   "sendToAll",                     202, 202),
-    route(Method::POST,   ":send",                         Kind::Send,   "sendToAll",                     202, 202),
-    route(Method::POST,   "users/{u}",                     Kind::Send,   "sendToUser",                    202, 202),
-    route(Method::POST,   "users/{u}/:send",               Kind::Send,   "sendToUser",                    202, 202),
-    route(Method::POST,   "connections/{c}",               Kind::Send,   "sendToConnection",              202, 202),
-    route(Method::POST,   "connections/{c}/:send",         Kind::Send,   "sendToConnection",              202, 202),
-    route(Method::POST,   "groups/{g}",                    Kind::Send,   "sendToGroup",                   202, 202),
-    route(Method::POST,   "groups/{g}/:send",              Kind::Send,   "sendToGroup",                   202, 202),
-    route(Method::GET,    "connections/{c}",               Kind::Exists, "connectionExists",              200, 200),
-    route(Method::GET,    "groups/{g}",                    Kind::Exists, "groupExists",                   200, 200),
-    route(Method::GET,    "users/{u}",                     Kind::Exists, "userExists",                    200, 200),
-    route(Method::GET,    "groups/{g}/users/{u}",          Kind::Exists, "userInGroup",                   200, 200),
-    route(Method::GET,    "users/{u}/groups/{g}",          Kind::Exists, "userInGroup",                   200, 200),
-    route(Method::GET,    "groups/{g}/connections",        Kind::List,   "listGroupConnections",          200, 200),
-    route(Method::DELETE, "connections/{c}",               Kind::Close,  "closeConnection",               202, 200),
-    route(Method::POST,   ":closeConnections",             Kind::Close,  "closeAll",                      204, 204),
-    route(Method::POST,   "groups/{g}/:closeConnections",  Kind::Close,  "closeGroup",                    204, 204),
-    route(Method::POST,   "users/{u}/:closeConnections",   Kind::Close,  "closeUser",                     204, 204),
-    route(Method::PUT,    "groups/{g}/connections/{c}",    Kind::Add,    "addConnectionToGroup",          200, 200),
-    route(Method::PUT,    "connections/{c}/groups/{g}",    Kind::Add,    "addConnectionToGroup",          200, 200),
-    route(Method::DELETE, "groups/{g}/connections/{c}",    Kind::Remove, "removeConnectionFromGroup",     200, 200),
-    route(Method::DELETE, "connections/{c}/groups/{g}",    Kind::Remove, "removeConnectionFromGroup",     200, 200),
-    route(Method::DELETE, "connections/{c}/groups",        Kind::RemoveFromAllGroups,
+    route("POST",   "",                              Kind::Send,   "sendToAll",                     202, 202),
+    route("POST",   ":send",                         Kind::Send,   "sendToAll",                     202, 202),
+    route("POST",   "users/{u}",                     Kind::Send,   "sendToUser",                    202, 202),
+    route("POST",   "users/{u}/:send",               Kind::Send,   "sendToUser",                    202, 202),
+    route("POST",   "connections/:refreshAuth",      Kind::Refresh, "refreshConnection",            200, 200),
+    route("POST",   "connections/claims",            Kind::Claims, "connectionClaims",              200, 200),
+    route("QUERY",  "connections/claims",            Kind::Claims, "connectionClaims",              200, 200),
+    route("POST",   "connections/{c}",               Kind::Send,   "sendToConnection",              202, 202),
+    route("POST",   "connections/{c}/:send",         Kind::Send,   "sendToConnection",              202, 202),
+    route("POST",   "groups/{g}",                    Kind::Send,   "sendToGroup",                   202, 202),
+    route("POST",   "groups/{g}/:send",              Kind::Send,   "sendToGroup",                   202, 202),
+    route("GET",    "connections/{c}",               Kind::Exists, "connectionExists",              200, 200),
+    route("GET",    "groups/{g}",                    Kind::Exists, "groupExists",                   200, 200),
+    route("GET",    "users/{u}",                     Kind::Exists, "userExists",                    200, 200),
+    route("GET",    "groups/{g}/users/{u}",          Kind::Exists, "userInGroup",                   200, 200),
+    route("GET",    "users/{u}/groups/{g}",          Kind::Exists, "userInGroup",                   200, 200),
+    route("GET",    "groups/{g}/connections",        Kind::List,   "listGroupConnections",          200, 200),
+    route("DELETE", "connections/{c}",               Kind::Close,  "closeConnection",               202, 200),
+    route("POST",   ":closeConnections",             Kind::Close,  "closeAll",                      204, 204),
+    route("POST",   "groups/{g}/:closeConnections",  Kind::Close,  "closeGroup",                    204, 204),
+    route("POST",   "users/{u}/:closeConnections",   Kind::Close,  "closeUser",                     204, 204),
+    route("PUT",    "groups/{g}/connections/{c}",    Kind::Add,    "addConnectionToGroup",          200, 200),
+    route("PUT",    "connections/{c}/groups/{g}",    Kind::Add,    "addConnectionToGroup",          200, 200),
+    route("DELETE", "groups/{g}/connections/{c}",    Kind::Remove, "removeConnectionFromGroup",     200, 200),
+    route("DELETE", "connections/{c}/groups/{g}",    Kind::Remove, "removeConnectionFromGroup",     200, 200),
+    route("DELETE", "connections/{c}/groups",        Kind::RemoveFromAllGroups,
                                                                          "removeConnectionFromAllGroups", 200, 200),
-    route(Method::PUT,    "groups/{g}/users/{u}",          Kind::Add,    "addUserToGroup",                202, 200),
-    route(Method::PUT,    "users/{u}/groups/{g}",          Kind::Add,    "addUserToGroup",                202, 200),
-    route(Method::DELETE, "groups/{g}/users/{u}",          Kind::Remove, "removeUserFromGroup",           202, 204),
-    route(Method::DELETE, "users/{u}/groups/{g}",          Kind::Remove, "removeUserFromGroup",           202, 204),
-    route(Method::DELETE, "users/{u}/groups",              Kind::RemoveFromAllGroups,
+    route("PUT",    "groups/{g}/users/{u}",          Kind::Add,    "addUserToGroup",                202, 200),
+    route("PUT",    "users/{u}/groups/{g}",          Kind::Add,    "addUserToGroup",                202, 200),
+    route("DELETE", "groups/{g}/users/{u}",          Kind::Remove, "removeUserFromGroup",           202, 204),
+    route("DELETE", "users/{u}/groups/{g}",          Kind::Remove, "removeUserFromGroup",           202, 204),
+    route("DELETE", "users/{u}/groups",              Kind::RemoveFromAllGroups,
                                                                          "removeUserFromAllGroups",       200, 204),
 ];
 
-const fn route(method: Method, path: &'static str, kind: Kind, name: &'static str, v1: u16, v2022: u16) -> Route {
+const fn route(method: &'static str, path: &'static str, kind: Kind, name: &'static str, v1: u16, v2022: u16) -> Route {
     Route { method, path, kind, name, v1, v2022 }
 }
 
 /// The operation of a method and the segments behind the hub.
 pub(super) fn find<'a>(method: &Method, segments: &'a [String]) -> Result<(&'static Route, Names<'a>), Refusal> {
     // HEAD asks for what GET asks for.
-    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    let method = if *method == Method::HEAD { &Method::GET } else { method }.as_str();
     let matching = || ROUTES.iter().filter_map(|route| Some((route, names(route.path, segments)?)));
-    if let Some(found) = matching().find(|(route, _)| route.method == *method) {
+    if let Some(found) = matching().find(|(route, _)| route.method == method) {
         return Ok(found);
     }
-    let mut allowed: Vec<&str> = matching().map(|(route, _)| route.method.as_str()).collect();
+    let mut allowed: Vec<&str> = matching().map(|(route, _)| route.method).collect();
     allowed.sort_unstable();
     allowed.dedup();
     if allowed.contains(&"GET") {
@@ -172,6 +179,10 @@ mod tests {
         assert_eq!(find_in(Method::DELETE, "connections/c"), Ok("closeConnection"));
         assert_eq!(find_in(Method::GET, "groups/g/connections"), Ok("listGroupConnections"));
         assert_eq!(find_in(Method::POST, "Users/u/:Send"), Ok("sendToUser"));
+        assert_eq!(find_in(Method::POST, "connections/:refreshAuth"), Ok("refreshConnection"));
+        for method in [Method::POST, Method::from_bytes(b"QUERY").expect("a method")] {
+            assert_eq!(find_in(method, "connections/claims"), Ok("connectionClaims"));
+        }
         assert_eq!(find_in(Method::PUT, "connections/c"), Err(StatusCode::METHOD_NOT_ALLOWED));
         assert_eq!(find_in(Method::POST, "users/u/:sned"), Err(StatusCode::NOT_FOUND));
         assert_eq!(find_in(Method::POST, "users"), Err(StatusCode::NOT_FOUND));
@@ -207,7 +218,7 @@ mod tests {
     #[test]
     fn no_two_rows_have_the_same_method_and_path() {
         for (index, route) in ROUTES.iter().enumerate() {
-            let same = |other: &&Route| (&other.method, other.path) == (&route.method, route.path);
+            let same = |other: &&Route| (other.method, other.path) == (route.method, route.path);
             assert_eq!(ROUTES.iter().position(|other| same(&other)), Some(index), "{} {}", route.method, route.path);
         }
     }
