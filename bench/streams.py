@@ -26,13 +26,14 @@ END = "\x1e"
 
 
 class Gateway:
-    """Serves the probe of handlers as hub `handler` and the probe of whole hubs as hub `whole`."""
+    """Serves the probe of handlers as these hubs and the probe of whole hubs as hub `whole`."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, handlers=("handler",)):
         config = f"""
             server = {{ listen = "127.0.0.1:0", access-keys = ["a-key-for-the-bench-and-nothing-else"], data-dir = '{folder / "data"}', shards = 1 }}
             hubs."*" = {{ mode = "serverless", negotiate = {{ anonymous = true }} }}
-            upstream = [{{ hubs = ["handler"], plugin = "probe" }}, {{ hubs = ["whole"], plugin = "probe-hub" }}]
+            admin = {{ listen = "127.0.0.1:0" }}
+            upstream = [{{ hubs = {json.dumps(handlers)}, plugin = "probe" }}, {{ hubs = ["whole"], plugin = "probe-hub" }}]
             plugins.probe.path = '{GUESTS / "probe.wasm"}'
             plugins.probe-hub.path = '{GUESTS / "probe-hub.wasm"}'
             """
@@ -42,31 +43,54 @@ class Gateway:
         self.process = subprocess.Popen(command)
         while not ready.exists():
             time.sleep(0.01)
-        self.address = json.loads(ready.read_text())["listen"]
+        self.ready = json.loads(ready.read_text())
+        self.address = self.ready["listen"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
 
     def processor_time(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """In seconds, of all threads."""
+        threads = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 class Client:
     """A JSON client that counts what it gets and reads nothing of it."""
 
-    def __init__(self, gateway, hub):
-        request = urllib.request.Request(f"http://{gateway.address}/hubs/{hub}/negotiate?negotiateVersion=1", method="POST")
-        with urllib.request.urlopen(request) as response:
-            answer = json.loads(response.read())
-        host, port = gateway.address.rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)))
-        key = base64.b64encode(os.urandom(16)).decode()
-        path = f"/client/?hub={hub}&access_token={answer['accessToken']}"
-        head = f"GET {path} HTTP/1.1\r\nHost: {gateway.address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        self.socket.sendall(f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode())
+    def __init__(self, gateway, hub, stateful=False):
+        query = "negotiateVersion=1&useStatefulReconnect=true" if stateful else "negotiateVersion=1"
+        token = posted(f"http://{gateway.address}/hubs/{hub}/negotiate?{query}")["accessToken"]
+        self.address, self.path = gateway.address, f"/client/?hub={hub}&access_token={token}"
+        if stateful:
+            # Who is to be known again negotiates where it connects.
+            answer = posted(f"http://{gateway.address}/client/negotiate?hub={hub}&access_token={token}&{query}")
+            self.path += f"&id={answer['connectionToken']}"
         self.tail = b""
-        self.say('{"protocol":"json","version":1}')
+        self.open()
+        self.say(f'{{"protocol":"json","version":{2 if stateful else 1}}}')
+        self.until_got(b"{}\x1e")
+
+    def open(self):
+        """Opens a WebSocket."""
+        host, port = self.address.rsplit(":", 1)
+        self.socket = socket.create_connection((host, int(port)))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        key = base64.b64encode(os.urandom(16)).decode()
+        head = f"GET {self.path} HTTP/1.1\r\nHost: {self.address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        self.socket.sendall(f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode())
+
+    def until_got(self, marker, number=1):
+        """Reads until it has got so many markers."""
         got = b""
-        while b"{}\x1e" not in got:
-            got += self.socket.recv(65536)
+        while got.count(marker) < number:
+            data = self.socket.recv(1 << 18)
+            assert data, f"the connection ended: {got[-300:]}"
+            got += data
 
     def say(self, *messages):
         payload = "".join(message + END for message in messages).encode()
@@ -79,6 +103,11 @@ class Client:
         data = self.tail + self.socket.recv(1 << 18)
         self.tail = data[-(len(marker) - 1) :]
         return data.count(marker)
+
+
+def posted(url):
+    with urllib.request.urlopen(urllib.request.Request(url, method="POST")) as response:
+        return json.loads(response.read())
 
 
 def until_all_have(clients, marker, number):
@@ -105,19 +134,17 @@ def stream(clients):
     return len(clients) * ITEMS
 
 
-def fan_out(clients):
-    """One client says something to all, ITEMS times; gives how many deliveries that are."""
-    burst = 100
-    for begin in range(0, ITEMS, burst):
+def fan_out(clients, items=ITEMS, burst=100):
+    """One client says something to all, so many times; gives how many deliveries that are."""
+    for begin in range(0, items, burst):
         clients[0].say(*[f'{{"type":1,"target":"say","arguments":[{begin + index}]}}' for index in range(burst)])
-    until_all_have(clients, b'"target":"said"', ITEMS)
-    return len(clients) * ITEMS
+    until_all_have(clients, b'"target":"said"', items)
+    return len(clients) * items
 
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        gateway = Gateway(pathlib.Path(folder))
-        try:
+        with Gateway(pathlib.Path(folder)) as gateway:
             whole = [Client(gateway, "whole") for _ in range(CLIENTS)]
             handler = [Client(gateway, "handler") for _ in range(CLIENTS)]
             costs = {"an item": [], "a delivery": []}
@@ -132,8 +159,6 @@ def main():
             print(f"an item of a stream      {item:.2f} us of processor time")
             print(f"a delivery of a fan-out  {delivery:.2f} us")
             print(f"ratio                    {item / delivery:.1f}")
-        finally:
-            gateway.process.kill()
 
 
 if __name__ == "__main__":

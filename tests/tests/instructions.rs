@@ -80,6 +80,11 @@ fn a_message_fans_out_to_1000_clients() {
 }
 
 #[test]
+fn a_message_that_is_kept_for_each_fans_out_to_1000_clients_and_is_acknowledged() {
+    check(&CORE, "fan-out-kept", 230_132.0);
+}
+
+#[test]
 fn a_handler_is_called() {
     check(&PLUGIN_HOST, "call", 13_250.0);
 }

@@ -3,7 +3,7 @@
 use hubgate_core::time::Millis;
 use hubgate_wire::signalr::HubProtocol;
 
-use crate::world::{Answering, Noticed, To, World};
+use crate::world::{Answering, Filtering, Noticed, To, World};
 
 const PROTOCOLS: [HubProtocol; 2] = [HubProtocol::Json, HubProtocol::MessagePack];
 const ANSWERING: [Answering; 2] = [Answering::Plugin, Answering::HubServer];
@@ -65,7 +65,7 @@ impl Line {
 
 /// Each side says something on its own, asks and answers, acknowledges and says more. Gives what passed of the last link, up and down.
 fn converse(answering: Answering, protocol: HubProtocol, cuts: &[Cut]) -> (usize, usize) {
-    let mut line = Line::new(World::new(answering, protocol), cuts);
+    let mut line = Line::new(World::new(answering, Filtering::No, protocol), cuts);
     line.flow();
     for round in 0..2 {
         line.world.client.says(false, 3);

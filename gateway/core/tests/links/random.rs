@@ -5,7 +5,7 @@ use hubgate_wire::signalr::HubProtocol;
 use proptest::prelude::*;
 
 use crate::naive::State;
-use crate::world::{Answering, Noticed, To, World};
+use crate::world::{Answering, Filtering, Noticed, To, World};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -19,6 +19,8 @@ enum Step {
         padding: usize,
     },
     HubAnswers,
+    FiltersLetPass,
+    FiltersTakeTheirTime,
     /// So many bytes of what is on its way come through.
     Up(usize),
     Down(usize),
@@ -47,6 +49,8 @@ fn step() -> impl Strategy<Value = Step> {
         20 => Just(Step::ClientAcknowledges),
         300 => (to, padding()).prop_map(|(to, padding)| Step::HubSays { to, padding }),
         250 => Just(Step::HubAnswers),
+        400 => Just(Step::FiltersLetPass),
+        20 => Just(Step::FiltersTakeTheirTime),
         400 => bytes().prop_map(Step::Up),
         400 => bytes().prop_map(Step::Down),
         100 => (0..120usize, 0..120usize, noticed).prop_map(|(up, down, noticed)| Step::Cut { up, down, noticed }),
@@ -67,6 +71,8 @@ fn take(world: &mut World, step: &Step) {
         Step::ClientAcknowledges => world.client.acknowledges(),
         Step::HubSays { to, padding } => world.hub_says(to, padding),
         Step::HubAnswers => world.hub_answers(),
+        Step::FiltersLetPass => world.filters_let_pass(),
+        Step::FiltersTakeTheirTime => world.filters_take_their_time(),
         Step::Up(most) => drop(world.flow_up(most)),
         Step::Down(most) => drop(world.flow_down(most)),
         Step::Cut { up, down, noticed } => {
@@ -87,10 +93,11 @@ proptest! {
     #[test]
     fn whatever_becomes_of_the_link_each_side_sees_what_the_other_says_once_and_in_order(
         steps in proptest::collection::vec(step(), 1..150),
+        filtering in prop_oneof![2 => Just(Filtering::No), 1 => Just(Filtering::All)],
         answering in prop_oneof![Just(Answering::Plugin), Just(Answering::HubServer)],
         protocol in prop_oneof![Just(HubProtocol::Json), Just(HubProtocol::MessagePack)],
     ) {
-        let mut world = World::new(answering, protocol);
+        let mut world = World::new(answering, filtering, protocol);
         for step in &steps {
             take(&mut world, step);
             world.check();

@@ -1,6 +1,7 @@
 //! What the links carry, and what the shard wants done.
 
 use hubgate_core::event::UpstreamEvent;
+use hubgate_core::filter::{Direction, Subject};
 use hubgate_core::id::UserId;
 use hubgate_core::{CloseCause, Effect, Input, ResumeRefusal, ResumedClient, Slot, TransportKey};
 use hubgate_wire::service::{self, ServiceMessage};
@@ -138,6 +139,11 @@ impl World {
         }
     }
 
+    pub(super) fn offer_all(&mut self) {
+        let transports: Vec<_> = self.links.keys().copied().collect();
+        transports.into_iter().for_each(|transport| self.offer(transport));
+    }
+
     /// What a link has brought is offered to the shard.
     fn offer(&mut self, transport: TransportKey) {
         while let Some(link) = self.links.get_mut(&transport)
@@ -213,6 +219,13 @@ impl World {
                 self.offer(transport);
             }
             Effect::HearLastWords(transport) => self.feed(Input::SaidLastWords(transport)),
+            Effect::Inspect { number, inspection } => {
+                let direction = match inspection.subject {
+                    Subject::Client(_) => Direction::Inbound,
+                    Subject::Delivery { .. } => Direction::Outbound,
+                };
+                self.inspections.push_back((number, direction));
+            }
             Effect::Call { client, event, .. } => self.plugin_hears(client, event),
             Effect::ToServer { messages, .. } => self.server_hears(&messages),
             Effect::Answered(_) | Effect::Forgotten(_) | Effect::WakeAt(_) | Effect::TokenOver(_) => {}

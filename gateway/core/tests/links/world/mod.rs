@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use hubgate_core::delivery::{Action, Target};
 use hubgate_core::event::{UpstreamAnswer, UpstreamEvent};
-use hubgate_core::filter::Origin;
+use hubgate_core::filter::{
+    Direction, FilterSettings, Halves, Inspected, InspectionNumber, OnError, Origin, Targets, Verdict,
+};
 use hubgate_core::id::{
     ConnectionId, GroupName, HubName, NodeId, PluginName, ServerConnectionId, ServerId, ShardAddress, ShardIndex,
     UserId,
@@ -40,6 +42,13 @@ const PING_PERIOD: Millis = Millis(10_000);
 pub(crate) enum Answering {
     Plugin,
     HubServer,
+}
+
+/// Whether filters look at what both say, and take their time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filtering {
+    No,
+    All,
 }
 
 /// Whom the hub speaks to; the client is among them.
@@ -93,6 +102,8 @@ pub(crate) struct World {
     /// Since when it waits for another one.
     waits_since: Option<Millis>,
     hub: Hub,
+    /// What filters look at, oldest first, with its way.
+    inspections: VecDeque<(InspectionNumber, Direction)>,
     /// Numbers that the hub has heard and said.
     pub(crate) heard: u64,
     pub(crate) said: u64,
@@ -108,14 +119,17 @@ fn hub_name() -> HubName {
     HubName::parse("chat").expect("a name")
 }
 
-fn settings(answering: Answering) -> Settings {
+fn settings(answering: Answering, filtering: Filtering) -> Settings {
     let mode = match answering {
         Answering::Plugin => Mode::Serverless,
         Answering::HubServer => Mode::Default,
     };
+    let filter =
+        || FilterSettings { plugin: PluginName::new("filter"), targets: Targets::All, on_error: OnError::Closed };
+    let filters = (filtering == Filtering::All).then(filter).into_iter().collect();
     Settings {
         hubs: BTreeMap::new(),
-        other_hubs: HubSettings { mode, filters: Vec::new(), messages_per_second: 0 },
+        other_hubs: HubSettings { mode, filters, messages_per_second: 0 },
         upstream: vec![UpstreamItem {
             hubs: Pattern::Any,
             categories: Pattern::Any,
@@ -151,10 +165,13 @@ fn settings(answering: Answering) -> Settings {
 
 /// A client that is let in, and whoever answers it.
 impl World {
-    pub(crate) fn new(answering: Answering, protocol: HubProtocol) -> World {
+    pub(crate) fn new(answering: Answering, filtering: Filtering, protocol: HubProtocol) -> World {
         let directory = Arc::new(Directory::new(HashSeed::fixed()));
         let at = ShardAddress { node: NodeId(1), shard: ShardIndex(0) };
-        let (settings, halves) = (Arc::new(settings(answering)), BTreeMap::new().into_iter().collect());
+        let filter = Halves::default();
+        filter.set(true, true);
+        let halves = BTreeMap::from([(PluginName::new("filter"), Arc::new(filter))]);
+        let settings = Arc::new(settings(answering, filtering));
         let mut shard = Shard::new(Neighbours::new(at, 1), settings, directory, halves, HashSeed::fixed());
         let mut ignored = Vec::new();
         let hub = match answering {
@@ -177,6 +194,7 @@ impl World {
             attached: None,
             waits_since: None,
             hub,
+            inspections: VecDeque::new(),
             heard: 0,
             said: 0,
             is_dismissed: false,
@@ -243,8 +261,16 @@ impl World {
         }
     }
 
+    /// Whether what the hub says next comes next: filters may look at answers and at what is sent beside each other.
+    fn hub_is_heard(&self) -> bool {
+        self.inspections.iter().all(|(_, direction)| *direction == Direction::Inbound)
+    }
+
     /// The hub says its next number.
     pub(crate) fn hub_says(&mut self, to: To, padding: usize) {
+        if !self.hub_is_heard() {
+            return;
+        }
         let arguments = arguments(self.said, padding);
         self.said += 1;
         match self.hub {
@@ -282,6 +308,9 @@ impl World {
 
     /// The oldest call has its answer, if there is one. A plugin says a number more before it.
     pub(crate) fn hub_answers(&mut self) {
+        if !self.hub_is_heard() {
+            return;
+        }
         match &mut self.hub {
             Hub::Plugin(calls) => {
                 let Some((client, event)) = calls.pop_front() else { return };
@@ -305,6 +334,24 @@ impl World {
                 Some(Asked::Goodbye) => self.hub_closes(),
                 None => {}
             },
+        }
+    }
+
+    /// Filters let pass what they look at longest.
+    pub(crate) fn filters_let_pass(&mut self) {
+        if let Some((number, _)) = self.inspections.pop_front() {
+            let inspected = Inspected { verdict: Verdict::Pass, actions: Vec::new() };
+            self.feed(Input::Inspected { number, inspected });
+            // What was not taken is offered again.
+            self.offer_all();
+        }
+    }
+
+    /// They take their time with what the client says: it is not read.
+    pub(crate) fn filters_take_their_time(&mut self) {
+        let of_client = self.inspections.iter().find(|(_, direction)| *direction == Direction::Inbound);
+        if let Some((number, _)) = of_client {
+            self.feed(Input::InspectionWaits(*number));
         }
     }
 
@@ -415,7 +462,9 @@ impl World {
                 Hub::Server { calls, .. } => !calls.is_empty(),
             };
             self.hub_answers();
-            if !is_waiting && before == self.said {
+            let is_inspected = self.inspections.is_empty();
+            self.filters_let_pass();
+            if is_inspected && !is_waiting && before == self.said {
                 return;
             }
         }
