@@ -3,8 +3,9 @@
 use hubgate_wire::signalr::HubMessage;
 
 use crate::client::link_log::Said;
+use crate::client::logged::{self, Heed};
 use crate::client::read_holds::Hold;
-use crate::client::{Clients, Heed, Phase, actions, opening};
+use crate::client::{Clients, Phase, actions, opening};
 use crate::client_results::ClientResults;
 use crate::filter::{Direction, Inspected, InspectionNumber, Refusal, Verdict};
 use crate::gate::inbound::{Gate, Inbound, Refused, is_filtered, refused};
@@ -126,9 +127,9 @@ impl Listener<'_> {
         let Listener { clients, links, inbound, .. } = self;
         let (hub, dialect) = (clients[slot].hub(), clients[slot].dialect());
         clients.hub_mut(hub).counters.messages_in += 1;
-        if clients[slot].has_log() && !is_read(links, clients, slot) {
+        if clients[slot].line().has_log() && !is_read(links, clients, slot) {
             // It is looked at for the log alone.
-            if clients.log_said(turn, slot, dialect.said(bytes), bytes.len()) == Heed::Yes {
+            if logged::hear(clients, turn, slot, dialect.said(bytes), bytes.len()) == Heed::Yes {
                 link::pass_on(links, clients, turn, slot, |out| dialect.write_encoded(bytes, out));
             }
             return;
@@ -137,7 +138,9 @@ impl Listener<'_> {
             Ok(message) => message,
             Err(malformed) => return clients.bad_request(turn, slot, malformed.to_string()),
         };
-        if clients[slot].has_log() && clients.log_said(turn, slot, Said::of(&message), bytes.len()) == Heed::No {
+        if clients[slot].line().has_log()
+            && logged::hear(clients, turn, slot, Said::of(&message), bytes.len()) == Heed::No
+        {
             return;
         }
         let is_filtered = clients.hub(hub).filters.inspects(Direction::Inbound);

@@ -32,13 +32,15 @@ pub enum CloseCause {
     ServiceReload,
     /// The client's token expired, and says that the connection ends with it.
     Unauthorized,
+    /// The gateway panicked over what the client had caused.
+    InternalError,
 }
 
 impl CloseCause {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [CloseCause; 15] = [
+    pub const ALL: [CloseCause; 16] = [
         CloseCause::Normal,
         CloseCause::TransportLost,
         CloseCause::PingTimeout,
@@ -54,6 +56,7 @@ impl CloseCause {
         CloseCause::ClosedByRequest,
         CloseCause::ServiceReload,
         CloseCause::Unauthorized,
+        CloseCause::InternalError,
     ];
 
     /// The name in logs and metrics.
@@ -74,6 +77,7 @@ impl CloseCause {
             CloseCause::ClosedByRequest => "ClosedByRequest",
             CloseCause::ServiceReload => "ServiceReload",
             CloseCause::Unauthorized => "Unauthorized",
+            CloseCause::InternalError => "InternalError",
         }
     }
 }

@@ -55,7 +55,7 @@ impl Drain {
             if client.is_closed() {
                 continue;
             }
-            if client.is_waiting() {
+            if client.line().is_waiting() {
                 // It has nothing to hear, and comes back elsewhere.
                 send_away(clients, turn, slot);
                 continue;
@@ -88,7 +88,7 @@ fn go_on_leaving(clients: &mut Clients, turn: &mut Turn<'_>, answerers: Answerer
         (Leave::Connecting(_), Phase::Handshaking { .. }) => send_away(clients, turn, slot),
         (Leave::Connecting(_), _) => {
             clients[slot].set_leave(Leave::Asked);
-            clients[slot].attachment().effect(turn, Effect::HearLastWords);
+            clients[slot].line().attachment().effect(turn, Effect::HearLastWords);
         }
         (Leave::Said, Phase::Open { .. }) if answerers.have_answered(clients, slot) => send_away(clients, turn, slot),
         (Leave::No | Leave::Asked | Leave::Said, _) => {}

@@ -44,6 +44,12 @@ pub enum Effect {
     /// Cut a client's transport at once and without a word, whatever waits to leave by it: the client goes on by another one, or may come by
     /// one. Nothing is wanted of this one any longer.
     Sever(TransportKey),
+    /// A client has ended that had no transport and waited for one. The core has forgotten it for everybody else already.
+    EndedWaiting {
+        client: ConnectionId,
+        cause: CloseCause,
+        detail: String,
+    },
     /// The core has forgotten the client: its transport is gone, and upstream has been told of its end.
     Forgotten(ConnectionId),
     /// Log that calls of clients of the hub were dropped, because these had left and too much was waiting; once until there

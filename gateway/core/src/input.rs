@@ -39,7 +39,7 @@ pub enum Input<'i, 'b> {
     /// All is read that a client had said when [`crate::Effect::HearLastWords`] asked for it.
     SaidLastWords(TransportKey),
     /// A client's transport is gone; nothing is wanted of it from now on, and what still comes of it is ignored. A client that may resume
-    /// stays if the transport broke ([`CloseCause::TransportLost`]).
+    /// stays if the transport broke ([`CloseCause::TransportLost`]), and no other cause keeps it.
     ClientGone { transport: TransportKey, cause: CloseCause },
     /// A hub server's transport is open; its handshake request comes next. `id` is [`crate::Shard::next_server`].
     ServerOpened { id: ServerConnectionId, server: NewServerConnection },

@@ -48,6 +48,7 @@ mod turn;
 mod upstream;
 
 pub use arrivals::{ClientTimes, Identity, NewClient, NewServerConnection, Reconnect, ResumedClient};
+pub use client::resuming::MostKept;
 pub use close_cause::CloseCause;
 pub use effect::Effect;
 pub use hash::HashSeed;

@@ -3,7 +3,7 @@
 mod reading;
 
 use crate::client::read_holds::Hold;
-use crate::client::{Clients, Session, actions, renewal};
+use crate::client::{Clients, Session, actions, marked, renewal, resuming};
 use crate::client_results::ClientResults;
 use crate::drain::{self, Answerers, Drain};
 use crate::effect::Effect;
@@ -115,9 +115,9 @@ impl Parts {
                 }
             }
             Input::ClientGone { transport, cause } => clients.gone(turn, transport, cause),
-            Input::ClientResumed { transport, client } => clients.resumed(turn, transport, client),
-            Input::ResumeRefused { hub, refusal } => clients.resume_refused(turn, &hub, refusal),
-            Input::KeepsTooMuch(slot) => clients.keeps_too_much(turn, slot),
+            Input::ClientResumed { transport, client } => resuming::resumed(clients, turn, transport, client),
+            Input::ResumeRefused { hub, refusal } => resuming::refused(clients, turn, &hub, refusal),
+            Input::KeepsTooMuch(slot) => resuming::close_slow(clients, turn, slot),
             Input::ServerOpened { id, server } => links.open_server(clients, turn, id, server),
             Input::ServerCongested { id, is_congested } => links.server_congested(clients, turn, id, is_congested),
             Input::ServerGone(id) => links.server_gone(clients, turn, id),
@@ -153,7 +153,9 @@ impl Parts {
                 }
             },
             Input::Taken(transport) => {
-                if let Some(slot) = clients.by_transport(transport) {
+                if let Some(slot) = clients.by_transport(transport)
+                    && marked::taken(clients, slot)
+                {
                     upstream.taken(clients, turn, slot);
                 }
             }
@@ -235,7 +237,7 @@ impl Parts {
                     self.check_deadlines(turn, slot);
                 }
             }
-            Step::CloseSlow(slot) => clients.keeps_too_much(turn, slot),
+            Step::CloseSlow(slot) => resuming::close_slow(clients, turn, slot),
             Step::Taken(slot, count) => {
                 if clients.is_still(slot) {
                     (0..count).for_each(|_| upstream.taken(clients, turn, slot));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::client::Clients;
+use crate::client::resuming::{self, MostKept};
 use crate::client::timer_wheel::TimerWheel;
 use crate::effect::Effect;
 use crate::filter::HalvesByPlugin;
@@ -76,7 +77,7 @@ impl Shard {
 
     /// What carries a client's messages, if anything does.
     pub fn transport_of(&self, client: Slot) -> Option<TransportKey> {
-        self.parts.clients().get(client)?.attachment().transport()
+        self.parts.clients().get(client)?.line().attachment().transport()
     }
 
     /// Whether a transport carries a client's messages, be it one that is closed and has not heard of it.
@@ -97,7 +98,7 @@ impl Shard {
         user: Option<&UserId>,
         now: Millis,
     ) -> Result<(), ResumeRefusal> {
-        self.parts.clients().may_resume(client, hub, user, now)
+        resuming::may_resume(self.parts.clients(), client, hub, user, now)
     }
 
     /// Whether a client that comes to a hub now, and asks for it, may resume: where the gateway answers it, and where all hub servers
@@ -108,15 +109,15 @@ impl Shard {
         self.settings.hub(hub).mode.offers_stateful_reconnect(answerable)
     }
 
-    /// What is kept for all clients that may resume, in bytes.
+    /// What is kept for all clients that may resume, in bytes. What is kept for many of them counts once.
     pub fn kept_for_resumes(&self) -> usize {
-        self.parts.clients().kept_for_resumes()
+        resuming::kept(self.parts.clients())
     }
 
-    /// The client for which most is kept, and how much, in bytes. It looks at all clients: for one who has to find somebody to let go
+    /// The client for which most is kept. It looks at all clients: for one who has to find somebody to let go
     /// ([`Input::KeepsTooMuch`]).
-    pub fn most_kept_for_resumes(&self) -> Option<(Slot, usize)> {
-        self.parts.clients().most_kept_for_resumes()
+    pub fn most_kept_for_resumes(&self) -> Option<MostKept> {
+        resuming::most_kept(self.parts.clients())
     }
 
     /// The id of the hub server's connection that opens next.

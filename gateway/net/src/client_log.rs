@@ -37,9 +37,9 @@ impl ClientLog {
     }
 
     /// It is gone, and did not come back by another WebSocket.
-    pub(crate) fn ended_without_transport(&self) {
-        let (hub, connection) = (&self.hub, &self.id);
-        tracing::info!(%hub, %connection, "a client's connection ended: it had lost its WebSocket and did not come back");
+    pub(crate) fn ended_without_transport(&self, cause: CloseCause) {
+        let (hub, connection, cause) = (&self.hub, &self.id, cause.name());
+        tracing::info!(%hub, %connection, cause, "a client's connection ended that had lost its WebSocket");
     }
 
     /// It is gone. `slow` is the limit that it was too slow for, if it was.

@@ -2,6 +2,7 @@
 
 use hubgate_wire::websocket::Frame;
 
+use super::kept::Copies;
 use super::session::Delivery;
 use super::{Clients, Closing, Session, groups};
 use crate::arena::Arena;
@@ -187,12 +188,13 @@ impl<'m> Round<'m> {
         let frame = dialect.frame_of(message);
         let (mut to, mut others, all) = (Vec::with_capacity(receivers.len()), Vec::new(), receivers.len());
         let mut slow = Vec::new();
+        let mut copies = frame.map(Copies::of);
         for slot in receivers {
             let client = &mut arena[slot];
             if client.dialect() != dialect {
                 others.push(slot);
-            } else if let Some(frame) = frame {
-                match client.accept_or_hold(frame, now, limits) {
+            } else if let Some(copies) = &mut copies {
+                match client.accept_or_hold(copies, now, limits) {
                     Delivery::Now(transport) => to.push(transport),
                     Delivery::NotNow | Delivery::OnResume => {}
                     Delivery::TooMuch => slow.push(slot),

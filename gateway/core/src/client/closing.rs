@@ -84,15 +84,21 @@ impl Clients {
             CloseCause::Normal => None,
             cause => Some(reason.unwrap_or_else(|| cause.name().to_owned())),
         };
-        let held = self[slot].take_held_frames();
+        let (attachment, client, held) =
+            (self[slot].line().attachment(), self[slot].id(), self[slot].take_held_frames());
         self.retire(turn, slot, cause, reason);
-        let attachment = self[slot].attachment();
-        for frame in held.into_iter().chain(last_message) {
-            attachment.effect(turn, |to| Effect::Send { to, frame });
-        }
-        attachment.effect(turn, |transport| Effect::Finish { transport, code: close_code::NORMAL, cause, detail });
-        if attachment.transport().is_none() {
-            turn.then(Step::ForgetIfOver(slot));
+        match attachment {
+            Attachment::Attached(to) => {
+                for frame in held.into_iter().chain(last_message) {
+                    turn.effect(Effect::Send { to, frame });
+                }
+                turn.effect(Effect::Finish { transport: to, code: close_code::NORMAL, cause, detail });
+            }
+            Attachment::Waiting { .. } => {
+                turn.effect(Effect::EndedWaiting { client, cause, detail });
+                turn.then(Step::ForgetIfOver(slot));
+            }
+            Attachment::Ended => {}
         }
     }
 
@@ -108,9 +114,9 @@ impl Clients {
         client.phase = Phase::Closed { facts: facts.clone() };
         client.take_unread();
         client.held_back = None;
-        client.log = None;
-        if client.is_waiting() {
-            client.attach(Attachment::Ended);
+        client.line_mut().log = None;
+        if client.line().is_waiting() {
+            client.line_mut().attach(Attachment::Ended);
             self.hubs[client.hub()].waiting_clients -= 1;
         }
         if let Some(token) = client.token.take() {

@@ -4,7 +4,7 @@ use hubgate_wire::negotiate::Transport;
 
 use super::attachment::Attachment;
 use super::timer_wheel::Due;
-use super::{Clients, Closing, Phase};
+use super::{Clients, Closing, Phase, logged, resuming};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
 use crate::failure;
@@ -36,7 +36,7 @@ impl Clients {
 
     /// Meets the deadlines of a client that are due, and schedules the next one. `link`: of one that a hub server answers.
     pub(crate) fn check_deadlines(&mut self, turn: &mut Turn<'_>, slot: Slot, link: Option<LinkTimes>) {
-        self.acknowledge(turn, slot);
+        logged::acknowledge(self, turn, slot);
         let client = &self[slot];
         let next = match &client.phase {
             Phase::Handshaking { deadline, .. } if turn.now >= *deadline => return miss_handshake(self, turn, slot),
@@ -54,16 +54,16 @@ impl Clients {
                 let closing = Closing::with_error(true, "");
                 return self.close(turn, slot, CloseCause::Unauthorized, closing);
             }
-            Phase::Open { .. } if let Attachment::Waiting { until, cause } = client.attachment() => {
+            Phase::Open { .. } if let Attachment::Waiting { until, cause } = client.line().attachment() => {
                 if turn.now >= until {
-                    return self.grace_ended(turn, slot, cause);
+                    return resuming::grace_ended(self, turn, slot, cause);
                 }
                 let of_link = link.into_iter().flat_map(|link| [link.next, link.moving]).flatten();
                 of_link.chain(client.expiry).fold(until, Millis::min)
             }
             // Its hub server pings it, and misses it.
             Phase::Open { .. } if let Some(link) = link => {
-                let ack_due = client.log.as_ref().and_then(|log| log.ack_due());
+                let ack_due = client.line().ack_due();
                 match client.expiry.into_iter().chain(link.next).chain(link.moving).chain(ack_due).min() {
                     Some(next) => next,
                     None => return,
@@ -77,7 +77,7 @@ impl Clients {
             Phase::Open { .. } => match self.check_silence(turn, slot) {
                 Some(next) => {
                     let client = &self[slot];
-                    let ack_due = client.log.as_ref().and_then(|log| log.ack_due());
+                    let ack_due = client.line().ack_due();
                     client.expiry.into_iter().chain(ack_due).fold(next, Millis::min)
                 }
                 None => return,
@@ -93,21 +93,21 @@ impl Clients {
         let client = &mut self.arena[slot];
         let is_read = client.holds.is_empty();
         let may_be_probed = client.transport() == Transport::WebSockets;
-        if is_read && may_be_probed && !client.is_probed() && now - client.last_heard >= half {
-            client.last_probed = now;
-            client.attachment().effect(turn, Effect::Probe);
+        if is_read && may_be_probed && !client.line().is_probed() && now - client.line().last_heard >= half {
+            client.line_mut().last_probed = now;
+            client.line().attachment().effect(turn, Effect::Probe);
         }
-        let deadline = match (is_read, client.is_probed()) {
+        let deadline = match (is_read, client.line().is_probed()) {
             // Nobody listens.
             (false, _) => now + timeout,
-            (true, false) if may_be_probed => client.last_heard + half,
-            (true, false) => client.last_heard + timeout,
+            (true, false) if may_be_probed => client.line().last_heard + half,
+            (true, false) => client.line().last_heard + timeout,
             // Whatever held the gateway up, it has time to answer.
-            (true, true) => (client.last_heard + timeout).max(client.last_probed + half),
+            (true, true) => (client.line().last_heard + timeout).max(client.line().last_probed + half),
         };
         if now >= deadline {
             if client.may_come_back(CloseCause::PingTimeout) {
-                self.cut(turn, slot, CloseCause::PingTimeout);
+                resuming::cut(self, turn, slot, CloseCause::PingTimeout);
                 return None;
             }
             let error = Some(failure::timed_out(timeout));
@@ -115,12 +115,12 @@ impl Clients {
             self.close(turn, slot, CloseCause::PingTimeout, closing);
             return None;
         }
-        if now - client.last_sent >= keep_alive {
-            client.last_sent = now;
+        if now - client.line().last_sent >= keep_alive {
+            client.line_mut().last_sent = now;
             let frame = self.pings.of(client.dialect());
-            client.attachment().effect(turn, |to| Effect::Send { to, frame });
+            client.line().attachment().effect(turn, |to| Effect::Send { to, frame });
         }
-        Some(deadline.min(self[slot].last_sent + keep_alive))
+        Some(deadline.min(self[slot].line().last_sent + keep_alive))
     }
 }
 

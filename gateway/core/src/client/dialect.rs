@@ -184,6 +184,16 @@ impl Dialect {
         }
     }
 
+    /// How many messages in a frame count for the logs of its receivers.
+    pub(crate) fn counted(self, frame: &Frame) -> u64 {
+        let payload = frame.payload();
+        let (mut rest, mut count) = (&payload[..], 0);
+        while let Ok(Some(message)) = self.split(&mut rest) {
+            count += u64::from(self.said(message) == Said::Counted);
+        }
+        count
+    }
+
     /// What follows messages that are passed on.
     pub(crate) fn exchange(self) -> Exchange {
         Exchange::new(self.protocol())

@@ -1,16 +1,15 @@
 //! What a client that may resume and the gateway have said to each other, as far as it may have to be said again.
 //!
-//! Source: ASP.NET Core SignalR, "HubProtocol.md", "Ack Message" and "Sequence Message", as its clients carry it out: calls, items, completions and
+//! Source: ASP.NET Core SignalR, the specification of its hub protocol, "Ack Message" and "Sequence Message", as its clients carry it out: calls, items, completions and
 //! cancellations are counted from 1 in each direction, and kept until the other side acknowledges them. After a cut each side begins with a
 //! Sequence, which has the number of the message that it goes on with, and sends again what it has kept.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hubgate_wire::signalr::HubMessage;
 use hubgate_wire::websocket::Frame;
 
+use super::kept::{KeptAccount, KeptFrame, SLOT};
 use crate::time::Millis;
 
 /// So much that came is acknowledged at once, in bytes. Clients keep 100,000 bytes, and say no more beyond that.
@@ -31,14 +30,20 @@ const RESUME_BURST: Millis = Millis(5_000);
 pub(crate) struct LinkLog {
     /// The number of the last message that was sent.
     sent: u64,
-    /// What was sent and not acknowledged, oldest first: the last has the number `sent`.
-    kept: VecDeque<Kept>,
-    /// What that takes up, in bytes.
+    /// The number of the last message before those that are kept.
+    forgotten: u64,
+    /// What was sent and not acknowledged, oldest first.
+    kept: VecDeque<KeptFrame>,
+    /// What that takes up, in bytes, as if nobody shared it.
     cost: usize,
+    /// Those of the kept messages that the client is not known to have taken, and somebody waits for that; by their numbers.
+    awaited: VecDeque<u64>,
+    /// Those of which the client has said itself, by this transport, that it has taken them, before the transport did.
+    taken_early: usize,
     /// Since when more is kept than the bound and the client has acknowledged nothing.
     over_since: Option<Millis>,
     /// What is kept for all clients of the shard.
-    account: Arc<AtomicUsize>,
+    account: KeptAccount,
     /// The client goes on with this number, or with a later one, or ends the connection.
     surely_next: u64,
     /// How many messages had been sent when the client last came by another transport.
@@ -58,13 +63,7 @@ pub(crate) struct LinkLog {
     resumes_paid_until: Millis,
 }
 
-#[derive(Debug)]
-struct Kept {
-    frame: Frame,
-    mark: Mark,
-}
-
-/// Whether somebody waits until the client has taken a message, which it has once it acknowledges it.
+/// Whether somebody waits until the client has taken a message. It has when its transport has taken it, or when it acknowledges it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     None,
@@ -144,11 +143,14 @@ pub(crate) enum Breach {
 }
 
 impl LinkLog {
-    pub(crate) fn new(account: Arc<AtomicUsize>) -> LinkLog {
+    pub(crate) fn new(account: KeptAccount) -> LinkLog {
         LinkLog {
             sent: 0,
+            forgotten: 0,
             kept: VecDeque::new(),
             cost: 0,
+            awaited: VecDeque::new(),
+            taken_early: 0,
             over_since: None,
             account,
             surely_next: 1,
@@ -163,16 +165,20 @@ impl LinkLog {
         }
     }
 
-    /// One message that counts is sent, now or once the client is back. One passes that is larger than the bound if nothing else is kept.
-    pub(crate) fn send(&mut self, frame: &Frame, mark: Mark, bound: Bound) -> Room {
-        let cost = cost(frame);
-        if self.cost + cost > bound.limit && !self.kept.is_empty() && self.is_out_of_patience(self.cost + cost, bound) {
+    /// Messages that count are sent in one frame, now or once the client is back. One frame passes that is larger than the bound if nothing
+    /// else is kept.
+    pub(crate) fn send(&mut self, frame: &KeptFrame, mark: Mark, bound: Bound) -> Room {
+        let cost = self.cost + frame.cost();
+        if cost > bound.limit && !self.kept.is_empty() && self.is_out_of_patience(cost, bound) {
             return Room::TooLittle;
         }
-        self.sent += 1;
-        self.cost += cost;
-        self.account.fetch_add(cost, Ordering::Relaxed);
-        self.kept.push_back(Kept { frame: frame.clone(), mark });
+        self.sent += frame.messages();
+        self.cost = cost;
+        self.account.add(SLOT);
+        self.kept.push_back(frame.clone());
+        if mark == Mark::Awaited {
+            self.awaited.push_back(self.sent);
+        }
         Room::Enough
     }
 
@@ -219,13 +225,13 @@ impl LinkLog {
         let Some(number) = u64::try_from(number).ok().filter(|number| *number <= self.sent) else {
             return Logged::Breach(Breach::AckOfUnsent(number, self.sent));
         };
-        let mut taken = 0;
-        while self.first() <= number
-            && let Some(Kept { frame, mark }) = self.kept.pop_front()
+        while let Some(frame) = self.kept.front()
+            && self.forgotten + frame.messages() <= number
         {
-            self.cost -= cost(&frame);
-            self.account.fetch_sub(cost(&frame), Ordering::Relaxed);
-            taken += usize::from(mark == Mark::Awaited);
+            self.forgotten += frame.messages();
+            self.cost -= frame.cost();
+            self.account.subtract(SLOT);
+            self.kept.pop_front();
             self.over_since = None;
         }
         if number > self.sent_before {
@@ -236,7 +242,21 @@ impl LinkLog {
             // A burst may have made it large.
             self.kept.shrink_to(32);
         }
+        let taken = self.awaited.iter().take_while(|awaited| **awaited <= number).count();
+        self.awaited.drain(..taken);
+        self.taken_early += taken;
         Logged::Taken(taken)
+    }
+
+    /// The client's transport has taken the next message of those that somebody waits for. Gives whether that is news.
+    pub(crate) fn left(&mut self) -> bool {
+        match self.taken_early {
+            0 => self.awaited.pop_front().is_some(),
+            _ => {
+                self.taken_early -= 1;
+                false
+            }
+        }
     }
 
     fn sequence(&mut self, number: i64, now: Millis) -> Logged {
@@ -274,8 +294,12 @@ impl LinkLog {
     pub(crate) fn resume(&mut self, now: Millis) -> Again {
         self.awaits_sequence = true;
         self.resumes_paid_until = self.resumes_paid_until.max(now) + RESUME_SHARE;
+        // While it was away it could acknowledge nothing.
+        self.over_since = None;
+        self.taken_early = 0;
         self.sent_before = self.sent;
-        Again { sequence_id: self.surely_next as i64, placeholders: (self.first() - self.surely_next) as usize }
+        let placeholders = (self.first() - self.surely_next) as usize;
+        Again { sequence_id: self.surely_next as i64, placeholders }
     }
 
     /// Whether it has not resumed too often of late.
@@ -285,17 +309,31 @@ impl LinkLog {
 
     /// The number of the oldest message that is kept, or of the next one.
     fn first(&self) -> u64 {
-        self.sent + 1 - self.kept.len() as u64
+        self.forgotten + 1
     }
 
-    /// What was sent and not acknowledged, oldest first.
-    pub(crate) fn kept(&self) -> impl Iterator<Item = &Frame> {
-        self.kept.iter().map(|kept| &kept.frame)
+    /// What was sent and not acknowledged, oldest first, and whether somebody still waits until the client has taken it.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = (&Frame, Mark)> {
+        let (mut number, mut awaited) = (self.forgotten, self.awaited.iter().peekable());
+        self.kept.iter().map(move |frame| {
+            number += frame.messages();
+            let mark = awaited.next_if(|awaited| **awaited == number).map_or(Mark::None, |_| Mark::Awaited);
+            (frame.frame(), mark)
+        })
     }
 
-    /// What that takes up, in bytes.
+    /// What that takes up, in bytes, as if nobody shared it.
     pub(crate) fn cost(&self) -> usize {
         self.cost
+    }
+
+    /// The client's part of that in what is kept for all.
+    pub(crate) fn part(&self) -> usize {
+        self.kept.iter().map(KeptFrame::part).sum()
+    }
+
+    pub(crate) fn account(&self) -> &KeptAccount {
+        &self.account
     }
 
     pub(crate) fn has_said_close(&self) -> bool {
@@ -305,18 +343,9 @@ impl LinkLog {
 
 impl Drop for LinkLog {
     fn drop(&mut self) {
-        self.account.fetch_sub(self.cost, Ordering::Relaxed);
+        self.account.subtract(self.kept.len() * SLOT);
     }
 }
-
-/// What a frame takes up while it is kept.
-fn cost(frame: &Frame) -> usize {
-    frame.len() + KEPT_OVERHEAD
-}
-
-/// Beside its bytes, which its outbox, or that of another receiver, has as well until they have left: a slot in a queue that doubles as it grows,
-/// and the count of those that share it.
-const KEPT_OVERHEAD: usize = 2 * size_of::<Kept>() + 32;
 
 impl Said {
     /// What a message is that was read.
@@ -346,9 +375,15 @@ mod tests {
     const LIMIT: usize = 10_000;
     const BOUND: Bound = Bound { limit: LIMIT, now: NOW, link: Link::Down };
 
-    fn log() -> (LinkLog, Arc<AtomicUsize>) {
-        let account = Arc::new(AtomicUsize::new(0));
+    fn log() -> (LinkLog, KeptAccount) {
+        let account = KeptAccount::default();
         (LinkLog::new(account.clone()), account)
+    }
+
+    /// One message.
+    fn keep(log: &mut LinkLog, frame: &Frame, mark: Mark, bound: Bound) -> Room {
+        let kept = KeptFrame::new(frame, 1, log.account());
+        log.send(&kept, mark, bound)
     }
 
     fn frame(text: &str) -> Frame {
@@ -360,12 +395,12 @@ mod tests {
     }
 
     fn kept(log: &LinkLog) -> Vec<Frame> {
-        log.kept().cloned().collect()
+        log.kept().map(|(frame, _)| frame.clone()).collect()
     }
 
     #[track_caller]
     fn send(log: &mut LinkLog, texts: &[&str]) {
-        texts.iter().for_each(|text| assert_eq!(log.send(&frame(text), Mark::None, BOUND), Room::Enough));
+        texts.iter().for_each(|text| assert_eq!(keep(log, &frame(text), Mark::None, BOUND), Room::Enough));
     }
 
     #[test]
@@ -381,7 +416,7 @@ mod tests {
         log.hear(Said::Sequence(1), 0, NOW);
         assert_eq!(log.hear(Said::Ack(3), 0, NOW), Logged::Taken(0));
         assert_eq!(kept(&log), Vec::new());
-        assert_eq!((log.cost(), account.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!((log.cost(), account.total()), (0, 0));
     }
 
     #[test]
@@ -418,22 +453,26 @@ mod tests {
     fn what_is_kept_has_a_bound_and_counts_for_all_until_it_is_gone() {
         let (mut first, account) = log();
         let mut second = LinkLog::new(account.clone());
-        assert_eq!(first.send(&frame(&"x".repeat(LIMIT)), Mark::None, BOUND), Room::Enough, "a large one alone passes");
-        assert_eq!(first.send(&frame("x"), Mark::None, BOUND), Room::TooLittle);
+        assert_eq!(
+            keep(&mut first, &frame(&"x".repeat(LIMIT)), Mark::None, BOUND),
+            Room::Enough,
+            "a large one alone passes"
+        );
+        assert_eq!(keep(&mut first, &frame("x"), Mark::None, BOUND), Room::TooLittle);
         send(&mut second, &["y"]);
-        assert_eq!(account.load(Ordering::Relaxed), first.cost() + second.cost());
+        assert_eq!(account.total(), first.cost() + second.cost());
         assert_eq!((first.resume(NOW), first.sent), (again(1, 0), 1), "what was not kept was not sent");
         drop(first);
-        assert_eq!(account.load(Ordering::Relaxed), second.cost());
+        assert_eq!(account.total(), second.cost());
         drop(second);
-        assert_eq!(account.load(Ordering::Relaxed), 0);
+        assert_eq!(account.total(), 0);
     }
 
     #[test]
     fn a_client_that_is_connected_has_some_seconds_to_acknowledge_what_is_beyond_the_bound() {
         let half = frame(&"x".repeat(LIMIT / 2));
         let send = |log: &mut LinkLog, after: u64, link| {
-            log.send(&half, Mark::None, Bound { limit: LIMIT, now: NOW + Millis(after), link })
+            keep(log, &half, Mark::None, Bound { limit: LIMIT, now: NOW + Millis(after), link })
         };
         let (mut first, _) = log();
         let fits = (0..100).take_while(|_| send(&mut first, 0, Link::Up) == Room::Enough).count();
@@ -444,16 +483,63 @@ mod tests {
         assert_eq!(send(&mut second, 3_000, Link::Up), Room::TooLittle);
         second.hear(Said::Ack(1), 0, NOW);
         assert_eq!([Link::Up, Link::Down].map(|link| send(&mut second, 3_000, link)), [Room::Enough, Room::TooLittle]);
+        second.resume(NOW + Millis(9_000));
+        let after = [9_000, 11_900, 12_000].map(|after| send(&mut second, after, Link::Up));
+        assert_eq!(
+            after,
+            [Room::Enough, Room::Enough, Room::TooLittle],
+            "while it was away it could acknowledge nothing"
+        );
     }
 
     #[test]
-    fn what_somebody_waits_for_is_taken_once_it_is_acknowledged() {
-        let (mut log, _) = log();
-        for mark in [Mark::Awaited, Mark::None, Mark::Awaited] {
-            log.send(&frame("x"), mark, BOUND);
+    fn what_many_clients_keep_counts_once_for_all_and_as_a_whole_for_each() {
+        let (mut first, account) = log();
+        let mut others = [(); 9].map(|()| LinkLog::new(account.clone()));
+        let shared = KeptFrame::new(&frame(&"x".repeat(LIMIT / 2)), 1, &account);
+        for log in others.iter_mut().chain([&mut first]) {
+            assert_eq!(log.send(&shared, Mark::None, BOUND), Room::Enough);
+            assert!(log.cost() > LIMIT / 2);
         }
+        drop(shared);
+        assert!((LIMIT / 2..LIMIT).contains(&account.total()), "{}", account.total());
+        assert!((account.total() / 10..LIMIT / 10).contains(&first.part()), "{}", first.part());
+        drop(others);
+        assert!(account.total() == first.cost() && first.part() == first.cost(), "it is the last that keeps it");
+        first.hear(Said::Ack(1), 0, NOW);
+        assert_eq!((account.total(), first.part()), (0, 0));
+    }
+
+    #[test]
+    fn several_messages_in_one_frame_are_acknowledged_one_by_one_and_sent_again_together() {
+        let (mut log, _) = log();
+        let two = KeptFrame::new(&frame("two"), 2, log.account());
+        log.send(&two, Mark::None, BOUND);
+        send(&mut log, &["third"]);
+        log.hear(Said::Ack(1), 0, NOW);
+        assert_eq!((log.resume(NOW), kept(&log)), (again(1, 0), vec![frame("two"), frame("third")]));
+        log.hear(Said::Sequence(1), 0, NOW);
+        log.hear(Said::Ack(2), 0, NOW);
+        assert_eq!((log.resume(NOW), kept(&log)), (again(1, 2), vec![frame("third")]));
+    }
+
+    #[test]
+    fn what_somebody_waits_for_is_taken_once_when_it_has_left_or_is_acknowledged() {
+        let (mut log, _) = log();
+        let awaited = |log: &LinkLog| log.kept().filter(|(_, mark)| *mark == Mark::Awaited).count();
+        for mark in [Mark::Awaited, Mark::None, Mark::Awaited, Mark::Awaited] {
+            keep(&mut log, &frame("x"), mark, BOUND);
+        }
+        assert!(log.left(), "the first has left");
         let ack = |log: &mut LinkLog, number| log.hear(Said::Ack(number), 0, NOW);
-        assert_eq!([ack(&mut log, 2), ack(&mut log, 3), ack(&mut log, 3)], [1, 1, 0].map(Logged::Taken));
+        assert_eq!([ack(&mut log, 2), ack(&mut log, 3), ack(&mut log, 3)], [0, 1, 0].map(Logged::Taken));
+        assert!(!log.left(), "the second, which was acknowledged before it was seen to leave");
+        assert_eq!(awaited(&log), 1);
+        log.resume(NOW);
+        log.hear(Said::Sequence(1), 0, NOW);
+        assert_eq!(awaited(&log), 1, "it is sent again, and waited for");
+        assert_eq!([log.left(), log.left()], [true, false]);
+        assert_eq!(ack(&mut log, 4), Logged::Taken(0));
     }
 
     #[test]

@@ -7,18 +7,19 @@ mod deadlines;
 pub(crate) mod dialect;
 pub(crate) mod groups;
 pub(crate) mod held;
+mod kept;
+mod line;
 pub(crate) mod link_log;
+pub(crate) mod logged;
 pub(crate) mod marked;
 pub(crate) mod opening;
 pub(crate) mod read_holds;
 pub(crate) mod renewal;
-mod resuming;
+pub(crate) mod resuming;
 mod session;
 pub(crate) mod timer_wheel;
 
 use std::ops::{Index, IndexMut};
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use bytes::BytesMut;
 use hubgate_wire::websocket::Frame;
@@ -27,9 +28,9 @@ use attachment::Attachment;
 pub(crate) use closing::{CLOSED_WITH_ERROR, Closing};
 pub(crate) use deadlines::LinkTimes;
 use dialect::{LONGEST_OPENING, Pings};
+use kept::{Copies, KeptAccount};
 use link_log::Mark;
 use read_holds::Hold;
-pub(crate) use resuming::Heed;
 pub(crate) use session::{Delivery, Leave, Phase, Session};
 use timer_wheel::TimerWheel;
 
@@ -64,8 +65,8 @@ pub(crate) struct Clients {
     presence: Presence,
     wheel: TimerWheel,
     pings: Pings,
-    /// What is kept for those that may resume, in bytes.
-    kept: Arc<AtomicUsize>,
+    /// Of those that may resume.
+    kept: KeptAccount,
     seed: HashSeed,
     /// When the clock of the gateway began, in milliseconds since 1970.
     epoch: u64,
@@ -82,7 +83,7 @@ impl Clients {
             presence: Presence::default(),
             wheel: TimerWheel::new(),
             pings: Pings::new(),
-            kept: Arc::default(),
+            kept: KeptAccount::default(),
             seed,
             epoch: 0,
         }
@@ -162,8 +163,7 @@ impl Clients {
         let is_server_there = self.hubs[hub].directory.servers().is_any_there();
         let kind = turn.settings.hub(&new.hub).mode.of_new_client(is_server_there);
         let deadline = turn.now + new.times.handshake.unwrap_or(turn.settings.timeouts.handshake);
-        let attachment = Attachment::Attached(transport);
-        let slot = self.arena.insert(Session::new(new, attachment, (hub, kind), deadline, turn.now));
+        let slot = self.arena.insert(Session::new(new, transport, (hub, kind), deadline, turn.now));
         assert_eq!(self.transports.insert(slot), transport, "a client opens with the transport that was next");
         self.schedule(slot, deadline);
         slot
@@ -175,7 +175,7 @@ impl Clients {
             return;
         };
         if self[slot].may_come_back(cause) && turn.settings.timeouts.reconnect > Millis(0) {
-            return self.wait(turn, slot, cause);
+            return resuming::wait(self, turn, slot, cause);
         }
         if !self[slot].is_closed() {
             let reason = match cause {
@@ -184,7 +184,7 @@ impl Clients {
             };
             self.retire(turn, slot, cause, reason);
         }
-        self[slot].attach(Attachment::Ended);
+        self[slot].line_mut().attach(Attachment::Ended);
         turn.then(Step::ForgetIfOver(slot));
     }
 
@@ -200,7 +200,7 @@ impl Clients {
     pub(crate) fn hold(&mut self, turn: &mut Turn<'_>, slot: Slot, hold: Hold) {
         let client = &mut self[slot];
         if !client.is_closed() && client.holds.add(hold) {
-            client.attachment().effect(turn, Effect::PauseReading);
+            client.line().attachment().effect(turn, Effect::PauseReading);
         }
     }
 
@@ -209,8 +209,8 @@ impl Clients {
         let client = &mut self[slot];
         if client.holds.remove(hold) && !client.is_closed() {
             // Its silence is not held against it: nobody listened.
-            client.last_heard = turn.now;
-            client.attachment().effect(turn, Effect::ResumeReading);
+            client.line_mut().was_heard(turn.now);
+            client.line().attachment().effect(turn, Effect::ResumeReading);
         }
         turn.then(Step::ReadClient(slot));
     }
@@ -262,7 +262,7 @@ impl Clients {
             return;
         }
         self.hubs[client.hub()].count_out(1, frame.len());
-        let delivery = client.accept_or_hold(&frame, turn.now, &turn.settings.limits);
+        let delivery = client.accept_or_hold(&mut Copies::of(&frame), turn.now, &turn.settings.limits);
         deliver(turn, slot, delivery, frame);
     }
 
@@ -275,7 +275,7 @@ impl Clients {
 
     /// Queues a frame that was held back, and counted then.
     pub(crate) fn send_held(&mut self, turn: &mut Turn<'_>, slot: Slot, frame: Frame) {
-        let delivery = self[slot].accept(&frame, Mark::None, turn.now, &turn.settings.limits);
+        let delivery = self[slot].accept(&mut Copies::of(&frame), Mark::None, turn.now, &turn.settings.limits);
         deliver(turn, slot, delivery, frame);
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use hubgate_wire::websocket::Frame;
 
 use super::dialect::Dialect;
-use super::link_log::LinkLog;
 use super::read_holds::Hold;
 use super::{Clients, Phase, groups};
 use crate::arrivals::{Identity, Reconnect};
@@ -21,9 +20,8 @@ pub(crate) fn read(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, reque
     let client = &clients[slot];
     match client.dialect().open(request, client.kind(), client.transport(), turn.settings.detailed_errors) {
         Ok((dialect, reconnect)) => {
-            if let (Reconnect::Stateful, Reconnect::Stateful) = (reconnect, client.reconnect) {
-                let log = LinkLog::new(clients.kept.clone());
-                clients[slot].log = Some(Box::new(log));
+            if reconnect == Reconnect::Stateful {
+                clients.arena[slot].line_mut().begin_log(&clients.kept);
             }
             Some(dialect)
         }
@@ -84,9 +82,8 @@ pub(crate) fn let_in(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, ans
         return;
     };
     client.phase = Phase::Open { facts: facts.clone() };
-    client.last_sent = turn.now;
-    client.last_heard = turn.now;
-    client.attachment().effect(turn, |to| Effect::Send { to, frame: answer });
+    (client.line_mut().last_sent, client.line_mut().last_heard) = (turn.now, turn.now);
+    client.line().attachment().effect(turn, |to| Effect::Send { to, frame: answer });
     turn.then(Step::ReleaseHeld(slot));
     turn.then(Step::CheckDeadlines(slot));
 }

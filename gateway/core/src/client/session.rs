@@ -9,10 +9,12 @@ use hubgate_wire::websocket::Frame;
 use super::attachment::Attachment;
 use super::dialect::{Dialect, TooLong};
 use super::held::{Held, HeldBack};
-use super::link_log::{LinkLog, Mark};
+use super::kept::Copies;
+use super::line::Line;
+use super::link_log::Mark;
 use super::read_holds::{Hold, ReadHolds};
 use super::timer_wheel::Due;
-use crate::arrivals::{Identity, NewClient, Reconnect};
+use crate::arrivals::{Identity, NewClient};
 use crate::event::ConnectionFacts;
 use crate::id::{ConnectionId, GroupName, HubIndex, TransportKey};
 use crate::message_rate::HeardOfClient;
@@ -31,13 +33,9 @@ pub(crate) struct Session {
     pub(super) token: Option<ConnectionId>,
     /// The kind of transport that it uses.
     transport: Transport,
-    attachment: Attachment,
+    line: Line,
     dialect: Dialect,
     pub(super) expiry: Option<Millis>,
-    pub(super) last_heard: Millis,
-    pub(super) last_sent: Millis,
-    /// When its WebSocket was asked whether it is there; that was for the silence since `last_heard`, if it is later.
-    pub(super) last_probed: Millis,
     pub(super) due: Option<Due>,
     pub(super) phase: Phase,
     /// Why it is not read. Its silence is not held against it meanwhile.
@@ -52,10 +50,6 @@ pub(crate) struct Session {
     leave: Leave,
     /// For the rates at which clients are read.
     heard: HeardOfClient,
-    /// What it has negotiated.
-    pub(super) reconnect: Reconnect,
-    /// Of one that may resume: it has negotiated that, and its handshake has asked for it.
-    pub(super) log: Option<Box<LinkLog>>,
 }
 
 #[derive(Debug)]
@@ -94,7 +88,7 @@ pub(crate) enum Leave {
 impl Session {
     pub(super) fn new(
         client: NewClient,
-        attachment: Attachment,
+        transport: TransportKey,
         (hub, kind): (HubIndex, ClientKind),
         deadline: Millis,
         now: Millis,
@@ -105,12 +99,9 @@ impl Session {
             id: client.id,
             token: client.token,
             transport: client.transport,
-            attachment,
+            line: Line::new(transport, client.reconnect, now),
             dialect: Dialect::CoreHandshake,
             expiry: client.times.expiry,
-            last_heard: now,
-            last_sent: now,
-            last_probed: now,
             due: None,
             phase: Phase::Handshaking { identity: Box::new(client.identity), deadline },
             holds: ReadHolds::default(),
@@ -120,8 +111,6 @@ impl Session {
             groups: Vec::new(),
             leave: Leave::No,
             heard: HeardOfClient::default(),
-            reconnect: client.reconnect,
-            log: None,
         }
     }
 
@@ -153,13 +142,15 @@ impl Session {
         self.transport
     }
 
+    /// How it is reached.
     #[inline]
-    pub(crate) fn attachment(&self) -> Attachment {
-        self.attachment
+    pub(crate) fn line(&self) -> &Line {
+        &self.line
     }
 
-    pub(super) fn attach(&mut self, attachment: Attachment) {
-        self.attachment = attachment;
+    #[inline]
+    pub(crate) fn line_mut(&mut self) -> &mut Line {
+        &mut self.line
     }
 
     #[inline]
@@ -186,7 +177,7 @@ impl Session {
 
     /// Whether it is closed, and its transport gone.
     pub(crate) fn is_gone(&self) -> bool {
-        self.is_closed() && self.attachment == Attachment::Ended
+        self.is_closed() && self.line.attachment() == Attachment::Ended
     }
 
     /// The hub's mode changes. Gives whether the client fits the new one.
@@ -198,16 +189,6 @@ impl Session {
             }
             None => false,
         }
-    }
-
-    /// Something came from it.
-    #[inline]
-    pub(crate) fn was_heard(&mut self, now: Millis) {
-        self.last_heard = now;
-    }
-
-    pub(crate) fn last_heard(&self) -> Millis {
-        self.last_heard
     }
 
     pub(crate) fn leave(&self) -> Leave {
@@ -284,20 +265,25 @@ impl Session {
         }
     }
 
-    /// Sends the client, which others see, `frame` now, or keeps it for one that has to wait for it, within bounds.
+    /// Sends the client, which others see, a frame now, or keeps it for one that has to wait for it, within bounds.
     #[inline]
-    pub(super) fn accept_or_hold(&mut self, frame: &Frame, now: Millis, limits: &Limits) -> Delivery {
-        match (&mut self.held_back, &self.log, self.attachment) {
-            (None, None, Attachment::Attached(transport)) => {
-                self.last_sent = now;
+    pub(super) fn accept_or_hold(&mut self, copies: &mut Copies<'_>, now: Millis, limits: &Limits) -> Delivery {
+        match (&mut self.held_back, self.line.has_log(), self.line.attachment()) {
+            (None, false, Attachment::Attached(transport)) => {
+                self.line.last_sent = now;
                 Delivery::Now(transport)
             }
             (Some(held), _, _) => {
-                held.push(HeldBack::Frame(frame.clone()), limits.held);
+                held.push(HeldBack::Frame(copies.frame.clone()), limits.held);
                 Delivery::NotNow
             }
-            (None, _, _) => self.accept(frame, Mark::None, now, limits),
+            (None, _, _) => self.accept(copies, Mark::None, now, limits),
         }
+    }
+
+    /// Sends it a frame now, whatever is held back for it; or keeps it until it is back.
+    pub(super) fn accept(&mut self, copies: &mut Copies<'_>, mark: Mark, now: Millis, limits: &Limits) -> Delivery {
+        self.line.accept(copies, self.dialect, mark, now, limits)
     }
 
     /// Whether what is sent to it waits.
@@ -333,11 +319,6 @@ impl Session {
             }
         }
         frames
-    }
-
-    /// Whether it was asked if it is there since it was heard last.
-    pub(super) fn is_probed(&self) -> bool {
-        self.last_probed > self.last_heard
     }
 }
 

@@ -105,5 +105,5 @@ pub(crate) fn refused(message: HubMessage<'_>, refusal: Refusal, detailed_errors
 #[inline]
 pub(crate) fn is_filtered(clients: &Clients, slot: Slot) -> bool {
     let client = &clients[slot];
-    client.has_log() || client.is_inspected() || clients.hub_of(slot).filters.inspects(Direction::Inbound)
+    client.line().has_log() || client.is_inspected() || clients.hub_of(slot).filters.inspects(Direction::Inbound)
 }

@@ -338,8 +338,10 @@ impl Links {
         turn: &mut Turn<'_>,
         slot: Slot,
     ) -> Option<LinkTimes> {
-        let next = client_result::check(self, clients, turn, slot);
         let moving = moving::check(self, clients, turn, slot);
+        let next = client_result::check(self, clients, turn, slot);
+        let ping = relay::ping_for_waiting(self, clients, turn, slot);
+        let next = next.into_iter().chain(ping).min();
         let handshake = self.get(slot)?.deadline;
         Some(LinkTimes { handshake, next, moving })
     }

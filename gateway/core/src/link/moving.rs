@@ -31,7 +31,7 @@ pub(super) fn begin(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_
         return;
     }
     let earliest = match link.has_spoken {
-        true => clients[slot].last_heard() + SETTLING,
+        true => clients[slot].line().last_heard() + SETTLING,
         false => turn.now,
     };
     link.moving = Some(Moving { earliest, latest: turn.now + LONGEST_MOVE, held: Vec::new() });

@@ -5,7 +5,7 @@ use hubgate_wire::signalr::HubMessage;
 
 use super::{Links, client_result};
 use crate::client::held::{HeldBack, HeldMessage};
-use crate::client::{Clients, Closing, actions};
+use crate::client::{Clients, Closing, actions, logged};
 use crate::close_cause::CloseCause;
 use crate::delivery::Target;
 use crate::failure;
@@ -116,7 +116,7 @@ fn send_unchanged(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>,
     let dialect = clients[slot].dialect();
     match message {
         HeldMessage::Said { message, .. } => {
-            clients.send_said(turn, slot, &message);
+            logged::send_said(clients, turn, slot, &message);
         }
         HeldMessage::Call(call) => {
             if let Some(frame) = dialect.frame_of(&call.outgoing).cloned() {

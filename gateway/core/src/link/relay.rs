@@ -2,17 +2,20 @@
 
 use std::borrow::Cow;
 
+use hubgate_wire::signalr::HubMessage;
+
 use super::client_link::ClientLink;
 use super::{Links, moving, outgoing, to_server};
 use crate::client::dialect::{Answer, Dialect, LONGEST_OPENING};
 use crate::client::held::HeldBack;
 use crate::client::read_holds::Hold;
-use crate::client::{CLOSED_WITH_ERROR, Clients, Closing, Phase, opening};
+use crate::client::{CLOSED_WITH_ERROR, Clients, Closing, Phase, logged, opening};
 use crate::close_cause::CloseCause;
 use crate::failure;
 use crate::filter::Direction;
 use crate::hub::routing::{NoRoute, ServerAffinity};
 use crate::id::{ConnectionId, HubIndex, ServerConnectionId, Slot};
+use crate::time::Millis;
 use crate::turn::{Step, Turn};
 
 /// The kinds of data that a hub server names (`DataMessageType`).
@@ -219,7 +222,7 @@ fn relay_to_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>
         Some(data_type) => data_type == CLOSE,
         None => dialect.ends_with_closing(&messages, followed.messages),
     };
-    if !clients[slot].has_log() {
+    if !clients[slot].line().has_log() {
         return clients.send(turn, slot, dialect.frame_framed(&messages));
     }
     // Each is acknowledged, and sent again, by itself.
@@ -227,8 +230,30 @@ fn relay_to_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>
     while clients.is_still(slot)
         && let Ok(Some(message)) = dialect.split(&mut rest)
     {
-        clients.send_said(turn, slot, message);
+        logged::send_said(clients, turn, slot, message);
     }
+}
+
+/// Pings the hub server of a client that waits for another transport as the client would, because the server does not know that it waits, and
+/// gives up clients that say nothing. Gives when the next ping is due.
+pub(super) fn ping_for_waiting(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    slot: Slot,
+) -> Option<Millis> {
+    let client = &mut clients[slot];
+    if !client.line().is_waiting() || links.get(slot).is_none() {
+        return None;
+    }
+    // Clients do so twice in the time for which servers wait; what it was heard by last may have been no message.
+    let period = Millis(turn.settings.timeouts.keep_alive.0 / 2);
+    if turn.now >= client.line().last_heard() + period {
+        client.line_mut().was_heard(turn.now);
+        let dialect = client.dialect();
+        to_server::pass_on(links, clients, turn, slot, |out| dialect.write(&HubMessage::Ping, out));
+    }
+    Some(clients[slot].line().last_heard() + period)
 }
 
 /// The slot of a client that is on this shard and has this server connection.

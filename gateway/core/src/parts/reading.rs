@@ -22,7 +22,7 @@ impl Parts {
             return;
         };
         let client = &mut self.clients[slot];
-        client.was_heard(turn.now);
+        client.line_mut().was_heard(turn.now);
         let (hub, came) = (client.hub(), bytes.len());
         let (mut taken, mut messages) = (*bytes, 0);
         while !taken.is_empty() && messages < most && !self.slowed_clients.is_out_of_turn(&mut self.clients, turn, slot)

@@ -81,6 +81,8 @@ pub(crate) struct Rig {
     pub(crate) probed: Vec<(usize, TransportKey)>,
     /// Transports that were cut because their clients go on by others, or may.
     pub(crate) severed: Vec<(usize, TransportKey)>,
+    /// Clients that have ended while they waited for another transport.
+    pub(crate) ended_waiting: Vec<(ConnectionId, CloseCause)>,
     /// Of clients that open from now on.
     pub(crate) transport: Transport,
     /// Clients whose last words are to be heard.
@@ -264,6 +266,7 @@ impl Rig {
             paused: Vec::new(),
             probed: Vec::new(),
             severed: Vec::new(),
+            ended_waiting: Vec::new(),
             transport: Transport::WebSockets,
             leaving: Vec::new(),
             said: BTreeMap::new(),
@@ -617,6 +620,7 @@ impl Rig {
                 }
             }
             Effect::Finish { transport, cause, .. } => drop(self.finished.insert((shard, transport), cause)),
+            Effect::EndedWaiting { client, cause, .. } => self.ended_waiting.push((client, cause)),
             Effect::Forgotten(id) => self.forgotten.push((shard, id)),
             Effect::CallsDropped { .. } => self.told_of_drops += 1,
             Effect::Unmatched { method, .. } => self.unmatched.push(method),

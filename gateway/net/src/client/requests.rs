@@ -94,7 +94,7 @@ impl HttpClients {
         let clients = self.clone();
         self.shard.tasks().spawn(PeerTask::Request, request, move || {
             if let Some(client) = clients.find(&hub, token) {
-                client.end(CloseCause::TransportLost);
+                client.end(CloseCause::InternalError);
             }
         });
     }
@@ -310,7 +310,7 @@ impl HttpClients {
                 clients.hear(&client, transport, &rest).await;
             }
         };
-        self.shard.tasks().spawn(PeerTask::Request, hear, move || served.end(CloseCause::TransportLost));
+        self.shard.tasks().spawn(PeerTask::Request, hear, move || served.end(CloseCause::InternalError));
     }
 
     /// A client has come with a token that may be good for longer than those before. One of another user says nothing about how long
@@ -347,8 +347,8 @@ impl HttpClients {
 
     /// A client's task has panicked.
     fn bury(self: &Rc<Self>, token: ConnectionId, client: &HttpClient) {
-        client.end(CloseCause::TransportLost);
-        self.forget(token, client, CloseCause::TransportLost);
+        client.end(CloseCause::InternalError);
+        self.forget(token, client, CloseCause::InternalError);
     }
 
     /// The core hears, once, that the client is gone.

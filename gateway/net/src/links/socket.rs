@@ -366,9 +366,14 @@ impl WebSocket {
         self.give_up(CloseCause::TransportLost);
     }
 
-    /// Ends the connection at once: its client goes on by another one, or what its peer has caused made the gateway panic.
+    /// Ends the connection at once: its client goes on by another one, or may.
     pub(crate) fn break_off(&self) {
         self.give_up(CloseCause::TransportLost);
+    }
+
+    /// Ends the connection at once: what its peer has caused made the gateway panic.
+    pub(crate) fn break_off_panicked(&self) {
+        self.give_up(CloseCause::InternalError);
     }
 
     fn give_up(&self, cause: CloseCause) {

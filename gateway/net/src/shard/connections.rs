@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use hubgate_core::CloseCause;
 use hubgate_core::TransportKey;
 use hubgate_core::id::{ConnectionId, ServerConnectionId};
 use hubgate_wire::websocket::Frame;
@@ -87,8 +88,12 @@ impl Connections {
     /// The core has forgotten the client.
     pub(super) fn client_forgotten(&self, client: ConnectionId) {
         self.places.borrow_mut().remove(&client);
+    }
+
+    /// A client has ended that had no transport.
+    pub(super) fn client_ended_waiting(&self, client: ConnectionId, cause: CloseCause) {
         if let Some(log) = self.waiting.borrow_mut().remove(&client) {
-            log.ended_without_transport();
+            log.ended_without_transport(cause);
         }
     }
 

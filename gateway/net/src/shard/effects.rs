@@ -55,6 +55,11 @@ impl ShardThread {
                 Some(ClientLink::Http(client)) => client.end(CloseCause::TransportLost),
                 None => {}
             },
+            Effect::EndedWaiting { client, cause, detail } => {
+                let detail = &detail[..detail.floor_char_boundary(LONGEST_DETAIL)];
+                tracing::debug!(cause = cause.name(), detail, "a client ends that has lost its WebSocket");
+                self.connections.client_ended_waiting(client, cause);
+            }
             Effect::Forgotten(client) => self.connections.client_forgotten(client),
             Effect::CallsDropped { hub } => {
                 tracing::warn!(
@@ -194,7 +199,7 @@ impl ShardThread {
             client.last_words().await;
             shard.feed(Input::SaidLastWords(transport));
         };
-        self.tasks.spawn(PeerTask::Request, hear, move || served.end(CloseCause::TransportLost));
+        self.tasks.spawn(PeerTask::Request, hear, move || served.end(CloseCause::InternalError));
     }
 
     /// Where what is for a client goes, if it is attached to anything.
@@ -206,8 +211,8 @@ impl ShardThread {
     /// What a client has caused made the gateway panic: its connection is over.
     fn break_off_client(&self, client: Slot) {
         match self.link_of(client) {
-            Some(ClientLink::WebSocket(socket)) => socket.break_off(),
-            Some(ClientLink::Http(client)) => client.end(CloseCause::TransportLost),
+            Some(ClientLink::WebSocket(socket)) => socket.break_off_panicked(),
+            Some(ClientLink::Http(client)) => client.end(CloseCause::InternalError),
             None => {}
         }
     }

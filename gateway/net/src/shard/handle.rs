@@ -206,7 +206,7 @@ impl ShardHandle {
     pub(crate) fn bury_abandoned(&self) {
         for owner in self.0.abandoned.take() {
             match owner {
-                Owner::Client(transport, _) => self.client_gone(transport, CloseCause::TransportLost),
+                Owner::Client(transport, _) => self.client_gone(transport, CloseCause::InternalError),
                 Owner::Server(id) => self.server_gone(id),
             }
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
-use hubgate_core::Input;
+use hubgate_core::{Input, MostKept};
 
 use super::ShardThread;
 use crate::outboxes::{Outboxes, Part, Receiver};
@@ -29,10 +29,12 @@ impl Kept {
         Kept { largest: part(), rest: part() }
     }
 
-    fn settle(&self, largest: usize, rest: usize) {
+    /// `all` is kept, `part` of it for the one client for which most is kept: `kept` with what it shares with others.
+    fn settle(&self, all: usize, (part, kept): (usize, usize)) {
+        let rest = all.saturating_sub(part);
         self.rest.borrow_mut().settle(rest, rest, None);
         // Nobody needs to be woken: it is looked at right away.
-        self.largest.borrow_mut().settle(largest, largest, Some(Waker::noop()));
+        self.largest.borrow_mut().settle(part, kept, Some(Waker::noop()));
     }
 
     /// Whether the client with most is to go, which is asked for once.
@@ -51,12 +53,12 @@ impl ShardThread {
         let outboxes = &self.shared.outboxes;
         for _ in 0..MOST_AT_ONCE {
             let all = self.core.borrow().kept_for_resumes();
-            self.kept.settle(0, all);
+            self.kept.settle(all, (0, 0));
             if !outboxes.hold_too_much() {
                 return;
             }
-            let Some((client, largest)) = self.core.borrow().most_kept_for_resumes() else { return };
-            self.kept.settle(largest, all.saturating_sub(largest));
+            let Some(MostKept { client, kept, part }) = self.core.borrow().most_kept_for_resumes() else { return };
+            self.kept.settle(all, (part, kept));
             outboxes.relieve();
             if !self.kept.takes_verdict() {
                 return;
@@ -79,16 +81,16 @@ mod tests {
         let kept = Kept::new(&outboxes);
         let mut peer = outboxes.part(Receiver::Client);
         peer.settle(50 * KIB, 50 * KIB, Some(Waker::noop()));
-        kept.settle(0, 40 * KIB);
+        kept.settle(40 * KIB, (0, 0));
         assert!(!outboxes.hold_too_much() && !kept.takes_verdict(), "all of it is allowed");
 
-        kept.settle(40 * KIB, 20 * KIB);
+        kept.settle(60 * KIB, (40 * KIB, 40 * KIB));
         outboxes.relieve();
         assert!(outboxes.hold_too_much() && peer.must_go(), "more waits for the peer");
         assert!(!kept.takes_verdict());
 
         drop(peer);
-        kept.settle(60 * KIB, 60 * KIB);
+        kept.settle(120 * KIB, (60 * KIB, 60 * KIB));
         outboxes.relieve();
         assert_eq!([kept.takes_verdict(), kept.takes_verdict()], [true, false], "once");
         drop(kept);
