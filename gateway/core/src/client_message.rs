@@ -5,7 +5,7 @@ use hubgate_wire::signalr::HubMessage;
 use crate::client::link_log::Said;
 use crate::client::logged::{self, Heed};
 use crate::client::read_holds::Hold;
-use crate::client::{Clients, Phase, actions, opening};
+use crate::client::{Clients, Phase, actions, opening, unread};
 use crate::client_results::ClientResults;
 use crate::filter::{Direction, Inspected, InspectionNumber, Refusal, Verdict};
 use crate::gate::inbound::{Gate, Inbound, Refused, is_filtered, refused};
@@ -68,7 +68,7 @@ impl Listener<'_> {
         }
         let client = &mut self.clients[slot];
         if !client.is_parsing() {
-            return self.clients.keep_unread(turn, slot, std::mem::take(bytes));
+            return unread::keep(self.clients, turn, slot, std::mem::take(bytes));
         }
         let parsed = match client.has_unread() {
             false => {
@@ -80,7 +80,7 @@ impl Listener<'_> {
         };
         match parsed {
             Ok(Some(())) => {}
-            Ok(None) => self.clients.keep_unread(turn, slot, std::mem::take(bytes)),
+            Ok(None) => unread::keep(self.clients, turn, slot, std::mem::take(bytes)),
             Err(error) => {
                 *bytes = &[];
                 self.clients.bad_request(turn, slot, error.to_string());

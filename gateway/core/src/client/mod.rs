@@ -18,16 +18,16 @@ pub(crate) mod renewal;
 pub(crate) mod resuming;
 mod session;
 pub(crate) mod timer_wheel;
+pub(crate) mod unread;
 
 use std::ops::{Index, IndexMut};
 
-use bytes::BytesMut;
 use hubgate_wire::websocket::Frame;
 
 use attachment::Attachment;
 pub(crate) use closing::{CLOSED_WITH_ERROR, Closing};
 pub(crate) use deadlines::LinkTimes;
-use dialect::{LONGEST_OPENING, Pings};
+use dialect::Pings;
 use kept::{Copies, KeptAccount};
 use link_log::Mark;
 use read_holds::Hold;
@@ -213,41 +213,6 @@ impl Clients {
             client.line().attachment().effect(turn, Effect::ResumeReading);
         }
         turn.then(Step::ReadClient(slot));
-    }
-
-    /// Keeps what cannot be parsed yet, within bounds.
-    pub(crate) fn keep_unread(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8]) {
-        let client = &mut self[slot];
-        if client.is_closed() {
-            return;
-        }
-        client.add_unread(bytes);
-        self.check_unread(turn, slot);
-    }
-
-    /// Puts back what is left after some of it was parsed.
-    pub(crate) fn put_back(&mut self, turn: &mut Turn<'_>, slot: Slot, unread: BytesMut) {
-        if !unread.is_empty() && !self[slot].is_closed() {
-            self[slot].put_unread(unread);
-            self.check_unread(turn, slot);
-        }
-    }
-
-    fn check_unread(&mut self, turn: &mut Turn<'_>, slot: Slot) {
-        let limit = turn.settings.limits.message;
-        let client = &self[slot];
-        let unread = client.unread_message();
-        match client.phase {
-            Phase::Handshaking { .. } if unread > LONGEST_OPENING => {
-                let error = client.dialect().opening_too_long(turn.settings.detailed_errors);
-                self.refuse(turn, slot, CloseCause::HandshakeError, error);
-            }
-            Phase::Open { .. } if client.is_parsing() && unread > limit => self.too_large(turn, slot),
-            Phase::Connecting { .. } if unread > LONGEST_OPENING => {
-                self.hold(turn, slot, Hold::Admission);
-            }
-            Phase::Handshaking { .. } | Phase::Connecting { .. } | Phase::Open { .. } | Phase::Closed { .. } => {}
-        }
     }
 
     /// What plugins are to be told of groups that they watch, and who knows which these are.

@@ -3,6 +3,7 @@
 use bytes::Buf;
 
 use super::Parts;
+use crate::client::unread;
 use crate::client_message::{Heard, Listener};
 use crate::id::{ServerConnectionId, Slot, TransportKey};
 use crate::link::Took;
@@ -55,7 +56,7 @@ impl Parts {
             unread.advance(parsed);
             self.settle(turn, base);
         }
-        self.clients.put_back(turn, slot, unread);
+        unread::put_back(&mut self.clients, turn, slot, unread);
     }
 
     /// What a hub server has said, up to `most` messages of it.
