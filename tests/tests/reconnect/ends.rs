@@ -83,6 +83,28 @@ async fn a_client_for_which_too_much_is_kept_is_closed_as_slow_connected_or_not(
 }
 
 #[tokio::test]
+async fn when_too_much_is_kept_for_all_the_one_for_whom_most_is_goes_and_nobody_else() {
+    let gateway = Gateway::probe().with("server.limits = { outboxes = '1MiB', replay = '1MiB' }").start().await;
+    let mut clients = [client(&gateway).await, client(&gateway).await];
+    clients.iter_mut().for_each(StatefulClient::cut);
+    until("both to be waited for", async || (waiting_clients(&gateway).await == 2).then_some(())).await;
+    let [much, little] = &mut clients;
+    let text = "x".repeat(10_000);
+    for (client, count) in [(&*little, 30), (&*much, 90)] {
+        for _ in 0..count {
+            send(&gateway, &format!("/connections/{}", client.id()), &text).await;
+        }
+    }
+    until("one to have left", async || (gateway.clients_of("probe").await == 1).then_some(())).await;
+    assert_eq!(much.open().await.expect_err("it is over").status, 404);
+    assert_eq!(gateway.metric("hubgate_slow_peers_total", [("limit", "server.limits.outboxes")]).await, 1.0);
+    little.resume().await;
+    for _ in 0..30 {
+        assert_eq!(little.event("said").await, json!([text]));
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_its_token_ends_a_client_that_is_away() {
     let gateway = Gateway::probe().with("server.timeouts.reconnect = '10m'").start().await;
     let end = now() + 3;
