@@ -37,6 +37,15 @@ pub(crate) struct Outboxes {
     has_told: AtomicBool,
 }
 
+/// How much is held of what may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// Half of it at most.
+    Little,
+    Much,
+    TooMuch,
+}
+
 /// Whom an outbox is for. Whoever comes later here is let go later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Receiver {
@@ -113,9 +122,14 @@ impl Outboxes {
         self.alone.load(Ordering::Relaxed) + self.in_common.load(Ordering::Relaxed)
     }
 
-    /// Whether more is held than may be.
-    pub(crate) fn hold_too_much(&self) -> bool {
-        self.held() > self.limit.load(Ordering::Relaxed)
+    /// How much would be held if one that has `before` bytes of it had `after`.
+    pub(crate) fn level_with(&self, before: usize, after: usize) -> Level {
+        let (held, limit) = (self.held().saturating_sub(before) + after, self.limit.load(Ordering::Relaxed));
+        match held {
+            held if held > limit => Level::TooMuch,
+            held if held > limit / 2 => Level::Much,
+            _ => Level::Little,
+        }
     }
 
     /// Bytes that are to be in several outboxes, and may be in others on other shards.
@@ -259,6 +273,11 @@ impl Part {
         } else {
             self.all.looked_at.fetch_min(self.all.held(), Ordering::Relaxed);
         }
+    }
+
+    /// What it takes up alone, as the account has it, in bytes.
+    pub(crate) fn held(&self) -> usize {
+        self.held
     }
 
     /// Whether its peer is to be let go.

@@ -90,11 +90,16 @@ async fn when_too_much_is_kept_for_all_the_one_for_whom_most_is_goes_and_nobody_
     until("both to be waited for", async || (waiting_clients(&gateway).await == 2).then_some(())).await;
     let [much, little] = &mut clients;
     let text = "x".repeat(10_000);
-    for (client, count) in [(&*little, 30), (&*much, 90)] {
+    let fill = async |client: &StatefulClient, count: u32| {
         for _ in 0..count {
             send(&gateway, &format!("/connections/{}", client.id()), &text).await;
         }
-    }
+    };
+    fill(little, 30).await;
+    fill(much, 60).await;
+    let all_is_counted = async || (gateway.metric("hubgate_outbox_bytes", []).await > 890_000.0).then_some(());
+    until("all of it to be counted", all_is_counted).await;
+    fill(much, 30).await;
     until("one to have left", async || (gateway.clients_of("probe").await == 1).then_some(())).await;
     assert_eq!(much.open().await.expect_err("it is over").status, 404);
     assert_eq!(gateway.metric("hubgate_slow_peers_total", [("limit", "server.limits.outboxes")]).await, 1.0);

@@ -45,26 +45,22 @@ pub(crate) fn may_resume(
 ) -> Result<(), ResumeRefusal> {
     let slot = clients.find(id).filter(|slot| clients.hub_of(*slot).name == *hub).ok_or(ResumeRefusal::Unknown)?;
     let client = &clients[slot];
-    let (Some(facts), Some(log)) = (client.facts(), &client.line().log) else {
-        return Err(ResumeRefusal::NotStateful);
-    };
-    if facts.user_id.as_ref() != user {
-        return Err(ResumeRefusal::OtherUser);
+    let is_others = client.facts().is_some_and(|facts| facts.user_id.as_ref() != user);
+    match client.line().has_log() && is_others {
+        true => Err(ResumeRefusal::OtherUser),
+        false => client.may_resume(now),
     }
-    if !client.is_open() {
-        return Err(ResumeRefusal::NotStateful);
-    }
-    if client.leave() != Leave::No || log.has_said_close() {
-        return Err(ResumeRefusal::Unknown);
-    }
-    log.may_resume(now).then_some(()).ok_or(ResumeRefusal::TooOften)
 }
 
 /// A client goes on by another transport.
 pub(crate) fn resumed(clients: &mut Clients, turn: &mut Turn<'_>, transport: TransportKey, resumed: ResumedClient) {
-    let is_resumable = |slot: &Slot| clients[*slot].is_open() && clients[*slot].line().has_log();
-    let Some(slot) = clients.find(resumed.id).filter(is_resumable) else {
-        // It has ended since it was asked for.
+    // Since it was asked for, the client may have ended, or others may have come for it.
+    let found = clients.find(resumed.id).map(|slot| (slot, clients[slot].may_resume(turn.now)));
+    let Some((slot, Ok(()))) = found else {
+        if let Some((slot, Err(refusal))) = found {
+            let hub = clients[slot].hub();
+            clients.hubs[hub].counters.resumes[ResumeOutcome::from(refusal) as usize] += 1;
+        }
         clients.transports.skip_key();
         return turn.effect(Effect::Sever(transport));
     };
@@ -124,6 +120,17 @@ pub(crate) fn close_slow(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot)
 }
 
 impl Session {
+    /// Whether it may go on by another transport now.
+    fn may_resume(&self, now: Millis) -> Result<(), ResumeRefusal> {
+        match &self.line().log {
+            Some(log) if self.is_open() => match self.leave() != Leave::No || log.has_said_close() {
+                true => Err(ResumeRefusal::Unknown),
+                false => log.may_resume(now).then_some(()).ok_or(ResumeRefusal::TooOften),
+            },
+            Some(_) | None => Err(ResumeRefusal::NotStateful),
+        }
+    }
+
     /// Whether it may come by another transport when its own is gone for this cause.
     pub(super) fn may_come_back(&self, cause: CloseCause) -> bool {
         self.line().outlives(cause) && self.is_open() && self.leave() == Leave::No
