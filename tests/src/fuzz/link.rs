@@ -24,6 +24,8 @@ const REPLAY: usize = 2_000;
 const OVERRUN: usize = 4;
 /// What the longest message of the hub costs that is kept, at most.
 const LONGEST: usize = 6_000;
+/// What is sent at once to a client that comes back, in bytes: what is kept, and some 4,000 messages that only count.
+const MOST_AT_ONCE: usize = 200_000;
 
 /// The first byte says which protocol the client speaks, each of the others what happens next, with the bytes after it. Whatever happens, no
 /// more is kept than may be, and numbers that cannot be end the client by name.
@@ -85,6 +87,8 @@ struct Peer {
     awaits_sequence: bool,
     /// It has said bytes of any kind, or what was not read: what the gateway has received is not known from then on.
     is_beyond_us: bool,
+    /// What it was sent since it last came, in bytes.
+    sent: usize,
     /// Why it was ended.
     end: Option<(CloseCause, String)>,
 }
@@ -149,6 +153,7 @@ impl Peer {
             heard: 0,
             awaits_sequence: false,
             is_beyond_us: false,
+            sent: 0,
             end: None,
         };
         let identity = Identity {
@@ -265,7 +270,9 @@ impl Peer {
         if may.is_ok() {
             assert!(self.end.is_none(), "nobody goes on with a client that was ended");
             let transport = self.shard.next_transport();
+            self.sent = 0;
             self.feed(Input::ClientResumed { transport, client: ResumedClient { id: self.id, expiry: None } });
+            assert!(self.sent <= MOST_AT_ONCE, "{} bytes are sent to a client that comes back", self.sent);
             (self.transport, self.awaits_sequence) = (Some(transport), true);
         }
     }
@@ -320,6 +327,7 @@ impl Peer {
         self.shard.handle(input, self.now, &mut effects);
         for effect in effects {
             match effect {
+                Effect::Send { frame, .. } => self.sent += frame.len(),
                 Effect::Call { client, event, .. } => {
                     let has_answer = !matches!(event, UpstreamEvent::Stream(_));
                     self.calls.extend(has_answer.then_some(client));

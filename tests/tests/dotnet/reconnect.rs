@@ -44,9 +44,7 @@ async fn the_checks_pass_with_all_versions_of_the_client_and_both_protocols() {
             let (_, printed) = ran.expect("HUBGATE_DOTNET_RIG names the rig");
             let last = printed.lines().last().unwrap_or_default();
             println!("{mode}, client {version}, {protocol}: {last}");
-            if last != format!("# {checks} passed, 0 failed, 0 skipped")
-                && last != format!("{checks} passed, 0 failed, 0 skipped")
-            {
+            if last != format!("{checks} passed, 0 failed, 0 skipped") {
                 failed.push(format!("{mode}, client {version}, {protocol}:\n{printed}"));
             }
         }

@@ -20,6 +20,8 @@ const ACK_DELAY: Millis = Millis(1_000);
 const PATIENCE: Millis = Millis(3_000);
 /// So many times the bound may be kept for it meanwhile.
 const OVERRUN: usize = 4;
+/// So many messages are counted once more at most for a client that may not have had them again.
+const MOST_PLACEHOLDERS: u64 = 4_096;
 /// Another resume is allowed after so long.
 const RESUME_SHARE: Millis = Millis(100);
 /// So many may come at once, in terms of that time.
@@ -298,6 +300,10 @@ impl LinkLog {
         self.over_since = None;
         self.taken_early = 0;
         self.sent_before = self.sent;
+        if self.first() - self.surely_next > MOST_PLACEHOLDERS {
+            // A client that acknowledges so much and never anything new may have to begin anew.
+            self.surely_next = self.first();
+        }
         let placeholders = (self.first() - self.surely_next) as usize;
         Again { sequence_id: self.surely_next as i64, placeholders }
     }
@@ -435,6 +441,19 @@ mod tests {
         send(&mut log, &["d", "e"]);
         log.hear(Said::Ack(4), 0, NOW);
         assert_eq!((log.resume(NOW), kept(&log)), (again(5, 0), vec![frame("e")]));
+    }
+
+    #[test]
+    fn no_more_than_some_messages_are_counted_once_more() {
+        let (mut log, _) = log();
+        let mut most = 0;
+        for _ in 0..3 * MOST_PLACEHOLDERS {
+            send(&mut log, &["x"]);
+            most = most.max(log.resume(NOW).placeholders as u64);
+            log.hear(Said::Sequence(1), 0, NOW);
+            log.hear(Said::Ack(log.sent as i64), 0, NOW);
+        }
+        assert_eq!(most, MOST_PLACEHOLDERS);
     }
 
     #[test]
