@@ -85,8 +85,9 @@ impl PluginQuestions {
             }
             ShardQuestion::Http(call) => self.http.serve(call).await,
             ShardQuestion::AskClient { hub, question, within, mut answer } => {
+                let access = HubAccess::new(&self.shard, &hub);
                 tokio::select! {
-                    answered = self.ask_client(hub, question, within) => {
+                    answered = access.answer_of_client(question, within) => {
                         if let Ok(answered) = answered {
                             let _ = answer.send(answered);
                         }
@@ -95,21 +96,6 @@ impl PluginQuestions {
                 }
             }
         }
-    }
-
-    /// The core meets the deadline too, but only at its ticks.
-    async fn ask_client(
-        &self,
-        hub: HubName,
-        question: ClientQuestion,
-        within: Duration,
-    ) -> Result<ClientAnswer, Unanswered> {
-        let deadline = self.shard.deadline(within);
-        let asked = async {
-            self.shard.peers().may_read().await;
-            self.shard.ask(|ticket| Input::AskClient { hub, question, deadline, ticket }).await
-        };
-        timeout(within, asked).await.unwrap_or(Ok(Err(AskError::TimedOut)))
     }
 
     async fn run(&self, hub: &HubName, origin: Option<Origin>, actions: Vec<Action>) {
@@ -237,6 +223,21 @@ impl<'a> HubAccess<'a> {
     async fn do_to_stream(&self, command: StreamCommand) -> Result<StreamReply, Refusal> {
         let hub = self.hub.clone();
         self.ask(|deadline, ticket| Input::Stream { hub, command, deadline, ticket }).await
+    }
+
+    /// Asks a client for a REST caller, and waits for its answer as long as said.
+    pub(crate) async fn ask_client(&self, question: ClientQuestion, within: Duration) -> Result<ClientAnswer, Refusal> {
+        self.answer_of_client(question, within).await.map_err(no_answer)
+    }
+
+    /// The core meets the deadline too, but only at its ticks.
+    async fn answer_of_client(&self, question: ClientQuestion, within: Duration) -> Result<ClientAnswer, Unanswered> {
+        let (hub, deadline) = (self.hub.clone(), self.shard.deadline(within));
+        let asked = async {
+            self.shard.peers().may_read().await;
+            self.shard.ask(|ticket| Input::AskClient { hub, question, deadline, ticket }).await
+        };
+        timeout(within, asked).await.unwrap_or(Ok(Err(AskError::TimedOut)))
     }
 
     async fn query<A: CoreAnswer>(&self, query: impl FnOnce(Ticket<A>) -> CallerQuery) -> Result<A, Refusal> {

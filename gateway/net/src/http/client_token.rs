@@ -123,6 +123,19 @@ impl OwnToken {
     }
 }
 
+/// A token for clients of a hub at `endpoint` that an application asks for. It lasts as long as that says, from `now`: in seconds, and in
+/// seconds since 1970.
+pub(crate) fn asked_for(
+    settings: &Settings,
+    (endpoint, hub): (&str, &HubName),
+    user: Option<&str>,
+    lifetime: u64,
+    now: u64,
+) -> Result<String, Unfit> {
+    let url = format!("{endpoint}/client/?hub={hub}");
+    token(settings, (&url, hub), &SignedIn { user, ..SignedIn::default() }, (now, lifetime))
+}
+
 fn token(
     settings: &Settings,
     (audience, hub): (&str, &HubName),
@@ -248,6 +261,20 @@ mod tests {
             assert_eq!(end(lifetime), (NOW + seconds).to_string(), "{lifetime:?}");
         }
         assert_eq!(claims(&SignedIn { lifetime: Some(0), ..SignedIn::default() }), Err(Unfit::NoLifetime));
+    }
+
+    #[test]
+    fn a_token_that_an_application_asks_for_lasts_as_long_as_it_says() {
+        let (settings, hub) = (with_key(), hub("chat"));
+        for (lifetime, end) in [(60, NOW + 60), (86_400 * 365, NOW + 86_400 * 365)] {
+            let token = asked_for(&settings, ("http://localhost", &hub), Some("ann"), lifetime, NOW).expect("it fits");
+            let claims = Claims::verify(&token, &settings.access_keys, NOW).expect("it is ours");
+            let mut found: Vec<_> = claims.flatten().map(|(name, value)| pair(name, value)).collect();
+            found.sort();
+            let times = [pair("exp", &end.to_string()), pair("iat", &NOW.to_string())];
+            let expected = [&[pair("asrs.s.uid", "ann"), pair("aud", AUDIENCE)][..], &times].concat();
+            assert_eq!(found, expected);
+        }
     }
 
     #[test]

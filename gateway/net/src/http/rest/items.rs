@@ -1,8 +1,8 @@
 //! The items of a query that operations read.
 
-use std::num::IntErrorKind;
+use std::num::{IntErrorKind, NonZero};
 
-use hubgate_core::id::ConnectionId;
+use hubgate_core::id::{ConnectionId, UserId};
 
 use super::super::query::Query;
 use crate::refusal::Refusal;
@@ -52,4 +52,22 @@ pub(super) fn ttl(query: Query<'_>) -> Result<Option<u32>, Refusal> {
             Err(_) => Err(Refusal::bad_request("Invalid ttl. Valid ttl should be a number of seconds, 0 or more.")),
         },
     }
+}
+
+/// Who is to come with a token; nobody in particular if it is not said.
+pub(super) fn user_id(query: Query<'_>) -> Result<Option<UserId>, Refusal> {
+    let user = query.get("userId").filter(|user| !user.is_empty());
+    user.map(|user| UserId::parse(&user)).transpose().map_err(|error| Refusal::bad_request(error.to_string()))
+}
+
+/// How long a token lasts.
+pub(super) fn lifetime_seconds(query: Query<'_>) -> Result<u64, Refusal> {
+    const DEFAULT_MINUTES: u32 = 60;
+    let minutes = match query.get("minutesToExpire").filter(|minutes| !minutes.is_empty()) {
+        None => DEFAULT_MINUTES,
+        Some(minutes) => minutes.parse::<NonZero<u32>>().map(NonZero::get).map_err(|_| {
+            Refusal::bad_request("Invalid value of 'minutesToExpire'. It should be a number of minutes, 1 or more.")
+        })?,
+    };
+    Ok(u64::from(minutes) * 60)
 }

@@ -17,33 +17,70 @@ use crate::http::Service;
 use crate::http::body::RequestBody;
 use crate::refusal::Refusal;
 
+/// A call of a client's method.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) target: String,
+    /// One array.
+    pub(super) arguments: Payload,
+}
+
+impl From<Call> for Outgoing {
+    fn from(Call { target, arguments }: Call) -> Outgoing {
+        Outgoing::call(target, arguments)
+    }
+}
+
 /// Reads what clients are to get, in the form that the body's type names.
 pub(super) async fn read(
     service: &Rc<Service>,
     headers: &HeaderMap,
     body: &mut RequestBody,
 ) -> Result<Outgoing, Refusal> {
-    let parse = match headers.get(CONTENT_TYPE) {
-        None => json,
-        Some(value) => form(value.to_str().unwrap_or_default()).ok_or(Refusal::UnsupportedMediaType)?,
-    };
-    parse(&body.read(service).await?)
+    let form = form(headers)?;
+    let body = body.read(service).await?;
+    match form {
+        Form::Call(parse) => parse(&body).map(Outgoing::from),
+        Form::Encoded => encoded(&body),
+    }
 }
 
-type Form = fn(&Bytes) -> Result<Outgoing, Refusal>;
+/// Reads which method a client is asked to run. A whole hub message would have no id by which its answer is known.
+pub(super) async fn read_call(
+    service: &Rc<Service>,
+    headers: &HeaderMap,
+    body: &mut RequestBody,
+) -> Result<Call, Refusal> {
+    match form(headers)? {
+        Form::Call(parse) => parse(&body.read(service).await?),
+        Form::Encoded => Err(Refusal::bad_request(
+            "The body of an invocation must be `application/json` or `application/x-msgpack`: the gateway gives it an id.",
+        )),
+    }
+}
 
-fn form(content_type: &str) -> Option<Form> {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
+/// What a body is.
+enum Form {
+    Call(fn(&Bytes) -> Result<Call, Refusal>),
+    /// Whole hub messages.
+    Encoded,
+}
+
+fn form(headers: &HeaderMap) -> Result<Form, Refusal> {
+    let Some(content_type) = headers.get(CONTENT_TYPE) else {
+        return Ok(Form::Call(json));
+    };
+    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     match essence.to_ascii_lowercase().as_str() {
-        "application/json" | "text/json" => Some(json),
-        "application/x-msgpack" => Some(messagepack),
-        "application/octet-stream" => Some(encoded),
-        _ => None,
+        "application/json" | "text/json" => Ok(Form::Call(json)),
+        "application/x-msgpack" => Ok(Form::Call(messagepack)),
+        "application/octet-stream" => Ok(Form::Encoded),
+        _ => Err(Refusal::UnsupportedMediaType),
     }
 }
 
 /// A method and its arguments in JSON; their text stays as it came.
-fn json(body: &Bytes) -> Result<Outgoing, Refusal> {
+fn json(body: &Bytes) -> Result<Call, Refusal> {
     let text = std::str::from_utf8(body).map_err(|_| Refusal::bad_request("The body is not UTF-8."))?;
     // Some writers mark their UTF-8 (RFC 8259, section 8.1, allows to ignore it).
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -54,15 +91,15 @@ fn json(body: &Bytes) -> Result<Outgoing, Refusal> {
         .map_err(|error| Refusal::bad_request(format!("The body is not a message in JSON: {error}")))?;
     let target = check_target(message.target)?;
     let arguments = match message.arguments.map(RawValue::get) {
-        None | Some("null") => return Ok(Outgoing::call(target, Payload::no_arguments())),
+        None | Some("null") => return Ok(Call { target, arguments: Payload::no_arguments() }),
         Some(array) => JsonText::parse_array(body.slice_ref(array.as_bytes())),
     };
     let arguments = arguments.map_err(|error| Refusal::bad_request(format!("`arguments` {error}")))?;
-    Ok(Outgoing::call(target, Payload::Json(arguments)))
+    Ok(Call { target, arguments: Payload::Json(arguments) })
 }
 
 /// The same in MessagePack: a map with `target` and `arguments`, or an array of both.
-fn messagepack(body: &Bytes) -> Result<Outgoing, Refusal> {
+fn messagepack(body: &Bytes) -> Result<Call, Refusal> {
     let malformed = |_| {
         let expected = "a map with `target` and `arguments`, or an array of both";
         Refusal::bad_request(format!("The body is not a message in MessagePack: it must be {expected}."))
@@ -86,11 +123,11 @@ fn messagepack(body: &Bytes) -> Result<Outgoing, Refusal> {
     }
     let target = check_target(target)?.to_owned();
     let arguments = match arguments {
-        None | Some([0xc0]) => return Ok(Outgoing::call(target, Payload::no_arguments())),
+        None | Some([0xc0]) => return Ok(Call { target, arguments: Payload::no_arguments() }),
         Some(array) => MessagePackValue::parse_array(body.slice_ref(array)),
     };
     let arguments = arguments.map_err(|error| Refusal::bad_request(format!("`arguments` {error}")))?;
-    Ok(Outgoing::call(target, Payload::MessagePack(arguments)))
+    Ok(Call { target, arguments: Payload::MessagePack(arguments) })
 }
 
 /// A MessagePack map of whole hub messages, one for the clients of each protocol.
@@ -181,7 +218,7 @@ mod tests {
     /// What clients of the JSON protocol get.
     fn message(body: &'static str) -> Result<String, String> {
         let parsed = json(&Bytes::from_static(body.as_bytes())).map_err(|refusal| refusal.to_string());
-        parsed.map(|message| text_for_json_clients(&message))
+        parsed.map(|call| text_for_json_clients(&call.into()))
     }
 
     fn call(target: &str, arguments: &str) -> String {
@@ -229,7 +266,7 @@ mod tests {
     fn messagepack_bodies_are_maps_or_arrays() {
         let read = |body: &'static [u8]| {
             let message = messagepack(&Bytes::from_static(body)).map_err(|refusal| refusal.to_string());
-            message.map(|message| text_for_json_clients(&message))
+            message.map(|call| text_for_json_clients(&call.into()))
         };
         let expected = Ok(call("say", "[1,\"a\"]"));
         assert_eq!(read(b"\x82\xa6target\xa3say\xa9arguments\x92\x01\xa1a"), expected);

@@ -1,8 +1,10 @@
 //! The REST API: how an application sends to clients, manages groups, and asks who is there, without a connection.
 //!
 //! Source: Azure SignalR Service, "Data plane REST API", in its versions v1 (`/api/v1/hubs/{hub}`) and 2022-06-01
-//! (`/api/hubs/{hub}`), of 2024-12-01 the list of a group's connections, and of 2026-07-01 refreshed claims. All have the same operations here; `api-version` is not looked at.
+//! (`/api/hubs/{hub}`), of 2024-12-01 the list of a group's connections, questions to clients, and tokens for them, and of 2026-07-01 refreshed
+//! claims. All have the same operations here; `api-version` is not looked at.
 
+mod invocation;
 mod items;
 mod members;
 mod message;
@@ -11,7 +13,7 @@ mod operation;
 mod refresh;
 mod table;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -35,7 +37,7 @@ use crate::refusal::Refusal;
 use operation::{Done, Operation};
 use table::{Names, Version};
 
-/// The .NET management SDK reads a 404 as "no" only where this header says what is not there.
+/// The code of an error. The .NET management SDK reads a 404 as "no" only where it says what is not there.
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 
 /// How many connections of this gateway a send has reached, where its caller has asked.
@@ -56,7 +58,7 @@ pub(crate) async fn answer(
             _ => refuse(service, request, &Refusal::method_not_allowed("GET, HEAD")),
         };
     }
-    match operate(service, request, body, path).await {
+    match operate(service, (request, remote.ip()), body, path).await {
         Ok((status, Done::Changed)) => empty(status),
         Ok((status, Done::Reached(recipients))) => {
             let mut answer = empty(status);
@@ -69,6 +71,13 @@ pub(crate) async fn answer(
             with_type(status, "application/json", page.body(&url, Query::of(&request.uri)).to_string())
         }
         Ok((status, Done::Told(body))) => with_type(status, "application/json", body.to_string()),
+        Ok((status, Done::Granted(token))) => {
+            with_type(status, "application/json", json!({ "token": token }).to_string())
+        }
+        Ok((status, Done::Answered(result))) => {
+            with_type(status, "application/json", invocation::body(result.as_ref()))
+        }
+        Ok((status, Done::Unanswered(why))) => error(status, invocation::FAILED, &why),
         Err(refusal) => refuse(service, request, &refusal),
     }
 }
@@ -76,12 +85,17 @@ pub(crate) async fn answer(
 /// Refuses a request, in the service's form of an error.
 pub(super) fn refuse(service: &Service, request: &Parts, refusal: &Refusal) -> Answer {
     refused::note(service, request, None, refusal);
-    error(refusal)
+    let mut answer = error(refusal.status(), &code(refusal.status()), &refusal.to_string());
+    refusal.add_headers(answer.headers_mut());
+    if let Refusal::Absent(absent) = refusal {
+        answer.headers_mut().insert(ERROR_CODE, HeaderValue::from_static(absent.code()));
+    }
+    answer
 }
 
 async fn operate(
     service: &Rc<Service>,
-    request: &Parts,
+    (request, remote): (&Parts, IpAddr),
     body: &mut RequestBody,
     path: &str,
 ) -> Result<(StatusCode, Done), Refusal> {
@@ -95,8 +109,12 @@ async fn operate(
     let (route, names) = table::find(&request.method, segments)?;
     check_names(&names)?;
     let operation = Operation::new(route, names, query)?;
-    let done = operation.run(service, &hub, &request.headers, body).await;
-    let counted = done.as_ref().map_or_else(Refusal::status, |_| version.success(route));
+    let done = operation.run(service, &hub, (request, remote), body).await;
+    let counted = match &done {
+        Err(refusal) => refusal.status(),
+        Ok(Done::Unanswered(_)) => StatusCode::BAD_REQUEST,
+        Ok(_) => version.success(route),
+    };
     service.shared().metrics.rest_request(route.name, counted);
     done.map(|done| (counted, done))
 }
@@ -105,6 +123,9 @@ const NOT_AN_OPERATION: &str = "No operation of the REST API has this path.";
 const IS_IT_SEND: &str = "No operation of the REST API has this path: did you mean `:send`, with the colon?";
 const IS_IT_CLOSE: &str =
     "No operation of the REST API has this path: did you mean `:closeConnections`, with the colon?";
+const IS_IT_INVOKE: &str = "No operation of the REST API has this path: did you mean `:invoke`, with the colon?";
+const IS_IT_GENERATE_TOKEN: &str =
+    "No operation of the REST API has this path: did you mean `:generateToken`, with the colon?";
 
 /// The token must be for the very path that it is sent to.
 fn check_token(service: &Service, headers: &HeaderMap, path: &str) -> Result<(), Refusal> {
@@ -156,15 +177,15 @@ fn check_names(names: &Names<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The service's form of an error.
-fn error(refusal: &Refusal) -> Answer {
-    let status = refusal.status();
-    let code: String = status.canonical_reason().unwrap_or("Error").split([' ', '-']).collect();
-    let body = json!({ "code": code, "message": refusal.to_string() });
+/// The service's form of an error. Its code is in a header, too: the answer to a HEAD has nothing else.
+fn error(status: StatusCode, code: &str, message: &str) -> Answer {
+    let body = json!({ "code": code, "message": message });
     let mut answer = with_type(status, "application/json", body.to_string());
-    refusal.add_headers(answer.headers_mut());
-    if let Refusal::Absent(absent) = refusal {
-        answer.headers_mut().insert(ERROR_CODE, HeaderValue::from_static(absent.code()));
-    }
+    answer.headers_mut().insert(ERROR_CODE, HeaderValue::from_str(code).expect("codes are ASCII"));
     answer
+}
+
+/// The code of errors that have none of their own.
+fn code(status: StatusCode) -> String {
+    status.canonical_reason().unwrap_or("Error").split([' ', '-']).collect()
 }

@@ -1,23 +1,29 @@
 //! What the operations do.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
-use http::header::{HeaderMap, HeaderName};
+use http::header::HeaderName;
+use http::request::Parts;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::question::Joined;
+use hubgate_wire::payload::Payload;
 use serde_json::Value;
 
-use super::items::{excluded, reason, refuse_filter, ttl};
+use super::invocation;
+use super::items::{excluded, lifetime_seconds, reason, refuse_filter, ttl, user_id};
 use super::members::{MembersQuery, Page};
 use super::message;
 use super::refresh::{Named, claims_of};
 use super::table::{Kind, Names, Route};
-use crate::http::Service;
 use crate::http::body::RequestBody;
+use crate::http::forwarded::endpoint;
 use crate::http::query::Query;
+use crate::http::{Service, client_token};
 use crate::questions::HubAccess;
 use crate::refusal::{Absent, Refusal};
+use crate::shared::unix_seconds;
 
 /// The header of a send that asks how many connections it reaches.
 const COUNT: HeaderName = HeaderName::from_static("x-hubgate-count");
@@ -36,6 +42,8 @@ pub(super) enum Operation {
     List { group: GroupName, query: MembersQuery },
     Refresh,
     Claims,
+    Invoke(Option<ConnectionId>),
+    GenerateToken { user: Option<UserId>, lifetime_seconds: u64 },
 }
 
 /// What came of an operation that was done.
@@ -47,6 +55,12 @@ pub(super) enum Done {
     Listed(Page),
     /// The claims that a connection has now.
     Told(Value),
+    /// By a client, which may have had no result.
+    Answered(Option<Payload>),
+    /// By a client that was asked; the text says why.
+    Unanswered(String),
+    /// A client's token.
+    Granted(String),
 }
 
 /// Whom a path names. An id that is none of ours is that of no connection.
@@ -86,7 +100,12 @@ impl Operation {
             (Kind::List, _, _, Some(group)) => Operation::List { group, query: MembersQuery::of(query)? },
             (Kind::Refresh, ..) => Operation::Refresh,
             (Kind::Claims, ..) => Operation::Claims,
+            (Kind::Invoke, Some(connection), ..) => Operation::Invoke(connection),
+            (Kind::GenerateToken, ..) => {
+                Operation::GenerateToken { user: user_id(query)?, lifetime_seconds: lifetime_seconds(query)? }
+            }
             (Kind::Add | Kind::Remove | Kind::List, ..) => unreachable!("their paths name a group"),
+            (Kind::Invoke, ..) => unreachable!("its path names a connection"),
         })
     }
 
@@ -95,9 +114,10 @@ impl Operation {
         self,
         service: &Rc<Service>,
         hub: &HubName,
-        headers: &HeaderMap,
+        (request, remote): (&Parts, IpAddr),
         body: &mut RequestBody,
     ) -> Result<Done, Refusal> {
+        let headers = &request.headers;
         let access = HubAccess::new(service.shard(), hub);
         let done = match self {
             Operation::Send { to, except } => {
@@ -165,6 +185,18 @@ impl Operation {
                 return Ok(Done::Told(claims_of(&facts)));
             }
             Operation::List { group, query } => return query.answer(&access, group).await.map(Done::Listed),
+            Operation::Invoke(connection) => {
+                let call = message::read_call(service, headers, body).await?;
+                return invocation::invoke(&access, connection, call).await;
+            }
+            Operation::GenerateToken { user, lifetime_seconds } => {
+                let settings = service.shared().settings();
+                let endpoint = endpoint(&settings, remote, request).to_string();
+                let user = user.as_ref().map(UserId::as_str);
+                let token =
+                    client_token::asked_for(&settings, (&endpoint, hub), user, lifetime_seconds, unix_seconds());
+                return token.map(Done::Granted).map_err(|unfit| Refusal::bad_request(format!("No token: {unfit}.")));
+            }
         };
         done.map(|()| Done::Changed)
     }

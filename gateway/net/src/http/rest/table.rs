@@ -61,6 +61,10 @@ pub(super) enum Kind {
     Refresh,
     /// The claims of a connection that the body names.
     Claims,
+    /// Asks the connection of the path, and waits for its answer.
+    Invoke,
+    /// A token with which a client may come.
+    GenerateToken,
 }
 
 /// The names in a path.
@@ -86,6 +90,9 @@ const ROUTES: &[Route] = &[
     route("POST",   "connections/{c}/:send",         Kind::Send,   "sendToConnection",              202, 202),
     route("POST",   "groups/{g}",                    Kind::Send,   "sendToGroup",                   202, 202),
     route("POST",   "groups/{g}/:send",              Kind::Send,   "sendToGroup",                   202, 202),
+    route("POST",   "connections/{c}/:invoke",       Kind::Invoke, "invokeConnection",              200, 200),
+    route("POST",   ":generateToken",                Kind::GenerateToken,
+                                                                   "generateClientToken",           200, 200),
     route("GET",    "connections/{c}",               Kind::Exists, "connectionExists",              200, 200),
     route("GET",    "groups/{g}",                    Kind::Exists, "groupExists",                   200, 200),
     route("GET",    "users/{u}",                     Kind::Exists, "userExists",                    200, 200),
@@ -142,6 +149,8 @@ fn not_an_operation(segments: &[String]) -> &'static str {
     match route.and_then(|route| route.path.rsplit('/').next()) {
         Some(":send") => super::IS_IT_SEND,
         Some(":closeConnections") => super::IS_IT_CLOSE,
+        Some(":invoke") => super::IS_IT_INVOKE,
+        Some(":generateToken") => super::IS_IT_GENERATE_TOKEN,
         _ => super::NOT_AN_OPERATION,
     }
 }
@@ -204,6 +213,9 @@ mod tests {
             ("send", Some("`:send`")),
             ("groups/tea/Send", Some("`:send`")),
             ("users/ann/closeConnections", Some("`:closeConnections`")),
+            ("connections/c/invoke", Some("`:invoke`")),
+            ("generateToken", Some("`:generateToken`")),
+            ("users/ann/invoke", None),
             ("users/ann/dance", None),
             ("", None),
             ("a/b/send", None),
