@@ -422,6 +422,27 @@ async fn a_hub_server_refreshes_a_client_of_another_and_its_own_server_hears_of_
     assert!(client.end().await.allows_reconnect());
 }
 
+#[tokio::test]
+async fn the_hub_server_of_a_client_that_refreshes_itself_hears_of_changed_claims_alone() {
+    let gateway = guarded().with("hubs.probe.mode = 'default'").start().await;
+    let mut server = HubServer::connect(&gateway, "probe", "a").await;
+    let (token, _) = given(&negotiate(&gateway, &[("x-user", "ann"), ("x-claim", "level=1")]).await);
+    let connecting = gateway.client("probe").token(&token);
+    let negotiated = connecting.negotiate("&negotiateVersion=1").await.json();
+    let connection = negotiated["connectionToken"].as_str().expect("a token").to_owned();
+    let (mut client, id) = server.let_in(connecting.id(&connection).open().await).await;
+    // The same claims in a token that lasts for another time.
+    let same = [("x-user", "ann"), ("x-claim", "level=1"), ("x-lifetime", LONG)];
+    assert_eq!(refresh(&gateway, &connection, &same).send().await.status, 200);
+    client.send_text("{\"type\":1,\"target\":\"said\",\"arguments\":[]}\u{1e}").await;
+    assert!(server.client_says().await.contains("said"), "nothing came before it");
+    let newer = [("x-user", "ann"), ("x-claim", "level=2")];
+    assert_eq!(refresh(&gateway, &connection, &newer).send().await.status, 200);
+    let told = server.next().await;
+    let Ok(ServiceMessage::UpdateConnectionClaims(update)) = service::parse(&told) else { panic!("{told:?}") };
+    assert!(update.connection_id == id && update.claims.contains(&("level", "2")), "{update:?}");
+}
+
 /// How long tokens last under load, in seconds.
 const LIFETIME: u64 = 5;
 
