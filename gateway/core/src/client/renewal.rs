@@ -78,14 +78,16 @@ fn find(clients: &Clients, hub: &HubName, token: ConnectionId) -> Option<Slot> {
     slot.filter(|slot| clients[*slot].facts().is_some_and(|facts| facts.hub == *hub))
 }
 
-/// Filters and whoever answers the client see other claims from its next message on; its hub server is told.
+/// Filters and whoever answers the client see other claims from its next message on. Its hub server is told if they say something else
+/// of the client.
 fn replace_claims(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, claims: Pairs) {
     let Session { phase: Phase::Connecting { facts } | Phase::Open { facts }, .. } = &mut clients[slot] else {
         return;
     };
-    if !is_change(&facts.claims, &claims) {
+    if facts.claims == claims {
         return;
     }
+    let is_change = is_change(&facts.claims, &claims);
     let ConnectionFacts { hub, id, user_id, protocol, claims: _, query, headers, remote_address } = &**facts;
     *facts = Arc::new(ConnectionFacts {
         hub: hub.clone(),
@@ -97,5 +99,7 @@ fn replace_claims(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, claims
         headers: headers.clone(),
         remote_address: remote_address.clone(),
     });
-    turn.then(Step::ClaimsChanged(slot));
+    if is_change {
+        turn.then(Step::ClaimsChanged(slot));
+    }
 }

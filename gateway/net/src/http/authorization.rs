@@ -1,10 +1,11 @@
-//! The token that a request carries.
+//! The tokens that a request carries: who asks, and for which connection.
 //!
-//! Source: RFC 9110, section 11.6.2, and RFC 6750; `access_token` in the query as SignalR's clients in browsers send it.
+//! Source: RFC 9110, section 11.6.2, and RFC 6750; `access_token` in the query as SignalR's clients in browsers send it. ASP.NET Core
+//! SignalR, "Authentication refresh", for the connection's.
 
 use std::borrow::Cow;
 
-use http::header::{AUTHORIZATION, HeaderMap};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use http::request::Parts;
 
 use super::query::Query;
@@ -19,6 +20,19 @@ pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let header = str::from_utf8(headers.get(AUTHORIZATION)?.as_bytes()).ok()?;
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The secret that names a connection, and opens its transports.
+pub(super) const CONNECTION_TOKEN: HeaderName = HeaderName::from_static("x-signalr-connection-token");
+/// The same in the query.
+pub(super) const CONNECTION_TOKEN_ITEM: &str = "id";
+
+/// The connection token of a request that is for a connection: in its header, or in its query.
+pub(super) fn connection_token(request: &Parts) -> Option<Cow<'_, str>> {
+    match request.headers.get(CONNECTION_TOKEN) {
+        Some(token) => token.to_str().ok().map(Cow::Borrowed),
+        None => Query::of(&request.uri).get(CONNECTION_TOKEN_ITEM),
+    }
 }
 
 #[cfg(test)]

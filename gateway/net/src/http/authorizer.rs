@@ -12,10 +12,9 @@ use hubgate_core::id::{ConnectionId, HubName, PluginName};
 use hubgate_core::pairs::Pairs;
 use hubgate_plugin_host::{AuthorizeCall, Grant, Refused};
 
-use super::authorization::bearer_token;
+use super::authorization::{CONNECTION_TOKEN, CONNECTION_TOKEN_ITEM, bearer_token};
 use super::client_token::{OwnToken, SignedIn, Unfit, is_for_clients_of};
 use super::query::Query;
-use super::refresh::{CONNECTION_TOKEN, CONNECTION_TOKEN_ITEM};
 use super::{Service, forwarded};
 use crate::http_places::HttpPlace;
 use crate::questions::HubAccess;

@@ -2,12 +2,10 @@
 //!
 //! Source: ASP.NET Core SignalR, "Authentication refresh"; Azure SignalR SDK for .NET, `RefreshHandler`, whose names of errors these are.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderName};
 use http::request::Parts;
 use hubgate_core::id::{ConnectionId, HubName, UserId};
 use hubgate_core::refresh::{NewEnd, NewUser, Refresh, RefreshRefusal};
@@ -15,16 +13,11 @@ use hubgate_wire::negotiate::RefreshError;
 use hubgate_wire::token::Claims;
 
 use super::answer::{Answer, json};
-use super::query::Query;
+use super::authorization::connection_token;
 use super::transport::SECONDS_TO_RENEW;
 use super::{Service, negotiate};
 use crate::questions::HubAccess;
 use crate::refusal::Refusal;
-
-/// The secret that names the connection, and opens its transports.
-pub(super) const CONNECTION_TOKEN: HeaderName = HeaderName::from_static("x-signalr-connection-token");
-/// The same in the query.
-pub(super) const CONNECTION_TOKEN_ITEM: &str = "id";
 
 /// Lets a client's connection go on with a token that it could negotiate with now.
 pub(super) async fn answer(
@@ -40,14 +33,6 @@ pub(super) async fn answer(
     let refresh = refresh(connection, &token.claims())?;
     HubAccess::new(service.shard(), hub).refresh(refresh).await?;
     Ok(token.refreshed())
-}
-
-fn connection_token(request: &Parts) -> Option<Cow<'_, str>> {
-    let in_header = |headers: &HeaderMap| headers.get(CONNECTION_TOKEN).map(|value| value.to_str().map(str::to_owned));
-    match in_header(&request.headers) {
-        Some(token) => token.ok().map(Cow::Owned),
-        None => Query::of(&request.uri).get(CONNECTION_TOKEN_ITEM),
-    }
 }
 
 /// What the connection is to go on with: what it would have if it came with this token now.
