@@ -199,7 +199,7 @@ async fn the_grace_may_change_while_the_gateway_runs() {
     let mut gateway = Gateway::probe().with("server.timeouts.reconnect = '10m'").start().await;
     gateway.reconfigure("server.timeouts.reconnect = '100ms'");
     gateway.hang_up();
-    gateway.logs(&["configuration"]).await;
+    gateway.logs(&["the configuration was reloaded"]).await;
     let mut client = client(&gateway).await;
     client.cut();
     until_all_have_left(&gateway).await;
