@@ -9,7 +9,7 @@ use hubgate_tests::hub_server::HubServer;
 use hubgate_tests::provider::{ISSUER, ProviderKey, key_set};
 use hubgate_tests::stateful::StatefulClient;
 use hubgate_tests::token::now;
-use hubgate_tests::wait::{let_pass, within};
+use hubgate_tests::wait::{let_pass, soon, within};
 use hubgate_tests::{Client, Gateway, guests};
 use hubgate_wire::service::{self, Ack, GetConnectionClaims, RefreshAuth, ServiceMessage, Timestamp};
 use jsonwebtoken::Algorithm;
@@ -231,6 +231,26 @@ async fn the_answer_has_the_token_for_requests_that_are_checked_one_by_one() {
     assert_eq!(post(&second, &format!("{call}\u{1e}")).await.status, 200);
     let body = poll(&second).await.body;
     assert!(body.contains(r#""level":"2""#), "{body}");
+}
+
+#[tokio::test]
+async fn a_refreshed_end_is_not_put_off_by_requests_with_the_token_before() {
+    let gateway = closing().start().await;
+    let (first, _) = given(&negotiate(&gateway, &[("x-user", "ann"), ("x-lifetime", LONG)]).await);
+    let negotiated = gateway.client("probe").token(&first).negotiate("&negotiateVersion=1").await.json();
+    let connection = negotiated["connectionToken"].as_str().expect("a token");
+    let path = format!("/client/?hub=probe&id={connection}");
+    let poll = || gateway.request(Method::GET, &path).bearer(&first).send();
+    assert_eq!(poll().await.status, 200);
+    let handshake = gateway.request(Method::POST, &path).bearer(&first);
+    let handshake = handshake.body("text/plain", hubgate_tests::client::HANDSHAKE).send().await;
+    assert_eq!(handshake.status, 200);
+    assert_eq!(poll().await.body, "{}\u{1e}");
+    let sooner = [("x-user", "ann"), ("x-lifetime", "3")];
+    assert_eq!(refresh(&gateway, connection, &sooner).send().await.status, 200);
+    let over = soon("the end", async { while poll().await.status == 200 {} });
+    over.await;
+    assert_eq!(poll().await.status, 404);
 }
 
 /// The probe, open to whoever brings a token of this key, whose connections end with their tokens.

@@ -319,12 +319,13 @@ impl HttpClients {
         if user != client.user.as_ref() {
             return;
         }
-        let is_newer = times.valid_until > client.valid_until.get();
-        if is_newer {
-            client.valid_until.set(times.valid_until);
+        // The end that an older one sets may have been refreshed since.
+        if times.valid_until <= client.valid_until.get() {
+            return;
         }
+        client.valid_until.set(times.valid_until);
         if let Some(transport) = client.transport.get() {
-            self.shard.token_renewed(transport, times.end, is_newer.then(claims));
+            self.shard.token_renewed(transport, times.end, Some(claims()));
         }
     }
 
