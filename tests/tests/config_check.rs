@@ -203,6 +203,10 @@ fn what_can_have_no_effect_or_is_not_safe_is_named() {
             "network-rules = [{ action = 'allow', networks = ['10.0.0.0/8'] }]",
             "network-rules[0]: changes nothing: what no rule is about is allowed",
         ),
+        (
+            "server.limits = { outbox = '1MiB', replay = '2MiB' }",
+            "server.limits.replay: is more than `server.limits.outbox`",
+        ),
         ("plugins.probe.targets = ['send']", "plugins.probe.targets: has no effect: it is for filters"),
         ("plugins.probe.on-error = 'open'", "plugins.probe.on-error: has no effect: it is for filters"),
         (

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hubgate_core::settings as core;
 use hubgate_net::settings as net;
 
+use super::Warning;
 use super::problem::Problems;
 use super::schema::{Limits, Server, Timeouts};
 use super::value::{Secrecy, Size, Value};
@@ -42,6 +43,16 @@ pub(super) fn net_limits(limits: &Limits) -> net::Limits {
         http_connections_per_ip: limits.http_connections_per_ip,
         negotiates_per_second: limits.negotiates_per_second,
     }
+}
+
+/// More is kept for a client than it can be sent when it comes back.
+pub(super) fn more_replay_than_leaves(limits: &Limits) -> Option<Warning> {
+    (limits.replay.0 > limits.outbox.0).then(|| Warning {
+        key: "server.limits.replay".to_owned(),
+        text: "is more than `server.limits.outbox`: what is kept for a client with stateful reconnect is sent at once when it comes back, \
+               and a client for which more than that waits is closed"
+            .to_owned(),
+    })
 }
 
 /// Of claims that have a limit.

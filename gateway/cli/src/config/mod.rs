@@ -227,6 +227,7 @@ impl Draft {
         let mut warnings = without_effect::warnings(&file, &core);
         warnings.extend(hubs.warnings);
         warnings.extend(network_rules::without_effect(&file.network_rules));
+        warnings.extend(limits::more_replay_than_leaves(&file.server.limits));
         warnings.extend(secrets::unused(&file.server));
         let net = net::Settings {
             access_keys: secrets::access_keys(&file.server, &mut origins, &mut problems),
