@@ -32,7 +32,7 @@ pub enum Input<'i, 'b> {
     /// A client goes on by another transport, which is open. `transport` is [`crate::Shard::next_transport`]. What carried its messages before
     /// is severed, and what comes late of it is ignored. The client is sent its Sequence first, and then what it has not acknowledged.
     ClientResumed { transport: TransportKey, client: ResumedClient },
-    /// Somebody has come with a client's token and may not resume it. It is counted.
+    /// Somebody has come with a client's token and may not resume it. It is counted where the hub is in use.
     ResumeRefused { hub: HubName, refusal: ResumeRefusal },
     /// Too much is kept for clients, all together, and most of it for this one: it is closed as slow.
     KeepsTooMuch(Slot),

@@ -116,7 +116,7 @@ impl Parts {
             }
             Input::ClientGone { transport, cause } => clients.gone(turn, transport, cause),
             Input::ClientResumed { transport, client } => resuming::resumed(clients, turn, transport, client),
-            Input::ResumeRefused { hub, refusal } => resuming::refused(clients, turn, &hub, refusal),
+            Input::ResumeRefused { hub, refusal } => resuming::refused(clients, &hub, refusal),
             Input::KeepsTooMuch(slot) => resuming::close_slow(clients, turn, slot),
             Input::ServerOpened { id, server } => links.open_server(clients, turn, id, server),
             Input::ServerCongested { id, is_congested } => links.server_congested(clients, turn, id, is_congested),

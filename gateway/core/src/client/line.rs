@@ -94,6 +94,13 @@ impl Line {
         self.log.as_ref()?.ack_due()
     }
 
+    /// The client is not read, or was not until now: no time counts against it for what it has not acknowledged.
+    pub(super) fn patience_begins_anew(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.patience_begins_anew();
+        }
+    }
+
     /// Sends a frame now; or keeps what counts of it until there is a transport again.
     pub(super) fn accept(
         &mut self,

@@ -42,7 +42,7 @@ pub(crate) struct LinkLog {
     awaited: VecDeque<u64>,
     /// Those of which the client has said itself, by this transport, that it has taken them, before the transport did.
     taken_early: usize,
-    /// Since when more is kept than the bound and the client has acknowledged nothing.
+    /// Since when more is kept than the bound, and the client could have acknowledged some of it and has not.
     over_since: Option<Millis>,
     /// What is kept for all clients of the shard.
     account: KeptAccount,
@@ -191,6 +191,11 @@ impl LinkLog {
         link == Link::Down || cost > limit.saturating_mul(OVERRUN) || now >= since + PATIENCE
     }
 
+    /// What the client acknowledges was not read until now.
+    pub(crate) fn patience_begins_anew(&mut self) {
+        self.over_since = None;
+    }
+
     /// A message of so many bytes came.
     pub(crate) fn hear(&mut self, said: Said, bytes: usize, now: Millis) -> Logged {
         match said {
@@ -297,7 +302,7 @@ impl LinkLog {
         self.awaits_sequence = true;
         self.resumes_paid_until = self.resumes_paid_until.max(now) + RESUME_SHARE;
         // While it was away it could acknowledge nothing.
-        self.over_since = None;
+        self.patience_begins_anew();
         self.taken_early = 0;
         self.sent_before = self.sent;
         if self.first() - self.surely_next > MOST_PLACEHOLDERS {

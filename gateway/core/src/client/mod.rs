@@ -210,6 +210,7 @@ impl Clients {
         if client.holds.remove(hold) && !client.is_closed() {
             // Its silence is not held against it: nobody listened.
             client.line_mut().was_heard(turn.now);
+            client.line_mut().patience_begins_anew();
             client.line().attachment().effect(turn, Effect::ResumeReading);
         }
         turn.then(Step::ReadClient(slot));

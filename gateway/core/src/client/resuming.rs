@@ -84,9 +84,11 @@ pub(crate) fn resumed(clients: &mut Clients, turn: &mut Turn<'_>, transport: Tra
 }
 
 /// Somebody may not go on with a client.
-pub(crate) fn refused(clients: &mut Clients, turn: &Turn<'_>, hub: &HubName, refusal: ResumeRefusal) {
-    let hub = clients.hubs.get(hub, turn.settings);
-    clients.hubs[hub].counters.resumes[ResumeOutcome::from(refusal) as usize] += 1;
+pub(crate) fn refused(clients: &mut Clients, hub: &HubName, refusal: ResumeRefusal) {
+    // One that nobody uses is not remembered for this.
+    if let Some(hub) = clients.hubs.find(hub) {
+        clients.hubs[hub].counters.resumes[ResumeOutcome::from(refusal) as usize] += 1;
+    }
 }
 
 /// What is kept for all that may resume, in bytes.

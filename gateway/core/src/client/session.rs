@@ -283,6 +283,9 @@ impl Session {
 
     /// Sends it a frame now, whatever is held back for it; or keeps it until it is back.
     pub(super) fn accept(&mut self, copies: &mut Copies<'_>, mark: Mark, now: Millis, limits: &Limits) -> Delivery {
+        if !self.is_read() {
+            self.line.patience_begins_anew();
+        }
         self.line.accept(copies, self.dialect, mark, now, limits)
     }
 

@@ -16,6 +16,7 @@ mod proxied;
 mod questions;
 mod rates;
 mod refresh;
+mod resumes;
 mod rig;
 mod serverless;
 mod streams;
