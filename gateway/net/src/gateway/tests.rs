@@ -98,7 +98,7 @@ impl Client {
         let mut stream = TcpStream::connect(address).await.expect("it is accepted");
         let negotiate = format!("POST /hubs/chat/negotiate HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
         stream.write_all(negotiate.as_bytes()).await.expect("it is read");
-        let answer = Client(stream).until("\"}").await.0;
+        let answer = Client(stream).until("}").await.0;
         let text = |name: &str| {
             let rest = answer.split(&format!("\"{name}\":\"")).nth(1).unwrap_or_else(|| panic!("{name}: {answer}"));
             rest.split('"').next().expect("a text ends").to_owned()
