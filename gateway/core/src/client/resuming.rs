@@ -48,14 +48,25 @@ pub(crate) fn may_resume(
     let is_others = client.facts().is_some_and(|facts| facts.user_id.as_ref() != user);
     match client.line().has_log() && is_others {
         true => Err(ResumeRefusal::OtherUser),
-        false => client.may_resume(now),
+        false => may_go_on(client, now),
+    }
+}
+
+/// Whether a client may go on by another transport now.
+fn may_go_on(client: &Session, now: Millis) -> Result<(), ResumeRefusal> {
+    match &client.line().log {
+        Some(log) if client.is_open() => match client.leave() != Leave::No || log.has_said_close() {
+            true => Err(ResumeRefusal::Unknown),
+            false => log.may_resume(now).then_some(()).ok_or(ResumeRefusal::TooOften),
+        },
+        Some(_) | None => Err(ResumeRefusal::NotStateful),
     }
 }
 
 /// A client goes on by another transport.
 pub(crate) fn resumed(clients: &mut Clients, turn: &mut Turn<'_>, transport: TransportKey, resumed: ResumedClient) {
     // Since it was asked for, the client may have ended, or others may have come for it.
-    let found = clients.find(resumed.id).map(|slot| (slot, clients[slot].may_resume(turn.now)));
+    let found = clients.find(resumed.id).map(|slot| (slot, may_go_on(&clients[slot], turn.now)));
     let Some((slot, Ok(()))) = found else {
         if let Some((slot, Err(refusal))) = found {
             let hub = clients[slot].hub();
@@ -122,17 +133,6 @@ pub(crate) fn close_slow(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot)
 }
 
 impl Session {
-    /// Whether it may go on by another transport now.
-    fn may_resume(&self, now: Millis) -> Result<(), ResumeRefusal> {
-        match &self.line().log {
-            Some(log) if self.is_open() => match self.leave() != Leave::No || log.has_said_close() {
-                true => Err(ResumeRefusal::Unknown),
-                false => log.may_resume(now).then_some(()).ok_or(ResumeRefusal::TooOften),
-            },
-            Some(_) | None => Err(ResumeRefusal::NotStateful),
-        }
-    }
-
     /// Whether it may come by another transport when its own is gone for this cause.
     pub(super) fn may_come_back(&self, cause: CloseCause) -> bool {
         self.line().outlives(cause) && self.is_open() && self.leave() == Leave::No
