@@ -322,6 +322,18 @@ async fn a_client_that_resumes_keeps_what_it_was_refreshed_with_while_it_was_awa
     assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
 }
 
+#[tokio::test]
+async fn a_client_that_resumes_with_an_older_token_does_not_undo_an_earlier_end() {
+    let gateway = closing().start().await;
+    let (token, _) = given(&negotiate(&gateway, &[("x-user", "ann"), ("x-lifetime", LONG)]).await);
+    let mut client = StatefulClient::connect(gateway.client("probe").token(&token)).await;
+    let sooner = [("x-user", "ann"), ("x-lifetime", "3")];
+    assert_eq!(refresh(&gateway, client.connection_token(), &sooner).send().await.status, 200);
+    client.cut();
+    client.resume().await;
+    assert!(client.end().await.allows_reconnect());
+}
+
 fn rest_body(connection: &str, more: Value) -> Value {
     let mut body = json!({ "connectionToken": connection });
     body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());

@@ -11,6 +11,9 @@ use crate::refresh::{NewEnd, Refresh, RefreshRefusal, Refreshed, is_change, is_k
 use crate::time::Millis;
 use crate::turn::{Step, Turn};
 
+/// Tokens tell their ends in seconds of another clock: the end of one and the same may be read as so much later.
+const SAME_TOKEN: Millis = Millis(1_000);
+
 /// Lets a connection go on with what whoever has let it in says of it now.
 pub(crate) fn refresh(clients: &mut Clients, turn: &mut Turn<'_>, hub: &HubName, refresh: &Refresh) -> Refreshed {
     let refreshed = refresh_one(clients, turn, hub, refresh);
@@ -30,11 +33,8 @@ fn refresh_one(clients: &mut Clients, turn: &mut Turn<'_>, hub: &HubName, refres
     }
     if let NewEnd::At(time) = refresh.end {
         let end = Millis(time.saturating_sub(clients.epoch));
-        // One that outlives its token goes on doing so.
-        if let Some(expiry) = &mut clients[slot].expiry {
-            *expiry = end;
-            turn.then(Step::CheckDeadlines(slot));
-        }
+        clients[slot].refreshed_until(end);
+        turn.then(Step::CheckDeadlines(slot));
     }
     clients[slot].facts().cloned().ok_or(RefreshRefusal::NoSuchConnection)
 }
@@ -60,10 +60,22 @@ pub(crate) fn set_time_of_day(clients: &mut Clients, now: Millis, time: u64) {
 }
 
 impl Session {
-    /// It has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts.
+    /// Its connection, if it ends with its token, ends at `end`, whatever the tokens say that it has come with so far.
+    fn refreshed_until(&mut self, end: Millis) {
+        // One that outlives its token goes on doing so.
+        if let Some(expiry) = &mut self.expiry {
+            self.superseded = self.superseded.max(Some(*expiry));
+            *expiry = end;
+        }
+    }
+
+    /// It has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts, but none from before
+    /// a refresh.
     pub(super) fn token_renewed(&mut self, expiry: Millis) {
-        // It is looked at when it would have ended before.
-        self.expiry = self.expiry.map(|before| before.max(expiry));
+        if self.superseded.is_none_or(|superseded| expiry > superseded + SAME_TOKEN) {
+            // It is looked at when it would have ended before.
+            self.expiry = self.expiry.map(|before| before.max(expiry));
+        }
     }
 }
 

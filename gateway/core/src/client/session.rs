@@ -36,6 +36,8 @@ pub(crate) struct Session {
     line: Line,
     dialect: Dialect,
     pub(super) expiry: Option<Millis>,
+    /// The latest end before a refresh that has given it another one: tokens up to that move it no more.
+    pub(super) superseded: Option<Millis>,
     pub(super) due: Option<Due>,
     pub(super) phase: Phase,
     /// Why it is not read. Its silence is not held against it meanwhile.
@@ -102,6 +104,7 @@ impl Session {
             line: Line::new(transport, client.reconnect, now),
             dialect: Dialect::CoreHandshake,
             expiry: client.times.expiry,
+            superseded: None,
             due: None,
             phase: Phase::Handshaking { identity: Box::new(client.identity), deadline },
             holds: ReadHolds::default(),

@@ -381,3 +381,21 @@ fn a_newer_token_of_a_later_request_brings_its_claims() {
     rig.pass(Millis(1_500));
     assert!(!is_open(&rig, &tokened));
 }
+
+#[test]
+fn an_end_that_a_refresh_has_moved_is_not_moved_back_by_the_tokens_before_it() {
+    let mut rig = gateway(1, default_mode());
+    let server = rig.server(0, "a", 0);
+    for (expiry, ends) in [(100_000, 5_000), (100_999, 5_000), (102_000, 102_000)] {
+        let tokened = proxied(&mut rig, 0, Some(100_000), server);
+        let began = rig.now.0;
+        refresh(&mut rig, server, tokened.token.as_str(), &[], Some(after(began + 5_000)));
+        assert_eq!(acked(&mut rig, server).0, 1);
+        let transport = tokened.client.transport;
+        rig.feed(0, Input::TokenRenewed { transport, expiry: Millis(expiry), claims: None });
+        rig.pass(Millis(4_500));
+        assert!(is_open(&rig, &tokened));
+        rig.pass(Millis(1_000));
+        assert_eq!(is_open(&rig, &tokened), ends > 5_000, "a token that ends at {expiry}");
+    }
+}
