@@ -16,6 +16,10 @@ pub(super) fn wait(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, cause
     let until = turn.now + turn.settings.timeouts.reconnect;
     let client = &mut clients.arena[slot];
     client.line_mut().attach(Attachment::Waiting { until, cause });
+    if client.is_parsing() {
+        // The beginning of a message, which the client says again as a whole.
+        drop(client.take_unread());
+    }
     clients.hubs[client.hub()].waiting_clients += 1;
     turn.then(Step::CheckDeadlines(slot));
 }
