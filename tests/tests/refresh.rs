@@ -323,6 +323,30 @@ async fn a_client_that_resumes_keeps_what_it_was_refreshed_with_while_it_was_awa
 }
 
 #[tokio::test]
+async fn refreshed_claims_stay_whenever_requests_with_the_token_before_are_read() {
+    let gateway = guarded().start().await;
+    let (token, _) = given(&negotiate(&gateway, &[("x-user", "ann"), ("x-claim", "level=1")]).await);
+    let negotiated = gateway.client("probe").token(&token).negotiate("&negotiateVersion=1").await.json();
+    let connection = negotiated["connectionToken"].as_str().expect("a token").to_owned();
+    let path = format!("/client/?hub=probe&id={connection}");
+    let poll = || gateway.request(Method::GET, &path).bearer(&token).send();
+    let post = |text: String| gateway.request(Method::POST, &path).bearer(&token).body("text/plain", text).send();
+    assert_eq!(poll().await.status, 200);
+    assert_eq!(post(hubgate_tests::client::HANDSHAKE.to_owned()).await.status, 200);
+    assert_eq!(poll().await.body, "{}\u{1e}");
+    let newer = [("x-user", "ann"), ("x-claim", "level=2")];
+    assert_eq!(refresh(&gateway, &connection, &newer).send().await.status, 200);
+    let call = json!({ "type": 1, "invocationId": "1", "target": "whoami", "arguments": [] });
+    // At each part of a second.
+    let end = Instant::now() + Duration::from_millis(1_200);
+    while Instant::now() < end {
+        assert_eq!(post(format!("{call}\u{1e}")).await.status, 200);
+        let body = poll().await.body;
+        assert!(body.contains(r#""level":"2""#), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_resumes_with_an_older_token_does_not_undo_an_earlier_end() {
     let gateway = closing().start().await;
     let (token, _) = given(&negotiate(&gateway, &[("x-user", "ann"), ("x-lifetime", LONG)]).await);

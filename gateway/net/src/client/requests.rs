@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hubgate_core::id::{ConnectionId, HubName, UserId};
 use hubgate_core::pairs::Pairs;
+use hubgate_core::time::Millis;
 use hubgate_core::{
     ClientTimes, CloseCause, Identity, LONGEST_EARLY_POST, Location, NewClient, Reconnect, TransportKey,
 };
@@ -31,6 +32,8 @@ use crate::shard::ShardHandle;
 
 /// Bytes of a post that the core gets at once, as many as one read of a WebSocket brings: it keeps what is not to be acted on yet.
 const PIECE: usize = 64 * 1024;
+/// The end of one and the same token may be read as so much later: tokens tell it in seconds of another clock.
+const SAME_TOKEN: Millis = Millis(1_000);
 /// Polls that wait behind the one that is held; clients send one at a time.
 const POLLS: usize = 4;
 
@@ -320,7 +323,7 @@ impl HttpClients {
             return;
         }
         // The end that an older one sets may have been refreshed since.
-        if times.valid_until <= client.valid_until.get() {
+        if times.valid_until <= client.valid_until.get() + SAME_TOKEN {
             return;
         }
         client.valid_until.set(times.valid_until);
