@@ -6,7 +6,7 @@ use hubgate_core::mode::Mode;
 use hubgate_core::question::{Answered, AskError, ClientAnswer, ClientQuestion, Ticket};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Input, Order};
+use hubgate_core::{CloseCause, Input, Order, Reconnect};
 
 use crate::rig::{Client, PATIENCE, Rig, default_mode, filtered, hub, json, settings};
 
@@ -359,4 +359,23 @@ fn a_client_that_leaves_while_filters_look_at_what_it_is_asked_is_asked_nothing(
     assert_eq!(told(&mut rig, asked), TIMED_OUT);
     rig.judge(Verdict::Pass);
     assert_eq!(rig.received(late), Vec::<String>::new(), "nobody waits for its answer");
+}
+
+#[test]
+fn a_question_to_a_client_that_is_away_waits_for_it_and_its_answer_counts_once() {
+    let mut rig = Rig::new(2, settings());
+    rig.reconnect = Reconnect::Stateful;
+    let mut client = rig.connect(1, None);
+    rig.cut(client);
+    let asked = ask(&mut rig, 0, client);
+    assert_eq!(told(&mut rig, asked), None);
+    rig.resume(&mut client);
+    let id = invocation(&mut rig, client);
+    rig.data(client, "{\"type\":9,\"sequenceId\":1}\x1e");
+    complete(&mut rig, client, &id, r#","result":3.50"#);
+    assert_eq!(told(&mut rig, asked), Some(Ok(Some(json("3.50")))));
+    let late = ask(&mut rig, 0, client);
+    rig.cut(client);
+    rig.pass(PATIENCE);
+    assert_eq!(told(&mut rig, late), TIMED_OUT);
 }

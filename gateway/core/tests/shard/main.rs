@@ -17,6 +17,7 @@ mod questions;
 mod rates;
 mod refresh;
 mod resumes;
+mod resuming;
 mod rig;
 mod serverless;
 mod streams;

@@ -8,7 +8,7 @@ use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::id::{GroupName, UserId};
 use hubgate_core::question::Sought;
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Directory, HashSeed, Input, Outgoing};
+use hubgate_core::{CloseCause, Directory, HashSeed, Input, Outgoing, Reconnect};
 use hubgate_wire::service::{
     BroadcastData, GroupBroadcastData, JoinGroupWithAck, LeaveGroupWithAck, MultiConnectionData, ServiceMessage,
     UserData, UserJoinGroupWithAck, UserLeaveGroupWithAck,
@@ -21,6 +21,14 @@ enum Event {
         user: u8,
     },
     Leave {
+        client: usize,
+    },
+    /// Its transport breaks off.
+    Cut {
+        client: usize,
+    },
+    /// It comes back by another one.
+    Resume {
         client: usize,
     },
     Join {
@@ -73,6 +81,8 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => user.clone().prop_map(|user| Event::Connect { user }),
         1 => client.clone().prop_map(|client| Event::Leave { client }),
+        2 => client.clone().prop_map(|client| Event::Cut { client }),
+        2 => client.clone().prop_map(|client| Event::Resume { client }),
         3 => (client.clone(), group.clone()).prop_map(|(client, group)| Event::Join { client, group }),
         1 => (client.clone(), group.clone()).prop_map(|(client, group)| Event::Part { client, group }),
         1 => client.clone().prop_map(|client| Event::PartAll { client }),
@@ -95,6 +105,10 @@ struct ModelClient {
     user: u8,
     groups: BTreeSet<u8>,
     is_here: bool,
+    /// Its transport broke off, and it has not come back.
+    is_away: bool,
+    /// Messages that it was sent, in number.
+    sent: usize,
 }
 
 impl Model {
@@ -110,14 +124,23 @@ impl Model {
             }
     }
 
+    /// A client is sent so many messages. Gives how many of them it gets before it comes back.
+    fn sent_now(&mut self, client: usize, messages: usize) -> usize {
+        let client = &mut self.clients[client];
+        client.sent += messages;
+        if client.is_away { 0 } else { messages }
+    }
+
     fn apply(&mut self, event: &Event) {
         match event {
             Event::Connect { user } => {
                 let of_user = self.memberships.iter().filter(|(each, _)| each == user);
                 let groups = of_user.map(|(_, group)| *group).collect();
-                self.clients.push(ModelClient { user: *user, groups, is_here: true });
+                self.clients.push(ModelClient { user: *user, groups, is_here: true, is_away: false, sent: 0 });
             }
             Event::Leave { client } => self.clients[*client].is_here = false,
+            Event::Cut { client } => self.clients[*client].is_away = true,
+            Event::Resume { client } => self.clients[*client].is_away = false,
             Event::Join { client, group } => drop(self.clients[*client].groups.insert(*group)),
             Event::Part { client, group } => drop(self.clients[*client].groups.remove(group)),
             Event::PartAll { client } => self.clients[*client].groups.clear(),
@@ -138,6 +161,14 @@ impl Model {
     }
 }
 
+/// A client comes back, which has acknowledged nothing: it gets all that it was ever sent, after the Sequence.
+fn come_back(rig: &mut Rig, client: &mut Client, model: &ModelClient) {
+    rig.resume(client);
+    let got = rig.received(*client);
+    assert_eq!((got[0].as_str(), got.len()), (r#"{"type":9,"sequenceId":1}"#, 1 + model.sent));
+    rig.data(*client, "{\"type\":9,\"sequenceId\":1}\x1e");
+}
+
 fn group(group: u8) -> GroupName {
     GroupName::new(format!("g{group}"))
 }
@@ -149,7 +180,12 @@ fn user(user: u8) -> UserId {
 fn action(event: &Event, clients: &[Client]) -> Option<Action> {
     let connection = |client: &usize| Member::Connection(clients[*client].id);
     Some(match event {
-        Event::Connect { .. } | Event::Leave { .. } | Event::Wait { .. } | Event::Hear => return None,
+        Event::Connect { .. }
+        | Event::Leave { .. }
+        | Event::Cut { .. }
+        | Event::Resume { .. }
+        | Event::Wait { .. }
+        | Event::Hear => return None,
         Event::Join { client, group: name } => {
             Action::Join { member: connection(client), group: group(*name), ttl_seconds: None, plugin: None }
         }
@@ -178,9 +214,11 @@ fn action(event: &Event, clients: &[Client]) -> Option<Action> {
 fn is_possible(event: &Event, model: &Model) -> bool {
     let known = |client: &usize| *client < model.clients.len();
     let here = |client: &usize| known(client) && model.clients[*client].is_here;
+    let is_away = |client: &usize| model.clients[*client].is_away;
     match event {
         Event::Connect { .. } => model.clients.len() < 200,
-        Event::Leave { client } => here(client),
+        Event::Leave { client } | Event::Cut { client } => here(client) && !is_away(client),
+        Event::Resume { client } => here(client) && is_away(client),
         Event::Join { client, .. } | Event::Part { client, .. } | Event::PartAll { client } => known(client),
         Event::Send { to: To::Client(client), except } => known(client) && except.as_ref().is_none_or(known),
         Event::Send { except, .. } => except.as_ref().is_none_or(known),
@@ -196,7 +234,9 @@ proptest! {
     ) {
         let mut settings = settings();
         settings.upstream.clear();
+        settings.limits.replay = 1 << 20;
         let mut rig = Rig::new(shards, settings);
+        rig.reconnect = Reconnect::Stateful;
         let (mut model, mut clients) = (Model::default(), Vec::new());
         let mut attendance = Attendance::default();
         for group in ["g0", "g1"] {
@@ -211,14 +251,16 @@ proptest! {
             match &event {
                 Event::Connect { user } => clients.push(rig.connect(shard, Some(&format!("u{user}")))),
                 Event::Leave { client } => rig.gone(clients[*client], CloseCause::Normal),
+                Event::Cut { client } => rig.cut(clients[*client]),
+                Event::Resume { client } => come_back(&mut rig, &mut clients[*client], &model.clients[*client]),
                 Event::Wait { milliseconds } => rig.pass(Millis(*milliseconds)),
                 Event::Hear => attendance.hear_some(&mut rig),
                 other => rig.run(shard, action(other, &clients).into_iter().collect()),
             }
             if let Event::Send { to, except } = &event {
                 for (index, client) in clients.iter().enumerate() {
-                    let got = rig.received(*client).len();
-                    prop_assert_eq!(got, usize::from(model.receives(index, to, *except)), "client {}", index);
+                    let (got, sent) = (rig.received(*client).len(), usize::from(model.receives(index, to, *except)));
+                    prop_assert_eq!(got, model.sent_now(index, sent), "client {}", index);
                 }
             }
         }
@@ -236,9 +278,14 @@ proptest! {
 /// Has a hub server say what the event wants.
 fn by_server(rig: &mut Rig, server: Server, event: &Event, clients: &[Client]) {
     let id = |client: &usize| clients[*client].id.to_string();
-    let payloads = || vec![("json", &b"x\x1e"[..])];
+    let payloads = || vec![("json", &b"{\"type\":1,\"target\":\"m\",\"arguments\":[]}\x1e"[..])];
     match event {
-        Event::Connect { .. } | Event::Leave { .. } | Event::Wait { .. } | Event::Hear => {}
+        Event::Connect { .. }
+        | Event::Leave { .. }
+        | Event::Cut { .. }
+        | Event::Resume { .. }
+        | Event::Wait { .. }
+        | Event::Hear => {}
         Event::Join { client, group } => {
             let (connection_id, group) = (&id(client), &format!("g{group}"));
             let join = JoinGroupWithAck { connection_id, group, ..Default::default() };
@@ -304,7 +351,10 @@ proptest! {
         events in proptest::collection::vec((event(), 0..4usize), 1..80),
         shards in 1..4u16,
     ) {
-        let mut rig = Rig::new(shards, default_mode());
+        let mut settings = default_mode();
+        settings.limits.replay = 1 << 20;
+        let mut rig = Rig::new(shards, settings);
+        rig.reconnect = Reconnect::Stateful;
         let servers: Vec<_> = (0..4).map(|index| rig.server(index % usize::from(shards), "s", 0)).collect();
         let (mut model, mut clients) = (Model::default(), Vec::new());
         for (event, which) in events {
@@ -318,6 +368,8 @@ proptest! {
                     clients.push(rig.connect_proxied(shard, Some(&format!("u{user}")), &servers).0);
                 }
                 Event::Leave { client } => rig.gone(clients[*client], CloseCause::Normal),
+                Event::Cut { client } => rig.cut(clients[*client]),
+                Event::Resume { client } => come_back(&mut rig, &mut clients[*client], &model.clients[*client]),
                 other => by_server(&mut rig, servers[which], other, &clients),
             }
             servers.iter().for_each(|server| drop(rig.told(*server)));
@@ -326,8 +378,8 @@ proptest! {
                 let except = except.filter(|_| matches!(to, To::All | To::Group(_)));
                 for (index, client) in clients.iter().enumerate() {
                     if model.clients[index].is_here {
-                        let got = rig.received(*client).len();
-                        prop_assert_eq!(got, usize::from(model.receives(index, to, except)), "client {}", index);
+                        let sent = usize::from(model.receives(index, to, except));
+                        prop_assert_eq!(rig.received(*client).len(), model.sent_now(index, sent), "client {}", index);
                     }
                 }
             }
@@ -337,7 +389,10 @@ proptest! {
             latecomer.apply(&hub, false, change);
         }
         prop_assert_eq!(known(&latecomer), known(&rig.directory));
-        for (client, _) in clients.iter().zip(&model.clients).filter(|(_, model)| model.is_here) {
+        for (client, model) in clients.iter_mut().zip(&model.clients).filter(|(_, model)| model.is_here) {
+            if model.is_away {
+                come_back(&mut rig, client, model);
+            }
             rig.gone(*client, CloseCause::Normal);
         }
         servers.iter().for_each(|server| rig.server_gone(*server));
@@ -348,6 +403,7 @@ proptest! {
 /// What happens to shards with hub servers while some time passes and at the end all leave.
 fn recording(events: &[(Event, usize)], shards: u16) -> Vec<Recorded> {
     let mut rig = Rig::new(shards, default_mode());
+    rig.reconnect = Reconnect::Stateful;
     rig.recording = Some(Vec::new());
     let servers: Vec<_> = (0..6).map(|index| rig.server(index % usize::from(shards), "s", 0)).collect();
     let (mut model, mut clients) = (Model::default(), Vec::new());
@@ -361,6 +417,8 @@ fn recording(events: &[(Event, usize)], shards: u16) -> Vec<Recorded> {
                 let shard = which % usize::from(shards);
                 clients.push(rig.connect_proxied(shard, Some(&format!("u{user}")), &servers).0);
             }
+            Event::Cut { client } => rig.cut(clients[*client]),
+            Event::Resume { client } => rig.resume(&mut clients[*client]),
             other => by_server(&mut rig, servers[*which], other, &clients),
         }
         servers.iter().for_each(|server| drop(rig.told(*server)));

@@ -21,7 +21,7 @@ use hubgate_core::stream::TooManyStreams;
 use hubgate_core::time::Millis;
 use hubgate_core::{
     Addressees, ClientTimes, CloseCause, Directory, Effect, HashSeed, Identity, Input, MembershipRefusal, Neighbours,
-    NewClient, NewServerConnection, Order, Reconnect, RecordedInput, Shard, Slot, TransportKey,
+    NewClient, NewServerConnection, Order, Reconnect, RecordedInput, ResumedClient, Shard, Slot, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -85,6 +85,8 @@ pub(crate) struct Rig {
     pub(crate) ended_waiting: Vec<(ConnectionId, CloseCause)>,
     /// Of clients that open from now on.
     pub(crate) transport: Transport,
+    pub(crate) reconnect: Reconnect,
+    pub(crate) times: ClientTimes,
     /// Clients whose last words are to be heard.
     pub(crate) leaving: Vec<(usize, TransportKey)>,
     /// What clients have said and was not taken yet.
@@ -212,6 +214,7 @@ fn in_few_words(message: &ServiceMessage<'_>) -> String {
             let to = to.map(|(_, values)| format!(" to {}", values.join(","))).unwrap_or_default();
             format!("close {}{to}", close.connection_id)
         }
+        ServiceMessage::ConnectionReconnect(back) => format!("back {}", back.connection_id),
         ServiceMessage::Ack(ack) => match ack.payload {
             None => format!("ack {} {}", ack.ack_id, ack.status),
             Some(payload) => format!("ack {} {} {payload:x?}", ack.ack_id, ack.status),
@@ -268,6 +271,8 @@ impl Rig {
             severed: Vec::new(),
             ended_waiting: Vec::new(),
             transport: Transport::WebSockets,
+            reconnect: Reconnect::No,
+            times: ClientTimes::default(),
             leaving: Vec::new(),
             said: BTreeMap::new(),
             to_servers: BTreeMap::new(),
@@ -297,12 +302,32 @@ impl Rig {
 
     /// A client whose transport is open, and who is this.
     pub(crate) fn open_with(&mut self, shard: usize, hub_name: &str, id: ConnectionId, identity: Identity) -> Client {
-        let (transport, times) = (self.transport, ClientTimes::default());
-        let client =
-            NewClient { hub: hub(hub_name), id, token: None, transport, identity, times, reconnect: Reconnect::No };
+        let Rig { transport, reconnect, times, .. } = *self;
+        let client = NewClient { hub: hub(hub_name), id, token: None, transport, identity, times, reconnect };
         let transport = self.shards[shard].next_transport();
         self.feed(shard, Input::ClientOpened { transport, client: Box::new(client) });
         Client { shard, transport, id }
+    }
+
+    /// What clients open with: those that may resume with the version that has it.
+    fn handshake(&self) -> &'static str {
+        match self.reconnect {
+            Reconnect::No => "{\"protocol\":\"json\",\"version\":1}\x1e",
+            Reconnect::Stateful => "{\"protocol\":\"json\",\"version\":2}\x1e",
+        }
+    }
+
+    /// A client's transport breaks off.
+    pub(crate) fn cut(&mut self, client: Client) {
+        self.gone(client, CloseCause::TransportLost);
+    }
+
+    /// A client goes on by another transport. What it gets by that one is received then.
+    pub(crate) fn resume(&mut self, client: &mut Client) {
+        let Client { shard, id, .. } = *client;
+        let transport = self.shards[shard].next_transport();
+        client.transport = transport;
+        self.feed(shard, Input::ClientResumed { transport, client: ResumedClient { id, expiry: None } });
     }
 
     /// A connection of a hub server that was let in, of the hub `chat`.
@@ -382,16 +407,14 @@ impl Rig {
     /// A client whose handshake a hub server has answered. The server is one of `servers`, which of them is given.
     pub(crate) fn connect_proxied(&mut self, shard: usize, user: Option<&str>, servers: &[Server]) -> (Client, Server) {
         let client = self.open(shard, "chat", user);
-        self.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
+        let handshake = self.handshake();
+        self.data(client, handshake);
         let mut told = servers.iter().map(|server| (*server, self.told(*server))).collect::<Vec<_>>();
         told.retain(|(_, told)| !told.is_empty());
         let [(server, told)] = told.as_slice() else {
             panic!("one server is told of the client: {told:?}");
         };
-        assert_eq!(
-            told[..],
-            [format!("open {}", client.id), "data {\"protocol\":\"json\",\"version\":1}\x1e".to_owned()]
-        );
+        assert_eq!(told[..], [format!("open {}", client.id), format!("data {handshake}")]);
         self.answers(*server, client, "{}\x1e");
         assert_eq!(self.received(client), ["{}"]);
         (client, *server)
@@ -400,7 +423,7 @@ impl Rig {
     /// A client whose handshake upstream has let pass.
     pub(crate) fn connect(&mut self, shard: usize, user: Option<&str>) -> Client {
         let client = self.open(shard, "chat", user);
-        self.data(client, "{\"protocol\":\"json\",\"version\":1}\x1e");
+        self.data(client, self.handshake());
         if self.calls.back().is_some_and(|(_, _, event)| matches!(event, UpstreamEvent::Connected)) {
             self.answer_last(Ok(None), Vec::new());
         }

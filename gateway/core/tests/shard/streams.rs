@@ -12,7 +12,7 @@ use hubgate_core::stream::{
     TooManyStreams,
 };
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Input};
+use hubgate_core::{CloseCause, Input, Reconnect};
 
 use crate::rig::{Client, Rig, filtered, hub, json, settings};
 
@@ -525,4 +525,28 @@ fn a_version_without_streams_ends_those_that_are_open_and_is_named_to_who_wants_
     let refused = rig.received(client);
     assert!(refused[0].contains("streaming is not supported by the plugin 'plugin'"), "{refused:?}");
     assert!(rig.calls.is_empty());
+}
+
+#[test]
+fn a_stream_goes_on_when_its_items_have_left_whether_its_client_acknowledges_them_or_comes_back_for_them() {
+    let mut rig = rig();
+    rig.reconnect = Reconnect::Stateful;
+    let mut client = rig.connect(1, None);
+    let stream = opens(&mut rig, client, "1");
+    push(&mut rig, 0, stream, &["1", "2", "3", "4"]).expect("there is room");
+    assert!(matches!(push(&mut rig, 0, stream, &["5"]), Err(StreamError::Full(_))));
+    takes(&mut rig, 1);
+    assert_eq!(told(&mut rig), "writable 0 4 100", "nothing is acknowledged yet");
+    push(&mut rig, 0, stream, &["5", "6", "7", "8"]).expect("there is room");
+    rig.marks.clear();
+    rig.received(client);
+    rig.cut(client);
+    assert!(matches!(push(&mut rig, 0, stream, &["9"]), Err(StreamError::Full(_))));
+    rig.resume(&mut client);
+    let expected: Vec<_> = (1..=8).map(|number| item("1", &number.to_string())).collect();
+    assert_eq!(rig.received(client)[1..], expected);
+    says(&mut rig, client, r#"{"type":9,"sequenceId":1}"#);
+    takes(&mut rig, 1);
+    assert_eq!(told(&mut rig), "writable 0 4 100");
+    assert!(rig.marks.is_empty(), "what was taken before is not waited for again");
 }
