@@ -206,6 +206,8 @@ fn what_can_have_no_effect_or_is_not_safe_is_named() {
         (
             "server.limits = { outbox = '1MiB', replay = '2MiB' }",
             "server.limits.replay: is more than `server.limits.outbox`",
+            "network-rules = [{ action = 'deny', networks = ['0.0.0.0/0'], kinds = ['rest', 'admin'] }, { action = 'deny', networks = ['::/0'], kinds = ['rest'] }]",
+            "network-rules[0].networks: denies every address but those of IPv6, which stay open: list \"::/0\" as well",
         ),
         ("plugins.probe.targets = ['send']", "plugins.probe.targets: has no effect: it is for filters"),
         ("plugins.probe.on-error = 'open'", "plugins.probe.on-error: has no effect: it is for filters"),

@@ -1,7 +1,9 @@
 //! `[[network-rules]]` for those who keep them, and which of them can have no effect.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use hubgate_net::settings::{self as net, RequestKind, RuleAction, rule_key};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::Warning;
 use super::problem::Problems;
@@ -33,7 +35,7 @@ fn networks(rule: &NetworkRule) -> impl Iterator<Item = IpNet> {
     rule.networks.iter().map(|network| network.0)
 }
 
-/// Rules, and networks of rules, that no request meets, and rules that change nothing.
+/// Rules, and networks of rules, that no request meets, rules that change nothing, and those that forget a family of addresses.
 pub(super) fn without_effect(rules: &[NetworkRule]) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for (index, rule) in rules.iter().enumerate() {
@@ -53,10 +55,29 @@ pub(super) fn without_effect(rules: &[NetworkRule]) -> Vec<Warning> {
         if rule.action == Some(RuleAction::Allow) && !rules[index + 1..].iter().any(|later| narrows(rule, later)) {
             let text = "changes nothing: what no rule is about is allowed. To allow nothing else, deny the rest in a rule after it, with \
                         networks = [\"0.0.0.0/0\", \"::/0\"]";
-            warnings.push(Warning { key, text: text.to_owned() });
+            warnings.push(Warning { key: key.clone(), text: text.to_owned() });
+        }
+        let open = ALL_ADDRESSES.into_iter().find(|(_, all)| leaves_open(rules, rule, *all));
+        if let Some((family, all)) = open {
+            let text = format!("denies every address but those of {family}, which stay open: list \"{all}\" as well");
+            warnings.push(Warning { key: format!("{key}.networks"), text });
         }
     }
     warnings
+}
+
+/// All addresses of each family.
+const ALL_ADDRESSES: [(&str, IpNet); 2] = [
+    ("IPv4", IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0))),
+    ("IPv6", IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0))),
+];
+
+/// Whether a rule denies all addresses of the other family, and no rule is about all of this one.
+fn leaves_open(rules: &[NetworkRule], rule: &NetworkRule, all: IpNet) -> bool {
+    let is_other = |network: IpNet| ALL_ADDRESSES.iter().any(|(_, other)| *other == network && network != all);
+    rule.action == Some(RuleAction::Deny)
+        && networks(rule).any(is_other)
+        && rule.kinds.iter().any(|kind| !decides_all(rules, *kind, all))
 }
 
 /// Whether rules decide about each request of a kind from a network.
