@@ -9,6 +9,7 @@ mod items;
 mod members;
 mod message;
 mod moment;
+mod openapi;
 mod operation;
 mod refresh;
 mod table;
@@ -55,6 +56,16 @@ pub(crate) async fn answer(
     if is_at("/api/health") || is_at("/api/v1/health") {
         return match request.method {
             Method::GET | Method::HEAD => text(StatusCode::OK, ""),
+            _ => refuse(service, request, &Refusal::method_not_allowed("GET, HEAD")),
+        };
+    }
+    if is_at(openapi::PATH) {
+        return match request.method {
+            Method::GET | Method::HEAD => {
+                let settings = service.shared().settings();
+                let document = openapi::document(&endpoint(&settings, remote.ip(), request).to_string());
+                with_type(StatusCode::OK, "application/json", document)
+            }
             _ => refuse(service, request, &Refusal::method_not_allowed("GET, HEAD")),
         };
     }

@@ -14,11 +14,20 @@ pub(super) enum Version {
 }
 
 impl Version {
+    pub(super) const ALL: [Version; 2] = [Version::V2022, Version::V1];
+
+    /// What is before the hub in its paths.
+    pub(super) fn prefix(self) -> &'static str {
+        match self {
+            Version::V1 => "/api/v1/hubs",
+            Version::V2022 => "/api/hubs",
+        }
+    }
+
     /// The version of a path, and what follows its prefix: the hub first.
     pub(super) fn of(path: &str) -> Option<(Version, &str)> {
-        let below = |base| path::strip_base(path, base)?.strip_prefix('/');
-        let v1 = below("/api/v1/hubs").map(|rest| (Version::V1, rest));
-        v1.or_else(|| below("/api/hubs").map(|rest| (Version::V2022, rest)))
+        let below = |version: &Version| path::strip_base(path, version.prefix())?.strip_prefix('/');
+        Version::ALL.iter().find_map(|version| Some((*version, below(version)?)))
     }
 
     /// The status of success.
@@ -34,9 +43,9 @@ impl Version {
 /// A row of [`ROUTES`].
 #[derive(Debug)]
 pub(super) struct Route {
-    method: &'static str,
+    pub(super) method: &'static str,
     /// Behind the hub. `{c}` is a connection, `{g}` a group and `{u}` a user.
-    path: &'static str,
+    pub(super) path: &'static str,
     pub(super) kind: Kind,
     /// For metrics.
     pub(super) name: &'static str,
@@ -78,7 +87,7 @@ pub(super) struct Names<'a> {
 /// Every operation; the first row that a path fits is its own. Each version has both its own paths and those of the other, and each membership can be named from
 /// either side.
 #[rustfmt::skip]
-const ROUTES: &[Route] = &[
+pub(super) const ROUTES: &[Route] = &[
     route("POST",   "",                              Kind::Send,   "sendToAll",                     202, 202),
     route("POST",   ":send",                         Kind::Send,   "sendToAll",                     202, 202),
     route("POST",   "users/{u}",                     Kind::Send,   "sendToUser",                    202, 202),

@@ -1,0 +1,409 @@
+//! The REST API as tools read it: a document in OpenAPI 3.0, made of the table of its operations.
+//!
+//! Source: the OpenAPI Specification, version 3.0.3.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+
+use super::table::{Kind, ROUTES, Route, Version};
+
+/// Where the document is, below the endpoint's path.
+pub(super) const PATH: &str = "/api/openapi.json";
+
+/// Stands for the endpoint in the text that all answers share. No other text of the document has it.
+const ENDPOINT: &str = "\"ENDPOINT\"";
+
+/// The document, for those who reach the gateway at `endpoint`.
+pub(super) fn document(endpoint: &str) -> String {
+    static TEXT: LazyLock<String> = LazyLock::new(|| whole().to_string());
+    TEXT.replacen(ENDPOINT, &Value::from(endpoint).to_string(), 1)
+}
+
+fn whole() -> Value {
+    json!({
+        "openapi": "3.0.3",
+        "info": {
+            "title": "REST API of Hubgate",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "How an application sends to clients, manages groups, and asks who is there: the operations of Azure SignalR Service's \
+                            data plane REST API that this gateway has.",
+        },
+        "servers": [{ "url": "ENDPOINT" }],
+        "security": [{ "accessKey": [] }],
+        "paths": paths(),
+        "components": {
+            "securitySchemes": { "accessKey": {
+                "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                "description": "Signed with an access key, HS256 or HS512; `aud` is the URL of the request without its query, `exp` is required.",
+            } },
+            "schemas": schemas(),
+            "headers": { "ErrorCode": { "description": "The code of the error", "schema": { "type": "string" } } },
+            "responses": { "Error": {
+                "description": "What is wrong",
+                "headers": { "x-ms-error-code": { "$ref": "#/components/headers/ErrorCode" } },
+                "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
+            } },
+        },
+    })
+}
+
+fn paths() -> Map<String, Value> {
+    let (mut paths, mut ids) = (Map::new(), HashMap::new());
+    for version in Version::ALL {
+        for route in ROUTES.iter().filter(|route| is_told(route)) {
+            let path = format!("{}/{{hub}}{}", version.prefix(), path_behind(route));
+            let of_path = paths.entry(path).or_insert_with(|| json!({}));
+            of_path[route.method.to_ascii_lowercase()] = operation(route, version, id(route.name, &mut ids));
+            if route.method == "GET" {
+                of_path["head"] = operation(route, version, id(route.name, &mut ids));
+            }
+        }
+    }
+    for path in ["/api/health", "/api/v1/health"] {
+        let health = |id: &str| {
+            json!({
+                "operationId": id, "summary": "Is the gateway there?", "security": [],
+                "responses": { "200": { "description": "It is" }, "403": error(), "431": error() },
+            })
+        };
+        let ids = [(); 2].map(|()| id("health", &mut ids));
+        paths.insert(path.to_owned(), json!({ "get": health(&ids[0]), "head": health(&ids[1]) }));
+    }
+    paths
+}
+
+/// Whether this version of OpenAPI has the route's method.
+fn is_told(route: &Route) -> bool {
+    route.method != "QUERY"
+}
+
+/// An operation's name, with a number where others have it: each id is there once.
+fn id(name: &'static str, ids: &mut HashMap<&'static str, usize>) -> String {
+    let number = ids.entry(name).or_default();
+    *number += 1;
+    if *number == 1 { name.to_owned() } else { format!("{name}{number}") }
+}
+
+/// What comes behind the hub, with the names that the parameters have.
+fn path_behind(route: &Route) -> String {
+    let named = PATH_PARAMETERS.iter().fold(route.path.to_owned(), |path, (short, parameter)| {
+        path.replace(short, &format!("{{{}}}", parameter.name))
+    });
+    if named.is_empty() { named } else { format!("/{named}") }
+}
+
+fn operation(route: &Route, version: Version, id: String) -> Value {
+    let mut operation = json!({
+        "operationId": id,
+        "summary": summary(route),
+        "parameters": parameters(route),
+        "responses": responses(route, version),
+    });
+    if let Some(forms) = forms(route.kind) {
+        operation["requestBody"] = json!({ "required": true, "content": forms });
+    }
+    operation
+}
+
+/// A parameter of a path or a query.
+struct Parameter {
+    name: &'static str,
+    description: &'static str,
+    schema: fn() -> Value,
+}
+
+const HUB: Parameter = Parameter {
+    name: "hub",
+    description: "The hub's name",
+    schema: || json!({ "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_`,.\\[\\]]{0,127}$" }),
+};
+
+/// Those that the table has in its paths, by what it calls them.
+const PATH_PARAMETERS: [(&str, Parameter); 3] = [
+    (
+        "{c}",
+        Parameter {
+            name: "connectionId",
+            description: "A connection's id",
+            schema: || json!({ "type": "string", "minLength": 1 }),
+        },
+    ),
+    ("{g}", Parameter { name: "group", description: "A group's name, which is not only white space", schema: name }),
+    ("{u}", Parameter { name: "user", description: "A user's id", schema: name }),
+];
+
+const OF_ALL: [Parameter; 2] = [
+    Parameter {
+        name: "application",
+        description: "Its hubs are `{application}_{hub}`",
+        schema: || json!({ "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_`,.\\[\\]]{0,127}$" }),
+    },
+    Parameter { name: "api-version", description: "Not looked at", schema: || json!({ "type": "string" }) },
+];
+
+const EXCLUDED: Parameter = Parameter {
+    name: "excluded",
+    description: "Connections that are left out",
+    schema: || json!({ "type": "array", "items": { "type": "string", "pattern": "^[!-~]{1,128}$" } }),
+};
+const REASON: Parameter =
+    Parameter { name: "reason", description: "What closed clients are told", schema: || json!({ "type": "string" }) };
+const TTL: Parameter = Parameter {
+    name: "ttl",
+    description: "For how many seconds connections that the user makes later still join",
+    schema: || json!({ "type": "integer", "minimum": 0 }),
+};
+const LIST: [Parameter; 3] = [
+    Parameter {
+        name: "top",
+        description: "How many connections in all",
+        schema: || json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
+    },
+    Parameter {
+        name: "maxPageSize",
+        description: "How many come at once, at most 200",
+        schema: || json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
+    },
+    Parameter { name: "continuationToken", description: "One of a `nextLink`", schema: || json!({ "type": "string" }) },
+];
+const TOKEN: [Parameter; 2] = [
+    Parameter {
+        name: "userId",
+        description: "Who is to come",
+        schema: || json!({ "type": "string", "maxLength": 1024 }),
+    },
+    Parameter {
+        name: "minutesToExpire",
+        description: "How long the token is valid; 60 if it is not said",
+        schema: || json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
+    },
+];
+
+fn name() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": 1024 })
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let of_path =
+        PATH_PARAMETERS.iter().filter(|(short, _)| route.path.contains(short)).map(|(_, parameter)| parameter);
+    let own: &[Parameter] = match route.kind {
+        Kind::Send => &[EXCLUDED],
+        Kind::Close => &[EXCLUDED, REASON],
+        Kind::Add if route.path.contains("{u}") => &[TTL],
+        Kind::List => &LIST,
+        Kind::GenerateToken => &TOKEN,
+        Kind::Add
+        | Kind::Exists
+        | Kind::Remove
+        | Kind::RemoveFromAllGroups
+        | Kind::Invoke
+        | Kind::Refresh
+        | Kind::Claims => &[],
+    };
+    let is_in = |place: &'static str| {
+        move |parameter: &Parameter| {
+            json!({
+                "name": parameter.name, "in": place, "required": place == "path", "description": parameter.description,
+                "schema": (parameter.schema)(),
+            })
+        }
+    };
+    let of_path = std::iter::once(&HUB).chain(of_path).map(is_in("path"));
+    of_path.chain(own.iter().chain(&OF_ALL).map(is_in("query"))).collect()
+}
+
+fn summary(route: &Route) -> &'static str {
+    match route.kind {
+        Kind::Send => "Sends to all, to a user, to a connection or to a group",
+        Kind::Exists => "Is there such a connection, user, group or membership?",
+        Kind::Close => "Closes a connection, or all of a user, of a group or of the hub",
+        Kind::Add => "Adds a connection or a user to a group",
+        Kind::Remove => "Removes a connection or a user from a group",
+        Kind::RemoveFromAllGroups => "Removes a connection or a user from all groups",
+        Kind::List => "The connections of a group, page by page",
+        Kind::Invoke => "Calls a method of a client, and waits for its result",
+        Kind::GenerateToken => "A token with which a client may come",
+        Kind::Refresh => "Lets a connection go on with other claims and another end",
+        Kind::Claims => "The claims of a connection",
+    }
+}
+
+fn responses(route: &Route, version: Version) -> Value {
+    let body = match route.kind {
+        Kind::List => Some("Page"),
+        Kind::Invoke => Some("Result"),
+        Kind::GenerateToken => Some("Token"),
+        Kind::Refresh | Kind::Claims => Some("Claims"),
+        _ => None,
+    };
+    let mut done = json!({ "description": "Done, or yes" });
+    if let Some(schema) = body {
+        done["content"] = json!({ "application/json": { "schema": schema_of(schema) } });
+    }
+    let is_about_one = route.path.contains("{c}");
+    let may_be_absent = match route.kind {
+        Kind::Exists | Kind::Invoke | Kind::Refresh | Kind::Claims => true,
+        Kind::Close | Kind::Add => is_about_one,
+        _ => false,
+    };
+    let has_body = matches!(route.kind, Kind::Send | Kind::Invoke);
+    let mut responses = Map::from_iter([(version.success(route).as_u16().to_string(), done)]);
+    let errors = [400, 401, 403, 408, 413, 429, 431, 503].into_iter();
+    let own = [(404, may_be_absent), (415, has_body)].into_iter().filter_map(|(status, has)| has.then_some(status));
+    responses.extend(errors.chain(own).map(|status: u16| (status.to_string(), error())));
+    responses.into()
+}
+
+fn error() -> Value {
+    json!({ "$ref": "#/components/responses/Error" })
+}
+
+fn schema_of(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// The bodies that an operation reads.
+fn forms(kind: Kind) -> Option<Value> {
+    let json = |schema| json!({ "application/json": { "schema": schema_of(schema) } });
+    let bytes = || json!({ "schema": { "type": "string", "format": "binary" } });
+    let mut forms = match kind {
+        Kind::Send | Kind::Invoke => json("Message"),
+        Kind::Refresh => return Some(json("Refresh")),
+        Kind::Claims => return Some(json("ClaimsQuery")),
+        _ => return None,
+    };
+    forms["application/x-msgpack"] = bytes();
+    if kind == Kind::Send {
+        forms["application/octet-stream"] = bytes();
+    }
+    Some(forms)
+}
+
+fn schemas() -> Value {
+    let text = || json!({ "type": "string" });
+    let claims = || {
+        let claim = json!({
+            "type": "object", "required": ["type", "value"], "properties": { "type": text(), "value": text() },
+        });
+        json!({ "type": "array", "nullable": true, "items": claim })
+    };
+    json!({
+        "Message": {
+            "type": "object", "required": ["target"],
+            "properties": { "target": name(), "arguments": { "type": "array", "nullable": true, "items": {} } },
+        },
+        "Error": {
+            "type": "object", "required": ["code", "message"], "properties": { "code": text(), "message": text() },
+        },
+        "Result": { "type": "object", "properties": { "result": { "nullable": true } } },
+        "Claims": { "type": "object", "required": ["claims"], "properties": { "claims": claims() } },
+        "ClaimsQuery": {
+            "type": "object", "required": ["connectionToken"], "properties": { "connectionToken": text() },
+        },
+        "Refresh": {
+            "type": "object", "required": ["connectionToken"],
+            "properties": {
+                "connectionToken": text(), "claims": claims(),
+                "expireTime": { "type": "string", "format": "date-time", "nullable": true },
+            },
+        },
+        "Token": { "type": "object", "required": ["token"], "properties": { "token": text() } },
+        "Page": {
+            "type": "object", "required": ["value"],
+            "properties": {
+                "value": { "type": "array", "items": {
+                    "type": "object", "required": ["connectionId"], "properties": { "connectionId": text(), "userId": text() },
+                } },
+                "nextLink": text(),
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(endpoint: &str) -> Value {
+        serde_json::from_str(&document(endpoint)).expect("it is JSON")
+    }
+
+    /// Every operation: path, method and what is said of it.
+    fn operations(document: &Value) -> Vec<(&String, &String, &Value)> {
+        let paths = document["paths"].as_object().expect("an object").iter();
+        let of_path = |(path, methods)| (path, Value::as_object(methods).expect("an object"));
+        paths
+            .map(of_path)
+            .flat_map(|(path, methods)| methods.iter().map(move |(method, said)| (path, method, said)))
+            .collect()
+    }
+
+    #[test]
+    fn it_is_for_the_endpoint_that_was_asked() {
+        let odd = "https://example.com/a\"b";
+        assert_eq!(read(odd)["servers"], json!([{ "url": odd }]));
+        assert!(!document(odd).contains("ENDPOINT"));
+    }
+
+    #[test]
+    fn every_operation_of_the_table_is_there_in_both_versions() {
+        let document = read("http://localhost");
+        let count = |method| ROUTES.iter().filter(|route| route.method == method).count();
+        let told = ROUTES.len() + count("GET") - count("QUERY");
+        assert_eq!(operations(&document).len(), 2 * told + 4);
+        let paths = &document["paths"];
+        assert!(
+            paths["/api/hubs/{hub}/groups/{group}/connections/{connectionId}"]["put"]["responses"]["404"].is_object()
+        );
+        assert!(paths["/api/v1/hubs/{hub}"]["post"]["responses"]["202"].is_object());
+        assert!(paths["/api/v1/hubs/{hub}/connections/{connectionId}"]["delete"]["responses"]["202"].is_object());
+        assert!(paths["/api/hubs/{hub}/connections/{connectionId}"]["delete"]["responses"]["200"].is_object());
+    }
+
+    #[test]
+    fn each_id_is_there_once_and_each_name_in_a_path_is_a_parameter() {
+        let document = read("http://localhost");
+        let operations = operations(&document);
+        let mut ids: Vec<&str> =
+            operations.iter().map(|(.., said)| said["operationId"].as_str().expect("a text")).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), operations.len());
+        for (path, method, said) in operations {
+            let in_path = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+            let parameters = said["parameters"].as_array().into_iter().flatten();
+            let named = parameters
+                .filter(|parameter| parameter["in"] == "path")
+                .filter_map(|parameter| parameter["name"].as_str());
+            let (mut in_path, mut named): (Vec<&str>, Vec<&str>) = (in_path.collect(), named.collect());
+            in_path.sort_unstable();
+            named.sort_unstable();
+            assert_eq!(in_path, named, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_it_refers_to_is_in_it() {
+        let document = read("http://localhost");
+        let mut texts = vec![&document];
+        let mut references = 0;
+        while let Some(value) = texts.pop() {
+            match value {
+                Value::Object(members) => {
+                    if let Some(reference) = members.get("$ref") {
+                        let pointer =
+                            reference.as_str().and_then(|text| text.strip_prefix('#')).expect("it is in here");
+                        assert!(document.pointer(pointer).is_some(), "{pointer}");
+                        references += 1;
+                    }
+                    texts.extend(members.values());
+                }
+                Value::Array(items) => texts.extend(items),
+                _ => {}
+            }
+        }
+        assert!(references > 100, "{references}");
+    }
+}
