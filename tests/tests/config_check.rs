@@ -205,7 +205,9 @@ fn what_can_have_no_effect_or_is_not_safe_is_named() {
         ),
         (
             "server.limits = { outbox = '1MiB', replay = '2MiB' }",
-            "server.limits.replay: is more than `server.limits.outbox`",
+            "server.limits.replay: is more than a quarter of `server.limits.outbox`",
+        ),
+        (
             "network-rules = [{ action = 'deny', networks = ['0.0.0.0/0'], kinds = ['rest', 'admin'] }, { action = 'deny', networks = ['::/0'], kinds = ['rest'] }]",
             "network-rules[0].networks: denies every address but those of IPv6, which stay open: list \"::/0\" as well",
         ),

@@ -19,7 +19,7 @@ pub(super) fn core_limits(limits: &Limits) -> core::Limits {
         departed_bytes: 16 << 20,
         departed_calls: 8,
         held: limits.outbox.0,
-        replay: limits.replay.0,
+        replay: limits.replay.0.min(most_replay(limits)),
         server_message: limits.server_message.0,
         mode_switch_closes: limits.mode_switch_closes,
         groups_per_connection: limits.groups_per_connection,
@@ -45,12 +45,16 @@ pub(super) fn net_limits(limits: &Limits) -> net::Limits {
     }
 }
 
-/// More is kept for a client than it can be sent when it comes back.
+/// What may be kept for a client, in bytes: the core keeps four times as much while it is connected, and that leaves at once when it comes back.
+fn most_replay(limits: &Limits) -> usize {
+    limits.outbox.0 / 4
+}
+
+/// More is to be kept for a client than it could be sent when it comes back.
 pub(super) fn more_replay_than_leaves(limits: &Limits) -> Option<Warning> {
-    (limits.replay.0 > limits.outbox.0).then(|| Warning {
+    (limits.replay.0 > most_replay(limits)).then(|| Warning {
         key: "server.limits.replay".to_owned(),
-        text: "is more than `server.limits.outbox`: what is kept for a client with stateful reconnect is sent at once when it comes back, \
-               and a client for which more than that waits is closed"
+        text: "is more than a quarter of `server.limits.outbox`, and that much is kept: all of it is sent at once when a client comes back"
             .to_owned(),
     })
 }

@@ -50,7 +50,7 @@ impl Clients {
             }
             // Upstream has its own deadline.
             Phase::Connecting { .. } => turn.now + turn.settings.timeouts.keep_alive,
-            Phase::Open { .. } if client.expiry.is_some_and(|expiry| turn.now >= expiry) => {
+            Phase::Open { .. } if client.expiry.end().is_some_and(|expiry| turn.now >= expiry) => {
                 let closing = Closing::with_error(true, "");
                 return self.close(turn, slot, CloseCause::Unauthorized, closing);
             }
@@ -59,18 +59,18 @@ impl Clients {
                     return resuming::grace_ended(self, turn, slot, cause);
                 }
                 let of_link = link.into_iter().flat_map(|link| [link.next, link.moving]).flatten();
-                of_link.chain(client.expiry).fold(until, Millis::min)
+                of_link.chain(client.expiry.end()).fold(until, Millis::min)
             }
             // Its hub server pings it, and misses it.
             Phase::Open { .. } if let Some(link) = link => {
                 let ack_due = client.line().ack_due();
-                match client.expiry.into_iter().chain(link.next).chain(link.moving).chain(ack_due).min() {
+                match client.expiry.end().into_iter().chain(link.next).chain(link.moving).chain(ack_due).min() {
                     Some(next) => next,
                     None => return,
                 }
             }
             // Neither side pings there: the polls show that the client lives.
-            Phase::Open { .. } if client.transport() == Transport::LongPolling => match client.expiry {
+            Phase::Open { .. } if client.transport() == Transport::LongPolling => match client.expiry.end() {
                 Some(expiry) => expiry,
                 None => return,
             },
@@ -78,7 +78,7 @@ impl Clients {
                 Some(next) => {
                     let client = &self[slot];
                     let ack_due = client.line().ack_due();
-                    client.expiry.into_iter().chain(ack_due).fold(next, Millis::min)
+                    client.expiry.end().into_iter().chain(ack_due).fold(next, Millis::min)
                 }
                 None => return,
             },

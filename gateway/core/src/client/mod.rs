@@ -5,6 +5,7 @@ mod attachment;
 mod closing;
 mod deadlines;
 pub(crate) mod dialect;
+mod expiry;
 pub(crate) mod groups;
 pub(crate) mod held;
 mod kept;
@@ -174,7 +175,7 @@ impl Clients {
         let Some(slot) = self.transports.remove(transport) else {
             return;
         };
-        if self[slot].may_come_back(cause) && turn.settings.timeouts.reconnect > Millis(0) {
+        if self[slot].may_come_back(cause) {
             return resuming::wait(self, turn, slot, cause);
         }
         if !self[slot].is_closed() {

@@ -11,9 +11,6 @@ use crate::refresh::{NewEnd, Refresh, RefreshRefusal, Refreshed, is_change, is_k
 use crate::time::Millis;
 use crate::turn::{Step, Turn};
 
-/// Tokens tell their ends in seconds of another clock: the end of one and the same may be read as so much later.
-const SAME_TOKEN: Millis = Millis(1_000);
-
 /// Lets a connection go on with what whoever has let it in says of it now.
 pub(crate) fn refresh(clients: &mut Clients, turn: &mut Turn<'_>, hub: &HubName, refresh: &Refresh) -> Refreshed {
     let refreshed = refresh_one(clients, turn, hub, refresh);
@@ -33,7 +30,7 @@ fn refresh_one(clients: &mut Clients, turn: &mut Turn<'_>, hub: &HubName, refres
     }
     if let NewEnd::At(time) = refresh.end {
         let end = Millis(time.saturating_sub(clients.epoch));
-        clients[slot].refreshed_until(end);
+        clients[slot].expiry.refresh(end);
         turn.then(Step::CheckDeadlines(slot));
     }
     clients[slot].facts().cloned().ok_or(RefreshRefusal::NoSuchConnection)
@@ -48,7 +45,7 @@ pub(crate) fn token_renewed(
     expiry: Millis,
     claims: Option<Pairs>,
 ) {
-    clients[slot].token_renewed(expiry);
+    clients[slot].expiry.token_came(expiry);
     if let Some(claims) = claims.filter(is_kept) {
         replace_claims(clients, turn, slot, claims);
     }
@@ -57,26 +54,6 @@ pub(crate) fn token_renewed(
 /// It is so many milliseconds since 1970.
 pub(crate) fn set_time_of_day(clients: &mut Clients, now: Millis, time: u64) {
     clients.epoch = time.saturating_sub(now.0);
-}
-
-impl Session {
-    /// Its connection, if it ends with its token, ends at `end`, whatever the tokens say that it has come with so far.
-    fn refreshed_until(&mut self, end: Millis) {
-        // One that outlives its token goes on doing so.
-        if let Some(expiry) = &mut self.expiry {
-            self.superseded = self.superseded.max(Some(*expiry));
-            *expiry = end;
-        }
-    }
-
-    /// It has come with a token by which its connection, which ends with its token, ends at `expiry`. The latest counts, but none from before
-    /// a refresh.
-    pub(super) fn token_renewed(&mut self, expiry: Millis) {
-        if self.superseded.is_none_or(|superseded| expiry > superseded + SAME_TOKEN) {
-            // It is looked at when it would have ended before.
-            self.expiry = self.expiry.map(|before| before.max(expiry));
-        }
-    }
 }
 
 /// What is known of the connection that a token has opened.

@@ -147,7 +147,7 @@ impl Session {
         // What was not looked at yet was not counted: the client says it again.
         drop(self.take_unread());
         if let Some(expiry) = expiry {
-            self.token_renewed(expiry);
+            self.expiry.token_came(expiry);
         }
         if !self.holds.is_empty() {
             turn.effect(Effect::PauseReading(transport));

@@ -8,6 +8,7 @@ use hubgate_wire::websocket::Frame;
 
 use super::attachment::Attachment;
 use super::dialect::{Dialect, TooLong};
+use super::expiry::Expiry;
 use super::held::{Held, HeldBack};
 use super::kept::Copies;
 use super::line::Line;
@@ -35,9 +36,7 @@ pub(crate) struct Session {
     transport: Transport,
     line: Line,
     dialect: Dialect,
-    pub(super) expiry: Option<Millis>,
-    /// The latest end before a refresh that has given it another one: tokens up to that move it no more.
-    pub(super) superseded: Option<Millis>,
+    pub(super) expiry: Expiry,
     pub(super) due: Option<Due>,
     pub(super) phase: Phase,
     /// Why it is not read. Its silence is not held against it meanwhile.
@@ -103,8 +102,7 @@ impl Session {
             transport: client.transport,
             line: Line::new(transport, client.reconnect, now),
             dialect: Dialect::CoreHandshake,
-            expiry: client.times.expiry,
-            superseded: None,
+            expiry: Expiry::new(client.times.expiry),
             due: None,
             phase: Phase::Handshaking { identity: Box::new(client.identity), deadline },
             holds: ReadHolds::default(),

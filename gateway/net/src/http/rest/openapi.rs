@@ -65,7 +65,7 @@ fn paths() -> Map<String, Value> {
         let health = |id: &str| {
             json!({
                 "operationId": id, "summary": "Is the gateway there?", "security": [],
-                "responses": { "200": { "description": "It is" }, "403": error(), "431": error() },
+                "responses": { "200": { "description": "It is" }, "403": error(), "431": bodiless() },
             })
         };
         let ids = [(); 2].map(|()| id("health", &mut ids));
@@ -250,10 +250,16 @@ fn responses(route: &Route, version: Version) -> Value {
     };
     let has_body = matches!(route.kind, Kind::Send | Kind::Invoke);
     let mut responses = Map::from_iter([(version.success(route).as_u16().to_string(), done)]);
-    let errors = [400, 401, 403, 408, 413, 429, 431, 503].into_iter();
+    let errors = [400, 401, 403, 408, 413, 429, 503].into_iter();
     let own = [(404, may_be_absent), (415, has_body)].into_iter().filter_map(|(status, has)| has.then_some(status));
     responses.extend(errors.chain(own).map(|status: u16| (status.to_string(), error())));
+    responses.insert("431".to_owned(), bodiless());
     responses.into()
+}
+
+/// The answer to headers that are too large, which are not read.
+fn bodiless() -> Value {
+    json!({ "description": "The headers are too large; the answer has no body" })
 }
 
 fn error() -> Value {
