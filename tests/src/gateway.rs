@@ -268,6 +268,14 @@ impl Gateway {
         all.split_whitespace().map(|id| id.parse().expect("Linux lists numbers")).collect()
     }
 
+    /// A compiler that is at work. One that is not its own program yet is left out: whoever starts it waits for that, so that all of the watching
+    /// of plugins would stop with it.
+    pub fn compiler(&self) -> Option<u32> {
+        let command = |id: u32| fs::read(format!("/proc/{id}/cmdline")).ok();
+        let own = command(self.process.id());
+        self.children().into_iter().find(|child| command(*child).is_some_and(|command| Some(command) != own))
+    }
+
     /// The memory that its process holds now, in bytes.
     pub fn resident_bytes(&self) -> u64 {
         self.status_bytes("VmRSS:")

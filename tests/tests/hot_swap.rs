@@ -284,7 +284,7 @@ async fn a_compiled_component_with_a_hole_of_zeros_is_compiled_anew() {
 /// The compiler that is at work, stopped before it ends: of a component with an engine inside, it takes seconds.
 async fn stopped_compiler(gateway: &Gateway) -> u32 {
     until("a compiler to be at work", async || {
-        let compiler = *gateway.children().first()?;
+        let compiler = gateway.compiler()?;
         signal(compiler, "STOP").then_some(compiler)
     })
     .await

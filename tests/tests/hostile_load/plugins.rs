@@ -23,7 +23,7 @@ async fn a_component_that_makes_the_compiler_explode_is_refused_within_the_compi
     let mut client = gateway.client("probe").connect().await;
     gateway.replace_plugin("probe", &guests::compiler_bomb());
     until("the compiler to run within its bounds", async || {
-        let compiler = *gateway.children().first()?;
+        let compiler = gateway.compiler()?;
         let limits = fs::read_to_string(format!("/proc/{compiler}/limits")).ok()?;
         let has = |limit: &str, value: &str| {
             let line = limits.lines().find(|line| line.starts_with(limit));

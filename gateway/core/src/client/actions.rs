@@ -186,15 +186,24 @@ impl<'m> Round<'m> {
     ) -> Round<'m> {
         let dialect = arena[first].dialect();
         let frame = dialect.frame_of(message);
-        let (mut to, mut others, all) = (Vec::with_capacity(receivers.len()), Vec::new(), receivers.len());
-        let mut slow = Vec::new();
-        let mut copies = frame.map(Copies::of);
+        let all = receivers.len();
+        let Some(of_all) = frame else {
+            let others: Vec<Slot> = receivers.filter(|slot| arena[*slot].dialect() != dialect).collect();
+            return Round { frame, count: all - others.len(), to: Vec::new(), slow: Vec::new(), others };
+        };
+        let (mut to, mut others, mut slow) = (Vec::with_capacity(all), Vec::new(), Vec::new());
+        let mut copies = Copies::of(of_all);
         for slot in receivers {
             let client = &mut arena[slot];
             if client.dialect() != dialect {
                 others.push(slot);
-            } else if let Some(copies) = &mut copies {
-                match client.accept_or_hold(copies, now, limits) {
+            } else if !client.holds_back()
+                && let Some(transport) = client.line_mut().accept_at_once(now)
+            {
+                // What nearly all of them are costs least.
+                to.push(transport);
+            } else {
+                match client.accept_or_hold(&mut copies, now, limits) {
                     Delivery::Now(transport) => to.push(transport),
                     Delivery::NotNow | Delivery::OnResume => {}
                     Delivery::TooMuch => slow.push(slot),

@@ -78,6 +78,18 @@ impl Line {
         self.log.is_some()
     }
 
+    /// Sends a frame now to a client that has a transport, and of which nothing is kept.
+    #[inline]
+    pub(super) fn accept_at_once(&mut self, now: Millis) -> Option<TransportKey> {
+        match self.attachment {
+            Attachment::Attached(transport) if self.log.is_none() => {
+                self.last_sent = now;
+                Some(transport)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it has no transport, and another one may come.
     pub(crate) fn is_waiting(&self) -> bool {
         matches!(self.attachment, Attachment::Waiting { .. })

@@ -267,18 +267,13 @@ impl Session {
     }
 
     /// Sends the client, which others see, a frame now, or keeps it for one that has to wait for it, within bounds.
-    #[inline]
     pub(super) fn accept_or_hold(&mut self, copies: &mut Copies<'_>, now: Millis, limits: &Limits) -> Delivery {
-        match (&mut self.held_back, self.line.has_log(), self.line.attachment()) {
-            (None, false, Attachment::Attached(transport)) => {
-                self.line.last_sent = now;
-                Delivery::Now(transport)
-            }
-            (Some(held), _, _) => {
+        match &mut self.held_back {
+            Some(held) => {
                 held.push(HeldBack::Frame(copies.frame.clone()), limits.held);
                 Delivery::NotNow
             }
-            (None, _, _) => self.accept(copies, Mark::None, now, limits),
+            None => self.accept(copies, Mark::None, now, limits),
         }
     }
 
