@@ -82,8 +82,9 @@ cargo test --manifest-path plugins/Cargo.toml
 step "the tests"
 rm -rf "$target/clients"
 cargo test --release --workspace --no-run
-# In lanes beside each other, because much of them waits. Tests with .NET wait for time-outs for most of their time, and run all at once. Those
-# that build components share the folders of their tools; they give way to the others, some of which look at the clock.
+# In two lanes beside each other, because much of them waits. Tests with .NET wait for time-outs for most of their time, and run all at once. When
+# they are over, those follow that build components and share the folders of their tools; they give way to the others, some of which look at the
+# clock. Three lanes at a time are too many for two processors: a gateway waits more than a minute for its plugins then.
 builders=(browser command_line dev_watch documents go_and_c javascript language_conformance live_poll moderation ordinary_toolchains
     plugin_build plugin_languages python_sdk sdk)
 mapfile -t others < <(cargo metadata --format-version 1 --no-deps | python3 -c '
@@ -128,7 +129,7 @@ trap 'exit 143' TERM
 lane 0 --test dotnet -- --test-threads=16 >"$target/dotnet.log" 2>&1 &
 lanes+=($!)
 name "${builders[@]}"
-lane 5 "${named[@]}" >"$target/builders.log" 2>&1 &
+{ tail --pid="${lanes[0]}" -f /dev/null && lane 5 "${named[@]}"; } >"$target/builders.log" 2>&1 &
 lanes+=($!)
 name "${others[@]}"
 lane 0 --lib --bins "${named[@]}" &

@@ -13,6 +13,7 @@ import argparse
 import base64
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -124,11 +125,23 @@ def read_until(connection, end):
     return read
 
 
+def read_answer(connection):
+    """The body of an answer that says how long it is."""
+    head, _, body = read_until(connection, b"\r\n\r\n").partition(b"\r\n\r\n")
+    length = int(re.search(rb"\ncontent-length: *(\d+)", head.lower())[1])
+    while len(body) < length:
+        more = connection.recv(4096)
+        if not more:
+            sys.exit("upgrade: an answer breaks off")
+        body += more
+    return body
+
+
 def connect_client(address):
     """A client over WebSocket whose handshake is answered."""
     with socket.create_connection(address, TIMEOUT) as connection:
         connection.sendall(negotiation(address))
-        answer = json.loads(read_until(connection, b'"}').split(b"\r\n\r\n", 1)[1])
+        answer = json.loads(read_answer(connection))
     connection = socket.create_connection(address, TIMEOUT)
     connection.sendall(
         f"GET /client/?hub=chat&access_token={answer['accessToken']} HTTP/1.1\r\nHost: gateway\r\nConnection: Upgrade\r\n"
