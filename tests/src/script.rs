@@ -104,6 +104,12 @@ impl Script {
         assert!(said, "{what} in vain; it said {:?}", self.said);
     }
 
+    /// Waits for the script's end, which must be a success; gives what it has said that nobody has waited for.
+    pub async fn account(mut self) -> impl Iterator<Item = String> {
+        self.succeeds().await;
+        self.said.into_iter()
+    }
+
     /// Waits for the script's end, which must be a success.
     pub async fn succeeds(&mut self) {
         self.says("done").await;

@@ -1,15 +1,33 @@
 //! The unmodified `@microsoft/signalr` in Node.js, its present version and an old one, on all transports and in both hub
-//! protocols.
+//! protocols; the other versions that people use, in what all of them can do.
 
-use hubgate_tests::Gateway;
 use hubgate_tests::matrix::{WAYS, did};
 use hubgate_tests::script::Script;
+use hubgate_tests::{Gateway, guests};
 
 /// The packages of `tests/clients/javascript`, and what they are.
 const CLIENTS: [(&str, &str); 2] = [
     ("@microsoft/signalr", "`@microsoft/signalr` 10.0.11, Node.js"),
     ("signalr-7", "`@microsoft/signalr` 7.0.14, Node.js"),
 ];
+
+/// Versions that are tried with `older.mjs`: the packages of the client and of its MessagePack, and what they are.
+const OLDER: [(&str, &str, &str); 5] = [
+    ("aspnet-signalr-1.1", "aspnet-msgpack-1.1", "`@aspnet/signalr` 1.1.4, Node.js"),
+    ("signalr-3", "msgpack-3", "`@microsoft/signalr` 3.1.31, Node.js"),
+    ("signalr-6", "msgpack-6", "`@microsoft/signalr` 6.0.25, Node.js"),
+    ("signalr-8", "msgpack-8", "`@microsoft/signalr` 8.0.29, Node.js"),
+    ("signalr-9", "msgpack-9", "`@microsoft/signalr` 9.0.19, Node.js"),
+];
+
+/// Those of them that run in browsers only: 1.0 has no HTTP client for Node.js, 5.0 none for versions of Node.js with `fetch`.
+const OLDER_IN_BROWSERS: [(&str, &str, &str); 2] = [
+    ("aspnet-signalr-1.0", "aspnet-msgpack-1.0", "`@aspnet/signalr` 1.0.27, Chromium"),
+    ("signalr-5", "msgpack-5", "`@microsoft/signalr` 5.0.17, Chromium"),
+];
+
+/// Where the pages of browsers are.
+const ORIGIN: &str = "http://localhost:3999";
 
 /// Runs a scenario of `scenarios.mjs` to its end with every client in every way.
 async fn run(scenario: &str) {
@@ -129,5 +147,43 @@ async fn it_reconnects_by_itself_after_the_gateway_was_restarted() {
         gateway.crash_and_restart().await;
         script.succeeds().await;
         did(client, way.0, way.1, "automatic reconnect");
+    }
+}
+
+/// Has a hub of the probe, and one of the probe of a whole hub.
+async fn gateway_of_older_clients() -> Gateway {
+    let hub = format!("{{ mode = 'serverless', negotiate = {{ anonymous = true }}, cors-origins = ['{ORIGIN}'] }}");
+    let items = "[{ hubs = ['probe'], plugin = 'probe' }, { hubs = ['streams'], plugin = 'streams' }]";
+    let config = format!("hubs.probe = {hub}\nhubs.streams = {hub}\nupstream = {items}");
+    Gateway::probe().plugin("streams", &guests::probe_hub()).with(&config).start().await
+}
+
+/// Notes what a script says that it did, as `TRANSPORT | PROTOCOL | FEATURE`.
+fn note(client: &str, said: &str) {
+    let facts: Vec<_> = said.split(" | ").collect();
+    let [transport, protocol, feature] = facts[..] else { panic!("it does not say what was done: {said}") };
+    did(client, transport, protocol, feature);
+}
+
+#[tokio::test]
+async fn older_versions_do_what_they_always_did() {
+    let gateway = gateway_of_older_clients().await;
+    let token = gateway.token("probe").user("ann").sign();
+    for (package, protocol, client) in OLDER {
+        let script = Script::start("older.mjs", &[package, protocol, &gateway.url(), &token]);
+        script.account().await.for_each(|said| note(client, &said));
+    }
+}
+
+#[tokio::test]
+async fn versions_that_run_in_browsers_only_do_what_they_always_did() {
+    let gateway = gateway_of_older_clients().await;
+    let (url, token) = (gateway.url(), gateway.token("probe").user("ann").sign());
+    let packages = OLDER_IN_BROWSERS.iter().flat_map(|(package, protocol, _)| [*package, *protocol]);
+    let arguments: Vec<_> = [url.as_str(), &token, ORIGIN].into_iter().chain(packages).collect();
+    for said in Script::in_browser("older_in_browser.mjs", &arguments).account().await {
+        let (package, what) = said.split_once(" | ").unwrap_or_else(|| panic!("no client: {said}"));
+        let (_, _, client) = OLDER_IN_BROWSERS.iter().find(|(name, ..)| *name == package).expect("it was asked for");
+        note(client, what);
     }
 }
