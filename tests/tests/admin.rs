@@ -6,7 +6,7 @@ use hubgate_tests::http::Request;
 use hubgate_tests::wait::until;
 use serde_json::{Value, json};
 
-const PATHS: [&str; 4] = ["/admin/plugins", "/admin/hubs", "/admin/hubs/probe", "/metrics"];
+const PATHS: [&str; 5] = ["/admin/plugins", "/admin/hubs", "/admin/hubs/probe", "/admin/keys", "/metrics"];
 
 #[tokio::test]
 async fn who_has_no_token_or_a_wrong_one_is_turned_away() {

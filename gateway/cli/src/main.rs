@@ -16,7 +16,7 @@ use anyhow::anyhow;
 use clap::{CommandFactory, Parser, Subcommand};
 use hubgate_bench::Verdict;
 
-use crate::commands::{completions, config as config_command, dev, doctor, manual, plugin, serve, token};
+use crate::commands::{completions, config as config_command, dev, doctor, keys, manual, plugin, serve, token};
 use crate::logging::Logging;
 
 /// A self-hosted realtime gateway, wire-compatible with Azure SignalR Service, with handlers as WebAssembly components.
@@ -45,6 +45,8 @@ enum Command {
     Config(config_command::Command),
     /// Tells why a token, an origin, an endpoint, a key, a webhook or a plugin does not work.
     Doctor(doctor::Arguments),
+    /// Prints the connection strings of a running gateway, one for each access key, or makes a key anew.
+    Keys(keys::Arguments),
     /// Makes a token and prints it.
     #[command(subcommand)]
     Token(token::Command),
@@ -160,6 +162,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Serve(arguments) => serve::run(arguments, logging),
         Command::Config(command) => config_command::run(command),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Keys(arguments) => keys::run(arguments),
         Command::Token(command) => token::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),

@@ -11,6 +11,7 @@ use http::{Request, StatusCode};
 use hubgate_core::HubStatus;
 use hubgate_core::id::HubName;
 use hubgate_plugin_host::{PluginHost, PluginStatus, RollbackError};
+use hubgate_wire::token::AccessKey;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,23 +19,27 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::http::{
     AdminDoor, Answer, asked_host, bearer_token, check_host, check_network, find_admin, note_refusal, refuse, text,
     with_type,
 };
+use crate::key_regeneration::{KeyPlace, KeyRegeneration};
 use crate::listeners::Listener;
 use crate::metrics;
 use crate::network_rules::RequestKind;
 use crate::patience::PatientStream;
 use crate::peer_task::PeerTask;
+use crate::settings::Settings;
 use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::tasks::on_a_thread;
 
-const NOTHING_HERE: &str = "Nothing is here. Operators have /admin/plugins, /admin/hubs, /admin/hubs/NAME, /metrics, and \
-                            POST /admin/plugins/NAME/rollback.\n";
+const NOTHING_HERE: &str = "Nothing is here. Operators have /admin/plugins, /admin/hubs, /admin/hubs/NAME, /admin/keys, \
+                            /metrics, POST /admin/plugins/NAME/rollback, and POST /admin/keys/primary:regenerate or \
+                            secondary:regenerate.\n";
 const NO_HUB: &str = "The configuration does not name this hub, and nobody uses it.\n";
 
 /// Connections at once.
@@ -46,6 +51,8 @@ pub(crate) struct Admin {
     pub(crate) shared: Arc<Shared>,
     pub(crate) plugins: PluginHost,
     pub(crate) shards: Shards,
+    /// To whoever keeps the access keys.
+    pub(crate) regenerations: mpsc::Sender<KeyRegeneration>,
 }
 
 /// Serves all connections.
@@ -172,6 +179,8 @@ impl Admin {
                 reply(&json!({ "hubs": hubs }))
             }
             AdminDoor::Hub => self.hub(name).await,
+            AdminDoor::Keys => self.keys(),
+            AdminDoor::Regenerate(key) => self.regenerate(key).await,
         }
     }
 
@@ -206,6 +215,31 @@ impl Admin {
                 reply(&hub(&HubStatus::unused(name, mode)))
             }
             None => text(StatusCode::NOT_FOUND, NO_HUB),
+        }
+    }
+
+    /// The access keys, for whoever sets up those who use them.
+    fn keys(&self) -> Answer {
+        let settings = self.shared.settings();
+        let keys: Vec<Value> = KeyPlace::ALL
+            .into_iter()
+            .zip(&settings.access_keys)
+            .map(|(place, key)| shown_key(&settings, place, key))
+            .collect();
+        reply(&json!({ "keys": keys }))
+    }
+
+    /// Has a new key made; clients and hub servers that are connected stay.
+    async fn regenerate(&self, key: KeyPlace) -> Answer {
+        let stopping = || text(StatusCode::SERVICE_UNAVAILABLE, "The gateway is stopping: no key was made.\n");
+        let (answer, answered) = oneshot::channel();
+        if self.regenerations.send(KeyRegeneration { key, answer }).await.is_err() {
+            return stopping();
+        }
+        match answered.await {
+            Ok(Ok(new)) => reply(&shown_key(&self.shared.settings(), key, &new)),
+            Ok(Err(refusal)) => text(StatusCode::CONFLICT, format!("The {} key stays: {refusal}\n", key.name())),
+            Err(_) => stopping(),
         }
     }
 
@@ -244,6 +278,11 @@ impl Admin {
 
 fn reply(body: &Value) -> Answer {
     with_type(StatusCode::OK, "application/json", body.to_string())
+}
+
+/// The first endpoint is that of connection strings.
+fn shown_key(settings: &Settings, place: KeyPlace, key: &AccessKey) -> Value {
+    json!({ "key": place.name(), "connectionString": key.connection_string(&settings.endpoints[0]) })
 }
 
 fn hub(status: &HubStatus) -> Value {

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use hubgate_core::Identity;
 use hubgate_core::id::{ConnectionId, HubName, UserId};
 use hubgate_core::time::Millis;
-use hubgate_wire::token::Claims;
 use tokio::sync::oneshot;
 
 use crate::delivery::DeliveryBody;
 use crate::refusal::Refusal;
+use crate::verified_token::{TokenDigest, VerifiedToken};
 
 /// How long a post may wait for its turn: less than the 100 seconds after which clients give it up.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(90);
@@ -31,9 +31,16 @@ pub(crate) enum ClientRequest {
         token: ConnectionId,
         /// Of its token.
         user: Option<UserId>,
-        claims: Arc<Claims>,
+        claims: Arc<VerifiedToken>,
         token_times: TokenTimes,
         answer: oneshot::Sender<Result<PostTurn, Refusal>>,
+    },
+    /// Whether the latest token of an open connection is this one.
+    IsLatestToken {
+        hub: HubName,
+        token: ConnectionId,
+        digest: TokenDigest,
+        answer: oneshot::Sender<Result<bool, Refusal>>,
     },
     /// The end of a connection that polls.
     Delete {
@@ -66,6 +73,7 @@ pub(crate) struct TransportRequest {
     /// What opens the connection's transports.
     pub(crate) token: ConnectionId,
     pub(crate) access_token: Box<str>,
+    pub(crate) digest: TokenDigest,
     pub(crate) address: IpAddr,
     pub(crate) identity: Identity,
     /// How long its hub handshake may take, if its token says so.

@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 use crate::accepting::Accepting;
 use crate::admin::{self, Admin};
 use crate::key_fetching;
+use crate::key_regeneration::KeyRegeneration;
 use crate::listeners::{Descriptors, Listener, ListeningSocket};
 use crate::settings::{Drain, Settings};
 use crate::shards::Shards;
@@ -104,6 +105,14 @@ pub struct Change {
     pub settings: Settings,
     /// Told when all threads go by them.
     pub done: oneshot::Sender<()>,
+}
+
+/// How a running gateway and whoever keeps its configuration speak to each other.
+#[derive(Debug)]
+pub struct Keeper {
+    pub changes: mpsc::Receiver<Change>,
+    /// What operators want of the access keys.
+    pub regenerations: mpsc::Sender<KeyRegeneration>,
 }
 
 /// Listening sockets that the service manager has made; those that it has not are bound.
@@ -209,12 +218,12 @@ impl Gateway {
         on_well: impl Fn() + Send + 'static,
         on_abort: impl FnOnce() + Send + 'static,
         stop: impl Future<Output = ()>,
-        changes: mpsc::Receiver<Change>,
+        keeper: Keeper,
     ) -> Result<(), RunError> {
         let vitals = self.shared.vitals.clone();
         watchdog::start(&vitals, on_well, on_abort)?;
         let ran = tokio::select! {
-            ran = self.serve(on_ready, stop, changes) => ran,
+            ran = self.serve(on_ready, stop, keeper) => ran,
             never = vitals.main.keep_beating() => match never {},
         };
         vitals.begin_to_stop();
@@ -225,11 +234,12 @@ impl Gateway {
         self,
         on_ready: impl FnOnce(),
         stop: impl Future<Output = ()>,
-        mut changes: mpsc::Receiver<Change>,
+        Keeper { mut changes, regenerations }: Keeper,
     ) -> Result<(), RunError> {
         let vitals = &self.shared.vitals;
         let (shards, threads) = Shards::start(&self.shared, &self.plugins)?;
-        let admin = Admin { shared: self.shared.clone(), plugins: self.plugins.clone(), shards: shards.clone() };
+        let (shared, plugins) = (self.shared.clone(), self.plugins.clone());
+        let admin = Admin { shared, plugins, shards: shards.clone(), regenerations };
         let listener = Listener::new(self.listener, LISTEN)?;
         let mut operators = std::pin::pin!(admin::serve(Listener::new(self.admin, ADMIN_LISTEN)?, admin));
         key_fetching::follow(&self.shared, self.shared.settings().key_urls());

@@ -1,12 +1,14 @@
 //! What all threads of the gateway share.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 use hubgate_core::time::Millis;
 use hubgate_core::{Directory, HashSeed};
+use hubgate_wire::token::AccessKey;
 use prometheus_client::registry::Registry;
 
 use crate::admission::{Admission, NoRoom};
@@ -24,6 +26,8 @@ use crate::vitals::Vitals;
 #[derive(Debug)]
 pub(crate) struct Shared {
     settings: ArcSwap<Settings>,
+    /// Whether a key was the gateway's that is none of its own any more.
+    has_lost_keys: AtomicBool,
     pub(crate) admin_address: SocketAddr,
     pub(crate) vitals: Arc<Vitals>,
     pub(crate) admission: Arc<Admission>,
@@ -57,6 +61,7 @@ impl Shared {
             vitals,
             outboxes: Arc::new(Outboxes::new(settings.limits.outboxes)),
             settings: ArcSwap::from_pointee(settings),
+            has_lost_keys: AtomicBool::new(false),
             admin_address,
             admission: Arc::default(),
             http_places: Arc::default(),
@@ -80,7 +85,16 @@ impl Shared {
     /// From now on these are the settings. The shards' cores have their own, and go on with them until they are told.
     pub(crate) fn set_settings(&self, settings: Settings) {
         self.outboxes.set_limit(settings.limits.outboxes);
+        let is_kept = |key: &AccessKey| settings.access_keys.iter().any(|other| other.expose() == key.expose());
+        if !self.settings().access_keys.iter().all(is_kept) {
+            self.has_lost_keys.store(true, Ordering::Relaxed);
+        }
         self.settings.store(Arc::new(settings));
+    }
+
+    /// Whether tokens may be about that were signed with a key of the gateway which is none of its own any more.
+    pub(crate) fn has_lost_keys(&self) -> bool {
+        self.has_lost_keys.load(Ordering::Relaxed)
     }
 
     /// Tells what was counted of refusals whose causes do not come again. To be called every now and then.

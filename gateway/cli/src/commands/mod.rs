@@ -8,6 +8,8 @@ pub(crate) mod dev;
 pub(crate) mod doctor;
 mod emulator;
 mod findings;
+mod key_regeneration;
+pub(crate) mod keys;
 pub(crate) mod manual;
 pub(crate) mod plugin;
 mod plugin_build;

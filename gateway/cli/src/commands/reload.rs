@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use hubgate_net::{Change, Panicked, on_a_thread};
+use hubgate_net::{Change, KeyRefusal, KeyRegeneration, Panicked, on_a_thread};
 use hubgate_plugin_host::PluginHost;
+use hubgate_wire::token::AccessKey;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use super::key_regeneration::{rewrite, take_back, tell};
 use super::service_manager;
 use crate::config::{Change as When, Config, ConfigError, ReadFile};
 use crate::logging::Logging;
@@ -27,6 +29,14 @@ impl fmt::Debug for Reload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reload").finish_non_exhaustive()
     }
+}
+
+/// What the gateway is told while it runs.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// SIGHUP.
+    pub(crate) hang_up: Signal,
+    pub(crate) regenerations: mpsc::Receiver<KeyRegeneration>,
 }
 
 /// Why a configuration is not taken over.
@@ -47,14 +57,14 @@ enum Refused {
 }
 
 impl Reload {
-    /// Reads the configuration again at SIGHUP, which `hang_up` tells, and when one of its files changes, and hands on what it says. A bad one
-    /// changes nothing.
+    /// Reads the configuration again at SIGHUP, when one of its files changes, and when an operator has a key made anew, and hands on
+    /// what it says. A bad one changes nothing.
     pub(crate) async fn follow(
         self,
         mut current: Config,
         plugins: PluginHost,
         changes: mpsc::Sender<Change>,
-        mut hang_up: Signal,
+        mut told: Told,
     ) {
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -62,26 +72,70 @@ impl Reload {
         let mut read = current.files.clone();
         let mut seen = read.clone();
         loop {
-            tokio::select! {
-                _ = hang_up.recv() => tracing::info!("SIGHUP: reading the configuration again"),
+            let regeneration = tokio::select! {
+                _ = told.hang_up.recv() => {
+                    tracing::info!("SIGHUP: reading the configuration again");
+                    None
+                }
                 _ = rounds.tick() => {
                     let before = std::mem::replace(&mut seen, now(&read));
                     let is_settled = before == seen;
                     if seen == read || !is_settled {
                         continue;
                     }
+                    None
                 }
-            }
+                Some(regeneration) = told.regenerations.recv() => Some(regeneration),
+            };
             read = now(&read);
             service_manager::reloading();
-            match self.apply(&current, &plugins, &changes).await {
-                Ok(config) => {
-                    read.clone_from(&config.files);
-                    current = config;
-                }
-                Err(error) => tracing::error!(error = error.to_string(), "the configuration stays as it was"),
+            let applied = match regeneration {
+                Some(regeneration) => self.regenerate(regeneration, &current, &plugins, &changes).await,
+                None => self.apply(&current, &plugins, &changes).await.map_err(say_that_it_stays).ok(),
+            };
+            if let Some(config) = applied {
+                read.clone_from(&config.files);
+                current = config;
             }
             service_manager::ready();
+        }
+    }
+
+    /// Has a key made anew in the configuration as it stands now, and takes that over; gives it if it is.
+    async fn regenerate(
+        &self,
+        KeyRegeneration { key, answer }: KeyRegeneration,
+        current: &Config,
+        plugins: &PluginHost,
+        changes: &mpsc::Sender<Change>,
+    ) -> Option<Config> {
+        let load = self.load.clone();
+        let find = move || {
+            let as_it_is =
+                load().map_err(|error| KeyRefusal(format!("the configuration cannot be taken over: {error}")));
+            as_it_is.map(|config| config.kept_keys)
+        };
+        let rewritten = match rewrite(key, find).await {
+            Ok(rewritten) => rewritten,
+            Err(refusal) => {
+                drop(answer.send(Err(refusal)));
+                return None;
+            }
+        };
+        match self.apply(current, plugins, changes).await {
+            Ok(next) if is_same(&next.net.access_keys, &rewritten.keys) => {
+                tell(key, &rewritten.keys, answer);
+                Some(next)
+            }
+            Ok(next) => {
+                let why = "somebody else has changed the keys at the same moment; `hubgate keys` lists them";
+                drop(answer.send(Err(KeyRefusal(why.to_owned()))));
+                Some(next)
+            }
+            Err(error) => {
+                drop(answer.send(Err(take_back(rewritten, say_that_it_stays(error)).await)));
+                None
+            }
         }
     }
 
@@ -120,6 +174,17 @@ impl Reload {
         }
         Ok(next)
     }
+}
+
+/// Logs why the configuration is not taken over, and gives it.
+fn say_that_it_stays(error: Refused) -> String {
+    let why = error.to_string();
+    tracing::error!(error = why, "the configuration stays as it was");
+    why
+}
+
+fn is_same(keys: &[AccessKey], others: &[AccessKey]) -> bool {
+    keys.iter().map(AccessKey::expose).eq(others.iter().map(AccessKey::expose))
 }
 
 fn now(files: &[ReadFile]) -> Vec<ReadFile> {
@@ -163,9 +228,11 @@ mod tests {
         let folders = Folders { state: None, components: None };
         let plugins = PluginHost::start(first.host.clone(), compilation, folders, BadPlugins::Refuse);
         let hang_up = signal(SignalKind::hangup()).expect("signals can be listened for");
+        let (_operators, regenerations) = mpsc::channel(1);
+        let told = Told { hang_up, regenerations };
         let (changes, mut changed) = mpsc::channel(1);
         let reload = Reload { load: Arc::new(load), logging: Logging::unchanging() };
-        let following = tokio::spawn(reload.follow(first, plugins.expect("there are none"), changes, hang_up));
+        let following = tokio::spawn(reload.follow(first, plugins.expect("there are none"), changes, told));
         for expected in [2, 3] {
             let change = tokio::time::timeout(PATIENCE, changed.recv()).await.expect("it is read").expect("it goes on");
             assert_eq!(change.settings.limits.connections, expected);

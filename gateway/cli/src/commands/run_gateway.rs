@@ -5,15 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use hubgate_net::{Gateway, Sockets};
+use hubgate_net::{Gateway, Keeper, Sockets};
 use hubgate_plugin_host::{BadPlugins, Compilation, Folders, PluginHost, PluginStatus};
 use hubgate_wire::endpoint::Endpoint;
-use hubgate_wire::token::AccessKey;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::reload::Reload;
+use super::key_regeneration;
+use super::reload::{Reload, Told};
 use super::service_manager;
 use super::watch::WatchedProject;
 use crate::config::{Addresses, Config, Listen};
@@ -103,20 +103,28 @@ pub(crate) fn run(
         let max_descriptors = process::max_descriptors().context("cannot ask how many open files are allowed")?;
         let gateway = Gateway::listen(config.net.clone(), plugins.clone(), max_descriptors, sockets)
             .map_err(|error| Failure::Failed(anyhow!(error)))?;
-        let connection_string = connection_string(&gateway.endpoint(), &access_key);
+        let connection_string = access_key.connection_string(&gateway.endpoint());
         let started =
             Started { gateway: &gateway, connection_string, admin_token, config: &config, plugins: plugins.statuses() };
         let ready = ReadyFile::new(options.ready_file.as_deref(), &started)?;
         announce(&started);
         let (changes, changed) = mpsc::channel(1);
+        let (regenerations, regenerated) = mpsc::channel(1);
+        let keeper = Keeper { changes: changed, regenerations };
         let clients = gateway.clients();
         let following = gateway.spawn_vital("following what changes", async move {
             match follows {
-                Follows::Configuration(reload) => reload.follow(config, plugins, changes, hang_up).await,
-                Follows::Project(plugin, project) => {
-                    tokio::join!(project.follow(plugin, plugins, clients), ignore(hang_up));
+                Follows::Configuration(reload) => {
+                    let told = Told { hang_up, regenerations: regenerated };
+                    reload.follow(config, plugins, changes, told).await;
                 }
-                Follows::Nothing => ignore(hang_up).await,
+                Follows::Project(plugin, project) => {
+                    let keys = key_regeneration::serve(config, changes, regenerated);
+                    tokio::join!(project.follow(plugin, plugins, clients), keys, ignore(hang_up));
+                }
+                Follows::Nothing => {
+                    tokio::join!(key_regeneration::serve(config, changes, regenerated), ignore(hang_up));
+                }
             }
         });
         let on_ready = || {
@@ -129,7 +137,7 @@ pub(crate) fn run(
             service_manager::stopping(longest_end());
             tracing::info!("stopping: clients are sent away");
         };
-        let ran = gateway.run(on_ready, service_manager::signs_of_life(), logging::flush, stop, changed).await;
+        let ran = gateway.run(on_ready, service_manager::signs_of_life(), logging::flush, stop, keeper).await;
         following.abort();
         ran.map_err(|error| Failure::Failed(anyhow!(error)))
     });
@@ -161,16 +169,6 @@ fn outward_address() -> Option<IpAddr> {
 pub(super) fn folders(config: &Config) -> Folders {
     let in_data_dir = |name: &str| Some(config.data_dir.join(name));
     Folders { state: in_data_dir("state"), components: in_data_dir("components") }
-}
-
-/// What applications are configured with. The SDKs of hub servers put what they ask for right after the URLs. They take the slash
-/// at the end of `Endpoint` away before, but not that of the other two, so that these have it where there is a path.
-fn connection_string(endpoint: &Endpoint, key: &AccessKey) -> String {
-    let others = match endpoint.base_path().is_empty() {
-        true => String::new(),
-        false => format!("ClientEndpoint={endpoint}/;ServerEndpoint={endpoint}/;"),
-    };
-    format!("Endpoint={endpoint};AccessKey={};Version=1.0;{others}", key.expose())
 }
 
 /// Components are compiled by this very program, in a process of its own; what comes of it is kept in `cache`.

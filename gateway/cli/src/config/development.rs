@@ -10,9 +10,10 @@ use hubgate_core::settings as core;
 use hubgate_net::settings as net;
 use hubgate_plugin_host::{PluginSource, Rollback};
 
+use super::kept_keys;
 use super::origins::Origin;
 use super::schema::{ADMIN_LISTEN, ALL_HUBS};
-use super::secrets::{SHORTEST_KEY, access_key_in};
+use super::secrets::SHORTEST_KEY;
 use super::settle::DATA_FOLDER;
 use super::value::{Allowed, Listen, Secrets};
 use super::{Addresses, Config, ConfigError, Draft, absolute};
@@ -104,8 +105,16 @@ fn keep_data(draft: &mut Draft, folder: Option<PathBuf>) {
         return;
     }
     let folder = server.data_dir.as_deref().unwrap_or(Path::new(DATA_FOLDER));
-    match access_key_in(folder) {
-        Ok(kept) => server.access_keys = Secrets(vec![kept.expose().to_owned()]),
+    match kept_keys::own_file(folder) {
+        Ok(file) => {
+            server.access_keys_file = Some(file);
+            // What is wrong in the file is told by what names its folder.
+            let named_by = match draft.origins.of(KEY) {
+                Origin::Outside(option) => option,
+                Origin::Line(_) | Origin::Default => KEY,
+            };
+            draft.origins.is_given_by("server.access-keys-file", named_by);
+        }
         Err(error) => {
             draft.problems.push(KEY, format!("the access key cannot be kept in {}: {error}", folder.display()));
             // Nothing else is wrong with it.

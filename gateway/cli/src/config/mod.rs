@@ -7,6 +7,7 @@ mod development;
 mod entries;
 mod handlers;
 mod hubs;
+mod kept_keys;
 mod limits;
 mod listening;
 mod machine;
@@ -38,6 +39,7 @@ use hubgate_plugin_host::{FileError, HostSettings, RegularFile};
 
 pub(crate) use development::{DevelopedHandler, Development};
 use hubs::Hubs;
+pub(crate) use kept_keys::{KeptKeys, Rewritten};
 pub(crate) use origins::Origins;
 use problem::Problems;
 pub(crate) use read_file::ReadFile;
@@ -64,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<Warning>,
     /// Where its keys are set.
     pub(crate) origins: Origins,
+    /// Where its access keys can become others.
+    pub(crate) kept_keys: KeptKeys,
     /// All keys with their values.
     file: schema::File,
     tls: Option<TlsFiles>,
@@ -229,6 +233,8 @@ impl Draft {
         warnings.extend(network_rules::without_effect(&file.network_rules));
         warnings.extend(limits::more_replay_than_leaves(&file.server.limits));
         warnings.extend(secrets::unused(&file.server));
+        let sources = secrets::sources(&file.server);
+        let kept_keys = sources.first().map(|source| KeptKeys::of(source, origins.file()));
         let net = net::Settings {
             access_keys: secrets::access_keys(&file.server, &mut origins, &mut problems),
             tls: tls.as_ref().map(|files| files.tls.clone()),
@@ -236,9 +242,9 @@ impl Draft {
         };
         warnings.extend(without_effect::unknown_host(&net));
         let problems = unread.then(problems);
-        if !problems.is_empty() {
+        let (true, Some(kept_keys)) = (problems.is_empty(), kept_keys) else {
             return Err(ConfigError::Invalid(origins.placed(problems)));
-        }
+        };
         let host = HostSettings {
             plugins,
             hubs: net.core.hubs_of_plugins(),
@@ -247,7 +253,7 @@ impl Draft {
         };
         let data_dir = file.server.data_dir.clone().unwrap_or_default();
         let log = file.server.log.0.clone();
-        Ok(Config { net, host, data_dir, log, files, warnings, origins, file, tls })
+        Ok(Config { net, host, data_dir, log, files, warnings, origins, kept_keys, file, tls })
     }
 }
 

@@ -48,6 +48,11 @@ impl Origins {
         Origins { file: file.to_owned(), lines, outside: BTreeMap::new() }
     }
 
+    /// The file; empty where there is none.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Notes that a key, and what is below it, is given by an option or a variable.
     pub(super) fn is_given_by(&mut self, key: impl Into<String>, name: &'static str) {
         self.outside.insert(key.into(), name);

@@ -1,7 +1,6 @@
 //! Access keys and the admin token: from the configuration, a file, or the environment.
 
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use hubgate_plugin_host::RegularFile;
@@ -14,13 +13,14 @@ use super::schema;
 
 /// The largest file of keys or of a token, in bytes.
 const MAX_SECRET_FILE_BYTES: usize = 64 << 10;
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// The key of the configuration that has them.
-const KEYS: &str = "server.access-keys";
+pub(super) const KEYS: &str = "server.access-keys";
 const KEYS_VARIABLE: &str = "HUBGATE_ACCESS_KEYS";
 const KEYS_FILE_VARIABLE: &str = "HUBGATE_ACCESS_KEYS_FILE";
 
 /// Where access keys are given, the first one first.
-fn sources(server: &schema::Server) -> Vec<Source<'_>> {
+pub(super) fn sources(server: &schema::Server) -> Vec<Source<'_>> {
     let keys = &server.access_keys.0;
     let sources = [
         (!keys.is_empty()).then_some(Source::Keys(keys)),
@@ -32,7 +32,7 @@ fn sources(server: &schema::Server) -> Vec<Source<'_>> {
 }
 
 /// A place where access keys are given.
-enum Source<'a> {
+pub(super) enum Source<'a> {
     Keys(&'a [String]),
     File(&'a Path),
     Variable(String),
@@ -40,7 +40,7 @@ enum Source<'a> {
 }
 
 impl Source<'_> {
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Source::Keys(_) => KEYS,
             Source::File(_) => "server.access-keys-file",
@@ -107,7 +107,7 @@ pub(super) fn access_keys(server: &schema::Server, origins: &mut Origins, proble
     keys
 }
 
-fn one_or_two(source: &str, keys: &[String]) -> Result<Vec<AccessKey>, Problem> {
+pub(super) fn one_or_two(source: &str, keys: &[String]) -> Result<Vec<AccessKey>, Problem> {
     if !matches!(keys.len(), 1 | 2) {
         return Err(Problem::new(source, format!("holds {} keys: one or two are needed", keys.len())));
     }
@@ -149,13 +149,34 @@ fn secret_in(key: &str, file: &Path) -> Result<String, Problem> {
     let text = RegularFile::read_text(file, MAX_SECRET_FILE_BYTES)
         .map_err(|error| Problem::new(key, format!("cannot read {}: {error}", file.display())))?;
     // Some editors mark UTF-8 so.
-    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+    Ok(text.strip_prefix(BYTE_ORDER_MARK).map_or(text.clone(), str::to_owned))
 }
 
-/// Keys stand on lines of their own, or with commas between them. A line that begins with `#` is a comment.
-fn split(text: &str) -> Vec<String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect()
+pub(super) fn split(text: &str) -> Vec<String> {
+    spans(text).into_iter().map(|span| text[span].to_owned()).collect()
+}
+
+/// Where keys stand in a text: on lines of their own, or with commas between them. A line that begins with `#` is a comment.
+pub(super) fn spans(text: &str) -> Vec<Range<usize>> {
+    let mut spans = Vec::new();
+    // Some editors mark UTF-8 so.
+    let mut at = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
+    for line in text[at..].split_inclusive('\n') {
+        let mut start = at;
+        at += line.len();
+        if line.trim_start().starts_with('#') {
+            continue;
+        }
+        for part in line.split(',') {
+            let key = part.trim();
+            let begin = start + part.len() - part.trim_start().len();
+            start += part.len() + 1;
+            if !key.is_empty() {
+                spans.push(begin..begin + key.len());
+            }
+        }
+    }
+    spans
 }
 
 /// The fewest bytes of an admin token: 64 random bits in hexadecimal digits, and some more in base64.
@@ -180,29 +201,8 @@ fn token_in(file: &Path) -> Result<String, Problem> {
     }
 }
 
-/// The access key kept in `folder`; made at the first start, readable by its owner alone.
-pub(super) fn access_key_in(folder: &Path) -> io::Result<AccessKey> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let file = folder.join("access-key");
-    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
-        Ok(mut created) => {
-            let key = random_secret();
-            created.write_all(key.as_bytes())?;
-            Ok(AccessKey::new(&key))
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let key = RegularFile::read_text(&file, MAX_SECRET_FILE_BYTES).map_err(io::Error::other)?;
-            match key.trim() {
-                "" => Err(io::Error::other(format!("{} is empty: delete it, a new key is made then", file.display()))),
-                key => Ok(AccessKey::new(key)),
-            }
-        }
-        Err(error) => Err(error),
-    }
-}
-
 /// 256 random bits as text.
-fn random_secret() -> String {
+pub(super) fn random_secret() -> String {
     let mut random = [0; 32];
     getrandom::fill(&mut random).expect("the operating system has random bytes");
     random.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -29,6 +29,7 @@ use crate::links::{ClientLink, HttpClient, NoTurn, State, Turn};
 use crate::peer_task::PeerTask;
 use crate::refusal::Refusal;
 use crate::shard::ShardHandle;
+use crate::verified_token::TokenDigest;
 
 /// Bytes of a post that the core gets at once, as many as one read of a WebSocket brings: it keeps what is not to be acted on yet.
 const PIECE: usize = 64 * 1024;
@@ -78,11 +79,15 @@ impl HttpClients {
             ClientRequest::Poll(request, answer) => drop(answer.send(self.poll(*request))),
             ClientRequest::Post { hub, token, user, claims, token_times, answer } => {
                 if let Some(client) = self.find(&hub, token) {
-                    self.renew(&client, user.as_ref(), token_times, || claims.flatten().collect());
+                    self.renew(&client, user.as_ref(), (token_times, claims.digest), || claims.flatten().collect());
                 }
                 let (clients, of_hub) = (self.clone(), hub.clone());
                 let post = async move { clients.post(&hub, token, answer).await };
                 self.spawn_request(post, of_hub, token);
+            }
+            ClientRequest::IsLatestToken { hub, token, digest, answer } => {
+                let is_latest = self.find(&hub, token).is_some_and(|client| client.digest.get() == digest);
+                drop(answer.send(Ok(is_latest)));
             }
             ClientRequest::Delete { hub, token, answer } => {
                 let (clients, of_hub) = (self.clone(), hub.clone());
@@ -111,8 +116,9 @@ impl HttpClients {
         }
         let (token, transport) = (request.token, Transport::ServerSentEvents);
         let user = request.identity.user_id.clone();
-        let (valid_until, outboxes) = (request.token_times.valid_until, &self.shard.shared().outboxes);
-        let client = Rc::new(HttpClient::new(request.hub.clone(), transport, user, valid_until, None, outboxes));
+        let latest = (request.token_times.valid_until, request.digest);
+        let outboxes = &self.shard.shared().outboxes;
+        let client = Rc::new(HttpClient::new(request.hub.clone(), transport, user, latest, None, outboxes));
         let place = self.open(request, &client)?;
         let (events, body) = client.stream();
         let (clients, served) = (self.clone(), client.clone());
@@ -133,7 +139,7 @@ impl HttpClients {
         if let Some(client) = self.find(&request.hub, request.token) {
             let polls = client.polls.as_ref().ok_or(Refusal::OtherTransport)?;
             let Identity { user_id, claims, .. } = request.identity;
-            self.renew(&client, user_id.as_ref(), request.token_times, || claims);
+            self.renew(&client, user_id.as_ref(), (request.token_times, request.digest), || claims);
             return match polls.try_send(poll) {
                 Ok(()) => Ok(answered),
                 Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::ConnectionInUse),
@@ -144,9 +150,9 @@ impl HttpClients {
         drop(polls.try_send(poll));
         let (token, silence) = (request.token, request.silence);
         let user = request.identity.user_id.clone();
-        let (hub, valid_until) = (request.hub.clone(), request.token_times.valid_until);
+        let (hub, latest) = (request.hub.clone(), (request.token_times.valid_until, request.digest));
         let outboxes = &self.shard.shared().outboxes;
-        let client = Rc::new(HttpClient::new(hub, Transport::LongPolling, user, valid_until, Some(polls), outboxes));
+        let client = Rc::new(HttpClient::new(hub, Transport::LongPolling, user, latest, Some(polls), outboxes));
         let place = self.open(request, &client)?;
         let (clients, served) = (self.clone(), client.clone());
         let serve = async move {
@@ -318,7 +324,13 @@ impl HttpClients {
 
     /// A client has come with a token that may be good for longer than those before. One of another user says nothing about how long
     /// this one may stay.
-    fn renew(&self, client: &HttpClient, user: Option<&UserId>, times: TokenTimes, claims: impl FnOnce() -> Pairs) {
+    fn renew(
+        &self,
+        client: &HttpClient,
+        user: Option<&UserId>,
+        (times, digest): (TokenTimes, TokenDigest),
+        claims: impl FnOnce() -> Pairs,
+    ) {
         if user != client.user.as_ref() {
             return;
         }
@@ -327,6 +339,7 @@ impl HttpClients {
             return;
         }
         client.valid_until.set(times.valid_until);
+        client.digest.set(digest);
         if let Some(transport) = client.transport.get() {
             self.shard.token_renewed(transport, times.end, Some(claims()));
         }

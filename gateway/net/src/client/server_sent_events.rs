@@ -73,7 +73,14 @@ mod tests {
         // Both ends are there at once, and which one is seen first is a matter of chance.
         for _ in 0..100 {
             let transport = Transport::ServerSentEvents;
-            let client = HttpClient::new(hub.clone(), transport, None, Millis(0), None, &Arc::default());
+            let client = HttpClient::new(
+                hub.clone(),
+                transport,
+                None,
+                (Millis(0), crate::verified_token::TokenDigest::of("")),
+                None,
+                &Arc::default(),
+            );
             let (events, body) = client.stream();
             let mut serving = pin!(serve(&shared, &client, events));
             let mut context = Context::from_waker(Waker::noop());

@@ -5,6 +5,7 @@
 use http::Method;
 use hubgate_wire::path;
 
+use crate::key_regeneration::KeyPlace;
 use crate::network_rules::RequestKind;
 use crate::refusal::Refusal;
 
@@ -46,6 +47,8 @@ pub(crate) enum AdminDoor {
     Rollback,
     Hubs,
     Hub,
+    Keys,
+    Regenerate(KeyPlace),
 }
 
 /// Where a request names its hub.
@@ -82,11 +85,14 @@ const DOORS: &[Row<Door>] = &[
 
 #[rustfmt::skip]
 const ADMIN_DOORS: &[Row<AdminDoor>] = &[
-    row("/metrics",                   AdminDoor::Metrics,  HubIn::Neither, Some("GET")),
-    row("/admin/plugins",             AdminDoor::Plugins,  HubIn::Neither, Some("GET")),
-    row("/admin/plugins/{}/rollback", AdminDoor::Rollback, HubIn::Neither, Some("POST")),
-    row("/admin/hubs",                AdminDoor::Hubs,     HubIn::Neither, Some("GET")),
-    row("/admin/hubs/{}",             AdminDoor::Hub,      HubIn::Path,    Some("GET")),
+    row("/metrics",                         AdminDoor::Metrics,  HubIn::Neither, Some("GET")),
+    row("/admin/plugins",                   AdminDoor::Plugins,  HubIn::Neither, Some("GET")),
+    row("/admin/plugins/{}/rollback",       AdminDoor::Rollback, HubIn::Neither, Some("POST")),
+    row("/admin/hubs",                      AdminDoor::Hubs,     HubIn::Neither, Some("GET")),
+    row("/admin/hubs/{}",                   AdminDoor::Hub,      HubIn::Path,    Some("GET")),
+    row("/admin/keys",                      AdminDoor::Keys,     HubIn::Neither, Some("GET")),
+    row("/admin/keys/primary:regenerate",   AdminDoor::Regenerate(KeyPlace::Primary),   HubIn::Neither, Some("POST")),
+    row("/admin/keys/secondary:regenerate", AdminDoor::Regenerate(KeyPlace::Secondary), HubIn::Neither, Some("POST")),
 ];
 
 const fn row<D>(path: &'static str, door: D, hub: HubIn, methods: Option<&'static str>) -> Row<D> {

@@ -24,6 +24,7 @@ use crate::http_places::HttpPlace;
 use crate::metrics::SignIn;
 use crate::refusal::Refusal;
 use crate::settings::{Negotiate, Settings};
+use crate::verified_token::VerifiedToken;
 
 /// Gives a client the ids of its connection-to-be.
 pub(crate) async fn connection(service: &Rc<Service>, request: &Parts, hub: &HubName) -> Result<Answer, Refusal> {
@@ -119,7 +120,7 @@ fn check_rate(service: &Service) -> Result<(), Refusal> {
 }
 
 /// The claims of a client's token for `hub`, which say without doubt who the client is.
-pub(crate) fn client_claims(service: &Service, token: &str, hub: &HubName) -> Result<Arc<Claims>, Refusal> {
+pub(crate) fn client_claims(service: &Service, token: &str, hub: &HubName) -> Result<Arc<VerifiedToken>, Refusal> {
     let claims = service.verify(token, Resource::Client { hub: hub.as_str() })?;
     check_user(&service.shared().settings(), &claims, hub)?;
     Ok(claims)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hubgate_core::Location;
 use hubgate_core::id::ShardAddress;
-use hubgate_wire::token::{Claims, Resource, TokenError};
+use hubgate_wire::token::{Resource, TokenError};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -20,6 +20,7 @@ use crate::refusal::Refusal;
 use crate::shard::ShardHandle;
 use crate::shared::{Shared, unix_seconds};
 use crate::upgraded::UpgradedStream;
+use crate::verified_token::VerifiedToken;
 use crate::websocket;
 
 pub(crate) struct Service {
@@ -52,7 +53,7 @@ impl Service {
     }
 
     /// The claims of a token that is signed with one of the gateway's keys, is valid now, and opens `resource`.
-    pub(crate) fn verify(&self, token: &str, resource: Resource<'_>) -> Result<Arc<Claims>, TokenError> {
+    pub(crate) fn verify(&self, token: &str, resource: Resource<'_>) -> Result<Arc<VerifiedToken>, TokenError> {
         self.tokens.borrow_mut().verify(token, resource, &self.shared().settings(), unix_seconds())
     }
 

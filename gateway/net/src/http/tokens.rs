@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hubgate_wire::token::{Claims, Resource, TokenError};
 
 use crate::settings::Settings;
+use crate::verified_token::VerifiedToken;
 
 /// How many are remembered; a full memory begins anew. Clients come twice with theirs, callers of the REST API for as long
 /// as they keep one.
@@ -17,7 +18,7 @@ pub(crate) struct VerifiedTokens(HashMap<Box<str>, Verified, foldhash::fast::Ran
 
 #[derive(Debug)]
 struct Verified {
-    claims: Arc<Claims>,
+    token: Arc<VerifiedToken>,
     /// What it was last good for.
     path: Box<str>,
     hub: Option<Box<str>>,
@@ -38,26 +39,26 @@ impl VerifiedTokens {
         resource: Resource<'_>,
         settings: &Settings,
         now: u64,
-    ) -> Result<Arc<Claims>, TokenError> {
-        let known = self.0.get_mut(token).filter(|known| known.claims.expiry() > now);
-        let claims = match &known {
-            Some(known) if known.opens(resource) => return Ok(known.claims.clone()),
-            Some(known) => known.claims.clone(),
-            None => Arc::new(Claims::verify(token, &settings.access_keys, now)?),
+    ) -> Result<Arc<VerifiedToken>, TokenError> {
+        let known = self.0.get_mut(token).filter(|known| known.token.expiry() > now);
+        let verified = match &known {
+            Some(known) if known.opens(resource) => return Ok(known.token.clone()),
+            Some(known) => known.token.clone(),
+            None => Arc::new(VerifiedToken::new(token, Claims::verify(token, &settings.access_keys, now)?)),
         };
-        claims.check_audience(&settings.endpoints, resource)?;
+        verified.check_audience(&settings.endpoints, resource)?;
         let (path, hub) = (resource.path().into(), resource.hub().map(Box::from));
-        let verified = Verified { claims: claims.clone(), path, hub };
+        let remembered = Verified { token: verified.clone(), path, hub };
         match known {
-            Some(known) => *known = verified,
+            Some(known) => *known = remembered,
             None => {
                 if self.0.len() >= MOST {
                     self.0.clear();
                 }
-                self.0.insert(token.into(), verified);
+                self.0.insert(token.into(), remembered);
             }
         }
-        Ok(claims)
+        Ok(verified)
     }
 
     pub(crate) fn forget(&mut self) {

@@ -17,7 +17,7 @@ use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::time::Millis;
 use hubgate_core::{ClientTimes, Identity, NewClient, Reconnect, ResumedClient};
 use hubgate_wire::negotiate::Transport;
-use hubgate_wire::token::Claims;
+use hubgate_wire::token::{Claims, TokenError};
 use tokio::sync::oneshot;
 
 use super::answer::{Answer, AnswerBody, empty, messages, text, with_type};
@@ -39,6 +39,7 @@ use crate::peers::ANSWER_TIMEOUT;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::shared::unix_seconds;
+use crate::verified_token::VerifiedToken;
 
 /// What is kept of a client's token and request for as long as it is connected, in bytes.
 const MAX_IDENTITY: usize = 8 << 10;
@@ -65,7 +66,12 @@ pub(crate) async fn answer(
     upgraded: &Upgrade,
 ) -> Result<Answer, Refusal> {
     let access_token = access_token(request).ok_or(Refusal::NoToken)?;
-    let claims = client_claims(service, &access_token, hub)?;
+    let claims = match client_claims(service, &access_token, hub) {
+        Err(Refusal::BadToken(TokenError::WrongKey)) if service.shared().has_lost_keys() => {
+            claims_of_before(service, request, &access_token, hub).await?
+        }
+        claims => claims?,
+    };
     let place = HttpPlace::of(&request.extensions);
     place.vouch();
     let token = match Query::of(&request.uri).get("id") {
@@ -87,6 +93,7 @@ pub(crate) async fn answer(
             hub: hub.clone(),
             token,
             access_token: access_token.as_ref().into(),
+            digest: claims.digest,
             address,
             identity: identity(&settings, &claims, request, remote.ip())?,
             handshake: claims.handshake_timeout().map(|seconds| Millis(1000 * seconds)),
@@ -130,6 +137,26 @@ pub(crate) async fn answer(
                 .await?;
             Ok(text(StatusCode::ACCEPTED, ""))
         }
+    }
+}
+
+/// The claims of a token whose key is none of the gateway's any more. Only the connection that has come with this very token goes on with
+/// it, as one on a WebSocket does.
+async fn claims_of_before(
+    service: &Rc<Service>,
+    request: &Parts,
+    access_token: &str,
+    hub: &HubName,
+) -> Result<Arc<VerifiedToken>, Refusal> {
+    let wrong_key = || Refusal::from(TokenError::WrongKey);
+    let id = Query::of(&request.uri).get("id").and_then(|id| ConnectionId::parse(&*id)).ok_or_else(wrong_key)?;
+    let claims = VerifiedToken::new(access_token, Claims::check_without_key(access_token, unix_seconds())?);
+    let (hub, token, digest) = (hub.clone(), id, claims.digest);
+    let is_latest = |answer| ClientRequest::IsLatestToken { hub, token, digest, answer };
+    match service.clients().request(token, ANSWER_TIMEOUT, is_latest).await {
+        Ok(true) => Ok(Arc::new(claims)),
+        Ok(false) | Err(Refusal::UnknownConnection) => Err(wrong_key()),
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -191,7 +218,7 @@ async fn post(
     service: &Rc<Service>,
     hub: &HubName,
     token: ConnectionId,
-    claims: &Arc<Claims>,
+    claims: &Arc<VerifiedToken>,
     body: &mut RequestBody,
 ) -> Result<(), Refusal> {
     let (hub, token_times, claims) = (hub.clone(), token_times(service, claims), claims.clone());

@@ -24,6 +24,7 @@ use crate::outboxes::{Outboxes, Receiver};
 use crate::shared::Shared;
 use crate::slow::{SlowReason, StallWatch};
 use crate::turns::{Pass, Turn};
+use crate::verified_token::TokenDigest;
 
 /// How long the last messages of a client wait.
 const LINGER: Duration = Duration::from_millis(20);
@@ -36,6 +37,8 @@ pub(crate) struct HttpClient {
     pub(crate) user: Option<UserId>,
     /// By the latest of its tokens.
     pub(crate) valid_until: Cell<Millis>,
+    /// Of the same token.
+    pub(crate) digest: Cell<TokenDigest>,
     /// To its task, if it polls.
     pub(crate) polls: Option<mpsc::Sender<Poll>>,
     pub(crate) transport: Cell<Option<TransportKey>>,
@@ -85,7 +88,7 @@ impl HttpClient {
         hub: HubName,
         kind: Transport,
         user: Option<UserId>,
-        valid_until: Millis,
+        (valid_until, digest): (Millis, TokenDigest),
         polls: Option<mpsc::Sender<Poll>>,
         outboxes: &Arc<Outboxes>,
     ) -> HttpClient {
@@ -94,6 +97,7 @@ impl HttpClient {
             kind,
             user,
             valid_until: Cell::new(valid_until),
+            digest: Cell::new(digest),
             polls,
             transport: Cell::new(None),
             log: OnceCell::new(),
@@ -331,7 +335,14 @@ mod tests {
     fn a_client_that_is_interrupted_and_then_held_keeps_nobody_of_its_hub_waiting() {
         let (turns, hub) = (Rc::new(Turns::default()), HubName::parse("noisy").expect("a hub's name"));
         let outboxes = Arc::default();
-        let client = HttpClient::new(hub.clone(), Transport::ServerSentEvents, None, Millis(0), None, &outboxes);
+        let client = HttpClient::new(
+            hub.clone(),
+            Transport::ServerSentEvents,
+            None,
+            (Millis(0), TokenDigest::of("")),
+            None,
+            &outboxes,
+        );
         client.transport.set(Some(TRANSPORT));
         let pass = turns.pass(&hub);
         let mut context = Context::from_waker(Waker::noop());
@@ -349,7 +360,8 @@ mod tests {
 
     fn client() -> HttpClient {
         let hub = HubName::parse("chat").expect("a hub's name");
-        let client = HttpClient::new(hub, Transport::LongPolling, None, Millis(0), None, &Arc::default());
+        let client =
+            HttpClient::new(hub, Transport::LongPolling, None, (Millis(0), TokenDigest::of("")), None, &Arc::default());
         client.transport.set(Some(TRANSPORT));
         client
     }

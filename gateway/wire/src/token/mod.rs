@@ -88,6 +88,17 @@ impl AccessKey {
         &self.text
     }
 
+    /// What applications that use the gateway at `endpoint` are configured with; a secret, like the key. The SDKs of hub servers put what
+    /// they ask for right after the URLs. They take the slash at the end of `Endpoint` away before, but not that of the other two, so
+    /// that these have it where there is a path.
+    pub fn connection_string(&self, endpoint: &Endpoint) -> String {
+        let others = match endpoint.base_path().is_empty() {
+            true => String::new(),
+            false => format!("ClientEndpoint={endpoint}/;ServerEndpoint={endpoint}/;"),
+        };
+        format!("Endpoint={endpoint};AccessKey={};Version=1.0;{others}", self.expose())
+    }
+
     /// Signs `claims` with HS256.
     pub fn sign(&self, claims: &serde_json::Map<String, Value>) -> String {
         let claims = serde_json::to_vec(claims).expect("a map is JSON");

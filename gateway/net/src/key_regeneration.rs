@@ -1,0 +1,44 @@
+//! An operator's order for a new access key, for whoever keeps the keys.
+
+use hubgate_wire::token::AccessKey;
+use tokio::sync::oneshot;
+
+/// Which of the two access keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// The one that signs.
+    Primary,
+    Secondary,
+}
+
+impl KeyPlace {
+    pub const ALL: [KeyPlace; 2] = [KeyPlace::Primary, KeyPlace::Secondary];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            KeyPlace::Primary => "primary",
+            KeyPlace::Secondary => "secondary",
+        }
+    }
+
+    /// Where it stands among the keys.
+    pub fn index(self) -> usize {
+        match self {
+            KeyPlace::Primary => 0,
+            KeyPlace::Secondary => 1,
+        }
+    }
+}
+
+/// A key is to become another one. Where there is no secondary one yet, it is made.
+#[derive(Debug)]
+pub struct KeyRegeneration {
+    pub key: KeyPlace,
+    /// Told the new key once all threads go by it, or why everything stays as it is.
+    pub answer: oneshot::Sender<Result<AccessKey, KeyRefusal>>,
+}
+
+/// Why a key stays what it is, and where it can be changed; a text for operators.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyRefusal(pub String);
