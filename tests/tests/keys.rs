@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Method;
 use hubgate_tests::command::{Finished, binary};
@@ -36,8 +38,8 @@ async fn regenerated(gateway: &Gateway, place: &str) -> String {
 
 fn key_in(connection_string: &Value) -> String {
     let text = connection_string.as_str().expect("it is text");
-    let fields = text.split(';').filter_map(|field| field.strip_prefix("AccessKey="));
-    fields.last().expect("a connection string has a key").to_owned()
+    let mut fields = text.split(';').filter_map(|field| field.strip_prefix("AccessKey="));
+    fields.next().expect("a connection string has a key").to_owned()
 }
 
 /// The keys in the order in which they are listed.
@@ -298,7 +300,19 @@ async fn a_configuration_that_cannot_be_taken_over_keeps_its_keys() {
 #[tokio::test]
 async fn of_several_at_once_each_gets_a_key_that_was_one_and_the_file_has_the_last() {
     let gateway = Gateway::probe().start().await;
+    // Whoever reads the file meanwhile finds all of it.
+    let (file, is_over) = (gateway.config_file(), Arc::new(AtomicBool::new(false)));
+    let over = is_over.clone();
+    let reading = std::thread::spawn(move || {
+        while !over.load(Ordering::Relaxed) {
+            let text = fs::read_to_string(&file).expect("it is always there");
+            let config: toml::Table = text.parse().expect("it is always whole");
+            assert_eq!(config["server"]["access-keys"].as_array().map(Vec::len), Some(2));
+        }
+    });
     let answers = futures_util::future::join_all((0..6).map(|index| regenerated(&gateway, PLACES[index % 2]))).await;
+    is_over.store(true, Ordering::Relaxed);
+    reading.join().expect("each reader found a whole file");
     let now = listed(&gateway).await;
     let of = |place: usize| answers.iter().skip(place).step_by(2).collect::<Vec<_>>();
     assert!(of(0).contains(&&now[0]) && of(1).contains(&&now[1]), "the last of each");
