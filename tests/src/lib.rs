@@ -11,6 +11,7 @@
 //! | [`dotnet`] | real hub servers, clients and checks in .NET |
 //! | [`hub_server`] | a hub server that misbehaves |
 //! | [`frozen`] | a thread of the gateway that stands still |
+//! | [`functions`] | a function app of Azure Functions with SignalR bindings |
 //! | [`fuzz`] | what any bytes may be done with, and must not break |
 //! | [`http`] | requests and answers |
 //! | [`http_2`] | the same over HTTP/2, and peers that never let an answer's body come |
@@ -34,6 +35,7 @@ pub mod cutting_proxy;
 pub mod document;
 pub mod dotnet;
 pub mod frozen;
+pub mod functions;
 pub mod fuzz;
 pub mod gateway;
 pub mod guests;
