@@ -43,6 +43,7 @@ install_python() {
 }
 install_python python tests/clients/python/requirements.txt
 install_python languages tests/languages/requirements.txt
+install_python schemathesis tests/schemathesis/requirements.txt
 
 java=$target/java
 if ! cmp -s tests/clients/java/pom.xml "$java/pom.xml"; then

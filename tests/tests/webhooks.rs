@@ -1,5 +1,6 @@
 //! Upstream by webhook, to an application in Node.js that behaves as an Azure Functions SignalR trigger does.
 
+use http::Method;
 use hubgate_tests::gateway::{KEY, SECOND_KEY, Setup};
 use hubgate_tests::matrix::{WAYS, did};
 use hubgate_tests::script::Script;
@@ -389,4 +390,69 @@ async fn a_webhook_by_https_is_trusted_as_the_machine_says() {
     let mut client = distrustful.client("probe").connect().await;
     assert_eq!(error_of(&mut client, "echo").await, "Invocation failed, error: the upstream could not be reached");
     until("the log to say why", async || distrustful.log().contains("certificate").then_some(())).await;
+}
+
+/// What a webhook hears of a call for a stream: the connection and the id of the stream.
+async fn asked_for_a_stream(upstream: &mut Upstream, method: &str) -> (String, String) {
+    let event = upstream.event_named(method).await;
+    let connection = event["headers"]["x-asrs-connection-id"].as_str().expect("a text").to_owned();
+    let is_packed = event["headers"]["content-type"] == "application/x-msgpack";
+    let body = event["body"].as_str().expect("a text");
+    let id = match is_packed {
+        // [4, {}, id, method, arguments, []], and ids of this client are one digit.
+        true => body.chars().find(char::is_ascii_digit).map(String::from),
+        false => {
+            let message: Value = serde_json::from_str(body).expect("JSON");
+            assert_eq!((&message["type"], &message["target"]), (&json!(4), &json!(method)));
+            assert_eq!(message["arguments"], json!([1, "two"]));
+            message["invocationId"].as_str().map(str::to_owned)
+        }
+    };
+    (connection, id.expect("the stream has an id"))
+}
+
+#[tokio::test]
+async fn an_application_sends_the_stream_that_a_client_has_called_for_with_the_rest_api() {
+    let mut upstream = Upstream::start().await;
+    let gateway = upstream.gateway("").start().await;
+    let token = gateway.token("probe").sign();
+    for (transport, protocol) in WAYS {
+        for (method, end, says) in
+            [("noContent", ":complete", "complete"), ("nothing", ":complete?error=enough", "error enough")]
+        {
+            let arguments = [&*gateway.url(), "probe", method, transport, protocol, &token];
+            let mut client = Script::start("rest_stream.mjs", &arguments);
+            client.says("connected").await;
+            let (connection, id) = asked_for_a_stream(&mut upstream, method).await;
+            let stream = format!("/api/hubs/probe/connections/{connection}/streams/{id}");
+            for number in 0..3 {
+                let item = gateway.rest(Method::POST, &format!("{stream}/:send")).json(&json!({ "number": number }));
+                assert_eq!(item.send().await.status, 202);
+                client.says(&format!("item {{\"number\":{number}}}")).await;
+            }
+            assert_eq!(gateway.rest(Method::POST, &format!("{stream}/{end}")).send().await.status, 202);
+            client.says(says).await;
+            client.succeeds().await;
+        }
+        did("`@microsoft/signalr` 10.0.11, Node.js, upstream by webhook", transport, protocol, "a stream over REST");
+    }
+}
+
+#[tokio::test]
+async fn a_call_for_a_stream_that_the_application_does_not_take_is_an_error() {
+    let upstream = Upstream::start().await;
+    let gateway = upstream.gateway("").start().await;
+    let mut client = gateway.client("probe").connect().await;
+    for (method, error) in [
+        ("forbidden", "Invocation failed, status code 403"),
+        ("nobody", "Invocation failed, status code 404"),
+        ("fail", "text"),
+        ("echo", "Invocation failed, error: the response is a result, and the call is answered by a stream."),
+        ("garbage", "Invocation failed, error: the response is not a Completion of this call."),
+    ] {
+        let id = client.next_id();
+        let call = json!({ "type": 4, "invocationId": id, "target": method, "arguments": ["text"] });
+        client.send(call).await;
+        assert_eq!(client.completion(&id).await["error"], error, "{method}");
+    }
 }

@@ -42,7 +42,9 @@ pub enum UpstreamEvent {
         /// Headers of the hub message.
         headers: Pairs,
     },
-    /// Only plugins are told of streams.
+    /// A call that is answered by a stream, told to a webhook: its application sends the items with the REST API.
+    StreamCall(Box<StreamCall>),
+    /// Only plugins are told of what comes of streams.
     Stream(StreamEvent),
 }
 
@@ -51,6 +53,7 @@ impl UpstreamEvent {
     pub fn headers(&self) -> Pairs {
         match self {
             UpstreamEvent::Invocation { headers, .. } => headers.clone(),
+            UpstreamEvent::StreamCall(call) => call.headers.clone(),
             UpstreamEvent::Stream(StreamEvent::Begin(opening)) => opening.headers.clone(),
             UpstreamEvent::Stream(StreamEvent::Item(item)) => item.headers.clone(),
             UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::Stream(_) => {
@@ -63,6 +66,7 @@ impl UpstreamEvent {
     pub fn take_headers(&mut self) -> Pairs {
         match self {
             UpstreamEvent::Invocation { headers, .. } => std::mem::take(headers),
+            UpstreamEvent::StreamCall(call) => std::mem::take(&mut call.headers),
             UpstreamEvent::Stream(StreamEvent::Begin(opening)) => std::mem::take(&mut opening.headers),
             UpstreamEvent::Stream(StreamEvent::Item(item)) => std::mem::take(&mut item.headers),
             UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::Stream(_) => {
@@ -70,6 +74,17 @@ impl UpstreamEvent {
             }
         }
     }
+}
+
+/// A client's call for a stream.
+#[derive(Debug)]
+pub struct StreamCall {
+    pub target: Arc<str>,
+    pub arguments: Payload,
+    /// The client's own: it knows the stream by it.
+    pub invocation_id: Arc<str>,
+    /// Headers of the hub message.
+    pub headers: Pairs,
 }
 
 /// One call of a plugin: an event of one client.

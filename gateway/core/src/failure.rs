@@ -127,9 +127,9 @@ pub(crate) fn no_server_for_calls(target: &str) -> String {
     format!("Failed to invoke '{target}': no hub server was connected when this connection began.")
 }
 
-/// The error of a completion, for a call with streams that a webhook would have to answer.
-pub(crate) fn webhooks_have_no_streams(target: &str) -> String {
-    format!("Failed to invoke '{target}': a webhook answers it, and streaming is not supported by webhooks.")
+/// The error of a completion, for a call with streams of the client's own that a webhook would have to read.
+pub(crate) fn webhooks_read_no_streams(target: &str) -> String {
+    format!("Failed to invoke '{target}': a webhook answers it, and streaming to webhooks is not supported.")
 }
 
 /// The same for a plugin whose version that serves answers none.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use hubgate_wire::payload::Payload;
-use hubgate_wire::signalr::{HubMessage, HubProtocol, Invocation};
+use hubgate_wire::signalr::{CompletionOutcome, HubMessage, HubProtocol, Invocation};
 use hubgate_wire::websocket::Frame;
 
 use crate::filter_message::FilterMessage;
@@ -27,6 +27,10 @@ struct Message {
 enum Source {
     /// A call of a client method. The arguments are one array.
     Call { method: String, arguments: Payload, answer: Option<Box<Answerable>> },
+    /// An item of a stream that its receiver knows by this id.
+    Item { stream: Box<str>, item: Payload },
+    /// The end of such a stream, or the answer to a call.
+    Completion { id: Box<str>, result: Option<Payload>, error: Option<String> },
     /// The sender has encoded it, for clients of some protocols.
     Encoded,
 }
@@ -42,21 +46,27 @@ struct Answerable {
 impl Outgoing {
     /// A call that nobody answers. `arguments` are one array.
     pub fn call(method: String, arguments: Payload) -> Outgoing {
-        Outgoing(Arc::new(Message {
-            source: Source::Call { method, arguments, answer: None },
-            frames: Default::default(),
-            reach: None,
-        }))
+        Outgoing::of(Source::Call { method, arguments, answer: None })
+    }
+
+    /// An item of a stream that its receiver knows by this id.
+    pub fn stream_item(stream: &str, item: Payload) -> Outgoing {
+        Outgoing::of(Source::Item { stream: stream.into(), item })
+    }
+
+    /// The end of a stream that its receiver knows by this id.
+    pub fn stream_end(stream: &str, error: Option<String>) -> Outgoing {
+        Outgoing::of(Source::Completion { id: stream.into(), result: None, error })
     }
 
     /// A call that its receiver answers.
     pub(crate) fn question(method: String, arguments: Payload, invocation_id: &str) -> Outgoing {
         let answer = Answerable { headers: Pairs::default(), invocation_id: Some(invocation_id.into()) };
-        Outgoing(Arc::new(Message {
-            source: Source::Call { method, arguments, answer: Some(Box::new(answer)) },
-            frames: Default::default(),
-            reach: None,
-        }))
+        Outgoing::of(Source::Call { method, arguments, answer: Some(Box::new(answer)) })
+    }
+
+    fn of(source: Source) -> Outgoing {
+        Outgoing(Arc::new(Message { source, frames: Default::default(), reach: None }))
     }
 
     /// The same message, of which somebody wants to know how many connections get it.
@@ -84,15 +94,20 @@ impl Outgoing {
     pub fn weight(&self) -> usize {
         match &self.0.source {
             Source::Call { method, arguments, .. } => method.len() + arguments.borrow().len(),
+            Source::Item { stream, item } => stream.len() + item.borrow().len(),
+            Source::Completion { id, result, error } => {
+                let result = result.as_ref().map_or(0, |result| result.borrow().len());
+                id.len() + result + error.as_ref().map_or(0, String::len)
+            }
             Source::Encoded => self.0.frames.iter().filter_map(OnceLock::get).map(Frame::len).sum(),
         }
     }
 
-    /// The method and the arguments, unless its sender has encoded it.
+    /// The method and the arguments of a call, unless its sender has encoded it.
     pub fn as_call(&self) -> Option<(&str, &Payload)> {
         match &self.0.source {
             Source::Call { method, arguments, .. } => Some((method, arguments)),
-            Source::Encoded => None,
+            Source::Item { .. } | Source::Completion { .. } | Source::Encoded => None,
         }
     }
 
@@ -105,6 +120,10 @@ impl Outgoing {
                 None => protocol.send_frame(method, arguments.borrow()),
                 Some(answer) => protocol.frame(&call(method, arguments, Some(answer))),
             })),
+            Source::Item { stream, item } => Some(frame.get_or_init(|| protocol.frame(&stream_item(stream, item)))),
+            Source::Completion { id, result, error } => {
+                Some(frame.get_or_init(|| protocol.frame(&completion(id, result.as_ref(), error.as_deref()))))
+            }
             Source::Encoded => frame.get(),
         }
     }
@@ -114,11 +133,13 @@ impl Outgoing {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Shows the call, in the JSON of its sender if there is such; `None` if it is not exactly one call.
-    pub(crate) fn with_call<T>(&self, see: impl FnOnce(&HubMessage<'_>) -> T) -> Option<T> {
+    /// Shows the message, in the JSON of its sender if there is such; `None` if it is not exactly one call, item or completion.
+    pub(crate) fn with_message<T>(&self, see: impl FnOnce(&HubMessage<'_>) -> T) -> Option<T> {
         let Message { source, frames, .. } = &*self.0;
         match source {
             Source::Call { method, arguments, answer } => Some(see(&call(method, arguments, answer.as_deref()))),
+            Source::Item { stream, item } => Some(see(&stream_item(stream, item))),
+            Source::Completion { id, result, error } => Some(see(&completion(id, result.as_ref(), error.as_deref()))),
             Source::Encoded => {
                 let encoded = HubProtocol::ALL.into_iter().find_map(|each| Some((each, frames[each as usize].get()?)));
                 let (protocol, frame) = encoded?;
@@ -126,26 +147,66 @@ impl Outgoing {
                 let mut rest = &payload[..];
                 let message = protocol.split_message(&mut rest).ok().flatten().filter(|_| rest.is_empty())?;
                 let message = protocol.parse(message).ok()?;
-                matches!(message, HubMessage::Invocation(_)).then(|| see(&message))
+                matches!(
+                    message,
+                    HubMessage::Invocation(_) | HubMessage::StreamItem { .. } | HubMessage::Completion { .. }
+                )
+                .then(|| see(&message))
             }
         }
     }
 
     /// The same message with what a filter has put in its place.
     pub(crate) fn replaced(&self, replacement: &FilterMessage) -> Outgoing {
-        let replaced = |original: &HubMessage<'_>| match original {
-            HubMessage::Invocation(call) => Some(Answerable {
-                headers: call.headers.iter().map(|(name, value)| (name, value)).collect(),
-                invocation_id: call.invocation_id.as_deref().map(Into::into),
-            }),
-            _ => None,
-        };
-        let answer = self.with_call(replaced).flatten().map(Box::new);
-        let method = replacement.target.clone().unwrap_or_default();
-        let arguments = replacement.content.clone().unwrap_or_else(Payload::no_arguments);
-        let source = Source::Call { method, arguments, answer };
+        let FilterMessage { target, content, error, .. } = replacement;
+        let source = self.with_message(|original| match original {
+            HubMessage::StreamItem { invocation_id, item, .. } => {
+                let item = content.clone().unwrap_or_else(|| item.to_payload());
+                Source::Item { stream: (**invocation_id).into(), item }
+            }
+            HubMessage::Completion { invocation_id, .. } => {
+                let (result, error) = (content.clone(), error.clone());
+                Source::Completion { id: (**invocation_id).into(), result, error }
+            }
+            original => {
+                let answer = match original {
+                    HubMessage::Invocation(call) => Some(Box::new(Answerable {
+                        headers: call.headers.iter().map(|(name, value)| (name, value)).collect(),
+                        invocation_id: call.invocation_id.as_deref().map(Into::into),
+                    })),
+                    _ => None,
+                };
+                let method = target.clone().unwrap_or_default();
+                Source::Call { method, arguments: content.clone().unwrap_or_else(Payload::no_arguments), answer }
+            }
+        });
+        let Some(source) = source else { return self.clone() };
         Outgoing(Arc::new(Message { source, frames: Default::default(), reach: self.0.reach.clone() }))
     }
+
+    /// What ends the stream that it belongs to, or answers the call, in its place; none in the place of a call.
+    pub(crate) fn failed(&self, error: impl FnOnce() -> String) -> Option<Outgoing> {
+        let id = self.with_message(|message| match message {
+            HubMessage::StreamItem { invocation_id, .. } | HubMessage::Completion { invocation_id, .. } => {
+                Some(invocation_id.to_string())
+            }
+            _ => None,
+        });
+        id.flatten().map(|id| Outgoing::stream_end(&id, Some(error())))
+    }
+}
+
+fn stream_item<'a>(stream: &'a str, item: &'a Payload) -> HubMessage<'a> {
+    HubMessage::StreamItem { headers: Vec::new(), invocation_id: stream.into(), item: item.borrow() }
+}
+
+fn completion<'a>(id: &'a str, result: Option<&'a Payload>, error: Option<&'a str>) -> HubMessage<'a> {
+    let outcome = match (result, error) {
+        (Some(result), _) => CompletionOutcome::Result(result.borrow()),
+        (None, Some(error)) => CompletionOutcome::Error(error.into()),
+        (None, None) => CompletionOutcome::Void,
+    };
+    HubMessage::Completion { headers: Vec::new(), invocation_id: id.into(), outcome }
 }
 
 fn call<'a>(method: &'a str, arguments: &'a Payload, answer: Option<&'a Answerable>) -> HubMessage<'a> {

@@ -123,10 +123,10 @@ impl<'a> HubAccess<'a> {
         HubAccess { shard, hub }
     }
 
-    /// Sends for a REST caller. What one sender sends later arrives later: it is told that the first is done when nothing of it can
+    /// Sends for a REST caller, in order. What one sender sends later arrives later: it is told that the first is done when nothing of it can
     /// be overtaken.
-    pub(crate) async fn send(&self, action: Action) -> Result<(), Refusal> {
-        self.run(action).await?;
+    pub(crate) async fn send(&self, actions: Vec<Action>) -> Result<(), Refusal> {
+        self.run(actions).await?;
         match self.shard.peers().has_backlog() {
             true => self.wait_for_orders().await,
             false => Ok(()),
@@ -143,13 +143,13 @@ impl<'a> HubAccess<'a> {
 
     /// Changes memberships or ends connections for a REST caller; in effect on all shards when this returns.
     pub(crate) async fn change(&self, action: Action) -> Result<(), Refusal> {
-        self.run(action).await?;
+        self.run(vec![action]).await?;
         self.wait_for_orders().await
     }
 
     /// Does what a REST caller asks, after the filters that look at what it sends.
-    async fn run(&self, action: Action) -> Result<(), Refusal> {
-        self.submit(Origin::Rest, vec![action]).await
+    async fn run(&self, actions: Vec<Action>) -> Result<(), Refusal> {
+        self.submit(Origin::Rest, actions).await
     }
 
     /// Does what somebody asks for who is no REST caller, in order.

@@ -53,6 +53,9 @@ pub(crate) enum Refusal {
     BodyTooSlow,
     #[error("The body must be `application/json`, `application/x-msgpack` or `application/octet-stream`.")]
     UnsupportedMediaType,
+    /// An operation of the service that this gateway does not have. The text says what to use in its place.
+    #[error("{0}")]
+    NotImplemented(&'static str),
     #[error("{}", .0.text())]
     Absent(Absent),
     #[error("No Connection with that ID")]
@@ -208,6 +211,7 @@ impl Refusal {
             | Refusal::TooManyCountedClaims { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refusal::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Refusal::NotOneHub
             | Refusal::BadHub(_)
             | Refusal::BadRequest(_)
@@ -302,7 +306,10 @@ impl Refusal {
             | Refusal::NotRefreshed(RefreshRefusal::AnotherUser) => "token",
             Refusal::NoProviderKeys => "provider-keys",
             Refusal::NotOneHub | Refusal::BadHub(_) => "hub",
-            Refusal::BadRequest(_) | Refusal::MethodNotAllowed(_) | Refusal::UnsupportedMediaType => "request",
+            Refusal::BadRequest(_)
+            | Refusal::MethodNotAllowed(_)
+            | Refusal::UnsupportedMediaType
+            | Refusal::NotImplemented(_) => "request",
             Refusal::BodyTooLarge { .. } => "post",
             Refusal::HeadTooLarge { .. }
             | Refusal::TooManyHeaders

@@ -173,6 +173,7 @@ impl Instance {
                 upstream.call_disconnected(&mut *store, connection, reason.as_deref()).await.map(convert::no_result)
             }
             UpstreamEvent::Stream(_) => unreachable!("another export is for it"),
+            UpstreamEvent::StreamCall(_) => unreachable!("webhooks alone are told so"),
         };
         let actions = store.data_mut().end();
         match completed(store, answer)? {

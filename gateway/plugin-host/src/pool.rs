@@ -295,6 +295,7 @@ impl Pool {
             UpstreamEvent::Connected => "connected",
             UpstreamEvent::Disconnected { .. } => "disconnected",
             UpstreamEvent::Invocation { target, .. } => target,
+            UpstreamEvent::StreamCall(call) => &call.target,
             UpstreamEvent::Stream(StreamEvent::Begin(opening)) => &opening.target,
             UpstreamEvent::Stream(StreamEvent::Writable { .. }) => "writable",
             UpstreamEvent::Stream(StreamEvent::Cancelled { .. }) => "cancelled",

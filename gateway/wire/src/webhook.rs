@@ -123,13 +123,33 @@ pub fn invocation(
     arguments: PayloadRef<'_>,
     headers: Vec<(Cow<'_, str>, Cow<'_, str>)>,
 ) -> Vec<u8> {
-    protocol.encode(&HubMessage::Invocation(Invocation {
+    protocol.encode(&HubMessage::Invocation(call(invocation_id, target, arguments, headers)))
+}
+
+/// The same of a call that is answered by a stream.
+pub fn stream_call(
+    protocol: HubProtocol,
+    invocation_id: &str,
+    target: &str,
+    arguments: PayloadRef<'_>,
+    headers: Vec<(Cow<'_, str>, Cow<'_, str>)>,
+) -> Vec<u8> {
+    protocol.encode(&HubMessage::StreamInvocation(call(Some(invocation_id), target, arguments, headers)))
+}
+
+fn call<'a>(
+    invocation_id: Option<&'a str>,
+    target: &'a str,
+    arguments: PayloadRef<'a>,
+    headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+) -> Invocation<'a> {
+    Invocation {
         headers,
         invocation_id: invocation_id.map(Cow::Borrowed),
         target: Cow::Borrowed(target),
         arguments,
         stream_ids: Vec::new(),
-    }))
+    }
 }
 
 /// The outcome in a webhook's answer: one Completion with what frames it, of the call with this id. `None` if it is anything

@@ -7,6 +7,7 @@ use super::Lane;
 use crate::client::{Clients, actions};
 use crate::delivery::{Action, Target};
 use crate::effect::Effect;
+use crate::failure;
 use crate::filter::{Direction, Inspected, InspectionNumber, LaneKind, Origin, Subject, Verdict};
 use crate::id::{HubIndex, ServerConnectionId};
 use crate::question::Answered;
@@ -72,7 +73,7 @@ impl Senders {
                 sending.inspected.push(next);
             }
             let filters = clients.hub(hub).filters.clone();
-            match message.with_call(|call| filters.to_filter_message(Direction::Outbound, call)) {
+            match message.with_message(|seen| filters.to_filter_message(Direction::Outbound, seen)) {
                 Some(Some(seen)) => {
                     let to = sending.inspected.iter().filter_map(Action::send_target).cloned().collect();
                     let name = clients.hub(hub).name.clone();
@@ -118,7 +119,19 @@ impl Senders {
                     actions::act(clients, turn, hub, send);
                 }
             }
-            Verdict::Refuse(_) => {}
+            // Without the item a stream is another one: it ends. Who waits for an answer waits no more.
+            Verdict::Refuse(refusal) => {
+                let error = || failure::refused(None, refusal, turn.settings.detailed_errors);
+                if let Some(ended) = sends.first().and_then(Action::send_message).and_then(|first| first.failed(error))
+                {
+                    for mut send in sends {
+                        if let Action::Send { message, .. } = &mut send {
+                            message.clone_from(&ended);
+                        }
+                        actions::act(clients, turn, hub, send);
+                    }
+                }
+            }
             Verdict::Close(reason) => {
                 for target in sends.iter().filter_map(Action::send_target) {
                     if let Target::Connection(_) = target {

@@ -36,6 +36,11 @@ pub(crate) enum Running {
         target: Arc<str>,
     },
     Disconnected,
+    /// A call for a stream, told to a webhook. The client is answered only if nobody is going to send the stream.
+    StreamCall {
+        id: Arc<str>,
+        target: Arc<str>,
+    },
     /// What a plugin is told of a stream.
     Stream(About),
     /// Upstream has answered, and the actions of its answer are being carried out.

@@ -55,8 +55,10 @@ struct Completing {
 impl Completing {
     /// The completion, if upstream says what is in it; none of a failure, which the gateway puts into words.
     fn message(&self) -> Option<HubMessage<'_>> {
-        let Running::Invocation { id: Some(id), .. } = &self.running else {
-            return None;
+        let id = match &self.running {
+            Running::Invocation { id: Some(id), .. } => id,
+            Running::StreamCall { id, .. } if self.result.is_err() => id,
+            _ => return None,
         };
         let outcome = match &self.result {
             Ok(None) => CompletionOutcome::Void,
@@ -294,6 +296,12 @@ impl Upstream {
                     clients.complete_with_error(turn, slot, Some(&id), &error);
                 }
             },
+            Running::StreamCall { id, target } => {
+                if let Err(failure) = result {
+                    let error = failure::completion(&target, failure, turn.settings.detailed_errors);
+                    clients.complete_with_error(turn, slot, Some(&id), &error);
+                }
+            }
             Running::Stream(about) => self.streams.answered(clients, turn, slot, about, result.map(drop)),
             Running::Invocation { id: None, .. } | Running::Disconnected | Running::Answered => {}
         }
@@ -340,10 +348,13 @@ impl Upstream {
                 }
             }
             Verdict::Refuse(refusal) => {
-                if let Running::Invocation { id, .. } = completing.running {
-                    let error = failure::refused(None, refusal, turn.settings.detailed_errors);
-                    clients.complete_with_error(turn, slot, id.as_deref(), &error);
-                }
+                let id = match completing.running {
+                    Running::Invocation { id, .. } => id,
+                    Running::StreamCall { id, .. } => Some(id),
+                    _ => None,
+                };
+                let error = failure::refused(None, refusal, turn.settings.detailed_errors);
+                clients.complete_with_error(turn, slot, id.as_deref(), &error);
             }
             Verdict::Close(reason) => clients.close_by_filter(turn, slot, reason),
         }
@@ -393,7 +404,10 @@ impl Upstream {
     fn is_wanted(&mut self, settings: &Settings, slot: Slot, call: &mut WaitingCall) -> bool {
         match &mut call.event {
             UpstreamEvent::Stream(event) => self.streams.begins(settings, slot, event),
-            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::Invocation { .. } => true,
+            UpstreamEvent::Connected
+            | UpstreamEvent::Disconnected { .. }
+            | UpstreamEvent::Invocation { .. }
+            | UpstreamEvent::StreamCall(_) => true,
         }
     }
 

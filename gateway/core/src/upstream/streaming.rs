@@ -1,5 +1,7 @@
 //! Streams of clients among their other events.
 
+use std::sync::Arc;
+
 use hubgate_wire::signalr::{CompletionOutcome, Headers, Invocation};
 
 use hubgate_wire::payload::PayloadRef;
@@ -7,10 +9,10 @@ use hubgate_wire::payload::PayloadRef;
 use super::calls::{CALL_OVERHEAD, Running, WaitingCall};
 use super::{Upstream, find_handler, held_bytes};
 use crate::client::Clients;
-use crate::event::UpstreamEvent;
+use crate::event::{StreamCall, UpstreamEvent};
 use crate::failure;
 use crate::filter::{Inspected, InspectionNumber, Refusal};
-use crate::id::{PluginName, Slot};
+use crate::id::{PluginName, Slot, is_short_enough};
 use crate::settings::Handler;
 use crate::stream::{Expected, Room, StreamCommand, StreamEvent, StreamId, StreamReply};
 use crate::streams::{About, Telling, Uploaded};
@@ -27,7 +29,17 @@ impl Upstream {
     ) {
         let opened = match find_handler(clients, turn, slot, invocation) {
             Ok(Handler::Plugin(plugin)) => self.streams.open(clients, turn, slot, plugin, (invocation, answer)),
-            Ok(Handler::Webhook(_)) => Err(failure::webhooks_have_no_streams(&invocation.target)),
+            Ok(handler @ Handler::Webhook(_)) => match (&invocation.invocation_id, answer) {
+                (Some(id), Expected::Items) if !is_short_enough(id) => {
+                    Err(failure::invocation_id_too_long(&invocation.target))
+                }
+                (Some(id), Expected::Items) if invocation.stream_ids.is_empty() => {
+                    let call = stream_call(handler, invocation, Arc::from(&**id));
+                    self.call(clients, turn, slot, call);
+                    return self.judge_reading(clients, turn, slot);
+                }
+                _ => Err(failure::webhooks_read_no_streams(&invocation.target)),
+            },
             Err(error) => Err(error),
         };
         match opened {
@@ -156,6 +168,22 @@ impl Upstream {
     /// Nothing is left to be done for a client.
     pub(crate) fn forget(&mut self, slot: Slot) {
         self.streams.forget(slot);
+    }
+}
+
+/// A client's call for a stream, for a webhook.
+fn stream_call(handler: Handler, invocation: &Invocation<'_>, id: Arc<str>) -> WaitingCall {
+    let target: Arc<str> = Arc::from(&*invocation.target);
+    WaitingCall {
+        handler,
+        bytes: held_bytes(invocation),
+        running: Running::StreamCall { id: id.clone(), target: target.clone() },
+        event: UpstreamEvent::StreamCall(Box::new(StreamCall {
+            invocation_id: id,
+            target,
+            arguments: invocation.arguments.to_payload(),
+            headers: invocation.headers.iter().map(|(name, value)| (name, value)).collect(),
+        })),
     }
 }
 

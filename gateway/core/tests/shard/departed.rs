@@ -32,6 +32,7 @@ fn name(event: &UpstreamEvent) -> String {
         UpstreamEvent::Connected => "connected".to_owned(),
         UpstreamEvent::Disconnected { .. } => "disconnected".to_owned(),
         UpstreamEvent::Invocation { target, .. } => target.to_string(),
+        UpstreamEvent::StreamCall(call) => call.target.to_string(),
         UpstreamEvent::Stream(event) => panic!("a stream: {event:?}"),
     }
 }

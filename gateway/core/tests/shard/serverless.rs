@@ -35,6 +35,7 @@ fn methods(events: &[UpstreamEvent]) -> Vec<&str> {
         UpstreamEvent::Connected => "connected".to_owned(),
         UpstreamEvent::Disconnected { .. } => "disconnected".to_owned(),
         UpstreamEvent::Invocation { target, .. } => target.to_string(),
+        UpstreamEvent::StreamCall(call) => format!("stream {}", call.target),
         UpstreamEvent::Stream(event) => panic!("a stream: {event:?}"),
     };
     events.iter().map(|event| &*name(event).leak()).collect()
@@ -429,6 +430,23 @@ fn by_webhook() -> Settings {
     let handler = Handler::Webhook(Arc::new(webhook));
     let all = UpstreamItem { hubs: Pattern::Any, categories: Pattern::Any, events: Pattern::Any, handler };
     Settings { upstream: vec![all], ..settings() }
+}
+
+#[test]
+fn a_webhook_hears_of_a_call_for_a_stream_and_its_client_only_of_a_failure() {
+    let mut rig = Rig::new(1, by_webhook());
+    let client = rig.connect(0, None);
+    let call = |id: &str| format!("{{\"type\":4,\"invocationId\":\"{id}\",\"target\":\"m\",\"arguments\":[]}}\x1e");
+    rig.data(client, &call("taken"));
+    rig.data(client, &call("refused"));
+    rig.data(client, &call(&"x".repeat(1025)));
+    assert_eq!(rig.calls.len(), 1, "one event of a client at a time");
+    assert_eq!(methods(&[rig.answer(Ok(None), Vec::new())]), ["stream m"]);
+    let too_long = "Failed to invoke 'm': the invocation id of a call with streams is longer than 1024 characters.";
+    let error = |id: &str, text: &str| format!(r#"{{"type":3,"invocationId":"{id}","error":"{text}"}}"#);
+    assert_eq!(rig.received(client), [error(&"x".repeat(1025), too_long)], "one that was taken goes on");
+    assert_eq!(methods(&[rig.answer(Err(UpstreamFailure::Rejected("No.".into())), Vec::new())]), ["stream m"]);
+    assert_eq!(rig.received(client), [error("refused", "No.")]);
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn in_few_words(event: &UpstreamEvent) -> String {
         UpstreamEvent::Connected => "connected".to_owned(),
         UpstreamEvent::Disconnected { .. } => "disconnected".to_owned(),
         UpstreamEvent::Invocation { target, .. } => format!("call {target}"),
+        UpstreamEvent::StreamCall(call) => panic!("no webhook: {call:?}"),
         UpstreamEvent::Stream(StreamEvent::Begin(opening)) => format!("begin {}", opening.target),
         UpstreamEvent::Stream(StreamEvent::Writable { stream, room }) => {
             format!("writable {} {} {}", stream.number, room.items, room.bytes)

@@ -23,6 +23,8 @@ pub(super) enum WebhookError {
     Broken(String),
     /// What came is no Completion of the call.
     NoCompletion,
+    /// What came is the Completion of a call that wants a stream, and no error.
+    NoStream,
     /// The event's name is a step to another path.
     BadEvent,
     /// No header can carry this of the event.
@@ -45,6 +47,9 @@ impl WebhookError {
             WebhookError::Broken(error) => format!("Invocation failed, error: {error}."),
             WebhookError::NoCompletion => {
                 "Invocation failed, error: the response is not a Completion of this call.".to_owned()
+            }
+            WebhookError::NoStream => {
+                "Invocation failed, error: the response is a result, and the call is answered by a stream.".to_owned()
             }
             WebhookError::BadEvent => "Invocation failed, error: no URL can hold the method's name.".to_owned(),
             WebhookError::Unsendable(what) => format!("Invocation failed, error: no header can carry the {what}."),
@@ -70,6 +75,11 @@ impl WebhookError {
             WebhookError::TooLarge => "its answer is too large".to_owned(),
             WebhookError::Broken(error) => format!("its answer broke off: {error}"),
             WebhookError::NoCompletion => "its answer is not a Completion of the call".to_owned(),
+            WebhookError::NoStream => {
+                "its answer is a result, and the call wants a stream: answer it without a body, and \
+                                       send the items with the REST API"
+                    .to_owned()
+            }
             WebhookError::BadEvent => "it was not asked: no URL can hold the method's name".to_owned(),
             WebhookError::Unsendable(what) => format!("it was not asked: no header can carry the {what}"),
         }
@@ -90,6 +100,7 @@ impl WebhookError {
             WebhookError::TooLarge
             | WebhookError::Broken(_)
             | WebhookError::NoCompletion
+            | WebhookError::NoStream
             | WebhookError::BadEvent
             | WebhookError::Unsendable(_) => false,
         }
@@ -117,7 +128,9 @@ impl WebhookError {
             WebhookError::Unreachable(_) | WebhookError::BrokenOff(_) => "unreachable",
             WebhookError::TimedOut | WebhookError::Cancelled => "timed-out",
             WebhookError::Busy => "busy",
-            WebhookError::TooLarge | WebhookError::Broken(_) | WebhookError::NoCompletion => "bad-answer",
+            WebhookError::TooLarge | WebhookError::Broken(_) | WebhookError::NoCompletion | WebhookError::NoStream => {
+                "bad-answer"
+            }
             WebhookError::BadEvent | WebhookError::Unsendable(_) => "bad-event",
         }
     }

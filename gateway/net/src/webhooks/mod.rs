@@ -101,7 +101,9 @@ impl Webhooks {
         // That a client came or went can be told twice. A call may have had its effect as soon as any of it was sent.
         let is_repeated = match event {
             UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => WebhookError::may_pass,
-            UpstreamEvent::Invocation { .. } | UpstreamEvent::Stream(_) => WebhookError::is_unsent,
+            UpstreamEvent::Invocation { .. } | UpstreamEvent::StreamCall(_) | UpstreamEvent::Stream(_) => {
+                WebhookError::is_unsent
+            }
         };
         let mut place = None;
         for _ in 0..webhook.retries {
@@ -189,7 +191,9 @@ impl Webhooks {
         })?;
         let status = answer.status();
         let is_good = match event {
-            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } => status.is_success(),
+            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::StreamCall(_) => {
+                status.is_success()
+            }
             UpstreamEvent::Invocation { .. } | UpstreamEvent::Stream(_) => {
                 [StatusCode::OK, StatusCode::NO_CONTENT].contains(&status)
             }
@@ -202,9 +206,20 @@ impl Webhooks {
                     false => outcome(client.protocol, &body, id).map(Some),
                 }
             }
+            UpstreamEvent::StreamCall(call) if is_good => {
+                let body = timeout_at(deadline, read(answer)).await.unwrap_or(Err(WebhookError::Cancelled))?;
+                match body.is_empty() {
+                    true => Ok(None),
+                    false => match outcome(client.protocol, &body, &call.invocation_id)? {
+                        Ok(_) => Err(WebhookError::NoStream),
+                        error => Ok(Some(error)),
+                    },
+                }
+            }
             UpstreamEvent::Connected
             | UpstreamEvent::Disconnected { .. }
             | UpstreamEvent::Invocation { .. }
+            | UpstreamEvent::StreamCall(_)
             | UpstreamEvent::Stream(_) => {
                 let deadline = deadline.min(tokio::time::Instant::now() + IDLE_BODY_TIME);
                 drop(timeout_at(deadline, Limited::new(answer.into_body(), IDLE_BODY).collect()).await);

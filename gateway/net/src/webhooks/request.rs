@@ -1,10 +1,13 @@
 //! The request that tells a webhook of an event.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request};
 use http_body_util::Full;
 use hubgate_core::event::{ConnectionFacts, UpstreamEvent};
+use hubgate_core::pairs::Pairs;
 use hubgate_core::settings::{ClaimNames, Webhook};
 use hubgate_wire::service::long_name;
 use hubgate_wire::signalr::HubProtocol;
@@ -27,13 +30,14 @@ pub(super) fn request(
         UpstreamEvent::Connected => ("application/json", Bytes::from_static(webhook::CONNECTED)),
         UpstreamEvent::Disconnected { reason } => ("application/json", webhook::disconnected(reason.as_deref()).into()),
         UpstreamEvent::Invocation { target, arguments, invocation_id, headers } => {
-            let content_type = match client.protocol {
-                HubProtocol::Json => "application/json",
-                HubProtocol::MessagePack | HubProtocol::BlazorPack => "application/x-msgpack",
-            };
-            let headers = headers.iter().map(|(name, value)| (name.into(), value.into())).collect();
-            let id = invocation_id.as_deref();
-            (content_type, webhook::invocation(client.protocol, id, target, arguments.borrow(), headers).into())
+            let (id, headers) = (invocation_id.as_deref(), written(headers));
+            let body = webhook::invocation(client.protocol, id, target, arguments.borrow(), headers);
+            (message_type(client.protocol), body.into())
+        }
+        UpstreamEvent::StreamCall(call) => {
+            let (id, target, arguments) = (&*call.invocation_id, &*call.target, call.arguments.borrow());
+            let body = webhook::stream_call(client.protocol, id, target, arguments, written(&call.headers));
+            (message_type(client.protocol), body.into())
         }
         // The core tells plugins alone of streams.
         UpstreamEvent::Stream(_) => return Err(WebhookError::BadEvent),
@@ -48,12 +52,25 @@ pub(super) fn request(
     Ok(request)
 }
 
+/// The type of a hub message in a body.
+fn message_type(protocol: HubProtocol) -> &'static str {
+    match protocol {
+        HubProtocol::Json => "application/json",
+        HubProtocol::MessagePack | HubProtocol::BlazorPack => "application/x-msgpack",
+    }
+}
+
+fn written(headers: &Pairs) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+    headers.iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
 /// An event's category and name.
 pub(super) fn names(event: &UpstreamEvent) -> (&'static str, &str) {
     match event {
         UpstreamEvent::Connected => ("connections", "connected"),
         UpstreamEvent::Disconnected { .. } => ("connections", "disconnected"),
         UpstreamEvent::Invocation { target, .. } => ("messages", target),
+        UpstreamEvent::StreamCall(call) => ("messages", &call.target),
         UpstreamEvent::Stream(_) => ("messages", "stream"),
     }
 }

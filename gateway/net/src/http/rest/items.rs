@@ -42,6 +42,20 @@ pub(super) fn reason(query: Query<'_>) -> Option<String> {
     query.get("reason").filter(|reason| !reason.is_empty()).map(|reason| reason.into_owned())
 }
 
+/// The error with which a stream ends; none, if it ends well. The service's documents call it `reason`, its SDK `error`.
+pub(super) fn stream_error(query: Query<'_>) -> Option<String> {
+    reason(query).or_else(|| query.get("error").filter(|error| !error.is_empty()).map(|error| error.into_owned()))
+}
+
+/// Whether an item is the last of its stream.
+pub(super) fn completed(query: Query<'_>) -> Result<bool, Refusal> {
+    match query.get("completed").map(|text| text.to_ascii_lowercase()).as_deref() {
+        None | Some("false") => Ok(false),
+        Some("" | "true") => Ok(true),
+        Some(_) => Err(Refusal::bad_request("Invalid value of 'completed'. It should be true or false.")),
+    }
+}
+
 /// How long connections that the user makes later still join, in seconds; 136 years are as long as it gets.
 pub(super) fn ttl(query: Query<'_>) -> Result<Option<u32>, Refusal> {
     match query.get("ttl") {

@@ -38,16 +38,16 @@ pub(super) struct Page {
 
 impl MembersQuery {
     pub(super) fn of(query: Query<'_>) -> Result<MembersQuery, Refusal> {
-        let top = number::<usize>(query, TOP, "a number, 0 or more")?;
-        let page_size = number::<NonZero<usize>>(query, PAGE_SIZE, "a number from 1 to 200")?;
+        let top = number::<u32>(query, TOP, "a number, 0 or more")?;
+        let page_size = number::<NonZero<u32>>(query, PAGE_SIZE, "a number from 1 to 200")?;
         let after = match query.get(CONTINUATION).filter(|token| !token.is_empty()) {
             None => None,
             Some(token) => {
                 Some(ConnectionId::parse(&*token).ok_or_else(|| invalid(CONTINUATION, "one of a `nextLink`"))?)
             }
         };
-        let page_size = page_size.map_or(LONGEST_PAGE, |size| size.get().min(LONGEST_PAGE));
-        Ok(MembersQuery { top, page_size, after })
+        let page_size = page_size.map_or(LONGEST_PAGE, |size| LONGEST_PAGE.min(size.get() as usize));
+        Ok(MembersQuery { top: top.map(|top| top as usize), page_size, after })
     }
 
     /// One page of what is asked for.

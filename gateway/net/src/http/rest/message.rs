@@ -40,9 +40,27 @@ pub(super) async fn read(
     let form = form(headers)?;
     let body = body.read(service).await?;
     match form {
-        Form::Call(parse) => parse(&body).map(Outgoing::from),
+        Form::Json => json(&body).map(Outgoing::from),
+        Form::MessagePack => messagepack(&body).map(Outgoing::from),
         Form::Encoded => encoded(&body),
     }
+}
+
+/// Reads an item of a stream: the body is the item itself, or whole hub messages.
+pub(super) async fn read_item(
+    service: &Rc<Service>,
+    headers: &HeaderMap,
+    body: &mut RequestBody,
+    stream: &str,
+) -> Result<Outgoing, Refusal> {
+    let form = form(headers)?;
+    let body = body.read(service).await?;
+    let item = match form {
+        Form::Json => json_item(&body)?,
+        Form::MessagePack => messagepack_item(&body)?,
+        Form::Encoded => return encoded(&body),
+    };
+    Ok(Outgoing::stream_item(stream, item))
 }
 
 /// Reads which method a client is asked to run. A whole hub message would have no id by which its answer is known.
@@ -52,7 +70,8 @@ pub(super) async fn read_call(
     body: &mut RequestBody,
 ) -> Result<Call, Refusal> {
     match form(headers)? {
-        Form::Call(parse) => parse(&body.read(service).await?),
+        Form::Json => json(&body.read(service).await?),
+        Form::MessagePack => messagepack(&body.read(service).await?),
         Form::Encoded => Err(Refusal::bad_request(
             "The body of an invocation must be `application/json` or `application/x-msgpack`: the gateway gives it an id.",
         )),
@@ -61,29 +80,55 @@ pub(super) async fn read_call(
 
 /// What a body is.
 enum Form {
-    Call(fn(&Bytes) -> Result<Call, Refusal>),
+    Json,
+    MessagePack,
     /// Whole hub messages.
     Encoded,
 }
 
 fn form(headers: &HeaderMap) -> Result<Form, Refusal> {
     let Some(content_type) = headers.get(CONTENT_TYPE) else {
-        return Ok(Form::Call(json));
+        return Ok(Form::Json);
     };
     let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     match essence.to_ascii_lowercase().as_str() {
-        "application/json" | "text/json" => Ok(Form::Call(json)),
-        "application/x-msgpack" => Ok(Form::Call(messagepack)),
+        "application/json" | "text/json" => Ok(Form::Json),
+        "application/x-msgpack" => Ok(Form::MessagePack),
         "application/octet-stream" => Ok(Form::Encoded),
         _ => Err(Refusal::UnsupportedMediaType),
     }
 }
 
-/// A method and its arguments in JSON; their text stays as it came.
-fn json(body: &Bytes) -> Result<Call, Refusal> {
+fn utf_8(body: &Bytes) -> Result<&str, Refusal> {
     let text = std::str::from_utf8(body).map_err(|_| Refusal::bad_request("The body is not UTF-8."))?;
     // Some writers mark their UTF-8 (RFC 8259, section 8.1, allows to ignore it).
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// Any one value; its text stays as it came.
+fn json_item(body: &Bytes) -> Result<Payload, Refusal> {
+    let text = utf_8(body)?.trim();
+    if text.is_empty() {
+        return Err(Refusal::bad_request(ITEM_REQUIRED));
+    }
+    let item = JsonText::parse(body.slice_ref(text.as_bytes()));
+    item.map(Payload::Json).map_err(|error| Refusal::bad_request(format!("The item {error}")))
+}
+
+fn messagepack_item(body: &Bytes) -> Result<Payload, Refusal> {
+    if body.is_empty() {
+        return Err(Refusal::bad_request(ITEM_REQUIRED));
+    }
+    let item = MessagePackValue::parse(body.clone());
+    item.map(Payload::MessagePack).map_err(|error| Refusal::bad_request(format!("The item {error}")))
+}
+
+const ITEM_REQUIRED: &str =
+    "The request body is the item of the stream, and is required: any one value, such as `null`.";
+
+/// A method and its arguments in JSON; their text stays as it came.
+fn json(body: &Bytes) -> Result<Call, Refusal> {
+    let text = utf_8(body)?;
     if text.trim().is_empty() {
         return Err(Refusal::bad_request("Message in request body is required."));
     }
@@ -280,6 +325,29 @@ mod tests {
             (b"\x92\xa3say\x92\x01", "not a message in MessagePack"),
         ] {
             assert!(read(body).expect_err("refused").contains(reason), "{body:x?}");
+        }
+    }
+
+    #[test]
+    fn an_item_is_any_one_value_as_it_was_written() {
+        let read = |parse: fn(&Bytes) -> Result<Payload, Refusal>, body: &'static [u8]| {
+            let item = parse(&Bytes::from_static(body)).map_err(|refusal| refusal.to_string());
+            item.map(|item| text_for_json_clients(&Outgoing::stream_item("s\"1", item)))
+        };
+        let frame = |item: &str| Ok(format!("{{\"type\":2,\"invocationId\":\"s\\\"1\",\"item\":{item}}}\x1e"));
+        for item in ["1.50", "null", "\"text\"", r#"{"target":"x", "a":[]}"#] {
+            assert_eq!(read(json_item, item.as_bytes()), frame(item));
+        }
+        assert_eq!(read(json_item, b"\xef\xbb\xbf [1] \n"), frame("[1]"));
+        assert_eq!(read(messagepack_item, b"\x92\x01\xa1a"), frame("[1,\"a\"]"));
+        for (parse, body, reason) in [
+            (json_item as fn(&Bytes) -> Result<Payload, Refusal>, &b" "[..], "is required"),
+            (json_item, b"1 2", "not valid JSON"),
+            (json_item, b"\xff", "UTF-8"),
+            (messagepack_item, b"", "is required"),
+            (messagepack_item, b"\x01\x02", "not one MessagePack value"),
+        ] {
+            assert!(read(parse, body).expect_err("refused").contains(reason), "{body:x?}");
         }
     }
 

@@ -1,8 +1,8 @@
 //! The REST API: how an application sends to clients, manages groups, and asks who is there, without a connection.
 //!
-//! Source: Azure SignalR Service, "Data plane REST API", in its versions v1 (`/api/v1/hubs/{hub}`) and 2022-06-01
-//! (`/api/hubs/{hub}`), of 2024-12-01 the list of a group's connections, questions to clients, and tokens for them, and of 2026-07-01 refreshed
-//! claims. All have the same operations here; `api-version` is not looked at.
+//! Source: Azure SignalR Service, "Data plane REST API", in its versions v1-preview (`/api/v1-preview/hub/{hub}`), v1 (`/api/v1/hubs/{hub}`),
+//! 2022-06-01 and 2024-12-01 (`/api/hubs/{hub}`), and of 2026-07-01 refreshed claims. The last three have the same operations here; `api-version`
+//! is not looked at.
 
 mod invocation;
 mod items;
@@ -11,7 +11,10 @@ mod message;
 mod moment;
 mod openapi;
 mod operation;
+#[cfg(test)]
+mod page;
 mod refresh;
+mod streams;
 mod table;
 
 use std::net::{IpAddr, SocketAddr};
@@ -20,8 +23,7 @@ use std::rc::Rc;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
-use hubgate_core::id::{GroupName, HubName, UserId};
-use hubgate_wire::path;
+use hubgate_core::id::{GroupName, HubName, UserId, is_short_enough};
 use hubgate_wire::token::Resource;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
@@ -36,7 +38,7 @@ use crate::http::Service;
 use crate::http_places::HttpPlace;
 use crate::refusal::Refusal;
 use operation::{Done, Operation};
-use table::{Names, Version};
+use table::{Names, Version, WithoutHub};
 
 /// The code of an error. The .NET management SDK reads a 404 as "no" only where it says what is not there.
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
@@ -52,22 +54,8 @@ pub(crate) async fn answer(
     path: &str,
     remote: SocketAddr,
 ) -> Answer {
-    let is_at = |literal| path::is_same_literal(path, literal);
-    if is_at("/api/health") || is_at("/api/v1/health") {
-        return match request.method {
-            Method::GET | Method::HEAD => text(StatusCode::OK, ""),
-            _ => refuse(service, request, &Refusal::method_not_allowed("GET, HEAD")),
-        };
-    }
-    if is_at(openapi::PATH) {
-        return match request.method {
-            Method::GET | Method::HEAD => {
-                let settings = service.shared().settings();
-                let document = openapi::document(&endpoint(&settings, remote.ip(), request).to_string());
-                with_type(StatusCode::OK, "application/json", document)
-            }
-            _ => refuse(service, request, &Refusal::method_not_allowed("GET, HEAD")),
-        };
+    if let Some(found) = table::without_hub(path) {
+        return answer_without_hub(service, request, remote, found);
     }
     match operate(service, (request, remote.ip()), body, path).await {
         Ok((status, Done::Changed)) => empty(status),
@@ -90,6 +78,21 @@ pub(crate) async fn answer(
         }
         Ok((status, Done::Unanswered(why))) => error(status, invocation::FAILED, &why),
         Err(refusal) => refuse(service, request, &refusal),
+    }
+}
+
+fn answer_without_hub(service: &Rc<Service>, request: &Parts, remote: SocketAddr, found: WithoutHub) -> Answer {
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        return refuse(service, request, &Refusal::method_not_allowed("GET, HEAD"));
+    }
+    match found {
+        WithoutHub::Health => text(StatusCode::OK, ""),
+        WithoutHub::AccessKey => refuse(service, request, &Refusal::NotImplemented(NO_IDENTITIES)),
+        WithoutHub::Document => {
+            let settings = service.shared().settings();
+            let document = openapi::document(&endpoint(&settings, remote.ip(), request).to_string());
+            with_type(StatusCode::OK, "application/json", document)
+        }
     }
 }
 
@@ -117,7 +120,7 @@ async fn operate(
     let (hub, segments) = segments.split_first().ok_or(Refusal::NotFound(NOT_AN_OPERATION))?;
     let query = Query::of(&request.uri);
     let hub = effective_hub(hub, query)?;
-    let (route, names) = table::find(&request.method, segments)?;
+    let (route, names) = table::find(version, &request.method, segments)?;
     check_names(&names)?;
     let operation = Operation::new(route, names, query)?;
     let done = operation.run(service, &hub, (request, remote), body).await;
@@ -137,6 +140,13 @@ const IS_IT_CLOSE: &str =
 const IS_IT_INVOKE: &str = "No operation of the REST API has this path: did you mean `:invoke`, with the colon?";
 const IS_IT_GENERATE_TOKEN: &str =
     "No operation of the REST API has this path: did you mean `:generateToken`, with the colon?";
+
+const IS_IT_COMPLETE: &str = "No operation of the REST API has this path: did you mean `:complete`, with the colon?";
+const IS_IT_EXECUTE: &str = "No operation of the REST API has this path: did you mean `:execute`, with the colon?";
+
+/// Why nobody gets an access key here.
+const NO_IDENTITIES: &str = "The gateway knows no Entra identities, for which this operation has access keys: use a connection string with one of \
+                             `server.access-keys`.";
 
 /// The token must be for the very path that it is sent to.
 fn check_token(service: &Service, headers: &HeaderMap, path: &str) -> Result<(), Refusal> {
@@ -172,18 +182,21 @@ const INVALID_APPLICATION: &str = "Invalid value of 'application'. Valid applica
                                    letters, digits or the following symbols _`,.[]";
 
 fn check_names(names: &Names<'_>) -> Result<(), Refusal> {
-    if let Some(group) = names.group {
+    for group in names.groups() {
         GroupName::parse(group).map_err(|error| Refusal::bad_request(error.to_string()))?;
     }
     if names.connection.is_some_and(str::is_empty) {
         let text = "Invalid connection id. Valid connection id should be more than 1 characters long";
         return Err(Refusal::bad_request(text));
     }
-    if names.user.is_some_and(str::is_empty) {
-        return Err(Refusal::bad_request("Invalid user id. Valid user id should be at least 1 character long."));
-    }
-    if let Some(user) = names.user {
+    for user in names.users() {
+        if user.is_empty() {
+            return Err(Refusal::bad_request("Invalid user id. Valid user id should be at least 1 character long."));
+        }
         UserId::parse(user).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    }
+    if names.stream.is_some_and(|stream| stream.is_empty() || !is_short_enough(stream)) {
+        return Err(Refusal::bad_request("Invalid stream id. It should be 1 to 1024 characters long."));
     }
     Ok(())
 }

@@ -7,10 +7,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use super::table::{Kind, ROUTES, Route, Version};
-
-/// Where the document is, below the endpoint's path.
-pub(super) const PATH: &str = "/api/openapi.json";
+use super::table::{Kind, Route, Version, WITHOUT_HUB, WithoutHub};
 
 /// Stands for the endpoint in the text that all answers share. No other text of the document has it.
 const ENDPOINT: &str = "\"ENDPOINT\"";
@@ -52,7 +49,7 @@ fn whole() -> Value {
 fn paths() -> Map<String, Value> {
     let (mut paths, mut ids) = (Map::new(), HashMap::new());
     for version in Version::ALL {
-        for route in ROUTES.iter().filter(|route| is_told(route)) {
+        for route in version.routes().iter().filter(|route| is_told(route)) {
             let path = format!("{}/{{hub}}{}", version.prefix(), path_behind(route));
             let of_path = paths.entry(path).or_insert_with(|| json!({}));
             of_path[route.method.to_ascii_lowercase()] = operation(route, version, id(route.name, &mut ids));
@@ -61,17 +58,31 @@ fn paths() -> Map<String, Value> {
             }
         }
     }
-    for path in ["/api/health", "/api/v1/health"] {
-        let health = |id: &str| {
-            json!({
-                "operationId": id, "summary": "Is the gateway there?", "security": [],
-                "responses": { "200": { "description": "It is" }, "403": error(), "431": bodiless() },
-            })
-        };
-        let ids = [(); 2].map(|()| id("health", &mut ids));
-        paths.insert(path.to_owned(), json!({ "get": health(&ids[0]), "head": health(&ids[1]) }));
+    for (path, found) in WITHOUT_HUB {
+        if let Some((name, said)) = said_without_hub(found) {
+            let read =
+                |id: String| json!({ "operationId": id, "summary": said.0, "security": [], "responses": said.1 });
+            let ids = [(); 2].map(|()| id(name, &mut ids));
+            let [get, head] = ids.map(read);
+            paths.insert(path.to_owned(), json!({ "get": get, "head": head }));
+        }
     }
     paths
+}
+
+/// The name, the summary and the answers of what has no hub. The document does not tell of itself.
+fn said_without_hub(found: WithoutHub) -> Option<(&'static str, (&'static str, Value))> {
+    match found {
+        WithoutHub::Health => {
+            let responses = json!({ "200": { "description": "It is" }, "403": error(), "431": bodiless() });
+            Some(("health", ("Is the gateway there?", responses)))
+        }
+        WithoutHub::AccessKey => {
+            let responses = json!({ "501": error(), "403": error(), "431": bodiless() });
+            Some(("accessKey", ("An access key for an Entra identity, of which the gateway knows none", responses)))
+        }
+        WithoutHub::Document => None,
+    }
 }
 
 /// Whether this version of OpenAPI has the route's method.
@@ -87,7 +98,7 @@ fn id(name: &'static str, ids: &mut HashMap<&'static str, usize>) -> String {
 }
 
 /// What comes behind the hub, with the names that the parameters have.
-fn path_behind(route: &Route) -> String {
+pub(super) fn path_behind(route: &Route) -> String {
     let named = PATH_PARAMETERS.iter().fold(route.path.to_owned(), |path, (short, parameter)| {
         path.replace(short, &format!("{{{}}}", parameter.name))
     });
@@ -121,7 +132,7 @@ const HUB: Parameter = Parameter {
 };
 
 /// Those that the table has in its paths, by what it calls them.
-const PATH_PARAMETERS: [(&str, Parameter); 3] = [
+const PATH_PARAMETERS: [(&str, Parameter); 6] = [
     (
         "{c}",
         Parameter {
@@ -132,6 +143,16 @@ const PATH_PARAMETERS: [(&str, Parameter); 3] = [
     ),
     ("{g}", Parameter { name: "group", description: "A group's name, which is not only white space", schema: name }),
     ("{u}", Parameter { name: "user", description: "A user's id", schema: name }),
+    (
+        "{s}",
+        Parameter {
+            name: "streamId",
+            description: "The id with which the client has asked for the stream",
+            schema: name,
+        },
+    ),
+    ("{gs}", Parameter { name: "groups", description: "Groups' names, with commas between them", schema: name }),
+    ("{us}", Parameter { name: "users", description: "Users' ids, with commas between them", schema: name }),
 ];
 
 const OF_ALL: [Parameter; 2] = [
@@ -155,6 +176,19 @@ const TTL: Parameter = Parameter {
     description: "For how many seconds connections that the user makes later still join",
     schema: || json!({ "type": "integer", "minimum": 0 }),
 };
+const COMPLETED: Parameter = Parameter {
+    name: "completed",
+    description: "Whether the item is the last of the stream",
+    schema: || json!({ "type": "boolean" }),
+};
+const STREAM_ERROR: [Parameter; 2] = [
+    Parameter {
+        name: "reason",
+        description: "The error with which the stream ends; without one it ends well",
+        schema: || json!({ "type": "string" }),
+    },
+    Parameter { name: "error", description: "The same", schema: || json!({ "type": "string" }) },
+];
 const LIST: [Parameter; 3] = [
     Parameter {
         name: "top",
@@ -189,7 +223,9 @@ fn parameters(route: &Route) -> Vec<Value> {
     let of_path =
         PATH_PARAMETERS.iter().filter(|(short, _)| route.path.contains(short)).map(|(_, parameter)| parameter);
     let own: &[Parameter] = match route.kind {
-        Kind::Send => &[EXCLUDED],
+        Kind::Send | Kind::SendToMany => &[EXCLUDED],
+        Kind::StreamItem => &[COMPLETED],
+        Kind::EndStream => &STREAM_ERROR,
         Kind::Close => &[EXCLUDED, REASON],
         Kind::Add if route.path.contains("{u}") => &[TTL],
         Kind::List => &LIST,
@@ -199,6 +235,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         | Kind::Remove
         | Kind::RemoveFromAllGroups
         | Kind::Invoke
+        | Kind::Execute
         | Kind::Refresh
         | Kind::Claims => &[],
     };
@@ -214,19 +251,38 @@ fn parameters(route: &Route) -> Vec<Value> {
     of_path.chain(own.iter().chain(&OF_ALL).map(is_in("query"))).collect()
 }
 
-fn summary(route: &Route) -> &'static str {
-    match route.kind {
-        Kind::Send => "Sends to all, to a user, to a connection or to a group",
-        Kind::Exists => "Is there such a connection, user, group or membership?",
-        Kind::Close => "Closes a connection, or all of a user, of a group or of the hub",
-        Kind::Add => "Adds a connection or a user to a group",
-        Kind::Remove => "Removes a connection or a user from a group",
-        Kind::RemoveFromAllGroups => "Removes a connection or a user from all groups",
-        Kind::List => "The connections of a group, page by page",
-        Kind::Invoke => "Calls a method of a client, and waits for its result",
-        Kind::GenerateToken => "A token with which a client may come",
-        Kind::Refresh => "Lets a connection go on with other claims and another end",
-        Kind::Claims => "The claims of a connection",
+/// What an operation does, in a few words.
+pub(super) fn summary(route: &Route) -> &'static str {
+    match route.name {
+        "sendToAll" => "Sends to all clients of the hub",
+        "sendToUser" => "Sends to a user",
+        "sendToUsers" => "Sends to several users",
+        "sendToConnection" => "Sends to a connection",
+        "sendToGroup" => "Sends to a group",
+        "sendToGroups" => "Sends to several groups",
+        "sendStreamItem" => "Sends an item of a stream to a client that has asked for the stream",
+        "completeStream" => "Ends a stream to a client",
+        "invokeConnection" => "Calls a method of a client, and waits for its result",
+        "executeCommands" => "Executes several commands at once: the gateway executes none",
+        "generateClientToken" => "Makes a token with which a client may come",
+        "connectionExists" => "Tells whether a connection is there",
+        "groupExists" => "Tells whether a group has connections",
+        "userExists" => "Tells whether a user has connections",
+        "userInGroup" => "Tells whether a user is in a group",
+        "listGroupConnections" => "Lists the connections of a group, page by page",
+        "closeConnection" => "Closes a connection",
+        "closeAll" => "Closes all connections of the hub",
+        "closeGroup" => "Closes the connections of a group",
+        "closeUser" => "Closes the connections of a user",
+        "addConnectionToGroup" => "Adds a connection to a group",
+        "removeConnectionFromGroup" => "Removes a connection from a group",
+        "removeConnectionFromAllGroups" => "Removes a connection from all groups",
+        "addUserToGroup" => "Adds a user to a group",
+        "removeUserFromGroup" => "Removes a user from a group",
+        "removeUserFromAllGroups" => "Removes a user from all groups",
+        "refreshConnection" => "Lets a connection go on with other claims and another end",
+        "connectionClaims" => "Tells the claims of a connection",
+        other => unreachable!("{other} has a summary: the document has each, and tests read it"),
     }
 }
 
@@ -242,19 +298,27 @@ fn responses(route: &Route, version: Version) -> Value {
     if let Some(schema) = body {
         done["content"] = json!({ "application/json": { "schema": schema_of(schema) } });
     }
-    let is_about_one = route.path.contains("{c}");
-    let may_be_absent = match route.kind {
-        Kind::Exists | Kind::Invoke | Kind::Refresh | Kind::Claims => true,
-        Kind::Close | Kind::Add => is_about_one,
-        _ => false,
+    let done = match route.kind {
+        Kind::Execute => error(),
+        _ => done,
     };
-    let has_body = matches!(route.kind, Kind::Send | Kind::Invoke);
+    let has_type = matches!(route.kind, Kind::Send | Kind::SendToMany | Kind::Invoke | Kind::StreamItem);
     let mut responses = Map::from_iter([(version.success(route).as_u16().to_string(), done)]);
     let errors = [400, 401, 403, 408, 413, 429, 503].into_iter();
-    let own = [(404, may_be_absent), (415, has_body)].into_iter().filter_map(|(status, has)| has.then_some(status));
+    let own =
+        [(404, may_be_absent(route)), (415, has_type)].into_iter().filter_map(|(status, has)| has.then_some(status));
     responses.extend(errors.chain(own).map(|status: u16| (status.to_string(), error())));
     responses.insert("431".to_owned(), bodiless());
     responses.into()
+}
+
+/// Whether it is an error if whom it is about is not there.
+pub(super) fn may_be_absent(route: &Route) -> bool {
+    match route.kind {
+        Kind::Exists | Kind::Invoke | Kind::Refresh | Kind::Claims | Kind::StreamItem | Kind::EndStream => true,
+        Kind::Close | Kind::Add => route.path.contains("{c}"),
+        _ => false,
+    }
 }
 
 /// The answer to headers that are too large, which are not read.
@@ -275,13 +339,15 @@ fn forms(kind: Kind) -> Option<Value> {
     let json = |schema| json!({ "application/json": { "schema": schema_of(schema) } });
     let bytes = || json!({ "schema": { "type": "string", "format": "binary" } });
     let mut forms = match kind {
-        Kind::Send | Kind::Invoke => json("Message"),
+        Kind::Send | Kind::SendToMany | Kind::Invoke => json("Message"),
+        Kind::StreamItem => json("Item"),
+        Kind::Execute => return Some(json("Commands")),
         Kind::Refresh => return Some(json("Refresh")),
         Kind::Claims => return Some(json("ClaimsQuery")),
         _ => return None,
     };
     forms["application/x-msgpack"] = bytes();
-    if kind == Kind::Send {
+    if kind != Kind::Invoke {
         forms["application/octet-stream"] = bytes();
     }
     Some(forms)
@@ -299,6 +365,12 @@ fn schemas() -> Value {
         "Message": {
             "type": "object", "required": ["target"],
             "properties": { "target": name(), "arguments": { "type": "array", "nullable": true, "items": {} } },
+        },
+        "Item": { "nullable": true, "description": "Any one value" },
+        "Commands": {
+            "type": "array", "items": { "type": "object", "required": ["type"], "properties": { "type": {
+                "type": "string", "enum": ["SendMessage", "JoinGroup", "LeaveGroup", "CloseConnection"],
+            } } },
         },
         "Error": {
             "type": "object", "required": ["code", "message"], "properties": { "code": text(), "message": text() },
@@ -354,11 +426,13 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_of_the_table_is_there_in_both_versions() {
+    fn every_operation_of_the_table_is_there_in_its_versions() {
         let document = read("http://localhost");
-        let count = |method| ROUTES.iter().filter(|route| route.method == method).count();
-        let told = ROUTES.len() + count("GET") - count("QUERY");
-        assert_eq!(operations(&document).len(), 2 * told + 4);
+        let told = |version: Version| {
+            let count = |method| version.routes().iter().filter(|route| route.method == method).count();
+            version.routes().len() + count("GET") - count("QUERY")
+        };
+        assert_eq!(operations(&document).len(), Version::ALL.map(told).iter().sum::<usize>() + 2 * 4);
         let paths = &document["paths"];
         assert!(
             paths["/api/hubs/{hub}/groups/{group}/connections/{connectionId}"]["put"]["responses"]["404"].is_object()

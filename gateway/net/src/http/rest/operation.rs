@@ -5,18 +5,18 @@ use std::rc::Rc;
 
 use http::header::HeaderName;
 use http::request::Parts;
+use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::question::Joined;
 use hubgate_wire::payload::Payload;
 use serde_json::Value;
 
-use super::invocation;
-use super::items::{excluded, lifetime_seconds, reason, refuse_filter, ttl, user_id};
+use super::items::{completed, excluded, lifetime_seconds, reason, refuse_filter, stream_error, ttl, user_id};
 use super::members::{MembersQuery, Page};
-use super::message;
 use super::refresh::{Named, claims_of};
 use super::table::{Kind, Names, Route};
+use super::{invocation, message, streams};
 use crate::http::body::RequestBody;
 use crate::http::forwarded::endpoint;
 use crate::http::query::Query;
@@ -31,20 +31,66 @@ const COUNT: HeaderName = HeaderName::from_static("x-hubgate-count");
 /// An operation with all that its request says, but the body.
 #[derive(Debug)]
 pub(super) enum Operation {
-    Send { to: Whom, except: Vec<ConnectionId> },
+    Send {
+        to: Whom,
+        except: Vec<ConnectionId>,
+    },
+    /// To several users, or to several groups.
+    SendToMany {
+        to: Vec<Target>,
+        except: Vec<ConnectionId>,
+    },
+    StreamItem {
+        connection: Option<ConnectionId>,
+        stream: String,
+        is_last: bool,
+    },
+    EndStream {
+        connection: Option<ConnectionId>,
+        stream: String,
+        error: Option<String>,
+    },
     Exists(Whom),
-    UserInGroup { user: UserId, group: GroupName },
-    Close { whom: Whom, except: Vec<ConnectionId>, reason: Option<String> },
-    AddConnection { connection: Option<ConnectionId>, group: GroupName },
-    AddUser { user: UserId, group: GroupName, ttl_seconds: Option<u32> },
-    Remove { member: Option<Member>, group: GroupName },
+    UserInGroup {
+        user: UserId,
+        group: GroupName,
+    },
+    Close {
+        whom: Whom,
+        except: Vec<ConnectionId>,
+        reason: Option<String>,
+    },
+    AddConnection {
+        connection: Option<ConnectionId>,
+        group: GroupName,
+    },
+    AddUser {
+        user: UserId,
+        group: GroupName,
+        ttl_seconds: Option<u32>,
+    },
+    Remove {
+        member: Option<Member>,
+        group: GroupName,
+    },
     RemoveFromAllGroups(Option<Member>),
-    List { group: GroupName, query: MembersQuery },
+    List {
+        group: GroupName,
+        query: MembersQuery,
+    },
     Refresh,
     Claims,
     Invoke(Option<ConnectionId>),
-    GenerateToken { user: Option<UserId>, lifetime_seconds: u64 },
+    GenerateToken {
+        user: Option<UserId>,
+        lifetime_seconds: u64,
+    },
+    Execute,
 }
+
+/// Why commands are not executed.
+const NO_COMMANDS: &str = "The gateway executes no commands: what they are made of is not documented. Use the operations of their own: \
+                           `:send`, `PUT` and `DELETE` on `/groups/{group}/connections/{connectionId}`, `:closeConnections`.";
 
 /// What came of an operation that was done.
 #[derive(Debug)]
@@ -92,6 +138,17 @@ impl Operation {
                 refuse_filter(query)?;
                 Operation::Send { to: whom(connection, user, group), except: excluded(query)? }
             }
+            (Kind::SendToMany, ..) => {
+                refuse_filter(query)?;
+                Operation::SendToMany { to: names.many(), except: excluded(query)? }
+            }
+            (Kind::StreamItem, Some(connection), ..) => {
+                Operation::StreamItem { connection, stream: names.stream(), is_last: completed(query)? }
+            }
+            (Kind::EndStream, Some(connection), ..) => {
+                Operation::EndStream { connection, stream: names.stream(), error: stream_error(query) }
+            }
+            (Kind::Execute, ..) => Operation::Execute,
             (Kind::Exists, connection, user, group) => Operation::Exists(whom(connection, user, group)),
             (Kind::Close, connection, user, group) => {
                 let (whom, except) = (whom(connection, user, group), excluded(query)?);
@@ -105,7 +162,7 @@ impl Operation {
                 Operation::GenerateToken { user: user_id(query)?, lifetime_seconds: lifetime_seconds(query)? }
             }
             (Kind::Add | Kind::Remove | Kind::List, ..) => unreachable!("their paths name a group"),
-            (Kind::Invoke, ..) => unreachable!("its path names a connection"),
+            (Kind::Invoke | Kind::StreamItem | Kind::EndStream, ..) => unreachable!("their paths name a connection"),
         })
     }
 
@@ -127,13 +184,27 @@ impl Operation {
                 return Ok(match (to.target(), asks) {
                     (Some(to), true) => Done::Reached(access.send_and_count(to, message, except).await?),
                     (Some(to), false) => {
-                        access.send(Action::Send { to, message, except }).await?;
+                        access.send(vec![Action::Send { to, message, except }]).await?;
                         Done::Changed
                     }
                     (None, true) => Done::Reached(0),
                     (None, false) => Done::Changed,
                 });
             }
+            Operation::SendToMany { to, except } => {
+                let message = message::read(service, headers, body).await?;
+                let send = |to| Action::Send { to, message: message.clone(), except: except.clone().into() };
+                access.send(to.into_iter().map(send).collect()).await
+            }
+            Operation::StreamItem { connection, stream, is_last } => {
+                let item = message::read_item(service, headers, body, &stream).await?;
+                let end = is_last.then(|| Outgoing::stream_end(&stream, None));
+                streams::send(&access, connection, std::iter::once(item).chain(end)).await
+            }
+            Operation::EndStream { connection, stream, error } => {
+                streams::send(&access, connection, [Outgoing::stream_end(&stream, error)]).await
+            }
+            Operation::Execute => Err(Refusal::NotImplemented(NO_COMMANDS)),
             Operation::Exists(whom) => {
                 let absent = whom.absent();
                 match whom.target() {
