@@ -179,17 +179,8 @@ impl Operation {
         let done = match self {
             Operation::Send { to, except } => {
                 let message = message::read(service, headers, body).await?;
-                let except = except.into();
                 let asks = headers.get(COUNT).is_some_and(|asks| asks == "1");
-                return Ok(match (to.target(), asks) {
-                    (Some(to), true) => Done::Reached(access.send_and_count(to, message, except).await?),
-                    (Some(to), false) => {
-                        access.send(vec![Action::Send { to, message, except }]).await?;
-                        Done::Changed
-                    }
-                    (None, true) => Done::Reached(0),
-                    (None, false) => Done::Changed,
-                });
+                return send(&access, to, message, except, asks).await;
             }
             Operation::SendToMany { to, except } => {
                 let message = message::read(service, headers, body).await?;
@@ -205,46 +196,18 @@ impl Operation {
                 streams::send(&access, connection, [Outgoing::stream_end(&stream, error)]).await
             }
             Operation::Execute => Err(Refusal::NotImplemented(NO_COMMANDS)),
-            Operation::Exists(whom) => {
-                let absent = whom.absent();
-                match whom.target() {
-                    Some(target) => access.exists(target).await?,
-                    None => false,
-                }
-                .then_some(())
-                .ok_or(Refusal::Absent(absent))
-            }
+            Operation::Exists(whom) => exists(&access, whom).await,
             Operation::UserInGroup { user, group } => {
                 let is_in_group = access.has_user_in_group(user, group).await?;
                 is_in_group.then_some(()).ok_or(Refusal::Absent(Absent::UserInGroup))
             }
             Operation::Close { whom, except, reason } => close(&access, whom, except, reason).await,
-            Operation::AddConnection { connection, group } => {
-                let joined = match connection {
-                    Some(connection) => access.join(connection, group).await?,
-                    None => Joined::NoSuchConnection,
-                };
-                match joined {
-                    Joined::Yes => Ok(()),
-                    Joined::NoSuchConnection => Err(Refusal::Absent(Absent::ConnectionToAdd)),
-                    Joined::TooManyGroups => Err(Refusal::bad_request(
-                        "The connection is in as many groups as `server.limits.groups-per-connection` allows.",
-                    )),
-                }
-            }
+            Operation::AddConnection { connection, group } => add(&access, connection, group).await,
             Operation::AddUser { user, group, ttl_seconds } => access.join_user(user, group, ttl_seconds).await,
-            Operation::Remove { member, group } => {
-                if let Some(member) = member {
-                    access.change(Action::Leave { member, group }).await?;
-                }
-                Ok(())
-            }
-            Operation::RemoveFromAllGroups(member) => {
-                if let Some(member) = member {
-                    access.change(Action::LeaveAll(member)).await?;
-                }
-                Ok(())
-            }
+            Operation::Remove { member: Some(member), group } => access.change(Action::Leave { member, group }).await,
+            Operation::RemoveFromAllGroups(Some(member)) => access.change(Action::LeaveAll(member)).await,
+            // Nobody is in no group.
+            Operation::Remove { member: None, .. } | Operation::RemoveFromAllGroups(None) => Ok(()),
             Operation::Refresh => {
                 let refresh = Named::read(&body.read(service).await?)?.refresh()?;
                 let facts = access.refresh(refresh).await?;
@@ -270,6 +233,49 @@ impl Operation {
             }
         };
         done.map(|()| Done::Changed)
+    }
+}
+
+/// Sends to whom a path names. Whoever asks is told how many that were.
+async fn send(
+    access: &HubAccess<'_>,
+    to: Whom,
+    message: Outgoing,
+    except: Vec<ConnectionId>,
+    asks: bool,
+) -> Result<Done, Refusal> {
+    let except = except.into();
+    Ok(match (to.target(), asks) {
+        (Some(to), true) => Done::Reached(access.send_and_count(to, message, except).await?),
+        (Some(to), false) => {
+            access.send(vec![Action::Send { to, message, except }]).await?;
+            Done::Changed
+        }
+        (None, true) => Done::Reached(0),
+        (None, false) => Done::Changed,
+    })
+}
+
+async fn exists(access: &HubAccess<'_>, whom: Whom) -> Result<(), Refusal> {
+    let absent = whom.absent();
+    let is_there = match whom.target() {
+        Some(target) => access.exists(target).await?,
+        None => false,
+    };
+    is_there.then_some(()).ok_or(Refusal::Absent(absent))
+}
+
+async fn add(access: &HubAccess<'_>, connection: Option<ConnectionId>, group: GroupName) -> Result<(), Refusal> {
+    let joined = match connection {
+        Some(connection) => access.join(connection, group).await?,
+        None => Joined::NoSuchConnection,
+    };
+    match joined {
+        Joined::Yes => Ok(()),
+        Joined::NoSuchConnection => Err(Refusal::Absent(Absent::ConnectionToAdd)),
+        Joined::TooManyGroups => Err(Refusal::bad_request(
+            "The connection is in as many groups as `server.limits.groups-per-connection` allows.",
+        )),
     }
 }
 
