@@ -161,7 +161,8 @@ async fn items_for_a_client_that_reads_nothing_are_bounded_as_all_that_it_is_sen
 
 #[tokio::test]
 async fn filters_look_at_items_and_one_that_does_not_pass_ends_the_stream() {
-    let config = "hubs.bare = { mode = 'serverless', filters = ['filter'] }";
+    let config =
+        "hubs.bare = { mode = 'serverless', filters = ['filter'] }\nplugins.filter.allow-http = ['http://127.0.0.1:1']";
     let gateway = Gateway::serve().plugin("filter", &guests::filter()).with(config).start().await;
     let (mut client, id) = client(&gateway).await;
     assert_eq!(item(&gateway, &id, "", json!("whence")).await, 202);
