@@ -24,7 +24,10 @@ fn operations(version: Version) -> Vec<Vec<&'static Route>> {
 /// `POST /:send`, and `HEAD`, `GET` where one asks by both.
 fn spelled(route: &Route) -> String {
     let methods = if route.method == "GET" { "HEAD`, `GET" } else { route.method };
-    format!("`{methods} {}`", path_behind(route)).replace(" `", "`")
+    match path_behind(route) {
+        path if path.is_empty() => format!("`{methods}`"),
+        path => format!("`{methods} {path}`"),
+    }
 }
 
 fn rows(version: Version, answer: impl Fn(&Route) -> String) -> String {
@@ -32,7 +35,7 @@ fn rows(version: Version, answer: impl Fn(&Route) -> String) -> String {
     for routes in operations(version) {
         let paths: Vec<String> = routes.iter().map(|route| spelled(route)).collect();
         let absent = if may_be_absent(routes[0]) { ", 404" } else { "" };
-        writeln!(rows, "| {} | {} | {}{absent} |", summary(routes[0]), paths.join("<br>"), answer(routes[0]))
+        writeln!(rows, "| {} | {} | {}{absent} |", summary(routes[0]), paths.join(" or "), answer(routes[0]))
             .expect("a text takes all");
     }
     rows
