@@ -141,7 +141,10 @@ const PATH_PARAMETERS: [(&str, Parameter); 6] = [
             schema: || json!({ "type": "string", "minLength": 1 }),
         },
     ),
-    ("{g}", Parameter { name: "group", description: "A group's name, which is not only white space", schema: name }),
+    (
+        "{g}",
+        Parameter { name: "group", description: "A group's name, which is not only white space", schema: group_name },
+    ),
     ("{u}", Parameter { name: "user", description: "A user's id", schema: name }),
     (
         "{s}",
@@ -151,8 +154,8 @@ const PATH_PARAMETERS: [(&str, Parameter); 6] = [
             schema: name,
         },
     ),
-    ("{gs}", Parameter { name: "groups", description: "Groups' names, with commas between them", schema: name }),
-    ("{us}", Parameter { name: "users", description: "Users' ids, with commas between them", schema: name }),
+    ("{gs}", Parameter { name: "groups", description: "Groups' names, with commas between them", schema: group_names }),
+    ("{us}", Parameter { name: "users", description: "Users' ids, with commas between them", schema: user_ids }),
 ];
 
 const OF_ALL: [Parameter; 2] = [
@@ -200,7 +203,11 @@ const LIST: [Parameter; 3] = [
         description: "How many come at once, at most 200",
         schema: || json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
     },
-    Parameter { name: "continuationToken", description: "One of a `nextLink`", schema: || json!({ "type": "string" }) },
+    Parameter {
+        name: "continuationToken",
+        description: "One of a `nextLink`",
+        schema: || json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{24}$" }),
+    },
 ];
 const TOKEN: [Parameter; 2] = [
     Parameter {
@@ -217,6 +224,22 @@ const TOKEN: [Parameter; 2] = [
 
 fn name() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": 1024 })
+}
+
+/// What is no white space of Unicode.
+const NO_SPACE: &str = "\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+
+fn group_name() -> Value {
+    json!({ "type": "string", "maxLength": 1024, "pattern": format!("[^{NO_SPACE}]") })
+}
+
+fn group_names() -> Value {
+    let one = format!("[^,]*[^,{NO_SPACE}][^,]*");
+    json!({ "type": "string", "maxLength": 1024, "pattern": format!("^{one}(,{one})*$") })
+}
+
+fn user_ids() -> Value {
+    json!({ "type": "string", "maxLength": 1024, "pattern": "^[^,]+(,[^,]+)*$" })
 }
 
 fn parameters(route: &Route) -> Vec<Value> {
@@ -247,8 +270,14 @@ fn parameters(route: &Route) -> Vec<Value> {
             })
         }
     };
+    let of_query = |parameter: &Parameter| {
+        let mut said = is_in("query")(parameter);
+        // As a rule an item without a value is as if it were not there. A time to live that is not there has no end.
+        said["allowEmptyValue"] = (parameter.name != TTL.name).into();
+        said
+    };
     let of_path = std::iter::once(&HUB).chain(of_path).map(is_in("path"));
-    of_path.chain(own.iter().chain(&OF_ALL).map(is_in("query"))).collect()
+    of_path.chain(own.iter().map(of_query)).chain(OF_ALL.iter().map(is_in("query"))).collect()
 }
 
 /// What an operation does, in a few words.
