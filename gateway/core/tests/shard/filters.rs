@@ -535,9 +535,9 @@ fn what_is_no_hub_message_is_not_sent_past_a_filter() {
     let payloads = vec![("json", &b"{}\x1e{}\x1e"[..])];
     rig.says(server, &ServiceMessage::BroadcastData(BroadcastData { payloads, ..BroadcastData::default() }));
     assert_eq!((rig.unreadable, rig.received(client)), (1, Vec::new()));
-    let completion = vec![("json", ANSWER.as_bytes())];
+    let ping = vec![("json", &b"{\"type\":6}\x1e"[..])];
     let all = BroadcastData::default();
-    rig.says(server, &ServiceMessage::BroadcastData(BroadcastData { payloads: completion, ..all }));
+    rig.says(server, &ServiceMessage::BroadcastData(BroadcastData { payloads: ping, ..all }));
     assert_eq!((rig.unreadable, rig.received(client)), (1, Vec::new()), "the log has the first of them");
     assert_eq!(rig.shards[0].status().hubs[0].counters.server_messages_skipped, 2);
 }

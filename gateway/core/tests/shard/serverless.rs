@@ -434,7 +434,9 @@ fn by_webhook() -> Settings {
 
 #[test]
 fn a_webhook_hears_of_a_call_for_a_stream_and_its_client_only_of_a_failure() {
-    let mut rig = Rig::new(1, by_webhook());
+    let mut settings = by_webhook();
+    settings.limits.message = 2_000;
+    let mut rig = Rig::new(1, settings);
     let client = rig.connect(0, None);
     let call = |id: &str| format!("{{\"type\":4,\"invocationId\":\"{id}\",\"target\":\"m\",\"arguments\":[]}}\x1e");
     rig.data(client, &call("taken"));
