@@ -133,6 +133,11 @@ impl Outgoing {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Shows the call, as below; `None` if it is not exactly one call.
+    pub(crate) fn with_call<T>(&self, see: impl FnOnce(&HubMessage<'_>) -> T) -> Option<T> {
+        self.with_message(|message| matches!(message, HubMessage::Invocation(_)).then(|| see(message))).flatten()
+    }
+
     /// Shows the message, in the JSON of its sender if there is such; `None` if it is not exactly one call, item or completion.
     pub(crate) fn with_message<T>(&self, see: impl FnOnce(&HubMessage<'_>) -> T) -> Option<T> {
         let Message { source, frames, .. } = &*self.0;

@@ -126,7 +126,7 @@ impl ClientResults {
         let number = self.questions.add(slot, deadline, asker);
         let message = Outgoing::question(method.clone(), arguments, &invocation_id(number));
         let filters = clients.hub_of(slot).filters.clone();
-        match message.with_message(|call| filters.to_filter_message(Direction::Outbound, call)).flatten() {
+        match message.with_call(|call| filters.to_filter_message(Direction::Outbound, call)).flatten() {
             Some(seen) => {
                 let subject = Subject::Delivery { hub: hub.clone(), to: vec![Target::Connection(connection)], origin };
                 let hub = clients[slot].hub();

@@ -73,7 +73,7 @@ fn filter(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, slot: S
                 Some(see(&view))
             }
         },
-        HeldMessage::Call(call) => call.outgoing.with_message(see),
+        HeldMessage::Call(call) => call.outgoing.with_call(see),
     };
     // It may have waited for something else: for the handshake, or after filters that are gone.
     let seen = match hub.filters.inspects(Direction::Outbound) {
@@ -196,7 +196,7 @@ fn report_refusal(
             }
         }
         HeldMessage::Call(call) => {
-            let error = call.outgoing.with_message(|view| failure::refused(method(view), refusal, detailed));
+            let error = call.outgoing.with_call(|view| failure::refused(method(view), refusal, detailed));
             client_result::fail_call(links, clients, turn, slot, &call, &error.unwrap_or_default());
         }
     }
