@@ -519,6 +519,8 @@ async fn an_application_with_the_azure_sdk_moves_as_its_guide_says() {
     let checks = ["suite", "default", "--filter", "call.*", "--ca", &authority, "--connection-string", &connection];
     let (succeeded, printed) = dotnet::run(&checks).await.expect("it is at hand");
     assert!(succeeded && printed.contains("ok 10"), "{printed}");
+    let checked = reader.types().await;
+    assert!(checked.contains("imported.toml: valid"), "{checked}");
     reader.ends();
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use super::findings::{Finding, Findings};
-use super::{deep_check, emulator};
+use super::{azure, deep_check, emulator};
 use crate::config::{Addresses, Config};
 use crate::{Failure, logging, print};
 
@@ -31,6 +31,8 @@ pub(crate) enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Prints the configuration of an Azure SignalR resource as TOML for Hubgate, and names what has no equal.
+    ImportAzure(azure::Arguments),
 }
 
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
@@ -38,6 +40,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Check { config, deep } => check(&config, deep),
         Command::Show { config } => print(Config::load(&config, Addresses::default())?.show().trim_end()),
         Command::ImportEmulator { file } => print(emulator::import(&file)?.trim_end()),
+        Command::ImportAzure(arguments) => azure::run(&arguments),
     }
 }
 

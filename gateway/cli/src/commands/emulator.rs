@@ -14,8 +14,8 @@ use toml::{Table, Value};
 
 use crate::Failure;
 
-/// What the emulator's settings do not have.
-const KEYS_ARE_NEEDED: &str = "# Access keys are needed as well: HUBGATE_ACCESS_KEYS_FILE=FILE in the environment, or here\n\
+/// What neither the emulator's settings nor a resource of Azure have.
+pub(super) const KEYS_ARE_NEEDED: &str = "# Access keys are needed as well: HUBGATE_ACCESS_KEYS_FILE=FILE in the environment, or here\n\
                                # server.access-keys-file = \"FILE\"; `openssl rand -base64 48` makes a key.\n";
 
 /// The largest `settings.json`, in bytes.

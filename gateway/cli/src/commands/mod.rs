@@ -1,6 +1,7 @@
 //! One module for each command.
 
 mod admin_client;
+mod azure;
 pub(crate) mod completions;
 pub(crate) mod config;
 mod deep_check;
