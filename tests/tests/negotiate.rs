@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use http_body_util::{BodyExt, Empty};
+use hubgate_tests::hub_server::HubServer;
 use hubgate_tests::wait::{let_pass, until};
 use hubgate_tests::{Client, Gateway};
 use hyper::body::Bytes;
@@ -35,6 +36,20 @@ async fn version_0_opens_the_transport_with_the_public_id() {
         let id = answer["connectionId"].as_str().expect("it is text");
         let mut client = gateway.client("probe").id(id).connect().await;
         assert_eq!(client.call("whoami", json!([])).await.expect("it answers")["connectionId"], id);
+    }
+}
+
+#[tokio::test]
+async fn version_0_leads_to_hub_servers_too() {
+    for mode in ["default", "classic"] {
+        let gateway = Gateway::serve().with(&format!("hubs.chat.mode = '{mode}'")).start().await;
+        let mut server = HubServer::connect(&gateway, "chat", "server").await;
+        let answer = gateway.client("chat").negotiate("").await.json();
+        let id = answer["connectionId"].as_str().expect("it is text");
+        let (mut client, announced) = server.let_in(gateway.client("chat").id(id).open().await).await;
+        assert_eq!(announced, id);
+        server.tell_client(id, "{\"type\":1,\"target\":\"told\",\"arguments\":[]}\u{1e}").await;
+        assert_eq!(client.event("told").await, json!([]));
     }
 }
 
