@@ -6,7 +6,7 @@ mod link;
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::negotiate::NegotiateVersion;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload, PayloadRef};
-use hubgate_wire::service;
+use hubgate_wire::service::{self, Abridged};
 use hubgate_wire::signalr::framing::{split_binary_message, split_message};
 use hubgate_wire::signalr::handshake::HandshakeRequest;
 use hubgate_wire::signalr::{CompletionOutcome, HubMessage, HubProtocol, json, messagepack};
@@ -87,11 +87,27 @@ pub fn messagepack(mut bytes: &[u8]) {
 /// A stream of messages between hub servers and the gateway. What is read and written again is read as the same.
 pub fn service_messages(mut bytes: &[u8]) {
     while let Ok(Some(body)) = service::split_message(&mut bytes) {
+        is_abridged_alike_wherever_it_is_cut(body);
         let Ok(message) = service::parse(body) else { continue };
         let mut written = Vec::new();
         service::write(&message, &mut written);
         let again = service::split_message(&mut &written[..]).expect("a length").expect("a whole message").to_vec();
         assert_eq!(service::parse(&again).expect("what is written can be read"), message);
+    }
+}
+
+fn is_abridged_alike_wherever_it_is_cut(body: &[u8]) {
+    let (mut whole, mut cut) = (Abridged::new(body.len()), Abridged::new(body.len()));
+    assert!(whole.read(&mut &*body));
+    for byte in body.chunks(1) {
+        cut.read(&mut &*byte);
+    }
+    assert_eq!(cut.message(), whole.message());
+    // Nothing is left out of what is short.
+    if let Ok(message) = service::parse(body)
+        && body.len() <= 4_096
+    {
+        assert_eq!(whole.message(), Some(message));
     }
 }
 

@@ -203,15 +203,22 @@ async fn clients_of_a_server_that_stops_reading_wait_and_nothing_of_theirs_is_lo
 }
 
 #[tokio::test]
-async fn a_message_longer_than_allowed_ends_its_connection() {
+async fn a_message_longer_than_allowed_has_no_effect_and_its_sender_is_told_and_goes_on() {
     let gateway = Gateway::serve().with("server.limits.server-message = '64KiB'").start().await;
     let mut server = HubServer::connect(&gateway, "chat", "a").await;
+    let mut weak = HubServer::open(&gateway, "chat", "weak").await;
+    weak.shake_hands(2).await;
     let (mut client, _) = let_in(&gateway, &mut server).await;
-    broadcast(&mut server, &"x".repeat(70_000)).await;
-    server.end().await;
-    let end = client.end().await;
-    assert!(end.allows_reconnect(), "{end:?}");
+    for sender in [&mut server, &mut weak] {
+        broadcast(sender, &"x".repeat(70_000)).await;
+        broadcast(sender, "{\"type\":1,\"target\":\"short\",\"arguments\":[]}\u{1e}").await;
+        let told = sender.next().await;
+        let Ok(ServiceMessage::ServiceEvent(event)) = service::parse(&told) else { panic!("{told:?}") };
+        assert!(event.message.contains("`server.limits.server-message`"), "{event:?}");
+        assert_eq!(client.event("short").await, json!([]));
+    }
     gateway.logs(&["server.limits.server-message"]).await;
+    assert_eq!(gateway.metric("hubgate_server_messages_skipped_total", [("hub", "chat")]).await, 2.0);
 }
 
 #[tokio::test]

@@ -95,6 +95,11 @@ pub enum ServerOrder {
         payload: Bytes,
         data_type: Option<i64>,
     },
+    /// What a hub server says to its client is longer than is passed on.
+    SaysTooMuch {
+        from: ServerConnectionId,
+        to: ConnectionId,
+    },
     /// A hub server ends its client.
     Closes {
         from: ServerConnectionId,
@@ -134,7 +139,7 @@ impl ServerOrder {
             | ServerOrder::Complete { message, .. } => message.len(),
             ServerOrder::Says { payload, .. } => payload.len(),
             ServerOrder::Closes { error, .. } => error.as_ref().map_or(0, |error| error.len()),
-            ServerOrder::Leaves { .. } | ServerOrder::Congested { .. } => 0,
+            ServerOrder::SaysTooMuch { .. } | ServerOrder::Leaves { .. } | ServerOrder::Congested { .. } => 0,
         }
     }
 }

@@ -62,7 +62,13 @@ impl Links {
         self.servers.send(turn, id, &ServiceMessage::HandshakeResponse(HandshakeResponse::default()));
     }
 
-    fn refuse_server(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, id: ServerConnectionId, error: String) {
+    pub(super) fn refuse_server(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        id: ServerConnectionId,
+        error: String,
+    ) {
         let response = HandshakeResponse { error: &error, ..HandshakeResponse::default() };
         self.servers.send(turn, id, &ServiceMessage::HandshakeResponse(response));
         self.end_server(clients, turn, id, error);

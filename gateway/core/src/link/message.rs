@@ -146,18 +146,27 @@ fn refuse_long_name(
     if let ServiceMessage::ClientInvocation(call) = message {
         return client_result::refuse(&links.servers, turn, from, call, LONG_ID);
     }
-    match ack_id(message) {
-        Some(ack_id) => {
-            // The SDK demands a page of each ack to its query.
-            let is_query = matches!(message, ServiceMessage::GroupMemberQuery(_));
-            let page = is_query.then(|| Carried::Page(Page::default()));
-            ack(&links.servers, turn, from, ack_id, AckStatus::Refused, page);
-        }
-        None => {
-            let what = "a message with an id or a name of more than 1024 characters";
-            links.servers.skip_message(clients, turn, from, what);
-        }
+    if !refuse_what_is_acked(&links.servers, turn, from, message) {
+        let what = "a message with an id or a name of more than 1024 characters";
+        links.servers.skip_message(clients, turn, from, what);
     }
+}
+
+/// Acks that a message has no effect; gives whether its sender waits for an ack.
+pub(super) fn refuse_what_is_acked(
+    servers: &Servers,
+    turn: &mut Turn<'_>,
+    from: ServerConnectionId,
+    message: &ServiceMessage<'_>,
+) -> bool {
+    let Some(ack_id) = ack_id(message) else {
+        return false;
+    };
+    // The SDK demands a page of each ack to its query.
+    let is_query = matches!(message, ServiceMessage::GroupMemberQuery(_));
+    let page = is_query.then(|| Carried::Page(Page::default()));
+    ack(servers, turn, from, ack_id, AckStatus::Refused, page);
+    true
 }
 
 /// What changes or asks for who is where, most of it to be acked.
@@ -299,7 +308,7 @@ fn act_and_ack(
 }
 
 /// Lets the shard that owns a client do something, if there is such a one.
-fn dispatch_to_owner(
+pub(super) fn dispatch_to_owner(
     links: &mut Links,
     clients: &mut Clients,
     turn: &mut Turn<'_>,

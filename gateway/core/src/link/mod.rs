@@ -11,6 +11,7 @@ mod message;
 mod moving;
 mod names;
 mod outgoing;
+mod oversized;
 mod payloads;
 mod relay;
 mod servers;
@@ -24,6 +25,7 @@ use hubgate_wire::service::{
 use client_link::ClientLink;
 use outgoing::ToClient;
 pub(crate) use outgoing::{inspected, release_held};
+use oversized::Oversized;
 use relay::ServerPayload;
 pub(crate) use relay::{forward_from_client, relay, route_client};
 use servers::{Migration, ServerKind, ServerPhase, Servers, written};
@@ -55,6 +57,8 @@ pub(crate) struct Links {
     of_clients: Beside<Slot, Option<Box<ClientLink>>>,
     /// The clients of each server connection.
     clients_of: FixedMap<ServerConnectionId, Slots>,
+    /// Messages of hub servers that are too long and have not come as a whole.
+    oversized: FixedMap<ServerConnectionId, Oversized>,
     /// What hub servers say to single clients, while filters look at it.
     lane: Lane<ToClient>,
 }
@@ -73,6 +77,7 @@ impl Links {
             servers: Servers::default(),
             of_clients: Beside::new(),
             clients_of: FixedMap::default(),
+            oversized: FixedMap::default(),
             lane: Lane::new(LaneKind::FromServers),
         }
     }
@@ -134,20 +139,25 @@ impl Links {
         id: ServerConnectionId,
         input: &mut &[u8],
     ) -> Took {
-        let limit = turn.settings.limits.server_message;
-        let split = match service::length_prefix(input) {
-            Ok(Some((length, _))) if length > limit => Err(service::TooLong),
-            Ok(_) | Err(service::TooLong) => service::split_message(input),
-        };
-        match split {
+        if oversized::is_passing_over(self, id) {
+            return oversized::pass_over(self, clients, turn, id, input);
+        }
+        match service::length_prefix(input) {
+            Ok(Some((length, prefix))) if length > turn.settings.limits.server_message => {
+                *input = &input[prefix..];
+                oversized::begin_to_pass_over(self, clients, turn, id, length);
+                return oversized::pass_over(self, clients, turn, id, input);
+            }
+            Ok(_) | Err(service::TooLong) => {}
+        }
+        match service::split_message(input) {
             Ok(Some(body)) => {
                 self.body(clients, turn, id, body);
                 Took::Message
             }
             Ok(None) => Took::Nothing,
             Err(service::TooLong) => {
-                let detail = format!("a message is longer than the {limit} bytes of `server.limits.server-message`");
-                self.end_server(clients, turn, id, detail);
+                oversized::end_unreadable(self, clients, turn, id);
                 Took::Nothing
             }
         }
@@ -212,6 +222,7 @@ impl Links {
         let Some(server) = self.servers.remove(id) else {
             return;
         };
+        self.oversized.remove(&id);
         let hub = server.hub();
         clients.hub(hub).directory.apply(DirectoryChange::ServerLeft(id));
         if let ServerPhase::Open(ServerKind::Hub { migration }) = server.phase() {
@@ -298,6 +309,9 @@ impl Links {
             ServerOrder::Says { from, to, payload, data_type } => {
                 let said = ServerPayload { payload: &payload, data_type };
                 relay::forward_from_server(self, clients, turn, (hub, from), to, said);
+            }
+            ServerOrder::SaysTooMuch { from, to } => {
+                relay::said_too_much(self, clients, turn, (hub, from), to);
             }
             ServerOrder::Closes { from, client, error } => {
                 relay::server_closes(self, clients, turn, (hub, from), client, error.as_deref());

@@ -1,10 +1,11 @@
 //! The ids and names in the messages of hub servers.
 
 use hubgate_wire::service::{
-    CheckGroupExistenceWithAck, CheckUserExistenceWithAck, CheckUserInGroupWithAck, ClientCompletion, ClientInvocation,
-    CloseGroupConnectionsWithAck, CloseUserConnectionsWithAck, ErrorCompletion, GroupBroadcastData, GroupMemberQuery,
-    JoinGroup, JoinGroupWithAck, LeaveGroup, LeaveGroupWithAck, MultiGroupBroadcastData, MultiUserData, ServiceMessage,
-    UserData, UserJoinGroup, UserJoinGroupWithAck, UserLeaveGroup, UserLeaveGroupWithAck,
+    CheckConnectionExistenceWithAck, CheckGroupExistenceWithAck, CheckUserExistenceWithAck, CheckUserInGroupWithAck,
+    ClientCompletion, ClientInvocation, CloseConnectionWithAck, CloseConnectionsWithAck, CloseGroupConnectionsWithAck,
+    CloseUserConnectionsWithAck, ErrorCompletion, GetConnectionClaims, GroupBroadcastData, GroupMemberQuery, JoinGroup,
+    JoinGroupWithAck, LeaveGroup, LeaveGroupWithAck, MultiGroupBroadcastData, MultiUserData, RefreshAuth,
+    ServiceMessage, UserData, UserJoinGroup, UserJoinGroupWithAck, UserLeaveGroup, UserLeaveGroupWithAck,
 };
 
 use crate::id::is_short_enough;
@@ -49,7 +50,7 @@ pub(crate) fn has_long_name(message: &ServiceMessage<'_>) -> bool {
     }
 }
 
-/// The number of the ack that the server waits for, of a message that can have a long name.
+/// The number of the ack that the server waits for.
 pub(crate) fn ack_id(message: &ServiceMessage<'_>) -> Option<i64> {
     use ServiceMessage as Message;
     match message {
@@ -62,7 +63,12 @@ pub(crate) fn ack_id(message: &ServiceMessage<'_>) -> Option<i64> {
         | Message::GroupMemberQuery(GroupMemberQuery { ack_id, .. })
         | Message::UserJoinGroupWithAck(UserJoinGroupWithAck { ack_id, .. })
         | Message::UserLeaveGroupWithAck(UserLeaveGroupWithAck { ack_id, .. })
-        | Message::CheckUserInGroupWithAck(CheckUserInGroupWithAck { ack_id, .. }) => Some(*ack_id),
+        | Message::CheckUserInGroupWithAck(CheckUserInGroupWithAck { ack_id, .. })
+        | Message::CheckConnectionExistenceWithAck(CheckConnectionExistenceWithAck { ack_id, .. })
+        | Message::CloseConnectionWithAck(CloseConnectionWithAck { ack_id, .. })
+        | Message::CloseConnectionsWithAck(CloseConnectionsWithAck { ack_id, .. })
+        | Message::RefreshAuth(RefreshAuth { ack_id, .. })
+        | Message::GetConnectionClaims(GetConnectionClaims { ack_id, .. }) => Some(*ack_id),
         _ => None,
     }
 }

@@ -126,6 +126,34 @@ pub(super) fn forward_from_server(
     moving::go_on(links, clients, turn, slot);
 }
 
+/// A message of a hub server for its client is too long. The client has no use for what follows without it.
+pub(super) fn said_too_much(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    (hub, from): (HubIndex, ServerConnectionId),
+    to: ConnectionId,
+) {
+    let Some(slot) = client_of_server(links, clients, hub, from, to) else {
+        return;
+    };
+    match clients[slot].phase() {
+        Phase::Connecting { .. } => {
+            clients.refuse(turn, slot, CloseCause::ClosedByAppServer, CLOSED_WITH_ERROR.to_owned());
+        }
+        Phase::Open { .. } => close_for_long_message(clients, turn, slot),
+        Phase::Handshaking { .. } | Phase::Closed { .. } => {}
+    }
+}
+
+/// Ends a client whose hub server says more to it than is passed on. It may come back: nothing is wrong with it.
+fn close_for_long_message(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
+    let limit = turn.settings.limits.server_message;
+    let detail =
+        format!("its hub server sent a message longer than the {limit} bytes of `server.limits.server-message`");
+    clients.close(turn, slot, CloseCause::ClosedByAppServer, Closing::with_error(true, detail));
+}
+
 /// A hub server ends its client.
 pub(super) fn server_closes(
     links: &mut Links,
@@ -202,10 +230,7 @@ fn relay_to_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>
     let followed = link.exchange.server_says(payload);
     let (whole, begun) = payload.split_at(followed.whole);
     if whole.is_empty() && link.partial.len() + begun.len() > limit {
-        let detail =
-            format!("its hub server sent a message longer than the {limit} bytes of `server.limits.server-message`");
-        let closing = Closing::with_error(false, detail);
-        return clients.close(turn, slot, CloseCause::ClosedByAppServer, closing);
+        return close_for_long_message(clients, turn, slot);
     }
     if whole.is_empty() {
         return link.partial.extend_from_slice(begun);

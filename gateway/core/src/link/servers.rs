@@ -40,8 +40,9 @@ pub(super) struct ServerConnection {
     pending_acks: usize,
     last_heard: Millis,
     next_ping: Millis,
-    /// Whether the log has heard of a message that was not understood.
+    /// Whether the log has heard of a message that was not understood, and of one that was too long.
     has_logged_unknown_message: bool,
+    has_logged_long_message: bool,
     /// Whether it was told that the gateway stops.
     drain_announced: bool,
 }
@@ -58,6 +59,15 @@ pub(super) enum ServerKind {
     Hub { migration: Migration },
     /// It only sends.
     Weak,
+}
+
+/// Why a message has no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Skipped {
+    /// Nobody knows what it means.
+    Unknown,
+    /// It is longer than `server.limits.server-message`.
+    Oversized,
 }
 
 /// When clients of a hub server's connection may be moved to another server (`migrationLevel`).
@@ -98,6 +108,7 @@ impl Servers {
             last_heard: turn.now,
             next_ping: turn.now + PING_PERIOD,
             has_logged_unknown_message: false,
+            has_logged_long_message: false,
             drain_announced: false,
         };
         self.connections.insert(id, connection);
@@ -276,10 +287,26 @@ impl Servers {
         id: ServerConnectionId,
         what: &str,
     ) {
+        self.skip(clients, turn, id, Skipped::Unknown, what);
+    }
+
+    /// A message has no effect, which counts, and which the log hears of once for each connection and reason.
+    pub(super) fn skip(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        id: ServerConnectionId,
+        why: Skipped,
+        what: &str,
+    ) {
         let Some(server) = self.connections.get_mut(&id) else {
             return;
         };
-        let has_logged = std::mem::replace(&mut server.has_logged_unknown_message, true);
+        let has_logged = match why {
+            Skipped::Unknown => &mut server.has_logged_unknown_message,
+            Skipped::Oversized => &mut server.has_logged_long_message,
+        };
+        let has_logged = std::mem::replace(has_logged, true);
         let hub = clients.hub_mut(server.hub);
         hub.counters.server_messages_skipped += 1;
         if !has_logged {

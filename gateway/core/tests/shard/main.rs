@@ -11,6 +11,7 @@ mod keys;
 mod model;
 mod modes;
 mod moving;
+mod oversized;
 mod presence;
 mod proxied;
 mod questions;

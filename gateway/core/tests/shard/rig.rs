@@ -219,7 +219,7 @@ fn in_few_words(message: &ServiceMessage<'_>) -> String {
             None => format!("ack {} {}", ack.ack_id, ack.status),
             Some(payload) => format!("ack {} {} {payload:x?}", ack.ack_id, ack.status),
         },
-        ServiceMessage::ServiceEvent(event) => format!("event {} {}", event.object_type, event.kind),
+        ServiceMessage::ServiceEvent(event) => format!("event {} {}: {}", event.object_type, event.kind, event.message),
         ServiceMessage::ClientInvocation(call) => format!("call {}", call.invocation_id),
         ServiceMessage::ServiceMapping(mapping) => format!("mapping {}", mapping.invocation_id),
         ServiceMessage::ClientCompletion(done) => format!("done {} {}", done.invocation_id, text(done.payload)),

@@ -4,11 +4,13 @@
 //! older peers leave out have their defaults, what newer ones add is ignored. Writing is exact: all elements of the newest
 //! layout. Nothing is copied: a message borrows from the bytes that it was read from.
 
+mod abridged;
 mod claims;
 mod field;
 mod message;
 
 pub use crate::signalr::framing::{TooLong, length_prefix, split_binary_message as split_message};
+pub use abridged::Abridged;
 pub use claims::{long_name, short_name};
 pub use field::{AnyText, Extensions, FixedInteger, Headers, Pairs, Payloads, Timestamp};
 pub use message::*;
