@@ -232,13 +232,15 @@ impl ClientResults {
         let is_in = |slot: &Slot| clients[*slot].is_open() && !clients[*slot].has_hold(Hold::Admission);
         let slot = found.filter(is_in).ok_or(AskError::NoSuchConnection)?;
         match (clients[slot].kind(), clients[slot].leave()) {
-            (ClientKind::Proxied | ClientKind::Unserved, _) => Err(AskError::Failed(OF_HUB_SERVERS.to_owned())),
+            (ClientKind::Proxied, _) => Err(AskError::Failed(OF_HUB_SERVERS.to_owned())),
             // Nobody listens to it any more.
-            (ClientKind::Serverless, Leave::Said) => Err(AskError::Left),
-            (ClientKind::Serverless, _) if self.questions.count(slot) >= MAX_PENDING_CLIENT_RESULTS => {
+            (ClientKind::Serverless | ClientKind::Unserved, Leave::Said) => Err(AskError::Left),
+            (ClientKind::Serverless | ClientKind::Unserved, _)
+                if self.questions.count(slot) >= MAX_PENDING_CLIENT_RESULTS =>
+            {
                 Err(AskError::Busy)
             }
-            (ClientKind::Serverless, _) => Ok(slot),
+            (ClientKind::Serverless | ClientKind::Unserved, _) => Ok(slot),
         }
     }
 }

@@ -8,6 +8,7 @@ use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Input, Order, Reconnect};
 
+use crate::invocations::in_mode;
 use crate::rig::{Client, PATIENCE, Rig, default_mode, filtered, hub, json, settings};
 
 type Asked = Ticket<ClientAnswer>;
@@ -105,6 +106,19 @@ fn a_client_that_a_hub_server_answers_is_asked_by_it_alone() {
     let asked = ask(&mut rig, 0, client);
     assert_eq!(told(&mut rig, asked), failed("the connection is answered by a hub server, which asks it"));
     assert_eq!(rig.received(client), Vec::<String>::new());
+}
+
+#[test]
+fn a_client_of_classic_mode_that_no_hub_server_answers_is_asked_as_one_without_any() {
+    let mut rig = Rig::new(1, in_mode(Mode::Classic));
+    let client = rig.connect(0, None);
+    let asked = ask(&mut rig, 0, client);
+    let id = invocation(&mut rig, client);
+    complete(&mut rig, client, &id, r#","result":2"#);
+    assert_eq!(told(&mut rig, asked), Some(Ok(Some(json("2")))));
+    let asked = ask(&mut rig, 0, client);
+    rig.gone(client, CloseCause::Normal);
+    assert_eq!(told(&mut rig, asked), Some(Err(AskError::Left)));
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn calls_of_a_client_that_moves_fail() {
     assert_eq!(rig.told(a)[0], "failed i: The connection has moved to another server.");
 }
 
-fn in_mode(mode: Mode) -> Settings {
+pub(crate) fn in_mode(mode: Mode) -> Settings {
     Settings { other_hubs: HubSettings { mode, filters: Vec::new(), messages_per_second: 0 }, ..settings() }
 }
 
