@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use ::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use ::http::request::Builder;
 use ::http::{HeaderMap, Method, Request as HttpRequest};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,7 +22,15 @@ pub struct Request {
     path: String,
     builder: Builder,
     body: Bytes,
+    length: Length,
     dialing: Dialing,
+}
+
+/// How a body's length is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    Known,
+    Chunked,
 }
 
 /// What came back.
@@ -37,7 +45,8 @@ impl Request {
     /// `path` may have a query.
     pub fn new(method: Method, address: SocketAddr, path: &str) -> Request {
         let builder = HttpRequest::builder().method(method).uri(path);
-        Request { address, path: path.to_owned(), builder, body: Bytes::new(), dialing: Dialing::default() }
+        let (path, length) = (path.to_owned(), Length::Known);
+        Request { address, path, builder, body: Bytes::new(), length, dialing: Dialing::default() }
     }
 
     /// On a connection of this kind.
@@ -59,6 +68,11 @@ impl Request {
         self.header(CONTENT_TYPE.as_str(), content_type)
     }
 
+    /// With a body whose length is not told before it.
+    pub fn chunked(self, content_type: &str, body: impl Into<Bytes>) -> Request {
+        Request { length: Length::Chunked, ..self.body(content_type, body) }
+    }
+
     pub fn json(self, body: &Value) -> Request {
         self.body("application/json", body.to_string())
     }
@@ -73,8 +87,17 @@ impl Request {
         if !headers.contains_key(HOST) {
             headers.insert(HOST, self.address.to_string().parse().expect("an address is a header value"));
         }
-        headers.insert(CONTENT_LENGTH, self.body.len().into());
-        let request = self.builder.body(Full::new(self.body)).expect("tests make valid requests");
+        let body = match self.length {
+            Length::Known => {
+                headers.insert(CONTENT_LENGTH, self.body.len().into());
+                Full::new(self.body).boxed()
+            }
+            Length::Chunked => {
+                let frame = Ok(Frame::data(self.body));
+                StreamBody::new(futures_util::stream::iter([frame])).boxed()
+            }
+        };
+        let request = self.builder.body(body).expect("tests make valid requests");
 
         let stream = self.dialing.dial(self.address).await;
         let (mut sender, connection) =

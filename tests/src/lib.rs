@@ -22,6 +22,7 @@
 //! | [`token`] | good tokens and bad ones |
 //! | [`toolchains`] | what makes components of projects in many languages |
 //! | [`guests`] | the components that tests serve, and files that are none |
+//! | [`management`] | a stand-in for the .NET Management SDK |
 //! | [`matrix`] | what the clients of others did |
 //! | [`provider`] | an identity provider: keys that it signs tokens with, and publishes |
 //! | [`script`] | the clients of others, which run in Node.js, Python, Java and Go |
@@ -42,6 +43,7 @@ pub mod guests;
 pub mod http;
 pub mod http_2;
 pub mod hub_server;
+pub mod management;
 pub mod matrix;
 pub mod private_network;
 pub mod provider;
