@@ -272,8 +272,10 @@ fn parameters(route: &Route) -> Vec<Value> {
     };
     let of_query = |parameter: &Parameter| {
         let mut said = is_in("query")(parameter);
-        // As a rule an item without a value is as if it were not there. A time to live that is not there has no end.
-        said["allowEmptyValue"] = (parameter.name != TTL.name).into();
+        // As a rule an item without a value is as if it were not there. A time to live that is not there has no end; a list is one as it is.
+        if ![TTL.name, EXCLUDED.name].contains(&parameter.name) {
+            said["allowEmptyValue"] = true.into();
+        }
         said
     };
     let of_path = std::iter::once(&HUB).chain(of_path).map(is_in("path"));
