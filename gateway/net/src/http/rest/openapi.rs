@@ -222,6 +222,9 @@ const TOKEN: [Parameter; 2] = [
     },
 ];
 
+/// Items that may be there without a value, although that is none of their schema's.
+const MAY_BE_EMPTY: [&str; 5] = ["completed", "top", "maxPageSize", "continuationToken", "minutesToExpire"];
+
 fn name() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": 1024 })
 }
@@ -272,8 +275,7 @@ fn parameters(route: &Route) -> Vec<Value> {
     };
     let of_query = |parameter: &Parameter| {
         let mut said = is_in("query")(parameter);
-        // As a rule an item without a value is as if it were not there. A time to live that is not there has no end; a list is one as it is.
-        if ![TTL.name, EXCLUDED.name].contains(&parameter.name) {
+        if MAY_BE_EMPTY.contains(&parameter.name) {
             said["allowEmptyValue"] = true.into();
         }
         said
