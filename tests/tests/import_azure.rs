@@ -200,6 +200,112 @@ fn what_network_rules_come_to_is_what_the_resource_says() {
 }
 
 #[test]
+fn where_an_expression_stands_nothing_is_open_that_its_value_may_close() {
+    let unknown = "[parameters('any')]";
+    let copy = json!([{ "name": "any", "count": 2, "input": "any" }]);
+    let everybody = [("deny", "client server rest".to_owned(), "0.0.0.0/0 ::/0".to_owned())];
+    let acls = |acls: Json| json!({ "networkACLs": acls });
+    let by_address = |rule: Json| acls(json!({ "defaultAction": "Allow", "ipRules": [rule] }));
+    for properties in [
+        json!(unknown),
+        json!({ "copy": copy }),
+        json!({ "publicNetworkAccess": unknown }),
+        json!({ "publicNetworkAccess": "SecuredByPerimeter" }),
+        acls(json!(unknown)),
+        acls(json!({ "defaultAction": unknown })),
+        acls(json!({ "copy": copy })),
+        acls(json!({ "defaultAction": "Allow", "publicNetwork": unknown })),
+        acls(json!({ "defaultAction": "Allow", "publicNetwork": { "deny": unknown } })),
+        acls(json!({ "defaultAction": "Allow", "publicNetwork": { "deny": ["RESTAPI", unknown] } })),
+        acls(json!({ "defaultAction": "Allow", "publicNetwork": { "copy": copy } })),
+        acls(json!({ "defaultAction": "Deny", "publicNetwork": { "allow": unknown } })),
+        acls(json!({ "defaultAction": "Allow", "ipRules": unknown })),
+        by_address(json!(unknown)),
+        by_address(json!({ "action": "Deny", "value": unknown })),
+        by_address(json!({ "action": "Deny", "value": "AppService" })),
+        by_address(json!({ "action": unknown, "value": "0.0.0.0/0" })),
+        acls(json!({ "ipRules": vec![json!({ "action": "Allow", "value": "10.0.0.1" }); 1_001] })),
+    ] {
+        let finished = imported(properties.clone());
+        let config = read(&finished);
+        let found = rules(&config);
+        match properties["networkACLs"]["ipRules"][0]["value"].as_str() {
+            Some("0.0.0.0/0") => {
+                assert_eq!(found, [("deny", "client server rest".to_owned(), "0.0.0.0/0".to_owned())], "{properties}");
+            }
+            Some(_) | None => assert_eq!(found, everybody, "{properties}"),
+        }
+        assert!(!places(&finished).is_empty(), "it is named: {properties}");
+    }
+    for (properties, expected) in [
+        (json!(unknown), vec![]),
+        (json!({ "copy": copy }), vec![]),
+        (json!({ "cors": unknown }), vec![]),
+        (json!({ "cors": { "allowedOrigins": unknown } }), vec![]),
+        (json!({ "cors": { "allowedOrigins": [unknown, "https://a.example"] } }), vec!["https://a.example"]),
+        (json!({ "cors": { "copy": copy } }), vec![]),
+        (json!({ "networkACLs": unknown }), vec!["*"]),
+    ] {
+        let finished = imported(properties.clone());
+        let config = read(&finished);
+        assert_eq!(texts(&config["hubs"]["*"]["cors-origins"]), expected, "{properties}");
+        assert!(!places(&finished).is_empty(), "it is named: {properties}");
+    }
+}
+
+#[test]
+fn a_member_with_a_dot_in_its_name_is_another_one() {
+    let finished = imported(json!({ "x.cors": { "allowedOrigins": ["https://a.example"] }, "x.networkACLs": 5 }));
+    assert_eq!(texts(&read(&finished)["hubs"]["*"]["cors-origins"]), ["*"]);
+    for path in ["properties.x.cors", "properties.x.networkACLs"] {
+        let said = said(&finished, path);
+        assert!(said.len() == 1 && said[0].contains("not known here"), "{finished:?}");
+    }
+}
+
+#[test]
+fn an_expression_with_a_url_of_upstream_is_not_repeated() {
+    let url = "[concat('https://h.example/api?code=', 'SECRET')]";
+    let templates = json!([{ "urlTemplate": url }]);
+    for properties in [
+        json!({ "upstream": { "templates": templates } }),
+        json!({ "upstream": { "templates": url } }),
+        json!({ "upstream": { "templates": [url] } }),
+        json!({ "upstream": url }),
+        json!({ "upstream": { "templates": [{ "urlTemplate": "https://h.example/?code={SECRET}" }] } }),
+        json!(url),
+    ] {
+        let finished = imported(properties.clone());
+        read(&finished);
+        assert!(!places(&finished).is_empty(), "it is named: {properties}");
+        assert!(
+            !finished.stderr.contains("SECRET") && !finished.stdout.contains("SECRET"),
+            "{properties}: {finished:?}"
+        );
+    }
+}
+
+#[test]
+fn time_outs_that_would_not_go_together_are_changed_and_named() {
+    let member = |name: &str| format!("properties.serverless.{name}InSeconds");
+    for (client, keep_alive, expected, named, why) in [
+        (Some(60), Some(20), (Some("1m"), Some("20s")), None, ""),
+        (Some(30), Some(45), (Some("30s"), Some("30s")), Some("keepAliveInterval"), "`keep-alive` is 30 seconds"),
+        (Some(5), None, (Some("5s"), Some("3s")), Some("connectionTimeout"), "`keep-alive` is 3 seconds"),
+        (None, Some(45), (Some("45s"), Some("45s")), Some("keepAliveInterval"), "`client` is 45 seconds"),
+        (None, Some(20), (Some("30s"), Some("20s")), None, ""),
+    ] {
+        let settings = json!({ "connectionTimeoutInSeconds": client, "keepAliveIntervalInSeconds": keep_alive });
+        let finished = imported(json!({ "serverless": settings }));
+        let config = read(&finished);
+        let timeouts = &config["server"]["timeouts"];
+        assert_eq!((timeouts["client"].as_str(), timeouts["keep-alive"].as_str()), expected, "{settings}");
+        assert_eq!(places(&finished), named.map(member).into_iter().collect::<Vec<_>>(), "{settings}");
+        assert!(finished.stderr.contains(why), "{settings}: {finished:?}");
+    }
+}
+
+#[test]
 fn each_thing_without_an_equal_is_named_once_in_the_file_and_on_standard_error() {
     let finished = import(&sample("resource-show.json"));
     let mut named = places(&finished);
@@ -255,7 +361,7 @@ fn a_template_is_searched_and_its_expressions_are_named() {
         ("properties.cors.allowedOrigins", "[parameters('allowedOrigins')]"),
         ("properties.networkACLs.defaultAction", "[if(parameters('open'), 'Allow', 'Deny')]"),
         ("properties.networkACLs.publicNetwork.allow[1]", "[parameters('kind')]"),
-        ("properties.upstream.templates[0].urlTemplate", "[format('https://{0}/runtime/webhooks/signalr"),
+        ("properties.upstream.templates[0].urlTemplate", "is an expression, which is not evaluated"),
         ("condition", "is not evaluated"),
     ] {
         let said = said(&finished, &format!("{base}.{path}"));
@@ -299,6 +405,62 @@ fn of_several_resources_one_is_chosen_by_its_name() {
             "{unknown:?}"
         );
     }
+}
+
+#[test]
+fn parts_of_other_resources_are_not_named() {
+    let kind = "Microsoft.SignalRService/signalR";
+    let replica = |name: &str| json!({ "type": format!("{kind}/replicas"), "name": name });
+    let nested = json!([{ "type": "customCertificates", "name": "own" }]);
+    let document = json!([
+        { "type": kind, "name": "chat", "resources": nested },
+        { "type": kind, "name": "news", "resources": [{ "type": "sharedPrivateLinkResources", "name": "other" }] },
+        replica("Chat/east"),
+        replica("chatter/east"),
+        replica("news/east"),
+        replica("[concat('news', '/west')]"),
+        replica("[parameters('any')]"),
+    ]);
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = folder.path().join("azure.json");
+    fs::write(&file, document.to_string()).expect("the folder can be written");
+    let named = |name: &str| {
+        let finished = hubgate(["config", "import-azure", &file.display().to_string(), "--resource", name]);
+        places(&finished).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(named("chat"), ["[0].resources[0]", "[2]"]);
+    assert_eq!(named("news"), ["[1].resources[0]", "[4]", "[5]"]);
+}
+
+#[test]
+fn what_a_hostile_document_takes_and_says_is_bounded() {
+    let long = "n".repeat(1 << 20);
+    let kind = "Microsoft.SignalRService/signalR";
+    let many = vec![json!({ "flag": "?", "value": 1, "x": 1 }); 20_000];
+    let resources = json!({ &long: { "type": kind, "name": &long, "properties": {
+        "features": many,
+        &long: 1,
+        "networkACLs": { "defaultAction": &long[..1 << 16] },
+        "hostName": &long[..1 << 16],
+    } } });
+    let document = json!({ "resources": resources }).to_string();
+    assert!(document.len() < 4 << 20, "it is read");
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let file = folder.path().join("azure.json");
+    fs::write(&file, &document).expect("the folder can be written");
+    // In KiB, of addresses: what the program reserves and what a document of this size may take.
+    let mut run = Command::new("sh");
+    run.args(["-c", "ulimit -v 2000000; exec \"$0\" config import-azure \"$1\""]).arg(binary()).arg(&file);
+    let finished = Finished::of(&mut run);
+    assert_eq!(finished.code, Some(0), "{:.2000}", finished.stderr);
+    read(&finished);
+    let said = finished.stderr.len() + finished.stdout.len();
+    assert!(said < 2 << 20, "{said} bytes are said");
+    assert!(finished.stderr.lines().all(|line| line.len() < 1_000), "each line can be read");
+    assert!(finished.stderr.contains("more places of which something would be said"), "those beyond are counted");
+
+    let refused = imported_document(&format!("{document}{}", " ".repeat(4 << 20)));
+    assert!(refused.code == Some(2) && refused.stderr.contains("it is larger than 4194304 bytes"), "{refused:?}");
 }
 
 #[test]

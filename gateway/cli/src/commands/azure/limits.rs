@@ -13,6 +13,7 @@ use super::remarks::Remarks;
 const DEFAULT_COUNT: u64 = 20;
 /// What the gateway has where nothing is said, in seconds.
 const DEFAULT_KEEP_ALIVE: u64 = 15;
+const DEFAULT_CLIENT: u64 = 30;
 /// Longer than any time-out that the service takes, in seconds.
 const LONGEST: u64 = 3_600;
 
@@ -96,22 +97,56 @@ impl Limits {
 
     /// `serverless`.
     pub(super) fn serverless(&mut self, settings: &Node<'_>, remarks: &mut Remarks) -> Result<(), Malformed> {
+        let (mut client, mut keep_alive) = (None, None);
         for member in remarks.members(settings)? {
             let taken = match member.name().as_str() {
-                "connectiontimeoutinseconds" => &mut self.client,
-                "keepaliveintervalinseconds" => &mut self.keep_alive,
+                "connectiontimeoutinseconds" => &mut client,
+                "keepaliveintervalinseconds" => &mut keep_alive,
                 _ => {
                     remarks.push(&member, "is not known here: it has no effect");
                     continue;
                 }
             };
             match remarks.read(&member, Node::whole_number)? {
-                Some(seconds @ 1..=LONGEST) => *taken = Some(seconds),
+                Some(seconds @ 1..=LONGEST) => *taken = Some((member, seconds)),
                 Some(_) => remarks.push(&member, format_args!("is left out: it is not from 1 to {LONGEST} seconds")),
                 None => {}
             }
         }
+        self.settle(client, keep_alive, remarks);
         Ok(())
+    }
+
+    /// A client must be pinged before it counts as gone: what would not go together is changed, and named. All in seconds.
+    fn settle(&mut self, client: Option<(Node<'_>, u64)>, keep_alive: Option<(Node<'_>, u64)>, remarks: &mut Remarks) {
+        self.client = client.as_ref().map(|(_, seconds)| *seconds);
+        self.keep_alive = keep_alive.as_ref().map(|(_, seconds)| *seconds);
+        match (client, keep_alive) {
+            (Some((_, client)), Some((node, pings))) if pings > client => {
+                self.keep_alive = Some(client);
+                remarks.push(
+                    &node,
+                    format_args!("is longer than the time-out: `keep-alive` is {client} seconds, as `client` is"),
+                );
+            }
+            (Some((node, client)), None) if client < DEFAULT_KEEP_ALIVE => {
+                let pings = client.div_ceil(2);
+                self.keep_alive = Some(pings);
+                let why = format_args!(
+                    "is shorter than the {DEFAULT_KEEP_ALIVE} seconds between pings that the gateway has by itself: `keep-alive` is {pings} \
+                     seconds"
+                );
+                remarks.push(&node, why);
+            }
+            (None, Some((node, pings))) if pings > DEFAULT_CLIENT => {
+                self.client = Some(pings);
+                let why = format_args!(
+                    "is longer than the {DEFAULT_CLIENT} seconds that the gateway waits for a client by itself: `client` is {pings} seconds"
+                );
+                remarks.push(&node, why);
+            }
+            (Some(_) | None, Some(_) | None) => {}
+        }
     }
 
     /// `[server]`, if anything of it is set.
@@ -125,14 +160,9 @@ impl Limits {
             limits.insert("connections-per-claim".to_owned(), counts.into());
         }
         let mut timeouts = Table::new();
-        // A client must be pinged before it counts as gone.
-        let shorter = |client: u64| (client < DEFAULT_KEEP_ALIVE).then_some(client.div_ceil(2));
-        let keep_alive = self.keep_alive.map(|pings| self.client.map_or(pings, |client| pings.min(client)));
-        let keep_alive = keep_alive.or_else(|| self.client.and_then(shorter));
-        let client = self.client.or(keep_alive.filter(|pings| *pings > 30));
         let seconds = |seconds: u64| Value::from(format!("{seconds}s"));
-        timeouts.extend(client.map(|client| ("client".to_owned(), seconds(client))));
-        timeouts.extend(keep_alive.map(|pings| ("keep-alive".to_owned(), seconds(pings))));
+        timeouts.extend(self.client.map(|client| ("client".to_owned(), seconds(client))));
+        timeouts.extend(self.keep_alive.map(|pings| ("keep-alive".to_owned(), seconds(pings))));
         let tables = [("limits", limits), ("timeouts", timeouts)].into_iter().filter(|(_, table)| !table.is_empty());
         let server: Table = tables.map(|(name, table)| (name.to_owned(), table.into())).collect();
         (!server.is_empty()).then_some(server)

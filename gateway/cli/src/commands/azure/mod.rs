@@ -22,13 +22,14 @@ use toml::{Table, Value};
 
 use self::limits::Limits;
 use self::network::NetworkAccess;
-use self::node::{Malformed, Node};
+use self::node::{Cut, Malformed, Node};
 use self::remarks::Remarks;
+use self::resource::Part;
 use super::emulator::KEYS_ARE_NEEDED;
 use crate::{Failure, logging, print};
 
-/// The largest document, in bytes.
-const MAX_DOCUMENT_BYTES: usize = 16 << 20;
+/// The largest document, in bytes, as large as the largest template that Azure takes.
+const MAX_DOCUMENT_BYTES: usize = 4 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -85,33 +86,25 @@ fn import(document: &str, name: Option<&str>) -> anyhow::Result<Imported> {
     let (resource, parts) = resource::choose(&document, name)?;
     let mut properties = Properties::default();
     properties.read(&resource)?;
-    for (part, kind) in parts {
-        properties.remarks.push(&part, without_equal(&part, &kind));
+    for part in parts {
+        properties.remarks.push(&part.node, without_equal(&part));
     }
     properties.into_configuration(resource::name_of(&resource))
 }
 
 /// What is said of a resource that belongs to the one that is imported.
-fn without_equal(part: &Node<'_>, kind: &str) -> String {
-    match kind.to_ascii_lowercase().as_str() {
-        "customdomains" => {
-            let domain = part.member("properties").and_then(|properties| properties.member("domainname"));
-            let domain = domain.and_then(|domain| domain.value.as_str()).unwrap_or("its domain").to_owned();
-            format!(
-                "a domain of one's own: name https://{domain} in `server.endpoints`, and let it lead to the gateway"
-            )
-        }
-        "customcertificates" => {
-            "certificates of a Key Vault are not fetched: give the gateway their files in `server.tls`".to_owned()
-        }
-        "replicas" => "there are no replicas: a client's connection is on the one gateway that it came to".to_owned(),
-        "sharedprivatelinkresources" => {
-            "there are no shared private links: upstream is reached over the gateway's own network".to_owned()
-        }
-        "privateendpointconnections" => {
-            "there are no private endpoints: let the gateway listen on a private address".to_owned()
-        }
-        kind => format!("a part of the resource of type {kind}: it has no equal here"),
+fn without_equal(part: &Part<'_>) -> String {
+    let kind = part.kind.to_ascii_lowercase();
+    if kind == "customdomains" {
+        let domain = part.node.member("properties").and_then(|properties| properties.member("domainname"));
+        let domain = Cut(domain.and_then(|domain| domain.value.as_str()).unwrap_or("its domain")).to_string();
+        return format!(
+            "a domain of one's own: name https://{domain} in `server.endpoints`, and let it lead to the gateway"
+        );
+    }
+    match PARTS.iter().chain(&WITHOUT_EQUAL).find(|(other, _)| *other == kind) {
+        Some((_, why)) => (*why).to_owned(),
+        None => format!("a part of the resource of type {}: it has no equal here", Cut(part.kind)),
     }
 }
 
@@ -129,10 +122,19 @@ struct Properties {
 }
 
 impl Properties {
-    /// Reads the members of the resource, or of its `properties`.
+    /// Reads the members of the resource, or of its `properties`. What is not known opens nothing.
     fn read(&mut self, node: &Node<'_>) -> Result<(), Malformed> {
-        for member in self.remarks.members(node)? {
+        if !self.remarks.is_known(node, NOBODY_COMES_IN) {
+            self.close();
+            return Ok(());
+        }
+        for member in node.members()? {
             match member.name().as_str() {
+                // Beside `properties` it is an object, and repeats the resource; in them it is a list, and makes others of them.
+                "copy" if !member.value.is_object() => {
+                    self.remarks.push(&member, format_args!("is not evaluated: {NOBODY_COMES_IN}"));
+                    self.close();
+                }
                 "properties" => self.read(&member)?,
                 "features" => self.features(&member)?,
                 "cors" => self.cors(&member)?,
@@ -146,6 +148,12 @@ impl Properties {
             }
         }
         Ok(())
+    }
+
+    /// Lets nobody in whom the resource may keep out.
+    fn close(&mut self) {
+        self.network.close();
+        self.origins = Some(Vec::new());
     }
 
     fn name_what_has_no_equal(&mut self, member: &Node<'_>) -> Result<(), Malformed> {
@@ -205,7 +213,7 @@ impl Properties {
                         self.mode = Some(mode);
                         return Ok(());
                     }
-                    None => format!("there is no mode {text}: hubs are in default mode"),
+                    None => format!("there is no mode {}: hubs are in default mode", Cut(text)),
                 }
             }
             "enableconnectivitylogs" | "enablemessaginglogs" | "enablelivetrace" => {
@@ -214,43 +222,47 @@ impl Properties {
                     false => return Ok(()),
                 }
             }
-            _ => format!("the feature {flag} is not known here: it has no effect"),
+            _ => format!("the feature {} is not known here: it has no effect", Cut(flag)),
         };
         remarks.push(value, why);
         Ok(())
     }
 
     fn cors(&mut self, cors: &Node<'_>) -> Result<(), Malformed> {
-        for member in self.remarks.members(cors)? {
+        if !self.remarks.is_known(cors, NO_ORIGIN) {
+            self.origins = Some(Vec::new());
+            return Ok(());
+        }
+        for member in cors.members()? {
             match member.name().as_str() {
-                "allowedorigins" => {
-                    if let Some(expression) = member.expression() {
-                        self.remarks.push(
-                            &member,
-                            format_args!(
-                                "is the expression {expression}, which is not evaluated: no origin is allowed"
-                            ),
-                        );
-                        self.origins = Some(Vec::new());
-                        continue;
-                    }
-                    let mut origins = Vec::new();
-                    for (node, origin) in self.remarks.texts(&member)? {
-                        match OriginPattern::parse(origin) {
-                            Err(error) if origin != "*" => {
-                                self.remarks.push(&node, format_args!("\"{origin}\" {error}; it is left out"));
-                            }
-                            Ok(_) | Err(_) => origins.push(origin.to_owned()),
-                        }
-                    }
-                    if origins.iter().any(|origin| origin == "*") {
-                        self.remarks.push(&member, ANY_ORIGIN);
-                    }
-                    self.origins = Some(origins);
+                "allowedorigins" => self.allowed_origins(&member)?,
+                // It may make the list of them.
+                "copy" => {
+                    self.remarks.push(&member, format_args!("is not evaluated: {NO_ORIGIN}"));
+                    self.origins.get_or_insert_default();
                 }
                 _ => self.remarks.push(&member, "is not known here: it has no effect"),
             }
         }
+        Ok(())
+    }
+
+    fn allowed_origins(&mut self, list: &Node<'_>) -> Result<(), Malformed> {
+        let mut origins = Vec::new();
+        if self.remarks.is_known(list, NO_ORIGIN) {
+            for (node, origin) in self.remarks.texts(list)? {
+                match OriginPattern::parse(origin) {
+                    Err(error) if origin != "*" => {
+                        self.remarks.push(&node, format_args!("\"{}\" {error}; it is left out", Cut(origin)));
+                    }
+                    Ok(_) | Err(_) => origins.push(origin.to_owned()),
+                }
+            }
+        }
+        if origins.iter().any(|origin| origin == "*") {
+            self.remarks.push(list, ANY_ORIGIN);
+        }
+        self.origins = Some(origins);
         Ok(())
     }
 
@@ -266,7 +278,8 @@ impl Properties {
         let lists = [("network-rules", self.network.into_rules()), ("upstream", self.upstream)];
         let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
         configuration.extend(lists.map(|(name, list)| (name.to_owned(), list.into())));
-        let of = match (name, &self.host) {
+        let (name, host) = (Cut(name).to_string(), self.host.map(|host| Cut(&host).to_string()));
+        let of = match (name.as_str(), &host) {
             ("", None) => String::new(),
             (name, None) => format!(" {name:?}"),
             (name, Some(host)) => format!(" {name:?} ({host:?}; `server.endpoints` has the URLs of the gateway)"),
@@ -281,6 +294,11 @@ impl Properties {
         Ok(Imported { text, remarks: self.remarks })
     }
 }
+
+const NO_ORIGIN: &str = "no origin is allowed";
+
+const NOBODY_COMES_IN: &str =
+    "everybody is denied and no origin is allowed until you write its value, or import what `az signalr show` prints";
 
 const ANY_ORIGIN: &str = "pages of any origin may come here without credentials alone: name those of yours, or let clients connect with \
                           `withCredentials: false`";
@@ -314,6 +332,12 @@ const WITHOUT_EQUAL: [(&str, &str); 6] = [
     ("routesettings", "clients are not routed by weights here"),
     ("condition", "is not evaluated: the configuration is that of a resource which is deployed"),
     ("copy", "is not evaluated: what it repeats is not there"),
+];
+
+/// What is said of resources that belong to one, beside what is said of its members of the same name; in lower case.
+const PARTS: [(&str, &str); 2] = [
+    ("customcertificates", "certificates of a Key Vault are not fetched: give the gateway their files in `server.tls`"),
+    ("replicas", "there are no replicas: a client's connection is on the one gateway that it came to"),
 ];
 
 /// What says nothing of how clients are served; in lower case.

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use toml::{Table, Value};
 
-use super::node::{Malformed, Node};
+use super::node::{Cut, Malformed, Node};
 use super::remarks::Remarks;
 
 /// Kinds of requests, as the service and as rules call them. Live traces have none here: nothing is to be allowed or denied.
@@ -31,10 +31,17 @@ impl Action {
     }
 }
 
+/// How many rules by address are read; the service takes fewer.
+const MOST_BY_ADDRESS: usize = 1_000;
+/// What comes of something that is not known, and may deny everybody.
+const EVERYBODY_IS_DENIED: &str =
+    "everybody is denied until you write its value, or import what `az signalr show` prints";
+
 /// What a resource says of networks.
 #[derive(Debug, Default)]
 pub(super) struct NetworkAccess {
-    is_private: bool,
+    /// Whether the public network may ask for nothing at all.
+    is_closed: bool,
     default: Option<Action>,
     allowed: Vec<&'static str>,
     denied: Vec<&'static str>,
@@ -42,26 +49,41 @@ pub(super) struct NetworkAccess {
 }
 
 impl NetworkAccess {
+    /// Denies everybody, as what the resource says is not known.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
     /// `publicNetworkAccess`.
     pub(super) fn public(&mut self, access: &Node<'_>, remarks: &mut Remarks) -> Result<(), Malformed> {
-        if let Some(text) = remarks.read(access, Node::text)?
-            && text.eq_ignore_ascii_case("disabled")
-        {
-            self.is_private = true;
-            let why = "there are no private endpoints here: everybody is denied. Allow the networks of yours by a rule before, or listen on a \
-                       private address and leave the rule out";
-            remarks.push(access, why);
+        if !remarks.is_known(access, EVERYBODY_IS_DENIED) {
+            self.close();
+            return Ok(());
         }
+        match access.text()? {
+            text if text.eq_ignore_ascii_case("enabled") => return Ok(()),
+            text if text.eq_ignore_ascii_case("disabled") => {
+                let why = "there are no private endpoints here: everybody is denied. Allow the networks of yours by a rule before, or listen \
+                           on a private address and leave the rule out";
+                remarks.push(access, why);
+            }
+            text => remarks.push(access, format_args!("{} is not known here: everybody is denied", Cut(text))),
+        }
+        self.close();
         Ok(())
     }
 
     /// `networkACLs`.
     pub(super) fn rules(&mut self, acls: &Node<'_>, remarks: &mut Remarks) -> Result<(), Malformed> {
-        for member in remarks.members(acls)? {
+        if !remarks.is_known(acls, EVERYBODY_IS_DENIED) {
+            self.close();
+            return Ok(());
+        }
+        for member in acls.members()? {
             match member.name().as_str() {
                 "defaultaction" => self.default = Some(action(&member, remarks)?),
                 "publicnetwork" => self.public_network(&member, remarks)?,
-                "iprules" => self.by_address = addresses(&member, remarks)?,
+                "iprules" => self.addresses(&member, remarks)?,
                 "privateendpoints" => {
                     for endpoint in remarks.items(&member)? {
                         let why = "there are no private endpoints here: what it allows and denies is left out. Write a rule for the \
@@ -69,7 +91,7 @@ impl NetworkAccess {
                         remarks.push(&endpoint, why);
                     }
                 }
-                _ => remarks.push(&member, "is not known here: it has no effect"),
+                _ => self.unknown(&member, remarks),
             }
         }
         // Where nothing is said, nothing is denied.
@@ -78,20 +100,70 @@ impl NetworkAccess {
     }
 
     fn public_network(&mut self, network: &Node<'_>, remarks: &mut Remarks) -> Result<(), Malformed> {
-        for member in remarks.members(network)? {
+        if !remarks.is_known(network, EVERYBODY_IS_DENIED) {
+            self.close();
+            return Ok(());
+        }
+        for member in network.members()? {
             match member.name().as_str() {
                 "allow" => self.allowed = kinds(&member, remarks)?,
-                "deny" => self.denied = kinds(&member, remarks)?,
-                _ => remarks.push(&member, "is not known here: it has no effect"),
+                "deny" => self.deny(&member, remarks)?,
+                _ => self.unknown(&member, remarks),
             }
         }
+        Ok(())
+    }
+
+    fn deny(&mut self, list: &Node<'_>, remarks: &mut Remarks) -> Result<(), Malformed> {
+        self.denied = kinds(list, remarks)?;
+        // It may be about any kind.
+        let is_unknown = |node: &Node<'_>| node.expression().is_some();
+        if is_unknown(list) || list.items()?.iter().any(is_unknown) {
+            remarks.push(list, "denies every kind of request, as it is not known which ones");
+            self.close();
+        }
+        Ok(())
+    }
+
+    /// A member that has no meaning here. `copy` makes others, such as a list that denies.
+    fn unknown(&mut self, member: &Node<'_>, remarks: &mut Remarks) {
+        match member.name().as_str() {
+            "copy" => {
+                remarks.push(member, format_args!("is not evaluated: {EVERYBODY_IS_DENIED}"));
+                self.close();
+            }
+            _ => remarks.push(member, "is not known here: it has no effect"),
+        }
+    }
+
+    /// `ipRules`.
+    fn addresses(&mut self, rules: &Node<'_>, remarks: &mut Remarks) -> Result<(), Malformed> {
+        if !remarks.is_known(rules, EVERYBODY_IS_DENIED) {
+            self.close();
+            return Ok(());
+        }
+        let items = rules.items()?;
+        if items.len() > MOST_BY_ADDRESS {
+            let count = items.len();
+            remarks.push(rules, format_args!("has {count} rules, and {MOST_BY_ADDRESS} are read: everybody is denied"));
+            self.close();
+            return Ok(());
+        }
+        if items.is_empty() {
+            return Ok(());
+        }
+        let mut addresses = Vec::new();
+        for item in items {
+            addresses.extend(by_address(&item, remarks)?);
+        }
+        self.by_address = Some(addresses);
         Ok(())
     }
 
     /// The rules, in their order; none where everything is allowed.
     pub(super) fn into_rules(self) -> Vec<Value> {
         let is_allowed = |kind: &&str| match self.default {
-            _ if self.is_private || self.denied.contains(kind) => false,
+            _ if self.is_closed || self.denied.contains(kind) => false,
             Some(Action::Deny) => self.allowed.contains(kind),
             Some(Action::Allow) | None => true,
         };
@@ -152,7 +224,7 @@ fn action(node: &Node<'_>, remarks: &mut Remarks) -> Result<Action, Malformed> {
     match text {
         Some(text) if text.eq_ignore_ascii_case("allow") => return Ok(Action::Allow),
         Some(text) if text.eq_ignore_ascii_case("deny") => return Ok(Action::Deny),
-        Some(text) => remarks.push(node, format_args!("{text} is neither Allow nor Deny: it is taken for Deny")),
+        Some(text) => remarks.push(node, format_args!("{} is neither Allow nor Deny: it is taken for Deny", Cut(text))),
         None => remarks.push(node, "is taken for Deny as long as it is not known"),
     }
     Ok(Action::Deny)
@@ -164,40 +236,40 @@ fn kinds(list: &Node<'_>, remarks: &mut Remarks) -> Result<Vec<&'static str>, Ma
         match KINDS.into_iter().find(|(kind, _)| text.eq_ignore_ascii_case(kind)) {
             Some((_, name)) => kinds.push(name),
             None if text.eq_ignore_ascii_case(TRACE) => {}
-            None => remarks.push(&node, format_args!("no requests are of the kind {text} here")),
+            None => remarks.push(&node, format_args!("no requests are of the kind {} here", Cut(text))),
         }
     }
     Ok(kinds)
 }
 
-fn addresses(rules: &Node<'_>, remarks: &mut Remarks) -> Result<Option<Vec<(Action, IpNet)>>, Malformed> {
-    let items = remarks.items(rules)?;
-    if items.is_empty() {
-        return Ok(None);
-    }
-    let mut addresses = Vec::new();
-    for item in items {
-        let (mut met, mut network) = (Action::Allow, None);
-        for member in remarks.members(&item)? {
-            match member.name().as_str() {
-                "action" => met = action(&member, remarks)?,
-                "value" => {
-                    if let Some(text) = remarks.read(&member, Node::text)? {
-                        network = parse(text);
-                        if network.is_none() {
-                            let why = format_args!(
-                                "{text} is no address and no network (service tags are not known here): the rule is left out"
-                            );
-                            remarks.push(&member, why);
-                        }
+/// A rule by address. What one denies that is not known may be any address; one that allows what is not known allows nothing.
+fn by_address(rule: &Node<'_>, remarks: &mut Remarks) -> Result<Vec<(Action, IpNet)>, Malformed> {
+    let is_known = remarks.is_known(rule, "it is taken for one that denies every address");
+    let (mut met, mut network) = (Action::Allow, None);
+    for member in if is_known { rule.members()? } else { Vec::new() } {
+        match member.name().as_str() {
+            "action" => met = action(&member, remarks)?,
+            "value" => {
+                if let Some(text) = remarks.read(&member, Node::text)? {
+                    network = parse(text);
+                    if network.is_none() {
+                        let why = format_args!(
+                            "{} is no address and no network (service tags are not known here): the rule is left out if it allows, and \
+                             denies every address if it denies",
+                            Cut(text)
+                        );
+                        remarks.push(&member, why);
                     }
                 }
-                _ => remarks.push(&member, "is not known here: it has no effect"),
             }
+            _ => remarks.push(&member, "is not known here: it has no effect"),
         }
-        addresses.extend(network.map(|network| (met, network)));
     }
-    Ok(Some(addresses))
+    Ok(match (network, met) {
+        (Some(network), met) => vec![(met, network)],
+        (None, Action::Allow) if is_known => Vec::new(),
+        (None, Action::Allow | Action::Deny) => ALL.map(|network| (Action::Deny, network)).into(),
+    })
 }
 
 fn parse(text: &str) -> Option<IpNet> {

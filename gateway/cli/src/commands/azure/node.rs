@@ -1,17 +1,34 @@
 //! A value of a JSON document, with the place where it stands.
 
 use std::fmt;
+use std::rc::Rc;
 
 use serde_json::Value as Json;
 
-/// What is repeated of an expression, in characters.
-const LONGEST_EXPRESSION: usize = 100;
+/// What is repeated of a text of the document, in characters.
+const LONGEST_TEXT: usize = 100;
+/// What is said of a path, in characters.
+const LONGEST_PATH: usize = 400;
 
-/// A value, and its path from the top, such as `resources[0].properties.cors`.
+/// A value, and where it stands.
 #[derive(Debug, Clone)]
 pub(super) struct Node<'a> {
-    pub(super) path: String,
+    /// `None`: it is the document.
+    place: Option<Rc<Place<'a>>>,
     pub(super) value: &'a Json,
+}
+
+/// A place within another one, which has it but once however many there are in it.
+#[derive(Debug)]
+struct Place<'a> {
+    above: Option<Rc<Place<'a>>>,
+    step: Step<'a>,
+}
+
+#[derive(Debug)]
+enum Step<'a> {
+    Member(&'a str),
+    Item(usize),
 }
 
 /// A value of another kind than has a meaning there.
@@ -25,32 +42,65 @@ pub(super) struct Malformed {
 
 impl<'a> Node<'a> {
     pub(super) fn top(value: &'a Json) -> Node<'a> {
-        Node { path: String::new(), value }
+        Node { place: None, value }
+    }
+
+    fn below(&self, step: Step<'a>, value: &'a Json) -> Node<'a> {
+        Node { place: Some(Rc::new(Place { above: self.place.clone(), step })), value }
+    }
+
+    /// Such as `resources[0].properties.cors`; empty for the document. A long one, and long names in it, are cut.
+    pub(super) fn path(&self) -> String {
+        let mut steps: Vec<&Step<'a>> = self.places().map(|place| &place.step).collect();
+        steps.reverse();
+        let mut path = String::new();
+        for step in steps {
+            match step {
+                Step::Item(index) => path.push_str(&format!("[{index}]")),
+                Step::Member(name) if path.is_empty() => path.push_str(&Cut(name).to_string()),
+                Step::Member(name) => path.push_str(&format!(".{}", Cut(name))),
+            }
+        }
+        Cut::to(LONGEST_PATH, &path).to_string()
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Place<'a>> {
+        std::iter::successors(self.place.as_deref(), |place| place.above.as_deref())
     }
 
     /// The name by which it is a member, in lower case, as names have no case in ARM.
     pub(super) fn name(&self) -> String {
-        self.path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase()
+        match self.place.as_deref() {
+            Some(Place { step: Step::Member(name), .. }) => name.to_ascii_lowercase(),
+            Some(Place { step: Step::Item(_), .. }) | None => String::new(),
+        }
+    }
+
+    /// Whether texts of it may be secrets: URLs of upstream have some, and so has what may have such URLs in it.
+    pub(super) fn may_be_secret(&self) -> bool {
+        let is = |name: &str, other| name.eq_ignore_ascii_case(other);
+        let is_upstream = |place: &Place<'_>| matches!(place.step, Step::Member(name) if is(name, "upstream"));
+        self.places().any(is_upstream) || self.name() == "properties"
     }
 
     /// Those that are there: `null` is nothing.
     pub(super) fn members(&self) -> Result<Vec<Node<'a>>, Malformed> {
         let members = self.value.as_object().ok_or_else(|| self.is_not("an object"))?;
-        let path = |name: &str| if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
         let there = members.iter().filter(|(_, value)| !value.is_null());
-        Ok(there.map(|(name, value)| Node { path: path(name), value }).collect())
+        Ok(there.map(|(name, value)| self.below(Step::Member(name), value)).collect())
     }
 
     /// The member of this name, in any case.
     pub(super) fn member(&self, name: &str) -> Option<Node<'a>> {
-        let members = self.members().unwrap_or_default();
-        members.into_iter().find(|member| member.name() == name)
+        let members = self.value.as_object()?;
+        let mut there = members.iter().filter(|(_, value)| !value.is_null());
+        let (own, value) = there.find(|(own, _)| own.eq_ignore_ascii_case(name))?;
+        Some(self.below(Step::Member(own), value))
     }
 
     pub(super) fn items(&self) -> Result<Vec<Node<'a>>, Malformed> {
         let items = self.value.as_array().ok_or_else(|| self.is_not("a list"))?;
-        let item = |(index, value)| Node { path: format!("{}[{index}]", self.path), value };
-        Ok(items.iter().enumerate().map(item).collect())
+        Ok(items.iter().enumerate().map(|(index, value)| self.below(Step::Item(index), value)).collect())
     }
 
     pub(super) fn text(&self) -> Result<&'a str, Malformed> {
@@ -82,10 +132,10 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The expression of a template that stands in the place of the value, if one does.
-    pub(super) fn expression(&self) -> Option<Expression<'a>> {
+    /// The expression of a template that stands in the place of the value, if one does, such as `[parameters('mode')]`.
+    pub(super) fn expression(&self) -> Option<Cut<'a>> {
         let text = self.value.as_str()?;
-        (text.starts_with('[') && !text.starts_with("[[") && text.ends_with(']')).then_some(Expression(text))
+        (text.starts_with('[') && !text.starts_with("[[") && text.ends_with(']')).then_some(Cut(text))
     }
 
     fn is_not(&self, expected: &'static str) -> Malformed {
@@ -97,20 +147,28 @@ impl<'a> Node<'a> {
             Json::Array(_) => "a list",
             Json::Object(_) => "an object",
         };
-        let path = if self.path.is_empty() { "the document".to_owned() } else { self.path.clone() };
+        let path = if self.place.is_none() { "the document".to_owned() } else { self.path() };
         Malformed { path, found, expected }
     }
 }
 
-/// Such as `[parameters('mode')]`.
+/// A text of the document, of which only the beginning is shown: whatever it says, a remark can be read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Expression<'a>(&'a str);
+pub(super) struct Cut<'a>(pub(super) &'a str);
 
-impl fmt::Display for Expression<'_> {
+impl<'a> Cut<'a> {
+    /// The first `most` characters, without a copy.
+    fn to(most: usize, text: &'a str) -> impl fmt::Display {
+        let (beginning, mark) = match text.char_indices().nth(most) {
+            Some((end, _)) => (&text[..end], "…"),
+            None => (text, ""),
+        };
+        fmt::from_fn(move |f| write!(f, "{beginning}{mark}"))
+    }
+}
+
+impl fmt::Display for Cut<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.char_indices().nth(LONGEST_EXPRESSION) {
-            Some((end, _)) => write!(f, "{}…", &self.0[..end]),
-            None => f.write_str(self.0),
-        }
+        Cut::to(LONGEST_TEXT, self.0).fmt(f)
     }
 }

@@ -5,9 +5,16 @@ use std::fmt;
 use super::node::{Malformed, Node};
 use crate::one_line::is_active;
 
+/// How many remarks are made, of however many things.
+const MOST: usize = 1_000;
+
 /// In the order in which it was found.
 #[derive(Debug, Default)]
-pub(super) struct Remarks(Vec<Remark>);
+pub(super) struct Remarks {
+    made: Vec<Remark>,
+    /// How many there would be beyond them.
+    more: usize,
+}
 
 /// Where, and why.
 #[derive(Debug)]
@@ -18,7 +25,10 @@ pub(super) struct Remark {
 
 impl Remarks {
     pub(super) fn push(&mut self, node: &Node<'_>, text: impl fmt::Display) {
-        self.0.push(Remark { path: node.path.clone(), text: text.to_string() });
+        match self.made.len() < MOST {
+            true => self.made.push(Remark { path: node.path(), text: text.to_string() }),
+            false => self.more += 1,
+        }
     }
 
     /// What is read of a value, or nothing where an expression stands in its place, which is named.
@@ -27,19 +37,24 @@ impl Remarks {
         node: &Node<'a>,
         read: impl FnOnce(&Node<'a>) -> Result<T, Malformed>,
     ) -> Result<Option<T>, Malformed> {
+        match self.is_known(node, "write its value, or import what `az signalr show` prints") {
+            true => read(node).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether a value stands there and no expression, which is named with what comes of it.
+    pub(super) fn is_known(&mut self, node: &Node<'_>, otherwise: &str) -> bool {
         match node.expression() {
-            None => read(node).map(Some),
+            None => return true,
+            Some(_) if node.may_be_secret() => {
+                self.push(node, format_args!("is an expression, which is not evaluated: {otherwise}"));
+            }
             Some(expression) => {
-                self.push(
-                    node,
-                    format_args!(
-                        "is the expression {expression}, which is not evaluated: write its value, or import what \
-                         `az signalr show` prints"
-                    ),
-                );
-                Ok(None)
+                self.push(node, format_args!("is the expression {expression}, which is not evaluated: {otherwise}"));
             }
         }
+        false
     }
 
     /// The members of an object; none where an expression stands in its place.
@@ -64,7 +79,8 @@ impl Remarks {
     }
 
     pub(super) fn lines(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(ToString::to_string)
+        let more = (self.more > 0).then(|| format!("… and {} more places of which something would be said", self.more));
+        self.made.iter().map(ToString::to_string).chain(more)
     }
 }
 

@@ -1,60 +1,109 @@
 //! Finds the SignalR resource in a document: in what `az` prints, in a list of that, or in a template with all that is nested in it.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 
-use super::node::Node;
+use super::node::{Cut, Node};
 
 const SIGNALR: &str = "Microsoft.SignalRService/signalR";
 const DEPLOYMENT: &str = "Microsoft.Resources/deployments";
 const WEB_PUB_SUB: &str = "Microsoft.SignalRService/webPubSub";
 
+/// How many resources and types are listed in an error.
+const MOST_LISTED: usize = 10;
+
 /// The resources of a document.
 #[derive(Debug, Default)]
 struct Resources<'a> {
     signalr: Vec<Node<'a>>,
-    /// What belongs to a SignalR resource, and stands beside it.
-    parts: Vec<(Node<'a>, String)>,
+    parts: Vec<Part<'a>>,
     /// The types of all others.
-    others: Vec<String>,
+    others: BTreeSet<&'a str>,
 }
 
-/// The one that is to be imported, and what belongs to a SignalR resource beside it: each with its type.
-pub(super) type Chosen<'a> = (Node<'a>, Vec<(Node<'a>, String)>);
+/// What belongs to a SignalR resource, and is a resource itself.
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    pub(super) node: Node<'a>,
+    /// The last words of its type, such as `customDomains`.
+    pub(super) kind: &'a str,
+    /// Which of the SignalR resources it is nested in. One that stands beside it begins with its name.
+    nested_in: Option<usize>,
+}
 
-/// The SignalR resource of a document, or the one of this name.
-pub(super) fn choose<'a>(document: &Node<'a>, name: Option<&str>) -> Result<Chosen<'a>> {
+/// The SignalR resource of a document, or the one of this name, with what belongs to it.
+pub(super) fn choose<'a>(document: &Node<'a>, name: Option<&str>) -> Result<(Node<'a>, Vec<Part<'a>>)> {
     let mut found = Resources::default();
     found.look_at(document);
-    let Resources { signalr, parts, mut others } = found;
+    let Resources { signalr, parts, others } = found;
     if signalr.is_empty() {
-        others.sort();
-        others.dedup();
-        match others.iter().any(|kind| kind.eq_ignore_ascii_case(WEB_PUB_SUB)) {
-            true => bail!("has a resource of Azure Web PubSub, and none of Azure SignalR: they are different services"),
-            false if others.is_empty() => {
-                bail!(
-                    "has no resource of type {SIGNALR}: it must be what `az signalr show`, `az resource show` or `bicep build` prints"
-                )
-            }
-            false => bail!("has no resource of type {SIGNALR}: it has {}", others.join(", ")),
+        bail!(none_of(&others));
+    }
+    let mut chosen = signalr
+        .iter()
+        .enumerate()
+        .filter(|(_, resource)| name.is_none_or(|name| name_of(resource).eq_ignore_ascii_case(name)));
+    let all = || listed(signalr.iter().map(|resource| format!("\"{}\" ({})", Cut(name_of(resource)), place(resource))));
+    match (chosen.next(), chosen.next(), name) {
+        (Some((index, resource)), None, _) => {
+            let is_only = signalr.len() == 1;
+            let own = parts.into_iter().filter(|part| part.is_of(index, resource, is_only));
+            Ok((resource.clone(), own.collect()))
+        }
+        (Some(_), Some(_), Some(name)) => {
+            bail!("has several SignalR resources that are called {name}: {}", all())
+        }
+        (Some(_), Some(_), None) => {
+            bail!("has several SignalR resources: choose one by --resource NAME: {}", all())
+        }
+        (None, ..) => {
+            bail!("has no SignalR resource that is called {}: it has {}", name.unwrap_or_default(), all())
         }
     }
-    let all: Vec<String> =
-        signalr.iter().map(|resource| format!("\"{}\" ({})", name_of(resource), place(resource))).collect();
-    let mut chosen: Vec<Node<'a>> = signalr
-        .into_iter()
-        .filter(|resource| name.is_none_or(|name| name_of(resource).eq_ignore_ascii_case(name)))
-        .collect();
-    match (chosen.pop(), chosen.is_empty(), name) {
-        (Some(resource), true, _) => Ok((resource, parts)),
-        (Some(_), false, Some(name)) => {
-            bail!("has several SignalR resources that are called {name}: {}", all.join(", "))
+}
+
+/// What is said of a document without a SignalR resource, and with others of these types.
+fn none_of(others: &BTreeSet<&str>) -> String {
+    match others.iter().any(|kind| kind.eq_ignore_ascii_case(WEB_PUB_SUB)) {
+        true => "has a resource of Azure Web PubSub, and none of Azure SignalR: they are different services".to_owned(),
+        false if others.is_empty() => {
+            format!(
+                "has no resource of type {SIGNALR}: it must be what `az signalr show`, `az resource show` or `bicep build` prints"
+            )
         }
-        (Some(_), false, None) => {
-            bail!("has several SignalR resources: choose one by --resource NAME: {}", all.join(", "))
+        false => {
+            format!(
+                "has no resource of type {SIGNALR}: it has {}",
+                listed(others.iter().map(|kind| Cut(kind).to_string()))
+            )
         }
-        (None, _, _) => {
-            bail!("has no SignalR resource that is called {}: it has {}", name.unwrap_or_default(), all.join(", "))
+    }
+}
+
+fn listed(mut texts: impl Iterator<Item = String>) -> String {
+    let first: Vec<String> = texts.by_ref().take(MOST_LISTED).collect();
+    match texts.count() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+impl Part<'_> {
+    /// Whether it belongs to the SignalR resource at this index.
+    fn is_of(&self, index: usize, resource: &Node<'_>, is_only: bool) -> bool {
+        let (own, name) = (name_of(&self.node), name_of(resource));
+        match self.nested_in {
+            Some(other) => other == index,
+            // What an expression names is not known: where there is one resource, it is that, and else the one whose name it has in it.
+            None if self.node.member("name").is_some_and(|name| name.expression().is_some()) => {
+                let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+                is_only || own.contains(inner.unwrap_or(name))
+            }
+            None => {
+                let start = own.split_at_checked(name.len());
+                start.is_some_and(|(start, rest)| start.eq_ignore_ascii_case(name) && rest.starts_with('/'))
+            }
         }
     }
 }
@@ -64,8 +113,9 @@ pub(super) fn name_of<'a>(resource: &Node<'a>) -> &'a str {
     resource.member("name").and_then(|name| name.value.as_str()).unwrap_or_default()
 }
 
-fn place<'n>(resource: &'n Node<'_>) -> &'n str {
-    if resource.path.is_empty() { "the whole document" } else { &resource.path }
+fn place(resource: &Node<'_>) -> String {
+    let path = resource.path();
+    if path.is_empty() { "the whole document".to_owned() } else { path }
 }
 
 impl<'a> Resources<'a> {
@@ -79,8 +129,8 @@ impl<'a> Resources<'a> {
             // Referred to, and made elsewhere.
             Some(_) if node.member("existing").is_some_and(|existing| existing.is_on().unwrap_or(false)) => {}
             Some(kind) if kind.eq_ignore_ascii_case(SIGNALR) => {
-                self.signalr.push(node.clone());
                 self.look_at_parts(node);
+                self.signalr.push(node.clone());
             }
             Some(kind) if kind.eq_ignore_ascii_case(DEPLOYMENT) => {
                 let template = node.member("properties").and_then(|properties| properties.member("template"));
@@ -89,8 +139,10 @@ impl<'a> Resources<'a> {
                 }
             }
             Some(kind) => match part_of(kind) {
-                Some(part) => self.parts.push((node.clone(), part.to_owned())),
-                None => self.others.push(kind.to_owned()),
+                Some(kind) => self.parts.push(Part { node: node.clone(), kind, nested_in: None }),
+                None => {
+                    self.others.insert(kind);
+                }
             },
             // A template's resources are a list, or have names; `value` has those of a list of the management API.
             None => {
@@ -105,10 +157,10 @@ impl<'a> Resources<'a> {
 
     /// Within their resource, parts have types of one word.
     fn look_at_parts(&mut self, resource: &Node<'a>) {
-        for part in children(resource, "resources") {
-            let kind = part.member("type").and_then(|kind| kind.value.as_str()).unwrap_or_default();
-            let kind = part_of(kind).unwrap_or(kind).to_owned();
-            self.parts.push((part, kind));
+        let nested_in = Some(self.signalr.len());
+        for node in children(resource, "resources") {
+            let kind = node.member("type").and_then(|kind| kind.value.as_str()).unwrap_or_default();
+            self.parts.push(Part { node, kind: part_of(kind).unwrap_or(kind), nested_in });
         }
     }
 }

@@ -3,10 +3,10 @@
 //! Source: Azure SignalR Service, "Upstream endpoints": a pattern is `*`, a name, or names with commas between them; the first template
 //! that matches gets the event.
 
-use hubgate_wire::webhook::UrlTemplate;
+use hubgate_wire::webhook::{InvalidTemplate, UrlTemplate};
 use toml::{Table, Value};
 
-use super::node::{Malformed, Node};
+use super::node::{Cut, Malformed, Node};
 use super::remarks::Remarks;
 
 /// Those of `upstream`, in their order.
@@ -34,7 +34,7 @@ fn item(template: &Node<'_>, remarks: &mut Remarks) -> Result<Option<Table>, Mal
             "urltemplate" => match remarks.read(&member, Node::text)? {
                 Some(text) => match UrlTemplate::parse(text) {
                     Ok(_) => url = Some(text),
-                    Err(error) => remarks.push(&member, format_args!("{error}; {LEFT_OUT}")),
+                    Err(error) => remarks.push(&member, format_args!("{}; {LEFT_OUT}", what_is_wrong(&error))),
                 },
                 None => remarks.push(&member, format_args!("is not known: {LEFT_OUT}")),
             },
@@ -43,10 +43,11 @@ fn item(template: &Node<'_>, remarks: &mut Remarks) -> Result<Option<Table>, Mal
             "categorypattern" => {
                 is_whole &= take(&member, &mut categories, remarks)?;
                 categories.retain(|name| {
-                    let is_known = matches!(name.as_str(), Some("*" | "connections" | "messages"));
+                    let name = name.as_str().unwrap_or_default();
+                    let is_known = matches!(name, "*" | "connections" | "messages");
                     if !is_known {
-                        remarks
-                            .push(&member, format_args!("has the category {name}: there are connections and messages"));
+                        let why = format_args!("has the category {}: there are connections and messages", Cut(name));
+                        remarks.push(&member, why);
                     }
                     is_known
                 });
@@ -66,6 +67,17 @@ fn item(template: &Node<'_>, remarks: &mut Remarks) -> Result<Option<Table>, Mal
         ("events".to_owned(), events.into()),
         ("url".to_owned(), url.into()),
     ])))
+}
+
+/// What is wrong with a URL, and nothing of what it says: it may have a secret.
+fn what_is_wrong(error: &InvalidTemplate) -> String {
+    match error {
+        InvalidTemplate::UnknownParameter(_) => {
+            "has braces around what is not a parameter: there are {hub}, {category} and {event}; a brace itself is %7B"
+                .to_owned()
+        }
+        InvalidTemplate::NotHttp | InvalidTemplate::ParameterInHost | InvalidTemplate::KeyVault => error.to_string(),
+    }
 }
 
 /// Takes a pattern over; gives whether it could be read.
