@@ -5,7 +5,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Method;
 use hubgate_tests::command::{Finished, binary};
@@ -84,7 +83,10 @@ async fn a_key_that_was_made_anew_opens_nothing_at_once_and_the_new_one_does() {
     let config = fs::read_to_string(gateway.config_file()).expect("it is text");
     assert!(now.iter().all(|key| config.contains(key)) && !config.contains(KEY), "they last");
     let log = gateway.log();
-    assert!(log.contains("made anew") && log.contains("server.access-keys"), "{log}");
+    assert!(
+        log.contains("operator=127.0.0.1") && log.contains("made anew") && log.contains("server.access-keys"),
+        "{log}"
+    );
     assert!(now.iter().map(String::as_str).chain([KEY, SECOND_KEY]).all(|key| !log.contains(key)), "keys are secrets");
 }
 
@@ -301,17 +303,17 @@ async fn a_configuration_that_cannot_be_taken_over_keeps_its_keys() {
 async fn of_several_at_once_each_gets_a_key_that_was_one_and_the_file_has_the_last() {
     let gateway = Gateway::probe().start().await;
     // Whoever reads the file meanwhile finds all of it.
-    let (file, is_over) = (gateway.config_file(), Arc::new(AtomicBool::new(false)));
-    let over = is_over.clone();
+    let (file, until_over) = (gateway.config_file(), Arc::new(()));
+    let is_over = Arc::downgrade(&until_over);
     let reading = std::thread::spawn(move || {
-        while !over.load(Ordering::Relaxed) {
+        while is_over.strong_count() > 0 {
             let text = fs::read_to_string(&file).expect("it is always there");
             let config: toml::Table = text.parse().expect("it is always whole");
             assert_eq!(config["server"]["access-keys"].as_array().map(Vec::len), Some(2));
         }
     });
     let answers = futures_util::future::join_all((0..6).map(|index| regenerated(&gateway, PLACES[index % 2]))).await;
-    is_over.store(true, Ordering::Relaxed);
+    drop(until_over);
     reading.join().expect("each reader found a whole file");
     let now = listed(&gateway).await;
     let of = |place: usize| answers.iter().skip(place).step_by(2).collect::<Vec<_>>();
@@ -370,4 +372,28 @@ async fn the_command_prints_connection_strings_that_work() {
 
     let mistaken = keys(&gateway, ["regenerate", "tertiary"]);
     assert!(mistaken.code == Some(2) && mistaken.stderr.contains("secondary"), "{mistaken:?}");
+}
+
+#[tokio::test]
+async fn where_no_answer_comes_the_command_says_how_to_find_out_what_was_done() {
+    use std::io::{Read, Write};
+    for answer in ["", "HTTP/1.1 200"] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it has one").to_string();
+        let gateway = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("the command comes");
+            let (mut request, mut byte): (Vec<u8>, [u8; 1]) = (Vec::new(), [0]);
+            while !request.ends_with(b"\r\n\r\n") {
+                stream.read_exact(&mut byte).expect("it asks");
+                request.extend(byte);
+            }
+            stream.write_all(answer.as_bytes()).expect("it listens");
+            String::from_utf8_lossy(&request).into_owned()
+        });
+        let mut command = Command::new(binary());
+        command.args(["keys", "regenerate", "secondary", "--admin", &address, "--admin-token", "token"]);
+        let told = Finished::of(&mut command);
+        assert!(gateway.join().expect("it was asked").starts_with("POST /admin/keys/secondary:regenerate "));
+        assert!(told.code == Some(1) && told.stderr.contains("`hubgate keys` lists the keys"), "{told:?}");
+    }
 }

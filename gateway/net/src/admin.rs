@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -180,7 +180,7 @@ impl Admin {
             }
             AdminDoor::Hub => self.hub(name).await,
             AdminDoor::Keys => self.keys(),
-            AdminDoor::Regenerate(key) => self.regenerate(key).await,
+            AdminDoor::Regenerate(key) => self.regenerate(key, remote.ip()).await,
         }
     }
 
@@ -230,16 +230,19 @@ impl Admin {
     }
 
     /// Has a new key made; clients and hub servers that are connected stay.
-    async fn regenerate(&self, key: KeyPlace) -> Answer {
-        let stopping = || text(StatusCode::SERVICE_UNAVAILABLE, "The gateway is stopping: no key was made.\n");
+    async fn regenerate(&self, key: KeyPlace, operator: IpAddr) -> Answer {
+        let stopping =
+            |what: &str| text(StatusCode::SERVICE_UNAVAILABLE, format!("The gateway is stopping: {what}.\n"));
         let (answer, answered) = oneshot::channel();
-        if self.regenerations.send(KeyRegeneration { key, answer }).await.is_err() {
-            return stopping();
+        if self.regenerations.send(KeyRegeneration { key, operator, answer }).await.is_err() {
+            return stopping("no key was made");
         }
         match answered.await {
             Ok(Ok(new)) => reply(&shown_key(&self.shared.settings(), key, &new)),
             Ok(Err(refusal)) => text(StatusCode::CONFLICT, format!("The {} key stays: {refusal}\n", key.name())),
-            Err(_) => stopping(),
+            Err(_) => {
+                stopping("it is not known whether a key was made. `hubgate keys` lists the keys when it runs again")
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! An operator's order for a new access key, for whoever keeps the keys.
 
+use std::net::IpAddr;
+
 use hubgate_wire::token::AccessKey;
 use tokio::sync::oneshot;
 
@@ -34,7 +36,10 @@ impl KeyPlace {
 #[derive(Debug)]
 pub struct KeyRegeneration {
     pub key: KeyPlace,
-    /// Told the new key once all threads go by it, or why everything stays as it is.
+    /// Where the order came from, for the log.
+    pub operator: IpAddr,
+    /// Told the new key once all threads go by it, or why everything stays as it is. Dropped where the gateway stops before either is
+    /// known; closed once whoever has asked is gone.
     pub answer: oneshot::Sender<Result<AccessKey, KeyRefusal>>,
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::Failure;
 
-/// How long the gateway may take to be reached, and for each part of its answer.
+/// How long the gateway may take to be reached, and for each part of its answer where nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer, and the largest file with a token or of a ready gateway, in bytes.
 const MAX_ANSWER_BYTES: u64 = 16 << 20;
@@ -44,7 +44,14 @@ pub(crate) struct AdminOptions {
 pub(crate) struct AdminClient {
     address: String,
     token: String,
+    /// How long each part of an answer may take.
+    patience: Duration,
 }
+
+/// The request has gone out, and what came of it is not known.
+#[derive(Debug, thiserror::Error)]
+#[error("it did not answer")]
+pub(crate) struct NoAnswer;
 
 impl AdminClient {
     pub(crate) fn new(options: &AdminOptions) -> Result<AdminClient, Failure> {
@@ -60,12 +67,17 @@ impl AdminClient {
         let usage = |what: &str| Failure::Usage(anyhow!("{what}"));
         let address = address.ok_or_else(|| usage("name the gateway: --admin HOST:PORT, or --ready-file FILE"))?;
         Ok(AdminClient {
+            patience: TIMEOUT,
             address: authority(&address)
                 .ok_or_else(|| usage("--admin: the admin listener has no TLS, write HOST:PORT"))?,
             token: token.ok_or_else(|| {
                 usage("the admin token is missing: --admin-token-file FILE, HUBGATE_ADMIN_TOKEN, or --ready-file FILE")
             })?,
         })
+    }
+
+    pub(crate) fn with_patience(self, patience: Duration) -> AdminClient {
+        AdminClient { patience, ..self }
     }
 
     /// Posts a request without a body; gives the answer's JSON. An answer that says no is an error with its text.
@@ -80,7 +92,8 @@ impl AdminClient {
 
     fn ask(&self, method: &str, path: &str) -> Result<Value> {
         let answer = self.exchange(method, path).with_context(|| format!("the gateway at {}", self.address))?;
-        let (status, body) = parse(&answer).ok_or_else(|| anyhow!("{} gave no answer in HTTP", self.address))?;
+        let (status, body) =
+            parse(&answer).ok_or(NoAnswer).with_context(|| format!("{} gave no answer in HTTP", self.address))?;
         match status {
             200..=299 => serde_json::from_str(body).context("the gateway's answer is not JSON"),
             404 | 405 if !body.starts_with(ABOUT_PLUGINS) => Err(anyhow!(
@@ -93,18 +106,19 @@ impl AdminClient {
 
     fn exchange(&self, method: &str, path: &str) -> Result<String> {
         let mut stream = self.connect()?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_read_timeout(Some(self.patience))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         if self.token.bytes().chain(self.address.bytes()).any(|byte| !(0x21..0x7f).contains(&byte)) {
             bail!("its address, or the admin token, has characters that no request can have");
         }
-        write!(
-            stream,
+        let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
             self.address, self.token
-        )?;
+        );
+        // What has not gone out as a whole is not carried out.
+        stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
-        stream.take(MAX_ANSWER_BYTES).read_to_string(&mut answer).context("it did not answer")?;
+        stream.take(MAX_ANSWER_BYTES).read_to_string(&mut answer).context(NoAnswer)?;
         Ok(answer)
     }
 

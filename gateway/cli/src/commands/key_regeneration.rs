@@ -28,9 +28,19 @@ pub(super) async fn take_back(rewritten: Rewritten, why: String) -> KeyRefusal {
     }
 }
 
+/// Whether nobody waits for the key any more: whoever gave up, and asks again, must not have two made.
+pub(super) fn is_forsaken(order: &KeyRegeneration) -> bool {
+    let is_forsaken = order.answer.is_closed();
+    if is_forsaken {
+        let (key, operator) = (order.key.name(), order.operator);
+        tracing::info!(key, %operator, "an access key stays: the operator is gone who asked for another one");
+    }
+    is_forsaken
+}
+
 /// Tells an operator of the key that is now used.
-pub(super) fn tell(key: KeyPlace, keys: &[AccessKey], answer: oneshot::Sender<Result<AccessKey, KeyRefusal>>) {
-    tracing::info!(key = key.name(), "an operator has had an access key made anew");
+pub(super) fn tell(KeyRegeneration { key, operator, answer }: KeyRegeneration, keys: &[AccessKey]) {
+    tracing::info!(key = key.name(), %operator, "an operator has had an access key made anew");
     // Whoever asked may be gone; `hubgate keys` lists it.
     drop(answer.send(Ok(keys[key.index()].clone())));
 }
@@ -41,12 +51,15 @@ pub(super) async fn serve(
     changes: mpsc::Sender<Change>,
     mut regenerations: mpsc::Receiver<KeyRegeneration>,
 ) {
-    while let Some(KeyRegeneration { key, answer }) = regenerations.recv().await {
+    while let Some(order) = regenerations.recv().await {
+        if is_forsaken(&order) {
+            continue;
+        }
         let kept = config.kept_keys.clone();
-        let rewritten = match rewrite(key, move || Ok(kept)).await {
+        let rewritten = match rewrite(order.key, move || Ok(kept)).await {
             Ok(rewritten) => rewritten,
             Err(refusal) => {
-                drop(answer.send(Err(refusal)));
+                drop(order.answer.send(Err(refusal)));
                 continue;
             }
         };
@@ -54,9 +67,62 @@ pub(super) async fn serve(
         let (done, is_done) = oneshot::channel();
         let change = Change { settings: config.net.clone(), done };
         if changes.send(change).await.is_err() || is_done.await.is_err() {
-            // The gateway is stopping; the next start finds the new key.
+            let refusal = take_back(rewritten, "the gateway is stopping".to_owned()).await;
+            drop(order.answer.send(Err(refusal)));
             return;
         }
-        tell(key, &rewritten.keys, answer);
+        tell(order, &rewritten.keys);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::config::Addresses;
+
+    const OPERATOR: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// A configuration with a key of its own, and its file.
+    fn config(folder: &tempfile::TempDir) -> (Config, PathBuf) {
+        let file = folder.path().join("hubgate.toml");
+        fs::write(&file, format!("[server]\naccess-keys = ['{}']\n", "k".repeat(32))).expect("the folder is ours");
+        (Config::load(&file, Addresses::default()).expect("it is valid"), file)
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_stops_takes_a_key_back_and_says_so() {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let (config, file) = config(&folder);
+        let before = fs::read_to_string(&file).expect("it is text");
+        let (orders, ordered) = mpsc::channel(1);
+        let (answer, answered) = oneshot::channel();
+        let order = KeyRegeneration { key: KeyPlace::Primary, operator: OPERATOR, answer };
+        orders.send(order).await.expect("it is heard");
+        let (changes, stopped) = mpsc::channel(1);
+        drop(stopped);
+        serve(config, changes, ordered).await;
+        let refusal = answered.await.expect("it is answered").expect_err("nobody goes by the new key");
+        assert_eq!(refusal.to_string(), "the gateway is stopping");
+        assert_eq!(fs::read_to_string(&file).expect("it is text"), before);
+    }
+
+    #[tokio::test]
+    async fn no_key_is_made_for_an_operator_who_is_gone() {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let (config, file) = config(&folder);
+        let before = fs::read_to_string(&file).expect("it is text");
+        let (orders, ordered) = mpsc::channel(1);
+        let (answer, _) = oneshot::channel();
+        let order = KeyRegeneration { key: KeyPlace::Primary, operator: OPERATOR, answer };
+        orders.send(order).await.expect("it is heard");
+        drop(orders);
+        let (changes, mut changed) = mpsc::channel(1);
+        serve(config, changes, ordered).await;
+        assert!(changed.recv().await.is_none(), "the gateway goes on as it is");
+        assert_eq!(fs::read_to_string(&file).expect("it is text"), before);
     }
 }

@@ -1,10 +1,17 @@
 //! `hubgate keys`: the access keys of a running gateway.
 
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use hubgate_net::KeyPlace;
 use serde_json::Value;
 
-use super::admin_client::{AdminClient, AdminOptions};
+use super::admin_client::{AdminClient, AdminOptions, NoAnswer};
 use super::plugin_test::shown;
 use crate::{Failure, print};
+
+/// How long a new key may take: the gateway reads its configuration again for it, and may have to compile plugins.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -29,16 +36,17 @@ enum Command {
     /// Makes a key anew and prints its connection string. The old one opens nothing any more; whoever is connected stays.
     Regenerate {
         /// The key. Where there is no secondary one yet, it is made.
-        key: Key,
+        #[arg(value_parser = place())]
+        key: KeyPlace,
         #[command(flatten)]
         asked: Asked,
     },
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Key {
-    Primary,
-    Secondary,
+fn place() -> impl TypedValueParser<Value = KeyPlace> {
+    let place = |name: String| KeyPlace::ALL.into_iter().find(|place| place.name() == name);
+    PossibleValuesParser::new(KeyPlace::ALL.map(KeyPlace::name))
+        .map(move |name| place(name).expect("no other name is possible"))
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -59,12 +67,13 @@ fn list(Asked { gateway, json }: &Asked) -> Result<(), Failure> {
     Ok(())
 }
 
-fn regenerate(key: Key, Asked { gateway, json }: &Asked) -> Result<(), Failure> {
-    let name = match key {
-        Key::Primary => "primary",
-        Key::Secondary => "secondary",
-    };
-    let new = AdminClient::new(gateway)?.post(&format!("/admin/keys/{name}:regenerate"))?;
+fn regenerate(key: KeyPlace, Asked { gateway, json }: &Asked) -> Result<(), Failure> {
+    let asked =
+        AdminClient::new(gateway)?.with_patience(PATIENCE).post(&format!("/admin/keys/{}:regenerate", key.name()));
+    let new = asked.map_err(|error| match error.is::<NoAnswer>() {
+        true => error.context("it is not known whether a key was made: `hubgate keys` lists the keys"),
+        false => error,
+    })?;
     match json {
         true => print(new),
         false => print(text(&new, "connectionString")),

@@ -11,7 +11,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::key_regeneration::{rewrite, take_back, tell};
+use super::key_regeneration::{is_forsaken, rewrite, take_back, tell};
 use super::service_manager;
 use crate::config::{Change as When, Config, ConfigError, ReadFile};
 use crate::logging::Logging;
@@ -104,36 +104,39 @@ impl Reload {
     /// Has a key made anew in the configuration as it stands now, and takes that over; gives it if it is.
     async fn regenerate(
         &self,
-        KeyRegeneration { key, answer }: KeyRegeneration,
+        order: KeyRegeneration,
         current: &Config,
         plugins: &PluginHost,
         changes: &mpsc::Sender<Change>,
     ) -> Option<Config> {
+        if is_forsaken(&order) {
+            return None;
+        }
         let load = self.load.clone();
         let find = move || {
             let as_it_is =
                 load().map_err(|error| KeyRefusal(format!("the configuration cannot be taken over: {error}")));
             as_it_is.map(|config| config.kept_keys)
         };
-        let rewritten = match rewrite(key, find).await {
+        let rewritten = match rewrite(order.key, find).await {
             Ok(rewritten) => rewritten,
             Err(refusal) => {
-                drop(answer.send(Err(refusal)));
+                drop(order.answer.send(Err(refusal)));
                 return None;
             }
         };
         match self.apply(current, plugins, changes).await {
             Ok(next) if is_same(&next.net.access_keys, &rewritten.keys) => {
-                tell(key, &rewritten.keys, answer);
+                tell(order, &rewritten.keys);
                 Some(next)
             }
             Ok(next) => {
                 let why = "somebody else has changed the keys at the same moment; `hubgate keys` lists them";
-                drop(answer.send(Err(KeyRefusal(why.to_owned()))));
+                drop(order.answer.send(Err(KeyRefusal(why.to_owned()))));
                 Some(next)
             }
             Err(error) => {
-                drop(answer.send(Err(take_back(rewritten, say_that_it_stays(error)).await)));
+                drop(order.answer.send(Err(take_back(rewritten, say_that_it_stays(error)).await)));
                 None
             }
         }

@@ -1,5 +1,6 @@
 //! Where the access keys are kept, and how one of them becomes another there while the gateway runs.
 
+use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::ops::Range;
@@ -41,12 +42,11 @@ pub(crate) enum KeysStay {
         path.display()
     )]
     Unwritable { path: PathBuf, source: io::Error },
-    #[error("{}: {why}", path.display())]
+    #[error("{} cannot have a new key: {why}", path.display())]
     Unfit { path: PathBuf, why: String },
 }
 
 /// A key that has become another one in its file.
-#[derive(Debug)]
 pub(crate) struct Rewritten {
     /// As they are now.
     pub(crate) keys: Vec<AccessKey>,
@@ -56,10 +56,16 @@ pub(crate) struct Rewritten {
 }
 
 /// What a file has, with whose and for whom it is.
-#[derive(Debug)]
 struct Content {
     text: String,
     metadata: Metadata,
+}
+
+impl fmt::Debug for Rewritten {
+    /// Its texts have keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rewritten").field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 impl KeptKeys {
@@ -204,7 +210,7 @@ fn with_line(text: &str, found: &[Range<usize>], place: KeyPlace) -> String {
     format!("{text}{begun}{}{line_end}", secrets::random_secret())
 }
 
-/// Whether the file of keys in a gateway's own folder can be used, made at the first start for its owner alone.
+/// The file of keys in a gateway's own folder, made at the first start for its owner alone. An empty one is an error.
 pub(super) fn own_file(folder: &Path) -> io::Result<PathBuf> {
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -241,6 +247,8 @@ mod tests {
         let new = rewritten.keys[place.index()].expose().to_owned();
         let after = fs::read_to_string(&file).expect("it is text");
         assert_eq!((after.matches(&new).count(), new.len()), (1, 64), "{after}");
+        let shown = format!("{rewritten:?}");
+        assert!(![&new, A, B].into_iter().any(|key| shown.contains(key)), "keys are secrets: {shown}");
         rewritten.undo().expect("nobody else has changed it");
         assert_eq!(fs::read_to_string(&file).expect("it is text"), text);
         assert_eq!(fs::read_dir(folder.path()).expect("it is a folder").count(), 1, "nothing else is left");
