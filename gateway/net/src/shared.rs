@@ -26,7 +26,7 @@ use crate::vitals::Vitals;
 #[derive(Debug)]
 pub(crate) struct Shared {
     settings: ArcSwap<Settings>,
-    /// Whether a key was the gateway's that is none of its own any more.
+    /// Whether a key was once the gateway's own, and no longer is.
     has_lost_keys: AtomicBool,
     pub(crate) admin_address: SocketAddr,
     pub(crate) vitals: Arc<Vitals>,
