@@ -7,7 +7,8 @@ use std::process::Command;
 use hubgate_tests::command::repository;
 
 /// Bottom-up. A crate may use those before it.
-const LAYERS: [&str; 5] = ["hubgate-wire", "hubgate-core", "hubgate-plugin-host", "hubgate-net", "hubgate"];
+const LAYERS: [&str; 6] =
+    ["hubgate-wire", "hubgate-core", "hubgate-cluster", "hubgate-plugin-host", "hubgate-net", "hubgate"];
 
 /// The dependencies of each crate of the workspace, those of its tests left out.
 fn dependencies() -> BTreeMap<String, Vec<String>> {
@@ -48,7 +49,7 @@ fn the_bench_uses_wire_alone() {
 }
 
 /// All that the crates use that know no runtime, no engine, no clock and no random source.
-const PURE: [(&str, &[&str]); 2] = [
+const PURE: [(&str, &[&str]); 3] = [
     (
         "hubgate-wire",
         &[
@@ -65,10 +66,11 @@ const PURE: [(&str, &[&str]); 2] = [
         ],
     ),
     ("hubgate-core", &["base64", "bytes", "foldhash", "hubgate-wire", "indexmap", "slab", "thiserror"]),
+    ("hubgate-cluster", &["bytes", "hubgate-core", "hubgate-wire", "thiserror"]),
 ];
 
 #[test]
-fn wire_and_core_know_no_runtime_no_engine_and_no_random_source() {
+fn wire_core_and_cluster_know_no_runtime_no_engine_and_no_random_source() {
     let dependencies = dependencies();
     for (crate_name, expected) in PURE {
         assert_eq!(dependencies[crate_name], expected, "{crate_name} uses other libraries than it may");
@@ -233,7 +235,7 @@ fn code_map(sources: &[(String, String)]) -> String {
         "# Code map\n\nEach module of the gateway, with the sentence that it begins with. A test writes this page \
                    (`HUBGATE_BLESS=1 cargo test --release --workspace --test layers`) and\nfails when it is not true.\n"
             .to_owned();
-    for crate_name in ["wire", "core", "plugin-host", "net", "cli"] {
+    for crate_name in ["wire", "core", "cluster", "plugin-host", "net", "cli"] {
         map.push_str(&format!("\n## {crate_name}\n\n| module | what it is |\n|---|---|\n"));
         let folder = format!("gateway/{crate_name}/src/");
         let modules: BTreeMap<String, String> = sources
