@@ -2,3 +2,6 @@
 //! unnoticed.
 //!
 //! It does no input or output and knows no clock and no random source: what has come, the time and new ids are arguments.
+
+mod field;
+pub mod frame;

@@ -73,6 +73,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// An integer that is not negative.
+    pub fn unsigned(&mut self) -> Result<u64, Unexpected> {
+        match self.head()? {
+            Head::Integer(value) => u64::try_from(value).map_err(|_| Unexpected),
+            Head::Unsigned(value) => Ok(value),
+            _ => Err(Unexpected),
+        }
+    }
+
     pub fn boolean(&mut self) -> Result<bool, Unexpected> {
         match self.head()? {
             Head::Boolean(value) => Ok(value),
@@ -307,6 +316,43 @@ pub fn write_map(count: usize, out: &mut Vec<u8>) {
     }
 }
 
+/// How many bytes [`write_unsigned`] takes.
+pub fn length_of_unsigned(value: u64) -> usize {
+    match value {
+        0..0x80 => 1,
+        0x80..0x100 => 2,
+        0x100..0x1_0000 => 3,
+        0x1_0000..0x1_0000_0000 => 5,
+        _ => 9,
+    }
+}
+
+/// How many bytes [`write_text`] takes for a text of so many bytes.
+pub fn length_of_text(bytes: usize) -> usize {
+    match bytes {
+        0..32 => 1 + bytes,
+        _ => length_of_binary(bytes),
+    }
+}
+
+/// How many bytes [`write_binary`] takes for so many bytes.
+pub fn length_of_binary(bytes: usize) -> usize {
+    match bytes {
+        0..0x100 => 2 + bytes,
+        0x100..0x1_0000 => 3 + bytes,
+        _ => 5 + bytes,
+    }
+}
+
+/// How many bytes [`write_array`] takes for so many elements.
+pub fn length_of_array(count: usize) -> usize {
+    match count {
+        0..16 => 1,
+        16..0x1_0000 => 3,
+        _ => 5,
+    }
+}
+
 /// A length in 16 bits behind `code`, or in 32 behind the code that follows it.
 fn write_length(code: u8, length: usize, out: &mut Vec<u8>) {
     match u16::try_from(length) {
@@ -344,14 +390,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_negative_comes_back_whatever_its_width() {
+        let values = [0, 127, 128, 255, 256, 65_535, 65_536, u64::from(u32::MAX), 1 << 32, i64::MAX as u64, u64::MAX];
+        for value in values {
+            let mut out = Vec::new();
+            write_unsigned(value, &mut out);
+            assert_eq!((Reader::new(&out).unsigned(), out.len()), (Ok(value), length_of_unsigned(value)));
+        }
+        for negative in [-1, -33, i64::MIN] {
+            let mut out = Vec::new();
+            write_integer(negative, &mut out);
+            assert_eq!(Reader::new(&out).unsigned(), Err(Unexpected));
+        }
+    }
+
+    #[test]
     fn lengths_take_as_many_bytes_as_they_need() {
         for length in [0, 15, 16, 31, 32, 255, 256, 65_535, 65_536] {
             let (mut text, mut binary, mut array) = (Vec::new(), Vec::new(), Vec::new());
             write_text(&"x".repeat(length), &mut text);
+            assert_eq!(text.len(), length_of_text(length));
             assert_eq!(Reader::new(&text).text().map(str::len), Ok(length));
             write_binary(&vec![0; length], &mut binary);
+            assert_eq!(binary.len(), length_of_binary(length));
             assert_eq!(Reader::new(&binary).binary().map(<[u8]>::len), Ok(length));
             write_array(length, &mut array);
+            assert_eq!(array.len(), length_of_array(length));
             assert_eq!(Reader::new(&array).array(), Ok(length));
         }
     }

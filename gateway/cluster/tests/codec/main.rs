@@ -1,0 +1,5 @@
+//! What passes between nodes, as bytes and back: golden bytes, whatever is written comes back, as long as was said, and what others
+//! make of it breaks nothing.
+
+mod frames;
+mod hostile;
