@@ -11,7 +11,7 @@ use crate::pairs::Pairs;
 use crate::stream::StreamEvent;
 
 /// What is known of a client for as long as it lives and during its own `disconnected`.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct ConnectionFacts {
     pub hub: HubName,
     pub id: ConnectionId,

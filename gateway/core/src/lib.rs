@@ -59,7 +59,7 @@ pub use id::{Slot, TransportKey};
 pub use input::Input;
 pub use neighbours::{Location, Neighbours};
 pub use order::{Addressees, ForwardedQuestion, Leaving, Order, ServerOrder};
-pub use outgoing::Outgoing;
+pub use outgoing::{Answerable, Content, Outgoing};
 pub use recorded_input::RecordedInput;
 pub use refusal::{MembershipRefusal, ResumeRefusal, WatchRefusal};
 pub use shard::Shard;

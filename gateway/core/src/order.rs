@@ -17,7 +17,7 @@ pub enum Addressees {
 }
 
 /// What a shard does for another.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// What a sender asks of the hub. What is sent is encoded once for all shards.
     Act(Action),
@@ -36,7 +36,7 @@ pub enum Order {
 }
 
 /// What a plugin of one shard asks a client of another.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardedQuestion {
     pub question: ClientQuestion,
     /// How long the answer is waited for.
@@ -75,7 +75,7 @@ fn answer_weight(answer: &ClientAnswer) -> usize {
 }
 
 /// An order between a client and a hub server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerOrder {
     /// Messages for a hub server, as they are on the wire.
     Pass {

@@ -37,16 +37,40 @@ enum Source {
 
 /// What a call that may be answered has beside its method and arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Answerable {
-    headers: Pairs,
+pub struct Answerable {
+    pub headers: Pairs,
     /// None: nobody answers.
-    invocation_id: Option<Box<str>>,
+    pub invocation_id: Option<Box<str>>,
+}
+
+/// What a message is made of, as another gateway must know it to send the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// A call, with what [`Outgoing::new`] takes.
+    Call { method: &'a str, arguments: &'a Payload, answer: Option<&'a Answerable> },
+    /// What [`Outgoing::stream_item`] takes.
+    Item { stream: &'a str, item: &'a Payload },
+    /// What [`Outgoing::completion`] takes.
+    Completion { id: &'a str, result: Option<&'a Payload>, error: Option<&'a str> },
+    /// Its [frames](Outgoing::frame) alone.
+    Encoded,
 }
 
 impl Outgoing {
+    /// A call. `arguments` are one array. `answer`: None if nobody answers, and it has no headers.
+    pub fn new(method: String, arguments: Payload, answer: Option<Answerable>) -> Outgoing {
+        Outgoing::of(Source::Call { method, arguments, answer: answer.map(Box::new) })
+    }
+
     /// A call that nobody answers. `arguments` are one array.
     pub fn call(method: String, arguments: Payload) -> Outgoing {
-        Outgoing::of(Source::Call { method, arguments, answer: None })
+        Outgoing::new(method, arguments, None)
+    }
+
+    /// A call that its receiver answers.
+    pub(crate) fn question(method: String, arguments: Payload, invocation_id: &str) -> Outgoing {
+        let answer = Answerable { headers: Pairs::default(), invocation_id: Some(invocation_id.into()) };
+        Outgoing::new(method, arguments, Some(answer))
     }
 
     /// An item of a stream that its receiver knows by this id.
@@ -56,13 +80,12 @@ impl Outgoing {
 
     /// The end of a stream that its receiver knows by this id.
     pub fn stream_end(stream: &str, error: Option<String>) -> Outgoing {
-        Outgoing::of(Source::Completion { id: stream.into(), result: None, error })
+        Outgoing::completion(stream, None, error)
     }
 
-    /// A call that its receiver answers.
-    pub(crate) fn question(method: String, arguments: Payload, invocation_id: &str) -> Outgoing {
-        let answer = Answerable { headers: Pairs::default(), invocation_id: Some(invocation_id.into()) };
-        Outgoing::of(Source::Call { method, arguments, answer: Some(Box::new(answer)) })
+    /// The end of such a stream, or the answer to a call. Of a result and an error the result counts.
+    pub fn completion(id: &str, result: Option<Payload>, error: Option<String>) -> Outgoing {
+        Outgoing::of(Source::Completion { id: id.into(), result, error })
     }
 
     fn of(source: Source) -> Outgoing {
@@ -108,6 +131,20 @@ impl Outgoing {
         match &self.0.source {
             Source::Call { method, arguments, .. } => Some((method, arguments)),
             Source::Item { .. } | Source::Completion { .. } | Source::Encoded => None,
+        }
+    }
+
+    /// What it is made of. Who counts its receivers is no part of that.
+    pub fn content(&self) -> Content<'_> {
+        match &self.0.source {
+            Source::Call { method, arguments, answer } => {
+                Content::Call { method, arguments, answer: answer.as_deref() }
+            }
+            Source::Item { stream, item } => Content::Item { stream, item },
+            Source::Completion { id, result, error } => {
+                Content::Completion { id, result: result.as_ref(), error: error.as_deref() }
+            }
+            Source::Encoded => Content::Encoded,
         }
     }
 

@@ -21,7 +21,7 @@ pub struct Ticket<A> {
 }
 
 /// What is looked for. One shard that finds it is enough.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sought {
     /// A connection of the target.
     ConnectionOf(Target),
@@ -30,7 +30,7 @@ pub enum Sought {
 }
 
 /// What can be known of a hub.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
     Find(Sought),
     /// What is known of a connection of the hub.
@@ -48,7 +48,7 @@ pub enum Query {
 }
 
 /// What the shard of a connection does, and tells whoever asked for it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Put a connection into a group.
     Join { connection: ConnectionId, group: GroupName },
@@ -59,7 +59,7 @@ pub enum Command {
 }
 
 /// What one shard asks of others.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     Query(Query),
     Command(Command),
@@ -68,7 +68,7 @@ pub enum Question {
 }
 
 /// What one shard answers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// To [`Query::Find`], and to [`Command::Leave`] whether the connection exists.
     Found(bool),
@@ -103,7 +103,7 @@ pub enum Joined {
 pub type UserJoined = Result<(), MembershipRefusal>;
 
 /// What a client is asked: a call whose result somebody waits for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientQuestion {
     pub connection: ConnectionId,
     /// The client, of the shard that asks, whose event is handled meanwhile; none of another event.

@@ -22,7 +22,7 @@ const OF_THE_TOKEN: [&str; 6] = ["aud", "exp", "iat", "iss", "jti", "nbf"];
 const INSTRUCTIONS: &str = "asrs.s.";
 
 /// What a connection is to go on with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refresh {
     /// What opens the connection's transports: its id, which others know, refreshes nothing.
     pub token: ConnectionId,

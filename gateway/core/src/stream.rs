@@ -89,7 +89,7 @@ pub struct Room {
 }
 
 /// What a plugin does to a stream of a client.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamCommand {
     pub stream: StreamId,
     /// Only the plugin that was told of the stream may.
@@ -97,7 +97,7 @@ pub struct StreamCommand {
     pub does: StreamDeed,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamDeed {
     /// Sends all of these items, or none.
     Push(Vec<Payload>),
@@ -106,7 +106,7 @@ pub enum StreamDeed {
 }
 
 /// How a stream ends, or what answers a call.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finish {
     Void,
     Value(Payload),
@@ -128,8 +128,17 @@ pub enum StreamError {
     Full(Room),
     /// An item, or all of them, would never fit.
     TooLarge,
-    /// The client waits for something else. The reason is for the plugin.
-    Invalid(&'static str),
+    /// The client waits for something else.
+    Invalid(Unsuited),
+}
+
+/// Why something is nothing for a client. The text is for the plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unsuited {
+    #[error("the client waits for no items; `finish` answers its call")]
+    Items,
+    #[error("a stream of items ends without a value")]
+    Value,
 }
 
 /// How many streams a plugin may have, and how much may wait in each.
@@ -162,12 +171,8 @@ impl StreamDeed {
     /// The error says why it is nothing for a client that waits for this.
     pub fn suits(&self, expected: Expected) -> Result<(), StreamError> {
         match (self, expected) {
-            (StreamDeed::Push(_), Expected::Value | Expected::Nothing) => {
-                Err(StreamError::Invalid("the client waits for no items; `finish` answers its call"))
-            }
-            (StreamDeed::Finish(Finish::Value(_)), Expected::Items) => {
-                Err(StreamError::Invalid("a stream of items ends without a value"))
-            }
+            (StreamDeed::Push(_), Expected::Value | Expected::Nothing) => Err(StreamError::Invalid(Unsuited::Items)),
+            (StreamDeed::Finish(Finish::Value(_)), Expected::Items) => Err(StreamError::Invalid(Unsuited::Value)),
             (StreamDeed::Push(_) | StreamDeed::Finish(_), _) => Ok(()),
         }
     }

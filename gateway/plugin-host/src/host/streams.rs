@@ -89,6 +89,6 @@ fn push_error(error: StreamError) -> PushError {
         StreamError::NoSuchStream => PushError::NoSuchStream,
         StreamError::Full(room) => PushError::Full(convert::room(room)),
         StreamError::TooLarge => PushError::TooLarge,
-        StreamError::Invalid(reason) => PushError::Invalid(reason.to_owned()),
+        StreamError::Invalid(unsuited) => PushError::Invalid(unsuited.to_string()),
     }
 }
