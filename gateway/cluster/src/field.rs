@@ -1,11 +1,12 @@
 //! How values are written and read: in MessagePack, where what has parts is an array. A reader ignores elements at its end that it does
 //! not know, so that newer nodes may add some.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use hubgate_core::id::NodeId;
 use hubgate_wire::messagepack::{
-    Reader, Unexpected, length_of_array, length_of_binary, length_of_text, length_of_unsigned, write_array,
-    write_binary, write_boolean, write_text, write_unsigned,
+    Reader, Unexpected, length_of_array, length_of_binary, length_of_integer, length_of_text, length_of_unsigned,
+    write_array, write_binary, write_boolean, write_integer, write_nil, write_text, write_unsigned,
 };
 
 /// Why bytes cannot be read.
@@ -36,17 +37,32 @@ pub(crate) trait Field: Sized {
 /// Bytes that are read.
 pub(crate) struct Source<'a> {
     whole: &'a Bytes,
+    /// How long a part is, in bytes, that is shared.
+    shared_from: usize,
     pub(crate) reader: Reader<'a>,
 }
 
+/// Shorter payloads of an item are copied, in bytes: one that waits for a slow peer keeps as much as it says, and not all of the frame
+/// that it came in.
+const SHARED_FROM: usize = 16 << 10;
+
 impl<'a> Source<'a> {
-    pub(crate) fn new(whole: &'a Bytes) -> Source<'a> {
-        Source { whole, reader: Reader::new(whole) }
+    /// A frame, whose parts are items, and read at once.
+    pub(crate) fn of_frame(whole: &'a Bytes) -> Source<'a> {
+        Source { whole, shared_from: 0, reader: Reader::new(whole) }
     }
 
-    /// A part of the bytes that was read, shared.
+    /// An item, whose parts may wait for peers.
+    pub(crate) fn of_item(whole: &'a Bytes) -> Source<'a> {
+        Source { shared_from: SHARED_FROM, ..Source::of_frame(whole) }
+    }
+
+    /// A part of the bytes that was read.
     pub(crate) fn share(&self, part: &'a [u8]) -> Bytes {
-        self.whole.slice_ref(part)
+        match part.len() >= self.shared_from {
+            true => self.whole.slice_ref(part),
+            false => Bytes::copy_from_slice(part),
+        }
     }
 
     /// The elements of an array: those that `known` reads, `count` in number, and others that only newer nodes know.
@@ -83,9 +99,9 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Makes a struct an array of its fields, in the order that is given.
+/// Makes a struct an array of its fields, in the order that is given. `if`: what has to be true of one that is read.
 macro_rules! record {
-    ($name:ident { $($field:ident),+ $(,)? }) => {
+    ($name:ident { $($field:ident),+ $(,)? } $(if $holds:ident)?) => {
         impl $crate::field::Field for $name {
             fn length(&self) -> usize {
                 let $name { $($field),+ } = self;
@@ -102,7 +118,11 @@ macro_rules! record {
             fn read(source: &mut $crate::field::Source<'_>) -> Result<Self, $crate::field::Unreadable> {
                 source.array($crate::field::count!($($field)+), |source| {
                     $(let $field = $crate::field::Field::read(source)?;)+
-                    Ok($name { $($field),+ })
+                    let record = $name { $($field),+ };
+                    $(if !$holds(&record) {
+                        return Err($crate::field::Unreadable::Malformed);
+                    })?
+                    Ok(record)
                 })
             }
         }
@@ -199,19 +219,55 @@ impl Field for bool {
     }
 }
 
-impl Field for String {
+/// Numbers and sizes of what is in memory. More than 32 bits hold is as good as without end.
+impl Field for usize {
     fn length(&self) -> usize {
-        length_of_text(self.len())
+        u32::try_from(*self).unwrap_or(u32::MAX).length()
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        write_text(self, out);
+        u32::try_from(*self).unwrap_or(u32::MAX).write(out);
     }
 
-    fn read(source: &mut Source<'_>) -> Result<String, Unreadable> {
-        Ok(source.reader.text()?.to_owned())
+    fn read(source: &mut Source<'_>) -> Result<usize, Unreadable> {
+        u32::read(source).map(|number| number as usize)
     }
 }
+
+impl Field for i64 {
+    fn length(&self) -> usize {
+        length_of_integer(*self)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_integer(*self, out);
+    }
+
+    fn read(source: &mut Source<'_>) -> Result<i64, Unreadable> {
+        Ok(source.reader.integer()?)
+    }
+}
+
+/// Texts of whatever length.
+macro_rules! texts {
+    ($($type:ty)+) => {
+        $(impl Field for $type {
+            fn length(&self) -> usize {
+                length_of_text(self.len())
+            }
+
+            fn write(&self, out: &mut Vec<u8>) {
+                write_text(self, out);
+            }
+
+            fn read(source: &mut Source<'_>) -> Result<$type, Unreadable> {
+                Ok(source.reader.text()?.into())
+            }
+        })+
+    };
+}
+
+texts!(String Box<str>);
 
 impl Field for Bytes {
     fn length(&self) -> usize {
@@ -249,16 +305,91 @@ impl<T: Field> Field for Vec<T> {
     }
 }
 
-impl Field for NodeId {
+/// Nil, or a value, none of which is written as nil.
+impl<T: Field> Field for Option<T> {
     fn length(&self) -> usize {
-        self.0.length()
+        self.as_ref().map_or(1, T::length)
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        self.0.write(out);
+        write_optional(self.as_ref(), out);
     }
 
-    fn read(source: &mut Source<'_>) -> Result<NodeId, Unreadable> {
-        u32::read(source).map(NodeId)
+    fn read(source: &mut Source<'_>) -> Result<Option<T>, Unreadable> {
+        match source.reader.rest() {
+            [NIL, ..] => source.reader.value().map(|_| None).map_err(Unreadable::from),
+            _ => T::read(source).map(Some),
+        }
+    }
+}
+
+const NIL: u8 = 0xc0;
+
+/// What an optional value is written as.
+pub(crate) fn write_optional<T: Field>(value: Option<&T>, out: &mut Vec<u8>) {
+    match value {
+        Some(value) => value.write(out),
+        None => write_nil(out),
+    }
+}
+
+impl<T: Field, E: Field> Field for Result<T, E> {
+    fn length(&self) -> usize {
+        let value = self.as_ref().map_or_else(E::length, T::length);
+        length_of_array(2) + u64::from(self.is_err()).length() + value
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_array(2, out);
+        u64::from(self.is_err()).write(out);
+        match self {
+            Ok(value) => value.write(out),
+            Err(error) => error.write(out),
+        }
+    }
+
+    fn read(source: &mut Source<'_>) -> Result<Result<T, E>, Unreadable> {
+        source.array(2, |source| match source.reader.unsigned()? {
+            0 => T::read(source).map(Ok),
+            1 => E::read(source).map(Err),
+            number => Err(Unreadable::Unknown { number }),
+        })
+    }
+}
+
+/// What is kept in memory of its own.
+macro_rules! allocated {
+    ($($pointer:ident)+) => {
+        $(impl<T: Field> Field for $pointer<T> {
+            fn length(&self) -> usize {
+                T::length(self)
+            }
+
+            fn write(&self, out: &mut Vec<u8>) {
+                T::write(self, out);
+            }
+
+            fn read(source: &mut Source<'_>) -> Result<$pointer<T>, Unreadable> {
+                T::read(source).map($pointer::new)
+            }
+        })+
+    };
+}
+
+allocated!(Box Arc);
+
+impl<A: Field, B: Field> Field for (A, B) {
+    fn length(&self) -> usize {
+        length_of_array(2) + self.0.length() + self.1.length()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_array(2, out);
+        self.0.write(out);
+        self.1.write(out);
+    }
+
+    fn read(source: &mut Source<'_>) -> Result<(A, B), Unreadable> {
+        source.array(2, |source| Ok((A::read(source)?, B::read(source)?)))
     }
 }

@@ -189,7 +189,7 @@ impl Frame {
     /// Reads what another node has encoded. Items share the bytes. Who is there and who leaves is read whatever the version, so that a
     /// node that cannot be talked to is known by its name.
     pub fn decode(bytes: &Bytes) -> Result<Frame, FrameError> {
-        let mut source = Source::new(bytes);
+        let mut source = Source::of_frame(bytes);
         let elements = source.reader.array().map_err(Unreadable::from)?;
         let (version, from, incarnation) =
             (u16::read(&mut source)?, NodeId::read(&mut source)?, u64::read(&mut source)?);

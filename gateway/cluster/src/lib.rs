@@ -3,5 +3,6 @@
 //!
 //! It does no input or output and knows no clock and no random source: what has come, the time and new ids are arguments.
 
+pub mod codec;
 mod field;
 pub mod frame;

@@ -327,6 +327,18 @@ pub fn length_of_unsigned(value: u64) -> usize {
     }
 }
 
+/// How many bytes [`write_integer`] takes.
+pub fn length_of_integer(value: i64) -> usize {
+    match value {
+        0.. => length_of_unsigned(value.unsigned_abs()),
+        -32..0 => 1,
+        -0x80..-32 => 2,
+        -0x8000..-0x80 => 3,
+        -0x8000_0000..-0x8000 => 5,
+        _ => 9,
+    }
+}
+
 /// How many bytes [`write_text`] takes for a text of so many bytes.
 pub fn length_of_text(bytes: usize) -> usize {
     match bytes {
@@ -376,10 +388,21 @@ mod tests {
     #[test]
     fn integers_come_back_from_their_shortest_form() {
         let values = [0, 1, 127, 128, 255, 256, 65_535, 65_536, i64::from(u32::MAX), 1 << 32, i64::MAX];
-        for value in values.into_iter().chain(values.map(|value| -value)).chain([-32, -33, -128, -129, i64::MIN]) {
+        for value in values.into_iter().chain(values.map(|value| -value)).chain([
+            -32,
+            -33,
+            -128,
+            -129,
+            -32_768,
+            -32_769,
+            -1 << 31,
+            (-1 << 31) - 1,
+            i64::MIN,
+        ]) {
             let mut out = Vec::new();
             write_integer(value, &mut out);
             assert_eq!(Reader::new(&out).integer(), Ok(value), "{out:x?}");
+            assert_eq!(out.len(), length_of_integer(value), "{value}");
         }
         let written = |value| {
             let mut out = Vec::new();

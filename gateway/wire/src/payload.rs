@@ -58,6 +58,14 @@ impl<'a> PayloadRef<'a> {
         }
     }
 
+    /// Whether it is one array, as arguments are.
+    pub fn is_array(self) -> bool {
+        match self {
+            PayloadRef::Json(text) => text.trim_start().starts_with('['),
+            PayloadRef::MessagePack(bytes) => matches!(Reader::new(bytes).head(), Ok(Head::Array(_))),
+        }
+    }
+
     /// Never true of a valid value.
     pub fn is_empty(self) -> bool {
         self.len() == 0
@@ -141,7 +149,7 @@ impl JsonText {
     /// Takes `text` if it is exactly one JSON array, as arguments must be.
     pub fn parse_array(text: impl Into<Bytes>) -> Result<JsonText, NotJson> {
         let json = JsonText::parse(text)?;
-        match json.as_str().trim_start().starts_with('[') {
+        match PayloadRef::Json(json.as_str()).is_array() {
             true => Ok(json),
             false => Err(NotJson::NotAnArray),
         }
@@ -199,9 +207,9 @@ impl MessagePackValue {
     /// Takes `bytes` if they are exactly one array, as arguments must be.
     pub fn parse_array(bytes: impl Into<Bytes>) -> Result<MessagePackValue, NotMessagePack> {
         let value = MessagePackValue::parse(bytes)?;
-        match Reader::new(&value.0).head() {
-            Ok(Head::Array(_)) => Ok(value),
-            Ok(_) | Err(_) => Err(NotMessagePack::NotAnArray),
+        match PayloadRef::MessagePack(&value.0).is_array() {
+            true => Ok(value),
+            false => Err(NotMessagePack::NotAnArray),
         }
     }
 

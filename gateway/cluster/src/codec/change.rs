@@ -1,0 +1,25 @@
+//! What changes in what all nodes know of a hub.
+
+use hubgate_core::{DirectoryChange, Reconnect};
+
+use crate::field::choice;
+
+choice!(DirectoryChange {
+    0 ClientsEntered(clients),
+    1 ClientsLeft(clients),
+    2 UserEntered { user, shard },
+    3 UserLeft { user, shard },
+    4 ServerConnected { id, server, reconnect },
+    5 SenderConnected { id, server },
+    6 ServerLeft(id),
+    7 ServerDrains(server),
+    8 ServerCongested { id, is_congested },
+    9 ClientsRouted { to, clients },
+    10 ClientsReleased { from, clients },
+    11 GroupWatched { plugin, group },
+    12 GroupUnwatched { plugin, group },
+});
+choice!(Reconnect {
+    0 No,
+    1 Stateful,
+});

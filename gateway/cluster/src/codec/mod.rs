@@ -1,0 +1,96 @@
+//! Items of streams as bytes: what shards of one node order shards of another, and what a node tells of itself.
+//!
+//! An item is a MessagePack array of its kind's number and what belongs to it, and so is everything in it that is one of several; what has
+//! parts is an array of them. What is written is read as the same, except that nobody is told how many connections a message reaches
+//! ([`hubgate_core::Outgoing::counted`]): that is known on the node that sends it.
+
+mod action;
+mod change;
+mod client;
+mod ids;
+mod order;
+mod payload;
+mod question;
+mod stream;
+
+use bytes::Bytes;
+use hubgate_core::id::{HubName, ShardAddress, ShardIndex};
+use hubgate_core::{DirectoryChange, Order};
+
+use crate::field::{Field, Source, Unreadable, choice, record};
+
+/// One thing that a node has for another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A shard there has an order for shards here.
+    Envelope(Envelope),
+    /// Something has changed there in what all nodes know of a hub.
+    Change { hub: HubName, change: DirectoryChange },
+}
+
+/// An order on its way. Whether there are such shards is for its receiver to look at, and whether `from` is of the node that it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    pub from: ShardAddress,
+    pub to: Shards,
+    pub hub: HubName,
+    pub order: Order,
+}
+
+/// Shards of the node that an item is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shards {
+    All,
+    One(ShardIndex),
+}
+
+/// Why bytes are no item for this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ItemError {
+    #[error("the bytes are no item of the protocol between nodes")]
+    Malformed,
+    /// Newer nodes say it. It is skipped.
+    #[error("the item has something of kind {kind}, which this version of Hubgate does not know")]
+    UnknownKind { kind: u64 },
+}
+
+choice!(Item {
+    0 Envelope(envelope),
+    1 Change { hub, change },
+});
+record!(Envelope { from, to, hub, order });
+choice!(Shards {
+    0 All,
+    1 One(shard),
+});
+
+impl Item {
+    /// How many bytes it takes, encoded.
+    pub fn encoded_length(&self) -> usize {
+        self.length()
+    }
+
+    /// The bytes of the item, in one allocation, for as many nodes as it is for.
+    pub fn encode(&self) -> Bytes {
+        let mut out = Vec::with_capacity(self.length());
+        self.write(&mut out);
+        out.into()
+    }
+
+    /// Reads what another node has encoded. Long payloads share the bytes, short ones are copied.
+    pub fn decode(bytes: &Bytes) -> Result<Item, ItemError> {
+        let mut source = Source::of_item(bytes);
+        let item = Item::read(&mut source)?;
+        source.end()?;
+        Ok(item)
+    }
+}
+
+impl From<Unreadable> for ItemError {
+    fn from(error: Unreadable) -> ItemError {
+        match error {
+            Unreadable::Malformed => ItemError::Malformed,
+            Unreadable::Unknown { number } => ItemError::UnknownKind { kind: number },
+        }
+    }
+}
