@@ -58,6 +58,15 @@ pub struct Identity {
     pub groups: Vec<GroupName>,
 }
 
+/// What becomes of the clients of a hub server's connection that is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenLost {
+    /// They are closed.
+    DropsClients,
+    /// They are closed unless they can move to another server.
+    MovesClients,
+}
+
 /// A hub server whose transport opens.
 #[derive(Debug, Clone)]
 pub struct NewServerConnection {

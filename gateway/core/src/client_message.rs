@@ -37,11 +37,19 @@ pub(crate) enum Heard {
 impl Listener<'_> {
     /// Takes a message, or what is there of it, off the front of what a client says.
     pub(crate) fn hear(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8]) -> Heard {
-        if self.clients[slot].is_open() && !self.clients[slot].is_parsing() && self.reads_one_by_one(slot) {
+        if !self.clients[slot].is_parsing() && self.waits(slot) {
             return Heard::Waits;
         }
         self.take(turn, slot, bytes);
         Heard::Taken
+    }
+
+    /// Whether what a client says may stay where it is until that may be parsed.
+    fn waits(&self, slot: Slot) -> bool {
+        match self.clients[slot].is_open() {
+            true => self.reads_one_by_one(slot),
+            false => self.clients[slot].has_hold(Hold::Announcement),
+        }
     }
 
     /// Whether the messages of a client are read one by one, and not only passed on.

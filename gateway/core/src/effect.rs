@@ -7,6 +7,7 @@ use hubgate_wire::websocket::Frame;
 use crate::close_cause::CloseCause;
 use crate::event::{ConnectionFacts, HubCall, UpstreamEvent};
 use crate::filter::{Inspection, InspectionNumber};
+use crate::hub::change::DirectoryChange;
 use crate::id::{ConnectionId, HubName, PluginName, ServerConnectionId, Slot, TransportKey};
 use crate::order::{Addressees, Order};
 use crate::question::Answered;
@@ -119,11 +120,19 @@ pub enum Effect {
         what: String,
     },
     /// Hand an order to other shards. What is forwarded to one shard arrives in the order in which it was forwarded. One that has
-    /// ended, or cannot be reached, takes none: [`crate::Input::Undelivered`].
+    /// ended, or cannot be reached, takes none: [`crate::Input::Undelivered`]. What is for a node that is lost goes nowhere, because
+    /// [`crate::Input::NodeLost`] follows.
     Forward {
         to: Addressees,
         hub: HubName,
         order: Order,
+    },
+    /// Let all other nodes apply a change, in order with what is forwarded to them. The shards of this one know it already. Nothing is
+    /// announced while there are no others: what those have missed that come later is in [`crate::Directory::snapshot_of`]. Each of
+    /// a shard's changes says how something is, so that one which such a snapshot has already does no harm.
+    Announce {
+        hub: HubName,
+        change: DirectoryChange,
     },
     /// Feed a [`crate::Input::Tick`] at this time, beside those that come anyway.
     WakeAt(Millis),

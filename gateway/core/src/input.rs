@@ -7,8 +7,11 @@ use crate::close_cause::CloseCause;
 use crate::delivery::Action;
 use crate::event::UpstreamAnswer;
 use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, Origin};
-use crate::id::{ConnectionId, GroupName, HubName, PluginName, ServerConnectionId, Slot, TransportKey, UserId};
-use crate::order::Order;
+use crate::id::{
+    ConnectionId, GroupName, HubName, NodeId, PluginName, ServerConnectionId, ShardAddress, Slot, TransportKey, UserId,
+};
+use crate::neighbours::Nodes;
+use crate::order::{Addressees, Order};
 use crate::pairs::Pairs;
 use crate::question::{CallerQuery, ClientAnswer, ClientQuestion, Joined, Ticket, UserJoined, Watched};
 use crate::refresh::{Refresh, Refreshed};
@@ -56,10 +59,13 @@ pub enum Input<'i, 'b> {
     Inspected { number: InspectionNumber, inspected: Inspected },
     /// The filters of a message take a while: whoever it comes from is not read meanwhile.
     InspectionWaits(InspectionNumber),
-    /// What another shard forwarded.
-    Order { hub: HubName, order: Order },
-    /// What was forwarded to a shard that has ended, or that cannot be reached.
-    Undelivered(Order),
+    /// What another shard forwarded, of whatever node.
+    Order { from: ShardAddress, hub: HubName, order: Order },
+    /// What was forwarded to these, which have ended, or cannot be reached.
+    Undelivered { to: Addressees, order: Order },
+    /// All other nodes have applied a [`crate::DirectoryChange::HubUsed`] of this shard, or are gone. It comes once for each of
+    /// these that was announced, in their order, to the shard that has announced it.
+    HubAnnounced(HubName),
     /// A sender asks a hub for something, to be done in order. The hub's filters look at what is sent. Answered when it is done
     /// here, and ordered where it concerns other shards.
     Submit { hub: HubName, origin: Origin, actions: Vec<Action>, ticket: Ticket<()> },
@@ -97,6 +103,13 @@ pub enum Input<'i, 'b> {
     /// the next one that is met. Those that their hub's new mode does not allow are closed gradually, at
     /// `mode_switch_closes` per second. `halves` are those of the plugins that are there now.
     Configure { settings: Arc<Settings>, halves: HalvesByPlugin },
+    /// These other nodes are there from now on, and no more. All shards of this node are told before anything that a new one says is
+    /// applied or obeyed. One that was there before is left out only after [`Input::NodeLost`].
+    Nodes(Arc<Nodes>),
+    /// A node is gone, or something that it has said, or was told, is lost: whatever was begun with it is over, on both. All shards of this
+    /// node are told once [`crate::Directory::node_lost`] is done. It is not there until [`Input::Nodes`] names it again; what it says
+    /// then is applied and obeyed only after that.
+    NodeLost(NodeId),
     /// The gateway stops: clients leave, `per_second` of them on all shards together or all at once for 0, and hub servers are
     /// told. To be repeated until [`crate::Shard::is_empty`], because time passes and clients come that were just connecting.
     Drain { per_second: u32 },

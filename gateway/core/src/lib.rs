@@ -47,7 +47,7 @@ mod tokens;
 mod turn;
 mod upstream;
 
-pub use arrivals::{ClientTimes, Identity, NewClient, NewServerConnection, Reconnect, ResumedClient};
+pub use arrivals::{ClientTimes, Identity, NewClient, NewServerConnection, Reconnect, ResumedClient, WhenLost};
 pub use client::resuming::MostKept;
 pub use close_cause::CloseCause;
 pub use effect::Effect;
@@ -57,7 +57,7 @@ pub use hub::directory::Directory;
 pub use hub::status::{HubCounters, HubStatus, RefreshOutcome, ResumeOutcome, ShardStatus};
 pub use id::{Slot, TransportKey};
 pub use input::Input;
-pub use neighbours::{Location, Neighbours};
+pub use neighbours::{Location, Neighbours, Nodes, OtherNode};
 pub use order::{Addressees, ForwardedQuestion, Leaving, Order, ServerOrder};
 pub use outgoing::{Answerable, Content, Outgoing};
 pub use recorded_input::RecordedInput;

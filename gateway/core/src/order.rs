@@ -1,18 +1,25 @@
 //! What passes between shards.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use crate::arrivals::WhenLost;
 use crate::delivery::Action;
 use crate::filter::Origin;
-use crate::id::{ConnectionId, ServerConnectionId, ServerId, ShardAddress};
+use crate::id::{ConnectionId, NodeId, ServerConnectionId, ServerId, ShardAddress};
 use crate::question::{Answer, AskError, ClientAnswer, ClientQuestion, Question};
 use crate::stream::StreamCommand;
 use crate::time::Millis;
 
 /// The shards that an order is for, none of them the one that gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addressees {
+    /// All others of the same gateway.
     AllOthers,
+    /// All of these other gateways. Behind a thin pointer, because it would make all effects larger.
+    Nodes(Arc<Vec<NodeId>>),
+    /// This one, of whatever gateway.
     One(ShardAddress),
 }
 
@@ -82,6 +89,18 @@ pub enum ServerOrder {
         to: ServerConnectionId,
         messages: Bytes,
     },
+    /// The same, with which a client is the server's from now on.
+    Opens {
+        to: ServerConnectionId,
+        client: ConnectionId,
+        messages: Bytes,
+    },
+    /// The same, after which it is not any longer.
+    Ends {
+        to: ServerConnectionId,
+        client: ConnectionId,
+        messages: Bytes,
+    },
     /// A message for a server, over the connection that it asked on, or any other of its own.
     PassToServer {
         first: ServerConnectionId,
@@ -133,7 +152,9 @@ impl ServerOrder {
     /// What it carries, in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            ServerOrder::Pass { messages, .. } => messages.len(),
+            ServerOrder::Pass { messages, .. }
+            | ServerOrder::Opens { messages, .. }
+            | ServerOrder::Ends { messages, .. } => messages.len(),
             ServerOrder::PassToServer { message, .. }
             | ServerOrder::Invoke { message, .. }
             | ServerOrder::Complete { message, .. } => message.len(),
@@ -151,6 +172,6 @@ pub enum Leaving {
     DropsClients,
     /// It stays until they are with another server.
     MovesClients,
-    /// It is gone. They are closed unless they can move.
-    Lost { moves: bool },
+    /// It is gone.
+    Lost(WhenLost),
 }

@@ -3,14 +3,15 @@
 mod reading;
 
 use crate::client::read_holds::Hold;
-use crate::client::{Clients, Session, actions, marked, renewal, resuming};
+use crate::client::{Clients, Session, actions, announcements, marked, renewal, resuming};
 use crate::client_results::ClientResults;
 use crate::drain::{self, Answerers, Drain};
 use crate::effect::Effect;
 use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, LaneKind};
 use crate::gate::inbound::Inbound;
 use crate::gate::senders::Senders;
-use crate::id::{HubName, Slot};
+use crate::hub::change::DirectoryChange;
+use crate::id::{HubName, NodeId, ShardAddress, Slot};
 use crate::input::Input;
 use crate::link::{self, Links};
 use crate::mode_switch::ModeSwitch;
@@ -123,8 +124,9 @@ impl Parts {
             Input::ServerGone(id) => links.server_gone(clients, turn, id),
             Input::Inspected { number, inspected } => self.inspected(turn, number, inspected),
             Input::InspectionWaits(number) => self.inspection_waits(turn, number),
-            Input::Order { hub, order } => self.order(turn, &hub, order),
-            Input::Undelivered(order) => self.undelivered(turn, order),
+            Input::Order { from, hub, order } => self.order(turn, from, &hub, order),
+            Input::Undelivered { to, order } => self.undelivered(turn, &to, order),
+            Input::HubAnnounced(hub) => announcements::announced(clients, turn, &hub),
             Input::Submit { hub, origin, actions, ticket } => {
                 let hub = clients.hubs_mut().get(&hub, turn.settings);
                 let after = AfterSend::Answer(ticket);
@@ -146,7 +148,9 @@ impl Parts {
                 gathers.refresh(clients, turn, &hub, refresh, (deadline, ticket));
             }
             Input::Stream { hub, command, deadline, ticket } => match turn.locate(command.stream.connection.owner()) {
-                Location::OtherShard(_) => gathers.forward(turn, &hub, command, (deadline, ticket)),
+                Location::OtherShard(_) | Location::OtherNode => {
+                    gathers.forward(turn, &hub, command, (deadline, ticket))
+                }
                 Location::Here | Location::Nowhere => {
                     let reply = upstream.obey(clients, turn, command);
                     turn.effect(Effect::Answered(Answered::Stream(ticket.answered(reply))));
@@ -165,10 +169,12 @@ impl Parts {
                 client_results.ask(clients, turn, &hub, question, (deadline, ticket));
             }
             Input::Watch { hub, plugin, group, ticket } => {
-                let watched = query::watch(clients, turn, &hub, (plugin, group));
-                turn.effect(Effect::Answered(Answered::Watched(ticket.answered(watched))));
+                gathers.watch(clients, turn, &hub, (plugin, group), ticket);
             }
-            Input::Unwatch { hub, plugin, group } => clients.hubs().directory().unwatch(&hub, &plugin, &group),
+            Input::Unwatch { hub, plugin, group } => {
+                clients.hubs().directory().unwatch(&hub, &plugin, &group);
+                turn.tell_nodes(&hub, || DirectoryChange::GroupUnwatched { plugin, group });
+            }
             Input::PresenceTold { hub, plugin } => {
                 let (presence, directory) = clients.presence();
                 presence.told(turn, directory, hub, plugin);
@@ -178,7 +184,9 @@ impl Parts {
             Input::Configure { .. }
             | Input::ClientData { .. }
             | Input::ServerData { .. }
-            | Input::UpstreamAnswered { .. } => {
+            | Input::UpstreamAnswered { .. }
+            | Input::Nodes(_)
+            | Input::NodeLost(_) => {
                 unreachable!("they have ways of their own, in `act_on` and in the shard")
             }
             Input::Drain { per_second } => {
@@ -317,7 +325,7 @@ impl Parts {
     }
 
     /// Does what another shard forwarded.
-    fn order(&mut self, turn: &mut Turn<'_>, name: &HubName, order: Order) {
+    fn order(&mut self, turn: &mut Turn<'_>, from: ShardAddress, name: &HubName, order: Order) {
         let Parts { clients, links, upstream, gathers, .. } = self;
         match order {
             Order::Act(action) => {
@@ -339,7 +347,7 @@ impl Parts {
                 turn.forward(Addressees::One(asker), name, Order::Answer { number, answer });
             }
             Order::Answer { number, answer } => {
-                let ack = gathers.answered(turn, number, answer);
+                let ack = gathers.answered(turn, from, number, answer);
                 ack.into_iter().for_each(|ack| self.ack_ended(turn, ack));
             }
             Order::AskClient(forwarded) => self.client_results.ask_for(clients, turn, name, *forwarded),
@@ -350,15 +358,26 @@ impl Parts {
     }
 
     /// A shard that has ended answers nothing, and does nothing that anybody could miss.
-    fn undelivered(&mut self, turn: &mut Turn<'_>, order: Order) {
+    fn undelivered(&mut self, turn: &mut Turn<'_>, to: &Addressees, order: Order) {
         match order {
             Order::Ask { number, .. } | Order::Stream { number, .. } => {
-                let ack = self.gathers.undelivered(turn, number);
+                let ack = self.gathers.undelivered(turn, to, number);
                 ack.into_iter().for_each(|ack| self.ack_ended(turn, ack));
             }
             Order::AskClient(forwarded) => self.client_results.undelivered(turn, forwarded.number),
             Order::Act(_) | Order::Server(_) | Order::Answer { .. } | Order::ClientAnswered { .. } => {}
         }
+    }
+
+    /// A node is gone, or does not know any longer what was begun with it.
+    pub(crate) fn node_lost(&mut self, turn: &mut Turn<'_>, node: NodeId) {
+        for ack in self.gathers.node_lost(turn, node) {
+            self.ack_ended(turn, ack);
+        }
+        self.client_results.node_lost(turn, node);
+        self.settle(turn, 0);
+        self.links.node_lost(&mut self.clients, turn, node);
+        self.settle(turn, 0);
     }
 
     fn ack_ended(&mut self, turn: &mut Turn<'_>, Ack { server, ack_id, status, carried, .. }: Ack) {

@@ -71,8 +71,9 @@ impl Input<'_, '_> {
                 Input::Inspected { number: *number, inspected: inspected.clone() }
             }
             Input::InspectionWaits(number) => Input::InspectionWaits(*number),
-            Input::Order { hub, order } => Input::Order { hub: hub.clone(), order: order.clone() },
-            Input::Undelivered(order) => Input::Undelivered(order.clone()),
+            Input::Order { from, hub, order } => Input::Order { from: *from, hub: hub.clone(), order: order.clone() },
+            Input::Undelivered { to, order } => Input::Undelivered { to: to.clone(), order: order.clone() },
+            Input::HubAnnounced(hub) => Input::HubAnnounced(hub.clone()),
             Input::Submit { hub, origin, actions, ticket } => {
                 Input::Submit { hub: hub.clone(), origin: origin.clone(), actions: actions.clone(), ticket: *ticket }
             }
@@ -121,6 +122,8 @@ impl Input<'_, '_> {
             Input::Configure { settings, halves } => {
                 Input::Configure { settings: settings.clone(), halves: halves.clone() }
             }
+            Input::Nodes(nodes) => Input::Nodes(nodes.clone()),
+            Input::NodeLost(node) => Input::NodeLost(*node),
             Input::Drain { per_second } => Input::Drain { per_second: *per_second },
             Input::DrainNow => Input::DrainNow,
         })

@@ -51,8 +51,8 @@ impl Shard {
 
     /// Does what an input means; what is to be done about it is appended to `effects`.
     pub fn handle(&mut self, input: Input<'_, '_>, now: Millis, effects: &mut Vec<Effect>) {
-        if let Input::Configure { .. } = &input {
-            return self.configure(input);
+        if let Input::Configure { .. } | Input::Nodes(_) | Input::NodeLost(_) = &input {
+            return self.adapt(input, now, effects);
         }
         let Shard { neighbours, settings, steps, parts } = self;
         // What a panic has cut off is lost: it is about things as they were before that.
@@ -61,12 +61,25 @@ impl Shard {
         parts.act_on(&mut turn, input);
     }
 
-    /// Other settings hold from now on. No turn has two.
+    /// Other settings hold from now on, or other nodes are there. No turn has two of either.
     #[cold]
-    fn configure(&mut self, input: Input<'_, '_>) {
-        if let Input::Configure { settings, halves } = input {
-            let before = std::mem::replace(&mut self.settings, settings);
-            self.parts.configure(&before, &self.settings, halves);
+    fn adapt(&mut self, input: Input<'_, '_>, now: Millis, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Configure { settings, halves } => {
+                let before = std::mem::replace(&mut self.settings, settings);
+                self.parts.configure(&before, &self.settings, halves);
+            }
+            Input::Nodes(nodes) => {
+                self.neighbours.set_nodes(nodes);
+            }
+            Input::NodeLost(node) => {
+                self.neighbours.lose(node);
+                let Shard { neighbours, settings, steps, parts } = self;
+                steps.clear();
+                let mut turn = Turn { now, neighbours, settings, effects, steps };
+                parts.node_lost(&mut turn, node);
+            }
+            _ => unreachable!("it changes nothing that a turn goes by"),
         }
     }
 

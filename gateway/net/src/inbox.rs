@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hubgate_core::id::ShardIndex;
 use hubgate_core::settings::Settings;
 use hubgate_core::{Order, ShardStatus, TooManyTokens};
 use tokio::sync::{mpsc, oneshot};
@@ -45,7 +46,10 @@ pub(crate) enum LocalMessage {
     Request(ClientRequest),
     Status(oneshot::Sender<ShardStatus>),
     /// Orders that waited for a shard which has ended.
-    Undelivered(Vec<Order>),
+    Undelivered {
+        to: ShardIndex,
+        orders: Vec<Order>,
+    },
     /// Go on with these settings, and with the plugins that the host has now.
     Configure(Arc<Settings>, oneshot::Sender<()>),
     /// Send all clients away; answered when they are gone and upstream has heard of it.

@@ -113,16 +113,21 @@ impl Peers {
 
     /// Hands an order to other shards, to each after all that it was handed before. Gives it back for each that has ended, and for
     /// one that cannot be reached.
-    pub(crate) fn forward(self: &Rc<Self>, to: Addressees, hub: HubName, order: Order) -> Vec<Order> {
+    pub(crate) fn forward(self: &Rc<Self>, to: Addressees, hub: HubName, order: Order) -> Vec<(Addressees, Order)> {
+        let forward_to = |shard, order| {
+            let given_back = self.forward_to(shard, hub.clone(), order)?;
+            Some((Addressees::One(self.neighbours.address_of(shard)), given_back))
+        };
         match to {
             Addressees::One(address) => match self.neighbours.locate(address) {
-                Location::OtherShard(shard) => self.forward_to(shard, hub, order).into_iter().collect(),
-                Location::Here | Location::Nowhere => vec![order],
+                Location::OtherShard(shard) => forward_to(shard, order).into_iter().collect(),
+                Location::Here | Location::OtherNode | Location::Nowhere => vec![(to, order)],
             },
             Addressees::AllOthers => {
-                let others = self.neighbours.others();
-                others.filter_map(|shard| self.forward_to(shard, hub.clone(), order.clone())).collect()
+                self.neighbours.others().filter_map(|shard| forward_to(shard, order.clone())).collect()
             }
+            // This gateway serves alone.
+            Addressees::Nodes(_) => vec![(to, order)],
         }
     }
 
@@ -176,7 +181,7 @@ impl Peers {
             Message::Order(envelope) => Some(envelope.order),
             Message::Local(_) => None,
         });
-        let undelivered = LocalMessage::Undelivered(orders.collect());
+        let undelivered = LocalMessage::Undelivered { to: ended, orders: orders.collect() };
         if let Some(inbox) = self.inbox_of(self.neighbours.own().shard) {
             // It has ended, too, if it takes none.
             drop(inbox.send(undelivered.into()).await);
@@ -261,9 +266,10 @@ mod tests {
             tokio::task::yield_now().await;
             assert!(matches!(other_inbox.recv().await, Some(Message::Order(_))), "the first had arrived");
             drop(other_inbox);
-            let Some(Message::Local(LocalMessage::Undelivered(orders))) = own_inbox.recv().await else {
+            let Some(Message::Local(LocalMessage::Undelivered { to, orders })) = own_inbox.recv().await else {
                 panic!("nothing comes back");
             };
+            assert_eq!(to, ShardIndex(1));
             let number = |order: &Order| match order {
                 Order::Ask { number, .. } => *number,
                 other => panic!("{other:?}"),

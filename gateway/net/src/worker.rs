@@ -127,7 +127,7 @@ impl Worker {
             LocalMessage::Negotiated(negotiated, answer) => drop(answer.send(shard.tokens().keep(negotiated))),
             LocalMessage::Request(request) => self.clients.serve(request),
             LocalMessage::Status(answer) => drop(answer.send(shard.status())),
-            LocalMessage::Undelivered(orders) => shard.take_back(orders),
+            LocalMessage::Undelivered { to, orders } => shard.take_back(to, orders),
             LocalMessage::Configure(settings, answer) => {
                 shard.configure(settings);
                 self.http.forget_tokens();

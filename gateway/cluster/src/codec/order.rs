@@ -1,6 +1,6 @@
 //! What shards order each other.
 
-use hubgate_core::{ForwardedQuestion, Leaving, Order, ServerOrder};
+use hubgate_core::{ForwardedQuestion, Leaving, Order, ServerOrder, WhenLost};
 
 use crate::field::{choice, record};
 
@@ -22,10 +22,16 @@ choice!(ServerOrder {
     5 Congested { server, is_congested },
     6 Invoke { from, origin, client, message },
     7 Complete { client, message },
+    8 Opens { to, client, messages },
+    9 Ends { to, client, messages },
 });
 choice!(Leaving {
     0 DropsClients,
     1 MovesClients,
-    2 Lost { moves },
+    2 Lost(when),
+});
+choice!(WhenLost {
+    0 DropsClients,
+    1 MovesClients,
 });
 record!(ForwardedQuestion { question, within, asker, number });

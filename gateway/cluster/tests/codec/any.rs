@@ -18,7 +18,9 @@ use hubgate_core::question::{
 use hubgate_core::refresh::{NewEnd, NewUser, Refresh, RefreshRefusal};
 use hubgate_core::stream::{Finish, Room, StreamCommand, StreamDeed, StreamError, StreamId, StreamReply, Unsuited};
 use hubgate_core::time::Millis;
-use hubgate_core::{Answerable, DirectoryChange, ForwardedQuestion, Leaving, Order, Outgoing, Reconnect, ServerOrder};
+use hubgate_core::{
+    Answerable, DirectoryChange, ForwardedQuestion, Leaving, Order, Outgoing, Reconnect, ServerOrder, WhenLost,
+};
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload};
 use hubgate_wire::signalr::HubProtocol;
 use proptest::collection::vec;
@@ -148,14 +150,25 @@ fn origin() -> impl Strategy<Value = Origin> {
     ]
 }
 
+fn when_lost() -> impl Strategy<Value = WhenLost> {
+    prop_oneof![Just(WhenLost::DropsClients), Just(WhenLost::MovesClients)]
+}
+
 fn server_order() -> impl Strategy<Value = ServerOrder> {
-    let leaving = prop_oneof![
-        Just(Leaving::DropsClients),
-        Just(Leaving::MovesClients),
-        any::<bool>().prop_map(|moves| Leaving::Lost { moves }),
-    ];
+    let leaving =
+        prop_oneof![Just(Leaving::DropsClients), Just(Leaving::MovesClients), when_lost().prop_map(Leaving::Lost),];
     prop_oneof![
         (server_connection(), bytes()).prop_map(|(to, messages)| ServerOrder::Pass { to, messages }),
+        (server_connection(), connection(), bytes()).prop_map(|(to, client, messages)| ServerOrder::Opens {
+            to,
+            client,
+            messages
+        }),
+        (server_connection(), connection(), bytes()).prop_map(|(to, client, messages)| ServerOrder::Ends {
+            to,
+            client,
+            messages
+        }),
         (server_connection(), server(), bytes()).prop_map(|(first, server, message)| ServerOrder::PassToServer {
             first,
             server,
@@ -309,15 +322,21 @@ fn change() -> impl Strategy<Value = DirectoryChange> {
         clients().prop_map(DirectoryChange::ClientsLeft),
         (user(), address()).prop_map(|(user, shard)| DirectoryChange::UserEntered { user, shard }),
         (user(), address()).prop_map(|(user, shard)| DirectoryChange::UserLeft { user, shard }),
-        (server_connection(), server(), reconnect)
-            .prop_map(|(id, server, reconnect)| DirectoryChange::ServerConnected { id, server, reconnect }),
+        (server_connection(), server(), reconnect, when_lost()).prop_map(|(id, server, reconnect, when_lost)| {
+            DirectoryChange::ServerConnected { id, server, reconnect, when_lost }
+        }),
         (server_connection(), server()).prop_map(|(id, server)| DirectoryChange::SenderConnected { id, server }),
         server_connection().prop_map(DirectoryChange::ServerLeft),
-        server().prop_map(DirectoryChange::ServerDrains),
+        server_connection().prop_map(DirectoryChange::ServerDrains),
         (server_connection(), any::<bool>())
             .prop_map(|(id, is_congested)| DirectoryChange::ServerCongested { id, is_congested }),
-        (server_connection(), clients()).prop_map(|(to, clients)| DirectoryChange::ClientsRouted { to, clients }),
-        (server_connection(), clients()).prop_map(|(from, clients)| DirectoryChange::ClientsReleased { from, clients }),
+        (server_connection(), address(), clients()).prop_map(|(to, by, clients)| DirectoryChange::ClientsRouted {
+            to,
+            by,
+            clients
+        }),
+        address().prop_map(DirectoryChange::HubUsed),
+        address().prop_map(DirectoryChange::HubUnused),
         (plugin(), group()).prop_map(|(plugin, group)| DirectoryChange::GroupWatched { plugin, group }),
         (plugin(), group()).prop_map(|(plugin, group)| DirectoryChange::GroupUnwatched { plugin, group }),
     ]

@@ -16,7 +16,9 @@ use hubgate_core::question::{Answer, AskError, ClientQuestion, Command, Joined, 
 use hubgate_core::refresh::{NewEnd, NewUser, Refresh, RefreshRefusal};
 use hubgate_core::stream::{Finish, Room, StreamCommand, StreamDeed, StreamError, StreamId, Unsuited};
 use hubgate_core::time::Millis;
-use hubgate_core::{Answerable, DirectoryChange, ForwardedQuestion, Leaving, Order, Outgoing, Reconnect, ServerOrder};
+use hubgate_core::{
+    Answerable, DirectoryChange, ForwardedQuestion, Leaving, Order, Outgoing, Reconnect, ServerOrder, WhenLost,
+};
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload};
 use hubgate_wire::signalr::HubProtocol;
 
@@ -138,7 +140,8 @@ fn orders_between_clients_and_hub_servers_are_these_bytes() {
         (ServerOrder::Closes { from, client: client(), error: Some("e".into()) }, "9403 S C a165"),
         (leaves(Leaving::DropsClients), "9304 S 9100"),
         (leaves(Leaving::MovesClients), "9304 S 9101"),
-        (leaves(Leaving::Lost { moves: true }), "9304 S 9202c3"),
+        (leaves(Leaving::Lost(WhenLost::DropsClients)), "9304 S 9202 9100"),
+        (leaves(Leaving::Lost(WhenLost::MovesClients)), "9304 S 9202 9101"),
         (ServerOrder::Congested { server: SERVER, is_congested: false }, "9305 S c2"),
         (invoke(Origin::HubServer(server())), "9506 S 9200a173 C c4016d"),
         (invoke(Origin::Plugin(plugin())), "9506 S 9201a170 C c4016d"),
@@ -146,6 +149,8 @@ fn orders_between_clients_and_hub_servers_are_these_bytes() {
         (invoke(Origin::Rest), "9506 S 9103 C c4016d"),
         (invoke(Origin::Management), "9506 S 9104 C c4016d"),
         (ServerOrder::Complete { client: client(), message: message.clone() }, "9307 C c4016d"),
+        (ServerOrder::Opens { to: SERVER, client: client(), messages: message.clone() }, "9408 S C c4016d"),
+        (ServerOrder::Ends { to: SERVER, client: client(), messages: message.clone() }, "9409 S C c4016d"),
     ] {
         assert_order(Order::Server(order), &format!("9201{expected}"));
     }
@@ -242,22 +247,24 @@ fn what_clients_are_asked_and_answer_is_these_bytes() {
 
 #[test]
 fn changes_are_these_bytes() {
-    let connected = |reconnect| DirectoryChange::ServerConnected { id: SERVER, server: server(), reconnect };
+    let connected =
+        |reconnect, when_lost| DirectoryChange::ServerConnected { id: SERVER, server: server(), reconnect, when_lost };
     for (change, expected) in [
         (DirectoryChange::ClientsEntered(300), "9200cd012c"),
         (DirectoryChange::ClientsLeft(1), "920101"),
         (DirectoryChange::UserEntered { user: user(), shard: AT }, "9302 a3616e6e 920102"),
         (DirectoryChange::UserLeft { user: user(), shard: AT }, "9303 a3616e6e 920102"),
-        (connected(Reconnect::No), "9404 S a173 9100"),
-        (connected(Reconnect::Stateful), "9404 S a173 9101"),
+        (connected(Reconnect::No, WhenLost::MovesClients), "9504 S a173 9100 9101"),
+        (connected(Reconnect::Stateful, WhenLost::DropsClients), "9504 S a173 9101 9100"),
         (DirectoryChange::SenderConnected { id: SERVER, server: server() }, "9305 S a173"),
         (DirectoryChange::ServerLeft(SERVER), "9206 S"),
-        (DirectoryChange::ServerDrains(server()), "9207 a173"),
+        (DirectoryChange::ServerDrains(SERVER), "9207 S"),
         (DirectoryChange::ServerCongested { id: SERVER, is_congested: true }, "9308 S c3"),
-        (DirectoryChange::ClientsRouted { to: SERVER, clients: 5 }, "9309 S 05"),
-        (DirectoryChange::ClientsReleased { from: SERVER, clients: 5 }, "930a S 05"),
-        (DirectoryChange::GroupWatched { plugin: plugin(), group: group() }, "930b a170 a4726f6f6d"),
-        (DirectoryChange::GroupUnwatched { plugin: plugin(), group: group() }, "930c a170 a4726f6f6d"),
+        (DirectoryChange::ClientsRouted { to: SERVER, by: AT, clients: 5 }, "9409 S 920102 05"),
+        (DirectoryChange::HubUsed(AT), "920a 920102"),
+        (DirectoryChange::HubUnused(AT), "920b 920102"),
+        (DirectoryChange::GroupWatched { plugin: plugin(), group: group() }, "930c a170 a4726f6f6d"),
+        (DirectoryChange::GroupUnwatched { plugin: plugin(), group: group() }, "930d a170 a4726f6f6d"),
     ] {
         assert_change(change, expected);
     }

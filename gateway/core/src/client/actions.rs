@@ -48,7 +48,7 @@ pub(crate) fn try_act(
     match action.owner() {
         Some(owner) => match turn.locate(owner) {
             Location::Here => apply(clients, turn, hub, action),
-            Location::OtherShard(_) => {
+            Location::OtherShard(_) | Location::OtherNode => {
                 turn.forward(Addressees::One(owner), &clients.hubs[hub].name, Order::Act(action));
             }
             // Nobody's connection.
@@ -76,9 +76,9 @@ pub(crate) fn join_user(
     try_act(clients, turn, hub, join)
 }
 
-/// To the shards that it can concern.
+/// To the shards that it can concern. Of another node nobody here knows which users it has.
 fn forward_to_others(clients: &Clients, turn: &mut Turn<'_>, hub: HubIndex, action: &Action) {
-    if turn.neighbours.shards() == 1 {
+    if turn.neighbours.is_alone() {
         return;
     }
     let hub = clients.hub(hub);
@@ -91,7 +91,11 @@ fn forward_to_others(clients: &Clients, turn: &mut Turn<'_>, hub: HubIndex, acti
                 }
             }
         }
-        None => turn.forward(Addressees::AllOthers, &hub.name, order()),
+        None if turn.neighbours.shards() > 1 => turn.forward(Addressees::AllOthers, &hub.name, order()),
+        None => {}
+    }
+    if let Some(nodes) = turn.nodes_of(&hub.directory) {
+        turn.forward(nodes, &hub.name, order());
     }
 }
 

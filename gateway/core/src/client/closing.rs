@@ -3,7 +3,7 @@
 use hubgate_wire::websocket::{Frame, close_code};
 
 use super::attachment::Attachment;
-use super::{Clients, Phase, groups};
+use super::{Clients, Phase, announcements, groups};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
 use crate::failure;
@@ -125,8 +125,8 @@ impl Clients {
         }
         groups::leave(self, turn, slot, None);
         let client = &self.arena[slot];
-        let (id, transport) = (client.id(), client.transport());
-        let hub = &mut self.hubs[client.hub()];
+        let (id, transport, index) = (client.id(), client.transport(), client.hub());
+        let hub = &mut self.hubs[index];
         hub.counters.closed[cause as usize] += 1;
         if let Some(facts) = facts {
             self.slots.remove(&id);
@@ -139,5 +139,6 @@ impl Clients {
             }
             turn.then(Step::Departed(Box::new(Departure { slot, facts, cause, reason })));
         }
+        announcements::closed(self, turn, index);
     }
 }

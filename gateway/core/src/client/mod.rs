@@ -1,6 +1,7 @@
 //! The clients of a shard and the hubs that they are in: who is there, what each of them waits for, and what it gets.
 
 pub(crate) mod actions;
+pub(crate) mod announcements;
 mod attachment;
 mod closing;
 mod deadlines;
@@ -25,6 +26,7 @@ use std::ops::{Index, IndexMut};
 
 use hubgate_wire::websocket::Frame;
 
+use announcements::Announcements;
 use attachment::Attachment;
 pub(crate) use closing::{CLOSED_WITH_ERROR, Closing};
 pub(crate) use deadlines::LinkTimes;
@@ -62,6 +64,7 @@ pub(crate) struct Clients {
     /// The same by what has opened them, where that is not their id.
     by_token: FixedMap<ConnectionId, Slot>,
     hubs: Hubs,
+    announcements: Announcements,
     /// What plugins are to be told of groups that they watch.
     presence: Presence,
     wheel: TimerWheel,
@@ -81,6 +84,7 @@ impl Clients {
             slots: FixedMap::default(),
             by_token: FixedMap::default(),
             hubs,
+            announcements: Announcements::default(),
             presence: Presence::default(),
             wheel: TimerWheel::new(),
             pings: Pings::new(),
@@ -167,6 +171,7 @@ impl Clients {
         let slot = self.arena.insert(Session::new(new, transport, (hub, kind), deadline, turn.now));
         assert_eq!(self.transports.insert(slot), transport, "a client opens with the transport that was next");
         self.schedule(slot, deadline);
+        announcements::opened(self, turn, slot, hub);
         slot
     }
 

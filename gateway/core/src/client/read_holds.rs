@@ -19,11 +19,13 @@ pub(crate) enum Hold {
     HubRate,
     /// The client moves to another hub server.
     Moving,
+    /// Other nodes do not know yet that clients of its hub are here.
+    Announcement,
 }
 
 /// The reasons that apply now. Whoever removes one leaves the others as they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct ReadHolds(u8);
+pub(crate) struct ReadHolds(u16);
 
 impl ReadHolds {
     /// Whether the peer is read.
@@ -51,14 +53,14 @@ impl ReadHolds {
 }
 
 impl Hold {
-    const LAST: Hold = Hold::Moving;
+    const LAST: Hold = Hold::Announcement;
 
-    fn bit(self) -> u8 {
+    fn bit(self) -> u16 {
         1 << self as u8
     }
 }
 
-const _: () = assert!((Hold::LAST as u32) < u8::BITS, "each reason has a bit of its own");
+const _: () = assert!((Hold::LAST as u32) < u16::BITS, "each reason has a bit of its own");
 
 #[cfg(test)]
 mod tests {

@@ -230,7 +230,7 @@ impl Session {
     /// Whether the next message may be parsed.
     pub(crate) fn is_parsing(&self) -> bool {
         match self.phase {
-            Phase::Handshaking { .. } => true,
+            Phase::Handshaking { .. } => !self.holds.has(Hold::Announcement),
             Phase::Open { .. } => self.holds.is_empty() && !self.is_inspected,
             Phase::Connecting { .. } | Phase::Closed { .. } => false,
         }

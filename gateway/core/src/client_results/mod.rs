@@ -18,7 +18,7 @@ use crate::effect::Effect;
 use crate::failure;
 use crate::filter::{Direction, Inspected, InspectionNumber, LaneKind, Subject, Verdict};
 use crate::gate::Lane;
-use crate::id::{HubIndex, HubName, Slot};
+use crate::id::{HubIndex, HubName, NodeId, Slot};
 use crate::mode::ClientKind;
 use crate::neighbours::Location;
 use crate::order::{Addressees, ForwardedQuestion, Order};
@@ -79,8 +79,8 @@ impl ClientResults {
         let owner = question.connection.owner();
         match turn.locate(owner) {
             Location::Here => self.ask_here(clients, turn, hub, question, (deadline, Asker::Here(ticket))),
-            Location::OtherShard(_) => {
-                let number = self.elsewhere.add(ticket, deadline);
+            Location::OtherShard(_) | Location::OtherNode => {
+                let number = self.elsewhere.add(ticket, owner.node, deadline);
                 let (within, asker) = (deadline - turn.now, turn.here());
                 let question = Box::new(ForwardedQuestion { question, within, asker, number });
                 turn.forward(Addressees::One(owner), hub, Order::AskClient(question));
@@ -200,6 +200,17 @@ impl ClientResults {
         self.answered_elsewhere(turn, number, Err(AskError::NoSuchConnection));
     }
 
+    /// Nobody of this node answers any longer, and nobody there waits for answers.
+    pub(crate) fn node_lost(&mut self, turn: &mut Turn<'_>, node: NodeId) {
+        for ticket in self.elsewhere.take_asked_of(node) {
+            tell(turn, ticket, Err(AskError::NoSuchConnection));
+        }
+        for (slot, number) in self.questions.asked_by(node) {
+            self.questions.remove(slot, number);
+            self.tell_if_none_is_left(turn, slot);
+        }
+    }
+
     /// Gives up what took too long.
     pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) {
         while let Some((slot, number)) = self.questions.first_due(turn.now) {
@@ -221,6 +232,10 @@ impl ClientResults {
             return;
         };
         asker.tell(turn, answer);
+        self.tell_if_none_is_left(turn, slot);
+    }
+
+    fn tell_if_none_is_left(&self, turn: &mut Turn<'_>, slot: Slot) {
         if self.questions.count(slot) == 0 {
             turn.then(Step::Asked { slot, waits_for_answers: false });
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tell;
-use crate::id::{HubName, ShardAddress, Slot};
+use crate::id::{HubName, NodeId, ShardAddress, Slot};
 use crate::order::{Addressees, Order};
 use crate::question::{ClientAnswer, Ticket};
 use crate::time::Millis;
@@ -73,6 +73,15 @@ impl Questions {
     pub(super) fn first_of(&self, slot: Slot) -> Option<u64> {
         let ((_, number), _) = self.open.range((slot, 0)..=(slot, u64::MAX)).next()?;
         Some(*number)
+    }
+
+    /// The questions of a node's plugins.
+    pub(super) fn asked_by(&self, node: NodeId) -> Vec<(Slot, u64)> {
+        let is_of_node = |open: &Open| match open.asker {
+            Asker::Here(_) => false,
+            Asker::Elsewhere { shard, .. } => shard.node == node,
+        };
+        self.open.iter().filter(|(_, open)| is_of_node(open)).map(|(key, _)| *key).collect()
     }
 
     /// A question whose time is over.

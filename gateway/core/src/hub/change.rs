@@ -1,9 +1,12 @@
-//! What can change in what all shards know of a hub.
+//! What can change in what shards know together of a hub, on one node and on all.
 
-use crate::arrivals::Reconnect;
+use crate::arrivals::{Reconnect, WhenLost};
 use crate::id::{GroupName, PluginName, ServerConnectionId, ServerId, ShardAddress, UserId};
 
 /// One change, in the order in which its shard makes them.
+///
+/// The first four stay on their node. The others are [announced](crate::Effect::Announce) to all nodes. Each of those says how
+/// something is, and is no difference to what was: applied twice it is the same as once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DirectoryChange {
     /// So many more clients can be seen by others.
@@ -14,20 +17,22 @@ pub enum DirectoryChange {
     UserEntered { user: UserId, shard: ShardAddress },
     /// A user has no connection on a shard any longer.
     UserLeft { user: UserId, shard: ShardAddress },
+    /// A shard has clients of the hub: orders that are for all of them go to its node, too.
+    HubUsed(ShardAddress),
+    /// It has none any longer.
+    HubUnused(ShardAddress),
     /// A connection of a hub server gets clients from now on. `reconnect`: what its clients may have.
-    ServerConnected { id: ServerConnectionId, server: ServerId, reconnect: Reconnect },
+    ServerConnected { id: ServerConnectionId, server: ServerId, reconnect: Reconnect, when_lost: WhenLost },
     /// A connection that only sends waits for answers to what it asks.
     SenderConnected { id: ServerConnectionId, server: ServerId },
     /// A connection of either kind is gone.
     ServerLeft(ServerConnectionId),
-    /// No connection that this server has now gets new clients.
-    ServerDrains(ServerId),
+    /// A connection gets no new clients.
+    ServerDrains(ServerConnectionId),
     /// A connection reads too slowly for what its clients say, or has caught up.
     ServerCongested { id: ServerConnectionId, is_congested: bool },
-    /// So many clients more are routed to a connection.
-    ClientsRouted { to: ServerConnectionId, clients: usize },
-    /// So many fewer are.
-    ClientsReleased { from: ServerConnectionId, clients: usize },
+    /// So many clients of a shard are routed to a connection.
+    ClientsRouted { to: ServerConnectionId, by: ShardAddress, clients: usize },
     /// A plugin is told from now on who joins and leaves a group.
     GroupWatched { plugin: PluginName, group: GroupName },
     /// It is not told any longer.

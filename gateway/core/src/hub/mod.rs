@@ -40,6 +40,8 @@ pub(crate) struct Hub {
     has_unreadable: bool,
     /// When the log heard last of a method that no upstream item matches.
     unmatched_logged: Option<Millis>,
+    /// Clients of this shard that are not closed, those among them that others do not see yet.
+    pub(crate) open_clients: usize,
     clients: Slots,
     /// By the index of [`Transport`].
     by_transport: [usize; Transport::COUNT],
@@ -72,6 +74,7 @@ impl Hub {
             messages_per_second,
             has_unreadable: false,
             unmatched_logged: None,
+            open_clients: 0,
             clients: Slots::default(),
             by_transport: [0; Transport::COUNT],
             users: SeededMap::with_hasher(seed.clone()),

@@ -3,15 +3,16 @@
 //! Source: Azure SignalR Service, "Azure SignalR Service internals": a client is routed to one server connection of its hub,
 //! and stays with it for life.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::arrivals::Reconnect;
-use crate::id::{ServerConnectionId, ServerId, ShardAddress};
+use crate::arrivals::{Reconnect, WhenLost};
+use crate::id::{NodeId, ServerConnectionId, ServerId, ShardAddress, ShardIndex};
 use crate::pairs::Pairs;
 
 use super::change::DirectoryChange;
 
-/// The server connections of one hub, on all shards.
+/// The server connections of one hub, on all shards of all nodes.
 #[derive(Debug, Default)]
 pub(crate) struct HubServers(Mutex<Connections>);
 
@@ -20,6 +21,8 @@ struct Connections {
     all: Vec<Connected>,
     /// Those that only send, and get no clients.
     senders: Vec<(ServerConnectionId, ServerId)>,
+    /// How many clients of each shard are routed to each connection. A shard may tell so before a connection is known, or after it was lost.
+    routed: BTreeMap<(ServerConnectionId, ShardAddress), usize>,
     /// Where the search for a connection begins, so that equals get clients in turn.
     turn: usize,
 }
@@ -30,6 +33,8 @@ struct Connected {
     server: ServerId,
     /// What its clients may have.
     reconnect: Reconnect,
+    when_lost: WhenLost,
+    /// Of all shards.
     clients: usize,
     /// Its server gets no new clients.
     is_leaving: bool,
@@ -62,6 +67,8 @@ pub(crate) struct Route {
     pub(crate) server: ServerId,
     /// The client is not read until the connection has caught up.
     pub(crate) is_congested: bool,
+    /// What becomes of the client when the connection is lost.
+    pub(crate) when_lost: WhenLost,
 }
 
 /// Why a client goes nowhere.
@@ -74,13 +81,26 @@ pub(crate) enum NoRoute {
 }
 
 impl HubServers {
-    pub(super) fn connected(&self, id: ServerConnectionId, server: ServerId, reconnect: Reconnect) {
-        self.lock().all.push(Connected { id, server, reconnect, clients: 0, is_leaving: false, is_congested: false });
+    pub(super) fn connected(
+        &self,
+        id: ServerConnectionId,
+        server: ServerId,
+        reconnect: Reconnect,
+        when_lost: WhenLost,
+    ) {
+        let connections = &mut *self.lock();
+        if connections.find(id).is_none() {
+            let (clients, is_leaving, is_congested) = (connections.clients_of(id), false, false);
+            connections.all.push(Connected { id, server, reconnect, when_lost, clients, is_leaving, is_congested });
+        }
     }
 
     /// A connection that only sends, and waits for answers to what it asks.
     pub(super) fn sender_connected(&self, id: ServerConnectionId, server: ServerId) {
-        self.lock().senders.push((id, server));
+        let senders = &mut self.lock().senders;
+        if senders.iter().all(|(each, _)| *each != id) {
+            senders.push((id, server));
+        }
     }
 
     pub(super) fn disconnected(&self, id: ServerConnectionId) {
@@ -89,9 +109,30 @@ impl HubServers {
         connections.senders.retain(|(each, _)| *each != id);
     }
 
-    /// No connection that this server has now gets new clients.
-    pub(super) fn drains(&self, server: &ServerId) {
-        self.lock().all.iter_mut().filter(|each| each.server == *server).for_each(|each| each.is_leaving = true);
+    /// A connection gets no new clients.
+    pub(super) fn drains(&self, id: ServerConnectionId) {
+        if let Some(connected) = self.lock().find(id) {
+            connected.is_leaving = true;
+        }
+    }
+
+    /// Nothing is known of a node any longer.
+    pub(super) fn node_lost(&self, node: NodeId) {
+        let Connections { all, senders, routed, .. } = &mut *self.lock();
+        all.retain(|each| each.id.owner.node != node);
+        senders.retain(|(each, _)| each.owner.node != node);
+        for ((to, _), clients) in routed.extract_if(.., |(_, by), _| by.node == node) {
+            if let Some(connected) = all.iter_mut().find(|each| each.id == to) {
+                connected.clients -= clients;
+            }
+        }
+    }
+
+    /// The connections of a server that get clients.
+    pub(crate) fn connections_of(&self, server: &ServerId) -> Vec<ServerConnectionId> {
+        let connections = self.lock();
+        let staying = connections.all.iter().filter(|each| each.server == *server && !each.is_leaving);
+        staying.map(|each| each.id).collect()
     }
 
     /// A connection reads too slowly, or has caught up.
@@ -101,7 +142,8 @@ impl HubServers {
         }
     }
 
-    /// Finds a connection for a client of `shard`, and counts it there until it is [released](HubServers::released).
+    /// Finds a connection for a client of `shard`, and counts it there. From then on the shard [tells](DirectoryChange::ClientsRouted) how many
+    /// of its clients are there.
     pub(crate) fn route(&self, shard: ShardAddress, affinity: ServerAffinity<'_>) -> Result<Route, NoRoute> {
         let connections = &mut *self.lock();
         let required = match affinity {
@@ -142,21 +184,12 @@ impl HubServers {
 
     /// Clients that are routed to a connection, on all shards.
     pub(crate) fn clients_of(&self, id: ServerConnectionId) -> usize {
-        self.lock().all.iter().find(|each| each.id == id).map_or(0, |each| each.clients)
+        self.lock().clients_of(id)
     }
 
-    /// Clients were routed to a connection elsewhere.
-    pub(super) fn routed(&self, to: ServerConnectionId, clients: usize) {
-        if let Some(connected) = self.lock().find(to) {
-            connected.clients += clients;
-        }
-    }
-
-    /// Clients that were routed to a connection are no longer there.
-    pub(super) fn released(&self, from: ServerConnectionId, clients: usize) {
-        if let Some(connected) = self.lock().find(from) {
-            connected.clients -= clients;
-        }
+    /// So many clients of a shard are routed to a connection.
+    pub(super) fn routed(&self, to: ServerConnectionId, by: ShardAddress, clients: usize) {
+        self.lock().set_routed(to, by, |_| clients);
     }
 
     /// `first` if it is connected, or else another connection of the same server, whether clients are routed to it or not.
@@ -185,18 +218,16 @@ impl HubServers {
         connections.all.is_empty() && connections.senders.is_empty()
     }
 
-    /// The changes that lead from no connection to these.
-    pub(super) fn snapshot(&self) -> Vec<DirectoryChange> {
+    /// The changes that lead from nothing to the connections of these shards, and to where their clients are routed.
+    pub(super) fn snapshot(&self, is_of: impl Fn(ShardAddress) -> bool) -> Vec<DirectoryChange> {
         let connections = self.lock();
-        let (leaving, staying): (Vec<_>, Vec<_>) = connections.all.iter().partition(|each| each.is_leaving);
-        let mut changes: Vec<_> = leaving.iter().flat_map(|each| each.snapshot()).collect();
-        // A server may have connections that have come since.
-        changes.extend(leaving.iter().map(|each| DirectoryChange::ServerDrains(each.server.clone())));
-        changes.extend(staying.iter().flat_map(|each| each.snapshot()));
-        let senders = connections.senders.iter();
-        changes
-            .extend(senders.map(|(id, server)| DirectoryChange::SenderConnected { id: *id, server: server.clone() }));
-        changes
+        let connected = connections.all.iter().filter(|each| is_of(each.id.owner)).flat_map(Connected::snapshot);
+        let senders = connections.senders.iter().filter(|(id, _)| is_of(id.owner));
+        let senders = senders.map(|(id, server)| DirectoryChange::SenderConnected { id: *id, server: server.clone() });
+        let routed = connections.routed.iter().filter(|((_, by), _)| is_of(*by));
+        let routed =
+            routed.map(|((to, by), clients)| DirectoryChange::ClientsRouted { to: *to, by: *by, clients: *clients });
+        connected.chain(senders).chain(routed).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Connections> {
@@ -206,12 +237,11 @@ impl HubServers {
 
 impl Connected {
     fn snapshot(&self) -> impl Iterator<Item = DirectoryChange> + use<> {
-        let id = self.id;
-        let connected = DirectoryChange::ServerConnected { id, server: self.server.clone(), reconnect: self.reconnect };
-        let routed = DirectoryChange::ClientsRouted { to: id, clients: self.clients };
-        let congested = DirectoryChange::ServerCongested { id, is_congested: true };
-        let routed = (self.clients > 0).then_some(routed);
-        [Some(connected), routed, self.is_congested.then_some(congested)].into_iter().flatten()
+        let Connected { id, reconnect, when_lost, .. } = *self;
+        let connected = DirectoryChange::ServerConnected { id, server: self.server.clone(), reconnect, when_lost };
+        let drains = self.is_leaving.then_some(DirectoryChange::ServerDrains(id));
+        let congested = self.is_congested.then_some(DirectoryChange::ServerCongested { id, is_congested: true });
+        [Some(connected), drains, congested].into_iter().flatten()
     }
 }
 
@@ -220,37 +250,54 @@ impl Connections {
         self.all.iter_mut().find(|each| each.id == id)
     }
 
+    fn clients_of(&self, id: ServerConnectionId) -> usize {
+        let first = ShardAddress { node: NodeId(0), shard: ShardIndex(0) };
+        let last = ShardAddress { node: NodeId(u32::MAX), shard: ShardIndex(u16::MAX) };
+        self.routed.range((id, first)..=(id, last)).map(|(_, clients)| clients).sum()
+    }
+
+    fn set_routed(&mut self, to: ServerConnectionId, by: ShardAddress, change: impl Fn(usize) -> usize) {
+        let before = self.routed.get(&(to, by)).copied().unwrap_or_default();
+        let clients = change(before);
+        match clients {
+            0 => drop(self.routed.remove(&(to, by))),
+            _ => drop(self.routed.insert((to, by), clients)),
+        }
+        if let Some(connected) = self.find(to) {
+            connected.clients = connected.clients - before + clients;
+        }
+    }
+
     /// The connection with the fewest clients among those of servers that `may` get the client, a congested one only if all
-    /// are; of the same server one of `shard`, where nothing passes between threads, may have a quarter more.
+    /// are. One of the same node, where nothing passes the network, may have a quarter more, and of the same server then one of `shard`, where
+    /// nothing passes between threads.
     fn pick(&mut self, shard: ShardAddress, may: impl Fn(&ServerId) -> bool) -> Option<Route> {
         let count = self.all.len();
-        let in_turn = (0..count).map(|offset| (self.turn + offset) % count);
-        let candidates = in_turn.filter(|index| {
-            let each = &self.all[*index];
-            !each.is_leaving && may(&each.server)
-        });
-        let fewest = candidates.min_by_key(|index| (self.all[*index].is_congested, self.all[*index].clients))?;
-        self.turn = (fewest + 1) % count;
-        let bound = self.all[fewest].clients * 5 / 4;
-        let is_near = |each: &Connected| {
-            each.id.owner == shard
-                && each.server == self.all[fewest].server
-                && !each.is_leaving
-                && each.is_congested == self.all[fewest].is_congested
-                && each.clients <= bound
+        let (turn, all) = (self.turn, &self.all);
+        let candidates = || {
+            let in_turn = (0..count).map(|offset| (turn + offset) % count);
+            in_turn.filter(|index| !all[*index].is_leaving && may(&all[*index].server))
         };
-        let near = (0..count).filter(|index| is_near(&self.all[*index])).min_by_key(|index| self.all[*index].clients);
-        let connected = &mut self.all[near.unwrap_or(fewest)];
-        connected.clients += 1;
-        let is_congested = connected.is_congested;
-        Some(Route { connection: connected.id, server: connected.server.clone(), is_congested })
+        let fewest = candidates().min_by_key(|index| (all[*index].is_congested, all[*index].clients))?;
+        let (bound, is_congested) = (all[fewest].clients * 5 / 4, all[fewest].is_congested);
+        let close =
+            || candidates().filter(|index| all[*index].is_congested == is_congested && all[*index].clients <= bound);
+        let on_node = close().filter(|index| all[*index].id.owner.node == shard.node);
+        let chosen = on_node.min_by_key(|index| all[*index].clients).unwrap_or(fewest);
+        let on_shard =
+            close().filter(|index| all[*index].id.owner == shard && all[*index].server == all[chosen].server);
+        let chosen_or_nearer = on_shard.min_by_key(|index| all[*index].clients).unwrap_or(chosen);
+        let Connected { id, ref server, when_lost, .. } = all[chosen_or_nearer];
+        let route = Route { connection: id, server: server.clone(), is_congested, when_lost };
+        self.turn = (chosen + 1) % count;
+        self.set_routed(id, shard, |clients| clients + 1);
+        Some(route)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::ShardIndex;
 
     fn at(shard: u16) -> ShardAddress {
         ShardIndex(shard).into()
@@ -262,8 +309,16 @@ mod tests {
 
     fn servers(connections: &[(ServerConnectionId, &str)]) -> HubServers {
         let servers = HubServers::default();
-        connections.iter().for_each(|(id, server)| servers.connected(*id, ServerId::new(*server), Reconnect::No));
+        connections.iter().for_each(|(id, server)| connect(&servers, *id, server));
         servers
+    }
+
+    fn connect(servers: &HubServers, id: ServerConnectionId, server: &str) {
+        servers.connected(id, ServerId::new(server), Reconnect::No, WhenLost::DropsClients);
+    }
+
+    fn drain(servers: &HubServers, server: &str) {
+        servers.connections_of(&ServerId::new(server)).into_iter().for_each(|id| servers.drains(id));
     }
 
     fn routes(servers: &HubServers, shard: u16, affinity: ServerAffinity<'_>, times: usize) -> Vec<ServerConnectionId> {
@@ -288,7 +343,7 @@ mod tests {
         let mut met = Vec::new();
         for _ in 0..8 {
             let route = servers.route(at(1), ServerAffinity::Any).expect("a server");
-            servers.released(route.connection, 1);
+            servers.routed(route.connection, at(1), 0);
             met.push(route.server);
         }
         assert_eq!(met.iter().filter(|server| server.as_str() == "a").count(), 4, "{met:?}");
@@ -305,10 +360,48 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_of_the_same_node_is_taken_when_loads_are_close() {
+        let elsewhere = |shard, number| ServerConnectionId {
+            owner: ShardAddress { node: NodeId(7), shard: ShardIndex(shard) },
+            number,
+        };
+        let servers = servers(&[(elsewhere(0, 1), "a"), (elsewhere(1, 1), "b"), (id(1, 1), "c"), (id(1, 2), "d")]);
+        let routed = routes(&servers, 0, ServerAffinity::Any, 100);
+        for (connection, most) in [(elsewhere(0, 1), 25), (elsewhere(1, 1), 25), (id(1, 1), 31), (id(1, 2), 31)] {
+            let count = routed.iter().filter(|each| **each == connection).count();
+            assert!((most - 6..=most).contains(&count), "{count} of 100 to {connection:?}");
+        }
+        // Clients of the other node count as those of this one do.
+        servers.routed(id(1, 1), elsewhere(0, 1).owner, 100);
+        servers.routed(id(1, 2), elsewhere(0, 1).owner, 100);
+        assert!(routes(&servers, 0, ServerAffinity::Any, 20).iter().all(|each| each.owner.node == NodeId(7)));
+        assert_eq!(routes(&servers, 0, ServerAffinity::Required("c"), 1), [id(1, 1)]);
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_node_that_is_lost_and_its_clients_make_room() {
+        let servers = servers(&[(id(0, 1), "a"), (id(0, 2), "b")]);
+        let lost = ShardAddress { node: NodeId(7), shard: ShardIndex(0) };
+        let of_lost = ServerConnectionId { owner: lost, number: 1 };
+        servers.routed(of_lost, lost, 2);
+        connect(&servers, of_lost, "c");
+        servers.sender_connected(ServerConnectionId { owner: lost, number: 2 }, ServerId::new("d"));
+        servers.routed(id(0, 1), lost, 5);
+        assert_eq!((servers.clients_of(of_lost), servers.clients_of(id(0, 1))), (2, 5));
+        servers.node_lost(NodeId(7));
+        assert_eq!((servers.clients_of(of_lost), servers.clients_of(id(0, 1))), (0, 0));
+        assert_eq!(servers.names(), ["a", "b"].map(ServerId::new));
+        assert_eq!(servers.connection_of(of_lost, &ServerId::new("d")), None);
+        servers.disconnected(id(0, 1));
+        servers.disconnected(id(0, 2));
+        assert!(servers.is_empty() && servers.lock().routed.is_empty());
+    }
+
+    #[test]
     fn who_was_released_makes_room() {
         let servers = servers(&[(id(0, 1), "a"), (id(0, 2), "b")]);
         let routed = routes(&servers, 0, ServerAffinity::Any, 2);
-        servers.released(routed[0], 1);
+        servers.routed(routed[0], at(0), 0);
         assert_eq!(routes(&servers, 0, ServerAffinity::Any, 1), [routed[0]]);
     }
 
@@ -334,7 +427,7 @@ mod tests {
         }
         assert_eq!(servers.route(at(0), ServerAffinity::Required("c")), Err(NoRoute::NotTheRequired));
         assert!(servers.route(at(0), ServerAffinity::Preferred("c")).is_ok());
-        servers.drains(&ServerId::new("a"));
+        drain(&servers, "a");
         assert_eq!(servers.route(at(0), ServerAffinity::Required("a")), Err(NoRoute::NotTheRequired));
     }
 
@@ -342,7 +435,7 @@ mod tests {
     fn a_server_that_leaves_gets_no_client_and_is_not_named() {
         let servers = servers(&[(id(0, 1), "a"), (id(0, 2), "b"), (id(0, 3), "b")]);
         assert_eq!(servers.names(), [ServerId::new("a"), ServerId::new("b")]);
-        servers.drains(&ServerId::new("b"));
+        drain(&servers, "b");
         assert_eq!(servers.names(), [ServerId::new("a")]);
         assert_eq!(routes(&servers, 0, ServerAffinity::Any, 2), [id(0, 1), id(0, 1)]);
         assert_eq!(servers.route_away(at(0), &ServerId::new("a")), None);

@@ -4,7 +4,7 @@ use hubgate_wire::service::{HandshakeResponse, MalformedMessage, ServiceMessage}
 
 use super::Links;
 use super::servers::{Migration, ServerKind};
-use crate::arrivals::Reconnect;
+use crate::arrivals::{Reconnect, WhenLost};
 use crate::client::Clients;
 use crate::hub::change::DirectoryChange;
 use crate::id::{HubName, ServerConnectionId};
@@ -38,11 +38,13 @@ impl Links {
             // One that was opened on demand is as good as any other.
             0 | 1 if turn.settings.hub(&hub.name).mode.takes_hub_servers() => {
                 let migration = Migration::of(request.migration_level);
+                let when_lost = migration.when_lost();
                 let reconnect = match request.allow_stateful_reconnects {
                     true => Reconnect::Stateful,
                     false => Reconnect::No,
                 };
-                hub.directory.apply(DirectoryChange::ServerConnected { id, server: server_id, reconnect });
+                let connected = DirectoryChange::ServerConnected { id, server: server_id, reconnect, when_lost };
+                turn.announce(hub, connected);
                 ServerKind::Hub { migration }
             }
             0 | 1 => {
@@ -50,7 +52,7 @@ impl Links {
                 return self.refuse_server(clients, turn, id, error);
             }
             2 => {
-                hub.directory.apply(DirectoryChange::SenderConnected { id, server: server_id });
+                turn.announce(hub, DirectoryChange::SenderConnected { id, server: server_id });
                 ServerKind::Weak
             }
             unknown => {
@@ -81,6 +83,13 @@ impl Migration {
             1 => Migration::WhenItLeaves,
             2 => Migration::WhenItIsLost,
             _ => Migration::Never,
+        }
+    }
+
+    pub(super) fn when_lost(self) -> WhenLost {
+        match self {
+            Migration::WhenItIsLost => WhenLost::MovesClients,
+            Migration::Never | Migration::WhenItLeaves => WhenLost::DropsClients,
         }
     }
 }

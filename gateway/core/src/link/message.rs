@@ -71,6 +71,7 @@ pub(super) fn act_on(
             };
             match kind {
                 ServerKind::Hub { .. } => {
+                    links.servers.guest_ends(from, client);
                     let error = close.error.filter(|error| !error.is_empty()).map(Into::into);
                     let order = ServerOrder::Closes { from, client, error };
                     dispatch_to_owner(links, clients, turn, client, hub, order);
@@ -319,7 +320,7 @@ pub(super) fn dispatch_to_owner(
     let owner = client.owner();
     match turn.locate(owner) {
         Location::Here => links.apply(clients, turn, hub, order),
-        Location::OtherShard(_) => {
+        Location::OtherShard(_) | Location::OtherNode => {
             turn.forward(Addressees::One(owner), &clients.hub(hub).name, Order::Server(order));
         }
         Location::Nowhere => {}
@@ -384,7 +385,10 @@ fn server_leaves(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, 
         return;
     };
     let hub = connection.hub();
-    clients.hub(hub).directory.apply(DirectoryChange::ServerDrains(connection.server().clone()));
+    // No connection that it has now gets new clients, on whatever shard.
+    for connection in clients.hub(hub).directory.servers().connections_of(connection.server()) {
+        turn.announce(clients.hub(hub), DirectoryChange::ServerDrains(connection));
+    }
     let leaving = match fin {
         "fin:0" => Leaving::DropsClients,
         "fin:1" if migration > Migration::Never => Leaving::MovesClients,

@@ -28,11 +28,11 @@ pub(crate) use outgoing::{inspected, release_held};
 use oversized::Oversized;
 use relay::ServerPayload;
 pub(crate) use relay::{forward_from_client, relay, route_client};
-use servers::{Migration, ServerKind, ServerPhase, Servers, written};
+use servers::{ServerKind, ServerPhase, Servers, written};
 pub(crate) use to_server::{pass_on, tell_claims};
 
 use crate::arena::Beside;
-use crate::arrivals::NewServerConnection;
+use crate::arrivals::{NewServerConnection, WhenLost};
 use crate::client::read_holds::Hold;
 use crate::client::{Clients, Closing, LinkTimes};
 use crate::close_cause::CloseCause;
@@ -43,7 +43,7 @@ use crate::hash::FixedMap;
 use crate::hub::Slots;
 use crate::hub::change::DirectoryChange;
 use crate::hub::routing::Route;
-use crate::id::{HubIndex, ServerConnectionId, ServerId, Slot};
+use crate::id::{HubIndex, NodeId, ServerConnectionId, ServerId, Slot};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Leaving, Order, ServerOrder};
 use crate::query::{AckStatus, Carried};
@@ -224,9 +224,9 @@ impl Links {
         };
         self.oversized.remove(&id);
         let hub = server.hub();
-        clients.hub(hub).directory.apply(DirectoryChange::ServerLeft(id));
+        turn.announce(clients.hub(hub), DirectoryChange::ServerLeft(id));
         if let ServerPhase::Open(ServerKind::Hub { migration }) = server.phase() {
-            let leaving = Leaving::Lost { moves: migration == Migration::WhenItIsLost };
+            let leaving = Leaving::Lost(migration.when_lost());
             self.order_all(clients, turn, hub, ServerOrder::Leaves { server: id, leaving });
         }
         clients.hub_mut(hub).server_connections -= 1;
@@ -249,7 +249,7 @@ impl Links {
     ) {
         if let Some(hub) = self.servers.hub(id) {
             // Clients that are routed to it from now on read this; the others are told.
-            clients.hub(hub).directory.apply(DirectoryChange::ServerCongested { id, is_congested });
+            turn.announce(clients.hub(hub), DirectoryChange::ServerCongested { id, is_congested });
             self.order_all(clients, turn, hub, ServerOrder::Congested { server: id, is_congested });
         }
     }
@@ -291,8 +291,12 @@ impl Links {
 
     /// Lets all shards do what a hub server causes.
     fn order_all(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, order: ServerOrder) {
+        let of_hub = clients.hub(hub);
         if turn.neighbours.shards() > 1 {
-            turn.forward(Addressees::AllOthers, &clients.hub(hub).name, Order::Server(order.clone()));
+            turn.forward(Addressees::AllOthers, &of_hub.name, Order::Server(order.clone()));
+        }
+        if let Some(nodes) = turn.nodes_of(&of_hub.directory) {
+            turn.forward(nodes, &of_hub.name, Order::Server(order.clone()));
         }
         self.apply(clients, turn, hub, order);
     }
@@ -302,6 +306,12 @@ impl Links {
         match order {
             ServerOrder::Pass { to, messages } => {
                 self.servers.pass(turn, &clients.hub(hub).name, to, messages.into());
+            }
+            ServerOrder::Opens { to, client, messages } => {
+                self.servers.open_client(turn, &clients.hub(hub).name, to, client, messages.into());
+            }
+            ServerOrder::Ends { to, client, messages } => {
+                self.servers.end_client(turn, &clients.hub(hub).name, to, client, messages.into());
             }
             ServerOrder::PassToServer { first, server, message } => {
                 self.pass_to_any_of_server(clients, turn, hub, first, server, message);
@@ -382,10 +392,11 @@ impl Links {
                     continue;
                 }
                 Leaving::DropsClients => false,
-                Leaving::Lost { moves } => {
+                Leaving::Lost(when_lost) => {
                     link.server_knows_end = true;
+                    let moves = when_lost == WhenLost::MovesClients || link.moving.is_some();
                     // The beginning of a message is lost with the server that has it.
-                    let may_move = (moves || link.moving.is_some()) && link.is_between_messages();
+                    let may_move = moves && link.is_between_messages();
                     may_move && moving::end(self, clients, turn, slot)
                 }
             };
@@ -393,6 +404,21 @@ impl Links {
                 clients.close(turn, slot, CloseCause::ServerConnectionClosed, Closing::with_error(true, ""));
             }
         }
+    }
+
+    /// A node is gone: the clients here lose its hub servers, and the hub servers here its clients.
+    pub(crate) fn node_lost(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, node: NodeId) {
+        let lost = self.clients_of.keys().filter(|id| id.owner.node == node);
+        let mut lost: Vec<ServerConnectionId> = lost.copied().collect();
+        lost.sort_unstable();
+        for id in lost {
+            let first = self.clients_of.get(&id).and_then(|slots| slots.first().copied());
+            if let Some(link) = first.and_then(|slot| self.get(slot)) {
+                let leaving = Leaving::Lost(link.route.when_lost);
+                self.clients_lose_server(clients, turn, id, leaving);
+            }
+        }
+        self.servers.lose_guests_of(turn, node);
     }
 
     /// Reads the clients of a server connection no more, or again.
@@ -416,7 +442,7 @@ impl Links {
             return false;
         };
         let (hub, id) = (clients[slot].hub(), clients[slot].id());
-        self.release(clients, slot, hub, &link.route);
+        self.release(clients, turn, slot, hub, &link.route);
         for invocation in &link.invocations {
             client_result::fail(self, clients, turn, (hub, id), invocation, "The connection ended before it answered.");
         }
@@ -424,7 +450,7 @@ impl Links {
             let error = departure.reason.as_deref();
             let close = CloseConnection { connection_id: id.as_str(), error, ..CloseConnection::default() };
             let message = written(&ServiceMessage::CloseConnection(close));
-            self.pass(clients, turn, hub, link.route.connection, message);
+            self.servers.end_client(turn, &clients.hub(hub).name, link.route.connection, id, message);
         }
         true
     }
@@ -441,15 +467,28 @@ impl Links {
     }
 
     /// A client is no longer routed to a server connection.
-    fn release(&mut self, clients: &Clients, slot: Slot, hub: HubIndex, route: &Route) {
-        let from = route.connection;
-        clients.hub(hub).directory.apply(DirectoryChange::ClientsReleased { from, clients: 1 });
+    fn release(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot, hub: HubIndex, route: &Route) {
         if let Some(clients) = self.clients_of.get_mut(&route.connection) {
             clients.swap_remove(&slot);
             if clients.is_empty() {
                 self.clients_of.remove(&route.connection);
             }
         }
+        let routed = self.routed_to(turn, route.connection);
+        turn.announce(clients.hub(hub), routed);
+    }
+
+    /// A client is routed to a server connection, which the directory has counted already.
+    fn add(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot, hub: HubIndex, to: ServerConnectionId) {
+        self.clients_of.entry(to).or_default().insert(slot);
+        let routed = self.routed_to(turn, to);
+        turn.tell_nodes(&clients.hub(hub).name, || routed);
+    }
+
+    /// How many clients of this shard a server connection has.
+    fn routed_to(&self, turn: &Turn<'_>, to: ServerConnectionId) -> DirectoryChange {
+        let clients = self.clients_of.get(&to).map_or(0, Slots::len);
+        DirectoryChange::ClientsRouted { to, by: turn.here(), clients }
     }
 
     /// Sends messages to a hub server, on whatever shard it is.
@@ -477,7 +516,7 @@ impl Links {
         };
         match turn.locate(to.owner) {
             Location::Here => self.servers.pass(turn, &hub.name, to, message.into()),
-            Location::OtherShard(_) => {
+            Location::OtherShard(_) | Location::OtherNode => {
                 let order = ServerOrder::PassToServer { first: to, server, message };
                 turn.forward(Addressees::One(to.owner), &hub.name, Order::Server(order));
             }

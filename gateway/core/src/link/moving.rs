@@ -131,8 +131,8 @@ fn move_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, sl
         let error = "The connection has moved to another server.";
         client_result::fail(links, clients, turn, (hub, id), invocation, error);
     }
-    links.release(clients, slot, hub, &from);
-    links.clients_of.entry(to.connection).or_default().insert(slot);
+    links.release(clients, turn, slot, hub, &from);
+    links.add(clients, turn, slot, hub, to.connection);
     if !knows_end {
         let headers = match has_begun {
             true => vec![("Asrs-Migrate-To", vec![to.server.as_str()])],
@@ -140,7 +140,7 @@ fn move_client(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, sl
         };
         let close = CloseConnection { connection_id: id.as_str(), headers, ..CloseConnection::default() };
         let message = written(&ServiceMessage::CloseConnection(close));
-        links.pass(clients, turn, hub, from.connection, message);
+        links.servers.end_client(turn, &clients.hub(hub).name, from.connection, id, message);
     }
     to_server::open(links, clients, turn, slot, has_begun.then_some(&from.server));
     if !has_begun {

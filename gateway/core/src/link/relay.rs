@@ -55,7 +55,7 @@ pub(crate) fn route_client(
     };
     let deadline = turn.now + turn.settings.timeouts.handshake;
     let is_congested = route.is_congested;
-    links.clients_of.entry(route.connection).or_default().insert(slot);
+    links.add(clients, turn, slot, clients[slot].hub(), route.connection);
     let link = ClientLink::new(route, dialect, request, deadline);
     links.of_clients[slot] = Some(Box::new(link));
     opening::register(clients, turn, slot, dialect);

@@ -2,16 +2,19 @@
 //!
 //! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`), and what version 1.34 of it does.
 
+use std::collections::BTreeSet;
+
 use bytes::BytesMut;
 use foldhash::fast::FixedState;
-use hubgate_wire::service::{self, Extensions, ServiceEvent, ServiceMessage};
+use hubgate_wire::service::{self, CloseConnection, Extensions, ServiceEvent, ServiceMessage};
 use indexmap::IndexMap;
 
 use crate::client::Clients;
 use crate::client::read_holds::{Hold, ReadHolds};
+use crate::close_cause::CloseCause;
 use crate::effect::Effect;
 use crate::filter::Origin;
-use crate::id::{HubIndex, HubName, ServerConnectionId, ServerId};
+use crate::id::{ConnectionId, HubIndex, HubName, NodeId, ServerConnectionId, ServerId};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Order, ServerOrder};
 use crate::time::Millis;
@@ -45,6 +48,8 @@ pub(super) struct ServerConnection {
     has_logged_long_message: bool,
     /// Whether it was told that the gateway stops.
     drain_announced: bool,
+    /// Its clients on other nodes, which cannot say their end when their node is lost.
+    guests: BTreeSet<ConnectionId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +115,7 @@ impl Servers {
             has_logged_unknown_message: false,
             has_logged_long_message: false,
             drain_announced: false,
+            guests: BTreeSet::new(),
         };
         self.connections.insert(id, connection);
     }
@@ -324,16 +330,84 @@ impl Servers {
     /// Sends messages to a hub server, on whatever shard it is.
     pub(super) fn pass(&self, turn: &mut Turn<'_>, hub: &HubName, to: ServerConnectionId, messages: Vec<u8>) {
         match turn.locate(to.owner) {
-            Location::Here => {
-                if self.connections.contains_key(&to) {
-                    turn.effect(Effect::ToServer { to, messages });
-                }
-            }
-            Location::OtherShard(_) => {
+            Location::Here => self.hand_over(turn, to, messages),
+            Location::OtherShard(_) | Location::OtherNode => {
                 let order = ServerOrder::Pass { to, messages: messages.into() };
                 turn.forward(Addressees::One(to.owner), hub, Order::Server(order));
             }
             Location::Nowhere => {}
+        }
+    }
+
+    fn hand_over(&self, turn: &mut Turn<'_>, to: ServerConnectionId, messages: Vec<u8>) {
+        if self.connections.contains_key(&to) {
+            turn.effect(Effect::ToServer { to, messages });
+        }
+    }
+
+    /// Sends a hub server, on whatever shard it is, messages with which it gets a client.
+    pub(super) fn open_client(
+        &mut self,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        to: ServerConnectionId,
+        client: ConnectionId,
+        messages: Vec<u8>,
+    ) {
+        match turn.locate(to.owner) {
+            Location::Here => {
+                if let Some(server) = self.connections.get_mut(&to)
+                    && client.owner().node != turn.here().node
+                {
+                    server.guests.insert(client);
+                }
+                self.hand_over(turn, to, messages);
+            }
+            Location::OtherShard(_) | Location::OtherNode => {
+                let order = ServerOrder::Opens { to, client, messages: messages.into() };
+                turn.forward(Addressees::One(to.owner), hub, Order::Server(order));
+            }
+            Location::Nowhere => {}
+        }
+    }
+
+    /// The same with which it loses one.
+    pub(super) fn end_client(
+        &mut self,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        to: ServerConnectionId,
+        client: ConnectionId,
+        messages: Vec<u8>,
+    ) {
+        match turn.locate(to.owner) {
+            Location::Here => {
+                self.guest_ends(to, client);
+                self.hand_over(turn, to, messages);
+            }
+            Location::OtherShard(_) | Location::OtherNode => {
+                let order = ServerOrder::Ends { to, client, messages: messages.into() };
+                turn.forward(Addressees::One(to.owner), hub, Order::Server(order));
+            }
+            Location::Nowhere => {}
+        }
+    }
+
+    /// A client is no longer the server's, if it was one of another node.
+    pub(super) fn guest_ends(&mut self, of: ServerConnectionId, client: ConnectionId) {
+        if let Some(server) = self.connections.get_mut(&of) {
+            server.guests.remove(&client);
+        }
+    }
+
+    /// A node is gone, and its clients with it: their servers are told.
+    pub(super) fn lose_guests_of(&mut self, turn: &mut Turn<'_>, node: NodeId) {
+        for (id, server) in &mut self.connections {
+            for client in server.guests.extract_if(.., |client| client.owner().node == node) {
+                let error = Some(CloseCause::TransportLost.name());
+                let close = CloseConnection { connection_id: client.as_str(), error, ..CloseConnection::default() };
+                turn.effect(Effect::ToServer { to: *id, messages: written(&ServiceMessage::CloseConnection(close)) });
+            }
         }
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn hand_over(links: &mut Links, clients: &Clients, turn: &mut Turn<'_
 }
 
 /// Tells its hub server of a client, and gives it what the client has opened with. `from` is the server that it has moved from.
-pub(super) fn open(links: &Links, clients: &Clients, turn: &mut Turn<'_>, slot: Slot, from: Option<&ServerId>) {
+pub(super) fn open(links: &mut Links, clients: &Clients, turn: &mut Turn<'_>, slot: Slot, from: Option<&ServerId>) {
     let client = &clients[slot];
     let (Some(facts), Some(link)) = (client.facts(), links.get(slot)) else {
         return;
@@ -76,7 +76,8 @@ pub(super) fn open(links: &Links, clients: &Clients, turn: &mut Turn<'_>, slot: 
     };
     let mut messages = written(&ServiceMessage::OpenConnection(open));
     messages.extend_from_slice(&connection_data(id, &link.opening));
-    links.pass(clients, turn, client.hub(), link.route.connection, messages);
+    let hub = &clients.hub_of(slot).name;
+    links.servers.open_client(turn, hub, link.route.connection, id, messages);
 }
 
 /// Tells its hub server, if it has one, that a client has other claims.

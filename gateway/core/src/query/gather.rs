@@ -4,15 +4,17 @@
 use std::collections::BTreeSet;
 
 use super::ack::{Ack, AckStatus, Page};
-use super::answer;
+use super::{answer, watch};
 use crate::client::Clients;
 use crate::effect::Effect;
 use crate::hash::FixedMap;
-use crate::id::{ConnectionId, GroupName, HubName, ServerConnectionId, ShardAddress, UserId};
+use crate::hub::change::DirectoryChange;
+use crate::id::{ConnectionId, GroupName, HubName, NodeId, PluginName, ServerConnectionId, ShardAddress, UserId};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Order};
 use crate::question::{
     AckQuestion, Answer, Answered, CallerQuery, Command, Facts, Joined, Members, Query, Question, Sought, Ticket,
+    Watched,
 };
 use crate::refresh::{Refresh, RefreshRefusal, Refreshed};
 use crate::stream::{StreamCommand, StreamError, StreamReply};
@@ -39,9 +41,17 @@ pub(crate) struct Gathers {
 #[derive(Debug)]
 struct Gather {
     asker: Asker,
-    /// Shards that have not answered, in number.
-    unanswered: usize,
+    owed: Owed,
     deadline: Millis,
+}
+
+/// The shards that have not answered, in number.
+#[derive(Debug, Default)]
+struct Owed {
+    /// On this node.
+    here: usize,
+    /// On others; each that has any.
+    nodes: Vec<(NodeId, usize)>,
 }
 
 /// Whoever asked, with what is known so far.
@@ -55,6 +65,7 @@ enum Asker {
     Joined(Ticket<Joined>, Joined),
     Refreshed(Ticket<Refreshed>, Refreshed),
     Stream(Ticket<StreamReply>, StreamReply),
+    Watched(Ticket<Watched>),
     InEffect(Ticket<()>),
 }
 
@@ -77,7 +88,7 @@ impl Gathers {
     ) -> Option<Ack> {
         let asker = Asker::HubServer(Ack::new(server, ack_id, &question));
         let deadline = turn.now + ACK_TIMEOUT;
-        self.ask(clients, turn, hub, question.into(), Gather { asker, unanswered: 0, deadline })
+        self.ask(clients, turn, hub, question.into(), Gather { asker, owed: Owed::default(), deadline })
     }
 
     /// Asks for a plugin or a REST caller, which is told what comes of it.
@@ -98,7 +109,7 @@ impl Gathers {
                 (Query::Members { of, after, most }, Asker::Members(ticket, Page::new(most)))
             }
         };
-        self.ask(clients, turn, hub, Question::Query(query), Gather { asker, unanswered: 0, deadline });
+        self.ask(clients, turn, hub, Question::Query(query), Gather { asker, owed: Owed::default(), deadline });
     }
 
     /// Puts a connection into a group, on whatever shard it is.
@@ -112,7 +123,7 @@ impl Gathers {
     ) {
         let asker = Asker::Joined(ticket, Joined::NoSuchConnection);
         let question = Question::Command(Command::Join { connection, group });
-        self.ask(clients, turn, hub, question, Gather { asker, unanswered: 0, deadline });
+        self.ask(clients, turn, hub, question, Gather { asker, owed: Owed::default(), deadline });
     }
 
     /// Lets a connection go on with other claims and another end, on whatever shard it is.
@@ -126,7 +137,7 @@ impl Gathers {
     ) {
         let asker = Asker::Refreshed(ticket, Err(RefreshRefusal::NoSuchConnection));
         let question = Question::Command(Command::Refresh(refresh));
-        self.ask(clients, turn, hub, question, Gather { asker, unanswered: 0, deadline });
+        self.ask(clients, turn, hub, question, Gather { asker, owed: Owed::default(), deadline });
     }
 
     /// Tells when all is in effect, on all shards, that was ordered before.
@@ -137,8 +148,32 @@ impl Gathers {
         hub: &HubName,
         (deadline, ticket): (Millis, Ticket<()>),
     ) {
-        let gather = Gather { asker: Asker::InEffect(ticket), unanswered: 0, deadline };
+        let gather = Gather { asker: Asker::InEffect(ticket), owed: Owed::default(), deadline };
         self.ask(clients, turn, hub, Question::Barrier, gather);
+    }
+
+    /// Lets a plugin watch a group. It is told so when all nodes know it.
+    pub(crate) fn watch(
+        &mut self,
+        clients: &Clients,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        (plugin, group): (PluginName, GroupName),
+        ticket: Ticket<Watched>,
+    ) {
+        let watched = watch(clients, turn, hub, (plugin.clone(), group.clone()));
+        if watched.is_err() || turn.neighbours.nodes().is_empty() {
+            return turn.effect(Effect::Answered(Answered::Watched(ticket.answered(watched))));
+        }
+        turn.tell_nodes(hub, || DirectoryChange::GroupWatched { plugin, group });
+        // One shard of each answers after that.
+        let addressees: Vec<ShardAddress> = turn.neighbours.one_of_each_node().collect();
+        let owed = Owed { here: 0, nodes: addressees.iter().map(|to| (to.node, 1)).collect() };
+        let number = self.add(Gather { asker: Asker::Watched(ticket), owed, deadline: turn.now + ACK_TIMEOUT });
+        for to in addressees {
+            let ask = Order::Ask { question: Question::Barrier, asker: turn.here(), number };
+            turn.forward(Addressees::One(to), hub, ask);
+        }
     }
 
     /// Hands what a plugin wants of a stream to the shard of its client.
@@ -154,7 +189,9 @@ impl Gathers {
         if self.callers >= MAX_CALLERS {
             return drop(asker.give_up(turn));
         }
-        let number = self.add(Gather { asker, unanswered: 1, deadline });
+        let mut owed = Owed::default();
+        owed.add(turn, &Addressees::One(owner));
+        let number = self.add(Gather { asker, owed, deadline });
         turn.forward(
             Addressees::One(owner),
             hub,
@@ -174,7 +211,7 @@ impl Gathers {
         if asked.is_this_one {
             gather.asker.add(answer(clients, turn, hub, question.clone()));
         }
-        gather.unanswered = asked.others(turn);
+        asked.addressees.iter().for_each(|to| gather.owed.add(turn, to));
         if gather.is_complete() {
             return gather.asker.finish(turn);
         }
@@ -189,20 +226,53 @@ impl Gathers {
     }
 
     /// Another shard has answered. Gives the ack of a hub server whose last answer that was.
-    pub(crate) fn answered(&mut self, turn: &mut Turn<'_>, number: u32, answer: Answer) -> Option<Ack> {
-        self.waiting.get_mut(&number)?.asker.add(answer);
-        self.one_less(turn, number)
-    }
-
-    /// A shard that was asked has ended: it knows nothing.
-    pub(crate) fn undelivered(&mut self, turn: &mut Turn<'_>, number: u32) -> Option<Ack> {
-        self.one_less(turn, number)
-    }
-
-    fn one_less(&mut self, turn: &mut Turn<'_>, number: u32) -> Option<Ack> {
+    pub(crate) fn answered(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: ShardAddress,
+        number: u32,
+        answer: Answer,
+    ) -> Option<Ack> {
         let gather = self.waiting.get_mut(&number)?;
-        gather.unanswered -= 1;
-        match gather.is_complete() {
+        if !gather.owed.answered(turn, from) {
+            // Its node was lost meanwhile.
+            return None;
+        }
+        gather.asker.add(answer);
+        self.finish_if_complete(turn, number)
+    }
+
+    /// Those that were asked have ended: they know nothing.
+    pub(crate) fn undelivered(&mut self, turn: &mut Turn<'_>, to: &Addressees, number: u32) -> Option<Ack> {
+        let owed = &mut self.waiting.get_mut(&number)?.owed;
+        match to {
+            Addressees::AllOthers => owed.here = 0,
+            Addressees::Nodes(nodes) => {
+                for node in &**nodes {
+                    owed.forgive(*node);
+                }
+            }
+            Addressees::One(shard) => {
+                owed.answered(turn, *shard);
+            }
+        }
+        self.finish_if_complete(turn, number)
+    }
+
+    /// Nothing more is to come of a node. Gives the acks of hub servers for which no other has to answer.
+    pub(crate) fn node_lost(&mut self, turn: &mut Turn<'_>, node: NodeId) -> Vec<Ack> {
+        let mut asked: Vec<u32> = Vec::new();
+        for (number, gather) in &mut self.waiting {
+            if gather.owed.forgive(node) {
+                asked.push(*number);
+            }
+        }
+        asked.sort_unstable();
+        asked.into_iter().filter_map(|number| self.finish_if_complete(turn, number)).collect()
+    }
+
+    fn finish_if_complete(&mut self, turn: &mut Turn<'_>, number: u32) -> Option<Ack> {
+        match self.waiting.get(&number)?.is_complete() {
             true => self.remove(number)?.asker.finish(turn),
             false => None,
         }
@@ -236,10 +306,53 @@ impl Gathers {
     }
 }
 
+impl Owed {
+    fn is_nothing(&self) -> bool {
+        self.here == 0 && self.nodes.is_empty()
+    }
+
+    /// All of these have to answer.
+    fn add(&mut self, turn: &Turn<'_>, to: &Addressees) {
+        match to {
+            Addressees::AllOthers => self.here += usize::from(turn.neighbours.shards()) - 1,
+            Addressees::One(shard) if shard.node == turn.here().node => self.here += 1,
+            Addressees::One(shard) => self.nodes.push((shard.node, 1)),
+            Addressees::Nodes(nodes) => {
+                let there = nodes.iter().filter_map(|node| turn.neighbours.nodes().find(*node));
+                self.nodes.extend(there.map(|node| (node.id, usize::from(node.shards))));
+            }
+        }
+    }
+
+    /// A shard has answered. Gives whether it had to.
+    fn answered(&mut self, turn: &Turn<'_>, from: ShardAddress) -> bool {
+        if from.node == turn.here().node {
+            let was_owed = self.here > 0;
+            self.here -= usize::from(was_owed);
+            return was_owed;
+        }
+        let Some(index) = self.nodes.iter().position(|(node, _)| *node == from.node) else {
+            return false;
+        };
+        self.nodes[index].1 -= 1;
+        if self.nodes[index].1 == 0 {
+            self.nodes.swap_remove(index);
+        }
+        true
+    }
+
+    /// A node does not have to answer. Gives whether it had to.
+    fn forgive(&mut self, node: NodeId) -> bool {
+        let before = self.nodes.len();
+        self.nodes.retain(|(each, _)| *each != node);
+        self.nodes.len() < before
+    }
+}
+
 impl Gather {
     /// Whether no further answer changes anything.
     fn is_complete(&self) -> bool {
-        self.unanswered == 0
+        self.owed.is_nothing()
             || match &self.asker {
                 Asker::Found(_, found) => *found,
                 Asker::HubServer(ack) => ack.is_found(),
@@ -249,6 +362,7 @@ impl Gather {
                 | Asker::Joined(..)
                 | Asker::Refreshed(..)
                 | Asker::Stream(..)
+                | Asker::Watched(_)
                 | Asker::InEffect(_) => false,
             }
     }
@@ -270,38 +384,39 @@ impl Asked {
             ) => match target {
                 Target::Connection(connection) => Asked::shards(turn, &[connection.owner()]),
                 Target::User(user) => Asked::of_user(user, clients, turn, hub),
-                Target::All | Target::Group(_) => Asked::all(),
+                Target::All | Target::Group(_) => Asked::all(clients, turn, hub),
             },
-            Question::Barrier => Asked::all(),
+            Question::Barrier => Asked::all(clients, turn, hub),
         }
     }
 
-    fn all() -> Asked {
-        Asked { is_this_one: true, addressees: vec![Addressees::AllOthers] }
+    /// The shards of this node, and of those that have clients of the hub.
+    fn all(clients: &Clients, turn: &Turn<'_>, hub: &HubName) -> Asked {
+        let here = (turn.neighbours.shards() > 1).then_some(Addressees::AllOthers);
+        let nodes = match turn.neighbours.nodes().is_empty() {
+            true => None,
+            false => clients.hubs().directory().find(hub).and_then(|hub| turn.nodes_of(&hub)),
+        };
+        Asked { is_this_one: true, addressees: here.into_iter().chain(nodes).collect() }
     }
 
-    /// The shards that the user is on, and this one: what users are in without a connection is known here.
+    /// The shards that the user is on, those of other nodes that have clients of the hub, and this one: what users are in without
+    /// a connection is known here.
     fn of_user(user: &UserId, clients: &Clients, turn: &Turn<'_>, hub: &HubName) -> Asked {
         let directory = clients.hubs().directory().find(hub);
-        let shards = directory.map(|hub| hub.users().shards_of(user)).unwrap_or_default();
-        Asked { is_this_one: true, ..Asked::shards(turn, &shards) }
+        let shards = directory.as_ref().map(|hub| hub.users().shards_of(user)).unwrap_or_default();
+        let mut asked = Asked { is_this_one: true, ..Asked::shards(turn, &shards) };
+        asked.addressees.extend(directory.and_then(|hub| turn.nodes_of(&hub)));
+        asked
     }
 
     fn shards(turn: &Turn<'_>, shards: &[ShardAddress]) -> Asked {
-        let others = shards.iter().filter(|shard| matches!(turn.locate(**shard), Location::OtherShard(_)));
+        let is_elsewhere = |shard| matches!(turn.locate(shard), Location::OtherShard(_) | Location::OtherNode);
+        let others = shards.iter().filter(|shard| is_elsewhere(**shard));
         Asked {
             addressees: others.map(|shard| Addressees::One(*shard)).collect(),
             is_this_one: shards.iter().any(|shard| matches!(turn.locate(*shard), Location::Here)),
         }
-    }
-
-    /// How many answers are to come.
-    fn others(&self, turn: &Turn<'_>) -> usize {
-        let count = |to: &Addressees| match to {
-            Addressees::AllOthers => usize::from(turn.neighbours.shards()) - 1,
-            Addressees::One(_) => 1,
-        };
-        self.addressees.iter().map(count).sum()
     }
 }
 
@@ -315,7 +430,7 @@ impl Asker {
             | Asker::Joined(..)
             | Asker::Refreshed(..)
             | Asker::Stream(..) => true,
-            Asker::HubServer(_) | Asker::InEffect(_) => false,
+            Asker::HubServer(_) | Asker::Watched(_) | Asker::InEffect(_) => false,
         }
     }
 
@@ -338,6 +453,7 @@ impl Asker {
                 | Asker::Joined(..)
                 | Asker::Refreshed(..)
                 | Asker::Stream(..)
+                | Asker::Watched(_)
                 | Asker::InEffect(_),
                 _,
             ) => {}
@@ -355,6 +471,7 @@ impl Asker {
             Asker::Joined(ticket, joined) => Answered::Joined(ticket.answered(joined)),
             Asker::Refreshed(ticket, refreshed) => Answered::Refreshed(ticket.answered(refreshed)),
             Asker::Stream(ticket, reply) => Answered::Stream(ticket.answered(reply)),
+            Asker::Watched(ticket) => Answered::Watched(ticket.answered(Ok(()))),
             Asker::InEffect(ticket) => Answered::InEffect(ticket.answered(())),
         };
         turn.effect(Effect::Answered(answered));
@@ -372,6 +489,7 @@ impl Asker {
             Asker::Joined(ticket, _) => Answered::Joined(ticket.unanswered()),
             Asker::Refreshed(ticket, _) => Answered::Refreshed(ticket.unanswered()),
             Asker::Stream(ticket, _) => Answered::Stream(ticket.unanswered()),
+            Asker::Watched(ticket) => Answered::Watched(ticket.unanswered()),
             Asker::InEffect(ticket) => Answered::InEffect(ticket.unanswered()),
         };
         turn.effect(Effect::Answered(answered));

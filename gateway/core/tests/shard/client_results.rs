@@ -6,10 +6,10 @@ use hubgate_core::mode::Mode;
 use hubgate_core::question::{Answered, AskError, ClientAnswer, ClientQuestion, Ticket};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Input, Order, Reconnect};
+use hubgate_core::{Addressees, CloseCause, Input, Order, Reconnect};
 
 use crate::invocations::in_mode;
-use crate::rig::{Client, PATIENCE, Rig, default_mode, filtered, hub, json, settings};
+use crate::rig::{Client, PATIENCE, Rig, Waiting, at, default_mode, filtered, hub, json, settings};
 
 type Asked = Ticket<ClientAnswer>;
 
@@ -165,9 +165,9 @@ fn who_asks_a_client_of_a_shard_that_has_ended_is_told_at_once() {
     let client = rig.connect(1, None);
     rig.is_alone = true;
     let asked = ask(&mut rig, 0, client);
-    let (_, _, order) = rig.unanswered.pop().expect("it is ordered");
+    let Waiting { to, order, .. } = rig.unanswered.pop().expect("it is ordered");
     assert!(matches!(order, Order::AskClient(_)));
-    rig.feed(0, Input::Undelivered(order));
+    rig.feed(0, Input::Undelivered { to: Addressees::One(at(to)), order });
     assert_eq!(told(&mut rig, asked), NO_SUCH_CONNECTION);
 }
 

@@ -4,10 +4,10 @@ use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::id::{ConnectionId, GroupName, UserId};
 use hubgate_core::question::{Answer, Answered, CallerQuery, Joined, Question, Sought, Ticket, Unanswered};
 use hubgate_core::time::Millis;
-use hubgate_core::{Input, Order};
+use hubgate_core::{Addressees, Input, Order};
 
 use crate::proxied::join;
-use crate::rig::{Client, PATIENCE, Rig, at, default_mode, hub, settings};
+use crate::rig::{Client, PATIENCE, Rig, Waiting, at, default_mode, hub, settings};
 use hubgate_wire::service::{CheckGroupExistenceWithAck, ServiceMessage};
 
 /// More of a shard's callers than this do not wait for other shards.
@@ -27,16 +27,16 @@ fn user(name: &str) -> Sought {
 
 /// Lets one shard do what it was ordered.
 fn obey(rig: &mut Rig, shard: usize) {
-    let (own, others) = std::mem::take(&mut rig.unanswered).into_iter().partition(|(to, ..)| *to == shard);
+    let (own, others) = std::mem::take(&mut rig.unanswered).into_iter().partition(|waiting| waiting.to == shard);
     rig.unanswered = others;
-    for (to, hub, order) in own {
-        rig.feed(to, Input::Order { hub, order });
+    for Waiting { from, to, hub, order } in own {
+        rig.feed(to, Input::Order { from: at(from), hub, order });
     }
 }
 
 /// The shards for which orders wait.
 fn ordered(rig: &Rig) -> Vec<usize> {
-    rig.unanswered.iter().map(|(to, ..)| *to).collect()
+    rig.unanswered.iter().map(|waiting| waiting.to).collect()
 }
 
 fn barrier(rig: &mut Rig, shard: usize) -> Ticket<()> {
@@ -190,9 +190,9 @@ fn a_shard_that_has_ended_knows_nothing_and_holds_nobody_up() {
     let (asked, passed) = (rig.seek(0, "chat", user("ann")), barrier(&mut rig, 0));
     obey(&mut rig, 1);
     obey(&mut rig, 0);
-    for (shard, _, order) in std::mem::take(&mut rig.unanswered) {
-        assert_eq!(shard, 2);
-        rig.feed(0, Input::Undelivered(order));
+    for Waiting { from, to, order, .. } in std::mem::take(&mut rig.unanswered) {
+        assert_eq!((from, to), (0, 2));
+        rig.feed(from, Input::Undelivered { to: Addressees::One(at(to)), order });
     }
     assert_eq!((rig.found(asked), in_effect(&mut rig, passed)), (Some(Ok(false)), Some(Ok(()))));
 }
@@ -218,8 +218,9 @@ fn no_more_callers_wait_for_other_shards_than_a_bound_allows() {
 fn an_answer_to_another_question_says_nothing() {
     let (mut rig, _client) = apart(2);
     let asked = rig.seek(0, "chat", user("ann"));
-    let (_, hub, order) = rig.unanswered.remove(0);
+    let Waiting { to, hub, order, .. } = rig.unanswered.remove(0);
     let Order::Ask { question: Question::Query(_), number, .. } = order else { panic!("shard 1 is asked: {order:?}") };
-    rig.feed(0, Input::Order { hub, order: Order::Answer { number, answer: Answer::Joined(Joined::Yes) } });
+    let order = Order::Answer { number, answer: Answer::Joined(Joined::Yes) };
+    rig.feed(0, Input::Order { from: at(to), hub, order });
     assert_eq!(rig.found(asked), Some(Ok(false)));
 }

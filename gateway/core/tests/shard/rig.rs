@@ -54,6 +54,15 @@ pub(crate) struct Recorded {
     pub(crate) effects: String,
 }
 
+/// An order of one shard for another that waits.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) hub: HubName,
+    pub(crate) order: Order,
+}
+
 /// The shards of one gateway, and what became of their effects.
 pub(crate) struct Rig {
     pub(crate) directory: Arc<Directory>,
@@ -103,7 +112,7 @@ pub(crate) struct Rig {
     pub(crate) paused_servers: Vec<ServerConnectionId>,
     /// Orders between shards wait in `unanswered`.
     pub(crate) is_alone: bool,
-    pub(crate) unanswered: Vec<(usize, HubName, Order)>,
+    pub(crate) unanswered: Vec<Waiting>,
     /// Clients do not look at what they get.
     pub(crate) takes_garbage: bool,
     ids: u8,
@@ -667,12 +676,15 @@ impl Rig {
             Effect::ResumeServer(id) => self.paused_servers.retain(|each| *each != id),
             Effect::Forward { to: Addressees::One(to), hub, order } => {
                 assert_eq!(to.node, NODE, "no order is for another gateway");
-                self.forward(usize::from(to.shard.0), &hub, order);
+                self.forward(shard, usize::from(to.shard.0), &hub, order);
             }
             Effect::Forward { to: Addressees::AllOthers, hub, order } => {
                 for other in (0..self.shards.len()).filter(|other| *other != shard) {
-                    self.forward(other, &hub, order.clone());
+                    self.forward(shard, other, &hub, order.clone());
                 }
+            }
+            Effect::Forward { to: Addressees::Nodes(_), .. } | Effect::Announce { .. } => {
+                panic!("a gateway that is alone tells no other node of anything")
             }
             Effect::WakeAt(at) => self.wakes.push((shard, at)),
             Effect::Sever(transport) => self.severed.push((shard, transport)),
@@ -680,18 +692,19 @@ impl Rig {
         }
     }
 
-    fn forward(&mut self, shard: usize, hub: &HubName, order: Order) {
-        if self.is_alone {
-            return self.unanswered.push((shard, hub.clone(), order));
+    fn forward(&mut self, from: usize, to: usize, hub: &HubName, order: Order) {
+        let hub = hub.clone();
+        match self.is_alone {
+            true => self.unanswered.push(Waiting { from, to, hub, order }),
+            false => self.feed(to, Input::Order { from: at(from), hub, order }),
         }
-        self.feed(shard, Input::Order { hub: hub.clone(), order });
     }
 
     /// The shards obey what was ordered while each was alone.
     pub(crate) fn reunite(&mut self) {
         self.is_alone = false;
-        for (shard, hub, order) in std::mem::take(&mut self.unanswered) {
-            self.forward(shard, &hub, order);
+        for Waiting { from, to, hub, order } in std::mem::take(&mut self.unanswered) {
+            self.forward(from, to, &hub, order);
         }
     }
 

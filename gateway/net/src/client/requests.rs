@@ -67,7 +67,7 @@ impl HttpClients {
                 let ask = |answer| LocalMessage::Request(request(answer));
                 self.shard.peers().ask(shard, patience, ask).await?
             }
-            Location::Nowhere => None,
+            Location::OtherNode | Location::Nowhere => None,
         };
         answered.unwrap_or(Err(Refusal::UnknownConnection))
     }

@@ -72,7 +72,7 @@ impl Service {
         let shard = match self.shard.neighbours().locate(shard) {
             Location::Here => self.shard.index(),
             Location::OtherShard(shard) => shard,
-            Location::Nowhere => return Ok(None),
+            Location::OtherNode | Location::Nowhere => return Ok(None),
         };
         loop {
             match timeout(ANSWER_TIMEOUT, &mut answered).await {
@@ -103,7 +103,7 @@ impl Service {
                 }
             }
             // Its id was made, or its token claimed, by a shard of this gateway.
-            Location::Nowhere => {}
+            Location::OtherNode | Location::Nowhere => {}
         }
     }
 }

@@ -122,8 +122,10 @@ impl ShardThread {
                 tracing::warn!(%hub, what, "a hub server's message is skipped; further ones on its connection are only counted");
             }
             Effect::Forward { to, hub, order } => {
-                inputs.extend(self.peers.forward(to, hub, order).into_iter().map(Input::Undelivered));
+                let given_back = self.peers.forward(to, hub, order).into_iter();
+                inputs.extend(given_back.map(|(to, order)| Input::Undelivered { to, order }));
             }
+            Effect::Announce { .. } => unreachable!("the core knows of no other nodes"),
             Effect::WakeAt(at) => self.wakes.add(at),
             Effect::TellPresence(call) => self.tell_presence(*call),
         }

@@ -11,8 +11,8 @@ use hubgate_core::question::{Ticket, Unanswered};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    CloseCause, Input, Neighbours, NewClient, NewServerConnection, Order, ResumedClient, Shard, ShardStatus,
-    TransportKey,
+    Addressees, CloseCause, Input, Neighbours, NewClient, NewServerConnection, Order, ResumedClient, Shard,
+    ShardStatus, TransportKey,
 };
 use hubgate_plugin_host::{Authorization, AuthorizeCall, PluginStatus};
 use tokio::sync::oneshot;
@@ -245,12 +245,13 @@ impl ShardHandle {
     /// Obeys an order of another shard.
     pub(crate) fn obey(&self, Envelope { from, hub, order }: Envelope) {
         tracing::trace!(node = from.node.0, shard = from.shard.0, %hub, "an order of another shard");
-        self.0.feed(Input::Order { hub, order });
+        self.0.feed(Input::Order { from, hub, order });
     }
 
     /// Takes back orders that the shard they were for can obey no more.
-    pub(crate) fn take_back(&self, orders: Vec<Order>) {
-        orders.into_iter().for_each(|order| self.0.feed(Input::Undelivered(order)));
+    pub(crate) fn take_back(&self, ended: ShardIndex, orders: Vec<Order>) {
+        let to = Addressees::One(self.neighbours().address_of(ended));
+        orders.into_iter().for_each(|order| self.0.feed(Input::Undelivered { to: to.clone(), order }));
     }
 
     pub(crate) fn status(&self) -> ShardStatus {

@@ -79,7 +79,7 @@ pub(crate) fn start(
     let settings = shared.settings().clone();
     let neighbours = Neighbours::new(index.into(), inboxes.len() as u16);
     let (directory, hash_seed) = (shared.directory.clone(), shared.hash_seed.clone());
-    let mut core = Shard::new(neighbours, settings.core.clone(), directory, plugins.halves(), hash_seed);
+    let mut core = Shard::new(neighbours.clone(), settings.core.clone(), directory, plugins.halves(), hash_seed);
     core.log_sends(Arc::new(SentLines));
     core.handle(Input::TimeOfDay(unix_milliseconds()), shared.now(), &mut Vec::new());
     let tasks = ShardTasks::new(index, shared.clone());

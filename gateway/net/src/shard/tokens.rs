@@ -37,7 +37,7 @@ impl Tokens {
                 let kept = self.0.peers.ask(shard, ANSWER_TIMEOUT, negotiated).await?;
                 kept.unwrap_or(Err(TooManyTokens))
             }
-            Location::Nowhere => Err(TooManyTokens),
+            Location::OtherNode | Location::Nowhere => Err(TooManyTokens),
         };
         kept.map_err(|TooManyTokens| Refusal::TooManyNegotiated)
     }
@@ -58,7 +58,7 @@ impl Tokens {
                 let claimed = self.0.peers.ask(shard, ANSWER_TIMEOUT, claim).await?;
                 claimed.unwrap_or(Err(Refusal::UnknownConnection))
             }
-            Location::Nowhere => Err(Refusal::UnknownConnection),
+            Location::OtherNode | Location::Nowhere => Err(Refusal::UnknownConnection),
         }
     }
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::users::Users;
+use super::uses::Uses;
 use super::watches::{WatchCounts, Watches};
 use crate::hash::HashSeed;
 use crate::hub::change::DirectoryChange;
 use crate::hub::routing::HubServers;
+use crate::id::{NodeId, ShardAddress};
 use crate::message_rate::HeardOfHub;
 use crate::time::Millis;
 
@@ -24,6 +26,7 @@ pub(crate) struct HubDirectory {
     has_own_label: bool,
     clients: AtomicUsize,
     users: Users,
+    uses: Uses,
     servers: HubServers,
     /// For the rate at which its clients are read.
     heard: HeardOfHub,
@@ -39,6 +42,7 @@ impl HubDirectory {
             has_own_label,
             clients: AtomicUsize::default(),
             users: Users::new(seed),
+            uses: Uses::default(),
             servers: HubServers::default(),
             heard: HeardOfHub::default(),
             watches: Watches::new(watch_counts),
@@ -80,13 +84,17 @@ impl HubDirectory {
         self.idle_since.store(since.0, Ordering::Relaxed);
     }
 
-    /// Clients that others see, on all shards.
+    /// Clients that others see, on all shards of this node.
     pub(crate) fn clients(&self) -> usize {
         self.clients.load(Ordering::Relaxed)
     }
 
     pub(crate) fn users(&self) -> &Users {
         &self.users
+    }
+
+    pub(crate) fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     pub(crate) fn servers(&self) -> &HubServers {
@@ -103,7 +111,11 @@ impl HubDirectory {
 
     /// Whether no client and no hub server is known, and no plugin watches a group.
     pub(super) fn is_empty(&self) -> bool {
-        self.clients() == 0 && self.users.is_empty() && self.servers.is_empty() && self.watches.is_empty()
+        self.clients() == 0
+            && self.users.is_empty()
+            && self.uses.is_empty()
+            && self.servers.is_empty()
+            && self.watches.is_empty()
     }
 
     /// Changes what is known.
@@ -113,23 +125,41 @@ impl HubDirectory {
             DirectoryChange::ClientsLeft(clients) => drop(self.clients.fetch_sub(clients, Ordering::Relaxed)),
             DirectoryChange::UserEntered { user, shard } => self.users.entered(user, shard),
             DirectoryChange::UserLeft { user, shard } => self.users.left(&user, shard),
-            DirectoryChange::ServerConnected { id, server, reconnect } => self.servers.connected(id, server, reconnect),
+            DirectoryChange::HubUsed(shard) => self.uses.begin(shard),
+            DirectoryChange::HubUnused(shard) => self.uses.end(shard),
+            DirectoryChange::ServerConnected { id, server, reconnect, when_lost } => {
+                self.servers.connected(id, server, reconnect, when_lost);
+            }
             DirectoryChange::SenderConnected { id, server } => self.servers.sender_connected(id, server),
             DirectoryChange::ServerLeft(id) => self.servers.disconnected(id),
-            DirectoryChange::ServerDrains(server) => self.servers.drains(&server),
+            DirectoryChange::ServerDrains(id) => self.servers.drains(id),
             DirectoryChange::ServerCongested { id, is_congested } => self.servers.congested(id, is_congested),
-            DirectoryChange::ClientsRouted { to, clients } => self.servers.routed(to, clients),
-            DirectoryChange::ClientsReleased { from, clients } => self.servers.released(from, clients),
+            DirectoryChange::ClientsRouted { to, by, clients } => self.servers.routed(to, by, clients),
             // Whoever lets a plugin watch has looked at the bound.
             DirectoryChange::GroupWatched { plugin, group } => drop(self.watches.begin(plugin, group, usize::MAX)),
             DirectoryChange::GroupUnwatched { plugin, group } => self.watches.end(&plugin, &group),
         }
     }
 
+    /// Nothing is known of a node any longer. Watches are of plugins, which serve on all nodes.
+    pub(super) fn node_lost(&self, node: NodeId) {
+        self.uses.forget(node);
+        self.servers.node_lost(node);
+    }
+
     /// The changes that lead from nothing to what is known.
     pub(super) fn snapshot(&self) -> Vec<DirectoryChange> {
         let clients = Some(self.clients()).filter(|clients| *clients > 0).map(DirectoryChange::ClientsEntered);
-        let known = clients.into_iter().chain(self.users.snapshot()).chain(self.servers.snapshot());
-        known.chain(self.watches.snapshot()).collect()
+        clients.into_iter().chain(self.users.snapshot()).chain(self.announced(|_| true)).collect()
+    }
+
+    /// The same of what a node has announced, or would have if it were not alone.
+    pub(super) fn snapshot_of(&self, node: NodeId) -> Vec<DirectoryChange> {
+        self.announced(|of: ShardAddress| of.node == node)
+    }
+
+    fn announced(&self, is_of: impl Fn(ShardAddress) -> bool) -> Vec<DirectoryChange> {
+        let uses = self.uses.snapshot(&is_of);
+        uses.into_iter().chain(self.servers.snapshot(is_of)).chain(self.watches.snapshot()).collect()
     }
 }

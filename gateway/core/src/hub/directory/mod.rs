@@ -1,12 +1,14 @@
-//! What all shards of a gateway know together: which hubs there are, of each hub the shards of its users, its hub servers,
-//! and how many clients it has, which groups plugins watch, and which groups users are in. Everything else passes between shards as orders.
+//! What all shards of a gateway know together: which hubs there are, of each hub the shards of its users, its hub servers, on
+//! whatever node, how many clients it has, which nodes have any, which groups plugins watch, and which groups users are in. Everything
+//! else passes between shards as orders.
 //!
 //! It is one value for all shards, since a client that connects must find at once what has come to any of them. Its changes are data
-//! ([`DirectoryChange`]), so that those of another gateway can be applied as those of a shard are.
+//! ([`DirectoryChange`]), so that those of another gateway are applied as those of a shard are.
 
 mod hub;
 mod open_streams;
 mod users;
+mod uses;
 mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::hash::HashSeed;
-use crate::id::{GroupName, HubName, PluginName};
+use crate::id::{GroupName, HubName, NodeId, PluginName};
 use crate::time::Millis;
 
 use super::change::DirectoryChange;
@@ -161,11 +163,36 @@ impl Directory {
         self.watch_counts.by_plugin()
     }
 
+    /// Nothing is known of a node any longer: it is gone, or tells everything anew.
+    pub fn node_lost(&self, node: NodeId) {
+        let mut hubs = self.hubs();
+        let names: Vec<HubName> = hubs.by_name.keys().cloned().collect();
+        for name in names {
+            if let Some(hub) = hubs.by_name.get(&name) {
+                hub.node_lost(node);
+                hubs.note_if_idle(&name);
+            }
+        }
+    }
+
     /// The changes that lead from an empty directory to one that knows of all hubs what this one does.
     pub fn snapshot(&self) -> Vec<(HubName, DirectoryChange)> {
+        self.snapshot_with(HubDirectory::snapshot)
+    }
+
+    /// The same of what one node, as a rule this one, tells the others: which hubs have clients there, its hub servers, where its clients
+    /// are routed to, and the watches that it knows. Which groups users are in is not among it.
+    pub fn snapshot_of(&self, node: NodeId) -> Vec<(HubName, DirectoryChange)> {
+        self.snapshot_with(|hub| hub.snapshot_of(node))
+    }
+
+    fn snapshot_with(
+        &self,
+        snapshot: impl Fn(&HubDirectory) -> Vec<DirectoryChange>,
+    ) -> Vec<(HubName, DirectoryChange)> {
         let hubs = self.hubs();
         let changes =
-            hubs.by_name.iter().map(|(name, hub)| hub.snapshot().into_iter().map(|change| (name.clone(), change)));
+            hubs.by_name.iter().map(|(name, hub)| snapshot(hub).into_iter().map(|change| (name.clone(), change)));
         changes.flatten().collect()
     }
 
@@ -242,9 +269,9 @@ impl Hubs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arrivals::Reconnect;
+    use crate::arrivals::{Reconnect, WhenLost};
     use crate::hub::routing::{NoRoute, ServerAffinity};
-    use crate::id::{NodeId, ServerConnectionId, ServerId, ShardAddress, ShardIndex, UserId};
+    use crate::id::{ServerConnectionId, ServerId, ShardAddress, ShardIndex, UserId};
 
     fn hub(name: &str) -> HubName {
         HubName::parse(name).expect("a name")
@@ -259,7 +286,8 @@ mod tests {
     }
 
     fn connected(id: ServerConnectionId, server: &str) -> DirectoryChange {
-        DirectoryChange::ServerConnected { id, server: ServerId::new(server), reconnect: Reconnect::Stateful }
+        let (server, when_lost) = (ServerId::new(server), WhenLost::DropsClients);
+        DirectoryChange::ServerConnected { id, server, reconnect: Reconnect::Stateful, when_lost }
     }
 
     fn told(changes: impl IntoIterator<Item = (HubName, DirectoryChange)>) -> Directory {
@@ -274,11 +302,12 @@ mod tests {
         let changes = [
             connected(id(1, 0, 0), "a"),
             connected(id(2, 1, 0), "b"),
-            DirectoryChange::ServerDrains(ServerId::new("a")),
+            DirectoryChange::ServerDrains(id(1, 0, 0)),
             connected(id(1, 1, 7), "a"),
-            DirectoryChange::ClientsRouted { to: id(1, 1, 7), clients: 5 },
-            DirectoryChange::ClientsReleased { from: id(1, 1, 7), clients: 2 },
-            DirectoryChange::ClientsRouted { to: id(2, 1, 0), clients: 2 },
+            DirectoryChange::ClientsRouted { to: id(1, 1, 7), by: at(1, 0), clients: 5 },
+            DirectoryChange::ClientsRouted { to: id(1, 1, 7), by: at(1, 0), clients: 2 },
+            DirectoryChange::ClientsRouted { to: id(1, 1, 7), by: at(2, 0), clients: 1 },
+            DirectoryChange::ClientsRouted { to: id(2, 1, 0), by: at(1, 0), clients: 2 },
             DirectoryChange::ServerCongested { id: id(2, 1, 0), is_congested: true },
             DirectoryChange::SenderConnected { id: id(2, 0, 3), server: ServerId::new("weak") },
             DirectoryChange::ClientsEntered(4),
@@ -287,6 +316,8 @@ mod tests {
             DirectoryChange::UserEntered { user: ann.clone(), shard: at(2, 1) },
             DirectoryChange::UserEntered { user: ann.clone(), shard: at(2, 0) },
             DirectoryChange::UserLeft { user: ann, shard: at(2, 0) },
+            DirectoryChange::HubUsed(at(1, 0)),
+            DirectoryChange::HubUsed(at(2, 1)),
         ];
         told(changes.map(|change| (hub("chat"), change)))
     }
@@ -304,6 +335,7 @@ mod tests {
             let servers = chat.servers();
             assert_eq!(servers.names(), ["a", "b"].map(ServerId::new));
             assert_eq!((servers.clients_of(id(1, 1, 7)), servers.clients_of(id(2, 1, 0))), (3, 2));
+            assert_eq!(chat.uses().nodes(), [NodeId(1), NodeId(2)]);
             assert_eq!(servers.connection_of(id(9, 9, 9), &ServerId::new("weak")), Some(id(2, 0, 3)));
             let route = servers.route(at(0, 0), ServerAffinity::Any).expect("a server");
             assert_eq!((route.connection, route.is_congested), (id(1, 1, 7), false), "the other one is congested");
@@ -314,6 +346,38 @@ mod tests {
             }
             assert_eq!(servers.route(at(0, 0), ServerAffinity::Any), Err(NoRoute::NoServer), "one of 'a' drains");
         }
+    }
+
+    #[test]
+    fn the_snapshot_of_a_node_is_what_it_has_announced_itself_however_often_that_is_applied() {
+        let original = chat();
+        let expected = [
+            DirectoryChange::HubUsed(at(1, 0)),
+            connected(id(1, 0, 0), "a"),
+            DirectoryChange::ServerDrains(id(1, 0, 0)),
+            connected(id(1, 1, 7), "a"),
+            DirectoryChange::ClientsRouted { to: id(1, 1, 7), by: at(1, 0), clients: 2 },
+            DirectoryChange::ClientsRouted { to: id(2, 1, 0), by: at(1, 0), clients: 2 },
+        ];
+        let of_first = original.snapshot_of(NodeId(1));
+        assert_eq!(of_first, expected.map(|change| (hub("chat"), change)));
+        let twice = told([of_first.clone(), of_first.clone()].concat());
+        assert_eq!((twice.snapshot(), twice.snapshot_of(NodeId(2))), (of_first, Vec::new()));
+    }
+
+    #[test]
+    fn a_hub_of_which_only_a_lost_node_told_is_forgotten() {
+        let [first, second] = [NodeId(1), NodeId(2)];
+        let directory = told([chat().snapshot_of(first), chat().snapshot_of(second)].concat());
+        directory.node_lost(first);
+        let of_second = directory.snapshot_of(second);
+        assert!(!of_second.is_empty() && directory.snapshot_of(first).is_empty());
+        assert_eq!(directory.snapshot(), of_second);
+        directory.tick(IDLE_TIME, |_| false);
+        assert_eq!(directory.forgotten(), 0);
+        directory.node_lost(second);
+        directory.tick(IDLE_TIME + IDLE_TIME, |_| false);
+        assert_eq!((directory.forgotten(), directory.snapshot()), (1, Vec::new()));
     }
 
     #[test]
