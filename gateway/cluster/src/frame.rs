@@ -45,6 +45,15 @@ pub struct Hello {
     pub versions: Versions,
     /// Which gateway it is, for operators: at most [`LONGEST_GATEWAY`] bytes.
     pub gateway: String,
+    pub knows: Knows,
+}
+
+/// Whether a node knows the one that it greets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Knows {
+    /// It may have known it before, and has forgotten all about it.
+    NotYet,
+    Already,
 }
 
 /// The longest [`Hello::gateway`], in bytes.
@@ -60,8 +69,6 @@ pub struct Versions {
 /// A node's sign of life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beat {
-    /// Of what all nodes know alike: another one's that differs has missed something.
-    pub digest: u64,
     /// How many clients it has.
     pub clients: u64,
 }
@@ -75,6 +82,8 @@ pub struct Data {
     pub to: u64,
     /// Its place in the stream.
     pub sequence: u64,
+    /// What the addressee sends in its streams up to this one is not heard: if that is the one that it sends, it has to begin another.
+    pub ignores: u32,
     /// Whether the first of the items goes on with the last one of the frame before.
     pub continues: bool,
     /// Whether the last of the items goes on in the next frame.
@@ -116,12 +125,16 @@ pub enum FrameError {
     NewerVersion { from: NodeId, version: u16 },
 }
 
-record!(Hello { shards, versions, gateway });
+record!(Hello { shards, versions, gateway, knows });
 record!(Versions { oldest, newest });
-record!(Beat { digest, clients });
-record!(Data { stream, to, sequence, continues, is_cut, items });
+record!(Beat { clients });
+record!(Data { stream, to, sequence, ignores, continues, is_cut, items });
 record!(Ack { stream, to, received });
 record!(Again { stream, to, from });
+choice!(Knows {
+    0 NotYet,
+    1 Already,
+});
 choice!(FrameKind {
     1 Hello(hello),
     2 Beat(beat),

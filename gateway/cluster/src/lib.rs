@@ -3,6 +3,17 @@
 //!
 //! It does no input or output and knows no clock and no random source: what has come, the time and new ids are arguments.
 
+mod announcements;
 pub mod codec;
+mod door;
 mod field;
 pub mod frame;
+mod incoming;
+mod node;
+mod outgoing;
+mod peer;
+mod reach;
+mod strangers;
+
+pub use door::{Announced, Counts, Input, NodeSettings, Other, Output, Receivers, Report};
+pub use node::Node;

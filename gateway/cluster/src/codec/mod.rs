@@ -26,6 +26,8 @@ pub enum Item {
     Envelope(Envelope),
     /// Something has changed there in what all nodes know of a hub.
     Change { hub: HubName, change: DirectoryChange },
+    /// All has been told that was known when the stream began.
+    Complete,
 }
 
 /// An order on its way. Whether there are such shards is for its receiver to look at, and whether `from` is of the node that it came from.
@@ -57,6 +59,7 @@ pub enum ItemError {
 choice!(Item {
     0 Envelope(envelope),
     1 Change { hub, change },
+    2 Complete,
 });
 record!(Envelope { from, to, hub, order });
 choice!(Shards {

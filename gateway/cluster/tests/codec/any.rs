@@ -121,7 +121,7 @@ fn member() -> impl Strategy<Value = Member> {
 
 fn action() -> impl Strategy<Value = Action> {
     let except = (vec(connection(), 0..20), vec(user(), 0..20));
-    let send = (target(), outgoing(), except).prop_map(|(to, message, (connections, users))| Action::Send {
+    let send = (target(), outgoing().boxed(), except).prop_map(|(to, message, (connections, users))| Action::Send {
         to,
         message,
         except: Except { connections, users },
@@ -197,7 +197,7 @@ fn sought() -> impl Strategy<Value = Sought> {
 
 fn question() -> impl Strategy<Value = Question> {
     let query = prop_oneof![
-        sought().prop_map(Query::Find),
+        sought().boxed().prop_map(Query::Find),
         connection().prop_map(Query::Facts),
         connection().prop_map(Query::FactsByToken),
         target().prop_map(Query::Count),
@@ -250,11 +250,11 @@ fn answer() -> impl Strategy<Value = Answer> {
     let joined = [Joined::Yes, Joined::NoSuchConnection, Joined::TooManyGroups];
     prop_oneof![
         any::<bool>().prop_map(Answer::Found),
-        option::of(facts()).prop_map(Answer::Facts),
+        option::of(facts().boxed()).prop_map(Answer::Facts),
         any::<u64>().prop_map(Answer::Count),
         vec((connection(), option::of(user())), 0..30).prop_map(Answer::Members),
         proptest::sample::select(joined.to_vec()).prop_map(Answer::Joined),
-        facts().prop_map(|facts| Answer::Refreshed(Ok(facts))),
+        facts().boxed().prop_map(|facts| Answer::Refreshed(Ok(facts))),
         proptest::sample::select(refusals.to_vec()).prop_map(|refusal| Answer::Refreshed(Err(refusal))),
         Just(Answer::InEffect),
         reply().prop_map(Answer::Stream),
@@ -301,15 +301,15 @@ fn client_answer() -> impl Strategy<Value = ClientAnswer> {
 
 fn order() -> impl Strategy<Value = Order> {
     prop_oneof![
-        4 => action().prop_map(Order::Act),
-        4 => server_order().prop_map(Order::Server),
-        4 => (question(), address(), any::<u32>())
+        4 => action().boxed().prop_map(Order::Act),
+        4 => server_order().boxed().prop_map(Order::Server),
+        4 => (question().boxed(), address(), any::<u32>())
             .prop_map(|(question, asker, number)| Order::Ask { question, asker, number }),
-        2 => (stream_command(), address(), any::<u32>())
+        2 => (stream_command().boxed(), address(), any::<u32>())
             .prop_map(|(command, asker, number)| Order::Stream { command: Box::new(command), asker, number }),
-        4 => (any::<u32>(), answer()).prop_map(|(number, answer)| Order::Answer { number, answer }),
-        1 => forwarded().prop_map(|forwarded| Order::AskClient(Box::new(forwarded))),
-        2 => (any::<u32>(), client_answer())
+        4 => (any::<u32>(), answer().boxed()).prop_map(|(number, answer)| Order::Answer { number, answer }),
+        1 => forwarded().boxed().prop_map(|forwarded| Order::AskClient(Box::new(forwarded))),
+        2 => (any::<u32>(), client_answer().boxed())
             .prop_map(|(number, answer)| Order::ClientAnswered { number, answer: Box::new(answer) }),
     ]
 }
@@ -345,8 +345,8 @@ fn change() -> impl Strategy<Value = DirectoryChange> {
 /// Any item.
 pub(crate) fn item() -> impl Strategy<Value = Item> {
     let to = prop_oneof![Just(Shards::All), any::<u16>().prop_map(|shard| Shards::One(ShardIndex(shard)))];
-    let envelope = (address(), to, hub(), order())
+    let envelope = (address(), to, hub(), order().boxed())
         .prop_map(|(from, to, hub, order)| Item::Envelope(Envelope { from, to, hub, order }));
-    let change = (hub(), change()).prop_map(|(hub, change)| Item::Change { hub, change });
-    prop_oneof![5 => envelope, 1 => change]
+    let change = (hub(), change().boxed()).prop_map(|(hub, change)| Item::Change { hub, change });
+    prop_oneof![5 => envelope, 1 => change, 1 => Just(Item::Complete)]
 }

@@ -1,7 +1,9 @@
 //! Frames.
 
 use bytes::Bytes;
-use hubgate_cluster::frame::{Ack, Again, Beat, Data, Frame, FrameError, FrameKind, Hello, LONGEST_GATEWAY, Versions};
+use hubgate_cluster::frame::{
+    Ack, Again, Beat, Data, Frame, FrameError, FrameKind, Hello, Knows, LONGEST_GATEWAY, Versions,
+};
 use hubgate_core::id::NodeId;
 use proptest::prelude::*;
 
@@ -12,7 +14,12 @@ fn frame(kind: FrameKind) -> Frame {
 }
 
 fn hello() -> Hello {
-    Hello { shards: 4, versions: Versions { oldest: 1, newest: 1 }, gateway: "hubgate 0.1.0".to_owned() }
+    Hello {
+        shards: 4,
+        versions: Versions { oldest: 1, newest: 1 },
+        gateway: "hubgate 0.1.0".to_owned(),
+        knows: Knows::NotYet,
+    }
 }
 
 fn decode(bytes: impl Into<Bytes>) -> Result<Frame, FrameError> {
@@ -26,12 +33,12 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn frames_are_these_bytes() {
     let items = vec![Bytes::from_static(b"one"), Bytes::from_static(b"2")];
-    let data = Data { stream: 1, to: 1 << 40, sequence: 300, continues: false, is_cut: true, items };
+    let data = Data { stream: 1, to: 1 << 40, sequence: 300, ignores: 7, continues: false, is_cut: true, items };
     let kinds = [
-        (FrameKind::Hello(hello()), "9201930492 0101ad 6875626761746520302e312e30"),
-        (FrameKind::Beat(Beat { digest: u64::MAX, clients: 1_000 }), "920292 cfffffffffffffffff cd03e8"),
+        (FrameKind::Hello(hello()), "9201940492 0101ad 6875626761746520302e312e30 9100"),
+        (FrameKind::Beat(Beat { clients: 1_000 }), "920291 cd03e8"),
         (FrameKind::Bye, "9103"),
-        (FrameKind::Data(data), "92049601 cf0000010000000000 cd012c c2c3 92 c4036f6e65 c40132"),
+        (FrameKind::Data(data), "92049701 cf0000010000000000 cd012c 07 c2c3 92 c4036f6e65 c40132"),
         (FrameKind::Ack(Ack { stream: 1, to: 7, received: 299 }), "9205930107 cd012b"),
         (FrameKind::Again(Again { stream: 1, to: 7, from: 300 }), "9206930107 cd012c"),
     ];
@@ -44,8 +51,8 @@ fn frames_are_these_bytes() {
 #[test]
 fn elements_that_newer_nodes_add_are_skipped() {
     // One more of the frame, of its kind and of the beat, two of them not plain values.
-    let newer = b"\x95\x01\x07\x05\x93\x02\x93\x01\x02\x92\xc0\xa1x\x81\xa1a\x01\xc3";
-    let beat = FrameKind::Beat(Beat { digest: 1, clients: 2 });
+    let newer = b"\x95\x01\x07\x05\x93\x02\x92\x02\x92\xc0\xa1x\x81\xa1a\x01\xc3";
+    let beat = FrameKind::Beat(Beat { clients: 2 });
     assert_eq!(decode(&newer[..]), Ok(Frame { from: NodeId(7), incarnation: 5, kind: beat }));
 }
 
@@ -106,7 +113,7 @@ fn what_no_node_says_of_itself_is_refused() {
     ] {
         assert_eq!(decode(frame(FrameKind::Hello(wrong)).encode()), Err(FrameError::Malformed));
     }
-    let data = Data { stream: 1, to: 2, sequence: 3, continues: false, is_cut: false, items: Vec::new() };
+    let data = Data { stream: 1, to: 2, sequence: 3, ignores: 0, continues: false, is_cut: false, items: Vec::new() };
     for wrong in [
         Data { items: vec![Bytes::new()], ..data.clone() },
         Data { continues: true, ..data.clone() },
@@ -120,7 +127,7 @@ fn what_no_node_says_of_itself_is_refused() {
 #[test]
 fn items_share_the_bytes_of_their_frame() {
     let items = vec![Bytes::from(vec![7; 1_000])];
-    let data = Data { stream: 1, to: 2, sequence: 3, continues: false, is_cut: false, items };
+    let data = Data { stream: 1, to: 2, sequence: 3, ignores: 0, continues: false, is_cut: false, items };
     let bytes = frame(FrameKind::Data(data)).encode();
     let Ok(Frame { kind: FrameKind::Data(data), .. }) = Frame::decode(&bytes) else { panic!("it is data") };
     assert!(bytes.as_ptr_range().contains(&data.items[0].as_ptr()));
@@ -132,6 +139,7 @@ fn the_head_of_data_is_within_its_bound() {
         stream: u32::MAX,
         to: u64::MAX,
         sequence: u64::MAX,
+        ignores: u32::MAX,
         continues: true,
         is_cut: true,
         items: vec![Bytes::from(vec![0; 70_000]); 70_000 / 64],
@@ -142,18 +150,21 @@ fn the_head_of_data_is_within_its_bound() {
 }
 
 fn any_frame() -> impl Strategy<Value = Frame> {
-    let hello = (1..u16::MAX, any::<(u16, u16)>(), ".{0,60}").prop_map(|(shards, (one, other), gateway)| {
-        let versions = Versions { oldest: one.min(other), newest: one.max(other) };
-        FrameKind::Hello(Hello { shards, versions, gateway })
-    });
-    let beat = any::<(u64, u64)>().prop_map(|(digest, clients)| FrameKind::Beat(Beat { digest, clients }));
+    let hello =
+        (1..u16::MAX, any::<(u16, u16, bool)>(), ".{0,60}").prop_map(|(shards, (one, other, knows), gateway)| {
+            let versions = Versions { oldest: one.min(other), newest: one.max(other) };
+            let knows = if knows { Knows::Already } else { Knows::NotYet };
+            FrameKind::Hello(Hello { shards, versions, gateway, knows })
+        });
+    let beat = any::<u64>().prop_map(|clients| FrameKind::Beat(Beat { clients }));
     let item = proptest::collection::vec(any::<u8>(), 1..300).prop_map(Bytes::from);
     let items = proptest::collection::vec(item, 0..40);
-    let data =
-        (any::<(u32, u64, u64, bool, bool)>(), items).prop_map(|((stream, to, sequence, first, last), items)| {
+    let data = (any::<(u32, u64, u64, u32, bool, bool)>(), items).prop_map(
+        |((stream, to, sequence, ignores, first, last), items)| {
             let (continues, is_cut) = (first && !items.is_empty(), last && !items.is_empty());
-            FrameKind::Data(Data { stream, to, sequence, continues, is_cut, items })
-        });
+            FrameKind::Data(Data { stream, to, sequence, ignores, continues, is_cut, items })
+        },
+    );
     let ack = any::<(u32, u64, u64)>().prop_map(|(stream, to, received)| FrameKind::Ack(Ack { stream, to, received }));
     let again = any::<(u32, u64, u64)>().prop_map(|(stream, to, from)| FrameKind::Again(Again { stream, to, from }));
     let kind = prop_oneof![hello, beat, Just(FrameKind::Bye), data, ack, again];

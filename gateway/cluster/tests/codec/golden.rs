@@ -97,6 +97,11 @@ fn assert_change(change: DirectoryChange, expected: &str) {
 }
 
 #[test]
+fn the_end_of_what_a_stream_begins_with_is_these_bytes() {
+    assert_eq!(digits(&Item::Complete.encode()), "9102");
+}
+
+#[test]
 fn actions_are_these_bytes() {
     let send = |to, message, except| Action::Send { to, message, except };
     let call = Outgoing::call("say".to_owned(), json("[1]"));

@@ -1,0 +1,550 @@
+//! One node of a cluster: which others there are, what it tells them, and what they tell it.
+//!
+//! It is fed with [`Input`]s, and what is to be done about them comes out as [`Output`]s, in order. It neither sends nor waits: whoever
+//! drives it publishes frames, hands orders to shards, applies changes to the directory that these share, and tells it the time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hubgate_core::id::NodeId;
+use hubgate_core::time::Millis;
+use hubgate_core::{Directory, DirectoryChange, OtherNode};
+
+use crate::announcements::Announcements;
+use crate::codec::{Item, ItemError};
+use crate::door::{Announced, Counts, Input, NodeSettings, Other, Output, Receivers, Report};
+use crate::frame::{Ack, Again, Beat, Data, Frame, FrameError, FrameKind, Hello, Knows, Versions};
+use crate::incoming::{Arrived, Beginning, IncomingStream};
+use crate::outgoing::{OutgoingStream, ResendBuffer};
+use crate::peer::Peer;
+use crate::reach::{Heard, Outages, Patience, Transport};
+use crate::strangers::Strangers;
+
+/// How often a node says that it is there.
+const BEAT: Millis = Millis(1_000);
+/// How long a node listens for others before it takes itself for the first.
+const LISTENING: Millis = Millis(2_500);
+/// Nodes that are gone and may come back, in number.
+const MAX_GONE: usize = 1_024;
+/// What a frame may take up before anybody has said it, in bytes.
+const SMALLEST_FRAME: usize = 4 << 10;
+
+/// A node. [`Node::handle`] is its only way in, and outputs are its only way out.
+#[derive(Debug)]
+pub struct Node {
+    settings: NodeSettings,
+    transport: Transport,
+    standing: Standing,
+    others: BTreeMap<NodeId, Peer>,
+    /// Nodes that are gone, with their last streams, so that what comes late of these begins nothing.
+    gone: BTreeMap<NodeId, Gone>,
+    strangers: Strangers,
+    /// That of the shards.
+    directory: Arc<Directory>,
+    announcements: Announcements,
+    next_stream: u32,
+    next_beat: Millis,
+    /// When the node heard itself last.
+    last_echo: Millis,
+    outages: Outages,
+    clients: u64,
+    counts: Counts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Others may answer until then.
+    Listening {
+        until: Option<Millis>,
+    },
+    Joined,
+    Left,
+}
+
+/// A node that was known.
+#[derive(Debug)]
+struct Gone {
+    incarnation: u64,
+    /// The last of its streams that was followed.
+    last_stream: u32,
+}
+
+/// Which stream of a node is followed after what was between the two is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Following {
+    /// That which it has begun.
+    This,
+    /// The one that it begins next.
+    Next,
+}
+
+impl Node {
+    /// A node that has not been connected yet. `directory` is the one that its shards share, of which the
+    /// others are told.
+    pub fn new(settings: NodeSettings, directory: Arc<Directory>) -> Node {
+        Node {
+            settings,
+            transport: Transport::Absent,
+            standing: Standing::Listening { until: None },
+            others: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            strangers: Strangers::default(),
+            directory,
+            announcements: Announcements::default(),
+            next_stream: 1,
+            next_beat: Millis::default(),
+            last_echo: Millis::default(),
+            outages: Outages::default(),
+            clients: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Acts on an input; what is to be done is appended to `outputs`. After some inputs, and at the end of each turn, [`Node::flush`]
+    /// follows.
+    pub fn handle(&mut self, input: Input, now: Millis, outputs: &mut Vec<Output>) {
+        match input {
+            Input::Connected { max_frame } => self.connected(max_frame, now, outputs),
+            Input::Disconnected => self.disconnected(outputs),
+            Input::Received(frame) => self.received(frame, now, outputs),
+            Input::Send { to, item } => self.send(&to, &item, now),
+            Input::Announce(announced) => self.announce(announced, now, outputs),
+            Input::Tick { clients } => self.tick(clients, now, outputs),
+            Input::Leave => self.leave(outputs),
+        }
+    }
+
+    /// Publishes what was sent in this turn: all that is for one node in as few frames as may be.
+    pub fn flush(&mut self, now: Millis, outputs: &mut Vec<Output>) {
+        self.flush_with(false, now, outputs);
+    }
+
+    fn flush_with(&mut self, is_tick: bool, now: Millis, outputs: &mut Vec<Output>) {
+        if !self.transport.is_up() || self.standing == Standing::Left {
+            return;
+        }
+        let (from, incarnation) = (self.settings.node, self.settings.incarnation);
+        for (node, peer) in &mut self.others {
+            let publish = |kind| Output::Publish { to: *node, frame: Frame { from, incarnation, kind }.encode() };
+            if let Some((stream, received)) = peer.acknowledge(is_tick) {
+                outputs.push(publish(FrameKind::Ack(Ack { stream, to: peer.incarnation, received })));
+            }
+            for data in peer.outgoing.publish(now) {
+                let place = (data.stream, data.sequence);
+                self.counts.resent += u64::from(place <= peer.published);
+                peer.published = peer.published.max(place);
+                outputs.push(publish(FrameKind::Data(data.clone())));
+            }
+        }
+    }
+
+    /// Whether it knows all that the others knew when it came, and is known to them.
+    pub fn has_joined(&self) -> bool {
+        self.standing == Standing::Joined
+    }
+
+    /// Whether other nodes may be there that it neither reaches nor hears.
+    pub fn is_degraded(&self) -> bool {
+        self.outages.is_one() || !self.transport.is_up()
+    }
+
+    /// Whether so much waits for a node that is there that whoever causes more has to wait.
+    pub fn is_congested(&self, now: Millis) -> bool {
+        let is_there = |peer: &Peer| peer.last_heard + self.settings.node_timeout > now;
+        let is_full = |peer: &Peer| peer.outgoing.kept_bytes() > self.settings.resend_buffer / 2;
+        !self.is_degraded() && self.others.values().any(|peer| is_there(peer) && is_full(peer))
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The other nodes, in the order of their ids.
+    pub fn others(&self, now: Millis) -> impl Iterator<Item = Other> {
+        self.others.iter().map(move |(node, peer)| Other {
+            node: *node,
+            version: peer.hello.gateway.clone(),
+            clients: peer.clients,
+            last_heard: peer.last_heard,
+            lag: peer.outgoing.age(now),
+        })
+    }
+
+    fn connected(&mut self, max_frame: usize, now: Millis, outputs: &mut Vec<Output>) {
+        let had_larger = self.transport.max_frame().is_some_and(|before| before > max_frame);
+        self.transport = Transport::Up { since: now, max_frame };
+        if let Standing::Listening { until } = &mut self.standing {
+            *until = Some(now + LISTENING);
+            outputs.push(Output::PublishToAll(self.greeting(Knows::NotYet)));
+        }
+        (self.next_beat, self.last_echo) = (now, now);
+        let nodes: Vec<NodeId> = self.others.keys().copied().collect();
+        for node in nodes {
+            let Some(peer) = self.others.get_mut(&node) else {
+                continue;
+            };
+            peer.outgoing.send_all_again(now);
+            if std::mem::take(&mut peer.is_waiting) {
+                self.tell_all_known(node, now);
+            } else if had_larger {
+                // What is kept is in frames that are too large now.
+                self.reset(node, Following::Next, now, outputs);
+            }
+        }
+    }
+
+    fn disconnected(&mut self, outputs: &mut Vec<Output>) {
+        if let Transport::Up { max_frame, .. } = self.transport {
+            self.transport = Transport::Down { max_frame };
+        }
+        self.settle_announcements(outputs);
+    }
+
+    /// What this node says of itself. `knows`: whether it knows the one that it says it to.
+    fn greeting(&self, knows: Knows) -> Bytes {
+        let (shards, gateway) = (self.settings.shards, self.settings.version.clone());
+        self.frame(FrameKind::Hello(Hello { shards, versions: Versions::OWN, gateway, knows }))
+    }
+
+    fn frame(&self, kind: FrameKind) -> Bytes {
+        Frame { from: self.settings.node, incarnation: self.settings.incarnation, kind }.encode()
+    }
+
+    fn received(&mut self, bytes: Bytes, now: Millis, outputs: &mut Vec<Output>) {
+        let Frame { from, incarnation, kind } = match Frame::decode(&bytes) {
+            Ok(frame) => frame,
+            Err(FrameError::UnknownKind { .. } | FrameError::NewerVersion { .. }) => return self.counts.unknown += 1,
+            Err(FrameError::Malformed) => return self.counts.unreadable += 1,
+        };
+        if from == self.settings.node {
+            return self.heard_own_id(incarnation, now, outputs);
+        }
+        if self.standing == Standing::Left {
+            return;
+        }
+        if self.others.get(&from).is_some_and(|peer| peer.incarnation != incarnation) {
+            // It has begun anew.
+            self.remove(from, Report::NodeLost(from), outputs);
+        }
+        if let Some(peer) = self.others.get_mut(&from) {
+            peer.last_heard = now;
+        }
+        match kind {
+            FrameKind::Hello(hello) => self.greeted(from, incarnation, hello, now, outputs),
+            FrameKind::Bye => {
+                if self.others.contains_key(&from) {
+                    self.remove(from, Report::NodeLeft(from), outputs);
+                }
+            }
+            _ if !self.others.contains_key(&from) => self.greet_stranger(from, now, outputs),
+            FrameKind::Beat(Beat { clients }) => {
+                if let Some(peer) = self.others.get_mut(&from) {
+                    peer.clients = clients;
+                }
+            }
+            FrameKind::Data(Data { to, .. }) | FrameKind::Ack(Ack { to, .. }) | FrameKind::Again(Again { to, .. })
+                if to != self.settings.incarnation =>
+            {
+                // It is for a node that had this one's id before.
+            }
+            FrameKind::Data(data) => self.data(from, data, now, outputs),
+            FrameKind::Ack(Ack { stream, received, .. }) => {
+                if let Some(peer) = self.others.get_mut(&from)
+                    && peer.outgoing.acknowledged(stream, received, now)
+                {
+                    self.settle_announcements(outputs);
+                }
+            }
+            FrameKind::Again(Again { stream, from: sequence, .. }) => {
+                if let Some(peer) = self.others.get_mut(&from) {
+                    peer.outgoing.send_again(stream, sequence, now);
+                }
+            }
+        }
+    }
+
+    /// A frame came from a node with this one's id, as a rule from itself.
+    fn heard_own_id(&mut self, incarnation: u64, now: Millis, outputs: &mut Vec<Output>) {
+        if incarnation == self.settings.incarnation {
+            self.last_echo = now;
+            return;
+        }
+        match self.standing {
+            Standing::Listening { .. } => outputs.push(Output::IdTaken),
+            // The other one is to hear that its id is taken.
+            Standing::Joined => self.next_beat = now,
+            Standing::Left => {}
+        }
+    }
+
+    fn greeted(&mut self, from: NodeId, incarnation: u64, hello: Hello, now: Millis, outputs: &mut Vec<Output>) {
+        if Versions::OWN.common(hello.versions).is_none() {
+            if self.strangers.is_news(from, now) {
+                outputs.push(Output::Report(Report::Incompatible { node: from, version: hello.gateway }));
+                // Its people hear of it, too.
+                outputs.push(Output::Publish { to: from, frame: self.greeting(Knows::Already) });
+            }
+            return;
+        }
+        let knows = hello.knows;
+        match self.others.contains_key(&from) {
+            // It has lost what it knew of this node: that is told again from the beginning.
+            true if knows == Knows::NotYet => self.reset(from, Following::Next, now, outputs),
+            true => return,
+            false => self.add(from, incarnation, hello, now, outputs),
+        }
+        if knows == Knows::NotYet {
+            outputs.push(Output::Publish { to: from, frame: self.greeting(Knows::Already) });
+        }
+    }
+
+    /// A node that is not known has said something: it is to say who it is, and to begin from the beginning.
+    fn greet_stranger(&mut self, from: NodeId, now: Millis, outputs: &mut Vec<Output>) {
+        if self.strangers.are_to_be_greeted(from, now) {
+            outputs.push(Output::Publish { to: from, frame: self.greeting(Knows::NotYet) });
+        }
+    }
+
+    fn add(&mut self, node: NodeId, incarnation: u64, hello: Hello, now: Millis, outputs: &mut Vec<Output>) {
+        let gone = self.gone.remove(&node).filter(|gone| gone.incarnation == incarnation);
+        let incoming = IncomingStream::after(gone.map_or(0, |gone| gone.last_stream));
+        self.strangers.forget(node);
+        let version = hello.gateway.clone();
+        let outgoing = self.new_stream(incarnation, incoming.ignores());
+        self.others.insert(node, Peer::new((incarnation, hello), outgoing, incoming, now));
+        outputs.push(self.nodes());
+        outputs.push(Output::Report(Report::NodeJoined { node, version }));
+        self.tell_all_known(node, now);
+    }
+
+    fn nodes(&self) -> Output {
+        let others = self.others.iter().map(|(id, peer)| OtherNode { id: *id, shards: peer.hello.shards });
+        Output::Nodes(Arc::new(others.collect()))
+    }
+
+    /// A stream to a node of the incarnation `to`, whose streams up to `ignores` are not followed.
+    fn new_stream(&mut self, to: u64, ignores: u32) -> OutgoingStream {
+        let number = self.next_stream;
+        self.next_stream += 1;
+        OutgoingStream::new(number, (to, ignores), self.transport.max_frame().unwrap_or(0).max(SMALLEST_FRAME))
+    }
+
+    /// Begins a stream with what this node knows, which the other one has to know before all that follows.
+    fn tell_all_known(&mut self, node: NodeId, now: Millis) {
+        let known = self.directory.snapshot_of(self.settings.node).into_iter();
+        let known = known.map(|(hub, change)| Item::Change { hub, change });
+        let Some(peer) = self.others.get_mut(&node) else {
+            return;
+        };
+        for item in known {
+            peer.outgoing.push(item.encode(), now);
+        }
+        let place = peer.outgoing.push(Item::Complete.encode(), now);
+        self.announcements.told_anew(node, place);
+    }
+
+    /// What was said to a node, or what it has said, may be lost: both begin anew, and what was begun between the two is over.
+    fn reset(&mut self, node: NodeId, following: Following, now: Millis, outputs: &mut Vec<Output>) {
+        let Some(peer) = self.others.get_mut(&node) else {
+            return;
+        };
+        if following == Following::Next {
+            peer.incoming = IncomingStream::after(peer.incoming.last());
+        }
+        let (incarnation, ignores) = (peer.incarnation, peer.incoming.ignores());
+        let outgoing = self.new_stream(incarnation, ignores);
+        let Some(peer) = self.others.get_mut(&node) else {
+            return;
+        };
+        let before = std::mem::replace(&mut peer.outgoing, outgoing);
+        peer.is_complete = false;
+        // One that is not reached is told when it is.
+        peer.is_waiting = !self.transport.is_up();
+        let is_reached = !peer.is_waiting;
+        let messages = before.unacknowledged();
+        self.counts.lost += messages;
+        outputs.extend([Output::Forget(node), Output::Broken(node), self.nodes()]);
+        if messages > 0 {
+            outputs.push(Output::Report(Report::MessagesLost { node, messages }));
+        }
+        if is_reached {
+            self.tell_all_known(node, now);
+        }
+        self.settle_announcements(outputs);
+    }
+
+    fn remove(&mut self, node: NodeId, report: Report, outputs: &mut Vec<Output>) {
+        let Some(peer) = self.others.remove(&node) else {
+            return;
+        };
+        if self.gone.len() >= MAX_GONE {
+            self.gone.pop_first();
+        }
+        self.gone.insert(node, Gone { incarnation: peer.incarnation, last_stream: peer.incoming.last() });
+        // What waits for a node that has left is for nobody.
+        if !matches!(report, Report::NodeLeft(_)) {
+            self.counts.lost += peer.outgoing.unacknowledged();
+        }
+        outputs.extend([Output::Forget(node), Output::Broken(node), self.nodes(), Output::Report(report)]);
+        self.settle_announcements(outputs);
+    }
+
+    fn data(&mut self, from: NodeId, data: Data, now: Millis, outputs: &mut Vec<Output>) {
+        let Some(peer) = self.others.get_mut(&from) else {
+            return;
+        };
+        let (stream, to) = (data.stream, peer.incarnation);
+        let is_ignored = data.ignores >= peer.outgoing.number();
+        match peer.incoming.receive(data) {
+            Arrived::Items { beginning, items } => {
+                peer.has_received(&items);
+                if is_ignored {
+                    self.reset(from, Following::This, now, outputs);
+                } else if beginning == Beginning::Anew {
+                    peer.is_complete = false;
+                    outputs.extend([Output::Forget(from), Output::Broken(from), self.nodes()]);
+                }
+                for item in items {
+                    self.item(from, &item, outputs);
+                }
+            }
+            Arrived::Known if is_ignored => self.reset(from, Following::This, now, outputs),
+            // Its acknowledgement may be lost.
+            Arrived::Known => peer.acknowledge_soon(),
+            Arrived::Early => {
+                if let Some((stream, sequence)) = peer.incoming.ask_again(stream, now) {
+                    let frame = self.frame(FrameKind::Again(Again { stream, to, from: sequence }));
+                    outputs.push(Output::Publish { to: from, frame });
+                }
+            }
+            Arrived::Misbehaved => {
+                self.counts.unreadable += 1;
+                self.reset(from, Following::Next, now, outputs);
+                outputs.push(Output::Publish { to: from, frame: self.greeting(Knows::NotYet) });
+            }
+        }
+    }
+
+    fn item(&mut self, from: NodeId, bytes: &Bytes, outputs: &mut Vec<Output>) {
+        self.counts.received += 1;
+        let Some(peer) = self.others.get_mut(&from) else {
+            return;
+        };
+        match Item::decode(bytes) {
+            Ok(Item::Envelope(envelope)) if envelope.from.node == from => outputs.push(Output::Deliver(envelope)),
+            Ok(Item::Envelope(_)) => self.counts.unreadable += 1,
+            Ok(Item::Change { hub, change }) => {
+                peer.acknowledge_soon();
+                outputs.push(Output::Apply { hub, change });
+            }
+            Ok(Item::Complete) => {
+                peer.acknowledge_soon();
+                peer.is_complete = true;
+            }
+            Err(ItemError::UnknownKind { .. }) => self.counts.unknown += 1,
+            Err(ItemError::Malformed) => self.counts.unreadable += 1,
+        }
+    }
+
+    fn send(&mut self, to: &Receivers, item: &Bytes, now: Millis) {
+        let one;
+        let nodes = match to {
+            Receivers::One(node) => {
+                one = [*node];
+                &one[..]
+            }
+            Receivers::These(nodes) => nodes,
+        };
+        for node in nodes {
+            match self.others.get_mut(node) {
+                Some(peer) if peer.is_waiting => self.counts.lost += 1,
+                Some(peer) => {
+                    peer.outgoing.push(item.clone(), now);
+                    self.counts.sent += 1;
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn announce(&mut self, announcement: Announced, now: Millis, outputs: &mut Vec<Output>) {
+        let Announced { shard, hub, change } = announcement;
+        let is_waited_for = matches!(change, DirectoryChange::HubUsed(_));
+        let item = Item::Change { hub: hub.clone(), change }.encode();
+        let mut places = Vec::new();
+        for (node, peer) in self.others.iter_mut().filter(|(_, peer)| !peer.is_waiting) {
+            places.push((*node, peer.outgoing.push(item.clone(), now)));
+            self.counts.sent += 1;
+        }
+        if is_waited_for {
+            self.announcements.add(shard, hub, places);
+            self.settle_announcements(outputs);
+        }
+    }
+
+    /// Tells shards of what all others know by now. Nobody waits for nodes that are not reached.
+    fn settle_announcements(&mut self, outputs: &mut Vec<Output>) {
+        let is_up = self.transport.is_up();
+        let is_on_its_way =
+            |node, place| is_up && self.others.get(&node).is_some_and(|peer| !peer.outgoing.is_over(place));
+        self.announcements.settle(is_on_its_way, |shard, hub| outputs.push(Output::Announced { shard, hub }));
+    }
+
+    fn tick(&mut self, clients: u64, now: Millis, outputs: &mut Vec<Output>) {
+        self.clients = clients;
+        if self.standing == Standing::Left {
+            return;
+        }
+        if self.transport.is_up() && self.next_beat <= now {
+            self.next_beat = now + BEAT;
+            outputs.push(Output::PublishToAll(self.frame(FrameKind::Beat(Beat { clients }))));
+        }
+        self.look_for_the_silent(now, outputs);
+        let buffer = ResendBuffer { bytes: self.settings.resend_buffer, age: self.settings.resend_age };
+        let full: Vec<NodeId> =
+            self.others.iter().filter(|(_, peer)| peer.outgoing.exceeds(buffer, now)).map(|(node, _)| *node).collect();
+        full.into_iter().for_each(|node| self.reset(node, Following::Next, now, outputs));
+        self.others.values_mut().for_each(|peer| peer.outgoing.tick(now));
+        if let Standing::Listening { until: Some(until) } = self.standing
+            && until <= now
+            && self.others.values().all(|peer| peer.is_complete && peer.outgoing.is_empty())
+        {
+            self.standing = Standing::Joined;
+            outputs.push(Output::Report(Report::Joined { others: self.others.len() }));
+        }
+        self.flush_with(true, now, outputs);
+    }
+
+    /// Tells nodes that are gone from those that are only not heard.
+    fn look_for_the_silent(&mut self, now: Millis, outputs: &mut Vec<Output>) {
+        let timeout = self.settings.node_timeout;
+        let is_silent = |peer: &Peer| peer.last_heard + timeout <= now;
+        let silent: Vec<NodeId> =
+            self.others.iter().filter(|(_, peer)| is_silent(peer)).map(|(node, _)| *node).collect();
+        let all_since_up = match self.transport {
+            Transport::Up { since, .. } => self.others.values().all(|peer| peer.last_heard >= since),
+            Transport::Absent | Transport::Down { .. } => false,
+        };
+        let heard = Heard {
+            transport: self.transport,
+            itself: self.last_echo,
+            others: self.others.len(),
+            silent: silent.len(),
+            all_since_up,
+        };
+        let patience = Patience { timeout, grace: self.settings.outage_grace };
+        let (are_gone, report) = self.outages.look(heard, patience, now);
+        outputs.extend(report.map(Output::Report));
+        if are_gone {
+            silent.into_iter().for_each(|node| self.remove(node, Report::NodeLost(node), outputs));
+        }
+    }
+
+    fn leave(&mut self, outputs: &mut Vec<Output>) {
+        if self.standing != Standing::Left {
+            self.standing = Standing::Left;
+            outputs.push(Output::PublishToAll(self.frame(FrameKind::Bye)));
+        }
+    }
+}
