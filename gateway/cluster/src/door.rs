@@ -65,7 +65,7 @@ pub struct Announced {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Receivers {
     One(NodeId),
-    These(Arc<[NodeId]>),
+    These(Arc<Vec<NodeId>>),
 }
 
 /// What is to be done, in order.

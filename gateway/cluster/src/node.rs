@@ -485,9 +485,9 @@ impl Node {
 
     /// Tells shards of what all others know by now. Nobody waits for nodes that are not reached.
     fn settle_announcements(&mut self, outputs: &mut Vec<Output>) {
-        let is_up = self.transport.is_up();
+        let is_reached = !self.is_degraded();
         let is_on_its_way =
-            |node, place| is_up && self.others.get(&node).is_some_and(|peer| !peer.outgoing.is_over(place));
+            |node, place| is_reached && self.others.get(&node).is_some_and(|peer| !peer.outgoing.is_over(place));
         self.announcements.settle(is_on_its_way, |shard, hub| outputs.push(Output::Announced { shard, hub }));
     }
 
@@ -535,6 +535,9 @@ impl Node {
         };
         let patience = Patience { timeout, grace: self.settings.outage_grace };
         let (are_gone, report) = self.outages.look(heard, patience, now);
+        if report == Some(Report::OutageBegan) {
+            self.settle_announcements(outputs);
+        }
         outputs.extend(report.map(Output::Report));
         if are_gone {
             silent.into_iter().for_each(|node| self.remove(node, Report::NodeLost(node), outputs));

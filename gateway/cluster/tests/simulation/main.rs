@@ -2,6 +2,8 @@
 //! nodes come, leave and crash. What each hears of another is always the next that the other said, or it was told that some is lost.
 
 mod chance;
+mod gateways;
+mod hubs;
 mod world;
 
 use hubgate_cluster::Report;
