@@ -53,9 +53,7 @@ fn a_client_that_was_let_in_gets_what_any_gateway_sends_from_then_on() {
 
 #[test]
 fn whatever_happens_clients_get_what_they_must_and_nothing_twice() {
-    let seeds = std::env::var("SIMULATION_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(100);
-    let first = std::env::var("SIMULATION_FIRST").ok().and_then(|first| first.parse().ok()).unwrap_or(0);
-    for seed in first..first + seeds {
+    for seed in crate::seeds() {
         println!("seed {seed}");
         anything(seed);
     }

@@ -1,7 +1,7 @@
 //! Whole gateways in the same world: shards with clients, and a naive hub that says who gets what.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -35,7 +35,7 @@ pub(crate) struct Hubs {
     pub(crate) chance: Chance,
     now: u64,
     gateways: BTreeMap<u32, Gateway>,
-    flying: BinaryHeap<Reverse<(u64, u64, u32, Vec<u8>)>>,
+    flying: BinaryHeap<Reverse<Flying>>,
     frames: u64,
     pub(crate) delay: u64,
     next: u64,
@@ -45,6 +45,9 @@ pub(crate) struct Hubs {
     /// Nothing of another gateway was given up so far.
     pub(crate) is_whole: bool,
 }
+
+/// When a frame comes, its number, for whom it is, and its bytes.
+type Flying = (u64, u64, u32, Vec<u8>);
 
 struct Gateway {
     node: Node,
@@ -255,8 +258,7 @@ impl Hubs {
             groups: Vec::new(),
         };
         let (transport, times) = (Transport::WebSockets, ClientTimes::default());
-        let client =
-            NewClient { hub: hub(), id, token: None, transport, identity, times, reconnect: Reconnect::No };
+        let client = NewClient { hub: hub(), id, token: None, transport, identity, times, reconnect: Reconnect::No };
         let transport = self.gateways[&gateway].shards[shard].next_transport();
         let index = self.clients.len();
         self.clients.push(Client {
@@ -413,7 +415,7 @@ impl Hubs {
             );
             assert!(!client.got.contains(&number), "{index} gets {number} twice");
             let of_same = |other: &usize| self.sends[*other].from == sent.from && self.sends[*other].to == sent.to;
-            let last = client.got.iter().copied().filter(of_same).next_back();
+            let last = client.got.iter().copied().rfind(of_same);
             assert!(last.is_none_or(|last| last < number), "{index} gets {number} after {last:?}");
             client.got.push(number);
         }

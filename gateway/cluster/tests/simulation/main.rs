@@ -10,6 +10,14 @@ use hubgate_cluster::Report;
 use hubgate_core::id::NodeId;
 use world::{Carrier, NODE_TIMEOUT, OUTAGE_GRACE, RESEND_AGE, World};
 
+/// The seeds of random lives: the first thousand, or `SIMULATION_SEEDS` from `SIMULATION_FIRST` on.
+#[allow(clippy::disallowed_methods, reason = "whoever runs the tests may want more of them, or one that has failed")]
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name, otherwise| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise);
+    let first = number("SIMULATION_FIRST", 0);
+    first..first + number("SIMULATION_SEEDS", 1_000)
+}
+
 const QUICK: Carrier = Carrier { delay: 5, lost: 0, doubled: 0 };
 
 /// Three nodes that know each other.
@@ -184,9 +192,7 @@ fn a_node_with_the_id_of_another_hears_of_it_before_it_has_joined() {
 
 #[test]
 fn whatever_happens_each_hears_the_next_or_knows_that_some_is_lost() {
-    let seeds = std::env::var("SIMULATION_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(200);
-    let first = std::env::var("SIMULATION_FIRST").ok().and_then(|first| first.parse().ok()).unwrap_or(0);
-    for seed in first..first + seeds {
+    for seed in seeds() {
         println!("seed {seed}");
         anything(seed);
     }
