@@ -24,6 +24,7 @@ choice!(ServerOrder {
     7 Complete { client, message },
     8 Opens { to, client, messages },
     9 Ends { to, client, messages },
+    10 SaysTooMuch { from, to },
 });
 choice!(Leaving {
     0 DropsClients,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hubgate_core::question::ClientQuestion;
 use hubgate_core::{Answerable, Content, Outgoing};
 use hubgate_wire::messagepack::{
-    length_of_array, length_of_binary, length_of_text, write_array, write_binary, write_text,
+    length_of_array, length_of_binary, length_of_text, write_array, write_binary, write_nil, write_text,
 };
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload};
 use hubgate_wire::signalr::HubProtocol;
@@ -54,9 +54,13 @@ impl Field for Payload {
 /// The numbers of the kinds of messages.
 const CALL: u64 = 0;
 const ENCODED: u64 = 1;
+const ITEM: u64 = 2;
+const COMPLETION: u64 = 3;
 /// What each kind consists of, beside its number.
 const CALL_PARTS: usize = 3;
 const ENCODED_PARTS: usize = 1;
+const ITEM_PARTS: usize = 2;
+const COMPLETION_PARTS: usize = 3;
 
 /// A call has its arguments as its sender has encoded them. Of other messages there is an array of names of protocols and messages, in turn.
 impl Field for Outgoing {
@@ -65,6 +69,15 @@ impl Field for Outgoing {
             Content::Call { method, arguments, answer } => {
                 let parts = length_of_text(method.len()) + arguments.length() + answer.map_or(1, Field::length);
                 length_of_array(1 + CALL_PARTS) + CALL.length() + parts
+            }
+            Content::Item { stream, item } => {
+                let parts = length_of_text(stream.len()) + item.length();
+                length_of_array(1 + ITEM_PARTS) + ITEM.length() + parts
+            }
+            Content::Completion { id, result, error } => {
+                let error = error.map_or(1, |error| length_of_text(error.len()));
+                let parts = length_of_text(id.len()) + result.map_or(1, Field::length) + error;
+                length_of_array(1 + COMPLETION_PARTS) + COMPLETION.length() + parts
             }
             Content::Encoded => {
                 let length = |(protocol, message): (HubProtocol, Bytes)| {
@@ -85,6 +98,22 @@ impl Field for Outgoing {
                 write_text(method, out);
                 arguments.write(out);
                 write_optional(answer, out);
+            }
+            Content::Item { stream, item } => {
+                write_array(1 + ITEM_PARTS, out);
+                ITEM.write(out);
+                write_text(stream, out);
+                item.write(out);
+            }
+            Content::Completion { id, result, error } => {
+                write_array(1 + COMPLETION_PARTS, out);
+                COMPLETION.write(out);
+                write_text(id, out);
+                write_optional(result, out);
+                match error {
+                    Some(error) => write_text(error, out),
+                    None => write_nil(out),
+                }
             }
             Content::Encoded => {
                 write_array(1 + ENCODED_PARTS, out);
@@ -107,6 +136,15 @@ impl Field for Outgoing {
                     true => Ok(Outgoing::new(method, arguments, answer)),
                     false => Err(Unreadable::Malformed),
                 }
+            }),
+            ITEM => source.elements(elements, ITEM_PARTS, |source| {
+                let (stream, item) = (source.reader.text()?.to_owned(), Payload::read(source)?);
+                Ok(Outgoing::stream_item(&stream, item))
+            }),
+            COMPLETION => source.elements(elements, COMPLETION_PARTS, |source| {
+                let (id, result) = (source.reader.text()?.to_owned(), Field::read(source)?);
+                let error = source.reader.optional_text()?.map(str::to_owned);
+                Ok(Outgoing::completion(&id, result, error))
             }),
             ENCODED => source.elements(elements, ENCODED_PARTS, read_encoded),
             number => Err(Unreadable::Unknown { number }),

@@ -103,7 +103,10 @@ fn outgoing() -> impl Strategy<Value = Outgoing> {
     let call = (text(), arguments(), option::of(answer))
         .prop_map(|(method, arguments, answer)| Outgoing::new(method, arguments, answer));
     let encoded = vec((proptest::sample::select(&HubProtocol::ALL[..]), bytes()), 0..3).prop_map(Outgoing::encoded);
-    prop_oneof![call, encoded]
+    let item = (text(), payload()).prop_map(|(stream, item)| Outgoing::stream_item(&stream, item));
+    let completion = (text(), option::of(payload()), option::of(text()))
+        .prop_map(|(id, result, error)| Outgoing::completion(&id, result, error));
+    prop_oneof![call, encoded, item, completion]
 }
 
 fn target() -> impl Strategy<Value = Target> + Clone {
@@ -185,6 +188,7 @@ fn server_order() -> impl Strategy<Value = ServerOrder> {
             ServerOrder::Invoke { from, origin: Box::new(origin), client, message }
         }),
         (connection(), bytes()).prop_map(|(client, message)| ServerOrder::Complete { client, message }),
+        (server_connection(), connection()).prop_map(|(from, to)| ServerOrder::SaysTooMuch { from, to }),
     ]
 }
 

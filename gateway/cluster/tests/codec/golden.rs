@@ -121,6 +121,14 @@ fn actions_are_these_bytes() {
             send(Target::User(user()), encoded, Except::default()),
             "9400 9202a3616e6e 9201 92a46a736f6e c4037b7d1e 92 90 90",
         ),
+        (
+            send(Target::All, Outgoing::stream_item("s", json("1")), Except::default()),
+            "9400 9100 9302a173a131 92 90 90",
+        ),
+        (
+            send(Target::All, Outgoing::stream_end("s", Some("e".to_owned())), Except::default()),
+            "9400 9100 9403a173c0a165 92 90 90",
+        ),
         (join(Member::Connection(client()), None, None), "9501 9200C a4726f6f6d c0 c0"),
         (join(Member::User(user()), Some(300), Some(plugin())), "9501 9201a3616e6e a4726f6f6d cd012c a170"),
         (Action::Leave { member: Member::User(user()), group: group() }, "9302 9201a3616e6e a4726f6f6d"),
@@ -154,6 +162,7 @@ fn orders_between_clients_and_hub_servers_are_these_bytes() {
         (invoke(Origin::Rest), "9506 S 9103 C c4016d"),
         (invoke(Origin::Management), "9506 S 9104 C c4016d"),
         (ServerOrder::Complete { client: client(), message: message.clone() }, "9307 C c4016d"),
+        (ServerOrder::SaysTooMuch { from, to: client() }, "930a S C"),
         (ServerOrder::Opens { to: SERVER, client: client(), messages: message.clone() }, "9408 S C c4016d"),
         (ServerOrder::Ends { to: SERVER, client: client(), messages: message.clone() }, "9409 S C c4016d"),
     ] {

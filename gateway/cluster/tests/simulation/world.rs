@@ -200,13 +200,15 @@ impl World {
 
     /// It goes on: whoever is reached has to know of it.
     fn announced(&mut self, id: u32, hub: &HubName) {
-        let Some(Machine { is_connected: true, known, .. }) = self.machines.get(&id) else {
+        let Machine { node, known, .. } = &self.machines[&id];
+        if node.is_degraded() {
             return;
-        };
+        }
         for other in known.iter().filter(|other| self.machines.contains_key(other)) {
             let is_known = self.used(*other, id).iter().any(|name| name == hub.as_str());
-            let knows = self.machines[other].known.contains(&id);
-            assert!(is_known || !knows, "{other} does not know that {id} uses {hub}");
+            // One that has given it up is told anew.
+            let may_not = self.is_anything_lost() || !self.machines[other].known.contains(&id);
+            assert!(is_known || may_not, "{other} does not know that {id} uses {hub}");
         }
         self.machines.get_mut(&id).expect("it is there").announced.push(hub.clone());
     }
