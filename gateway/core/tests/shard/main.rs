@@ -1,6 +1,7 @@
 //! The rules of a shard, and of several, without a network.
 
 mod addresses;
+mod between_nodes;
 mod client_results;
 mod departed;
 mod drain;
@@ -12,6 +13,7 @@ mod model;
 mod modes;
 mod moving;
 mod oversized;
+mod nodes;
 mod presence;
 mod proxied;
 mod questions;

@@ -9,8 +9,7 @@ use hubgate_core::filter::{
     FilterSettings, Halves, HalvesByPlugin, Inspected, Inspection, InspectionNumber, OnError, Origin, Targets, Verdict,
 };
 use hubgate_core::id::{
-    ConnectionId, GroupName, HubName, NodeId, PluginName, ServerConnectionId, ServerId, ShardAddress, ShardIndex,
-    UserId,
+    ConnectionId, GroupName, HubName, PluginName, ServerConnectionId, ServerId, ShardAddress, ShardIndex, UserId,
 };
 use hubgate_core::mode::Mode;
 use hubgate_core::question::{Answered, CallerQuery, Reply, Sought, Ticket, Unanswered};
@@ -26,6 +25,8 @@ use hubgate_core::{
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
 use hubgate_wire::service::{self, AnyText, ConnectionData, HandshakeRequest, ServiceMessage};
+
+use crate::between_nodes::{BetweenNodes, node_id};
 
 /// How long a caller waits for other shards.
 pub(crate) const PATIENCE: Millis = Millis(5_000);
@@ -63,9 +64,15 @@ pub(crate) struct Waiting {
     pub(crate) order: Order,
 }
 
-/// The shards of one gateway, and what became of their effects.
+/// The shards of a gateway, or of several that serve as one, and what became of their effects.
 pub(crate) struct Rig {
+    /// Of the first node.
     pub(crate) directory: Arc<Directory>,
+    /// Of each node.
+    pub(crate) directories: Vec<Arc<Directory>>,
+    pub(crate) between_nodes: BetweenNodes,
+    /// How many shards are being fed, each because of what the one before wants done.
+    pub(crate) depth: usize,
     pub(crate) shards: Vec<Shard>,
     pub(crate) halves: HalvesByPlugin,
     pub(crate) now: Millis,
@@ -244,26 +251,47 @@ pub(crate) fn hub(name: &str) -> HubName {
     HubName::parse(name).expect("a name")
 }
 
-/// The gateway of the rig.
-const NODE: NodeId = NodeId(0x6e6f_6465);
-
-/// The address of a shard of the rig.
+/// The address of a shard of a rig of one node.
 pub(crate) fn at(shard: usize) -> ShardAddress {
-    ShardAddress { node: NODE, shard: ShardIndex(shard as u16) }
+    ShardAddress { node: node_id(0), shard: ShardIndex(shard as u16) }
 }
 
 impl Rig {
     pub(crate) fn new(shards: u16, settings: Settings) -> Rig {
-        let (halves, directory) = (halves(&settings), Arc::new(Directory::new(HashSeed::fixed())));
+        Rig::of_nodes(1, shards, settings)
+    }
+
+    /// Nodes that serve as one, each with so many shards: those of the second follow those of the first.
+    pub(crate) fn of_nodes(nodes: usize, shards: u16, settings: Settings) -> Rig {
+        let halves = halves(&settings);
+        let directories: Vec<_> = (0..nodes).map(|_| Arc::new(Directory::new(HashSeed::fixed()))).collect();
+        let between_nodes = BetweenNodes::new(nodes, usize::from(shards));
         let settings = Arc::new(settings);
         let shard = |index| {
-            let (settings, directory, halves) = (settings.clone(), Arc::clone(&directory), halves.clone());
-            Shard::new(Neighbours::new(at(usize::from(index)), shards), settings, directory, halves, HashSeed::fixed())
+            let directory = directories[between_nodes.node_of(index)].clone();
+            let neighbours = Neighbours::new(between_nodes.address(index), shards);
+            Shard::new(neighbours, settings.clone(), directory, halves.clone(), HashSeed::fixed())
         };
-        let all = (0..shards).map(shard).collect();
+        let all = (0..nodes * usize::from(shards)).map(shard).collect();
+        let mut rig = Rig::with(all, directories, between_nodes, halves);
+        if nodes > 1 {
+            rig.tell_nodes();
+        }
+        rig
+    }
+
+    fn with(
+        shards: Vec<Shard>,
+        directories: Vec<Arc<Directory>>,
+        between_nodes: BetweenNodes,
+        halves: HalvesByPlugin,
+    ) -> Rig {
         Rig {
-            directory,
-            shards: all,
+            directory: directories[0].clone(),
+            directories,
+            between_nodes,
+            depth: 0,
+            shards,
             halves,
             now: Millis(0),
             calls: VecDeque::new(),
@@ -305,7 +333,7 @@ impl Rig {
     /// A client whose transport is open.
     pub(crate) fn open(&mut self, shard: usize, hub_name: &str, user: Option<&str>) -> Client {
         self.ids += 1;
-        let id = ConnectionId::new(at(shard), [self.ids; 12]);
+        let id = ConnectionId::new(self.between_nodes.address(shard), [self.ids; 12]);
         self.open_with(shard, hub_name, id, identity(user))
     }
 
@@ -628,6 +656,7 @@ impl Rig {
     /// Feeds a shard, and does what it wants done.
     pub(crate) fn feed(&mut self, shard: usize, input: Input<'_, '_>) {
         let mut effects = Vec::new();
+        self.depth += 1;
         let recorded = self.recording.is_some().then(|| input.record());
         self.shards[shard].handle(input, self.now, &mut effects);
         if let (Some(recording), Some(input)) = (&mut self.recording, recorded) {
@@ -635,6 +664,10 @@ impl Rig {
         }
         for effect in effects {
             self.perform(shard, effect);
+        }
+        self.depth -= 1;
+        if self.depth == 0 && !self.between_nodes.is_held {
+            self.pass_all_on();
         }
     }
 
@@ -674,17 +707,10 @@ impl Rig {
             Effect::Unreadable { .. } => self.unreadable += 1,
             Effect::PauseServer(id) => self.paused_servers.push(id),
             Effect::ResumeServer(id) => self.paused_servers.retain(|each| *each != id),
-            Effect::Forward { to: Addressees::One(to), hub, order } => {
-                assert_eq!(to.node, NODE, "no order is for another gateway");
-                self.forward(shard, usize::from(to.shard.0), &hub, order);
-            }
-            Effect::Forward { to: Addressees::AllOthers, hub, order } => {
-                for other in (0..self.shards.len()).filter(|other| *other != shard) {
-                    self.forward(shard, other, &hub, order.clone());
-                }
-            }
-            Effect::Forward { to: Addressees::Nodes(_), .. } | Effect::Announce { .. } => {
-                panic!("a gateway that is alone tells no other node of anything")
+            Effect::Forward { to, hub, order } => self.forward_to(shard, &to, &hub, order),
+            Effect::Announce { hub, change } => {
+                assert!(self.directories.len() > 1, "a gateway that is alone announces nothing: {change:?}");
+                self.between_nodes.announce(shard, &hub, &change);
             }
             Effect::WakeAt(at) => self.wakes.push((shard, at)),
             Effect::Sever(transport) => self.severed.push((shard, transport)),
@@ -692,11 +718,32 @@ impl Rig {
         }
     }
 
+    fn forward_to(&mut self, from: usize, to: &Addressees, hub: &HubName, order: Order) {
+        let own = self.between_nodes.node_of(from);
+        match to {
+            Addressees::AllOthers => {
+                for other in self.between_nodes.shards_of(own).filter(|other| *other != from) {
+                    self.forward(from, other, hub, order.clone());
+                }
+            }
+            Addressees::One(to) => match self.between_nodes.node_with(to.node) {
+                node if node == own => self.forward(from, self.between_nodes.shard_at(*to), hub, order),
+                node => self.between_nodes.order(from, (node, Some(to.shard)), hub, order),
+            },
+            Addressees::Nodes(nodes) => {
+                for node in &**nodes {
+                    let node = self.between_nodes.node_with(*node);
+                    self.between_nodes.order(from, (node, None), hub, order.clone());
+                }
+            }
+        }
+    }
+
     fn forward(&mut self, from: usize, to: usize, hub: &HubName, order: Order) {
         let hub = hub.clone();
         match self.is_alone {
             true => self.unanswered.push(Waiting { from, to, hub, order }),
-            false => self.feed(to, Input::Order { from: at(from), hub, order }),
+            false => self.feed(to, Input::Order { from: self.between_nodes.address(from), hub, order }),
         }
     }
 
