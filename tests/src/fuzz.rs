@@ -2,6 +2,7 @@
 //! with cargo-fuzz, and an ordinary test replays the corpora there, with mutations.
 
 mod link;
+mod nodes;
 
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::negotiate::NegotiateVersion;
@@ -14,17 +15,19 @@ use hubgate_wire::token::{AccessKey, Claims, Resource};
 use hubgate_wire::websocket::Decoder;
 
 pub use link::link;
+pub use nodes::nodes;
 
 /// A kind of input: the name of its corpus, and what is done with it.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All kinds.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("hub_messages", hub_messages),
     ("handshake", handshake),
     ("link", link),
     ("messagepack", messagepack),
     ("negotiate", negotiate),
+    ("nodes", nodes),
     ("rest_arguments", rest_arguments),
     ("service_messages", service_messages),
     ("token", token),

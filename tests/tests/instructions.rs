@@ -14,6 +14,7 @@ struct Program {
 }
 
 const CORE: Program = Program { example: "instructions", few: 100, many: 300 };
+const CLUSTER: Program = Program { example: "node_instructions", few: 100, many: 300 };
 /// Compiling a guest takes a few thousand instructions more or less each time, so a few hundred calls would not do.
 const PLUGIN_HOST: Program = Program { example: "call_instructions", few: 1_000, many: 6_000 };
 
@@ -82,6 +83,16 @@ fn a_message_fans_out_to_1000_clients() {
 #[test]
 fn a_message_that_is_kept_for_each_fans_out_to_1000_clients_and_is_acknowledged() {
     check(&CORE, "fan-out-kept", 230_132.0);
+}
+
+#[test]
+fn a_send_to_a_group_is_encoded_for_another_node() {
+    check(&CLUSTER, "encode", 2_049.0);
+}
+
+#[test]
+fn a_send_to_a_group_is_decoded_from_another_node() {
+    check(&CLUSTER, "decode", 5_216.0);
 }
 
 #[test]

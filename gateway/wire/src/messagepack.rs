@@ -50,7 +50,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The number of elements of an array, which are read next.
+    #[inline]
     pub fn array(&mut self) -> Result<usize, Unexpected> {
+        // Most have few elements.
+        if let [first @ 0x90..=0x9f, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok((first & 0x0f).into());
+        }
         match self.head()? {
             Head::Array(count) => Ok(count),
             _ => Err(Unexpected),
@@ -74,7 +80,13 @@ impl<'a> Reader<'a> {
     }
 
     /// An integer that is not negative.
+    #[inline]
     pub fn unsigned(&mut self) -> Result<u64, Unexpected> {
+        // Most are small.
+        if let [first @ 0..=0x7f, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok((*first).into());
+        }
         match self.head()? {
             Head::Integer(value) => u64::try_from(value).map_err(|_| Unexpected),
             Head::Unsigned(value) => Ok(value),
@@ -257,6 +269,7 @@ pub fn write_integer(value: i64, out: &mut Vec<u8>) {
     }
 }
 
+#[inline]
 pub fn write_unsigned(value: u64, out: &mut Vec<u8>) {
     match value {
         0..0x80 => out.push(value as u8),
@@ -301,6 +314,7 @@ pub fn write_binary(value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// What comes before the `count` elements of an array.
+#[inline]
 pub fn write_array(count: usize, out: &mut Vec<u8>) {
     match count {
         0..16 => out.push(0x90 | count as u8),
@@ -317,6 +331,7 @@ pub fn write_map(count: usize, out: &mut Vec<u8>) {
 }
 
 /// How many bytes [`write_unsigned`] takes.
+#[inline]
 pub fn length_of_unsigned(value: u64) -> usize {
     match value {
         0..0x80 => 1,
@@ -340,6 +355,7 @@ pub fn length_of_integer(value: i64) -> usize {
 }
 
 /// How many bytes [`write_text`] takes for a text of so many bytes.
+#[inline]
 pub fn length_of_text(bytes: usize) -> usize {
     match bytes {
         0..32 => 1 + bytes,
@@ -348,6 +364,7 @@ pub fn length_of_text(bytes: usize) -> usize {
 }
 
 /// How many bytes [`write_binary`] takes for so many bytes.
+#[inline]
 pub fn length_of_binary(bytes: usize) -> usize {
     match bytes {
         0..0x100 => 2 + bytes,
@@ -357,6 +374,7 @@ pub fn length_of_binary(bytes: usize) -> usize {
 }
 
 /// How many bytes [`write_array`] takes for so many elements.
+#[inline]
 pub fn length_of_array(count: usize) -> usize {
     match count {
         0..16 => 1,

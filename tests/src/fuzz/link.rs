@@ -97,7 +97,7 @@ fn hub() -> HubName {
     HubName::parse("chat").expect("a name")
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         hubs: BTreeMap::new(),
         other_hubs: HubSettings { mode: Mode::Serverless, filters: Vec::new(), messages_per_second: 0 },

@@ -440,7 +440,7 @@ impl Asker {
             (Asker::HubServer(ack), answer) => ack.add(answer),
             (Asker::Found(_, found), Answer::Found(is_here)) => *found |= is_here,
             (Asker::Facts(_, facts), Answer::Facts(known)) => *facts = known,
-            (Asker::Count(_, sum), Answer::Count(count)) => *sum += count,
+            (Asker::Count(_, sum), Answer::Count(count)) => *sum = sum.saturating_add(count),
             (Asker::Members(_, page), Answer::Members(members)) => page.add(members),
             (Asker::Joined(_, joined), Answer::Joined(answered)) => *joined = answered,
             (Asker::Refreshed(_, refreshed), Answer::Refreshed(answered)) => *refreshed = answered,
