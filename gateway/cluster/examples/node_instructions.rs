@@ -41,6 +41,7 @@ fn frame(item: Bytes) -> Frame {
         stream: 1,
         to: 0x1234_5678_9abc_def0,
         sequence: 1_000_000,
+        ignores: 0,
         continues: false,
         is_cut: false,
         items: vec![item],

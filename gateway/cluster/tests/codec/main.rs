@@ -2,6 +2,7 @@
 //! make of it breaks nothing.
 
 mod any;
+mod corpus;
 mod frames;
 mod golden;
 mod hostile;

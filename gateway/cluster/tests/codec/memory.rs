@@ -68,7 +68,7 @@ fn what_is_promised_and_not_there_takes_no_memory() {
         let allocated = allocated(&bytes);
         assert!(allocated <= LEAST, "{allocated} for {promise:x?}");
     }
-    let items = Bytes::from_static(b"\x94\x01\x02\x03\x92\x04\x96\x01\x02\x03\xc2\xc2\xdd\xff\xff\xff\xff");
+    let items = Bytes::from_static(b"\x94\x01\x02\x03\x92\x04\x97\x01\x02\x03\x00\xc2\xc2\xdd\xff\xff\xff\xff");
     assert!(Frame::decode(&items).is_err() && allocated(&items) <= LEAST);
 }
 
@@ -89,7 +89,7 @@ fn lists_of_the_shortest_that_may_be_in_them_take_a_small_multiple() {
         let multiple = allocated(bytes) / bytes.len();
         assert!((10..MULTIPLE).contains(&multiple), "{multiple}");
     }
-    let pieces = list(b"\x94\x01\x02\x03\x92\x04\x96\x01\x02\x03\xc2\xc2", b"\xc4\x011", b"");
+    let pieces = list(b"\x94\x01\x02\x03\x92\x04\x97\x01\x02\x03\x00\xc2\xc2", b"\xc4\x011", b"");
     assert!(Frame::decode(&pieces).is_ok() && allocated(&pieces) / pieces.len() < MULTIPLE);
 }
 
