@@ -270,6 +270,7 @@ fn a_file_of_keys_is_read_as_people_write_it_and_refused_where_it_cannot_work() 
         ("short".to_owned(), "a key of 5 bytes"),
         (format!("{KEY} {SECOND_KEY}"), "blanks"),
         (format!("{KEY}\n{SECOND_KEY}\n{KEY}"), "holds 3 keys"),
+        (format!("{KEY}\n{KEY}"), "holds the same key twice"),
         ("# nothing\n".to_owned(), "holds 0 keys"),
     ] {
         let checked = with_keys(&keys);

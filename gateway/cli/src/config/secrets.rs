@@ -111,6 +111,11 @@ pub(super) fn one_or_two(source: &str, keys: &[String]) -> Result<Vec<AccessKey>
     if !matches!(keys.len(), 1 | 2) {
         return Err(Problem::new(source, format!("holds {} keys: one or two are needed", keys.len())));
     }
+    if let [one, other] = keys
+        && one == other
+    {
+        return Err(Problem::new(source, "holds the same key twice: one is enough, or another one is needed".to_owned()));
+    }
     keys.iter().map(|key| access_key(key).map_err(|why| Problem::new(source, why))).collect()
 }
 
