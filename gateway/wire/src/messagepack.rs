@@ -144,21 +144,25 @@ impl<'a> Reader<'a> {
             let inside = match self.head()? {
                 Head::Text(length) | Head::Binary(length) | Head::Extension { length, .. } => {
                     self.take(length)?;
-                    0
+                    None
                 }
-                Head::Array(count) => count,
-                Head::Map(count) => count.checked_mul(2).ok_or(Unexpected)?,
+                Head::Array(count) => Some(count),
+                Head::Map(count) => Some(count.checked_mul(2).ok_or(Unexpected)?),
                 Head::Nil
                 | Head::Boolean(_)
                 | Head::Integer(_)
                 | Head::Unsigned(_)
                 | Head::Float32(_)
-                | Head::Float64(_) => 0,
+                | Head::Float64(_) => None,
             };
-            if inside > 0 {
-                *open.get_mut(depth).ok_or(Unexpected)? = inside;
-                depth += 1;
-                continue;
+            if let Some(inside) = inside {
+                // An empty one nests, too.
+                let level = open.get_mut(depth).ok_or(Unexpected)?;
+                if inside > 0 {
+                    *level = inside;
+                    depth += 1;
+                    continue;
+                }
             }
             loop {
                 if depth == 0 {
@@ -473,6 +477,11 @@ mod tests {
         let nested = |depth| [vec![0x91; depth], vec![0xc0]].concat();
         assert!(skip(&nested(DEEPEST)).is_ok());
         assert_eq!(skip(&nested(DEEPEST + 1)), Err(Unexpected));
+        for empty in [0x90, 0x80] {
+            let nested = |depth| [vec![0x91; depth - 1], vec![empty]].concat();
+            assert!(skip(&nested(DEEPEST)).is_ok());
+            assert_eq!(skip(&nested(DEEPEST + 1)), Err(Unexpected));
+        }
         assert_eq!(skip(&nested(1_000_000)), Err(Unexpected));
     }
 }
