@@ -5,9 +5,9 @@ use std::sync::Arc;
 use hubgate_wire::websocket::Frame;
 
 use crate::close_cause::CloseCause;
+use crate::directory_change::DirectoryChange;
 use crate::event::{ConnectionFacts, HubCall, UpstreamEvent};
 use crate::filter::{Inspection, InspectionNumber};
-use crate::hub::change::DirectoryChange;
 use crate::id::{ConnectionId, HubName, PluginName, ServerConnectionId, Slot, TransportKey};
 use crate::order::{Addressees, Order};
 use crate::question::Answered;

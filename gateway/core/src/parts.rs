@@ -5,12 +5,12 @@ mod reading;
 use crate::client::read_holds::Hold;
 use crate::client::{Clients, Session, actions, announcements, marked, renewal, resuming};
 use crate::client_results::ClientResults;
+use crate::directory_change::DirectoryChange;
 use crate::drain::{self, Answerers, Drain};
 use crate::effect::Effect;
 use crate::filter::{HalvesByPlugin, Inspected, InspectionNumber, LaneKind};
 use crate::gate::inbound::Inbound;
 use crate::gate::senders::Senders;
-use crate::hub::change::DirectoryChange;
 use crate::id::{HubName, NodeId, ShardAddress, Slot};
 use crate::input::Input;
 use crate::link::{self, Links};
@@ -376,7 +376,7 @@ impl Parts {
         }
         self.client_results.node_lost(turn, node);
         self.settle(turn, 0);
-        self.links.node_lost(&mut self.clients, turn, node);
+        link::loss::node_lost(&mut self.links, &mut self.clients, turn, node);
         self.settle(turn, 0);
     }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::close_cause::CloseCause;
 use crate::delivery::Action;
+use crate::directory_change::DirectoryChange;
 use crate::effect::Effect;
 use crate::event::ConnectionFacts;
 use crate::filter::Origin;
 use crate::hub::Hub;
-use crate::hub::change::DirectoryChange;
 use crate::hub::directory::HubDirectory;
 use crate::id::{HubIndex, HubName, NodeId, PluginName, ServerConnectionId, ShardAddress, Slot};
 use crate::neighbours::{Location, Neighbours};

@@ -114,7 +114,10 @@ pub(super) fn one_or_two(source: &str, keys: &[String]) -> Result<Vec<AccessKey>
     if let [one, other] = keys
         && one == other
     {
-        return Err(Problem::new(source, "holds the same key twice: one is enough, or another one is needed".to_owned()));
+        return Err(Problem::new(
+            source,
+            "holds the same key twice: one is enough, or another one is needed".to_owned(),
+        ));
     }
     keys.iter().map(|key| access_key(key).map_err(|why| Problem::new(source, why))).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Clients;
 use super::read_holds::Hold;
-use crate::hub::change::DirectoryChange;
+use crate::directory_change::DirectoryChange;
 use crate::id::{HubIndex, HubName, Slot};
 use crate::turn::Turn;
 

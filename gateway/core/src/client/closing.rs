@@ -5,9 +5,9 @@ use hubgate_wire::websocket::{Frame, close_code};
 use super::attachment::Attachment;
 use super::{Clients, Phase, announcements, groups};
 use crate::close_cause::CloseCause;
+use crate::directory_change::DirectoryChange;
 use crate::effect::Effect;
 use crate::failure;
-use crate::hub::change::DirectoryChange;
 use crate::id::Slot;
 use crate::turn::{Departure, Step, Turn};
 

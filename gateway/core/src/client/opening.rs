@@ -9,9 +9,9 @@ use super::read_holds::Hold;
 use super::{Clients, Phase, groups};
 use crate::arrivals::{Identity, Reconnect};
 use crate::close_cause::CloseCause;
+use crate::directory_change::DirectoryChange;
 use crate::effect::Effect;
 use crate::event::ConnectionFacts;
-use crate::hub::change::DirectoryChange;
 use crate::id::Slot;
 use crate::turn::{Step, Turn};
 

@@ -1,6 +1,5 @@
 //! Who is in a hub on this shard, by user and by group.
 
-pub(crate) mod change;
 pub(crate) mod directory;
 pub(crate) mod hubs;
 pub(crate) mod memberships;

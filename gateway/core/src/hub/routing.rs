@@ -10,7 +10,7 @@ use crate::arrivals::{Reconnect, WhenLost};
 use crate::id::{NodeId, ServerConnectionId, ServerId, ShardAddress, ShardIndex};
 use crate::pairs::Pairs;
 
-use super::change::DirectoryChange;
+use crate::directory_change::DirectoryChange;
 
 /// The server connections of one hub, on all shards of all nodes.
 #[derive(Debug, Default)]

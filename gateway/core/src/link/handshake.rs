@@ -6,7 +6,7 @@ use super::Links;
 use super::servers::{Migration, ServerKind};
 use crate::arrivals::{Reconnect, WhenLost};
 use crate::client::Clients;
-use crate::hub::change::DirectoryChange;
+use crate::directory_change::DirectoryChange;
 use crate::id::{HubName, ServerConnectionId};
 use crate::turn::Turn;
 

@@ -15,8 +15,8 @@ use super::relay::{self, ServerPayload};
 use super::servers::{Migration, ServerKind, ServerPhase, Servers};
 use crate::client::{Clients, actions};
 use crate::delivery::{Action, Except, Member, Target};
+use crate::directory_change::DirectoryChange;
 use crate::filter::Direction;
-use crate::hub::change::DirectoryChange;
 use crate::id::{ConnectionId, GroupName, HubIndex, ServerConnectionId, ServerId, UserId};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Leaving, Order, ServerOrder};
@@ -394,7 +394,7 @@ fn server_leaves(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, 
         "fin:1" if migration > Migration::Never => Leaving::MovesClients,
         _ => return,
     };
-    links.order_all(clients, turn, hub, ServerOrder::Leaves { server: id, leaving });
+    super::order_all(links, clients, turn, hub, ServerOrder::Leaves { server: id, leaving });
 }
 
 pub(super) fn ack(

@@ -7,6 +7,7 @@ mod client_link;
 mod client_result;
 mod handshake;
 mod invoke;
+pub(crate) mod loss;
 mod message;
 mod moving;
 mod names;
@@ -32,18 +33,17 @@ use servers::{ServerKind, ServerPhase, Servers, written};
 pub(crate) use to_server::{pass_on, tell_claims};
 
 use crate::arena::Beside;
-use crate::arrivals::{NewServerConnection, WhenLost};
+use crate::arrivals::NewServerConnection;
 use crate::client::read_holds::Hold;
-use crate::client::{Clients, Closing, LinkTimes};
-use crate::close_cause::CloseCause;
+use crate::client::{Clients, LinkTimes};
+use crate::directory_change::DirectoryChange;
 use crate::effect::Effect;
 use crate::filter::LaneKind;
 use crate::gate::Lane;
 use crate::hash::FixedMap;
 use crate::hub::Slots;
-use crate::hub::change::DirectoryChange;
 use crate::hub::routing::Route;
-use crate::id::{HubIndex, NodeId, ServerConnectionId, ServerId, Slot};
+use crate::id::{HubIndex, ServerConnectionId, ServerId, Slot};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Leaving, Order, ServerOrder};
 use crate::query::{AckStatus, Carried};
@@ -227,7 +227,7 @@ impl Links {
         turn.announce(clients.hub(hub), DirectoryChange::ServerLeft(id));
         if let ServerPhase::Open(ServerKind::Hub { migration }) = server.phase() {
             let leaving = Leaving::Lost(migration.when_lost());
-            self.order_all(clients, turn, hub, ServerOrder::Leaves { server: id, leaving });
+            order_all(self, clients, turn, hub, ServerOrder::Leaves { server: id, leaving });
         }
         clients.hub_mut(hub).server_connections -= 1;
         clients.hubs_mut().vacate(hub);
@@ -250,7 +250,7 @@ impl Links {
         if let Some(hub) = self.servers.hub(id) {
             // Clients that are routed to it from now on read this; the others are told.
             turn.announce(clients.hub(hub), DirectoryChange::ServerCongested { id, is_congested });
-            self.order_all(clients, turn, hub, ServerOrder::Congested { server: id, is_congested });
+            order_all(self, clients, turn, hub, ServerOrder::Congested { server: id, is_congested });
         }
     }
 
@@ -289,18 +289,6 @@ impl Links {
         }
     }
 
-    /// Lets all shards do what a hub server causes.
-    fn order_all(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, order: ServerOrder) {
-        let of_hub = clients.hub(hub);
-        if turn.neighbours.shards() > 1 {
-            turn.forward(Addressees::AllOthers, &of_hub.name, Order::Server(order.clone()));
-        }
-        if let Some(nodes) = turn.nodes_of(&of_hub.directory) {
-            turn.forward(nodes, &of_hub.name, Order::Server(order.clone()));
-        }
-        self.apply(clients, turn, hub, order);
-    }
-
     /// Does what concerns a client and a hub server, one of which is here.
     pub(crate) fn apply(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, order: ServerOrder) {
         match order {
@@ -326,7 +314,7 @@ impl Links {
             ServerOrder::Closes { from, client, error } => {
                 relay::server_closes(self, clients, turn, (hub, from), client, error.as_deref());
             }
-            ServerOrder::Leaves { server, leaving } => self.clients_lose_server(clients, turn, server, leaving),
+            ServerOrder::Leaves { server, leaving } => loss::clients_lose_server(self, clients, turn, server, leaving),
             ServerOrder::Congested { server, is_congested } => {
                 self.hold_clients(clients, turn, server, is_congested);
             }
@@ -368,57 +356,6 @@ impl Links {
         let next = next.into_iter().chain(ping).min();
         let handshake = self.get(slot)?.deadline;
         Some(LinkTimes { handshake, next, moving })
-    }
-
-    /// The clients of a server connection lose it.
-    fn clients_lose_server(
-        &mut self,
-        clients: &mut Clients,
-        turn: &mut Turn<'_>,
-        server: ServerConnectionId,
-        leaving: Leaving,
-    ) {
-        for slot in self.clients_of(server) {
-            let Some(link) = self.get_mut(slot) else {
-                continue;
-            };
-            if link.server_knows_end || clients[slot].is_closed() {
-                // The server has ended it, perhaps after what filters look at.
-                continue;
-            }
-            let has_moved = match leaving {
-                Leaving::MovesClients => {
-                    moving::begin(self, clients, turn, slot);
-                    continue;
-                }
-                Leaving::DropsClients => false,
-                Leaving::Lost(when_lost) => {
-                    link.server_knows_end = true;
-                    let moves = when_lost == WhenLost::MovesClients || link.moving.is_some();
-                    // The beginning of a message is lost with the server that has it.
-                    let may_move = moves && link.is_between_messages();
-                    may_move && moving::end(self, clients, turn, slot)
-                }
-            };
-            if !has_moved {
-                clients.close(turn, slot, CloseCause::ServerConnectionClosed, Closing::with_error(true, ""));
-            }
-        }
-    }
-
-    /// A node is gone: the clients here lose its hub servers, and the hub servers here its clients.
-    pub(crate) fn node_lost(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, node: NodeId) {
-        let lost = self.clients_of.keys().filter(|id| id.owner.node == node);
-        let mut lost: Vec<ServerConnectionId> = lost.copied().collect();
-        lost.sort_unstable();
-        for id in lost {
-            let first = self.clients_of.get(&id).and_then(|slots| slots.first().copied());
-            if let Some(link) = first.and_then(|slot| self.get(slot)) {
-                let leaving = Leaving::Lost(link.route.when_lost);
-                self.clients_lose_server(clients, turn, id, leaving);
-            }
-        }
-        self.servers.lose_guests_of(turn, node);
     }
 
     /// Reads the clients of a server connection no more, or again.
@@ -523,4 +460,16 @@ impl Links {
             Location::Nowhere => {}
         }
     }
+}
+
+/// Lets all shards do what a hub server causes.
+fn order_all(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, order: ServerOrder) {
+    let of_hub = clients.hub(hub);
+    if turn.neighbours.shards() > 1 {
+        turn.forward(Addressees::AllOthers, &of_hub.name, Order::Server(order.clone()));
+    }
+    if let Some(nodes) = turn.nodes_of(&of_hub.directory) {
+        turn.forward(nodes, &of_hub.name, Order::Server(order.clone()));
+    }
+    links.apply(clients, turn, hub, order);
 }

@@ -19,9 +19,9 @@ use crate::hash::HashSeed;
 use crate::id::{GroupName, HubName, NodeId, PluginName};
 use crate::time::Millis;
 
-use super::change::DirectoryChange;
 use super::memberships::Memberships;
 use super::pace::Pace;
+use crate::directory_change::DirectoryChange;
 pub(crate) use hub::HubDirectory;
 use open_streams::OpenStreams;
 use watches::WatchCounts;

@@ -3,8 +3,8 @@
 use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::directory_change::DirectoryChange;
 use crate::hash::{HashSeed, SeededMap};
-use crate::hub::change::DirectoryChange;
 use crate::id::{ShardAddress, UserId};
 
 /// How many parts there are, each with a lock of its own: shards seldom meet in one.

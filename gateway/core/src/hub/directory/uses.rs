@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::hub::change::DirectoryChange;
+use crate::directory_change::DirectoryChange;
 use crate::id::{NodeId, ShardAddress, ShardIndex};
 
 /// The shards that have clients of a hub, by their nodes. Each tells of its own, so that nothing depends on the order in which two

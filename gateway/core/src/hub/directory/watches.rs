@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::hub::change::DirectoryChange;
+use crate::directory_change::DirectoryChange;
 use crate::id::{GroupName, PluginName};
 
 /// The groups of one hub that plugins watch. A join or a leave that begins after a watch has begun is told, whatever the shard.
