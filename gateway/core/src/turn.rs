@@ -8,9 +8,7 @@ use crate::directory_change::DirectoryChange;
 use crate::effect::Effect;
 use crate::event::ConnectionFacts;
 use crate::filter::Origin;
-use crate::hub::Hub;
-use crate::hub::directory::HubDirectory;
-use crate::id::{HubIndex, HubName, NodeId, PluginName, ServerConnectionId, ShardAddress, Slot};
+use crate::id::{HubIndex, HubName, PluginName, ServerConnectionId, ShardAddress, Slot};
 use crate::neighbours::{Location, Neighbours};
 use crate::order::{Addressees, Order};
 use crate::question::{AckQuestion, Ticket};
@@ -116,28 +114,6 @@ impl Turn<'_> {
     #[inline]
     pub(crate) fn locate(&self, address: ShardAddress) -> Location {
         self.neighbours.locate(address)
-    }
-
-    /// The other nodes that have clients of a hub, if there are any.
-    #[inline]
-    pub(crate) fn nodes_of(&self, hub: &HubDirectory) -> Option<Addressees> {
-        match self.neighbours.nodes().is_empty() {
-            true => None,
-            false => self.others_that_use(hub),
-        }
-    }
-
-    #[inline(never)]
-    fn others_that_use(&self, hub: &HubDirectory) -> Option<Addressees> {
-        let nodes = hub.uses().nodes().into_iter();
-        let there: Vec<NodeId> = nodes.filter(|node| self.neighbours.nodes().find(*node).is_some()).collect();
-        (!there.is_empty()).then(|| Addressees::Nodes(Arc::new(there)))
-    }
-
-    /// Changes what all shards know of a hub, those of other nodes, too.
-    pub(crate) fn announce(&mut self, hub: &Hub, change: DirectoryChange) {
-        self.tell_nodes(&hub.name, || change.clone());
-        hub.directory.apply(change);
     }
 
     /// Tells other nodes of a change that the shards of this one know already.

@@ -94,7 +94,7 @@ fn forward_to_others(clients: &Clients, turn: &mut Turn<'_>, hub: HubIndex, acti
         None if turn.neighbours.shards() > 1 => turn.forward(Addressees::AllOthers, &hub.name, order()),
         None => {}
     }
-    if let Some(nodes) = turn.nodes_of(&hub.directory) {
+    if let Some(nodes) = hub.directory.other_nodes(turn) {
         turn.forward(nodes, &hub.name, order());
     }
 }

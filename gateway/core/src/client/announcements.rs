@@ -24,7 +24,8 @@ pub(super) fn opened(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, ind
     let hub = &mut clients.hubs[index];
     hub.open_clients += 1;
     if hub.open_clients == 1 {
-        turn.announce(hub, DirectoryChange::HubUsed(turn.here()));
+        let here = turn.here();
+        hub.announce(turn, DirectoryChange::HubUsed(here));
         if !turn.neighbours.nodes().is_empty() {
             clients.announcements.0.entry(hub.name.clone()).or_default().count += 1;
         }
@@ -42,7 +43,8 @@ pub(super) fn closed(clients: &mut Clients, turn: &mut Turn<'_>, index: HubIndex
     let hub = &mut clients.hubs[index];
     hub.open_clients -= 1;
     if hub.open_clients == 0 {
-        turn.announce(hub, DirectoryChange::HubUnused(turn.here()));
+        let here = turn.here();
+        hub.announce(turn, DirectoryChange::HubUnused(here));
     }
 }
 

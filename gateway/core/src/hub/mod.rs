@@ -13,12 +13,14 @@ use std::sync::Arc;
 use hubgate_wire::negotiate::Transport;
 use indexmap::IndexSet;
 
+use crate::directory_change::DirectoryChange;
 use crate::effect::Effect;
 use crate::filter::Filters;
 use crate::hash::{HashSeed, SeededMap};
 use crate::id::{GroupName, HubName, Slot, UserId};
 use crate::target::Target;
 use crate::time::Millis;
+use crate::turn::Turn;
 
 use directory::HubDirectory;
 use status::HubCounters;
@@ -58,6 +60,12 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
+    /// Changes what all shards know of it, those of other nodes, too.
+    pub(crate) fn announce(&self, turn: &mut Turn<'_>, change: DirectoryChange) {
+        turn.tell_nodes(&self.name, || change.clone());
+        self.directory.apply(change);
+    }
+
     pub(crate) fn new(
         name: HubName,
         directory: Arc<HubDirectory>,

@@ -44,7 +44,7 @@ impl Links {
                     false => Reconnect::No,
                 };
                 let connected = DirectoryChange::ServerConnected { id, server: server_id, reconnect, when_lost };
-                turn.announce(hub, connected);
+                hub.announce(turn, connected);
                 ServerKind::Hub { migration }
             }
             0 | 1 => {
@@ -52,7 +52,7 @@ impl Links {
                 return self.refuse_server(clients, turn, id, error);
             }
             2 => {
-                turn.announce(hub, DirectoryChange::SenderConnected { id, server: server_id });
+                hub.announce(turn, DirectoryChange::SenderConnected { id, server: server_id });
                 ServerKind::Weak
             }
             unknown => {

@@ -387,7 +387,7 @@ fn server_leaves(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, 
     let hub = connection.hub();
     // No connection that it has now gets new clients, on whatever shard.
     for connection in clients.hub(hub).directory.servers().connections_of(connection.server()) {
-        turn.announce(clients.hub(hub), DirectoryChange::ServerDrains(connection));
+        clients.hub(hub).announce(turn, DirectoryChange::ServerDrains(connection));
     }
     let leaving = match fin {
         "fin:0" => Leaving::DropsClients,

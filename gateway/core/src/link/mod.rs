@@ -224,7 +224,7 @@ impl Links {
         };
         self.oversized.remove(&id);
         let hub = server.hub();
-        turn.announce(clients.hub(hub), DirectoryChange::ServerLeft(id));
+        clients.hub(hub).announce(turn, DirectoryChange::ServerLeft(id));
         if let ServerPhase::Open(ServerKind::Hub { migration }) = server.phase() {
             let leaving = Leaving::Lost(migration.when_lost());
             order_all(self, clients, turn, hub, ServerOrder::Leaves { server: id, leaving });
@@ -249,7 +249,7 @@ impl Links {
     ) {
         if let Some(hub) = self.servers.hub(id) {
             // Clients that are routed to it from now on read this; the others are told.
-            turn.announce(clients.hub(hub), DirectoryChange::ServerCongested { id, is_congested });
+            clients.hub(hub).announce(turn, DirectoryChange::ServerCongested { id, is_congested });
             order_all(self, clients, turn, hub, ServerOrder::Congested { server: id, is_congested });
         }
     }
@@ -412,7 +412,7 @@ impl Links {
             }
         }
         let routed = self.routed_to(turn, route.connection);
-        turn.announce(clients.hub(hub), routed);
+        clients.hub(hub).announce(turn, routed);
     }
 
     /// A client is routed to a server connection, which the directory has counted already.
@@ -468,7 +468,7 @@ fn order_all(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, hub:
     if turn.neighbours.shards() > 1 {
         turn.forward(Addressees::AllOthers, &of_hub.name, Order::Server(order.clone()));
     }
-    if let Some(nodes) = turn.nodes_of(&of_hub.directory) {
+    if let Some(nodes) = of_hub.directory.other_nodes(turn) {
         turn.forward(nodes, &of_hub.name, Order::Server(order.clone()));
     }
     links.apply(clients, turn, hub, order);

@@ -395,7 +395,7 @@ impl Asked {
         let here = (turn.neighbours.shards() > 1).then_some(Addressees::AllOthers);
         let nodes = match turn.neighbours.nodes().is_empty() {
             true => None,
-            false => clients.hubs().directory().find(hub).and_then(|hub| turn.nodes_of(&hub)),
+            false => clients.hubs().directory().find(hub).and_then(|hub| hub.other_nodes(turn)),
         };
         Asked { is_this_one: true, addressees: here.into_iter().chain(nodes).collect() }
     }
@@ -406,7 +406,7 @@ impl Asked {
         let directory = clients.hubs().directory().find(hub);
         let shards = directory.as_ref().map(|hub| hub.users().shards_of(user)).unwrap_or_default();
         let mut asked = Asked { is_this_one: true, ..Asked::shards(turn, &shards) };
-        asked.addressees.extend(directory.and_then(|hub| turn.nodes_of(&hub)));
+        asked.addressees.extend(directory.and_then(|hub| hub.other_nodes(turn)));
         asked
     }
 

@@ -11,7 +11,9 @@ use crate::hash::HashSeed;
 use crate::hub::routing::HubServers;
 use crate::id::{NodeId, ShardAddress};
 use crate::message_rate::HeardOfHub;
+use crate::order::Addressees;
 use crate::time::Millis;
+use crate::turn::Turn;
 
 /// What all shards know of one hub.
 #[derive(Debug)]
@@ -93,7 +95,8 @@ impl HubDirectory {
         &self.users
     }
 
-    pub(crate) fn uses(&self) -> &Uses {
+    #[cfg(test)]
+    pub(super) fn uses(&self) -> &Uses {
         &self.uses
     }
 
@@ -107,6 +110,22 @@ impl HubDirectory {
 
     pub(crate) fn watches(&self) -> &Watches {
         &self.watches
+    }
+
+    /// The other nodes that have clients of the hub, if there are any.
+    #[inline]
+    pub(crate) fn other_nodes(&self, turn: &Turn<'_>) -> Option<Addressees> {
+        match turn.neighbours.nodes().is_empty() {
+            true => None,
+            false => self.others_that_use_it(turn),
+        }
+    }
+
+    #[inline(never)]
+    fn others_that_use_it(&self, turn: &Turn<'_>) -> Option<Addressees> {
+        let nodes = self.uses.nodes().into_iter();
+        let there: Vec<NodeId> = nodes.filter(|node| turn.neighbours.nodes().find(*node).is_some()).collect();
+        (!there.is_empty()).then(|| Addressees::Nodes(Arc::new(there)))
     }
 
     /// Whether no client and no hub server is known, and no plugin watches a group.
