@@ -156,9 +156,20 @@ async fn the_commands_of_the_rest_guide_do_what_it_says() {
     }
     let mut reader = Reader::of("docs/rest-api.md");
     reader.types().await;
+    link_packages(&reader, "tests/clients/javascript", "");
+    reader.types_and_leaves_running().await;
+    let user = "/api/hubs/chat/users/ann";
+    let key = fs::read_to_string(reader.folder().join("hubgate-data/access-key")).expect("the gateway makes it");
+    let caller = || Token::new(&format!("http://{GATEWAY}{user}"), key.trim()).sign();
+    until("the listener", async || {
+        let asked = Request::new(Method::HEAD, address(), user).bearer(&caller()).send().await;
+        (asked.status == 200).then_some(())
+    })
+    .await;
     let mut ann = reader.client("chat").user("ann").connect().await;
     let mut bob = reader.client("chat").user("bob").connect().await;
-    reader.types().await;
+    let printed = reader.types().await;
+    assert_eq!(printed.matches(r#""userId":"ann""#).count(), 2, "the listener and a client of the test: {printed}");
     for text in ["all", "ann", "tea"] {
         assert_eq!(ann.event("said").await, json!([text]));
     }
