@@ -333,7 +333,8 @@ impl Node {
     /// Begins a stream with what this node knows, which the other one has to know before all that follows.
     fn tell_all_known(&mut self, node: NodeId, now: Millis) {
         let known = self.directory.snapshot_of(self.settings.node).into_iter();
-        let known = known.map(|(hub, change)| Item::Change { hub, change });
+        let known =
+            known.chain(self.directory.memberships_snapshot()).map(|(hub, change)| Item::Change { hub, change });
         let Some(peer) = self.others.get_mut(&node) else {
             return;
         };

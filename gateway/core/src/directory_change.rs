@@ -1,12 +1,13 @@
 //! What can change in what shards know together of a hub, on one node and on all.
 
 use crate::arrivals::{Reconnect, WhenLost};
-use crate::id::{GroupName, PluginName, ServerConnectionId, ServerId, ShardAddress, UserId};
+use crate::id::{GroupName, NodeId, PluginName, ServerConnectionId, ServerId, ShardAddress, UserId};
 
 /// One change, in the order in which its shard makes them.
 ///
 /// The first four stay on their node. The others are [announced](crate::Effect::Announce) to all nodes. Each of those says how
-/// something is, and is no difference to what was: applied twice it is the same as once.
+/// something is, and is no difference to what was: applied twice it is the same as once. The last two are no node's own, but all
+/// nodes hold them alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DirectoryChange {
     /// So many more clients can be seen by others.
@@ -37,4 +38,17 @@ pub enum DirectoryChange {
     GroupWatched { plugin: PluginName, group: GroupName },
     /// It is not told any longer.
     GroupUnwatched { plugin: PluginName, group: GroupName },
+    /// A user is in a group from now on, with whatever connections. `ends`: when later connections do not join any longer, in milliseconds
+    /// since 1970.
+    MembershipBegins { user: UserId, group: GroupName, ends: Option<u64>, plugin: Option<PluginName>, stamp: Stamp },
+    /// It is not any longer, or in no group at all.
+    MembershipEnds { user: UserId, group: Option<GroupName>, stamp: Stamp },
+}
+
+/// When a node has made a change that all nodes know alike. Of two changes of the same, the later one holds, on all nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    /// In milliseconds since 1970, by the node's clock, and later than all that it knew.
+    pub time: u64,
+    pub node: NodeId,
 }

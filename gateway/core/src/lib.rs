@@ -51,7 +51,7 @@ mod upstream;
 pub use arrivals::{ClientTimes, Identity, NewClient, NewServerConnection, Reconnect, ResumedClient, WhenLost};
 pub use client::resuming::MostKept;
 pub use close_cause::CloseCause;
-pub use directory_change::DirectoryChange;
+pub use directory_change::{DirectoryChange, Stamp};
 pub use effect::Effect;
 pub use hash::HashSeed;
 pub use hub::directory::Directory;

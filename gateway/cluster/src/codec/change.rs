@@ -1,8 +1,8 @@
 //! What changes in what all nodes know of a hub.
 
-use hubgate_core::{DirectoryChange, Reconnect};
+use hubgate_core::{DirectoryChange, Reconnect, Stamp};
 
-use crate::field::choice;
+use crate::field::{choice, record};
 
 choice!(DirectoryChange {
     0 ClientsEntered(clients),
@@ -19,8 +19,11 @@ choice!(DirectoryChange {
     11 HubUnused(shard),
     12 GroupWatched { plugin, group },
     13 GroupUnwatched { plugin, group },
+    14 MembershipBegins { user, group, ends, plugin, stamp },
+    15 MembershipEnds { user, group, stamp },
 });
 choice!(Reconnect {
     0 No,
     1 Stateful,
 });
+record!(Stamp { time, node });

@@ -19,7 +19,7 @@ use hubgate_core::refresh::{NewEnd, NewUser, Refresh, RefreshRefusal};
 use hubgate_core::stream::{Finish, Room, StreamCommand, StreamDeed, StreamError, StreamId, StreamReply, Unsuited};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    Answerable, DirectoryChange, ForwardedQuestion, Leaving, Order, Outgoing, Reconnect, ServerOrder, WhenLost,
+    Answerable, DirectoryChange, ForwardedQuestion, Leaving, Order, Outgoing, Reconnect, ServerOrder, Stamp, WhenLost,
 };
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload};
 use hubgate_wire::signalr::HubProtocol;
@@ -318,6 +318,10 @@ fn order() -> impl Strategy<Value = Order> {
     ]
 }
 
+fn stamp() -> impl Strategy<Value = Stamp> {
+    (any::<u64>(), any::<u32>()).prop_map(|(time, node)| Stamp { time, node: NodeId(node) })
+}
+
 fn change() -> impl Strategy<Value = DirectoryChange> {
     let reconnect = prop_oneof![Just(Reconnect::No), Just(Reconnect::Stateful)];
     let clients = || any::<u32>().prop_map(|clients| clients as usize);
@@ -343,6 +347,14 @@ fn change() -> impl Strategy<Value = DirectoryChange> {
         address().prop_map(DirectoryChange::HubUnused),
         (plugin(), group()).prop_map(|(plugin, group)| DirectoryChange::GroupWatched { plugin, group }),
         (plugin(), group()).prop_map(|(plugin, group)| DirectoryChange::GroupUnwatched { plugin, group }),
+        (user(), group(), option::of(any::<u64>()), option::of(plugin()), stamp()).prop_map(
+            |(user, group, ends, plugin, stamp)| DirectoryChange::MembershipBegins { user, group, ends, plugin, stamp }
+        ),
+        (user(), option::of(group()), stamp()).prop_map(|(user, group, stamp)| DirectoryChange::MembershipEnds {
+            user,
+            group,
+            stamp
+        }),
     ]
 }
 

@@ -17,7 +17,7 @@ use hubgate_core::refresh::{NewEnd, NewUser, Refresh, RefreshRefusal};
 use hubgate_core::stream::{Finish, Room, StreamCommand, StreamDeed, StreamError, StreamId, Unsuited};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    Answerable, DirectoryChange, ForwardedQuestion, Leaving, Order, Outgoing, Reconnect, ServerOrder, WhenLost,
+    Answerable, DirectoryChange, ForwardedQuestion, Leaving, Order, Outgoing, Reconnect, ServerOrder, Stamp, WhenLost,
 };
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload};
 use hubgate_wire::signalr::HubProtocol;
@@ -261,6 +261,8 @@ fn what_clients_are_asked_and_answer_is_these_bytes() {
 
 #[test]
 fn changes_are_these_bytes() {
+    let stamp = Stamp { time: 9, node: NodeId(1) };
+    let begins = |ends, plugin| DirectoryChange::MembershipBegins { user: user(), group: group(), ends, plugin, stamp };
     let connected =
         |reconnect, when_lost| DirectoryChange::ServerConnected { id: SERVER, server: server(), reconnect, when_lost };
     for (change, expected) in [
@@ -279,6 +281,13 @@ fn changes_are_these_bytes() {
         (DirectoryChange::HubUnused(AT), "920b 920102"),
         (DirectoryChange::GroupWatched { plugin: plugin(), group: group() }, "930c a170 a4726f6f6d"),
         (DirectoryChange::GroupUnwatched { plugin: plugin(), group: group() }, "930d a170 a4726f6f6d"),
+        (begins(Some(300), Some(plugin())), "960e a3616e6e a4726f6f6d cd012c a170 920901"),
+        (begins(None, None), "960e a3616e6e a4726f6f6d c0 c0 920901"),
+        (
+            DirectoryChange::MembershipEnds { user: user(), group: Some(group()), stamp },
+            "940f a3616e6e a4726f6f6d 920901",
+        ),
+        (DirectoryChange::MembershipEnds { user: user(), group: None, stamp }, "940f a3616e6e c0 920901"),
     ] {
         assert_change(change, expected);
     }

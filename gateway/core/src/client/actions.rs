@@ -11,7 +11,7 @@ use crate::delivery::{Action, Except, Member, Target};
 use crate::effect::Effect;
 use crate::hash::SeededSet;
 use crate::hub::LocalTarget;
-use crate::hub::memberships::{Bounds, NewMembership, Refused};
+use crate::hub::memberships::{Author, Bounds, NewMembership, Refused};
 use crate::id::{ConnectionId, GroupName, HubIndex, HubName, ShardAddress, Slot, TransportKey, UserId};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Order};
@@ -273,30 +273,38 @@ fn change_memberships(
 ) -> Result<(), MembershipRefusal> {
     let name = &clients.hubs[hub].name;
     let memberships = &clients.hubs.directory().memberships;
-    match action {
+    let by = Author { node: turn.here().node, now: turn.now, is_alone: turn.neighbours.nodes().is_empty() };
+    let changes = match action {
         // With a time to live of nothing, only present connections join.
-        Action::Join { ttl_seconds: Some(0), .. } => {}
+        Action::Join { ttl_seconds: Some(0), .. } => Vec::new(),
         Action::Join { member: Member::User(user), group, ttl_seconds, plugin } => {
             let ends = ttl_seconds.map(|seconds| turn.now + Millis(u64::from(seconds) * 1000));
             let limits = &turn.settings.limits;
             let bounds = Bounds { per_hub: limits.user_memberships, per_user: limits.groups_per_connection };
             let new = NewMembership { hub: name, user, group, ends, plugin: plugin.as_ref() };
-            if let Err(Refused { refusal, is_first }) = memberships.add(&new, bounds, turn.now) {
-                if is_first {
-                    turn.effect(Effect::MembershipRefused { hub: name.clone(), refusal: refusal.clone() });
+            match memberships.add(&new, bounds, by) {
+                Ok(changes) => changes,
+                Err(Refused { refusal, is_first }) => {
+                    if is_first {
+                        turn.effect(Effect::MembershipRefused { hub: name.clone(), refusal: refusal.clone() });
+                    }
+                    clients.hubs[hub].counters.memberships_refused += 1;
+                    return Err(refusal);
                 }
-                clients.hubs[hub].counters.memberships_refused += 1;
-                return Err(refusal);
             }
         }
-        Action::Leave { member: Member::User(user), group } => memberships.end(name, user, Some(group)),
-        Action::LeaveAll(Member::User(user)) => memberships.end(name, user, None),
+        Action::Leave { member: Member::User(user), group } => {
+            memberships.end(name, user, Some(group), by).into_iter().collect()
+        }
+        Action::LeaveAll(Member::User(user)) => memberships.end(name, user, None, by).into_iter().collect(),
         Action::Send { .. }
         | Action::Join { member: Member::Connection(_), .. }
         | Action::Leave { member: Member::Connection(_), .. }
         | Action::LeaveAll(Member::Connection(_))
-        | Action::Close { .. } => {}
-    }
+        | Action::Close { .. } => Vec::new(),
+    };
+    // Also the nodes that have no clients of the hub: a connection of the user may come there.
+    changes.into_iter().for_each(|change| turn.tell_nodes(name, || change));
     Ok(())
 }
 

@@ -54,6 +54,7 @@ pub(crate) fn token_renewed(
 /// It is so many milliseconds since 1970.
 pub(crate) fn set_time_of_day(clients: &mut Clients, now: Millis, time: u64) {
     clients.epoch = time.saturating_sub(now.0);
+    clients.hubs.directory().memberships.set_epoch(clients.epoch);
 }
 
 /// What is known of the connection that a token has opened.

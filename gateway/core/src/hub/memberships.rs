@@ -1,13 +1,16 @@
 //! What groups users are in beyond the connections that they have: connections that they make later join, too.
 //!
 //! One table for all hubs and shards, because a membership is the same everywhere and its bound is one number. It is looked
-//! at when a client connects and changed by whichever shard an action starts on; messages never touch it.
+//! at when a client connects and changed by whichever shard an action starts on; messages never touch it. Each node has such a table,
+//! and tells the others what it changes: of two changes the later one holds, and all tables come to be the same.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::id::{GroupName, HubName, PluginName, UserId};
+use super::ended_memberships::EndedMemberships;
+use crate::directory_change::{DirectoryChange, Stamp};
+use crate::id::{GroupName, HubName, NodeId, PluginName, UserId};
 use crate::refusal::MembershipRefusal;
 use crate::time::Millis;
 
@@ -24,6 +27,8 @@ pub(crate) struct Memberships {
     table: Mutex<Table>,
     /// Hubs that have any, in number, so that nobody takes the lock where there are none.
     total: AtomicUsize,
+    /// When the clock of the gateway began, in milliseconds since 1970.
+    epoch: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +39,12 @@ struct Table {
     expiring: BTreeSet<(Millis, HubName, UserId, GroupName)>,
     /// Hubs that have lost their last one, until somebody asks.
     emptied: Vec<HubName>,
+    /// Those of which other nodes may not know yet that they have ended.
+    ended: EndedMemberships,
+    /// The time of the last change, of whatever node.
+    last_change: u64,
+    /// When somebody last looked.
+    now: Millis,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +69,16 @@ struct Membership {
     ends: Option<Millis>,
     /// On whose account it is. None: of a caller with an access key.
     plugin: Option<PluginName>,
+    began: Stamp,
+}
+
+/// Who changes memberships, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Author {
+    pub(crate) node: NodeId,
+    pub(crate) now: Millis,
+    /// Whether there are other nodes, which hear of it.
+    pub(crate) is_alone: bool,
 }
 
 /// A membership that somebody asks for.
@@ -88,15 +109,81 @@ pub(crate) struct Refused {
 }
 
 impl Memberships {
-    /// Notes that connections that a user makes until the membership ends join its group.
-    pub(crate) fn add(&self, new: &NewMembership<'_>, bounds: Bounds, now: Millis) -> Result<(), Refused> {
+    /// Notes that connections that a user makes until the membership ends join its group. Gives what other nodes are told.
+    pub(crate) fn add(
+        &self,
+        new: &NewMembership<'_>,
+        bounds: Bounds,
+        by: Author,
+    ) -> Result<Vec<DirectoryChange>, Refused> {
+        let epoch = self.epoch.load(Ordering::Relaxed);
         let mut table = self.table();
-        let mut added = table.add(new, bounds, now);
-        if added.is_err() && table.sweep(now) {
-            added = table.add(new, bounds, now);
+        let stamp = table.next_stamp(epoch, by);
+        let mut added = table.add(new, bounds, by, stamp);
+        if added.is_err() && table.sweep(by.now) {
+            added = table.add(new, bounds, by, stamp);
         }
         self.total.store(table.hubs.len(), Ordering::Relaxed);
-        added
+        let made_room = added?;
+        let user = || new.user.clone();
+        let ends = |group| DirectoryChange::MembershipEnds { user: user(), group: Some(group), stamp };
+        let begins = DirectoryChange::MembershipBegins {
+            user: user(),
+            group: new.group.clone(),
+            ends: new.ends.map(|ends| epoch + ends.0),
+            plugin: new.plugin.cloned(),
+            stamp,
+        };
+        Ok(made_room.into_iter().map(ends).chain([begins]).collect())
+    }
+
+    /// The time of day is so much later than the clock of the gateway, in milliseconds.
+    pub(crate) fn set_epoch(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::Relaxed);
+    }
+
+    /// Another node has added a membership, and looked at its bounds.
+    pub(crate) fn begin_elsewhere(
+        &self,
+        hub: &HubName,
+        user: &UserId,
+        group: &GroupName,
+        (ends, plugin): (Option<u64>, Option<&PluginName>),
+        stamp: Stamp,
+    ) {
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        let ends = ends.map(|ends| Millis(ends.saturating_sub(epoch)));
+        let mut table = self.table();
+        table.last_change = table.last_change.max(stamp.time);
+        let is_known = table.of_user(hub, user).iter().any(|each| each.group == *group && each.began >= stamp);
+        if !is_known && !table.ended.has_ended_since((hub, user, group), stamp) {
+            table.end(hub, user, Some(group), stamp);
+            table.insert(&NewMembership { hub, user, group, ends, plugin }, cost(user, group), None, stamp);
+        }
+        self.total.store(table.hubs.len(), Ordering::Relaxed);
+    }
+
+    /// Another node has ended a user's membership of a group, or of all groups.
+    pub(crate) fn end_elsewhere(&self, hub: &HubName, user: &UserId, group: Option<&GroupName>, stamp: Stamp) {
+        let mut table = self.table();
+        table.last_change = table.last_change.max(stamp.time);
+        table.end(hub, user, group, stamp);
+        let now = table.now;
+        table.ended.add((hub.clone(), user.clone(), group.cloned()), stamp, now);
+        self.total.store(table.hubs.len(), Ordering::Relaxed);
+    }
+
+    /// The changes that lead to these memberships.
+    pub(crate) fn snapshot(&self) -> Vec<(HubName, DirectoryChange)> {
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        let table = self.table();
+        let mut changes: Vec<(HubName, DirectoryChange)> = table.ended.snapshot().collect();
+        for (name, hub) in &table.hubs {
+            for (user, memberships) in &hub.users {
+                changes.extend(memberships.iter().map(|each| (name.clone(), each.change(user, epoch))));
+            }
+        }
+        changes
     }
 
     /// The groups that connections of the user join now.
@@ -115,19 +202,32 @@ impl Memberships {
         table.of_user(hub, user).iter().any(|each| each.group == *group && each.lasts(now))
     }
 
-    /// Ends the user's membership of a group, or of all groups.
-    pub(crate) fn end(&self, hub: &HubName, user: &UserId, group: Option<&GroupName>) {
-        if self.total.load(Ordering::Relaxed) > 0 {
-            self.table().end(hub, user, group);
+    /// Ends the user's membership of a group, or of all groups. Gives what other nodes are told.
+    pub(crate) fn end(
+        &self,
+        hub: &HubName,
+        user: &UserId,
+        group: Option<&GroupName>,
+        by: Author,
+    ) -> Option<DirectoryChange> {
+        if by.is_alone && self.total.load(Ordering::Relaxed) == 0 {
+            return None;
         }
+        let mut table = self.table();
+        let stamp = table.next_stamp(self.epoch.load(Ordering::Relaxed), by);
+        table.end(hub, user, group, stamp);
+        if !by.is_alone {
+            table.ended.add((hub.clone(), user.clone(), group.cloned()), stamp, by.now);
+        }
+        self.total.store(table.hubs.len(), Ordering::Relaxed);
+        Some(DirectoryChange::MembershipEnds { user: user.clone(), group: group.cloned(), stamp })
     }
 
     /// Removes memberships that have ended, up to a number. Gives hubs that have lost their last one since this was asked.
     pub(crate) fn sweep(&self, now: Millis) -> Vec<HubName> {
-        if self.total.load(Ordering::Relaxed) == 0 {
-            return Vec::new();
-        }
         let mut table = self.table();
+        table.now = now;
+        table.ended.sweep(now);
         table.sweep(now);
         self.total.store(table.hubs.len(), Ordering::Relaxed);
         std::mem::take(&mut table.emptied)
@@ -154,7 +254,20 @@ impl Table {
         self.hubs.get(hub).and_then(|hub| hub.users.get(user)).map_or(&[], Vec::as_slice)
     }
 
-    fn add(&mut self, new: &NewMembership<'_>, bounds: Bounds, now: Millis) -> Result<(), Refused> {
+    fn next_stamp(&mut self, epoch: u64, by: Author) -> Stamp {
+        self.last_change = (epoch + by.now.0).max(self.last_change + 1);
+        Stamp { time: self.last_change, node: by.node }
+    }
+
+    /// Gives the groups of which the user's memberships have made room.
+    fn add(
+        &mut self,
+        new: &NewMembership<'_>,
+        bounds: Bounds,
+        by: Author,
+        stamp: Stamp,
+    ) -> Result<Vec<GroupName>, Refused> {
+        let now = by.now;
         let memberships = self.of_user(new.hub, new.user);
         let replaced = self.replaced_by(memberships, new);
         let is_new = replaced.iter().all(|each| each.group != *new.group);
@@ -179,9 +292,15 @@ impl Table {
         {
             return Err(hub.share.refuse(MembershipRefusal::HubFull));
         }
-        replaced.iter().for_each(|group| self.end(new.hub, new.user, Some(group)));
-        self.insert(new, cost, bounds);
-        Ok(())
+        replaced.iter().for_each(|group| self.end(new.hub, new.user, Some(group), stamp));
+        self.insert(new, cost, Some(bounds), stamp);
+        let made_room: Vec<GroupName> = replaced.into_iter().filter(|group| group != new.group).collect();
+        if !by.is_alone {
+            for group in &made_room {
+                self.ended.add((new.hub.clone(), new.user.clone(), Some(group.clone())), stamp, now);
+            }
+        }
+        Ok(made_room)
     }
 
     /// What of a user's memberships makes room for a new one: the same, and the oldest of too many without an end.
@@ -197,28 +316,33 @@ impl Table {
         replaced
     }
 
-    fn insert(&mut self, new: &NewMembership<'_>, cost: usize, bounds: Bounds) {
+    /// `bounds`: none of what another node has looked at.
+    fn insert(&mut self, new: &NewMembership<'_>, cost: usize, bounds: Option<Bounds>, began: Stamp) {
+        let per_hub = bounds.map_or(0, |bounds| bounds.per_hub);
         let hub = self.hubs.entry(new.hub.clone()).or_default();
-        hub.share.take(cost, bounds.per_hub);
-        let membership = Membership { group: new.group.clone(), ends: new.ends, plugin: new.plugin.cloned() };
+        hub.share.take(cost, per_hub);
+        let (group, plugin) = (new.group.clone(), new.plugin.cloned());
+        let membership = Membership { group, ends: new.ends, plugin, began };
         // As a rule a user is in few groups.
         hub.users.entry(new.user.clone()).or_insert_with(|| Vec::with_capacity(1)).push(membership);
         if let Some(plugin) = new.plugin {
-            self.by_plugin.entry(plugin.clone()).or_default().take(cost, bounds.per_hub / 2);
+            self.by_plugin.entry(plugin.clone()).or_default().take(cost, per_hub / 2);
         }
         if let Some(ends) = new.ends {
             self.expiring.insert((ends, new.hub.clone(), new.user.clone(), new.group.clone()));
         }
     }
 
-    fn end(&mut self, name: &HubName, user: &UserId, group: Option<&GroupName>) {
+    /// Ends what has begun until then.
+    fn end(&mut self, name: &HubName, user: &UserId, group: Option<&GroupName>, until: Stamp) {
         let Some(hub) = self.hubs.get_mut(name) else {
             return;
         };
         let Some(memberships) = hub.users.get_mut(user) else {
             return;
         };
-        for ended in memberships.extract_if(.., |each| group.is_none_or(|group| each.group == *group)) {
+        let ends = |each: &Membership| each.began <= until && group.is_none_or(|group| each.group == *group);
+        for ended in memberships.extract_if(.., |each| ends(each)) {
             let cost = cost(user, &ended.group);
             hub.share.count -= cost;
             if let Some(plugin) = &ended.plugin
@@ -248,7 +372,8 @@ impl Table {
             match self.expiring.first() {
                 Some((ends, hub, user, group)) if *ends <= now => {
                     let (hub, user, group) = (hub.clone(), user.clone(), group.clone());
-                    self.end(&hub, &user, Some(&group));
+                    let until = Stamp { time: u64::MAX, node: NodeId(u32::MAX) };
+                    self.end(&hub, &user, Some(&group), until);
                 }
                 Some(_) | None => return count > 0,
             }
@@ -273,6 +398,17 @@ impl Membership {
     fn lasts(&self, now: Millis) -> bool {
         self.ends.is_none_or(|ends| ends > now)
     }
+
+    /// What other nodes are told of it.
+    fn change(&self, user: &UserId, epoch: u64) -> DirectoryChange {
+        DirectoryChange::MembershipBegins {
+            user: user.clone(),
+            group: self.group.clone(),
+            ends: self.ends.map(|ends| epoch + ends.0),
+            plugin: self.plugin.clone(),
+            stamp: self.began,
+        }
+    }
 }
 
 /// What a membership counts for.
@@ -281,131 +417,4 @@ fn cost(user: &UserId, group: &GroupName) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BOUNDS: Bounds = Bounds { per_hub: 10, per_user: 3 };
-
-    fn hub(name: &str) -> HubName {
-        HubName::parse(name).expect("a name")
-    }
-
-    struct Asked<'a> {
-        hub: &'a str,
-        user: &'a str,
-        group: &'a str,
-        ends: Option<u64>,
-        plugin: Option<&'a str>,
-    }
-
-    const CHAT: Asked<'static> = Asked { hub: "chat", user: "ann", group: "g", ends: None, plugin: None };
-
-    fn add(memberships: &Memberships, asked: &Asked<'_>, now: u64) -> Result<(), Refused> {
-        let (hub, user, group) = (hub(asked.hub), UserId::new(asked.user), GroupName::new(asked.group));
-        let (ends, plugin) = (asked.ends.map(Millis), asked.plugin.map(PluginName::new));
-        let new = NewMembership { hub: &hub, user: &user, group: &group, ends, plugin: plugin.as_ref() };
-        memberships.add(&new, BOUNDS, Millis(now))
-    }
-
-    fn groups(memberships: &Memberships, user: &str, now: u64) -> Vec<String> {
-        let groups = memberships.groups_of(&hub("chat"), &UserId::new(user), Millis(now));
-        groups.iter().map(ToString::to_string).collect()
-    }
-
-    fn assert_nothing_is_kept(memberships: &Memberships) {
-        let table = memberships.table();
-        assert!(table.hubs.is_empty() && table.by_plugin.is_empty() && table.expiring.is_empty(), "{table:?}");
-    }
-
-    #[test]
-    fn memberships_that_ended_are_swept_and_nothing_of_them_is_kept() {
-        let memberships = Memberships::default();
-        for user in ["ann", "bob"] {
-            add(&memberships, &Asked { user, ends: Some(1_000), plugin: Some("p"), ..CHAT }, 0).expect("there is room");
-        }
-        add(&memberships, &Asked { user: "bob", ends: Some(2_000), plugin: Some("q"), ..CHAT }, 0)
-            .expect("the same one");
-        assert_eq!(groups(&memberships, "ann", 999), ["g"]);
-        assert_eq!(groups(&memberships, "ann", 1_000), [""; 0]);
-        assert_eq!(memberships.of_hub(&hub("chat")), 2);
-        assert_eq!(memberships.sweep(Millis(1_000)), []);
-        assert_eq!((memberships.of_hub(&hub("chat")), groups(&memberships, "bob", 1_000).len()), (1, 1));
-        assert_eq!(memberships.of_plugins(), [(PluginName::new("q"), 1)]);
-        assert_eq!(memberships.sweep(Millis(2_000)), [hub("chat")]);
-        assert_nothing_is_kept(&memberships);
-    }
-
-    #[test]
-    fn a_hub_has_a_bound_and_one_plugin_may_have_half_of_it_over_all_hubs() {
-        let memberships = Memberships::default();
-        let refusal = |added: Result<(), Refused>| added.expect_err("it is full");
-        for number in 0..5 {
-            let user = number.to_string();
-            let asked = Asked { hub: &format!("hub{number}"), user: &user, plugin: Some("p"), ..CHAT };
-            add(&memberships, &asked, 0).expect("there is room");
-        }
-        let of_plugin = Asked { plugin: Some("p"), ..CHAT };
-        for is_first in [true, false] {
-            let full = MembershipRefusal::PluginFull(PluginName::new("p"));
-            assert_eq!(refusal(add(&memberships, &of_plugin, 0)), Refused { refusal: full, is_first });
-        }
-        for number in 0..10 {
-            add(&memberships, &Asked { user: &number.to_string(), ..CHAT }, 0).expect("there is room");
-        }
-        for is_first in [true, false] {
-            assert_eq!(refusal(add(&memberships, &CHAT, 0)), Refused { refusal: MembershipRefusal::HubFull, is_first });
-        }
-        add(&memberships, &Asked { user: "3", ..CHAT }, 0).expect("it is there already");
-        memberships.end(&hub("chat"), &UserId::new("3"), None);
-        add(&memberships, &CHAT, 0).expect("there is room again");
-    }
-
-    #[test]
-    fn a_full_hub_takes_one_more_when_another_has_ended() {
-        let memberships = Memberships::default();
-        for number in 0..10 {
-            let user = number.to_string();
-            add(&memberships, &Asked { user: &user, ends: Some(1_000), ..CHAT }, 0).expect("there is room");
-        }
-        assert!(add(&memberships, &CHAT, 999).is_err());
-        add(&memberships, &CHAT, 1_000).expect("the others have ended");
-    }
-
-    #[test]
-    fn long_names_count_as_several() {
-        let memberships = Memberships::default();
-        let (long, longest) = ("x".repeat(1_024), "x".repeat(4_096));
-        add(&memberships, &Asked { user: &long, ..CHAT }, 0).expect("there is room");
-        assert_eq!(memberships.of_hub(&hub("chat")), 5);
-        assert!(add(&memberships, &Asked { user: &longest, ..CHAT }, 0).is_err());
-        memberships.end(&hub("chat"), &UserId::new(&*long), Some(&GroupName::new("g")));
-        assert_nothing_is_kept(&memberships);
-    }
-
-    #[test]
-    fn a_user_has_as_many_with_an_end_as_a_connection_has_groups_and_a_refusal_changes_nothing() {
-        let memberships = Memberships::default();
-        for group in ["a", "b", "c"] {
-            add(&memberships, &Asked { group, ends: Some(1_000), ..CHAT }, 0).expect("there is room");
-        }
-        let refused = add(&memberships, &Asked { group: "d", ends: Some(1_000), ..CHAT }, 0).expect_err("too many");
-        assert_eq!(refused, Refused { refusal: MembershipRefusal::UserFull, is_first: false });
-        add(&memberships, &Asked { group: "c", ends: Some(2_000), ..CHAT }, 0).expect("it is there already");
-        add(&memberships, &Asked { group: "e", ..CHAT }, 0).expect("it has no end");
-        assert_eq!(groups(&memberships, "ann", 0), ["a", "b", "c", "e"]);
-        assert_eq!(groups(&memberships, "ann", 1_000), ["c", "e"]);
-    }
-
-    #[test]
-    fn the_oldest_without_an_end_goes_when_there_are_too_many() {
-        let memberships = Memberships::default();
-        let (hub, user) = (hub("chat"), UserId::new("ann"));
-        for number in 0..=MAX_WITHOUT_END {
-            let group = GroupName::new(number.to_string());
-            let new = NewMembership { hub: &hub, user: &user, group: &group, ends: None, plugin: None };
-            memberships.add(&new, Bounds { per_hub: MAX_WITHOUT_END, ..BOUNDS }, Millis(0)).expect("there is room");
-        }
-        let groups = groups(&memberships, "ann", 0);
-        assert_eq!((groups.len(), &*groups[0]), (MAX_WITHOUT_END, "1"));
-    }
-}
+mod tests;

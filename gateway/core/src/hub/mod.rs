@@ -1,6 +1,7 @@
 //! Who is in a hub on this shard, by user and by group.
 
 pub(crate) mod directory;
+mod ended_memberships;
 pub(crate) mod hubs;
 pub(crate) mod memberships;
 mod pace;

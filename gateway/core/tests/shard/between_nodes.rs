@@ -246,7 +246,8 @@ impl Rig {
 
     /// A node applies what another one knows of itself.
     fn show(&mut self, to: usize, of: usize) {
-        for (hub, change) in self.directories[of].snapshot_of(node_id(of)) {
+        let memberships = self.directories[of].memberships_snapshot();
+        for (hub, change) in self.directories[of].snapshot_of(node_id(of)).into_iter().chain(memberships) {
             self.directories[to].apply(&hub, false, change);
         }
     }

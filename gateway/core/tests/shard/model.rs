@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use crate::between_nodes::node_id;
 use crate::rig::{Client, Recorded, Rig, Server, default_mode, json, settings};
 use crate::watches::{Attendance, watch};
 use hubgate_core::delivery::{Action, Member, Target};
-use hubgate_core::id::{GroupName, UserId};
+use hubgate_core::id::{GroupName, HubName, UserId};
 use hubgate_core::question::Sought;
 use hubgate_core::time::Millis;
-use hubgate_core::{CloseCause, Directory, HashSeed, Input, Outgoing, Reconnect};
+use hubgate_core::{CloseCause, Directory, DirectoryChange, HashSeed, Input, Outgoing, Reconnect};
 use hubgate_wire::service::{
     BroadcastData, GroupBroadcastData, JoinGroupWithAck, LeaveGroupWithAck, MultiConnectionData, ServiceMessage,
     UserData, UserJoinGroupWithAck, UserLeaveGroupWithAck,
@@ -229,13 +230,14 @@ fn is_possible(event: &Event, model: &Model) -> bool {
 proptest! {
     #[test]
     fn every_client_gets_what_a_naive_hub_would_send_it(
-        events in proptest::collection::vec((event(), 0..4usize), 1..120),
+        events in proptest::collection::vec((event(), 0..12usize), 1..120),
+        nodes in 1..4usize,
         shards in 1..4u16,
     ) {
         let mut settings = settings();
         settings.upstream.clear();
         settings.limits.replay = 1 << 20;
-        let mut rig = Rig::new(shards, settings);
+        let mut rig = Rig::of_nodes(nodes, shards, settings);
         rig.reconnect = Reconnect::Stateful;
         let (mut model, mut clients) = (Model::default(), Vec::new());
         let mut attendance = Attendance::default();
@@ -246,7 +248,7 @@ proptest! {
             if !is_possible(&event, &model) {
                 continue;
             }
-            let shard = shard % usize::from(shards);
+            let shard = shard % rig.shards.len();
             model.apply(&event);
             match &event {
                 Event::Connect { user } => clients.push(rig.connect(shard, Some(&format!("u{user}")))),
@@ -339,7 +341,11 @@ fn by_server(rig: &mut Rig, server: Server, event: &Event, clients: &[Client]) {
 
 /// What a directory knows, in the order of the text.
 fn known(directory: &Directory) -> Vec<String> {
-    let mut known: Vec<String> = directory.snapshot().iter().map(|change| format!("{change:?}")).collect();
+    in_order(directory.snapshot())
+}
+
+fn in_order(changes: Vec<(HubName, DirectoryChange)>) -> Vec<String> {
+    let mut known: Vec<String> = changes.iter().map(|change| format!("{change:?}")).collect();
     known.sort();
     known
 }
@@ -348,14 +354,15 @@ proptest! {
     /// The same through hub servers: what one of them asks for has happened when the next one sends.
     #[test]
     fn every_client_of_hub_servers_gets_what_a_naive_hub_would_send_it(
-        events in proptest::collection::vec((event(), 0..4usize), 1..80),
+        events in proptest::collection::vec((event(), 0..12usize), 1..80),
+        nodes in 1..4usize,
         shards in 1..4u16,
     ) {
         let mut settings = default_mode();
         settings.limits.replay = 1 << 20;
-        let mut rig = Rig::new(shards, settings);
+        let mut rig = Rig::of_nodes(nodes, shards, settings);
         rig.reconnect = Reconnect::Stateful;
-        let servers: Vec<_> = (0..4).map(|index| rig.server(index % usize::from(shards), "s", 0)).collect();
+        let servers: Vec<_> = (0..4).map(|index| rig.server(index * 2 % rig.shards.len(), "s", 0)).collect();
         let (mut model, mut clients) = (Model::default(), Vec::new());
         for (event, which) in events {
             if !is_possible(&event, &model) {
@@ -364,13 +371,13 @@ proptest! {
             model.apply(&event);
             match &event {
                 Event::Connect { user } => {
-                    let shard = which % usize::from(shards);
+                    let shard = which % rig.shards.len();
                     clients.push(rig.connect_proxied(shard, Some(&format!("u{user}")), &servers).0);
                 }
                 Event::Leave { client } => rig.gone(clients[*client], CloseCause::Normal),
                 Event::Cut { client } => rig.cut(clients[*client]),
                 Event::Resume { client } => come_back(&mut rig, &mut clients[*client], &model.clients[*client]),
-                other => by_server(&mut rig, servers[which], other, &clients),
+                other => by_server(&mut rig, servers[which % servers.len()], other, &clients),
             }
             servers.iter().for_each(|server| drop(rig.told(*server)));
             if let Event::Send { to, except } = &event {
@@ -389,6 +396,12 @@ proptest! {
             latecomer.apply(&hub, false, change);
         }
         prop_assert_eq!(known(&latecomer), known(&rig.directory));
+        for directory in &rig.directories {
+            for node in (0..nodes).map(node_id) {
+                let of_node = |directory: &Directory| in_order(directory.snapshot_of(node));
+                prop_assert_eq!(of_node(directory), of_node(&rig.directory), "all know the same of {:?}", node);
+            }
+        }
         for (client, model) in clients.iter_mut().zip(&model.clients).filter(|(_, model)| model.is_here) {
             if model.is_away {
                 come_back(&mut rig, client, model);
@@ -396,7 +409,9 @@ proptest! {
             rig.gone(*client, CloseCause::Normal);
         }
         servers.iter().for_each(|server| rig.server_gone(*server));
-        prop_assert_eq!(known(&rig.directory), Vec::<String>::new());
+        for directory in &rig.directories {
+            prop_assert_eq!(known(directory), Vec::<String>::new());
+        }
     }
 }
 

@@ -454,3 +454,74 @@ fn a_watch_is_in_effect_on_all_nodes_when_it_is_answered_and_until_it_is_ended_o
     rig.feed(2, Input::Unwatch { hub: hub("chat"), plugin, group });
     assert!(rig.directories.iter().all(|directory| directory.watched_groups().is_empty()));
 }
+
+fn in_group() -> Sought {
+    Sought::UserInGroup { user: UserId::new("ann"), group: GroupName::new("g") }
+}
+
+fn send_to_group(rig: &mut Rig, shard: usize) {
+    rig.run(shard, vec![send(Target::Group(GroupName::new("g")), Except::default())]);
+}
+
+fn leave_user(rig: &mut Rig, shard: usize) {
+    let member = Member::User(UserId::new("ann"));
+    rig.run(shard, vec![Action::Leave { member, group: GroupName::new("g") }]);
+}
+
+#[test]
+fn a_users_membership_is_for_its_connections_on_all_nodes_and_for_later_ones_until_it_ends() {
+    let mut rig = Rig::of_nodes(3, 2, unserved());
+    let mut clients = vec![rig.connect(2, Some("ann"))];
+    let ann_in_g = (UserId::new("ann"), GroupName::new("g"));
+    assert_eq!(rig.join_user(0, "chat", ann_in_g, Some(10)), Ok(()));
+    clients.extend([(4, "ann"), (3, "ann"), (1, "bob")].map(|(shard, user)| rig.connect(shard, Some(user))));
+    send_to_group(&mut rig, 5);
+    assert_eq!(receivers(&mut rig, &clients), [0, 1, 2]);
+    rig.pass(Millis(10_000));
+    clients.push(rig.connect(4, Some("ann")));
+    send_to_group(&mut rig, 0);
+    assert_eq!(receivers(&mut rig, &clients), [0, 1, 2]);
+    leave_user(&mut rig, 5);
+    send_to_group(&mut rig, 0);
+    assert_eq!(receivers(&mut rig, &clients), [0; 0]);
+}
+
+#[test]
+fn of_two_nodes_changes_of_a_membership_at_once_the_later_one_holds_on_all() {
+    let ann_in_g = || (UserId::new("ann"), GroupName::new("g"));
+    for is_joined_last in [false, true] {
+        let mut rig = Rig::of_nodes(3, 1, unserved());
+        rig.join_user(0, "chat", ann_in_g(), None).expect("there is room");
+        rig.between_nodes.is_held = true;
+        if is_joined_last {
+            leave_user(&mut rig, 0);
+            rig.pass(Millis(100));
+            rig.join_user(1, "chat", ann_in_g(), None).expect("there is room");
+        } else {
+            rig.join_user(1, "chat", ann_in_g(), None).expect("there is room");
+            rig.pass(Millis(100));
+            leave_user(&mut rig, 0);
+        }
+        rig.pass_all_on();
+        rig.between_nodes.is_held = false;
+        for shard in 0..3 {
+            assert_eq!(rig.finds(shard, "chat", in_group()), is_joined_last, "on {shard}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_comes_later_knows_which_groups_users_are_in_and_in_which_they_are_no_longer() {
+    let mut rig = Rig::of_nodes(3, 1, unserved());
+    rig.join_user(2, "chat", (UserId::new("ann"), GroupName::new("left")), None).expect("there is room");
+    rig.begin_without(2);
+    rig.join_user(0, "chat", (UserId::new("ann"), GroupName::new("g")), None).expect("there is room");
+    let member = Member::User(UserId::new("ann"));
+    rig.run(1, vec![Action::Leave { member, group: GroupName::new("left") }]);
+    rig.appear(2);
+    let clients: Vec<Client> = (0..3).map(|shard| rig.connect(shard, Some("ann"))).collect();
+    for (group, expected) in [("g", &[0, 1, 2][..]), ("left", &[])] {
+        rig.run(1, vec![send(Target::Group(GroupName::new(group)), Except::default())]);
+        assert_eq!(receivers(&mut rig, &clients), expected, "{group}");
+    }
+}

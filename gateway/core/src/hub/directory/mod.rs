@@ -122,6 +122,15 @@ impl Directory {
 
     /// Changes what is known of a hub, for whoever is no shard that uses it.
     pub fn apply(&self, name: &HubName, is_configured: bool, change: DirectoryChange) {
+        let change = match change {
+            DirectoryChange::MembershipBegins { user, group, ends, plugin, stamp } => {
+                return self.memberships.begin_elsewhere(name, &user, &group, (ends, plugin.as_ref()), stamp);
+            }
+            DirectoryChange::MembershipEnds { user, group, stamp } => {
+                return self.memberships.end_elsewhere(name, &user, group.as_ref(), stamp);
+            }
+            change => change,
+        };
         let mut hubs = self.hubs();
         hubs.hub(name, is_configured).apply(change);
         hubs.note_if_idle(name);
@@ -181,9 +190,14 @@ impl Directory {
     }
 
     /// The same of what one node, as a rule this one, tells the others: which hubs have clients there, its hub servers, where its clients
-    /// are routed to, and the watches that it knows. Which groups users are in is not among it.
+    /// are routed to, and the watches that it knows. Which groups users are in is [another one](Directory::memberships_snapshot).
     pub fn snapshot_of(&self, node: NodeId) -> Vec<(HubName, DirectoryChange)> {
         self.snapshot_with(|hub| hub.snapshot_of(node))
+    }
+
+    /// The changes that lead from no memberships of users to those that this node knows, and from others to the same.
+    pub fn memberships_snapshot(&self) -> Vec<(HubName, DirectoryChange)> {
+        self.memberships.snapshot()
     }
 
     fn snapshot_with(
