@@ -334,12 +334,12 @@ impl HttpClients {
         if user != client.user.as_ref() {
             return;
         }
+        client.digest.set(digest);
         // The end that an older one sets may have been refreshed since.
         if times.valid_until <= client.valid_until.get() + SAME_TOKEN {
             return;
         }
         client.valid_until.set(times.valid_until);
-        client.digest.set(digest);
         if let Some(transport) = client.transport.get() {
             self.shard.token_renewed(transport, times.end, Some(claims()));
         }

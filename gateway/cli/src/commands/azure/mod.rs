@@ -10,7 +10,7 @@ mod remarks;
 mod resource;
 mod upstream;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -74,7 +74,10 @@ fn write(output: &Path, text: &str) -> anyhow::Result<()> {
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".hubgate-").tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
-    file.persist_noclobber(output)?;
+    file.persist_noclobber(output).map_err(|error| match error.error.kind() {
+        ErrorKind::AlreadyExists => anyhow!("it exists already: name another file, or remove it"),
+        _ => error.error.into(),
+    })?;
     Ok(())
 }
 
