@@ -414,7 +414,7 @@ async fn asked_for_a_stream(upstream: &mut Upstream, method: &str) -> (String, S
 #[tokio::test]
 async fn an_application_sends_the_stream_that_a_client_has_called_for_with_the_rest_api() {
     let mut upstream = Upstream::start().await;
-    let gateway = upstream.gateway("").start().await;
+    let gateway = upstream.gateway(", streams = true").start().await;
     let token = gateway.token("probe").sign();
     for (transport, protocol) in WAYS {
         for (method, end, says) in
@@ -439,9 +439,22 @@ async fn an_application_sends_the_stream_that_a_client_has_called_for_with_the_r
 }
 
 #[tokio::test]
+async fn without_streams_a_call_for_one_is_an_error_that_names_the_key_and_the_application_does_not_hear_of_it() {
+    let mut upstream = Upstream::start().await;
+    let gateway = upstream.gateway("").start().await;
+    let mut client = gateway.client("probe").connect().await;
+    client.send(json!({ "type": 4, "invocationId": "s", "target": "nothing", "arguments": [] })).await;
+    let error = client.completion("s").await["error"].as_str().expect("an error").to_owned();
+    assert!(error.starts_with("Failed to invoke 'nothing'") && error.contains("`streams = true`"), "{error}");
+    assert_eq!(client.call("echo", json!([1])).await, Ok(json!(1)));
+    assert_eq!(upstream.event().await["event"], "connected");
+    assert_eq!(upstream.event().await["event"], "echo");
+}
+
+#[tokio::test]
 async fn a_call_for_a_stream_that_the_application_does_not_take_is_an_error() {
     let upstream = Upstream::start().await;
-    let gateway = upstream.gateway("").start().await;
+    let gateway = upstream.gateway(", streams = true").start().await;
     let mut client = gateway.client("probe").connect().await;
     for (method, error) in [
         ("forbidden", "Invocation failed, status code 403"),

@@ -132,6 +132,13 @@ pub(crate) fn webhooks_read_no_streams(target: &str) -> String {
     format!("Failed to invoke '{target}': a webhook answers it, and streaming to webhooks is not supported.")
 }
 
+/// The error of a completion, for a call for a stream that a webhook is not told of.
+pub(crate) fn webhook_hears_of_no_streams(target: &str) -> String {
+    format!(
+        "Failed to invoke '{target}': a webhook answers it, and calls for streams are sent to none without `streams = true` in its `[[upstream]]` item."
+    )
+}
+
 /// The same for a plugin whose version that serves answers none.
 pub(crate) fn plugin_has_no_streams(target: &str, plugin: &PluginName) -> String {
     format!("Failed to invoke '{target}': streaming is not supported by the plugin '{plugin}'.")

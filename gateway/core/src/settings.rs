@@ -72,6 +72,16 @@ pub struct Webhook {
     pub retries: u32,
     pub on_connect_failure: ConnectFailure,
     pub claim_names: ClaimNames,
+    pub stream_calls: StreamCalls,
+}
+
+/// What becomes of clients' calls for streams at a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamCalls {
+    /// They get an error at once.
+    Refused,
+    /// The webhook hears of them, and an application sends the streams over the REST API.
+    Told,
 }
 
 /// How a webhook knows the claims of clients.

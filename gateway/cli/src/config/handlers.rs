@@ -45,6 +45,10 @@ fn handler(key: &str, item: &UpstreamItem, file: &File) -> Result<core::Handler,
             retries: item.webhook.retries,
             on_connect_failure: item.webhook.on_connect_failure,
             claim_names: item.webhook.claim_names,
+            stream_calls: match item.webhook.streams {
+                true => core::StreamCalls::Told,
+                false => core::StreamCalls::Refused,
+            },
         }))),
         (Some(_), Some(_)) => Err(Problem::new(key, "has both `plugin` and `url`; an event goes to one of them")),
         (None, None) => {

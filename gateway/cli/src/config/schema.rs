@@ -243,6 +243,7 @@ table! {
         retries: u32 = 3, most(10);
         on_connect_failure: ConnectFailure = ConnectFailure::Close;
         claim_names: ClaimNames = ClaimNames::Token;
+        streams: bool = false;
     }
 }
 

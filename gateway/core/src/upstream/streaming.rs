@@ -13,7 +13,7 @@ use crate::event::{StreamCall, UpstreamEvent};
 use crate::failure;
 use crate::filter::{Inspected, InspectionNumber, Refusal};
 use crate::id::{PluginName, Slot, is_short_enough};
-use crate::settings::Handler;
+use crate::settings::{Handler, StreamCalls};
 use crate::stream::{Expected, Room, StreamCommand, StreamEvent, StreamId, StreamReply};
 use crate::streams::{About, Telling, Uploaded};
 use crate::turn::Turn;
@@ -29,14 +29,17 @@ impl Upstream {
     ) {
         let opened = match find_handler(clients, turn, slot, invocation) {
             Ok(Handler::Plugin(plugin)) => self.streams.open(clients, turn, slot, plugin, (invocation, answer)),
-            Ok(handler @ Handler::Webhook(_)) => match (&invocation.invocation_id, answer) {
-                (Some(id), Expected::Items) if !is_short_enough(id) => {
-                    Err(failure::invocation_id_too_long(&invocation.target))
-                }
+            Ok(Handler::Webhook(webhook)) => match (&invocation.invocation_id, answer) {
                 (Some(id), Expected::Items) if invocation.stream_ids.is_empty() => {
-                    let call = stream_call(handler, invocation, Arc::from(&**id));
-                    self.call(clients, turn, slot, call);
-                    return self.judge_reading(clients, turn, slot);
+                    if webhook.stream_calls == StreamCalls::Refused {
+                        Err(failure::webhook_hears_of_no_streams(&invocation.target))
+                    } else if !is_short_enough(id) {
+                        Err(failure::invocation_id_too_long(&invocation.target))
+                    } else {
+                        let call = stream_call(Handler::Webhook(webhook), invocation, Arc::from(&**id));
+                        self.call(clients, turn, slot, call);
+                        return self.judge_reading(clients, turn, slot);
+                    }
                 }
                 _ => Err(failure::webhooks_read_no_streams(&invocation.target)),
             },

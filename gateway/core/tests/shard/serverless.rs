@@ -7,7 +7,9 @@ use hubgate_core::delivery::{Action, Except, Member, Target};
 use hubgate_core::event::{UpstreamEvent, UpstreamFailure};
 use hubgate_core::id::{ConnectionId, GroupName, UserId};
 use hubgate_core::mode::Mode;
-use hubgate_core::settings::{ClaimNames, ConnectFailure, Handler, Pattern, Settings, UpstreamItem, Webhook};
+use hubgate_core::settings::{
+    ClaimNames, ConnectFailure, Handler, Pattern, Settings, StreamCalls, UpstreamItem, Webhook,
+};
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Identity, Outgoing};
 use hubgate_wire::negotiate::Transport;
@@ -419,6 +421,10 @@ fn a_client_is_in_the_groups_that_it_comes_with_before_upstream_hears_of_it() {
 
 /// Everything goes to a webhook.
 fn by_webhook() -> Settings {
+    by_webhook_with(StreamCalls::Refused)
+}
+
+fn by_webhook_with(stream_calls: StreamCalls) -> Settings {
     let url = UrlTemplate::parse("http://localhost/").expect("a URL");
     let webhook = Webhook {
         url,
@@ -426,6 +432,7 @@ fn by_webhook() -> Settings {
         retries: 0,
         on_connect_failure: ConnectFailure::Close,
         claim_names: ClaimNames::Token,
+        stream_calls,
     };
     let handler = Handler::Webhook(Arc::new(webhook));
     let all = UpstreamItem { hubs: Pattern::Any, categories: Pattern::Any, events: Pattern::Any, handler };
@@ -433,8 +440,21 @@ fn by_webhook() -> Settings {
 }
 
 #[test]
-fn a_webhook_hears_of_a_call_for_a_stream_and_its_client_only_of_a_failure() {
-    let mut settings = by_webhook();
+fn a_webhook_that_does_not_want_them_hears_of_no_calls_for_streams() {
+    let mut rig = Rig::new(1, by_webhook());
+    let client = rig.connect(0, None);
+    rig.data(client, "{\"type\":4,\"invocationId\":\"1\",\"target\":\"m\",\"arguments\":[]}\x1e");
+    let [completion] = &rig.received(client)[..] else { panic!("one answer") };
+    assert!(
+        completion.contains("\"error\":\"Failed to invoke 'm'") && completion.contains("streams = true"),
+        "{completion}"
+    );
+    assert!(rig.calls.is_empty());
+}
+
+#[test]
+fn a_webhook_that_wants_them_hears_of_calls_for_streams_and_their_client_only_of_a_failure() {
+    let mut settings = by_webhook_with(StreamCalls::Told);
     settings.limits.message = 2_000;
     let mut rig = Rig::new(1, settings);
     let client = rig.connect(0, None);

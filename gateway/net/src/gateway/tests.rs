@@ -6,7 +6,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use hubgate_core::mode::Mode;
-use hubgate_core::settings::{ClaimNames, ConnectFailure, Handler, HubSettings, Pattern, UpstreamItem, Webhook};
+use hubgate_core::settings::{
+    ClaimNames, ConnectFailure, Handler, HubSettings, Pattern, StreamCalls, UpstreamItem, Webhook,
+};
 use hubgate_core::time::Millis;
 use hubgate_plugin_host::{BadPlugins, Compilation, Folders, HostSettings};
 use hubgate_wire::token::AccessKey;
@@ -37,6 +39,7 @@ fn gateway_settings() -> Settings {
             retries: 0,
             on_connect_failure: ConnectFailure::Close,
             claim_names: ClaimNames::Token,
+            stream_calls: StreamCalls::Refused,
         })),
     }];
     let limits = &mut core.limits;
