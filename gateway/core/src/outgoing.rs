@@ -198,7 +198,7 @@ impl Outgoing {
         }
     }
 
-    /// The same message with what a filter has put in its place.
+    /// The same message with what a filter has put in its place. The filter has been shown it by [`Outgoing::with_message`].
     pub(crate) fn replaced(&self, replacement: &FilterMessage) -> Outgoing {
         let FilterMessage { target, content, error, .. } = replacement;
         let source = self.with_message(|original| match original {
@@ -222,7 +222,7 @@ impl Outgoing {
                 Source::Call { method, arguments: content.clone().unwrap_or_else(Payload::no_arguments), answer }
             }
         });
-        let Some(source) = source else { return self.clone() };
+        let source = source.expect("a filter is shown only what can be read, and it stays as it is");
         Outgoing(Arc::new(Message { source, frames: Default::default(), reach: self.0.reach.clone() }))
     }
 
