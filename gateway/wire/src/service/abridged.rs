@@ -120,7 +120,7 @@ mod tests {
         for piece in bytes.chunks(size) {
             let mut piece = piece;
             if abridged.read(&mut piece) {
-                assert_eq!(piece.last(), Some(&0x2a), "what follows is not taken");
+                assert!(piece.is_empty() || piece == [0x2a], "what follows is not taken");
                 return abridged;
             }
             assert!(piece.is_empty());
