@@ -40,8 +40,8 @@ impl Hub for ProbeHub {
         streams::writable(&stream);
     }
 
-    fn cancelled(_: Connection, stream: Stream) {
-        streams::cancelled(&stream);
+    fn cancelled(client: Connection, stream: Stream) {
+        streams::cancelled(&client, &stream);
     }
 
     fn item(_: Connection, upload: &str, item: Item) -> Result<(), Error> {

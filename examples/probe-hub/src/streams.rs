@@ -2,7 +2,7 @@
 
 use hubgate_plugin::contract::timers;
 use hubgate_plugin::streams::{Item, Opening, PushError, Stream};
-use hubgate_plugin::{Arguments, Connection, Error, Reply, reject, state};
+use hubgate_plugin::{Arguments, Connection, Error, Reply, reject, reply, state};
 use serde_json::{Value, json};
 
 /// Items that are pushed at once.
@@ -10,8 +10,11 @@ const CHUNK: i64 = 50;
 /// How the timers of streams begin.
 const TIMER: &str = "numbers/";
 
-pub fn invoke(_: &Connection, _: &str, _: &Arguments) -> Option<Reply> {
-    None
+pub fn invoke(client: &Connection, method: &str, _: &Arguments) -> Option<Reply> {
+    match method {
+        "cancelled" => Some(cancelled_count(client)),
+        _ => None,
+    }
 }
 
 pub fn begin(method: &str, arguments: &Arguments, opening: Opening) -> Result<(), Error> {
@@ -103,10 +106,15 @@ pub fn writable(stream: &Stream) {
     }
 }
 
-pub fn cancelled(stream: &Stream) {
+pub fn cancelled(client: &Connection, stream: &Stream) {
     let _ = timers::cancel(&format!("{TIMER}{}", stream.id()));
     let _ = state::delete(&numbers_key(stream));
-    let _ = state::increment("cancelled", 1, None);
+    let _ = state::increment(&cancelled_key(client), 1, None);
+}
+
+/// How many of a client's streams were cancelled.
+fn cancelled_count(client: &Connection) -> Reply {
+    reply(&state::increment(&cancelled_key(client), 0, None)?)
 }
 
 /// A timer, if it is one of a stream.
@@ -165,6 +173,10 @@ fn gone_is_fine(ended: Result<(), PushError>) -> Result<(), Error> {
 
 fn numbers_key(stream: &Stream) -> String {
     format!("numbers/{}", stream.id())
+}
+
+fn cancelled_key(client: &Connection) -> String {
+    format!("cancelled/{}", client.id)
 }
 
 fn call_key(stream: &Stream) -> String {
