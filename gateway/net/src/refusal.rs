@@ -144,7 +144,7 @@ pub(crate) enum Refusal {
     #[error("{}", no_membership(.0))]
     NoMembership(MembershipRefusal),
     #[error("{0}")]
-    NotFound(&'static str),
+    NotFound(Cow<'static, str>),
     #[error("This path accepts only {0}.")]
     MethodNotAllowed(Cow<'static, str>),
 }

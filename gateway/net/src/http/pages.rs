@@ -1,5 +1,6 @@
 //! Files for browsers: the embedded page of `dev`, or a folder; and what such a page may know of the gateway.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use http::header::CACHE_CONTROL;
@@ -15,19 +16,19 @@ use super::query::Query;
 use crate::refusal::Refusal;
 use crate::settings::Pages;
 
-const NOT_FOUND: Refusal = Refusal::NotFound(
+const NOT_FOUND: Refusal = Refusal::NotFound(Cow::Borrowed(
     "Nothing is here. Clients connect at /client/?hub=NAME with the token that their application's negotiation gives them; where there \
      is no application, they negotiate at /hubs/NAME/negotiate. Hub servers connect at /server/?hub=NAME. The REST API is below \
      /api/hubs/NAME.",
-);
-const TWO_SLASHES: Refusal = Refusal::NotFound(
+));
+const TWO_SLASHES: Refusal = Refusal::NotFound(Cow::Borrowed(
     "Nothing is here: the path begins with two slashes. Join the endpoint and the path with a single one: /client/?hub=NAME is where \
      clients connect, /server/?hub=NAME is where hub servers do, and the REST API is below /api/hubs/NAME.",
-);
+));
 
-const NO_HUB: Refusal = Refusal::NotFound(
+const NO_HUB: Refusal = Refusal::NotFound(Cow::Borrowed(
     "The configuration names no hub of this name, and no client is connected to one: look at its spelling.",
-);
+));
 
 /// Where a page asks how its hub and the plugins are. It goes before a file of the same name.
 const STATUS_PATH: &str = "/hubgate/status";

@@ -9,7 +9,7 @@ use hubgate_core::Outgoing;
 use hubgate_core::id::{METHOD_TOO_LONG, is_short_enough};
 use hubgate_wire::messagepack::Reader;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload};
-use hubgate_wire::signalr::HubProtocol;
+use hubgate_wire::signalr::{HubMessage, HubProtocol};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -58,7 +58,7 @@ pub(super) async fn read_item(
     let item = match form {
         Form::Json => json_item(&body)?,
         Form::MessagePack => messagepack_item(&body)?,
-        Form::Encoded => return encoded(&body),
+        Form::Encoded => return encoded_by(&body, |protocol, message| check_item(protocol, message, stream)),
     };
     Ok(Outgoing::stream_item(stream, item))
 }
@@ -175,8 +175,16 @@ fn messagepack(body: &Bytes) -> Result<Call, Refusal> {
     Ok(Call { target, arguments: Payload::MessagePack(arguments) })
 }
 
-/// A MessagePack map of whole hub messages, one for the clients of each protocol.
+/// A MessagePack map of whole hub messages, for the clients of each protocol.
 fn encoded(body: &Bytes) -> Result<Outgoing, Refusal> {
+    encoded_by(body, |protocol, message| match is_whole(protocol, message) {
+        true => Ok(()),
+        false => Err(Refusal::bad_request(format!("The `{}` message is not a whole hub message.", protocol.name()))),
+    })
+}
+
+/// The same, if the messages of each protocol pass the check.
+fn encoded_by(body: &Bytes, check: impl Fn(HubProtocol, &[u8]) -> Result<(), Refusal>) -> Result<Outgoing, Refusal> {
     let malformed = |_| Refusal::bad_request("The body is not a MessagePack map from protocol names to messages.");
     let mut reader = Reader::new(body);
     let mut messages = Vec::new();
@@ -185,9 +193,7 @@ fn encoded(body: &Bytes) -> Result<Outgoing, Refusal> {
         let message = body.slice_ref(reader.binary().map_err(malformed)?);
         let protocol = HubProtocol::named(name)
             .ok_or_else(|| Refusal::bad_request("The body names a protocol other than `json` and `messagepack`."))?;
-        if !is_whole(protocol, &message) {
-            return Err(Refusal::bad_request(format!("The `{}` message is not a whole hub message.", protocol.name())));
-        }
+        check(protocol, &message)?;
         messages.push((protocol, message));
     }
     match messages.is_empty() {
@@ -205,6 +211,18 @@ fn is_whole(protocol: HubProtocol, mut message: &[u8]) -> bool {
         count += 1;
     }
     count > 0 && message.is_empty()
+}
+
+/// Whether it is one item of this stream: any other message would say more than its path does.
+fn check_item(protocol: HubProtocol, mut message: &[u8], stream: &str) -> Result<(), Refusal> {
+    let one = protocol.split_message(&mut message).ok().flatten().filter(|_| message.is_empty());
+    match one.map(|one| protocol.parse(one)) {
+        Some(Ok(HubMessage::StreamItem { invocation_id, .. })) if invocation_id == stream => Ok(()),
+        _ => Err(Refusal::bad_request(format!(
+            "The `{}` message is not one whole StreamItem with the stream's id for its `invocationId`.",
+            protocol.name()
+        ))),
+    }
 }
 
 /// The client method, which must have a name.
@@ -348,6 +366,27 @@ mod tests {
             (messagepack_item, b"\x01\x02", "not one MessagePack value"),
         ] {
             assert!(read(parse, body).expect_err("refused").contains(reason), "{body:x?}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_item_is_one_item_of_its_stream() {
+        let read = |text: &str| {
+            let body = [b"\x81\xa4json\xc4", &[text.len() as u8][..], text.as_bytes()].concat();
+            encoded_by(&body.into(), |protocol, message| check_item(protocol, message, "7"))
+        };
+        let item = "{\"type\":2,\"invocationId\":\"7\",\"item\":1}\x1e";
+        assert_eq!(text_for_json_clients(&read(item).expect("an item")), item);
+        for other in [
+            "{\"type\":2,\"invocationId\":\"8\",\"item\":1}\x1e",
+            "{\"type\":3,\"invocationId\":\"7\",\"result\":1}\x1e",
+            "{\"type\":1,\"target\":\"say\",\"arguments\":[]}\x1e",
+            "{\"type\":7}\x1e",
+            &item[..item.len() - 1],
+            &item.repeat(2),
+            "",
+        ] {
+            assert!(read(other).expect_err("refused").to_string().contains("one whole StreamItem"), "{other}");
         }
     }
 

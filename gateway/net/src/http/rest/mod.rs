@@ -25,7 +25,6 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use hubgate_core::id::{GroupName, HubName, UserId, is_short_enough};
 use hubgate_wire::token::Resource;
-use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::answer::{Answer, empty, text, with_type};
@@ -38,7 +37,7 @@ use crate::http::Service;
 use crate::http_places::HttpPlace;
 use crate::refusal::Refusal;
 use operation::{Done, Operation};
-use table::{Names, Version, WithoutHub};
+use table::{MOST_NAMES, Names, Segment, Version, WithoutHub};
 
 /// The code of an error. The .NET management SDK reads a 404 as "no" only where it says what is not there.
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
@@ -113,13 +112,13 @@ async fn operate(
     body: &mut RequestBody,
     path: &str,
 ) -> Result<(StatusCode, Done), Refusal> {
-    let (version, rest) = Version::of(path).ok_or(Refusal::NotFound(NOT_AN_OPERATION))?;
+    let (version, rest) = Version::of(path).ok_or(Refusal::NotFound(NOT_AN_OPERATION.into()))?;
     check_token(service, &request.headers, path)?;
     let _carrying = HttpPlace::of(&request.extensions).carry();
     let segments = decode(rest)?;
-    let (hub, segments) = segments.split_first().ok_or(Refusal::NotFound(NOT_AN_OPERATION))?;
+    let (hub, segments) = segments.split_first().ok_or(Refusal::NotFound(NOT_AN_OPERATION.into()))?;
     let query = Query::of(&request.uri);
-    let hub = effective_hub(hub, query)?;
+    let hub = effective_hub(&hub.text, query)?;
     let (route, names) = table::find(version, &request.method, segments)?;
     check_names(&names)?;
     let operation = Operation::new(route, names, query)?;
@@ -129,20 +128,11 @@ async fn operate(
         Ok(Done::Unanswered(_)) => StatusCode::BAD_REQUEST,
         Ok(_) => version.success(route),
     };
-    service.shared().metrics.rest_request(route.name, counted);
+    service.shared().metrics.rest_request(route.operation.name, counted);
     done.map(|done| (counted, done))
 }
 
 const NOT_AN_OPERATION: &str = "No operation of the REST API has this path.";
-const IS_IT_SEND: &str = "No operation of the REST API has this path: did you mean `:send`, with the colon?";
-const IS_IT_CLOSE: &str =
-    "No operation of the REST API has this path: did you mean `:closeConnections`, with the colon?";
-const IS_IT_INVOKE: &str = "No operation of the REST API has this path: did you mean `:invoke`, with the colon?";
-const IS_IT_GENERATE_TOKEN: &str =
-    "No operation of the REST API has this path: did you mean `:generateToken`, with the colon?";
-
-const IS_IT_COMPLETE: &str = "No operation of the REST API has this path: did you mean `:complete`, with the colon?";
-const IS_IT_EXECUTE: &str = "No operation of the REST API has this path: did you mean `:execute`, with the colon?";
 
 /// Why nobody gets an access key here.
 const NO_IDENTITIES: &str = "The gateway knows no Entra identities, for which this operation has access keys: use a connection string with one of \
@@ -156,12 +146,9 @@ fn check_token(service: &Service, headers: &HeaderMap, path: &str) -> Result<(),
 }
 
 /// The path's segments as they were before they were escaped: a `/` inside a name does not part it.
-fn decode(path: &str) -> Result<Vec<String>, Refusal> {
+fn decode(path: &str) -> Result<Vec<Segment<'_>>, Refusal> {
     let path = path.strip_suffix('/').unwrap_or(path);
-    let decode = |segment| {
-        let decoded = percent_decode_str(segment).decode_utf8();
-        decoded.map(String::from).map_err(|_| Refusal::bad_request("The path is not UTF-8."))
-    };
+    let decode = |escaped| Segment::decode(escaped).ok_or_else(|| Refusal::bad_request("The path is not UTF-8."));
     path.split('/').map(decode).collect()
 }
 
@@ -182,8 +169,13 @@ const INVALID_APPLICATION: &str = "Invalid value of 'application'. Valid applica
                                    letters, digits or the following symbols _`,.[]";
 
 fn check_names(names: &Names<'_>) -> Result<(), Refusal> {
+    if names.groups().chain(names.users()).nth(MOST_NAMES).is_some() {
+        return Err(Refusal::bad_request(format!(
+            "The path names more than {MOST_NAMES} groups or users: send to them in parts."
+        )));
+    }
     for group in names.groups() {
-        GroupName::parse(group).map_err(|error| Refusal::bad_request(error.to_string()))?;
+        GroupName::parse(&group).map_err(|error| Refusal::bad_request(error.to_string()))?;
     }
     if names.connection.is_some_and(str::is_empty) {
         let text = "Invalid connection id. Valid connection id should be more than 1 characters long";
@@ -193,7 +185,7 @@ fn check_names(names: &Names<'_>) -> Result<(), Refusal> {
         if user.is_empty() {
             return Err(Refusal::bad_request("Invalid user id. Valid user id should be at least 1 character long."));
         }
-        UserId::parse(user).map_err(|error| Refusal::bad_request(error.to_string()))?;
+        UserId::parse(&user).map_err(|error| Refusal::bad_request(error.to_string()))?;
     }
     if names.stream.is_some_and(|stream| stream.is_empty() || !is_short_enough(stream)) {
         return Err(Refusal::bad_request("Invalid stream id. It should be 1 to 1024 characters long."));

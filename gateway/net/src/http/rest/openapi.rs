@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use super::table::{Kind, Route, Version, WITHOUT_HUB, WithoutHub};
+use super::table::{Kind, MOST_NAMES, Route, Version, WITHOUT_HUB, WithoutHub};
 
 /// Stands for the endpoint in the text that all answers share. No other text of the document has it.
 const ENDPOINT: &str = "\"ENDPOINT\"";
@@ -50,11 +50,11 @@ fn paths() -> Map<String, Value> {
     let (mut paths, mut ids) = (Map::new(), HashMap::new());
     for version in Version::ALL {
         for route in version.routes().iter().filter(|route| is_told(route)) {
-            let path = format!("{}/{{hub}}{}", version.prefix(), path_behind(route));
+            let path = format!("{}/{{hub}}{}", version.prefix(), path_after_hub(route));
             let of_path = paths.entry(path).or_insert_with(|| json!({}));
-            of_path[route.method.to_ascii_lowercase()] = operation(route, version, id(route.name, &mut ids));
+            of_path[route.method.to_ascii_lowercase()] = operation(route, version, id(route.operation.name, &mut ids));
             if route.method == "GET" {
-                of_path["head"] = operation(route, version, id(route.name, &mut ids));
+                of_path["head"] = operation(route, version, id(route.operation.name, &mut ids));
             }
         }
     }
@@ -97,8 +97,8 @@ fn id(name: &'static str, ids: &mut HashMap<&'static str, usize>) -> String {
     if *number == 1 { name.to_owned() } else { format!("{name}{number}") }
 }
 
-/// What comes behind the hub, with the names that the parameters have.
-pub(super) fn path_behind(route: &Route) -> String {
+/// What comes after the hub, with the names that the parameters have.
+pub(super) fn path_after_hub(route: &Route) -> String {
     let named = PATH_PARAMETERS.iter().fold(route.path.to_owned(), |path, (short, parameter)| {
         path.replace(short, &format!("{{{}}}", parameter.name))
     });
@@ -108,7 +108,7 @@ pub(super) fn path_behind(route: &Route) -> String {
 fn operation(route: &Route, version: Version, id: String) -> Value {
     let mut operation = json!({
         "operationId": id,
-        "summary": summary(route),
+        "summary": route.operation.summary,
         "parameters": parameters(route),
         "responses": responses(route, version),
     });
@@ -154,8 +154,15 @@ const PATH_PARAMETERS: [(&str, Parameter); 6] = [
             schema: name,
         },
     ),
-    ("{gs}", Parameter { name: "groups", description: "Groups' names, with commas between them", schema: group_names }),
-    ("{us}", Parameter { name: "users", description: "Users' ids, with commas between them", schema: user_ids }),
+    (
+        "{gs}",
+        Parameter {
+            name: "groups",
+            description: "Groups' names, with commas between them",
+            schema: || names(group_name),
+        },
+    ),
+    ("{us}", Parameter { name: "users", description: "Users' ids, with commas between them", schema: || names(name) }),
 ];
 
 const OF_ALL: [Parameter; 2] = [
@@ -171,6 +178,11 @@ const EXCLUDED: Parameter = Parameter {
     name: "excluded",
     description: "Connections that are left out",
     schema: || json!({ "type": "array", "items": { "type": "string", "pattern": "^[!-~]{1,128}$" } }),
+};
+const COUNT: Parameter = Parameter {
+    name: "X-Hubgate-Count",
+    description: "`1`: the answer says in `X-Hubgate-Recipients` how many connections of this gateway the send was for. Anything else is not looked at",
+    schema: || json!({ "type": "string" }),
 };
 const REASON: Parameter =
     Parameter { name: "reason", description: "What closed clients are told", schema: || json!({ "type": "string" }) };
@@ -236,13 +248,9 @@ fn group_name() -> Value {
     json!({ "type": "string", "maxLength": 1024, "pattern": format!("[^{NO_SPACE}]") })
 }
 
-fn group_names() -> Value {
-    let one = format!("[^,]*[^,{NO_SPACE}][^,]*");
-    json!({ "type": "string", "maxLength": 1024, "pattern": format!("^{one}(,{one})*$") })
-}
-
-fn user_ids() -> Value {
-    json!({ "type": "string", "maxLength": 1024, "pattern": "^[^,]+(,[^,]+)*$" })
+/// Several names, each of them escaped by itself.
+fn names(of: fn() -> Value) -> Value {
+    json!({ "type": "array", "minItems": 1, "maxItems": MOST_NAMES, "items": of() })
 }
 
 fn parameters(route: &Route) -> Vec<Value> {
@@ -281,42 +289,8 @@ fn parameters(route: &Route) -> Vec<Value> {
         said
     };
     let of_path = std::iter::once(&HUB).chain(of_path).map(is_in("path"));
-    of_path.chain(own.iter().map(of_query)).chain(OF_ALL.iter().map(is_in("query"))).collect()
-}
-
-/// What an operation does, in a few words.
-pub(super) fn summary(route: &Route) -> &'static str {
-    match route.name {
-        "sendToAll" => "Sends to all clients of the hub",
-        "sendToUser" => "Sends to a user",
-        "sendToUsers" => "Sends to several users",
-        "sendToConnection" => "Sends to a connection",
-        "sendToGroup" => "Sends to a group",
-        "sendToGroups" => "Sends to several groups",
-        "sendStreamItem" => "Sends an item of a stream to a client that has asked for the stream",
-        "completeStream" => "Ends a stream to a client",
-        "invokeConnection" => "Calls a method of a client, and waits for its result",
-        "executeCommands" => "Executes several commands at once: the gateway executes none",
-        "generateClientToken" => "Makes a token with which a client may come",
-        "connectionExists" => "Tells whether a connection is there",
-        "groupExists" => "Tells whether a group has connections",
-        "userExists" => "Tells whether a user has connections",
-        "userInGroup" => "Tells whether a user is in a group",
-        "listGroupConnections" => "Lists the connections of a group, page by page",
-        "closeConnection" => "Closes a connection",
-        "closeAll" => "Closes all connections of the hub",
-        "closeGroup" => "Closes the connections of a group",
-        "closeUser" => "Closes the connections of a user",
-        "addConnectionToGroup" => "Adds a connection to a group",
-        "removeConnectionFromGroup" => "Removes a connection from a group",
-        "removeConnectionFromAllGroups" => "Removes a connection from all groups",
-        "addUserToGroup" => "Adds a user to a group",
-        "removeUserFromGroup" => "Removes a user from a group",
-        "removeUserFromAllGroups" => "Removes a user from all groups",
-        "refreshConnection" => "Lets a connection go on with other claims and another end",
-        "connectionClaims" => "Tells the claims of a connection",
-        other => unreachable!("{other} has a summary: the document has each, and tests read it"),
-    }
+    let of_headers = (route.kind == Kind::Send).then_some(&COUNT).into_iter().map(is_in("header"));
+    of_path.chain(own.iter().map(of_query)).chain(OF_ALL.iter().map(is_in("query"))).chain(of_headers).collect()
 }
 
 fn responses(route: &Route, version: Version) -> Value {
@@ -330,6 +304,12 @@ fn responses(route: &Route, version: Version) -> Value {
     let mut done = json!({ "description": "Done, or yes" });
     if let Some(schema) = body {
         done["content"] = json!({ "application/json": { "schema": schema_of(schema) } });
+    }
+    if route.kind == Kind::Send {
+        done["headers"] = json!({ "X-Hubgate-Recipients": {
+            "description": "How many connections of this gateway the send was for, where `X-Hubgate-Count` has asked",
+            "schema": { "type": "integer", "minimum": 0 },
+        } });
     }
     let done = match route.kind {
         Kind::Execute => error(),
@@ -348,7 +328,7 @@ fn responses(route: &Route, version: Version) -> Value {
 /// Whether it is an error if whom it is about is not there.
 pub(super) fn may_be_absent(route: &Route) -> bool {
     match route.kind {
-        Kind::Exists | Kind::Invoke | Kind::Refresh | Kind::Claims | Kind::StreamItem | Kind::EndStream => true,
+        Kind::Exists | Kind::Invoke | Kind::Refresh | Kind::Claims => true,
         Kind::Close | Kind::Add => route.path.contains("{c}"),
         _ => false,
     }

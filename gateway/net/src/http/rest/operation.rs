@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use http::header::HeaderName;
+use http::header::{HeaderMap, HeaderName};
 use http::request::Parts;
 use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Member, Target};
@@ -23,6 +23,7 @@ use crate::http::query::Query;
 use crate::http::{Service, client_token};
 use crate::questions::HubAccess;
 use crate::refusal::{Absent, Refusal};
+use crate::settings::Settings;
 use crate::shared::unix_seconds;
 
 /// The header of a send that asks how many connections it reaches.
@@ -179,8 +180,7 @@ impl Operation {
         let done = match self {
             Operation::Send { to, except } => {
                 let message = message::read(service, headers, body).await?;
-                let asks = headers.get(COUNT).is_some_and(|asks| asks == "1");
-                return send(&access, to, message, except, asks).await;
+                return send(&access, to, message, except, asks_for_count(headers)).await;
             }
             Operation::SendToMany { to, except } => {
                 let message = message::read(service, headers, body).await?;
@@ -198,8 +198,7 @@ impl Operation {
             Operation::Execute => Err(Refusal::NotImplemented(NO_COMMANDS)),
             Operation::Exists(whom) => exists(&access, whom).await,
             Operation::UserInGroup { user, group } => {
-                let is_in_group = access.has_user_in_group(user, group).await?;
-                is_in_group.then_some(()).ok_or(Refusal::Absent(Absent::UserInGroup))
+                yes_or(Absent::UserInGroup, access.has_user_in_group(user, group).await?)
             }
             Operation::Close { whom, except, reason } => close(&access, whom, except, reason).await,
             Operation::AddConnection { connection, group } => add(&access, connection, group).await,
@@ -209,13 +208,11 @@ impl Operation {
             // Nobody is in no group.
             Operation::Remove { member: None, .. } | Operation::RemoveFromAllGroups(None) => Ok(()),
             Operation::Refresh => {
-                let refresh = Named::read(&body.read(service).await?)?.refresh()?;
-                let facts = access.refresh(refresh).await?;
+                let facts = access.refresh(Named::read(&body.read(service).await?)?.refresh()?).await?;
                 return Ok(Done::Told(claims_of(&facts)));
             }
             Operation::Claims => {
-                let token = Named::read(&body.read(service).await?)?.connection()?;
-                let facts = access.facts_by_token(token).await?;
+                let facts = access.facts_by_token(Named::read(&body.read(service).await?)?.connection()?).await?;
                 return Ok(Done::Told(claims_of(&facts)));
             }
             Operation::List { group, query } => return query.answer(&access, group).await.map(Done::Listed),
@@ -226,14 +223,15 @@ impl Operation {
             Operation::GenerateToken { user, lifetime_seconds } => {
                 let settings = service.shared().settings();
                 let endpoint = endpoint(&settings, remote, request).to_string();
-                let user = user.as_ref().map(UserId::as_str);
-                let token =
-                    client_token::asked_for(&settings, (&endpoint, hub), user, lifetime_seconds, unix_seconds());
-                return token.map(Done::Granted).map_err(|unfit| Refusal::bad_request(format!("No token: {unfit}.")));
+                return token(&settings, (&endpoint, hub), user.as_ref(), lifetime_seconds).map(Done::Granted);
             }
         };
         done.map(|()| Done::Changed)
     }
+}
+
+fn asks_for_count(headers: &HeaderMap) -> bool {
+    headers.get(COUNT).is_some_and(|asks| asks == "1")
 }
 
 /// Sends to whom a path names. Whoever asks is told how many that were.
@@ -262,7 +260,22 @@ async fn exists(access: &HubAccess<'_>, whom: Whom) -> Result<(), Refusal> {
         Some(target) => access.exists(target).await?,
         None => false,
     };
-    is_there.then_some(()).ok_or(Refusal::Absent(absent))
+    yes_or(absent, is_there)
+}
+
+fn yes_or(absent: Absent, is_so: bool) -> Result<(), Refusal> {
+    is_so.then_some(()).ok_or(Refusal::Absent(absent))
+}
+
+/// A token for clients of a hub at an endpoint.
+fn token(
+    settings: &Settings,
+    at: (&str, &HubName),
+    user: Option<&UserId>,
+    lifetime_seconds: u64,
+) -> Result<String, Refusal> {
+    client_token::asked_for(settings, at, user.map(UserId::as_str), lifetime_seconds, unix_seconds())
+        .map_err(|unfit| Refusal::bad_request(format!("No token: {unfit}.")))
 }
 
 async fn add(access: &HubAccess<'_>, connection: Option<ConnectionId>, group: GroupName) -> Result<(), Refusal> {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::openapi::{may_be_absent, path_behind, summary};
-use super::table::{Route, Version};
+use super::openapi::{may_be_absent, path_after_hub};
+use super::table::{Kind, Route, Version};
 
 const BEGIN: &str = "<!-- operations -->\n";
 const END: &str = "<!-- end of operations -->";
@@ -13,7 +13,7 @@ const END: &str = "<!-- end of operations -->";
 fn operations(version: Version) -> Vec<Vec<&'static Route>> {
     let mut operations: Vec<Vec<&Route>> = Vec::new();
     for route in version.routes() {
-        match operations.iter_mut().find(|routes| routes[0].name == route.name) {
+        match operations.iter_mut().find(|routes| routes[0].operation.name == route.operation.name) {
             Some(routes) => routes.push(route),
             None => operations.push(vec![route]),
         }
@@ -24,7 +24,7 @@ fn operations(version: Version) -> Vec<Vec<&'static Route>> {
 /// `POST /:send`, and `HEAD`, `GET` where one asks by both.
 fn spelled(route: &Route) -> String {
     let methods = if route.method == "GET" { "HEAD`, `GET" } else { route.method };
-    match path_behind(route) {
+    match path_after_hub(route) {
         path if path.is_empty() => format!("`{methods}`"),
         path => format!("`{methods} {path}`"),
     }
@@ -34,9 +34,16 @@ fn rows(version: Version, answer: impl Fn(&Route) -> String) -> String {
     let mut rows = String::new();
     for routes in operations(version) {
         let paths: Vec<String> = routes.iter().map(|route| spelled(route)).collect();
+        let failed = if routes[0].kind == Kind::Invoke { ", 400" } else { "" };
         let absent = if may_be_absent(routes[0]) { ", 404" } else { "" };
-        writeln!(rows, "| {} | {} | {}{absent} |", summary(routes[0]), paths.join(" or "), answer(routes[0]))
-            .expect("a text takes all");
+        writeln!(
+            rows,
+            "| {} | {} | {}{failed}{absent} |",
+            routes[0].operation.summary,
+            paths.join(" or "),
+            answer(routes[0])
+        )
+        .expect("a text takes all");
     }
     rows
 }
@@ -47,8 +54,8 @@ fn table() -> String {
         if v2022 == v1 { v1.to_string() } else { format!("{v2022} / {v1}") }
     };
     format!(
-        "| what it does | behind `{}/{{hub}}` and `{}/{{hub}}` | answer (2022-06-01 and later / v1) |\n|---|---|---|\n{}\n\
-         | what it does | behind `{}/{{hub}}` | answer |\n|---|---|---|\n{}",
+        "| what it does | after `{}/{{hub}}` and `{}/{{hub}}` | answer (2022-06-01 and later / v1) |\n|---|---|---|\n{}\n\
+         | what it does | after `{}/{{hub}}` | answer |\n|---|---|---|\n{}",
         Version::V2022.prefix(),
         Version::V1.prefix(),
         rows(Version::V2022, both),

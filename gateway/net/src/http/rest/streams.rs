@@ -8,19 +8,16 @@ use hubgate_core::delivery::{Action, Target};
 use hubgate_core::id::ConnectionId;
 
 use crate::questions::HubAccess;
-use crate::refusal::{Absent, Refusal};
+use crate::refusal::Refusal;
 
-/// Sends what belongs to one stream, in order. The client drops what is of no stream of its own.
+/// Sends what belongs to one stream, in order. The client drops what is of no stream of its own, and a connection that is not there gets nothing, as
+/// of any send.
 pub(super) async fn send(
     access: &HubAccess<'_>,
     connection: Option<ConnectionId>,
     messages: impl IntoIterator<Item = Outgoing>,
 ) -> Result<(), Refusal> {
-    let absent = Refusal::Absent(Absent::Connection);
-    let to = Target::Connection(connection.ok_or_else(|| absent.clone())?);
-    if !access.exists(to.clone()).await? {
-        return Err(absent);
-    }
+    let Some(to) = connection.map(Target::Connection) else { return Ok(()) };
     let send = |message| Action::Send { to: to.clone(), message, except: Vec::new().into() };
     access.send(messages.into_iter().map(send).collect()).await
 }

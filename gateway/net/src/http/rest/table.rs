@@ -1,11 +1,13 @@
 //! Which method and path is which operation, in all versions of the API.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use http::{Method, StatusCode};
 use hubgate_core::delivery::Target;
 use hubgate_core::id::{GroupName, UserId};
 use hubgate_wire::path;
+use percent_encoding::percent_decode_str;
 
 use crate::refusal::Refusal;
 
@@ -77,14 +79,22 @@ pub(super) const WITHOUT_HUB: [(&str, WithoutHub); 5] = [
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) method: &'static str,
-    /// Behind the hub. `{c}` is a connection, `{s}` a stream of it, `{g}` a group and `{u}` a user; `{gs}` are groups and `{us}` users, with commas
+    /// After the hub. `{c}` is a connection, `{s}` a stream of it, `{g}` a group and `{u}` a user; `{gs}` are groups and `{us}` users, with commas
     /// between them.
     pub(super) path: &'static str,
     pub(super) kind: Kind,
-    /// For metrics.
-    pub(super) name: &'static str,
+    pub(super) operation: Named,
     v1: u16,
     v2022: u16,
+}
+
+/// An operation, which may have several routes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named {
+    /// For metrics and for tools.
+    pub(super) name: &'static str,
+    /// What it does, in a few words.
+    pub(super) summary: &'static str,
 }
 
 /// What an operation does to whom its path names.
@@ -116,6 +126,25 @@ pub(super) enum Kind {
     Execute,
 }
 
+/// A part of a path, between two slashes.
+#[derive(Debug, Clone)]
+pub(super) struct Segment<'a> {
+    pub(super) text: String,
+    /// As it stands in the path. It is UTF-8 when its escapes are resolved.
+    escaped: &'a str,
+}
+
+impl<'a> Segment<'a> {
+    /// None if it is not UTF-8.
+    pub(super) fn decode(escaped: &'a str) -> Option<Segment<'a>> {
+        let text = percent_decode_str(escaped).decode_utf8().ok()?.into_owned();
+        Some(Segment { text, escaped })
+    }
+}
+
+/// How many groups or users one path may name.
+pub(super) const MOST_NAMES: usize = 100;
+
 /// The names in a path.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Names<'a> {
@@ -123,6 +152,7 @@ pub(super) struct Names<'a> {
     pub(super) group: Option<&'a str>,
     pub(super) user: Option<&'a str>,
     pub(super) stream: Option<&'a str>,
+    /// Lists are escaped: a comma in a name parts it from no other.
     groups: Option<&'a str>,
     users: Option<&'a str>,
 }
@@ -134,80 +164,122 @@ impl Names<'_> {
     }
 
     /// All names of groups in the path, however they stand there.
-    pub(super) fn groups(&self) -> impl Iterator<Item = &str> {
-        self.group.into_iter().chain(self.groups.into_iter().flat_map(|groups| groups.split(',')))
+    pub(super) fn groups(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.group.into_iter().map(Cow::from).chain(listed(self.groups))
     }
 
-    pub(super) fn users(&self) -> impl Iterator<Item = &str> {
-        self.user.into_iter().chain(self.users.into_iter().flat_map(|users| users.split(',')))
+    pub(super) fn users(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.user.into_iter().map(Cow::from).chain(listed(self.users))
     }
 
     /// Whom a path names that names several, each once.
     pub(super) fn many(&self) -> Vec<Target> {
-        let groups: BTreeSet<&str> = self.groups().collect();
-        let users: BTreeSet<&str> = self.users().collect();
-        let groups = groups.into_iter().map(GroupName::new).map(Target::Group);
-        groups.chain(users.into_iter().map(UserId::new).map(Target::User)).collect()
+        let groups: BTreeSet<Cow<'_, str>> = self.groups().collect();
+        let users: BTreeSet<Cow<'_, str>> = self.users().collect();
+        let groups = groups.iter().map(|name| Target::Group(GroupName::new(&**name)));
+        groups.chain(users.iter().map(|id| Target::User(UserId::new(&**id)))).collect()
     }
 }
+
+/// The names in a list.
+fn listed(escaped: Option<&str>) -> impl Iterator<Item = Cow<'_, str>> {
+    escaped.into_iter().flat_map(|names| names.split(',')).map(|name| percent_decode_str(name).decode_utf8_lossy())
+}
+
+const SEND_TO_ALL: Named = named("sendToAll", "Sends to all clients of the hub");
+const SEND_TO_USER: Named = named("sendToUser", "Sends to a user");
+const SEND_TO_USERS: Named = named("sendToUsers", "Sends to several users");
+const SEND_TO_CONNECTION: Named = named("sendToConnection", "Sends to a connection");
+const SEND_TO_GROUP: Named = named("sendToGroup", "Sends to a group");
+const SEND_TO_GROUPS: Named = named("sendToGroups", "Sends to several groups");
+const SEND_STREAM_ITEM: Named =
+    named("sendStreamItem", "Sends an item of a stream to a client that has asked for the stream");
+const COMPLETE_STREAM: Named = named("completeStream", "Ends a stream to a client");
+const INVOKE_CONNECTION: Named = named("invokeConnection", "Calls a method of a client, and waits for its result");
+const EXECUTE_COMMANDS: Named =
+    named("executeCommands", "Executes several commands at once: the gateway executes none");
+const GENERATE_CLIENT_TOKEN: Named = named("generateClientToken", "Makes a token with which a client may come");
+const CONNECTION_EXISTS: Named = named("connectionExists", "Tells whether a connection is there");
+const GROUP_EXISTS: Named = named("groupExists", "Tells whether a group has connections");
+const USER_EXISTS: Named = named("userExists", "Tells whether a user has connections");
+const USER_IN_GROUP: Named = named("userInGroup", "Tells whether a user is in a group");
+const LIST_GROUP_CONNECTIONS: Named = named("listGroupConnections", "Lists the connections of a group, page by page");
+const CLOSE_CONNECTION: Named = named("closeConnection", "Closes a connection");
+const CLOSE_ALL: Named = named("closeAll", "Closes all connections of the hub");
+const CLOSE_GROUP: Named = named("closeGroup", "Closes the connections of a group");
+const CLOSE_USER: Named = named("closeUser", "Closes the connections of a user");
+const ADD_CONNECTION_TO_GROUP: Named = named("addConnectionToGroup", "Adds a connection to a group");
+const REMOVE_CONNECTION_FROM_GROUP: Named = named("removeConnectionFromGroup", "Removes a connection from a group");
+const REMOVE_CONNECTION_FROM_ALL_GROUPS: Named =
+    named("removeConnectionFromAllGroups", "Removes a connection from all groups");
+const ADD_USER_TO_GROUP: Named = named("addUserToGroup", "Adds a user to a group");
+const REMOVE_USER_FROM_GROUP: Named = named("removeUserFromGroup", "Removes a user from a group");
+const REMOVE_USER_FROM_ALL_GROUPS: Named = named("removeUserFromAllGroups", "Removes a user from all groups");
+const REFRESH_CONNECTION: Named =
+    named("refreshConnection", "Lets a connection go on with other claims and another end");
+const CONNECTION_CLAIMS: Named = named("connectionClaims", "Tells the claims of a connection");
 
 /// Every operation; the first row that a path fits is its own. Each version has both its own paths and those of the other, and each membership can be named from
 /// either side.
 #[rustfmt::skip]
 pub(super) const ROUTES: &[Route] = &[
-    route("POST",   "",                              Kind::Send,   "sendToAll",                     202, 202),
-    route("POST",   ":send",                         Kind::Send,   "sendToAll",                     202, 202),
-    route("POST",   "users/{u}",                     Kind::Send,   "sendToUser",                    202, 202),
-    route("POST",   "users/{u}/:send",               Kind::Send,   "sendToUser",                    202, 202),
-    route("POST",   "connections/:refreshAuth",      Kind::Refresh, "refreshConnection",            200, 200),
-    route("POST",   "connections/claims",            Kind::Claims, "connectionClaims",              200, 200),
-    route("QUERY",  "connections/claims",            Kind::Claims, "connectionClaims",              200, 200),
-    route("POST",   "connections/{c}",               Kind::Send,   "sendToConnection",              202, 202),
-    route("POST",   "connections/{c}/:send",         Kind::Send,   "sendToConnection",              202, 202),
-    route("POST",   "groups/{g}",                    Kind::Send,   "sendToGroup",                   202, 202),
-    route("POST",   "groups/{g}/:send",              Kind::Send,   "sendToGroup",                   202, 202),
-    route("POST",   "connections/{c}/:invoke",       Kind::Invoke, "invokeConnection",              200, 200),
-    route("POST",   "connections/{c}/streams/{s}/:send", Kind::StreamItem, "sendStreamItem",     202, 202),
-    route("POST",   "connections/{c}/streams/{s}/:complete", Kind::EndStream, "completeStream",  202, 202),
-    route("POST",   ":execute",                      Kind::Execute, "executeCommands",           501, 501),
+    route("POST",   "",                              Kind::Send,   SEND_TO_ALL,                     202, 202),
+    route("POST",   ":send",                         Kind::Send,   SEND_TO_ALL,                     202, 202),
+    route("POST",   "users/{u}",                     Kind::Send,   SEND_TO_USER,                    202, 202),
+    route("POST",   "users/{u}/:send",               Kind::Send,   SEND_TO_USER,                    202, 202),
+    route("POST",   "connections/:refreshAuth",      Kind::Refresh, REFRESH_CONNECTION,            200, 200),
+    route("POST",   "connections/claims",            Kind::Claims, CONNECTION_CLAIMS,              200, 200),
+    route("QUERY",  "connections/claims",            Kind::Claims, CONNECTION_CLAIMS,              200, 200),
+    route("POST",   "connections/{c}",               Kind::Send,   SEND_TO_CONNECTION,              202, 202),
+    route("POST",   "connections/{c}/:send",         Kind::Send,   SEND_TO_CONNECTION,              202, 202),
+    route("POST",   "groups/{g}",                    Kind::Send,   SEND_TO_GROUP,                   202, 202),
+    route("POST",   "groups/{g}/:send",              Kind::Send,   SEND_TO_GROUP,                   202, 202),
+    route("POST",   "connections/{c}/:invoke",       Kind::Invoke, INVOKE_CONNECTION,              200, 200),
+    route("POST",   "connections/{c}/streams/{s}/:send", Kind::StreamItem, SEND_STREAM_ITEM,     202, 202),
+    route("POST",   "connections/{c}/streams/{s}/:complete", Kind::EndStream, COMPLETE_STREAM,  202, 202),
+    route("POST",   ":execute",                      Kind::Execute, EXECUTE_COMMANDS,           501, 501),
     route("POST",   ":generateToken",                Kind::GenerateToken,
-                                                                   "generateClientToken",           200, 200),
-    route("GET",    "connections/{c}",               Kind::Exists, "connectionExists",              200, 200),
-    route("GET",    "groups/{g}",                    Kind::Exists, "groupExists",                   200, 200),
-    route("GET",    "users/{u}",                     Kind::Exists, "userExists",                    200, 200),
-    route("GET",    "groups/{g}/users/{u}",          Kind::Exists, "userInGroup",                   200, 200),
-    route("GET",    "users/{u}/groups/{g}",          Kind::Exists, "userInGroup",                   200, 200),
-    route("GET",    "groups/{g}/connections",        Kind::List,   "listGroupConnections",          200, 200),
-    route("DELETE", "connections/{c}",               Kind::Close,  "closeConnection",               202, 200),
-    route("POST",   ":closeConnections",             Kind::Close,  "closeAll",                      204, 204),
-    route("POST",   "groups/{g}/:closeConnections",  Kind::Close,  "closeGroup",                    204, 204),
-    route("POST",   "users/{u}/:closeConnections",   Kind::Close,  "closeUser",                     204, 204),
-    route("PUT",    "groups/{g}/connections/{c}",    Kind::Add,    "addConnectionToGroup",          200, 200),
-    route("PUT",    "connections/{c}/groups/{g}",    Kind::Add,    "addConnectionToGroup",          200, 200),
-    route("DELETE", "groups/{g}/connections/{c}",    Kind::Remove, "removeConnectionFromGroup",     200, 200),
-    route("DELETE", "connections/{c}/groups/{g}",    Kind::Remove, "removeConnectionFromGroup",     200, 200),
+                                                                   GENERATE_CLIENT_TOKEN,           200, 200),
+    route("GET",    "connections/{c}",               Kind::Exists, CONNECTION_EXISTS,              200, 200),
+    route("GET",    "groups/{g}",                    Kind::Exists, GROUP_EXISTS,                   200, 200),
+    route("GET",    "users/{u}",                     Kind::Exists, USER_EXISTS,                    200, 200),
+    route("GET",    "groups/{g}/users/{u}",          Kind::Exists, USER_IN_GROUP,                   200, 200),
+    route("GET",    "users/{u}/groups/{g}",          Kind::Exists, USER_IN_GROUP,                   200, 200),
+    route("GET",    "groups/{g}/connections",        Kind::List,   LIST_GROUP_CONNECTIONS,          200, 200),
+    route("DELETE", "connections/{c}",               Kind::Close,  CLOSE_CONNECTION,               202, 200),
+    route("POST",   ":closeConnections",             Kind::Close,  CLOSE_ALL,                      204, 204),
+    route("POST",   "groups/{g}/:closeConnections",  Kind::Close,  CLOSE_GROUP,                    204, 204),
+    route("POST",   "users/{u}/:closeConnections",   Kind::Close,  CLOSE_USER,                     204, 204),
+    route("PUT",    "groups/{g}/connections/{c}",    Kind::Add,    ADD_CONNECTION_TO_GROUP,          200, 200),
+    route("PUT",    "connections/{c}/groups/{g}",    Kind::Add,    ADD_CONNECTION_TO_GROUP,          200, 200),
+    route("DELETE", "groups/{g}/connections/{c}",    Kind::Remove, REMOVE_CONNECTION_FROM_GROUP,     200, 200),
+    route("DELETE", "connections/{c}/groups/{g}",    Kind::Remove, REMOVE_CONNECTION_FROM_GROUP,     200, 200),
     route("DELETE", "connections/{c}/groups",        Kind::RemoveFromAllGroups,
-                                                                         "removeConnectionFromAllGroups", 200, 200),
-    route("PUT",    "groups/{g}/users/{u}",          Kind::Add,    "addUserToGroup",                202, 200),
-    route("PUT",    "users/{u}/groups/{g}",          Kind::Add,    "addUserToGroup",                202, 200),
-    route("DELETE", "groups/{g}/users/{u}",          Kind::Remove, "removeUserFromGroup",           202, 204),
-    route("DELETE", "users/{u}/groups/{g}",          Kind::Remove, "removeUserFromGroup",           202, 204),
+                                                                         REMOVE_CONNECTION_FROM_ALL_GROUPS, 200, 200),
+    route("PUT",    "groups/{g}/users/{u}",          Kind::Add,    ADD_USER_TO_GROUP,                202, 200),
+    route("PUT",    "users/{u}/groups/{g}",          Kind::Add,    ADD_USER_TO_GROUP,                202, 200),
+    route("DELETE", "groups/{g}/users/{u}",          Kind::Remove, REMOVE_USER_FROM_GROUP,           202, 204),
+    route("DELETE", "users/{u}/groups/{g}",          Kind::Remove, REMOVE_USER_FROM_GROUP,           202, 204),
     route("DELETE", "users/{u}/groups",              Kind::RemoveFromAllGroups,
-                                                                         "removeUserFromAllGroups",       200, 204),
+                                                                         REMOVE_USER_FROM_ALL_GROUPS,       200, 204),
 ];
 
 /// Those of v1-preview, all of which send.
 #[rustfmt::skip]
 pub(super) const PREVIEW_ROUTES: &[Route] = &[
-    route("POST",   "",                              Kind::Send,   "sendToAll",                     202, 202),
-    route("POST",   "user/{u}",                      Kind::Send,   "sendToUser",                    202, 202),
-    route("POST",   "users/{us}",                    Kind::SendToMany, "sendToUsers",               202, 202),
-    route("POST",   "group/{g}",                     Kind::Send,   "sendToGroup",                   202, 202),
-    route("POST",   "groups/{gs}",                   Kind::SendToMany, "sendToGroups",              202, 202),
+    route("POST",   "",                              Kind::Send,   SEND_TO_ALL,                     202, 202),
+    route("POST",   "user/{u}",                      Kind::Send,   SEND_TO_USER,                    202, 202),
+    route("POST",   "users/{us}",                    Kind::SendToMany, SEND_TO_USERS,               202, 202),
+    route("POST",   "group/{g}",                     Kind::Send,   SEND_TO_GROUP,                   202, 202),
+    route("POST",   "groups/{gs}",                   Kind::SendToMany, SEND_TO_GROUPS,              202, 202),
 ];
 
-const fn route(method: &'static str, path: &'static str, kind: Kind, name: &'static str, v1: u16, v2022: u16) -> Route {
-    Route { method, path, kind, name, v1, v2022 }
+const fn route(method: &'static str, path: &'static str, kind: Kind, operation: Named, v1: u16, v2022: u16) -> Route {
+    Route { method, path, kind, operation, v1, v2022 }
+}
+
+const fn named(name: &'static str, summary: &'static str) -> Named {
+    Named { name, summary }
 }
 
 /// What is at a path that has no hub.
@@ -215,11 +287,11 @@ pub(super) fn without_hub(path: &str) -> Option<WithoutHub> {
     WITHOUT_HUB.into_iter().find_map(|(literal, found)| path::is_same_literal(path, literal).then_some(found))
 }
 
-/// The operation of a method and the segments behind the hub.
+/// The operation of a method and the segments after the hub.
 pub(super) fn find<'a>(
     version: Version,
     method: &Method,
-    segments: &'a [String],
+    segments: &'a [Segment<'a>],
 ) -> Result<(&'static Route, Names<'a>), Refusal> {
     // HEAD asks for what GET asks for.
     let method = if *method == Method::HEAD { &Method::GET } else { method }.as_str();
@@ -248,35 +320,35 @@ pub(super) fn find<'a>(
 }
 
 /// That no operation has the path, with the one that has it with a colon.
-fn not_an_operation(version: Version, segments: &[String]) -> &'static str {
-    let Some((last, before)) = segments.split_last() else { return super::NOT_AN_OPERATION };
-    let meant = [before, &[format!(":{last}")]].concat();
-    let route = version.routes().iter().find(|route| names(route.path, &meant).is_some());
-    match route.and_then(|route| route.path.rsplit('/').next()) {
-        Some(":send") => super::IS_IT_SEND,
-        Some(":closeConnections") => super::IS_IT_CLOSE,
-        Some(":invoke") => super::IS_IT_INVOKE,
-        Some(":generateToken") => super::IS_IT_GENERATE_TOKEN,
-        Some(":complete") => super::IS_IT_COMPLETE,
-        Some(":execute") => super::IS_IT_EXECUTE,
-        _ => super::NOT_AN_OPERATION,
+fn not_an_operation(version: Version, segments: &[Segment<'_>]) -> Cow<'static, str> {
+    let meant = segments.split_last().and_then(|(last, before)| {
+        let with_colon = Segment { text: format!(":{}", last.text), escaped: last.escaped };
+        let meant = [before, &[with_colon]].concat();
+        let route = version.routes().iter().find(|route| names(route.path, &meant).is_some())?;
+        route.path.rsplit('/').next().filter(|verb| verb.starts_with(':'))
+    });
+    match meant {
+        Some(verb) => {
+            format!("No operation of the REST API has this path: did you mean `{verb}`, with the colon?").into()
+        }
+        None => super::NOT_AN_OPERATION.into(),
     }
 }
 
 /// The names in `segments`, if they are those of `path`.
-fn names<'a>(path: &str, segments: &'a [String]) -> Option<Names<'a>> {
+fn names<'a>(path: &str, segments: &'a [Segment<'_>]) -> Option<Names<'a>> {
     let mut names = Names::default();
     let mut segments = segments.iter();
     for expected in path.split('/').filter(|expected| !expected.is_empty()) {
         let segment = segments.next()?;
         match expected {
-            "{c}" => names.connection = Some(segment),
-            "{g}" => names.group = Some(segment),
-            "{u}" => names.user = Some(segment),
-            "{s}" => names.stream = Some(segment),
-            "{gs}" => names.groups = Some(segment),
-            "{us}" => names.users = Some(segment),
-            literal if literal.eq_ignore_ascii_case(segment) => {}
+            "{c}" => names.connection = Some(&segment.text),
+            "{g}" => names.group = Some(&segment.text),
+            "{u}" => names.user = Some(&segment.text),
+            "{s}" => names.stream = Some(&segment.text),
+            "{gs}" => names.groups = Some(segment.escaped),
+            "{us}" => names.users = Some(segment.escaped),
+            literal if literal.eq_ignore_ascii_case(&segment.text) => {}
             _ => return None,
         }
     }
@@ -287,9 +359,15 @@ fn names<'a>(path: &str, segments: &'a [String]) -> Option<Names<'a>> {
 mod tests {
     use super::*;
 
+    fn segments(path: &str) -> Vec<Segment<'_>> {
+        path.split('/').filter(|segment| !segment.is_empty()).filter_map(Segment::decode).collect()
+    }
+
     fn find_in(method: Method, path: &str) -> Result<&'static str, StatusCode> {
-        let segments: Vec<String> = path.split('/').filter(|segment| !segment.is_empty()).map(String::from).collect();
-        find(Version::V2022, &method, &segments).map(|(route, _)| route.name).map_err(|refusal| refusal.status())
+        let segments = segments(path);
+        find(Version::V2022, &method, &segments)
+            .map(|(route, _)| route.operation.name)
+            .map_err(|refusal| refusal.status())
     }
 
     #[test]
@@ -311,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_method_that_a_path_does_not_have_is_answered_with_those_that_it_has() {
-        let segments = ["connections", "c"].map(String::from);
+        let segments = segments("connections/c");
         let refused = find(Version::V1, &Method::PUT, &segments).expect_err("nothing is put there");
         assert!(
             matches!(&refused, Refusal::MethodNotAllowed(allowed) if allowed == "DELETE, GET, POST, HEAD"),
@@ -335,7 +413,7 @@ mod tests {
             ("", None),
             ("a/b/send", None),
         ] {
-            let segments: Vec<String> = path.split('/').map(String::from).collect();
+            let segments: Vec<Segment<'_>> = path.split('/').filter_map(Segment::decode).collect();
             let refused = find(Version::V2022, &Method::POST, &segments).expect_err("it has no such path").to_string();
             assert_eq!(refused.contains("did you mean"), meant.is_some(), "{path}: {refused}");
             assert!(refused.contains(meant.unwrap_or_default()), "{path}: {refused}");
@@ -366,9 +444,9 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_names_is_whom_it_names_each_once() {
-        let segments = ["groups", "tea,coffee,tea"].map(String::from);
+    fn a_list_of_names_is_whom_it_names_each_once_and_an_escaped_comma_is_part_of_a_name() {
+        let segments = segments("groups/tea,coffee%2Cblack,te%61");
         let (_, names) = find(Version::V1Preview, &Method::POST, &segments).expect("it sends");
-        assert_eq!(names.many(), ["coffee", "tea"].map(|name| Target::Group(GroupName::new(name))));
+        assert_eq!(names.many(), ["coffee,black", "tea"].map(|name| Target::Group(GroupName::new(name))));
     }
 }
