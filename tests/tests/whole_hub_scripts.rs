@@ -85,7 +85,7 @@ fn a_full_stream_takes_no_more_until_a_step_says_that_it_has_room_again() {
         arguments = [51, 0]
         [[step]]
         event = "cancelled"
-        expect = { actions = [], state = { cancelled = 1 } }
+        expect = { actions = [], state = { "cancelled/c1______________________" = 1 } }
         [[step]]
         event = "writable"
         expect = { actions = [] }
