@@ -17,7 +17,8 @@ pub(crate) struct Peer {
     pub(crate) incarnation: u64,
     pub(crate) hello: Hello,
     pub(crate) outgoing: OutgoingStream,
-    /// What it is to be told has grown old while it was not reached: it is told nothing until it is.
+    /// More waited for it, or for longer, than may be kept while it was not reached: nothing is kept until it is reached, and then it is told
+    /// everything anew.
     pub(crate) is_waiting: bool,
     /// The last frame that was published, by stream and sequence.
     pub(crate) published: (u32, u64),
