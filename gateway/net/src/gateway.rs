@@ -99,7 +99,7 @@ impl From<io::Error> for RunError {
 }
 
 /// Settings for a running gateway to go on with, and with the plugins that its host has now. Of the settings `listen`,
-/// `shards` and the address of the admin listener have no effect.
+/// `shards`, `cluster` and the address of the admin listener have no effect.
 #[derive(Debug)]
 pub struct Change {
     pub settings: Settings,

@@ -64,4 +64,4 @@ pub use provider_keys::{InvalidKeyUrl, KeyUrl};
 pub use gateway::{Change, Gateway, Inherited, Keeper, RunError, Sockets, StartError, check_listening};
 pub use key_regeneration::{KeyPlace, KeyRefusal, KeyRegeneration};
 pub use tasks::{Panicked, Working, on_a_thread};
-pub use tls::{Tls, TlsError};
+pub use tls::{Tls, TlsError, check_authorities};

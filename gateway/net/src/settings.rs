@@ -1,5 +1,7 @@
 //! The settings of the gateway's outside: addresses, keys and limits, checked and ready to use.
 
+mod cluster;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -14,6 +16,9 @@ use hubgate_wire::token::AccessKey;
 use hubgate_wire::token::identity::{KeySet, Rules};
 use ipnet::IpNet;
 
+pub use self::cluster::{
+    ClientCertificate, ClusterSettings, InvalidCredentials, InvalidNatsUrl, NatsSignIn, NatsTls, NatsUrl, Secret,
+};
 pub use crate::network_rules::{NetworkRule, NetworkRules, RequestKind, RuleAction, rule_key};
 pub use crate::origins::{CorsOrigins, InvalidOrigin, OriginPattern};
 pub use crate::provider_keys::KeyUrl;
@@ -45,6 +50,8 @@ pub struct Settings {
     /// Of hubs that are not named.
     pub other_hubs: HubSettings,
     pub admin: AdminSettings,
+    /// None: it serves alone.
+    pub cluster: Option<ClusterSettings>,
     /// What is served beside the protocol's paths.
     pub pages: Pages,
     pub core: Arc<hubgate_core::settings::Settings>,
@@ -302,6 +309,7 @@ pub(crate) mod tests {
                 hosts: Vec::new(),
                 metrics_open: false,
             },
+            cluster: None,
             pages: Pages::None,
             core: Arc::new(core),
         }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::server::TlsStream;
@@ -33,6 +33,8 @@ pub enum TlsError {
     NoCertificate,
     #[error("holds a certificate that cannot be read: {0}")]
     BadCertificate(rustls::pki_types::pem::Error),
+    #[error("holds a certificate that is none of an authority: {0}")]
+    NoAuthority(rustls::Error),
     #[error("holds no private key in PEM (PKCS #8, PKCS #1 or SEC 1)")]
     NoKey,
     #[error("does not go with the certificate: {0}")]
@@ -66,6 +68,16 @@ impl Tls {
         config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
         Ok(Tls(Arc::new(config)))
     }
+}
+
+/// Whether a text in PEM holds certificates of authorities, all of which can be trusted.
+pub fn check_authorities(certificates: &[u8]) -> Result<(), TlsError> {
+    let mut trusted = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(certificates) {
+        let certificate = certificate.map_err(TlsError::BadCertificate)?;
+        trusted.add(certificate).map_err(TlsError::NoAuthority)?;
+    }
+    if trusted.is_empty() { Err(TlsError::NoCertificate) } else { Ok(()) }
 }
 
 impl fmt::Debug for Tls {

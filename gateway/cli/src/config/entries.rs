@@ -157,6 +157,12 @@ impl Visitor for Listing {
         self.go_into(self.at.table(name), table);
     }
 
+    fn optional<T: Table>(&mut self, name: &str, table: &mut Option<T>) {
+        if let Some(table) = table {
+            self.go_into(self.at.table(name), table);
+        }
+    }
+
     fn tables<T: Table>(&mut self, name: &str, tables: &mut BTreeMap<String, T>, pattern: Option<&str>) {
         let all = self.at.table(name);
         for (name, table) in tables {

@@ -3,6 +3,7 @@
 //! A file is read into the tables of [`schema`]. What it leaves open is filled in ([`settle`]): from then on the tables are the
 //! configuration in effect, which is shown, compared with the next one, and made into the settings of those who serve.
 
+mod cluster;
 mod development;
 mod entries;
 mod handlers;
@@ -240,7 +241,7 @@ impl Draft {
             tls: tls.as_ref().map(|files| files.tls.clone()),
             ..net_settings(&file, hubs.net, core, &mut problems)
         };
-        warnings.extend(without_effect::unknown_host(&net));
+        warnings.extend(without_effect::unknown_host(&net).or_else(|| cluster::addresses_apart(&net)));
         let problems = unread.then(problems);
         let (true, Some(kept_keys)) = (problems.is_empty(), kept_keys) else {
             return Err(ConfigError::Invalid(origins.placed(problems)));
@@ -300,6 +301,7 @@ fn net_settings(
             hosts: admin.hosts.clone(),
             metrics_open: admin.metrics_open,
         },
+        cluster: file.cluster.as_ref().and_then(|cluster| cluster::settings(cluster, problems)),
         pages: net::Pages::None,
         core: Arc::new(core),
     }

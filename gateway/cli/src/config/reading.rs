@@ -70,6 +70,12 @@ impl Visitor for Reading {
         }
     }
 
+    fn optional<T: Table>(&mut self, name: &str, table: &mut Option<T>) {
+        if let Some(found) = self.find_table(name) {
+            self.problems.extend_below(name, read(table.get_or_insert_default(), found));
+        }
+    }
+
     fn tables<T: Table>(&mut self, name: &str, tables: &mut BTreeMap<String, T>, pattern: Option<&str>) {
         let Some(mut found) = self.find_table(name) else { return };
         let first = pattern.and_then(|pattern| found.remove_entry(pattern));

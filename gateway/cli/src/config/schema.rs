@@ -10,7 +10,7 @@ use hubgate_core::mode::Mode;
 use hubgate_core::settings::{ClaimNames, ConnectFailure};
 use hubgate_core::stream::StreamBounds;
 use hubgate_net::KeyUrl;
-use hubgate_net::settings::{RequestKind, RuleAction};
+use hubgate_net::settings::{NatsUrl, RequestKind, RuleAction};
 use hubgate_plugin_host::{Budgets, Payloads, Rollback};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::webhook::UrlTemplate;
@@ -32,6 +32,8 @@ pub(crate) struct File {
     pub(crate) network_rules: Vec<NetworkRule>,
     pub(crate) upstream: Vec<UpstreamItem>,
     pub(crate) plugins: BTreeMap<String, Plugin>,
+    /// If it is one of several.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 impl Table for File {
@@ -42,6 +44,7 @@ impl Table for File {
         visitor.list("network-rules", &mut self.network_rules);
         visitor.list("upstream", &mut self.upstream);
         visitor.tables("plugins", &mut self.plugins, None);
+        visitor.optional("cluster", &mut self.cluster);
     }
 }
 
@@ -278,6 +281,34 @@ table! {
         on_error: OnError = OnError::Closed;
         rollback: Rollback = Rollback::default();
         payload: Payloads = Payloads::Json;
+    }
+}
+
+table! {
+    /// Nodes find each other, and know each other's ways, from the start on.
+    Cluster {
+        servers: Vec<NatsUrl> = Vec::new(), restart();
+        name: String = "hubgate".to_owned(), restart();
+        credentials_file: Option<PathBuf> = None, restart();
+        token_file: Option<PathBuf> = None, restart();
+        user: Option<String> = None, restart();
+        password_file: Option<PathBuf> = None, restart();
+        node_endpoint: Option<Endpoint> = None, restart();
+        // Nodes say once a second that they are there.
+        node_timeout: Span = seconds(5), least(seconds(1)), most(seconds(60)), restart();
+        outage_grace: Span = seconds(60), least(seconds(1)), most(seconds(3_600)), restart();
+        start_alone: Span = seconds(60), most(seconds(3_600)), restart();
+        resend_buffer: Size = mib(16), least(mib(1)), most(mib(1_024)), restart();
+        [tls]: ClusterTls;
+    }
+}
+
+table! {
+    /// Certificate and key come together, or neither of them.
+    ClusterTls {
+        ca_file: Option<PathBuf> = None, restart();
+        cert_file: Option<PathBuf> = None, restart();
+        key_file: Option<PathBuf> = None, restart();
     }
 }
 

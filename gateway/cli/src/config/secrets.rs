@@ -153,11 +153,19 @@ fn keys_in(source: &str, file: &Path) -> Result<Vec<AccessKey>, Problem> {
     one_or_two(source, &split(&secret_in(source, file)?))
 }
 
-fn secret_in(key: &str, file: &Path) -> Result<String, Problem> {
+pub(super) fn secret_in(key: &str, file: &Path) -> Result<String, Problem> {
     let text = RegularFile::read_text(file, MAX_SECRET_FILE_BYTES)
         .map_err(|error| Problem::new(key, format!("cannot read {}: {error}", file.display())))?;
     // Some editors mark UTF-8 so.
     Ok(text.strip_prefix(BYTE_ORDER_MARK).map_or(text.clone(), str::to_owned))
+}
+
+/// The secret that a file holds, and nothing else; blanks around it are no part of it.
+pub(super) fn only_secret_in(key: &str, file: &Path) -> Result<String, Problem> {
+    match secret_in(key, file)?.trim() {
+        "" => Err(Problem::new(key, format!("{} is empty", file.display()))),
+        secret => Ok(secret.to_owned()),
+    }
 }
 
 pub(super) fn split(text: &str) -> Vec<String> {
@@ -198,14 +206,13 @@ pub(super) fn admin_token(file: Option<&Path>, problems: &mut Problems) -> Strin
 
 fn token_in(file: &Path) -> Result<String, Problem> {
     const KEY: &str = "admin.token-file";
-    let text = secret_in(KEY, file)?;
-    match text.trim().len() {
-        0 => Err(Problem::new(KEY, format!("{} is empty", file.display()))),
+    let token = only_secret_in(KEY, file)?;
+    match token.len() {
         length if length < SHORTEST_TOKEN => {
             let why = format!("holds a token of {length} bytes: it must have at least {SHORTEST_TOKEN}");
             Err(Problem::new(KEY, format!("{} {why}; {MAKES_A_GOOD_ONE}", file.display())))
         }
-        _ => Ok(text.trim().to_owned()),
+        _ => Ok(token),
     }
 }
 

@@ -65,6 +65,9 @@ pub(super) trait Visitor {
 
     fn table<T: Table>(&mut self, name: &str, table: &mut T);
 
+    /// A table that may be missing as a whole.
+    fn optional<T: Table>(&mut self, name: &str, table: &mut Option<T>);
+
     /// Tables by name. The entry `pattern`, if there is one, is what the others begin with.
     fn tables<T: Table>(&mut self, name: &str, tables: &mut BTreeMap<String, T>, pattern: Option<&str>);
 
@@ -90,6 +93,10 @@ impl<V: Visitor> Visitor for Refusing<'_, V> {
     }
 
     fn table<T: Table>(&mut self, name: &str, _: &mut T) {
+        self.visitor.refuse(name, &self.why);
+    }
+
+    fn optional<T: Table>(&mut self, name: &str, _: &mut Option<T>) {
         self.visitor.refuse(name, &self.why);
     }
 

@@ -45,11 +45,14 @@ fn leaves(table: &toml::Table, path: &[String], found: &mut Vec<Vec<String>>) {
 
 #[test]
 fn no_value_of_a_wrong_kind_is_answered_in_the_words_of_the_parser() {
-    let whole = "[hubs.chat]\nmode = \"serverless\"\nfilters = [\"p\"]\n[plugins.p]\npath = \"p\"\non-error = \"open\"\ntargets = [\"a\"]";
+    let whole = "[hubs.chat]\nmode = \"serverless\"\nfilters = [\"p\"]\n[plugins.p]\npath = \"p\"\non-error = \"open\"\ntargets = [\"a\"]\n[cluster]\nservers = [\"nats://a\"]";
     let shown: toml::Table = load(whole).expect("valid").show().parse().expect("it is TOML");
     let mut paths = Vec::new();
     leaves(&shown, &[], &mut paths);
     paths.retain(|path| path[0] != "upstream");
+    for key in ["credentials-file", "token-file", "user", "password-file", "node-endpoint"] {
+        paths.push(vec!["cluster".to_owned(), key.to_owned()]);
+    }
     for key in
         ["hubs", "categories", "events", "plugin", "url", "timeout", "retries", "on-connect-failure", "claim-names"]
     {

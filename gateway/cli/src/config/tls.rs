@@ -52,7 +52,7 @@ fn read_files(certificate: &Path, key: &Path) -> Result<TlsFiles, Problem> {
     Ok(TlsFiles { tls, version: hasher.finish() })
 }
 
-fn read(name: &str, file: &Path) -> Result<Vec<u8>, Problem> {
+pub(super) fn read(name: &str, file: &Path) -> Result<Vec<u8>, Problem> {
     let read = RegularFile::read(file, MAX_PEM_BYTES);
     read.map(|file| file.bytes).map_err(|error| Problem::new(name, format!("cannot read {}: {error}", file.display())))
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use hubgate_net::KeyUrl;
-use hubgate_net::settings::OriginPattern;
+use hubgate_net::settings::{NatsUrl, OriginPattern};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::webhook::UrlTemplate;
 use ipnet::IpNet;
@@ -97,6 +97,16 @@ impl Value for Counts {
 impl Value for KeyUrl {
     fn read(found: &toml::Value) -> Result<KeyUrl, Problems> {
         KeyUrl::parse(text(found)?).map_err(wrong)
+    }
+
+    fn write(&self, _: Secrecy) -> Option<toml::Value> {
+        Some(self.to_string().into())
+    }
+}
+
+impl Value for NatsUrl {
+    fn read(found: &toml::Value) -> Result<NatsUrl, Problems> {
+        text(found)?.parse().map_err(wrong)
     }
 
     fn write(&self, _: Secrecy) -> Option<toml::Value> {
