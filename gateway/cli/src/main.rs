@@ -16,7 +16,9 @@ use anyhow::anyhow;
 use clap::{CommandFactory, Parser, Subcommand};
 use hubgate_bench::Verdict;
 
-use crate::commands::{completions, config as config_command, dev, doctor, keys, manual, plugin, serve, token};
+use crate::commands::{
+    cluster, completions, config as config_command, dev, doctor, keys, manual, plugin, serve, token,
+};
 use crate::logging::Logging;
 
 /// A self-hosted realtime gateway, wire-compatible with Azure SignalR Service, with handlers as WebAssembly components.
@@ -47,6 +49,9 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Prints the connection strings of a running gateway, one for each access key, or makes a key anew.
     Keys(keys::Arguments),
+    /// Tells how a running gateway and the others of its cluster stand to each other.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// Makes a token and prints it.
     #[command(subcommand)]
     Token(token::Command),
@@ -163,6 +168,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Config(command) => config_command::run(command),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Keys(arguments) => keys::run(arguments),
+        Command::Cluster(command) => cluster::run(command),
         Command::Token(command) => token::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),

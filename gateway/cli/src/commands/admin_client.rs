@@ -19,8 +19,8 @@ const MAX_FILE_BYTES: usize = 64 << 10;
 /// Where the token is, if no option says.
 const TOKEN_VARIABLE: &str = "HUBGATE_ADMIN_TOKEN";
 
-/// How the admin listener begins what it says of a plugin that is not there.
-const ABOUT_PLUGINS: &str = "Nothing was rolled back";
+/// How the admin listener begins what it says of a plugin, or of a cluster, that is not there.
+const NOT_THERE: [&str; 2] = ["Nothing was rolled back", "This gateway serves alone"];
 
 /// Which gateway, and its token.
 #[derive(Debug, clap::Args)]
@@ -94,9 +94,15 @@ impl AdminClient {
         let answer = self.exchange(method, path).with_context(|| format!("the gateway at {}", self.address))?;
         let (status, body) =
             parse(&answer).ok_or(NoAnswer).with_context(|| format!("{} gave no answer in HTTP", self.address))?;
+        self.accept(status, body, path)
+    }
+
+    /// What an answer says, or why it is none.
+    fn accept(&self, status: u16, body: &str, path: &str) -> Result<Value> {
+        let is_about_it = NOT_THERE.iter().any(|text| body.starts_with(text));
         match status {
             200..=299 => serde_json::from_str(body).context("the gateway's answer is not JSON"),
-            404 | 405 if !body.starts_with(ABOUT_PLUGINS) => Err(anyhow!(
+            404 | 405 if !is_about_it => Err(anyhow!(
                 "{} is not an admin listener that knows {path} ({status}): it is `admin.listen`",
                 self.address
             )),
@@ -172,6 +178,16 @@ mod tests {
             assert_eq!(authority(address).as_deref(), Some("127.0.0.1:8889"), "{address}");
         }
         assert_eq!(authority("https://127.0.0.1:8889"), None);
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_from_a_path_that_is_not_there() {
+        let client = AdminClient { address: "127.0.0.1:8889".to_owned(), token: String::new(), patience: TIMEOUT };
+        let refused = |body| client.accept(404, body, "/admin/cluster").expect_err("404").to_string();
+        let alone = "This gateway serves alone: its configuration has no [cluster].\n";
+        assert_eq!(refused(alone), format!("the gateway refused it (404): {}", alone.trim()));
+        let nothing = refused("Nothing is here.");
+        assert!(nothing.contains("127.0.0.1:8889 is not an admin listener that knows /admin/cluster"), "{nothing}");
     }
 
     #[test]

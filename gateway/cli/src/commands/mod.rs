@@ -2,6 +2,7 @@
 
 mod admin_client;
 mod azure;
+pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod config;
 mod deep_check;
