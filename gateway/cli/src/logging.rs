@@ -24,8 +24,10 @@ pub(crate) enum Format {
     Json,
 }
 
-/// The compiler's own lines, which would bury those of the gateway at level debug.
-const QUIET: &str = "cranelift_codegen=warn,wasmtime=warn,wasmtime_internal_cranelift=warn,regalloc2=warn";
+/// Lines of libraries: the compiler's would bury those of the gateway at level debug, and of what the client for NATS says, the gateway says
+/// itself what matters.
+const QUIET: &str =
+    "async_nats=off,cranelift_codegen=warn,wasmtime=warn,wasmtime_internal_cranelift=warn,regalloc2=warn";
 
 /// What is logged where nobody says.
 const DEFAULT: &str = "info";

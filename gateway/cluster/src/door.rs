@@ -7,7 +7,8 @@ use hubgate_core::id::{HubName, NodeId, ShardIndex};
 use hubgate_core::time::Millis;
 use hubgate_core::{DirectoryChange, Nodes};
 
-use crate::codec::Envelope;
+use crate::codec::{Envelope, TunnelMessage};
+use crate::frame::Configuration;
 
 /// What a node is to the others.
 #[derive(Debug, Clone)]
@@ -48,6 +49,7 @@ pub enum Input {
     /// Time passed: at least every 100 ms. So many clients are here.
     Tick {
         clients: u64,
+        configuration: Configuration,
     },
     /// This node leaves.
     Leave,
@@ -85,6 +87,8 @@ pub enum Output {
     Apply { hub: HubName, change: DirectoryChange },
     /// Hand an order to a shard, or to all.
     Deliver(Envelope),
+    /// Hand something of a tunnel to the shard that it is for.
+    Tunnel(TunnelMessage),
     /// Tell a shard that the others know that it uses the hub.
     Announced { shard: ShardIndex, hub: HubName },
     /// The node's own id is taken: it has to begin anew with another one.
@@ -148,6 +152,8 @@ pub struct Other {
     pub node: NodeId,
     pub version: String,
     pub clients: u64,
+    /// `None` until it has said.
+    pub configuration: Option<Configuration>,
     pub last_heard: Millis,
     /// How long the oldest message has waited for its acknowledgement.
     pub lag: Millis,

@@ -71,6 +71,18 @@ pub struct Versions {
 pub struct Beat {
     /// How many clients it has.
     pub clients: u64,
+    pub configuration: Configuration,
+}
+
+/// Digests of what has to be alike on all nodes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// The access keys.
+    pub keys: u64,
+    /// The hubs: their modes, and what answers their clients.
+    pub hubs: u64,
+    /// The versions of plugins that serve.
+    pub plugins: u64,
 }
 
 /// A piece of a stream.
@@ -127,7 +139,8 @@ pub enum FrameError {
 
 record!(Hello { shards, versions, gateway, knows });
 record!(Versions { oldest, newest });
-record!(Beat { clients });
+record!(Beat { clients, configuration });
+record!(Configuration { keys, hubs, plugins });
 record!(Data { stream, to, sequence, ignores, continues, is_cut, items });
 record!(Ack { stream, to, received });
 record!(Again { stream, to, from });

@@ -16,4 +16,5 @@ mod reach;
 mod strangers;
 
 pub use door::{Announced, Counts, Input, NodeSettings, Other, Output, Receivers, Report};
+pub use frame::Configuration;
 pub use node::Node;

@@ -14,7 +14,7 @@ use hubgate_core::{Directory, DirectoryChange, OtherNode};
 use crate::announcements::Announcements;
 use crate::codec::{Item, ItemError};
 use crate::door::{Announced, Counts, Input, NodeSettings, Other, Output, Receivers, Report};
-use crate::frame::{Ack, Again, Beat, Data, Frame, FrameError, FrameKind, Hello, Knows, Versions};
+use crate::frame::{Ack, Again, Beat, Configuration, Data, Frame, FrameError, FrameKind, Hello, Knows, Versions};
 use crate::incoming::{Arrived, Beginning, IncomingStream};
 use crate::outgoing::{OutgoingStream, ResendBuffer};
 use crate::peer::Peer;
@@ -48,7 +48,8 @@ pub struct Node {
     /// When the node heard itself last.
     last_echo: Millis,
     outages: Outages,
-    clients: u64,
+    /// What it says of itself now and then.
+    beat: Beat,
     counts: Counts,
 }
 
@@ -96,7 +97,7 @@ impl Node {
             next_beat: Millis::default(),
             last_echo: Millis::default(),
             outages: Outages::default(),
-            clients: 0,
+            beat: Beat { clients: 0, configuration: Configuration::default() },
             counts: Counts::default(),
         }
     }
@@ -110,7 +111,10 @@ impl Node {
             Input::Received(frame) => self.received(frame, now, outputs),
             Input::Send { to, item } => self.send(&to, &item, now),
             Input::Announce(announced) => self.announce(announced, now, outputs),
-            Input::Tick { clients } => self.tick(clients, now, outputs),
+            Input::Tick { clients, configuration } => {
+                self.beat = Beat { clients, configuration };
+                self.tick(now, outputs);
+            }
             Input::Leave => self.leave(outputs),
         }
     }
@@ -166,6 +170,7 @@ impl Node {
             node: *node,
             version: peer.hello.gateway.clone(),
             clients: peer.clients,
+            configuration: peer.configuration,
             last_heard: peer.last_heard,
             lag: peer.outgoing.age(now),
         })
@@ -238,9 +243,9 @@ impl Node {
                 }
             }
             _ if !self.others.contains_key(&from) => self.greet_stranger(from, now, outputs),
-            FrameKind::Beat(Beat { clients }) => {
+            FrameKind::Beat(Beat { clients, configuration }) => {
                 if let Some(peer) = self.others.get_mut(&from) {
-                    peer.clients = clients;
+                    (peer.clients, peer.configuration) = (clients, Some(configuration));
                 }
             }
             FrameKind::Data(Data { to, .. }) | FrameKind::Ack(Ack { to, .. }) | FrameKind::Again(Again { to, .. })
@@ -434,7 +439,8 @@ impl Node {
         };
         match Item::decode(bytes) {
             Ok(Item::Envelope(envelope)) if envelope.from.node == from => outputs.push(Output::Deliver(envelope)),
-            Ok(Item::Envelope(_)) => self.counts.unreadable += 1,
+            Ok(Item::Tunnel(message)) if message.from.node == from => outputs.push(Output::Tunnel(message)),
+            Ok(Item::Envelope(_) | Item::Tunnel(_)) => self.counts.unreadable += 1,
             Ok(Item::Change { hub, change }) => {
                 peer.acknowledge_soon();
                 outputs.push(Output::Apply { hub, change });
@@ -492,14 +498,13 @@ impl Node {
         self.announcements.settle(is_on_its_way, |shard, hub| outputs.push(Output::Announced { shard, hub }));
     }
 
-    fn tick(&mut self, clients: u64, now: Millis, outputs: &mut Vec<Output>) {
-        self.clients = clients;
+    fn tick(&mut self, now: Millis, outputs: &mut Vec<Output>) {
         if self.standing == Standing::Left {
             return;
         }
         if self.transport.is_up() && self.next_beat <= now {
             self.next_beat = now + BEAT;
-            outputs.push(Output::PublishToAll(self.frame(FrameKind::Beat(Beat { clients }))));
+            outputs.push(Output::PublishToAll(self.frame(FrameKind::Beat(self.beat.clone()))));
         }
         self.look_for_the_silent(now, outputs);
         let buffer = ResendBuffer { bytes: self.settings.resend_buffer, age: self.settings.resend_age };

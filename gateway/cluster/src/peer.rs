@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hubgate_core::time::Millis;
 
-use crate::frame::Hello;
+use crate::frame::{Configuration, Hello};
 use crate::incoming::IncomingStream;
 use crate::outgoing::OutgoingStream;
 
@@ -28,6 +28,8 @@ pub(crate) struct Peer {
     pub(crate) last_heard: Millis,
     /// How many clients it had when it said so last.
     pub(crate) clients: u64,
+    /// What it said last of its configuration.
+    pub(crate) configuration: Option<Configuration>,
     /// What has come since the last acknowledgement.
     unacknowledged: Unacknowledged,
 }
@@ -57,6 +59,7 @@ impl Peer {
             is_complete: false,
             last_heard: now,
             clients: 0,
+            configuration: None,
             unacknowledged: Unacknowledged::default(),
         }
     }

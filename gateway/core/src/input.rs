@@ -110,6 +110,8 @@ pub enum Input<'i, 'b> {
     /// node are told once [`crate::Directory::node_lost`] is done. It is not there until [`Input::Nodes`] names it again; what it says
     /// then is applied and obeyed only after that.
     NodeLost(NodeId),
+    /// The gateway goes by this id among others from now on. Told only before the first client and the first hub server come.
+    Named(NodeId),
     /// The gateway stops: clients leave, `per_second` of them on all shards together or all at once for 0, and hub servers are
     /// told. To be repeated until [`crate::Shard::is_empty`], because time passes and clients come that were just connecting.
     Drain { per_second: u32 },

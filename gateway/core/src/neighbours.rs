@@ -72,12 +72,17 @@ impl Neighbours {
     }
 
     /// The gateway serves as one with these from now on.
-    pub(crate) fn set_nodes(&mut self, nodes: Arc<Nodes>) {
+    pub fn set_nodes(&mut self, nodes: Arc<Nodes>) {
         self.nodes = nodes;
     }
 
+    /// The gateway goes by another id from now on.
+    pub fn set_node(&mut self, node: NodeId) {
+        self.own.node = node;
+    }
+
     /// A node is not there any longer.
-    pub(crate) fn lose(&mut self, node: NodeId) {
+    pub fn lose(&mut self, node: NodeId) {
         self.nodes = Arc::new(self.nodes.iter().filter(|each| each.id != node).collect());
     }
 

@@ -186,7 +186,8 @@ impl Parts {
             | Input::ServerData { .. }
             | Input::UpstreamAnswered { .. }
             | Input::Nodes(_)
-            | Input::NodeLost(_) => {
+            | Input::NodeLost(_)
+            | Input::Named(_) => {
                 unreachable!("they have ways of their own, in `act_on` and in the shard")
             }
             Input::Drain { per_second } => {

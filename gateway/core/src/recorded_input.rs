@@ -124,6 +124,7 @@ impl Input<'_, '_> {
             }
             Input::Nodes(nodes) => Input::Nodes(nodes.clone()),
             Input::NodeLost(node) => Input::NodeLost(*node),
+            Input::Named(node) => Input::Named(*node),
             Input::Drain { per_second } => Input::Drain { per_second: *per_second },
             Input::DrainNow => Input::DrainNow,
         })

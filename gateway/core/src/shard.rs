@@ -51,7 +51,7 @@ impl Shard {
 
     /// Does what an input means; what is to be done about it is appended to `effects`.
     pub fn handle(&mut self, input: Input<'_, '_>, now: Millis, effects: &mut Vec<Effect>) {
-        if let Input::Configure { .. } | Input::Nodes(_) | Input::NodeLost(_) = &input {
+        if let Input::Configure { .. } | Input::Nodes(_) | Input::NodeLost(_) | Input::Named(_) = &input {
             return self.adapt(input, now, effects);
         }
         let Shard { neighbours, settings, steps, parts } = self;
@@ -72,6 +72,7 @@ impl Shard {
             Input::Nodes(nodes) => {
                 self.neighbours.set_nodes(nodes);
             }
+            Input::Named(node) => self.neighbours.set_node(node),
             Input::NodeLost(node) => {
                 self.neighbours.lose(node);
                 let Shard { neighbours, settings, steps, parts } = self;

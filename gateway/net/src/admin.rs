@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::cluster::ClusterLink;
 use crate::http::{
     AdminDoor, Answer, asked_host, bearer_token, check_host, check_network, find_admin, note_refusal, refuse, text,
     with_type,
@@ -37,10 +38,12 @@ use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::tasks::on_a_thread;
 
-const NOTHING_HERE: &str = "Nothing is here. Operators have /admin/plugins, /admin/hubs, /admin/hubs/NAME, /admin/keys, \
-                            /metrics, POST /admin/plugins/NAME/rollback, and POST /admin/keys/primary:regenerate or \
+const NOTHING_HERE: &str = "Nothing is here. Operators have /admin/plugins, /admin/hubs, /admin/hubs/NAME, /admin/cluster, \
+                            /admin/keys, /metrics, POST /admin/plugins/NAME/rollback, and POST /admin/keys/primary:regenerate or \
                             secondary:regenerate.\n";
 const NO_HUB: &str = "The configuration does not name this hub, and nobody uses it.\n";
+
+const ALONE: &str = "This gateway serves alone: its configuration has no [cluster].\n";
 
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -179,6 +182,7 @@ impl Admin {
                 reply(&json!({ "hubs": hubs }))
             }
             AdminDoor::Hub => self.hub(name).await,
+            AdminDoor::Cluster => self.cluster(),
             AdminDoor::Keys => self.keys(),
             AdminDoor::Regenerate(key) => self.regenerate(key, remote.ip()).await,
         }
@@ -218,6 +222,14 @@ impl Admin {
         }
     }
 
+    /// The nodes that serve as one.
+    fn cluster(&self) -> Answer {
+        match &self.shared.cluster {
+            Some(cluster) => reply(&cluster.status().to_json()),
+            None => text(StatusCode::NOT_FOUND, ALONE),
+        }
+    }
+
     /// The access keys, for whoever sets up those who use them.
     fn keys(&self) -> Answer {
         let settings = self.shared.settings();
@@ -249,7 +261,8 @@ impl Admin {
     async fn metrics(&self) -> Result<String, std::fmt::Error> {
         let statuses = self.shards.statuses().await;
         self.shared.metrics.set_outboxes(self.shared.outboxes.held());
-        self.shared.metrics.encode(statuses, &self.shared.directory)
+        let cluster = self.shared.cluster.as_ref().map(ClusterLink::status);
+        self.shared.metrics.encode(statuses, &self.shared.directory, cluster.as_deref())
     }
 
     /// A page of a browser must not reach the listener through a name that it made point here.

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 
 use crate::accepting::Accepting;
 use crate::admin::{self, Admin};
+use crate::cluster::Cluster;
 use crate::key_fetching;
 use crate::key_regeneration::KeyRegeneration;
 use crate::listeners::{Descriptors, Listener, ListeningSocket};
@@ -149,6 +150,8 @@ impl Sockets {
 pub struct Gateway {
     shared: Arc<Shared>,
     plugins: PluginHost,
+    /// What speaks to other nodes, if the gateway is one of several.
+    cluster: Option<Cluster>,
     listener: ListeningSocket,
     listen: SocketAddr,
     admin: ListeningSocket,
@@ -172,10 +175,17 @@ impl Gateway {
         let (listen, admin_address) = (listener.address()?, admin.address()?);
         let mut registry = Registry::default();
         plugins.register_metrics(&mut registry);
-        let vitals = Arc::new(Vitals::new(settings.shards, Some(plugins.clone())));
-        let shared = Shared::new(settings.listening_at(listen), admin_address, vitals, registry);
+        let vitals = Vitals::new(settings.shards, Some(plugins.clone()));
+        let (vitals, link, cluster) = match settings.cluster {
+            Some(_) => {
+                let (link, cluster) = Cluster::new();
+                (vitals.in_a_cluster(), Some(link), Some(cluster))
+            }
+            None => (vitals, None, None),
+        };
+        let shared = Shared::new(settings.listening_at(listen), link, admin_address, Arc::new(vitals), registry);
         let descriptors = Descriptors::new(max_descriptors);
-        Ok(Gateway { shared: Arc::new(shared), plugins, listener, listen, admin, descriptors })
+        Ok(Gateway { shared: Arc::new(shared), plugins, cluster, listener, listen, admin, descriptors })
     }
 
     /// The address that clients connect to.
@@ -238,6 +248,10 @@ impl Gateway {
     ) -> Result<(), RunError> {
         let vitals = &self.shared.vitals;
         let (shards, threads) = Shards::start(&self.shared, &self.plugins)?;
+        let cluster = self
+            .cluster
+            .map(|cluster| cluster.start(&self.shared, self.plugins.clone(), shards.inboxes()))
+            .transpose()?;
         let (shared, plugins) = (self.shared.clone(), self.plugins.clone());
         let admin = Admin { shared, plugins, shards: shards.clone(), regenerations };
         let listener = Listener::new(self.listener, LISTEN)?;
@@ -272,6 +286,9 @@ impl Gateway {
                 never = &mut operators => match never {},
                 never = &mut changing => match never {},
             }
+        }
+        if let Some(cluster) = cluster {
+            cluster.leave().await;
         }
         vitals.begin_to_stop();
         let stuck = shards.stop(threads).await;

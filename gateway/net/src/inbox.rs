@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hubgate_core::id::ShardIndex;
+use hubgate_cluster::codec::TunnelMessage;
+use hubgate_core::id::{HubName, NodeId, ShardIndex};
 use hubgate_core::settings::Settings;
-use hubgate_core::{Order, ShardStatus, TooManyTokens};
+use hubgate_core::{Nodes, Order, ShardStatus, TooManyTokens};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::client_request::ClientRequest;
@@ -28,7 +29,7 @@ pub(crate) enum Message {
     Local(LocalMessage),
 }
 
-/// From the front door, the admin listener or another shard. It never leaves the process: it has sockets, and ways to answer.
+/// From the front door, the admin listener, another shard or the cluster's thread. It never leaves the process: it has sockets, and ways to answer.
 #[derive(Debug)]
 pub(crate) enum LocalMessage {
     /// A connection that the front door accepted.
@@ -50,6 +51,16 @@ pub(crate) enum LocalMessage {
         to: ShardIndex,
         orders: Vec<Order>,
     },
+    /// These other nodes are there, and no more.
+    Nodes(Arc<Nodes>, oneshot::Sender<()>),
+    /// Nothing that was begun with this node goes on.
+    NodeLost(NodeId, oneshot::Sender<()>),
+    /// Something of a connection that passes through the cluster.
+    Tunnel(TunnelMessage),
+    /// All other nodes know that this shard uses the hub.
+    HubAnnounced(HubName),
+    /// The gateway goes by this id among the nodes of its cluster. Nobody is served yet.
+    Named(NodeId, oneshot::Sender<()>),
     /// Go on with these settings, and with the plugins that the host has now.
     Configure(Arc<Settings>, oneshot::Sender<()>),
     /// Send all clients away; answered when they are gone and upstream has heard of it.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 
 use http::StatusCode;
 use hubgate_core::id::{HubName, PluginName};
@@ -12,8 +13,9 @@ use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
+use crate::cluster::ClusterStatus;
 use crate::network_rules::RequestKind;
 use crate::peer_task::PeerTask;
 use crate::slow::SlowReason;
@@ -22,7 +24,7 @@ use crate::slow::SlowReason;
 const OTHER: &str = "other";
 
 /// Why requests and connections are refused.
-const REFUSALS: [&str; 34] = [
+const REFUSALS: [&str; 35] = [
     "absent",
     "anonymous",
     "authorizer",
@@ -42,6 +44,7 @@ const REFUSALS: [&str; 34] = [
     "http-header",
     "hub",
     "hub-server",
+    "joining",
     "malformed",
     "negotiated",
     "negotiates-per-second",
@@ -171,6 +174,11 @@ struct HubOutcomeLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WayLabel {
+    direction: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DirectionLabels {
     hub: String,
     direction: &'static str,
@@ -295,15 +303,60 @@ impl Metrics {
         self.rest_requests.get_or_create(&RestLabels { operation, status: status.as_u16() }).inc();
     }
 
-    /// All metrics as text: `status` is what all shards know, `directory` what they know together.
-    pub(crate) fn encode(&self, status: ShardStatus, directory: &Directory) -> Result<String, fmt::Error> {
+    /// All metrics as text: `status` is what all shards know, `directory` what they know together, `cluster` how the cluster is, if the
+    /// gateway is one of several.
+    pub(crate) fn encode(
+        &self,
+        status: ShardStatus,
+        directory: &Directory,
+        cluster: Option<&ClusterStatus>,
+    ) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
         encode_registry(&mut text, &hub_metrics(&labelled(status)))?;
         encode_registry(&mut text, &plugin_metrics(directory))?;
+        if let Some(cluster) = cluster {
+            encode_registry(&mut text, &cluster_metrics(cluster))?;
+        }
         encode_eof(&mut text)?;
         Ok(text)
     }
+}
+
+fn cluster_metrics(cluster: &ClusterStatus) -> Registry {
+    let counts = cluster.counts();
+    let counter = |count| {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(count);
+        counter
+    };
+    let messages = Family::<WayLabel, Counter>::default();
+    for (direction, count) in [("in", counts.received), ("out", counts.sent)] {
+        messages.get_or_create(&WayLabel { direction }).inc_by(count);
+    }
+    let nodes = Gauge::<i64>::default();
+    nodes.set(cluster.nodes() as i64);
+    let degraded = Gauge::<i64>::default();
+    degraded.set(i64::from(cluster.is_degraded()));
+    let lag = Gauge::<f64, AtomicU64>::default();
+    lag.set(cluster.lag_seconds());
+    let mut registry = Registry::default();
+    registry.register("hubgate_cluster_nodes", "Nodes of the cluster that are there, with this one", nodes);
+    let help = "1 while other nodes may be there that this one does not reach";
+    registry.register("hubgate_cluster_degraded", help, degraded);
+    let help = "How long the oldest message for another node has waited for its acknowledgement";
+    registry.register_with_unit("hubgate_cluster_lag", help, Unit::Seconds, lag);
+    let help = "Messages from and to other nodes, once for each";
+    registry.register("hubgate_cluster_messages", help, messages);
+    let help = "Frames that were sent to other nodes once more";
+    registry.register("hubgate_cluster_resent", help, counter(counts.resent));
+    let help = "Messages for other nodes of which nobody knows whether they have arrived";
+    registry.register("hubgate_cluster_lost", help, counter(counts.lost));
+    let help = "Frames and messages of other nodes that could not be read";
+    registry.register("hubgate_cluster_unreadable", help, counter(counts.unreadable));
+    let help = "Frames and messages of newer nodes that this one does not know, and skips";
+    registry.register("hubgate_cluster_unknown", help, counter(counts.unknown));
+    registry
 }
 
 /// The sums over all shards, of hubs that are not forgotten.

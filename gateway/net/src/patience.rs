@@ -79,8 +79,8 @@ impl Drop for OwnDeadlines {
 
 /// A socket whose writes fail when their peer takes no byte for too long, or not all of an answer. It may go to another thread.
 #[derive(Debug)]
-pub(crate) struct PatientStream {
-    stream: TcpStream,
+pub(crate) struct PatientStream<S = TcpStream> {
+    stream: S,
     /// How long the next byte may take.
     longest: Duration,
     patience: Patience,
@@ -115,8 +115,8 @@ impl Times {
     }
 }
 
-impl PatientStream {
-    pub(crate) fn new(stream: TcpStream, longest: Duration) -> PatientStream {
+impl<S> PatientStream<S> {
+    pub(crate) fn new(stream: S, longest: Duration) -> PatientStream<S> {
         PatientStream { stream, longest, patience: Patience::new(), wait: None }
     }
 
@@ -124,7 +124,7 @@ impl PatientStream {
         self.patience.clone()
     }
 
-    pub(crate) fn into_inner(self) -> TcpStream {
+    pub(crate) fn into_inner(self) -> S {
         self.stream
     }
 
@@ -155,13 +155,13 @@ impl PatientStream {
     }
 }
 
-impl AsyncRead for PatientStream {
+impl<S: AsyncRead + Unpin> AsyncRead for PatientStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for PatientStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.written(cx, written)

@@ -1,17 +1,20 @@
-//! The other shards, as one of them sees them: orders arrive in their order, and who causes too many is not read meanwhile.
+//! The other shards, of this node and of others, as one of them sees them: orders arrive in their order, and whoever causes too many is not
+//! read meanwhile.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hubgate_core::id::{HubName, ShardIndex};
-use hubgate_core::{Addressees, Location, Neighbours, Order};
+use hubgate_core::id::{HubName, NodeId, ShardIndex};
+use hubgate_core::{Addressees, DirectoryChange, Location, Neighbours, Nodes, Order};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::cluster::ClusterLink;
 use crate::envelope::Envelope;
 use crate::inbox::{INBOX, InboxSender, LocalMessage, Message};
 use crate::refusal::Refusal;
@@ -26,7 +29,7 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// All shards, and the ways to those that are not this one.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    neighbours: Neighbours,
+    neighbours: RefCell<Neighbours>,
     all: Vec<Peer>,
     /// Readers that wait because another shard is behind.
     held_readers: RefCell<Vec<Waker>>,
@@ -82,12 +85,20 @@ impl Waiting {
 impl Peers {
     pub(crate) fn new(neighbours: Neighbours, inboxes: Vec<InboxSender>, tasks: ShardTasks) -> Peers {
         let all = inboxes.into_iter().map(|inbox| Peer { inbox, waiting: RefCell::default() }).collect();
-        Peers { neighbours, all, held_readers: RefCell::default(), tasks }
+        Peers { neighbours: RefCell::new(neighbours), all, held_readers: RefCell::default(), tasks }
     }
 
-    /// Whether another shard takes no more of what clients and callers cause.
+    /// Whether another shard, or another node, takes no more of what clients and callers cause.
     pub(crate) fn are_behind(&self) -> bool {
+        let is_congested = |cluster: &ClusterLink| {
+            let is_congested = cluster.is_congested();
+            if is_congested {
+                cluster.is_waited_for();
+            }
+            is_congested
+        };
         self.all.iter().any(|peer| peer.waiting.borrow().is_too_much())
+            || self.tasks.cluster().is_some_and(is_congested)
     }
 
     /// Whether clients and callers may cause more: not while another shard takes no more of what they cause.
@@ -114,26 +125,61 @@ impl Peers {
     /// Hands an order to other shards, to each after all that it was handed before. Gives it back for each that has ended, and for
     /// one that cannot be reached.
     pub(crate) fn forward(self: &Rc<Self>, to: Addressees, hub: HubName, order: Order) -> Vec<(Addressees, Order)> {
+        let neighbours = self.neighbours.borrow();
         let forward_to = |shard, order| {
-            let given_back = self.forward_to(shard, hub.clone(), order)?;
-            Some((Addressees::One(self.neighbours.address_of(shard)), given_back))
+            let given_back = self.forward_to(&neighbours, shard, hub.clone(), order)?;
+            Some((Addressees::One(neighbours.address_of(shard)), given_back))
         };
         match to {
-            Addressees::One(address) => match self.neighbours.locate(address) {
+            Addressees::One(address) => match neighbours.locate(address) {
                 Location::OtherShard(shard) => forward_to(shard, order).into_iter().collect(),
-                Location::Here | Location::OtherNode | Location::Nowhere => vec![(to, order)],
+                Location::OtherNode => self.forward_to_nodes(&neighbours, to, hub, order).into_iter().collect(),
+                Location::Here | Location::Nowhere => vec![(to, order)],
             },
-            Addressees::AllOthers => {
-                self.neighbours.others().filter_map(|shard| forward_to(shard, order.clone())).collect()
-            }
-            // This gateway serves alone.
-            Addressees::Nodes(_) => vec![(to, order)],
+            Addressees::AllOthers => neighbours.others().filter_map(|shard| forward_to(shard, order.clone())).collect(),
+            Addressees::Nodes(_) => self.forward_to_nodes(&neighbours, to, hub, order).into_iter().collect(),
         }
     }
 
-    fn forward_to(self: &Rc<Self>, shard: ShardIndex, hub: HubName, order: Order) -> Option<Order> {
+    fn forward_to_nodes(
+        &self,
+        neighbours: &Neighbours,
+        to: Addressees,
+        hub: HubName,
+        order: Order,
+    ) -> Option<(Addressees, Order)> {
+        match self.tasks.cluster() {
+            Some(cluster) => cluster.send(neighbours.own(), to, hub, order).err(),
+            None => Some((to, order)),
+        }
+    }
+
+    /// Tells all other nodes of a change, after all that they were handed before.
+    pub(crate) fn announce(&self, hub: HubName, change: DirectoryChange) {
+        if let Some(cluster) = self.tasks.cluster() {
+            cluster.announce(self.neighbours.borrow().own(), hub, change);
+        }
+    }
+
+    /// Wakes readers that wait for other nodes, again and again.
+    pub(crate) async fn hear_of_easing(self: Rc<Self>) {
+        let Some(mut easing) = self.tasks.cluster().map(ClusterLink::easing) else {
+            return;
+        };
+        while easing.changed().await.is_ok() {
+            self.held_readers.borrow_mut().drain(..).for_each(Waker::wake);
+        }
+    }
+
+    fn forward_to(
+        self: &Rc<Self>,
+        neighbours: &Neighbours,
+        shard: ShardIndex,
+        hub: HubName,
+        order: Order,
+    ) -> Option<Order> {
         let peer = &self.all[usize::from(shard.0)];
-        let message = Message::Order(Envelope { from: self.neighbours.own(), hub, order });
+        let message = Message::Order(Envelope { from: neighbours.own(), hub, order });
         let mut waiting = peer.waiting.borrow_mut();
         if !waiting.is_empty() {
             waiting.push(message);
@@ -182,14 +228,29 @@ impl Peers {
             Message::Local(_) => None,
         });
         let undelivered = LocalMessage::Undelivered { to: ended, orders: orders.collect() };
-        if let Some(inbox) = self.inbox_of(self.neighbours.own().shard) {
+        let own = self.neighbours.borrow().own().shard;
+        if let Some(inbox) = self.inbox_of(own) {
             // It has ended, too, if it takes none.
             drop(inbox.send(undelivered.into()).await);
         }
     }
 
-    pub(crate) fn neighbours(&self) -> &Neighbours {
-        &self.neighbours
+    pub(crate) fn neighbours(&self) -> Neighbours {
+        self.neighbours.borrow().clone()
+    }
+
+    /// These other nodes are there from now on.
+    pub(crate) fn set_nodes(&self, nodes: Arc<Nodes>) {
+        self.neighbours.borrow_mut().set_nodes(nodes);
+    }
+
+    pub(crate) fn node_lost(&self, node: NodeId) {
+        self.neighbours.borrow_mut().lose(node);
+    }
+
+    /// This node goes by that id from now on.
+    pub(crate) fn set_node(&self, node: NodeId) {
+        self.neighbours.borrow_mut().set_node(node);
     }
 
     /// Whether orders wait because another shard is behind.
@@ -247,7 +308,7 @@ mod tests {
         let (other, mut other_inbox) = mpsc::channel(1);
         let settings = settings();
         let address = settings.listen;
-        let shared = Shared::new(settings, address, Arc::new(Vitals::new(2, None)), Registry::default());
+        let shared = Shared::new(settings, None, address, Arc::new(Vitals::new(2, None)), Registry::default());
         let neighbours = Neighbours::new(ShardIndex(0).into(), 2);
         let tasks = ShardTasks::new(ShardIndex(0), Arc::new(shared));
         let peers = Rc::new(Peers::new(neighbours, vec![own, other], tasks));

@@ -30,6 +30,8 @@ pub(crate) enum Refusal {
     BadIdentity(IdentityError),
     #[error("The keys of the hub's identity provider have not come yet; try again later.")]
     NoProviderKeys,
+    #[error("The gateway has not joined its cluster yet; try again later.")]
+    Joining,
     #[error("The query needs exactly one `hub`.")]
     NotOneHub,
     #[error(transparent)]
@@ -229,6 +231,7 @@ impl Refusal {
             | Refusal::NoAnswer
             | Refusal::AuthorizerUnavailable(_)
             | Refusal::NoProviderKeys
+            | Refusal::Joining
             | Refusal::NoRoom { full: NoRoom::Connections, .. } => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::NoRoom {
                 full:
@@ -274,7 +277,8 @@ impl Refusal {
             | Refusal::TooManyNegotiated
             | Refusal::NoAnswer
             | Refusal::AuthorizerUnavailable(_)
-            | Refusal::NoProviderKeys => {
+            | Refusal::NoProviderKeys
+            | Refusal::Joining => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(Duration::ZERO)));
             }
             Refusal::MethodNotAllowed(allowed) => {
@@ -305,6 +309,7 @@ impl Refusal {
             | Refusal::OtherUser
             | Refusal::NotRefreshed(RefreshRefusal::AnotherUser) => "token",
             Refusal::NoProviderKeys => "provider-keys",
+            Refusal::Joining => "joining",
             Refusal::NotOneHub | Refusal::BadHub(_) => "hub",
             Refusal::BadRequest(_)
             | Refusal::MethodNotAllowed(_)

@@ -62,6 +62,11 @@ impl Shards {
         Ok((Shards { shared: shared.clone(), inboxes, statuses }, ShardThreads(threads)))
     }
 
+    /// The ways to all shards.
+    pub(crate) fn inboxes(&self) -> Vec<InboxSender> {
+        self.inboxes.clone()
+    }
+
     /// Hands a connection to the shard whose turn it is, unless that one takes nothing: `turn` counts the turns.
     pub(crate) async fn deal(&self, turn: &mut usize, connection: LocalMessage) {
         for only_responsive in [true, false] {

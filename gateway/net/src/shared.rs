@@ -12,6 +12,7 @@ use hubgate_wire::token::AccessKey;
 use prometheus_client::registry::Registry;
 
 use crate::admission::{Admission, NoRoom};
+use crate::cluster::ClusterLink;
 use crate::http_places::HttpPlaces;
 use crate::loads::Loads;
 use crate::metrics::Metrics;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) loads: Loads,
     pub(crate) http_places: Arc<HttpPlaces>,
+    /// The way to other nodes; `None` if the gateway serves alone.
+    pub(crate) cluster: Option<ClusterLink>,
     pub(crate) directory: Arc<Directory>,
     /// Of all shards.
     pub(crate) hash_seed: HashSeed,
@@ -48,9 +51,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// `registry` has the metrics of plugins.
+    /// `registry` has the metrics of plugins. `cluster`: the way to other nodes, if it is configured.
     pub(crate) fn new(
         settings: Settings,
+        cluster: Option<ClusterLink>,
         admin_address: SocketAddr,
         vitals: Arc<Vitals>,
         registry: Registry,
@@ -65,6 +69,7 @@ impl Shared {
             admin_address,
             admission: Arc::default(),
             http_places: Arc::default(),
+            cluster,
             directory: Arc::new(Directory::new(hash_seed.clone())),
             hash_seed,
             metrics: Metrics::new(registry),

@@ -15,6 +15,7 @@ use hubgate_core::id::ShardIndex;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::cluster::ClusterLink;
 use crate::peer_task::PeerTask;
 use crate::shared::Shared;
 use crate::vitals::Vitals;
@@ -87,6 +88,11 @@ impl ShardTasks {
         ShardTasks { shard, shared }
     }
 
+    /// The way to other nodes, if the gateway is one of several.
+    pub(crate) fn cluster(&self) -> Option<&ClusterLink> {
+        self.shared.cluster.as_ref()
+    }
+
     /// Starts a task of one peer. If it panics, `bury` removes what is left of the peer.
     pub(crate) fn spawn(
         &self,
@@ -129,6 +135,15 @@ pub(crate) fn spawn_vital(
         }
     });
     task.abort_handle()
+}
+
+/// The same, of a task that stays on this thread; on a local runtime.
+pub(crate) fn spawn_vital_here(vitals: Arc<Vitals>, name: &'static str, task: impl Future<Output = ()> + 'static) {
+    tokio::task::spawn_local(async move {
+        if Caught::new(task).await.is_err() {
+            vitals.fail(format!("{name} panicked"));
+        }
+    });
 }
 
 /// Starts a task whose end somebody waits for.

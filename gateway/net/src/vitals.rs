@@ -17,7 +17,13 @@ pub(crate) struct Vitals {
     /// Of the thread that accepts connections.
     pub(crate) main: Pulse,
     shards: Vec<Pulse>,
+    /// Of the thread that speaks to other nodes, if there is one.
+    cluster: Option<Pulse>,
     is_ready: AtomicBool,
+    /// The gateway is to join a cluster, and has not yet.
+    is_joining: AtomicBool,
+    /// It does not reach other nodes that may be there.
+    is_degraded: AtomicBool,
     /// The first part that broke, if one did.
     failure: OnceLock<String>,
     has_failed: Notify,
@@ -40,6 +46,10 @@ pub(crate) struct Pulse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readiness {
     Ready,
+    /// It serves, but does not reach other nodes that may be there.
+    Degraded,
+    /// The gateway has not joined its cluster yet.
+    Joining,
     /// The gateway is stopping, or has not begun.
     Draining,
     /// A part of the gateway has broken, or does not answer.
@@ -51,7 +61,10 @@ impl Vitals {
         Vitals {
             main: Pulse::new("main".to_owned()),
             shards: (0..shards).map(|index| Pulse::new(format!("shard-{index}"))).collect(),
+            cluster: None,
             is_ready: AtomicBool::new(false),
+            is_joining: AtomicBool::new(false),
+            is_degraded: AtomicBool::new(false),
             failure: OnceLock::new(),
             has_failed: Notify::new(),
             plugins: Mutex::new(plugins),
@@ -59,12 +72,24 @@ impl Vitals {
         }
     }
 
+    /// Those of a gateway that is to join a cluster.
+    pub(crate) fn in_a_cluster(mut self) -> Vitals {
+        self.cluster = Some(Pulse::new("cluster".to_owned()));
+        *self.is_joining.get_mut() = true;
+        self
+    }
+
+    /// The sign of life of the thread that speaks to other nodes.
+    pub(crate) fn cluster(&self) -> Option<&Pulse> {
+        self.cluster.as_ref()
+    }
+
     pub(crate) fn shard(&self, index: usize) -> &Pulse {
         &self.shards[index]
     }
 
     pub(crate) fn pulses(&self) -> impl Iterator<Item = &Pulse> {
-        std::iter::once(&self.main).chain(&self.shards)
+        std::iter::once(&self.main).chain(&self.shards).chain(&self.cluster)
     }
 
     /// The gateway wants clients, or does so no more.
@@ -72,12 +97,28 @@ impl Vitals {
         self.is_ready.store(is_ready, Ordering::Relaxed);
     }
 
+    /// Whether the gateway has yet to join its cluster. Until then it serves nobody.
+    pub(crate) fn is_joining(&self) -> bool {
+        self.is_joining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_joining(&self, is_joining: bool) {
+        self.is_joining.store(is_joining, Ordering::Relaxed);
+    }
+
+    /// Whether other nodes may be there that the gateway does not reach.
+    pub(crate) fn set_degraded(&self, is_degraded: bool) {
+        self.is_degraded.store(is_degraded, Ordering::Relaxed);
+    }
+
     pub(crate) fn readiness(&self) -> Readiness {
         let is_unwell = self.failure.get().is_some() || self.pulses().any(Pulse::is_silent);
-        match (is_unwell, self.is_ready.load(Ordering::Relaxed)) {
-            (true, _) => Readiness::Unwell,
-            (false, true) => Readiness::Ready,
-            (false, false) => Readiness::Draining,
+        match self.is_ready.load(Ordering::Relaxed) {
+            _ if is_unwell => Readiness::Unwell,
+            false => Readiness::Draining,
+            true if self.is_joining() => Readiness::Joining,
+            true if self.is_degraded.load(Ordering::Relaxed) => Readiness::Degraded,
+            true => Readiness::Ready,
         }
     }
 
@@ -178,6 +219,11 @@ mod tests {
             pulse.set_silent(false);
         }
         assert_eq!(vitals.readiness(), Readiness::Ready);
+        vitals.set_joining(true);
+        assert_eq!(vitals.readiness(), Readiness::Joining);
+        vitals.set_degraded(true);
+        vitals.set_joining(false);
+        assert_eq!(vitals.readiness(), Readiness::Degraded);
         let _unsaid = vitals.fail_unsaid("the clock".to_owned());
         vitals.fail("what depends on it".to_owned());
         assert_eq!((vitals.readiness(), vitals.failure()), (Readiness::Unwell, Some("the clock")));

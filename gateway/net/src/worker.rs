@@ -128,6 +128,25 @@ impl Worker {
             LocalMessage::Request(request) => self.clients.serve(request),
             LocalMessage::Status(answer) => drop(answer.send(shard.status())),
             LocalMessage::Undelivered { to, orders } => shard.take_back(to, orders),
+            LocalMessage::Nodes(nodes, heard) => {
+                shard.set_nodes(nodes);
+                let _ = heard.send(());
+            }
+            LocalMessage::Tunnel(message) => {
+                if let Some((stream, remote)) = self.http.tunnels().hear(message) {
+                    self.spawn_connection(http::serve_tunnel(self.http.clone(), stream, remote));
+                }
+            }
+            LocalMessage::NodeLost(node, heard) => {
+                self.http.tunnels().node_lost(node);
+                shard.node_lost(node);
+                let _ = heard.send(());
+            }
+            LocalMessage::HubAnnounced(hub) => shard.hub_announced(hub),
+            LocalMessage::Named(node, heard) => {
+                shard.set_node(node);
+                let _ = heard.send(());
+            }
             LocalMessage::Configure(settings, answer) => {
                 shard.configure(settings);
                 self.http.forget_tokens();

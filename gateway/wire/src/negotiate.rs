@@ -88,8 +88,9 @@ struct AvailableTransport {
 pub struct Redirect<'a> {
     pub url: &'a str,
     pub access_token: &'a str,
-    /// How long that token is valid. Clients that can refresh it do so before.
-    pub token_lifetime_seconds: u64,
+    /// How long that token is valid. Clients that can refresh it do so before. None for the token that the client has come with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_lifetime_seconds: Option<u64>,
 }
 
 /// The answer to a client that goes on with a newer token: the one to use from now on.

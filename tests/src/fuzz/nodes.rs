@@ -41,7 +41,7 @@ pub fn nodes(bytes: &[u8]) {
             Item::Envelope(Envelope { from, hub, order, .. }) => node.feed(Input::Order { from, hub, order }),
             Item::Change { hub, change } => node.directory.apply(&hub, false, change),
             // Of the snapshot: it is its receiver that waits for that.
-            Item::Complete => {}
+            Item::Complete | Item::Tunnel(_) => {}
         }
     }
     node.directory.node_lost(OTHER.id);

@@ -12,12 +12,14 @@ mod order;
 mod payload;
 mod question;
 mod stream;
+mod tunnel;
 
 use bytes::Bytes;
 use hubgate_core::id::{HubName, ShardAddress, ShardIndex};
 use hubgate_core::{DirectoryChange, Order};
 
 use crate::field::{Field, Source, Unreadable, choice, record};
+pub use tunnel::{TunnelEnd, TunnelMessage, TunnelPart};
 
 /// One thing that a node has for another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub enum Item {
     Change { hub: HubName, change: DirectoryChange },
     /// All has been told that was known when the stream began.
     Complete,
+    /// Something of a connection that passes through the cluster.
+    Tunnel(TunnelMessage),
 }
 
 /// An order on its way. Whether there are such shards is for its receiver to look at, and whether `from` is of the node that it came from.
@@ -60,6 +64,7 @@ choice!(Item {
     0 Envelope(envelope),
     1 Change { hub, change },
     2 Complete,
+    3 Tunnel(message),
 });
 record!(Envelope { from, to, hub, order });
 choice!(Shards {

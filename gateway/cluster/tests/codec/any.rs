@@ -1,9 +1,10 @@
 //! Items of every kind, for tests of all.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hubgate_cluster::codec::{Envelope, Item, Shards};
+use hubgate_cluster::codec::{Envelope, Item, Shards, TunnelEnd, TunnelMessage, TunnelPart};
 use hubgate_core::delivery::{Action, Except, Member, Target};
 use hubgate_core::event::ConnectionFacts;
 use hubgate_core::filter::Origin;
@@ -358,11 +359,30 @@ fn change() -> impl Strategy<Value = DirectoryChange> {
     ]
 }
 
+fn tunnel() -> impl Strategy<Value = TunnelMessage> + Clone {
+    let part = prop_oneof![
+        any::<SocketAddr>()
+            .prop_map(|remote| TunnelPart::Opens { remote: SocketAddr::new(remote.ip(), remote.port()) }),
+        vec(any::<u8>(), 0..64).prop_map(|bytes| TunnelPart::Bytes(bytes.into())),
+        any::<u32>().prop_map(TunnelPart::Taken),
+        Just(TunnelPart::Ends),
+        Just(TunnelPart::BreaksOff),
+    ];
+    let end = prop_oneof![Just(TunnelEnd::Near), Just(TunnelEnd::Far)];
+    (address(), any::<u16>(), end, any::<u64>(), part).prop_map(|(from, to, end, number, part)| TunnelMessage {
+        from,
+        to: ShardIndex(to),
+        end,
+        number,
+        part,
+    })
+}
+
 /// Any item.
 pub(crate) fn item() -> impl Strategy<Value = Item> {
     let to = prop_oneof![Just(Shards::All), any::<u16>().prop_map(|shard| Shards::One(ShardIndex(shard)))];
     let envelope = (address(), to, hub(), order().boxed())
         .prop_map(|(from, to, hub, order)| Item::Envelope(Envelope { from, to, hub, order }));
     let change = (hub(), change().boxed()).prop_map(|(hub, change)| Item::Change { hub, change });
-    prop_oneof![5 => envelope, 1 => change, 1 => Just(Item::Complete)]
+    prop_oneof![5 => envelope, 1 => change, 1 => Just(Item::Complete), 1 => tunnel().prop_map(Item::Tunnel)]
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hubgate_cluster::frame::{
-    Ack, Again, Beat, Data, Frame, FrameError, FrameKind, Hello, Knows, LONGEST_GATEWAY, Versions,
+    Ack, Again, Beat, Configuration, Data, Frame, FrameError, FrameKind, Hello, Knows, LONGEST_GATEWAY, Versions,
 };
 use hubgate_core::id::NodeId;
 use proptest::prelude::*;
@@ -26,7 +26,9 @@ fn decode(bytes: impl Into<Bytes>) -> Result<Frame, FrameError> {
     Frame::decode(&bytes.into())
 }
 
-fn hex(bytes: &[u8]) -> String {
+const CONFIGURATION: Configuration = Configuration { keys: 1, hubs: 2, plugins: 3 };
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -36,7 +38,7 @@ fn frames_are_these_bytes() {
     let data = Data { stream: 1, to: 1 << 40, sequence: 300, ignores: 7, continues: false, is_cut: true, items };
     let kinds = [
         (FrameKind::Hello(hello()), "9201940492 0101ad 6875626761746520302e312e30 9100"),
-        (FrameKind::Beat(Beat { clients: 1_000 }), "920291 cd03e8"),
+        (FrameKind::Beat(Beat { clients: 1_000, configuration: CONFIGURATION }), "920292 cd03e8 93010203"),
         (FrameKind::Bye, "9103"),
         (FrameKind::Data(data), "92049701 cf0000010000000000 cd012c 07 c2c3 92 c4036f6e65 c40132"),
         (FrameKind::Ack(Ack { stream: 1, to: 7, received: 299 }), "9205930107 cd012b"),
@@ -51,8 +53,8 @@ fn frames_are_these_bytes() {
 #[test]
 fn elements_that_newer_nodes_add_are_skipped() {
     // One more of the frame, of its kind and of the beat, two of them not plain values.
-    let newer = b"\x95\x01\x07\x05\x93\x02\x92\x02\x92\xc0\xa1x\x81\xa1a\x01\xc3";
-    let beat = FrameKind::Beat(Beat { clients: 2 });
+    let newer = b"\x95\x01\x07\x05\x93\x02\x93\x02\x93\x01\x02\x03\x92\xc0\xa1x\x81\xa1a\x01\xc3";
+    let beat = FrameKind::Beat(Beat { clients: 2, configuration: CONFIGURATION });
     assert_eq!(decode(&newer[..]), Ok(Frame { from: NodeId(7), incarnation: 5, kind: beat }));
 }
 
@@ -156,7 +158,10 @@ fn any_frame() -> impl Strategy<Value = Frame> {
             let knows = if knows { Knows::Already } else { Knows::NotYet };
             FrameKind::Hello(Hello { shards, versions, gateway, knows })
         });
-    let beat = any::<u64>().prop_map(|clients| FrameKind::Beat(Beat { clients }));
+    let beat = any::<(u64, u64, u64, u64)>().prop_map(|(clients, keys, hubs, plugins)| {
+        let configuration = Configuration { keys, hubs, plugins };
+        FrameKind::Beat(Beat { clients, configuration })
+    });
     let item = proptest::collection::vec(any::<u8>(), 1..300).prop_map(Bytes::from);
     let items = proptest::collection::vec(item, 0..40);
     let data = (any::<(u32, u64, u64, u32, bool, bool)>(), items).prop_map(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hubgate_cluster::codec::{Envelope, Item, Shards};
+use hubgate_cluster::codec::{Envelope, Item, Shards, TunnelEnd, TunnelMessage, TunnelPart};
 use hubgate_core::delivery::{Action, Except, Member, Target};
 use hubgate_core::event::ConnectionFacts;
 use hubgate_core::filter::Origin;
@@ -99,6 +99,25 @@ fn assert_change(change: DirectoryChange, expected: &str) {
 #[test]
 fn the_end_of_what_a_stream_begins_with_is_these_bytes() {
     assert_eq!(digits(&Item::Complete.encode()), "9102");
+}
+
+#[test]
+fn what_passes_through_tunnels_is_these_bytes() {
+    let remote = |address: &str| TunnelPart::Opens { remote: address.parse().expect("an address") };
+    for (end, part, expected) in [
+        (TunnelEnd::Near, remote("127.0.0.1:258"), "9100 05 9200c4067f0000010102"),
+        (TunnelEnd::Near, remote("[::1]:258"), "9100 05 9200c412000000000000000000000000000000010102"),
+        (TunnelEnd::Far, TunnelPart::Bytes(Bytes::from_static(b"ab")), "9101 05 9201c4026162"),
+        (TunnelEnd::Far, TunnelPart::Taken(9), "9101 05 920209"),
+        (TunnelEnd::Near, TunnelPart::Ends, "9100 05 9103"),
+        (TunnelEnd::Near, TunnelPart::BreaksOff, "9100 05 9104"),
+    ] {
+        let message = TunnelMessage { from: AT, to: ShardIndex(7), end, number: 5, part };
+        assert_eq!(
+            crate::frames::hex(&Item::Tunnel(message).encode()),
+            format!("920395920102 07 {expected}").replace(' ', "")
+        );
+    }
 }
 
 #[test]

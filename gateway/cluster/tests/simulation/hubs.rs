@@ -530,6 +530,7 @@ impl Hubs {
                     }
                 },
                 Output::Announced { shard, hub } => self.feed(id, usize::from(shard.0), Input::HubAnnounced(hub)),
+                Output::Tunnel(message) => panic!("nobody opens tunnels: {message:?}"),
                 Output::IdTaken => panic!("all ids are different"),
                 Output::Report(Report::MessagesLost { .. } | Report::NodeLost(_)) => self.is_whole = false,
                 Output::Report(_) => {}
@@ -593,7 +594,7 @@ impl Hubs {
         if gateway.next_tick <= self.now {
             gateway.next_tick = self.now + TICK;
             self.feed_all(id, || Input::Tick);
-            self.feed_node(id, NodeInput::Tick { clients: 0 });
+            self.feed_node(id, NodeInput::Tick { clients: 0, configuration: Default::default() });
         }
         self.flush(id);
         let now = Millis(self.now);

@@ -334,7 +334,7 @@ impl World {
                 let machine = self.machines.get_mut(&id).expect("it is there");
                 if machine.next_tick <= self.now {
                     machine.next_tick = self.now + TICK;
-                    self.feed(id, Input::Tick { clients: 0 });
+                    self.feed(id, Input::Tick { clients: 0, configuration: Default::default() });
                 }
             }
         }

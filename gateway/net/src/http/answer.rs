@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use serde::Serialize;
 
 use crate::delivery::{CutOff, CutOffs, DeliveryBody};
@@ -28,12 +28,17 @@ pub(crate) enum AnswerBody {
         /// On HTTP/1.1.
         own_deadlines: Option<OwnDeadlines>,
     },
+    /// What another node answers.
+    Elsewhere {
+        body: Incoming,
+        _carrying: Carrying,
+    },
 }
 
 impl AnswerBody {
-    /// Whether deadlines of its own end it when it is not taken.
+    /// Whether deadlines of its own, or of the node that it comes from, end it when it is not taken.
     pub(crate) fn has_own_deadlines(&self) -> bool {
-        matches!(self, AnswerBody::Messages { .. })
+        matches!(self, AnswerBody::Messages { .. } | AnswerBody::Elsewhere { .. })
     }
 
     /// Tells the connection of HTTP/1.1 that it is sent on what to watch. The HTTP library drops a body as soon as it holds the
@@ -42,13 +47,15 @@ impl AnswerBody {
         match self {
             AnswerBody::Whole(_) => patience.watch(Watched::Answers),
             AnswerBody::Messages { own_deadlines, .. } => *own_deadlines = Some(patience.suspend()),
+            // As a whole it may take long to come.
+            AnswerBody::Elsewhere { .. } => patience.watch(Watched::Bytes),
         }
     }
 
     /// The connection that it is sent on.
     pub(crate) fn on_connection(&self, cut_offs: &CutOffs) {
         match self {
-            AnswerBody::Whole(_) => {}
+            AnswerBody::Whole(_) | AnswerBody::Elsewhere { .. } => {}
             AnswerBody::Messages { body, .. } => body.on_connection(cut_offs),
         }
     }
@@ -62,6 +69,7 @@ impl Body for AnswerBody {
         match self.get_mut() {
             AnswerBody::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             AnswerBody::Messages { body, .. } => Pin::new(body).poll_frame(cx),
+            AnswerBody::Elsewhere { body, .. } => Pin::new(body).poll_frame(cx).map_err(|_| CutOff),
         }
     }
 
@@ -69,6 +77,7 @@ impl Body for AnswerBody {
         match self {
             AnswerBody::Whole(body) => body.is_end_stream(),
             AnswerBody::Messages { body, .. } => body.is_end_stream(),
+            AnswerBody::Elsewhere { body, .. } => body.is_end_stream(),
         }
     }
 
@@ -76,6 +85,7 @@ impl Body for AnswerBody {
         match self {
             AnswerBody::Whole(body) => body.size_hint(),
             AnswerBody::Messages { body, .. } => body.size_hint(),
+            AnswerBody::Elsewhere { body, .. } => body.size_hint(),
         }
     }
 }

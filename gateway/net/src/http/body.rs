@@ -20,7 +20,8 @@ const LONGEST_DISCARD: Duration = Duration::from_secs(5);
 /// The body of one request, as far as it has not been read.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    incoming: Incoming,
+    /// `None` once another node reads it.
+    incoming: Option<Incoming>,
     /// Whether its sender goes on sending when it is not read.
     is_coming: bool,
 }
@@ -28,7 +29,13 @@ pub(crate) struct RequestBody {
 impl RequestBody {
     pub(crate) fn new(incoming: Incoming, headers: &HeaderMap) -> RequestBody {
         // Who expects a word before the body sends none after a refusal.
-        RequestBody { incoming, is_coming: !headers.contains_key(EXPECT) }
+        RequestBody { incoming: Some(incoming), is_coming: !headers.contains_key(EXPECT) }
+    }
+
+    /// Gives it to another node, which answers the request.
+    pub(crate) fn take(&mut self) -> Option<Incoming> {
+        self.is_coming = false;
+        self.incoming.take()
     }
 
     /// Reads it whole.
@@ -40,10 +47,13 @@ impl RequestBody {
     /// Reads it whole, if it has at most `limit` bytes.
     pub(crate) async fn read_up_to(&mut self, limit: usize, service: &Service) -> Result<Bytes, Refusal> {
         let time = service.shared().settings().timeouts.body;
-        if self.incoming.size_hint().lower() > limit as u64 {
+        let Some(incoming) = &mut self.incoming else {
+            return Ok(Bytes::new());
+        };
+        if incoming.size_hint().lower() > limit as u64 {
             return Err(Refusal::BodyTooLarge { limit });
         }
-        let read = tokio::time::timeout(time, Limited::new(&mut self.incoming, limit).collect()).await;
+        let read = tokio::time::timeout(time, Limited::new(incoming, limit).collect()).await;
         self.is_coming = matches!(&read, Ok(Err(error)) if error.is::<LengthLimitError>());
         match read {
             Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -56,10 +66,10 @@ impl RequestBody {
     /// The request is answered. What is left is read beside the answer, within bounds: many peers read an answer only once
     /// they have sent everything, and lose it when the connection is closed before.
     pub(crate) fn discard(self, service: &Rc<Service>) {
-        if !self.is_coming || self.incoming.is_end_stream() {
+        let Some(incoming) = self.incoming.filter(|incoming| self.is_coming && !incoming.is_end_stream()) else {
             return;
-        }
-        let mut rest = Limited::new(self.incoming, MOST_DISCARDED);
+        };
+        let mut rest = Limited::new(incoming, MOST_DISCARDED);
         let discard = async move { while let Some(Ok(_)) = rest.frame().await {} };
         let discard = async { drop(tokio::time::timeout(LONGEST_DISCARD, discard).await) };
         service.shard().tasks().spawn(PeerTask::Request, discard, || ());

@@ -109,7 +109,7 @@ impl OwnToken {
         // The client's own query goes with it, as it does through an application's negotiate.
         let query = query.without(&["hub", "negotiateVersion"]);
         let url = if query.is_empty() { self.url.clone() } else { format!("{}&{query}", self.url) };
-        json(&Redirect { url: &url, access_token: &self.text, token_lifetime_seconds: self.lifetime })
+        json(&Redirect { url: &url, access_token: &self.text, token_lifetime_seconds: Some(self.lifetime) })
     }
 
     /// Gives it to a client that goes on.

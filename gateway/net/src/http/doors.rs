@@ -47,6 +47,7 @@ pub(crate) enum AdminDoor {
     Rollback,
     Hubs,
     Hub,
+    Cluster,
     Keys,
     Regenerate(KeyPlace),
 }
@@ -90,6 +91,7 @@ const ADMIN_DOORS: &[Row<AdminDoor>] = &[
     row("/admin/plugins/{}/rollback",       AdminDoor::Rollback, HubIn::Neither, Some("POST")),
     row("/admin/hubs",                      AdminDoor::Hubs,     HubIn::Neither, Some("GET")),
     row("/admin/hubs/{}",                   AdminDoor::Hub,      HubIn::Path,    Some("GET")),
+    row("/admin/cluster",                   AdminDoor::Cluster,  HubIn::Neither, Some("GET")),
     row("/admin/keys",                      AdminDoor::Keys,     HubIn::Neither, Some("GET")),
     row("/admin/keys/primary:regenerate",   AdminDoor::Regenerate(KeyPlace::Primary),   HubIn::Neither, Some("POST")),
     row("/admin/keys/secondary:regenerate", AdminDoor::Regenerate(KeyPlace::Secondary), HubIn::Neither, Some("POST")),

@@ -9,7 +9,7 @@ use http::request::Parts;
 use hubgate_core::Reconnect;
 use hubgate_core::id::{ConnectionId, HubName, InvalidUserId, ShardAddress, is_short_enough};
 use hubgate_wire::negotiate::{
-    NegotiateAnswer, NegotiateError, NegotiateVersion, Transport, asks_for_stateful_reconnect,
+    NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect, Transport, asks_for_stateful_reconnect,
 };
 use hubgate_wire::token::{Claims, Resource};
 use hubgate_wire::webhook;
@@ -17,7 +17,7 @@ use hubgate_wire::webhook;
 use super::answer::{Answer, json};
 use super::authorization::access_token;
 use super::client_token::OwnToken;
-use super::query::Query;
+use super::query::{Query, STRAIGHT};
 use super::{Service, anonymous, authorizer, forwarded, host, identity_provider};
 use crate::entrant::Negotiated;
 use crate::http_places::HttpPlace;
@@ -37,6 +37,9 @@ pub(crate) async fn connection(service: &Rc<Service>, request: &Parts, hub: &Hub
         Ok(version) => version,
         Err(error) => return Ok(json(&NegotiateError { error: &error.to_string() })),
     };
+    if let Some(answer) = straight_to_this_node(service, query, hub, &token) {
+        return Ok(answer);
+    }
     // Whatever connection its requests come over: a proxy asks for many clients over one.
     let owner = service.shard().neighbours().address_of(service.shared().loads.deal());
     let id = new_id(owner);
@@ -58,6 +61,21 @@ pub(crate) async fn connection(service: &Rc<Service>, request: &Parts, hub: &Hub
         Reconnect::Stateful => json(&answer.with_stateful_reconnect()),
         Reconnect::No => json(&answer),
     })
+}
+
+/// Sends a client on to the node's own endpoint, if it has one: there all requests of the client's connection come to the node where that
+/// lives. None for a client that was sent on already, to whatever node: nobody is sent round in circles.
+fn straight_to_this_node(service: &Service, query: Query<'_>, hub: &HubName, token: &str) -> Option<Answer> {
+    let settings = service.shared().settings();
+    let endpoint = settings.cluster.as_ref()?.node_endpoint.as_ref()?;
+    if query.get(STRAIGHT).is_some() {
+        return None;
+    }
+    let node = service.shard().neighbours().own().node.0;
+    let rest = query.without(&["hub", "negotiateVersion"]);
+    let separator = if rest.is_empty() { "" } else { "&" };
+    let url = format!("{endpoint}/client/?hub={hub}&{STRAIGHT}={node:08x}{separator}{rest}");
+    Some(json(&Redirect { url: &url, access_token: token, token_lifetime_seconds: None }))
 }
 
 /// Sends a client that has no host to ask on to the gateway's own endpoint, with a token, if it may come.

@@ -7,7 +7,9 @@ use hubgate_core::id::HubName;
 use crate::refusal::Refusal;
 
 /// Names of the query that open connections or only defeat caches. Handlers never see them.
-const OURS: [&str; 3] = ["access_token", "id", "_"];
+const OURS: [&str; 4] = ["access_token", "id", "_", STRAIGHT];
+/// In the query of a client that was sent straight to a node.
+pub(super) const STRAIGHT: &str = "hubgate_node";
 
 /// A query, read without regard to the case of its names, as ASP.NET Core does.
 #[derive(Debug, Clone, Copy)]

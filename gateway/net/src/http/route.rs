@@ -90,6 +90,10 @@ fn hub(named: HubIn, name: &str, request: &Parts) -> Option<Result<HubName, Refu
 fn readiness(service: &Service) -> Answer {
     match service.shared().vitals.readiness() {
         Readiness::Ready => text(StatusCode::OK, "ready\n"),
+        Readiness::Degraded => {
+            text(StatusCode::OK, "degraded: other nodes of the cluster are not heard, or have another configuration\n")
+        }
+        Readiness::Joining => text(StatusCode::SERVICE_UNAVAILABLE, "joining the cluster\n"),
         Readiness::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         Readiness::Unwell => text(StatusCode::SERVICE_UNAVAILABLE, "a part of the gateway does not answer\n"),
     }
@@ -99,6 +103,9 @@ fn readiness(service: &Service) -> Answer {
 fn check(service: &Service, request: &Parts, door: Option<Door>, remote: SocketAddr) -> Result<(), Refusal> {
     let settings = service.shared().settings();
     head::check(request, settings.limits.headers)?;
+    if service.shared().vitals.is_joining() && !matches!(door, Some(Door::Health | Door::Ready)) {
+        return Err(Refusal::Joining);
+    }
     // What is no door is a page, or nothing.
     if let Some(kind) = door.map_or(Some(RequestKind::Client), Door::kind) {
         network::check(&settings, kind, remote.ip(), &request.headers)?;

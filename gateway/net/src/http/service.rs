@@ -19,6 +19,7 @@ use crate::peers::ANSWER_TIMEOUT;
 use crate::refusal::Refusal;
 use crate::shard::ShardHandle;
 use crate::shared::{Shared, unix_seconds};
+use crate::tunnels::Tunnels;
 use crate::upgraded::UpgradedStream;
 use crate::verified_token::VerifiedToken;
 use crate::websocket;
@@ -28,11 +29,13 @@ pub(crate) struct Service {
     clients: Rc<HttpClients>,
     connections: Rc<HttpConnections>,
     tokens: RefCell<VerifiedTokens>,
+    tunnels: Rc<Tunnels>,
 }
 
 impl Service {
     pub(crate) fn new(shard: ShardHandle, clients: Rc<HttpClients>) -> Service {
-        Service { shard, clients, connections: Rc::default(), tokens: RefCell::default() }
+        let tunnels = Rc::new(Tunnels::new(shard.shared().clone(), shard.index()));
+        Service { shard, clients, connections: Rc::default(), tokens: RefCell::default(), tunnels }
     }
 
     pub(crate) fn shard(&self) -> &ShardHandle {
@@ -46,6 +49,11 @@ impl Service {
     /// Clients on Server-Sent Events and long polling.
     pub(crate) fn clients(&self) -> &Rc<HttpClients> {
         &self.clients
+    }
+
+    /// The ways of requests to other nodes, and of theirs to here.
+    pub(crate) fn tunnels(&self) -> &Rc<Tunnels> {
+        &self.tunnels
     }
 
     pub(crate) fn connections(&self) -> &Rc<HttpConnections> {

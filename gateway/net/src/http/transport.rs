@@ -13,7 +13,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Method, StatusCode};
-use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
+use hubgate_core::id::{ConnectionId, GroupName, HubName, ShardAddress, UserId};
 use hubgate_core::time::Millis;
 use hubgate_core::{ClientTimes, Identity, NewClient, Reconnect, ResumedClient};
 use hubgate_wire::negotiate::Transport;
@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use super::answer::{Answer, AnswerBody, empty, messages, text, with_type};
 use super::authorization::access_token;
 use super::body::RequestBody;
+use super::elsewhere;
 use super::forwarded::{client_address, seen_headers};
 use super::negotiate::{client_claims, new_id};
 use super::query::Query;
@@ -68,6 +69,10 @@ pub(crate) async fn answer(
     let access_token = access_token(request).ok_or(Refusal::NoToken)?;
     let claims = match client_claims(service, &access_token, hub) {
         Err(Refusal::BadToken(TokenError::WrongKey)) if service.shared().has_lost_keys() => {
+            if let Some(owner) = owner_elsewhere(service, request)? {
+                // That node knows whether the connection has come with this token.
+                return elsewhere::ask(service, owner, request, body, remote).await;
+            }
             claims_of_before(service, request, &access_token, hub).await?
         }
         claims => claims?,
@@ -84,6 +89,9 @@ pub(crate) async fn answer(
         && !transports.contains(transport)
     {
         return Err(Refusal::UnknownTransport(transport.name()));
+    }
+    if let Some(owner) = owner_elsewhere(service, request)? {
+        return elsewhere::ask(service, owner, request, body, remote).await;
     }
     let existing = token.ok_or(Refusal::bad_request("Connection ID required"));
     let transport_request = |token| -> Result<_, Refusal> {
@@ -140,6 +148,15 @@ pub(crate) async fn answer(
     }
 }
 
+/// The shard of another node that serves the connection of a request; none for WebSockets, which any node serves.
+fn owner_elsewhere(service: &Service, request: &Parts) -> Result<Option<ShardAddress>, Refusal> {
+    if Asked::of(request)?.is_web_socket() {
+        return Ok(None);
+    }
+    let id = Query::of(&request.uri).get("id").and_then(|id| ConnectionId::parse(&*id));
+    Ok(id.and_then(|id| elsewhere::owner_elsewhere(service, id)))
+}
+
 /// The claims of a token whose key is none of the gateway's any more. Only the connection that has come with this very token goes on with
 /// it, as one on a WebSocket does.
 async fn claims_of_before(
@@ -172,6 +189,10 @@ enum Asked<'a> {
 }
 
 impl Asked<'_> {
+    fn is_web_socket(&self) -> bool {
+        matches!(self, Asked::WebSocket(_))
+    }
+
     fn of(request: &Parts) -> Result<Asked<'_>, Refusal> {
         match request.method {
             Method::GET | Method::CONNECT => match Handshake::of(request) {

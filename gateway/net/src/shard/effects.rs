@@ -125,7 +125,7 @@ impl ShardThread {
                 let given_back = self.peers.forward(to, hub, order).into_iter();
                 inputs.extend(given_back.map(|(to, order)| Input::Undelivered { to, order }));
             }
-            Effect::Announce { .. } => unreachable!("the core knows of no other nodes"),
+            Effect::Announce { hub, change } => self.peers.announce(hub, change),
             Effect::WakeAt(at) => self.wakes.add(at),
             Effect::TellPresence(call) => self.tell_presence(*call),
         }

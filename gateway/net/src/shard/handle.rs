@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubgate_core::delivery::Action;
-use hubgate_core::id::{GroupName, HubName, PluginName, ServerConnectionId, ShardIndex};
+use hubgate_core::id::{GroupName, HubName, NodeId, PluginName, ServerConnectionId, ShardIndex};
 use hubgate_core::pairs::Pairs;
 use hubgate_core::question::{Ticket, Unanswered};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    Addressees, CloseCause, Input, Neighbours, NewClient, NewServerConnection, Order, ResumedClient, Shard,
+    Addressees, CloseCause, Input, Neighbours, NewClient, NewServerConnection, Nodes, Order, ResumedClient, Shard,
     ShardStatus, TransportKey,
 };
 use hubgate_plugin_host::{Authorization, AuthorizeCall, PluginStatus};
@@ -51,7 +51,7 @@ impl ShardHandle {
         self.0.index
     }
 
-    pub(crate) fn neighbours(&self) -> &Neighbours {
+    pub(crate) fn neighbours(&self) -> Neighbours {
         self.0.peers.neighbours()
     }
 
@@ -252,6 +252,28 @@ impl ShardHandle {
     pub(crate) fn take_back(&self, ended: ShardIndex, orders: Vec<Order>) {
         let to = Addressees::One(self.neighbours().address_of(ended));
         orders.into_iter().for_each(|order| self.0.feed(Input::Undelivered { to: to.clone(), order }));
+    }
+
+    /// These other nodes are there from now on.
+    pub(crate) fn set_nodes(&self, nodes: Arc<Nodes>) {
+        self.0.peers.set_nodes(nodes.clone());
+        self.0.feed(Input::Nodes(nodes));
+    }
+
+    /// Nothing that was begun with a node goes on.
+    pub(crate) fn node_lost(&self, node: NodeId) {
+        self.0.peers.node_lost(node);
+        self.0.feed(Input::NodeLost(node));
+    }
+
+    pub(crate) fn hub_announced(&self, hub: HubName) {
+        self.0.feed(Input::HubAnnounced(hub));
+    }
+
+    /// The gateway goes by this id from now on.
+    pub(crate) fn set_node(&self, node: NodeId) {
+        self.0.peers.set_node(node);
+        self.0.feed(Input::Named(node));
     }
 
     pub(crate) fn status(&self) -> ShardStatus {

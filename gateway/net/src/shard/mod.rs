@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hubgate_core::id::{ConnectionId, ShardIndex};
+use hubgate_core::id::{ConnectionId, NodeId, ShardAddress, ShardIndex};
 use hubgate_core::time::Millis;
 use hubgate_core::{ConnectionTokens, Input, Neighbours, Shard, TransportKey};
 use hubgate_plugin_host::ShardPlugins;
@@ -77,7 +77,8 @@ pub(crate) fn start(
     inboxes: Vec<InboxSender>,
 ) -> (ShardHandle, mpsc::UnboundedReceiver<ConnectionId>) {
     let settings = shared.settings().clone();
-    let neighbours = Neighbours::new(index.into(), inboxes.len() as u16);
+    let node = shared.cluster.as_ref().map_or_else(NodeId::default, |cluster| cluster.node());
+    let neighbours = Neighbours::new(ShardAddress { node, shard: index }, inboxes.len() as u16);
     let (directory, hash_seed) = (shared.directory.clone(), shared.hash_seed.clone());
     let mut core = Shard::new(neighbours.clone(), settings.core.clone(), directory, plugins.halves(), hash_seed);
     core.log_sends(Arc::new(SentLines));
@@ -110,6 +111,9 @@ pub(crate) fn start(
     shard.tasks.spawn_vital("the clock", shard.clone().keep_time());
     shard.tasks.spawn_vital("the timers of plugins", shard.clone().fire_timers());
     shard.tasks.spawn_vital("what clients take of streams", shard.clone().hear_what_is_taken(has_left));
+    if shard.shared.cluster.is_some() {
+        shard.tasks.spawn_vital("the way to other nodes", shard.peers.clone().hear_of_easing());
+    }
     let turns = shard.turns.clone();
     shard.tasks.spawn_vital("the dealer of turns", async move { turns.deal().await });
     (ShardHandle::new(shard), released)

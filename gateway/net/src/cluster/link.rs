@@ -1,0 +1,209 @@
+//! The shards' way to the thread that speaks to other nodes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use hubgate_cluster::codec::{Envelope, Item, Shards, TunnelMessage};
+use hubgate_cluster::{Announced, Receivers};
+use hubgate_core::id::NodeId;
+use hubgate_core::id::{HubName, ShardAddress};
+use hubgate_core::{Addressees, DirectoryChange, Order};
+use tokio::sync::{mpsc, watch};
+
+use super::status::ClusterStatus;
+
+/// Clients are not read while more than so many bytes wait for the thread.
+const MAX_WAITING: usize = 16 << 20;
+
+/// What a shard has for other nodes.
+#[derive(Debug)]
+pub(super) enum FromShard {
+    Send { to: Receivers, item: Bytes },
+    Announce(Announced),
+}
+
+/// Where the thread gets it.
+pub(super) type FromShards = mpsc::UnboundedReceiver<FromShard>;
+
+/// The way to the thread, for all shards. What each of them sends arrives in the order in which it was sent.
+#[derive(Debug)]
+pub(crate) struct ClusterLink {
+    node: AtomicU32,
+    orders: mpsc::UnboundedSender<FromShard>,
+    /// What waits for the thread, in bytes.
+    waiting: AtomicUsize,
+    /// Whether some other node is slow to acknowledge what it was sent.
+    is_congested: AtomicBool,
+    /// Whether readers wait for the end of a congestion.
+    is_waited_for: AtomicBool,
+    eased: watch::Sender<()>,
+    status: ArcSwap<ClusterStatus>,
+}
+
+impl ClusterLink {
+    /// That of a node which goes by this id at first.
+    pub(super) fn new(node: NodeId) -> (ClusterLink, FromShards) {
+        let (orders, from_shards) = mpsc::unbounded_channel();
+        let link = ClusterLink {
+            node: node.0.into(),
+            orders,
+            waiting: AtomicUsize::new(0),
+            is_congested: AtomicBool::new(false),
+            is_waited_for: AtomicBool::new(false),
+            eased: watch::Sender::new(()),
+            status: ArcSwap::default(),
+        };
+        (link, from_shards)
+    }
+
+    /// What this node goes by. It may become another while it joins, before it serves anybody.
+    pub(crate) fn node(&self) -> NodeId {
+        NodeId(self.node.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_node(&self, node: NodeId) {
+        self.node.store(node.0, Ordering::Relaxed);
+    }
+
+    /// Sends an order to shards of other nodes. Gives it back once this node has left.
+    pub(crate) fn send(
+        &self,
+        from: ShardAddress,
+        to: Addressees,
+        hub: HubName,
+        order: Order,
+    ) -> Result<(), (Addressees, Order)> {
+        let (receivers, shards) = match &to {
+            Addressees::One(address) => (Receivers::One(address.node), Shards::One(address.shard)),
+            Addressees::Nodes(nodes) => (Receivers::These(nodes.clone()), Shards::All),
+            Addressees::AllOthers => return Err((to, order)),
+        };
+        let item = Item::Envelope(Envelope { from, to: shards, hub, order });
+        match self.hand_over(FromShard::Send { to: receivers, item: item.encode() }) {
+            Ok(()) => Ok(()),
+            Err(_) => match item {
+                Item::Envelope(Envelope { order, .. }) => Err((to, order)),
+                Item::Change { .. } | Item::Complete | Item::Tunnel(_) => Ok(()),
+            },
+        }
+    }
+
+    /// Sends something through a tunnel.
+    pub(crate) fn send_through_tunnel(&self, to: NodeId, message: TunnelMessage) {
+        let item = Item::Tunnel(message).encode();
+        // Nothing passes once this node has left.
+        drop(self.hand_over(FromShard::Send { to: Receivers::One(to), item }));
+    }
+
+    /// Tells all other nodes of a change.
+    pub(crate) fn announce(&self, from: ShardAddress, hub: HubName, change: DirectoryChange) {
+        // A node that has left tells nobody of anything.
+        drop(self.hand_over(FromShard::Announce(Announced { shard: from.shard, hub, change })));
+    }
+
+    fn hand_over(&self, order: FromShard) -> Result<(), mpsc::error::SendError<FromShard>> {
+        let cost = order.cost();
+        self.waiting.fetch_add(cost, Ordering::Relaxed);
+        self.orders.send(order).inspect_err(|_| {
+            self.waiting.fetch_sub(cost, Ordering::Relaxed);
+        })
+    }
+
+    /// The thread has taken an order.
+    pub(super) fn taken(&self, order: &FromShard) {
+        self.waiting.fetch_sub(order.cost(), Ordering::Relaxed);
+    }
+
+    /// Whether clients and callers may cause no more orders for other nodes.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.is_congested.load(Ordering::Relaxed) || self.waiting.load(Ordering::Relaxed) > MAX_WAITING
+    }
+
+    /// Somebody waits until it is not congested any longer.
+    pub(crate) fn is_waited_for(&self) {
+        self.is_waited_for.store(true, Ordering::Relaxed);
+    }
+
+    /// Says again and again, at least with every tick, whether some other node is slow.
+    pub(super) fn set_congested(&self, is_congested: bool) {
+        self.is_congested.store(is_congested, Ordering::Relaxed);
+        if !self.is_congested() && self.is_waited_for.swap(false, Ordering::Relaxed) {
+            self.eased.send_replace(());
+        }
+    }
+
+    /// Hears of the end of each congestion from now on.
+    pub(crate) fn easing(&self) -> watch::Receiver<()> {
+        self.eased.subscribe()
+    }
+
+    pub(crate) fn status(&self) -> Arc<ClusterStatus> {
+        self.status.load_full()
+    }
+
+    pub(super) fn set_status(&self, status: ClusterStatus) {
+        self.status.store(Arc::new(status));
+    }
+}
+
+impl FromShard {
+    /// What it takes up while it waits, about, in bytes.
+    fn cost(&self) -> usize {
+        let carried = match self {
+            FromShard::Send { item, .. } => item.len(),
+            FromShard::Announce(_) => size_of::<DirectoryChange>(),
+        };
+        size_of::<FromShard>() + carried
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hubgate_core::id::ShardIndex;
+    use hubgate_core::question::Question;
+
+    use super::*;
+
+    const OTHER: ShardAddress = ShardAddress { node: NodeId(7), shard: ShardIndex(1) };
+
+    fn order() -> (HubName, Order) {
+        let order = Order::Ask { question: Question::Barrier, asker: ShardIndex(0).into(), number: 3 };
+        (HubName::parse("chat").expect("a hub's name"), order)
+    }
+
+    #[test]
+    fn what_waits_has_an_account_and_is_given_back_when_nobody_takes_it() {
+        let (link, mut from_shards) = ClusterLink::new(NodeId(5));
+        let send = |link: &ClusterLink| {
+            let (hub, order) = order();
+            link.send(ShardIndex(0).into(), Addressees::One(OTHER), hub, order)
+        };
+        let mut sent = 0;
+        while !link.is_congested() {
+            send(&link).expect("the thread is there");
+            sent += 1;
+        }
+        assert!((10_000..1_000_000).contains(&sent), "{sent}");
+        let mut easing = link.easing();
+        link.is_waited_for();
+        link.set_congested(false);
+        assert!(!easing.has_changed().expect("the link is there"), "so much waits still");
+        while let Ok(order) = from_shards.try_recv() {
+            link.taken(&order);
+        }
+        assert_eq!(link.waiting.load(Ordering::Relaxed), 0);
+        link.set_congested(true);
+        assert!(!easing.has_changed().expect("the link is there") && link.is_congested());
+        link.set_congested(false);
+        assert!(easing.has_changed().expect("the link is there"));
+        easing.mark_unchanged();
+        link.set_congested(false);
+        assert!(!easing.has_changed().expect("the link is there"), "nobody waits any longer");
+        drop(from_shards);
+        let (_, order) = order();
+        assert_eq!(send(&link), Err((Addressees::One(OTHER), order)));
+        assert_eq!(link.waiting.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,239 @@
+//! The connection to NATS: frames out, frames in, and whether it is there.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subject, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use hubgate_core::id::NodeId;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::LAST_WORDS;
+use super::status::id;
+use crate::settings::{ClientCertificate, ClusterSettings, NatsSignIn, NatsTls};
+
+/// Frames that have come and are not taken yet, in number. What comes beyond is dropped, and sent again later.
+const INCOMING_FRAMES: usize = 8 << 10;
+/// The longest frame that is published, in bytes, even if the server would take longer ones: others wait while one is on its way.
+const LONGEST_FRAME: usize = 1 << 20;
+/// How long a server may take to let the node in.
+const CONNECTING: Duration = Duration::from_secs(5);
+/// How long the node waits before it tries servers again that it could not reach.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why the node cannot begin to look for servers.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NatsError {
+    #[error("cluster.credentials-file: {0}")]
+    Credentials(io::Error),
+    #[error("the client for NATS cannot be made: {0}")]
+    Client(#[from] async_nats::ConnectError),
+    #[error("the node's subjects cannot be listened to: {0}")]
+    Subscribe(#[from] async_nats::SubscribeError),
+}
+
+/// What comes from NATS.
+#[derive(Debug)]
+pub(super) enum Happened {
+    /// Frames of so many bytes reach others from now on.
+    Connected {
+        max_frame: usize,
+    },
+    /// None do.
+    Disconnected,
+    Received(Bytes),
+    /// No server lets the node in, for this reason.
+    Refused(String),
+    /// Frames were dropped because the node has not taken those before them.
+    Dropped,
+}
+
+/// The connection, which is made again whenever it is lost.
+#[derive(Debug)]
+pub(super) struct Nats {
+    name: String,
+    client: Client,
+    to_all: Subscriber,
+    to_this: Subscriber,
+    events: mpsc::UnboundedReceiver<Event>,
+    unpublished: VecDeque<(Subject, Bytes)>,
+}
+
+impl Nats {
+    /// Begins to look for servers; [`Happened::Connected`] tells when one is found.
+    pub(super) async fn start(settings: &ClusterSettings, node: NodeId) -> Result<Nats, NatsError> {
+        let (happened, events) = mpsc::unbounded_channel();
+        let client = options(settings, node)?.event_callback(move |event| {
+            // The node may have left.
+            drop(happened.send(event));
+            std::future::ready(())
+        });
+        let servers: Vec<ServerAddr> = settings.servers.iter().map(|server| server.address().clone()).collect();
+        let client = client.connect(servers).await?;
+        Ok(Nats {
+            to_all: client.subscribe(subject_of_all(&settings.name)).await?,
+            to_this: client.subscribe(subject_of(&settings.name, node)).await?,
+            name: settings.name.clone(),
+            client,
+            events,
+            unpublished: VecDeque::new(),
+        })
+    }
+
+    /// The node goes by another id from now on.
+    pub(super) async fn rename(&mut self, node: NodeId) -> Result<(), NatsError> {
+        self.to_this = self.client.subscribe(subject_of(&self.name, node)).await?;
+        Ok(())
+    }
+
+    /// What comes next, while frames leave that are published. Nothing for this node alone comes unless `takes_data`: others send it no
+    /// more than it has acknowledged, and hear that it is there by what it says to all.
+    pub(super) async fn next(&mut self, takes_data: bool) -> Happened {
+        loop {
+            tokio::select! {
+                // It is known first what the others are about.
+                biased;
+                Some(event) = self.events.recv() => {
+                    if let Some(happened) = self.happened(event) {
+                        return happened;
+                    }
+                }
+                Some(message) = self.to_all.next() => return Happened::Received(message.payload),
+                Some(message) = self.to_this.next(), if takes_data => return Happened::Received(message.payload),
+                () = publish_some(&self.client, &mut self.unpublished), if !self.unpublished.is_empty() => {}
+            }
+        }
+    }
+
+    /// What has come already.
+    pub(super) fn received_already(&mut self) -> Option<Bytes> {
+        let mut cx = Context::from_waker(Waker::noop());
+        [&mut self.to_all, &mut self.to_this].into_iter().find_map(|from| match from.poll_next_unpin(&mut cx) {
+            Poll::Ready(Some(message)) => Some(message.payload),
+            Poll::Ready(None) | Poll::Pending => None,
+        })
+    }
+
+    fn happened(&mut self, event: Event) -> Option<Happened> {
+        match event {
+            Event::Connected => {
+                // What waits is of before: all that matters is published again.
+                self.unpublished.clear();
+                Some(Happened::Connected { max_frame: self.client.max_payload().min(LONGEST_FRAME) })
+            }
+            Event::Disconnected | Event::Closed => {
+                self.unpublished.clear();
+                Some(Happened::Disconnected)
+            }
+            Event::SlowConsumer(_) => Some(Happened::Dropped),
+            Event::ClientError(error) => Some(Happened::Refused(error.to_string())),
+            Event::ServerError(error) => Some(Happened::Refused(error.to_string())),
+            Event::LameDuckMode | Event::Draining => None,
+        }
+    }
+
+    pub(super) fn publish_to_all(&mut self, frame: Bytes) {
+        self.unpublished.push_back((subject_of_all(&self.name), frame));
+    }
+
+    pub(super) fn publish(&mut self, to: NodeId, frame: Bytes) {
+        self.unpublished.push_back((subject_of(&self.name, to), frame));
+    }
+
+    /// Lets what is published leave, as far as it can at once.
+    pub(super) fn flush(&mut self) {
+        let publishing = pin!(publish_some(&self.client, &mut self.unpublished));
+        // Whether it is over or not is seen by what is left.
+        let _ = publishing.poll(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Lets all leave that is published, unless that takes too long.
+    pub(super) async fn end(mut self) {
+        let last = async {
+            publish_some(&self.client, &mut self.unpublished).await;
+            drop(self.client.flush().await);
+        };
+        drop(timeout(LAST_WORDS, last).await);
+    }
+}
+
+/// Publishes frames one after the other. What is not published when it is dropped is there still.
+async fn publish_some(client: &Client, unpublished: &mut VecDeque<(Subject, Bytes)>) {
+    while let Some((subject, frame)) = unpublished.front() {
+        // One that is too long for a server which takes less than the one before is cut anew.
+        if let Err(error) = client.publish(subject.clone(), frame.clone()).await {
+            tracing::debug!(%error, "a frame for other nodes was not published");
+        }
+        unpublished.pop_front();
+    }
+}
+
+fn subject_of_all(name: &str) -> Subject {
+    format!("{name}.all").into()
+}
+
+fn subject_of(name: &str, node: NodeId) -> Subject {
+    format!("{name}.node.{}", id(node)).into()
+}
+
+fn options(settings: &ClusterSettings, node: NodeId) -> Result<ConnectOptions, NatsError> {
+    let options = ConnectOptions::new()
+        .name(format!("hubgate {} {}", settings.name, id(node)))
+        .retry_on_initial_connect()
+        .connection_timeout(CONNECTING)
+        // A link that is cut without a word is noticed by the answers to these.
+        .ping_interval((settings.node_timeout / 2).max(Duration::from_millis(500)))
+        .reconnect_delay_callback(pause)
+        .subscription_capacity(INCOMING_FRAMES)
+        .skip_subject_validation(true);
+    let options = match &settings.sign_in {
+        NatsSignIn::Nobody => options,
+        NatsSignIn::Credentials(credentials) => {
+            options.credentials(credentials.expose()).map_err(NatsError::Credentials)?
+        }
+        NatsSignIn::Token(token) => options.token(token.expose().to_owned()),
+        NatsSignIn::User { user, password } => options.user_and_password(user.clone(), password.expose().to_owned()),
+    };
+    Ok(match &settings.tls {
+        None => options,
+        Some(NatsTls { ca_file, client }) => {
+            let options = options.require_tls(true);
+            let options = ca_file.iter().cloned().fold(options, ConnectOptions::add_root_certificates);
+            client.iter().cloned().fold(options, |options, ClientCertificate { certificate, key }| {
+                options.add_client_certificate(certificate, key)
+            })
+        }
+    })
+}
+
+/// How long to wait before the connection is tried for the `attempt`th time.
+fn pause(attempt: usize) -> Duration {
+    const FIRST: Duration = Duration::from_millis(20);
+    match attempt {
+        0 | 1 => Duration::ZERO,
+        _ => FIRST.saturating_mul(1 << attempt.min(10)).min(LONGEST_PAUSE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_have_only_the_clusters_name_and_an_id() {
+        assert_eq!(subject_of_all("hubgate").as_str(), "hubgate.all");
+        assert_eq!(subject_of("a_b-1", NodeId(0xab)).as_str(), "a_b-1.node.000000ab");
+    }
+
+    #[test]
+    fn servers_are_tried_again_soon_and_then_once_a_second() {
+        assert_eq!([1, 2, 3].map(pause), [0, 80, 160].map(Duration::from_millis));
+        assert_eq!([7, 1_000, usize::MAX].map(pause), [LONGEST_PAUSE; 3]);
+    }
+}
