@@ -1,7 +1,9 @@
 //! Server-Sent Events and long polling, request by request.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use http::Method;
 use hubgate_tests::Gateway;
 use hubgate_tests::http::Answer;
@@ -21,7 +23,8 @@ struct Connection<'g> {
 
 impl<'g> Connection<'g> {
     async fn negotiated(gateway: &'g Gateway) -> Connection<'g> {
-        Connection::with_token(gateway, gateway.token("probe").sign()).await
+        // Between two polls it may be silent for a minute: much else may run on the machine.
+        Connection::with_token(gateway, gateway.token("probe").claim("asrs.s.ttl", 60).sign()).await
     }
 
     async fn with_token(gateway: &'g Gateway, token: String) -> Connection<'g> {
@@ -175,19 +178,48 @@ async fn what_is_posted_comes_at_the_clients_rate_also_what_came_before_its_tran
 }
 
 #[tokio::test]
+async fn many_posts_side_by_side_wait_for_their_turn_as_those_of_old_clients_do() {
+    const CALLS: usize = 40;
+    let gateway = Gateway::probe().with("server.limits.messages-per-second = 10").start().await;
+    let connection = Connection::polling(&gateway).await;
+    let connection = &connection;
+    let posts = (0..CALLS).map(|number| async move {
+        let call = json!({"type": 1, "invocationId": number.to_string(), "target": "echo", "arguments": [number]});
+        connection.post(&format!("{call}\u{1e}")).await.status
+    });
+    let polls = async {
+        let mut results = BTreeSet::new();
+        while results.len() < CALLS {
+            let answers = connection.poll().await.body;
+            let answers =
+                answers.split_terminator('\u{1e}').map(|text| serde_json::from_str::<Value>(text).expect("JSON"));
+            results.extend(answers.filter_map(|answer| answer["result"].as_u64()));
+        }
+        results
+    };
+    let (statuses, results) = tokio::join!(join_all(posts), polls);
+    assert_eq!(statuses, [200; CALLS], "more of them wait than the client may say at once");
+    assert!(results.into_iter().eq(0..CALLS as u64));
+}
+
+#[tokio::test]
 async fn a_newer_poll_takes_the_place_of_the_one_that_waits() {
     let gateway = Gateway::probe().start().await;
-    let connection = Connection::polling(&gateway).await;
-    let (older, newer) = tokio::join!(connection.poll(), async {
-        let_pass(Duration::from_millis(200)).await;
-        let (newer, _) = tokio::join!(connection.poll(), async {
+    let one_after_the_other = async || {
+        let connection = Connection::polling(&gateway).await;
+        let (older, newer) = tokio::join!(connection.poll(), async {
             let_pass(Duration::from_millis(200)).await;
-            let call = json!({"type": 1, "invocationId": "1", "target": "echo", "arguments": ["x"]});
-            connection.post(&format!("{call}\u{1e}")).await
+            let (newer, _) = tokio::join!(connection.poll(), async {
+                let_pass(Duration::from_millis(200)).await;
+                let call = json!({"type": 1, "invocationId": "1", "target": "echo", "arguments": ["x"]});
+                connection.post(&format!("{call}\u{1e}")).await
+            });
+            newer
         });
-        newer
-    });
-    assert_eq!(seen(&older), (204, ""));
+        // Otherwise they have come in another order.
+        (seen(&older) == (204, "")).then_some(newer)
+    };
+    let newer = until("the older poll to end", one_after_the_other).await;
     assert_eq!(newer.status, 200);
     assert!(newer.body.contains("\"result\":\"x\""), "{newer:?}");
 }
@@ -195,13 +227,18 @@ async fn a_newer_poll_takes_the_place_of_the_one_that_waits() {
 #[tokio::test]
 async fn a_deleted_connection_is_over() {
     let gateway = Gateway::probe().start().await;
-    let connection = Connection::polling(&gateway).await;
-    let (poll, deleted) = tokio::join!(connection.poll(), async {
-        let_pass(Duration::from_millis(200)).await;
-        connection.ask(Method::DELETE).await
-    });
+    let deleted_during_a_poll = async || {
+        let connection = Connection::polling(&gateway).await;
+        let (poll, deleted) = tokio::join!(connection.poll(), async {
+            let_pass(Duration::from_millis(200)).await;
+            connection.ask(Method::DELETE).await
+        });
+        assert_eq!(seen(&deleted), (202, ""));
+        // Otherwise the poll has come too late.
+        (poll.status != 404).then_some((connection, poll))
+    };
+    let (connection, poll) = until("a poll to come in time", deleted_during_a_poll).await;
     assert_eq!(seen(&poll), (204, ""));
-    assert_eq!(seen(&deleted), (202, ""));
     assert_eq!(gateway.clients_of("probe").await, 0);
     for method in [Method::GET, Method::POST, Method::DELETE] {
         assert_eq!(seen(&connection.ask(method).await), (404, "No Connection with that ID"));
@@ -227,10 +264,9 @@ async fn a_client_that_stops_polling_is_let_go_after_the_time_that_its_token_say
     let gateway = Gateway::probe().start().await;
     let token = gateway.token("probe").claim("asrs.s.ttl", 1).sign();
     let connection = Connection::with_token(&gateway, token).await;
-    connection.poll().await;
+    assert_eq!(seen(&connection.poll().await), (200, ""));
     connection.post(HANDSHAKE).await;
     connection.poll().await;
-    assert_eq!(gateway.clients_of("probe").await, 1);
     let gone = async || (gateway.clients_of("probe").await == 0).then_some(());
     until("the silent client to be let go", gone).await;
     assert_eq!(connection.poll().await.status, 404);
@@ -411,7 +447,7 @@ async fn bits_that_stand_for_no_transport_are_ignored_and_a_token_without_any_ot
 #[tokio::test]
 async fn each_request_needs_a_token_that_is_good_now() {
     let gateway = Gateway::probe().start().await;
-    let token = gateway.token("probe").expires_in(3).sign();
+    let token = gateway.token("probe").expires_in(LIFE).sign();
     let connection = Connection::with_token(&gateway, token).await;
     connection.poll().await;
     connection.post(HANDSHAKE).await;

@@ -4,8 +4,10 @@ use std::cell::Cell;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Posts of one client that wait for their turn. Official clients send one at a time, the Java client up to five.
-const WAITING: usize = 16;
+/// Posts of one client that wait for their turn. Most official clients send one at a time, the Java client up to five; `@aspnet/signalr` 1.x
+/// sends all that its page says at once, each in a request of its own. What a waiting post takes is that of its request, whose connection or
+/// stream is counted elsewhere.
+const WAITING: usize = 256;
 
 /// The posts of one client.
 #[derive(Debug)]
