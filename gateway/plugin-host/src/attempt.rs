@@ -13,7 +13,7 @@ use crate::absence::{Absence, Whereabouts};
 use crate::breakers::{Caller, Passages};
 use crate::ticker;
 
-/// A call that is to be over by then, and the version that it came to. What its guest waits for a client adds to its time.
+/// A call that is to be over by then, and the version that it came to. What its guest waits for a client, or for the disk, adds to its time.
 pub(crate) struct Attempt<'a> {
     pub(crate) caller: Caller<'a>,
     pub(crate) started: Instant,
@@ -25,10 +25,29 @@ pub(crate) struct Attempt<'a> {
     /// 0 as long as there is none.
     pub(crate) generation: Cell<u64>,
     pub(crate) passages: Cell<Passages>,
-    /// That of the instance that has the call, and how long it had been away before.
-    absence: RefCell<Option<(Arc<Absence>, Duration)>>,
-    /// How long the guest was away that has had the call.
-    absent: Cell<Duration>,
+    /// That of the instance that has the call, and how long it had waited before.
+    absence: RefCell<Option<(Arc<Absence>, Waits)>>,
+    /// How long the guest has waited that has had the call.
+    absent: Cell<Waits>,
+}
+
+/// How long a guest has waited.
+#[derive(Debug, Clone, Copy, Default)]
+struct Waits {
+    /// For others, away from its call.
+    away: Duration,
+    /// For the disk.
+    held: Duration,
+}
+
+impl Waits {
+    fn of(absence: &Absence) -> Waits {
+        Waits { away: absence.total(), held: absence.held() }
+    }
+
+    fn since(self, before: Waits) -> Waits {
+        Waits { away: self.away.saturating_sub(before.away), held: self.held.saturating_sub(before.held) }
+    }
 }
 
 /// What a call has while it runs.
@@ -56,35 +75,40 @@ impl<'a> Attempt<'a> {
             generation: Cell::new(0),
             passages: Cell::new(Passages::FREE),
             absence: RefCell::new(None),
-            absent: Cell::new(Duration::ZERO),
+            absent: Cell::default(),
         }
     }
 
     /// An instance has the call from now on, whose guest may be away.
     pub(crate) fn begin(&self, absence: Option<Arc<Absence>>) {
         self.absence.replace(absence.map(|absence| {
-            let before = absence.total();
+            let before = Waits::of(&absence);
             (absence, before)
         }));
     }
 
     /// The instance has answered.
     pub(crate) fn end(&self) -> Option<Arc<Absence>> {
-        self.absent.set(self.absent());
+        self.absent.set(self.waited());
         self.absence.take().map(|(absence, _)| absence)
     }
 
     /// How long the guest was away.
     pub(crate) fn absent(&self) -> Duration {
+        self.waited().away
+    }
+
+    fn waited(&self) -> Waits {
         match &*self.absence.borrow() {
-            Some((absence, before)) => absence.total().saturating_sub(*before),
+            Some((absence, before)) => Waits::of(absence).since(*before),
             None => self.absent.get(),
         }
     }
 
     /// When the call must be over, as far as is known.
     pub(crate) fn deadline(&self) -> Instant {
-        self.deadline + self.absent()
+        let Waits { away, held } = self.waited();
+        self.deadline + away + held
     }
 
     /// The future's output, or `None` when it takes longer than until the deadline. A future that is ready at once, as most
@@ -125,6 +149,8 @@ impl<'a> Attempt<'a> {
                         self.absence(Absence::displace);
                         return Poll::Pending;
                     }
+                    // Its wait has a bound of its own.
+                    Some(Whereabouts::Held) => return Poll::Pending,
                     Some(Whereabouts::Returning) => acquiring = Some(place.acquire()),
                     Some(Whereabouts::Here) | None => return timer.poll(self.deadline(), context).map(|()| None),
                 }
@@ -214,6 +240,41 @@ mod tests {
     #[tokio::test]
     async fn a_call_whose_guest_comes_back_waits_for_a_place_in_its_own_time() {
         assert!(!ends_well(false).await);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_waits_for_the_disk_keeps_its_place_and_no_time_passes_for_it() {
+        let (ticker, permits) = (Ticker::start(Engine::default()).unwrap(), Semaphore::new(1));
+        let (ticks, hub, now) = (ticker.caller(), HubName::parse("chat").unwrap(), Instant::now());
+        let attempt = Attempt::new(now, now, Caller { hub: &hub, peer: Peer::numbered(1) });
+        let absence = Arc::<Absence>::default();
+        attempt.begin(Some(absence.clone()));
+        let (written, disk) = oneshot::channel();
+        let mut work = pin!(absence.while_held(Duration::from_secs(3_600), disk));
+        let place = Place::new(&permits, permits.try_acquire().unwrap(), &ticks);
+        let mut run = pin!(attempt.run(work.as_mut(), place));
+        for _ in 0..2 {
+            assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "its time stands still");
+        }
+        assert!(permits.try_acquire().is_err());
+        written.send(()).unwrap();
+        assert!(run.await.is_some());
+        assert!(attempt.deadline() > now, "what it has waited is added");
+        assert_eq!(attempt.absent(), Duration::ZERO, "and is time that it has taken");
+    }
+
+    #[tokio::test]
+    async fn the_time_of_a_call_passes_again_when_the_disk_takes_too_long() {
+        let (ticker, permits) = (Ticker::start(Engine::default()).unwrap(), Semaphore::new(1));
+        let (ticks, hub, now) = (ticker.caller(), HubName::parse("chat").unwrap(), Instant::now());
+        let attempt = Attempt::new(now, now, Caller { hub: &hub, peer: Peer::numbered(1) });
+        let absence = Arc::<Absence>::default();
+        attempt.begin(Some(absence.clone()));
+        let most = Duration::from_millis(1);
+        let mut work = pin!(absence.while_held(most, std::future::pending::<()>()));
+        let place = Place::new(&permits, permits.try_acquire().unwrap(), &ticks);
+        assert!(attempt.run(work.as_mut(), place).await.is_none());
+        assert!(attempt.deadline() >= now + most);
     }
 
     #[tokio::test]

@@ -19,6 +19,8 @@ pub(crate) const CALLS_PER_INSTANCE: u32 = 10_000;
 pub(crate) const HOST_CALL_BYTES: usize = HTTP_BODY_BYTES + (64 << 10);
 /// How long a guest may hold its shard with calls of imports, without executing anything of its own that could be interrupted.
 pub(crate) const MAX_HOST_CALL_HOLD: Duration = Duration::from_millis(2);
+/// How long one call may wait for the disk without its time passing: longer than a busy disk takes, so that calls do not fail because of it.
+pub(crate) const DISK_TIME: Duration = Duration::from_secs(10);
 /// What the actions that a call has queued may weigh together, with everything that they name, in bytes.
 pub(crate) const ACTION_BYTES_PER_CALL: usize = 16 << 20;
 /// What an action takes up beside the texts and payloads in it, in bytes.

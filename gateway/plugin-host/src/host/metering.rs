@@ -146,6 +146,17 @@ impl Guest {
         output
     }
 
+    /// The same for what waits for the disk, which is no fault of the guest's: its call's time stands still, as long as there is
+    /// disk time left for it.
+    pub(super) async fn wait_for_disk<T>(&mut self, what: impl Future<Output = T>) -> T {
+        let paused = self.pause();
+        let (output, took) = self.absence.clone().while_held(self.disk_time, what).await;
+        self.disk_time = self.disk_time.saturating_sub(took);
+        self.deadline += took;
+        self.go_on(paused).await;
+        output
+    }
+
     /// The guest waits for the host from now on. Nobody runs meanwhile for whom epochs would have to be short.
     pub(super) fn pause(&mut self) -> Paused {
         self.cpu.pause(Instant::now(), self.turn_began());
@@ -240,7 +251,9 @@ mod tests {
     use crate::budgets::Budgets;
     use crate::host::tests::surroundings_of;
     use crate::host::{EventOf, Machine, Term};
+    use crate::limits::DISK_TIME;
     use crate::sections::Numbers;
+    use crate::state::Operation;
     use crate::ticker::{Hurry, SHORT_TICK, Ticker};
     use crate::turns::Turns;
 
@@ -391,6 +404,16 @@ mod tests {
         assert_eq!(is_hurried_in_a_wait(&ticker, &mut guest).await, (false, true));
         guest.end();
         assert!(!ticker.caller().is_hurried());
+    }
+
+    #[tokio::test]
+    async fn what_a_call_waits_to_write_its_state_is_no_part_of_its_time() {
+        let (_ticker, mut guest, _) = guest_on_a_shard(Breakers::new(1, TICK));
+        let deadline = guest.deadline;
+        guest.keep("k".to_owned(), Operation::Set(vec![1]), None).await.unwrap();
+        assert!(guest.deadline > deadline && guest.disk_time < DISK_TIME);
+        begin(&mut guest, None);
+        assert_eq!(guest.disk_time, DISK_TIME, "each call may wait for as long");
     }
 
     #[tokio::test]

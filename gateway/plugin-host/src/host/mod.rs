@@ -36,7 +36,7 @@ use wasmtime::format_err;
 use crate::absence::Absence;
 use crate::bindings::Everything;
 use crate::bindings::hubgate::plugin::{config, filtering, log, types};
-use crate::limits::{LOG_BURST, RANDOM_BYTES};
+use crate::limits::{DISK_TIME, LOG_BURST, RANDOM_BYTES};
 use crate::log::PluginLog;
 use crate::memory::{InstanceMemory, PluginMemory};
 use crate::metrics::{Budget, BudgetCounters};
@@ -235,6 +235,8 @@ pub(crate) struct Guest {
     tape: Tape,
     pub(crate) memory: InstanceMemory,
     deadline: Instant,
+    /// What is left of [`DISK_TIME`] for this call.
+    disk_time: Duration,
     out_of_time: bool,
     out_of_cpu_time: bool,
     cpu: CpuTime,
@@ -303,6 +305,7 @@ impl Guest {
             numbers,
             tape: Tape::Off,
             deadline,
+            disk_time: DISK_TIME,
             out_of_time: false,
             out_of_cpu_time: false,
             cpu: CpuTime::from(Instant::now()),
@@ -331,6 +334,7 @@ impl Guest {
         self.memory.forgive();
         self.last_words.forget();
         self.deadline = term.deadline;
+        self.disk_time = DISK_TIME;
         self.hurry = term.hurry;
         self.now = None;
         self.event_id = None;

@@ -112,7 +112,7 @@ impl Guest {
         let allowed = surroundings.settings.budgets.state_bytes.saturating_sub(surroundings.timers.account().bytes());
         let change = Change { key, operation, time_to_live, allowed };
         self.wait_to_write(change.weight()).await;
-        let changed = self.wait_for(surroundings.store.change(&surroundings.values, change)).await;
+        let changed = self.wait_for_disk(surroundings.store.change(&surroundings.values, change)).await;
         if let Err(StateError::Quota) = &changed {
             surroundings.exceeded.add(Budget::State);
         }

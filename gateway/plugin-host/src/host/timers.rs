@@ -47,7 +47,7 @@ impl Guest {
         }
         let wish = Wish { name, when: convert::schedule(when), payload, lifetime };
         let set = surroundings.timers.set(&hub, wish, (&surroundings.settings.budgets, &surroundings.values));
-        let set = self.wait_for(set).await;
+        let set = self.wait_for_disk(set).await;
         if let Err(error) = &set {
             let budget = match error {
                 TimerError::TooMany => Some(Budget::Timers),
@@ -63,7 +63,7 @@ impl Guest {
     pub(super) async fn cancel_timer(&mut self, name: &str) -> Result<bool, Error> {
         let hub = self.hub_of_timers()?;
         let surroundings = self.surroundings.clone();
-        self.wait_for(surroundings.timers.cancel(&hub, name)).await.map_err(convert::timer_error)
+        self.wait_for_disk(surroundings.timers.cancel(&hub, name)).await.map_err(convert::timer_error)
     }
 
     pub(super) fn timers(&self, after: Option<&str>, limit: u32) -> Result<Vec<Timer>, Error> {
