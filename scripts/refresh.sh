@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Refreshed tokens under load: 1,000 clients, or as many as $1 says, whose tokens last 5 seconds, for 10 minutes, or as many as $2 says. Nobody
+# Refreshed tokens under load: 1,000 clients, or as many as $1 says, whose tokens last 10 seconds, for 10 minutes, or as many as $2 says. Nobody
 # is closed who refreshes in time, and nobody outlives a refused refresh. Needs the built gateway and the guests, as the tests do
 # (HUBGATE_BIN, HUBGATE_GUESTS).
 set -euo pipefail

@@ -332,15 +332,19 @@ impl Client {
             return self.unread.remove(found).expect("the position is inside");
         }
         let mut others = std::mem::take(&mut self.unread);
-        let found = loop {
-            match self.next(what).await {
-                Received::Message(message) if is_it(&message) => break message,
-                Received::Message(message) if is_ping(&message) => {}
-                Received::Message(message) => others.push_back(message),
-                Received::Pong(_) => {}
-                Received::End(code) => panic!("the connection ended ({code:?}) before {what}; unread: {others:?}"),
+        // Pings would go on for ever.
+        let found = soon(what, async {
+            loop {
+                match self.next(what).await {
+                    Received::Message(message) if is_it(&message) => break message,
+                    Received::Message(message) if is_ping(&message) => {}
+                    Received::Message(message) => others.push_back(message),
+                    Received::Pong(_) => {}
+                    Received::End(code) => panic!("the connection ended ({code:?}) before {what}; unread: {others:?}"),
+                }
             }
-        };
+        })
+        .await;
         others.append(&mut self.unread);
         self.unread = others;
         found
@@ -348,38 +352,48 @@ impl Client {
 
     /// The next hub message that is no ping.
     pub async fn message(&mut self) -> Value {
-        loop {
-            match self.next("a hub message").await {
-                Received::Message(message) if is_ping(&message) => {}
-                Received::Message(message) => return message,
-                Received::Pong(_) => {}
-                Received::End(code) => panic!("the connection ended ({code:?}) instead of a message"),
+        let what = "a hub message";
+        soon(what, async {
+            loop {
+                match self.next(what).await {
+                    Received::Message(message) if is_ping(&message) => {}
+                    Received::Message(message) => return message,
+                    Received::Pong(_) => {}
+                    Received::End(code) => panic!("the connection ended ({code:?}) instead of a message"),
+                }
             }
-        }
+        })
+        .await
     }
 
     /// The text of the next frame with a hub message that is no ping, exactly as it came.
     pub async fn next_text(&mut self) -> String {
         assert!(self.unread.is_empty(), "their text is gone: {:?}", self.unread);
-        loop {
-            match soon("a frame", self.stream.next()).await {
-                Some(Ok(Message::Text(text))) if text.contains("\"type\":6") => {}
-                Some(Ok(Message::Text(text))) => return text.as_str().to_owned(),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("expected a text frame, got {other:?}"),
+        soon("a text frame", async {
+            loop {
+                match self.stream.next().await {
+                    Some(Ok(Message::Text(text))) if text.contains("\"type\":6") => {}
+                    Some(Ok(Message::Text(text))) => return text.as_str().to_owned(),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    other => panic!("expected a text frame, got {other:?}"),
+                }
             }
-        }
+        })
+        .await
     }
 
     /// The content of the next binary frame.
     pub async fn next_bytes(&mut self) -> Vec<u8> {
-        loop {
-            match soon("a frame", self.stream.next()).await {
-                Some(Ok(Message::Binary(bytes))) => return bytes.into(),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("expected a binary frame, got {other:?}"),
+        soon("a binary frame", async {
+            loop {
+                match self.stream.next().await {
+                    Some(Ok(Message::Binary(bytes))) => return bytes.into(),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    other => panic!("expected a binary frame, got {other:?}"),
+                }
             }
-        }
+        })
+        .await
     }
 
     /// What comes next, pings too.
@@ -432,17 +446,21 @@ impl Client {
 
     /// Reads to the end of the connection, whatever comes before it.
     pub async fn end(&mut self) -> End {
-        let mut last = None;
-        loop {
-            match self.next("the connection to end").await {
-                Received::Message(message) => last = Some(message),
-                Received::Pong(_) => {}
-                Received::End(code) => {
-                    let close = last.filter(|message| message["type"] == 7);
-                    return End { close, code };
+        let what = "the connection to end";
+        soon(what, async {
+            let mut last = None;
+            loop {
+                match self.next(what).await {
+                    Received::Message(message) => last = Some(message),
+                    Received::Pong(_) => {}
+                    Received::End(code) => {
+                        let close = last.filter(|message| message["type"] == 7);
+                        return End { close, code };
+                    }
                 }
             }
-        }
+        })
+        .await
     }
 
     /// The error that answers the handshake. It is the only message, and the connection ends behind it.

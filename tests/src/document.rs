@@ -20,7 +20,7 @@ use crate::client::Connecting;
 use crate::command::{binary, leavings, repository};
 use crate::gateway::Ready;
 use crate::token::Token;
-use crate::wait::{pause, until};
+use crate::wait::{LONG_DEADLINE, pause, until};
 
 /// A fenced block of a document.
 #[derive(Debug, Clone)]
@@ -93,8 +93,6 @@ struct Running {
 const OF_THE_SYSTEM: [&str; 4] = ["/etc/hubgate", "/etc/systemd/system", "/usr/local/bin", "/run/hubgate"];
 /// What is not copied into the clone: what was built, and what is not the document's.
 const NOT_CLONED: [&str; 5] = [".git", "target", "node_modules", "hubgate-data", "fuzz"];
-/// How long commands may take: some build components for the first time.
-const LONGEST: Duration = Duration::from_secs(300);
 /// How long a program may take to end at Ctrl-C once its test is over.
 const LONGEST_END: Duration = Duration::from_secs(10);
 const ACCESS_KEYS: [&str; 2] = ["HUBGATE_ACCESS_KEYS", "HUBGATE_ACCESS_KEYS_FILE"];
@@ -276,7 +274,7 @@ impl Reader {
         let told = self.place.join("ready-at");
         let _ = fs::remove_file(&told);
         let mut shell = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let deadline = Instant::now() + LONGEST;
+        let deadline = Instant::now() + LONG_DEADLINE;
         loop {
             let ready = fs::read_to_string(&told).ok().and_then(|path| fs::read_to_string(path.trim()).ok());
             if let Some(ready) = ready {
@@ -291,7 +289,7 @@ impl Reader {
             }
             if Instant::now() >= deadline {
                 interrupt(&shell);
-                panic!("{}: {command:?} takes longer than {LONGEST:?}", self.document);
+                panic!("{}: {command:?} takes longer than {LONG_DEADLINE:?}", self.document);
             }
             pause().await;
         }

@@ -1,8 +1,10 @@
 //! A thread of the gateway that stands still, as one does that waits for a device that does not answer.
 
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{fs, io, ptr, thread};
+
+use crate::wait::DEADLINE;
 
 /// A thread that goes on only when its process ends.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ impl Frozen {
 
 /// Waits for the thread: each gives itself its name when it first runs, which may be after the gateway listens.
 fn thread_of(process: u32, name: &str) -> i32 {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + DEADLINE;
     loop {
         let threads = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs, and root may look");
         let named = threads

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ::http::Method;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::command::binary;
 use crate::guests;
 use crate::http::{Answer, Request};
 use crate::token::Token;
-use crate::wait::{DEADLINE, pause, until};
+use crate::wait::{DEADLINE, LONG_DEADLINE, pause, until};
 
 /// The first access key of every gateway that [`Gateway::serve`] makes: the one that signs.
 pub const KEY: &str = "dGVzdHMtb25seS1maXJzdC1hY2Nlc3Mta2V5LTAxMjM0NTY3ODk=";
@@ -312,7 +312,8 @@ impl Gateway {
         self.start_again().await;
     }
 
-    async fn start_again(&mut self) {
+    /// Starts one that ends on the same port, when it has ended.
+    pub async fn start_again(&mut self) {
         self.ended().await;
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -480,10 +481,8 @@ fn log_file(path: &Path) -> File {
 
 /// What the ready file says once it is there, or why it never will be.
 async fn ready(folder: &TempDir, process: &mut Child) -> Result<Ready, String> {
-    /// A debug build compiles its plugins slowly, and the machine may be busy.
-    const START: Duration = Duration::from_secs(90);
     let file = folder.path().join("ready.json");
-    let deadline = Instant::now() + START;
+    let deadline = Instant::now() + LONG_DEADLINE;
     loop {
         if let Ok(content) = fs::read_to_string(&file) {
             // The file is written atomically: once it is there, it is whole.
@@ -494,7 +493,7 @@ async fn ready(folder: &TempDir, process: &mut Child) -> Result<Ready, String> {
             return Err(format!("the gateway ended before it was ready: {status}"));
         }
         if Instant::now() >= deadline {
-            return Err(format!("the gateway was not ready after {START:?}"));
+            return Err(format!("the gateway was not ready after {LONG_DEADLINE:?}"));
         }
         pause().await;
     }

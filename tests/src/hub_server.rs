@@ -168,18 +168,22 @@ impl HubServer {
 
     /// The body of the next message that is no ping.
     pub async fn next(&mut self) -> Vec<u8> {
-        loop {
-            match self.take() {
-                Some(body) if matches!(service::parse(&body), Ok(ServiceMessage::Ping(_))) => {}
-                Some(body) => return body,
-                None => assert!(self.read().await, "the connection ended instead of a message"),
+        // Pings would go on for ever.
+        soon("a message for a hub server", async {
+            loop {
+                match self.take() {
+                    Some(body) if matches!(service::parse(&body), Ok(ServiceMessage::Ping(_))) => {}
+                    Some(body) => return body,
+                    None => assert!(self.read().await, "the connection ended instead of a message"),
+                }
             }
-        }
+        })
+        .await
     }
 
     /// Reads until the connection has ended.
     pub async fn end(&mut self) {
-        while self.read().await {}
+        soon("the end of a hub server's connection", async { while self.read().await {} }).await;
     }
 
     fn take(&mut self) -> Option<Vec<u8>> {

@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::command::{leavings, repository};
 use crate::python::python_program;
-use crate::wait::{DEADLINE, until_within, within};
+use crate::wait::{LONG_DEADLINE, until_within, within};
 
 /// A program of `tests/clients` that runs. It says in lines how far it is, and `done` at its end.
 #[derive(Debug)]
@@ -18,20 +17,12 @@ pub struct Script {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
     said: VecDeque<String>,
-    /// How long it may take until it says its next line.
-    patience: Duration,
 }
 
 impl Script {
     /// Starts a script of `tests/clients/javascript`, whose packages must be there.
     pub fn start(name: &str, arguments: &[&str]) -> Script {
         Script::start_with(name, arguments, &[])
-    }
-
-    /// Starts a script that uses a page in a browser. Much has to be read from the disk before a browser runs, and it takes its time
-    /// where much else runs: its steps have deadlines of their own.
-    pub fn in_browser(name: &str, arguments: &[&str]) -> Script {
-        Script { patience: 8 * DEADLINE, ..Script::start(name, arguments) }
     }
 
     /// The same as [`Script::start`] with variables of the environment.
@@ -69,13 +60,13 @@ impl Script {
         let mut process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = process.stdout.take().expect("it is piped");
         let name = format!("{name} {}", arguments.join(" "));
-        Script { name, process, lines: BufReader::new(stdout).lines(), said: VecDeque::new(), patience: DEADLINE }
+        Script { name, process, lines: BufReader::new(stdout).lines(), said: VecDeque::new() }
     }
 
     /// The next line that the script says.
     pub async fn line(&mut self) -> String {
         let what = format!("{} to say something", self.name);
-        let line = within(self.patience, &what, self.lines.next_line()).await.expect("the script writes text");
+        let line = within(LONG_DEADLINE, &what, self.lines.next_line()).await.expect("the script writes text");
         line.unwrap_or_else(|| panic!("{what} in vain"))
     }
 
@@ -91,7 +82,7 @@ impl Script {
 
     async fn says_what(&mut self, wanted: &str, is_wanted: impl Fn(&str) -> bool) {
         let what = format!("{} to say {wanted:?}", self.name);
-        let said = within(self.patience, &what, async {
+        let said = within(LONG_DEADLINE, &what, async {
             loop {
                 match self.lines.next_line().await.expect("the script writes text") {
                     Some(said) if is_wanted(&said) => return true,
@@ -116,7 +107,7 @@ impl Script {
         let process = &mut self.process;
         let what = format!("{} to end", self.name);
         let status =
-            until_within(self.patience, &what, async || process.try_wait().expect("a child can be waited for")).await;
+            until_within(LONG_DEADLINE, &what, async || process.try_wait().expect("a child can be waited for")).await;
         assert!(status.success(), "{}: {status}", self.name);
     }
 }

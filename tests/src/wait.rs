@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take that happens at once on a machine with nothing else to do.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+/// How long anything may take that happens at once on a machine with nothing else to do. Where compilers and other tests have its processors and its disk,
+/// a process may stand still for tens of seconds; and a limit that is not met costs nothing.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+
+/// The same of what takes its time by itself: starting a gateway with its plugins or a browser, compiling, a script of many steps.
+pub const LONG_DEADLINE: Duration = Duration::from_secs(300);
 
 /// How often a condition is looked at.
 const PERIOD: Duration = Duration::from_millis(10);
@@ -28,7 +32,7 @@ pub async fn until<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> 
 
 /// The same where a gateway first has to compile a component with an interpreter inside, which gives way to everything else.
 pub async fn until_compiled<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
-    until_within(8 * DEADLINE, what, condition).await
+    until_within(LONG_DEADLINE, what, condition).await
 }
 
 /// The same as [`until`] with this deadline.

@@ -13,9 +13,8 @@ use hubgate_tests::{Gateway, guests};
 async fn two_windows_chat_on_the_embedded_page() {
     let mut gateway = Gateway::dev([]).start().await;
     let screenshots = leavings("screenshots/embedded").display().to_string();
-    let mut script = Script::in_browser("browser.mjs", &[&gateway.url(), &screenshots]);
-    script.says("restart me").await;
-    gateway.restart().await;
+    let mut script = Script::start("browser.mjs", &[&gateway.url(), &screenshots]);
+    stops_for_a_while(&mut gateway, &mut script).await;
     script.succeeds().await;
 }
 
@@ -30,14 +29,21 @@ async fn two_windows_chat_on_the_page_with_the_npm_client_while_the_component_is
     let plugin = component.display().to_string();
     let mut gateway = Gateway::dev(["--plugin", &plugin, "--hub", "chat", "--www", &www]).start().await;
     let screenshots = leavings("screenshots/npm").display().to_string();
-    let mut script = Script::in_browser("browser.mjs", &[&gateway.url(), &screenshots, "Bonjour"]);
-    script.says("restart me").await;
-    gateway.restart().await;
+    let mut script = Script::start("browser.mjs", &[&gateway.url(), &screenshots, "Bonjour"]);
+    stops_for_a_while(&mut gateway, &mut script).await;
     script.says("change the component").await;
     let changed = folder.path().join("changed.wasm");
     fs::write(&changed, greeting_otherwise(&content)).expect("the folder can be written");
     fs::rename(&changed, &component).expect("the folder can be written");
     script.succeeds().await;
+}
+
+/// Stops, and starts again once the pages have shown that it is away: they look at it when the browser lets them.
+async fn stops_for_a_while(gateway: &mut Gateway, script: &mut Script) {
+    script.says("stop me").await;
+    gateway.terminate();
+    script.says("start me again").await;
+    gateway.start_again().await;
 }
 
 /// The chat with another greeting, of the same length: what its author would get by building it again.
@@ -66,7 +72,7 @@ async fn two_windows_vote_on_the_page_of_the_poll_while_its_language_is_swapped(
     let gateway = Gateway::dev(["--plugin", &plugin, "--hub", "poll", "--www", &www]).start().await;
     let screenshots = leavings("screenshots/poll");
     fs::create_dir_all(&screenshots).expect("there is room for a folder");
-    let mut script = Script::in_browser("poll_page.mjs", &[&gateway.url(), &screenshots.display().to_string()]);
+    let mut script = Script::start("poll_page.mjs", &[&gateway.url(), &screenshots.display().to_string()]);
     script.says("swap the component").await;
     fs::rename(&swapped, &component).expect("the folder can be written");
     script.succeeds().await;
@@ -76,7 +82,7 @@ async fn two_windows_vote_on_the_page_of_the_poll_while_its_language_is_swapped(
 async fn a_page_of_another_origin_talks_on_all_transports() {
     const ORIGIN: &str = "http://localhost:3999";
     let gateway = Gateway::probe().with(&format!("hubs.probe.cors-origins = ['{ORIGIN}']")).start().await;
-    let mut script = Script::in_browser("browser_transports.mjs", &[&gateway.url(), ORIGIN]);
+    let mut script = Script::start("browser_transports.mjs", &[&gateway.url(), ORIGIN]);
     for (transport, protocol) in WAYS {
         script.says(&format!("{transport} {protocol}")).await;
         did("`@microsoft/signalr` 10.0.11, Chromium", transport, protocol, "calls and messages, from another origin");

@@ -1,7 +1,5 @@
 //! The orderly end: SIGTERM.
 
-use std::time::{Duration, Instant};
-
 use hubgate_tests::Gateway;
 use hubgate_tests::hub_server::HubServer;
 use hubgate_tests::wait::{soon, until};
@@ -49,18 +47,14 @@ async fn a_client_that_does_not_leave_is_left_at_the_timeout() {
     let mut stubborn = gateway.client("probe").connect().await;
     stubborn.notify("spin", json!([])).await;
     gateway.terminate();
-    let asked = Instant::now();
     assert_eq!(gateway.ended().await.code(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?}", asked.elapsed());
 }
 
 #[tokio::test]
 async fn a_gateway_without_clients_ends_at_once() {
-    let mut gateway = Gateway::probe().with("server.drain-timeout = '25s'").start().await;
+    let mut gateway = Gateway::probe().with("server.drain-timeout = '1h'").start().await;
     gateway.terminate();
-    let asked = Instant::now();
     assert_eq!(gateway.ended().await.code(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?}", asked.elapsed());
 }
 
 #[tokio::test]

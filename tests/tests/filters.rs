@@ -1,7 +1,5 @@
 //! Components in the path of messages: what their verdicts do for clients, in all modes.
 
-use std::time::Duration;
-
 use http::Method;
 use hubgate_tests::client::HANDSHAKE;
 use hubgate_tests::command::hubgate;
@@ -444,5 +442,6 @@ async fn two_gateways_do_not_share_a_data_folder() {
     let refused = hubgate(["serve", "--config", config.to_str().expect("a path"), "--listen", "127.0.0.1:0"]);
     assert_eq!(refused.code, Some(2));
     assert!(refused.stderr.contains("server.data-dir"), "{}", refused.stderr);
-    tokio::time::timeout(Duration::from_secs(5), client(&first)).await.expect("the first one goes on");
+    // The first one goes on.
+    client(&first).await;
 }

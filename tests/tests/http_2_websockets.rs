@@ -230,7 +230,7 @@ async fn a_browser_opens_its_websockets_on_the_connection_that_it_has() {
     const ORIGIN: &str = "http://localhost:3999";
     let config = format!("server.log = 'debug'\nhubs.probe.cors-origins = ['{ORIGIN}']");
     let gateway = secure().with(&config).start().await;
-    let mut script = Script::in_browser("browser_transports.mjs", &[&gateway.url(), ORIGIN]);
+    let mut script = Script::start("browser_transports.mjs", &[&gateway.url(), ORIGIN]);
     script.says("WebSockets json").await;
     script.says("WebSockets messagepack").await;
     gateway.logs(&["a stream of HTTP/2 becomes a WebSocket"]).await;

@@ -1,6 +1,7 @@
 //! The unmodified `@microsoft/signalr` in Node.js, its present version and an old one, on all transports and in both hub
 //! protocols; the other versions that people use, in what all of them can do.
 
+use futures_util::future::join_all;
 use hubgate_tests::matrix::{WAYS, did};
 use hubgate_tests::script::Script;
 use hubgate_tests::{Gateway, guests};
@@ -131,9 +132,17 @@ async fn it_learns_that_no_server_is_connected() {
 
 #[tokio::test]
 async fn it_is_kept_while_it_is_quiet() {
-    let config = "server.timeouts = { client = '2s', keep-alive = '1s' }";
-    let gateway = Gateway::probe().with(config).start().await;
-    run_on(&gateway, "pings keep a quiet connection", "ann", &WAYS[..3]).await;
+    const SCENARIO: &str = "pings keep a quiet connection";
+    let config = "server.timeouts = { client = '6s', keep-alive = '1s' }";
+    let gateway = &Gateway::probe().with(config).start().await;
+    let token = &gateway.token("probe").user("ann").sign();
+    // At the same time: each waits for longer than that.
+    let all = CLIENTS.into_iter().flat_map(|client| WAYS.into_iter().take(3).map(move |way| (client, way)));
+    join_all(all.map(|((package, client), way)| async move {
+        start(gateway, package, SCENARIO, way, token).succeeds().await;
+        did(client, way.0, way.1, SCENARIO);
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -181,7 +190,7 @@ async fn versions_that_run_in_browsers_only_do_what_they_always_did() {
     let (url, token) = (gateway.url(), gateway.token("probe").user("ann").sign());
     let packages = OLDER_IN_BROWSERS.iter().flat_map(|(package, protocol, _)| [*package, *protocol]);
     let arguments: Vec<_> = [url.as_str(), &token, ORIGIN].into_iter().chain(packages).collect();
-    for said in Script::in_browser("older_in_browser.mjs", &arguments).account().await {
+    for said in Script::start("older_in_browser.mjs", &arguments).account().await {
         let (package, what) = said.split_once(" | ").unwrap_or_else(|| panic!("no client: {said}"));
         let (_, _, client) = OLDER_IN_BROWSERS.iter().find(|(name, ..)| *name == package).expect("it was asked for");
         note(client, what);

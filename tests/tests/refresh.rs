@@ -9,7 +9,7 @@ use hubgate_tests::hub_server::HubServer;
 use hubgate_tests::provider::{ISSUER, ProviderKey, key_set};
 use hubgate_tests::stateful::StatefulClient;
 use hubgate_tests::token::now;
-use hubgate_tests::wait::{let_pass, soon, within};
+use hubgate_tests::wait::{let_pass, soon};
 use hubgate_tests::{Client, Gateway, guests};
 use hubgate_wire::service::{self, Ack, GetConnectionClaims, RefreshAuth, ServiceMessage, Timestamp};
 use jsonwebtoken::Algorithm;
@@ -18,6 +18,9 @@ use tokio::task::JoinSet;
 
 /// A time that is not met in any test.
 const LONG: &str = "600";
+/// A time that tests wait for, in seconds: long enough for what is to happen before, on a machine where much else runs.
+const SHORT: u64 = 10;
+const SHORT_TEXT: &str = "10";
 
 /// The probe, which the door decides about.
 fn guarded() -> Setup {
@@ -97,7 +100,7 @@ async fn negotiation_says_how_long_a_token_lasts() {
 #[tokio::test]
 async fn a_connection_that_is_refreshed_outlives_the_token_that_it_came_with_and_no_other_does() {
     let gateway = closing().start().await;
-    let ann = [("x-user", "ann"), ("x-lifetime", "3")];
+    let ann = [("x-user", "ann"), ("x-lifetime", SHORT_TEXT)];
     let mut refreshed = connect(&gateway, &ann).await;
     let mut refused_one = connect(&gateway, &ann).await;
     let mut left_alone = connect(&gateway, &ann).await;
@@ -212,7 +215,7 @@ async fn the_authorizer_is_not_told_what_opens_the_connection() {
 #[tokio::test]
 async fn the_answer_has_the_token_for_requests_that_are_checked_one_by_one() {
     let gateway = guarded().start().await;
-    let (first, _) = given(&negotiate(&gateway, &[("x-user", "ann"), ("x-lifetime", "2")]).await);
+    let (first, _) = given(&negotiate(&gateway, &[("x-user", "ann"), ("x-lifetime", SHORT_TEXT)]).await);
     let negotiated = gateway.client("probe").token(&first).negotiate("&negotiateVersion=1").await.json();
     let connection = negotiated["connectionToken"].as_str().expect("a token").to_owned();
     let path = format!("/client/?hub=probe&id={connection}");
@@ -246,7 +249,7 @@ async fn a_refreshed_end_is_not_put_off_by_requests_with_the_token_before() {
     let handshake = handshake.body("text/plain", hubgate_tests::client::HANDSHAKE).send().await;
     assert_eq!(handshake.status, 200);
     assert_eq!(poll().await.body, "{}\u{1e}");
-    let sooner = [("x-user", "ann"), ("x-lifetime", "3")];
+    let sooner = [("x-user", "ann"), ("x-lifetime", SHORT_TEXT)];
     assert_eq!(refresh(&gateway, connection, &sooner).send().await.status, 200);
     let over = soon("the end", async { while poll().await.status == 200 {} });
     over.await;
@@ -266,9 +269,10 @@ async fn a_newer_token_of_the_identity_provider_moves_the_end_and_one_of_somebod
     let key = ProviderKey::new("k", Algorithm::ES256);
     let gateway = with_provider(&key).start().await;
     let token = |user: &str, seconds: i64| key.token(user, json!({ "exp": now() + seconds, "roles": "r" }));
-    let negotiated = gateway.request(Method::POST, "/hubs/probe/negotiate").bearer(&token("ann", 3)).send().await;
+    let negotiated =
+        gateway.request(Method::POST, "/hubs/probe/negotiate").bearer(&token("ann", SHORT as i64)).send().await;
     let (ours, lifetime) = given(&negotiated);
-    assert!((1..=3).contains(&lifetime), "{lifetime}");
+    assert!((1..=SHORT).contains(&lifetime), "{lifetime}");
     let (mut refreshed, mut left_alone) = (let_in(&gateway, &ours).await, let_in(&gateway, &ours).await);
     let asked = |token: &str| refresh(&gateway, &refreshed.connection, &[]).bearer(token).send();
     assert_eq!(refused(&asked(&token("eve", 600)).await), (403, "permission_change_rejected".to_owned()));
@@ -308,7 +312,7 @@ async fn an_anonymous_client_refreshes_without_a_token_or_with_the_one_that_it_w
 async fn a_client_that_resumes_keeps_what_it_was_refreshed_with_while_it_was_away() {
     let gateway = closing().start().await;
     let (token, _) =
-        given(&negotiate(&gateway, &[("x-user", "ann"), ("x-claim", "level=1"), ("x-lifetime", "3")]).await);
+        given(&negotiate(&gateway, &[("x-user", "ann"), ("x-claim", "level=1"), ("x-lifetime", SHORT_TEXT)]).await);
     let mut left_alone = let_in(&gateway, &token).await;
     let mut client = StatefulClient::connect(gateway.client("probe").token(&token)).await;
     client.cut();
@@ -351,7 +355,7 @@ async fn a_client_that_resumes_with_an_older_token_does_not_undo_an_earlier_end(
     let gateway = closing().start().await;
     let (token, _) = given(&negotiate(&gateway, &[("x-user", "ann"), ("x-lifetime", LONG)]).await);
     let mut client = StatefulClient::connect(gateway.client("probe").token(&token)).await;
-    let sooner = [("x-user", "ann"), ("x-lifetime", "3")];
+    let sooner = [("x-user", "ann"), ("x-lifetime", SHORT_TEXT)];
     assert_eq!(refresh(&gateway, client.connection_token(), &sooner).send().await.status, 200);
     client.cut();
     client.resume().await;
@@ -370,7 +374,7 @@ const CLAIMS: &str = "/api/hubs/probe/connections/claims";
 #[tokio::test]
 async fn an_application_without_a_connection_refreshes_by_rest_and_reads_claims() {
     let gateway = Gateway::probe().start().await;
-    let end = now() + 3;
+    let end = now() + SHORT as i64;
     let token = gateway.token("probe").user("ann").claim("asrs.s.coae", "true").claim("asrs.s.aeo", end.to_string());
     let token = token.claim("level", "1").sign();
     let (mut ann, mut left_alone) = (let_in(&gateway, &token).await, let_in(&gateway, &token).await);
@@ -500,7 +504,7 @@ async fn the_hub_server_of_a_client_that_refreshes_itself_hears_of_changed_claim
 }
 
 /// How long tokens last under load, in seconds.
-const LIFETIME: u64 = 5;
+const LIFETIME: u64 = SHORT;
 
 fn asked_for(name: &str, otherwise: u64) -> u64 {
     std::env::var(name)
@@ -515,7 +519,6 @@ async fn refresh_until(gateway: &Gateway, number: u64, end: Instant) -> (u64, u6
     let own = [("x-user", &*user), ("x-lifetime", &*lifetime)];
     let (mut refreshed, mut refused_ones) = (0, 0);
     while Instant::now() < end {
-        let mut expires = Instant::now() + Duration::from_secs(LIFETIME);
         let LetIn { mut client, connection, .. } = connect(gateway, &own).await;
         let refreshes_first = number % 3 + 1;
         for turn in 0.. {
@@ -530,12 +533,10 @@ async fn refresh_until(gateway: &Gateway, number: u64, end: Instant) -> (u64, u6
                 let eve = [("x-user", "eve"), ("x-lifetime", LONG)];
                 let answer = refresh(gateway, &connection, &eve).send().await;
                 assert_eq!(answer.status, 403, "{}", answer.body);
-                let left = expires.saturating_duration_since(Instant::now());
-                within(left + Duration::from_secs(3), "a client to end with its token", client.end()).await;
+                soon("a client to end with its token, and not with the other one", client.end()).await;
                 refused_ones += 1;
                 break;
             }
-            expires = Instant::now() + Duration::from_secs(LIFETIME);
             let answer = refresh(gateway, &connection, &own).send().await;
             assert_eq!((answer.status, given(&answer).1), (200, LIFETIME), "client {number}");
             refreshed += 1;
@@ -547,7 +548,7 @@ async fn refresh_until(gateway: &Gateway, number: u64, end: Instant) -> (u64, u6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_clients_stay_for_as_long_as_they_refresh_and_nobody_outlives_a_refused_refresh() {
     let clients = asked_for("HUBGATE_REFRESH_CLIENTS", 60);
-    let lasts = Duration::from_secs(asked_for("HUBGATE_REFRESH_SECONDS", 6));
+    let lasts = Duration::from_secs(asked_for("HUBGATE_REFRESH_SECONDS", 12));
     let gateway = std::sync::Arc::new(closing().descriptors(4_096).with("admin.metrics-open = true").start().await);
     let end = Instant::now() + lasts;
     let mut all = JoinSet::new();

@@ -73,7 +73,7 @@ async fn hold<const N: usize>(rules: [&str; N], sample: &str) {
     }
     client.succeeds().await;
     let screenshots = leavings("screenshots/samples").display().to_string();
-    Script::in_browser("sample_pages.mjs", &[sample, &gateway.url(), &screenshots]).succeeds().await;
+    Script::start("sample_pages.mjs", &[sample, &gateway.url(), &screenshots]).succeeds().await;
 }
 
 #[test]

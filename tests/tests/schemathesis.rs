@@ -5,7 +5,7 @@ use std::process::Stdio;
 use http::Method;
 use hubgate_tests::client::Received;
 use hubgate_tests::command::{leavings, repository};
-use hubgate_tests::wait::{DEADLINE, within};
+use hubgate_tests::wait::{DEADLINE, LONG_DEADLINE, within};
 use hubgate_tests::{Client, Gateway};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -63,7 +63,7 @@ async fn requests_made_of_the_document_are_answered_as_it_says() {
     command.env("HUBGATE_URL", gateway.url()).env("HUBGATE_KEY", gateway.key());
     command.env("HUBGATE_CLIENT", names.to_string());
     command.current_dir(gateway.folder()).stdin(Stdio::null()).kill_on_drop(true);
-    let run = within(DEADLINE * (8 + examples), "Schemathesis to end", command.output());
+    let run = within(LONG_DEADLINE + DEADLINE * examples, "Schemathesis to end", command.output());
     let run = tokio::select! {
         run = run => run,
         () = answer(client) => unreachable!("it answers until the run is over"),

@@ -33,7 +33,7 @@ async fn readiness(gateway: &Gateway) -> Option<u16> {
         stream.read_to_string(&mut answer).await.ok()?;
         answer.split(' ').nth(1)?.parse().ok()
     };
-    tokio::time::timeout(Duration::from_millis(500), ask).await.ok().flatten()
+    tokio::time::timeout(Duration::from_secs(2), ask).await.ok().flatten()
 }
 
 async fn until_unready(gateway: &Gateway) {

@@ -299,7 +299,7 @@ mod tests {
             watch(&watched, &log, || (), waits, move || end.send(()).unwrap_or_default());
         })
         .expect("a thread");
-        assert_eq!(ended.recv_timeout(Duration::from_secs(30)), Ok(()), "the process ends");
-        assert_eq!(begun.recv_timeout(Duration::from_secs(30)), Ok(()), "it is begun");
+        assert_eq!(ended.recv_timeout(Duration::from_secs(120)), Ok(()), "the process ends");
+        assert_eq!(begun.recv_timeout(Duration::from_secs(120)), Ok(()), "it is begun");
     }
 }

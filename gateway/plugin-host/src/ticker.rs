@@ -243,9 +243,9 @@ mod tests {
     use super::*;
 
     fn until(what: &str, condition: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while !condition() {
-            assert!(Instant::now() < deadline, "{what} did not come about within 10 s");
+            assert!(Instant::now() < deadline, "{what} did not come about in good time");
             thread::yield_now();
         }
     }

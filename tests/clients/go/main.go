@@ -17,7 +17,7 @@ import (
 	"github.com/philippseith/signalr"
 )
 
-const patience = 20 * time.Second
+const patience = 120 * time.Second
 
 var url, transport, protocol, token string
 

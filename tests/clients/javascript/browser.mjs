@@ -2,30 +2,26 @@
 //
 //   node browser.mjs URL SCREENSHOTS [GREETING]
 //
-// Says in lines how far it is, and `done` at its end. The test that started this restarts the gateway when it is told
-// `restart me`, and where there is a GREETING, it puts the component in its place that greets so when it is told
+// Says in lines how far it is, and `done` at its end. The test that started this stops the gateway when it is told `stop me`, and starts
+// it when it is told `start me again`. Where there is a GREETING, it puts the component in its place that greets so when it is told
 // `change the component`.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { STEP, launchWithProfile } from "./chromium.mjs";
 
 const [url, screenshots, newGreeting] = process.argv.slice(2);
 const MARKUP = "<img src=x onerror=\"document.title='taken over'\"><b>bold</b>";
 
-/** What a browser finds wrong with the page; a lost connection is no fault of the page's. */
+/** What a browser finds wrong with the page; a lost connection is no fault of the page's, nor is a gateway that is not ready. */
 const complaints = [];
 
 async function window(name, options) {
-  const profile = mkdtempSync(join(tmpdir(), "hubgate-browser-"));
-  const context = await launchWithProfile(profile, options);
+  const { context, end } = await launchWithProfile(options);
   const page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(STEP);
   page.on("pageerror", (error) => complaints.push(`${name}: ${error}`));
   page.on("console", (message) => {
-    if (message.type() === "error" && !/ERR_|WebSocket|connection|negotiat/i.test(message.text())) {
+    if (message.type() === "error" && !/ERR_|WebSocket|connection|negotiat|status of 503/i.test(message.text())) {
       complaints.push(`${name}: ${message.text()}`);
     }
   });
@@ -40,14 +36,7 @@ async function window(name, options) {
   });
   await page.goto(url);
   await connected(page);
-  return {
-    page,
-    name,
-    async close() {
-      await context.close();
-      rmSync(profile, { recursive: true, force: true });
-    },
-  };
+  return { page, name, end };
 }
 
 function connected(page) {
@@ -125,16 +114,16 @@ try {
   await fact(ann.page, "swapped", /^Started \d+ (s|min) ago$/);
   await fact(ann.page, "disconnects", /^0$/);
   for (const document of await ann.page.locator("a[href^='docs/']").all()) {
-    const answer = await ann.page.request.get(new URL(await document.getAttribute("href"), url).href);
+    const answer = await ann.page.request.get(new URL(await document.getAttribute("href"), url).href, { timeout: STEP });
     assert.ok(answer.ok() && (await answer.text()).startsWith("# "), await document.getAttribute("href"));
   }
 
   // The page says when the gateway is away, comes back by itself, and into its rooms.
-  const away = ann.page.locator("#away").waitFor();
-  console.log("restart me");
-  await away;
+  console.log("stop me");
+  await Promise.all([ann, bob].map(({ page }) => page.locator("#away").waitFor()));
   assert.match(await ann.page.locator("#away").textContent(), /The gateway does not answer/);
   await ann.page.screenshot({ animations: "disabled", path: join(screenshots, "away.png") });
+  console.log("start me again");
   await Promise.all([ann, bob].map(({ page }) => welcomedAgain(page)));
   await ann.page.locator("#away").waitFor({ state: "hidden" });
   await fact(ann.page, "disconnects", /^1$/);
@@ -168,8 +157,8 @@ try {
   console.error({ complaints });
   throw error;
 } finally {
-  await ann.close();
-  await bob.close();
+  await ann.end();
+  await bob.end();
 }
 console.log("done");
 

@@ -6,9 +6,7 @@
 // there: what the page needs is given to the browser here.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { launchWithProfile } from "./chromium.mjs";
 
 const [url, origin] = process.argv.slice(2);
@@ -19,8 +17,7 @@ const files = {
   "/msgpack.js": bundle("signalr-protocol-msgpack"),
 };
 
-const profile = mkdtempSync(join(tmpdir(), "hubgate-browser-"));
-const context = await launchWithProfile(profile, {
+const { context, end } = await launchWithProfile({
   args: [
     // A page that comes from nowhere may ask loopback addresses only where nobody would have to be asked first.
     "--disable-features=LocalNetworkAccessChecks",
@@ -48,8 +45,7 @@ try {
     console.log(`${transport} ${protocol}`);
   }
 } finally {
-  await context.close();
-  rmSync(profile, { recursive: true, force: true });
+  await end();
 }
 console.log("done");
 

@@ -4,9 +4,7 @@
 //
 // ORIGIN is one that the hubs allow; nothing listens there. Everything else is as in older.mjs, and each line begins with `CLIENT | `.
 
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { launchWithProfile } from "./chromium.mjs";
 import { smoke, WAYS } from "./smoke.mjs";
 
@@ -23,9 +21,8 @@ const filesOf = (client, messagePack) => ({
   "/smoke.js": smoke.toString(),
 });
 
-const profile = mkdtempSync(join(tmpdir(), "hubgate-browser-"));
 // A page that comes from nowhere may ask loopback addresses only where nobody would have to be asked first.
-const context = await launchWithProfile(profile, { args: ["--disable-features=LocalNetworkAccessChecks"] });
+const { context, end } = await launchWithProfile({ args: ["--disable-features=LocalNetworkAccessChecks"] });
 try {
   for (let index = 0; index < packages.length; index += 2) {
     const [client, messagePack] = packages.slice(index);
@@ -48,7 +45,6 @@ try {
     await page.close();
   }
 } finally {
-  await context.close();
-  rmSync(profile, { recursive: true, force: true });
+  await end();
 }
 console.log("done");

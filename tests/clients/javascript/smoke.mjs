@@ -42,11 +42,17 @@ export async function smoke(signalR, MessagePackHubProtocol, { url, token, trans
     await connection.start();
     return connection;
   };
-  /** What comes for `said`, one text after the other. */
+  /** What comes for `said`, one text after the other; an error if the connection ends before. */
   const listening = (connection) => {
     const [unread, waiting] = [[], []];
-    connection.on("said", (text) => (waiting.length > 0 ? waiting.shift()(text) : void unread.push(text)));
-    return () => (unread.length > 0 ? unread.shift() : new Promise((resolve) => waiting.push(resolve)));
+    let end;
+    connection.on("said", (text) => (waiting.length > 0 ? waiting.shift().resolve(text) : void unread.push(text)));
+    connection.onclose((error) => {
+      end = new Error(`the connection ended, after ${done.at(-1)}: ${error}`);
+      waiting.forEach(({ reject }) => reject(end));
+    });
+    const next = (resolve, reject) => void (end ? reject(end) : waiting.push({ resolve, reject }));
+    return () => (unread.length > 0 ? unread.shift() : new Promise(next));
   };
   const items = (stream) =>
     new Promise((resolve, reject) => {

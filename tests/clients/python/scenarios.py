@@ -13,7 +13,7 @@ import queue
 import sys
 import threading
 
-PATIENCE = 20
+PATIENCE = 120
 
 
 class PySignalR:

@@ -1,7 +1,5 @@
 //! Its persistent transport: messages on a connection that clients are not routed to.
 
-use std::time::Duration;
-
 use hubgate_wire::messagepack::Reader;
 use hubgate_wire::service::{
     self, BroadcastData, CheckConnectionExistenceWithAck, CheckGroupExistenceWithAck, CheckUserExistenceWithAck,
@@ -15,9 +13,8 @@ use super::rest::{Rest, USER_AGENT};
 use super::{Change, Member, Payloads, Question, Thrown, To};
 use crate::hub_server::HubServer;
 use crate::token::Token;
+use crate::wait::DEADLINE;
 
-/// How long it waits for an ack.
-const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 const SERVER_ID: &str = "machine_0123456789abcdef0123456789abcdef";
 /// Its first message, as recorded: a connection of type 2, in a layout of six elements.
 const HANDSHAKE_REQUEST: [u8; 8] = [0x07, 0x96, 0x01, 0x01, 0x02, 0xa0, 0x00, 0x80];
@@ -235,7 +232,7 @@ impl Persistent {
                 }
             }
         };
-        match tokio::time::timeout(ACK_TIMEOUT, answer).await {
+        match tokio::time::timeout(DEADLINE, answer).await {
             Ok((1, payload)) => Ok((true, payload)),
             Ok((2, payload)) => Ok((false, payload)),
             Ok((3 | 4, _)) | Err(_) => Err(Thrown::TimedOut),

@@ -34,7 +34,7 @@ async fn connect_from(address: &str, gateway: &Gateway) -> TcpStream {
 
 /// Whether the gateway closes the connection at once, and does not wait for a request.
 async fn is_turned_away(stream: &mut TcpStream) -> bool {
-    let closed = tokio::time::timeout(Duration::from_secs(1), stream.read(&mut [0])).await;
+    let closed = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut [0])).await;
     matches!(closed, Ok(Ok(0) | Err(_)))
 }
 

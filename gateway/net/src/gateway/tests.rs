@@ -20,7 +20,7 @@ use super::*;
 use crate::faults::Fault;
 use crate::settings::tests::settings;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 const MOST_CLIENTS: usize = 16;
 
 /// Everything is serverless, anybody may enter, and calls go to a webhook that nobody serves.

@@ -383,7 +383,7 @@ mod tests {
         assert!(matches!(plugin.sets("new", "2").await, Err(StateError::Unavailable(_))));
         assert_eq!(plugin.keys(), ["kept"]);
         std::fs::write(crashed.with_extension("sound"), "").unwrap();
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while plugin.sets("new", "2").await.is_err() {
             assert!(Instant::now() < deadline, "the disk was not tried again");
             thread::yield_now();
@@ -405,7 +405,7 @@ mod tests {
         assert!(matches!(read(&values), Err(StateError::Unavailable(_))));
         std::fs::remove_dir_all(folder.join(database::FILE)).unwrap();
         let plugin = Plugin(store, values);
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while plugin.sets("k", "v").await.is_err() {
             assert!(Instant::now() < deadline, "the disk was not tried again");
             thread::yield_now();
@@ -478,7 +478,7 @@ mod tests {
             let disk = lock(&plugin.0.shared.disk);
             disk.database().connection().query_row("SELECT count(*) FROM plugin_values", [], |row| row.get(0)).unwrap()
         };
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while rows() > 0 {
             assert!(Instant::now() < deadline, "it was not removed");
             std::thread::yield_now();

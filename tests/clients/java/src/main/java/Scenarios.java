@@ -18,7 +18,7 @@ import java.util.concurrent.TimeUnit;
  * <p>Arguments: SCENARIO URL TRANSPORT TOKEN. A scenario says `done` at its end.
  */
 public final class Scenarios {
-    private static final long PATIENCE = 20;
+    private static final long PATIENCE = 120;
     private static String url;
     private static TransportEnum transport;
     private static String token;
