@@ -234,6 +234,21 @@ impl Field for usize {
     }
 }
 
+/// An array of nothing.
+impl Field for () {
+    fn length(&self) -> usize {
+        length_of_array(0)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_array(0, out);
+    }
+
+    fn read(source: &mut Source<'_>) -> Result<(), Unreadable> {
+        source.array(0, |_| Ok(()))
+    }
+}
+
 impl Field for i64 {
     fn length(&self) -> usize {
         length_of_integer(*self)

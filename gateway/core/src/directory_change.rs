@@ -1,12 +1,12 @@
 //! What can change in what shards know together of a hub, on one node and on all.
 
 use crate::arrivals::{Reconnect, WhenLost};
-use crate::id::{GroupName, NodeId, PluginName, ServerConnectionId, ServerId, ShardAddress, UserId};
+use crate::id::{ConnectionId, GroupName, NodeId, PluginName, ServerConnectionId, ServerId, ShardAddress, UserId};
 
 /// One change, in the order in which its shard makes them.
 ///
 /// The first four stay on their node. The others are [announced](crate::Effect::Announce) to all nodes. Each of those says how
-/// something is, and is no difference to what was: applied twice it is the same as once. The last two are no node's own, but all
+/// something is, and is no difference to what was: applied twice it is the same as once. Memberships are no node's own, but all
 /// nodes hold them alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DirectoryChange {
@@ -43,6 +43,10 @@ pub enum DirectoryChange {
     MembershipBegins { user: UserId, group: GroupName, ends: Option<u64>, plugin: Option<PluginName>, stamp: Stamp },
     /// It is not any longer, or in no group at all.
     MembershipEnds { user: UserId, group: Option<GroupName>, stamp: Stamp },
+    /// A connection lives on that shard, and the node that its id names is lost, or was. `token` opens its transports.
+    ConnectionMoved { id: ConnectionId, token: ConnectionId, to: ShardAddress },
+    /// It is over.
+    ConnectionOver { id: ConnectionId, at: ShardAddress },
 }
 
 /// When a node has made a change that all nodes know alike. Of two changes of the same, the later one holds, on all nodes.

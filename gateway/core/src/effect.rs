@@ -90,8 +90,6 @@ pub enum Effect {
     },
     /// Whoever has the ticket is told what came of what it has asked for.
     Answered(Answered),
-    /// The connection that this token opened is over: it no longer opens anything.
-    TokenOver(ConnectionId),
     /// Log that something for clients of the hub was not sent, because it is not a hub message that filters could look at.
     Unreadable {
         hub: HubName,

@@ -179,8 +179,8 @@ pub struct ServerConnectionId {
     pub number: u32,
 }
 
-/// A connection's public id: 96 random bits and the address of the shard that owns the connection, as 24 characters of
-/// base64url. What names a connection therefore says where it lives.
+/// A connection's public id: 96 random bits and the address of the shard that has made it, as 24 characters of base64url. What names a
+/// connection therefore says where it lives, or who knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId([u8; 24]);
 
@@ -217,7 +217,7 @@ impl ConnectionId {
         (values & NO_DIGIT == 0).then_some(ConnectionId(text))
     }
 
-    /// The shard that owns the connection.
+    /// The shard that has made it. The connection lives there, unless its transport came to another node.
     pub fn owner(&self) -> ShardAddress {
         // The last 6 of 18 bytes are the last 8 digits, of 6 bits each.
         let digits = self.0[16..].iter().map(|byte| u64::from(DIGITS[usize::from(*byte)]));

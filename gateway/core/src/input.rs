@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::arrivals::{NewClient, NewServerConnection, ResumedClient};
 use crate::close_cause::CloseCause;
 use crate::delivery::Action;
@@ -19,6 +21,7 @@ use crate::refusal::ResumeRefusal;
 use crate::settings::Settings;
 use crate::stream::{StreamCommand, StreamReply};
 use crate::time::Millis;
+use crate::tokens::{ClaimAnswer, Negotiated, TokenClaim, TokenKept};
 
 /// One thing that happened, for [`crate::Shard::handle`].
 #[derive(Debug)]
@@ -95,6 +98,15 @@ pub enum Input<'i, 'b> {
     Unwatch { hub: HubName, plugin: PluginName, group: GroupName },
     /// What came of an [`crate::Effect::TellPresence`] is done.
     PresenceTold { hub: HubName, plugin: PluginName },
+    /// A client has negotiated: its token opens a transport of its connection, on a shard of this node, for a while.
+    Negotiated { hub: HubName, negotiated: Negotiated, deadline: Millis, ticket: Ticket<TokenKept> },
+    /// A client wants to open a transport with its connection token, on whatever node that was negotiated. Nobody but this shard's node knows
+    /// of it if the answer is not followed by [`Input::ClientOpened`] or [`Input::TokenUnused`].
+    ClaimToken { hub: HubName, claim: TokenClaim, deadline: Millis, ticket: Ticket<ClaimAnswer> },
+    /// The first transport of a connection, for which its token was claimed here, has not opened after all.
+    TokenUnused { hub: HubName, token: ConnectionId },
+    /// A client posts before its transport is open. Its token names this shard.
+    PostedEarly { hub: HubName, token: ConnectionId, bytes: Bytes, ticket: Ticket<bool> },
     /// It is so many milliseconds since 1970. To be told now and then: the clock that says so may be set.
     TimeOfDay(u64),
     /// Time passed. The owner may wait [`crate::Shard::tick_period`] between two of these.

@@ -10,6 +10,7 @@ mod client_message;
 mod client_results;
 mod close_cause;
 pub mod delivery;
+mod detours;
 mod directory_change;
 mod drain;
 mod effect;
@@ -64,4 +65,6 @@ pub use outgoing::{Answerable, Content, Outgoing};
 pub use recorded_input::RecordedInput;
 pub use refusal::{MembershipRefusal, ResumeRefusal, WatchRefusal};
 pub use shard::Shard;
-pub use tokens::{Claimed, ConnectionTokens, LONGEST_EARLY_POST, TokenRefusal, TooManyTokens};
+pub use tokens::{
+    ClaimAnswer, Claimed, LONGEST_EARLY_POST, Negotiated, TokenClaim, TokenKept, TokenRefusal, TooManyTokens,
+};

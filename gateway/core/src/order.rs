@@ -8,7 +8,7 @@ use crate::arrivals::WhenLost;
 use crate::delivery::Action;
 use crate::filter::Origin;
 use crate::id::{ConnectionId, NodeId, ServerConnectionId, ServerId, ShardAddress};
-use crate::question::{Answer, AskError, ClientAnswer, ClientQuestion, Question};
+use crate::question::{Answer, AskError, ClientAnswer, ClientQuestion, Question, TokenCommand};
 use crate::stream::StreamCommand;
 use crate::time::Millis;
 
@@ -34,6 +34,10 @@ pub enum Order {
     Ask { question: Question, asker: ShardAddress, number: u32 },
     /// To be done to a stream of a client there, and answered as a question is.
     Stream { command: Box<StreamCommand>, asker: ShardAddress, number: u32 },
+    /// What concerns a connection token that names the shard, answered as a question is.
+    Token { command: Box<TokenCommand>, asker: ShardAddress, number: u32 },
+    /// A connection token opens nothing any longer: its transport did not open after all, or its connection is over.
+    TokenOver { token: ConnectionId },
     /// The answer to question `number`.
     Answer { number: u32, answer: Answer },
     /// To be asked of a client. In a box, because it would make all orders larger.
@@ -57,6 +61,18 @@ pub struct ForwardedQuestion {
 const ORDER_OVERHEAD: usize = 2 * size_of::<Order>() + 64;
 
 impl Order {
+    /// The connection that alone it is about, by its id or by what opens it: the order is for whatever shard that lives on.
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Order::Act(action) => action.connection(),
+            Order::Server(order) => order.client(),
+            Order::Ask { question, .. } => question.connection(),
+            Order::Stream { command, .. } => Some(command.stream.connection),
+            Order::AskClient(forwarded) => Some(forwarded.question.connection),
+            Order::Token { .. } | Order::TokenOver { .. } | Order::Answer { .. } | Order::ClientAnswered { .. } => None,
+        }
+    }
+
     /// What it takes up while it waits, about, in bytes.
     pub fn cost(&self) -> usize {
         let carried = match self {
@@ -65,7 +81,7 @@ impl Order {
             Order::Ask { question, .. } => question.weight(),
             Order::Stream { command, .. } => command.weight(),
             Order::Answer { answer: Answer::Members(members), .. } => members.len() * 64,
-            Order::Answer { .. } => 0,
+            Order::Answer { .. } | Order::Token { .. } | Order::TokenOver { .. } => 0,
             Order::AskClient(forwarded) => size_of::<ForwardedQuestion>() + forwarded.question.weight(),
             Order::ClientAnswered { answer, .. } => size_of::<ClientAnswer>() + answer_weight(answer),
         };
@@ -149,6 +165,23 @@ pub enum ServerOrder {
 }
 
 impl ServerOrder {
+    /// The client that it is for.
+    fn client(&self) -> Option<ConnectionId> {
+        match self {
+            ServerOrder::Says { to: client, .. }
+            | ServerOrder::SaysTooMuch { to: client, .. }
+            | ServerOrder::Closes { client, .. }
+            | ServerOrder::Invoke { client, .. }
+            | ServerOrder::Complete { client, .. } => Some(*client),
+            ServerOrder::Pass { .. }
+            | ServerOrder::PassToServer { .. }
+            | ServerOrder::Opens { .. }
+            | ServerOrder::Ends { .. }
+            | ServerOrder::Leaves { .. }
+            | ServerOrder::Congested { .. } => None,
+        }
+    }
+
     /// What it carries, in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {

@@ -1,6 +1,7 @@
 //! The parts of a shard: inputs go to the part that owns what they change, and what one part leaves to another is taken in order.
 
 mod reading;
+mod tokens;
 
 use crate::client::read_holds::Hold;
 use crate::client::{Clients, Session, actions, announcements, marked, renewal, resuming};
@@ -18,9 +19,10 @@ use crate::mode_switch::ModeSwitch;
 use crate::neighbours::Location;
 use crate::order::{Addressees, Order};
 use crate::query::{self, Ack, Gathers};
-use crate::question::{Answer, Answered};
+use crate::question::{Answer, Answered, Question};
 use crate::settings::Settings;
 use crate::slowed_clients::SlowedClients;
+use crate::tokens::ConnectionTokens;
 use crate::turn::{AfterSend, Departure, Step, Turn};
 use crate::upstream::Upstream;
 
@@ -38,6 +40,7 @@ pub(crate) struct Parts {
     client_results: ClientResults,
     mode_switch: ModeSwitch,
     drain: Drain,
+    tokens: ConnectionTokens,
 }
 
 impl Parts {
@@ -53,6 +56,7 @@ impl Parts {
             client_results: ClientResults::new(),
             mode_switch: ModeSwitch::default(),
             drain: Drain::default(),
+            tokens: ConnectionTokens::default(),
         }
     }
 
@@ -66,6 +70,10 @@ impl Parts {
 
     pub(crate) fn links(&self) -> &Links {
         &self.links
+    }
+
+    pub(crate) fn tokens(&self) -> &ConnectionTokens {
+        &self.tokens
     }
 
     /// Other settings hold from now on.
@@ -99,9 +107,13 @@ impl Parts {
         let Parts { clients, links, upstream, gathers, client_results, .. } = self;
         match input {
             Input::ClientOpened { transport, client } => {
+                let has_moved = client.id.owner().node != turn.here().node;
                 let slot = clients.open(turn, transport, *client);
                 upstream.opened(slot);
                 links.opened(slot);
+                if has_moved {
+                    Parts::tell_of_homeless(turn);
+                }
             }
             Input::TokenRenewed { transport, expiry, claims } => {
                 if let Some(slot) = clients.by_transport(transport) {
@@ -147,7 +159,8 @@ impl Parts {
             Input::Refresh { hub, refresh, deadline, ticket } => {
                 gathers.refresh(clients, turn, &hub, refresh, (deadline, ticket));
             }
-            Input::Stream { hub, command, deadline, ticket } => match turn.locate(command.stream.connection.owner()) {
+            Input::Stream { hub, command, deadline, ticket } => match turn.locate_connection(command.stream.connection)
+            {
                 Location::OtherShard(_) | Location::OtherNode => {
                     gathers.forward(turn, &hub, command, (deadline, ticket))
                 }
@@ -178,6 +191,17 @@ impl Parts {
             Input::PresenceTold { hub, plugin } => {
                 let (presence, directory) = clients.presence();
                 presence.told(turn, directory, hub, plugin);
+            }
+            Input::Negotiated { hub, negotiated, deadline, ticket } => {
+                self.negotiated(turn, &hub, negotiated, (deadline, ticket));
+            }
+            Input::ClaimToken { hub, claim, deadline, ticket } => {
+                self.claim_token(turn, &hub, claim, (deadline, ticket));
+            }
+            Input::TokenUnused { hub, token } => self.token_unused(turn, &hub, token),
+            Input::PostedEarly { hub, token, bytes, ticket } => {
+                let is_kept = self.tokens.posted_early(token, &hub, &bytes, turn.now);
+                turn.effect(Effect::Answered(Answered::Found(ticket.answered(is_kept))));
             }
             Input::TimeOfDay(time) => renewal::set_time_of_day(clients, turn.now, time),
             Input::Tick => self.tick(turn),
@@ -258,6 +282,10 @@ impl Parts {
                     link::tell_claims(links, clients, turn, slot);
                 }
             }
+            Step::TokenOver { hub, token } => {
+                let name = clients.hub(hub).name.clone();
+                self.token_over(turn, &name, token);
+            }
             Step::Departed(departure) => self.departed(turn, *departure),
             Step::ForgetIfOver(slot) => {
                 if clients.get(slot).is_some_and(Session::is_gone) && upstream.is_over(slot) {
@@ -327,6 +355,9 @@ impl Parts {
 
     /// Does what another shard forwarded.
     fn order(&mut self, turn: &mut Turn<'_>, from: ShardAddress, name: &HubName, order: Order) {
+        if let Some(next) = turn.next_stop(&order) {
+            return turn.hand_on(next, name, order);
+        }
         let Parts { clients, links, upstream, gathers, .. } = self;
         match order {
             Order::Act(action) => {
@@ -337,8 +368,10 @@ impl Parts {
             }
             Order::Server(order) => {
                 let hub = clients.hubs_mut().get(name, turn.settings);
-                links.apply(clients, turn, hub, order);
+                links.apply(clients, turn, (from, hub), order);
             }
+            Order::Ask { question: Question::Barrier, asker, number }
+                if gathers.passes_barrier_on(turn, name, (asker, number)) => {}
             Order::Ask { question, asker, number } => {
                 let answer = query::answer(clients, turn, name, question);
                 turn.forward(Addressees::One(asker), name, Order::Answer { number, answer });
@@ -348,9 +381,11 @@ impl Parts {
                 turn.forward(Addressees::One(asker), name, Order::Answer { number, answer });
             }
             Order::Answer { number, answer } => {
-                let ack = gathers.answered(turn, from, number, answer);
+                let ack = gathers.answered(turn, (from, name), number, answer);
                 ack.into_iter().for_each(|ack| self.ack_ended(turn, ack));
             }
+            Order::Token { command, asker, number } => self.obey_token(turn, (from, name), *command, (asker, number)),
+            Order::TokenOver { token } => self.heard_token_over(turn, (from, name), token),
             Order::AskClient(forwarded) => self.client_results.ask_for(clients, turn, name, *forwarded),
             Order::ClientAnswered { number, answer } => {
                 self.client_results.answered_elsewhere(turn, number, *answer);
@@ -361,17 +396,27 @@ impl Parts {
     /// A shard that has ended answers nothing, and does nothing that anybody could miss.
     fn undelivered(&mut self, turn: &mut Turn<'_>, to: &Addressees, order: Order) {
         match order {
-            Order::Ask { number, .. } | Order::Stream { number, .. } => {
+            Order::Ask { number, .. } | Order::Stream { number, .. } | Order::Token { number, .. } => {
                 let ack = self.gathers.undelivered(turn, to, number);
                 ack.into_iter().for_each(|ack| self.ack_ended(turn, ack));
             }
             Order::AskClient(forwarded) => self.client_results.undelivered(turn, forwarded.number),
-            Order::Act(_) | Order::Server(_) | Order::Answer { .. } | Order::ClientAnswered { .. } => {}
+            Order::Act(_)
+            | Order::Server(_)
+            | Order::Answer { .. }
+            | Order::TokenOver { .. }
+            | Order::ClientAnswered { .. } => {}
         }
     }
 
     /// A node is gone, or does not know any longer what was begun with it.
     pub(crate) fn node_lost(&mut self, turn: &mut Turn<'_>, node: NodeId) {
+        // Also those that it has claimed after the directory was told.
+        for id in self.tokens.node_lost(node) {
+            turn.moved.end(id);
+        }
+        turn.detours.node_lost(node);
+        Parts::tell_of_homeless(turn);
         for ack in self.gathers.node_lost(turn, node) {
             self.ack_ended(turn, ack);
         }
@@ -402,6 +447,8 @@ impl Parts {
 
     /// Time passed: meets all deadlines.
     fn tick(&mut self, turn: &mut Turn<'_>) {
+        self.tokens.expire(turn.now);
+        turn.detours.tick(turn.now);
         self.links.tick(&mut self.clients, turn);
         for ack in self.gathers.tick(turn) {
             self.ack_ended(turn, ack);

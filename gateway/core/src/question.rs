@@ -8,11 +8,12 @@ use hubgate_wire::payload::Payload;
 
 use crate::event::ConnectionFacts;
 use crate::filter::Origin;
-use crate::id::{ConnectionId, GroupName, UserId};
+use crate::id::{ConnectionId, GroupName, HubName, UserId};
 use crate::refresh::{Refresh, Refreshed};
 use crate::refusal::{MembershipRefusal, WatchRefusal};
 use crate::stream::StreamReply;
 use crate::target::Target;
+use crate::tokens::{ClaimAnswer, Negotiated, TokenClaim, TokenKept};
 
 /// Whoever waits for an answer of type `A`: chosen by the asker, and given back with the answer in [`crate::Effect::Answered`].
 pub struct Ticket<A> {
@@ -65,6 +66,8 @@ pub enum Question {
     Command(Command),
     /// Nothing: what was ordered before, of the same hub, is in effect when it is answered.
     Barrier,
+    /// The same of what the asker has handed on for others, and not of what is handed on by whoever is asked: that goes no further.
+    HandedOn,
 }
 
 /// What one shard answers.
@@ -77,10 +80,33 @@ pub enum Answer {
     Members(Members),
     Joined(Joined),
     Refreshed(Refreshed),
-    /// To [`Question::Barrier`].
+    /// To [`Question::Barrier`] and [`Question::HandedOn`].
     InEffect,
     /// To [`crate::Order::Stream`].
     Stream(StreamReply),
+    /// To [`TokenCommand::Keep`].
+    Kept(TokenKept),
+    /// To [`TokenCommand::Claim`]. In a box, because it would make all answers larger.
+    Claimed(Box<ClaimAnswer>),
+}
+
+/// What is asked of the shard that a connection token names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenCommand {
+    /// A client of the same node has negotiated.
+    Keep(Negotiated),
+    /// Its client comes.
+    Claim(TokenClaim),
+}
+
+impl TokenCommand {
+    /// The token that it is about.
+    pub(crate) fn token(&self) -> ConnectionId {
+        match self {
+            TokenCommand::Keep(negotiated) => negotiated.token,
+            TokenCommand::Claim(claim) => claim.token,
+        }
+    }
 }
 
 /// What is known of a connection, if it is in the hub.
@@ -175,7 +201,7 @@ pub(crate) enum AckQuestion {
 /// What came of something that was asked for with a ticket.
 #[derive(Debug)]
 pub enum Answered {
-    /// To [`CallerQuery::Find`].
+    /// To [`CallerQuery::Find`], and whether what an [`crate::Input::PostedEarly`] brings is kept.
     Found(Reply<bool>),
     /// To [`CallerQuery::Facts`].
     Facts(Reply<Facts>),
@@ -197,6 +223,10 @@ pub enum Answered {
     InEffect(Reply<()>),
     /// To [`crate::Input::AskClient`].
     Client(Reply<ClientAnswer>),
+    /// To [`crate::Input::Negotiated`].
+    Kept(Reply<TokenKept>),
+    /// To [`crate::Input::ClaimToken`]. Whoever claims for a first transport owes its opening, or an [`crate::Input::TokenUnused`].
+    Claimed { hub: HubName, reply: Reply<ClaimAnswer> },
 }
 
 /// An answer for whoever has the ticket.
@@ -211,6 +241,26 @@ pub struct Reply<A> {
 pub struct Unanswered;
 
 impl Question {
+    /// The connection that alone it is about: its id, or what opens it, which is where the connection is.
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Question::Query(
+                Query::Find(Sought::ConnectionOf(Target::Connection(id)))
+                | Query::Count(Target::Connection(id))
+                | Query::Members { of: Target::Connection(id), .. }
+                | Query::Facts(id)
+                | Query::FactsByToken(id),
+            )
+            | Question::Command(Command::Join { connection: id, .. } | Command::Leave { connection: id, .. }) => {
+                Some(*id)
+            }
+            Question::Command(Command::Refresh(refresh)) => Some(refresh.token),
+            Question::Query(Query::Find(_) | Query::Count(_) | Query::Members { .. })
+            | Question::Barrier
+            | Question::HandedOn => None,
+        }
+    }
+
     /// The names in it, in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {
@@ -223,7 +273,7 @@ impl Question {
             Question::Command(Command::Join { group, .. }) => group.as_str().len(),
             Question::Command(Command::Leave { group, .. }) => group.as_ref().map_or(0, |group| group.as_str().len()),
             Question::Command(Command::Refresh(refresh)) => size_of::<Refresh>() + refresh.weight(),
-            Question::Query(Query::Facts(_) | Query::FactsByToken(_)) | Question::Barrier => 0,
+            Question::Query(Query::Facts(_) | Query::FactsByToken(_)) | Question::Barrier | Question::HandedOn => 0,
         }
     }
 }

@@ -117,6 +117,16 @@ impl Input<'_, '_> {
                 Input::Unwatch { hub: hub.clone(), plugin: plugin.clone(), group: group.clone() }
             }
             Input::PresenceTold { hub, plugin } => Input::PresenceTold { hub: hub.clone(), plugin: plugin.clone() },
+            Input::Negotiated { hub, negotiated, deadline, ticket } => {
+                Input::Negotiated { hub: hub.clone(), negotiated: *negotiated, deadline: *deadline, ticket: *ticket }
+            }
+            Input::ClaimToken { hub, claim, deadline, ticket } => {
+                Input::ClaimToken { hub: hub.clone(), claim: *claim, deadline: *deadline, ticket: *ticket }
+            }
+            Input::TokenUnused { hub, token } => Input::TokenUnused { hub: hub.clone(), token: *token },
+            Input::PostedEarly { hub, token, bytes, ticket } => {
+                Input::PostedEarly { hub: hub.clone(), token: *token, bytes: bytes.clone(), ticket: *ticket }
+            }
             Input::TimeOfDay(time) => Input::TimeOfDay(*time),
             Input::Tick => Input::Tick,
             Input::Configure { settings, halves } => {

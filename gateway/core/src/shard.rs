@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use hubgate_wire::negotiate::Transport;
+
 use crate::client::Clients;
 use crate::client::resuming::{self, MostKept};
 use crate::client::timer_wheel::TimerWheel;
+use crate::detours::Detours;
 use crate::effect::Effect;
 use crate::filter::HalvesByPlugin;
 use crate::hash::HashSeed;
 use crate::hub::directory::Directory;
 use crate::hub::hubs::Hubs;
 use crate::hub::status::ShardStatus;
-use crate::id::{ConnectionId, HubName, ServerConnectionId, Slot, TransportKey, UserId};
+use crate::id::{ConnectionId, HubName, ServerConnectionId, ShardAddress, Slot, TransportKey, UserId};
 use crate::input::Input;
 use crate::neighbours::Neighbours;
 use crate::parts::Parts;
@@ -25,6 +28,8 @@ use crate::turn::{Step, Turn};
 #[derive(Debug)]
 pub struct Shard {
     neighbours: Neighbours,
+    directory: Arc<Directory>,
+    detours: Detours,
     settings: Arc<Settings>,
     steps: Vec<Step>,
     parts: Parts,
@@ -40,8 +45,9 @@ impl Shard {
         halves: HalvesByPlugin,
         seed: HashSeed,
     ) -> Shard {
-        let clients = Clients::new(Hubs::new(directory, halves, seed.clone()), seed);
-        Shard { neighbours, settings, steps: Vec::new(), parts: Parts::new(clients) }
+        let clients = Clients::new(Hubs::new(directory.clone(), halves, seed.clone()), seed);
+        let (detours, steps, parts) = (Detours::default(), Vec::new(), Parts::new(clients));
+        Shard { neighbours, directory, detours, settings, steps, parts }
     }
 
     /// Tells this log of all sends from now on.
@@ -54,10 +60,9 @@ impl Shard {
         if let Input::Configure { .. } | Input::Nodes(_) | Input::NodeLost(_) | Input::Named(_) = &input {
             return self.adapt(input, now, effects);
         }
-        let Shard { neighbours, settings, steps, parts } = self;
         // What a panic has cut off is lost: it is about things as they were before that.
-        steps.clear();
-        let mut turn = Turn { now, neighbours, settings, effects, steps };
+        self.steps.clear();
+        let (mut turn, parts) = self.turn(now, effects);
         parts.act_on(&mut turn, input);
     }
 
@@ -70,18 +75,43 @@ impl Shard {
                 self.parts.configure(&before, &self.settings, halves);
             }
             Input::Nodes(nodes) => {
+                let is_any_new = nodes.iter().any(|node| self.neighbours.nodes().find(node.id).is_none());
                 self.neighbours.set_nodes(nodes);
+                if is_any_new {
+                    Parts::tell_again_of_homeless(&mut self.turn(now, effects).0);
+                }
             }
             Input::Named(node) => self.neighbours.set_node(node),
             Input::NodeLost(node) => {
                 self.neighbours.lose(node);
-                let Shard { neighbours, settings, steps, parts } = self;
-                steps.clear();
-                let mut turn = Turn { now, neighbours, settings, effects, steps };
+                self.steps.clear();
+                let (mut turn, parts) = self.turn(now, effects);
                 parts.node_lost(&mut turn, node);
             }
             _ => unreachable!("it changes nothing that a turn goes by"),
         }
+    }
+
+    #[inline(always)]
+    fn turn<'a>(&'a mut self, now: Millis, effects: &'a mut Vec<Effect>) -> (Turn<'a>, &'a mut Parts) {
+        let Shard { neighbours, directory, detours, settings, steps, parts } = self;
+        (Turn { now, neighbours, moved: &directory.moved, detours, settings, effects, steps }, parts)
+    }
+
+    /// The shard that a connection lives on, by its id, as far as this node knows: one of those that have moved to it, or the one that the id
+    /// names.
+    pub fn shard_of(&self, connection: ConnectionId) -> ShardAddress {
+        self.directory.moved.find(connection).unwrap_or_else(|| connection.owner())
+    }
+
+    /// The transport of a hub that a token has opened which names this shard.
+    pub fn transport_of_token(&self, token: ConnectionId, hub: &HubName) -> Option<Transport> {
+        self.parts.tokens().transport(token, hub)
+    }
+
+    /// How many clients have negotiated that are to come.
+    pub fn negotiated(&self) -> usize {
+        self.parts.tokens().negotiated()
     }
 
     /// The key of the client's transport that opens next.

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use crate::close_cause::CloseCause;
 use crate::delivery::Action;
+use crate::detours::Detours;
 use crate::directory_change::DirectoryChange;
 use crate::effect::Effect;
 use crate::event::ConnectionFacts;
 use crate::filter::Origin;
-use crate::id::{HubIndex, HubName, PluginName, ServerConnectionId, ShardAddress, Slot};
+use crate::hub::directory::MovedConnections;
+use crate::id::{ConnectionId, HubIndex, HubName, PluginName, ServerConnectionId, ShardAddress, Slot};
 use crate::neighbours::{Location, Neighbours};
 use crate::order::{Addressees, Order};
 use crate::question::{AckQuestion, Ticket};
@@ -20,6 +22,8 @@ use crate::time::Millis;
 pub(crate) struct Turn<'a> {
     pub(crate) now: Millis,
     pub(crate) neighbours: &'a Neighbours,
+    pub(crate) moved: &'a MovedConnections,
+    pub(crate) detours: &'a mut Detours,
     pub(crate) settings: &'a Settings,
     pub(crate) effects: &'a mut Vec<Effect>,
     pub(crate) steps: &'a mut Vec<Step>,
@@ -49,6 +53,8 @@ pub(crate) enum Step {
     ClaimsChanged(Slot),
     /// A client is closed, and out of all indexes: whoever answers it is told.
     Departed(Box<Departure>),
+    /// What has opened a client's transports opens nothing any longer.
+    TokenOver { hub: HubIndex, token: ConnectionId },
     /// A client is forgotten if nothing is left to be done for it.
     ForgetIfOver(Slot),
     /// Do what a sender asks of a hub, after the hub's filters.
@@ -114,6 +120,45 @@ impl Turn<'_> {
     #[inline]
     pub(crate) fn locate(&self, address: ShardAddress) -> Location {
         self.neighbours.locate(address)
+    }
+
+    /// The shard that a connection lives on, by its id or by what opens it. If it has moved and nobody here knows where to, that is the
+    /// shard which its id names, and knows it.
+    #[inline]
+    pub(crate) fn shard_of(&self, connection: ConnectionId) -> ShardAddress {
+        self.moved.find(connection).unwrap_or_else(|| connection.owner())
+    }
+
+    /// Where a connection lives, seen from here.
+    #[inline]
+    pub(crate) fn locate_connection(&self, connection: ConnectionId) -> Location {
+        self.locate(self.shard_of(connection))
+    }
+
+    /// Where an order about a connection is to be handed on to, whose id names this shard and which has moved.
+    #[inline]
+    pub(crate) fn next_stop(&self, order: &Order) -> Option<ShardAddress> {
+        if self.moved.is_empty() {
+            return None;
+        }
+        let connection = order.connection()?;
+        let lives_at = self.moved.find(connection)?;
+        // Others that get it have it, or nobody has: so no order goes in circles.
+        (connection.owner() == self.here() && lives_at != self.here()).then_some(lives_at)
+    }
+
+    /// Hands an order about a connection to the shard at `to`, on which it lives, or which knows where it does.
+    pub(crate) fn forward_about(&mut self, connection: ConnectionId, to: ShardAddress, hub: &HubName, order: Order) {
+        if to.node != self.here().node && to == connection.owner() {
+            self.detours.sent.note(hub, to, self.now);
+        }
+        self.forward(Addressees::One(to), hub, order);
+    }
+
+    /// Hands on an order about a connection of which only this shard knew where it lives.
+    pub(crate) fn hand_on(&mut self, to: ShardAddress, hub: &HubName, order: Order) {
+        self.detours.handed_on.note(hub, to, self.now);
+        self.forward(Addressees::One(to), hub, order);
     }
 
     /// Tells other nodes of a change that the shards of this one know already.

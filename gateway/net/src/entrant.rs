@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use hubgate_core::id::{ConnectionId, HubName, UserId};
+use bytes::Bytes;
+use hubgate_core::id::{ConnectionId, HubName, ShardAddress, UserId};
 use hubgate_core::pairs::Pairs;
-use hubgate_core::{NewClient, Reconnect, ResumedClient};
+use hubgate_core::{ClaimAnswer, Claimed, NewClient, Reconnect, ResumedClient};
 use tokio::sync::mpsc;
 
 use crate::admission::{ClientPlace, Move, Visitor};
@@ -24,11 +25,11 @@ impl Entrant {
         }
     }
 
-    /// Its connection, which says whose shard it is.
-    pub(crate) fn id(&self) -> ConnectionId {
+    /// The shard that its connection lives on.
+    pub(crate) fn lives_at(&self) -> ShardAddress {
         match self {
-            Entrant::New(entrant) => entrant.client.id,
-            Entrant::Returning(returning) => returning.client.id,
+            Entrant::New(entrant) => entrant.lives_at,
+            Entrant::Returning(returning) => returning.lives_at,
         }
     }
 }
@@ -37,6 +38,7 @@ impl Entrant {
 #[derive(Debug)]
 pub(crate) struct NewEntrant {
     pub(crate) client: NewClient,
+    pub(crate) lives_at: ShardAddress,
     pub(crate) place: ClientPlace,
     /// `None`: it came without a token.
     pub(crate) claimed: Option<ClaimedToken>,
@@ -47,31 +49,21 @@ pub(crate) struct NewEntrant {
 pub(crate) struct ReturningClient {
     pub(crate) hub: HubName,
     pub(crate) client: ResumedClient,
+    pub(crate) lives_at: ShardAddress,
     pub(crate) to: Move,
-}
-
-/// A connection-to-be of a client that has negotiated.
-#[derive(Debug)]
-pub(crate) struct Negotiated {
-    pub(crate) hub: HubName,
-    pub(crate) id: ConnectionId,
-    /// What opens its transport, on the same shard.
-    pub(crate) token: ConnectionId,
-    pub(crate) reconnect: Reconnect,
 }
 
 /// What a connection token was made for, once its client opens a transport.
 #[derive(Debug)]
 pub(crate) struct FirstTransport {
     pub(crate) id: ConnectionId,
-    pub(crate) reconnect: Reconnect,
     /// What the client has posted before.
-    pub(crate) early: Vec<u8>,
+    pub(crate) early: Bytes,
 }
 
-/// What a request for a WebSocket asks of the shard that its connection token names.
+/// A request for a WebSocket that names a connection token.
 #[derive(Debug)]
-pub(crate) struct TokenClaim {
+pub(crate) struct WebSocketRequest {
     pub(crate) token: ConnectionId,
     pub(crate) hub: HubName,
     pub(crate) user: Option<UserId>,
@@ -81,42 +73,56 @@ pub(crate) struct TokenClaim {
     pub(crate) access_token: Box<str>,
 }
 
-impl TokenClaim {
+impl WebSocketRequest {
     pub(crate) fn visitor(&self) -> Visitor<'_> {
-        let TokenClaim { hub, user, claims, address, access_token, .. } = self;
+        let WebSocketRequest { hub, user, claims, address, access_token, .. } = self;
         Visitor { address: *address, hub, user: user.as_ref(), claims, token: access_token }
     }
 }
 
-/// What a connection token opens a WebSocket for.
+/// What a connection token opens a WebSocket for, and where the connection lives.
 #[derive(Debug)]
 pub(crate) enum Opening {
     /// The client that has negotiated it.
-    First { token: ClaimedToken, reconnect: Reconnect, place: ClientPlace },
+    First { token: ClaimedToken, id: ConnectionId, reconnect: Reconnect, place: ClientPlace, lives_at: ShardAddress },
     /// The client with this id, which lives.
-    Again { id: ConnectionId, to: Move },
+    Again { id: ConnectionId, to: Move, lives_at: ShardAddress },
 }
 
-/// Where a shard hears of claimed tokens that were not used. It needs no bound of its own: each token is sent once at most.
-pub(crate) type Releases = mpsc::UnboundedSender<ConnectionId>;
+/// Where a shard hears of tokens that were claimed there, for clients of a hub, and not used. It needs no bound of its own: each token is
+/// sent once at most.
+pub(crate) type Releases = mpsc::UnboundedSender<(HubName, ConnectionId)>;
 
 /// A connection token that a request has used up. Dropped before its client's transport is open, it is released.
 #[derive(Debug)]
 pub(crate) struct ClaimedToken {
+    hub: HubName,
     token: ConnectionId,
-    /// The id of the token's connection.
-    id: ConnectionId,
     releases: Option<Releases>,
 }
 
-impl ClaimedToken {
-    /// `releases` is that of the shard that the token belongs to.
-    pub(crate) fn new(token: ConnectionId, id: ConnectionId, releases: Releases) -> ClaimedToken {
-        ClaimedToken { token, id, releases: Some(releases) }
-    }
+/// What came of a claim. A token that it has used up is released if nobody takes it.
+#[derive(Debug)]
+pub(crate) struct ClaimResult {
+    pub(crate) answer: ClaimAnswer,
+    /// Of a first transport.
+    pub(crate) token: Option<ClaimedToken>,
+}
 
-    pub(crate) fn id(&self) -> ConnectionId {
-        self.id
+impl ClaimResult {
+    /// `releases` is that of the shard that has claimed.
+    pub(crate) fn new(hub: HubName, answer: ClaimAnswer, releases: &Releases) -> ClaimResult {
+        let token = match &answer {
+            Ok(Claimed::First { token, .. }) => Some(ClaimedToken::new(hub, *token, releases.clone())),
+            Ok(Claimed::Again { .. }) | Err(_) => None,
+        };
+        ClaimResult { answer, token }
+    }
+}
+
+impl ClaimedToken {
+    fn new(hub: HubName, token: ConnectionId, releases: Releases) -> ClaimedToken {
+        ClaimedToken { hub, token, releases: Some(releases) }
     }
 
     /// From now on the token is in use for as long as its client is there.
@@ -129,7 +135,7 @@ impl Drop for ClaimedToken {
     fn drop(&mut self) {
         if let Some(releases) = self.releases.take() {
             // A shard that has ended has no tokens.
-            let _ = releases.send(self.token);
+            let _ = releases.send((self.hub.clone(), self.token));
         }
     }
 }
@@ -141,21 +147,40 @@ mod tests {
 
     use super::*;
 
-    fn claimed() -> (ConnectionId, ClaimedToken, mpsc::UnboundedReceiver<ConnectionId>) {
-        let [token, id] = [1, 2].map(|byte| ConnectionId::new(ShardIndex(0).into(), [byte; 12]));
+    fn claimed() -> (ConnectionId, ClaimedToken, mpsc::UnboundedReceiver<(HubName, ConnectionId)>) {
+        let token = ConnectionId::new(ShardIndex(0).into(), [1; 12]);
         let (releases, released) = mpsc::unbounded_channel();
-        (token, ClaimedToken::new(token, id, releases), released)
+        (token, ClaimedToken::new(hub(), token, releases), released)
+    }
+
+    fn hub() -> HubName {
+        HubName::parse("chat").expect("a name")
     }
 
     #[test]
     fn a_token_is_released_unless_its_client_opened() {
         let (token, claimed, mut released) = claimed();
         drop(claimed);
-        assert_eq!(released.try_recv(), Ok(token));
+        assert_eq!(released.try_recv(), Ok((hub(), token)));
 
         let (_, claimed, mut released) = self::claimed();
         claimed.transport_opened();
         assert!(released.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_was_claimed_for_a_first_transport_is_released_if_nobody_takes_it() {
+        let token = ConnectionId::new(ShardIndex(0).into(), [1; 12]);
+        let first = Claimed::First { token, id: token, reconnect: Reconnect::No, early: Bytes::new() };
+        let (releases, mut released) = mpsc::unbounded_channel();
+        for (answer, is_released) in [
+            (Ok(first), true),
+            (Ok(Claimed::Again { id: token }), false),
+            (Err(hubgate_core::TokenRefusal::Unknown), false),
+        ] {
+            drop(ClaimResult::new(hub(), answer, &releases));
+            assert_eq!(released.try_recv().ok(), is_released.then(|| (hub(), token)));
+        }
     }
 
     #[test]
@@ -169,7 +194,7 @@ mod tests {
             }
             drop(answer.send(claimed));
             drop(answered);
-            assert_eq!(released.try_recv(), Ok(token));
+            assert_eq!(released.try_recv(), Ok((hub(), token)));
         }
     }
 }

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hubgate_cluster::codec::TunnelMessage;
-use hubgate_core::id::{HubName, NodeId, ShardIndex};
+use hubgate_core::id::{ConnectionId, HubName, NodeId, ShardIndex};
 use hubgate_core::settings::Settings;
-use hubgate_core::{Nodes, Order, ShardStatus, TooManyTokens};
+use hubgate_core::{Nodes, Order, ShardStatus};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::client_request::ClientRequest;
-use crate::entrant::{Entrant, Negotiated, Opening, TokenClaim};
+use crate::entrant::{Entrant, Opening, WebSocketRequest};
 use crate::envelope::Envelope;
 use crate::http_places::HttpPlace;
 use crate::refusal::Refusal;
@@ -38,11 +38,14 @@ pub(crate) enum LocalMessage {
         remote: SocketAddr,
         place: HttpPlace,
     },
-    /// A client that was upgraded elsewhere, but whose id says that it belongs here.
+    /// A client that was upgraded elsewhere, but is to live here.
     Adopt(Box<UpgradedClient>),
-    /// A client negotiated that is to come here.
-    Negotiated(Negotiated, oneshot::Sender<Result<(), TooManyTokens>>),
-    ClaimToken(Box<TokenClaim>, oneshot::Sender<Result<Opening, Refusal>>),
+    /// A client that lives here wants another WebSocket.
+    Resume {
+        id: ConnectionId,
+        request: Box<WebSocketRequest>,
+        answer: oneshot::Sender<Result<Opening, Refusal>>,
+    },
     /// Of a client whose connection is here.
     Request(ClientRequest),
     Status(oneshot::Sender<ShardStatus>),

@@ -38,7 +38,7 @@ pub(crate) async fn serve_client(shard: ShardHandle, stream: UpgradedStream, unr
     let link = ClientLink::WebSocket(socket.clone());
     // The place is given up when the transport has ended.
     let (transport, reconnect, log, _place) = match entrant {
-        Entrant::New(NewEntrant { client, place, claimed }) => {
+        Entrant::New(NewEntrant { client, lives_at: _, place, claimed }) => {
             let (reconnect, log, place) = (client.reconnect, ClientLog::opened(&client), Rc::new(place));
             let transport = shard.client_opened(client, link, place.clone());
             if let Some(claimed) = claimed {
@@ -46,7 +46,7 @@ pub(crate) async fn serve_client(shard: ShardHandle, stream: UpgradedStream, unr
             }
             (transport, reconnect, log, place)
         }
-        Entrant::Returning(ReturningClient { hub, client, to }) => {
+        Entrant::Returning(ReturningClient { hub, client, lives_at: _, to }) => {
             let id = client.id;
             // It may have ended since its request was granted: then nobody has its place.
             let Some((transport, place)) = shard.client_resumed(client, link, to) else { return };

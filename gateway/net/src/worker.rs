@@ -50,7 +50,7 @@ pub(crate) async fn run(
             },
             // Whoever else is ready has a turn.
             () = tokio::task::yield_now(), if is_behind => {}
-            Some(token) = released.recv() => worker.shard.tokens().release(token),
+            Some((hub, token)) = released.recv() => worker.shard.tokens().release(hub, token),
             Some(question) = plugin_questions.recv() => {
                 // The plugin hears that nobody answers.
                 worker.shard.tasks().spawn(PeerTask::Question, worker.questions.clone().answer(question), || ());
@@ -120,11 +120,10 @@ impl Worker {
                     Err(error) => tracing::debug!(%error, "an upgraded connection cannot be served"),
                 }
             }
-            LocalMessage::ClaimToken(claim, answer) => {
-                // The token is free again if the answer is dropped.
-                let _ = answer.send(shard.tokens().claim_for_web_socket(&claim));
+            LocalMessage::Resume { id, request, answer } => {
+                // What is counted for it is not any longer if the answer is dropped.
+                drop(answer.send(shard.tokens().may_resume(id, &request)));
             }
-            LocalMessage::Negotiated(negotiated, answer) => drop(answer.send(shard.tokens().keep(negotiated))),
             LocalMessage::Request(request) => self.clients.serve(request),
             LocalMessage::Status(answer) => drop(answer.send(shard.status())),
             LocalMessage::Undelivered { to, orders } => shard.take_back(to, orders),

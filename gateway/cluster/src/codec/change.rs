@@ -21,6 +21,8 @@ choice!(DirectoryChange {
     13 GroupUnwatched { plugin, group },
     14 MembershipBegins { user, group, ends, plugin, stamp },
     15 MembershipEnds { user, group, stamp },
+    16 ConnectionMoved { id, token, to },
+    17 ConnectionOver { id, at },
 });
 choice!(Reconnect {
     0 No,

@@ -12,6 +12,7 @@ mod order;
 mod payload;
 mod question;
 mod stream;
+mod token;
 mod tunnel;
 
 use bytes::Bytes;

@@ -12,6 +12,8 @@ choice!(Order {
     4 Answer { number, answer },
     5 AskClient(question),
     6 ClientAnswered { number, answer },
+    7 Token { command, asker, number },
+    8 TokenOver { token },
 });
 choice!(ServerOrder {
     0 Pass { to, messages },

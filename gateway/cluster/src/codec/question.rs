@@ -8,6 +8,7 @@ choice!(Question {
     0 Query(query),
     1 Command(command),
     2 Barrier,
+    3 HandedOn,
 });
 choice!(Query {
     0 Find(sought),
@@ -34,6 +35,8 @@ choice!(Answer {
     5 Refreshed(refreshed),
     6 InEffect,
     7 Stream(reply),
+    8 Kept(kept),
+    9 Claimed(claimed),
 });
 choice!(Joined {
     0 Yes,

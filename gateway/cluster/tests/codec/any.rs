@@ -14,14 +14,16 @@ use hubgate_core::id::{
 };
 use hubgate_core::pairs::Pairs;
 use hubgate_core::question::{
-    Answer, AskError, ClientAnswer, ClientQuestion, Command, Joined, Query, Question, Sought,
+    Answer, AskError, ClientAnswer, ClientQuestion, Command, Joined, Query, Question, Sought, TokenCommand,
 };
 use hubgate_core::refresh::{NewEnd, NewUser, Refresh, RefreshRefusal};
 use hubgate_core::stream::{Finish, Room, StreamCommand, StreamDeed, StreamError, StreamId, StreamReply, Unsuited};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    Answerable, DirectoryChange, ForwardedQuestion, Leaving, Order, Outgoing, Reconnect, ServerOrder, Stamp, WhenLost,
+    Answerable, ClaimAnswer, Claimed, DirectoryChange, ForwardedQuestion, Leaving, Negotiated, Order, Outgoing,
+    Reconnect, ServerOrder, Stamp, TokenClaim, TokenRefusal, TooManyTokens, WhenLost,
 };
+use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload};
 use hubgate_wire::signalr::HubProtocol;
 use proptest::collection::vec;
@@ -221,7 +223,12 @@ fn question() -> impl Strategy<Value = Question> {
         (connection(), option::of(group())).prop_map(|(connection, group)| Command::Leave { connection, group }),
         refresh.prop_map(Command::Refresh),
     ];
-    prop_oneof![query.prop_map(Question::Query), command.prop_map(Question::Command), Just(Question::Barrier)]
+    prop_oneof![
+        query.prop_map(Question::Query),
+        command.prop_map(Question::Command),
+        Just(Question::Barrier),
+        Just(Question::HandedOn),
+    ]
 }
 
 fn facts() -> impl Strategy<Value = Arc<ConnectionFacts>> {
@@ -263,7 +270,39 @@ fn answer() -> impl Strategy<Value = Answer> {
         proptest::sample::select(refusals.to_vec()).prop_map(|refusal| Answer::Refreshed(Err(refusal))),
         Just(Answer::InEffect),
         reply().prop_map(Answer::Stream),
+        Just(Answer::Kept(Ok(()))),
+        Just(Answer::Kept(Err(TooManyTokens))),
+        claimed().prop_map(|claimed| Answer::Claimed(Box::new(claimed))),
     ]
+}
+
+fn reconnect() -> impl Strategy<Value = Reconnect> + Clone {
+    prop_oneof![Just(Reconnect::No), Just(Reconnect::Stateful)]
+}
+
+fn transport() -> impl Strategy<Value = Transport> + Clone {
+    proptest::sample::select(&Transport::ALL[..])
+}
+
+fn claimed() -> impl Strategy<Value = ClaimAnswer> {
+    let first = (connection(), connection(), reconnect(), bytes())
+        .prop_map(|(token, id, reconnect, early)| Claimed::First { token, id, reconnect, early });
+    let refusal = prop_oneof![
+        Just(TokenRefusal::Unknown),
+        transport().prop_map(TokenRefusal::InUse),
+        Just(TokenRefusal::NoRoom),
+    ];
+    prop_oneof![first.prop_map(Ok), connection().prop_map(|id| Ok(Claimed::Again { id })), refusal.prop_map(Err),]
+}
+
+fn token_command() -> impl Strategy<Value = TokenCommand> {
+    let negotiated = (connection(), connection(), reconnect())
+        .prop_map(|(id, token, reconnect)| TokenCommand::Keep(Negotiated { id, token, reconnect }));
+    let claim =
+        (connection(), transport(), address(), any::<bool>()).prop_map(|(token, transport, holder, has_room)| {
+            TokenCommand::Claim(TokenClaim { token, transport, holder, has_room })
+        });
+    prop_oneof![negotiated, claim]
 }
 
 fn stream_command() -> impl Strategy<Value = StreamCommand> {
@@ -313,6 +352,9 @@ fn order() -> impl Strategy<Value = Order> {
         2 => (stream_command().boxed(), address(), any::<u32>())
             .prop_map(|(command, asker, number)| Order::Stream { command: Box::new(command), asker, number }),
         4 => (any::<u32>(), answer().boxed()).prop_map(|(number, answer)| Order::Answer { number, answer }),
+        1 => (token_command().boxed(), address(), any::<u32>())
+            .prop_map(|(command, asker, number)| Order::Token { command: Box::new(command), asker, number }),
+        1 => connection().prop_map(|token| Order::TokenOver { token }),
         1 => forwarded().boxed().prop_map(|forwarded| Order::AskClient(Box::new(forwarded))),
         2 => (any::<u32>(), client_answer().boxed())
             .prop_map(|(number, answer)| Order::ClientAnswered { number, answer: Box::new(answer) }),
@@ -324,14 +366,13 @@ fn stamp() -> impl Strategy<Value = Stamp> {
 }
 
 fn change() -> impl Strategy<Value = DirectoryChange> {
-    let reconnect = prop_oneof![Just(Reconnect::No), Just(Reconnect::Stateful)];
     let clients = || any::<u32>().prop_map(|clients| clients as usize);
     prop_oneof![
         clients().prop_map(DirectoryChange::ClientsEntered),
         clients().prop_map(DirectoryChange::ClientsLeft),
         (user(), address()).prop_map(|(user, shard)| DirectoryChange::UserEntered { user, shard }),
         (user(), address()).prop_map(|(user, shard)| DirectoryChange::UserLeft { user, shard }),
-        (server_connection(), server(), reconnect, when_lost()).prop_map(|(id, server, reconnect, when_lost)| {
+        (server_connection(), server(), reconnect(), when_lost()).prop_map(|(id, server, reconnect, when_lost)| {
             DirectoryChange::ServerConnected { id, server, reconnect, when_lost }
         }),
         (server_connection(), server()).prop_map(|(id, server)| DirectoryChange::SenderConnected { id, server }),
@@ -356,6 +397,12 @@ fn change() -> impl Strategy<Value = DirectoryChange> {
             group,
             stamp
         }),
+        (connection(), connection(), address()).prop_map(|(id, token, to)| DirectoryChange::ConnectionMoved {
+            id,
+            token,
+            to
+        }),
+        (connection(), address()).prop_map(|(id, at)| DirectoryChange::ConnectionOver { id, at }),
     ]
 }
 

@@ -12,13 +12,17 @@ use hubgate_core::id::{
     UserId,
 };
 use hubgate_core::pairs::Pairs;
-use hubgate_core::question::{Answer, AskError, ClientQuestion, Command, Joined, Query, Question, Sought};
+use hubgate_core::question::{
+    Answer, AskError, ClientQuestion, Command, Joined, Query, Question, Sought, TokenCommand,
+};
 use hubgate_core::refresh::{NewEnd, NewUser, Refresh, RefreshRefusal};
 use hubgate_core::stream::{Finish, Room, StreamCommand, StreamDeed, StreamError, StreamId, Unsuited};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    Answerable, DirectoryChange, ForwardedQuestion, Leaving, Order, Outgoing, Reconnect, ServerOrder, Stamp, WhenLost,
+    Answerable, Claimed, DirectoryChange, ForwardedQuestion, Leaving, Negotiated, Order, Outgoing, Reconnect,
+    ServerOrder, Stamp, TokenClaim, TokenRefusal, TooManyTokens, WhenLost,
 };
+use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, MessagePackValue, Payload};
 use hubgate_wire::signalr::HubProtocol;
 
@@ -209,6 +213,7 @@ fn questions_are_these_bytes() {
         (refresh(NewUser::InClaims, NewEnd::AsBefore), "9201 9202 94 C 92a161a131 9100 9100"),
         (refresh(NewUser::OfToken(Some(user())), NewEnd::At(5)), "9201 9202 94 C 92a161a131 9201a3616e6e 920105"),
         (Question::Barrier, "9102"),
+        (Question::HandedOn, "9103"),
     ] {
         assert_order(Order::Ask { question, asker: AT, number: 9 }, &format!("9402 {expected} 920102 09"));
     }
@@ -217,6 +222,9 @@ fn questions_are_these_bytes() {
 #[test]
 fn answers_are_these_bytes() {
     let room = Room { items: 1, bytes: 300 };
+    let claimed = |claimed| Answer::Claimed(Box::new(claimed));
+    let (id, early) = (client(), Bytes::from_static(b"{"));
+    let first = Claimed::First { token: id, id, reconnect: Reconnect::Stateful, early };
     let known = "98 a463686174 C a3616e6e 9101 92a161a131 a3713d31 90 a33a3a31";
     for (answer, expected) in [
         (Answer::Found(true), "9200c3"),
@@ -238,9 +246,31 @@ fn answers_are_these_bytes() {
         (Answer::Stream(Err(StreamError::TooLarge)), "9207 9201 9102"),
         (Answer::Stream(Err(StreamError::Invalid(Unsuited::Items))), "9207 9201 9203 9100"),
         (Answer::Stream(Err(StreamError::Invalid(Unsuited::Value))), "9207 9201 9203 9101"),
+        (Answer::Kept(Ok(())), "9208 9200 90"),
+        (Answer::Kept(Err(TooManyTokens)), "9208 9201 90"),
+        (claimed(Ok(first)), "9209 9200 9500 C C 9101 c4017b"),
+        (claimed(Ok(Claimed::Again { id: client() })), "9209 9200 9201C"),
+        (claimed(Err(TokenRefusal::Unknown)), "9209 9201 9100"),
+        (claimed(Err(TokenRefusal::InUse(Transport::WebSockets))), "9209 9201 9201 9100"),
+        (claimed(Err(TokenRefusal::InUse(Transport::ServerSentEvents))), "9209 9201 9201 9101"),
+        (claimed(Err(TokenRefusal::InUse(Transport::LongPolling))), "9209 9201 9201 9102"),
+        (claimed(Err(TokenRefusal::NoRoom)), "9209 9201 9102"),
     ] {
         assert_order(Order::Answer { number: 9, answer }, &format!("9304 09 {expected}"));
     }
+}
+
+#[test]
+fn what_concerns_connection_tokens_is_these_bytes() {
+    let negotiated = Negotiated { id: client(), token: client(), reconnect: Reconnect::No };
+    let claim = TokenClaim { token: client(), transport: Transport::WebSockets, holder: AT, has_room: true };
+    for (command, expected) in
+        [(TokenCommand::Keep(negotiated), "9200 93 C C 9100"), (TokenCommand::Claim(claim), "9201 94 C 9100 920102 c3")]
+    {
+        let order = Order::Token { command: Box::new(command), asker: AT, number: 9 };
+        assert_order(order, &format!("9407 {expected} 920102 09"));
+    }
+    assert_order(Order::TokenOver { token: client() }, "9208 C");
 }
 
 #[test]
@@ -307,6 +337,8 @@ fn changes_are_these_bytes() {
             "940f a3616e6e a4726f6f6d 920901",
         ),
         (DirectoryChange::MembershipEnds { user: user(), group: None, stamp }, "940f a3616e6e c0 920901"),
+        (DirectoryChange::ConnectionMoved { id: client(), token: client(), to: AT }, "9410 C C 920102"),
+        (DirectoryChange::ConnectionOver { id: client(), at: AT }, "9311 C 920102"),
     ] {
         assert_change(change, expected);
     }

@@ -12,7 +12,7 @@ use crate::effect::Effect;
 use crate::hash::SeededSet;
 use crate::hub::LocalTarget;
 use crate::hub::memberships::{Author, Bounds, NewMembership, Refused};
-use crate::id::{ConnectionId, GroupName, HubIndex, HubName, ShardAddress, Slot, TransportKey, UserId};
+use crate::id::{ConnectionId, GroupName, HubIndex, HubName, Slot, TransportKey, UserId};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Order};
 use crate::outgoing::Outgoing;
@@ -45,15 +45,18 @@ pub(crate) fn try_act(
     if let Some(log) = clients.hubs.send_log() {
         action.begin(log, &clients.hubs[hub].name);
     }
-    match action.owner() {
-        Some(owner) => match turn.locate(owner) {
-            Location::Here => apply(clients, turn, hub, action),
-            Location::OtherShard(_) | Location::OtherNode => {
-                turn.forward(Addressees::One(owner), &clients.hubs[hub].name, Order::Act(action));
+    match action.connection() {
+        Some(connection) => {
+            let shard = turn.shard_of(connection);
+            match turn.locate(shard) {
+                Location::Here => apply(clients, turn, hub, action),
+                Location::OtherShard(_) | Location::OtherNode => {
+                    turn.forward_about(connection, shard, &clients.hubs[hub].name, Order::Act(action));
+                }
+                // Nobody's connection.
+                Location::Nowhere => {}
             }
-            // Nobody's connection.
-            Location::Nowhere => {}
-        },
+        }
         None => {
             change_memberships(clients, turn, hub, &action)?;
             forward_to_others(clients, turn, hub, &action);
@@ -346,14 +349,14 @@ impl Action {
         }
     }
 
-    /// The only shard that the action is about, if it is about one connection.
-    fn owner(&self) -> Option<ShardAddress> {
+    /// The connection that alone it is about.
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
         match self {
             Action::Send { to: Target::Connection(id), .. }
             | Action::Join { member: Member::Connection(id), .. }
             | Action::Leave { member: Member::Connection(id), .. }
             | Action::LeaveAll(Member::Connection(id))
-            | Action::Close { target: Target::Connection(id), .. } => Some(id.owner()),
+            | Action::Close { target: Target::Connection(id), .. } => Some(*id),
             Action::Send { to: Target::All | Target::Group(_) | Target::User(_), .. }
             | Action::Join { member: Member::User(_), .. }
             | Action::Leave { member: Member::User(_), .. }

@@ -120,7 +120,7 @@ impl Clients {
             self.hubs[client.hub()].waiting_clients -= 1;
         }
         if let Some(token) = client.token.take() {
-            turn.effect(Effect::TokenOver(token));
+            turn.then(Step::TokenOver { hub: client.hub(), token });
             self.by_token.remove(&token);
         }
         groups::leave(self, turn, slot, None);

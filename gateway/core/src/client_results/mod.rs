@@ -21,7 +21,7 @@ use crate::gate::Lane;
 use crate::id::{HubIndex, HubName, NodeId, Slot};
 use crate::mode::ClientKind;
 use crate::neighbours::Location;
-use crate::order::{Addressees, ForwardedQuestion, Order};
+use crate::order::{ForwardedQuestion, Order};
 use crate::outgoing::Outgoing;
 use crate::question::{Answered, AskError, ClientAnswer, ClientQuestion, Ticket};
 use crate::target::Target;
@@ -76,14 +76,14 @@ impl ClientResults {
         if question.caller.is_some_and(|caller| clients.find(caller).is_none()) {
             return tell(turn, ticket, Err(AskError::Failed(FOR_WHO_HAS_LEFT.to_owned())));
         }
-        let owner = question.connection.owner();
-        match turn.locate(owner) {
+        let (connection, shard) = (question.connection, turn.shard_of(question.connection));
+        match turn.locate(shard) {
             Location::Here => self.ask_here(clients, turn, hub, question, (deadline, Asker::Here(ticket))),
             Location::OtherShard(_) | Location::OtherNode => {
-                let number = self.elsewhere.add(ticket, owner.node, deadline);
+                let number = self.elsewhere.add(ticket, shard.node, deadline);
                 let (within, asker) = (deadline - turn.now, turn.here());
                 let question = Box::new(ForwardedQuestion { question, within, asker, number });
-                turn.forward(Addressees::One(owner), hub, Order::AskClient(question));
+                turn.forward_about(connection, shard, hub, Order::AskClient(question));
             }
             Location::Nowhere => tell(turn, ticket, Err(AskError::NoSuchConnection)),
         }

@@ -52,7 +52,7 @@ pub(super) fn act_on(
             };
             let (payload, data_type) = (data.payload, data.extensions.data_type);
             // As a rule it is here, and its bytes need not be copied to be handed on.
-            if turn.locate(to.owner()) == Location::Here {
+            if turn.locate(links.servers.shard_of(turn, from, to)) == Location::Here {
                 return relay::forward_from_server(
                     links,
                     clients,
@@ -63,7 +63,7 @@ pub(super) fn act_on(
                 );
             }
             let order = ServerOrder::Says { from, to, payload: Bytes::copy_from_slice(payload), data_type };
-            dispatch_to_owner(links, clients, turn, to, hub, order);
+            dispatch(links, clients, turn, (from, to), hub, order);
         }
         ServiceMessage::CloseConnection(close) => {
             let Some(client) = ConnectionId::parse(close.connection_id) else {
@@ -71,10 +71,10 @@ pub(super) fn act_on(
             };
             match kind {
                 ServerKind::Hub { .. } => {
-                    links.servers.guest_ends(from, client);
                     let error = close.error.filter(|error| !error.is_empty()).map(Into::into);
                     let order = ServerOrder::Closes { from, client, error };
-                    dispatch_to_owner(links, clients, turn, client, hub, order);
+                    dispatch(links, clients, turn, (from, client), hub, order);
+                    links.servers.guest_ends(from, client);
                 }
                 ServerKind::Weak => {
                     let action = closing(Target::Connection(client), &[], close.error, false);
@@ -87,18 +87,19 @@ pub(super) fn act_on(
                 return;
             };
             let client = ConnectionId::parse(call.connection_id);
-            let Some(client) = client.filter(|id| turn.locate(id.owner()) != Location::Nowhere) else {
+            let is_nowhere = |id| turn.locate(links.servers.shard_of(turn, from, id)) == Location::Nowhere;
+            let Some(client) = client.filter(|id| !is_nowhere(*id)) else {
                 return client_result::refuse(&links.servers, turn, from, &call, NO_CONNECTION);
             };
             let message = Bytes::copy_from_slice(body);
             let order = ServerOrder::Invoke { from, origin, client, message };
-            dispatch_to_owner(links, clients, turn, client, hub, order);
+            dispatch(links, clients, turn, (from, client), hub, order);
         }
         ServiceMessage::ClientCompletion(ClientCompletion { connection_id, .. })
         | ServiceMessage::ErrorCompletion(ErrorCompletion { connection_id, .. }) => {
             if let Some(client) = ConnectionId::parse(connection_id) {
                 let message = Bytes::copy_from_slice(body);
-                dispatch_to_owner(links, clients, turn, client, hub, ServerOrder::Complete { client, message });
+                dispatch(links, clients, turn, (from, client), hub, ServerOrder::Complete { client, message });
             }
         }
         ServiceMessage::AccessKeyRequest(_) => {
@@ -308,20 +309,27 @@ fn act_and_ack(
     }
 }
 
-/// Lets the shard that owns a client do something, if there is such a one.
-pub(super) fn dispatch_to_owner(
+/// Lets the shard that a client lives on do something for a hub server of this one, if there is such a shard.
+pub(super) fn dispatch(
     links: &mut Links,
     clients: &mut Clients,
     turn: &mut Turn<'_>,
-    client: ConnectionId,
+    (from, client): (ServerConnectionId, ConnectionId),
     hub: HubIndex,
     order: ServerOrder,
 ) {
-    let owner = client.owner();
-    match turn.locate(owner) {
-        Location::Here => links.apply(clients, turn, hub, order),
+    let shard = links.servers.shard_of(turn, from, client);
+    match turn.locate(shard) {
+        Location::Here => {
+            let here = turn.here();
+            links.apply(clients, turn, (here, hub), order);
+        }
         Location::OtherShard(_) | Location::OtherNode => {
-            turn.forward(Addressees::One(owner), &clients.hub(hub).name, Order::Server(order));
+            let (hub, order) = (&clients.hub(hub).name, Order::Server(order));
+            match links.servers.is_guest(from, client) {
+                true => turn.forward(Addressees::One(shard), hub, order),
+                false => turn.forward_about(client, shard, hub, order),
+            }
         }
         Location::Nowhere => {}
     }

@@ -43,7 +43,7 @@ use crate::gate::Lane;
 use crate::hash::FixedMap;
 use crate::hub::Slots;
 use crate::hub::routing::Route;
-use crate::id::{HubIndex, ServerConnectionId, ServerId, Slot};
+use crate::id::{HubIndex, ServerConnectionId, ServerId, ShardAddress, Slot};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Leaving, Order, ServerOrder};
 use crate::query::{AckStatus, Carried};
@@ -289,14 +289,20 @@ impl Links {
         }
     }
 
-    /// Does what concerns a client and a hub server, one of which is here.
-    pub(crate) fn apply(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, hub: HubIndex, order: ServerOrder) {
+    /// Does what concerns a client and a hub server, one of which is here. `by` is the shard that orders it.
+    pub(crate) fn apply(
+        &mut self,
+        clients: &mut Clients,
+        turn: &mut Turn<'_>,
+        (by, hub): (ShardAddress, HubIndex),
+        order: ServerOrder,
+    ) {
         match order {
             ServerOrder::Pass { to, messages } => {
                 self.servers.pass(turn, &clients.hub(hub).name, to, messages.into());
             }
             ServerOrder::Opens { to, client, messages } => {
-                self.servers.open_client(turn, &clients.hub(hub).name, to, client, messages.into());
+                self.servers.open_client(turn, &clients.hub(hub).name, to, (client, by), messages.into());
             }
             ServerOrder::Ends { to, client, messages } => {
                 self.servers.end_client(turn, &clients.hub(hub).name, to, client, messages.into());
@@ -471,5 +477,6 @@ fn order_all(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, hub:
     if let Some(nodes) = of_hub.directory.other_nodes(turn) {
         turn.forward(nodes, &of_hub.name, Order::Server(order.clone()));
     }
-    links.apply(clients, turn, hub, order);
+    let here = turn.here();
+    links.apply(clients, turn, (here, hub), order);
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use hubgate_wire::service::{self, Abridged, ErrorCompletion, ServiceError, ServiceEvent, ServiceMessage};
 
-use super::message::{dispatch_to_owner, refuse_what_is_acked};
+use super::message::{dispatch, refuse_what_is_acked};
 use super::servers::{ServerPhase, Skipped, written};
 use super::{Links, Took, client_result};
 use crate::client::Clients;
@@ -89,7 +89,7 @@ fn tell_of(
     match oversized.abridged.message() {
         Some(ServiceMessage::ConnectionData(data)) => {
             if let Some(to) = ConnectionId::parse(data.connection_id.0) {
-                dispatch_to_owner(links, clients, turn, to, hub, ServerOrder::SaysTooMuch { from, to });
+                dispatch(links, clients, turn, (from, to), hub, ServerOrder::SaysTooMuch { from, to });
             }
         }
         Some(ServiceMessage::ClientInvocation(call)) => {
@@ -103,7 +103,7 @@ fn tell_of(
                 error: &error,
                 ..ErrorCompletion::default()
             };
-            fail_call_of(links, clients, turn, hub, failed);
+            fail_call_of(links, clients, turn, (from, hub), failed);
         }
         Some(message) => {
             refuse_what_is_acked(&links.servers, turn, from, &message);
@@ -117,14 +117,14 @@ fn fail_call_of(
     links: &mut Links,
     clients: &mut Clients,
     turn: &mut Turn<'_>,
-    hub: HubIndex,
+    (from, hub): (ServerConnectionId, HubIndex),
     failed: ErrorCompletion<'_>,
 ) {
     let client = ConnectionId::parse(failed.connection_id);
     let framed = written(&ServiceMessage::ErrorCompletion(failed));
     if let (Some(client), Ok(Some(body))) = (client, service::split_message(&mut &framed[..])) {
         let message = Bytes::copy_from_slice(body);
-        dispatch_to_owner(links, clients, turn, client, hub, ServerOrder::Complete { client, message });
+        dispatch(links, clients, turn, (from, client), hub, ServerOrder::Complete { client, message });
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`), and what version 1.34 of it does.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use foldhash::fast::FixedState;
@@ -14,7 +14,7 @@ use crate::client::read_holds::{Hold, ReadHolds};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
 use crate::filter::Origin;
-use crate::id::{ConnectionId, HubIndex, HubName, NodeId, ServerConnectionId, ServerId};
+use crate::id::{ConnectionId, HubIndex, HubName, NodeId, ServerConnectionId, ServerId, ShardAddress};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Order, ServerOrder};
 use crate::time::Millis;
@@ -48,8 +48,8 @@ pub(super) struct ServerConnection {
     has_logged_long_message: bool,
     /// Whether it was told that the gateway stops.
     drain_announced: bool,
-    /// Its clients on other nodes, which cannot say their end when their node is lost.
-    guests: BTreeSet<ConnectionId>,
+    /// Its clients on other nodes, which cannot say their end when their node is lost, and where they live there.
+    guests: BTreeMap<ConnectionId, ShardAddress>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl Servers {
             has_logged_unknown_message: false,
             has_logged_long_message: false,
             drain_announced: false,
-            guests: BTreeSet::new(),
+            guests: BTreeMap::new(),
         };
         self.connections.insert(id, connection);
     }
@@ -351,15 +351,15 @@ impl Servers {
         turn: &mut Turn<'_>,
         hub: &HubName,
         to: ServerConnectionId,
-        client: ConnectionId,
+        (client, lives_at): (ConnectionId, ShardAddress),
         messages: Vec<u8>,
     ) {
         match turn.locate(to.owner) {
             Location::Here => {
                 if let Some(server) = self.connections.get_mut(&to)
-                    && client.owner().node != turn.here().node
+                    && lives_at.node != turn.here().node
                 {
-                    server.guests.insert(client);
+                    server.guests.insert(client, lives_at);
                 }
                 self.hand_over(turn, to, messages);
             }
@@ -393,6 +393,20 @@ impl Servers {
         }
     }
 
+    /// Whether a client of another node is a hub server's own.
+    pub(super) fn is_guest(&self, of: ServerConnectionId, client: ConnectionId) -> bool {
+        self.connections.get(&of).is_some_and(|server| server.guests.contains_key(&client))
+    }
+
+    /// The shard that a client lives on, which may be a hub server's own.
+    pub(super) fn shard_of(&self, turn: &Turn<'_>, of: ServerConnectionId, client: ConnectionId) -> ShardAddress {
+        if turn.neighbours.nodes().is_empty() {
+            return turn.shard_of(client);
+        }
+        let guest = self.connections.get(&of).and_then(|server| server.guests.get(&client));
+        guest.copied().unwrap_or_else(|| turn.shard_of(client))
+    }
+
     /// A client is no longer the server's, if it was one of another node.
     pub(super) fn guest_ends(&mut self, of: ServerConnectionId, client: ConnectionId) {
         if let Some(server) = self.connections.get_mut(&of) {
@@ -403,7 +417,7 @@ impl Servers {
     /// A node is gone, and its clients with it: their servers are told.
     pub(super) fn lose_guests_of(&mut self, turn: &mut Turn<'_>, node: NodeId) {
         for (id, server) in &mut self.connections {
-            for client in server.guests.extract_if(.., |client| client.owner().node == node) {
+            for (client, _) in server.guests.extract_if(.., |_, lives_at| lives_at.node == node) {
                 let error = Some(CloseCause::TransportLost.name());
                 let close = CloseConnection { connection_id: client.as_str(), error, ..CloseConnection::default() };
                 turn.effect(Effect::ToServer { to: *id, messages: written(&ServiceMessage::CloseConnection(close)) });

@@ -77,7 +77,8 @@ pub(super) fn open(links: &mut Links, clients: &Clients, turn: &mut Turn<'_>, sl
     let mut messages = written(&ServiceMessage::OpenConnection(open));
     messages.extend_from_slice(&connection_data(id, &link.opening));
     let hub = &clients.hub_of(slot).name;
-    links.servers.open_client(turn, hub, link.route.connection, id, messages);
+    let here = turn.here();
+    links.servers.open_client(turn, hub, link.route.connection, (id, here), messages);
 }
 
 /// Tells its hub server, if it has one, that a client has other claims.

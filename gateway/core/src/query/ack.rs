@@ -106,6 +106,9 @@ impl AckStatus {
             Answer::Count(count) => found(*count > 0),
             Answer::Members(members) => found(!members.is_empty()),
             Answer::Stream(reply) => found(reply.is_ok()),
+            // Hub servers have none.
+            Answer::Kept(kept) => found(kept.is_ok()),
+            Answer::Claimed(claimed) => found(claimed.is_ok()),
             Answer::Joined(Joined::Yes) | Answer::Refreshed(Ok(_)) | Answer::InEffect => AckStatus::Ok,
             Answer::Joined(Joined::NoSuchConnection) | Answer::Refreshed(Err(RefreshRefusal::NoSuchConnection)) => {
                 AckStatus::NotFound

@@ -3,23 +3,26 @@
 
 use std::collections::BTreeSet;
 
-use super::ack::{Ack, AckStatus, Page};
+use super::ack::{Ack, Page};
+use super::asked::Asked;
+use super::asker::Asker;
+use super::claiming::{self, Claiming};
+use super::owed::Owed;
 use super::{answer, watch};
 use crate::client::Clients;
+use crate::detours::Awaited;
 use crate::directory_change::DirectoryChange;
 use crate::effect::Effect;
 use crate::hash::FixedMap;
-use crate::id::{ConnectionId, GroupName, HubName, NodeId, PluginName, ServerConnectionId, ShardAddress, UserId};
-use crate::neighbours::Location;
+use crate::id::{ConnectionId, GroupName, HubName, NodeId, PluginName, ServerConnectionId, ShardAddress};
 use crate::order::{Addressees, Order};
 use crate::question::{
-    AckQuestion, Answer, Answered, CallerQuery, Command, Facts, Joined, Members, Query, Question, Sought, Ticket,
-    Watched,
+    AckQuestion, Answer, Answered, CallerQuery, Command, Joined, Query, Question, Ticket, TokenCommand, Watched,
 };
 use crate::refresh::{Refresh, RefreshRefusal, Refreshed};
 use crate::stream::{StreamCommand, StreamError, StreamReply};
-use crate::target::Target;
 use crate::time::Millis;
+use crate::tokens::{ClaimAnswer, Negotiated, TokenClaim, TokenKept, TooManyTokens};
 use crate::turn::Turn;
 
 /// How long other shards may take for an ack; then the hub server is told so. Its SDK gives an ack up after 10 seconds.
@@ -43,37 +46,16 @@ struct Gather {
     asker: Asker,
     owed: Owed,
     deadline: Millis,
+    /// Whether a connection was asked for: the shard that was asked may have handed the question on, and that which it was handed answers.
+    is_of_one: bool,
+    /// What is in effect, too, once all have answered.
+    awaited: Option<Awaited>,
 }
 
-/// The shards that have not answered, in number.
-#[derive(Debug, Default)]
-struct Owed {
-    /// On this node.
-    here: usize,
-    /// On others; each that has any.
-    nodes: Vec<(NodeId, usize)>,
-}
-
-/// Whoever asked, with what is known so far.
-#[derive(Debug)]
-enum Asker {
-    HubServer(Ack),
-    Found(Ticket<bool>, bool),
-    Facts(Ticket<Facts>, Facts),
-    Count(Ticket<u64>, u64),
-    Members(Ticket<Members>, Page),
-    Joined(Ticket<Joined>, Joined),
-    Refreshed(Ticket<Refreshed>, Refreshed),
-    Stream(Ticket<StreamReply>, StreamReply),
-    Watched(Ticket<Watched>),
-    InEffect(Ticket<()>),
-}
-
-/// Whom a question is for.
-#[derive(Debug)]
-struct Asked {
-    is_this_one: bool,
-    addressees: Vec<Addressees>,
+impl Gather {
+    fn new(asker: Asker, deadline: Millis) -> Gather {
+        Gather { asker, owed: Owed::default(), deadline, is_of_one: false, awaited: None }
+    }
 }
 
 impl Gathers {
@@ -88,7 +70,7 @@ impl Gathers {
     ) -> Option<Ack> {
         let asker = Asker::HubServer(Ack::new(server, ack_id, &question));
         let deadline = turn.now + ACK_TIMEOUT;
-        self.ask(clients, turn, hub, question.into(), Gather { asker, owed: Owed::default(), deadline })
+        self.ask(clients, turn, hub, question.into(), Gather::new(asker, deadline))
     }
 
     /// Asks for a plugin or a REST caller, which is told what comes of it.
@@ -109,7 +91,7 @@ impl Gathers {
                 (Query::Members { of, after, most }, Asker::Members(ticket, Page::new(most)))
             }
         };
-        self.ask(clients, turn, hub, Question::Query(query), Gather { asker, owed: Owed::default(), deadline });
+        self.ask(clients, turn, hub, Question::Query(query), Gather::new(asker, deadline));
     }
 
     /// Puts a connection into a group, on whatever shard it is.
@@ -123,7 +105,7 @@ impl Gathers {
     ) {
         let asker = Asker::Joined(ticket, Joined::NoSuchConnection);
         let question = Question::Command(Command::Join { connection, group });
-        self.ask(clients, turn, hub, question, Gather { asker, owed: Owed::default(), deadline });
+        self.ask(clients, turn, hub, question, Gather::new(asker, deadline));
     }
 
     /// Lets a connection go on with other claims and another end, on whatever shard it is.
@@ -137,7 +119,7 @@ impl Gathers {
     ) {
         let asker = Asker::Refreshed(ticket, Err(RefreshRefusal::NoSuchConnection));
         let question = Question::Command(Command::Refresh(refresh));
-        self.ask(clients, turn, hub, question, Gather { asker, owed: Owed::default(), deadline });
+        self.ask(clients, turn, hub, question, Gather::new(asker, deadline));
     }
 
     /// Tells when all is in effect, on all shards, that was ordered before.
@@ -148,7 +130,7 @@ impl Gathers {
         hub: &HubName,
         (deadline, ticket): (Millis, Ticket<()>),
     ) {
-        let gather = Gather { asker: Asker::InEffect(ticket), owed: Owed::default(), deadline };
+        let gather = Gather::new(Asker::InEffect(ticket), deadline);
         self.ask(clients, turn, hub, Question::Barrier, gather);
     }
 
@@ -168,8 +150,9 @@ impl Gathers {
         turn.tell_nodes(hub, || DirectoryChange::GroupWatched { plugin, group });
         // One shard of each answers after that.
         let addressees: Vec<ShardAddress> = turn.neighbours.one_of_each_node().collect();
-        let owed = Owed { here: 0, nodes: addressees.iter().map(|to| (to.node, 1)).collect() };
-        let number = self.add(Gather { asker: Asker::Watched(ticket), owed, deadline: turn.now + ACK_TIMEOUT });
+        let mut owed = Owed::default();
+        addressees.iter().for_each(|to| owed.add(turn, &Addressees::One(*to)));
+        let number = self.add(Gather { owed, ..Gather::new(Asker::Watched(ticket), turn.now + ACK_TIMEOUT) });
         for to in addressees {
             let ask = Order::Ask { question: Question::Barrier, asker: turn.here(), number };
             turn.forward(Addressees::One(to), hub, ask);
@@ -184,19 +167,74 @@ impl Gathers {
         command: StreamCommand,
         (deadline, ticket): (Millis, Ticket<StreamReply>),
     ) {
-        let owner = command.stream.connection.owner();
+        let connection = command.stream.connection;
+        let shard = turn.shard_of(connection);
         let asker = Asker::Stream(ticket, Err(StreamError::NoSuchStream));
-        if self.callers >= MAX_CALLERS {
-            return drop(asker.give_up(turn));
+        if let Some(number) = self.add_for_one(turn, shard, Gather::new(asker, deadline)) {
+            let order = Order::Stream { command: Box::new(command), asker: turn.here(), number };
+            turn.forward_about(connection, shard, hub, order);
         }
-        let mut owed = Owed::default();
-        owed.add(turn, &Addressees::One(owner));
-        let number = self.add(Gather { asker, owed, deadline });
-        turn.forward(
-            Addressees::One(owner),
-            hub,
-            Order::Stream { command: Box::new(command), asker: turn.here(), number },
-        );
+    }
+
+    /// Lets another shard of this node keep a connection token.
+    pub(crate) fn keep_token(
+        &mut self,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        negotiated: Negotiated,
+        (deadline, ticket): (Millis, Ticket<TokenKept>),
+    ) {
+        let asker = Asker::Kept(ticket, Err(TooManyTokens));
+        self.order_token(turn, hub, TokenCommand::Keep(negotiated), Gather::new(asker, deadline));
+    }
+
+    /// Claims a connection token of another shard.
+    pub(crate) fn claim_token(
+        &mut self,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        claim: TokenClaim,
+        (deadline, ticket): (Millis, Ticket<ClaimAnswer>),
+    ) {
+        let asker = Asker::Claimed(Box::new(Claiming::new(turn, hub.clone(), claim, ticket)));
+        self.order_token(turn, hub, TokenCommand::Claim(claim), Gather::new(asker, deadline));
+    }
+
+    fn order_token(&mut self, turn: &mut Turn<'_>, hub: &HubName, command: TokenCommand, gather: Gather) {
+        let shard = command.token().owner();
+        if let Some(number) = self.add_for_one(turn, shard, gather) {
+            turn.forward(
+                Addressees::One(shard),
+                hub,
+                Order::Token { command: Box::new(command), asker: turn.here(), number },
+            );
+        }
+    }
+
+    /// What a caller wants of one other shard. Gives the number by which that answers, unless too many callers wait.
+    fn add_for_one(&mut self, turn: &mut Turn<'_>, shard: ShardAddress, mut gather: Gather) -> Option<u32> {
+        if self.callers >= MAX_CALLERS {
+            gather.asker.give_up(turn);
+            return None;
+        }
+        gather.owed.add(turn, &Addressees::One(shard));
+        gather.is_of_one = true;
+        Some(self.add(gather))
+    }
+
+    /// Another shard waits until what it has ordered is in effect. Gives whether that takes a while, because this one has handed some of it on.
+    pub(crate) fn passes_barrier_on(
+        &mut self,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        (shard, number): (ShardAddress, u32),
+    ) -> bool {
+        let Some(asked) = Asked::handed_on(turn, hub) else {
+            return false;
+        };
+        let asker = Asker::OtherShard { shard, hub: hub.clone(), number };
+        self.send(turn, hub, &Question::HandedOn, asked, Gather::new(asker, turn.now + ACK_TIMEOUT));
+        true
     }
 
     fn ask(
@@ -211,16 +249,34 @@ impl Gathers {
         if asked.is_this_one {
             gather.asker.add(answer(clients, turn, hub, question.clone()));
         }
+        self.send(turn, hub, &question, asked, gather)
+    }
+
+    /// Sends a question to all other shards that it is for.
+    fn send(
+        &mut self,
+        turn: &mut Turn<'_>,
+        hub: &HubName,
+        question: &Question,
+        asked: Asked,
+        mut gather: Gather,
+    ) -> Option<Ack> {
         asked.addressees.iter().for_each(|to| gather.owed.add(turn, to));
+        gather.awaited = asked.awaited;
+        gather.is_of_one = question.connection().is_some();
         if gather.is_complete() {
-            return gather.asker.finish(turn);
+            return gather.finish(turn);
         }
         if gather.asker.is_bounded() && self.callers >= MAX_CALLERS {
             return gather.asker.give_up(turn);
         }
         let number = self.add(gather);
         for to in asked.addressees {
-            turn.forward(to, hub, Order::Ask { question: question.clone(), asker: turn.here(), number });
+            let order = Order::Ask { question: question.clone(), asker: turn.here(), number };
+            match (question.connection(), &to) {
+                (Some(connection), Addressees::One(shard)) => turn.forward_about(connection, *shard, hub, order),
+                _ => turn.forward(to, hub, order),
+            }
         }
         None
     }
@@ -229,12 +285,19 @@ impl Gathers {
     pub(crate) fn answered(
         &mut self,
         turn: &mut Turn<'_>,
-        from: ShardAddress,
+        (from, hub): (ShardAddress, &HubName),
         number: u32,
         answer: Answer,
     ) -> Option<Ack> {
-        let gather = self.waiting.get_mut(&number)?;
-        if !gather.owed.answered(turn, from) {
+        let Some(gather) = self.waiting.get_mut(&number) else {
+            if let Answer::Claimed(answer) = &answer {
+                claiming::give_back(turn, from, hub, answer);
+            }
+            return None;
+        };
+        if gather.is_of_one {
+            gather.owed.forgive_all();
+        } else if !gather.owed.answered(turn, from) {
             // Its node was lost meanwhile.
             return None;
         }
@@ -246,7 +309,7 @@ impl Gathers {
     pub(crate) fn undelivered(&mut self, turn: &mut Turn<'_>, to: &Addressees, number: u32) -> Option<Ack> {
         let owed = &mut self.waiting.get_mut(&number)?.owed;
         match to {
-            Addressees::AllOthers => owed.here = 0,
+            Addressees::AllOthers => owed.forgive_here(),
             Addressees::Nodes(nodes) => {
                 for node in &**nodes {
                     owed.forgive(*node);
@@ -273,7 +336,7 @@ impl Gathers {
 
     fn finish_if_complete(&mut self, turn: &mut Turn<'_>, number: u32) -> Option<Ack> {
         match self.waiting.get(&number)?.is_complete() {
-            true => self.remove(number)?.asker.finish(turn),
+            true => self.remove(number)?.finish(turn),
             false => None,
         }
     }
@@ -306,49 +369,6 @@ impl Gathers {
     }
 }
 
-impl Owed {
-    fn is_nothing(&self) -> bool {
-        self.here == 0 && self.nodes.is_empty()
-    }
-
-    /// All of these have to answer.
-    fn add(&mut self, turn: &Turn<'_>, to: &Addressees) {
-        match to {
-            Addressees::AllOthers => self.here += usize::from(turn.neighbours.shards()) - 1,
-            Addressees::One(shard) if shard.node == turn.here().node => self.here += 1,
-            Addressees::One(shard) => self.nodes.push((shard.node, 1)),
-            Addressees::Nodes(nodes) => {
-                let there = nodes.iter().filter_map(|node| turn.neighbours.nodes().find(*node));
-                self.nodes.extend(there.map(|node| (node.id, usize::from(node.shards))));
-            }
-        }
-    }
-
-    /// A shard has answered. Gives whether it had to.
-    fn answered(&mut self, turn: &Turn<'_>, from: ShardAddress) -> bool {
-        if from.node == turn.here().node {
-            let was_owed = self.here > 0;
-            self.here -= usize::from(was_owed);
-            return was_owed;
-        }
-        let Some(index) = self.nodes.iter().position(|(node, _)| *node == from.node) else {
-            return false;
-        };
-        self.nodes[index].1 -= 1;
-        if self.nodes[index].1 == 0 {
-            self.nodes.swap_remove(index);
-        }
-        true
-    }
-
-    /// A node does not have to answer. Gives whether it had to.
-    fn forgive(&mut self, node: NodeId) -> bool {
-        let before = self.nodes.len();
-        self.nodes.retain(|(each, _)| *each != node);
-        self.nodes.len() < before
-    }
-}
-
 impl Gather {
     /// Whether no further answer changes anything.
     fn is_complete(&self) -> bool {
@@ -363,136 +383,21 @@ impl Gather {
                 | Asker::Refreshed(..)
                 | Asker::Stream(..)
                 | Asker::Watched(_)
-                | Asker::InEffect(_) => false,
+                | Asker::InEffect(_)
+                | Asker::OtherShard { .. }
+                | Asker::Kept(..)
+                | Asker::Claimed(_) => false,
             }
     }
-}
 
-impl Asked {
-    fn by(question: &Question, clients: &Clients, turn: &Turn<'_>, hub: &HubName) -> Asked {
-        match question {
-            Question::Query(Query::Facts(connection))
-            | Question::Command(Command::Join { connection, .. } | Command::Leave { connection, .. }) => {
-                Asked::shards(turn, &[connection.owner()])
-            }
-            // A connection is where its token is.
-            Question::Query(Query::FactsByToken(token)) => Asked::shards(turn, &[token.owner()]),
-            Question::Command(Command::Refresh(refresh)) => Asked::shards(turn, &[refresh.token.owner()]),
-            Question::Query(Query::Find(Sought::UserInGroup { user, .. })) => Asked::of_user(user, clients, turn, hub),
-            Question::Query(
-                Query::Find(Sought::ConnectionOf(target)) | Query::Count(target) | Query::Members { of: target, .. },
-            ) => match target {
-                Target::Connection(connection) => Asked::shards(turn, &[connection.owner()]),
-                Target::User(user) => Asked::of_user(user, clients, turn, hub),
-                Target::All | Target::Group(_) => Asked::all(clients, turn, hub),
-            },
-            Question::Barrier => Asked::all(clients, turn, hub),
-        }
-    }
-
-    /// The shards of this node, and of those that have clients of the hub.
-    fn all(clients: &Clients, turn: &Turn<'_>, hub: &HubName) -> Asked {
-        let here = (turn.neighbours.shards() > 1).then_some(Addressees::AllOthers);
-        let nodes = match turn.neighbours.nodes().is_empty() {
-            true => None,
-            false => clients.hubs().directory().find(hub).and_then(|hub| hub.other_nodes(turn)),
-        };
-        Asked { is_this_one: true, addressees: here.into_iter().chain(nodes).collect() }
-    }
-
-    /// The shards that the user is on, those of other nodes that have clients of the hub, and this one: what users are in without
-    /// a connection is known here.
-    fn of_user(user: &UserId, clients: &Clients, turn: &Turn<'_>, hub: &HubName) -> Asked {
-        let directory = clients.hubs().directory().find(hub);
-        let shards = directory.as_ref().map(|hub| hub.users().shards_of(user)).unwrap_or_default();
-        let mut asked = Asked { is_this_one: true, ..Asked::shards(turn, &shards) };
-        asked.addressees.extend(directory.and_then(|hub| hub.other_nodes(turn)));
-        asked
-    }
-
-    fn shards(turn: &Turn<'_>, shards: &[ShardAddress]) -> Asked {
-        let is_elsewhere = |shard| matches!(turn.locate(shard), Location::OtherShard(_) | Location::OtherNode);
-        let others = shards.iter().filter(|shard| is_elsewhere(**shard));
-        Asked {
-            addressees: others.map(|shard| Addressees::One(*shard)).collect(),
-            is_this_one: shards.iter().any(|shard| matches!(turn.locate(*shard), Location::Here)),
-        }
-    }
-}
-
-impl Asker {
-    fn is_bounded(&self) -> bool {
-        match self {
-            Asker::Found(..)
-            | Asker::Facts(..)
-            | Asker::Count(..)
-            | Asker::Members(..)
-            | Asker::Joined(..)
-            | Asker::Refreshed(..)
-            | Asker::Stream(..) => true,
-            Asker::HubServer(_) | Asker::Watched(_) | Asker::InEffect(_) => false,
-        }
-    }
-
-    /// Adds what one shard answers. What answers another question says nothing.
-    fn add(&mut self, answer: Answer) {
-        match (self, answer) {
-            (Asker::HubServer(ack), answer) => ack.add(answer),
-            (Asker::Found(_, found), Answer::Found(is_here)) => *found |= is_here,
-            (Asker::Facts(_, facts), Answer::Facts(known)) => *facts = known,
-            (Asker::Count(_, sum), Answer::Count(count)) => *sum = sum.saturating_add(count),
-            (Asker::Members(_, page), Answer::Members(members)) => page.add(members),
-            (Asker::Joined(_, joined), Answer::Joined(answered)) => *joined = answered,
-            (Asker::Refreshed(_, refreshed), Answer::Refreshed(answered)) => *refreshed = answered,
-            (Asker::Stream(_, reply), Answer::Stream(answered)) => *reply = answered,
-            (
-                Asker::Found(..)
-                | Asker::Facts(..)
-                | Asker::Count(..)
-                | Asker::Members(..)
-                | Asker::Joined(..)
-                | Asker::Refreshed(..)
-                | Asker::Stream(..)
-                | Asker::Watched(_)
-                | Asker::InEffect(_),
-                _,
-            ) => {}
-        }
-    }
-
-    /// All have answered: tells a caller, or gives the ack of a hub server.
+    /// All have answered.
     fn finish(self, turn: &mut Turn<'_>) -> Option<Ack> {
-        let answered = match self {
-            Asker::HubServer(ack) => return Some(ack),
-            Asker::Found(ticket, found) => Answered::Found(ticket.answered(found)),
-            Asker::Facts(ticket, facts) => Answered::Facts(ticket.answered(facts)),
-            Asker::Count(ticket, sum) => Answered::Count(ticket.answered(sum)),
-            Asker::Members(ticket, page) => Answered::Members(ticket.answered(page.finished().0)),
-            Asker::Joined(ticket, joined) => Answered::Joined(ticket.answered(joined)),
-            Asker::Refreshed(ticket, refreshed) => Answered::Refreshed(ticket.answered(refreshed)),
-            Asker::Stream(ticket, reply) => Answered::Stream(ticket.answered(reply)),
-            Asker::Watched(ticket) => Answered::Watched(ticket.answered(Ok(()))),
-            Asker::InEffect(ticket) => Answered::InEffect(ticket.answered(())),
-        };
-        turn.effect(Effect::Answered(answered));
-        None
-    }
-
-    /// The same, where some have not answered.
-    fn give_up(self, turn: &mut Turn<'_>) -> Option<Ack> {
-        let answered = match self {
-            Asker::HubServer(ack) => return Some(Ack { status: AckStatus::TooLate, carried: None, ..ack }),
-            Asker::Found(ticket, _) => Answered::Found(ticket.unanswered()),
-            Asker::Facts(ticket, _) => Answered::Facts(ticket.unanswered()),
-            Asker::Count(ticket, _) => Answered::Count(ticket.unanswered()),
-            Asker::Members(ticket, _) => Answered::Members(ticket.unanswered()),
-            Asker::Joined(ticket, _) => Answered::Joined(ticket.unanswered()),
-            Asker::Refreshed(ticket, _) => Answered::Refreshed(ticket.unanswered()),
-            Asker::Stream(ticket, _) => Answered::Stream(ticket.unanswered()),
-            Asker::Watched(ticket) => Answered::Watched(ticket.unanswered()),
-            Asker::InEffect(ticket) => Answered::InEffect(ticket.unanswered()),
-        };
-        turn.effect(Effect::Answered(answered));
-        None
+        if let Some(awaited) = &self.awaited {
+            match &self.asker {
+                Asker::OtherShard { .. } => turn.detours.handed_on.arrived(awaited),
+                _ => turn.detours.sent.arrived(awaited),
+            }
+        }
+        self.asker.finish(turn)
     }
 }

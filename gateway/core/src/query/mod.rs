@@ -1,7 +1,11 @@
 //! What a shard knows of a hub, and what it does and tells of, for whoever asks.
 
 mod ack;
+mod asked;
+mod asker;
+mod claiming;
 mod gather;
+mod owed;
 
 use std::sync::Arc;
 
@@ -24,7 +28,7 @@ pub(crate) fn answer(clients: &mut Clients, turn: &mut Turn<'_>, hub: &HubName, 
     match question {
         Question::Query(query) => look_up(clients, turn.now, hub, query),
         Question::Command(command) => obey(clients, turn, hub, command),
-        Question::Barrier => Answer::InEffect,
+        Question::Barrier | Question::HandedOn => Answer::InEffect,
     }
 }
 

@@ -11,6 +11,7 @@ mod invocations;
 mod keys;
 mod model;
 mod modes;
+mod moved;
 mod moving;
 mod nodes;
 mod oversized;

@@ -339,8 +339,19 @@ impl Rig {
 
     /// A client whose transport is open, and who is this.
     pub(crate) fn open_with(&mut self, shard: usize, hub_name: &str, id: ConnectionId, identity: Identity) -> Client {
+        self.open_by_token(shard, hub_name, (id, None), identity)
+    }
+
+    /// The same of one that has negotiated, and opens with this token.
+    pub(crate) fn open_by_token(
+        &mut self,
+        shard: usize,
+        hub_name: &str,
+        (id, token): (ConnectionId, Option<ConnectionId>),
+        identity: Identity,
+    ) -> Client {
         let Rig { transport, reconnect, times, .. } = *self;
-        let client = NewClient { hub: hub(hub_name), id, token: None, transport, identity, times, reconnect };
+        let client = NewClient { hub: hub(hub_name), id, token, transport, identity, times, reconnect };
         let transport = self.shards[shard].next_transport();
         self.feed(shard, Input::ClientOpened { transport, client: Box::new(client) });
         Client { shard, transport, id }
@@ -703,7 +714,6 @@ impl Rig {
             Effect::ServerMessageSkipped { what, .. } => self.skipped.push(what),
             Effect::Inspect { number, inspection } => self.inspections.push_back((shard, number, inspection)),
             Effect::Answered(answered) => drop(self.answers.insert(number(&answered), answered)),
-            Effect::TokenOver(_) => {}
             Effect::Unreadable { .. } => self.unreadable += 1,
             Effect::PauseServer(id) => self.paused_servers.push(id),
             Effect::ResumeServer(id) => self.paused_servers.retain(|each| *each != id),
@@ -782,6 +792,8 @@ fn number(answered: &Answered) -> u64 {
         Answered::Client(reply) => reply.ticket.number(),
         Answered::Refreshed(reply) => reply.ticket.number(),
         Answered::Stream(reply) => reply.ticket.number(),
+        Answered::Kept(reply) => reply.ticket.number(),
+        Answered::Claimed { reply, .. } => reply.ticket.number(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hubgate_core::id::{ConnectionId, HubName, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_core::time::Millis;
@@ -249,7 +250,7 @@ impl HttpClients {
         if self.shard.tokens().has_web_socket(hub, token) {
             return drop(answer.send(Err(Refusal::PostToWebSocket)));
         }
-        if !self.shard.tokens().posted_early(token, hub, &[]) {
+        if !self.shard.tokens().posted_early(token, hub, Bytes::new()) {
             return drop(answer.send(Err(Refusal::UnknownConnection)));
         }
         let Some(posted) = body_of(answer, Some(LONGEST_EARLY_POST)).await else {
@@ -263,7 +264,7 @@ impl HttpClients {
             }
             return;
         }
-        let is_kept = self.shard.tokens().posted_early(token, hub, &posted.body);
+        let is_kept = self.shard.tokens().posted_early(token, hub, posted.body.clone());
         drop(posted.answer.send(if is_kept { Ok(()) } else { Err(Refusal::UnknownConnection) }));
     }
 
@@ -292,7 +293,7 @@ impl HttpClients {
         let shared = self.shard.shared();
         let place = shared.admission.enter_client(&settings.limits, visitor).map_err(|full| shared.no_room(full))?;
         let place = Rc::new(place);
-        let FirstTransport { id, early, .. } = self.shard.tokens().claim_first(token, &hub, client.kind)?;
+        let FirstTransport { id, early } = self.shard.tokens().claim_first(token, &hub, client.kind)?;
         let (token_of, transport, reconnect) = (Some(token), client.kind, Reconnect::No);
         let new = NewClient { hub, id, token: token_of, transport, identity, times, reconnect };
         let log = ClientLog::opened(&new);

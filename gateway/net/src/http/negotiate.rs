@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::request::Parts;
-use hubgate_core::Reconnect;
 use hubgate_core::id::{ConnectionId, HubName, InvalidUserId, ShardAddress, is_short_enough};
+use hubgate_core::{Negotiated, Reconnect};
 use hubgate_wire::negotiate::{
     NegotiateAnswer, NegotiateError, NegotiateVersion, Redirect, Transport, asks_for_stateful_reconnect,
 };
@@ -19,7 +19,6 @@ use super::authorization::access_token;
 use super::client_token::OwnToken;
 use super::query::{Query, STRAIGHT};
 use super::{Service, anonymous, authorizer, forwarded, host, identity_provider};
-use crate::entrant::Negotiated;
 use crate::http_places::HttpPlace;
 use crate::metrics::SignIn;
 use crate::refusal::Refusal;
@@ -55,7 +54,7 @@ pub(crate) async fn connection(service: &Rc<Service>, request: &Parts, hub: &Hub
         true => service.shard().tokens().offered_reconnect(hub),
         false => Reconnect::No,
     };
-    service.shard().tokens().negotiated(Negotiated { hub: hub.clone(), id, token, reconnect }).await?;
+    service.shard().tokens().negotiated(hub.clone(), Negotiated { id, token, reconnect }).await?;
     let answer = NegotiateAnswer::new(version, id.as_str(), token.as_str(), transports);
     Ok(match reconnect {
         Reconnect::Stateful => json(&answer.with_stateful_reconnect()),

@@ -93,9 +93,9 @@ impl Service {
         }
     }
 
-    /// Serves a client whose upgrade was answered here, or hands it to the shard that its id names.
+    /// Serves a client whose upgrade was answered here, or hands it to the shard that it is to live on.
     pub(crate) async fn upgraded(&self, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
-        match self.shard.neighbours().locate(entrant.id().owner()) {
+        match self.shard.neighbours().locate(entrant.lives_at()) {
             Location::Here => websocket::serve_client(self.shard.clone(), stream, unread, entrant).await,
             Location::OtherShard(owner) => {
                 let stream = match stream.detach() {
@@ -110,7 +110,7 @@ impl Service {
                     );
                 }
             }
-            // Its id was made, or its token claimed, by a shard of this gateway.
+            // Whatever it has negotiated with, it is to live on a shard of this gateway.
             Location::OtherNode | Location::Nowhere => {}
         }
     }

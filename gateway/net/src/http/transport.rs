@@ -34,7 +34,7 @@ use crate::client_request::{
     ClientRequest, LAST_WORDS, LONGEST_WAIT, PollAnswer, Posted, TokenTimes, TransportRequest,
 };
 use crate::delivery::DeliveryBody;
-use crate::entrant::{Entrant, NewEntrant, Opening, ReturningClient, TokenClaim};
+use crate::entrant::{Entrant, NewEntrant, Opening, ReturningClient, WebSocketRequest};
 use crate::http_places::{Carrying, HttpPlace};
 use crate::peers::ANSWER_TIMEOUT;
 use crate::refusal::Refusal;
@@ -283,20 +283,20 @@ async fn web_socket(
         let id = new_id(shard.neighbours().address_of(service.shared().loads.deal_near(shard.index())));
         let reconnect = Reconnect::No;
         let client = NewClient { hub: hub.clone(), id, token: None, transport, reconnect, identity, times };
-        return Ok(Entrant::New(NewEntrant { client, place, claimed: None }));
+        return Ok(Entrant::New(NewEntrant { client, lives_at: id.owner(), place, claimed: None }));
     };
     let claims = settings.limits.counted_claims(&identity.claims);
     let (user, access_token) = (user.cloned(), access_token.into());
-    let claim = TokenClaim { token, hub: hub.clone(), user, claims, address, access_token };
-    Ok(match shard.tokens().claim_anywhere(claim).await? {
-        Opening::First { token: claimed, reconnect, place } => {
-            let (hub, id, token) = (hub.clone(), claimed.id(), Some(token));
+    let request = WebSocketRequest { token, hub: hub.clone(), user, claims, address, access_token };
+    Ok(match shard.tokens().claim_for_web_socket(request).await? {
+        Opening::First { token: claimed, id, reconnect, place, lives_at } => {
+            let (hub, token) = (hub.clone(), Some(token));
             let client = NewClient { hub, id, token, transport, reconnect, identity, times };
-            Entrant::New(NewEntrant { client, place, claimed: Some(claimed) })
+            Entrant::New(NewEntrant { client, lives_at, place, claimed: Some(claimed) })
         }
-        Opening::Again { id, to } => {
+        Opening::Again { id, to, lives_at } => {
             let client = ResumedClient { id, expiry: times.expiry };
-            Entrant::Returning(ReturningClient { hub: hub.clone(), client, to })
+            Entrant::Returning(ReturningClient { hub: hub.clone(), client, lives_at, to })
         }
     })
 }

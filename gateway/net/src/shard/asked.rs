@@ -3,12 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
+use hubgate_core::TokenKept;
 use hubgate_core::question::{
     Answered, ClientAnswer, Facts, Joined, Members, Reply, Ticket, Unanswered, UserJoined, Watched,
 };
 use hubgate_core::refresh::Refreshed;
 use hubgate_core::stream::StreamReply;
 use tokio::sync::oneshot;
+
+use crate::entrant::{ClaimResult, Releases};
 
 /// Those that wait for answers of one type.
 pub(crate) type Waiting<A> = RefCell<HashMap<u64, oneshot::Sender<Result<A, Unanswered>>>>;
@@ -27,6 +30,8 @@ pub(crate) struct Asked {
     in_effect: Waiting<()>,
     client: Waiting<ClientAnswer>,
     streams: Waiting<StreamReply>,
+    kept: Waiting<TokenKept>,
+    claimed: Waiting<ClaimResult>,
 }
 
 /// What the core answers to a ticket.
@@ -56,6 +61,8 @@ answers! {
     (): in_effect,
     ClientAnswer: client,
     StreamReply: streams,
+    TokenKept: kept,
+    ClaimResult: claimed,
 }
 
 /// A place among those that wait: until this is dropped, whatever the core answers.
@@ -84,7 +91,8 @@ impl Asked {
         Place { asked: self, ticket: Ticket::new(number) }
     }
 
-    pub(super) fn answered(&self, answered: Answered) {
+    /// `releases` is where the shard hears of tokens that nobody takes.
+    pub(super) fn answered(&self, answered: Answered, releases: &Releases) {
         match answered {
             Answered::Found(reply) => self.tell(reply),
             Answered::Facts(reply) => self.tell(reply),
@@ -97,6 +105,11 @@ impl Asked {
             Answered::InEffect(reply) => self.tell(reply),
             Answered::Client(reply) => self.tell(reply),
             Answered::Stream(reply) => self.tell(reply),
+            Answered::Kept(reply) => self.tell(reply),
+            Answered::Claimed { hub, reply: Reply { ticket, answer } } => {
+                let answer = answer.map(|answer| ClaimResult::new(hub, answer, releases));
+                self.tell(Reply { ticket: Ticket::new(ticket.number()), answer });
+            }
         }
     }
 
@@ -121,6 +134,8 @@ impl Asked {
             in_effect,
             client,
             streams,
+            kept,
+            claimed,
         } = self;
         found.borrow().is_empty()
             && facts.borrow().is_empty()
@@ -133,5 +148,7 @@ impl Asked {
             && in_effect.borrow().is_empty()
             && client.borrow().is_empty()
             && streams.borrow().is_empty()
+            && kept.borrow().is_empty()
+            && claimed.borrow().is_empty()
     }
 }

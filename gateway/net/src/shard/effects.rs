@@ -100,8 +100,7 @@ impl ShardThread {
                 self.wait_for_answer(client, Box::pin(Caught::new(call)));
             }
             Effect::Inspect { number, inspection } => inputs.push_back(self.inspect(number, inspection)),
-            Effect::Answered(answered) => self.asked.answered(answered),
-            Effect::TokenOver(token) => self.connection_tokens.borrow_mut().remove(token),
+            Effect::Answered(answered) => self.asked.answered(answered, &self.releases),
             Effect::Unreadable { hub } => {
                 tracing::warn!(%hub, "something for clients was not sent: it is not a hub message that filters could look at");
             }

@@ -47,6 +47,10 @@ impl ShardHandle {
         ShardHandle(shard)
     }
 
+    pub(super) fn thread(&self) -> &Rc<ShardThread> {
+        &self.0
+    }
+
     pub(crate) fn index(&self) -> ShardIndex {
         self.0.index
     }
@@ -61,7 +65,7 @@ impl ShardHandle {
 
     /// What opens connections.
     pub(crate) fn tokens(&self) -> Tokens {
-        Tokens::new(self.0.clone())
+        Tokens::new(self.clone())
     }
 
     pub(crate) fn tasks(&self) -> &ShardTasks {
@@ -121,7 +125,7 @@ impl ShardHandle {
     }
 
     /// A client that lives goes on by another transport, which is open. `None` if it may no longer: it has ended since its request was
-    /// [granted](Tokens::claim_for_web_socket).
+    /// [granted](Tokens::may_resume).
     pub(crate) fn client_resumed(
         &self,
         client: ResumedClient,
@@ -224,6 +228,17 @@ impl ShardHandle {
         let waiting = self.0.asked.begin(asker);
         self.0.feed(input(waiting.ticket()));
         answered.await.unwrap_or(Err(Unanswered))
+    }
+
+    /// The same of what this shard answers at once, because it concerns no other one.
+    pub(crate) fn ask_here<A: CoreAnswer>(
+        &self,
+        input: impl FnOnce(Ticket<A>) -> Input<'static, 'static>,
+    ) -> Result<A, Unanswered> {
+        let (asker, mut answered) = oneshot::channel();
+        let waiting = self.0.asked.begin(asker);
+        self.0.feed(input(waiting.ticket()));
+        answered.try_recv().unwrap_or(Err(Unanswered))
     }
 
     /// A deadline for the core, which meets it when about this time has passed: it looks at deadlines once a tick.

@@ -17,9 +17,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hubgate_core::id::{ConnectionId, NodeId, ShardAddress, ShardIndex};
+use hubgate_core::id::{ConnectionId, HubName, NodeId, ShardAddress, ShardIndex};
 use hubgate_core::time::Millis;
-use hubgate_core::{ConnectionTokens, Input, Neighbours, Shard, TransportKey};
+use hubgate_core::{Input, Neighbours, Shard, TransportKey};
 use hubgate_plugin_host::ShardPlugins;
 use tokio::sync::{Notify, mpsc};
 
@@ -47,8 +47,6 @@ struct ShardThread {
     shared: Arc<Shared>,
     tasks: ShardTasks,
     core: RefCell<Shard>,
-    /// What negotiation has given out.
-    connection_tokens: RefCell<ConnectionTokens>,
     connections: Connections,
     kept: Kept,
     plugins: ShardPlugins,
@@ -69,13 +67,13 @@ struct ShardThread {
 }
 
 /// Starts a shard on this thread, with the tasks without which it cannot go on. Gives, beside the way to it, where tokens come that
-/// were claimed and not used.
+/// were claimed there, for clients of a hub, and not used.
 pub(crate) fn start(
     index: ShardIndex,
     shared: Arc<Shared>,
     plugins: ShardPlugins,
     inboxes: Vec<InboxSender>,
-) -> (ShardHandle, mpsc::UnboundedReceiver<ConnectionId>) {
+) -> (ShardHandle, mpsc::UnboundedReceiver<(HubName, ConnectionId)>) {
     let settings = shared.settings().clone();
     let node = shared.cluster.as_ref().map_or_else(NodeId::default, |cluster| cluster.node());
     let neighbours = Neighbours::new(ShardAddress { node, shard: index }, inboxes.len() as u16);
@@ -90,7 +88,6 @@ pub(crate) fn start(
         index,
         webhooks: Rc::new(Webhooks::new(shared.clone())),
         core: RefCell::new(core),
-        connection_tokens: RefCell::default(),
         connections: Connections::new(&settings.limits),
         kept: Kept::new(&shared.outboxes),
         plugins,
@@ -151,7 +148,8 @@ impl ShardThread {
 
     /// How many clients are here, and how many have negotiated that are still to come.
     fn expected_clients(&self) -> usize {
-        self.core.borrow().clients() + self.connection_tokens.borrow().negotiated()
+        let core = self.core.borrow();
+        core.clients() + core.negotiated()
     }
 
     async fn write(self: Rc<Self>) {
@@ -188,7 +186,6 @@ impl ShardThread {
             self.shared.faults.strike(crate::faults::Fault::Clock);
             self.feed(Input::TimeOfDay(unix_milliseconds()));
             self.feed(Input::Tick);
-            self.connection_tokens.borrow_mut().expire(self.now());
             self.settle_kept();
             self.shared.outboxes.relieve();
             self.shared.tell_overdue_refusals();

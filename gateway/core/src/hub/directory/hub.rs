@@ -157,8 +157,11 @@ impl HubDirectory {
             // Whoever lets a plugin watch has looked at the bound.
             DirectoryChange::GroupWatched { plugin, group } => drop(self.watches.begin(plugin, group, usize::MAX)),
             DirectoryChange::GroupUnwatched { plugin, group } => self.watches.end(&plugin, &group),
-            DirectoryChange::MembershipBegins { .. } | DirectoryChange::MembershipEnds { .. } => {
-                unreachable!("the directory has them in a table of all hubs")
+            DirectoryChange::MembershipBegins { .. }
+            | DirectoryChange::MembershipEnds { .. }
+            | DirectoryChange::ConnectionMoved { .. }
+            | DirectoryChange::ConnectionOver { .. } => {
+                unreachable!("the directory has them in tables of all hubs")
             }
         }
     }

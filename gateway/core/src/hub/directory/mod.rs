@@ -1,11 +1,12 @@
 //! What all shards of a gateway know together: which hubs there are, of each hub the shards of its users, its hub servers, on
-//! whatever node, how many clients it has, which nodes have any, which groups plugins watch, and which groups users are in. Everything
-//! else passes between shards as orders.
+//! whatever node, how many clients it has, which nodes have any, which groups plugins watch, which groups users are in, and where connections
+//! live that have moved. Everything else passes between shards as orders.
 //!
 //! It is one value for all shards, since a client that connects must find at once what has come to any of them. Its changes are data
 //! ([`DirectoryChange`]), so that those of another gateway are applied as those of a shard are.
 
 mod hub;
+mod moved;
 mod open_streams;
 mod users;
 mod uses;
@@ -23,6 +24,7 @@ use super::memberships::Memberships;
 use super::pace::Pace;
 use crate::directory_change::DirectoryChange;
 pub(crate) use hub::HubDirectory;
+pub(crate) use moved::{Losses, MovedConnection, MovedConnections};
 use open_streams::OpenStreams;
 use watches::WatchCounts;
 pub(crate) use watches::{TooManyGroups, WatchNumber};
@@ -40,6 +42,7 @@ const MAX_IDLE: usize = 1_000;
 pub struct Directory {
     hubs: Mutex<Hubs>,
     pub(crate) memberships: Memberships,
+    pub(crate) moved: MovedConnections,
     watch_counts: Arc<WatchCounts>,
     /// How many hubs were forgotten so far, so that shards know when to look for hubs of theirs among them.
     forgotten: AtomicU64,
@@ -75,6 +78,7 @@ impl Directory {
         Directory {
             hubs: Mutex::new(hubs),
             memberships: Memberships::default(),
+            moved: MovedConnections::default(),
             watch_counts,
             forgotten: AtomicU64::default(),
             pace: Pace::default(),
@@ -129,6 +133,11 @@ impl Directory {
             DirectoryChange::MembershipEnds { user, group, stamp } => {
                 return self.memberships.end_elsewhere(name, &user, group.as_ref(), stamp);
             }
+            DirectoryChange::ConnectionMoved { id, token, to: lives_at } => {
+                let moved = MovedConnection { hub: name.clone(), id, token, lives_at };
+                return self.moved.announced_elsewhere(moved);
+            }
+            DirectoryChange::ConnectionOver { id, at } => return self.moved.end_elsewhere(id, at),
             change => change,
         };
         let mut hubs = self.hubs();
@@ -174,6 +183,7 @@ impl Directory {
 
     /// Nothing is known of a node any longer: it is gone, or tells everything anew.
     pub fn node_lost(&self, node: NodeId) {
+        self.moved.node_lost(node);
         let mut hubs = self.hubs();
         let names: Vec<HubName> = hubs.by_name.keys().cloned().collect();
         for name in names {
@@ -190,9 +200,13 @@ impl Directory {
     }
 
     /// The same of what one node, as a rule this one, tells the others: which hubs have clients there, its hub servers, where its clients
-    /// are routed to, and the watches that it knows. Which groups users are in is [another one](Directory::memberships_snapshot).
+    /// are routed to, the watches that it knows, and the connections that live there and that it has told of. Which groups users are in is
+    /// [another one](Directory::memberships_snapshot).
     pub fn snapshot_of(&self, node: NodeId) -> Vec<(HubName, DirectoryChange)> {
-        self.snapshot_with(|hub| hub.snapshot_of(node))
+        let mut changes = self.snapshot_with(|hub| hub.snapshot_of(node));
+        let moved = self.moved.announced(|at| at.node == node);
+        changes.extend(moved.into_iter().map(|moved| (moved.hub.clone(), moved.change())));
+        changes
     }
 
     /// The changes that lead from no memberships of users to those that this node knows, and from others to the same.

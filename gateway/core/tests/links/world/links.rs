@@ -228,11 +228,7 @@ impl World {
             }
             Effect::Call { client, event, .. } => self.plugin_hears(client, event),
             Effect::ToServer { messages, .. } => self.server_hears(&messages),
-            Effect::Answered(_)
-            | Effect::EndedWaiting { .. }
-            | Effect::Forgotten(_)
-            | Effect::WakeAt(_)
-            | Effect::TokenOver(_) => {}
+            Effect::Answered(_) | Effect::EndedWaiting { .. } | Effect::Forgotten(_) | Effect::WakeAt(_) => {}
             other => panic!("nothing here leads to {other:?}"),
         }
     }
