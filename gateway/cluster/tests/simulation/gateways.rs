@@ -52,10 +52,48 @@ fn a_client_that_was_let_in_gets_what_any_gateway_sends_from_then_on() {
 }
 
 #[test]
+fn a_client_that_has_moved_is_reached_after_the_gateway_that_it_negotiated_with_has_crashed() {
+    let mut hubs = Hubs::new(4);
+    [1, 2, 3].into_iter().for_each(|id| hubs.start(id));
+    let negotiated = hubs.claim((1, 0), (2, 1)).expect("all is well");
+    hubs.open_with(negotiated, (2, 1), 0);
+    hubs.crash(1);
+    hubs.run(8_000);
+    hubs.is_whole = true;
+    for at in [2, 3] {
+        hubs.send((at, 0), To::Client(0), None);
+    }
+    hubs.start(4);
+    hubs.send((4, 0), To::Client(0), None);
+    hubs.join((3, 1), 0, 7);
+    hubs.send((4, 1), To::Group(7), None);
+    hubs.run(500);
+    hubs.settle();
+    hubs.check_moved();
+    hubs.close(0);
+    hubs.run(500);
+    hubs.check_moved();
+}
+
+#[test]
 fn whatever_happens_clients_get_what_they_must_and_nothing_twice() {
     for seed in crate::seeds() {
         println!("seed {seed}");
         anything(seed);
+    }
+}
+
+/// A client negotiates with one gateway and comes to another, and one of the two is gone before it is let in.
+fn open_while_one_crashes(hubs: &mut Hubs, at: (u32, usize), user: u8) {
+    let Some(home) = hubs.anywhere().filter(|home| home.0 != at.0) else {
+        return;
+    };
+    if let Some(negotiated) = hubs.claim(home, at) {
+        match hubs.chance.below(2) {
+            0 => hubs.crash(home.0),
+            _ => return hubs.crash_instead_of_opening(negotiated, at.0),
+        }
+        hubs.open_with(negotiated, at, user);
     }
 }
 
@@ -87,6 +125,12 @@ fn anything(seed: u64) {
                 }
             }
             (13, _) => hubs.delay = hubs.chance.below(150),
+            (15, _) if hubs.chance.below(4) == 0 => {
+                if let Some(home) = hubs.anywhere() {
+                    hubs.claim_in_vain(home, at);
+                }
+            }
+            (14, _) if hubs.chance.below(4) == 0 => open_while_one_crashes(&mut hubs, at, user),
             (_, client) => {
                 let to = match (hubs.chance.below(4), client) {
                     (0, Some(client)) => To::Client(client),
@@ -106,11 +150,20 @@ fn anything(seed: u64) {
     hubs.settle();
     // From here on all is well again.
     hubs.is_whole = true;
+    hubs.check_moved();
     for _ in 0..10 {
         if let Some(at) = hubs.anywhere() {
             hubs.send(at, To::All, None);
+            if let Some(client) = hubs.anybody() {
+                hubs.send(at, To::Client(client), None);
+            }
         }
     }
     hubs.run(1_000);
     hubs.settle();
+    while let Some(client) = hubs.anybody() {
+        hubs.close(client);
+    }
+    hubs.run(1_000);
+    hubs.check_moved();
 }

@@ -1,5 +1,7 @@
 //! Whole gateways in the same world: shards with clients, and a naive hub that says who gets what.
 
+mod moved;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -15,8 +17,8 @@ use hubgate_core::question::{Answered, Joined, Ticket};
 use hubgate_core::settings::{HubSettings, Limits, Settings, Timeouts};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    Addressees, ClientTimes, CloseCause, Directory, Effect, HashSeed, Identity, Input, Neighbours, NewClient, Order,
-    Outgoing, Reconnect, Shard, TransportKey,
+    Addressees, ClientTimes, CloseCause, Directory, Effect, HashSeed, Identity, Input, Negotiated, Neighbours,
+    NewClient, Order, Outgoing, Reconnect, Shard, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -42,6 +44,8 @@ pub(crate) struct Hubs {
     clients: Vec<Client>,
     sends: Vec<Sent>,
     answers: BTreeMap<u64, Answered>,
+    /// Connections that were negotiated, and came to nothing.
+    unused: Vec<Negotiated>,
     /// Nothing of another gateway was given up so far.
     pub(crate) is_whole: bool,
 }
@@ -68,6 +72,7 @@ struct Client {
     shard: usize,
     transport: TransportKey,
     id: ConnectionId,
+    token: ConnectionId,
     user: u8,
     groups: BTreeSet<u8>,
     state: State,
@@ -160,6 +165,7 @@ impl Hubs {
             clients: Vec::new(),
             sends: Vec::new(),
             answers: BTreeMap::new(),
+            unused: Vec::new(),
             is_whole: true,
         }
     }
@@ -243,12 +249,23 @@ impl Hubs {
         self.gateways.values().all(|gateway| gateway.is_connected)
     }
 
-    /// A client comes to a shard, and is let in.
-    pub(crate) fn open(&mut self, gateway: u32, shard: usize, user_number: u8) {
-        let mut random = [0; 12];
-        random[..8].copy_from_slice(&self.next().to_be_bytes());
-        let owner = ShardAddress { node: NodeId(gateway), shard: ShardIndex(shard as u16) };
-        let id = ConnectionId::new(owner, random);
+    /// A client negotiates with any gateway, comes to a shard of this one, and is let in.
+    pub(crate) fn open(&mut self, gateway: u32, shard: usize, user: u8) {
+        let home = match self.are_all_connected() || self.chance.below(4) == 0 {
+            true => self.anywhere(),
+            // As a rule in vain otherwise, and after a while.
+            false => None,
+        };
+        // It lives where it negotiates, if it comes to the same gateway.
+        let home = home.filter(|home| home.0 != gateway).unwrap_or((gateway, shard));
+        if let Some(negotiated) = self.claim(home, (gateway, shard)) {
+            self.open_with(negotiated, (gateway, shard), user);
+        }
+    }
+
+    /// A client opens its transport where that was claimed, and is let in.
+    pub(crate) fn open_with(&mut self, negotiated: Negotiated, (gateway, shard): (u32, usize), user_number: u8) {
+        let Negotiated { id, token, .. } = negotiated;
         let identity = Identity {
             user_id: Some(user(user_number)),
             claims: Default::default(),
@@ -257,8 +274,8 @@ impl Hubs {
             remote_address: "192.0.2.1".into(),
             groups: Vec::new(),
         };
-        let (transport, times) = (Transport::WebSockets, ClientTimes::default());
-        let client = NewClient { hub: hub(), id, token: None, transport, identity, times, reconnect: Reconnect::No };
+        let (transport, times, reconnect) = (Transport::WebSockets, ClientTimes::default(), Reconnect::No);
+        let client = NewClient { hub: hub(), id, token: Some(token), transport, identity, times, reconnect };
         let transport = self.gateways[&gateway].shards[shard].next_transport();
         let index = self.clients.len();
         self.clients.push(Client {
@@ -266,6 +283,7 @@ impl Hubs {
             shard,
             transport,
             id,
+            token,
             user: user_number,
             groups: BTreeSet::new(),
             state: State::Opening,
@@ -312,13 +330,15 @@ impl Hubs {
         self.feed(at.0, at.1, Input::Join { hub: hub(), connection, group: group(number), deadline, ticket });
         self.may_get_what_flies(client);
         let answered = self.answer(ticket.number());
+        // Not all may have heard yet where it lives.
+        let is_homeless = !self.gateways.contains_key(&connection.owner().node.0);
         match answered {
             Some(Answered::Joined(reply)) if matches!(reply.answer, Ok(Joined::Yes)) => {
                 self.clients[client].groups.insert(number);
             }
-            other => assert!(!self.is_whole, "the client joins: {other:?}"),
+            other => assert!(!self.is_whole || is_homeless, "the client joins: {other:?}"),
         }
-        if !self.is_whole {
+        if !self.is_whole || is_homeless {
             // Whether it has come about nobody knows: it is in the group for those who may, and not for those who must.
             self.close(client);
         }
@@ -459,6 +479,8 @@ impl Hubs {
                 let number = match &answered {
                     Answered::Joined(reply) => reply.ticket.number(),
                     Answered::InEffect(reply) => reply.ticket.number(),
+                    Answered::Kept(reply) => reply.ticket.number(),
+                    Answered::Claimed { reply, .. } => reply.ticket.number(),
                     other => panic!("nobody asked for {other:?}"),
                 };
                 self.answers.insert(number, answered);

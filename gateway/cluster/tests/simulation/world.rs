@@ -276,6 +276,7 @@ impl World {
                 Output::Apply { hub, change } => self.machines[&id].directory.apply(&hub, false, change),
                 Output::Deliver(envelope) => self.delivered(id, envelope),
                 Output::Announced { hub, .. } => self.announced(id, &hub),
+                Output::Tunnel(message) => panic!("nobody opens tunnels: {message:?}"),
                 Output::IdTaken => self.machines.get_mut(&id).expect("it is there").is_id_taken = true,
                 Output::Report(report) => self.reports.push((id, report)),
             }
