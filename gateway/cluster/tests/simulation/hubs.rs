@@ -129,7 +129,8 @@ fn settings() -> Settings {
             user_memberships: 1_000,
         },
         timeouts: Timeouts {
-            negotiate: Millis(5_000),
+            // Longer than anybody waits: what comes late is granted, in vain.
+            negotiate: Millis(60_000),
             handshake: Millis(60_000),
             client: Millis(10_000_000),
             keep_alive: Millis(5_000_000),
