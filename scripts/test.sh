@@ -44,6 +44,7 @@ install_python() {
 install_python python tests/clients/python/requirements.txt
 install_python languages tests/languages/requirements.txt
 install_python schemathesis tests/schemathesis/requirements.txt
+install_python nats tests/nats/requirements.txt
 
 java=$target/java
 if ! cmp -s tests/clients/java/pom.xml "$java/pom.xml"; then

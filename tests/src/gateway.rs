@@ -300,9 +300,15 @@ impl Gateway {
         until("the gateway to stop", async || process.try_wait().expect("a child can be waited for")).await
     }
 
+    /// Ends it at once, as a crash does.
+    pub fn crash(&mut self) {
+        self.process.kill().expect("a child can be killed");
+        self.process.wait().expect("a child can be waited for");
+    }
+
     /// Ends it at once, as a crash does, and starts it again on the same port.
     pub async fn crash_and_restart(&mut self) {
-        self.process.kill().expect("a child can be killed");
+        self.crash();
         self.start_again().await;
     }
 
@@ -312,7 +318,7 @@ impl Gateway {
         self.start_again().await;
     }
 
-    /// Starts one that ends on the same port, when it has ended.
+    /// Starts it again on the same port when it has ended.
     pub async fn start_again(&mut self) {
         self.ended().await;
         let deadline = Instant::now() + DEADLINE;

@@ -142,3 +142,15 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     };
     soon("the gateway to hang up", exchange).await
 }
+
+/// A name as it stands in a path or a query, as `Uri.EscapeDataString` makes it.
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(byte.into()),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}

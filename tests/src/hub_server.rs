@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use crate::client::{Client, HANDSHAKE};
 use crate::gateway::Gateway;
 use crate::socket::{Dialing, Socket};
-use crate::wait::soon;
+use crate::wait::{soon, until};
 
 /// A connection of a hub server to the gateway.
 #[derive(Debug)]
@@ -84,6 +84,13 @@ impl HubServer {
         let request = HandshakeRequest { version: 1, allow_stateful_reconnects: true, ..HandshakeRequest::default() };
         // Its clients may be moved to another one when it leaves.
         server.shake_hands_with(HandshakeRequest { migration_level: 1, ..request }).await;
+        server
+    }
+
+    /// The same of a server whose clients may be moved to another: by 1 when it leaves, by 2 also when it is lost.
+    pub async fn connect_migrating(gateway: &Gateway, hub: &str, name: &str, migration_level: i64) -> HubServer {
+        let mut server = HubServer::open(gateway, hub, name).await;
+        server.shake_hands_with(HandshakeRequest { version: 1, migration_level, ..HandshakeRequest::default() }).await;
         server
     }
 
@@ -159,6 +166,27 @@ impl HubServer {
         (client, id)
     }
 
+    /// Waits until a gateway routes clients to it. It has no others yet.
+    pub async fn is_known_at(&mut self, gateway: &Gateway, hub: &str) {
+        until("a gateway to know a hub server", async || {
+            let mut client = gateway.client(hub).open().await;
+            client.send_text(HANDSHAKE).await;
+            let id = tokio::select! {
+                id = self.told_of_client() => id,
+                // It is refused, or let in without a server.
+                _ = client.message() => return None,
+            };
+            assert_eq!(self.client_says().await, HANDSHAKE);
+            self.tell_client(&id, "{}\u{1e}").await;
+            assert_eq!(client.message().await, json!({}));
+            client.leave().await;
+            // It says that it leaves before it is gone.
+            while !matches!(service::parse(&self.next().await), Ok(ServiceMessage::CloseConnection(_))) {}
+            Some(())
+        })
+        .await;
+    }
+
     /// Sends bytes in one WebSocket message with its close frame right behind it, and waits for the other side's.
     pub async fn send_and_leave(mut self, bytes: &[u8]) {
         self.stream.feed(Message::binary(bytes.to_vec())).await.expect("the connection is open");
@@ -169,16 +197,20 @@ impl HubServer {
     /// The body of the next message that is no ping.
     pub async fn next(&mut self) -> Vec<u8> {
         // Pings would go on for ever.
-        soon("a message for a hub server", async {
-            loop {
-                match self.take() {
-                    Some(body) if matches!(service::parse(&body), Ok(ServiceMessage::Ping(_))) => {}
-                    Some(body) => return body,
-                    None => assert!(self.read().await, "the connection ended instead of a message"),
-                }
+        let next = soon("a message for a hub server", self.next_before_end()).await;
+        next.expect("the connection ended instead of a message")
+    }
+
+    /// The same, or nothing once the connection has ended. Given up, nothing is lost.
+    pub async fn next_before_end(&mut self) -> Option<Vec<u8>> {
+        loop {
+            match self.take() {
+                Some(body) if matches!(service::parse(&body), Ok(ServiceMessage::Ping(_))) => {}
+                Some(body) => return Some(body),
+                None if self.read().await => {}
+                None => return None,
             }
-        })
-        .await
+        }
     }
 
     /// Reads until the connection has ended.

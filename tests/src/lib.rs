@@ -4,10 +4,12 @@
 //! | module | what |
 //! |---|---|
 //! | [`gateway`] | a running gateway: its configuration, its process, its admin listener |
+//! | [`cluster`] | several gateways that serve as one |
 //! | [`command`] | one run of the binary that ends by itself |
 //! | [`client`] | a SignalR client that hides nothing: every hub message and every frame can be sent and seen |
 //! | [`cutting_proxy`] | a TCP proxy that cuts the WebSockets of clients |
 //! | [`document`] | a document as its reader goes through it |
+//! | [`answering_server`] | a hub server that answers all of its clients |
 //! | [`dotnet`] | real hub servers, clients and checks in .NET |
 //! | [`hub_server`] | a hub server that misbehaves |
 //! | [`frozen`] | a thread of the gateway that stands still |
@@ -15,6 +17,7 @@
 //! | [`fuzz`] | what any bytes may be done with, and must not break |
 //! | [`http`] | requests and answers |
 //! | [`http_2`] | the same over HTTP/2, and peers that never let an answer's body come |
+//! | [`nats`] | what joins gateways |
 //! | [`private_network`] | a network that a test has for itself |
 //! | [`stateful`] | a client that goes on by another WebSocket, and counts, keeps and acknowledges only when a test says so |
 //! | [`socket`] | connections of clients and hub servers, plain or with TLS |
@@ -25,12 +28,15 @@
 //! | [`management`] | a stand-in for the .NET Management SDK |
 //! | [`matrix`] | what the clients of others did |
 //! | [`provider`] | an identity provider: keys that it signs tokens with, and publishes |
+//! | [`rest_operations`] | all that a REST caller can do, and what must come of it |
 //! | [`script`] | the clients of others, which run in Node.js, Python, Java and Go |
 //! | [`python`] | what is installed for tests from PyPI |
 //! | [`wait`] | deadlines |
 //! | [`webhook`] | a webhook that answers late |
 
+pub mod answering_server;
 pub mod client;
+pub mod cluster;
 pub mod command;
 pub mod cutting_proxy;
 pub mod document;
@@ -45,9 +51,11 @@ pub mod http_2;
 pub mod hub_server;
 pub mod management;
 pub mod matrix;
+pub mod nats;
 pub mod private_network;
 pub mod provider;
 pub mod python;
+pub mod rest_operations;
 pub mod script;
 pub mod socket;
 pub mod stateful;
@@ -58,6 +66,7 @@ pub mod wait;
 pub mod webhook;
 
 pub use client::Client;
+pub use cluster::Cluster;
 pub use gateway::Gateway;
 pub use stateful::StatefulClient;
 pub use token::Token;

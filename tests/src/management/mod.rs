@@ -5,10 +5,12 @@ mod persistent;
 mod rest;
 
 use http::Method;
+use hubgate_wire::service;
 use hubgate_wire::signalr::HubProtocol;
 use serde_json::{Value, json};
 
 use crate::gateway::{Gateway, KEY};
+use crate::http::escaped;
 use crate::token::Token;
 use persistent::Persistent;
 use rest::{Body, Rest};
@@ -196,6 +198,15 @@ impl Management {
     }
 }
 
+/// What a hub server says to send an event, in the service protocol.
+pub fn sending(to: To<'_>, method: &str, arguments: &Value) -> Vec<u8> {
+    let event = json!({ "type": 1, "target": method, "arguments": arguments });
+    let payloads = payloads(Protocols::Default, &event);
+    let mut bytes = Vec::new();
+    service::write(&persistent::sending(to, &payloads), &mut bytes);
+    bytes
+}
+
 /// Whole hub messages by the name of their protocol.
 type Payloads = Vec<(&'static str, Vec<u8>)>;
 
@@ -212,7 +223,6 @@ fn payloads(protocols: Protocols, message: &Value) -> Payloads {
 impl Change<'_> {
     /// Its request: the method, what follows the hub, and what is in the query beside the rest.
     fn request(&self) -> (Method, String, Vec<(&'static str, String)>) {
-        let escaped = rest::escaped;
         let none = Vec::new();
         match *self {
             Change::AddToGroup { connection, group } => {
@@ -254,7 +264,6 @@ impl Change<'_> {
 
 impl Question<'_> {
     fn request(&self) -> (Method, String) {
-        let escaped = rest::escaped;
         match *self {
             Question::ConnectionExists(connection) => (Method::HEAD, format!("/connections/{}", escaped(connection))),
             Question::UserExists(user) => (Method::HEAD, format!("/users/{}", escaped(user))),

@@ -49,46 +49,7 @@ impl Persistent {
     }
 
     pub(super) async fn send(&mut self, to: To<'_>, payloads: &Payloads) {
-        let payloads: Vec<_> = payloads.iter().map(|(name, payload)| (*name, &payload[..])).collect();
-        let message = match to {
-            To::All => ServiceMessage::BroadcastData(BroadcastData { payloads, ..Default::default() }),
-            To::AllExcept(excluded) => ServiceMessage::BroadcastData(BroadcastData {
-                excluded: excluded.to_vec(),
-                payloads,
-                ..Default::default()
-            }),
-            To::Client(connection) => ServiceMessage::MultiConnectionData(MultiConnectionData {
-                connection_ids: vec![connection],
-                payloads,
-                ..Default::default()
-            }),
-            To::Clients(connections) => ServiceMessage::MultiConnectionData(MultiConnectionData {
-                connection_ids: connections.to_vec(),
-                payloads,
-                ..Default::default()
-            }),
-            To::Group(group) => {
-                ServiceMessage::GroupBroadcastData(GroupBroadcastData { group, payloads, ..Default::default() })
-            }
-            To::GroupExcept(group, excluded) => ServiceMessage::GroupBroadcastData(GroupBroadcastData {
-                group,
-                excluded: excluded.to_vec(),
-                payloads,
-                ..Default::default()
-            }),
-            To::Groups(groups) => ServiceMessage::MultiGroupBroadcastData(MultiGroupBroadcastData {
-                groups: groups.to_vec(),
-                payloads,
-                ..Default::default()
-            }),
-            To::User(user_id) => ServiceMessage::UserData(UserData { user_id, payloads, ..Default::default() }),
-            To::Users(users) => ServiceMessage::MultiUserData(MultiUserData {
-                user_ids: users.to_vec(),
-                payloads,
-                ..Default::default()
-            }),
-        };
-        self.server.send(&message).await;
+        self.server.send(&sending(to, payloads)).await;
     }
 
     pub(super) async fn change(&mut self, change: Change<'_>) -> Result<(), Thrown> {
@@ -248,6 +209,45 @@ impl Persistent {
                 Ok(ServiceMessage::ServiceEvent(event)) => self.events.push(event.message.to_owned()),
                 _ => return body,
             }
+        }
+    }
+}
+
+/// The message that sends to these.
+pub(super) fn sending<'a>(to: To<'a>, payloads: &'a Payloads) -> ServiceMessage<'a> {
+    let payloads: Vec<_> = payloads.iter().map(|(name, payload)| (*name, &payload[..])).collect();
+    match to {
+        To::All => ServiceMessage::BroadcastData(BroadcastData { payloads, ..Default::default() }),
+        To::AllExcept(excluded) => {
+            ServiceMessage::BroadcastData(BroadcastData { excluded: excluded.to_vec(), payloads, ..Default::default() })
+        }
+        To::Client(connection) => ServiceMessage::MultiConnectionData(MultiConnectionData {
+            connection_ids: vec![connection],
+            payloads,
+            ..Default::default()
+        }),
+        To::Clients(connections) => ServiceMessage::MultiConnectionData(MultiConnectionData {
+            connection_ids: connections.to_vec(),
+            payloads,
+            ..Default::default()
+        }),
+        To::Group(group) => {
+            ServiceMessage::GroupBroadcastData(GroupBroadcastData { group, payloads, ..Default::default() })
+        }
+        To::GroupExcept(group, excluded) => ServiceMessage::GroupBroadcastData(GroupBroadcastData {
+            group,
+            excluded: excluded.to_vec(),
+            payloads,
+            ..Default::default()
+        }),
+        To::Groups(groups) => ServiceMessage::MultiGroupBroadcastData(MultiGroupBroadcastData {
+            groups: groups.to_vec(),
+            payloads,
+            ..Default::default()
+        }),
+        To::User(user_id) => ServiceMessage::UserData(UserData { user_id, payloads, ..Default::default() }),
+        To::Users(users) => {
+            ServiceMessage::MultiUserData(MultiUserData { user_ids: users.to_vec(), payloads, ..Default::default() })
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Change, Member, Payloads, Question, Thrown, To};
 use crate::gateway::Gateway;
-use crate::http::{Answer, Request};
+use crate::http::{Answer, Request, escaped};
 use crate::token::Token;
 
 /// The version of the API that each request names.
@@ -197,16 +197,4 @@ fn outcome(answer: &Answer, absent: Option<&str>) -> Result<bool, Thrown> {
         404 if absent.is_some_and(has_code) => Ok(false),
         status => Err(Thrown::Runtime(status, answer.body.clone())),
     }
-}
-
-/// As `Uri.EscapeDataString` does.
-pub(super) fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(byte.into()),
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
 }

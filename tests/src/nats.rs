@@ -1,0 +1,181 @@
+//! A real nats-server on a port of its own: `tests/nats/requirements.txt`, installed into the folder `nats` of the target directory.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use crate::command::leavings;
+use crate::gateway::signal;
+use crate::wait::{DEADLINE, pause, until};
+
+/// Names another program.
+const PROGRAM: &str = "HUBGATE_NATS_SERVER";
+const CONFIG: &str = "nats.conf";
+const LOG: &str = "nats.log";
+const ERRORS: &str = "stderr.log";
+
+/// A nats-server with JetStream. Dropped, it is killed; its log is shown if the test fails.
+#[derive(Debug)]
+pub struct NatsServer {
+    folder: TempDir,
+    address: SocketAddr,
+    options: String,
+    process: Child,
+}
+
+impl NatsServer {
+    /// One that lets everybody in.
+    pub async fn start() -> NatsServer {
+        NatsServer::with("", &[]).await
+    }
+
+    /// One with more in its configuration file, which may name `files`.
+    pub async fn with(options: &str, files: &[(&str, &str)]) -> NatsServer {
+        let folder = TempDir::new().expect("there is room for a folder");
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).expect("the folder can be written");
+        }
+        // It chooses a port, and tells it in a file.
+        let mut process = spawn(&folder, -1, options);
+        let ports = folder.path().join(format!("nats-server_{}.ports", process.id()));
+        let address = until("nats-server to listen", async || {
+            let ended = process.try_wait().expect("a child can be waited for");
+            assert!(ended.is_none(), "nats-server ended: {}", log(&folder));
+            address_in(&fs::read_to_string(&ports).ok()?)
+        })
+        .await;
+        let server = NatsServer { folder, address, options: options.to_owned(), process };
+        server.greets().await;
+        server
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// As gateways name it.
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+
+    /// Ends it at once, as a crash does.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("a child can be killed");
+        self.process.wait().expect("a child can be waited for");
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub async fn stop(&mut self) {
+        assert!(signal(self.process.id(), "TERM"), "nats-server runs");
+        let process = &mut self.process;
+        until("nats-server to stop", async || process.try_wait().expect("a child can be waited for")).await;
+    }
+
+    /// Starts it on the same port once more, with what it had stored.
+    pub async fn start_again(&mut self) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            for earlier in [LOG, ERRORS] {
+                let _ = fs::remove_file(self.folder.path().join(earlier));
+            }
+            self.process = spawn(&self.folder, self.address.port().into(), &self.options);
+            let process = &mut self.process;
+            let address = self.address;
+            let ended =
+                until("nats-server to listen", async || match process.try_wait().expect("a child can be waited for") {
+                    Some(_) => Some(true),
+                    None => greeting(address).await.then_some(false),
+                })
+                .await;
+            if !ended {
+                return;
+            }
+            // A connection of another test may have got the port as its own for a moment.
+            let why = log(&self.folder);
+            assert!(why.contains("in use") && Instant::now() < deadline, "nats-server ended: {why}");
+            pause().await;
+        }
+    }
+
+    /// Stops all of its threads where they are: its connections stay, and say nothing.
+    pub fn freeze(&self) {
+        assert!(signal(self.process.id(), "STOP"), "nats-server runs");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        assert!(signal(self.process.id(), "CONT"), "nats-server runs");
+    }
+
+    /// All that it has logged since it was started last.
+    pub fn log(&self) -> String {
+        log(&self.folder)
+    }
+
+    async fn greets(&self) {
+        let address = self.address;
+        until("nats-server to greet", async || greeting(address).await.then_some(())).await;
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        // It may have ended already; either way nothing is left to be done about it here.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("--- what nats-server logged ---\n{}", self.log());
+        }
+    }
+}
+
+/// Whether it introduces itself to who connects, which it does before TLS, too.
+async fn greeting(address: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return false };
+    let mut first = [0; 4];
+    stream.read_exact(&mut first).await.is_ok() && &first == b"INFO"
+}
+
+fn spawn(folder: &TempDir, port: i32, options: &str) -> Child {
+    let path = folder.path();
+    let config = format!(
+        "host: 127.0.0.1\nport: {port}\nports_file_dir: '{folder}'\nlog_file: '{folder}/{LOG}'\n\
+         jetstream {{ store_dir: '{folder}/store', max_memory_store: 64MB, max_file_store: 256MB }}\n{options}\n",
+        folder = path.display()
+    );
+    fs::write(path.join(CONFIG), config).expect("the folder can be written");
+    let errors = File::options().create(true).append(true).open(path.join(ERRORS));
+    let mut command = Command::new(program());
+    command.args(["--config", CONFIG]).current_dir(path).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(errors.expect("the folder can be written"));
+    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+fn address_in(ports: &str) -> Option<SocketAddr> {
+    let ports: Value = serde_json::from_str(ports).ok()?;
+    let (_, address) = ports["nats"][0].as_str()?.split_once("://")?;
+    address.parse().ok()
+}
+
+fn log(folder: &TempDir) -> String {
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+    format!("{}{}", read(LOG), read(ERRORS))
+}
+
+fn program() -> PathBuf {
+    let named = std::env::var_os(PROGRAM).map(PathBuf::from);
+    let program = named.unwrap_or_else(|| leavings("nats").join("bin").join("nats-server"));
+    assert!(
+        program.is_file(),
+        "{} is not there: scripts/test.sh installs it, and {PROGRAM} names another",
+        program.display()
+    );
+    program
+}
