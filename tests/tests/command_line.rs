@@ -414,3 +414,16 @@ fn a_module_becomes_a_component_that_can_serve() {
     hubgate(["plugin", "build", &probe, "-o", &output]).success();
     hubgate(["plugin", "check", &output]).success();
 }
+
+#[tokio::test]
+async fn the_status_of_a_cluster_is_that_of_none_where_a_gateway_serves_alone() {
+    let gateway = Gateway::probe().start().await;
+    let ready = gateway.folder().join("ready.json");
+    for json in [None, Some("--json")] {
+        let mut command = Command::new(binary());
+        let asked = command.args(["cluster", "status", "--ready-file"]).arg(&ready).args(json);
+        let told = Finished::of(asked.env_remove("HUBGATE_ADMIN_TOKEN"));
+        let alone = "This gateway serves alone: its configuration has no [cluster].";
+        assert!(told.code == Some(1) && told.stderr.contains(alone) && told.stdout.is_empty(), "{told:?}");
+    }
+}
