@@ -27,8 +27,9 @@ use crate::shared::Shared;
 const TICK: Duration = Duration::from_millis(100);
 /// Orders of shards, and frames of others, that are taken in one turn.
 const AT_ONCE: usize = 256;
-/// How long what another node does not acknowledge is kept for it.
-const RESEND_AGE: Millis = Millis(30_000);
+/// How long what another node does not acknowledge is kept for it at least. It is kept for as long as an outage may last: what is between clients
+/// and hub servers of two nodes goes on after one.
+const SHORTEST_RESEND_AGE: Duration = Duration::from_secs(30);
 
 /// The node, and all that it is driven by.
 pub(super) struct Driver {
@@ -311,7 +312,7 @@ fn node(shared: &Shared, settings: &ClusterSettings, id: NodeId) -> Node {
         node_timeout: settings.node_timeout.into(),
         outage_grace: settings.outage_grace.into(),
         resend_buffer: settings.resend_buffer,
-        resend_age: RESEND_AGE,
+        resend_age: settings.outage_grace.max(SHORTEST_RESEND_AGE).into(),
     };
     Node::new(settings, shared.directory.clone())
 }
