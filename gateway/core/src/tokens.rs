@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use hubgate_wire::negotiate::Transport;
+use hubgate_wire::signalr::handshake;
 
 use crate::arrivals::Reconnect;
-use crate::client::dialect::LONGEST_OPENING;
 use crate::hash::FixedMap;
 use crate::id::{ConnectionId, HubName, NodeId, ShardAddress};
 use crate::time::Millis;
@@ -30,7 +30,7 @@ const TOKEN_COST: usize = 2 * (size_of::<(ConnectionId, TokenState)>() + size_of
 /// What all unused tokens of a shard may take up, in bytes: some 40,000 that are to be used within seconds.
 const MAX_UNUSED: usize = 16 << 20;
 /// What a client may post before its transport is open, in bytes: what it opens with.
-pub const LONGEST_EARLY_POST: usize = LONGEST_OPENING;
+pub const LONGEST_EARLY_POST: usize = handshake::LONGEST_REQUEST;
 /// What the clients of a shard may have posted early, in bytes. They are few, and post a handshake request.
 const MAX_EARLY: usize = 4 << 20;
 

@@ -9,7 +9,8 @@ use crate::{Peer, asked, join, serverless, tell};
 async fn names_of_hubs_users_and_groups_may_be_whatever_they_may_be_without_a_cluster() {
     let longest = "n".repeat(1_024);
     let names = [
-        ".", "*", ">", "a.b", "a.*", "a.>", "$SYS.>", "_INBOX", " ", "a b", "\t", "😀", "ä", "/", "%2E", "\\", &longest,
+        ".", "*", ">", "a.b", "a.*", "a.>", "$SYS.>", "_INBOX", " x ", "a b", "x\t", "😀", "ä", "/", "%2E", "\\",
+        &longest,
     ];
     let cluster = serverless().start(2).await;
     for hub in ["a.b", "a.b.c", "a[.]`,_", &"h".repeat(128)] {

@@ -58,6 +58,7 @@ pub(super) enum Happened {
 #[derive(Debug)]
 pub(super) struct Nats {
     name: String,
+    has_tls: bool,
     client: Client,
     to_all: Subscriber,
     to_this: Subscriber,
@@ -80,6 +81,7 @@ impl Nats {
             to_all: client.subscribe(subject_of_all(&settings.name)).await?,
             to_this: client.subscribe(subject_of(&settings.name, node)).await?,
             name: settings.name.clone(),
+            has_tls: settings.tls.is_some(),
             client,
             events,
             unpublished: VecDeque::new(),
@@ -132,8 +134,8 @@ impl Nats {
                 Some(Happened::Disconnected)
             }
             Event::SlowConsumer(_) => Some(Happened::Dropped),
-            Event::ClientError(error) => Some(Happened::Refused(error.to_string())),
-            Event::ServerError(error) => Some(Happened::Refused(error.to_string())),
+            Event::ClientError(error) => Some(Happened::Refused(explained(&error.to_string(), self.has_tls))),
+            Event::ServerError(error) => Some(Happened::Refused(explained(&error.to_string(), self.has_tls))),
             Event::LameDuckMode | Event::Draining => None,
         }
     }
@@ -172,6 +174,21 @@ async fn publish_some(client: &Client, unpublished: &mut VecDeque<(Subject, Byte
         }
         unpublished.pop_front();
     }
+}
+
+/// An error of the client for NATS, which does not say what to do.
+fn explained(error: &str, has_tls: bool) -> String {
+    let lower = error.to_ascii_lowercase();
+    let cure = if lower.contains("tls error") || (lower.contains("io error") && has_tls) {
+        ": no server listens there, or it has no TLS, or its certificate is not of an authority that `cluster.tls.ca-file` or the system trusts"
+    } else if lower.contains("io error") {
+        ": no server listens there, or it wants TLS"
+    } else if lower.contains("authorization") {
+        ": `cluster.token-file`, `cluster.credentials-file`, or `cluster.user` and `cluster.password-file` say who this node is"
+    } else {
+        ""
+    };
+    format!("{error}{cure}")
 }
 
 fn subject_of_all(name: &str) -> Subject {
@@ -229,6 +246,15 @@ mod tests {
     fn subjects_have_only_the_clusters_name_and_an_id() {
         assert_eq!(subject_of_all("hubgate").as_str(), "hubgate.all");
         assert_eq!(subject_of("a_b-1", NodeId(0xab)).as_str(), "a_b-1.node.000000ab");
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        assert!(explained("nats: TLS error", false).contains("cluster.tls.ca-file"));
+        assert!(explained("nats: IO error", true).contains("certificate"));
+        assert!(explained("nats: IO error", false).contains("no server listens there"));
+        assert!(explained("nats: Authorization Violation", false).contains("cluster.token-file"));
+        assert_eq!(explained("timed out", true), "timed out");
     }
 
     #[test]
