@@ -5,6 +5,7 @@ mod joining;
 mod load;
 mod losses;
 mod meeting;
+mod moving;
 mod names;
 mod order;
 mod outages;
