@@ -52,7 +52,8 @@ sed "s|EXAMPLE|$example|" "$example/nginx.conf" >nginx/nginx.conf
 "$nginx" -p nginx -c nginx.conf -e stderr &
 started+=($!)
 
-until [ -f node-1/ready.json ] && status=$("$hubgate" cluster status --ready-file node-1/ready.json 2>/dev/null); do sleep 0.5; done
+until [ -f node-1/ready.json ] && status=$("$hubgate" cluster status --ready-file node-1/ready.json 2>/dev/null) &&
+    [[ $status == *": 3 nodes, joined"* ]]; do sleep 0.5; done
 echo "$status"
 cat <<END
 
