@@ -153,6 +153,11 @@ impl Node {
         self.outages.is_one() || !self.transport.is_up()
     }
 
+    /// Whether the other nodes have acknowledged all that this one had for them.
+    pub fn is_settled(&self) -> bool {
+        self.others.values().all(|peer| peer.outgoing.is_empty())
+    }
+
     /// Whether so much waits for a node that is there that whoever causes more has to wait.
     pub fn is_congested(&self, now: Millis) -> bool {
         let is_there = |peer: &Peer| peer.last_heard + self.settings.node_timeout > now;

@@ -7,8 +7,9 @@ use hubgate_core::time::Millis;
 
 use crate::frame::Data;
 
-/// A frame is sent again if nothing was acknowledged for so long.
+/// A frame is sent again if nothing was acknowledged for so long, and then every so often: a link that is slow is not made slower.
 const RESEND_AFTER: Millis = Millis(1_000);
+const LONGEST_RESEND_AFTER: Millis = Millis(2_000);
 
 /// A place in a stream: that of the frame which carries an item. Places of a later stream are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +51,8 @@ pub(crate) struct OutgoingStream {
     continues: bool,
     /// When something was acknowledged or sent again last, or when the first of what is kept was sent.
     progress: Millis,
+    /// How long nothing may be acknowledged before all is sent again.
+    resend_after: Millis,
 }
 
 #[derive(Debug)]
@@ -77,6 +80,7 @@ impl OutgoingStream {
             items_since: Millis::default(),
             continues: false,
             progress: Millis::default(),
+            resend_after: RESEND_AFTER,
         }
     }
 
@@ -144,7 +148,7 @@ impl OutgoingStream {
             is_news = true;
         }
         if is_news {
-            self.progress = now;
+            (self.progress, self.resend_after) = (now, RESEND_AFTER);
             self.unsent = self.unsent.max(sequence + 1);
         }
         is_news
@@ -169,8 +173,9 @@ impl OutgoingStream {
 
     /// Sends again what may have been lost without anybody noticing it.
     pub(crate) fn tick(&mut self, now: Millis) {
-        if self.progress + RESEND_AFTER <= now {
+        if self.progress + self.resend_after <= now {
             self.send_all_again(now);
+            self.resend_after = Millis(2 * self.resend_after.0).min(LONGEST_RESEND_AFTER);
         }
     }
 
@@ -200,9 +205,11 @@ impl OutgoingStream {
         self.kept.front().map(|kept| kept.since).or(waiting).map_or(Millis(0), |since| now - since)
     }
 
-    /// Whether more is kept, or for longer, than `buffer` allows.
+    /// Whether more is kept, or for longer, than `buffer` allows. While some of it is acknowledged, much may be there at once: what all nodes hold
+    /// alike, or one large message.
     pub(crate) fn exceeds(&self, buffer: ResendBuffer, now: Millis) -> bool {
-        self.kept_bytes() > buffer.bytes || self.age(now) > buffer.age
+        let is_still = self.progress + RESEND_AFTER <= now;
+        (is_still && self.kept_bytes() > buffer.bytes) || self.age(now) > buffer.age
     }
 
     /// Items that are not acknowledged, in number.

@@ -68,9 +68,9 @@ fn notification(text: &str) -> String {
 /// Before posts had turns, this held all of their bodies.
 #[tokio::test]
 async fn posts_of_a_client_that_is_not_read_hold_no_memory_and_those_that_wait_are_taken_in_the_end() {
-    const POSTS: usize = 200;
+    const POSTS: usize = 320;
     /// So many wait for their turn; the post before them still has its own, as not all of it is read.
-    const WAITING: usize = 16;
+    const WAITING: usize = 256;
     let webhook = Webhook::silent().await;
     let config = format!(
         "upstream = [{{ hubs = ['hub'], categories = ['messages'], url = '{}' }}]\nhubs.hub.mode = 'serverless'",

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use hubgate_cluster::codec::{Envelope as NodeEnvelope, Shards};
 use hubgate_cluster::{Input, Node, NodeSettings, Other, Output, Report};
 use hubgate_core::id::{NodeId, ShardIndex};
-use hubgate_core::time::Millis;
 use hubgate_plugin_host::PluginHost;
 use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -275,7 +274,7 @@ impl Driver {
     async fn leave(mut self, mut from_shards: FromShards, mut ticks: Interval) -> Result<(), NatsError> {
         let end = tokio::time::sleep(LEAVING);
         tokio::pin!(end);
-        while self.max_frame.is_some() && (!from_shards.is_empty() || self.waits_for_others()) {
+        while self.max_frame.is_some() && (!from_shards.is_empty() || !self.node.is_settled()) {
             tokio::select! {
                 () = &mut end => break,
                 () = self.take_one(&mut from_shards, &mut ticks) => {}
@@ -286,11 +285,6 @@ impl Driver {
         self.carry_out().await?;
         self.nats.end().await;
         Ok(())
-    }
-
-    /// Whether other nodes have not acknowledged all that they were told.
-    fn waits_for_others(&self) -> bool {
-        self.node.others(self.shared.now()).any(|other| other.lag > Millis(0))
     }
 }
 

@@ -121,6 +121,12 @@ impl ClusterLink {
         self.is_congested.load(Ordering::Relaxed) || self.waiting.load(Ordering::Relaxed) > MAX_WAITING
     }
 
+    /// The thread has ended: nothing waits for it any longer.
+    pub(super) fn close(&self) {
+        self.waiting.store(0, Ordering::Relaxed);
+        self.set_congested(false);
+    }
+
     /// Somebody waits until it is not congested any longer.
     pub(crate) fn is_waited_for(&self) {
         self.is_waited_for.store(true, Ordering::Relaxed);

@@ -91,7 +91,11 @@ fn run(
     };
     let driving =
         async { Driver::start(shared.clone(), plugins, inboxes).await?.drive(from_shards, is_to_leave).await };
-    match runtime.block_on(Caught::new(driving)) {
+    let driven = runtime.block_on(Caught::new(driving));
+    if let Some(link) = &shared.cluster {
+        link.close();
+    }
+    match driven {
         Ok(Ok(())) => {}
         Ok(Err(error)) => vitals.fail(format!("the cluster cannot be joined: {error}")),
         Err(_) => vitals.fail("the cluster's thread panicked".to_owned()),

@@ -19,7 +19,7 @@ use super::status::id;
 use crate::settings::{ClientCertificate, ClusterSettings, NatsSignIn, NatsTls};
 
 /// Frames that have come and are not taken yet, in number. What comes beyond is dropped, and sent again later.
-const INCOMING_FRAMES: usize = 8 << 10;
+const INCOMING_FRAMES: usize = 2 << 10;
 /// The longest frame that is published, in bytes, even if the server would take longer ones: others wait while one is on its way.
 const LONGEST_FRAME: usize = 1 << 20;
 /// How long a server may take to let the node in.

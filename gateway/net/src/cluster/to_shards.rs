@@ -16,8 +16,9 @@ use crate::vitals::Vitals;
 
 /// Nothing more is taken from other nodes while more than so many bytes wait for shards.
 const MAX_WAITING: usize = 16 << 20;
-/// How long a shard may take for what it does at once. One that takes longer stands still, and the watchdog looks after it.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a shard is waited for. One that takes longer is behind, and hears it in its turn all the same; other nodes must not take this one for lost
+/// meanwhile.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The ways to all shards.
 #[derive(Debug)]

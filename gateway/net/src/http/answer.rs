@@ -31,7 +31,7 @@ pub(crate) enum AnswerBody {
     /// What another node answers.
     Elsewhere {
         body: Incoming,
-        _carrying: Carrying,
+        _carrying: Option<Carrying>,
     },
 }
 

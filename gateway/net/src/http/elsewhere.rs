@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
@@ -15,12 +15,13 @@ use hyper::client::conn::http1 as client;
 use hyper::server::conn::http1 as server;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::timeout;
 
 use super::answer::{Answer, AnswerBody};
 use super::body::RequestBody;
 use super::{Service, Upgrade, head, route};
 use crate::delivery::CutOffs;
-use crate::http_places::{HttpPlace, Newcomer};
+use crate::http_places::{Carrying, HttpPlace, Newcomer};
 use crate::patience::PatientStream;
 use crate::peer_task::PeerTask;
 use crate::refusal::Refusal;
@@ -43,6 +44,9 @@ pub(super) fn owner_elsewhere(service: &Service, id: ConnectionId) -> Option<Sha
     (service.shard().neighbours().locate(owner) == Location::OtherNode).then_some(owner)
 }
 
+/// How long another node may take until it begins to answer: longer than any poll waits.
+const LONGEST_ANSWER: Duration = Duration::from_secs(150);
+
 /// Lets another node answer a request of a peer at `remote`.
 pub(super) async fn ask(
     service: &Rc<Service>,
@@ -52,6 +56,26 @@ pub(super) async fn ask(
     remote: SocketAddr,
 ) -> Result<Answer, Refusal> {
     let carrying = HttpPlace::of(&request.extensions).carry();
+    answered(Some(carrying), service, to, (request, body, remote)).await
+}
+
+/// The same of a request whose token this node cannot check: it is a stranger's until the other one has answered.
+pub(super) async fn ask_for_stranger(
+    service: &Rc<Service>,
+    to: ShardAddress,
+    request: &Parts,
+    body: &mut RequestBody,
+    remote: SocketAddr,
+) -> Result<Answer, Refusal> {
+    answered(None, service, to, (request, body, remote)).await
+}
+
+async fn answered(
+    carrying: Option<Carrying>,
+    service: &Rc<Service>,
+    to: ShardAddress,
+    (request, body, remote): (&Parts, &mut RequestBody, SocketAddr),
+) -> Result<Answer, Refusal> {
     let body = body.take().ok_or(Refusal::NoAnswer)?;
     let stream = service.tunnels().open(to, remote);
     let broken = |error: hyper::Error| {
@@ -61,7 +85,8 @@ pub(super) async fn ask(
     let (mut asking, connection) = client::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let passing = async { drop(connection.await) };
     service.shard().tasks().spawn(PeerTask::Request, passing, || ());
-    let answer = asking.send_request(passed_on(request, body)).await.map_err(broken)?;
+    let answer = timeout(LONGEST_ANSWER, asking.send_request(passed_on(request, body))).await;
+    let answer = answer.map_err(|_| Refusal::NoAnswer)?.map_err(broken)?;
     let (mut head, body) = answer.into_parts();
     OF_CONNECTIONS.iter().for_each(|name| drop(head.headers.remove(name)));
     head.version = Version::default();
@@ -86,7 +111,8 @@ fn passed_on(request: &Parts, body: Incoming) -> Request<Incoming> {
 /// Answers what another node passes on for a peer at `remote`.
 pub(crate) async fn serve(service: Rc<Service>, stream: TunnelStream, remote: SocketAddr) {
     let settings = service.shared().settings().clone();
-    let newcomer = Newcomer { address: remote.ip(), is_proxy: settings.is_trusted(remote.ip()), is_surplus: false };
+    // The other node has counted its address.
+    let newcomer = Newcomer { address: remote.ip(), is_proxy: true, is_surplus: false };
     let place =
         service.shared().http_places.enter(&settings.limits, settings.timeouts.header, newcomer, Instant::now());
     let place = match place {

@@ -71,7 +71,7 @@ pub(crate) async fn answer(
         Err(Refusal::BadToken(TokenError::WrongKey)) if service.shared().has_lost_keys() => {
             if let Some(owner) = owner_elsewhere(service, request)? {
                 // That node knows whether the connection has come with this token.
-                return elsewhere::ask(service, owner, request, body, remote).await;
+                return elsewhere::ask_for_stranger(service, owner, request, body, remote).await;
             }
             claims_of_before(service, request, &access_token, hub).await?
         }

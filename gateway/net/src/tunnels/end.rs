@@ -10,8 +10,8 @@ use tokio::io::ReadBuf;
 
 /// What may be on its way in one direction, or wait to be read, in bytes.
 const WINDOW: usize = 64 << 10;
-/// Bytes that go in one piece.
-const PIECE: usize = 16 << 10;
+/// Bytes that go in one piece. It is small enough to be copied out of the frame that it comes in.
+const PIECE: usize = 8 << 10;
 
 /// The other end says what no end may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl End {
         match part {
             TunnelPart::Opens { .. } => return Err(Misbehaved),
             TunnelPart::Bytes(bytes) => {
-                if self.is_over || bytes.len() > self.window {
+                if self.is_over || bytes.is_empty() || bytes.len() > self.window {
                     return Err(Misbehaved);
                 }
                 self.window -= bytes.len();
@@ -236,6 +236,7 @@ mod tests {
         assert_eq!(End::default().hear(bytes(WINDOW)), Ok(()));
         assert_eq!(End::default().hear(bytes(WINDOW + 1)), Err(Misbehaved));
         assert_eq!(End::default().hear(TunnelPart::Taken(1)), Err(Misbehaved));
+        assert_eq!(End::default().hear(bytes(0)), Err(Misbehaved));
         let mut over = End::default();
         assert_eq!((over.hear(TunnelPart::Ends), over.hear(bytes(1))), (Ok(()), Err(Misbehaved)));
     }
