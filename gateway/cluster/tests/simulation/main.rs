@@ -65,6 +65,20 @@ fn nothing_is_lost_when_what_carries_frames_is_gone_for_a_while() {
 }
 
 #[test]
+fn what_is_told_at_once_may_be_more_than_the_resend_buffer_holds() {
+    // Acknowledgements take longer than a tick.
+    let mut world = three(Carrier { delay: 400, ..QUICK });
+    world.reports.clear();
+    for number in 0..1_000 {
+        // Names of 100 characters: nearly twice the buffer.
+        world.use_hub(1, &format!("h{number:099}"));
+    }
+    world.run(3_000);
+    assert_eq!((world.used(2, 1).len(), world.used(3, 1).len()), (1_000, 1_000));
+    assert!(!world.is_anything_lost(), "{:?}", world.reports);
+}
+
+#[test]
 fn what_waits_longer_than_the_resend_buffer_is_counted_as_lost_and_all_goes_on() {
     let mut world = three(QUICK);
     world.disconnect_all();
