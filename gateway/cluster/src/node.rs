@@ -513,8 +513,9 @@ impl Node {
         }
         self.look_for_the_silent(now, outputs);
         let buffer = ResendBuffer { bytes: self.settings.resend_buffer, age: self.settings.resend_age };
-        let full: Vec<NodeId> =
-            self.others.iter().filter(|(_, peer)| peer.outgoing.exceeds(buffer, now)).map(|(node, _)| *node).collect();
+        let is_up = self.transport.is_up();
+        let is_full = |peer: &Peer| peer.outgoing.exceeds(buffer, is_up, now);
+        let full: Vec<NodeId> = self.others.iter().filter(|(_, peer)| is_full(peer)).map(|(node, _)| *node).collect();
         full.into_iter().for_each(|node| self.reset(node, Following::Next, now, outputs));
         self.others.values_mut().for_each(|peer| peer.outgoing.tick(now));
         if let Standing::Listening { until: Some(until) } = self.standing

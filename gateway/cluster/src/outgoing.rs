@@ -206,10 +206,10 @@ impl OutgoingStream {
     }
 
     /// Whether more is kept, or for longer, than `buffer` allows. While some of it is acknowledged, much may be there at once: what all nodes hold
-    /// alike, or one large message.
-    pub(crate) fn exceeds(&self, buffer: ResendBuffer, now: Millis) -> bool {
-        let is_still = self.progress + RESEND_AFTER <= now;
-        (is_still && self.kept_bytes() > buffer.bytes) || self.age(now) > buffer.age
+    /// alike, or one large message. `is_up`: frames reach others.
+    pub(crate) fn exceeds(&self, buffer: ResendBuffer, is_up: bool, now: Millis) -> bool {
+        let goes_on = is_up && self.progress + RESEND_AFTER > now;
+        (!goes_on && self.kept_bytes() > buffer.bytes) || self.age(now) > buffer.age
     }
 
     /// Items that are not acknowledged, in number.

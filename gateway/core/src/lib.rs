@@ -27,6 +27,7 @@ mod link;
 mod message_rate;
 pub mod mode;
 mod mode_switch;
+mod moved_connections;
 mod neighbours;
 mod order;
 mod outgoing;

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use hubgate_wire::negotiate::Transport;
-use hubgate_wire::signalr::handshake;
 
 use crate::arrivals::Reconnect;
 use crate::hash::FixedMap;
@@ -29,8 +28,8 @@ pub(crate) struct ConnectionTokens {
 const TOKEN_COST: usize = 2 * (size_of::<(ConnectionId, TokenState)>() + size_of::<(Millis, ConnectionId)>()) + 192;
 /// What all unused tokens of a shard may take up, in bytes: some 40,000 that are to be used within seconds.
 const MAX_UNUSED: usize = 16 << 20;
-/// What a client may post before its transport is open, in bytes: what it opens with.
-pub const LONGEST_EARLY_POST: usize = handshake::LONGEST_REQUEST;
+/// What a client may post before its transport is open, in bytes: what it opens with, and no more.
+pub const LONGEST_EARLY_POST: usize = 64 << 10;
 /// What the clients of a shard may have posted early, in bytes. They are few, and post a handshake request.
 const MAX_EARLY: usize = 4 << 20;
 

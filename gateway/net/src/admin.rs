@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::cluster::ClusterLink;
+use crate::cluster_link::ClusterLink;
 use crate::http::{
     AdminDoor, Answer, asked_host, bearer_token, check_host, check_network, find_admin, note_refusal, refuse, text,
     with_type,

@@ -8,6 +8,7 @@ mod client;
 mod client_log;
 mod client_request;
 mod cluster;
+mod cluster_link;
 mod delivery;
 mod entrant;
 mod envelope;

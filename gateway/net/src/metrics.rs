@@ -15,7 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::cluster::ClusterStatus;
+use crate::cluster_link::ClusterStatus;
 use crate::network_rules::RequestKind;
 use crate::peer_task::PeerTask;
 use crate::slow::SlowReason;

@@ -14,7 +14,7 @@ use hubgate_core::{Addressees, DirectoryChange, Location, Neighbours, Nodes, Ord
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::cluster::ClusterLink;
+use crate::cluster_link::ClusterLink;
 use crate::envelope::Envelope;
 use crate::inbox::{INBOX, InboxSender, LocalMessage, Message};
 use crate::refusal::Refusal;

@@ -12,7 +12,7 @@ use hubgate_wire::token::AccessKey;
 use prometheus_client::registry::Registry;
 
 use crate::admission::{Admission, NoRoom};
-use crate::cluster::ClusterLink;
+use crate::cluster_link::ClusterLink;
 use crate::http_places::HttpPlaces;
 use crate::loads::Loads;
 use crate::metrics::Metrics;

@@ -15,7 +15,7 @@ use hubgate_core::id::ShardIndex;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
-use crate::cluster::ClusterLink;
+use crate::cluster_link::ClusterLink;
 use crate::peer_task::PeerTask;
 use crate::shared::Shared;
 use crate::vitals::Vitals;

@@ -17,6 +17,7 @@ use crate::outgoing::Outgoing;
 
 /// The longest message that a client may open with, in bytes.
 pub(crate) const LONGEST_OPENING: usize = handshake::LONGEST_REQUEST;
+const _: () = assert!(LONGEST_OPENING == crate::tokens::LONGEST_EARLY_POST);
 /// The first version of the hub protocols that has Ack and Sequence messages.
 const FIRST_WITH_RESUMES: i64 = 2;
 /// No Close message is longer: older hub servers do not say which message is one, so short ones are looked at.

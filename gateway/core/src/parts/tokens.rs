@@ -3,8 +3,8 @@
 use super::Parts;
 use crate::directory_change::DirectoryChange;
 use crate::effect::Effect;
-use crate::hub::directory::MovedConnection;
 use crate::id::{ConnectionId, HubName, ShardAddress};
+use crate::moved_connections::MovedConnection;
 use crate::neighbours::Location;
 use crate::order::{Addressees, Order};
 use crate::question::{Answer, Answered, Ticket, TokenCommand};

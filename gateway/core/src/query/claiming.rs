@@ -1,7 +1,7 @@
 //! Claims of connection tokens that name other shards.
 
-use crate::hub::directory::{Losses, MovedConnection};
 use crate::id::{HubName, ShardAddress};
+use crate::moved_connections::{Losses, MovedConnection};
 use crate::order::{Addressees, Order};
 use crate::question::{Answered, Ticket};
 use crate::tokens::{ClaimAnswer, Claimed, TokenClaim, TokenRefusal};

@@ -40,29 +40,9 @@ impl OwnConfiguration {
     }
 }
 
-/// What differs between two nodes.
-pub(super) fn differences(own: Configuration, other: Configuration) -> Vec<&'static str> {
-    let parts =
-        [("keys", own.keys, other.keys), ("hubs", own.hubs, other.hubs), ("plugins", own.plugins, other.plugins)];
-    parts.into_iter().filter(|(_, own, other)| own != other).map(|(name, ..)| name).collect()
-}
-
 /// The beginning of a digest: enough to tell settings apart, and nothing that they could be guessed from more easily than they are told.
 fn of(settings: &impl Debug) -> u64 {
     let digest = digest(&SHA256, format!("{settings:?}").as_bytes());
     let (beginning, _) = digest.as_ref().split_first_chunk().expect("it has 32 bytes");
     u64::from_be_bytes(*beginning)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_differs_is_named() {
-        let own = Configuration { keys: 1, hubs: 2, plugins: 3 };
-        assert!(differences(own, own).is_empty());
-        assert_eq!(differences(own, Configuration { hubs: 9, plugins: 9, ..own }), ["hubs", "plugins"]);
-        assert_eq!(differences(own, Configuration { keys: 9, ..own }), ["keys"]);
-    }
 }

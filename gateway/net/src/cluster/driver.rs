@@ -11,12 +11,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::configuration::OwnConfiguration;
-use super::link::{ClusterLink, FromShard, FromShards};
 use super::nats::{Happened, Nats, NatsError};
 use super::reports;
-use super::status::ClusterStatus;
 use super::to_shards::ToShards;
 use super::{LEAVING, random_id};
+use crate::cluster_link::{ClusterLink, ClusterStatus, FromShard, FromShards};
 use crate::envelope::Envelope;
 use crate::inbox::{InboxSender, LocalMessage, Message};
 use crate::settings::ClusterSettings;

@@ -4,10 +4,8 @@
 
 mod configuration;
 mod driver;
-mod link;
 mod nats;
 mod reports;
-mod status;
 mod to_shards;
 
 use std::io;
@@ -19,13 +17,11 @@ use hubgate_plugin_host::PluginHost;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
 
+use crate::cluster_link::{ClusterLink, FromShards};
 use crate::inbox::InboxSender;
 use crate::shared::Shared;
 use crate::tasks::{Caught, start_thread};
 use driver::Driver;
-pub(crate) use link::ClusterLink;
-use link::FromShards;
-pub(crate) use status::ClusterStatus;
 
 /// How long others may take to acknowledge the last of what they were told by a node that leaves.
 const LEAVING: Duration = Duration::from_secs(2);

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::LAST_WORDS;
-use super::status::id;
+use crate::cluster_link::id;
 use crate::settings::{ClientCertificate, ClusterSettings, NatsSignIn, NatsTls};
 
 /// Frames that have come and are not taken yet, in number. What comes beyond is dropped, and sent again later.

@@ -2,7 +2,7 @@
 
 use hubgate_cluster::Report;
 
-use super::status::id;
+use crate::cluster_link::id;
 
 pub(super) fn tell(report: &Report) {
     match report {

@@ -6,7 +6,6 @@
 //! ([`DirectoryChange`]), so that those of another gateway are applied as those of a shard are.
 
 mod hub;
-mod moved;
 mod open_streams;
 mod users;
 mod uses;
@@ -23,8 +22,8 @@ use crate::time::Millis;
 use super::memberships::Memberships;
 use super::pace::Pace;
 use crate::directory_change::DirectoryChange;
+use crate::moved_connections::{MovedConnection, MovedConnections};
 pub(crate) use hub::HubDirectory;
-pub(crate) use moved::{Losses, MovedConnection, MovedConnections};
 use open_streams::OpenStreams;
 use watches::WatchCounts;
 pub(crate) use watches::{TooManyGroups, WatchNumber};

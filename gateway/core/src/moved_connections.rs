@@ -93,7 +93,7 @@ impl MovedConnections {
     }
 
     /// Another node says where a connection lives. None moves twice.
-    pub(super) fn announced_elsewhere(&self, moved: MovedConnection) {
+    pub(crate) fn announced_elsewhere(&self, moved: MovedConnection) {
         self.write(|known| {
             if !known.by_id.contains_key(&moved.id) {
                 known.insert(moved, true);
@@ -119,7 +119,7 @@ impl MovedConnections {
     }
 
     /// A shard of another node says that its connection is over.
-    pub(super) fn end_elsewhere(&self, id: ConnectionId, at: ShardAddress) {
+    pub(crate) fn end_elsewhere(&self, id: ConnectionId, at: ShardAddress) {
         self.write(|known| {
             if known.by_id.get(&id).is_some_and(|moved| moved.lives_at == at) {
                 known.remove(id);
@@ -158,7 +158,7 @@ impl MovedConnections {
     }
 
     /// A node is lost: so are the connections that live there. Those whose ids name it live on, and it knows of them no more.
-    pub(super) fn node_lost(&self, node: NodeId) {
+    pub(crate) fn node_lost(&self, node: NodeId) {
         self.write(|known| {
             known.losses += 1;
             let there = known.by_id.iter().filter(|(_, moved)| moved.lives_at.node == node);

@@ -5,22 +5,20 @@ use hubgate_core::id::NodeId;
 use hubgate_core::time::Millis;
 use serde_json::{Value, json};
 
-use super::configuration::differences;
-
 /// How things were at the last tick.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ClusterStatus {
-    pub(super) now: Millis,
-    pub(super) name: String,
-    pub(super) node: NodeId,
-    pub(super) clients: u64,
+    pub(crate) now: Millis,
+    pub(crate) name: String,
+    pub(crate) node: NodeId,
+    pub(crate) clients: u64,
     /// Whether it knows all that the others know.
-    pub(super) has_joined: bool,
+    pub(crate) has_joined: bool,
     /// Whether nodes may be there that it does not reach, or have another configuration.
-    pub(super) is_degraded: bool,
-    pub(super) configuration: Configuration,
-    pub(super) others: Vec<Other>,
-    pub(super) counts: Counts,
+    pub(crate) is_degraded: bool,
+    pub(crate) configuration: Configuration,
+    pub(crate) others: Vec<Other>,
+    pub(crate) counts: Counts,
 }
 
 impl ClusterStatus {
@@ -85,7 +83,7 @@ impl ClusterStatus {
 }
 
 /// A node's id as people and subjects have it.
-pub(super) fn id(node: NodeId) -> String {
+pub(crate) fn id(node: NodeId) -> String {
     format!("{:08x}", node.0)
 }
 
@@ -95,4 +93,24 @@ fn digest(Configuration { keys, hubs, plugins }: Configuration) -> String {
 
 fn seconds(time: Millis) -> f64 {
     time.0 as f64 / 1_000.0
+}
+
+/// What differs between two nodes.
+fn differences(own: Configuration, other: Configuration) -> Vec<&'static str> {
+    let parts =
+        [("keys", own.keys, other.keys), ("hubs", own.hubs, other.hubs), ("plugins", own.plugins, other.plugins)];
+    parts.into_iter().filter(|(_, own, other)| own != other).map(|(name, ..)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named() {
+        let own = Configuration { keys: 1, hubs: 2, plugins: 3 };
+        assert!(differences(own, own).is_empty());
+        assert_eq!(differences(own, Configuration { hubs: 9, plugins: 9, ..own }), ["hubs", "plugins"]);
+        assert_eq!(differences(own, Configuration { keys: 9, ..own }), ["keys"]);
+    }
 }

@@ -19,13 +19,13 @@ const MAX_WAITING: usize = 16 << 20;
 
 /// What a shard has for other nodes.
 #[derive(Debug)]
-pub(super) enum FromShard {
+pub(crate) enum FromShard {
     Send { to: Receivers, item: Bytes },
     Announce(Announced),
 }
 
 /// Where the thread gets it.
-pub(super) type FromShards = mpsc::UnboundedReceiver<FromShard>;
+pub(crate) type FromShards = mpsc::UnboundedReceiver<FromShard>;
 
 /// The way to the thread, for all shards. What each of them sends arrives in the order in which it was sent.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(crate) struct ClusterLink {
 
 impl ClusterLink {
     /// That of a node which goes by this id at first.
-    pub(super) fn new(node: NodeId) -> (ClusterLink, FromShards) {
+    pub(crate) fn new(node: NodeId) -> (ClusterLink, FromShards) {
         let (orders, from_shards) = mpsc::unbounded_channel();
         let link = ClusterLink {
             node: node.0.into(),
@@ -63,7 +63,7 @@ impl ClusterLink {
         NodeId(self.node.load(Ordering::Relaxed))
     }
 
-    pub(super) fn set_node(&self, node: NodeId) {
+    pub(crate) fn set_node(&self, node: NodeId) {
         self.node.store(node.0, Ordering::Relaxed);
     }
 
@@ -112,7 +112,7 @@ impl ClusterLink {
     }
 
     /// The thread has taken an order.
-    pub(super) fn taken(&self, order: &FromShard) {
+    pub(crate) fn taken(&self, order: &FromShard) {
         self.waiting.fetch_sub(order.cost(), Ordering::Relaxed);
     }
 
@@ -122,7 +122,7 @@ impl ClusterLink {
     }
 
     /// The thread has ended: nothing waits for it any longer.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.waiting.store(0, Ordering::Relaxed);
         self.set_congested(false);
     }
@@ -133,7 +133,7 @@ impl ClusterLink {
     }
 
     /// Says again and again, at least with every tick, whether some other node is slow.
-    pub(super) fn set_congested(&self, is_congested: bool) {
+    pub(crate) fn set_congested(&self, is_congested: bool) {
         self.is_congested.store(is_congested, Ordering::Relaxed);
         if !self.is_congested() && self.is_waited_for.swap(false, Ordering::Relaxed) {
             self.eased.send_replace(());
@@ -149,7 +149,7 @@ impl ClusterLink {
         self.status.load_full()
     }
 
-    pub(super) fn set_status(&self, status: ClusterStatus) {
+    pub(crate) fn set_status(&self, status: ClusterStatus) {
         self.status.store(Arc::new(status));
     }
 }
