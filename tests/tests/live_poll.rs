@@ -69,7 +69,8 @@ struct Poll<'g> {
 impl Poll<'_> {
     async fn enter_real_clients(&mut self) {
         let url = self.gateway.url();
-        let token = |user: &str| self.gateway.token("poll").user(user).sign();
+        // Between two polls a client may be silent for a minute: much else may run on the machine.
+        let token = |user: &str| self.gateway.token("poll").user(user).claim("asrs.s.ttl", 60).sign();
         let scripts = [
             ("ann", Script::start("voter.mjs", &["@microsoft/signalr", &url, "WebSockets", "json", &token("ann")])),
             ("bob", Script::start("voter.mjs", &["signalr-7", &url, "LongPolling", "json", &token("bob")])),
