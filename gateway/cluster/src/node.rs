@@ -196,6 +196,8 @@ impl Node {
             };
             peer.outgoing.send_all_again(now);
             if std::mem::take(&mut peer.is_waiting) {
+                // What was begun with it meanwhile has not been told.
+                outputs.extend([Output::Broken(node), self.nodes()]);
                 self.tell_all_known(node, now);
             } else if had_larger {
                 // What is kept is in frames that are too large now.
@@ -355,13 +357,15 @@ impl Node {
         self.announcements.told_anew(node, place);
     }
 
-    /// What was said to a node, or what it has said, may be lost: both begin anew, and what was begun between the two is over.
+    /// What was said to a node, or what it has said, may be lost: both begin anew, and what was begun between the two is over. What is known of it
+    /// stays until it is told anew, so that what is sent to its clients meanwhile goes to them.
     fn reset(&mut self, node: NodeId, following: Following, now: Millis, outputs: &mut Vec<Output>) {
         let Some(peer) = self.others.get_mut(&node) else {
             return;
         };
         if following == Following::Next {
             peer.incoming = IncomingStream::after(peer.incoming.last());
+            peer.tells_anew = true;
         }
         let (incarnation, ignores) = (peer.incarnation, peer.incoming.ignores());
         let outgoing = self.new_stream(incarnation, ignores);
@@ -375,7 +379,7 @@ impl Node {
         let is_reached = !peer.is_waiting;
         let messages = before.unacknowledged();
         self.counts.lost += messages;
-        outputs.extend([Output::Forget(node), Output::Broken(node), self.nodes()]);
+        outputs.extend([Output::Broken(node), self.nodes()]);
         if messages > 0 {
             outputs.push(Output::Report(Report::MessagesLost { node, messages }));
         }
@@ -410,11 +414,15 @@ impl Node {
         match peer.incoming.receive(data) {
             Arrived::Items { beginning, items } => {
                 peer.has_received(&items);
+                let begins_anew = beginning == Beginning::Anew || std::mem::take(&mut peer.tells_anew);
+                if begins_anew {
+                    peer.is_complete = false;
+                    outputs.push(Output::Forget(from));
+                }
                 if is_ignored {
                     self.reset(from, Following::This, now, outputs);
-                } else if beginning == Beginning::Anew {
-                    peer.is_complete = false;
-                    outputs.extend([Output::Forget(from), Output::Broken(from), self.nodes()]);
+                } else if begins_anew {
+                    outputs.extend([Output::Broken(from), self.nodes()]);
                 }
                 for item in items {
                     self.item(from, &item, outputs);

@@ -23,6 +23,8 @@ pub(crate) struct Peer {
     /// The last frame that was published, by stream and sequence.
     pub(crate) published: (u32, u64),
     pub(crate) incoming: IncomingStream,
+    /// Its next stream tells what is known of it already, and may no longer be so.
+    pub(crate) tells_anew: bool,
     /// Whether all has come that it knew when its stream began.
     pub(crate) is_complete: bool,
     pub(crate) last_heard: Millis,
@@ -56,6 +58,7 @@ impl Peer {
             is_waiting: false,
             published: (0, 0),
             incoming,
+            tells_anew: false,
             is_complete: false,
             last_heard: now,
             clients: 0,

@@ -94,6 +94,34 @@ fn what_waits_longer_than_the_resend_buffer_is_counted_as_lost_and_all_goes_on()
 }
 
 #[test]
+fn what_is_known_of_a_node_stays_until_it_is_told_anew() {
+    let mut world = three(QUICK);
+    world.use_hub(2, "chat");
+    world.run(200);
+    world.disconnect_all();
+    talk(&mut world, 1);
+    let messages_lost = |world: &World| {
+        world.reports.iter().any(|(id, report)| *id == 1 && matches!(report, Report::MessagesLost { .. }))
+    };
+    for _ in 0..RESEND_AGE / 100 + 50 {
+        world.run(100);
+        assert_eq!(world.used(1, 2), ["chat"]);
+    }
+    assert!(messages_lost(&world) && world.broken.contains(&(1, 2)));
+    world.use_hub(2, "news");
+    // Said to a node that is not reached, and of which nothing is kept any longer.
+    talk(&mut world, 1);
+    world.broken.clear();
+    world.connect_all();
+    assert!(world.broken.contains(&(1, 2)), "what was begun meanwhile is over");
+    for _ in 0..300 {
+        world.run(10);
+        assert!(world.used(1, 2).contains(&"chat".to_owned()));
+    }
+    assert_eq!(world.used(1, 2), ["chat", "news"]);
+}
+
+#[test]
 fn frames_that_are_lost_or_come_twice_are_sent_again_or_dropped() {
     let mut world = three(QUICK);
     world.carrier = Carrier { delay: 30, lost: 100, doubled: 100 };

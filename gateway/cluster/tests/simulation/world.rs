@@ -36,6 +36,8 @@ pub(crate) struct World {
     said: BTreeMap<(u32, u32), u32>,
     next_incarnation: u64,
     pub(crate) reports: Vec<(u32, Report)>,
+    /// The nodes that were told that nothing goes on which was begun with another, and that one.
+    pub(crate) broken: Vec<(u32, u32)>,
 }
 
 /// What becomes of frames.
@@ -90,6 +92,7 @@ impl World {
             said: BTreeMap::new(),
             next_incarnation: 1,
             reports: Vec::new(),
+            broken: Vec::new(),
         }
     }
 
@@ -267,6 +270,7 @@ impl World {
                 }
                 Output::Broken(node) => {
                     let machine = self.machines.get_mut(&id).expect("it is there");
+                    self.broken.push((id, node.0));
                     machine.known.remove(&node.0);
                     if let Some((_, gap)) = machine.heard.get_mut(&node.0) {
                         *gap = Gap::Told;
