@@ -62,6 +62,17 @@ impl Handler for Probe {
             }
             "whoami" => reply(&whoami(&client)),
             "count" => reply(&count(&arguments.parse::<(String,)>()?.0)?),
+            "keep" => {
+                let (key, text): (String, String) = arguments.parse()?;
+                state::set_bytes(&key, text, None).and_then(|()| done())
+            }
+            "kept" => reply(&state::get_bytes(&arguments.parse::<(String,)>()?.0)?.map(text)),
+            "keptKeys" => reply(&state::keys(&arguments.parse::<(String,)>()?.0, None, 1_000)?),
+            "swap" => {
+                let (key, expected, value): (String, Option<String>, Option<String>) = arguments.parse()?;
+                let [expected, value] = [&expected, &value].map(|text| text.as_deref().map(str::as_bytes));
+                reply(&state::compare_and_set(&key, expected, value, None)?)
+            }
             "quit" => hub::close(&client.id, &arguments.parse::<(String,)>()?.0, false).and_then(|()| done()),
             unknown => reject(format!("The probe has no method '{unknown}'.")),
         }
@@ -104,6 +115,10 @@ fn whoami(client: &Connection) -> Value {
         }
     }
     json!({ "connectionId": client.id, "userId": client.user_id, "claims": claims })
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn count(key: &str) -> Result<i64, Error> {

@@ -14,7 +14,7 @@ use crate::load_error::LoadError;
 use crate::plugin_host::{Folders, StartError};
 use crate::regular_file::RegularFile;
 use crate::sandbox::Sandbox;
-use crate::settings::{AllowHttp, Payloads, PluginSettings, PluginSource, Rollback, Uses};
+use crate::settings::{AllowHttp, Payloads, PluginSettings, PluginSource, Rollback, StateScope, Uses};
 use crate::version::{is_http, worlds};
 
 /// The memory that a component may have while it is inspected, in bytes.
@@ -60,6 +60,7 @@ pub(crate) fn settings_of_anything() -> PluginSettings {
             endpoints: Endpoint::parse("http://localhost").into_iter().collect(),
             ..AllowHttp::default()
         }),
+        state_scope: StateScope::Node,
     }
 }
 

@@ -23,6 +23,7 @@
 //! | `sandbox`, `inspect`, `rehearsal`, `rehearsed_streams`, `dry_run`, `journal` | a component beside any gateway: tried out, brought the events of a script, or told again what it was told |
 //! | `convert` | between the WIT's types and the core's |
 //! | `state`, `store`, `clock` | what plugins keep, where it lasts, and how long |
+//! | `shared`, `kept` | what plugins of several gateways keep together, and which of the two a plugin uses |
 //! | `timer`, `timers` | what plugins are told later, and that a version begins to serve a hub |
 //! | `memory` | the account of all instances' memory |
 //! | `budgets`, `limits` | what a plugin may use: what the configuration says, and what it cannot change |
@@ -53,6 +54,7 @@ mod host;
 mod inspect;
 mod instance;
 mod journal;
+mod kept;
 mod kept_components;
 mod limits;
 mod load_error;
@@ -73,6 +75,7 @@ mod rehearsed_streams;
 mod sandbox;
 mod sections;
 mod settings;
+mod shared;
 mod state;
 mod store;
 mod stream_events;
@@ -96,13 +99,16 @@ pub use journal::{Journal, ReplayError};
 pub use limits::{MAX_COMPILER_MEMORY_BYTES, MAX_COMPONENT_BYTES};
 pub use load_error::LoadError;
 pub use plugin::{PluginState, PluginStatus};
-pub use plugin_host::{BadPlugins, Folders, PluginHost, StartError};
+pub use plugin_host::{BadPlugins, Folders, Keeping, PluginHost, StartError};
 pub use pool::ShardPlugins;
 pub use regular_file::{FileError, RegularFile};
 pub use rehearsal::{Prompter, Rehearsal, RehearsalError, Stage};
 pub use rehearsed_streams::RehearsedStreams;
 pub use sections::mark_numbers_as_doubles;
-pub use settings::{AllowHttp, HostSettings, Payloads, PluginSettings, PluginSource, Rollback, Share, Uses};
+pub use settings::{
+    AllowHttp, HostSettings, Payloads, PluginSettings, PluginSource, Rollback, Share, StateScope, Uses,
+};
+pub use shared::{Answer, Follower, RecordWrite, SharedRecords, SharedStore, Stored, WriteError};
 pub use timer::{Lifetime, Schedule, Timer};
 pub use timers::Firing;
 pub use versions::{PluginError, RollbackError};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hubgate_core::id::{HubName, PluginName};
 use prometheus_client::registry::Registry;
@@ -15,6 +15,7 @@ use crate::component::Loader;
 use crate::digest::Digest;
 use crate::engine::{self, Allocation};
 use crate::host::{Machine, Source, Surroundings};
+use crate::kept::Kept;
 use crate::kept_components::KeptComponents;
 use crate::limits::MAX_COMPONENT_BYTES;
 use crate::load_error::LoadError;
@@ -22,7 +23,8 @@ use crate::memory::MemoryAccount;
 use crate::plugin::{BadFile, Beginning, Plugin, PluginList, PluginStatus};
 use crate::private_folder;
 use crate::regular_file::{FileError, RegularFile};
-use crate::settings::{HostSettings, PluginSettings, PluginSource, Uses};
+use crate::settings::{HostSettings, PluginSettings, PluginSource, StateScope, Uses};
+use crate::shared::{SharedStates, SharedStore, SharedValues};
 use crate::store::Store;
 use crate::ticker::{Caller, Ticker};
 use crate::timers::Timers;
@@ -42,6 +44,7 @@ struct Inner {
     loader: Arc<Loader>,
     kept: Arc<KeptComponents>,
     state_folder: Option<PathBuf>,
+    shared: Option<SharedStates>,
     memory: Arc<MemoryAccount>,
     source: Arc<dyn Source>,
     timers: Arc<Timers>,
@@ -52,6 +55,9 @@ struct Inner {
     ticker: Ticker,
 }
 
+/// How long what is shared is waited for before plugins serve without it.
+const SHARED_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Where plugins keep what lasts; without a folder it ends with the host.
 #[derive(Debug, Clone, Default)]
 pub struct Folders {
@@ -59,6 +65,22 @@ pub struct Folders {
     pub state: Option<PathBuf>,
     /// Of components that serve, for a start at which a plugin's file does not.
     pub components: Option<PathBuf>,
+}
+
+/// Where plugins keep things.
+#[derive(Debug, Clone, Default)]
+pub struct Keeping {
+    /// For this gateway alone.
+    pub folders: Folders,
+    /// Together with other gateways.
+    pub shared: Option<Arc<dyn SharedStore>>,
+}
+
+impl From<Folders> for Keeping {
+    /// Nothing is shared.
+    fn from(folders: Folders) -> Keeping {
+        Keeping { folders, shared: None }
+    }
 }
 
 /// What becomes of a plugin whose file cannot serve.
@@ -86,6 +108,8 @@ pub enum StartError {
     LoadEmbedded { plugin: PluginName, source: LoadError },
     #[error("the state of plugins cannot be used: {0}")]
     State(String),
+    #[error("plugin {plugin} cannot keep what it keeps in the cluster: {reason}")]
+    SharedState { plugin: PluginName, reason: String },
     #[error("plugin {plugin} is configured twice")]
     Twice { plugin: PluginName },
     #[error("plugins cannot run here: {0}")]
@@ -102,6 +126,7 @@ impl StartError {
             | StartError::Load { plugin, .. }
             | StartError::RolledBack { plugin, .. }
             | StartError::LoadEmbedded { plugin, .. } => (plugin, "path"),
+            StartError::SharedState { plugin, .. } => (plugin, "state-scope"),
             StartError::Twice { plugin } => return format!("plugins.{plugin}"),
             StartError::State(_) => return "server.data-dir".to_owned(),
             StartError::Engine(_) => return "plugins".to_owned(),
@@ -134,13 +159,14 @@ struct Unusable {
 
 impl PluginHost {
     /// Compiles, checks and tries out every plugin, then starts to watch their files. Blocks meanwhile: seconds for
-    /// components with an interpreter inside.
+    /// components with an interpreter inside, and for a store of the cluster that is not reached.
     pub fn start(
         settings: HostSettings,
         compilation: Compilation,
-        folders: Folders,
+        keeping: impl Into<Keeping>,
         bad_plugins: BadPlugins,
     ) -> Result<PluginHost, StartError> {
+        let Keeping { folders, shared } = keeping.into();
         let HostSettings { plugins, hubs, shards, memory_bytes } = settings;
         let environment = |error: &dyn fmt::Display| StartError::Engine(error.to_string());
         // For all pools, and for the new versions that are tried out beside them.
@@ -162,6 +188,7 @@ impl PluginHost {
             loader,
             kept: Arc::new(KeptComponents::new(folders.components)),
             state_folder: folders.state,
+            shared: shared.map(SharedStates::new),
             memory: MemoryAccount::new(memory_bytes, allocation == Allocation::Pooled),
             source: Arc::new(Machine::new()),
             timers: Arc::new(Timers::new(shards, Clock::Machine)),
@@ -201,6 +228,8 @@ impl PluginHost {
         bad_plugins: BadPlugins,
     ) -> Result<(), StartError> {
         let present = self.0.plugins.load_full();
+        // What is kept elsewhere comes while plugins are compiled.
+        let shared = self.open_shared(&plugins)?;
         let mut next: Vec<Arc<Plugin>> = Vec::new();
         for settings in plugins {
             if next.iter().any(|plugin| *plugin.name() == settings.name) {
@@ -212,6 +241,7 @@ impl PluginHost {
                 before => Arc::new(self.load(settings, before.map(Arc::as_ref), bad_plugins)?),
             });
         }
+        wait_for(shared)?;
         for plugin in &next {
             let is_swapped = |before: &Arc<Plugin>| before.name() == plugin.name() && !Arc::ptr_eq(before, plugin);
             if present.iter().any(is_swapped) {
@@ -228,6 +258,20 @@ impl PluginHost {
         Ok(())
     }
 
+    /// What plugins keep together with those of other gateways, for those that do.
+    fn open_shared(&self, plugins: &[PluginSettings]) -> Result<Vec<(PluginName, Arc<SharedValues>)>, StartError> {
+        let shared = plugins.iter().filter(|plugin| plugin.state_scope == StateScope::Cluster);
+        shared.map(|plugin| Ok((plugin.name.clone(), self.shared(&plugin.name)?.values(&plugin.name)))).collect()
+    }
+
+    fn shared(&self, plugin: &PluginName) -> Result<&SharedStates, StartError> {
+        let missing = || StartError::SharedState {
+            plugin: plugin.clone(),
+            reason: "this gateway is not one of a cluster".to_owned(),
+        };
+        self.0.shared.as_ref().ok_or_else(missing)
+    }
+
     /// Loads a plugin; it goes on counting and remembering where `before` ends.
     fn load(
         &self,
@@ -236,12 +280,16 @@ impl PluginHost {
         bad_plugins: BadPlugins,
     ) -> Result<Plugin, StartError> {
         let (plugin, source) = (settings.name.clone(), settings.source.clone());
+        let store = self.store()?;
+        let kept = match settings.state_scope {
+            StateScope::Node => Kept::Here(store.clone(), store.values(&settings.name)),
+            StateScope::Cluster => Kept::Shared(self.shared(&plugin)?.values(&settings.name)),
+        };
         let surroundings = Arc::new(match before {
-            Some(before) => before.surroundings.with_settings(settings),
+            Some(before) => before.surroundings.with_settings(settings, kept),
             None => {
-                let store = self.store()?;
                 let timers = self.0.timers.of(&settings.name, &store);
-                Surroundings::new(settings, (store, timers), self.0.memory.plugin(), self.0.source.clone())
+                Surroundings::new(settings, (kept, timers), self.0.memory.plugin(), self.0.source.clone())
             }
         });
         let load = |component: &[u8]| {
@@ -351,7 +399,9 @@ impl PluginHost {
     pub fn vital_signs(&self) -> Vec<(&'static str, VitalSign)> {
         let watcher = unless_busy(&self.0.watcher).and_then(|watcher| watcher.as_ref().map(Watcher::vital_sign));
         let store = unless_busy(&self.0.store).and_then(|store| store.as_ref().map(|store| store.vital_sign()));
-        [("hubgate-epochs", Some(self.0.ticker.vital_sign())), ("hubgate-plugins", watcher), ("hubgate-state", store)]
+        let shared = self.0.shared.as_ref().map(SharedStates::vital_sign);
+        let epochs = Some(self.0.ticker.vital_sign());
+        [("hubgate-epochs", epochs), ("hubgate-plugins", watcher), ("hubgate-state", store), ("cluster-state", shared)]
             .into_iter()
             .filter_map(|(name, sign)| Some((name, sign?)))
             .collect()
@@ -387,6 +437,15 @@ impl PluginHost {
     fn watcher(&self) -> MutexGuard<'_, Option<Watcher>> {
         self.0.watcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Waits until all of it has come, or does not for now. An error names a plugin whose values never will.
+fn wait_for(shared: Vec<(PluginName, Arc<SharedValues>)>) -> Result<(), StartError> {
+    let until = Instant::now() + SHARED_PATIENCE;
+    for (plugin, values) in shared {
+        values.wait(until).map_err(|reason| StartError::SharedState { plugin, reason })?;
+    }
+    Ok(())
 }
 
 /// What is behind a lock that nobody holds for now.

@@ -9,6 +9,7 @@ use crate::compiler::Compilation;
 use crate::component::Loader;
 use crate::engine::{self, Allocation};
 use crate::host::{Machine, Scripted, Source, Surroundings};
+use crate::kept::Kept;
 use crate::load_error::LoadError;
 use crate::memory::MemoryAccount;
 use crate::settings::PluginSettings;
@@ -72,7 +73,8 @@ fn surroundings(
     let nothing_lasts = Arc::new(Store::in_memory(clock.clone()).map_err(cannot_run)?);
     let timers = Arc::new(Timers::new(1, clock)).of(&settings.name, &nothing_lasts);
     let memory = MemoryAccount::new(usize::MAX, false).plugin();
-    Ok(Arc::new(Surroundings::new(settings, (nothing_lasts, timers), memory, source)))
+    let kept = Kept::Here(nothing_lasts.clone(), nothing_lasts.values(&settings.name));
+    Ok(Arc::new(Surroundings::new(settings, (kept, timers), memory, source)))
 }
 
 fn cannot_run(error: impl ToString) -> LoadError {

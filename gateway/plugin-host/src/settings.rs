@@ -38,6 +38,17 @@ pub struct PluginSettings {
     pub rollback: Rollback,
     /// What the `http` import may reach; a component that imports it is not loaded without.
     pub allow_http: Arc<AllowHttp>,
+    pub state_scope: StateScope,
+}
+
+/// Who shares what a plugin keeps with `state`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StateScope {
+    /// This gateway alone.
+    #[default]
+    Node,
+    /// All gateways of the cluster.
+    Cluster,
 }
 
 /// What the configuration uses a plugin for.

@@ -31,7 +31,7 @@ pub(crate) enum StateError {
 }
 
 /// What a plugin wants changed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) key: String,
     pub(crate) operation: Operation,
@@ -65,6 +65,15 @@ pub(crate) enum Operation {
     /// Adds to a number, kept as decimal text. A missing one counts as 0; the time to live is that of its first change.
     /// Refused when who asks for it would get another number.
     Increment(i64, Numbers),
+}
+
+/// What is to become of a value, whose end is an `E`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome<E> {
+    /// It stays as it is.
+    Keep,
+    Put(Vec<u8>, Option<E>),
+    Remove,
 }
 
 /// What came of a change.
@@ -151,42 +160,17 @@ impl State {
     pub(crate) fn change(&mut self, change: Change, now: Instant) -> Result<Changed, StateError> {
         let Change { key, operation, time_to_live, allowed } = change;
         check_key(&key)?;
-        let present = self.live(&key, now);
-        let expires = expiry(time_to_live, now);
-        match operation {
-            Operation::Set(value) => {
-                self.put(&key, Entry { value, expires }, allowed, now)?;
-                Ok(Changed::Done)
+        let present = self.live(&key, now).map(|entry| (entry.value.as_slice(), entry.expires));
+        let (outcome, changed) = operation.decide(present, expiry(time_to_live, now))?;
+        match outcome {
+            Outcome::Keep => {}
+            Outcome::Put(value, expires) => {
+                self.check_room(&key, value.len(), allowed, now)?;
+                self.replace(key.into(), Some(Entry { value, expires }));
             }
-            Operation::CompareAndSet { expected, value } => {
-                if present.map(|entry| &entry.value) != expected.as_ref() {
-                    return Ok(Changed::Compared(false));
-                }
-                match value {
-                    Some(value) => self.put(&key, Entry { value, expires }, allowed, now)?,
-                    None => self.replace(key.into(), None),
-                }
-                Ok(Changed::Compared(true))
-            }
-            Operation::Delete => {
-                self.replace(key.into(), None);
-                Ok(Changed::Done)
-            }
-            Operation::Increment(by, numbers) => {
-                let (number, expires) = match present {
-                    Some(entry) => (number(&entry.value)?, entry.expires),
-                    None => (0, expires),
-                };
-                let sum = number
-                    .checked_add(by)
-                    .ok_or_else(|| StateError::Unavailable("the sum is out of the range of s64".to_owned()))?;
-                if !numbers.hold(by) || !numbers.hold(sum) {
-                    return Err(StateError::Unavailable(DIGITS_LOST.to_owned()));
-                }
-                self.put(&key, Entry { value: sum.to_string().into_bytes(), expires }, allowed, now)?;
-                Ok(Changed::Sum(sum))
-            }
+            Outcome::Remove => self.replace(key.into(), None),
         }
+        Ok(changed)
     }
 
     /// What all values weigh together, in bytes.
@@ -253,11 +237,18 @@ impl State {
         self.entries.get(key).filter(|entry| entry.is_live(now))
     }
 
-    fn put(&mut self, key: &str, entry: Entry, allowed: usize, now: Instant) -> Result<(), StateError> {
-        if entry.value.len() > STATE_VALUE_BYTES {
+    /// Whether there is room for a value of so many bytes in the place of the present one.
+    pub(crate) fn check_room(
+        &mut self,
+        key: &str,
+        value: usize,
+        allowed: usize,
+        now: Instant,
+    ) -> Result<(), StateError> {
+        if value > STATE_VALUE_BYTES {
             return Err(StateError::TooLarge);
         }
-        let weight = weight(key, &entry.value);
+        let weight = key.len() + value + ENTRY_BYTES;
         let is_too_much = |state: &State| {
             let replaced = state.entries.get(key).map_or(0, |entry| self::weight(key, &entry.value));
             state.bytes - replaced + weight > allowed
@@ -265,15 +256,14 @@ impl State {
         if is_too_much(self) {
             self.sweep(SWEEP, now);
         }
-        if is_too_much(self) {
-            return Err(StateError::Quota);
+        match is_too_much(self) {
+            true => Err(StateError::Quota),
+            false => Ok(()),
         }
-        self.replace(key.into(), Some(entry));
-        Ok(())
     }
 }
 
-fn check_key(key: &str) -> Result<(), StateError> {
+pub(crate) fn check_key(key: &str) -> Result<(), StateError> {
     match key.len() <= STATE_KEY_BYTES {
         true => Ok(()),
         false => Err(StateError::TooLarge),
@@ -304,6 +294,38 @@ impl fmt::Debug for Entry {
 }
 
 impl Operation {
+    /// What it makes of the present value, which has its end with it. `expires` is that of a new one.
+    pub(crate) fn decide<E>(
+        self,
+        present: Option<(&[u8], Option<E>)>,
+        expires: Option<E>,
+    ) -> Result<(Outcome<E>, Changed), StateError> {
+        Ok(match self {
+            Operation::Set(value) => (Outcome::Put(value, expires), Changed::Done),
+            Operation::CompareAndSet { expected, value } => {
+                if present.map(|(value, _)| value) != expected.as_deref() {
+                    return Ok((Outcome::Keep, Changed::Compared(false)));
+                }
+                let outcome = value.map_or(Outcome::Remove, |value| Outcome::Put(value, expires));
+                (outcome, Changed::Compared(true))
+            }
+            Operation::Delete => (Outcome::Remove, Changed::Done),
+            Operation::Increment(by, numbers) => {
+                let (number, expires) = match present {
+                    Some((value, expires)) => (number(value)?, expires),
+                    None => (0, expires),
+                };
+                let sum = number
+                    .checked_add(by)
+                    .ok_or_else(|| StateError::Unavailable("the sum is out of the range of s64".to_owned()))?;
+                if !numbers.hold(by) || !numbers.hold(sum) {
+                    return Err(StateError::Unavailable(DIGITS_LOST.to_owned()));
+                }
+                (Outcome::Put(sum.to_string().into_bytes(), expires), Changed::Sum(sum))
+            }
+        })
+    }
+
     /// Of all values in it, in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {

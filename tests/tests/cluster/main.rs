@@ -11,6 +11,7 @@ mod order;
 mod outages;
 mod sends;
 mod sign_in;
+mod state;
 
 use http::Method;
 use hubgate_tests::answering_server::AnsweringServer;

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use hubgate_net::{Gateway, Keeper, Sockets};
-use hubgate_plugin_host::{BadPlugins, Compilation, Folders, PluginHost, PluginStatus};
+use hubgate_net::{Gateway, Keeper, SharedState, SharedStateError, Sockets};
+use hubgate_plugin_host::{BadPlugins, Compilation, Folders, Keeping, PluginHost, PluginStatus, SharedStore};
 use hubgate_wire::endpoint::Endpoint;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -98,7 +99,9 @@ pub(crate) fn run(
         let access_key = config.net.access_keys[0].clone();
         let admin_token = config.net.admin.token.clone();
         let compilation = compilation(Some(config.data_dir.join("compiled")));
-        let plugins = PluginHost::start(config.host.clone(), compilation, folders(&config), bad_plugins)
+        let shared = shared_state(&config).map_err(|error| Failure::Usage(in_own_words(&error)))?;
+        let keeping = Keeping { folders: folders(&config), shared };
+        let plugins = PluginHost::start(config.host.clone(), compilation, keeping, bad_plugins)
             .map_err(|error| Failure::Usage(in_own_words(&error)))?;
         let max_descriptors = process::max_descriptors().context("cannot ask how many open files are allowed")?;
         let gateway = Gateway::listen(config.net.clone(), plugins.clone(), max_descriptors, sockets)
@@ -163,6 +166,12 @@ fn outward_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect(ELSEWHERE).ok()?;
     socket.local_addr().ok().map(|address| address.ip()).filter(|address| !address.is_unspecified())
+}
+
+/// Where plugins keep what they share with those of other gateways, if there are others.
+fn shared_state(config: &Config) -> Result<Option<Arc<dyn SharedStore>>, SharedStateError> {
+    let start = |cluster| SharedState::start(cluster).map(|started| Arc::new(started) as Arc<dyn SharedStore>);
+    config.net.cluster.as_ref().map(start).transpose()
 }
 
 /// Where plugins keep what lasts.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hubgate_core::id::PluginName;
 use hubgate_core::settings as core;
 use hubgate_core::stream::StreamBounds;
-use hubgate_plugin_host::{AllowHttp, Budgets, PluginSettings, PluginSource, Uses};
+use hubgate_plugin_host::{AllowHttp, Budgets, PluginSettings, PluginSource, StateScope, Uses};
 
 use super::plain_words::no_plugin;
 use super::problem::{Problem, Problems};
@@ -95,6 +95,7 @@ pub(super) fn plugins(file: &File, problems: &mut Problems) -> Vec<PluginSetting
             rollback: plugin.rollback.clone(),
             allow_http: Arc::new(allow_http.unwrap_or_default()),
             payloads: plugin.payload,
+            state_scope: problems.take(state_scope(&format!("{key}.state-scope"), plugin, file)).unwrap_or_default(),
         });
     }
     plugins
@@ -107,6 +108,15 @@ pub(super) fn presence(file: &File) -> BTreeMap<PluginName, core::PresenceSettin
         batch: plugin.presence_batch.0.into(),
     };
     file.plugins.iter().map(|(name, plugin)| (PluginName::new(name.as_str()), settings(plugin))).collect()
+}
+
+fn state_scope(key: &str, plugin: &Plugin, file: &File) -> Result<StateScope, Problem> {
+    match plugin.state_scope.unwrap_or_default() {
+        StateScope::Cluster if file.cluster.is_none() => {
+            Err(Problem::new(key, "is \"cluster\", and there is no [cluster] whose gateways could share values"))
+        }
+        scope => Ok(scope),
+    }
 }
 
 fn budgets(plugin: &Plugin) -> Budgets {

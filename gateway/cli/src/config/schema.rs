@@ -11,7 +11,7 @@ use hubgate_core::settings::{ClaimNames, ConnectFailure};
 use hubgate_core::stream::StreamBounds;
 use hubgate_net::KeyUrl;
 use hubgate_net::settings::{NatsUrl, RequestKind, RuleAction};
-use hubgate_plugin_host::{Budgets, Payloads, Rollback};
+use hubgate_plugin_host::{Budgets, Payloads, Rollback, StateScope};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::webhook::UrlTemplate;
 
@@ -264,6 +264,8 @@ table! {
         host_calls: u32 = Budgets::default().host_calls, least(1);
         log_lines: u32 = Budgets::default().log_lines;
         state: Size = Size(Budgets::default().state_bytes);
+        /// The cluster's, if there is one and it is not set.
+        state_scope: Option<StateScope> = None;
         // Less in a second is taken for a mistake.
         state_writes: Size = Size(Budgets::default().state_writes), least(kib(64));
         asks: usize = Budgets::default().asks;
@@ -326,4 +328,5 @@ words! {
     }
     OnError { OnError::Closed = "closed", OnError::Open = "open", }
     Payloads { Payloads::Json = "json", Payloads::Native = "native", }
+    StateScope { StateScope::Cluster = "cluster", StateScope::Node = "node", }
 }

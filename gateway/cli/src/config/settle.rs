@@ -4,6 +4,8 @@
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
+use hubgate_plugin_host::StateScope;
+
 use super::machine;
 use super::origins::Origins;
 use super::schema::{ALL_HUBS, Cluster, File, LEAST_OUTBOXES, LEAST_PLUGIN_MEMORY};
@@ -40,6 +42,10 @@ pub(super) fn settle(file: &mut File, origins: &mut Origins, folder: &Path) {
     }
     for plugin in file.plugins.values_mut() {
         plugin.cpu_time.get_or_insert(plugin.call_time);
+        plugin.state_scope.get_or_insert(match file.cluster {
+            Some(_) => StateScope::Cluster,
+            None => StateScope::Node,
+        });
     }
     let of_server =
         [&mut server.access_keys_file, &mut server.data_dir, &mut server.tls.certificate, &mut server.tls.key];

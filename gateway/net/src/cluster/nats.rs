@@ -5,9 +5,8 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subject, Subscriber};
+use async_nats::{Client, ConnectOptions, Event, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use hubgate_core::id::NodeId;
@@ -16,16 +15,13 @@ use tokio::time::timeout;
 
 use super::LAST_WORDS;
 use crate::cluster_link::id;
-use crate::settings::{ClientCertificate, ClusterSettings, NatsSignIn, NatsTls};
+use crate::nats_options;
+use crate::settings::ClusterSettings;
 
 /// Frames that have come and are not taken yet, in number. What comes beyond is dropped, and sent again later.
 const INCOMING_FRAMES: usize = 2 << 10;
 /// The longest frame that is published, in bytes, even if the server would take longer ones: others wait while one is on its way.
 const LONGEST_FRAME: usize = 1 << 20;
-/// How long a server may take to let the node in.
-const CONNECTING: Duration = Duration::from_secs(5);
-/// How long the node waits before it tries servers again that it could not reach.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why the node cannot begin to look for servers.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +71,7 @@ impl Nats {
             drop(happened.send(event));
             std::future::ready(())
         });
-        let servers: Vec<ServerAddr> = settings.servers.iter().map(|server| server.address().clone()).collect();
-        let client = client.connect(servers).await?;
+        let client = client.connect(nats_options::servers(settings)).await?;
         Ok(Nats {
             to_all: client.subscribe(subject_of_all(&settings.name)).await?,
             to_this: client.subscribe(subject_of(&settings.name, node)).await?,
@@ -200,42 +195,9 @@ fn subject_of(name: &str, node: NodeId) -> Subject {
 }
 
 fn options(settings: &ClusterSettings, node: NodeId) -> Result<ConnectOptions, NatsError> {
-    let options = ConnectOptions::new()
-        .name(format!("hubgate {} {}", settings.name, id(node)))
-        .retry_on_initial_connect()
-        .connection_timeout(CONNECTING)
-        // A link that is cut without a word is noticed by the answers to these.
-        .ping_interval((settings.node_timeout / 2).max(Duration::from_millis(500)))
-        .reconnect_delay_callback(pause)
-        .subscription_capacity(INCOMING_FRAMES)
-        .skip_subject_validation(true);
-    let options = match &settings.sign_in {
-        NatsSignIn::Nobody => options,
-        NatsSignIn::Credentials(credentials) => {
-            options.credentials(credentials.expose()).map_err(NatsError::Credentials)?
-        }
-        NatsSignIn::Token(token) => options.token(token.expose().to_owned()),
-        NatsSignIn::User { user, password } => options.user_and_password(user.clone(), password.expose().to_owned()),
-    };
-    Ok(match &settings.tls {
-        None => options,
-        Some(NatsTls { ca_file, client }) => {
-            let options = options.require_tls(true);
-            let options = ca_file.iter().cloned().fold(options, ConnectOptions::add_root_certificates);
-            client.iter().cloned().fold(options, |options, ClientCertificate { certificate, key }| {
-                options.add_client_certificate(certificate, key)
-            })
-        }
-    })
-}
-
-/// How long to wait before the connection is tried for the `attempt`th time.
-fn pause(attempt: usize) -> Duration {
-    const FIRST: Duration = Duration::from_millis(20);
-    match attempt {
-        0 | 1 => Duration::ZERO,
-        _ => FIRST.saturating_mul(1 << attempt.min(10)).min(LONGEST_PAUSE),
-    }
+    let name = format!("hubgate {} {}", settings.name, id(node));
+    let options = nats_options::options(settings, name).map_err(NatsError::Credentials)?;
+    Ok(options.subscription_capacity(INCOMING_FRAMES).skip_subject_validation(true))
 }
 
 #[cfg(test)]
@@ -255,11 +217,5 @@ mod tests {
         assert!(explained("nats: IO error", false).contains("no server listens there"));
         assert!(explained("nats: Authorization Violation", false).contains("cluster.token-file"));
         assert_eq!(explained("timed out", true), "timed out");
-    }
-
-    #[test]
-    fn servers_are_tried_again_soon_and_then_once_a_second() {
-        assert_eq!([1, 2, 3].map(pause), [0, 80, 160].map(Duration::from_millis));
-        assert_eq!([7, 1_000, usize::MAX].map(pause), [LONGEST_PAUSE; 3]);
     }
 }

@@ -36,6 +36,7 @@ use wasmtime::format_err;
 use crate::absence::Absence;
 use crate::bindings::Everything;
 use crate::bindings::hubgate::plugin::{config, filtering, log, types};
+use crate::kept::Kept;
 use crate::limits::{DISK_TIME, LOG_BURST, RANDOM_BYTES};
 use crate::log::PluginLog;
 use crate::memory::{InstanceMemory, PluginMemory};
@@ -45,7 +46,6 @@ use crate::rate_limit::Pace;
 use crate::sections::Numbers;
 use crate::settings::PluginSettings;
 use crate::state::{Change, Operation, StateError};
-use crate::store::{PluginValues, Store};
 use crate::ticker::{self, Hurry};
 use crate::timers::PluginTimers;
 use crate::turns::Turns;
@@ -112,18 +112,17 @@ pub(crate) struct Surroundings {
     pub(crate) memory: Arc<PluginMemory>,
     asks: Asks,
     state_writes: Pace,
-    store: Arc<Store>,
-    values: Arc<PluginValues>,
+    kept: Kept,
     pub(crate) timers: PluginTimers,
     source: Arc<dyn Source>,
     event_ids: EventIds,
 }
 
 impl Surroundings {
-    /// With what `store` has of the plugin's values and its timers, on the account `memory`, and with time and chance of `source`.
+    /// With what is kept of the plugin's values and its timers, on the account `memory`, and with time and chance of `source`.
     pub(crate) fn new(
         settings: PluginSettings,
-        (store, timers): (Arc<Store>, PluginTimers),
+        (kept, timers): (Kept, PluginTimers),
         memory: Arc<PluginMemory>,
         source: Arc<dyn Source>,
     ) -> Surroundings {
@@ -134,21 +133,20 @@ impl Surroundings {
             memory,
             asks: Asks::default(),
             state_writes: Pace::new(settings.budgets.state_writes, Instant::now()),
-            values: store.values(&settings.name),
+            kept,
             timers,
-            store,
             event_ids: EventIds::new(&*source),
             source,
             settings,
         }
     }
 
-    /// The same plugin with other settings: its state stays.
-    pub(crate) fn with_settings(&self, settings: PluginSettings) -> Surroundings {
-        let (store, timers) = (self.store.clone(), self.timers.clone());
+    /// The same plugin with other settings, which may say that its values are kept elsewhere.
+    pub(crate) fn with_settings(&self, settings: PluginSettings, kept: Kept) -> Surroundings {
+        let timers = self.timers.clone();
         let (memory, source) = (self.memory.clone(), self.source.clone());
-        let (values, exceeded, asks) = (self.values.clone(), self.exceeded.clone(), self.asks.clone());
-        Surroundings { values, exceeded, asks, ..Surroundings::new(settings, (store, timers), memory, source) }
+        let (exceeded, asks) = (self.exceeded.clone(), self.asks.clone());
+        Surroundings { exceeded, asks, ..Surroundings::new(settings, (kept, timers), memory, source) }
     }
 
     /// Writes a line of the plugin's own, within its budget.
@@ -172,7 +170,8 @@ impl Surroundings {
         let operation = Operation::Set(value.to_vec());
         let allowed = self.settings.budgets.state_bytes;
         let change = Change { key: key.to_owned(), operation, time_to_live: None, allowed };
-        match self.store.change(&self.values, change).await {
+        let deadline = self.settings.budgets.deadline(Instant::now());
+        match self.kept.change(change, deadline).await {
             Ok(_) => Ok(()),
             Err(StateError::TooLarge) => Err("its key or its value is too long".to_owned()),
             Err(StateError::Quota) => Err("there is no room for it".to_owned()),
@@ -182,7 +181,7 @@ impl Surroundings {
 
     /// What the plugin keeps now, by its keys' order.
     pub(crate) fn kept(&self) -> Vec<(String, Vec<u8>)> {
-        self.values.look(|state| Ok(state.all(self.store.now()))).unwrap_or_default()
+        self.kept.look(|state, now| Ok(state.all(now))).unwrap_or_default()
     }
 
     /// A value of the gateway's configuration for the plugin.
@@ -433,7 +432,8 @@ pub(crate) mod tests {
     use crate::budgets::Budgets;
     use crate::clock::Clock;
     use crate::memory::MemoryAccount;
-    use crate::settings::{Payloads, PluginSource, Rollback, Uses};
+    use crate::settings::{Payloads, PluginSource, Rollback, StateScope, Uses};
+    use crate::store::Store;
     use crate::timers::Timers;
 
     /// Of a plugin with these budgets, and with time and chance of `source`.
@@ -447,11 +447,13 @@ pub(crate) mod tests {
             payloads: Payloads::default(),
             rollback: Rollback::default(),
             allow_http: Arc::default(),
+            state_scope: StateScope::Node,
         };
         let store = Arc::new(Store::open(None).unwrap());
         let timers = Arc::new(Timers::new(1, Clock::Machine)).of(&settings.name, &store);
         let memory = MemoryAccount::new(1 << 20, false).plugin();
-        Arc::new(Surroundings::new(settings, (store, timers), memory, source))
+        let kept = Kept::Here(store.clone(), store.values(&settings.name));
+        Arc::new(Surroundings::new(settings, (kept, timers), memory, source))
     }
 
     /// It is always the same moment, and all is sevens.

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::Guest;
 use super::call::HostCall;
-use super::{Guest, Surroundings};
 use crate::bindings::hubgate::plugin::state;
 use crate::convert::state_error;
+use crate::kept::Kept;
 use crate::limits::STATE_KEYS_PER_PAGE;
 use crate::metrics::Budget;
 use crate::state::{Change, Changed, Operation, Page, State, StateError};
@@ -67,7 +68,10 @@ impl Guest {
     }
 
     pub(super) fn kept_value(&self, key: &str) -> Answer<Option<Vec<u8>>> {
-        self.look(|state, now| Ok(state.get(key, now)?.map(<[u8]>::to_vec)))
+        match self.event {
+            Some(_) => self.surroundings.kept.get(key).map_err(state_error),
+            None => Err(state_error(no_event())),
+        }
     }
 
     pub(super) async fn kept_keys(
@@ -95,9 +99,8 @@ impl Guest {
     }
 
     fn look<T>(&self, at: impl FnOnce(&State, Instant) -> Result<T, StateError>) -> Answer<T> {
-        let Surroundings { store, values, .. } = &*self.surroundings;
         match self.event {
-            Some(_) => values.look(|state| at(state, store.now())).map_err(state_error),
+            Some(_) => self.surroundings.kept.look(at).map_err(state_error),
             None => Err(state_error(no_event())),
         }
     }
@@ -112,7 +115,12 @@ impl Guest {
         let allowed = surroundings.settings.budgets.state_bytes.saturating_sub(surroundings.timers.account().bytes());
         let change = Change { key, operation, time_to_live, allowed };
         self.wait_to_write(change.weight()).await;
-        let changed = self.wait_for_disk(surroundings.store.change(&surroundings.values, change)).await;
+        let deadline = self.deadline;
+        let changing = surroundings.kept.change(change, deadline);
+        let changed = match surroundings.kept {
+            Kept::Here(..) => self.wait_for_disk(changing).await,
+            Kept::Shared(_) => self.wait_for(changing).await,
+        };
         if let Err(StateError::Quota) = &changed {
             surroundings.exceeded.add(Budget::State);
         }

@@ -46,7 +46,7 @@ impl Guest {
             self.wait_to_write(name.len() + payload.len()).await;
         }
         let wish = Wish { name, when: convert::schedule(when), payload, lifetime };
-        let set = surroundings.timers.set(&hub, wish, (&surroundings.settings.budgets, &surroundings.values));
+        let set = surroundings.timers.set(&hub, wish, (&surroundings.settings.budgets, surroundings.kept.bytes()));
         let set = self.wait_for_disk(set).await;
         if let Err(error) = &set {
             let budget = match error {

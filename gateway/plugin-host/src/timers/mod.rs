@@ -23,7 +23,7 @@ use crate::budgets::Budgets;
 use crate::clock::Clock;
 use crate::limits::STATE_VALUE_BYTES;
 use crate::state::StateError;
-use crate::store::{PluginValues, Store, TimerChange, TimerRow, TimerWrite};
+use crate::store::{Store, TimerChange, TimerRow, TimerWrite};
 use crate::timer::{Lifetime, Schedule, Timer, TimerKey};
 pub(crate) use account::TimerEvent;
 use account::{Account, Place, weight};
@@ -204,12 +204,13 @@ impl Waiting {
 }
 
 impl PluginTimers {
-    /// Sets a timer of a hub, in the place of the one with its name; a durable one is with the operating system then.
+    /// Sets a timer of a hub, in the place of the one with its name; a durable one is with the operating system then. The plugin's
+    /// values weigh `kept_bytes`.
     pub(crate) async fn set(
         &self,
         hub: &HubName,
         wish: Wish,
-        (budgets, values): (&Budgets, &PluginValues),
+        (budgets, kept_bytes): (&Budgets, usize),
     ) -> Result<(), TimerError> {
         let Wish { name, when, payload, lifetime } = wish;
         if !is_short_enough(&name) || payload.len() > STATE_VALUE_BYTES {
@@ -224,7 +225,7 @@ impl PluginTimers {
             Some((timer, bytes)) => (Some(bytes), timer.lifetime == Lifetime::Durable),
             None => (None, false),
         };
-        let most_bytes = budgets.state_bytes.saturating_sub(values.bytes());
+        let most_bytes = budgets.state_bytes.saturating_sub(kept_bytes);
         let place = self.account.admit(weight(&name, &payload), (budgets.timers, most_bytes), replaces)?;
         let number = self.timers.numbers.fetch_add(1, Ordering::Relaxed);
         let due = when.first_due(self.timers.now());

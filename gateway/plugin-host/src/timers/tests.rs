@@ -30,7 +30,7 @@ impl Rig {
     async fn sets(&self, timer: &str, when: Schedule, lifetime: Lifetime) -> Result<(), TimerError> {
         let wish = Wish { name: timer.to_owned(), when, payload: timer.as_bytes().to_vec(), lifetime };
         let values = self.store.values(&name());
-        self.plugin.set(&self.hub, wish, (&Budgets::default(), &values)).await
+        self.plugin.set(&self.hub, wish, (&Budgets::default(), values.bytes())).await
     }
 
     /// What is due now.

@@ -14,7 +14,7 @@ use hubgate_core::id::PluginName;
 use hubgate_core::pairs::Pairs;
 use hubgate_plugin_host::{
     AllowHttp, Authorization, AuthorizeCall, Budgets, Payloads, PluginSettings, PluginSource, Refused, Rehearsal,
-    RehearsalError, Rollback, Stage, Uses,
+    RehearsalError, Rollback, Stage, StateScope, Uses,
 };
 
 use super::forms::{ActionForm, ErrorForm, VerdictForm};
@@ -274,6 +274,7 @@ fn settings(plugin: &PluginName, file: &ScriptFile, script: &Script) -> Result<P
         },
         rollback: Rollback::default(),
         allow_http: Arc::new(AllowHttp::default()),
+        state_scope: StateScope::Node,
     })
 }
 

@@ -14,7 +14,7 @@ use hubgate_core::id::{ConnectionId, HubName, PluginName, ShardIndex, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_plugin_host::{
     AllowHttp, BadPlugins, Budgets, Compilation, Folders, HostSettings, Payloads, PluginHost, PluginSettings,
-    PluginSource, Rollback, ShardPlugins, ShardQuestion, StartError, Uses,
+    PluginSource, Rollback, ShardPlugins, ShardQuestion, StartError, StateScope, Uses,
 };
 use hubgate_wire::payload::{JsonText, Payload};
 use hubgate_wire::signalr::HubProtocol;
@@ -169,6 +169,7 @@ pub(crate) fn settings(source: PluginSource) -> PluginSettings {
         payloads: Payloads::default(),
         rollback: Rollback::default(),
         allow_http: Arc::new(AllowHttp { key: "plugins.p.allow-http".to_owned(), ..AllowHttp::default() }),
+        state_scope: StateScope::Node,
     }
 }
 

@@ -1,0 +1,197 @@
+//! Following a bucket: all that is in it, and then all that changes.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
+use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
+use async_nats::jetstream::{ErrorCode, Message, stream};
+use futures_util::StreamExt;
+use hubgate_plugin_host::{Follower, Stored};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+
+use super::Connection;
+use super::bucket::Bucket;
+
+/// The first version of NATS whose streams let records end one by one.
+const OLDEST: (u64, u64) = (2, 11);
+/// How long is waited before a bucket is looked for again.
+const RETRY: Duration = Duration::from_millis(200);
+/// How often it is seen whether the bucket is still that one, and whether anybody needs it. A stream that was removed says nothing.
+const CHECK: Duration = Duration::from_secs(3);
+/// What the store's own tools call what they remove.
+const OPERATION: &str = "KV-Operation";
+
+/// Why a bucket cannot be followed now.
+enum Trouble {
+    Away(String),
+    /// Nothing but another NATS, or another configuration, helps.
+    Unfit(String),
+    /// Nobody needs it.
+    Over,
+}
+
+/// Until nobody needs it any more.
+pub(super) async fn follow(connection: &Connection, bucket: Bucket, follower: Follower) {
+    let mut reason = String::new();
+    loop {
+        match watch(connection, &bucket, &follower).await {
+            Trouble::Over => return,
+            Trouble::Unfit(reason) => follower.is_unfit(&reason),
+            Trouble::Away(why) => {
+                follower.is_away(&why);
+                if why != reason {
+                    tracing::warn!(
+                        bucket = bucket.name(),
+                        reason = why,
+                        "what a plugin keeps in the cluster is not reached"
+                    );
+                    reason = why;
+                }
+            }
+        }
+        sleep(RETRY).await;
+    }
+}
+
+/// Tells the follower of a bucket until that is not possible any more.
+async fn watch(connection: &Connection, bucket: &Bucket, follower: &Follower) -> Trouble {
+    match begin(connection, bucket, follower).await {
+        Ok(watching) => watching.go_on(connection, bucket, follower).await,
+        Err(trouble) => trouble,
+    }
+}
+
+/// A bucket that is being followed.
+struct Watching {
+    messages: Ordered,
+    /// How many connections there had been when it began.
+    connections: u64,
+    incarnation: u64,
+    is_complete: bool,
+}
+
+async fn begin(connection: &Connection, bucket: &Bucket, follower: &Follower) -> Result<Watching, Trouble> {
+    if !follower.is_needed() {
+        return Err(Trouble::Over);
+    }
+    let link = connection.link.now();
+    if !link.is_connected {
+        return Err(Trouble::Away(link.reason()));
+    }
+    let server = connection.client.server_info();
+    if version(&server.version).is_some_and(|version| version < OLDEST) {
+        let why = format!(
+            "the NATS server is {}, and values shared by gateways need {}.{} or later",
+            server.version, OLDEST.0, OLDEST.1
+        );
+        return Err(unfit(&why));
+    }
+    let stream = connection.jetstream.get_or_create_stream(bucket.config()).await;
+    let stream = stream.map_err(|error| trouble(&error, server.jetstream))?;
+    let incarnation = incarnation(stream.cached_info());
+    let away = |error: &dyn std::fmt::Display| Trouble::Away(format!("the bucket cannot be followed: {error}"));
+    let consumer = OrderedConfig {
+        deliver_subject: connection.client.new_inbox(),
+        description: Some("follows what a plugin keeps".to_owned()),
+        filter_subject: bucket.all(),
+        replay_policy: ReplayPolicy::Instant,
+        deliver_policy: DeliverPolicy::LastPerSubject,
+        ..OrderedConfig::default()
+    };
+    let consumer = stream.create_consumer(consumer).await.map_err(|error| away(&error))?;
+    let is_empty = consumer.cached_info().num_pending == 0;
+    follower.begins(incarnation);
+    let messages = consumer.messages().await.map_err(|error| away(&error))?;
+    if is_empty {
+        follower.is_complete();
+    }
+    Ok(Watching { messages, connections: link.connections, incarnation, is_complete: is_empty })
+}
+
+impl Watching {
+    async fn go_on(mut self, connection: &Connection, bucket: &Bucket, follower: &Follower) -> Trouble {
+        let mut checks = interval_at(Instant::now() + CHECK, CHECK);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                message = self.messages.next() => match message {
+                    Some(Ok(message)) => self.tell(&message, bucket, follower),
+                    Some(Err(error)) => return Trouble::Away(format!("the bucket cannot be followed: {error}")),
+                    None => return Trouble::Away("the bucket cannot be followed any more".to_owned()),
+                },
+                // What was missed meanwhile is known only when all has come again.
+                () = connection.link.is_over(self.connections) => return Trouble::Away(connection.link.now().reason()),
+                _ = checks.tick() => {
+                    if !follower.is_needed() {
+                        return Trouble::Over;
+                    }
+                    match connection.jetstream.get_stream(bucket.name()).await {
+                        Ok(stream) if incarnation(stream.cached_info()) == self.incarnation => {}
+                        Ok(_) => return Trouble::Away("the bucket was removed, and there is another one".to_owned()),
+                        Err(error) => return Trouble::Away(format!("the bucket is not there: {error}")),
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, message: &Message, bucket: &Bucket, follower: &Follower) {
+        let Ok(info) = message.info() else { return };
+        // What others have put there has other names.
+        if let Some(key) = bucket.key(&message.subject) {
+            let is_removed = message.headers.as_ref().is_some_and(|headers| headers.get(OPERATION).is_some());
+            let record = if is_removed { Default::default() } else { message.payload.clone() };
+            follower.has(&key, &Stored { revision: info.stream_sequence, record });
+        }
+        if info.pending == 0 && !self.is_complete {
+            self.is_complete = true;
+            follower.is_complete();
+        }
+    }
+}
+
+/// When the stream was made: no other one of its name was made then.
+fn incarnation(info: &stream::Info) -> u64 {
+    info.created.unix_timestamp_nanos() as u64
+}
+
+fn trouble(error: &CreateStreamError, has_jetstream: bool) -> Trouble {
+    let is_off = match error.kind() {
+        CreateStreamErrorKind::JetStreamUnavailable => !has_jetstream,
+        CreateStreamErrorKind::JetStream(said) => {
+            let off = [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT];
+            off.contains(&said.error_code())
+        }
+        _ => false,
+    };
+    match is_off {
+        true => unfit("the NATS server has no JetStream, or not for this account"),
+        false => Trouble::Away(format!("the bucket cannot be made: {error}")),
+    }
+}
+
+fn unfit(why: &str) -> Trouble {
+    Trouble::Unfit(format!("{why}; with `state-scope = \"node\"` each gateway keeps values of its own"))
+}
+
+/// The first two numbers of a version.
+fn version(text: &str) -> Option<(u64, u64)> {
+    let mut numbers = text.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for (text, is_old) in
+            [("2.9.10", true), ("2.10.29", true), ("2.11.0-RC.1", false), ("2.15.1", false), ("3.0", false)]
+        {
+            assert_eq!(version(text).map(|version| version < OLDEST), Some(is_old), "{text}");
+        }
+        assert_eq!(version("unknown"), None);
+    }
+}
