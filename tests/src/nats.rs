@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::io::{self, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::command::leavings;
 use crate::gateway::signal;
@@ -114,6 +114,34 @@ impl NatsServer {
         assert!(signal(self.process.id(), "CONT"), "nats-server runs");
     }
 
+    /// Publishes a message, as anybody may, and waits until the server has it.
+    pub async fn publish(&self, subject: &str, payload: &str) {
+        let mut stream = TcpStream::connect(self.address).await.expect("nats-server listens");
+        let said =
+            format!("CONNECT {{\"verbose\":false}}\r\nPUB {subject} nobody {}\r\n{payload}\r\nPING\r\n", payload.len());
+        stream.write_all(said.as_bytes()).await.expect("nats-server reads");
+        let mut heard = String::new();
+        while !heard.contains("PONG") {
+            let mut part = [0; 4_096];
+            let length = stream.read(&mut part).await.expect("nats-server answers");
+            assert!(length > 0 && !heard.contains("-ERR"), "nats-server: {heard}");
+            heard.push_str(&String::from_utf8_lossy(&part[..length]));
+        }
+    }
+
+    /// Where a nats-server seems to be that has another version, and is this one in all else.
+    pub async fn as_of_version(&self, version: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there are ports");
+        let (seeming, own) = (listener.local_addr().expect("it is bound"), self.address);
+        tokio::spawn(async move {
+            loop {
+                let (gateway, _) = listener.accept().await.expect("a listener accepts");
+                tokio::spawn(pretend(gateway, own, version));
+            }
+        });
+        seeming
+    }
+
     /// All that it has logged since it was started last.
     pub fn log(&self) -> String {
         log(&self.folder)
@@ -134,6 +162,18 @@ impl Drop for NatsServer {
             eprintln!("--- what nats-server logged ---\n{}", self.log());
         }
     }
+}
+
+/// Passes all on from and to the server, but for the version in its greeting.
+async fn pretend(mut gateway: TcpStream, server: SocketAddr, version: &str) -> io::Result<()> {
+    let mut server = BufReader::new(TcpStream::connect(server).await?);
+    let mut greeting = String::new();
+    server.read_line(&mut greeting).await?;
+    let info = greeting.strip_prefix("INFO ").expect("nats-server greets");
+    let mut info: Value = serde_json::from_str(info).expect("it is JSON");
+    info["version"] = version.into();
+    gateway.write_all(format!("INFO {info}\r\n").as_bytes()).await?;
+    io::copy_bidirectional(&mut gateway, &mut server).await.map(drop)
 }
 
 /// Whether it introduces itself to who connects, which it does before TLS, too.

@@ -1,5 +1,7 @@
 //! The component that the gateway's tests drive: one method for each thing that a handler can do, good or bad.
 
+use std::time::Duration;
+
 use hubgate_plugin::{
     Arguments, Connection, Error, Handler, RawValue, Reply, connections, done, hub, reject, reply, state,
 };
@@ -63,8 +65,8 @@ impl Handler for Probe {
             "whoami" => reply(&whoami(&client)),
             "count" => reply(&count(&arguments.parse::<(String,)>()?.0)?),
             "keep" => {
-                let (key, text): (String, String) = arguments.parse()?;
-                state::set_bytes(&key, text, None).and_then(|()| done())
+                let (key, text, milliseconds): (String, String, Option<u64>) = arguments.parse()?;
+                state::set_bytes(&key, text, milliseconds.map(Duration::from_millis)).and_then(|()| done())
             }
             "kept" => reply(&state::get_bytes(&arguments.parse::<(String,)>()?.0)?.map(text)),
             "keptKeys" => reply(&state::keys(&arguments.parse::<(String,)>()?.0, None, 1_000)?),

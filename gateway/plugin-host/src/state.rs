@@ -92,6 +92,8 @@ pub(crate) struct State {
     entries: BTreeMap<Arc<str>, Entry>,
     expiries: BTreeSet<(Instant, Arc<str>)>,
     bytes: usize,
+    /// What a value weighs beside its key, its bytes and [`ENTRY_BYTES`], in bytes.
+    extra: usize,
     /// What was there before, of each key that was changed since [`State::take_replaced`].
     replaced: Vec<Replaced>,
 }
@@ -124,6 +126,11 @@ impl Entry {
 }
 
 impl State {
+    /// Without values, each of which costs `extra` bytes more than it does here.
+    pub(crate) fn with_extra(extra: usize) -> State {
+        State { extra, ..State::default() }
+    }
+
     pub(crate) fn get(&self, key: &str, now: Instant) -> Result<Option<&[u8]>, StateError> {
         check_key(key)?;
         Ok(self.live(key, now).map(|entry| entry.value.as_slice()))
@@ -215,7 +222,7 @@ impl State {
             None => (key, None),
         };
         if let Some(before) = &before {
-            self.bytes -= weight(&key, &before.value);
+            self.bytes -= self.weight(&key, before.value.len());
             if let Some(expires) = before.expires {
                 self.expiries.remove(&(expires, key.clone()));
             }
@@ -224,13 +231,18 @@ impl State {
             return;
         }
         if let Some(entry) = entry {
-            self.bytes += weight(&key, &entry.value);
+            self.bytes += self.weight(&key, entry.value.len());
             if let Some(expires) = entry.expires {
                 self.expiries.insert((expires, key.clone()));
             }
             self.entries.insert(key.clone(), entry);
         }
         self.replaced.push(Replaced { key, before });
+    }
+
+    /// What a value of so many bytes costs with its key, in bytes.
+    fn weight(&self, key: &str, value: usize) -> usize {
+        key.len() + value + ENTRY_BYTES + self.extra
     }
 
     fn live(&self, key: &str, now: Instant) -> Option<&Entry> {
@@ -248,9 +260,9 @@ impl State {
         if value > STATE_VALUE_BYTES {
             return Err(StateError::TooLarge);
         }
-        let weight = key.len() + value + ENTRY_BYTES;
+        let weight = self.weight(key, value);
         let is_too_much = |state: &State| {
-            let replaced = state.entries.get(key).map_or(0, |entry| self::weight(key, &entry.value));
+            let replaced = state.entries.get(key).map_or(0, |entry| state.weight(key, entry.value.len()));
             state.bytes - replaced + weight > allowed
         };
         if is_too_much(self) {
@@ -268,10 +280,6 @@ pub(crate) fn check_key(key: &str) -> Result<(), StateError> {
         true => Ok(()),
         false => Err(StateError::TooLarge),
     }
-}
-
-fn weight(key: &str, value: &[u8]) -> usize {
-    key.len() + value.len() + ENTRY_BYTES
 }
 
 /// A time to live that ends beyond what the clock can tell has no end.
@@ -457,7 +465,7 @@ mod tests {
         let value = || vec![0; STATE_VALUE_BYTES];
         assert_eq!(state.sets("k", vec![0; STATE_VALUE_BYTES + 1], None, now), Err(StateError::TooLarge));
         assert_eq!(state.get(&"k".repeat(STATE_KEY_BYTES + 1), now), Err(StateError::TooLarge));
-        let fit = ALLOWED / weight("00", &value());
+        let fit = ALLOWED / state.weight("00", value().len());
         for index in 0..fit {
             state.sets(&format!("{index:02}"), value(), Some(SECOND), now).unwrap();
         }
@@ -467,7 +475,7 @@ mod tests {
             state.sets(&format!("z{index}"), value(), None, now + SECOND).unwrap();
         }
         assert_eq!(state.keys("", None, 1_000, now).keys.len(), state.entries.len());
-        assert_eq!(state.bytes, state.entries.iter().map(|(k, e)| weight(k, &e.value)).sum::<usize>());
+        assert_eq!(state.bytes, state.entries.iter().map(|(k, e)| state.weight(k, e.value.len())).sum::<usize>());
         assert!(state.bytes <= ALLOWED);
     }
 

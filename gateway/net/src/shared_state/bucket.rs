@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{Config, DirectGetErrorKind, DiscardPolicy, StorageType};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, LastRawMessageErrorKind, StorageType};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -95,14 +95,16 @@ impl Bucket {
         }
         let stream = self.connection.jetstream.get_stream_no_info(&self.stream).await;
         let stream = stream.map_err(|error| error.to_string())?;
-        let asked = stream.direct_get_last_for_subject(self.subject(key));
+        // The stream's leader is asked: a replica may be late.
+        let subject = self.subject(key);
+        let asked = stream.get_last_raw_message_by_subject(&subject);
         let answer = self.connection.link.unless_over(link.connections, asked).await;
         match answer.ok_or("the connection to NATS was lost")? {
             Ok(message) => Ok(Some(Stored {
                 revision: message.sequence,
                 record: if message.headers.get(OPERATION).is_some() { Default::default() } else { message.payload },
             })),
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(format!("NATS did not tell what is there: {error}")),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
 use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
-use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::{ErrorCode, Message, stream};
 use futures_util::StreamExt;
 use hubgate_plugin_host::{Follower, Stored};
@@ -17,7 +17,8 @@ use super::bucket::Bucket;
 const OLDEST: (u64, u64) = (2, 11);
 /// How long is waited before a bucket is looked for again.
 const RETRY: Duration = Duration::from_millis(200);
-/// How often it is seen whether the bucket is still that one, and whether anybody needs it. A stream that was removed says nothing.
+/// How often it is seen whether the bucket is still that one, whether anybody needs it, and whether what is in it still comes. A stream
+/// that was removed says nothing.
 const CHECK: Duration = Duration::from_secs(3);
 /// What the store's own tools call what they remove.
 const OPERATION: &str = "KV-Operation";
@@ -50,6 +51,7 @@ pub(super) async fn follow(connection: &Connection, bucket: Bucket, follower: Fo
                 }
             }
         }
+        follower.tidies();
         sleep(RETRY).await;
     }
 }
@@ -68,7 +70,11 @@ struct Watching {
     /// How many connections there had been when it began.
     connections: u64,
     incarnation: u64,
+    /// The last record that was there when it began.
+    last: u64,
     is_complete: bool,
+    /// Whether anything has come since it was looked at last.
+    has_come: bool,
 }
 
 async fn begin(connection: &Connection, bucket: &Bucket, follower: &Follower) -> Result<Watching, Trouble> {
@@ -89,7 +95,7 @@ async fn begin(connection: &Connection, bucket: &Bucket, follower: &Follower) ->
     }
     let stream = connection.jetstream.get_or_create_stream(bucket.config()).await;
     let stream = stream.map_err(|error| trouble(&error, server.jetstream))?;
-    let incarnation = incarnation(stream.cached_info());
+    let (incarnation, last) = (incarnation(stream.cached_info()), stream.cached_info().state.last_sequence);
     let away = |error: &dyn std::fmt::Display| Trouble::Away(format!("the bucket cannot be followed: {error}"));
     let consumer = OrderedConfig {
         deliver_subject: connection.client.new_inbox(),
@@ -106,7 +112,7 @@ async fn begin(connection: &Connection, bucket: &Bucket, follower: &Follower) ->
     if is_empty {
         follower.is_complete();
     }
-    Ok(Watching { messages, connections: link.connections, incarnation, is_complete: is_empty })
+    Ok(Watching { messages, connections: link.connections, incarnation, last, is_complete: is_empty, has_come: false })
 }
 
 impl Watching {
@@ -123,28 +129,46 @@ impl Watching {
                 // What was missed meanwhile is known only when all has come again.
                 () = connection.link.is_over(self.connections) => return Trouble::Away(connection.link.now().reason()),
                 _ = checks.tick() => {
-                    if !follower.is_needed() {
-                        return Trouble::Over;
-                    }
-                    match connection.jetstream.get_stream(bucket.name()).await {
-                        Ok(stream) if incarnation(stream.cached_info()) == self.incarnation => {}
-                        Ok(_) => return Trouble::Away("the bucket was removed, and there is another one".to_owned()),
-                        Err(error) => return Trouble::Away(format!("the bucket is not there: {error}")),
+                    if let Some(trouble) = self.check(connection, bucket, follower).await {
+                        return trouble;
                     }
                 }
             }
         }
     }
 
+    /// What is found now and then.
+    async fn check(&mut self, connection: &Connection, bucket: &Bucket, follower: &Follower) -> Option<Trouble> {
+        if !follower.is_needed() {
+            return Some(Trouble::Over);
+        }
+        follower.tidies();
+        let has_come = std::mem::take(&mut self.has_come);
+        if !self.is_complete && !has_come {
+            // The last records that were to come may have been forgotten meanwhile.
+            return Some(Trouble::Away("what is in the bucket does not come any more".to_owned()));
+        }
+        match connection.jetstream.get_stream(bucket.name()).await {
+            Ok(stream) if incarnation(stream.cached_info()) == self.incarnation => None,
+            Ok(_) => Some(Trouble::Away("the bucket was removed, and there is another one".to_owned())),
+            Err(error) if matches!(error.kind(), GetStreamErrorKind::JetStream(_)) => {
+                Some(Trouble::Away(format!("the bucket is not there: {error}")))
+            }
+            // No answer says nothing of the bucket: heartbeats tell whether it is followed.
+            Err(_) => None,
+        }
+    }
+
     fn tell(&mut self, message: &Message, bucket: &Bucket, follower: &Follower) {
         let Ok(info) = message.info() else { return };
+        self.has_come = true;
         // What others have put there has other names.
         if let Some(key) = bucket.key(&message.subject) {
             let is_removed = message.headers.as_ref().is_some_and(|headers| headers.get(OPERATION).is_some());
             let record = if is_removed { Default::default() } else { message.payload.clone() };
             follower.has(&key, &Stored { revision: info.stream_sequence, record });
         }
-        if info.pending == 0 && !self.is_complete {
+        if (info.pending == 0 || info.stream_sequence >= self.last) && !self.is_complete {
             self.is_complete = true;
             follower.is_complete();
         }

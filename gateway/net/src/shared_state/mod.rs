@@ -26,7 +26,7 @@ use bucket::{ANSWER, Bucket};
 use following::follow;
 use link::Link;
 
-/// Writes of all plugins that wait for their answers, in number; further ones are refused.
+/// Writes of all plugins that wait for their answers, in number; further ones wait until others are answered.
 const WRITES: usize = 10_000;
 
 /// Why plugins cannot share what they keep.

@@ -79,6 +79,7 @@ impl Changes {
 
     async fn make_in_turn(&self, change: &Change, is_in_doubt: &AtomicBool) -> Result<Changed, StateError> {
         let write = Write { writer: self.writer, number: self.writes.fetch_add(1, Ordering::Relaxed) };
+        let incarnation = self.copy.incarnation();
         let mut present = self.copy.present(&change.key)?;
         // What this process knows may be late: that nothing is to be changed is believed only of what was read.
         let mut is_read = false;
@@ -98,7 +99,7 @@ impl Changes {
                     match self.decide(change, write, &present) {
                         Ok((Some(decided), _)) => decided,
                         _ if !is_read => {
-                            present = self.read(&change.key).await.map_err(StateError::Unavailable)??;
+                            present = self.read(incarnation, &change.key).await.map_err(StateError::Unavailable)??;
                             is_read = true;
                             continue;
                         }
@@ -110,14 +111,14 @@ impl Changes {
             is_in_doubt.store(true, Ordering::Relaxed);
             match self.records.write(&change.key, decided.write.clone()).await {
                 Ok(revision) => {
-                    self.copy.knows(&change.key, &Stored { revision, record: decided.write.record });
+                    self.copy.knows(incarnation, &change.key, &Stored { revision, record: decided.write.record });
                     return Ok(decided.changed);
                 }
                 Err(WriteError::Refused(reason)) if !is_repeated => return Err(StateError::Unavailable(reason)),
                 // What was sent before may be what is in the way.
                 Err(WriteError::Conflict | WriteError::Refused(_) | WriteError::InDoubt(_)) => attempt = Some(decided),
             }
-            present = self.read_at_last(&change.key).await?;
+            present = self.read_at_last(incarnation, &change.key).await?;
             is_read = true;
         }
     }
@@ -164,18 +165,18 @@ impl Changes {
     }
 
     /// An error says why the store does not tell; one within that the record cannot be read.
-    async fn read(&self, key: &str) -> Result<Result<Present, StateError>, String> {
+    async fn read(&self, incarnation: Option<u64>, key: &str) -> Result<Result<Present, StateError>, String> {
         let stored = self.records.read(key).await?;
         if let Some(stored) = &stored {
-            self.copy.knows(key, stored);
+            self.copy.knows(incarnation, key, stored);
         }
         Ok(Present::of(stored))
     }
 
     /// Reads until the store tells.
-    async fn read_at_last(&self, key: &str) -> Result<Present, StateError> {
+    async fn read_at_last(&self, incarnation: Option<u64>, key: &str) -> Result<Present, StateError> {
         loop {
-            match self.read(key).await {
+            match self.read(incarnation, key).await {
                 Ok(present) => return present,
                 Err(_) => sleep(self.pause).await,
             }

@@ -11,12 +11,16 @@ use hubgate_core::id::PluginName;
 use super::door::Stored;
 use super::record::{About, Record, Unreadable};
 use crate::clock::Clock;
-use crate::state::{Entry, State, StateError};
+use crate::state::{Entry, State, StateError, check_key};
 
 /// Removed values whose revisions are remembered although all is known that was written before, in number.
 const REMEMBERED: usize = 1_000;
 /// Values that are removed from memory with each record that comes, when their time is over, in number.
 const SWEEP: usize = 16;
+/// The same now and then: readers wait meanwhile.
+const TIDY: usize = 1_000;
+/// What a value costs beside what it costs one gateway alone, in bytes: its place here, its revision, and some ten writers.
+const RECORD_BYTES: usize = 256;
 
 /// The values of one plugin in memory.
 #[derive(Debug)]
@@ -28,7 +32,7 @@ pub(super) struct Copy {
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
     state: State,
     records: HashMap<Arc<str>, Remembered>,
@@ -87,7 +91,7 @@ impl Present {
 
 impl Copy {
     pub(super) fn new(plugin: PluginName, clock: Clock) -> Copy {
-        Copy { plugin, clock, known: Mutex::default(), changed: Condvar::new() }
+        Copy { plugin, clock, known: Mutex::new(Known::with(Access::default())), changed: Condvar::new() }
     }
 
     /// Lets `look` see the values as they are, if they have come; nobody may wait meanwhile.
@@ -147,17 +151,25 @@ impl Copy {
         }
     }
 
-    /// This process has written a record, or has just read it.
-    pub(super) fn knows(&self, key: &str, stored: &Stored) {
+    /// Which store it is of those that have been in this place.
+    pub(super) fn incarnation(&self) -> Option<u64> {
+        self.known().incarnation
+    }
+
+    /// This process has written a record to that store, or has just read it there.
+    pub(super) fn knows(&self, incarnation: Option<u64>, key: &str, stored: &Stored) {
         let mut known = self.known();
-        self.put(&mut known, key, stored);
+        // What was in another store would hide what is in this one, as its revision may be higher.
+        if known.incarnation == incarnation {
+            self.put(&mut known, key, stored);
+        }
     }
 
     pub(super) fn begins(&self, incarnation: u64) {
         let mut known = self.known();
         if known.incarnation.is_some_and(|before| before != incarnation) {
             let access = std::mem::take(&mut known.access);
-            *known = Known { access, ..Known::default() };
+            *known = Known::with(access);
         }
         known.incarnation = Some(incarnation);
         known.coming = Some(HashSet::new());
@@ -167,7 +179,10 @@ impl Copy {
 
     pub(super) fn hears(&self, key: &str, stored: &Stored) {
         let mut known = self.known();
-        self.put(&mut known, key, stored);
+        // No gateway writes longer keys.
+        if check_key(key).is_ok() {
+            self.put(&mut known, key, stored);
+        }
         known.heard_to = known.heard_to.max(stored.revision);
         known.state.sweep(SWEEP, self.clock.now());
         known.forget_swept();
@@ -189,6 +204,13 @@ impl Copy {
         }
         (known.is_loaded, known.access) = (true, Access::Open);
         self.changed.notify_all();
+    }
+
+    /// Removes some values whose time is over.
+    pub(super) fn tidy(&self) {
+        let mut known = self.known();
+        known.state.sweep(TIDY, self.clock.now());
+        known.forget_swept();
     }
 
     pub(super) fn is_away(&self, reason: &str) {
@@ -258,6 +280,21 @@ impl Copy {
 }
 
 impl Known {
+    /// Nothing yet.
+    fn with(access: Access) -> Known {
+        Known {
+            state: State::with_extra(RECORD_BYTES),
+            records: HashMap::new(),
+            gone: VecDeque::new(),
+            access,
+            is_loaded: false,
+            incarnation: None,
+            coming: None,
+            heard_to: 0,
+            has_complained: false,
+        }
+    }
+
     /// Values that were removed because their time was over are like others that were removed.
     fn forget_swept(&mut self) {
         for replaced in self.state.take_replaced() {

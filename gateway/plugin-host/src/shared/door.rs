@@ -80,6 +80,11 @@ impl Follower {
         self.copy.strong_count() > 0
     }
 
+    /// To be called every few seconds: memory is freed of values whose time is over.
+    pub fn tidies(&self) {
+        self.tell(Copy::tidy);
+    }
+
     /// From now on all records come once more. `incarnation` tells a store from another one that has taken its place, in which
     /// revisions begin anew.
     pub fn begins(&self, incarnation: u64) {

@@ -412,3 +412,41 @@ async fn what_a_later_version_has_written_is_neither_absent_nor_replaced() {
     assert!(matches!(a.sets("x").await, Err(StateError::Unavailable(_))));
     assert_eq!(fake.content().writes, 0);
 }
+
+#[tokio::test]
+async fn memory_is_freed_of_values_whose_time_is_over_although_nothing_comes() {
+    let fake = fake();
+    let a = node(&fake, 1);
+    let second = Duration::from_secs(1);
+    assert_eq!(a.does_for(Operation::Set(vec![7; 1_000]), Some(second)).await, Ok(Changed::Done));
+    a.follower.tidies();
+    assert!(a.changes.copy.bytes() > 1_000);
+    a.clock.set(1_001_000);
+    a.follower.tidies();
+    assert_eq!(a.changes.copy.bytes(), 0);
+}
+
+#[tokio::test]
+async fn what_was_in_a_store_is_not_taken_for_what_is_in_the_one_that_has_taken_its_place() {
+    let fake = fake();
+    let a = node(&fake, 1);
+    a.sets("x").await.expect("the store is there");
+    let stored = fake.content().records["k"].clone();
+    let before = a.changes.copy.incarnation();
+    a.follower.begins(2);
+    a.changes.copy.knows(before, "k", &Stored { revision: 900, record: Record::default().encode() });
+    a.follower.has("k", &stored);
+    a.follower.is_complete();
+    assert_eq!(a.has().as_deref(), Some("x"));
+}
+
+#[tokio::test]
+async fn a_key_that_is_longer_than_any_gateway_writes_is_passed_over() {
+    let fake = fake();
+    let a = node(&fake, 1);
+    a.sets("x").await.expect("the store is there");
+    let stored = fake.content().records["k"].clone();
+    let bytes = a.changes.copy.bytes();
+    a.follower.has(&"k".repeat(1_025), &Stored { revision: 900, ..stored });
+    assert_eq!(a.changes.copy.bytes(), bytes);
+}
