@@ -140,13 +140,14 @@ fn what_clients_speak_is_known_to_the_dialect_alone() {
 }
 
 /// Where tasks and threads begin: the doors, and what is waited for where it begins.
-const DOORS: [(&str, &str); 8] = [
+const DOORS: [(&str, &str); 9] = [
     ("gateway/net/src/tasks.rs", "the door of the gateway"),
     ("gateway/net/src/admin.rs", "connections of the admin listener, in a set that is waited for"),
     ("gateway/plugin-host/src/worker.rs", "the door of the plugin host"),
     ("gateway/plugin-host/src/offload.rs", "work that the call waits for"),
     ("gateway/plugin-host/src/compiler/child.rs", "the process that compiles"),
     ("gateway/cli/src/commands/watch.rs", "the process that builds, in a task that waits for it"),
+    ("gateway/cli/src/commands/state/mod.rs", "values on their way into a plugin's state, in a set that is waited for"),
     ("gateway/cli/src/process.rs", "the process of a tool, which is waited for in place"),
     ("gateway/cli/src/log_lines.rs", "what writes the log: nobody could be told of its panic"),
 ];

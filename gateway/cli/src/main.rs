@@ -17,7 +17,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use hubgate_bench::Verdict;
 
 use crate::commands::{
-    cluster, completions, config as config_command, dev, doctor, keys, manual, plugin, serve, token,
+    cluster, completions, config as config_command, dev, doctor, keys, manual, plugin, serve, state, token,
 };
 use crate::logging::Logging;
 
@@ -52,6 +52,9 @@ enum Command {
     /// Tells how a running gateway and the others of its cluster stand to each other.
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Writes what plugins keep into a file, or reads it from one.
+    #[command(subcommand)]
+    State(state::Command),
     /// Makes a token and prints it.
     #[command(subcommand)]
     Token(token::Command),
@@ -169,6 +172,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Keys(arguments) => keys::run(arguments),
         Command::Cluster(command) => cluster::run(command),
+        Command::State(command) => state::run(command),
         Command::Token(command) => token::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),

@@ -24,6 +24,7 @@
 //! | `convert` | between the WIT's types and the core's |
 //! | `state`, `store`, `clock` | what plugins keep, where it lasts, and how long |
 //! | `shared`, `kept` | what plugins of several gateways keep together, and which of the two a plugin uses |
+//! | `archive` | what plugins keep, where no gateway runs |
 //! | `timer`, `timers` | what plugins are told later, and that a version begins to serve a hub |
 //! | `memory` | the account of all instances' memory |
 //! | `budgets`, `limits` | what a plugin may use: what the configuration says, and what it cannot change |
@@ -34,6 +35,7 @@
 //! | `worker` | threads that nobody waits for without a bound |
 
 mod absence;
+mod archive;
 mod attempt;
 mod authorization;
 mod bindings;
@@ -88,6 +90,7 @@ mod versions;
 mod watch;
 mod worker;
 
+pub use archive::{Archive, ArchiveError, KeptValue, PluginArchive};
 pub use authorization::{Authorization, AuthorizeCall, Grant, Refused};
 pub use budgets::Budgets;
 pub use compiler::{Compilation, compile_here};

@@ -159,8 +159,12 @@ impl State {
 
     /// All values with their keys, in byte order of these.
     pub(crate) fn all(&self, now: Instant) -> Vec<(String, Vec<u8>)> {
-        let live = self.entries.iter().filter(|(_, entry)| entry.is_live(now));
-        live.map(|(key, entry)| (key.to_string(), entry.value.clone())).collect()
+        self.live_entries(now).map(|(key, entry)| (key.to_owned(), entry.value.clone())).collect()
+    }
+
+    /// The same with their ends.
+    pub(crate) fn live_entries(&self, now: Instant) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().filter(move |(_, entry)| entry.is_live(now)).map(|(key, entry)| (&**key, entry))
     }
 
     /// All or nothing of the change; what it has replaced is remembered.

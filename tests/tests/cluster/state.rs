@@ -1,13 +1,15 @@
 //! What plugins keep with `state`: one for all nodes, in JetStream of NATS.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use futures_util::future::join_all;
 use hubgate_tests::cluster::Making;
-use hubgate_tests::command::{Finished, hubgate};
+use hubgate_tests::command::{Finished, hubgate, repository};
 use hubgate_tests::nats::NatsServer;
 use hubgate_tests::wait::until;
 use hubgate_tests::{Client, Cluster, Gateway, cluster};
@@ -219,7 +221,8 @@ async fn what_does_not_fit_into_a_message_of_nats_is_too_large_and_all_else_is_k
 async fn a_value_ends_on_all_nodes() {
     let cluster = probes().start(2).await;
     let mut clients = clients(&cluster).await;
-    keep(&mut clients[0], "stays", "x").await.expect("it is kept");
+    // Its end is beyond what NATS can count.
+    assert!(ask(&mut clients[0], "keep", json!(["stays", "x", 1_u64 << 52])).await.is_some());
     assert!(ask(&mut clients[0], "keep", json!(["ends", "x", 8_000])).await.is_some());
     hears(&mut clients[1], "ends", json!("x")).await;
     for client in &mut clients {
@@ -306,6 +309,85 @@ async fn without_jetstream_the_start_ends_with_the_plugins_name_and_what_to_do()
     let (_folder, config) = probes().setup(&nats).written();
     let ran = hubgate(["serve", "--config", config.to_str().expect("it is text")]);
     ends_with_what_to_do(&ran, "no JetStream");
+}
+
+#[tokio::test]
+async fn the_permissions_that_the_documentation_gives_are_enough() {
+    let page = fs::read_to_string(repository().join("docs/cluster.md")).expect("the page is there");
+    let (_, example) = page.split_once("```text\nauthorization {").expect("it has an example");
+    let (example, _) = example.split_once("```").expect("the example ends");
+    let nats = NatsServer::with(&format!("authorization {{{}", example.replace("$2a$11$…", "of the test")), &[]).await;
+    let nodes = Cluster::of(|| Gateway::probe().file("password", "of the test"));
+    let cluster = nodes.with("user = 'hubgate'\npassword-file = 'password'").start_on(nats, 2).await;
+    let mut clients = clients(&cluster).await;
+    keep(&mut clients[0], "k", "v").await.expect("it is kept");
+    hears(&mut clients[1], "k", json!("v")).await;
+    assert_eq!(ask(&mut clients[1], "swap", json!(["k", "w", null])).await, Some(json!(false)));
+    assert!(!cluster.nats.log().contains("Violation"), "{}", cluster.nats.log());
+}
+
+/// What `hubgate state` came to, with a configuration.
+async fn archive(command: &str, config: &Path, file: &Path) -> Finished {
+    let [config, file] = [config, file].map(|path| path.to_str().expect("it is text").to_owned());
+    let command = command.to_owned();
+    let run = move || hubgate(["state", &command, "--config", &config, &file]);
+    tokio::task::spawn_blocking(run).await.expect("no panic")
+}
+
+#[tokio::test]
+async fn what_one_gateway_has_kept_is_brought_into_a_cluster_by_a_file_and_back() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    let mut alone = Gateway::probe().start().await;
+    let mut client = alone.client(HUB).connect().await;
+    for key in ["", "a b", "ä"] {
+        keep(&mut client, key, key).await.expect("it is kept");
+    }
+    client.call("keep", json!(["ends", "later", 3_600_000])).await.expect("it is kept");
+    client.call("keep", json!(["over", "soon", 1])).await.expect("it is kept");
+    assert_eq!(counts(&mut client, "n", 3).await, [1, 2, 3]);
+    let refused = archive("export", &alone.config_file(), &first).await;
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("stop the gateway that has it"), "{}", refused.stderr);
+    assert!(!first.exists());
+    drop(client);
+    alone.terminate();
+    assert!(alone.ended().await.success());
+    let exported = archive("export", &alone.config_file(), &first).await.success();
+    assert!(exported.starts_with("probe: ") && exported.contains(" values, of /"), "{exported}");
+
+    let nats = NatsServer::start().await;
+    let (_folder, config) = probes().setup(&nats).written();
+    let text = fs::read_to_string(&first).expect("it is there");
+    let cut = folder.path().join("cut");
+    fs::write(&cut, text.rsplit_once("{\"values").expect("it ends so").0).expect("there is room");
+    let refused = archive("import", &config, &cut).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("it is not whole"), "{}", refused.stderr);
+    fs::write(&cut, text.replace("\"probe\"", "\"other\"")).expect("there is room");
+    let refused = archive("import", &config, &cut).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("the plugin other"), "{}", refused.stderr);
+    let imported = archive("import", &config, &first).await.success();
+    assert_eq!(
+        imported,
+        exported.split_once(", of ").expect("it says whence").0.to_owned() + ", to the cluster hubgate\n"
+    );
+
+    let cluster = probes().start_on(nats, 2).await;
+    for client in &mut clients(&cluster).await {
+        let listed = ask(client, "keptKeys", json!([""])).await.expect("they are listed");
+        let listed: Vec<&Value> = listed.as_array().into_iter().flatten().filter(|key| **key != "gone").collect();
+        assert_eq!(listed, ["", "a b", "ends", "n", "ä"], "beside the one in which the probe counts who has left");
+    }
+    let mut client = cluster[1].client(HUB).connect().await;
+    assert_eq!(counts(&mut client, "n", 1).await, [4]);
+    // The nodes run.
+    let exported = archive("export", &cluster[0].config_file(), &second).await.success();
+    assert!(exported.ends_with(" values, of the cluster hubgate\n"), "{exported}");
+    archive("import", &alone.config_file(), &second).await.success();
+    alone.start_again().await;
+    let mut client = alone.client(HUB).connect().await;
+    assert_eq!(kept(&mut client, "ends").await, Some(json!("later")));
+    assert_eq!(counts(&mut client, "n", 1).await, [5]);
 }
 
 fn ends_with_what_to_do(ran: &Finished, why: &str) {

@@ -23,5 +23,6 @@ mod run_gateway;
 mod sdk;
 pub(crate) mod serve;
 mod service_manager;
+pub(crate) mod state;
 pub(crate) mod token;
 mod watch;

@@ -169,7 +169,7 @@ fn outward_address() -> Option<IpAddr> {
 }
 
 /// Where plugins keep what they share with those of other gateways, if there are others.
-fn shared_state(config: &Config) -> Result<Option<Arc<dyn SharedStore>>, SharedStateError> {
+pub(super) fn shared_state(config: &Config) -> Result<Option<Arc<dyn SharedStore>>, SharedStateError> {
     let start = |cluster| SharedState::start(cluster).map(|started| Arc::new(started) as Arc<dyn SharedStore>);
     config.net.cluster.as_ref().map(start).transpose()
 }

@@ -19,6 +19,8 @@ use super::Connection;
 pub(super) const ANSWER: Duration = Duration::from_secs(2);
 /// What the headers of a record may take, in bytes: they count as payload.
 const HEADERS: usize = 512;
+/// What lasts as long has no end for NATS, which does not take times beyond some centuries.
+const LONGEST_TIME: Duration = Duration::from_secs(100 * 366 * 86_400);
 /// The longest name of a bucket that has the plugin's name in it. NATS takes 255 characters.
 const LONGEST_NAME: usize = 200;
 /// The token of the empty key, which is no other key's.
@@ -118,7 +120,7 @@ impl Bucket {
             .payload(write.record)
             .expected_last_subject_sequence(write.expected)
             .expected_stream(&self.stream);
-        let message = match write.time_to_live {
+        let message = match write.time_to_live.filter(|time| *time < LONGEST_TIME) {
             // NATS counts in seconds, from 1 on.
             Some(time) => message.ttl(time.max(Duration::from_secs(1)) + Duration::from_secs(1)),
             None => message,
