@@ -180,6 +180,25 @@ async fn nothing_is_counted_twice_or_lost_when_nats_is_killed_over_it() {
 }
 
 #[tokio::test]
+async fn a_call_that_nats_does_not_answer_ends_in_time_and_counts_once_at_most() {
+    let cluster = probes().start(1).await;
+    let mut client = cluster[0].client(HUB).connect().await;
+    let mut all = Counted::default();
+    all.count(&mut client, "n").await;
+    cluster.nats.freeze();
+    all.count(&mut client, "n").await;
+    assert_eq!((all.sums.len(), all.in_doubt), (1, 1));
+    assert_eq!(kept(&mut client, "n").await, Some(json!("1")));
+    cluster.nats.thaw();
+    until("changes to be made", async || {
+        all.count(&mut client, "n").await;
+        (all.sums.len() == 2).then_some(())
+    })
+    .await;
+    assert!((2..=2 + all.in_doubt as u64).contains(&all.sums[1]), "{:?}, {} in doubt", all.sums, all.in_doubt);
+}
+
+#[tokio::test]
 async fn keys_are_bytes_of_which_nothing_means_anything_to_nats() {
     let cluster = probes().start(2).await;
     let mut clients = clients(&cluster).await;

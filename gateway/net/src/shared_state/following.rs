@@ -17,6 +17,9 @@ use super::bucket::Bucket;
 const OLDEST: (u64, u64) = (2, 11);
 /// How long is waited before a bucket is looked for again.
 const RETRY: Duration = Duration::from_millis(200);
+/// How long an outage is before the log has it, and how long until it has another reason for the same one.
+const UNTOLD: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_secs(30);
 /// How often it is seen whether the bucket is still that one, whether anybody needs it, and whether what is in it still comes. A stream
 /// that was removed says nothing.
 const CHECK: Duration = Duration::from_secs(3);
@@ -34,20 +37,16 @@ enum Trouble {
 
 /// Until nobody needs it any more.
 pub(super) async fn follow(connection: &Connection, bucket: Bucket, follower: Follower) {
-    let mut reason = String::new();
+    let mut outage = Outage::default();
     loop {
-        match watch(connection, &bucket, &follower).await {
+        match watch(connection, &bucket, &follower, &mut outage).await {
             Trouble::Over => return,
             Trouble::Unfit(reason) => follower.is_unfit(&reason),
-            Trouble::Away(why) => {
-                follower.is_away(&why);
-                if why != reason {
-                    tracing::warn!(
-                        bucket = bucket.name(),
-                        reason = why,
-                        "what a plugin keeps in the cluster is not reached"
-                    );
-                    reason = why;
+            Trouble::Away(reason) => {
+                follower.is_away(&reason);
+                if outage.is_news(Instant::now(), &reason) {
+                    let bucket = bucket.name();
+                    tracing::warn!(bucket, reason, "what a plugin keeps in the cluster is not reached");
                 }
             }
         }
@@ -56,10 +55,39 @@ pub(super) async fn follow(connection: &Connection, bucket: Bucket, follower: Fo
     }
 }
 
+/// A time in which a bucket is not followed.
+#[derive(Debug, Default)]
+struct Outage {
+    since: Option<Instant>,
+    /// What the log has of it, and from when.
+    told: Option<(Instant, String)>,
+}
+
+impl Outage {
+    /// It goes on for this reason. Says whether the log should have that.
+    fn is_news(&mut self, now: Instant, reason: &str) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let is_news = match &self.told {
+            // The first connection takes a moment, and so does one that is made again.
+            None => now - since >= UNTOLD,
+            Some((at, told)) => told != reason && now - *at >= AGAIN,
+        };
+        if is_news {
+            self.told = Some((now, reason.to_owned()));
+        }
+        is_news
+    }
+
+    /// It is over. Says whether the log had it.
+    fn ends(&mut self) -> bool {
+        std::mem::take(self).told.is_some()
+    }
+}
+
 /// Tells the follower of a bucket until that is not possible any more.
-async fn watch(connection: &Connection, bucket: &Bucket, follower: &Follower) -> Trouble {
+async fn watch(connection: &Connection, bucket: &Bucket, follower: &Follower, outage: &mut Outage) -> Trouble {
     match begin(connection, bucket, follower).await {
-        Ok(watching) => watching.go_on(connection, bucket, follower).await,
+        Ok(watching) => watching.go_on(connection, bucket, follower, outage).await,
         Err(trouble) => trouble,
     }
 }
@@ -72,6 +100,9 @@ struct Watching {
     incarnation: u64,
     /// The last record that was there when it began.
     last: u64,
+    /// Whether all that was there has come.
+    holds_all: bool,
+    /// Whether the follower knows that.
     is_complete: bool,
     /// Whether anything has come since it was looked at last.
     has_come: bool,
@@ -106,20 +137,32 @@ async fn begin(connection: &Connection, bucket: &Bucket, follower: &Follower) ->
         ..OrderedConfig::default()
     };
     let consumer = stream.create_consumer(consumer).await.map_err(|error| away(&error))?;
-    let is_empty = consumer.cached_info().num_pending == 0;
+    let holds_all = consumer.cached_info().num_pending == 0;
     follower.begins(incarnation);
     let messages = consumer.messages().await.map_err(|error| away(&error))?;
-    if is_empty {
-        follower.is_complete();
-    }
-    Ok(Watching { messages, connections: link.connections, incarnation, last, is_complete: is_empty, has_come: false })
+    let connections = link.connections;
+    Ok(Watching { messages, connections, incarnation, last, holds_all, is_complete: false, has_come: false })
 }
 
 impl Watching {
-    async fn go_on(mut self, connection: &Connection, bucket: &Bucket, follower: &Follower) -> Trouble {
+    async fn go_on(
+        mut self,
+        connection: &Connection,
+        bucket: &Bucket,
+        follower: &Follower,
+        outage: &mut Outage,
+    ) -> Trouble {
         let mut checks = interval_at(Instant::now() + CHECK, CHECK);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            if self.holds_all && !self.is_complete {
+                self.is_complete = true;
+                follower.is_complete();
+                if outage.ends() {
+                    let bucket = bucket.name();
+                    tracing::info!(bucket, "what a plugin keeps in the cluster is reached again");
+                }
+            }
             tokio::select! {
                 message = self.messages.next() => match message {
                     Some(Ok(message)) => self.tell(&message, bucket, follower),
@@ -168,10 +211,7 @@ impl Watching {
             let record = if is_removed { Default::default() } else { message.payload.clone() };
             follower.has(&key, &Stored { revision: info.stream_sequence, record });
         }
-        if (info.pending == 0 || info.stream_sequence >= self.last) && !self.is_complete {
-            self.is_complete = true;
-            follower.is_complete();
-        }
+        self.holds_all |= info.pending == 0 || info.stream_sequence >= self.last;
     }
 }
 
@@ -217,5 +257,19 @@ mod tests {
             assert_eq!(version(text).map(|version| version < OLDEST), Some(is_old), "{text}");
         }
         assert_eq!(version("unknown"), None);
+    }
+
+    #[test]
+    fn an_outage_is_told_once_when_it_lasts_and_with_another_reason_later() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut outage = Outage::default();
+        assert!(!outage.is_news(start, "lost") && !outage.is_news(after(2), "lost"));
+        assert!(!outage.ends(), "nobody was told of a short one");
+        assert!(!outage.is_news(after(10), "lost") && outage.is_news(after(13), "lost"));
+        assert!(!outage.is_news(after(14), "refused") && !outage.is_news(after(60), "lost"));
+        assert!(outage.is_news(after(61), "refused"));
+        assert!(outage.ends() && !outage.ends());
+        assert!(!outage.is_news(after(70), "lost") && outage.is_news(after(73), "lost"), "the next one is told, too");
     }
 }
