@@ -14,13 +14,15 @@ cd "$folder"
 started=()
 end_all() {
     trap - EXIT
+    trap "" INT TERM
     kill "${started[@]}" 2>/dev/null || true
     wait
 }
 trap end_all EXIT
 trap 'exit 0' INT TERM
 
-"$nats" --addr 127.0.0.1 --port 4222 >nats.log 2>&1 &
+# What plugins keep is in its JetStream.
+"$nats" --addr 127.0.0.1 --port 4222 --jetstream --store_dir nats >nats.log 2>&1 &
 started+=($!)
 
 # One key for all: a token of one gateway is good at each.
@@ -32,7 +34,10 @@ gateway() {
     mkdir -p "node-$1"
     cd "node-$1"
     cp "$example/hubgate.toml" "$example/../../gateway/cli/src/demo/chat.wasm" .
-    trap 'kill "$(cat pid)"; wait; exit' TERM
+    # Ctrl-C reaches it, too, and is for the script, which ends it.
+    trap '' INT
+    # What it waits for: the gateway, or the time until the next one.
+    trap 'kill $! 2>/dev/null || true; wait; exit' TERM
     while :; do
         rm -f ready.json
         "$hubgate" serve --config hubgate.toml --listen "127.0.0.1:888$1" --ready-file ready.json >>log 2>&1 &

@@ -25,6 +25,8 @@ pub struct Cluster {
 pub struct Making {
     /// What all nodes have alike.
     setup: Box<dyn Fn() -> Setup + Send + Sync>,
+    /// What more configuration they have.
+    config: String,
     /// What more there is in the table `cluster`.
     settings: String,
 }
@@ -42,7 +44,7 @@ pub struct View {
 impl Cluster {
     /// Nodes that are all made by `setup`.
     pub fn of(setup: impl Fn() -> Setup + Send + Sync + 'static) -> Making {
-        Making { setup: Box::new(setup), settings: String::new() }
+        Making { setup: Box::new(setup), config: String::new(), settings: String::new() }
     }
 
     pub fn nodes(&self) -> &[Gateway] {
@@ -123,6 +125,13 @@ impl Making {
         self
     }
 
+    /// With more configuration of all nodes.
+    pub fn configured(mut self, config: &str) -> Making {
+        self.config.push_str(config);
+        self.config.push('\n');
+        self
+    }
+
     /// So many nodes and a nats-server; all have joined.
     pub async fn start(self, nodes: usize) -> Cluster {
         self.start_on(NatsServer::start().await, nodes).await
@@ -147,7 +156,7 @@ impl Making {
     /// A node of it, not started yet.
     pub fn setup(&self, nats: &NatsServer) -> Setup {
         let servers = format!("[cluster]\nservers = ['{}']\n", nats.url());
-        (self.setup)().with(&servers).with(&format!("[cluster]\n{}", self.settings))
+        (self.setup)().with(&self.config).with(&servers).with(&format!("[cluster]\n{}", self.settings))
     }
 }
 

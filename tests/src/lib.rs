@@ -18,13 +18,16 @@
 //! | [`http`] | requests and answers |
 //! | [`http_2`] | the same over HTTP/2, and peers that never let an answer's body come |
 //! | [`nats`] | what joins gateways |
+//! | [`nginx`] | a reverse proxy |
 //! | [`private_network`] | a network that a test has for itself |
+//! | [`proxied_cluster`] | gateways that serve as one behind a proxy |
 //! | [`stateful`] | a client that goes on by another WebSocket, and counts, keeps and acknowledges only when a test says so |
 //! | [`socket`] | connections of clients and hub servers, plain or with TLS |
 //! | [`tls`] | certificates |
 //! | [`token`] | good tokens and bad ones |
 //! | [`toolchains`] | what makes components of projects in many languages |
 //! | [`guests`] | the components that tests serve, and files that are none |
+//! | [`javascript`] | scenarios of the official client in Node.js |
 //! | [`management`] | a stand-in for the .NET Management SDK |
 //! | [`matrix`] | what the clients of others did |
 //! | [`provider`] | an identity provider: keys that it signs tokens with, and publishes |
@@ -49,11 +52,14 @@ pub mod guests;
 pub mod http;
 pub mod http_2;
 pub mod hub_server;
+pub mod javascript;
 pub mod management;
 pub mod matrix;
 pub mod nats;
+pub mod nginx;
 pub mod private_network;
 pub mod provider;
+pub mod proxied_cluster;
 pub mod python;
 pub mod rest_operations;
 pub mod script;
@@ -68,6 +74,7 @@ pub mod webhook;
 pub use client::Client;
 pub use cluster::Cluster;
 pub use gateway::Gateway;
+pub use proxied_cluster::ProxiedCluster;
 pub use stateful::StatefulClient;
 pub use token::Token;
 

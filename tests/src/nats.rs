@@ -15,7 +15,7 @@ use crate::command::leavings;
 use crate::gateway::signal;
 use crate::wait::{DEADLINE, pause, until};
 
-/// Names another program.
+/// The variable of the environment that names another program.
 const PROGRAM: &str = "HUBGATE_NATS_SERVER";
 const CONFIG: &str = "nats.conf";
 const LOG: &str = "nats.log";
@@ -209,7 +209,8 @@ fn log(folder: &TempDir) -> String {
     format!("{}{}", read(LOG), read(ERRORS))
 }
 
-fn program() -> PathBuf {
+/// The program: the installed one, or another that [`PROGRAM`] names.
+pub fn program() -> PathBuf {
     let named = std::env::var_os(PROGRAM).map(PathBuf::from);
     let program = named.unwrap_or_else(|| leavings("nats").join("bin").join("nats-server"));
     assert!(

@@ -2,15 +2,10 @@
 //! protocols; the other versions that people use, in what all of them can do.
 
 use futures_util::future::join_all;
+use hubgate_tests::javascript::{Play, Way, clients_in_all_ways};
 use hubgate_tests::matrix::{WAYS, did};
 use hubgate_tests::script::Script;
 use hubgate_tests::{Gateway, guests};
-
-/// The packages of `tests/clients/javascript`, and what they are.
-const CLIENTS: [(&str, &str); 2] = [
-    ("@microsoft/signalr", "`@microsoft/signalr` 10.0.11, Node.js"),
-    ("signalr-7", "`@microsoft/signalr` 7.0.14, Node.js"),
-];
 
 /// Versions that are tried with `older.mjs`: the packages of the client and of its MessagePack, and what they are.
 const OLDER: [(&str, &str, &str); 5] = [
@@ -36,19 +31,17 @@ async fn run(scenario: &str) {
     run_on(&gateway, scenario, "ann", &WAYS).await;
 }
 
-async fn run_on(gateway: &Gateway, scenario: &str, user: &str, ways: &[(&str, &str)]) {
+async fn run_on(gateway: &Gateway, scenario: &str, user: &str, ways: &[Way]) {
     let hub = if scenario == "no server connected" { "unnamed" } else { "probe" };
     let token = gateway.token(hub).user(user).sign();
-    for (package, client) in CLIENTS {
-        for way in ways {
-            start(gateway, package, scenario, *way, &token).succeeds().await;
-            did(client, way.0, way.1, scenario);
-        }
+    for (package, client, way) in clients_in_all_ways().filter(|(.., way)| ways.contains(way)) {
+        start(gateway, package, scenario, way, &token).succeeds().await;
+        did(client, way.0, way.1, scenario);
     }
 }
 
-fn start(gateway: &Gateway, client: &str, scenario: &str, (transport, protocol): (&str, &str), token: &str) -> Script {
-    Script::start("scenarios.mjs", &[client, scenario, &gateway.url(), transport, protocol, token])
+fn start(gateway: &Gateway, package: &str, scenario: &str, way: Way, token: &str) -> Script {
+    Play { url: &gateway.url(), package, way, token }.start(scenario)
 }
 
 #[tokio::test]
@@ -137,8 +130,8 @@ async fn it_is_kept_while_it_is_quiet() {
     let gateway = &Gateway::probe().with(config).start().await;
     let token = &gateway.token("probe").user("ann").sign();
     // At the same time: each waits for longer than that.
-    let all = CLIENTS.into_iter().flat_map(|client| WAYS.into_iter().take(3).map(move |way| (client, way)));
-    join_all(all.map(|((package, client), way)| async move {
+    let all = clients_in_all_ways().filter(|(.., way)| WAYS[..3].contains(way));
+    join_all(all.map(|(package, client, way)| async move {
         start(gateway, package, SCENARIO, way, token).succeeds().await;
         did(client, way.0, way.1, SCENARIO);
     }))
@@ -147,7 +140,7 @@ async fn it_is_kept_while_it_is_quiet() {
 
 #[tokio::test]
 async fn it_reconnects_by_itself_after_the_gateway_was_restarted() {
-    for ((package, client), way) in CLIENTS.into_iter().flat_map(|client| WAYS.map(|way| (client, way))) {
+    for (package, client, way) in clients_in_all_ways() {
         let mut gateway = Gateway::probe().start().await;
         let mut script = start(&gateway, package, "automatic reconnect", way, "");
         script.says("connected 1").await;

@@ -2,66 +2,27 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use http::Method;
+use hubgate_tests::command::repository;
 use hubgate_tests::dotnet::{self, HubServer};
 use hubgate_tests::http::Request;
+use hubgate_tests::nginx::{Nginx, Place};
 use hubgate_tests::script::Script;
-use hubgate_tests::wait::until;
 use hubgate_tests::{Client, Gateway, Token};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
 
 /// The address from which the proxy speaks: only it is trusted, not the clients, who are on this machine too.
 const PROXY: &str = "127.0.0.9";
 
-struct Nginx {
-    address: SocketAddr,
-    process: Child,
-    _folder: TempDir,
-}
-
-impl Nginx {
-    /// `edit` changes the guide's configuration.
-    async fn start(gateway: SocketAddr, address: SocketAddr, edit: impl Fn(String) -> String) -> Nginx {
-        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/proxy.md");
-        let page = fs::read_to_string(page).expect("the guide is there");
-        let (_, tested) = page.split_once("<!-- tested -->\n```nginx\n").expect("the guide has a configuration");
-        let (server, _) = tested.split_once("```").expect("it ends");
-        let server = server.replace("127.0.0.1:8888", &gateway.to_string());
-        let server = server.replace("listen 443;", &format!("listen {address};\nproxy_bind {PROXY};"));
-        let folder = TempDir::new().expect("there is room for a folder");
-        let paths =
-            ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|name| format!("{name}_temp_path {name};\n"));
-        let config = format!(
-            "daemon off;\npid nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{}{}\n}}\n",
-            paths.concat(),
-            edit(server)
-        );
-        fs::write(folder.path().join("nginx.conf"), config).expect("the folder can be written");
-        let mut command = Command::new("/usr/sbin/nginx");
-        command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
-        let process = command.stdin(Stdio::null()).spawn().expect("nginx is needed: apt-get install nginx-light");
-        until("nginx to listen", async || TcpStream::connect(address).await.ok()).await;
-        Nginx { address, process, _folder: folder }
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // A signal to end, so that its workers end too.
-        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
-        let _ = self.process.wait();
-    }
-}
-
-/// An address that nobody listens at.
-async fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there are ports");
-    listener.local_addr().expect("it is bound")
+/// `edit` changes the guide's configuration.
+async fn nginx_of_the_guide(gateway: SocketAddr, place: Place, edit: impl Fn(String) -> String) -> Nginx {
+    let page = fs::read_to_string(repository().join("docs/proxy.md")).expect("the guide is there");
+    let (_, tested) = page.split_once("<!-- tested -->\n```nginx\n").expect("the guide has a configuration");
+    let (server, _) = tested.split_once("```").expect("it ends");
+    let server = server.replace("127.0.0.1:8888", &gateway.to_string());
+    let listens = format!("listen {};\nproxy_bind {PROXY};", place.address());
+    Nginx::serving(&edit(server.replace("listen 443;", &listens)), place).await
 }
 
 /// A gateway whose endpoint is the proxy's, with `path`.
@@ -76,10 +37,11 @@ fn token(address: SocketAddr, path: &str, gateway: &Gateway) -> String {
 
 #[tokio::test]
 async fn clients_talk_through_it_and_keep_their_addresses() {
-    let address = free_address().await;
+    let place = Place::free();
+    let address = place.address();
     let gateway = gateway(address, "", "server.log = 'debug'").await;
-    let nginx = Nginx::start(gateway.address(), address, |server| server).await;
-    let connecting = gateway.client("probe").token(&token(address, "", &gateway)).through(nginx.address, "");
+    let nginx = nginx_of_the_guide(gateway.address(), place, |server| server).await;
+    let connecting = gateway.client("probe").token(&token(address, "", &gateway)).through(nginx.address(), "");
     let mut client = connecting.header("x-forwarded-for", "203.0.113.7").connect().await;
     assert_eq!(client.call("echo", json!(["through"])).await, Ok(json!("through")));
     gateway.logs(&["a client connected", "address=\"127.0.0.1\""]).await;
@@ -88,10 +50,11 @@ async fn clients_talk_through_it_and_keep_their_addresses() {
 
 #[tokio::test]
 async fn official_clients_negotiate_and_call_through_it() {
-    let address = free_address().await;
+    let place = Place::free();
+    let address = place.address();
     let gateway = gateway(address, "", "").await;
-    let nginx = Nginx::start(gateway.address(), address, |server| server).await;
-    let url = format!("http://{}", nginx.address);
+    let nginx = nginx_of_the_guide(gateway.address(), place, |server| server).await;
+    let url = format!("http://{}", nginx.address());
     for client in ["@microsoft/signalr", "signalr-7"] {
         let token = token(address, "", &gateway);
         Script::start("scenarios.mjs", &[client, "a call with a result", &url, "WebSockets", "json", &token])
@@ -103,23 +66,25 @@ async fn official_clients_negotiate_and_call_through_it() {
 #[tokio::test]
 async fn the_gateway_may_be_below_a_path_that_the_proxy_keeps_or_takes_away() {
     for takes_away in [false, true] {
-        let address = free_address().await;
+        let place = Place::free();
+        let address = place.address();
         let gateway = gateway(address, "/realtime", "").await;
-        let nginx = Nginx::start(gateway.address(), address, |server| {
+        let nginx = nginx_of_the_guide(gateway.address(), place, |server| {
             let below = server.replace("location / {", "location /realtime/ {");
             if takes_away { below.replace("http://hubgate;", "http://hubgate/;") } else { below }
         })
         .await;
         let client = gateway.client("probe").token(&token(address, "/realtime", &gateway));
-        let mut client = client.through(nginx.address, "/realtime").connect().await;
+        let mut client = client.through(nginx.address(), "/realtime").connect().await;
         let path = "/realtime/api/hubs/probe/users/ann/:send";
         let rest = Token::new(&format!("http://{address}{path}"), gateway.key()).sign();
-        let sent = Request::new(Method::POST, nginx.address, path).bearer(&rest);
+        let sent = Request::new(Method::POST, nginx.address(), path).bearer(&rest);
         let sent = sent.json(&json!({"target": "said", "arguments": ["x"]})).send().await;
         assert_eq!(sent.status, 202, "{}", sent.body);
         assert_eq!(client.event("said").await, json!(["x"]));
 
-        let redirect = Request::new(Method::POST, nginx.address, "/realtime/hubs/probe/negotiate").send().await.json();
+        let redirect =
+            Request::new(Method::POST, nginx.address(), "/realtime/hubs/probe/negotiate").send().await.json();
         assert_eq!(redirect["url"], Value::from(format!("http://{address}/realtime/client/?hub=probe")));
     }
 }
@@ -151,10 +116,11 @@ async fn the_server_sdk_takes_what_is_printed_below_a_path_and_a_string_without_
         return;
     }
     for (takes_away, is_short) in [(false, false), (true, false), (false, true)] {
-        let address = free_address().await;
+        let place = Place::free();
+        let address = place.address();
         let config = format!("server.endpoints = ['http://{address}/realtime']\nserver.trusted-proxies = ['{PROXY}']");
         let gateway = Gateway::serve().with(&config).start().await;
-        let nginx = Nginx::start(gateway.address(), address, |server| {
+        let nginx = nginx_of_the_guide(gateway.address(), place, |server| {
             let below = server.replace("location / {", "location /realtime/ {");
             match (takes_away, is_short) {
                 (true, _) => below.replace("http://hubgate;", "http://hubgate/;"),
@@ -169,7 +135,7 @@ async fn the_server_sdk_takes_what_is_printed_below_a_path_and_a_string_without_
         let sent_on = server.negotiate("ann").await;
         let [url, token] = ["url", "accessToken"].map(|name| sent_on[name].as_str().expect("it redirects"));
         let path = url.strip_prefix(&format!("http://{address}")).expect("it leads through the proxy");
-        let opened = Client::open(nginx.address, path, Some(token)).await;
+        let opened = Client::open(nginx.address(), path, Some(token)).await;
         let mut client = opened.unwrap_or_else(|answer| panic!("{printed} {url}: {answer:?}"));
         client.send_text(hubgate_tests::client::HANDSHAKE).await;
         assert_eq!(client.message().await, json!({}), "{printed}");

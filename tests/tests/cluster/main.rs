@@ -1,6 +1,9 @@
 //! Several gateways as one, with a real nats-server: what users see of any of them is what they would see of one.
 
+mod dotnet;
+mod example;
 mod hub_servers;
+mod javascript;
 mod joining;
 mod load;
 mod losses;
