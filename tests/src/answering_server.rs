@@ -1,6 +1,7 @@
 //! A hub server that answers all of its clients: it lets them in, and a call of any method gives back the server's name.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::task::JoinHandle;
 use crate::client::SEPARATOR;
 use crate::gateway::Gateway;
 use crate::hub_server::HubServer;
+use crate::wait::pause;
 
 /// A server that says nothing for longer is given up.
 const PING_PERIOD: Duration = Duration::from_secs(5);
@@ -30,6 +32,10 @@ struct State {
     clients: BTreeSet<String>,
     /// Those that have come from another server. They were let in there.
     moved_in: BTreeSet<String>,
+    /// The arguments of the calls that it has been handed.
+    calls: Vec<Value>,
+    /// How often it has been connected.
+    connections: usize,
     has_ended: bool,
 }
 
@@ -43,8 +49,35 @@ impl AnsweringServer {
     pub async fn migrating(gateway: &Gateway, hub: &str, name: &str, migration_level: i64) -> AnsweringServer {
         let server = HubServer::connect_migrating(gateway, hub, name, migration_level).await;
         let state = Arc::<Mutex<State>>::default();
-        let (saying, said) = mpsc::unbounded_channel();
-        let task = tokio::spawn(serve(server, name.to_owned(), state.clone(), said));
+        let (saying, mut said) = mpsc::unbounded_channel();
+        let task = tokio::spawn({
+            let (name, state) = (name.to_owned(), state.clone());
+            async move { serve(server, &name, &state, &mut said).await }
+        });
+        AnsweringServer { state, saying, task }
+    }
+
+    /// One at the end of `address`, a proxy's, which connects once more whenever its connection ends, as servers do. Its clients may be moved by this level.
+    pub fn coming_back(
+        address: SocketAddr,
+        token: String,
+        (hub, name): (&'static str, String),
+        migration_level: i64,
+    ) -> AnsweringServer {
+        let state = Arc::<Mutex<State>>::default();
+        let (saying, mut said) = mpsc::unbounded_channel();
+        let task = tokio::spawn({
+            let state = state.clone();
+            async move {
+                loop {
+                    let connecting = HubServer::try_connect_migrating(address, hub, &token, &name, migration_level);
+                    if let Some(server) = connecting.await {
+                        serve(server, &name, &state, &mut said).await;
+                    }
+                    pause().await;
+                }
+            }
+        });
         AnsweringServer { state, saying, task }
     }
 
@@ -68,6 +101,16 @@ impl AnsweringServer {
         self.state().moved_in.len()
     }
 
+    /// The arguments of the calls that it has been handed, in their order.
+    pub fn calls(&self) -> Vec<Value> {
+        self.state().calls.clone()
+    }
+
+    /// How often it has been connected.
+    pub fn connections(&self) -> usize {
+        self.state().connections
+    }
+
     /// Whether its connection has ended.
     pub fn has_ended(&self) -> bool {
         self.state().has_ended
@@ -84,21 +127,15 @@ impl Drop for AnsweringServer {
     }
 }
 
-async fn serve(
-    mut server: HubServer,
-    name: String,
-    state: Arc<Mutex<State>>,
-    mut said: mpsc::UnboundedReceiver<Vec<u8>>,
-) {
+async fn serve(mut server: HubServer, name: &str, state: &Mutex<State>, said: &mut mpsc::UnboundedReceiver<Vec<u8>>) {
+    let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
+    lock().is_connected();
     let mut pings = tokio::time::interval(PING_PERIOD);
     loop {
         tokio::select! {
             body = server.next_before_end() => {
                 let Some(body) = body else { break };
-                let answer = {
-                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                    state.hears(&service::parse(&body).expect("a message"), &name)
-                };
+                let answer = lock().hears(&service::parse(&body).expect("a message"), name);
                 if let Some(answer) = answer {
                     server.send_bytes(&answer).await;
                 }
@@ -107,10 +144,16 @@ async fn serve(
             _ = pings.tick() => server.send(&ServiceMessage::Ping(Vec::new())).await,
         }
     }
-    state.lock().unwrap_or_else(PoisonError::into_inner).has_ended = true;
+    lock().has_ended = true;
 }
 
 impl State {
+    /// It has a connection, without clients yet.
+    fn is_connected(&mut self) {
+        let (calls, connections) = (std::mem::take(&mut self.calls), self.connections + 1);
+        *self = State { calls, connections, ..State::default() };
+    }
+
     /// Gives what is said to it.
     fn hears(&mut self, message: &ServiceMessage<'_>, name: &str) -> Option<Vec<u8>> {
         match message {
@@ -128,8 +171,8 @@ impl State {
             ServiceMessage::ConnectionData(data) => {
                 let said = std::str::from_utf8(data.payload).expect("clients of tests speak JSON");
                 let was_let_in = self.moved_in.iter().any(|id| id.as_bytes() == data.connection_id.0);
-                let answers: String =
-                    said.split_terminator(SEPARATOR).filter_map(|one| answer(one, name, was_let_in)).collect();
+                let said = said.split_terminator(SEPARATOR).map(parsed);
+                let answers: String = said.filter_map(|one| self.answer(&one, name, was_let_in)).collect();
                 let answer = ConnectionData {
                     connection_id: AnyText(data.connection_id.0),
                     payload: answers.as_bytes(),
@@ -140,18 +183,24 @@ impl State {
             _ => None,
         }
     }
+
+    /// What a hub message is answered with. The handshake of a client that was let in elsewhere is only shown to it.
+    fn answer(&mut self, message: &Value, name: &str, was_let_in: bool) -> Option<String> {
+        let answer = match message["type"].as_u64() {
+            None if was_let_in => return None,
+            None => json!({}),
+            Some(1) => {
+                self.calls.push(message["arguments"].clone());
+                json!({ "type": 3, "invocationId": message.get("invocationId")?, "result": name })
+            }
+            Some(_) => return None,
+        };
+        Some(format!("{answer}{SEPARATOR}"))
+    }
 }
 
-/// What a hub message is answered with. The handshake of a client that was let in elsewhere is only shown to it.
-fn answer(message: &str, name: &str, was_let_in: bool) -> Option<String> {
-    let message: Value = serde_json::from_str(message).unwrap_or_else(|error| panic!("{error}: {message}"));
-    let answer = match message["type"].as_u64() {
-        None if was_let_in => return None,
-        None => json!({}),
-        Some(1) => json!({ "type": 3, "invocationId": message.get("invocationId")?, "result": name }),
-        Some(_) => return None,
-    };
-    Some(format!("{answer}{SEPARATOR}"))
+fn parsed(message: &str) -> Value {
+    serde_json::from_str(message).unwrap_or_else(|error| panic!("{error}: {message}"))
 }
 
 fn written(message: &ServiceMessage<'_>) -> Vec<u8> {

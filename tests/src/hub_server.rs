@@ -94,6 +94,22 @@ impl HubServer {
         server
     }
 
+    /// The same at an address where a gateway may be or may not: nothing where it is not let in.
+    pub async fn try_connect_migrating(
+        address: SocketAddr,
+        hub: &str,
+        token: &str,
+        name: &str,
+        migration_level: i64,
+    ) -> Option<HubServer> {
+        let mut server = HubServer::try_open(address, hub, token, &[("x-asrs-server-id", name)]).await.ok()?;
+        let request = HandshakeRequest { version: 1, migration_level, ..HandshakeRequest::default() };
+        server.send(&ServiceMessage::HandshakeRequest(request)).await;
+        let answer = server.next_before_end().await?;
+        let is_let_in = matches!(service::parse(&answer), Ok(ServiceMessage::HandshakeResponse(response)) if response.error.is_empty());
+        is_let_in.then_some(server)
+    }
+
     /// Leaves: its clients are to go to other hub servers.
     pub async fn hand_its_clients_over(&mut self) {
         self.send(&ServiceMessage::Ping(vec!["shutdown", "fin:1"])).await;

@@ -23,7 +23,7 @@ use crate::question::{Answer, Answered, Question};
 use crate::settings::Settings;
 use crate::slowed_clients::SlowedClients;
 use crate::tokens::ConnectionTokens;
-use crate::turn::{AfterSend, Departure, Step, Turn};
+use crate::turn::{AfterSend, Departure, Farewell, Step, Turn};
 use crate::upstream::Upstream;
 
 /// The parts of a shard. Clients and their hubs are the ground; the others stand on it. They form no circle: what one
@@ -216,11 +216,11 @@ impl Parts {
             }
             Input::Drain { per_second } => {
                 self.drain.go_on(clients, turn, Answerers { links, upstream }, per_second);
-                turn.then(Step::DrainServers);
+                turn.then(Step::DrainServers(Farewell::Orderly));
             }
             Input::DrainNow => {
                 clients.all().into_iter().for_each(|slot| drain::send_away(clients, turn, slot));
-                turn.then(Step::DrainServers);
+                turn.then(Step::DrainServers(Farewell::AtOnce));
             }
         }
     }
@@ -316,7 +316,7 @@ impl Parts {
                 }
             }
             Step::GiveUpQuestions(slot) => self.client_results.give_up(turn, slot),
-            Step::DrainServers => links.drain(clients, turn),
+            Step::DrainServers(farewell) => links.drain(clients, turn, farewell),
         }
     }
 

@@ -72,9 +72,17 @@ pub(crate) enum Step {
     /// Tell a plugin that a stream of the client has room again, after the client's other events.
     TellOfRoom(Slot, PluginName, StreamId),
     /// The gateway stops: hub servers are told, and end once their hubs have no clients left.
-    DrainServers,
+    DrainServers(Farewell),
     /// Ask for a hub server, and ack it when all who are asked have answered.
     Ask { server: ServerConnectionId, ack_id: i64, question: AckQuestion },
+}
+
+/// How hub servers are left when the gateway stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// Clients that they have elsewhere may go to others first.
+    Orderly,
+    AtOnce,
 }
 
 /// What happens when all is done that a sender asked for.

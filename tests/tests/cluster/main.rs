@@ -12,9 +12,11 @@ mod moving;
 mod names;
 mod order;
 mod outages;
+mod rolling_restart;
 mod sends;
 mod sign_in;
 mod state;
+mod talk;
 
 use http::Method;
 use hubgate_tests::answering_server::AnsweringServer;

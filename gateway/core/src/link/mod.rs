@@ -47,7 +47,7 @@ use crate::id::{HubIndex, ServerConnectionId, ServerId, ShardAddress, Slot};
 use crate::neighbours::Location;
 use crate::order::{Addressees, Leaving, Order, ServerOrder};
 use crate::query::{AckStatus, Carried};
-use crate::turn::{Departure, Turn};
+use crate::turn::{Departure, Farewell, Turn};
 
 /// The hub servers of a shard, and the links of its clients to hub servers on whatever shard.
 #[derive(Debug)]
@@ -279,11 +279,22 @@ impl Links {
         }
     }
 
-    /// Tells hub servers that the gateway stops; ends each once no client of its hub is left, on whatever shard.
-    pub(crate) fn drain(&mut self, clients: &mut Clients, turn: &mut Turn<'_>) {
-        for id in self.servers.all() {
-            self.servers.announce_drain(turn, id);
-            if self.servers.hub(id).is_some_and(|hub| clients.hub(hub).directory.clients() == 0) {
+    /// Tells hub servers that the gateway stops; ends each once no client of its hub is left, on whatever shard, and those on other nodes have gone to
+    /// another server where they may, or at once.
+    pub(crate) fn drain(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, farewell: Farewell) {
+        let all = self.servers.all();
+        for id in &all {
+            self.servers.announce_drain(turn, *id);
+        }
+        let is_unused = |id: &ServerConnectionId| {
+            self.servers.hub(*id).is_some_and(|hub| clients.hub(hub).directory.clients() == 0)
+        };
+        let unused: Vec<ServerConnectionId> = all.into_iter().filter(is_unused).collect();
+        if farewell == Farewell::Orderly {
+            loss::let_guests_leave(self, clients, turn, &unused);
+        }
+        for id in unused {
+            if farewell == Farewell::AtOnce || !loss::guests_are_leaving(self, clients, turn, id) {
                 self.end_server(clients, turn, id, "the gateway stops".to_owned());
             }
         }

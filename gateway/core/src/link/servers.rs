@@ -48,6 +48,8 @@ pub(super) struct ServerConnection {
     has_logged_long_message: bool,
     /// Whether it was told that the gateway stops.
     drain_announced: bool,
+    /// Since when its clients on other nodes are to go to other servers, because the gateway stops.
+    guests_leave_since: Option<Millis>,
     /// Its clients on other nodes, which cannot say their end when their node is lost, and where they live there.
     guests: BTreeMap<ConnectionId, ShardAddress>,
 }
@@ -115,6 +117,7 @@ impl Servers {
             has_logged_unknown_message: false,
             has_logged_long_message: false,
             drain_announced: false,
+            guests_leave_since: None,
             guests: BTreeMap::new(),
         };
         self.connections.insert(id, connection);
@@ -285,6 +288,13 @@ impl Servers {
         }
     }
 
+    /// The clients of a connection on other nodes are to go to other servers from now on.
+    pub(super) fn let_guests_leave(&mut self, turn: &Turn<'_>, id: ServerConnectionId) {
+        if let Some(server) = self.connections.get_mut(&id) {
+            server.guests_leave_since = Some(turn.now);
+        }
+    }
+
     /// A message has no effect, because nobody knows what it means.
     pub(super) fn skip_message(
         &mut self,
@@ -437,6 +447,11 @@ impl ServerConnection {
 
     pub(super) fn phase(&self) -> ServerPhase {
         self.phase
+    }
+
+    /// Since when its clients on other nodes are to go to other servers, if they are.
+    pub(super) fn guests_leave_since(&self) -> Option<Millis> {
+        self.guests_leave_since
     }
 
     /// Whether clients are routed to it.

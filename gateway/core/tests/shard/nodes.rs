@@ -12,7 +12,7 @@ use hubgate_core::{CloseCause, Input, Outgoing};
 use hubgate_wire::service::{CheckGroupExistenceWithAck, ServiceMessage};
 
 use crate::proxied::{DROPPED, HANDSHAKE, fin};
-use crate::rig::{Client, PATIENCE, Rig, default_mode, hub, json, settings};
+use crate::rig::{Client, PATIENCE, Rig, Server, default_mode, hub, json, settings};
 
 /// What a client is asked and has not answered, in number.
 const MAX_QUESTIONS: usize = 1_000;
@@ -524,4 +524,50 @@ fn a_node_that_comes_later_knows_which_groups_users_are_in_and_in_which_they_are
         rig.run(1, vec![send(Target::Group(GroupName::new(group)), Except::default())]);
         assert_eq!(receivers(&mut rig, &clients), expected, "{group}");
     }
+}
+
+const CALL: &str = "{\"type\":1,\"invocationId\":\"1\",\"target\":\"m\",\"arguments\":[]}\x1e";
+const ANSWER: &str = "{\"type\":3,\"invocationId\":\"1\",\"result\":2}";
+
+/// Servers of two connections on node 0, whose clients may move when they are lost, and one on node 1; a client there, which the first has.
+fn a_node_is_about_to_stop() -> (Rig, [Server; 3], Client) {
+    let mut rig = Rig::of_nodes(2, 2, default_mode());
+    let old = rig.server(0, "old", 2);
+    let (client, _) = rig.connect_proxied(2, None, &[old]);
+    let servers = [old, rig.server(1, "also stops", 2), rig.server(3, "new", 2)];
+    rig.told(old);
+    (rig, servers, client)
+}
+
+fn has_ended(rig: &Rig, server: Server) -> bool {
+    rig.finished_servers.iter().any(|(id, _)| *id == server.id)
+}
+
+#[test]
+fn when_no_time_is_left_servers_end_at_once_and_their_clients_on_other_nodes_move_without_their_answers() {
+    let (mut rig, [old, also_stops, new], client) = a_node_is_about_to_stop();
+    rig.data(client, CALL);
+    rig.drain(1);
+    rig.feed(0, Input::DrainNow);
+    assert!(has_ended(&rig, old) && has_ended(&rig, also_stops), "no time is left");
+    assert_eq!(rig.told(new), [format!("open {} from old", client.id), format!("data {HANDSHAKE}")]);
+}
+
+#[test]
+fn calls_that_a_server_has_when_its_node_stops_are_answered_before_the_clients_of_other_nodes_move() {
+    let (mut rig, [old, also_stops, new], client) = a_node_is_about_to_stop();
+    rig.data(client, CALL);
+    rig.told(old);
+    for shard in [1, 0] {
+        rig.drain(shard);
+    }
+    assert!(!has_ended(&rig, old) && rig.told(new).is_empty(), "the call is not answered");
+    rig.answers(old, client, &format!("{ANSWER}\x1e"));
+    assert_eq!(rig.received(client), [ANSWER]);
+    rig.pass(Millis(250));
+    rig.drain(0);
+    assert_eq!(rig.told(new), [format!("open {} from old", client.id), format!("data {HANDSHAKE}")]);
+    assert!(rig.told(also_stops).iter().all(|told| !told.starts_with("open")), "it stops, too");
+    assert!(has_ended(&rig, old));
+    assert_eq!(rig.received(client), Vec::<String>::new(), "it notices nothing");
 }
