@@ -46,11 +46,17 @@ pub enum Input {
         item: Bytes,
     },
     Announce(Announced),
+    /// A shard has had an order that is larger than [`LARGEST_ITEM`](crate::LARGEST_ITEM), for so many nodes.
+    TooLarge {
+        nodes: usize,
+    },
     /// Time passed: at least every 100 ms. So many clients are here.
     Tick {
         clients: u64,
         configuration: Configuration,
     },
+    /// The gateway serves from now on, joined or not: connections are named by its id, which it keeps.
+    Serves,
     /// This node leaves.
     Leave,
 }
@@ -116,6 +122,8 @@ pub enum Report {
         node: NodeId,
         version: String,
     },
+    /// Two nodes that serve have this id, of which one may be this node.
+    IdShared(NodeId),
     /// So many messages for a node may be lost.
     MessagesLost {
         node: NodeId,

@@ -7,8 +7,10 @@ use crate::frame::Data;
 
 /// A frame that is missing is asked for again if it has not come for so long.
 const ASK_AGAIN_AFTER: Millis = Millis(500);
-/// What one item may take up, in bytes: more than anything that is sent.
-pub(crate) const LARGEST_ITEM: usize = 64 << 20;
+/// The longest message that passes between nodes, whatever it comes with, in bytes.
+pub const LARGEST_MESSAGE: usize = 64 << 20;
+/// What one item may take up, in bytes. Nothing larger is to be sent: what comes after it would not be read either.
+pub const LARGEST_ITEM: usize = LARGEST_MESSAGE + (16 << 20);
 
 /// A stream of items from one node.
 #[derive(Debug, Default)]

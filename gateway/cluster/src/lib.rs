@@ -9,6 +9,7 @@ mod door;
 mod field;
 pub mod frame;
 mod incoming;
+mod namesake;
 mod node;
 mod outgoing;
 mod peer;
@@ -17,4 +18,5 @@ mod strangers;
 
 pub use door::{Announced, Counts, Input, NodeSettings, Other, Output, Receivers, Report};
 pub use frame::Configuration;
+pub use incoming::{LARGEST_ITEM, LARGEST_MESSAGE};
 pub use node::Node;

@@ -45,6 +45,8 @@ pub(crate) struct OutgoingStream {
     /// What the next frame has.
     items: Vec<Bytes>,
     items_bytes: usize,
+    /// How many of them are messages.
+    messages: u64,
     /// When the first of them was pushed.
     items_since: Millis,
     /// Whether the first of them goes on with the last one of the frame before.
@@ -59,6 +61,8 @@ pub(crate) struct OutgoingStream {
 struct Kept {
     data: Data,
     bytes: usize,
+    /// How many messages are whole with it.
+    messages: u64,
     since: Millis,
 }
 
@@ -77,6 +81,7 @@ impl OutgoingStream {
             kept_bytes: 0,
             items: Vec::new(),
             items_bytes: 0,
+            messages: 0,
             items_since: Millis::default(),
             continues: false,
             progress: Millis::default(),
@@ -84,7 +89,13 @@ impl OutgoingStream {
         }
     }
 
-    /// Adds an item, which has arrived with the frame at the given position.
+    /// Adds a message, which is lost if it does not arrive.
+    pub(crate) fn push_message(&mut self, item: Bytes, now: Millis) {
+        self.push(item, now);
+        self.messages += 1;
+    }
+
+    /// Adds what is told again in the beginning of the next stream if it does not arrive. It has arrived with the frame at the given position.
     pub(crate) fn push(&mut self, item: Bytes, now: Millis) -> Position {
         let most = self.frame_size.saturating_sub(Data::LONGEST_HEAD + Data::ITEM_HEAD).max(1);
         if self.items_bytes + item.len() > most && !self.items.is_empty() {
@@ -118,7 +129,8 @@ impl OutgoingStream {
         let continues = std::mem::replace(&mut self.continues, is_cut);
         let OutgoingStream { number: stream, to, ignores, next: sequence, .. } = *self;
         let data = Data { stream, to, sequence, ignores, continues, is_cut, items };
-        self.kept.push_back(Kept { data, bytes, since: self.items_since });
+        let messages = std::mem::take(&mut self.messages);
+        self.kept.push_back(Kept { data, bytes, messages, since: self.items_since });
         self.kept_bytes += bytes;
         self.next += 1;
     }
@@ -212,9 +224,8 @@ impl OutgoingStream {
         (!goes_on && self.kept_bytes() > buffer.bytes) || self.age(now) > buffer.age
     }
 
-    /// Items that are not acknowledged, in number.
+    /// Messages that are not acknowledged, in number.
     pub(crate) fn unacknowledged(&self) -> u64 {
-        let kept = self.kept.iter().map(|kept| kept.data.items.len() - usize::from(kept.data.is_cut)).sum::<usize>();
-        (kept + self.items.len()) as u64
+        self.kept.iter().map(|kept| kept.messages).sum::<u64>() + self.messages
     }
 }

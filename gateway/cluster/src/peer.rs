@@ -5,6 +5,7 @@ use hubgate_core::time::Millis;
 
 use crate::frame::{Configuration, Hello};
 use crate::incoming::IncomingStream;
+use crate::namesake::Namesake;
 use crate::outgoing::OutgoingStream;
 
 /// So many frames, or bytes, are acknowledged at once; fewer at the next tick.
@@ -28,6 +29,8 @@ pub(crate) struct Peer {
     /// Whether all has come that it knew when its stream began.
     pub(crate) is_complete: bool,
     pub(crate) last_heard: Millis,
+    /// Another node with its id.
+    pub(crate) namesake: Namesake,
     /// How many clients it had when it said so last.
     pub(crate) clients: u64,
     /// What it said last of its configuration.
@@ -61,6 +64,7 @@ impl Peer {
             tells_anew: false,
             is_complete: false,
             last_heard: now,
+            namesake: Namesake::default(),
             clients: 0,
             configuration: None,
             unacknowledged: Unacknowledged::default(),

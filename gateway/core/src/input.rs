@@ -44,6 +44,8 @@ pub enum Input<'i, 'b> {
     KeepsTooMuch(Slot),
     /// All is read that a client had said when [`crate::Effect::HearLastWords`] asked for it.
     SaidLastWords(TransportKey),
+    /// What carries a client's transport ends soon: the client is sent away, and may come back by another way.
+    WayEnds(TransportKey),
     /// A client's transport is gone; nothing is wanted of it from now on, and what still comes of it is ignored. A client that may resume
     /// stays if the transport broke ([`CloseCause::TransportLost`]), and no other cause keeps it.
     ClientGone { transport: TransportKey, cause: CloseCause },

@@ -113,6 +113,11 @@ impl Outgoing {
         Outgoing(Arc::new(Message { source: Source::Encoded, frames, reach: None }))
     }
 
+    /// Whether both are clones of one message.
+    pub fn is_clone_of(&self, other: &Outgoing) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// What it holds in memory before it is encoded, about, in bytes.
     pub fn weight(&self) -> usize {
         match &self.0.source {

@@ -127,6 +127,11 @@ impl Parts {
                     self.drain.said_last_words(clients, turn, Answerers { links, upstream }, slot);
                 }
             }
+            Input::WayEnds(transport) => {
+                if let Some(slot) = clients.by_transport(transport) {
+                    drain::send_away(clients, turn, slot);
+                }
+            }
             Input::ClientGone { transport, cause } => clients.gone(turn, transport, cause),
             Input::ClientResumed { transport, client } => resuming::resumed(clients, turn, transport, client),
             Input::ResumeRefused { hub, refusal } => resuming::refused(clients, &hub, refusal),

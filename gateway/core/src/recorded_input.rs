@@ -58,6 +58,7 @@ impl Input<'_, '_> {
             Input::ResumeRefused { hub, refusal } => Input::ResumeRefused { hub: hub.clone(), refusal: *refusal },
             Input::KeepsTooMuch(client) => Input::KeepsTooMuch(*client),
             Input::SaidLastWords(transport) => Input::SaidLastWords(*transport),
+            Input::WayEnds(transport) => Input::WayEnds(*transport),
             Input::ClientGone { transport, cause } => Input::ClientGone { transport: *transport, cause: *cause },
             Input::ServerOpened { id, server } => Input::ServerOpened { id: *id, server: server.clone() },
             Input::ServerCongested { id, is_congested } => {

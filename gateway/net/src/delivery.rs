@@ -1,8 +1,8 @@
 //! The body of an answer that brings a client its messages. What it has not brought yet is on the client's account.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -27,6 +27,20 @@ pub(crate) struct Delivery(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct DeliveryBody(Arc<Shared>);
 
+/// Tells the client of an answer that the answer's connection ends.
+#[derive(Debug)]
+pub(crate) struct DeliveryFarewell(Weak<Shared>);
+
+impl DeliveryFarewell {
+    pub(crate) fn say(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            let mut content = shared.lock();
+            content.is_left = true;
+            content.client.wake_by_ref();
+        }
+    }
+}
+
 /// The answers of one connection that were cut off and are still there: the HTTP library looks at a body only when the other
 /// side takes more.
 #[derive(Debug, Clone, Default)]
@@ -50,12 +64,12 @@ impl CutOffs {
         }
     }
 
-    fn begun(&self) {
+    pub(crate) fn begun(&self) {
         self.0.count.fetch_add(1, Ordering::Relaxed);
         self.0.changed.notify_one();
     }
 
-    fn ended(&self) {
+    pub(crate) fn ended(&self) {
         self.0.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -76,6 +90,10 @@ struct Content {
     client: Waker,
     /// Of that connection.
     cut_offs: Option<CutOffs>,
+    /// Of that connection, too: while it says so, nothing passes, whether the client takes it or not.
+    pause: Option<Arc<AtomicBool>>,
+    /// The connection ends soon for a reason of its own, and the client is to come back by another one.
+    is_left: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +145,8 @@ impl Delivery {
     }
 
     fn new(outbox: Outbox, state: BodyState, client: Waker) -> (Delivery, DeliveryBody) {
-        let content = Mutex::new(Content { outbox, state, reader: None, client, cut_offs: None });
+        let content =
+            Mutex::new(Content { outbox, state, reader: None, client, cut_offs: None, pause: None, is_left: false });
         let shared = Arc::new(Shared { content, body_dropped: Notify::new() });
         (Delivery(shared.clone()), DeliveryBody(shared))
     }
@@ -187,6 +206,16 @@ impl Delivery {
         is_blocked.then(|| content.outbox.flow())
     }
 
+    /// Whether nothing passes, for a reason that is not the client's.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.0.lock().pause.as_ref().is_some_and(|pause| pause.load(Ordering::Relaxed))
+    }
+
+    /// Whether the client is to come back by another connection.
+    pub(crate) fn is_left(&self) -> bool {
+        self.0.lock().is_left
+    }
+
     /// Until all was sent, or the connection is lost.
     pub(crate) async fn body_dropped(&self) {
         loop {
@@ -212,6 +241,16 @@ impl DeliveryBody {
             cut_offs.begun();
         }
         content.cut_offs = Some(cut_offs.clone());
+    }
+
+    /// Nothing passes while `pause` says so.
+    pub(crate) fn pauses_while(&self, pause: Arc<AtomicBool>) {
+        self.0.lock().pause = Some(pause);
+    }
+
+    /// What the connection tells the client of its own end.
+    pub(crate) fn farewell(&self) -> DeliveryFarewell {
+        DeliveryFarewell(Arc::downgrade(&self.0))
     }
 
     /// Takes back what was not sent, of a body that nobody has seen.

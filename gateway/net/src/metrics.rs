@@ -24,7 +24,7 @@ use crate::slow::SlowReason;
 const OTHER: &str = "other";
 
 /// Why requests and connections are refused.
-const REFUSALS: [&str; 35] = [
+const REFUSALS: [&str; 36] = [
     "absent",
     "anonymous",
     "authorizer",
@@ -50,6 +50,7 @@ const REFUSALS: [&str; 35] = [
     "negotiates-per-second",
     "network-rules",
     "no-answer",
+    "node",
     "path",
     "post",
     "provider-keys",

@@ -84,6 +84,8 @@ pub(crate) struct PatientStream<S = TcpStream> {
     /// How long the next byte may take.
     longest: Duration,
     patience: Patience,
+    /// While it says so, nothing is taken whoever the peer is, and no time passes.
+    pause: Option<Arc<AtomicBool>>,
     /// While not all that was written has left. Boxed: most connections never have to wait.
     wait: Option<Box<Wait>>,
 }
@@ -117,7 +119,12 @@ impl Times {
 
 impl<S> PatientStream<S> {
     pub(crate) fn new(stream: S, longest: Duration) -> PatientStream<S> {
-        PatientStream { stream, longest, patience: Patience::new(), wait: None }
+        PatientStream { stream, longest, patience: Patience::new(), pause: None, wait: None }
+    }
+
+    /// The same, but no time passes while `pause` says so. Whoever ends the pause lets the stream be written again.
+    pub(crate) fn pausing_while(self, pause: Arc<AtomicBool>) -> PatientStream<S> {
+        PatientStream { pause: Some(pause), ..self }
     }
 
     pub(crate) fn patience(&self) -> Patience {
@@ -136,6 +143,10 @@ impl<S> PatientStream<S> {
                 wait.times.still_since = now;
             }
             return written;
+        }
+        if self.pause.as_ref().is_some_and(|pause| pause.load(Ordering::Relaxed)) {
+            self.wait = None;
+            return Poll::Pending;
         }
         let longest = self.longest;
         let wait = self.wait.get_or_insert_with(|| {
@@ -225,6 +236,19 @@ mod tests {
         let (mut stream, _peer) = pair(Duration::from_millis(1)).await;
         let error = stream.write_all(&vec![0; 64 << 20]).await.expect_err("nobody reads");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(stream.patience().is_over());
+    }
+
+    #[tokio::test]
+    async fn no_time_passes_in_a_pause() {
+        let (stream, _peer) = pair(Duration::from_millis(1)).await;
+        let pause = Arc::new(AtomicBool::new(true));
+        let mut stream = stream.pausing_while(pause.clone());
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while Pin::new(&mut stream).poll_write(&mut cx, &[0; 64 << 10]).is_ready() {}
+        assert!(stream.wait.is_none());
+        pause.store(false, Ordering::Relaxed);
+        stream.write_all(&[0; 64 << 10]).await.expect_err("nobody reads");
         assert!(stream.patience().is_over());
     }
 

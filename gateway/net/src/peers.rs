@@ -2,19 +2,19 @@
 //! read meanwhile.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hubgate_core::id::{HubName, NodeId, ShardIndex};
+use hubgate_core::id::{HubName, NodeId, ShardAddress, ShardIndex};
 use hubgate_core::{Addressees, DirectoryChange, Location, Neighbours, Nodes, Order};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::cluster_link::ClusterLink;
+use crate::cluster_link::{ClusterLink, Gathered};
 use crate::envelope::Envelope;
 use crate::inbox::{INBOX, InboxSender, LocalMessage, Message};
 use crate::refusal::Refusal;
@@ -31,9 +31,25 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Peers {
     neighbours: RefCell<Neighbours>,
     all: Vec<Peer>,
-    /// Readers that wait because another shard is behind.
-    held_readers: RefCell<Vec<Waker>>,
+    held_readers: RefCell<HeldReaders>,
+    /// What is for other nodes and has not been sent yet.
+    gathered: RefCell<Gathered>,
     tasks: ShardTasks,
+}
+
+/// Readers that wait because another shard is behind, each once however often it has looked, by what its waker is made of.
+#[derive(Debug, Default)]
+struct HeldReaders(HashMap<(usize, usize), Waker>);
+
+impl HeldReaders {
+    fn hold(&mut self, waker: &Waker) {
+        let key = (waker.data().addr(), std::ptr::from_ref(waker.vtable()).addr());
+        self.0.entry(key).or_insert_with(|| waker.clone());
+    }
+
+    fn wake_all(&mut self) {
+        self.0.drain().for_each(|(_, waker)| waker.wake());
+    }
 }
 
 /// A shard, and what waits because its inbox is full.
@@ -85,7 +101,8 @@ impl Waiting {
 impl Peers {
     pub(crate) fn new(neighbours: Neighbours, inboxes: Vec<InboxSender>, tasks: ShardTasks) -> Peers {
         let all = inboxes.into_iter().map(|inbox| Peer { inbox, waiting: RefCell::default() }).collect();
-        Peers { neighbours: RefCell::new(neighbours), all, held_readers: RefCell::default(), tasks }
+        let (held_readers, gathered) = (RefCell::default(), RefCell::default());
+        Peers { neighbours: RefCell::new(neighbours), all, held_readers, gathered, tasks }
     }
 
     /// Whether another shard, or another node, takes no more of what clients and callers cause.
@@ -106,7 +123,7 @@ impl Peers {
         match self.are_behind() {
             false => Poll::Ready(()),
             true => {
-                self.held_readers.borrow_mut().push(cx.waker().clone());
+                self.held_readers.borrow_mut().hold(cx.waker());
                 Poll::Pending
             }
         }
@@ -148,15 +165,33 @@ impl Peers {
         hub: HubName,
         order: Order,
     ) -> Option<(Addressees, Order)> {
-        match self.tasks.cluster() {
-            Some(cluster) => cluster.send(neighbours.own(), to, hub, order).err(),
-            None => Some((to, order)),
+        let Some(cluster) = self.tasks.cluster() else {
+            return Some((to, order));
+        };
+        let order = self.gathered.borrow_mut().add(&to, &hub, order).err()?;
+        self.send_gathered(cluster, neighbours.own());
+        let order = self.gathered.borrow_mut().add(&to, &hub, order).err()?;
+        cluster.send(neighbours.own(), to, hub, order).err()
+    }
+
+    fn send_gathered(&self, cluster: &ClusterLink, own: ShardAddress) {
+        for (to, item) in self.gathered.borrow_mut().take(own) {
+            // Nobody misses what is sent to a node that this one has left.
+            cluster.send_item(to, &item);
+        }
+    }
+
+    /// Nothing follows that would pass with what other nodes are to be sent.
+    pub(crate) fn flush(&self) {
+        if let Some(cluster) = self.tasks.cluster() {
+            self.send_gathered(cluster, self.neighbours.borrow().own());
         }
     }
 
     /// Tells all other nodes of a change, after all that they were handed before.
     pub(crate) fn announce(&self, hub: HubName, change: DirectoryChange) {
         if let Some(cluster) = self.tasks.cluster() {
+            self.flush();
             cluster.announce(self.neighbours.borrow().own(), hub, change);
         }
     }
@@ -167,7 +202,7 @@ impl Peers {
             return;
         };
         while easing.changed().await.is_ok() {
-            self.held_readers.borrow_mut().drain(..).for_each(Waker::wake);
+            self.held_readers.borrow_mut().wake_all();
         }
     }
 
@@ -211,7 +246,7 @@ impl Peers {
                 permit.send(message);
             }
             if waiting.is_little() {
-                self.held_readers.borrow_mut().drain(..).for_each(Waker::wake);
+                self.held_readers.borrow_mut().wake_all();
             }
             if waiting.is_empty() {
                 return;
@@ -222,7 +257,7 @@ impl Peers {
     /// Gives this shard the orders back that waited for one that has ended. Nobody waits for that one any more.
     async fn give_back_what_waits(&self, ended: ShardIndex) {
         let waiting = self.all[usize::from(ended.0)].waiting.take();
-        self.held_readers.borrow_mut().drain(..).for_each(Waker::wake);
+        self.held_readers.borrow_mut().wake_all();
         let orders = waiting.messages.into_iter().filter_map(|(message, _)| match message {
             Message::Order(envelope) => Some(envelope.order),
             Message::Local(_) => None,
@@ -325,6 +360,10 @@ mod tests {
                 async move { peers.may_read().await }
             });
             tokio::task::yield_now().await;
+            for _ in 0..100 {
+                assert!(peers.poll_may_read(&Context::from_waker(Waker::noop())).is_pending());
+            }
+            assert_eq!(peers.held_readers.borrow().0.len(), 2, "each is kept once");
             assert!(matches!(other_inbox.recv().await, Some(Message::Order(_))), "the first had arrived");
             drop(other_inbox);
             let Some(Message::Local(LocalMessage::Undelivered { to, orders })) = own_inbox.recv().await else {

@@ -102,6 +102,9 @@ pub(crate) enum Refusal {
     TooManyNegotiated,
     #[error("A worker thread of the gateway does not answer; try again later.")]
     NoAnswer,
+    /// The connection lives on another one.
+    #[error("The node of the cluster on which this connection lives is not reached; try again later.")]
+    NodeNotReached,
     #[error(
         "Hub '{0}' is not open to everybody: let clients negotiate with your application, which gives them a token, or set \
          `hubs.{0}.negotiate = {{ anonymous = true }}`."
@@ -229,6 +232,7 @@ impl Refusal {
             Refusal::ForeignHost(_) | Refusal::ForeignHostOfDev(_) => StatusCode::MISDIRECTED_REQUEST,
             Refusal::TooManyNegotiated
             | Refusal::NoAnswer
+            | Refusal::NodeNotReached
             | Refusal::AuthorizerUnavailable(_)
             | Refusal::NoProviderKeys
             | Refusal::Joining
@@ -276,6 +280,7 @@ impl Refusal {
             | Refusal::ResumesTooOften
             | Refusal::TooManyNegotiated
             | Refusal::NoAnswer
+            | Refusal::NodeNotReached
             | Refusal::AuthorizerUnavailable(_)
             | Refusal::NoProviderKeys
             | Refusal::Joining => {
@@ -337,6 +342,7 @@ impl Refusal {
             Refusal::TooManyNegotiates { .. } => "negotiates-per-second",
             Refusal::TooManyNegotiated => "negotiated",
             Refusal::NoAnswer => "no-answer",
+            Refusal::NodeNotReached => "node",
             Refusal::NoMembership(_) => "user-memberships",
             Refusal::NotAnonymous(_) => "anonymous",
             Refusal::NotSignedIn(_) | Refusal::NotLetIn(_) => "authorizer",

@@ -17,7 +17,8 @@ use hubgate_wire::token::identity::{KeySet, Rules};
 use ipnet::IpNet;
 
 pub use self::cluster::{
-    ClientCertificate, ClusterSettings, InvalidCredentials, InvalidNatsUrl, NatsSignIn, NatsTls, NatsUrl, Secret,
+    ClientCertificate, ClusterSettings, InvalidCredentials, InvalidNatsUrl, LARGEST_MESSAGE, NatsSignIn, NatsTls,
+    NatsUrl, Secret,
 };
 pub use crate::network_rules::{NetworkRule, NetworkRules, RequestKind, RuleAction, rule_key};
 pub use crate::origins::{CorsOrigins, InvalidOrigin, OriginPattern};

@@ -72,6 +72,14 @@ impl StallWatch {
         };
         self.stall.get_or_insert_with(|| Box::new(Stall::new(flow))).poll(cx, flow, timeouts)
     }
+
+    /// Nothing passes for another reason than the peer: its times begin now.
+    pub(crate) fn begin_anew(&mut self) {
+        if let Some(stall) = &mut self.stall {
+            stall.still_since = Instant::now();
+            stall.marks.clear();
+        }
+    }
 }
 
 /// How long a peer has been unable to take all that waits for it.
@@ -164,6 +172,21 @@ mod tests {
     async fn a_message_that_takes_its_time_is_given_up_after_the_time_for_a_message() {
         let flow = |second| Flow { queued: 1, left: 0, bytes: second };
         assert_eq!(found(&timeouts(10, 60), flow), Some((60, SlowReason::Wait)));
+    }
+
+    #[tokio::test]
+    async fn the_times_of_a_peer_to_which_nothing_passes_begin_when_it_does() {
+        let (timeouts, start, flow) = (timeouts(10, 15), Instant::now(), Flow { queued: 1, left: 0, bytes: 0 });
+        let mut watch = StallWatch { stall: Some(Box::new(Stall::new(flow))) };
+        let look = |watch: &mut StallWatch, second: u32| {
+            watch.stall.as_mut().expect("it is stalled").look(flow, &timeouts, start + second * SECOND)
+        };
+        let long_ago = start.checked_sub(60 * SECOND).expect("the machine runs for a minute");
+        let stall = watch.stall.as_mut().expect("it is stalled");
+        (stall.still_since, stall.marks) = (long_ago, VecDeque::from([(1, long_ago)]));
+        watch.begin_anew();
+        assert_eq!(look(&mut watch, 5), None);
+        assert_eq!(look(&mut watch, 11), Some(SlowReason::Write));
     }
 
     #[tokio::test]

@@ -182,7 +182,8 @@ async fn drain(shard: ShardHandle, http: Rc<Service>, farewell: Farewell, answer
         match shard.is_empty() {
             true => {
                 let since = *empty_since.get_or_insert_with(tokio::time::Instant::now);
-                if connections.is_empty() || since.elapsed() >= LAST_REQUESTS {
+                let are_last = since.elapsed() >= LAST_REQUESTS && http.tunnels().have_arrived();
+                if connections.is_empty() || are_last {
                     let _ = answer.send(());
                     return;
                 }

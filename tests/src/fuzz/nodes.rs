@@ -39,6 +39,9 @@ pub fn nodes(bytes: &[u8]) {
         assert_eq!(Item::decode(&item.encode()).as_ref(), Ok(&item));
         match item {
             Item::Envelope(Envelope { from, hub, order, .. }) => node.feed(Input::Order { from, hub, order }),
+            Item::Sends(sends) => sends
+                .into_envelopes()
+                .for_each(|Envelope { from, hub, order, .. }| node.feed(Input::Order { from, hub, order })),
             Item::Change { hub, change } => node.directory.apply(&hub, false, change),
             // Of the snapshot: it is its receiver that waits for that.
             Item::Complete | Item::Tunnel(_) => {}

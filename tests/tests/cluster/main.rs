@@ -13,6 +13,7 @@ mod names;
 mod order;
 mod outages;
 mod rolling_restart;
+mod passing;
 mod sends;
 mod sign_in;
 mod state;

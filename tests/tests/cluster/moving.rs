@@ -12,13 +12,13 @@ use crate::{Peer, asked, join, serverless, tell};
 const HUB: &str = "chat";
 
 /// A token that opens the hub at every node: behind a load balancer all have one URL.
-fn token(cluster: &Cluster, user: &str) -> String {
+pub(crate) fn token(cluster: &Cluster, user: &str) -> String {
     let urls: Vec<String> = cluster.nodes().iter().map(|node| format!("{}/client/?hub={HUB}", node.url())).collect();
     Token::new("", cluster[0].key()).claim("aud", urls).claim("asrs.s.uid", user).claim("asrs.s.ttl", 60).sign()
 }
 
 /// What negotiation at a node gives: the connection's id, and what opens it.
-async fn negotiated(gateway: &Gateway, token: &str) -> (String, String) {
+pub(crate) async fn negotiated(gateway: &Gateway, token: &str) -> (String, String) {
     let path = format!("/client/negotiate?hub={HUB}&negotiateVersion=1");
     let answer = gateway.request(Method::POST, &path).bearer(token).send().await.json();
     let text = |name: &str| answer[name].as_str().expect("negotiate gives ids").to_owned();
@@ -82,18 +82,18 @@ async fn a_client_whose_connection_was_negotiated_at_a_node_that_is_killed_goes_
 }
 
 /// A connection on long polling.
-struct Polls<'c> {
-    cluster: &'c Cluster,
-    token: String,
-    path: String,
+pub(crate) struct Polls<'c> {
+    pub(crate) cluster: &'c Cluster,
+    pub(crate) token: String,
+    pub(crate) path: String,
 }
 
 impl Polls<'_> {
-    async fn ask(&self, node: usize, method: Method) -> Answer {
+    pub(crate) async fn ask(&self, node: usize, method: Method) -> Answer {
         self.cluster[node].request(method, &self.path).bearer(&self.token).send().await
     }
 
-    async fn post(&self, node: usize, text: &str) -> Answer {
+    pub(crate) async fn post(&self, node: usize, text: &str) -> Answer {
         let request = self.cluster[node].request(Method::POST, &self.path).bearer(&self.token);
         request.body("text/plain;charset=UTF-8", text.to_owned()).send().await
     }

@@ -194,6 +194,18 @@ mod tests {
             ("cluster.node-timeout = '61s'", "cluster.node-timeout: \"61s\" is more than \"1m\""),
             ("cluster.start-alone = '4s'", "cluster.start-alone: is shorter than it takes to find other nodes"),
             ("cluster.resend-buffer = '1kB'", "cluster.resend-buffer: \"1kB\" is less than \"1MiB\""),
+            (
+                "cluster.servers = ['nats://a']\nserver.limits.server-message = '65MiB'",
+                "line 3: server.limits.server-message: \"65MiB\" is more than \"64MiB\", the longest message that passes between",
+            ),
+            (
+                "cluster.servers = ['nats://a']\nserver.limits.post = '1GiB'",
+                "server.limits.post: \"1GiB\" is more than",
+            ),
+            (
+                "cluster.servers = ['nats://a']\nserver.limits.message = '65MiB'",
+                "server.limits.message: \"65MiB\" is more",
+            ),
             ("cluster.node-endpoint = 'a'", "cluster.node-endpoint: must be an http or https URL"),
             ("cluster.token-file = 'gone'", "cluster.token-file: cannot read gone"),
             ("cluster.token-file = 'empty'", "cluster.token-file: empty is empty"),

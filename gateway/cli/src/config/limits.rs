@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hubgate_core::settings as core;
-use hubgate_net::settings as net;
+use hubgate_net::settings::{self as net, LARGEST_MESSAGE};
 
 use super::Warning;
 use super::problem::Problems;
@@ -98,6 +98,24 @@ pub(super) fn check(timeouts: &Timeouts, problems: &mut Problems) {
         let text =
             format!("{client} is less than {keep_alive}, which `server.timeouts.keep-alive` is: the least value");
         problems.push("server.timeouts.client", text);
+    }
+}
+
+/// What is accepted has to pass between nodes.
+pub(super) fn check_for_cluster(limits: &Limits, problems: &mut Problems) {
+    let Limits { message, server_message, post, .. } = limits;
+    let keys = [
+        ("server.limits.message", message),
+        ("server.limits.server-message", server_message),
+        ("server.limits.post", post),
+    ];
+    for (key, limit) in keys.into_iter().filter(|(_, limit)| limit.0 > LARGEST_MESSAGE) {
+        let [limit, most] =
+            [limit, &Size(LARGEST_MESSAGE)].map(|size| size.write(Secrecy::Hidden).unwrap_or(false.into()).to_string());
+        problems.push(
+            key,
+            format!("{limit} is more than {most}, the longest message that passes between the nodes of `[cluster]`"),
+        );
     }
 }
 

@@ -224,6 +224,9 @@ impl Draft {
         files.extend(named.into_iter().chain(key_sets).flatten().map(|path| ReadFile::before_reading(path)));
         let mut problems = Problems::default();
         limits::check(&file.server.timeouts, &mut problems);
+        if file.cluster.is_some() {
+            limits::check_for_cluster(&file.server.limits, &mut problems);
+        }
         listening::check(&file, &mut problems);
         let plugins = handlers::plugins(&file, &mut problems);
         let tls = tls::files(&file.server.tls, &mut problems);

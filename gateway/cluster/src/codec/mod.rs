@@ -16,8 +16,9 @@ mod token;
 mod tunnel;
 
 use bytes::Bytes;
+use hubgate_core::delivery::{Action, Except, Target};
 use hubgate_core::id::{HubName, ShardAddress, ShardIndex};
-use hubgate_core::{DirectoryChange, Order};
+use hubgate_core::{DirectoryChange, Order, Outgoing};
 
 use crate::field::{Field, Source, Unreadable, choice, record};
 pub use tunnel::{TunnelEnd, TunnelMessage, TunnelPart};
@@ -33,6 +34,24 @@ pub enum Item {
     Complete,
     /// Something of a connection that passes through the cluster.
     Tunnel(TunnelMessage),
+    /// As many envelopes as there are recipients, each with an order to send the same message. It passes once, because it may be large.
+    Sends(Sends),
+}
+
+/// A message that a shard sends to several targets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sends {
+    pub from: ShardAddress,
+    pub hub: HubName,
+    pub message: Outgoing,
+    pub to: Vec<Recipient>,
+}
+
+/// One of them, and the shards that have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    pub shards: Shards,
+    pub target: Target,
 }
 
 /// An order on its way. Whether there are such shards is for its receiver to look at, and whether `from` is of the node that it came from.
@@ -66,7 +85,10 @@ choice!(Item {
     1 Change { hub, change },
     2 Complete,
     3 Tunnel(message),
+    4 Sends(sends),
 });
+record!(Sends { from, hub, message, to });
+record!(Recipient { shards, target });
 record!(Envelope { from, to, hub, order });
 choice!(Shards {
     0 All,
@@ -92,6 +114,17 @@ impl Item {
         let item = Item::read(&mut source)?;
         source.end()?;
         Ok(item)
+    }
+}
+
+impl Sends {
+    /// The same in one envelope for each recipient, in their order.
+    pub fn into_envelopes(self) -> impl Iterator<Item = Envelope> {
+        let Sends { from, hub, message, to } = self;
+        to.into_iter().map(move |Recipient { shards, target }| {
+            let action = Action::Send { to: target, message: message.clone(), except: Except::default() };
+            Envelope { from, to: shards, hub: hub.clone(), order: Order::Act(action) }
+        })
     }
 }
 

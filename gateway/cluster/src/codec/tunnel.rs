@@ -41,6 +41,8 @@ pub enum TunnelPart {
     Ends,
     /// Nothing passes any longer, in either direction.
     BreaksOff,
+    /// The node of this end stops: what is said through the tunnel is to come to its end.
+    Leaves,
 }
 
 record!(TunnelMessage { from, to, end, number, part });
@@ -54,6 +56,7 @@ choice!(TunnelPart {
     2 Taken(bytes),
     3 Ends,
     4 BreaksOff,
+    5 Leaves,
 });
 
 /// The 4 or 16 bytes of the address, and the 2 of the port, in network order.

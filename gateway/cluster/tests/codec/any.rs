@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hubgate_cluster::codec::{Envelope, Item, Shards, TunnelEnd, TunnelMessage, TunnelPart};
+use hubgate_cluster::codec::{Envelope, Item, Recipient, Sends, Shards, TunnelEnd, TunnelMessage, TunnelPart};
 use hubgate_core::delivery::{Action, Except, Member, Target};
 use hubgate_core::event::ConnectionFacts;
 use hubgate_core::filter::Origin;
@@ -414,6 +414,7 @@ fn tunnel() -> impl Strategy<Value = TunnelMessage> + Clone {
         any::<u32>().prop_map(TunnelPart::Taken),
         Just(TunnelPart::Ends),
         Just(TunnelPart::BreaksOff),
+        Just(TunnelPart::Leaves),
     ];
     let end = prop_oneof![Just(TunnelEnd::Near), Just(TunnelEnd::Far)];
     (address(), any::<u16>(), end, any::<u64>(), part).prop_map(|(from, to, end, number, part)| TunnelMessage {
@@ -428,8 +429,11 @@ fn tunnel() -> impl Strategy<Value = TunnelMessage> + Clone {
 /// Any item.
 pub(crate) fn item() -> impl Strategy<Value = Item> {
     let to = prop_oneof![Just(Shards::All), any::<u16>().prop_map(|shard| Shards::One(ShardIndex(shard)))];
+    let recipient = (to.clone(), target()).prop_map(|(shards, target)| Recipient { shards, target });
+    let sends = (address(), hub(), outgoing(), vec(recipient, 0..4))
+        .prop_map(|(from, hub, message, to)| Item::Sends(Sends { from, hub, message, to }));
     let envelope = (address(), to, hub(), order().boxed())
         .prop_map(|(from, to, hub, order)| Item::Envelope(Envelope { from, to, hub, order }));
     let change = (hub(), change().boxed()).prop_map(|(hub, change)| Item::Change { hub, change });
-    prop_oneof![5 => envelope, 1 => change, 1 => Just(Item::Complete), 1 => tunnel().prop_map(Item::Tunnel)]
+    prop_oneof![5 => envelope, 1 => change, 1 => Just(Item::Complete), 1 => tunnel().prop_map(Item::Tunnel), 1 => sends]
 }

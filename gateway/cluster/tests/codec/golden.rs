@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hubgate_cluster::codec::{Envelope, Item, Shards, TunnelEnd, TunnelMessage, TunnelPart};
+use hubgate_cluster::codec::{Envelope, Item, Recipient, Sends, Shards, TunnelEnd, TunnelMessage, TunnelPart};
 use hubgate_core::delivery::{Action, Except, Member, Target};
 use hubgate_core::event::ConnectionFacts;
 use hubgate_core::filter::Origin;
@@ -106,6 +106,28 @@ fn the_end_of_what_a_stream_begins_with_is_these_bytes() {
 }
 
 #[test]
+fn a_message_for_several_targets_is_these_bytes_and_one_order_for_each() {
+    let message = Outgoing::encoded([(HubProtocol::Json, b"{}")]);
+    let to = vec![
+        Recipient { shards: Shards::All, target: Target::All },
+        Recipient { shards: Shards::One(ShardIndex(7)), target: Target::Connection(client()) },
+    ];
+    let sends = Sends { from: AT, hub: hub(), message: message.clone(), to };
+    let item = Item::Sends(sends.clone()).encode();
+    assert_eq!(
+        digits(&item),
+        "92049492 0102a463686174 9201 92a46a736f6ec4027b7d 92 929100 9100 92920107 9203C".replace(' ', "")
+    );
+    let envelope = |to, target| {
+        let action = Action::Send { to: target, message: message.clone(), except: Except::default() };
+        Envelope { from: AT, to, hub: hub(), order: Order::Act(action) }
+    };
+    let envelopes =
+        [envelope(Shards::All, Target::All), envelope(Shards::One(ShardIndex(7)), Target::Connection(client()))];
+    assert_eq!(sends.into_envelopes().collect::<Vec<_>>(), envelopes);
+}
+
+#[test]
 fn what_passes_through_tunnels_is_these_bytes() {
     let remote = |address: &str| TunnelPart::Opens { remote: address.parse().expect("an address") };
     for (end, part, expected) in [
@@ -115,6 +137,7 @@ fn what_passes_through_tunnels_is_these_bytes() {
         (TunnelEnd::Far, TunnelPart::Taken(9), "9101 05 920209"),
         (TunnelEnd::Near, TunnelPart::Ends, "9100 05 9103"),
         (TunnelEnd::Near, TunnelPart::BreaksOff, "9100 05 9104"),
+        (TunnelEnd::Near, TunnelPart::Leaves, "9100 05 9105"),
     ] {
         let message = TunnelMessage { from: AT, to: ShardIndex(7), end, number: 5, part };
         assert_eq!(

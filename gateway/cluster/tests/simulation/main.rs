@@ -233,6 +233,57 @@ fn a_node_with_the_id_of_another_hears_of_it_before_it_has_joined() {
 }
 
 #[test]
+fn a_node_that_serves_keeps_its_id_and_one_that_comes_draws_another() {
+    let mut world = World::new(1, QUICK);
+    world.start(1);
+    world.disconnect(1);
+    world.serve(1);
+    world.start_like(2, 1);
+    world.run(500);
+    world.connect(1);
+    world.run(1_500);
+    assert!(!world.is_id_taken(1) && world.is_id_taken(2));
+}
+
+#[test]
+fn two_nodes_that_serve_with_one_id_keep_it_and_a_third_one_stays_with_the_one_that_it_knows() {
+    let mut world = three(QUICK);
+    world.reports.clear();
+    world.start_like(4, 2);
+    world.serve(4);
+    world.run(30_000);
+    assert!(!world.is_id_taken(2) && !world.is_id_taken(4));
+    assert_eq!((world.known(1), world.known(3)), (vec![2, 3], vec![1, 2]));
+    assert!(!world.is_anything_lost(), "{:?}", world.reports);
+    for id in [1, 2, 3, 4] {
+        let told = world.reports.iter().filter(|report| **report == (id, Report::IdShared(NodeId(2)))).count();
+        assert_eq!(told, 1, "{id}: {:?}", world.reports);
+    }
+    world.crash(2);
+    world.run(NODE_TIMEOUT + 3_000);
+    assert_eq!((world.known(1), world.known(3)), (vec![2, 3], vec![1, 2]), "the other one takes its place");
+}
+
+#[test]
+fn what_is_told_twice_to_a_node_that_joins_slowly_is_not_lost() {
+    let mut world = three(QUICK);
+    for number in 0..100 {
+        world.use_hub(1, &format!("hub{number}"));
+    }
+    world.run(500);
+    for delay in [500, 1_500, 3_000] {
+        world.carrier.delay = delay;
+        world.start(4);
+        world.run(30_000);
+        assert!(world.node(4).has_joined());
+        assert_eq!((world.used(4, 1).len(), world.known(4)), (100, vec![1, 2, 3]));
+        assert!(!world.is_anything_lost(), "{:?}", world.reports);
+        world.leave(4);
+        world.run(5_000);
+    }
+}
+
+#[test]
 fn whatever_happens_each_hears_the_next_or_knows_that_some_is_lost() {
     for seed in seeds() {
         println!("seed {seed}");

@@ -131,6 +131,11 @@ impl World {
         self.connect(id);
     }
 
+    /// Its gateway serves, joined or not.
+    pub(crate) fn serve(&mut self, id: u32) {
+        self.feed(id, Input::Serves);
+    }
+
     /// It stops without a word.
     pub(crate) fn crash(&mut self, id: u32) {
         self.machines.remove(&id);

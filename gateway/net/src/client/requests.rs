@@ -124,7 +124,8 @@ impl HttpClients {
         let (events, body) = client.stream();
         let (clients, served) = (self.clone(), client.clone());
         let serve = async move {
-            let lost = server_sent_events::serve(clients.shard.shared(), &client, events).await;
+            let way_ends = |transport| clients.shard.way_ends(transport);
+            let lost = server_sent_events::serve(clients.shard.shared(), &client, events, way_ends).await;
             client.end(lost);
             client.last_words().await;
             drop(place);

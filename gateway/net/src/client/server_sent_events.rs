@@ -3,7 +3,7 @@
 //! Source: ASP.NET Core SignalR, "Transport Protocols", "Server Sent Events".
 
 use bytes::Bytes;
-use hubgate_core::CloseCause;
+use hubgate_core::{CloseCause, TransportKey};
 use hubgate_wire::server_sent_events::{OPENING, write_event};
 
 use crate::delivery::Delivery;
@@ -12,13 +12,23 @@ use crate::outbox::{Cause, Popped};
 use crate::shared::Shared;
 use crate::slow::StallWatch;
 
-/// Brings a client its messages until one of the two has enough. `events` is the body of its request's answer.
-pub(crate) async fn serve(shared: &Shared, client: &HttpClient, events: Delivery) -> CloseCause {
+/// Brings a client its messages until one of the two has enough. `events` is the body of its request's answer. `way_ends` is told of a
+/// client whose answer passes through a node that stops.
+pub(crate) async fn serve(
+    shared: &Shared,
+    client: &HttpClient,
+    events: Delivery,
+    way_ends: impl Fn(TransportKey),
+) -> CloseCause {
     // Lets browsers know that the stream is open.
     events.push(Bytes::from_static(OPENING), Cause::Others, None);
     let events = client.deliver_by(events);
-    let mut watch = StallWatch::default();
+    let (mut watch, mut is_left) = (StallWatch::default(), false);
     loop {
+        if !is_left && events.is_left() {
+            is_left = true;
+            client.transport.get().into_iter().for_each(&way_ends);
+        }
         client.linger().await;
         while let Some(Popped { bytes: messages, cause, mark }) = client.pop() {
             let mut text = Vec::with_capacity(messages.len() + 16);
@@ -82,7 +92,7 @@ mod tests {
                 &Arc::default(),
             );
             let (events, body) = client.stream();
-            let mut serving = pin!(serve(&shared, &client, events));
+            let mut serving = pin!(serve(&shared, &client, events, drop));
             let mut context = Context::from_waker(Waker::noop());
             assert!(serving.as_mut().poll(&mut context).is_pending(), "the stream is open");
             client.push("more than may wait".into(), None, Sharing::Alone, 0);

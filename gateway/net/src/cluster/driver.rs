@@ -15,7 +15,7 @@ use super::nats::{Happened, Nats, NatsError};
 use super::reports;
 use super::to_shards::ToShards;
 use super::{LEAVING, random_id};
-use crate::cluster_link::{ClusterLink, ClusterStatus, FromShard, FromShards};
+use crate::cluster_link::{ClusterLink, ClusterStatus, Flow, FromShard, FromShards};
 use crate::envelope::Envelope;
 use crate::inbox::{InboxSender, LocalMessage, Message};
 use crate::settings::ClusterSettings;
@@ -101,6 +101,7 @@ impl Driver {
 
     /// Takes what else is there, and does what comes of all.
     async fn turn(&mut self, from_shards: &mut FromShards) -> Result<(), NatsError> {
+        self.to_shards.begin_turn();
         for _ in 0..AT_ONCE {
             match from_shards.try_recv() {
                 Ok(order) => self.order(order),
@@ -121,18 +122,23 @@ impl Driver {
         self.node.flush(self.shared.now(), &mut self.outputs);
         self.carry_out().await?;
         self.nats.flush();
-        link(&self.shared).set_congested(self.node.is_congested(self.shared.now()));
+        link(&self.shared).set_flow(Flow {
+            is_congested: self.node.is_congested(self.shared.now()),
+            is_cut_off: self.node.is_degraded(),
+        });
         Ok(())
     }
 
     fn feed(&mut self, input: Input) {
         self.node.handle(input, self.shared.now(), &mut self.outputs);
+        link(&self.shared).set_given_up(self.node.given_up());
     }
 
     fn order(&mut self, order: FromShard) {
         link(&self.shared).taken(&order);
         self.feed(match order {
             FromShard::Send { to, item } => Input::Send { to, item },
+            FromShard::TooLarge { nodes } => Input::TooLarge { nodes },
             FromShard::Announce(announced) => Input::Announce(announced),
         });
     }
@@ -174,7 +180,7 @@ impl Driver {
         let (now, clients) = (self.shared.now(), self.shared.admission.clients() as u64);
         let configuration = self.configuration.digests(&self.shared.settings());
         self.feed(Input::Tick { clients, configuration });
-        let vitals = &self.shared.vitals;
+        let vitals = self.shared.vitals.clone();
         if let Some(pulse) = vitals.cluster() {
             pulse.beat();
         }
@@ -185,6 +191,7 @@ impl Driver {
                     "cluster.start-alone is over and the cluster is not joined: the gateway serves alone, degraded, until it is"
                 );
                 vitals.set_joining(false);
+                self.feed(Input::Serves);
             }
         }
         let has_joined = self.node.has_joined();

@@ -18,6 +18,10 @@ pub(super) fn tell(report: &Report) {
             version,
             "a node is refused: it speaks no version of the protocol between nodes that this one speaks"
         ),
+        Report::IdShared(node) => tracing::error!(
+            node = id(*node),
+            "two nodes that serve have the same id, by which their connections are named: restart one of them"
+        ),
         Report::MessagesLost { node, messages } => tracing::error!(
             node = id(*node),
             messages,

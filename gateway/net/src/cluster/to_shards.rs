@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hubgate_cluster::codec::{TunnelMessage, TunnelPart};
 use hubgate_core::id::ShardIndex;
@@ -16,8 +16,8 @@ use crate::vitals::Vitals;
 
 /// Nothing more is taken from other nodes while more than so many bytes wait for shards.
 const MAX_WAITING: usize = 16 << 20;
-/// How long a shard is waited for. One that takes longer is behind, and hears it in its turn all the same; other nodes must not take this one for lost
-/// meanwhile.
+/// How long shards are waited for in a turn. One that takes longer is behind, and hears it in its turn all the same; other nodes must not take this
+/// one for lost meanwhile.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The ways to all shards.
@@ -25,6 +25,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct ToShards {
     all: Vec<ToShard>,
     waiting: Rc<Waiting>,
+    /// How long shards may still be waited for in this turn.
+    patience: Duration,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,12 @@ impl ToShards {
             spawn_vital_here(vitals.clone(), "the way from other nodes to a shard", handing_over);
             ToShard { inbox, rest, count }
         };
-        ToShards { all: inboxes.into_iter().map(to_shard).collect(), waiting }
+        ToShards { all: inboxes.into_iter().map(to_shard).collect(), waiting, patience: ANSWER_TIMEOUT }
+    }
+
+    /// A turn begins.
+    pub(super) fn begin_turn(&mut self) {
+        self.patience = ANSWER_TIMEOUT;
     }
 
     pub(super) fn shards(&self) -> impl Iterator<Item = ShardIndex> + use<> {
@@ -92,7 +99,7 @@ impl ToShards {
     }
 
     /// Tells all shards something, and waits until each has heard it, or stands still.
-    pub(super) async fn tell_all(&self, message: impl Fn(oneshot::Sender<()>) -> LocalMessage) {
+    pub(super) async fn tell_all(&mut self, message: impl Fn(oneshot::Sender<()>) -> LocalMessage) {
         let tell = |shard| {
             let (heard, is_heard) = oneshot::channel();
             self.hand(shard, message(heard).into());
@@ -105,7 +112,9 @@ impl ToShards {
                 drop(is_heard.await);
             }
         };
-        drop(timeout(ANSWER_TIMEOUT, all_heard).await);
+        let began = Instant::now();
+        drop(timeout(self.patience, all_heard).await);
+        self.patience = self.patience.saturating_sub(began.elapsed());
     }
 }
 
@@ -157,7 +166,7 @@ mod tests {
     async fn a_shard_that_is_behind_gets_all_in_order_and_what_waits_for_it_is_counted() {
         let test = async {
             let (inbox, mut received) = mpsc::channel(2);
-            let to_shards = ToShards::new(vec![inbox], &Arc::new(Vitals::new(1, None)));
+            let mut to_shards = ToShards::new(vec![inbox], &Arc::new(Vitals::new(1, None)));
             for number in 0..100 {
                 to_shards.hand(ShardIndex(0), order(number));
                 // There is no such shard.
@@ -177,6 +186,30 @@ mod tests {
             drop(received);
             let told = |heard| LocalMessage::Nodes(Default::default(), heard);
             to_shards.tell_all(told).await;
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_shard_that_stands_still_is_waited_for_once_in_a_turn_however_much_it_is_told() {
+        let test = async {
+            let (inbox, mut received) = mpsc::channel(2);
+            let mut to_shards = ToShards::new(vec![inbox], &Arc::new(Vitals::new(1, None)));
+            let began = Instant::now();
+            for _ in 0..10 {
+                to_shards.tell_all(|heard| LocalMessage::Nodes(Default::default(), heard)).await;
+            }
+            let took = began.elapsed();
+            assert!((ANSWER_TIMEOUT..3 * ANSWER_TIMEOUT).contains(&took), "{took:?}");
+            to_shards.begin_turn();
+            let hears = async move {
+                while let Some(Message::Local(LocalMessage::Nodes(_, heard))) = received.recv().await {
+                    let _ = heard.send(());
+                }
+            };
+            tokio::task::spawn_local(hears);
+            to_shards.tell_all(|heard| LocalMessage::Nodes(Default::default(), heard)).await;
+            assert!(to_shards.patience > Duration::ZERO, "it has heard all");
         };
         LocalSet::new().run_until(test).await;
     }

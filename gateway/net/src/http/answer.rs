@@ -1,6 +1,8 @@
 //! Answers to requests.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,7 +12,8 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use serde::Serialize;
 
-use crate::delivery::{CutOff, CutOffs, DeliveryBody};
+use super::elsewhere::Way;
+use crate::delivery::{CutOff, CutOffs, DeliveryBody, DeliveryFarewell};
 use crate::http_places::Carrying;
 use crate::patience::{OwnDeadlines, Patience, Watched};
 use crate::refusal::Refusal;
@@ -31,14 +34,38 @@ pub(crate) enum AnswerBody {
     /// What another node answers.
     Elsewhere {
         body: Incoming,
+        way: Way,
         _carrying: Option<Carrying>,
     },
 }
 
 impl AnswerBody {
-    /// Whether deadlines of its own, or of the node that it comes from, end it when it is not taken.
+    /// Whether deadlines of its own end it when it is not taken.
     pub(crate) fn has_own_deadlines(&self) -> bool {
-        matches!(self, AnswerBody::Messages { .. } | AnswerBody::Elsewhere { .. })
+        matches!(self, AnswerBody::Messages { .. })
+    }
+
+    /// The way by which it comes from another node, if it does.
+    pub(crate) fn way(&self) -> Option<&Way> {
+        match self {
+            AnswerBody::Elsewhere { way, .. } => Some(way),
+            AnswerBody::Whole(_) | AnswerBody::Messages { .. } => None,
+        }
+    }
+
+    /// What tells the client, if it is a client's, that the connection ends that it is sent on.
+    pub(crate) fn farewell(&self) -> Option<DeliveryFarewell> {
+        match self {
+            AnswerBody::Messages { body, .. } => Some(body.farewell()),
+            AnswerBody::Whole(_) | AnswerBody::Elsewhere { .. } => None,
+        }
+    }
+
+    /// It is sent on a connection on which nothing passes while `pause` says so.
+    pub(crate) fn pauses_while(&self, pause: Arc<AtomicBool>) {
+        if let AnswerBody::Messages { body, .. } = self {
+            body.pauses_while(pause);
+        }
     }
 
     /// Tells the connection of HTTP/1.1 that it is sent on what to watch. The HTTP library drops a body as soon as it holds the

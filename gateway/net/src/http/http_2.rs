@@ -21,6 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerBody};
+use super::elsewhere::Way;
 use super::{Service, Upgrade, Upgraded, count_broken_request, count_slow_peer, route};
 use crate::delivery::{CutOff, CutOffs};
 use crate::http_2_stream::{Http2Stream, StreamPlace, StreamPlaces};
@@ -78,7 +79,7 @@ pub(super) async fn serve(service: &Rc<Service>, socket: HttpSocket, remote: Soc
         .serve_connection(TokioIo::new(socket), answering);
     let mut connection = pin!(connection);
     let mut pause = pin!(requests.pause(longest_pause));
-    let mut stall = pin!(requests.stall(longest_write));
+    let mut stall = pin!(requests.stall(longest_write, || count_slow_peer(service)));
     let mut is_ending = false;
     loop {
         tokio::select! {
@@ -134,18 +135,36 @@ struct Requests {
 }
 
 /// An answer of which not all has been taken.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Answering {
     since: Instant,
     /// Since when a piece of it waits for the window that the peer opens.
     still_since: Option<Instant>,
+    from: Origin,
+}
+
+/// Where an answer comes from.
+#[derive(Debug)]
+enum Origin {
+    Here,
+    /// As a whole it may take long to come.
+    OtherNode(Way),
+    /// From there, and it is cut off.
+    CutOff,
 }
 
 impl Answering {
-    /// When the connection ends if nothing more of it is taken.
-    fn end(self, longest: Duration) -> Instant {
-        let of_whole = self.since + TIMES_OF_WHOLE * longest;
-        self.still_since.map_or(of_whole, |since| of_whole.min(since + longest))
+    /// When it ends if nothing more of it is taken.
+    fn end(&self, longest: Duration) -> Option<Instant> {
+        let of_piece = self.still_since.map(|since| since + longest);
+        match self.from {
+            Origin::Here => {
+                let of_whole = self.since + TIMES_OF_WHOLE * longest;
+                Some(of_piece.map_or(of_whole, |of_piece| of_piece.min(of_whole)))
+            }
+            Origin::OtherNode(_) => of_piece,
+            Origin::CutOff => None,
+        }
     }
 }
 
@@ -183,17 +202,37 @@ impl Requests {
         }
     }
 
-    /// Until the next piece of an answer is not taken for `longest`, or a whole answer for a multiple of it.
-    async fn stall(&self, longest: Duration) {
+    /// Until the next piece of an answer is not taken for `longest`, or a whole answer for a multiple of it. One of another node is cut off
+    /// alone, as messages are that come from here, and `is_slow` is told.
+    async fn stall(&self, longest: Duration, is_slow: impl Fn()) {
         loop {
             let now = Instant::now();
-            let end = self.answers.borrow().values().map(|answer| answer.end(longest)).min();
+            (0..self.cut_off_stalled(longest, now)).for_each(|_| is_slow());
+            let end = self.answers.borrow().values().filter_map(|answer| answer.end(longest)).min();
             match end {
                 Some(end) if end <= now => return,
                 // What begins meanwhile ends later than that.
                 end => tokio::time::sleep_until(end.unwrap_or(now + longest)).await,
             }
         }
+    }
+}
+
+impl Requests {
+    /// Ends what comes from other nodes and is not taken; gives how many answers that are.
+    fn cut_off_stalled(&self, longest: Duration, now: Instant) -> usize {
+        let mut answers = self.answers.borrow_mut();
+        let is_over = |answer: &Answering| answer.end(longest).is_some_and(|end| end <= now);
+        let mut count = 0;
+        for answer in answers.values_mut().filter(|answer| is_over(answer)) {
+            if let Origin::OtherNode(way) = &answer.from {
+                way.end();
+                answer.from = Origin::CutOff;
+                self.cut_offs.begun();
+                count += 1;
+            }
+        }
+        count
     }
 }
 
@@ -206,10 +245,13 @@ struct Running {
 }
 
 impl Running {
-    fn answer_begins(&mut self) {
+    fn answer_begins(&mut self, from: Origin) {
         let requests = &self.requests;
         let number = requests.next_answer.replace(requests.next_answer.get() + 1);
-        let answering = Answering { since: Instant::now(), still_since: None };
+        let since = Instant::now();
+        // The HTTP library asks for the first piece once the peer's window has room for some of it.
+        let still_since = matches!(from, Origin::OtherNode(_)).then_some(since);
+        let answering = Answering { since, still_since, from };
         requests.answers.borrow_mut().insert(number, answering);
         self.answer = Some(number);
     }
@@ -225,8 +267,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(number) = self.answer {
-            self.requests.answers.borrow_mut().remove(&number);
+        let answer = self.answer.and_then(|number| self.requests.answers.borrow_mut().remove(&number));
+        if answer.is_some_and(|answer| matches!(answer.from, Origin::CutOff)) {
+            self.requests.cut_offs.ended();
         }
         self.requests.running.set(self.requests.running.get() - 1);
         self.requests.last_end.set(Instant::now());
@@ -236,7 +279,7 @@ impl Drop for Running {
 /// An answer whose request runs until all of it has left.
 fn counted(answer: Answer, mut running: Running) -> http::Response<CountedBody> {
     if !answer.body().has_own_deadlines() {
-        running.answer_begins();
+        running.answer_begins(answer.body().way().map_or(Origin::Here, |way| Origin::OtherNode(way.clone())));
     }
     answer.map(|body| CountedBody { body, rest: Bytes::new(), running })
 }
@@ -323,5 +366,36 @@ mod tests {
         assert_eq!(pieces.iter().flat_map(|(piece, _)| piece.to_vec()).collect::<Vec<_>>(), content);
         let nothing = counted(empty(http::StatusCode::OK), requests.begin());
         assert!(nothing.body().is_end_stream());
+    }
+    #[tokio::test]
+    async fn an_answer_of_another_node_that_is_not_taken_is_cut_off_alone_and_its_connection_goes_on() {
+        const LONGEST: Duration = Duration::from_millis(20);
+        let (requests, slow) = (Rc::new(Requests::new()), Cell::new(0));
+        let mut stall = pin!(requests.stall(LONGEST, || slow.set(slow.get() + 1)));
+        let (taken, still) = (Way::default(), Way::default());
+        let [is_taken, is_still] = [&taken, &still].map(|way| {
+            let mut running = requests.begin();
+            running.answer_begins(Origin::OtherNode(way.clone()));
+            running
+        });
+        is_taken.set_waits(false);
+        tokio::select! {
+            () = stall.as_mut() => panic!("the connection ends"),
+            () = still.ended() => {}
+        }
+        tokio::select! {
+            () = stall.as_mut() => panic!("the connection ends"),
+            () = taken.ended() => panic!("it may take its time"),
+            // Much longer than a whole answer may take.
+            () = tokio::time::sleep(2 * TIMES_OF_WHOLE * LONGEST) => {}
+        }
+        assert_eq!((slow.get(), requests.cut_offs.count()), (1, 1));
+        drop(is_still);
+        assert_eq!(requests.cut_offs.count(), 0);
+        let mut from_here = requests.begin();
+        from_here.answer_begins(Origin::Here);
+        from_here.set_waits(true);
+        stall.await;
+        drop(is_taken);
     }
 }

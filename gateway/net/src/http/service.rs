@@ -35,6 +35,9 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn new(shard: ShardHandle, clients: Rc<HttpClients>) -> Service {
         let tunnels = Rc::new(Tunnels::new(shard.shared().clone(), shard.index()));
+        if shard.shared().cluster.is_some() {
+            shard.tasks().spawn_vital("what waits for tunnels", tunnels.clone().hear_of_easing());
+        }
         Service { shard, clients, connections: Rc::default(), tokens: RefCell::default(), tunnels }
     }
 

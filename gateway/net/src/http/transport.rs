@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use super::answer::{Answer, AnswerBody, empty, messages, text, with_type};
 use super::authorization::access_token;
 use super::body::RequestBody;
-use super::elsewhere;
+use super::elsewhere::{self, WayEnds};
 use super::forwarded::{client_address, seen_headers};
 use super::negotiate::{client_claims, new_id};
 use super::query::Query;
@@ -126,12 +126,19 @@ pub(crate) async fn answer(
         }
         Asked::Poll => {
             let token = existing?;
-            let request = transport_request(token)?;
-            let polled =
-                service.clients().request(token, ANSWER_TIMEOUT, |answer| ClientRequest::Poll(request, answer)).await?;
-            let carrying = place.carry();
-            // A connection whose task is gone is over.
-            Ok(poll_answer(polled.await.unwrap_or(PollAnswer::Over), carrying))
+            let transport = transport_request(token)?;
+            let polled = |answer| ClientRequest::Poll(transport, answer);
+            let mut polled = service.clients().request(token, ANSWER_TIMEOUT, polled).await?;
+            let answer = tokio::select! {
+                // A connection whose task is gone is over.
+                answer = &mut polled => answer.unwrap_or(PollAnswer::Over),
+                () = WayEnds::of(request) => {
+                    // What has been answered is not lost.
+                    polled.close();
+                    polled.try_recv().unwrap_or(PollAnswer::Empty)
+                }
+            };
+            Ok(poll_answer(answer, place.carry()))
         }
         Asked::Post => {
             post(service, hub, existing?, &claims, body).await?;

@@ -233,6 +233,9 @@ impl HttpClient {
     pub(crate) async fn check_stall(&self, shared: &Shared, delivery: &Delivery, watch: &mut StallWatch) {
         let too_slow = poll_fn(|cx| {
             let settings = shared.settings();
+            if delivery.is_paused() {
+                watch.begin_anew();
+            }
             watch.poll(cx, delivery.blocked(), &settings.timeouts)
         });
         self.give_up_slow(too_slow.await);

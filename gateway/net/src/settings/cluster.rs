@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_nats::{ConnectOptions, ServerAddr};
+pub use hubgate_cluster::LARGEST_MESSAGE;
 use hubgate_wire::endpoint::Endpoint;
 
 /// What makes several gateways one. It is read at the start.

@@ -124,6 +124,11 @@ impl ShardHandle {
         self.0.feed(Input::SaidLastWords(transport));
     }
 
+    /// What carries a client's transport ends soon, and the client with it.
+    pub(crate) fn way_ends(&self, transport: TransportKey) {
+        self.0.feed(Input::WayEnds(transport));
+    }
+
     /// A client that lives goes on by another transport, which is open. `None` if it may no longer: it has ended since its request was
     /// [granted](Tokens::may_resume).
     pub(crate) fn client_resumed(

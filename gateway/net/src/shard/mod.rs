@@ -131,6 +131,7 @@ impl ShardThread {
             for effect in effects.drain(..) {
                 self.perform(effect, &mut answers);
             }
+            self.peers.flush();
             let Some(answer) = answers.pop_front() else {
                 break;
             };

@@ -6,7 +6,10 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 use hubgate_cluster::codec::TunnelPart;
+use hubgate_wire::websocket::FRAME_OVERHEAD;
 use tokio::io::ReadBuf;
+
+use crate::outboxes::Part;
 
 /// What may be on its way in one direction, or wait to be read, in bytes.
 const WINDOW: usize = 64 << 10;
@@ -20,6 +23,10 @@ pub(super) struct Misbehaved;
 #[derive(Debug)]
 pub(super) struct End {
     unread: VecDeque<Bytes>,
+    /// What that takes up, in bytes.
+    cost: usize,
+    /// The same in the account of all that waits for peers.
+    part: Part,
     /// How much more the other end may send.
     window: usize,
     /// What was read, and the other end has not been told of.
@@ -32,27 +39,43 @@ pub(super) struct End {
     is_broken: bool,
     /// This end has said that it says no more.
     has_ended: bool,
+    /// The node of the other end stops.
+    is_left: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// Whoever serves what is on the tunnel.
+    keeper: Option<Waker>,
 }
 
-impl Default for End {
-    fn default() -> End {
+/// What ends a tunnel before its time, or is to bring it to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Too much waits for all peers together, and most of it for a few, of which this is one.
+    MustGo,
+    /// The node of the other end stops.
+    IsLeft,
+}
+
+impl End {
+    /// One of which nothing has passed. `part` is for what waits to be read.
+    pub(super) fn new(part: Part) -> End {
         End {
             unread: VecDeque::new(),
+            cost: 0,
+            part,
             window: WINDOW,
             taken: 0,
             room: WINDOW,
             is_over: false,
             is_broken: false,
             has_ended: false,
+            is_left: false,
             reader: None,
             writer: None,
+            keeper: None,
         }
     }
-}
 
-impl End {
     /// What the other end says.
     pub(super) fn hear(&mut self, part: TunnelPart) -> Result<(), Misbehaved> {
         match part {
@@ -62,6 +85,7 @@ impl End {
                     return Err(Misbehaved);
                 }
                 self.window -= bytes.len();
+                self.set_cost(self.cost + bytes.len() + FRAME_OVERHEAD);
                 self.unread.push_back(bytes);
                 self.wake_reader();
             }
@@ -78,8 +102,29 @@ impl End {
                 self.wake_reader();
             }
             TunnelPart::BreaksOff => self.break_off(),
+            TunnelPart::Leaves => {
+                self.is_left = true;
+                self.wake_keeper();
+            }
         }
         Ok(())
+    }
+
+    fn set_cost(&mut self, cost: usize) {
+        self.cost = cost;
+        self.part.settle(cost, cost, self.keeper.as_ref());
+    }
+
+    /// What whoever serves the tunnel is to be told. The end of the other node is told once.
+    pub(super) fn poll_told(&mut self, cx: &Context<'_>) -> Poll<Told> {
+        if self.part.must_go() {
+            return Poll::Ready(Told::MustGo);
+        }
+        if std::mem::take(&mut self.is_left) {
+            return Poll::Ready(Told::IsLeft);
+        }
+        self.keeper.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+        Poll::Pending
     }
 
     /// Nothing passes any longer.
@@ -99,8 +144,13 @@ impl End {
         self.reader.take().into_iter().for_each(Waker::wake);
     }
 
-    fn wake_writer(&mut self) {
+    /// It may write again, or nothing more.
+    pub(super) fn wake_writer(&mut self) {
         self.writer.take().into_iter().for_each(Waker::wake);
+    }
+
+    fn wake_keeper(&mut self) {
+        self.keeper.iter().for_each(Waker::wake_by_ref);
     }
 
     /// Reads what has come. Gives what the other end is to be told of that.
@@ -113,9 +163,11 @@ impl End {
             let length = first.len().min(buffer.remaining());
             buffer.put_slice(&first[..length]);
             first.advance(length);
-            if first.is_empty() {
+            let is_read = first.is_empty();
+            if is_read {
                 self.unread.pop_front();
             }
+            self.set_cost(self.cost - length - if is_read { FRAME_OVERHEAD } else { 0 });
             self.taken += length;
             return Poll::Ready(Ok(self.tell_of_taken()));
         }
@@ -139,15 +191,16 @@ impl End {
         Some(TunnelPart::Taken(taken as u32))
     }
 
-    /// Takes as many bytes as the other end has room for.
-    pub(super) fn poll_write(&mut self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<Bytes>> {
+    /// Takes as many bytes as the other end has room for. `may_pass`: they would leave soon.
+    pub(super) fn poll_write(&mut self, cx: &Context<'_>, bytes: &[u8], may_pass: bool) -> Poll<io::Result<Bytes>> {
         if self.is_broken {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         if self.has_ended {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let length = bytes.len().min(self.room).min(PIECE);
+        let room = if may_pass { self.room } else { 0 };
+        let length = bytes.len().min(room).min(PIECE);
         if length == 0 && !bytes.is_empty() {
             self.writer = Some(cx.waker().clone());
             return Poll::Pending;
@@ -164,7 +217,10 @@ impl End {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::outboxes::{Outboxes, Receiver};
 
     fn read(end: &mut End, most: usize) -> Poll<io::Result<(Vec<u8>, Option<TunnelPart>)>> {
         let mut bytes = vec![0; most];
@@ -174,7 +230,11 @@ mod tests {
     }
 
     fn write(end: &mut End, bytes: &[u8]) -> Poll<io::Result<Bytes>> {
-        end.poll_write(&Context::from_waker(Waker::noop()), bytes)
+        end.poll_write(&Context::from_waker(Waker::noop()), bytes, true)
+    }
+
+    fn end() -> End {
+        End::new(Arc::<Outboxes>::default().part(Receiver::Client))
     }
 
     /// What was read, if anything was.
@@ -187,7 +247,7 @@ mod tests {
 
     #[test]
     fn no_more_is_written_than_the_other_end_has_room_for_and_it_tells_what_it_has_taken() {
-        let (mut writer, mut reader) = (End::default(), End::default());
+        let (mut writer, mut reader) = (end(), end());
         let (mut written, mut read_in_all) = (0, 0);
         for _ in 0..20 {
             while let Poll::Ready(piece) = write(&mut writer, &[7; 100_000]) {
@@ -208,7 +268,7 @@ mod tests {
 
     #[test]
     fn what_came_before_the_end_is_read_first() {
-        let mut end = End::default();
+        let mut end = end();
         assert!(read(&mut end, 9).is_pending());
         for part in [TunnelPart::Bytes(Bytes::from_static(b"abc")), TunnelPart::Ends] {
             assert_eq!(end.hear(part), Ok(()));
@@ -222,7 +282,7 @@ mod tests {
 
     #[test]
     fn one_that_is_broken_neither_reads_nor_writes() {
-        let mut end = End::default();
+        let mut end = end();
         assert_eq!(end.hear(TunnelPart::BreaksOff), Ok(()));
         assert!(
             matches!(read(&mut end, 9), Poll::Ready(Err(_))) && matches!(write(&mut end, b"x"), Poll::Ready(Err(_)))
@@ -231,13 +291,59 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_read_is_on_the_account_of_all_and_a_tunnel_for_which_too_much_waits_is_to_go() {
+        let all = Arc::new(Outboxes::new(100 << 10));
+        let mut ends: Vec<End> = (0..3).map(|_| End::new(all.part(Receiver::Client))).collect();
+        for end in &mut ends {
+            assert!(end.poll_told(&Context::from_waker(Waker::noop())).is_pending());
+            assert_eq!(end.hear(TunnelPart::Bytes(vec![0; 40 << 10].into())), Ok(()));
+        }
+        assert_eq!(all.held(), 3 * ((40 << 10) + FRAME_OVERHEAD));
+        let told = |end: &mut End| end.poll_told(&Context::from_waker(Waker::noop()));
+        assert_eq!(ends.iter_mut().map(told).filter(|told| *told == Poll::Ready(Told::MustGo)).count(), 1);
+        assert!(read(&mut ends[0], 30 << 10).is_ready());
+        assert_eq!(all.held(), 3 * ((40 << 10) + FRAME_OVERHEAD) - (30 << 10));
+        assert!(read(&mut ends[0], 30 << 10).is_ready());
+        assert_eq!(all.held(), 2 * ((40 << 10) + FRAME_OVERHEAD));
+        drop(ends);
+        assert_eq!(all.held(), 0);
+    }
+
+    #[test]
+    fn small_pieces_count_with_what_keeping_them_costs() {
+        let all = Arc::new(Outboxes::new(1 << 20));
+        let mut end = End::new(all.part(Receiver::Client));
+        for _ in 0..1_000 {
+            assert_eq!(end.hear(TunnelPart::Bytes(Bytes::from_static(b"x"))), Ok(()));
+        }
+        assert!(all.held() > 900 * FRAME_OVERHEAD, "{}", all.held());
+    }
+
+    #[test]
+    fn nothing_is_taken_while_nothing_passes() {
+        let mut end = end();
+        let mut write = |may_pass| end.poll_write(&Context::from_waker(Waker::noop()), b"abc", may_pass);
+        assert!(write(false).is_pending());
+        assert!(matches!(write(true), Poll::Ready(Ok(bytes)) if bytes == "abc"));
+    }
+
+    #[test]
+    fn that_the_node_of_the_other_end_stops_is_told_once_and_all_still_passes() {
+        let mut end = end();
+        assert_eq!(end.hear(TunnelPart::Leaves), Ok(()));
+        let mut told = || end.poll_told(&Context::from_waker(Waker::noop()));
+        assert_eq!((told(), told()), (Poll::Ready(Told::IsLeft), Poll::Pending));
+        assert!(end.is_open() && write(&mut end, b"x").is_ready());
+    }
+
+    #[test]
     fn another_end_that_says_more_than_it_may_misbehaves() {
         let bytes = |length| TunnelPart::Bytes(Bytes::from(vec![0; length]));
-        assert_eq!(End::default().hear(bytes(WINDOW)), Ok(()));
-        assert_eq!(End::default().hear(bytes(WINDOW + 1)), Err(Misbehaved));
-        assert_eq!(End::default().hear(TunnelPart::Taken(1)), Err(Misbehaved));
-        assert_eq!(End::default().hear(bytes(0)), Err(Misbehaved));
-        let mut over = End::default();
+        assert_eq!(end().hear(bytes(WINDOW)), Ok(()));
+        assert_eq!(end().hear(bytes(WINDOW + 1)), Err(Misbehaved));
+        assert_eq!(end().hear(TunnelPart::Taken(1)), Err(Misbehaved));
+        assert_eq!(end().hear(bytes(0)), Err(Misbehaved));
+        let mut over = end();
         assert_eq!((over.hear(TunnelPart::Ends), over.hear(bytes(1))), (Ok(()), Err(Misbehaved)));
     }
 }

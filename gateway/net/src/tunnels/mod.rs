@@ -1,7 +1,8 @@
 //! Tunnels: connections that pass through the cluster. A request that comes to one node, for a connection that lives on another, is asked
 //! of that one as if it had come there.
 //!
-//! Each direction of a tunnel has a window: no more is on its way, or waits to be read, than the other end has room for.
+//! Each direction of a tunnel has a window: no more is on its way, or waits to be read, than the other end has room for. What waits to be
+//! read is on the account of all that waits for peers, and nothing is taken while it would only wait to leave.
 
 mod end;
 mod stream;
@@ -15,9 +16,13 @@ use std::sync::Arc;
 use hubgate_cluster::codec::{TunnelEnd, TunnelMessage, TunnelPart};
 use hubgate_core::id::{NodeId, ShardAddress, ShardIndex};
 
+use crate::cluster_link::ClusterLink;
+use crate::outboxes::Receiver;
+use crate::refusal::Refusal;
 use crate::shared::Shared;
 use end::End;
-pub(crate) use stream::TunnelStream;
+pub(crate) use end::Told;
+pub(crate) use stream::{TunnelStream, TunnelWatch};
 
 /// Tunnels that others may open to a shard at once.
 const MAX_FAR: usize = 16 << 10;
@@ -48,17 +53,20 @@ impl Tunnels {
     }
 
     /// Opens a tunnel to a shard of another node, for a peer at `remote`.
-    pub(crate) fn open(self: &Rc<Self>, to: ShardAddress, remote: SocketAddr) -> TunnelStream {
+    pub(crate) fn open(self: &Rc<Self>, to: ShardAddress, remote: SocketAddr) -> Result<TunnelStream, Refusal> {
+        if self.shared.cluster.as_ref().is_none_or(|cluster| cluster.has_given_up(to.node)) {
+            return Err(Refusal::NodeNotReached);
+        }
         let number = self.next.get();
         self.next.set(number + 1);
         let key = Key { end: TunnelEnd::Near, other: to, number };
         let stream = self.add(key);
         self.say(key, TunnelPart::Opens { remote });
-        stream
+        Ok(stream)
     }
 
     fn add(self: &Rc<Self>, key: Key) -> TunnelStream {
-        let end = Rc::<RefCell<End>>::default();
+        let end = Rc::new(RefCell::new(End::new(self.shared.outboxes.part(Receiver::Client))));
         self.ends.borrow_mut().insert(key, end.clone());
         if key.end == TunnelEnd::Far {
             self.far.set(self.far.get() + 1);
@@ -82,7 +90,7 @@ impl Tunnels {
             }
             (None, TunnelPart::Opens { .. } | TunnelPart::Bytes(_)) => self.say(key, TunnelPart::BreaksOff),
             // It has broken off, and the other end does not know that yet.
-            (None, TunnelPart::Taken(_) | TunnelPart::Ends | TunnelPart::BreaksOff) => {}
+            (None, TunnelPart::Taken(_) | TunnelPart::Ends | TunnelPart::BreaksOff | TunnelPart::Leaves) => {}
             (Some(end), part) => {
                 if end.borrow_mut().hear(part).is_err() {
                     end.borrow_mut().break_off();
@@ -93,17 +101,45 @@ impl Tunnels {
         None
     }
 
-    /// Nothing comes from a node any longer, and nothing arrives there.
+    /// What was begun with a node is over. If it is still there it may not know that of a tunnel that was opened meanwhile.
     pub(crate) fn node_lost(&self, node: NodeId) {
         for (key, end) in &*self.ends.borrow() {
             if key.other.node == node {
                 end.borrow_mut().break_off();
+                self.say(*key, TunnelPart::BreaksOff);
             }
         }
     }
 
+    /// Whether nothing that came here passes to other nodes.
+    pub(crate) fn have_arrived(&self) -> bool {
+        self.ends.borrow().len() == self.far.get()
+    }
+
+    /// Whether bytes that are written leave soon.
+    fn may_pass(&self) -> bool {
+        let holds = |cluster: &ClusterLink| {
+            let holds = cluster.holds_tunnels();
+            if holds {
+                cluster.is_waited_for();
+            }
+            holds
+        };
+        !self.shared.cluster.as_ref().is_some_and(holds)
+    }
+
+    /// Lets what waits be written when it may pass again, again and again.
+    pub(crate) async fn hear_of_easing(self: Rc<Self>) {
+        let Some(mut easing) = self.shared.cluster.as_ref().map(ClusterLink::easing) else {
+            return;
+        };
+        while easing.changed().await.is_ok() {
+            self.ends.borrow().values().for_each(|end| end.borrow_mut().wake_writer());
+        }
+    }
+
     fn say(&self, key: Key, part: TunnelPart) {
-        let Some(cluster) = &self.shared.cluster else {
+        let Some(cluster) = self.shared.cluster.as_ref().filter(|cluster| !cluster.has_given_up(key.other.node)) else {
             return;
         };
         let from = ShardAddress { node: cluster.node(), shard: self.shard };

@@ -1,6 +1,7 @@
 //! An end of a tunnel, as what is served on it reads and writes it.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -9,7 +10,7 @@ use std::task::{Context, Poll};
 use hubgate_cluster::codec::TunnelPart;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::end::End;
+use super::end::{End, Told};
 use super::{Key, Tunnels};
 
 /// The tunnel breaks off when this is dropped before both ends have ended.
@@ -23,6 +24,31 @@ pub(crate) struct TunnelStream {
 impl TunnelStream {
     pub(super) fn new(tunnels: Rc<Tunnels>, key: Key, end: Rc<RefCell<End>>) -> TunnelStream {
         TunnelStream { tunnels, key, end }
+    }
+
+    /// Hears what whoever serves the tunnel is to be told.
+    pub(crate) fn watch(&self) -> TunnelWatch {
+        TunnelWatch { tunnels: self.tunnels.clone(), key: self.key, end: self.end.clone() }
+    }
+}
+
+/// What whoever serves a tunnel hears of it, and says.
+#[derive(Debug)]
+pub(crate) struct TunnelWatch {
+    tunnels: Rc<Tunnels>,
+    key: Key,
+    end: Rc<RefCell<End>>,
+}
+
+impl TunnelWatch {
+    /// Until there is something. To be waited for by the task that serves the tunnel.
+    pub(crate) async fn told(&self) -> Told {
+        poll_fn(|cx| self.end.borrow_mut().poll_told(cx)).await
+    }
+
+    /// Lets the other end bring to its end what is said there, because this node stops.
+    pub(crate) fn leave(&self) {
+        self.tunnels.say(self.key, TunnelPart::Leaves);
     }
 }
 
@@ -44,7 +70,8 @@ impl AsyncRead for TunnelStream {
 
 impl AsyncWrite for TunnelStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = self.end.borrow_mut().poll_write(cx, bytes);
+        let may_pass = self.tunnels.may_pass();
+        let written = self.end.borrow_mut().poll_write(cx, bytes, may_pass);
         written.map_ok(|piece| {
             let length = piece.len();
             self.tunnels.say(self.key, TunnelPart::Bytes(piece));

@@ -3,33 +3,33 @@
 //! It is fed with [`Input`]s, and what is to be done about them comes out as [`Output`]s, in order. It neither sends nor waits: whoever
 //! drives it publishes frames, hands orders to shards, applies changes to the directory that these share, and tells it the time.
 
+mod meeting;
+mod streams;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hubgate_core::id::NodeId;
 use hubgate_core::time::Millis;
-use hubgate_core::{Directory, DirectoryChange, OtherNode};
+use hubgate_core::{Directory, DirectoryChange};
 
 use crate::announcements::Announcements;
-use crate::codec::{Item, ItemError};
+use crate::codec::Item;
 use crate::door::{Announced, Counts, Input, NodeSettings, Other, Output, Receivers, Report};
-use crate::frame::{Ack, Again, Beat, Configuration, Data, Frame, FrameError, FrameKind, Hello, Knows, Versions};
-use crate::incoming::{Arrived, Beginning, IncomingStream};
-use crate::outgoing::{OutgoingStream, ResendBuffer};
+use crate::frame::{Ack, Again, Beat, Configuration, Data, Frame, FrameError, FrameKind, Knows};
+use crate::namesake::Namesake;
+use crate::outgoing::ResendBuffer;
 use crate::peer::Peer;
 use crate::reach::{Heard, Outages, Patience, Transport};
 use crate::strangers::Strangers;
+use meeting::Gone;
+use streams::Following;
 
 /// How often a node says that it is there.
 const BEAT: Millis = Millis(1_000);
 /// How long a node listens for others before it takes itself for the first.
 const LISTENING: Millis = Millis(2_500);
-/// Nodes that are gone and may come back, in number.
-const MAX_GONE: usize = 1_024;
-/// What a frame may take up before anybody has said it, in bytes.
-const SMALLEST_FRAME: usize = 4 << 10;
-
 /// A node. [`Node::handle`] is its only way in, and outputs are its only way out.
 #[derive(Debug)]
 pub struct Node {
@@ -47,6 +47,10 @@ pub struct Node {
     next_beat: Millis,
     /// When the node heard itself last.
     last_echo: Millis,
+    /// Whether the gateway serves, joined or not.
+    serves: bool,
+    /// Another node with its id.
+    namesake: Namesake,
     outages: Outages,
     /// What it says of itself now and then.
     beat: Beat,
@@ -61,23 +65,6 @@ enum Standing {
     },
     Joined,
     Left,
-}
-
-/// A node that was known.
-#[derive(Debug)]
-struct Gone {
-    incarnation: u64,
-    /// The last of its streams that was followed.
-    last_stream: u32,
-}
-
-/// Which stream of a node is followed after what was between the two is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Following {
-    /// That which it has begun.
-    This,
-    /// The one that it begins next.
-    Next,
 }
 
 impl Node {
@@ -96,6 +83,8 @@ impl Node {
             next_stream: 1,
             next_beat: Millis::default(),
             last_echo: Millis::default(),
+            serves: false,
+            namesake: Namesake::default(),
             outages: Outages::default(),
             beat: Beat { clients: 0, configuration: Configuration::default() },
             counts: Counts::default(),
@@ -110,11 +99,13 @@ impl Node {
             Input::Disconnected => self.disconnected(outputs),
             Input::Received(frame) => self.received(frame, now, outputs),
             Input::Send { to, item } => self.send(&to, &item, now),
+            Input::TooLarge { nodes } => self.counts.lost += nodes as u64,
             Input::Announce(announced) => self.announce(announced, now, outputs),
             Input::Tick { clients, configuration } => {
                 self.beat = Beat { clients, configuration };
                 self.tick(now, outputs);
             }
+            Input::Serves => self.serves = true,
             Input::Leave => self.leave(outputs),
         }
     }
@@ -165,6 +156,11 @@ impl Node {
         !self.is_degraded() && self.others.values().any(|peer| is_there(peer) && is_full(peer))
     }
 
+    /// Nodes for which nothing is kept, because they are not reached: they are told anew when they are.
+    pub fn given_up(&self) -> impl Iterator<Item = NodeId> {
+        self.others.iter().filter(|(_, peer)| peer.is_waiting).map(|(node, _)| *node)
+    }
+
     pub fn counts(&self) -> Counts {
         self.counts
     }
@@ -213,12 +209,6 @@ impl Node {
         self.settle_announcements(outputs);
     }
 
-    /// What this node says of itself. `knows`: whether it knows the one that it says it to.
-    fn greeting(&self, knows: Knows) -> Bytes {
-        let (shards, gateway) = (self.settings.shards, self.settings.version.clone());
-        self.frame(FrameKind::Hello(Hello { shards, versions: Versions::OWN, gateway, knows }))
-    }
-
     fn frame(&self, kind: FrameKind) -> Bytes {
         Frame { from: self.settings.node, incarnation: self.settings.incarnation, kind }.encode()
     }
@@ -230,9 +220,9 @@ impl Node {
             Err(FrameError::Malformed) => return self.counts.unreadable += 1,
         };
         if from == self.settings.node {
-            return self.heard_own_id(incarnation, now, outputs);
+            return self.heard_own_id(incarnation, &kind, now, outputs);
         }
-        if self.standing == Standing::Left {
+        if self.standing == Standing::Left || self.is_of_namesake(from, incarnation, now, outputs) {
             return;
         }
         if self.others.get(&from).is_some_and(|peer| peer.incarnation != incarnation) {
@@ -276,197 +266,6 @@ impl Node {
         }
     }
 
-    /// A frame came from a node with this one's id, as a rule from itself.
-    fn heard_own_id(&mut self, incarnation: u64, now: Millis, outputs: &mut Vec<Output>) {
-        if incarnation == self.settings.incarnation {
-            self.last_echo = now;
-            return;
-        }
-        match self.standing {
-            Standing::Listening { .. } => outputs.push(Output::IdTaken),
-            // The other one is to hear that its id is taken.
-            Standing::Joined => self.next_beat = now,
-            Standing::Left => {}
-        }
-    }
-
-    fn greeted(&mut self, from: NodeId, incarnation: u64, hello: Hello, now: Millis, outputs: &mut Vec<Output>) {
-        if Versions::OWN.common(hello.versions).is_none() {
-            if self.strangers.is_news(from, now) {
-                outputs.push(Output::Report(Report::Incompatible { node: from, version: hello.gateway }));
-                // Its people hear of it, too.
-                outputs.push(Output::Publish { to: from, frame: self.greeting(Knows::Already) });
-            }
-            return;
-        }
-        let knows = hello.knows;
-        match self.others.contains_key(&from) {
-            // It has lost what it knew of this node: that is told again from the beginning.
-            true if knows == Knows::NotYet => self.reset(from, Following::Next, now, outputs),
-            true => return,
-            false => self.add(from, incarnation, hello, now, outputs),
-        }
-        if knows == Knows::NotYet {
-            outputs.push(Output::Publish { to: from, frame: self.greeting(Knows::Already) });
-        }
-    }
-
-    /// A node that is not known has said something: it is to say who it is, and to begin from the beginning.
-    fn greet_stranger(&mut self, from: NodeId, now: Millis, outputs: &mut Vec<Output>) {
-        if self.strangers.are_to_be_greeted(from, now) {
-            outputs.push(Output::Publish { to: from, frame: self.greeting(Knows::NotYet) });
-        }
-    }
-
-    fn add(&mut self, node: NodeId, incarnation: u64, hello: Hello, now: Millis, outputs: &mut Vec<Output>) {
-        let gone = self.gone.remove(&node).filter(|gone| gone.incarnation == incarnation);
-        let incoming = IncomingStream::after(gone.map_or(0, |gone| gone.last_stream));
-        self.strangers.forget(node);
-        let version = hello.gateway.clone();
-        let outgoing = self.new_stream(incarnation, incoming.ignores());
-        self.others.insert(node, Peer::new((incarnation, hello), outgoing, incoming, now));
-        outputs.push(self.nodes());
-        outputs.push(Output::Report(Report::NodeJoined { node, version }));
-        self.tell_all_known(node, now);
-    }
-
-    fn nodes(&self) -> Output {
-        let others = self.others.iter().map(|(id, peer)| OtherNode { id: *id, shards: peer.hello.shards });
-        Output::Nodes(Arc::new(others.collect()))
-    }
-
-    /// A stream to a node of the incarnation `to`, whose streams up to `ignores` are not followed.
-    fn new_stream(&mut self, to: u64, ignores: u32) -> OutgoingStream {
-        let number = self.next_stream;
-        self.next_stream += 1;
-        OutgoingStream::new(number, (to, ignores), self.transport.max_frame().unwrap_or(0).max(SMALLEST_FRAME))
-    }
-
-    /// Begins a stream with what this node knows, which the other one has to know before all that follows.
-    fn tell_all_known(&mut self, node: NodeId, now: Millis) {
-        let known = self.directory.snapshot_of(self.settings.node).into_iter();
-        let known =
-            known.chain(self.directory.memberships_snapshot()).map(|(hub, change)| Item::Change { hub, change });
-        let Some(peer) = self.others.get_mut(&node) else {
-            return;
-        };
-        for item in known {
-            peer.outgoing.push(item.encode(), now);
-        }
-        let place = peer.outgoing.push(Item::Complete.encode(), now);
-        self.announcements.told_anew(node, place);
-    }
-
-    /// What was said to a node, or what it has said, may be lost: both begin anew, and what was begun between the two is over. What is known of it
-    /// stays until it is told anew, so that what is sent to its clients meanwhile goes to them.
-    fn reset(&mut self, node: NodeId, following: Following, now: Millis, outputs: &mut Vec<Output>) {
-        let Some(peer) = self.others.get_mut(&node) else {
-            return;
-        };
-        if following == Following::Next {
-            peer.incoming = IncomingStream::after(peer.incoming.last());
-            peer.tells_anew = true;
-        }
-        let (incarnation, ignores) = (peer.incarnation, peer.incoming.ignores());
-        let outgoing = self.new_stream(incarnation, ignores);
-        let Some(peer) = self.others.get_mut(&node) else {
-            return;
-        };
-        let before = std::mem::replace(&mut peer.outgoing, outgoing);
-        peer.is_complete = false;
-        // One that is not reached is told when it is.
-        peer.is_waiting = !self.transport.is_up();
-        let is_reached = !peer.is_waiting;
-        let messages = before.unacknowledged();
-        self.counts.lost += messages;
-        outputs.extend([Output::Broken(node), self.nodes()]);
-        if messages > 0 {
-            outputs.push(Output::Report(Report::MessagesLost { node, messages }));
-        }
-        if is_reached {
-            self.tell_all_known(node, now);
-        }
-        self.settle_announcements(outputs);
-    }
-
-    fn remove(&mut self, node: NodeId, report: Report, outputs: &mut Vec<Output>) {
-        let Some(peer) = self.others.remove(&node) else {
-            return;
-        };
-        if self.gone.len() >= MAX_GONE {
-            self.gone.pop_first();
-        }
-        self.gone.insert(node, Gone { incarnation: peer.incarnation, last_stream: peer.incoming.last() });
-        // What waits for a node that has left is for nobody.
-        if !matches!(report, Report::NodeLeft(_)) {
-            self.counts.lost += peer.outgoing.unacknowledged();
-        }
-        outputs.extend([Output::Forget(node), Output::Broken(node), self.nodes(), Output::Report(report)]);
-        self.settle_announcements(outputs);
-    }
-
-    fn data(&mut self, from: NodeId, data: Data, now: Millis, outputs: &mut Vec<Output>) {
-        let Some(peer) = self.others.get_mut(&from) else {
-            return;
-        };
-        let (stream, to) = (data.stream, peer.incarnation);
-        let is_ignored = data.ignores >= peer.outgoing.number();
-        match peer.incoming.receive(data) {
-            Arrived::Items { beginning, items } => {
-                peer.has_received(&items);
-                let begins_anew = beginning == Beginning::Anew || std::mem::take(&mut peer.tells_anew);
-                if begins_anew {
-                    peer.is_complete = false;
-                    outputs.push(Output::Forget(from));
-                }
-                if is_ignored {
-                    self.reset(from, Following::This, now, outputs);
-                } else if begins_anew {
-                    outputs.extend([Output::Broken(from), self.nodes()]);
-                }
-                for item in items {
-                    self.item(from, &item, outputs);
-                }
-            }
-            Arrived::Known if is_ignored => self.reset(from, Following::This, now, outputs),
-            // Its acknowledgement may be lost.
-            Arrived::Known => peer.acknowledge_soon(),
-            Arrived::Early => {
-                if let Some((stream, sequence)) = peer.incoming.ask_again(stream, now) {
-                    let frame = self.frame(FrameKind::Again(Again { stream, to, from: sequence }));
-                    outputs.push(Output::Publish { to: from, frame });
-                }
-            }
-            Arrived::Misbehaved => {
-                self.counts.unreadable += 1;
-                self.reset(from, Following::Next, now, outputs);
-                outputs.push(Output::Publish { to: from, frame: self.greeting(Knows::NotYet) });
-            }
-        }
-    }
-
-    fn item(&mut self, from: NodeId, bytes: &Bytes, outputs: &mut Vec<Output>) {
-        self.counts.received += 1;
-        let Some(peer) = self.others.get_mut(&from) else {
-            return;
-        };
-        match Item::decode(bytes) {
-            Ok(Item::Envelope(envelope)) if envelope.from.node == from => outputs.push(Output::Deliver(envelope)),
-            Ok(Item::Tunnel(message)) if message.from.node == from => outputs.push(Output::Tunnel(message)),
-            Ok(Item::Envelope(_) | Item::Tunnel(_)) => self.counts.unreadable += 1,
-            Ok(Item::Change { hub, change }) => {
-                peer.acknowledge_soon();
-                outputs.push(Output::Apply { hub, change });
-            }
-            Ok(Item::Complete) => {
-                peer.acknowledge_soon();
-                peer.is_complete = true;
-            }
-            Err(ItemError::UnknownKind { .. }) => self.counts.unknown += 1,
-            Err(ItemError::Malformed) => self.counts.unreadable += 1,
-        }
-    }
-
     fn send(&mut self, to: &Receivers, item: &Bytes, now: Millis) {
         let one;
         let nodes = match to {
@@ -480,7 +279,7 @@ impl Node {
             match self.others.get_mut(node) {
                 Some(peer) if peer.is_waiting => self.counts.lost += 1,
                 Some(peer) => {
-                    peer.outgoing.push(item.clone(), now);
+                    peer.outgoing.push_message(item.clone(), now);
                     self.counts.sent += 1;
                 }
                 None => {}
