@@ -7,7 +7,7 @@ use std::time::Duration;
 use hubgate_tests::Cluster;
 use hubgate_tests::client::Received;
 use hubgate_tests::management::{Management, To};
-use hubgate_tests::wait::{pause, until_within};
+use hubgate_tests::wait::{pause, until_within, within};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -25,7 +25,7 @@ const KINDS: usize = 4;
 /// A sender and a client on each node that takes part.
 pub(crate) struct Load {
     progress: Arc<Progress>,
-    senders: Vec<JoinHandle<Sent>>,
+    senders: Vec<JoinHandle<(Sent, Management)>>,
     receivers: Vec<JoinHandle<Sent>>,
 }
 
@@ -86,12 +86,16 @@ impl Load {
     /// Stops sending: every client has got all that was sent to it, once and in order. Gives how many messages were sent.
     pub(crate) async fn ends(self) -> u64 {
         self.progress.goes_on.store(false, Ordering::Relaxed);
-        let mut sent = Vec::new();
+        let (mut sent, mut connections) = (Vec::new(), Vec::new());
         for sender in self.senders {
-            sent.extend(sender.await.expect("it can send"));
+            let (by_it, connection) = sender.await.expect("it can send");
+            sent.extend(by_it);
+            // One that is dropped with pings that it has not read is reset, and takes with it what the gateway has not read.
+            connections.push(connection);
         }
         for (place, receiver) in self.receivers.into_iter().enumerate() {
-            let got = receiver.await.expect("all that it gets is in order");
+            let got = within(PATIENCE, &format!("client {place} to get the last messages"), receiver).await;
+            let got = got.expect("all that it gets is in order");
             for (sender, (sent, got)) in sent.iter().zip(&got).enumerate() {
                 for kind in 0..KINDS {
                     let (sent, got) = (sent[kind][place], got[kind][0]);
@@ -112,7 +116,12 @@ fn name(kind: usize) -> &'static str {
 }
 
 /// Sends to each kind of target in turn until it is to stop, then an end to all clients by each kind.
-async fn send(place: usize, mut management: Management, ids: Vec<String>, progress: Arc<Progress>) -> Sent {
+async fn send(
+    place: usize,
+    mut management: Management,
+    ids: Vec<String>,
+    progress: Arc<Progress>,
+) -> (Sent, Management) {
     let mut sent: [Vec<u64>; KINDS] = std::array::from_fn(|_| vec![0; ids.len()]);
     let mut turn = 0;
     while progress.goes_on.load(Ordering::Relaxed) {
@@ -135,7 +144,7 @@ async fn send(place: usize, mut management: Management, ids: Vec<String>, progre
             say(&mut management, (place, kind, one), &ids, json!("end")).await;
         }
     }
-    vec![sent]
+    (vec![sent], management)
 }
 
 async fn say(management: &mut Management, from: (usize, usize, usize), ids: &[String], number: Value) {
