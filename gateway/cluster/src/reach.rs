@@ -47,6 +47,8 @@ pub(crate) struct Heard {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     pub(crate) timeout: Millis,
+    /// A node that has not heard itself for so long does not take others for gone.
+    pub(crate) missed: Millis,
     pub(crate) grace: Millis,
 }
 
@@ -90,7 +92,10 @@ impl Outages {
         };
         let are_gone = match (self.current, heard.transport) {
             (Some(outage), _) => outage.is_over_grace,
-            (None, Transport::Up { since, .. }) => since + patience.timeout <= now,
+            // What keeps it from hearing itself keeps it from hearing them: they may have fallen silent a little before it did.
+            (None, Transport::Up { since, .. }) => {
+                since + patience.timeout <= now && heard.itself + patience.missed > now
+            }
             (None, Transport::Absent | Transport::Down { .. }) => false,
         };
         (are_gone, report)
@@ -117,7 +122,7 @@ impl Heard {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { timeout: Millis(5_000), grace: Millis(60_000) };
+    const PATIENCE: Patience = Patience { timeout: Millis(5_000), missed: Millis(2_500), grace: Millis(60_000) };
     const UP: Transport = Transport::Up { since: Millis(0), max_frame: 1 };
 
     fn heard(transport: Transport, itself: u64, others: usize, silent: usize) -> Heard {
@@ -143,6 +148,15 @@ mod tests {
         assert_eq!(look(4_000, 70_000), (true, Some(Report::OutageGraceOver)));
         assert_eq!(look(4_000, 70_100), (true, None));
         assert_eq!(look(71_000, 71_000), (true, Some(Report::OutageEnded { milliseconds: 61_000 })));
+    }
+
+    #[test]
+    fn others_that_fell_silent_a_little_before_the_node_itself_are_not_gone() {
+        let mut outages = Outages::default();
+        let mut look = |itself, now| outages.look(heard(UP, itself, 2, 1), PATIENCE, Millis(now));
+        assert_eq!(look(7_501, 10_000), (true, None));
+        assert_eq!(look(7_500, 10_000), (false, None));
+        assert_eq!(look(7_500, 12_500), (false, Some(Report::OutageBegan)));
     }
 
     #[test]

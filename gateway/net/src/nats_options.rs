@@ -7,8 +7,13 @@ use async_nats::{ConnectOptions, ServerAddr};
 
 use crate::settings::{ClientCertificate, ClusterSettings, NatsSignIn, NatsTls};
 
-/// How long a server may take to let the gateway in.
-const CONNECTING: Duration = Duration::from_secs(5);
+/// Pings that the client for NATS lets go unanswered. With the next one it takes the connection for dead.
+const UNANSWERED_PINGS: u32 = 2;
+/// The least that a server has to answer them all.
+const SHORTEST_SILENCE: Duration = Duration::from_millis(500);
+/// How long a server may take to let the gateway in: in TLS and in signing in, it gives up after two seconds itself.
+const SHORTEST_CONNECTING: Duration = Duration::from_secs(2);
+const LONGEST_CONNECTING: Duration = Duration::from_secs(5);
 /// How long the gateway waits before it tries servers again that it could not reach.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -17,9 +22,8 @@ pub(crate) fn options(settings: &ClusterSettings, name: String) -> io::Result<Co
     let options = ConnectOptions::new()
         .name(name)
         .retry_on_initial_connect()
-        .connection_timeout(CONNECTING)
-        // A link that is cut without a word is noticed by the answers to these.
-        .ping_interval((settings.node_timeout / 2).max(Duration::from_millis(500)))
+        .connection_timeout(connecting(settings.node_timeout))
+        .ping_interval(ping_interval(settings.node_timeout))
         .reconnect_delay_callback(pause);
     let options = match &settings.sign_in {
         NatsSignIn::Nobody => options,
@@ -44,6 +48,17 @@ pub(crate) fn servers(settings: &ClusterSettings) -> Vec<ServerAddr> {
     settings.servers.iter().map(|server| server.address().clone()).collect()
 }
 
+/// How often a server is asked whether it is there when nothing comes from it. A connection that is dead without a word is noticed by it, and there has to be
+/// time left to try a server in vain and then another, before other nodes give this one up.
+fn ping_interval(node_timeout: Duration) -> Duration {
+    (node_timeout * 3 / 10).max(SHORTEST_SILENCE) / (UNANSWERED_PINGS + 1)
+}
+
+/// How long a server may take to let the gateway in, before another is tried.
+fn connecting(node_timeout: Duration) -> Duration {
+    (node_timeout * 2 / 5).clamp(SHORTEST_CONNECTING, LONGEST_CONNECTING)
+}
+
 /// How long to wait before the connection is tried for the `attempt`th time.
 fn pause(attempt: usize) -> Duration {
     const FIRST: Duration = Duration::from_millis(20);
@@ -56,6 +71,18 @@ fn pause(attempt: usize) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dead_server_and_one_that_cannot_be_reached_cost_less_than_others_wait_for_the_node() {
+        for node_timeout in [5, 10, 60].map(Duration::from_secs) {
+            let noticed = ping_interval(node_timeout) * (UNANSWERED_PINGS + 1);
+            let last_heard = Duration::from_secs(1);
+            assert!(last_heard + noticed + connecting(node_timeout) < node_timeout * 19 / 20, "{node_timeout:?}");
+        }
+        let shortest = Duration::from_secs(1);
+        assert_eq!(ping_interval(shortest), SHORTEST_SILENCE / 3);
+        assert_eq!(connecting(shortest), SHORTEST_CONNECTING);
+    }
 
     #[test]
     fn servers_are_tried_again_soon_and_then_once_a_second() {

@@ -38,7 +38,7 @@ impl Node {
     /// one of them.
     pub(super) fn heard_own_id(&mut self, incarnation: u64, kind: &FrameKind, now: Millis, outputs: &mut Vec<Output>) {
         if incarnation == self.settings.incarnation {
-            self.last_echo = now;
+            self.heard_itself(now);
             return;
         }
         match (self.standing, kind) {

@@ -26,8 +26,8 @@ use crate::strangers::Strangers;
 use meeting::Gone;
 use streams::Following;
 
-/// How often a node says that it is there.
-const BEAT: Millis = Millis(1_000);
+/// How often a node says that it is there, at least.
+const LONGEST_BEAT: Millis = Millis(1_000);
 /// How long a node listens for others before it takes itself for the first.
 const LISTENING: Millis = Millis(2_500);
 /// A node. [`Node::handle`] is its only way in, and outputs are its only way out.
@@ -266,6 +266,27 @@ impl Node {
         }
     }
 
+    /// Several of its beats may be late before others take it for gone.
+    fn beat_period(&self) -> Millis {
+        LONGEST_BEAT.min(Millis(self.settings.node_timeout.0 / 4))
+    }
+
+    /// A node that has not heard itself for so long does not judge others by their silence.
+    fn missed(&self) -> Millis {
+        Millis(self.beat_period().0 * 5 / 2)
+    }
+
+    fn heard_itself(&mut self, now: Millis) {
+        let was_missed = self.last_echo + self.missed() <= now;
+        self.last_echo = now;
+        if let Transport::Up { since, .. } = &mut self.transport
+            && was_missed
+        {
+            // What is between stood still. It goes on, and others have as much time to be heard as after a new connection.
+            *since = now;
+        }
+    }
+
     fn send(&mut self, to: &Receivers, item: &Bytes, now: Millis) {
         let one;
         let nodes = match to {
@@ -315,7 +336,7 @@ impl Node {
             return;
         }
         if self.transport.is_up() && self.next_beat <= now {
-            self.next_beat = now + BEAT;
+            self.next_beat = now + self.beat_period();
             outputs.push(Output::PublishToAll(self.frame(FrameKind::Beat(self.beat.clone()))));
         }
         self.look_for_the_silent(now, outputs);
@@ -352,7 +373,7 @@ impl Node {
             silent: silent.len(),
             all_since_up,
         };
-        let patience = Patience { timeout, grace: self.settings.outage_grace };
+        let patience = Patience { timeout, missed: self.missed(), grace: self.settings.outage_grace };
         let (are_gone, report) = self.outages.look(heard, patience, now);
         if report == Some(Report::OutageBegan) {
             self.settle_announcements(outputs);

@@ -173,6 +173,41 @@ fn nobody_is_given_up_before_the_grace_of_an_outage_ends() {
 }
 
 #[test]
+fn nobody_is_given_up_when_what_carries_frames_stands_still_without_a_word() {
+    let mut world = World::new(1, QUICK);
+    // Each is heard at another time than the others.
+    for id in [1, 2, 3] {
+        world.start(id);
+        world.run(300);
+    }
+    world.run(4_000);
+    for time in 0..20 {
+        world.carrier.lost = 1_000;
+        talk(&mut world, 5);
+        world.run(NODE_TIMEOUT - 1_500 + 100 * time);
+        world.carrier = QUICK;
+        world.run(NODE_TIMEOUT + 2_000);
+        assert!(!world.is_anything_lost(), "the {time}th time: {:?}", world.reports);
+        assert_eq!(world.unheard(), []);
+        assert!(world.ids().into_iter().all(|id| !world.node(id).is_degraded()));
+    }
+}
+
+#[test]
+fn nodes_that_wait_for_each_other_for_a_second_only_are_heard_in_time() {
+    let mut world = World::new(1, Carrier { delay: 100, ..QUICK });
+    world.node_timeout = 1_000;
+    [1, 2, 3].into_iter().for_each(|id| world.start(id));
+    world.run(4_000);
+    world.reports.clear();
+    world.run(60_000);
+    assert!(!world.is_anything_lost(), "{:?}", world.reports);
+    world.crash(3);
+    world.run(1_200);
+    assert_eq!((world.known(1), world.known(2)), (vec![2], vec![1]));
+}
+
+#[test]
 fn a_node_that_was_cut_off_longer_than_the_timeout_begins_anew_with_the_others() {
     let mut world = three(QUICK);
     world.disconnect(3);

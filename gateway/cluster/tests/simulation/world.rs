@@ -32,6 +32,8 @@ pub(crate) struct World {
     flying: BinaryHeap<Reverse<(u64, u64, u32, Flying)>>,
     frames: u64,
     pub(crate) carrier: Carrier,
+    /// Of the nodes that are started from now on.
+    pub(crate) node_timeout: u64,
     /// What was said so far between two nodes, in number.
     said: BTreeMap<(u32, u32), u32>,
     next_incarnation: u64,
@@ -89,6 +91,7 @@ impl World {
             flying: BinaryHeap::new(),
             frames: 0,
             carrier,
+            node_timeout: NODE_TIMEOUT,
             said: BTreeMap::new(),
             next_incarnation: 1,
             reports: Vec::new(),
@@ -108,7 +111,7 @@ impl World {
             incarnation: self.next_incarnation,
             shards: 2,
             version: "test".to_owned(),
-            node_timeout: Millis(NODE_TIMEOUT),
+            node_timeout: Millis(self.node_timeout),
             outage_grace: Millis(OUTAGE_GRACE),
             resend_buffer: RESEND_BYTES,
             resend_age: Millis(RESEND_AGE),
