@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use hubgate_tests::answering_server::AnsweringServer;
+use hubgate_tests::gateway::signal;
 use hubgate_tests::http::escaped;
+use hubgate_tests::management::{Change, Management, Question, Thrown};
 use hubgate_tests::wait::until;
 use serde_json::json;
 
@@ -101,6 +103,36 @@ async fn what_was_asked_of_a_node_that_is_killed_is_answered_without_it() {
     cluster.crash(1);
     let answer = asking.await.expect("it is answered");
     assert!((400..600).contains(&answer.status), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_hub_servers_ask_of_a_node_that_is_lost_meanwhile_is_answered_without_it() {
+    let cluster = default_mode().with("node-timeout = '3s'").start(2).await;
+    // It answers the client, and others call it.
+    let server = AnsweringServer::start(&cluster[0], HUB, "a").await;
+    knows(&cluster[1], HUB, &server, "a").await;
+    let mut peer = Peer::connect(&cluster[1], HUB, "ann").await;
+    let id = &peer.id.clone();
+    let caller = async || Management::persistent(&cluster[0], None, HUB).await;
+    let (mut called, mut late) = (caller().await, caller().await);
+    let (mut joining, mut leaving, mut asking) = (caller().await, caller().await, caller().await);
+    let is_asked = async {
+        assert_eq!(peer.client.message().await["target"], "add");
+        assert!(signal(cluster[1].process_id(), "STOP"), "it runs");
+        let lost = Instant::now();
+        let group = "red";
+        let answers = tokio::join!(
+            late.invoke(id, "add", json!([3, 4])),
+            joining.change(Change::AddToGroup { connection: id, group }),
+            leaving.change(Change::RemoveFromGroup { connection: id, group }),
+            asking.ask(Question::ConnectionExists(id)),
+        );
+        // An ack that comes because nobody has answered in time says so.
+        assert!(matches!(answers, (Err(Thrown::Hub(_)), Ok(()), Ok(()), Ok(false))), "{answers:?}");
+        assert!(lost.elapsed() < NODE_TIMEOUT + SLACK, "it took {:?}", lost.elapsed());
+    };
+    let (answer, ()) = tokio::join!(called.invoke(id, "add", json!([1, 2])), is_asked);
+    assert!(matches!(answer, Err(Thrown::Hub(_))), "{answer:?}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::turn::Turn;
 /// How long a server connection waits for its clients on other nodes to go, when the gateway stops: some longer than each of them takes at most.
 const LONGEST_LEAVE: Millis = Millis(2_000);
 
-/// A node is gone: the clients here lose its hub servers, and the hub servers here its clients.
+/// A node is gone: the clients here lose its hub servers, and the hub servers here its clients, with what these were to answer.
 pub(crate) fn node_lost(links: &mut Links, clients: &mut Clients, turn: &mut Turn<'_>, node: NodeId) {
     let lost = links.clients_of.keys().filter(|id| id.owner.node == node);
     let mut lost: Vec<ServerConnectionId> = lost.copied().collect();
@@ -27,6 +27,8 @@ pub(crate) fn node_lost(links: &mut Links, clients: &mut Clients, turn: &mut Tur
         }
     }
     links.servers.lose_guests_of(turn, node);
+    let servers = &links.servers;
+    links.calls_elsewhere.node_lost(node, |server, message| servers.send(turn, server, message));
 }
 
 /// The gateway stops: clients that other nodes have of these server connections here go to servers there, once what they have called is answered.

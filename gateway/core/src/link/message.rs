@@ -87,16 +87,24 @@ pub(super) fn act_on(
                 return;
             };
             let client = ConnectionId::parse(call.connection_id);
-            let is_nowhere = |id| turn.locate(links.servers.shard_of(turn, from, id)) == Location::Nowhere;
-            let Some(client) = client.filter(|id| !is_nowhere(*id)) else {
+            let place = client.map(|id| links.servers.shard_of(turn, from, id));
+            let location = place.map_or(Location::Nowhere, |place| turn.locate(place));
+            let (Some(client), Some(place), false) = (client, place, location == Location::Nowhere) else {
                 return client_result::refuse(&links.servers, turn, from, &call, NO_CONNECTION);
             };
+            // A hub server hears itself of the end of its own clients, and with it of that of its calls.
+            if location == Location::OtherNode && !links.servers.is_guest(from, client) {
+                links.calls_elsewhere.begins(from, &call, client, place.node);
+            }
             let message = Bytes::copy_from_slice(body);
             let order = ServerOrder::Invoke { from, origin, client, message };
             dispatch(links, clients, turn, (from, client), hub, order);
         }
-        ServiceMessage::ClientCompletion(ClientCompletion { connection_id, .. })
-        | ServiceMessage::ErrorCompletion(ErrorCompletion { connection_id, .. }) => {
+        ServiceMessage::ClientCompletion(ClientCompletion { connection_id, invocation_id, .. })
+        | ServiceMessage::ErrorCompletion(ErrorCompletion { connection_id, invocation_id, .. }) => {
+            if let Some(server) = links.servers.get(from) {
+                links.calls_elsewhere.is_read(server.server(), invocation_id);
+            }
             if let Some(client) = ConnectionId::parse(connection_id) {
                 let message = Bytes::copy_from_slice(body);
                 dispatch(links, clients, turn, (from, client), hub, ServerOrder::Complete { client, message });

@@ -3,6 +3,7 @@
 //! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`). The hub server answers the handshake,
 //! sends the pings and the Close; the gateway reads of it all only where messages end.
 
+mod calls_elsewhere;
 mod client_link;
 mod client_result;
 mod handshake;
@@ -23,6 +24,7 @@ use hubgate_wire::service::{
     self, CloseConnection, ConnectionReconnect, Extensions, MalformedMessage, ServiceError, ServiceMessage,
 };
 
+use calls_elsewhere::CallsElsewhere;
 use client_link::ClientLink;
 use outgoing::ToClient;
 pub(crate) use outgoing::{inspected, release_held};
@@ -57,6 +59,7 @@ pub(crate) struct Links {
     of_clients: Beside<Slot, Option<Box<ClientLink>>>,
     /// The clients of each server connection.
     clients_of: FixedMap<ServerConnectionId, Slots>,
+    calls_elsewhere: CallsElsewhere,
     /// Messages of hub servers that are too long and have not come as a whole.
     oversized: FixedMap<ServerConnectionId, Oversized>,
     /// What hub servers say to single clients, while filters look at it.
@@ -77,6 +80,7 @@ impl Links {
             servers: Servers::default(),
             of_clients: Beside::new(),
             clients_of: FixedMap::default(),
+            calls_elsewhere: CallsElsewhere::default(),
             oversized: FixedMap::default(),
             lane: Lane::new(LaneKind::FromServers),
         }
@@ -223,6 +227,7 @@ impl Links {
             return;
         };
         self.oversized.remove(&id);
+        self.calls_elsewhere.server_gone(id);
         let hub = server.hub();
         clients.hub(hub).announce(turn, DirectoryChange::ServerLeft(id));
         if let ServerPhase::Open(ServerKind::Hub { migration }) = server.phase() {
@@ -319,6 +324,7 @@ impl Links {
                 self.servers.end_client(turn, &clients.hub(hub).name, to, client, messages.into());
             }
             ServerOrder::PassToServer { first, server, message } => {
+                self.calls_elsewhere.is_told(first, &message);
                 self.pass_to_any_of_server(clients, turn, hub, first, server, message);
             }
             ServerOrder::Says { from, to, payload, data_type } => {

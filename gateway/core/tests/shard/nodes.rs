@@ -9,7 +9,7 @@ use hubgate_core::question::{
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, Input, Outgoing};
-use hubgate_wire::service::{CheckGroupExistenceWithAck, ServiceMessage};
+use hubgate_wire::service::{CheckGroupExistenceWithAck, ClientCompletion, ClientInvocation, ServiceMessage};
 
 use crate::proxied::{DROPPED, HANDSHAKE, fin};
 use crate::rig::{Client, PATIENCE, Rig, Server, default_mode, hub, json, settings};
@@ -376,6 +376,44 @@ fn hub_servers_are_told_that_the_clients_of_a_lost_node_are_gone() {
     let other = rig.server(0, "b", 0);
     let of: Vec<_> = (0..2).map(|_| rig.connect_proxied(4, None, &[server, other]).1).collect();
     assert_eq!(of, [other, other]);
+}
+
+#[test]
+fn calls_of_hub_servers_to_clients_of_a_lost_node_fail_once_unless_they_were_answered() {
+    let mut rig = Rig::of_nodes(3, 1, default_mode());
+    let server = rig.server(0, "a", 0);
+    let caller = rig.weak(0, "caller");
+    let [lost, kept] = [1, 2].map(|shard| rig.connect_proxied(shard, None, &[server]).0);
+    let call = |rig: &mut Rig, client: Client, invocation_id| {
+        let connection_id = client.id.as_str();
+        let payloads = vec![("json", &b"ask\x1e"[..])];
+        let call = ClientInvocation {
+            invocation_id,
+            connection_id,
+            caller_server_id: "caller",
+            payloads,
+            ..Default::default()
+        };
+        rig.says(caller, &ServiceMessage::ClientInvocation(call));
+        assert_eq!(rig.told(caller), [format!("mapping {invocation_id}")]);
+    };
+    for (client, id) in [(lost, "answered"), (lost, "asked"), (kept, "elsewhere")] {
+        call(&mut rig, client, id);
+    }
+    let connection_id = lost.id.as_str();
+    let done = ClientCompletion {
+        invocation_id: "answered",
+        connection_id,
+        caller_server_id: "a",
+        payload: b"1",
+        ..Default::default()
+    };
+    rig.says(server, &ServiceMessage::ClientCompletion(done));
+    assert_eq!(rig.told(caller), ["done answered 1"]);
+    rig.lose(1);
+    assert_eq!(rig.told(caller), ["failed asked: The connection ended before it answered."]);
+    rig.lose(2);
+    assert_eq!(rig.told(caller), ["failed elsewhere: The connection ended before it answered."]);
 }
 
 #[test]
