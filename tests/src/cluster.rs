@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::gateway::{Gateway, Setup};
 use crate::nats::NatsServer;
+use crate::network::{Machine, Network};
 use crate::wait::until;
 
 /// Gateways that serve as one, each on a port of its own. Dropped, all of it is killed.
@@ -16,6 +17,8 @@ pub struct Cluster {
     nodes: Vec<Gateway>,
     /// Of each, whether it runs.
     runs: Vec<bool>,
+    /// Of each, the one that it has for itself, if it was started so.
+    machines: Vec<Machine>,
     /// After the gateways, so that it ends after them.
     pub nats: NatsServer,
     making: Making,
@@ -49,6 +52,11 @@ impl Cluster {
 
     pub fn nodes(&self) -> &[Gateway] {
         &self.nodes
+    }
+
+    /// That of a node which was [started apart](Making::start_apart).
+    pub fn machine(&self, node: usize) -> &Machine {
+        &self.machines[node]
     }
 
     /// The places of those that run.
@@ -146,10 +154,18 @@ impl Making {
 
     /// The same, and nobody has joined yet.
     pub async fn start_unready_on(self, nats: NatsServer, nodes: usize) -> Cluster {
-        let mut cluster = Cluster { nodes: Vec::new(), runs: Vec::new(), nats, making: self };
-        let starting = (0..nodes).map(|_| cluster.making.setup(&cluster.nats).start());
-        cluster.nodes = futures_util::future::join_all(starting).await;
-        cluster.runs = vec![true; nodes];
+        let starting = (0..nodes).map(|_| self.setup(&nats).start());
+        let nodes = futures_util::future::join_all(starting).await;
+        Cluster { runs: vec![true; nodes.len()], nodes, machines: Vec::new(), nats, making: self }
+    }
+
+    /// So many nodes, each on a machine of its own, as the nats-server is; all have joined.
+    pub async fn start_apart(self, network: &mut Network, nats: NatsServer, nodes: usize) -> Cluster {
+        let machines: Vec<Machine> = (0..nodes).map(|_| network.machine()).collect();
+        let starting = machines.iter().map(|machine| self.setup(&nats).on(machine.clone()).start());
+        let nodes = futures_util::future::join_all(starting).await;
+        let cluster = Cluster { runs: vec![true; nodes.len()], nodes, machines, nats, making: self };
+        cluster.is_whole().await;
         cluster
     }
 

@@ -1,7 +1,7 @@
 //! A running gateway: its configuration, its process, its admin listener.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
@@ -15,6 +15,7 @@ use crate::client::Connecting;
 use crate::command::binary;
 use crate::guests;
 use crate::http::{Answer, Request};
+use crate::network::Machine;
 use crate::token::Token;
 use crate::wait::{DEADLINE, LONG_DEADLINE, pause, until};
 
@@ -28,9 +29,17 @@ pub const SECOND_KEY: &str = "dGVzdHMtb25seS1zZWNvbmQtYWNjZXNzLWtleS0wMTIzNDU2Nz
 pub struct Setup {
     folder: TempDir,
     start: Start,
+    surroundings: Surroundings,
+}
+
+/// What its process runs with beside its configuration.
+#[derive(Debug)]
+struct Surroundings {
     log_format: &'static str,
     environment: Vec<(&'static str, String)>,
     descriptors: Option<u32>,
+    /// None: where the test runs.
+    machine: Option<Machine>,
 }
 
 #[derive(Debug)]
@@ -44,9 +53,7 @@ enum Start {
 pub struct Gateway {
     folder: TempDir,
     start: Start,
-    log_format: &'static str,
-    environment: Vec<(&'static str, String)>,
-    descriptors: Option<u32>,
+    surroundings: Surroundings,
     process: Child,
     ready: Ready,
 }
@@ -324,8 +331,7 @@ impl Gateway {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let listen = Some(self.ready.listen);
-            self.process =
-                spawn(&self.folder, &self.start, self.log_format, &self.environment, self.descriptors, listen);
+            self.process = spawn(&self.folder, &self.start, &self.surroundings, listen);
             match ready(&self.folder, &mut self.process).await {
                 Ok(ready) => break self.ready = ready,
                 // A connection of another test may have got the port as its own for a moment.
@@ -355,7 +361,9 @@ impl Drop for Gateway {
 
 impl Setup {
     fn new(folder: TempDir, start: Start) -> Setup {
-        Setup { folder, start, log_format: "text", environment: Vec::new(), descriptors: None }
+        let surroundings =
+            Surroundings { log_format: "text", environment: Vec::new(), descriptors: None, machine: None };
+        Setup { folder, start, surroundings }
     }
 
     /// Adds configuration, or replaces what is there; tables are merged.
@@ -378,19 +386,26 @@ impl Setup {
 
     /// With a log of JSON objects, one a line.
     pub fn logging_json(mut self) -> Setup {
-        self.log_format = "json";
+        self.surroundings.log_format = "json";
         self
     }
 
     /// With a variable of its environment.
     pub fn environment(mut self, name: &'static str, value: &str) -> Setup {
-        self.environment.push((name, value.to_owned()));
+        self.surroundings.environment.push((name, value.to_owned()));
         self
     }
 
     /// With at most `limit` open file descriptors.
     pub fn descriptors(mut self, limit: u32) -> Setup {
-        self.descriptors = Some(limit);
+        self.surroundings.descriptors = Some(limit);
+        self
+    }
+
+    /// On a machine of its own.
+    pub fn on(mut self, machine: Machine) -> Setup {
+        self.merge(&format!("[admin]\nlisten = '{}:0'", machine.address()));
+        self.surroundings.machine = Some(machine);
         self
     }
 
@@ -401,10 +416,10 @@ impl Setup {
     }
 
     pub async fn start(self) -> Gateway {
-        let Setup { folder, start, log_format, environment, descriptors } = self;
-        let mut process = spawn(&folder, &start, log_format, &environment, descriptors, None);
+        let Setup { folder, start, surroundings } = self;
+        let mut process = spawn(&folder, &start, &surroundings, None);
         match ready(&folder, &mut process).await {
-            Ok(ready) => Gateway { folder, start, log_format, environment, descriptors, process, ready },
+            Ok(ready) => Gateway { folder, start, surroundings, process, ready },
             Err(why) => panic!("{why}\n{}", text(&folder.path().join("stderr.log"))),
         }
     }
@@ -445,14 +460,8 @@ fn plugin_file(folder: &TempDir, name: &str) -> PathBuf {
     folder.path().join("plugins").join(name).with_extension("wasm")
 }
 
-fn spawn(
-    folder: &TempDir,
-    start: &Start,
-    log_format: &str,
-    environment: &[(&'static str, String)],
-    descriptors: Option<u32>,
-    listen: Option<SocketAddr>,
-) -> Child {
+fn spawn(folder: &TempDir, start: &Start, surroundings: &Surroundings, listen: Option<SocketAddr>) -> Child {
+    let Surroundings { log_format, environment, descriptors, machine } = surroundings;
     let path = folder.path();
     let ready_file = path.join("ready.json");
     // What an earlier process of the same folder left.
@@ -470,7 +479,8 @@ fn spawn(
         Start::Serve(config) => command.arg("serve").arg("--config").arg(write_config(folder, config)),
         Start::Dev(arguments) => command.arg("dev").args(arguments),
     };
-    command.arg("--listen").arg(listen.map_or("127.0.0.1:0".to_owned(), |address| address.to_string()));
+    let host = machine.as_ref().map_or(Ipv4Addr::LOCALHOST, Machine::address);
+    command.arg("--listen").arg(listen.unwrap_or(SocketAddr::new(host.into(), 0)).to_string());
     command.arg("--ready-file").arg(ready_file);
     for name in ["HUBGATE_ACCESS_KEYS", "HUBGATE_ACCESS_KEYS_FILE", "RUST_LOG"] {
         command.env_remove(name);
@@ -478,6 +488,9 @@ fn spawn(
     command.envs(environment.iter().cloned());
     command.current_dir(path).stdin(Stdio::null());
     command.stdout(log_file(&path.join("stdout.log"))).stderr(log_file(&path.join("stderr.log")));
+    if let Some(machine) = machine {
+        machine.runs(&mut command);
+    }
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 

@@ -19,6 +19,7 @@
 //! | [`http_2`] | the same over HTTP/2, and peers that never let an answer's body come |
 //! | [`nats`] | what joins gateways |
 //! | [`nginx`] | a reverse proxy |
+//! | [`network`] | machines, with links between them that can be cut |
 //! | [`private_network`] | a network that a test has for itself |
 //! | [`proxied_cluster`] | gateways that serve as one behind a proxy |
 //! | [`stateful`] | a client that goes on by another WebSocket, and counts, keeps and acknowledges only when a test says so |
@@ -57,6 +58,7 @@ pub mod management;
 pub mod matrix;
 pub mod nats;
 pub mod nginx;
+pub mod network;
 pub mod private_network;
 pub mod provider;
 pub mod proxied_cluster;

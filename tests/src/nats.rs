@@ -1,7 +1,7 @@
 //! A real nats-server on a port of its own: `tests/nats/requirements.txt`, installed into the folder `nats` of the target directory.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::command::leavings;
 use crate::gateway::signal;
+use crate::network::Machine;
 use crate::wait::{DEADLINE, pause, until};
 
 /// The variable of the environment that names another program.
@@ -27,6 +28,8 @@ pub struct NatsServer {
     folder: TempDir,
     address: SocketAddr,
     options: String,
+    /// None: where the test runs.
+    machine: Option<Machine>,
     process: Child,
 }
 
@@ -42,16 +45,27 @@ impl NatsServer {
         for (name, content) in files {
             fs::write(folder.path().join(name), content).expect("the folder can be written");
         }
+        NatsServer::run(folder, options, None).await
+    }
+
+    /// One on a machine of its own, with more in its configuration file.
+    pub async fn on(machine: Machine, options: &str) -> NatsServer {
+        NatsServer::run(TempDir::new().expect("there is room for a folder"), options, Some(machine)).await
+    }
+
+    async fn run(folder: TempDir, options: &str, machine: Option<Machine>) -> NatsServer {
         // It chooses a port, and tells it in a file.
-        let mut process = spawn(&folder, -1, options);
+        let mut process = spawn(&folder, -1, options, machine.as_ref());
         let ports = folder.path().join(format!("nats-server_{}.ports", process.id()));
         let address = until("nats-server to listen", async || {
             let ended = process.try_wait().expect("a child can be waited for");
             assert!(ended.is_none(), "nats-server ended: {}", log(&folder));
-            address_in(&fs::read_to_string(&ports).ok()?)
+            let port = port_in(&fs::read_to_string(&ports).ok()?)?;
+            let host = machine.as_ref().map_or(Ipv4Addr::LOCALHOST, Machine::address);
+            Some(SocketAddr::new(host.into(), port))
         })
         .await;
-        let server = NatsServer { folder, address, options: options.to_owned(), process };
+        let server = NatsServer { folder, address, options: options.to_owned(), machine, process };
         server.greets().await;
         server
     }
@@ -62,7 +76,13 @@ impl NatsServer {
 
     /// As gateways name it.
     pub fn url(&self) -> String {
-        format!("nats://{}", self.address)
+        let host = self.machine.as_ref().map_or(self.address.ip(), |machine| machine.inner_address().into());
+        format!("nats://{}", SocketAddr::new(host, self.address.port()))
+    }
+
+    /// The machine that it has for itself.
+    pub fn machine(&self) -> &Machine {
+        self.machine.as_ref().expect("it was started on a machine of its own")
     }
 
     /// Ends it at once, as a crash does.
@@ -85,7 +105,8 @@ impl NatsServer {
             for earlier in [LOG, ERRORS] {
                 let _ = fs::remove_file(self.folder.path().join(earlier));
             }
-            self.process = spawn(&self.folder, self.address.port().into(), &self.options);
+            let machine = self.machine.as_ref();
+            self.process = spawn(&self.folder, self.address.port().into(), &self.options, machine);
             let process = &mut self.process;
             let address = self.address;
             let ended =
@@ -183,10 +204,11 @@ async fn greeting(address: SocketAddr) -> bool {
     stream.read_exact(&mut first).await.is_ok() && &first == b"INFO"
 }
 
-fn spawn(folder: &TempDir, port: i32, options: &str) -> Child {
+fn spawn(folder: &TempDir, port: i32, options: &str, machine: Option<&Machine>) -> Child {
     let path = folder.path();
+    let host = machine.map_or(Ipv4Addr::LOCALHOST, |_| Ipv4Addr::UNSPECIFIED);
     let config = format!(
-        "host: 127.0.0.1\nport: {port}\nports_file_dir: '{folder}'\nlog_file: '{folder}/{LOG}'\n\
+        "host: {host}\nport: {port}\nports_file_dir: '{folder}'\nlog_file: '{folder}/{LOG}'\n\
          jetstream {{ store_dir: '{folder}/store', max_memory_store: 64MB, max_file_store: 256MB }}\n{options}\n",
         folder = path.display()
     );
@@ -195,13 +217,16 @@ fn spawn(folder: &TempDir, port: i32, options: &str) -> Child {
     let mut command = Command::new(program());
     command.args(["--config", CONFIG]).current_dir(path).stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(errors.expect("the folder can be written"));
+    if let Some(machine) = machine {
+        machine.runs(&mut command);
+    }
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
-fn address_in(ports: &str) -> Option<SocketAddr> {
+fn port_in(ports: &str) -> Option<u16> {
     let ports: Value = serde_json::from_str(ports).ok()?;
-    let (_, address) = ports["nats"][0].as_str()?.split_once("://")?;
-    address.parse().ok()
+    let (_, port) = ports["nats"][0].as_str()?.rsplit_once(':')?;
+    port.parse().ok()
 }
 
 fn log(folder: &TempDir) -> String {

@@ -1,7 +1,9 @@
 //! A network that a test has for itself, so that commands with fixed ports run as they are printed, and reach nothing outside.
 
+use std::fs::File;
 use std::io;
 use std::process::Command;
+use std::thread;
 
 use libc::{AF_INET, CLONE_NEWNET, IFF_UP, SIOCSIFFLAGS, SOCK_DGRAM};
 
@@ -20,10 +22,25 @@ pub fn enter() -> bool {
             false
         }
         Err(error) => {
-            skip(&error, std::env::var(MAY_SKIP).is_ok_and(|value| value == "1"));
+            cannot_be(&error);
             false
         }
     }
+}
+
+/// Where there can be no network of a test's own: it fails, unless [`MAY_SKIP`] lets it be over.
+pub(crate) fn cannot_be(error: &io::Error) {
+    skip(error, std::env::var(MAY_SKIP).is_ok_and(|value| value == "1"));
+}
+
+/// One more network with nothing but loopback in it, which is there for as long as it is used. The caller has [entered](enter) one.
+pub(crate) fn another() -> File {
+    let make = || {
+        leave_all_networks()?;
+        File::open("/proc/thread-self/ns/net")
+    };
+    let made = thread::spawn(make).join().expect("making a network does not panic");
+    made.expect("who has one network can have another")
 }
 
 /// Says that nothing is run; a test that must not be skipped fails.
@@ -54,7 +71,7 @@ fn leave_all_networks() -> io::Result<()> {
     }
 }
 
-fn result(code: libc::c_int) -> io::Result<()> {
+pub(crate) fn result(code: libc::c_int) -> io::Result<()> {
     match code {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
@@ -70,7 +87,7 @@ fn may_be_root_elsewhere() -> bool {
 }
 
 fn run_as_root_elsewhere() {
-    let this = std::thread::current();
+    let this = thread::current();
     let name = this.name().expect("a test's thread has its name");
     let test = std::env::current_exe().expect("a test knows its own file");
     let mut command = Command::new(AS_ROOT[0]);

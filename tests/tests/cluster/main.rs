@@ -2,6 +2,7 @@
 
 mod dotnet;
 mod example;
+mod cuts;
 mod hub_servers;
 mod javascript;
 mod joining;
@@ -81,8 +82,14 @@ async fn join(gateway: &Gateway, hub: &str, id: &str, group: &str) {
     assert_eq!(asked(gateway, Method::PUT, hub, &path).await, 200);
 }
 
-/// Waits until a node routes clients to this hub server.
+/// Waits until a node routes clients to this hub server, which has none yet.
 async fn knows(gateway: &Gateway, hub: &str, server: &AnsweringServer, name: &str) {
+    finds(gateway, hub, name).await;
+    until("the client that tried it to be gone", async || server.clients().is_empty().then_some(())).await;
+}
+
+/// Waits until a node routes clients to the hub server of this name.
+async fn finds(gateway: &Gateway, hub: &str, name: &str) {
     let connecting = gateway.client(hub).with_claim("asrs.s.ssticky", "Required").with_claim("asrs.s.sn", name);
     let is_with_it = async || {
         let mut client = connecting.open().await;
@@ -95,7 +102,6 @@ async fn knows(gateway: &Gateway, hub: &str, server: &AnsweringServer, name: &st
         is_with_it.then_some(())
     };
     until(&format!("a node to know server {name}"), is_with_it).await;
-    until("the client that tried it to be gone", async || server.clients().is_empty().then_some(())).await;
 }
 
 /// A client that was told that it may come back, by whatever error.

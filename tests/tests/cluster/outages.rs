@@ -22,12 +22,12 @@ async fn readiness(gateway: &Gateway) -> (u16, bool) {
     (answer.status, answer.body.contains("degraded"))
 }
 
-async fn is_degraded(gateway: &Gateway) {
+pub(crate) async fn is_degraded(gateway: &Gateway) {
     let says_so = async || (readiness(gateway).await == (200, true)).then_some(());
     until("a node to serve, degraded", says_so).await;
 }
 
-async fn of_all(cluster: &Cluster, metric: &str) -> f64 {
+pub(crate) async fn of_all(cluster: &Cluster, metric: &str) -> f64 {
     let mut sum = 0.0;
     for node in cluster.nodes() {
         sum += node.metric(metric, []).await;
