@@ -70,7 +70,7 @@ async fn a_node_that_was_killed_comes_back_and_serves_with_the_others() {
 }
 
 #[tokio::test]
-#[ignore = "two minutes: scripts/cluster-tests.sh"]
+#[ignore = "a minute: scripts/cluster-tests.sh"]
 async fn a_node_is_killed_and_comes_back_again_and_again_under_load_of_the_others() {
     let mut cluster = serverless().with("node-timeout = '3s'").start(3).await;
     let load = Load::start(&cluster, &[0, 1]).await;

@@ -13,7 +13,7 @@ async fn numbered_messages_come_once_and_in_order_from_every_node_to_every_node(
 }
 
 #[tokio::test]
-#[ignore = "minutes: scripts/cluster-tests.sh"]
+#[ignore = "a minute: scripts/cluster-tests.sh"]
 async fn a_million_numbered_messages_come_once_and_in_order() {
     numbers_come(1_000_000).await;
 }
@@ -35,7 +35,7 @@ async fn what_was_acknowledged_at_one_node_is_in_effect_for_senders_at_all() {
 }
 
 #[tokio::test]
-#[ignore = "a minute: scripts/cluster-tests.sh"]
+#[ignore = "ten seconds: scripts/cluster-tests.sh"]
 async fn a_thousand_joins_that_were_acknowledged_at_one_node_are_in_effect_for_senders_at_all() {
     joins_are_seen(1_000).await;
 }

@@ -41,7 +41,7 @@ async fn nothing_is_lost_when_nats_is_killed_under_load_and_comes_back() {
 }
 
 #[tokio::test]
-#[ignore = "two minutes: scripts/cluster-tests.sh"]
+#[ignore = "half a minute: scripts/cluster-tests.sh"]
 async fn nothing_is_lost_when_nats_is_killed_again_and_again() {
     nats_is_killed_under_load(30).await;
 }
@@ -186,7 +186,7 @@ async fn after_the_grace_clients_whose_server_is_at_another_node_are_told_to_com
 
 /// With the settings that a cluster has when nobody says anything.
 #[tokio::test]
-#[ignore = "two minutes: scripts/cluster-tests.sh"]
+#[ignore = "a minute and a half: scripts/cluster-tests.sh"]
 async fn nats_may_be_away_for_twenty_seconds_and_when_it_is_away_for_longer_than_the_grace_clients_of_other_nodes_come_back()
  {
     let mut cluster = default_mode().start(2).await;
