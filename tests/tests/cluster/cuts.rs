@@ -6,7 +6,7 @@ use http::Method;
 use hubgate_tests::answering_server::AnsweringServer;
 use hubgate_tests::cluster::{Making, View};
 use hubgate_tests::nats::NatsServer;
-use hubgate_tests::network::Network;
+use hubgate_tests::network::{Machine, Network};
 use hubgate_tests::wait::{let_pass, until};
 use hubgate_tests::{Client, Cluster, Gateway};
 use serde_json::json;
@@ -200,9 +200,8 @@ async fn nodes_whose_nats_server_is_gone_without_a_word_go_on_with_another_befor
     let cluster = in_both_modes().with(&servers).start_apart(&mut network, first, 3).await;
     let load = Load::start(&cluster, &[0, 1, 2]).await;
     load.goes_on(2_000).await;
-    // Of three nodes and two servers, one has a server that another may have, too.
-    let of_the_first_node = usize::from(!machines[0].is_connected_to(cluster.machine(0)));
-    machines[of_the_first_node].silence();
+    let is_of_the_first_node = |machine: &&Machine| cluster.machine(0).is_connected_to(machine);
+    machines.iter().find(is_of_the_first_node).expect("it has a connection to one of them").silence();
     until("the node to notice", async || (told(&cluster[0], DISCONNECTED) > 0).then_some(())).await;
     cluster.is_whole().await;
     load.goes_on(2_000).await;

@@ -1,5 +1,6 @@
 //! A node that is killed.
 
+use std::fs::{self, DirEntry};
 use std::time::{Duration, Instant};
 
 use http::Method;
@@ -105,6 +106,17 @@ async fn what_was_asked_of_a_node_that_is_killed_is_answered_without_it() {
     assert!((400..600).contains(&answer.status), "{answer:?}");
 }
 
+/// Stops all threads of a process where they are.
+async fn stand_still(process: u32) {
+    assert!(signal(process, "STOP"), "it runs");
+    let state = |thread: DirEntry| fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+    let stands = async || {
+        let mut threads = fs::read_dir(format!("/proc/{process}/task")).expect("it runs").flatten();
+        threads.all(|thread| state(thread).contains(") T ")).then_some(())
+    };
+    until("a gateway to stand still", stands).await;
+}
+
 #[tokio::test]
 async fn what_hub_servers_ask_of_a_node_that_is_lost_meanwhile_is_answered_without_it() {
     let cluster = default_mode().with("node-timeout = '3s'").start(2).await;
@@ -118,7 +130,7 @@ async fn what_hub_servers_ask_of_a_node_that_is_lost_meanwhile_is_answered_witho
     let (mut joining, mut leaving, mut asking) = (caller().await, caller().await, caller().await);
     let is_asked = async {
         assert_eq!(peer.client.message().await["target"], "add");
-        assert!(signal(cluster[1].process_id(), "STOP"), "it runs");
+        stand_still(cluster[1].process_id()).await;
         let lost = Instant::now();
         let group = "red";
         let answers = tokio::join!(

@@ -21,6 +21,7 @@ pub(super) struct CallsElsewhere {
 struct Call {
     client: ConnectionId,
     caller: ServerId,
+    /// The one that the client lives on; until that is heard, the one that has negotiated with it.
     node: NodeId,
 }
 
@@ -41,8 +42,8 @@ impl CallsElsewhere {
             .insert(call.invocation_id.into(), Call { client, caller: ServerId::new(call.caller_server_id), node });
     }
 
-    /// A hub server is told something that may be the end of a call: a message with its length.
-    pub(super) fn is_told(&mut self, server: ServerConnectionId, mut message: &[u8]) {
+    /// A hub server is told something by the node of a client, perhaps of a call: a message with its length.
+    pub(super) fn is_told(&mut self, server: ServerConnectionId, by: NodeId, mut message: &[u8]) {
         let Some(of_server) = self.of_servers.get_mut(&server) else {
             return;
         };
@@ -52,6 +53,12 @@ impl CallsElsewhere {
         let ended = match service::parse(body) {
             Ok(ServiceMessage::ClientCompletion(completion)) => completion.invocation_id,
             Ok(ServiceMessage::ErrorCompletion(completion)) => completion.invocation_id,
+            Ok(ServiceMessage::ServiceMapping(mapping)) => {
+                if let Some(call) = of_server.get_mut(mapping.invocation_id) {
+                    call.node = by;
+                }
+                return;
+            }
             _ => return,
         };
         of_server.remove(ended);

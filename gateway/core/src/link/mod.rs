@@ -324,7 +324,7 @@ impl Links {
                 self.servers.end_client(turn, &clients.hub(hub).name, to, client, messages.into());
             }
             ServerOrder::PassToServer { first, server, message } => {
-                self.calls_elsewhere.is_told(first, &message);
+                self.calls_elsewhere.is_told(first, by.node, &message);
                 self.pass_to_any_of_server(clients, turn, hub, first, server, message);
             }
             ServerOrder::Says { from, to, payload, data_type } => {

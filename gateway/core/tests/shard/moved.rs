@@ -11,7 +11,9 @@ use hubgate_core::{
     TooManyTokens,
 };
 use hubgate_wire::negotiate::Transport;
-use hubgate_wire::service::{CheckConnectionExistenceWithAck, CloseConnectionWithAck, ServiceMessage};
+use hubgate_wire::service::{
+    CheckConnectionExistenceWithAck, ClientInvocation, CloseConnectionWithAck, ServiceMessage,
+};
 
 use crate::proxied::HANDSHAKE;
 use crate::rig::{Client, PATIENCE, Rig, default_mode, hub, identity, json, settings};
@@ -223,6 +225,32 @@ fn a_hub_server_hears_the_end_of_clients_whose_node_is_lost_wherever_they_have_n
     assert_eq!(rig.received(client), ["{}", "{\"type\":6}"]);
     rig.lose(1);
     assert_eq!(rig.told(server), [format!("close {}", client.id)]);
+}
+
+#[test]
+fn a_call_of_a_client_that_has_moved_fails_with_the_node_that_it_lives_on_and_not_with_its_home() {
+    let mut rig = Rig::of_nodes(3, 2, default_mode());
+    let server = rig.server(4, "s", 0);
+    let caller = rig.weak(5, "caller");
+    let negotiated = negotiate(&mut rig, HOME, 1);
+    assert!(claim(&mut rig, CLAIMS, negotiated.token, HOLDER).is_ok());
+    let client = open(&mut rig, HOLDER, negotiated, None);
+    rig.data(client, HANDSHAKE);
+    rig.answers(server, client, "{}\x1e");
+    assert_eq!(rig.shards[5].shard_of(client.id), client.id.owner(), "only its home knows where it lives");
+    let call = ClientInvocation {
+        invocation_id: "i",
+        connection_id: client.id.as_str(),
+        caller_server_id: "caller",
+        payloads: vec![("json", &b"ask\x1e"[..])],
+        ..Default::default()
+    };
+    rig.says(caller, &ServiceMessage::ClientInvocation(call));
+    assert_eq!(rig.told(caller), ["mapping i"]);
+    rig.lose(0);
+    assert_eq!(rig.told(caller), [""; 0], "it lives on");
+    rig.lose(1);
+    assert_eq!(rig.told(caller), ["failed i: The connection ended before it answered."]);
 }
 
 #[test]
