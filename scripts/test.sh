@@ -56,6 +56,19 @@ fi
 javac -cp "$java/lib/*" -d "$java/classes" tests/clients/java/src/main/java/Scenarios.java
 (cd tests/clients/go && go build -o "$target/go/client" .)
 
+# Prometheus's own tool, out of Debian's package, which would start a server if it were installed.
+promtool=$target/prometheus/usr/bin/promtool
+if [ ! -x "$promtool" ]; then
+    rm -rf "$target/prometheus"
+    mkdir -p "$target/prometheus"
+    (
+        cd "$target/prometheus"
+        apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }
+        dpkg-deb --extract prometheus_*.deb .
+        rm -rf prometheus_*.deb usr/bin/prometheus usr/share
+    )
+fi
+
 deny=$target/tools/bin/cargo-deny
 [ -x "$deny" ] || cargo install --quiet --locked --root "$target/tools" cargo-deny@0.20.2
 

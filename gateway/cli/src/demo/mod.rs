@@ -46,6 +46,7 @@ pub(crate) const PAGES: &[(&str, &str, &[u8])] = &[
     document!("proxy.md"),
     document!("ready-made-hubs.md"),
     document!("rest-api.md"),
+    document!("runbooks.md"),
     document!("scaling.md"),
     document!("stateful-reconnect.md"),
     document!("tutorial.md"),
