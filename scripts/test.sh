@@ -55,6 +55,8 @@ if ! cmp -s tests/clients/java/pom.xml "$java/pom.xml"; then
 fi
 javac -cp "$java/lib/*" -d "$java/classes" tests/clients/java/src/main/java/Scenarios.java
 (cd tests/clients/go && go build -o "$target/go/client" .)
+mkdir -p "$target/deployment"
+(cd tests/deployment && go build -o "$target/deployment/" . helm.sh/helm/v3/cmd/helm)
 
 # Prometheus's own tool, out of Debian's package, which would start a server if it were installed.
 promtool=$target/prometheus/usr/bin/promtool

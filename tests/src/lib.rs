@@ -22,6 +22,7 @@
 //! | [`network`] | machines, with links between them that can be cut |
 //! | [`private_network`] | a network that a test has for itself |
 //! | [`proxied_cluster`] | gateways that serve as one behind a proxy |
+//! | [`root`] | what only root may do |
 //! | [`stateful`] | a client that goes on by another WebSocket, and counts, keeps and acknowledges only when a test says so |
 //! | [`socket`] | connections of clients and hub servers, plain or with TLS |
 //! | [`tls`] | certificates |
@@ -64,6 +65,7 @@ pub mod provider;
 pub mod proxied_cluster;
 pub mod python;
 pub mod rest_operations;
+pub mod root;
 pub mod script;
 pub mod socket;
 pub mod stateful;

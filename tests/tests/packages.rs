@@ -76,15 +76,27 @@ fn systemd_takes_the_unit_as_it_is() {
         println!("systemd is not installed here: its verdict on the unit is not asked for");
         return;
     }
-    let folder = tempfile::tempdir().expect("there is room for a folder");
-    let [service, socket] = ["hubgate.service", "hubgate.socket"].map(|name| folder.path().join(name));
-    fs::write(&service, unit.replace("/usr/local/bin/hubgate", &binary().display().to_string())).expect("it is empty");
-    fs::copy(repository().join("packaging/hubgate.socket"), &socket).expect("the unit is there");
-    let verdict =
-        Command::new(analyze).arg("verify").arg("--man=no").args([&service, &socket]).output().expect("it runs");
-    let said = String::from_utf8_lossy(&verdict.stderr);
-    let about_it: Vec<&str> = said.lines().filter(|line| line.contains("hubgate.")).collect();
-    assert!(about_it.is_empty(), "{about_it:?}");
+    let ours = binary().display().to_string();
+    // By itself, and as the package for Debian has it.
+    for addition in [None, Some("packaging/deb/service.conf")] {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let [service, socket] = ["hubgate.service", "hubgate.socket"].map(|name| folder.path().join(name));
+        fs::write(&service, unit.replace("/usr/local/bin/hubgate", &ours)).expect("it is empty");
+        fs::copy(repository().join("packaging/hubgate.socket"), &socket).expect("the unit is there");
+        if let Some(addition) = addition {
+            let addition = fs::read_to_string(repository().join(addition)).expect("it is there");
+            let beside = folder.path().join("hubgate.service.d");
+            fs::create_dir(&beside).expect("it is empty");
+            fs::write(beside.join("10-package.conf"), addition.replace("/usr/bin/hubgate", &ours))
+                .expect("it is empty");
+        }
+        let verdict =
+            Command::new(analyze).arg("verify").arg("--man=no").args([&service, &socket]).output().expect("it runs");
+        let said = String::from_utf8_lossy(&verdict.stderr);
+        let about_it: Vec<&str> =
+            said.lines().filter(|line| line.contains("hubgate.service") || line.contains("hubgate.socket")).collect();
+        assert!(about_it.is_empty(), "{addition:?}: {about_it:?}");
+    }
 }
 
 #[test]

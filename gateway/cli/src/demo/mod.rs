@@ -29,6 +29,7 @@ pub(crate) const PAGES: &[(&str, &str, &[u8])] = &[
     document!("filters.md"),
     document!("functions.md"),
     document!("hub-in-a-component.md"),
+    document!("install.md"),
     document!("languages.md"),
     document!("languages/c.md"),
     document!("languages/go.md"),
