@@ -6,7 +6,7 @@ use anyhow::anyhow;
 
 use super::findings::{Finding, Findings};
 use super::{azure, deep_check, emulator};
-use crate::config::{Addresses, Config};
+use crate::config::{self, Addresses, Config};
 use crate::{Failure, logging, print};
 
 #[derive(Debug, clap::Subcommand)]
@@ -26,6 +26,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Prints a JSON Schema of the configuration file, for editors that complete and check TOML.
+    Schema,
     /// Prints the upstream settings of Azure SignalR's local emulator (`settings.json`) as TOML for Hubgate.
     ImportEmulator {
         #[arg(value_name = "FILE")]
@@ -39,6 +41,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Check { config, deep } => check(&config, deep),
         Command::Show { config } => print(Config::load(&config, Addresses::default())?.show().trim_end()),
+        Command::Schema => print(format_args!("{:#}", config::json_schema())),
         Command::ImportEmulator { file } => print(emulator::import(&file)?.trim_end()),
         Command::ImportAzure(arguments) => azure::run(&arguments),
     }

@@ -1,17 +1,14 @@
 //! The tables of `docs/configuration.md` have a row for each key, with its default and its bounds.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::entries::{Entry, entries};
+use super::page::{PAGE, row_of, rows};
 use super::reading;
 use super::schema::{ALL_HUBS, Cluster, File, Hub, NetworkRule, Plugin, UpstreamItem};
 use super::table::Change;
 use super::value::Secrecy;
 
-const PAGE: &str = "../../docs/configuration.md";
-/// The tables that a file may have several of.
-const LISTS: [&str; 2] = ["network-rules", "upstream"];
 /// What stands for a value that is not set, or that is no constant.
 const NONE: &str = "–";
 
@@ -25,35 +22,6 @@ fn defaults() -> File {
         cluster: Some(Cluster::default()),
         ..File::default()
     }
-}
-
-/// A table's row, by the names of its columns.
-type Row = BTreeMap<String, String>;
-
-/// The rows of the page, by the keys that they are about, as the schema writes their paths.
-fn rows(page: &str) -> BTreeMap<String, Row> {
-    let (mut rows, mut table, mut columns) = (BTreeMap::new(), String::new(), Vec::new());
-    for line in page.lines() {
-        let cells: Vec<String> = line.split('|').map(|cell| cell.trim().to_owned()).collect();
-        if let Some(heading) = line.strip_prefix("## ") {
-            let name = heading.trim_matches(['`', '[', ']']).replace("hubs.NAME", "hubs.*");
-            table = if LISTS.contains(&name.as_str()) { format!("{name}[0]") } else { name };
-        } else if line.starts_with("| key |") {
-            columns = cells;
-        } else if line.starts_with("| `") {
-            let row: Row = columns.iter().cloned().zip(cells).collect();
-            for name in row["key"].split('`').skip(1).step_by(2) {
-                rows.insert(format!("{table}.{name}"), row.clone());
-            }
-        }
-    }
-    rows
-}
-
-/// The row of a key, or of the table that it is in, if that is written as one value.
-fn row_of<'a>(rows: &'a BTreeMap<String, Row>, path: &str) -> Option<(bool, &'a Row)> {
-    let around = path.rsplit_once('.').and_then(|(table, _)| rows.get(table));
-    rows.get(path).map(|row| (true, row)).or(around.map(|row| (false, row)))
 }
 
 /// The file with a key set as the page has it.
@@ -78,12 +46,11 @@ fn code(cell: &str) -> Option<&str> {
 
 #[test]
 fn the_page_has_each_key_with_its_default_and_its_bounds() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE)).expect("the page is there");
-    let rows = rows(&page);
+    let rows = rows();
     let keys = entries(&defaults(), Secrecy::Hidden);
     assert!(keys.len() > 70, "{}", keys.len());
     for key in &keys {
-        let (is_own, row) = row_of(&rows, &key.path).unwrap_or_else(|| panic!("{PAGE} has no row for {}", key.path));
+        let (is_own, row) = row_of(&rows, &key.path).unwrap_or_else(|| panic!("the page has no row for {}", key.path));
         if is_own {
             check_default(key, &row["default"]);
         }
@@ -99,7 +66,7 @@ fn the_page_has_each_key_with_its_default_and_its_bounds() {
     for path in rows.keys() {
         let is_key =
             |key: &Entry| key.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        assert!(keys.iter().any(is_key), "{PAGE} has a row for {path}, which is not a key");
+        assert!(keys.iter().any(is_key), "the page has a row for {path}, which is not a key");
     }
 }
 
@@ -121,9 +88,8 @@ fn check_default(key: &Entry, cell: &str) {
 
 #[test]
 fn the_page_names_the_keys_that_cannot_change_while_the_gateway_runs() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE)).expect("the page is there");
     let line =
-        page.lines().find(|line| line.contains("cannot change: such a file is refused")).expect("there is a line");
+        PAGE.lines().find(|line| line.contains("cannot change: such a file is refused")).expect("there is a line");
     let named: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
     let keys = entries(&defaults(), Secrecy::Hidden);
     // A table is named for all of its keys.

@@ -2,6 +2,9 @@
 
 use hubgate_plugin_host::{Rollback, Share};
 
+use serde_json::json;
+
+use super::json_schema::of_table;
 use super::problem::Problems;
 use super::reading::read;
 use super::table::table;
@@ -20,6 +23,10 @@ table! {
 pub(crate) struct Errors(Option<Share>);
 
 impl Value for Errors {
+    fn schema() -> serde_json::Value {
+        json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 })
+    }
+
     fn read(found: &toml::Value) -> Result<Errors, Problems> {
         let share = found.as_float().and_then(Share::new);
         share.map(|share| Errors(Some(share))).ok_or_else(|| {
@@ -33,6 +40,10 @@ impl Value for Errors {
 }
 
 impl Value for Rollback {
+    fn schema() -> serde_json::Value {
+        json!({ "anyOf": [{ "const": false }, of_table::<Settings>()] })
+    }
+
     fn read(found: &toml::Value) -> Result<Rollback, Problems> {
         match found {
             toml::Value::Boolean(false) => Ok(Rollback { errors: None, ..Rollback::default() }),

@@ -5,6 +5,8 @@ mod units;
 
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::plain_words::in_words;
 use super::problem::Problems;
 
@@ -33,6 +35,11 @@ pub(super) trait Value: Clone {
 
     /// As it would stand in a file; `None` if it is not set.
     fn write(&self, secrecy: Secrecy) -> Option<toml::Value>;
+
+    /// What a file may have, as JSON Schema says it: whatever [`Value::read`] takes, and no other kinds of values.
+    fn schema() -> serde_json::Value {
+        json!({ "type": "string" })
+    }
 }
 
 /// A problem of the value itself.
@@ -52,6 +59,10 @@ fn text(found: &toml::Value) -> Result<&str, Problems> {
 }
 
 impl Value for bool {
+    fn schema() -> serde_json::Value {
+        json!({ "type": "boolean" })
+    }
+
     fn read(found: &toml::Value) -> Result<bool, Problems> {
         found.as_bool().ok_or_else(|| not(found, "true or false"))
     }
@@ -72,6 +83,10 @@ impl Value for String {
 }
 
 impl Value for PathBuf {
+    fn schema() -> serde_json::Value {
+        json!({ "type": "string", "minLength": 1 })
+    }
+
     fn read(found: &toml::Value) -> Result<PathBuf, Problems> {
         match found.as_str() {
             None => Err(not(found, "a path in quotes")),
@@ -89,6 +104,12 @@ impl Value for PathBuf {
 macro_rules! whole_numbers {
     ($($number:ty = $kind:literal;)*) => {
         $(impl Value for $number {
+            fn schema() -> serde_json::Value {
+                // TOML has no greater numbers than an `i64`.
+                let most = i64::try_from(<$number>::MAX).unwrap_or(i64::MAX);
+                json!({ "type": "integer", "minimum": 0, "maximum": most })
+            }
+
             fn read(found: &toml::Value) -> Result<$number, Problems> {
                 found.as_integer().and_then(|number| number.try_into().ok()).ok_or_else(|| not(found, $kind))
             }
@@ -108,6 +129,10 @@ whole_numbers! {
 }
 
 impl<V: Value> Value for Option<V> {
+    fn schema() -> serde_json::Value {
+        V::schema()
+    }
+
     fn read(found: &toml::Value) -> Result<Option<V>, Problems> {
         V::read(found).map(Some)
     }
@@ -118,6 +143,10 @@ impl<V: Value> Value for Option<V> {
 }
 
 impl<V: Value> Value for Vec<V> {
+    fn schema() -> serde_json::Value {
+        json!({ "type": "array", "items": V::schema() })
+    }
+
     fn read(found: &toml::Value) -> Result<Vec<V>, Problems> {
         let items = found.as_array().ok_or_else(|| not(found, "a list, such as [\"…\"]"))?;
         let (mut list, mut problems) = (Vec::new(), Problems::default());
@@ -139,6 +168,10 @@ impl<V: Value> Value for Vec<V> {
 macro_rules! words {
     ($($(#[$meta:meta])* $name:ty { $($case:path = $word:literal,)* })*) => {
         $(impl $crate::config::value::Value for $name {
+            fn schema() -> serde_json::Value {
+                serde_json::json!({ "enum": [$($word,)*] })
+            }
+
             fn read(found: &toml::Value) -> Result<$name, $crate::config::problem::Problems> {
                 $crate::config::value::word(found, &[$(($word, $case),)*])
             }

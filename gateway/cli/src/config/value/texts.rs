@@ -9,6 +9,7 @@ use hubgate_net::settings::{NatsUrl, OriginPattern};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::webhook::UrlTemplate;
 use ipnet::IpNet;
+use serde_json::json;
 
 use super::{NOT_SHOWN, Problems, Secrecy, Value, not, text, wrong};
 
@@ -23,6 +24,10 @@ impl fmt::Debug for Secrets {
 }
 
 impl Value for Secrets {
+    fn schema() -> serde_json::Value {
+        json!({ "type": "array", "items": String::schema(), "maxItems": 2 })
+    }
+
     fn read(found: &toml::Value) -> Result<Secrets, Problems> {
         let texts = found.clone().try_into();
         texts.map(Secrets).map_err(|_| wrong("must be a list of one or two texts"))
@@ -55,11 +60,19 @@ fn texts(found: &toml::Value) -> Result<BTreeMap<String, String>, Problems> {
     if problems.is_empty() { Ok(texts) } else { Err(problems) }
 }
 
+fn texts_schema() -> serde_json::Value {
+    json!({ "type": "object", "additionalProperties": String::schema() })
+}
+
 /// Texts by names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Texts(pub(crate) BTreeMap<String, String>);
 
 impl Value for Texts {
+    fn schema() -> serde_json::Value {
+        texts_schema()
+    }
+
     fn read(found: &toml::Value) -> Result<Texts, Problems> {
         texts(found).map(Texts)
     }
@@ -75,6 +88,10 @@ impl Value for Texts {
 pub(crate) struct Counts(pub(crate) BTreeMap<String, usize>);
 
 impl Value for Counts {
+    fn schema() -> serde_json::Value {
+        json!({ "type": "object", "additionalProperties": usize::schema() })
+    }
+
     fn read(found: &toml::Value) -> Result<Counts, Problems> {
         let table = found.as_table().ok_or_else(|| not(found, "a table, such as { tenant = 100 }"))?;
         let (mut counts, mut problems) = (BTreeMap::new(), Problems::default());
@@ -115,6 +132,10 @@ impl Value for NatsUrl {
 }
 
 impl Value for SecretTexts {
+    fn schema() -> serde_json::Value {
+        texts_schema()
+    }
+
     fn read(found: &toml::Value) -> Result<SecretTexts, Problems> {
         texts(found).map(SecretTexts)
     }

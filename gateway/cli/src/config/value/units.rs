@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::{Problems, Secrecy, Value, text, wrong};
 
 /// A number of bytes, such as "64MiB".
@@ -56,6 +58,10 @@ impl fmt::Display for Size {
 }
 
 impl Value for Size {
+    fn schema() -> serde_json::Value {
+        json!({ "type": "string", "pattern": format!("^({})$", pattern(&SIZES)) })
+    }
+
     fn read(found: &toml::Value) -> Result<Size, Problems> {
         with_unit(found, "a size such as \"64MiB\"", meant_size)?.parse().map_err(wrong)
     }
@@ -130,6 +136,10 @@ impl fmt::Display for Span {
 }
 
 impl Value for Span {
+    fn schema() -> serde_json::Value {
+        json!({ "type": "string", "pattern": format!("^({})+$", pattern(&TIMES)) })
+    }
+
     fn read(found: &toml::Value) -> Result<Span, Problems> {
         let span: Span = with_unit(found, "a time such as \"10s\"", meant_time)?.parse().map_err(wrong)?;
         Ok(Span(span.0.min(LONGEST_SPAN)))
@@ -146,6 +156,12 @@ fn meant_time(number: &str) -> Vec<String> {
 
 /// A unit, and how many of the smallest one it has.
 type Unit = (&'static str, u64);
+
+/// A number with one of the units, or zero, as a regular expression.
+fn pattern(units: &[Unit]) -> String {
+    let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
+    format!(r"\s*([0-9]+(\.[0-9]*)?|\.[0-9]+)\s*({})\s*|\s*0+(\.0*)?\s*", names.join("|"))
+}
 
 /// The numbers with units that a text consists of, in the smallest unit; blanks do not count. Otherwise the unit that there is none of,
 /// if that is what is wrong. What is too large is the largest number.
