@@ -70,6 +70,7 @@ if [ ! -x "$promtool" ]; then
         rm -rf prometheus_*.deb usr/bin/prometheus usr/share
     )
 fi
+(cd tests/acme && go build -o "$target/go/pebble" github.com/letsencrypt/pebble/v2/cmd/pebble)
 
 deny=$target/tools/bin/cargo-deny
 [ -x "$deny" ] || cargo install --quiet --locked --root "$target/tools" cargo-deny@0.20.2

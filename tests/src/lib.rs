@@ -20,6 +20,7 @@
 //! | [`nats`] | what joins gateways |
 //! | [`nginx`] | a reverse proxy |
 //! | [`network`] | machines, with links between them that can be cut |
+//! | [`pebble`] | an ACME server, and its way to the gateway that it validates |
 //! | [`private_network`] | a network that a test has for itself |
 //! | [`proxied_cluster`] | gateways that serve as one behind a proxy |
 //! | [`root`] | what only root may do |
@@ -60,6 +61,7 @@ pub mod matrix;
 pub mod nats;
 pub mod nginx;
 pub mod network;
+pub mod pebble;
 pub mod private_network;
 pub mod provider;
 pub mod proxied_cluster;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -29,18 +30,15 @@ pub struct Dialing {
     pub source: Option<IpAddr>,
     /// None: plain.
     pub tls: Option<Arc<ClientConfig>>,
+    /// The name that is asked for by TLS; None: the address.
+    pub name: Option<&'static str>,
 }
 
 impl Dialing {
     /// With TLS, and trust in the gateway's certificate.
     pub fn secure(gateway: &Gateway) -> Dialing {
         let pem = fs::read(gateway.folder().join(CERTIFICATE)).expect("the gateway has a certificate");
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(&pem).expect("it is in PEM")).expect("it is a certificate");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let builder = builder.expect("the provider has the suites").with_root_certificates(roots);
-        Dialing { tls: Some(Arc::new(builder.with_no_client_auth())), ..Dialing::default() }
+        Dialing { tls: Some(trusting(&pem, Arc::new(DefaultTimeProvider))), ..Dialing::default() }
     }
 
     /// From an address of 127.0.0.0/8.
@@ -61,9 +59,21 @@ impl Dialing {
         let Some(config) = &self.tls else {
             return Either::Left(stream);
         };
-        let connecting = TlsConnector::from(config.clone()).connect(ServerName::from(address.ip()), stream);
+        let name = self.name.map(|name| ServerName::try_from(name).expect("it is a name"));
+        let name = name.unwrap_or_else(|| ServerName::from(address.ip()));
+        let connecting = TlsConnector::from(config.clone()).connect(name, stream);
         Either::Right(Box::new(connecting.await.expect("the gateway speaks TLS")))
     }
+}
+
+/// Trusts one certificate in PEM, or those that it has issued, by this clock.
+pub fn trusting(pem: &[u8], clock: Arc<dyn TimeProvider>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem).expect("it is in PEM")).expect("it is a certificate");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_details(provider, clock).with_safe_default_protocol_versions();
+    let builder = builder.expect("the provider has the suites").with_root_certificates(roots);
+    Arc::new(builder.with_no_client_auth())
 }
 
 /// The connection below TLS, if there is any.

@@ -43,6 +43,19 @@ fn what_would_be_served_is_said_to_be_and_nothing_stays_of_the_check() {
 }
 
 #[test]
+fn a_folder_for_certificates_that_others_may_read_is_named() {
+    let setup = Gateway::serve().with(ANY_PORT).with("server.tls.acme.domains = ['a.example']");
+    let (folder, file) = setup.written();
+    assert_eq!(check(&file).code, Some(0), "there is none yet");
+    let certificates = folder.path().join("data/acme");
+    fs::create_dir_all(&certificates).expect("the folder is ours");
+    fs::set_permissions(&certificates, fs::Permissions::from_mode(0o755)).expect("the folder is ours");
+    let checked = check(&file);
+    assert_eq!(checked.code, Some(2), "{checked:?}");
+    assert!(["server.data-dir", "data/acme", "0700"].iter().all(|part| checked.stderr.contains(part)), "{checked:?}");
+}
+
+#[test]
 fn a_plugin_that_would_not_serve_is_named_by_the_key_that_has_to_change() {
     let probe = || Gateway::probe().with(ANY_PORT);
     refused(probe().with("plugins.probe.path = 'gone.wasm'"), "plugins.probe.path", "gone.wasm cannot be read");

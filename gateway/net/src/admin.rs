@@ -262,7 +262,9 @@ impl Admin {
         let statuses = self.shards.statuses().await;
         self.shared.metrics.set_outboxes(self.shared.outboxes.held());
         let cluster = self.shared.cluster.as_ref().map(ClusterLink::status);
-        self.shared.metrics.encode(statuses, &self.shared.directory, cluster.as_deref())
+        let has_own_certificate = self.shared.settings().acme.is_some();
+        let certificate = has_own_certificate.then(|| self.shared.certificates.status());
+        self.shared.metrics.encode(statuses, &self.shared.directory, cluster.as_deref(), certificate)
     }
 
     /// A page of a browser must not reach the listener through a name that it made point here.

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::accepting::Accepting;
+use crate::acme::Acme;
 use crate::admin::{self, Admin};
 use crate::cluster::Cluster;
 use crate::key_fetching;
@@ -150,6 +151,7 @@ impl Sockets {
 pub struct Gateway {
     shared: Arc<Shared>,
     plugins: PluginHost,
+    acme: Acme,
     /// What speaks to other nodes, if the gateway is one of several.
     cluster: Option<Cluster>,
     listener: ListeningSocket,
@@ -183,9 +185,11 @@ impl Gateway {
             }
             None => (vitals, None, None),
         };
-        let shared = Shared::new(settings.listening_at(listen), link, admin_address, Arc::new(vitals), registry);
+        let mut acme = Acme::default();
+        let settings = acme.serving(settings.listening_at(listen));
+        let shared = Shared::new(settings, link, admin_address, Arc::new(vitals), registry, acme.certificates());
         let descriptors = Descriptors::new(max_descriptors);
-        Ok(Gateway { shared: Arc::new(shared), plugins, cluster, listener, listen, admin, descriptors })
+        Ok(Gateway { shared: Arc::new(shared), plugins, acme, cluster, listener, listen, admin, descriptors })
     }
 
     /// The address that clients connect to.
@@ -241,7 +245,7 @@ impl Gateway {
     }
 
     async fn serve(
-        self,
+        mut self,
         on_ready: impl FnOnce(),
         stop: impl Future<Output = ()>,
         Keeper { mut changes, regenerations }: Keeper,
@@ -257,6 +261,7 @@ impl Gateway {
         let listener = Listener::new(self.listener, LISTEN)?;
         let mut operators = std::pin::pin!(admin::serve(Listener::new(self.admin, ADMIN_LISTEN)?, admin));
         key_fetching::follow(&self.shared, self.shared.settings().key_urls());
+        self.acme.follow(&self.shared, self.shared.settings().acme.as_ref());
         vitals.set_ready(true);
         on_ready();
         {
@@ -274,7 +279,9 @@ impl Gateway {
             let mut changing = std::pin::pin!(async {
                 while let Some(Change { settings, done }) = changes.recv().await {
                     key_fetching::follow(&self.shared, settings.key_urls());
-                    self.shared.set_settings(settings.listening_at(self.listen));
+                    let settings = self.acme.serving(settings.listening_at(self.listen));
+                    self.acme.follow(&self.shared, settings.acme.as_ref());
+                    self.shared.set_settings(settings);
                     shards.configure().await;
                     // Who wanted it may be gone.
                     let _ = done.send(());

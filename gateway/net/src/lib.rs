@@ -2,6 +2,7 @@
 //! into the core, and what comes out of the core it does.
 
 mod accepting;
+mod acme;
 mod admin;
 mod admission;
 mod client;

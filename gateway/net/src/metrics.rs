@@ -15,6 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::acme::CertificateStatus;
 use crate::cluster_link::ClusterStatus;
 use crate::network_rules::RequestKind;
 use crate::peer_task::PeerTask;
@@ -305,12 +306,13 @@ impl Metrics {
     }
 
     /// All metrics as text: `status` is what all shards know, `directory` what they know together, `cluster` how the cluster is, if the
-    /// gateway is one of several.
+    /// gateway is one of several, `certificate` how that is which the gateway gets for itself.
     pub(crate) fn encode(
         &self,
         status: ShardStatus,
         directory: &Directory,
         cluster: Option<&ClusterStatus>,
+        certificate: Option<CertificateStatus>,
     ) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
@@ -319,9 +321,25 @@ impl Metrics {
         if let Some(cluster) = cluster {
             encode_registry(&mut text, &cluster_metrics(cluster))?;
         }
+        if let Some(certificate) = certificate {
+            encode_registry(&mut text, &certificate_metrics(certificate))?;
+        }
         encode_eof(&mut text)?;
         Ok(text)
     }
+}
+
+fn certificate_metrics(certificate: CertificateStatus) -> Registry {
+    let expires = Gauge::<i64>::default();
+    expires.set(i64::try_from(certificate.expires).unwrap_or(i64::MAX));
+    let failed = Counter::<u64>::default();
+    failed.inc_by(certificate.failed_orders);
+    let mut registry = Registry::default();
+    let help = "When the certificate ends that the gateway has got for itself, since 1970; 0 as long as there is none";
+    registry.register_with_unit("hubgate_certificate_expires_timestamp", help, Unit::Seconds, expires);
+    let help = "Attempts to get a certificate that failed";
+    registry.register("hubgate_certificate_orders_failed", help, failed);
+    registry
 }
 
 fn cluster_metrics(cluster: &ClusterStatus) -> Registry {

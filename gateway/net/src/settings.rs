@@ -1,5 +1,6 @@
 //! The settings of the gateway's outside: addresses, keys and limits, checked and ready to use.
 
+mod acme;
 mod cluster;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use hubgate_wire::token::AccessKey;
 use hubgate_wire::token::identity::{KeySet, Rules};
 use ipnet::IpNet;
 
+pub use self::acme::{AcmeSettings, DirectoryUrl, DomainName, InvalidDirectoryUrl, InvalidDomain};
 pub use self::cluster::{
     ClientCertificate, ClusterSettings, InvalidCredentials, InvalidNatsUrl, LARGEST_MESSAGE, NatsSignIn, NatsTls,
     NatsUrl, Secret,
@@ -38,8 +40,10 @@ pub struct Settings {
     pub drain: Drain,
     pub limits: Limits,
     pub timeouts: Timeouts,
-    /// None: plain HTTP.
+    /// None: plain HTTP, unless there is `acme`.
     pub tls: Option<Tls>,
+    /// How the gateway gets its own certificate; None: not at all.
+    pub acme: Option<AcmeSettings>,
     /// The networks whose `X-Forwarded-*` headers count.
     pub trusted_proxies: Vec<IpNet>,
     pub network_rules: NetworkRules,
@@ -61,9 +65,9 @@ pub struct Settings {
 impl Settings {
     /// The scheme of the gateway's own URLs.
     pub fn scheme(&self) -> &'static str {
-        match self.tls {
-            Some(_) => "https",
-            None => "http",
+        match self.tls.is_some() || self.acme.is_some() {
+            true => "https",
+            false => "http",
         }
     }
 
@@ -297,6 +301,7 @@ pub(crate) mod tests {
                 outbox: Duration::ZERO,
             },
             tls: None,
+            acme: None,
             trusted_proxies: Vec::new(),
             network_rules: NetworkRules::default(),
             checks_every_host: false,

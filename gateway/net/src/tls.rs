@@ -12,7 +12,8 @@ use std::task::{Context, Poll, ready};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use rustls::server::{ResolvesServerCert, WantsServerCert};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::server::TlsStream;
@@ -21,6 +22,10 @@ use crate::patience::{Patience, PatientStream};
 
 /// The protocol name of HTTP/2 (RFC 7301, RFC 9113).
 pub(crate) const HTTP_2: &[u8] = b"h2";
+const HTTP_1: &[u8] = b"http/1.1";
+
+/// The protocol by which an ACME server looks whether a name is the gateway's (RFC 8737).
+pub(crate) const ACME_TLS_1: &[u8] = b"acme-tls/1";
 
 /// A certificate with its key, ready to serve.
 #[derive(Clone)]
@@ -58,26 +63,40 @@ impl Tls {
         }
         // The error of the reader could repeat what is in the file.
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::NoKey)?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider has the suites of TLS 1.2 and 1.3")
-            .with_no_client_auth()
-            .with_single_cert(chain, key);
-        let mut config = config.map_err(TlsError::Mismatch)?;
-        config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
+        let mut config = server_config().with_single_cert(chain, key).map_err(TlsError::Mismatch)?;
+        config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
         Ok(Tls(Arc::new(config)))
     }
+
+    /// With certificates that are looked for at each handshake, those of ACME servers that validate a name among them.
+    pub(crate) fn with_resolver(resolver: Arc<dyn ResolvesServerCert>) -> Tls {
+        let mut config = server_config().with_cert_resolver(resolver);
+        config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec(), ACME_TLS_1.to_vec()];
+        Tls(Arc::new(config))
+    }
+}
+
+fn server_config() -> ConfigBuilder<ServerConfig, WantsServerCert> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider has the suites of TLS 1.2 and 1.3")
+        .with_no_client_auth()
 }
 
 /// Whether a text in PEM holds certificates of authorities, all of which can be trusted.
 pub fn check_authorities(certificates: &[u8]) -> Result<(), TlsError> {
+    authorities(certificates).map(drop)
+}
+
+/// The authorities of a text in PEM.
+pub(crate) fn authorities(certificates: &[u8]) -> Result<RootCertStore, TlsError> {
     let mut trusted = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(certificates) {
         let certificate = certificate.map_err(TlsError::BadCertificate)?;
         trusted.add(certificate).map_err(TlsError::NoAuthority)?;
     }
-    if trusted.is_empty() { Err(TlsError::NoCertificate) } else { Ok(()) }
+    if trusted.is_empty() { Err(TlsError::NoCertificate) } else { Ok(trusted) }
 }
 
 impl fmt::Debug for Tls {
@@ -94,6 +113,14 @@ pub(crate) enum HttpSocket {
 }
 
 impl HttpSocket {
+    /// Whether the other side is an ACME server that validates a name, and has seen all that it wants to see.
+    pub(crate) fn is_of_acme(&self) -> bool {
+        match self {
+            HttpSocket::Plain(_) => false,
+            HttpSocket::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(ACME_TLS_1),
+        }
+    }
+
     /// Whether the other side chose HTTP/2.
     pub(crate) fn is_http_2(&self) -> bool {
         match self {

@@ -15,11 +15,12 @@ use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioTimer;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use tower_service::Service;
 
 use crate::shared::Shared;
 use crate::tasks::WebClientTasks;
+use crate::tls;
 
 /// How long a connection without a request is kept for the next one.
 const IDLE: Duration = Duration::from_secs(60);
@@ -52,12 +53,25 @@ pub(crate) fn builder() -> hyper_util::client::legacy::Builder {
     builder
 }
 
+/// Trusts these authorities alone, which were checked, in PEM.
+pub(crate) fn tls_trusting(authorities: &[u8]) -> ClientConfig {
+    let trusted = tls::authorities(authorities).unwrap_or_else(|error| {
+        tracing::error!(%error, "the authorities for requests cannot be read any more: none is trusted");
+        RootCertStore::empty()
+    });
+    tls_builder().with_root_certificates(trusted).with_no_client_auth()
+}
+
+fn tls_builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider has the suites of TLS 1.2 and 1.3")
+}
+
 /// Trusts the certificate authorities of this machine.
 fn trusted_authorities() -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has the suites of TLS 1.2 and 1.3");
+    let builder = tls_builder();
     match builder.clone().with_native_roots() {
         Ok(builder) => builder.with_no_client_auth(),
         Err(error) => {

@@ -69,7 +69,7 @@ mod plugin;
 mod plugin_host;
 mod pool;
 mod printable;
-mod private_folder;
+pub mod private_folder;
 mod rate_limit;
 mod regular_file;
 mod rehearsal;

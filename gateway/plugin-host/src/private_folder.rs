@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Writes a file of these parts into a private folder, which is made if need be. The file is on the disk before it has its name, and
 /// changes all at once.
-pub(crate) fn write(folder: &Path, file: &Path, parts: &[&[u8]]) -> io::Result<()> {
+pub fn write(folder: &Path, file: &Path, parts: &[&[u8]]) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     if !is_private(&fs::symlink_metadata(folder)?) {
         return Err(not_private());
@@ -23,7 +23,7 @@ pub(crate) fn write(folder: &Path, file: &Path, parts: &[&[u8]]) -> io::Result<(
 }
 
 /// Whether [`write`] could write there. Makes nothing that stays: where there is no folder, it looks at the one that it would be made in.
-pub(crate) fn check(folder: &Path) -> io::Result<()> {
+pub fn check(folder: &Path) -> io::Result<()> {
     match fs::symlink_metadata(folder) {
         Ok(metadata) if !is_private(&metadata) => Err(not_private()),
         Ok(_) => take_bytes(folder),
@@ -59,7 +59,7 @@ fn write_whole(file: &Path, parts: &[&[u8]]) -> io::Result<()> {
 }
 
 /// Whether only this user can have written it.
-pub(crate) fn is_private(metadata: &fs::Metadata) -> bool {
+pub fn is_private(metadata: &fs::Metadata) -> bool {
     // SAFETY: a system call without arguments that cannot fail.
     let user = unsafe { libc::geteuid() };
     metadata.uid() == user && metadata.permissions().mode() & 0o077 == 0

@@ -1,7 +1,7 @@
 //! Would everything be served that a configuration names? By the checks of the gateway's own start, of which nothing stays.
 
 use hubgate_net::check_listening;
-use hubgate_plugin_host::{PluginSettings, PluginSource, try_plugin};
+use hubgate_plugin_host::{PluginSettings, PluginSource, private_folder, try_plugin};
 
 use super::findings::{Finding, Findings};
 use super::run_gateway::{compilation, folders};
@@ -12,6 +12,7 @@ pub(super) fn look_at(config: &Config, findings: &mut Findings) {
     plugins(config, findings);
     findings.extend(listening(config));
     findings.extend(data_folder(config));
+    findings.extend(certificate_folder(config));
 }
 
 /// The files of plugins that are not there.
@@ -55,6 +56,13 @@ fn listening(config: &Config) -> Vec<Finding> {
         Finding::error(key, text.strip_prefix(&format!("{key} = ")).unwrap_or(&text))
     };
     check_listening(&config.net).into_iter().map(finding).collect()
+}
+
+/// Where the certificate is kept that the gateway gets for itself.
+fn certificate_folder(config: &Config) -> Option<Finding> {
+    let folder = &config.net.acme.as_ref()?.folder;
+    let error = private_folder::check(folder).err()?;
+    Some(Finding::error("server.data-dir", format!("{}: {error}", folder.display())))
 }
 
 /// Without plugins the folder is not used.

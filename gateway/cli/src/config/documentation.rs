@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::entries::{Entry, entries};
 use super::page::{PAGE, row_of, rows};
 use super::reading;
-use super::schema::{ALL_HUBS, Cluster, File, Hub, NetworkRule, Plugin, UpstreamItem};
+use super::schema::{ALL_HUBS, Acme, Cluster, File, Hub, NetworkRule, Plugin, Server, Tls, UpstreamItem};
 use super::table::Change;
 use super::value::Secrecy;
 
@@ -14,7 +14,9 @@ const NONE: &str = "–";
 
 /// Each table of the file with one entry, all keys as they are if nothing is said.
 fn defaults() -> File {
+    let tls = Tls { acme: Some(Acme::default()), ..Tls::default() };
     File {
+        server: Server { tls, ..Server::default() },
         hubs: BTreeMap::from([(ALL_HUBS.to_owned(), Hub::default())]),
         network_rules: vec![NetworkRule::default()],
         upstream: vec![UpstreamItem::default()],

@@ -3,6 +3,7 @@
 //! A file is read into the tables of [`schema`]. What it leaves open is filled in ([`settle`]): from then on the tables are the
 //! configuration in effect, which is shown, compared with the next one, and made into the settings of those who serve.
 
+mod acme;
 mod cluster;
 mod development;
 mod entries;
@@ -152,6 +153,7 @@ impl Config {
             (keys(self) != keys(next), "server.access-keys"),
             (self.net.admin.token != next.net.admin.token, "admin.token-file"),
             (tls(self) != tls(next), "server.tls"),
+            (self.net.acme != next.net.acme, "server.tls.acme"),
         ];
         for (_, key) in contents.into_iter().filter(|(has_changed, _)| *has_changed) {
             changes.entry(key.to_owned()).or_insert(Change::Live);
@@ -223,8 +225,9 @@ impl Draft {
         let tls_files = &file.server.tls;
         let keys_file = secrets::keys_file(&file.server);
         let named = [&keys_file, &file.admin.token_file, &tls_files.certificate, &tls_files.key];
+        let named = named.into_iter().chain(tls_files.acme.iter().map(|acme| &acme.ca_file));
         let key_sets = file.hubs.values().map(|hub| &hub.jwt.jwks_file);
-        files.extend(named.into_iter().chain(key_sets).flatten().map(|path| ReadFile::before_reading(path)));
+        files.extend(named.chain(key_sets).flatten().map(|path| ReadFile::before_reading(path)));
         let mut problems = Problems::default();
         limits::check(&file.server.timeouts, &mut problems);
         if file.cluster.is_some() {
@@ -294,6 +297,7 @@ fn net_settings(
         limits: limits::net_limits(&server.limits),
         timeouts: limits::net_timeouts(&server.timeouts),
         tls: None,
+        acme: acme::settings(file, problems),
         trusted_proxies: server.trusted_proxies.iter().map(|network| network.0).collect(),
         network_rules: network_rules::rules(&file.network_rules, problems),
         checks_every_host: false,

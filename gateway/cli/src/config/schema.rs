@@ -10,12 +10,12 @@ use hubgate_core::mode::Mode;
 use hubgate_core::settings::{ClaimNames, ConnectFailure};
 use hubgate_core::stream::StreamBounds;
 use hubgate_net::KeyUrl;
-use hubgate_net::settings::{NatsUrl, RequestKind, RuleAction};
+use hubgate_net::settings::{DirectoryUrl, DomainName, NatsUrl, RequestKind, RuleAction};
 use hubgate_plugin_host::{Budgets, Payloads, Rollback, StateScope};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::webhook::UrlTemplate;
 
-use super::table::{Refusing, Table, Visitor, table};
+use super::table::{Refusing, Rule, Table, Visitor, table};
 use super::value::{
     Allowed, CorsOrigin, Counts, Listen, LogFilter, Network, SecretTexts, Secrets, Size, Span, Texts, kib, mib, millis,
     seconds, words,
@@ -72,11 +72,28 @@ table! {
     }
 }
 
+/// Both files, or how a certificate is got, or neither.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tls {
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) acme: Option<Acme>,
+}
+
+impl Table for Tls {
+    fn visit(&mut self, visitor: &mut impl Visitor) {
+        visitor.key("certificate", &mut self.certificate, &Rule::any());
+        visitor.key("key", &mut self.key, &Rule::any());
+        visitor.optional("acme", &mut self.acme);
+    }
+}
+
 table! {
-    /// Both files, or neither.
-    Tls {
-        certificate: Option<PathBuf> = None;
-        key: Option<PathBuf> = None;
+    Acme {
+        directory: DirectoryUrl = DirectoryUrl::lets_encrypt();
+        email: Option<String> = None;
+        domains: Vec<DomainName> = Vec::new();
+        ca_file: Option<PathBuf> = None;
     }
 }
 

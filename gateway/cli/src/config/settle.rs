@@ -49,12 +49,19 @@ pub(super) fn settle(file: &mut File, origins: &mut Origins, folder: &Path) {
     }
     let of_server =
         [&mut server.access_keys_file, &mut server.data_dir, &mut server.tls.certificate, &mut server.tls.key];
+    let of_acme = server.tls.acme.iter_mut().map(|acme| &mut acme.ca_file);
     let of_cluster = file.cluster.iter_mut().flat_map(|cluster| {
         let Cluster { credentials_file, token_file, password_file, tls, .. } = cluster;
         [credentials_file, token_file, password_file, &mut tls.ca_file, &mut tls.cert_file, &mut tls.key_file]
     });
     let of_plugins = file.plugins.values_mut().map(|plugin| &mut plugin.path);
-    for path in of_server.into_iter().chain([&mut file.admin.token_file]).chain(of_plugins).chain(of_cluster).flatten()
+    for path in of_server
+        .into_iter()
+        .chain(of_acme)
+        .chain([&mut file.admin.token_file])
+        .chain(of_plugins)
+        .chain(of_cluster)
+        .flatten()
     {
         *path = folder.join(&*path);
     }

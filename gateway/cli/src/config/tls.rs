@@ -27,6 +27,8 @@ pub(crate) struct TlsFiles {
 pub(super) fn files(entry: &schema::Tls, problems: &mut Problems) -> Option<TlsFiles> {
     match (&entry.certificate, &entry.key) {
         (None, None) => None,
+        // They are refused together.
+        _ if entry.acme.is_some() => None,
         (Some(certificate), Some(key)) => problems.take(read_files(certificate, key)),
         (Some(_), None) => {
             problems.push(KEY, "must name the key's file, as `certificate` names one");

@@ -46,6 +46,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -114,7 +115,15 @@ async fn secure(service: &Service, stream: TcpStream) -> Option<HttpSocket> {
         return Some(HttpSocket::Plain(stream));
     };
     let error = match tokio::time::timeout(time, TlsAcceptor::from(tls.0).accept(stream)).await {
-        Ok(Ok(stream)) => return Some(HttpSocket::Tls(Box::new(stream))),
+        Ok(Ok(stream)) => {
+            let mut socket = HttpSocket::Tls(Box::new(stream));
+            if socket.is_of_acme() {
+                // Nothing is asked by this protocol (RFC 8737, section 4).
+                let _ = tokio::time::timeout(time, socket.shutdown()).await;
+                return None;
+            }
+            return Some(socket);
+        }
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it took longer than `server.timeouts.http-header` allows".to_owned(),
     };

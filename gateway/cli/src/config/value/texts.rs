@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use hubgate_net::KeyUrl;
-use hubgate_net::settings::{NatsUrl, OriginPattern};
+use hubgate_net::settings::{DirectoryUrl, DomainName, NatsUrl, OriginPattern};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::webhook::UrlTemplate;
 use ipnet::IpNet;
@@ -118,6 +118,27 @@ impl Value for KeyUrl {
 
     fn write(&self, _: Secrecy) -> Option<toml::Value> {
         Some(self.to_string().into())
+    }
+}
+
+impl Value for DirectoryUrl {
+    fn read(found: &toml::Value) -> Result<DirectoryUrl, Problems> {
+        DirectoryUrl::parse(text(found)?).map_err(wrong)
+    }
+
+    fn write(&self, _: Secrecy) -> Option<toml::Value> {
+        Some(self.to_string().into())
+    }
+}
+
+impl Value for DomainName {
+    fn read(found: &toml::Value) -> Result<DomainName, Problems> {
+        let name = text(found)?;
+        DomainName::parse(name).map_err(|error| wrong(format!("\"{name}\" {error}")))
+    }
+
+    fn write(&self, _: Secrecy) -> Option<toml::Value> {
+        Some(self.as_str().into())
     }
 }
 
