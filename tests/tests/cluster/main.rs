@@ -1,8 +1,8 @@
 //! Several gateways as one, with a real nats-server: what users see of any of them is what they would see of one.
 
+mod cuts;
 mod dotnet;
 mod example;
-mod cuts;
 mod hub_servers;
 mod javascript;
 mod joining;
@@ -13,8 +13,8 @@ mod moving;
 mod names;
 mod order;
 mod outages;
-mod rolling_restart;
 mod passing;
+mod rolling_restart;
 mod sends;
 mod sign_in;
 mod state;
