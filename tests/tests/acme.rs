@@ -134,7 +134,7 @@ async fn a_directory_that_is_away_is_asked_again_and_handshakes_are_refused_by_a
     let mut pebble = Pebble::new(90 * DAY).await;
     let gateway = certified(&pebble, NAME).start().await;
     pebble.way.leads_to(gateway.address());
-    gateway.logs(&["INFO", "there is no certificate yet", NAME]).await;
+    gateway.logs(&["INFO", "there is no certificate for these names yet", NAME]).await;
     let refused = shown(&gateway, pebble.authority(), NAME).await.expect_err("there is no certificate");
     assert!(refused.contains("AccessDenied"), "{refused}");
     gateway
