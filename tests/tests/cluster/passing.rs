@@ -6,6 +6,8 @@ use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt;
 use hubgate_tests::client::HANDSHAKE;
 use hubgate_tests::http_2::{self, Window};
+use hubgate_tests::nats::NatsServer;
+use hubgate_tests::socket::Dialing;
 use hubgate_tests::wait::{let_pass, soon, until};
 use hubgate_tests::{Cluster, Gateway, tls};
 use hyper::body::Incoming;
@@ -84,9 +86,20 @@ impl Events {
 #[tokio::test]
 async fn an_answer_over_http_2_that_comes_from_another_node_and_is_not_taken_is_cut_off_alone() {
     let secure = || tls::secure(Gateway::serve().with("hubs.'*'.mode = 'serverless'\nserver.timeouts.write = '1s'"));
-    let cluster = Cluster::of(secure).start(2).await;
+    let cluster = Cluster::of(secure).start_unready_on(NatsServer::start().await, 2).await;
+    for node in cluster.nodes() {
+        let has_joined = async || {
+            let view = node.admin("/admin/cluster").await;
+            let others = view["nodes"].as_array().map_or(0, Vec::len);
+            (view["joined"] == true && others == 2).then_some(())
+        };
+        until("both nodes to have joined", has_joined).await;
+    }
     let token = token(&cluster, "ann");
-    let (_, opens) = negotiated(&cluster[0], &token).await;
+    let negotiate = format!("/client/negotiate?hub={HUB}&negotiateVersion=1");
+    let negotiate = cluster[0].request(Method::POST, &negotiate).dialing(Dialing::secure(&cluster[0])).bearer(&token);
+    let negotiated = negotiate.send().await.json();
+    let opens = negotiated["connectionToken"].as_str().expect("negotiate gives ids");
     let mut connection = http_2::Connection::open(&cluster[1], Window::Closed).await.expect("it speaks HTTP/2");
     let mut headers = HeaderMap::new();
     headers.insert("authorization", format!("Bearer {token}").parse().expect("a header"));
