@@ -21,7 +21,7 @@ const CHOICES: [&str; 3] = ["tea", "coffee", "water"];
 async fn the_poll_goes_on_in_another_language_and_nobody_votes_twice_or_is_closed() {
     let components = components();
     // What an interpreter does first takes long on a busy machine.
-    let config = "hubs.poll.mode = 'serverless'\nupstream = [{ plugin = 'poll' }]\nplugins.poll.call-time = '30s'";
+    let config = "hubs.poll.mode = 'serverless'\nupstream = [{ plugin = 'poll' }]\nplugins.poll.call-time = '30s'\nserver.timeouts.client = '10m'";
     let gateway = Gateway::serve().plugin("poll", &components[0].0).with(config).start().await;
     let mut poll = Poll { gateway: &gateway, voters: Vec::new(), counts: [0; 3] };
     poll.enter_real_clients().await;

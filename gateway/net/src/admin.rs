@@ -263,7 +263,7 @@ impl Admin {
         self.shared.metrics.set_outboxes(self.shared.outboxes.held());
         let cluster = self.shared.cluster.as_ref().map(ClusterLink::status);
         let has_own_certificate = self.shared.settings().acme.is_some();
-        let certificate = has_own_certificate.then(|| self.shared.certificates.status());
+        let certificate = has_own_certificate.then_some(&*self.shared.certificate);
         self.shared.metrics.encode(statuses, &self.shared.directory, cluster.as_deref(), certificate)
     }
 

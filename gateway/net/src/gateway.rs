@@ -187,7 +187,7 @@ impl Gateway {
         };
         let mut acme = Acme::default();
         let settings = acme.serving(settings.listening_at(listen));
-        let shared = Shared::new(settings, link, admin_address, Arc::new(vitals), registry, acme.certificates());
+        let shared = Shared::new(settings, link, admin_address, Arc::new(vitals), registry, acme.status());
         let descriptors = Descriptors::new(max_descriptors);
         Ok(Gateway { shared: Arc::new(shared), plugins, acme, cluster, listener, listen, admin, descriptors })
     }

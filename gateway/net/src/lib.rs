@@ -5,6 +5,7 @@ mod accepting;
 mod acme;
 mod admin;
 mod admission;
+mod certificate_status;
 mod client;
 mod client_log;
 mod client_request;

@@ -15,7 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::acme::CertificateStatus;
+use crate::certificate_status::CertificateStatus;
 use crate::cluster_link::ClusterStatus;
 use crate::network_rules::RequestKind;
 use crate::peer_task::PeerTask;
@@ -312,7 +312,7 @@ impl Metrics {
         status: ShardStatus,
         directory: &Directory,
         cluster: Option<&ClusterStatus>,
-        certificate: Option<CertificateStatus>,
+        certificate: Option<&CertificateStatus>,
     ) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
@@ -329,11 +329,11 @@ impl Metrics {
     }
 }
 
-fn certificate_metrics(certificate: CertificateStatus) -> Registry {
+fn certificate_metrics(certificate: &CertificateStatus) -> Registry {
     let expires = Gauge::<i64>::default();
-    expires.set(i64::try_from(certificate.expires).unwrap_or(i64::MAX));
+    expires.set(i64::try_from(certificate.expires()).unwrap_or(i64::MAX));
     let failed = Counter::<u64>::default();
-    failed.inc_by(certificate.failed_orders);
+    failed.inc_by(certificate.failed_orders());
     let mut registry = Registry::default();
     let help = "When the certificate ends that the gateway has got for itself, since 1970; 0 as long as there is none";
     registry.register_with_unit("hubgate_certificate_expires_timestamp", help, Unit::Seconds, expires);

@@ -11,8 +11,8 @@ use hubgate_core::{Directory, HashSeed};
 use hubgate_wire::token::AccessKey;
 use prometheus_client::registry::Registry;
 
-use crate::acme::Certificates;
 use crate::admission::{Admission, NoRoom};
+use crate::certificate_status::CertificateStatus;
 use crate::cluster_link::ClusterLink;
 use crate::http_places::HttpPlaces;
 use crate::loads::Loads;
@@ -44,8 +44,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) refusal_log: RefusalLog,
     pub(crate) provider_keys: ProviderKeys,
-    /// Those that the gateway gets for itself, if it does.
-    pub(crate) certificates: Arc<Certificates>,
+    /// Of the one that the gateway gets for itself, if it does.
+    pub(crate) certificate: Arc<CertificateStatus>,
     /// What certificates of webhooks are checked by, once it is needed.
     pub(crate) web_tls: OnceLock<rustls::ClientConfig>,
     #[cfg(test)]
@@ -61,7 +61,7 @@ impl Shared {
         admin_address: SocketAddr,
         vitals: Arc<Vitals>,
         registry: Registry,
-        certificates: Arc<Certificates>,
+        certificate: Arc<CertificateStatus>,
     ) -> Shared {
         let hash_seed = HashSeed::random();
         Shared {
@@ -79,7 +79,7 @@ impl Shared {
             metrics: Metrics::new(registry),
             refusal_log: RefusalLog::default(),
             provider_keys: ProviderKeys::default(),
-            certificates,
+            certificate,
             web_tls: OnceLock::new(),
             #[cfg(test)]
             faults: crate::faults::Faults::default(),

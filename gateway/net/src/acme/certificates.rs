@@ -1,7 +1,6 @@
 //! The certificate that is served, and those that answer the directory's questions (TLS-ALPN-01, RFC 8737).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -14,6 +13,7 @@ use rustls::sign::CertifiedKey;
 
 use super::failure::Failure;
 use super::validity::Validity;
+use crate::certificate_status::CertificateStatus;
 use crate::settings::DomainName;
 use crate::tls::{ACME_TLS_1, TlsError};
 
@@ -23,9 +23,7 @@ pub(crate) struct Certificates {
     served: ArcSwapOption<CertifiedKey>,
     /// By the names that they prove to be the gateway's, as long as the directory may ask.
     answers: Mutex<HashMap<DomainName, Arc<CertifiedKey>>>,
-    /// When the one that is served ends, in seconds since 1970; 0 without one.
-    expires: AtomicU64,
-    failed_orders: AtomicU64,
+    status: Arc<CertificateStatus>,
 }
 
 /// A certificate with its key, ready to serve.
@@ -33,14 +31,6 @@ pub(crate) struct Certificates {
 pub(super) struct Certificate {
     key: CertifiedKey,
     pub(super) validity: Validity,
-}
-
-/// What operators are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CertificateStatus {
-    /// In seconds since 1970; 0 without a certificate.
-    pub(crate) expires: u64,
-    pub(crate) failed_orders: u64,
 }
 
 /// Why a text is no certificate that can serve.
@@ -68,19 +58,16 @@ impl Certificate {
 impl Certificates {
     /// From now on this one is served; connections that are there go on as they are.
     pub(super) fn serve(&self, certificate: Certificate) {
-        self.expires.store(certificate.validity.end, Ordering::Relaxed);
+        self.status.serves_until(certificate.validity.end);
         self.served.store(Some(Arc::new(certificate.key)));
     }
 
     pub(super) fn order_failed(&self) {
-        self.failed_orders.fetch_add(1, Ordering::Relaxed);
+        self.status.order_failed();
     }
 
-    pub(crate) fn status(&self) -> CertificateStatus {
-        CertificateStatus {
-            expires: self.expires.load(Ordering::Relaxed),
-            failed_orders: self.failed_orders.load(Ordering::Relaxed),
-        }
+    pub(super) fn status(&self) -> Arc<CertificateStatus> {
+        self.status.clone()
     }
 
     /// Answers the directory when it asks for a name, until what is given is dropped.

@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
-pub(crate) use self::certificates::{CertificateStatus, Certificates};
+use self::certificates::Certificates;
 use self::renewal::Renewal;
+use crate::certificate_status::CertificateStatus;
 use crate::settings::{AcmeSettings, Settings};
 use crate::shared::Shared;
 use crate::tasks;
@@ -58,7 +59,7 @@ impl Acme {
         self.following = Some((settings.clone(), task));
     }
 
-    pub(crate) fn certificates(&self) -> Arc<Certificates> {
-        self.certificates.clone()
+    pub(crate) fn status(&self) -> Arc<CertificateStatus> {
+        self.certificates.status()
     }
 }

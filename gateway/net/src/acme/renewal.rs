@@ -158,12 +158,12 @@ impl Renewal {
 
     /// Whether one serves whose time is over.
     fn has_expired(&self) -> bool {
-        (1..=unix_seconds()).contains(&self.certificates.status().expires)
+        (1..=unix_seconds()).contains(&self.certificates.status().expires())
     }
 
     /// What becomes of handshakes until another certificate is there.
     fn meanwhile(&self) -> String {
-        match self.certificates.status().expires {
+        match self.certificates.status().expires() {
             0 => "Handshakes are refused until it is there".to_owned(),
             expired if self.has_expired() => format!("The old one has expired at {}", date(expired)),
             expires => format!("The old one serves until {}", date(expires)),
