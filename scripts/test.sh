@@ -117,7 +117,7 @@ name() {
     named=()
     for test in "$@"; do named+=(--test "$test"); done
 }
-longest=20m
+longest=30m
 lanes=() failed=()
 # lane NICENESS ARGUMENT…: runs tests in a process group of their own, which ends when its leader is told to, and in any case some day.
 lane() {
