@@ -29,7 +29,7 @@ struct Events {
 }
 
 impl Events {
-    /// Behind the answer to the handshake. Gives the connection's id, too.
+    /// After the answer to the handshake. Gives the connection's id, too.
     async fn open(cluster: &Cluster, node: usize) -> (String, Events) {
         let token = token(cluster, "ann");
         let (id, opens) = negotiated(&cluster[0], &token).await;

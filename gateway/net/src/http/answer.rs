@@ -12,7 +12,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use serde::Serialize;
 
-use super::elsewhere::Way;
+use super::way::Way;
 use crate::delivery::{CutOff, CutOffs, DeliveryBody, DeliveryFarewell};
 use crate::http_places::Carrying;
 use crate::patience::{OwnDeadlines, Patience, Watched};

@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
@@ -18,11 +17,11 @@ use hyper::client::conn::http1 as client;
 use hyper::server::conn::http1 as server;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::answer::{Answer, AnswerBody};
 use super::body::RequestBody;
+use super::way::{Way, WayEnds};
 use super::{Service, Upgrade, head, route};
 use crate::cluster_link::ClusterLink;
 use crate::delivery::{CutOffs, DeliveryFarewell};
@@ -74,22 +73,6 @@ pub(super) async fn ask_for_stranger(
     remote: SocketAddr,
 ) -> Result<Answer, Refusal> {
     answered(None, service, to, (request, body, remote)).await
-}
-
-/// The way by which the answer of another node comes.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Way(Arc<Notify>);
-
-impl Way {
-    /// Nothing more comes.
-    pub(crate) fn end(&self) {
-        self.0.notify_one();
-    }
-
-    /// Until it is ended. Only one task may wait.
-    pub(super) async fn ended(&self) {
-        self.0.notified().await;
-    }
 }
 
 async fn answered(
@@ -226,20 +209,6 @@ pub(crate) async fn serve(service: Rc<Service>, stream: TunnelStream, remote: So
     drop(open);
 }
 
-/// In the extensions of a request that another node has passed on: that node stops. A poll is to be answered then.
-#[derive(Debug, Clone, Default)]
-pub(super) struct WayEnds(Arc<Notify>);
-
-impl WayEnds {
-    /// Of a request; one that nobody has passed on ends by itself.
-    pub(super) async fn of(request: &Parts) {
-        match request.extensions.get::<WayEnds>() {
-            Some(way) => way.0.notified().await,
-            None => std::future::pending().await,
-        }
-    }
-}
-
 /// What the end of the other node is told to.
 #[derive(Debug, Default)]
 struct Ending {
@@ -251,7 +220,7 @@ struct Ending {
 impl Ending {
     fn begin(&self) {
         self.has_begun.set(true);
-        self.way_ends.0.notify_one();
+        self.way_ends.begin();
         self.say();
     }
 

@@ -21,7 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 
 use super::answer::{Answer, AnswerBody};
-use super::elsewhere::Way;
+use super::way::Way;
 use super::{Service, Upgrade, Upgraded, count_broken_request, count_slow_peer, route};
 use crate::delivery::{CutOff, CutOffs};
 use crate::http_2_stream::{Http2Stream, StreamPlace, StreamPlaces};

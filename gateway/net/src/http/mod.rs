@@ -31,6 +31,7 @@ mod service;
 mod tokens;
 mod transport;
 mod upgrade;
+mod way;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;

@@ -23,11 +23,12 @@ use tokio::sync::oneshot;
 use super::answer::{Answer, AnswerBody, empty, messages, text, with_type};
 use super::authorization::access_token;
 use super::body::RequestBody;
-use super::elsewhere::{self, WayEnds};
+use super::elsewhere;
 use super::forwarded::{client_address, seen_headers};
 use super::negotiate::{client_claims, new_id};
 use super::query::Query;
 use super::upgrade::{Handshake, NoUpgrade};
+use super::way::WayEnds;
 use super::{Service, Upgrade, Upgraded};
 use crate::admission::Visitor;
 use crate::client_request::{
