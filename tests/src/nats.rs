@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use ::http::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{self, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -13,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::command::leavings;
 use crate::gateway::signal;
+use crate::http::Request;
 use crate::network::Machine;
 use crate::wait::{DEADLINE, pause, until};
 
@@ -21,6 +23,8 @@ const PROGRAM: &str = "HUBGATE_NATS_SERVER";
 const CONFIG: &str = "nats.conf";
 const LOG: &str = "nats.log";
 const ERRORS: &str = "stderr.log";
+/// Where a server on a machine of its own is asked about itself.
+const MONITORING_PORT: u16 = 8222;
 
 /// A nats-server with JetStream. Dropped, it is killed; its log is shown if the test fails.
 #[derive(Debug)]
@@ -83,6 +87,14 @@ impl NatsServer {
     /// The machine that it has for itself.
     pub fn machine(&self) -> &Machine {
         self.machine.as_ref().expect("it was started on a machine of its own")
+    }
+
+    /// The names of the clients that are connected to it. It is on a machine of its own.
+    pub async fn client_names(&self) -> Vec<String> {
+        let monitoring = SocketAddr::new(self.machine().address().into(), MONITORING_PORT);
+        let status = Request::new(Method::GET, monitoring, "/connz").send().await.json();
+        let connections = status["connections"].as_array().unwrap_or_else(|| panic!("no connections: {status}"));
+        connections.iter().filter_map(|connection| Some(connection["name"].as_str()?.to_owned())).collect()
     }
 
     /// Ends it at once, as a crash does.
@@ -206,9 +218,12 @@ async fn greeting(address: SocketAddr) -> bool {
 
 fn spawn(folder: &TempDir, port: i32, options: &str, machine: Option<&Machine>) -> Child {
     let path = folder.path();
-    let host = machine.map_or(Ipv4Addr::LOCALHOST, |_| Ipv4Addr::UNSPECIFIED);
+    let (host, monitoring) = match machine {
+        None => (Ipv4Addr::LOCALHOST, String::new()),
+        Some(_) => (Ipv4Addr::UNSPECIFIED, format!("http_port: {MONITORING_PORT}\n")),
+    };
     let config = format!(
-        "host: {host}\nport: {port}\nports_file_dir: '{folder}'\nlog_file: '{folder}/{LOG}'\n\
+        "host: {host}\nport: {port}\n{monitoring}ports_file_dir: '{folder}'\nlog_file: '{folder}/{LOG}'\n\
          jetstream {{ store_dir: '{folder}/store', max_memory_store: 64MB, max_file_store: 256MB }}\n{options}\n",
         folder = path.display()
     );

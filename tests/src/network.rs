@@ -11,7 +11,6 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use crate::command::Finished;
 use crate::private_network;
 
 /// How many machines a network has room for.
@@ -105,20 +104,6 @@ impl Machine {
         let namespace = self.namespace.clone();
         // SAFETY: between fork and exec there is one system call and nothing else.
         unsafe { command.pre_exec(move || enter(namespace.as_raw_fd())) };
-    }
-
-    /// Whether something on it has opened a connection to something on another machine, by the inner link.
-    pub fn is_connected_to(&self, other: &Machine) -> bool {
-        const ESTABLISHED: &str = "01";
-        let mut command = Command::new("cat");
-        command.arg("/proc/net/tcp");
-        self.runs(&mut command);
-        // In memory the address is in the network's order, and printed as a number of the machine's.
-        let address = format!("{:08X}:", u32::from_ne_bytes(other.inner_address().octets()));
-        Finished::of(&mut command).success().lines().any(|connection| {
-            let mut columns = connection.split_whitespace().skip(2);
-            columns.next().is_some_and(|remote| remote.starts_with(&address)) && columns.next() == Some(ESTABLISHED)
-        })
     }
 
     /// From now on what it sends to other machines, or they to it, vanishes without a word, as behind a router that drops it.
