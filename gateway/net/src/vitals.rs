@@ -22,6 +22,7 @@ pub(crate) struct Vitals {
     is_ready: AtomicBool,
     /// The gateway is to join a cluster, and has not yet.
     is_joining: AtomicBool,
+    has_joined: Notify,
     /// It does not reach other nodes that may be there.
     is_degraded: AtomicBool,
     /// The first part that broke, if one did.
@@ -64,6 +65,7 @@ impl Vitals {
             cluster: None,
             is_ready: AtomicBool::new(false),
             is_joining: AtomicBool::new(false),
+            has_joined: Notify::new(),
             is_degraded: AtomicBool::new(false),
             failure: OnceLock::new(),
             has_failed: Notify::new(),
@@ -104,6 +106,20 @@ impl Vitals {
 
     pub(crate) fn set_joining(&self, is_joining: bool) {
         self.is_joining.store(is_joining, Ordering::Relaxed);
+        if !is_joining {
+            self.has_joined.notify_waiters();
+        }
+    }
+
+    /// Waits until the gateway has joined its cluster, if it is to be of one.
+    pub(crate) async fn joined(&self) {
+        loop {
+            let joined = self.has_joined.notified();
+            if !self.is_joining() {
+                return;
+            }
+            joined.await;
+        }
     }
 
     /// Whether other nodes may be there that the gateway does not reach.

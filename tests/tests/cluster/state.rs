@@ -12,7 +12,7 @@ use hubgate_tests::cluster::Making;
 use hubgate_tests::command::{Finished, hubgate, repository};
 use hubgate_tests::nats::NatsServer;
 use hubgate_tests::wait::until;
-use hubgate_tests::{Client, Cluster, Gateway, cluster};
+use hubgate_tests::{Client, Cluster, Gateway, cluster, guests};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -343,6 +343,48 @@ async fn the_permissions_that_the_documentation_gives_are_enough() {
     hears(&mut clients[1], "k", json!("v")).await;
     assert_eq!(ask(&mut clients[1], "swap", json!(["k", "w", null])).await, Some(json!(false)));
     assert!(!cluster.nats.log().contains("Violation"), "{}", cluster.nats.log());
+}
+
+#[tokio::test]
+async fn a_room_has_the_members_of_all_nodes_and_a_node_that_starts_takes_none_of_them_out() {
+    let rooms = || {
+        Gateway::serve().plugin("presence", &guests::ready_made("presence")).with(
+            r#"
+            hubs.rooms = { mode = "serverless", negotiate = { anonymous = true } }
+            upstream = [{ hubs = ["rooms"], plugin = "presence" }]
+            plugins.presence = { presence-batch = "10ms" }
+            "#,
+        )
+    };
+    let mut cluster = Cluster::of(rooms).start(2).await;
+    let enter = async |node: &Gateway, user: &str| {
+        let mut client = node.client("rooms").user(user).connect().await;
+        let there = client.call("enter", json!(["tea"])).await.expect("everybody may enter");
+        let there: BTreeSet<String> = there
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|each| each["user"].as_str().unwrap_or_default().into())
+            .collect();
+        (client, there)
+    };
+    let (_ann, _) = enter(&cluster[0], "ann").await;
+    let (mut bob, _) = enter(&cluster[1], "bob").await;
+    // Changes are told together, after a moment.
+    until("both to be in the room", async || {
+        let there = bob.call("enter", json!(["tea"])).await.expect("everybody may enter");
+        (there.as_array()?.len() == 2).then_some(())
+    })
+    .await;
+    cluster.crash(1);
+    cluster.start_again(1).await;
+    cluster.is_whole().await;
+    until("who was on the killed node to be taken out", async || {
+        let (_cid, there) = enter(&cluster[1], "cid").await;
+        assert!(there.contains("ann"), "{there:?}");
+        (!there.contains("bob")).then_some(())
+    })
+    .await;
 }
 
 /// What `hubgate state` came to, with a configuration.

@@ -13,6 +13,8 @@ use crate::peer_task::PeerTask;
 impl ShardThread {
     /// Tells plugins what is due, each in a task of its own.
     pub(super) async fn fire_timers(self: Rc<Self>) {
+        // What a plugin asks then is answered for all nodes.
+        self.shared.vitals.joined().await;
         loop {
             let firing = self.plugins.next_firing(self.index).await;
             // If it panics, the timer is fired again later.
