@@ -90,8 +90,9 @@ pub(super) fn clients_lose_server(
             Leaving::DropsClients => false,
             Leaving::Lost(when_lost) => {
                 link.server_knows_end = true;
-                let moves = when_lost == WhenLost::MovesClients || link.moving.is_some();
-                // The beginning of a message is lost with the server that has it.
+                // What the server was to answer is lost with it: a client that waits for it hears so.
+                let moves = (when_lost == WhenLost::MovesClients && link.is_answered()) || link.moving.is_some();
+                // So is the beginning of a message that it has.
                 let may_move = moves && link.is_between_messages();
                 may_move && moving::end(links, clients, turn, slot)
             }

@@ -458,6 +458,8 @@ fn what_a_client_said_reaches_the_server_that_it_moves_to_message_by_message() {
     rig.congested(server, true);
     rig.judge(Verdict::Pass);
     assert_eq!(rig.told(server), [format!("data {}", numbered(1))]);
+    rig.answers(server, client, ANSWER);
+    rig.judge(Verdict::Pass);
     rig.server_gone(server);
     rig.data(client, &numbered(3));
     rig.judge(Verdict::Pass);

@@ -112,9 +112,13 @@ fn clients_of_a_lost_server_move_where_it_has_allowed_that() {
     let whole = rig.connect_proxied(1, None, &[old]).0;
     let half = rig.connect_proxied(0, None, &[old]).0;
     rig.data(half, "{");
+    rig.told(old);
+    let waiting = rig.connect_proxied(1, None, &[old]).0;
+    rig.data(waiting, CALL);
     let new = rig.server(0, "new", 0);
     rig.server_gone(old);
     assert_eq!(rig.received(half), [DROPPED], "the beginning of its message is lost");
+    assert_eq!(rig.received(waiting), [DROPPED], "nobody would answer its call");
     assert!(rig.received(whole).is_empty());
     assert_eq!(rig.told(new), [format!("open {} from old", whole.id), format!("data {HANDSHAKE}")]);
 }

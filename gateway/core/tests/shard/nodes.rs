@@ -567,14 +567,18 @@ fn a_node_that_comes_later_knows_which_groups_users_are_in_and_in_which_they_are
 const CALL: &str = "{\"type\":1,\"invocationId\":\"1\",\"target\":\"m\",\"arguments\":[]}\x1e";
 const ANSWER: &str = "{\"type\":3,\"invocationId\":\"1\",\"result\":2}";
 
-/// Servers of two connections on node 0, whose clients may move when they are lost, and one on node 1; a client there, which the first has.
-fn a_node_is_about_to_stop() -> (Rig, [Server; 3], Client) {
+/// Servers of two connections on node 0, whose clients may move when they are lost, and one on node 1; clients there, which the first has.
+fn a_node_is_about_to_stop() -> (Rig, [Server; 3], [Client; 2]) {
     let mut rig = Rig::of_nodes(2, 2, default_mode());
     let old = rig.server(0, "old", 2);
-    let (client, _) = rig.connect_proxied(2, None, &[old]);
+    let clients = [(); 2].map(|()| {
+        let (client, _) = rig.connect_proxied(2, None, &[old]);
+        rig.told(old);
+        client
+    });
     let servers = [old, rig.server(1, "also stops", 2), rig.server(3, "new", 2)];
     rig.told(old);
-    (rig, servers, client)
+    (rig, servers, clients)
 }
 
 fn has_ended(rig: &Rig, server: Server) -> bool {
@@ -582,18 +586,21 @@ fn has_ended(rig: &Rig, server: Server) -> bool {
 }
 
 #[test]
-fn when_no_time_is_left_servers_end_at_once_and_their_clients_on_other_nodes_move_without_their_answers() {
-    let (mut rig, [old, also_stops, new], client) = a_node_is_about_to_stop();
-    rig.data(client, CALL);
+fn when_no_time_is_left_servers_end_at_once_and_their_clients_on_other_nodes_move_or_come_back_if_they_wait_for_answers()
+ {
+    let (mut rig, [old, also_stops, new], [waiting, client]) = a_node_is_about_to_stop();
+    rig.data(waiting, CALL);
     rig.drain(1);
     rig.feed(0, Input::DrainNow);
     assert!(has_ended(&rig, old) && has_ended(&rig, also_stops), "no time is left");
     assert_eq!(rig.told(new), [format!("open {} from old", client.id), format!("data {HANDSHAKE}")]);
+    assert_eq!(rig.received(waiting), [DROPPED]);
 }
 
 #[test]
 fn calls_that_a_server_has_when_its_node_stops_are_answered_before_the_clients_of_other_nodes_move() {
-    let (mut rig, [old, also_stops, new], client) = a_node_is_about_to_stop();
+    let (mut rig, [old, also_stops, new], [client, other]) = a_node_is_about_to_stop();
+    rig.gone(other, CloseCause::Normal);
     rig.data(client, CALL);
     rig.told(old);
     for shard in [1, 0] {
