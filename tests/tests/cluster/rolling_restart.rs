@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use hubgate_tests::ProxiedCluster;
 use hubgate_tests::answering_server::AnsweringServer;
 use hubgate_tests::command::{binary, repository};
 use hubgate_tests::wait::{LONG_DEADLINE, until, within};
+use hubgate_tests::{Cluster, Gateway, ProxiedCluster};
 use tokio::process::Command;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
+use crate::serverless;
 use crate::talk::{HUB, SENDERS, Talk, Talker};
-use crate::{default_mode, serverless};
 
 const SERVERS: usize = 6;
 const TALKERS: usize = 9;
@@ -37,7 +37,9 @@ async fn nothing_acknowledged_is_lost_while_all_nodes_are_restarted_in_turn_unde
 }
 
 async fn restart_all_under_load() {
-    let mut proxied = ProxiedCluster::start(default_mode(), 3).await;
+    // A talker joins one group more in each of its rounds.
+    let nodes = || Gateway::serve().with("hubs.'*'.mode = 'default'\nserver.limits.groups-per-connection = 1000000");
+    let mut proxied = ProxiedCluster::start(Cluster::of(nodes), 3).await;
     let entry = proxied.entry();
     let server = |number| {
         let name = format!("server {number}");
