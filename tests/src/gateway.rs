@@ -188,6 +188,11 @@ impl Gateway {
         self.admin_request(path).bearer(&self.ready.admin_token).send().await.json()
     }
 
+    /// A request to the admin listener, with the admin token.
+    pub fn operate(&self, method: Method, path: &str) -> Request {
+        Request::new(method, self.ready.admin, path).bearer(&self.ready.admin_token)
+    }
+
     /// Without the token.
     pub fn admin_request(&self, path: &str) -> Request {
         Request::new(Method::GET, self.ready.admin, path)

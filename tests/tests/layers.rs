@@ -142,7 +142,7 @@ fn what_clients_speak_is_known_to_the_dialect_alone() {
 /// Where tasks and threads begin: the doors, and what is waited for where it begins.
 const DOORS: [(&str, &str); 9] = [
     ("gateway/net/src/tasks.rs", "the door of the gateway"),
-    ("gateway/net/src/admin.rs", "connections of the admin listener, in a set that is waited for"),
+    ("gateway/net/src/admin/listener.rs", "connections of the admin listener, in a set that is waited for"),
     ("gateway/plugin-host/src/worker.rs", "the door of the plugin host"),
     ("gateway/plugin-host/src/offload.rs", "work that the call waits for"),
     ("gateway/plugin-host/src/compiler/child.rs", "the process that compiles"),

@@ -17,7 +17,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use hubgate_bench::Verdict;
 
 use crate::commands::{
-    cluster, completions, config as config_command, dev, doctor, keys, manual, plugin, serve, state, token,
+    cluster, completions, config as config_command, connections, dev, doctor, keys, manual, plugin, serve, state, token,
 };
 use crate::logging::Logging;
 
@@ -47,6 +47,10 @@ enum Command {
     Config(config_command::Command),
     /// Tells why a token, an origin, an endpoint, a key, a webhook or a plugin does not work.
     Doctor(doctor::Arguments),
+    /// Lists the clients of a running gateway.
+    Ps(connections::PsArguments),
+    /// Closes the connection of a client of a running gateway.
+    Kick(connections::KickArguments),
     /// Prints the connection strings of a running gateway, one for each access key, or makes a key anew.
     Keys(keys::Arguments),
     /// Tells how a running gateway and the others of its cluster stand to each other.
@@ -170,6 +174,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Serve(arguments) => serve::run(arguments, logging),
         Command::Config(command) => config_command::run(command),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Ps(arguments) => connections::list(&arguments),
+        Command::Kick(arguments) => connections::kick(&arguments),
         Command::Keys(arguments) => keys::run(arguments),
         Command::Cluster(command) => cluster::run(command),
         Command::State(command) => state::run(command),

@@ -1,7 +1,7 @@
 //! Things that are found by a key which none of them shares with a later one.
 
 use std::marker::PhantomData;
-use std::ops::{Index, IndexMut};
+use std::ops::{Index, IndexMut, Range};
 
 use slab::Slab;
 
@@ -109,6 +109,16 @@ impl<K: Key, T> Arena<K, T> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &T)> {
         self.entries.iter().map(|(index, (generation, value))| (K::new(index as u32, *generation), value))
+    }
+
+    /// How many places there are, those without a value among them.
+    pub(crate) fn places(&self) -> usize {
+        self.entries.capacity()
+    }
+
+    /// The values at some places.
+    pub(crate) fn iter_places(&self, places: Range<usize>) -> impl Iterator<Item = &T> {
+        places.filter_map(|index| self.entries.get(index)).map(|(_, value)| value)
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = K> {

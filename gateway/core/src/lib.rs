@@ -51,6 +51,7 @@ mod turn;
 mod upstream;
 
 pub use arrivals::{ClientTimes, Identity, NewClient, NewServerConnection, Reconnect, ResumedClient, WhenLost};
+pub use client::listing::{ListPart, ListedClient, ListedClients};
 pub use client::resuming::MostKept;
 pub use close_cause::CloseCause;
 pub use directory_change::{DirectoryChange, Stamp};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hubgate_wire::negotiate::Transport;
 
 use crate::client::Clients;
+use crate::client::listing::{self, ListPart, ListedClients};
 use crate::client::resuming::{self, MostKept};
 use crate::client::timer_wheel::TimerWheel;
 use crate::detours::Detours;
@@ -187,6 +188,11 @@ impl Shard {
     /// How long the owner may wait between two [`Input::Tick`]s.
     pub const fn tick_period() -> Millis {
         TimerWheel::period()
+    }
+
+    /// A part of a list of clients: what the places from `from` on have of it, `most` clients at most.
+    pub fn list(&self, wanted: &ListedClients, from: usize, most: usize) -> ListPart {
+        listing::part(self.parts.clients(), wanted, from, most)
     }
 
     /// The hubs that this shard knows.

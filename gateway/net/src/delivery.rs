@@ -188,6 +188,11 @@ impl Delivery {
         self.0.lock().outbox.waiting()
     }
 
+    /// The same, without what it costs to keep it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.lock().outbox.bytes()
+    }
+
     /// How much of it is there because of its client itself.
     pub(crate) fn own_waiting(&self) -> usize {
         self.0.lock().outbox.own_waiting()

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use hubgate_cluster::codec::TunnelMessage;
 use hubgate_core::id::{ConnectionId, HubName, NodeId, ShardIndex};
 use hubgate_core::settings::Settings;
-use hubgate_core::{Nodes, Order, ShardStatus};
+use hubgate_core::{ListedClients, Nodes, Order, ShardStatus};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::client_request::ClientRequest;
 use crate::entrant::{Entrant, Opening, WebSocketRequest};
 use crate::envelope::Envelope;
 use crate::http_places::HttpPlace;
+use crate::operators::RowsPart;
 use crate::refusal::Refusal;
 use crate::upgraded::DetachedStream;
 
@@ -49,6 +50,19 @@ pub(crate) enum LocalMessage {
     /// Of a client whose connection is here.
     Request(ClientRequest),
     Status(oneshot::Sender<ShardStatus>),
+    /// A part of a list of clients: what the places from `from` on have of it.
+    List {
+        wanted: Arc<ListedClients>,
+        from: usize,
+        most: usize,
+        answer: oneshot::Sender<RowsPart>,
+    },
+    /// An operator wants this client's connection to end; told its hub, if it is here.
+    CloseClient {
+        id: ConnectionId,
+        reason: Option<String>,
+        answer: oneshot::Sender<Result<Option<HubName>, Refusal>>,
+    },
     /// Orders that waited for a shard which has ended.
     Undelivered {
         to: ShardIndex,

@@ -29,6 +29,7 @@ mod loads;
 mod metrics;
 mod nats_options;
 mod network_rules;
+mod operators;
 mod origins;
 mod outbox;
 mod outboxes;

@@ -219,10 +219,14 @@ pub enum KeySource {
 #[derive(Clone)]
 pub struct AdminSettings {
     pub listen: SocketAddr,
-    /// The bearer token that every request must carry.
+    /// The bearer token that opens everything.
     pub token: String,
     /// Whether the token was given; else it is a random one.
     pub has_token_file: bool,
+    /// One that may read, but no keys; none if there is no such token.
+    pub read_token: Option<String>,
+    /// Whether every change is refused.
+    pub read_only: bool,
     /// Host names allowed beside the listener's own address and localhost, in lower case.
     pub hosts: Vec<String>,
     /// Whether `/metrics` needs no token.
@@ -230,7 +234,7 @@ pub struct AdminSettings {
 }
 
 impl fmt::Debug for AdminSettings {
-    /// Without the token.
+    /// Without the tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AdminSettings").field("listen", &self.listen).finish_non_exhaustive()
     }
@@ -312,6 +316,8 @@ pub(crate) mod tests {
                 listen: address,
                 token: String::new(),
                 has_token_file: false,
+                read_token: None,
+                read_only: false,
                 hosts: Vec::new(),
                 metrics_open: false,
             },

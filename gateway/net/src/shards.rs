@@ -132,7 +132,11 @@ impl Shards {
     }
 
     /// Asks all shards at once; `None` of those that have not answered in time.
-    async fn ask<T>(&self, question: impl Fn(oneshot::Sender<T>) -> LocalMessage, timeout: Duration) -> Vec<Option<T>> {
+    pub(crate) async fn ask<T>(
+        &self,
+        question: impl Fn(oneshot::Sender<T>) -> LocalMessage,
+        timeout: Duration,
+    ) -> Vec<Option<T>> {
         // A time beyond all clocks is none.
         let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         let mut asked = Vec::new();

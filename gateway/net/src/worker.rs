@@ -16,6 +16,7 @@ use crate::client::HttpClients;
 use crate::http::{self, Service};
 use crate::http_places::HttpPlace;
 use crate::inbox::{Farewell, Inbox, InboxSender, LocalMessage, Message, UpgradedClient};
+use crate::operators;
 use crate::peer_task::PeerTask;
 use crate::questions::PluginQuestions;
 use crate::received::Received;
@@ -126,6 +127,10 @@ impl Worker {
             }
             LocalMessage::Request(request) => self.clients.serve(request),
             LocalMessage::Status(answer) => drop(answer.send(shard.status())),
+            LocalMessage::List { wanted, from, most, answer } => {
+                drop(answer.send(operators::list(shard, &wanted, from, most)));
+            }
+            LocalMessage::CloseClient { id, reason, answer } => operators::close(shard, id, reason, answer),
             LocalMessage::Undelivered { to, orders } => shard.take_back(to, orders),
             LocalMessage::Nodes(nodes, heard) => {
                 shard.set_nodes(nodes);

@@ -19,8 +19,14 @@ const MAX_FILE_BYTES: usize = 64 << 10;
 /// Where the token is, if no option says.
 const TOKEN_VARIABLE: &str = "HUBGATE_ADMIN_TOKEN";
 
-/// How the admin listener begins what it says of a plugin, or of a cluster, that is not there.
-const NOT_THERE: [&str; 2] = ["Nothing was rolled back", "This gateway serves alone"];
+/// How the admin listener begins what it says of something that is not there, where it knows the path.
+const NOT_THERE: [&str; 5] = [
+    "Nothing was ",
+    "This gateway serves alone",
+    "No connection of this gateway",
+    "That is not a hub's name",
+    "The configuration does not name this hub",
+];
 
 /// Which gateway, and its token.
 #[derive(Debug, clap::Args)]
@@ -83,6 +89,10 @@ impl AdminClient {
     /// Posts a request without a body; gives the answer's JSON. An answer that says no is an error with its text.
     pub(crate) fn post(&self, path: &str) -> Result<Value> {
         self.ask("POST", path)
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Result<Value> {
+        self.ask("DELETE", path)
     }
 
     /// The same without a change of anything.
@@ -149,6 +159,15 @@ fn authority(address: &str) -> Option<String> {
         Some(_) => return None,
     };
     Some(bare.trim_end_matches('/').to_owned())
+}
+
+/// All but letters, digits and `-` as their bytes in hexadecimal.
+pub(crate) fn percent_encode(name: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    name.bytes().map(encode).collect()
 }
 
 /// Status and body of an answer that ends with its connection.

@@ -5,6 +5,7 @@ mod azure;
 pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod connections;
 mod deep_check;
 pub(crate) mod dev;
 pub(crate) mod doctor;

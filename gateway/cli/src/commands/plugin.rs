@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::admin_client::{AdminClient, AdminOptions};
+use super::admin_client::{AdminClient, AdminOptions, percent_encode};
 use super::plugin_build::{self, Language};
 use super::plugin_check;
 use super::plugin_new::{self, Kind};
@@ -143,13 +143,4 @@ fn roll_back(name: &str, gateway: &AdminOptions, json: bool) -> Result<(), Failu
             ))
         }
     }
-}
-
-/// All but letters, digits and `-` as their bytes in hexadecimal.
-fn percent_encode(name: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    name.bytes().map(encode).collect()
 }

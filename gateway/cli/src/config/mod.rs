@@ -152,6 +152,7 @@ impl Config {
         let contents = [
             (keys(self) != keys(next), "server.access-keys"),
             (self.net.admin.token != next.net.admin.token, "admin.token-file"),
+            (self.net.admin.read_token != next.net.admin.read_token, "admin.read-token-file"),
             (tls(self) != tls(next), "server.tls"),
             (self.net.acme != next.net.acme, "server.tls.acme"),
         ];
@@ -224,7 +225,8 @@ impl Draft {
         settle::settle(&mut file, &mut origins, &folder);
         let tls_files = &file.server.tls;
         let keys_file = secrets::keys_file(&file.server);
-        let named = [&keys_file, &file.admin.token_file, &tls_files.certificate, &tls_files.key];
+        let named =
+            [&keys_file, &file.admin.token_file, &file.admin.read_token_file, &tls_files.certificate, &tls_files.key];
         let named = named.into_iter().chain(tls_files.acme.iter().map(|acme| &acme.ca_file));
         let key_sets = file.hubs.values().map(|hub| &hub.jwt.jwks_file);
         files.extend(named.chain(key_sets).flatten().map(|path| ReadFile::before_reading(path)));
@@ -288,6 +290,7 @@ fn net_settings(
     problems: &mut Problems,
 ) -> net::Settings {
     let schema::File { server, admin, .. } = file;
+    let tokens = secrets::admin_tokens(admin, problems);
     net::Settings {
         listen: server.listen.0,
         endpoints: server.endpoints.clone(),
@@ -306,8 +309,10 @@ fn net_settings(
         other_hubs: hubs.others,
         admin: net::AdminSettings {
             listen: admin.listen.0,
-            token: secrets::admin_token(admin.token_file.as_deref(), problems),
+            token: tokens.admin,
             has_token_file: admin.token_file.is_some(),
+            read_token: tokens.read,
+            read_only: admin.read_only,
             hosts: admin.hosts.clone(),
             metrics_open: admin.metrics_open,
         },

@@ -155,6 +155,8 @@ table! {
     Admin {
         listen: Listen = Listen(ADMIN_LISTEN), restart();
         token_file: Option<PathBuf> = None;
+        read_token_file: Option<PathBuf> = None;
+        read_only: bool = false;
         hosts: Vec<String> = Vec::new();
         metrics_open: bool = false;
     }

@@ -198,19 +198,31 @@ pub(super) fn spans(text: &str) -> Vec<Range<usize>> {
 /// The fewest bytes of an admin token: 64 random bits in hexadecimal digits, and some more in base64.
 const SHORTEST_TOKEN: usize = 16;
 
-/// The token in the file, or a random one.
-pub(super) fn admin_token(file: Option<&Path>, problems: &mut Problems) -> String {
-    let token = file.map_or(Ok(random_secret()), token_in);
-    problems.take(token).unwrap_or_default()
+/// What opens the admin listener.
+pub(super) struct AdminTokens {
+    /// That in the file, or a random one.
+    pub(super) admin: String,
+    pub(super) read: Option<String>,
 }
 
-fn token_in(file: &Path) -> Result<String, Problem> {
-    const KEY: &str = "admin.token-file";
-    let token = only_secret_in(KEY, file)?;
+/// The tokens of the admin listener, which are two where there are two.
+pub(super) fn admin_tokens(admin: &schema::Admin, problems: &mut Problems) -> AdminTokens {
+    const READ: &str = "admin.read-token-file";
+    let token = admin.token_file.as_deref().map_or(Ok(random_secret()), |file| token_in("admin.token-file", file));
+    let token = problems.take(token).unwrap_or_default();
+    let read = admin.read_token_file.as_deref().and_then(|file| problems.take(token_in(READ, file)));
+    if read.as_ref().is_some_and(|read| *read == token) {
+        problems.push(READ, "has the admin token: whoever may only read needs another one");
+    }
+    AdminTokens { admin: token, read }
+}
+
+fn token_in(key: &'static str, file: &Path) -> Result<String, Problem> {
+    let token = only_secret_in(key, file)?;
     match token.len() {
         length if length < SHORTEST_TOKEN => {
             let why = format!("holds a token of {length} bytes: it must have at least {SHORTEST_TOKEN}");
-            Err(Problem::new(KEY, format!("{} {why}; {MAKES_A_GOOD_ONE}", file.display())))
+            Err(Problem::new(key, format!("{} {why}; {MAKES_A_GOOD_ONE}", file.display())))
         }
         _ => Ok(token),
     }

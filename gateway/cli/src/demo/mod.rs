@@ -21,6 +21,7 @@ pub(crate) const PAGES: &[(&str, &str, &[u8])] = &[
     ("/chat.css", "text/css; charset=utf-8", include_bytes!("chat.css")),
     ("/chat.js", "text/javascript; charset=utf-8", include_bytes!("chat.js")),
     ("/connection.js", "text/javascript; charset=utf-8", include_bytes!("connection.js")),
+    document!("admin-api.md"),
     document!("cluster.md"),
     document!("compatibility.md"),
     document!("configuration.md"),

@@ -12,6 +12,7 @@ pub(crate) mod held;
 mod kept;
 mod line;
 pub(crate) mod link_log;
+pub(crate) mod listing;
 pub(crate) mod logged;
 pub(crate) mod marked;
 pub(crate) mod opening;

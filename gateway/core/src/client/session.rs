@@ -35,6 +35,8 @@ pub(crate) struct Session {
     /// The kind of transport that it uses.
     transport: Transport,
     line: Line,
+    /// When its first transport opened.
+    opened: Millis,
     dialect: Dialect,
     pub(super) expiry: Expiry,
     pub(super) due: Option<Due>,
@@ -101,6 +103,7 @@ impl Session {
             token: client.token,
             transport: client.transport,
             line: Line::new(transport, client.reconnect, now),
+            opened: now,
             dialect: Dialect::CoreHandshake,
             expiry: Expiry::new(client.times.expiry),
             due: None,
@@ -141,6 +144,10 @@ impl Session {
 
     pub(crate) fn transport(&self) -> Transport {
         self.transport
+    }
+
+    pub(crate) fn opened(&self) -> Millis {
+        self.opened
     }
 
     /// How it is reached.

@@ -1,11 +1,10 @@
-//! Which path is which door, on both listeners: every path that is no file's.
+//! Which path is which door: every path that is no file's.
 //!
 //! The fixed parts of a path are compared without case, as the routes of ASP.NET Core are.
 
 use http::Method;
 use hubgate_wire::path;
 
-use crate::key_regeneration::KeyPlace;
 use crate::network_rules::RequestKind;
 use crate::refusal::Refusal;
 
@@ -39,19 +38,6 @@ impl Door {
     }
 }
 
-/// What operators and their tools come for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AdminDoor {
-    Metrics,
-    Plugins,
-    Rollback,
-    Hubs,
-    Hub,
-    Cluster,
-    Keys,
-    Regenerate(KeyPlace),
-}
-
 /// Where a request names its hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HubIn {
@@ -63,17 +49,17 @@ pub(super) enum HubIn {
 
 /// A row of a table.
 #[derive(Debug)]
-pub(crate) struct Row<D: 'static> {
-    /// `{}` is any one segment, `..` at the end any number more.
+pub(super) struct Row {
+    /// As [`name_in`] reads it.
     path: &'static str,
-    pub(crate) door: D,
+    pub(super) door: Door,
     pub(super) hub: HubIn,
     /// As the header `Allow` lists them; `None`: the door itself looks at the method.
     methods: Option<&'static str>,
 }
 
 #[rustfmt::skip]
-const DOORS: &[Row<Door>] = &[
+const DOORS: &[Row] = &[
     row("/client",               Door::Client,            HubIn::Query,   None),
     row("/client/negotiate",     Door::ClientNegotiation, HubIn::Query,   Some("POST, OPTIONS")),
     row("/hubs/{}/negotiate",    Door::HubNegotiation,    HubIn::Path,    Some("POST, OPTIONS")),
@@ -84,54 +70,33 @@ const DOORS: &[Row<Door>] = &[
     row("/readyz",               Door::Ready,             HubIn::Neither, None),
 ];
 
-#[rustfmt::skip]
-const ADMIN_DOORS: &[Row<AdminDoor>] = &[
-    row("/metrics",                         AdminDoor::Metrics,  HubIn::Neither, Some("GET")),
-    row("/admin/plugins",                   AdminDoor::Plugins,  HubIn::Neither, Some("GET")),
-    row("/admin/plugins/{}/rollback",       AdminDoor::Rollback, HubIn::Neither, Some("POST")),
-    row("/admin/hubs",                      AdminDoor::Hubs,     HubIn::Neither, Some("GET")),
-    row("/admin/hubs/{}",                   AdminDoor::Hub,      HubIn::Path,    Some("GET")),
-    row("/admin/cluster",                   AdminDoor::Cluster,  HubIn::Neither, Some("GET")),
-    row("/admin/keys",                      AdminDoor::Keys,     HubIn::Neither, Some("GET")),
-    row("/admin/keys/primary:regenerate",   AdminDoor::Regenerate(KeyPlace::Primary),   HubIn::Neither, Some("POST")),
-    row("/admin/keys/secondary:regenerate", AdminDoor::Regenerate(KeyPlace::Secondary), HubIn::Neither, Some("POST")),
-];
-
-const fn row<D>(path: &'static str, door: D, hub: HubIn, methods: Option<&'static str>) -> Row<D> {
+const fn row(path: &'static str, door: Door, hub: HubIn, methods: Option<&'static str>) -> Row {
     Row { path, door, hub, methods }
 }
 
 /// The door of a path on the clients' listener, and the name in the path, still encoded.
-pub(super) fn find(path: &str) -> Option<(&'static Row<Door>, &str)> {
-    find_in(DOORS, path)
+pub(super) fn find(path: &str) -> Option<(&'static Row, &str)> {
+    DOORS.iter().find_map(|row| Some((row, name_in(row.path, path)?)))
 }
 
-/// The same on the admin listener.
-pub(crate) fn find_admin(path: &str) -> Option<(&'static Row<AdminDoor>, &str)> {
-    find_in(ADMIN_DOORS, path)
-}
-
-fn find_in<'p, D>(table: &'static [Row<D>], path: &'p str) -> Option<(&'static Row<D>, &'p str)> {
-    table.iter().find_map(|row| Some((row, row.name_in(path)?)))
-}
-
-impl<D> Row<D> {
-    /// The name in a path that is this row's, or an empty one where its paths have none.
-    fn name_in<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let (mut expected, mut found) = (path::segments(self.path), path::segments(path));
-        let mut name = "";
-        loop {
-            match (expected.next(), found.next()) {
-                (Some(".."), _) | (None, None) => return Some(name),
-                (Some("{}"), Some(segment)) => name = segment,
-                (Some(literal), Some(segment)) if path::is_literal(segment, literal) => {}
-                (_, _) => return None,
-            }
+/// The name in a path of this form, or an empty one where the form has none. What is in braces is any one segment, the name; `..` at the end
+/// is any number more.
+pub(crate) fn name_in<'p>(form: &str, path: &'p str) -> Option<&'p str> {
+    let (mut expected, mut found) = (path::segments(form), path::segments(path));
+    let mut name = "";
+    loop {
+        match (expected.next(), found.next()) {
+            (Some(".."), _) | (None, None) => return Some(name),
+            (Some(any), Some(segment)) if any.starts_with('{') => name = segment,
+            (Some(literal), Some(segment)) if path::is_literal(segment, literal) => {}
+            (_, _) => return None,
         }
     }
+}
 
+impl Row {
     /// Whether the door has such a method, as far as the table says.
-    pub(crate) fn check(&self, method: &Method) -> Result<(), Refusal> {
+    pub(super) fn check(&self, method: &Method) -> Result<(), Refusal> {
         match self.methods {
             Some(methods) if !methods.split(", ").any(|each| method == each) => {
                 Err(Refusal::method_not_allowed(methods))
@@ -159,14 +124,5 @@ mod tests {
         {
             assert_eq!(door(other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn operators_have_doors_of_their_own_and_each_has_its_methods() {
-        let (rollback, name) = find_admin("/admin/plugins/a%2Fb/rollback").expect("a door");
-        assert_eq!((rollback.door, name), (AdminDoor::Rollback, "a%2Fb"));
-        assert!(rollback.check(&Method::POST).is_ok() && rollback.check(&Method::GET).is_err());
-        assert_eq!(find_admin("/admin/hubs/chat").map(|(row, name)| (row.door, name)), Some((AdminDoor::Hub, "chat")));
-        assert!(find("/admin/hubs").is_none() && find_admin("/client").is_none());
     }
 }

@@ -64,10 +64,11 @@ use persistence::Rest;
 pub(crate) use answer::{Answer, refuse, text, with_type};
 pub(crate) use authorization::bearer_token;
 pub use client_token::check_claim_name;
-pub(crate) use doors::{AdminDoor, find_admin};
+pub(crate) use doors::name_in;
 pub(crate) use elsewhere::serve as serve_tunnel;
 pub(crate) use head::{check_host, host as asked_host};
 pub(crate) use network::check as check_network;
+pub(crate) use query::Query;
 pub(crate) use refused::note_refusal;
 pub(crate) use service::Service;
 

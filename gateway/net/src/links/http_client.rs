@@ -181,6 +181,12 @@ impl HttpClient {
         !self.outbox.borrow().is_empty()
     }
 
+    /// All that has not left, in bytes.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        let in_answer = self.delivery.borrow().as_ref().map_or(0, |delivery| delivery.bytes());
+        self.outbox.borrow().bytes() + in_answer
+    }
+
     /// The next of what is queued.
     pub(crate) fn pop(&self) -> Option<Popped> {
         self.outbox.borrow_mut().pop()

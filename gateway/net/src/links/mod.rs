@@ -34,6 +34,14 @@ impl ClientLink {
             ClientLink::Http(client) => &client.speaking,
         }
     }
+
+    /// What is queued and has not left, in bytes.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        match self {
+            ClientLink::WebSocket(socket) => socket.queued_bytes(),
+            ClientLink::Http(client) => client.queued_bytes(),
+        }
+    }
 }
 
 /// Whose WebSocket it is.

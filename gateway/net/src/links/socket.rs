@@ -204,6 +204,11 @@ impl WebSocket {
         self.outbox.borrow().waiting() + self.gathered.borrow().len() + self.writer.unsent()
     }
 
+    /// All that has not left, in bytes.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.outbox.borrow().bytes() + self.gathered.borrow().len() + self.writer.unsent()
+    }
+
     pub(crate) fn flow(&self) -> Flow {
         let mut flow = self.outbox.borrow().flow();
         // What is encrypted has left the outbox, but not the gateway.

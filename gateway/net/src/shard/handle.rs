@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubgate_core::delivery::Action;
-use hubgate_core::id::{GroupName, HubName, NodeId, PluginName, ServerConnectionId, ShardIndex};
+use hubgate_core::id::{ConnectionId, GroupName, HubName, NodeId, PluginName, ServerConnectionId, ShardIndex};
 use hubgate_core::pairs::Pairs;
 use hubgate_core::question::{Ticket, Unanswered};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    Addressees, CloseCause, Input, Neighbours, NewClient, NewServerConnection, Nodes, Order, ResumedClient, Shard,
-    ShardStatus, TransportKey,
+    Addressees, CloseCause, Input, ListPart, ListedClients, Neighbours, NewClient, NewServerConnection, Nodes, Order,
+    ResumedClient, Shard, ShardStatus, TransportKey,
 };
 use hubgate_plugin_host::{Authorization, AuthorizeCall, PluginStatus};
 use tokio::sync::oneshot;
@@ -298,6 +298,22 @@ impl ShardHandle {
 
     pub(crate) fn status(&self) -> ShardStatus {
         self.0.core.borrow().status()
+    }
+
+    /// A part of a list of clients.
+    pub(crate) fn list(&self, wanted: &ListedClients, from: usize, most: usize) -> ListPart {
+        self.0.core.borrow().list(wanted, from, most)
+    }
+
+    /// What is queued for a client and has not left, in bytes.
+    pub(crate) fn queued_bytes(&self, transport: TransportKey) -> usize {
+        self.0.connections.link(transport).map_or(0, |link| link.queued_bytes())
+    }
+
+    /// The hub of a client that others see, if it is here.
+    pub(crate) fn hub_of_client(&self, id: ConnectionId) -> Option<HubName> {
+        let wanted = ListedClients { id: Some(id), ..ListedClients::default() };
+        self.list(&wanted, 0, 1).clients.pop().map(|client| client.facts.hub.clone())
     }
 
     /// Goes on with these settings, those that are shared, and the plugins that the host has now.
