@@ -21,6 +21,8 @@ COPY --from=build --chown=65532:65532 /data /data
 ENV STATE_DIRECTORY=/data
 WORKDIR /data
 EXPOSE 8888 8889
+# Asks the admin listener at its default address.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/usr/local/bin/hubgate", "health"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/hubgate"]
 CMD ["serve", "--config", "/etc/hubgate/hubgate.toml"]

@@ -11,8 +11,11 @@ const READ_TOKEN: &str = "a-token-that-may-only-read";
 const READ: [&str; 5] = ["/metrics", "/admin/plugins", "/admin/hubs", "/admin/hubs/probe", "/admin/connections"];
 
 /// Whatever changes something.
-fn changes() -> [(Method, &'static str); 4] {
+fn changes() -> [(Method, &'static str); 7] {
     [
+        (Method::PUT, "/admin/hubs/probe"),
+        (Method::POST, "/admin/hubs/probe/send"),
+        (Method::POST, "/admin/plugins/probe/swap"),
         (Method::POST, "/admin/plugins/probe/rollback"),
         (Method::DELETE, "/admin/connections/AAAAAAAAAAAAAAAAAAAAAAAA"),
         (Method::POST, "/admin/keys/primary:regenerate"),

@@ -109,6 +109,11 @@ fn the_image_runs_as_nobody_and_its_command_is_one_of_ours() {
     assert_eq!(command[..2], ["serve", "--config"]);
     let help = Command::new(binary()).args([&command[0], "--help"]).output().expect("the binary is there");
     assert!(String::from_utf8_lossy(&help.stdout).contains(&command[1]));
+    let health = last_stage.lines().find_map(|line| Some(line.strip_prefix("HEALTHCHECK ")?.split_once("CMD ")?.1));
+    let health: Vec<String> = serde_json::from_str(health.expect("it tells how it is")).expect("in the form of a list");
+    assert!(last_stage.contains(&format!("ENTRYPOINT [\"{}\"]", health[0])), "{health:?}");
+    let help = Command::new(binary()).args(&health[1..]).arg("--help").output().expect("the binary is there");
+    assert!(help.status.success(), "{health:?}");
     // The configuration's folder is mounted read-only, so that what the gateway makes needs another.
     let folder =
         last_stage.lines().find_map(|line| line.strip_prefix("ENV STATE_DIRECTORY=")).expect("it has a folder");

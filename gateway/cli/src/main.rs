@@ -17,7 +17,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use hubgate_bench::Verdict;
 
 use crate::commands::{
-    cluster, completions, config as config_command, connections, dev, doctor, keys, manual, plugin, serve, state, token,
+    cluster, completions, config as config_command, connections, dev, doctor, health, hub, keys, manual, plugin, send,
+    serve, state, token,
 };
 use crate::logging::Logging;
 
@@ -51,6 +52,13 @@ enum Command {
     Ps(connections::PsArguments),
     /// Closes the connection of a client of a running gateway.
     Kick(connections::KickArguments),
+    /// Calls a method of clients of a running gateway.
+    Send(send::Arguments),
+    /// Changes a hub of a running gateway.
+    #[command(subcommand)]
+    Hub(hub::Command),
+    /// Tells whether a running gateway is ready; exit code 1 if it is not, or if it cannot be reached.
+    Health(health::Arguments),
     /// Prints the connection strings of a running gateway, one for each access key, or makes a key anew.
     Keys(keys::Arguments),
     /// Tells how a running gateway and the others of its cluster stand to each other.
@@ -176,6 +184,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Ps(arguments) => connections::list(&arguments),
         Command::Kick(arguments) => connections::kick(&arguments),
+        Command::Send(arguments) => send::run(&arguments),
+        Command::Hub(command) => hub::run(command),
+        Command::Health(arguments) => health::run(&arguments),
         Command::Keys(arguments) => keys::run(arguments),
         Command::Cluster(command) => cluster::run(command),
         Command::State(command) => state::run(command),

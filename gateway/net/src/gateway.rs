@@ -17,8 +17,8 @@ use crate::acme::Acme;
 use crate::admin::{self, Admin};
 use crate::cluster::Cluster;
 use crate::key_fetching;
-use crate::key_regeneration::KeyRegeneration;
 use crate::listeners::{Descriptors, Listener, ListeningSocket};
+use crate::orders::OperatorOrder;
 use crate::settings::{Drain, Settings};
 use crate::shards::Shards;
 use crate::shared::Shared;
@@ -113,8 +113,8 @@ pub struct Change {
 #[derive(Debug)]
 pub struct Keeper {
     pub changes: mpsc::Receiver<Change>,
-    /// What operators want of the access keys.
-    pub regenerations: mpsc::Sender<KeyRegeneration>,
+    /// What operators want changed.
+    pub orders: mpsc::Sender<OperatorOrder>,
 }
 
 /// Listening sockets that the service manager has made; those that it has not are bound.
@@ -248,7 +248,7 @@ impl Gateway {
         mut self,
         on_ready: impl FnOnce(),
         stop: impl Future<Output = ()>,
-        Keeper { mut changes, regenerations }: Keeper,
+        Keeper { mut changes, orders }: Keeper,
     ) -> Result<(), RunError> {
         let vitals = &self.shared.vitals;
         let (shards, threads) = Shards::start(&self.shared, &self.plugins)?;
@@ -257,7 +257,7 @@ impl Gateway {
             .map(|cluster| cluster.start(&self.shared, self.plugins.clone(), shards.inboxes()))
             .transpose()?;
         let (shared, plugins) = (self.shared.clone(), self.plugins.clone());
-        let admin = Admin { shared, plugins, shards: shards.clone(), regenerations };
+        let admin = Admin { shared, plugins, shards: shards.clone(), orders };
         let listener = Listener::new(self.listener, LISTEN)?;
         let mut operators = std::pin::pin!(admin::serve(Listener::new(self.admin, ADMIN_LISTEN)?, admin));
         key_fetching::follow(&self.shared, self.shared.settings().key_urls());

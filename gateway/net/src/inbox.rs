@@ -4,16 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hubgate_cluster::codec::TunnelMessage;
+use hubgate_core::delivery::Target;
 use hubgate_core::id::{ConnectionId, HubName, NodeId, ShardIndex};
 use hubgate_core::settings::Settings;
-use hubgate_core::{ListedClients, Nodes, Order, ShardStatus};
+use hubgate_core::{ListedClients, Nodes, Order, Outgoing, ShardStatus};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::client_request::ClientRequest;
+use crate::client_rows::RowsPart;
 use crate::entrant::{Entrant, Opening, WebSocketRequest};
 use crate::envelope::Envelope;
 use crate::http_places::HttpPlace;
-use crate::operators::RowsPart;
 use crate::refusal::Refusal;
 use crate::upgraded::DetachedStream;
 
@@ -62,6 +63,13 @@ pub(crate) enum LocalMessage {
         id: ConnectionId,
         reason: Option<String>,
         answer: oneshot::Sender<Result<Option<HubName>, Refusal>>,
+    },
+    /// An operator sends something to clients of a hub; told how many connections of this gateway it was for.
+    Send {
+        hub: HubName,
+        to: Target,
+        message: Outgoing,
+        answer: oneshot::Sender<Result<usize, Refusal>>,
     },
     /// Orders that waited for a shard which has ended.
     Undelivered {

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use hubgate_wire::token::AccessKey;
-use tokio::sync::oneshot;
+
+use crate::order_answer::OrderAnswer;
 
 /// Which of the two access keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,12 +39,6 @@ pub struct KeyRegeneration {
     pub key: KeyPlace,
     /// Where the order came from, for the log.
     pub operator: IpAddr,
-    /// Told the new key once all threads go by it, or why everything stays as it is. Dropped where the gateway stops before either is
-    /// known; closed once whoever has asked is gone.
-    pub answer: oneshot::Sender<Result<AccessKey, KeyRefusal>>,
+    /// Told the new key.
+    pub answer: OrderAnswer<AccessKey>,
 }
-
-/// Why a key stays what it is, and where it can be changed; a text for operators.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct KeyRefusal(pub String);

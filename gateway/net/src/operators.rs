@@ -1,39 +1,16 @@
 //! What operators want of the clients of a shard, on its thread.
 
-use std::sync::Arc;
-
-use hubgate_core::delivery::{Action, Target};
-use hubgate_core::event::ConnectionFacts;
+use hubgate_core::delivery::{Action, Except, Target};
 use hubgate_core::id::{ConnectionId, HubName};
-use hubgate_core::{ListPart, ListedClients};
-use hubgate_wire::negotiate::Transport;
+use hubgate_core::{ListPart, ListedClients, Outgoing};
 use tokio::sync::oneshot;
 
+use crate::client_rows::{ClientRow, RowsPart};
 use crate::peer_task::PeerTask;
 use crate::questions::HubAccess;
 use crate::refusal::Refusal;
 use crate::shard::ShardHandle;
 use crate::shared::unix_milliseconds;
-
-/// A client in a list.
-#[derive(Debug)]
-pub(crate) struct ClientRow {
-    pub(crate) id: ConnectionId,
-    pub(crate) facts: Arc<ConnectionFacts>,
-    pub(crate) transport: Transport,
-    /// In milliseconds since 1970.
-    pub(crate) connected_at: u64,
-    /// What has not left yet.
-    pub(crate) queued_bytes: usize,
-}
-
-/// A part of a list, as the core gives it ([`ListPart`]).
-#[derive(Debug)]
-pub(crate) struct RowsPart {
-    pub(crate) rows: Vec<ClientRow>,
-    pub(crate) count: usize,
-    pub(crate) next: Option<usize>,
-}
 
 /// A part of the list of a shard's clients.
 pub(crate) fn list(shard: &ShardHandle, wanted: &ListedClients, from: usize, most: usize) -> RowsPart {
@@ -69,4 +46,20 @@ pub(crate) fn close(
         let _ = answer.send(closed.map(|()| Some(hub)));
     };
     shard.tasks().spawn(PeerTask::Admin, closing, || ());
+}
+
+/// Sends something to clients of a hub, on whatever shard; tells how many connections of this gateway it was for, after filters.
+pub(crate) fn send(
+    shard: &ShardHandle,
+    hub: HubName,
+    (to, message): (Target, Outgoing),
+    answer: oneshot::Sender<Result<usize, Refusal>>,
+) {
+    let task_shard = shard.clone();
+    let sending = async move {
+        let sent = HubAccess::new(&task_shard, &hub).send_and_count(to, message, Except::default()).await;
+        // Who asked may be gone.
+        let _ = answer.send(sent);
+    };
+    shard.tasks().spawn(PeerTask::Admin, sending, || ());
 }

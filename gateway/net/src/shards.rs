@@ -67,6 +67,12 @@ impl Shards {
         self.inboxes.clone()
     }
 
+    /// The way to a shard that gives signs of life, if one does.
+    pub(crate) fn responsive(&self) -> &InboxSender {
+        let is_responsive = |index: &usize| !self.shared.vitals.shard(*index).is_silent();
+        &self.inboxes[(0..self.inboxes.len()).find(is_responsive).unwrap_or_default()]
+    }
+
     /// Hands a connection to the shard whose turn it is, unless that one takes nothing: `turn` counts the turns.
     pub(crate) async fn deal(&self, turn: &mut usize, connection: LocalMessage) {
         for only_responsive in [true, false] {

@@ -131,6 +131,7 @@ impl Worker {
                 drop(answer.send(operators::list(shard, &wanted, from, most)));
             }
             LocalMessage::CloseClient { id, reason, answer } => operators::close(shard, id, reason, answer),
+            LocalMessage::Send { hub, to, message, answer } => operators::send(shard, hub, (to, message), answer),
             LocalMessage::Undelivered { to, orders } => shard.take_back(to, orders),
             LocalMessage::Nodes(nodes, heard) => {
                 shard.set_nodes(nodes);

@@ -387,6 +387,17 @@ impl PluginHost {
         self.plugins().iter().map(|plugin| plugin.status()).collect()
     }
 
+    pub(crate) fn loader(&self) -> &Loader {
+        &self.0.loader
+    }
+
+    /// Has the files of plugins looked at now.
+    pub(crate) fn look_at_files(&self) {
+        if let Some(watcher) = &*self.watcher() {
+            watcher.wake();
+        }
+    }
+
     pub(crate) fn timers(&self) -> &Arc<Timers> {
         &self.0.timers
     }

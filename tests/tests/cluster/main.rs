@@ -11,6 +11,7 @@ mod losses;
 mod meeting;
 mod moving;
 mod names;
+mod operators;
 mod order;
 mod outages;
 mod passing;

@@ -45,11 +45,26 @@ pub(crate) struct AdminOptions {
     ready_file: Option<PathBuf>,
 }
 
+/// Which gateway, for what needs no token.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GatewayOptions {
+    /// The gateway's admin listener; that of a gateway on this machine if nothing is said.
+    #[arg(long, value_name = "HOST:PORT")]
+    admin: Option<String>,
+    /// The ready file of the gateway, which says where that is.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+/// Where the admin listener is if nothing else is said.
+const DEFAULT_ADMIN: &str = "127.0.0.1:8889";
+
 /// A gateway's admin listener.
 #[derive(Debug)]
 pub(crate) struct AdminClient {
     address: String,
-    token: String,
+    /// None: what is asked needs none.
+    token: Option<String>,
     /// How long each part of an answer may take.
     patience: Duration,
 }
@@ -76,10 +91,20 @@ impl AdminClient {
             patience: TIMEOUT,
             address: authority(&address)
                 .ok_or_else(|| usage("--admin: the admin listener has no TLS, write HOST:PORT"))?,
-            token: token.ok_or_else(|| {
+            token: Some(token.ok_or_else(|| {
                 usage("the admin token is missing: --admin-token-file FILE, HUBGATE_ADMIN_TOKEN, or --ready-file FILE")
-            })?,
+            })?),
         })
+    }
+
+    /// For what needs no token.
+    pub(crate) fn without_token(options: &GatewayOptions) -> Result<AdminClient, Failure> {
+        let ready = options.ready_file.as_ref().map(|file| read_json(file)).transpose()?;
+        let of_ready = || ready.as_ref().and_then(|ready| ready["admin"].as_str()).map(str::to_owned);
+        let address = options.admin.clone().or_else(of_ready).unwrap_or_else(|| DEFAULT_ADMIN.to_owned());
+        let address = authority(&address)
+            .ok_or_else(|| Failure::Usage(anyhow!("--admin: the admin listener has no TLS, write HOST:PORT")))?;
+        Ok(AdminClient { address, token: None, patience: TIMEOUT })
     }
 
     pub(crate) fn with_patience(self, patience: Duration) -> AdminClient {
@@ -88,23 +113,49 @@ impl AdminClient {
 
     /// Posts a request without a body; gives the answer's JSON. An answer that says no is an error with its text.
     pub(crate) fn post(&self, path: &str) -> Result<Value> {
-        self.ask("POST", path)
+        self.ask("POST", path, None)
+    }
+
+    pub(crate) fn post_json(&self, path: &str, body: &Value) -> Result<Value> {
+        self.ask("POST", path, Some(("application/json", body.to_string().as_bytes())))
+    }
+
+    pub(crate) fn put_json(&self, path: &str, body: &Value) -> Result<Value> {
+        self.ask("PUT", path, Some(("application/json", body.to_string().as_bytes())))
+    }
+
+    pub(crate) fn post_component(&self, path: &str, component: &[u8]) -> Result<Value> {
+        self.ask("POST", path, Some(("application/wasm", component)))
     }
 
     pub(crate) fn delete(&self, path: &str) -> Result<Value> {
-        self.ask("DELETE", path)
+        self.ask("DELETE", path, None)
     }
 
     /// The same without a change of anything.
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
-        self.ask("GET", path)
+        self.ask("GET", path, None)
     }
 
-    fn ask(&self, method: &str, path: &str) -> Result<Value> {
-        let answer = self.exchange(method, path).with_context(|| format!("the gateway at {}", self.address))?;
-        let (status, body) =
-            parse(&answer).ok_or(NoAnswer).with_context(|| format!("{} gave no answer in HTTP", self.address))?;
+    /// Status and text of an answer, whatever it says.
+    pub(crate) fn get_text(&self, path: &str) -> Result<(u16, String)> {
+        let answer = self.answer("GET", path, None)?;
+        let (status, body) = self.parsed(&answer)?;
+        Ok((status, body.to_owned()))
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<Value> {
+        let answer = self.answer(method, path, body)?;
+        let (status, body) = self.parsed(&answer)?;
         self.accept(status, body, path)
+    }
+
+    fn answer(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<String> {
+        self.exchange(method, path, body).with_context(|| format!("the gateway at {}", self.address))
+    }
+
+    fn parsed<'a>(&self, answer: &'a str) -> Result<(u16, &'a str)> {
+        parse(answer).ok_or(NoAnswer).with_context(|| format!("{} gave no answer in HTTP", self.address))
     }
 
     /// What an answer says, or why it is none.
@@ -120,22 +171,33 @@ impl AdminClient {
         }
     }
 
-    fn exchange(&self, method: &str, path: &str) -> Result<String> {
+    fn exchange(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<String> {
+        let token = self.token.as_deref().unwrap_or_default();
         let mut stream = self.connect()?;
         stream.set_read_timeout(Some(self.patience))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        if self.token.bytes().chain(self.address.bytes()).any(|byte| !(0x21..0x7f).contains(&byte)) {
+        if token.bytes().chain(self.address.bytes()).any(|byte| !(0x21..0x7f).contains(&byte)) {
             bail!("its address, or the admin token, has characters that no request can have");
         }
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            self.address, self.token
+        let authorization = self.token.iter().map(|token| format!("Authorization: Bearer {token}\r\n"));
+        let content_type = body.iter().map(|(content_type, _)| format!("Content-Type: {content_type}\r\n"));
+        let optional: String = authorization.chain(content_type).collect();
+        let body = body.map_or(&[][..], |(_, body)| body);
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{optional}Content-Length: {}\r\nConnection: close\r\n\r\n",
+            self.address,
+            body.len()
         );
-        // What has not gone out as a whole is not carried out.
-        stream.write_all(request.as_bytes())?;
+        stream.write_all(head.as_bytes())?;
+        // What has not gone out as a whole is not carried out. The gateway may have refused it by then, and says why.
+        let sent = stream.write_all(body);
         let mut answer = String::new();
-        stream.take(MAX_ANSWER_BYTES).read_to_string(&mut answer).context(NoAnswer)?;
-        Ok(answer)
+        let read = stream.take(MAX_ANSWER_BYTES).read_to_string(&mut answer);
+        match (sent, read) {
+            (Err(error), _) if answer.is_empty() => Err(error.into()),
+            (Ok(()), Err(error)) => Err(error).context(NoAnswer),
+            (Err(_), _) | (Ok(()), Ok(_)) => Ok(answer),
+        }
     }
 
     fn connect(&self) -> Result<TcpStream> {
@@ -201,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_told_from_a_path_that_is_not_there() {
-        let client = AdminClient { address: "127.0.0.1:8889".to_owned(), token: String::new(), patience: TIMEOUT };
+        let client = AdminClient { address: "127.0.0.1:8889".to_owned(), token: None, patience: TIMEOUT };
         let refused = |body| client.accept(404, body, "/admin/cluster").expect_err("404").to_string();
         let alone = "This gateway serves alone: its configuration has no [cluster].\n";
         assert_eq!(refused(alone), format!("the gateway refused it (404): {}", alone.trim()));

@@ -1,30 +1,34 @@
 //! New access keys for operators: written where the keys are kept, and told once the gateway goes by them.
 
-use hubgate_net::{Change, KeyPlace, KeyRefusal, KeyRegeneration, on_a_thread};
+use hubgate_net::{Change, KeyPlace, KeyRegeneration, OperatorOrder, OrderRefusal, on_a_thread};
 use hubgate_wire::token::AccessKey;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Config, KeptKeys, Rewritten};
+use crate::config::{Config, KeptKeys, Rewritten, RewrittenFile};
+
+/// Why a gateway whose configuration is not followed keeps the modes of its hubs.
+const NOT_FOLLOWED: &str =
+    "`hubgate dev` goes by one mode as long as it runs: start it again with another `--mode`, or use `hubgate serve`";
 
 /// Has a key made anew where the keys are kept, which `find` says; both may wait for a disk.
 pub(super) async fn rewrite(
     key: KeyPlace,
-    find: impl FnOnce() -> Result<KeptKeys, KeyRefusal> + Send + 'static,
-) -> Result<Rewritten, KeyRefusal> {
-    let refused = |error: &dyn std::fmt::Display| KeyRefusal(error.to_string());
-    let rewriting = on_a_thread("keys", move || find()?.regenerate(key).map_err(|stay| KeyRefusal(stay.to_string())));
+    find: impl FnOnce() -> Result<KeptKeys, OrderRefusal> + Send + 'static,
+) -> Result<Rewritten, OrderRefusal> {
+    let refused = |error: &dyn std::fmt::Display| OrderRefusal(error.to_string());
+    let rewriting = on_a_thread("keys", move || find()?.regenerate(key).map_err(|stay| OrderRefusal(stay.to_string())));
     rewriting.map_err(|error| refused(&error))?.await.map_err(|panicked| refused(&panicked))?
 }
 
 /// What the file had before comes back, as the gateway does not go by the new one; gives what to tell the operator.
-pub(super) async fn take_back(rewritten: Rewritten, why: String) -> KeyRefusal {
-    let undone = match on_a_thread("keys", move || rewritten.undo().map_err(|error| error.to_string())) {
+pub(super) async fn take_back(rewritten: RewrittenFile, why: String) -> OrderRefusal {
+    let undone = match on_a_thread("undo", move || rewritten.undo().map_err(|error| error.to_string())) {
         Ok(undoing) => undoing.await.unwrap_or_else(|panicked| Err(panicked.to_string())),
         Err(error) => Err(error.to_string()),
     };
     match undone {
-        Ok(()) => KeyRefusal(why),
-        Err(error) => KeyRefusal(format!("{why}; the new key stands in its file, and stays there: {error}")),
+        Ok(()) => OrderRefusal(why),
+        Err(error) => OrderRefusal(format!("{why}; what is new stands in its file, and stays there: {error}")),
     }
 }
 
@@ -49,9 +53,17 @@ pub(super) fn tell(KeyRegeneration { key, operator, answer }: KeyRegeneration, k
 pub(super) async fn serve(
     mut config: Config,
     changes: mpsc::Sender<Change>,
-    mut regenerations: mpsc::Receiver<KeyRegeneration>,
+    mut orders: mpsc::Receiver<OperatorOrder>,
 ) {
-    while let Some(order) = regenerations.recv().await {
+    while let Some(order) = orders.recv().await {
+        let order = match order {
+            OperatorOrder::RegenerateKey(order) => order,
+            OperatorOrder::SetMode(change) => {
+                // Whoever asked may be gone.
+                drop(change.answer.send(Err(OrderRefusal(NOT_FOLLOWED.to_owned()))));
+                continue;
+            }
+        };
         if is_forsaken(&order) {
             continue;
         }
@@ -67,7 +79,7 @@ pub(super) async fn serve(
         let (done, is_done) = oneshot::channel();
         let change = Change { settings: config.net.clone(), done };
         if changes.send(change).await.is_err() || is_done.await.is_err() {
-            let refusal = take_back(rewritten, "the gateway is stopping".to_owned()).await;
+            let refusal = take_back(rewritten.file, "the gateway is stopping".to_owned()).await;
             drop(order.answer.send(Err(refusal)));
             return;
         }
@@ -101,7 +113,7 @@ mod tests {
         let (orders, ordered) = mpsc::channel(1);
         let (answer, answered) = oneshot::channel();
         let order = KeyRegeneration { key: KeyPlace::Primary, operator: OPERATOR, answer };
-        orders.send(order).await.expect("it is heard");
+        orders.send(OperatorOrder::RegenerateKey(order)).await.expect("it is heard");
         let (changes, stopped) = mpsc::channel(1);
         drop(stopped);
         serve(config, changes, ordered).await;
@@ -118,7 +130,7 @@ mod tests {
         let (orders, ordered) = mpsc::channel(1);
         let (answer, _) = oneshot::channel();
         let order = KeyRegeneration { key: KeyPlace::Primary, operator: OPERATOR, answer };
-        orders.send(order).await.expect("it is heard");
+        orders.send(OperatorOrder::RegenerateKey(order)).await.expect("it is heard");
         drop(orders);
         let (changes, mut changed) = mpsc::channel(1);
         serve(config, changes, ordered).await;

@@ -1,6 +1,10 @@
 //! `hubgate plugin`: makes components and says whether the gateway can serve them.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile};
 
 use super::admin_client::{AdminClient, AdminOptions, percent_encode};
 use super::plugin_build::{self, Language};
@@ -51,6 +55,19 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Writes a component into the file of a plugin of a running gateway, and serves it; one that cannot be served is refused, and the version
+    /// that serves goes on.
+    Swap {
+        /// The plugin's name in the configuration.
+        name: String,
+        /// The component.
+        file: PathBuf,
+        #[command(flatten)]
+        gateway: AdminOptions,
+        /// Prints what is known of the plugin then as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Brings back the version of a plugin that served before the present one, in a running gateway.
     Rollback {
         /// The plugin's name in the configuration.
@@ -62,6 +79,9 @@ pub(crate) enum Command {
         json: bool,
     },
 }
+
+/// How long the gateway may take to try a component: compilers take seconds, minutes for large ones.
+const SWAP_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What to do with a new project.
 fn next_steps(project: &Path, kind: Kind) -> String {
@@ -82,6 +102,7 @@ fn next_steps(project: &Path, kind: Kind) -> String {
 
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Swap { name, file, gateway, json } => swap(&name, &file, &gateway, json),
         Command::Rollback { name, gateway, json } => roll_back(&name, &gateway, json),
         Command::Ls { gateway, json } => list(&gateway, json),
         Command::New { name, language, kind } => {
@@ -127,6 +148,21 @@ fn list(gateway: &AdminOptions, json: bool) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn swap(name: &str, file: &Path, gateway: &AdminOptions, json: bool) -> Result<(), Failure> {
+    let component = RegularFile::read(file, MAX_COMPONENT_BYTES)
+        .map_err(|error| Failure::Usage(anyhow!(error).context(format!("{}: cannot be read", file.display()))))?;
+    let client = AdminClient::new(gateway)?.with_patience(SWAP_PATIENCE);
+    let path = format!("/admin/plugins/{}/swap", percent_encode(name));
+    let status = client.post_component(&path, &component.bytes)?;
+    match json {
+        true => print(status),
+        false => {
+            let digest = shown(status["digest"].as_str().unwrap_or("?"));
+            print(format_args!("{}: {digest} serves, as generation {}", shown(name), status["generation"]))
+        }
+    }
 }
 
 fn roll_back(name: &str, gateway: &AdminOptions, json: bool) -> Result<(), Failure> {

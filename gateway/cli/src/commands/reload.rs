@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use hubgate_net::{Change, KeyRefusal, KeyRegeneration, Panicked, on_a_thread};
+use hubgate_net::{Change, KeyRegeneration, ModeChange, OperatorOrder, OrderRefusal, Panicked, on_a_thread};
 use hubgate_plugin_host::PluginHost;
 use hubgate_wire::token::AccessKey;
 use tokio::signal::unix::Signal;
@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::key_regeneration::{is_forsaken, rewrite, take_back, tell};
 use super::service_manager;
-use crate::config::{Change as When, Config, ConfigError, ReadFile};
+use crate::config::{Change as When, Config, ConfigError, ReadFile, RewrittenFile, kept_modes};
 use crate::logging::Logging;
 
 /// How often the files are looked at. A changed one is read once it has been the same for so long.
@@ -36,7 +36,7 @@ impl fmt::Debug for Reload {
 pub(crate) struct Told {
     /// SIGHUP.
     pub(crate) hang_up: Signal,
-    pub(crate) regenerations: mpsc::Receiver<KeyRegeneration>,
+    pub(crate) orders: mpsc::Receiver<OperatorOrder>,
 }
 
 /// Why a configuration is not taken over.
@@ -57,7 +57,7 @@ enum Refused {
 }
 
 impl Reload {
-    /// Reads the configuration again at SIGHUP, when one of its files changes, and when an operator has a key made anew, and hands on
+    /// Reads the configuration again at SIGHUP, when one of its files changes, and when an operator wants something changed, and hands on
     /// what it says. A bad one changes nothing.
     pub(crate) async fn follow(
         self,
@@ -72,7 +72,7 @@ impl Reload {
         let mut read = current.files.clone();
         let mut seen = read.clone();
         loop {
-            let regeneration = tokio::select! {
+            let order = tokio::select! {
                 _ = told.hang_up.recv() => {
                     tracing::info!("SIGHUP: reading the configuration again");
                     None
@@ -85,12 +85,13 @@ impl Reload {
                     }
                     None
                 }
-                Some(regeneration) = told.regenerations.recv() => Some(regeneration),
+                Some(order) = told.orders.recv() => Some(order),
             };
             read = now(&read);
             service_manager::reloading();
-            let applied = match regeneration {
-                Some(regeneration) => self.regenerate(regeneration, &current, &plugins, &changes).await,
+            let applied = match order {
+                Some(OperatorOrder::RegenerateKey(order)) => self.regenerate(order, &current, &plugins, &changes).await,
+                Some(OperatorOrder::SetMode(change)) => self.set_mode(change, &current, &plugins, &changes).await,
                 None => self.apply(&current, &plugins, &changes).await.map_err(say_that_it_stays).ok(),
             };
             if let Some(config) = applied {
@@ -112,10 +113,14 @@ impl Reload {
         if is_forsaken(&order) {
             return None;
         }
+        if current.net.cluster.is_some() {
+            drop(order.answer.send(Err(of_each_node(&current.kept_keys))));
+            return None;
+        }
         let load = self.load.clone();
         let find = move || {
             let as_it_is =
-                load().map_err(|error| KeyRefusal(format!("the configuration cannot be taken over: {error}")));
+                load().map_err(|error| OrderRefusal(format!("the configuration cannot be taken over: {error}")));
             as_it_is.map(|config| config.kept_keys)
         };
         let rewritten = match rewrite(order.key, find).await {
@@ -132,14 +137,51 @@ impl Reload {
             }
             Ok(next) => {
                 let why = "somebody else has changed the keys at the same moment; `hubgate keys` lists them";
-                drop(order.answer.send(Err(KeyRefusal(why.to_owned()))));
+                drop(order.answer.send(Err(OrderRefusal(why.to_owned()))));
                 Some(next)
             }
             Err(error) => {
-                drop(order.answer.send(Err(take_back(rewritten, say_that_it_stays(error)).await)));
+                drop(order.answer.send(Err(take_back(rewritten.file, say_that_it_stays(error)).await)));
                 None
             }
         }
+    }
+
+    /// Has a hub's mode changed, and tells whoever asked; gives the configuration that is taken over, if one is.
+    async fn set_mode(
+        &self,
+        change: ModeChange,
+        current: &Config,
+        plugins: &PluginHost,
+        changes: &mpsc::Sender<Change>,
+    ) -> Option<Config> {
+        let (hub, operator) = (&change.hub, change.operator);
+        if change.answer.is_closed() {
+            tracing::info!(%hub, %operator, "a hub's mode stays: the operator is gone who wanted another one");
+            return None;
+        }
+        let (told, next) = match write_mode(&change, current).await {
+            Ok(_) if change.dry_run => (Ok(()), None),
+            Ok(rewritten) => match self.apply(current, plugins, changes).await {
+                Ok(next) if next.net.core.hub(hub).mode == change.mode => (Ok(()), Some(next)),
+                Ok(next) => {
+                    let why = "somebody else has changed it at the same moment".to_owned();
+                    (Err(OrderRefusal(why)), Some(next))
+                }
+                Err(error) => {
+                    let why = say_that_it_stays(error);
+                    let refusal = match rewritten {
+                        Some(rewritten) => take_back(rewritten, why).await,
+                        None => OrderRefusal(why),
+                    };
+                    (Err(refusal), None)
+                }
+            },
+            Err(refusal) => (Err(refusal), None),
+        };
+        // Whoever asked may be gone.
+        drop(change.answer.send(told));
+        next
     }
 
     async fn apply(
@@ -177,6 +219,30 @@ impl Reload {
         }
         Ok(next)
     }
+}
+
+/// What a node of a cluster says whose configuration is to be like that of the others.
+fn of_each_node(place: &dyn fmt::Display) -> OrderRefusal {
+    OrderRefusal(format!(
+        "this gateway is one of a cluster, each node of which has a configuration of its own: change {place} on each node"
+    ))
+}
+
+/// Writes a hub's mode into the configuration, or only looks whether that could be; both may wait for a disk.
+async fn write_mode(change: &ModeChange, current: &Config) -> Result<Option<RewrittenFile>, OrderRefusal> {
+    let (hub, mode, dry_run) = (change.hub.clone(), change.mode, change.dry_run);
+    if current.net.cluster.is_some() {
+        let place = format!("`{}` in {}", current.hub_key(&hub, "mode"), current.path().display());
+        return Err(of_each_node(&place));
+    }
+    let refused = |error: &dyn fmt::Display| OrderRefusal(error.to_string());
+    let file = current.path().to_owned();
+    let writing = on_a_thread("modes", move || match dry_run {
+        true => kept_modes::check(&file, &hub, mode).map(|()| None),
+        false => kept_modes::write(&file, &hub, mode),
+    });
+    let written = writing.map_err(|error| refused(&error))?.await.map_err(|panicked| refused(&panicked))?;
+    written.map_err(|stays| refused(&stays))
 }
 
 /// Logs why the configuration is not taken over, and gives it.
@@ -231,8 +297,8 @@ mod tests {
         let folders = Folders { state: None, components: None };
         let plugins = PluginHost::start(first.host.clone(), compilation, folders, BadPlugins::Refuse);
         let hang_up = signal(SignalKind::hangup()).expect("signals can be listened for");
-        let (_operators, regenerations) = mpsc::channel(1);
-        let told = Told { hang_up, regenerations };
+        let (_operators, orders) = mpsc::channel(1);
+        let told = Told { hang_up, orders };
         let (changes, mut changed) = mpsc::channel(1);
         let reload = Reload { load: Arc::new(load), logging: Logging::unchanging() };
         let following = tokio::spawn(reload.follow(first, plugins.expect("there are none"), changes, told));

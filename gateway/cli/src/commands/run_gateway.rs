@@ -112,21 +112,21 @@ pub(crate) fn run(
         let ready = ReadyFile::new(options.ready_file.as_deref(), &started)?;
         announce(&started);
         let (changes, changed) = mpsc::channel(1);
-        let (regenerations, regenerated) = mpsc::channel(1);
-        let keeper = Keeper { changes: changed, regenerations };
+        let (orders, ordered) = mpsc::channel(1);
+        let keeper = Keeper { changes: changed, orders };
         let clients = gateway.clients();
         let following = gateway.spawn_vital("following what changes", async move {
             match follows {
                 Follows::Configuration(reload) => {
-                    let told = Told { hang_up, regenerations: regenerated };
+                    let told = Told { hang_up, orders: ordered };
                     reload.follow(config, plugins, changes, told).await;
                 }
                 Follows::Project(plugin, project) => {
-                    let keys = key_regeneration::serve(config, changes, regenerated);
+                    let keys = key_regeneration::serve(config, changes, ordered);
                     tokio::join!(project.follow(plugin, plugins, clients), keys, ignore(hang_up));
                 }
                 Follows::Nothing => {
-                    tokio::join!(key_regeneration::serve(config, changes, regenerated), ignore(hang_up));
+                    tokio::join!(key_regeneration::serve(config, changes, ordered), ignore(hang_up));
                 }
             }
         });

@@ -1,18 +1,18 @@
 //! Where the access keys are kept, and how one of them becomes another there while the gateway runs.
 
 use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 use hubgate_net::KeyPlace;
-use hubgate_plugin_host::{FileError, FileStamp, RegularFile};
+use hubgate_plugin_host::{FileError, RegularFile};
 use hubgate_wire::token::AccessKey;
 use toml::de::{DeTable, DeValue};
 
 use super::MAX_FILE_BYTES;
+use super::kept_file::{KeptFile, RewrittenFile};
 use super::secrets::{self, Source};
 
 /// What has the access keys.
@@ -47,24 +47,21 @@ pub(crate) enum KeysStay {
 }
 
 /// A key that has become another one in its file.
+#[derive(Debug)]
 pub(crate) struct Rewritten {
     /// As they are now.
     pub(crate) keys: Vec<AccessKey>,
-    file: PathBuf,
-    before: Content,
-    after: String,
+    pub(crate) file: RewrittenFile,
 }
 
-/// What a file has, with whose and for whom it is.
-struct Content {
-    text: String,
-    metadata: Metadata,
-}
-
-impl fmt::Debug for Rewritten {
-    /// Its texts have keys.
+impl fmt::Display for KeptKeys {
+    /// Where they can be changed by hand.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rewritten").field("file", &self.file).finish_non_exhaustive()
+        match self {
+            KeptKeys::Configuration(file) => write!(f, "`{}` in {}", secrets::KEYS, file.display()),
+            KeptKeys::File(_, file) => write!(f, "{}", file.display()),
+            KeptKeys::Variable(name) => f.write_str(name),
+        }
     }
 }
 
@@ -88,9 +85,9 @@ impl KeptKeys {
             KeptKeys::Configuration(file) => (secrets::KEYS, file),
             KeptKeys::File(key, file) => (*key, file),
         };
-        // What a link leads to changes, and not the link.
-        let path = named.canonicalize().map_err(|error| unreadable(named, error.into()))?;
-        let before = Content::of(&path)?;
+        let unreadable = |source| KeysStay::Unreadable { path: named.clone(), source };
+        let before = KeptFile::read(named).map_err(unreadable)?;
+        let path = before.path.clone();
         let unfit = |why| KeysStay::Unfit { path: path.clone(), why };
         let spans = |text: &str| match self {
             KeptKeys::Configuration(_) => spans_in_configuration(text),
@@ -109,58 +106,7 @@ impl KeptKeys {
         };
         let keys = secrets::one_or_two(key, &keys).map_err(|problem| unfit(problem.text))?;
         let unwritable = |source| KeysStay::Unwritable { path: path.clone(), source };
-        before.replace(&path, &after).map_err(unwritable)?;
-        Ok(Rewritten { keys, file: path, before, after })
-    }
-}
-
-impl Rewritten {
-    /// Takes it back, unless somebody has changed the file since.
-    pub(crate) fn undo(&self) -> io::Result<()> {
-        let now = Content::of(&self.file).map_err(io::Error::other)?;
-        match now.text == self.after {
-            true => now.replace(&self.file, &self.before.text),
-            false => Err(io::Error::other("somebody else has changed it since")),
-        }
-    }
-}
-
-fn unreadable(path: &Path, source: FileError) -> KeysStay {
-    KeysStay::Unreadable { path: path.to_owned(), source }
-}
-
-impl Content {
-    fn of(path: &Path) -> Result<Content, KeysStay> {
-        let RegularFile { bytes, metadata } =
-            RegularFile::read(path, MAX_FILE_BYTES).map_err(|error| unreadable(path, error))?;
-        let text = String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text in UTF-8"));
-        Ok(Content { text: text.map_err(|error| unreadable(path, error.into()))?, metadata })
-    }
-
-    /// Puts another text in the place of this one, all at once, for the same owner and with the same mode.
-    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
-        let metadata = &self.metadata;
-        if metadata.permissions().readonly() {
-            return Err(io::Error::other("it is read-only"));
-        }
-        // Who may not write the file must not take its place either, whatever the folder allows.
-        drop(File::options().write(true).open(path)?);
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        let mut new = tempfile::Builder::new().prefix(".hubgate-").tempfile_in(folder)?;
-        new.write_all(text.as_bytes())?;
-        let made = new.as_file().metadata()?;
-        if (made.uid(), made.gid()) != (metadata.uid(), metadata.gid()) {
-            fchown(new.as_file(), Some(metadata.uid()), Some(metadata.gid()))?;
-        }
-        new.as_file().set_permissions(metadata.permissions())?;
-        new.as_file().sync_all()?;
-        if FileStamp::at(path) != Some(FileStamp::of(metadata)) {
-            return Err(io::Error::other("somebody else has changed it at the same moment"));
-        }
-        new.persist(path)?;
-        // The name of the file lasts with its folder. Where that cannot be had, it does a little later.
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-        Ok(())
+        Ok(Rewritten { keys, file: before.replace(after).map_err(unwritable)? })
     }
 }
 
@@ -231,7 +177,7 @@ pub(super) fn own_file(folder: &Path) -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
 
@@ -249,7 +195,7 @@ mod tests {
         assert_eq!((after.matches(&new).count(), new.len()), (1, 64), "{after}");
         let shown = format!("{rewritten:?}");
         assert!(![&new, A, B].into_iter().any(|key| shown.contains(key)), "keys are secrets: {shown}");
-        rewritten.undo().expect("nobody else has changed it");
+        rewritten.file.undo().expect("nobody else has changed it");
         assert_eq!(fs::read_to_string(&file).expect("it is text"), text);
         assert_eq!(fs::read_dir(folder.path()).expect("it is a folder").count(), 1, "nothing else is left");
         after.replace(&new, "NEW")
@@ -330,20 +276,5 @@ mod tests {
         let stay = kept.regenerate(KeyPlace::Primary).expect_err("read-only").to_string();
         assert!(stay.contains("cannot be written") && stay.contains("server.access-keys-file"), "{stay}");
         assert_eq!(fs::read_to_string(&file).expect("it is text"), A);
-    }
-
-    #[test]
-    fn what_somebody_else_has_changed_since_is_not_written_over() {
-        let folder = tempfile::tempdir().expect("there is room for a folder");
-        let file = folder.path().join("file");
-        fs::write(&file, A).expect("the folder is ours");
-        let content = Content::of(&file).expect("it can be read");
-        fs::write(&file, format!("{A}\n{B}")).expect("the folder is ours");
-        content.replace(&file, "mine").expect_err("it has changed");
-        let kept = KeptKeys::File("server.access-keys-file", file.clone());
-        let rewritten = kept.regenerate(KeyPlace::Primary).expect("it can be written");
-        fs::write(&file, B).expect("the folder is ours");
-        rewritten.undo().expect_err("it has changed");
-        assert_eq!(fs::read_to_string(&file).expect("it is text"), B);
     }
 }

@@ -10,7 +10,9 @@ mod entries;
 mod handlers;
 mod hubs;
 mod json_schema;
+mod kept_file;
 mod kept_keys;
+pub(crate) mod kept_modes;
 mod limits;
 mod listening;
 mod machine;
@@ -44,6 +46,7 @@ use hubgate_plugin_host::{FileError, HostSettings, RegularFile};
 pub(crate) use development::{DevelopedHandler, Development};
 use hubs::Hubs;
 pub(crate) use json_schema::of_file as json_schema;
+pub(crate) use kept_file::RewrittenFile;
 pub(crate) use kept_keys::{KeptKeys, Rewritten};
 pub(crate) use origins::Origins;
 use problem::Problems;
@@ -130,6 +133,11 @@ impl Config {
     /// All keys with their values as TOML, and where these come from; secrets are not told.
     pub(crate) fn show(&self) -> String {
         entries::show(&self.file, &self.origins)
+    }
+
+    /// The file that it is from; empty where there is none.
+    pub(crate) fn path(&self) -> &Path {
+        self.origins.file()
     }
 
     /// The key that says something of a hub: its own where it is set, or where none is set for all hubs.

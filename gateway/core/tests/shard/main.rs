@@ -9,6 +9,7 @@ mod filters;
 mod hubs;
 mod invocations;
 mod keys;
+mod listing;
 mod model;
 mod modes;
 mod moved;

@@ -49,7 +49,7 @@ pub(super) fn check<B>(
 ) -> Result<(), Denial> {
     let forbidden = |text: &str| Err(Denial::new(StatusCode::FORBIDDEN, text));
     match (operation.needs, token) {
-        (Needs::ToRead, _) | (_, Some(Token::Admin)) => {}
+        (Needs::Nothing | Needs::ToRead, _) | (_, Some(Token::Admin)) => {}
         (Needs::Secrets, _) => {
             return forbidden("The read token does not open access keys: they need the admin token.");
         }

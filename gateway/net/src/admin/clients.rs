@@ -14,10 +14,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::outcome::{Denial, Reply};
 use super::{Admin, rfc3339};
+use crate::client_rows::{ClientRow, RowsPart};
 use crate::cluster_link;
 use crate::http::Query;
 use crate::inbox::{InboxSender, LocalMessage};
-use crate::operators::{ClientRow, RowsPart};
 use crate::refusal::Refusal;
 
 /// Clients of one page, in number.

@@ -1,22 +1,23 @@
 //! The admin listener: what the gateway is doing, for operators and tools, and what they change.
 
 mod access;
+mod body;
 mod clients;
+mod hubs;
 mod listener;
+mod openapi;
 mod operations;
 mod outcome;
+mod plugins;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{Request, StatusCode};
-use hubgate_core::HubStatus;
-use hubgate_core::id::HubName;
-use hubgate_plugin_host::{PluginHost, PluginStatus, RollbackError};
+use hubgate_plugin_host::PluginHost;
 use hubgate_wire::token::AccessKey;
 use hyper::body::Incoming;
-use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,16 +26,13 @@ pub(crate) use self::listener::serve;
 use self::operations::{Door, Found, Needs};
 use self::outcome::{Denial, Reply};
 use crate::cluster_link::ClusterLink;
-use crate::http::{Answer, check_host, check_network, note_refusal, refuse};
+use crate::http::{Answer, check_host, check_network, note_refusal, readiness, refuse};
 use crate::key_regeneration::{KeyPlace, KeyRegeneration};
-use crate::metrics;
 use crate::network_rules::RequestKind;
+use crate::orders::OperatorOrder;
 use crate::settings::Settings;
 use crate::shards::Shards;
 use crate::shared::Shared;
-use crate::tasks::on_a_thread;
-
-const NO_HUB: &str = "The configuration does not name this hub, and nobody uses it.";
 
 const ALONE: &str = "This gateway serves alone: its configuration has no [cluster].";
 
@@ -44,13 +42,18 @@ pub(crate) struct Admin {
     pub(crate) shared: Arc<Shared>,
     pub(crate) plugins: PluginHost,
     pub(crate) shards: Shards,
-    /// To whoever keeps the access keys.
-    pub(crate) regenerations: mpsc::Sender<KeyRegeneration>,
+    /// To whoever keeps the configuration.
+    pub(crate) orders: mpsc::Sender<OperatorOrder>,
 }
 
 impl Admin {
     /// Answers a request; `is_sent_with` is told of its token, if that is one of ours.
-    async fn answer(&self, request: Request<Incoming>, remote: SocketAddr, is_sent_with: impl FnOnce(Token)) -> Answer {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        remote: SocketAddr,
+        is_sent_with: impl FnOnce(Token),
+    ) -> Answer {
         let token = Token::of(request.headers(), &self.shared.settings().admin);
         if let Some(token) = token {
             is_sent_with(token);
@@ -63,7 +66,7 @@ impl Admin {
             note_refusal(&self.shared, request.uri().path(), None, &refusal);
             return refuse(&refusal);
         }
-        match self.reply(&request, remote.ip(), token).await {
+        match self.reply(&mut request, remote.ip(), token).await {
             Ok(reply) => reply.into(),
             Err(denial) => denial.into(),
         }
@@ -71,7 +74,7 @@ impl Admin {
 
     async fn reply(
         &self,
-        request: &Request<Incoming>,
+        request: &mut Request<Incoming>,
         operator: IpAddr,
         token: Option<Token>,
     ) -> Result<Reply, Denial> {
@@ -79,9 +82,16 @@ impl Admin {
             let why = "The Host of the request is not this listener's: add it to `admin.hosts` if it should be.";
             return Err(Denial::new(StatusCode::FORBIDDEN, why));
         }
-        let found = operations::find(request.method(), request.uri().path());
-        let is_metrics = matches!(&found, Found::Operation(operation, _) if operation.door == Door::Metrics);
-        if token.is_none() && !(is_metrics && self.shared.settings().admin.metrics_open) {
+        let uri = request.uri().clone();
+        let found = operations::find(request.method(), uri.path());
+        let is_open = match &found {
+            Found::Operation(operation, _) if operation.door == Door::Metrics => {
+                self.shared.settings().admin.metrics_open
+            }
+            Found::Operation(operation, _) => operation.needs == Needs::Nothing,
+            Found::OtherMethods(_) | Found::Nothing => false,
+        };
+        if token.is_none() && !is_open {
             return Err(Denial::new(StatusCode::UNAUTHORIZED, "The admin token is missing or wrong."));
         }
         let (operation, name) = match found {
@@ -90,12 +100,12 @@ impl Admin {
             Found::Nothing => return Err(Denial::new(StatusCode::NOT_FOUND, operations::listed())),
         };
         let allowed = access::check(operation, token, request, &self.shared.settings().admin);
-        let outcome = match allowed.and_then(|()| operation.check_query(request.uri())) {
+        let outcome = match allowed.and_then(|()| operation.check_query(&uri)) {
             Ok(()) => self.operate(operation.door, name, request, operator).await,
             Err(denial) => Err(denial),
         };
         if let (Needs::ToChange, Some(token)) = (operation.needs, token) {
-            outcome::log_change(operation, request.uri(), (token, operator), &outcome);
+            outcome::log_change(operation, &uri, (token, operator), &outcome);
         }
         outcome
     }
@@ -104,7 +114,7 @@ impl Admin {
         &self,
         door: Door,
         name: &str,
-        request: &Request<Incoming>,
+        request: &mut Request<Incoming>,
         operator: IpAddr,
     ) -> Result<Reply, Denial> {
         match door {
@@ -113,58 +123,23 @@ impl Admin {
                 .await
                 .map(Reply::Metrics)
                 .map_err(|_| Denial::new(StatusCode::INTERNAL_SERVER_ERROR, "The metrics cannot be written.")),
-            Door::Plugins => {
-                let plugins: Vec<Value> = self.plugins.statuses().into_iter().map(plugin).collect();
-                Ok(Reply::Json(json!({ "plugins": plugins })))
+            Door::Ready => {
+                let (status, text) = readiness(self.shared.vitals.readiness());
+                Ok(Reply::Text(status, text))
             }
-            Door::Rollback => self.roll_back(name).await,
-            Door::Hubs => {
-                let hubs: serde_json::Map<String, Value> = metrics::sum(self.shards.statuses().await.hubs)
-                    .iter()
-                    .map(|status| (status.hub.to_string(), hub(status)))
-                    .collect();
-                Ok(Reply::Json(json!({ "hubs": hubs })))
-            }
-            Door::Hub => self.hub(name).await,
+            Door::Document => Ok(Reply::Json(openapi::document())),
+            Door::Plugins => Ok(plugins::list(self)),
+            Door::Swap => plugins::swap(self, name, request).await,
+            Door::Rollback => plugins::roll_back(self, name).await,
+            Door::Hubs => Ok(hubs::list(self).await),
+            Door::Hub => hubs::get(self, name).await,
+            Door::SetMode => hubs::set_mode(self, name, request, operator).await,
+            Door::Send => hubs::send(self, name, request).await,
             Door::Clients => clients::list(self, request.uri()).await,
             Door::CloseClient => clients::close(self, name, request.uri()).await,
             Door::Cluster => self.cluster(),
             Door::Keys => Ok(self.keys()),
             Door::Regenerate(key) => self.regenerate(key, operator).await,
-        }
-    }
-
-    /// Brings back the version of a plugin that served before the present one.
-    async fn roll_back(&self, name: &str) -> Result<Reply, Denial> {
-        let plugins = self.plugins.clone();
-        let name = percent_decode_str(name).decode_utf8_lossy().into_owned();
-        let denied =
-            |status, error: &dyn std::fmt::Display| Denial::new(status, format!("Nothing was rolled back: {error}."));
-        // That version may have to be read and loaded.
-        let working = on_a_thread("rollback", move || plugins.roll_back(&name));
-        let working = working.map_err(|error| denied(StatusCode::SERVICE_UNAVAILABLE, &error))?;
-        match working.await {
-            Ok(Ok(status)) => {
-                let told = format!("generation {} serves", status.generation);
-                Ok(Reply::Changed(plugin(status), told))
-            }
-            Ok(Err(error @ RollbackError::NoPlugin)) => Err(denied(StatusCode::NOT_FOUND, &error)),
-            Ok(Err(error @ RollbackError::NoVersionBefore)) => Err(denied(StatusCode::CONFLICT, &error)),
-            Err(error) => Err(denied(StatusCode::INTERNAL_SERVER_ERROR, &error)),
-        }
-    }
-
-    async fn hub(&self, name: &str) -> Result<Reply, Denial> {
-        let name = hub_name(name)?;
-        let met = metrics::sum(self.shards.statuses().await.hubs).into_iter().find(|status| status.hub == name);
-        let core = self.shared.settings().core.clone();
-        match met {
-            Some(status) => Ok(Reply::Json(hub(&status))),
-            None if core.names(&name) => {
-                let mode = core.hub(&name).mode;
-                Ok(Reply::Json(hub(&HubStatus::unused(name, mode))))
-            }
-            None => Err(Denial::new(StatusCode::NOT_FOUND, NO_HUB)),
         }
     }
 
@@ -192,7 +167,8 @@ impl Admin {
         let stopping =
             |what: &str| Denial::new(StatusCode::SERVICE_UNAVAILABLE, format!("The gateway is stopping: {what}."));
         let (answer, answered) = oneshot::channel();
-        if self.regenerations.send(KeyRegeneration { key, operator, answer }).await.is_err() {
+        let order = OperatorOrder::RegenerateKey(KeyRegeneration { key, operator, answer });
+        if self.orders.send(order).await.is_err() {
             return Err(stopping("no key was made"));
         }
         match answered.await {
@@ -219,39 +195,9 @@ impl Admin {
     }
 }
 
-/// The hub that a path names.
-fn hub_name(escaped: &str) -> Result<HubName, Denial> {
-    HubName::parse(&percent_decode_str(escaped).decode_utf8_lossy())
-        .map_err(|_| Denial::new(StatusCode::NOT_FOUND, "That is not a hub's name."))
-}
-
 /// The first endpoint is that of connection strings.
 fn shown_key(settings: &Settings, place: KeyPlace, key: &AccessKey) -> Value {
     json!({ "key": place.name(), "connectionString": key.connection_string(&settings.endpoints[0]) })
-}
-
-fn hub(status: &HubStatus) -> Value {
-    json!({
-        "mode": status.mode.name(),
-        "clients": status.client_count(),
-        "waitingClients": status.waiting_clients,
-        "serverConnections": status.server_connections,
-    })
-}
-
-fn plugin(status: PluginStatus) -> Value {
-    json!({
-        "name": status.name.as_str(),
-        "generation": status.generation,
-        "digest": status.digest,
-        "state": status.state.to_string(),
-        "loadedAt": status.loaded_at.map(rfc3339),
-        "calls": status.calls,
-        "traps": status.traps,
-        "memoryBytes": status.memory_bytes,
-        "rolledBackFrom": status.rolled_back_from,
-        "lastError": status.last_error.map(|error| json!({ "reason": error.reason, "at": rfc3339(error.at) })),
-    })
 }
 
 /// A moment as RFC 3339 text in UTC.

@@ -13,10 +13,15 @@ const LONGEST_SHOWN: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Door {
     Metrics,
+    Ready,
+    Document,
     Plugins,
+    Swap,
     Rollback,
     Hubs,
     Hub,
+    SetMode,
+    Send,
     Cluster,
     Clients,
     CloseClient,
@@ -27,12 +32,31 @@ pub(super) enum Door {
 /// Which token opens a door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Needs {
+    /// No token opens more.
+    Nothing,
     /// That for reading is enough.
     ToRead,
     /// Secrets are told.
     Secrets,
     /// Something changes.
     ToChange,
+}
+
+/// What the body of a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Body {
+    /// Nobody reads it.
+    Nothing,
+    /// An object with the schema of this name.
+    Json(&'static str),
+    Component,
+}
+
+/// A parameter of a query.
+#[derive(Debug)]
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) description: &'static str,
 }
 
 /// A row of [`OPERATIONS`].
@@ -45,44 +69,185 @@ pub(super) struct Operation {
     pub(super) needs: Needs,
     /// For the log and for tools.
     pub(super) name: &'static str,
-    /// The names that its query may have; `None`: nobody looks.
-    pub(super) query: Option<&'static [&'static str]>,
+    /// What it does, in a few words.
+    pub(super) summary: &'static str,
+    /// What its query may have; `None`: nobody looks.
+    pub(super) query: Option<&'static [Parameter]>,
+    pub(super) body: Body,
+    /// The statuses of refusals, but for those that the token, the page or the query bring about.
+    pub(super) refusals: &'static [u16],
 }
 
-#[rustfmt::skip]
+const READ: Operation = Operation {
+    method: "GET",
+    path: "",
+    door: Door::Metrics,
+    needs: Needs::ToRead,
+    name: "",
+    summary: "",
+    query: None,
+    body: Body::Nothing,
+    refusals: &[],
+};
+const CHANGE: Operation = Operation { method: "POST", needs: Needs::ToChange, query: Some(&[]), ..READ };
+
+const fn parameter(name: &'static str, description: &'static str) -> Parameter {
+    Parameter { name, description }
+}
+
 pub(super) const OPERATIONS: &[Operation] = &[
-    row("GET",    "/metrics",                         Door::Metrics,     Needs::ToRead,   "metrics",               None),
-    row("GET",    "/admin/plugins",                   Door::Plugins,     Needs::ToRead,   "listPlugins",           None),
-    row("POST",   "/admin/plugins/{name}/rollback",   Door::Rollback,    Needs::ToChange, "rollBackPlugin",        Some(&[])),
-    row("GET",    "/admin/hubs",                      Door::Hubs,        Needs::ToRead,   "listHubs",              None),
-    row("GET",    "/admin/hubs/{hub}",                Door::Hub,         Needs::ToRead,   "getHub",                None),
-    row("GET",    "/admin/connections",               Door::Clients,     Needs::ToRead,   "listConnections",       Some(&["hub", "user", "group", "id", "limit", "after"])),
-    row("DELETE", "/admin/connections/{id}",          Door::CloseClient, Needs::ToChange, "closeConnection",       Some(&["reason"])),
-    row("GET",    "/admin/cluster",                   Door::Cluster,     Needs::ToRead,   "getCluster",            None),
-    row("GET",    "/admin/keys",                      Door::Keys,        Needs::Secrets,  "listKeys",              None),
-    row("POST",   "/admin/keys/primary:regenerate",   Door::Regenerate(KeyPlace::Primary),   Needs::ToChange, "regeneratePrimaryKey",   Some(&[])),
-    row("POST",   "/admin/keys/secondary:regenerate", Door::Regenerate(KeyPlace::Secondary), Needs::ToChange, "regenerateSecondaryKey", Some(&[])),
+    Operation {
+        path: "/admin/connections",
+        door: Door::Clients,
+        name: "listConnections",
+        summary: "Who is connected, page by page",
+        query: Some(&[
+            parameter("hub", "Those of this hub"),
+            parameter("user", "Those of this user"),
+            parameter("group", "Those in this group"),
+            parameter("id", "The one with this id"),
+            parameter("limit", "The most of a page, 1 to 1,000; 100 if not said"),
+            parameter("after", "The `next` of the page before"),
+        ]),
+        refusals: &[503],
+        ..READ
+    },
+    Operation {
+        method: "DELETE",
+        path: "/admin/connections/{id}",
+        door: Door::CloseClient,
+        name: "closeConnection",
+        summary: "Closes a connection",
+        query: Some(&[parameter("reason", "What the client is told")]),
+        refusals: &[404, 503],
+        ..CHANGE
+    },
+    Operation {
+        path: "/admin/hubs",
+        door: Door::Hubs,
+        name: "listHubs",
+        summary: "The hubs that were met since the start",
+        ..READ
+    },
+    Operation {
+        path: "/admin/hubs/{hub}",
+        door: Door::Hub,
+        name: "getHub",
+        summary: "A hub",
+        refusals: &[404],
+        ..READ
+    },
+    Operation {
+        method: "PUT",
+        path: "/admin/hubs/{hub}",
+        door: Door::SetMode,
+        name: "setMode",
+        summary: "Writes a hub's mode into the configuration and goes by it",
+        query: Some(&[parameter("dry-run", "Tells what would come of it, and changes nothing")]),
+        body: Body::Json("Mode"),
+        refusals: &[404, 408, 409, 413, 415, 503],
+        ..CHANGE
+    },
+    Operation {
+        path: "/admin/hubs/{hub}/send",
+        door: Door::Send,
+        name: "send",
+        summary: "Calls a method of clients",
+        body: Body::Json("Send"),
+        refusals: &[404, 408, 413, 415, 503],
+        ..CHANGE
+    },
+    Operation {
+        path: "/admin/plugins",
+        door: Door::Plugins,
+        name: "listPlugins",
+        summary: "The plugins, and what serves of them",
+        ..READ
+    },
+    Operation {
+        path: "/admin/plugins/{name}/swap",
+        door: Door::Swap,
+        name: "swapPlugin",
+        summary: "Writes a component into a plugin's file, if it can be served, and serves it",
+        body: Body::Component,
+        refusals: &[404, 408, 409, 413, 415, 422, 503],
+        ..CHANGE
+    },
+    Operation {
+        path: "/admin/plugins/{name}/rollback",
+        door: Door::Rollback,
+        name: "rollBackPlugin",
+        summary: "Brings back the version of a plugin that served before",
+        refusals: &[404, 409, 503],
+        ..CHANGE
+    },
+    Operation {
+        path: "/admin/cluster",
+        door: Door::Cluster,
+        name: "getCluster",
+        summary: "The nodes of the cluster that this node knows",
+        refusals: &[404],
+        ..READ
+    },
+    Operation {
+        path: "/admin/keys",
+        door: Door::Keys,
+        needs: Needs::Secrets,
+        name: "listKeys",
+        summary: "The connection strings, one for each access key",
+        ..READ
+    },
+    Operation {
+        path: "/admin/keys/primary:regenerate",
+        door: Door::Regenerate(KeyPlace::Primary),
+        name: "regeneratePrimaryKey",
+        summary: "Makes the access key anew that signs",
+        refusals: &[409, 503],
+        ..CHANGE
+    },
+    Operation {
+        path: "/admin/keys/secondary:regenerate",
+        door: Door::Regenerate(KeyPlace::Secondary),
+        name: "regenerateSecondaryKey",
+        summary: "Makes the secondary access key anew; where there is none, one is made",
+        refusals: &[409, 503],
+        ..CHANGE
+    },
+    Operation {
+        path: "/admin/openapi.json",
+        door: Door::Document,
+        name: "openApi",
+        summary: "This API as a document",
+        ..READ
+    },
+    Operation {
+        path: "/readyz",
+        door: Door::Ready,
+        needs: Needs::Nothing,
+        name: "ready",
+        summary: "Whether the gateway is ready, as on the listener of clients",
+        refusals: &[503],
+        ..READ
+    },
+    Operation {
+        path: "/metrics",
+        door: Door::Metrics,
+        name: "metrics",
+        summary: "What is counted, for Prometheus",
+        ..READ
+    },
 ];
-
-const fn row(
-    method: &'static str,
-    path: &'static str,
-    door: Door,
-    needs: Needs,
-    name: &'static str,
-    query: Option<&'static [&'static str]>,
-) -> Operation {
-    Operation { method, path, door, needs, name, query }
-}
 
 impl Operation {
     /// Whoever misspells a name is told so: what it was to narrow would be everything.
     pub(super) fn check_query(&self, uri: &Uri) -> Result<(), Denial> {
         let Some(known) = self.query else { return Ok(()) };
-        match Query::of(uri).items().find(|(name, _)| !known.iter().any(|known| name.eq_ignore_ascii_case(known))) {
+        match Query::of(uri).items().find(|(name, _)| !known.iter().any(|known| name.eq_ignore_ascii_case(known.name)))
+        {
             None => Ok(()),
             Some((name, _)) => {
                 let name: String = name.chars().take(LONGEST_SHOWN).collect();
+                let known: Vec<&str> = known.iter().map(|known| known.name).collect();
                 let has = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 Err(Denial::bad_request(format!("The query has no `{name}` here; it may have: {has}.")))
             }

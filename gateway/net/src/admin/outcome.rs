@@ -19,6 +19,7 @@ const LONGEST_TOLD: usize = 512;
 pub(super) enum Reply {
     Json(Value),
     Metrics(String),
+    Text(StatusCode, &'static str),
     /// Of a change, with what the log tells of it: the JSON may have secrets.
     Changed(Value, String),
 }
@@ -73,6 +74,7 @@ impl From<Reply> for Answer {
             Reply::Json(body) | Reply::Changed(body, _) => {
                 with_type(StatusCode::OK, "application/json", body.to_string())
             }
+            Reply::Text(status, told) => text(status, told),
             Reply::Metrics(metrics) => {
                 with_type(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics)
             }
@@ -89,7 +91,7 @@ pub(super) fn log_change(
 ) {
     let (status, told) = match outcome {
         Ok(Reply::Changed(_, told)) => (StatusCode::OK, told.as_str()),
-        Ok(Reply::Json(_) | Reply::Metrics(_)) => (StatusCode::OK, ""),
+        Ok(Reply::Json(_) | Reply::Metrics(_) | Reply::Text(..)) => (StatusCode::OK, ""),
         Err(denial) => (denial.status, denial.text.as_str()),
     };
     let shorten = |text: &'_ str| text[..text.floor_char_boundary(LONGEST_TOLD)].to_owned();

@@ -84,7 +84,7 @@ async fn run_with(
     let (shared, address) = (gateway.shared.clone(), gateway.listen_address());
     let (end, ended) = oneshot::channel::<()>();
     let (changes, changed) = mpsc::channel(1);
-    let keeper = Keeper { changes: changed, regenerations: mpsc::channel(1).0 };
+    let keeper = Keeper { changes: changed, orders: mpsc::channel(1).0 };
     let running = gateway.run(|| (), || (), || (), async { drop(ended.await) }, keeper);
     let testing = async {
         test(&shared, address, changes).await;

@@ -70,6 +70,7 @@ pub(crate) use head::{check_host, host as asked_host};
 pub(crate) use network::check as check_network;
 pub(crate) use query::Query;
 pub(crate) use refused::note_refusal;
+pub(crate) use route::readiness;
 pub(crate) use service::Service;
 
 /// Serves one connection: requests until it ends or is upgraded, then the client or hub server on it.

@@ -56,7 +56,10 @@ async fn answer(
     match door {
         Some(Door::Rest) => return rest::answer(service, request, body, &path, remote).await,
         Some(Door::Health) => return text(StatusCode::OK, "ok\n"),
-        Some(Door::Ready) => return readiness(service),
+        Some(Door::Ready) => {
+            let (status, told) = readiness(service.shared().vitals.readiness());
+            return text(status, told);
+        }
         _ if request.method == Method::OPTIONS => return preflight(service, known_hub, request, remote),
         _ => {}
     }
@@ -87,15 +90,16 @@ fn hub(named: HubIn, name: &str, request: &Parts) -> Option<Result<HubName, Refu
     }
 }
 
-fn readiness(service: &Service) -> Answer {
-    match service.shared().vitals.readiness() {
-        Readiness::Ready => text(StatusCode::OK, "ready\n"),
+/// What whoever asks is told of how ready the gateway is.
+pub(crate) fn readiness(readiness: Readiness) -> (StatusCode, &'static str) {
+    match readiness {
+        Readiness::Ready => (StatusCode::OK, "ready\n"),
         Readiness::Degraded => {
-            text(StatusCode::OK, "degraded: other nodes of the cluster are not heard, or have another configuration\n")
+            (StatusCode::OK, "degraded: other nodes of the cluster are not heard, or have another configuration\n")
         }
-        Readiness::Joining => text(StatusCode::SERVICE_UNAVAILABLE, "joining the cluster\n"),
-        Readiness::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        Readiness::Unwell => text(StatusCode::SERVICE_UNAVAILABLE, "a part of the gateway does not answer\n"),
+        Readiness::Joining => (StatusCode::SERVICE_UNAVAILABLE, "joining the cluster\n"),
+        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        Readiness::Unwell => (StatusCode::SERVICE_UNAVAILABLE, "a part of the gateway does not answer\n"),
     }
 }
 

@@ -90,7 +90,8 @@ impl Watcher {
         }
     }
 
-    fn wake(&self) {
+    /// Has all files looked at.
+    pub(crate) fn wake(&self) {
         // A full channel wakes the thread as well.
         let _ = self.wake.try_send(());
     }

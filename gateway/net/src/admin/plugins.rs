@@ -1,0 +1,91 @@
+//! Plugins for operators: what serves, and what is to serve instead.
+
+use http::{Request, StatusCode};
+use hubgate_plugin_host::{PluginStatus, RollbackError, SwapError};
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use super::body::read_component;
+use super::outcome::{Denial, Reply};
+use super::{Admin, rfc3339};
+use crate::tasks::on_a_thread;
+
+/// `GET /admin/plugins`.
+pub(super) fn list(admin: &Admin) -> Reply {
+    let plugins: Vec<Value> = admin.plugins.statuses().into_iter().map(shown).collect();
+    Reply::Json(json!({ "plugins": plugins }))
+}
+
+/// `POST /admin/plugins/{name}/rollback`: brings back the version of a plugin that served before the present one.
+pub(super) async fn roll_back(admin: &Admin, name: &str) -> Result<Reply, Denial> {
+    let (plugins, name) = (admin.plugins.clone(), decoded(name));
+    let denied =
+        |status, error: &dyn std::fmt::Display| Denial::new(status, format!("Nothing was rolled back: {error}."));
+    // That version may have to be read and loaded.
+    let working = on_a_thread("rollback", move || plugins.roll_back(&name));
+    let working = working.map_err(|error| denied(StatusCode::SERVICE_UNAVAILABLE, &error))?;
+    match working.await {
+        Ok(Ok(status)) => Ok(changed(status)),
+        Ok(Err(error @ RollbackError::NoPlugin)) => Err(denied(StatusCode::NOT_FOUND, &error)),
+        Ok(Err(error @ RollbackError::NoVersionBefore)) => Err(denied(StatusCode::CONFLICT, &error)),
+        Err(error) => Err(denied(StatusCode::INTERNAL_SERVER_ERROR, &error)),
+    }
+}
+
+/// `POST /admin/plugins/{name}/swap`: writes a component into a plugin's file once it is known that it can be served.
+pub(super) async fn swap(admin: &Admin, name: &str, request: &mut Request<Incoming>) -> Result<Reply, Denial> {
+    let name = decoded(name);
+    let file = admin.plugins.file_of(&name).map_err(not_swapped)?;
+    if admin.shared.cluster.is_some() {
+        let why = "Nothing was swapped: this gateway is one of a cluster, each node of which has a file of its own. Put the component in the \
+                   place of";
+        return Err(Denial::new(StatusCode::CONFLICT, format!("{why} {} on each node.", file.display())));
+    }
+    let component = read_component(request).await?;
+    let plugins = admin.plugins.clone();
+    let failed = |status, error: &dyn std::fmt::Display| Denial::new(status, format!("Nothing was swapped: {error}."));
+    let working = on_a_thread("swap", move || plugins.swap_file(&name, &component));
+    let working = working.map_err(|error| failed(StatusCode::SERVICE_UNAVAILABLE, &error))?;
+    match working.await {
+        Ok(swapped) => swapped.map(changed).map_err(not_swapped),
+        Err(error) => Err(failed(StatusCode::INTERNAL_SERVER_ERROR, &error)),
+    }
+}
+
+fn not_swapped(error: SwapError) -> Denial {
+    let status = match &error {
+        SwapError::NoPlugin => StatusCode::NOT_FOUND,
+        SwapError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        SwapError::NoFile | SwapError::RolledBack | SwapError::Unwritable { .. } => StatusCode::CONFLICT,
+        SwapError::NotNow(_) => StatusCode::SERVICE_UNAVAILABLE,
+        SwapError::NotServing { .. } => {
+            return Denial::new(StatusCode::SERVICE_UNAVAILABLE, format!("It is not swapped yet: {error}."));
+        }
+    };
+    Denial::new(status, format!("Nothing was swapped: {error}."))
+}
+
+fn decoded(name: &str) -> String {
+    percent_decode_str(name).decode_utf8_lossy().into_owned()
+}
+
+fn changed(status: PluginStatus) -> Reply {
+    let told = format!("generation {} serves, {}", status.generation, status.digest.as_deref().unwrap_or("nothing"));
+    Reply::Changed(shown(status), told)
+}
+
+fn shown(status: PluginStatus) -> Value {
+    json!({
+        "name": status.name.as_str(),
+        "generation": status.generation,
+        "digest": status.digest,
+        "state": status.state.to_string(),
+        "loadedAt": status.loaded_at.map(rfc3339),
+        "calls": status.calls,
+        "traps": status.traps,
+        "memoryBytes": status.memory_bytes,
+        "rolledBackFrom": status.rolled_back_from,
+        "lastError": status.last_error.map(|error| json!({ "reason": error.reason, "at": rfc3339(error.at) })),
+    })
+}
