@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`gateway`] | a running gateway: its configuration, its process, its admin listener |
 //! | [`cluster`] | several gateways that serve as one |
+//! | [`collector`] | a collector of OpenTelemetry, which keeps what it is told |
 //! | [`command`] | one run of the binary that ends by itself |
 //! | [`client`] | a SignalR client that hides nothing: every hub message and every frame can be sent and seen |
 //! | [`cutting_proxy`] | a TCP proxy that cuts the WebSockets of clients |
@@ -43,6 +44,7 @@
 pub mod answering_server;
 pub mod client;
 pub mod cluster;
+pub mod collector;
 pub mod command;
 pub mod cutting_proxy;
 pub mod document;
@@ -79,6 +81,7 @@ pub mod webhook;
 
 pub use client::Client;
 pub use cluster::Cluster;
+pub use collector::Collector;
 pub use gateway::Gateway;
 pub use proxied_cluster::ProxiedCluster;
 pub use stateful::StatefulClient;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use hubgate_plugin::{
-    Arguments, Connection, Error, Handler, RawValue, Reply, connections, done, hub, reject, reply, state,
+    Arguments, Connection, Error, Handler, RawValue, Reply, connections, context, done, hub, reject,
+    reply, state,
 };
 use serde_json::{Map, Value, json};
 
@@ -63,6 +64,10 @@ impl Handler for Probe {
                 said(hub::Target::Connection(id), text)
             }
             "whoami" => reply(&whoami(&client)),
+            "headers" => {
+                let headers = context::message_headers().into_iter();
+                reply(&Value::Object(headers.map(|header| (header.name, header.value.into())).collect()))
+            }
             "count" => reply(&count(&arguments.parse::<(String,)>()?.0)?),
             "keep" => {
                 let (key, text, milliseconds): (String, String, Option<u64>) = arguments.parse()?;

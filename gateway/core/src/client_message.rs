@@ -132,7 +132,7 @@ impl Listener<'_> {
 
     /// A whole hub message of an open client, on its way to whoever answers it.
     fn open_message(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8]) {
-        let Listener { clients, links, inbound, .. } = self;
+        let Listener { clients, links, .. } = self;
         let (hub, dialect) = (clients[slot].hub(), clients[slot].dialect());
         clients.hub_mut(hub).counters.messages_in += 1;
         if clients[slot].line().has_log() && !is_read(links, clients, slot) {
@@ -151,6 +151,22 @@ impl Listener<'_> {
         {
             return;
         }
+        match clients.hubs().follower() {
+            None => self.take_message(turn, slot, bytes, message),
+            Some(follower) => {
+                let mark = clients[slot].facts().and_then(|facts| follower.said(facts, &message));
+                let before = std::mem::replace(&mut turn.mark, mark);
+                self.take_message(turn, slot, bytes, message);
+                turn.mark = before;
+            }
+        }
+    }
+
+    /// What is left of its way.
+    #[inline(always)]
+    fn take_message(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &[u8], message: HubMessage<'_>) {
+        let Listener { clients, links, inbound, .. } = self;
+        let (hub, dialect) = (clients[slot].hub(), clients[slot].dialect());
         let is_filtered = clients.hub(hub).filters.inspects(Direction::Inbound);
         if is_filtered && inbound.show(clients, turn, slot, bytes, &message) == Gate::Waits {
             return;

@@ -15,6 +15,7 @@ use crate::refusal::MembershipRefusal;
 use crate::settings::Handler;
 use crate::stream::TooManyStreams;
 use crate::time::Millis;
+use crate::trace::TraceMark;
 
 /// One thing to be done.
 #[derive(Debug)]
@@ -137,6 +138,12 @@ pub enum Effect {
     /// Tell a plugin who has joined and left a group that it watches. When that is over, and what its answer asks for is submitted,
     /// [`crate::Input::PresenceTold`] follows.
     TellPresence(Box<HubCall>),
+    /// What is to be done for a message that is followed: an [`Effect::Call`] or an [`Effect::Inspect`], whose answer comes back with a mark
+    /// in an [`crate::Input::Traced`].
+    Traced {
+        mark: TraceMark,
+        effect: Box<Effect>,
+    },
 }
 
 // What is larger is moved by a call, several times for each message.

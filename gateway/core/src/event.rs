@@ -64,14 +64,17 @@ impl UpstreamEvent {
 
     /// The same, without a copy: the event has none from now on.
     pub fn take_headers(&mut self) -> Pairs {
+        self.headers_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Those of a hub message, to be changed.
+    pub fn headers_mut(&mut self) -> Option<&mut Pairs> {
         match self {
-            UpstreamEvent::Invocation { headers, .. } => std::mem::take(headers),
-            UpstreamEvent::StreamCall(call) => std::mem::take(&mut call.headers),
-            UpstreamEvent::Stream(StreamEvent::Begin(opening)) => std::mem::take(&mut opening.headers),
-            UpstreamEvent::Stream(StreamEvent::Item(item)) => std::mem::take(&mut item.headers),
-            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::Stream(_) => {
-                Pairs::default()
-            }
+            UpstreamEvent::Invocation { headers, .. } => Some(headers),
+            UpstreamEvent::StreamCall(call) => Some(&mut call.headers),
+            UpstreamEvent::Stream(StreamEvent::Begin(opening)) => Some(&mut opening.headers),
+            UpstreamEvent::Stream(StreamEvent::Item(item)) => Some(&mut item.headers),
+            UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::Stream(_) => None,
         }
     }
 }

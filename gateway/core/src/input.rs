@@ -22,6 +22,7 @@ use crate::settings::Settings;
 use crate::stream::{StreamCommand, StreamReply};
 use crate::time::Millis;
 use crate::tokens::{ClaimAnswer, Negotiated, TokenClaim, TokenKept};
+use crate::trace::TraceMark;
 
 /// One thing that happened, for [`crate::Shard::handle`].
 #[derive(Debug)]
@@ -131,4 +132,6 @@ pub enum Input<'i, 'b> {
     Drain { per_second: u32 },
     /// The gateway stops at once: all clients leave, whatever they wait for.
     DrainNow,
+    /// An input that is about a message which is followed: what comes of an [`crate::Effect::Traced`], or what somebody asks for.
+    Traced { mark: TraceMark, input: Box<Input<'static, 'static>> },
 }

@@ -18,6 +18,7 @@ pub mod event;
 mod failure;
 pub mod filter;
 mod filter_message;
+pub mod follower;
 mod gate;
 mod hash;
 mod hub;
@@ -47,6 +48,7 @@ mod streams;
 mod target;
 pub mod time;
 mod tokens;
+pub mod trace;
 mod turn;
 mod upstream;
 

@@ -208,6 +208,10 @@ impl Parts {
                 let is_kept = self.tokens.posted_early(token, &hub, &bytes, turn.now);
                 turn.effect(Effect::Answered(Answered::Found(ticket.answered(is_kept))));
             }
+            Input::Traced { mark, input } => {
+                turn.mark = Some(mark);
+                self.take(turn, *input);
+            }
             Input::TimeOfDay(time) => renewal::set_time_of_day(clients, turn.now, time),
             Input::Tick => self.tick(turn),
             Input::Configure { .. }

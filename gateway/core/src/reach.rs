@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::id::HubName;
 use crate::target::Target;
+use crate::trace::TraceMark;
 
 /// What is told how many connections one send reaches. It is dropped when all shards have sent.
 pub trait Reach: Debug + Send + Sync {
@@ -14,6 +15,6 @@ pub trait Reach: Debug + Send + Sync {
 
 /// What is told of all sends to clients, whoever sends.
 pub trait SendLog: Debug + Send + Sync {
-    /// A send begins. `None`: it is of no interest.
-    fn begin(&self, hub: &HubName, to: &Target) -> Option<Arc<dyn Reach>>;
+    /// A send begins, for the message with this mark, if that is followed. `None`: it is of no interest.
+    fn begin(&self, hub: &HubName, to: &Target, mark: Option<&TraceMark>) -> Option<Arc<dyn Reach>>;
 }

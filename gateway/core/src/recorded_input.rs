@@ -68,6 +68,14 @@ impl Input<'_, '_> {
             Input::UpstreamAnswered { client, answer } => {
                 Input::UpstreamAnswered { client: *client, answer: answer.clone() }
             }
+            Input::Traced { mark, input } => {
+                return match input.record() {
+                    RecordedInput::Other(input) => {
+                        RecordedInput::Other(Input::Traced { mark: mark.clone(), input: Box::new(input) })
+                    }
+                    borrowed => borrowed,
+                };
+            }
             Input::Inspected { number, inspected } => {
                 Input::Inspected { number: *number, inspected: inspected.clone() }
             }

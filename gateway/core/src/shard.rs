@@ -11,6 +11,7 @@ use crate::client::timer_wheel::TimerWheel;
 use crate::detours::Detours;
 use crate::effect::Effect;
 use crate::filter::HalvesByPlugin;
+use crate::follower::Follower;
 use crate::hash::HashSeed;
 use crate::hub::directory::Directory;
 use crate::hub::hubs::Hubs;
@@ -56,6 +57,11 @@ impl Shard {
         self.parts.clients_mut().hubs_mut().log_sends(log);
     }
 
+    /// Lets this one decide which messages of clients are followed from now on.
+    pub fn follow_messages(&mut self, follower: Arc<dyn Follower>) {
+        self.parts.clients_mut().hubs_mut().follow_messages(follower);
+    }
+
     /// Does what an input means; what is to be done about it is appended to `effects`.
     pub fn handle(&mut self, input: Input<'_, '_>, now: Millis, effects: &mut Vec<Effect>) {
         if let Input::Configure { .. } | Input::Nodes(_) | Input::NodeLost(_) | Input::Named(_) = &input {
@@ -96,7 +102,7 @@ impl Shard {
     #[inline(always)]
     fn turn<'a>(&'a mut self, now: Millis, effects: &'a mut Vec<Effect>) -> (Turn<'a>, &'a mut Parts) {
         let Shard { neighbours, directory, detours, settings, steps, parts } = self;
-        (Turn { now, neighbours, moved: &directory.moved, detours, settings, effects, steps }, parts)
+        (Turn { now, neighbours, moved: &directory.moved, detours, settings, effects, steps, mark: None }, parts)
     }
 
     /// The shard that a connection lives on, by its id, as far as this node knows: one of those that have moved to it, or the one that the id

@@ -17,6 +17,7 @@ use crate::question::{AckQuestion, Ticket};
 use crate::settings::Settings;
 use crate::stream::StreamId;
 use crate::time::Millis;
+use crate::trace::TraceMark;
 
 /// One input's turn: when and where it is, what holds, and what comes of it.
 pub(crate) struct Turn<'a> {
@@ -27,6 +28,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) effects: &'a mut Vec<Effect>,
     pub(crate) steps: &'a mut Vec<Step>,
+    /// Of the message that this is about, if that is followed.
+    pub(crate) mark: Option<TraceMark>,
 }
 
 /// What a part leaves to another one. The shard takes all steps in the order in which they were left, and those that a step
@@ -111,6 +114,15 @@ impl Turn<'_> {
     #[inline]
     pub(crate) fn effect(&mut self, effect: Effect) {
         self.effects.push(effect);
+    }
+
+    /// Wants something done for a message, which has a mark if it is followed.
+    #[inline]
+    pub(crate) fn effect_for(&mut self, mark: Option<TraceMark>, effect: Effect) {
+        self.effects.push(match mark {
+            None => effect,
+            Some(mark) => Effect::Traced { mark, effect: Box::new(effect) },
+        });
     }
 
     /// Leaves something to another part.

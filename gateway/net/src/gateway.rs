@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hubgate_plugin_host::PluginHost;
 use hubgate_wire::endpoint::Endpoint;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -23,6 +24,8 @@ use crate::settings::{Drain, Settings};
 use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::tasks::{self, Caught, Panicked};
+use crate::telemetry::Telemetry;
+use crate::telemetry_export;
 use crate::vitals::Vitals;
 use crate::watchdog;
 
@@ -154,6 +157,8 @@ pub struct Gateway {
     acme: Acme,
     /// What speaks to other nodes, if the gateway is one of several.
     cluster: Option<Cluster>,
+    /// For the collector, if there is one.
+    spans: Option<mpsc::Receiver<Span>>,
     listener: ListeningSocket,
     listen: SocketAddr,
     admin: ListeningSocket,
@@ -187,9 +192,10 @@ impl Gateway {
         };
         let mut acme = Acme::default();
         let settings = acme.serving(settings.listening_at(listen));
-        let shared = Shared::new(settings, link, admin_address, Arc::new(vitals), registry, acme.status());
+        let (telemetry, spans) = settings.telemetry.as_ref().map(Telemetry::new).unzip();
+        let shared = Shared::new(settings, (link, telemetry), admin_address, Arc::new(vitals), registry, acme.status());
         let descriptors = Descriptors::new(max_descriptors);
-        Ok(Gateway { shared: Arc::new(shared), plugins, acme, cluster, listener, listen, admin, descriptors })
+        Ok(Gateway { shared: Arc::new(shared), plugins, acme, cluster, spans, listener, listen, admin, descriptors })
     }
 
     /// The address that clients connect to.
@@ -256,6 +262,13 @@ impl Gateway {
             .cluster
             .map(|cluster| cluster.start(&self.shared, self.plugins.clone(), shards.inboxes()))
             .transpose()?;
+        let settings = self.shared.settings().telemetry.clone();
+        let exporting = match (&self.shared.telemetry, settings, self.spans) {
+            (Some(telemetry), Some(settings), Some(spans)) => {
+                Some(telemetry_export::start(telemetry.clone(), &settings, spans, (&self.shared, &shards)))
+            }
+            _ => None,
+        };
         let (shared, plugins) = (self.shared.clone(), self.plugins.clone());
         let admin = Admin { shared, plugins, shards: shards.clone(), orders };
         let listener = Listener::new(self.listener, LISTEN)?;
@@ -299,6 +312,9 @@ impl Gateway {
         }
         vitals.begin_to_stop();
         let stuck = shards.stop(threads).await;
+        if let Some(exporting) = exporting {
+            exporting.end().await;
+        }
         self.plugins.stop();
         match (vitals.failure(), stuck.is_empty()) {
             (Some(what), _) => Err(RunError::Failed(what.to_owned())),

@@ -54,6 +54,8 @@ mod shared;
 mod shared_state;
 mod slow;
 mod tasks;
+mod telemetry;
+mod telemetry_export;
 mod tls;
 mod tunnels;
 mod turns;

@@ -343,8 +343,14 @@ mod tests {
         let (other, mut other_inbox) = mpsc::channel(1);
         let settings = settings();
         let address = settings.listen;
-        let shared =
-            Shared::new(settings, None, address, Arc::new(Vitals::new(2, None)), Registry::default(), Arc::default());
+        let shared = Shared::new(
+            settings,
+            (None, None),
+            address,
+            Arc::new(Vitals::new(2, None)),
+            Registry::default(),
+            Arc::default(),
+        );
         let neighbours = Neighbours::new(ShardIndex(0).into(), 2);
         let tasks = ShardTasks::new(ShardIndex(0), Arc::new(shared));
         let peers = Rc::new(Peers::new(neighbours, vec![own, other], tasks));

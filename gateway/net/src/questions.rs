@@ -14,6 +14,7 @@ use hubgate_core::question::{
 use hubgate_core::refresh::{Refresh, RefreshRefusal};
 use hubgate_core::stream::{StreamCommand, StreamReply};
 use hubgate_core::time::Millis;
+use hubgate_core::trace::TraceMark;
 use hubgate_core::{Input, Outgoing};
 use hubgate_plugin_host::ShardQuestion;
 use tokio::time::timeout;
@@ -116,11 +117,18 @@ impl PluginQuestions {
 pub(crate) struct HubAccess<'a> {
     shard: &'a ShardHandle,
     hub: &'a HubName,
+    /// Of the request that what is sent comes from, if that is traced.
+    mark: Option<TraceMark>,
 }
 
 impl<'a> HubAccess<'a> {
     pub(crate) fn new(shard: &'a ShardHandle, hub: &'a HubName) -> HubAccess<'a> {
-        HubAccess { shard, hub }
+        HubAccess { shard, hub, mark: None }
+    }
+
+    /// The same, for a request that is traced.
+    pub(crate) fn traced(self, mark: Option<TraceMark>) -> HubAccess<'a> {
+        HubAccess { mark, ..self }
     }
 
     /// Sends for a REST caller, in order. What one sender sends later arrives later: it is told that the first is done when nothing of it can
@@ -135,7 +143,7 @@ impl<'a> HubAccess<'a> {
 
     /// The same; gives how many connections of all shards it has reached, after filters.
     pub(crate) async fn send_and_count(&self, to: Target, message: Outgoing, except: Except) -> Result<usize, Refusal> {
-        let recipients = Recipients::of(self.hub, &to);
+        let recipients = Recipients::of(self.hub, &to, self.mark.as_ref());
         let message = message.counted(recipients.clone());
         self.change(Action::Send { to, message, except }).await?;
         Ok(recipients.count())
@@ -156,7 +164,15 @@ impl<'a> HubAccess<'a> {
     pub(crate) async fn submit(&self, origin: Origin, actions: Vec<Action>) -> Result<(), Refusal> {
         self.may_cause_more().await?;
         let hub = self.hub.clone();
-        self.shard.ask(|ticket| Input::Submit { hub, origin, actions, ticket }).await.map_err(no_answer)
+        let mark = self.mark.clone();
+        let submit = |ticket| {
+            let submit = Input::Submit { hub, origin, actions, ticket };
+            match mark {
+                None => submit,
+                Some(mark) => Input::Traced { mark, input: Box::new(submit) },
+            }
+        };
+        self.shard.ask(submit).await.map_err(no_answer)
     }
 
     /// Puts a connection into a group, on the shard that it lives on.

@@ -2,6 +2,7 @@
 
 mod acme;
 mod cluster;
+mod telemetry;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,10 +23,12 @@ pub use self::cluster::{
     ClientCertificate, ClusterSettings, InvalidCredentials, InvalidNatsUrl, LARGEST_MESSAGE, NatsSignIn, NatsTls,
     NatsUrl, Secret,
 };
+pub use self::telemetry::{InvalidOtlpUrl, OtlpUrl, TelemetrySettings};
 pub use crate::network_rules::{NetworkRule, NetworkRules, RequestKind, RuleAction, rule_key};
 pub use crate::origins::{CorsOrigins, InvalidOrigin, OriginPattern};
 pub use crate::provider_keys::KeyUrl;
 use crate::tls::Tls;
+pub use http::{HeaderName, HeaderValue};
 
 /// All settings of a gateway but its plugins.
 #[derive(Debug, Clone)]
@@ -57,6 +60,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// None: it serves alone.
     pub cluster: Option<ClusterSettings>,
+    /// None: nothing is traced, and metrics are only there for whoever asks.
+    pub telemetry: Option<TelemetrySettings>,
     /// What is served beside the protocol's paths.
     pub pages: Pages,
     pub core: Arc<hubgate_core::settings::Settings>,
@@ -322,6 +327,7 @@ pub(crate) mod tests {
                 metrics_open: false,
             },
             cluster: None,
+            telemetry: None,
             pages: Pages::None,
             core: Arc::new(core),
         }

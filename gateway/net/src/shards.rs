@@ -1,5 +1,6 @@
 //! The worker threads, as the main thread and the admin listener see them. Nobody waits for one of them without a bound.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -12,6 +13,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use crate::cluster_link::ClusterLink;
 use crate::inbox::{Farewell, INBOX, Inbox, InboxSender, LocalMessage};
 use crate::shared::Shared;
 use crate::tasks::{Caught, start_thread};
@@ -121,6 +123,18 @@ impl Shards {
             all.forgotten += &status.forgotten;
         }
         all
+    }
+
+    /// All metrics, in the text that Prometheus reads.
+    pub(crate) async fn metrics(&self) -> Result<String, fmt::Error> {
+        let statuses = self.statuses().await;
+        let shared = &self.shared;
+        shared.metrics.set_outboxes(shared.outboxes.held());
+        let cluster = shared.cluster.as_ref().map(ClusterLink::status);
+        let has_own_certificate = shared.settings().acme.is_some();
+        let certificate = has_own_certificate.then_some(&*shared.certificate);
+        let telemetry = shared.telemetry.as_deref();
+        shared.metrics.encode(statuses, &shared.directory, cluster.as_deref(), certificate, telemetry)
     }
 
     /// Sends all clients away, and waits until they are gone.

@@ -22,6 +22,7 @@ use crate::provider_keys::ProviderKeys;
 use crate::refusal::Refusal;
 use crate::refusal_log::{Overdue, RefusalLog};
 use crate::settings::Settings;
+use crate::telemetry::Telemetry;
 use crate::vitals::Vitals;
 
 /// What all threads of the gateway read.
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) hash_seed: HashSeed,
     pub(crate) outboxes: Arc<Outboxes>,
     pub(crate) metrics: Metrics,
+    /// None: nothing is traced.
+    pub(crate) telemetry: Option<Arc<Telemetry>>,
     pub(crate) refusal_log: RefusalLog,
     pub(crate) provider_keys: ProviderKeys,
     /// Of the one that the gateway gets for itself, if it does.
@@ -54,10 +57,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// `registry` has the metrics of plugins. `cluster`: the way to other nodes, if it is configured.
+    /// `registry` has the metrics of plugins. `cluster`: the way to other nodes, if it is configured; `telemetry`: where spans go, if they go
+    /// anywhere.
     pub(crate) fn new(
         settings: Settings,
-        cluster: Option<ClusterLink>,
+        (cluster, telemetry): (Option<ClusterLink>, Option<Arc<Telemetry>>),
         admin_address: SocketAddr,
         vitals: Arc<Vitals>,
         registry: Registry,
@@ -77,6 +81,7 @@ impl Shared {
             directory: Arc::new(Directory::new(hash_seed.clone())),
             hash_seed,
             metrics: Metrics::new(registry),
+            telemetry,
             refusal_log: RefusalLog::default(),
             provider_keys: ProviderKeys::default(),
             certificate,

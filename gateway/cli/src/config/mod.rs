@@ -29,6 +29,7 @@ mod secrets;
 mod settle;
 mod sign_in;
 mod table;
+mod telemetry;
 mod tls;
 mod value;
 mod without_effect;
@@ -233,8 +234,14 @@ impl Draft {
         settle::settle(&mut file, &mut origins, &folder);
         let tls_files = &file.server.tls;
         let keys_file = secrets::keys_file(&file.server);
-        let named =
-            [&keys_file, &file.admin.token_file, &file.admin.read_token_file, &tls_files.certificate, &tls_files.key];
+        let named = [
+            &keys_file,
+            &file.admin.token_file,
+            &file.admin.read_token_file,
+            &tls_files.certificate,
+            &tls_files.key,
+            &file.telemetry.headers_file,
+        ];
         let named = named.into_iter().chain(tls_files.acme.iter().map(|acme| &acme.ca_file));
         let key_sets = file.hubs.values().map(|hub| &hub.jwt.jwks_file);
         files.extend(named.chain(key_sets).flatten().map(|path| ReadFile::before_reading(path)));
@@ -253,6 +260,7 @@ impl Draft {
         warnings.extend(network_rules::without_effect(&file.network_rules));
         warnings.extend(limits::more_replay_than_leaves(&file.server.limits));
         warnings.extend(secrets::unused(&file.server));
+        warnings.extend(telemetry::without_effect(&file.telemetry, &origins));
         let sources = secrets::sources(&file.server);
         let kept_keys = sources.first().map(|source| KeptKeys::of(source, origins.file()));
         let net = net::Settings {
@@ -325,6 +333,7 @@ fn net_settings(
             metrics_open: admin.metrics_open,
         },
         cluster: file.cluster.as_ref().and_then(|cluster| cluster::settings(cluster, problems)),
+        telemetry: telemetry::settings(&file.telemetry, problems),
         pages: net::Pages::None,
         core: Arc::new(core),
     }

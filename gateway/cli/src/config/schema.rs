@@ -10,15 +10,15 @@ use hubgate_core::mode::Mode;
 use hubgate_core::settings::{ClaimNames, ConnectFailure};
 use hubgate_core::stream::StreamBounds;
 use hubgate_net::KeyUrl;
-use hubgate_net::settings::{DirectoryUrl, DomainName, NatsUrl, RequestKind, RuleAction};
+use hubgate_net::settings::{DirectoryUrl, DomainName, NatsUrl, OtlpUrl, RequestKind, RuleAction};
 use hubgate_plugin_host::{Budgets, Payloads, Rollback, StateScope};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::webhook::UrlTemplate;
 
 use super::table::{Refusing, Rule, Table, Visitor, table};
 use super::value::{
-    Allowed, CorsOrigin, Counts, Listen, LogFilter, Network, SecretTexts, Secrets, Size, Span, Texts, kib, mib, millis,
-    seconds, words,
+    Allowed, CorsOrigin, Counts, Listen, LogFilter, Network, Ratio, SecretTexts, Secrets, Size, Span, Texts, kib, mib,
+    millis, seconds, words,
 };
 
 /// The name of the entry of `[hubs]` that the others begin with.
@@ -34,6 +34,7 @@ pub(crate) struct File {
     pub(crate) plugins: BTreeMap<String, Plugin>,
     /// If it is one of several.
     pub(crate) cluster: Option<Cluster>,
+    pub(crate) telemetry: Telemetry,
 }
 
 impl Table for File {
@@ -45,6 +46,7 @@ impl Table for File {
         visitor.list("upstream", &mut self.upstream);
         visitor.tables("plugins", &mut self.plugins, None);
         visitor.optional("cluster", &mut self.cluster);
+        visitor.table("telemetry", &mut self.telemetry);
     }
 }
 
@@ -330,6 +332,18 @@ table! {
         ca_file: Option<PathBuf> = None, restart();
         cert_file: Option<PathBuf> = None, restart();
         key_file: Option<PathBuf> = None, restart();
+    }
+}
+
+table! {
+    /// Only with a collector.
+    Telemetry {
+        otlp: Option<OtlpUrl> = None, restart();
+        headers_file: Option<PathBuf> = None, restart();
+        sample_ratio: Ratio = Ratio(1.0), restart();
+        /// As the environment says, if it is not set.
+        service_name: Option<String> = None, restart();
+        metrics_interval: Span = seconds(60), restart();
     }
 }
 

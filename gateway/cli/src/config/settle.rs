@@ -16,6 +16,9 @@ pub(super) const DATA_FOLDER: &str = "hubgate-data";
 /// The folder that a service manager has made for the gateway.
 const MADE_FOLDER: &str = "STATE_DIRECTORY";
 
+/// What OpenTelemetry calls the gateway.
+const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+
 /// Fills in what is open. Paths that are relative begin at `folder`.
 pub(super) fn settle(file: &mut File, origins: &mut Origins, folder: &Path) {
     let server = &mut file.server;
@@ -26,6 +29,14 @@ pub(super) fn settle(file: &mut File, origins: &mut Origins, folder: &Path) {
     if server.data_dir.is_none() {
         server.data_dir = Some(made_folder(origins).unwrap_or_else(|| DATA_FOLDER.into()));
     }
+    let telemetry = &mut file.telemetry;
+    telemetry.service_name.get_or_insert_with(|| match std::env::var(SERVICE_NAME) {
+        Ok(name) if !name.is_empty() => {
+            origins.is_given_by("telemetry.service-name", SERVICE_NAME);
+            name
+        }
+        _ => "hubgate".to_owned(),
+    });
     let limits = &mut server.limits;
     let part = |part: usize, least: Size| Size((machine::memory() / part).max(least.0));
     limits.outboxes.get_or_insert_with(|| part(8, LEAST_OUTBOXES));
@@ -58,7 +69,7 @@ pub(super) fn settle(file: &mut File, origins: &mut Origins, folder: &Path) {
     for path in of_server
         .into_iter()
         .chain(of_acme)
-        .chain([&mut file.admin.token_file, &mut file.admin.read_token_file])
+        .chain([&mut file.admin.token_file, &mut file.admin.read_token_file, &mut telemetry.headers_file])
         .chain(of_plugins)
         .chain(of_cluster)
         .flatten()

@@ -14,7 +14,7 @@ pub(crate) use texts::Allowed;
 pub(super) use texts::{CorsOrigin, Counts, LogFilter, Network, SecretTexts, Secrets, Texts};
 #[cfg(test)]
 pub(super) use units::LONGEST_SPAN;
-pub(crate) use units::{Listen, Size, Span};
+pub(crate) use units::{Listen, Ratio, Size, Span};
 pub(super) use units::{kib, mib, millis, seconds};
 
 /// Whether a value that may be secret is written.

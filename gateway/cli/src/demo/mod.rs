@@ -51,6 +51,7 @@ pub(crate) const PAGES: &[(&str, &str, &[u8])] = &[
     document!("runbooks.md"),
     document!("scaling.md"),
     document!("stateful-reconnect.md"),
+    document!("telemetry.md"),
     document!("tutorial.md"),
     document!("webhooks.md"),
 ];

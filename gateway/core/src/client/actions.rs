@@ -20,6 +20,7 @@ use crate::reach::SendLog;
 use crate::refusal::MembershipRefusal;
 use crate::settings::Limits;
 use crate::time::Millis;
+use crate::trace::TraceMark;
 use crate::turn::{Step, Turn};
 
 /// Does what a sender asks of a hub, in order. A sender that does not wait is not told of what is refused: that is counted and
@@ -43,7 +44,7 @@ pub(crate) fn try_act(
     mut action: Action,
 ) -> Result<(), MembershipRefusal> {
     if let Some(log) = clients.hubs.send_log() {
-        action.begin(log, &clients.hubs[hub].name);
+        action.begin(log, &clients.hubs[hub].name, turn.mark.as_ref());
     }
     match action.connection() {
         Some(connection) => {
@@ -313,10 +314,10 @@ fn change_memberships(
 
 impl Action {
     /// Lets the log know of a send whose reach nobody else asks for.
-    fn begin(&mut self, log: &dyn SendLog, hub: &HubName) {
+    fn begin(&mut self, log: &dyn SendLog, hub: &HubName, mark: Option<&TraceMark>) {
         if let Action::Send { to, message, .. } = self
             && message.reach().is_none()
-            && let Some(reach) = log.begin(hub, to)
+            && let Some(reach) = log.begin(hub, to, mark)
         {
             *message = message.clone().counted(reach);
         }

@@ -41,7 +41,7 @@ impl<W> Lane<W> {
         self.next += 1;
         self.waiting.insert(number.number, waits);
         let inspection = Box::new(Inspection { filters, subject, message, headers });
-        turn.effect(Effect::Inspect { number, inspection });
+        turn.effect_for(turn.mark.clone(), Effect::Inspect { number, inspection });
     }
 
     /// What waits for a verdict.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::filter::{Filters, HalvesByPlugin};
+use crate::follower::Follower;
 use crate::hash::{HashSeed, SeededMap};
 use crate::id::{HubIndex, HubName, PluginName};
 use crate::reach::SendLog;
@@ -31,6 +32,7 @@ pub(crate) struct Hubs {
     /// Of the plugins that are there.
     halves: HalvesByPlugin,
     send_log: Option<Arc<dyn SendLog>>,
+    follower: Option<Arc<dyn Follower>>,
 }
 
 impl Hubs {
@@ -41,6 +43,7 @@ impl Hubs {
             seed,
             halves,
             send_log: None,
+            follower: None,
             directory,
             forgotten: HubCounters::default(),
             seen_forgotten: 0,
@@ -54,6 +57,16 @@ impl Hubs {
 
     pub(crate) fn send_log(&self) -> Option<&dyn SendLog> {
         self.send_log.as_deref()
+    }
+
+    /// Lets this one decide which messages are followed from now on.
+    pub(crate) fn follow_messages(&mut self, follower: Arc<dyn Follower>) {
+        self.follower = Some(follower);
+    }
+
+    #[inline]
+    pub(crate) fn follower(&self) -> Option<&dyn Follower> {
+        self.follower.as_deref()
     }
 
     pub(crate) fn directory(&self) -> &Directory {

@@ -9,6 +9,7 @@ use crate::id::Slot;
 use crate::settings::Handler;
 use crate::stream::StreamEvent;
 use crate::streams::About;
+use crate::trace::TraceMark;
 
 /// What a waiting call takes up beside its own text, in bytes: its place in the queue and the headers of its allocations.
 pub(crate) const CALL_OVERHEAD: usize = size_of::<WaitingCall>() + 4 * 16;
@@ -55,6 +56,8 @@ pub(crate) struct WaitingCall {
     /// What it holds in memory, overhead included. 0 of what the client has not caused by what it said: of connection events it has
     /// one each, of what is told of its streams as many as it has streams.
     pub(crate) bytes: usize,
+    /// Of the message that it comes from, if that is followed.
+    pub(crate) mark: Option<TraceMark>,
 }
 
 /// Where a client that has left stands among the others that have.

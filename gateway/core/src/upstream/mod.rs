@@ -152,6 +152,7 @@ impl Upstream {
         let call = WaitingCall {
             handler,
             bytes: held_bytes(&invocation),
+            mark: turn.mark.clone(),
             running: Running::Invocation { id: id.clone(), target: target.clone() },
             event: UpstreamEvent::Invocation {
                 invocation_id: id,
@@ -198,7 +199,7 @@ impl Upstream {
                     clients.hold(turn, slot, Hold::Admission);
                 }
                 let event = UpstreamEvent::Connected;
-                let call = WaitingCall { handler, event, running: Running::Connected, bytes: 0 };
+                let call = WaitingCall { handler, event, running: Running::Connected, bytes: 0, mark: None };
                 self.call(clients, turn, slot, call);
             }
             None => opening::accept(clients, turn, slot),
@@ -246,7 +247,7 @@ impl Upstream {
             return;
         };
         let event = UpstreamEvent::Disconnected { reason };
-        let call = WaitingCall { handler, event, running: Running::Disconnected, bytes: 0 };
+        let call = WaitingCall { handler, event, running: Running::Disconnected, bytes: 0, mark: None };
         match self.calls(slot).running {
             Some(_) => self.calls(slot).push(call),
             None => self.start(turn, slot, facts.clone(), call),
@@ -413,7 +414,8 @@ impl Upstream {
 
     fn start(&mut self, turn: &mut Turn<'_>, slot: Slot, facts: Arc<ConnectionFacts>, call: WaitingCall) {
         self.calls(slot).running = Some((call.running, call.handler.clone()));
-        turn.effect(Effect::Call { client: slot, handler: call.handler, facts, event: call.event });
+        let effect = Effect::Call { client: slot, handler: call.handler, facts, event: call.event };
+        turn.effect_for(call.mark, effect);
     }
 
     /// The event that upstream was busy with is over.

@@ -16,6 +16,7 @@ use crate::id::{PluginName, Slot, is_short_enough};
 use crate::settings::{Handler, StreamCalls};
 use crate::stream::{Expected, Room, StreamCommand, StreamEvent, StreamId, StreamReply};
 use crate::streams::{About, Telling, Uploaded};
+use crate::trace::TraceMark;
 use crate::turn::Turn;
 
 impl Upstream {
@@ -36,7 +37,8 @@ impl Upstream {
                     } else if !is_short_enough(id) {
                         Err(failure::invocation_id_too_long(&invocation.target))
                     } else {
-                        let call = stream_call(Handler::Webhook(webhook), invocation, Arc::from(&**id));
+                        let call =
+                            stream_call(Handler::Webhook(webhook), invocation, Arc::from(&**id), turn.mark.clone());
                         self.call(clients, turn, slot, call);
                         return self.judge_reading(clients, turn, slot);
                     }
@@ -111,7 +113,8 @@ impl Upstream {
     }
 
     fn tell(&mut self, clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, telling: Telling, bytes: usize) {
-        self.call(clients, turn, slot, waiting(telling, bytes));
+        let mark = turn.mark.clone();
+        self.call(clients, turn, slot, waiting(telling, bytes, mark));
         self.judge_reading(clients, turn, slot);
     }
 
@@ -126,14 +129,14 @@ impl Upstream {
         if clients.is_still(slot) {
             // How much there is, is seen when it is told.
             let event = StreamEvent::Writable { stream, room: Room::default() };
-            self.call(clients, turn, slot, waiting(Telling { plugin, about: About::Nothing, event }, 0));
+            self.call(clients, turn, slot, waiting(Telling { plugin, about: About::Nothing, event }, 0, None));
         }
     }
 
     /// A client has left: its streams are over, after all that it has said.
     pub(super) fn end_streams(&mut self, clients: &Clients, turn: &mut Turn<'_>, slot: Slot) {
         for telling in self.streams.departed(clients, slot) {
-            self.call(clients, turn, slot, waiting(telling, 0));
+            self.call(clients, turn, slot, waiting(telling, 0, None));
         }
     }
 
@@ -175,11 +178,12 @@ impl Upstream {
 }
 
 /// A client's call for a stream, for a webhook.
-fn stream_call(handler: Handler, invocation: &Invocation<'_>, id: Arc<str>) -> WaitingCall {
+fn stream_call(handler: Handler, invocation: &Invocation<'_>, id: Arc<str>, mark: Option<TraceMark>) -> WaitingCall {
     let target: Arc<str> = Arc::from(&*invocation.target);
     WaitingCall {
         handler,
         bytes: held_bytes(invocation),
+        mark,
         running: Running::StreamCall { id: id.clone(), target: target.clone() },
         event: UpstreamEvent::StreamCall(Box::new(StreamCall {
             invocation_id: id,
@@ -190,7 +194,7 @@ fn stream_call(handler: Handler, invocation: &Invocation<'_>, id: Arc<str>) -> W
     }
 }
 
-fn waiting(Telling { plugin, about, event }: Telling, bytes: usize) -> WaitingCall {
+fn waiting(Telling { plugin, about, event }: Telling, bytes: usize, mark: Option<TraceMark>) -> WaitingCall {
     let (handler, event) = (Handler::Plugin(plugin), UpstreamEvent::Stream(event));
-    WaitingCall { handler, event, running: Running::Stream(about), bytes }
+    WaitingCall { handler, event, running: Running::Stream(about), bytes, mark }
 }

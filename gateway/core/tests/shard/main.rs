@@ -26,4 +26,5 @@ mod resuming;
 mod rig;
 mod serverless;
 mod streams;
+mod traces;
 mod watches;

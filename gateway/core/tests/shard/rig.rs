@@ -18,6 +18,7 @@ use hubgate_core::settings::{
 };
 use hubgate_core::stream::TooManyStreams;
 use hubgate_core::time::Millis;
+use hubgate_core::trace::TraceMark;
 use hubgate_core::{
     Addressees, ClientTimes, CloseCause, Directory, Effect, HashSeed, Identity, Input, MembershipRefusal, Neighbours,
     NewClient, NewServerConnection, Order, Reconnect, RecordedInput, ResumedClient, Shard, Slot, TransportKey,
@@ -82,6 +83,8 @@ pub(crate) struct Rig {
     pub(crate) finished: BTreeMap<(usize, TransportKey), CloseCause>,
     /// What plugins are told of groups that they watch, oldest first; the calls are under way.
     pub(crate) tellings: VecDeque<(usize, HubCall)>,
+    /// The marks of effects that had one, oldest first.
+    pub(crate) traced: VecDeque<TraceMark>,
     /// When a shard wants a tick beside those that come anyway.
     pub(crate) wakes: Vec<(usize, Millis)>,
     /// Clients that the core has forgotten.
@@ -297,6 +300,7 @@ impl Rig {
             calls: VecDeque::new(),
             received: BTreeMap::new(),
             finished: BTreeMap::new(),
+            traced: VecDeque::new(),
             tellings: VecDeque::new(),
             wakes: Vec::new(),
             forgotten: Vec::new(),
@@ -725,6 +729,10 @@ impl Rig {
             Effect::WakeAt(at) => self.wakes.push((shard, at)),
             Effect::Sever(transport) => self.severed.push((shard, transport)),
             Effect::TellPresence(call) => self.tellings.push_back((shard, *call)),
+            Effect::Traced { mark, effect } => {
+                self.traced.push_back(mark);
+                self.perform(shard, *effect);
+            }
         }
     }
 

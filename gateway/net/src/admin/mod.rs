@@ -25,7 +25,6 @@ use self::access::Token;
 pub(crate) use self::listener::serve;
 use self::operations::{Door, Found, Needs};
 use self::outcome::{Denial, Reply};
-use crate::cluster_link::ClusterLink;
 use crate::http::{Answer, check_host, check_network, note_refusal, readiness, refuse};
 use crate::key_regeneration::{KeyPlace, KeyRegeneration};
 use crate::network_rules::RequestKind;
@@ -119,6 +118,7 @@ impl Admin {
     ) -> Result<Reply, Denial> {
         match door {
             Door::Metrics => self
+                .shards
                 .metrics()
                 .await
                 .map(Reply::Metrics)
@@ -183,15 +183,6 @@ impl Admin {
                 "it is not known whether a key was made. `hubgate keys` lists the keys when it runs again",
             )),
         }
-    }
-
-    async fn metrics(&self) -> Result<String, std::fmt::Error> {
-        let statuses = self.shards.statuses().await;
-        self.shared.metrics.set_outboxes(self.shared.outboxes.held());
-        let cluster = self.shared.cluster.as_ref().map(ClusterLink::status);
-        let has_own_certificate = self.shared.settings().acme.is_some();
-        let certificate = has_own_certificate.then_some(&*self.shared.certificate);
-        self.shared.metrics.encode(statuses, &self.shared.directory, cluster.as_deref(), certificate)
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use hubgate_core::event::{UpstreamAnswer, UpstreamCall, UpstreamFailure};
+use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamCall, UpstreamEvent, UpstreamFailure};
 use hubgate_core::filter::{Inspected, Inspection, InspectionNumber, Refusal, Verdict};
 use hubgate_core::id::ServerConnectionId;
 use hubgate_core::settings::Handler;
@@ -14,11 +15,13 @@ use hubgate_core::{CloseCause, Effect, Input, Slot, TransportKey};
 use hubgate_wire::websocket::{Frame, close_code};
 
 use super::ShardThread;
+use super::traced::{self, Inspecting};
 use crate::links::{ClientLink, HttpClient};
 use crate::outbox::{Mark, Sharing};
 use crate::peer_task::PeerTask;
 use crate::refusal::no_membership;
 use crate::tasks::{Caught, Panicked};
+use crate::telemetry::Span;
 
 /// What the log tells of why a client is closed, in bytes.
 const LONGEST_DETAIL: usize = 1024;
@@ -92,14 +95,11 @@ impl ShardThread {
                 Some(ClientLink::Http(client)) => self.hear_last_words(transport, client),
                 None => {}
             },
-            Effect::Call { client, handler: Handler::Plugin(plugin), facts, event } => {
-                inputs.extend(self.call(client, UpstreamCall { plugin, client: facts, event }));
+            Effect::Call { client, handler, facts, mut event } => {
+                let span = self.span_of_event(&handler, &facts, &mut event);
+                inputs.extend(self.call_handler(client, handler, facts, event, span));
             }
-            Effect::Call { client, handler: Handler::Webhook(webhook), facts, event } => {
-                let call = self.webhooks.clone().call(webhook, facts, event);
-                self.wait_for_answer(client, Box::pin(Caught::new(call)));
-            }
-            Effect::Inspect { number, inspection } => inputs.push_back(self.inspect(number, inspection)),
+            Effect::Inspect { number, inspection } => inputs.push_back(self.inspect(number, inspection, None)),
             Effect::Answered(answered) => self.asked.answered(answered, &self.releases),
             Effect::Unreadable { hub } => {
                 tracing::warn!(%hub, "something for clients was not sent: it is not a hub message that filters could look at");
@@ -127,6 +127,7 @@ impl ShardThread {
             Effect::Announce { hub, change } => self.peers.announce(hub, change),
             Effect::WakeAt(at) => self.wakes.add(at),
             Effect::TellPresence(call) => self.tell_presence(*call),
+            Effect::Traced { mark, effect } => self.perform_traced(&mark, *effect, inputs),
         }
     }
 
@@ -141,15 +142,24 @@ impl ShardThread {
     }
 
     /// Shows a message to filters, which as a rule have looked at it when they are first polled.
-    fn inspect(self: &Rc<Self>, number: InspectionNumber, inspection: Box<Inspection>) -> Input<'static, 'static> {
+    pub(super) fn inspect(
+        self: &Rc<Self>,
+        number: InspectionNumber,
+        inspection: Box<Inspection>,
+        inspecting: Option<Inspecting>,
+    ) -> Input<'static, 'static> {
+        let said = |input| match inspecting {
+            None => input,
+            Some(inspecting) => inspecting.said(input),
+        };
         let mut inspected = Box::pin(Caught::new(self.plugins.inspect(inspection)));
         match inspected.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(inspected) => Input::Inspected { number, inspected: inspected.unwrap_or_else(refused) },
+            Poll::Ready(inspected) => said(Input::Inspected { number, inspected: inspected.unwrap_or_else(refused) }),
             Poll::Pending => {
                 let shard = self.clone();
                 let tell = async move {
                     let inspected = inspected.await.unwrap_or_else(refused);
-                    shard.feed(Input::Inspected { number, inspected });
+                    shard.feed(said(Input::Inspected { number, inspected }));
                 };
                 // Whose message it is is not known here, and others wait for it.
                 let (vitals, index) = (self.shared.vitals.clone(), self.index.0);
@@ -161,13 +171,37 @@ impl ShardThread {
         }
     }
 
+    /// Tells an event of a client to whoever handles it; gives the answer, if that is there at once. `span`: of the call, if it is traced.
+    pub(super) fn call_handler(
+        self: &Rc<Self>,
+        client: Slot,
+        handler: Handler,
+        facts: Arc<ConnectionFacts>,
+        event: UpstreamEvent,
+        span: Option<Arc<Span>>,
+    ) -> Option<Input<'static, 'static>> {
+        match handler {
+            Handler::Plugin(plugin) => self.call(client, UpstreamCall { plugin, client: facts, event }, span),
+            Handler::Webhook(webhook) => {
+                let call = self.webhooks.clone().call(webhook, facts, event, span.clone());
+                self.wait_for_answer(client, Box::pin(Caught::new(call)), span);
+                None
+            }
+        }
+    }
+
     /// Calls a plugin. Most calls are over when they are first polled, so only one that waits gets a task.
-    fn call(self: &Rc<Self>, client: Slot, call: UpstreamCall) -> Option<Input<'static, 'static>> {
+    fn call(
+        self: &Rc<Self>,
+        client: Slot,
+        call: UpstreamCall,
+        span: Option<Arc<Span>>,
+    ) -> Option<Input<'static, 'static>> {
         let mut call: Pin<Box<dyn Future<Output = _>>> = Box::pin(Caught::new(self.plugins.call(call)));
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => Some(Input::UpstreamAnswered { client, answer: answer.unwrap_or_else(failed) }),
+            Poll::Ready(answer) => Some(answer_of(client, answer.unwrap_or_else(failed), span)),
             Poll::Pending => {
-                self.wait_for_answer(client, call);
+                self.wait_for_answer(client, call, span);
                 None
             }
         }
@@ -178,11 +212,12 @@ impl ShardThread {
         self: &Rc<Self>,
         client: Slot,
         call: Pin<Box<dyn Future<Output = Result<UpstreamAnswer, Panicked>>>>,
+        span: Option<Arc<Span>>,
     ) {
         let shard = self.clone();
         let tell = async move {
             let answer = call.await.unwrap_or_else(failed);
-            let tell = || shard.feed(Input::UpstreamAnswered { client, answer });
+            let tell = || shard.feed(answer_of(client, answer, span));
             match shard.link_of(client) {
                 // It has asked for it.
                 Some(link) => link.speaking().during(tell),
@@ -216,6 +251,15 @@ impl ShardThread {
             Some(ClientLink::Http(client)) => client.end(CloseCause::InternalError),
             None => {}
         }
+    }
+}
+
+/// The answer to an event, as the core hears it.
+fn answer_of(client: Slot, answer: UpstreamAnswer, span: Option<Arc<Span>>) -> Input<'static, 'static> {
+    let input = Input::UpstreamAnswered { client, answer };
+    match span {
+        None => input,
+        Some(span) => traced::answered(span, input),
     }
 }
 

@@ -9,6 +9,7 @@ mod presence;
 mod read_buffer;
 mod timers;
 mod tokens;
+mod traced;
 mod wakes;
 mod writer;
 
@@ -80,6 +81,9 @@ pub(crate) fn start(
     let (directory, hash_seed) = (shared.directory.clone(), shared.hash_seed.clone());
     let mut core = Shard::new(neighbours.clone(), settings.core.clone(), directory, plugins.halves(), hash_seed);
     core.log_sends(Arc::new(SentLines));
+    if let Some(telemetry) = &shared.telemetry {
+        core.follow_messages(telemetry.follower());
+    }
     core.handle(Input::TimeOfDay(unix_milliseconds()), shared.now(), &mut Vec::new());
     let tasks = ShardTasks::new(index, shared.clone());
     let (releases, released) = mpsc::unbounded_channel();

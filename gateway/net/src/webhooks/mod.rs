@@ -6,6 +6,7 @@
 mod error;
 mod request;
 mod signature;
+mod traced;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ use tokio::time::timeout_at;
 use self::error::WebhookError;
 use self::request::names;
 use crate::shared::Shared;
+use crate::telemetry::Span;
 use crate::web_client::{self, WebClient, whole_text};
 
 /// The longest answer that is read, in bytes (the service's limit).
@@ -58,6 +60,16 @@ pub(crate) struct Webhooks {
     requests: RefCell<HashMap<Box<str>, Rc<Semaphore>>>,
     repeated: Semaphore,
     failures: RefCell<Failures>,
+}
+
+/// What a webhook is told.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    webhook: &'a Webhook,
+    client: &'a ConnectionFacts,
+    event: &'a UpstreamEvent,
+    /// Of the event, if it is traced.
+    span: Option<&'a Arc<Span>>,
 }
 
 /// What keeps a broken webhook from filling the log.
@@ -95,8 +107,10 @@ impl Webhooks {
         webhook: Arc<Webhook>,
         client: Arc<ConnectionFacts>,
         event: UpstreamEvent,
+        span: Option<Arc<Span>>,
     ) -> UpstreamAnswer {
-        let mut answer = self.try_once(&webhook, &client, &event).await;
+        let told = Told { webhook: &webhook, client: &client, event: &event, span: span.as_ref() };
+        let mut answer = self.try_once(told).await;
         let mut wait = FIRST_WAIT;
         // That a client came or went can be told twice. A call may have had its effect as soon as any of it was sent.
         let is_repeated = match event {
@@ -117,7 +131,7 @@ impl Webhooks {
             // Not all at the same time: what has failed at once may fail again at once.
             tokio::time::sleep(wait.mul_f32(0.5 + rand::random::<f32>())).await;
             wait = (2 * wait).min(LONGEST_WAIT);
-            answer = self.try_once(&webhook, &client, &event).await;
+            answer = self.try_once(told).await;
         }
         let result = match (&event, answer) {
             (UpstreamEvent::Connected, Err(error)) => match webhook.on_connect_failure {
@@ -133,15 +147,18 @@ impl Webhooks {
         UpstreamAnswer { result, actions: Vec::new() }
     }
 
-    async fn try_once(
-        &self,
-        webhook: &Webhook,
-        client: &ConnectionFacts,
-        event: &UpstreamEvent,
-    ) -> Result<Option<Result<Option<Payload>, UpstreamFailure>>, WebhookError> {
+    async fn try_once(&self, told: Told<'_>) -> Result<Option<Result<Option<Payload>, UpstreamFailure>>, WebhookError> {
+        let Told { webhook, client, event, .. } = told;
         let requests = self.requests_to(webhook);
         let answer = match tokio::time::timeout(webhook.timeout.into(), requests.acquire()).await {
-            Ok(Ok(_permit)) => self.ask(webhook, client, event).await,
+            Ok(Ok(_permit)) => {
+                let span = told.span.map(|cause| traced::span(cause, webhook));
+                let answer = self.ask(told, span.as_deref()).await;
+                if let (Some(span), Err(error)) = (&span, &answer) {
+                    span.failed(error.outcome());
+                }
+                answer
+            }
             Ok(Err(_)) | Err(_) => Err(WebhookError::Busy),
         };
         self.shared.metrics.webhook(match &answer {
@@ -176,13 +193,15 @@ impl Webhooks {
     /// The outcome that a webhook gives to a call that waits for one.
     async fn ask(
         &self,
-        webhook: &Webhook,
-        client: &ConnectionFacts,
-        event: &UpstreamEvent,
+        Told { webhook, client, event, .. }: Told<'_>,
+        span: Option<&Span>,
     ) -> Result<Option<Result<Option<Payload>, UpstreamFailure>>, WebhookError> {
         #[cfg(test)]
         self.shared.faults.strike(crate::faults::Fault::Call);
-        let request = request::request(webhook, client, event, &self.shared.settings().access_keys)?;
+        let mut request = request::request(webhook, client, event, &self.shared.settings().access_keys)?;
+        if let Some(span) = span {
+            traced::tell(span, request.headers_mut());
+        }
         let deadline = tokio::time::Instant::now() + webhook.timeout.into();
         let answer = timeout_at(deadline, self.client().request(request)).await.map_err(|_| WebhookError::TimedOut)?;
         let answer = answer.map_err(|error| match error.is_connect() {
@@ -190,6 +209,9 @@ impl Webhooks {
             false => WebhookError::BrokenOff(whole_text(&error)),
         })?;
         let status = answer.status();
+        if let Some(span) = span {
+            span.number("http.response.status_code", usize::from(status.as_u16()));
+        }
         let is_good = match event {
             UpstreamEvent::Connected | UpstreamEvent::Disconnected { .. } | UpstreamEvent::StreamCall(_) => {
                 status.is_success()

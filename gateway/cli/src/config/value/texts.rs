@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use hubgate_net::KeyUrl;
-use hubgate_net::settings::{DirectoryUrl, DomainName, NatsUrl, OriginPattern};
+use hubgate_net::settings::{DirectoryUrl, DomainName, NatsUrl, OriginPattern, OtlpUrl};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::webhook::UrlTemplate;
 use ipnet::IpNet;
@@ -139,6 +139,16 @@ impl Value for DomainName {
 
     fn write(&self, _: Secrecy) -> Option<toml::Value> {
         Some(self.as_str().into())
+    }
+}
+
+impl Value for OtlpUrl {
+    fn read(found: &toml::Value) -> Result<OtlpUrl, Problems> {
+        OtlpUrl::parse(text(found)?).map_err(wrong)
+    }
+
+    fn write(&self, _: Secrecy) -> Option<toml::Value> {
+        Some(self.to_string().into())
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Problems, Secrecy, Value, text, wrong};
+use super::{Problems, Secrecy, Value, not, text, wrong};
 
 /// A number of bytes, such as "64MiB".
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -147,6 +147,28 @@ impl Value for Span {
 
     fn write(&self, _: Secrecy) -> Option<toml::Value> {
         Some(self.to_string().into())
+    }
+}
+
+/// A part of a whole: 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub(crate) struct Ratio(pub(crate) f64);
+
+impl Value for Ratio {
+    fn schema() -> serde_json::Value {
+        json!({ "type": "number", "minimum": 0, "maximum": 1 })
+    }
+
+    fn read(found: &toml::Value) -> Result<Ratio, Problems> {
+        let number = found.as_float().or_else(|| found.as_integer().map(|number| number as f64));
+        match number {
+            Some(number) if (0.0..=1.0).contains(&number) => Ok(Ratio(number)),
+            _ => Err(not(found, "a number from 0 to 1")),
+        }
+    }
+
+    fn write(&self, _: Secrecy) -> Option<toml::Value> {
+        Some(self.0.into())
     }
 }
 

@@ -16,6 +16,7 @@ mod page;
 mod refresh;
 mod streams;
 mod table;
+mod traced;
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -36,6 +37,7 @@ use super::refused;
 use crate::http::Service;
 use crate::http_places::HttpPlace;
 use crate::refusal::Refusal;
+use crate::telemetry::Span;
 use operation::{Done, Operation};
 use table::{MOST_NAMES, Names, Segment, Version, WithoutHub};
 
@@ -122,13 +124,17 @@ async fn operate(
     let (route, names) = table::find(version, &request.method, segments)?;
     check_names(&names)?;
     let operation = Operation::new(route, names, query)?;
-    let done = operation.run(service, &hub, (request, remote), body).await;
+    let span = traced::span(service, request, &hub, route.operation.name);
+    let done = operation.run(service, &hub, (request, remote), body, span.as_ref().map(Span::mark)).await;
     let counted = match &done {
         Err(refusal) => refusal.status(),
         Ok(Done::Unanswered(_)) => StatusCode::BAD_REQUEST,
         Ok(_) => version.success(route),
     };
     service.shared().metrics.rest_request(route.operation.name, counted);
+    if let Some(span) = &span {
+        traced::answered(span, counted);
+    }
     done.map(|done| (counted, done))
 }
 

@@ -9,6 +9,7 @@ use hubgate_core::Outgoing;
 use hubgate_core::delivery::{Action, Member, Target};
 use hubgate_core::id::{ConnectionId, GroupName, HubName, UserId};
 use hubgate_core::question::Joined;
+use hubgate_core::trace::TraceMark;
 use hubgate_wire::payload::Payload;
 use serde_json::Value;
 
@@ -174,9 +175,10 @@ impl Operation {
         hub: &HubName,
         (request, remote): (&Parts, IpAddr),
         body: &mut RequestBody,
+        mark: Option<TraceMark>,
     ) -> Result<Done, Refusal> {
         let headers = &request.headers;
-        let access = HubAccess::new(service.shard(), hub);
+        let access = HubAccess::new(service.shard(), hub).traced(mark);
         let done = match self {
             Operation::Send { to, except } => {
                 let message = message::read(service, headers, body).await?;

@@ -1,0 +1,15 @@
+//! Who decides which messages of clients are followed.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use hubgate_wire::signalr::HubMessage;
+
+use crate::event::ConnectionFacts;
+use crate::trace::TraceMark;
+
+/// What is told of what clients say, where that is read here.
+pub trait Follower: Debug + Send + Sync {
+    /// A client says something. `None`: it is not followed.
+    fn said(&self, client: &Arc<ConnectionFacts>, message: &HubMessage<'_>) -> Option<TraceMark>;
+}

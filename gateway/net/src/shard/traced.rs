@@ -1,0 +1,149 @@
+//! Spans of what the core wants done for messages that are followed: of filters, and of whoever handles them.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
+use hubgate_core::filter::{Inspected, Inspection, Refusal, Subject, Verdict};
+use hubgate_core::pairs::Pairs;
+use hubgate_core::settings::Handler;
+use hubgate_core::trace::TraceMark;
+use hubgate_core::{Effect, Input};
+
+use super::ShardThread;
+use crate::telemetry::{Context, Span, SpanKind, is_of_trace};
+
+impl ShardThread {
+    /// The same as [`ShardThread::perform`], for a message that is followed.
+    pub(super) fn perform_traced(
+        self: &Rc<Self>,
+        mark: &TraceMark,
+        effect: Effect,
+        inputs: &mut std::collections::VecDeque<Input<'static, 'static>>,
+    ) {
+        match effect {
+            Effect::Inspect { number, mut inspection } => {
+                let span = Span::of(mark).map(|cause| of_filters(&cause, &mut inspection));
+                inputs.push_back(self.inspect(
+                    number,
+                    inspection,
+                    span.map(|span| Inspecting { span, mark: mark.clone() }),
+                ));
+            }
+            Effect::Call { client, handler, facts, mut event } => {
+                let span = Span::of(mark).map(|cause| of_call(&cause, &handler, &mut event));
+                inputs.extend(self.call_handler(client, handler, facts, event, span));
+            }
+            effect => self.perform(effect, inputs),
+        }
+    }
+
+    /// The span of what is told a handler because a client has come or gone, if telemetry is on.
+    pub(super) fn span_of_event(
+        &self,
+        handler: &Handler,
+        facts: &ConnectionFacts,
+        event: &mut UpstreamEvent,
+    ) -> Option<Arc<Span>> {
+        let name = match event {
+            UpstreamEvent::Connected => "connected",
+            UpstreamEvent::Disconnected { .. } => "disconnected",
+            UpstreamEvent::Invocation { .. } | UpstreamEvent::StreamCall(_) | UpstreamEvent::Stream(_) => return None,
+        };
+        let first = self.shared.telemetry.as_ref()?.of_client(None, facts, name)?;
+        Some(of_call(&first, handler, event))
+    }
+}
+
+/// The span of filters, and the mark of what they look at.
+#[derive(Debug)]
+pub(super) struct Inspecting {
+    span: Arc<Span>,
+    mark: TraceMark,
+}
+
+impl Inspecting {
+    /// What filters have said, for the core. What comes next is not theirs.
+    pub(super) fn said(self, input: Input<'static, 'static>) -> Input<'static, 'static> {
+        if let Input::Inspected { inspected, .. } = &input {
+            self.span.text("hubgate.verdict", verdict(inspected));
+            if let Verdict::Refuse(Refusal::Failed(failure)) = &inspected.verdict {
+                self.span.failed(kind_of(failure));
+            }
+        }
+        self.span.end();
+        Input::Traced { mark: self.mark, input: Box::new(input) }
+    }
+}
+
+/// What a handler has answered, for the core: what is done because of it is the handler's.
+pub(super) fn answered(span: Arc<Span>, input: Input<'static, 'static>) -> Input<'static, 'static> {
+    if let Input::UpstreamAnswered { answer: UpstreamAnswer { result: Err(failure), .. }, .. } = &input {
+        span.failed(kind_of(failure));
+        span.fail_cause(kind_of(failure));
+    }
+    span.end();
+    Input::Traced { mark: span.mark(), input: Box::new(input) }
+}
+
+fn of_filters(cause: &Arc<Span>, inspection: &mut Inspection) -> Arc<Span> {
+    let span = cause.child(SpanKind::Internal, "filter");
+    let direction = match &inspection.subject {
+        Subject::Client(_) => "inbound",
+        Subject::Delivery { .. } => "outbound",
+    };
+    span.text("hubgate.direction", direction);
+    let plugins: Vec<&str> = inspection.filters.iter().map(|filter| filter.settings.plugin.as_str()).collect();
+    span.text("hubgate.plugin", &plugins.join(", "));
+    tell(span.context(), &mut inspection.headers);
+    span
+}
+
+fn of_call(cause: &Arc<Span>, handler: &Handler, event: &mut UpstreamEvent) -> Arc<Span> {
+    let span = cause.child(SpanKind::Internal, "handle");
+    match handler {
+        Handler::Plugin(plugin) => {
+            span.text("hubgate.plugin", plugin.as_str());
+            if let Some(headers) = event.headers_mut() {
+                tell(span.context(), headers);
+            }
+        }
+        // Its request has a header.
+        Handler::Webhook(webhook) => span.text("hubgate.webhook", webhook.url.shown()),
+    }
+    span
+}
+
+/// Lets whoever reads a message's headers know which span it is in.
+fn tell(context: &Context, headers: &mut Pairs) {
+    let told: Vec<(&str, String)> = context.headers().collect();
+    let told = told.iter().map(|(name, value)| (*name, value.as_str()));
+    let all: Pairs = headers.iter().filter(|(name, _)| !is_of_trace(name)).chain(told).collect();
+    *headers = all;
+}
+
+fn verdict(inspected: &Inspected) -> &'static str {
+    match inspected.verdict {
+        Verdict::Pass => "pass",
+        Verdict::Replace(_) => "replace",
+        Verdict::Refuse(Refusal::Rejected(_)) => "reject",
+        Verdict::Refuse(Refusal::Dropped) => "drop",
+        Verdict::Refuse(Refusal::Failed(_)) => "failed",
+        Verdict::Close(_) => "close",
+    }
+}
+
+/// What kind of failure it is. Its text may be the handler's, and tell what nobody else is to read.
+fn kind_of(failure: &UpstreamFailure) -> &'static str {
+    match failure {
+        UpstreamFailure::Rejected(_) => "rejected",
+        UpstreamFailure::Failed(_) => "failed",
+        UpstreamFailure::Unavailable(_) => "unavailable",
+        UpstreamFailure::Trapped(_) => "trapped",
+        UpstreamFailure::TimedOut => "timed-out",
+        UpstreamFailure::OutOfCpuTime { .. } => "out-of-cpu-time",
+        UpstreamFailure::OutOfMemory => "out-of-memory",
+        UpstreamFailure::Busy => "busy",
+        UpstreamFailure::NotServing => "not-serving",
+    }
+}
