@@ -80,7 +80,7 @@ async fn a_hub_that_the_configuration_does_not_name_gets_an_entry_and_others_sta
 
 #[tokio::test]
 async fn a_mode_that_is_asked_for_wrongly_changes_nothing() {
-    let gateway = Gateway::probe().start().await;
+    let gateway = Gateway::probe().with("server.limits.post = '4KiB'").start().await;
     let before = config(&gateway);
     let put = |path: &str| gateway.operate(Method::PUT, path);
     for (request, status) in [
@@ -92,7 +92,7 @@ async fn a_mode_that_is_asked_for_wrongly_changes_nothing() {
         (put("/admin/hubs/probe?dry-run=maybe").json(&json!({ "mode": "classic" })), 400),
         (put("/admin/hubs/probe?dryrun").json(&json!({ "mode": "classic" })), 400),
         (put("/admin/hubs/1").json(&json!({ "mode": "classic" })), 404),
-        (put("/admin/hubs/probe").body("application/json", vec![b' '; 2 << 20]), 413),
+        (put("/admin/hubs/probe").body("application/json", vec![b' '; 5 << 10]), 413),
     ] {
         let answer = request.send().await;
         assert_eq!(answer.status, status, "{}", answer.body);

@@ -1,7 +1,7 @@
 //! A text file that becomes another one while others may read it or write to it.
 
 use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
@@ -58,7 +58,12 @@ impl KeptFile {
         if FileStamp::at(&self.path) != Some(FileStamp::of(&self.metadata)) {
             return Err(io::Error::other("somebody else has changed it at the same moment"));
         }
-        new.persist(&self.path)?;
+        new.persist(&self.path).map_err(|refused| match refused.error.kind() {
+            io::ErrorKind::ResourceBusy => {
+                io::Error::other("it is mounted by itself, so that no other file can take its place")
+            }
+            _ => refused.error,
+        })?;
         // The name of the file lasts with its folder. Where that cannot be had, it does a little later.
         let _ = File::open(self.folder()).and_then(|folder| folder.sync_all());
         Ok(())
@@ -72,10 +77,6 @@ impl KeptFile {
         }
         // Who may not write the file must not take its place either, whatever the folder allows.
         drop(File::options().write(true).open(&self.path)?);
-        // What is mounted there takes no other file in its place.
-        if fs::metadata(self.folder())?.dev() != metadata.dev() {
-            return Err(io::Error::other("it is mounted by itself, so that no other file can take its place"));
-        }
         let mut new = tempfile::Builder::new().prefix(".hubgate-").tempfile_in(self.folder())?;
         new.write_all(text.as_bytes())?;
         let made = new.as_file().metadata()?;
@@ -104,6 +105,8 @@ impl RewrittenFile {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
