@@ -307,6 +307,15 @@ async fn an_event_stream_begins_with_a_comment_and_has_an_event_for_each_message
 }
 
 #[tokio::test]
+async fn a_handshake_that_is_posted_before_the_stream_opens_is_answered_by_an_event() {
+    let gateway = Gateway::probe().start().await;
+    let connection = Connection::negotiated(&gateway).await;
+    assert_eq!(seen(&connection.post(HANDSHAKE).await), (200, ""));
+    let (_, mut events) = connection.events().await;
+    assert_eq!(events.data().await, "{}\u{1e}");
+}
+
+#[tokio::test]
 async fn a_client_whose_stream_breaks_off_is_gone() {
     let gateway = Gateway::probe().start().await;
     let connection = Connection::negotiated(&gateway).await;

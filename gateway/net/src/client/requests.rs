@@ -120,8 +120,9 @@ impl HttpClients {
         let latest = (request.token_times.valid_until, request.digest);
         let outboxes = &self.shard.shared().outboxes;
         let client = Rc::new(HttpClient::new(request.hub.clone(), transport, user, latest, None, outboxes));
-        let place = self.open(request, &client)?;
+        // Before anything is sent to the client: all of that has to become events.
         let (events, body) = client.stream();
+        let place = self.open(request, &client)?;
         let (clients, served) = (self.clone(), client.clone());
         let serve = async move {
             let way_ends = |transport| clients.shard.way_ends(transport);
