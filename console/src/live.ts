@@ -1,0 +1,222 @@
+// What the gateway does now, asked every other second while somebody looks, and what it did in the last quarter of an hour.
+
+import { batch, computed, effect, signal } from "@preact/signals";
+import { ApiError, read, readText, words } from "./api";
+import { type Metrics, growth, parse, select, sum } from "./metrics";
+import { isSignedIn, session } from "./session";
+import type { Cluster, Hub, Plugin } from "./types";
+
+const PERIOD = 2_000;
+/** Hubs, plugins and nodes are asked every so many times. */
+const EVERY = 2;
+/** A quarter of an hour. */
+const LONGEST_HISTORY = 450;
+/** What rates are taken over, in samples: a few, so that they do not jump. */
+const RATE_OVER = 5;
+/** What "the last minute" is, in samples. */
+const MINUTE = 30;
+/** Hubs whose history is kept. */
+const MOST_HUBS = 50;
+
+/** Causes of an end that a client did not choose and an operator did not order. */
+export const FAULTS = new Set([
+  "BadRequest",
+  "HandshakeError",
+  "InternalError",
+  "InvokeUpstreamFailed",
+  "NoAvailableServerConnection",
+  "ServerConnectionClosed",
+  "ServerConnectionNotFound",
+  "SlowClient",
+]);
+/** Outcomes of calls with which nothing is wrong, or only the caller. */
+const WELL = new Set(["ok", "rejected"]);
+export const isFault = (reason: string) => FAULTS.has(reason);
+export const isFailure = (outcome: string) => !WELL.has(outcome);
+
+export interface Rates {
+  clients: number;
+  messagesIn: number;
+  messagesOut: number;
+  bytesIn: number;
+  bytesOut: number;
+  failedCalls: number;
+  refusedRequests: number;
+  lostClients: number;
+}
+
+export interface Point {
+  /** In seconds since 1970. */
+  at: number;
+  /** Null where the gateway was not asked, or did not answer. */
+  rates: Rates | null;
+  hubs: Map<string, Pick<Rates, "clients" | "messagesIn" | "messagesOut">>;
+}
+
+interface Sample {
+  at: number;
+  metrics: Metrics;
+}
+
+export const history = signal<Point[]>([]);
+export const hubs = signal<Map<string, Hub> | null>(null);
+export const plugins = signal<Plugin[] | null>(null);
+/** Undefined until it is known; null where the gateway serves alone. */
+export const cluster = signal<Cluster | null | undefined>(undefined);
+/** Since when the gateway does not answer, and what it said. */
+export const away = signal<{ since: number; why: string } | null>(null);
+/** The present moment, for what says how long ago something was. */
+export const now = signal(Date.now());
+
+const samples = signal<Sample[]>([]);
+
+/** The counters' growth in the last minute, or since the console was opened; gauges as they are. */
+export const lastMinute = computed<{ metrics: Metrics; seconds: number } | null>(() => since(MINUTE));
+const lately = computed(() => since(RATE_OVER));
+export const latest = computed<Metrics | null>(() => samples.value.at(-1)?.metrics ?? null);
+
+/** Rates of all hubs together, over some seconds. */
+export const rates = computed<Rates | null>(() => lately.value && ratesOf(lately.value.metrics, lately.value.seconds));
+
+export function hubRates(hub: string): Pick<Rates, "messagesIn" | "messagesOut"> | null {
+  return lately.value && messageRates(lately.value.metrics, lately.value.seconds, hub);
+}
+
+function since(back: number): { metrics: Metrics; seconds: number } | null {
+  const [last, first] = [samples.value.at(-1), samples.value.at(-1 - back) ?? samples.value[0]];
+  if (!last || !first || last === first) {
+    return null;
+  }
+  return { metrics: growth(last.metrics, first.metrics), seconds: last.at - first.at };
+}
+
+function messageRates(grown: Metrics, seconds: number, hub?: string) {
+  const of = (name: string, direction: string) => sum(grown, name, hub === undefined ? { direction } : { direction, hub }) / seconds;
+  return {
+    messagesIn: of("hubgate_messages_total", "in"),
+    messagesOut: of("hubgate_messages_total", "out"),
+    bytesIn: of("hubgate_message_bytes_total", "in"),
+    bytesOut: of("hubgate_message_bytes_total", "out"),
+  };
+}
+
+function ratesOf(grown: Metrics, seconds: number): Rates {
+  return {
+    clients: sum(grown, "hubgate_client_connections"),
+    ...messageRates(grown, seconds),
+    failedCalls: sum(grown, "hubgate_plugin_calls_total", { outcome: isFailure }) / seconds,
+    refusedRequests: sum(grown, "hubgate_requests_refused_total") / seconds,
+    lostClients: sum(grown, "hubgate_client_connections_closed_total", { reason: isFault }) / seconds,
+  };
+}
+
+function pointOf(last: Sample, before: Sample | undefined): Point {
+  if (!before) {
+    return { at: last.at, rates: null, hubs: new Map() };
+  }
+  const [grown, seconds] = [growth(last.metrics, before.metrics), last.at - before.at];
+  const point: Point = { at: last.at, rates: ratesOf(grown, seconds), hubs: new Map() };
+  const named = new Set(select(last.metrics, "hubgate_client_connections").map(({ labels }) => labels["hub"] ?? ""));
+  for (const hub of [...named].slice(0, MOST_HUBS)) {
+    const clients = sum(last.metrics, "hubgate_client_connections", { hub });
+    point.hubs.set(hub, { clients, ...messageRates(grown, seconds, hub) });
+  }
+  return point;
+}
+
+/** Asks for hubs, plugins and nodes again, after a change. */
+export async function refresh(): Promise<void> {
+  const mine = session.value;
+  const [newHubs, newPlugins, newCluster] = await Promise.all([
+    read<{ hubs: Record<string, Hub> }>("admin/hubs"),
+    read<{ plugins: Plugin[] }>("admin/plugins"),
+    cluster.value === null ? null : clusterOrNone(),
+  ]);
+  if (mine !== session.value) {
+    return;
+  }
+  batch(() => {
+    hubs.value = new Map(Object.entries(newHubs.hubs).sort(([a], [b]) => a.localeCompare(b)));
+    plugins.value = newPlugins.plugins;
+    cluster.value = newCluster;
+  });
+}
+
+async function clusterOrNone(): Promise<Cluster | null> {
+  try {
+    return await read<Cluster>("admin/cluster");
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) {
+      return null;
+    }
+    throw error;
+  }
+}
+
+async function sampleOnce(): Promise<void> {
+  const mine = session.value;
+  const metrics = parse(await readText("metrics"));
+  if (mine !== session.value) {
+    return;
+  }
+  const sample = { at: Date.now() / 1000, metrics };
+  const before = samples.value.at(-1);
+  // After a time that nobody looked, rates over it would say little, and the chart has a gap.
+  const follows = before && sample.at - before.at < (5 * PERIOD) / 1000 ? before : undefined;
+  batch(() => {
+    samples.value = [...(follows ? samples.value : []), sample].slice(-MINUTE - 1);
+    history.value = [...history.value, pointOf(sample, follows)].slice(-LONGEST_HISTORY);
+  });
+}
+
+async function poll(round: number): Promise<void> {
+  const mine = session.value;
+  try {
+    await sampleOnce();
+    if (round % EVERY === 0) {
+      await refresh();
+    }
+    away.value = null;
+  } catch (error) {
+    if (mine === session.value && isSignedIn.value) {
+      away.value = { since: away.peek()?.since ?? Date.now(), why: words(error) };
+    }
+  }
+  now.value = Date.now();
+}
+
+/** Polls as long as somebody is signed in and looks. */
+export function start(): void {
+  effect(() => {
+    const mine = session.value;
+    if (!isSignedIn.value) {
+      forget();
+      return;
+    }
+    let timer: ReturnType<typeof setTimeout>;
+    let round = 0;
+    const step = async () => {
+      if (!document.hidden) {
+        await poll(round);
+        round += 1;
+      }
+      if (mine === session.peek()) {
+        timer = setTimeout(step, PERIOD);
+      }
+    };
+    // Outside of the effect, which would otherwise follow what is read there.
+    timer = setTimeout(step, 0);
+    return () => clearTimeout(timer);
+  });
+}
+
+function forget(): void {
+  batch(() => {
+    history.value = [];
+    samples.value = [];
+    hubs.value = null;
+    plugins.value = null;
+    cluster.value = undefined;
+    away.value = null;
+  });
+}

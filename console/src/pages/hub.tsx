@@ -1,0 +1,125 @@
+import { useMemo, useState } from "preact/hooks";
+import { change, query, segment } from "../api";
+import { count, plural, rate } from "../format";
+import { history, hubRates, hubs, refresh } from "../live";
+import { consequences, modeName } from "../modes";
+import { Chart } from "../parts/chart";
+import { Dialog } from "../parts/dialog";
+import { ModeChoice } from "../parts/modes";
+import { ChangeButton, ErrorText, Fact, Heading, Loading, notice, useAction } from "../parts/pieces";
+import { link } from "../route";
+import type { Mode, ModeChange } from "../types";
+import { closedText } from "./hubs";
+
+export function HubPage({ name }: { name: string }) {
+  const all = hubs.value;
+  const hub = all?.get(name);
+  const now = hubRates(name);
+  return (
+    <>
+      <nav class="crumbs" aria-label="Breadcrumb">
+        <a href={link("hubs")}>Hubs</a>
+      </nav>
+      <Heading>{name}</Heading>
+      {!all && <Loading />}
+      {all && !hub && <p class="card quiet">Nobody has used a hub of this name since the gateway started.</p>}
+      {hub && (
+        <>
+          <dl class="facts card">
+            <Fact name="Mode">{modeName(hub.mode)}</Fact>
+            <Fact name="Clients">
+              <a href={link("connections", undefined, { hub: name })}>{count(hub.clients)}</a>
+            </Fact>
+            <Fact name="May come back">{count(hub.waitingClients)}</Fact>
+            <Fact name="Hub servers">{count(hub.serverConnections)}</Fact>
+            <Fact name="Messages in">{rate(now?.messagesIn ?? 0)}/s</Fact>
+            <Fact name="Messages out">{rate(now?.messagesOut ?? 0)}/s</Fact>
+          </dl>
+          <HubCharts name={name} />
+          <Settings key={name} name={name} current={hub.mode} />
+        </>
+      )}
+    </>
+  );
+}
+
+function HubCharts({ name }: { name: string }) {
+  const points = history.value;
+  const [times, of] = useMemo(() => {
+    const values = (key: "clients" | "messagesIn" | "messagesOut") => points.map(({ hubs }) => hubs.get(name)?.[key] ?? null);
+    return [points.map(({ at }) => at), values] as const;
+  }, [points, name]);
+  return (
+    <div class="charts">
+      <Chart title="Connections" times={times} show={count} lines={[{ label: "clients", color: "--series-0", values: of("clients") }]} />
+      <Chart
+        title="Messages a second"
+        times={times}
+        show={rate}
+        lines={[
+          { label: "out", color: "--series-0", values: of("messagesOut") },
+          { label: "in", color: "--series-1", values: of("messagesIn") },
+        ]}
+      />
+    </div>
+  );
+}
+
+/** The hub's mode: what a change would do is told before it is made. */
+function Settings({ name, current }: { name: string; current: Mode }) {
+  const [chosen, setChosen] = useState<Mode | null>(null);
+  const [would, setWould] = useState<ModeChange | null>(null);
+  const asking = useAction();
+  const changing = useAction();
+  const mode = chosen ?? current;
+  const path = `admin/hubs/${segment(name)}`;
+  const ask = () => asking.run(async () => setWould(await change<ModeChange>("PUT", `${path}${query({ "dry-run": "true" })}`, { mode })));
+  const make = () =>
+    changing.run(async () => {
+      await change("PUT", path, { mode });
+      notice.value = `Hub ${name} is in ${mode} mode.`;
+      await refresh().catch(() => undefined);
+      setWould(null);
+      setChosen(null);
+    });
+  return (
+    <section class="card" aria-labelledby="settings">
+      <h2 id="settings">Settings</h2>
+      <ModeChoice
+        value={mode}
+        current={current}
+        onChange={(next) => {
+          setChosen(next);
+          asking.forget();
+        }}
+      />
+      <ErrorText>{asking.error}</ErrorText>
+      {mode !== current && (
+        <div class="buttons">
+          <button type="button" onClick={() => setChosen(null)}>
+            Keep {modeName(current)}
+          </button>
+          <ChangeButton class="primary" disabled={asking.isBusy} onClick={ask}>
+            Change to {modeName(mode)}…
+          </ChangeButton>
+        </div>
+      )}
+      {would && (
+        <Dialog title={`Change ${name} to ${modeName(mode)}?`} onClose={() => setWould(null)} isBusy={changing.isBusy}>
+          <p class="big">{closedText(would)}</p>
+          <p>{consequences(current, mode)}</p>
+          <p class="quiet">The configuration file is changed, so that the mode stays after a restart. You can change it back the same way.</p>
+          <ErrorText>{changing.error}</ErrorText>
+          <div class="buttons">
+            <button type="button" disabled={changing.isBusy} onClick={() => setWould(null)}>
+              Cancel
+            </button>
+            <button type="button" class={would.closes > 0 ? "danger" : "primary"} disabled={changing.isBusy} onClick={make}>
+              {changing.isBusy ? "Changing…" : would.closes > 0 ? `Change and close ${plural(would.closes, "client")}` : "Change the mode"}
+            </button>
+          </div>
+        </Dialog>
+      )}
+    </section>
+  );
+}

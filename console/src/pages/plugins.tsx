@@ -1,0 +1,216 @@
+import { useRef, useState } from "preact/hooks";
+import { change, segment, upload } from "../api";
+import { bytes, count, plural, rate, seconds, shortDigest } from "../format";
+import { isFailure, lastMinute, latest, plugins, refresh } from "../live";
+import { by, quantile, sum } from "../metrics";
+import { Dialog } from "../parts/dialog";
+import { Ago, ChangeButton, ErrorText, Fact, Heading, Loading, notice, useAction } from "../parts/pieces";
+import type { Plugin } from "../types";
+
+const CALL_SECONDS = "hubgate_plugin_call_seconds";
+
+export function Plugins() {
+  const all = plugins.value;
+  return (
+    <>
+      <Heading>Plugins</Heading>
+      {!all && <Loading />}
+      {all?.length === 0 && <p class="card quiet">The configuration has no plugins.</p>}
+      {all?.map((plugin) => <PluginCard key={plugin.name} plugin={plugin} />)}
+    </>
+  );
+}
+
+function PluginCard({ plugin }: { plugin: Plugin }) {
+  const { name, state, generation, digest, loadedAt, calls, memoryBytes, traps } = plugin;
+  const [open, setOpen] = useState<"swap" | "roll back" | null>(null);
+  const close = () => setOpen(null);
+  const isServing = state === "serving";
+  return (
+    <section class="card" aria-label={`Plugin ${name}`}>
+      <header class="card-head">
+        <h2>{name}</h2>
+        <span class={`tag ${isServing ? "good" : "bad"}`}>{state}</span>
+        <div class="actions">
+          <ChangeButton onClick={() => setOpen("roll back")}>Roll back…</ChangeButton>
+          <ChangeButton onClick={() => setOpen("swap")}>Swap…</ChangeButton>
+        </div>
+      </header>
+      <Trouble plugin={plugin} />
+      <dl class="facts">
+        <Fact name="Version">
+          {digest === null ? (
+            "none"
+          ) : (
+            <>
+              {count(generation)} <code title={digest}>{shortDigest(digest)}</code>
+            </>
+          )}
+        </Fact>
+        <Fact name="Serves since">
+          <Ago at={loadedAt} />
+        </Fact>
+        <Fact name="Memory">{bytes(memoryBytes)}</Fact>
+        <Fact name="Calls">{count(calls)}</Fact>
+        <Fact name="Traps">{count(traps)}</Fact>
+        <Calls name={name} />
+      </dl>
+      <Budgets name={name} />
+      {open === "swap" && <Swap plugin={plugin} onClose={close} />}
+      {open === "roll back" && <RollBack plugin={plugin} onClose={close} />}
+    </section>
+  );
+}
+
+function Trouble({ plugin: { lastError, rolledBackFrom } }: { plugin: Plugin }) {
+  return (
+    <>
+      {lastError && (
+        <div class="warning">
+          The newest file was refused <Ago at={lastError.at} />:<p class="detail">{lastError.reason}</p>
+        </div>
+      )}
+      {rolledBackFrom && (
+        <p class="warning">
+          Version <code title={rolledBackFrom}>{shortDigest(rolledBackFrom)}</code>, which the file has, was rolled back and does not serve.
+        </p>
+      )}
+    </>
+  );
+}
+
+/** Calls of the last minute, by their number, their time and their ends. */
+function Calls({ name }: { name: string }) {
+  const minute = lastMinute.value;
+  const labels = { plugin: name };
+  const made = minute ? sum(minute.metrics, `${CALL_SECONDS}_count`, labels) : 0;
+  // Where nobody calls now, those since the start say more than nothing.
+  const metrics = made > 0 ? minute!.metrics : latest.value;
+  const number = metrics ? sum(metrics, `${CALL_SECONDS}_count`, labels) : 0;
+  const failed = minute ? by(minute.metrics, "hubgate_plugin_calls_total", "outcome", { ...labels, outcome: isFailure }) : [];
+  const below = (part: number) => {
+    const bound = metrics && quantile(metrics, CALL_SECONDS, part, labels);
+    return bound === null || bound === undefined ? "–" : bound === Infinity ? "longer than all bounds" : `≤ ${seconds(bound)}`;
+  };
+  return (
+    <>
+      <Fact name="Calls a second">{minute ? rate(made / minute.seconds) : "–"}</Fact>
+      <Fact name="Errors in the last minute">{failed.length ? failed.map(([what, times]) => `${count(times)} ${what}`).join(", ") : "none"}</Fact>
+      <Fact name="Time per call">
+        {metrics && number > 0 ? (
+          <>
+            {seconds(sum(metrics, `${CALL_SECONDS}_sum`, labels) / number)}{" "}
+            <span class="quiet">
+              mean; half {below(0.5)}, 99% {below(0.99)}
+            </span>
+          </>
+        ) : (
+          "–"
+        )}
+      </Fact>
+    </>
+  );
+}
+
+/** Which budgets the plugin has wanted more of, since the start and now. */
+function Budgets({ name }: { name: string }) {
+  const metric = "hubgate_plugin_budget_exceeded_total";
+  const all = latest.value ? by(latest.value, metric, "budget", { plugin: name }) : [];
+  if (all.length === 0) {
+    return <p class="quiet">No budget was exceeded since the gateway started.</p>;
+  }
+  const lately = new Map(lastMinute.value ? by(lastMinute.value.metrics, metric, "budget", { plugin: name }) : []);
+  return (
+    <p>
+      Budgets exceeded:{" "}
+      {all.map(([budget, times], index) => (
+        <span key={budget}>
+          {index > 0 && ", "}
+          <code>{budget}</code> {plural(times, "time")}
+          {lately.has(budget) && <b> ({count(lately.get(budget)!)} in the last minute)</b>}
+        </span>
+      ))}
+      .
+    </p>
+  );
+}
+
+function Swap({ plugin: { name, generation }, onClose }: { plugin: Plugin; onClose: () => void }) {
+  const [file, setFile] = useState<File | null>(null);
+  const { isBusy, error, run, forget } = useAction();
+  const chooser = useRef<HTMLInputElement>(null);
+  const submit = (event: Event) => {
+    event.preventDefault();
+    void run(async () => {
+      if (!file) {
+        throw new Error("Choose a file.");
+      }
+      await upload(`admin/plugins/${segment(name)}/swap`, file, "application/wasm");
+      notice.value = `Plugin ${name}: ${file.name} serves.`;
+      await refresh().catch(() => undefined);
+      onClose();
+    });
+  };
+  return (
+    <Dialog title={`Swap ${name}`} onClose={onClose} isBusy={isBusy}>
+      <form onSubmit={submit}>
+        <p>
+          The next calls are answered by the new version; clients stay connected, and calls under way end with version {count(generation)}. If the
+          new one does not load, the present one goes on.
+        </p>
+        <label class="field">
+          Component (.wasm)
+          <input
+            ref={chooser}
+            type="file"
+            accept=".wasm,application/wasm"
+            required
+            disabled={isBusy}
+            onChange={(event) => {
+              setFile(event.currentTarget.files?.[0] ?? null);
+              forget();
+            }}
+          />
+        </label>
+        {file && <p class="quiet">{bytes(file.size)}</p>}
+        <ErrorText>{error}</ErrorText>
+        <div class="buttons">
+          <button type="button" disabled={isBusy} onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" class="primary" disabled={isBusy}>
+            {isBusy ? "Uploading and compiling…" : "Swap"}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+function RollBack({ plugin: { name, digest }, onClose }: { plugin: Plugin; onClose: () => void }) {
+  const { isBusy, error, run } = useAction();
+  const roll = () =>
+    run(async () => {
+      const now = await change<Plugin>("POST", `admin/plugins/${segment(name)}/rollback`);
+      notice.value = `Plugin ${name}: the version before serves again, as generation ${count(now.generation)}.`;
+      await refresh().catch(() => undefined);
+      onClose();
+    });
+  return (
+    <Dialog title={`Roll back ${name}?`} onClose={onClose} isBusy={isBusy}>
+      <p>
+        The version that served before {digest ? <code title={digest}>{shortDigest(digest)}</code> : "the present one"} answers the next calls. Clients
+        stay connected.
+      </p>
+      <ErrorText>{error}</ErrorText>
+      <div class="buttons">
+        <button type="button" disabled={isBusy} onClick={onClose}>
+          Cancel
+        </button>
+        <button type="button" class="primary" disabled={isBusy} onClick={roll}>
+          {isBusy ? "Rolling back…" : "Roll back"}
+        </button>
+      </div>
+    </Dialog>
+  );
+}

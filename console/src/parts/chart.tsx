@@ -1,0 +1,116 @@
+// Lines over time, drawn by uPlot; what they show is also said in words.
+
+import { signal } from "@preact/signals";
+import { useEffect, useRef, useState } from "preact/hooks";
+import uPlot from "uplot";
+
+export interface Line {
+  label: string;
+  values: (number | null)[];
+  /** A CSS variable with its colour. */
+  color: string;
+}
+
+interface Props {
+  title: string;
+  /** In seconds since 1970. */
+  times: number[];
+  lines: Line[];
+  show: (value: number) => string;
+}
+
+const HEIGHT = 150;
+const LEAST_SPAN = 120;
+
+/** Grows when the system changes between light and dark: what is drawn has colours of its own. */
+const scheme = signal(0);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  scheme.value += 1;
+});
+
+export function Chart({ title, times, lines, show }: Props) {
+  const holder = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const [at, setAt] = useState<number | null>(null);
+  const drawnWith = scheme.value;
+  const labels = lines.map(({ label }) => label).join();
+
+  useEffect(() => {
+    const element = holder.current!;
+    const drawn = new uPlot(options(element.clientWidth, lines, show, setAt), dataOf(times, lines), element);
+    plot.current = drawn;
+    const watch = new ResizeObserver(() => drawn.setSize({ width: element.clientWidth, height: HEIGHT }));
+    watch.observe(element);
+    return () => {
+      watch.disconnect();
+      drawn.destroy();
+    };
+  }, [drawnWith, labels]);
+  useEffect(() => plot.current?.setData(dataOf(times, lines)), [times, lines]);
+
+  const shown = (at === null ? undefined : at) ?? times.length - 1;
+  const read = (line: Line) => {
+    const value = line.values[shown];
+    return value === null || value === undefined ? "–" : show(value);
+  };
+  const said = lines.map((line) => `${line.label} ${read(line)}`).join(", ");
+  const time = at !== null && times[at] !== undefined ? new Date(times[at] * 1000).toLocaleTimeString("en-GB") : "now";
+  return (
+    <figure class="chart">
+      <figcaption>
+        <span class="chart-title">{title}</span>
+        <span class="legend" aria-hidden="true">
+          {lines.map((line, index) => (
+            <span key={line.label}>
+              <i class={`swatch swatch-${index}`} />
+              {line.label} <b>{read(line)}</b>
+            </span>
+          ))}
+          <span class="legend-time">{time}</span>
+        </span>
+      </figcaption>
+      <div class="plot" ref={holder} role="img" aria-label={`${title}: ${said}`} />
+    </figure>
+  );
+}
+
+function dataOf(times: number[], lines: Line[]): uPlot.AlignedData {
+  return [times, ...lines.map(({ values }) => values)] as uPlot.AlignedData;
+}
+
+function options(width: number, lines: Line[], show: (value: number) => string, setAt: (at: number | null) => void): uPlot.Options {
+  const style = getComputedStyle(document.documentElement);
+  const color = (name: string) => style.getPropertyValue(name).trim();
+  const font = "11px system-ui, sans-serif";
+  const axis = { stroke: color("--muted"), font, ticks: { show: false } };
+  const grid = { stroke: color("--line"), width: 1 };
+  return {
+    width,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
+    scales: {
+      x: { time: true, range: (_, least, most) => [Math.min(least ?? most, most - LEAST_SPAN), most] },
+      y: { range: (_, __, most) => [0, Math.max(1, (most ?? 0) * 1.1)] },
+    },
+    axes: [
+      { ...axis, grid: { show: false }, size: 24, space: 70, values: (_, ticks) => ticks.map(tickTime) },
+      { ...axis, grid, size: 58, space: 34, values: (_, ticks) => ticks.map(show) },
+    ],
+    series: [
+      {},
+      ...lines.map((line, index) => ({
+        label: line.label,
+        stroke: color(line.color),
+        width: 1.75,
+        fill: index === 0 ? `${color(line.color)}1f` : undefined,
+        points: { show: false },
+      })),
+    ],
+    hooks: { setCursor: [(drawn) => setAt(drawn.cursor.idx ?? null)] },
+  };
+}
+
+function tickTime(at: number): string {
+  return new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", second: at % 60 ? "2-digit" : undefined });
+}

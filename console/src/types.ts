@@ -1,0 +1,62 @@
+// What the admin API answers, as docs/admin-api.md has it.
+
+export type Mode = "default" | "serverless" | "classic";
+
+export interface Hub {
+  mode: Mode;
+  clients: number;
+  waitingClients: number;
+  serverConnections: number;
+}
+
+export interface Plugin {
+  name: string;
+  generation: number;
+  digest: string | null;
+  state: string;
+  loadedAt: string | null;
+  calls: number;
+  traps: number;
+  memoryBytes: number;
+  rolledBackFrom: string | null;
+  lastError: { reason: string; at: string } | null;
+}
+
+export interface Connection {
+  id: string;
+  hub: string;
+  user: string | null;
+  transport: string;
+  protocol: string;
+  connectedAt: string;
+  queuedBytes: number;
+  node: string | null;
+}
+
+export interface Node {
+  node: string;
+  version: string;
+  clients: number;
+  lagSeconds: number;
+  heardSecondsAgo?: number;
+  differs?: string[];
+}
+
+export interface Cluster {
+  node: string;
+  name?: string;
+  joined?: boolean;
+  degraded: boolean;
+  nodes: Node[];
+}
+
+export interface Key {
+  key: "primary" | "secondary";
+  connectionString: string;
+}
+
+/** What a change of a hub's mode closes, and how long that takes. */
+export interface ModeChange {
+  closes: number;
+  seconds: number;
+}
