@@ -37,6 +37,7 @@ function App() {
       </a>
       <header class="top">
         <a class="brand" href={link("overview")}>
+          <img src="icon.svg" alt="" width={22} height={22} />
           Hubgate
         </a>
         {cluster.value && <span class="node">{cluster.value.node}</span>}

@@ -80,6 +80,46 @@ export function ofHubs(all: Map<string, Hub> | null): Problem[] {
     }));
 }
 
+/** Why requests were refused, where the label alone says too little. */
+const REFUSALS: Record<string, string> = {
+  token: "no valid access token",
+  hub: "no hub, or no hub's name",
+  request: "malformed, or a method that the path does not have",
+  path: "nothing is at the path",
+  absent: "what is asked for is not there",
+  connection: "unknown or expired connection id",
+  transport: "a transport that the token does not allow",
+  "hub-server": "hub servers of a hub in serverless mode",
+  joining: "the gateway has not joined its cluster",
+  host: "another host than the gateway's",
+  "network-rules": "denied by network rules",
+  "provider-keys": "the identity provider's keys have not come",
+  authorizer: "not let in by the authorizer",
+  "authorizer-failed": "the authorizer failed",
+  anonymous: "no token where one is needed",
+  "no-answer": "a worker thread stands still",
+  node: "the connection's node is not reached",
+  malformed: "bytes that are not HTTP",
+  tls: "failed TLS handshakes",
+};
+
+/** Why clients were lost. */
+const LOSSES: Record<string, string> = {
+  BadRequest: "broke the protocol",
+  HandshakeError: "bad or late handshake",
+  InternalError: "defect of the gateway",
+  InvokeUpstreamFailed: "upstream refused them or failed",
+  NoAvailableServerConnection: "no hub server is connected",
+  ServerConnectionClosed: "their hub server was lost",
+  ServerConnectionNotFound: "the hub server that their token requires is not connected",
+  SlowClient: "took too little of what waited for them",
+};
+
+/** `no valid access token: 12, connections-per-ip: 3` */
+function reasons(counts: [string, number][], phrases: Record<string, string>): string {
+  return counts.map(([reason, number]) => `${phrases[reason] ?? reason}: ${count(number)}`).join(", ");
+}
+
 /** `12 timed-out, 3 trapped` */
 function listed(counts: [string, number][]): string {
   return counts.map(([what, number]) => `${count(number)} ${what}`).join(", ");
@@ -112,11 +152,11 @@ export function ofMetrics(grown: Metrics, seconds: number, at: number): Problem[
   }
   const lost = by(grown, "hubgate_client_connections_closed_total", "reason", { reason: isFault });
   if (lost.length) {
-    add("warn", `${plural(total(lost), "client")} lost the connection through a fault ${span}.`, { detail: listed(lost) });
+    add("warn", `${plural(total(lost), "client")} lost the connection through a fault ${span}.`, { detail: reasons(lost, LOSSES) });
   }
   const refused = by(grown, "hubgate_requests_refused_total", "reason");
   if (refused.length) {
-    add("warn", `${plural(total(refused), "request")} ${total(refused) === 1 ? "was" : "were"} refused ${span}.`, { detail: listed(refused) });
+    add("warn", `${plural(total(refused), "request")} ${total(refused) === 1 ? "was" : "were"} refused ${span}.`, { detail: reasons(refused, REFUSALS) });
   }
   const dropped = by(grown, "hubgate_calls_dropped_total", "hub");
   if (dropped.length) {

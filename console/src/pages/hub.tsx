@@ -30,7 +30,7 @@ export function HubPage({ name }: { name: string }) {
             <Fact name="Clients">
               <a href={link("connections", undefined, { hub: name })}>{count(hub.clients)}</a>
             </Fact>
-            <Fact name="May come back">{count(hub.waitingClients)}</Fact>
+            <Fact name="Reconnecting">{count(hub.waitingClients)}</Fact>
             <Fact name="Hub servers">{count(hub.serverConnections)}</Fact>
             <Fact name="Messages in">{rate(now?.messagesIn ?? 0)}/s</Fact>
             <Fact name="Messages out">{rate(now?.messagesOut ?? 0)}/s</Fact>

@@ -34,10 +34,10 @@ export function Hubs() {
               { title: "Hub", cell: ([name]) => <a href={link("hubs", name)}>{name}</a> },
               { title: "Mode", cell: ([, { mode }]) => modeName(mode) },
               { title: "Clients", isNumber: true, cell: ([, { clients }]) => count(clients) },
-              { title: "May come back", isNumber: true, cell: ([, { waitingClients }]) => count(waitingClients) },
+              { title: "Reconnecting", isNumber: true, cell: ([, { waitingClients }]) => count(waitingClients) },
               { title: "Hub servers", isNumber: true, cell: ([, { serverConnections }]) => count(serverConnections) },
-              { title: "In a second", isNumber: true, cell: ([name]) => rate(hubRates(name)?.messagesIn ?? 0) },
-              { title: "Out a second", isNumber: true, cell: ([name]) => rate(hubRates(name)?.messagesOut ?? 0) },
+              { title: "Messages in/s", isNumber: true, cell: ([name]) => rate(hubRates(name)?.messagesIn ?? 0) },
+              { title: "Messages out/s", isNumber: true, cell: ([name]) => rate(hubRates(name)?.messagesOut ?? 0) },
             ]}
           />
         </section>

@@ -93,6 +93,7 @@ function Charts() {
         title="Bytes a second"
         times={times}
         show={bytes}
+        isBytes
         lines={[line("out", "--series-0", ({ bytesOut }) => bytesOut), line("in", "--series-1", ({ bytesIn }) => bytesIn)]}
       />
       <Chart
@@ -129,8 +130,8 @@ function HubsNow() {
           { title: "Hub", cell: ([name]) => <a href={link("hubs", name)}>{name}</a> },
           { title: "Mode", cell: ([, { mode }]) => modeName(mode) },
           { title: "Clients", isNumber: true, cell: ([, { clients }]) => count(clients) },
-          { title: "In a second", isNumber: true, cell: ([name]) => rate(hubRates(name)?.messagesIn ?? 0) },
-          { title: "Out a second", isNumber: true, cell: ([name]) => rate(hubRates(name)?.messagesOut ?? 0) },
+          { title: "Messages in/s", isNumber: true, cell: ([name]) => rate(hubRates(name)?.messagesIn ?? 0) },
+          { title: "Messages out/s", isNumber: true, cell: ([name]) => rate(hubRates(name)?.messagesOut ?? 0) },
         ]}
       />
     </section>

@@ -17,10 +17,14 @@ interface Props {
   times: number[];
   lines: Line[];
   show: (value: number) => string;
+  /** Ticks are to be whole KiB and MiB. */
+  isBytes?: boolean;
 }
 
 const HEIGHT = 150;
 const LEAST_SPAN = 120;
+/** Powers of two. */
+const STEPS_OF_BYTES = Array.from({ length: 50 }, (_, exponent) => 2 ** exponent);
 
 /** Grows when the system changes between light and dark: what is drawn has colours of its own. */
 const scheme = signal(0);
@@ -28,7 +32,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   scheme.value += 1;
 });
 
-export function Chart({ title, times, lines, show }: Props) {
+export function Chart({ title, times, lines, show, isBytes = false }: Props) {
   const holder = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [at, setAt] = useState<number | null>(null);
@@ -37,7 +41,7 @@ export function Chart({ title, times, lines, show }: Props) {
 
   useEffect(() => {
     const element = holder.current!;
-    const drawn = new uPlot(options(element.clientWidth, lines, show, setAt), dataOf(times, lines), element);
+    const drawn = new uPlot(options(element.clientWidth, lines, show, isBytes, setAt), dataOf(times, lines), element);
     plot.current = drawn;
     const watch = new ResizeObserver(() => drawn.setSize({ width: element.clientWidth, height: HEIGHT }));
     watch.observe(element);
@@ -78,7 +82,7 @@ function dataOf(times: number[], lines: Line[]): uPlot.AlignedData {
   return [times, ...lines.map(({ values }) => values)] as uPlot.AlignedData;
 }
 
-function options(width: number, lines: Line[], show: (value: number) => string, setAt: (at: number | null) => void): uPlot.Options {
+function options(width: number, lines: Line[], show: (value: number) => string, isBytes: boolean, setAt: (at: number | null) => void): uPlot.Options {
   const style = getComputedStyle(document.documentElement);
   const color = (name: string) => style.getPropertyValue(name).trim();
   const font = "11px system-ui, sans-serif";
@@ -95,7 +99,7 @@ function options(width: number, lines: Line[], show: (value: number) => string, 
     },
     axes: [
       { ...axis, grid: { show: false }, size: 24, space: 70, values: (_, ticks) => ticks.map(tickTime) },
-      { ...axis, grid, size: 58, space: 34, values: (_, ticks) => ticks.map(show) },
+      { ...axis, grid, size: 58, space: 34, values: (_, ticks) => ticks.map(show), incrs: isBytes ? STEPS_OF_BYTES : undefined },
     ],
     series: [
       {},

@@ -21,11 +21,12 @@ export function ModeChoice({ value, current, onChange }: Props) {
             type="radio"
             name={group}
             checked={value === mode}
+            aria-labelledby={`${group}-${mode}-name`}
             aria-describedby={`${group}-${mode}`}
             onChange={() => onChange(mode)}
           />
           <span>
-            <b>{name}</b>
+            <b id={`${group}-${mode}-name`}>{name}</b>
             {current === mode && <span class="tag">now</span>}
             <span class="mode-text" id={`${group}-${mode}`}>
               <span>{takeIt}</span>
