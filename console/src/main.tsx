@@ -49,7 +49,7 @@ function App() {
       <main id="content" tabIndex={-1}>
         {changesRefused.value && (
           <p class="looking" id="looking-only">
-            <b>Looking only.</b> {changesRefused.value}
+            <b>Read-only.</b> {changesRefused.value}
           </p>
         )}
         <Page />

@@ -49,8 +49,8 @@ export function Connections() {
       <ErrorText>{error}</ErrorText>
       {!found && !error && <Loading />}
       {found && (
-        <section class="card" aria-live="polite">
-          <p class="quiet">{summary(found, wanted !== "")}</p>
+        <section class="card">
+          <p class="quiet" role="status">{summary(found, wanted !== "")}</p>
           {found.connections.length > 0 && <Table label="Connections" rows={found.connections} id={({ id }) => id} columns={columns(setClosing)} />}
           {found.next && (
             <div class="buttons">

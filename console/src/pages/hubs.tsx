@@ -113,7 +113,7 @@ function NewHub({ onClose }: { onClose: () => void }) {
             Cancel
           </button>
           <button type="submit" class={closes ? "danger" : "primary"} disabled={isBusy}>
-            {closes ? `Make the hub and close ${plural(closes.closes, "client")}` : "Make the hub"}
+            {closes ? `Create hub and close ${plural(closes.closes, "client")}` : "Create hub"}
           </button>
         </div>
       </form>

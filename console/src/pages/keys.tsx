@@ -5,8 +5,8 @@ import { ChangeButton, ErrorText, Heading, notice, useAction } from "../parts/pi
 import type { Key } from "../types";
 
 const PLACES = [
-  ["primary", "Primary", "Signs the gateway's own tokens, and opens it."],
-  ["secondary", "Secondary", "Opens the gateway, too: applications use it while the primary key is made anew."],
+  ["primary", "Primary", "Signs the gateway's own tokens, and gives access."],
+  ["secondary", "Secondary", "Gives access, too: applications use it while the primary key is replaced."],
 ] as const;
 
 export function Keys() {
@@ -99,7 +99,7 @@ function Regenerate({ place, onClose, onDone }: { place: Key["key"]; onClose: ()
     event.preventDefault();
     void run(async () => {
       onDone(await change<Key>("POST", `admin/keys/${place}:regenerate`));
-      notice.value = `The ${place} key was made anew.`;
+      notice.value = `The ${place} key was regenerated.`;
       onClose();
     });
   };
@@ -107,8 +107,8 @@ function Regenerate({ place, onClose, onDone }: { place: Key["key"]; onClose: ()
     <Dialog title={`Regenerate the ${place} key?`} onClose={onClose} isBusy={isBusy}>
       <form onSubmit={submit}>
         <p>
-          The present {place} key opens nothing from then on: hub servers and REST callers that use it are refused, and so are clients with tokens that it
-          signed. Who is connected stays.
+          The present {place} key stops working at once: hub servers and REST callers that use it are refused, and so are clients with tokens that it
+          signed. Those who are connected stay.
         </p>
         <label class="check">
           <input type="checkbox" required checked={isSure} onChange={(event) => setSure(event.currentTarget.checked)} />

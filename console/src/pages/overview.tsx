@@ -26,7 +26,7 @@ function Problems() {
   return (
     <section class="card" aria-labelledby="wrong">
       <h2 id="wrong">What is wrong now</h2>
-      {found.length === 0 && <p class={known ? "well" : "quiet"}>{known ? "Nothing that the gateway knows of." : "Looking…"}</p>}
+      {found.length === 0 && <p class={known ? "well" : "quiet"}>{known ? "Nothing, as far as the gateway can tell." : "Looking…"}</p>}
       <ul class="problems">
         {found.map(({ level, text, detail, href }) => (
           <li key={text} class={level}>

@@ -47,7 +47,7 @@ function PluginCard({ plugin }: { plugin: Plugin }) {
             </>
           )}
         </Fact>
-        <Fact name="Serves since">
+        <Fact name="Loaded">
           <Ago at={loadedAt} />
         </Fact>
         <Fact name="Memory">{bytes(memoryBytes)}</Fact>
@@ -95,8 +95,8 @@ function Calls({ name }: { name: string }) {
   return (
     <>
       <Fact name="Calls a second">{minute ? rate(made / minute.seconds) : "–"}</Fact>
-      <Fact name="Errors in the last minute">{failed.length ? failed.map(([what, times]) => `${count(times)} ${what}`).join(", ") : "none"}</Fact>
-      <Fact name="Time per call">
+      <Fact name="Errors in the last minute" isWide>{failed.length ? failed.map(([what, times]) => `${count(times)} ${what}`).join(", ") : "none"}</Fact>
+      <Fact name="Time per call" isWide>
         {metrics && number > 0 ? (
           <>
             {seconds(sum(metrics, `${CALL_SECONDS}_sum`, labels) / number)}{" "}

@@ -85,9 +85,9 @@ export function Loading() {
   return <p class="quiet">Loading…</p>;
 }
 
-export function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+export function Fact({ name, isWide = false, children }: { name: string; isWide?: boolean; children: ComponentChildren }) {
   return (
-    <div>
+    <div class={isWide ? "wide" : undefined}>
       <dt>{name}</dt>
       <dd>{children}</dd>
     </div>
