@@ -1,0 +1,247 @@
+// The console in headless Chromium, as operators use it.
+//
+//   node console.mjs URL SCREENSHOTS ADMIN-TOKEN READ-TOKEN
+//
+// URL is the console's. The gateway has a hub `chat` in serverless mode with clients, one of which is the user `MARKUP` below, a plugin and two keys.
+// Screenshots of each page are written, in light, dark and in a window of a phone's width. Says `done` at its end.
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { STEP, launch } from "./chromium.mjs";
+
+const [url, screenshots, adminToken, readToken] = process.argv.slice(2);
+const MARKUP = "<b>mallory</b>";
+
+/** What a browser finds wrong with the pages; an answer that is an error is shown, and no fault of theirs. */
+const complaints = [];
+const browser = await launch();
+
+async function window(name, options) {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(STEP);
+  const page = await context.newPage();
+  page.on("pageerror", (error) => complaints.push(`${name}: ${error}`));
+  page.on("console", (message) => {
+    if (message.type() === "error" && !/Failed to load resource/.test(message.text())) {
+      complaints.push(`${name}: ${message.text()}`);
+    }
+  });
+  // The console needs nothing from anywhere but its own listener, and no address has the token.
+  page.on("request", (request) => {
+    const asked = request.url();
+    if (!asked.startsWith(new URL("/", url).href) || asked.includes(adminToken) || asked.includes(readToken)) {
+      complaints.push(`${name} asks ${asked}`);
+    }
+  });
+  return { name, context, page };
+}
+
+async function signIn(page, token) {
+  await page.goto(url);
+  await page.getByLabel("Admin token").fill(token);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await heading(page, "Overview");
+}
+
+function heading(page, name) {
+  return page.getByRole("heading", { level: 1, name, exact: true }).waitFor();
+}
+
+async function open(page, title) {
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: title }).click();
+  await heading(page, title);
+}
+
+async function shoot({ page, name }, what) {
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.equal(overflow, 0, `${name}, ${what}: the page is no wider than the window`);
+  await page.screenshot({ animations: "disabled", path: join(screenshots, `${what}-${name}.png`), fullPage: true });
+}
+
+/** Whatever can be used has a name. */
+async function named(page, what) {
+  const nameless = await page.evaluate(() =>
+    [...document.querySelectorAll("button, a, input")]
+      .filter((element) => !(element.ariaLabel || element.textContent.trim() || element.labels?.length))
+      .map((element) => element.outerHTML),
+  );
+  assert.deepEqual(nameless, [], what);
+}
+
+async function tour(shown) {
+  const { page } = shown;
+  await page.goto(url);
+  await page.getByLabel("Admin token").waitFor();
+  await shoot(shown, "sign-in");
+  await signIn(page, adminToken);
+  // Rates need two samples.
+  await page.getByRole("img", { name: /^Messages a second: out [0-9]/ }).waitFor();
+  await shoot(shown, "overview");
+  await open(page, "Hubs");
+  await page.getByRole("link", { name: "chat" }).waitFor();
+  await shoot(shown, "hubs");
+  await page.getByRole("button", { name: "New hub" }).click();
+  await page.getByLabel("Name").fill("orders");
+  await page.getByRole("radio", { name: "Default", exact: true }).check();
+  await named(page, "new hub");
+  await shoot(shown, "new-hub");
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.getByRole("link", { name: "chat" }).click();
+  await heading(page, "chat");
+  await page.getByRole("radio", { name: "Default", exact: true }).check();
+  await shoot(shown, "hub");
+  await open(page, "Plugins");
+  await page.getByRole("heading", { name: "chat" }).waitFor();
+  await named(page, "plugins");
+  await shoot(shown, "plugins");
+  await page.getByRole("button", { name: "Swap…" }).first().click();
+  await shoot(shown, "swap");
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await open(page, "Connections");
+  await page.getByLabel("User", { exact: true }).fill(MARKUP);
+  await page.getByRole("button", { name: "Find" }).click();
+  await page.getByRole("link", { name: "Clear" }).waitFor();
+  await page.getByRole("rowheader", { name: MARKUP }).first().waitFor();
+  assert.equal(await page.locator("main b").count(), 0, "a name is text, whatever it looks like");
+  await shoot(shown, "found");
+  await page.getByRole("link", { name: "Clear" }).click();
+  await page.getByRole("rowheader", { name: "ann" }).first().waitFor();
+  await named(page, "connections");
+  await shoot(shown, "connections");
+  await page.getByRole("button", { name: /^Close the connection of/ }).first().click();
+  await shoot(shown, "close");
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await open(page, "Keys");
+  assert.equal(await page.getByText("AccessKey=").count(), 0, "keys are hidden until somebody asks for them");
+  await page.getByRole("button", { name: "Show" }).first().click();
+  await page.getByText("AccessKey=").waitFor();
+  await shoot(shown, "keys");
+  await page.getByRole("button", { name: "Regenerate…" }).first().click();
+  await shoot(shown, "regenerate");
+  await page.getByRole("button", { name: "Cancel" }).click();
+}
+
+/** Changes are shown, and so is what the gateway says against them. */
+async function changes(shown) {
+  const { page } = shown;
+  await open(page, "Plugins");
+  const chat = page.getByRole("region", { name: "Plugin chat" });
+  await chat.getByRole("button", { name: "Roll back…" }).click();
+  await page.getByRole("button", { name: "Roll back", exact: true }).click();
+  await page.getByRole("alert").filter({ hasText: "Nothing was rolled back: " }).waitFor();
+  await shoot(shown, "refused");
+  await page.keyboard.press("Escape");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Roll back…", "the focus goes back to what opened the dialog");
+
+  await page.goto(`${url}#/connections?${new URLSearchParams({ hub: "chat", user: MARKUP })}`);
+  const close = page.getByRole("button", { name: `Close the connection of ${MARKUP}` });
+  await close.first().waitFor();
+  const before = await close.count();
+  await close.first().click();
+  await page.getByLabel("Reason for the client").fill("signed in elsewhere");
+  await page.getByRole("button", { name: "Close the connection", exact: true }).click();
+  await page.getByRole("status").filter({ hasText: `The connection of ${MARKUP} was closed.` }).waitFor();
+  assert.equal(await close.count(), before - 1);
+
+  await open(page, "Keys");
+  const secondary = page.getByRole("region", { name: "Secondary key" });
+  await secondary.getByRole("button", { name: "Show" }).click();
+  const old = await secondary.locator("code").textContent();
+  await secondary.getByRole("button", { name: "Regenerate…" }).click();
+  await page.getByRole("button", { name: "Regenerate", exact: true }).click();
+  assert.equal(await page.getByRole("dialog").count(), 1, "nothing happens before it is confirmed");
+  await page.getByRole("checkbox").check();
+  await page.getByRole("button", { name: "Regenerate", exact: true }).click();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.notEqual(await secondary.locator("code").textContent(), old);
+}
+
+/** The mode of a hub is changed once it was told what that does. */
+async function modes(shown) {
+  const { page } = shown;
+  const asked = [];
+  await page.route("**/admin/hubs/chat*", async (route) => {
+    const request = route.request();
+    asked.push(`${request.method()} ${new URL(request.url()).search} ${request.postData()}`);
+    await route.fulfill({ json: { closes: 412, seconds: 1 } });
+  });
+  await page.goto(`${url}#/hubs/chat`);
+  await page.getByRole("radio", { name: "Default", exact: true }).check();
+  await page.getByRole("button", { name: "Change to Default…" }).click();
+  await page.getByText("412 clients will be closed, paced over 1 s.").waitFor();
+  await shoot(shown, "mode");
+  assert.deepEqual(asked, ['PUT ?dry-run=true {"mode":"default"}']);
+  await page.getByRole("button", { name: "Change and close 412 clients" }).click();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.deepEqual(asked.slice(1), ['PUT  {"mode":"default"}']);
+}
+
+/** Nodes appear where there is a cluster. */
+async function nodes(shown) {
+  const { page } = shown;
+  const node = (name, more) => ({ node: name, version: "0.9.0", clients: 120, lagSeconds: 0, heardSecondsAgo: 0, differs: [], ...more });
+  const others = [node("gateway-2"), node("gateway-3", { lagSeconds: 3.2, heardSecondsAgo: 4, differs: ["keys", "hubs"] })];
+  const json = { node: "gateway-1", name: "production", joined: true, degraded: true, nodes: [node("gateway-1"), ...others] };
+  await page.route("**/admin/cluster", (route) => route.fulfill({ json }));
+  await page.reload();
+  await open(page, "Nodes");
+  await page.getByRole("rowheader", { name: "gateway-3" }).waitFor();
+  await shoot(shown, "nodes");
+  await open(page, "Overview");
+  await page.getByText("Node gateway-3 is configured differently: keys, hubs.").waitFor();
+  await shoot(shown, "degraded");
+}
+
+/** The read token looks, and is told why it changes nothing. */
+async function looking(shown) {
+  const { page } = shown;
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByLabel("Admin token").fill("nonsense");
+  await page.keyboard.press("Enter");
+  await page.getByRole("alert").filter({ hasText: "The admin token is missing or wrong." }).waitFor();
+  await signIn(page, readToken);
+  const sent = [];
+  page.on("request", (request) => request.method() === "GET" || sent.push(request.url()));
+  await open(page, "Plugins");
+  const swap = page.getByRole("button", { name: "Swap…" }).first();
+  assert.equal(await swap.getAttribute("aria-disabled"), "true");
+  // It can be reached, so that the reason is read out.
+  await swap.focus();
+  await page.keyboard.press("Enter");
+  assert.equal(await page.getByRole("dialog").count(), 0);
+  await page.getByText("You are signed in with the read token").waitFor();
+  await shoot(shown, "looking");
+  await open(page, "Keys");
+  await page.getByRole("button", { name: "Show" }).first().click();
+  await page.getByRole("alert").filter({ hasText: "The read token does not open access keys" }).waitFor();
+  assert.deepEqual(sent, []);
+  // The token is this tab's, and gone when its owner signs out.
+  await page.reload();
+  await heading(page, "Keys");
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByLabel("Admin token").waitFor();
+  assert.equal(await page.evaluate(() => sessionStorage.length + localStorage.length + document.cookie.length), 0);
+}
+
+const LIGHT = { viewport: { width: 1280, height: 860 }, colorScheme: "light" };
+const DARK = { ...LIGHT, colorScheme: "dark" };
+const PHONE = { viewport: { width: 390, height: 780 }, hasTouch: true, colorScheme: "light" };
+
+try {
+  for (const [name, options, ...parts] of [
+    ["light", LIGHT, tour, changes, modes, nodes],
+    ["dark", DARK, tour, looking],
+    ["phone", PHONE, tour, modes, nodes],
+  ]) {
+    const shown = await window(name, options);
+    for (const part of parts) {
+      await part(shown);
+    }
+    await shown.context.close();
+  }
+} finally {
+  await browser.close();
+}
+assert.deepEqual(complaints, []);
+console.log("done");
