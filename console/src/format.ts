@@ -26,9 +26,9 @@ export function bytes(value: number): string {
 /** A short time, as those of calls. */
 export function seconds(value: number): string {
   if (value < 0.001) {
-    return `${tenths.format(value * 1e6)} µs`;
+    return `${tenths.format(value * 1e6)}\u00a0µs`;
   }
-  return value < 1 ? `${tenths.format(value * 1e3)} ms` : `${tenths.format(value)} s`;
+  return value < 1 ? `${tenths.format(value * 1e3)}\u00a0ms` : `${tenths.format(value)}\u00a0s`;
 }
 
 /** How long ago something was. */

@@ -51,7 +51,7 @@ function HubCharts({ name }: { name: string }) {
   }, [points, name]);
   return (
     <div class="charts">
-      <Chart title="Connections" times={times} show={count} lines={[{ label: "clients", color: "--series-0", values: of("clients") }]} />
+      <Chart title="Connections" times={times} show={count} least={10} lines={[{ label: "clients", color: "--series-0", values: of("clients") }]} />
       <Chart
         title="Messages a second"
         times={times}

@@ -82,7 +82,7 @@ function Charts() {
   const line = (label: string, color: string, pick: (rates: Rates) => number) => ({ label, color, values: of(pick) });
   return (
     <div class="charts">
-      <Chart title="Connections" times={times} show={count} lines={[line("clients", "--series-0", ({ clients }) => clients)]} />
+      <Chart title="Connections" times={times} show={count} least={10} lines={[line("clients", "--series-0", ({ clients }) => clients)]} />
       <Chart
         title="Messages a second"
         times={times}
@@ -94,6 +94,7 @@ function Charts() {
         times={times}
         show={bytes}
         isBytes
+        least={1024}
         lines={[line("out", "--series-0", ({ bytesOut }) => bytesOut), line("in", "--series-1", ({ bytesIn }) => bytesIn)]}
       />
       <Chart

@@ -90,12 +90,12 @@ function Calls({ name }: { name: string }) {
   const failed = minute ? by(minute.metrics, "hubgate_plugin_calls_total", "outcome", { ...labels, outcome: isFailure }) : [];
   const below = (part: number) => {
     const bound = metrics && quantile(metrics, CALL_SECONDS, part, labels);
-    return bound === null || bound === undefined ? "–" : bound === Infinity ? "longer than all bounds" : `≤ ${seconds(bound)}`;
+    return bound === null || bound === undefined ? "–" : bound === Infinity ? "longer than all bounds" : `≤\u00a0${seconds(bound)}`;
   };
   return (
     <>
       <Fact name="Calls a second">{minute ? rate(made / minute.seconds) : "–"}</Fact>
-      <Fact name="Errors in the last minute" isWide>{failed.length ? failed.map(([what, times]) => `${count(times)} ${what}`).join(", ") : "none"}</Fact>
+      <Fact name="Errors in the last minute" isWide>{!minute ? "–" : failed.length ? failed.map(([what, times]) => `${count(times)} ${what}`).join(", ") : "none"}</Fact>
       <Fact name="Time per call" isWide>
         {metrics && number > 0 ? (
           <>

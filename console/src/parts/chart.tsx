@@ -19,6 +19,8 @@ interface Props {
   show: (value: number) => string;
   /** Ticks are to be whole KiB and MiB. */
   isBytes?: boolean;
+  /** How far up the chart goes at least. */
+  least?: number;
 }
 
 const HEIGHT = 150;
@@ -32,7 +34,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   scheme.value += 1;
 });
 
-export function Chart({ title, times, lines, show, isBytes = false }: Props) {
+export function Chart({ title, times, lines, show, isBytes = false, least = 1 }: Props) {
   const holder = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [at, setAt] = useState<number | null>(null);
@@ -41,7 +43,7 @@ export function Chart({ title, times, lines, show, isBytes = false }: Props) {
 
   useEffect(() => {
     const element = holder.current!;
-    const drawn = new uPlot(options(element.clientWidth, lines, show, isBytes, setAt), dataOf(times, lines), element);
+    const drawn = new uPlot(options(element.clientWidth, lines, show, isBytes, least, setAt), dataOf(times, lines), element);
     plot.current = drawn;
     const watch = new ResizeObserver(() => drawn.setSize({ width: element.clientWidth, height: HEIGHT }));
     watch.observe(element);
@@ -82,7 +84,7 @@ function dataOf(times: number[], lines: Line[]): uPlot.AlignedData {
   return [times, ...lines.map(({ values }) => values)] as uPlot.AlignedData;
 }
 
-function options(width: number, lines: Line[], show: (value: number) => string, isBytes: boolean, setAt: (at: number | null) => void): uPlot.Options {
+function options(width: number, lines: Line[], show: (value: number) => string, isBytes: boolean, least: number, setAt: (at: number | null) => void): uPlot.Options {
   const style = getComputedStyle(document.documentElement);
   const color = (name: string) => style.getPropertyValue(name).trim();
   const font = "11px system-ui, sans-serif";
@@ -94,8 +96,8 @@ function options(width: number, lines: Line[], show: (value: number) => string, 
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     scales: {
-      x: { time: true, range: (_, least, most) => [Math.min(least ?? most, most - LEAST_SPAN), most] },
-      y: { range: (_, __, most) => [0, Math.max(1, (most ?? 0) * 1.1)] },
+      x: { time: true, range: (_, least, most) => span(least, most) },
+      y: { range: (_, __, most) => [0, Math.max(least, (most ?? 0) * 1.1)] },
     },
     axes: [
       { ...axis, grid: { show: false }, size: 24, space: 70, values: (_, ticks) => ticks.map(tickTime) },
@@ -113,6 +115,12 @@ function options(width: number, lines: Line[], show: (value: number) => string, 
     ],
     hooks: { setCursor: [(drawn) => setAt(drawn.cursor.idx ?? null)] },
   };
+}
+
+/** What the time axis shows: two minutes at least, until now where nothing is known yet. */
+function span(least: number | null, most: number | null): [number, number] {
+  const end = most ?? Date.now() / 1000;
+  return [Math.min(least ?? end, end - LEAST_SPAN), end];
 }
 
 function tickTime(at: number): string {
