@@ -50,8 +50,10 @@ export interface Point {
   at: number;
   /** Null where the gateway was not asked, or did not answer. */
   rates: Rates | null;
-  hubs: Map<string, Pick<Rates, "clients" | "messagesIn" | "messagesOut">>;
+  hubs: Map<string, HubRates>;
 }
+
+export type HubRates = Pick<Rates, "clients" | "messagesIn" | "messagesOut">;
 
 interface Sample {
   at: number;
@@ -78,8 +80,11 @@ export const latest = computed<Metrics | null>(() => samples.value.at(-1)?.metri
 /** Rates of all hubs together, over some seconds. */
 export const rates = computed<Rates | null>(() => lately.value && ratesOf(lately.value.metrics, lately.value.seconds));
 
-export function hubRates(hub: string): Pick<Rates, "messagesIn" | "messagesOut"> | null {
-  return lately.value && messageRates(lately.value.metrics, lately.value.seconds, hub);
+const ratesOfHubs = computed(() => lately.value && byHub(lately.value.metrics, lately.value.seconds));
+
+/** A hub's rates over some seconds; null where nothing is known of it. */
+export function hubRates(hub: string): HubRates | null {
+  return ratesOfHubs.value?.get(hub) ?? null;
 }
 
 function since(back: number): { metrics: Metrics; seconds: number } | null {
@@ -90,8 +95,25 @@ function since(back: number): { metrics: Metrics; seconds: number } | null {
   return { metrics: growth(last.metrics, first.metrics), seconds: last.at - first.at };
 }
 
-function messageRates(grown: Metrics, seconds: number, hub?: string) {
-  const of = (name: string, direction: string) => sum(grown, name, hub === undefined ? { direction } : { direction, hub }) / seconds;
+/** All hubs in one go: there may be a thousand. */
+function byHub(grown: Metrics, seconds: number): Map<string, HubRates> {
+  const found = new Map<string, HubRates>();
+  const of = (name = "") => {
+    const known = found.get(name) ?? { clients: 0, messagesIn: 0, messagesOut: 0 };
+    found.set(name, known);
+    return known;
+  };
+  for (const { labels, value } of select(grown, "hubgate_client_connections")) {
+    of(labels["hub"]).clients += value;
+  }
+  for (const { labels, value } of select(grown, "hubgate_messages_total")) {
+    of(labels["hub"])[labels["direction"] === "in" ? "messagesIn" : "messagesOut"] += value / seconds;
+  }
+  return found;
+}
+
+function messageRates(grown: Metrics, seconds: number) {
+  const of = (name: string, direction: string) => sum(grown, name, { direction }) / seconds;
   return {
     messagesIn: of("hubgate_messages_total", "in"),
     messagesOut: of("hubgate_messages_total", "out"),
@@ -115,13 +137,8 @@ function pointOf(last: Sample, before: Sample | undefined): Point {
     return { at: last.at, rates: null, hubs: new Map() };
   }
   const [grown, seconds] = [growth(last.metrics, before.metrics), last.at - before.at];
-  const point: Point = { at: last.at, rates: ratesOf(grown, seconds), hubs: new Map() };
-  const named = new Set(select(last.metrics, "hubgate_client_connections").map(({ labels }) => labels["hub"] ?? ""));
-  for (const hub of [...named].slice(0, MOST_HUBS)) {
-    const clients = sum(last.metrics, "hubgate_client_connections", { hub });
-    point.hubs.set(hub, { clients, ...messageRates(grown, seconds, hub) });
-  }
-  return point;
+  const busiest = [...byHub(grown, seconds)].sort(([, a], [, b]) => b.clients - a.clients).slice(0, MOST_HUBS);
+  return { at: last.at, rates: ratesOf(grown, seconds), hubs: new Map(busiest) };
 }
 
 /** Asks for hubs, plugins and nodes again, after a change. */

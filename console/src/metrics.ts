@@ -2,6 +2,8 @@
 
 export interface Series {
   labels: Record<string, string>;
+  /** The labels as they were written, which tells the series of a metric from each other. */
+  key: string;
   value: number;
 }
 
@@ -13,25 +15,26 @@ export function parse(text: string): Metrics {
   for (const line of text.split("\n")) {
     const series = line.startsWith("#") ? null : parseLine(line);
     if (series) {
-      const [name, labels, value] = series;
+      const [name, one] = series;
       const known = metrics.get(name);
       if (known) {
-        known.push({ labels, value });
+        known.push(one);
       } else {
-        metrics.set(name, [{ labels, value }]);
+        metrics.set(name, [one]);
       }
     }
   }
   return metrics;
 }
 
-function parseLine(line: string): [string, Record<string, string>, number] | null {
+function parseLine(line: string): [string, Series] | null {
   const name = /^[a-zA-Z_:][a-zA-Z0-9_:]*/.exec(line)?.[0];
   if (!name) {
     return null;
   }
   const labels: Record<string, string> = Object.create(null);
   let rest = line.slice(name.length);
+  let key = "";
   if (rest.startsWith("{")) {
     const label = /[{,]\s*([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"/y;
     let end = 0;
@@ -43,11 +46,12 @@ function parseLine(line: string): [string, Record<string, string>, number] | nul
     if (closing < 0) {
       return null;
     }
+    key = rest.slice(0, closing);
     rest = rest.slice(closing + 1);
   }
   const value = rest.trim().split(/\s+/)[0] ?? "";
   const number = value === "+Inf" ? Infinity : Number(value);
-  return value === "" || Number.isNaN(number) ? null : [name, labels, number];
+  return value === "" || Number.isNaN(number) ? null : [name, { labels, key, value: number }];
 }
 
 function unescape(text: string): string {
@@ -89,18 +93,14 @@ export function growth(now: Metrics, before: Metrics): Metrics {
       grown.set(name, series);
       continue;
     }
-    const old = new Map((before.get(name) ?? []).map(({ labels, value }) => [identity(labels), value]));
-    const difference = ({ labels, value }: Series) => {
-      const was = old.get(identity(labels)) ?? 0;
-      return { labels, value: value < was ? value : value - was };
+    const old = new Map((before.get(name) ?? []).map(({ key, value }) => [key, value]));
+    const difference = (one: Series) => {
+      const was = old.get(one.key) ?? 0;
+      return { ...one, value: one.value < was ? one.value : one.value - was };
     };
     grown.set(name, series.map(difference));
   }
   return grown;
-}
-
-function identity(labels: Record<string, string>): string {
-  return JSON.stringify(Object.entries(labels).sort());
 }
 
 /** The smallest bound of a histogram's buckets below which that part of its values is; null where it has none. */
