@@ -53,6 +53,11 @@ export function clock(at: string | number): string {
   return Number.isNaN(date.getTime()) ? String(at) : moment.format(date);
 }
 
+/** The time of a moment on that clock. */
+export function time(at: number): string {
+  return new Date(at).toLocaleTimeString("en-GB");
+}
+
 export function plural(number: number, one: string, many = `${one}s`): string {
   return `${count(number)} ${number === 1 ? one : many}`;
 }

@@ -1,7 +1,7 @@
 // What is wrong now, in words: from the metrics' growth in the last minute, and from what hubs, plugins and nodes say of themselves.
 
 import { computed } from "@preact/signals";
-import { count, duration, plural } from "./format";
+import { count, duration, plural, time } from "./format";
 import { away, cluster, hubs, isFailure, isFault, lastMinute, now, plugins } from "./live";
 import { type Metrics, by, select, sum } from "./metrics";
 import { link } from "./route";
@@ -18,7 +18,7 @@ export interface Problem {
 
 export const problems = computed<Problem[]>(() => {
   const found = [
-    ...ofAway(away.value, now.value),
+    ...ofAway(away.value),
     ...ofCluster(cluster.value),
     ...ofPlugins(plugins.value ?? []),
     ...ofHubs(hubs.value),
@@ -27,12 +27,11 @@ export const problems = computed<Problem[]>(() => {
   return found.sort((a, b) => Number(a.level === "warn") - Number(b.level === "warn"));
 });
 
-function ofAway(gone: { since: number; why: string } | null, at: number): Problem[] {
+function ofAway(gone: { since: number; why: string } | null): Problem[] {
   if (!gone) {
     return [];
   }
-  const passed = duration((at - gone.since) / 1000);
-  return [{ level: "bad", text: `The console has had no answer for ${passed}. What it shows is older.`, detail: gone.why }];
+  return [{ level: "bad", text: `The gateway has not answered since ${time(gone.since)}: what is shown is older.`, detail: gone.why }];
 }
 
 export function ofCluster(status: Cluster | null | undefined): Problem[] {

@@ -101,7 +101,7 @@ function Calls({ name }: { name: string }) {
           <>
             {seconds(sum(metrics, `${CALL_SECONDS}_sum`, labels) / number)}{" "}
             <span class="quiet">
-              mean; half {below(0.5)}, 99% {below(0.99)}
+              mean; median {below(0.5)}, p99 {below(0.99)}
             </span>
           </>
         ) : (

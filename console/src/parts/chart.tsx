@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
+import { time as clockTime } from "../format";
 
 export interface Line {
   label: string;
@@ -60,7 +61,7 @@ export function Chart({ title, times, lines, show, isBytes = false, least = 1 }:
     return value === null || value === undefined ? "–" : show(value);
   };
   const said = lines.map((line) => `${line.label} ${read(line)}`).join(", ");
-  const time = at !== null && times[at] !== undefined ? new Date(times[at] * 1000).toLocaleTimeString("en-GB") : "now";
+  const time = at !== null && times[at] !== undefined ? clockTime(times[at] * 1000) : "now";
   return (
     <figure class="chart">
       <figcaption>
