@@ -96,7 +96,7 @@ function Page(): ComponentChildren {
     case "overview":
       return <Overview />;
     case "hubs":
-      return name === null ? <Hubs /> : <HubPage name={name} />;
+      return name === null ? <Hubs /> : <HubPage key={name} name={name} />;
     case "plugins":
       return <Plugins />;
     case "connections":

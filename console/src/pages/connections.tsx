@@ -4,6 +4,7 @@ import { bytes, plural } from "../format";
 import { cluster } from "../live";
 import { Dialog } from "../parts/dialog";
 import { Ago, ChangeButton, ErrorText, Fact, Heading, Loading, notice, useAction } from "../parts/pieces";
+import { Send } from "../parts/send";
 import { type Column, Table } from "../parts/table";
 import { go, link, route } from "../route";
 import type { Connection } from "../types";
@@ -26,6 +27,7 @@ export function Connections() {
   const wanted = String(route.value.query);
   const [found, setFound] = useState<Found | null>(null);
   const [closing, setClosing] = useState<Connection | null>(null);
+  const [sending, setSending] = useState<Connection | null>(null);
   const { isBusy, error, run } = useAction();
   const look = (after?: string) =>
     run(async () => {
@@ -51,7 +53,7 @@ export function Connections() {
       {found && (
         <section class="card">
           <p class="quiet" role="status">{summary(found, wanted !== "")}</p>
-          {found.connections.length > 0 && <Table label="Connections" rows={found.connections} id={({ id }) => id} columns={columns(setClosing)} />}
+          {found.connections.length > 0 && <Table label="Connections" rows={found.connections} id={({ id }) => id} columns={columns(setClosing, setSending)} />}
           {found.next && (
             <div class="buttons">
               <button type="button" disabled={isBusy} onClick={() => void look(found.next!)}>
@@ -61,6 +63,7 @@ export function Connections() {
           )}
         </section>
       )}
+      {sending && <Send hub={sending.hub} connection={sending.id} onClose={() => setSending(null)} />}
       {closing && (
         <Close
           connection={closing}
@@ -80,7 +83,7 @@ function summary({ connections, next }: Found, isNarrowed: boolean): string {
   return `${next ? "The first " : ""}${plural(connections.length, "connection")}${where}.`;
 }
 
-function columns(close: (connection: Connection) => void): Column<Connection>[] {
+function columns(close: (connection: Connection) => void, send: (connection: Connection) => void): Column<Connection>[] {
   return [
     { title: "User", cell: ({ user, hub }) => (user === null ? <span class="quiet">none</span> : <a href={link("connections", undefined, { hub, user })}>{user}</a>) },
     { title: "Hub", cell: ({ hub }) => <a href={link("hubs", hub)}>{hub}</a> },
@@ -89,12 +92,17 @@ function columns(close: (connection: Connection) => void): Column<Connection>[] 
     { title: "Queued", isNumber: true, cell: ({ queuedBytes }) => (queuedBytes ? bytes(queuedBytes) : "–") },
     { title: "Connection id", cell: ({ id }) => <code>{id}</code> },
     {
-      title: "Close",
+      title: "Actions",
       isAction: true,
       cell: (connection) => (
-        <ChangeButton class="small" aria-label={`Close the connection of ${connection.user ?? connection.id}`} onClick={() => close(connection)}>
-          Close…
-        </ChangeButton>
+        <div class="buttons">
+          <ChangeButton class="small" aria-label={`Send to ${connection.user ?? connection.id}`} onClick={() => send(connection)}>
+            Send…
+          </ChangeButton>
+          <ChangeButton class="small" aria-label={`Close the connection of ${connection.user ?? connection.id}`} onClick={() => close(connection)}>
+            Close…
+          </ChangeButton>
+        </div>
       ),
     },
   ];

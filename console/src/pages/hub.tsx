@@ -7,6 +7,7 @@ import { Chart } from "../parts/chart";
 import { Dialog } from "../parts/dialog";
 import { ModeChoice } from "../parts/modes";
 import { ChangeButton, ErrorText, Fact, Heading, Loading, notice, useAction } from "../parts/pieces";
+import { Send } from "../parts/send";
 import { link } from "../route";
 import type { Mode, ModeChange } from "../types";
 import { closedText } from "./hubs";
@@ -15,12 +16,15 @@ export function HubPage({ name }: { name: string }) {
   const all = hubs.value;
   const hub = all?.get(name);
   const now = hubRates(name);
+  const [isSending, setSending] = useState(false);
+  const button = hub && <ChangeButton onClick={() => setSending(true)}>Send…</ChangeButton>;
   return (
     <>
       <nav class="crumbs" aria-label="Breadcrumb">
         <a href={link("hubs")}>Hubs</a>
       </nav>
-      <Heading>{name}</Heading>
+      <Heading actions={button}>{name}</Heading>
+      {isSending && <Send hub={name} onClose={() => setSending(false)} />}
       {!all && <Loading />}
       {all && !hub && <p class="card quiet">Nobody has used a hub of this name since the gateway started.</p>}
       {hub && (

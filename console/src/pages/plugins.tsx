@@ -156,7 +156,7 @@ function Swap({ plugin: { name, generation }, onClose }: { plugin: Plugin; onClo
       <form onSubmit={submit}>
         <p>
           The next calls are answered by the new version; clients stay connected, and calls under way end with version {count(generation)}. If the
-          new one does not load, the present one goes on.
+          new one does not load, the present one goes on. The plugin's file is replaced.
         </p>
         <label class="field">
           Component (.wasm)

@@ -61,7 +61,7 @@ async function shoot({ page, name }, what) {
 /** Whatever can be used has a name. */
 async function named(page, what) {
   const nameless = await page.evaluate(() =>
-    [...document.querySelectorAll("button, a, input")]
+    [...document.querySelectorAll("button, a, input, select, textarea")]
       .filter((element) => !(element.ariaLabel || element.textContent.trim() || element.labels?.length))
       .map((element) => element.outerHTML),
   );
@@ -177,6 +177,29 @@ async function modes(shown) {
   assert.deepEqual(asked.slice(1), ['PUT  {"mode":"default"}']);
 }
 
+/** Arguments are JSON, and whoever sends is told how many it was for. */
+async function sending(shown) {
+  const { page } = shown;
+  const sent = [];
+  await page.route("**/admin/hubs/chat/send", async (route) => {
+    sent.push(route.request().postDataJSON());
+    await route.fulfill({ json: { recipients: 3 } });
+  });
+  await page.goto(`${url}#/hubs/chat`);
+  await page.getByRole("button", { name: "Send…" }).click();
+  await page.getByRole("combobox").selectOption("user");
+  await page.getByLabel("User", { exact: true }).fill("ann");
+  await page.getByLabel("Method").fill("said");
+  await page.getByLabel("Arguments").fill("hello");
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await page.getByRole("alert").filter({ hasText: "not a JSON array" }).waitFor();
+  await page.getByLabel("Arguments").fill('["hello", 1]');
+  await shoot(shown, "send");
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await page.getByRole("status").filter({ hasText: "Sent to 3 connections." }).waitFor();
+  assert.deepEqual(sent, [{ to: { user: "ann" }, method: "said", arguments: ["hello", 1] }]);
+}
+
 /** Nodes appear where there is a cluster. */
 async function nodes(shown) {
   const { page } = shown;
@@ -230,9 +253,9 @@ const PHONE = { viewport: { width: 390, height: 780 }, hasTouch: true, colorSche
 
 try {
   for (const [name, options, ...parts] of [
-    ["light", LIGHT, tour, changes, modes, nodes],
+    ["light", LIGHT, tour, changes, modes, sending, nodes],
     ["dark", DARK, tour, looking],
-    ["phone", PHONE, tour, modes, nodes],
+    ["phone", PHONE, tour, modes, sending, nodes],
   ]) {
     const shown = await window(name, options);
     for (const part of parts) {
