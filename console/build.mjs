@@ -7,7 +7,7 @@ import { build } from "esbuild";
 
 const here = (...parts) => join(fileURLToPath(new URL(".", import.meta.url)), ...parts);
 /** What the page may weigh, in bytes. */
-const MOST = 150_000;
+const MOST = 170_000;
 const dist = process.argv[2] ?? here("dist");
 
 rmSync(dist, { recursive: true, force: true });

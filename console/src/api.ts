@@ -24,6 +24,8 @@ export interface Options {
   token?: string;
   body?: BodyInit;
   type?: string;
+  /** Ends the request. With it only the beginning of the answer is bounded in time. */
+  until?: AbortController;
 }
 
 export async function request(method: string, path: string, options: Options = {}): Promise<Response> {
@@ -32,6 +34,9 @@ export async function request(method: string, path: string, options: Options = {
   if (options.type) {
     headers.set("Content-Type", options.type);
   }
+  const patience = method === "GET" ? PATIENCE : PATIENCE_FOR_CHANGES;
+  const { until } = options;
+  const timer = until && setTimeout(() => until.abort(new DOMException("", "TimeoutError")), patience);
   let response: Response;
   try {
     response = await fetch(new URL(path, ROOT), {
@@ -42,11 +47,13 @@ export async function request(method: string, path: string, options: Options = {
       credentials: "omit",
       redirect: "error",
       referrerPolicy: "no-referrer",
-      signal: AbortSignal.timeout(method === "GET" ? PATIENCE : PATIENCE_FOR_CHANGES),
+      signal: until?.signal ?? AbortSignal.timeout(patience),
     });
   } catch (error) {
-    const late = error instanceof DOMException && error.name === "TimeoutError";
-    throw new ApiError(0, late ? "The gateway did not answer in time." : "The gateway cannot be reached.");
+    const isLate = error instanceof DOMException && error.name === "TimeoutError";
+    throw new ApiError(0, isLate ? "The gateway did not answer in time." : "The gateway cannot be reached.");
+  } finally {
+    clearTimeout(timer);
   }
   if (response.ok) {
     return response;

@@ -12,16 +12,19 @@ import { Nodes } from "./pages/nodes";
 import { Overview } from "./pages/overview";
 import { Plugins } from "./pages/plugins";
 import { SignIn } from "./pages/sign_in";
+import { Trace } from "./pages/trace";
 import { Heading, notice } from "./parts/pieces";
 import { problems } from "./problems";
 import { link, route } from "./route";
 import { changesRefused, isSignedIn, resume, signOut } from "./session";
+import { startWatching } from "./watch";
 
 const PAGES = [
   ["overview", "Overview", "M3 12h4l3-8 4 16 3-8h4"],
   ["hubs", "Hubs", "M12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6M12 9V3M12 21v-6M9 12H3M21 12h-6"],
   ["plugins", "Plugins", "M9 3v5M15 3v5M6 8h12v4a6 6 0 0 1-12 0zM12 18v3"],
   ["connections", "Connections", "M8 7l-5 5 5 5M3 12h18M16 7l5 5-5 5"],
+  ["trace", "Live trace", "M3 5h9M7 12h10M12 19h9"],
   ["keys", "Keys", "M8 11a4 4 0 1 0 0 8 4 4 0 0 0 0-8M11 12l9-9M16 7l3 3"],
   ["nodes", "Nodes", "M4 4h16v6H4zM4 14h16v6H4zM8 7h.01M8 17h.01"],
 ] as const;
@@ -101,6 +104,8 @@ function Page(): ComponentChildren {
       return <Plugins />;
     case "connections":
       return <Connections />;
+    case "trace":
+      return <Trace />;
     case "keys":
       return <Keys />;
     case "nodes":
@@ -150,6 +155,7 @@ function Notice() {
 
 void resume();
 start();
+startWatching();
 render(
   <>
     <App />

@@ -37,3 +37,8 @@ export function link(page: string, name?: string, items: Record<string, string> 
 export function go(hash: string): void {
   location.hash = hash;
 }
+
+/** Writes into the address what the page shows already. */
+export function note(hash: string): void {
+  history.replaceState(history.state, "", hash);
+}

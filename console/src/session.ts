@@ -11,6 +11,9 @@ export const token = signal(sessionStorage.getItem(KEY) ?? "");
 /** Why nothing can be changed, in the API's words; null where changes are allowed as far as is known. */
 export const changesRefused = signal<string | null>(null);
 
+/** Whether the token opens what is secret: access keys, and what messages carry. */
+export const opensSecrets = signal(false);
+
 /** Why the session ended, for the page that asks for a token. */
 export const signedOutBecause = signal<string | null>(null);
 
@@ -22,7 +25,7 @@ export const isSignedIn = computed(() => token.value !== "");
 /** Signs in if the gateway takes the token; throws in the API's words otherwise. */
 export async function signIn(typed: string): Promise<void> {
   await read("admin/hubs", { token: typed });
-  changesRefused.value = await whyNoChanges(typed);
+  await learn(typed);
   signedOutBecause.value = null;
   sessionStorage.setItem(KEY, typed);
   session.value += 1;
@@ -40,21 +43,23 @@ export function signOut(why: string | null): void {
 /** After the page was loaded again. */
 export async function resume(): Promise<void> {
   if (token.value !== "") {
-    changesRefused.value = await whyNoChanges(token.value).catch(() => null);
+    await learn(token.value).catch(() => undefined);
   }
 }
 
 /** The read token is told from the admin token by what it does not open. */
-async function whyNoChanges(typed: string): Promise<string | null> {
+async function learn(typed: string): Promise<void> {
   try {
     const response = await request("GET", "admin/keys", { token: typed });
     // The keys themselves are of no interest here.
     await response.body?.cancel();
-    return null;
+    opensSecrets.value = true;
+    changesRefused.value = null;
   } catch (error) {
-    if (error instanceof ApiError && error.status === 403) {
-      return "You are signed in with the read token, which changes nothing.";
+    if (!(error instanceof ApiError) || error.status !== 403) {
+      throw error;
     }
-    throw error;
+    opensSecrets.value = false;
+    changesRefused.value = "You are signed in with the read token, which changes nothing.";
   }
 }
