@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp -R package.json package-lock.json tsconfig.json build.mjs test.mjs src "$work"
+cp -R package.json package-lock.json tsconfig.json build.mjs test.mjs src licenses "$work"
 (
   cd "$work"
   npm ci --ignore-scripts --no-audit --no-fund --silent

@@ -3,6 +3,7 @@
 import { useSignalEffect } from "@preact/signals";
 import { type ComponentChildren, render } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { startClients } from "./clients";
 import { cluster, start } from "./live";
 import { Connections } from "./pages/connections";
 import { HubPage } from "./pages/hub";
@@ -10,6 +11,7 @@ import { Hubs } from "./pages/hubs";
 import { Keys } from "./pages/keys";
 import { Nodes } from "./pages/nodes";
 import { Overview } from "./pages/overview";
+import { Playground } from "./pages/playground";
 import { Plugins } from "./pages/plugins";
 import { SignIn } from "./pages/sign_in";
 import { Trace } from "./pages/trace";
@@ -25,6 +27,7 @@ const PAGES = [
   ["plugins", "Plugins", "M9 3v5M15 3v5M6 8h12v4a6 6 0 0 1-12 0zM12 18v3"],
   ["connections", "Connections", "M8 7l-5 5 5 5M3 12h18M16 7l5 5-5 5"],
   ["trace", "Live trace", "M3 5h9M7 12h10M12 19h9"],
+  ["playground", "Playground", "M5 4v16l14-8z"],
   ["keys", "Keys", "M8 11a4 4 0 1 0 0 8 4 4 0 0 0 0-8M11 12l9-9M16 7l3 3"],
   ["nodes", "Nodes", "M4 4h16v6H4zM4 14h16v6H4zM8 7h.01M8 17h.01"],
 ] as const;
@@ -69,12 +72,16 @@ function skip(event: Event) {
 
 function Menu() {
   const found = problems.value.length;
+  const list = useRef<HTMLUListElement>(null);
+  const { page: here } = route.value;
+  // In a narrow window the menu is wider than it.
+  useEffect(() => list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [here]);
   return (
     <nav class="menu" aria-label="Pages">
-      <ul>
+      <ul ref={list}>
         {PAGES.filter(([page]) => page !== "nodes" || cluster.value).map(([page, title, path]) => (
           <li key={page}>
-            <a href={link(page)} aria-current={route.value.page === page ? "page" : undefined}>
+            <a href={link(page)} aria-current={here === page ? "page" : undefined}>
               <svg viewBox="0 0 24 24" aria-hidden="true">
                 <path d={path} />
               </svg>
@@ -106,6 +113,8 @@ function Page(): ComponentChildren {
       return <Connections />;
     case "trace":
       return <Trace />;
+    case "playground":
+      return <Playground />;
     case "keys":
       return <Keys />;
     case "nodes":
@@ -156,6 +165,7 @@ function Notice() {
 void resume();
 start();
 startWatching();
+startClients();
 render(
   <>
     <App />

@@ -96,6 +96,9 @@ function columns(close: (connection: Connection) => void, send: (connection: Con
       isAction: true,
       cell: (connection) => (
         <div class="buttons">
+          <a class="button small" aria-label={`Trace ${connection.user ?? connection.id}`} href={link("trace", undefined, { connection: connection.id })}>
+            Trace
+          </a>
           <ChangeButton class="small" aria-label={`Send to ${connection.user ?? connection.id}`} onClick={() => send(connection)}>
             Send…
           </ChangeButton>

@@ -17,13 +17,23 @@ export function HubPage({ name }: { name: string }) {
   const hub = all?.get(name);
   const now = hubRates(name);
   const [isSending, setSending] = useState(false);
-  const button = hub && <ChangeButton onClick={() => setSending(true)}>Send…</ChangeButton>;
+  const actions = hub && (
+    <>
+      <a class="button" href={link("trace", undefined, { hub: name })}>
+        Trace
+      </a>
+      <a class="button" href={link("playground", undefined, { hub: name })}>
+        Connect
+      </a>
+      <ChangeButton onClick={() => setSending(true)}>Send…</ChangeButton>
+    </>
+  );
   return (
     <>
       <nav class="crumbs" aria-label="Breadcrumb">
         <a href={link("hubs")}>Hubs</a>
       </nav>
-      <Heading actions={button}>{name}</Heading>
+      <Heading actions={actions}>{name}</Heading>
       {isSending && <Send hub={name} onClose={() => setSending(false)} />}
       {!all && <Loading />}
       {all && !hub && <p class="card quiet">Nobody has used a hub of this name since the gateway started.</p>}

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { count, plural, seconds, shortDigest } from "../format";
 import { ErrorText, Heading } from "../parts/pieces";
 import { link, note, route } from "../route";
@@ -92,8 +92,33 @@ function narrowed(wanted: Wanted): string {
   return `${parts.length ? parts.join(", ") : "everything"}${wanted.payloads ? ", with arguments" : ""}`;
 }
 
+/** What is shown while somebody points at it or has the focus in it: it grows where it is known already, and nothing moves. */
+function useHold(all: Seen[]) {
+  const [held, setHeld] = useState<Seen[] | null>(null);
+  const reasons = useRef(new Set<string>());
+  const because = (reason: string, holds: boolean) => () => {
+    reasons.current[holds ? "add" : "delete"](reason);
+    setHeld((before) => (reasons.current.size === 0 ? null : (before ?? all)));
+  };
+  const known = new Map(all.map((trace) => [trace.id, trace]));
+  const shown = held?.map((trace) => known.get(trace.id) ?? trace) ?? all;
+  held?.forEach(({ id }) => known.delete(id));
+  const release = () => {
+    reasons.current.clear();
+    setHeld(null);
+  };
+  const handlers = {
+    onPointerEnter: because("pointer", true),
+    onPointerLeave: because("pointer", false),
+    onFocusCapture: because("focus", true),
+    onBlurCapture: because("focus", false),
+  };
+  return { shown, newer: held ? known.size : 0, release, handlers };
+}
+
 function Traces() {
   const { all, dropped } = traces.value;
+  const { shown, newer, release, handlers } = useHold(all);
   const lost = [
     dropped > 0 ? `${plural(dropped, "older trace")} ${dropped === 1 ? "is" : "are"} gone: the last ${MOST_TRACES} are kept` : "",
     missed.value > 0 ? `the gateway had no room for ${plural(missed.value, "span")}` : "",
@@ -106,14 +131,26 @@ function Traces() {
       <header class="card-head">
         <h2 id="traces">{plural(all.length, "trace")}</h2>
         <div class="actions">
-          <button type="button" class="small" onClick={clear}>
+          {newer > 0 && (
+            <button type="button" class="small" onClick={release}>
+              Show {count(newer)} newer
+            </button>
+          )}
+          <button
+            type="button"
+            class="small"
+            onClick={() => {
+              release();
+              clear();
+            }}
+          >
             Clear
           </button>
         </div>
       </header>
       {lost.length > 0 && <p class="warning">{`${lost.join("; ")}.`.replace(/^./, (first) => first.toUpperCase())}</p>}
-      <ol class="traces" role="list">
-        {all.map((trace) => (
+      <ol class="traces" role="list" {...handlers}>
+        {shown.map((trace) => (
           <li key={trace.id}>
             <OneTrace trace={trace} />
           </li>

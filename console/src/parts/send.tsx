@@ -86,7 +86,8 @@ export function Send({ hub, connection, onClose }: Props) {
   );
 }
 
-function argumentsOf(typed: string): unknown[] {
+/** Arguments as they are typed. */
+export function argumentsOf(typed: string): unknown[] {
   let read: unknown;
   try {
     read = JSON.parse(typed);

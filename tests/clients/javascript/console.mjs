@@ -2,7 +2,8 @@
 //
 //   node console.mjs URL SCREENSHOTS ADMIN-TOKEN READ-TOKEN
 //
-// URL is the console's. The gateway has a hub `chat` in serverless mode with clients, one of which is the user `MARKUP` below, a plugin and two keys.
+// URL is the console's. The gateway has two keys, and a hub `chat` in serverless mode, which the plugin `chat` (examples/chat-rust) handles; clients are
+// connected to it, one of which is the user `MARKUP` below, and one `ann`. All other hubs are in default mode. No hub has `cors-origins`.
 // Screenshots of each page are written, in light, dark and in a window of a phone's width. Says `done` at its end.
 
 import assert from "node:assert/strict";
@@ -11,9 +12,17 @@ import { STEP, launch } from "./chromium.mjs";
 
 const [url, screenshots, adminToken, readToken] = process.argv.slice(2);
 const MARKUP = "<b>mallory</b>";
+/** Would run if it became an element. */
+const SCRIPT = "<img src=x onerror=alert(document.domain)>";
+/** Where clients connect: the one place beside its own listener that the console may ask. */
+const endpoint = await fetch(new URL("/admin/keys", url), { headers: { Authorization: `Bearer ${adminToken}` } })
+  .then((answer) => answer.json())
+  .then(({ keys }) => new URL(/Endpoint=([^;]+)/.exec(keys[0].connectionString)[1]).origin);
 
-/** What a browser finds wrong with the pages; an answer that is an error is shown, and no fault of theirs. */
+/** What a browser finds wrong with the pages. */
 const complaints = [];
+/** An answer that is an error, or that only its own pages may read, is shown, and no fault of theirs. */
+const ANSWERS = /Failed to load resource|has been blocked by CORS policy/;
 const browser = await launch();
 
 async function window(name, options) {
@@ -22,17 +31,23 @@ async function window(name, options) {
   const page = await context.newPage();
   page.on("pageerror", (error) => complaints.push(`${name}: ${error}`));
   page.on("console", (message) => {
-    if (message.type() === "error" && !/Failed to load resource/.test(message.text())) {
+    if (message.type() === "error" && !ANSWERS.test(message.text())) {
       complaints.push(`${name}: ${message.text()}`);
     }
   });
-  // The console needs nothing from anywhere but its own listener, and no address has the token.
-  page.on("request", (request) => {
-    const asked = request.url();
-    if (!asked.startsWith(new URL("/", url).href) || asked.includes(adminToken) || asked.includes(readToken)) {
+  page.on("dialog", (dialog) => {
+    complaints.push(`${name}: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  // The console needs nothing from anywhere but its own listener and that of clients, and no address has the token.
+  const asks = (asked) => {
+    const { origin } = new URL(asked.replace(/^ws/, "http"));
+    if (![new URL(url).origin, endpoint].includes(origin) || asked.includes(adminToken) || asked.includes(readToken)) {
       complaints.push(`${name} asks ${asked}`);
     }
-  });
+  };
+  page.on("request", (request) => asks(request.url()));
+  page.on("websocket", (socket) => asks(socket.url()));
   return { name, context, page };
 }
 
@@ -120,6 +135,115 @@ async function tour(shown) {
   await page.getByRole("button", { name: "Regenerate…" }).first().click();
   await shoot(shown, "regenerate");
   await page.getByRole("button", { name: "Cancel" }).click();
+}
+
+/** What is called on a page of the playground, answered, and what comes to its clients. */
+async function call(page, client, method, values) {
+  await client.getByLabel("Method").fill(method);
+  await client.getByLabel("Arguments").fill(JSON.stringify(values));
+  await client.getByRole("button", { name: "Call", exact: true }).click();
+}
+
+async function connectAs(page, hub, user) {
+  await page.getByLabel("Hub", { exact: true }).fill(hub);
+  await page.getByLabel("User id").fill(user);
+  await page.getByRole("button", { name: "Connect", exact: true }).click();
+  return page.getByRole("region", { name: new RegExp(`^Client .* of ${hub}$`) }).first();
+}
+
+function logged(client, text) {
+  return client.getByRole("listitem").filter({ hasText: text }).first().waitFor();
+}
+
+/** Clients of the playground are real ones; names and texts of whoever is hostile are texts. */
+async function playing(shown) {
+  const { page } = shown;
+  await open(page, "Playground");
+  const mallory = await connectAs(page, "chat", MARKUP);
+  await logged(mallory, "connected WebSockets");
+  await call(page, mallory, "join", [SCRIPT, MARKUP]);
+  await logged(mallory, `Welcome to ${SCRIPT}, ${MARKUP}!`);
+  const ann = await connectAs(page, "chat", "ann");
+  await logged(ann, "connected WebSockets");
+  await call(page, ann, "join", [SCRIPT, "ann"]);
+  await call(page, ann, "say", [SCRIPT, "hello"]);
+  await logged(page.getByRole("region", { name: `Client ${MARKUP}` }), `said ["${SCRIPT}","ann","hello"]`);
+  await call(page, ann, SCRIPT, []);
+  await logged(ann, `There is no method '${SCRIPT}'.`);
+  await ann.getByRole("button", { name: "Send to clients…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Method").fill(SCRIPT);
+  await dialog.getByLabel("Arguments").fill(JSON.stringify([MARKUP]));
+  await dialog.getByRole("button", { name: "Send", exact: true }).click();
+  await dialog.waitFor({ state: "detached" });
+  await logged(ann, `${SCRIPT} ["${MARKUP}"]`);
+  await named(page, "playground");
+  await shoot(shown, "playground");
+  assert.equal(await page.locator("main img").count(), 0, "names are texts, whatever they look like");
+
+  // What a mode means is said before, and what the gateway has said is shown.
+  await page.getByLabel("Hub", { exact: true }).fill("nobody_serves");
+  const refused = await connectAs(page, "nobody_serves", "");
+  await logged(refused, "app servers are not connected");
+  await refused.getByRole("button", { name: "Remove" }).click();
+  // Other transports begin with a request, whose answer this page may not read.
+  await page.getByLabel("Transport").selectOption("LongPolling");
+  const hidden = await connectAs(page, "chat", "bob");
+  await logged(hidden, `hubs.chat.cors-origins does not have "${new URL(url).origin}"`);
+  await hidden.getByRole("button", { name: "Remove" }).click();
+
+  // Clients stay while their operator looks at something else.
+  await page.goto(`${url}#/connections?${new URLSearchParams({ hub: "chat", group: SCRIPT })}`);
+  await page.getByText("2 connections").waitFor();
+  assert.equal(await page.locator("main img").count(), 0);
+}
+
+/** By keyboard; while it has the focus, newer traces wait. */
+async function unfold(page, summary) {
+  await summary.focus();
+  await page.keyboard.press("Enter");
+}
+
+/** A message's way is shown when it is over, with its arguments only for who asks for them. */
+async function tracing(shown) {
+  const { page, context } = shown;
+  const other = await context.newPage();
+  await signIn(other, adminToken);
+  await open(other, "Playground");
+  const client = await connectAs(other, "chat", MARKUP);
+  await logged(client, "connected WebSockets");
+
+  await open(page, "Live trace");
+  await page.getByLabel("User", { exact: true }).fill(MARKUP);
+  await page.getByRole("button", { name: "Start" }).click();
+  await page.getByText(`Watching user ${MARKUP}.`).waitFor();
+  await call(other, client, "join", ["trace", SCRIPT]);
+  const trace = page.getByRole("listitem").filter({ hasText: "join" }).filter({ hasText: MARKUP }).first();
+  await trace.waitFor();
+  await unfold(page, trace.locator("summary"));
+  await trace.getByRole("listitem").filter({ hasText: /^handle plugin chat/ }).waitFor();
+  assert.equal(await trace.locator("pre").count(), 0, "arguments are shown to whoever asks for them");
+  await page.getByRole("checkbox", { name: "With arguments" }).check();
+  await page.getByRole("button", { name: "Apply" }).click();
+  await page.getByText(`Watching user ${MARKUP}, with arguments.`).waitFor();
+  await page.getByRole("button", { name: "Clear" }).click();
+  await call(other, client, "say", ["trace", SCRIPT]);
+  const next = page.getByRole("listitem").filter({ hasText: "say" }).filter({ hasText: MARKUP }).first();
+  await next.waitFor();
+  await unfold(page, next.locator("summary"));
+  await next.locator("pre").filter({ hasText: SCRIPT }).first().waitFor();
+  await next.getByRole("listitem").filter({ hasText: "send" }).first().waitFor();
+  await call(other, client, SCRIPT, []);
+  const failed = page.locator("summary").filter({ hasText: SCRIPT }).filter({ hasText: "rejected" }).first();
+  await page.getByRole("button", { name: /^Show [0-9]+ newer$/ }).click();
+  await failed.waitFor();
+  await unfold(page, failed);
+  await named(page, "trace");
+  await shoot(shown, "trace");
+  assert.equal(await page.locator("main img").count() + (await page.locator("main b b").count()), 0);
+  await page.getByRole("button", { name: "Stop" }).click();
+  await page.getByText("Not watching.").waitFor();
+  await other.close();
 }
 
 /** Changes are shown, and so is what the gateway says against them. */
@@ -235,6 +359,16 @@ async function looking(shown) {
   assert.equal(await page.getByRole("dialog").count(), 0);
   await page.getByText("You are signed in with the read token").waitFor();
   await shoot(shown, "looking");
+  await open(page, "Live trace");
+  await page.getByText("The read token does not show them.").waitFor();
+  await page.getByRole("checkbox", { name: "With arguments" }).focus();
+  await page.keyboard.press("Space");
+  assert.equal(await page.getByRole("checkbox").isChecked(), false);
+  await page.getByRole("button", { name: "Start" }).click();
+  await page.getByText("Watching everything.").waitFor();
+  await open(page, "Playground");
+  await connectAs(page, "chat", "ann");
+  await page.getByRole("alert").filter({ hasText: "bring one that hubgate token client has made" }).waitFor();
   await open(page, "Keys");
   await page.getByRole("button", { name: "Show" }).first().click();
   await page.getByRole("alert").filter({ hasText: "The read token does not open access keys" }).waitFor();
@@ -253,9 +387,9 @@ const PHONE = { viewport: { width: 390, height: 780 }, hasTouch: true, colorSche
 
 try {
   for (const [name, options, ...parts] of [
-    ["light", LIGHT, tour, changes, modes, sending, nodes],
+    ["light", LIGHT, tour, playing, tracing, changes, modes, sending, nodes],
     ["dark", DARK, tour, looking],
-    ["phone", PHONE, tour, modes, sending, nodes],
+    ["phone", PHONE, tour, playing, tracing, modes, sending, nodes],
   ]) {
     const shown = await window(name, options);
     for (const part of parts) {
