@@ -2,11 +2,14 @@
 
 import { batch, computed, effect, signal } from "@preact/signals";
 import { ApiError, read, readText, words } from "./api";
+import { forgetKept, keep, recall } from "./kept";
 import { type Metrics, growth, parse, select, sum } from "./metrics";
 import { isSignedIn, session } from "./session";
 import type { Cluster, Hub, Plugin } from "./types";
 
 const PERIOD = 2_000;
+/** Rates need two samples: whoever has just come does not wait for the second one. */
+const FIRST_PERIOD = 500;
 /** Hubs, plugins and nodes are asked every so many times. */
 const EVERY = 2;
 /** A quarter of an hour. */
@@ -204,6 +207,14 @@ async function poll(round: number): Promise<void> {
 
 /** Polls as long as somebody is signed in and looks. */
 export function start(): void {
+  if (isSignedIn.value) {
+    history.value = recall(Date.now() / 1000 - (LONGEST_HISTORY * PERIOD) / 1000);
+  }
+  addEventListener("pagehide", () => {
+    if (isSignedIn.value) {
+      keep(history.value);
+    }
+  });
   effect(() => {
     const mine = session.value;
     if (!isSignedIn.value) {
@@ -218,7 +229,7 @@ export function start(): void {
         round += 1;
       }
       if (mine === session.peek()) {
-        timer = setTimeout(step, PERIOD);
+        timer = setTimeout(step, round === 1 ? FIRST_PERIOD : PERIOD);
       }
     };
     // Outside of the effect, which would otherwise follow what is read there.
@@ -228,6 +239,7 @@ export function start(): void {
 }
 
 function forget(): void {
+  forgetKept();
   batch(() => {
     history.value = [];
     samples.value = [];

@@ -25,7 +25,7 @@ interface Props {
 }
 
 const HEIGHT = 150;
-const LEAST_SPAN = 120;
+const LEAST_SPAN = 60;
 /** Powers of two. */
 const STEPS_OF_BYTES = Array.from({ length: 50 }, (_, exponent) => 2 ** exponent);
 
@@ -111,14 +111,15 @@ function options(width: number, lines: Line[], show: (value: number) => string, 
         stroke: color(line.color),
         width: 1.75,
         fill: index === 0 ? `${color(line.color)}1f` : undefined,
-        points: { show: false },
+        // A line needs two values.
+        points: { size: 5, show: (drawn: uPlot) => Array.from<number | null | undefined>(drawn.data[index + 1]!).filter((value) => value != null).length < 3 },
       })),
     ],
     hooks: { setCursor: [(drawn) => setAt(drawn.cursor.idx ?? null)] },
   };
 }
 
-/** What the time axis shows: two minutes at least, until now where nothing is known yet. */
+/** What the time axis shows: a minute at least, until now where nothing is known yet. */
 function span(least: number | null, most: number | null): [number, number] {
   const end = most ?? Date.now() / 1000;
   return [Math.min(least ?? end, end - LEAST_SPAN), end];
