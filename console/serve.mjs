@@ -58,5 +58,7 @@ function pass(asked, answer) {
     got.pipe(answer);
   });
   passed.on("error", (error) => answer.writeHead(502).end(`${error.message}\n`));
+  // Who asks may leave in the middle of an answer that never ends.
+  answer.on("close", () => passed.destroy());
   asked.pipe(passed);
 }

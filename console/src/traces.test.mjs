@@ -80,7 +80,7 @@ test("spans are a tree in the order of their times, though children are told fir
 });
 
 test("a trace is named by its call, and failed where a part of it did", () => {
-  const call = span("root", null, { name: "call", attributes: [["method", "say"], ["hub", "chat"]] });
+  const call = span("root", null, { name: "chat/say", attributes: [["method", "say"], ["hub", "chat"]] });
   const handle = span("h", "root", { name: "handle", begin: 1, failed: "trapped", attributes: [["hub", "another"]] });
   const known = about({ id: "t", spans: [handle, call], more: 0 });
   assert.deepEqual([known.name, known.failed, known.of("hub"), known.of("user")], ["say", "trapped", "chat", null]);

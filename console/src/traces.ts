@@ -146,8 +146,8 @@ export function about({ spans }: Trace): { name: string; failed: string | null; 
   return { name: nameOf(first), failed, ...extent(spans), of };
 }
 
-/** A call is named by its method. */
+/** A call, `HUB/METHOD`, is named by its method: its hub is said beside it. */
 export function nameOf({ name, attributes }: Span): string {
   const [, method] = attributes.find(([key]) => key === "method") ?? [];
-  return name === "call" && method !== undefined ? method : name;
+  return method !== undefined && name.endsWith(`/${method}`) ? method : name;
 }

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { count, plural, seconds, shortDigest } from "../format";
+import { count, plural, seconds } from "../format";
 import { ErrorText, Heading } from "../parts/pieces";
 import { link, note, route } from "../route";
 import { opensSecrets } from "../session";
@@ -10,6 +10,18 @@ import { FIELDS, type Wanted, clear, ended, isTold, missed, stop, traces, watch,
 const DEEPEST = 6;
 /** What the top of a trace says, and its spans need not repeat. */
 const SAID_ABOVE = new Set(["hub", "method", "user", "connection"]);
+/** What is told first of a span, and how: by itself, after a word, or before one. */
+const TOLD: Record<string, (value: string) => [string, string]> = {
+  // That of the group or the user whom something is sent to.
+  name: (value) => ["", value],
+  plugin: (value) => ["", value],
+  generation: (value) => ["version", value],
+  webhook: (value) => ["", value],
+  direction: (value) => ["", value],
+  verdict: (value) => ["", value],
+  recipients: (value) => ["", plural(Number(value), "recipient")],
+};
+const ORDER = Object.keys(TOLD);
 
 export function Trace() {
   // Whoever leaves the page watches no more.
@@ -244,14 +256,23 @@ function SpanRow({ row: { span, depth }, whole }: { row: Row; whole: { begin: nu
 }
 
 /** What is known of a span, the more telling first. */
-function said({ attributes }: Span) {
-  const known = attributes.filter(([key]) => !SAID_ABOVE.has(key));
-  return known.map(([key, value], index) => (
-    <span key={key} class="attribute">
-      {index > 0 && ", "}
-      <span class="quiet">{key.replaceAll(/[._]/g, " ")}</span> <span title={value}>{value.startsWith("sha256:") ? shortDigest(value) : value}</span>
-    </span>
-  ));
+function said({ name, attributes }: Span) {
+  const isToAll = attributes.some(([key, value]) => key === "to" && value === "all");
+  // What its name says already, or the hub's.
+  const known = attributes.filter(([key, value]) => !SAID_ABOVE.has(key) && !(key === "to" && name.endsWith(value)) && !(key === "name" && isToAll));
+  const place = ([key]: [string, string]) => (ORDER.includes(key) ? ORDER.indexOf(key) : ORDER.length);
+  return known
+    .sort((a, b) => place(a) - place(b))
+    .map(([key, value], index) => {
+      const [label, text] = (Object.hasOwn(TOLD, key) ? TOLD[key]! : (value: string): [string, string] => [key.replaceAll(/[._]/g, " "), value])(value);
+      return (
+        <span key={key}>
+          {index > 0 && ", "}
+          {label && <span class="quiet">{label} </span>}
+          {text}
+        </span>
+      );
+    });
 }
 
 function clockMicros(micros: number): string {

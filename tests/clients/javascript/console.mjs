@@ -215,28 +215,29 @@ async function unfold(page, summary) {
 /** A message's way is shown when it is over, with its arguments only for who asks for them. */
 async function tracing(shown) {
   const { page, context } = shown;
+  const user = `${MARKUP} ${shown.name}`;
   const other = await context.newPage();
   await signIn(other, adminToken);
   await open(other, "Playground");
-  const client = await connectAs(other, "chat", MARKUP);
+  const client = await connectAs(other, "chat", user);
   await logged(client, "connected WebSockets");
 
   await open(page, "Live trace");
-  await page.getByLabel("User", { exact: true }).fill(MARKUP);
+  await page.getByLabel("User", { exact: true }).fill(user);
   await page.getByRole("button", { name: "Start" }).click();
-  await page.getByText(`Watching user ${MARKUP}.`).waitFor();
+  await page.getByText(`Watching user ${user}.`).waitFor();
   await call(other, client, "join", ["trace", SCRIPT]);
-  const trace = page.getByRole("listitem").filter({ hasText: "join" }).filter({ hasText: MARKUP }).first();
+  const trace = page.getByRole("listitem").filter({ hasText: "join" }).filter({ hasText: user }).first();
   await trace.waitFor();
   await unfold(page, trace.locator("summary"));
-  await trace.getByRole("listitem").filter({ hasText: /^handle plugin chat/ }).waitFor();
+  await trace.getByRole("listitem").filter({ hasText: /^handle chat, version 1/ }).waitFor();
   assert.equal(await trace.locator("pre").count(), 0, "arguments are shown to whoever asks for them");
   await page.getByRole("checkbox", { name: "With arguments" }).check();
   await page.getByRole("button", { name: "Apply" }).click();
-  await page.getByText(`Watching user ${MARKUP}, with arguments.`).waitFor();
+  await page.getByText(`Watching user ${user}, with arguments.`).waitFor();
   await page.getByRole("button", { name: "Clear" }).click();
   await call(other, client, "say", ["trace", SCRIPT]);
-  const next = page.getByRole("listitem").filter({ hasText: "say" }).filter({ hasText: MARKUP }).first();
+  const next = page.getByRole("listitem").filter({ hasText: "say" }).filter({ hasText: user }).first();
   await next.waitFor();
   await unfold(page, next.locator("summary"));
   await next.locator("pre").filter({ hasText: SCRIPT }).first().waitFor();
