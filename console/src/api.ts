@@ -7,11 +7,13 @@ const ROOT = new URL("..", document.baseURI);
 const PATIENCE = 15_000;
 /** The gateway may take two minutes over a key, and compiles a plugin before it answers. */
 const PATIENCE_FOR_CHANGES = 180_000;
+/** In place of a status: nothing can be asked about such a name. */
+export const NO_NAME = -1;
 const LONGEST_ERROR = 2_000;
 
 export class ApiError extends Error {
   constructor(
-    /** 0 where there was no answer. */
+    /** 0 where there was no answer, NO_NAME where nothing was asked. */
     readonly status: number,
     message: string,
   ) {
@@ -90,7 +92,7 @@ export async function upload<T>(path: string, file: Blob, type: string): Promise
 export function segment(name: string): string {
   // A browser takes these for steps of a path, also where they are percent-encoded.
   if (name === "." || name === "..") {
-    throw new ApiError(0, `The name "${name}" cannot be part of an address.`);
+    throw new ApiError(NO_NAME, `The name "${name}" cannot be part of an address.`);
   }
   return encodeURIComponent(name);
 }

@@ -1,5 +1,5 @@
-import { useMemo, useState } from "preact/hooks";
-import { change, query, segment } from "../api";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { ApiError, NO_NAME, change, query, read, segment } from "../api";
 import { count, plural, rate } from "../format";
 import { history, hubRates, hubs, refresh } from "../live";
 import { consequences, modeName } from "../modes";
@@ -9,12 +9,13 @@ import { ModeChoice } from "../parts/modes";
 import { ChangeButton, ErrorText, Fact, Heading, Loading, notice, useAction } from "../parts/pieces";
 import { Send } from "../parts/send";
 import { link } from "../route";
-import type { Mode, ModeChange } from "../types";
+import type { Hub, Mode, ModeChange } from "../types";
 import { closedText } from "./hubs";
 
 export function HubPage({ name }: { name: string }) {
   const all = hubs.value;
-  const hub = all?.get(name);
+  const alone = useAlone(name, all);
+  const hub = all?.get(name) ?? alone;
   const now = hubRates(name);
   const [isSending, setSending] = useState(false);
   const actions = hub && (
@@ -35,8 +36,8 @@ export function HubPage({ name }: { name: string }) {
       </nav>
       <Heading actions={actions}>{name}</Heading>
       {isSending && <Send hub={name} onClose={() => setSending(false)} />}
-      {!all && <Loading />}
-      {all && !hub && <p class="card quiet">Nobody has used a hub of this name since the gateway started.</p>}
+      {hub === undefined && <Loading />}
+      {hub === null && <p class="card quiet">The configuration has no hub of this name, and nobody has used one since the gateway started.</p>}
       {hub && (
         <>
           <dl class="facts card">
@@ -55,6 +56,22 @@ export function HubPage({ name }: { name: string }) {
       )}
     </>
   );
+}
+
+/** A hub that nobody has used is not listed, and may be configured: null if it is not, undefined until that is known. */
+function useAlone(name: string, all: Map<string, Hub> | null): Hub | null | undefined {
+  const [alone, setAlone] = useState<Hub | null | undefined>(undefined);
+  useEffect(() => {
+    if (all && !all.has(name)) {
+      const look = async () => setAlone(await read<Hub>(`admin/hubs/${segment(name)}`));
+      look().catch((error) => {
+        if (error instanceof ApiError && (error.status === 404 || error.status === NO_NAME)) {
+          setAlone(null);
+        }
+      });
+    }
+  }, [name, all]);
+  return alone;
 }
 
 function HubCharts({ name }: { name: string }) {

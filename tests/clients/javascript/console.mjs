@@ -258,6 +258,19 @@ async function tracing(shown) {
 /** Changes are shown, and so is what the gateway says against them. */
 async function changes(shown) {
   const { page } = shown;
+  await open(page, "Hubs");
+  await page.getByRole("button", { name: "New hub" }).click();
+  await page.getByLabel("Name").fill("made");
+  await page.getByRole("radio", { name: "Serverless", exact: true }).check();
+  await page.getByRole("button", { name: "Create hub" }).click();
+  await heading(page, "made");
+  // Nobody has used it, and it is there.
+  await page.getByRole("definition").filter({ hasText: "Serverless" }).waitFor();
+  for (const name of ["nowhere", "..", SCRIPT]) {
+    await page.goto(`${url}#/hubs/${encodeURIComponent(name)}`);
+    await heading(page, name);
+    await page.getByText("The configuration has no hub of this name").waitFor();
+  }
   await open(page, "Plugins");
   const chat = page.getByRole("region", { name: "Plugin chat" });
   await chat.getByRole("button", { name: "Roll back…" }).click();
