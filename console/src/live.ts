@@ -90,8 +90,13 @@ export function hubRates(hub: string): HubRates | null {
   return ratesOfHubs.value?.get(hub) ?? null;
 }
 
+/** The sample so many before the last one, or the first one. */
+function earlier(all: Sample[], back: number): Sample | undefined {
+  return all.at(-1 - back) ?? all[0];
+}
+
 function since(back: number): { metrics: Metrics; seconds: number } | null {
-  const [last, first] = [samples.value.at(-1), samples.value.at(-1 - back) ?? samples.value[0]];
+  const [last, first] = [samples.value.at(-1), earlier(samples.value, back)];
   if (!last || !first || last === first) {
     return null;
   }
@@ -183,9 +188,10 @@ async function sampleOnce(): Promise<void> {
   const before = samples.value.at(-1);
   // After a time that nobody looked, rates over it would say little, and the chart has a gap.
   const follows = before && sample.at - before.at < (5 * PERIOD) / 1000 ? before : undefined;
+  const kept = [...(follows ? samples.value : []), sample].slice(-MINUTE - 1);
   batch(() => {
-    samples.value = [...(follows ? samples.value : []), sample].slice(-MINUTE - 1);
-    history.value = [...history.value, pointOf(sample, follows)].slice(-LONGEST_HISTORY);
+    samples.value = kept;
+    history.value = [...history.value, pointOf(sample, follows && earlier(kept, RATE_OVER))].slice(-LONGEST_HISTORY);
   });
 }
 
