@@ -74,12 +74,13 @@ function Menu() {
   const found = problems.value.length;
   const list = useRef<HTMLUListElement>(null);
   const { page: here } = route.value;
+  const hasNodes = Boolean(cluster.value);
   // In a narrow window the menu is wider than it.
-  useEffect(() => list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [here]);
+  useEffect(() => list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [here, hasNodes]);
   return (
     <nav class="menu" aria-label="Pages">
       <ul ref={list}>
-        {PAGES.filter(([page]) => page !== "nodes" || cluster.value).map(([page, title, path]) => (
+        {PAGES.filter(([page]) => page !== "nodes" || hasNodes).map(([page, title, path]) => (
           <li key={page}>
             <a href={link(page)} aria-current={here === page ? "page" : undefined}>
               <svg viewBox="0 0 24 24" aria-hidden="true">
