@@ -30,7 +30,7 @@ export function Playground() {
         Connects as a client of a hub, as an application's page does: by the gateway's listener for clients, with a token that is signed in this
         browser. What happens here is real. Clients stay connected while you look at other pages.
       </p>
-      <Connect />
+      <Connect onSend={setSending} />
       {clients.value.map((client) => (
         <ClientCard key={client.id} client={client} onSend={() => setSending(client.hub)} />
       ))}
@@ -39,7 +39,7 @@ export function Playground() {
   );
 }
 
-function Connect() {
+function Connect({ onSend }: { onSend: (hub: string) => void }) {
   const [hub, setHub] = useState(route.value.query.get("hub") ?? "");
   const { isBusy, error, run } = useAction();
   const list = useId();
@@ -106,6 +106,7 @@ function Connect() {
       <Expected hub={hub.trim()} />
       <ErrorText>{error}</ErrorText>
       <div class="buttons">
+        {hub.trim() !== "" && <ChangeButton onClick={() => onSend(hub.trim())}>Send to clients…</ChangeButton>}
         <button type="submit" class="primary" disabled={isBusy}>
           {isBusy ? "Connecting…" : "Connect"}
         </button>
