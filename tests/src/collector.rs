@@ -11,7 +11,9 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
@@ -33,6 +35,8 @@ pub struct Collector {
 struct State {
     kept: Mutex<Kept>,
     status: watch::Sender<Option<StatusCode>>,
+    /// What the next request with spans is answered with.
+    refusal: Mutex<Option<ExportTracePartialSuccess>>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +52,11 @@ impl Collector {
     pub async fn start() -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let port = listener.local_addr().expect("it is bound").port();
-        let state = Arc::new(State { kept: Mutex::default(), status: watch::Sender::new(Some(StatusCode::OK)) });
+        let state = Arc::new(State {
+            kept: Mutex::default(),
+            status: watch::Sender::new(Some(StatusCode::OK)),
+            refusal: Mutex::default(),
+        });
         let shared = state.clone();
         tokio::spawn(async move {
             loop {
@@ -76,6 +84,12 @@ impl Collector {
     /// Requests are answered so from now on; by none, they wait until there is a status.
     pub fn answer(&self, status: Option<StatusCode>) {
         self.state.status.send_replace(status);
+    }
+
+    /// Takes the next spans but for so many, for this reason.
+    pub fn refuses(&self, spans: i64, reason: &str) {
+        let refusal = ExportTracePartialSuccess { rejected_spans: spans, error_message: reason.to_owned() };
+        *self.state.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -146,7 +160,10 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
             }
         });
     }
-    let mut answer = Response::new(Full::default());
+    let refusal = || state.refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let partial_success = Some(()).filter(|()| path.ends_with("/v1/traces")).and_then(|()| refusal());
+    let said = ExportTraceServiceResponse { partial_success }.encode_to_vec();
+    let mut answer = Response::new(Full::new(Bytes::from(said)));
     *answer.status_mut() = status;
     Ok(answer)
 }

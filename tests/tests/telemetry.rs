@@ -258,13 +258,15 @@ async fn a_call_that_fails_is_told_as_failed_without_the_handlers_text() {
 #[tokio::test]
 async fn of_traces_that_begin_here_a_part_is_recorded() {
     let collector = Collector::start().await;
-    let config = format!("{}telemetry.sample-ratio = 0\ntelemetry.service-name = 'chat'", collector.config());
+    let config = format!("{}telemetry.sample-ratio = 0.001\ntelemetry.service-name = 'chat'", collector.config());
     let gateway = Gateway::probe().with(&config).start().await;
     let mut client = gateway.client("probe").connect().await;
-    client.call("echo", json!([1])).await.expect("an answer");
-    call_with(&mut client, "version", json!([]), json!({ "traceparent": traceparent() })).await;
+    // The end of a trace's id says whether it is of the part: what a client says makes no more of them recorded.
+    let traceparent = |end: &str| json!({ "traceparent": format!("00-4bf92f3577b34da6a3{end}-00f067aa0ba902b7-01") });
+    call_with(&mut client, "echo", json!([1]), traceparent("ffffffffffffff")).await;
+    call_with(&mut client, "version", json!([]), traceparent("00000000000000")).await;
     collector.span("probe/version").await;
-    assert_eq!(named(&collector.spans(), "probe/echo").len(), 0, "somebody else has decided of the other one");
+    assert_eq!(named(&collector.spans(), "probe/echo").len(), 0);
     assert_eq!(collector.resources()[0]["service.name"], "chat");
 }
 
@@ -324,6 +326,26 @@ async fn an_absent_or_silent_or_hostile_collector_harms_nobody() {
 }
 
 #[tokio::test]
+async fn what_a_collector_does_not_take_now_is_sent_again_and_what_it_refuses_is_not() {
+    let collector = Collector::start().await;
+    collector.answer(Some(StatusCode::SERVICE_UNAVAILABLE));
+    let gateway = Gateway::probe().with(&collector.config()).start().await;
+    let mut client = gateway.client("probe").connect().await;
+    client.call("echo", json!([1])).await.expect("an answer");
+    gateway.logs(&["does not take telemetry", "it answers 503"]).await;
+    collector.answer(Some(StatusCode::OK));
+    collector.span("probe/echo").await;
+    assert_eq!(gateway.metric("hubgate_telemetry_spans_total", [("outcome", "lost")]).await, 0.0);
+
+    collector.refuses(1, "quota exceeded");
+    client.call("version", json!([])).await.expect("an answer");
+    gateway.logs(&["refuses a part of what it is told", "quota exceeded"]).await;
+    let lost =
+        async || (gateway.metric("hubgate_telemetry_spans_total", [("outcome", "lost")]).await == 1.0).then_some(());
+    until("the refused span to be counted", lost).await;
+}
+
+#[tokio::test]
 async fn without_a_collector_nothing_is_added_to_messages_and_nothing_is_counted() {
     let gateway = Gateway::probe().start().await;
     let mut client = gateway.client("probe").connect().await;
@@ -331,5 +353,6 @@ async fn without_a_collector_nothing_is_added_to_messages_and_nothing_is_counted
     let told = json!({ "traceparent": traceparent(), "tracestate": "vendor=1" });
     let answer = call_with(&mut client, "headers", json!([]), told.clone()).await;
     assert_eq!(answer["result"], told, "a client's own headers pass");
-    assert!(!gateway.admin_request("/metrics").send().await.body.contains("hubgate_telemetry"));
+    let metrics = gateway.admin_request("/metrics").bearer(&gateway.ready.admin_token).send().await.body;
+    assert!(metrics.contains("hubgate_client_connections") && !metrics.contains("hubgate_telemetry"), "{metrics}");
 }

@@ -154,7 +154,10 @@ impl Listener<'_> {
         match clients.hubs().follower() {
             None => self.take_message(turn, slot, bytes, message),
             Some(follower) => {
-                let mark = clients[slot].facts().and_then(|facts| follower.said(facts, &message));
+                // What hub servers answer is not read for that alone, and where filters read it, its end is not seen.
+                let is_answered_here = links.get(slot).is_none();
+                let facts = clients[slot].facts().filter(|_| is_answered_here);
+                let mark = facts.and_then(|facts| follower.said(facts, &message));
                 let before = std::mem::replace(&mut turn.mark, mark);
                 self.take_message(turn, slot, bytes, message);
                 turn.mark = before;

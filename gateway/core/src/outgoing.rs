@@ -13,14 +13,16 @@ use crate::reach::Reach;
 /// A hub message for clients of any protocol. It is encoded once for each protocol that one of its receivers speaks, on
 /// whatever shard that one lives; a clone shares the encodings.
 #[derive(Debug, Clone)]
-pub struct Outgoing(Arc<Message>);
+pub struct Outgoing {
+    message: Arc<Message>,
+    /// What is told how many connections get it. It is of one send, and the message may be sent to many targets.
+    reach: Option<Arc<dyn Reach>>,
+}
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Message {
     source: Source,
     frames: [OnceLock<Frame>; HubProtocol::COUNT],
-    /// What is told how many connections get it.
-    reach: Option<Arc<dyn Reach>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,17 +91,20 @@ impl Outgoing {
     }
 
     fn of(source: Source) -> Outgoing {
-        Outgoing(Arc::new(Message { source, frames: Default::default(), reach: None }))
+        Outgoing::made(source, Default::default())
+    }
+
+    fn made(source: Source, frames: [OnceLock<Frame>; HubProtocol::COUNT]) -> Outgoing {
+        Outgoing { message: Arc::new(Message { source, frames }), reach: None }
     }
 
     /// The same message, of which somebody wants to know how many connections get it.
-    pub fn counted(mut self, reach: Arc<dyn Reach>) -> Outgoing {
-        Arc::make_mut(&mut self.0).reach = Some(reach);
-        self
+    pub fn counted(self, reach: Arc<dyn Reach>) -> Outgoing {
+        Outgoing { reach: Some(reach), ..self }
     }
 
     pub(crate) fn reach(&self) -> Option<&dyn Reach> {
-        self.0.reach.as_deref()
+        self.reach.as_deref()
     }
 
     /// What its sender has encoded: by protocol, one or more whole hub messages with what frames them. Clients of other
@@ -110,30 +115,30 @@ impl Outgoing {
             let frame = Frame::of_payload(protocol.data_kind(), message.as_ref());
             frames[protocol as usize] = OnceLock::from(frame);
         }
-        Outgoing(Arc::new(Message { source: Source::Encoded, frames, reach: None }))
+        Outgoing::made(Source::Encoded, frames)
     }
 
-    /// Whether both are clones of one message.
+    /// Whether both are clones of one message, and not only alike. Who counts their receivers is no part of that.
     pub fn is_clone_of(&self, other: &Outgoing) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.message, &other.message)
     }
 
     /// What it holds in memory before it is encoded, about, in bytes.
     pub fn weight(&self) -> usize {
-        match &self.0.source {
+        match &self.message.source {
             Source::Call { method, arguments, .. } => method.len() + arguments.borrow().len(),
             Source::Item { stream, item } => stream.len() + item.borrow().len(),
             Source::Completion { id, result, error } => {
                 let result = result.as_ref().map_or(0, |result| result.borrow().len());
                 id.len() + result + error.as_ref().map_or(0, String::len)
             }
-            Source::Encoded => self.0.frames.iter().filter_map(OnceLock::get).map(Frame::len).sum(),
+            Source::Encoded => self.message.frames.iter().filter_map(OnceLock::get).map(Frame::len).sum(),
         }
     }
 
     /// The method and the arguments of a call, unless its sender has encoded it.
     pub fn as_call(&self) -> Option<(&str, &Payload)> {
-        match &self.0.source {
+        match &self.message.source {
             Source::Call { method, arguments, .. } => Some((method, arguments)),
             Source::Item { .. } | Source::Completion { .. } | Source::Encoded => None,
         }
@@ -141,7 +146,7 @@ impl Outgoing {
 
     /// What it is made of. Who counts its receivers is no part of that.
     pub fn content(&self) -> Content<'_> {
-        match &self.0.source {
+        match &self.message.source {
             Source::Call { method, arguments, answer } => {
                 Content::Call { method, arguments, answer: answer.as_deref() }
             }
@@ -155,7 +160,7 @@ impl Outgoing {
 
     /// The frame for clients that speak `protocol`, if there is one for them.
     pub fn frame(&self, protocol: HubProtocol) -> Option<&Frame> {
-        let Message { source, frames, .. } = &*self.0;
+        let Message { source, frames, .. } = &*self.message;
         let frame = &frames[protocol as usize];
         match source {
             Source::Call { method, arguments, answer } => Some(frame.get_or_init(|| match answer {
@@ -170,11 +175,6 @@ impl Outgoing {
         }
     }
 
-    /// Whether both are one message, and not only alike.
-    pub(crate) fn is_same(&self, other: &Outgoing) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
     /// Shows the call, as below; `None` if it is not exactly one call.
     pub(crate) fn with_call<T>(&self, see: impl FnOnce(&HubMessage<'_>) -> T) -> Option<T> {
         self.with_message(|message| matches!(message, HubMessage::Invocation(_)).then(|| see(message))).flatten()
@@ -182,7 +182,7 @@ impl Outgoing {
 
     /// Shows the message, in the JSON of its sender if there is such; `None` if it is not exactly one call, item or completion.
     pub(crate) fn with_message<T>(&self, see: impl FnOnce(&HubMessage<'_>) -> T) -> Option<T> {
-        let Message { source, frames, .. } = &*self.0;
+        let Message { source, frames, .. } = &*self.message;
         match source {
             Source::Call { method, arguments, answer } => Some(see(&call(method, arguments, answer.as_deref()))),
             Source::Item { stream, item } => Some(see(&stream_item(stream, item))),
@@ -228,7 +228,7 @@ impl Outgoing {
             }
         });
         let source = source.expect("a filter is shown only what can be read, and it stays as it is");
-        Outgoing(Arc::new(Message { source, frames: Default::default(), reach: self.0.reach.clone() }))
+        Outgoing { reach: self.reach.clone(), ..Outgoing::of(source) }
     }
 
     /// What ends the stream that it belongs to, or answers the call, in its place; none in the place of a call.
@@ -270,7 +270,7 @@ fn call<'a>(method: &'a str, arguments: &'a Payload, answer: Option<&'a Answerab
 impl PartialEq for Outgoing {
     /// Whether all clients get the same.
     fn eq(&self, other: &Outgoing) -> bool {
-        match (&self.0.source, &other.0.source) {
+        match (&self.message.source, &other.message.source) {
             (Source::Encoded, Source::Encoded) => {
                 HubProtocol::ALL.map(|each| self.frame(each) == other.frame(each)) == [true; HubProtocol::COUNT]
             }

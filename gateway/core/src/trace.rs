@@ -14,6 +14,9 @@ pub trait Traced: Any + Debug + Send + Sync {}
 #[derive(Debug, Clone)]
 pub struct TraceMark(Arc<dyn Traced>);
 
+/// What whoever follows a message may note of it while a call waits, in bytes: names of the method and the user, and what others keep in the trace.
+pub(crate) const MARK_WEIGHT: usize = 2 << 10;
+
 impl TraceMark {
     pub fn new(traced: Arc<impl Traced>) -> TraceMark {
         TraceMark(traced)

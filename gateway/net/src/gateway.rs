@@ -311,6 +311,10 @@ impl Gateway {
             cluster.leave().await;
         }
         vitals.begin_to_stop();
+        if exporting.is_some() {
+            // The collector is told last what the shards know last, and they answer no more once they have stopped.
+            drop(shards.statuses().await);
+        }
         let stuck = shards.stop(threads).await;
         if let Some(exporting) = exporting {
             exporting.end().await;

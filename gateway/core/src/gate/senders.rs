@@ -67,7 +67,7 @@ impl Senders {
                 continue;
             }
             let message = message.clone();
-            let same = |next: &Action| matches!(next, Action::Send { message: next, .. } if next.is_same(&message));
+            let same = |next: &Action| matches!(next, Action::Send { message: next, .. } if next.is_clone_of(&message));
             sending.inspected = vec![action];
             while let Some(next) = sending.actions.next_if(same) {
                 sending.inspected.push(next);

@@ -193,6 +193,8 @@ impl Streams {
                 return None;
             }
         }
+        // What comes next may be of other calls.
+        turn.mark = None;
         self.go_on(clients, turn, slot);
         Some((slot, tellings))
     }

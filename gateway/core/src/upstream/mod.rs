@@ -27,6 +27,7 @@ use crate::mode::ClientKind;
 use crate::settings::{Handler, Settings};
 use crate::stream::Expected;
 use crate::streams::Streams;
+use crate::trace::{MARK_WEIGHT, TraceMark};
 use crate::turn::{AfterSend, Departure, Step, Turn};
 
 const CONNECTIONS: &str = "connections";
@@ -151,7 +152,7 @@ impl Upstream {
         let target: Arc<str> = Arc::from(&*invocation.target);
         let call = WaitingCall {
             handler,
-            bytes: held_bytes(&invocation),
+            bytes: held_bytes(&invocation, turn.mark.as_ref()),
             mark: turn.mark.clone(),
             running: Running::Invocation { id: id.clone(), target: target.clone() },
             event: UpstreamEvent::Invocation {
@@ -495,9 +496,10 @@ fn find_handler(
     }
 }
 
-/// What a call holds while it waits, in bytes.
-fn held_bytes(call: &Invocation<'_>) -> usize {
+/// What a call holds while it waits, in bytes, with what is noted of one that is followed.
+fn held_bytes(call: &Invocation<'_>, mark: Option<&TraceMark>) -> usize {
     let headers: usize = call.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     let id = call.invocation_id.as_ref().map_or(0, |id| id.len());
-    CALL_OVERHEAD + call.arguments.len() + call.target.len() + id + headers
+    let noted = mark.map_or(0, |_| MARK_WEIGHT);
+    CALL_OVERHEAD + call.arguments.len() + call.target.len() + id + headers + noted
 }

@@ -182,7 +182,7 @@ fn stream_call(handler: Handler, invocation: &Invocation<'_>, id: Arc<str>, mark
     let target: Arc<str> = Arc::from(&*invocation.target);
     WaitingCall {
         handler,
-        bytes: held_bytes(invocation),
+        bytes: held_bytes(invocation, mark.as_ref()),
         mark,
         running: Running::StreamCall { id: id.clone(), target: target.clone() },
         event: UpstreamEvent::StreamCall(Box::new(StreamCall {

@@ -14,7 +14,7 @@ use hubgate_core::reach::{Reach, SendLog};
 use hubgate_core::trace::{TraceMark, Traced};
 use hubgate_core::{Outgoing, Shard};
 use hubgate_wire::payload::{JsonText, Payload};
-use hubgate_wire::signalr::HubMessage;
+use hubgate_wire::signalr::{HubMessage, HubProtocol};
 
 use crate::rig::{Client, Rig, filtered, settings};
 
@@ -158,4 +158,25 @@ fn the_mark_of_a_client_that_leaves_ends_with_its_call() {
     }
     rig.traced.clear();
     assert_eq!(following.over(), ["1", "2"]);
+}
+
+/// Counts what nobody else counts.
+#[derive(Debug)]
+struct Counting;
+
+impl Reach for Counting {
+    fn reached(&self, _: usize) {}
+}
+
+#[test]
+fn a_message_for_many_targets_is_encoded_once_although_each_send_is_counted() {
+    let message = || {
+        let arguments = Payload::Json(JsonText::parse_array("[]".to_owned()).expect("an array"));
+        Outgoing::call("said".to_owned(), arguments)
+    };
+    let first = message();
+    let counted = first.clone().counted(Arc::new(Counting));
+    assert!(counted.is_clone_of(&first) && !counted.is_clone_of(&message()));
+    let place = |message: &Outgoing| message.frame(HubProtocol::Json).expect("a frame").payload().as_ptr();
+    assert_eq!(place(&counted), place(&first));
 }

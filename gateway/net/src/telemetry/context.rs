@@ -34,18 +34,29 @@ impl Context {
         Context { span_id: random(), ..self.clone() }
     }
 
-    /// By headers of any case; the first of each counts. One that is not valid is none.
+    /// By headers of any case. One that is not valid is none, and neither are two; states are one list, in order.
     pub(crate) fn of<'h>(headers: impl Iterator<Item = (&'h str, &'h str)>) -> Option<Context> {
-        let (mut parent, mut state) = (None, None);
+        let (mut parents, mut states) = (Vec::new(), Vec::new());
         for (name, value) in headers {
             if name.eq_ignore_ascii_case(TRACEPARENT) {
-                parent = parent.or(Some(value));
+                parents.push(value);
             } else if name.eq_ignore_ascii_case(TRACESTATE) {
-                state = state.or(Some(value));
+                states.push(value);
             }
         }
-        let context = Context::parse(parent?)?;
-        Some(Context { state: state.and_then(parse_state), ..context })
+        let [parent] = parents[..] else { return None };
+        Some(Context { state: parse_state(&states.join(",")), ..Context::parse(parent)? })
+    }
+
+    /// Whether the trace is one of this part of all, from 0 to 1. All who ask of a trace are told the same.
+    ///
+    /// Source: W3C Recommendation "Trace Context Level 2", "Random Trace ID Flag": the last seven bytes are random.
+    pub(super) fn is_within(&self, ratio: f64) -> bool {
+        const RANDOM_BITS: u32 = 56;
+        // As many of them as a number with a fraction has.
+        const BITS: u32 = f64::MANTISSA_DIGITS;
+        let random = u128::from_be_bytes(self.trace_id) & ((1 << RANDOM_BITS) - 1);
+        ((random >> (RANDOM_BITS - BITS)) as f64) < ratio * (1_u64 << BITS) as f64
     }
 
     fn parse(text: &str) -> Option<Context> {
@@ -88,6 +99,7 @@ pub(crate) fn is_of_trace(name: &str) -> bool {
 
 /// A list of entries `key=value`. Nobody here looks at them.
 fn parse_state(text: &str) -> Option<Arc<str>> {
+    let text = text.replace('\t', " ");
     let is_visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     let is_entry = |entry: &str| {
         let entry = entry.trim();
@@ -148,6 +160,15 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_all_traces_is_the_same_for_all_who_ask() {
+        let with_end = |end: &str| parent(&VALID.replace("ce929d0e0e4736", end)).expect("valid");
+        let (first, last) = (with_end("00000000000000"), with_end("ffffffffffffff"));
+        assert!(first.is_within(0.1) && first.is_within(1.0) && !first.is_within(0.0));
+        assert!(last.is_within(1.0) && !last.is_within(0.9));
+        assert!(with_end("7fffffffffffff").is_within(0.5) && !with_end("80000000000000").is_within(0.5));
+    }
+
+    #[test]
     fn later_versions_may_add_to_it() {
         let later = VALID.replacen("00", "cc", 1);
         assert_eq!(parent(&later), parent(VALID));
@@ -176,6 +197,10 @@ mod tests {
 
     #[test]
     fn a_state_that_is_not_valid_or_long_is_left_out() {
+        let states = [("traceparent", VALID), ("tracestate", "a=1,\tb=2"), ("TraceState", "c=3")];
+        let context = Context::of(states.into_iter()).expect("valid");
+        assert_eq!(context.state.as_deref(), Some("a=1, b=2,c=3"), "all are one list");
+        assert_eq!(Context::of([("traceparent", VALID); 2].into_iter()), None, "it is not known which counts");
         for wrong in ["", " ", "novalue", "a=\u{e9}", "a=1\r\nb: 2", &format!("a={}", "x".repeat(512))] {
             let context = Context::of([("traceparent", VALID), ("tracestate", wrong)].into_iter()).expect("valid");
             assert_eq!(context.state, None, "{wrong}");

@@ -7,7 +7,7 @@ use hubgate_core::follower::Follower;
 use hubgate_core::trace::TraceMark;
 use hubgate_wire::signalr::HubMessage;
 
-use super::{Context, Span, SpanKind, Telemetry};
+use super::{Context, Span, Telemetry};
 
 /// Follows the calls of clients. Items of streams, answers and pings belong to no trace of their own.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Telemetry {
         client: &ConnectionFacts,
         method: &str,
     ) -> Option<Arc<Span>> {
-        let span = self.begin(parent, SpanKind::Server, &format!("{}/{method}", client.hub))?;
+        let span = self.begin_for_client(parent, &format!("{}/{method}", client.hub))?;
         span.text("rpc.system", "signalr");
         span.text("rpc.service", client.hub.as_str());
         span.text("rpc.method", method);

@@ -65,6 +65,12 @@ impl Telemetry {
         is_recorded.then(|| Span::first(self.clone(), parent, kind, name))
     }
 
+    /// The same because of a client. Anybody may be one: what it says of a trace makes no more of them recorded than the ratio does.
+    fn begin_for_client(self: &Arc<Telemetry>, parent: Option<&Context>, name: &str) -> Option<Arc<Span>> {
+        let is_one_of_the_part = parent.is_none_or(|parent| parent.is_within(self.sample_ratio));
+        is_one_of_the_part.then(|| self.begin(parent, SpanKind::Server, name)).flatten()
+    }
+
     /// Waits until many spans wait, or somebody wants them to leave at once.
     pub(crate) async fn exporter_is_wanted(&self) {
         self.is_wanted.notified().await;

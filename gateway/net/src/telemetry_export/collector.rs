@@ -10,6 +10,7 @@ use http::{HeaderName, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -26,6 +27,9 @@ const REQUEST: Duration = Duration::from_secs(10);
 /// What is read of its answer, in bytes.
 const LONGEST_ANSWER: usize = 64 << 10;
 
+/// What is repeated of its reasons, in bytes.
+const LONGEST_REASON: usize = 500;
+
 /// Whether what failed may succeed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -40,6 +44,8 @@ pub(super) struct Collector {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// Whether the last request failed: the log hears of the first of them alone.
     is_failing: bool,
+    /// The same of one of which the collector has refused a part.
+    is_refusing: bool,
 }
 
 impl Collector {
@@ -51,16 +57,17 @@ impl Collector {
             url: settings.otlp.of_signal(&format!("v1/{signal}")),
             headers: settings.headers.clone(),
             is_failing: false,
+            is_refusing: false,
         }
     }
 
-    /// Sends a message once.
-    pub(super) async fn send(&mut self, message: &impl Message) -> Result<(), Failure> {
+    /// Sends a message once. Gives how many of its spans or data points the collector has refused.
+    pub(super) async fn send(&mut self, message: &impl Message) -> Result<u64, Failure> {
         self.send_encoded(message.encode_to_vec().into()).await
     }
 
     /// The same of one that is encoded.
-    pub(super) async fn send_encoded(&mut self, body: Bytes) -> Result<(), Failure> {
+    pub(super) async fn send_encoded(&mut self, body: Bytes) -> Result<u64, Failure> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
@@ -68,13 +75,13 @@ impl Collector {
         headers.extend(self.headers.iter().cloned());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         let (failure, error) = match timeout(REQUEST, self.answered(request)).await {
-            Ok(Ok(status)) if status.is_success() => {
+            Ok(Ok((status, answer))) if status.is_success() => {
                 if std::mem::take(&mut self.is_failing) {
                     tracing::info!(url = %self.url, "the collector takes telemetry again");
                 }
-                return Ok(());
+                return Ok(self.refused(&answer));
             }
-            Ok(Ok(status)) => (of_status(status), format!("it answers {status}")),
+            Ok(Ok((status, _))) => (of_status(status), format!("it answers {status}")),
             Ok(Err(error)) => (Failure::MayPass, error),
             Err(_) => (Failure::MayPass, format!("there is no answer within {} s", REQUEST.as_secs())),
         };
@@ -84,12 +91,27 @@ impl Collector {
         Err(failure)
     }
 
-    async fn answered(&self, request: Request<Full<Bytes>>) -> Result<StatusCode, String> {
+    /// The status, and the body if it is not too long.
+    async fn answered(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String> {
         let answer = self.client.request(request).await.map_err(|error| whole_text(&error))?;
         let status = answer.status();
-        // So that the connection can be used again. What it says beside its status is not looked at.
-        drop(Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await);
-        Ok(status)
+        // It is read in any case, so that the connection can be used again.
+        let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
+        Ok((status, body.map(|body| body.to_bytes()).unwrap_or_default()))
+    }
+
+    /// How many of what it was sent the collector has refused, by its answer. They are not sent again.
+    ///
+    /// Source: "Partial Success". Answers about metrics have the same fields.
+    fn refused(&mut self, answer: &[u8]) -> u64 {
+        let partial = ExportTraceServiceResponse::decode(answer).ok().and_then(|answer| answer.partial_success);
+        let refused = partial.as_ref().map_or(0, |partial| u64::try_from(partial.rejected_spans).unwrap_or(0));
+        let was_refusing = std::mem::replace(&mut self.is_refusing, refused > 0);
+        if let Some(partial) = partial.filter(|_| refused > 0 && !was_refusing) {
+            let reason = &partial.error_message[..partial.error_message.floor_char_boundary(LONGEST_REASON)];
+            tracing::warn!(url = %self.url, refused, reason, "the collector of `telemetry.otlp` refuses a part of what it is told");
+        }
+        refused
     }
 }
 

@@ -146,7 +146,11 @@ impl Spans {
         let mut retry = FIRST_RETRY;
         loop {
             match self.collector.send_encoded(body.clone()).await {
-                Ok(()) => return self.telemetry.counts().exported(count),
+                Ok(refused) => {
+                    let refused = refused.min(count);
+                    self.telemetry.counts().exported(count - refused);
+                    return self.telemetry.counts().lost(refused);
+                }
                 Err(Failure::MayPass) if !self.ending.has_begun() => {
                     self.ending.wait(retry).await;
                     retry = (2 * retry).min(LONGEST_RETRY);
