@@ -243,6 +243,20 @@ async fn no_secret_and_no_payload_is_told() {
 }
 
 #[tokio::test]
+async fn a_call_that_filters_do_not_let_pass_is_told_as_failed() {
+    let collector = Collector::start().await;
+    let gateway = filtered().with(&collector.config()).start().await;
+    let mut client = gateway.client("probe").connect().await;
+    client.call("echo", json!(["in:reject"])).await.expect_err("the filter says no");
+    let call = collector.span("probe/echo").await;
+    assert_eq!(texts(&call.attributes)["error.type"], "rejected");
+    assert_eq!(call.status.as_ref().expect("a status").code, 2);
+    let filter = collector.span("filter").await;
+    assert_eq!(texts(&filter.attributes)["hubgate.verdict"], "reject");
+    assert_eq!(filter.status, None, "the filter did what it is for");
+}
+
+#[tokio::test]
 async fn a_call_that_fails_is_told_as_failed_without_the_handlers_text() {
     let collector = Collector::start().await;
     let gateway = Gateway::probe().with(&collector.config()).start().await;

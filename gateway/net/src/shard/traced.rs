@@ -23,12 +23,10 @@ impl ShardThread {
     ) {
         match effect {
             Effect::Inspect { number, mut inspection } => {
+                let is_inbound = matches!(inspection.subject, Subject::Client(_));
                 let span = Span::of(mark).map(|cause| of_filters(&cause, &mut inspection));
-                inputs.push_back(self.inspect(
-                    number,
-                    inspection,
-                    span.map(|span| Inspecting { span, mark: mark.clone() }),
-                ));
+                let inspecting = span.map(|span| Inspecting { span, is_inbound, mark: mark.clone() });
+                inputs.push_back(self.inspect(number, inspection, inspecting));
             }
             Effect::Call { client, handler, facts, mut event } => {
                 let span = Span::of(mark).map(|cause| of_call(&cause, &handler, &mut event));
@@ -59,6 +57,8 @@ impl ShardThread {
 #[derive(Debug)]
 pub(super) struct Inspecting {
     span: Arc<Span>,
+    /// Whether they look at what a client says: then its call fails if that does not pass.
+    is_inbound: bool,
     mark: TraceMark,
 }
 
@@ -67,8 +67,18 @@ impl Inspecting {
     pub(super) fn said(self, input: Input<'static, 'static>) -> Input<'static, 'static> {
         if let Input::Inspected { inspected, .. } = &input {
             self.span.text("hubgate.verdict", verdict(inspected));
-            if let Verdict::Refuse(Refusal::Failed(failure)) = &inspected.verdict {
-                self.span.failed(kind_of(failure));
+            let refused = match &inspected.verdict {
+                Verdict::Pass | Verdict::Replace(_) => None,
+                Verdict::Refuse(Refusal::Rejected(_)) => Some("rejected"),
+                Verdict::Refuse(Refusal::Dropped) => Some("dropped"),
+                Verdict::Refuse(Refusal::Failed(failure)) => {
+                    self.span.failed(kind_of(failure));
+                    Some(kind_of(failure))
+                }
+                Verdict::Close(_) => Some("closed"),
+            };
+            if let Some(kind) = refused.filter(|_| self.is_inbound) {
+                self.span.fail_cause(kind);
             }
         }
         self.span.end();
