@@ -48,7 +48,7 @@ impl Upstream {
             Err(error) => Err(error),
         };
         match opened {
-            Ok(telling) => self.tell(clients, turn, slot, telling, held_bytes(invocation)),
+            Ok(telling) => self.tell(clients, turn, slot, telling, held_bytes(invocation, turn.mark.as_ref())),
             Err(error) => clients.complete_with_error(turn, slot, invocation.invocation_id.as_deref(), &error),
         }
     }
