@@ -367,6 +367,6 @@ async fn without_a_collector_nothing_is_added_to_messages_and_nothing_is_counted
     let told = json!({ "traceparent": traceparent(), "tracestate": "vendor=1" });
     let answer = call_with(&mut client, "headers", json!([]), told.clone()).await;
     assert_eq!(answer["result"], told, "a client's own headers pass");
-    let metrics = gateway.admin_request("/metrics").bearer(&gateway.ready.admin_token).send().await.body;
+    let metrics = gateway.admin_request("/metrics").bearer(&gateway.ready().admin_token).send().await.body;
     assert!(metrics.contains("hubgate_client_connections") && !metrics.contains("hubgate_telemetry"), "{metrics}");
 }

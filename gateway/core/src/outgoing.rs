@@ -16,8 +16,12 @@ use crate::reach::Reach;
 pub struct Outgoing {
     message: Arc<Message>,
     /// What is told how many connections get it. It is of one send, and the message may be sent to many targets.
-    reach: Option<Arc<dyn Reach>>,
+    counted: Option<Arc<Counted>>,
 }
+
+/// Behind a thin pointer, so that a message which nobody counts is small.
+#[derive(Debug)]
+struct Counted(Arc<dyn Reach>);
 
 #[derive(Debug)]
 struct Message {
@@ -95,16 +99,16 @@ impl Outgoing {
     }
 
     fn made(source: Source, frames: [OnceLock<Frame>; HubProtocol::COUNT]) -> Outgoing {
-        Outgoing { message: Arc::new(Message { source, frames }), reach: None }
+        Outgoing { message: Arc::new(Message { source, frames }), counted: None }
     }
 
     /// The same message, of which somebody wants to know how many connections get it.
     pub fn counted(self, reach: Arc<dyn Reach>) -> Outgoing {
-        Outgoing { reach: Some(reach), ..self }
+        Outgoing { counted: Some(Arc::new(Counted(reach))), ..self }
     }
 
     pub(crate) fn reach(&self) -> Option<&dyn Reach> {
-        self.reach.as_deref()
+        self.counted.as_ref().map(|counted| &*counted.0)
     }
 
     /// What its sender has encoded: by protocol, one or more whole hub messages with what frames them. Clients of other
@@ -228,7 +232,7 @@ impl Outgoing {
             }
         });
         let source = source.expect("a filter is shown only what can be read, and it stays as it is");
-        Outgoing { reach: self.reach.clone(), ..Outgoing::of(source) }
+        Outgoing { counted: self.counted.clone(), ..Outgoing::of(source) }
     }
 
     /// What ends the stream that it belongs to, or answers the call, in its place; none in the place of a call.
