@@ -58,6 +58,7 @@ pub mod http;
 pub mod http_2;
 pub mod hub_server;
 pub mod javascript;
+pub mod live_trace;
 pub mod management;
 pub mod matrix;
 pub mod nats;

@@ -18,7 +18,7 @@ use hubgate_bench::Verdict;
 
 use crate::commands::{
     cluster, completions, config as config_command, connections, dev, doctor, health, hub, keys, manual, plugin, send,
-    serve, state, token,
+    serve, state, tail, token,
 };
 use crate::logging::Logging;
 
@@ -54,6 +54,8 @@ enum Command {
     Kick(connections::KickArguments),
     /// Calls a method of clients of a running gateway.
     Send(send::Arguments),
+    /// Shows the way that messages take through a running gateway, as they come.
+    Tail(tail::Arguments),
     /// Changes a hub of a running gateway.
     #[command(subcommand)]
     Hub(hub::Command),
@@ -184,6 +186,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Ps(arguments) => connections::list(&arguments),
         Command::Kick(arguments) => connections::kick(&arguments),
+        Command::Tail(arguments) => tail::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
         Command::Hub(command) => hub::run(command),
         Command::Health(arguments) => health::run(&arguments),

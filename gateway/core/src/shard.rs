@@ -57,8 +57,8 @@ impl Shard {
         self.parts.clients_mut().hubs_mut().log_sends(log);
     }
 
-    /// Lets this one decide which messages of clients are followed from now on.
-    pub fn follow_messages(&mut self, follower: Arc<dyn Follower>) {
+    /// Lets this one decide which messages of clients are followed from now on; `None`: none are.
+    pub fn follow_messages(&mut self, follower: Option<Arc<dyn Follower>>) {
         self.parts.clients_mut().hubs_mut().follow_messages(follower);
     }
 

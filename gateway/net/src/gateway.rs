@@ -192,7 +192,7 @@ impl Gateway {
         };
         let mut acme = Acme::default();
         let settings = acme.serving(settings.listening_at(listen));
-        let (telemetry, spans) = settings.telemetry.as_ref().map(Telemetry::new).unzip();
+        let (telemetry, spans) = Telemetry::new(settings.telemetry.as_ref());
         let shared = Shared::new(settings, (link, telemetry), admin_address, Arc::new(vitals), registry, acme.status());
         let descriptors = Descriptors::new(max_descriptors);
         Ok(Gateway { shared: Arc::new(shared), plugins, acme, cluster, spans, listener, listen, admin, descriptors })
@@ -263,9 +263,9 @@ impl Gateway {
             .map(|cluster| cluster.start(&self.shared, self.plugins.clone(), shards.inboxes()))
             .transpose()?;
         let settings = self.shared.settings().telemetry.clone();
-        let exporting = match (&self.shared.telemetry, settings, self.spans) {
-            (Some(telemetry), Some(settings), Some(spans)) => {
-                Some(telemetry_export::start(telemetry.clone(), &settings, spans, (&self.shared, &shards)))
+        let exporting = match (self.shared.telemetry.export(), settings, self.spans) {
+            (Some(export), Some(settings), Some(spans)) => {
+                Some(telemetry_export::start(export.clone(), &settings, spans, (&self.shared, &shards)))
             }
             _ => None,
         };

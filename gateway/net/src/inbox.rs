@@ -71,6 +71,8 @@ pub(crate) enum LocalMessage {
         message: Outgoing,
         answer: oneshot::Sender<Result<usize, Refusal>>,
     },
+    /// An operator begins to watch messages, or ends it: go by who does now.
+    Follow(oneshot::Sender<()>),
     /// Orders that waited for a shard which has ended.
     Undelivered {
         to: ShardIndex,

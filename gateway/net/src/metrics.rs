@@ -20,7 +20,7 @@ use crate::cluster_link::ClusterStatus;
 use crate::network_rules::RequestKind;
 use crate::peer_task::PeerTask;
 use crate::slow::SlowReason;
-use crate::telemetry::Telemetry;
+use crate::telemetry::SpanCounts;
 
 /// The label of hubs that have none of their own.
 const OTHER: &str = "other";
@@ -307,15 +307,15 @@ impl Metrics {
     }
 
     /// All metrics as text: `status` is what all shards know, `directory` what they know together, `cluster` how the cluster is, if the
-    /// gateway is one of several, `certificate` how that is which the gateway gets for itself, `telemetry`
-    /// where spans go, if they go anywhere.
+    /// gateway is one of several, `certificate` how that is which the gateway gets for itself, `spans`
+    /// what became of those for a collector, if there is one.
     pub(crate) fn encode(
         &self,
         status: ShardStatus,
         directory: &Directory,
         cluster: Option<&ClusterStatus>,
         certificate: Option<&CertificateStatus>,
-        telemetry: Option<&Telemetry>,
+        spans: Option<&SpanCounts>,
     ) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
@@ -327,8 +327,8 @@ impl Metrics {
         if let Some(certificate) = certificate {
             encode_registry(&mut text, &certificate_metrics(certificate))?;
         }
-        if let Some(telemetry) = telemetry {
-            encode_registry(&mut text, &telemetry.counts().metrics())?;
+        if let Some(spans) = spans {
+            encode_registry(&mut text, &spans.metrics())?;
         }
         encode_eof(&mut text)?;
         Ok(text)

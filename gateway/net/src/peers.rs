@@ -345,7 +345,7 @@ mod tests {
         let address = settings.listen;
         let shared = Shared::new(
             settings,
-            (None, None),
+            (None, crate::telemetry::Telemetry::default()),
             address,
             Arc::new(Vitals::new(2, None)),
             Registry::default(),

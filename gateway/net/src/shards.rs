@@ -133,8 +133,8 @@ impl Shards {
         let cluster = shared.cluster.as_ref().map(ClusterLink::status);
         let has_own_certificate = shared.settings().acme.is_some();
         let certificate = has_own_certificate.then_some(&*shared.certificate);
-        let telemetry = shared.telemetry.as_deref();
-        shared.metrics.encode(statuses, &shared.directory, cluster.as_deref(), certificate, telemetry)
+        let spans = shared.telemetry.export().map(|export| export.counts());
+        shared.metrics.encode(statuses, &shared.directory, cluster.as_deref(), certificate, spans)
     }
 
     /// Sends all clients away, and waits until they are gone.

@@ -43,8 +43,7 @@ pub(crate) struct Shared {
     pub(crate) hash_seed: HashSeed,
     pub(crate) outboxes: Arc<Outboxes>,
     pub(crate) metrics: Metrics,
-    /// None: nothing is traced.
-    pub(crate) telemetry: Option<Arc<Telemetry>>,
+    pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) refusal_log: RefusalLog,
     pub(crate) provider_keys: ProviderKeys,
     /// Of the one that the gateway gets for itself, if it does.
@@ -57,11 +56,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// `registry` has the metrics of plugins. `cluster`: the way to other nodes, if it is configured; `telemetry`: where spans go, if they go
-    /// anywhere.
+    /// `registry` has the metrics of plugins. `cluster`: the way to other nodes, if it is configured.
     pub(crate) fn new(
         settings: Settings,
-        (cluster, telemetry): (Option<ClusterLink>, Option<Arc<Telemetry>>),
+        (cluster, telemetry): (Option<ClusterLink>, Telemetry),
         admin_address: SocketAddr,
         vitals: Arc<Vitals>,
         registry: Registry,
@@ -81,7 +79,7 @@ impl Shared {
             directory: Arc::new(Directory::new(hash_seed.clone())),
             hash_seed,
             metrics: Metrics::new(registry),
-            telemetry,
+            telemetry: Arc::new(telemetry),
             refusal_log: RefusalLog::default(),
             provider_keys: ProviderKeys::default(),
             certificate,

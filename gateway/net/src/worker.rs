@@ -132,6 +132,10 @@ impl Worker {
             }
             LocalMessage::CloseClient { id, reason, answer } => operators::close(shard, id, reason, answer),
             LocalMessage::Send { hub, to, message, answer } => operators::send(shard, hub, (to, message), answer),
+            LocalMessage::Follow(heard) => {
+                shard.follow_messages();
+                let _ = heard.send(());
+            }
             LocalMessage::Undelivered { to, orders } => shard.take_back(to, orders),
             LocalMessage::Nodes(nodes, heard) => {
                 shard.set_nodes(nodes);

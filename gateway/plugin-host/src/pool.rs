@@ -80,6 +80,11 @@ impl ShardPlugins {
         }
     }
 
+    /// The generation of the version that a call of the plugin would come to now; `None` if none serves.
+    pub fn generation(&self, plugin: &PluginName) -> Option<u64> {
+        self.pools.borrow().get(plugin)?.plugin.versions().serving.as_ref().map(|version| version.generation)
+    }
+
     /// Brings an event to the plugin it names, and its answer back: at most about `call_time` later, and within the
     /// first poll as a rule. Dropping the future breaks the call off. Must be polled inside a tokio runtime. The future
     /// is large (some 2 KiB): what lives long holds it boxed.

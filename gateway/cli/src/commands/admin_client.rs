@@ -1,6 +1,6 @@
 //! Speaks to a running gateway through its admin listener.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -144,6 +144,28 @@ impl AdminClient {
         Ok((status, body.to_owned()))
     }
 
+    /// An answer that has no end: its lines, as they come.
+    pub(crate) fn follow(&self, path: &str) -> Result<impl Iterator<Item = io::Result<String>>> {
+        let reached = || format!("the gateway at {}", self.address);
+        // To HTTP/1.0 no answer comes in chunks.
+        let request = format!("GET {path} HTTP/1.0");
+        let mut lines = BufReader::new(self.begin(&request, "").with_context(reached)?).lines();
+        let mut head = String::new();
+        for line in lines.by_ref() {
+            match line.context(NoAnswer).with_context(reached)? {
+                line if line.is_empty() => break,
+                line => head.push_str(&format!("{line}\r\n")),
+            }
+        }
+        let head = head + "\r\n";
+        let (status, _) = self.parsed(&head)?;
+        if status != 200 {
+            let body: Vec<String> = lines.by_ref().map_while(Result::ok).collect();
+            self.accept(status, &body.join("\n"), path)?;
+        }
+        Ok(lines)
+    }
+
     fn ask(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<Value> {
         let answer = self.answer(method, path, body)?;
         let (status, body) = self.parsed(&answer)?;
@@ -172,23 +194,10 @@ impl AdminClient {
     }
 
     fn exchange(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<String> {
-        let token = self.token.as_deref().unwrap_or_default();
-        let mut stream = self.connect()?;
-        stream.set_read_timeout(Some(self.patience))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
-        if token.bytes().chain(self.address.bytes()).any(|byte| !(0x21..0x7f).contains(&byte)) {
-            bail!("its address, or the admin token, has characters that no request can have");
-        }
-        let authorization = self.token.iter().map(|token| format!("Authorization: Bearer {token}\r\n"));
-        let content_type = body.iter().map(|(content_type, _)| format!("Content-Type: {content_type}\r\n"));
-        let optional: String = authorization.chain(content_type).collect();
+        let content_type = body.map(|(content_type, _)| format!("Content-Type: {content_type}\r\n"));
         let body = body.map_or(&[][..], |(_, body)| body);
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{optional}Content-Length: {}\r\nConnection: close\r\n\r\n",
-            self.address,
-            body.len()
-        );
-        stream.write_all(head.as_bytes())?;
+        let about_body = format!("{}Content-Length: {}\r\n", content_type.unwrap_or_default(), body.len());
+        let mut stream = self.begin(&format!("{method} {path} HTTP/1.1"), &about_body)?;
         // What has not gone out as a whole is not carried out. The gateway may have refused it by then, and says why.
         let sent = stream.write_all(body);
         let mut answer = String::new();
@@ -198,6 +207,23 @@ impl AdminClient {
             (Ok(()), Err(error)) => Err(error).context(NoAnswer),
             (Err(_), _) | (Ok(()), Ok(_)) => Ok(answer),
         }
+    }
+
+    /// Sends the head of a request, whose answer ends with the connection.
+    fn begin(&self, request_line: &str, about_body: &str) -> Result<TcpStream> {
+        let token = self.token.as_deref().unwrap_or_default();
+        let mut stream = self.connect()?;
+        stream.set_read_timeout(Some(self.patience))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        if token.bytes().chain(self.address.bytes()).any(|byte| !(0x21..0x7f).contains(&byte)) {
+            bail!("its address, or the admin token, has characters that no request can have");
+        }
+        let authorization = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n"));
+        let authorization = authorization.unwrap_or_default();
+        let host = &self.address;
+        let head = format!("{request_line}\r\nHost: {host}\r\n{authorization}{about_body}Connection: close\r\n\r\n");
+        stream.write_all(head.as_bytes())?;
+        Ok(stream)
     }
 
     fn connect(&self) -> Result<TcpStream> {
@@ -235,7 +261,7 @@ pub(crate) fn percent_encode(name: &str) -> String {
 /// Status and body of an answer that ends with its connection.
 fn parse(answer: &str) -> Option<(u16, &str)> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    let status = head.strip_prefix("HTTP/1.")?.strip_prefix(['0', '1'])?.strip_prefix(' ')?.get(..3)?.parse().ok()?;
     Some((status, body))
 }
 

@@ -28,5 +28,6 @@ pub(crate) mod send;
 pub(crate) mod serve;
 mod service_manager;
 pub(crate) mod state;
+pub(crate) mod tail;
 pub(crate) mod token;
 mod watch;

@@ -59,9 +59,9 @@ impl Hubs {
         self.send_log.as_deref()
     }
 
-    /// Lets this one decide which messages are followed from now on.
-    pub(crate) fn follow_messages(&mut self, follower: Arc<dyn Follower>) {
-        self.follower = Some(follower);
+    /// Lets this one decide which messages are followed from now on; `None`: none are.
+    pub(crate) fn follow_messages(&mut self, follower: Option<Arc<dyn Follower>>) {
+        self.follower = follower;
     }
 
     #[inline]

@@ -72,7 +72,7 @@ fn name_of(mark: &TraceMark) -> String {
 fn followed(mut rig: Rig) -> (Rig, Arc<Following>, Client) {
     let following = Arc::new(Following::default());
     let follow = |shard: &mut Shard| {
-        shard.follow_messages(following.clone());
+        shard.follow_messages(Some(following.clone()));
         shard.log_sends(following.clone());
     };
     rig.shards.iter_mut().for_each(follow);

@@ -49,6 +49,9 @@ pub(super) fn check<B>(
 ) -> Result<(), Denial> {
     let forbidden = |text: &str| Err(Denial::new(StatusCode::FORBIDDEN, text));
     match (operation.needs, token) {
+        (Needs::ToRead, Some(Token::Read)) if operation.asks_for_secrets(request.uri()) => {
+            return forbidden("The read token does not open payloads: they need the admin token.");
+        }
         (Needs::Nothing | Needs::ToRead, _) | (_, Some(Token::Admin)) => {}
         (Needs::Secrets, _) => {
             return forbidden("The read token does not open access keys: they need the admin token.");

@@ -46,15 +46,21 @@ pub(crate) async fn serve(mut listener: Listener, admin: Admin) -> Infallible {
 /// Serves one connection, and notes whose it is.
 async fn serve_one(admin: Admin, stream: TcpStream, remote: SocketAddr, rank: Rank) {
     let timeouts = admin.shared.settings().timeouts.clone();
+    let stream = PatientStream::new(stream, timeouts.write);
+    let patience = stream.patience();
     let service = service_fn(|request| {
-        let (admin, rank) = (&admin, &rank);
-        async move { Ok::<_, Infallible>(admin.answer(request, remote, |token| rank.raise(token)).await) }
+        let (admin, rank, patience) = (&admin, &rank, &patience);
+        async move {
+            let mut answer = admin.answer(request, remote, |token| rank.raise(token)).await;
+            answer.body_mut().be_watched_by(patience);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = http1::Builder::new();
     let connection = builder
         .timer(TokioTimer::new())
         .header_read_timeout(timeouts.header)
-        .serve_connection(TokioIo::new(PatientStream::new(stream, timeouts.write)), service);
+        .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
         tracing::debug!(%error, "an admin connection broke off");
     }

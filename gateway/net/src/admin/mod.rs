@@ -9,6 +9,7 @@ mod openapi;
 mod operations;
 mod outcome;
 mod plugins;
+mod trace;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -137,6 +138,7 @@ impl Admin {
             Door::Send => hubs::send(self, name, request).await,
             Door::Clients => clients::list(self, request.uri()).await,
             Door::CloseClient => clients::close(self, name, request.uri()).await,
+            Door::Trace => trace::watch(self, request.uri()),
             Door::Cluster => self.cluster(),
             Door::Keys => Ok(self.keys()),
             Door::Regenerate(key) => self.regenerate(key, operator).await,

@@ -25,6 +25,7 @@ pub(super) enum Door {
     Cluster,
     Clients,
     CloseClient,
+    Trace,
     Keys,
     Regenerate(KeyPlace),
 }
@@ -57,6 +58,8 @@ pub(super) enum Body {
 pub(super) struct Parameter {
     pub(super) name: &'static str,
     pub(super) description: &'static str,
+    /// Whether it asks for what the token for reading does not open.
+    pub(super) is_for_secrets: bool,
 }
 
 /// A row of [`OPERATIONS`].
@@ -92,7 +95,7 @@ const READ: Operation = Operation {
 const CHANGE: Operation = Operation { method: "POST", needs: Needs::ToChange, query: Some(&[]), ..READ };
 
 const fn parameter(name: &'static str, description: &'static str) -> Parameter {
-    Parameter { name, description }
+    Parameter { name, description, is_for_secrets: false }
 }
 
 pub(super) const OPERATIONS: &[Operation] = &[
@@ -182,6 +185,24 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ..CHANGE
     },
     Operation {
+        path: "/admin/trace",
+        door: Door::Trace,
+        name: "watchMessages",
+        summary: "The way that messages take, as server-sent events, from now on",
+        query: Some(&[
+            parameter("hub", "What begins in this hub"),
+            parameter("user", "What this user's clients say, and what is sent to the user"),
+            parameter("connection", "What this client says, and what is sent to it"),
+            parameter("method", "Calls of this method by clients"),
+            Parameter {
+                is_for_secrets: true,
+                ..parameter("payloads", "With the arguments of calls, but for what looks like a secret")
+            },
+        ]),
+        refusals: &[429],
+        ..READ
+    },
+    Operation {
         path: "/admin/cluster",
         door: Door::Cluster,
         name: "getCluster",
@@ -239,6 +260,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
 ];
 
 impl Operation {
+    /// Whether a query has what the token for reading does not open.
+    pub(super) fn asks_for_secrets(&self, uri: &Uri) -> bool {
+        let mut secret = self.query.unwrap_or_default().iter().filter(|known| known.is_for_secrets);
+        secret.any(|known| Query::of(uri).get(known.name).is_some())
+    }
+
     /// Whoever misspells a name is told so: what it was to narrow would be everything.
     pub(super) fn check_query(&self, uri: &Uri) -> Result<(), Denial> {
         let Some(known) = self.query else { return Ok(()) };

@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::header::{ALLOW, HeaderValue, WWW_AUTHENTICATE};
 use http::{StatusCode, Uri};
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::access::Token;
 use super::operations::Operation;
-use crate::http::{Answer, text, with_type};
+use crate::http::{Answer, events, text, with_type};
 use crate::refusal::Refusal;
 
 /// What the log tells of a path and of an outcome, in bytes.
@@ -20,6 +22,8 @@ pub(super) enum Reply {
     Json(Value),
     Metrics(String),
     Text(StatusCode, &'static str),
+    /// Server-sent events, as they come.
+    Events(mpsc::Receiver<Bytes>),
     /// Of a change, with what the log tells of it: the JSON may have secrets.
     Changed(Value, String),
 }
@@ -75,6 +79,7 @@ impl From<Reply> for Answer {
                 with_type(StatusCode::OK, "application/json", body.to_string())
             }
             Reply::Text(status, told) => text(status, told),
+            Reply::Events(received) => events(received),
             Reply::Metrics(metrics) => {
                 with_type(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics)
             }
@@ -91,7 +96,7 @@ pub(super) fn log_change(
 ) {
     let (status, told) = match outcome {
         Ok(Reply::Changed(_, told)) => (StatusCode::OK, told.as_str()),
-        Ok(Reply::Json(_) | Reply::Metrics(_) | Reply::Text(..)) => (StatusCode::OK, ""),
+        Ok(Reply::Json(_) | Reply::Metrics(_) | Reply::Text(..) | Reply::Events(_)) => (StatusCode::OK, ""),
         Err(denial) => (denial.status, denial.text.as_str()),
     };
     let shorten = |text: &'_ str| text[..text.floor_char_boundary(LONGEST_TOLD)].to_owned();

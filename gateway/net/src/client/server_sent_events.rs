@@ -78,7 +78,14 @@ mod tests {
     async fn a_client_that_is_given_up_for_its_outbox_is_never_taken_for_a_lost_one() {
         let settings = settings();
         let (address, vitals) = (settings.listen, Arc::new(Vitals::new(1, None)));
-        let shared = Shared::new(settings, (None, None), address, vitals, Registry::default(), Arc::default());
+        let shared = Shared::new(
+            settings,
+            (None, crate::telemetry::Telemetry::default()),
+            address,
+            vitals,
+            Registry::default(),
+            Arc::default(),
+        );
         let hub = HubName::parse("chat").expect("a hub's name");
         // Both ends are there at once, and which one is seen first is a matter of chance.
         for _ in 0..100 {

@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use super::way::Way;
 use crate::delivery::{CutOff, CutOffs, DeliveryBody, DeliveryFarewell};
@@ -31,6 +32,8 @@ pub(crate) enum AnswerBody {
         /// On HTTP/1.1.
         own_deadlines: Option<OwnDeadlines>,
     },
+    /// Text that comes by and by, until its sender is dropped.
+    Events(mpsc::Receiver<Bytes>),
     /// What another node answers.
     Elsewhere {
         body: Incoming,
@@ -49,7 +52,7 @@ impl AnswerBody {
     pub(crate) fn way(&self) -> Option<&Way> {
         match self {
             AnswerBody::Elsewhere { way, .. } => Some(way),
-            AnswerBody::Whole(_) | AnswerBody::Messages { .. } => None,
+            AnswerBody::Whole(_) | AnswerBody::Messages { .. } | AnswerBody::Events(_) => None,
         }
     }
 
@@ -57,7 +60,7 @@ impl AnswerBody {
     pub(crate) fn farewell(&self) -> Option<DeliveryFarewell> {
         match self {
             AnswerBody::Messages { body, .. } => Some(body.farewell()),
-            AnswerBody::Whole(_) | AnswerBody::Elsewhere { .. } => None,
+            AnswerBody::Whole(_) | AnswerBody::Events(_) | AnswerBody::Elsewhere { .. } => None,
         }
     }
 
@@ -75,14 +78,14 @@ impl AnswerBody {
             AnswerBody::Whole(_) => patience.watch(Watched::Answers),
             AnswerBody::Messages { own_deadlines, .. } => *own_deadlines = Some(patience.suspend()),
             // As a whole it may take long to come.
-            AnswerBody::Elsewhere { .. } => patience.watch(Watched::Bytes),
+            AnswerBody::Events(_) | AnswerBody::Elsewhere { .. } => patience.watch(Watched::Bytes),
         }
     }
 
     /// The connection that it is sent on.
     pub(crate) fn on_connection(&self, cut_offs: &CutOffs) {
         match self {
-            AnswerBody::Whole(_) | AnswerBody::Elsewhere { .. } => {}
+            AnswerBody::Whole(_) | AnswerBody::Events(_) | AnswerBody::Elsewhere { .. } => {}
             AnswerBody::Messages { body, .. } => body.on_connection(cut_offs),
         }
     }
@@ -96,6 +99,7 @@ impl Body for AnswerBody {
         match self.get_mut() {
             AnswerBody::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             AnswerBody::Messages { body, .. } => Pin::new(body).poll_frame(cx),
+            AnswerBody::Events(events) => events.poll_recv(cx).map(|event| event.map(|event| Ok(Frame::data(event)))),
             AnswerBody::Elsewhere { body, .. } => Pin::new(body).poll_frame(cx).map_err(|_| CutOff),
         }
     }
@@ -104,6 +108,7 @@ impl Body for AnswerBody {
         match self {
             AnswerBody::Whole(body) => body.is_end_stream(),
             AnswerBody::Messages { body, .. } => body.is_end_stream(),
+            AnswerBody::Events(_) => false,
             AnswerBody::Elsewhere { body, .. } => body.is_end_stream(),
         }
     }
@@ -112,6 +117,7 @@ impl Body for AnswerBody {
         match self {
             AnswerBody::Whole(body) => body.size_hint(),
             AnswerBody::Messages { body, .. } => body.size_hint(),
+            AnswerBody::Events(_) => SizeHint::default(),
             AnswerBody::Elsewhere { body, .. } => body.size_hint(),
         }
     }
@@ -135,6 +141,11 @@ pub(crate) fn json(body: &impl Serialize) -> Answer {
 
 pub(crate) fn with_type(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     with_body(status, content_type, AnswerBody::Whole(Full::new(body.into())))
+}
+
+/// Server-sent events, until their sender is dropped.
+pub(crate) fn events(events: mpsc::Receiver<Bytes>) -> Answer {
+    with_body(StatusCode::OK, "text/event-stream", AnswerBody::Events(events))
 }
 
 /// Messages for a client that polls.

@@ -323,6 +323,11 @@ impl ShardHandle {
         self.0.feed(Input::Configure { settings, halves: self.0.plugins.halves() });
     }
 
+    /// Follows the messages that somebody wants to be told of now.
+    pub(crate) fn follow_messages(&self) {
+        self.0.core.borrow_mut().follow_messages(self.0.shared.telemetry.follower());
+    }
+
     /// Asks clients and hub servers to leave: once, or again those that have come meanwhile.
     pub(crate) fn drain(&self, farewell: Farewell) {
         let pace = self.0.shared.settings().drain.closes;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use hubgate_core::event::{ConnectionFacts, UpstreamAnswer, UpstreamEvent, UpstreamFailure};
 use hubgate_core::filter::{Inspected, Inspection, Refusal, Subject, Verdict};
+use hubgate_core::id::PluginName;
 use hubgate_core::pairs::Pairs;
 use hubgate_core::settings::Handler;
 use hubgate_core::trace::TraceMark;
 use hubgate_core::{Effect, Input};
+use hubgate_plugin_host::ShardPlugins;
 
 use super::ShardThread;
 use crate::telemetry::{Context, Span, SpanKind, is_of_trace};
@@ -24,12 +26,12 @@ impl ShardThread {
         match effect {
             Effect::Inspect { number, mut inspection } => {
                 let is_inbound = matches!(inspection.subject, Subject::Client(_));
-                let span = Span::of(mark).map(|cause| of_filters(&cause, &mut inspection));
+                let span = Span::of(mark).map(|cause| of_filters(&self.plugins, &cause, &mut inspection));
                 let inspecting = span.map(|span| Inspecting { span, is_inbound, mark: mark.clone() });
                 inputs.push_back(self.inspect(number, inspection, inspecting));
             }
             Effect::Call { client, handler, facts, mut event } => {
-                let span = Span::of(mark).map(|cause| of_call(&cause, &handler, &mut event));
+                let span = Span::of(mark).map(|cause| of_call(&self.plugins, &cause, &handler, &mut event));
                 inputs.extend(self.call_handler(client, handler, facts, event, span));
             }
             effect => self.perform(effect, inputs),
@@ -48,8 +50,8 @@ impl ShardThread {
             UpstreamEvent::Disconnected { .. } => "disconnected",
             UpstreamEvent::Invocation { .. } | UpstreamEvent::StreamCall(_) | UpstreamEvent::Stream(_) => return None,
         };
-        let first = self.shared.telemetry.as_ref()?.of_client(None, facts, name)?;
-        Some(of_call(&first, handler, event))
+        let first = self.shared.telemetry.of_client(None, facts, name)?;
+        Some(of_call(&self.plugins, &first, handler, event))
     }
 }
 
@@ -96,32 +98,43 @@ pub(super) fn answered(span: Arc<Span>, input: Input<'static, 'static>) -> Input
     Input::Traced { mark: span.mark(), input: Box::new(input) }
 }
 
-fn of_filters(cause: &Arc<Span>, inspection: &mut Inspection) -> Arc<Span> {
+fn of_filters(plugins: &ShardPlugins, cause: &Arc<Span>, inspection: &mut Inspection) -> Arc<Span> {
     let span = cause.child(SpanKind::Internal, "filter");
     let direction = match &inspection.subject {
         Subject::Client(_) => "inbound",
         Subject::Delivery { .. } => "outbound",
     };
     span.text("hubgate.direction", direction);
-    let plugins: Vec<&str> = inspection.filters.iter().map(|filter| filter.settings.plugin.as_str()).collect();
-    span.text("hubgate.plugin", &plugins.join(", "));
-    tell(span.context(), &mut inspection.headers);
+    let filters = || inspection.filters.iter().map(|filter| &filter.settings.plugin);
+    let names: Vec<&str> = filters().map(PluginName::as_str).collect();
+    span.text("hubgate.plugin", &names.join(", "));
+    let generations: Vec<String> = filters().map(|filter| generation(plugins, filter)).collect();
+    span.text("hubgate.plugin.generation", &generations.join(", "));
+    if let Some(context) = span.context() {
+        tell(context, &mut inspection.headers);
+    }
     span
 }
 
-fn of_call(cause: &Arc<Span>, handler: &Handler, event: &mut UpstreamEvent) -> Arc<Span> {
+fn of_call(plugins: &ShardPlugins, cause: &Arc<Span>, handler: &Handler, event: &mut UpstreamEvent) -> Arc<Span> {
     let span = cause.child(SpanKind::Internal, "handle");
     match handler {
         Handler::Plugin(plugin) => {
             span.text("hubgate.plugin", plugin.as_str());
-            if let Some(headers) = event.headers_mut() {
-                tell(span.context(), headers);
+            span.text("hubgate.plugin.generation", &generation(plugins, plugin));
+            if let (Some(context), Some(headers)) = (span.context(), event.headers_mut()) {
+                tell(context, headers);
             }
         }
         // Its request has a header.
         Handler::Webhook(webhook) => span.text("hubgate.webhook", webhook.url.shown()),
     }
     span
+}
+
+/// Of the version that a call comes to that begins now.
+fn generation(plugins: &ShardPlugins, plugin: &PluginName) -> String {
+    plugins.generation(plugin).map_or_else(|| "none".to_owned(), |generation| generation.to_string())
 }
 
 /// Lets whoever reads a message's headers know which span it is in.

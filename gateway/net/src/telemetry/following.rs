@@ -7,7 +7,7 @@ use hubgate_core::follower::Follower;
 use hubgate_core::trace::TraceMark;
 use hubgate_wire::signalr::HubMessage;
 
-use super::{Context, Span, Telemetry};
+use super::{Context, Span, Subject, Telemetry, redaction};
 
 /// Follows the calls of clients. Items of streams, answers and pings belong to no trace of their own.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ impl Follower for Following {
         };
         let parent = Context::of(call.headers.iter().map(|(name, value)| (&**name, &**value)));
         let span = self.0.of_client(parent.as_ref(), client, &call.target)?;
+        span.payload(|| redaction::shown(call.arguments));
         Some(span.mark())
     }
 }
@@ -27,12 +28,18 @@ impl Follower for Following {
 impl Telemetry {
     /// What begins because of a client: its call of a method, or its coming or going.
     pub(crate) fn of_client(
-        self: &Arc<Telemetry>,
+        &self,
         parent: Option<&Context>,
         client: &ConnectionFacts,
         method: &str,
     ) -> Option<Arc<Span>> {
-        let span = self.begin_for_client(parent, &format!("{}/{method}", client.hub))?;
+        let subject = Subject {
+            hub: &client.hub,
+            user: client.user_id.as_ref(),
+            connection: Some(client.id),
+            method: Some(method),
+        };
+        let span = self.begin_for_client(parent, &subject, &format!("{}/{method}", client.hub))?;
         span.text("rpc.system", "signalr");
         span.text("rpc.service", client.hub.as_str());
         span.text("rpc.method", method);

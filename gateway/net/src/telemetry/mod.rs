@@ -1,93 +1,110 @@
-//! OpenTelemetry: the spans of what is done for messages and requests, told to a collector by OTLP.
+//! The spans of what is done for messages and requests: told to a collector by OTLP, and to operators who watch.
 //!
-//! Spans are made on the shards' threads, of messages that are followed ([`hubgate_core::trace`]) and of requests. They wait in a bounded queue
-//! for a task of the main thread ([`crate::telemetry_export`]); what finds no room there is lost and counted. Without a collector in the configuration
-//! there is no [`Telemetry`], and nothing is followed.
+//! Spans are made on the shards' threads, of messages that are followed ([`hubgate_core::trace`]) and of requests. They wait in bounded queues:
+//! for a task of the main thread that brings them to the collector ([`crate::telemetry_export`]), and for each operator who watches. What finds no
+//! room there is lost and counted. Without a collector in the configuration nothing is followed unless somebody watches.
 
 mod context;
 mod counts;
+mod export;
 mod following;
+mod redaction;
 mod span;
+mod watching;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use hubgate_core::delivery::Target;
 use hubgate_core::follower::Follower;
+use hubgate_core::id::HubName;
 use opentelemetry_proto::tonic::trace::v1 as otlp;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
+use self::span::Readers;
+use self::watching::Watchers;
 use crate::settings::TelemetrySettings;
 pub(crate) use context::{Context, is_of_trace};
-use counts::Counts;
+pub(crate) use counts::Counts as SpanCounts;
+pub(crate) use export::Export;
 pub(crate) use span::{Span, SpanKind, attribute};
+pub(crate) use watching::{MAX_WATCHERS, Subject, Wanted, Watched, Watching};
 
-/// Spans that wait for the collector, in number.
-const QUEUE: usize = 8_192;
-
-/// Where spans go, and which traces are recorded.
-#[derive(Debug)]
+/// Who is told of spans.
+#[derive(Debug, Default)]
 pub(crate) struct Telemetry {
-    sample_ratio: f64,
-    queue: mpsc::Sender<otlp::Span>,
-    /// The queue is half full, or the gateway ends.
-    is_wanted: Notify,
-    counts: Counts,
+    /// `None`: no collector is.
+    export: Option<Arc<Export>>,
+    watchers: Watchers,
 }
 
 impl Telemetry {
-    /// With the end of the queue that brings spans to the collector.
-    pub(crate) fn new(settings: &TelemetrySettings) -> (Arc<Telemetry>, mpsc::Receiver<otlp::Span>) {
-        let (queue, spans) = mpsc::channel(QUEUE);
-        let (sample_ratio, is_wanted) = (settings.sample_ratio, Notify::new());
-        (Arc::new(Telemetry { sample_ratio, queue, is_wanted, counts: Counts::default() }), spans)
+    /// With the end of the queue that brings spans to the collector, if there is one.
+    pub(crate) fn new(settings: Option<&TelemetrySettings>) -> (Telemetry, Option<mpsc::Receiver<otlp::Span>>) {
+        let (export, spans) = settings.map(Export::new).unzip();
+        (Telemetry { export: export.map(Arc::new), watchers: Watchers::default() }, spans)
     }
 
-    pub(crate) fn counts(&self) -> &Counts {
-        &self.counts
+    pub(crate) fn export(&self) -> Option<&Arc<Export>> {
+        self.export.as_ref()
     }
 
-    /// What decides which messages of clients are followed.
-    pub(crate) fn follower(self: &Arc<Telemetry>) -> Arc<dyn Follower> {
-        Arc::new(following::Following(self.clone()))
+    /// Whether somebody watches.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.watchers.is_empty()
     }
 
-    /// The first span of a trace here, if that is recorded: as `parent` says, and by chance of traces that begin here.
+    /// Somebody watches until what this gives is dropped. `None`: as many watch as may.
+    pub(crate) fn watch(self: &Arc<Telemetry>, wanted: Wanted) -> Option<Watching> {
+        Watching::begin(self.clone(), wanted)
+    }
+
+    /// What decides which messages of clients are followed, if any may be.
+    pub(crate) fn follower(self: &Arc<Telemetry>) -> Option<Arc<dyn Follower>> {
+        let is_wanted = self.export.is_some() || !self.watchers.is_empty();
+        is_wanted.then(|| Arc::new(following::Following(self.clone())) as Arc<dyn Follower>)
+    }
+
+    /// The first span of a trace here, if somebody is told of that.
     pub(crate) fn begin(
-        self: &Arc<Telemetry>,
+        &self,
         parent: Option<&Context>,
+        subject: &Subject<'_>,
         kind: SpanKind,
         name: &str,
     ) -> Option<Arc<Span>> {
-        let is_recorded = match parent {
-            Some(parent) => parent.is_sampled,
-            None => self.sample_ratio >= 1.0 || rand::random::<f64>() < self.sample_ratio,
+        let export = self.export.as_ref().filter(|export| export.records(parent));
+        self.begin_for(export, parent, subject, kind, name)
+    }
+
+    fn begin_for_client(&self, parent: Option<&Context>, subject: &Subject<'_>, name: &str) -> Option<Arc<Span>> {
+        let export = self.export.as_ref().filter(|export| export.records_for_client(parent));
+        self.begin_for(export, parent, subject, SpanKind::Server, name)
+    }
+
+    /// Of a send: for those who watch its target and are not told of what has brought it about, if that is followed.
+    pub(crate) fn begin_send(&self, hub: &HubName, to: &Target, name: &str, cause: Option<&Span>) -> Option<Arc<Span>> {
+        let (user, connection) = match to {
+            Target::User(user) => (Some(user), None),
+            Target::Connection(connection) => (None, Some(*connection)),
+            Target::All | Target::Group(_) => (None, None),
         };
-        is_recorded.then(|| Span::first(self.clone(), parent, kind, name))
+        let subject = Subject { hub, user, connection, method: None };
+        let told = cause.map_or(&[][..], Span::watchers);
+        let readers = Readers { export: None, watchers: self.watchers.of(&subject, told) };
+        readers.are_there().then(|| Span::first(Arc::new(readers), None, SpanKind::Producer, name))
     }
 
-    /// The same because of a client. Anybody may be one: what it says of a trace makes no more of them recorded than the ratio does.
-    fn begin_for_client(self: &Arc<Telemetry>, parent: Option<&Context>, name: &str) -> Option<Arc<Span>> {
-        let is_one_of_the_part = parent.is_none_or(|parent| parent.is_within(self.sample_ratio));
-        is_one_of_the_part.then(|| self.begin(parent, SpanKind::Server, name)).flatten()
-    }
-
-    /// Waits until many spans wait, or somebody wants them to leave at once.
-    pub(crate) async fn exporter_is_wanted(&self) {
-        self.is_wanted.notified().await;
-    }
-
-    pub(crate) fn wake_exporter(&self) {
-        self.is_wanted.notify_one();
-    }
-
-    /// A span is over. Nobody waits for room.
-    fn told(&self, span: otlp::Span) {
-        if self.queue.try_send(span).is_err() {
-            self.counts.lost(1);
-        }
-        if self.queue.capacity() < QUEUE / 2 {
-            self.wake_exporter();
-        }
+    fn begin_for(
+        &self,
+        export: Option<&Arc<Export>>,
+        parent: Option<&Context>,
+        subject: &Subject<'_>,
+        kind: SpanKind,
+        name: &str,
+    ) -> Option<Arc<Span>> {
+        let readers = Readers { export: export.cloned(), watchers: self.watchers.of(subject, &[]) };
+        readers.are_there().then(|| Span::first(Arc::new(readers), parent, kind, name))
     }
 }
 

@@ -10,17 +10,32 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::{self as otlp, SpanFlags, Status, status::StatusCode};
 
 use super::context::Context;
-use super::{Telemetry, unix_nanoseconds};
+use super::watching::Watcher;
+use super::{Export, unix_nanoseconds};
 
 pub(crate) use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 /// The longest text of an attribute and the longest name, in bytes.
 const LONGEST_TEXT: usize = 1_024;
 
+/// Who is told of the spans of a trace.
+#[derive(Debug)]
+pub(super) struct Readers {
+    /// `None`: the collector is not.
+    pub(super) export: Option<Arc<Export>>,
+    pub(super) watchers: Vec<Arc<Watcher>>,
+}
+
+impl Readers {
+    pub(super) fn are_there(&self) -> bool {
+        self.export.is_some() || !self.watchers.is_empty()
+    }
+}
+
 /// A span that is under way. It is told when its last owner drops it.
 #[derive(Debug)]
 pub(crate) struct Span {
-    telemetry: Arc<Telemetry>,
+    readers: Arc<Readers>,
     context: Context,
     cause: Cause,
     kind: SpanKind,
@@ -53,6 +68,8 @@ struct Noted {
     attributes: Vec<KeyValue>,
     /// What kind of failure it was.
     error: Option<&'static str>,
+    /// What it carries, for those who watch alone.
+    payload: Option<String>,
     ended: Option<Instant>,
 }
 
@@ -66,13 +83,13 @@ impl Moment {
 
 impl Span {
     /// The first span of this gateway in a trace; `parent` is somebody else's.
-    pub(super) fn first(telemetry: Arc<Telemetry>, parent: Option<&Context>, kind: SpanKind, name: &str) -> Arc<Span> {
+    pub(super) fn first(readers: Arc<Readers>, parent: Option<&Context>, kind: SpanKind, name: &str) -> Arc<Span> {
         let (context, cause) = match parent {
             None => (Context::begin(), Cause::Nothing),
             Some(parent) => (parent.child(), Cause::Other(parent.span_id)),
         };
         let (name, begun) = (bounded(name).to_owned(), Moment::now());
-        Arc::new(Span { telemetry, context, cause, kind, name, begun, noted: Mutex::default() })
+        Arc::new(Span { readers, context, cause, kind, name, begun, noted: Mutex::default() })
     }
 
     /// A span that this one has caused.
@@ -87,7 +104,7 @@ impl Span {
 
     fn child_since(self: &Arc<Span>, begun: Moment, kind: SpanKind, name: &str) -> Span {
         Span {
-            telemetry: self.telemetry.clone(),
+            readers: self.readers.clone(),
             context: self.context.child(),
             cause: Cause::Span(self.clone()),
             kind,
@@ -97,8 +114,20 @@ impl Span {
         }
     }
 
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
+    /// What others are told of the trace; `None` where the collector is not told of it.
+    pub(crate) fn context(&self) -> Option<&Context> {
+        self.readers.export.as_ref().map(|_| &self.context)
+    }
+
+    pub(super) fn watchers(&self) -> &[Arc<Watcher>] {
+        &self.readers.watchers
+    }
+
+    /// Lets those who watch see what it carries, if they want to.
+    pub(super) fn payload(&self, payload: impl FnOnce() -> String) {
+        if self.readers.watchers.iter().any(|watcher| watcher.wants_payloads()) {
+            self.note(|noted| noted.payload = Some(payload()));
+        }
     }
 
     /// For what belongs to it.
@@ -115,7 +144,7 @@ impl Span {
         note(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Adds a text about it; never a payload, and nothing that is secret.
+    /// Adds a text about it; never a payload, and nothing that is secret: the collector is told.
     pub(crate) fn text(&self, key: &'static str, value: &str) {
         let value = Value::StringValue(bounded(value).to_owned());
         self.note(|noted| noted.attributes.push(attribute(key, value)));
@@ -149,7 +178,7 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        let Noted { attributes, error, ended } =
+        let Noted { attributes, error, payload, ended } =
             mem::take(self.noted.get_mut().unwrap_or_else(PoisonError::into_inner));
         let took = ended.unwrap_or_else(Instant::now).saturating_duration_since(self.begun.instant);
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
@@ -175,7 +204,12 @@ impl Drop for Span {
             span.attributes.push(attribute("error.type", Value::StringValue(error.to_owned())));
             span.status = Some(Status { message: String::new(), code: StatusCode::Error.into() });
         }
-        self.telemetry.told(span);
+        for watcher in &self.readers.watchers {
+            watcher.tell(&span, payload.as_deref());
+        }
+        if let Some(export) = &self.readers.export {
+            export.told(span);
+        }
     }
 }
 

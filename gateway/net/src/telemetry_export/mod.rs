@@ -22,7 +22,7 @@ use crate::settings::TelemetrySettings;
 use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::tasks::{self, Caught};
-use crate::telemetry::{Telemetry, unix_nanoseconds};
+use crate::telemetry::{Export, unix_nanoseconds};
 
 /// How long spans wait for others, unless there are many.
 const GATHERING: Duration = Duration::from_secs(1);
@@ -37,14 +37,14 @@ const LAST_EXPORT: Duration = Duration::from_secs(2);
 /// What is under way until the gateway ends.
 #[derive(Debug)]
 pub(crate) struct Exporting {
-    telemetry: Arc<Telemetry>,
+    export: Arc<Export>,
     is_ending: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// Starts on this thread's runtime. `spans` are those of `shared`'s telemetry.
+/// Starts on this thread's runtime. `spans` are those that `export` has taken.
 pub(crate) fn start(
-    telemetry: Arc<Telemetry>,
+    export: Arc<Export>,
     settings: &TelemetrySettings,
     spans: mpsc::Receiver<Span>,
     (shared, shards): (&Shared, &Shards),
@@ -54,7 +54,7 @@ pub(crate) fn start(
     let collector = Collector::new(settings, shared, "traces");
     let (ending, resource_of_spans) = (Ending(ending), resource.clone());
     let of_spans = Spans {
-        telemetry: telemetry.clone(),
+        export: export.clone(),
         waiting: spans,
         collector,
         resource: resource_of_spans,
@@ -65,7 +65,7 @@ pub(crate) fn start(
         let collector = Collector::new(settings, shared, "metrics");
         tasks.push(spawn("metrics", export_metrics(collector, resource, shards.clone(), interval, ending)));
     }
-    Exporting { telemetry, is_ending, tasks }
+    Exporting { export, is_ending, tasks }
 }
 
 /// Nothing but telemetry depends on it.
@@ -81,7 +81,7 @@ impl Exporting {
     /// The gateway ends: the collector may take what is left, and is waited for only for a moment.
     pub(crate) async fn end(self) {
         self.is_ending.send_replace(true);
-        self.telemetry.wake_exporter();
+        self.export.wake();
         let all = async {
             for task in self.tasks {
                 // A panic is in the log.
@@ -111,7 +111,7 @@ impl Ending {
 
 /// Spans on their way.
 struct Spans {
-    telemetry: Arc<Telemetry>,
+    export: Arc<Export>,
     waiting: mpsc::Receiver<Span>,
     collector: Collector,
     resource: Resource,
@@ -135,7 +135,7 @@ impl Spans {
             if is_last {
                 return;
             }
-            let _ = timeout(GATHERING, self.telemetry.exporter_is_wanted()).await;
+            let _ = timeout(GATHERING, self.export.is_wanted()).await;
         }
     }
 
@@ -148,14 +148,14 @@ impl Spans {
             match self.collector.send_encoded(body.clone()).await {
                 Ok(refused) => {
                     let refused = refused.min(count);
-                    self.telemetry.counts().exported(count - refused);
-                    return self.telemetry.counts().lost(refused);
+                    self.export.counts().exported(count - refused);
+                    return self.export.counts().lost(refused);
                 }
                 Err(Failure::MayPass) if !self.ending.has_begun() => {
                     self.ending.wait(retry).await;
                     retry = (2 * retry).min(LONGEST_RETRY);
                 }
-                Err(_) => return self.telemetry.counts().lost(count),
+                Err(_) => return self.export.counts().lost(count),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use hubgate_core::settings::Webhook;
 
-use crate::telemetry::{Span, SpanKind};
+use crate::telemetry::{Context, Span, SpanKind};
 
 /// The span of one request. Of the URL it has the template alone, without what may be secret.
 pub(super) fn span(cause: &Arc<Span>, webhook: &Webhook) -> Arc<Span> {
@@ -17,7 +17,7 @@ pub(super) fn span(cause: &Arc<Span>, webhook: &Webhook) -> Arc<Span> {
 
 /// Adds `traceparent`, and `tracestate` if the trace has one.
 pub(super) fn tell(span: &Span, headers: &mut HeaderMap) {
-    for (name, value) in span.context().headers() {
+    for (name, value) in span.context().into_iter().flat_map(Context::headers) {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(HeaderName::from_static(name), value);
         }
