@@ -267,7 +267,12 @@ async fn the_document_lists_what_is_there_and_the_statuses_that_it_answers_with(
             let is_open = operation["security"] == json!([]);
             let without = hubgate_tests::http::Request::new(method.clone(), gateway.ready().admin, &filled);
             assert_eq!(without.send().await.status, if is_open { 200 } else { 401 }, "{method} {path}");
-            let answer = gateway.operate(method.clone(), &filled).send().await;
+            // One answer has no end.
+            let asked_for = match path.as_str() {
+                "/admin/trace" => format!("{filled}?payloads=neither"),
+                _ => filled,
+            };
+            let answer = gateway.operate(method.clone(), &asked_for).send().await;
             let statuses = operation["responses"].as_object().expect("an object");
             assert!(statuses.contains_key(&answer.status.to_string()), "{method} {path}: {answer:?}");
             asked += 1;

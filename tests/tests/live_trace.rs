@@ -2,8 +2,10 @@
 
 use http::Method;
 use hubgate_tests::gateway::Setup;
+use hubgate_tests::hub_server::HubServer;
 use hubgate_tests::live_trace::{LiveTrace, Tail};
 use hubgate_tests::{Gateway, guests};
+use hubgate_wire::service::{BroadcastData, ServiceMessage};
 use serde_json::{Value, json};
 
 const READ_TOKEN: &str = "a-token-that-may-only-read";
@@ -173,4 +175,22 @@ async fn tail_shows_traces_in_a_terminal_and_as_json() {
     assert!(line.contains("user=ann\\u{1b}[2J") && !line.contains('\u{1b}'), "{line:?}");
     let span: Value = serde_json::from_str(&json.line_after(&mut client, "probe/echo").await).expect("it is JSON");
     assert_eq!((&span["root"], &span["attributes"]["method"]), (&json!(true), &json!("echo")));
+}
+
+#[tokio::test]
+async fn a_call_that_a_hub_server_answers_and_what_that_sends_are_shown() {
+    let gateway = Gateway::serve().start().await;
+    let mut server = HubServer::connect(&gateway, "chat", "a").await;
+    let (mut client, _) = server.let_in(gateway.client("chat").user("ann").open().await).await;
+    let mut watched = LiveTrace::open(&gateway, "hub=chat").await;
+    client.notify("say", json!(["hello"])).await;
+    assert!(server.client_says().await.contains("hello"));
+    let call = watched.root().await;
+    assert_eq!((&call["name"], &call["attributes"]["handler"]), (&json!("chat/say"), &json!("hub server")));
+    let said = "{\"type\":1,\"target\":\"said\",\"arguments\":[\"hello\"]}\u{1e}";
+    let payloads = vec![("json", said.as_bytes())];
+    server.send(&ServiceMessage::BroadcastData(BroadcastData { payloads, ..BroadcastData::default() })).await;
+    assert_eq!(client.event("said").await, json!(["hello"]));
+    let sent = watched.root().await;
+    assert_eq!((&sent["name"], &sent["attributes"]["recipients"]), (&json!("send all"), &json!(1)));
 }

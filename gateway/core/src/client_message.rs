@@ -60,6 +60,9 @@ impl Listener<'_> {
     fn take(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8]) {
         if let Some(link) = self.links.get(slot) {
             if !is_filtered(self.clients, slot) {
+                if self.clients.hubs().reads_what_passes() {
+                    return self.pass_followed(turn, slot, bytes);
+                }
                 let said = match has_rate(self.clients, turn.settings, slot) {
                     true => link.split_message(bytes),
                     false => std::mem::take(bytes),
@@ -94,6 +97,25 @@ impl Listener<'_> {
                 self.clients.bad_request(turn, slot, error.to_string());
             }
         }
+    }
+
+    /// Passes the next message on, or what is there of it, and lets it be followed if it is whole.
+    fn pass_followed(&mut self, turn: &mut Turn<'_>, slot: Slot, bytes: &mut &[u8]) {
+        let (Some(link), client) = (self.links.get(slot), &self.clients[slot]) else {
+            return;
+        };
+        let is_begun = !link.is_between_messages() || client.has_unread();
+        let said = link.split_message(bytes);
+        // What is not whole, or cannot be read, is for the hub server to see.
+        let message = match is_begun {
+            true => None,
+            false => client.dialect().split(&mut &*said).ok().flatten(),
+        };
+        let message = message.and_then(|message| client.dialect().parse(message).ok());
+        let follower = self.clients.hubs().follower();
+        let mark = message.and_then(|message| follower?.passes(client.facts()?, &message));
+        link::forward_from_client(self.links, self.clients, turn, slot, said);
+        drop(mark);
     }
 
     /// One message of a client.
@@ -154,10 +176,10 @@ impl Listener<'_> {
         match clients.hubs().follower() {
             None => self.take_message(turn, slot, bytes, message),
             Some(follower) => {
-                // What hub servers answer is not read for that alone, and where filters read it, its end is not seen.
-                let is_answered_here = links.get(slot).is_none();
-                let facts = clients[slot].facts().filter(|_| is_answered_here);
-                let mark = facts.and_then(|facts| follower.said(facts, &message));
+                let mark = clients[slot].facts().and_then(|facts| match links.get(slot) {
+                    None => follower.said(facts, &message),
+                    Some(_) => follower.passes(facts, &message),
+                });
                 let before = std::mem::replace(&mut turn.mark, mark);
                 self.take_message(turn, slot, bytes, message);
                 turn.mark = before;

@@ -33,6 +33,8 @@ pub(crate) struct Hubs {
     halves: HalvesByPlugin,
     send_log: Option<Arc<dyn SendLog>>,
     follower: Option<Arc<dyn Follower>>,
+    /// What that says of itself.
+    reads_what_passes: bool,
 }
 
 impl Hubs {
@@ -44,6 +46,7 @@ impl Hubs {
             halves,
             send_log: None,
             follower: None,
+            reads_what_passes: false,
             directory,
             forgotten: HubCounters::default(),
             seen_forgotten: 0,
@@ -61,7 +64,14 @@ impl Hubs {
 
     /// Lets this one decide which messages are followed from now on; `None`: none are.
     pub(crate) fn follow_messages(&mut self, follower: Option<Arc<dyn Follower>>) {
+        self.reads_what_passes = follower.as_ref().is_some_and(|follower| follower.reads_what_passes());
         self.follower = follower;
+    }
+
+    /// Whether somebody follows what hub servers answer.
+    #[inline]
+    pub(crate) fn reads_what_passes(&self) -> bool {
+        self.reads_what_passes
     }
 
     #[inline]

@@ -88,7 +88,7 @@ impl ClientLink {
     }
 
     /// Whether no message of the client's is begun.
-    pub(super) fn is_between_messages(&self) -> bool {
+    pub(crate) fn is_between_messages(&self) -> bool {
         self.exchange.from_client().is_between_messages()
     }
 

@@ -46,6 +46,14 @@ impl Follower for Following {
         let name = call.invocation_id.as_deref()?.to_owned();
         Some(TraceMark::new(Arc::new(Named { name, over: self.over.clone() })))
     }
+
+    fn reads_what_passes(&self) -> bool {
+        true
+    }
+
+    fn passes(&self, client: &Arc<ConnectionFacts>, message: &HubMessage<'_>) -> Option<TraceMark> {
+        self.said(client, message)
+    }
 }
 
 impl SendLog for Following {
@@ -158,6 +166,33 @@ fn the_mark_of_a_client_that_leaves_ends_with_its_call() {
     }
     rig.traced.clear();
     assert_eq!(following.over(), ["1", "2"]);
+}
+
+#[test]
+fn what_a_hub_server_answers_is_followed_where_it_is_whole_and_passes_as_it_came() {
+    let mut rig = Rig::new(1, crate::rig::default_mode());
+    let server = rig.server(0, "a", 0);
+    let (client, _) = rig.connect_proxied(0, Some("ann"), &[server]);
+    let following = Arc::new(Following::default());
+    rig.shards[0].follow_messages(Some(following.clone()));
+    rig.told(server);
+    let call = |id: u8| format!("{{\"type\":1,\"invocationId\":\"{id}\",\"target\":\"send\",\"arguments\":[]}}\x1e");
+    let chunks = [
+        format!("{}{}", call(1), call(2)),
+        call(3)[..20].to_owned(),
+        call(3)[20..].to_owned() + "garbage\x1e",
+        call(4),
+    ];
+    for chunk in &chunks {
+        rig.data(client, chunk);
+    }
+    let told: String =
+        rig.told(server).iter().map(|told| told.strip_prefix("data ").expect("data").to_owned()).collect();
+    assert_eq!(told, chunks.concat());
+    assert_eq!(following.over(), ["1", "2", "4"], "what comes in parts is not read");
+    rig.shards[0].follow_messages(None);
+    rig.data(client, &call(5));
+    assert_eq!(following.over().len(), 3);
 }
 
 /// Counts what nobody else counts.

@@ -71,6 +71,7 @@ fn operation(row: &Operation) -> Value {
 fn success(row: &Operation) -> Value {
     let content = match row.door {
         Door::Metrics => json!({ "application/openmetrics-text": { "schema": { "type": "string" } } }),
+        Door::Trace => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
         Door::Ready => json!({ "text/plain": { "schema": { "type": "string" } } }),
         _ => json!({ "application/json": { "schema": { "type": "object" } } }),
     };

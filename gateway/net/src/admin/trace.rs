@@ -34,7 +34,7 @@ const WATCHING: &str = "event: watching\ndata: {}\n\n";
 const STILL_THERE: &str = ":\n\n";
 
 /// The attributes that are told, by the names that they have in telemetry.
-const ATTRIBUTES: [(&str, &str); 17] = [
+const ATTRIBUTES: [(&str, &str); 18] = [
     ("rpc.service", "hub"),
     ("hubgate.hub", "hub"),
     ("rpc.method", "method"),
@@ -45,6 +45,7 @@ const ATTRIBUTES: [(&str, &str); 17] = [
     ("hubgate.plugin", "plugin"),
     ("hubgate.plugin.generation", "generation"),
     ("hubgate.webhook", "webhook"),
+    ("hubgate.handler", "handler"),
     ("hubgate.verdict", "verdict"),
     ("hubgate.target", "to"),
     ("messaging.destination.name", "name"),

@@ -7,7 +7,7 @@ use hubgate_core::follower::Follower;
 use hubgate_core::trace::TraceMark;
 use hubgate_wire::signalr::HubMessage;
 
-use super::{Context, Span, Subject, Telemetry, redaction};
+use super::{Context, Span, SpanKind, Subject, Telemetry, redaction};
 
 /// Follows the calls of clients. Items of streams, answers and pings belong to no trace of their own.
 #[derive(Debug)]
@@ -23,6 +23,21 @@ impl Follower for Following {
         span.payload(|| redaction::shown(call.arguments));
         Some(span.mark())
     }
+
+    fn reads_what_passes(&self) -> bool {
+        self.0.is_watched()
+    }
+
+    fn passes(&self, client: &Arc<ConnectionFacts>, message: &HubMessage<'_>) -> Option<TraceMark> {
+        let (HubMessage::Invocation(call) | HubMessage::StreamInvocation(call)) = message else {
+            return None;
+        };
+        // Its end is not seen here, so that the collector is not told.
+        let span = self.0.of_passing(client, &call.target)?;
+        span.payload(|| redaction::shown(call.arguments));
+        span.text("hubgate.handler", "hub server");
+        Some(span.mark())
+    }
 }
 
 impl Telemetry {
@@ -33,20 +48,35 @@ impl Telemetry {
         client: &ConnectionFacts,
         method: &str,
     ) -> Option<Arc<Span>> {
-        let subject = Subject {
-            hub: &client.hub,
-            user: client.user_id.as_ref(),
-            connection: Some(client.id),
-            method: Some(method),
-        };
-        let span = self.begin_for_client(parent, &subject, &format!("{}/{method}", client.hub))?;
-        span.text("rpc.system", "signalr");
-        span.text("rpc.service", client.hub.as_str());
-        span.text("rpc.method", method);
-        span.text("hubgate.connection.id", client.id.as_str());
-        if let Some(user) = &client.user_id {
-            span.text("user.id", user.as_str());
-        }
+        let subject = subject_of(client, method);
+        let span = self.begin_for_client(parent, &subject, &name_of(client, method))?;
+        describe(&span, client, method);
         Some(span)
+    }
+
+    /// The same for those who watch alone.
+    fn of_passing(&self, client: &ConnectionFacts, method: &str) -> Option<Arc<Span>> {
+        let span =
+            self.begin_for(None, None, &subject_of(client, method), SpanKind::Server, &name_of(client, method))?;
+        describe(&span, client, method);
+        Some(span)
+    }
+}
+
+fn subject_of<'c>(client: &'c ConnectionFacts, method: &'c str) -> Subject<'c> {
+    Subject { hub: &client.hub, user: client.user_id.as_ref(), connection: Some(client.id), method: Some(method) }
+}
+
+fn name_of(client: &ConnectionFacts, method: &str) -> String {
+    format!("{}/{method}", client.hub)
+}
+
+fn describe(span: &Span, client: &ConnectionFacts, method: &str) {
+    span.text("rpc.system", "signalr");
+    span.text("rpc.service", client.hub.as_str());
+    span.text("rpc.method", method);
+    span.text("hubgate.connection.id", client.id.as_str());
+    if let Some(user) = &client.user_id {
+        span.text("user.id", user.as_str());
     }
 }
