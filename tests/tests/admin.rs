@@ -1,9 +1,9 @@
 //! The admin listener: who may ask it, and what it says.
 
-use hubgate_tests::Gateway;
 use hubgate_tests::command::repository;
 use hubgate_tests::http::Request;
 use hubgate_tests::wait::until;
+use hubgate_tests::{Gateway, guests};
 use serde_json::{Value, json};
 
 const PATHS: [&str; 5] = ["/admin/plugins", "/admin/hubs", "/admin/hubs/probe", "/admin/keys", "/metrics"];
@@ -85,8 +85,11 @@ async fn hubs_are_shown_with_their_clients() {
         clients.push(gateway.client("probe").connect().await);
     }
     let expected = json!({ "mode": "serverless", "clients": 5, "waitingClients": 0, "serverConnections": 0 });
-    assert_eq!(gateway.admin("/admin/hubs/probe").await, expected);
-    assert_eq!(gateway.admin("/admin/hubs/PROBE").await, expected, "hubs are the same in any case");
+    for name in ["probe", "PROBE"] {
+        let mut hub = gateway.admin(&format!("/admin/hubs/{name}")).await;
+        assert!(hub.as_object_mut().expect("a hub").remove("settings").is_some());
+        assert_eq!(hub, expected, "hubs are the same in any case");
+    }
     assert!(gateway.admin("/admin/hubs").await.to_string().contains("probe"));
     for client in clients {
         client.leave().await;
@@ -200,4 +203,23 @@ async fn counters_without_a_hub_or_plugin_are_there_from_the_start() {
             assert!(metrics.lines().any(|each| each == line), "no {line}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_hub_is_shown_with_what_the_configuration_says_of_it() {
+    let settings = "hubs.probe.filters = ['filter']\nhubs.probe.cors-origins = ['https://app.example.com', 'http://localhost:*']\n\
+                    hubs.probe.messages-per-second = 500\nplugins.filter = { allow-http = ['http://127.0.0.1:1'] }";
+    let gateway = Gateway::probe().plugin("filter", &guests::filter()).with(settings).start().await;
+    let hub = gateway.admin("/admin/hubs/probe").await;
+    let settings = &hub["settings"];
+    assert_eq!(
+        settings["upstream"],
+        json!([{ "plugin": "probe", "webhook": null, "categories": "*", "events": "*" }]),
+        "{settings}"
+    );
+    assert_eq!(settings["filters"], json!([{ "plugin": "filter", "methods": null, "failing": "closed" }]));
+    assert_eq!(settings["corsOrigins"], json!(["https://app.example.com", "http://localhost:*"]));
+    assert_eq!(settings["messagesPerSecond"], 500);
+    assert_eq!((&settings["signIn"]["by"], &settings["closesOnExpiry"]), (&json!("anybody"), &json!(false)));
+    assert_eq!(hub["mode"], "serverless");
 }

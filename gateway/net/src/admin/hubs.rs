@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::body::read_json;
 use super::outcome::{Denial, Reply};
-use super::{Admin, clients};
+use super::{Admin, clients, hub_settings};
 use crate::http::Query;
 use crate::inbox::LocalMessage;
 use crate::metrics;
@@ -51,15 +51,15 @@ pub(super) async fn list(admin: &Admin) -> Reply {
 pub(super) async fn get(admin: &Admin, name: &str) -> Result<Reply, Denial> {
     let name = hub_name(name)?;
     let met = metrics::sum(admin.shards.statuses().await.hubs).into_iter().find(|status| status.hub == name);
-    let core = admin.shared.settings().core.clone();
-    match met {
-        Some(status) => Ok(Reply::Json(shown(&status))),
-        None if core.names(&name) => {
-            let mode = core.hub(&name).mode;
-            Ok(Reply::Json(shown(&HubStatus::unused(name, mode))))
-        }
-        None => Err(Denial::new(StatusCode::NOT_FOUND, NO_HUB)),
-    }
+    let settings = admin.shared.settings();
+    let status = match met {
+        Some(status) => status,
+        None if settings.core.names(&name) => HubStatus::unused(name.clone(), settings.core.hub(&name).mode),
+        None => return Err(Denial::new(StatusCode::NOT_FOUND, NO_HUB)),
+    };
+    let mut hub = shown(&status);
+    hub["settings"] = hub_settings::shown(&settings, &name);
+    Ok(Reply::Json(hub))
 }
 
 fn shown(status: &HubStatus) -> Value {

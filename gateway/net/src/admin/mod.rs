@@ -3,6 +3,7 @@
 mod access;
 mod body;
 mod clients;
+mod hub_settings;
 mod hubs;
 mod listener;
 mod openapi;
