@@ -9,6 +9,25 @@ export interface Hub {
   serverConnections: number;
 }
 
+/** `*` is all. */
+type Names = "*" | string[];
+
+/** What the configuration says of a hub. */
+export interface HubSettings {
+  /** The first that matches an event gets it. */
+  upstream: { plugin: string | null; webhook: string | null; categories: Names; events: Names }[];
+  filters: { plugin: string; methods: string[] | null; failing: "closed" | "open" }[];
+  /** 0 is no limit. */
+  messagesPerSecond: number;
+  corsOrigins: string[];
+  signIn: { by: "nobody" } | { by: "anybody" } | { by: "plugin"; plugin: string } | { by: "jwt"; anonymous: boolean };
+  closesOnExpiry: boolean;
+}
+
+export interface HubInFull extends Hub {
+  settings: HubSettings;
+}
+
 export interface Plugin {
   name: string;
   generation: number;

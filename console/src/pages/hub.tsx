@@ -9,13 +9,14 @@ import { ModeChoice } from "../parts/modes";
 import { ChangeButton, ErrorText, Fact, Heading, Loading, notice, useAction } from "../parts/pieces";
 import { Send } from "../parts/send";
 import { link } from "../route";
-import type { Hub, Mode, ModeChange } from "../types";
+import type { Hub, HubInFull, Mode, ModeChange } from "../types";
+import { Configured } from "./hub_settings";
 import { closedText } from "./hubs";
 
 export function HubPage({ name }: { name: string }) {
   const all = hubs.value;
-  const alone = useAlone(name, all);
-  const hub = all?.get(name) ?? alone;
+  const inFull = useInFull(name, all);
+  const hub = all?.get(name) ?? inFull;
   const now = hubRates(name);
   const [isSending, setSending] = useState(false);
   const actions = hub && (
@@ -51,6 +52,7 @@ export function HubPage({ name }: { name: string }) {
             <Fact name="Messages out">{rate(now?.messagesOut ?? 0)}/s</Fact>
           </dl>
           <HubCharts name={name} />
+          {inFull && <Configured name={name} mode={hub.mode} settings={inFull.settings} />}
           <Settings key={name} name={name} current={hub.mode} />
         </>
       )}
@@ -58,20 +60,18 @@ export function HubPage({ name }: { name: string }) {
   );
 }
 
-/** A hub that nobody has used is not listed, and may be configured: null if it is not, undefined until that is known. */
-function useAlone(name: string, all: Map<string, Hub> | null): Hub | null | undefined {
-  const [alone, setAlone] = useState<Hub | null | undefined>(undefined);
+/** What is known of one hub, also of one that nobody has used: that is not listed. Null if there is none, undefined until that is known. */
+function useInFull(name: string, all: Map<string, Hub> | null): HubInFull | null | undefined {
+  const [inFull, setInFull] = useState<HubInFull | null | undefined>(undefined);
   useEffect(() => {
-    if (all && !all.has(name)) {
-      const look = async () => setAlone(await read<Hub>(`admin/hubs/${segment(name)}`));
-      look().catch((error) => {
-        if (error instanceof ApiError && (error.status === 404 || error.status === NO_NAME)) {
-          setAlone(null);
-        }
-      });
-    }
+    const look = async () => setInFull(await read<HubInFull>(`admin/hubs/${segment(name)}`));
+    look().catch((error) => {
+      if (error instanceof ApiError && (error.status === 404 || error.status === NO_NAME)) {
+        setInFull(null);
+      }
+    });
   }, [name, all]);
-  return alone;
+  return inFull;
 }
 
 function HubCharts({ name }: { name: string }) {
@@ -115,7 +115,7 @@ function Settings({ name, current }: { name: string; current: Mode }) {
     });
   return (
     <section class="card" aria-labelledby="settings">
-      <h2 id="settings">Settings</h2>
+      <h2 id="settings">Service mode</h2>
       <ModeChoice
         value={mode}
         current={current}

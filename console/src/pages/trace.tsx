@@ -17,6 +17,7 @@ const TOLD: Record<string, (value: string) => [string, string]> = {
   plugin: (value) => ["", value],
   generation: (value) => ["version", value],
   webhook: (value) => ["", value],
+  handler: (value) => ["for a", value],
   direction: (value) => ["", value],
   verdict: (value) => ["", value],
   recipients: (value) => ["", plural(Number(value), "recipient")],
@@ -93,7 +94,7 @@ function Choice() {
         </div>
       </div>
       <p class="quiet" role="status">
-        {running ? (isTold.value ? `Watching ${narrowed(running)}.` : "Starting…") : "Not watching. Without filters, all messages that the gateway answers are watched."}
+        {running ? (isTold.value ? `Watching ${narrowed(running)}.` : "Starting…") : "Not watching. Without filters, all calls and sends are watched."}
       </p>
     </form>
   );

@@ -14,7 +14,7 @@ export function ModeChoice({ value, current, onChange }: Props) {
   const group = useId();
   return (
     <fieldset class="modes">
-      <legend>Service mode</legend>
+      <legend class={current === undefined ? undefined : "only-read"}>Service mode</legend>
       {MODES.map(({ mode, name, takeIt, how, mind }) => (
         <label key={mode} class={`mode ${value === mode ? "chosen" : ""}`}>
           <input
