@@ -32,8 +32,9 @@ export function Trace() {
     <>
       <Heading>Live trace</Heading>
       <p class="lead">
-        The way of each message: from the client through the filters to the handler, and from there to whom it was sent. It costs the gateway
-        something while it runs, and ends when you leave this page.
+        The way of each message: from the client through the filters to the handler, and from there to whom it was sent. A call
+        that a hub server answers is followed until it is queued for that. It costs the gateway something while it runs, and ends when you leave
+        this page.
       </p>
       <Choice key={wanted} />
       <ErrorText>{ended.value}</ErrorText>
